@@ -1,0 +1,691 @@
+"""The engine: tensors that remember how they were made, and the walk back that differentiates them.
+
+Three ideas carry it.
+
+1.  A Tensor is a node of the graph. A *leaf* holds data; a *result* also holds the op that made it
+    and that op's arguments. There is no tape and no second node class, nothing refers back, and so
+    dropping the last result frees its whole graph at once.
+2.  An op is a function on arrays and, for each differentiable argument, a *rule*
+
+        rule(g, out, *arguments) -> cotangent
+
+    where `g` is the cotangent of the result `out` (the derivative of the loss by it). A rule is plain
+    NumPy. On raw arrays it runs fast; on Tensors, under `create_graph=True`, the same rule records a
+    graph of its own, which gives derivatives of every order.
+3.  Results are numbered as they are made, so newest first is a topological order. `backward` visits the
+    nodes in that order from a heap: a loop, one visit a node, no recursion.
+"""
+
+import contextlib
+import gc
+import inspect
+import threading
+from functools import partial, update_wrapper
+from heapq import heappop, heappush
+from itertools import count
+
+import numpy as np
+
+ndarray = np.ndarray
+
+# A graph is many small objects and no cycle, yet with Python's default threshold (700 or 2000 new objects)
+# the cyclic collector would walk all of it again and again while it is built.
+gc.set_threshold(max(gc.get_threshold()[0], 10_000), *gc.get_threshold()[1:])
+
+
+class State(threading.local):
+    """What each thread has for itself: modes, and the generators of its noise."""
+
+    recording = True  # False inside no_grad()
+    scope = None  # (outer scope, module or name of the function that is running)
+    drawn = None  # inside frozen_noise(): {generator: its state when the block first drew from it}
+
+    def __init__(self):
+        self.seed(None)
+
+    def seed(self, seed):
+        self.entropy = np.random.SeedSequence(seed).entropy
+        self.streams = {}
+
+
+state = State()
+tick = count(0, -1).__next__  # creation numbers fall, so that the smallest on a heap is the newest
+
+
+# ------------------------------------------------------------------------------------------- tensors
+
+
+class Tensor:
+    """An n-dimensional array that can remember how it was made.
+
+    `data` is copied; Python floats and lists take the default dtype (float32), arrays keep theirs.
+    `requires_grad=True` makes it a leaf that `backward` gives a `.grad` (a Tensor of the same shape and
+    dtype, added to by each backward until it is set to None). Gradients need a float dtype.
+
+    >>> x = Tensor([1.0, 2.0, 3.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    Tensor([2., 4., 6.])
+    """
+
+    # data    the values, an ndarray
+    # grad    None or a Tensor
+    # op      None: plain data; `leaf`: data that wants a gradient; else the Op whose result this is
+    # args    the op's arguments in order, Tensors and constants; () for a leaf, None once freed
+    # order   creation number, falling
+    # origin  a leaf: its name, or None; a result: the scope it was recorded in
+    __slots__ = ("data", "grad", "op", "args", "order", "origin")
+
+    def __init__(self, data, requires_grad=False, *, dtype=None, name=None):
+        self.data = as_array(data, dtype)
+        self.grad, self.op, self.args, self.order, self.origin = None, None, (), tick(), name
+        if requires_grad:
+            self.requires_grad = True
+
+    shape = property(lambda self: self.data.shape)
+    dtype = property(lambda self: self.data.dtype)
+    ndim = property(lambda self: self.data.ndim)
+    size = property(lambda self: self.data.size)
+    name = property(lambda self: self.origin if self.is_leaf else None)
+    is_leaf = property(lambda self: self.args == ())
+    T = property(lambda self: self.transpose())
+
+    @property
+    def requires_grad(self):
+        """Whether backward passes through here. Can be set on a leaf."""
+        return self.op is not None
+
+    @requires_grad.setter
+    def requires_grad(self, value):
+        if not self.is_leaf:
+            raise RuntimeError(f"requires_grad can be set on a leaf only; this is the result of {self.op.name}. Use t.detach().")
+        if value and self.data.dtype.kind != "f":
+            raise TypeError(f"gradients need a float dtype, got {self.dtype}. Write Tensor([1., 2.]) or x.astype(np.float32).")
+        self.op = leaf if value else None
+
+    # ---- leaving the graph
+
+    def item(self):
+        """The only entry as a Python number."""
+        if self.size != 1:
+            raise ValueError(f"item: a tensor of shape {self.shape} has {self.size} entries, not one. Index it, or reduce it with .sum() or .mean().")
+        return self.data.item()
+
+    def numpy(self):
+        """The values as a NumPy array, without the graph; shares memory."""
+        return self.data
+
+    def tolist(self):
+        return self.data.tolist()
+
+    def detach(self):
+        """The same values (shared memory) as plain data, without the graph."""
+        return constant(self.data)
+
+    def __array__(self, dtype=None, copy=None):
+        self._leave("np.asarray(t)", "np.f(t) keeps the graph for every f with a rule; t.numpy() leaves it")
+        return np.array(self.data, dtype=dtype, copy=copy)
+
+    def __float__(self):
+        self._leave("float(t)", "t.item() reads the value")
+        return float(self.item())
+
+    def __int__(self):
+        self._leave("int(t)", "t.item() reads the value")
+        return int(self.item())
+
+    def _leave(self, what, remedy):
+        if self.op is not None:
+            made = "a leaf that requires a gradient" if self.op is leaf else f"the result of {self.op.name}"
+            raise TypeError(f"{what} would drop the gradient: t, of shape {self.shape}, is {made}. {remedy}.")
+
+    def __index__(self):
+        return self.data.__index__()
+
+    def __bool__(self):
+        if self.size != 1:
+            raise ValueError(f"the truth of a tensor of shape {self.shape} is ambiguous. Use np.any(t) or np.all(t).")
+        return bool(self.data)
+
+    def __format__(self, spec):
+        return format(self.item() if spec else self, spec) if self.size == 1 and spec else str(self)
+
+    # ---- what looks like a change in place
+
+    def __setitem__(self, index, value):
+        raise TypeError(
+            f"a tensor of shape {self.shape} cannot be assigned to by item: the graph could not see it. "
+            "Build a new one with np.where(mask, new, t), or write to t.data[...] before the forward pass."
+        )
+
+    def _in_place(ufunc, symbol):  # noqa: N805 - makes the four methods below
+        def update(self, other):
+            if self.op is not leaf:
+                return NotImplemented  # a result is not changed: `t += u` is `t = t + u`
+            if state.recording:
+                raise RuntimeError(
+                    f"w {symbol} ... on a leaf that requires a gradient (shape {self.shape}): it would no longer be a leaf. "
+                    "Use optimizer.step(), or do it inside `with no_grad():`."
+                )
+            ufunc(self.data, data_of(other), out=self.data, casting="same_kind")
+            return self
+
+        return update
+
+    __iadd__, __isub__ = _in_place(np.add, "+="), _in_place(np.subtract, "-=")
+    __imul__, __itruediv__ = _in_place(np.multiply, "*="), _in_place(np.divide, "/=")
+    del _in_place
+
+    # ---- NumPy's functions on Tensors
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
+        if method != "__call__" or kwargs:
+            used = f"np.{ufunc.__name__}" + (f".{method}" if method != "__call__" else f"(..., {', '.join(kwargs)}=)")
+            raise TypeError(f"{used} is not supported on Tensors: its gradient would be lost. Use np.{ufunc.__name__}(...) alone or a reduction such as np.sum.")
+        return _implementation(ufunc)(*inputs)
+
+    def __array_function__(self, function, types, args, kwargs):
+        return _implementation(function)(*args, **kwargs)
+
+    # ---- the rest
+
+    def backward(self, gradient=None, retain_graph=None, create_graph=False):
+        """Adds to `.grad` of every leaf the derivative of this tensor by it (times `gradient`, this tensor's shape).
+
+        The graph is freed on the way unless `retain_graph` (default: `create_graph`); `create_graph=True` records the
+        backward pass itself, for higher derivatives (the `.grad`s then hold the graph: prefer `grad`).
+        """
+        if self.op is None:
+            raise RuntimeError("backward: this tensor does not depend on any leaf with requires_grad=True (or was made under no_grad()).")
+        if gradient is None and self.size != 1:
+            raise RuntimeError(f"backward: the tensor has shape {self.shape}, not one entry. Call .mean() or .sum(), or pass backward(gradient=array of shape {self.shape}).")
+        seeds = [(self, _seed(self, gradient, create_graph))]
+        found = list(_pull_back(seeds, create_graph, create_graph if retain_graph is None else retain_graph))
+        for tensor, cotangent, owned in found:
+            tensor.grad = _accumulated(tensor, cotangent, owned)
+
+    def retain_grad(self):
+        """Makes backward keep the gradient of this result, as it does for a leaf."""
+        if not self.is_leaf and self.grad is None:
+            self.grad = constant(np.zeros_like(self.data))
+
+    def requires_grad_(self, value=True):
+        self.requires_grad = value
+        return self
+
+    def __len__(self):
+        return len(self.data)
+
+    def __iter__(self):
+        return (self[i] for i in range(len(self)))
+
+    __hash__ = object.__hash__  # `==` compares entries; as a key, a tensor is itself
+
+    def __repr__(self):
+        values = np.array2string(self.data, separator=", ", prefix="Tensor(", threshold=100, edgeitems=3)
+        notes = [f", dtype={self.dtype}"] if self.dtype != default_dtype and self.dtype.kind == "f" else []
+        if self.op is not None:
+            notes.append(", requires_grad=True" if self.op is leaf else f", op={self.op.name}")
+        return f"{type(self).__name__}({values}{''.join(notes)})"
+
+
+class Noise(Tensor):
+    """A leaf drawn at random. It knows its distribution and its generator, so it can be drawn again.
+
+    `distribution` has `draw(rng, shape, dtype) -> array`. Without `rng` the noise comes from this thread's
+    stream named after the module that draws it, so that changing one layer leaves the noise of others alone.
+    """
+
+    __slots__ = ("distribution", "rng", "stream")
+
+    def __init__(self, distribution, shape, dtype, rng=None):
+        self.stream = path(state.scope)
+        self.distribution, self.rng = distribution, stream(self.stream) if rng is None else rng
+        self.data = np.empty(shape, dtype)
+        self.grad, self.op, self.args, self.order, self.origin = None, None, (), tick(), None
+        self.data = self.draw()
+
+    def draw(self):
+        """Fresh values of the same law, from the same generator."""
+        if state.drawn is not None and self.rng not in state.drawn:
+            state.drawn[self.rng] = self.rng.bit_generator.state
+        return self.distribution.draw(self.rng, self.shape, self.dtype)
+
+
+def constant(array):
+    """A Tensor of plain data that shares `array`."""
+    out = object.__new__(Tensor)
+    out.data = array if type(array) is ndarray else np.asarray(array)
+    out.grad, out.op, out.args, out.order, out.origin = None, None, (), tick(), None
+    return out
+
+
+def data_of(x):
+    return x.data if isinstance(x, Tensor) else x
+
+
+default_dtype = np.dtype(np.float32)
+
+
+def set_default_dtype(dtype):
+    """The float dtype that Python floats and lists become: float32 unless set."""
+    global default_dtype
+    if np.dtype(dtype).kind != "f":
+        raise TypeError(f"set_default_dtype: a float dtype, not {np.dtype(dtype)}.")
+    default_dtype = np.dtype(dtype)
+
+
+def as_array(data, dtype=None):
+    """A fresh contiguous array of `data`; floats that are not yet an array's take the default dtype."""
+    if isinstance(data, Tensor):
+        data._leave("Tensor(t)", "t.detach() leaves the graph")
+        data = data.data
+    try:
+        array = np.array(data, dtype=dtype, order="C")
+    except ValueError as error:
+        raise ValueError(f"Tensor: the nested lists do not make a rectangular array ({error}).") from None
+    if array.dtype.kind not in "fiub" and not (array.dtype.kind == "c" and dtype is None):
+        raise TypeError(f"Tensor: numbers are needed, got {type(data).__name__} of dtype {array.dtype}.")
+    if dtype is None and array.dtype == np.float64 and not isinstance(data, (ndarray, np.generic)):
+        array = array.astype(default_dtype)
+    return array
+
+
+# ----------------------------------------------------------------------------------------------- ops
+
+ops = {}  # name -> Op: every op that has rules
+numpy_functions = {}  # NumPy function -> what it does on Tensors
+
+
+class Op:
+    """A function on arrays and, for each argument, the rule that carries a cotangent back to it.
+
+    name      what errors, checks and pictures call it
+    forward   the function on arrays
+    names     the names of its arguments, in order; the last may stand for any number of them (`variadic`)
+    rules     for each name a rule, or None where no gradient flows. The rule of a variadic
+              argument is also told which one is asked for: rule(g, out, i, *arguments)
+    defaults  {name: value} of the arguments that may be left out
+    """
+
+    def __init__(self, name, forward, names, rules, defaults=(), variadic=False):
+        self.name, self.forward, self.names, self.variadic = name, forward, names, variadic
+        self.rules = [rules.get(n) for n in names]
+        self.declared = [n in rules for n in names]
+        self.defaults = dict(defaults)
+
+    def __repr__(self):
+        return f"Op({self.name}: {', '.join(self.names)})"
+
+    def rule(self, i):
+        """The rule of the i-th argument, as rule(g, out, *arguments)."""
+        last = len(self.names) - 1
+        return partial_second(self.rules[last], i - last) if self.variadic and i >= last else self.rules[i]
+
+    def argument(self, i):
+        """The name of the i-th argument."""
+        last = len(self.names) - 1
+        return f"{self.names[last]}[{i - last}]" if self.variadic and i >= last else self.names[i]
+
+    def bind(self, args, kwargs):
+        """The arguments in order, with defaults filled in."""
+        fixed = len(self.names) - self.variadic
+        if len(args) > fixed and not self.variadic:
+            raise TypeError(f"{self.name} takes {fixed} arguments ({', '.join(self.names)}), got {len(args)}.")
+        for name in kwargs:
+            if name not in self.names[: fixed + 1]:
+                raise TypeError(f"{self.name} on Tensors has no argument {name!r}; it has {', '.join(self.names)}.")
+        values = list(args)
+        for name in self.names[len(args) : fixed]:
+            if name not in kwargs and name not in self.defaults:
+                raise TypeError(f"{self.name} needs the argument {name!r}.")
+            values.append(kwargs[name] if name in kwargs else self.defaults[name])
+        return tuple(values)
+
+    def failed(self, error, args):
+        """The error of a forward, with the op and the shapes it was given."""
+        shapes = " and ".join(str(np.shape(data_of(a))) for a in args if isinstance(a, (Tensor, ndarray)))
+        kind = next((k for k in (ValueError, IndexError, TypeError) if isinstance(error, k)), RuntimeError)
+        return kind(f"{self.name}: {error}" if self.name in str(error) or "(" in str(error) else f"{self.name} of {shapes}: {error}")
+
+
+leaf = Op("leaf", None, (), {})  # marks the data that wants a gradient
+
+
+def op(forward=None, /, *, numpy=None, **rules):
+    """Makes an op of a function on arrays. The rules, one a differentiable argument, are keywords:
+
+        exp = op(np.exp, x=lambda g, out, x: g * out)
+
+        @op(x=lambda g, out, x: g * (out > 0))
+        def relu(x): ...
+
+    The result records on Tensors, and on arrays just computes. `numpy=np.f` makes np.f(tensor) reach it (a ufunc
+    does so by itself). `name=None` for an argument declares that no gradient flows to it.
+    """
+    if forward is None:
+        return partial(op, numpy=numpy, **rules)
+    name = forward.__name__
+    if isinstance(forward, np.ufunc):
+        names, defaults, variadic, numpy = tuple(rules), {}, False, forward
+    else:
+        parameters = inspect.signature(forward).parameters
+        names, variadic = tuple(parameters), any(p.kind is p.VAR_POSITIONAL for p in parameters.values())
+        defaults = {n: p.default for n, p in parameters.items() if p.default is not p.empty}
+    if unknown := set(rules) - set(names):
+        raise TypeError(f"op {name}: rules for {sorted(unknown)}, but its arguments are {names}.")
+    if name in ops and ops[name].forward.__module__ != forward.__module__:
+        raise ValueError(f"op {name} is already defined. Choose another name.")
+    this = ops[name] = Op(name, forward, names, rules, defaults, variadic)
+    plain = not variadic and not defaults and all(this.rules)
+    recorder = _unary if plain and len(names) == 1 else _binary if plain and len(names) == 2 else _general
+    call, this.pull = recorder(this)
+    update_wrapper(call, forward, updated=())
+    call.op = this
+    if numpy is not None:
+        numpy_functions[numpy] = call
+    return call
+
+
+def without_gradient(*functions):
+    """Declares NumPy functions whose derivative is zero or meaningless: on Tensors they give plain data."""
+    for function in functions:
+        numpy_functions[function] = partial(_on_data, function)
+
+
+def _on_data(function, *args, **kwargs):
+    result = function(*map(data_of, args), **{k: data_of(v) for k, v in kwargs.items()})
+    return constant(result) if isinstance(result, (ndarray, np.generic)) else result
+
+
+def implements(function):
+    """Makes function(tensor), for a NumPy function, call the decorated composition of ops."""
+
+    def register(composition):
+        numpy_functions[function] = composition
+        return composition
+
+    return register
+
+
+def _implementation(function):
+    try:
+        return numpy_functions[function]
+    except KeyError:
+        name = f"np.{function.__name__}"
+        raise TypeError(f"{name} has no gradient rule here. Use t.numpy() to leave the graph, or add a rule with minigrad.engine.op.") from None
+
+
+# Recording. Each maker returns the op's call on Tensors, and its pull on raw arrays: the pairs (input, cotangent)
+# for the inputs that want one. Unary and binary ops, nine nodes in ten, are straight lines of their own.
+
+
+def _unary(op):
+    forward, rules = op.forward, op.rules
+
+    def call(x):
+        if not isinstance(x, Tensor):
+            return forward(x)
+        try:
+            data = forward(x.data)
+        except Exception as error:
+            raise op.failed(error, (x,)) from error
+        return result(op, (x,), data) if x.op is not None and state.recording else constant(data)
+
+    def pull(g, node):
+        (x,) = node.args
+        return ((x, rules[0](g, node.data, x.data)),)
+
+    return call, pull
+
+
+def _binary(op):
+    forward, rules = op.forward, op.rules
+
+    def call(x, y):
+        a = x.data if (x_is := isinstance(x, Tensor)) else (x := operand(x))
+        b = y.data if (y_is := isinstance(y, Tensor)) else (y := operand(y))
+        try:
+            data = forward(a, b)
+        except Exception as error:
+            raise op.failed(error, (x, y)) from error
+        if (x_is and x.op is not None or y_is and y.op is not None) and state.recording:
+            return result(op, (x, y), data)
+        return constant(data) if x_is or y_is else data
+
+    def pull(g, node):
+        x, y = node.args
+        a = x.data if (x_is := isinstance(x, Tensor)) else x
+        b = y.data if (y_is := isinstance(y, Tensor)) else y
+        if not (y_is and y.op is not None):
+            return ((x, rules[0](g, node.data, a, b)),)
+        if not (x_is and x.op is not None):
+            return ((y, rules[1](g, node.data, a, b)),)
+        return (x, rules[0](g, node.data, a, b)), (y, rules[1](g, node.data, a, b))
+
+    return call, pull
+
+
+def _general(op):
+    def call(*args, **kwargs):
+        if kwargs or len(args) != len(op.names):
+            args = op.bind(args, kwargs)
+        arrays, tensors, recorded = [], False, False
+        for i, a in enumerate(args):
+            if isinstance(a, Tensor):
+                tensors = True
+                if a.op is not None:
+                    recorded = True
+                    if not op.variadic and not op.declared[i]:
+                        raise TypeError(f"{op.name} has no rule for its argument {op.names[i]}. Use {op.names[i]}.detach() if no gradient is wanted.")
+                a = a.data
+            arrays.append(a)
+        try:
+            data = op.forward(*arrays)
+        except Exception as error:
+            raise op.failed(error, args) from error
+        if recorded and state.recording:
+            return result(op, args, data)
+        return constant(data) if tensors else data
+
+    def pull(g, node):
+        return _pulled(op, g, node.data, node.args, [data_of(a) for a in node.args])
+
+    return call, pull
+
+
+def _pulled(op, g, out, args, values):
+    pairs = []
+    for i, x in enumerate(args):
+        if isinstance(x, Tensor) and x.op is not None and (rule := op.rule(i)) is not None:
+            pairs.append((x, rule(g, out, *values)))
+    return pairs
+
+
+def partial_second(rule, i):
+    return lambda g, out, *args: rule(g, out, i, *args)
+
+
+def result(op, args, data):
+    """A recorded Tensor: the node of `op(*args) = data`."""
+    out = object.__new__(Tensor)
+    out.data = data if type(data) is ndarray else np.asarray(data)
+    out.grad, out.op, out.args, out.order, out.origin = None, op, args, tick(), state.scope
+    return out
+
+
+def operand(x):
+    """A constant operand as a rule may use it: numbers and arrays as they are, lists as arrays."""
+    return x if isinstance(x, (float, int, ndarray, np.generic)) else as_array(x)
+
+
+# ------------------------------------------------------------------------------------------- backward
+
+
+def _pull_back(seeds, create_graph, retain_graph, wanted=()):
+    """Carries the cotangents of `seeds`, pairs (tensor, cotangent), back through the graph, newest node first.
+
+    Yields (tensor, cotangent, owned) for each leaf, each result that keeps its gradient, and each tensor whose order
+    is in `wanted`, when its cotangent is complete. `owned`: the array belongs to this walk alone.
+    """
+    heap, pending = [], {}  # pending: order -> [tensor, sum of the cotangents that have arrived]
+    owned = set()  # orders of sums made here, which may be added to in place
+
+    def arrive(x, cotangent):
+        order = x.order
+        if (entry := pending.get(order)) is None:
+            pending[order] = [x, cotangent]
+            heappush(heap, order)
+        elif order in owned:
+            entry[1] += cotangent
+        else:
+            entry[1] = entry[1] + cotangent
+            if not create_graph:
+                owned.add(order)
+
+    for x, cotangent in seeds:
+        arrive(x, cotangent)
+    while heap:
+        order = heappop(heap)
+        node, g = pending.pop(order)
+        op, args = node.op, node.args
+        if op is leaf or node.grad is not None or order in wanted:
+            yield node, g, order in owned
+        if not args:
+            if args is None:
+                raise RuntimeError(
+                    f"backward: this graph was already freed (at {op.name}, shape {node.shape}). Run the forward pass again, "
+                    "or pass retain_graph=True to the first backward to go through it twice."
+                )
+            continue
+        for x, cotangent in _pulled(op, g, node, args, args) if create_graph else op.pull(g, node):
+            if cotangent.shape != x.data.shape:
+                cotangent = _unbroadcast(cotangent, x.data.shape, op, args, x)
+            arrive(x, cotangent)
+        if not retain_graph:
+            node.args = None
+
+
+def _unbroadcast(g, shape, op, args, x):
+    """Sums `g` over the axes along which an input of `shape` was broadcast: the transpose of broadcasting."""
+    lead = g.ndim - len(shape)
+    if lead < 0 or any(n not in (1, m) for n, m in zip(shape, g.shape[lead:])):
+        name = op.argument(next(i for i, a in enumerate(args) if a is x))
+        raise ValueError(f"the rule of {op.name} for {name} returned shape {g.shape}; {name} has shape {shape}.")
+    axes = tuple(range(lead)) + tuple(lead + i for i, n in enumerate(shape) if n == 1 != g.shape[lead + i])
+    g = g.sum(axis=axes)
+    return g if g.shape == shape else g.reshape(shape)
+
+
+def _seed(tensor, gradient, create_graph):
+    """The cotangent that enters at `tensor`: an array, or a Tensor when the walk is to be recorded."""
+    if gradient is None:
+        gradient = np.ones_like(tensor.data)
+    elif np.shape(data_of(gradient)) != tensor.shape:
+        raise ValueError(f"backward: gradient has shape {np.shape(data_of(gradient))}, the tensor {tensor.shape}.")
+    if create_graph:
+        return gradient if isinstance(gradient, Tensor) else constant(np.asarray(gradient, tensor.dtype))
+    return np.asarray(data_of(gradient), tensor.dtype)
+
+
+def _accumulated(tensor, cotangent, owned):
+    """What `.grad` becomes: an array of its own, or under create_graph a recorded Tensor."""
+    if isinstance(cotangent, Tensor):
+        return +cotangent if tensor.grad is None else tensor.grad + cotangent
+    if tensor.grad is not None:
+        return constant(tensor.grad.data + cotangent.astype(tensor.dtype, copy=False))
+    return constant(cotangent if owned and cotangent.dtype == tensor.dtype else np.array(cotangent, tensor.dtype))
+
+
+def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=False, allow_unused=False):
+    """The derivatives of `outputs` (summed, each times its `grad_outputs`) by `inputs`, as a tuple; `.grad` is untouched.
+
+    >>> x = Tensor(2.0, requires_grad=True)
+    >>> (first,) = grad(x**3, x, create_graph=True)
+    >>> grad(first, x)
+    (Tensor(12.),)
+    """
+    outputs, inputs = _sequence(outputs), _sequence(inputs)
+    gradients = _sequence(grad_outputs) if grad_outputs is not None else [None] * len(outputs)
+    if len(gradients) != len(outputs):
+        raise ValueError(f"grad: {len(outputs)} outputs but {len(gradients)} grad_outputs.")
+    for x in (*outputs, *inputs):
+        if not isinstance(x, Tensor) or x.op is None:
+            raise RuntimeError("grad: outputs and inputs must be Tensors that require a gradient.")
+    for y, g in zip(outputs, gradients):
+        if g is None and y.size != 1:
+            raise RuntimeError(f"grad: an output has shape {y.shape}, not one entry: pass grad_outputs of that shape.")
+    seeds = [(y, _seed(y, g, create_graph)) for y, g in zip(outputs, gradients)]
+    keep = create_graph if retain_graph is None else retain_graph
+    walk = _pull_back(seeds, create_graph, keep, {x.order for x in inputs})
+    found = {x.order: (c if isinstance(c, Tensor) else np.array(c, x.dtype)) for x, c, _ in walk}
+    if not allow_unused and (unused := [i for i, x in enumerate(inputs) if x.order not in found]):
+        raise RuntimeError(f"grad: the outputs do not depend on inputs {unused}. Pass allow_unused=True to get None for them.")
+    results = [found.get(x.order) for x in inputs]
+    return tuple(r if r is None or isinstance(r, Tensor) else constant(r) for r in results)
+
+
+def _sequence(x):
+    return list(x) if isinstance(x, (list, tuple)) else [x]
+
+
+# ------------------------------------------------------------------------------------ modes and scopes
+
+
+@contextlib.contextmanager
+def no_grad():
+    """Inside, nothing is recorded. Also a decorator."""
+    before, state.recording = state.recording, False
+    try:
+        yield
+    finally:
+        state.recording = before
+
+
+def scoped(owner, function, *args, **kwargs):
+    """Calls function(*args) in a scope of `owner`, a module or a name: what it records remembers that it was made there."""
+    outer = state.scope
+    state.scope = (outer, owner)
+    try:
+        return function(*args, **kwargs)
+    finally:
+        state.scope = outer
+
+
+def path(scope):
+    """The dotted name of a scope: `encoder.drop1`."""
+    names = []
+    while scope is not None:
+        scope, owner = scope
+        names.append(owner if isinstance(owner, str) else owner._name)
+    return ".".join(name for name in reversed(names) if name)
+
+
+# -------------------------------------------------------------------------------------------- randomness
+
+
+def manual_seed(seed):
+    """Restarts all of this thread's noise and initialisations from `seed`."""
+    if not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise ValueError(f"manual_seed: a whole number >= 0, not {seed!r}.")
+    state.seed(int(seed))
+
+
+def stream(name):
+    """This thread's generator of that name. Streams are independent: drawing from one never moves another."""
+    if name not in state.streams:
+        sequence = np.random.SeedSequence(state.entropy, spawn_key=tuple(name.encode()))
+        state.streams[name] = np.random.Generator(np.random.PCG64(sequence))
+    return state.streams[name]
+
+
+@contextlib.contextmanager
+def frozen_noise():
+    """Every such block draws the same noise: on leaving, each generator drawn from is put back as it was."""
+    before, state.drawn = state.drawn, {}
+    try:
+        yield
+    finally:
+        for rng, saved in state.drawn.items():
+            rng.bit_generator.state = saved
+        state.drawn = before

@@ -1,0 +1,264 @@
+"""Compositions of ops: no gradient rule is written here, so there is none to get wrong.
+
+Each records its nodes under its own name, which is how pictures and reports know a loss from its parts.
+"""
+
+import math
+from functools import wraps
+
+import numpy as np
+
+from .engine import Noise, Tensor, data_of, implements, scoped
+from .ops import erf, getitem, linear, logsumexp, penalties, relu, sigmoid, softplus, stochastic
+
+__all__ = [
+    *("relu", "sigmoid", "tanh", "softplus", "erf", "logsumexp", "linear"),
+    *("softmax", "log_softmax", "leaky_relu", "elu", "selu", "silu", "gelu", "dropout", "l1_penalty", "l2_penalty"),
+    *("cross_entropy", "nll_loss", "mse_loss", "l1_loss", "huber_loss", "binary_cross_entropy_with_logits"),
+]
+
+
+def composition(function):
+    """Marks what `function` records with its name."""
+
+    @wraps(function)
+    def call(*args, **kwargs):
+        return scoped(function.__name__, function, *args, **kwargs)
+
+    return call
+
+
+# ------------------------------------------------------------------------------------ activations
+
+tanh = np.tanh
+
+
+@composition
+def softmax(x, axis=-1):
+    """exp(x) / sum(exp(x)) along `axis`, without overflow."""
+    return np.exp(x - logsumexp(x, axis=axis, keepdims=True))
+
+
+@composition
+def log_softmax(x, axis=-1):
+    """log(softmax(x)) along `axis`, without overflow."""
+    return x - logsumexp(x, axis=axis, keepdims=True)
+
+
+@composition
+def leaky_relu(x, negative_slope=0.01):
+    """x where x > 0, else negative_slope * x."""
+    return negative_slope * x + (1 - negative_slope) * relu(x)
+
+
+@composition
+def elu(x, alpha=1.0):
+    """x where x > 0, else alpha (exp(x) - 1) (Clevert et al. 2016, arXiv:1511.07289)."""
+    return np.maximum(x, 0) + alpha * np.expm1(np.minimum(x, 0))
+
+
+@composition
+def selu(x):
+    """The self-normalising elu (Klambauer et al. 2017, arXiv:1706.02515)."""
+    return 1.0507009873554805 * (np.maximum(x, 0) + 1.6732632423543772 * np.expm1(np.minimum(x, 0)))
+
+
+@composition
+def silu(x):
+    """x * sigmoid(x), also called swish."""
+    return x * sigmoid(x)
+
+
+@composition
+def gelu(x, approximate="none"):
+    """x * Phi(x), Phi the normal distribution function; "tanh" its usual fast approximation (Hendrycks & Gimpel, arXiv:1606.08415)."""
+    if approximate == "tanh":
+        return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+    if approximate != "none":
+        raise ValueError(f'gelu: approximate is "none" or "tanh", not {approximate!r}.')
+    return 0.5 * x * (1 + erf(x * math.sqrt(0.5)))
+
+
+# -------------------------------------------------------------------------------------- randomness
+
+
+def dropout(x, p, training, rng=None, scaling="inverted"):
+    """Sets each entry of x to 0 with probability p, in training (Srivastava et al. 2014, JMLR 15).
+
+    `scaling="inverted"` divides what is kept by 1-p in training and is the identity in evaluation; "classic" keeps it
+    as it is in training and multiplies by 1-p in evaluation. `rng` is a `np.random.Generator`; without one the noise
+    comes from minigrad's own generators, which `manual_seed` restarts.
+    """
+    if not 0 <= p <= 1:  # also refuses nan
+        hint = f" Did you mean {p / 100:g}?" if 1 < p <= 100 else ""
+        raise ValueError(f"dropout: p is the probability of DROPPING, in [0, 1]; got {p}.{hint}")
+    if scaling not in ("inverted", "classic"):
+        raise ValueError(f'dropout: scaling is "inverted" or "classic", not {scaling!r}.')
+    if rng is not None and not isinstance(rng, np.random.Generator):
+        raise TypeError(f"dropout: rng must be a np.random.Generator, such as np.random.default_rng(0), not {type(rng).__name__}.")
+    if not training:
+        return x * (1 - p) if scaling == "classic" else x
+    return stochastic.dropout(x, Noise(stochastic.Bernoulli(1 - p), np.shape(x), bool, rng), p, scaling)
+
+
+# --------------------------------------------------------------------------------------- penalties
+
+
+def l1_penalty(*weights, c):
+    """c * sum |w| over all entries of the weights: one node of the loss. Subgradient steps give small weights, not zeros."""
+    return penalties.l1_penalty(_coefficient("l1_penalty", c, weights), *weights)
+
+
+def l2_penalty(*weights, c):
+    """c * sum w^2 over all entries of the weights: one node of the loss. Under plain SGD it equals weight_decay = 2c."""
+    return penalties.l2_penalty(_coefficient("l2_penalty", c, weights), *weights)
+
+
+def _coefficient(name, c, weights):
+    if not weights or not all(isinstance(w, Tensor) for w in weights):
+        raise TypeError(f"{name}: pass the weights as Tensors, {name}(w1, w2, c=1e-3).")
+    if not 0 <= c < math.inf:
+        raise ValueError(f"{name}: the coefficient c must be a number >= 0, got {c}.")
+    return float(c)
+
+
+# ------------------------------------------------------------------------------------------ losses
+
+
+def _reduced(losses, reduction):
+    if reduction == "mean":
+        return losses.mean()
+    if reduction == "sum":
+        return losses.sum()
+    if reduction == "none":
+        return losses
+    raise ValueError(f'reduction is "mean", "sum" or "none", not {reduction!r}.')
+
+
+def _same_shape(name, input, target):
+    if np.shape(input) != np.shape(target):
+        try:
+            result = f"would broadcast to {np.broadcast_shapes(np.shape(input), np.shape(target))}"
+        except ValueError:
+            result = "do not match"
+        raise ValueError(f"{name}: input {np.shape(input)} and target {np.shape(target)} {result}. Reshape one.")
+
+
+def _picked(name, scores, target):
+    """The score of each target class: scores (N, C, ...) or (C,), target (N, ...) or (), whole numbers 0..C-1."""
+    labels = np.asarray(data_of(target))
+    axis = 0 if scores.ndim == 1 else 1
+    if scores.ndim == 0 or labels.shape != scores.shape[:axis] + scores.shape[axis + 1 :]:
+        raise ValueError(f"{name}: scores {scores.shape} need one class number each, so a target of shape "
+                         f"{scores.shape[:axis] + scores.shape[axis + 1:]}, got {labels.shape}.")  # fmt: skip
+    if labels.dtype.kind not in "iu":
+        raise TypeError(f"{name}: the target holds class numbers, so an integer dtype, not {labels.dtype}.")
+    if labels.size and not (0 <= labels.min() and labels.max() < scores.shape[axis]):
+        raise ValueError(f"{name}: the target has classes {labels.min()}..{labels.max()}, the scores {scores.shape} know 0..{scores.shape[axis] - 1}.")
+    if scores.ndim == 2:
+        return getitem(scores, (np.arange(len(labels)), target)), axis
+    return np.squeeze(np.take_along_axis(scores, np.expand_dims(labels, axis), axis), axis), axis
+
+
+@composition
+def cross_entropy(input, target, reduction="mean"):
+    """-log softmax(input)[target]: scores (N, C, ...) or (C,) before any softmax, target class numbers (N, ...) or ()."""
+    picked, axis = _picked("cross_entropy", input, target)
+    return _reduced(logsumexp(input, axis=axis) - picked, reduction)
+
+
+@composition
+def nll_loss(input, target, reduction="mean"):
+    """-input[target]: log-probabilities (N, C, ...) or (C,), target class numbers (N, ...) or ()."""
+    picked, _ = _picked("nll_loss", input, target)
+    return _reduced(-picked, reduction)
+
+
+@composition
+def mse_loss(input, target, reduction="mean"):
+    """(input - target)^2, shapes equal."""
+    _same_shape("mse_loss", input, target)
+    return _reduced(np.square(input - target), reduction)
+
+
+@composition
+def l1_loss(input, target, reduction="mean"):
+    """|input - target|, shapes equal."""
+    _same_shape("l1_loss", input, target)
+    return _reduced(np.absolute(input - target), reduction)
+
+
+@composition
+def huber_loss(input, target, reduction="mean", delta=1.0):
+    """d^2/2 where |d| = |input - target| <= delta, else delta (|d| - delta/2); shapes equal (Huber 1964)."""
+    _same_shape("huber_loss", input, target)
+    if not delta > 0:
+        raise ValueError(f"huber_loss: delta must be > 0, got {delta}.")
+    d = np.absolute(input - target)
+    near = np.minimum(d, delta)
+    return _reduced(near * (d - 0.5 * near), reduction)
+
+
+@composition
+def binary_cross_entropy_with_logits(input, target, reduction="mean"):
+    """-t log sigmoid(x) - (1-t) log(1 - sigmoid(x)) of scores x and targets t in [0, 1], shapes equal."""
+    _same_shape("binary_cross_entropy_with_logits", input, target)
+    return _reduced(softplus(input) - input * target, reduction)
+
+
+# ------------------------------------------------------------- NumPy functions that are compositions
+
+
+@implements(np.split)
+def split(x, indices_or_sections, axis=0):
+    """As np.split: a list of slices, each an indexing node of its own."""
+    n = x.shape[axis]
+    if isinstance(indices_or_sections, int):
+        if n % indices_or_sections:
+            raise ValueError(f"split: an axis of size {n} cannot be split into {indices_or_sections} equal parts.")
+        indices_or_sections = range(n // indices_or_sections, n, n // indices_or_sections)
+    bounds = [0, *indices_or_sections, n]
+    before = (slice(None),) * (axis % x.ndim)
+    return [x[(*before, slice(a, b))] for a, b in zip(bounds, bounds[1:])]
+
+
+@implements(np.take)
+def take(x, indices, axis=None):
+    if axis is None:
+        return np.reshape(x, -1)[indices]
+    return x[(slice(None),) * (axis % x.ndim) + (indices,)]
+
+
+@implements(np.take_along_axis)
+def take_along_axis(x, indices, axis=-1):
+    if axis is None:
+        return np.reshape(x, -1)[indices]
+    index = list(np.ogrid[tuple(map(slice, np.shape(indices)))])
+    index[axis] = indices
+    return x[tuple(index)]
+
+
+@implements(np.trace)
+def trace(x, offset=0, axis1=0, axis2=1):
+    x = np.moveaxis(x, (axis1, axis2), (-2, -1))
+    return np.sum(x * np.eye(*x.shape[-2:], offset, dtype=x.dtype), axis=(-2, -1))
+
+
+@implements(np.outer)
+def outer(x, y):
+    return np.reshape(x, (-1, 1)) * np.reshape(y, (1, -1))
+
+
+@implements(np.dot)
+def dot(x, y):
+    """x @ y for vectors and matrices, x * y where one is a scalar."""
+    if np.ndim(x) == 0 or np.ndim(y) == 0:
+        return x * y
+    if np.ndim(x) > 2 or np.ndim(y) > 2:
+        raise ValueError(f"dot of {np.shape(x)} and {np.shape(y)}: use matmul (@) or einsum for more than two axes.")
+    return x @ y
+
+
+@implements(np.ravel)
+def ravel(x):
+    return np.reshape(x, -1)

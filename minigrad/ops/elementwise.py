@@ -1,0 +1,127 @@
+"""Arithmetic and functions of one entry at a time. Inputs broadcast as in NumPy; the engine undoes it.
+
+Kinks: relu'(0) = 0, |x|'(0) = 0, ties of maximum and minimum share the gradient equally, and clip
+passes the gradient on at its bounds.
+"""
+
+import math
+
+import numpy as np
+
+from ..engine import op, without_gradient
+
+# -------------------------------------------------------------------------------------- arithmetic
+
+add = op(np.add, x=lambda g, out, x, y: g, y=lambda g, out, x, y: g)
+subtract = op(np.subtract, x=lambda g, out, x, y: g, y=lambda g, out, x, y: -g)
+multiply = op(np.multiply, x=lambda g, out, x, y: g * y, y=lambda g, out, x, y: g * x)
+divide = op(np.divide, x=lambda g, out, x, y: g / y, y=lambda g, out, x, y: -g * out / y)
+negative = op(np.negative, x=lambda g, out, x: -g)
+positive = op(np.positive, x=lambda g, out, x: g)
+power = op(
+    np.power,
+    x=lambda g, out, x, y: g * y * x ** (y - (y != 0)),  # x**0 is 1 everywhere, so its slope is 0 at x = 0 too
+    y=lambda g, out, x, y: g * out * np.log(np.where(x == 0, 1, x)),
+)
+square = op(np.square, x=lambda g, out, x: 2 * g * x)
+reciprocal = op(np.reciprocal, x=lambda g, out, x: -g * out * out)
+
+# ----------------------------------------------------------------------- exponentials and logarithms
+
+exp = op(np.exp, x=lambda g, out, x: g * out)
+expm1 = op(np.expm1, x=lambda g, out, x: g * out + g)
+log = op(np.log, x=lambda g, out, x: g / x)
+log1p = op(np.log1p, x=lambda g, out, x: g / (1 + x))
+log2 = op(np.log2, x=lambda g, out, x: g / (x * math.log(2)))
+log10 = op(np.log10, x=lambda g, out, x: g / (x * math.log(10)))
+sqrt = op(np.sqrt, x=lambda g, out, x: g / (2 * out))
+logaddexp = op(
+    np.logaddexp,
+    x=lambda g, out, x, y: g * sigmoid(x - y),
+    y=lambda g, out, x, y: g * sigmoid(y - x),
+)
+
+# ------------------------------------------------------------------------------------ trigonometry
+
+sin = op(np.sin, x=lambda g, out, x: g * np.cos(x))
+cos = op(np.cos, x=lambda g, out, x: -g * np.sin(x))
+tan = op(np.tan, x=lambda g, out, x: g + g * out * out)
+arcsin = op(np.arcsin, x=lambda g, out, x: g / np.sqrt(1 - x * x))
+arccos = op(np.arccos, x=lambda g, out, x: -g / np.sqrt(1 - x * x))
+arctan = op(np.arctan, x=lambda g, out, x: g / (1 + x * x))
+sinh = op(np.sinh, x=lambda g, out, x: g * np.cosh(x))
+cosh = op(np.cosh, x=lambda g, out, x: g * np.sinh(x))
+tanh = op(np.tanh, x=lambda g, out, x: g - g * out * out)
+
+# ------------------------------------------------------------------------------------- activations
+
+
+@op(x=lambda g, out, x: g * out * (1 - out))
+def sigmoid(x):
+    """1 / (1 + exp(-x)), without overflow."""
+    return 0.5 * np.tanh(0.5 * x) + 0.5
+
+
+@op(x=lambda g, out, x: g * (out > 0))
+def relu(x):
+    """max(x, 0)."""
+    return np.maximum(x, 0)
+
+
+@op(x=lambda g, out, x: g * sigmoid(x))
+def softplus(x):
+    """log(1 + exp(x)), a smooth relu, without overflow."""
+    return np.logaddexp(x, 0)
+
+
+@op(x=lambda g, out, x: g * np.exp(-x * x) * (2 / math.sqrt(math.pi)))
+def erf(x):
+    """The error function, by the C library's erf entry by entry (so slower than its kin)."""
+    return np.frompyfunc(math.erf, 1, 1)(x).astype(x.dtype)
+
+
+# ---------------------------------------------------------------------------------- kinks and choice
+
+absolute = op(np.absolute, x=lambda g, out, x: g * np.sign(x))
+maximum = op(
+    np.maximum,
+    x=lambda g, out, x, y: g * (x > y) + g * (x == y) / 2,
+    y=lambda g, out, x, y: g * (y > x) + g * (x == y) / 2,
+)
+minimum = op(
+    np.minimum,
+    x=lambda g, out, x, y: g * (x < y) + g * (x == y) / 2,
+    y=lambda g, out, x, y: g * (y < x) + g * (x == y) / 2,
+)
+
+
+@op(
+    numpy=np.where,
+    condition=None,
+    x=lambda g, out, condition, x, y: np.where(condition, g, 0),
+    y=lambda g, out, condition, x, y: np.where(condition, 0, g),
+)
+def where(condition, x, y):
+    """x where the condition holds, else y. Both are computed: mask the argument too where one could be nan."""
+    return np.where(condition, x, y)
+
+
+@op(numpy=np.clip, x=lambda g, out, x, a_min, a_max: g * (out == x))
+def clip(x, a_min=None, a_max=None):
+    """x held within [a_min, a_max]; the bounds are constants."""
+    return np.clip(x, a_min, a_max)
+
+
+@op(x=lambda g, out, x, dtype: g.astype(x.dtype))
+def astype(x, dtype):
+    """x in another dtype; a gradient flows between float dtypes only."""
+    return x.astype(dtype)
+
+
+without_gradient(
+    *(np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal),
+    *(np.logical_and, np.logical_or, np.logical_not, np.logical_xor, np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.invert),
+    *(np.sign, np.floor, np.ceil, np.rint, np.trunc, np.round, np.floor_divide, np.isnan, np.isinf, np.isfinite, np.signbit),
+    *(np.shape, np.ndim, np.size, np.zeros_like, np.ones_like, np.full_like, np.empty_like, np.result_type),
+    *(np.array_equal, np.allclose, np.isclose, np.array2string, np.array_repr, np.array_str, np.may_share_memory, np.shares_memory),
+)

@@ -1,0 +1,27 @@
+"""Penalties: nodes of the loss over any number of weights, with their coefficient `c`. Sums, never means."""
+
+import numpy as np
+
+from ..engine import op
+
+
+def blocks(*arrays, size=32_768):
+    """The same entries of equally shaped arrays, in flat pieces that fit the cache. Writing to a piece writes to its array."""
+    if all(a.flags.c_contiguous for a in arrays):
+        arrays = [a.reshape(-1) for a in arrays]
+        for start in range(0, arrays[0].size, size):
+            yield [a[start : start + size] for a in arrays]
+    else:
+        yield list(arrays)
+
+
+@op(weights=lambda g, out, i, c, *weights: c * g * np.sign(weights[i]))
+def l1_penalty(c, *weights):
+    """c * sum |w| (the lasso's penalty); the subgradient at 0 is 0."""
+    return c * sum(np.abs(piece).sum() for w in weights for (piece,) in blocks(w))
+
+
+@op(weights=lambda g, out, i, c, *weights: 2 * c * g * weights[i])
+def l2_penalty(c, *weights):
+    """c * sum w^2 (Keras's convention: under plain SGD it equals weight_decay = 2c)."""
+    return c * sum(np.dot(w.reshape(-1), w.reshape(-1)) for w in weights)

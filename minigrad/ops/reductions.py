@@ -1,0 +1,108 @@
+"""Reductions over some or all axes: `axis` an int (negative counts from the end), a tuple or None for all."""
+
+import math
+
+import numpy as np
+
+from ..engine import op, without_gradient
+
+
+def restored(g, x, axis, keepdims):
+    """`g` with the reduced axes back, as size 1, so that it broadcasts against `x`."""
+    if keepdims or x.ndim == 0:
+        return g
+    return np.expand_dims(g, tuple(range(x.ndim)) if axis is None else axis)
+
+
+def count(x, out):
+    """How many entries went into each result."""
+    return x.size // (out.size or 1)
+
+
+@op(numpy=np.sum, x=lambda g, out, x, axis, keepdims: np.broadcast_to(restored(g, x, axis, keepdims), x.shape))
+def sum(x, axis=None, keepdims=False):
+    return np.sum(x, axis=axis, keepdims=keepdims)
+
+
+@op(numpy=np.mean, x=lambda g, out, x, axis, keepdims: np.broadcast_to(restored(g / count(x, out), x, axis, keepdims), x.shape))
+def mean(x, axis=None, keepdims=False):
+    if x.size == 0:
+        raise ValueError("the mean of no entries is undefined")
+    return np.mean(x, axis=axis, keepdims=keepdims)
+
+
+def _shared_by_ties(g, out, x, axis, keepdims):
+    chosen = (x == restored(out, x, axis, keepdims)).astype(x.dtype)
+    return restored(g, x, axis, keepdims) * (chosen / np.sum(chosen, axis=axis, keepdims=True))
+
+
+@op(numpy=np.max, x=_shared_by_ties)
+def max(x, axis=None, keepdims=False):
+    """The largest entries; ties share the gradient equally."""
+    return np.max(x, axis=axis, keepdims=keepdims)
+
+
+@op(numpy=np.min, x=_shared_by_ties)
+def min(x, axis=None, keepdims=False):
+    """The smallest entries; ties share the gradient equally."""
+    return np.min(x, axis=axis, keepdims=keepdims)
+
+
+def centred(x, axis):
+    return x - np.mean(x, axis=axis, keepdims=True)
+
+
+def _degrees(x, out, ddof):
+    if count(x, out) <= ddof:
+        raise ValueError(f"{count(x, out)} entries a result are too few for ddof={ddof}")
+    return count(x, out) - ddof
+
+
+@op(numpy=np.var, x=lambda g, out, x, axis, ddof, keepdims: restored(2 * g / _degrees(x, out, ddof), x, axis, keepdims) * centred(x, axis))
+def var(x, axis=None, ddof=0, keepdims=False):
+    """The variance: squared deviations over n - ddof."""
+    out = np.var(x, axis=axis, ddof=0, keepdims=keepdims)
+    return out * (count(x, out) / _degrees(x, out, ddof))
+
+
+@op(
+    numpy=np.std,
+    x=lambda g, out, x, axis, ddof, keepdims: restored(g / ((out + (out == 0)) * _degrees(x, out, ddof)), x, axis, keepdims) * centred(x, axis),
+)
+def std(x, axis=None, ddof=0, keepdims=False):
+    """The standard deviation; its gradient is 0 where it is 0."""
+    return np.sqrt(var(x, axis, ddof, keepdims))
+
+
+def _product_of_others(x, axis):
+    """For each entry the product of the others along `axis`, also where factors are 0."""
+    axes = tuple(range(x.ndim)) if axis is None else tuple(a % x.ndim for a in np.atleast_1d(axis))
+    last = tuple(range(x.ndim - len(axes), x.ndim))
+    rows = np.moveaxis(x, axes, last)
+    n = math.prod(rows.shape[last[0] :]) if axes else 1
+    flat = np.reshape(rows, rows.shape[: x.ndim - len(axes)] + (n,))
+    others = np.prod(np.where(np.eye(n, dtype=bool), 1, np.expand_dims(flat, -2)), axis=-1)
+    return np.moveaxis(np.reshape(others, rows.shape), last, axes)
+
+
+def _prod_rule(g, out, x, axis, keepdims):
+    if np.all(x != 0):
+        return restored(g * out, x, axis, keepdims) / x
+    return restored(g, x, axis, keepdims) * _product_of_others(x, axis)
+
+
+@op(numpy=np.prod, x=_prod_rule)
+def prod(x, axis=None, keepdims=False):
+    return np.prod(x, axis=axis, keepdims=keepdims)
+
+
+@op(x=lambda g, out, x, axis, keepdims: restored(g, x, axis, keepdims) * np.exp(x - restored(out, x, axis, keepdims)))
+def logsumexp(x, axis=None, keepdims=False):
+    """log(sum(exp(x))), without overflow; its gradient is the softmax."""
+    top = np.max(x.real, axis=axis, keepdims=True)
+    top = np.where(np.isfinite(top), top, 0)
+    out = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top
+    return out if keepdims else np.squeeze(out, axis=axis)
+
+
+without_gradient(np.argmax, np.argmin, np.argsort, np.any, np.all, np.count_nonzero, np.nonzero)

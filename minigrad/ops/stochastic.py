@@ -1,0 +1,44 @@
+"""Stochastic ops: deterministic ops with one more input, the noise they drew.
+
+The noise is a leaf of its own, a stochastic node in the sense of Schulman et al. 2015 (arXiv:1506.05254), so it can
+be looked at, held fixed for a gradient check, drawn again, or enumerated. No gradient flows to it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..engine import op
+
+
+@dataclass(frozen=True)
+class Bernoulli:
+    """True with probability `keep`, exact to double precision."""
+
+    keep: float
+
+    def draw(self, rng, shape, dtype):
+        """Compares 16 random bits an entry with `keep`; the few that tie are decided by a full double each."""
+        whole, rest = divmod(self.keep * 65536, 1)
+        bits = np.frombuffer(rng.bytes(2 * int(np.prod(shape))), np.uint16)
+        drawn = bits < whole
+        if rest:
+            ties = np.flatnonzero(bits == whole)
+            drawn[ties] = rng.random(len(ties)) < rest
+        return drawn.reshape(shape)
+
+
+def _scale(p, scaling):
+    return 1.0 if scaling == "classic" else 0.0 if p == 1 else 1 / (1 - p)
+
+
+@op(x=lambda g, out, x, noise, p, scaling: dropout(g, noise, p, scaling), noise=None)
+def dropout(x, noise, p, scaling):
+    """x where the noise kept it, else 0; scaled by 1/(1-p) if `scaling` is "inverted".
+
+    Linear in x, so its own rule.
+    """
+    out = x * noise
+    if (scale := _scale(p, scaling)) != 1:
+        out *= scale
+    return out
