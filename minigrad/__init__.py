@@ -1,17 +1,31 @@
 """minigrad: a reverse-mode autodiff engine on NumPy to read, change, prove and look at."""
 
 from . import functional, nn, optim
-from .check import check_graph, gradcheck, gradgradcheck
-from .draw import draw
 from .engine import Noise, Tensor, frozen_noise, grad, manual_seed, no_grad, set_default_dtype
-from .graph import replay, resample
 from .nn import load, save, summary
 
 tensor = Tensor
 
+# What reads graphs is imported when first used, so that training alone does not wait for it.
+_readers = {
+    **dict.fromkeys(["check_graph", "gradcheck", "gradgradcheck"], "check"),
+    **dict.fromkeys(["replay", "resample"], "graph"),
+    **dict.fromkeys(["draw"], "draw"),
+}
+
 __all__ = [
-    *("Noise", "Tensor", "tensor", "grad", "no_grad", "manual_seed", "set_default_dtype", "frozen_noise"),
-    *("check_graph", "draw", "gradcheck", "gradgradcheck", "replay", "resample", "load", "save", "summary"),
-    *("functional", "nn", "optim"),
+    *("Noise", "Tensor", "tensor", "frozen_noise", "grad", "manual_seed", "no_grad", "set_default_dtype"),
+    *("functional", "nn", "optim", "load", "save", "summary"),
+    *_readers,
 ]
 __version__ = "0.1.0"
+
+
+def __getattr__(name):
+    if name not in _readers:
+        raise AttributeError(f"module 'minigrad' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f".{_readers[name]}", __name__), name)
+    globals()[name] = value
+    return value

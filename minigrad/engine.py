@@ -26,7 +26,7 @@ from itertools import count
 
 import numpy as np
 
-ndarray = np.ndarray
+ndarray, new = np.ndarray, object.__new__
 
 # A graph is many small objects and no cycle, yet with Python's default threshold (700 or 2000 new objects)
 # the cyclic collector would walk all of it again and again while it is built.
@@ -40,12 +40,10 @@ class State(threading.local):
     scope = None  # (outer scope, module or name of the function that is running)
     drawn = None  # inside frozen_noise(): {generator: its state when the block first drew from it}
 
-    def __init__(self):
-        self.seed(None)
+    entropy = None  # what manual_seed was given; drawn from the system when first needed
 
-    def seed(self, seed):
-        self.entropy = np.random.SeedSequence(seed).entropy
-        self.streams = {}
+    def __init__(self):
+        self.streams = {}  # name -> generator
 
 
 state = State()
@@ -254,7 +252,7 @@ class Noise(Tensor):
 
 def constant(array):
     """A Tensor of plain data that shares `array`."""
-    out = object.__new__(Tensor)
+    out = new(Tensor)
     out.data = array if type(array) is ndarray else np.asarray(array)
     out.grad, out.op, out.args, out.order, out.origin = None, None, (), tick(), None
     return out
@@ -320,7 +318,9 @@ class Op:
     def rule(self, i):
         """The rule of the i-th argument, as rule(g, out, *arguments)."""
         last = len(self.names) - 1
-        return partial_second(self.rules[last], i - last) if self.variadic and i >= last else self.rules[i]
+        if self.variadic and i >= last:
+            return lambda g, out, *arguments: self.rules[last](g, out, i - last, *arguments)
+        return self.rules[i]
 
     def argument(self, i):
         """The name of the i-th argument."""
@@ -369,9 +369,10 @@ def op(forward=None, /, *, numpy=None, **rules):
     if isinstance(forward, np.ufunc):
         names, defaults, variadic, numpy = tuple(rules), {}, False, forward
     else:
-        parameters = inspect.signature(forward).parameters
-        names, variadic = tuple(parameters), any(p.kind is p.VAR_POSITIONAL for p in parameters.values())
-        defaults = {n: p.default for n, p in parameters.items() if p.default is not p.empty}
+        code, values = forward.__code__, forward.__defaults__ or ()
+        variadic = bool(code.co_flags & inspect.CO_VARARGS)
+        names = code.co_varnames[: code.co_argcount + variadic]
+        defaults = dict(zip(names[code.co_argcount - len(values) :], values))
     if unknown := set(rules) - set(names):
         raise TypeError(f"op {name}: rules for {sorted(unknown)}, but its arguments are {names}.")
     if name in ops and ops[name].forward.__module__ != forward.__module__:
@@ -394,7 +395,10 @@ def without_gradient(*functions):
 
 
 def _on_data(function, *args, **kwargs):
-    result = function(*map(data_of, args), **{k: data_of(v) for k, v in kwargs.items()})
+    try:
+        result = function(*map(data_of, args), **{k: data_of(v) for k, v in kwargs.items()})
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"np.{function.__name__}: {error}") from error
     return constant(result) if isinstance(result, (ndarray, np.generic)) else result
 
 
@@ -430,7 +434,12 @@ def _unary(op):
             data = forward(x.data)
         except Exception as error:
             raise op.failed(error, (x,)) from error
-        return result(op, (x,), data) if x.op is not None and state.recording else constant(data)
+        if x.op is None or not state.recording:
+            return constant(data)
+        out = new(Tensor)
+        out.data = data if type(data) is ndarray else np.asarray(data)
+        out.grad, out.op, out.args, out.order, out.origin = None, op, (x,), tick(), state.scope
+        return out
 
     def pull(g, node):
         (x,) = node.args
@@ -449,9 +458,12 @@ def _binary(op):
             data = forward(a, b)
         except Exception as error:
             raise op.failed(error, (x, y)) from error
-        if (x_is and x.op is not None or y_is and y.op is not None) and state.recording:
-            return result(op, (x, y), data)
-        return constant(data) if x_is or y_is else data
+        if not (x_is and x.op is not None or y_is and y.op is not None) or not state.recording:
+            return constant(data) if x_is or y_is else data
+        out = new(Tensor)
+        out.data = data if type(data) is ndarray else np.asarray(data)
+        out.grad, out.op, out.args, out.order, out.origin = None, op, (x, y), tick(), state.scope
+        return out
 
     def pull(g, node):
         x, y = node.args
@@ -489,26 +501,22 @@ def _general(op):
         return constant(data) if tensors else data
 
     def pull(g, node):
-        return _pulled(op, g, node.data, node.args, [data_of(a) for a in node.args])
+        return _pulled(op, g, node.data, node.args, [a.data if isinstance(a, Tensor) else a for a in node.args])
 
     return call, pull
 
 
 def _pulled(op, g, out, args, values):
     pairs = []
-    for i, x in enumerate(args):
-        if isinstance(x, Tensor) and x.op is not None and (rule := op.rule(i)) is not None:
+    for rule, x in zip(map(op.rule, range(len(args))) if op.variadic else op.rules, args):
+        if isinstance(x, Tensor) and x.op is not None and rule is not None:
             pairs.append((x, rule(g, out, *values)))
     return pairs
 
 
-def partial_second(rule, i):
-    return lambda g, out, *args: rule(g, out, i, *args)
-
-
 def result(op, args, data):
     """A recorded Tensor: the node of `op(*args) = data`."""
-    out = object.__new__(Tensor)
+    out = new(Tensor)
     out.data = data if type(data) is ndarray else np.asarray(data)
     out.grad, out.op, out.args, out.order, out.origin = None, op, args, tick(), state.scope
     return out
@@ -529,23 +537,27 @@ def _pull_back(seeds, create_graph, retain_graph, wanted=()):
     is in `wanted`, when its cotangent is complete. `owned`: the array belongs to this walk alone.
     """
     heap, pending = [], {}  # pending: order -> [tensor, sum of the cotangents that have arrived]
-    owned = set()  # orders of sums made here, which may be added to in place
-
-    def arrive(x, cotangent):
-        order = x.order
-        if (entry := pending.get(order)) is None:
-            pending[order] = [x, cotangent]
-            heappush(heap, order)
-        elif order in owned:
-            entry[1] += cotangent
-        else:
-            entry[1] = entry[1] + cotangent
-            if not create_graph:
-                owned.add(order)
-
-    for x, cotangent in seeds:
-        arrive(x, cotangent)
-    while heap:
+    owned = set()  # orders whose sum is an array of this walk's own, which may be added to in place
+    op = args = g = None
+    arriving = seeds
+    while True:
+        for x, cotangent in arriving:
+            if cotangent.shape != x.data.shape:
+                cotangent = _unbroadcast(cotangent, x, op, args)
+            order = x.order
+            if (entry := pending.get(order)) is None:
+                pending[order] = [x, cotangent]
+                heappush(heap, order)
+                if x.op is leaf and cotangent is not g and not create_graph and cotangent.base is None:
+                    owned.add(order)
+            elif order in owned:
+                entry[1] += cotangent
+            else:
+                entry[1] = entry[1] + cotangent
+                if not create_graph:
+                    owned.add(order)
+        if not heap:
+            return
         order = heappop(heap)
         node, g = pending.pop(order)
         op, args = node.op, node.args
@@ -557,17 +569,16 @@ def _pull_back(seeds, create_graph, retain_graph, wanted=()):
                     f"backward: this graph was already freed (at {op.name}, shape {node.shape}). Run the forward pass again, "
                     "or pass retain_graph=True to the first backward to go through it twice."
                 )
+            arriving = ()
             continue
-        for x, cotangent in _pulled(op, g, node, args, args) if create_graph else op.pull(g, node):
-            if cotangent.shape != x.data.shape:
-                cotangent = _unbroadcast(cotangent, x.data.shape, op, args, x)
-            arrive(x, cotangent)
+        arriving = _pulled(op, g, node, args, args) if create_graph else op.pull(g, node)
         if not retain_graph:
             node.args = None
 
 
-def _unbroadcast(g, shape, op, args, x):
-    """Sums `g` over the axes along which an input of `shape` was broadcast: the transpose of broadcasting."""
+def _unbroadcast(g, x, op, args):
+    """Sums `g` over the axes along which the input x of op(*args) was broadcast: the transpose of broadcasting."""
+    shape = x.shape
     lead = g.ndim - len(shape)
     if lead < 0 or any(n not in (1, m) for n, m in zip(shape, g.shape[lead:])):
         name = op.argument(next(i for i, a in enumerate(args) if a is x))
@@ -668,12 +679,14 @@ def manual_seed(seed):
     """Restarts all of this thread's noise and initialisations from `seed`."""
     if not isinstance(seed, (int, np.integer)) or seed < 0:
         raise ValueError(f"manual_seed: a whole number >= 0, not {seed!r}.")
-    state.seed(int(seed))
+    state.entropy, state.streams = int(seed), {}
 
 
 def stream(name):
     """This thread's generator of that name. Streams are independent: drawing from one never moves another."""
     if name not in state.streams:
+        if state.entropy is None:
+            state.entropy = np.random.SeedSequence().entropy
         sequence = np.random.SeedSequence(state.entropy, spawn_key=tuple(name.encode()))
         state.streams[name] = np.random.Generator(np.random.PCG64(sequence))
     return state.streams[name]

@@ -9,7 +9,7 @@ from functools import wraps
 import numpy as np
 
 from .engine import Noise, Tensor, data_of, implements, scoped
-from .ops import erf, getitem, linear, logsumexp, penalties, relu, sigmoid, softplus, stochastic
+from .ops import erf, linear, log_softmax, logsumexp, losses, penalties, relu, sigmoid, softmax, softplus, stochastic
 
 __all__ = [
     *("relu", "sigmoid", "tanh", "softplus", "erf", "logsumexp", "linear"),
@@ -31,18 +31,6 @@ def composition(function):
 # ------------------------------------------------------------------------------------ activations
 
 tanh = np.tanh
-
-
-@composition
-def softmax(x, axis=-1):
-    """exp(x) / sum(exp(x)) along `axis`, without overflow."""
-    return np.exp(x - logsumexp(x, axis=axis, keepdims=True))
-
-
-@composition
-def log_softmax(x, axis=-1):
-    """log(softmax(x)) along `axis`, without overflow."""
-    return x - logsumexp(x, axis=axis, keepdims=True)
 
 
 @composition
@@ -125,13 +113,13 @@ def _coefficient(name, c, weights):
 # ------------------------------------------------------------------------------------------ losses
 
 
-def _reduced(losses, reduction):
+def _reduced(entries, reduction):
     if reduction == "mean":
-        return losses.mean()
+        return entries.mean()
     if reduction == "sum":
-        return losses.sum()
+        return entries.sum()
     if reduction == "none":
-        return losses
+        return entries
     raise ValueError(f'reduction is "mean", "sum" or "none", not {reduction!r}.')
 
 
@@ -144,34 +132,32 @@ def _same_shape(name, input, target):
         raise ValueError(f"{name}: input {np.shape(input)} and target {np.shape(target)} {result}. Reshape one.")
 
 
-def _picked(name, scores, target):
-    """The score of each target class: scores (N, C, ...) or (C,), target (N, ...) or (), whole numbers 0..C-1."""
-    labels = np.asarray(data_of(target))
-    axis = 0 if scores.ndim == 1 else 1
-    if scores.ndim == 0 or labels.shape != scores.shape[:axis] + scores.shape[axis + 1 :]:
-        raise ValueError(f"{name}: scores {scores.shape} need one class number each, so a target of shape "
-                         f"{scores.shape[:axis] + scores.shape[axis + 1:]}, got {labels.shape}.")  # fmt: skip
+def _check_classes(name, scores, target, reduction):
+    """Refuses targets that are not one class number for each of the scores (N, C, ...) or (C,)."""
+    shape, labels = np.shape(scores), np.asarray(data_of(target))
+    needed, classes = (shape[:1] + shape[2:], shape[1]) if len(shape) > 1 else ((), (*shape, 0)[0])
+    if not shape or labels.shape != needed:
+        raise ValueError(f"{name}: scores {shape} need one class number each, so a target of shape {needed}, got {labels.shape}.")
     if labels.dtype.kind not in "iu":
         raise TypeError(f"{name}: the target holds class numbers, so an integer dtype, not {labels.dtype}.")
-    if labels.size and not (0 <= labels.min() and labels.max() < scores.shape[axis]):
-        raise ValueError(f"{name}: the target has classes {labels.min()}..{labels.max()}, the scores {scores.shape} know 0..{scores.shape[axis] - 1}.")
-    if scores.ndim == 2:
-        return getitem(scores, (np.arange(len(labels)), target)), axis
-    return np.squeeze(np.take_along_axis(scores, np.expand_dims(labels, axis), axis), axis), axis
+    unsigned = labels.view(f"u{labels.itemsize}")  # a negative number becomes a huge one: one comparison for both ends
+    if labels.size and np.maximum.reduce(unsigned, axis=None) >= classes:
+        raise ValueError(f"{name}: the target has classes {labels.min()}..{labels.max()}, the scores {shape} know 0..{classes - 1}.")
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f'{name}: reduction is "mean", "sum" or "none", not {reduction!r}.')
 
 
 @composition
 def cross_entropy(input, target, reduction="mean"):
     """-log softmax(input)[target]: scores (N, C, ...) or (C,) before any softmax, target class numbers (N, ...) or ()."""
-    picked, axis = _picked("cross_entropy", input, target)
-    return _reduced(logsumexp(input, axis=axis) - picked, reduction)
+    _check_classes("cross_entropy", input, target, reduction)
+    return losses.nll_loss(log_softmax(input, min(1, input.ndim - 1)), target, reduction)
 
 
-@composition
 def nll_loss(input, target, reduction="mean"):
     """-input[target]: log-probabilities (N, C, ...) or (C,), target class numbers (N, ...) or ()."""
-    picked, _ = _picked("nll_loss", input, target)
-    return _reduced(-picked, reduction)
+    _check_classes("nll_loss", input, target, reduction)
+    return losses.nll_loss(input, target, reduction)
 
 
 @composition

@@ -7,13 +7,13 @@ import numpy as np
 
 from ..engine import Tensor, implements
 from . import elementwise as e
-from . import indexing, linalg, penalties, reductions, shaping, stochastic
+from . import linalg, losses, penalties, reductions, shaping, stochastic
 from .elementwise import astype, erf, relu, sigmoid, softplus, where
 from .indexing import getitem, scatter
 from .linalg import linear, matmul
-from .reductions import logsumexp
+from .reductions import log_softmax, logsumexp, softmax
 
-__all__ = ["astype", "erf", "getitem", "linear", "logsumexp", "matmul", "penalties", "relu", "scatter", "sigmoid", "softplus", "stochastic", "where"]
+__all__ = ["astype", "erf", "getitem", "linear", "log_softmax", "logsumexp", "losses", "matmul", "penalties", "relu", "scatter", "sigmoid", "softmax", "softplus", "stochastic", "where"]
 
 for name, function in {
     **{"add": e.add, "sub": e.subtract, "mul": e.multiply, "truediv": e.divide, "pow": e.power, "matmul": matmul},

@@ -7,12 +7,10 @@ from ..engine import op
 
 def blocks(*arrays, size=32_768):
     """The same entries of equally shaped arrays, in flat pieces that fit the cache. Writing to a piece writes to its array."""
-    if all(a.flags.c_contiguous for a in arrays):
-        arrays = [a.reshape(-1) for a in arrays]
-        for start in range(0, arrays[0].size, size):
-            yield [a[start : start + size] for a in arrays]
-    else:
-        yield list(arrays)
+    if arrays[0].size <= size or not all(a.flags.c_contiguous for a in arrays):
+        return (arrays,)
+    flat = [a.reshape(-1) for a in arrays]
+    return ([a[start : start + size] for a in flat] for start in range(0, flat[0].size, size))
 
 
 @op(weights=lambda g, out, i, c, *weights: c * g * np.sign(weights[i]))

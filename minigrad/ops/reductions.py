@@ -9,9 +9,7 @@ from ..engine import op, without_gradient
 
 def restored(g, x, axis, keepdims):
     """`g` with the reduced axes back, as size 1, so that it broadcasts against `x`."""
-    if keepdims or x.ndim == 0:
-        return g
-    return np.expand_dims(g, tuple(range(x.ndim)) if axis is None else axis)
+    return g if keepdims or axis is None else np.expand_dims(g, axis)
 
 
 def count(x, out):
@@ -21,14 +19,15 @@ def count(x, out):
 
 @op(numpy=np.sum, x=lambda g, out, x, axis, keepdims: np.broadcast_to(restored(g, x, axis, keepdims), x.shape))
 def sum(x, axis=None, keepdims=False):
-    return np.sum(x, axis=axis, keepdims=keepdims)
+    return np.add.reduce(x, axis=axis, keepdims=keepdims)
 
 
 @op(numpy=np.mean, x=lambda g, out, x, axis, keepdims: np.broadcast_to(restored(g / count(x, out), x, axis, keepdims), x.shape))
 def mean(x, axis=None, keepdims=False):
     if x.size == 0:
         raise ValueError("the mean of no entries is undefined")
-    return np.mean(x, axis=axis, keepdims=keepdims)
+    out = np.add.reduce(x, axis=axis, keepdims=keepdims)
+    return out / count(x, out)
 
 
 def _shared_by_ties(g, out, x, axis, keepdims):
@@ -96,13 +95,32 @@ def prod(x, axis=None, keepdims=False):
     return np.prod(x, axis=axis, keepdims=keepdims)
 
 
-@op(x=lambda g, out, x, axis, keepdims: restored(g, x, axis, keepdims) * np.exp(x - restored(out, x, axis, keepdims)))
+def _top(x, axis):
+    """The largest entries, kept finite so that no inf - inf arises."""
+    limits = np.finfo(x.dtype)
+    return np.minimum(np.maximum(np.maximum.reduce(x.real, axis=axis, keepdims=True), limits.min), limits.max)
+
+
+@op(x=lambda g, out, x, axis, keepdims: restored(g, x, axis, keepdims) * softmax(x, axis))
 def logsumexp(x, axis=None, keepdims=False):
-    """log(sum(exp(x))), without overflow; its gradient is the softmax."""
-    top = np.max(x.real, axis=axis, keepdims=True)
-    top = np.where(np.isfinite(top), top, 0)
-    out = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top
-    return out if keepdims else np.squeeze(out, axis=axis)
+    """log(sum(exp(x))), without overflow."""
+    top = _top(x, axis)
+    out = np.log(np.add.reduce(np.exp(x - top), axis=axis, keepdims=True)) + top
+    return out if keepdims else np.squeeze(out, axis)
+
+
+@op(x=lambda g, out, x, axis: out * (g - np.sum(g * out, axis=axis, keepdims=True)))
+def softmax(x, axis=-1):
+    """exp(x) / sum(exp(x)) along `axis`, without overflow: the gradient of logsumexp."""
+    e = np.exp(x - _top(x, axis))
+    return e / np.add.reduce(e, axis=axis, keepdims=True)
+
+
+@op(x=lambda g, out, x, axis: g - np.exp(out) * np.sum(g, axis=axis, keepdims=True))
+def log_softmax(x, axis=-1):
+    """log(softmax(x)) along `axis`, without overflow."""
+    x = x - _top(x, axis)
+    return x - np.log(np.add.reduce(np.exp(x), axis=axis, keepdims=True))
 
 
 without_gradient(np.argmax, np.argmin, np.argsort, np.any, np.all, np.count_nonzero, np.nonzero)

@@ -4,23 +4,27 @@ The noise is a leaf of its own, a stochastic node in the sense of Schulman et al
 be looked at, held fixed for a gradient check, drawn again, or enumerated. No gradient flows to it.
 """
 
-from dataclasses import dataclass
+import math
 
 import numpy as np
 
 from ..engine import op
 
 
-@dataclass(frozen=True)
 class Bernoulli:
     """True with probability `keep`, exact to double precision."""
 
-    keep: float
+    def __init__(self, keep):
+        self.keep = keep
+
+    def __repr__(self):
+        return f"Bernoulli(keep={self.keep:g})"
 
     def draw(self, rng, shape, dtype):
         """Compares 16 random bits an entry with `keep`; the few that tie are decided by a full double each."""
         whole, rest = divmod(self.keep * 65536, 1)
-        bits = np.frombuffer(rng.bytes(2 * int(np.prod(shape))), np.uint16)
+        count = math.prod(shape)
+        bits = rng.integers(0, 1 << 64, -(-count // 4), np.uint64).view(np.uint16)[:count]
         drawn = bits < whole
         if rest:
             ties = np.flatnonzero(bits == whole)

@@ -1,0 +1,287 @@
+"""How fast is minigrad beside the same work written by hand in NumPy, and beside PyTorch?
+
+Everything runs on one thread, side by side in rounds; printed are medians of the ratios within a round, so a busy machine
+disturbs both sides alike. Lower is better; 1.00 is the hand-written NumPy. PyTorch takes part when it is installed.
+
+    python examples/benchmark.py [op] [mlp_small] [mlp_reg] [nodes] [import] [--rounds N]
+"""
+
+import os
+
+for library in ("OMP", "OPENBLAS", "MKL", "VECLIB_MAXIMUM"):  # before NumPy is imported
+    os.environ[f"{library}_NUM_THREADS"] = "1"
+
+import argparse
+import statistics
+import subprocess
+import sys
+import time
+
+import numpy as np
+
+import minigrad as mg
+import minigrad.functional as F
+from minigrad import nn, optim
+
+try:
+    import torch
+
+    torch.set_num_threads(1)
+except ImportError:
+    torch = None
+
+rng = np.random.default_rng(0)
+
+
+def normal(*shape):
+    return rng.standard_normal(shape).astype(np.float32)
+
+
+# ---- op: a chain of 333 tanh(x * a + b) on 8 floats, forward and backward to x
+
+
+def op(links=333):
+    start, a, b = normal(8), 1 + 0.1 * normal(8), 0.1 * normal(8)
+
+    def by_hand():
+        x, kept = start, []
+        for _ in range(links):
+            x = np.tanh(x * a + b)
+            kept.append(x)
+        g = np.ones_like(x)
+        for t in reversed(kept):
+            g = g * (1 - t * t) * a
+        return g
+
+    def minigrad():
+        first, scale, shift = mg.Tensor(start, requires_grad=True), mg.Tensor(a), mg.Tensor(b)
+        x = first
+        for _ in range(links):
+            x = np.tanh(x * scale + shift)
+        x.backward(np.ones(8, np.float32))
+        return first.grad.data
+
+    def pytorch():
+        first, scale, shift = torch.tensor(start, requires_grad=True), torch.tensor(a), torch.tensor(b)
+        x = first
+        for _ in range(links):
+            x = torch.tanh(x * scale + shift)
+        x.backward(torch.ones(8))
+        return first.grad.numpy()
+
+    return by_hand, minigrad, pytorch
+
+
+# ---- mlp_small: batch 64, 64-128-64-10, relu, cross-entropy, one SGD step
+
+
+def mlp_small(batch=64, sizes=(64, 128, 64, 10), lr=0.01):
+    images, labels = normal(batch, sizes[0]), rng.integers(0, sizes[-1], batch)
+    start = [(normal(n, m) / np.float32(np.sqrt(m)), np.zeros(n, np.float32)) for m, n in zip(sizes, sizes[1:])]
+
+    weights = [(w.copy(), b.copy()) for w, b in start]
+
+    def by_hand():
+        kept, x = [images], images
+        for i, (w, b) in enumerate(weights):
+            x = x @ w.T + b
+            if i < len(weights) - 1:
+                x = np.maximum(x, 0)
+                kept.append(x)
+        shifted = x - x.max(axis=1, keepdims=True)
+        log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+        rows = np.arange(batch)
+        loss = -log_p[rows, labels].mean()
+        g = np.exp(log_p)
+        g[rows, labels] -= 1
+        g /= batch
+        for i in range(len(weights) - 1, -1, -1):
+            w, b = weights[i]
+            gw, gb = g.T @ kept[i], g.sum(axis=0)
+            if i:
+                g = (g @ w) * (kept[i] > 0)
+            w -= lr * gw
+            b -= lr * gb
+        return loss
+
+    model = nn.Sequential(*sum(([nn.Linear(m, n), nn.ReLU()] for m, n in zip(sizes, sizes[1:])), [])[:-1])
+    for layer, (w, b) in zip([m for m in model if isinstance(m, nn.Linear)], start):
+        layer.weight.data[...], layer.bias.data[...] = w, b
+    optimizer = optim.SGD(model.parameters(), lr=lr)
+
+    def minigrad():
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(images), labels)
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    if torch:
+        twin = torch.nn.Sequential(*sum(([torch.nn.Linear(m, n), torch.nn.ReLU()] for m, n in zip(sizes, sizes[1:])), [])[:-1])
+        twin.load_state_dict({k: torch.tensor(v) for k, v in model.state_dict().items()})
+        twin_optimizer = torch.optim.SGD(twin.parameters(), lr=lr)
+        x, y = torch.tensor(images), torch.tensor(labels)
+
+    def pytorch():
+        twin_optimizer.zero_grad()
+        loss = torch.nn.functional.cross_entropy(twin(x), y)
+        loss.backward()
+        twin_optimizer.step()
+        return loss.item()
+
+    return by_hand, minigrad, pytorch
+
+
+# ---- mlp_reg: batch 128, 784-1024-1024-10, dropout .2/.5/.5, L2 on all weights, L1 on the first, SGD with momentum
+
+
+def mlp_reg(batch=128, sizes=(784, 1024, 1024, 10), rates=(0.2, 0.5, 0.5), l2=1e-4, l1=1e-6, lr=0.01, momentum=0.9):
+    images, labels = normal(batch, sizes[0]), rng.integers(0, sizes[-1], batch)
+    start = [(normal(n, m) / np.float32(np.sqrt(m)), np.zeros(n, np.float32)) for m, n in zip(sizes, sizes[1:])]
+    weights = [[w.copy(), b.copy()] for w, b in start]
+    velocities = [[np.zeros_like(w), np.zeros_like(b)] for w, b in start]
+    own = np.random.default_rng(1)
+
+    def by_hand():
+        kept, x = [], images
+        for i, ((w, b), p) in enumerate(zip(weights, rates)):
+            mask = (own.random(x.shape, dtype=np.float32) >= p) / np.float32(1 - p)
+            x = x * mask
+            kept.append((x, mask))
+            x = x @ w.T + b
+            if i < len(weights) - 1:
+                x = np.maximum(x, 0)
+        shifted = x - x.max(axis=1, keepdims=True)
+        log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+        rows = np.arange(batch)
+        loss = -log_p[rows, labels].mean()
+        loss = loss + l2 * sum((w * w).sum() for w, _ in weights) + l1 * np.abs(weights[0][0]).sum()
+        g = np.exp(log_p)
+        g[rows, labels] -= 1
+        g /= batch
+        for i in range(len(weights) - 1, -1, -1):
+            (w, b), (vw, vb), (x, mask) = weights[i], velocities[i], kept[i]
+            gw, gb = g.T @ x, g.sum(axis=0)
+            if i:
+                g = (g @ w) * mask * (x > 0)
+            gw += 2 * l2 * w
+            if i == 0:
+                gw += l1 * np.sign(w)
+            vw[...] = momentum * vw + gw
+            vb[...] = momentum * vb + gb
+            w -= lr * vw
+            b -= lr * vb
+        return loss
+
+    layers = []
+    for i, (p, m, n) in enumerate(zip(rates, sizes, sizes[1:])):
+        layers += [nn.Dropout(p), nn.Linear(m, n, penalty=nn.L2(l2))] + ([nn.ReLU()] if i < len(rates) - 1 else [])
+    model = nn.Sequential(*layers)
+    for layer, (w, b) in zip([m for m in model if isinstance(m, nn.Linear)], start):
+        layer.weight.data[...], layer.bias.data[...] = w, b
+    optimizer = optim.SGD(model.parameters(), lr=lr, momentum=momentum)
+
+    def minigrad():
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(images), labels) + model.penalty() + F.l1_penalty(model[1].weight, c=l1)
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    if torch:
+        twins = {nn.Dropout: lambda m: torch.nn.Dropout(m.p), nn.ReLU: lambda m: torch.nn.ReLU()}
+        twins[nn.Linear] = lambda m: torch.nn.Linear(m.in_features, m.out_features)
+        twin = torch.nn.Sequential(*(twins[type(m)](m) for m in model))
+        twin.load_state_dict({k: torch.tensor(v) for k, v in model.state_dict().items()})
+        twin_optimizer = torch.optim.SGD(twin.parameters(), lr=lr, momentum=momentum)
+        x, y = torch.tensor(images), torch.tensor(labels)
+
+    def pytorch():
+        twin_optimizer.zero_grad()
+        loss = torch.nn.functional.cross_entropy(twin(x), y)
+        loss = loss + l2 * sum((m.weight * m.weight).sum() for m in twin if hasattr(m, "weight")) + l1 * twin[1].weight.abs().sum()
+        loss.backward()
+        twin_optimizer.step()
+        return loss.item()
+
+    return by_hand, minigrad, pytorch
+
+
+# ---- measuring
+
+
+def compare(name, contenders, rounds, inner):
+    """Medians, over rounds, of each contender's time relative to the first's in the same round."""
+    contenders = contenders if torch else contenders[:2]
+    for run in contenders:
+        for _ in range(3):
+            run()
+    seconds = []
+    for _ in range(rounds):
+        row = []
+        for run in contenders:
+            begin = time.perf_counter()
+            for _ in range(inner):
+                run()
+            row.append((time.perf_counter() - begin) / inner)
+        seconds.append(row)
+    ratios = [statistics.median(row[i] / row[0] for row in seconds) for i in range(len(contenders))]
+    hand = statistics.median(row[0] for row in seconds)
+    peer = f"{ratios[2]:10.2f}   {ratios[1] / ratios[2]:8.2f}" if torch else "         -          -"
+    print(f"{name:10}  {hand * 1e3:10.3f} ms  {1.0:8.2f}  {ratios[1]:8.2f}  {peer}", flush=True)
+
+
+def nodes():
+    """Cost and memory of a node in graphs of 10^3 and 10^5 nodes, each in a fresh process."""
+
+    def fresh(count):
+        code = (
+            "import resource, statistics, sys, time, numpy as np, minigrad as mg\n"
+            "def run(links):\n"
+            "    x = mg.Tensor(np.ones(8, np.float32), requires_grad=True); a = mg.Tensor(x.data); b = mg.Tensor(x.data)\n"
+            "    for _ in range(links): x = np.tanh(x * a + b)\n"
+            "    x.backward(np.ones(8, np.float32))\n"
+            "run(100)\n"
+            "def peak():\n"
+            "    if sys.platform == 'darwin': return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+            "    return 1024 * int(open('/proc/self/status').read().split('VmHWM:')[1].split()[0])\n"
+            f"before, times = peak(), []\nfor _ in range({max(5, 200_000 // count)}):\n"
+            f"    t = time.perf_counter(); run({count} // 3); times.append((time.perf_counter() - t) / {count})\n"
+            f"print(statistics.median(times), (peak() - before) / {count})\n"
+        )
+        out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        return tuple(map(float, out.split()))
+
+    rounds = [(fresh(1_000), fresh(100_000)) for _ in range(3)]
+    ratio = statistics.median(big[0] / small[0] for small, big in rounds)
+    small, big = rounds[0]
+    print(f"\na node: {small[0] * 1e6:.2f} us at 10^3, {big[0] * 1e6:.2f} us at 10^5 (ratio {ratio:.2f}), {big[1]:.0f} bytes")
+
+
+def import_time():
+    """The import of minigrad on top of NumPy's own."""
+
+    def seconds(module):
+        code = f"import time; t = time.perf_counter(); import {module}; print(time.perf_counter() - t)"
+        return float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+
+    pairs = [(seconds("numpy"), seconds("minigrad")) for _ in range(12)][2:]
+    print(f"import: {statistics.median(b / a for a, b in pairs) - 1:.2f} x NumPy's own import on top of it")
+
+
+WORK = {"op": (op, 1), "mlp_small": (mlp_small, 5), "mlp_reg": (mlp_reg, 1)}
+EXTRA = {"nodes": nodes, "import": import_time}
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", default=[], metavar="name", help=f"any of {', '.join([*WORK, *EXTRA])} (default: all)")
+    parser.add_argument("--rounds", type=int, default=40)
+    options = parser.parse_args()
+    chosen = options.names or [*WORK, *EXTRA]
+    print(f"NumPy {np.__version__}, PyTorch {torch.__version__ if torch else 'not installed'}, one thread\n")
+    print(f"{'work':10}  {'by hand':>13}  {'by hand':>8}  {'minigrad':>8}  {'PyTorch':>10}  minigrad/PyTorch")
+    for name in [n for n in WORK if n in chosen]:
+        build, inner = WORK[name]
+        compare(name, build(), options.rounds, inner)
+    for name in [n for n in EXTRA if n in chosen]:
+        EXTRA[name]()

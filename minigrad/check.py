@@ -1,0 +1,328 @@
+"""Gradient checks: analytic derivatives, from the rules, against numeric ones, from the forwards alone.
+
+`gradcheck` checks a function, `check_graph` the recorded graph of a loss. Both hold noise fixed, so dropout is checked
+like anything else, and both work in float64 whatever the dtype of the model. A numeric derivative is an extrapolated
+central difference with an error estimate (Ridders 1982); a disagreement counts only beyond that.
+
+Verdicts: OK; FAIL; KINK (one-sided slopes differ and the analytic value lies between them: a valid subgradient);
+VACUOUS (both sides are zero at every entry, so nothing was tested); STOCHASTIC (the function changed between two calls).
+"""
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+
+from .engine import Tensor, data_of, frozen_noise, grad, path
+from .graph import copy, evaluate, program
+
+RTOL, ATOL = 1e-6, 1e-9
+STEPS = [0.02 / 2**k for k in range(13)]  # the smallest, 5e-6, still resolves 1e-10 of a value
+
+
+class GradcheckError(RuntimeError):
+    """An analytic derivative is wrong, or could not be checked."""
+
+
+# --------------------------------------------------------------------------------- numeric derivatives
+
+
+@dataclass
+class Slope:
+    """The derivative of f(t) at t = 0, entry by entry."""
+
+    value: np.ndarray  # the two-sided derivative
+    error: np.ndarray  # an estimate of its error
+    left: np.ndarray  # one-sided slopes
+    right: np.ndarray
+    kink: np.ndarray  # whether the one-sided slopes differ
+
+
+def slope(f):
+    """The derivative at 0 of f(t), an array: central differences at falling steps, extrapolated to step 0, best entry kept."""
+    with np.errstate(all="ignore"):
+        middle = np.asarray(f(0.0), np.float64)
+        value, error = np.zeros_like(middle), np.full_like(middle, np.inf)
+        row, jumps = [], []
+        for h in STEPS:
+            above, below = f(h), f(-h)
+            previous, row = row, [(above - below) / (2 * h)]
+            for k, older in enumerate(previous):
+                row.append(row[k] + (row[k] - older) / (4 ** (k + 1) - 1))
+                doubt = np.maximum(abs(row[k + 1] - row[k]), abs(row[k + 1] - older))
+                better = doubt < error
+                value, error = np.where(better, row[k + 1], value), np.where(better, doubt, error)
+            left, right = (middle - below) / h, (above - middle) / h
+            jumps.append(abs(right - left))
+        # where f is smooth the jump between one-sided slopes shrinks with the step; at a kink it stays
+        kink = (jumps[-1] > 1e-4 * (abs(left) + abs(right)) + 1e-8) & (jumps[-1] > 0.75 * jumps[-4])
+    return Slope(value, error + 1e-15 * abs(middle) / STEPS[-1], left, right, kink)
+
+
+def verdicts(analytic, numeric, rtol=RTOL, atol=ATOL):
+    """OK, KINK or FAIL for each entry, and the error of each relative to the larger side."""
+    size = np.maximum(abs(analytic), abs(numeric.value))
+    difference = abs(analytic - numeric.value)
+    near = difference <= atol + rtol * size + 5 * numeric.error
+    sure = 5 * numeric.error <= atol + 1e-3 * np.maximum(size, 1e-3)  # else the numeric side says nothing
+    low, high = np.minimum(numeric.left, numeric.right), np.maximum(numeric.left, numeric.right)
+    margin = atol + 1e-3 * (high - low)
+    between = (low - margin <= analytic) & (analytic <= high + margin)
+    verdict = np.where(numeric.kink, np.where(between, "KINK", "FAIL"), np.where(near & sure, "OK", "FAIL"))
+    error = np.where(numeric.kink & between, 0.0, difference / np.where(size > 0, size, 1))
+    return verdict, error
+
+
+# --------------------------------------------------------------------------------------- functions
+
+
+def gradcheck(func, inputs, *, rtol=RTOL, atol=ATOL, raise_exception=True):
+    """True if the gradients of func(*inputs) agree with numeric ones at every entry of every input that requires one.
+
+    `func` may return a Tensor or several, of any shape: they are contracted with random cotangents. Its noise (active
+    dropout) is the same in all calls, without a seed. Inputs of lower precision are copied to float64. Else it raises
+    GradcheckError, or returns False with raise_exception=False.
+
+    >>> x = Tensor([0.5, 2.0], requires_grad=True)
+    >>> gradcheck(lambda x: np.log(x) * x, x)
+    True
+    """
+    return _reported(_check_function, func, inputs, rtol, atol, raise_exception)
+
+
+def gradgradcheck(func, inputs, *, rtol=RTOL, atol=ATOL, raise_exception=True):
+    """As gradcheck, for the second derivatives: it checks the gradients that create_graph=True records.
+
+    A function whose gradient does not depend on its inputs has none, and passes.
+    """
+
+    def gradients(*inputs):
+        outputs = _tuple(func(*inputs))
+        trained = [x for x in inputs if x.requires_grad]
+        cotangents = [np.cos(np.arange(y.size) + 1.0).reshape(y.shape) for y in outputs]
+        found = grad(outputs, trained, cotangents, create_graph=True, allow_unused=True)
+        return tuple(g for g in found if g is not None and g.requires_grad)
+
+    return _reported(_check_function, gradients, inputs, rtol, atol, raise_exception, linear=True)
+
+
+def _reported(check, func, inputs, rtol, atol, raise_exception, **options):
+    try:
+        check(func, inputs, rtol, atol, **options)
+    except GradcheckError:
+        if raise_exception:
+            raise
+        return False
+    return True
+
+
+def _check_function(func, inputs, rtol, atol, linear=False):
+    inputs = _tuple(inputs)
+    trained = [i for i, x in enumerate(inputs) if isinstance(x, Tensor) and x.requires_grad]
+    if not trained:
+        raise ValueError("gradcheck: at least one input must be a Tensor with requires_grad=True.")
+    if narrow := [i for i in trained if inputs[i].dtype != np.float64]:
+        warnings.warn(f"gradcheck: inputs {narrow} were copied to float64 to be checked.", stacklevel=4)
+    own = [Tensor(x.data, True, dtype=np.float64) if i in trained else x for i, x in enumerate(inputs)]
+    rng = np.random.default_rng(0)
+
+    def outputs():
+        with frozen_noise():
+            return _tuple(func(*own))
+
+    first, again = outputs(), outputs()
+    if any(y.shape != z.shape or not np.array_equal(y.data, z.data, equal_nan=True) for y, z in zip(first, again)):
+        raise GradcheckError("STOCHASTIC: func changed between two calls, by randomness that minigrad cannot hold fixed. Use minigrad's stochastic ops, or pass rng.")
+    first = tuple(y for y in first if y.requires_grad)
+    if linear and not first:
+        return
+    if not first:
+        raise GradcheckError("VACUOUS: no output depends on an input that requires a gradient.")
+    cotangents = [rng.standard_normal(y.shape) for y in first]
+    analytic = grad(first, [own[i] for i in trained], cotangents, allow_unused=True)
+
+    def contracted():
+        results = [y for y in outputs() if y.requires_grad]
+        return sum(np.sum(u * y.data) for u, y in zip(cotangents, results))
+
+    silent = True
+    for i, gradient in zip(trained, analytic):
+        before, x = own[i].data.copy(), own[i].data
+        gradient = np.zeros_like(x) if gradient is None else gradient.data
+        for index in np.ndindex(x.shape):
+            numeric = _entry_slope(contracted, x, index)
+            verdict, error = verdicts(gradient[index], numeric, rtol, atol)
+            silent &= not gradient[index] and not numeric.value
+            if verdict == "FAIL":
+                raise GradcheckError(
+                    f"FAIL: input {i}, entry {index}: analytic {gradient[index]:.10g}, numeric {numeric.value:.10g} "
+                    f"(its error about {numeric.error:.1g}), relative difference {error:.2g}."
+                )
+        if not np.array_equal(before, x):
+            raise GradcheckError(f"FAIL: func changed its input {i}.")
+    if silent and not linear and any(own[i].size for i in trained):
+        raise GradcheckError("VACUOUS: both gradients are exactly 0 at every entry, so nothing was tested. Check at a random point, in training mode.")
+
+
+def _entry_slope(f, x, index):
+    """The slope of f() in one entry of the array x, which is put back."""
+    value = x[index]
+
+    def moved(t):
+        x[index] = value + t
+        try:
+            return f()
+        finally:
+            x[index] = value
+
+    return slope(moved)
+
+
+def _tuple(x):
+    return tuple(x) if isinstance(x, (tuple, list)) else (x,)
+
+
+# ------------------------------------------------------------------------------------------- graphs
+
+
+@dataclass
+class Row:
+    """One line of a report: a node whose rules were checked, or a leaf whose whole gradient was."""
+
+    name: str
+    op: str
+    module: str
+    shape: tuple
+    error: float
+    verdict: str
+    order: int  # of the Tensor in the checked graph
+
+
+@dataclass
+class Report:
+    """What check_graph found. True if nothing failed; printed, a table."""
+
+    rows: list
+
+    def __bool__(self):
+        return not any(row.verdict in ("FAIL", "AFFECTED") for row in self.rows)
+
+    @property
+    def first_wrong(self):
+        """The row of the first node whose own rule is wrong, or None."""
+        return next((row for row in self.rows if row.verdict == "FAIL"), None)
+
+    def verdict(self):
+        """One line."""
+        worst = max((row.error for row in self.rows if np.isfinite(row.error)), default=0.0)
+        count = f"{sum(r.op != 'leaf' for r in self.rows)} nodes and {sum(r.op == 'leaf' for r in self.rows)} leaves"
+        if wrong := self.first_wrong:
+            where = f" in {wrong.module}" if wrong.module else ""
+            return f"gradient check FAILED: the first wrong node is {wrong.name} ({wrong.op}){where}, relative error {wrong.error:.2g}"
+        return f"gradient check passed: {count}, largest relative error {worst:.1g}"
+
+    def __str__(self):
+        lines = [("node", "op", "module", "shape", "error", "verdict")]
+        lines += [(r.name, r.op, r.module, str(r.shape), f"{r.error:.1e}", r.verdict) for r in self.rows]
+        widths = [max(map(len, column)) for column in zip(*lines)]
+        return "\n".join("  ".join(c.ljust(w) for c, w in zip(line, widths)).rstrip() for line in lines) + "\n" + self.verdict()
+
+
+def check_graph(loss, seed=0):
+    """Checks the recorded graph of `loss`: each node's own rules, and the whole gradient of each leaf, noise as drawn.
+
+    No function is needed, and nothing of the graph changes. Each rule is compared along random directions with random
+    cotangents, against the node's forward; each leaf's gradient along random directions, against the loss run again.
+    """
+    steps = program(loss, "check_graph")
+    copies = copy(steps)
+    rng, rows = np.random.default_rng(seed), []
+    names = _names(steps)
+    for node in steps:
+        if node.args and node.requires_grad:
+            verdict, error = _check_node(copies[node.order], rng)
+            rows.append(Row(names[node.order], node.op.name, path(node.origin), node.shape, error, verdict, node.order))
+    wrong = any(row.verdict == "FAIL" for row in rows)
+    own = list(copies.values())
+    for node in steps:
+        if not node.args and node.requires_grad:
+            verdict, error = _check_leaf(own, copies[loss.order], copies[node.order], rng)
+            verdict = "AFFECTED" if wrong and verdict == "FAIL" else verdict
+            rows.append(Row(names[node.order], "leaf", "", node.shape, error, verdict, node.order))
+    return Report(rows)
+
+
+DIRECTIONS = 3
+
+
+def _directions(x, rng):
+    """Random directions at x, so short that the largest step of a numeric derivative moves no entry far."""
+    return (rng.standard_normal(x.shape) / max(1.0, np.sqrt(x.size) / 8) for _ in range(DIRECTIONS))
+
+
+def _worst(results):
+    """The verdict and error of several comparisons together: a FAIL first, then a KINK; VACUOUS if all were zero."""
+    tested = [(str(v), float(e)) for v, e, zero in results if not zero]
+    if not tested:
+        return "VACUOUS", 0.0
+    order = {"FAIL": 0, "KINK": 1, "OK": 2}
+    return min(tested, key=lambda r: (order[r[0]], -r[1]))
+
+
+def _compared(analytic, f):
+    numeric = slope(f)
+    verdict, error = verdicts(analytic, numeric)
+    return verdict, error, analytic == 0 and abs(numeric.value) <= 5 * numeric.error + 1e-300
+
+
+def _check_node(node, rng):
+    """The rules of one node against its forward."""
+    arrays = [data_of(a) for a in node.args]
+    u = rng.standard_normal(node.shape)
+    results = []
+    for position, x in enumerate(node.args):
+        if not (isinstance(x, Tensor) and x.requires_grad) or node.op.rule(position) is None:
+            continue
+        gradient = node.op.rule(position)(u, node.data, *arrays)
+        if np.shape(gradient) != x.shape:
+            gradient = _summed_to(gradient, x.shape)
+        for v in _directions(x, rng):
+
+            def along(t, position=position, x=x, v=v):
+                moved = list(arrays)
+                moved[position] = x.data + t * v
+                return np.sum(u * node.op.forward(*moved))
+
+            results.append(_compared(np.sum(gradient * v), along))
+    return _worst(results)
+
+
+def _summed_to(g, shape):
+    """g summed over what was broadcast, by NumPy's own rule: the engine's way is not trusted here."""
+    lead = np.ndim(g) - len(shape)
+    axes = tuple(range(lead)) + tuple(i + lead for i, n in enumerate(shape) if n == 1)
+    return np.sum(g, axis=axes, keepdims=True).reshape(shape)
+
+
+def _check_leaf(steps, loss, leaf, rng):
+    """The gradient of `loss` by `leaf`, through the engine's backward, against the graph run again."""
+    u = rng.standard_normal(loss.shape)
+    (gradient,) = grad(loss, leaf, u, retain_graph=True)
+    results = []
+    for v in _directions(leaf, rng):
+
+        def along(t, v=v):
+            return np.sum(u * evaluate(steps, {leaf.order: leaf.data + t * v})[loss.order])
+
+        results.append(_compared(np.sum(gradient.data * v), along))
+    return _worst(results)
+
+
+def _names(steps):
+    """{order: name}: a tensor's own name, `0.weight` for a leaf used as `weight` in module 0, else a number."""
+    names = {}
+    for node in steps:
+        for position, a in enumerate(node.args):
+            if isinstance(a, Tensor) and a.is_leaf:
+                names.setdefault(a.order, a.name or ".".join(filter(None, [path(node.origin), node.op.argument(position)])))
+    return {node.order: names.get(node.order) or f"n{i}" for i, node in enumerate(steps)}

@@ -1,0 +1,87 @@
+"""What one can do with a recorded graph: put it in order, and run it again.
+
+A graph is a program: ops, arguments and noise are all there. So it can be evaluated at other values of its leaves, with
+the noise as it was or with fresh noise. Masks that were computed by comparisons (`x > 0`) are constants of the program.
+"""
+
+import numpy as np
+
+from .engine import Noise, Tensor, as_array, constant, data_of, result
+
+
+def nodes(root):
+    """Every Tensor that `root` (a Tensor or several) was made from, and itself, oldest first: a topological order."""
+    stack = list(root) if isinstance(root, (list, tuple)) else [root]
+    found = {}
+    while stack:
+        node = stack.pop()
+        if node.order not in found:
+            found[node.order] = node
+            stack.extend(a for a in node.args or () if isinstance(a, Tensor))
+    return [found[order] for order in sorted(found, reverse=True)]
+
+
+def evaluate(steps, values, fresh_noise=False):
+    """Runs the nodes `steps` (as from `nodes`) again, on arrays of any dtype that the forwards take.
+
+    `values` maps the `order` of a node to the array it shall have instead; returned is that map for all nodes. What does
+    not depend on a changed node keeps the value it has.
+    """
+    values = dict(values)
+    for node in steps:
+        if node.order in values:
+            continue
+        if isinstance(node, Noise) and fresh_noise:
+            values[node.order] = node.draw()
+        elif node.args and any(isinstance(a, Tensor) and a.order in values for a in node.args):
+            values[node.order] = node.op.forward(*[values.get(a.order, a.data) if isinstance(a, Tensor) else a for a in node.args])
+    return values
+
+
+def program(root, what):
+    """`nodes(root)`, refusing a graph that was freed."""
+    found = nodes(root)
+    if freed := next((n for n in found if n.args is None), None):
+        raise RuntimeError(f"{what}: the graph was freed by backward() (at {freed.op.name}). Do it before, or use backward(retain_graph=True).")
+    return found
+
+
+def copy(steps, dtype=np.float64):
+    """The same graph on leaves of its own, floats in `dtype`: {order in `steps`: new Tensor}. Noise keeps its values."""
+    copies = {}
+    for node in steps:
+        if node.args:
+            args = tuple(copies[a.order] if isinstance(a, Tensor) else a for a in node.args)
+            new = result(node.op, args, node.op.forward(*map(data_of, args)))
+            new.origin = node.origin
+        else:
+            new = Tensor(node.data, node.requires_grad, dtype=dtype if node.dtype.kind == "f" else None, name=node.origin)
+        copies[node.order] = new
+    return copies
+
+
+def replay(root, values=None, fresh_noise=False):
+    """The value of `root` with other `values` ({leaf: array or Tensor}) and the same noise, or fresh noise. Nothing is recorded.
+
+    >>> import minigrad as mg
+    >>> x = mg.Tensor([1.0, 2.0], requires_grad=True)
+    >>> y = (x * x).sum()
+    >>> mg.replay(y, {x: [3.0, 4.0]})
+    Tensor(25.)
+    """
+    steps = program(root, "replay")
+    known = {n.order for n in steps}
+    replaced = {}
+    for leaf, value in (values or {}).items():
+        if leaf.order not in known or not leaf.is_leaf:
+            raise ValueError(f"replay: a tensor of shape {leaf.shape} is not a leaf of this graph.")
+        array = as_array(data_of(value), leaf.dtype)
+        if array.shape != leaf.shape:
+            raise ValueError(f"replay: a leaf has shape {leaf.shape}, its new value {array.shape}.")
+        replaced[leaf.order] = array
+    return constant(evaluate(steps, replaced, fresh_noise).get(root.order, root.data))
+
+
+def resample(root):
+    """The value of `root` with all its noise drawn afresh: one Monte Carlo sample."""
+    return replay(root, fresh_noise=True)

@@ -1,0 +1,405 @@
+"""Modules: parameters with a forward. Names, arguments, layouts and state_dict keys are PyTorch's."""
+
+import os
+
+import numpy as np
+
+from . import engine
+from . import functional as F
+from .engine import Tensor, no_grad, scoped, stream
+
+# ------------------------------------------------------------------------------------ initialisers
+# Each is called as init(rng, shape, fan_in, fan_out) -> array.
+
+
+def zeros(rng, shape, fan_in, fan_out):
+    return np.zeros(shape)
+
+
+def fan_in_uniform(rng, shape, fan_in, fan_out):
+    """U(-a, a), a = 1 / sqrt(fan_in): PyTorch's default for Linear."""
+    bound = 1 / np.sqrt(fan_in)
+    return rng.uniform(-bound, bound, shape)
+
+
+def glorot_uniform(rng, shape, fan_in, fan_out):
+    """U(-a, a), a = sqrt(6 / (fan_in + fan_out)) (Glorot & Bengio 2010): Keras's default."""
+    bound = np.sqrt(6 / (fan_in + fan_out))
+    return rng.uniform(-bound, bound, shape)
+
+
+def glorot_normal(rng, shape, fan_in, fan_out):
+    """N(0, 2 / (fan_in + fan_out)) (Glorot & Bengio 2010)."""
+    return rng.normal(0, np.sqrt(2 / (fan_in + fan_out)), shape)
+
+
+def he_uniform(rng, shape, fan_in, fan_out):
+    """U(-a, a), a = sqrt(6 / fan_in) (He et al. 2015, arXiv:1502.01852): made for relu."""
+    bound = np.sqrt(6 / fan_in)
+    return rng.uniform(-bound, bound, shape)
+
+
+def he_normal(rng, shape, fan_in, fan_out):
+    """N(0, 2 / fan_in) (He et al. 2015, arXiv:1502.01852): made for relu."""
+    return rng.normal(0, np.sqrt(2 / fan_in), shape)
+
+
+# --------------------------------------------------------------------------------------- penalties
+
+
+class Penalty:
+    """A penalty with its coefficient, as a layer's `penalty=`. Called on weights it gives their node of the loss."""
+
+    def __init__(self, c):
+        self.c = c
+
+    def __eq__(self, other):
+        return type(self) is type(other) and self.c == other.c
+
+    def __hash__(self):
+        return hash((type(self), self.c))
+
+    def __repr__(self):
+        return f"{type(self).__name__}({self.c:g})"
+
+
+class L1(Penalty):
+    """c * sum |w|."""
+
+    def __call__(self, *weights):
+        return F.l1_penalty(*weights, c=self.c)
+
+
+class L2(Penalty):
+    """c * sum w^2."""
+
+    def __call__(self, *weights):
+        return F.l2_penalty(*weights, c=self.c)
+
+
+# ------------------------------------------------------------------------------------------ Module
+
+
+class Parameter(Tensor):
+    """A leaf that a Module trains. With requires_grad=False it is frozen."""
+
+    __slots__ = ()
+
+    def __init__(self, data, requires_grad=True, *, dtype=None, name=None):
+        super().__init__(data, requires_grad, dtype=dtype, name=name)
+
+
+def _members(module):
+    """(name, value) of all attributes, those inside lists, tuples and dicts too, as `layers.0`."""
+    for name, value in vars(module).items():
+        if isinstance(value, (list, tuple)):
+            yield from ((f"{name}.{i}", v) for i, v in enumerate(value))
+        elif isinstance(value, dict):
+            yield from ((f"{name}.{k}", v) for k, v in value.items())
+        else:
+            yield name, value
+
+
+def _is_parameter(value):
+    return isinstance(value, Parameter) or (isinstance(value, Tensor) and value.is_leaf and value.requires_grad)
+
+
+class Module:
+    """A function with parameters: subclass it, put Parameters and Modules in attributes, define `forward`.
+
+    What hangs in lists and dicts counts too. Plain Tensors and arrays in attributes are buffers: saved, not trained.
+    """
+
+    training = True
+    _name = ""  # the attribute of the outer module that holds this one
+
+    def __setattr__(self, name, value):
+        object.__setattr__(self, name, value)
+        for path, member in _members(self) if isinstance(value, (list, tuple, dict)) else [(name, value)]:
+            if isinstance(member, Module):
+                object.__setattr__(member, "_name", path)
+
+    def __call__(self, *args, **kwargs):
+        return scoped(self, self.forward, *args, **kwargs)
+
+    def forward(self, *args):
+        raise NotImplementedError(f"{type(self).__name__} has no forward method.")
+
+    # ---- what is inside
+
+    def named_children(self):
+        return ((name, value) for name, value in _members(self) if isinstance(value, Module))
+
+    def named_modules(self, prefix=""):
+        """(dotted name, module) of this module and all inside it, each once."""
+        seen, stack = set(), [(prefix, self)]
+        while stack:
+            name, module = stack.pop()
+            if id(module) not in seen:
+                seen.add(id(module))
+                yield name, module
+                stack.extend([(_join(name, child), m) for child, m in module.named_children()][::-1])
+
+    def modules(self):
+        return (module for _, module in self.named_modules())
+
+    def named_parameters(self):
+        """(dotted name, parameter), each parameter once, however often it is used."""
+        seen = set()
+        for prefix, module in self.named_modules():
+            for name, value in _members(module):
+                if _is_parameter(value) and id(value) not in seen:
+                    seen.add(id(value))
+                    yield _join(prefix, name), value
+
+    def parameters(self):
+        return (parameter for _, parameter in self.named_parameters())
+
+    def zero_grad(self):
+        for parameter in self.parameters():
+            parameter.grad = None
+
+    def penalty(self):
+        """The sum of the penalties given to layers: one node a penalty, a shared weight in it once. 0.0 without any."""
+        weights = {}  # penalty -> {id: weight}
+        for module in self.modules():
+            if (penalty := getattr(module, "weight_penalty", None)) is not None:
+                weights.setdefault(penalty, {})[id(module.weight)] = module.weight
+        nodes = [penalty(*found.values()) for penalty, found in weights.items()]
+        return sum(nodes[1:], start=nodes[0]) if nodes else 0.0
+
+    # ---- modes
+
+    def train(self, mode=True):
+        """Training mode for this module and all inside it: dropout drops."""
+        for module in self.modules():
+            object.__setattr__(module, "training", bool(mode))
+        return self
+
+    def eval(self):
+        """Evaluation mode for this module and all inside it."""
+        return self.train(False)
+
+    # ---- saving
+
+    def _state(self):
+        """{key: (owner, attribute value)} of parameters and buffers, under PyTorch's keys."""
+        found, stack = {}, [("", self)]
+        while stack:  # not named_modules: a shared module has a key for each place it stands in
+            prefix, module = stack.pop()
+            for name, value in _members(module):
+                if isinstance(value, np.ndarray) or (isinstance(value, Tensor) and value.is_leaf):
+                    found[_join(prefix, name)] = value
+            stack.extend([(_join(prefix, name), child) for name, child in module.named_children()][::-1])
+        return found
+
+    def state_dict(self):
+        """{key: array} of all parameters and buffers; the arrays are copies."""
+        return {key: np.array(value.data if isinstance(value, Tensor) else value) for key, value in self._state().items()}
+
+    def load_state_dict(self, state_dict, strict=True):
+        """Takes over the values. Missing, unexpected (unless strict=False) or misshapen entries: an error, and nothing changes."""
+        own = self._state()
+        new = {k: np.asarray(v.data if isinstance(v, Tensor) else v) for k, v in state_dict.items()}
+        wrong = [f"{k}: shape {new[k].shape}, needed {own[k].shape}" for k in own if k in new and new[k].shape != own[k].shape]
+        missing, unexpected = [k for k in own if k not in new], [k for k in new if k not in own]
+        problems = [f"misshapen: {'; '.join(wrong)}"] if wrong else []
+        if strict:
+            problems += [f"missing: {', '.join(missing)}"] if missing else []
+            problems += [f"unexpected: {', '.join(unexpected)}"] if unexpected else []
+        if problems:
+            raise ValueError(f"load_state_dict into {type(self).__name__}: nothing was changed. " + ". ".join(problems) + ".")
+        for key, value in own.items():
+            if key in new:
+                (value.data if isinstance(value, Tensor) else value)[...] = new[key]
+
+    # ---- text
+
+    def extra_repr(self):
+        """What stands in the brackets of the repr."""
+        return ""
+
+    def __repr__(self):
+        children = [f"({name}): {child!r}".replace("\n", "\n  ") for name, child in self.named_children()]
+        if not children:
+            return f"{type(self).__name__}({self.extra_repr()})"
+        return f"{type(self).__name__}(\n  " + "\n  ".join(children) + "\n)"
+
+
+def _join(prefix, name):
+    return f"{prefix}.{name}" if prefix else name
+
+
+# ------------------------------------------------------------------------------------------ layers
+
+
+class Sequential(Module):
+    """Modules one after the other: Sequential(a, b) with PyTorch's keys 0, 1, or Sequential(first=a, second=b)."""
+
+    def __init__(self, *modules, **named):
+        for name, module in [*((str(i), m) for i, m in enumerate(modules)), *named.items()]:
+            if not callable(module):
+                raise TypeError(f"Sequential: {name} must be a module or a function, not {type(module).__name__}.")
+            setattr(self, name, module)
+        self._order = (*map(str, range(len(modules))), *named)
+
+    def forward(self, x):
+        for name in self._order:
+            x = vars(self)[name](x)
+        return x
+
+    def __len__(self):
+        return len(self._order)
+
+    def __getitem__(self, i):
+        return vars(self)[self._order[i]]
+
+    def __iter__(self):
+        return (vars(self)[name] for name in self._order)
+
+
+class Linear(Module):
+    """x @ weight.T + bias: x (..., in_features), weight (out_features, in_features), bias (out_features,).
+
+    `init` and `bias_init` are initialisers of this module; without `rng` they draw from minigrad's own generators.
+    `penalty`, such as L2(1e-3), applies to the weight: add `model.penalty()` to the loss.
+    """
+
+    def __init__(self, in_features, out_features, bias=True, *, penalty=None, init=fan_in_uniform, bias_init=fan_in_uniform, rng=None, dtype=None):
+        rng = stream("init") if rng is None else rng
+        fans = in_features, out_features
+        self.in_features, self.out_features, self.weight_penalty = in_features, out_features, penalty
+        self.weight = Parameter(init(rng, (out_features, in_features), *fans), dtype=dtype or engine.default_dtype)
+        self.bias = Parameter(bias_init(rng, (out_features,), *fans), dtype=dtype or engine.default_dtype) if bias else None
+
+    def forward(self, x):
+        return F.linear(x, self.weight, self.bias)
+
+    def extra_repr(self):
+        extra = ("" if self.bias is not None else ", bias=False") + (f", penalty={self.weight_penalty}" if self.weight_penalty else "")
+        return f"in_features={self.in_features}, out_features={self.out_features}{extra}"
+
+
+class Dropout(Module):
+    """In training sets entries to 0 with probability p: see `functional.dropout`."""
+
+    def __init__(self, p=0.5, *, rng=None, scaling="inverted"):
+        F.dropout(0.0, p, training=False, rng=rng, scaling=scaling)  # refuses wrong settings here, not at the first call
+        self.p, self.rng, self.scaling = p, rng, scaling
+
+    def forward(self, x):
+        return F.dropout(x, self.p, self.training, self.rng, self.scaling)
+
+    def extra_repr(self):
+        return f"p={self.p:g}" + ("" if self.scaling == "inverted" else f", scaling={self.scaling}")
+
+
+class Flatten(Module):
+    """(N, ...) to (N, features)."""
+
+    def forward(self, x):
+        return x.reshape(x.shape[0], -1)
+
+
+def _activation(name, function, *settings):
+    """The Module of a function of functional.py; its settings become attributes."""
+
+    def init(self, *values, **keywords):
+        given = dict(zip((s for s, _ in settings), values)) | keywords
+        if len(values) > len(settings) or given.keys() - dict(settings).keys():
+            raise TypeError(f"{name} takes {', '.join(s for s, _ in settings) or 'no arguments'}.")
+        vars(self).update(dict(settings) | given)
+
+    def forward(self, x):
+        return function(x, *(getattr(self, s) for s, _ in settings))
+
+    def extra_repr(self):
+        return ", ".join(f"{s}={getattr(self, s)!r}" for s, _ in settings)
+
+    doc = f"functional.{function.__name__} as a module."
+    return type(name, (Module,), {"__init__": init, "forward": forward, "extra_repr": extra_repr, "__doc__": doc, "__module__": __name__})
+
+
+ReLU = _activation("ReLU", F.relu)
+Sigmoid = _activation("Sigmoid", F.sigmoid)
+Tanh = _activation("Tanh", F.tanh)
+Softplus = _activation("Softplus", F.softplus)
+SiLU = _activation("SiLU", F.silu)
+SELU = _activation("SELU", F.selu)
+GELU = _activation("GELU", F.gelu, ("approximate", "none"))
+ELU = _activation("ELU", F.elu, ("alpha", 1.0))
+LeakyReLU = _activation("LeakyReLU", F.leaky_relu, ("negative_slope", 0.01))
+Softmax = _activation("Softmax", F.softmax, ("axis", -1))
+LogSoftmax = _activation("LogSoftmax", F.log_softmax, ("axis", -1))
+
+
+# ----------------------------------------------------------------------------------------- reports
+
+
+def summary(model, input_shape):
+    """A table of the layers: output shape (None stands for the batch), parameters, penalty; `input_shape` without the batch.
+
+    The model runs once on zeros, in evaluation mode; its modes, gradients and noise stay as they are.
+    """
+    shapes, modes = {}, {m: m.training for m in model.modules()}
+
+    def note(module):
+        def forward(*args, **kwargs):
+            out = type(module).forward(module, *args, **kwargs)
+            shapes[module] = (None, *out.shape[1:])
+            return out
+
+        return forward
+
+    try:
+        model.eval()
+        for module in modes:
+            vars(module)["forward"] = note(module)
+        with no_grad():
+            model(Tensor(np.zeros((1, *np.atleast_1d(input_shape).tolist()), np.float32)))
+    finally:
+        for module, mode in modes.items():
+            vars(module).pop("forward", None)
+            object.__setattr__(module, "training", mode)
+    rows = [("layer", "output shape", "parameters", "penalty")]
+    for name, module in model.named_modules():
+        if not any(True for _ in module.named_children()):
+            count = sum(p.size for p in module.parameters())
+            penalty = getattr(module, "weight_penalty", None)
+            label = f"{name} ({type(module).__name__})" if name else type(module).__name__
+            rows.append((label, str(shapes.get(module, "not called")), f"{count:,}", str(penalty or "")))
+    return _table(rows) + "\n" + _totals(model)
+
+
+def _table(rows):
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    right = 2  # the column of counts
+    lines = ["  ".join(c.rjust(w) if i == right else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths))).rstrip() for row in rows]
+    rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
+    return "\n".join([lines[0], rule, *lines[1:], rule])
+
+
+def _totals(model):
+    total = sum(p.size for p in model.parameters())
+    trained = sum(p.size for p in model.parameters() if p.requires_grad)
+    return f"{total:,} parameters, {trained:,} of them trained"
+
+
+def save(state_dict, path):
+    """Writes a state_dict, or the one of a Module, as .npz (no pickle). The file is replaced whole or not at all."""
+    if isinstance(state_dict, Module):
+        state_dict = state_dict.state_dict()
+    temporary = f"{os.fspath(path)}.{os.getpid()}.tmp"
+    try:
+        with open(temporary, "wb") as file:
+            np.savez(file, **{k: v.data if isinstance(v, Tensor) else v for k, v in state_dict.items()})
+        os.replace(temporary, path)
+    finally:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+
+
+def load(path):
+    """The state_dict that `save` wrote."""
+    with np.load(path, allow_pickle=False) as archive:
+        return {key: archive[key] for key in archive.files}

@@ -1,0 +1,32 @@
+"""Picking the score of a class: what the losses of classification are made of beside log_softmax."""
+
+import numpy as np
+
+from ..engine import data_of, op
+from .reductions import restored
+
+
+def class_index(target, axis):
+    """The index that picks each target class along `axis` of the scores."""
+    labels = np.asarray(data_of(target))
+    if labels.ndim == axis == 1:
+        return np.arange(len(labels)), labels
+    grid = list(np.ogrid[tuple(map(slice, labels.shape))])
+    return (*grid[:axis], labels, *grid[axis:])
+
+
+def _rule(g, out, x, target, reduction):
+    axis = min(1, x.ndim - 1)
+    chosen = np.zeros(x.shape, x.dtype)
+    chosen[class_index(target, axis)] = -1 / np.size(target) if reduction == "mean" else -1
+    return chosen * (restored(g, x, axis, False) if reduction == "none" else g)
+
+
+@op(x=_rule, target=None)
+def nll_loss(x, target, reduction):
+    """-x[target]: log-probabilities x (N, C, ...) or (C,), whole numbers target (N, ...) or ()."""
+    picked = x[class_index(target, min(1, x.ndim - 1))]
+    if reduction == "none":
+        return -picked
+    total = -np.add.reduce(picked, axis=None)
+    return total / picked.size if reduction == "mean" else total
