@@ -1,21 +1,19 @@
 """minigrad: a reverse-mode autodiff engine on NumPy to read, change, prove and look at."""
 
 from . import functional, nn, optim
+from .draw import draw
 from .engine import Noise, Tensor, frozen_noise, grad, manual_seed, no_grad, set_default_dtype
+from .graph import replay, resample
 from .nn import load, save, summary
 
 tensor = Tensor
 
-# What reads graphs is imported when first used, so that training alone does not wait for it.
-_readers = {
-    **dict.fromkeys(["check_graph", "gradcheck", "gradgradcheck"], "check"),
-    **dict.fromkeys(["replay", "resample"], "graph"),
-    **dict.fromkeys(["draw"], "draw"),
-}
+# What only proofs need is imported when first used, so that training alone does not wait for it.
+_readers = dict.fromkeys(["check_graph", "gradcheck", "gradgradcheck"], "check")
 
 __all__ = [
     *("Noise", "Tensor", "tensor", "frozen_noise", "grad", "manual_seed", "no_grad", "set_default_dtype"),
-    *("functional", "nn", "optim", "load", "save", "summary"),
+    *("draw", "functional", "nn", "optim", "load", "replay", "resample", "save", "summary"),
     *_readers,
 ]
 __version__ = "0.1.0"

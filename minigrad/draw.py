@@ -1,35 +1,29 @@
 """Pictures of graphs: `draw(loss)`.
 
 Three steps, each with one job. `describe` reads the tensors and writes plain records of nodes and edges; `dot` turns records
-into the DOT text of Graphviz; `render` has a Graphviz program lay it out. Nothing is computed anew, changed or kept.
+into the DOT text of Graphviz; render.py has a Graphviz program lay it out. Nothing is computed anew, changed or kept.
 
 Every kind of node has a shape and a fill of its own, so that a picture can be read in grey as well.
 """
 
-import functools
 import html
 import math
 import os
 import re
-import shutil
-import subprocess
-import sys
-import sysconfig
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from .engine import Noise, Tensor, data_of, leaf
+from .engine import Noise, Tensor, data_of
 from .graph import nodes as nodes_of
 
 LIMIT = 400  # nodes drawn at most
 PARAMETERS = "parameter", "frozen"  # kinds
 WIDEST = 40  # letters of a name or an attribute shown at most
-SECONDS = 60  # given to a Graphviz program
+TERMS = 8  # of a loss shown at most
 
 
 class Look(NamedTuple):
@@ -170,31 +164,30 @@ class Box:
 def describe(root, *, values=True, grads=True, constants=False, noise=False, names=None, limit=LIMIT):
     """The graph of `root`, a Tensor or a list of them, as records: (nodes, edges), oldest first. Options as for `draw`."""
     roots = list(root) if isinstance(root, (list, tuple)) else [root]
+    if not all(isinstance(r, Tensor) for r in roots):
+        raise TypeError(f"draw: the root is a Tensor or a list of Tensors, not {type(root).__name__}.")
     boxes, home = _boxes(nodes_of(roots), {r.order for r in roots}, constants, noise)
-    starts = [home[r.order] for r in roots]
     _name(boxes, names or {})
-    kept = _nearest(boxes, starts, limit)
-    ids = {key: f"n{i}" for i, key in enumerate(k for k in boxes if k in kept)}
-    terms = {home[r.order]: _terms(r, boxes, home) for r in roots}
-    shares = {key: share for found in terms.values() for key, (_, share) in found.items() if share is not None}
+    kept = _nearest(boxes, [home[r.order] for r in roots], limit)
+    ids = {key: f"n{i}" for i, key in enumerate(key for key in boxes if key in kept)}
+    terms = {home[r.order]: _terms(r, boxes, home) for r in roots}  # of each root
     groups = {}
-    described = []
-    for key, id in ids.items():
-        box = boxes[key]
-        rows = _rows(box, values, grads, constants)
-        if box.kind == "penalty" and key in shares:
-            rows.append(Row(f"{shares[key]:.0%} of the loss", "attribute"))
-        rows += [Row(_term(boxes[k], *term), "attribute") for k, term in list(terms.get(key, {}).items())[:8]]
-        kind = "root" if key in terms and box.kind in ("operation", "loss") else box.kind
-        title = "loss" if terms.get(key) and not box.name else _title(box)
-        scope = _scope(box.modules, groups) or (PENALTIES,) * (kind == "penalty" and key not in terms)
-        described.append(Node(id, kind, title, rows, scope, key in terms))
+    nodes = [_node(id, key, boxes, terms, groups, values, grads, constants) for key, id in ids.items()]
     edges = [edge for key in ids for edge in _edges(boxes, key, ids)]
     if len(kept) < len(boxes):
-        described.insert(0, Node("more", "more", f"{len(boxes) - len(kept):,} more", []))
-    _unbox(described)
-    _stand_beside(described, edges)
-    return described, edges
+        nodes.insert(0, Node("more", "more", f"{len(boxes) - len(kept):,} more", []))
+    _unbox(nodes)
+    _stand_beside(nodes, edges)
+    return nodes, edges
+
+
+def _node(id, key, boxes, terms, groups, values, grads, constants):
+    box, is_root = boxes[key], key in terms
+    kind = "root" if is_root and box.kind in ("operation", "loss") else box.kind
+    title = "loss" if is_root and terms[key] and not box.name else _title(box)
+    rows = _rows(box, values, grads, constants) + (_term_rows(key, boxes, terms) if values else [])
+    scope = _scope(box.modules, groups) or (PENALTIES,) * (kind == "penalty" and not is_root)
+    return Node(id, kind, title, rows, scope, is_root)
 
 
 def _boxes(graph, roots, constants, noise):
@@ -246,10 +239,10 @@ def _inputs(t, home, constants):
         index = isinstance(argument, tuple)
         for x in argument if index else (argument,):
             if isinstance(x, Tensor):
-                yield (x.order if x.order not in home else home[x.order]), i, x
+                yield home.get(x.order, x.order), i, x
             elif isinstance(x, np.ndarray) and x.ndim and not (index and _counts(x)):
                 yield ("array", id(x)), i, x
-            elif constants and not index and _is_number(x) and t.op.rules[min(i, len(t.op.rules) - 1)]:
+            elif constants and not index and _is_number(x) and t.op.rule(i):
                 yield ("constant", t.order, i), i, x.item() if isinstance(x, np.ndarray) else x
 
 
@@ -274,7 +267,7 @@ def _name(boxes, names):
                 boxes[key].name = str(name)
     members = {}  # module -> what it holds
     for box in boxes.values():
-        for source, t, i in box.inputs:
+        for source, t, _ in box.inputs:
             if (leaf_box := boxes[source]).is_leaf and not leaf_box.modules and isinstance(leaf_box.last, Tensor):
                 _own(leaf_box, box, t, members)
     for box in boxes.values():
@@ -327,14 +320,14 @@ def _scope(modules, groups):
     return path
 
 
-def _unbox(described):
+def _unbox(nodes):
     """A module that is one node and has no parameters gets no box; its name goes before the node's title."""
-    inside = Counter(group for node in described for group in node.scope)
-    for node in described:
+    inside = Counter(group for node in nodes for group in node.scope)
+    for node in nodes:
         while node.scope and node.scope[-1] is not PENALTIES and inside[node.scope[-1]] == 1 and not node.scope[-1].parameters:
             *scope, group = node.scope
             node.scope = tuple(scope)
-            if group.name.strip():
+            if group.name:
                 node.title = f"{group.name}: {node.title}"
 
 
@@ -349,20 +342,21 @@ def _nearest(boxes, starts, limit):
     return kept
 
 
-def _stand_beside(described, edges):
-    """A parameter stands next to the op that applies it to something, if both lie in the same box: layers then form a straight line.
+def _stand_beside(nodes, edges):
+    """A parameter stands next to the first op that uses it, if that has other inputs and lies in the same box: layers then form a straight line.
 
     One that other nodes use too, as penalties do, stands on the right, where its edges are out of the way.
     """
-    by_id = {n.id: n for n in described}
+    by_id = {n.id: n for n in nodes}
     uses = Counter(e.source for e in edges)
     trunk = {e.target for e in edges if by_id[e.source].kind not in PARAMETERS}
+    first = {e.source: e.target for e in reversed(edges)}
     free = {}  # id of an op -> the sides that are free
     for edge in sorted(edges, key=lambda e: uses[e.source]):
         source, target = by_id[edge.source], by_id[edge.target]
-        fits = source.kind in PARAMETERS and source.scope == target.scope and edge.target in trunk and target.kind not in ("penalty", "more")
+        fits = source.kind in PARAMETERS and source.scope == target.scope and edge.target in trunk and target.kind != "penalty"
         sides = free.setdefault(edge.target, ["left", "right"])
-        if fits and sides and not source.beside:
+        if fits and sides and first[edge.source] == edge.target:
             source.beside, source.side = edge.target, sides.pop(-1 if uses[edge.source] > 1 else 0)
 
 
@@ -381,7 +375,8 @@ def _edges(boxes, key, ids):
         if source is None:
             yield Edge("more", ids[key], style="none")
             continue
-        flows = any(isinstance(x := boxes[source].last, Tensor) and x.requires_grad and t.op.rules[min(i, len(t.op.rules) - 1)] for t, i in places)
+        wanted = getattr(boxes[source].last, "requires_grad", False)
+        flows = wanted and any(t.op.rule(i) for t, i in places)
         style = "none" if not flows else "penalty" if kind == "penalty" else "gradient"
         label = "" if box.call or kind == "penalty" else _edge_label(boxes[source], places)
         yield Edge(ids[source], ids[key], label, style, 12 if source == trunk else 1)
@@ -389,11 +384,12 @@ def _edges(boxes, key, ids):
 
 def _edge_label(source, places):
     (t, i), times = places[0], len(places)
+    op, name = t.op, t.op.argument(i)
     words = [f"x{times}"] if times > 1 else []
-    name = t.op.argument(i)
-    if t.op.name in ORDERED and times == 1 and name != source.name and sum(map(_is_array, t.args)) > 1:
+    if op.name in ORDERED and times == 1 and name != source.name and sum(map(_is_array, t.args)) > 1:
         words.append(name)
-    if (isinstance(t.op.forward, np.ufunc) or t.op.name == "where") and np.shape(data_of(source.last)) != t.shape:
+    elementwise = isinstance(op.forward, np.ufunc) or op.name == "where"
+    if elementwise and source.kind != "constant" and np.shape(data_of(source.last)) != t.shape:
         words.append("broadcast")
     return ", ".join(words)
 
@@ -406,34 +402,51 @@ def _is_array(x):
 
 
 def _terms(root, boxes, home):
-    """{key of a term: (its part of the value, its share or None)} of a loss that is a sum. Sums and numeric factors are looked through."""
+    """{key: part of the value} of a loss that is a sum with data losses or penalties in it, largest part first; else {}."""
     if root.size != 1 or not root.args:
         return {}
     heap, factors, terms = [(root.order, root)], {root.order: 1.0}, {}
     while heap:
         order, t = heappop(heap)  # the newest: whatever uses it has been seen
-        factor = factors.pop(order)
-        tensors = [a for a in t.args or () if isinstance(a, Tensor)]
-        numbers = [a for a in t.args or () if _is_number(a)]
-        key = home[t.order]
-        is_sum = t.args and t.op.name == "add" and all(a.size == 1 for a in tensors)
-        is_scaled = t.args and t.op.name == "multiply" and len(numbers) == 1
-        if key in boxes and boxes[key].call is None and (is_sum or is_scaled):
-            for a in tensors:
-                if a.order not in factors:
-                    heappush(heap, (a.order, a))
-                factors[a.order] = factors.get(a.order, 0.0) + factor * (float(numbers[0]) if is_scaled else 1.0)
-        else:
-            terms[key] = terms.get(key, 0.0) + factor * float(t.data.item())
-    if len(terms) < 2 or not any(boxes[k].kind in ("loss", "penalty") for k in terms):
+        factor, box = factors.pop(order), boxes.get(home[order])
+        if box and box.call is None and (scale := _sum_or_multiple(t)) is not None:
+            for a in t.args:
+                if isinstance(a, Tensor):
+                    if a.order not in factors:
+                        heappush(heap, (a.order, a))
+                    factors[a.order] = factors.get(a.order, 0.0) + scale * factor
+        elif box:
+            terms[home[order]] = terms.get(home[order], 0.0) + factor * float(t.data.item())
+    if len(terms) < 2 or not any(boxes[key].kind in ("loss", "penalty") for key in terms):
         return {}
-    total = sum(terms.values())
-    shares_mean_something = all(v >= 0 for v in terms.values()) and 0 < total < math.inf
-    return {key: (v, v / total if shares_mean_something else None) for key, v in sorted(terms.items(), key=lambda term: -term[1])}
+    return dict(sorted(terms.items(), key=lambda term: -term[1]))
 
 
-def _term(box, value, share):
-    return f"{_title(box)} {_number(value)}" + (f"  ({share:.0%})" if share is not None else "")
+def _sum_or_multiple(t):
+    """1 for a sum of scalars, the number for a number times a scalar, None for all else."""
+    if t.args and t.op.name in ("add", "multiply") and all(a.size == 1 for a in t.args if isinstance(a, Tensor)):
+        numbers = [float(a) for a in t.args if _is_number(a)]
+        return 1.0 if t.op.name == "add" else numbers[0] if numbers else None
+    return None
+
+
+def _term_rows(key, boxes, terms):
+    """Of a loss its terms; of a penalty its share. Shares are of a loss without negative parts."""
+    rows = []
+    for root, parts in terms.items():
+        total = float(boxes[root].last.data.item()) if parts else 0.0
+        shares = 0 < total < math.inf and min(parts.values()) >= 0
+        if key in parts and shares and boxes[key].kind == "penalty":
+            rows.append(Row(f"{_percent(parts[key] / total)} of the loss", "attribute"))
+        if key == root:
+            for term, part in list(parts.items())[:TERMS]:
+                share = f"  ({_percent(part / total)})" if shares else ""
+                rows.append(Row(f"{_title(boxes[term])} {_number(part)}{share}", "attribute"))
+    return rows
+
+
+def _percent(share):
+    return "<1%" if 0 < share < 0.005 else f"{share:.0%}"
 
 
 # ---- rows
@@ -488,20 +501,21 @@ def _same(value, default):
 
 def _text(x):
     """An argument in short: 0.5, inverted, (1:3, ...)."""
-    if isinstance(x, (float, np.floating)) or (isinstance(x, np.ndarray) and x.ndim == 0 and x.dtype.kind == "f"):
-        return f"{float(x):.4g}"
+    if isinstance(x, (Tensor, np.ndarray)):
+        return _text(data_of(x).item()) if x.ndim == 0 else "array"
+    if isinstance(x, (float, np.floating)):
+        return f"{x:.4g}"
     if isinstance(x, slice):
-        return ":".join("" if part is None else _text(part) for part in ((x.start, x.stop) if x.step is None else (x.start, x.stop, x.step)))
+        parts = [x.start, x.stop] + [x.step] * (x.step is not None)
+        return ":".join("" if part is None else _text(part) for part in parts)
     if isinstance(x, (tuple, list)):
         return f"({', '.join(map(_text, x[:WIDEST]))}{',' * (len(x) == 1)})"
-    if isinstance(x, (Tensor, np.ndarray)):
-        return str(data_of(x)) if x.ndim == 0 else "array"
-    return _short("..." if x is ... else x if isinstance(x, str) else str(x) if _is_number(x) else getattr(x, "__name__", repr(x)))
+    return _short("..." if x is ... else getattr(x, "__name__", x))
 
 
 def _short(text, widest=WIDEST):
     """One printable line of at most `widest` letters."""
-    line = "".join(c if c.isprintable() else " " for c in str(text)).strip() or " "
+    line = "".join(c if c.isprintable() else " " for c in str(text)).strip()
     return line if len(line) <= widest else line[: widest - 3] + "..."
 
 
@@ -554,13 +568,16 @@ def dot(nodes, edges, direction="TB", title=None):
     """The body of a DOT digraph, as lines."""
     lines = [
         f'graph [rankdir={direction} fontname=Arial bgcolor="#FFFFFF" nodesep=0.3 ranksep=0.35 pad=0.2]',
+        # remincross would reorder the insides of modules once more, and part parameters from their ops. Without nslimit
+        # a leaf with edges to hundreds of ranks takes over a minute.
+        "graph [remincross=false nslimit=5 nslimit1=5]",
         'node [fontname=Arial fontsize=9 margin="0.12,0.06" penwidth=1.1]',
         'edge [fontname=Arial fontsize=8 arrowsize=0.7 color="#39424B" fontcolor="#3D4650"]',
     ]
     if title:
         lines.append(f"graph [labelloc=t labeljust=l label={_label([Row(_short(title, 80), 'title')], LOOKS['operation'])}]")
     opened = ()
-    for node in sorted(nodes, key=lambda n: [g.number for g in n.scope]):  # so that each module is opened once
+    for node in sorted(nodes, key=_by_module):
         shared = sum(a == b for a, b in zip(opened, node.scope))
         lines += ["}"] * (len(opened) - shared)
         for depth, group in enumerate(node.scope[shared:], shared):
@@ -576,8 +593,13 @@ def dot(nodes, edges, direction="TB", title=None):
     return [line + "\n" for line in lines]
 
 
+def _by_module(node):
+    """Sorts nodes so that each module is opened once; penalties come first, which keeps them to the right of the modules."""
+    return PENALTIES not in node.scope, [group.number for group in node.scope]
+
+
 def _group_line(group, depth):
-    words = [f"<B>{html.escape(group.name)}</B>"] if group.name.strip() else []
+    words = [f"<B>{html.escape(group.name)}</B>"] if group.name else []
     if group.type:
         words.append(html.escape(group.type))
     if group.parameters:
@@ -591,8 +613,9 @@ def _group_line(group, depth):
 def _node_line(node):
     look = LOOKS[node.kind]
     rows = [Row(node.title, "title"), *node.rows]
-    double = " peripheries=2" if node.is_root else ""
-    return f'{node.id} [shape={look.shape} style="{look.style}" fillcolor="{look.fill}" color="{look.line}"{double}{_size(rows, look.shape)} label={_label(rows, look)}]'
+    colours = f'fillcolor="{look.fill}" color="{look.line}"'
+    extent = (" peripheries=2" if node.is_root else "") + _size(rows, look.shape)
+    return f'{node.id} [shape={look.shape} style="{look.style}" {colours}{extent} label={_label(rows, look)}]'
 
 
 def _label(rows, look):
@@ -601,7 +624,7 @@ def _label(rows, look):
         size, tag, colour = ROWS[role]
         if colour is None or (look.fill != "#FFFFFF" and (role == "gradient" or look is LOOKS["root"])):
             colour = look.ink
-        text = html.escape(text)
+        text = html.escape(text) or " "
         text = f"<{tag}>{text}</{tag}>" if tag else text
         lines.append(f'<TR><TD><FONT POINT-SIZE="{size}" COLOR="{colour}">{text}</FONT></TD></TR>')
     return f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="1">{"".join(lines)}</TABLE>>'
@@ -626,103 +649,6 @@ def _edge_line(edge, reversed):
     return f"{ends[0]} -> {ends[1]} [{' '.join(filter(None, attributes))}]"
 
 
-# -------------------------------------------------------------------------------------------- rendering
-
-
-def renderers():
-    """The Graphviz programs at hand, best first: the pip package graphviz-pure, then the system's dot."""
-    scripts = [sysconfig.get_path("scripts"), sysconfig.get_path("scripts", sysconfig.get_preferred_scheme("user")), str(Path(sys.executable).parent)]
-    search = os.pathsep.join([*scripts, os.environ.get("PATH", "")])  # a virtual environment's scripts need not be on PATH
-    return [found for found in (shutil.which("graphviz-pure", path=search), shutil.which("dot")) if found]
-
-
-def render(source, format):
-    """The picture of a DOT text, as bytes, by the first program that can draw it."""
-    programs, failures = renderers(), []
-    for program in programs:
-        try:
-            done = subprocess.run([program, f"-T{format}"], input=source.encode(), capture_output=True, timeout=SECONDS)
-        except (OSError, subprocess.TimeoutExpired) as error:
-            failures.append(f"{program}: {error}")
-            continue
-        if done.returncode == 0:
-            return _with_font_fallback(done.stdout) if format == "svg" else done.stdout
-        failures.append(f"{program}: {done.stderr.decode(errors='replace').strip()[:300]}")
-    if programs:
-        raise RuntimeError(f"no Graphviz program could draw {format}. " + " ".join(failures))
-    raise classes().RendererNotFound(
-        f"Cannot draw {format}: no Graphviz program was found.\n"
-        "Without administrator rights:  pip install graphviz-pure\n"
-        "With them, also for PDF:       your system's package graphviz"
-    )
-
-
-def _with_font_fallback(svg):
-    return svg.replace(b'font-family="Arial"', b"font-family=\"Arial, Helvetica, 'Liberation Sans', sans-serif\"")
-
-
-@functools.cache
-def classes():
-    """Drawing and RendererNotFound. Made at the first use, so that minigrad itself needs no graphviz."""
-    try:
-        import graphviz
-    except ImportError:
-        raise ImportError("draw needs the package graphviz: pip install graphviz graphviz-pure") from None
-
-    class RendererNotFound(graphviz.ExecutableNotFound):
-        """No Graphviz program was found."""
-
-        def __init__(self, message):
-            RuntimeError.__init__(self, message)
-
-    class Drawing(graphviz.Digraph):
-        """A graphviz.Digraph that also finds the renderer which pip installs, and never fails in a notebook."""
-
-        def pipe(self, format=None, *_, engine=None, encoding=None, **__):
-            """The picture as bytes, or as text in `encoding`."""
-            picture = render(self.source, format or self.format)
-            return picture.decode(encoding) if encoding else picture
-
-        def render(self, filename=None, directory=None, view=False, cleanup=False, format=None, *_, outfile=None, **__):
-            """Writes the picture, and returns where: `outfile`, else the DOT file `filename` plus the format."""
-            if outfile is None:
-                source = Path(self.save(filename, directory))
-                path = Path(f"{source}.{format or self.format}")
-            else:
-                path = Path(directory or "", outfile)
-                source = path.with_suffix(".gv")
-            format = format or path.suffix[1:]
-            try:
-                path.write_bytes(render(self.source, format))
-            except RuntimeError as error:
-                source.write_text(self.source, encoding="utf-8")
-                first, *rest = str(error).split("\n")
-                message = "\n".join([first.replace(f"Cannot draw {format}", f"Cannot draw {path}") + f" The graph is saved as DOT text in {source}.", *rest])
-                raise type(error)(message) from None
-            if cleanup:
-                source.unlink(missing_ok=True)
-            if view:
-                graphviz.view(str(path))
-            return str(path)
-
-        def _repr_mimebundle_(self, include=None, exclude=None, **_):
-            try:
-                return {"image/svg+xml": self.pipe("svg", encoding="utf-8")}
-            except Exception as error:
-                return {"text/plain": f"{error}\n\n{self.source}"}
-
-    Drawing.RendererNotFound = RendererNotFound
-    return Drawing
-
-
-def __getattr__(name):
-    if name == "Drawing":
-        return classes()
-    if name == "RendererNotFound":
-        return classes().RendererNotFound
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
 SUFFIXES = (".svg", ".png", ".pdf", ".gv", ".dot")
 
 
@@ -739,13 +665,18 @@ def draw(root, *, direction="TB", values=True, grads=True, constants=False, nois
     """
     if direction not in ("TB", "LR", "BT", "RL"):
         raise ValueError(f'draw: direction is "TB", "LR", "BT" or "RL", not {direction!r}.')
-    suffix = Path(to_file).suffix if to_file is not None else ".gv"
+    suffix = os.path.splitext(to_file)[1] if to_file is not None else ".gv"
     if suffix not in SUFFIXES:
         raise ValueError(f"draw: to_file ends in {', '.join(SUFFIXES)}; got {str(to_file)!r}.")
     records = describe(root, values=values, grads=grads, constants=constants, noise=noise, names=names)
-    drawing = classes()(format="svg", body=dot(*records, direction, title))
+    try:
+        from .render import Drawing  # graphviz is needed only now
+    except ImportError:
+        raise ImportError("draw needs the package graphviz: pip install graphviz graphviz-pure") from None
+    drawing = Drawing(format="svg", body=dot(*records, direction, title))
     if to_file is not None and suffix in (".gv", ".dot"):
-        Path(to_file).write_text(drawing.source, encoding="utf-8")
+        with open(to_file, "w", encoding="utf-8") as file:
+            file.write(drawing.source)
     elif to_file is not None:
         drawing.render(outfile=to_file)
     return drawing

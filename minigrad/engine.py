@@ -72,13 +72,17 @@ class Tensor:
     # args    the op's arguments in order, Tensors and constants; () for a leaf, None once freed
     # order   creation number, falling
     # origin  a leaf: its name, or None; a result: the scope it was recorded in
-    __slots__ = ("data", "grad", "op", "args", "order", "origin")
+    __slots__ = ("args", "data", "grad", "op", "order", "origin")
 
     def __init__(self, data, requires_grad=False, *, dtype=None, name=None):
         self.data = as_array(data, dtype)
         self.grad, self.op, self.args, self.order, self.origin = None, None, (), tick(), name
         if requires_grad:
             self.requires_grad = True
+
+    @classmethod
+    def _made(cls, data, requires_grad, name):
+        return cls(data, requires_grad, name=name)
 
     shape = property(lambda self: self.data.shape)
     dtype = property(lambda self: self.data.dtype)
@@ -156,7 +160,7 @@ class Tensor:
             "Build a new one with np.where(mask, new, t), or write to t.data[...] before the forward pass."
         )
 
-    def _in_place(ufunc, symbol):  # noqa: N805 - makes the four methods below
+    def _in_place(ufunc, symbol):
         def update(self, other):
             if self.op is not leaf:
                 return NotImplemented  # a result is not changed: `t += u` is `t = t + u`
@@ -211,6 +215,11 @@ class Tensor:
         self.requires_grad = value
         return self
 
+    def __reduce__(self):  # how copy and pickle make another one
+        if not self.is_leaf:
+            raise TypeError(f"the result of {self.op.name}, of shape {self.shape}, belongs to a graph and cannot be copied. Use t.detach().")
+        return type(self)._made, (self.data, self.requires_grad, self.name)
+
     def __len__(self):
         return len(self.data)
 
@@ -235,6 +244,7 @@ class Noise(Tensor):
     """
 
     __slots__ = ("distribution", "rng", "stream")
+    _made = Tensor._made  # a copy is plain data
 
     def __init__(self, distribution, shape, dtype, rng=None):
         self.stream = path(state.scope)
@@ -458,7 +468,7 @@ def _binary(op):
             data = forward(a, b)
         except Exception as error:
             raise op.failed(error, (x, y)) from error
-        if not (x_is and x.op is not None or y_is and y.op is not None) or not state.recording:
+        if not ((x_is and x.op is not None) or (y_is and y.op is not None)) or not state.recording:
             return constant(data) if x_is or y_is else data
         out = new(Tensor)
         out.data = data if type(data) is ndarray else np.asarray(data)
@@ -533,9 +543,11 @@ def operand(x):
 def _pull_back(seeds, create_graph, retain_graph, wanted=()):
     """Carries the cotangents of `seeds`, pairs (tensor, cotangent), back through the graph, newest node first.
 
-    Yields (tensor, cotangent, owned) for each leaf, each result that keeps its gradient, and each tensor whose order
-    is in `wanted`, when its cotangent is complete. `owned`: the array belongs to this walk alone.
+    Yields (tensor, cotangent, owned), when the cotangent is complete, for each leaf and each result that keeps its
+    gradient; or, given `wanted`, for the tensors of these orders, and goes no further than the oldest of them.
+    `owned`: the array belongs to this walk alone.
     """
+    oldest = max(wanted, default=float("inf"))
     heap, pending = [], {}  # pending: order -> [tensor, sum of the cotangents that have arrived]
     owned = set()  # orders whose sum is an array of this walk's own, which may be added to in place
     op = args = g = None
@@ -561,8 +573,10 @@ def _pull_back(seeds, create_graph, retain_graph, wanted=()):
         order = heappop(heap)
         node, g = pending.pop(order)
         op, args = node.op, node.args
-        if op is leaf or node.grad is not None or order in wanted:
+        if order in wanted if wanted else op is leaf or node.grad is not None:
             yield node, g, order in owned
+        if order >= oldest:
+            return
         if not args:
             if args is None:
                 raise RuntimeError(

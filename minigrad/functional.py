@@ -9,7 +9,7 @@ from functools import wraps
 import numpy as np
 
 from .engine import Noise, Tensor, data_of, implements, scoped
-from .ops import erf, linear, log_softmax, logsumexp, losses, penalties, relu, sigmoid, softmax, softplus, stochastic
+from .ops import erf, log_softmax, losses, penalties, relu, sigmoid, softplus, stochastic
 
 __all__ = [
     *("relu", "sigmoid", "tanh", "softplus", "erf", "logsumexp", "linear"),
@@ -29,9 +29,6 @@ def composition(function):
 
 
 # ------------------------------------------------------------------------------------ activations
-
-tanh = np.tanh
-
 
 @composition
 def leaky_relu(x, negative_slope=0.01):

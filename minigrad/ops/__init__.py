@@ -8,29 +8,40 @@ import numpy as np
 from ..engine import Tensor, implements
 from . import elementwise as e
 from . import linalg, losses, penalties, reductions, shaping, stochastic
-from .elementwise import astype, erf, relu, sigmoid, softplus, where
+from .elementwise import astype, erf, relu, sigmoid, softplus, tanh, where
 from .indexing import getitem, scatter
 from .linalg import linear, matmul
 from .reductions import log_softmax, logsumexp, softmax
 
-__all__ = ["astype", "erf", "getitem", "linear", "log_softmax", "logsumexp", "losses", "matmul", "penalties", "relu", "scatter", "sigmoid", "softmax", "softplus", "stochastic", "where"]
+__all__ = ["astype", "erf", "getitem", "linear", "log_softmax", "logsumexp", "losses", "matmul", "penalties", "relu", "scatter", "sigmoid", "softmax", "softplus", "stochastic", "tanh", "where"]
 
-for name, function in {
-    **{"add": e.add, "sub": e.subtract, "mul": e.multiply, "truediv": e.divide, "pow": e.power, "matmul": matmul},
-    **{"floordiv": np.floor_divide, "mod": np.remainder, "and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor},
-}.items():
+binary = {"add": e.add, "sub": e.subtract, "mul": e.multiply, "truediv": e.divide, "pow": e.power, "matmul": matmul}
+flat_binary = {"floordiv": np.floor_divide, "mod": np.remainder, "and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor}
+comparisons = {"eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal}
+methods = {
+    "__neg__": e.negative, "__pos__": e.positive, "__abs__": e.absolute, "__getitem__": getitem,
+    "sum": reductions.sum, "mean": reductions.mean, "max": reductions.max, "min": reductions.min, "prod": reductions.prod,
+    "var": reductions.var, "std": reductions.std, "exp": e.exp, "log": e.log, "sqrt": e.sqrt, "abs": e.absolute, "tanh": e.tanh,
+    "sigmoid": sigmoid, "relu": relu, "clip": e.clip, "matmul": matmul,
+    "swapaxes": shaping.swapaxes, "squeeze": shaping.squeeze,
+}
+numpy_methods = {"__invert__": np.invert, "argmax": np.argmax, "argmin": np.argmin, "any": np.any, "all": np.all, "round": np.round}
+
+for name, function in binary.items():
+    setattr(Tensor, f"__{name}__", function)
+for name, function in {**flat_binary, **comparisons}.items():
     setattr(Tensor, f"__{name}__", lambda x, y, f=function: f(x, y))
+for name, function in {**binary, **flat_binary}.items():
     setattr(Tensor, f"__r{name}__", lambda x, y, f=function: f(y, x))
+for name, function in methods.items():
+    setattr(Tensor, name, function)
+for name, function in numpy_methods.items():
+    setattr(Tensor, name, lambda x, *args, f=function, **settings: f(x, *args, **settings))
 
-for name, function in {
-    **{"__neg__": e.negative, "__pos__": e.positive, "__abs__": e.absolute, "__invert__": np.invert, "__getitem__": getitem},
-    **{"__eq__": np.equal, "__ne__": np.not_equal, "__lt__": np.less, "__le__": np.less_equal, "__gt__": np.greater, "__ge__": np.greater_equal},
-    **{"sum": reductions.sum, "mean": reductions.mean, "max": reductions.max, "min": reductions.min, "prod": reductions.prod},
-    **{"var": reductions.var, "std": reductions.std, "argmax": np.argmax, "argmin": np.argmin, "any": np.any, "all": np.all},
-    **{"exp": e.exp, "log": e.log, "sqrt": e.sqrt, "abs": e.absolute, "tanh": e.tanh, "clip": e.clip, "round": np.round},
-    **{"sigmoid": sigmoid, "relu": relu, "swapaxes": shaping.swapaxes, "squeeze": shaping.squeeze, "astype": astype, "matmul": matmul},
-}.items():
-    setattr(Tensor, name, lambda *args, f=function, **kwargs: f(*args, **kwargs))
+
+def cast(x, dtype):
+    """x in another dtype; what is not a float has no gradient."""
+    return astype(x, dtype) if np.dtype(dtype).kind == "f" else Tensor(x.data, dtype=dtype)
 
 
 def _axes(args):
@@ -38,6 +49,7 @@ def _axes(args):
     return args[0] if len(args) == 1 and not isinstance(args[0], int) else args
 
 
+Tensor.astype = cast
 Tensor.reshape = lambda x, *shape: shaping.reshape(x, _axes(shape))
 Tensor.transpose = lambda x, *axes: shaping.transpose(x, _axes(axes) or None)
 Tensor.flatten = lambda x: shaping.reshape(x, -1)

@@ -114,14 +114,14 @@ def clip(x, a_min=None, a_max=None):
 
 @op(x=lambda g, out, x, dtype: g.astype(x.dtype))
 def astype(x, dtype):
-    """x in another dtype; a gradient flows between float dtypes only."""
+    """x in another float dtype."""
     return x.astype(dtype)
 
 
 without_gradient(
     *(np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal),
     *(np.logical_and, np.logical_or, np.logical_not, np.logical_xor, np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.invert),
-    *(np.sign, np.floor, np.ceil, np.rint, np.trunc, np.round, np.floor_divide, np.isnan, np.isinf, np.isfinite, np.signbit),
+    *(np.sign, np.floor, np.ceil, np.rint, np.trunc, np.round, np.floor_divide, np.remainder, np.isnan, np.isinf, np.isfinite, np.signbit),
     *(np.shape, np.ndim, np.size, np.zeros_like, np.ones_like, np.full_like, np.empty_like, np.result_type),
     *(np.array_equal, np.allclose, np.isclose, np.array2string, np.array_repr, np.array_str, np.may_share_memory, np.shares_memory),
 )
