@@ -132,7 +132,9 @@ def _check_function(func, inputs, rtol, atol, linear=False):
 
     first, again = outputs(), outputs()
     if any(y.shape != z.shape or not np.array_equal(y.data, z.data, equal_nan=True) for y, z in zip(first, again)):
-        raise GradcheckError("STOCHASTIC: func changed between two calls, by randomness that minigrad cannot hold fixed. Use minigrad's stochastic ops, or pass rng.")
+        raise GradcheckError(
+            "STOCHASTIC: func changed between two calls, by randomness that minigrad cannot hold fixed. Use minigrad's stochastic ops, or pass rng."
+        )
     first = tuple(y for y in first if y.requires_grad)
     if linear and not first:
         return
@@ -161,7 +163,9 @@ def _check_function(func, inputs, rtol, atol, linear=False):
         if not np.array_equal(before, x):
             raise GradcheckError(f"FAIL: func changed its input {i}.")
     if silent and not linear and any(own[i].size for i in trained):
-        raise GradcheckError("VACUOUS: both gradients are exactly 0 at every entry, so nothing was tested. Check at a random point, in training mode.")
+        raise GradcheckError(
+            "VACUOUS: both gradients are exactly 0 at every entry, so nothing was tested. Check at a random point, in training mode."
+        )
 
 
 def _entry_slope(f, x, index):

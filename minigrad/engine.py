@@ -183,7 +183,9 @@ class Tensor:
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
         if method != "__call__" or kwargs:
             used = f"np.{ufunc.__name__}" + (f".{method}" if method != "__call__" else f"(..., {', '.join(kwargs)}=)")
-            raise TypeError(f"{used} is not supported on Tensors: its gradient would be lost. Use np.{ufunc.__name__}(...) alone or a reduction such as np.sum.")
+            raise TypeError(
+                f"{used} is not supported on Tensors: its gradient would be lost. Use np.{ufunc.__name__}(...) alone or a reduction such as np.sum."
+            )
         return _implementation(ufunc)(*inputs)
 
     def __array_function__(self, function, types, args, kwargs):
@@ -200,7 +202,9 @@ class Tensor:
         if self.op is None:
             raise RuntimeError("backward: this tensor does not depend on any leaf with requires_grad=True (or was made under no_grad()).")
         if gradient is None and self.size != 1:
-            raise RuntimeError(f"backward: the tensor has shape {self.shape}, not one entry. Call .mean() or .sum(), or pass backward(gradient=array of shape {self.shape}).")
+            raise RuntimeError(
+                f"backward: the tensor has shape {self.shape}, not one entry. Call .mean() or .sum(), or pass backward(gradient=array of shape {self.shape})."
+            )
         seeds = [(self, _seed(self, gradient, create_graph))]
         found = list(_pull_back(seeds, create_graph, create_graph if retain_graph is None else retain_graph))
         for tensor, cotangent, owned in found:

@@ -9,12 +9,32 @@ from functools import wraps
 import numpy as np
 
 from .engine import Noise, Tensor, data_of, implements, scoped
-from .ops import erf, log_softmax, losses, penalties, relu, sigmoid, softplus, stochastic
+from .ops import erf, linear, log_softmax, logsumexp, losses, penalties, relu, sigmoid, softmax, softplus, stochastic, tanh
 
 __all__ = [
-    *("relu", "sigmoid", "tanh", "softplus", "erf", "logsumexp", "linear"),
-    *("softmax", "log_softmax", "leaky_relu", "elu", "selu", "silu", "gelu", "dropout", "l1_penalty", "l2_penalty"),
-    *("cross_entropy", "nll_loss", "mse_loss", "l1_loss", "huber_loss", "binary_cross_entropy_with_logits"),
+    "binary_cross_entropy_with_logits",
+    "cross_entropy",
+    "dropout",
+    "elu",
+    "erf",
+    "gelu",
+    "huber_loss",
+    "l1_loss",
+    "l1_penalty",
+    "l2_penalty",
+    "leaky_relu",
+    "linear",
+    "log_softmax",
+    "logsumexp",
+    "mse_loss",
+    "nll_loss",
+    "relu",
+    "selu",
+    "sigmoid",
+    "silu",
+    "softmax",
+    "softplus",
+    "tanh",
 ]
 
 
@@ -29,6 +49,7 @@ def composition(function):
 
 
 # ------------------------------------------------------------------------------------ activations
+
 
 @composition
 def leaky_relu(x, negative_slope=0.01):

@@ -7,23 +7,40 @@ import numpy as np
 
 from ..engine import Tensor, implements
 from . import elementwise as e
-from . import linalg, losses, penalties, reductions, shaping, stochastic
-from .elementwise import astype, erf, relu, sigmoid, softplus, tanh, where
+from . import indexing, linalg, losses, penalties, reductions, shaping, stochastic
+
+# those that NumPy has no name for
+from .elementwise import erf, relu, sigmoid, softplus, tanh
 from .indexing import getitem, scatter
-from .linalg import linear, matmul
+from .linalg import linear
 from .reductions import log_softmax, logsumexp, softmax
 
-__all__ = ["astype", "erf", "getitem", "linear", "log_softmax", "logsumexp", "losses", "matmul", "penalties", "relu", "scatter", "sigmoid", "softmax", "softplus", "stochastic", "tanh", "where"]
-
-binary = {"add": e.add, "sub": e.subtract, "mul": e.multiply, "truediv": e.divide, "pow": e.power, "matmul": matmul}
+binary = {"add": e.add, "sub": e.subtract, "mul": e.multiply, "truediv": e.divide, "pow": e.power, "matmul": linalg.matmul}
 flat_binary = {"floordiv": np.floor_divide, "mod": np.remainder, "and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor}
 comparisons = {"eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal}
 methods = {
-    "__neg__": e.negative, "__pos__": e.positive, "__abs__": e.absolute, "__getitem__": getitem,
-    "sum": reductions.sum, "mean": reductions.mean, "max": reductions.max, "min": reductions.min, "prod": reductions.prod,
-    "var": reductions.var, "std": reductions.std, "exp": e.exp, "log": e.log, "sqrt": e.sqrt, "abs": e.absolute, "tanh": e.tanh,
-    "sigmoid": sigmoid, "relu": relu, "clip": e.clip, "matmul": matmul,
-    "swapaxes": shaping.swapaxes, "squeeze": shaping.squeeze,
+    "__neg__": e.negative,
+    "__pos__": e.positive,
+    "__abs__": e.absolute,
+    "__getitem__": indexing.getitem,
+    "sum": reductions.sum,
+    "mean": reductions.mean,
+    "max": reductions.max,
+    "min": reductions.min,
+    "prod": reductions.prod,
+    "var": reductions.var,
+    "std": reductions.std,
+    "exp": e.exp,
+    "log": e.log,
+    "sqrt": e.sqrt,
+    "abs": e.absolute,
+    "tanh": e.tanh,
+    "sigmoid": e.sigmoid,
+    "relu": e.relu,
+    "clip": e.clip,
+    "matmul": linalg.matmul,
+    "swapaxes": shaping.swapaxes,
+    "squeeze": shaping.squeeze,
 }
 numpy_methods = {"__invert__": np.invert, "argmax": np.argmax, "argmin": np.argmin, "any": np.any, "all": np.all, "round": np.round}
 
@@ -41,7 +58,7 @@ for name, function in numpy_methods.items():
 
 def cast(x, dtype):
     """x in another dtype; what is not a float has no gradient."""
-    return astype(x, dtype) if np.dtype(dtype).kind == "f" else Tensor(x.data, dtype=dtype)
+    return e.astype(x, dtype) if np.dtype(dtype).kind == "f" else Tensor(x.data, dtype=dtype)
 
 
 def _axes(args):
