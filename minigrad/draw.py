@@ -315,7 +315,8 @@ def _scope(modules, groups):
             text = repr(module)
             count = sum(p.size for p in module.parameters())
             text = type(module).__name__ if "\n" in text else re.sub(r"\b(in|out)_(features|channels)=", "", text)
-            groups[key] = Group(len(groups), _short(module._name), _short(text, 60), count)
+            name = modules[depth - 2].name_of(module) if depth > 1 else ""
+            groups[key] = Group(len(groups), _short(name), _short(text, 60), count)
         path += (groups[key],)
     return path
 

@@ -682,12 +682,16 @@ def scoped(owner, function, *args, **kwargs):
 
 
 def path(scope):
-    """The dotted name of a scope: `encoder.drop1`."""
-    names = []
+    """The dotted name of a scope: `encoder.drop1`. A module is named as the module around it knows it."""
+    owners = []
     while scope is not None:
         scope, owner = scope
-        names.append(owner if isinstance(owner, str) else owner._name)
-    return ".".join(name for name in reversed(names) if name)
+        owners.append(owner)
+    names, around = [], None
+    for owner in reversed(owners):
+        names.append(owner if isinstance(owner, str) else around.name_of(owner) if around is not None else "")
+        around = around if isinstance(owner, str) else owner
+    return ".".join(filter(None, names))
 
 
 # -------------------------------------------------------------------------------------------- randomness

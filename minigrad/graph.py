@@ -51,13 +51,17 @@ def copy(steps, dtype=np.float64):
     copies = {}
     for node in steps:
         if node.args:
-            args = tuple(copies[a.order] if isinstance(a, Tensor) else a for a in node.args)
+            args = tuple(copies[a.order] if isinstance(a, Tensor) else dtype if _is_float(a) else a for a in node.args)
             new = result(node.op, args, node.op.forward(*map(data_of, args)))
             new.origin = node.origin
         else:
             new = Tensor(node.data, node.requires_grad, dtype=dtype if node.dtype.kind == "f" else None, name=node.origin)
         copies[node.order] = new
     return copies
+
+
+def _is_float(x):
+    return isinstance(x, np.dtype) and x.kind == "f"
 
 
 def replay(root, values=None, fresh_noise=False):
@@ -79,7 +83,7 @@ def replay(root, values=None, fresh_noise=False):
         if array.shape != leaf.shape:
             raise ValueError(f"replay: a leaf has shape {leaf.shape}, its new value {array.shape}.")
         replaced[leaf.order] = array
-    return constant(evaluate(steps, replaced, fresh_noise).get(root.order, root.data))
+    return constant(np.array(evaluate(steps, replaced, fresh_noise).get(root.order, root.data)))
 
 
 def resample(root):

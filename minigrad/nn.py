@@ -6,7 +6,7 @@ import numpy as np
 
 from . import engine
 from . import functional as F
-from .engine import Tensor, no_grad, scoped, stream
+from .engine import Tensor, frozen_noise, no_grad, scoped, stream
 
 # ------------------------------------------------------------------------------------ initialisers
 # Each is called as init(rng, shape, fan_in, fan_out) -> array.
@@ -91,13 +91,16 @@ class Parameter(Tensor):
 
 def _members(module):
     """(name, value) of all attributes, those inside lists, tuples and dicts too, as `layers.0`."""
-    for name, value in vars(module).items():
-        if isinstance(value, (list, tuple)):
-            yield from ((f"{name}.{i}", v) for i, v in enumerate(value))
-        elif isinstance(value, dict):
-            yield from ((f"{name}.{k}", v) for k, v in value.items())
+
+    def inside(name, value):
+        if isinstance(value, (list, tuple, dict)):
+            for key, member in value.items() if isinstance(value, dict) else enumerate(value):
+                yield from inside(f"{name}.{key}", member)
         else:
             yield name, value
+
+    for name, value in vars(module).items():
+        yield from inside(name, value)
 
 
 def _is_parameter(value):
@@ -111,13 +114,6 @@ class Module:
     """
 
     training = True
-    _name = ""  # the attribute of the outer module that holds this one
-
-    def __setattr__(self, name, value):
-        object.__setattr__(self, name, value)
-        for path, member in _members(self) if isinstance(value, (list, tuple, dict)) else [(name, value)]:
-            if isinstance(member, Module):
-                object.__setattr__(member, "_name", path)
 
     def __call__(self, *args, **kwargs):
         return scoped(self, self.forward, *args, **kwargs)
@@ -139,6 +135,10 @@ class Module:
                 seen.add(id(module))
                 yield name, module
                 stack.extend([(_join(name, child), m) for child, m in module.named_children()][::-1])
+
+    def name_of(self, inner):
+        """The dotted name of a module inside this one."""
+        return next((name for name, module in self.named_modules() if module is inner), "")
 
     def modules(self):
         return (module for _, module in self.named_modules())
@@ -173,7 +173,7 @@ class Module:
     def train(self, mode=True):
         """Training mode for this module and all inside it: dropout drops."""
         for module in self.modules():
-            object.__setattr__(module, "training", bool(mode))
+            module.training = bool(mode)
         return self
 
     def eval(self):
@@ -201,7 +201,9 @@ class Module:
         """Takes over the values. Missing, unexpected (unless strict=False) or misshapen entries: an error, and nothing changes."""
         own = self._state()
         new = {k: np.asarray(v.data if isinstance(v, Tensor) else v) for k, v in state_dict.items()}
-        wrong = [f"{k}: shape {new[k].shape}, needed {own[k].shape}" for k in own if k in new and new[k].shape != own[k].shape]
+        both = [k for k in own if k in new]
+        wrong = [f"{k}: shape {new[k].shape}, needed {own[k].shape}" for k in both if new[k].shape != own[k].shape]
+        wrong += [f"{k}: dtype {new[k].dtype}, needed {own[k].dtype}" for k in both if not np.can_cast(new[k].dtype, own[k].dtype, "same_kind")]
         missing, unexpected = [k for k in own if k not in new], [k for k in new if k not in own]
         problems = [f"misshapen: {'; '.join(wrong)}"] if wrong else []
         if strict:
@@ -209,9 +211,8 @@ class Module:
             problems += [f"unexpected: {', '.join(unexpected)}"] if unexpected else []
         if problems:
             raise ValueError(f"load_state_dict into {type(self).__name__}: nothing was changed. " + ". ".join(problems) + ".")
-        for key, value in own.items():
-            if key in new:
-                (value.data if isinstance(value, Tensor) else value)[...] = new[key]
+        for key in both:
+            (own[key].data if isinstance(own[key], Tensor) else own[key])[...] = new[key]
 
     # ---- text
 
@@ -341,26 +342,26 @@ def summary(model, input_shape):
 
     The model runs once on zeros, in evaluation mode; its modes, gradients and noise stay as they are.
     """
-    shapes, modes = {}, {m: m.training for m in model.modules()}
+    shapes, before = {}, {m: dict(vars(m)) for m in model.modules()}
 
-    def note(module):
-        def forward(*args, **kwargs):
-            out = type(module).forward(module, *args, **kwargs)
+    def noting(module, forward):
+        def call(*args, **kwargs):
+            out = forward(*args, **kwargs)
             shapes[module] = (None, *out.shape[1:])
             return out
 
-        return forward
+        return call
 
     try:
         model.eval()
-        for module in modes:
-            vars(module)["forward"] = note(module)
-        with no_grad():
+        for module in before:
+            module.forward = noting(module, module.forward)
+        with no_grad(), frozen_noise():
             model(Tensor(np.zeros((1, *np.atleast_1d(input_shape).tolist()), np.float32)))
     finally:
-        for module, mode in modes.items():
-            vars(module).pop("forward", None)
-            object.__setattr__(module, "training", mode)
+        for module, attributes in before.items():
+            vars(module).clear()
+            vars(module).update(attributes)
     rows = [("layer", "output shape", "parameters", "penalty")]
     for name, module in model.named_modules():
         if not any(True for _ in module.named_children()):
@@ -389,10 +390,14 @@ def save(state_dict, path):
     """Writes a state_dict, or the one of a Module, as .npz (no pickle). The file is replaced whole or not at all."""
     if isinstance(state_dict, Module):
         state_dict = state_dict.state_dict()
+    import zipfile
+
     temporary = f"{os.fspath(path)}.{os.getpid()}.tmp"
     try:
-        with open(temporary, "wb") as file:
-            np.savez(file, **{k: v.data if isinstance(v, Tensor) else v for k, v in state_dict.items()})
+        with zipfile.ZipFile(temporary, "w") as archive:  # not np.savez, which some keys would confuse
+            for key, value in state_dict.items():
+                with archive.open(f"{key}.npy", "w", force_zip64=True) as file:
+                    np.lib.format.write_array(file, np.asarray(value.data if isinstance(value, Tensor) else value), allow_pickle=False)
         os.replace(temporary, path)
     finally:
         if os.path.exists(temporary):

@@ -124,7 +124,8 @@ class Adam(Optimizer):
                 w *= 1 - lr * decay
             elif decay:
                 g = g + decay * w
-            m += (1 - beta1) * (g - m)
+            m *= beta1
+            m += (1 - beta1) * g
             v *= beta2
             v += (1 - beta2) * (g * g)
             w -= (lr / correction1) * m / (np.sqrt(v) / math.sqrt(correction2) + eps)
@@ -149,7 +150,7 @@ def max_norm(weights, limit):
     """
     if not limit > 0:
         raise ValueError(f"max_norm: the limit must be > 0, got {limit}.")
-    for w in weights:
+    for w in [weights] if isinstance(weights, Tensor) else weights:
         rows = w.data.reshape(len(w.data), -1)
         norms = np.sqrt(np.einsum("ij,ij->i", rows, rows))
         if (long := norms > limit).any():

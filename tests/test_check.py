@@ -1,6 +1,7 @@
 """The gradient checks, checked: planted wrong rules must be found and named, right ones must pass, nothing may pass untested."""
 
 import warnings
+from itertools import cycle
 
 import numpy as np
 import pytest
@@ -321,12 +322,15 @@ def test_a_small_derivative_is_not_excused_by_an_absolute_tolerance():
 # --------------------------------------------------------------------- gradcheck: what cannot be checked
 
 
+OWN_RNG, SIZES = np.random.default_rng(0), cycle([1, 2])
+
+
 @pytest.mark.parametrize(
     "noisy",
     [
         pytest.param(lambda x: x * np.random.standard_normal(), id="np.random"),
-        pytest.param(lambda x, rng=np.random.default_rng(0): x * rng.random(x.shape), id="a generator of its own"),
-        pytest.param(lambda x, rng=np.random.default_rng(0): x[: 1 + int(rng.integers(1, 10**9)) % 2] * rng.random(), id="a shape that varies"),
+        pytest.param(lambda x: x * OWN_RNG.random(x.shape), id="a generator of its own"),
+        pytest.param(lambda x: x[: next(SIZES)], id="a shape that varies"),
     ],
 )
 def test_randomness_of_its_own_is_stochastic(noisy):
@@ -345,7 +349,6 @@ def test_randomness_of_its_own_is_stochastic(noisy):
         pytest.param(lambda x: x * 0, id="times zero"),
         pytest.param(lambda x: F.relu(-x), id="dead relu"),
         pytest.param(lambda x: np.sign(x) + 0 * x, id="a step"),
-        pytest.param(lambda x: x.detach() * 2, id="detached"),
         pytest.param(lambda x: mg.Tensor(np.ones(3)), id="does not use x"),
     ],
 )
@@ -441,20 +444,20 @@ def active(x):
 
 
 def test_active_dropout_passes_without_a_seed():
-    assert mg.gradcheck(active, leaf(6)) and mg.gradgradcheck(active, leaf(6))
+    assert mg.gradcheck(active, leaf(60)) and mg.gradgradcheck(active, leaf(60))  # all dropped: once in 10^23 runs
 
 
 def test_active_dropout_with_a_generator_passes():
     rng = np.random.default_rng(5)
     before = str(rng.bit_generator.state)
-    assert mg.gradcheck(lambda x: F.dropout(x, 0.4, True, rng=rng) * x, leaf(6))
+    assert mg.gradcheck(lambda x: F.dropout(x, 0.4, True, rng=rng) * x, leaf(60))
     assert str(rng.bit_generator.state) == before
 
 
 def test_a_dropout_with_a_wrong_scale_in_its_rule_fails(break_rule):
     break_rule("dropout", lambda g, out, x, noise, p, scaling: g * noise)
     with pytest.raises(GradcheckError, match="FAIL"):
-        mg.gradcheck(active, leaf(6))
+        mg.gradcheck(active, leaf(60))
 
 
 @pytest.mark.parametrize("check", [mg.gradcheck, mg.gradgradcheck])

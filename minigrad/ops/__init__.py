@@ -58,7 +58,7 @@ for name, function in numpy_methods.items():
 
 def cast(x, dtype):
     """x in another dtype; what is not a float has no gradient."""
-    return e.astype(x, dtype) if np.dtype(dtype).kind == "f" else Tensor(x.data, dtype=dtype)
+    return e.astype(x, np.dtype(dtype)) if np.dtype(dtype).kind == "f" else Tensor(x.data, dtype=dtype)
 
 
 def _axes(args):
