@@ -564,7 +564,7 @@ def _pull_back(seeds, create_graph, retain_graph, wanted=()):
             if (entry := pending.get(order)) is None:
                 pending[order] = [x, cotangent]
                 heappush(heap, order)
-                if x.op is leaf and cotangent is not g and not create_graph and cotangent.base is None:
+                if x.op is leaf and not create_graph and op is not None and cotangent is not g and cotangent.base is None:
                     owned.add(order)
             elif order in owned:
                 entry[1] += cotangent

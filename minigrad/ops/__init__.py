@@ -78,6 +78,8 @@ implements(np.amin)(reductions.min)
 
 @implements(np.concatenate)
 def concatenate(arrays, axis=0):
+    if axis is None:
+        arrays, axis = [np.ravel(a) for a in arrays], 0
     return shaping.concatenate(axis, *arrays)
 
 

@@ -77,7 +77,7 @@ def softplus(x):
 @op(x=lambda g, out, x: g * np.exp(-x * x) * (2 / math.sqrt(math.pi)))
 def erf(x):
     """The error function, by the C library's erf entry by entry (so slower than its kin)."""
-    return np.frompyfunc(math.erf, 1, 1)(x).astype(x.dtype)
+    return np.asarray(np.frompyfunc(math.erf, 1, 1)(x), x.dtype)
 
 
 # ---------------------------------------------------------------------------------- kinks and choice

@@ -1,10 +1,16 @@
 """Products: matmul in every rank combination, the affine map of a layer, einsum."""
 
+import math
 import string
 
 import numpy as np
 
 from ..engine import op
+
+
+def flat(x):
+    """x of shape (..., n) as (rows, n)."""
+    return x if x.ndim == 2 else np.reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
 
 
 def _matrices(x, y, g=None):
@@ -24,7 +30,7 @@ def _matmul_x(g, out, x, y):
 def _matmul_y(g, out, x, y):
     rows, _, g = _matrices(x, y, g)
     if y.ndim == 2:  # one matrix for the whole batch: one product, not one a batch entry
-        rows, g = np.reshape(rows, (-1, rows.shape[-1])), np.reshape(g, (-1, g.shape[-1]))
+        rows, g = flat(rows), flat(g)
     product = np.matmul(np.swapaxes(rows, -1, -2), g)
     return np.squeeze(product, -1) if y.ndim == 1 else product
 
@@ -45,15 +51,10 @@ def matmul(x, y):
         raise ValueError(f"{shapes}: batch axes {x.shape[:-2]} and {y.shape[:-2]} do not broadcast") from None
 
 
-def flat(x):
-    """x of shape (..., n) as (rows, n)."""
-    return x if x.ndim == 2 else np.reshape(x, (-1, x.shape[-1]))
-
-
 @op(
     x=lambda g, out, x, weight, bias: g @ weight,
     weight=lambda g, out, x, weight, bias: flat(g).T @ flat(x),
-    bias=lambda g, out, x, weight, bias: np.ones(g.size // g.shape[-1], g.dtype) @ flat(g),  # twice as fast as a sum
+    bias=lambda g, out, x, weight, bias: np.ones(math.prod(g.shape[:-1]), g.dtype) @ flat(g),  # twice as fast as a sum
 )
 def linear(x, weight, bias=None):
     """The affine map x @ weight.T + bias: x (..., n_in), weight (n_out, n_in), bias (n_out,), result (..., n_out)."""
@@ -86,16 +87,14 @@ def _explicit(subscripts, operands):
 def _einsum_rule(g, out, i, subscripts, *operands):
     """Also an einsum: the cotangent takes the place of operand i, whose labels become the result's.
 
-    A label that operand i alone has was summed away: a vector of ones brings it back. A label that it has
+    A label that operand i alone has (or has at full size) was summed away: a vector of ones brings it back. A label that it has
     twice took a diagonal: an identity matrix puts it back.
     """
     terms, output = _explicit(subscripts, operands)
     x = operands[i]
-    inputs, factors = [output], [g]
-    for j, (term, operand) in enumerate(zip(terms, operands)):
-        if j != i:
-            inputs.append(term)
-            factors.append(operand)
+    inputs = [output, *terms[:i], *terms[i + 1 :]]
+    factors = [g, *operands[:i], *operands[i + 1 :]]
+    sizes = {label: n for term, factor in zip(inputs, factors) for label, n in zip(term, factor.shape) if n != 1}
     free = (c for c in string.ascii_letters if c not in "".join(terms) + output)
     wanted = ""
     for axis, label in enumerate(terms[i]):
@@ -104,7 +103,7 @@ def _einsum_rule(g, out, i, subscripts, *operands):
             inputs.append(label + twin)
             factors.append(np.eye(x.shape[axis], dtype=x.dtype))
             label = twin
-        elif label not in "".join(inputs):
+        elif sizes.get(label) != x.shape[axis]:
             inputs.append(label)
             factors.append(np.ones(x.shape[axis], x.dtype))
         wanted += label

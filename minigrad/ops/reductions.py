@@ -12,9 +12,9 @@ def restored(g, x, axis, keepdims):
     return g if keepdims or axis is None else np.expand_dims(g, axis)
 
 
-def count(x, out):
-    """How many entries went into each result."""
-    return x.size // (out.size or 1)
+def count(x, axis):
+    """How many entries go into each result."""
+    return math.prod(x.shape if axis is None else (x.shape[a] for a in np.atleast_1d(axis)))
 
 
 @op(numpy=np.sum, x=lambda g, out, x, axis, keepdims: np.broadcast_to(restored(g, x, axis, keepdims), x.shape))
@@ -22,12 +22,12 @@ def sum(x, axis=None, keepdims=False):
     return np.add.reduce(x, axis=axis, keepdims=keepdims)
 
 
-@op(numpy=np.mean, x=lambda g, out, x, axis, keepdims: np.broadcast_to(restored(g / count(x, out), x, axis, keepdims), x.shape))
+@op(numpy=np.mean, x=lambda g, out, x, axis, keepdims: np.broadcast_to(restored(g / count(x, axis), x, axis, keepdims), x.shape))
 def mean(x, axis=None, keepdims=False):
-    if x.size == 0:
-        raise ValueError("the mean of no entries is undefined")
     out = np.add.reduce(x, axis=axis, keepdims=keepdims)
-    return out / count(x, out)
+    if out.size and not count(x, axis):
+        raise ValueError("the mean of no entries is undefined")
+    return out / count(x, axis)
 
 
 def _shared_by_ties(g, out, x, axis, keepdims):
@@ -51,22 +51,22 @@ def centred(x, axis):
     return x - np.mean(x, axis=axis, keepdims=True)
 
 
-def _degrees(x, out, ddof):
-    if count(x, out) <= ddof:
-        raise ValueError(f"{count(x, out)} entries a result are too few for ddof={ddof}")
-    return count(x, out) - ddof
+def _degrees(x, axis, ddof):
+    if count(x, axis) <= ddof:
+        raise ValueError(f"{count(x, axis)} entries a result are too few for ddof={ddof}")
+    return count(x, axis) - ddof
 
 
-@op(numpy=np.var, x=lambda g, out, x, axis, ddof, keepdims: restored(2 * g / _degrees(x, out, ddof), x, axis, keepdims) * centred(x, axis))
+@op(numpy=np.var, x=lambda g, out, x, axis, ddof, keepdims: restored(2 * g / _degrees(x, axis, ddof), x, axis, keepdims) * centred(x, axis))
 def var(x, axis=None, ddof=0, keepdims=False):
     """The variance: squared deviations over n - ddof."""
     out = np.var(x, axis=axis, ddof=0, keepdims=keepdims)
-    return out * (count(x, out) / _degrees(x, out, ddof))
+    return out * (count(x, axis) / _degrees(x, axis, ddof))
 
 
 @op(
     numpy=np.std,
-    x=lambda g, out, x, axis, ddof, keepdims: restored(g / ((out + (out == 0)) * _degrees(x, out, ddof)), x, axis, keepdims) * centred(x, axis),
+    x=lambda g, out, x, axis, ddof, keepdims: restored(g / ((out + (out == 0)) * _degrees(x, axis, ddof)), x, axis, keepdims) * centred(x, axis),
 )
 def std(x, axis=None, ddof=0, keepdims=False):
     """The standard deviation; its gradient is 0 where it is 0."""
