@@ -537,8 +537,10 @@ def result(op, args, data):
 
 
 def operand(x):
-    """A constant operand as a rule may use it: numbers and arrays as they are, lists as arrays."""
-    return x if isinstance(x, (float, int, ndarray, np.generic)) else as_array(x)
+    """A constant operand as a rule may use it: arrays as they are, numbers as Python's, which do not widen a dtype."""
+    if isinstance(x, np.generic):
+        return x.item()
+    return x if isinstance(x, (float, int, ndarray)) else as_array(x)
 
 
 # ------------------------------------------------------------------------------------------- backward

@@ -18,10 +18,24 @@ multiply = op(np.multiply, x=lambda g, out, x, y: g * y, y=lambda g, out, x, y: 
 divide = op(np.divide, x=lambda g, out, x, y: g / y, y=lambda g, out, x, y: -g * out / y)
 negative = op(np.negative, x=lambda g, out, x: -g)
 positive = op(np.positive, x=lambda g, out, x: g)
+
+
+def _less_one(x, y):
+    """y - 1, but 0 for 0**0: x**0 is 1 everywhere, so its slope is 0 there too."""
+    return y - (y != 0) if isinstance(y, (int, float)) else y - ((x != 0) | (y != 0))
+
+
+def _log_of_base(x):
+    """log(x), but 0 where x is 0, since 0**y does not change with y. Numbers stay numbers, which do not widen a dtype."""
+    if isinstance(x, (int, float)):
+        return math.log(x or 1) if x >= 0 else math.nan
+    return np.log(x + (x == 0))
+
+
 power = op(
     np.power,
-    x=lambda g, out, x, y: g * y * x ** (y - (y != 0)),  # x**0 is 1 everywhere, so its slope is 0 at x = 0 too
-    y=lambda g, out, x, y: g * out * np.log(np.where(x == 0, 1, x)),
+    x=lambda g, out, x, y: g * y * x ** _less_one(x, y),
+    y=lambda g, out, x, y: g * out * _log_of_base(x),
 )
 square = op(np.square, x=lambda g, out, x: 2 * g * x)
 reciprocal = op(np.reciprocal, x=lambda g, out, x: -g * out * out)
