@@ -150,7 +150,7 @@ class Tensor:
         return bool(self.data)
 
     def __format__(self, spec):
-        return format(self.item() if spec else self, spec) if self.size == 1 and spec else str(self)
+        return format(self.item(), spec) if spec and self.size == 1 else str(self)
 
     # ---- what looks like a change in place
 
@@ -296,7 +296,7 @@ def as_array(data, dtype=None):
         array = np.array(data, dtype=dtype, order="C")
     except ValueError as error:
         raise ValueError(f"Tensor: the nested lists do not make a rectangular array ({error}).") from None
-    if array.dtype.kind not in "fiub" and not (array.dtype.kind == "c" and dtype is None):
+    if array.dtype.kind not in "fiubc":
         raise TypeError(f"Tensor: numbers are needed, got {type(data).__name__} of dtype {array.dtype}.")
     if dtype is None and array.dtype == np.float64 and not isinstance(data, (ndarray, np.generic)):
         array = array.astype(default_dtype)
@@ -359,8 +359,13 @@ class Op:
     def failed(self, error, args):
         """The error of a forward, with the op and the shapes it was given."""
         shapes = " and ".join(str(np.shape(data_of(a))) for a in args if isinstance(a, (Tensor, ndarray)))
-        kind = next((k for k in (ValueError, IndexError, TypeError) if isinstance(error, k)), RuntimeError)
-        return kind(f"{self.name}: {error}" if self.name in str(error) or "(" in str(error) else f"{self.name} of {shapes}: {error}")
+        known = self.name in str(error) or "(" in str(error)  # the shapes, then
+        return _same_kind(error, f"{self.name}: {error}" if known else f"{self.name} of {shapes}: {error}")
+
+
+def _same_kind(error, message):
+    """An error of the built-in kind of `error`, which NumPy's own kinds derive from."""
+    return next((kind for kind in (ValueError, IndexError, TypeError) if isinstance(error, kind)), RuntimeError)(message)
 
 
 leaf = Op("leaf", None, (), {})  # marks the data that wants a gradient
@@ -591,7 +596,10 @@ def _pull_back(seeds, create_graph, retain_graph, wanted=()):
                 )
             arriving = ()
             continue
-        arriving = _pulled(op, g, node, args, args) if create_graph else op.pull(g, node)
+        try:
+            arriving = _pulled(op, g, node, args, args) if create_graph else op.pull(g, node)
+        except Exception as error:
+            raise _same_kind(error, f"backward, in a rule of {op.name}: {error}") from error
         if not retain_graph:
             node.args = None
 

@@ -183,14 +183,15 @@ class Module:
     # ---- saving
 
     def _state(self):
-        """{key: (owner, attribute value)} of parameters and buffers, under PyTorch's keys."""
-        found, stack = {}, [("", self)]
+        """{key: value} of parameters and buffers, under PyTorch's keys."""
+        found, stack = {}, [("", self, ())]
         while stack:  # not named_modules: a shared module has a key for each place it stands in
-            prefix, module = stack.pop()
+            prefix, module, around = stack.pop()
             for name, value in _members(module):
                 if isinstance(value, np.ndarray) or (isinstance(value, Tensor) and value.is_leaf):
                     found[_join(prefix, name)] = value
-            stack.extend([(_join(prefix, name), child) for name, child in module.named_children()][::-1])
+            around = (*around, id(module))  # a module that refers to one around it ends here
+            stack.extend([(_join(prefix, name), m, around) for name, m in module.named_children() if id(m) not in around][::-1])
         return found
 
     def state_dict(self):
@@ -239,8 +240,9 @@ class Sequential(Module):
 
     def __init__(self, *modules, **named):
         for name, module in [*((str(i), m) for i, m in enumerate(modules)), *named.items()]:
-            if not callable(module):
-                raise TypeError(f"Sequential: {name} must be a module or a function, not {type(module).__name__}.")
+            if not callable(module) or isinstance(module, type):
+                what = f"the class {module.__name__}: make one" if isinstance(module, type) else type(module).__name__
+                raise TypeError(f"Sequential: {name} must be a module or a function, not {what}.")
             setattr(self, name, module)
         self._order = (*map(str, range(len(modules))), *named)
 
@@ -253,7 +255,7 @@ class Sequential(Module):
         return len(self._order)
 
     def __getitem__(self, i):
-        return vars(self)[self._order[i]]
+        return Sequential(*list(self)[i]) if isinstance(i, slice) else vars(self)[self._order[i]]
 
     def __iter__(self):
         return (vars(self)[name] for name in self._order)
@@ -347,7 +349,7 @@ def summary(model, input_shape):
     def noting(module, forward):
         def call(*args, **kwargs):
             out = forward(*args, **kwargs)
-            shapes[module] = (None, *out.shape[1:])
+            shapes[module] = (None, *out.shape[1:]) if isinstance(out, Tensor) else type(out).__name__
             return out
 
         return call
@@ -364,8 +366,9 @@ def summary(model, input_shape):
             vars(module).update(attributes)
     rows = [("layer", "output shape", "parameters", "penalty")]
     for name, module in model.named_modules():
-        if not any(True for _ in module.named_children()):
-            count = sum(p.size for p in module.parameters())
+        inside = {id(p) for _, child in module.named_children() for p in child.parameters()}
+        count = sum(p.size for p in module.parameters() if id(p) not in inside)
+        if count or not any(True for _ in module.named_children()):
             penalty = getattr(module, "weight_penalty", None)
             label = f"{name} ({type(module).__name__})" if name else type(module).__name__
             rows.append((label, str(shapes.get(module, "not called")), f"{count:,}", str(penalty or "")))

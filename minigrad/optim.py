@@ -4,6 +4,7 @@ Every update is one pass over pieces that fit the cache, in place.
 """
 
 import math
+import numbers
 
 import numpy as np
 
@@ -23,6 +24,8 @@ class Optimizer:
         groups = groups if groups and all(isinstance(g, dict) for g in groups) else [{"params": groups}]
         self.steps, self.groups = 0, []
         for group in groups:
+            if "params" not in group:
+                raise TypeError(f"{type(self).__name__}: a group needs its 'params'; got {sorted(group)}.")
             if unknown := group.keys() - settings.keys() - {"params"}:
                 raise TypeError(f"{type(self).__name__} has no setting {sorted(unknown)}; it has {', '.join(settings)}.")
             members = [group["params"]] if isinstance(group["params"], Tensor) else list(group["params"])
@@ -34,7 +37,7 @@ class Optimizer:
             raise ValueError(f"{type(self).__name__}: a parameter was passed twice.")
         for g in self.groups:
             for name, value in g.items():
-                if name != "params" and not callable(value) and not _valid(name, value):
+                if name != "params" and not _valid(name, value):
                     raise ValueError(f"{type(self).__name__}: {name}={value!r} is out of range.")
 
     def zero_grad(self):
@@ -81,10 +84,12 @@ class _Trained:
 
 def _valid(name, value):
     if name == "betas":
-        return len(value) == 2 and all(0 <= b < 1 for b in value)
+        return isinstance(value, (tuple, list)) and len(value) == 2 and all(0 <= b < 1 for b in value)
     if name == "nesterov":
         return isinstance(value, bool)
-    return 0 <= value < math.inf
+    if name == "lr" and callable(value):
+        return True
+    return isinstance(value, numbers.Real) and 0 <= value < math.inf
 
 
 class SGD(Optimizer):

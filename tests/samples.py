@@ -126,6 +126,7 @@ def along(f, draw=normal):
 
 
 mask = np.array([[True, False, True], [False, True, True]])
+whole = np.array([[1, 2], [3, 4]], np.int8)  # of a dtype that leaves float32 what it is
 condition = np.array([True, False, True])
 identity_like = np.array([[2.0, 0.3, -0.4], [0.1, 1.5, 0.7]])
 
@@ -145,11 +146,11 @@ samples = {
     "power": [
         *binary(np.power, positive, normal),
         *(s(lambda x, n=n: x**n, [-1.5, 0.7, 2.0]) for n in (1, 2, 3, -1, -2, 2.0)),
-        *(s(lambda x, n=n: x**n, positive(2, 2)) for n in (0.5, -0.5, 1.5, np.int64(3))),
+        *(s(lambda x, n=n: x**n, positive(2, 2)) for n in (0.5, -0.5, 1.5, np.int8(3))),
         s(lambda x: x**2, [0.0, 1.0]),  # at 0 itself
         s(lambda x: x**3, [0.0, 1.0]),
         zero(lambda x: x**0, [-1.5, 0.0, 2.0]),
-        s(lambda x: x ** np.array([0, 1, 2, 3]), [0.0, 0.0, 0.0, -1.5]),
+        s(lambda x: x ** np.arange(4, dtype=np.int8), [0.0, 0.0, 0.0, -1.5]),
         s(lambda x, y: x**y, positive(3), [0.0, 1.0, 2.0]),
         s(lambda x: x**x, positive(3)),
         s(lambda y: 2**y, normal(3)),
@@ -201,7 +202,7 @@ samples = {
         s(lambda x: np.clip(x, -0.4, None), apart(2, 3)),
         s(lambda x: np.clip(x, a_min=-0.4, a_max=None), apart(2, 3)),
         s(lambda x: x.clip(-0.4, 0.4), apart(2, 3)),
-        s(lambda x: np.clip(x, -2 * mask, [0.2, 0.4, 3]), apart(2, 3)),
+        s(lambda x: np.clip(x, np.int8(-2) * mask, whole[:, :1]), apart(2, 3)),
         s(lambda x: np.clip(x, -9, 9), apart()),
         s(lambda x: np.clip(x.T, 0, 9), apart(3, 2)),
         zero(lambda x: np.clip(x, 5, 6), apart(3)),
@@ -260,13 +261,16 @@ samples = {
                 *(((1, 2, 3), (2, 3, 1)), ((2, 2, 3), (1, 3, 1)), ((2, 1, 2, 2), (3, 2, 1)), ((2, 2), (1, 2, 2, 1)), ((2, 1, 1, 2), (2,))),
             )
         ),
-        *(zero(np.matmul, normal(*x), normal(*y)) for x, y in (((0, 3), (3, 2)), ((2, 0), (0, 3)), ((0,), (0,)), ((0, 2, 3), (3, 1)), ((3,), (3, 0)))),
+        *(
+            zero(np.matmul, normal(*x), normal(*y))
+            for x, y in (((0, 3), (3, 2)), ((2, 0), (0, 3)), ((0,), (0,)), ((0, 2, 3), (3, 1)), ((3,), (3, 0)))
+        ),
         s(lambda x: x @ x, normal(2, 2)),
         s(lambda x: x @ x.T, normal(2, 3)),
         s(lambda x: x.T @ x, normal(3)),
         s(lambda x, y: x[::-1, ::2] @ y.T, normal(2, 4), normal(3, 2)),
-        s(lambda x: x @ np.array([[1, 2], [3, 4]]), normal(3, 2)),
-        s(lambda y: np.array([[1, 2], [3, 4]]) @ y, normal(2)),
+        s(lambda x: x @ whole, normal(3, 2)),
+        s(lambda y: whole @ y, normal(2)),
     ],
     "linear": [
         s(linear, normal(2, 3), normal(4, 3), normal(4)),
@@ -278,7 +282,7 @@ samples = {
         s(linear, normal(1, 1), normal(1, 1), normal(1)),
         s(lambda x, w, b: linear(x.T[::-1], w.T, b[::2]), normal(3, 2), normal(3, 2), normal(4)),
         s(lambda w: linear(w, w), normal(2, 2)),
-        s(lambda w, b: linear(np.array([[1, 2, 3]]), w, b), normal(2, 3), normal(2)),
+        s(lambda w, b: linear(whole[:1, [0, 1, 1]], w, b), normal(2, 3), normal(2)),
         zero(linear, normal(0, 3), normal(2, 3), normal(2)),
         zero(linear, normal(2, 3), normal(0, 3), normal(0)),
         s(linear, normal(2, 0), normal(3, 0), normal(3)),
@@ -289,20 +293,35 @@ samples = {
             for subscripts, *shapes in (
                 *(("ij,jk", (2, 3), (3, 2)), ("ij,jk->ik", (2, 3), (3, 2)), ("ij, jk -> ki", (2, 3), (3, 2)), ("ba", (2, 3))),  # implicit, explicit
                 *(("i,i", (3,), (3,)), ("i,j->ij", (2,), (3,)), ("i,j->ji", (2,), (3,)), ("ij,ij->ij", (2, 3), (2, 3)), ("ij->ji", (2, 3))),
-                *(("ij->", (2, 3)), ("ij->i", (2, 3)), ("ij,kj->i", (2, 3), (4, 3)), ("ij,kl->", (2, 1), (1, 3)), ("i,j->", (2,), (3,))),  # summed away
+                *(
+                    ("ij->", (2, 3)),
+                    ("ij->i", (2, 3)),
+                    ("ij,kj->i", (2, 3), (4, 3)),
+                    ("ij,kl->", (2, 1), (1, 3)),
+                    ("i,j->", (2,), (3,)),
+                ),  # summed away
                 *(("ii", (3, 3)), ("ii->", (3, 3)), ("ii->i", (3, 3)), ("iij->j", (2, 2, 3)), ("iji->j", (2, 3, 2)), ("iii", (2, 2, 2))),  # diagonals
                 *(("ii,ij->j", (2, 2), (2, 3)), ("ii,ii->i", (2, 2), (2, 2)), ("iijj->ij", (2, 2, 3, 3)), ("ii,jj", (2, 2), (3, 3))),
                 *(("...", (2, 3)), ("...i->...", (2, 3)), ("i...->...", (2, 3)), ("...ij->...ji", (2, 2, 3)), ("...ii->...i", (2, 2, 2))),  # ellipses
                 *(("...ij,jk->...ik", (2, 2, 3), (3, 2)), ("...ij,...jk", (2, 2, 3), (3, 2)), ("...,...", (2, 3), (3,)), ("i...,i...", (2, 3), (2,))),
                 *(("...i,...i->...", (2, 1, 3), (2, 3)), ("...i,i", (2, 3), (3,)), ("...a,...b->...ab", (1, 2), (3, 2)), ("i,...", (2,), (3,))),
-                *(("i,i,i", (3,), (3,), (3,)), ("ij,jk,kl->il", (2, 3), (3, 2), (2, 2)), ("i,ij,j", (2,), (2, 3), (3,)), ("i,j,k->ik", (2,), (3,), (2,))),
+                *(
+                    ("i,i,i", (3,), (3,), (3,)),
+                    ("ij,jk,kl->il", (2, 3), (3, 2), (2, 2)),
+                    ("i,ij,j", (2,), (2, 3), (3,)),
+                    ("i,j,k->ik", (2,), (3,), (2,)),
+                ),
                 *(("...i,i,...j->j...", (2, 3), (3,), (2, 2)), (",i->i", (), (3,)), (",", (), ()), ("->", ()), ("i,i,i,i->", (2,), (2,), (2,), (2,))),
-                *(("...i,...i,...->...", (2, 1, 2), (1, 3, 2), (3,)), ("ij,ij->ij", (1, 3), (2, 3)), ("ij,ij->j", (1, 3), (2, 3))),  # size 1 broadcasts
+                *(
+                    ("...i,...i,...->...", (2, 1, 2), (1, 3, 2), (3,)),
+                    ("ij,ij->ij", (1, 3), (2, 3)),
+                    ("ij,ij->j", (1, 3), (2, 3)),
+                ),  # size 1 broadcasts
             )
         ),
         s(lambda x: np.einsum("ij,ij", x, x), normal(2, 3)),
         s(lambda x, y: np.einsum("ij,jk->ki", x.T[::-1], y[::2]), normal(3, 2), normal(6, 2)),
-        s(lambda x: np.einsum("ij,j->i", np.array([[1, 2], [3, 4]]), x), normal(2)),
+        s(lambda x: np.einsum("ij,j->i", whole, x), normal(2)),
         zero(lambda x, y: np.einsum("ij,jk", x, y), normal(2, 0), normal(0, 3)),
     ],
     # --------------------------------------------------------------------------- penalties and losses
@@ -330,10 +349,25 @@ samples = {
         zero(lambda x: losses.nll_loss(x, np.zeros(0, int), "sum"), normal(0, 3)),
     ],
     # ------------------------------------------------------------------------------------- reductions
-    "sum": [*reduction(np.sum), zero(np.sum, normal(0, 2)), zero(lambda x: np.sum(x, axis=1), normal(0, 2)), s(lambda x: np.sum(x, axis=()), normal(2))],
+    "sum": [
+        *reduction(np.sum),
+        zero(np.sum, normal(0, 2)),
+        zero(lambda x: np.sum(x, axis=1), normal(0, 2)),
+        s(lambda x: np.sum(x, axis=()), normal(2)),
+    ],
     "mean": [*reduction(np.mean), zero(lambda x: np.mean(x, axis=1), normal(0, 2)), s(lambda x: np.mean(x, axis=()), normal(2, 2))],
-    "max": [*reduction(np.max, apart), zero(lambda x: np.max(x, axis=1), normal(0, 2)), s(lambda x: np.amax(x, 0), apart(3)), s(lambda x: x.max(1), apart(2, 2))],
-    "min": [*reduction(np.min, apart), zero(lambda x: np.min(x, axis=1), normal(0, 2)), s(lambda x: np.amin(x, 0), apart(3)), s(lambda x: x.min(1), apart(2, 2))],
+    "max": [
+        *reduction(np.max, apart),
+        zero(lambda x: np.max(x, axis=1), normal(0, 2)),
+        s(lambda x: np.amax(x, 0), apart(3)),
+        s(lambda x: x.max(1), apart(2, 2)),
+    ],
+    "min": [
+        *reduction(np.min, apart),
+        zero(lambda x: np.min(x, axis=1), normal(0, 2)),
+        s(lambda x: np.amin(x, 0), apart(3)),
+        s(lambda x: x.min(1), apart(2, 2)),
+    ],
     "var": [
         *(v for v in reduction(np.var) if v.draws[0](np.random.default_rng(0)).size > 1),
         *(zero(np.var, normal(*shape)) for shape in ((), (1,))),
@@ -362,7 +396,11 @@ samples = {
         zero(lambda x: np.prod(x, axis=0), normal(0, 2)),
         zero(np.prod, [0.0, 0.0, 0.0]),
     ],
-    "logsumexp": [*reduction(logsumexp), zero(lambda x: logsumexp(x, axis=1), normal(0, 2)), s(lambda x: logsumexp(x, axis=-1), [[900.0, 901.0, 899.5], [-900.0, -901.0, -900.5]])],
+    "logsumexp": [
+        *reduction(logsumexp),
+        zero(lambda x: logsumexp(x, axis=1), normal(0, 2)),
+        s(lambda x: logsumexp(x, axis=-1), [[900.0, 901.0, 899.5], [-900.0, -901.0, -900.5]]),
+    ],
     "softmax": [
         *along(softmax),
         s(softmax, [[900.0, 901.0, 899.5], [-900.0, -901.0, -900.5]]),
@@ -394,7 +432,8 @@ samples = {
     ],
     "swapaxes": [s(lambda x, a=a, b=b: np.swapaxes(x, a, b), normal(2, 3, 1)) for a, b in ((0, 1), (-1, 0), (2, -2), (1, 1))],
     "moveaxis": [
-        s(lambda x, a=a, b=b: np.moveaxis(x, a, b), normal(2, 3, 1)) for a, b in ((0, 2), (-1, 0), (1, -1), ((0, 1), (2, 0)), ([0, 1, 2], [-1, 0, 1]), (1, 1))
+        s(lambda x, a=a, b=b: np.moveaxis(x, a, b), normal(2, 3, 1))
+        for a, b in ((0, 2), (-1, 0), (1, -1), ((0, 1), (2, 0)), ([0, 1, 2], [-1, 0, 1]), (1, 1))
     ],
     "expand_dims": [
         *(s(lambda x, axis=axis: np.expand_dims(x, axis), normal(2, 3)) for axis in (0, 1, -1, (0, 3), (-1, 0), ())),
@@ -438,14 +477,14 @@ samples = {
         s(lambda *xs: np.concatenate(xs), normal(1), normal(0), normal(3)),
         s(lambda x: np.concatenate([x]), normal(2, 2)),
         s(lambda x: np.concatenate([x, x.T, x[::-1]], axis=-1), normal(2, 2)),
-        s(lambda x: np.concatenate([np.array([[1, 2]]), x, [[3, 4]]]), normal(1, 2)),
+        s(lambda x: np.concatenate([whole[:1], x, whole[1:]]), normal(1, 2)),
         s(lambda x, y: np.concatenate((x, y), axis=None), normal(2, 2), normal(3)),
     ],
     "stack": [
         *(s(lambda x, y, axis=axis: np.stack([x, y], axis), normal(2, 3), normal(2, 3)) for axis in (0, 1, 2, -1, -3)),
         s(lambda x, y, z: np.stack((x, y, z)), normal(), normal(), normal()),
         s(lambda x: np.stack([x, x.T], axis=1), normal(2, 2)),
-        s(lambda x: np.stack([np.array([1, 2]), x]), normal(2)),
+        s(lambda x: np.stack([whole[0], x]), normal(2)),
         zero(lambda x: np.stack([x]), normal(0)),
     ],
     # ------------------------------------------------------------------------------------- stochastic

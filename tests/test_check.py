@@ -319,6 +319,12 @@ def test_a_small_derivative_is_not_excused_by_an_absolute_tolerance():
         mg.gradcheck(tiny, leaf(3))
 
 
+def test_what_rounding_hides_does_not_pass():
+    wrong = op(cube, x=lambda g, out, x: g * x)
+    with pytest.raises(GradcheckError, match="FAIL"):  # beside 1e13 the numeric derivative says nothing
+        mg.gradcheck(lambda x: np.sum(wrong(x)) + 1e13, leaf(3))
+
+
 # --------------------------------------------------------------------- gradcheck: what cannot be checked
 
 
@@ -371,6 +377,8 @@ def test_a_function_that_returns_no_tensor_is_an_error_that_says_so(func):
         pytest.param(lambda x: x * x.data, id="data"),
         pytest.param(lambda x: x * mg.Tensor(np.exp(x.numpy())), id="numpy"),
         pytest.param(lambda x: np.sum(x) * x.data.sum(), id="a detached factor"),
+        pytest.param(lambda x: x.detach() * 2, id="all of it"),
+        pytest.param(lambda x: (x * x, x.detach() * 2), id="one output of two"),
     ],
 )
 def test_a_detached_path_fails(func):
@@ -399,8 +407,10 @@ def test_a_function_that_changes_an_input_without_gradient_is_reported():
         c.data[...] = 2
         return x * c
 
+    c = mg.Tensor(np.ones(3))
     with pytest.raises(GradcheckError):
-        mg.gradcheck(func, (leaf(3), mg.Tensor(np.ones(3))))
+        mg.gradcheck(func, (leaf(3), c))
+    assert c.tolist() == [1, 1, 1]
 
 
 # ------------------------------------------------------------------------------ gradcheck: kinks

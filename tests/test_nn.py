@@ -140,9 +140,9 @@ def test_a_leaf_that_is_a_plain_tensor_is_trained_too():
 def test_what_is_inside_lists_of_lists_is_found():
     class Grid(nn.Module):
         def __init__(self):
-            self.cells = [[nn.Linear(1, 1, bias=False)], [nn.Linear(1, 1, bias=False)]]
+            self.cells = [[nn.Linear(1, 1, bias=False)], {"a": (nn.Linear(1, 1, bias=False),)}]
 
-    assert [name for name, _ in Grid().named_parameters()] == ["cells.0.0.weight", "cells.1.0.weight"]
+    assert [name for name, _ in Grid().named_parameters()] == ["cells.0.0.weight", "cells.1.a.0.weight"]
 
 
 def test_what_is_appended_to_a_list_later_is_found():

@@ -302,6 +302,17 @@ def test_any_memory_layout_is_updated_alike(name, layout):
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("layout", [np.asfortranarray, strided], ids=["Fortran", "strided"])
+def test_large_arrays_that_are_not_contiguous_are_updated_alike(name, layout):
+    rng = np.random.default_rng(0)
+    values, gradients = rng.standard_normal((200, 300)), rng.standard_normal((2, 200, 300))
+    expected = run(OPTIMIZERS[name], values, gradients)
+    found = run(OPTIMIZERS[name], values, gradients, layout)
+    assert not found.flags.c_contiguous and not np.array_equal(found, values)
+    np.testing.assert_allclose(found, expected, rtol=1e-13, atol=1e-14)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_a_gradient_that_is_not_contiguous_is_used_right(name):
     rng = np.random.default_rng(0)
     values, g = rng.standard_normal((5, 4)), rng.standard_normal((4, 5))
