@@ -559,7 +559,7 @@ def _pull_back(seeds, create_graph, retain_graph, wanted=()):
     `owned`: the array belongs to this walk alone.
     """
     oldest = max(wanted, default=float("inf"))
-    heap, pending = [], {}  # pending: order -> [tensor, sum of the cotangents that have arrived]
+    pending, heap = {}, []  # order -> [tensor, sum of the cotangents that have arrived]; the orders of those that are results
     owned = set()  # orders whose sum is an array of this walk's own, which may be added to in place
     op = args = g = None
     arriving = seeds
@@ -570,8 +570,9 @@ def _pull_back(seeds, create_graph, retain_graph, wanted=()):
             order = x.order
             if (entry := pending.get(order)) is None:
                 pending[order] = [x, cotangent]
-                heappush(heap, order)
-                if x.op is leaf and not create_graph and op is not None and cotangent is not g and cotangent.base is None:
+                if x.op is not leaf:
+                    heappush(heap, order)
+                elif not create_graph and op is not None and cotangent is not g and cotangent.base is None:
                     owned.add(order)
             elif order in owned:
                 entry[1] += cotangent
@@ -580,28 +581,28 @@ def _pull_back(seeds, create_graph, retain_graph, wanted=()):
                 if not create_graph:
                     owned.add(order)
         if not heap:
-            return
+            break
         order = heappop(heap)
         node, g = pending.pop(order)
         op, args = node.op, node.args
-        if order in wanted if wanted else op is leaf or node.grad is not None:
+        if order in wanted if wanted else node.grad is not None:
             yield node, g, order in owned
         if order >= oldest:
-            return
-        if not args:
-            if args is None:
-                raise RuntimeError(
-                    f"backward: this graph was already freed (at {op.name}, shape {node.shape}). Run the forward pass again, "
-                    "or pass retain_graph=True to the first backward to go through it twice."
-                )
-            arriving = ()
-            continue
+            break
+        if args is None:
+            raise RuntimeError(
+                f"backward: this graph was already freed (at {op.name}, shape {node.shape}). Run the forward pass again, "
+                "or pass retain_graph=True to the first backward to go through it twice."
+            )
         try:
             arriving = _pulled(op, g, node, args, args) if create_graph else op.pull(g, node)
         except Exception as error:
             raise _same_kind(error, f"backward, in a rule of {op.name}: {error}") from error
         if not retain_graph:
             node.args = None
+    for order, (x, cotangent) in pending.items():
+        if x.op is leaf and (not wanted or order in wanted):
+            yield x, cotangent, order in owned
 
 
 def _unbroadcast(g, x, op, args):

@@ -48,14 +48,16 @@ class Optimizer:
 
     def step(self):
         """Updates every parameter that has a gradient."""
-        if all(t.parameter.grad is None for g in self.groups for t in g["params"]):
-            raise RuntimeError(f"{type(self).__name__}.step: no parameter has a gradient. Call loss.backward() first.")
+        updated = False
         for group in self.groups:
             lr = group["lr"](self.steps) if callable(group["lr"]) else group["lr"]
             for trained in group["params"]:
                 if trained.parameter.grad is not None:
+                    updated = True
                     trained.updates += 1
                     self.update(trained, lr, group)
+        if not updated:
+            raise RuntimeError(f"{type(self).__name__}.step: no parameter has a gradient. Call loss.backward() first.")
         self.steps += 1
 
     def update(self, trained, lr, settings):
