@@ -124,7 +124,8 @@ def table(results, seeds):
         deviation, gain = runs[:, 1].std(ddof=spread), runs[:, 1] - baseline
         paired = f"{gain.mean():+.2f} ± {gain.std(ddof=spread):.2f}" if method != "none" else ""
         accuracy = f"{test_accuracy:.2f} ± {deviation:.2f}"
-        print(f"{method:20}{train_accuracy:9.1f}%{accuracy:>16}%{test_loss:11.3f}{squares:9.1f}{small:9.1f}%{paired:>17}")
+        line = f"{method:20}{train_accuracy:9.1f}%{accuracy:>16}%{test_loss:11.3f}{squares:9.1f}{small:9.1f}%{paired:>17}"
+        print(line.rstrip())
     print(f"\nMeans over {len(seeds)} seeds; ± is the standard deviation. Accuracies in per cent; 'minus none' is paired by seed, in points.")
     print("The training labels are wrong for one image in five, so 100% on them is learning by heart.")
 

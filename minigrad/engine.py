@@ -358,9 +358,9 @@ class Op:
 
     def failed(self, error, args):
         """The error of a forward, with the op and the shapes it was given."""
-        shapes = " and ".join(str(np.shape(data_of(a))) for a in args if isinstance(a, (Tensor, ndarray)))
-        known = self.name in str(error) or "(" in str(error)  # the shapes, then
-        return _same_kind(error, f"{self.name}: {error}" if known else f"{self.name} of {shapes}: {error}")
+        shapes = [str(np.shape(data_of(a))) for a in args if isinstance(a, (Tensor, ndarray))]
+        known = any(shape.replace(" ", "") in str(error).replace(" ", "") for shape in shapes)
+        return _same_kind(error, f"{self.name}: {error}" if known else f"{self.name} of {' and '.join(shapes)}: {error}")
 
 
 def _same_kind(error, message):
@@ -435,7 +435,7 @@ def _implementation(function):
     try:
         return numpy_functions[function]
     except KeyError:
-        name = f"np.{function.__name__}"
+        name = f"{getattr(function, '__module__', None) or 'numpy'}.{function.__name__}".replace("numpy", "np", 1)
         raise TypeError(f"{name} has no gradient rule here. Use t.numpy() to leave the graph, or add a rule with minigrad.engine.op.") from None
 
 
@@ -507,12 +507,17 @@ def _general(op):
                 tensors = True
                 if a.op is not None:
                     recorded = True
-                    if not op.variadic and not op.declared[i]:
+                    if i < len(op.names) and not op.declared[i]:
                         raise TypeError(f"{op.name} has no rule for its argument {op.names[i]}. Use {op.names[i]}.detach() if no gradient is wanted.")
                 a = a.data
+            elif isinstance(a, list) and op.rule(i) is not None:
+                a = operand(a)
+                args = (*args[:i], a, *args[i + 1 :])
             arrays.append(a)
         try:
             data = op.forward(*arrays)
+            if tensors and data.dtype.kind == "O":
+                raise TypeError("an argument is not a number")
         except Exception as error:
             raise op.failed(error, args) from error
         if recorded and state.recording:
@@ -565,14 +570,14 @@ def _pull_back(seeds, create_graph, retain_graph, wanted=()):
     arriving = seeds
     while True:
         for x, cotangent in arriving:
-            if cotangent.shape != x.data.shape:
+            if getattr(cotangent, "shape", None) != x.data.shape:
                 cotangent = _unbroadcast(cotangent, x, op, args)
             order = x.order
             if (entry := pending.get(order)) is None:
                 pending[order] = [x, cotangent]
                 if x.op is not leaf:
                     heappush(heap, order)
-                elif not create_graph and op is not None and cotangent is not g and cotangent.base is None:
+                elif not create_graph and op is not None and _is_fresh(cotangent, g, args):
                     owned.add(order)
             elif order in owned:
                 entry[1] += cotangent
@@ -608,13 +613,22 @@ def _pull_back(seeds, create_graph, retain_graph, wanted=()):
 def _unbroadcast(g, x, op, args):
     """Sums `g` over the axes along which the input x of op(*args) was broadcast: the transpose of broadcasting."""
     shape = x.shape
-    lead = g.ndim - len(shape)
-    if lead < 0 or any(n not in (1, m) for n, m in zip(shape, g.shape[lead:])):
+    lead = np.ndim(g) - len(shape)
+    if not isinstance(g, (ndarray, np.generic, Tensor)) or lead < 0 or any(n not in (1, m) for n, m in zip(shape, g.shape[lead:])):
         name = op.argument(next(i for i, a in enumerate(args) if a is x))
-        raise ValueError(f"the rule of {op.name} for {name} returned shape {g.shape}; {name} has shape {shape}.")
+        raise ValueError(f"the rule of {op.name} for {name} returned {_described(g)}; {name} has shape {shape}.")
     axes = tuple(range(lead)) + tuple(lead + i for i, n in enumerate(shape) if n == 1 != g.shape[lead + i])
     g = g.sum(axis=axes)
     return g if g.shape == shape else g.reshape(shape)
+
+
+def _described(g):
+    return f"shape {g.shape}" if hasattr(g, "shape") else f"{g!r}, no array"
+
+
+def _is_fresh(cotangent, g, args):
+    """Whether a rule made this array anew, and did not pass on what it was given or a part of it."""
+    return cotangent is not g and cotangent.base is None and not any(cotangent is data_of(a) for a in args)
 
 
 def _seed(tensor, gradient, create_graph):

@@ -113,4 +113,6 @@ def _einsum_rule(g, out, i, subscripts, *operands):
 @op(numpy=np.einsum, operands=_einsum_rule)
 def einsum(subscripts, *operands):
     """np.einsum with subscripts as a string: implicit or explicit, with ellipses and repeated labels."""
+    if not isinstance(subscripts, str):
+        raise TypeError("the subscripts must be a string")
     return np.einsum(subscripts, *operands, optimize=len(operands) > 2)

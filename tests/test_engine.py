@@ -1,0 +1,1222 @@
+"""The engine: what a tensor is, what backward does and when it refuses, memory, modes, higher derivatives, ops of one's own, noise."""
+
+import contextlib
+import copy
+import gc
+import math
+import pickle
+import threading
+import weakref
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad import engine
+from minigrad import functional as F
+from minigrad.check import GradcheckError, gradcheck, gradgradcheck
+from minigrad.engine import Noise, Tensor, constant, grad, no_grad, op
+from minigrad.graph import nodes
+from minigrad.ops.stochastic import Bernoulli
+
+
+@pytest.fixture(autouse=True)
+def as_before():
+    """Ops, the default dtype and the generators of this thread are after a test what they were before."""
+    before, functions, dtype = dict(engine.ops), dict(engine.numpy_functions), engine.default_dtype
+    entropy, streams = engine.state.entropy, engine.state.streams
+    yield
+    for registry, saved in ((engine.ops, before), (engine.numpy_functions, functions)):
+        registry.clear()
+        registry.update(saved)
+    mg.set_default_dtype(dtype)
+    engine.state.entropy, engine.state.streams = entropy, streams
+
+
+@pytest.fixture
+def no_collector():
+    """What dies in the test dies by reference counts alone."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def leaf(data, dtype=np.float64):
+    return Tensor(data, True, dtype=dtype)
+
+
+def in_thread(function):
+    """What function() returns in a thread of its own."""
+    found = []
+    thread = threading.Thread(target=lambda: found.append(function()))
+    thread.start()
+    thread.join()
+    return found[0]
+
+
+def counting_op():
+    """An op `counted`, the identity, and the list its rule appends to at each call."""
+    calls = []
+
+    def rule(g, out, x):
+        calls.append(1)
+        return g
+
+    @op(x=rule)
+    def counted(x):
+        return +x
+
+    return counted, calls
+
+
+# ------------------------------------------------------------------------------------------- a tensor
+
+
+@pytest.mark.parametrize(
+    "data, dtype",
+    [
+        (1.5, np.float32),
+        ([1.5, 2.0], np.float32),
+        ([[1.0], [2]], np.float32),
+        ((1.0, 2.0), np.float32),
+        (np.array([1.5]), np.float64),
+        (np.array([1.5], np.float32), np.float32),
+        (np.array([1.5], np.float16), np.float16),
+        (np.float64(1.5), np.float64),
+        ([1, 2], np.int64),
+        (3, np.int64),
+        (np.array([1], np.int8), np.int8),
+        ([True, False], np.bool_),
+        ([], np.float32),
+    ],
+    ids=repr,
+)
+def test_lists_and_floats_take_the_default_dtype_and_arrays_keep_theirs(data, dtype):
+    assert Tensor(data).dtype == dtype
+
+
+def test_the_default_dtype_can_be_set():
+    mg.set_default_dtype(np.float64)
+    assert Tensor([1.5]).dtype == np.float64
+    assert Tensor(np.array([1.5], np.float32)).dtype == np.float32
+    mg.set_default_dtype("float32")
+    assert Tensor(1.5).dtype == np.float32
+
+
+@pytest.mark.parametrize("dtype", [int, bool, "complex128"])
+def test_the_default_dtype_is_a_float(dtype):
+    with pytest.raises(TypeError, match="set_default_dtype: a float dtype"):
+        mg.set_default_dtype(dtype)
+
+
+def test_a_dtype_can_be_asked_for():
+    assert Tensor([1, 2], dtype=np.float64).dtype == np.float64
+    assert Tensor(np.ones(2), dtype=np.float32).dtype == np.float32
+
+
+@pytest.mark.parametrize("data", [[1, 2], 3, [True], np.arange(3)], ids=repr)
+def test_integers_cannot_require_a_gradient(data):
+    with pytest.raises(TypeError, match=r"gradients need a float dtype, got (int64|bool)\. Write Tensor\(\[1\., 2\.\]\)"):
+        Tensor(data, requires_grad=True)
+    with pytest.raises(TypeError, match="gradients need a float dtype"):
+        Tensor(data).requires_grad_()
+
+
+@pytest.mark.parametrize("data, error", [([[1.0], [1.0, 2.0]], ValueError), ("text", TypeError), ([None], TypeError), ({1: 2}, TypeError)], ids=repr)
+def test_what_is_no_array_of_numbers_is_refused(data, error):
+    with pytest.raises(error, match="Tensor: "):
+        Tensor(data)
+
+
+def test_data_is_copied_and_contiguous():
+    array = np.arange(6.0).reshape(2, 3)
+    t = Tensor(array.T)
+    array[:] = 0
+    assert t.tolist() == [[0, 3], [1, 4], [2, 5]]
+    assert t.data.flags.c_contiguous
+
+
+def test_shape_and_its_kin():
+    t = Tensor(np.zeros((2, 3)))
+    assert (t.shape, t.ndim, t.size, t.dtype, len(t), t.T.shape) == ((2, 3), 2, 6, np.float64, 2, (3, 2))
+
+
+def test_leaves_results_and_plain_data_are_told_apart():
+    x, c = leaf([1.0]), Tensor([1.0])
+    y = x * c
+    assert (x.is_leaf, c.is_leaf, y.is_leaf) == (True, True, False)
+    assert (x.requires_grad, c.requires_grad, y.requires_grad) == (True, False, True)
+    assert not (c * c).requires_grad
+    assert Tensor([1.0], name="w").name == "w"
+    assert y.name is None
+
+
+def test_requires_grad_can_be_set_on_a_leaf_only():
+    x = Tensor([1.0])
+    assert x.requires_grad_() is x
+    assert x.requires_grad
+    y = x * 2
+    with pytest.raises(RuntimeError, match=r"on a leaf only; this is the result of multiply\. Use t\.detach\(\)"):
+        y.requires_grad = False
+    x.requires_grad = False
+    assert not (x * 2).requires_grad
+
+
+def test_detach_shares_memory_and_leaves_the_graph():
+    x = leaf([1.0, 2.0])
+    y = x * 2
+    assert not y.detach().requires_grad
+    assert np.shares_memory(y.detach().data, y.data)
+    (y.detach() * x).sum().backward()
+    assert x.grad.tolist() == [2, 4]
+
+
+def test_a_leaf_can_be_copied_and_pickled_and_a_result_cannot():
+    x = Tensor([1.0, 2.0], requires_grad=True, name="w")
+    for twin in (copy.deepcopy(x), copy.copy(x), pickle.loads(pickle.dumps(x))):
+        assert (twin.tolist(), twin.requires_grad, twin.name) == ([1, 2], True, "w")
+        assert twin.order != x.order
+        assert not np.shares_memory(twin.data, x.data)
+    with pytest.raises(TypeError, match=r"the result of multiply, of shape \(2\), belongs to a graph|the result of multiply, of shape \(2,\)"):
+        copy.deepcopy(x * 2)
+
+
+# ------------------------------------------------------------------------------------ leaving the graph
+
+
+@pytest.mark.parametrize(
+    "leave",
+    [float, int, np.asarray, np.array, Tensor, lambda t: np.zeros(1) + np.asarray(t)],
+    ids=["float", "int", "asarray", "array", "Tensor", "sum"],
+)
+def test_leaving_the_graph_silently_is_refused(leave):
+    x = leaf([2.0])
+    with pytest.raises(TypeError, match=r"would drop the gradient: t, of shape \(1,\), is the result of exp\. .*t\.(item|numpy|detach)\(\)"):
+        leave(np.exp(x))
+    with pytest.raises(TypeError, match=r"would drop the gradient: t, of shape \(1,\), is a leaf that requires a gradient"):
+        leave(x)
+
+
+def test_plain_data_leaves_freely():
+    t = Tensor([2.5])
+    assert (float(t), int(t), t.item(), np.asarray(t).tolist()) == (2.5, 2, 2.5, [2.5])
+    assert float(leaf(2.5).detach()) == 2.5
+
+
+def test_item_and_numpy_leave_explicitly():
+    y = leaf([[2.5]]) * 2
+    assert y.item() == 5
+    assert isinstance(y.item(), float)
+    assert y.numpy() is y.data
+    with pytest.raises(ValueError, match=r"item: a tensor of shape \(2,\) has 2 entries, not one.*\.sum\(\) or \.mean\(\)"):
+        leaf([1.0, 2.0]).item()
+
+
+def test_truth():
+    assert bool(Tensor([3.0]))
+    assert not Tensor(0)
+    assert leaf(1.0) > 0
+    with pytest.raises(ValueError, match=r"the truth of a tensor of shape \(2,\) is ambiguous\. Use np\.any\(t\) or np\.all\(t\)"):
+        bool(Tensor([1.0, 2.0]))
+
+
+def test_iteration_keeps_the_graph():
+    x = leaf([[1.0, 2.0], [3.0, 4.0]])
+    first, second = x
+    (first * second).sum().backward()
+    assert x.grad.tolist() == [[3, 4], [1, 2]]
+    with pytest.raises(TypeError):
+        len(leaf(1.0))
+    with pytest.raises(TypeError):
+        list(leaf(1.0))
+
+
+def test_an_integer_tensor_is_an_index():
+    assert [5, 6, 7][Tensor(1)] == 6
+    assert list(range(Tensor(2))) == [0, 1]
+    with pytest.raises(TypeError):
+        [5, 6][Tensor(1.0)]
+
+
+def test_format():
+    assert f"{leaf(1.23456):.2f}" == "1.23"
+    assert f"{leaf([2.0]):6.1f}" == "   2.0"
+    assert f"{Tensor([1.0, 2.0])}" == "Tensor([1., 2.])"
+
+
+@pytest.mark.parametrize(
+    "make, shown",
+    [
+        (lambda: Tensor([1.0, 2.5]), "Tensor([1. , 2.5])"),
+        (lambda: Tensor(1.0, True), "Tensor(1., requires_grad=True)"),
+        (lambda: Tensor([1.0], True) * 2, "Tensor([2.], op=multiply)"),
+        (lambda: Tensor(np.array([1.0])), "Tensor([1.], dtype=float64)"),
+        (lambda: Tensor([1, 2]), "Tensor([1, 2])"),
+        (lambda: Tensor([True]), "Tensor([ True])"),
+        (lambda: Tensor([[1.0], [2.0]]), "Tensor([[1.],\n        [2.]])"),
+    ],
+)
+def test_repr(make, shown):
+    assert repr(make()) == shown
+
+
+def test_a_long_tensor_is_shown_in_short():
+    assert len(repr(Tensor(np.zeros(10**6)))) < 100
+
+
+def test_equality_is_by_entry_and_keys_are_by_identity():
+    x, y = Tensor([1.0, 2.0]), Tensor([1.0, 3.0])
+    assert (x == y).tolist() == [True, False]
+    assert {x: "x", y: "y"}[x] == "x"
+
+
+# ------------------------------------------------------------------------------------- in-place mistakes
+
+
+@pytest.mark.parametrize("symbol", ["+=", "-=", "*=", "/="])
+def test_a_leaf_cannot_be_changed_in_place_while_recording(symbol):
+    w = leaf([1.0, 2.0])
+    with pytest.raises(RuntimeError, match=rf"w \{symbol[0]}= \.\.\. on a leaf .*shape \(2,\).*optimizer\.step\(\).*no_grad\(\)"):
+        exec(f"w {symbol} 2", {"w": w})
+    assert w.tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("symbol, expected", [("+=", [3, 4]), ("-=", [-1, 0]), ("*=", [2, 4]), ("/=", [0.5, 1])])
+def test_a_leaf_changes_in_place_under_no_grad(symbol, expected):
+    w = leaf([1.0, 2.0])
+    space = {"w": w}
+    array = w.data
+    with no_grad():
+        exec(f"w {symbol} 2", space)
+    assert space["w"] is w
+    assert w.data is array
+    assert w.tolist() == expected
+    assert w.is_leaf
+    assert w.requires_grad
+
+
+def test_a_tensor_takes_part_in_a_change_in_place():
+    w = leaf([1.0, 2.0])
+    (w * w).sum().backward()
+    with no_grad():
+        w -= 0.5 * w.grad
+    assert w.tolist() == [0, 0]
+
+
+def test_a_change_in_place_does_not_change_the_dtype_or_the_shape():
+    w = Tensor([1.0, 2.0], requires_grad=True)
+    with no_grad():
+        w += np.array([1.0, 1.0])
+        assert w.dtype == np.float32
+        with pytest.raises(ValueError):
+            w += np.ones((3, 2))
+
+
+def test_adding_onto_a_result_or_plain_data_makes_a_new_tensor():
+    x = leaf([1.0])
+    for start in (x * 2, Tensor([2.0])):
+        before = total = start
+        total += x
+        assert total is not before
+        assert before.tolist() == [2]
+        assert total.op.name == "add"
+
+
+def test_items_cannot_be_assigned():
+    for t in (leaf([1.0, 2.0]), Tensor([1.0, 2.0]), leaf([1.0, 2.0]) * 2):
+        with pytest.raises(TypeError, match=r"a tensor of shape \(2,\) cannot be assigned to by item.*np\.where"):
+            t[0] = 1
+
+
+# -------------------------------------------------------------------------------------------- backward
+
+
+def test_backward_fills_the_grad_of_every_leaf():
+    x, y, c = leaf([1.0, 2.0]), leaf([3.0, 4.0]), Tensor([5.0, 6.0])
+    result = (x * y * c).sum()
+    assert result.backward() is None
+    assert x.grad.tolist() == [15, 24]
+    assert y.grad.tolist() == [5, 12]
+    assert c.grad is None
+    assert result.grad is None
+    assert isinstance(x.grad, Tensor)
+    assert not x.grad.requires_grad
+
+
+def test_a_tensor_used_twice_gets_both_parts():
+    x = leaf(3.0)
+    (x * x).backward()
+    assert x.grad.item() == 6
+
+
+def test_a_diamond_waits_for_both_sides():
+    x = leaf(0.7)
+    a = np.sin(x)
+    b, c = np.exp(a), a * a * a
+    (b * c).backward()
+    s = math.sin(0.7)
+    assert x.grad.item() == pytest.approx((math.exp(s) * s**3 + math.exp(s) * 3 * s * s) * math.cos(0.7), rel=1e-14)
+
+
+def test_a_diamond_with_sides_of_unequal_length():
+    x = leaf(0.5)
+    short = x * 2
+    long = x
+    for _ in range(10):
+        long = long * 1.5
+    late = short + long  # the node of `short` is older than all of `long`
+    (late * short).backward()
+    k = 1.5**10
+    assert x.grad.item() == pytest.approx(2 * 2 * 0.5 * (2 + k), rel=1e-14)
+
+
+def test_backward_twice_is_an_error():
+    for make in (lambda x: (x * x).sum(), lambda x: (x + x).sum(), lambda x: np.exp(x), lambda x: x + 1):  # also where no value is needed
+        x = leaf([2.0])
+        y = make(x)
+        y.backward()
+        first = x.grad.tolist()
+        with pytest.raises(
+            RuntimeError, match=r"this graph was already freed \(at \w+, shape \(1?,?\)\)\. Run the forward pass again, or pass retain_graph=True"
+        ):
+            y.backward()
+        assert x.grad.tolist() == first
+
+
+def test_a_graph_that_shares_a_freed_part_is_an_error_and_changes_no_grad():
+    x, z = leaf([2.0]), leaf([3.0])
+    shared = np.exp(x)
+    (shared * 2).sum().backward()
+    before = x.grad.tolist()
+    with pytest.raises(RuntimeError, match=r"already freed \(at exp, shape \(1,\)\)"):
+        (shared * z).sum().backward()
+    assert x.grad.tolist() == before
+    assert z.grad is None
+
+
+def test_retain_graph_allows_another_backward():
+    x = leaf([2.0])
+    y = (x * x).sum()
+    y.backward(retain_graph=True)
+    y.backward()
+    assert x.grad.tolist() == [8]
+    with pytest.raises(RuntimeError, match="already freed"):
+        y.backward()
+
+
+def test_gradients_accumulate_until_set_to_none():
+    x = leaf([1.0, 2.0])
+    for times in (1, 2, 3):
+        (x * 3).sum().backward()
+        assert x.grad.tolist() == [3 * times] * 2
+    x.grad = None
+    (x * 3).sum().backward()
+    assert x.grad.tolist() == [3, 3]
+
+
+def test_an_earlier_grad_is_not_changed_by_a_later_backward():
+    x = leaf([1.0])
+    (x * 3).sum().backward()
+    held = x.grad
+    (x * 3).sum().backward()
+    assert held.tolist() == [3]
+
+
+def aliases():
+    def both(a, b, u):
+        (a + b).backward(u)
+
+    def root(a, b, u):
+        a.backward(u)
+        b.backward(u)
+
+    def through_views(a, b, u):
+        np.reshape(a.T, (2,)).backward(u)
+        np.flip(np.flip(b)).backward(u)
+
+    def positive(a, b, u):
+        (+a + (+b)).backward(u)
+
+    def scalars(a, b, u):
+        (a.sum() + b.sum()).backward()
+
+    def stacked(a, b, u):
+        np.sum(np.concatenate([a, b])).backward()
+
+    def twice(a, b, u):
+        (a + b).backward(u)
+        (a + b).backward(u)
+
+    def linear_bias(a, b, u):
+        F.linear(Tensor(np.ones((1, 2))), Tensor(np.eye(2)), a).sum().backward()
+        (b * 1).sum().backward()
+
+    return [both, root, through_views, positive, scalars, stacked, twice, linear_bias]
+
+
+@pytest.mark.parametrize("way", aliases(), ids=lambda f: f.__name__)
+def test_a_grad_never_shares_memory(way):
+    a, b, u = leaf([1.0, 2.0]), leaf([3.0, 4.0]), np.array([5.0, 6.0])
+    way(a, b, u)
+    arrays = [a.data, b.data, a.grad.data, b.grad.data, u]
+    assert not any(np.shares_memory(x, y) for i, x in enumerate(arrays) for y in arrays[:i])
+    assert all(g.flags.writeable for g in (a.grad.data, b.grad.data))
+    assert u.tolist() == [5, 6]
+
+
+def test_a_rule_that_returns_an_array_it_was_given_does_not_get_it_changed():
+    @op(x=lambda g, out, x, y: y if g == 1 else g * y, y=None)
+    def inner(x, y):
+        return np.sum(x * y)
+
+    x, y = leaf([1.0, 2.0]), np.array([3.0, 4.0])
+    (inner(x, y) + inner(x, y)).backward()
+    assert x.grad.tolist() == [6, 8]
+    assert y.tolist() == [3, 4]
+    x.grad = None
+    inner(x, y).backward()
+    assert not np.shares_memory(x.grad.data, y)
+
+
+def test_the_grad_has_the_dtype_of_its_leaf():
+    x = Tensor([1.0, 2.0], requires_grad=True)
+    (x * np.array([1.0, 2.0])).sum().backward()
+    assert x.grad.dtype == np.float32
+    (x * np.array([1.0, 2.0])).sum().backward()
+    assert x.grad.dtype == np.float32
+    x.grad = None
+    x.backward(np.ones(2))
+    assert x.grad.dtype == np.float32
+
+
+def test_backward_of_what_is_no_scalar_needs_a_gradient():
+    y = leaf([1.0, 2.0]) * 2
+    with pytest.raises(
+        RuntimeError, match=r"shape \(2,\), not one entry\. Call \.mean\(\) or \.sum\(\), or pass backward\(gradient=array of shape \(2,\)\)"
+    ):
+        y.backward()
+    with pytest.raises(ValueError, match=r"gradient has shape \(3,\), the tensor \(2,\)"):
+        y.backward(np.ones(3))
+    with pytest.raises(ValueError, match=r"gradient has shape \(\), the tensor \(2,\)"):
+        y.backward(1.0)
+
+
+@pytest.mark.parametrize(
+    "u", [np.array([1.0, 10.0]), [1.0, 10.0], Tensor([1.0, 10.0]), np.array([1, 10])], ids=["array", "list", "Tensor", "integers"]
+)
+def test_backward_takes_a_gradient(u):
+    x = leaf([1.0, 2.0])
+    (x * x).backward(u)
+    assert x.grad.tolist() == [2, 40]
+
+
+def test_backward_of_one_entry_of_any_rank():
+    for shape in ((), (1,), (1, 1)):
+        x = leaf(np.full(shape, 3.0))
+        (x * x).backward()
+        assert x.grad.shape == shape
+        assert x.grad.item() == 6
+
+
+def test_backward_without_a_leaf_is_an_error():
+    with no_grad():
+        unrecorded = leaf([1.0]) * 2
+    for t in (Tensor([1.0]), Tensor([1.0]) * 2, leaf([1.0]).detach(), unrecorded):
+        with pytest.raises(RuntimeError, match="does not depend on any leaf with requires_grad=True"):
+            t.backward()
+
+
+def test_a_result_keeps_its_gradient_when_asked():
+    x = leaf([1.0, 2.0])
+    y = x * 3
+    z = y * y
+    y.retain_grad()
+    z.sum().backward()
+    assert y.grad.tolist() == [6, 12]
+    assert x.grad.tolist() == [18, 36]
+    assert z.grad is None
+
+
+def test_a_retained_gradient_is_the_whole_one():
+    x = leaf([1.0])
+    y = x * 3
+    y.retain_grad()
+    (y * y + np.exp(y) + y).sum().backward()
+    assert y.grad.item() == pytest.approx(6 + math.exp(3) + 1)
+    assert not np.shares_memory(y.grad.data, x.grad.data)
+
+
+# ---------------------------------------------------------------------------------- size, time, memory
+
+
+def test_sixty_doublings_are_two_to_the_sixty_and_sixty_rule_calls():
+    counted, calls = counting_op()
+    x = leaf(1.0)
+    y = x
+    for _ in range(60):
+        y = counted(y)
+        y = y + y
+    y.backward()
+    assert x.grad.item() == 2.0**60
+    assert len(calls) == 60
+
+
+@pytest.mark.parametrize("n", [10, 100, 1000])
+def test_each_node_is_visited_once_however_the_graph_is_linked(n):
+    counted, calls = counting_op()
+    x = leaf(0.5)
+    made = [counted(x)]
+    for i in range(1, n):  # each from several earlier ones
+        made.append(counted(0.5 * made[i // 2] + 0.3 * made[i - 1] + 0.1 * made[max(0, i - 7)]))
+    made[-1].backward()
+    assert len(calls) == n
+
+
+def test_only_what_the_loss_depends_on_is_visited():
+    counted, calls = counting_op()
+    x = leaf(0.5)
+    y = counted(x)
+    for _ in range(5):
+        counted(y)
+    counted(y).backward()
+    assert len(calls) == 2
+
+
+def test_a_chain_of_a_million_ops(no_collector):
+    x = leaf(1.0)
+    y = x
+    for _ in range(1_000_000):
+        y = y + 1e-6
+    middle = weakref.ref(y.args[0].args[0].data)
+    y.backward()
+    assert x.grad.item() == 1
+    assert y.item() == pytest.approx(2)
+    assert middle() is None
+
+
+def test_a_chain_of_a_million_ops_dies_without_recursion(no_collector):
+    y = leaf(1.0)
+    x = weakref.ref(y.data)
+    for _ in range(1_000_000):
+        y = -y
+    del y
+    assert x() is None
+
+
+def test_a_long_chain_of_second_order_dies_without_recursion(no_collector):
+    x = leaf(0.5)
+    y = x
+    for _ in range(20_000):
+        y = y * 1.0001
+    (first,) = grad(y * y, x, create_graph=True)
+    (second,) = grad(first, x)
+    assert second.item() == pytest.approx(2 * 1.0001**40_000)
+    held = weakref.ref(y.data)
+    del first, second, y
+    assert held() is None
+
+
+def test_a_graph_dies_with_its_last_result(no_collector):
+    x = leaf([1.0, 2.0])
+    a = np.exp(x)
+    b = a * a
+    loss = (b @ b) + np.einsum("i,i->", a, b) + F.softmax(b)[0] + np.concatenate([a, b]).sum()
+    held = [weakref.ref(t.data) for t in nodes(loss) if not t.is_leaf]
+    assert len(held) > 8
+    del a, b, loss
+    assert [r for r in held if r() is not None] == []
+
+
+def test_a_graph_dies_with_its_last_result_after_backward(no_collector):
+    x = leaf([1.0, 2.0])
+    for options in ({}, {"retain_graph": True}):
+        loss = np.sum(np.exp(x) * x)
+        held = [weakref.ref(t.data) for t in nodes(loss) if not t.is_leaf]
+        loss.backward(**options)
+        del loss
+        assert [r for r in held if r() is not None] == []
+
+
+def test_backward_frees_the_graph_though_the_loss_lives(no_collector):
+    loss = np.sum(np.exp(leaf([1.0, 2.0])))
+    inner = weakref.ref(loss.args[0].data)
+    loss.backward()
+    assert inner() is None
+
+
+def test_memory_is_freed_on_the_way(no_collector):
+    alive = []
+
+    def rule(g, out, x):
+        alive.append(sum(r() is not None for r in newer))
+        return g
+
+    @op(x=rule)
+    def probe(x):
+        return +x
+
+    y = probe(leaf([1.0, 2.0]))
+    newer = []
+    for _ in range(10):
+        y = np.exp(-y)
+        newer += [weakref.ref(y.data), weakref.ref(y.args[0].data)]
+    loss = y.sum()
+    del y
+    assert sum(r() is not None for r in newer) == 20
+    loss.backward()
+    assert alive[0] <= 1  # at most the node the probe's cotangent came from
+
+
+def test_an_error_in_a_forward_leaves_no_cycle(no_collector):
+    x = leaf(np.ones(3))
+    held = weakref.ref(x.data)
+    with contextlib.suppress(ValueError):
+        x @ np.ones(4)
+    del x
+    assert held() is None
+
+
+def test_only_rules_of_inputs_that_need_a_gradient_run():
+    def fail(*args):
+        raise AssertionError("this rule is not needed")
+
+    @op(x=lambda g, out, x, y: g, y=fail)
+    def two(x, y):
+        return x + y
+
+    @op(x=fail, y=lambda g, out, x, y, z: g, z=fail)
+    def three(x, y, z=None):
+        return x + y
+
+    @op(xs=lambda g, out, i, *xs: g if i == 1 else fail())
+    def many(*xs):
+        return xs[0] + xs[1]
+
+    for constant_ in (Tensor([1.0]), np.ones(1), 1.0):
+        for f in (lambda x, c: two(x, c), lambda x, c: three(c, x), lambda x, c: three(c, x, c), lambda x, c: many(c, x)):
+            for recorded in (False, True):
+                x = leaf([1.0])
+                assert grad(f(x, constant_), x, create_graph=recorded)[0].tolist() == [1]
+
+
+# --------------------------------------------------------------------------------------------- no_grad
+
+
+def test_no_grad_records_nothing():
+    x = leaf([1.0])
+    with no_grad():
+        y = np.exp(x) * x
+        z = F.softmax(x) @ x
+        made = leaf([1.0])
+    assert not y.requires_grad
+    assert y.args == ()
+    assert not z.requires_grad
+    assert made.requires_grad
+    assert (x * made).requires_grad
+
+
+def test_no_grad_nests_and_ends_on_an_error():
+    x = leaf([1.0])
+    with no_grad():
+        with no_grad():
+            pass
+        assert not (x * 2).requires_grad
+    assert (x * 2).requires_grad
+    with pytest.raises(KeyError), no_grad():
+        raise KeyError
+    assert (x * 2).requires_grad
+
+
+def test_no_grad_is_a_decorator():
+    @no_grad()
+    def double(x):
+        """Twice x."""
+        return x * 2
+
+    x = leaf([1.0])
+    for _ in range(2):
+        assert not double(x).requires_grad
+    assert (x * 2).requires_grad
+    assert double.__name__ == "double"
+    assert double.__doc__ == "Twice x."
+
+
+def test_no_grad_holds_in_its_own_thread_only():
+    x, inside, done = leaf([1.0]), threading.Event(), threading.Event()
+
+    def other():
+        with no_grad():
+            inside.set()
+            done.wait(10)
+            seen.append((x * 2).requires_grad)
+
+    seen = []
+    thread = threading.Thread(target=other)
+    thread.start()
+    assert inside.wait(10)
+    here = (x * 2).requires_grad
+    done.set()
+    thread.join()
+    assert here
+    assert seen == [False]
+    with no_grad():
+        assert in_thread(lambda: (x * 2).requires_grad)
+
+
+def test_backward_under_no_grad_works():
+    x = leaf([2.0])
+    y = (x * x).sum()
+    with no_grad():
+        y.backward()
+    assert x.grad.tolist() == [4]
+
+
+# ---------------------------------------------------------------------------------- higher derivatives
+
+
+def test_a_hessian():
+    a, x = np.array([[2.0, 1.0], [0.0, 3.0]]), leaf([0.5, -1.0])
+
+    def f(x):
+        return x @ (a @ x) + np.sum(x**3) + np.exp(x[0] * x[1])
+
+    (first,) = grad(f(x), x, create_graph=True)
+    hessian = np.array([grad(entry, x, retain_graph=True)[0].data for entry in first])
+    p, q = x.data
+    e = math.exp(p * q)
+    expected = a + a.T + np.diag([6 * p, 6 * q]) + e * np.array([[q * q, 1 + p * q], [1 + p * q, p * p]])
+    np.testing.assert_allclose(hessian, expected, rtol=1e-14)
+
+
+def test_derivatives_of_any_order():
+    x = leaf(0.3)
+    y = np.sin(x) * np.exp(x)  # the n-th derivative is 2^(n/2) exp(x) sin(x + n pi/4)
+    for n in range(1, 7):
+        (y,) = grad(y, x, create_graph=True)
+        assert y.item() == pytest.approx(2 ** (n / 2) * math.exp(0.3) * math.sin(0.3 + n * math.pi / 4), rel=1e-12)
+
+
+@pytest.mark.parametrize("outer", ["grad", "backward"])
+@pytest.mark.parametrize("inner", ["grad", "backward"])
+def test_second_derivatives_by_every_mixture_of_grad_and_backward(inner, outer):
+    x = leaf([0.5, 2.0])
+    y = np.sum(x**3)
+    if inner == "grad":
+        (first,) = grad(y, x, create_graph=True)
+    else:
+        y.backward(create_graph=True)
+        first, x.grad = x.grad, None
+    assert first.requires_grad
+    np.testing.assert_allclose(first.data, 3 * x.data**2)
+    penalty = np.sum(first * first)
+    if outer == "grad":
+        (second,) = grad(penalty, x)
+    else:
+        penalty.backward()
+        second = x.grad
+    np.testing.assert_allclose(second.data, 36 * x.data**3)
+
+
+def test_a_gradient_penalty_added_to_the_loss():
+    x, w = leaf([1.0, 2.0]), leaf([0.5, -0.3])
+    y = np.tanh(x @ w)
+    (gx,) = grad(y, x, create_graph=True)
+    (y + np.sum(gx * gx)).backward()
+    t = math.tanh(0.5 - 0.6)
+    s = 1 - t * t
+    expected = s * x.data + 2 * s * s * w.data + np.sum(w.data**2) * 2 * s * (-2 * t * s) * x.data
+    np.testing.assert_allclose(w.grad.data, expected, rtol=1e-13)
+
+
+def test_a_directional_derivative_by_two_backward_passes():
+    x = leaf([0.5, -1.0, 2.0])
+    v = np.array([1.0, 2.0, -1.0])
+    u = Tensor(np.ones(3), requires_grad=True)
+    (pulled,) = grad(np.sin(x) * x[::-1], x, u, create_graph=True)
+    (pushed,) = grad(pulled, u, v)
+    p = x.data
+    np.testing.assert_allclose(pushed.data, np.cos(p) * v * p[::-1] + np.sin(p) * v[::-1], rtol=1e-14)
+
+
+def test_backward_accumulates_recorded_gradients_too():
+    x = leaf(2.0)
+    for _ in range(2):
+        (x**3).backward(create_graph=True)
+    assert x.grad.item() == 24
+    assert grad(x.grad, x)[0].item() == 24
+
+
+def test_without_create_graph_gradients_are_plain_data():
+    x = leaf(2.0)
+    (g,) = grad(x**3, x)
+    assert not g.requires_grad
+
+
+def test_create_graph_keeps_the_graph():
+    x = leaf(2.0)
+    y = x**3
+    grad(y, x, create_graph=True)
+    assert grad(y, x)[0].item() == 12
+    with pytest.raises(RuntimeError, match="already freed"):
+        grad(y, x)
+
+
+# ------------------------------------------------------------------------------------------------ grad
+
+
+def test_grad_leaves_every_grad_untouched():
+    x, w = leaf([2.0]), leaf([3.0])
+    (x * w).sum().backward()
+    before = x.grad
+    for recorded in (False, True):
+        assert grad((x * x * w).sum(), x, create_graph=recorded)[0].tolist() == [12]
+        assert x.grad is before
+        assert before.tolist() == [3]
+        assert w.grad.tolist() == [2]
+
+
+def test_grad_returns_a_tuple_in_the_order_asked():
+    x, y = leaf(2.0), leaf(3.0)
+    assert [g.item() for g in grad(x * x * y, [y, x])] == [4, 12]
+    assert [g.item() for g in grad(x * x * y, (x, x))] == [12, 12]
+    assert isinstance(grad(x * y, x), tuple)
+
+
+def test_grad_by_a_result():
+    x = leaf(2.0)
+    y = x * x
+    z = np.sin(y)
+    assert grad(z, [y, x])[0].item() == pytest.approx(math.cos(4))
+    w = x * x
+    assert grad(w, w)[0].item() == 1
+
+
+def test_grad_by_a_result_does_not_run_what_lies_before_it():
+    counted, calls = counting_op()
+    x = leaf(2.0)
+    y = counted(x)
+    z = counted(y)
+    assert grad(z * z, y)[0].item() == 4
+    assert len(calls) == 1
+
+
+def test_grad_sums_over_outputs():
+    x = leaf([1.0, 2.0])
+    (g,) = grad([x.sum(), x * x], x, [None, np.array([1.0, 10.0])])
+    assert g.tolist() == [3, 41]
+    y = x.sum()
+    assert grad([y, y], x)[0].tolist() == [2, 2]
+
+
+def test_unused_inputs_are_an_error_unless_allowed():
+    x, unused = leaf(2.0), leaf(1.0)
+    with pytest.raises(RuntimeError, match=r"do not depend on inputs \[1\]\. Pass allow_unused=True"):
+        grad(x * x, [x, unused])
+    g, none = grad(x * x, [x, unused], allow_unused=True)
+    assert g.item() == 4
+    assert none is None
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda x: grad(Tensor(1.0), x), "outputs and inputs must be Tensors that require a gradient"),
+        (lambda x: grad(x.sum(), Tensor(1.0)), "outputs and inputs must be Tensors that require a gradient"),
+        (lambda x: grad(x.sum(), 1.0), "outputs and inputs must be Tensors that require a gradient"),
+        (lambda x: grad(x * 2, x), r"an output has shape \(2,\), not one entry: pass grad_outputs"),
+        (lambda x: grad(x.sum(), x, [None, None]), "1 outputs but 2 grad_outputs"),
+        (lambda x: grad(x * 2, x, np.ones(3)), r"gradient has shape \(3,\), the tensor \(2,\)"),
+    ],
+)
+def test_wrong_calls_of_grad(call, message):
+    with pytest.raises((RuntimeError, ValueError), match=message):
+        call(leaf([1.0, 2.0]))
+
+
+def test_gradients_of_grad_share_no_memory():
+    x, y = leaf([1.0, 2.0]), leaf([1.0, 2.0])
+    u = np.ones(2)
+    gx, gy = grad(x + y, [x, y], u)
+    assert not np.shares_memory(gx.data, gy.data)
+    assert not np.shares_memory(gx.data, u)
+
+
+# ---------------------------------------------------------------------------------------- ops of one's own
+
+
+def test_an_op_in_a_few_lines():
+    @op(x=lambda g, out, x: g * out * (1 + np.log(x)))
+    def self_power(x):
+        """x to the x."""
+        return x**x
+
+    x = leaf([0.5, 1.0, 2.0])
+    y = self_power(x)
+    assert y.op.name == "self_power"
+    assert self_power.__doc__ == "x to the x."
+    assert gradcheck(self_power, x)
+    assert gradgradcheck(self_power, x)
+    assert isinstance(self_power(np.array([2.0])), np.ndarray)
+    assert not self_power(Tensor([2.0])).requires_grad
+
+
+def test_an_op_for_a_numpy_function_and_one_for_a_ufunc():
+    @op(numpy=np.diff, x=lambda g, out, x: np.pad(-g, (0, 1)) + np.pad(g, (1, 0)))
+    def diff(x):
+        return np.diff(x)
+
+    op(np.hypot, x=lambda g, out, x, y: g * x / out, y=lambda g, out, x, y: g * y / out)
+    x = leaf([0.5, 1.0, 3.0])
+    assert np.diff(x).op.name == "diff"
+    assert gradcheck(np.diff, x)
+    assert np.hypot(x, 2.0).op.name == "hypot"
+    assert gradcheck(np.hypot, (x, leaf([[1.0], [2.0]])))
+    assert gradgradcheck(np.hypot, (x, leaf([[1.0], [2.0]])))
+
+
+def test_an_op_with_settings_by_name_and_by_default():
+    @op(x=lambda g, out, x, factor, power: g * factor * power * x ** (power - 1))
+    def scaled(x, factor, power=2):
+        return factor * x**power
+
+    x = leaf([2.0])
+    assert [f.item() for f in (scaled(x, 3), scaled(x, factor=3), scaled(x, 3, 3), scaled(x, power=1, factor=3))] == [12, 12, 24, 6]
+    assert gradcheck(lambda x: scaled(x, 3, power=3), x)
+    for call, message in (
+        (lambda: scaled(x), "scaled needs the argument 'factor'"),
+        (lambda: scaled(x, 1, 2, 3), r"scaled takes 3 arguments \(x, factor, power\), got 4"),
+        (lambda: scaled(x, 1, axis=0), "scaled on Tensors has no argument 'axis'; it has x, factor, power"),
+        (lambda: scaled(x, leaf(1.0)), "scaled has no rule for its argument factor"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            call()
+
+
+def test_a_wrong_rule_is_caught_by_gradcheck():
+    @op(x=lambda g, out, x: g * 2 * x)
+    def cube(x):
+        return x**3
+
+    with pytest.raises(GradcheckError, match=r"FAIL: input 0, entry \(0,\): analytic .*, numeric"):
+        gradcheck(cube, leaf([1.5, 2.0]))
+    assert not gradcheck(cube, leaf([1.5]), raise_exception=False)
+
+
+def test_rules_must_belong_to_arguments():
+    with pytest.raises(TypeError, match=r"op double: rules for \['y'\], but its arguments are \('x',\)"):
+
+        @op(x=lambda g, out, x: 2 * g, y=None)
+        def double(x):
+            return 2 * x
+
+    assert "double" not in engine.ops
+
+
+def test_a_name_that_another_module_has_taken_is_refused():
+    def relu(x):
+        return x
+
+    with pytest.raises(ValueError, match=r"op relu is already defined\. Choose another name"):
+        op(relu, x=lambda g, out, x: g)
+    assert engine.ops["relu"].forward is not relu
+
+
+def test_an_op_can_be_defined_again_where_it_was():
+    for factor in (2, 3):
+
+        @op(x=lambda g, out, x, k=factor: k * g)
+        def multiple(x, k=factor):
+            return k * x
+
+    assert engine.ops["multiple"].defaults == {"k": 3}
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+@pytest.mark.parametrize("shape", [(3, 2), (4,), ()], ids=str)
+def test_a_rule_of_the_wrong_shape_is_named(shape, recorded):
+    @op(x=lambda g, out, x, y: g, y=lambda g, out, x, y: constant(np.ones(shape)) if recorded else np.ones(shape))
+    def crooked(x, y):
+        return x + y
+
+    x, y = leaf(np.ones((2, 3))), leaf(np.ones((2, 3)))
+    with pytest.raises(ValueError, match=r"the rule of crooked for y returned shape .*; y has shape \(2, 3\)"):
+        grad(crooked(x, y).sum(), [x, y], create_graph=recorded)
+
+
+@pytest.mark.parametrize("returned", [None, 1.0, "text"], ids=repr)
+def test_a_rule_that_returns_no_array_is_named(returned):
+    @op(x=lambda g, out, x: returned)
+    def hollow(x):
+        return +x
+
+    with pytest.raises((TypeError, ValueError, RuntimeError), match="hollow"):
+        hollow(leaf([1.0, 2.0])).sum().backward()
+
+
+def test_an_error_in_a_rule_names_the_op():
+    @op(x=lambda g, out, x: g @ np.ones((5, 5)))
+    def broken(x):
+        return +x
+
+    with pytest.raises(ValueError, match="in a rule of broken"):
+        broken(leaf([1.0, 2.0])).sum().backward()
+
+
+def test_an_error_in_a_forward_names_the_op_and_the_shapes():
+    @op(x=lambda g, out, x, y: g, y=None)
+    def joined(x, y):
+        return np.hstack([x, y])
+
+    with pytest.raises(ValueError, match=r"joined.*\(2, 2\) and \(3,\)"):
+        joined(leaf(np.ones((2, 2))), np.ones(3))
+
+
+# -------------------------------------------------------------------------------------------- randomness
+
+
+def drawn(name="", n=64):
+    """Noise from the stream `name`."""
+    return engine.scoped(name, lambda: Noise(Bernoulli(0.5), (n,), bool)).data if name else Noise(Bernoulli(0.5), (n,), bool).data
+
+
+def test_a_seed_repeats_the_noise():
+    mg.manual_seed(3)
+    first = [drawn(), drawn(), drawn("a")]
+    mg.manual_seed(3)
+    again = [drawn(), drawn(), drawn("a")]
+    assert all(np.array_equal(x, y) for x, y in zip(first, again))
+    mg.manual_seed(4)
+    assert not np.array_equal(first[0], drawn())
+    assert not np.array_equal(first[0], first[1])
+    assert not np.array_equal(first[0], first[2])
+
+
+def test_streams_are_independent():
+    mg.manual_seed(0)
+    expected = [drawn("b"), drawn("b")]
+    mg.manual_seed(0)
+    drawn("a")
+    first = drawn("b")
+    drawn("a", 1000)
+    drawn("")
+    drawn("aa")
+    assert np.array_equal(expected[0], first)
+    assert np.array_equal(expected[1], drawn("b"))
+
+
+def test_streams_of_similar_names_differ():
+    mg.manual_seed(0)
+    names = ["", "a", "b", "aa", "ab", "ba", "a.b", "drop1", "drop10", "é"]
+    values = [engine.stream(name).random(2).tolist() for name in names]
+    assert len({tuple(v) for v in values}) == len(names)
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "a", None])
+def test_a_seed_is_a_whole_number(seed):
+    with pytest.raises(ValueError, match="manual_seed: a whole number >= 0"):
+        mg.manual_seed(seed)
+
+
+def test_a_seed_may_be_large_or_numpys():
+    for a, b in ((2**200, 2**200), (np.int64(5), 5)):
+        mg.manual_seed(a)
+        first = drawn()
+        mg.manual_seed(b)
+        assert np.array_equal(first, drawn())
+
+
+def test_without_a_seed_two_threads_differ():
+    assert not np.array_equal(in_thread(drawn), in_thread(drawn))
+
+
+def test_threads_share_no_generator():
+    mg.manual_seed(0)
+    mine = engine.stream("a")
+    before = mine.bit_generator.state
+
+    def other():
+        theirs = engine.stream("a")
+        mg.manual_seed(0)
+        return theirs is not mine, drawn("a")
+
+    apart, values = in_thread(other)
+    assert apart
+    assert mine.bit_generator.state == before
+    assert np.array_equal(values, drawn("a"))  # but a seed means the same in every thread
+
+
+def test_numpys_own_generator_is_neither_used_nor_moved():
+    np.random.seed(0)
+    before = str(np.random.get_state())
+    mg.manual_seed(1)
+    first = drawn()
+    F.dropout(leaf(np.ones(9)), 0.5, True)
+    assert str(np.random.get_state()) == before
+    np.random.seed(9)
+    mg.manual_seed(1)
+    assert np.array_equal(first, drawn())
+
+
+def test_noise_is_a_leaf_that_knows_where_it_came_from():
+    mg.manual_seed(0)
+    noise = engine.scoped("drop", lambda: Noise(Bernoulli(0.3), (2, 3), bool))
+    assert noise.is_leaf
+    assert not noise.requires_grad
+    assert noise.stream == "drop"
+    assert noise.rng is engine.stream("drop")
+    assert (noise.shape, noise.dtype) == ((2, 3), bool)
+    assert noise.draw().shape == (2, 3)
+
+
+def test_noise_from_a_generator_of_ones_own():
+    mg.manual_seed(0)
+    before = drawn()
+    mg.manual_seed(0)
+    a = Noise(Bernoulli(0.5), (64,), bool, np.random.default_rng(5)).data
+    b = Noise(Bernoulli(0.5), (64,), bool, np.random.default_rng(5)).data
+    assert np.array_equal(a, b)
+    assert np.array_equal(before, drawn())  # minigrad's own was not moved
+
+
+def test_two_frozen_blocks_draw_the_same_and_different_noise_inside():
+    mg.manual_seed(0)
+    blocks = []
+    for _ in range(2):
+        with mg.frozen_noise():
+            blocks.append([drawn(), drawn(), drawn("a")])
+    assert all(np.array_equal(x, y) for x, y in zip(*blocks))
+    assert not np.array_equal(blocks[0][0], blocks[0][1])
+
+
+def test_frozen_noise_puts_generators_back_also_after_an_error():
+    mg.manual_seed(0)
+    rng = np.random.default_rng(1)
+    drawn()
+    before = [str(g.bit_generator.state) for g in (engine.stream(""), rng)]
+    with pytest.raises(KeyError), mg.frozen_noise():
+        drawn()
+        Noise(Bernoulli(0.5), (5,), bool, rng)
+        raise KeyError
+    assert [str(g.bit_generator.state) for g in (engine.stream(""), rng)] == before
+    assert engine.state.drawn is None
+
+
+def test_a_stream_first_used_in_a_frozen_block_starts_anew_in_the_next():
+    mg.manual_seed(0)
+    with mg.frozen_noise():
+        first = drawn("new")
+    assert np.array_equal(first, drawn("new"))
+
+
+def test_frozen_blocks_nest():
+    mg.manual_seed(0)
+    for _ in range(2):
+        with mg.frozen_noise():
+            a = drawn()
+            with mg.frozen_noise():
+                b = drawn()
+            c = drawn()
+    assert np.array_equal(b, c)
+    assert not np.array_equal(a, b)
+    assert np.array_equal(a, drawn())
