@@ -149,7 +149,7 @@ def plot(results, seeds, path):
     panels[0].axhline(80, color="#999999", linewidth=1, linestyle=":")
     panels[0].annotate("share of right labels", (1, 79.5), xycoords=("axes fraction", "data"), ha="right", va="top", fontsize=8, color="#666666")
     panels[1].set_ylim(bottom=75)
-    panels[1].legend(loc="lower left", frameon=False, fontsize=9, ncols=2)
+    panels[1].legend(loc="lower center", frameon=False, fontsize=9, ncols=2)
     figure.savefig(path, dpi=150)
 
 

@@ -37,7 +37,7 @@ def _scale(p, scaling):
 
 
 @op(x=lambda g, out, x, noise, p, scaling: dropout(g, noise, p, scaling), noise=None)
-def dropout(x, noise, p, scaling):
+def dropout(x, noise, p, scaling="inverted"):
     """x where the noise kept it, else 0; scaled by 1/(1-p) if `scaling` is "inverted".
 
     Linear in x, so its own rule.
