@@ -28,5 +28,7 @@ def nll_loss(x, target, reduction):
     picked = x[class_index(target, min(1, x.ndim - 1))]
     if reduction == "none":
         return -picked
+    if reduction == "mean" and not picked.size:
+        raise ValueError("the mean of no entries is undefined")
     total = -np.add.reduce(picked, axis=None)
     return total / picked.size if reduction == "mean" else total
