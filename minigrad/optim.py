@@ -104,15 +104,16 @@ class SGD(Optimizer):
 
     def update(self, trained, lr, settings):
         momentum, decay = settings["momentum"], settings["weight_decay"]
-        for w, g, *velocity in trained.pieces(*(["velocity"] if momentum else [])):
+        if not momentum:
+            for w, g in trained.pieces():
+                w -= lr * (g + decay * w if decay else g)
+            return
+        for w, g, v in trained.pieces("velocity"):
             if decay:
                 g = g + decay * w
-            if momentum:
-                (v,) = velocity
-                v *= momentum
-                v += g
-                g = g + momentum * v if settings["nesterov"] else v
-            w -= lr * g
+            v *= momentum
+            v += g
+            w -= lr * (g + momentum * v if settings["nesterov"] else v)
 
 
 class Adam(Optimizer):

@@ -72,8 +72,8 @@ tanh = op(np.tanh, x=lambda g, out, x: g - g * out * out)
 
 @op(x=lambda g, out, x: g * out * (1 - out))
 def sigmoid(x):
-    """1 / (1 + exp(-x)), without overflow."""
-    return 0.5 * np.tanh(0.5 * x) + 0.5
+    """1 / (1 + exp(-x)), without overflow and exact in the tails."""
+    return np.exp(-np.logaddexp(0, -x))
 
 
 @op(x=lambda g, out, x: g * (out > 0))

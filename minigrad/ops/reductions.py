@@ -109,14 +109,14 @@ def logsumexp(x, axis=None, keepdims=False):
     return out if keepdims else np.squeeze(out, axis)
 
 
-@op(x=lambda g, out, x, axis: out * (g - np.sum(g * out, axis=axis, keepdims=True)))
+@op(x=lambda g, out, x, axis: out * (g - (g * out).sum(axis=axis, keepdims=True)))
 def softmax(x, axis=-1):
     """exp(x) / sum(exp(x)) along `axis`, without overflow: the gradient of logsumexp."""
     e = np.exp(x - _top(x, axis))
     return e / np.add.reduce(e, axis=axis, keepdims=True)
 
 
-@op(x=lambda g, out, x, axis: g - np.exp(out) * np.sum(g, axis=axis, keepdims=True))
+@op(x=lambda g, out, x, axis: g - np.exp(out) * g.sum(axis=axis, keepdims=True))
 def log_softmax(x, axis=-1):
     """log(softmax(x)) along `axis`, without overflow."""
     x = x - _top(x, axis)
