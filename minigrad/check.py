@@ -64,14 +64,16 @@ def slope(f):
                 better = doubt < error
                 value, error = np.where(better, row[k + 1], value), np.where(better, doubt, error)
         plain, left, right, small_jump = _differences(f, middle, SMALL)
-        twins = [_differences(f, middle, SMALL * factor)[0] for factor in (0.8, 1.3)]  # as good, so what they differ by is rounding
-        rounding = 4e-15 * abs(middle) / SMALL + 4 * np.maximum(*(abs(twin - plain) for twin in twins))
+        # steps a hair longer are as good, so what their differences differ by is rounding
+        twins = [_differences(f, middle, SMALL * factor)[0] for factor in (1.01, 1.02, 1.03)]
+        rounding = 4e-15 * abs(middle) / SMALL + 6 * np.median([abs(twin - plain) for twin in twins], axis=0)
         agree = abs(value - plain) <= 2 * rounding + 1e-5 * abs(plain) + 1e-9
         straight = small_jump <= 1e-3 * (abs(left) + abs(right)) + 2 * rounding
         error = np.where(agree, error + 1e-15 * abs(middle) / STEPS[-1], np.where(straight, rounding + 1e-9 * abs(plain), abs(value - plain)))
         value = np.where(straight & ~agree, plain, value)
         # where f is smooth the jump between the one-sided slopes shrinks with the step; at a kink it stays
-        kink = (small_jump > 1e-4 * (abs(left) + abs(right)) + 1e-8 + 2 * rounding) & (small_jump > 0.5 * jump)
+        jumps = small_jump > 1e-4 * (abs(left) + abs(right)) + 1e-8 + 2 * rounding
+        kink = jumps & ((small_jump > 0.5 * jump) | ~agree)
     return Slope(value, error, left, right, kink)
 
 
@@ -82,9 +84,9 @@ def _differences(f, middle, h):
     return (above - below) / (2 * h), left, right, abs(right - left)
 
 
-def verdicts(analytic, numeric, rtol=RTOL, atol=ATOL):
-    """OK, KINK or FAIL for each entry, and the error of each relative to the larger side."""
-    size = np.maximum(abs(analytic), abs(numeric.value))
+def verdicts(analytic, numeric, rtol=RTOL, atol=ATOL, scale=0.0):
+    """OK, KINK or FAIL for each entry, and the error of each relative to the larger side (and to `scale`, if that is larger)."""
+    size = np.maximum(np.maximum(abs(analytic), abs(numeric.value)), scale)
     difference = abs(analytic - numeric.value)
     near = difference <= atol + rtol * size + 5 * numeric.error
     sure = 5 * numeric.error <= atol + 1e-3 * np.maximum(size, 1e-3)  # else the numeric side says nothing
@@ -309,9 +311,10 @@ def _worst(results):
     return min(tested, key=lambda r: (order[r[0]], -r[1]))
 
 
-def _compared(analytic, numeric):
-    """(verdict, error, whether both sides are zero)."""
-    verdict, error = verdicts(analytic, numeric)
+def _compared(gradient, v, numeric):
+    """(verdict, error, whether both sides are zero) of a gradient along v; its terms may cancel, so their norm is the scale."""
+    analytic = np.sum(gradient * v)
+    verdict, error = verdicts(analytic, numeric, scale=np.sqrt(np.sum((gradient * v) ** 2)))
     return str(verdict), float(error), analytic == 0 and not numeric.kink and abs(numeric.value) <= 5 * numeric.error + 1e-300
 
 
@@ -327,8 +330,8 @@ def _check_node(node, rng):
         if not (isinstance(x, Tensor) and x.requires_grad) or (rule := node.op.rule(position)) is None:
             continue
 
-        def pulled(u, v, rule=rule, x=x):
-            return np.sum(_summed_to(rule(u, node.data, *arrays), x.shape) * v)
+        def pulled(u, rule=rule, x=x):
+            return _summed_to(rule(u, node.data, *arrays), x.shape)
 
         for v in _directions(x, rng):
 
@@ -337,11 +340,11 @@ def _check_node(node, rng):
 
             numeric = slope(along)
             u = rng.standard_normal(node.shape) * ~numeric.kink
-            results.append(_compared(pulled(u, v), numeric.contracted(u)))
+            results.append(_compared(pulled(u), v, numeric.contracted(u)))
             for index in np.argwhere(numeric.kink)[:KINKS]:
                 u = np.zeros(node.shape)
                 u[tuple(index)] = 1
-                results.append(_compared(pulled(u, v), numeric.contracted(u)))
+                results.append(_compared(pulled(u), v, numeric.contracted(u)))
     return _worst(results)
 
 
@@ -369,7 +372,7 @@ def _check_leaf(steps, loss, leaf, rng):
             return np.sum(u * evaluate(steps, {leaf.order: leaf.data + t * v})[loss.order])
 
         numeric = slope(along)
-        return (*_compared(np.sum(gradient * v), numeric), bool(numeric.kink))
+        return (*_compared(gradient, v, numeric), bool(numeric.kink))
 
     results = []
     for v in _directions(leaf, rng):
