@@ -20,6 +20,7 @@ import contextlib
 import gc
 import inspect
 import threading
+from contextvars import ContextVar
 from functools import partial, update_wrapper
 from heapq import heappop, heappush
 from itertools import count
@@ -33,11 +34,13 @@ ndarray, new = np.ndarray, object.__new__
 gc.set_threshold(max(gc.get_threshold()[0], 10_000), *gc.get_threshold()[1:])
 
 
-class State(threading.local):
-    """What each thread has for itself: modes, and the generators of its noise."""
+recording = ContextVar("recording", default=True)  # False inside no_grad()
+scope = ContextVar("scope", default=None)  # (outer scope, module or name of the function that is running)
 
-    recording = True  # False inside no_grad()
-    scope = None  # (outer scope, module or name of the function that is running)
+
+class State(threading.local):
+    """What each thread has for itself: the generators of its noise."""
+
     drawn = None  # inside frozen_noise(): {generator: its state when the block first drew from it}
 
     entropy = None  # what manual_seed was given; drawn from the system when first needed
@@ -164,7 +167,7 @@ class Tensor:
         def update(self, other):
             if self.op is not leaf:
                 return NotImplemented  # a result is not changed: `t += u` is `t = t + u`
-            if state.recording:
+            if recording.get():
                 raise RuntimeError(
                     f"w {symbol} ... on a leaf that requires a gradient (shape {self.shape}): it would no longer be a leaf. "
                     "Use optimizer.step(), or do it inside `with no_grad():`."
@@ -251,7 +254,7 @@ class Noise(Tensor):
     _made = Tensor._made  # a copy is plain data
 
     def __init__(self, distribution, shape, dtype, rng=None):
-        self.stream = path(state.scope)
+        self.stream = path(scope.get())
         self.distribution, self.rng = distribution, stream(self.stream) if rng is None else rng
         self.data = np.empty(shape, dtype)
         self.grad, self.op, self.args, self.order, self.origin = None, None, (), tick(), None
@@ -453,11 +456,11 @@ def _unary(op):
             data = forward(x.data)
         except Exception as error:
             raise op.failed(error, (x,)) from error
-        if x.op is None or not state.recording:
+        if x.op is None or not recording.get():
             return constant(data)
         out = new(Tensor)
         out.data = data if type(data) is ndarray else np.asarray(data)
-        out.grad, out.op, out.args, out.order, out.origin = None, op, (x,), tick(), state.scope
+        out.grad, out.op, out.args, out.order, out.origin = None, op, (x,), tick(), scope.get()
         return out
 
     def pull(g, node):
@@ -477,11 +480,11 @@ def _binary(op):
             data = forward(a, b)
         except Exception as error:
             raise op.failed(error, (x, y)) from error
-        if not ((x_is and x.op is not None) or (y_is and y.op is not None)) or not state.recording:
+        if not ((x_is and x.op is not None) or (y_is and y.op is not None)) or not recording.get():
             return constant(data) if x_is or y_is else data
         out = new(Tensor)
         out.data = data if type(data) is ndarray else np.asarray(data)
-        out.grad, out.op, out.args, out.order, out.origin = None, op, (x, y), tick(), state.scope
+        out.grad, out.op, out.args, out.order, out.origin = None, op, (x, y), tick(), scope.get()
         return out
 
     def pull(g, node):
@@ -520,7 +523,7 @@ def _general(op):
                 raise TypeError("an argument is not a number")
         except Exception as error:
             raise op.failed(error, args) from error
-        if recorded and state.recording:
+        if recorded and recording.get():
             return result(op, args, data)
         return constant(data) if tensors else data
 
@@ -542,7 +545,7 @@ def result(op, args, data):
     """A recorded Tensor: the node of `op(*args) = data`."""
     out = new(Tensor)
     out.data = data if type(data) is ndarray else np.asarray(data)
-    out.grad, out.op, out.args, out.order, out.origin = None, op, args, tick(), state.scope
+    out.grad, out.op, out.args, out.order, out.origin = None, op, args, tick(), scope.get()
     return out
 
 
@@ -689,28 +692,27 @@ def _sequence(x):
 @contextlib.contextmanager
 def no_grad():
     """Inside, nothing is recorded. Also a decorator."""
-    before, state.recording = state.recording, False
+    token = recording.set(False)
     try:
         yield
     finally:
-        state.recording = before
+        recording.reset(token)
 
 
 def scoped(owner, function, *args, **kwargs):
     """Calls function(*args) in a scope of `owner`, a module or a name: what it records remembers that it was made there."""
-    outer = state.scope
-    state.scope = (outer, owner)
+    token = scope.set((scope.get(), owner))
     try:
         return function(*args, **kwargs)
     finally:
-        state.scope = outer
+        scope.reset(token)
 
 
-def path(scope):
+def path(place):
     """The dotted name of a scope: `encoder.drop1`. A module is named as the module around it knows it."""
     owners = []
-    while scope is not None:
-        scope, owner = scope
+    while place is not None:
+        place, owner = place
         owners.append(owner)
     names, around = [], None
     for owner in reversed(owners):

@@ -694,7 +694,7 @@ def test_the_summary_leaves_everything_as_it_was(fails):
     assert all(p.grad is None for p in model.parameters())
     assert all(np.array_equal(v, values[k]) for k, v in model.state_dict().items())
     assert states() == generators
-    assert engine.state.recording and engine.state.scope is None
+    assert engine.recording.get() and engine.scope.get() is None
 
 
 def test_the_summary_moves_no_noise_even_of_layers_that_always_sample():
@@ -788,7 +788,7 @@ def test_compositions_are_scopes_inside_modules():
 def test_the_scope_is_left_when_a_module_raises():
     with pytest.raises(KeyError):
         nn.Sequential(Raising())(ones(1))
-    assert engine.state.scope is None
+    assert engine.scope.get() is None
 
 
 def test_layers_appended_to_a_list_have_scopes_of_their_own():
