@@ -65,7 +65,7 @@ ROWS = {
     "note": (9, "I", None),
 }
 
-ROOM = {"hexagon": (1.2, 1.15), "octagon": (1.1, 1.15), "cylinder": (1.05, 1.35), "circle": (1.1, 1.5)}  # times the text: the shape around it
+ROOM = {"hexagon": (1.5, 1.15), "octagon": (1.1, 1.15), "cylinder": (1.05, 1.35), "circle": (1.1, 1.5)}  # times the text: the shape around it
 
 EDGES = {
     "gradient": "",
