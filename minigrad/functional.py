@@ -136,12 +136,17 @@ def _reduced(entries, reduction):
         return entries.mean()
     if reduction == "sum":
         return entries.sum()
-    if reduction == "none":
-        return entries
-    raise ValueError(f'reduction is "mean", "sum" or "none", not {reduction!r}.')
+    return entries
 
 
-def _same_shape(name, input, target):
+def _check_reduction(name, reduction):
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f'{name}: reduction is "mean", "sum" or "none", not {reduction!r}.')
+
+
+def _check_shapes(name, input, target, reduction):
+    """Refuses an input and a target that would broadcast."""
+    _check_reduction(name, reduction)
     if np.shape(input) != np.shape(target):
         try:
             result = f"would broadcast to {np.broadcast_shapes(np.shape(input), np.shape(target))}"
@@ -152,6 +157,7 @@ def _same_shape(name, input, target):
 
 def _check_classes(name, scores, target, reduction):
     """Refuses targets that are not one class number for each of the scores (N, C, ...) or (C,)."""
+    _check_reduction(name, reduction)
     shape, labels = scores.shape, np.asarray(data_of(target))
     needed, classes = (shape[:1] + shape[2:], shape[1]) if len(shape) > 1 else ((), (*shape, 0)[0])
     if not shape or labels.shape != needed:
@@ -161,8 +167,6 @@ def _check_classes(name, scores, target, reduction):
     unsigned = labels.view(labels.dtype.str.replace("i", "u"))  # a negative number becomes a huge one: one comparison for both ends
     if labels.size and np.maximum.reduce(unsigned, axis=None) >= classes:
         raise ValueError(f"{name}: the target has classes {labels.min()}..{labels.max()}, the scores {shape} know 0..{classes - 1}.")
-    if reduction not in ("mean", "sum", "none"):
-        raise ValueError(f'{name}: reduction is "mean", "sum" or "none", not {reduction!r}.')
 
 
 @composition
@@ -181,21 +185,21 @@ def nll_loss(input, target, reduction="mean"):
 @composition
 def mse_loss(input, target, reduction="mean"):
     """(input - target)^2, shapes equal."""
-    _same_shape("mse_loss", input, target)
+    _check_shapes("mse_loss", input, target, reduction)
     return _reduced(np.square(input - target), reduction)
 
 
 @composition
 def l1_loss(input, target, reduction="mean"):
     """|input - target|, shapes equal."""
-    _same_shape("l1_loss", input, target)
+    _check_shapes("l1_loss", input, target, reduction)
     return _reduced(np.absolute(input - target), reduction)
 
 
 @composition
 def huber_loss(input, target, reduction="mean", delta=1.0):
     """d^2/2 where |d| = |input - target| <= delta, else delta (|d| - delta/2); shapes equal (Huber 1964)."""
-    _same_shape("huber_loss", input, target)
+    _check_shapes("huber_loss", input, target, reduction)
     if not delta > 0:
         raise ValueError(f"huber_loss: delta must be > 0, got {delta}.")
     d = np.absolute(input - target)
@@ -206,7 +210,7 @@ def huber_loss(input, target, reduction="mean", delta=1.0):
 @composition
 def binary_cross_entropy_with_logits(input, target, reduction="mean"):
     """-t log sigmoid(x) - (1-t) log(1 - sigmoid(x)) of scores x and targets t in [0, 1], shapes equal."""
-    _same_shape("binary_cross_entropy_with_logits", input, target)
+    _check_shapes("binary_cross_entropy_with_logits", input, target, reduction)
     return _reduced(softplus(input) - input * target, reduction)
 
 

@@ -391,10 +391,10 @@ def _totals(model):
 
 def save(state_dict, path):
     """Writes a state_dict, or the one of a Module, as .npz (no pickle). The file is replaced whole or not at all."""
+    import zipfile  # as np.load does, only when a file is at hand
+
     if isinstance(state_dict, Module):
         state_dict = state_dict.state_dict()
-    import zipfile
-
     temporary = f"{os.fspath(path)}.{os.getpid()}.tmp"
     try:
         with zipfile.ZipFile(temporary, "w") as archive:  # not np.savez, which some keys would confuse

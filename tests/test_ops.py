@@ -281,13 +281,6 @@ unary = {
 }
 
 
-@pytest.mark.parametrize("name", unary)
-def test_operator_function_and_method_are_the_same_op(name):
-    outs = [f(leaf(square)) for f in unary[name]]
-    assert {out.op.name for out in outs} == {name}
-    assert all(np.array_equal(out.data, outs[0].data) for out in outs)
-
-
 with_arguments = {
     "reshape": [lambda x: np.reshape(x, (4, 1)), lambda x: x.reshape(4, 1), lambda x: x.reshape((4, 1)), lambda x: x.reshape(-1, 1)],
     "transpose": [lambda x: np.transpose(x, (1, 0)), lambda x: x.transpose(1, 0), lambda x: x.transpose((1, 0))],
@@ -299,9 +292,9 @@ with_arguments = {
 }
 
 
-@pytest.mark.parametrize("name", with_arguments)
-def test_arguments_mean_the_same_in_function_and_method(name):
-    outs = [f(leaf(square)) for f in with_arguments[name]]
+@pytest.mark.parametrize(("name", "forms"), [*unary.items(), *with_arguments.items()])
+def test_operator_function_and_method_are_the_same_op(name, forms):
+    outs = [f(leaf(square)) for f in forms]
     assert {out.op.name for out in outs} == {name}
     assert all(np.array_equal(out.data, outs[0].data) for out in outs)
 
