@@ -11,11 +11,16 @@ import numpy as np
 from ..engine import op
 
 
+# A distribution draws arrays of independent entries, knows their mean and variance, and lists its outcomes: the values an
+# entry can take, with their probabilities.
+
+
 class Bernoulli:
     """True with probability `keep`, exact to double precision."""
 
     def __init__(self, keep):
-        self.keep = keep
+        self.keep = self.mean = keep
+        self.variance = keep * (1 - keep)
 
     def __repr__(self):
         return f"Bernoulli(keep={self.keep:g})"
@@ -30,6 +35,28 @@ class Bernoulli:
             ties = np.flatnonzero(bits == whole)
             drawn[ties] = rng.random(len(ties)) < rest
         return drawn.reshape(shape)
+
+    def outcomes(self, order=None):
+        possible = np.array([self.keep < 1, self.keep > 0])
+        return np.array([False, True])[possible], np.array([1 - self.keep, self.keep])[possible]
+
+
+class Normal:
+    """Gaussian. Its outcomes are the `order` nodes of Gauss-Hermite quadrature: exact for polynomials of degree 2 order - 1."""
+
+    def __init__(self, mean=0.0, std=1.0):
+        self.mean, self.std, self.variance = mean, std, std**2
+
+    def __repr__(self):
+        return f"Normal(mean={self.mean:g}, std={self.std:g})"
+
+    def draw(self, rng, shape, dtype):
+        kind = dtype if dtype in (np.float32, np.float64) else np.float64
+        return (self.mean + self.std * rng.standard_normal(shape, kind)).astype(dtype, copy=False)
+
+    def outcomes(self, order=8):
+        nodes, weights = np.polynomial.hermite_e.hermegauss(order)
+        return self.mean + self.std * nodes, weights / weights.sum()
 
 
 def _scale(p, scaling):

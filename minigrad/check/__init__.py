@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .engine import Tensor, data_of, frozen_noise, grad, path
-from .graph import copy, evaluate, program
+from ..engine import Tensor, data_of, frozen_noise, grad, path
+from ..graph import copy, evaluate, program
 
 RTOL, ATOL = 1e-6, 1e-9
 STEPS = [0.02 / 2**k for k in range(13)]
