@@ -1,0 +1,183 @@
+"""The gradient check of a recorded graph: no function needed, noise as drawn."""
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from ..engine import Tensor, data_of, grad, path
+from ..graph import copy, evaluate, program
+from .diagnosis import diagnose, rates
+from .slopes import FAILING, Finding, Map, worst
+
+DIRECTIONS = 3  # random ones, for each input
+ENTRIES = 16  # of a leaf, where a direction meets kinks
+
+
+@dataclass
+class Row:
+    """One line of a report: a node whose rules were checked, or a leaf whose whole gradient was."""
+
+    name: str
+    op: str
+    module: str
+    shape: tuple
+    error: float
+    verdict: str
+    order: int  # of the Tensor in the checked graph
+    note: str = ""  # what was seen, where it is not simply right
+
+
+@dataclass
+class Report:
+    """What check_graph found. True if nothing failed; printed, a table."""
+
+    rows: list
+
+    def __bool__(self):
+        tested = any(row.op == "leaf" and row.verdict in ("OK", "KINK") for row in self.rows)
+        return tested and not any(row.verdict in (*FAILING, "AFFECTED") for row in self.rows)
+
+    @property
+    def first_wrong(self):
+        """The row of the first node whose own rule is wrong, or None."""
+        return next((row for row in self.rows if row.verdict in FAILING), None)
+
+    def verdict(self):
+        """One line."""
+        if wrong := self.first_wrong:
+            where = f" in {wrong.module}" if wrong.module else ""
+            how = f", relative error {wrong.error:.2g}" if np.isfinite(wrong.error) else ""
+            return f"gradient check FAILED: the first wrong node is {wrong.name} ({wrong.op}){where}{how}. {wrong.note}"
+        if not self:
+            return "gradient check VACUOUS: every gradient is exactly 0, so nothing was tested"
+        count = f"{sum(r.op != 'leaf' for r in self.rows)} nodes and {sum(r.op == 'leaf' for r in self.rows)} leaves"
+        return f"gradient check passed: {count}, largest relative error {max(row.error for row in self.rows):.1g}"
+
+    def __str__(self):
+        lines = [("node", "op", "module", "shape", "error", "verdict")]
+        lines += [(r.name, r.op, r.module, str(r.shape), f"{r.error:.1e}", r.verdict) for r in self.rows]
+        widths = [max(map(len, column)) for column in zip(*lines)]
+        return "\n".join("  ".join(c.ljust(w) for c, w in zip(line, widths)).rstrip() for line in lines) + "\n" + self.verdict()
+
+
+def check_graph(loss, seed=0):
+    """Checks the recorded graph of `loss`: each node's own rules, and the whole gradient of each leaf, noise as drawn.
+
+    No function is needed, and nothing of the graph changes. Each rule is compared along random directions with random
+    cotangents, against the node's forward; each leaf's gradient along random directions, against the loss run again. A random
+    direction misses a wrong entry with probability zero, and its cost does not grow with the number of entries.
+    """
+    steps = program(loss, "check_graph")
+    leaves = [node for node in steps if node.is_leaf and node.requires_grad]
+    if not leaves:
+        raise RuntimeError("check_graph: no leaf of this graph has requires_grad=True (was it recorded under no_grad()?).")
+    copies = copy(steps)
+    rng, drop, names = np.random.default_rng(seed), rates(steps), _names(steps)
+
+    def row(node, finding):
+        shown = finding.note if finding.verdict not in ("OK", "VACUOUS") else ""
+        op, module = (node.op.name, path(node.origin)) if node.args else ("leaf", "")
+        return Row(names[node.order], op, module, node.shape, float(finding.error), finding.verdict, node.order, shown)
+
+    rows = [row(node, _check_node(copies[node.order], rng, drop)) for node in steps if node.args and node.requires_grad]
+    wrong = any(r.verdict in FAILING for r in rows)
+    own, root, u = list(copies.values()), copies[loss.order], rng.standard_normal(loss.shape)
+    gradients = grad(root, [copies[leaf.order] for leaf in leaves], u, retain_graph=True, allow_unused=True)
+    for leaf, gradient in zip(leaves, gradients):
+        gradient = np.zeros(leaf.shape) if gradient is None else gradient.data
+        finding = _check_leaf(own, root, u, copies[leaf.order], gradient, rng, drop, wrong)
+        rows.append(row(leaf, finding))
+    return Report(rows)
+
+
+def _directions(x, rng):
+    """Random directions at x, so short that the largest step of a numeric derivative moves no entry far."""
+    return [rng.standard_normal(x.shape) / max(1.0, np.sqrt(x.size) / 8) for _ in range(DIRECTIONS)]
+
+
+def _check_node(node, rng, rates):
+    """The rules of one node against its forward."""
+    arrays = [data_of(a) for a in node.args]
+    if not np.array_equal(node.op.forward(*arrays), node.data, equal_nan=True):
+        return Finding("STOCHASTIC", np.inf, "Its forward draws by itself. Give the op its noise as an input, a Noise leaf.")
+    maps = {}
+    for i, x in enumerate(node.args):
+        if isinstance(x, Tensor) and x.requires_grad and (rule := node.op.rule(i)) is not None:
+            forward = partial(_with, node.op.forward, arrays, i)
+            maps[node.op.argument(i)] = Map(x.data, forward, partial(_ruled, rule, node.data, arrays, x.shape), forward)
+    u = rng.standard_normal(node.shape)
+    given = (u, node.data, *arrays)
+    saved = [np.array(a) for a in given]
+    for name, m in maps.items():
+        m.pull(u)
+        if not all(np.array_equal(a, b, equal_nan=b.dtype.kind == "f") for a, b in zip(given, saved)):
+            return Finding("FAIL", np.inf, f"The rule for {name} changes what it is given, in place.")
+    findings = {name: worst([f for v in _directions(m.x, rng) for f in m.compare(v, u)]) for name, m in maps.items()}
+    found = worst(findings.values())
+    if found.verdict != "FAIL":
+        return found
+    name = next(name for name, finding in findings.items() if finding == found)
+    others = {n: m for n, m in maps.items() if n != name}
+    return found._replace(note=f"By {name}: {found.note}. Diagnosis: {diagnose(maps[name], rates, others)}.")
+
+
+def _with(forward, arrays, i, array):
+    return forward(*arrays[:i], array, *arrays[i + 1 :])
+
+
+def _ruled(rule, out, arrays, shape, u):
+    """The rule's cotangent, summed over what was broadcast by NumPy's own rule: the engine's way is not trusted here."""
+    g = rule(u, out, *arrays)
+    if np.shape(g) == shape:
+        return g
+    lead = np.ndim(g) - len(shape)
+    axes = tuple(range(lead)) + tuple(i + lead for i, n in enumerate(shape) if n == 1)
+    return np.sum(g, axis=axes, keepdims=True).reshape(shape)
+
+
+def _check_leaf(steps, root, u, leaf, gradient, rng, rates, wrong):
+    """The `gradient` of sum(u * root) by `leaf`, from the engine's backward, against the graph run again.
+
+    At a kink of several ops together the derivative along a random direction need not lie between the one-sided slopes though
+    each op's does: there single entries, most of which have no kink, are compared instead.
+    """
+
+    def forward(array):
+        return np.sum(u * evaluate(steps, {leaf.order: array})[root.order])
+
+    def pull(w):
+        (found,) = grad(root, [leaf], u, retain_graph=True, allow_unused=True)
+        return np.zeros(leaf.shape) if found is None else w * found.data
+
+    if not np.isfinite(root.data).all():
+        return Finding("NONFINITE", np.inf, "The root of the graph is not finite.")
+    whole, findings = Map(leaf.data, forward, pull, forward), []
+    for v in _directions(leaf, rng):
+        finding = worst(whole.compare(v, np.ones(()), gradient))
+        if finding.verdict == "FAIL" and whole.slope(v).kink:
+            for flat in rng.permutation(leaf.size)[:ENTRIES]:
+                v = np.zeros(leaf.size)
+                v[flat] = 1
+                single = worst(whole.compare(v.reshape(leaf.shape), np.ones(()), gradient))
+                kink = single.verdict == "FAIL" and whole.slope(v.reshape(leaf.shape)).kink
+                findings.append(Finding("KINK", 0.0, single.note) if kink else single)
+        else:
+            findings.append(finding)
+    found = worst(findings)
+    if found.verdict != "FAIL":
+        return found
+    if wrong:
+        return found._replace(verdict="AFFECTED", note="")
+    note = "Every rule on the way is right, so the engine's own work is wrong: adding up, or undoing broadcasts."
+    return found._replace(note=f"{note} {found.note}. Diagnosis: {diagnose(whole, rates)}.")
+
+
+def _names(steps):
+    """{order: name}: a tensor's own name, `0.weight` for a leaf used as `weight` in module 0, else a number."""
+    names = {}
+    for node in steps:
+        for position, a in enumerate(node.args):
+            if isinstance(a, Tensor) and a.is_leaf:
+                names.setdefault(a.order, a.name or ".".join(filter(None, [path(node.origin), node.op.argument(position)])))
+    return {node.order: names.get(node.order) or f"n{i}" for i, node in enumerate(steps)}

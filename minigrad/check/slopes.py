@@ -1,0 +1,172 @@
+"""Numeric derivatives, from the forwards alone, and what they say of an analytic one."""
+
+import warnings
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+RTOL, ATOL = 1e-7, 1e-10
+STEP = 0.02  # the largest step of a difference; halved down to 1/4096 of it
+TINY = 1e-7  # a step so small that a kink within it is rare, though it leaves only half the digits
+KINKS = 8  # outputs at a kink that are looked at, for each direction
+
+
+@dataclass
+class Slope:
+    """The derivative of f(t) at t = 0, entry by entry."""
+
+    value: np.ndarray  # the two-sided derivative
+    error: np.ndarray  # an estimate of its error
+    left: np.ndarray  # one-sided slopes
+    right: np.ndarray
+    kink: np.ndarray  # whether the one-sided slopes differ
+    finite: np.ndarray  # whether f(0) itself is finite
+
+    def contracted(self, u):
+        """The slope of sum(u * f), for cotangents u that are 0 at all kinks or at all entries but one."""
+        used = u != 0
+        left, right, value, error = (
+            np.sum(np.where(used, w * s, 0)) for w, s in zip((u, u, u, abs(u)), (self.left, self.right, self.value, self.error))
+        )
+        return Slope(value, error, left, right, np.any(self.kink & used), True)
+
+
+def slope(f, exact=None, step=STEP):
+    """The derivative at 0 of f(t), an array: central differences at falling steps, extrapolated to step 0 (Ridders 1982).
+
+    Kinks near 0 (of a relu, of |w|) upset the extrapolation, sometimes without a sign of it. So its result must agree with the
+    plain difference over a tiny step. If not, that takes its place where f is straight over that step; elsewhere it is the error.
+
+    `exact` is f for complex t, if there is such a thing. Where its complex step, exact to rounding for analytic functions,
+    agrees with the differences in all the digits these have, it supplies the others.
+    """
+    with np.errstate(all="ignore"):
+        middle = np.asarray(f(0.0), np.float64)
+        value, error = np.zeros_like(middle), np.full_like(middle, np.inf)
+        steps = [step / 2**k for k in range(13) if k < 2 or step / 2**k > STEP / 5000]
+        reach = np.full_like(middle, step)  # the step behind the value
+        row, moved = [], False
+        for h in steps:
+            first, _, _, jump = _differences(f, middle, h)
+            moved = moved | (first != 0)
+            previous, row = row, [first]
+            for k, older in enumerate(previous):
+                row.append(row[k] + (row[k] - older) / (4 ** (k + 1) - 1))
+                doubt = np.maximum(abs(row[k + 1] - row[k]), abs(row[k + 1] - older))
+                better = doubt < error
+                value, error, reach = np.where(better, row[k + 1], value), np.where(better, doubt, error), np.where(better, h, reach)
+        plain, left, right, small_jump = _differences(f, middle, TINY)
+        # steps a hair longer are as good, so what their differences differ by is rounding
+        twins = [_differences(f, middle, TINY * factor)[0] for factor in (1.01, 1.02, 1.03)]
+        rounding = 4e-15 * abs(middle) / TINY + 6 * np.median([abs(twin - plain) for twin in twins], axis=0)
+        agree = abs(value - plain) <= 2 * rounding + 1e-5 * abs(plain) + 1e-9
+        straight = small_jump <= 1e-3 * (abs(left) + abs(right)) + 2 * rounding
+        error = np.where(agree, error + rounding * TINY / reach, np.where(straight, rounding + 1e-9 * abs(plain), abs(value - plain)))
+        value, error = np.where(straight & ~agree, plain, value), np.where(moved | (plain != 0), error, 0.0)
+        # where f is smooth the jump between the one-sided slopes shrinks with the step; at a kink it stays
+        jumps = small_jump > 1e-4 * (abs(left) + abs(right)) + 1e-8 + 2 * rounding
+        kink = jumps & ((small_jump > 0.5 * jump) | ~agree)
+        if exact is not None and (refined := _complex_step(exact)) is not None and np.shape(refined) == middle.shape:
+            better = (abs(refined - value) <= 5 * error) & (5 * error <= 1e-3 * abs(refined)) & ~kink
+            value, error = np.where(better, refined, value), np.where(better, 1e-13 * abs(refined), error)
+    return Slope(value, error, left, right, kink, np.isfinite(middle))
+
+
+def _differences(f, middle, h):
+    """The two-sided difference over the step h, both one-sided ones, and the jump between these."""
+    above, below = f(h), f(-h)
+    left, right = (middle - below) / h, (above - middle) / h
+    return (above - below) / (2 * h), left, right, abs(right - left)
+
+
+def _complex_step(f, h=1e-20):
+    """Im f(ih) / h, the derivative of an analytic f with no cancellation (Squire & Trapp 1998); None where f takes no complex t."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", np.exceptions.ComplexWarning)
+            y = np.asarray(f(h * 1j))
+    except Exception:  # whatever a forward that was not made for complex numbers raises
+        return None
+    return y.imag / h if y.dtype.kind == "c" else None
+
+
+# ------------------------------------------------------------------------------------- comparisons
+
+
+class Finding(NamedTuple):
+    """What a comparison found."""
+
+    verdict: str
+    error: float = 0.0  # relative to the larger side
+    note: str = ""
+
+
+SEVERITY = ["NONFINITE", "STOCHASTIC", "FAIL", "KINK", "OK", "VACUOUS"]
+FAILING = SEVERITY[:3]
+
+
+def worst(findings):
+    """The finding that counts for all: the gravest verdict, of these the largest error. Zeros count only if all are zero."""
+    return min(findings, key=lambda f: (SEVERITY.index(f.verdict), -f.error), default=Finding("VACUOUS"))
+
+
+class Map:
+    """A function of one array, `forward`, and `pull`, which carries a cotangent of its value back to a gradient.
+
+    `exact` is the forward on complex arrays, or None.
+    """
+
+    def __init__(self, x, forward, pull, exact=None):
+        self.x, self.forward, self.pull, self.exact = x, forward, pull, exact
+
+    def slope(self, v, step=STEP):
+        """The numeric derivative along v, an array like x."""
+        exact = self.exact and (lambda t: self.exact(self.x + t * v))
+        return slope(lambda t: self.forward(self.x + t * v), exact, step)
+
+    def compare(self, v, u, gradient=None, rtol=RTOL, atol=ATOL, step=STEP):
+        """Findings on the derivative along v: outputs together, contracted with the cotangent u; those at a kink one by one.
+
+        `gradient` is pull(u), if that is known already.
+        """
+        numeric = self.slope(v, step)
+        smooth = ~numeric.kink & numeric.finite
+        findings = []
+        if not np.any(numeric.finite) and smooth.size:
+            return [Finding("NONFINITE", np.inf, "the value is not finite")]
+        if np.all(smooth):
+            findings.append(judge(self.pull(u) if gradient is None else gradient, v, numeric.contracted(u), rtol, atol))
+        else:
+            u = np.where(smooth, u, 0.0)
+            findings.append(judge(self.pull(u), v, numeric.contracted(u), rtol, atol))
+            for index in np.argwhere(numeric.kink & numeric.finite)[:KINKS]:
+                u = np.zeros(smooth.shape)
+                u[tuple(index)] = 1.0
+                findings.append(judge(self.pull(u), v, numeric.contracted(u), rtol, atol))
+        if not np.all(numeric.finite) and any(f.verdict == "FAIL" for f in findings):
+            return [Finding("NONFINITE", np.inf, "the value is not finite at some entries")]
+        return findings
+
+
+def judge(gradient, v, numeric, rtol=RTOL, atol=ATOL):
+    """A gradient along v against a numeric slope. The terms may cancel, so their norm is the scale."""
+    terms = gradient * v
+    analytic, scale = np.sum(terms), np.sqrt(np.sum(terms * terms))
+    if not np.isfinite(numeric.value):
+        return Finding("NONFINITE", np.inf, f"the derivative is not finite: analytic {analytic:.3g}, numeric {numeric.value:.3g}")
+    if not np.isfinite(analytic):
+        return Finding("FAIL", np.inf, f"analytic {analytic:.3g}, numeric {numeric.value:.10g}")
+    if numeric.kink:
+        low, high = sorted((numeric.left, numeric.right))
+        margin = atol + numeric.error + 1e-3 * (high - low)
+        between = low - margin <= analytic <= high + margin
+        sides = f"analytic {analytic:.10g}, slopes {numeric.left:.6g} and {numeric.right:.6g} on the two sides of a kink"
+        return Finding("KINK", 0.0, sides) if between else Finding("FAIL", np.inf, sides)
+    difference, size = abs(analytic - numeric.value), max(abs(analytic), abs(numeric.value), scale)
+    near = difference <= atol + rtol * size + 5 * numeric.error
+    sure = 5 * numeric.error <= atol + 1e-3 * max(size, 1e-3)  # else the numeric side says nothing
+    if near and sure and analytic == 0 and abs(numeric.value) <= 5 * numeric.error:
+        return Finding("VACUOUS")
+    sides = f"analytic {analytic:.10g}, numeric {numeric.value:.10g} (its error about {numeric.error:.1g})"
+    return Finding("OK" if near and sure else "FAIL", difference / size if size else 0.0, sides)
