@@ -5,9 +5,9 @@ A check that cannot fail proves nothing.
 
 import numpy as np
 import pytest
-from samples import samples
 
 from minigrad.check import GradcheckError, gradcheck
+from minigrad.check.samples import samples
 from minigrad.engine import Tensor, ops
 
 

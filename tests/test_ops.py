@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from samples import samples, table, tensors
 
 import minigrad as mg
 from minigrad import engine, ops
 from minigrad.check import GradcheckError, gradcheck, gradgradcheck
+from minigrad.check.samples import samples, table, tensors
 from minigrad.engine import Tensor, constant, data_of
 from minigrad.graph import nodes
 

@@ -71,6 +71,7 @@ def _verdict(finding, raise_exception):
     return False
 
 
+@np.errstate(all="ignore")  # what is not finite is reported, once
 def examine(func, inputs, eps=STEP, atol=ATOL, rtol=RTOL, nondet_tol=0.0, fast_mode=False, zero_allowed=False):
     """The Finding of a gradient check. `zero_allowed`: gradients that are 0 at every entry are no reason to doubt."""
     inputs = _tuple(inputs)

@@ -61,6 +61,7 @@ class Report:
         return "\n".join("  ".join(c.ljust(w) for c, w in zip(line, widths)).rstrip() for line in lines) + "\n" + self.verdict()
 
 
+@np.errstate(all="ignore")  # what is not finite is reported, once
 def check_graph(loss, seed=0):
     """Checks the recorded graph of `loss`: each node's own rules, and the whole gradient of each leaf, noise as drawn.
 

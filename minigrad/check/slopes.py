@@ -70,7 +70,7 @@ def slope(f, exact=None, step=STEP):
         if exact is not None and (refined := _complex_step(exact)) is not None and np.shape(refined) == middle.shape:
             better = (abs(refined - value) <= 5 * error) & (5 * error <= 1e-3 * abs(refined)) & ~kink
             value, error = np.where(better, refined, value), np.where(better, 1e-13 * abs(refined), error)
-    return Slope(value, error, left, right, kink, np.isfinite(middle))
+    return Slope(np.where(np.isfinite(error), value, np.nan), error, left, right, kink, np.isfinite(middle))
 
 
 def _differences(f, middle, h):
@@ -151,7 +151,7 @@ class Map:
 
 def judge(gradient, v, numeric, rtol=RTOL, atol=ATOL):
     """A gradient along v against a numeric slope. The terms may cancel, so their norm is the scale."""
-    terms = gradient * v
+    terms = np.where(v == 0, 0, gradient * v)
     analytic, scale = np.sum(terms), np.sqrt(np.sum(terms * terms))
     if not np.isfinite(numeric.value):
         return Finding("NONFINITE", np.inf, f"the derivative is not finite: analytic {analytic:.3g}, numeric {numeric.value:.3g}")
@@ -169,4 +169,6 @@ def judge(gradient, v, numeric, rtol=RTOL, atol=ATOL):
     if near and sure and analytic == 0 and abs(numeric.value) <= 5 * numeric.error:
         return Finding("VACUOUS")
     sides = f"analytic {analytic:.10g}, numeric {numeric.value:.10g} (its error about {numeric.error:.1g})"
-    return Finding("OK" if near and sure else "FAIL", difference / size if size else 0.0, sides)
+    if near and sure:
+        return Finding("OK", difference / max(size, atol / rtol) if rtol else difference, sides)
+    return Finding("FAIL", difference / size if size else np.inf, sides)

@@ -1,5 +1,8 @@
 """One table: for every op of the registry, sample calls. What is new in the registry and not here fails the tests.
 
+It is part of the package, not of the tests, so that `python -m minigrad.check` proves the ops wherever they are installed, and a
+file of new ops can use the same shapes: samples = {"cube": unary(cube)}.
+
 A sample is a function on Tensors and its float inputs. The inputs are drawn afresh from a seed that belongs to the sample
 (its op and its number), away from kinks and inside the domains.
 """
@@ -9,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minigrad.engine import Tensor
-from minigrad.ops import erf, linear, log_softmax, logsumexp, losses, penalties, relu, scatter, sigmoid, softmax, softplus, stochastic
+from ..engine import Tensor
+from ..ops import erf, linear, log_softmax, logsumexp, losses, penalties, relu, scatter, sigmoid, softmax, softplus, stochastic
 
 
 @dataclass

@@ -1,0 +1,125 @@
+"""Proves ops: first and second derivatives of every sample call against numeric ones.
+
+    python -m minigrad.check                 every op
+    python -m minigrad.check tanh matmul     these ops
+    python -m minigrad.check my_ops.py       the ops that this file defines, and its `samples`, if it has any
+
+Exit status 1 if anything fails.
+"""
+
+import argparse
+import importlib.util
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ..engine import Op, ops
+from .functions import examine, gradient_function
+from .samples import binary, samples, seed_of, tensors, unary
+from .slopes import FAILING, Finding, worst
+
+
+class Proof(NamedTuple):
+    """What the sample calls of an op showed."""
+
+    cases: int
+    first: Finding  # the gravest, of first derivatives
+    second: Finding
+    failures: list  # (sample, order, Finding)
+
+    @property
+    def verdict(self):
+        return self.failures[0][2].verdict if self.failures else worst([self.first, self.second]).verdict
+
+
+def prove(name, calls):
+    """Checks all sample calls of the op `name`. Second derivatives are those of sin(op), to which linear ops contribute too."""
+    first, second, failures = [], [], []
+
+    def examined(found, order, func, inputs, zero_allowed):
+        try:
+            finding = examine(func, inputs, zero_allowed=zero_allowed)
+        except Exception as error:  # of an op that cannot even be called: to be shown in its line, not to end the table
+            finding = Finding("FAIL", np.inf, f"{type(error).__name__}: {error}")
+        found.append(finding)
+        if finding.verdict in (*FAILING, "VACUOUS"):
+            failures.append((i, order, finding))
+            return False
+        return True
+
+    for i, sample in enumerate(calls):
+        inputs = tuple(tensors(sample.inputs(seed_of(name, i))))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of single silent inputs
+            if examined(first, "first", sample.call, inputs, sample.zero):
+                gradients, cotangents = gradient_function(lambda *xs, call=sample.call: np.sin(call(*xs)), inputs)
+                examined(second, "second", gradients, inputs + cotangents, True)
+    return Proof(len(calls), worst(first), worst(second), failures)
+
+
+def guessed(op, call):
+    """Sample calls for an op of one or two arguments that nobody gave samples for, or None."""
+    wanted = [name for name, rule in zip(op.names, op.rules) if rule is not None]
+    needed = [name for name in op.names if name not in op.defaults]
+    if call is None or op.variadic or len(needed) > 2 or needed != wanted[: len(needed)] or len(wanted) != len(needed):
+        return None
+    return (unary if len(wanted) == 1 else binary)(call)
+
+
+def load(path):
+    """The ops a file defines, with its samples: {name: sample calls or None}."""
+    before = set(ops)
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(path.parent))
+    spec.loader.exec_module(module)
+    given = getattr(module, "samples", {})
+    calls = {f.op.name: f for f in vars(module).values() if isinstance(getattr(f, "op", None), Op)}
+    return {name: given.get(name) or guessed(ops[name], calls.get(name)) for name in ops if name not in before or name in given}
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog="python -m minigrad.check", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", nargs="*", metavar="op or file.py", help="what to prove (default: every op)")
+    what = parser.parse_args(arguments).what
+    table = {}
+    for name in what or samples:
+        if name.endswith(".py"):
+            if not Path(name).is_file():
+                parser.error(f"there is no file {name}.")
+            table |= load(Path(name).resolve())
+        elif name in samples:
+            table[name] = samples[name]
+        else:
+            parser.error(f"there is no op {name!r}. The ops: {', '.join(sorted(samples))}.")
+    width = max(map(len, [*table, "op"]))
+    print(f"{'op':{width + 6}} cases  first order  second order  verdict     seconds")
+    begin, failed = time.perf_counter(), []
+    for number, (name, calls) in enumerate(table.items(), 1):
+        print(f"{number:2}/{len(table):<2} {name:{width}} ", end="", flush=True)
+        start = time.perf_counter()
+        if calls is None:
+            failed.append(name)
+            print(
+                f"\n      NO SAMPLES: give the file a table, samples = {{{name!r}: [s(lambda x: {name}(x, ...), normal(2, 3))]}}, from minigrad.check.samples"
+            )
+            continue
+        proof = prove(name, calls)
+        seconds = time.perf_counter() - start
+        print(f"{proof.cases:5}  {proof.first.error:11.1e}  {proof.second.error:12.1e}  {proof.verdict:10} {seconds:8.1f}", flush=True)
+        for i, order, finding in proof.failures[:3]:
+            print(f"      sample {i}, {order} derivatives: {finding.verdict}: {finding.note}")
+        if proof.failures:
+            failed.append(name)
+    print(f"{len(table) - len(failed)} of {len(table)} ops proved, {time.perf_counter() - begin:.0f} s")
+    if failed:
+        print(f"FAILED: {', '.join(failed)}")
+    return bool(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
