@@ -3,7 +3,7 @@
 from . import functional, nn, optim
 from .draw import draw
 from .engine import Noise, Tensor, frozen_noise, grad, manual_seed, no_grad, set_default_dtype
-from .graph import replay, resample
+from .graph import expectation, replay, resample
 from .nn import load, save, summary
 
 tensor = Tensor
@@ -13,7 +13,7 @@ _readers = dict.fromkeys(["check_graph", "gradcheck", "gradgradcheck"], "check")
 
 __all__ = [
     *("Noise", "Tensor", "tensor", "frozen_noise", "grad", "manual_seed", "no_grad", "set_default_dtype"),
-    *("draw", "functional", "nn", "optim", "load", "replay", "resample", "save", "summary"),
+    *("draw", "expectation", "functional", "nn", "optim", "load", "replay", "resample", "save", "summary"),
     *_readers,
 ]
 __version__ = "0.1.0"
