@@ -3,17 +3,17 @@
 from . import functional, nn, optim
 from .draw import draw
 from .engine import Noise, Tensor, frozen_noise, grad, manual_seed, no_grad, set_default_dtype
-from .graph import expectation, replay, resample
+from .graph import replay, resample
 from .nn import load, save, summary
 
 tensor = Tensor
 
 # What only proofs need is imported when first used, so that training alone does not wait for it.
-_readers = dict.fromkeys(["check_graph", "gradcheck", "gradgradcheck"], "check")
+_readers = dict.fromkeys(["check_graph", "check_noise", "expectation", "gradcheck", "gradgradcheck"], "check")
 
 __all__ = [
     *("Noise", "Tensor", "tensor", "frozen_noise", "grad", "manual_seed", "no_grad", "set_default_dtype"),
-    *("draw", "expectation", "functional", "nn", "optim", "load", "replay", "resample", "save", "summary"),
+    *("draw", "functional", "nn", "optim", "load", "replay", "resample", "save", "summary"),
     *_readers,
 ]
 __version__ = "0.1.0"

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad import engine, graph, nn
+from minigrad import engine, nn
 from minigrad import functional as F
+from minigrad.check import expectations
 from minigrad.check.samples import samples
 from minigrad.engine import Noise
 from minigrad.graph import nodes
@@ -440,7 +441,7 @@ def test_at_a_rate_of_a_half_two_of_them_are_no_mistakes_at_all():
 
 # -------------------------------------------------------------------------- stacks of outcomes and the loop
 
-CAN_STACK = sorted({*graph._stacked, *(name for name, op in engine.ops.items() if isinstance(op.forward, np.ufunc))})
+CAN_STACK = sorted({*expectations._stacked, *(name for name, op in engine.ops.items() if isinstance(op.forward, np.ufunc))})
 
 
 @pytest.fixture
@@ -449,7 +450,7 @@ def loop(monkeypatch):
 
     def call(function):
         with monkeypatch.context() as patch:
-            patch.setattr(graph, "_stackable", lambda *args: False)
+            patch.setattr(expectations, "_stackable", lambda *args: False)
             return function()
 
     return call
@@ -465,7 +466,7 @@ def test_a_stack_of_outcomes_equals_the_loop(name, loop):
             blurred = [x * Noise(Normal(1, 0.01), (), np.float64) if i in noisy else x * 1 for i, x in enumerate(inputs)]
             out = sample.call(*blurred)
             loss = np.sum(out * np.cos(np.arange(out.size)).reshape(out.shape))
-            if not all(graph._stackable(n, {blurred[i].order for i in noisy}) for n in nodes(loss) if n.args):
+            if not all(expectations._stackable(n, {blurred[i].order for i in noisy}) for n in nodes(loss) if n.args):
                 continue
             stacked += 1
             fast, slow = mg.expectation(loss, 3), loop(lambda loss=loss: mg.expectation(loss, 3))
@@ -491,7 +492,7 @@ def test_a_stack_that_does_not_fit_at_once(monkeypatch):
     x = leaf(9)
     loss = np.sum(np.tanh(F.dropout(x, 0.3, training=True) * 2)) ** 2
     whole = mg.expectation(loss)
-    monkeypatch.setattr(graph, "STACK", 200)
+    monkeypatch.setattr(expectations, "STACK", 200)
     parts = mg.expectation(loss)
     close(parts.value, whole.value, 1e-14)
     close(parts.gradients[x], whole.gradients[x], 1e-14)

@@ -13,6 +13,8 @@ NONFINITE   the function or its derivative is not finite, so there is nothing to
 AFFECTED    a leaf whose gradient is wrong because a rule on the way is
 """
 
+from .expectations import Expectation, expectation
 from .functions import GradcheckError, gradcheck, gradgradcheck
 from .graphs import Report, Row, check_graph
+from .noise import check_noise
 from .slopes import Slope, slope

@@ -17,9 +17,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..engine import Op, ops
+from ..engine import Op, Tensor, grad, ops
+from .expectations import expectation
 from .functions import examine, gradient_function
-from .samples import binary, samples, seed_of, tensors, unary
+from .noise import check_noise
+from .samples import binary, noisy, samples, seed_of, tensors, unary
 from .slopes import FAILING, Finding, worst
 
 
@@ -59,6 +61,17 @@ def prove(name, calls):
                 gradients, cotangents = gradient_function(lambda *xs, call=sample.call: np.sin(call(*xs)), inputs)
                 examined(second, "second", gradients, inputs + cotangents, True)
     return Proof(len(calls), worst(first), worst(second), failures)
+
+
+def prove_noise(call, mean):
+    """The three proofs of a stochastic function: (pathwise Finding, relative error of the expectation, report on the law)."""
+    rng = np.random.default_rng(0)
+    pathwise = examine(lambda x: np.tanh(call(x)) * x, (Tensor(rng.standard_normal(200), True),))  # so many that not all are dropped
+    x, w = Tensor(rng.standard_normal(8), True), rng.standard_normal(8)
+    found, calm = expectation(call(x) @ w), mean(x) @ w
+    (gradient,) = grad(calm, [x], retain_graph=True)
+    pairs = (found.value.data, calm.data), (found.gradients[x].data, gradient.data)
+    return pathwise, max(float(np.max(abs(a - b)) / np.max(abs(b))) for a, b in pairs), check_noise(call, mean=mean)
 
 
 def guessed(op, call):
@@ -115,6 +128,16 @@ def main(arguments=None):
             print(f"      sample {i}, {order} derivatives: {finding.verdict}: {finding.note}")
         if proof.failures:
             failed.append(name)
+    if stochastic := [(name, *proof) for name in table for proof in noisy.get(name, [])]:
+        print(f"\n{'stochastic op':30}  pathwise  expectation  law of the noise")
+        for name, settings, call, mean in stochastic:
+            print(f"{f'{name} {settings}':30}", end="  ", flush=True)
+            pathwise, error, law = prove_noise(call, mean)
+            print(f"{pathwise.verdict:8}  {f'{error:.1e}':11}  {law.verdict().removeprefix('noise check ')}", flush=True)
+            if pathwise.verdict != "OK" or error > 1e-12 or not law:
+                failed.append(name)
+        print()
+    failed = list(dict.fromkeys(failed))
     print(f"{len(table) - len(failed)} of {len(table)} ops proved, {time.perf_counter() - begin:.0f} s")
     if failed:
         print(f"FAILED: {', '.join(failed)}")

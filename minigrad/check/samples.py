@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .. import functional as F
 from ..engine import Tensor
 from ..ops import erf, linear, log_softmax, logsumexp, losses, penalties, relu, scatter, sigmoid, softmax, softplus, stochastic
 
@@ -500,6 +501,15 @@ samples = {
         s(dropped(0.2, "inverted", np.array(True)), normal()),
         s(lambda x: dropped(0.2, "inverted")(x.T), normal(3, 2)),
         zero(dropped(0.2, "inverted", np.zeros((0, 2), bool)), normal(0, 2)),
+    ],
+}
+
+# Every op that takes noise, as a function of x that draws it, and the same without: its mean.
+noisy = {
+    "dropout": [
+        (f"p={p:g}, {scaling}", *(lambda x, p=p, scaling=scaling, training=t: F.dropout(x, p, training, scaling=scaling) for t in (True, False)))
+        for p in (0.1, 0.3, 0.8)
+        for scaling in ("inverted", "classic")
     ],
 }
 

@@ -10,7 +10,6 @@ import numpy as np
 
 from ..engine import op
 
-
 # A distribution draws arrays of independent entries, knows their mean and variance, and lists its outcomes: the values an
 # entry can take, with their probabilities.
 

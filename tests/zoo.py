@@ -1,0 +1,549 @@
+"""A zoo of real bugs: each was once in a library or a course, is planted here in minigrad, and is killed by a check with a name.
+
+    python tests/zoo.py      prints the table
+
+A bug is a change to the text of a function, or to a rule of an op. A check is a function that raises an AssertionError or an
+error of its own where something is wrong, and passes on minigrad as it is.
+"""
+
+import contextlib
+import inspect
+import sys
+import textwrap
+import warnings
+from collections import deque
+from typing import NamedTuple
+
+import numpy as np
+
+import minigrad as mg
+import minigrad.functional as F
+from minigrad import engine, nn
+from minigrad.check import GradcheckError, check_graph, functions, gradcheck, samples, slopes
+from minigrad.check.__main__ import prove
+from minigrad.check.noise import check_noise
+from minigrad.engine import Noise, Tensor, op, ops
+from minigrad.graph import nodes
+from minigrad.ops import penalties, stochastic
+
+P = 0.3  # never 0.5, where keep and drop cannot be told apart
+
+
+def leaf(*shape, seed=0):
+    return Tensor(np.random.default_rng(seed).uniform(0.5, 1.5, shape), True)
+
+
+def close(a, b, rtol=1e-12):
+    np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=rtol, atol=1e-13)
+
+
+# ------------------------------------------------------------------- noise that the engine has no function for (yet)
+
+
+def channel_dropout(x, p):
+    """Whole channels of (N, C, L)."""
+    return stochastic.dropout(x, Noise(stochastic.Bernoulli(1 - p), (*x.shape[:2], 1), bool), p)
+
+
+def gaussian_dropout(x, p):
+    """x times N(1, p/(1-p)) (Srivastava et al. 2014, section 10)."""
+    return x * Noise(stochastic.Normal(1.0, (p / (1 - p)) ** 0.5), x.shape, x.dtype)
+
+
+# ------------------------------------------------------------------------------------------- checks
+
+
+def pathwise():
+    """The gradient of dropout with the noise held fixed."""
+    mg.manual_seed(0)
+    for scaling in ("inverted", "classic"):
+        assert gradcheck(lambda x, s=scaling: np.tanh(F.dropout(x, P, training=True, scaling=s)) * x, leaf(4, 5))
+
+
+def expected_value():
+    """E[dropout(x)] is what dropout(x) gives in evaluation: value and gradient, by all masks."""
+    for scaling in ("inverted", "classic"):
+        x, w = leaf(6), np.arange(1.0, 7)
+        found = mg.expectation(F.dropout(x, P, training=True, scaling=scaling) @ w)
+        calm = F.dropout(x, P, training=False, scaling=scaling) @ w
+        close(found.value.data, calm.data)
+        close(found.gradients[x].data, mg.grad(calm, x)[0].data)
+
+
+def ridge():
+    """Dropout on a linear model is ridge regression: E|y - (M*X)w|^2 = |y - Xw|^2 + p/(1-p) sum_j w_j^2 |X_j|^2."""
+    X, w, y = leaf(3, 4), leaf(4, seed=1), np.arange(3.0)
+    residual = F.dropout(X, P, training=True) @ w - y
+    found = mg.expectation(np.sum(residual * residual))
+    penalty = P / (1 - P) * np.sum(X.data**2, axis=0)
+    close(found.value.data, np.sum((X.data @ w.data - y) ** 2) + penalty @ w.data**2)
+    close(found.gradients[w].data, 2 * X.data.T @ (X.data @ w.data - y) + 2 * penalty * w.data)
+
+
+def evaluation():
+    """Inverted dropout in evaluation is the identity, and the classic one multiplies by 1-p."""
+    x = leaf(3, 4)
+    for scaling, factor in (("inverted", 1), ("classic", 1 - P)):
+        layer = nn.Sequential(nn.Dropout(P, scaling=scaling)).eval()
+        close(layer(x).data, factor * x.data)
+
+
+def edge_rates():
+    """p = 0 is the identity; p = 1 gives zeros with zero gradient, no NaN."""
+    for p, factor in ((0, 1), (1, 0)):
+        x = leaf(3, 4)
+        y = F.dropout(x, p, training=True)
+        close(y.data, factor * x.data)
+        close(mg.grad(np.sum(y), x)[0].data, np.full((3, 4), factor))
+
+
+def law():
+    """The law of the noise: rate, variance, independence of entries, calls and layers."""
+    mg.manual_seed(0)
+    passes(check_noise(nn.Sequential(drop1=nn.Dropout(P), drop2=nn.Dropout(P))))
+
+
+def law_of_channels():
+    """Whole channels are dropped."""
+    mg.manual_seed(0)
+    passes(check_noise(lambda x: channel_dropout(x, P), (64, 64, 16), shared=(2,)))
+
+
+def law_of_gaussian():
+    """Gaussian dropout multiplies by N(1, p/(1-p))."""
+    mg.manual_seed(0)
+    passes(check_noise(lambda x: gaussian_dropout(x, P), p=P))
+
+
+def streams():
+    """A dropout layer more leaves the noise of the others as it was."""
+
+    def masks(**layers):
+        mg.manual_seed(0)
+        model = nn.Sequential(**{name: nn.Dropout(P) for name in layers})
+        return [n.data for n in nodes(model(leaf(40))) if isinstance(n, Noise)]
+
+    assert np.array_equal(masks(a=1, b=1)[1], masks(b=1)[0])
+
+
+def passes(report):
+    assert report, str(report)
+
+
+def penalty_gradients():
+    """Each penalty node's rule."""
+    for penalty in (F.l1_penalty, F.l2_penalty):
+        assert gradcheck(lambda v, w, penalty=penalty: penalty(v, w, c=0.3), (leaf(2, 3), leaf(4, seed=1)))
+
+
+def penalty_values():
+    """c sum|w| and c sum w^2: sums, by hand."""
+    v, w = leaf(2, 3), leaf(4, seed=1)
+    close(F.l1_penalty(v, w, c=0.3).data, 0.3 * sum(abs(x) for x in (*v.data.flat, *w.data.flat)))
+    close(F.l2_penalty(v, w, c=0.3).data, 0.3 * sum(x * x for x in (*v.data.flat, *w.data.flat)))
+
+
+def penalised():
+    """A model's penalty: the weights of its layers, each once, no bias, whatever was called before."""
+    shared = nn.Linear(3, 3, penalty=nn.L2(0.1), dtype=np.float64)
+    model = nn.Sequential(shared, nn.Tanh(), shared, nn.Linear(3, 2, penalty=nn.L1(0.2), dtype=np.float64))
+    for _ in range(2):
+        model(leaf(2, 3))
+        close(model.penalty().data, 0.1 * np.sum(shared.weight.data**2) + 0.2 * np.sum(abs(model[3].weight.data)))
+
+
+def weight_decay():
+    """Under plain SGD an l2 penalty of c is weight decay of 2c."""
+    penalised, decayed = leaf(3), leaf(3)
+    F.l2_penalty(penalised, c=0.05).backward()
+    mg.optim.SGD([penalised], lr=0.1).step()
+    decayed.grad = Tensor(np.zeros(3))
+    mg.optim.SGD([decayed], lr=0.1, weight_decay=0.1).step()
+    close(penalised.data, decayed.data)
+
+
+def zero_weights():
+    """At w = 0 the subgradient is 0, and no NaN."""
+    w = Tensor(np.zeros(3), True)
+    for penalty in (F.l1_penalty, F.l2_penalty):
+        close(mg.grad(penalty(w, c=0.3), w)[0].data, np.zeros(3))
+
+
+def diamond():
+    """A node used twice: every path counts, and none twice."""
+
+    def func(x):
+        y = np.tanh(x)
+        z = np.sin(y * y + x)
+        return np.sin(z) * y + np.exp(y) * z
+
+    x = leaf(3)
+    assert gradcheck(func, x)
+    passes(check_graph(np.sum(func(x))))
+    y = np.sum(func(x))
+    (expected,) = mg.grad(y, x, retain_graph=True)
+    y.backward()
+    close(x.grad.data, expected.data)
+
+
+def broadcasts():
+    """Operands broadcast in every way: leading axes, size-1 axes, both."""
+    for shape in ((3,), (2, 1), (1, 3), (1, 1), (), (1,), (4, 1, 1), (4, 2, 1)):
+        assert gradcheck(lambda x, y: np.sin(x) * y, (leaf(2, 3), leaf(*shape, seed=1)))
+
+
+def accumulation():
+    """A second backward adds to .grad; a second one through a freed graph is refused."""
+    x = leaf(3)
+    for times in (1, 2):
+        y = np.sum(x * x)
+        y.backward()
+        close(x.grad.data, times * 2 * x.data)
+    try:
+        y.backward()
+    except RuntimeError:
+        return
+    raise AssertionError("a second backward through a freed graph gives a gradient")
+
+
+def retained():
+    """Two backwards through one graph that is kept."""
+    x = leaf(3)
+    y = np.sum(np.exp(x) * x)
+    y.backward(retain_graph=True)
+    once = x.grad.data.copy()
+    y.backward()
+    close(x.grad.data, 2 * once)
+
+
+def own_memory():
+    """No two .grads share memory, nor with data or a cotangent."""
+    x, y, u = leaf(3), leaf(3, seed=1), np.ones(3)
+    (x + y).backward(u)
+    arrays = [x.grad.data, y.grad.data, u, x.data, y.data]
+    assert not any(np.shares_memory(a, b) for i, a in enumerate(arrays) for b in arrays[:i])
+
+
+def forwards_are_pure():
+    """No op changes its operands."""
+    for function in (F.relu, F.sigmoid, F.softmax, lambda x: F.dropout(x, P, training=True), lambda x: x[::2], np.exp):
+        x = Tensor(np.linspace(-1, 1, 6), True)
+        before = x.data.copy()
+        function(x)
+        assert np.array_equal(x.data, before)
+
+
+def finds_wrong_rules():
+    """The checker: an error of 0.1 % at any one entry is found, by gradcheck and by check_graph."""
+    for entry in range(4):
+        scale = np.ones(4)
+        scale[entry] = 1.001
+        wrong = planted(lambda x: x * x * x, lambda g, out, x, scale=scale: 3 * g * x * x * scale)
+        assert not gradcheck(wrong, leaf(4), raise_exception=False), f"an error at entry {entry} passes"
+        assert not check_graph(np.sum(np.sin(wrong(leaf(4)))))
+
+
+def finds_what_ones_hide():
+    """The checker: a softmax with a gradient of zero, and a rule that ignores its cotangent."""
+    for forward, rule in (
+        (lambda x: np.exp(x) / np.sum(np.exp(x)), lambda g, out, x: 0 * g),
+        (lambda x: x * x, lambda g, out, x: 2 * x),
+    ):
+        assert not gradcheck(planted(forward, rule), leaf(4), raise_exception=False)
+
+
+def refuses_empty_proofs():
+    """The checker: a gradient of zero on both sides is no proof; nor is a function that changes."""
+    assert not gradcheck(lambda x: F.relu(-x), leaf(3), raise_exception=False)
+    rng = np.random.default_rng(0)
+    try:
+        gradcheck(lambda x: x * rng.random(), leaf(3))
+    except GradcheckError as error:
+        assert "STOCHASTIC" in str(error)
+
+
+def leaves_inputs_alone():
+    """The checker: inputs, noise and generators are afterwards what they were."""
+    x = leaf(3)
+    np.random.random()  # so that a generator seeded by an earlier check shows
+    before, state = x.data.copy(), str(np.random.get_state())
+    rng = np.random.default_rng(7)
+    drawn = str(rng.bit_generator.state)
+    gradcheck(lambda x: F.dropout(x, P, training=True, rng=rng) * x, x, raise_exception=False)
+    assert np.array_equal(x.data, before) and str(np.random.get_state()) == state and str(rng.bit_generator.state) == drawn
+
+
+def judges_kinks():
+    """The checker: a valid subgradient passes, one outside the slopes fails, and a steep tanh is no kink."""
+    at = Tensor(np.array([0.0, 0.5]), True)
+    assert gradcheck(F.relu, at)
+    assert not gradcheck(planted(lambda x: np.maximum(x, 0), lambda g, out, x: g * np.where(x == 0, 1.5, x > 0)), at, raise_exception=False)
+    steep = planted(lambda x: np.tanh(1e3 * x), lambda g, out, x: 5e2 * g * (1 - out * out))
+    assert not gradcheck(steep, Tensor(np.array([0.0]), True), raise_exception=False)
+
+
+def samples_bite():
+    """The checker: an error of 1 % in a rule is found at the points of the sample table."""
+    for name in ("multiply", "matmul", "square", "tanh", "power"):
+        with rule(name, lambda right: lambda *a: 1.01 * right(*a))():
+            assert prove(name, samples.samples[name][:3]).verdict == "FAIL", f"a wrong {name} passes"
+
+
+def planted(forward, rule):
+    """An op with this rule that is in no registry."""
+    before = dict(ops)
+    call = op(forward, x=rule)
+    ops.clear()
+    ops.update(before)
+    return call
+
+
+CHECKS = [
+    *(pathwise, expected_value, ridge, evaluation, edge_rates, law, law_of_channels, law_of_gaussian, streams),
+    *(penalty_gradients, penalty_values, penalised, weight_decay, zero_weights),
+    *(diamond, broadcasts, accumulation, retained, own_memory, forwards_are_pure),
+    *(finds_wrong_rules, finds_what_ones_hide, refuses_empty_proofs, leaves_inputs_alone, judges_kinks, samples_bite),
+]
+
+# --------------------------------------------------------------------------------------------- bugs
+
+
+class Bug(NamedTuple):
+    name: str
+    seen: str  # where
+    plant: object  # makes a context manager
+    killer: object  # the check that must fail
+
+
+def text(function, *changes):
+    """The bug of `function` with parts of its text replaced: text(f, old, new, ...). If a part is no longer there, that is an error."""
+
+    @contextlib.contextmanager
+    def plant():
+        plain = inspect.unwrap(function)
+        source = textwrap.dedent(inspect.getsource(plain))
+        for old, new in zip(changes[::2], changes[1::2]):
+            assert old in source, f"the zoo needs care: {plain.__qualname__} has no longer the text {old!r}"
+            source = source.replace(old, new)
+        found = deque([compile(source, f"<bug in {plain.__name__}>", "exec")])
+        while (code := found.popleft()).co_name != plain.__name__:
+            found.extend(c for c in code.co_consts if inspect.iscode(c))
+        right, plain.__code__ = plain.__code__, code
+        try:
+            yield
+        finally:
+            plain.__code__ = right
+
+    return plant
+
+
+def rule(name, wrong):
+    """The bug of op `name` whose last rule is `wrong(right rule)`."""
+
+    @contextlib.contextmanager
+    def plant():
+        rules = ops[name].rules
+        i = max(i for i, r in enumerate(rules) if r is not None)
+        right = rules[i]
+        rules[i] = wrong(right)
+        try:
+            yield
+        finally:
+            rules[i] = right
+
+    return plant
+
+
+def value(owner, name, wrong):
+    """The bug of another value for owner.name."""
+
+    @contextlib.contextmanager
+    def plant():
+        right = getattr(owner, name)
+        setattr(owner, name, wrong)
+        try:
+            yield
+        finally:
+            setattr(owner, name, right)
+
+    return plant
+
+
+def redrawn(right):
+    rng = np.random.default_rng(0)
+    return lambda g, out, x, noise, p, scaling: right(g, out, x, rng.random(noise.shape) < 1 - p, p, scaling)
+
+
+def rule_of_dropout(scale, mask=True):
+    return lambda right: lambda g, out, x, noise, p, scaling: g * (noise if mask else 1) * (stochastic._scale(p, scaling) if scale else 1)
+
+
+BUGS = [
+    # ---- dropout
+    Bug("backward without the mask", "ddbourgin/numpy-ml#94", rule("dropout", rule_of_dropout(scale=True, mask=False)), pathwise),
+    Bug(
+        "backward without the scale",
+        "gradcheck with frozen masks finds only this one and the last",
+        rule("dropout", rule_of_dropout(scale=False)),
+        pathwise,
+    ),
+    Bug("mask redrawn in backward", "openai/guided-diffusion#167", rule("dropout", redrawn), pathwise),
+    Bug("no scale", "TinyTorch's docstring", text(stochastic._scale, "1 / (1 - p)", "1.0"), expected_value),
+    Bug("scale 1/p", "pudae/tensorflow-densenet#22", text(stochastic._scale, "1 / (1 - p)", "1 / p"), expected_value),
+    Bug("scaled twice", "clab/dynet#186", text(stochastic._scale, "1 / (1 - p)", "1 / (1 - p) ** 2"), ridge),
+    Bug("classic dropout scaled in training too", "keras#3305", text(stochastic._scale, 'scaling == "classic"', "False"), expected_value),
+    Bug("keep and drop swapped", "aymericdamien/TensorFlow-Examples#205", text(F.dropout, "Bernoulli(1 - p)", "Bernoulli(p)"), law),
+    Bug("scaled in evaluation as well", "mdenil/dropout#16", text(F.dropout, "else x\n", "else x * (1 - p)\n"), evaluation),
+    Bug("evaluation scaled by p for 1-p", "karpathy/convnetjs#106", text(F.dropout, "x * (1 - p) if", "x * p if"), evaluation),
+    Bug("evaluation mode ignored", "pytorch#26338", text(nn.Dropout.forward, "self.training", "True"), evaluation),
+    Bug("never on", "google-research/vision_transformer#19", text(nn.Dropout.forward, "self.training", "False"), law),
+    Bug("p = 1 gives NaN", "google/flax#2055", text(stochastic._scale, "0.0 if p == 1 else 1 / (1 - p)", "np.divide(1.0, 1 - p)"), edge_rates),
+    Bug("the same mask every step", "elixir-nx/axon#423", text(Noise.draw, "draw(self.rng", "draw(np.random.default_rng(0)"), law),
+    Bug("all layers draw the same", "PaddlePaddle/Paddle#7796", text(engine.stream, "tuple(name.encode())", "()"), law),
+    Bug("one stream for all layers", "pytorch#25104", text(Noise.__init__, "path(scope.get())", '""'), streams),
+    Bug(
+        "neighbours share their noise",
+        "a mask repeated",
+        text(stochastic.Bernoulli.draw, "return drawn", "drawn[1::2] = drawn[: len(drawn) // 2 * 2 : 2]; return drawn"),
+        law,
+    ),
+    Bug("elements for channels", "pytorch#69801", text(channel_dropout, "(*x.shape[:2], 1)", "x.shape"), law_of_channels),
+    Bug(
+        "the wrong axis shared",
+        "PetrochukM/PyTorch-NLP#71",
+        text(channel_dropout, "(*x.shape[:2], 1)", "(x.shape[0], 1, x.shape[2])"),
+        law_of_channels,
+    ),
+    Bug(
+        "Gaussian noise added",
+        "keras#5665",
+        text(gaussian_dropout, "x * Noise(stochastic.Normal(1.0", "x + Noise(stochastic.Normal(0.0"),
+        law_of_gaussian,
+    ),
+    Bug("variance for standard deviation", "j-min/Dropouts#2", text(gaussian_dropout, " ** 0.5)", ")"), law_of_gaussian),
+    # ---- penalties
+    Bug("factor 2 lost", "keras#4712", rule("l2_penalty", lambda right: lambda g, out, i, c, *w: c * g * w[i]), penalty_gradients),
+    Bug("wrong sign", "andersbll/nnet#4", rule("l2_penalty", lambda right: lambda *a: -right(*a)), penalty_gradients),
+    Bug("NaN at zero", "HIPS/autograd#151", rule("l1_penalty", lambda right: lambda g, out, i, c, *w: c * g * w[i] / abs(w[i])), zero_weights),
+    Bug("coefficient applied twice", "ANTsX/nitrain#42", text(F.l2_penalty, "weights), *weights)", "weights) * c, *weights)"), penalty_values),
+    Bug("another convention, c/2", "cs231n.github.io#89", text(F.l2_penalty, "weights), *weights)", "weights) / 2, *weights)"), weight_decay),
+    Bug("a mean, not a sum", "paiml/aprender#2133", text(penalties.l2_penalty, "w.reshape(-1))", "w.reshape(-1)) / w.size"), penalty_values),
+    Bug("L1 and L2 swapped", "FluxML/Flux.jl#160", text(nn.L1.__call__, "F.l1_penalty", "F.l2_penalty"), penalised),
+    Bug(
+        "biases included",
+        "JWarmenhoven/Coursera-Machine-Learning#3",
+        text(nn.Module.penalty, "= module.weight\n", "= module.weight; weights[penalty][id(module.bias)] = module.bias\n"),
+        penalised,
+    ),
+    Bug(
+        "counted per use",
+        "keras#8807",
+        text(nn.Module.penalty, "nodes = [", "weights = {p: {**w, **{-k: v for k, v in w.items()}} for p, w in weights.items()}\n    nodes = ["),
+        penalised,
+    ),
+    Bug(
+        "added again at each call",
+        "keras#8700",
+        text(
+            *(nn.Module.penalty, "nodes = [", "self.again = [*getattr(self, 'again', []), *weights.items()]\n    nodes = ["),
+            *("for penalty, found in weights.items()", "for penalty, found in self.again"),
+        ),
+        penalised,
+    ),
+    Bug("never added", "hunglc007/tensorflow-yolov4-tflite#369", text(nn.Module.penalty, "if nodes else 0.0", "if not nodes else 0.0"), penalised),
+    # ---- engine
+    Bug(
+        "overwritten, not added",
+        "karpathy/nn-zero-to-hero#52",
+        text(engine._pull_back, "entry[1] = entry[1] + cotangent", "entry[1] = cotangent"),
+        diamond,
+    ),
+    Bug("depth first, not in order", "karpathy/micrograd#2", text(engine._pull_back, "heappop(heap)", "heap.pop()"), diamond),
+    Bug("broadcast undone along one axis only", "harvard-edge/cs249r_book#1867", text(engine._unbroadcast, "axis=axes", "axis=axes[:1]"), broadcasts),
+    Bug("broadcast averaged, not summed", "a mean where a sum belongs", text(engine._unbroadcast, "g.sum(", "g.mean("), broadcasts),
+    Bug("second backward through a stale graph", "karpathy/micrograd#102", text(engine._pull_back, "node.args = None", "pass"), accumulation),
+    Bug(
+        ".grad replaced, not added to", "karpathy/micrograd#53", text(engine._accumulated, "tensor.grad.data + cotangent", "cotangent"), accumulation
+    ),
+    Bug("graph freed although retained", "akatrien/TrenTorch#182", text(engine._pull_back, "if not retain_graph", "if True"), retained),
+    Bug(
+        ".grad shares memory", "autograd engines that pass arrays on", text(engine._accumulated, "cotangent if owned and", "cotangent if"), own_memory
+    ),
+    Bug("added to in place what is not its own", "the same", text(engine._is_fresh, "return cotangent is not g and", "return True or"), own_memory),
+    # ---- ops
+    Bug("a forward in place", "the buffer of the backward is edited", text(F.relu, "x.dtype))", "x.dtype), out=x)"), forwards_are_pure),
+    # ---- checker
+    Bug("compares nothing", "SmallPebble", text(slopes.judge, "if near and sure:", "if True:"), finds_wrong_rules),
+    Bug("a tolerance of 1e-2", "minitorch; Odyssey#2018", text(slopes.judge, "rtol * size", "1e-2 * max(size, 1)"), finds_wrong_rules),
+    Bug("one entry only", "minitorch", text(functions._units, "np.ndindex(x.shape)", "list(np.ndindex(x.shape))[:1]"), finds_wrong_rules),
+    Bug(
+        "a cotangent of ones",
+        "DeZero, minitorch, needle",
+        text(functions.examine, "rng.standard_normal(_joined", "np.ones(_joined"),
+        finds_what_ones_hide,
+    ),
+    Bug(
+        "zero equals zero",
+        "Burton2000/CS231n-2017#9, cs231n.github.io#11",
+        text(functions.examine, "if zero_allowed or not silent", "if True"),
+        refuses_empty_proofs,
+    ),
+    Bug(
+        "randomness not looked for", "torch/tutorials#25", text(functions.examine, "if any(y.shape", "if False and any(y.shape"), refuses_empty_proofs
+    ),
+    Bug(
+        "inputs moved and not put back",
+        "HomericIntelligence/Odyssey#2090",
+        text(slopes.Map.slope, "self.forward(self.x + t * v)", "self.forward(np.add(self.x, t * v, out=self.x))"),
+        finds_wrong_rules,
+    ),
+    Bug(
+        "NumPy's global generator seeded",
+        "DeZero's tests",
+        text(functions.examine, "first, again = ", "np.random.seed(0); first, again = "),
+        leaves_inputs_alone,
+    ),
+    Bug("noise not held fixed", "chainer#4010", text(engine.frozen_noise, "rng.bit_generator.state = saved", "pass"), pathwise),
+    Bug("a kink is a failure", "HIPS/autograd, BVLC/caffe#1334", text(slopes.judge, "if between else", "if False else"), judges_kinks),
+    Bug("a kink excuses all", "deeplearning4j#1280", text(slopes.judge, "if between else", "if True else"), judges_kinks),
+    Bug(
+        "only where the derivative is zero",
+        "minitorch's log(a + 100000)",
+        text(samples.Sample.inputs, "for d in self.draws]", "* 0 for d in self.draws]"),
+        samples_bite,
+    ),
+]
+
+
+# -------------------------------------------------------------------------------------------- table
+
+
+def fails(check):
+    """What a check says of what is planted, or None if it passes."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        try:
+            check()
+        except Exception as error:
+            return error
+    return None
+
+
+def main():
+    print(f"{'bug':42} {'killed by':22} others seen in")
+    alive = [check.__name__ for check in CHECKS if fails(check)]
+    for bug in BUGS:
+        with bug.plant():
+            killers = [check for check in CHECKS if fails(check)]
+        others = len(killers) - (bug.killer in killers)
+        print(f"{bug.name:42} {bug.killer.__name__ if bug.killer in killers else 'NOT KILLED':22} {others:4}   {bug.seen}", flush=True)
+        alive += [] if bug.killer in killers else [bug.name]
+    print(
+        f"{len(BUGS)} bugs, {len(CHECKS)} checks. "
+        + (f"NOT IN ORDER: {', '.join(alive)}" if alive else "Each bug is killed; without bugs every check passes.")
+    )
+    return bool(alive)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
