@@ -318,7 +318,7 @@ def _activation(name, function, *settings):
         vars(self).update(dict(settings) | given)
 
     def forward(self, x):
-        return function(x, *(getattr(self, s) for s, _ in settings))
+        return function(x, *[getattr(self, s) for s, _ in settings]) if settings else function(x)
 
     def extra_repr(self):
         return ", ".join(f"{s}={getattr(self, s)!r}" for s, _ in settings)

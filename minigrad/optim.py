@@ -81,7 +81,7 @@ class _Trained:
         for name in names:
             if name not in self.buffers:
                 self.buffers[name] = np.zeros_like(self.parameter.data)
-        return blocks(self.parameter.data, self.parameter.grad.data, *(self.buffers[n] for n in names))
+        return blocks(self.parameter.data, self.parameter.grad.data, *map(self.buffers.get, names))
 
 
 def _valid(name, value):

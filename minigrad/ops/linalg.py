@@ -54,7 +54,7 @@ def matmul(x, y):
 @op(
     x=lambda g, out, x, weight, bias: g @ weight,
     weight=lambda g, out, x, weight, bias: flat(g).T @ flat(x),
-    bias=lambda g, out, x, weight, bias: np.ones(math.prod(g.shape[:-1]), g.dtype) @ flat(g),  # twice as fast as a sum
+    bias=lambda g, out, x, weight, bias: flat(g).sum(axis=0),
 )
 def linear(x, weight, bias=None):
     """The affine map x @ weight.T + bias: x (..., n_in), weight (n_out, n_in), bias (n_out,), result (..., n_out)."""
