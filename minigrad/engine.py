@@ -502,24 +502,27 @@ def _binary(op):
 
 
 def _general(op):
+    forward, arity = op.forward, len(op.names)
+    undeclared = [i for i, declared in enumerate(op.declared) if not declared]
+
     def call(*args, **kwargs):
-        if kwargs or len(args) != len(op.names):
+        if kwargs or len(args) != arity:
             args = op.bind(args, kwargs)
         arrays, tensors, recorded = [], False, False
-        for i, a in enumerate(args):
+        for a in args:
             if isinstance(a, Tensor):
                 tensors = True
-                if a.op is not None:
-                    recorded = True
-                    if i < len(op.names) and not op.declared[i]:
-                        raise TypeError(f"{op.name} has no rule for its argument {op.names[i]}. Use {op.names[i]}.detach() if no gradient is wanted.")
+                recorded = recorded or a.op is not None
                 a = a.data
-            elif isinstance(a, list) and op.rule(i) is not None:
+            elif isinstance(a, list) and op.rule(i := len(arrays)) is not None:
                 a = operand(a)
                 args = (*args[:i], a, *args[i + 1 :])
             arrays.append(a)
+        for i in undeclared:
+            if isinstance(args[i], Tensor) and args[i].op is not None:
+                raise TypeError(f"{op.name} has no rule for its argument {op.names[i]}. Use {op.names[i]}.detach() if no gradient is wanted.")
         try:
-            data = op.forward(*arrays)
+            data = forward(*arrays)
             if tensors and data.dtype.kind == "O":
                 raise TypeError("an argument is not a number")
         except Exception as error:
@@ -535,10 +538,10 @@ def _general(op):
 
 
 def _pulled(op, g, out, args, values):
-    pairs = []
+    pairs, given = [], (g, out, *values)
     for rule, x in zip(map(op.rule, range(len(args))) if op.variadic else op.rules, args):
-        if isinstance(x, Tensor) and x.op is not None and rule is not None:
-            pairs.append((x, rule(g, out, *values)))
+        if rule is not None and isinstance(x, Tensor) and x.op is not None:
+            pairs.append((x, rule(*given)))
     return pairs
 
 
