@@ -267,6 +267,9 @@ def dot(x, y):
     return x @ y
 
 
+Tensor.dot = dot
+
+
 @implements(np.ravel)
 def ravel(x):
     return np.reshape(x, -1)
