@@ -164,8 +164,8 @@ def _check_classes(name, scores, target, reduction):
         raise ValueError(f"{name}: scores {shape} need one class number each, so a target of shape {needed}, got {labels.shape}.")
     if labels.dtype.kind not in "iu":
         raise TypeError(f"{name}: the target holds class numbers, so an integer dtype, not {labels.dtype}.")
-    unsigned = labels.view(labels.dtype.str.replace("i", "u"))  # a negative number becomes a huge one: one comparison for both ends
-    if labels.size and np.maximum.reduce(unsigned, axis=None) >= classes:
+    unsigned = labels.astype(np.uint64)  # a negative number becomes a huge one: one comparison for both ends
+    if labels.size and unsigned.item(unsigned.argmax()) >= classes:
         raise ValueError(f"{name}: the target has classes {labels.min()}..{labels.max()}, the scores {shape} know 0..{classes - 1}.")
 
 
@@ -265,6 +265,9 @@ def dot(x, y):
     if np.ndim(x) > 2 or np.ndim(y) > 2:
         raise ValueError(f"dot of {np.shape(x)} and {np.shape(y)}: use matmul (@) or einsum for more than two axes.")
     return x @ y
+
+
+Tensor.dot = dot
 
 
 @implements(np.ravel)

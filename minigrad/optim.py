@@ -78,10 +78,12 @@ class _Trained:
 
     def pieces(self, *names):
         """Flat pieces of (data, gradient, buffers...), the buffers made of zeros when first asked for."""
+        arrays = [self.parameter.data, self.parameter.grad.data]
         for name in names:
             if name not in self.buffers:
                 self.buffers[name] = np.zeros_like(self.parameter.data)
-        return blocks(self.parameter.data, self.parameter.grad.data, *(self.buffers[n] for n in names))
+            arrays.append(self.buffers[name])
+        return blocks(arrays)
 
 
 def _valid(name, value):

@@ -17,7 +17,8 @@ def class_index(target, axis):
 
 def _rule(g, out, x, target, reduction):
     axis = min(1, x.ndim - 1)
-    chosen = np.zeros(x.shape, x.dtype)
+    chosen = np.empty_like(data_of(x))  # zeros in the memory layout of x
+    chosen.fill(0)
     chosen[class_index(target, axis)] = -1 / np.size(target) if reduction == "mean" else -1
     return chosen * (restored(g, x, axis, False) if reduction == "none" else g)
 

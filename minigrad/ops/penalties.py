@@ -5,7 +5,7 @@ import numpy as np
 from ..engine import op
 
 
-def blocks(*arrays, size=32_768):
+def blocks(arrays, size=32_768):
     """The same entries of equally shaped arrays, in flat pieces that fit the cache. Writing to a piece writes to its array."""
     if arrays[0].size <= size or not all(a.flags.c_contiguous for a in arrays):
         return (arrays,)
@@ -16,7 +16,7 @@ def blocks(*arrays, size=32_768):
 @op(weights=lambda g, out, i, c, *weights: c * g * np.sign(weights[i]))
 def l1_penalty(c, *weights):
     """c * sum |w| (the lasso's penalty); the subgradient at 0 is 0."""
-    return c * sum(np.abs(piece).reshape(-1) @ np.ones(piece.size, w.dtype) for w in weights for (piece,) in blocks(w))
+    return c * sum(np.abs(piece).reshape(-1) @ np.ones(piece.size, w.dtype) for w in weights for (piece,) in blocks([w]))
 
 
 @op(weights=lambda g, out, i, c, *weights: 2 * c * g * weights[i])

@@ -112,15 +112,19 @@ def logsumexp(x, axis=None, keepdims=False):
 @op(x=lambda g, out, x, axis: out * (g - (g * out).sum(axis=axis, keepdims=True)))
 def softmax(x, axis=-1):
     """exp(x) / sum(exp(x)) along `axis`, without overflow: the gradient of logsumexp."""
-    e = np.exp(x - _top(x, axis))
-    return e / np.add.reduce(e, axis=axis, keepdims=True)
+    e = np.exp(x - np.maximum.reduce(x.real, axis=axis, keepdims=True))
+    e /= np.add.reduce(e, axis=axis, keepdims=True)
+    return e
 
 
 @op(x=lambda g, out, x, axis: g - np.exp(out) * g.sum(axis=axis, keepdims=True))
 def log_softmax(x, axis=-1):
     """log(softmax(x)) along `axis`, without overflow."""
-    x = x - _top(x, axis)
-    return x - np.log(np.add.reduce(np.exp(x), axis=axis, keepdims=True))
+    if isinstance(axis, int) and x.shape[axis] < 200:  # a few classes: NumPy reduces down columns several times as fast as along rows
+        x = x.swapaxes(0, axis).copy().swapaxes(0, axis)
+    x = x - np.maximum.reduce(x.real, axis=axis, keepdims=True)
+    x -= np.log(np.add.reduce(np.exp(x), axis=axis, keepdims=True))
+    return x
 
 
 without_gradient(np.argmax, np.argmin, np.argsort, np.any, np.all, np.count_nonzero, np.nonzero)
