@@ -21,6 +21,7 @@ import gc
 import inspect
 import threading
 from contextvars import ContextVar
+from copy import copy
 from functools import partial, update_wrapper
 from heapq import heappop, heappush
 from itertools import count
@@ -71,7 +72,7 @@ class Tensor:
 
     # data    the values, an ndarray
     # grad    None or a Tensor
-    # op      None: plain data; `leaf`: data that wants a gradient; else the Op whose result this is
+    # op      None: plain data; `leaf`: data that wants a gradient; `random`: noise; else the Op whose result this is
     # args    the op's arguments in order, Tensors and constants; () for a leaf, None once freed
     # order   creation number, falling
     # origin  a leaf: its name, or None; a result: the scope it was recorded in
@@ -98,7 +99,7 @@ class Tensor:
     @property
     def requires_grad(self):
         """Whether backward passes through here. Can be set on a leaf."""
-        return self.op is not None
+        return self.op is not None and self.op.requires_grad
 
     @requires_grad.setter
     def requires_grad(self, value):
@@ -106,7 +107,7 @@ class Tensor:
             raise RuntimeError(f"requires_grad can be set on a leaf only; this is the result of {self.op.name}. Use t.detach().")
         if value and self.data.dtype.kind != "f":
             raise TypeError(f"gradients need a float dtype, got {self.dtype}. Write Tensor([1., 2.]) or x.astype(np.float32).")
-        self.op = leaf if value else None
+        self.op = leaf if value else random if isinstance(self, Noise) else None
 
     # ---- leaving the graph
 
@@ -140,7 +141,7 @@ class Tensor:
         return int(self.item())
 
     def _leave(self, what, remedy):
-        if self.op is not None:
+        if self.requires_grad:
             made = "a leaf that requires a gradient" if self.op is leaf else f"the result of {self.op.name}"
             raise TypeError(f"{what} would drop the gradient: t, of shape {self.shape}, is {made}. {remedy}.")
 
@@ -202,7 +203,7 @@ class Tensor:
         The graph is freed on the way unless `retain_graph` (default: `create_graph`); `create_graph=True` records the
         backward pass itself, for higher derivatives (the `.grad`s then hold the graph: prefer `grad`).
         """
-        if self.op is None:
+        if not self.requires_grad:
             raise RuntimeError("backward: this tensor does not depend on any leaf with requires_grad=True (or was made under no_grad()).")
         if gradient is None and self.size != 1:
             raise RuntimeError(
@@ -257,7 +258,7 @@ class Noise(Tensor):
         self.stream = path(scope.get())
         self.distribution, self.rng = distribution, stream(self.stream) if rng is None else rng
         self.data = np.empty(shape, dtype)
-        self.grad, self.op, self.args, self.order, self.origin = None, None, (), tick(), None
+        self.grad, self.op, self.args, self.order, self.origin = None, random, (), tick(), None
         self.data = self.draw()
 
     def draw(self):
@@ -321,7 +322,12 @@ class Op:
     rules     for each name a rule, or None where no gradient flows. The rule of a variadic
               argument is also told which one is asked for: rule(g, out, i, *arguments)
     defaults  {name: value} of the arguments that may be left out
+    requires_grad  whether its results do
+    sampled   the same op, for results that noise went into but nothing that wants a gradient: recorded, so that the graph is
+              the whole program, and passed by on the way back
     """
+
+    requires_grad = True
 
     def __init__(self, name, forward, names, rules, defaults=(), variadic=False):
         self.name, self.forward, self.names, self.variadic = name, forward, names, variadic
@@ -371,7 +377,8 @@ def _same_kind(error, message):
     return next((kind for kind in (ValueError, IndexError, TypeError) if isinstance(error, kind)), RuntimeError)(message)
 
 
-leaf = Op("leaf", None, (), {})  # marks the data that wants a gradient
+leaf, random = Op("leaf", None, (), {}), Op("noise", None, (), {})  # mark the data that wants a gradient, and what is drawn
+random.requires_grad = False
 
 
 def op(forward=None, /, *, numpy=None, **rules):
@@ -403,6 +410,8 @@ def op(forward=None, /, *, numpy=None, **rules):
     plain = not variadic and not defaults and all(this.rules)
     recorder = _unary if plain and len(names) == 1 else _binary if plain and len(names) == 2 else _general
     call, this.pull = recorder(this)
+    this.sampled = copy(this)
+    this.sampled.requires_grad = False
     update_wrapper(call, forward, updated=())
     call.op = this
     if numpy is not None:
@@ -461,7 +470,8 @@ def _unary(op):
             return constant(data)
         out = new(Tensor)
         out.data = data if type(data) is ndarray else np.asarray(data)
-        out.grad, out.op, out.args, out.order, out.origin = None, op, (x,), tick(), scope.get()
+        out.op = op if x.op.requires_grad else op.sampled
+        out.grad, out.args, out.order, out.origin = None, (x,), tick(), scope.get()
         return out
 
     def pull(g, node):
@@ -481,20 +491,22 @@ def _binary(op):
             data = forward(a, b)
         except Exception as error:
             raise op.failed(error, (x, y)) from error
-        if not ((x_is and x.op is not None) or (y_is and y.op is not None)) or not recording.get():
+        gradient = (x_is and x.op is not None and x.op.requires_grad) or (y_is and y.op is not None and y.op.requires_grad)
+        if not (gradient or (x_is and x.op is not None) or (y_is and y.op is not None)) or not recording.get():
             return constant(data) if x_is or y_is else data
         out = new(Tensor)
         out.data = data if type(data) is ndarray else np.asarray(data)
-        out.grad, out.op, out.args, out.order, out.origin = None, op, (x, y), tick(), scope.get()
+        out.op = op if gradient else op.sampled
+        out.grad, out.args, out.order, out.origin = None, (x, y), tick(), scope.get()
         return out
 
     def pull(g, node):
         x, y = node.args
         a = x.data if (x_is := isinstance(x, Tensor)) else x
         b = y.data if (y_is := isinstance(y, Tensor)) else y
-        if not (y_is and y.op is not None):
+        if not (y_is and y.op is not None and y.op.requires_grad):
             return ((x, rules[0](g, node.data, a, b)),)
-        if not (x_is and x.op is not None):
+        if not (x_is and x.op is not None and x.op.requires_grad):
             return ((y, rules[1](g, node.data, a, b)),)
         return (x, rules[0](g, node.data, a, b)), (y, rules[1](g, node.data, a, b))
 
@@ -508,18 +520,19 @@ def _general(op):
     def call(*args, **kwargs):
         if kwargs or len(args) != arity:
             args = op.bind(args, kwargs)
-        arrays, tensors, recorded = [], False, False
+        arrays, tensors, recorded, gradient = [], False, False, False
         for a in args:
             if isinstance(a, Tensor):
                 tensors = True
-                recorded = recorded or a.op is not None
+                if a.op is not None:
+                    recorded, gradient = True, gradient or a.op.requires_grad
                 a = a.data
             elif isinstance(a, list) and op.rule(i := len(arrays)) is not None:
                 a = operand(a)
                 args = (*args[:i], a, *args[i + 1 :])
             arrays.append(a)
         for i in undeclared:
-            if isinstance(args[i], Tensor) and args[i].op is not None:
+            if isinstance(args[i], Tensor) and args[i].requires_grad:
                 raise TypeError(f"{op.name} has no rule for its argument {op.names[i]}. Use {op.names[i]}.detach() if no gradient is wanted.")
         try:
             data = forward(*arrays)
@@ -528,7 +541,7 @@ def _general(op):
         except Exception as error:
             raise op.failed(error, args) from error
         if recorded and recording.get():
-            return result(op, args, data)
+            return result(op if gradient else op.sampled, args, data)
         return constant(data) if tensors else data
 
     def pull(g, node):
@@ -540,7 +553,7 @@ def _general(op):
 def _pulled(op, g, out, args, values):
     pairs, given = [], (g, out, *values)
     for rule, x in zip(map(op.rule, range(len(args))) if op.variadic else op.rules, args):
-        if rule is not None and isinstance(x, Tensor) and x.op is not None:
+        if rule is not None and isinstance(x, Tensor) and x.op is not None and x.op.requires_grad:
             pairs.append((x, rule(*given)))
     return pairs
 
@@ -673,7 +686,7 @@ def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=Fal
     if len(gradients) != len(outputs):
         raise ValueError(f"grad: {len(outputs)} outputs but {len(gradients)} grad_outputs.")
     for x in (*outputs, *inputs):
-        if not isinstance(x, Tensor) or x.op is None:
+        if not isinstance(x, Tensor) or not x.requires_grad:
             raise RuntimeError("grad: outputs and inputs must be Tensors that require a gradient.")
     for y, g in zip(outputs, gradients):
         if g is None and y.size != 1:

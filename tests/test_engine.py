@@ -17,7 +17,7 @@ from minigrad import functional as F
 from minigrad.check import GradcheckError, gradcheck, gradgradcheck
 from minigrad.engine import Noise, Tensor, constant, grad, no_grad, op
 from minigrad.graph import nodes
-from minigrad.ops.stochastic import Bernoulli
+from minigrad.ops.stochastic import Bernoulli, Normal
 
 
 @pytest.fixture(autouse=True)
@@ -1220,3 +1220,54 @@ def test_frozen_blocks_nest():
     assert np.array_equal(b, c)
     assert not np.array_equal(a, b)
     assert np.array_equal(a, drawn())
+
+
+# ------------------------------------------------------------------------------ noise on plain data
+
+
+def on_data(x=None):
+    """A loss with dropout of plain data, through ops of one, two and more operands."""
+    mg.manual_seed(0)
+    x = Tensor(np.linspace(1, 2, 40)) if x is None else x
+    return np.sum(np.exp(0.5 * F.dropout(x, 0.5, training=True) + 1).reshape(4, 10) * leaf(np.ones(10)))
+
+
+def test_noise_on_plain_data_is_recorded_and_wants_no_gradient():
+    recorded = {n.op.name: n.requires_grad for n in nodes(on_data()) if n.op and not n.is_leaf}
+    assert recorded == {"dropout": False, "multiply": True, "add": False, "exp": False, "reshape": False, "sum": True}
+    first = next(n for n in nodes(on_data()) if n.op and n.op.name == "multiply")
+    assert not first.requires_grad
+    assert np.asarray(first).shape == (40,)  # leaves the graph without losing a gradient
+    with pytest.raises(RuntimeError, match="does not depend on any leaf"):
+        np.sum(first).backward()
+
+
+def test_noise_on_plain_data_is_drawn_again():
+    loss = on_data()
+    assert len({mg.resample(loss).item() for _ in range(20)}) > 10
+    assert mg.replay(loss).item() == loss.item()
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_no_rule_runs_on_the_way_to_plain_data(monkeypatch, create_graph):
+    loss = on_data()
+    for name in ("dropout", "add", "exp", "reshape"):
+        monkeypatch.setattr(engine.ops[name], "rules", None)  # any use is an error
+    w = next(n for n in nodes(loss) if n.requires_grad and n.is_leaf)
+    factor = next(n for n in nodes(loss) if n.op and n.op.name == "reshape").data
+    (gradient,) = grad(loss, w, create_graph=create_graph)
+    np.testing.assert_allclose(gradient.data, factor.sum(axis=0), rtol=1e-12)
+
+
+def test_noise_that_is_compared_or_under_no_grad_is_plain_data():
+    noise = Noise(Bernoulli(0.5), (3,), bool)
+    assert (noise == 1).op is None
+    with no_grad():
+        assert (noise * 2).op is None
+    assert not noise.requires_grad and (noise * 2).op is not None
+    assert copy.copy(noise).op is None
+    real = Noise(Normal(), (3,), np.float64)
+    real.requires_grad = True
+    assert grad(np.sum(real * real), real)[0].tolist() == (2 * real.data).tolist()
+    real.requires_grad = False
+    assert not real.requires_grad and (real * 2).op is not None

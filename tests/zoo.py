@@ -72,7 +72,7 @@ def expected_value():
 
 def ridge():
     """Dropout on a linear model is ridge regression: E|y - (M*X)w|^2 = |y - Xw|^2 + p/(1-p) sum_j w_j^2 |X_j|^2."""
-    X, w, y = leaf(3, 4), leaf(4, seed=1), np.arange(3.0)
+    X, w, y = leaf(3, 4).detach(), leaf(4, seed=1), np.arange(3.0)
     residual = F.dropout(X, P, training=True) @ w - y
     found = mg.expectation(np.sum(residual * residual))
     penalty = P / (1 - P) * np.sum(X.data**2, axis=0)
@@ -455,7 +455,7 @@ BUGS = [
     Bug(
         "overwritten, not added",
         "karpathy/nn-zero-to-hero#52",
-        text(engine._pull_back, "entry[1] = entry[1] + cotangent", "entry[1] = cotangent"),
+        text(engine._pull_back, "entry[1:] = entry[1] + cotangent", "entry[1:] = cotangent"),
         diamond,
     ),
     Bug("depth first, not in order", "karpathy/micrograd#2", text(engine._pull_back, "heappop(heap)", "heap.pop()"), diamond),
@@ -469,7 +469,7 @@ BUGS = [
     Bug(
         ".grad shares memory", "autograd engines that pass arrays on", text(engine._accumulated, "cotangent if owned and", "cotangent if"), own_memory
     ),
-    Bug("added to in place what is not its own", "the same", text(engine._is_fresh, "return cotangent is not g and", "return True or"), own_memory),
+    Bug("added to in place what is not its own", "the same", text(engine._is_fresh, "return False", "return True"), own_memory),
     # ---- ops
     Bug("a forward in place", "the buffer of the backward is edited", text(F.relu, "x.dtype))", "x.dtype), out=x)"), forwards_are_pure),
     # ---- checker

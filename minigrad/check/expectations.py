@@ -28,8 +28,7 @@ def expectation(loss, order=8):
     2 order - 1 at most, and close where it is smooth. The gradients are made by the recorded rules, in float64. The graph, its
     noise, every `.grad` and all generators stay as they are.
 
-    Only noise in the graph counts: dropout of plain data, which does not require a gradient, is not recorded. Masks made by
-    comparisons are constants, as for `replay`.
+    Masks made by comparisons are constants, as for `replay`.
 
     Raises ValueError beyond 65,536 outcomes, RuntimeError for a freed graph, TypeError for noise that cannot list its outcomes.
 

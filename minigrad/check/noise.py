@@ -27,7 +27,7 @@ from ..ops.stochastic import Bernoulli, Normal
 FALSE_ALARM = 1e-9  # the probability, at most, that a report on a right function shows a FAIL
 
 NOTHING = "VACUOUS: nothing stochastic was found. Is op in evaluation mode, or does it draw no noise?"
-LOST = "VACUOUS: noise is drawn but not recorded. Let it meet x first, x * Noise(...) and not x * (1 + Noise(...)), and not under no_grad()."
+LOST = "VACUOUS: noise is drawn but not recorded: under no_grad(), or only compared (noise > 0 is plain data)."
 SCARCE = "VACUOUS: {} tests have too little noise to tell. Use a larger shape or more calls."
 VARIES = "VACUOUS: op draws noise of other layers, shapes or laws from call to call. Check its parts alone."
 STOCHASTIC = "STOCHASTIC: op changed between two calls, by randomness that minigrad cannot hold fixed. Use minigrad's stochastic ops, or pass rng."
