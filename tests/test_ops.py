@@ -141,14 +141,20 @@ def test_only_ops_that_numpy_lacks_are_called_own():
 
 
 @each_sample(lambda name: name != "astype")
-def test_float32_stays_float32(name, sample, inputs):
+def test_float32_stays_float32_and_gives_the_gradients_of_float64(name, sample, inputs):
     xs = tensors(inputs, np.float32)
     out = sample.call(*xs)
     assert out.dtype == np.float32
+    u, largest = np.cos(np.arange(out.size)).reshape(out.shape), max((abs(x).max(initial=0) for x in inputs), default=0)
+    exact = tensors([x.data for x in xs])
+    expected = mg.grad(sample.call(*exact), exact, u, allow_unused=True)
     for recorded in (False, True):
-        for g in mg.grad(out, xs, np.ones(out.shape), create_graph=recorded, retain_graph=True, allow_unused=True):
+        found = mg.grad(out, xs, u, create_graph=recorded, retain_graph=True, allow_unused=True)
+        for g, wide in zip(found, expected):
             assert g is None or g.dtype == np.float32
-    out.backward(np.ones(out.shape))
+            if g is not None:
+                np.testing.assert_allclose(g.data, wide.data, rtol=1e-4, atol=1e-4 * abs(wide.data).max(initial=0) + 1e-7 * largest)
+    out.backward(u)
     assert all(x.grad is None or x.grad.dtype == np.float32 for x in xs)
 
 
