@@ -28,8 +28,8 @@ def run(code, folder):
 
 
 def without_errors(text):
-    """The output with the sizes of numeric errors taken out: they depend on the machine."""
-    return re.sub(r"\d(\.\d)?e-\d\d", "~", text)
+    """The output with the sizes of numeric errors and times taken out: they depend on the machine."""
+    return re.sub(r"\d(\.\d+)?e[-+]\d\d|\d+\.\d$|\d+ s$", "~", text, flags=re.M)
 
 
 def test_the_example_prints_what_the_readme_shows_and_draws(tmp_path):
@@ -44,6 +44,30 @@ def test_the_example_prints_what_the_readme_shows_and_draws(tmp_path):
     assert (tmp_path / "loss.svg").stat().st_size > 10_000
     example = (ROOT / "examples" / "readme.py").read_text(encoding="utf-8")
     assert example.endswith(code)
+
+
+def test_the_checks_of_the_readme_print_what_it_shows(tmp_path):
+    code = code_blocks()[2]
+    shown = README.split(code)[1].split("```")[2]
+    assert without_errors(run(code, tmp_path)).strip() == without_errors(shown).strip()
+    assert (ROOT / "examples" / "checks.py").read_text(encoding="utf-8").endswith(code)
+
+
+def test_the_command_of_the_readme_prints_what_it_shows(capsys):
+    from minigrad.check.__main__ import main
+
+    command, shown = re.search(r"\$ python -m minigrad.check (.*?)\n(.*?)```", README, re.S).groups()
+    assert main(command.split()) == 0
+    assert without_errors(capsys.readouterr().out).strip() == without_errors(shown).strip()
+
+
+def test_the_zoo_of_the_readme_is_the_zoo():
+    from zoo import BUGS
+
+    assert f"a zoo of {len(BUGS)} bugs" in README and f"{len(BUGS)} bugs, " in README
+    lines = README.split("(`python tests/zoo.py`):")[1].split("```")[1].splitlines()
+    for line in lines[2:-1]:
+        assert line == "..." or any(line.startswith(f"{bug.name:42} {bug.killer.__name__:22}") and line.rstrip().endswith(bug.seen) for bug in BUGS)
 
 
 def test_the_op_of_the_readme_passes_its_checks(tmp_path):

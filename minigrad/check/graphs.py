@@ -48,7 +48,7 @@ class Report:
         if wrong := self.first_wrong:
             where = f" in {wrong.module}" if wrong.module else ""
             how = f", relative error {wrong.error:.2g}" if np.isfinite(wrong.error) else ""
-            return f"gradient check FAILED: the first wrong node is {wrong.name} ({wrong.op}){where}{how}. {wrong.note}"
+            return f"gradient check FAILED: the first wrong node is {wrong.name} ({wrong.op}){where}{how}"
         if not self:
             return "gradient check VACUOUS: every gradient is exactly 0, so nothing was tested"
         count = f"{sum(r.op != 'leaf' for r in self.rows)} nodes and {sum(r.op == 'leaf' for r in self.rows)} leaves"
@@ -58,7 +58,8 @@ class Report:
         lines = [("node", "op", "module", "shape", "error", "verdict")]
         lines += [(r.name, r.op, r.module, str(r.shape), f"{r.error:.1e}", r.verdict) for r in self.rows]
         widths = [max(map(len, column)) for column in zip(*lines)]
-        return "\n".join("  ".join(c.ljust(w) for c, w in zip(line, widths)).rstrip() for line in lines) + "\n" + self.verdict()
+        table = ["  ".join(c.ljust(w) for c, w in zip(line, widths)).rstrip() for line in lines]
+        return "\n".join([*table, *(f"{r.name} ({r.op}): {r.note}" for r in self.rows if r.note), self.verdict()])
 
 
 @np.errstate(all="ignore")  # what is not finite is reported, once
