@@ -59,6 +59,7 @@ def shifted(*shape):
     return apart(*shape, shift=0.05)
 
 
+near = np.array([1e-3, -2e-3, 3e-3, -0.7])  # to 0 and to each other: rules that are wrong close to a kink
 positive = within(0.3, 2.0)
 small = within(-0.9, 0.9)
 
@@ -182,13 +183,13 @@ samples = {
     "tanh": unary(np.tanh),
     # ---------------------------------------------------------------------------------- activations
     "sigmoid": [*unary(sigmoid), s(sigmoid, [-12.0, 0.0, 12.0])],
-    "relu": unary(relu, apart),
+    "relu": [*unary(relu, apart), s(relu, near)],
     "softplus": [*unary(softplus), s(softplus, [-12.0, 0.0, 900.0])],
     "erf": unary(erf),
     # ----------------------------------------------------------------------------- kinks and choice
-    "absolute": [*unary(np.absolute, apart), s(abs, apart(3))],
-    "maximum": binary(np.maximum, apart, shifted, number=0),
-    "minimum": binary(np.minimum, apart, shifted, number=0),
+    "absolute": [*unary(np.absolute, apart), s(abs, near)],
+    "maximum": [*binary(np.maximum, apart, shifted, number=0), s(np.maximum, near, near[::-1])],
+    "minimum": [*binary(np.minimum, apart, shifted, number=0), s(np.minimum, near, near[::-1])],
     "where": [
         s(lambda x, y: np.where(mask, x, y), normal(2, 3), normal(2, 3)),
         s(lambda x, y: np.where(condition, x, y), normal(2, 1), normal(3)),
@@ -202,6 +203,7 @@ samples = {
     ],
     "clip": [
         s(lambda x: np.clip(x, -0.4, 0.4), apart(2, 3)),
+        s(lambda x: np.clip(x, -1e-3, 2e-3), near),
         s(lambda x: np.clip(x, None, 0.4), apart(2, 3)),
         s(lambda x: np.clip(x, -0.4, None), apart(2, 3)),
         s(lambda x: np.clip(x, a_min=-0.4, a_max=None), apart(2, 3)),
@@ -331,6 +333,7 @@ samples = {
     # --------------------------------------------------------------------------- penalties and losses
     "l1_penalty": [
         s(lambda w: penalties.l1_penalty(0.3, w), apart(2, 3)),
+        s(lambda w: penalties.l1_penalty(0.3, w), near),
         s(lambda *ws: penalties.l1_penalty(0.3, *ws), apart(2, 3), apart(3), apart(), apart(1, 1, 2)),
         s(lambda w: penalties.l1_penalty(2, w.T[::-1], w), apart(3, 2)),
         s(lambda w, u: penalties.l1_penalty(1.0, w, u), apart(3), apart(0, 2)),
