@@ -531,14 +531,15 @@ def _general(op):
             return result(op, args, data)
         return constant(data) if tensors else data
 
-    def pull(g, node):
-        return _pulled(op, g, node.data, node.args, [a.data if isinstance(a, Tensor) else a for a in node.args])
-
-    return call, pull
+    return call, partial(_pulled, op)
 
 
-def _pulled(op, g, out, args, values):
-    pairs, given = [], (g, out, *values)
+def _pulled(op, g, node, on_tensors=False):
+    """A pull of any op. `on_tensors`: the rules run on Tensors, and so are recorded themselves."""
+    args = node.args
+    given, pairs = [g, node if on_tensors else node.data], []
+    for a in args:
+        given.append(a.data if isinstance(a, Tensor) and not on_tensors else a)
     for rule, x in zip(map(op.rule, range(len(args))) if op.variadic else op.rules, args):
         if rule is not None and isinstance(x, Tensor) and x.op is not None:
             pairs.append((x, rule(*given)))
@@ -604,7 +605,7 @@ def _pull_back(seeds, create_graph, retain_graph, wanted=()):
                 "or pass retain_graph=True to the first backward to go through it twice."
             )
         try:
-            arriving = _pulled(op, g, node, args, args) if create_graph else op.pull(g, node)
+            arriving = _pulled(op, g, node, on_tensors=True) if create_graph else op.pull(g, node)
         except Exception as error:
             raise _same_kind(error, f"backward, in a rule of {op.name}: {error}") from error
         if not retain_graph:
