@@ -644,7 +644,8 @@ def _is_fresh(cotangent, g, args):
 def _seed(tensor, gradient, create_graph):
     """The cotangent that enters at `tensor`: an array, or a Tensor when the walk is to be recorded."""
     if gradient is None:
-        gradient = np.ones(tensor.shape, tensor.dtype)
+        gradient = tensor.data.copy()
+        gradient.fill(1)
     elif np.shape(data_of(gradient)) != tensor.shape:
         raise ValueError(f"backward: gradient has shape {np.shape(data_of(gradient))}, the tensor {tensor.shape}.")
     if create_graph:
