@@ -21,10 +21,10 @@ class Bernoulli:
         return f"Bernoulli(keep={self.keep:g})"
 
     def draw(self, rng, shape, dtype):
-        """Compares a random byte an entry with `keep`; the few that tie are decided by a full double each."""
-        whole, rest = divmod(self.keep * 256, 1)
+        """Compares 16 random bits an entry with `keep`; the few that tie are decided by a full double each."""
+        whole, rest = divmod(self.keep * 65536, 1)
         count = math.prod(shape)
-        bits = rng.integers(0, 1 << 64, -(-count // 8), np.uint64).view(np.uint8)[:count]
+        bits = rng.integers(0, 1 << 64, -(-count // 4), np.uint64).view(np.uint16)[:count]
         drawn = bits < whole
         if rest:
             ties = np.flatnonzero(bits == whole)
