@@ -519,7 +519,7 @@ def _general(op):
                 args = (*args[:i], a, *args[i + 1 :])
             arrays.append(a)
         for i in undeclared:
-            if isinstance(args[i], Tensor) and args[i].op is not None:
+            if i < len(args) and isinstance(args[i], Tensor) and args[i].op is not None:
                 raise TypeError(f"{op.name} has no rule for its argument {op.names[i]}. Use {op.names[i]}.detach() if no gradient is wanted.")
         try:
             data = forward(*arrays)
