@@ -532,7 +532,7 @@ def _general(op):
                 args = (*args[:i], a, *args[i + 1 :])
             arrays.append(a)
         for i in undeclared:
-            if isinstance(args[i], Tensor) and args[i].requires_grad:
+            if i < len(args) and isinstance(args[i], Tensor) and args[i].requires_grad:
                 raise TypeError(f"{op.name} has no rule for its argument {op.names[i]}. Use {op.names[i]}.detach() if no gradient is wanted.")
         try:
             data = forward(*arrays)
@@ -544,14 +544,15 @@ def _general(op):
             return result(op if gradient else op.sampled, args, data)
         return constant(data) if tensors else data
 
-    def pull(g, node):
-        return _pulled(op, g, node.data, node.args, [a.data if isinstance(a, Tensor) else a for a in node.args])
-
-    return call, pull
+    return call, partial(_pulled, op)
 
 
-def _pulled(op, g, out, args, values):
-    pairs, given = [], (g, out, *values)
+def _pulled(op, g, node, on_tensors=False):
+    """A pull of any op. `on_tensors`: the rules run on Tensors, and so are recorded themselves."""
+    args = node.args
+    given, pairs = [g, node if on_tensors else node.data], []
+    for a in args:
+        given.append(a.data if isinstance(a, Tensor) and not on_tensors else a)
     for rule, x in zip(map(op.rule, range(len(args))) if op.variadic else op.rules, args):
         if rule is not None and isinstance(x, Tensor) and x.op is not None and x.op.requires_grad:
             pairs.append((x, rule(*given)))
@@ -617,7 +618,7 @@ def _pull_back(seeds, create_graph, retain_graph, wanted=()):
                 "or pass retain_graph=True to the first backward to go through it twice."
             )
         try:
-            arriving = _pulled(op, g, node, args, args) if create_graph else op.pull(g, node)
+            arriving = _pulled(op, g, node, on_tensors=True) if create_graph else op.pull(g, node)
         except Exception as error:
             raise _same_kind(error, f"backward, in a rule of {op.name}: {error}") from error
         if not retain_graph:
@@ -656,7 +657,8 @@ def _is_fresh(cotangent, g, args):
 def _seed(tensor, gradient, create_graph):
     """The cotangent that enters at `tensor`: an array, or a Tensor when the walk is to be recorded."""
     if gradient is None:
-        gradient = np.ones(tensor.shape, tensor.dtype)
+        gradient = tensor.data.copy()
+        gradient.fill(1)
     elif np.shape(data_of(gradient)) != tensor.shape:
         raise ValueError(f"backward: gradient has shape {np.shape(data_of(gradient))}, the tensor {tensor.shape}.")
     if create_graph:

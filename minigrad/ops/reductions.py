@@ -123,8 +123,7 @@ def log_softmax(x, axis=-1):
     if isinstance(axis, int) and x.shape[axis] < 200:  # a few classes: NumPy reduces down columns several times as fast as along rows
         x = x.swapaxes(0, axis).copy().swapaxes(0, axis)
     x = x - np.maximum.reduce(x.real, axis=axis, keepdims=True)
-    x -= np.log(np.add.reduce(np.exp(x), axis=axis, keepdims=True))
-    return x
+    return x - np.log(np.add.reduce(np.exp(x), axis=axis, keepdims=True))
 
 
 without_gradient(np.argmax, np.argmin, np.argsort, np.any, np.all, np.count_nonzero, np.nonzero)
