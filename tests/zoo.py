@@ -490,7 +490,10 @@ BUGS = [
         refuses_empty_proofs,
     ),
     Bug(
-        "randomness not looked for", "torch/tutorials#25", text(functions.examine, "if any(y.shape", "if False and any(y.shape"), refuses_empty_proofs
+        "randomness not looked for",
+        "torch/tutorials#25",
+        text(functions._trouble, "if any(y.shape", "if False and any(y.shape"),
+        refuses_empty_proofs,
     ),
     Bug(
         "inputs moved and not put back",
