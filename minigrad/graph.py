@@ -38,6 +38,16 @@ def evaluate(steps, values, fresh_noise=False):
     return values
 
 
+def depending(steps, orders):
+    """Those of the results among `steps` that depend on the tensors of these orders."""
+    known, found = set(orders), []
+    for node in steps:
+        if node.args and any(isinstance(a, Tensor) and a.order in known for a in node.args):
+            known.add(node.order)
+            found.append(node)
+    return found
+
+
 def program(root, what):
     """`nodes(root)`, refusing a graph that was freed."""
     found = nodes(root)

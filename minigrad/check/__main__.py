@@ -104,7 +104,9 @@ def main(arguments=None):
         if name.endswith(".py"):
             if not Path(name).is_file():
                 parser.error(f"there is no file {name}.")
-            table |= load(Path(name).resolve())
+            table |= (found := load(Path(name).resolve()))
+            if not found:
+                parser.error(f"{name} defines no ops.")
         elif name in samples:
             table[name] = samples[name]
         else:

@@ -6,9 +6,9 @@ from functools import partial
 import numpy as np
 
 from ..engine import Noise, Tensor, data_of, frozen_noise, grad, path
-from ..graph import evaluate, nodes
+from ..graph import depending, evaluate, nodes
 from .diagnosis import diagnose, rates
-from .slopes import ATOL, FAILING, RTOL, STEP, Finding, Map, worst
+from .slopes import ATOL, FAILING, RTOL, STEP, Finding, Map, is_analytic, worst
 
 ENTRIES = 2_000  # of an input; beyond, random projections are checked
 PROJECTIONS = 20
@@ -83,6 +83,9 @@ def examine(func, inputs, eps=STEP, atol=ATOL, rtol=RTOL, nondet_tol=0.0, fast_m
     own = [Tensor(x.data, i in trained, dtype=np.float64 if i in trained else None) if isinstance(x, Tensor) else x for i, x in enumerate(inputs)]
     before = [np.copy(data_of(x)) for x in own]
 
+    def changed():
+        return [i for i, x in enumerate(own) if not _same(data_of(x), before[i])]
+
     def outputs(replaced=None):
         """func's float outputs, with the arrays `replaced` for inputs of these numbers."""
         arguments = [Tensor(replaced[i], True) if replaced and i in replaced else x for i, x in enumerate(own)]
@@ -90,19 +93,25 @@ def examine(func, inputs, eps=STEP, atol=ATOL, rtol=RTOL, nondet_tol=0.0, fast_m
             return [y for y in _tensors(func(*arguments)) if y.dtype.kind == "f"]
 
     first, again = outputs(), outputs()
-    if trouble := _trouble(first, again, [i for i, x in enumerate(own) if not _same(data_of(x), before[i])], nondet_tol):
+    if trouble := _trouble(first, again, changed(), nondet_tol):
         return trouble
     rng = np.random.default_rng(0)
     steps = nodes(first)
-    maps = {
-        i: Map(own[i].data, partial(_moved, outputs, i), partial(_pulled, first, own[i]), partial(_replayed, steps, first, own[i])) for i in trained
-    }
+    analytic = {node.order for node in steps if node.args and is_analytic(node)}
+    maps = {}
+    for i in trained:
+        exact = all(node.order in analytic for node in depending(steps, [own[i].order]))
+        maps[i] = Map(
+            own[i].data, partial(_moved, outputs, i), partial(_pulled, first, own[i]), partial(_replayed, steps, first, own[i]) if exact else None
+        )
     u = rng.standard_normal(_joined([y.data for y in first]).shape)
     found = []
     for i, map_i in maps.items():
         gradient = map_i.pull(u)
         if not _same(gradient, map_i.pull(u)):
             return Finding("FAIL", np.inf, f"input {i}: the backward pass gives something else each time, as if it drew noise of its own.")
+        if moved := changed():
+            return Finding("FAIL", np.inf, f"the backward pass changes the inputs {moved}: a rule writes to what it is given.")
         few = map_i.x.size <= ENTRIES and not fast_mode
         if not few and not fast_mode:
             warnings.warn(
