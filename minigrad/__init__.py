@@ -2,8 +2,8 @@
 
 from . import functional, nn, optim
 from .draw import draw
-from .engine import Noise, Tensor, frozen_noise, grad, manual_seed, no_grad, set_default_dtype
-from .graph import replay, resample
+from .engine import Noise, Tensor, frozen_noise, grad, manual_seed, no_grad, sampling, set_default_dtype
+from .graph import noise, replay, resample
 from .nn import load, save, summary
 
 tensor = Tensor
@@ -12,8 +12,8 @@ tensor = Tensor
 _readers = dict.fromkeys(["check_graph", "check_noise", "expectation", "gradcheck", "gradgradcheck"], "check")
 
 __all__ = [
-    *("Noise", "Tensor", "tensor", "frozen_noise", "grad", "manual_seed", "no_grad", "set_default_dtype"),
-    *("draw", "functional", "nn", "optim", "load", "replay", "resample", "save", "summary"),
+    *("Noise", "Tensor", "tensor", "frozen_noise", "grad", "manual_seed", "no_grad", "sampling", "set_default_dtype"),
+    *("draw", "functional", "nn", "optim", "load", "noise", "replay", "resample", "save", "summary"),
     *_readers,
 ]
 __version__ = "0.1.0"

@@ -56,6 +56,18 @@ def program(root, what):
     return found
 
 
+def noise(root):
+    """The Noise leaves that `root` was made from, in the order they were drawn. Each knows its `data`, `distribution` and `stream`.
+
+    >>> import minigrad as mg
+    >>> mg.manual_seed(0)
+    >>> y = mg.functional.dropout(mg.Tensor([1.0, 2.0]), 0.25, training=True)
+    >>> mg.noise(y)[0].distribution
+    Bernoulli(keep=0.75)
+    """
+    return [node for node in program(root, "noise") if isinstance(node, Noise)]
+
+
 def copy(steps, dtype=np.float64, values=None):
     """The same graph on leaves of its own, floats in `dtype`: {order in `steps`: new Tensor}. Noise keeps its values.
 

@@ -1,12 +1,13 @@
 """Modules: parameters with a forward. Names, arguments, layouts and state_dict keys are PyTorch's."""
 
 import os
+from copy import copy
 
 import numpy as np
 
 from . import engine
 from . import functional as F
-from .engine import Tensor, frozen_noise, no_grad, scope, stream
+from .engine import Tensor, frozen_noise, no_grad, scope, scoped, stream
 
 # ------------------------------------------------------------------------------------ initialisers
 # Each is called as init(rng, shape, fan_in, fan_out) -> array.
@@ -127,10 +128,19 @@ class Module:
 
     # ---- what is inside
 
-    def named_children(self):
-        return ((name, value) for name, value in _members(self) if isinstance(value, Module))
+    def named_children(self, by_kind=False):
+        """(name, module) of each module right inside. `by_kind`: what has only a number is called `Dropout_0`, the first of its kind here."""
+        counted = {}  # kind -> {id: number}
+        for name, child in _members(self):
+            if isinstance(child, Module):
+                place, _, last = name.rpartition(".")
+                if by_kind and last.isdigit():
+                    kind = _join(place, type(child).__name__)
+                    numbers = counted.setdefault(kind, {})
+                    name = f"{kind}_{numbers.setdefault(id(child), len(numbers))}"
+                yield name, child
 
-    def named_modules(self, prefix=""):
+    def named_modules(self, prefix="", by_kind=False):
         """(dotted name, module) of this module and all inside it, each once."""
         seen, stack = set(), [(prefix, self)]
         while stack:
@@ -138,11 +148,11 @@ class Module:
             if id(module) not in seen:
                 seen.add(id(module))
                 yield name, module
-                stack.extend([(_join(name, child), m) for child, m in module.named_children()][::-1])
+                stack.extend([(_join(name, child), m) for child, m in module.named_children(by_kind)][::-1])
 
-    def name_of(self, inner):
+    def name_of(self, inner, by_kind=False):
         """The dotted name of a module inside this one."""
-        return next((name for name, module in self.named_modules() if module is inner), "")
+        return next((name for name, module in self.named_modules(by_kind=by_kind) if module is inner), "")
 
     def modules(self):
         return (module for _, module in self.named_modules())
@@ -227,9 +237,10 @@ class Module:
 
     def __repr__(self):
         children = [f"({name}): {child!r}".replace("\n", "\n  ") for name, child in self.named_children()]
+        extra = self.extra_repr()
         if not children:
-            return f"{type(self).__name__}({self.extra_repr()})"
-        return f"{type(self).__name__}(\n  " + "\n  ".join(children) + "\n)"
+            return f"{type(self).__name__}({extra})"
+        return f"{type(self).__name__}(\n  " + "\n  ".join([extra] * bool(extra) + children) + "\n)"
 
 
 def _join(prefix, name):
@@ -287,20 +298,6 @@ class Linear(Module):
         return f"in_features={self.in_features}, out_features={self.out_features}{extra}"
 
 
-class Dropout(Module):
-    """In training sets entries to 0 with probability p: see `functional.dropout`."""
-
-    def __init__(self, p=0.5, *, rng=None, scaling="inverted"):
-        F.dropout(0.0, p, training=False, rng=rng, scaling=scaling)  # refuses wrong settings here, not at the first call
-        self.p, self.rng, self.scaling = p, rng, scaling
-
-    def forward(self, x):
-        return F.dropout(x, self.p, self.training, self.rng, self.scaling)
-
-    def extra_repr(self):
-        return f"p={self.p:g}" + ("" if self.scaling == "inverted" else f", scaling={self.scaling}")
-
-
 class Flatten(Module):
     """(N, ...) to (N, features)."""
 
@@ -338,6 +335,115 @@ ELU = _activation("ELU", F.elu, ("alpha", 1.0))
 LeakyReLU = _activation("LeakyReLU", F.leaky_relu, ("negative_slope", 0.01))
 Softmax = _activation("Softmax", F.softmax, ("axis", -1))
 LogSoftmax = _activation("LogSoftmax", F.log_softmax, ("axis", -1))
+
+
+# -------------------------------------------------------------------------------------------- noise
+
+
+class Stochastic(Module):
+    """A function of functional.py that draws noise, as a module: in training, and inside `sampling()`.
+
+    Its noise comes from the stream of this module's name, so that the masks of a layer do not change when others come or go. A layer
+    with only a number, as in Sequential(...) or a list, is known by its kind and its count among its kind there: layers of
+    other kinds do not matter, but one of the same kind inserted before it takes its number and its noise. Give such layers
+    names, Sequential(drop1=...), or name their streams: Dropout(0.5, rng="drop1").
+    """
+
+    def __init__(self, **settings):
+        F.check_settings(self.function.__name__, **settings)
+        vars(self).update(settings)
+        self._settings = tuple(settings)
+
+    def forward(self, x):
+        return self.function(x, training=self.training, **{name: getattr(self, name) for name in self._settings})
+
+    def extra_repr(self):
+        given = {name: getattr(self, name) for name in self._settings}
+        plain = {"rng": None, "scaling": "inverted", "share": ()}
+        return ", ".join(f"{k}={v:g}" if k in ("p", "std") else f"{k}={v}" for k, v in given.items() if k not in plain or v != plain[k])
+
+
+class Dropout(Stochastic):
+    """In training sets entries to 0 with probability p; the mask is the same along the axes `share`. See `functional.dropout`."""
+
+    function = staticmethod(F.dropout)
+
+    def __init__(self, p=0.5, *, rng=None, scaling="inverted", share=()):
+        super().__init__(p=p, rng=rng, scaling=scaling, share=share)
+
+
+class Dropout1d(Stochastic):
+    """Drops whole channels of (N, C, L)."""
+
+    function = staticmethod(F.dropout1d)
+
+    def __init__(self, p=0.5, *, rng=None, scaling="inverted"):
+        super().__init__(p=p, rng=rng, scaling=scaling)
+
+
+class Dropout2d(Stochastic):
+    """Drops whole channels of (N, C, H, W)."""
+
+    function = staticmethod(F.dropout2d)
+
+    def __init__(self, p=0.5, *, rng=None, scaling="inverted"):
+        super().__init__(p=p, rng=rng, scaling=scaling)
+
+
+class DropPath(Stochastic):
+    """Drops whole samples: the last layer of a residual branch, for stochastic depth."""
+
+    function = staticmethod(F.drop_path)
+
+    def __init__(self, p=0.5, *, rng=None, scaling="inverted"):
+        super().__init__(p=p, rng=rng, scaling=scaling)
+
+
+class AlphaDropout(Stochastic):
+    """The dropout for SELU: keeps mean 0 and variance 1."""
+
+    function = staticmethod(F.alpha_dropout)
+
+    def __init__(self, p=0.5, *, rng=None):
+        super().__init__(p=p, rng=rng)
+
+
+class GaussianDropout(Stochastic):
+    """Multiplies by N(1, p/(1-p))."""
+
+    function = staticmethod(F.gaussian_dropout)
+
+    def __init__(self, p=0.5, *, rng=None):
+        super().__init__(p=p, rng=rng)
+
+
+class GaussianNoise(Stochastic):
+    """Adds N(0, std^2)."""
+
+    function = staticmethod(F.gaussian_noise)
+
+    def __init__(self, std, *, rng=None):
+        super().__init__(std=std, rng=rng)
+
+
+class DropConnect(Stochastic):
+    """A module, such as Linear, whose `weight` loses entries in training. Its penalty stays on the whole weight."""
+
+    function = staticmethod(F.drop_connect)
+
+    def __init__(self, module, p=0.5, *, rng=None, scaling="inverted"):
+        if not isinstance(getattr(module, "weight", None), Tensor):
+            raise TypeError(f"DropConnect takes a module with a weight, such as Linear, not {type(module).__name__}.")
+        super().__init__(p=p, rng=rng, scaling=scaling)
+        self.module = module
+
+    def forward(self, *args, **kwargs):
+        return scoped(self.module, self._without, *args, **kwargs)
+
+    def _without(self, *args, **kwargs):
+        noisy = copy(self.module)  # the module itself stays as it is, for whoever calls it meanwhile
+        noisy.weight = Stochastic.forward(self, self.module.weight)
+        return noisy.forward(*args, **kwargs)
 
 
 # ----------------------------------------------------------------------------------------- reports

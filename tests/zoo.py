@@ -23,7 +23,6 @@ from minigrad.check import GradcheckError, check_graph, functions, gradcheck, sa
 from minigrad.check.__main__ import prove
 from minigrad.check.noise import check_noise
 from minigrad.engine import Noise, Tensor, op, ops
-from minigrad.graph import nodes
 from minigrad.ops import penalties, stochastic
 
 P = 0.3  # never 0.5, where keep and drop cannot be told apart
@@ -35,19 +34,6 @@ def leaf(*shape, seed=0):
 
 def close(a, b, rtol=1e-12):
     np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=rtol, atol=1e-13)
-
-
-# ------------------------------------------------------------------- noise that the engine has no function for (yet)
-
-
-def channel_dropout(x, p):
-    """Whole channels of (N, C, L)."""
-    return stochastic.dropout(x, Noise(stochastic.Bernoulli(1 - p), (*x.shape[:2], 1), bool), p)
-
-
-def gaussian_dropout(x, p):
-    """x times N(1, p/(1-p)) (Srivastava et al. 2014, section 10)."""
-    return x * Noise(stochastic.Normal(1.0, (p / (1 - p)) ** 0.5), x.shape, x.dtype)
 
 
 # ------------------------------------------------------------------------------------------- checks
@@ -106,13 +92,58 @@ def law():
 def law_of_channels():
     """Whole channels are dropped."""
     mg.manual_seed(0)
-    passes(check_noise(lambda x: channel_dropout(x, P), (64, 64, 16), shared=(2,)))
+    passes(check_noise(lambda x: F.dropout1d(x, P, training=True), (64, 64, 16), shared=(2,)))
+    passes(check_noise(lambda x: F.dropout2d(x, P, training=True), (64, 64, 8, 4), shared=(2, 3)))
+
+
+def law_of_samples():
+    """Whole samples are dropped."""
+    mg.manual_seed(0)
+    passes(check_noise(lambda x: F.drop_path(x, P, training=True), (4096, 8), shared=(1,)))
+
+
+def law_of_shared():
+    """One mask for all time steps."""
+    mg.manual_seed(0)
+    passes(check_noise(nn.Dropout(P, share=1), (64, 16, 64), shared=(1,)))
 
 
 def law_of_gaussian():
-    """Gaussian dropout multiplies by N(1, p/(1-p))."""
+    """Gaussian dropout multiplies by N(1, p/(1-p)), in training only."""
     mg.manual_seed(0)
-    passes(check_noise(lambda x: gaussian_dropout(x, P), p=P))
+    passes(check_noise(nn.GaussianDropout(P), p=P))
+
+
+def added_noise():
+    """Gaussian noise has the variance std^2: E|x + e|^2 = |x|^2 + n std^2."""
+    x = leaf(3)
+    found = mg.expectation(np.sum(F.gaussian_noise(x, 0.3, training=True) ** 2))
+    close(found.value.data, np.sum(x.data**2) + 3 * 0.3**2)
+
+
+def keeps_moments():
+    """Alpha dropout of entries of mean 0 and variance 1 has mean 0 and variance 1, over all masks."""
+    x = Tensor(np.array([-1.5, 0.0, 0.0, 1.5]) / 1.125**0.5, True)
+    y = F.alpha_dropout(x, P, training=True)
+    close(mg.expectation(np.mean(y)).value.data, 0)
+    close(mg.expectation(np.mean(y * y)).value.data, 1)
+
+
+def noisy_weights():
+    """DropConnect drops weights, the same for all rows x_r: E|sum_r W x_r|^2 = |W s|^2 + p/(1-p) sum_ij w_ij^2 s_j^2, s = sum_r x_r."""
+    layer, x = nn.DropConnect(nn.Linear(3, 2, bias=False, dtype=np.float64), P), leaf(4, 3).detach()
+    found = mg.expectation(np.sum(np.sum(layer(x), axis=0) ** 2))
+    w, s = layer.module.weight.data, x.data.sum(axis=0)
+    close(found.value.data, np.sum((w @ s) ** 2) + P / (1 - P) * np.sum((w * s) ** 2))
+
+
+def monte_carlo():
+    """sampling() draws in evaluation mode, and leaves the mode alone."""
+    model, x = nn.Sequential(nn.Dropout(P)).eval(), leaf(40)
+    with mg.sampling():
+        assert not np.array_equal(model(x).data, model(x).data)
+    close(model(x).data, x.data)
+    assert not model[0].training
 
 
 def streams():
@@ -121,9 +152,19 @@ def streams():
     def masks(**layers):
         mg.manual_seed(0)
         model = nn.Sequential(**{name: nn.Dropout(P) for name in layers})
-        return [n.data for n in nodes(model(leaf(40))) if isinstance(n, Noise)]
+        return [n.data for n in mg.noise(model(leaf(40)))]
 
     assert np.array_equal(masks(a=1, b=1)[1], masks(b=1)[0])
+
+
+def numbered_streams():
+    """So does a layer of another kind, where layers have numbers, not names."""
+
+    def mask(*layers):
+        mg.manual_seed(0)
+        return mg.noise(nn.Sequential(*layers, nn.Dropout(P))(leaf(40)))[-1].data
+
+    assert np.array_equal(mask(nn.Linear(40, 40), nn.ReLU(), nn.GaussianDropout(P)), mask())
 
 
 def passes(report):
@@ -299,7 +340,8 @@ def planted(forward, rule):
 
 
 CHECKS = [
-    *(pathwise, expected_value, ridge, evaluation, edge_rates, law, law_of_channels, law_of_gaussian, streams),
+    *(pathwise, expected_value, ridge, evaluation, edge_rates, law, streams, numbered_streams, monte_carlo),
+    *(law_of_channels, law_of_samples, law_of_shared, law_of_gaussian, added_noise, keeps_moments, noisy_weights),
     *(penalty_gradients, penalty_values, penalised, weight_decay, zero_weights),
     *(diamond, broadcasts, accumulation, retained, own_memory, forwards_are_pure),
     *(finds_wrong_rules, finds_what_ones_hide, refuses_empty_proofs, leaves_inputs_alone, judges_kinks, samples_bite),
@@ -392,11 +434,11 @@ BUGS = [
     Bug("scale 1/p", "", text(stochastic._scale, "1 / (1 - p)", "1 / p"), expected_value),
     Bug("scaled twice", "clab/dynet#186", text(stochastic._scale, "1 / (1 - p)", "1 / (1 - p) ** 2"), ridge),
     Bug("classic dropout scaled in training too", "", text(stochastic._scale, 'scaling == "classic"', "False"), expected_value),
-    Bug("keep and drop swapped", "TensorFlow-Examples#205", text(F.dropout, "Bernoulli(1 - p)", "Bernoulli(p)"), law),
-    Bug("scaled in evaluation as well", "mdenil/dropout#16", text(F.dropout, "else x\n", "else x * (1 - p)\n"), evaluation),
-    Bug("evaluation scaled by p for 1-p", "karpathy/convnetjs#106", text(F.dropout, "x * (1 - p) if", "x * p if"), evaluation),
-    Bug("evaluation mode ignored", "pytorch#26338", text(nn.Dropout.forward, "self.training", "True"), evaluation),
-    Bug("never on", "vision_transformer#19", text(nn.Dropout.forward, "self.training", "False"), law),
+    Bug("keep and drop swapped", "TensorFlow-Examples#205", text(F._mask, "Bernoulli(1 - p)", "Bernoulli(p)"), law),
+    Bug("scaled in evaluation as well", "mdenil/dropout#16", text(F._dropped, "else x\n", "else x * (1 - p)\n"), evaluation),
+    Bug("evaluation scaled by p for 1-p", "karpathy/convnetjs#106", text(F._dropped, "x * (1 - p) if", "x * p if"), evaluation),
+    Bug("evaluation mode ignored", "pytorch#26338", text(nn.Stochastic.forward, "self.training", "True"), evaluation),
+    Bug("never on", "vision_transformer#19", text(nn.Stochastic.forward, "self.training", "False"), law),
     Bug("p = 1 gives NaN", "google/flax#2055", text(stochastic._scale, "0.0 if p == 1 else 1 / (1 - p)", "np.divide(1.0, 1 - p)"), edge_rates),
     Bug(
         "the same mask every step",
@@ -405,27 +447,33 @@ BUGS = [
         law,
     ),
     Bug("all layers draw the same", "", text(engine.stream, "tuple(name.encode())", "()"), law),
-    Bug("one stream for all layers", "", text(Noise.__init__, "path(scope.get())", '""'), streams),
+    Bug("one stream for all layers", "", text(Noise.__init__, "path(scope.get(), by_kind=True)", '""'), streams),
     Bug(
         "neighbours share their noise",
         "",
         text(stochastic.Bernoulli.draw, "return drawn", "drawn[1::2] = drawn[: len(drawn) // 2 * 2 : 2]; return drawn"),
         law,
     ),
-    Bug("elements for channels", "pytorch#69801", text(channel_dropout, "(*x.shape[:2], 1)", "x.shape"), law_of_channels),
+    Bug("a number, not a kind, names the noise", "", text(Noise.__init__, "by_kind=True", "by_kind=False"), numbered_streams),
+    Bug("elements for channels", "pytorch#69801", text(F.dropout2d, "(2, 3), mask", "(), mask"), law_of_channels),
+    Bug("the wrong axis shared", "PyTorch-NLP#71", text(F.dropout1d, "2, mask", "1, mask"), law_of_channels),
+    Bug("share ignored", "pytorch#20058 asks for it", text(F._mask, "if shared:", "if False:"), law_of_shared),
+    Bug("elements for samples", "", text(F.drop_path, "range(1, np.ndim(x))", "()"), law_of_samples),
+    Bug("Gaussian noise added", "keras#5665", text(F.gaussian_dropout, "return x * ", "return x + "), law_of_gaussian),
+    Bug("variance for standard deviation", "j-min/Dropouts#2", text(F.gaussian_dropout, "math.sqrt(p / (1 - p))", "p / (1 - p)"), law_of_gaussian),
+    Bug("standard deviation for variance", "", text(F.gaussian_noise, "std, rng, noise", "std**0.5, rng, noise"), added_noise),
+    Bug("no scale and shift after alpha dropout", "", text(F.alpha_dropout, "a = ((1 - p)", "a = 1 or ((1 - p)"), keeps_moments),
+    Bug("alpha dropout drops to 0", "", text(F.alpha_dropout, "x, low)", "x, 0.0)"), keeps_moments),
     Bug(
-        "the wrong axis shared",
-        "PyTorch-NLP#71",
-        text(channel_dropout, "(*x.shape[:2], 1)", "(x.shape[0], 1, x.shape[2])"),
-        law_of_channels,
+        "noise on the input, not on the weight",
+        "",
+        text(
+            *(nn.DropConnect._without, "= Stochastic.forward(self, self.module.weight)", "= self.module.weight"),
+            *("forward(*args", "forward(F.dropout(args[0], self.p, self.training)"),
+        ),
+        noisy_weights,
     ),
-    Bug(
-        "Gaussian noise added",
-        "keras#5665",
-        text(gaussian_dropout, "x * Noise(stochastic.Normal(1.0", "x + Noise(stochastic.Normal(0.0"),
-        law_of_gaussian,
-    ),
-    Bug("variance for standard deviation", "j-min/Dropouts#2", text(gaussian_dropout, " ** 0.5)", ")"), law_of_gaussian),
+    Bug("sampling() ignored", "SalsaNext#40", text(F._dropped, "(training or drawing.get())", "training"), monte_carlo),
     # ---- penalties
     Bug("factor 2 lost", "keras#4712", rule("l2_penalty", lambda right: lambda g, out, i, c, *w: c * g * w[i]), penalty_gradients),
     Bug("wrong sign", "andersbll/nnet#4", rule("l2_penalty", lambda right: lambda *a: -right(*a)), penalty_gradients),

@@ -507,12 +507,59 @@ samples = {
     ],
 }
 
-# Every op that takes noise, as a function of x that draws it, and the same without: its mean.
+
+@dataclass
+class Noisy:
+    """A stochastic function of x, with the mean and the variance, over its noise, of each entry of the result: functions of x."""
+
+    settings: str
+    call: object
+    mean: object
+    variance: object
+    small: tuple = (8,)  # the shape of x where all outcomes are enumerated
+    large: tuple = (64, 1024)  # where the law of the noise is tested
+    shared: tuple = ()  # the axes along which it is the same
+
+
+def _noisy(settings, call, variance, **shapes):
+    """With what it gives in evaluation as the mean. `call` is a function of x and training."""
+    return Noisy(settings, lambda x: call(x, True), lambda x: call(x, False), variance, **shapes)
+
+
+def _dropping(function, p, scaling, **shapes):
+    scale = 1 / (1 - p) if scaling == "inverted" else 1.0
+    call = lambda x, training: function(x, p, training, scaling=scaling)
+    return _noisy(f"p={p:g}, {scaling}", call, lambda x: scale**2 * p * (1 - p) * x * x, **shapes)
+
+
+def _both(function, **shapes):
+    return [_dropping(function, 0.3, "inverted", **shapes), _dropping(function, 0.8, "classic", **shapes)]
+
+
+def _alpha(p, low=-1.7580993408473766):
+    a = (1 - p + low**2 * p * (1 - p)) ** -0.5
+    call = lambda x: F.alpha_dropout(x, p, training=True)
+    return Noisy(f"p={p:g}", call, lambda x: a * (1 - p) * x, lambda x: a**2 * p * (1 - p) * (x - low) ** 2)
+
+
+# Every function that draws noise; at rates that can tell keep from drop.
 noisy = {
     "dropout": [
-        (f"p={p:g}, {scaling}", *(lambda x, p=p, scaling=scaling, training=t: F.dropout(x, p, training, scaling=scaling) for t in (True, False)))
-        for p in (0.1, 0.3, 0.8)
-        for scaling in ("inverted", "classic")
+        *(_dropping(F.dropout, p, scaling) for p in (0.1, 0.3, 0.8) for scaling in ("inverted", "classic")),
+        _noisy("p=0.3, share=-1", lambda x, training: F.dropout(x, 0.3, training, share=-1), lambda x: 3 / 7 * x * x, small=(8, 2), shared=(1,)),
+    ],
+    "dropout1d": _both(F.dropout1d, small=(2, 3, 2), large=(64, 64, 8), shared=(2,)),
+    "dropout2d": _both(F.dropout2d, small=(2, 3, 2, 1), large=(64, 64, 4, 2), shared=(2, 3)),
+    "drop_path": _both(F.drop_path, small=(6, 2), large=(4096, 8), shared=(1,)),
+    "drop_connect": _both(F.drop_connect),
+    "alpha_dropout": [_alpha(p) for p in (0.1, 0.8)],
+    "gaussian_dropout": [
+        _noisy(f"p={p:g}", lambda x, training, p=p: F.gaussian_dropout(x, p, training), lambda x, p=p: p / (1 - p) * x * x, small=(4,))
+        for p in (0.1, 0.8)
+    ],
+    "gaussian_noise": [
+        _noisy(f"std={std:g}", lambda x, training, std=std: F.gaussian_noise(x, std, training), lambda x, std=std: std**2 + 0 * x, small=(4,))
+        for std in (0.2, 1.5)
     ],
 }
 
