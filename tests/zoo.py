@@ -433,11 +433,11 @@ BUGS = [
     Bug("coefficient applied twice", "nitrain#42", text(F.l2_penalty, "weights), *weights)", "weights) * c, *weights)"), penalty_values),
     Bug("another convention, c/2", "cs231n.github.io#89", text(F.l2_penalty, "weights), *weights)", "weights) / 2, *weights)"), weight_decay),
     Bug("a mean, not a sum", "paiml/aprender#2133", text(penalties.l2_penalty, "w.reshape(-1))", "w.reshape(-1)) / w.size"), penalty_values),
-    Bug("L1 and L2 swapped", "FluxML/Flux.jl#160", text(nn.L1.__call__, "F.l1_penalty", "F.l2_penalty"), penalised),
+    Bug("L1 and L2 swapped", "FluxML/Flux.jl#160", value(nn.L1, "function", F.l2_penalty), penalised),
     Bug(
         "biases included",
         "JWarmenhoven/Coursera-Machine-Learning#3",
-        text(nn.Module.penalty, "= module.weight\n", "= module.weight; weights[penalty][id(module.bias)] = module.bias\n"),
+        text(nn.Module.penalty, "[id(weight)] = weight\n", "[id(weight)] = weight; weights[penalty][id(module.bias)] = module.bias\n"),
         penalised,
     ),
     Bug(
