@@ -63,6 +63,10 @@ class Optimizer:
     def update(self, trained, lr, settings):
         raise NotImplementedError
 
+    def decays(self):
+        """(parameter, its weight_decay) where that is not 0."""
+        return ((t.parameter, g["weight_decay"]) for g in self.groups if g.get("weight_decay") for t in g["params"])
+
 
 class _Trained:
     """A parameter with what the optimizer keeps for it."""
