@@ -511,6 +511,7 @@ def test_decay_without_l2_and_l2_without_decay_are_no_cause_for_a_warning():
     model, loss = model_and_loss()
     decaying = optim.SGD(model.parameters(), weight_decay=0.01)  # alive, but not the one in use
     assert not warned(loss, optim.SGD(model.parameters())) and not warned(loss, optim.Adam(model.parameters(), weight_decay=0.0))
+    assert not warned(loss, optim.ProximalSGD(model.parameters()))
     decayed_elsewhere = [{"params": [model[0].weight], "weight_decay": 0.0}, {"params": [model[3].weight, model[0].bias]}]
     assert not warned(loss, optim.SGD(decayed_elsewhere, weight_decay=0.1))
     x = Tensor(np.ones((2, 4)))
