@@ -3,8 +3,8 @@
 from . import functional, nn, optim
 from .draw import draw
 from .engine import Noise, Tensor, frozen_noise, grad, manual_seed, no_grad, sampling, set_default_dtype
-from .graph import noise, replay, resample
-from .nn import load, save, summary
+from .graph import noise, replay, resample, terms
+from .nn import load, save, sparsity, summary
 
 tensor = Tensor
 
@@ -13,7 +13,7 @@ _readers = dict.fromkeys(["check_graph", "check_noise", "expectation", "gradchec
 
 __all__ = [
     *("Noise", "Tensor", "tensor", "frozen_noise", "grad", "manual_seed", "no_grad", "sampling", "set_default_dtype"),
-    *("draw", "functional", "nn", "optim", "load", "noise", "replay", "resample", "save", "summary"),
+    *("draw", "functional", "nn", "optim", "load", "noise", "replay", "resample", "save", "sparsity", "summary", "terms"),
     *_readers,
 ]
 __version__ = "0.1.0"

@@ -12,13 +12,14 @@ import os
 import re
 from collections import Counter, deque
 from dataclasses import dataclass, field
-from heapq import heappop, heappush
 from typing import NamedTuple
 
 import numpy as np
 
 from .engine import Noise, Tensor, data_of
+from .graph import name_of, owner, place, summands
 from .graph import nodes as nodes_of
+from .ops.penalties import PARTS
 
 LIMIT = 400  # nodes drawn at most
 PARAMETERS = "parameter", "frozen"  # kinds
@@ -154,7 +155,7 @@ class Box:
                 return "parameter"
             return "frozen" if type(x).__name__ == "Parameter" else "noise" if isinstance(x, Noise) else "data"
         word = self.call or x.op.name
-        if word.endswith("_penalty"):
+        if word in PARTS or word.endswith("_penalty"):
             return "penalty"
         if word.endswith("loss") or "cross_entropy" in word:
             return "loss"
@@ -193,7 +194,7 @@ def _node(id, key, boxes, terms, groups, values, grads, constants):
 def _boxes(graph, roots, constants, noise):
     """({key: Box}, {order of a tensor: key of its box}), oldest first."""
     newest = {}  # call of a composition -> its newest result, whose order becomes the key of the box
-    split = {t.order: _split(t.origin) for t in graph if not t.is_leaf}
+    split = {t.order: place(t.origin) for t in graph if not t.is_leaf}
     for order, (_, call) in split.items():
         newest[id(call)] = order
     home = {t.order: t.order for t in graph}
@@ -218,19 +219,6 @@ def _boxes(graph, roots, constants, noise):
         if key == t.order and not hidden:
             boxes[key] = box
     return boxes, home
-
-
-def _split(scope):
-    """The scope of a result: (modules it lies in, outermost first; the scope of the outermost composition, or None)."""
-    modules, call = [], None
-    while scope is not None:
-        outer, owner = scope
-        if isinstance(owner, str):
-            call, modules = scope, []  # a composition is one node, whatever modules it calls
-        else:
-            modules.append(owner)
-        scope = outer
-    return tuple(reversed(modules)), call
 
 
 def _inputs(t, home, constants):
@@ -265,11 +253,11 @@ def _name(boxes, names):
             key = x.order if isinstance(x, Tensor) else ("array", id(x))
             if key in boxes and boxes[key].name is None:
                 boxes[key].name = str(name)
-    members = {}  # module -> what it holds
+    held = {}  # module -> what it holds
     for box in boxes.values():
         for source, t, _ in box.inputs:
             if (leaf_box := boxes[source]).is_leaf and not leaf_box.modules and isinstance(leaf_box.last, Tensor):
-                _own(leaf_box, box, t, members)
+                _own(leaf_box, box, t, held)
     for box in boxes.values():
         for source, t, i in box.inputs:
             if (leaf_box := boxes[source]).is_leaf and leaf_box.name is None:
@@ -277,33 +265,14 @@ def _name(boxes, names):
                 leaf_box.name = getattr(leaf_box.last, "name", None) or ("target" if is_target else t.op.argument(i))
 
 
-def _own(leaf_box, box, t, members):
+def _own(leaf_box, box, t, held):
     """Finds the module around `t` that holds the leaf: the leaf is drawn in its box, under its attribute's name."""
-    scope = t.origin
-    while scope is not None:
-        scope, owner = scope
-        if not isinstance(owner, str):
-            if id(owner) not in members:
-                members[id(owner)] = _held(owner)
-            if (name := members[id(owner)].get(id(leaf_box.last))) is not None:
-                inside = [id(m) for m in box.modules]
-                depth = inside.index(id(owner)) + 1 if id(owner) in inside else len(inside)
-                leaf_box.modules = box.modules[:depth]
-                leaf_box.name = leaf_box.name or name
-                return
-
-
-def _held(module):
-    """{id of a Tensor: its name} of what hangs in the attributes of a module, and in their lists and dicts."""
-    held = {}
-    for name, value in vars(module).items():
-        if isinstance(value, Tensor):
-            held.setdefault(id(value), name)
-        elif isinstance(value, (list, tuple, dict)):
-            for k, v in value.items() if isinstance(value, dict) else enumerate(value):
-                if isinstance(v, Tensor):
-                    held.setdefault(id(v), f"{name}.{k}")
-    return held
+    if found := owner(leaf_box.last, t.origin, held):
+        (_, module), name = found
+        around = [id(m) for m in box.modules]
+        depth = around.index(id(module)) + 1 if id(module) in around else len(around)
+        leaf_box.modules = box.modules[:depth]
+        leaf_box.name = leaf_box.name or name
 
 
 def _scope(modules, groups):
@@ -403,32 +372,17 @@ def _is_array(x):
 
 
 def _terms(root, boxes, home):
-    """{key: part of the value} of a loss that is a sum with data losses or penalties in it, largest part first; else {}."""
+    """{key of a box, or name: part of the value} of a loss that is a sum with data losses or penalties in it, largest part first; else {}."""
     if root.size != 1 or not root.args:
         return {}
-    heap, factors, terms = [(root.order, root)], {root.order: 1.0}, {}
-    while heap:
-        order, t = heappop(heap)  # the newest: whatever uses it has been seen
-        factor, box = factors.pop(order), boxes.get(home[order])
-        if box and box.call is None and (scale := _sum_or_multiple(t)) is not None:
-            for a in t.args:
-                if isinstance(a, Tensor):
-                    if a.order not in factors:
-                        heappush(heap, (a.order, a))
-                    factors[a.order] = factors.get(a.order, 0.0) + scale * factor
-        elif box:
-            terms[home[order]] = terms.get(home[order], 0.0) + factor * float(t.data.item())
-    if len(terms) < 2 or not any(boxes[key].kind in ("loss", "penalty") for key in terms):
+    terms = {}
+    for part in summands(root):
+        key = home[part.node.order] if part.node is not None else None
+        key = key if key in boxes else name_of(part)
+        terms[key] = terms.get(key, 0.0) + part.value
+    if len(terms) < 2 or not any(boxes[key].kind in ("loss", "penalty") for key in terms if key in boxes):
         return {}
     return dict(sorted(terms.items(), key=lambda term: -term[1]))
-
-
-def _sum_or_multiple(t):
-    """1 for a sum of scalars, the number for a number times a scalar, None for all else."""
-    if t.args and t.op.name in ("add", "multiply") and all(a.size == 1 for a in t.args if isinstance(a, Tensor)):
-        numbers = [float(a) for a in t.args if _is_number(a)]
-        return 1.0 if t.op.name == "add" else numbers[0] if numbers else None
-    return None
 
 
 def _term_rows(key, boxes, terms):
@@ -442,7 +396,8 @@ def _term_rows(key, boxes, terms):
         if key == root:
             for term, part in list(parts.items())[:TERMS]:
                 share = f"  ({_percent(part / total)})" if shares else ""
-                rows.append(Row(f"{_title(boxes[term])} {_number(part)}{share}", "attribute"))
+                title = _title(boxes[term]) if term in boxes else term
+                rows.append(Row(f"{title} {_number(part)}{share}", "attribute"))
     return rows
 
 

@@ -155,12 +155,7 @@ def test_gelu_knows_two_forms():
 
 
 def test_every_public_name_exists_and_is_tested_here():
-    tested = {name.split()[0] for name in [*activations, *soft, *losses]} | {
-        "linear",
-        "l1_penalty",
-        "l2_penalty",
-        *noisy,
-    }  # noisy: see test_dropout.py
+    tested = {name.split()[0] for name in [*activations, *soft, *losses]} | {"linear", *penalties, *noisy}  # noisy: see test_dropout.py
     assert tested == set(F.__all__)
     assert all(callable(getattr(F, name)) for name in F.__all__)
 
@@ -732,9 +727,21 @@ def test_keeping_never_and_always():
 
 # ------------------------------------------------------------------------------------------ penalties
 
+
+def rows(w):
+    """The norm of each row of w, of what lies behind its first axis."""
+    return np.sqrt(np.sum(w * w, axis=tuple(range(1, w.ndim)), keepdims=True))
+
+
 penalties = {
     "l1_penalty": (F.l1_penalty, lambda w: np.abs(w).sum(), np.sign),
     "l2_penalty": (F.l2_penalty, lambda w: (w**2).sum(), lambda w: 2 * w),
+    "elastic_net": (
+        lambda *ws, c: F.elastic_net(*ws, l1=c, l2=2 * c),
+        lambda w: np.abs(w).sum() + 2 * (w**2).sum(),
+        lambda w: np.sign(w) + 4 * w,
+    ),
+    "group_l2": (F.group_l2, lambda w: rows(w).sum(), lambda w: w / np.maximum(rows(w), 1e-300)),
 }
 every_penalty = pytest.mark.parametrize("name", penalties)
 
@@ -756,7 +763,7 @@ def test_a_penalty_is_one_node_with_its_coefficient(name):
     ws = [leaf(normal(2)), leaf(normal(3))]
     node = penalties[name][0](*ws, c=0.1)
     assert node.op.name == name
-    assert node.args == (0.1, *ws)
+    assert node.args == (*{"elastic_net": (0.1, 0.2), "group_l2": (0.1, slice(1, None))}.get(name, (0.1,)), *ws)
 
 
 @every_penalty
@@ -771,7 +778,7 @@ def test_a_penalty_passes_both_gradient_checks(name):
 @every_penalty
 def test_the_subgradient_at_zero_is_zero(name):
     _, (g,) = pulled(lambda w: penalties[name][0](w, c=2.0), np.array([0.0, -0.0, 3.0]))
-    assert g.tolist() == [0, 0, 2 if name == "l1_penalty" else 12]
+    assert g.tolist() == [0, 0, {"l1_penalty": 2, "l2_penalty": 12, "elastic_net": 26, "group_l2": 2}[name]]
 
 
 @every_penalty
@@ -798,7 +805,7 @@ def test_a_penalty_of_large_and_of_transposed_weights(name):
         found, (g,) = pulled(lambda w: f(w, c=1.0), w)
         assert found == pytest.approx(value(w), rel=1e-12)
         np.testing.assert_allclose(g, slope(w))
-        assert f(leaf(w).T, c=1.0).item() == pytest.approx(value(w), rel=1e-12)
+        assert f(leaf(w).T, c=1.0).item() == pytest.approx(value(w.T), rel=1e-12)
 
 
 @every_penalty
@@ -817,7 +824,7 @@ def test_the_penalty_of_plain_data_is_plain_data(name):
 @pytest.mark.parametrize("c", [-1, -1e-9, math.inf, math.nan])
 @every_penalty
 def test_coefficients_that_are_no_weight_are_refused(name, c):
-    with pytest.raises(ValueError, match=f"{name}: the coefficient c must be a number >= 0, got {c}"):
+    with pytest.raises(ValueError, match=f"{name}: the coefficient (c|l1) must be a number >= 0, got {c}"):
         penalties[name][0](leaf([1.0]), c=c)
 
 
@@ -825,7 +832,7 @@ def test_coefficients_that_are_no_weight_are_refused(name, c):
 def test_a_penalty_names_what_it_needs(name):
     f = penalties[name][0]
     for weights in ((), (np.ones(2),), ([leaf([1.0])],), (leaf([1.0]), 0.1)):
-        with pytest.raises(TypeError, match=rf"{name}: pass the weights as Tensors, {name}\(w1, w2, c=1e-3\)"):
+        with pytest.raises(TypeError, match=rf"{name}: pass the weights as Tensors, {name}\(w1, w2, (c|l1)=1e-3\)"):
             f(*weights, c=0.1)
     with pytest.raises(TypeError):
         f(leaf([1.0]))

@@ -122,7 +122,7 @@ def test_the_inputs_and_the_cotangent_are_not_changed(name, sample, inputs):
 
 
 own = {  # ops that no NumPy function reaches, and casts; their values are tested below and in test_functional
-    *("sigmoid", "relu", "softplus", "erf", "astype", "scatter", "linear", "l1_penalty", "l2_penalty"),
+    *("sigmoid", "relu", "softplus", "erf", "astype", "scatter", "linear", "l1_penalty", "l2_penalty", "elastic_net", "group_l2"),
     *("logsumexp", "softmax", "log_softmax", "nll_loss", "dropout"),
 }
 

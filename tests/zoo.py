@@ -18,7 +18,7 @@ import numpy as np
 
 import minigrad as mg
 import minigrad.functional as F
-from minigrad import engine, nn
+from minigrad import engine, graph, nn, optim
 from minigrad.check import GradcheckError, check_graph, functions, gradcheck, samples, slopes
 from minigrad.check.__main__ import prove
 from minigrad.check.noise import check_noise
@@ -171,17 +171,25 @@ def passes(report):
     assert report, str(report)
 
 
+PENALTIES = [
+    (lambda *ws: F.l1_penalty(*ws, c=0.3), lambda w: 0.3 * sum(abs(x) for x in w.flat)),
+    (lambda *ws: F.l2_penalty(*ws, c=0.3), lambda w: 0.3 * sum(x * x for x in w.flat)),
+    (lambda *ws: F.elastic_net(*ws, l1=0.3, l2=0.2), lambda w: sum(0.3 * abs(x) + 0.2 * x * x for x in w.flat)),
+    (lambda *ws: F.group_l2(*ws, c=0.3), lambda w: 0.3 * sum(sum(x * x for x in np.ravel(row)) ** 0.5 for row in w)),
+]
+
+
 def penalty_gradients():
     """Each penalty node's rule."""
-    for penalty in (F.l1_penalty, F.l2_penalty):
-        assert gradcheck(lambda v, w, penalty=penalty: penalty(v, w, c=0.3), (leaf(2, 3), leaf(4, seed=1)))
+    for penalty, _ in PENALTIES:
+        assert gradcheck(penalty, (leaf(2, 3), leaf(4, seed=1)))
 
 
 def penalty_values():
-    """c sum|w| and c sum w^2: sums, by hand."""
+    """c sum|w|, c sum w^2, both, and c times the norms of the rows: sums, by hand."""
     v, w = leaf(2, 3), leaf(4, seed=1)
-    close(F.l1_penalty(v, w, c=0.3).data, 0.3 * sum(abs(x) for x in (*v.data.flat, *w.data.flat)))
-    close(F.l2_penalty(v, w, c=0.3).data, 0.3 * sum(x * x for x in (*v.data.flat, *w.data.flat)))
+    for penalty, by_hand in PENALTIES:
+        close(penalty(v, w).data, by_hand(v.data) + by_hand(w.data))
 
 
 def penalised():
@@ -204,10 +212,85 @@ def weight_decay():
 
 
 def zero_weights():
-    """At w = 0 the subgradient is 0, and no NaN."""
-    w = Tensor(np.zeros(3), True)
-    for penalty in (F.l1_penalty, F.l2_penalty):
-        close(mg.grad(penalty(w, c=0.3), w)[0].data, np.zeros(3))
+    """At w = 0 the subgradient is 0, and no NaN, in the second derivatives either."""
+    for penalty in (F.l1_penalty, F.l2_penalty, F.group_l2):
+        w = Tensor(np.zeros((2, 3)), True)
+        (first,) = mg.grad(penalty(w, c=0.3), w, create_graph=True)
+        close(first.data, np.zeros((2, 3)))
+        assert np.isfinite(mg.grad(np.sum(first * first + first * w), w)[0].data).all()
+
+
+def proximal_step():
+    """A step on a quadratic with its minimum at b, by hand: gradient, soft threshold, shrinking, block threshold, each once and times lr."""
+    b, lr = np.array([[2.0, -0.1], [0.3, 0.4]]), 0.25
+    for penalty, by_hand in (
+        (lambda w: F.l1_penalty(w, c=0.8), lambda v: soft(v, 0.8 * lr)),
+        (lambda w: F.elastic_net(w, l1=0.8, l2=0.4), lambda v: soft(v, 0.8 * lr) / (1 + 2 * lr * 0.4)),
+        (lambda w: F.group_l2(w, c=0.8), lambda v: v * np.maximum(1 - lr * 0.8 / np.linalg.norm(v, axis=1, keepdims=True), 0)),
+    ):
+        w = leaf(2, 2)
+        expected = by_hand(w.data - lr * (w.data - b))
+        mg.optim.ProximalSGD([w], lr=lr).step(lambda w=w, penalty=penalty: 0.5 * np.sum((w - b) ** 2) + penalty(w))
+        close(w.data, expected)
+
+
+def soft(v, t):
+    return np.sign(v) * np.maximum(abs(v) - t, 0)
+
+
+def lasso():
+    """FISTA on a lasso with X'X = I: the closed form, and its zeros exactly."""
+    x, _ = np.linalg.qr(np.random.default_rng(0).standard_normal((9, 4)))
+    y, w = x @ [2.0, -1.0, 0.2, 0.1], leaf(4)
+    optimizer = mg.optim.ProximalSGD([w], lr=0.3, accelerated=True)
+    for _ in range(300):
+        optimizer.step(lambda: 0.5 * np.sum((x @ w - y) ** 2) + F.l1_penalty(w, c=0.5))
+        assert np.all(np.isfinite(w.data))
+    np.testing.assert_allclose(w.data, [1.5, -0.5, 0, 0], atol=1e-9)
+    assert np.array_equal(w.data == 0, [False, False, True, True])
+
+
+def proximal_or_backward():
+    """A proximal step after a backward is refused."""
+    w = leaf(2)
+
+    def closure():
+        loss = F.l1_penalty(w, c=0.1) + np.sum(w * w)
+        loss.backward(retain_graph=True)
+        return loss
+
+    try:
+        mg.optim.ProximalSGD([w]).step(closure)
+    except RuntimeError:
+        return
+    raise AssertionError("the penalty's subgradient and its proximal operator are both there")
+
+
+def ledger():
+    """The terms of a loss: each once, with its sign and factor; they add up."""
+    w = leaf(2, 3)
+    data, l1, l2 = F.mse_loss(w, np.zeros((2, 3))), F.l1_penalty(w, c=0.1), F.l2_penalty(w, c=0.2)
+    loss = (data + l1) * 3 - (l2 - l1) / 2
+    found = {t.name.split("* ")[-1]: t.value for t in mg.terms(loss)}
+    close([found["mse_loss"], found["l1_penalty(c=0.1)"], found["l2_penalty(c=0.2)"]], [3 * data.item(), 3.5 * l1.item(), -0.5 * l2.item()])
+    close(sum(t.value for t in mg.terms(loss)), loss.data)
+
+
+def doubled():
+    """A parameter that is penalised twice is told, one that is decayed by penalty and optimizer too; all others are not."""
+    w, data = leaf(2), np.sum(leaf(2, seed=1))
+    penalised = data + F.l2_penalty(w, c=0.1)
+    for loss, decay, messages in (
+        (penalised, 0.1, 1),
+        (penalised, 0.0, 0),
+        (data + F.l1_penalty(w, c=0.1), 0.1, 0),
+        (penalised + F.l2_penalty(w, c=0.1), 0.0, 1),
+        (penalised + F.l1_penalty(w, c=0.1), 0.0, 0),
+    ):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            mg.terms(loss, mg.optim.SGD([w], weight_decay=decay))
+        assert len(caught) == messages, [str(c.message) for c in caught]
 
 
 def diamond():
@@ -343,6 +426,7 @@ CHECKS = [
     *(pathwise, expected_value, ridge, evaluation, edge_rates, law, streams, numbered_streams, monte_carlo),
     *(law_of_channels, law_of_samples, law_of_shared, law_of_gaussian, added_noise, keeps_moments, noisy_weights),
     *(penalty_gradients, penalty_values, penalised, weight_decay, zero_weights),
+    *(proximal_step, lasso, proximal_or_backward, ledger, doubled),
     *(diamond, broadcasts, accumulation, retained, own_memory, forwards_are_pure),
     *(finds_wrong_rules, finds_what_ones_hide, refuses_empty_proofs, leaves_inputs_alone, judges_kinks, samples_bite),
 ]
@@ -416,6 +500,10 @@ def redrawn(right):
     return lambda g, out, x, noise, p, scaling: right(g, out, x, rng.random(noise.shape) < 1 - p, p, scaling)
 
 
+def group_rule_without_care(right):
+    return lambda g, out, i, c, axis, *w: c * g * w[i] / np.sqrt(np.sum(w[i] * w[i], axis=penalties.inside(w[i], axis), keepdims=True))
+
+
 def rule_of_dropout(scale, mask=True):
     return lambda right: lambda g, out, x, noise, p, scaling: g * (noise if mask else 1) * (stochastic._scale(p, scaling) if scale else 1)
 
@@ -481,11 +569,11 @@ BUGS = [
     Bug("coefficient applied twice", "nitrain#42", text(F.l2_penalty, "weights), *weights)", "weights) * c, *weights)"), penalty_values),
     Bug("another convention, c/2", "cs231n.github.io#89", text(F.l2_penalty, "weights), *weights)", "weights) / 2, *weights)"), weight_decay),
     Bug("a mean, not a sum", "paiml/aprender#2133", text(penalties.l2_penalty, "w.reshape(-1))", "w.reshape(-1)) / w.size"), penalty_values),
-    Bug("L1 and L2 swapped", "FluxML/Flux.jl#160", text(nn.L1.__call__, "F.l1_penalty", "F.l2_penalty"), penalised),
+    Bug("L1 and L2 swapped", "FluxML/Flux.jl#160", value(nn.L1, "function", F.l2_penalty), penalised),
     Bug(
         "biases included",
         "JWarmenhoven/Coursera-Machine-Learning#3",
-        text(nn.Module.penalty, "= module.weight\n", "= module.weight; weights[penalty][id(module.bias)] = module.bias\n"),
+        text(nn.Module.penalty, "[id(weight)] = weight\n", "[id(weight)] = weight; weights[penalty][id(module.bias)] = module.bias\n"),
         penalised,
     ),
     Bug(
@@ -504,6 +592,31 @@ BUGS = [
         penalised,
     ),
     Bug("never added", "hunglc007/tensorflow-yolov4-tflite#369", text(nn.Module.penalty, "if nodes else 0.0", "if not nodes else 0.0"), penalised),
+    Bug("the norm of a group is NaN at zero", "pytorch#2421", rule("group_l2", group_rule_without_care), zero_weights),
+    Bug("squared norms of groups", "", text(penalties.group_l2, "np.sqrt(", "("), penalty_values),
+    Bug("groups the wrong way round", "", text(F.group_l2, "slice(1, None)", "slice(0, 1)"), penalty_values),
+    # ---- proximal steps
+    Bug(
+        "proximal operator and subgradient both",
+        "",
+        text(optim._smooth_gradients, "(taken if", "smooth.append(summand); (taken if"),
+        proximal_step,
+    ),
+    Bug("a proximal step after a backward", "", text(optim._refuse_gradients, "p.grad is not None", "False"), proximal_or_backward),
+    Bug("threshold without the lr", "", text(optim.ProximalSGD.step, ", lr, part)", ", 1.0, part)"), proximal_step),
+    Bug("threshold of the gradient, not of the step", "", text(optim.ProximalSGD.step, "prox(w - lr", "w - lr * prox(lr"), proximal_step),
+    Bug("elastic net without the shrinking", "", text(penalties.prox, 'shrink(w, t * parts.get("l2", 0))', "w"), proximal_step),
+    Bug("shrinks by c, not 2c", "", text(penalties.shrink, "2 * t", "t"), proximal_step),
+    Bug("a hard threshold", "", text(penalties.soft_threshold, "v - np.clip(v, -t, t)", "v * (abs(v) > t)"), proximal_step),
+    Bug("momentum after the threshold", "", text(optim.ProximalSGD.step, "w[...] = new", "w[...] = new + self.momentum * (new - x)"), lasso),
+    # ---- the ledger of a loss
+    Bug("a term counted twice", "keras#8700", text(graph.summands, "return found[::-1]", "return found[::-1] + found[:1]"), ledger),
+    Bug("a term reached twice counted once", "", text(graph.summands, "before[0] + scale", "scale"), ledger),
+    Bug("a difference read as a sum", "", value(graph, "SIGNS", {**graph.SIGNS, "subtract": (1.0, 1.0)}), ledger),
+    Bug("factors forgotten", "", value(graph, "_number", lambda x: 1.0), ledger),
+    Bug("L2 and weight decay together go unseen", "", text(graph._decayed_twice, "> 0", "> np.inf"), doubled),
+    Bug("a penalty twice goes unseen", "", text(graph._twice, "times > 1", "times > 9"), doubled),
+    Bug("a decay of 0 reported", "", text(optim.Optimizer.decays, 'if g.get("weight_decay")', ""), doubled),
     # ---- engine
     Bug(
         "overwritten, not added",

@@ -133,6 +133,7 @@ def along(f, draw=normal):
 mask = np.array([[True, False, True], [False, True, True]])
 whole = np.array([[1, 2], [3, 4]], np.int8)  # of a dtype that leaves float32 what it is
 condition = np.array([True, False, True])
+inputs = slice(1, None)  # the axes of what enters a unit
 identity_like = np.array([[2.0, 0.3, -0.4], [0.1, 1.5, 0.7]])
 
 
@@ -345,6 +346,25 @@ samples = {
         s(lambda w: penalties.l2_penalty(2, w.T[::-1], w), normal(3, 2)),
         s(lambda w, u: penalties.l2_penalty(1.0, w, u), normal(3), normal(0, 2)),
         zero(lambda w: penalties.l2_penalty(0.0, w), normal(3)),
+    ],
+    "elastic_net": [
+        *(s(lambda w, l1=l1, l2=l2: penalties.elastic_net(l1, l2, w), apart(2, 3)) for l1, l2 in ((0.3, 0.2), (0.3, 0.0), (0.0, 0.2), (2, 5))),
+        s(lambda w: penalties.elastic_net(0.3, 0.2, w), near),
+        s(lambda *ws: penalties.elastic_net(0.3, 0.2, *ws), apart(2, 3), apart(3), apart(), apart(1, 1, 2)),
+        s(lambda w: penalties.elastic_net(2, 0.5, w.T[::-1], w), apart(3, 2)),
+        s(lambda w, u: penalties.elastic_net(1.0, 0.2, w, u), apart(3), apart(0, 2)),
+        zero(lambda w: penalties.elastic_net(0.0, 0.0, w), apart(3)),
+    ],
+    "group_l2": [
+        *(s(lambda w, axis=axis: penalties.group_l2(0.3, axis, w), normal(2, 3)) for axis in (inputs, 0, 1, -1, (0, 1), (-1, 0))),
+        *(s(lambda w, axis=axis: penalties.group_l2(0.3, axis, w), normal(2, 3, 2)) for axis in (inputs, 1, (0, 2), (2, 0, 1))),
+        *(s(lambda w, c=c: penalties.group_l2(c, inputs, w), normal(2, 2)) for c in (1, 2.5)),
+        *(s(lambda w: penalties.group_l2(0.3, inputs, w), draw) for draw in (apart(3), apart(), near, near.reshape(2, 2), apart(1, 1, 2))),
+        s(lambda *ws: penalties.group_l2(0.3, inputs, *ws), normal(2, 3), apart(3), apart(), normal(1, 2, 1, 2)),
+        s(lambda w: penalties.group_l2(2, 0, w.T[::-1], w), normal(3, 2)),
+        s(lambda w, u: penalties.group_l2(1.0, inputs, w, u), normal(2, 2), normal(0, 2)),
+        zero(lambda w: penalties.group_l2(0.0, inputs, w), normal(3, 2)),
+        zero(lambda w: penalties.group_l2(0.3, inputs, w), normal(3, 0)),
     ],
     "nll_loss": [
         *(s(lambda x, r=r: losses.nll_loss(x, integers(3, 4), r), normal(4, 3)) for r in ("mean", "sum", "none")),
