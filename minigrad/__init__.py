@@ -3,7 +3,8 @@
 from . import functional, nn, optim
 from .draw import draw
 from .engine import Noise, Tensor, frozen_noise, grad, manual_seed, no_grad, sampling, set_default_dtype
-from .graph import noise, replay, resample, terms
+from .graph import noise, replay, resample
+from .ledger import terms
 from .nn import load, save, sparsity, summary
 
 tensor = Tensor

@@ -17,8 +17,9 @@ from typing import NamedTuple
 import numpy as np
 
 from .engine import Noise, Tensor, data_of
-from .graph import name_of, owner, place, summands
 from .graph import nodes as nodes_of
+from .graph import owner, place
+from .ledger import name_of, summands
 from .ops.penalties import PARTS
 
 LIMIT = 400  # nodes drawn at most

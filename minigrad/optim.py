@@ -9,7 +9,8 @@ import numbers
 import numpy as np
 
 from .engine import Tensor, grad
-from .graph import name_of, nodes, penalised, program, summands
+from .graph import nodes, program
+from .ledger import name_of, penalised, summands
 from .ops.penalties import PARTS, blocks, prox
 
 

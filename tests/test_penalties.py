@@ -13,7 +13,8 @@ import minigrad.functional as F
 from minigrad import nn, optim
 from minigrad.draw import describe
 from minigrad.engine import Tensor
-from minigrad.graph import nodes, summands
+from minigrad.graph import nodes
+from minigrad.ledger import summands
 from minigrad.ops.stochastic import Normal
 
 

@@ -18,7 +18,8 @@ import numpy as np
 
 import minigrad as mg
 import minigrad.functional as F
-from minigrad import engine, graph, nn, optim
+from minigrad import engine, nn, optim
+from minigrad import ledger as ledgers
 from minigrad.check import GradcheckError, check_graph, functions, gradcheck, samples, slopes
 from minigrad.check.__main__ import prove
 from minigrad.check.noise import check_noise
@@ -610,12 +611,12 @@ BUGS = [
     Bug("a hard threshold", "", text(penalties.soft_threshold, "v - np.clip(v, -t, t)", "v * (abs(v) > t)"), proximal_step),
     Bug("momentum after the threshold", "", text(optim.ProximalSGD.step, "w[...] = new", "w[...] = new + self.momentum * (new - x)"), lasso),
     # ---- the ledger of a loss
-    Bug("a term counted twice", "keras#8700", text(graph.summands, "return found[::-1]", "return found[::-1] + found[:1]"), ledger),
-    Bug("a term reached twice counted once", "", text(graph.summands, "before[0] + scale", "scale"), ledger),
-    Bug("a difference read as a sum", "", value(graph, "SIGNS", {**graph.SIGNS, "subtract": (1.0, 1.0)}), ledger),
-    Bug("factors forgotten", "", value(graph, "_number", lambda x: 1.0), ledger),
-    Bug("L2 and weight decay together go unseen", "", text(graph._decayed_twice, "> 0", "> np.inf"), doubled),
-    Bug("a penalty twice goes unseen", "", text(graph._twice, "times > 1", "times > 9"), doubled),
+    Bug("a term counted twice", "keras#8700", text(ledgers.summands, "return found[::-1]", "return found[::-1] + found[:1]"), ledger),
+    Bug("a term reached twice counted once", "", text(ledgers.summands, "before[0] + scale", "scale"), ledger),
+    Bug("a difference read as a sum", "", value(ledgers, "SIGNS", {**ledgers.SIGNS, "subtract": (1.0, 1.0)}), ledger),
+    Bug("factors forgotten", "", value(ledgers, "_number", lambda x: 1.0), ledger),
+    Bug("L2 and weight decay together go unseen", "", text(ledgers._decayed_twice, "> 0", "> np.inf"), doubled),
+    Bug("a penalty twice goes unseen", "", text(ledgers._twice, "times > 1", "times > 9"), doubled),
     Bug("a decay of 0 reported", "", text(optim.Optimizer.decays, 'if g.get("weight_decay")', ""), doubled),
     # ---- engine
     Bug(
