@@ -173,7 +173,7 @@ def _check_leaf(steps, root, u, leaf, gradient, exact, rng, rates, wrong):
         return found
     if wrong:
         return found._replace(verdict="AFFECTED", note="")
-    note = "Every rule on the way is right, so the engine's own work is wrong: adding up, or undoing broadcasts."
+    note = "Every rule on the way is right. So the engine's own work is wrong, adding up or undoing broadcasts, unless rounding hides the truth."
     return found._replace(note=f"{note} {found.note}. Diagnosis: {diagnose(whole, rates)}.")
 
 

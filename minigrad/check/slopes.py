@@ -64,12 +64,12 @@ def slope(f, exact=None, step=STEP):
         rounding = 4e-15 * abs(middle) / TINY + 6 * np.median([abs(twin - plain) for twin in twins], axis=0)
         wider = abs(_differences(f, middle, 2 * TINY)[0] - plain)  # more than what bends f away from the plain difference
         agree = abs(value - plain) <= 2 * rounding + 1e-5 * abs(plain) + 1e-9
-        straight = small_jump <= 1e-3 * (abs(left) + abs(right)) + 2 * rounding
+        # where f is smooth the jump between the one-sided slopes shrinks with the step, in proportion; at a kink it stays
+        shrinks = abs(4 * _differences(f, middle, TINY / 4)[3] - small_jump) <= 0.5 * small_jump
+        straight = shrinks | (small_jump <= 1e-3 * (abs(left) + abs(right)) + 2 * rounding)
         error = np.where(agree, error + rounding * TINY / reach, np.where(straight, rounding + wider + 1e-9 * abs(plain), abs(value - plain)))
         value, error = np.where(straight & ~agree, plain, value), np.where(moved | (plain != 0), error, 0.0)
-        # where f is smooth the jump between the one-sided slopes shrinks with the step, in proportion; at a kink it stays
         jumps = small_jump > 1e-4 * (abs(left) + abs(right)) + 1e-8 + 2 * rounding
-        shrinks = abs(4 * _differences(f, middle, TINY / 4)[3] - small_jump) <= 0.5 * small_jump
         kink = jumps & ((small_jump > 0.5 * jump) | (~agree & ~shrinks))
         if exact is not None and (refined := _complex_step(exact)) is not None and np.shape(refined) == middle.shape:
             better = (abs(refined - value) <= 5 * error) & (5 * error <= 1e-3 * abs(refined)) & ~kink
