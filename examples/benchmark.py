@@ -211,7 +211,7 @@ def mlp_reg(batch=128, sizes=(784, 1024, 1024, 10), rates=(0.2, 0.5, 0.5), l2=1e
 # ---- dropout: p = 0.5 on (4096, 1024), forward and backward; nothing made here outlives a call
 
 
-def dropout(p=0.5, shape=(4096, 1024)):
+def dropout(p=0.3, shape=(4096, 1024)):
     data, cotangent, own = normal(*shape), normal(*shape), np.random.default_rng(1)
 
     def by_hand():

@@ -686,36 +686,44 @@ def test_every_position_of_a_small_mask_has_the_rate():
 
 
 class Exhaustive:
-    """In place of a generator: all 256 values of 8 bits once, and the same double for every tie."""
+    """In place of a generator: all 256 values of 8 bits once, and the gaps that it is given."""
 
-    def __init__(self, double):
-        self.double, self.ties = double, 0
+    def __init__(self, gap):
+        self.gap, self.p = gap, 0.0
 
     def integers(self, low, high, count, dtype):
         assert (low, high, dtype) == (0, 1 << 64, np.uint64)
         return np.arange(256, dtype=np.uint8).view(np.uint64)[:count]
 
-    def random(self, n):
-        self.ties += n
-        return np.full(n, self.double)
+    def geometric(self, p, size):
+        self.p = p
+        return np.full(size, self.gap)
 
 
-@pytest.mark.parametrize("keep", [0.3, 0.7, 0.1, 1 / 3, 1 - 1 / 3, 0.5, 0.25, 1e-6, 1 - 1e-6, 2**-16, 1 - 2**-53])
+@pytest.mark.parametrize("keep", [0.3, 0.7, 0.1, 1 / 3, 1 - 1 / 3, 0.5, 0.25, 1e-6, 1 - 1e-6, 2**-16, 1 - 2**-53, 1e-300])
 def test_the_rate_is_exact(keep):
-    """Of the 256 equally likely draws of 8 bits `whole` are kept at once, and one, a tie, is kept with probability `rest`.
+    """Of the 256 equally likely draws of 8 bits so many are kept; then each is kept or dropped, whatever it was, with probability p."""
+    if keep == 0.5:  # takes a bit an entry
+        assert Bernoulli(keep).draw(Exhaustive(1), (8 * 256,), bool).sum() == 8 * 128
+        return
+    never, always = Exhaustive(257), Exhaustive(1)
+    bits = int(Bernoulli(keep).draw(never, (256,), bool).sum())
+    all_alike = Bernoulli(keep).draw(always, (256,), bool)
+    p, rate = Fraction(never.p), Fraction(bits, 256)
+    if p:
+        assert p <= Fraction(1, 129) and np.all(all_alike == all_alike[0])
+        rate += p * (1 - rate) if all_alike[0] else -p * rate
+    assert abs(rate - Fraction(keep)) <= Fraction(2) ** -53 * Fraction(keep)
 
-    So the rate is (whole + rest) / 256, and whole + rest = 256 keep without rounding.
-    """
-    whole, rest = divmod(keep * 256, 1)
-    assert (Fraction(whole) + Fraction(rest)) / 256 == Fraction(keep)
-    if rest:
-        below, at = Exhaustive(np.nextafter(rest, 0)), Exhaustive(rest)
-        assert Bernoulli(keep).draw(below, (256,), bool).sum() == whole + 1
-        assert Bernoulli(keep).draw(at, (256,), bool).sum() == whole
-        assert (below.ties, at.ties) == (1, 1)
-    else:
-        n = 8 * 256 if keep == 0.5 else 256  # 1/2 takes a bit an entry
-        assert Bernoulli(keep).draw(Exhaustive(0.5), (n,), bool).sum() == n * keep
+
+@pytest.mark.parametrize("p, count", [(0.004, 100_000), (0.3, 50_000), (1e-300, 10), (0.5, 1), (0.0, 5), (0.01, 0)])
+def test_successes_are_a_bernoulli_process(p, count):
+    """The number of successes, and of those in each half: each within a distance that has probability below 1e-10 (Bernstein)."""
+    rng = np.random.default_rng(3)
+    places = stochastic._successes(rng, p, count)
+    assert np.all(np.diff(places) > 0) and (len(places) == 0 or (places[0] >= 0 and places[-1] < count))
+    for n, found in ((count, len(places)), (count // 2, np.sum(places < count // 2)), (count // 2, np.sum(places % 2 == 1))):
+        assert abs(found - n * p) <= np.sqrt(2 * 24 * n * p * (1 - p)) + 16
 
 
 def test_keeping_never_and_always():

@@ -21,6 +21,16 @@ def _bytes(rng, count):
     return rng.integers(0, 1 << 64, -(-count // 8), np.uint64).view(np.uint8)[:count]
 
 
+def _successes(rng, p, count):
+    """Where `count` trials of a small probability p succeed: the gaps between successes are geometric."""
+    found = [np.array([-1])]
+    while p and found[-1][-1] < count:
+        gaps = np.minimum(rng.geometric(p, int(1.1 * p * count) + 16), count + 1)  # no sum overflows
+        found.append(found[-1][-1] + np.cumsum(gaps))
+    places = np.concatenate(found)
+    return places[1 : np.searchsorted(places, count)]
+
+
 class Bernoulli:
     """True with probability `keep`: exact to double precision, however few random bits an entry takes."""
 
@@ -32,19 +42,18 @@ class Bernoulli:
         return f"Bernoulli(keep={self.keep:g})"
 
     def draw(self, rng, shape, dtype):
-        """Compares 8 random bits an entry with `keep`; the few that tie are decided by a full double each. For 1/2 a bit will do."""
+        """Compares 8 random bits an entry with `keep`; a few entries drawn anew make up for what 8 bits cannot say. For 1/2 a bit will do."""
+        drawn = np.empty(math.prod(shape), bool)
+        if self.keep == 0.5:
+            drawn[:] = np.unpackbits(_bytes(rng, -(-drawn.size // 8)), count=drawn.size)
+            return drawn.reshape(shape)
         whole, rest = divmod(self.keep * 256, 1)
-        whole, drawn = int(whole), np.empty(math.prod(shape), bool)  # bits are compared faster with an int than with a float
-        for start in range(0, len(drawn), BLOCK):
+        up, down = rest / (256 - whole) if rest else 0.0, (1 - rest) / (whole + 1)  # from whole/256 up, or from (whole+1)/256 down
+        bound = int(whole) + (up > down)
+        for start in range(0, drawn.size, BLOCK):
             part = drawn[start : start + BLOCK]
-            if self.keep == 0.5:
-                part[:] = np.unpackbits(_bytes(rng, -(-len(part) // 8)), count=len(part))
-                continue
-            bits = _bytes(rng, len(part))
-            np.less(bits, whole, out=part)
-            if rest:
-                ties = np.flatnonzero(bits == whole)
-                part[ties] = rng.random(len(ties)) < rest
+            np.less(_bytes(rng, part.size), bound, out=part)  # bits are compared faster with an int than with a float
+        drawn[_successes(rng, min(up, down), drawn.size)] = up <= down
         return drawn.reshape(shape)
 
     def outcomes(self, order=None):
@@ -80,7 +89,7 @@ def dropout(x, noise, p, scaling="inverted"):
 
     Linear in x, so its own rule.
     """
-    out = x * noise
-    if (scale := _scale(p, scaling)) != 1:
-        out *= scale
-    return out
+    if (scale := _scale(p, scaling)) == 1:
+        return x * noise
+    kept = np.multiply(noise, scale, dtype=x.dtype)
+    return np.multiply(x, kept, out=kept) if kept.shape == x.shape != () else x * kept
