@@ -105,6 +105,7 @@ def reduction(f, draw=normal):
         s(f, draw(2, 3)),
         s(f, draw()),
         s(f, draw(1)),
+        s(lambda x: f(x, axis=0), draw()),
         s(lambda x: f(x, axis=0), draw(2, 3)),
         s(lambda x: f(x, axis=-1), draw(2, 3)),
         s(lambda x: f(x, axis=1, keepdims=True), draw(2, 3)),

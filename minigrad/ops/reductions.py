@@ -9,12 +9,12 @@ from ..engine import op, without_gradient
 
 def restored(g, x, axis, keepdims):
     """`g` with the reduced axes back, as size 1, so that it broadcasts against `x`."""
-    return g if keepdims or axis is None else np.expand_dims(g, axis)
+    return g if keepdims or axis is None or x.ndim == 0 else np.expand_dims(g, axis)
 
 
 def count(x, axis):
     """How many entries go into each result."""
-    return math.prod(x.shape if axis is None else (x.shape[a] for a in np.atleast_1d(axis)))
+    return math.prod(x.shape if axis is None or x.ndim == 0 else (x.shape[a] for a in np.atleast_1d(axis)))
 
 
 @op(numpy=np.sum, x=lambda g, out, x, axis, keepdims: np.broadcast_to(restored(g, x, axis, keepdims), x.shape))
