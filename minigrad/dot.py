@@ -107,7 +107,6 @@ ROWS = {
     "number": (10, "B", None),
     "gradient": (9, None, BLUE),
     "missing": (9, "I", None),
-    "term": (9, None, None),
     "note": (9, "I", None),
     "caption": (9, None, DIM),
     "legend": (8, None, None),
@@ -176,7 +175,7 @@ def dot(nodes, edges, direction="TB", title=None, heading=None, legend=False, co
     # the backward pass runs upwards, beside the forward pass
     lines += [_edge_line(e, (e.source, e.target) in on_right or (e.source in backward and e.target in backward)) for e in edges]
     if legend:
-        lines += _legend(nodes, edges)
+        lines += _legend(nodes, edges, compact)
     above = [Row(short(title, 80), "title")] * bool(title) + [heading, Row("", "caption")] * bool(heading)
     if above:  # last, or clusters would inherit it
         lines.append(f"graph [labelloc=t labeljust=l label={_label(above, LOOKS['operation'], 'LEFT')}]")
@@ -279,11 +278,11 @@ def edge_width(rms):
     return THIN + (THICK - THIN) * min(max((math.log10(rms) + 6) / 6, 0), 1)
 
 
-def _legend(nodes, edges):
+def _legend(nodes, edges, compact):
     """The kinds that are there as small nodes, in rows under the root, and what texts and lines mean."""
-    roles = {row.role for node in nodes for row in node.rows}
-    styles = {edge.style for edge in edges}
-    notes = [("value: mean ± standard deviation", DIM)] if any("±" in row.text for node in nodes for row in node.rows if row.role == "value") else []
+    rows = [row for node in nodes for row in node.rows if not compact or row.role in COMPACT]
+    roles, styles = {row.role for row in rows}, {edge.style for edge in edges}
+    notes = [("value: mean ± standard deviation", DIM)] if any("±" in row.text for row in rows if row.role == "value") else []
     notes += [("∂: the gradient, in the same way", BLUE)] if "gradient" in roles else []
     notes += [("thick line: large gradient", DIM)] if any(edge.rms is not None for edge in edges) else []
     notes += [("dotted: no gradient", GREY)] if "none" in styles else []

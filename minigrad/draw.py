@@ -74,8 +74,9 @@ def read(
     backward=False,
     title=None,
     limit=LIMIT,
+    chips=True,
 ):
-    """The Picture of the graph of `root`. Options as for `draw`."""
+    """The Picture of the graph of `root`. Options as for `draw`; `chips`: whether many edges into penalties become one."""
     roots = list(root) if isinstance(root, (list, tuple)) else [root]
     if not all(isinstance(r, Tensor) for r in roots):
         raise TypeError(f"draw: the root is a Tensor or a list of Tensors, not {type(root).__name__}.")
@@ -89,7 +90,7 @@ def read(
     reader = _Reader(roots, {what for what, wanted in shown.items() if wanted}, noise, names or {}, backward)
     reader.take_checks(checks)
     reader.take_gradients(grads == "run")
-    nodes, edges, opened = reader.records(depth, max_nodes, limit)
+    nodes, edges, opened = reader.records(depth, max_nodes, limit, chips)
     _unbox(nodes)
     _stand_beside(nodes, edges)
     compact = detail == "compact" or (detail == "auto" and len(nodes) > max_nodes)
@@ -98,8 +99,8 @@ def read(
 
 
 def describe(root, *, depth=None, **options):
-    """The graph of `root`, a Tensor or a list of them, as records: (nodes, edges), oldest first. Options as for `draw`."""
-    picture = read(root, depth=depth, **options)
+    """The graph of `root`, a Tensor or a list of them, as records: (nodes, edges), oldest first, each edge its own. Options as for `draw`."""
+    picture = read(root, depth=depth, chips=False, **options)
     return picture.nodes, picture.edges
 
 
@@ -159,9 +160,9 @@ class _Reader:
 
     # ---- records
 
-    def records(self, depth, max_nodes, limit):
+    def records(self, depth, max_nodes, limit, chips):
         """(nodes, edges, how deep modules are opened)."""
-        failed = {key for key, rows in self.checks.items() if rows[0].verdict in (*WRONG, "AFFECTED")}
+        failed = {key for key, rows in self.checks.items() if rows[0].verdict in WRONG}
         starts = [self.home[r.order] for r in self.roots] + list(self.derivatives)
         boxes, opened = fold(self.boxes, depth, max_nodes, failed.union(starts), self.name_of)
         drawn = {box.key: key for key, card in boxes.items() for box in card.inside or [card]}
@@ -171,7 +172,9 @@ class _Reader:
         edges = [edge for key in ids for edge in self.edges(boxes, key, ids)]
         if len(kept) < len(boxes):
             nodes.insert(0, Node("more", "more", f"{len(boxes) - len(kept):,} more", []))
-        return *self.with_chips(nodes, edges, boxes, ids), opened
+        if chips and sum(edge.style == "penalty" for edge in edges) > MANY:
+            nodes, edges = self.with_chips(nodes, edges, boxes, ids)
+        return nodes, edges, opened
 
     def heading(self, opened):
         """The line above the picture."""
@@ -183,7 +186,7 @@ class _Reader:
         if self.report is not None:
             passed, total = sum(row.verdict in PASSED for row in self.report.rows), len(self.report.rows)
             words.append(f"gradient check: {passed:,} of {total:,} passed")
-            failed = passed < total
+            failed = any(row.verdict in (*WRONG, "AFFECTED") for row in self.report.rows)
             wrong = next((rows[0] for rows in self.checks.values() if rows[0].verdict in WRONG), None)
             words += [f"first wrong: {self.path(self.boxes[self.home[wrong.order]])}"] if wrong else []
         return Row(", ".join(words), "alarm" if failed else "caption")
@@ -195,12 +198,8 @@ class _Reader:
             kind = "derivative"
         rows = self.card_rows(box) if box.inside else self.rows(box)
         if "values" in self.shown:
-            rows += [
-                row
-                for inner in box.inside or [box]
-                if not box.inside or inner.key in self.terms
-                for row in _term_rows(inner.key, self.boxes, self.terms)
-            ]
+            for inner in [b for b in box.inside if b.key in self.terms] or [box]:
+                rows += _term_rows(inner.key, self.boxes, self.terms)
         rows += self.verdict_rows(box)
         scope = self.scope(box.modules) or (PENALTIES,) * (kind == "penalty" and not is_root)
         scope = (box.part,) * (box.part is not None) + scope
@@ -224,7 +223,7 @@ class _Reader:
         """Where a box lies and what it is called, as in `encoder.fc1.weight`; without the outermost modules `below`."""
         modules = box.modules
         names = [self.name_of(modules[i - 1] if i else None, modules[i]) for i in range(below, len(modules))]
-        return ".".join(filter(None, [*names, _title(box)]))
+        return ".".join(filter(None, [*names, box.prefix, _title(box)]))
 
     def name_of(self, outer, inner):
         """What a module calls another inside it."""
@@ -406,8 +405,6 @@ class _Reader:
 
     def with_chips(self, nodes, edges, boxes, ids):
         """Instead of many edges into penalties, one chip before each that names its weights."""
-        if sum(edge.style == "penalty" for edge in edges) <= MANY:
-            return nodes, edges
         by_id, chips, links = {node.id: node for node in nodes}, {}, []
         for key, id in ids.items():
             weights = tuple(dict.fromkeys(self.home_of(use) for use in boxes[key].uses))
@@ -447,7 +444,7 @@ def _unbox(nodes):
     """A module that is one node and has no parameters gets no box; its name goes before the node's title."""
     inside = Counter(group for node in nodes for group in node.scope)
     for node in nodes:
-        while node.scope and node.scope[-1] is not PENALTIES and inside[node.scope[-1]] == 1 and not node.scope[-1].parameters:
+        while node.scope and node.scope[-1].number >= 0 and inside[node.scope[-1]] == 1 and not node.scope[-1].parameters:
             *scope, group = node.scope
             node.scope = tuple(scope)
             if group.name:
@@ -704,7 +701,7 @@ SUFFIXES = (".svg", ".png", ".pdf", ".gv", ".dot", ".txt", ".html")
 def _with_options(function):
     """Shows the options of `read` in the signature of a function that passes them on."""
     own = list(inspect.signature(function).parameters.values())[:-1]
-    options = [p for p in inspect.signature(read).parameters.values() if p.name not in ("root", "limit")]
+    options = [p for p in inspect.signature(read).parameters.values() if p.name not in ("root", "limit", "chips")]
     function.__signature__ = inspect.Signature(own + [p for p in options if p.name not in [o.name for o in own]])
     return function
 

@@ -21,7 +21,7 @@ import minigrad.functional as F
 from minigrad import nn
 from minigrad.check import check_graph
 from minigrad.dot import LOOKS, TROUBLE, text_width
-from minigrad.draw import describe, draw, draw_dot, make_dot, to_dot, to_text
+from minigrad.draw import describe, draw, draw_dot, make_dot, read, to_dot, to_text
 from minigrad.engine import Noise, Tensor, frozen_noise, manual_seed, stream
 from minigrad.ops import stochastic
 
@@ -359,7 +359,7 @@ def test_drawing_changes_nothing():
     x = leaf()
     y = x * x
     before = generator.bit_generator.state, np.random.get_state()[1].tolist(), sys.getrefcount(x)
-    drawing = draw([loss, y])
+    drawing = draw([loss, y], checks=check_graph(y), grads="run", depth=0, backward=True)
     assert (generator.bit_generator.state, np.random.get_state()[1].tolist(), sys.getrefcount(x)) == before
     assert x.grad is None and y.args[0] is x and drawing.source
     with frozen_noise():
@@ -579,7 +579,8 @@ def test_a_long_chain_without_a_pattern_folds_at_last():
 
 def test_many_weights_of_penalties_are_a_chip():
     loss = residual_loss()
-    nodes, edges = describe(loss)
+    assert sum(e.style == "penalty" for e in describe(loss)[1]) == 10
+    nodes, edges, *_ = read(loss)
     chip = only(nodes, kind="chip")
     assert texts(chip)[1:] == ["stem.weight", "blocks.0.fc1.weight", "blocks.0.fc2.weight", "and 7 more"]
     assert [(e.source, e.target) for e in edges if e.style == "penalty"] == [(chip.id, only(nodes, kind="penalty").id)]
