@@ -92,7 +92,8 @@ def read(
     reader.take_gradients(grads == "run")
     nodes, edges, opened = reader.records(depth, max_nodes, limit, chips)
     _unbox(nodes)
-    _stand_beside(nodes, edges)
+    if not backward:  # Graphviz cannot always rank both (its error: trouble in init_rank)
+        _stand_beside(nodes, edges)
     compact = detail == "compact" or (detail == "auto" and len(nodes) > max_nodes)
     legend = len(nodes) >= LEGEND_FROM if legend == "auto" else legend
     return Picture(nodes, edges, reader.heading(opened), title, direction, legend, compact)
@@ -151,7 +152,7 @@ class _Reader:
         self.gradients = {t.order: t.grad.data for t in graph if t.grad is not None}
         if run:
             wanted = [t for t in graph if t.requires_grad]
-            program(self.roots, 'draw with grads="run"')
+            _differentiable(self.roots, 'draw with grads="run"')
             found = grad(self.roots, wanted, retain_graph=True, allow_unused=True)
             self.gradients = {t.order: g.data for t, g in zip(wanted, found) if g is not None}
         results = [t for t in graph if t.requires_grad and not t.is_leaf]
@@ -389,7 +390,8 @@ class _Reader:
             style = "none" if not flows else "penalty" if box.kind == "penalty" else "gradient"
             if (boxes[source].part, box.part) == (FORWARD, BACKWARD):
                 style = "used"
-            plain = box.call or box.kind == "penalty" or box.inside or boxes[source].inside
+            # labels on edges without rank are more than Graphviz can bear
+            plain = box.call or box.kind == "penalty" or box.inside or boxes[source].inside or style == "used"
             label = "" if plain else _edge_label(boxes[source], found)
             value = found[0].value
             tooltip = f"{_title(self.boxes[self.home_of(found[0])])} {np.shape(data_of(value))}"
@@ -421,10 +423,17 @@ class _Reader:
 
 def _backward_graph(roots):
     """(leaves, their gradients as a recorded graph). Nothing of the graph changes."""
-    graph = program(roots, "draw with backward=True")
-    leaves = [t for t in graph if t.is_leaf and t.requires_grad]
+    leaves = [t for t in _differentiable(roots, "draw with backward=True") if t.is_leaf and t.requires_grad]
     gradients = grad(roots, leaves, create_graph=True, allow_unused=True)
     return zip(*[(leaf, gradient) for leaf, gradient in zip(leaves, gradients) if gradient is not None])
+
+
+def _differentiable(roots, what):
+    """The nodes of the graph, if backward could start from its roots."""
+    for root in roots:
+        if root.size != 1 or not root.requires_grad:
+            raise RuntimeError(f"{what}: a root must be one number that requires a gradient; this one has shape {root.shape}.")
+    return program(roots, what)
 
 
 def _below(card):

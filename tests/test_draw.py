@@ -526,6 +526,21 @@ def test_depth_opens_modules_level_by_level():
     assert {e.style for e in edges if e.target == ids["l2 penalty"]} == {"penalty"}
 
 
+def test_folding_makes_no_cycles():
+    layer = nn.Linear(4, 4)
+    inner = nn.Sequential(layer, nn.ReLU(), layer)
+    twice = nn.Sequential(inner, nn.Tanh(), inner)
+    x = np.ones((2, 4), np.float32)
+    hidden = layer(x)
+    shared = F.mse_loss(twice(hidden) @ layer.weight, x) + F.l1_penalty(layer.weight, c=0.1)
+    for loss in (shared, [shared, hidden], training_step(), residual_loss(5)):
+        for depth in (None, "auto", 0, 1, 2, 3):
+            for most in (5, 60):
+                nodes, edges = describe(loss, depth=depth, max_nodes=most, noise=True, constants=True)
+                places = {n.id: i for i, n in enumerate(nodes)}
+                assert all(places[e.source] < places[e.target] for e in edges), (depth, most)
+
+
 def test_a_card_says_what_is_inside():
     loss = training_step()
     assert texts(cards(loss, depth=0)[0])[1:] == ["8 nodes, 53 parameters", "dropout p=0.5", "out (4, 3)", "-0.02 ± 0.50", "∂ not computed"]
@@ -727,6 +742,8 @@ def test_the_backward_pass_beside_the_forward_pass():
     found = {n.title: texts(n)[1] for n in nodes if n.kind == "derivative"}
     assert found == {"∂ x": f"= {3 * np.cos(6) + 4:.3g}", "∂ y": f"= {2 * np.cos(6):.3g}"}
     assert any(e.style == "used" for e in edges) and x.grad is None and y.grad is None
+    with pytest.raises(RuntimeError, match=r"backward=True: a root must be one number .* shape \(2,\)"):
+        draw(leaf([1.0, 2.0]) * 2, backward=True)
     source = to_dot(loss, backward=True)
     assert "subgraph cluster_forward" in source and "subgraph cluster_backward" in source
     loss.backward()
@@ -830,6 +847,11 @@ def test_text_fits_its_node(options):
                     assert low - 1 <= left and right <= high + 1, (e.text, left, right, low, high)
                 count += 1
     assert count > 20
+
+
+@needs_renderer
+def test_both_passes_of_a_deep_net_can_be_laid_out():
+    assert b"forward" in draw(residual_loss(), backward=True, depth=None).pipe("svg")
 
 
 @needs_renderer
