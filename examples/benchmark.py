@@ -3,7 +3,7 @@
 Everything runs on one thread, side by side in rounds; printed are medians of the ratios within a round, so a busy machine
 disturbs both sides alike. Lower is better; 1.00 is the hand-written NumPy. PyTorch takes part when it is installed.
 
-    python examples/benchmark.py [op] [mlp_small] [mlp_reg] [nodes] [import] [--rounds N]
+    python examples/benchmark.py [op] [mlp_small] [mlp_reg] [dropout] [nodes] [import] [--rounds N]
 """
 
 import os
@@ -208,6 +208,35 @@ def mlp_reg(batch=128, sizes=(784, 1024, 1024, 10), rates=(0.2, 0.5, 0.5), l2=1e
     return by_hand, minigrad, pytorch
 
 
+# ---- dropout: p = 0.5 on (4096, 1024), forward and backward; nothing made here outlives a call
+
+
+def dropout(p=0.5, shape=(4096, 1024)):
+    data, cotangent, own = normal(*shape), normal(*shape), np.random.default_rng(1)
+
+    def by_hand():
+        mask = (own.random(shape, dtype=np.float32) >= p) / np.float32(1 - p)
+        y = data * mask  # noqa: F841
+        return cotangent * mask
+
+    x = mg.Tensor(data, requires_grad=True)
+
+    def minigrad():
+        F.dropout(x, p, training=True).backward(cotangent)
+        g, x.grad = x.grad, None
+        return g
+
+    if torch:
+        twin, g_twin = torch.tensor(data, requires_grad=True), torch.tensor(cotangent)
+
+    def pytorch():
+        torch.nn.functional.dropout(twin, p, training=True).backward(g_twin)
+        g, twin.grad = twin.grad, None
+        return g
+
+    return by_hand, minigrad, pytorch
+
+
 # ---- measuring
 
 
@@ -273,7 +302,7 @@ def import_time():
     print(f"import: {statistics.median(b / a for a, b in pairs) - 1:.2f} x NumPy's own import on top of it")
 
 
-WORK = {"op": (op, 5), "mlp_small": (mlp_small, 20), "mlp_reg": (mlp_reg, 4)}  # name: (what runs, steps in a row)
+WORK = {"op": (op, 5), "mlp_small": (mlp_small, 20), "mlp_reg": (mlp_reg, 4), "dropout": (dropout, 4)}  # name: (what runs, steps in a row)
 EXTRA = {"nodes": nodes, "import": import_time}
 
 if __name__ == "__main__":

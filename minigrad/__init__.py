@@ -2,9 +2,10 @@
 
 from . import functional, nn, optim
 from .draw import draw, to_dot, to_text
-from .engine import Noise, Tensor, frozen_noise, grad, manual_seed, no_grad, set_default_dtype
-from .graph import replay, resample
-from .nn import load, save, summary
+from .engine import Noise, Tensor, frozen_noise, grad, manual_seed, no_grad, sampling, set_default_dtype
+from .graph import noise, replay, resample
+from .ledger import terms
+from .nn import load, save, sparsity, summary
 
 tensor = Tensor
 
@@ -12,8 +13,8 @@ tensor = Tensor
 _readers = dict.fromkeys(["check_graph", "check_noise", "expectation", "gradcheck", "gradgradcheck"], "check")
 
 __all__ = [
-    *("Noise", "Tensor", "tensor", "frozen_noise", "grad", "manual_seed", "no_grad", "set_default_dtype"),
-    *("draw", "to_dot", "to_text", "functional", "nn", "optim", "load", "replay", "resample", "save", "summary"),
+    *("Noise", "Tensor", "tensor", "frozen_noise", "grad", "manual_seed", "no_grad", "sampling", "set_default_dtype"),
+    *("draw", "functional", "nn", "optim", "load", "noise", "replay", "resample", "save", "sparsity", "summary", "terms", "to_dot", "to_text"),
     *_readers,
 ]
 _readers["to_html"] = "stepper"  # the page that steps through a graph

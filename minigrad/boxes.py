@@ -8,6 +8,8 @@ import numpy as np
 
 from .dot import Group
 from .engine import Noise, Tensor
+from .graph import owner, place
+from .ops.penalties import PARTS
 
 PERIOD = 8  # boxes in the longest pattern whose repetitions are folded
 REPEATS = 3  # of a pattern, at least, to be folded
@@ -43,7 +45,7 @@ class Box:
     part: Group = None  # FORWARD or BACKWARD, where both are drawn
 
     last = property(lambda self: self.members[-1])
-    modules = property(lambda self: tuple(owner for _, owner in self.calls))
+    modules = property(lambda self: tuple(module for _, module in self.calls))
     is_leaf = property(lambda self: not self.inside and (not isinstance(self.last, Tensor) or self.last.is_leaf))
 
     @property
@@ -58,7 +60,7 @@ class Box:
                 return "parameter"
             return "frozen" if type(x).__name__ == "Parameter" else "noise" if isinstance(x, Noise) else "data"
         word = self.word
-        if word.endswith("_penalty"):
+        if word in PARTS or word.endswith("_penalty"):
             return "penalty"
         if word.endswith("loss") or "cross_entropy" in word:
             return "loss"
@@ -76,7 +78,7 @@ class Box:
 def boxes_of(graph, roots, constants=False, noise=False):
     """({key: Box}, {order of a tensor: key of its box}), oldest first. `roots`: orders."""
     newest = {}  # call of a composition -> its newest result, whose order becomes the key of the box
-    split = {t.order: _split(t.origin) for t in graph if not t.is_leaf}
+    split = {t.order: place(t.origin) for t in graph if not t.is_leaf}
     for order, (_, call) in split.items():
         newest[id(call)] = order
     home = {t.order: t.order for t in graph}
@@ -101,18 +103,6 @@ def boxes_of(graph, roots, constants=False, noise=False):
         if key == t.order and not hidden:
             boxes[key] = box
     return boxes, home
-
-
-def _split(scope):
-    """The scope of a result: (the calls of modules it lies in, outermost first; the call of the outermost composition, or None)."""
-    modules, call = [], None
-    while scope is not None:
-        if isinstance(scope[1], str):
-            call, modules = scope, []  # a composition is one node, whatever modules it calls
-        else:
-            modules.append(scope)
-        scope = scope[0]
-    return tuple(reversed(modules)), call
 
 
 def _inputs(t, home, constants):
@@ -147,14 +137,14 @@ def name(boxes, names):
             key = x.order if isinstance(x, Tensor) else ("array", id(x))
             if key in boxes and boxes[key].name is None:
                 boxes[key].name = str(given)
-    members = {}  # module -> what it holds
+    held = {}  # module -> what it holds
     for box in boxes.values():
         for use in box.uses:
             leaf_box = boxes[use.source]
             if isinstance(leaf_box.last, Noise):
                 leaf_box.calls = box.calls
             elif leaf_box.is_leaf and not leaf_box.calls and isinstance(leaf_box.last, Tensor):
-                _own(leaf_box, box, use.by, members)
+                _own(leaf_box, box, use.by, held)
     for box in boxes.values():
         if box.is_leaf and box.name is None:
             box.name = getattr(box.last, "name", None)
@@ -165,32 +155,13 @@ def name(boxes, names):
                 leaf_box.name = "target" if is_target else use.by.op.argument(use.place)
 
 
-def _own(leaf_box, box, t, members):
+def _own(leaf_box, box, t, held):
     """Finds the module around `t` that holds the leaf: the leaf is drawn in its box, under its attribute's name."""
-    scope = t.origin
-    while scope is not None:
-        call, (scope, owner) = scope, scope
-        if not isinstance(owner, str):
-            if id(owner) not in members:
-                members[id(owner)] = _held(owner)
-            if (held := members[id(owner)].get(id(leaf_box.last))) is not None:
-                depth = next((i + 1 for i, outer in enumerate(box.calls) if outer is call), len(box.calls))
-                leaf_box.calls = box.calls[:depth]
-                leaf_box.name = leaf_box.name or held
-                return
-
-
-def _held(module):
-    """{id of a Tensor: its name} of what hangs in the attributes of a module, and in their lists and dicts."""
-    held = {}
-    for key, value in vars(module).items():
-        if isinstance(value, Tensor):
-            held.setdefault(id(value), key)
-        elif isinstance(value, (list, tuple, dict)):
-            for k, v in value.items() if isinstance(value, dict) else enumerate(value):
-                if isinstance(v, Tensor):
-                    held.setdefault(id(v), f"{key}.{k}")
-    return held
+    if found := owner(leaf_box.last, t.origin, held):
+        call, name = found
+        depth = next((i + 1 for i, outer in enumerate(box.calls) if outer is call), len(box.calls))
+        leaf_box.calls = box.calls[:depth]
+        leaf_box.name = leaf_box.name or name
 
 
 # ------------------------------------------------------------------------------------------- folding
@@ -229,10 +200,10 @@ def _cards(boxes, depth, name_of):
     parts, boxes = [], dict(boxes)
     for keys in calls.values():
         call = boxes[keys[0]].calls[: depth + 1]
-        owner, outer = call[-1][1], call[-2][1] if depth else None
-        label = name_of(outer, owner)
-        if len(keys) > 1 or any(True for _ in owner.parameters()):
-            parts.append((keys, Box(None, [], calls=call[:-1], prefix=label, owner=owner)))
+        module, around = call[-1][1], call[-2][1] if depth else None
+        label = name_of(around, module)
+        if len(keys) > 1 or any(True for _ in module.parameters()):
+            parts.append((keys, Box(None, [], calls=call[:-1], prefix=label, owner=module)))
         else:  # a module that is one node stays that node
             boxes[keys[0]] = replace(boxes[keys[0]], calls=call[:-1], prefix=label)
     return _merge(boxes, parts)

@@ -11,7 +11,6 @@ import os
 import re
 import textwrap
 from collections import Counter, deque
-from heapq import heappop, heappush
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +20,7 @@ from .dot import BACKWARD, FORWARD, PENALTIES, WIDEST, Edge, Group, Node, Row, d
 from .engine import Noise, Tensor, data_of, grad
 from .graph import nodes as nodes_of
 from .graph import program
+from .ledger import name_of, summands
 
 LIMIT = 400  # nodes drawn at most
 PARAMETERS = "parameter", "frozen"  # kinds
@@ -512,32 +512,17 @@ def _is_array(x):
 
 
 def _terms(root, boxes, home):
-    """{key: part of the value} of a loss that is a sum with data losses or penalties in it, largest part first; else {}."""
+    """{key of a box, or name: part of the value} of a loss that is a sum with data losses or penalties in it, largest part first; else {}."""
     if root.size != 1 or not root.args:
         return {}
-    heap, factors, terms = [(root.order, root)], {root.order: 1.0}, {}
-    while heap:
-        order, t = heappop(heap)  # the newest: whatever uses it has been seen
-        factor, box = factors.pop(order), boxes.get(home[order])
-        if box and box.call is None and (scale := _sum_or_multiple(t)) is not None:
-            for a in t.args:
-                if isinstance(a, Tensor):
-                    if a.order not in factors:
-                        heappush(heap, (a.order, a))
-                    factors[a.order] = factors.get(a.order, 0.0) + scale * factor
-        elif box:
-            terms[home[order]] = terms.get(home[order], 0.0) + factor * float(t.data.item())
-    if len(terms) < 2 or not any(boxes[key].kind in ("loss", "penalty") for key in terms):
+    terms = {}
+    for part in summands(root):
+        key = home[part.node.order] if part.node is not None else None
+        key = key if key in boxes else name_of(part)
+        terms[key] = terms.get(key, 0.0) + part.value
+    if len(terms) < 2 or not any(boxes[key].kind in ("loss", "penalty") for key in terms if key in boxes):
         return {}
     return dict(sorted(terms.items(), key=lambda term: -term[1]))
-
-
-def _sum_or_multiple(t):
-    """1 for a sum of scalars, the number for a number times a scalar, None for all else."""
-    if t.args and t.op.name in ("add", "multiply") and all(a.size == 1 for a in t.args if isinstance(a, Tensor)):
-        numbers = [float(a) for a in t.args if is_number(a)]
-        return 1.0 if t.op.name == "add" else numbers[0] if numbers else None
-    return None
 
 
 def _term_rows(key, boxes, terms):
@@ -551,7 +536,8 @@ def _term_rows(key, boxes, terms):
         if key == root:
             for term, part in list(parts.items())[:TERMS]:
                 share = f"  ({_percent(part / total)})" if shares else ""
-                rows.append(Row(f"{_title(boxes[term])} {_number(part)}{share}", "attribute"))
+                title = _title(boxes[term]) if term in boxes else term
+                rows.append(Row(f"{title} {_number(part)}{share}", "attribute"))
     return rows
 
 

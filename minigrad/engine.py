@@ -36,6 +36,7 @@ gc.set_threshold(max(gc.get_threshold()[0], 10_000), *gc.get_threshold()[1:])
 
 
 recording = ContextVar("recording", default=True)  # False inside no_grad()
+drawing = ContextVar("drawing", default=False)  # True inside sampling()
 scope = ContextVar("scope", default=None)  # (outer scope, module or name of the function that is running)
 
 
@@ -247,16 +248,16 @@ class Tensor:
 class Noise(Tensor):
     """A leaf drawn at random. It knows its distribution and its generator, so it can be drawn again.
 
-    `distribution` has `draw(rng, shape, dtype) -> array`. Without `rng` the noise comes from this thread's
-    stream named after the module that draws it, so that changing one layer leaves the noise of others alone.
+    `distribution` has `draw(rng, shape, dtype) -> array`. `rng` is a generator, or the name of one of this thread's streams;
+    without it the stream is named after the module that draws, so that changing one layer leaves the noise of others alone.
     """
 
     __slots__ = ("distribution", "rng", "stream")
     _made = Tensor._made  # a copy is plain data
 
     def __init__(self, distribution, shape, dtype, rng=None):
-        self.stream = path(scope.get())
-        self.distribution, self.rng = distribution, stream(self.stream) if rng is None else rng
+        self.stream = rng if isinstance(rng, str) else path(scope.get(), by_kind=True)
+        self.distribution, self.rng = distribution, stream(self.stream) if rng is None or isinstance(rng, str) else rng
         self.data = np.empty(shape, dtype)
         self.grad, self.op, self.args, self.order, self.origin = None, random, (), tick(), None
         self.data = self.draw()
@@ -720,6 +721,16 @@ def no_grad():
         recording.reset(token)
 
 
+@contextlib.contextmanager
+def sampling():
+    """Inside, noise is drawn in evaluation mode too: Monte Carlo dropout (Gal & Ghahramani 2016). No module's mode changes."""
+    token = drawing.set(True)
+    try:
+        yield
+    finally:
+        drawing.reset(token)
+
+
 def scoped(owner, function, *args, **kwargs):
     """Calls function(*args) in a scope of `owner`, a module or a name: what it records remembers that it was made there."""
     token = scope.set((scope.get(), owner))
@@ -729,15 +740,18 @@ def scoped(owner, function, *args, **kwargs):
         scope.reset(token)
 
 
-def path(place):
-    """The dotted name of a scope: `encoder.drop1`. A module is named as the module around it knows it."""
+def path(place, by_kind=False):
+    """The dotted name of a scope: `encoder.drop1`. A module is named as the module around it knows it.
+
+    `by_kind`: where that is only a number, by its kind and its count among its kind, `Dropout_0`: layers of other kinds do not move it.
+    """
     owners = []
     while place is not None:
         place, owner = place
         owners.append(owner)
     names, around = [], None
     for owner in reversed(owners):
-        names.append(owner if isinstance(owner, str) else around.name_of(owner) if around is not None else "")
+        names.append(owner if isinstance(owner, str) else around.name_of(owner, by_kind) if around is not None else "")
         around = around if isinstance(owner, str) else owner
     return ".".join(filter(None, names))
 

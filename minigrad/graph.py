@@ -1,12 +1,15 @@
-"""What one can do with a recorded graph: put it in order, and run it again.
+"""What one can do with a recorded graph: put it in order, name what is in it, and run it again.
 
 A graph is a program: ops, arguments and noise are all there. So it can be evaluated at other values of its leaves, with
 the noise as it was or with fresh noise. Masks that were computed by comparisons (`x > 0`) are constants of the program.
 """
 
+from collections import Counter
+from itertools import count
+
 import numpy as np
 
-from .engine import Noise, Tensor, as_array, constant, data_of, result
+from .engine import Noise, Tensor, as_array, constant, data_of, path, result
 
 
 def nodes(root):
@@ -38,12 +41,34 @@ def evaluate(steps, values, fresh_noise=False):
     return values
 
 
+def depending(steps, orders):
+    """Those of the results among `steps` that depend on the tensors of these orders."""
+    known, found = set(orders), []
+    for node in steps:
+        if node.args and any(isinstance(a, Tensor) and a.order in known for a in node.args):
+            known.add(node.order)
+            found.append(node)
+    return found
+
+
 def program(root, what):
     """`nodes(root)`, refusing a graph that was freed."""
     found = nodes(root)
     if freed := [n for n in found if n.args is None]:
         raise RuntimeError(f"{what}: the graph was freed by backward() (at {freed[0].op.name}). Do it before, or use backward(retain_graph=True).")
     return found
+
+
+def noise(root):
+    """The Noise leaves that `root` was made from, in the order they were drawn. Each knows its `data`, `distribution` and `stream`.
+
+    >>> import minigrad as mg
+    >>> mg.manual_seed(0)
+    >>> y = mg.functional.dropout(mg.Tensor([1.0, 2.0]), 0.25, training=True)
+    >>> mg.noise(y)[0].distribution
+    Bernoulli(keep=0.75)
+    """
+    return [node for node in program(root, "noise") if isinstance(node, Noise)]
 
 
 def copy(steps, dtype=np.float64, values=None):
@@ -93,3 +118,56 @@ def replay(root, values=None, fresh_noise=False):
 def resample(root):
     """The value of `root` with all its noise drawn afresh: one Monte Carlo sample."""
     return replay(root, fresh_noise=True)
+
+
+# ------------------------------------------------------------------------------------ names and places
+
+
+def place(scope):
+    """The scope of a result: (the calls of modules it lies in, outermost first; that of the outermost composition, or None). All are scopes."""
+    modules, call = [], None
+    while scope is not None:
+        if isinstance(scope[1], str):
+            call, modules = scope, []  # a composition is one node, whatever modules it calls
+        else:
+            modules.append(scope)
+        scope = scope[0]
+    return tuple(reversed(modules)), call
+
+
+def owner(leaf, scope, held):
+    """The innermost module around `scope` that holds the leaf, as (its scope, the leaf's name in it), or None; `held` remembers modules."""
+    while scope is not None:
+        outer, module = scope
+        if not isinstance(module, str):
+            if id(module) not in held:
+                held[id(module)] = _held(module)
+            if (name := held[id(module)].get(id(leaf))) is not None:
+                return scope, name
+        scope = outer
+    return None
+
+
+def _held(module):
+    """{id of a Tensor: its name} of what hangs in the attributes of a module, and in their lists and dicts."""
+    held = {}
+    for name, value in vars(module).items():
+        if isinstance(value, Tensor):
+            held.setdefault(id(value), name)
+        elif isinstance(value, (list, tuple, dict)):
+            for k, v in value.items() if isinstance(value, dict) else enumerate(value):
+                if isinstance(v, Tensor):
+                    held.setdefault(id(v), f"{name}.{k}")
+    return held
+
+
+def leaf_names(steps):
+    """{order: name} of the leaves that want a gradient: a tensor's own name, `fc1.weight` where a module holds it, else its shape."""
+    names, held = {n.order: n.name or str(n.shape) for n in steps if n.is_leaf and n.requires_grad}, {}
+    for node in steps:
+        for a in node.args or ():
+            if isinstance(a, Tensor) and a.order in names and a.name is None and (found := owner(a, node.origin, held)):
+                names[a.order] = ".".join(filter(None, [path(found[0]), found[1]]))
+    alike = Counter(names.values())
+    numbers = {name: count(1) for name in alike}
+    return {order: f"{name}#{next(numbers[name])}" if alike[name] > 1 else name for order, name in names.items()}

@@ -1,12 +1,14 @@
 """Modules: parameters with a forward. Names, arguments, layouts and state_dict keys are PyTorch's."""
 
 import os
+from copy import copy
+from fnmatch import fnmatchcase
 
 import numpy as np
 
 from . import engine
 from . import functional as F
-from .engine import Tensor, frozen_noise, no_grad, scope, stream
+from .engine import Tensor, frozen_noise, no_grad, scope, scoped, stream
 
 # ------------------------------------------------------------------------------------ initialisers
 # Each is called as init(rng, shape, fan_in, fan_out) -> array.
@@ -48,33 +50,94 @@ def he_normal(rng, shape, fan_in, fan_out):
 
 
 class Penalty:
-    """A penalty with its coefficient, as a layer's `penalty=`. Called on weights it gives their node of the loss."""
+    """A penalty with its coefficients, numbers or functions of the step. Called on weights it gives their node of the loss.
 
-    def __init__(self, c):
-        self.c = c
+    A layer takes one as `penalty=`, for its weight, and as `bias_penalty=` (Keras: kernel_regularizer, bias_regularizer); add
+    `model.penalty()` to the loss. `nn.penalty` applies one to a selection of parameters.
+    """
+
+    function = None  # of functional.py
+
+    def __init__(self, **settings):
+        for name, value in settings.items():
+            if name != "axis" and not callable(value) and not 0 <= value < np.inf:
+                raise ValueError(f"{type(self).__name__}: the coefficient {name} must be a number >= 0 or a function of the step, got {value}.")
+        vars(self).update(settings)
+
+    def __call__(self, *weights, step=None):
+        return type(self).function(*weights, **{name: self._at(step, name, value) for name, value in vars(self).items()})
+
+    def _at(self, step, name, value):
+        if not callable(value):
+            return value
+        if step is None:
+            raise TypeError(f"{self}: the coefficient {name} is a function of the step. Say which: penalty(step=t).")
+        return value(step)
 
     def __eq__(self, other):
-        return type(self) is type(other) and self.c == other.c
+        return type(self) is type(other) and vars(self) == vars(other)
 
     def __hash__(self):
-        return hash((type(self), self.c))
+        return hash((type(self), *vars(self).items()))
 
     def __repr__(self):
-        return f"{type(self).__name__}({self.c:g})"
+        shown = {n: getattr(v, "__name__", v) if callable(v) else f"{v:g}" if n != "axis" else v for n, v in vars(self).items() if v is not None}
+        return f"{type(self).__name__}({', '.join(str(v) if n == 'c' else f'{n}={v}' for n, v in shown.items())})"
 
 
 class L1(Penalty):
-    """c * sum |w|."""
+    """c * sum |w| (Keras: regularizers.L1(c)). Only a proximal optimizer makes weights exactly 0: `optim.ProximalSGD`."""
 
-    def __call__(self, *weights):
-        return F.l1_penalty(*weights, c=self.c)
+    function = F.l1_penalty
+
+    def __init__(self, c):
+        super().__init__(c=c)
 
 
 class L2(Penalty):
-    """c * sum w^2."""
+    """c * sum w^2 (Keras: regularizers.L2(c)). Under plain SGD and Adam it equals their weight_decay = 2c; not under AdamW."""
 
-    def __call__(self, *weights):
-        return F.l2_penalty(*weights, c=self.c)
+    function = F.l2_penalty
+
+    def __init__(self, c):
+        super().__init__(c=c)
+
+
+class ElasticNet(Penalty):
+    """l1 * sum |w| + l2 * sum w^2 (Keras: regularizers.L1L2(l1, l2))."""
+
+    function = F.elastic_net
+
+    def __init__(self, l1, l2):
+        super().__init__(l1=l1, l2=l2)
+
+
+class GroupL2(Penalty):
+    """c * sum over groups of |w_group|: whole units become 0. `axis`: the axes inside a group, without it all but the first."""
+
+    function = F.group_l2
+
+    def __init__(self, c, axis=None):
+        super().__init__(c=c, axis=tuple(axis) if isinstance(axis, (tuple, list)) else axis)
+
+
+def penalty(model, penalty, where=None, step=None):
+    """The node of `penalty`, such as L2(1e-4), over some parameters of a model, to be added to the loss; each parameter once.
+
+    `where` selects: a pattern for the dotted names such as "encoder.*.weight", or a function (name, parameter) -> bool. Without it:
+    the weights, that is, all parameters of two or more axes, so no biases. `step` goes to coefficients that are functions of it.
+    """
+    named = list(model.named_parameters())
+    if where is None:
+        chosen = [p for _, p in named if p.ndim >= 2]
+    elif callable(where):
+        chosen = [p for name, p in named if where(name, p)]
+    else:
+        chosen = [p for name, p in named if fnmatchcase(name, where)]
+    if not chosen:
+        wanted = "has two axes" if where is None else f"matches {where!r}"
+        raise ValueError(f"penalty: no parameter {wanted}. There are: {', '.join(name for name, _ in named) or 'none'}.")
+    return penalty(*chosen, step=step)
 
 
 # ------------------------------------------------------------------------------------------ Module
@@ -127,10 +190,19 @@ class Module:
 
     # ---- what is inside
 
-    def named_children(self):
-        return ((name, value) for name, value in _members(self) if isinstance(value, Module))
+    def named_children(self, by_kind=False):
+        """(name, module) of each module right inside. `by_kind`: what has only a number is called `Dropout_0`, the first of its kind here."""
+        counted = {}  # kind -> {id: number}
+        for name, child in _members(self):
+            if isinstance(child, Module):
+                place, _, last = name.rpartition(".")
+                if by_kind and last.isdigit():
+                    kind = _join(place, type(child).__name__)
+                    numbers = counted.setdefault(kind, {})
+                    name = f"{kind}_{numbers.setdefault(id(child), len(numbers))}"
+                yield name, child
 
-    def named_modules(self, prefix=""):
+    def named_modules(self, prefix="", by_kind=False):
         """(dotted name, module) of this module and all inside it, each once."""
         seen, stack = set(), [(prefix, self)]
         while stack:
@@ -138,11 +210,11 @@ class Module:
             if id(module) not in seen:
                 seen.add(id(module))
                 yield name, module
-                stack.extend([(_join(name, child), m) for child, m in module.named_children()][::-1])
+                stack.extend([(_join(name, child), m) for child, m in module.named_children(by_kind)][::-1])
 
-    def name_of(self, inner):
+    def name_of(self, inner, by_kind=False):
         """The dotted name of a module inside this one."""
-        return next((name for name, module in self.named_modules() if module is inner), "")
+        return next((name for name, module in self.named_modules(by_kind=by_kind) if module is inner), "")
 
     def modules(self):
         return (module for _, module in self.named_modules())
@@ -163,13 +235,18 @@ class Module:
         for parameter in self.parameters():
             parameter.grad = None
 
-    def penalty(self):
-        """The sum of the penalties given to layers: one node a penalty, a shared weight in it once. 0.0 without any."""
+    def penalty(self, step=None):
+        """The sum of the penalties given to layers: one node a penalty, a shared weight in it once. 0.0 without any.
+
+        Every module with a `weight` can have a `weight_penalty`, likewise a `bias`. `step` is for coefficients that depend on it.
+        """
         weights = {}  # penalty -> {id: weight}
         for module in self.modules():
-            if (penalty := getattr(module, "weight_penalty", None)) is not None:
-                weights.setdefault(penalty, {})[id(module.weight)] = module.weight
-        nodes = [penalty(*found.values()) for penalty, found in weights.items()]
+            for name in ("weight", "bias"):
+                if (penalty := getattr(module, f"{name}_penalty", None)) is not None:
+                    weight = getattr(module, name)
+                    weights.setdefault(penalty, {})[id(weight)] = weight
+        nodes = [penalty(*found.values(), step=step) for penalty, found in weights.items()]
         return sum(nodes[1:], start=nodes[0]) if nodes else 0.0
 
     # ---- modes
@@ -227,9 +304,10 @@ class Module:
 
     def __repr__(self):
         children = [f"({name}): {child!r}".replace("\n", "\n  ") for name, child in self.named_children()]
+        extra = self.extra_repr()
         if not children:
-            return f"{type(self).__name__}({self.extra_repr()})"
-        return f"{type(self).__name__}(\n  " + "\n  ".join(children) + "\n)"
+            return f"{type(self).__name__}({extra})"
+        return f"{type(self).__name__}(\n  " + "\n  ".join([extra] * bool(extra) + children) + "\n)"
 
 
 def _join(prefix, name):
@@ -269,13 +347,30 @@ class Linear(Module):
     """x @ weight.T + bias: x (..., in_features), weight (out_features, in_features), bias (out_features,).
 
     `init` and `bias_init` are initialisers of this module; without `rng` they draw from minigrad's own generators.
-    `penalty`, such as L2(1e-3), applies to the weight: add `model.penalty()` to the loss.
+    `penalty`, such as L2(1e-3), applies to the weight, `bias_penalty` to the bias: add `model.penalty()` to the loss.
     """
 
-    def __init__(self, in_features, out_features, bias=True, *, penalty=None, init=fan_in_uniform, bias_init=fan_in_uniform, rng=None, dtype=None):
+    weight_penalty = bias_penalty = None
+
+    def __init__(
+        self,
+        in_features,
+        out_features,
+        bias=True,
+        *,
+        penalty=None,
+        bias_penalty=None,
+        init=fan_in_uniform,
+        bias_init=fan_in_uniform,
+        rng=None,
+        dtype=None,
+    ):
         rng = stream("init") if rng is None else rng
         fans = in_features, out_features
-        self.in_features, self.out_features, self.weight_penalty = in_features, out_features, penalty
+        self.in_features, self.out_features = in_features, out_features
+        self.weight_penalty, self.bias_penalty = penalty, bias_penalty
+        if bias_penalty is not None and not bias:
+            raise ValueError(f"Linear: bias_penalty={bias_penalty}, but there is no bias.")
         self.weight = Parameter(init(rng, (out_features, in_features), *fans), dtype=dtype or engine.default_dtype)
         self.bias = Parameter(bias_init(rng, (out_features,), *fans), dtype=dtype or engine.default_dtype) if bias else None
 
@@ -283,22 +378,10 @@ class Linear(Module):
         return F.linear(x, self.weight, self.bias)
 
     def extra_repr(self):
-        extra = ("" if self.bias is not None else ", bias=False") + (f", penalty={self.weight_penalty}" if self.weight_penalty else "")
+        extra = "" if self.bias is not None else ", bias=False"
+        extra += f", penalty={self.weight_penalty}" if self.weight_penalty else ""
+        extra += f", bias_penalty={self.bias_penalty}" if self.bias_penalty else ""
         return f"in_features={self.in_features}, out_features={self.out_features}{extra}"
-
-
-class Dropout(Module):
-    """In training sets entries to 0 with probability p: see `functional.dropout`."""
-
-    def __init__(self, p=0.5, *, rng=None, scaling="inverted"):
-        F.dropout(0.0, p, training=False, rng=rng, scaling=scaling)  # refuses wrong settings here, not at the first call
-        self.p, self.rng, self.scaling = p, rng, scaling
-
-    def forward(self, x):
-        return F.dropout(x, self.p, self.training, self.rng, self.scaling)
-
-    def extra_repr(self):
-        return f"p={self.p:g}" + ("" if self.scaling == "inverted" else f", scaling={self.scaling}")
 
 
 class Flatten(Module):
@@ -340,6 +423,115 @@ Softmax = _activation("Softmax", F.softmax, ("axis", -1))
 LogSoftmax = _activation("LogSoftmax", F.log_softmax, ("axis", -1))
 
 
+# -------------------------------------------------------------------------------------------- noise
+
+
+class Stochastic(Module):
+    """A function of functional.py that draws noise, as a module: in training, and inside `sampling()`.
+
+    Its noise comes from the stream of this module's name, so that the masks of a layer do not change when others come or go. A layer
+    with only a number, as in Sequential(...) or a list, is known by its kind and its count among its kind there: layers of
+    other kinds do not matter, but one of the same kind inserted before it takes its number and its noise. Give such layers
+    names, Sequential(drop1=...), or name their streams: Dropout(0.5, rng="drop1").
+    """
+
+    def __init__(self, **settings):
+        F.check_settings(self.function.__name__, **settings)
+        vars(self).update(settings)
+        self._settings = tuple(settings)
+
+    def forward(self, x):
+        return self.function(x, training=self.training, **{name: getattr(self, name) for name in self._settings})
+
+    def extra_repr(self):
+        given = {name: getattr(self, name) for name in self._settings}
+        plain = {"rng": None, "scaling": "inverted", "share": ()}
+        return ", ".join(f"{k}={v:g}" if k in ("p", "std") else f"{k}={v}" for k, v in given.items() if k not in plain or v != plain[k])
+
+
+class Dropout(Stochastic):
+    """In training sets entries to 0 with probability p; the mask is the same along the axes `share`. See `functional.dropout`."""
+
+    function = staticmethod(F.dropout)
+
+    def __init__(self, p=0.5, *, rng=None, scaling="inverted", share=()):
+        super().__init__(p=p, rng=rng, scaling=scaling, share=share)
+
+
+class Dropout1d(Stochastic):
+    """Drops whole channels of (N, C, L)."""
+
+    function = staticmethod(F.dropout1d)
+
+    def __init__(self, p=0.5, *, rng=None, scaling="inverted"):
+        super().__init__(p=p, rng=rng, scaling=scaling)
+
+
+class Dropout2d(Stochastic):
+    """Drops whole channels of (N, C, H, W)."""
+
+    function = staticmethod(F.dropout2d)
+
+    def __init__(self, p=0.5, *, rng=None, scaling="inverted"):
+        super().__init__(p=p, rng=rng, scaling=scaling)
+
+
+class DropPath(Stochastic):
+    """Drops whole samples: the last layer of a residual branch, for stochastic depth."""
+
+    function = staticmethod(F.drop_path)
+
+    def __init__(self, p=0.5, *, rng=None, scaling="inverted"):
+        super().__init__(p=p, rng=rng, scaling=scaling)
+
+
+class AlphaDropout(Stochastic):
+    """The dropout for SELU: keeps mean 0 and variance 1."""
+
+    function = staticmethod(F.alpha_dropout)
+
+    def __init__(self, p=0.5, *, rng=None):
+        super().__init__(p=p, rng=rng)
+
+
+class GaussianDropout(Stochastic):
+    """Multiplies by N(1, p/(1-p))."""
+
+    function = staticmethod(F.gaussian_dropout)
+
+    def __init__(self, p=0.5, *, rng=None):
+        super().__init__(p=p, rng=rng)
+
+
+class GaussianNoise(Stochastic):
+    """Adds N(0, std^2)."""
+
+    function = staticmethod(F.gaussian_noise)
+
+    def __init__(self, std, *, rng=None):
+        super().__init__(std=std, rng=rng)
+
+
+class DropConnect(Stochastic):
+    """A module, such as Linear, whose `weight` loses entries in training. Its penalty stays on the whole weight."""
+
+    function = staticmethod(F.drop_connect)
+
+    def __init__(self, module, p=0.5, *, rng=None, scaling="inverted"):
+        if not isinstance(getattr(module, "weight", None), Tensor):
+            raise TypeError(f"DropConnect takes a module with a weight, such as Linear, not {type(module).__name__}.")
+        super().__init__(p=p, rng=rng, scaling=scaling)
+        self.module = module
+
+    def forward(self, *args, **kwargs):
+        return scoped(self.module, self._without, *args, **kwargs)
+
+    def _without(self, *args, **kwargs):
+        noisy = copy(self.module)  # the module itself stays as it is, for whoever calls it meanwhile
+        noisy.weight = Stochastic.forward(self, self.module.weight)
+        return noisy.forward(*args, **kwargs)
+
+
 # ----------------------------------------------------------------------------------------- reports
 
 
@@ -373,16 +565,50 @@ def summary(model, input_shape):
         inside = {id(p) for _, child in module.named_children() for p in child.parameters()}
         count = sum(p.size for p in module.parameters() if id(p) not in inside)
         if count or not any(True for _ in module.named_children()):
-            penalty = getattr(module, "weight_penalty", None)
+            penalties = [getattr(module, "weight_penalty", None), getattr(module, "bias_penalty", None)]
+            penalty = ", ".join(f"{p}{of}" for p, of in zip(penalties, ("", " on the bias")) if p)
             label = f"{name} ({type(module).__name__})" if name else type(module).__name__
-            rows.append((label, str(shapes.get(module, "not called")), f"{count:,}", str(penalty or "")))
+            rows.append((label, str(shapes.get(module, "not called")), f"{count:,}", penalty))
     return _table(rows) + "\n" + _totals(model)
 
 
-def _table(rows):
+class Sparsity:
+    """How many entries of each parameter are exactly 0, and how many are merely small; printed, a table.
+
+    zeros, small, entries  {name: count}; `small` counts the entries that are not 0 but within `near` of it
+    """
+
+    def __init__(self, named, near):
+        arrays = {name: p.data for name, p in named}
+        self.near = near
+        self.entries = {name: a.size for name, a in arrays.items()}
+        self.zeros = {name: int(np.sum(a == 0)) for name, a in arrays.items()}
+        self.small = {name: int(np.sum((a != 0) & (np.abs(a) < near))) for name, a in arrays.items()}
+
+    def __str__(self):
+        zeros, small, entries = (sum(counts.values()) for counts in (self.zeros, self.small, self.entries))
+        rows = [("parameter", "entries", "exact zeros", f"below {self.near:g}")]
+        rows += [(name, f"{n:,}", _share(self.zeros[name], n), _share(self.small[name], n)) for name, n in self.entries.items()]
+        rows.append(("all", f"{entries:,}", _share(zeros, entries), _share(small, entries)))
+        hint = " Subgradient steps do not reach 0; use optim.ProximalSGD." if small and not zeros else ""
+        return f"{_table(rows, right=(1, 2, 3))}\n{zeros:,} exact zeros, {small:,} more below {self.near:g}.{hint}"
+
+    __repr__ = __str__
+
+
+def _share(count, of):
+    return f"{count:,} ({count / of:.0%})" if of else "0"
+
+
+def sparsity(model, near=1e-3):
+    """Counts the exact zeros in a model's parameters, or in {name: Tensor}. L1 under SGD or Adam has none: what is small is not 0."""
+    return Sparsity(model.items() if isinstance(model, dict) else model.named_parameters(), near)
+
+
+def _table(rows, right=(2,)):
+    """Aligned columns under a ruled header; those in `right` are counts."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    right = 2  # the column of counts
-    lines = ["  ".join(c.rjust(w) if i == right else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths))).rstrip() for row in rows]
+    lines = ["  ".join(c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths))).rstrip() for row in rows]
     rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
     return "\n".join([lines[0], rule, *lines[1:], rule])
 

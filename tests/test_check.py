@@ -1,16 +1,22 @@
 """The gradient checks, checked: planted wrong rules must be found and named, right ones must pass, nothing may pass untested."""
 
+import inspect
+import math
 import warnings
-from itertools import cycle
+from itertools import count, cycle
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import minigrad as mg
 from minigrad import engine, nn
 from minigrad import functional as F
-from minigrad.check import GradcheckError, slope
-from minigrad.engine import data_of, op
+from minigrad.check import GradcheckError, functions, slope
+from minigrad.check.diagnosis import diagnose
+from minigrad.check.slopes import FAILING, Map
+from minigrad.engine import Noise, data_of, op
 from minigrad.graph import nodes
 
 
@@ -81,8 +87,129 @@ def test_the_error_of_a_slope_is_honest_and_small(f, derivative, x):
 
 
 @pytest.mark.parametrize("f, derivative, x", POINTS)
+def test_with_the_complex_step_a_slope_is_exact_to_1e_12(f, derivative, x):
+    found = slope(lambda t: f(x + t), lambda t: f(x + t))
+    assert abs(found.value - derivative(x)) <= 1e-12 * abs(derivative(x))
+    assert abs(found.value - derivative(x)) <= 5 * found.error + 1e-14 * abs(derivative(x))
+
+
+def composed(links):
+    """(f, its derivative) of functions one after the other, by the chain rule."""
+
+    def f(x):
+        for link in links:
+            x = LINKS[link][0](x)
+        return x
+
+    def derivative(x):
+        product = 1.0
+        for link in links:
+            x, product = LINKS[link][0](x), product * LINKS[link][1](x)
+        return product
+
+    return f, derivative
+
+
+LINKS = {  # name: (f, its derivative)
+    "sin": (np.sin, np.cos),
+    "cos": (np.cos, lambda x: -np.sin(x)),
+    "tanh": (np.tanh, lambda x: 1 / np.cosh(x) ** 2),
+    "arctan": (np.arctan, lambda x: 1 / (1 + x * x)),
+    "sinh": (np.sinh, np.cosh),
+    "x^2": (lambda x: x * x, lambda x: 2 * x),
+    "3 x - 1": (lambda x: 3 * x - 1, lambda x: 3.0),
+    "1/(1 + x^2)": (lambda x: 1 / (1 + x * x), lambda x: -2 * x / (1 + x * x) ** 2),
+    "sqrt(1 + x^2)": (lambda x: np.sqrt(1 + x * x), lambda x: x / np.sqrt(1 + x * x)),
+    "log(2 + sin)": (lambda x: np.log(2 + np.sin(x)), lambda x: np.cos(x) / (2 + np.sin(x))),
+    "exp(x/2)": (lambda x: np.exp(x / 2), lambda x: np.exp(x / 2) / 2),
+}
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(st.lists(st.sampled_from(sorted(LINKS)), min_size=1, max_size=6), st.floats(-2, 2))
+def test_the_slope_of_any_smooth_composition(links, x):
+    f, derivative = composed(links)
+    with np.errstate(over="ignore", invalid="ignore"):
+        sizes = [abs(part(x)) for n in range(len(links)) for part in composed(links[: n + 1])]
+    if not max(sizes) < 100 or abs(derivative(x)) < 1e-3:
+        return  # so steep or so flat that its own rounding counts
+    found, plain = slope(lambda t: f(x + t), lambda t: f(x + t)), slope(lambda t: f(x + t))
+    assert not found.kink and not plain.kink
+    assert abs(found.value - derivative(x)) <= 1e-11 * abs(derivative(x))
+    assert abs(plain.value - derivative(x)) <= 5 * plain.error + 1e-12
+
+
+@pytest.mark.parametrize("links", [["sin"] * 20, ["tanh", "exp(x/2)"] * 6, ["arctan", "x^2", "exp(x/2)"] * 7], ids="-".join)
+def test_the_slope_of_a_deep_composition(links):
+    f, derivative = composed(links)
+    for x in (-1.3, 0.2, 0.9):
+        found = slope(lambda t, x=x: f(x + t), lambda t, x=x: f(x + t))
+        assert abs(found.value - derivative(x)) <= 1e-12 * abs(derivative(x))
+
+
+def test_the_complex_step_makes_the_check_of_a_whole_graph_exact():
+    x, v, w = leaf(7, 5), leaf(5, 8, seed=1), leaf(8, 3, seed=2)
+    hidden = F.dropout(np.tanh(x @ v - 4), 0.3, training=True)
+    report = mg.check_graph(F.cross_entropy(hidden @ w, np.arange(7) % 3) + F.l2_penalty(v, w, c=1e-2))
+    assert report and max(row.error for row in report.rows) < 1e-12
+
+
+NOT_ANALYTIC = {  # functions that take complex numbers, where the complex step means nothing: (f, its derivative)
+    "|x|": (np.abs, np.sign),
+    "|x|^2 + x": (lambda x: np.abs(x) ** 2 + x, lambda x: 2 * x + 1),
+    "x + |x|/1000": (lambda x: x + 1e-3 * np.abs(x), lambda x: 1 + 1e-3 * np.sign(x)),
+    "x + 1e-6 |x|": (lambda x: x + 1e-6 * np.abs(x), lambda x: 1 + 1e-6 * np.sign(x)),
+    "conjugate": (np.conj, lambda x: 1.0),
+    "x times its conjugate": (lambda x: x * np.conj(x), lambda x: 2 * x),
+    "sin(x) times the real part": (lambda x: np.sin(x) * np.real(x), lambda x: np.cos(x) * x + np.sin(x)),
+    "exp(x) + the real part / 1000": (lambda x: np.exp(x) + 1e-3 * np.real(x), lambda x: np.exp(x) + 1e-3),
+    "angle": (lambda x: x + np.angle(x), lambda x: 1.0),
+    "variance": (lambda x: np.var(np.array([x, x * x, 1 + 0 * x])), None),
+    "sorted": (lambda x: np.max(np.array([x, 0.7 + 0 * x, 2 * x])), None),
+    "to float32 and back": (lambda x: np.sin(x) + 1e-3 * np.float64(np.float32(np.real(x))) + 0 * x, None),
+}
+
+
+@pytest.mark.parametrize("name", NOT_ANALYTIC)
+def test_the_complex_step_never_makes_a_slope_worse(name):
+    f, derivative = NOT_ANALYTIC[name]
+    for x in np.random.default_rng(0).uniform(-2, 2, 50):
+        found, plain = slope(lambda t, x=x: f(x + t), lambda t, x=x: f(x + t)), slope(lambda t, x=x: f(x + t))
+        true = derivative(x) if derivative else plain.value
+        assert abs(found.value - true) <= abs(plain.value - true) + 1e-12 * abs(true)
+
+
+def test_a_small_penalty_beside_a_large_loss_passes():
+    """|w| takes complex w, but its complex step is 0. Where the differences cannot tell, it must not be taken for the truth."""
+
+    def loss(w):
+        return 1e4 + np.sum(np.exp(w)) + F.l1_penalty(w, c=1e-6)
+
+    for seed in range(5):
+        assert mg.gradcheck(loss, leaf(4, seed=seed))
+        assert mg.check_graph(loss(leaf(4, seed=seed)))
+
+
+@pytest.mark.parametrize("f, derivative, x", POINTS)
 def test_what_is_smooth_is_no_kink_however_steep(f, derivative, x):
     assert not slope(lambda t: f(x + t)).kink
+    assert not slope(lambda t: f(x + t), lambda t: f(x + t)).kink
+
+
+@pytest.mark.parametrize("steepness", [1e3, 1e4])
+def test_a_steep_step_is_smooth_everywhere(steepness):
+    for x in np.linspace(-5, 5, 41) / steepness:
+        found = slope(lambda t, x=x: np.tanh(steepness * (x + t)))
+        assert not found.kink
+        assert abs(found.value - steepness / np.cosh(steepness * x) ** 2) <= 5 * found.error
+
+
+@pytest.mark.parametrize("frequency", [1e3, 3e3, 1e4])
+def test_a_fast_oscillation_is_smooth_everywhere(frequency):
+    for x in np.random.default_rng(0).uniform(-2, 2, 20):
+        found = slope(lambda t, x=x: np.sin(frequency * (x + t)), lambda t, x=x: np.sin(frequency * (x + t)))
+        assert not found.kink
+        assert abs(found.value - frequency * np.cos(frequency * x)) <= 5 * found.error + 1e-9 * frequency
 
 
 def test_the_error_of_a_slope_grows_with_the_noise_of_f():
@@ -139,7 +266,6 @@ RIGHT = {
     "0-d": (lambda x, y: x**y, [(), ()]),
     "several outputs": (lambda x, y: (x * y, np.sum(x), np.log(y)), [(2, 2), (2, 2)]),
     "a list of outputs": (lambda x: [x * x, x[0]], [(3,)]),
-    "unused input": (lambda x, y: x * x, [(2,), (2,)]),
     "one empty input": (lambda x, y: (1 + np.sum(x)) * y * y, [(0, 3), (2,)]),
     "empty": (lambda x: x * x, [(0, 3)]),
 }
@@ -180,10 +306,146 @@ def test_float32_inputs_are_copied_to_float64_with_a_warning():
     assert set(seen) == {np.dtype(np.float64)} and x.dtype == np.float32
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_a_graph_in_low_precision_is_checked_in_float64(dtype):
+    x, w = leaf(3, 4, dtype=dtype), leaf(4, 2, seed=1, dtype=dtype)
+    loss = np.mean(np.tanh(x @ w - 4)) + F.l2_penalty(w, c=dtype(0.1))
+    report = mg.check_graph(loss)
+    assert loss.dtype == dtype and report
+    assert max(row.error for row in report.rows) < 1e-9
+    with pytest.warns(UserWarning, match=r"inputs \[0, 1\] were copied to float64"):
+        assert mg.gradcheck(lambda x, w: np.tanh(x @ w - 4), (x, w))
+
+
 def test_float64_inputs_give_no_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert mg.gradcheck(np.exp, leaf(3))
+
+
+# ----------------------------------------------------------------- gradcheck: called as PyTorch's
+
+
+def test_the_keywords_are_those_of_pytorch():
+    torch = pytest.importorskip("torch")
+    for ours, theirs in ((mg.gradcheck, torch.autograd.gradcheck), (mg.gradgradcheck, torch.autograd.gradgradcheck)):
+        mine, other = inspect.signature(ours).parameters, inspect.signature(theirs).parameters
+        assert set(mine) <= set(other)
+        assert list(mine)[: 2 + (ours is mg.gradgradcheck)] == list(other)[: 2 + (ours is mg.gradgradcheck)]  # those given by position
+
+
+@pytest.mark.parametrize("wrong", [False, True], ids=["right", "wrong"])
+@pytest.mark.parametrize("fast_mode", [False, True])
+@pytest.mark.parametrize("second", [False, True], ids=["gradcheck", "gradgradcheck"])
+def test_the_usual_call_gives_what_it_gives_in_pytorch(wrong, fast_mode, second):
+    torch = pytest.importorskip("torch")
+    factor = 2.9 if wrong else 3.0
+
+    class Cube(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x * x * x
+
+        @staticmethod
+        def backward(ctx, g):
+            return factor * g * ctx.saved_tensors[0] ** 2
+
+    ours = op(cube, x=lambda g, out, x: factor * g * x * x)
+    x = leaf(4)
+    here = mg.gradgradcheck if second else mg.gradcheck
+    there = torch.autograd.gradgradcheck if second else torch.autograd.gradcheck
+    for check, f, inputs in ((here, ours, (x,)), (there, Cube.apply, (torch.tensor(x.data, requires_grad=True),))):
+        if wrong and not second:  # a wrong first derivative may well have the right second one
+            with pytest.raises(RuntimeError):
+                check(f, inputs, eps=1e-6, atol=1e-4, fast_mode=fast_mode)
+            assert check(f, inputs, eps=1e-6, atol=1e-4, fast_mode=fast_mode, raise_exception=False) is False
+        else:
+            assert check(f, inputs, eps=1e-6, atol=1e-4, fast_mode=fast_mode) is True
+
+
+def off_by(absolute, relative):
+    return op(cube, x=lambda g, out, x: g * (3 * x * x * (1 + relative) + absolute))
+
+
+@pytest.mark.parametrize(
+    "settings, passes",
+    [
+        ({}, False),
+        ({"rtol": 1e-3}, True),
+        ({"rtol": 1e-5}, False),
+        ({"atol": 1e-2}, True),
+        ({"atol": 1e-6}, False),
+        ({"rtol": 0, "atol": 1e-2}, True),
+    ],
+    ids=str,
+)
+def test_the_tolerances_count(settings, passes):
+    assert mg.gradcheck(off_by(0, 3e-4), leaf(4), raise_exception=False, **settings) is passes
+
+
+def test_eps_is_the_largest_step():
+    x, seen = leaf(2), []
+    mg.gradcheck(lambda y: (seen.append(abs(y.data - x.data).max()), y * y)[1], x, eps=1e-3)
+    assert 0.9e-3 < max(seen) <= 1.0001e-3
+
+
+def test_nondet_tol_allows_a_function_to_change_a_little():
+    ticks = count()
+
+    def trembling(x):
+        return np.exp(x) + 1e-13 * (next(ticks) % 2)
+
+    with pytest.raises(GradcheckError, match="STOCHASTIC"):
+        mg.gradcheck(trembling, leaf(3))
+    assert mg.gradcheck(trembling, leaf(3), nondet_tol=1e-9, rtol=1e-4)
+
+
+def test_fast_mode_asks_less_and_still_finds_one_wrong_entry():
+    calls = []
+
+    def counted(f):
+        return lambda x: (calls.append(1), f(x))[1]
+
+    assert mg.gradcheck(counted(np.exp), leaf(300))
+    whole, calls[:] = len(calls), []
+    assert mg.gradcheck(counted(np.exp), leaf(300), fast_mode=True)
+    assert len(calls) < whole / 10
+    wrong = op(cube, x=lambda g, out, x: 3 * g * x * x * one_off(x))
+    assert mg.gradcheck(wrong, leaf(300), fast_mode=True, raise_exception=False) is False
+
+
+def test_fast_mode_of_several_inputs_outputs_and_of_second_derivatives():
+    inputs = leaf(3, 2), leaf(2, 4, seed=1)
+    assert mg.gradcheck(lambda x, y: (np.tanh(x @ y), np.exp(x)), inputs, fast_mode=True)
+    assert mg.gradgradcheck(lambda x, y: (np.tanh(x @ y), np.exp(x)), inputs, fast_mode=True)
+
+
+# ------------------------------------------------------------------------ gradcheck: large inputs
+
+
+def test_a_large_input_is_checked_along_projections_and_a_warning_says_so():
+    x = leaf(functions.ENTRIES + 1)
+    assert functions.ENTRIES == 2000
+    with pytest.warns(UserWarning, match="input 0 has 2001 entries: 20 random projections are checked"):
+        assert mg.gradcheck(lambda x: np.tanh(x) * x, x)
+
+
+def test_the_largest_input_that_is_checked_entry_by_entry(monkeypatch):
+    monkeypatch.setattr(functions, "ENTRIES", 8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert mg.gradcheck(np.tanh, leaf(8))
+        with pytest.raises(UserWarning, match="input 0 has 9 entries"):
+            mg.gradcheck(np.tanh, leaf(9))
+
+
+@pytest.mark.filterwarnings("ignore:gradcheck. input 0 has")
+def test_one_wrong_entry_among_10000_is_found():
+    wrong = op(cube, x=lambda g, out, x: 3 * g * x * x * one_off(x))
+    with pytest.raises(GradcheckError, match="FAIL: input 0, along a random projection"):
+        mg.gradcheck(wrong, leaf(100, 100))
+    assert mg.check_graph(np.sum(wrong(leaf(100, 100)))).first_wrong.op == "cube"
 
 
 # --------------------------------------------------------------------------- gradcheck: planted bugs
@@ -265,10 +527,10 @@ def test_check_graph_names_the_one_wrong_node(planted):
     wrong, inputs, _ = planted
     loss = np.sum(np.sin(wrong(*(np.tanh(x) for x in inputs))))
     report = mg.check_graph(loss)
-    nodes_failed = [row.op for row in report.rows if row.op != "leaf" and row.verdict == "FAIL"]
     assert not report
     assert report.first_wrong.op == wrong.op.name
-    assert nodes_failed == [wrong.op.name]
+    assert [row.op for row in report.rows if row.verdict in FAILING] == [wrong.op.name]
+    assert "AFFECTED" in {row.verdict for row in report.rows if row.op == "leaf"}
     assert report.first_wrong.name in report.verdict() and wrong.op.name in report.verdict()
 
 
@@ -293,14 +555,25 @@ def test_a_rule_of_the_wrong_shape_is_an_error_that_names_the_op():
         mg.check_graph(np.sum(turned(leaf(3, 2))))
 
 
-def test_a_rule_that_changes_g_in_place_is_found():
-    @op(x=lambda g, out, x: np.multiply(g, 3 * x * x, out=g))
-    def overwriting(x):
-        return x * x * x
+IN_PLACE = {  # what a rule of tanh overwrites: the values are right, the first time
+    "g": lambda g, out, x: np.multiply(g, 1 - out * out, out=g),
+    "out": lambda g, out, x: g * (1 - np.multiply(out, out, out=out)),
+    "x": lambda g, out, x: g / np.cosh(np.abs(x, out=x)) ** 2,
+}
 
+
+@pytest.mark.parametrize("what", IN_PLACE)
+def test_a_rule_that_changes_what_it_is_given_is_found_and_named(what):
+    @op(x=IN_PLACE[what])
+    def overwriting(x):
+        return np.tanh(x)
+
+    x = mg.Tensor(np.array([-0.5, 1.0, 2.0]), True)
+    row = mg.check_graph(np.sum(np.sin(overwriting(np.negative(x))))).first_wrong
+    assert (row.op, row.verdict, row.note) == ("overwriting", "FAIL", "The rule for x changes what it is given, in place.")
     with pytest.raises(GradcheckError, match="FAIL"):
-        mg.gradcheck(overwriting, leaf(3))
-    assert mg.check_graph(np.sum(np.sin(overwriting(leaf(3))))).first_wrong.op == "overwriting"
+        mg.gradcheck(overwriting, x)
+    assert x.data.tolist() == [-0.5, 1.0, 2.0]
 
 
 def test_a_softmax_rule_of_zero_is_found_although_its_outputs_sum_to_one():
@@ -348,6 +621,127 @@ def test_randomness_of_its_own_is_stochastic(noisy):
         np.random.set_state(saved)
 
 
+@pytest.fixture
+def shaky():
+    """An op whose forward draws by itself."""
+
+    @op(x=lambda g, out, x: g)
+    def shaky(x):
+        return x + OWN_RNG.random(x.shape)
+
+    return shaky
+
+
+class Layer(nn.Module):
+    def __init__(self, function):
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
+class Stubborn:
+    """A distribution that does not use the generator it is given."""
+
+    def draw(self, rng, shape, dtype):
+        return OWN_RNG.random(shape)
+
+    def __repr__(self):
+        return "Stubborn()"
+
+
+SOURCES = {  # name: (a random function made of a shaky op, what the message says of the source)
+    "np.random": (lambda shaky: lambda x: x * OWN_RNG.random(), r", by randomness that minigrad cannot hold fixed \(np.random inside func\?\)"),
+    "an op": (lambda shaky: shaky, ", at shaky: its forward draws by itself. Give the op its noise as an input, a Noise leaf"),
+    "an op in a chain": (lambda shaky: lambda x: np.exp(shaky(np.sin(x))), ", at shaky: its forward draws by itself"),
+    "an op in a module": (lambda shaky: nn.Sequential(nn.Tanh(), noisy=Layer(shaky)), ", at shaky in noisy: its forward draws by itself"),
+    "an op before dropout": (lambda shaky: lambda x: F.dropout(shaky(x), 0.1, training=True), ", at shaky: its forward draws by itself"),
+    "the second output": (lambda shaky: lambda x: (x * x, shaky(x)), ", at shaky: its forward draws by itself"),
+    "a distribution": (
+        lambda shaky: lambda x: x * Noise(Stubborn(), x.shape, x.dtype),
+        r", at the noise Stubborn\(\), which does not draw from the generator it is given",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_the_source_of_randomness_is_named(name, shaky):
+    make, source = SOURCES[name]
+    func = make(shaky)
+    with pytest.raises(GradcheckError, match="STOCHASTIC: func changed between two calls" + source):
+        mg.gradcheck(func, leaf(8))
+
+    def curved(x):
+        outputs = func(x)
+        return np.exp(outputs[-1] if isinstance(outputs, tuple) else outputs)
+
+    with pytest.raises(GradcheckError, match="STOCHASTIC: func changed between two calls"):
+        mg.gradgradcheck(curved, leaf(8))
+
+
+def test_check_graph_names_an_op_that_draws_by_itself(shaky):
+    report = mg.check_graph(np.sum(np.sin(nn.Sequential(nn.Tanh(), noisy=Layer(shaky))(leaf(8)))))
+    assert not report
+    assert [(row.op, row.module) for row in report.rows if row.verdict in FAILING] == [("shaky", "noisy")]
+    assert report.first_wrong.verdict == "STOCHASTIC" and "Its forward draws by itself" in report.first_wrong.note
+    assert "(shaky) in noisy" in str(report)
+
+
+NONFINITE = {  # name: (function, point, the message)
+    "log of 0": (np.log, [1.0, 0.0], r"output 0 is -inf at entry \(1,\)"),
+    "1/0": (lambda x: (x, 1 / x), [1.0, 0.0], r"output 1 is inf at entry \(1,\)"),
+    "nan": (lambda x: x * np.nan, [[1.0]], r"output 0 is nan at entry \(0, 0\)"),
+    "sqrt at 0": (np.sqrt, [1.0, 0.0], r"input 0, entry \(1,\): the derivative is not finite: analytic -?inf"),
+}
+
+
+@pytest.mark.parametrize("name", NONFINITE)
+def test_what_is_not_finite_is_said_to_be_so(name):
+    func, point, message = NONFINITE[name]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # said once, not also by NumPy
+        with pytest.raises(GradcheckError, match="^NONFINITE: " + message):
+            mg.gradcheck(func, mg.Tensor(np.array(point), True))
+
+
+def test_check_graph_of_a_loss_that_is_not_finite():
+    x = mg.Tensor(np.array([1.0, 0.0]), True)
+    with np.errstate(divide="ignore"):
+        loss = np.sum(np.log(np.exp(x) - 1))
+    report = mg.check_graph(loss)
+    assert not report
+    assert (report.first_wrong.op, report.first_wrong.verdict) == ("log", "NONFINITE")
+
+
+def masked_attention(x, w, seen):
+    scores = np.where(seen, x @ w @ x.T, -np.inf)  # no position looks ahead
+    return F.softmax(scores) @ x
+
+
+def test_scores_masked_by_minus_infinity_are_no_reason_to_fail():
+    x, w, seen = leaf(4, 3), leaf(3, 3, seed=1), np.tril(np.ones((4, 4), bool))
+    assert mg.gradcheck(lambda x, w: masked_attention(x, w, seen), (x, w))
+    report = mg.check_graph(np.sum(np.sin(masked_attention(x, w, seen))))
+    assert {row.verdict for row in report.rows} == {"OK"}
+    assert mg.check_graph(F.cross_entropy(np.where(seen, x @ w @ x.T, -np.inf), np.arange(4)))
+
+
+@pytest.mark.parametrize(
+    "name, rule, i",
+    [
+        ("softmax", lambda g, out, x, axis: out * (g - np.sum(g, axis=axis, keepdims=True)), 0),
+        ("where", lambda g, out, condition, x, y: g * (condition + 0.1), 1),
+        ("matmul", lambda g, out, x, y: 1.01 * g @ np.swapaxes(y, -1, -2), 0),
+    ],
+)
+def test_scores_masked_by_minus_infinity_do_not_hide_a_wrong_rule(break_rule, name, rule, i):
+    x, w, seen = leaf(4, 3), leaf(3, 3, seed=1), np.tril(np.ones((4, 4), bool))
+    break_rule(name, rule, i)
+    assert mg.gradcheck(lambda x, w: masked_attention(x, w, seen), (x, w), raise_exception=False) is False
+    report = mg.check_graph(np.sum(np.sin(masked_attention(x, w, seen))))
+    assert {row.op for row in report.rows if row.verdict in FAILING} == {name}
+
+
 @pytest.mark.parametrize(
     "silent",
     [
@@ -362,6 +756,11 @@ def test_a_check_that_tests_nothing_does_not_pass(silent):
     with pytest.raises(GradcheckError, match="VACUOUS"):
         mg.gradcheck(silent, leaf(3))
     assert mg.gradcheck(silent, leaf(3), raise_exception=False) is False
+
+
+def test_an_input_without_influence_beside_one_with_some_is_warned_of():
+    with pytest.warns(UserWarning, match=r"VACUOUS for inputs \[1, 3\]: both gradients are exactly 0 at every entry"):
+        assert mg.gradcheck(lambda x, y, z, w: x * z + F.relu(-y), (leaf(2), leaf(2, seed=1), leaf(2, seed=2), leaf(3)))
 
 
 @pytest.mark.parametrize("func", [lambda x: x.data * 2.0, lambda x: 2.0], ids=["array", "number"])
@@ -440,6 +839,27 @@ def test_a_wrong_subgradient_at_a_kink_fails():
         mg.gradcheck(wrong, mg.Tensor(np.array([0.5, 0.0]), True))
 
 
+@pytest.mark.parametrize(
+    "slope_at_0, valid", [(-1, True), (-0.5, True), (0, True), (1, True), (1.01, False), (-1.5, False), (2, False), (np.nan, False)]
+)
+def test_between_the_one_sided_slopes_a_value_is_valid(slope_at_0, valid):
+    chosen = op(lambda x: np.abs(x), x=lambda g, out, x: g * np.where(x == 0, slope_at_0, np.sign(x)))
+    x = mg.Tensor(np.array([0.5, 0.0, -2.0]), True)
+    assert mg.gradcheck(chosen, x, raise_exception=False) is valid
+    report = mg.check_graph(np.sum(chosen(mg.Tensor(0.0, True))))
+    assert bool(report) is valid and report.rows[0].verdict == ("KINK" if valid else "FAIL")
+
+
+@pytest.mark.parametrize("subgradient, valid", [(0.0, True), (0.7, True), (1.0, True), (-0.2, False), (1.3, False)])
+def test_outputs_that_are_all_at_a_kink_are_compared_one_by_one(break_rule, subgradient, valid):
+    """Along an entry of x the kinks of several outputs meet, with slopes of both signs: summed up they would hide each other."""
+    w = np.random.default_rng(0).standard_normal((5, 4))
+    break_rule("relu", lambda g, out, x: g * np.where(x == 0, subgradient, x > 0))
+    x = mg.Tensor(np.zeros((3, 5)), True)
+    assert mg.gradcheck(lambda x: F.relu(x @ w), x, raise_exception=False) is valid
+    assert mg.gradcheck(lambda x: (F.relu(x @ w), np.exp(x)), x, raise_exception=False) is valid
+
+
 def test_a_kink_does_not_hide_a_wrong_entry_elsewhere():
     wrong = op(lambda x: np.abs(x), x=lambda g, out, x: 1.01 * g * np.sign(x))
     with pytest.raises(GradcheckError, match=r"entry \(1,\)"):
@@ -515,6 +935,75 @@ def test_a_leaf_in_the_closure_keeps_its_grad_and_data():
     assert w.grad is None and np.array_equal(w.data, before)
 
 
+class Interruption:
+    """Raises KeyboardInterrupt at the k-th call, once armed."""
+
+    def __init__(self):
+        self.left = math.inf
+
+    def __call__(self):
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+
+
+def everything(model, *tensors):
+    """All that a check could leave changed, in a form that compares."""
+    kept = [(id(t.data), t.data.tobytes(), t.dtype, id(t.grad), id(t.args), t.op, t.requires_grad) for t in tensors]
+    gradients = [t.grad.tolist() for t in tensors if t.grad is not None]
+    settings = engine.recording.get(), engine.scope.get(), engine.state.drawn, str(np.geterr())
+    layers = [(m.training, str(m.rng.bit_generator.state) if getattr(m, "rng", None) else None) for m in model.modules()]
+    return kept, gradients, settings, layers, all_random_states()
+
+
+CHECKS = {  # name: how it is called on func, an input and a loss recorded from both
+    "gradcheck": lambda func, x, loss: mg.gradcheck(func, x),
+    "gradgradcheck": lambda func, x, loss: mg.gradgradcheck(func, x),
+    "check_graph": lambda func, x, loss: mg.check_graph(loss),
+}
+
+
+INTERRUPTED = [  # (check, where, at which calls)
+    *(("gradcheck", "func", (1, 2, 3, 9, 80)), ("gradcheck", "forward", (1, 2, 3, 9, 80)), ("gradcheck", "rule", (1, 2))),
+    *(("gradgradcheck", "func", (1, 2, 3, 9, 80)), ("gradgradcheck", "forward", (1, 2, 3, 9, 80)), ("gradgradcheck", "rule", (1, 2, 3, 9, 80))),
+    *(("check_graph", "forward", (1, 2, 3, 9, 80)), ("check_graph", "rule", (1, 2, 3, 4, 5))),
+]
+
+
+@pytest.mark.parametrize("check, where, k", [(check, where, k) for check, where, calls in INTERRUPTED for k in calls])
+def test_a_check_that_is_interrupted_leaves_everything_as_it_was(check, where, k):
+    interruption = Interruption()
+
+    def at(place):
+        if place == where:
+            interruption()
+
+    @op(x=lambda g, out, x: (at("rule"), g * np.cos(x))[1])
+    def slow(x):
+        at("forward")
+        return np.sin(x)
+
+    mg.manual_seed(0)
+    model = nn.Sequential(nn.Dropout(0.5), nn.Dropout(0.3, rng=np.random.default_rng(4)))
+    w, x = leaf(6, seed=1), leaf(6)
+
+    def func(x):
+        y = model(slow(x * w)) * w
+        at("func")
+        return y * y
+
+    np.sum(func(x)).backward()
+    loss = np.sum(func(x))
+    before = everything(model, *nodes(loss))
+    interruption.left = k
+    with pytest.raises(KeyboardInterrupt):
+        CHECKS[check](func, x, loss)
+    interruption.left = math.inf
+    assert everything(model, *nodes(loss)) == before
+    assert mg.check_graph(loss)  # the graph is usable,
+    loss.backward()  # still
+
+
 # --------------------------------------------------------------------------------- gradgradcheck
 
 
@@ -558,6 +1047,30 @@ def test_gradgradcheck_finds_a_detaching_rule_inside_a_chain(what):
     with pytest.raises(GradcheckError, match="FAIL"):
         mg.gradgradcheck(lambda x: np.sin(wrong(np.tanh(x))), leaf(3))
     assert mg.gradgradcheck(lambda x: np.sin(wrong(np.tanh(x))), leaf(3), raise_exception=False) is False
+
+
+def test_grad_outputs_are_the_cotangents_at_which_second_derivatives_are_checked():
+    @op(x=lambda g, out, x: 3 * g * x * data_of(x) if np.any(data_of(g) > 5) else 3 * g * x * x)
+    def wrong_for_large_cotangents(x):
+        return x * x * x
+
+    x, small = leaf(3), np.full(3, 0.5)
+    assert mg.gradgradcheck(wrong_for_large_cotangents, x, small)
+    assert mg.gradgradcheck(wrong_for_large_cotangents, (x,), (mg.Tensor(small, True),))  # as PyTorch is called
+    with pytest.raises(GradcheckError, match="FAIL"):
+        mg.gradgradcheck(wrong_for_large_cotangents, x, 20 * small)
+
+
+def test_grad_outputs_of_several_outputs():
+    def func(x):
+        return np.sin(x), 2 * x.detach(), np.sum(np.exp(x))
+
+    x = leaf(3)
+    assert mg.gradgradcheck(func, x, (leaf(3, seed=1), leaf(seed=2)))  # one for each output that requires a gradient
+    with pytest.raises(ValueError, match="2 outputs but 1 grad_outputs"):
+        mg.gradgradcheck(func, x, (leaf(3, seed=1),))
+    with pytest.raises(ValueError, match="shape"):
+        mg.gradgradcheck(func, x, (leaf(2, seed=1), leaf(seed=2)))
 
 
 def test_gradgradcheck_finds_a_wrong_rule_in_the_backward_graph(break_rule):
@@ -780,3 +1293,181 @@ def test_check_graph_of_a_long_chain_with_one_leaf_used_at_every_link():
         y = np.sin(y) + x
     report = mg.check_graph(np.sum(y))
     assert report and len(report.rows) == 102
+
+
+# --------------------------------------------------------------------------------------- diagnosis
+
+
+def squared(x):
+    return x * x
+
+
+def batch_mean(x):
+    return np.mean(x * x, axis=0)
+
+
+def batch_sum(x):
+    return np.sum(x * x, axis=0)
+
+
+def rows_plus(x, y):  # y has a column of size 1
+    return x * x + y
+
+
+SOME = np.array([[True, False], [True, True], [False, True]])
+
+
+def masked(x):
+    return np.where(SOME, x * x, 0)
+
+
+def drawing(g, out, x):
+    return 2 * g * x * (OWN_RNG.random(np.shape(x)) < 0.7)
+
+
+def transposed(a):
+    """The entries of the transposed array in the shape of a: what a forgotten .T gives where the engine cannot tell."""
+    return np.reshape(np.transpose(a), a.shape)
+
+
+DIAGNOSED = {  # name: (forward, shapes, rules, the first hypothesis)
+    "factor 2": (squared, [(3, 2)], {"x": lambda g, out, x: 4 * g * x}, "2 times the numeric gradient."),
+    "half": (squared, [(3, 2)], {"x": lambda g, out, x: g * x}, "half the numeric gradient"),
+    "sign": (squared, [(3, 2)], {"x": lambda g, out, x: -2 * g * x}, "the sign is wrong"),
+    "zero": (squared, [(3, 2)], {"x": lambda g, out, x: 0 * g}, "zero everywhere: the way back is cut"),
+    "constant factor": (squared, [(3, 2)], {"x": lambda g, out, x: 1.01 * 2 * g * x}, "1.01 times the numeric gradient at every entry"),
+    "sum for mean": (batch_mean, [(7, 2)], {"x": lambda g, out, x: 2 * g * x}, "7 times the numeric gradient, and 7 is the size of an axis"),
+    "mean for sum": (batch_sum, [(7, 2)], {"x": lambda g, out, x: 2 * g * x / 7}, "1/7 of the numeric gradient, and 7 is the size of an axis"),
+    "transposed, square": (matrices, [(3, 3), (3, 3)], {"x": lambda g, out, x, y: (g @ y.T).T, "y": lambda g, out, x, y: x.T @ g}, "transposed"),
+    "transposed": (squared, [(3, 2)], {"x": lambda g, out, x: transposed(2 * g * x)}, "transposed"),
+    "leading axis not summed": (affine, [(3, 2), (2,)], {**right_affine, "y": lambda g, out, x, y: g[0]}, "not summed over axis 0 of the result"),
+    "last row of it": (affine, [(3, 2), (2,)], {**right_affine, "y": lambda g, out, x, y: g[-1]}, "not summed over axis 0 of the result"),
+    "axis of size 1 not summed": (
+        *(rows_plus, [(3, 4), (3, 1)]),
+        *({**right_affine, "y": lambda g, out, x, y: g[:, :1]}, "not summed over axis 1 of the result"),
+    ),
+    "cotangent ignored": (squared, [(3, 2)], {"x": lambda g, out, x: 2 * x}, "the incoming cotangent is ignored"),
+    "a mask too many": (squared, [(3, 2)], {"x": lambda g, out, x: 2 * g * x * SOME}, "zero at 2 of 6 entries where the numeric gradient is not"),
+    "mask ignored": (
+        masked,
+        [(3, 2)],
+        {"x": lambda g, out, x: 2 * g * x},
+        "right, but for 2 of 6 entries where it should be zero: a mask is ignored",
+    ),
+    "wrong operand": (
+        *(product, [(3, 2), (3, 2)]),
+        *({"x": lambda g, out, x, y: g * x, "y": lambda g, out, x, y: g * x}, "this is the gradient of another operand, "),
+    ),
+    "noise drawn again": (squared, [(5, 8)], {"x": drawing}, "as if it drew noise of its own"),
+    "not finite": (squared, [(3, 2)], {"x": lambda g, out, x: g * np.where(SOME, 2 * x, np.nan)}, "not finite at 2 of 6 entries"),
+}
+
+
+@pytest.fixture(params=DIAGNOSED)
+def diagnosed(request):
+    """(op with a wrong rule, inputs, the diagnosis)."""
+    forward, shapes, rules, text = DIAGNOSED[request.param]
+    return op(forward, **rules), tuple(leaf(*shape, seed=i) for i, shape in enumerate(shapes)), text
+
+
+def test_gradcheck_says_what_is_wrong(diagnosed):
+    wrong, inputs, text = diagnosed
+    with pytest.raises(GradcheckError) as error:
+        mg.gradcheck(wrong, inputs)
+    assert text in str(error.value)
+
+
+def test_check_graph_says_what_is_wrong(diagnosed):
+    wrong, inputs, text = diagnosed
+    report = mg.check_graph(np.sum(np.sin(wrong(*(np.exp(x) for x in inputs)))))
+    assert [row.op for row in report.rows if row.verdict in FAILING] == [wrong.op.name]
+    assert text in report.first_wrong.note
+
+
+DROPOUTS = {  # wrong rules of dropout at p = 0.3: (rule, the first hypothesis)
+    "scale lost": (lambda g, noise, p: g * noise, "(1 - p) times the numeric gradient, p = 0.3: the scale 1/(1 - p) is lost"),
+    "scaled twice": (lambda g, noise, p: g * noise / (1 - p) ** 2, "1/(1 - p) times the numeric gradient, p = 0.3: scaled once too often"),
+    "p and 1 - p swapped": (lambda g, noise, p: g * noise / p, "(1 - p)/p times the numeric gradient, p = 0.3: p and 1 - p are swapped"),
+    "p times": (lambda g, noise, p: g * noise * p / (1 - p), "p times the numeric gradient, p = 0.3"),
+    "mask ignored": (lambda g, noise, p: g / (1 - p), "a mask is ignored"),
+    "kept and dropped swapped": (lambda g, noise, p: g * ~noise / (1 - p), "no simple pattern"),
+    "mask drawn again": (lambda g, noise, p: g * (OWN_RNG.random(noise.shape) > p) / (1 - p), "as if it drew noise of its own"),
+    "cut": (lambda g, noise, p: 0 * g, "zero everywhere"),
+}
+
+
+@pytest.mark.parametrize("name", DROPOUTS)
+def test_what_is_wrong_with_a_dropout_is_said(break_rule, name):
+    rule, text = DROPOUTS[name]
+    break_rule("dropout", lambda g, out, x, noise, p, scaling: rule(g, noise, p))
+    with pytest.raises(GradcheckError) as error:
+        mg.gradcheck(lambda x: F.dropout(np.exp(x), 0.3, training=True), leaf(5, 8))
+    assert text in str(error.value)
+    report = mg.check_graph(np.sum(np.sin(nn.Sequential(nn.Tanh(), drop=nn.Dropout(0.3))(leaf(5, 8)))))
+    assert [(row.op, row.module) for row in report.rows if row.verdict in FAILING] == [("dropout", "drop")]
+    assert text in report.first_wrong.note
+
+
+def random_error(rng, right):
+    """A wrong gradient of no simple pattern."""
+    size = 10 ** rng.uniform(-5, 1)
+    noise = rng.standard_normal(right.shape)
+    return [
+        lambda: right + size * noise,
+        lambda: right * (1 + size * noise),
+        lambda: right + size * (rng.permutation(right.size).reshape(right.shape) == 0),  # one entry
+        lambda: right * (1 + size * rng.permutation(np.arange(right.size) % 2).reshape(right.shape)),  # half of them
+        lambda: right + size * np.sin(7 * right),
+        lambda: np.roll(right, 1) + size * noise,
+        lambda: abs(noise),
+    ][rng.integers(7)]()
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_a_random_error_has_no_simple_pattern(seed):
+    x = np.random.default_rng([seed, 0]).uniform(0.5, 1.5, (2, 5))
+    wrong = op(cube, x=lambda g, out, x: g * random_error(np.random.default_rng(seed), 3 * x * x))
+    with pytest.raises(GradcheckError) as error:
+        mg.gradcheck(wrong, mg.Tensor(x, True))
+    assert str(error.value).endswith("Diagnosis: no simple pattern.")
+    note = mg.check_graph(np.sum(np.sin(wrong(mg.Tensor(x, True))))).first_wrong.note
+    assert note.endswith("Diagnosis: no simple pattern.")
+
+
+@pytest.mark.parametrize("rows, seed", [(n, s) for n in (1, 3) for s in range(5)])
+def test_an_error_too_small_for_a_pattern_has_none(rows, seed):
+    tiny = op(cube, x=lambda g, out, x: 3 * g * x * x * (1 + 3e-7 * np.random.default_rng(seed).choice([-1, 1], x.shape)))
+    with pytest.raises(GradcheckError, match="Diagnosis: no simple pattern"):
+        mg.gradcheck(tiny, leaf(rows, 4, seed=seed))
+
+
+def right_maps():
+    """{name: Map} of functions of two operands, by both, with their right gradients."""
+    x, y = leaf(3, 3).data, leaf(3, 3, seed=1).data
+    functions = {
+        "add": (np.add, lambda u, x, y: (u, u)),
+        "subtract": (np.subtract, lambda u, x, y: (u, -u)),
+        "multiply": (np.multiply, lambda u, x, y: (u * y, u * x)),
+        "matmul": (np.matmul, lambda u, x, y: (u @ y.T, x.T @ u)),
+        "where": (lambda x, y: np.where(SOME[:, :1], x, y), lambda u, x, y: (np.where(SOME[:, :1], u, 0), np.where(SOME[:, :1], 0, u))),
+        "sum": (lambda x, y: np.sum(x + y), lambda u, x, y: (u + 0 * x, u + 0 * y)),
+    }
+    return {
+        f"{name} by {'xy'[i]}": [
+            Map(x, lambda a, f=f: f(a, y), lambda u, p=pull: p(u, x, y)[0]),
+            Map(y, lambda a, f=f: f(x, a), lambda u, p=pull: p(u, x, y)[1]),
+        ][:: 1 - 2 * i]
+        for name, (f, pull) in functions.items()
+        for i in (0, 1)
+    }
+
+
+@pytest.mark.parametrize("name", right_maps())
+def test_a_right_gradient_is_never_diagnosed(name):
+    own, other = right_maps()[name]
+    assert diagnose(own, (0.3, 0.5), {"other": other}) == "no simple pattern"
+
+
+def test_a_right_gradient_that_rounding_hides_is_not_diagnosed():
+    with pytest.raises(GradcheckError, match="FAIL.*Diagnosis: no simple pattern"):
+        mg.gradcheck(lambda x, y: np.sum(x + y) + 1e13, (leaf(3), leaf(3, seed=1)))

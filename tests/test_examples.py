@@ -46,11 +46,15 @@ def test_the_example_prints_what_the_readme_shows_and_draws(tmp_path):
     assert example.endswith(code)
 
 
-def test_the_checks_of_the_readme_print_what_it_shows(tmp_path):
-    code = code_blocks()[2]
+@pytest.mark.parametrize("block", [2, 3], ids=["checks", "penalties"])
+def test_the_code_of_the_readme_prints_what_it_shows(block, tmp_path):
+    code = code_blocks()[block]
     shown = README.split(code)[1].split("```")[2]
     assert without_errors(run(code, tmp_path)).strip() == without_errors(shown).strip()
-    assert (ROOT / "examples" / "checks.py").read_text(encoding="utf-8").endswith(code)
+
+
+def test_the_checks_of_the_readme_are_an_example():
+    assert (ROOT / "examples" / "checks.py").read_text(encoding="utf-8").endswith(code_blocks()[2])
 
 
 def test_the_command_of_the_readme_prints_what_it_shows(capsys):

@@ -10,6 +10,7 @@ import pytest
 import minigrad as mg
 from minigrad import functional as F
 from minigrad.check import gradcheck, gradgradcheck
+from minigrad.check.samples import noisy
 from minigrad.engine import Noise, Tensor
 from minigrad.graph import nodes
 from minigrad.ops import stochastic
@@ -154,7 +155,7 @@ def test_gelu_knows_two_forms():
 
 
 def test_every_public_name_exists_and_is_tested_here():
-    tested = {name.split()[0] for name in [*activations, *soft, *losses]} | {"linear", "dropout", "l1_penalty", "l2_penalty"}
+    tested = {name.split()[0] for name in [*activations, *soft, *losses]} | {"linear", *penalties, *noisy}  # noisy: see test_dropout.py
     assert tested == set(F.__all__)
     assert all(callable(getattr(F, name)) for name in F.__all__)
 
@@ -685,14 +686,14 @@ def test_every_position_of_a_small_mask_has_the_rate():
 
 
 class Exhaustive:
-    """In place of a generator: all 65536 values of 16 bits once, and the same double for every tie."""
+    """In place of a generator: all 256 values of 8 bits once, and the same double for every tie."""
 
     def __init__(self, double):
         self.double, self.ties = double, 0
 
     def integers(self, low, high, count, dtype):
-        assert (low, high, count, dtype) == (0, 1 << 64, 65536 // 4, np.uint64)
-        return np.arange(65536, dtype=np.uint16).view(np.uint64)
+        assert (low, high, dtype) == (0, 1 << 64, np.uint64)
+        return np.arange(256, dtype=np.uint8).view(np.uint64)[:count]
 
     def random(self, n):
         self.ties += n
@@ -701,19 +702,20 @@ class Exhaustive:
 
 @pytest.mark.parametrize("keep", [0.3, 0.7, 0.1, 1 / 3, 1 - 1 / 3, 0.5, 0.25, 1e-6, 1 - 1e-6, 2**-16, 1 - 2**-53])
 def test_the_rate_is_exact(keep):
-    """Of the 65536 equally likely draws of 16 bits `whole` are kept at once, and one, a tie, is kept with probability `rest`.
+    """Of the 256 equally likely draws of 8 bits `whole` are kept at once, and one, a tie, is kept with probability `rest`.
 
-    So the rate is (whole + rest) / 65536, and whole + rest = 65536 keep without rounding.
+    So the rate is (whole + rest) / 256, and whole + rest = 256 keep without rounding.
     """
-    whole, rest = divmod(keep * 65536, 1)
-    assert (Fraction(whole) + Fraction(rest)) / 65536 == Fraction(keep)
+    whole, rest = divmod(keep * 256, 1)
+    assert (Fraction(whole) + Fraction(rest)) / 256 == Fraction(keep)
     if rest:
         below, at = Exhaustive(np.nextafter(rest, 0)), Exhaustive(rest)
-        assert Bernoulli(keep).draw(below, (65536,), bool).sum() == whole + 1
-        assert Bernoulli(keep).draw(at, (65536,), bool).sum() == whole
+        assert Bernoulli(keep).draw(below, (256,), bool).sum() == whole + 1
+        assert Bernoulli(keep).draw(at, (256,), bool).sum() == whole
         assert (below.ties, at.ties) == (1, 1)
     else:
-        assert Bernoulli(keep).draw(Exhaustive(0.5), (65536,), bool).sum() == whole
+        n = 8 * 256 if keep == 0.5 else 256  # 1/2 takes a bit an entry
+        assert Bernoulli(keep).draw(Exhaustive(0.5), (n,), bool).sum() == n * keep
 
 
 def test_keeping_never_and_always():
@@ -725,9 +727,21 @@ def test_keeping_never_and_always():
 
 # ------------------------------------------------------------------------------------------ penalties
 
+
+def rows(w):
+    """The norm of each row of w, of what lies behind its first axis."""
+    return np.sqrt(np.sum(w * w, axis=tuple(range(1, w.ndim)), keepdims=True))
+
+
 penalties = {
     "l1_penalty": (F.l1_penalty, lambda w: np.abs(w).sum(), np.sign),
     "l2_penalty": (F.l2_penalty, lambda w: (w**2).sum(), lambda w: 2 * w),
+    "elastic_net": (
+        lambda *ws, c: F.elastic_net(*ws, l1=c, l2=2 * c),
+        lambda w: np.abs(w).sum() + 2 * (w**2).sum(),
+        lambda w: np.sign(w) + 4 * w,
+    ),
+    "group_l2": (F.group_l2, lambda w: rows(w).sum(), lambda w: w / np.maximum(rows(w), 1e-300)),
 }
 every_penalty = pytest.mark.parametrize("name", penalties)
 
@@ -749,7 +763,7 @@ def test_a_penalty_is_one_node_with_its_coefficient(name):
     ws = [leaf(normal(2)), leaf(normal(3))]
     node = penalties[name][0](*ws, c=0.1)
     assert node.op.name == name
-    assert node.args == (0.1, *ws)
+    assert node.args == (*{"elastic_net": (0.1, 0.2), "group_l2": (0.1, slice(1, None))}.get(name, (0.1,)), *ws)
 
 
 @every_penalty
@@ -764,7 +778,7 @@ def test_a_penalty_passes_both_gradient_checks(name):
 @every_penalty
 def test_the_subgradient_at_zero_is_zero(name):
     _, (g,) = pulled(lambda w: penalties[name][0](w, c=2.0), np.array([0.0, -0.0, 3.0]))
-    assert g.tolist() == [0, 0, 2 if name == "l1_penalty" else 12]
+    assert g.tolist() == [0, 0, {"l1_penalty": 2, "l2_penalty": 12, "elastic_net": 26, "group_l2": 2}[name]]
 
 
 @every_penalty
@@ -791,7 +805,7 @@ def test_a_penalty_of_large_and_of_transposed_weights(name):
         found, (g,) = pulled(lambda w: f(w, c=1.0), w)
         assert found == pytest.approx(value(w), rel=1e-12)
         np.testing.assert_allclose(g, slope(w))
-        assert f(leaf(w).T, c=1.0).item() == pytest.approx(value(w), rel=1e-12)
+        assert f(leaf(w).T, c=1.0).item() == pytest.approx(value(w.T), rel=1e-12)
 
 
 @every_penalty
@@ -810,7 +824,7 @@ def test_the_penalty_of_plain_data_is_plain_data(name):
 @pytest.mark.parametrize("c", [-1, -1e-9, math.inf, math.nan])
 @every_penalty
 def test_coefficients_that_are_no_weight_are_refused(name, c):
-    with pytest.raises(ValueError, match=f"{name}: the coefficient c must be a number >= 0, got {c}"):
+    with pytest.raises(ValueError, match=f"{name}: the coefficient (c|l1) must be a number >= 0, got {c}"):
         penalties[name][0](leaf([1.0]), c=c)
 
 
@@ -818,7 +832,7 @@ def test_coefficients_that_are_no_weight_are_refused(name, c):
 def test_a_penalty_names_what_it_needs(name):
     f = penalties[name][0]
     for weights in ((), (np.ones(2),), ([leaf([1.0])],), (leaf([1.0]), 0.1)):
-        with pytest.raises(TypeError, match=rf"{name}: pass the weights as Tensors, {name}\(w1, w2, c=1e-3\)"):
+        with pytest.raises(TypeError, match=rf"{name}: pass the weights as Tensors, {name}\(w1, w2, (c|l1)=1e-3\)"):
             f(*weights, c=0.1)
     with pytest.raises(TypeError):
         f(leaf([1.0]))

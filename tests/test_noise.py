@@ -63,7 +63,7 @@ def test_a_model_is_checked_layer_by_layer():
     model = nn.Sequential(nn.Linear(20, 64), nn.ReLU(), nn.Dropout(0.3), nn.Linear(64, 30), nn.Tanh(), nn.Dropout(0.5))
     report = check_noise(model, (128, 20))
     assert report, report
-    assert {row.layer for row in report.rows} == {"2", "5", "2, 5", "output"}
+    assert {row.layer for row in report.rows} == {"Dropout_0", "Dropout_1", "Dropout_0, Dropout_1", "output"}
     assert [row.test for row in report.rows if row.verdict == "UNKNOWN"] == ["mean"]
 
 

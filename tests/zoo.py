@@ -18,12 +18,12 @@ import numpy as np
 
 import minigrad as mg
 import minigrad.functional as F
-from minigrad import engine, nn
+from minigrad import engine, nn, optim
+from minigrad import ledger as ledgers
 from minigrad.check import GradcheckError, check_graph, functions, gradcheck, samples, slopes
 from minigrad.check.__main__ import prove
 from minigrad.check.noise import check_noise
 from minigrad.engine import Noise, Tensor, op, ops
-from minigrad.graph import nodes
 from minigrad.ops import penalties, stochastic
 
 P = 0.3  # never 0.5, where keep and drop cannot be told apart
@@ -35,19 +35,6 @@ def leaf(*shape, seed=0):
 
 def close(a, b, rtol=1e-12):
     np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=rtol, atol=1e-13)
-
-
-# ------------------------------------------------------------------- noise that the engine has no function for (yet)
-
-
-def channel_dropout(x, p):
-    """Whole channels of (N, C, L)."""
-    return stochastic.dropout(x, Noise(stochastic.Bernoulli(1 - p), (*x.shape[:2], 1), bool), p)
-
-
-def gaussian_dropout(x, p):
-    """x times N(1, p/(1-p)) (Srivastava et al. 2014, section 10)."""
-    return x * Noise(stochastic.Normal(1.0, (p / (1 - p)) ** 0.5), x.shape, x.dtype)
 
 
 # ------------------------------------------------------------------------------------------- checks
@@ -106,13 +93,58 @@ def law():
 def law_of_channels():
     """Whole channels are dropped."""
     mg.manual_seed(0)
-    passes(check_noise(lambda x: channel_dropout(x, P), (64, 64, 16), shared=(2,)))
+    passes(check_noise(lambda x: F.dropout1d(x, P, training=True), (64, 64, 16), shared=(2,)))
+    passes(check_noise(lambda x: F.dropout2d(x, P, training=True), (64, 64, 8, 4), shared=(2, 3)))
+
+
+def law_of_samples():
+    """Whole samples are dropped."""
+    mg.manual_seed(0)
+    passes(check_noise(lambda x: F.drop_path(x, P, training=True), (4096, 8), shared=(1,)))
+
+
+def law_of_shared():
+    """One mask for all time steps."""
+    mg.manual_seed(0)
+    passes(check_noise(nn.Dropout(P, share=1), (64, 16, 64), shared=(1,)))
 
 
 def law_of_gaussian():
-    """Gaussian dropout multiplies by N(1, p/(1-p))."""
+    """Gaussian dropout multiplies by N(1, p/(1-p)), in training only."""
     mg.manual_seed(0)
-    passes(check_noise(lambda x: gaussian_dropout(x, P), p=P))
+    passes(check_noise(nn.GaussianDropout(P), p=P))
+
+
+def added_noise():
+    """Gaussian noise has the variance std^2: E|x + e|^2 = |x|^2 + n std^2."""
+    x = leaf(3)
+    found = mg.expectation(np.sum(F.gaussian_noise(x, 0.3, training=True) ** 2))
+    close(found.value.data, np.sum(x.data**2) + 3 * 0.3**2)
+
+
+def keeps_moments():
+    """Alpha dropout of entries of mean 0 and variance 1 has mean 0 and variance 1, over all masks."""
+    x = Tensor(np.array([-1.5, 0.0, 0.0, 1.5]) / 1.125**0.5, True)
+    y = F.alpha_dropout(x, P, training=True)
+    close(mg.expectation(np.mean(y)).value.data, 0)
+    close(mg.expectation(np.mean(y * y)).value.data, 1)
+
+
+def noisy_weights():
+    """DropConnect drops weights, the same for all rows x_r: E|sum_r W x_r|^2 = |W s|^2 + p/(1-p) sum_ij w_ij^2 s_j^2, s = sum_r x_r."""
+    layer, x = nn.DropConnect(nn.Linear(3, 2, bias=False, dtype=np.float64), P), leaf(4, 3).detach()
+    found = mg.expectation(np.sum(np.sum(layer(x), axis=0) ** 2))
+    w, s = layer.module.weight.data, x.data.sum(axis=0)
+    close(found.value.data, np.sum((w @ s) ** 2) + P / (1 - P) * np.sum((w * s) ** 2))
+
+
+def monte_carlo():
+    """sampling() draws in evaluation mode, and leaves the mode alone."""
+    model, x = nn.Sequential(nn.Dropout(P)).eval(), leaf(40)
+    with mg.sampling():
+        assert not np.array_equal(model(x).data, model(x).data)
+    close(model(x).data, x.data)
+    assert not model[0].training
 
 
 def streams():
@@ -121,26 +153,44 @@ def streams():
     def masks(**layers):
         mg.manual_seed(0)
         model = nn.Sequential(**{name: nn.Dropout(P) for name in layers})
-        return [n.data for n in nodes(model(leaf(40))) if isinstance(n, Noise)]
+        return [n.data for n in mg.noise(model(leaf(40)))]
 
     assert np.array_equal(masks(a=1, b=1)[1], masks(b=1)[0])
+
+
+def numbered_streams():
+    """So does a layer of another kind, where layers have numbers, not names."""
+
+    def mask(*layers):
+        mg.manual_seed(0)
+        return mg.noise(nn.Sequential(*layers, nn.Dropout(P))(leaf(40)))[-1].data
+
+    assert np.array_equal(mask(nn.Linear(40, 40), nn.ReLU(), nn.GaussianDropout(P)), mask())
 
 
 def passes(report):
     assert report, str(report)
 
 
+PENALTIES = [
+    (lambda *ws: F.l1_penalty(*ws, c=0.3), lambda w: 0.3 * sum(abs(x) for x in w.flat)),
+    (lambda *ws: F.l2_penalty(*ws, c=0.3), lambda w: 0.3 * sum(x * x for x in w.flat)),
+    (lambda *ws: F.elastic_net(*ws, l1=0.3, l2=0.2), lambda w: sum(0.3 * abs(x) + 0.2 * x * x for x in w.flat)),
+    (lambda *ws: F.group_l2(*ws, c=0.3), lambda w: 0.3 * sum(sum(x * x for x in np.ravel(row)) ** 0.5 for row in w)),
+]
+
+
 def penalty_gradients():
     """Each penalty node's rule."""
-    for penalty in (F.l1_penalty, F.l2_penalty):
-        assert gradcheck(lambda v, w, penalty=penalty: penalty(v, w, c=0.3), (leaf(2, 3), leaf(4, seed=1)))
+    for penalty, _ in PENALTIES:
+        assert gradcheck(penalty, (leaf(2, 3), leaf(4, seed=1)))
 
 
 def penalty_values():
-    """c sum|w| and c sum w^2: sums, by hand."""
+    """c sum|w|, c sum w^2, both, and c times the norms of the rows: sums, by hand."""
     v, w = leaf(2, 3), leaf(4, seed=1)
-    close(F.l1_penalty(v, w, c=0.3).data, 0.3 * sum(abs(x) for x in (*v.data.flat, *w.data.flat)))
-    close(F.l2_penalty(v, w, c=0.3).data, 0.3 * sum(x * x for x in (*v.data.flat, *w.data.flat)))
+    for penalty, by_hand in PENALTIES:
+        close(penalty(v, w).data, by_hand(v.data) + by_hand(w.data))
 
 
 def penalised():
@@ -163,10 +213,85 @@ def weight_decay():
 
 
 def zero_weights():
-    """At w = 0 the subgradient is 0, and no NaN."""
-    w = Tensor(np.zeros(3), True)
-    for penalty in (F.l1_penalty, F.l2_penalty):
-        close(mg.grad(penalty(w, c=0.3), w)[0].data, np.zeros(3))
+    """At w = 0 the subgradient is 0, and no NaN, in the second derivatives either."""
+    for penalty in (F.l1_penalty, F.l2_penalty, F.group_l2):
+        w = Tensor(np.zeros((2, 3)), True)
+        (first,) = mg.grad(penalty(w, c=0.3), w, create_graph=True)
+        close(first.data, np.zeros((2, 3)))
+        assert np.isfinite(mg.grad(np.sum(first * first + first * w), w)[0].data).all()
+
+
+def proximal_step():
+    """A step on a quadratic with its minimum at b, by hand: gradient, soft threshold, shrinking, block threshold, each once and times lr."""
+    b, lr = np.array([[2.0, -0.1], [0.3, 0.4]]), 0.25
+    for penalty, by_hand in (
+        (lambda w: F.l1_penalty(w, c=0.8), lambda v: soft(v, 0.8 * lr)),
+        (lambda w: F.elastic_net(w, l1=0.8, l2=0.4), lambda v: soft(v, 0.8 * lr) / (1 + 2 * lr * 0.4)),
+        (lambda w: F.group_l2(w, c=0.8), lambda v: v * np.maximum(1 - lr * 0.8 / np.linalg.norm(v, axis=1, keepdims=True), 0)),
+    ):
+        w = leaf(2, 2)
+        expected = by_hand(w.data - lr * (w.data - b))
+        mg.optim.ProximalSGD([w], lr=lr).step(lambda w=w, penalty=penalty: 0.5 * np.sum((w - b) ** 2) + penalty(w))
+        close(w.data, expected)
+
+
+def soft(v, t):
+    return np.sign(v) * np.maximum(abs(v) - t, 0)
+
+
+def lasso():
+    """FISTA on a lasso with X'X = I: the closed form, and its zeros exactly."""
+    x, _ = np.linalg.qr(np.random.default_rng(0).standard_normal((9, 4)))
+    y, w = x @ [2.0, -1.0, 0.2, 0.1], leaf(4)
+    optimizer = mg.optim.ProximalSGD([w], lr=0.3, accelerated=True)
+    for _ in range(300):
+        optimizer.step(lambda: 0.5 * np.sum((x @ w - y) ** 2) + F.l1_penalty(w, c=0.5))
+        assert np.all(np.isfinite(w.data))
+    np.testing.assert_allclose(w.data, [1.5, -0.5, 0, 0], atol=1e-9)
+    assert np.array_equal(w.data == 0, [False, False, True, True])
+
+
+def proximal_or_backward():
+    """A proximal step after a backward is refused."""
+    w = leaf(2)
+
+    def closure():
+        loss = F.l1_penalty(w, c=0.1) + np.sum(w * w)
+        loss.backward(retain_graph=True)
+        return loss
+
+    try:
+        mg.optim.ProximalSGD([w]).step(closure)
+    except RuntimeError:
+        return
+    raise AssertionError("the penalty's subgradient and its proximal operator are both there")
+
+
+def ledger():
+    """The terms of a loss: each once, with its sign and factor; they add up."""
+    w = leaf(2, 3)
+    data, l1, l2 = F.mse_loss(w, np.zeros((2, 3))), F.l1_penalty(w, c=0.1), F.l2_penalty(w, c=0.2)
+    loss = (data + l1) * 3 - (l2 - l1) / 2
+    found = {t.name.split("* ")[-1]: t.value for t in mg.terms(loss)}
+    close([found["mse_loss"], found["l1_penalty(c=0.1)"], found["l2_penalty(c=0.2)"]], [3 * data.item(), 3.5 * l1.item(), -0.5 * l2.item()])
+    close(sum(t.value for t in mg.terms(loss)), loss.data)
+
+
+def doubled():
+    """A parameter that is penalised twice is told, one that is decayed by penalty and optimizer too; all others are not."""
+    w, data = leaf(2), np.sum(leaf(2, seed=1))
+    penalised = data + F.l2_penalty(w, c=0.1)
+    for loss, decay, messages in (
+        (penalised, 0.1, 1),
+        (penalised, 0.0, 0),
+        (data + F.l1_penalty(w, c=0.1), 0.1, 0),
+        (penalised + F.l2_penalty(w, c=0.1), 0.0, 1),
+        (penalised + F.l1_penalty(w, c=0.1), 0.0, 0),
+    ):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            mg.terms(loss, mg.optim.SGD([w], weight_decay=decay))
+        assert len(caught) == messages, [str(c.message) for c in caught]
 
 
 def diamond():
@@ -299,8 +424,10 @@ def planted(forward, rule):
 
 
 CHECKS = [
-    *(pathwise, expected_value, ridge, evaluation, edge_rates, law, law_of_channels, law_of_gaussian, streams),
+    *(pathwise, expected_value, ridge, evaluation, edge_rates, law, streams, numbered_streams, monte_carlo),
+    *(law_of_channels, law_of_samples, law_of_shared, law_of_gaussian, added_noise, keeps_moments, noisy_weights),
     *(penalty_gradients, penalty_values, penalised, weight_decay, zero_weights),
+    *(proximal_step, lasso, proximal_or_backward, ledger, doubled),
     *(diamond, broadcasts, accumulation, retained, own_memory, forwards_are_pure),
     *(finds_wrong_rules, finds_what_ones_hide, refuses_empty_proofs, leaves_inputs_alone, judges_kinks, samples_bite),
 ]
@@ -374,6 +501,10 @@ def redrawn(right):
     return lambda g, out, x, noise, p, scaling: right(g, out, x, rng.random(noise.shape) < 1 - p, p, scaling)
 
 
+def group_rule_without_care(right):
+    return lambda g, out, i, c, axis, *w: c * g * w[i] / np.sqrt(np.sum(w[i] * w[i], axis=penalties.inside(w[i], axis), keepdims=True))
+
+
 def rule_of_dropout(scale, mask=True):
     return lambda right: lambda g, out, x, noise, p, scaling: g * (noise if mask else 1) * (stochastic._scale(p, scaling) if scale else 1)
 
@@ -392,11 +523,11 @@ BUGS = [
     Bug("scale 1/p", "", text(stochastic._scale, "1 / (1 - p)", "1 / p"), expected_value),
     Bug("scaled twice", "clab/dynet#186", text(stochastic._scale, "1 / (1 - p)", "1 / (1 - p) ** 2"), ridge),
     Bug("classic dropout scaled in training too", "", text(stochastic._scale, 'scaling == "classic"', "False"), expected_value),
-    Bug("keep and drop swapped", "TensorFlow-Examples#205", text(F.dropout, "Bernoulli(1 - p)", "Bernoulli(p)"), law),
-    Bug("scaled in evaluation as well", "mdenil/dropout#16", text(F.dropout, "else x\n", "else x * (1 - p)\n"), evaluation),
-    Bug("evaluation scaled by p for 1-p", "karpathy/convnetjs#106", text(F.dropout, "x * (1 - p) if", "x * p if"), evaluation),
-    Bug("evaluation mode ignored", "pytorch#26338", text(nn.Dropout.forward, "self.training", "True"), evaluation),
-    Bug("never on", "vision_transformer#19", text(nn.Dropout.forward, "self.training", "False"), law),
+    Bug("keep and drop swapped", "TensorFlow-Examples#205", text(F._mask, "Bernoulli(1 - p)", "Bernoulli(p)"), law),
+    Bug("scaled in evaluation as well", "mdenil/dropout#16", text(F._dropped, "else x\n", "else x * (1 - p)\n"), evaluation),
+    Bug("evaluation scaled by p for 1-p", "karpathy/convnetjs#106", text(F._dropped, "x * (1 - p) if", "x * p if"), evaluation),
+    Bug("evaluation mode ignored", "pytorch#26338", text(nn.Stochastic.forward, "self.training", "True"), evaluation),
+    Bug("never on", "vision_transformer#19", text(nn.Stochastic.forward, "self.training", "False"), law),
     Bug("p = 1 gives NaN", "google/flax#2055", text(stochastic._scale, "0.0 if p == 1 else 1 / (1 - p)", "np.divide(1.0, 1 - p)"), edge_rates),
     Bug(
         "the same mask every step",
@@ -405,27 +536,33 @@ BUGS = [
         law,
     ),
     Bug("all layers draw the same", "", text(engine.stream, "tuple(name.encode())", "()"), law),
-    Bug("one stream for all layers", "", text(Noise.__init__, "path(scope.get())", '""'), streams),
+    Bug("one stream for all layers", "", text(Noise.__init__, "path(scope.get(), by_kind=True)", '""'), streams),
     Bug(
         "neighbours share their noise",
         "",
         text(stochastic.Bernoulli.draw, "return drawn", "drawn[1::2] = drawn[: len(drawn) // 2 * 2 : 2]; return drawn"),
         law,
     ),
-    Bug("elements for channels", "pytorch#69801", text(channel_dropout, "(*x.shape[:2], 1)", "x.shape"), law_of_channels),
+    Bug("a number, not a kind, names the noise", "", text(Noise.__init__, "by_kind=True", "by_kind=False"), numbered_streams),
+    Bug("elements for channels", "pytorch#69801", text(F.dropout2d, "(2, 3), mask", "(), mask"), law_of_channels),
+    Bug("the wrong axis shared", "PyTorch-NLP#71", text(F.dropout1d, "2, mask", "1, mask"), law_of_channels),
+    Bug("share ignored", "pytorch#20058 asks for it", text(F._mask, "if shared:", "if False:"), law_of_shared),
+    Bug("elements for samples", "", text(F.drop_path, "range(1, np.ndim(x))", "()"), law_of_samples),
+    Bug("Gaussian noise added", "keras#5665", text(F.gaussian_dropout, "return x * ", "return x + "), law_of_gaussian),
+    Bug("variance for standard deviation", "j-min/Dropouts#2", text(F.gaussian_dropout, "math.sqrt(p / (1 - p))", "p / (1 - p)"), law_of_gaussian),
+    Bug("standard deviation for variance", "", text(F.gaussian_noise, "std, rng, noise", "std**0.5, rng, noise"), added_noise),
+    Bug("no scale and shift after alpha dropout", "", text(F.alpha_dropout, "a = ((1 - p)", "a = 1 or ((1 - p)"), keeps_moments),
+    Bug("alpha dropout drops to 0", "", text(F.alpha_dropout, "x, low)", "x, 0.0)"), keeps_moments),
     Bug(
-        "the wrong axis shared",
-        "PyTorch-NLP#71",
-        text(channel_dropout, "(*x.shape[:2], 1)", "(x.shape[0], 1, x.shape[2])"),
-        law_of_channels,
+        "noise on the input, not on the weight",
+        "",
+        text(
+            *(nn.DropConnect._without, "= Stochastic.forward(self, self.module.weight)", "= self.module.weight"),
+            *("forward(*args", "forward(F.dropout(args[0], self.p, self.training)"),
+        ),
+        noisy_weights,
     ),
-    Bug(
-        "Gaussian noise added",
-        "keras#5665",
-        text(gaussian_dropout, "x * Noise(stochastic.Normal(1.0", "x + Noise(stochastic.Normal(0.0"),
-        law_of_gaussian,
-    ),
-    Bug("variance for standard deviation", "j-min/Dropouts#2", text(gaussian_dropout, " ** 0.5)", ")"), law_of_gaussian),
+    Bug("sampling() ignored", "SalsaNext#40", text(F._dropped, "(training or drawing.get())", "training"), monte_carlo),
     # ---- penalties
     Bug("factor 2 lost", "keras#4712", rule("l2_penalty", lambda right: lambda g, out, i, c, *w: c * g * w[i]), penalty_gradients),
     Bug("wrong sign", "andersbll/nnet#4", rule("l2_penalty", lambda right: lambda *a: -right(*a)), penalty_gradients),
@@ -433,11 +570,11 @@ BUGS = [
     Bug("coefficient applied twice", "nitrain#42", text(F.l2_penalty, "weights), *weights)", "weights) * c, *weights)"), penalty_values),
     Bug("another convention, c/2", "cs231n.github.io#89", text(F.l2_penalty, "weights), *weights)", "weights) / 2, *weights)"), weight_decay),
     Bug("a mean, not a sum", "paiml/aprender#2133", text(penalties.l2_penalty, "w.reshape(-1))", "w.reshape(-1)) / w.size"), penalty_values),
-    Bug("L1 and L2 swapped", "FluxML/Flux.jl#160", text(nn.L1.__call__, "F.l1_penalty", "F.l2_penalty"), penalised),
+    Bug("L1 and L2 swapped", "FluxML/Flux.jl#160", value(nn.L1, "function", F.l2_penalty), penalised),
     Bug(
         "biases included",
         "JWarmenhoven/Coursera-Machine-Learning#3",
-        text(nn.Module.penalty, "= module.weight\n", "= module.weight; weights[penalty][id(module.bias)] = module.bias\n"),
+        text(nn.Module.penalty, "[id(weight)] = weight\n", "[id(weight)] = weight; weights[penalty][id(module.bias)] = module.bias\n"),
         penalised,
     ),
     Bug(
@@ -456,6 +593,31 @@ BUGS = [
         penalised,
     ),
     Bug("never added", "hunglc007/tensorflow-yolov4-tflite#369", text(nn.Module.penalty, "if nodes else 0.0", "if not nodes else 0.0"), penalised),
+    Bug("the norm of a group is NaN at zero", "pytorch#2421", rule("group_l2", group_rule_without_care), zero_weights),
+    Bug("squared norms of groups", "", text(penalties.group_l2, "np.sqrt(", "("), penalty_values),
+    Bug("groups the wrong way round", "", text(F.group_l2, "slice(1, None)", "slice(0, 1)"), penalty_values),
+    # ---- proximal steps
+    Bug(
+        "proximal operator and subgradient both",
+        "",
+        text(optim._smooth_gradients, "(taken if", "smooth.append(summand); (taken if"),
+        proximal_step,
+    ),
+    Bug("a proximal step after a backward", "", text(optim._refuse_gradients, "p.grad is not None", "False"), proximal_or_backward),
+    Bug("threshold without the lr", "", text(optim.ProximalSGD.step, ", lr, part)", ", 1.0, part)"), proximal_step),
+    Bug("threshold of the gradient, not of the step", "", text(optim.ProximalSGD.step, "prox(w - lr", "w - lr * prox(lr"), proximal_step),
+    Bug("elastic net without the shrinking", "", text(penalties.prox, 'shrink(w, t * parts.get("l2", 0))', "w"), proximal_step),
+    Bug("shrinks by c, not 2c", "", text(penalties.shrink, "2 * t", "t"), proximal_step),
+    Bug("a hard threshold", "", text(penalties.soft_threshold, "v - np.clip(v, -t, t)", "v * (abs(v) > t)"), proximal_step),
+    Bug("momentum after the threshold", "", text(optim.ProximalSGD.step, "w[...] = new", "w[...] = new + self.momentum * (new - x)"), lasso),
+    # ---- the ledger of a loss
+    Bug("a term counted twice", "keras#8700", text(ledgers.summands, "return found[::-1]", "return found[::-1] + found[:1]"), ledger),
+    Bug("a term reached twice counted once", "", text(ledgers.summands, "before[0] + scale", "scale"), ledger),
+    Bug("a difference read as a sum", "", value(ledgers, "SIGNS", {**ledgers.SIGNS, "subtract": (1.0, 1.0)}), ledger),
+    Bug("factors forgotten", "", value(ledgers, "_number", lambda x: 1.0), ledger),
+    Bug("L2 and weight decay together go unseen", "", text(ledgers._decayed_twice, "> 0", "> np.inf"), doubled),
+    Bug("a penalty twice goes unseen", "", text(ledgers._twice, "times > 1", "times > 9"), doubled),
+    Bug("a decay of 0 reported", "", text(optim.Optimizer.decays, 'if g.get("weight_decay")', ""), doubled),
     # ---- engine
     Bug(
         "overwritten, not added",
@@ -490,7 +652,10 @@ BUGS = [
         refuses_empty_proofs,
     ),
     Bug(
-        "randomness not looked for", "torch/tutorials#25", text(functions.examine, "if any(y.shape", "if False and any(y.shape"), refuses_empty_proofs
+        "randomness not looked for",
+        "torch/tutorials#25",
+        text(functions._trouble, "if any(y.shape", "if False and any(y.shape"),
+        refuses_empty_proofs,
     ),
     Bug(
         "inputs moved and not put back",

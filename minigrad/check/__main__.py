@@ -1,7 +1,7 @@
 """Proves ops: first and second derivatives of every sample call against numeric ones.
 
-    python -m minigrad.check                 every op
-    python -m minigrad.check tanh matmul     these ops
+    python -m minigrad.check                 every op, and every stochastic function
+    python -m minigrad.check tanh dropout    these
     python -m minigrad.check my_ops.py       the ops that this file defines, and its `samples`, if it has any
 
 Exit status 1 if anything fails.
@@ -9,6 +9,7 @@ Exit status 1 if anything fails.
 
 import argparse
 import importlib.util
+import math
 import sys
 import time
 import warnings
@@ -63,15 +64,24 @@ def prove(name, calls):
     return Proof(len(calls), worst(first), worst(second), failures)
 
 
-def prove_noise(call, mean):
-    """The three proofs of a stochastic function: (pathwise Finding, relative error of the expectation, report on the law)."""
-    rng = np.random.default_rng(0)
-    pathwise = examine(lambda x: np.tanh(call(x)) * x, (Tensor(rng.standard_normal(200), True),))  # so many that not all are dropped
-    x, w = Tensor(rng.standard_normal(8), True), rng.standard_normal(8)
-    found, calm = expectation(call(x) @ w), mean(x) @ w
-    (gradient,) = grad(calm, [x], retain_graph=True)
-    pairs = (found.value.data, calm.data), (found.gradients[x].data, gradient.data)
-    return pathwise, max(float(np.max(abs(a - b)) / np.max(abs(b))) for a, b in pairs), check_noise(call, mean=mean)
+def prove_noise(noisy):
+    """The three proofs of a stochastic function: (pathwise Finding, relative error of the expectations, report on the law).
+
+    The expectations are those of the result and of its square, and of their gradients.
+    """
+    rng, call = np.random.default_rng(0), noisy.call
+    row = math.prod(n for axis, n in enumerate(noisy.small) if axis and axis not in noisy.shared)
+    many = (-(-100 // row), *noisy.small[1:])  # 100 drops and more, so that not all are dropped
+    pathwise = examine(lambda x: np.tanh(call(x)) * x, (Tensor(rng.standard_normal(many), True),))
+    errors = []
+    for power in (1, 2):
+        x, w = Tensor(rng.standard_normal(noisy.small), True), rng.standard_normal(noisy.small)
+        found = expectation(np.sum(w * call(x) ** power))
+        calm = np.sum(w * (noisy.mean(x) ** power + (noisy.variance(x) if power == 2 else 0)))
+        (gradient,) = grad(calm, [x], retain_graph=True)
+        pairs = (found.value.data, calm.data), (found.gradients[x].data, gradient.data)
+        errors += [float(np.max(abs(a - b)) / np.max(abs(b))) for a, b in pairs]
+    return pathwise, max(errors), check_noise(call, noisy.large, shared=noisy.shared, mean=noisy.mean)
 
 
 def guessed(op, call):
@@ -97,20 +107,24 @@ def load(path):
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m minigrad.check", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="*", metavar="op or file.py", help="what to prove (default: every op)")
+    parser.add_argument("what", nargs="*", metavar="op or file.py", help="what to prove (default: all)")
     what = parser.parse_args(arguments).what
-    table = {}
-    for name in what or samples:
+    table, stochastic = {}, []
+    for name in what or dict.fromkeys([*samples, *noisy]):
         if name.endswith(".py"):
             if not Path(name).is_file():
                 parser.error(f"there is no file {name}.")
-            table |= load(Path(name).resolve())
-        elif name in samples:
-            table[name] = samples[name]
+            table |= (found := load(Path(name).resolve()))
+            if not found:
+                parser.error(f"{name} defines no ops.")
+        elif name in samples or name in noisy:
+            table |= {name: samples[name]} if name in samples else {}
+            stochastic += [(name, proof) for proof in noisy.get(name, [])]
         else:
-            parser.error(f"there is no op {name!r}. The ops: {', '.join(sorted(samples))}.")
+            parser.error(f"there is no op {name!r}. The ops: {', '.join(sorted({*samples, *noisy}))}.")
     width = max(map(len, [*table, "op"]))
-    print(f"{'op':{width + 6}} cases  first order  second order  verdict     seconds")
+    if table:
+        print(f"{'op':{width + 6}} cases  first order  second order  verdict     seconds")
     begin, failed = time.perf_counter(), []
     for number, (name, calls) in enumerate(table.items(), 1):
         print(f"{number:2}/{len(table):<2} {name:{width}} ", end="", flush=True)
@@ -128,17 +142,17 @@ def main(arguments=None):
             print(f"      sample {i}, {order} derivatives: {finding.verdict}: {finding.note}")
         if proof.failures:
             failed.append(name)
-    if stochastic := [(name, *proof) for name in table for proof in noisy.get(name, [])]:
+    if stochastic:
         print(f"\n{'stochastic op':30}  pathwise  expectation  law of the noise")
-        for name, settings, call, mean in stochastic:
-            print(f"{f'{name} {settings}':30}", end="  ", flush=True)
-            pathwise, error, law = prove_noise(call, mean)
+        for name, proof in stochastic:
+            print(f"{f'{name} {proof.settings}':30}", end="  ", flush=True)
+            pathwise, error, law = prove_noise(proof)
             print(f"{pathwise.verdict:8}  {f'{error:.1e}':11}  {law.verdict().removeprefix('noise check ')}", flush=True)
             if pathwise.verdict != "OK" or error > 1e-12 or not law:
                 failed.append(name)
         print()
-    failed = list(dict.fromkeys(failed))
-    print(f"{len(table) - len(failed)} of {len(table)} ops proved, {time.perf_counter() - begin:.0f} s")
+    failed, everything = list(dict.fromkeys(failed)), {*table, *(name for name, _ in stochastic)}
+    print(f"{len(everything) - len(failed)} of {len(everything)} ops proved, {time.perf_counter() - begin:.0f} s")
     if failed:
         print(f"FAILED: {', '.join(failed)}")
     return bool(failed)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..engine import Noise, Tensor, constant, data_of, grad, ops, result
-from ..graph import copy, program
+from ..graph import copy, depending, program
 
 MOST_OUTCOMES = 2**16  # that `expectation` enumerates
 STACK = 2**16  # entries of all nodes together in one stack of outcomes: what stays in the cache
@@ -49,11 +49,8 @@ def expectation(loss, order=8):
     root = copies[loss.order]
 
     # Only the nodes that depend on noise, `random`, run for each outcome. Leaves stand in for the others that they take.
-    random, known = [], set(drawn)
-    for node in copies.values():
-        if any(isinstance(a, Tensor) and a.order in known for a in node.args):
-            known.add(node.order)
-            random.append(node)
+    random = depending(copies.values(), drawn)
+    known = {*drawn, *(node.order for node in random)}
     fixed = [a for node in random for a in node.args if isinstance(a, Tensor) and a.order not in known] if random else [root]
     fixed = list({a.order: a for a in fixed}.values())
     leaves = {a.order: Tensor(a.data, a.requires_grad) for a in fixed}

@@ -126,7 +126,8 @@ def check_noise(op, shape=(64, 1024), *, p=None, shared=(), mean=None, calls=4, 
             noise, if it has one. Bernoulli noise then keeps at the rate 1-p, and the output's variance is p/(1-p) times its
             squared mean (Srivastava et al. 2014; so for Gaussian dropout, their section 10)
     shared  the axes along which the noise is promised to be the same; along all others it must differ
-    mean    the function without its noise, the promised E[op(x)]; if not given, x itself, or what a module gives in evaluation
+    mean    the function without its noise, the promised E[op(x)]; if not given, x itself, or what a module gives in evaluation.
+            Of alpha dropout, whose mean is neither, it is UNKNOWN otherwise
     calls   how often `op` is called; an even number, as calls are compared in pairs
     dtype   of x; if not given, the default one
 

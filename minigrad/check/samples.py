@@ -133,6 +133,7 @@ def along(f, draw=normal):
 mask = np.array([[True, False, True], [False, True, True]])
 whole = np.array([[1, 2], [3, 4]], np.int8)  # of a dtype that leaves float32 what it is
 condition = np.array([True, False, True])
+inputs = slice(1, None)  # the axes of what enters a unit
 identity_like = np.array([[2.0, 0.3, -0.4], [0.1, 1.5, 0.7]])
 
 
@@ -332,6 +333,7 @@ samples = {
     ],
     # --------------------------------------------------------------------------- penalties and losses
     "l1_penalty": [
+        s(lambda *ws: penalties.l1_penalty(0.3, *ws), apart(3), near[:3], -0.5, -0.1),  # two of one shape, negative numbers
         s(lambda w: penalties.l1_penalty(0.3, w), apart(2, 3)),
         s(lambda w: penalties.l1_penalty(0.3, w), near),
         s(lambda *ws: penalties.l1_penalty(0.3, *ws), apart(2, 3), apart(3), apart(), apart(1, 1, 2)),
@@ -340,11 +342,33 @@ samples = {
         zero(lambda w: penalties.l1_penalty(0.0, w), apart(3)),
     ],
     "l2_penalty": [
+        s(lambda *ws: penalties.l2_penalty(0.3, *ws), apart(3), near[:3], -0.5, -0.1),
         s(lambda w: penalties.l2_penalty(0.3, w), normal(2, 3)),
         s(lambda *ws: penalties.l2_penalty(0.3, *ws), normal(2, 3), normal(3), normal(), normal(1, 1, 2)),
         s(lambda w: penalties.l2_penalty(2, w.T[::-1], w), normal(3, 2)),
         s(lambda w, u: penalties.l2_penalty(1.0, w, u), normal(3), normal(0, 2)),
         zero(lambda w: penalties.l2_penalty(0.0, w), normal(3)),
+    ],
+    "elastic_net": [
+        s(lambda *ws: penalties.elastic_net(0.3, 0.2, *ws), apart(3), near[:3], -0.5, -0.1),
+        *(s(lambda w, l1=l1, l2=l2: penalties.elastic_net(l1, l2, w), apart(2, 3)) for l1, l2 in ((0.3, 0.2), (0.3, 0.0), (0.0, 0.2), (2, 5))),
+        s(lambda w: penalties.elastic_net(0.3, 0.2, w), near),
+        s(lambda *ws: penalties.elastic_net(0.3, 0.2, *ws), apart(2, 3), apart(3), apart(), apart(1, 1, 2)),
+        s(lambda w: penalties.elastic_net(2, 0.5, w.T[::-1], w), apart(3, 2)),
+        s(lambda w, u: penalties.elastic_net(1.0, 0.2, w, u), apart(3), apart(0, 2)),
+        zero(lambda w: penalties.elastic_net(0.0, 0.0, w), apart(3)),
+    ],
+    "group_l2": [
+        s(lambda *ws: penalties.group_l2(0.3, inputs, *ws), apart(3), near[:3], -0.5, -0.1),
+        *(s(lambda w, axis=axis: penalties.group_l2(0.3, axis, w), normal(2, 3)) for axis in (inputs, 0, 1, -1, (0, 1), (-1, 0))),
+        *(s(lambda w, axis=axis: penalties.group_l2(0.3, axis, w), normal(2, 3, 2)) for axis in (inputs, 1, (0, 2), (2, 0, 1))),
+        *(s(lambda w, c=c: penalties.group_l2(c, inputs, w), normal(2, 2)) for c in (1, 2.5)),
+        *(s(lambda w: penalties.group_l2(0.3, inputs, w), draw) for draw in (apart(3), apart(), near, near.reshape(2, 2), apart(1, 1, 2))),
+        s(lambda *ws: penalties.group_l2(0.3, inputs, *ws), normal(2, 3), apart(3), apart(), normal(1, 2, 1, 2)),
+        s(lambda w: penalties.group_l2(2, 0, w.T[::-1], w), normal(3, 2)),
+        s(lambda w, u: penalties.group_l2(1.0, inputs, w, u), normal(2, 2), normal(0, 2)),
+        zero(lambda w: penalties.group_l2(0.0, inputs, w), normal(3, 2)),
+        zero(lambda w: penalties.group_l2(0.3, inputs, w), normal(3, 0)),
     ],
     "nll_loss": [
         *(s(lambda x, r=r: losses.nll_loss(x, integers(3, 4), r), normal(4, 3)) for r in ("mean", "sum", "none")),
@@ -507,12 +531,59 @@ samples = {
     ],
 }
 
-# Every op that takes noise, as a function of x that draws it, and the same without: its mean.
+
+@dataclass
+class Noisy:
+    """A stochastic function of x, with the mean and the variance, over its noise, of each entry of the result: functions of x."""
+
+    settings: str
+    call: object
+    mean: object
+    variance: object
+    small: tuple = (8,)  # the shape of x where all outcomes are enumerated
+    large: tuple = (64, 1024)  # where the law of the noise is tested
+    shared: tuple = ()  # the axes along which it is the same
+
+
+def _noisy(settings, call, variance, **shapes):
+    """With what it gives in evaluation as the mean. `call` is a function of x and training."""
+    return Noisy(settings, lambda x: call(x, True), lambda x: call(x, False), variance, **shapes)
+
+
+def _dropping(function, p, scaling, **shapes):
+    scale = 1 / (1 - p) if scaling == "inverted" else 1.0
+    call = lambda x, training: function(x, p, training, scaling=scaling)
+    return _noisy(f"p={p:g}, {scaling}", call, lambda x: scale**2 * p * (1 - p) * x * x, **shapes)
+
+
+def _both(function, **shapes):
+    return [_dropping(function, 0.3, "inverted", **shapes), _dropping(function, 0.8, "classic", **shapes)]
+
+
+def _alpha(p, low=-1.7580993408473766):
+    a = (1 - p + low**2 * p * (1 - p)) ** -0.5
+    call = lambda x: F.alpha_dropout(x, p, training=True)
+    return Noisy(f"p={p:g}", call, lambda x: a * (1 - p) * x, lambda x: a**2 * p * (1 - p) * (x - low) ** 2)
+
+
+# Every function that draws noise; at rates that can tell keep from drop.
 noisy = {
     "dropout": [
-        (f"p={p:g}, {scaling}", *(lambda x, p=p, scaling=scaling, training=t: F.dropout(x, p, training, scaling=scaling) for t in (True, False)))
-        for p in (0.1, 0.3, 0.8)
-        for scaling in ("inverted", "classic")
+        *(_dropping(F.dropout, p, scaling) for p in (0.1, 0.3, 0.8) for scaling in ("inverted", "classic")),
+        _noisy("p=0.3, share=-1", lambda x, training: F.dropout(x, 0.3, training, share=-1), lambda x: 3 / 7 * x * x, small=(8, 2), shared=(1,)),
+    ],
+    "dropout1d": _both(F.dropout1d, small=(2, 3, 2), large=(64, 64, 8), shared=(2,)),
+    "dropout2d": _both(F.dropout2d, small=(2, 3, 2, 1), large=(64, 64, 4, 2), shared=(2, 3)),
+    "drop_path": _both(F.drop_path, small=(6, 2), large=(4096, 8), shared=(1,)),
+    "drop_connect": _both(F.drop_connect),
+    "alpha_dropout": [_alpha(p) for p in (0.1, 0.8)],
+    "gaussian_dropout": [
+        _noisy(f"p={p:g}", lambda x, training, p=p: F.gaussian_dropout(x, p, training), lambda x, p=p: p / (1 - p) * x * x, small=(4,))
+        for p in (0.1, 0.8)
+    ],
+    "gaussian_noise": [
+        _noisy(f"std={std:g}", lambda x, training, std=std: F.gaussian_noise(x, std, training), lambda x, std=std: std**2 + 0 * x, small=(4,))
+        for std in (0.2, 1.5)
     ],
 }
 

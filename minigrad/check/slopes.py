@@ -6,9 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..engine import Tensor, data_of
+
 RTOL, ATOL = 1e-7, 1e-10
-STEP = 0.02  # the largest step of a difference; halved down to 1/4096 of it
-TINY = 1e-7  # a step so small that a kink within it is rare, though it leaves only half the digits
+STEP = 2.0**-6  # the largest step of a difference; halved down to 1/4096 of it. Powers of 2 add to large x without rounding
+TINY = 2.0**-23  # a step so small that a kink within it is rare, though it leaves only half the digits
 KINKS = 8  # outputs at a kink that are looked at, for each direction
 
 
@@ -58,15 +60,17 @@ def slope(f, exact=None, step=STEP):
                 value, error, reach = np.where(better, row[k + 1], value), np.where(better, doubt, error), np.where(better, h, reach)
         plain, left, right, small_jump = _differences(f, middle, TINY)
         # steps a hair longer are as good, so what their differences differ by is rounding
-        twins = [_differences(f, middle, TINY * factor)[0] for factor in (1.01, 1.02, 1.03)]
+        twins = [_differences(f, middle, TINY * factor)[0] for factor in (65 / 64, 66 / 64, 67 / 64)]
         rounding = 4e-15 * abs(middle) / TINY + 6 * np.median([abs(twin - plain) for twin in twins], axis=0)
+        wider = abs(_differences(f, middle, 2 * TINY)[0] - plain)  # more than what bends f away from the plain difference
         agree = abs(value - plain) <= 2 * rounding + 1e-5 * abs(plain) + 1e-9
-        straight = small_jump <= 1e-3 * (abs(left) + abs(right)) + 2 * rounding
-        error = np.where(agree, error + rounding * TINY / reach, np.where(straight, rounding + 1e-9 * abs(plain), abs(value - plain)))
+        # where f is smooth the jump between the one-sided slopes shrinks with the step, in proportion; at a kink it stays
+        shrinks = abs(4 * _differences(f, middle, TINY / 4)[3] - small_jump) <= 0.5 * small_jump
+        straight = shrinks | (small_jump <= 1e-3 * (abs(left) + abs(right)) + 2 * rounding)
+        error = np.where(agree, error + rounding * TINY / reach, np.where(straight, rounding + wider + 1e-9 * abs(plain), abs(value - plain)))
         value, error = np.where(straight & ~agree, plain, value), np.where(moved | (plain != 0), error, 0.0)
-        # where f is smooth the jump between the one-sided slopes shrinks with the step; at a kink it stays
         jumps = small_jump > 1e-4 * (abs(left) + abs(right)) + 1e-8 + 2 * rounding
-        kink = jumps & ((small_jump > 0.5 * jump) | ~agree)
+        kink = jumps & ((small_jump > 0.5 * jump) | (~agree & ~shrinks))
         if exact is not None and (refined := _complex_step(exact)) is not None and np.shape(refined) == middle.shape:
             better = (abs(refined - value) <= 5 * error) & (5 * error <= 1e-3 * abs(refined)) & ~kink
             value, error = np.where(better, refined, value), np.where(better, 1e-13 * abs(refined), error)
@@ -89,6 +93,22 @@ def _complex_step(f, h=1e-20):
     except Exception:  # whatever a forward that was not made for complex numbers raises
         return None
     return y.imag / h if y.dtype.kind == "c" else None
+
+
+def is_analytic(node):
+    """Whether the forward of a recorded node takes complex numbers as an analytic function does: |x| and the like do not."""
+    arrays = [data_of(a) for a in node.args]
+    for i, a in enumerate(node.args):
+        if isinstance(a, Tensor) and a.dtype.kind == "f":
+            v = np.cos(np.arange(a.size)).reshape(a.shape)
+
+            def along(t, i=i, x=a.data, v=v):
+                return node.op.forward(*arrays[:i], x + t * v, *arrays[i + 1 :])
+
+            refined, plain = _complex_step(along), _differences(along, node.data, 1e-5)[0]
+            if refined is None or not np.allclose(refined, plain, rtol=1e-4, atol=1e-4 * abs(plain).max(initial=0)):
+                return False
+    return True
 
 
 # ------------------------------------------------------------------------------------- comparisons

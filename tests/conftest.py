@@ -1,0 +1,39 @@
+"""`pytest --seed 7` runs the same tests on other random numbers: what passes only by the luck of its seed shows."""
+
+import hypothesis
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad import engine
+
+
+def pytest_addoption(parser):
+    parser.addoption("--seed", type=int, metavar="N", help="mix N into the seed of every generator (default: the seeds as they are written)")
+
+
+def pytest_configure(config):
+    """Before the tests are imported, since some draw numbers then."""
+    n = config.getoption("seed")
+    if n is None:
+        return
+    default_rng, manual_seed = np.random.default_rng, engine.manual_seed
+    whole = (int, np.integer)
+
+    def other_rng(seed=None):
+        return default_rng([*np.atleast_1d(seed).tolist(), n] if isinstance(seed, (*whole, list)) else seed)
+
+    def other_manual_seed(seed):
+        manual_seed(int(seed) + (n << 64) if isinstance(seed, whole) and seed >= 0 else seed)
+
+    patch = pytest.MonkeyPatch()
+    patch.setattr(np.random, "default_rng", other_rng)
+    for module in (mg, engine):
+        patch.setattr(module, "manual_seed", other_manual_seed)
+    config.add_cleanup(patch.undo)
+
+
+def pytest_collection_modifyitems(config, items):
+    for item in items:
+        if config.getoption("seed") is not None and getattr(item.obj, "is_hypothesis_test", False):
+            hypothesis.seed(config.getoption("seed"))(item.obj)  # overrides derandomize, and saves no examples

@@ -1,0 +1,224 @@
+"""`python -m minigrad.check`: what it proves, what it says, and its exit status."""
+
+import dataclasses
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import minigrad
+from minigrad import engine
+from minigrad.check.__main__ import main
+from minigrad.check.samples import noisy, samples
+from minigrad.engine import data_of
+
+
+@pytest.fixture(autouse=True)
+def as_it_was(monkeypatch):
+    """Ops that a file defines, rules that a test breaks and folders on the path are gone after it."""
+    kept = [(registry, dict(registry)) for registry in (engine.ops, engine.numpy_functions)]
+    rules = {name: list(op.rules) for name, op in engine.ops.items()}
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield
+    for registry, before in kept:
+        registry.clear()
+        registry.update(before)
+    for name, before in rules.items():
+        engine.ops[name].rules[:] = before
+
+
+@pytest.fixture
+def prove(capsys):
+    """prove("tanh") -> (exit status, what was printed)."""
+
+    def run(*arguments):
+        status = main([str(a) for a in arguments])
+        return int(status), capsys.readouterr().out
+
+    return run
+
+
+@pytest.fixture
+def file(tmp_path):
+    """file(source) -> a Python file of ops."""
+
+    def write(source):
+        path = tmp_path / "my_ops.py"
+        path.write_text("import numpy as np\nfrom minigrad.engine import data_of, op\n\n" + source)
+        return path
+
+    return write
+
+
+def row(printed, name):
+    """The columns of an op's line after its name."""
+    (line,) = re.findall(rf"^ *\d+/\d+ +{name} (.*)$", printed, re.MULTILINE)
+    return line.split()
+
+
+# ----------------------------------------------------------------------------------------- the ops
+
+
+def test_the_ops_that_are_named_are_proved(prove):
+    status, printed = prove("add", "tanh")
+    assert status == 0
+    assert printed.splitlines()[0].split() == ["op", "cases", "first", "order", "second", "order", "verdict", "seconds"]
+    assert [line.split()[1] for line in printed.splitlines()[1:-1]] == ["add", "tanh"]
+    for name in ("add", "tanh"):
+        cases, first, second, verdict, _ = row(printed, name)
+        assert int(cases) == len(samples[name]) and float(first) < 1e-9 and float(second) < 1e-9 and verdict == "OK"
+    assert re.match(r"2 of 2 ops proved, \d+ s", printed.splitlines()[-1])
+
+
+def test_without_arguments_every_op_is_proved(prove, monkeypatch):
+    table = {name: samples[name] for name in ("exp", "max", "stack")}  # for the time of the test: all take a while
+    monkeypatch.setattr("minigrad.check.__main__.samples", table)
+    monkeypatch.setattr("minigrad.check.__main__.noisy", {"gaussian_noise": noisy["gaussian_noise"][:1]})
+    status, printed = prove()
+    assert status == 0 and "4 of 4 ops proved" in printed
+    assert [row(printed, name)[3] for name in table] == ["OK"] * 3
+    assert re.search(r"^gaussian_noise std=0.2 +OK +\d\.\de-1\d +passed: \d+ tests$", printed, re.MULTILINE)
+
+
+def test_a_stochastic_op_whose_noise_breaks_its_law_is_named(prove, monkeypatch):
+    right = noisy["gaussian_noise"][0]
+    wrong = dataclasses.replace(right, variance=lambda x: 1.2 * right.variance(x))
+    monkeypatch.setattr("minigrad.check.__main__.noisy", {"gaussian_noise": [wrong]})
+    status, printed = prove("gaussian_noise", "exp")
+    assert status == 1
+    assert row(printed, "exp")[3] == "OK" and "1 of 2 ops proved" in printed
+    assert printed.splitlines()[-1] == "FAILED: gaussian_noise"
+
+
+def test_as_a_command_it_ends_with_status_0_and_warns_of_nothing():
+    environment = {**os.environ, "PYTHONPATH": str(Path(minigrad.__file__).parents[1])}
+    done = subprocess.run([sys.executable, "-W", "always", "-m", "minigrad.check", "add", "tanh"], capture_output=True, text=True, env=environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "2 of 2 ops proved" in done.stdout
+
+
+@pytest.mark.parametrize("what, message", [("tanhh", "there is no op 'tanhh'. The ops: absolute, add,"), ("no.py", "there is no file no.py")])
+def test_what_is_not_there_is_said_to_be_so(what, message, capsys):
+    with pytest.raises(SystemExit) as error:
+        main(["add", what])
+    assert error.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "rule, shown",
+    [
+        (lambda g, out, x: 2 * (g - g * out * out), r"first derivatives: FAIL: input 0, entry \(0, 0\): .* Diagnosis: 2 times the numeric gradient"),
+        (lambda g, out, x: -g, "first derivatives: FAIL: .* Diagnosis: no simple pattern"),
+        (lambda g, out, x: 0 * g, "first derivatives: FAIL: .* Diagnosis: zero everywhere"),
+        (lambda g, out, x: g - g * out * data_of(out), "second derivatives: FAIL: "),
+        (lambda g, out, x: g[0], "first derivatives: FAIL: .*rule of tanh for x returned shape"),
+    ],
+)
+def test_an_op_that_is_broken_is_named_with_its_diagnosis(prove, rule, shown):
+    engine.ops["tanh"].rules[0] = rule
+    status, printed = prove("tanh", "add")
+    assert status == 1
+    assert row(printed, "tanh")[3] == "FAIL" and row(printed, "add")[3] == "OK"
+    assert re.search(f"^      sample 0, {shown}", printed, re.MULTILINE)
+    assert "1 of 2 ops proved" in printed and printed.splitlines()[-1] == "FAILED: tanh"
+
+
+# -------------------------------------------------------------------------------- a file of new ops
+
+
+def define(name, arguments, value, **rules):
+    """The source of an op."""
+    written = ", ".join(f"{argument}=lambda g, out, {arguments}: {rule}" for argument, rule in rules.items())
+    return f"@op({written})\ndef {name}({arguments}):\n    return {value}\n\n"
+
+
+def test_a_right_op_without_samples_is_proved_on_shapes_that_go_wrong(prove, file):
+    one = define("cubed", "x", "x**3", x="3 * g * x * x")
+    two = define("weighted", "x, y", "x * x * y", x="2 * g * x * y", y="g * x * x")
+    status, printed = prove(file(one + two))
+    assert status == 0
+    assert row(printed, "cubed")[3] == row(printed, "weighted")[3] == "OK"
+    assert int(row(printed, "cubed")[0]) >= 7 and int(row(printed, "weighted")[0]) >= 15
+    assert "2 of 2 ops proved" in printed
+
+
+@pytest.mark.parametrize(
+    "source, shown",
+    [
+        (define("cubed", "x", "x**3", x="3.3 * g * x * x"), "first derivatives: FAIL: .* Diagnosis: 1.1 times the numeric gradient"),
+        (define("cubed", "x", "x**3", x="3 * g * x * data_of(x)"), "second derivatives: FAIL: "),
+        (define("cubed", "x, y", "x**3 * y", x="3 * g * x * x * y", y="np.sum(g * x**3, axis=0)"), "FAIL"),
+        (
+            define("cubed", "x", "x**3 + np.random.random()", x="3 * g * x * x"),
+            "first derivatives: STOCHASTIC: .* at cubed: its forward draws by itself",
+        ),
+        (define("cubed", "x", "x.fly()", x="g"), "first derivatives: FAIL: RuntimeError: cubed of .*has no attribute 'fly'"),
+        (define("cubed", "x", "x**3", x="g.fly()"), "first derivatives: FAIL: RuntimeError: backward, in a rule of cubed: .*has no attribute 'fly'"),
+        (define("cubed", "x", "np.log(x)", x="g / x"), "first derivatives: NONFINITE: output 0 is nan at entry"),
+        (define("cubed", "x", "np.sign(x)", x="0 * g"), "first derivatives: VACUOUS: both gradients are exactly 0 at every entry"),
+    ],
+)
+def test_a_wrong_op_is_shown_with_what_is_wrong_and_the_table_goes_on(prove, file, source, shown):
+    saved = np.random.get_state()
+    status, printed = prove(file(source), "tanh")
+    np.random.set_state(saved)
+    assert status == 1
+    assert row(printed, "tanh")[3] == "OK"
+    assert re.search(rf"^      sample \d+, .*{shown}", printed, re.MULTILINE), printed
+    assert printed.splitlines()[-1] == "FAILED: cubed"
+
+
+PARAMETER = define("scaled_power", "x, n, c", "c * x**n", x="c * n * g * x ** (n - 1)")
+TABLE = """
+from minigrad.check.samples import normal, s, unary, within
+
+samples = {
+    "scaled_power": [
+        *unary(lambda x: scaled_power(x, 3, 0.5)),
+        s(lambda x: scaled_power(x, 2.5, 2.0), within(0.5, 1.5)(2, 3)),
+        s(lambda x: scaled_power(x, 1, -1.0), normal(4)),
+    ]
+}
+"""
+
+
+def test_an_op_with_parameters_needs_samples_and_is_told_how(prove, file):
+    status, printed = prove(file(PARAMETER))
+    assert status == 1
+    assert "NO SAMPLES: give the file a table, samples = {'scaled_power': [s(lambda x: scaled_power(x, ...), normal(2, 3))]}" in printed
+    assert printed.splitlines()[-1] == "FAILED: scaled_power"
+
+
+def test_the_samples_of_the_file_are_used(prove, file):
+    status, printed = prove(file(PARAMETER + TABLE))
+    assert status == 0
+    assert row(printed, "scaled_power")[0] == "9" and row(printed, "scaled_power")[3] == "OK"
+    status, printed = prove(
+        file(PARAMETER.replace("c * n * g", "n * g").replace("scaled_power", "other_power") + TABLE.replace("scaled_power", "other_power"))
+    )
+    assert status == 1
+    assert "Diagnosis: 2 times the numeric gradient" in printed and printed.splitlines()[-1] == "FAILED: other_power"
+
+
+def test_an_op_with_an_optional_parameter_is_guessed_at_its_default(prove, file):
+    status, printed = prove(file(define("steep", "x, c=3.0", "np.tanh(c * x)", x="g * c * (1 - out * out)").replace("x, c=3.0: g", "x, c: g")))
+    assert status == 0
+    assert row(printed, "steep")[3] == "OK"
+
+
+def test_a_file_may_import_its_neighbours(prove, file, tmp_path):
+    (tmp_path / "shared_rules_of_the_test.py").write_text("def rule(g, out, x):\n    return 3 * g * x * x\n")
+    status, printed = prove(file("from shared_rules_of_the_test import rule\n\n\n@op(x=rule)\ndef cubed(x):\n    return x**3\n"))
+    assert status == 0 and row(printed, "cubed")[3] == "OK"
+
+
+def test_a_file_without_ops_is_said_to_be_so(file, capsys):
+    with pytest.raises(SystemExit) as error:
+        main([str(file("x = 1\n"))])
+    assert error.value.code == 2
+    assert "defines no op" in capsys.readouterr().err
