@@ -1,7 +1,7 @@
 """minigrad: a reverse-mode autodiff engine on NumPy to read, change, prove and look at."""
 
 from . import functional, nn, optim
-from .draw import draw
+from .draw import draw, to_dot, to_text
 from .engine import Noise, Tensor, frozen_noise, grad, manual_seed, no_grad, sampling, set_default_dtype
 from .graph import noise, replay, resample
 from .ledger import terms
@@ -14,9 +14,10 @@ _readers = dict.fromkeys(["check_graph", "check_noise", "expectation", "gradchec
 
 __all__ = [
     *("Noise", "Tensor", "tensor", "frozen_noise", "grad", "manual_seed", "no_grad", "sampling", "set_default_dtype"),
-    *("draw", "functional", "nn", "optim", "load", "noise", "replay", "resample", "save", "sparsity", "summary", "terms"),
+    *("draw", "functional", "nn", "optim", "load", "noise", "replay", "resample", "save", "sparsity", "summary", "terms", "to_dot", "to_text"),
     *_readers,
 ]
+_readers["to_html"] = "stepper"  # the page that steps through a graph
 __version__ = "0.1.0"
 
 

@@ -124,15 +124,14 @@ def resample(root):
 
 
 def place(scope):
-    """The scope of a result: (modules it lies in, outermost first; the scope of the outermost composition, or None)."""
+    """The scope of a result: (the calls of modules it lies in, outermost first; that of the outermost composition, or None). All are scopes."""
     modules, call = [], None
     while scope is not None:
-        outer, owner = scope
-        if isinstance(owner, str):
+        if isinstance(scope[1], str):
             call, modules = scope, []  # a composition is one node, whatever modules it calls
         else:
-            modules.append(owner)
-        scope = outer
+            modules.append(scope)
+        scope = scope[0]
     return tuple(reversed(modules)), call
 
 
