@@ -8,8 +8,8 @@ from .nn import load, save, summary
 
 tensor = Tensor
 
-# What only proofs need is imported when first used, so that training alone does not wait for it.
-_readers = dict.fromkeys(["check_graph", "check_noise", "expectation", "gradcheck", "gradgradcheck"], "check")
+# What only proofs and pages need is imported when first used, so that training alone does not wait for it.
+_readers = dict.fromkeys(["check_graph", "check_noise", "expectation", "gradcheck", "gradgradcheck"], "check") | {"to_html": "stepper"}
 
 __all__ = [
     *("Noise", "Tensor", "tensor", "frozen_noise", "grad", "manual_seed", "no_grad", "set_default_dtype"),

@@ -114,6 +114,7 @@ class Node:
     is_root: bool = False
     beside: str = ""
     side: str = ""
+    holds: tuple = ()  # what it stands for: the `order` of each tensor, ("array", its id) of an array
 
 
 @dataclass
@@ -187,7 +188,8 @@ def _node(id, key, boxes, terms, groups, values, grads, constants):
     title = "loss" if is_root and terms[key] and not box.name else _title(box)
     rows = _rows(box, values, grads, constants) + (_term_rows(key, boxes, terms) if values else [])
     scope = _scope(box.modules, groups) or (PENALTIES,) * (kind == "penalty" and not is_root)
-    return Node(id, kind, title, rows, scope, is_root)
+    holds = tuple(getattr(t, "order", key) for t in box.members)
+    return Node(id, kind, title, rows, scope, is_root, holds=holds)
 
 
 def _boxes(graph, roots, constants, noise):
