@@ -121,9 +121,11 @@ def diamond():
 
 
 def mixed_dtypes():
-    x = leaf(np.linspace(0.1, 1, 4, dtype=np.float32))
-    wide, narrow = np.full(4, 1 / 3), np.full(4, 1 / 3, np.float32)
-    return (x * wide).sum() + (x * narrow).sum() + (x * wide * narrow).sum()
+    """x gets a float32 contribution first, into which the engine adds the float64 ones in place."""
+    x = leaf(np.linspace(0.1, 1, 50, dtype=np.float32))
+    wide = np.linspace(0, 1, 50) / 3
+    first, second = x * wide, x * (1 - wide)
+    return ((first + second + x.astype(np.float64)) * wide).sum()
 
 
 def unreached():
