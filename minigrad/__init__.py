@@ -1,7 +1,7 @@
 """minigrad: a reverse-mode autodiff engine on NumPy to read, change, prove and look at."""
 
 from . import functional, nn, optim
-from .draw import draw
+from .draw import draw, to_dot, to_text
 from .engine import Noise, Tensor, frozen_noise, grad, manual_seed, no_grad, set_default_dtype
 from .graph import replay, resample
 from .nn import load, save, summary
@@ -13,7 +13,7 @@ _readers = dict.fromkeys(["check_graph", "check_noise", "expectation", "gradchec
 
 __all__ = [
     *("Noise", "Tensor", "tensor", "frozen_noise", "grad", "manual_seed", "no_grad", "set_default_dtype"),
-    *("draw", "functional", "nn", "optim", "load", "replay", "resample", "save", "summary"),
+    *("draw", "to_dot", "to_text", "functional", "nn", "optim", "load", "replay", "resample", "save", "summary"),
     *_readers,
 ]
 __version__ = "0.1.0"

@@ -1,6 +1,8 @@
 """From DOT text to a picture: the Graphviz programs that may be at hand, and a Digraph that uses them."""
 
+import html
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -8,6 +10,8 @@ import sysconfig
 from pathlib import Path
 
 import graphviz
+
+from .dot import WIDTHS, text_width
 
 SECONDS = 60  # given to a Graphviz program
 
@@ -20,10 +24,11 @@ class RendererNotFound(graphviz.ExecutableNotFound):
 
 
 def renderers():
-    """The Graphviz programs at hand, best first: the pip package graphviz-pure, then the system's dot."""
+    """The Graphviz programs at hand, best first: the one that MINIGRAD_DOT names, the pip package graphviz-pure, the system's dot."""
     scripts = [sysconfig.get_path("scripts"), sysconfig.get_path("scripts", sysconfig.get_preferred_scheme("user")), str(Path(sys.executable).parent)]
     search = os.pathsep.join([*scripts, os.environ.get("PATH", "")])  # a virtual environment's scripts need not be on PATH
-    return [found for found in (shutil.which("graphviz-pure", path=search), shutil.which("dot")) if found]
+    own = os.environ.get("MINIGRAD_DOT")
+    return [found for found in (own and (shutil.which(own) or own), shutil.which("graphviz-pure", path=search), shutil.which("dot")) if found]
 
 
 def render(source, format):
@@ -35,9 +40,9 @@ def render(source, format):
         except (OSError, subprocess.TimeoutExpired) as error:
             failures.append(f"{program}: {error}")
             continue
-        if done.returncode == 0:
-            return _with_font_fallback(done.stdout) if format == "svg" else done.stdout
-        failures.append(f"{program}: {done.stderr.decode(errors='replace').strip()[:300]}")
+        if done.returncode == 0 and done.stdout:
+            return _finished(done.stdout.decode()).encode() if format == "svg" else done.stdout
+        failures.append(f"{program}: {done.stderr.decode(errors='replace').strip()[:300] or f'exit {done.returncode}'}")
     if programs:
         raise RuntimeError(f"no Graphviz program could write {format}. " + " ".join(failures))
     raise RendererNotFound(
@@ -47,12 +52,25 @@ def render(source, format):
     )
 
 
-def _with_font_fallback(svg):
-    return svg.replace(b'font-family="Arial"', b"font-family=\"Arial, Helvetica, 'Liberation Sans', sans-serif\"")
+def _finished(svg):
+    """An SVG for every viewer: other fonts where Arial is missing, each text as wide as it was laid out, no `%3` as tooltip."""
+    svg = re.sub(r"<title>%\d+</title>\n?", "", svg, count=1)
+    return re.sub(r"<text ([^>]*)>([^<]*)</text>", _with_width, svg).replace('"Arial"', "\"Arial, Helvetica, 'Liberation Sans', sans-serif\"")
+
+
+def _with_width(match):
+    attributes, text = match.groups()
+    letters, size = html.unescape(text), re.search(r'font-size="([\d.]+)"', attributes)
+    if not size or not all(letter.isascii() or letter in WIDTHS[0] for letter in letters):
+        return match[0]
+    width = text_width(letters, float(size[1]), 'font-weight="bold"' in attributes)
+    return f'<text {attributes} textLength="{width:.1f}" lengthAdjust="spacingAndGlyphs">{text}</text>'
 
 
 class Drawing(graphviz.Digraph):
     """A graphviz.Digraph that also finds the renderer which pip installs, and never fails in a notebook."""
+
+    text = None  # the same picture as plain text
 
     def pipe(self, format=None, *_, engine=None, encoding=None, **__):
         """The picture as bytes, or as text in `encoding`."""
@@ -79,7 +97,8 @@ class Drawing(graphviz.Digraph):
         return str(path)
 
     def _repr_mimebundle_(self, include=None, exclude=None, **_):
+        """The picture and, for a notebook that shows no pictures, the text; without a renderer the text and why."""
         try:
-            return {"image/svg+xml": self.pipe("svg", encoding="utf-8")}
+            return {"image/svg+xml": self.pipe("svg", encoding="utf-8"), "text/plain": self.text or self.source}
         except Exception as error:
-            return {"text/plain": f"{error}\n\n{self.source}"}
+            return {"text/plain": f"{error}\n\n{self.text or self.source}"}

@@ -7,7 +7,6 @@ the graph. The file's template, stepper.html, holds all its style and script, an
 
 import ast
 import html
-import inspect
 import json
 import linecache
 import re
@@ -19,7 +18,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .draw import PENALTIES, _short, _text, describe, draw
+from .dot import PENALTIES, short
+from .draw import _text, read
 from .engine import Noise, Tensor, _is_fresh, _seed, _unbroadcast, data_of
 from .engine import path as dotted
 from .graph import program
@@ -251,7 +251,7 @@ def noise(tensor):
 
 def _law(tensor):
     law = tensor.distribution
-    return type(law).__name__ if type(law).__repr__ is object.__repr__ else _short(law)  # a bare repr holds an address
+    return type(law).__name__ if type(law).__repr__ is object.__repr__ else short(law)  # a bare repr holds an address
 
 
 # ------------------------------------------------------------------------------------------- the page
@@ -262,25 +262,24 @@ def to_html(root, path=None, *, gradient=None, **options):
     """One self-contained page that steps through the graph of `root`, forward and backward; also written to `path`.
 
     A root that is no scalar needs its `gradient`, as in `backward`. Further options are those of `draw`, whose picture it
-    shows. `.grad` stays as it is, and so does the noise; the page loads nothing. Step 6 of backward is `loss.html#b6`.
+    shows, by default with all modules open. `.grad` stays as it is, and so does the noise; the page loads nothing. Step 6 of backward is `loss.html#b6`.
     """
     if not isinstance(root, Tensor):
         raise TypeError(f"to_html: the root is one Tensor, not {type(root).__name__}.")
     if not (steps := sum(bool(node.args) for node in program(root, "to_html"))):
         raise ValueError("to_html: the tensor is a leaf, so there is no step to show.")
     title = options.pop("title", None)
-    options = {"grads": False, **options}
-    nodes, edges = describe(root, **{k: v for k, v in options.items() if k in inspect.signature(describe).parameters})
-    if (most := max(steps, len(nodes))) > LIMIT:
+    picture = read(root, chips=False, **{"depth": None, "grads": False, "legend": False, **options})
+    if (most := max(steps, len(picture.nodes))) > LIMIT:
         raise ValueError(
             f"to_html: the graph has {most:,} steps or nodes, more than {LIMIT}. Step through a smaller one: fewer layers, fewer steps in time, "
             "or a smaller batch if you loop over it."
         )
-    title = title or f"{next(node.title for node in nodes if node.is_root)}, step by step"
-    told = json.dumps(story(root, gradient, nodes), separators=(",", ":"), allow_nan=False)
+    title = title or f"{next(node.title for node in picture.nodes if node.is_root)}, step by step"
+    told = json.dumps(story(root, gradient, picture.nodes), separators=(",", ":"), allow_nan=False)
     parts = {
-        "title": html.escape(_short(title, 80)),
-        "picture": _picture(root, nodes, edges, options),
+        "title": html.escape(short(title, 80)),
+        "picture": _drawn(picture),
         "story": told.replace("<", "\\u003c"),  # so that no text can end the script it stands in
     }
     template = (Path(__file__).parent / "stepper.html").read_text(encoding="utf-8")
@@ -290,15 +289,14 @@ def to_html(root, path=None, *, gradient=None, **options):
     return page
 
 
-def _picture(root, nodes, edges, options):
-    """The SVG of `draw`, less what a page does not need; if nothing can draw it, the reason and the graph as text."""
+def _drawn(picture):
+    """A Picture as SVG, less what a page does not need; if nothing can draw it, the reason and the picture as text."""
     try:
-        svg = draw(root, **options).pipe("svg", encoding="utf-8")
+        from .render import render  # graphviz is needed only now
+
+        svg = render("digraph {\n" + "".join(picture.dot()) + "}\n", "svg").decode()
     except (ImportError, RuntimeError) as error:
-        lines = []
-        for node in nodes:
-            sources = ", ".join(edge.source for edge in edges if edge.target == node.id)
-            text = "  ".join([f"{node.id:4}", node.title, *(row.text for row in node.rows)]) + (f"  <- {sources}" if sources else "")
-            lines.append(f'<span class="node" data-id="{node.id}">{html.escape(text)}</span>')
-        return f"<p>{html.escape(str(error))}</p>\n<pre>{chr(10).join(lines)}</pre>"
-    return re.sub(r'<!--.*?-->\n?| xmlns(:xlink)?="[^"]*"| font-family="[^"]*"| xml:space="preserve"', "", svg[svg.index("<svg") :], flags=re.S)
+        lines = re.sub(r"^((n\d+) .*)$", r'<span class="node" data-id="\2">\1</span>', html.escape(picture.text()), flags=re.M)
+        return f"<p>{html.escape(str(error))}</p>\n<pre>{lines}</pre>"
+    unneeded = r'<!--.*?-->\n?| xmlns(:xlink)?="[^"]*"| xlink:title="[^"]*"| font-family="[^"]*"| xml:space="preserve"'
+    return re.sub(unneeded, "", svg[svg.index("<svg") :], flags=re.S)

@@ -1,6 +1,12 @@
-"""Pictures: what the records and the DOT text hold, and that every picture can be rendered."""
+"""Pictures: what the records and the DOT text hold, and that every picture can be rendered.
 
+`python tests/test_draw.py` writes the DOT texts in tests/golden/ anew.
+"""
+
+import inspect
 import os
+import re
+import runpy
 import subprocess
 import sys
 import time
@@ -10,9 +16,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import minigrad as mg
 import minigrad.functional as F
 from minigrad import nn
-from minigrad.draw import LOOKS, describe, draw
+from minigrad.check import check_graph
+from minigrad.dot import LOOKS, TROUBLE, text_width
+from minigrad.draw import describe, draw, draw_dot, make_dot, read, to_dot, to_text
 from minigrad.engine import Noise, Tensor, frozen_noise, manual_seed, stream
 from minigrad.ops import stochastic
 
@@ -234,7 +243,7 @@ def test_modules_are_nested_boxes_that_hold_their_parameters():
     assert [[g.name or g.type for g in n.scope] for n in weights] == [["MLP", "fc1"], ["MLP", "fc2"]]
     assert [g.type for g in weights[0].scope] == ["MLP", "Linear(6, 5)"] and weights[0].scope[1].parameters == 35
     assert [g.name or g.type for g in only(nodes, title="relu").scope] == ["MLP"]
-    source = draw(training_step()).source
+    source = draw(training_step(), legend=False).source
     assert source.count("subgraph cluster_") == 4  # MLP, fc1, fc2, penalties: each opened once
     assert source.count("{") == source.count("}")
 
@@ -310,13 +319,22 @@ def test_two_roots():
     assert [n.kind for n in nodes] == ["parameter", "root", "root"]
 
 
-def test_ten_thousand_ops_in_two_seconds():
+def test_a_hundred_thousand_ops_are_one_card():
+    y = leaf(1.0, name="x")
+    for _ in range(33_333):
+        y = np.tanh(y) * 1.01 + 0.1
+    start = time.perf_counter()
+    nodes, _ = describe(3 * (y * y), depth="auto")
+    assert time.perf_counter() - start < 10  # 2 s on one core at rest
+    assert [n.title for n in nodes] == ["tanh, multiply, add x33,333", "multiply", "multiply"]
+    assert texts(nodes[0])[1] == "100,000 nodes, 1 parameter"
+
+
+def test_unfolded_a_graph_is_cut_at_the_nearest_four_hundred_nodes():
     x = leaf(1.0)
     for _ in range(10_000):
         x = x + 1.0
-    start = time.perf_counter()
-    source = draw(x).source
-    assert time.perf_counter() - start < 2
+    source = draw(x, depth=None, legend=False).source
     assert "9,601 more" in source and source.count("shape=") == 401
 
 
@@ -341,7 +359,7 @@ def test_drawing_changes_nothing():
     x = leaf()
     y = x * x
     before = generator.bit_generator.state, np.random.get_state()[1].tolist(), sys.getrefcount(x)
-    drawing = draw([loss, y])
+    drawing = draw([loss, y], checks=check_graph(y), grads="run", depth=0, backward=True)
     assert (generator.bit_generator.state, np.random.get_state()[1].tolist(), sys.getrefcount(x)) == before
     assert x.grad is None and y.args[0] is x and drawing.source
     with frozen_noise():
@@ -383,7 +401,7 @@ def test_every_direction_renders(direction):
 
 
 @needs_renderer
-@pytest.mark.parametrize("suffix, start", [(".svg", b"<?xml"), (".png", b"\x89PNG"), (".gv", b"digraph"), (".dot", b"digraph")])
+@pytest.mark.parametrize("suffix, start", [(".svg", b"<?xml"), (".png", b"\x89PNG"), (".gv", b"digraph"), (".dot", b"digraph"), (".txt", b"2 nodes")])
 def test_to_file(tmp_path, suffix, start):
     path = tmp_path / f"graph{suffix}"
     draw(leaf() * 2, to_file=path)
@@ -444,17 +462,476 @@ def test_a_slow_renderer_is_stopped(tmp_path, monkeypatch):
 @needs_renderer
 def test_a_notebook_gets_svg():
     bundle = draw(training_step())._repr_mimebundle_()
-    assert list(bundle) == ["image/svg+xml"] and ET.fromstring(bundle["image/svg+xml"].encode()) is not None
+    assert (
+        list(bundle) == ["image/svg+xml", "text/plain"]
+        and "cross entropy" in bundle["text/plain"]
+        and ET.fromstring(bundle["image/svg+xml"].encode()) is not None
+    )
 
 
 @pytest.mark.parametrize("trouble", [[], ["/nowhere/dot"], None])
 def test_a_notebook_never_gets_an_exception(monkeypatch, trouble):
     monkeypatch.setattr(module, "renderers", lambda: trouble)  # None: even a bug
     bundle = draw(leaf() * 2)._repr_mimebundle_()
-    assert list(bundle) == ["text/plain"] and "digraph" in bundle["text/plain"]
+    assert list(bundle) == ["text/plain"] and "n1 multiply <- n0" in bundle["text/plain"]
 
 
 def test_minigrad_alone_does_not_import_graphviz():
     program = "import sys, minigrad, minigrad.draw; sys.exit('graphviz' in sys.modules)"
     folder = str(Path(__file__).parent.parent)
     assert subprocess.run([sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": folder}).returncode == 0
+
+
+# -------------------------------------------------------------------------------------- folded modules
+
+
+class Block(nn.Module):
+    def __init__(self, n, p=0.1):
+        self.fc1, self.drop, self.fc2 = nn.Linear(n, n), nn.Dropout(p), nn.Linear(n, n)
+
+    def forward(self, x):
+        return x + self.fc2(self.drop(F.gelu(self.fc1(x))))
+
+
+class Residual(nn.Module):
+    def __init__(self, sizes=(4, 4, 4, 4), p=0.1):
+        self.stem, self.blocks, self.head = nn.Linear(3, 4), nn.Sequential(*[Block(n, p) for n in sizes]), nn.Linear(4, 2)
+
+    def forward(self, x):
+        return self.head(self.blocks(F.relu(self.stem(x))))
+
+
+def residual_loss(blocks=4, p=0.1):
+    manual_seed(0)
+    model = Residual((4,) * blocks, p)
+    x = Tensor(np.linspace(-1, 1, 15, dtype=np.float32).reshape(5, 3), name="x")
+    weights = [w for name, w in model.named_parameters() if name.endswith("weight")]
+    return F.cross_entropy(model(x), np.array([0, 1, 1, 0, 1])) + F.l2_penalty(*weights, c=1e-2)
+
+
+def cards(loss, **options):
+    nodes, _ = describe(loss, **options)
+    return [n for n in nodes if n.kind == "module"]
+
+
+def test_depth_opens_modules_level_by_level():
+    loss = training_step()
+    assert [n.title for n in cards(loss, depth=0)] == ["MLP"]
+    assert [n.title for n in cards(loss, depth=1)] == ["fc1: Linear(6, 5)", "fc2: Linear(5, 3)"]
+    assert not cards(loss, depth=2) and not cards(loss, depth=None)
+    nodes, edges = describe(loss, depth=1)
+    ids = {n.title: n.id for n in nodes}
+    assert [n.scope[0].type for n in nodes if n.kind == "random"] == ["MLP"]
+    assert {(e.source, e.target) for e in edges} >= {(ids["fc1: Linear(6, 5)"], ids["relu"]), (ids["drop: dropout"], ids["fc2: Linear(5, 3)"])}
+    assert {e.style for e in edges if e.target == ids["l2 penalty"]} == {"penalty"}
+
+
+def test_folding_makes_no_cycles():
+    layer = nn.Linear(4, 4)
+    inner = nn.Sequential(layer, nn.ReLU(), layer)
+    twice = nn.Sequential(inner, nn.Tanh(), inner)
+    x = np.ones((2, 4), np.float32)
+    hidden = layer(x)
+    shared = F.mse_loss(twice(hidden) @ layer.weight, x) + F.l1_penalty(layer.weight, c=0.1)
+    for loss in (shared, [shared, hidden], training_step(), residual_loss(5)):
+        for depth in (None, "auto", 0, 1, 2, 3):
+            for most in (5, 60):
+                nodes, edges = describe(loss, depth=depth, max_nodes=most, noise=True, constants=True)
+                places = {n.id: i for i, n in enumerate(nodes)}
+                assert all(places[e.source] < places[e.target] for e in edges), (depth, most)
+
+
+def test_a_card_says_what_is_inside():
+    loss = training_step()
+    assert texts(cards(loss, depth=0)[0])[1:] == ["8 nodes, 53 parameters", "dropout p=0.5", "out (4, 3)", "-0.02 ± 0.50", "∂ not computed"]
+    loss.backward(retain_graph=True)
+    (card,) = cards(loss, depth=0)
+    assert re.fullmatch(r"∂ rms [\d.]+ to [\d.]+", texts(card)[-1])
+
+
+def test_auto_opens_as_much_as_fits():
+    loss = training_step()
+    everything = len(describe(loss)[0])
+    for most, titles in ((everything, []), (everything - 1, ["fc1: Linear(6, 5)", "fc2: Linear(5, 3)"]), (10, ["MLP"]), (1, ["MLP"])):
+        assert [n.title for n in cards(loss, depth="auto", max_nodes=most)] == titles
+    heading = to_text(loss, max_nodes=everything - 1).splitlines()[0]
+    assert heading == f"{everything} nodes, 53 parameters, modules opened to depth 1"
+    assert to_text(loss, depth=0).startswith(f"{everything} nodes, 53 parameters, modules folded\n")
+
+
+def test_equal_neighbours_fold_into_one():
+    loss = residual_loss()
+    (card,) = cards(loss, depth=2)
+    assert card.title == "Block x4" and texts(card)[1:4] == ["0 to 3", "36 nodes, 160 parameters", "dropout p=0.1 x4"]
+    assert len(cards(loss, depth=4)) == 0
+    sizes = Residual((4, 4, 4), 0.1)
+    sizes.blocks[1].drop.p = 0.5  # another argument
+    assert [n.title for n in cards(sizes(np.ones((1, 3), np.float32)), depth=2)] == ["0: Block", "1: Block", "2: Block"]
+
+
+def test_patterns_of_modules_fold_when_there_are_too_many():
+    manual_seed(0)
+    model = nn.Sequential(*[layer for _ in range(30) for layer in (nn.Linear(3, 3), nn.ReLU())])
+    nodes, _ = describe(model(np.ones((1, 3), np.float32)).sum(), depth="auto", max_nodes=20)
+    assert "Linear(3, 3), relu x30" in [n.title for n in nodes] and len(nodes) == 3
+
+
+def test_a_module_called_again_shares_its_parameters():
+    layer = nn.Linear(2, 2)
+    nodes, edges = describe(layer(np.tanh(layer(np.ones((1, 2), np.float32)))), depth=0)
+    first, second = (n for n in nodes if n.kind == "module")
+    assert "6 parameters" in texts(first)[1] and texts(second)[1] == "1 node, the same parameters again"
+    assert not any((e.source, e.target) == (first.id, second.id) for e in edges)
+
+
+def test_a_long_chain_without_a_pattern_folds_at_last():
+    rng, y = np.random.default_rng(0), leaf(1.0)
+    for i in rng.integers(0, 4, 3000):
+        y = (np.tanh, np.sin, np.cos, np.exp)[i](y * 0.1)
+    nodes, _ = describe(y, depth="auto")
+    assert len(nodes) < 60 and sum("nodes: multiply" in n.title for n in nodes) >= 1
+
+
+def test_many_weights_of_penalties_are_a_chip():
+    loss = residual_loss()
+    assert sum(e.style == "penalty" for e in describe(loss)[1]) == 10
+    nodes, edges, *_ = read(loss)
+    chip = only(nodes, kind="chip")
+    assert texts(chip)[1:] == ["stem.weight", "blocks.0.fc1.weight", "blocks.0.fc2.weight", "and 7 more"]
+    assert [(e.source, e.target) for e in edges if e.style == "penalty"] == [(chip.id, only(nodes, kind="penalty").id)]
+    assert len(chip.tooltip.splitlines()) == 10
+
+
+# ------------------------------------------------------------------------------------ gradient checks
+
+
+def failing(
+    loss, title="dropout", verdict="FAIL", note="By x: analytic 1.2345, numeric 2.4690. Diagnosis: half the numeric gradient: a factor 2 is lost."
+):
+    report = check_graph(loss)
+    row = next(r for r in report.rows if r.op == title)
+    row.verdict, row.error, row.note = verdict, 0.5, note
+    return report
+
+
+def test_verdicts_are_words():
+    loss = training_step()
+    nodes, _ = describe(loss, checks=check_graph(loss))
+    assert all(re.search(r"grad ok(, exact| \d\.\de-\d\d)", " ".join(texts(n))) for n in nodes if n.kind not in ("data", "frozen"))
+    assert not any("grad" in " ".join(texts(n)) for n in nodes if n.kind in ("data", "frozen"))
+    for verdict, role, words in (
+        ("FAIL", "band", "GRAD CHECK FAILED"),
+        ("NONFINITE", "band", "GRAD CHECK NOT FINITE"),
+        ("STOCHASTIC", "band", "GRAD CHECK STOCHASTIC"),
+        ("AFFECTED", "alarm", "AFFECTED by a wrong node"),
+        ("VACUOUS", "missing", "grad check VACUOUS: all zero"),
+        ("KINK", "ok", "grad ok, at a KINK"),
+    ):
+        nodes, _ = describe(loss, checks=failing(loss, verdict=verdict))
+        assert (words, role) in only(nodes, kind="random").rows
+
+
+def test_a_failed_check_is_unmistakable():
+    loss = training_step()
+    report = failing(loss)
+    nodes, _ = describe(loss, checks=report)
+    node = only(nodes, kind="random")
+    assert texts(node)[-5:] == [
+        *("GRAD CHECK FAILED", "relative error 0.5", "By x: analytic 1.23, numeric 2.47."),
+        *("half the numeric gradient: a factor 2", "is lost."),
+    ]
+    source = to_dot(loss, checks=report)
+    line = dot_line(source, node.id)
+    assert 'color="#C1121F" penwidth=3.5' in line and line.count('BGCOLOR="#C1121F"') == 1
+    assert source.count("penwidth=3.5") == 1 and "12 of 13 passed, first wrong: drop.dropout" in source
+    assert TROUBLE["band"] > TROUBLE["alarm"]
+
+
+def test_a_failed_check_inside_a_card_is_named_on_it():
+    loss = training_step()
+    (card,) = cards(loss, depth=0, checks=failing(loss))
+    assert texts(card)[-3:] == ["1 GRAD CHECK FAILED", "drop.dropout  0.5", "grad ok: 6 of 7"]
+    assert '<TABLE BORDER="3.5"' in dot_line(to_dot(loss, depth=0, checks=failing(loss)), card.id)
+
+
+def test_a_failed_block_is_not_folded_with_its_equals():
+    loss = residual_loss(8)
+    report = check_graph(loss)
+    row = next(r for r in report.rows if r.module == "blocks.3.fc2")
+    row.verdict = "FAIL"
+    assert [n.title for n in cards(loss, depth=2, checks=report)] == ["Block x3", "3: Block", "Block x4"]
+
+
+def test_checks_are_of_this_graph():
+    with pytest.raises(ValueError, match="another graph"):
+        draw(training_step(), checks=check_graph(training_step()))
+    with pytest.raises(TypeError, match=r"check_graph\(loss\) returns, not bool"):
+        draw(training_step(), checks=True)
+
+
+def test_nan_and_zero_gradients_are_alarms():
+    w, v = leaf([1.0, np.nan], name="w"), leaf([0.0, 0.0], name="v")
+    loss = (w * v).sum()
+    loss.backward(retain_graph=True)
+    source = to_dot(loss)
+    nodes, _ = describe(loss)
+    assert ("1 nan/inf", "band") in only(nodes, title="w").rows and ("∂ 1 nan/inf", "band") in only(nodes, title="v").rows
+    assert all("penwidth=3.5" in dot_line(source, n.id) for n in nodes)
+
+
+def test_alarms_inside_a_card():
+    model = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 1))
+    model[0].weight.data[...] = -1
+    model[0].bias.data[...] = np.nan
+    loss = model(np.ones((1, 2), np.float32)).sum()
+    loss.backward(retain_graph=True)
+    words = texts(cards(loss, depth=0)[0])
+    assert "nan/inf in 3 nodes, first 0.bias" in words and any(word.startswith(("∂ nan/inf: ", "∂ all zero: ")) for word in words)
+
+
+# ------------------------------------------------------------- tooltips, legend, gradients on the edges
+
+
+def test_tooltips_tell_all():
+    loss = training_step()
+    loss.backward(retain_graph=True)
+    nodes, edges = describe(loss, checks=check_graph(loss))
+    lines = only(nodes, title="relu").tooltip.splitlines()
+    assert lines[0] == "relu" and lines[1] == "relu (4, 5) float32" and lines[2].startswith("value: mean 0.") and lines[3] == "gradient: not kept"
+    assert "gradient check: relu OK" in lines[4] and lines[5] == "backward of relu:" and "lambda g, out, x" in " ".join(lines[6:])
+    weight = next(n for n in nodes if n.title == "weight")
+    assert weight.tooltip.startswith("fc1.weight\nparameter (5, 6) float32\nvalue: mean ") and "\ngradient: mean " in weight.tooltip
+    assert any(re.fullmatch(r"weight \(5, 6\)\ngradient of all its uses: rms 0\.\d+", e.tooltip) for e in edges)
+
+
+@needs_renderer
+@pytest.mark.parametrize("name", ['<b>&"\\{|}', "</title><script>alert(1)</script>", "\\N\\G\\n", "&amp;&eacute;", "張量"], ids=ascii)
+def test_tooltips_survive_hostile_names(name):
+    svg = ET.fromstring(draw(np.sin(leaf(name=name))).pipe("svg"))
+    shown = [e.get("{http://www.w3.org/1999/xlink}title") for e in svg.iter()]
+    assert any((text or "").startswith(f"{name}\nparameter () float32\n") for text in shown)
+
+
+def test_the_legend_shows_the_kinds_that_are_there():
+    loss = training_step()
+    source = to_dot(loss)
+    kinds = {n.kind for n in describe(loss)[0]}
+    assert source.count("\nlegend_") - source.count("\nlegend_0 ->") - source.count("\nlegend_4 ->") >= len(kinds)
+    for kind, look in ((kind, look) for kind, look in LOOKS.items() if look.meaning):
+        assert (f">{look.meaning}<" in source) == (kind in kinds), kind
+    assert "dotted: no gradient" in source and "∂: the gradient" not in source
+    assert "legend" not in to_dot(loss, legend=False) and "legend" not in to_dot(leaf() * 2) and "legend" in to_dot(leaf() * 2, legend=True)
+
+
+def test_every_gradient_on_demand():
+    loss = training_step()
+    nodes, edges = describe(loss, grads="run")
+    assert all(any(row.role in ("gradient", "alarm") for row in n.rows) for n in nodes if n.kind not in ("data", "frozen"))
+    assert all(e.rms is not None for e in edges if e.style == "gradient")
+    widths = [float(w) for w in re.findall(r"penwidth=(\d\.\d\d)", to_dot(loss, grads="run"))]
+    assert len(set(widths)) > 3 and all(0.6 <= w <= 3.4 for w in widths)
+    assert all(t.grad is None for t in (n for n in mg.graph.nodes(loss))) and loss.args is not None
+    assert all(e.rms is None for e in describe(loss)[1])
+
+
+def test_the_backward_pass_beside_the_forward_pass():
+    x, y = leaf(2.0, name="x"), leaf(3.0, name="y")
+    loss = np.sin(x * y) + x * x
+    nodes, edges = describe(loss, backward=True)
+    assert {n.scope[0].name for n in nodes} == {"forward", "backward"}
+    found = {n.title: texts(n)[1] for n in nodes if n.kind == "derivative"}
+    assert found == {"∂ x": f"= {3 * np.cos(6) + 4:.3g}", "∂ y": f"= {2 * np.cos(6):.3g}"}
+    assert any(e.style == "used" for e in edges) and x.grad is None and y.grad is None
+    with pytest.raises(RuntimeError, match=r"backward=True: a root must be one number .* shape \(2,\)"):
+        draw(leaf([1.0, 2.0]) * 2, backward=True)
+    source = to_dot(loss, backward=True)
+    assert "subgraph cluster_forward" in source and "subgraph cluster_backward" in source
+    loss.backward()
+    with pytest.raises(RuntimeError, match="backward=True: the graph was freed"):
+        draw(loss, backward=True)
+
+
+# ------------------------------------------------------------------------------------ text, other names
+
+
+def test_text_is_a_line_a_node():
+    x = leaf([1.0, 2.0], name="x")
+    loss = F.relu(x * x).sum()
+    loss.backward(retain_graph=True)
+    assert to_text(loss, title="squares").splitlines() == [
+        *("squares", "4 nodes, 2 parameters", "n0 x (2,) | 1.50 ± 0.50 | ∂ 3.0 ± 1.0"),
+        *("n1 multiply (2,) <- n0 (x2) | 2.5 ± 1.5", "n2 relu (2,) <- n1 | 2.5 ± 1.5", "n3 sum <- n2 | = 5"),
+    ]
+    assert "0.weight (2, 2)" in to_text(nn.Sequential(nn.Linear(2, 2))(np.ones((1, 2), np.float32)))
+
+
+def test_dot_and_text_need_no_graphviz(monkeypatch):
+    monkeypatch.setitem(sys.modules, "graphviz", None)
+    monkeypatch.delitem(sys.modules, "minigrad.render")
+    assert to_dot(leaf() * 2).startswith("digraph {\n") and "n1 multiply <- n0" in to_text(leaf() * 2)
+    with pytest.raises(ImportError, match="pip install graphviz graphviz-pure"):
+        draw(leaf() * 2)
+
+
+def test_the_other_ways_to_draw_draw_the_same():
+    loss = training_step()
+    assert to_dot(loss, depth=1, title="a") == draw(loss, depth=1, title="a").source
+    drawing = draw_dot(loss, format="png")
+    assert drawing.format == "png" and drawing.source == to_dot(loss, direction="LR")
+    assert make_dot(loss, params={"out": loss}).source == to_dot(loss, names={"out": loss})
+    assert mg.draw is draw and mg.to_dot is to_dot and mg.to_text is to_text
+
+
+def test_the_options_are_in_the_signature():
+    options = list(inspect.signature(draw).parameters)
+    assert options[:3] == ["root", "to_file", "direction"] and set(options[2:]) == set(inspect.signature(to_dot).parameters) - {"root"}
+    with pytest.raises(TypeError, match="dpeth"):
+        draw(leaf(), dpeth=1)
+    for wrong in ({"depth": -1}, {"detail": "tiny"}):
+        with pytest.raises(ValueError, match=f"draw: {next(iter(wrong))} is"):
+            draw(leaf(), **wrong)
+
+
+def test_what_is_not_wanted_is_not_shown():
+    loss = training_step()
+    bare = to_text(loss, values=False, grads=False, shapes=False, attributes=False)
+    assert not re.search(r"±|=|∂|\(4, 5\)|p=", bare)
+    compact = to_dot(loss, detail="compact")
+    assert ">(4, 5)<" in compact and "p=0.5" not in re.sub(r'tooltip="[^"]*"', "", dot_line(compact, only(describe(loss)[0], kind="random").id))
+
+
+# ------------------------------------------------------------------------- the picture as it is laid out
+
+
+def outlines(node):
+    """Polygons around a node of an SVG, as lists of points."""
+    for e in node.iter():
+        if e.tag.endswith("polygon") or e.tag.endswith("polyline"):
+            yield [tuple(map(float, p.split(","))) for p in e.get("points").split()]
+        elif e.tag.endswith("path"):
+            points = [tuple(map(float, p)) for p in re.findall(r"(-?[\d.]+),(-?[\d.]+)", e.get("d"))]
+            (left, top), (right, bottom) = map(min, zip(*points)), map(max, zip(*points))
+            yield [(left, top), (right, top), (right, bottom), (left, bottom)]
+        elif e.tag.endswith("ellipse"):
+            cx, cy, rx, ry = (float(e.get(k)) for k in ("cx", "cy", "rx", "ry"))
+            yield [(cx + rx * np.cos(a), cy + ry * np.sin(a)) for a in np.linspace(0, 2 * np.pi, 60)]
+
+
+def span(polygon, y):
+    """Where the horizontal line at y lies in a convex polygon."""
+    found = []
+    for (x1, y1), (x2, y2) in zip(polygon, polygon[1:] + polygon[:1]):
+        if min(y1, y2) <= y <= max(y1, y2) and y1 != y2:
+            found.append(x1 + (x2 - x1) * (y - y1) / (y2 - y1))
+    return (min(found), max(found)) if found else (0, 0)
+
+
+@needs_renderer
+@pytest.mark.parametrize(
+    "options", [{}, {"depth": 1}, {"depth": 0}, {"detail": "compact"}, {"grads": "run", "noise": True, "direction": "LR"}], ids=str
+)
+def test_text_fits_its_node(options):
+    loss = training_step()
+    loss.backward(retain_graph=True)
+    svg = ET.fromstring(draw(loss, checks=failing(loss), **options).pipe("svg"))
+    count = 0
+    for node in (g for g in svg.iter() if g.get("class") == "node"):
+        shapes = sorted(outlines(node), key=lambda points: -np.ptp(points, axis=0).prod())
+        for e in node.iter():
+            if e.tag.endswith("text") and shapes:
+                size, bold = float(e.get("font-size")), e.get("font-weight") == "bold"
+                left, y = float(e.get("x")), float(e.get("y"))
+                right = left + text_width(e.text, size, bold)
+                for height in (0, 0.6 * size):
+                    low, high = span(shapes[0], y - height)
+                    assert low - 1 <= left and right <= high + 1, (e.text, left, right, low, high)
+                count += 1
+    assert count > 20
+
+
+@needs_renderer
+def test_both_passes_of_a_deep_net_can_be_laid_out():
+    assert b"forward" in draw(residual_loss(), backward=True, depth=None).pipe("svg")
+
+
+@needs_renderer
+def test_text_in_an_svg_has_the_width_it_was_laid_out_for():
+    svg = draw(leaf(name="weight")).pipe("svg").decode()
+    text = re.search(r"<text [^>]*>weight</text>", svg)[0]
+    assert f'textLength="{text_width("weight", 11, bold=True):.1f}"' in text and "font-family=\"Arial, Helvetica, 'Liberation Sans'" in text
+    assert "%3" not in svg and "%0" not in svg
+
+
+@needs_renderer
+def test_the_widths_are_those_of_arial():
+    letters = "".join(map(chr, range(33, 127)))
+    for bold in (False, True):
+        tag = "<B>{}</B>" if bold else "{}"
+        for word in (letters[i : i + 8] * 5 for i in range(0, len(letters), 8)):
+            escaped = tag.format(word.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"))
+            svg = module.render(f'digraph {{ node [fontname=Arial shape=plain] a [label=<<FONT POINT-SIZE="10">{escaped}</FONT>>] }}', "svg").decode()
+            width = float(re.search(r'width="(\d+)pt"', svg)[1]) - 8
+            assert abs(text_width(word, 10, bold) - width) <= 3, word
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the stand-in renderers are shell scripts")
+def test_programs_that_hang_fail_or_write_nothing_are_passed_over(tmp_path, monkeypatch):
+    for name, body in (("own", "exec sleep 30"), ("empty", "exit 0"), ("bad", "exit 1"), ("good", "cat >/dev/null; echo drawn")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("MINIGRAD_DOT", str(tmp_path / "own"))
+    assert renderers()[0] == str(tmp_path / "own")
+    monkeypatch.setattr(module, "SECONDS", 0.2)
+    monkeypatch.setattr(module, "renderers", lambda: [str(tmp_path / name) for name in ("own", "empty", "bad", "good")])
+    assert draw(leaf()).pipe("png") == b"drawn\n"
+
+
+@needs_renderer
+def test_a_virtual_environment_need_not_be_on_the_path():
+    program = "from minigrad import Tensor, draw; assert draw(Tensor(1.0)).pipe('svg').startswith(b'<?xml')"
+    folder = str(Path(__file__).parent.parent)
+    assert subprocess.run([sys.executable, "-c", program], env={"PYTHONPATH": folder, "PATH": ""}).returncode == 0
+
+
+# ------------------------------------------------------------------------------------- golden pictures
+
+
+GOLDEN = Path(__file__).parent / "golden"
+PICTURES = Path(__file__).parent.parent / "examples" / "pictures"
+
+
+def golden():
+    """{name: DOT text}."""
+    step, deep = training_step(), residual_loss(p=0.0)
+    deep.backward(retain_graph=True)
+    return {
+        "mlp": to_dot(step, values=False, checks=check_graph(step), title="MLP"),
+        "mlp_depth_1": to_dot(step, values=False, depth=1, legend=False),
+        "residual": to_dot(deep, title="A residual net"),
+        "residual_depth_2": to_dot(deep, depth=2, direction="LR"),
+    }
+
+
+def stable(dot):
+    """Without tooltips, which quote the source of rules, and without the sizes of numeric errors."""
+    return re.sub(r"grad ok( \d\.\de-\d\d|, exact)", "grad ok", re.sub(r' tooltip="(\\.|[^"\\])*"', "", dot))
+
+
+@pytest.mark.parametrize("name", ["mlp", "mlp_depth_1", "residual", "residual_depth_2"])
+def test_golden_dot_texts(name):
+    assert stable(golden()[name]) == (GOLDEN / f"{name}.gv").read_text(encoding="utf-8"), "python tests/test_draw.py writes them anew"
+
+
+@pytest.mark.parametrize("name", ["readme", "failed"])
+def test_the_committed_pictures_are_what_the_code_draws(name):
+    drawings = runpy.run_path(str(PICTURES.parent / "pictures.py"))["drawings"]()
+    assert stable(drawings[name].source) == stable((PICTURES / f"{name}.gv").read_text(encoding="utf-8")), (
+        "python examples/pictures.py draws them anew"
+    )
+    assert (PICTURES / f"{name}.svg").exists()
+
+
+if __name__ == "__main__":
+    GOLDEN.mkdir(exist_ok=True)
+    for name, dot in golden().items():
+        (GOLDEN / f"{name}.gv").write_text(stable(dot), encoding="utf-8")

@@ -335,7 +335,7 @@ def test_without_a_renderer_the_page_has_the_reason_and_the_graph_as_text(monkey
     def broken(*_, **__):
         raise RuntimeError("no Graphviz program was found.\n<pip install graphviz-pure>")
 
-    monkeypatch.setattr(stepper, "draw", broken)
+    monkeypatch.setattr("minigrad.render.render", broken)
     page = to_html(training_step())
     assert "no Graphviz program was found.\n&lt;pip install graphviz-pure&gt;" in page
     assert "<svg" not in page and re.search(r'<span class="node" data-id="n5">n5 .*</span>', page)
@@ -368,6 +368,14 @@ def test_the_options_of_draw():
     told = read(to_html(training_step(), noise=True))
     (drawn,) = [t for t in told["tensors"] if "noise" in t]
     assert drawn["node"] is not None
+
+
+def test_folded_modules_hold_what_is_in_them(tmp_path):
+    told = read(to_html(training_step(), depth=0))
+    cards = {t["node"] for t in told["tensors"] if t["name"] in ("linear", "relu", "dropout", "weight", "bias")}
+    assert len(cards) == 1 and None not in cards
+    mg.draw(training_step(), depth=0, to_file=tmp_path / "step.html")
+    assert read((tmp_path / "step.html").read_text(encoding="utf-8")) == told
 
 
 # ------------------------------------------------------------------------------------------ in a browser
@@ -661,7 +669,7 @@ def test_browser_the_page_without_a_picture(pages, tmp_path, monkeypatch):
     def broken(*_, **__):
         raise RuntimeError("no Graphviz program was found.")
 
-    monkeypatch.setattr(stepper, "draw", broken)
+    monkeypatch.setattr("minigrad.render.render", broken)
     to_html(training_step(), tmp_path / "page.html")
     browser.open(tmp_path / "page.html", "#b2")
     assert browser.run("document.querySelectorAll('pre .now').length") == 1

@@ -1,0 +1,56 @@
+"""Draws the pictures in examples/pictures/ anew: the README's example, and a gradient check that fails.
+
+python examples/pictures.py
+"""
+
+import contextlib
+import io
+import os
+import runpy
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+import minigrad as mg
+import minigrad.functional as F
+from minigrad import nn
+from minigrad.engine import ops
+
+HERE = Path(__file__).resolve().parent
+
+
+def readme():
+    """The loss of the README's example."""
+    before = os.getcwd()
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+        try:
+            os.chdir(folder)
+            return mg.draw(runpy.run_path(str(HERE / "readme.py"))["loss"])
+        finally:
+            os.chdir(before)
+
+
+def failed():
+    """A dropout whose rule forgets to scale the gradient by 1/(1-p)."""
+    mg.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Dropout(0.3), nn.Linear(8, 3))
+    x = mg.Tensor(np.random.default_rng(0).normal(size=(5, 4)), name="x")
+    loss = F.cross_entropy(model(x), np.array([0, 2, 1, 0, 2]))
+    right = ops["dropout"].rules[0]
+    ops["dropout"].rules[0] = lambda g, out, x, noise, p, scaling: g * noise
+    try:
+        report = mg.check_graph(loss)
+    finally:
+        ops["dropout"].rules[0] = right
+    return mg.draw(loss, checks=report, title="A rule that forgets a scale")
+
+
+def drawings():
+    return {"readme": readme(), "failed": failed()}
+
+
+if __name__ == "__main__":
+    for name, drawing in drawings().items():
+        (HERE / "pictures" / f"{name}.gv").write_text(drawing.source, encoding="utf-8")
+        print("wrote", drawing.render(outfile=HERE / "pictures" / f"{name}.svg"))

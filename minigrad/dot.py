@@ -1,0 +1,342 @@
+"""The records that describe a picture, and the texts written from them: DOT for Graphviz, and lines for a terminal.
+
+Every kind of node has a shape and a fill of its own, so that a picture can be read in grey as well.
+"""
+
+import html
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+WIDEST = 40  # letters of a name or an attribute shown at most
+
+
+# ----------------------------------------------------------------------------------------- records
+
+
+class Row(NamedTuple):
+    """A line of text in a node, and its role: a key of ROWS."""
+
+    text: str
+    role: str
+
+
+@dataclass(frozen=True)
+class Group:
+    """A module, drawn as a box around its nodes."""
+
+    number: int
+    name: str
+    type: str = ""
+    parameters: int = 0
+
+    id = property(lambda self: f"cluster_{self.name if self.number < 0 else self.number}")
+
+
+PENALTIES = Group(-1, "penalties")  # the box around penalties that no module made
+FORWARD, BACKWARD = Group(-3, "forward"), Group(-2, "backward")
+
+
+@dataclass
+class Node:
+    """One drawn node. `scope`: the Groups it lies in, outermost first; `beside`: the id of the node it stands next to, on that `side`."""
+
+    id: str
+    kind: str
+    title: str
+    rows: list
+    scope: tuple = ()
+    is_root: bool = False
+    beside: str = ""
+    side: str = ""
+    tooltip: str = ""
+    holds: tuple = ()  # what it stands for: the `order` of each tensor, ("array", its id) of an array
+
+
+@dataclass
+class Edge:
+    """An arrow between two node ids. `style`: a key of EDGES; `weight`: how straight it should run; `rms`: of its gradient, if known."""
+
+    source: str
+    target: str
+    label: str = ""
+    style: str = "gradient"
+    weight: int = 1
+    rms: float = None
+    tooltip: str = ""
+
+
+# ------------------------------------------------------------------------------------------- looks
+
+
+class Look(NamedTuple):
+    """How a kind of node is drawn."""
+
+    shape: str
+    style: str
+    fill: str
+    line: str
+    ink: str
+    meaning: str = ""  # in the legend
+
+
+LOOKS = {
+    "data": Look("note", "filled", "#DCEBF7", "#2F6DA8", "#10243A", "data: input or target"),
+    "constant": Look("ellipse", "filled,dashed", "#F0F0F0", "#8A8A8A", "#333333", "number"),
+    "parameter": Look("cylinder", "filled", "#F6D48A", "#9A6A00", "#2B1E00", "parameter"),
+    "frozen": Look("cylinder", "filled,dashed", "#F3EBDB", "#9A8A6A", "#2B1E00", "frozen parameter"),
+    "noise": Look("circle", "filled", "#E6C3DA", "#8E3A72", "#3A0F2C", "noise"),
+    "operation": Look("box", "filled,rounded", "#FFFFFF", "#5F6B76", "#111111", "operation"),
+    "random": Look("hexagon", "filled", "#E6C3DA", "#8E3A72", "#3A0F2C", "random operation"),
+    "loss": Look("box", "filled,diagonals", "#9CCFE6", "#0B6088", "#04222F", "loss on data"),
+    "penalty": Look("octagon", "filled", "#F0A988", "#A8410A", "#3A1300", "penalty"),
+    "root": Look("box", "filled", "#12364F", "#000000", "#FFFFFF", "root: backward starts here"),
+    "derivative": Look("tab", "filled", "#0B5A8A", "#000000", "#FFFFFF", "gradient of a leaf"),
+    "module": Look("plain", "", "#FFFFFF", "#4A5764", "#111111", "folded"),
+    "chip": Look("box", "filled,rounded,dashed", "#FFF6F0", "#A8410A", "#3A1300"),
+    "more": Look("box", "filled,rounded", "#E4E4E4", "#8A8A8A", "#333333", "not drawn"),
+}
+MODULE_TINTS, MODULE_LINE = ("#F4F7FA", "#E9EFF5", "#DEE7EF", "#D3DFE9"), "#93A3B1"
+DIM, RED, BLUE, GREEN, BROWN, GREY = "#3D4650", "#C1121F", "#0B5A8A", "#00664B", "#A8410A", "#8A8A8A"
+
+# How a row of a node is set: size (Graphviz takes whole numbers), HTML-like tag, colour (None: the ink of the kind).
+ROWS = {
+    "title": (11, "B", None),
+    "shape": (9, None, None),
+    "attribute": (9, None, None),
+    "value": (9, None, None),
+    "number": (10, "B", None),
+    "gradient": (9, None, BLUE),
+    "missing": (9, "I", None),
+    "note": (9, "I", None),
+    "caption": (9, None, DIM),
+    "legend": (8, None, None),
+    "ok": (9, "B", GREEN),
+    "alarm": (9, "B", RED),
+    "band": (9, "B", "#FFFFFF"),  # white on red
+    "reason": (9, None, RED),
+}
+COMPACT = {"shape", "number", "note", "alarm", "band", "reason"}  # the rows of a compact node
+TROUBLE = {"band": 3.5, "alarm": 2.0}  # role of a row -> width of the red outline of its node
+
+ROOM = {"hexagon": (1.5, 1.15), "octagon": (1.3, 1.25), "cylinder": (1.05, 1.35), "circle": (1.1, 1.5)}  # times the text: the shape around it
+
+EDGES = {
+    "gradient": "",
+    "none": f'style=dotted color="{GREY}"',
+    "penalty": f'style=dashed color="{BROWN}"',
+    "used": 'color="#B9C2CA" arrowsize=0.5 constraint=false',  # by the backward pass
+}
+PLAIN, THIN, THICK = 1.1, 0.6, 3.4  # widths of edges: gradient not known; rms 1e-6 and below; 1 and above
+
+# Widths of Arial's letters in thousandths of the size, plain and bold. Graphviz measures the same.
+NARROW = {222: "ijl", 191: "'", 260: "|", 278: " !,./:;I[\\]ft", 333: "()-r`", 334: "{}", 355: '"', 389: "*", 469: "^", 500: "Jcksvxyz", 611: "FTZ"}
+NARROW |= {494: "∂", 549: "±", 584: "+<=>~", 667: "&ABEKPSVXY", 722: "CDHNRUw", 778: "GOQ", 833: "Mm", 889: "%", 944: "W", 1015: "@"}
+BOLD = {238: "'", 278: " ,./I\\ijl", 280: "|", 333: "!()-:;[]`ft", 389: "*r{}", 474: '"', 494: "∂", 500: "z", 549: "±", 584: "+<=>^~"}
+BOLD |= {611: "?FLTZbdghnopqu", 667: "EPSVXY", 722: "&ABCDHKNRU", 778: "GOQw", 833: "M", 889: "%m", 944: "W", 975: "@"}
+WIDTHS = [{letter: width for width, letters in table.items() for letter in letters} for table in (NARROW, BOLD)]
+
+
+def text_width(text, size, bold=False):
+    """In points. What is not in the tables counts as a digit, and far eastern letters as square."""
+    widths = WIDTHS[bold]
+    return sum(widths.get(c, 1000 if c > "\u2e80" else 556) for c in text) * size / 1000
+
+
+# --------------------------------------------------------------------------------------------- DOT
+
+
+def dot(nodes, edges, direction="TB", title=None, heading=None, legend=False, compact=False):
+    """The body of a DOT digraph, as lines. `heading`: a Row above the picture."""
+    lines = [
+        f'graph [rankdir={direction} fontname=Arial bgcolor="#FFFFFF" nodesep=0.3 ranksep=0.35 pad=0.2 tooltip=" "]',
+        # remincross would reorder the insides of modules once more, and part parameters from their ops. Without nslimit
+        # a leaf with edges to hundreds of ranks takes over a minute.
+        "graph [remincross=false nslimit=5 nslimit1=5]",
+        'node [fontname=Arial fontsize=9 margin="0.12,0.06" penwidth=1.1]',
+        f'edge [fontname=Arial fontsize=8 arrowsize=0.7 penwidth={PLAIN} color="#39424B" fontcolor="{DIM}"]',
+    ]
+    beside = {}
+    for node in nodes:
+        if node.beside:
+            beside.setdefault(node.beside, []).append(node.id)
+    opened = ()
+    for node in sorted(nodes, key=_by_module):
+        shared = sum(a == b for a, b in zip(opened, node.scope))
+        lines += ["}"] * (len(opened) - shared)
+        for depth, group in enumerate(node.scope[shared:], shared):
+            lines += [f"subgraph {group.id} {{", _group_line(group, depth)]
+        opened = node.scope
+        lines.append(_node_line(node, compact))
+        if node.id in beside:
+            lines.append(f"{{ rank=same; {'; '.join([*beside[node.id], node.id])} }}")
+    lines += ["}"] * len(opened)
+    on_right = {(n.id, n.beside) for n in nodes if n.side == "right"}
+    backward = {n.id for n in nodes if BACKWARD in n.scope}
+    # the backward pass runs upwards, beside the forward pass
+    lines += [_edge_line(e, (e.source, e.target) in on_right or (e.source in backward and e.target in backward)) for e in edges]
+    if legend:
+        lines += _legend(nodes, edges, compact)
+    above = [Row(short(title, 80), "title")] * bool(title) + [heading, Row("", "caption")] * bool(heading)
+    if above:  # last, or clusters would inherit it
+        lines.append(f"graph [labelloc=t labeljust=l label={_label(above, LOOKS['operation'], 'LEFT')}]")
+    return [line + "\n" for line in lines]
+
+
+def _by_module(node):
+    """Sorts nodes so that each module is opened once; penalties come first, which keeps them to the right of the modules."""
+    return PENALTIES not in node.scope, [group.number for group in node.scope]
+
+
+def _group_line(group, depth):
+    words = [f"<B>{html.escape(group.name)}</B>"] if group.name else []
+    if group.type:
+        words.append(html.escape(group.type))
+    if group.parameters:
+        words.append(f'<FONT COLOR="{DIM}">{group.parameters:,} parameters</FONT>')
+    style, fill, line = "rounded,filled", MODULE_TINTS[depth % len(MODULE_TINTS)], MODULE_LINE
+    if group is PENALTIES:
+        style, fill, line = "rounded,filled,dashed", "#FFF6F0", BROWN
+    elif group in (FORWARD, BACKWARD):
+        style, fill = "rounded,filled", "#FFFFFF"
+    tooltip = quoted(" ".join(filter(None, [group.name, group.type])))
+    return f'graph [style="{style}" fillcolor="{fill}" color="{line}" labeljust=l fontsize=9 tooltip={tooltip} label=<{"  ".join(words)}>]'
+
+
+def _node_line(node, compact=False, small=False):
+    look = LOOKS[node.kind]
+    rows = [Row(node.title, "title")] if node.title else []
+    rows += [row for row in node.rows if not compact or row.role in COMPACT or node.is_root or not node.title]
+    trouble = max((TROUBLE.get(row.role, 0) for row in rows), default=0)
+    line = RED if trouble else look.line
+    tooltip = f"tooltip={quoted(node.tooltip)}"
+    if look.shape == "plain":
+        return f"{node.id} [shape=plain {tooltip} label={_card(rows, look, line, trouble or (3 if node.is_root else 1))}]"
+    paint = f'style="{look.style}" fillcolor="{look.fill}" color="{line}"' + (f" penwidth={trouble}" if trouble else "")
+    extent = (" peripheries=2" if node.is_root else "") + (_size(rows, look.shape) or ' margin="0.07,0.04" width=0 height=0' * small)
+    return f"{node.id} [shape={look.shape} {paint}{extent} {tooltip} label={_label(rows, look)}]"
+
+
+def _label(rows, look, align="CENTER"):
+    lines = [_space(8 if len(rows) > 1 else 2)] if look.shape == "cylinder" else []  # below its rim
+    lines += [_line(row, look, align) if row.text else _space(3) for row in rows]
+    return f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="1">{"".join(lines)}</TABLE>>'
+
+
+def _card(rows, look, line, border):
+    """A table with a dark head: modules and runs that are folded."""
+    size, head = ROWS[rows[0].role][0], html.escape(rows[0].text)
+    width = 14 + max(text_width(row.text, ROWS[row.role][0], ROWS[row.role][1] == "B") for row in rows)
+    head = f'<TR><TD BGCOLOR="{line}" CELLPADDING="{4 if rows[1:] else 1}" WIDTH="{width:.0f}"><FONT POINT-SIZE="{size}" COLOR="#FFFFFF"><B>+ {head}</B></FONT></TD></TR>'
+    frame = f'BORDER="{border:g}" CELLBORDER="0" CELLSPACING="0" CELLPADDING="1" COLOR="{line}" BGCOLOR="{look.fill}"'
+    lines = [_line(row, look) for row in rows[1:]] + [_space(3)] * (len(rows) > 1)
+    return f"<<TABLE {frame}>{head}{''.join(lines)}</TABLE>>"
+
+
+def _space(height):
+    return f'<TR><TD HEIGHT="{height}"></TD></TR>'
+
+
+def _line(row, look, align="CENTER"):
+    size, tag, colour = ROWS[row.role]
+    on_colour = look.fill != "#FFFFFF" and row.role == "gradient"
+    if colour is None or on_colour or (look.ink == "#FFFFFF" and row.role != "band"):
+        colour = look.ink
+    text = html.escape(row.text)
+    text = f"<{tag}>{text}</{tag}>" if tag else text
+    band = f' BGCOLOR="{RED}"' if row.role == "band" else ""
+    aligned = f' ALIGN="{align}"' if align != "CENTER" else ""
+    return f'<TR><TD{band}{aligned}><FONT POINT-SIZE="{size}" COLOR="{colour}">{text}</FONT></TD></TR>'
+
+
+def _size(rows, shape):
+    """Width and height for a shape around which Graphviz leaves too much room."""
+    if shape not in ROOM:
+        return ""
+    wide, high = ROOM[shape]
+    width = max(text_width(text, ROWS[role][0], ROWS[role][1] == "B") for text, role in rows)
+    height = sum(1.2 * ROWS[role][0] + 2 for _, role in rows)
+    return f" fixedsize=true width={(width * wide + 12) / 72:.2f} height={(height * high + 8) / 72:.2f}"
+
+
+def _edge_line(edge, reversed):
+    """`reversed`: written from target to source, which turns the layout around: a source on the right of a target of the same rank."""
+    ends = (edge.target, edge.source) if reversed else (edge.source, edge.target)
+    attributes = [f"weight={edge.weight}", EDGES[edge.style]] + ["dir=back"] * reversed
+    if edge.rms is not None:
+        attributes.append(f"penwidth={edge_width(edge.rms):.2f}")
+    if edge.label:
+        attributes.append(f"label=<{html.escape(edge.label)}>")
+    if edge.tooltip:
+        attributes.append(f"tooltip={quoted(edge.tooltip)}")
+    return f"{ends[0]} -> {ends[1]} [{' '.join(filter(None, attributes))}]"
+
+
+def edge_width(rms):
+    """By the logarithm of the size of the gradient."""
+    if not 0 < rms < math.inf:
+        return THIN if rms == 0 else THICK
+    return THIN + (THICK - THIN) * min(max((math.log10(rms) + 6) / 6, 0), 1)
+
+
+def _legend(nodes, edges, compact):
+    """The kinds that are there as small nodes, in rows under the root, and what texts and lines mean."""
+    rows = [row for node in nodes for row in node.rows if not compact or row.role in COMPACT]
+    roles, styles = {row.role for row in rows}, {edge.style for edge in edges}
+    notes = [("value: mean ± standard deviation", DIM)] if any("±" in row.text for row in rows if row.role == "value") else []
+    notes += [("∂: the gradient, in the same way", BLUE)] if "gradient" in roles else []
+    notes += [("thick line: large gradient", DIM)] if any(edge.rms is not None for edge in edges) else []
+    notes += [("dotted: no gradient", GREY)] if "none" in styles else []
+    notes += [("dashed: into a penalty", BROWN)] if "penalty" in styles else []
+    notes += [("light: used on the way back", GREY)] if "used" in styles else []
+    kinds = [kind for kind in LOOKS if LOOKS[kind].meaning and any(node.kind == kind for node in nodes)]
+    samples = [Node(f"legend_{i}", kind, "", [Row(LOOKS[kind].meaning, "legend")], is_root=kind == "root") for i, kind in enumerate(kinds)]
+    entries = [(sample.id, _node_line(sample, small=True)) for sample in samples]
+    if notes:
+        cells = "".join(f'<TR><TD ALIGN="LEFT"><FONT POINT-SIZE="8" COLOR="{colour}">{text}</FONT></TD></TR>' for text, colour in notes)
+        label = f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="0">{cells}</TABLE>>'
+        entries.append(("legend_notes", f'legend_notes [shape=plain tooltip=" " label={label}]'))
+    rows = [entries[i : i + 4] for i in range(0, len(entries), 4)]
+    box = f'graph [style="rounded" color="{MODULE_LINE}" labeljust=l fontsize=9 tooltip=" " label=<<FONT COLOR="{DIM}">legend</FONT>>]'
+    lines = ["subgraph cluster_legend {", box, *[line for _, line in entries], "}"]
+    above = next((node.id for node in reversed(nodes) if node.is_root), nodes[-1].id)
+    for row in rows:
+        lines += [f"{above} -> {id} [style=invis]" for id, _ in row]
+        above = row[0][0]
+    return lines
+
+
+def quoted(text):
+    """A DOT string, in which backslashes (Graphviz unescapes them twice) and entities mean nothing."""
+    lines = (printable(line) for line in text.split("\n"))
+    return '"' + "\\n".join(html.escape(line).replace("\\", "\\" * 4) for line in lines) + '"' if text else '" "'
+
+
+def printable(text):
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+def short(text, widest=WIDEST):
+    """One printable line of at most `widest` letters."""
+    line = printable(str(text)).strip()
+    return line if len(line) <= widest else line[: widest - 3] + "..."
+
+
+# -------------------------------------------------------------------------------------------- text
+
+
+def text(nodes, edges, title=None, heading=None):
+    """One line a node: `n5 relu (32, 16) <- n4 | 0.60 ± 0.90 | ∂ 0.002 ± 0.017`."""
+    inputs = {}
+    for edge in edges:
+        inputs.setdefault(edge.target, []).append(
+            f"{edge.source} ({edge.label})" if edge.label.startswith("x") and edge.label[1:].isdigit() else edge.source
+        )
+    lines = [short(title, 80)] * bool(title) + [heading.text] * bool(heading)
+    for node in nodes:
+        place = ".".join([group.name for group in node.scope if group.name and group is not PENALTIES])
+        start = " ".join(filter(None, [node.id, place + ("." if place else "") + node.title, *(r.text for r in node.rows if r.role == "shape")]))
+        if node.id in inputs:
+            start += f" <- {', '.join(inputs[node.id])}"
+        lines.append(" | ".join([start, *(row.text for row in node.rows if row.role != "shape")]))
+    return "\n".join(lines)
