@@ -14,6 +14,7 @@ import graphviz
 from .dot import WIDTHS, text_width
 
 SECONDS = 60  # given to a Graphviz program
+PIXELS = 16_000  # on a side of a PNG at most; beyond that few viewers open it
 
 
 class RendererNotFound(graphviz.ExecutableNotFound):
@@ -36,7 +37,7 @@ def render(source, format):
     programs, failures = renderers(), []
     for program in programs:
         try:
-            done = subprocess.run([program, f"-T{format}"], input=source.encode(), capture_output=True, timeout=SECONDS)
+            done = _run(program, source, f"-T{format}", *(_resolution(program, source) if format == "png" else ()))
         except (OSError, subprocess.TimeoutExpired) as error:
             failures.append(f"{program}: {error}")
             continue
@@ -50,6 +51,17 @@ def render(source, format):
         "Without administrator rights:  pip install graphviz-pure\n"
         "With them, also for PDF:       your system's package graphviz"
     )
+
+
+def _run(program, source, *options):
+    return subprocess.run([program, *options], input=source.encode(), capture_output=True, timeout=SECONDS)
+
+
+def _resolution(program, source):
+    """The option for a PNG that would be too large."""
+    size = re.match(rb"graph \S+ (\S+) (\S+)", _run(program, source, "-Tplain").stdout) if len(source) > 100_000 else None
+    inches = max(map(float, size.groups())) if size else 0
+    return [f"-Gdpi={PIXELS / inches:.0f}"] if inches * 96 > PIXELS else []
 
 
 def _finished(svg):

@@ -325,7 +325,7 @@ def test_a_hundred_thousand_ops_are_one_card():
         y = np.tanh(y) * 1.01 + 0.1
     start = time.perf_counter()
     nodes, _ = describe(3 * (y * y), depth="auto")
-    assert time.perf_counter() - start < 10  # 2 s on one core at rest
+    assert time.perf_counter() - start < 20  # 2 s on a core at rest
     assert [n.title for n in nodes] == ["tanh, multiply, add x33,333", "multiply", "multiply"]
     assert texts(nodes[0])[1] == "100,000 nodes, 1 parameter"
 
@@ -447,6 +447,15 @@ def test_a_failing_renderer_is_followed_by_the_next(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "renderers", lambda: [bad])
     with pytest.raises(RuntimeError, match=r"could write pdf.*bad: no such format"):
         draw(leaf()).pipe("pdf")
+
+
+@needs_renderer
+def test_a_png_is_no_larger_than_viewers_open():
+    y = leaf()
+    for i in range(200):
+        y = (np.tanh, np.sin, np.exp)[i % 3](y)
+    picture = draw(y, depth=None, detail="full").pipe("png")
+    assert 8_000 < int.from_bytes(picture[20:24], "big") <= module.PIXELS + 200
 
 
 def test_a_slow_renderer_is_stopped(tmp_path, monkeypatch):
