@@ -9,15 +9,14 @@ from .nn import load, save, sparsity, summary
 
 tensor = Tensor
 
-# What only proofs need is imported when first used, so that training alone does not wait for it.
-_readers = dict.fromkeys(["check_graph", "check_noise", "expectation", "gradcheck", "gradgradcheck"], "check")
+# What only proofs and pages need is imported when first used, so that training alone does not wait for it.
+_readers = dict.fromkeys(["check_graph", "check_noise", "expectation", "gradcheck", "gradgradcheck"], "check") | {"to_html": "stepper"}
 
 __all__ = [
     *("Noise", "Tensor", "tensor", "frozen_noise", "grad", "manual_seed", "no_grad", "sampling", "set_default_dtype"),
     *("draw", "functional", "nn", "optim", "load", "noise", "replay", "resample", "save", "sparsity", "summary", "terms", "to_dot", "to_text"),
     *_readers,
 ]
-_readers["to_html"] = "stepper"  # the page that steps through a graph
 __version__ = "0.1.0"
 
 

@@ -50,6 +50,7 @@ class Node:
     beside: str = ""
     side: str = ""
     tooltip: str = ""
+    holds: tuple = ()  # what it stands for: the `order` of each tensor, ("array", its id) of an array
 
 
 @dataclass

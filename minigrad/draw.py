@@ -204,7 +204,8 @@ class _Reader:
         rows += self.verdict_rows(box)
         scope = self.scope(box.modules) or (PENALTIES,) * (kind == "penalty" and not is_root)
         scope = (box.part,) * (box.part is not None) + scope
-        return Node(id, kind, self.title(box), rows, scope, is_root, tooltip=self.tooltip(box))
+        holds = tuple(getattr(x, "order", inner.key) for inner in box.inside or [box] for x in inner.members)
+        return Node(id, kind, self.title(box), rows, scope, is_root, tooltip=self.tooltip(box), holds=holds)
 
     # ---- names and places
 
