@@ -22,12 +22,13 @@ def load():
     return (arrays["images"].reshape(-1, 64) / 16).astype(np.float32), arrays["labels"].astype(np.int64)
 
 
-def noisy_split(seed, train=500, validation=200, noise=0.2):
+def noisy_split(seed, train=500, validation=200, noise=0.2, data=None):
     """(train, validation, test), each (images, labels), of shuffled digits; `noise` of the *training* labels are wrong.
 
-    Wrong labels are what a network can only learn by heart, so they make regularization plain to see.
+    Wrong labels are what a network can only learn by heart, so they make regularization plain to see. `data`: other (images,
+    labels) of ten classes.
     """
-    images, labels = load()
+    images, labels = load() if data is None else data
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(labels))
     images, labels = images[order], labels[order]

@@ -1,8 +1,10 @@
 """What the README shows is what its code does, and the example data are what they claim."""
 
+import gzip
 import os
 import re
 import runpy
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +15,20 @@ import pytest
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 digits = runpy.run_path(str(ROOT / "examples" / "digits.py"))
+SCRIPTS = {  # the pictures that each writes
+    "regularization": ["learning_curves.png"],
+    "keras_regularization": ["keras_history.png"],
+    "dropout_is_ridge": ["dropout_is_ridge.png"],
+    "lasso_path": ["lasso_path.png"],
+    "mc_dropout": ["mc_dropout.png"],
+}
+
+
+@pytest.fixture
+def script(monkeypatch):
+    """A function: the names that an example defines."""
+    monkeypatch.syspath_prepend(str(ROOT / "examples"))
+    return lambda name: runpy.run_path(str(ROOT / "examples" / f"{name}.py"))
 
 
 def code_blocks():
@@ -99,3 +115,259 @@ def test_a_fifth_of_the_training_labels_is_wrong_and_no_other():
     wrong = [sum(truth[x.tobytes()] != y for x, y in zip(*part)) for part in parts]
     assert [len(part[1]) for part in parts] == [500, 200, 1097]
     assert wrong == [100, 0, 0]
+
+
+def test_every_script_runs_and_writes_its_pictures(tmp_path):
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("tqdm")
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "MPLBACKEND": "Agg"}
+    running = {}
+    for name in SCRIPTS:  # all at once
+        command = [sys.executable, str(ROOT / "examples" / f"{name}.py"), "--quick", "--out", str(tmp_path / name)]
+        running[name] = subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for name, process in running.items():
+        out, err = process.communicate(timeout=300)
+        assert process.returncode == 0, f"{name}: {err}"
+        for picture in SCRIPTS[name]:
+            assert f"wrote {tmp_path / name / picture}" in out
+            assert (tmp_path / name / picture).stat().st_size > 20_000
+
+
+def test_the_table_of_examples_in_the_readme_names_every_script():
+    rows = re.findall(r"^\| `(\w+)\.py` \|", README, re.M)
+    assert sorted(rows) == sorted(SCRIPTS)
+
+
+def test_every_method_of_the_main_job_is_in_the_readme(script):
+    assert all(re.search(rf"^{re.escape(method)} +\d", README, re.M) for method in script("regularization")["METHODS"])
+
+
+# ---- diabetes, and dropout as ridge
+
+
+def test_the_diabetes_data_are_whole(script):
+    features, target = script("diabetes")["load"]()
+    assert features.shape == (442, 10) and target.shape == (442,) and features.dtype == target.dtype == np.float64
+    np.testing.assert_allclose(features.mean(axis=0), 0, atol=1e-14)
+    np.testing.assert_allclose(features.std(axis=0), 1)
+
+
+def test_the_diabetes_data_are_scikit_learns(script):
+    datasets = pytest.importorskip("sklearn.datasets")
+    theirs, target = datasets.load_diabetes(return_X_y=True)
+    np.testing.assert_allclose(script("diabetes")["load"]()[0] / np.sqrt(442), theirs, atol=1e-14)
+    np.testing.assert_allclose(script("diabetes")["load"]()[1], target - target.mean(), atol=1e-12)
+
+
+def test_damaged_data_are_refused(script, tmp_path):
+    diabetes = script("diabetes")
+    np.savez(tmp_path / "other.npz", features=np.zeros((442, 10)), target=np.zeros(442))
+    diabetes["load"].__globals__["FILE"] = tmp_path / "other.npz"
+    with pytest.raises(ValueError, match="other.npz: features are not the diabetes data"):
+        diabetes["load"]()
+
+
+@pytest.mark.parametrize("r", [0.2, 0.7])
+def test_dropout_on_a_linear_model_is_ridge(script, r):
+    ridge = script("dropout_is_ridge")
+    x, y = script("diabetes")["load"]()
+    w = np.random.default_rng(0).normal(size=10) * 20
+    value, gradient = ridge["enumerated"](x, y, r, w)
+    assert abs(value / ridge["penalised"](x, y, r, w) - 1) < 1e-12
+    slope = 2 * x.T @ (x @ w - y) + 2 * r / (1 - r) * np.sum(x**2, axis=0) * w
+    np.testing.assert_allclose(gradient, slope, rtol=1e-12, atol=1e-12 * np.abs(slope).max())
+    exact, counted = ridge["closed_form"](x, y, r), ridge["by_enumeration"](x, y, r)
+    assert np.linalg.norm(counted - exact) < 1e-12 * np.linalg.norm(exact)
+
+
+def test_sgd_with_dropout_comes_near_ridge(script):
+    ridge = script("dropout_is_ridge")
+    x, y = script("diabetes")["load"]()
+    exact, found = ridge["closed_form"](x, y, 0.5), ridge["by_sgd"](x, y, 0.5, 1000, seed=0)
+    assert np.max(np.abs(found - exact)) < 0.05 * np.max(np.abs(exact))  # least squares is farther by 20 times
+
+
+# ---- the lasso
+
+
+def test_proximal_steps_find_the_zeros_of_the_lasso_and_gradient_steps_none(script):
+    lasso = script("lasso_path")
+    x, y = script("diabetes")["load"]()
+    c = lasso["LAMBDA"]
+    best, residual = lasso["solve"](x, y, c)
+    assert residual < 1e-6 and np.flatnonzero(best == 0).tolist() == [0, 1, 4, 5, 7, 9]
+    slopes = 2 * x.T @ (x @ best - y) / len(y)  # optimality, by hand
+    np.testing.assert_allclose(slopes[best != 0], -c * np.sign(best[best != 0]), rtol=1e-7)
+    assert np.all(np.abs(slopes[best == 0]) < c)
+    for method in ("proximal", "proximal, accelerated"):
+        last = lasso["run"](method, x, y, c, 300)[-1]
+        np.testing.assert_array_equal(last == 0, best == 0)
+    for method in ("subgradient SGD", "subgradient SGD, lr to 0", "Adam", "Adam, lr to 0"):
+        last = lasso["run"](method, x, y, c, 300)[-1]
+        assert not np.any(last == 0)
+        assert lasso["judge"](x, y, c, last)[1] > 1e-3
+
+
+@pytest.mark.parametrize("share", [0.5, 0.1, 0.01])
+def test_the_lassos_path_is_scikit_learns(script, share):
+    models = pytest.importorskip("sklearn.linear_model")
+    lasso = script("lasso_path")
+    x, y = script("diabetes")["load"]()
+    c = share * lasso["largest"](x, y)
+    ours, theirs = lasso["solve"](x, y, c)[0], models.Lasso(c / 2, fit_intercept=False, tol=1e-12, max_iter=100_000).fit(x, y).coef_
+    np.testing.assert_array_equal(ours == 0, theirs == 0)
+    assert lasso["judge"](x, y, c, ours)[0] <= lasso["judge"](x, y, c, theirs)[0] * (1 + 1e-9)
+
+
+def test_at_the_largest_lambda_all_coefficients_are_zero(script):
+    lasso = script("lasso_path")
+    x, y = script("diabetes")["load"]()
+    assert not np.any(lasso["solve"](x, y, 1.001 * lasso["largest"](x, y))[0])
+    assert np.sum(lasso["solve"](x, y, 0.999 * lasso["largest"](x, y))[0] != 0) == 1
+
+
+# ---- MC dropout
+
+
+def test_scaled_weights_are_the_geometric_mean_of_softmax_regression_and_not_the_arithmetic(script):
+    mc = script("mc_dropout")
+    model, x = mc["softmax_regression"](steps=300, rate=0.3)
+    scaled, arithmetic, geometric = mc["means"](model, x[:2])
+    np.testing.assert_allclose(scaled, geometric, rtol=1e-12)
+    np.testing.assert_allclose(arithmetic.sum(axis=1), 1)
+    assert np.max(np.abs(scaled - arithmetic)) > 0.01
+    draws = mc["sampled"](model, x[:2], 4000).mean(axis=0)  # here the mask is one for both images
+    assert np.max(np.abs(draws - arithmetic)) < 5 * 0.5 / np.sqrt(4000)
+
+
+def test_sampling_leaves_the_mode_and_differs_from_scaling(script):
+    mc = script("mc_dropout")
+    images, _ = digits["load"]()
+    model = mc["network"](0.5, seed=0).eval()
+    draws, once = mc["sampled"](model, images[:4], 50), mc["scaled"](model, images[:4])
+    assert not model.training and np.array_equal(mc["scaled"](model, images[:4]), once)
+    assert np.all(draws.std(axis=0) > 0) and np.max(np.abs(draws.mean(axis=0) - once)) > 1e-3
+    assert np.all(mc["entropy"](draws.mean(axis=0)) >= mc["entropy"](draws).mean(axis=0))  # the masks' disagreement is not negative
+
+
+def test_the_area_under_the_curve(script):
+    auroc = script("mc_dropout")["auroc"]
+    a, b = np.array([1.0, 2, 2, 5]), np.array([0.0, 2, 3])
+    assert auroc(a, b) == np.mean([(i > j) + 0.5 * (i == j) for i in a for j in b])
+
+
+def test_the_class_left_out_is_in_no_other_set(script):
+    (_, labels), sets = script("mc_dropout")["test_sets"](3)
+    assert 3 not in labels and all((3 in y) == (name == "unseen class") for name, (_, y) in sets.items())
+
+
+# ---- Keras
+
+
+def test_the_keras_model_is_what_its_lines_say(script):
+    keras = script("keras_regularization")
+    model = keras["build"](0)
+    assert [str(m.weight_penalty) for m in model if hasattr(m, "weight_penalty")] == ["L2(0.001)", "L2(0.001)", "None"]
+    assert [m.p for m in model if hasattr(m, "p")] == [0.5, 0.5]
+    for layer, (fan_out, fan_in) in zip([model[0], model[3], model[6]], [(128, 64), (64, 128), (10, 64)]):
+        bound = np.sqrt(6 / (fan_in + fan_out))
+        assert layer.weight.shape == (fan_out, fan_in) and not np.any(layer.bias.data)
+        assert 0.95 * bound < np.max(np.abs(layer.weight.data)) <= bound
+    squares = sum(np.sum(layer.weight.data**2) for layer in (model[0], model[3]))
+    assert abs(model.penalty().item() / (0.001 * squares) - 1) < 1e-5
+
+
+# ---- idx files
+
+
+def idx_file(path, array, magic=None, cut=0):
+    raw = struct.pack(f">I{array.ndim}I", 0x800 + array.ndim if magic is None else magic, *array.shape) + array.tobytes()
+    raw = raw[: len(raw) - cut]
+    path.write_bytes(gzip.compress(raw) if path.suffix == ".gz" else raw)
+
+
+@pytest.fixture
+def idx_folder(tmp_path):
+    rng = np.random.default_rng(0)
+    for part, n, ending in (("train", 6, ""), ("t10k", 4, ".gz")):
+        idx_file(tmp_path / f"{part}-images-idx3-ubyte{ending}", rng.integers(0, 256, (n, 3, 2), np.uint8))
+        idx_file(tmp_path / f"{part}-labels-idx1-ubyte{ending}", np.arange(n, dtype=np.uint8))
+    return tmp_path
+
+
+def test_idx_files_plain_and_gz(script, idx_folder):
+    (images, labels), (test_images, test_labels) = script("idx")["load"](idx_folder)
+    expected = np.random.default_rng(0).integers(0, 256, (6, 3, 2), np.uint8)
+    assert np.array_equal(images, expected) and labels.tolist() == [0, 1, 2, 3, 4, 5]
+    assert test_images.shape == (4, 3, 2) and test_labels.tolist() == [0, 1, 2, 3]
+
+
+IMAGES, LABELS = np.zeros((6, 3, 2), np.uint8), np.zeros(6, np.uint8)
+
+
+@pytest.mark.parametrize(
+    "file, array, magic, cut, message",
+    [
+        (
+            "train-images-idx3-ubyte",
+            IMAGES,
+            0x00000D03,
+            0,
+            "images-idx3-ubyte: not an idx file of images: it begins with 0x00000d03, not with 0x00000803",
+        ),
+        ("train-images-idx3-ubyte", LABELS, None, 0, "not an idx file of images: it begins with 0x00000801"),
+        ("train-images-idx3-ubyte", IMAGES, None, 5, r"truncated: its header promises 36 bytes, shape \(6, 3, 2\); there are 31"),
+        ("train-images-idx3-ubyte", IMAGES, None, 40, "truncated: 12 bytes, and the header alone has 16"),
+        ("train-images-idx3-ubyte", IMAGES, None, 50, "it has 2 bytes"),
+        ("train-labels-idx1-ubyte", np.zeros(5, np.uint8), None, 0, "6 images, .*train-labels-idx1-ubyte has 5 labels"),
+        ("train-labels-idx1-ubyte", LABELS + np.uint8(10), None, 0, "label 10; 10 classes are 0..9"),
+        ("t10k-images-idx3-ubyte.gz", np.zeros((4, 2, 2), np.uint8), None, 0, r"the training images are \(3, 2\), the test images \(2, 2\)"),
+        ("t10k-labels-idx1-ubyte.gz", LABELS[:4], None, 1, "t10k-labels-idx1-ubyte.gz: truncated"),
+    ],
+)
+def test_wrong_idx_files_are_named(script, idx_folder, file, array, magic, cut, message):
+    idx_file(idx_folder / file, array, magic, cut)
+    with pytest.raises(ValueError, match=message):
+        script("idx")["load"](idx_folder)
+
+
+def test_other_damage_of_idx_files(script, idx_folder):
+    load, path = script("idx")["load"], idx_folder / "t10k-labels-idx1-ubyte.gz"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-6])
+    with pytest.raises(ValueError, match="t10k-labels-idx1-ubyte.gz: damaged gzip file"):
+        load(idx_folder)
+    path.write_bytes(gzip.compress(gzip.decompress(whole) + b"more"))
+    with pytest.raises(ValueError, match="too long"):
+        load(idx_folder)
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match="there is no t10k-labels-idx1-ubyte"):
+        load(idx_folder)
+
+
+def test_the_main_job_says_what_is_wrong_with_a_folder(tmp_path):
+    pytest.importorskip("tqdm")
+    command = [sys.executable, str(ROOT / "examples" / "regularization.py"), "--data", str(tmp_path), "--out", str(tmp_path)]
+    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    assert done.returncode == 2 and "there is no train-images-idx3-ubyte" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_the_main_job_trains_on_idx_files(script, tmp_path):
+    pytest.importorskip("tqdm")
+    images, labels = digits["load"]()
+    images = np.round(255 * images).astype(np.uint8).reshape(-1, 8, 8)
+    for part, rows in (("train", slice(0, 800)), ("t10k", slice(800, 900))):
+        idx_file(tmp_path / f"{part}-images-idx3-ubyte.gz", images[rows])
+        idx_file(tmp_path / f"{part}-labels-idx1-ubyte", labels[rows].astype(np.uint8))
+    job = script("regularization")
+    training, validation, test = job["split"](0, tmp_path)
+    assert [part[0].shape for part in (training, validation, test)] == [(500, 64), (200, 64), (100, 64)]
+    _, numbers, curve = job["train"](("group l2, proximal", 0), 100, tmp_path)
+    assert len(curve) == 2 and numbers[1] > 50
+
+
+def test_only_the_proximal_optimizer_gives_units_at_zero(script):
+    pytest.importorskip("tqdm")
+    train = script("regularization")["train"]
+    assert train(("group l2", 0), 600)[1][-1] == 0
+    assert train(("group l2, proximal", 0), 1500)[1][-1] > 10

@@ -1,0 +1,176 @@
+"""What does dropout do to a linear model? On average over its masks it is ridge regression, exactly.
+
+With drop rate r on the inputs, E |y - (M*X) w|^2 = |y - X w|^2 + r/(1-r) sum_j w_j^2 |X_j|^2 (Srivastava et al. 2014, section 9.1;
+Wager, Wang & Liang 2013). The diabetes data shows it in three ways, which must give the same coefficients:
+
+closed form    the ridge solution
+enumeration    `mg.expectation` of a recorded loss: its mean and gradient over all 2^10 masks, none left to chance
+SGD            plain gradient steps with `nn.Dropout`, a fresh mask for each row and step, their weights averaged
+
+Dropout draws a mask for each row: 2^4420 outcomes. The expected squared error is a sum over rows, and to each row only its own
+mask matters, so one mask that all rows share has the same expectation and only 2^10 outcomes: `share=0`.
+
+    python examples/dropout_is_ridge.py [--seeds 5] [--steps 4000] [--quick] [--out out]
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from diabetes import NAMES, folds, load
+from tqdm import tqdm
+
+import minigrad as mg
+import minigrad.functional as F
+from minigrad import nn, optim
+
+RATES = [0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9]
+
+
+def closed_form(x, y, r):
+    """The minimiser of |y - x w|^2 + r/(1-r) sum_j w_j^2 |x_j|^2."""
+    gram = x.T @ x
+    return np.linalg.solve(gram + r / (1 - r) * np.diag(np.diag(gram)), x.T @ y)
+
+
+def penalised(x, y, r, w):
+    """The value of what `closed_form` minimises."""
+    return np.sum((y - x @ w) ** 2) + r / (1 - r) * np.sum(w**2 * np.sum(x**2, axis=0))
+
+
+def enumerated(x, y, r, w):
+    """(value, gradient by w) of the squared error, averaged over all 2^10 masks."""
+    w = mg.Tensor(w, requires_grad=True)
+    loss = F.mse_loss(F.dropout(mg.Tensor(x), r, training=True, share=0) @ w, mg.Tensor(y), reduction="sum")
+    expected = mg.expectation(loss)
+    return expected.value.item(), expected.gradients[w].numpy()
+
+
+def by_enumeration(x, y, r):
+    """The minimiser of the enumerated expectation. Its gradient is linear, H w - b, so eleven gradients give H and b."""
+    at_zero = enumerated(x, y, r, np.zeros(10))[1]
+    hessian = np.array([enumerated(x, y, r, e)[1] - at_zero for e in np.eye(10)]).T
+    return np.linalg.solve(hessian, -at_zero)
+
+
+def by_sgd(x, y, r, steps, seed):
+    """Gradient steps with dropout from zero; the weights of the second half of the steps, averaged."""
+    mg.manual_seed(seed)
+    model = nn.Sequential(nn.Dropout(r), nn.Linear(10, 1, bias=False, init=nn.zeros, dtype=np.float64))
+    optimizer = optim.SGD(model.parameters(), lr=0.1 * (1 - r))  # the expected loss is 1/(1-r) times as steep at most
+    average = np.zeros(10)
+    for step in range(steps):
+        optimizer.zero_grad()
+        F.mse_loss(model(x)[:, 0], y).backward()
+        optimizer.step()
+        if step >= steps // 2:
+            average += model[1].weight.data[0] / (steps - steps // 2)
+    return average
+
+
+def validated(x, y, r, parts):
+    """The mean squared error of each fold under cross-validation, for dropout in closed form."""
+    return np.array([np.mean((y[test] - x[test] @ closed_form(x[train], y[train], r)) ** 2) for train, test in parts])
+
+
+def table(x, y, found):
+    """How far the three are apart, a line a rate, and whether it predicts any better."""
+    parts = folds()
+    without = validated(x, y, 0.0, parts)
+    print(f"\n{'rate':>5}{'r/(1-r)':>9}{'E[loss]: enumerated/closed - 1':>32}{'w: enumerated':>15}{'w: SGD':>16}{'|w|':>7}{'error, 10 folds':>24}")
+    for r, (exact, counted, runs) in found.items():
+        value = enumerated(x, y, r, exact)[0] / penalised(x, y, r, exact) - 1
+        apart = np.linalg.norm(counted - exact) / np.linalg.norm(exact)
+        mean, error = runs.mean(axis=0), runs.std(axis=0, ddof=1) / np.sqrt(len(runs))
+        sgd = f"{np.max(np.abs(mean - exact)):.2f} ± {np.max(error):.2f}"
+        gain = validated(x, y, r, parts) - without
+        change = f"{gain.mean():+8.0f} ± {gain.std(ddof=1) / np.sqrt(len(gain)):.0f}"
+        print(f"{r:5.2f}{r / (1 - r):9.3f}{value:32.1e}{apart:15.1e}{sgd:>16}{np.linalg.norm(exact):7.1f}{change:>24}")
+    print("\nw, enumerated: the distance of the coefficients from the closed form, relative to their length: rounding errors.")
+    print("w, SGD: the largest difference in any coefficient, of the mean over the seeds, ± the largest standard error.")
+    print(f"error: the change in mean squared error against least squares ({without.mean():.0f}) on patients not trained on, ± its standard error.")
+    print("Dropout does not help to predict here: 442 patients are many for 10 coefficients, and a high rate only shrinks them.")
+
+
+def plot(x, y, found, path):
+    """The coefficients against the rate: the three ways on top of each other."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    grid = 0.95 * np.linspace(0, 1, 200) ** 2
+    lines = np.array([closed_form(x, y, r) for r in grid])
+    figure, axis = plt.subplots(figsize=(9.5, 6), layout="constrained")
+    axis.plot(grid, lines, color="#56B4E9", linewidth=2.2, zorder=1)
+    axis.axhline(0, color="#777777", linewidth=0.8, zorder=0)
+    rates = list(found)
+    counted = np.array([found[r][1] for r in rates])
+    sgd = np.array([found[r][2].mean(axis=0) for r in rates])
+    axis.plot(rates, counted, "o", color="#FFFFFF", markeredgecolor="#111111", markersize=9, zorder=2)
+    axis.plot(rates, sgd, "x", color="#D55E00", markersize=6, markeredgewidth=1.8, zorder=3)
+    places = spread(lines[0], 3.2)
+    for name, value, place in zip(NAMES, lines[0], places):
+        axis.annotate(name, (0, value), (-0.035, place), ha="right", va="center", fontsize=10, arrowprops={"arrowstyle": "-", "color": "#999999"})
+    handles = [
+        axis.plot([], [], "-", color="#56B4E9", linewidth=2.2)[0],
+        axis.plot([], [], "o", color="#FFFFFF", markeredgecolor="#111111", markersize=9)[0],
+        axis.plot([], [], "x", color="#D55E00", markersize=6, markeredgewidth=1.8, linestyle="")[0],
+    ]
+    axis.legend(handles, ["ridge, in closed form", "all 1,024 masks, enumerated", "SGD with dropout, averaged"], frameon=False, loc="lower right")
+    axis.set(
+        title="On a linear model dropout is ridge regression: three ways, the same coefficients",
+        xlabel="dropout rate r   (ridge strength r/(1-r))",
+        ylabel="coefficient, units of disease progression per standard deviation",
+        xlim=(-0.13, 0.97),
+    )
+    axis.set_xticks(np.arange(0, 1, 0.1), [f"{r:.1f}\n({r / (1 - r):.2g})" for r in np.arange(0, 1, 0.1)])
+    axis.grid(alpha=0.25)
+    axis.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=150)
+
+
+def spread(values, gap):
+    """Places for labels: as the values, in their order, but at least `gap` apart."""
+    order = np.argsort(values)
+    places = np.array(values, float)
+    for _ in range(200):
+        for low, high in zip(order, order[1:]):
+            overlap = gap - (places[high] - places[low])
+            if overlap > 0:
+                places[low] -= overlap / 2
+                places[high] += overlap / 2
+    return places
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=5, help="runs of SGD for each rate (default 5)")
+    parser.add_argument("--steps", type=int, default=4000, help="steps a run (default 4000)")
+    parser.add_argument("--quick", action="store_true", help="3 rates, 2 seeds, 1000 steps")
+    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the picture (default out)")
+    options = parser.parse_args()
+    rates = RATES
+    if options.quick:
+        rates, options.seeds, options.steps = [0.2, 0.5, 0.8], 2, 1000
+    if options.seeds < 2 or options.steps < 2:
+        parser.error("--seeds and --steps must be at least 2")
+    options.out.mkdir(parents=True, exist_ok=True)
+
+    x, y = load()
+    found = {}
+    with tqdm(total=len(rates) * (1 + options.seeds), desc="rates", unit="run") as bar:
+        for r in rates:
+            counted, runs = by_enumeration(x, y, r), []
+            bar.update()
+            for seed in range(options.seeds):
+                runs.append(by_sgd(x, y, r, options.steps, seed))
+                bar.update()
+            found[r] = closed_form(x, y, r), counted, np.array(runs)
+    table(x, y, found)
+    plot(x, y, found, options.out / "dropout_is_ridge.png")
+    print("wrote", options.out / "dropout_is_ridge.png")
+
+
+if __name__ == "__main__":
+    main()
