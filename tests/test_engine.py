@@ -547,7 +547,9 @@ def test_a_retained_gradient_is_the_whole_one():
     assert not np.shares_memory(y.grad.data, x.grad.data)
 
 
-@pytest.mark.parametrize("func", [lambda x, y: x * y, lambda x, y: np.sin(x) + y, lambda x, y: np.where([True, False], x, y)], ids=["*", "sin", "where"])
+@pytest.mark.parametrize(
+    "func", [lambda x, y: x * y, lambda x, y: np.sin(x) + y, lambda x, y: np.where([True, False], x, y)], ids=["*", "sin", "where"]
+)
 def test_a_leaf_that_no_longer_wants_a_gradient_gets_none(func):
     x, y = leaf([1.0, 2.0]), leaf([3.0, 4.0])
     out = np.sum(func(x, y) * 2)

@@ -334,7 +334,9 @@ samples = {
     ],
     # --------------------------------------------------------------------------- penalties and losses
     "l1_penalty": [
-        s(lambda *ws: penalties.l1_penalty(0.3, *ws), apart(3), near[:3], -0.5, -0.1),  # two of one shape, negative numbers
+        s(
+            lambda *ws: penalties.l1_penalty(0.3, *ws), [-0.5, 0.7, -0.9], near[:3], -0.5, -0.1
+        ),  # two of one shape and of opposite signs, negative numbers
         s(lambda w: penalties.l1_penalty(0.3, w), apart(2, 3)),
         s(lambda w: penalties.l1_penalty(0.3, w), near),
         s(lambda *ws: penalties.l1_penalty(0.3, *ws), apart(2, 3), apart(3), apart(), apart(1, 1, 2)),
@@ -343,7 +345,7 @@ samples = {
         zero(lambda w: penalties.l1_penalty(0.0, w), apart(3)),
     ],
     "l2_penalty": [
-        s(lambda *ws: penalties.l2_penalty(0.3, *ws), apart(3), near[:3], -0.5, -0.1),
+        s(lambda *ws: penalties.l2_penalty(0.3, *ws), [-0.5, 0.7, -0.9], near[:3], -0.5, -0.1),
         s(lambda w: penalties.l2_penalty(0.3, w), normal(2, 3)),
         s(lambda *ws: penalties.l2_penalty(0.3, *ws), normal(2, 3), normal(3), normal(), normal(1, 1, 2)),
         s(lambda w: penalties.l2_penalty(2, w.T[::-1], w), normal(3, 2)),
@@ -351,7 +353,7 @@ samples = {
         zero(lambda w: penalties.l2_penalty(0.0, w), normal(3)),
     ],
     "elastic_net": [
-        s(lambda *ws: penalties.elastic_net(0.3, 0.2, *ws), apart(3), near[:3], -0.5, -0.1),
+        s(lambda *ws: penalties.elastic_net(0.3, 0.2, *ws), [-0.5, 0.7, -0.9], near[:3], -0.5, -0.1),
         *(s(lambda w, l1=l1, l2=l2: penalties.elastic_net(l1, l2, w), apart(2, 3)) for l1, l2 in ((0.3, 0.2), (0.3, 0.0), (0.0, 0.2), (2, 5))),
         s(lambda w: penalties.elastic_net(0.3, 0.2, w), near),
         s(lambda *ws: penalties.elastic_net(0.3, 0.2, *ws), apart(2, 3), apart(3), apart(), apart(1, 1, 2)),
@@ -360,7 +362,7 @@ samples = {
         zero(lambda w: penalties.elastic_net(0.0, 0.0, w), apart(3)),
     ],
     "group_l2": [
-        s(lambda *ws: penalties.group_l2(0.3, inputs, *ws), apart(3), near[:3], -0.5, -0.1),
+        s(lambda *ws: penalties.group_l2(0.3, inputs, *ws), [-0.5, 0.7, -0.9], near[:3], -0.5, -0.1),
         *(s(lambda w, axis=axis: penalties.group_l2(0.3, axis, w), normal(2, 3)) for axis in (inputs, 0, 1, -1, (0, 1), (-1, 0))),
         *(s(lambda w, axis=axis: penalties.group_l2(0.3, axis, w), normal(2, 3, 2)) for axis in (inputs, 1, (0, 2), (2, 0, 1))),
         *(s(lambda w, c=c: penalties.group_l2(c, inputs, w), normal(2, 2)) for c in (1, 2.5)),
