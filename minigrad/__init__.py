@@ -10,7 +10,7 @@ from .nn import load, save, sparsity, summary
 tensor = Tensor
 
 # What only proofs and pages need is imported when first used, so that training alone does not wait for it.
-_readers = dict.fromkeys(["check_graph", "check_noise", "expectation", "gradcheck", "gradgradcheck"], "check") | {"to_html": "stepper"}
+_readers = dict.fromkeys(["check_graph", "check_noise", "expectation", "gradcheck", "gradgradcheck"], "check") | {"to_html": "draw.stepper"}
 
 __all__ = [
     *("Noise", "Tensor", "tensor", "frozen_noise", "grad", "manual_seed", "no_grad", "sampling", "set_default_dtype"),

@@ -20,15 +20,15 @@ import minigrad as mg
 import minigrad.functional as F
 from minigrad import nn
 from minigrad.check import check_graph
-from minigrad.dot import LOOKS, TROUBLE, text_width
 from minigrad.draw import describe, draw, draw_dot, make_dot, read, to_dot, to_text
+from minigrad.draw.dot import LOOKS, TROUBLE, text_width
 from minigrad.engine import Noise, Tensor, frozen_noise, manual_seed, stream
 from minigrad.ops import stochastic
 
 graphviz = pytest.importorskip("graphviz")
 
-from minigrad import render as module  # noqa: E402 - needs graphviz
-from minigrad.render import renderers  # noqa: E402
+from minigrad.draw import render as module  # noqa: E402 - needs graphviz
+from minigrad.draw.render import renderers  # noqa: E402
 
 needs_renderer = pytest.mark.skipif(not renderers(), reason="no Graphviz program: pip install graphviz-pure")
 
@@ -777,7 +777,7 @@ def test_text_is_a_line_a_node():
 
 def test_dot_and_text_need_no_graphviz(monkeypatch):
     monkeypatch.setitem(sys.modules, "graphviz", None)
-    monkeypatch.delitem(sys.modules, "minigrad.render")
+    monkeypatch.delitem(sys.modules, "minigrad.draw.render")
     assert to_dot(leaf() * 2).startswith("digraph {\n") and "n1 multiply <- n0" in to_text(leaf() * 2)
     with pytest.raises(ImportError, match="pip install graphviz graphviz-pure"):
         draw(leaf() * 2)

@@ -19,16 +19,17 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 import minigrad.functional as F
-from minigrad import engine, nn, stepper
+from minigrad import engine, nn
+from minigrad.draw import stepper
+from minigrad.draw.stepper import rule_source, story, summary, to_html, trace
 from minigrad.engine import Noise, Tensor, ops
 from minigrad.graph import nodes, program
 from minigrad.ops import stochastic
-from minigrad.stepper import rule_source, story, summary, to_html, trace
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 try:
-    from minigrad.render import renderers
+    from minigrad.draw.render import renderers
 
     drawable = bool(renderers())
 except ImportError:
@@ -335,7 +336,7 @@ def test_without_a_renderer_the_page_has_the_reason_and_the_graph_as_text(monkey
     def broken(*_, **__):
         raise RuntimeError("no Graphviz program was found.\n<pip install graphviz-pure>")
 
-    monkeypatch.setattr("minigrad.render.render", broken)
+    monkeypatch.setattr(sys.modules["minigrad.draw.render"], "render", broken)
     page = to_html(training_step())
     assert "no Graphviz program was found.\n&lt;pip install graphviz-pure&gt;" in page
     assert "<svg" not in page and re.search(r'<span class="node" data-id="n5">n5 .*</span>', page)
@@ -669,7 +670,7 @@ def test_browser_the_page_without_a_picture(pages, tmp_path, monkeypatch):
     def broken(*_, **__):
         raise RuntimeError("no Graphviz program was found.")
 
-    monkeypatch.setattr("minigrad.render.render", broken)
+    monkeypatch.setattr(sys.modules["minigrad.draw.render"], "render", broken)
     to_html(training_step(), tmp_path / "page.html")
     browser.open(tmp_path / "page.html", "#b2")
     assert browser.run("document.querySelectorAll('pre .now').length") == 1

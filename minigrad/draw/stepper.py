@@ -18,11 +18,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..engine import Noise, Tensor, _is_fresh, _seed, _unbroadcast, data_of
+from ..engine import path as dotted
+from ..graph import program
 from .dot import PENALTIES, short
-from .draw import _text, read
-from .engine import Noise, Tensor, _is_fresh, _seed, _unbroadcast, data_of
-from .engine import path as dotted
-from .graph import program
+from .picture import _text, read
 
 LIMIT = 300  # steps and drawn nodes
 CORNER = 3, 5  # rows and columns of an array that are shown

@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..engine import Noise, Tensor
+from ..graph import owner, place
+from ..ops.penalties import PARTS
 from .dot import Group
-from .engine import Noise, Tensor
-from .graph import owner, place
-from .ops.penalties import PARTS
 
 PERIOD = 8  # boxes in the longest pattern whose repetitions are folded
 REPEATS = 3  # of a pattern, at least, to be folded

@@ -15,12 +15,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..engine import Noise, Tensor, data_of, grad
+from ..graph import nodes as nodes_of
+from ..graph import program
+from ..ledger import name_of, summands
 from .boxes import boxes_of, fold, is_number, module_text, name
 from .dot import BACKWARD, FORWARD, PENALTIES, WIDEST, Edge, Group, Node, Row, dot, short, text
-from .engine import Noise, Tensor, data_of, grad
-from .graph import nodes as nodes_of
-from .graph import program
-from .ledger import name_of, summands
 
 LIMIT = 400  # nodes drawn at most
 PARAMETERS = "parameter", "frozen"  # kinds

@@ -1,0 +1,10 @@
+"""Pictures of graphs, and a page that steps through one.
+
+picture.py   draw and its relatives: looks into the tensors and writes plain records of nodes and edges
+boxes.py     what becomes one node, what it is called, and what folds into one
+dot.py       the records, how each kind looks, and DOT and plain text made of them
+render.py    from DOT text to a picture, by a Graphviz program
+stepper.py   to_html: a page that steps forward and backward (its template is stepper.html)
+"""
+
+from .picture import describe, draw, draw_dot, make_dot, read, to_dot, to_text
