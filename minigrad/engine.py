@@ -613,8 +613,9 @@ def _pull_back(seeds, create_graph, retain_graph, wanted=()):
             yield node, g, owned
         if order >= oldest:
             break
-        if args == ():
-            continue  # a leaf that wanted a gradient when it was used, and no longer does
+        if args == ():  # a leaf that wanted a gradient when it was used, and no longer does
+            arriving = ()
+            continue
         if args is None:
             raise RuntimeError(
                 f"backward: this graph was already freed (at {op.name}, shape {node.shape}). Run the forward pass again, "
