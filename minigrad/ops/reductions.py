@@ -14,7 +14,7 @@ def restored(g, x, axis, keepdims):
 
 def count(x, axis):
     """How many entries go into each result."""
-    return math.prod(x.shape if axis is None or x.ndim == 0 else (x.shape[a] for a in np.atleast_1d(axis)))
+    return math.prod(x.shape if axis is None else (x.shape[a] for a in np.atleast_1d(axis)))
 
 
 @op(numpy=np.sum, x=lambda g, out, x, axis, keepdims: np.broadcast_to(restored(g, x, axis, keepdims), x.shape))
