@@ -927,11 +927,13 @@ def stable(dot):
     return re.sub(r"grad ok( \d\.\de-\d\d|, exact)", "grad ok", re.sub(r' tooltip="(\\.|[^"\\])*"', "", dot))
 
 
+@pytest.mark.committed
 @pytest.mark.parametrize("name", ["mlp", "mlp_depth_1", "residual", "residual_depth_2"])
 def test_golden_dot_texts(name):
     assert stable(golden()[name]) == (GOLDEN / f"{name}.gv").read_text(encoding="utf-8"), "python tests/test_draw.py writes them anew"
 
 
+@pytest.mark.committed
 @pytest.mark.parametrize("name", ["readme", "failed"])
 def test_the_committed_pictures_are_what_the_code_draws(name):
     drawings = runpy.run_path(str(PICTURES.parent / "pictures.py"))["drawings"]()
