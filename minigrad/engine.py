@@ -328,13 +328,12 @@ class Op:
               the whole program, and passed by on the way back
     """
 
-    requires_grad = True
-
     def __init__(self, name, forward, names, rules, defaults=(), variadic=False):
         self.name, self.forward, self.names, self.variadic = name, forward, names, variadic
         self.rules = [rules.get(n) for n in names]
         self.declared = [n in rules for n in names]
         self.defaults = dict(defaults)
+        self.requires_grad = True
 
     def __repr__(self):
         return f"Op({self.name}: {', '.join(self.names)})"
