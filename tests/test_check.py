@@ -985,7 +985,7 @@ def test_a_check_that_is_interrupted_leaves_everything_as_it_was(check, where, k
 
     mg.manual_seed(0)
     model = nn.Sequential(nn.Dropout(0.5), nn.Dropout(0.3, rng=np.random.default_rng(4)))
-    w, x = leaf(6, seed=1), leaf(6)
+    w, x = leaf(60, seed=1), leaf(60)  # so many that not all are dropped
 
     def func(x):
         y = model(slow(x * w)) * w
