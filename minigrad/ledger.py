@@ -11,6 +11,7 @@ import numpy as np
 from .engine import Noise, Tensor, data_of, grad
 from .graph import leaf_names, nodes, place, program
 from .ops.penalties import PARTS, parts
+from .tables import ruled
 
 
 class Summand(NamedTuple):
@@ -95,13 +96,10 @@ class Ledger(list):
     """The Terms of a loss; printed, a table."""
 
     def __str__(self):
-        lines = [("term", "value", "share", "|gradient|", "by")]
-        lines += [(t.name, f"{t.value:.6g}", f"{t.share:.1%}", f"{t.gradient:.3g}", _listed(t.parameters)) for t in self]
-        lines.append(("loss", f"{sum(t.value for t in self):.6g}", "", "", ""))
-        widths = [max(map(len, column)) for column in zip(*lines)]
-        table = ["  ".join(c.rjust(w) if 0 < i < 4 else c.ljust(w) for i, (c, w) in enumerate(zip(line, widths))).rstrip() for line in lines]
-        rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
-        return "\n".join([table[0], rule, *table[1:-1], rule, table[-1]])
+        rows = [("term", "value", "share", "|gradient|", "by")]
+        rows += [(t.name, f"{t.value:.6g}", f"{t.share:.1%}", f"{t.gradient:.3g}", _listed(t.parameters)) for t in self]
+        rows.append(("loss", f"{sum(t.value for t in self):.6g}", "", "", ""))
+        return ruled(rows, right=(1, 2, 3), footer=1)
 
     __repr__ = __str__
 

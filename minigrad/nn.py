@@ -9,6 +9,7 @@ import numpy as np
 from . import engine
 from . import functional as F
 from .engine import Tensor, frozen_noise, no_grad, scope, scoped, stream
+from .tables import ruled
 
 # ------------------------------------------------------------------------------------ initialisers
 # Each is called as init(rng, shape, fan_in, fan_out) -> array.
@@ -569,7 +570,7 @@ def summary(model, input_shape):
             penalty = ", ".join(f"{p}{of}" for p, of in zip(penalties, ("", " on the bias")) if p)
             label = f"{name} ({type(module).__name__})" if name else type(module).__name__
             rows.append((label, str(shapes.get(module, "not called")), f"{count:,}", penalty))
-    return _table(rows) + "\n" + _totals(model)
+    return ruled(rows, right=(2,)) + "\n" + _totals(model)
 
 
 class Sparsity:
@@ -591,7 +592,7 @@ class Sparsity:
         rows += [(name, f"{n:,}", _share(self.zeros[name], n), _share(self.small[name], n)) for name, n in self.entries.items()]
         rows.append(("all", f"{entries:,}", _share(zeros, entries), _share(small, entries)))
         hint = " Subgradient steps do not reach 0; use optim.ProximalSGD." if small and not zeros else ""
-        return f"{_table(rows, right=(1, 2, 3))}\n{zeros:,} exact zeros, {small:,} more below {self.near:g}.{hint}"
+        return f"{ruled(rows, right=(1, 2, 3))}\n{zeros:,} exact zeros, {small:,} more below {self.near:g}.{hint}"
 
     __repr__ = __str__
 
@@ -603,14 +604,6 @@ def _share(count, of):
 def sparsity(model, near=1e-3):
     """Counts the exact zeros in a model's parameters, or in {name: Tensor}. L1 under SGD or Adam has none: what is small is not 0."""
     return Sparsity(model.items() if isinstance(model, dict) else model.named_parameters(), near)
-
-
-def _table(rows, right=(2,)):
-    """Aligned columns under a ruled header; those in `right` are counts."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = ["  ".join(c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths))).rstrip() for row in rows]
-    rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
-    return "\n".join([lines[0], rule, *lines[1:], rule])
 
 
 def _totals(model):

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from programs import output
 
 import minigrad as mg
 import minigrad.functional as F
@@ -340,16 +341,7 @@ def test_unfolded_a_graph_is_cut_at_the_nearest_four_hundred_nodes():
 
 def test_the_same_program_gives_the_same_dot():
     program = "import test_draw; print(test_draw.draw(test_draw.training_step(), names={'b': 1, 'a': 2}).source)"
-    folders = [str(Path(__file__).parent), str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
-    run = [
-        subprocess.run(
-            [sys.executable, "-c", program],
-            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(folders)},
-            capture_output=True,
-            check=True,
-        ).stdout
-        for seed in ("0", "1", "2")
-    ]
+    run = [output(program, hash_seed) for hash_seed in ("0", "1", "2")]
     assert run[0] == run[1] == run[2] and run[0].startswith(b"digraph")
 
 
@@ -927,13 +919,13 @@ def stable(dot):
     return re.sub(r"grad ok( \d\.\de-\d\d|, exact)", "grad ok", re.sub(r' tooltip="(\\.|[^"\\])*"', "", dot))
 
 
-@pytest.mark.committed
+@pytest.mark.fixed_seeds
 @pytest.mark.parametrize("name", ["mlp", "mlp_depth_1", "residual", "residual_depth_2"])
 def test_golden_dot_texts(name):
     assert stable(golden()[name]) == (GOLDEN / f"{name}.gv").read_text(encoding="utf-8"), "python tests/test_draw.py writes them anew"
 
 
-@pytest.mark.committed
+@pytest.mark.fixed_seeds
 @pytest.mark.parametrize("name", ["readme", "failed"])
 def test_the_committed_pictures_are_what_the_code_draws(name):
     drawings = runpy.run_path(str(PICTURES.parent / "pictures.py"))["drawings"]()

@@ -8,7 +8,7 @@ import numpy as np
 from ..engine import Noise, Tensor, data_of, frozen_noise, grad, path
 from ..graph import depending, evaluate, nodes
 from .diagnosis import diagnose, rates
-from .slopes import ATOL, FAILING, RTOL, STEP, Finding, Map, is_analytic, worst
+from .slopes import ATOL, FAILING, RTOL, STEP, Finding, Map, directions, is_analytic, worst
 
 ENTRIES = 2_000  # of an input; beyond, random projections are checked
 PROJECTIONS = 20
@@ -188,8 +188,7 @@ def _units(x):
 
 
 def _projections(x, rng):
-    for _ in range(PROJECTIONS):
-        yield "along a random projection", rng.standard_normal(x.shape) / max(1.0, np.sqrt(x.size) / 8)
+    return (("along a random projection", v) for v in directions(x, rng, PROJECTIONS))
 
 
 def _source(first, again):

@@ -7,8 +7,9 @@ import numpy as np
 
 from ..engine import Tensor, data_of, grad, path
 from ..graph import copy, depending, evaluate, program
+from ..tables import aligned
 from .diagnosis import diagnose, rates
-from .slopes import FAILING, Finding, Map, is_analytic, worst
+from .slopes import FAILING, Finding, Map, directions, is_analytic, with_argument, worst
 
 DIRECTIONS = 3  # random ones, for each input
 ENTRIES = 16  # of a leaf, where a direction meets kinks
@@ -55,11 +56,9 @@ class Report:
         return f"gradient check passed: {count}, largest relative error {max(row.error for row in self.rows):.1g}"
 
     def __str__(self):
-        lines = [("node", "op", "module", "shape", "error", "verdict")]
-        lines += [(r.name, r.op, r.module, str(r.shape), f"{r.error:.1e}", r.verdict) for r in self.rows]
-        widths = [max(map(len, column)) for column in zip(*lines)]
-        table = ["  ".join(c.ljust(w) for c, w in zip(line, widths)).rstrip() for line in lines]
-        return "\n".join([*table, *(f"{r.name} ({r.op}): {r.note}" for r in self.rows if r.note), self.verdict()])
+        rows = [("node", "op", "module", "shape", "error", "verdict")]
+        rows += [(r.name, r.op, r.module, str(r.shape), f"{r.error:.1e}", r.verdict) for r in self.rows]
+        return "\n".join([*aligned(rows), *(f"{r.name} ({r.op}): {r.note}" for r in self.rows if r.note), self.verdict()])
 
 
 @np.errstate(all="ignore")  # what is not finite is reported, once
@@ -95,11 +94,6 @@ def check_graph(loss, seed=0):
     return Report(rows)
 
 
-def _directions(x, rng):
-    """Random directions at x, so short that the largest step of a numeric derivative moves no entry far."""
-    return [rng.standard_normal(x.shape) / max(1.0, np.sqrt(x.size) / 8) for _ in range(DIRECTIONS)]
-
-
 def _check_node(node, rng, rates):
     """The rules of one node against its forward."""
     arrays = [data_of(a) for a in node.args]
@@ -108,7 +102,7 @@ def _check_node(node, rng, rates):
     maps = {}
     for i, x in enumerate(node.args):
         if isinstance(x, Tensor) and x.requires_grad and (rule := node.op.rule(i)) is not None:
-            forward = partial(_with, node.op.forward, arrays, i)
+            forward = partial(with_argument, node.op.forward, arrays, i)
             maps[node.op.argument(i)] = Map(x.data, forward, partial(_ruled, rule, node.data, arrays, x.shape), forward)
     u = rng.standard_normal(node.shape)
     given = (u, node.data, *arrays)
@@ -117,17 +111,13 @@ def _check_node(node, rng, rates):
         m.pull(u)
         if not all(np.array_equal(a, b, equal_nan=b.dtype.kind == "f") for a, b in zip(given, saved)):
             return Finding("FAIL", np.inf, f"The rule for {name} changes what it is given, in place.")
-    findings = {name: worst([f for v in _directions(m.x, rng) for f in m.compare(v, u)]) for name, m in maps.items()}
+    findings = {name: worst([f for v in directions(m.x, rng, DIRECTIONS) for f in m.compare(v, u)]) for name, m in maps.items()}
     found = worst(findings.values())
     if found.verdict != "FAIL":
         return found
     name = next(name for name, finding in findings.items() if finding == found)
     others = {n: m for n, m in maps.items() if n != name}
     return found._replace(note=f"By {name}: {found.note}. Diagnosis: {diagnose(maps[name], rates, others)}.")
-
-
-def _with(forward, arrays, i, array):
-    return forward(*arrays[:i], array, *arrays[i + 1 :])
 
 
 def _ruled(rule, out, arrays, shape, u):
@@ -157,7 +147,7 @@ def _check_leaf(steps, root, u, leaf, gradient, exact, rng, rates, wrong):
     if not np.isfinite(root.data).all():
         return Finding("NONFINITE", np.inf, "The root of the graph is not finite.")
     whole, findings = Map(leaf.data, forward, pull, forward if exact else None), []
-    for v in _directions(leaf, rng):
+    for v in list(directions(leaf, rng, DIRECTIONS)):  # drawn before what is drawn at kinks
         finding = worst(whole.compare(v, np.ones(()), gradient))
         if finding.verdict == "FAIL" and whole.slope(v).kink:
             for flat in rng.permutation(leaf.size)[:ENTRIES]:

@@ -23,6 +23,7 @@ from .. import engine
 from ..engine import Noise, Tensor, data_of, frozen_noise, path
 from ..graph import evaluate, program
 from ..ops.stochastic import Bernoulli, Normal
+from ..tables import aligned
 
 FALSE_ALARM = 1e-9  # the probability, at most, that a report on a right function shows a FAIL
 
@@ -109,10 +110,9 @@ class Report:
         return f"noise check {self.problem or (passed if self else SCARCE.format(counts[2]))}"
 
     def __str__(self):
-        lines = [("noise", "test", "measured", "expected", "allowed", "verdict")] if self.rows else []
-        lines += [(r.layer, r.test, f"{r.measured:.5g}", f"{r.expected:.5g}", f"{r.bound:.1e}", r.verdict) for r in self.rows]
-        widths = [max(map(len, column)) for column in zip(*lines)]
-        return "\n".join(["  ".join(c.ljust(w) for c, w in zip(line, widths)).rstrip() for line in lines] + [self.verdict()])
+        rows = [("noise", "test", "measured", "expected", "allowed", "verdict")] if self.rows else []
+        rows += [(r.layer, r.test, f"{r.measured:.5g}", f"{r.expected:.5g}", f"{r.bound:.1e}", r.verdict) for r in self.rows]
+        return "\n".join([*aligned(rows), self.verdict()])
 
 
 # ------------------------------------------------------------------------------------------- check

@@ -95,6 +95,16 @@ def _complex_step(f, h=1e-20):
     return y.imag / h if y.dtype.kind == "c" else None
 
 
+def with_argument(forward, arrays, i, array):
+    """forward(*arrays) with another array as its i-th argument."""
+    return forward(*arrays[:i], array, *arrays[i + 1 :])
+
+
+def directions(x, rng, count):
+    """Random directions at x, so short that the largest step of a numeric derivative moves no entry far."""
+    return (rng.standard_normal(x.shape) / max(1.0, np.sqrt(x.size) / 8) for _ in range(count))
+
+
 def is_analytic(node):
     """Whether the forward of a recorded node takes complex numbers as an analytic function does: |x| and the like do not."""
     arrays = [data_of(a) for a in node.args]
@@ -103,7 +113,7 @@ def is_analytic(node):
             v = np.cos(np.arange(a.size)).reshape(a.shape)
 
             def along(t, i=i, x=a.data, v=v):
-                return node.op.forward(*arrays[:i], x + t * v, *arrays[i + 1 :])
+                return with_argument(node.op.forward, arrays, i, x + t * v)
 
             refined, plain = _complex_step(along), _differences(along, node.data, 1e-5)[0]
             if refined is None or not np.allclose(refined, plain, rtol=1e-4, atol=1e-4 * abs(plain).max(initial=0)):
