@@ -1,11 +1,12 @@
 """minigrad: a reverse-mode autodiff engine on NumPy to read, change, prove and look at."""
 
 from . import functional, nn, optim
+from .checkpoint import load, save
 from .draw import draw, to_dot, to_text
 from .engine import Noise, Tensor, frozen_noise, grad, manual_seed, no_grad, sampling, set_default_dtype
 from .graph import noise, replay, resample
 from .ledger import terms
-from .nn import load, save, sparsity, summary
+from .nn import sparsity, summary
 
 tensor = Tensor
 

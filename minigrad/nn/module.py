@@ -1,0 +1,202 @@
+"""Modules: parameters with a forward. Names, arguments and state_dict keys are PyTorch's."""
+
+import numpy as np
+
+from ..engine import Tensor, scope
+
+
+class Parameter(Tensor):
+    """A leaf that a Module trains. With requires_grad=False it is frozen."""
+
+    __slots__ = ()
+
+    def __init__(self, data, requires_grad=True, *, dtype=None, name=None):
+        super().__init__(data, requires_grad, dtype=dtype, name=name)
+
+
+def _members(module):
+    """(name, value) of all attributes, those inside lists, tuples and dicts too, as `layers.0`."""
+
+    def inside(name, value):
+        if isinstance(value, (list, tuple, dict)):
+            for key, member in value.items() if isinstance(value, dict) else enumerate(value):
+                yield from inside(f"{name}.{key}", member)
+        else:
+            yield name, value
+
+    for name, value in vars(module).items():
+        yield from inside(name, value)
+
+
+def _is_parameter(value):
+    return isinstance(value, Parameter) or (isinstance(value, Tensor) and value.is_leaf and value.requires_grad)
+
+
+class Module:
+    """A function with parameters: subclass it, put Parameters and Modules in attributes, define `forward`.
+
+    What hangs in lists and dicts counts too. Plain Tensors and arrays in attributes are buffers: saved, not trained.
+    """
+
+    training = True
+
+    def __call__(self, *args, **kwargs):
+        token = scope.set((scope.get(), self))  # `scoped`, written out: a call less is felt here
+        try:
+            return self.forward(*args, **kwargs)
+        finally:
+            scope.reset(token)
+
+    def forward(self, *args):
+        raise NotImplementedError(f"{type(self).__name__} has no forward method.")
+
+    # ---- what is inside
+
+    def named_children(self, by_kind=False):
+        """(name, module) of each module right inside. `by_kind`: what has only a number is called `Dropout_0`, the first of its kind here."""
+        counted = {}  # kind -> {id: number}
+        for name, child in _members(self):
+            if isinstance(child, Module):
+                place, _, last = name.rpartition(".")
+                if by_kind and last.isdigit():
+                    kind = _join(place, type(child).__name__)
+                    numbers = counted.setdefault(kind, {})
+                    name = f"{kind}_{numbers.setdefault(id(child), len(numbers))}"
+                yield name, child
+
+    def named_modules(self, prefix="", by_kind=False):
+        """(dotted name, module) of this module and all inside it, each once."""
+        seen, stack = set(), [(prefix, self)]
+        while stack:
+            name, module = stack.pop()
+            if id(module) not in seen:
+                seen.add(id(module))
+                yield name, module
+                stack.extend([(_join(name, child), m) for child, m in module.named_children(by_kind)][::-1])
+
+    def name_of(self, inner, by_kind=False):
+        """The dotted name of a module inside this one."""
+        return next((name for name, module in self.named_modules(by_kind=by_kind) if module is inner), "")
+
+    def modules(self):
+        return (module for _, module in self.named_modules())
+
+    def named_parameters(self):
+        """(dotted name, parameter), each parameter once, however often it is used."""
+        seen = set()
+        for prefix, module in self.named_modules():
+            for name, value in _members(module):
+                if _is_parameter(value) and id(value) not in seen:
+                    seen.add(id(value))
+                    yield _join(prefix, name), value
+
+    def parameters(self):
+        return (parameter for _, parameter in self.named_parameters())
+
+    def zero_grad(self):
+        for parameter in self.parameters():
+            parameter.grad = None
+
+    def penalty(self, step=None):
+        """The sum of the penalties given to layers: one node a penalty, a shared weight in it once. 0.0 without any.
+
+        Every module with a `weight` can have a `weight_penalty`, likewise a `bias`. `step` is for coefficients that depend on it.
+        """
+        weights = {}  # penalty -> {id: weight}
+        for module in self.modules():
+            for name in ("weight", "bias"):
+                if (penalty := getattr(module, f"{name}_penalty", None)) is not None:
+                    weight = getattr(module, name)
+                    weights.setdefault(penalty, {})[id(weight)] = weight
+        nodes = [penalty(*found.values(), step=step) for penalty, found in weights.items()]
+        return sum(nodes[1:], start=nodes[0]) if nodes else 0.0
+
+    # ---- modes
+
+    def train(self, mode=True):
+        """Training mode for this module and all inside it: dropout drops."""
+        for module in self.modules():
+            module.training = bool(mode)
+        return self
+
+    def eval(self):
+        """Evaluation mode for this module and all inside it."""
+        return self.train(False)
+
+    # ---- saving
+
+    def _state(self):
+        """{key: value} of parameters and buffers, under PyTorch's keys."""
+        found, stack = {}, [("", self, ())]
+        while stack:  # not named_modules: a shared module has a key for each place it stands in
+            prefix, module, around = stack.pop()
+            for name, value in _members(module):
+                if isinstance(value, np.ndarray) or (isinstance(value, Tensor) and value.is_leaf):
+                    found[_join(prefix, name)] = value
+            around = (*around, id(module))  # a module that refers to one around it ends here
+            stack.extend([(_join(prefix, name), m, around) for name, m in module.named_children() if id(m) not in around][::-1])
+        return found
+
+    def state_dict(self):
+        """{key: array} of all parameters and buffers; the arrays are copies."""
+        return {key: np.array(value.data if isinstance(value, Tensor) else value) for key, value in self._state().items()}
+
+    def load_state_dict(self, state_dict, strict=True):
+        """Takes over the values. Missing, unexpected (unless strict=False) or misshapen entries: an error, and nothing changes."""
+        own = self._state()
+        new = {k: np.asarray(v.data if isinstance(v, Tensor) else v) for k, v in state_dict.items()}
+        both = [k for k in own if k in new]
+        wrong = [f"{k}: shape {new[k].shape}, needed {own[k].shape}" for k in both if new[k].shape != own[k].shape]
+        wrong += [f"{k}: dtype {new[k].dtype}, needed {own[k].dtype}" for k in both if not np.can_cast(new[k].dtype, own[k].dtype, "same_kind")]
+        missing, unexpected = [k for k in own if k not in new], [k for k in new if k not in own]
+        problems = [f"misshapen: {'; '.join(wrong)}"] if wrong else []
+        if strict:
+            problems += [f"missing: {', '.join(missing)}"] if missing else []
+            problems += [f"unexpected: {', '.join(unexpected)}"] if unexpected else []
+        if problems:
+            raise ValueError(f"load_state_dict into {type(self).__name__}: nothing was changed. " + ". ".join(problems) + ".")
+        for key in both:
+            (own[key].data if isinstance(own[key], Tensor) else own[key])[...] = new[key]
+
+    # ---- text
+
+    def extra_repr(self):
+        """What stands in the brackets of the repr."""
+        return ""
+
+    def __repr__(self):
+        children = [f"({name}): {child!r}".replace("\n", "\n  ") for name, child in self.named_children()]
+        extra = self.extra_repr()
+        if not children:
+            return f"{type(self).__name__}({extra})"
+        return f"{type(self).__name__}(\n  " + "\n  ".join([extra] * bool(extra) + children) + "\n)"
+
+
+def _join(prefix, name):
+    return f"{prefix}.{name}" if prefix else name
+
+
+class Sequential(Module):
+    """Modules one after the other: Sequential(a, b) with PyTorch's keys 0, 1, or Sequential(first=a, second=b)."""
+
+    def __init__(self, *modules, **named):
+        for name, module in [*((str(i), m) for i, m in enumerate(modules)), *named.items()]:
+            if not callable(module) or isinstance(module, type):
+                what = f"the class {module.__name__}: make one" if isinstance(module, type) else type(module).__name__
+                raise TypeError(f"Sequential: {name} must be a module or a function, not {what}.")
+            setattr(self, name, module)
+        self._order = (*map(str, range(len(modules))), *named)
+
+    def forward(self, x):
+        for name in self._order:
+            x = vars(self)[name](x)
+        return x
+
+    def __len__(self):
+        return len(self._order)
+
+    def __getitem__(self, i):
+        return Sequential(*list(self)[i]) if isinstance(i, slice) else vars(self)[self._order[i]]
+
+    def __iter__(self):
+        return (vars(self)[name] for name in self._order)

@@ -1,0 +1,113 @@
+"""Layers that draw noise: the dropout family."""
+
+from copy import copy
+
+from .. import functional as F
+from ..engine import Tensor, scoped
+from .module import Module
+
+
+class Stochastic(Module):
+    """A function of functional.py that draws noise, as a module: in training, and inside `sampling()`.
+
+    Its noise comes from the stream of this module's name, so that the masks of a layer do not change when others come or go. A layer
+    with only a number, as in Sequential(...) or a list, is known by its kind and its count among its kind there: layers of
+    other kinds do not matter, but one of the same kind inserted before it takes its number and its noise. Give such layers
+    names, Sequential(drop1=...), or name their streams: Dropout(0.5, rng="drop1").
+    """
+
+    def __init__(self, **settings):
+        F.check_settings(self.function.__name__, **settings)
+        vars(self).update(settings)
+        self._settings = tuple(settings)
+
+    def forward(self, x):
+        return self.function(x, training=self.training, **{name: getattr(self, name) for name in self._settings})
+
+    def extra_repr(self):
+        given = {name: getattr(self, name) for name in self._settings}
+        plain = {"rng": None, "scaling": "inverted", "share": ()}
+        return ", ".join(f"{k}={v:g}" if k in ("p", "std") else f"{k}={v}" for k, v in given.items() if k not in plain or v != plain[k])
+
+
+class Dropout(Stochastic):
+    """In training sets entries to 0 with probability p; the mask is the same along the axes `share`. See `functional.dropout`."""
+
+    function = staticmethod(F.dropout)
+
+    def __init__(self, p=0.5, *, rng=None, scaling="inverted", share=()):
+        super().__init__(p=p, rng=rng, scaling=scaling, share=share)
+
+
+class Dropout1d(Stochastic):
+    """Drops whole channels of (N, C, L)."""
+
+    function = staticmethod(F.dropout1d)
+
+    def __init__(self, p=0.5, *, rng=None, scaling="inverted"):
+        super().__init__(p=p, rng=rng, scaling=scaling)
+
+
+class Dropout2d(Stochastic):
+    """Drops whole channels of (N, C, H, W)."""
+
+    function = staticmethod(F.dropout2d)
+
+    def __init__(self, p=0.5, *, rng=None, scaling="inverted"):
+        super().__init__(p=p, rng=rng, scaling=scaling)
+
+
+class DropPath(Stochastic):
+    """Drops whole samples: the last layer of a residual branch, for stochastic depth."""
+
+    function = staticmethod(F.drop_path)
+
+    def __init__(self, p=0.5, *, rng=None, scaling="inverted"):
+        super().__init__(p=p, rng=rng, scaling=scaling)
+
+
+class AlphaDropout(Stochastic):
+    """The dropout for SELU: keeps mean 0 and variance 1."""
+
+    function = staticmethod(F.alpha_dropout)
+
+    def __init__(self, p=0.5, *, rng=None):
+        super().__init__(p=p, rng=rng)
+
+
+class GaussianDropout(Stochastic):
+    """Multiplies by N(1, p/(1-p))."""
+
+    function = staticmethod(F.gaussian_dropout)
+
+    def __init__(self, p=0.5, *, rng=None):
+        super().__init__(p=p, rng=rng)
+
+
+class GaussianNoise(Stochastic):
+    """Adds N(0, std^2)."""
+
+    function = staticmethod(F.gaussian_noise)
+
+    def __init__(self, std, *, rng=None):
+        super().__init__(std=std, rng=rng)
+
+
+class DropConnect(Stochastic):
+    """A module, such as Linear, whose `weight` loses entries in training. Its penalty stays on the whole weight."""
+
+    function = staticmethod(F.drop_connect)
+
+    def __init__(self, module, p=0.5, *, rng=None, scaling="inverted"):
+        if not isinstance(getattr(module, "weight", None), Tensor):
+            raise TypeError(f"DropConnect takes a module with a weight, such as Linear, not {type(module).__name__}.")
+        super().__init__(p=p, rng=rng, scaling=scaling)
+        self.module = module
+
+    def forward(self, *args, **kwargs):
+        return scoped(self.module, self._without, *args, **kwargs)
+
+    def _without(self, *args, **kwargs):
+        noisy = copy(self.module)  # the module itself stays as it is, for whoever calls it meanwhile
+        noisy.weight = Stochastic.forward(self, self.module.weight)
+        return noisy.forward(*args, **kwargs)
