@@ -22,7 +22,9 @@ import minigrad as mg
 import minigrad.functional as F
 from minigrad import engine, nn
 from minigrad.draw import stepper
-from minigrad.draw.stepper import rule_source, story, summary, to_html, trace
+from minigrad.draw.stepper import story, summary, to_html
+from minigrad.draw.trace import trace
+from minigrad.draw.words import rule_source
 from minigrad.engine import Noise, Tensor, ops
 from minigrad.graph import nodes, program
 from minigrad.ops import stochastic

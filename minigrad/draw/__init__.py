@@ -7,4 +7,4 @@ render.py    from DOT text to a picture, by a Graphviz program
 stepper.py   to_html: a page that steps forward and backward (its template is stepper.html)
 """
 
-from .picture import describe, draw, draw_dot, make_dot, read, to_dot, to_text
+from .picture import describe, draw, draw_dot, make_dot, to_dot, to_text
