@@ -128,12 +128,14 @@ def _json(x):
 
 
 def noise(tensor):
-    """Noise as rows of grey levels, 0 (lowest) to f, and its law."""
+    """Noise as rows of grey levels, 0 (lowest) to f, and what stands above them."""
     columns = tensor.shape[-1] if tensor.ndim else 1
     rows = tensor.data.reshape(tensor.size // max(columns, 1), columns)[:SIDE, :SIDE].astype(float)
     low, high = (rows.min(), rows.max()) if rows.size else (0, 0)
     levels = np.rint((rows - low) / (high - low or 1) * 15).astype(int)
-    return {"law": law(tensor), "rows": ["".join(f"{level:x}" for level in row) for row in levels]}
+    words = [law(tensor), f"white is {'kept' if tensor.dtype == bool else 'highest'}"]
+    words += ["its first rows and columns"] * (rows.size < tensor.size)
+    return {"label": ", ".join(words), "rows": ["".join(f"{level:x}" for level in row) for row in levels]}
 
 
 # ------------------------------------------------------------------------------------------- the page
