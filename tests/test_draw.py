@@ -938,6 +938,12 @@ def test_the_committed_pictures_are_what_the_code_draws(name):
     assert (PICTURES / f"{name}.svg").exists()
 
 
+def test_the_photograph_of_the_page_is_there():
+    """Its pixels depend on the browser and its fonts, so they are not compared; what the page shows is tested in test_stepper.py."""
+    picture = (PICTURES / "stepper.png").read_bytes()
+    assert picture.startswith(b"\x89PNG") and [int.from_bytes(picture[i : i + 4], "big") for i in (16, 20)] == [1280, 860]
+
+
 if __name__ == "__main__":
     GOLDEN.mkdir(exist_ok=True)
     for name, dot in golden().items():

@@ -24,6 +24,7 @@ class Use(NamedTuple):
     """That a box needs the value of another: `value` is argument `place` of the result `by`."""
 
     source: object  # key of the other box
+    home: object  # its key before anything is folded
     by: Tensor
     place: int
     value: object
@@ -101,7 +102,7 @@ def boxes_of(graph, roots, constants=False, noise=False):
             if source != key:
                 if source not in home:
                     boxes.setdefault(source, Box(source, [x]))
-                box.uses.append(Use(source, t, i, x))
+                box.uses.append(Use(source, source, t, i, x))
         box.random |= t.op is not None and "noise" in t.op.names
         hidden = isinstance(t, Noise) and not noise and t.order not in roots
         if key == t.order and not hidden:

@@ -320,7 +320,7 @@ class _Reader:
             # labels on edges without rank are more than Graphviz can bear
             plain = box.call or box.kind == "penalty" or box.inside or source.inside or style == "used"
             rms = self.flow(found)
-            tooltip = f"{_title(self.boxes[self.home_of(found[0])])} {np.shape(data_of(found[0].value))}"
+            tooltip = f"{_title(self.boxes[found[0].home])} {np.shape(data_of(found[0].value))}"
             tooltip += f"\ngradient that comes back: rms {rms:.3g}" if rms is not None else ""
             weight = 12 if key_of_source == trunk else 1
             yield Edge(ids[key_of_source], ids[key], "" if plain else _edge_label(source, found), style, weight, rms, tooltip)
@@ -334,15 +334,11 @@ class _Reader:
         size = sum(total.size for total in sums.values())
         return math.sqrt(sum(float(np.sum(np.square(total, dtype=float))) for total in sums.values()) / size) if size else None
 
-    def home_of(self, use):
-        """The key of the unfolded box a used value comes from."""
-        return self.home.get(use.value.order, use.value.order) if isinstance(use.value, Tensor) else self.home.get(use.source, use.source)
-
     def with_chips(self, nodes, edges, boxes, ids):
         """Instead of many edges into penalties, one chip before each that names its weights."""
         by_id, chips, links = {node.id: node for node in nodes}, {}, []
         for key, id in ids.items():
-            weights = tuple(dict.fromkeys(self.home_of(use) for use in boxes[key].uses))
+            weights = tuple(dict.fromkeys(use.home for use in boxes[key].uses))
             if boxes[key].kind != "penalty" or not any(e.target == id and e.style == "penalty" for e in edges):
                 continue
             if weights not in chips:
@@ -393,7 +389,7 @@ def _stand_beside(nodes, edges):
 
 
 def _edge_label(source, uses):
-    (_, t, i, _), times = uses[0], len(uses)
+    t, i, times = uses[0].by, uses[0].place, len(uses)
     op, name = t.op, t.op.argument(i)
     words = [f"x{times}"] if times > 1 else []
     if (
