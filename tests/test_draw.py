@@ -9,7 +9,6 @@ import re
 import runpy
 import subprocess
 import sys
-import time
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -319,17 +318,6 @@ def test_two_roots():
     x = leaf()
     nodes, _ = describe([np.sin(x), np.cos(x)])
     assert [n.kind for n in nodes] == ["parameter", "root", "root"]
-
-
-def test_a_hundred_thousand_ops_are_one_card():
-    y = leaf(1.0, name="x")
-    for _ in range(33_333):
-        y = np.tanh(y) * 1.01 + 0.1
-    start = time.perf_counter()
-    nodes, _ = describe(3 * (y * y), depth="auto")
-    assert time.perf_counter() - start < 20  # 2 s on a core at rest
-    assert [n.title for n in nodes] == ["x", "tanh, multiply, add x33,333", "multiply", "multiply"]
-    assert texts(nodes[1])[1] == "99,999 nodes"
 
 
 def test_unfolded_the_oldest_of_more_than_four_hundred_nodes_are_one_card():
@@ -653,7 +641,7 @@ def test_a_failed_check_is_unmistakable():
 def test_a_failed_check_inside_a_card_is_named_on_it():
     loss = training_step()
     (card,) = cards(loss, depth=0, checks=failing(loss))
-    assert texts(card)[-3:] == ["1 GRAD CHECK FAILED", "drop.dropout  0.5", "grad ok: 6 of 7"]
+    assert texts(card)[-2:] == ["GRAD CHECK FAILED: drop.dropout", "grad ok: 6 of 7"]
     assert '<TABLE BORDER="3.5"' in dot_line(to_dot(loss, depth=0, checks=failing(loss)), card.id)
 
 
@@ -689,7 +677,7 @@ def test_alarms_inside_a_card():
     loss = model(np.ones((1, 2), np.float32)).sum()
     loss.backward(retain_graph=True)
     words = texts(cards(loss, depth=0)[0])
-    assert "nan/inf in 3 nodes, first 0.bias" in words and any(word.startswith(("∂ nan/inf: ", "∂ all zero: ")) for word in words)
+    assert "nan/inf: 0.bias, 0.linear and 1 more" in words and any(word.startswith(("∂ nan/inf: ", "∂ all zero: ")) for word in words)
 
 
 # ------------------------------------------------------------- tooltips, legend, gradients on the edges

@@ -15,7 +15,7 @@ from ..ops.penalties import PARTS
 from .dot import Group, short
 
 LIMIT = 400  # boxes drawn at most, whatever is asked for
-ABREAST = 8  # boxes side by side at most, if modules can be folded instead
+TALL, ABREAST = 30, 8  # boxes on a path and side by side at most, if modules can be folded instead
 PERIOD = 64  # boxes in the longest step of a loop that is found
 REPEATS = 3  # steps of a loop, at least, and leaves that are alike, to be folded
 
@@ -188,18 +188,19 @@ def fold(boxes, depth, most, alone, name_of):
             found = _rolled_up(found, alone, lambda step: any(box.kind != "operation" for box in step))
         if len(found) > most:
             found = _rolled_up(found, alone)
-        if len(found) <= most and (level == 0 or _width(found) <= ABREAST):
+        if len(found) <= most and (level == 0 or _fits(found)):
             break
     return _without_the_oldest(found, most if depth == "auto" else LIMIT), level if level < deepest else None
 
 
-def _width(boxes):
-    """How many results stand side by side at most."""
+def _fits(boxes):
+    """Whether no path is too long, and not too much stands side by side."""
     ranks = {}
     for key, box in boxes.items():
         if not box.is_leaf:
             ranks[key] = 1 + max((ranks.get(use.source, 0) for use in box.uses), default=0)
-    return max(Counter(ranks.values()).values(), default=0)
+    abreast = Counter(ranks.values())
+    return len(abreast) <= TALL and max(abreast.values(), default=0) <= ABREAST
 
 
 def _unwrapped(boxes, name_of):
@@ -239,8 +240,8 @@ def _rolled_up(boxes, alone, worth=lambda step: True):
     parts = []
     for start, period, end in _stretches(words):
         if worth([boxes[key] for key in keys[start : start + period]]):
-            for steps, note in _loops(boxes, keys[start:end], period):
-                parts += [(found, box, steps[-1][-1]) for found, box in _roles(boxes, steps, note)]
+            for steps in _loops(boxes, keys[start:end], period):
+                parts += [(found, box, steps[-1][-1]) for found, box in _roles(boxes, steps)]
     return _with_alike_leaves(_merged(boxes, parts))
 
 
@@ -268,26 +269,26 @@ def _stretches(words):
 
 
 def _loops(boxes, keys, period):
-    """(steps as lists of keys, a note): the loops that a stretch of equal steps is. Several side by side, if computed in turn, have longer steps."""
+    """The loops that a stretch of equal steps is, each as a list of steps, lists of keys. Loops that are computed in turn have longer steps."""
     index = {key: i for i, key in enumerate(keys)}
+    uses = [(index[key], index[use.source]) for key in keys for use in boxes[key].uses if use.source in index]
     for size in range(period, min(PERIOD, len(keys) // REPEATS) + 1, period):
-        steps = [keys[i : i + size] for i in range(0, len(keys) - size + 1, size)]
-        uses = [(index[key] // size, index[use.source] // size) for key in keys for use in boxes[key].uses if use.source in index]
-        if linked := {step for step, source in uses if source == step - 1}:
-            cuts = [0, *(i for i in range(1, len(steps)) if i not in linked), len(steps)]
-            return [(steps[a:b], "") for a, b in pairwise(cuts) if b - a >= REPEATS]
-    return [([keys[i : i + period] for i in range(0, len(keys), period)], "side by side")]
+        if linked := {i // size for i, source in uses if source // size == i // size - 1}:
+            cuts = [0, *(i for i in range(1, len(keys) // size) if i not in linked), len(keys) // size]
+            return [[keys[i * size : (i + 1) * size] for i in range(a, b)] for a, b in pairwise(cuts) if b - a >= REPEATS]
+    return [[keys[i : i + period] for i in range(0, len(keys), period)]]
 
 
-def _roles(boxes, steps, note):
+def _roles(boxes, steps):
     """(keys, Box) for each circle in the steps of a loop, sources first."""
-    size = len(steps[0])
+    size, again = len(steps[0]), set()
     role = {key: i for step in steps for i, key in enumerate(step)}
     reaches = np.eye(size, dtype=bool)
     for key in role:
         for use in boxes[key].uses:
             if use.source in role:
                 reaches[role[use.source], role[key]] = True
+                again |= {role[key]} & {role[use.source]}
     for _ in range(size.bit_length()):
         reaches = reaches @ reaches
     circles = {}
@@ -297,21 +298,17 @@ def _roles(boxes, steps, note):
         keys = [step[i] for step in steps for i in roles]
         first = [boxes[steps[0][i]] for i in roles]
         words = textwrap.shorten(", ".join(box.title or box.word.replace("_", " ") for box in first), 45, placeholder=" ...")
-        yield keys, _repeated(boxes, keys, first[0].calls[: _common([box.calls for box in first])], f"{words} x{len(steps):,}", note)
+        yield keys, _repeated(boxes, keys, f"{words} x{len(steps):,}", "" if roles[1:] or roles[0] in again else "side by side")
 
 
-def _common(calls):
-    """How many of the outermost are the same in all."""
-    return sum(len(set(map(id, same))) == 1 for same in zip(*calls))
-
-
-def _repeated(boxes, keys, calls, words, note=""):
-    """A Box for what is there `words` times, with its name before it, or a note with the first and the last name."""
-    names = [boxes[key].prefix for key in keys]
+def _repeated(boxes, keys, words, note=""):
+    """A Box for what is there several times, in the modules they have in common, with its name, or a note with the first name and the last."""
+    depth = sum(len(set(map(id, modules))) == 1 for modules in zip(*(boxes[key].modules for key in keys)))
+    calls, names = boxes[keys[0]].calls[:depth], [boxes[key].prefix for key in keys]
     if len(set(names)) == 1:
         return Box(None, [], calls=calls, prefix=names[0], title=words, note=note)
-    names = list(filter(None, names))
-    return Box(None, [], calls=calls, title=words, note=", ".join(filter(None, [" to ".join(dict.fromkeys((names[0], names[-1]))), note])))
+    ends = [name for name in names if name]
+    return Box(None, [], calls=calls, title=words, note=", ".join(filter(None, [" to ".join(dict.fromkeys((ends[0], ends[-1]))), note])))
 
 
 def _with_alike_leaves(boxes):
@@ -324,7 +321,7 @@ def _with_alike_leaves(boxes):
         if box.is_leaf and not box.inside and any(boxes[user].inside for user in users.get(key, ())):
             name = re.sub(r"\d+", "#", box.name)
             alike.setdefault((box.kind, np.shape(data_of(box.last)), name, tuple(map(id, box.calls)), frozenset(users[key])), []).append(key)
-    found = [(keys, _repeated(boxes, keys, boxes[keys[0]].calls, f"{boxes[keys[0]].name} x{len(keys):,}"), keys[-1]) for keys in alike.values()]
+    found = [(keys, _repeated(boxes, keys, f"{boxes[keys[0]].name} x{len(keys):,}"), keys[-1]) for keys in alike.values()]
     return _merged(boxes, [part for part in found if len(part[0]) >= REPEATS])
 
 

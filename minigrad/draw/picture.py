@@ -21,7 +21,7 @@ from ..ledger import name_of, summands
 from .boxes import boxes_of, fold, is_number, module_text, name
 from .dot import BACKWARD, FORWARD, PENALTIES, Edge, Group, Node, Picture, Row, dot, short, text
 from .trace import trace
-from .words import argument, count, number, numbers, percent, rule_source, settings, verdict_counts, verdict_rows
+from .words import argument, count, listed, number, numbers, percent, rule_source, settings, verdict_counts, verdict_rows
 
 PARAMETERS = "parameter", "frozen"  # kinds
 TERMS = 8  # of a loss shown at most
@@ -222,9 +222,8 @@ class _Reader:
         rows += [Row(short(line + f" x{n}" * (n > 1), 60), "attribute") for line, n in random.items()]
         shape = np.shape(data_of(box.last))
         rows += [Row(f"{'each' if box.is_leaf else 'out'} {shape}", "shape")] * bool(shape)
-        bad = [b for b in inside if b is not inside[-1] and self.numbers(b.last).bad]
-        rows += [Row(f"nan/inf in {count(len(bad), 'node')}, first {short(self.path(bad[0], _below(box)))}", "band")] if bad else []
-        return rows
+        bad = [self.path(b, _below(box)) for b in inside if b is not inside[-1] and self.numbers(b.last).bad]
+        return rows + ([listed("nan/inf", "band", bad)] if bad else [])
 
     def gradient_rows(self, box):
         """Of a leaf or a result its gradient, if it is known; of a card the range of those of its parameters, and which are wrong."""
@@ -241,7 +240,7 @@ class _Reader:
         rows = [Row("∂ rms " + " to ".join(dict.fromkeys((ends[0], ends[-1]))), "gradient")] if ends else []
         for words, role, wrong in (("∂ nan/inf", "band", "bad"), ("∂ all zero", "alarm", "all_zero")):
             names = [self.path(b, _below(box)) for b in trained if b.key in found and getattr(found[b.key], wrong)]
-            rows += [Row(f"{words}: {short(', '.join(names[:2]))}" + f" and {len(names) - 2} more" * (len(names) > 2), role)] if names else []
+            rows += [listed(words, role, names)] if names else []
         return rows
 
     def term_rows(self, box):

@@ -206,11 +206,12 @@ def _reasons(row):
 
 def verdict_counts(found):
     """What check_graph found of the nodes in a card, pairs (name, row)."""
-    rows, passed = [], sum(row.passed for _, row in found)
-    for verdict in dict.fromkeys(row.verdict for _, row in sorted(found, key=lambda pair: pair[1].severity) if not row.passed):
-        these = [(name, row) for name, row in found if row.verdict == verdict]
-        rows.append(Row(f"{len(these)} {VERDICTS[verdict][0]}", VERDICTS[verdict][1]))
-        if these[0][1].wrong:
-            rows += [Row(f"{short(name)}  {row.error:.2g}", "alarm") for name, row in these[:3]]
-            rows += [Row(f"and {len(these) - 3} more", "alarm")] * (len(these) > 3)
+    wanting = sorted((row for _, row in found if not row.passed), key=lambda row: row.severity)
+    rows = [listed(*VERDICTS[v], [name for name, row in found if row.verdict == v]) for v in dict.fromkeys(row.verdict for row in wanting)]
+    passed = len(found) - len(wanting)
     return rows + [Row(f"grad ok: {passed:,} of {len(found):,}", "ok")] * (passed > 0)
+
+
+def listed(words, role, names):
+    """A Row that says what is the matter with the nodes of these names."""
+    return Row(f"{words}: {short(', '.join(names[:2]))}" + f" and {len(names) - 2} more" * (len(names) > 2), role)
