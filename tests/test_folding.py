@@ -159,6 +159,13 @@ def test_many_heads_side_by_side():
     assert titles.count("1: tanh") == 3
 
 
+def test_one_module_on_several_inputs():
+    twin = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 2))
+    nodes, _ = describe(sum(twin(data(3, 4)) for _ in range(4)).sum(), depth=0)
+    titles = {n.title: [row.text for row in n.rows if row.role == "about"] for n in nodes}
+    assert titles["Sequential x4"] == ["side by side", "16 nodes, 30 parameters"] and titles["x x4"] == []
+
+
 def test_losses_of_steps_and_penalties_of_layers_keep_their_shape():
     model, loss = nn.Sequential(*[layer for _ in range(20) for layer in (nn.Linear(3, 3), nn.ReLU())]), 0.0
     for _ in range(3):

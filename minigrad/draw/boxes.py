@@ -29,6 +29,8 @@ class Use(NamedTuple):
     place: int
     value: object
 
+    of_result = property(lambda self: bool(getattr(self.value, "args", ())))
+
 
 @dataclass
 class Box:
@@ -271,7 +273,7 @@ def _stretches(words):
 def _loops(boxes, keys, period):
     """The loops that a stretch of equal steps is, each as a list of steps, lists of keys. Loops that are computed in turn have longer steps."""
     index = {key: i for i, key in enumerate(keys)}
-    uses = [(index[key], index[use.source]) for key in keys for use in boxes[key].uses if use.source in index]
+    uses = [(index[key], index[use.source]) for key in keys for use in boxes[key].uses if use.of_result and use.source in index]
     for size in range(period, min(PERIOD, len(keys) // REPEATS) + 1, period):
         if linked := {i // size for i, source in uses if source // size == i // size - 1}:
             cuts = [0, *(i for i in range(1, len(keys) // size) if i not in linked), len(keys) // size]
@@ -286,7 +288,7 @@ def _roles(boxes, steps):
     reaches = np.eye(size, dtype=bool)
     for key in role:
         for use in boxes[key].uses:
-            if use.source in role:
+            if use.of_result and use.source in role:
                 reaches[role[use.source], role[key]] = True
                 again |= {role[key]} & {role[use.source]}
     for _ in range(size.bit_length()):

@@ -305,7 +305,7 @@ class _Reader:
         box, uses = boxes[key], {}
         for use in box.uses:
             source = boxes[use.source]
-            again = source.owner is not None and source.owner is box.owner and not getattr(use.value, "args", ())
+            again = source.owner is not None and source.owner is box.owner and not use.of_result
             if not again:  # the parameters of a module that is called twice are drawn in its first call
                 uses.setdefault(use.source, []).append(use)
         results = [source for source in uses if not boxes[source].is_leaf and boxes[source].kind != "penalty"]
