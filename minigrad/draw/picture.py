@@ -468,7 +468,7 @@ def draw(root, *, to_file=None, **options):
     except ImportError:
         raise ImportError("draw needs the package graphviz: pip install graphviz graphviz-pure. to_dot and to_text do without.") from None
     drawing = Drawing(format="svg", body=dot(picture))
-    drawing.text = text(picture)
+    drawing.nodes, drawing.text = picture.nodes, text(picture)
     if suffix in (".gv", ".dot", ".txt"):
         with open(to_file, "w", encoding="utf-8") as file:
             file.write(drawing.text + "\n" if suffix == ".txt" else drawing.source)

@@ -120,10 +120,9 @@ def settings(box, constants=False):
         return law(box.last)
     if box.is_leaf or not box.last.args:
         return ""
-    ops = dict.fromkeys(t.op.name for t in box.members)
-    if len(box.members) > 1:
-        noise = [word for t in box.members for a in t.args or () if isinstance(a, Noise) for word in (_rate(a), law(a)) if word]
-        return short(", ".join(noise or ops))
+    drawn = [a for t in box.members for a in t.args or () if isinstance(a, Noise) and "noise" not in t.op.names]  # dropout tells its p itself
+    if drawn or len(box.members) > 1:
+        return short(", ".join([word for a in drawn for word in (_rate(a), law(a)) if word] or dict.fromkeys(t.op.name for t in box.members)))
     op, args = box.last.op, box.last.args
     if op.name in SYMBOLS and any(map(is_number, args)):
         return "" if constants else f" {SYMBOLS[op.name]} ".join(argument(a) if is_number(a) else "x" for a in args)
