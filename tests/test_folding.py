@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 import minigrad as mg
 import minigrad.functional as F
 from minigrad import nn
-from minigrad.draw import boxes, describe, to_dot
+from minigrad.draw import describe, to_dot
+from minigrad.draw.fold import _stretches
 from minigrad.engine import Noise, Tensor, manual_seed
 from minigrad.graph import nodes as nodes_of
 
@@ -259,7 +260,7 @@ def test_nothing_gets_lost_and_nothing_runs_in_a_circle(root, depth, most, noise
     ],
 )
 def test_stretches(words, found):
-    assert list(boxes._stretches(np.array([ord(c) for c in words]))) == found
+    assert list(_stretches(np.array([ord(c) for c in words]))) == found
 
 
 # --------------------------------------------------------------------------------------------- times

@@ -18,8 +18,9 @@ from ..engine import Tensor, data_of, grad
 from ..graph import nodes as nodes_of
 from ..graph import program
 from ..ledger import name_of, summands
-from .boxes import boxes_of, fold, is_number, module_text, name
+from .boxes import boxes_of, is_operand, module_text, name
 from .dot import BACKWARD, FORWARD, PENALTIES, Edge, Group, Node, Picture, Row, dot, short, text
+from .fold import fold
 from .trace import trace
 from .words import argument, count, listed, number, numbers, percent, rule_source, settings, verdict_counts, verdict_rows
 
@@ -100,7 +101,7 @@ class _Reader:
         self.terms = {self.home[r.order]: _terms(r, self.boxes, self.home) for r in roots}  # of each root
         self.checks, self.report, self.gradients, self.sent = {}, None, {}, {}
         self.groups, self.known, self.seen = {}, {}, set()
-        self.name_of = cache(lambda outer, inner: short(outer.name_of(inner)) if outer is not None else "")
+        self.name_of = cache(lambda modules: short(modules[-2].name_of(modules[-1])) if len(modules) > 1 else "")
 
     def take_checks(self, report):
         """Takes the verdicts of a Report: {key of a box: its rows, gravest first}."""
@@ -175,7 +176,7 @@ class _Reader:
 
     def path(self, box, below=0):
         """Where a box lies and what it is called, as in `encoder.fc1.weight`; without the outermost modules `below`."""
-        names = [self.name_of(*pair) for pair in zip((None, *box.modules), box.modules)][below:]
+        names = [self.name_of(box.modules[: i + 1]) for i in range(below, len(box.modules))]
         return ".".join(filter(None, [*names, box.prefix, _title(box)]))
 
     def scope(self, modules):
@@ -184,8 +185,8 @@ class _Reader:
         for depth, module in enumerate(modules):
             key = tuple(map(id, modules[: depth + 1]))
             if key not in self.groups:
-                label = self.name_of(modules[depth - 1] if depth else None, module)
-                self.groups[key] = Group(len(self.groups), label, short(module_text(module), 60), sum(p.size for p in module.parameters()))
+                size = sum(p.size for p in module.parameters())
+                self.groups[key] = Group(len(self.groups), self.name_of(modules[: depth + 1]), short(module_text(module), 60), size)
             path += (self.groups[key],)
         return path
 
@@ -391,12 +392,7 @@ def _edge_label(source, uses):
     t, i, times = uses[0].by, uses[0].place, len(uses)
     op, name = t.op, t.op.argument(i)
     words = [f"x{times}"] if times > 1 else []
-    if (
-        op.name in ORDERED
-        and times == 1
-        and name != source.name
-        and sum(isinstance(a, (Tensor, np.ndarray)) and not is_number(a) for a in t.args) > 1
-    ):
+    if op.name in ORDERED and times == 1 and name != source.name and sum(map(is_operand, t.args)) > 1:
         words.append(name)
     elementwise = isinstance(op.forward, np.ufunc) or op.name == "where"
     if elementwise and source.kind != "constant" and np.shape(data_of(source.last)) != t.shape:

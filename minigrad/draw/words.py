@@ -12,7 +12,7 @@ import numpy as np
 
 from ..engine import Noise, Tensor, data_of
 from ..ops.stochastic import Bernoulli, Normal
-from .boxes import is_number
+from .boxes import is_number, is_operand
 from .dot import WIDEST, Row, short
 
 SYMBOLS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "power": "**"}
@@ -126,7 +126,7 @@ def settings(box, constants=False):
     op, args = box.last.op, box.last.args
     if op.name in SYMBOLS and any(map(is_number, args)):
         return "" if constants else f" {SYMBOLS[op.name]} ".join(argument(a) if is_number(a) else "x" for a in args)
-    given = [(op.argument(i), a) for i, a in enumerate(args) if is_number(a) or not isinstance(a, (Tensor, np.ndarray))]
+    given = [(op.argument(i), a) for i, a in enumerate(args) if not is_operand(a)]
     return short(", ".join(f"{name}={argument(a)}" for name, a in given if name not in op.defaults or not _same(a, op.defaults[name])))
 
 
