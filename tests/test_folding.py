@@ -181,6 +181,18 @@ def test_losses_of_steps_and_penalties_of_layers_keep_their_shape():
     assert [t.split(" ")[:3] for t in terms] == [["cross", "entropy", "x3"], ["l2", "penalty", "x40"]]
 
 
+def test_the_backward_pass_rolls_up_as_the_forward_pass_does():
+    nodes, edges = describe(Residual(10)(data(8, 6)).sum(), depth="auto", backward=True)
+    titles = [n.title for n in nodes]
+    assert len(nodes) < 50 and "Block x10" in titles and all(n.scope for n in nodes)
+    gradients = [n for n in nodes if n.kind == "derivative"]
+    assert sorted(n.title for n in gradients) == ["gradient x10"] * 4 + ["∂ head.bias", "∂ head.weight", "∂ stem.bias", "∂ stem.weight"]
+    notes = {n.rows[0].text for n in gradients if n.title == "gradient x10"}
+    assert notes == {f"blocks.9.{name} to blocks.0.{name}, side by side" for name in ("fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias")}
+    (chain,) = [n for n in nodes if n.title.startswith("dropout, ") and n.title.endswith(" x10")]
+    assert chain.scope[0].name == "backward"
+
+
 def test_a_pattern_of_two_branches_and_a_join():
     """An unrolled decoder with attention: what its steps hand on is one circle, what they only give is not."""
     keys, h, out = leaf(np.ones((5, 4))), leaf(np.ones(4)), []

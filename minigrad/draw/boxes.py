@@ -40,6 +40,7 @@ class Box:
     title: str = ""  # of what is folded
     note: str = ""
     part: Group = None  # FORWARD or BACKWARD, where both are drawn
+    leaf: str = ""  # the name of the leaf whose gradient it is, in the backward pass
 
     last = property(lambda self: self.members[-1])
     modules = property(lambda self: tuple(module for _, module in self.calls))
@@ -51,6 +52,8 @@ class Box:
             kinds = {box.kind for box in self.inside}
             return "module" if self.owner is not None or len(kinds) > 1 or kinds == {"operation"} else kinds.pop()
         x = self.last
+        if self.leaf:
+            return "derivative"
         if not isinstance(x, Tensor):
             return "data" if isinstance(x, np.ndarray) else "constant"
         if self.is_leaf:
@@ -67,7 +70,7 @@ class Box:
     @property
     def word(self):
         """What it is called, whatever its name."""
-        return self.call or self.last.op.name
+        return "gradient" if self.leaf else self.call or self.last.op.name
 
 
 # --------------------------------------------------------------------------------- from tensors to boxes

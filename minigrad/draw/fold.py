@@ -14,7 +14,7 @@ from .dot import short
 
 LIMIT = 400  # boxes drawn at most, whatever is asked for
 TALL, ABREAST = 30, 8  # boxes on a path and side by side at most, if modules can be folded instead
-PERIOD = 64  # boxes in the longest step of a loop that is found
+PERIOD = 250  # boxes in the longest step of a loop that is found
 REPEATS = 3  # steps of a loop, at least, and leaves that are alike, to be folded
 
 
@@ -37,7 +37,8 @@ def fold(boxes, depth, most, alone, name_of):
             found = _rolled_up(found, alone)
         if len(found) <= most and (level == 0 or _fits(found)):
             break
-    return _without_the_oldest(found, most if depth == "auto" else LIMIT), level if level < deepest else None
+    whole = depth != "auto" or any(box.part for box in boxes.values())  # without its oldest part, a backward pass hangs in the air
+    return _without_the_oldest(found, LIMIT if whole else most), level if level < deepest else None
 
 
 def _fits(boxes):
@@ -152,7 +153,7 @@ def _roles(boxes, steps):
 def _repeated(boxes, keys, words, note=""):
     """A Box for what is there several times, in the modules they have in common, with its name, or a note with the first name and the last."""
     depth = sum(len(set(map(id, modules))) == 1 for modules in zip(*(boxes[key].modules for key in keys)))
-    calls, names = boxes[keys[0]].calls[:depth], [boxes[key].prefix for key in keys]
+    calls, names = boxes[keys[0]].calls[:depth], [boxes[key].prefix or boxes[key].leaf for key in keys]
     if len(set(names)) == 1:
         return Box(None, [], calls=calls, prefix=names[0], title=words, note=note)
     ends = [name for name in names if name]
@@ -200,6 +201,7 @@ def _merged(boxes, parts):
         uses = [use._replace(source=into[use.source].key) if use.source in into else use for use in box.uses]
         if card := into.get(key):
             card.inside += box.inside or [box]
+            card.part = box.part
             card.members += box.members
             card.uses += [use for use in uses if use.source != card.key]
         else:

@@ -90,7 +90,6 @@ class _Reader:
         graph, forward = nodes_of([*roots, *gradients]), {t.order for t in nodes_of(roots)}
         self.boxes, self.home = boxes_of(graph, {r.order for r in [*roots, *gradients]}, constants, noise)
         name(self.boxes, graph, names)
-        self.derivatives = {self.home[g.order]: self.home[leaf.order] for leaf, g in zip(leaves, gradients)}  # -> the leaf it is the gradient of
         if backward:
             for box in self.boxes.values():
                 is_forward = box.key in forward or not isinstance(box.last, Tensor)
@@ -102,6 +101,8 @@ class _Reader:
         self.checks, self.report, self.gradients, self.sent = {}, None, {}, {}
         self.groups, self.known, self.seen = {}, {}, set()
         self.name_of = cache(lambda modules: short(modules[-2].name_of(modules[-1])) if len(modules) > 1 else "")
+        for leaf, gradient in zip(leaves, gradients):
+            self.boxes[self.home[gradient.order]].leaf = self.path(self.boxes[self.home[leaf.order]])
 
     def take_checks(self, report):
         """Takes the verdicts of a Report: {key of a box: its rows, gravest first}."""
@@ -135,7 +136,7 @@ class _Reader:
     def records(self, depth, max_nodes, chips):
         """(nodes, edges, how deep modules are opened)."""
         failed = {key for key, rows in self.checks.items() if rows[0].wrong}
-        boxes, opened = fold(self.boxes, depth, max_nodes, failed | {*self.terms, *self.derivatives}, self.name_of)
+        boxes, opened = fold(self.boxes, depth, max_nodes, failed | {*self.terms}, self.name_of)
         ids = {key: f"n{i}" for i, key in enumerate(boxes)}
         nodes = [self.node(id, boxes[key]) for key, id in ids.items()]
         edges = [edge for key in ids for edge in self.edges(boxes, key, ids)]
@@ -159,7 +160,7 @@ class _Reader:
     def node(self, id, box):
         inside = box.inside or [box]
         is_root = any(inner.key in self.terms for inner in inside)
-        kind = "derivative" if box.key in self.derivatives else "root" if is_root and box.kind in ("operation", "loss") else box.kind
+        kind = "root" if is_root and box.kind in ("operation", "loss") else box.kind
         rows = [row for row in self.rows(box) if row.role not in self.hidden]
         scope = self.scope(box.modules) or (PENALTIES,) * (kind == "penalty" and not is_root)
         scope = (box.part,) * (box.part is not None) + scope
@@ -169,8 +170,6 @@ class _Reader:
     # ---- names and places
 
     def title(self, box):
-        if box.key in self.derivatives:
-            return f"∂ {self.path(self.boxes[self.derivatives[box.key]])}"
         title = box.title or ("loss" if self.terms.get(box.key) and not box.name else _title(box))
         return f"{box.prefix}: {title}" if box.prefix else title
 
@@ -417,8 +416,8 @@ def _title(box):
     x = box.last
     if not isinstance(x, (Tensor, np.ndarray)):
         return argument(x)
-    if box.is_leaf:
-        return short(box.name or box.kind)
+    if box.leaf or box.is_leaf:
+        return short(f"∂ {box.leaf}" if box.leaf else box.name or box.kind)
     made = box.word.replace("_", " ") if box.call or box.kind in ("loss", "penalty") else x.op.name
     return short(f"{box.name} = {made}" if box.name else made)
 
