@@ -564,7 +564,7 @@ samples = {
     ],
     "convolve": [
         *(s(lambda x, w, a=a: windows.convolve(x, w, *a), normal(*x), normal(*w)) for x, w, a in convolutions),
-        s(lambda w: windows.convolve(np.cos(np.arange(8.0)).reshape(1, 2, 4), w, (1,), (1,), 1), normal(2, 2, 2)),
+        s(lambda w: windows.convolve(whole.reshape(1, 1, 4), w, (1,), (1,), 1), normal(2, 1, 2)),
         s(lambda x, w: windows.convolve(x.T, w[::-1], (1,), (1,), 1), normal(4, 1, 2), normal(3, 1, 2)),
         zero(lambda x, w: windows.convolve(x, w, (1,), (1,), 1), normal(0, 1, 3), normal(2, 1, 2)),
     ],
