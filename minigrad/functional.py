@@ -114,7 +114,7 @@ def batch_norm(x, running_mean, running_var, weight=None, bias=None, *, training
     if training:
         axes = (0, *range(2, x.ndim))
         out = _standardized("batch_norm", x, axes, eps)
-        if statistics_move():
+        if statistics_move() and (running_mean is not None or running_var is not None):
             mean = np.mean(data_of(x), axis=axes, keepdims=True)
             var = np.var(data_of(x), axis=axes, ddof=1, mean=mean)
             _move(running_mean, mean.ravel(), momentum)
@@ -128,6 +128,7 @@ def batch_norm(x, running_mean, running_var, weight=None, bias=None, *, training
 
 
 def _move(running, batch, momentum):
+    """Moves an array of running statistics, if there is one, towards those of a batch."""
     if running is None:
         return
     running = data_of(running)
