@@ -357,6 +357,7 @@ def test_what_looks_at_a_model_in_training_does_not_move_its_statistics():
     assert mg.gradcheck(lambda t: loss_of(model, t, labels), leaf(x))
     mg.check_noise(model, (16, 4))
     assert "1 (BatchNorm1d)  (None, 6)             12  L1(0.02), L2(0.1) on the bias" in mg.summary(model, 4)
+    assert "0 (BatchNorm1d)  (None, 3)" in mg.summary(nn.Sequential(nn.BatchNorm1d(3, track_running_stats=False)), 3)  # needs two rows
     assert mg.terms(loss) and mg.to_text(loss)
     with mg.frozen_noise():
         first = model(x).data
