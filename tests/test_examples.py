@@ -103,7 +103,7 @@ def test_the_op_of_the_readme_passes_its_checks(tmp_path):
 def test_the_commands_of_the_readme_are_one_line_each_and_ci_runs_the_tests():
     commands = re.findall(r"^python3 -m venv .*$", README, re.M)
     assert len(commands) == 2
-    assert commands[0].endswith("examples/regularization.py") and commands[1].endswith("pytest")
+    assert commands[0].endswith("examples/regularization.py") and commands[1].endswith("pytest -n 2")
 
 
 def test_the_digits_are_whole():
