@@ -156,6 +156,7 @@ def test_gelu_knows_two_forms():
 
 def test_every_public_name_exists_and_is_tested_here():
     tested = {name.split()[0] for name in [*activations, *soft, *losses]} | {"linear", *penalties, *noisy}  # noisy: see test_dropout.py
+    tested |= {"embedding", "scaled_dot_product_attention"}  # see test_sequences.py
     assert tested == set(F.__all__)
     assert all(callable(getattr(F, name)) for name in F.__all__)
 
