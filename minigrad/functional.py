@@ -154,11 +154,12 @@ def scaled_dot_product_attention(
     allowed, added = _attended(name, attn_mask, is_causal, scores)
     if added is not None:
         scores = scores + added
-    if allowed is not None:
-        scores = np.where(allowed, scores, float(np.finfo(scores.dtype).min))  # finite, for nothing but this may be allowed
-    weights = softmax(scores)
-    if allowed is not None and not allowed.any(axis=-1).all():
-        weights = np.where(allowed, weights, 0)
+    if allowed is None:
+        weights = softmax(scores)
+    else:
+        some = allowed.any(axis=-1, keepdims=True)  # a query without any: weights as without a mask, which then become 0
+        weights = softmax(np.where(allowed | ~some, scores, -np.inf))
+        weights = weights if some.all() else np.where(some, weights, 0)
     if dropout_p:
         weights = dropout(weights, dropout_p, training, rng)
     return (weights @ value, weights) if need_weights else weights @ value

@@ -35,7 +35,7 @@ class Embedding(Module):
         return F.embedding(input, self.weight, self.padding_idx)
 
     def extra_repr(self):
-        return f"{self.num_embeddings}, {self.embedding_dim}{_given(self, padding_idx=None)}"
+        return f"{self.num_embeddings}, {self.embedding_dim}{_given(self, padding_idx=None, weight_penalty=None)}"
 
 
 # ------------------------------------------------------------------------------ recurrent networks
@@ -66,10 +66,11 @@ def gru_cell(x, r, h):
     return (n + z * (h - n),)
 
 
-def _steps(x):
+@F.composition
+def steps(x):
     """The entries of x along its first axis. By halves: the gradients of n slices of the whole would take n^2 time."""
     half = len(x) // 2
-    return _steps(x[:half]) + _steps(x[half:]) if half else [x[0]]
+    return steps(x[:half]) + steps(x[half:]) if half else [x[0]]
 
 
 PARTS = "weight_ih", "weight_hh", "bias_ih", "bias_hh"  # what a cell has, for its input (i) and its state (h)
@@ -151,10 +152,10 @@ class Recurrent(Module):
     def _run(self, place, x, state):
         """One layer one way: x (T, N, features) and the first state give (outputs (T, N, H), the last state)."""
         weight_ih, weight_hh, bias_ih, bias_hh = (getattr(self, f"{name}_{place}", None) for name in PARTS)
-        steps, outputs, turn = _steps(F.linear(x, weight_ih, bias_ih)), [], slice(None, None, -1 if place.endswith("_reverse") else 1)
+        inputs, outputs, turn = steps(F.linear(x, weight_ih, bias_ih)), [], slice(None, None, -1 if place.endswith("_reverse") else 1)
         if p := self.recurrent_dropout:
             kept = scoped(f"recurrent_dropout_{place}", F.dropout, np.ones(state[0].shape, weight_hh.dtype), p, self.training)
-        for step in steps[turn]:
+        for step in inputs[turn]:
             back = F.linear(state[0] * kept if p else state[0], weight_hh, bias_hh)
             state = self.cell(step, back, *state)
             outputs.append(state[0])
