@@ -4,6 +4,7 @@ from .initialisers import fan_in_uniform, glorot_normal, glorot_uniform, he_norm
 from .layers import ELU, GELU, SELU, Flatten, LeakyReLU, Linear, LogSoftmax, ReLU, Sigmoid, SiLU, Softmax, Softplus, Tanh
 from .module import Module, Parameter, Sequential
 from .noise import AlphaDropout, DropConnect, Dropout, Dropout1d, Dropout2d, DropPath, GaussianDropout, GaussianNoise, Stochastic
+from .norms import BatchNorm1d, BatchNorm2d, GroupNorm, InstanceNorm1d, InstanceNorm2d, LayerNorm
 from .penalties import L1, L2, ElasticNet, GroupL2, Penalty, penalty
 from .reports import sparsity, summary
 from .sequences import GRU, LSTM, RNN, Embedding, MultiheadAttention
