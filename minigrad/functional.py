@@ -94,7 +94,7 @@ def silu(x):
 def gelu(x, approximate="none"):
     """x * Phi(x), Phi the normal distribution function; "tanh" its usual fast approximation (Hendrycks & Gimpel, arXiv:1606.08415)."""
     if approximate == "tanh":
-        return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+        return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
     if approximate != "none":
         raise ValueError(f'gelu: approximate is "none" or "tanh", not {approximate!r}.')
     return 0.5 * x * (1 + erf(x * math.sqrt(0.5)))
