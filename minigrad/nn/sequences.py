@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import engine
 from .. import functional as F
-from ..engine import data_of, scoped, stream
+from ..engine import Tensor, data_of, scoped, stream
 from .initialisers import fan_in_uniform, glorot_uniform, normal, zeros
 from .layers import Linear
 from .module import Module, Parameter
@@ -154,7 +154,8 @@ class Recurrent(Module):
         weight_ih, weight_hh, bias_ih, bias_hh = (getattr(self, f"{name}_{place}", None) for name in PARTS)
         inputs, outputs, turn = steps(F.linear(x, weight_ih, bias_ih)), [], slice(None, None, -1 if place.endswith("_reverse") else 1)
         if p := self.recurrent_dropout:
-            kept = scoped(f"recurrent_dropout_{place}", F.dropout, np.ones(state[0].shape, weight_hh.dtype), p, self.training)
+            ones = Tensor(np.ones(state[0].shape, weight_hh.dtype), name="ones")
+            kept = scoped(f"recurrent_dropout_{place}", F.dropout, ones, p, self.training)
         for step in inputs[turn]:
             back = F.linear(state[0] * kept if p else state[0], weight_hh, bias_hh)
             state = self.cell(step, back, *state)
@@ -172,7 +173,8 @@ class Recurrent(Module):
         """For each layer and direction its first state, a tuple of (N, H)."""
         shape = self.num_layers * len(self.directions), batch, self.hidden_size
         if given is None:
-            given = [np.zeros(shape, self.weight_hh_l0.dtype)] * self.states
+            nothing = np.zeros(shape[1:], self.weight_hh_l0.dtype)
+            return [tuple(Tensor(nothing, name=name) for name in ("h0", "c0")[: self.states])] * shape[0]
         given = tuple(given) if isinstance(given, (tuple, list)) else (given,)
         if [np.shape(s) for s in given] != [shape] * self.states:
             wanted = "a state (h0, c0), each" if self.states > 1 else "a state h0"
