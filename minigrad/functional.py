@@ -116,19 +116,29 @@ def batch_norm(x, running_mean, running_var, weight=None, bias=None, *, training
     if training:
         axes = (0, *range(2, x.ndim))
         out = _standardized("batch_norm", x, axes, eps)
-        if statistics_move():
+        if statistics_move() and (running_mean is not None or running_var is not None):
             mean = np.mean(data_of(x), axis=axes, keepdims=True)
             var = np.var(data_of(x), axis=axes, ddof=1, mean=mean)
-            for running, batch in ((running_mean, mean.ravel()), (running_var, var)):
-                if running is not None:
-                    running = data_of(running)
-                    running += momentum * (batch - running)
+            _move(running_mean, mean.ravel(), momentum)
+            _move(running_var, var, momentum)
         return _affine_by_channel(out, weight, bias)
     if running_mean is None or running_var is None:
         raise ValueError("batch_norm: evaluation needs running_mean and running_var. Without them use training=True.")
-    mean, var = np.array(data_of(running_mean)), data_of(running_var)  # a copy, since training may change it before a backward pass
+    mean, var = np.array(running_mean), np.asarray(running_var)  # a copy of what stays in the graph: training changes it in place
     scale = (1 if weight is None else weight) / np.sqrt(var + eps)
     return _affine_by_channel(x, scale, (0 if bias is None else bias) - mean * scale)
+
+
+def _move(running, batch, momentum):
+    """Moves an array of running statistics, if there is one, towards those of a batch."""
+    if running is None:
+        return
+    running = data_of(running)
+    if not isinstance(running, np.ndarray) or running.dtype.kind != "f":
+        raise TypeError("batch_norm: running_mean and running_var must be arrays of floats, since training changes them in place.")
+    if momentum is None or not 0 <= momentum <= 1:
+        raise ValueError(f"batch_norm: momentum is how far running statistics move to those of a batch, from 0 to 1, not {momentum}.")
+    running += momentum * (batch - running)
 
 
 def statistics_move():

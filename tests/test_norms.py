@@ -488,6 +488,8 @@ MISTAKES = [
     (lambda: F.layer_norm(X, 3, bias=np.zeros(4)), r"layer_norm: for x \(4, 3\) the shape of bias must be \(3,\), not \(4,\)"),
     (lambda: F.batch_norm(X, np.zeros(4), None, training=True), r"batch_norm: for x \(4, 3\) the shape of running_mean must be \(3,\), not \(4,\)"),
     (lambda: F.batch_norm(X, None, None, training=False), "batch_norm: evaluation needs running_mean and running_var"),
+    (lambda: F.batch_norm(X, np.zeros(3), None, training=True, momentum=1.1), "batch_norm: momentum is how far .* from 0 to 1, not 1.1"),
+    (lambda: F.batch_norm(X, np.zeros(3), None, training=True, momentum=None), "from 0 to 1, not None"),
     (lambda: F.batch_norm(X[0], None, None, training=True), r"batch_norm: x must be \(N, C, \.\.\.\), got shape \(3,\)"),
     (lambda: nn.BatchNorm1d(3, affine=False, penalty=nn.L2(1.0)), r"BatchNorm1d: penalty=L2\(1\), but there is no weight"),
     (lambda: nn.LayerNorm(3, bias=False, bias_penalty=nn.L1(1.0)), r"LayerNorm: bias_penalty=L1\(1\), but there is no bias"),
@@ -503,9 +505,14 @@ def test_a_mistake_is_named(number):
         call()
 
 
-def test_training_must_be_said():
+def test_mistakes_of_type_are_named():
     with pytest.raises(TypeError, match="training"):
         F.batch_norm(X, None, None)
+    for running in ([0.0, 0.0, 0.0], np.zeros(3, int)):
+        with pytest.raises(TypeError, match="must be arrays of floats, since training changes them in place"):
+            F.batch_norm(X, running, None, training=True)
+    with pytest.raises(TypeError, match="would drop the gradient"):
+        F.batch_norm(X, leaf([0.0, 0.0, 0.0]), np.ones(3), training=False)
 
 
 def test_a_refused_batch_leaves_the_statistics():

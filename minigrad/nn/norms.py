@@ -74,7 +74,7 @@ class BatchNorm2d(BatchNorm1d):
 
 
 class LayerNorm(Norm):
-    """Normalises each sample over its last axes, of the sizes normalized_shape: see `functional.layer_norm`. No running statistics: both modes are one."""
+    """Normalises each sample over its last axes, of the sizes `normalized_shape`: see `functional.layer_norm`."""
 
     def __init__(self, normalized_shape, eps=1e-5, elementwise_affine=True, bias=True, *, penalty=None, bias_penalty=None, dtype=None):
         shape = tuple(np.atleast_1d(normalized_shape).tolist())
