@@ -39,30 +39,30 @@ class Embedding(Module):
 
 
 # ------------------------------------------------------------------------------ recurrent networks
-# A cell makes one step: of x (N, gates * H), what enters from below, and r (N, gates * H), what comes back from the state, and
-# the state, a tuple of (N, H), it makes the next state, of which the first is the output.
+# A cell is one step: of x = W_ih x_t + b_ih and y = W_hh h + b_hh, both (N, gates * H), and the state, one or more (N, H), it makes the
+# next state, a tuple whose first is the output.
 
 
 @F.composition
-def rnn_cell(x, r, h, nonlinearity=F.tanh):
-    """h' = tanh(x + r) (Elman 1990)."""
-    return (nonlinearity(x + r),)
+def rnn_cell(x, y, h, nonlinearity=F.tanh):
+    """h' = tanh(x + y) (Elman 1990)."""
+    return (nonlinearity(x + y),)
 
 
 @F.composition
-def lstm_cell(x, r, h, c):
-    """c' = f c + i g and h' = o tanh(c'), with gates i, f, o = sigmoid and g = tanh (Hochreiter & Schmidhuber 1997; Gers et al. 2000)."""
-    i, f, g, o = np.split(x + r, 4, axis=-1)
+def lstm_cell(x, y, h, c):
+    """c' = f c + i g and h' = o tanh(c'): sigmoid gates i, f, o and g = tanh, of x + y (Hochreiter & Schmidhuber 1997; Gers et al. 2000)."""
+    i, f, g, o = np.split(x + y, 4, axis=-1)
     c = F.sigmoid(f) * c + F.sigmoid(i) * F.tanh(g)
     return F.sigmoid(o) * F.tanh(c), c
 
 
 @F.composition
-def gru_cell(x, r, h):
-    """h' = (1-z) n + z h, with gates s, z = sigmoid(x + r) and n = tanh(x + s r) (Cho et al. 2014, arXiv:1406.1078, with s after the product)."""
-    hidden = h.shape[-1]
-    s, z = np.split(F.sigmoid(x[:, : 2 * hidden] + r[:, : 2 * hidden]), 2, axis=-1)
-    n = F.tanh(x[:, 2 * hidden :] + s * r[:, 2 * hidden :])
+def gru_cell(x, y, h):
+    """h' = (1-z) n + z h: gates r, z = sigmoid(x + y) and n = tanh(x + r y) (Cho et al. 2014, arXiv:1406.1078, but with r after the product)."""
+    gates = 2 * h.shape[-1]
+    r, z = np.split(F.sigmoid(x[:, :gates] + y[:, :gates]), 2, axis=-1)
+    n = F.tanh(x[:, gates:] + r * y[:, gates:])
     return (n + z * (h - n),)
 
 
@@ -120,7 +120,7 @@ class Recurrent(Module):
         if bias_penalty is not None and not bias:
             raise ValueError(f"{kind}: bias_penalty={bias_penalty}, but there is no bias.")
         if dropout and num_layers == 1:
-            warnings.warn(f"{kind}: dropout={dropout} acts between layers, and there is one. Put a Dropout after it.", stacklevel=3)
+            warnings.warn(f"{kind}: dropout={dropout} acts between layers, and there is one. Put a Dropout after it.", stacklevel=2)
         rng = stream("init") if rng is None else rng
         self.input_size, self.hidden_size, self.num_layers, self.bias, self.batch_first = input_size, hidden_size, num_layers, bias, batch_first
         self.dropout, self.bidirectional, self.variational, self.recurrent_dropout = dropout, bidirectional, variational, recurrent_dropout
@@ -157,8 +157,8 @@ class Recurrent(Module):
             ones = Tensor(np.ones(state[0].shape, weight_hh.dtype), name="ones")
             kept = scoped(f"recurrent_dropout_{place}", F.dropout, ones, p, self.training)
         for step in inputs[turn]:
-            back = F.linear(state[0] * kept if p else state[0], weight_hh, bias_hh)
-            state = self.cell(step, back, *state)
+            h = state[0] * kept if p else state[0]
+            state = self.cell(step, F.linear(h, weight_hh, bias_hh), *state)
             outputs.append(state[0])
         return np.stack(outputs[turn]), state
 
@@ -195,8 +195,8 @@ class RNN(Recurrent):
         self.nonlinearity = nonlinearity
         super().__init__(input_size, hidden_size, num_layers, *args, **settings)
 
-    def cell(self, x, r, h):
-        return rnn_cell(x, r, h, getattr(F, self.nonlinearity))
+    def cell(self, x, y, h):
+        return rnn_cell(x, y, h, getattr(F, self.nonlinearity))
 
     def extra_repr(self):
         return super().extra_repr() + _given(self, nonlinearity="tanh")
@@ -210,7 +210,7 @@ class LSTM(Recurrent):
 
 
 class GRU(Recurrent):
-    """Gated recurrent units. `gru(x, h0) -> output, h_n`; rows of the weights: gates s (PyTorch's r), z, n. See Recurrent, gru_cell."""
+    """Gated recurrent units. `gru(x, h0) -> output, h_n`; rows of the weights: gates r, z, n. See Recurrent, gru_cell."""
 
     gates = 3
     cell = staticmethod(gru_cell)
