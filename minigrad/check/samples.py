@@ -459,6 +459,14 @@ samples = {
         zero(lambda x: np.prod(x, axis=0), normal(0, 2)),
         zero(np.prod, [0.0, 0.0, 0.0]),
     ],
+    "cumsum": [
+        *along(np.cumsum),  # without an axis too
+        s(np.cumsum, normal()),
+        s(lambda x: np.cumsum(x, 0), normal()),
+        s(lambda x: x.cumsum(axis=-1), normal(2, 3)),
+        s(lambda x: np.cumsum(x.T[::-1], axis=0), normal(3, 2)),
+        zero(lambda x: np.cumsum(x, axis=1), normal(2, 0)),
+    ],
     "logsumexp": [
         *reduction(logsumexp),
         zero(lambda x: logsumexp(x, axis=1), normal(0, 2)),
