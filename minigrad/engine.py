@@ -413,6 +413,8 @@ def op(forward=None, /, *, numpy=None, **rules):
     this.sampled = copy(this)
     this.sampled.requires_grad = False
     update_wrapper(call, forward, updated=())
+    if isinstance(forward, np.ufunc):
+        del call.__wrapped__  # its signature, with out= and where=, is not the op's
     call.op = this
     if numpy is not None:
         numpy_functions[numpy] = call

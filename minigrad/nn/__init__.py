@@ -1,7 +1,33 @@
 """Modules, layers, initialisers and penalties. Names, arguments, layouts and state_dict keys are PyTorch's."""
 
 from .initialisers import fan_in_uniform, glorot_normal, glorot_uniform, he_normal, he_uniform, zeros
-from .layers import ELU, GELU, SELU, Flatten, LeakyReLU, Linear, LogSoftmax, ReLU, Sigmoid, SiLU, Softmax, Softplus, Tanh
+from .layers import (
+    ELU,
+    GELU,
+    SELU,
+    AdaptiveAvgPool1d,
+    AdaptiveAvgPool2d,
+    Affine,
+    AvgPool1d,
+    AvgPool2d,
+    Conv1d,
+    Conv2d,
+    ConvTranspose1d,
+    ConvTranspose2d,
+    Flatten,
+    LeakyReLU,
+    Linear,
+    LogSoftmax,
+    MaxPool1d,
+    MaxPool2d,
+    ReLU,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Tanh,
+    Upsample,
+)
 from .module import Module, Parameter, Sequential
 from .noise import AlphaDropout, DropConnect, Dropout, Dropout1d, Dropout2d, DropPath, GaussianDropout, GaussianNoise, Stochastic
 from .penalties import L1, L2, ElasticNet, GroupL2, Penalty, penalty

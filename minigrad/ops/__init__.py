@@ -7,7 +7,7 @@ import numpy as np
 
 from ..engine import Tensor, implements
 from . import elementwise as e
-from . import indexing, linalg, losses, penalties, reductions, shaping, stochastic
+from . import indexing, linalg, losses, penalties, reductions, shaping, stochastic, windows
 
 # those that NumPy has no name for
 from .elementwise import erf, relu, sigmoid, softplus, tanh
