@@ -279,8 +279,7 @@ def _conv(name, axes, x, weight, bias, stride, padding, dilation, groups):
     _check_filters(name, x, weight, bias, groups, rank)
     size, stride, padding, dilation = _window(name, rank, weight.shape[2:], stride, padding, dilation)
     _check_fit(name, x, size, padding, dilation)
-    out = windows.convolve(_padded(x, padding), weight, stride, dilation, groups)
-    return out if bias is None else out + np.reshape(bias, (-1, *[1] * rank))
+    return windows.convolve(_padded(x, padding), weight, bias, stride, dilation, groups)
 
 
 def _conv_transpose(name, axes, x, weight, bias, stride, padding, output_padding, groups, dilation):

@@ -143,7 +143,9 @@ convolutions = [  # (shape of x, of w, (stride, dilation, groups))
     ((2, 2, 3), (4, 1, 1), ((2,), (1,), 2)),
     ((2, 2, 3, 4), (3, 2, 2, 2), ((1, 1), (1, 1), 1)),
     ((1, 2, 6, 4), (2, 1, 3, 2), ((2, 1), (1, 2), 2)),
-    ((1, 1, 2, 2), (1, 1, 2, 2), ((1, 1), (1, 1), 1)),
+    ((1, 1, 2, 2), (1, 1, 2, 2), ((1, 1), (1, 1), 1)),  # x and w of one shape, w and y, x and y
+    ((2, 2, 3), (2, 2, 2), ((1,), (1,), 1)),
+    ((2, 2, 2), (2, 2, 1), ((1,), (1,), 1)),
 ]
 
 
@@ -563,10 +565,11 @@ samples = {
         s(lambda y: windows.fold(y, (5, 4), (2, 1), (1, 3)), normal(2, 2, 1, 2, 2)),
     ],
     "convolve": [
-        *(s(lambda x, w, a=a: windows.convolve(x, w, *a), normal(*x), normal(*w)) for x, w, a in convolutions),
-        s(lambda w: windows.convolve(whole.reshape(1, 1, 4), w, (1,), (1,), 1), normal(2, 1, 2)),
-        s(lambda x, w: windows.convolve(x.T, w[::-1], (1,), (1,), 1), normal(4, 1, 2), normal(3, 1, 2)),
-        zero(lambda x, w: windows.convolve(x, w, (1,), (1,), 1), normal(0, 1, 3), normal(2, 1, 2)),
+        *(s(lambda x, w, a=a: windows.convolve(x, w, None, *a), normal(*x), normal(*w)) for x, w, a in convolutions),
+        *(s(lambda x, w, b, a=a: windows.convolve(x, w, b, *a), normal(*x), normal(*w), normal(w[0])) for x, w, a in convolutions[4:6]),
+        s(lambda w: windows.convolve(whole.reshape(1, 1, 4), w, None, (1,), (1,), 1), normal(2, 1, 2)),
+        s(lambda x, w: windows.convolve(x.T, w[::-1], None, (1,), (1,), 1), normal(4, 1, 2), normal(3, 1, 2)),
+        zero(lambda x, w: windows.convolve(x, w, None, (1,), (1,), 1), normal(0, 1, 3), normal(2, 1, 2)),
     ],
     "convolve_input": [
         *(s(lambda y, w, a=a, n=x[2:]: windows.convolve_input(y, w, n, *a), normal(*_places(x, w, a)), normal(*w)) for x, w, a in convolutions),

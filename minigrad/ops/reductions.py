@@ -32,7 +32,7 @@ def mean(x, axis=None, keepdims=False):
 
 def _shared_by_ties(g, out, x, axis, keepdims):
     chosen = (x == restored(out, x, axis, keepdims)).astype(x.dtype)
-    return restored(g, x, axis, keepdims) * (chosen / np.sum(chosen, axis=axis, keepdims=True))
+    return chosen * (restored(g, x, axis, keepdims) / np.sum(chosen, axis=axis, keepdims=True))
 
 
 @op(numpy=np.max, x=_shared_by_ties)

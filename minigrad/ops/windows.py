@@ -15,7 +15,7 @@ import numpy as np
 
 from ..engine import op
 
-BLOCK = 2**18  # entries of a matrix of windows
+BLOCK = 2**19  # entries of a matrix of windows
 
 
 def _windows(x, size, stride, dilation):
@@ -64,21 +64,23 @@ def fold(y, space, stride, dilation):
 
 
 @op(
-    x=lambda g, out, x, w, stride, dilation, groups: convolve_input(g, w, x.shape[2:], stride, dilation, groups),
-    w=lambda g, out, x, w, stride, dilation, groups: convolve_weight(x, g, w.shape[2:], stride, dilation, groups),
+    x=lambda g, out, x, w, bias, stride, dilation, groups: convolve_input(g, w, x.shape[2:], stride, dilation, groups),
+    w=lambda g, out, x, w, bias, stride, dilation, groups: convolve_weight(x, g, w.shape[2:], stride, dilation, groups),
+    bias=lambda g, out, x, w, bias, stride, dilation, groups: g.sum(axis=(0, *range(2, g.ndim))),
 )
-def convolve(x, w, stride, dilation, groups):
-    """dT/dy (N, M, *out): every filter at every place. Filters are not flipped, so it is the cross-correlation."""
+def convolve(x, w, bias, stride, dilation, groups):
+    """dT/dy (N, M, *out), plus bias (M,) or None: every filter at every place. Filters are not flipped: it is the cross-correlation."""
     samples, (filters, _, *size) = len(x), w.shape
     out = [(n - d * (k - 1) - 1) // s + 1 for n, k, s, d in zip(x.shape[2:], size, stride, dilation)]
     y = np.empty((filters, samples, *out), np.result_type(x, w))
     for rows, windows in _matrices(x, size, stride, dilation, groups):
-        y[:, rows] = np.matmul(w.reshape(groups, filters // groups, -1), windows).reshape(filters, -1, *out)
+        product = np.matmul(w.reshape(groups, filters // groups, -1), windows).reshape(filters, -1, *out)
+        y[:, rows] = product if bias is None else product + bias.reshape(-1, *[1] * (y.ndim - 1))
     return y.swapaxes(0, 1)
 
 
 @op(
-    y=lambda g, out, y, w, space, stride, dilation, groups: convolve(g, w, stride, dilation, groups),
+    y=lambda g, out, y, w, space, stride, dilation, groups: convolve(g, w, None, stride, dilation, groups),
     w=lambda g, out, y, w, space, stride, dilation, groups: convolve_weight(g, y, w.shape[2:], stride, dilation, groups),
 )
 def convolve_input(y, w, space, stride, dilation, groups):
@@ -94,7 +96,7 @@ def convolve_input(y, w, space, stride, dilation, groups):
 
 @op(
     x=lambda g, out, x, y, size, stride, dilation, groups: convolve_input(y, g, x.shape[2:], stride, dilation, groups),
-    y=lambda g, out, x, y, size, stride, dilation, groups: convolve(x, g, stride, dilation, groups),
+    y=lambda g, out, x, y, size, stride, dilation, groups: convolve(x, g, None, stride, dilation, groups),
 )
 def convolve_weight(x, y, size, stride, dilation, groups):
     """dT/dw (M, C / groups, *size): the windows of x, weighted by y."""
