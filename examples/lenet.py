@@ -21,7 +21,7 @@ for library in ("OMP", "OPENBLAS", "MKL", "VECLIB_MAXIMUM"):  # matrices this sm
 import argparse
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from itertools import chain, islice, repeat
+from itertools import chain, islice, product, repeat
 from pathlib import Path
 
 import numpy as np
@@ -85,7 +85,7 @@ def images_of(seed, folder=None):
 
 
 def train(job, steps, folder=None):
-    """One run: (method, seed) -> its numbers at the end and its learning curve, rows of (step, train and test accuracy, validation loss)."""
+    """One run: (method, seed) -> its learning curve, rows of (step, train and test accuracy, validation loss), and its filters at 0."""
     method, seed = job
     settings = dict(METHODS[method])
     lr = settings.pop("sgd", None)
@@ -108,84 +108,84 @@ def train(job, steps, folder=None):
             optimizer.step()
         if step % CURVE_EVERY == 0 or step == steps:
             curve.append((step, evaluate(model, images, labels)[1], evaluate(model, *test)[1], evaluate(model, *validation)[0]))
-    stopped = min(curve, key=lambda point: point[3])[2]  # where the validation loss was lowest
-    return job, (*curve[-1][1:3], stopped, evaluate(model, *test)[0], model.filters_at_zero()), curve
+    return curve, model.filters_at_zero()
 
 
-def check(out, folder=None):
-    """Checks the complete training loss on its own graph, draws it folded, and prints the verdict."""
-    (images, labels), _, _ = images_of(0, folder)
-    mg.manual_seed(0)
-    settings = {"p": 0.5, "p2d": 0.2, "penalty": nn.L2(1e-3), "filter_penalty": nn.GroupL2(1e-2)}
-    model = LeNet(images.shape[-1], **settings, rng=np.random.default_rng(0))
-    loss = F.cross_entropy(model(images[:4]), labels[:4]) + model.penalty()
+def check(loss, title, path):
+    """Checks the complete training loss on its own graph, draws it folded, and prints the verdict. Returns it, and the file drawn."""
     report = mg.check_graph(loss)
-    print("cross-entropy + both dropouts + L2 + group L2:", report.verdict())
+    print(f"{title}: {report.verdict()}")
     loss.backward(retain_graph=True)
-    path = out / "lenet_graph.png"
     try:
-        mg.draw(loss, title="LeNet's training loss", depth=1, checks=report, to_file=path)
+        mg.draw(loss, title=title, depth=1, checks=report, to_file=path)
     except RuntimeError as error:  # no program to lay it out: the text of the graph is there
         print(error)
-        path = out / "lenet_graph.gv"
+        path = path.with_suffix(".gv")
     return bool(report), path
 
 
-def table(results, seeds):
-    """The results of all runs, a line a method."""
-    print(f"\n{'':20}{'train acc':>10}{'test acc':>17}{'minus none':>17}{'stopped early':>15}{'test loss':>11}{'filters at 0':>14}")
-    baseline = np.array([results["none", seed][0][1] for seed in seeds])
-    spread = 1 if len(seeds) > 1 else 0  # the sample standard deviation
-    for method in METHODS:
-        runs = np.array([results[method, seed][0] for seed in seeds])
-        train_accuracy, test_accuracy, stopped, test_loss, zeros = runs.mean(axis=0)
-        gain = runs[:, 1] - baseline
-        paired = f"{gain.mean():+.2f} ± {gain.std(ddof=spread):.2f}" if method != "none" else ""
-        accuracy = f"{test_accuracy:.2f} ± {runs[:, 1].std(ddof=spread):.2f}"
-        print(f"{method:20}{train_accuracy:9.1f}%{accuracy:>16}%{paired:>17}{stopped:14.2f}%{test_loss:11.3f}{zeros:14.1f}")
-    print(f"\nMeans over {len(seeds)} seeds; ± is the standard deviation. Accuracies in per cent; 'minus none' is paired by seed, in points.")
+def complete_loss(folder=None):
+    """The loss with everything that any method has, on four images."""
+    (images, labels), _, _ = images_of(0, folder)
+    mg.manual_seed(0)
+    settings = {"p": 0.5, "p2d": 0.2, "penalty": nn.L2(1e-3), "filter_penalty": nn.GroupL2(4e-2)}
+    model = LeNet(images.shape[-1], **settings, rng=np.random.default_rng(0))
+    return F.cross_entropy(model(images[:4]), labels[:4]) + model.penalty()
+
+
+def table(curves, **columns):
+    """Prints a line a method. `curves`: {method: (seeds, points, 4)}, the first is compared with; `columns`: {name: {method: number}}."""
+    baseline, *_ = curves
+    print(
+        f"\n{'':20}{'train acc':>10}{'test acc':>17}{f'minus {baseline}':>17}{'stopped early':>15}",
+        *(f"{name.replace('_', ' '):>13}" for name in columns),
+    )
+    for method, runs in curves.items():
+        train, test = runs[:, -1, 1], runs[:, -1, 2]
+        stopped = np.take_along_axis(runs[:, :, 2], runs[:, :, 3].argmin(axis=1)[:, None], axis=1)  # where the validation loss was lowest
+        paired = spread(test - curves[baseline][:, -1, 2], "+") if method != baseline else ""
+        extra = (f"{column[method]:13.1f}" for column in columns.values())
+        print(f"{method:20}{train.mean():9.1f}%{spread(test):>16}%{paired:>17}{stopped.mean():14.2f}%", *extra)
+    seeds = len(curves[baseline])
+    print(f"\nMeans over {seeds} seeds; ± is the standard deviation. Accuracies in per cent; 'minus {baseline}' is paired by seed, in points.")
     print("The training labels are wrong for one image in five, so 100% on them is learning by heart.")
     print("'stopped early': the test accuracy at the step with the lowest validation loss.")
-    print("Only a proximal optimizer puts filters at exactly 0. Compare it with 'none, sgd', which takes the same steps without a penalty, lr from")
-    print("0.1 to 0; the other methods use Adam.")
 
 
-def plot(results, seeds, path):
-    """Learning curves of four methods, means over the seeds, and what each method gains."""
+def spread(values, sign=""):
+    """The mean, and of more than one value the sample standard deviation."""
+    return f"{values.mean():{sign}.2f}" + (f" ± {values.std(ddof=1):.2f}" if len(values) > 1 else "")
+
+
+def plot(curves, shown, path):
+    """Learning curves of the methods `shown`, means over the seeds, and what each method gains over the first."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    shown = {  # colours that colour-blind readers tell apart too
-        "none": ("#4D4D4D", "-", "o"),
-        "l2": ("#E69F00", "-.", "D"),
-        "dropout": ("#0072B2", "--", "^"),
-        "both dropouts": ("#009E73", "-", "v"),
-    }
+    # colours that colour-blind readers tell apart too
+    looks = dict(zip(shown, [("#4D4D4D", "-", "o"), ("#E69F00", "-.", "D"), ("#0072B2", "--", "^"), ("#009E73", "-", "v")]))
     figure, panels = plt.subplots(1, 3, figsize=(14.5, 4.6), layout="constrained", width_ratios=[1, 1, 0.9])
     for axis, column, title in zip(panels, (1, 2), ("On the training images, a fifth of them mislabelled", "On new images")):
-        for method, (colour, style, marker) in shown.items():
-            curves = np.array([results[method, seed][1] for seed in seeds])
-            steps, mean = curves[0, :, 0], curves[:, :, column].mean(axis=0)
+        for method, (colour, style, marker) in looks.items():
+            steps, mean = curves[method][0, :, 0], curves[method][:, :, column].mean(axis=0)
             axis.plot(steps, mean, style, color=colour, label=method, linewidth=1.8, marker=marker, markersize=5, markevery=0.12)
         axis.set(xlabel="step", ylabel="accuracy, per cent", title=title)
     panels[0].axhline(80, color="#777777", linewidth=1, linestyle=":", label="share of right labels")
     for axis in panels[:2]:
         axis.legend(loc="lower right", frameon=False)
-    tops = [np.max(results[method, seed][1], axis=0)[2] for method in shown for seed in seeds]
-    panels[1].set_ylim(bottom=max(tops) - 22)
-    baseline = np.array([results["none", seed][0][1] for seed in seeds])
-    methods = [method for method in METHODS if method != "none"]
-    for place, method in enumerate(methods):
-        gains = np.array([results[method, seed][0][1] for seed in seeds]) - baseline
-        colour, _, marker = shown.get(method, ("#D55E00", "-", "X"))
+    panels[1].set_ylim(bottom=max(curves[method][:, :, 2].max() for method in shown) - 22)
+    baseline, *others = curves
+    for place, method in enumerate(others):
+        gains = curves[method][:, -1, 2] - curves[baseline][:, -1, 2]
+        colour, _, marker = looks.get(method, ("#D55E00", "-", "X"))
         panels[2].plot(gains, np.full(len(gains), place), "|", color="#777777", markersize=9)
         panels[2].plot(gains.mean(), place, marker, color=colour, markersize=8)
     panels[2].axvline(0, color="#4D4D4D", linewidth=1)
-    panels[2].set_yticks(range(len(methods)), methods)
+    panels[2].set_yticks(range(len(others)), others)
     panels[2].invert_yaxis()
-    panels[2].set(title="What each gains over none", xlabel="points of test accuracy; a stroke is a seed")
+    panels[2].set(title=f"What each gains over {baseline}", xlabel="points of test accuracy; a stroke is a seed")
     for axis in panels:
         axis.grid(alpha=0.3)
         axis.spines[["top", "right"]].set_visible(False)
@@ -211,14 +211,16 @@ def main():
             parser.error(str(error))
     options.out.mkdir(parents=True, exist_ok=True)
 
-    passed, drawn = check(options.out, options.data)
-    seeds = range(options.seeds)
-    jobs = [(method, seed) for seed in seeds for method in METHODS]
+    passed, drawn = check(complete_loss(options.data), "LeNet's loss: cross-entropy, both dropouts, L2, group L2", options.out / "lenet_graph.png")
+    jobs = list(product(METHODS, range(options.seeds)))
     with ProcessPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
         runs = list(tqdm(pool.map(partial(train, steps=options.steps, folder=options.data), jobs), total=len(jobs), desc="training", unit="run"))
-    results = {job: (numbers, curve) for job, numbers, curve in runs}
-    table(results, seeds)
-    plot(results, seeds, options.out / "lenet.png")
+    results = dict(zip(jobs, runs))
+    curves = {method: np.array([results[method, seed][0] for seed in range(options.seeds)]) for method in METHODS}
+    table(curves, filters_at_0={method: np.mean([results[method, seed][1] for seed in range(options.seeds)]) for method in METHODS})
+    print("Only a proximal optimizer puts filters at exactly 0. Compare it with 'none, sgd', which takes the same steps without a penalty, lr from")
+    print("0.1 to 0; the other methods use Adam.")
+    plot(curves, ["none", "l2", "dropout", "both dropouts"], options.out / "lenet.png")
     for path in [options.out / "lenet.png", drawn]:
         print("wrote", path)
     return 0 if passed else 1
