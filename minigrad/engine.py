@@ -786,7 +786,7 @@ def stream(name):
 
 @contextlib.contextmanager
 def frozen_noise():
-    """Every such block draws the same noise: on leaving, each generator drawn from is put back as it was."""
+    """Every such block draws the same noise: on leaving, each generator drawn from is put back as it was. Running statistics stay too."""
     before, state.drawn = state.drawn, {}
     try:
         yield

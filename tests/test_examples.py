@@ -1,6 +1,7 @@
 """What the README shows is what its code does, and the example data are what they claim."""
 
 import gzip
+import itertools
 import os
 import re
 import runpy
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
+from minigrad import nn
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -25,6 +27,7 @@ SCRIPTS = {  # the pictures that each writes
     "mc_dropout": ["mc_dropout.png"],
     "lenet": ["lenet.png"],
     "resnet": ["resnet.png"],
+    "variance_shift": ["variance_shift.png"],
 }
 
 
@@ -315,6 +318,35 @@ def test_a_killed_resnet_goes_on_to_the_same_bits(tmp_path):
     assert (tmp_path / "killed").is_file() and mg.load(tmp_path / "killed")["under way"]["optimizer"]["steps"] == 2
     assert run("killed", 99) and run("whole", 99)
     assert (tmp_path / "killed").read_bytes() == (tmp_path / "whole").read_bytes()
+
+
+# ---- the variance shift of dropout before batch norm
+
+
+@pytest.mark.parametrize("between", [True, False], ids=["a layer before", "right before"])
+def test_the_variance_that_dropout_adds_is_that_of_all_masks(script, between):
+    shift, p, h = script("variance_shift"), 0.3, np.random.default_rng(0).normal(1, 1, (4, 3))
+    layers = [nn.Dropout(p)] + [nn.Linear(3, 2, dtype=np.float64)] * between
+    masks = np.array(list(itertools.product([False, True], repeat=12))).reshape(-1, 4, 3)
+    chance = np.prod(np.where(masks, 1 - p, p), axis=(1, 2))
+    arriving = masks * h / (1 - p)
+    if between:
+        arriving = arriving @ layers[1].weight.data.T + layers[1].bias.data
+    exact = chance @ arriving.var(axis=1, ddof=1)
+    shift["predicted"].__globals__["BATCH"] = 4
+    model = nn.Sequential(*layers, nn.BatchNorm1d(len(exact)))
+    np.testing.assert_allclose(shift["predicted"](model, h, np.random.default_rng(0), count=1), [exact], rtol=1e-12)
+    assert np.all(model[-1].running_var == 1)
+
+
+def test_running_variances_are_those_of_the_formula_and_evaluation_sees_others(script):
+    shift = script("variance_shift")
+    _, (evaluation, running, formula), _ = shift["train"](("right before", 0.5, 0), 150, 0.0)
+    assert running.shape == (3, 128) and np.all(np.abs(np.mean(running, axis=1) / np.mean(formula, axis=1) - 1) < 0.1)
+    assert np.all(np.mean(evaluation, axis=1) < 0.6 * np.mean(running, axis=1))
+    images, model = digits["load"]()[0][:200], shift["network"]("a layer before", 0.5, 0)
+    shift["measure_anew"](model, images)
+    np.testing.assert_allclose(shift["in_evaluation"](model, images), [norm.running_var for norm in shift["norms"](model)], rtol=0.02)  # 199/200
 
 
 # ---- Keras

@@ -120,9 +120,9 @@ def test_the_inputs_and_the_cotangent_are_not_changed(name, sample, inputs):
     assert np.array_equal(out.data, before)
 
 
-own = {  # ops that no NumPy function reaches, and casts; their values are tested below, in test_functional and test_windows
+own = {  # ops that no NumPy function reaches, and casts; their values are tested below, in test_functional, test_norms and test_windows
     *("sigmoid", "relu", "softplus", "erf", "astype", "scatter", "linear", "l1_penalty", "l2_penalty", "elastic_net", "group_l2"),
-    *("logsumexp", "softmax", "log_softmax", "nll_loss", "dropout"),
+    *("logsumexp", "softmax", "log_softmax", "standardize", "nll_loss", "dropout"),
     *("unfold", "fold", "convolve", "convolve_input", "convolve_weight"),
 }
 

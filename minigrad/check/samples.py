@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import functional as F
 from ..engine import Tensor
-from ..ops import erf, linear, log_softmax, logsumexp, losses, penalties, relu, scatter, sigmoid, softmax, softplus, stochastic, windows
+from ..ops import erf, linear, log_softmax, logsumexp, losses, penalties, relu, scatter, sigmoid, softmax, softplus, standardize, stochastic, windows
 
 
 @dataclass
@@ -436,6 +436,16 @@ samples = {
         s(lambda x: np.std(x, axis=-1, ddof=2), normal(2, 3)),
         s(lambda x: np.std(x, axis=(0, 2), ddof=1, keepdims=True), normal(2, 2, 2)),
         s(lambda x: x.std(0, ddof=1), normal(3)),
+    ],
+    "standardize": [
+        *(s(lambda x, axis=axis: standardize(x, axis, 0.1), normal(2, 3)) for axis in (0, 1, -2, (0, 1), (-1, 0), None)),
+        *(s(lambda x, axis=axis: standardize(x, axis, 1e-5), normal(2, 3, 2)) for axis in (1, (0, 2), (-1, 1))),
+        s(lambda x: standardize(x, 0, 0.0), normal(4)),
+        s(lambda x: standardize(x.T[::-1], 0, 0.1), normal(3, 2)),
+        s(lambda x: standardize(x.transpose(1, 0, 2), (0, 2), 0.1), normal(3, 2, 2)),
+        s(lambda x: standardize(x, -1, 0.1), 1e5 + identity_like),  # a large mean must not cost the digits
+        s(lambda x: standardize(x, 0, 1.0), np.ones(3)),  # the variance is 0
+        *(zero(lambda x, axis=axis: standardize(x, axis, 0.1), normal(*shape)) for shape, axis in (((), None), ((3, 1), 1), ((0, 3), 1))),
     ],
     "prod": [
         *reduction(np.prod),

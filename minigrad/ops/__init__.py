@@ -13,7 +13,7 @@ from . import indexing, linalg, losses, penalties, reductions, shaping, stochast
 from .elementwise import erf, relu, sigmoid, softplus, tanh
 from .indexing import getitem, scatter
 from .linalg import linear
-from .reductions import log_softmax, logsumexp, softmax
+from .reductions import log_softmax, logsumexp, softmax, standardize
 
 binary = {"add": e.add, "sub": e.subtract, "mul": e.multiply, "truediv": e.divide, "pow": e.power, "matmul": linalg.matmul}
 flat_binary = {"floordiv": np.floor_divide, "mod": np.remainder, "and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor}

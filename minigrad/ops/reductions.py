@@ -73,6 +73,18 @@ def std(x, axis=None, ddof=0, keepdims=False):
     return np.sqrt(var(x, axis, ddof, keepdims))
 
 
+@op(
+    x=lambda g, out, x, axis, eps: (
+        (g - g.mean(axis=axis, keepdims=True) - out * (g * out).mean(axis=axis, keepdims=True)) / np.sqrt(x.var(axis=axis, keepdims=True) + eps)
+    )
+)
+def standardize(x, axis, eps):
+    """(x - mean) / sqrt(variance + eps) over `axis`; the variance over n."""
+    out = x - mean(x, axis, keepdims=True)
+    out /= np.sqrt(mean(out * out, axis, keepdims=True) + eps)  # not var, which is no analytic function
+    return out
+
+
 def _product_of_others(x, axis):
     """For each entry the product of the others along `axis`, also where factors are 0."""
     axes = tuple(range(x.ndim)) if axis is None else tuple(a % x.ndim for a in np.atleast_1d(axis))
