@@ -1,9 +1,10 @@
 """Which regularizers help a convolutional network, and can a group penalty do without some of its filters?
 
-LeNet-5 (LeCun et al. 1998) is trained on 500 images of which a fifth carry a wrong label, and tested on clean ones. It has relu and
-max pooling where the original has tanh and trained averages. On the digits, 8 x 8, the filters are 16 and 32 of 3 x 3; on the 28 x 28
-images of `--data` they are the original's 6 and 16 of 5 x 5. Dropout acts on the fully connected layers, dropout2d on whole channels,
-L2 on every kernel, group L2 on the filters of both convolutions, a filter being a group.
+LeNet-5 (LeCun et al. 1998) is trained on 500 images of which a fifth carry a wrong label, and tested on clean ones. It has relu, max
+pooling and a softmax where the original has tanh, trained averages and radial basis functions, and all its channels are connected. On the
+digits, 8 x 8, the filters are 16 and 32 of 3 x 3; on the 28 x 28 images of `--data` they are the original's 6 and 16 of 5 x 5. Dropout acts
+on the fully connected layers, dropout2d on whole channels, L2 on every kernel, group L2 on the filters of both convolutions, a filter
+being a group.
 
 Before training, the gradient of the complete loss is checked on its own recorded graph. Written to out/: learning curves and the
 picture of that graph, with the modules folded to cards.
@@ -19,13 +20,14 @@ for library in ("OMP", "OPENBLAS", "MKL", "VECLIB_MAXIMUM"):  # matrices this sm
     os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 
 import argparse
+import math
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from itertools import chain, islice, product, repeat
 from pathlib import Path
 
 import numpy as np
-from regularization import evaluate, files, split
+from regularization import evaluate, split
 from tqdm import tqdm
 
 import minigrad as mg
@@ -80,7 +82,9 @@ class LeNet(nn.Module):
 def images_of(seed, folder=None):
     """(train, validation, test), each (images (n, 1, side, side), labels); a fifth of the 500 training labels are wrong."""
     parts = split(seed, folder)
-    side = round(parts[0][0].shape[1] ** 0.5)
+    side = math.isqrt(pixels := parts[0][0].shape[1])
+    if side * side != pixels:
+        raise ValueError(f"{folder}: square images are needed; these have {pixels} pixels.")
     return [(images.reshape(-1, 1, side, side), labels) for images, labels in parts]
 
 
@@ -206,7 +210,7 @@ def main():
         parser.error("--seeds and --steps must be at least 1")
     if options.data:
         try:
-            files(options.data)
+            images_of(0, options.data)
         except (OSError, ValueError) as error:
             parser.error(str(error))
     options.out.mkdir(parents=True, exist_ok=True)

@@ -26,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 from lenet import check, images_of, plot, table
-from regularization import evaluate, files
+from regularization import evaluate
 from tqdm import tqdm
 
 import minigrad as mg
@@ -178,7 +178,7 @@ def main():
         parser.error("--seeds, --steps and --every must be at least 1")
     try:
         if options.data:
-            files(options.data)
+            images_of(0, options.data)
         saved = opened(options.checkpoint, options.seeds, options.steps, options.data)
     except (OSError, ValueError) as error:
         parser.error(str(error))
