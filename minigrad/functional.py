@@ -32,6 +32,7 @@ __all__ = [
     "dropout2d",
     "elastic_net",
     "elu",
+    "embedding",
     "erf",
     "fold",
     "gaussian_dropout",
@@ -55,6 +56,7 @@ __all__ = [
     "mse_loss",
     "nll_loss",
     "relu",
+    "scaled_dot_product_attention",
     "selu",
     "sigmoid",
     "silu",
@@ -106,7 +108,7 @@ def silu(x):
 def gelu(x, approximate="none"):
     """x * Phi(x), Phi the normal distribution function; "tanh" its usual fast approximation (Hendrycks & Gimpel, arXiv:1606.08415)."""
     if approximate == "tanh":
-        return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+        return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
     if approximate != "none":
         raise ValueError(f'gelu: approximate is "none" or "tanh", not {approximate!r}.')
     return 0.5 * x * (1 + erf(x * math.sqrt(0.5)))
@@ -454,6 +456,95 @@ def _check_sizes(name, x, shape, **arrays):
             raise ValueError(f"{name}: for x {x.shape} the shape of {what} must be {shape}, not {np.shape(a)}.")
 
 
+# --------------------------------------------------------------------------------------- sequences
+
+
+@composition
+def embedding(input, weight, padding_idx=None):
+    """Row i of weight (num_embeddings, embedding_dim) for each whole number i of the input (...): (..., embedding_dim).
+
+    The row `padding_idx`, which stands for no token, gets no gradient.
+    """
+    if np.ndim(weight) != 2:
+        raise ValueError(f"embedding: weight must be (num_embeddings, embedding_dim), got shape {np.shape(weight)}.")
+    input = input if isinstance(input, Tensor) else np.asarray(input)
+    numbers, rows = data_of(input), len(weight)
+    if numbers.dtype.kind not in "iu":
+        raise TypeError(f"embedding: the input holds numbers of rows, so an integer dtype, not {numbers.dtype}.")
+    if numbers.size and (numbers.min() < 0 or numbers.max() >= rows):
+        raise IndexError(
+            f"embedding: the input has the numbers {numbers.min()}..{numbers.max()}, the weight {weight.shape} has the rows 0..{rows - 1}."
+        )
+    chosen = weight[input]
+    if padding_idx is None:
+        return chosen
+    padding = padding_row(padding_idx, rows)
+    return np.where(np.expand_dims(numbers == padding, -1), data_of(weight)[padding], chosen)
+
+
+def padding_row(padding_idx, rows):
+    """The number of the row that `padding_idx` means; a negative one counts from the end."""
+    if not -rows <= padding_idx < rows:
+        raise IndexError(f"embedding: padding_idx={padding_idx}, but there are the rows 0..{rows - 1}.")
+    return padding_idx % rows
+
+
+@composition
+def scaled_dot_product_attention(
+    query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, *, training=None, rng=None, need_weights=False
+):
+    """softmax(query @ key.T * scale) @ value: (..., L, E), (..., S, E), (..., S, D) give (..., L, D) (Vaswani et al. 2017, arXiv:1706.03762).
+
+    attn_mask     broadcasts to the scores (..., L, S): True where a query may attend to a key, or numbers that are added to the scores
+    is_causal     query i attends to the keys 0..i only, whatever else the mask allows
+    scale         1 / sqrt(E) if not given
+    dropout_p     of the weights; unless it is 0, `training` must be given
+    need_weights  returns (result, weights (..., L, S)), the weights as they were used: after dropout
+
+    A query that may attend to no key has weights of 0, and so the result 0: not nan.
+    """
+    name = "scaled_dot_product_attention"
+    check_settings(name, p=dropout_p, rng=rng)
+    if dropout_p and training is None:
+        raise TypeError(f"{name}: dropout_p={dropout_p} drops in training only. Say which: training=True or training=False.")
+    shapes = q, k, v = np.shape(query), np.shape(key), np.shape(value)
+    if min(map(len, shapes)) < 2 or q[-1] != k[-1] or k[-2] != v[-2]:
+        raise ValueError(f"{name}: query {q}, key {k} and value {v} must be (..., L, E), (..., S, E) and (..., S, D).")
+    scores = (query * (q[-1] ** -0.5 if scale is None else scale)) @ np.swapaxes(key, -1, -2)
+    allowed, added = _attended(name, attn_mask, is_causal, scores)
+    if added is not None:
+        scores = scores + added
+    if allowed is None:
+        weights = softmax(scores)
+    else:
+        some = allowed.any(axis=-1, keepdims=True)  # a query without any: weights as without a mask, which then become 0
+        weights = softmax(np.where(allowed | ~some, scores, -np.inf))
+        weights = weights if some.all() else np.where(some, weights, 0)
+    if dropout_p:
+        weights = dropout(weights, dropout_p, training, rng)
+    return (weights @ value, weights) if need_weights else weights @ value
+
+
+def _attended(name, mask, is_causal, scores):
+    """(which scores count, what is added to them) by the masks; None for all, or nothing."""
+    allowed = added = None
+    if mask is not None:
+        values = np.asarray(data_of(mask))
+        if values.dtype.kind not in "bf":
+            raise TypeError(
+                f"{name}: attn_mask is boolean, True where a query may attend, or of floats that are added to the scores; not {values.dtype}."
+            )
+        _check_fits(name, "an attn_mask", values.shape, "the scores", scores.shape)
+        allowed = values
+        if values.dtype != bool:
+            allowed = values != -np.inf
+            added = np.where(allowed, mask, 0).astype(scores.dtype)
+    if is_causal:
+        causal = np.tri(*scores.shape[-2:], dtype=bool)
+        allowed = causal if allowed is None else allowed & causal
+    return allowed, added
+
+
 # -------------------------------------------------------------------------------------- randomness
 # Noise is a leaf; what these functions do with it are ops like any others. All take
 #
@@ -602,14 +693,19 @@ def _gaussian(name, x, mean, std, rng, noise):
     return _given(name, "noise", noise, dtype, x.shape)
 
 
-def _given(name, what, noise, dtype, shape):
-    """Noise that was drawn before as it is, a leaf; an array in `dtype`."""
+def _check_fits(name, what, shape, of, needed):
+    """Refuses a shape that does not broadcast to the one that is needed."""
     try:
-        fits = np.broadcast_shapes(np.shape(noise), shape) == shape
+        fits = np.broadcast_shapes(shape, needed) == needed
     except ValueError:
         fits = False
     if not fits:
-        raise ValueError(f"{name}: a {what} of shape {np.shape(noise)} does not broadcast to x of shape {shape}.")
+        raise ValueError(f"{name}: {what} of shape {shape} does not broadcast to {of} of shape {needed}.")
+
+
+def _given(name, what, noise, dtype, shape):
+    """Noise that was drawn before as it is, a leaf; an array in `dtype`."""
+    _check_fits(name, f"a {what}", np.shape(noise), "x", shape)
     return noise if isinstance(noise, Noise) else np.asarray(data_of(noise), dtype)
 
 
@@ -773,6 +869,16 @@ def take_along_axis(x, indices, axis=-1):
 def trace(x, offset=0, axis1=0, axis2=1):
     x = np.moveaxis(x, (axis1, axis2), (-2, -1))
     return np.sum(x * np.eye(*x.shape[-2:], offset, dtype=x.dtype), axis=(-2, -1))
+
+
+@implements(np.tril)
+def tril(x, k=0):
+    return np.where(np.tri(*np.shape(x)[-2:], k=k, dtype=bool), x, 0)
+
+
+@implements(np.triu)
+def triu(x, k=0):
+    return np.where(np.tri(*np.shape(x)[-2:], k=k - 1, dtype=bool), 0, x)
 
 
 @implements(np.outer)

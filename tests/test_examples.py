@@ -28,6 +28,8 @@ SCRIPTS = {  # the pictures that each writes
     "lenet": ["lenet.png"],
     "resnet": ["resnet.png"],
     "variance_shift": ["variance_shift.png"],
+    "char_transformer": ["char_transformer.png"],
+    "seq_gru": ["seq_gru.png"],
 }
 
 
@@ -111,7 +113,7 @@ def test_the_op_of_the_readme_passes_its_checks(tmp_path):
 def test_the_commands_of_the_readme_are_one_line_each_and_ci_runs_the_tests():
     commands = re.findall(r"^python3 -m venv .*$", README, re.M)
     assert len(commands) == 2
-    assert commands[0].endswith("examples/regularization.py") and commands[1].endswith("pytest")
+    assert commands[0].endswith("examples/regularization.py") and commands[1].endswith("pytest -n 2")
 
 
 def test_the_digits_are_whole():
@@ -347,6 +349,93 @@ def test_running_variances_are_those_of_the_formula_and_evaluation_sees_others(s
     images, model = digits["load"]()[0][:200], shift["network"]("a layer before", 0.5, 0)
     shift["measure_anew"](model, images)
     np.testing.assert_allclose(shift["in_evaluation"](model, images), [norm.running_var for norm in shift["norms"](model)], rtol=0.02)  # 199/200
+
+
+# ---- sequences
+
+
+def test_guesses_from_counts_are_witten_and_bells(script):
+    pytest.importorskip("tqdm")
+    by_counts = script("char_transformer")["by_counts"]
+    train, validation = np.array([0, 1, 0, 0, 1]), np.array([0, 1, 1])  # aba ab; then a b b, of 3 letters
+    first = {0: (3 + 2 / 3) / 7, 1: (2 + 2 / 3) / 7}  # 5 letters were seen, 2 different ones; 1/3 each without any
+    assert abs(by_counts(train, validation, 3, 1) + np.mean([np.log2(first[c]) for c in validation])) < 1e-12
+    after_b, after_a = {0: (1 + first[0]) / 2, 1: first[1] / 2}, {1: (2 + 2 * first[1]) / 5}  # after b: a; after a: b, a, b
+    second = [after_b[0], after_a[1], after_b[1]]
+    assert abs(by_counts(train, validation, 3, 2) + np.mean(np.log2(second))) < 1e-12
+
+
+def test_every_character_of_the_validation_but_a_last_piece_is_predicted_once_and_from_what_came_before(script):
+    pytest.importorskip("tqdm")
+    job = script("char_transformer")
+    context, codes = job["CONTEXT"], np.arange(1000)
+
+    class Next:
+        """Sure of the right character, for it is the last one plus 1."""
+
+        eval = train = lambda self: None
+
+        def __call__(self, x):
+            return mg.Tensor(40.0 * np.eye(1001)[x + 1])
+
+    evaluate = job["evaluate"]
+    assert evaluate(Next(), codes) < 1e-9
+    x, y = job["windows"](codes, range(0, len(codes) - context, context // 2))
+    predicted = y[:, context // 2 :].ravel()
+    assert np.array_equal(predicted, np.arange(context // 2 + 1, predicted[-1] + 1)) and np.array_equal(x + 1, y)
+    assert predicted[-1] > 1000 - context // 2 - 1
+
+
+def test_the_transformer_sees_nothing_that_comes_later(script):
+    pytest.importorskip("tqdm")
+    model = script("char_transformer")["Transformer"](9, rng=np.random.default_rng(0)).eval()
+    x = np.random.default_rng(1).integers(0, 9, (1, 20))
+    other = np.where(np.arange(20) < 12, x, 8 - x)
+    with mg.no_grad():
+        here, there = model(x).data[0], model(other).data[0]
+    np.testing.assert_allclose(here[:12], there[:12], atol=1e-6)
+    assert np.abs(here[12:] - there[12:]).max(axis=1).min() > 1e-4
+
+
+def test_a_text_that_will_not_do_is_refused_by_name(script, tmp_path):
+    pytest.importorskip("tqdm")
+    job = script("char_transformer")
+    assert len(job["licence"]().read_text(encoding="utf-8")) > 10_000
+    (tmp_path / "short.txt").write_text("too short", encoding="utf-8")
+    with pytest.raises(ValueError, match="short.txt: 9 characters are too few .* 2000 are needed"):
+        job["read"](tmp_path / "short.txt")
+    command = [sys.executable, str(ROOT / "examples" / "char_transformer.py"), "--text", str(tmp_path / "none.txt")]
+    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    assert done.returncode == 2 and "none.txt" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_python_without_its_licence_asks_for_a_text(script, tmp_path, monkeypatch):
+    pytest.importorskip("tqdm")
+    licence = script("char_transformer")["licence"]
+    monkeypatch.setattr("sysconfig.get_paths", lambda: {"stdlib": str(tmp_path / "lib" / "python3")})
+    monkeypatch.setattr(sys, "base_prefix", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="came without its licence text .*Pass another one: --text FILE"):
+        licence()
+    (tmp_path / "LICENSE").write_text("a licence", encoding="utf-8")
+    assert licence() == tmp_path / "LICENSE"
+
+
+def test_the_gru_reads_rows_and_its_masks_are_where_they_are_said_to_be(script):
+    pytest.importorskip("tqdm")
+    job = script("seq_gru")
+    shapes = {}
+    for method, settings in job["METHODS"].items():
+        mg.manual_seed(0)
+        noise = mg.noise(job["Reader"](**settings)(np.zeros((5, 64), np.float32)))
+        shapes[method] = sorted(n.shape for n in noise if n.distribution.keep < 1)
+    up, state = {"new": [(5, 8, 64), (8, 5, 64)], "same": [(1, 5, 64), (5, 1, 64)]}, [(5, 64), (5, 64)]
+    assert shapes == {
+        "none": [],
+        "dropout": up["new"],
+        "variational": up["same"],
+        "recurrent": state,
+        "variational + recurrent": sorted(up["same"] + state),
+    }
 
 
 # ---- Keras

@@ -459,6 +459,14 @@ samples = {
         zero(lambda x: np.prod(x, axis=0), normal(0, 2)),
         zero(np.prod, [0.0, 0.0, 0.0]),
     ],
+    "cumsum": [
+        *along(np.cumsum),  # without an axis too
+        s(np.cumsum, normal()),
+        s(lambda x: np.cumsum(x, 0), normal()),
+        s(lambda x: x.cumsum(axis=-1), normal(2, 3)),
+        s(lambda x: np.cumsum(x.T[::-1], axis=0), normal(3, 2)),
+        zero(lambda x: np.cumsum(x, axis=1), normal(2, 0)),
+    ],
     "logsumexp": [
         *reduction(logsumexp),
         zero(lambda x: logsumexp(x, axis=1), normal(0, 2)),
@@ -575,8 +583,8 @@ samples = {
         s(lambda y: windows.fold(y, (5, 4), (2, 1), (1, 3)), normal(2, 2, 1, 2, 2)),
     ],
     "convolve": [
-        *(s(lambda x, w, a=a: windows.convolve(x, w, None, *a), normal(*x), normal(*w)) for x, w, a in convolutions),
         *(s(lambda x, w, b, a=a: windows.convolve(x, w, b, *a), normal(*x), normal(*w), normal(w[0])) for x, w, a in convolutions[4:6]),
+        *(s(lambda x, w, a=a: windows.convolve(x, w, None, *a), normal(*x), normal(*w)) for x, w, a in convolutions),
         s(lambda w: windows.convolve(whole.reshape(1, 1, 4), w, None, (1,), (1,), 1), normal(2, 1, 2)),
         s(lambda x, w: windows.convolve(x.T, w[::-1], None, (1,), (1,), 1), normal(4, 1, 2), normal(3, 1, 2)),
         zero(lambda x, w: windows.convolve(x, w, None, (1,), (1,), 1), normal(0, 1, 3), normal(2, 1, 2)),

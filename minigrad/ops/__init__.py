@@ -30,6 +30,7 @@ methods = {
     "prod": reductions.prod,
     "var": reductions.var,
     "std": reductions.std,
+    "cumsum": reductions.cumsum,
     "exp": e.exp,
     "log": e.log,
     "sqrt": e.sqrt,

@@ -139,3 +139,14 @@ def log_softmax(x, axis=-1):
 
 
 without_gradient(np.argmax, np.argmin, np.argsort, np.any, np.all, np.count_nonzero, np.nonzero)
+
+
+def _cumsum_rule(g, out, x, axis):
+    along = axis or 0  # without an axis g is flat
+    return np.reshape(np.flip(np.cumsum(np.flip(g, along), along), along), x.shape)
+
+
+@op(numpy=np.cumsum, x=_cumsum_rule)
+def cumsum(x, axis=None):
+    """Sums of the first 1, 2, ... entries along `axis`; without it, of x flattened. Its rule is the same from the other end."""
+    return np.cumsum(x, axis)
