@@ -25,6 +25,8 @@ SCRIPTS = {  # the pictures that each writes
     "dropout_is_ridge": ["dropout_is_ridge.png"],
     "lasso_path": ["lasso_path.png"],
     "mc_dropout": ["mc_dropout.png"],
+    "lenet": ["lenet.png"],
+    "resnet": ["resnet.png"],
     "variance_shift": ["variance_shift.png"],
     "char_transformer": ["char_transformer.png"],
     "seq_gru": ["seq_gru.png"],
@@ -74,6 +76,11 @@ def test_the_code_of_the_readme_prints_what_it_shows(block, tmp_path):
     code = code_blocks()[block]
     shown = README.split(code)[1].split("```")[2]
     assert without_errors(run(code, tmp_path)).strip() == without_errors(shown).strip()
+
+
+def test_the_training_of_the_readme_goes_on_as_it_shows(tmp_path):
+    (code,) = [block for block in code_blocks() if "mg.save(" in block]
+    assert run(code, tmp_path) == README.split(code)[1].split("```")[2].lstrip()
 
 
 def test_the_checks_of_the_readme_are_an_example():
@@ -266,6 +273,53 @@ def test_the_area_under_the_curve(script):
 def test_the_class_left_out_is_in_no_other_set(script):
     (_, labels), sets = script("mc_dropout")["test_sets"](3)
     assert 3 not in labels and all((3 in y) == (name == "unseen class") for name, (_, y) in sets.items())
+
+
+# ---- LeNet and ResNet
+
+
+def test_lenet_has_the_sizes_of_the_original_on_large_images(script):
+    pytest.importorskip("tqdm")
+    make = script("lenet")["LeNet"]
+    shapes = [p.shape for p in make(28).parameters() if p.ndim > 1]
+    assert shapes == [(6, 1, 5, 5), (16, 6, 5, 5), (120, 400), (84, 120), (10, 84)]
+    for side in (8, 28):
+        assert make(side)(np.zeros((2, 1, side, side), np.float32)).shape == (2, 10)
+
+
+STUDY = """
+import os
+
+import resnet
+
+step, steps = resnet.optim.SGD.step, iter(range({fatal}))
+
+
+def deadly(optimizer):
+    if next(steps, None) is None:  # amid an update, between two checkpoints
+        os.kill(os.getpid(), 9)
+    step(optimizer)
+
+
+resnet.optim.SGD.step = deadly
+resnet.study(resnet.opened({file!r}, seeds=1, steps=6), every=2, file={file!r})
+"""
+
+
+def test_a_killed_resnet_goes_on_to_the_same_bits(tmp_path):
+    pytest.importorskip("tqdm")
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "examples")])}
+
+    def run(file, fatal):
+        """Whether the study got to its end."""
+        program = STUDY.format(file=str(tmp_path / file), fatal=fatal)
+        return subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True).returncode == 0
+
+    for fatal in 5, 10:  # in the first run, and in the third
+        assert not run("killed", fatal)
+    assert (tmp_path / "killed").is_file() and mg.load(tmp_path / "killed")["under way"]["optimizer"]["steps"] == 2
+    assert run("killed", 99) and run("whole", 99)
+    assert (tmp_path / "killed").read_bytes() == (tmp_path / "whole").read_bytes()
 
 
 # ---- the variance shift of dropout before batch norm
