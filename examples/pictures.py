@@ -1,12 +1,16 @@
-"""Draws the pictures in examples/pictures/ anew: the README's example, and a gradient check that fails.
+"""Draws the pictures in examples/pictures/ anew: the README's example, a gradient check that fails, and a step of the page about the example.
 
 python examples/pictures.py
+
+The last one is a photograph of the page, so it needs Chromium; without one it stays as it is.
 """
 
 import contextlib
 import io
 import os
 import runpy
+import shutil
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -26,7 +30,7 @@ def readme():
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         try:
             os.chdir(folder)
-            return mg.draw(runpy.run_path(str(HERE / "readme.py"))["loss"])
+            return runpy.run_path(str(HERE / "readme.py"))["loss"]
         finally:
             os.chdir(before)
 
@@ -47,10 +51,26 @@ def failed():
 
 
 def drawings():
-    return {"readme": readme(), "failed": failed()}
+    return {"readme": mg.draw(readme()), "failed": failed()}
+
+
+def photograph(loss, fragment, path):
+    """A picture of the page that steps through the loss, at a step such as `b10`; False without Chromium."""
+    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if browser is None:
+        return False
+    with tempfile.TemporaryDirectory() as folder:
+        page = Path(folder) / "page.html"
+        mg.to_html(loss, page, title="The README's example, step by step")
+        options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--force-prefers-reduced-motion", f"--user-data-dir={folder}/profile"]
+        shot = [f"--screenshot={path}", "--window-size=1280,860", "--virtual-time-budget=2000", f"{page.as_uri()}#{fragment}"]
+        subprocess.run([browser, *options, *shot], check=True, capture_output=True, timeout=60)
+    return True
 
 
 if __name__ == "__main__":
     for name, drawing in drawings().items():
         (HERE / "pictures" / f"{name}.gv").write_text(drawing.source, encoding="utf-8")
         print("wrote", drawing.render(outfile=HERE / "pictures" / f"{name}.svg"))
+    stepper = HERE / "pictures" / "stepper.png"
+    print(f"wrote {stepper}" if photograph(readme(), "b10", stepper) else f"no Chromium: {stepper} stays as it is")

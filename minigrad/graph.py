@@ -135,8 +135,17 @@ def place(scope):
     return tuple(reversed(modules)), call
 
 
-def owner(leaf, scope, held):
-    """The innermost module around `scope` that holds the leaf, as (its scope, the leaf's name in it), or None; `held` remembers modules."""
+def holders(steps):
+    """{order of a leaf: (scope, name)} of the leaves that a module around a use of them holds: the innermost, and what it calls the leaf."""
+    found, held = {}, {}  # held: module -> what it holds
+    for node in steps:
+        for a in node.args or ():
+            if isinstance(a, Tensor) and a.is_leaf and a.order not in found and (holder := _holder(a, node.origin, held)):
+                found[a.order] = holder
+    return found
+
+
+def _holder(leaf, scope, held):
     while scope is not None:
         outer, module = scope
         if not isinstance(module, str):
@@ -162,12 +171,16 @@ def _held(module):
 
 
 def leaf_names(steps):
-    """{order: name} of the leaves that want a gradient: a tensor's own name, `fc1.weight` where a module holds it, else its shape."""
-    names, held = {n.order: n.name or str(n.shape) for n in steps if n.is_leaf and n.requires_grad}, {}
+    """{order: name} of the leaves that want a gradient: a tensor's own name, `fc1.weight` where a module holds it, else the argument it is first used as.
+
+    Equal names are numbered. Reports and ledgers use these names, and pictures the same without numbers.
+    """
+    names, holder = {}, holders(steps)
     for node in steps:
-        for a in node.args or ():
-            if isinstance(a, Tensor) and a.order in names and a.name is None and (found := owner(a, node.origin, held)):
-                names[a.order] = ".".join(filter(None, [path(found[0]), found[1]]))
+        for i, a in enumerate(node.args or ()):
+            if isinstance(a, Tensor) and a.is_leaf and a.requires_grad and a.order not in names:
+                scope, held = holder.get(a.order, (None, node.op.argument(i)))
+                names[a.order] = a.name or ".".join(filter(None, [path(scope), held]))
     alike = Counter(names.values())
     numbers = {name: count(1) for name in alike}
     return {order: f"{name}#{next(numbers[name])}" if alike[name] > 1 else name for order, name in names.items()}

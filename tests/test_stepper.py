@@ -22,7 +22,9 @@ import minigrad as mg
 import minigrad.functional as F
 from minigrad import engine, nn
 from minigrad.draw import stepper
-from minigrad.draw.stepper import rule_source, story, summary, to_html, trace
+from minigrad.draw.stepper import story, summary, to_html
+from minigrad.draw.trace import trace
+from minigrad.draw.words import rule_source
 from minigrad.engine import Noise, Tensor, ops
 from minigrad.graph import nodes, program
 from minigrad.ops import stochastic
@@ -266,7 +268,8 @@ def test_noise_is_shown_as_it_was_drawn():
     (mask,) = [t.data for t in nodes(loss) if isinstance(t, Noise)]
     (told,) = [t["noise"] for t in story(loss)["tensors"] if "noise" in t]
     assert told["rows"] == ["".join("0f"[kept] for kept in row[:64].astype(int)) for row in mask]
-    assert told["law"] == "Bernoulli(keep=0.7)"
+    assert told["label"] == "Bernoulli(keep=0.7), white is kept, its first rows and columns"
+    assert stepper.noise(Noise(stochastic.Normal(0, 0.5), (2,), np.float32))["label"] == "Normal(mean=0, std=0.5), white is highest"
     for shape, height in (((), 1), ((5,), 1), ((2, 3, 4), 6), ((0,), 0), ((2, 0), 0)):
         assert len(stepper.noise(Noise(stochastic.Normal(), shape, np.float32))["rows"]) == height
 
@@ -604,14 +607,23 @@ def test_browser_backward_edges_run_against_their_arrows(pages):
 @pytest.mark.parametrize("width", [360, 700, 1300])
 def test_browser_fits_any_width_and_is_legible(pages, width):
     browser, path, told = pages
-    for fragment in ("#f3", f"#b{len(told['backward'])}", "#t0"):
+    step, ring = f"#b{len(told['backward'])}", "document.querySelector('.now').getBoundingClientRect()"
+    for fragment in ("#f3", step, "#t0"):
         browser.open(path, fragment, width=width, height=740)
         assert browser.run("document.documentElement.scrollWidth") <= width
-        assert browser.run("region.scrollWidth <= region.clientWidth && panel.scrollWidth <= panel.clientWidth")
+        assert browser.run("panel.scrollWidth <= panel.clientWidth")
         assert browser.run("region.clientHeight") > 200 and browser.run("document.getElementById('panel').clientHeight") > 200
         assert browser.run(CONTRAST) >= 4.5
+        # the picture is scaled down no further than it can be read, and this step's node is in sight
+        assert browser.run("Math.min(...[...svg.querySelectorAll('.node text')].map(t => t.getBoundingClientRect().height))") >= 9
+        deadline = time.monotonic() + 5  # the scrolling is smooth
+        inside = f"(r => r.left >= 0 && r.top >= 0 && r.right <= region.getBoundingClientRect().right && r.bottom <= region.getBoundingClientRect().bottom)({ring})"
+        while not browser.run(inside):
+            assert time.monotonic() < deadline, fragment
+    browser.click("document.getElementById('fit')")
+    assert browser.run("region.scrollWidth <= region.clientWidth")
     browser.click("document.getElementById('larger')")
-    assert browser.run("svg.getBoundingClientRect().width > 1.2 * Math.min(svg.viewBox.baseVal.width * 4 / 3, region.clientWidth - 16)")
+    assert browser.run("svg.getBoundingClientRect().width > 1.2 * Math.min(natural, region.clientWidth - 16)")
     assert browser.run("document.documentElement.scrollWidth") <= width
     quiet(browser, path)
 
@@ -643,7 +655,7 @@ def test_browser_names_and_order_for_the_keyboard(pages):
     }
     assert all(named.values()), named
     live = browser.run("document.querySelector('[aria-live]').textContent")
-    assert re.fullmatch(r"backward 6 of 10: log_softmax sends to fc2\.linear, contribution 1 of 1: all of its cotangent", live)
+    assert re.fullmatch(r"backward 6 of 10: log_softmax sends to fc2\.linear, contribution 1 of 1: all of its gradient", live)
 
 
 @pytest.mark.parametrize("name", ["</script><script>alert(1)</script>", "<img src=x onerror=alert(1)>", "張量の勾配 \"'&amp;"], ids=ascii)

@@ -6,10 +6,10 @@ from functools import partial
 import numpy as np
 
 from ..engine import Tensor, data_of, grad, path
-from ..graph import copy, depending, evaluate, program
+from ..graph import copy, depending, evaluate, leaf_names, program
 from ..tables import aligned
 from .diagnosis import diagnose, rates
-from .slopes import FAILING, Finding, Map, directions, is_analytic, with_argument, worst
+from .slopes import FAILING, SEVERITY, Finding, Map, directions, is_analytic, with_argument, worst
 
 DIRECTIONS = 3  # random ones, for each input
 ENTRIES = 16  # of a leaf, where a direction meets kinks
@@ -28,6 +28,10 @@ class Row:
     order: int  # of the Tensor in the checked graph
     note: str = ""  # what was seen, where it is not simply right
 
+    severity = property(lambda self: SEVERITY.index(self.verdict))  # 0 is worst
+    wrong = property(lambda self: self.verdict in FAILING)
+    passed = property(lambda self: self.verdict in ("OK", "KINK"))
+
 
 @dataclass
 class Report:
@@ -36,13 +40,13 @@ class Report:
     rows: list
 
     def __bool__(self):
-        tested = any(row.op == "leaf" and row.verdict in ("OK", "KINK") for row in self.rows)
-        return tested and not any(row.verdict in (*FAILING, "AFFECTED") for row in self.rows)
+        tested = any(row.op == "leaf" and row.passed for row in self.rows)
+        return tested and not any(row.wrong or row.verdict == "AFFECTED" for row in self.rows)
 
     @property
     def first_wrong(self):
         """The row of the first node whose own rule is wrong, or None."""
-        return next((row for row in self.rows if row.verdict in FAILING), None)
+        return next((row for row in self.rows if row.wrong), None)
 
     def verdict(self):
         """One line."""
@@ -74,7 +78,8 @@ def check_graph(loss, seed=0):
     if not leaves:
         raise RuntimeError("check_graph: no leaf of this graph has requires_grad=True (was it recorded under no_grad()?).")
     copies = copy(steps)
-    rng, drop, names = np.random.default_rng(seed), rates(steps), _names(steps)
+    rng, drop = np.random.default_rng(seed), rates(steps)
+    names = {node.order: f"n{i}" for i, node in enumerate(steps)} | leaf_names(steps)
 
     def row(node, finding):
         shown = finding.note if finding.verdict not in ("OK", "VACUOUS") else ""
@@ -82,7 +87,7 @@ def check_graph(loss, seed=0):
         return Row(names[node.order], op, module, node.shape, float(finding.error), finding.verdict, node.order, shown)
 
     rows = [row(node, _check_node(copies[node.order], rng, drop)) for node in steps if node.args and node.requires_grad]
-    wrong = any(r.verdict in FAILING for r in rows)
+    wrong = any(r.wrong for r in rows)
     analytic = {node.order for node in copies.values() if node.args and is_analytic(node)}
     own, root, u = list(copies.values()), copies[loss.order], rng.standard_normal(loss.shape)
     gradients = grad(root, [copies[leaf.order] for leaf in leaves], u, retain_graph=True, allow_unused=True)
@@ -165,13 +170,3 @@ def _check_leaf(steps, root, u, leaf, gradient, exact, rng, rates, wrong):
         return found._replace(verdict="AFFECTED", note="")
     note = "Every rule on the way is right. So the engine's own work is wrong, adding up or undoing broadcasts, unless rounding hides the truth."
     return found._replace(note=f"{note} {found.note}. Diagnosis: {diagnose(whole, rates)}.")
-
-
-def _names(steps):
-    """{order: name}: a tensor's own name, `0.weight` for a leaf used as `weight` in module 0, else a number."""
-    names = {}
-    for node in steps:
-        for position, a in enumerate(node.args):
-            if isinstance(a, Tensor) and a.is_leaf:
-                names.setdefault(a.order, a.name or ".".join(filter(None, [path(node.origin), node.op.argument(position)])))
-    return {node.order: names.get(node.order) or f"n{i}" for i, node in enumerate(steps)}

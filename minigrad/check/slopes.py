@@ -132,7 +132,7 @@ class Finding(NamedTuple):
     note: str = ""
 
 
-SEVERITY = ["NONFINITE", "STOCHASTIC", "FAIL", "KINK", "OK", "VACUOUS"]
+SEVERITY = ["NONFINITE", "STOCHASTIC", "FAIL", "AFFECTED", "KINK", "OK", "VACUOUS"]  # AFFECTED: a leaf behind a wrong node
 FAILING = SEVERITY[:3]
 
 

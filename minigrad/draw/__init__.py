@@ -1,10 +1,13 @@
 """Pictures of graphs, and a page that steps through one.
 
-picture.py   draw and its relatives: looks into the tensors and writes plain records of nodes and edges
 boxes.py     what becomes one node, what it is called, and what folds into one
+picture.py   draw and its relatives: looks into the tensors and writes plain records of nodes and edges
+words.py     how arrays, arguments, rules and verdicts are told in short
 dot.py       the records, how each kind looks, and DOT and plain text made of them
 render.py    from DOT text to a picture, by a Graphviz program
+trace.py     the backward pass as it happens
 stepper.py   to_html: a page that steps forward and backward (its template is stepper.html)
 """
 
-from .picture import describe, draw, draw_dot, make_dot, read, to_dot, to_text
+from .picture import describe, draw, draw_dot, make_dot, to_dot, to_text
+from .trace import trace

@@ -66,6 +66,18 @@ class Edge:
     tooltip: str = ""
 
 
+class Picture(NamedTuple):
+    """All that is drawn. `heading`: a Row above the picture; `compact`: nodes without the numbers."""
+
+    nodes: list
+    edges: list
+    heading: Row
+    title: str = None
+    direction: str = "TB"
+    legend: bool = False
+    compact: bool = False
+
+
 # ------------------------------------------------------------------------------------------- looks
 
 
@@ -94,18 +106,19 @@ LOOKS = {
     "derivative": Look("tab", "filled", "#0B5A8A", "#000000", "#FFFFFF", "gradient of a leaf"),
     "module": Look("plain", "", "#FFFFFF", "#4A5764", "#111111", "folded"),
     "chip": Look("box", "filled,rounded,dashed", "#FFF6F0", "#A8410A", "#3A1300"),
-    "more": Look("box", "filled,rounded", "#E4E4E4", "#8A8A8A", "#333333", "not drawn"),
 }
 MODULE_TINTS, MODULE_LINE = ("#F4F7FA", "#E9EFF5", "#DEE7EF", "#D3DFE9"), "#93A3B1"
-DIM, RED, BLUE, GREEN, BROWN, GREY = "#3D4650", "#C1121F", "#0B5A8A", "#00664B", "#A8410A", "#8A8A8A"
+WHITE, DIM, RED, BLUE, GREEN, BROWN, GREY = "#FFFFFF", "#3D4650", "#C1121F", "#0B5A8A", "#00664B", "#A8410A", "#6B7680"
 
-# How a row of a node is set: size (Graphviz takes whole numbers), HTML-like tag, colour (None: the ink of the kind).
+# How a row of a node is set: size (Graphviz takes whole numbers), HTML-like tag, colour on white (None, and on all other fills: the ink of the kind).
 ROWS = {
     "title": (11, "B", None),
     "shape": (9, None, None),
+    "about": (9, None, None),
     "attribute": (9, None, None),
     "value": (9, None, None),
     "number": (10, "B", None),
+    "term": (9, None, None),
     "gradient": (9, None, BLUE),
     "missing": (9, "I", None),
     "note": (9, "I", None),
@@ -113,7 +126,7 @@ ROWS = {
     "legend": (8, None, None),
     "ok": (9, "B", GREEN),
     "alarm": (9, "B", RED),
-    "band": (9, "B", "#FFFFFF"),  # white on red
+    "band": (9, "B", WHITE),  # on red, whatever the kind
     "reason": (9, None, RED),
 }
 COMPACT = {"shape", "number", "note", "alarm", "band", "reason"}  # the rows of a compact node
@@ -125,9 +138,18 @@ EDGES = {
     "gradient": "",
     "none": f'style=dotted color="{GREY}"',
     "penalty": f'style=dashed color="{BROWN}"',
-    "used": 'color="#B9C2CA" arrowsize=0.5 constraint=false',  # by the backward pass
+    "used": f'color="{GREY}" penwidth=0.6 arrowhead=odot arrowsize=0.5 constraint=false',  # by the backward pass
 }
 PLAIN, THIN, THICK = 1.1, 0.6, 3.4  # widths of edges: gradient not known; rms 1e-6 and below; 1 and above
+
+NOTES = {  # in the legend, where there is such a row or edge
+    "value": ("number ± number: mean and standard deviation", DIM),
+    "gradient": ("∂: the gradient, in the same way", BLUE),
+    "rms": ("thick line: large gradient", DIM),
+    "none edge": ("dotted line: no gradient", DIM),
+    "penalty edge": ("dashed line: into a penalty", BROWN),
+    "used edge": ("line with a ring: used on the way back", DIM),
+}
 
 # Widths of Arial's letters in thousandths of the size, plain and bold. Graphviz measures the same.
 NARROW = {222: "ijl", 191: "'", 260: "|", 278: " !,./:;I[\\]ft", 333: "()-r`", 334: "{}", 355: '"', 389: "*", 469: "^", 500: "Jcksvxyz", 611: "FTZ"}
@@ -146,13 +168,14 @@ def text_width(text, size, bold=False):
 # --------------------------------------------------------------------------------------------- DOT
 
 
-def dot(nodes, edges, direction="TB", title=None, heading=None, legend=False, compact=False):
-    """The body of a DOT digraph, as lines. `heading`: a Row above the picture."""
+def dot(picture):
+    """The body of a DOT digraph, as lines."""
+    nodes, compact = picture.nodes, picture.compact
     lines = [
-        f'graph [rankdir={direction} fontname=Arial bgcolor="#FFFFFF" nodesep=0.3 ranksep=0.35 pad=0.2 tooltip=" "]',
-        # remincross would reorder the insides of modules once more, and part parameters from their ops. Without nslimit
-        # a leaf with edges to hundreds of ranks takes over a minute.
-        "graph [remincross=false nslimit=5 nslimit1=5]",
+        f'graph [rankdir={picture.direction} fontname=Arial bgcolor="{WHITE}" nodesep=0.3 ranksep=0.35 pad=0.2 tooltip=" "]',
+        # remincross would reorder the insides of modules once more, and part parameters from their ops. Without nslimit a leaf
+        # with edges to hundreds of ranks takes over a minute; with less, long edges are crooked, and these take long.
+        f"graph [remincross=false nslimit={min(20, 2000 // len(nodes))} nslimit1=5]",
         'node [fontname=Arial fontsize=9 margin="0.12,0.06" penwidth=1.1]',
         f'edge [fontname=Arial fontsize=8 arrowsize=0.7 penwidth={PLAIN} color="#39424B" fontcolor="{DIM}"]',
     ]
@@ -174,12 +197,11 @@ def dot(nodes, edges, direction="TB", title=None, heading=None, legend=False, co
     on_right = {(n.id, n.beside) for n in nodes if n.side == "right"}
     backward = {n.id for n in nodes if BACKWARD in n.scope}
     # the backward pass runs upwards, beside the forward pass
-    lines += [_edge_line(e, (e.source, e.target) in on_right or (e.source in backward and e.target in backward)) for e in edges]
-    if legend:
-        lines += _legend(nodes, edges, compact)
-    above = [Row(short(title, 80), "title")] * bool(title) + [heading, Row("", "caption")] * bool(heading)
-    if above:  # last, or clusters would inherit it
-        lines.append(f"graph [labelloc=t labeljust=l label={_label(above, LOOKS['operation'], 'LEFT')}]")
+    lines += [_edge_line(e, (e.source, e.target) in on_right or (e.source in backward and e.target in backward)) for e in picture.edges]
+    if picture.legend:
+        lines += _legend(picture)
+    above = [Row(short(picture.title, 80), "title")] * bool(picture.title) + [picture.heading, Row("", "caption")]
+    lines.append(f"graph [labelloc=t labeljust=l label={_label(above, LOOKS['operation'], 'LEFT')}]")  # last, or clusters would inherit it
     return [line + "\n" for line in lines]
 
 
@@ -198,12 +220,12 @@ def _group_line(group, depth):
     if group is PENALTIES:
         style, fill, line = "rounded,filled,dashed", "#FFF6F0", BROWN
     elif group in (FORWARD, BACKWARD):
-        style, fill = "rounded,filled", "#FFFFFF"
+        fill = WHITE
     tooltip = quoted(" ".join(filter(None, [group.name, group.type])))
     return f'graph [style="{style}" fillcolor="{fill}" color="{line}" labeljust=l fontsize=9 tooltip={tooltip} label=<{"  ".join(words)}>]'
 
 
-def _node_line(node, compact=False, small=False):
+def _node_line(node, compact=False, extra=""):
     look = LOOKS[node.kind]
     rows = [Row(node.title, "title")] if node.title else []
     rows += [row for row in node.rows if not compact or row.role in COMPACT or node.is_root or not node.title]
@@ -212,8 +234,8 @@ def _node_line(node, compact=False, small=False):
     tooltip = f"tooltip={quoted(node.tooltip)}"
     if look.shape == "plain":
         return f"{node.id} [shape=plain {tooltip} label={_card(rows, look, line, trouble or (3 if node.is_root else 1))}]"
-    paint = f'style="{look.style}" fillcolor="{look.fill}" color="{line}"' + (f" penwidth={trouble}" if trouble else "")
-    extent = (" peripheries=2" if node.is_root else "") + (_size(rows, look.shape) or ' margin="0.07,0.04" width=0 height=0' * small)
+    paint = f'style="{look.style}" fillcolor="{look.fill}" color="{line}"' + f" penwidth={trouble}" * bool(trouble)
+    extent = " peripheries=2" * node.is_root + (_size(rows, look.shape) or extra)
     return f"{node.id} [shape={look.shape} {paint}{extent} {tooltip} label={_label(rows, look)}]"
 
 
@@ -226,8 +248,10 @@ def _label(rows, look, align="CENTER"):
 def _card(rows, look, line, border):
     """A table with a dark head: modules and runs that are folded."""
     size, head = ROWS[rows[0].role][0], html.escape(rows[0].text)
-    width = 14 + max(text_width(row.text, ROWS[row.role][0], ROWS[row.role][1] == "B") for row in rows)
-    head = f'<TR><TD BGCOLOR="{line}" CELLPADDING="{4 if rows[1:] else 1}" WIDTH="{width:.0f}"><FONT POINT-SIZE="{size}" COLOR="#FFFFFF"><B>+ {head}</B></FONT></TD></TR>'
+    padding, width = 4 if rows[1:] else 1, f"{14 + max(map(_width, rows)):.0f}"
+    head = (
+        f'<TR><TD BGCOLOR="{line}" CELLPADDING="{padding}" WIDTH="{width}"><FONT POINT-SIZE="{size}" COLOR="{WHITE}"><B>+ {head}</B></FONT></TD></TR>'
+    )
     frame = f'BORDER="{border:g}" CELLBORDER="0" CELLSPACING="0" CELLPADDING="1" COLOR="{line}" BGCOLOR="{look.fill}"'
     lines = [_line(row, look) for row in rows[1:]] + [_space(3)] * (len(rows) > 1)
     return f"<<TABLE {frame}>{head}{''.join(lines)}</TABLE>>"
@@ -239,13 +263,12 @@ def _space(height):
 
 def _line(row, look, align="CENTER"):
     size, tag, colour = ROWS[row.role]
-    on_colour = look.fill != "#FFFFFF" and row.role == "gradient"
-    if colour is None or on_colour or (look.ink == "#FFFFFF" and row.role != "band"):
+    if colour is None or (look.fill != WHITE and row.role != "band"):  # colours are legible on white alone
         colour = look.ink
     text = html.escape(row.text)
     text = f"<{tag}>{text}</{tag}>" if tag else text
-    band = f' BGCOLOR="{RED}"' if row.role == "band" else ""
-    aligned = f' ALIGN="{align}"' if align != "CENTER" else ""
+    band = f' BGCOLOR="{RED}"' * (row.role == "band")
+    aligned = f' ALIGN="{align}"' * (align != "CENTER")
     return f'<TR><TD{band}{aligned}><FONT POINT-SIZE="{size}" COLOR="{colour}">{text}</FONT></TD></TR>'
 
 
@@ -254,9 +277,12 @@ def _size(rows, shape):
     if shape not in ROOM:
         return ""
     wide, high = ROOM[shape]
-    width = max(text_width(text, ROWS[role][0], ROWS[role][1] == "B") for text, role in rows)
     height = sum(1.2 * ROWS[role][0] + 2 for _, role in rows)
-    return f" fixedsize=true width={(width * wide + 12) / 72:.2f} height={(height * high + 8) / 72:.2f}"
+    return f" fixedsize=true width={(max(map(_width, rows)) * wide + 12) / 72:.2f} height={(height * high + 8) / 72:.2f}"
+
+
+def _width(row):
+    return text_width(row.text, ROWS[row.role][0], ROWS[row.role][1] == "B")
 
 
 def _edge_line(edge, reversed):
@@ -279,31 +305,24 @@ def edge_width(rms):
     return THIN + (THICK - THIN) * min(max((math.log10(rms) + 6) / 6, 0), 1)
 
 
-def _legend(nodes, edges, compact):
-    """The kinds that are there as small nodes, in rows under the root, and what texts and lines mean."""
-    rows = [row for node in nodes for row in node.rows if not compact or row.role in COMPACT]
-    roles, styles = {row.role for row in rows}, {edge.style for edge in edges}
-    notes = [("value: mean ± standard deviation", DIM)] if any("±" in row.text for row in rows if row.role == "value") else []
-    notes += [("∂: the gradient, in the same way", BLUE)] if "gradient" in roles else []
-    notes += [("thick line: large gradient", DIM)] if any(edge.rms is not None for edge in edges) else []
-    notes += [("dotted: no gradient", GREY)] if "none" in styles else []
-    notes += [("dashed: into a penalty", BROWN)] if "penalty" in styles else []
-    notes += [("light: used on the way back", GREY)] if "used" in styles else []
+def _legend(picture):
+    """The kinds that are there as small nodes, in rows under the root; above them what texts and lines mean."""
+    nodes, edges = picture.nodes, picture.edges
+    rows = [row for node in nodes for row in node.rows if (not picture.compact or row.role in COMPACT) and (row.role != "value" or "±" in row.text)]
+    seen = {row.role for row in rows} | {f"{edge.style} edge" for edge in edges} | {"rms" for edge in edges if edge.rms is not None}
+    lines = [("legend", DIM), *(note for key, note in NOTES.items() if key in seen)]
+    cells = "".join(f'<TR><TD ALIGN="LEFT"><FONT POINT-SIZE="8" COLOR="{colour}">{text}</FONT></TD></TR>' for text, colour in lines)
+    label = f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="0">{cells}</TABLE>>'
     kinds = [kind for kind in LOOKS if LOOKS[kind].meaning and any(node.kind == kind for node in nodes)]
     samples = [Node(f"legend_{i}", kind, "", [Row(LOOKS[kind].meaning, "legend")], is_root=kind == "root") for i, kind in enumerate(kinds)]
-    entries = [(sample.id, _node_line(sample, small=True)) for sample in samples]
-    if notes:
-        cells = "".join(f'<TR><TD ALIGN="LEFT"><FONT POINT-SIZE="8" COLOR="{colour}">{text}</FONT></TD></TR>' for text, colour in notes)
-        label = f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="0">{cells}</TABLE>>'
-        entries.append(("legend_notes", f'legend_notes [shape=plain tooltip=" " label={label}]'))
-    rows = [entries[i : i + 4] for i in range(0, len(entries), 4)]
-    box = f'graph [style="rounded" color="{MODULE_LINE}" labeljust=l fontsize=9 tooltip=" " label=<<FONT COLOR="{DIM}">legend</FONT>>]'
-    lines = ["subgraph cluster_legend {", box, *[line for _, line in entries], "}"]
+    box = f'graph [style="rounded" color="{MODULE_LINE}" labeljust=l tooltip=" " label={label}]'
+    found = ["subgraph cluster_legend {", box, *[_node_line(s, extra=' margin="0.07,0.04" width=0 height=0') for s in samples], "}"]
     above = next((node.id for node in reversed(nodes) if node.is_root), nodes[-1].id)
-    for row in rows:
-        lines += [f"{above} -> {id} [style=invis]" for id, _ in row]
-        above = row[0][0]
-    return lines
+    abreast = -(-len(samples) // -(-len(samples) // 4))  # rows of four at most, and about equal
+    for i in range(0, len(samples), abreast):
+        found += [f"{above} -> {sample.id} [style=invis]" for sample in samples[i : i + abreast]]
+        above = samples[i].id
+    return found
 
 
 def quoted(text):
@@ -325,17 +344,16 @@ def short(text, widest=WIDEST):
 # -------------------------------------------------------------------------------------------- text
 
 
-def text(nodes, edges, title=None, heading=None):
+def text(picture):
     """One line a node: `n5 relu (32, 16) <- n4 | 0.60 ± 0.90 | ∂ 0.002 ± 0.017`."""
     inputs = {}
-    for edge in edges:
-        inputs.setdefault(edge.target, []).append(
-            f"{edge.source} ({edge.label})" if edge.label.startswith("x") and edge.label[1:].isdigit() else edge.source
-        )
-    lines = [short(title, 80)] * bool(title) + [heading.text] * bool(heading)
-    for node in nodes:
-        place = ".".join([group.name for group in node.scope if group.name and group is not PENALTIES])
-        start = " ".join(filter(None, [node.id, place + ("." if place else "") + node.title, *(r.text for r in node.rows if r.role == "shape")]))
+    for edge in picture.edges:
+        times = f" ({edge.label})" if edge.label.startswith("x") and edge.label[1:].isdigit() else ""
+        inputs.setdefault(edge.target, []).append(edge.source + times)
+    lines = [short(picture.title, 80)] * bool(picture.title) + [picture.heading.text]
+    for node in picture.nodes:
+        names = [group.name for group in node.scope if group.name and group is not PENALTIES]
+        start = " ".join([node.id, ".".join([*names, node.title]), *(row.text for row in node.rows if row.role == "shape")])
         if node.id in inputs:
             start += f" <- {', '.join(inputs[node.id])}"
         lines.append(" | ".join([start, *(row.text for row in node.rows if row.role != "shape")]))

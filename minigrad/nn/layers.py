@@ -110,7 +110,7 @@ class Flatten(Module):
 
 
 def _module_of(function, name):
-    """The Module of a function of functional.py: what the function takes beside x, it takes when made."""
+    """The Module of a function of `functional`: what the function takes beside x, it takes when made."""
 
     def init(self, *values, **keywords):
         try:
