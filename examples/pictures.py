@@ -62,7 +62,14 @@ def photograph(loss, fragment, path):
     with tempfile.TemporaryDirectory() as folder:
         page = Path(folder) / "page.html"
         mg.to_html(loss, page, title="The README's example, step by step")
-        options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--force-prefers-reduced-motion", f"--user-data-dir={folder}/profile"]
+        options = [
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--hide-scrollbars",
+            "--force-prefers-reduced-motion",
+            f"--user-data-dir={folder}/profile",
+        ]
         shot = [f"--screenshot={path}", "--window-size=1280,860", "--virtual-time-budget=2000", f"{page.as_uri()}#{fragment}"]
         subprocess.run([browser, *options, *shot], check=True, capture_output=True, timeout=60)
     return True

@@ -7,9 +7,9 @@ import inspect
 import os
 import re
 import runpy
+import shutil
 import subprocess
 import sys
-import time
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -22,7 +22,7 @@ import minigrad.functional as F
 from minigrad import nn
 from minigrad.check import check_graph
 from minigrad.draw import describe, draw, draw_dot, make_dot, to_dot, to_text
-from minigrad.draw.dot import LOOKS, TROUBLE, text_width
+from minigrad.draw.dot import LOOKS, TROUBLE, edge_width, text_width
 from minigrad.draw.picture import read
 from minigrad.engine import Noise, Tensor, frozen_noise, manual_seed, stream
 from minigrad.ops import stochastic
@@ -321,17 +321,6 @@ def test_two_roots():
     assert [n.kind for n in nodes] == ["parameter", "root", "root"]
 
 
-def test_a_hundred_thousand_ops_are_one_card():
-    y = leaf(1.0, name="x")
-    for _ in range(33_333):
-        y = np.tanh(y) * 1.01 + 0.1
-    start = time.perf_counter()
-    nodes, _ = describe(3 * (y * y), depth="auto")
-    assert time.perf_counter() - start < 20  # 2 s on a core at rest
-    assert [n.title for n in nodes] == ["x", "tanh, multiply, add x33,333", "multiply", "multiply"]
-    assert texts(nodes[1])[1] == "99,999 nodes"
-
-
 def test_unfolded_the_oldest_of_more_than_four_hundred_nodes_are_one_card():
     x = leaf(1.0)
     for _ in range(10_000):
@@ -401,10 +390,45 @@ def test_to_file(tmp_path, suffix, start):
     assert path.read_bytes().startswith(start) and list(tmp_path.iterdir()) == [path]
 
 
+SYSTEM_DOT = shutil.which("dot")
+
+
+@pytest.mark.skipif(not SYSTEM_DOT, reason="no system dot (Debian: apt-get install graphviz)")
+@pytest.mark.parametrize("options", [{}, {"depth": 0}, {"backward": True}, {"direction": "LR", "noise": True, "constants": True}], ids=str)
+def test_a_system_dot_draws_the_same(monkeypatch, options):
+    drawing = draw(training_step(), title="a step", **options)
+    monkeypatch.setattr(module, "renderers", lambda: [SYSTEM_DOT])
+    svg = ET.fromstring(drawing.pipe("svg"))
+    ids = {g[0].text for g in svg.iter() if g.get("class") == "node"}
+    assert ids >= {n.id for n in drawing.nodes} and "cross entropy" in "".join(svg.itertext()).replace("\u00a0", " ")
+    assert drawing.pipe("png").startswith(b"\x89PNG")
+
+
+@pytest.mark.skipif(not SYSTEM_DOT, reason="only a system dot writes PDF (Debian: apt-get install graphviz)")
+def test_pdf_comes_from_a_system_dot(tmp_path):
+    """graphviz-pure cannot write PDF: the next program in the chain does."""
+    draw(training_step(), to_file=tmp_path / "step.pdf")
+    assert (tmp_path / "step.pdf").read_bytes().startswith(b"%PDF") and len(list(tmp_path.iterdir())) == 1
+
+
+@needs_renderer
+def test_without_a_system_dot_a_pdf_is_refused_and_the_dot_text_kept(tmp_path, monkeypatch):
+    own = [program for program in renderers() if program != SYSTEM_DOT]
+    if not own:
+        pytest.skip("no graphviz-pure: pip install graphviz-pure")
+    monkeypatch.setattr(module, "renderers", lambda: own)
+    with pytest.raises(RuntimeError, match="no Graphviz program could write pdf"):
+        draw(leaf() * 2, to_file=tmp_path / "graph.pdf")
+    assert [path.name for path in tmp_path.iterdir()] == ["graph.gv"]
+
+
 @needs_renderer
 def test_render_and_pipe_as_in_graphviz(tmp_path):
     drawing = draw(leaf() * 2)
     assert isinstance(drawing, graphviz.Digraph) and drawing.pipe(format="svg", encoding="utf-8").startswith("<?xml")
+    more = draw(leaf() * 2)
+    more.edge(only(more.nodes, is_root=True).id, "mine")
+    assert ">mine<" in more.pipe("svg", encoding="utf-8")
     assert drawing.render("graph", directory=tmp_path, format="png") == str(tmp_path / "graph.png")
     assert (tmp_path / "graph").read_text() == drawing.source and (tmp_path / "graph.png").exists()
     assert drawing.render(outfile=tmp_path / "other.svg") == str(tmp_path / "other.svg")
@@ -653,7 +677,7 @@ def test_a_failed_check_is_unmistakable():
 def test_a_failed_check_inside_a_card_is_named_on_it():
     loss = training_step()
     (card,) = cards(loss, depth=0, checks=failing(loss))
-    assert texts(card)[-3:] == ["1 GRAD CHECK FAILED", "drop.dropout  0.5", "grad ok: 6 of 7"]
+    assert texts(card)[-2:] == ["GRAD CHECK FAILED: drop.dropout", "grad ok: 6 of 7"]
     assert '<TABLE BORDER="3.5"' in dot_line(to_dot(loss, depth=0, checks=failing(loss)), card.id)
 
 
@@ -689,7 +713,7 @@ def test_alarms_inside_a_card():
     loss = model(np.ones((1, 2), np.float32)).sum()
     loss.backward(retain_graph=True)
     words = texts(cards(loss, depth=0)[0])
-    assert "nan/inf in 3 nodes, first 0.bias" in words and any(word.startswith(("∂ nan/inf: ", "∂ all zero: ")) for word in words)
+    assert "nan/inf: 0.bias, 0.linear and 1 more" in words and any(word.startswith(("∂ nan/inf: ", "∂ all zero: ")) for word in words)
 
 
 # ------------------------------------------------------------- tooltips, legend, gradients on the edges
@@ -737,6 +761,67 @@ def test_every_gradient_on_demand():
     assert len(set(widths)) > 3 and all(0.6 <= w <= 3.4 for w in widths)
     assert all(t.grad is None for t in (n for n in mg.graph.nodes(loss))) and loss.args is not None
     assert all(e.rms is None for e in describe(loss)[1])
+
+
+def test_a_line_is_as_wide_as_what_comes_back_along_it():
+    """Of w, used three ways: each edge has the contribution of its own target, not the sum that is the gradient of w."""
+    a, w = np.array([3.0, -4.0]), leaf([1.0, 2.0], name="w")
+    loss = np.sum(a * w) + 1e-3 * np.sum(w * w) + F.l2_penalty(w, c=0.5)
+    nodes, edges = describe(loss, grads="run")
+    names = {n.id: n.title for n in nodes}
+    found = {e.label or names[e.target]: e.rms for e in edges if names[e.source] == "w"}
+    assert found == pytest.approx({"multiply": np.sqrt(12.5), "x2": 2e-3 * np.sqrt(2.5), "l2 penalty": np.sqrt(2.5)})
+    widths = {label: edge_width(rms) for label, rms in found.items()}
+    assert widths["multiply"] == widths["l2 penalty"] == 3.4 and 2 < widths["x2"] < 2.3 and edge_width(0) == edge_width(1e-9) == 0.6
+    x, y = leaf([0.0, 1.0]), leaf(2.0)
+    _, edges = describe((np.maximum(x, -1.0) * y).sum(), grads="run")  # y is broadcast: its gradient is one number
+    assert [e.rms for e in edges if e.label == "broadcast"] == [1.0]
+
+
+def test_what_comes_back_to_a_card_is_that_of_all_its_inputs():
+    loss = training_step()
+    _, edges = describe(loss, depth=0, grads="run")
+    loss.backward(retain_graph=True)
+    weights = [t.grad.data - 0.01 * np.sign(t.data) - 0.2 * t.data for t in mg.graph.nodes(loss) if t.is_leaf and t.requires_grad and t.ndim == 2]
+    penalties = [0.2 * t.data.ravel() for t in mg.graph.nodes(loss) if t.is_leaf and t.requires_grad and t.ndim == 2]
+    rms = np.sqrt(np.mean(np.square(np.concatenate(penalties))))
+    assert len(weights) == 2 and any(e.style == "penalty" and e.rms == pytest.approx(rms) for e in edges)
+
+
+def test_two_roots_get_their_gradients_together():
+    x = leaf(3.0, name="x")
+    y = x * x
+    nodes, _ = describe([y * 2.0, y], grads="run")
+    assert texts(only(nodes, title="x"))[-1] == "∂ 18" and texts(only(nodes, title="multiply", is_root=True, kind="root", id="n1"))[-1] == "∂ 3"
+    assert texts(describe(x, grads="run")[0][0])[-1] == "∂ 1"
+
+
+@pytest.mark.parametrize(
+    "draw_noise, shown",
+    [
+        (lambda x: F.dropout(x, 0.3, training=True), "p=0.3"),
+        (lambda x: F.dropout(x, 0.3, training=True, scaling="classic"), "p=0.3, scaling=classic"),
+        (lambda x: F.dropout1d(x, 0.3, training=True), "p=0.3"),
+        (lambda x: F.drop_path(x, 0.3, training=True), "p=0.3"),
+        (lambda x: F.drop_connect(x, 0.3, training=True), "p=0.3"),
+        (lambda x: F.alpha_dropout(x, 0.3, training=True), "p=0.3, Bernoulli(keep=0.7)"),
+        (lambda x: F.gaussian_dropout(x, 0.2, training=True), "p=0.2, Normal(mean=1, std=0.5)"),
+        (lambda x: F.gaussian_noise(x, 0.5, training=True), "Normal(mean=0, std=0.5)"),
+    ],
+)
+def test_every_random_operation_shows_its_rate(draw_noise, shown):
+    manual_seed(0)
+    (node,) = [n for n in describe(draw_noise(leaf(np.ones((2, 3, 4)))))[0] if n.kind == "random"]
+    assert ("attribute", shown) in [(row.role, row.text) for row in node.rows]
+
+
+def test_under_no_grad_there_is_only_data():
+    with mg.no_grad():
+        y = leaf([1.0, 2.0]) * 3
+    nodes, edges = describe(y)
+    assert [(n.kind, n.is_root) for n in nodes] == [("data", True)] and not edges
+    nodes, edges = describe(y * leaf(2.0))
+    assert [n.kind for n in nodes] == ["data", "parameter", "root"] and [e.style for e in edges] == ["none", "gradient"]
 
 
 def test_the_backward_pass_beside_the_forward_pass():

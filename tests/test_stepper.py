@@ -152,6 +152,14 @@ def test_x_times_x_gets_two_contributions():
     assert [(s.count, s.of, float(s.total)) for s in frame.sent] == [(1, 2, 3.0), (2, 2, 6.0)]
 
 
+def test_several_roots_are_traced_together():
+    x = leaf(3.0)
+    y = x * x
+    frames = list(trace([y * 2.0, y]))
+    assert [(f.node.op.name, float(f.g)) for f in frames] == [("multiply", 1.0), ("multiply", 3.0)]
+    assert float(frames[-1].sent[-1].total) == 18.0
+
+
 def test_broadcasting_is_undone_and_told():
     w, b = leaf(np.ones((4, 3))), leaf(np.ones(3))
     frames = traced_as_the_engine_does((w * b).sum())

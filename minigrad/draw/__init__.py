@@ -1,6 +1,7 @@
 """Pictures of graphs, and a page that steps through one.
 
-boxes.py     what becomes one node, what it is called, and what folds into one
+boxes.py     what becomes one node, and what it is called
+fold.py      what folds into one: modules, loops, leaves that are alike
 picture.py   draw and its relatives: looks into the tensors and writes plain records of nodes and edges
 words.py     how arrays, arguments, rules and verdicts are told in short
 dot.py       the records, how each kind looks, and DOT and plain text made of them

@@ -18,10 +18,11 @@ from ..engine import Tensor, data_of, grad
 from ..graph import nodes as nodes_of
 from ..graph import program
 from ..ledger import name_of, summands
-from .boxes import boxes_of, fold, is_number, module_text, name
+from .boxes import boxes_of, is_operand, module_text, name
 from .dot import BACKWARD, FORWARD, PENALTIES, Edge, Group, Node, Picture, Row, dot, short, text
+from .fold import fold
 from .trace import trace
-from .words import argument, count, number, numbers, percent, rule_source, settings, verdict_counts, verdict_rows
+from .words import argument, count, listed, number, numbers, percent, rule_source, settings, verdict_counts, verdict_rows
 
 PARAMETERS = "parameter", "frozen"  # kinds
 TERMS = 8  # of a loss shown at most
@@ -100,7 +101,7 @@ class _Reader:
         self.terms = {self.home[r.order]: _terms(r, self.boxes, self.home) for r in roots}  # of each root
         self.checks, self.report, self.gradients, self.sent = {}, None, {}, {}
         self.groups, self.known, self.seen = {}, {}, set()
-        self.name_of = cache(lambda outer, inner: short(outer.name_of(inner)) if outer is not None else "")
+        self.name_of = cache(lambda modules: short(modules[-2].name_of(modules[-1])) if len(modules) > 1 else "")
 
     def take_checks(self, report):
         """Takes the verdicts of a Report: {key of a box: its rows, gravest first}."""
@@ -175,7 +176,7 @@ class _Reader:
 
     def path(self, box, below=0):
         """Where a box lies and what it is called, as in `encoder.fc1.weight`; without the outermost modules `below`."""
-        names = [self.name_of(*pair) for pair in zip((None, *box.modules), box.modules)][below:]
+        names = [self.name_of(box.modules[: i + 1]) for i in range(below, len(box.modules))]
         return ".".join(filter(None, [*names, box.prefix, _title(box)]))
 
     def scope(self, modules):
@@ -184,8 +185,8 @@ class _Reader:
         for depth, module in enumerate(modules):
             key = tuple(map(id, modules[: depth + 1]))
             if key not in self.groups:
-                label = self.name_of(modules[depth - 1] if depth else None, module)
-                self.groups[key] = Group(len(self.groups), label, short(module_text(module), 60), sum(p.size for p in module.parameters()))
+                size = sum(p.size for p in module.parameters())
+                self.groups[key] = Group(len(self.groups), self.name_of(modules[: depth + 1]), short(module_text(module), 60), size)
             path += (self.groups[key],)
         return path
 
@@ -222,9 +223,8 @@ class _Reader:
         rows += [Row(short(line + f" x{n}" * (n > 1), 60), "attribute") for line, n in random.items()]
         shape = np.shape(data_of(box.last))
         rows += [Row(f"{'each' if box.is_leaf else 'out'} {shape}", "shape")] * bool(shape)
-        bad = [b for b in inside if b is not inside[-1] and self.numbers(b.last).bad]
-        rows += [Row(f"nan/inf in {count(len(bad), 'node')}, first {short(self.path(bad[0], _below(box)))}", "band")] if bad else []
-        return rows
+        bad = [self.path(b, _below(box)) for b in inside if b is not inside[-1] and self.numbers(b.last).bad]
+        return rows + ([listed("nan/inf", "band", bad)] if bad else [])
 
     def gradient_rows(self, box):
         """Of a leaf or a result its gradient, if it is known; of a card the range of those of its parameters, and which are wrong."""
@@ -241,7 +241,7 @@ class _Reader:
         rows = [Row("∂ rms " + " to ".join(dict.fromkeys((ends[0], ends[-1]))), "gradient")] if ends else []
         for words, role, wrong in (("∂ nan/inf", "band", "bad"), ("∂ all zero", "alarm", "all_zero")):
             names = [self.path(b, _below(box)) for b in trained if b.key in found and getattr(found[b.key], wrong)]
-            rows += [Row(f"{words}: {short(', '.join(names[:2]))}" + f" and {len(names) - 2} more" * (len(names) > 2), role)] if names else []
+            rows += [listed(words, role, names)] if names else []
         return rows
 
     def term_rows(self, box):
@@ -306,7 +306,7 @@ class _Reader:
         box, uses = boxes[key], {}
         for use in box.uses:
             source = boxes[use.source]
-            again = source.owner is not None and source.owner is box.owner and not getattr(use.value, "args", ())
+            again = source.owner is not None and source.owner is box.owner and not use.of_result
             if not again:  # the parameters of a module that is called twice are drawn in its first call
                 uses.setdefault(use.source, []).append(use)
         results = [source for source in uses if not boxes[source].is_leaf and boxes[source].kind != "penalty"]
@@ -392,12 +392,7 @@ def _edge_label(source, uses):
     t, i, times = uses[0].by, uses[0].place, len(uses)
     op, name = t.op, t.op.argument(i)
     words = [f"x{times}"] if times > 1 else []
-    if (
-        op.name in ORDERED
-        and times == 1
-        and name != source.name
-        and sum(isinstance(a, (Tensor, np.ndarray)) and not is_number(a) for a in t.args) > 1
-    ):
+    if op.name in ORDERED and times == 1 and name != source.name and sum(map(is_operand, t.args)) > 1:
         words.append(name)
     elementwise = isinstance(op.forward, np.ufunc) or op.name == "where"
     if elementwise and source.kind != "constant" and np.shape(data_of(source.last)) != t.shape:
@@ -469,7 +464,7 @@ def draw(root, *, to_file=None, **options):
     except ImportError:
         raise ImportError("draw needs the package graphviz: pip install graphviz graphviz-pure. to_dot and to_text do without.") from None
     drawing = Drawing(format="svg", body=dot(picture))
-    drawing.text = text(picture)
+    drawing.nodes, drawing.text = picture.nodes, text(picture)
     if suffix in (".gv", ".dot", ".txt"):
         with open(to_file, "w", encoding="utf-8") as file:
             file.write(drawing.text + "\n" if suffix == ".txt" else drawing.source)

@@ -82,7 +82,7 @@ def _with_width(match):
 class Drawing(graphviz.Digraph):
     """A graphviz.Digraph that also finds the renderer which pip installs, and never fails in a notebook."""
 
-    text = None  # the same picture as plain text
+    nodes, text = (), None  # the records of its nodes, with the ids to draw more edges to; the same picture as plain text
 
     def pipe(self, format=None, *_, engine=None, encoding=None, **__):
         """The picture as bytes, or as text in `encoding`."""

@@ -14,6 +14,7 @@ import numpy as np
 from ..engine import Noise, Tensor, data_of
 from ..engine import path as dotted
 from ..graph import program
+from .boxes import is_operand
 from .dot import PENALTIES, dot, short, text
 from .picture import read
 from .trace import trace
@@ -28,57 +29,44 @@ SIDE = 64  # rows and columns of noise that are shown
 # ------------------------------------------------------------------------------------ what the page tells
 
 
-class Table:
-    """Records that are told once and then go by their number."""
-
-    def __init__(self):
-        self.records, self.numbers = [], {}
-
-    def number(self, key, make):
-        if key not in self.numbers:
-            record = make()
-            self.numbers[key] = len(self.records)
-            self.records.append(record)
-        return self.numbers[key]
-
-
 def story(root, gradient=None, drawn=()):
     """All that the page tells of the graph of `root`, as plain records; `drawn`: the Nodes of the picture."""
     home = {key: node.id for node in drawn for key in node.holds}
     names = {node.holds[0]: _full_name(node) for node in drawn if len(node.holds) == 1}
-    tensors, arrays, rules = Table(), Table(), Table()
+    tensors, numbers_of, arrays, rules = [], {}, {}, {}  # what is told once, and then goes by its number
 
     def array(x):
-        record = summary(x)
-        return arrays.number(json.dumps(record), lambda: record)
+        return arrays.setdefault(json.dumps(summary(x)), len(arrays))
 
     def tensor(x, otherwise=None):
         key = x.order if isinstance(x, Tensor) else ("array", id(x))
-
-        def make():
+        if key not in numbers_of:
+            numbers_of[key] = len(tensors)
             op = x.op.name if isinstance(x, Tensor) and not x.is_leaf else None
             name = names.get(key) or getattr(x, "name", None) or op or (law(x) if isinstance(x, Noise) else otherwise)
-            record = {"node": home.get(key), "name": name, "leaf": op is None, "value": array(data_of(x))}
-            return record | ({"noise": noise(x)} if isinstance(x, Noise) else {})
+            tensors.append({"node": home.get(key), "name": name, "leaf": op is None, "value": array(data_of(x))})
+            if isinstance(x, Noise):
+                tensors[-1]["noise"] = noise(x)
+        return numbers_of[key]
 
-        return tensors.number(key, make)
+    def step(node):
+        return {"tensor": tensor(node), "op": node.op.name, "place": dotted(node.origin)}
 
     forward, backward = [], []
     for node in program(root, "to_html"):
         if node.args:
             inputs = [{"argument": node.op.argument(i), "tensor": tensor(x, node.op.argument(i))} for i, x in _operands(node)]
-            settings = [f"{node.op.argument(i)}={argument(a)}" for i, a in enumerate(node.args) if not _is_operand(a)]
-            forward.append({"tensor": tensor(node), "op": node.op.name, "place": dotted(node.origin), "inputs": inputs, "settings": settings})
+            settings = [f"{node.op.argument(i)}={argument(a)}" for i, a in enumerate(node.args) if not is_operand(a)]
+            forward.append(step(node) | {"inputs": inputs, "settings": settings})
     for node, g, sent in trace(root, gradient):
         told = []
         for s in sent:
-            rule = rule_source(node.op, s.argument)
-            record = {"tensor": tensor(s.input), "argument": node.op.argument(s.argument), "rule": rules.number(rule, lambda r=rule: r)}
-            record |= {"returned": str(s.returned), "array": array(s.cotangent), "count": s.count, "of": s.of, "total": array(s.total)}
-            told.append(record)
+            record = {"tensor": tensor(s.input), "argument": node.op.argument(s.argument), "returned": str(s.returned)}
+            record |= {"array": array(s.cotangent), "count": s.count, "of": s.of, "total": array(s.total)}
+            told.append(record | {"rule": rules.setdefault(rule_source(node.op, s.argument), len(rules))})
         nothing = [node.op.argument(i) for i, x in _operands(node) if not any(s.argument == i for s in sent)]
-        backward.append({"tensor": tensor(node), "op": node.op.name, "place": dotted(node.origin), "g": array(g), "sent": told, "nothing": nothing})
-    return {"tensors": tensors.records, "arrays": arrays.records, "rules": rules.records, "forward": forward, "backward": backward}
+        backward.append(step(node) | {"g": array(g), "sent": told, "nothing": nothing})
+    return {"tensors": tensors, "arrays": [*map(json.loads, arrays)], "rules": [*rules], "forward": forward, "backward": backward}
 
 
 def _full_name(node):
@@ -87,11 +75,7 @@ def _full_name(node):
 
 def _operands(node):
     """(place, value) of the arguments that are Tensors or arrays, also those within an index."""
-    return [(i, x) for i, a in enumerate(node.args) for x in (a if isinstance(a, tuple) else (a,)) if _is_operand(x)]
-
-
-def _is_operand(x):
-    return isinstance(x, Tensor) or (isinstance(x, np.ndarray) and x.ndim > 0)
+    return [(i, x) for i, a in enumerate(node.args) for x in (a if isinstance(a, tuple) else (a,)) if is_operand(x)]
 
 
 def summary(array):

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..engine import Noise, Tensor, data_of
 from ..ops.stochastic import Bernoulli, Normal
-from .boxes import is_number
+from .boxes import is_number, is_operand
 from .dot import WIDEST, Row, short
 
 SYMBOLS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "power": "**"}
@@ -120,14 +120,13 @@ def settings(box, constants=False):
         return law(box.last)
     if box.is_leaf or not box.last.args:
         return ""
-    ops = dict.fromkeys(t.op.name for t in box.members)
-    if len(box.members) > 1:
-        noise = [word for t in box.members for a in t.args or () if isinstance(a, Noise) for word in (_rate(a), law(a)) if word]
-        return short(", ".join(noise or ops))
+    drawn = [a for t in box.members for a in t.args or () if isinstance(a, Noise) and "noise" not in t.op.names]  # dropout tells its p itself
+    if drawn or len(box.members) > 1:
+        return short(", ".join([word for a in drawn for word in (_rate(a), law(a)) if word] or dict.fromkeys(t.op.name for t in box.members)))
     op, args = box.last.op, box.last.args
     if op.name in SYMBOLS and any(map(is_number, args)):
         return "" if constants else f" {SYMBOLS[op.name]} ".join(argument(a) if is_number(a) else "x" for a in args)
-    given = [(op.argument(i), a) for i, a in enumerate(args) if is_number(a) or not isinstance(a, (Tensor, np.ndarray))]
+    given = [(op.argument(i), a) for i, a in enumerate(args) if not is_operand(a)]
     return short(", ".join(f"{name}={argument(a)}" for name, a in given if name not in op.defaults or not _same(a, op.defaults[name])))
 
 
@@ -206,11 +205,12 @@ def _reasons(row):
 
 def verdict_counts(found):
     """What check_graph found of the nodes in a card, pairs (name, row)."""
-    rows, passed = [], sum(row.passed for _, row in found)
-    for verdict in dict.fromkeys(row.verdict for _, row in sorted(found, key=lambda pair: pair[1].severity) if not row.passed):
-        these = [(name, row) for name, row in found if row.verdict == verdict]
-        rows.append(Row(f"{len(these)} {VERDICTS[verdict][0]}", VERDICTS[verdict][1]))
-        if these[0][1].wrong:
-            rows += [Row(f"{short(name)}  {row.error:.2g}", "alarm") for name, row in these[:3]]
-            rows += [Row(f"and {len(these) - 3} more", "alarm")] * (len(these) > 3)
+    wanting = sorted((row for _, row in found if not row.passed), key=lambda row: row.severity)
+    rows = [listed(*VERDICTS[v], [name for name, row in found if row.verdict == v]) for v in dict.fromkeys(row.verdict for row in wanting)]
+    passed = len(found) - len(wanting)
     return rows + [Row(f"grad ok: {passed:,} of {len(found):,}", "ok")] * (passed > 0)
+
+
+def listed(words, role, names):
+    """A Row that says what is the matter with the nodes of these names."""
+    return Row(f"{words}: {short(', '.join(names[:2]))}" + f" and {len(names) - 2} more" * (len(names) > 2), role)
