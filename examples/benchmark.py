@@ -3,7 +3,7 @@
 Everything runs on one thread, side by side in rounds; printed are medians of the ratios within a round, so a busy machine
 disturbs both sides alike. Lower is better; 1.00 is the hand-written NumPy. PyTorch takes part when it is installed.
 
-    python examples/benchmark.py [op] [mlp_small] [mlp_reg] [dropout] [nodes] [import] [--rounds N]
+    python examples/benchmark.py [op] [mlp_small] [mlp_reg] [conv] [dropout] [nodes] [memory] [import] [--rounds N]
 """
 
 import os
@@ -208,6 +208,94 @@ def mlp_reg(batch=128, sizes=(784, 1024, 1024, 10), rates=(0.2, 0.5, 0.5), l2=1e
     return by_hand, minigrad, pytorch
 
 
+# ---- conv: batch 64 of 1x28x28, conv3x3x16, relu, conv3x3x32, relu, maxpool2, linear, one SGD step
+
+
+def conv(batch=64, pixels=28, channels=(1, 16, 32), classes=10, lr=0.01):
+    images, labels = normal(batch, channels[0], pixels, pixels), rng.integers(0, classes, batch)
+    side = (pixels - 2 * (len(channels) - 1)) // 2
+    features = channels[-1] * side**2
+    start = [(normal(m, c, 3, 3) / np.float32(3 * np.sqrt(c)), np.zeros(m, np.float32)) for c, m in zip(channels, channels[1:])]
+    start += [(normal(classes, features) / np.float32(np.sqrt(features)), np.zeros(classes, np.float32))]
+    weights = [(w.copy(), b.copy()) for w, b in start]
+
+    def windows(x):
+        n, c, height, width = x.shape
+        view = np.lib.stride_tricks.sliding_window_view(x, (3, 3), (2, 3))
+        return view.transpose(0, 2, 3, 1, 4, 5).reshape(n * (height - 2) * (width - 2), c * 9)
+
+    def added(rows, shape):
+        n, c, height, width = shape
+        view, x = rows.reshape(n, height - 2, width - 2, c, 3, 3).transpose(0, 3, 4, 5, 1, 2), np.zeros(shape, rows.dtype)
+        for i in range(3):
+            for j in range(3):
+                x[:, :, i : i + height - 2, j : j + width - 2] += view[:, :, i, j]
+        return x
+
+    def by_hand():
+        kept, x = [], images
+        for w, b in weights[:-1]:
+            rows = windows(x)
+            z = (rows @ w.reshape(len(w), -1).T + b).reshape(batch, x.shape[2] - 2, x.shape[3] - 2, len(w)).transpose(0, 3, 1, 2)
+            kept.append((x, rows))
+            x = np.maximum(z, 0)
+        quarters = x.reshape(batch, -1, side, 2, side, 2)
+        pooled = quarters.max(axis=(3, 5))
+        flat, (w, b) = pooled.reshape(batch, -1), weights[-1]
+        scores = flat @ w.T + b
+        shifted = scores - scores.max(axis=1, keepdims=True)
+        log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+        rows = np.arange(batch)
+        loss = -log_p[rows, labels].mean()
+        g = np.exp(log_p)
+        g[rows, labels] -= 1
+        g /= batch
+        gw, gb, g = g.T @ flat, g.sum(axis=0), (g @ w).reshape(pooled.shape)
+        w -= lr * gw
+        b -= lr * gb
+        g = ((quarters == pooled[:, :, :, None, :, None]) * g[:, :, :, None, :, None]).reshape(x.shape)
+        for i in range(len(kept) - 1, -1, -1):
+            (x_in, rows), (w, b) = kept[i], weights[i]
+            g = g * (x > 0)
+            g_rows = g.transpose(0, 2, 3, 1).reshape(-1, len(w))
+            gw, gb = (g_rows.T @ rows).reshape(w.shape), g_rows.sum(axis=0)
+            if i:
+                g = added(g_rows @ w.reshape(len(w), -1), x_in.shape)
+            w -= lr * gw
+            b -= lr * gb
+            x = x_in
+        return loss
+
+    layers = sum(([nn.Conv2d(c, m, 3), nn.ReLU()] for c, m in zip(channels, channels[1:])), [])
+    model = nn.Sequential(*layers, nn.MaxPool2d(2), nn.Flatten(), nn.Linear(features, classes))
+    for layer, (w, b) in zip([m for m in model if hasattr(m, "weight")], start):
+        layer.weight.data[...], layer.bias.data[...] = w, b
+    optimizer = optim.SGD(model.parameters(), lr=lr)
+
+    def minigrad():
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(images), labels)
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    if torch:
+        twins = sum(([torch.nn.Conv2d(c, m, 3), torch.nn.ReLU()] for c, m in zip(channels, channels[1:])), [])
+        twin = torch.nn.Sequential(*twins, torch.nn.MaxPool2d(2), torch.nn.Flatten(), torch.nn.Linear(features, classes))
+        twin.load_state_dict({k: torch.tensor(v) for k, v in model.state_dict().items()})
+        twin_optimizer = torch.optim.SGD(twin.parameters(), lr=lr)
+        x, y = torch.tensor(images), torch.tensor(labels)
+
+    def pytorch():
+        twin_optimizer.zero_grad()
+        loss = torch.nn.functional.cross_entropy(twin(x), y)
+        loss.backward()
+        twin_optimizer.step()
+        return loss.item()
+
+    return by_hand, minigrad, pytorch
+
+
 # ---- dropout: p = 0.5 on (4096, 1024), forward and backward; nothing made here outlives a call
 
 
@@ -288,6 +376,25 @@ def nodes():
     print(f"\na node: {small[0] * 1e6:.2f} us at 10^3, {big[0] * 1e6:.2f} us at 10^5 (ratio {ratio:.2f}), {big[1]:.0f} bytes")
 
 
+def memory():
+    """The peak of the memory that a training step of `conv` adds, each side in a fresh process that has made a step on one image before."""
+    code = (
+        "import sys, benchmark as b\n"
+        "def status(field): return 1024 * int(open('/proc/self/status').read().split(field)[1].split()[0])\n"
+        "side = int(sys.argv[1]); b.conv(batch=1)[side](); step = b.conv()[side]; before = status('VmRSS:')\n"
+        "open('/proc/self/clear_refs', 'w').write('5')\n"
+        "for _ in range(3): step()\n"
+        "print(status('VmHWM:') - before)\n"
+    )
+
+    def peak(side):
+        here = {**os.environ, "PYTHONPATH": os.pathsep.join([os.path.dirname(os.path.abspath(__file__)), *sys.path])}
+        return int(subprocess.run([sys.executable, "-c", code, str(side)], env=here, capture_output=True, text=True, check=True).stdout) / 2**20
+
+    sides = {"by hand": 0, "minigrad": 1, **({"PyTorch": 2} if torch else {})}
+    print("memory: a step of conv adds", ", ".join(f"{peak(side):.0f} MiB {name}" for name, side in sides.items()))
+
+
 def import_time():
     """The import of minigrad on top of NumPy's own."""
 
@@ -302,8 +409,14 @@ def import_time():
     print(f"import: {statistics.median(b / a for a, b in pairs) - 1:.2f} x NumPy's own import on top of it")
 
 
-WORK = {"op": (op, 5), "mlp_small": (mlp_small, 20), "mlp_reg": (mlp_reg, 4), "dropout": (dropout, 4)}  # name: (what runs, steps in a row)
-EXTRA = {"nodes": nodes, "import": import_time}
+WORK = {
+    "op": (op, 5),
+    "mlp_small": (mlp_small, 20),
+    "mlp_reg": (mlp_reg, 4),
+    "conv": (conv, 2),
+    "dropout": (dropout, 4),
+}  # name: (what runs, steps in a row)
+EXTRA = {"nodes": nodes, "memory": memory, "import": import_time}
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])

@@ -1,7 +1,7 @@
 """minigrad: a reverse-mode autodiff engine on NumPy to read, change, prove and look at."""
 
-from . import functional, nn, optim
-from .checkpoint import load, save
+from . import data, functional, nn, optim
+from .checkpoint import get_rng_state, load, save, set_rng_state
 from .draw import draw, to_dot, to_text
 from .engine import Noise, Tensor, frozen_noise, grad, manual_seed, no_grad, sampling, set_default_dtype
 from .graph import noise, replay, resample
@@ -15,7 +15,8 @@ _readers = dict.fromkeys(["check_graph", "check_noise", "expectation", "gradchec
 
 __all__ = [
     *("Noise", "Tensor", "tensor", "frozen_noise", "grad", "manual_seed", "no_grad", "sampling", "set_default_dtype"),
-    *("draw", "functional", "nn", "optim", "load", "noise", "replay", "resample", "save", "sparsity", "summary", "terms", "to_dot", "to_text"),
+    *("data", "draw", "functional", "nn", "optim", "noise", "replay", "resample", "sparsity", "summary", "terms", "to_dot", "to_text"),
+    *("get_rng_state", "load", "save", "set_rng_state"),
     *_readers,
 ]
 __version__ = "0.1.0"

@@ -34,6 +34,10 @@ ndarray, new = np.ndarray, object.__new__
 # the cyclic collector would walk all of it again and again while it is built.
 gc.set_threshold(max(gc.get_threshold()[0], 10_000), *gc.get_threshold()[1:])
 
+# GNU's malloc hands a large array back to the system when it is freed, so that the next one costs a page fault every 4 KB. From the
+# largest that it sees freed, up to 32 MB, it learns to keep such memory (mallopt(3), M_MMAP_THRESHOLD). This one is never touched.
+np.empty(2**25 - 2**13, np.uint8)
+
 
 recording = ContextVar("recording", default=True)  # False inside no_grad()
 drawing = ContextVar("drawing", default=False)  # True inside sampling()
@@ -413,6 +417,8 @@ def op(forward=None, /, *, numpy=None, **rules):
     this.sampled = copy(this)
     this.sampled.requires_grad = False
     update_wrapper(call, forward, updated=())
+    if isinstance(forward, np.ufunc):
+        del call.__wrapped__  # its signature, with out= and where=, is not the op's
     call.op = this
     if numpy is not None:
         numpy_functions[numpy] = call
@@ -780,7 +786,7 @@ def stream(name):
 
 @contextlib.contextmanager
 def frozen_noise():
-    """Every such block draws the same noise: on leaving, each generator drawn from is put back as it was."""
+    """Every such block draws the same noise: on leaving, each generator drawn from is put back as it was. Running statistics stay too."""
     before, state.drawn = state.drawn, {}
     try:
         yield

@@ -160,6 +160,11 @@ def name_of(part):
     return name if part.factor == 1 else f"{part.factor:g} * {name}"
 
 
+def _placed(part, found):
+    """Which term of the loss a Summand is."""
+    return f"{name_of(part)} as term {[other is part for other in found].index(True) + 1}"
+
+
 def _setting(x):
     return f"{x:g}" if isinstance(x, float) else f"{x.start}:" if isinstance(x, slice) else str(x)
 
@@ -184,7 +189,7 @@ def _twice(found, names):
         total, largest = sum(c * part.factor for part, c in entries), max(c for _, c in entries)
         times = sum(part.times for part, _ in entries)
         if times > 1 and total > largest * (1 + 1e-9):
-            places = [name_of(part) + (f", added {part.times} times" if part.times > 1 else "") for part, _ in entries]
+            places = [_placed(part, found) + (f", added {part.times} times" if part.times > 1 else "") for part, _ in entries]
             yield f"{names[order]} is penalised {'twice' if times == 2 else f'{times} times'}: {' and '.join(places)}. Keep one."
 
 
@@ -195,4 +200,4 @@ def _decayed_twice(found, names, optimizers):
         for part, leaf, coefficients in penalised(found):
             if coefficients.get("l2", 0) * part.factor > 0 and id(leaf) in decays:
                 decay = f"{type(optimizer).__name__}(weight_decay={decays[id(leaf)]:g})"
-                yield f"{names[leaf.order]} is decayed twice: {name_of(part)} in the loss and {decay}. Keep one."
+                yield f"{names[leaf.order]} is decayed twice: {_placed(part, found)} of the loss and {decay}. Keep one."

@@ -8,6 +8,7 @@ import numbers
 
 import numpy as np
 
+from .checkpoint import agree
 from .engine import Tensor, grad
 from .graph import nodes, program
 from .ledger import name_of, penalised, summands
@@ -20,6 +21,8 @@ class Optimizer:
     `parameters`: Tensors that require a gradient, or PyTorch's groups: [{"params": [...], "lr": 0.1}, ...]. `lr` is a number
     or a function of the step number 0, 1, 2, ...
     """
+
+    counters = ("steps",)  # what a step changes beside the parameters and what is kept for each
 
     def __init__(self, parameters, **settings):
         groups = list(parameters) if not isinstance(parameters, Tensor) else [parameters]
@@ -69,6 +72,32 @@ class Optimizer:
         """(parameter, its weight_decay) where that is not 0."""
         return ((t.parameter, g["weight_decay"]) for g in self.groups if g.get("weight_decay") for t in g["params"])
 
+    def state_dict(self):
+        """The settings, the counters and what is kept for each parameter, as plain data; arrays are copies.
+
+        Functions, such as a schedule for lr, are not in it: those of the constructor stay.
+        """
+        groups = [_plain(g) | {"params": [t.state_dict() for t in g["params"]]} for g in self.groups]
+        return {"optimizer": type(self).__name__, **_plain(vars(self)), "groups": groups}
+
+    def load_state_dict(self, state_dict):
+        """Goes on where that optimizer stood. Another kind, other settings, groups or shapes: an error, and nothing changes."""
+        name = type(self).__name__
+        agree(name, {"optimizer": name}, state_dict)
+        agree(name, self._settings(self.state_dict()), self._settings(state_dict))
+        vars(self).update({name: state_dict[name] for name in self.counters})
+        for group, saved in zip(self.groups, state_dict["groups"]):
+            for trained, kept in zip(group["params"], saved["params"]):
+                trained.load_state_dict(kept)
+
+    def _settings(self, state_dict):
+        """{name: value} of what a state_dict must share with one that is loaded into it."""
+        found = {name: value for name, value in state_dict.items() if name not in self.counters} | {"groups": len(state_dict["groups"])}
+        for i, group in enumerate(state_dict["groups"]):
+            found |= {f"{name} of group {i}": value for name, value in group.items()} | {f"params of group {i}": len(group["params"])}
+            found |= {f"shape of parameter {j} of group {i}": trained["shape"] for j, trained in enumerate(group["params"])}
+        return found
+
 
 class _Trained:
     """A parameter with what the optimizer keeps for it."""
@@ -90,6 +119,19 @@ class _Trained:
                 self.buffers[name] = np.zeros_like(self.parameter.data)
             arrays.append(self.buffers[name])
         return blocks(arrays)
+
+    def state_dict(self):
+        buffers = {name: buffer.copy() for name, buffer in self.buffers.items()}
+        return {"shape": list(self.parameter.shape), "updates": self.updates, "buffers": buffers}
+
+    def load_state_dict(self, state_dict):
+        self.updates = state_dict["updates"]
+        self.buffers = {name: np.array(buffer, self.parameter.dtype) for name, buffer in state_dict["buffers"].items()}
+
+
+def _plain(settings):
+    """Settings as a file can hold them."""
+    return {n: "function" if callable(v) else list(v) if isinstance(v, tuple) else v for n, v in settings.items() if n not in ("params", "groups")}
 
 
 def _valid(name, value):
@@ -179,6 +221,8 @@ class ProximalSGD(Optimizer):
     the steps the parameters are at the proximal point, zeros and all. `restart`: drop the momentum when it points uphill
     (O'Donoghue & Candes 2015). lr at most 1 / L, L the largest curvature of the smooth part.
     """
+
+    counters = ("steps", "t", "momentum")
 
     def __init__(self, parameters, lr=1e-3, accelerated=False, restart=False):
         super().__init__(parameters, lr=lr)

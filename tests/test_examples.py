@@ -1,6 +1,7 @@
 """What the README shows is what its code does, and the example data are what they claim."""
 
 import gzip
+import itertools
 import os
 import re
 import runpy
@@ -12,6 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import minigrad as mg
+from minigrad import nn
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 digits = runpy.run_path(str(ROOT / "examples" / "digits.py"))
@@ -21,6 +25,11 @@ SCRIPTS = {  # the pictures that each writes
     "dropout_is_ridge": ["dropout_is_ridge.png"],
     "lasso_path": ["lasso_path.png"],
     "mc_dropout": ["mc_dropout.png"],
+    "lenet": ["lenet.png"],
+    "resnet": ["resnet.png"],
+    "variance_shift": ["variance_shift.png"],
+    "char_transformer": ["char_transformer.png"],
+    "seq_gru": ["seq_gru.png"],
 }
 
 
@@ -45,7 +54,7 @@ def run(code, folder):
 
 def without_errors(text):
     """The output with the sizes of numeric errors and times taken out: they depend on the machine."""
-    return re.sub(r"\d(\.\d+)?e[-+]\d\d|\d+\.\d$|\d+ s$", "~", text, flags=re.M)
+    return re.sub(r" *(\d(\.\d+)?e[-+]\d\d|\d+\.\d$|\d+ s$)", " ~", text, flags=re.M)
 
 
 def test_the_example_prints_what_the_readme_shows_and_draws(tmp_path):
@@ -67,6 +76,11 @@ def test_the_code_of_the_readme_prints_what_it_shows(block, tmp_path):
     code = code_blocks()[block]
     shown = README.split(code)[1].split("```")[2]
     assert without_errors(run(code, tmp_path)).strip() == without_errors(shown).strip()
+
+
+def test_the_training_of_the_readme_goes_on_as_it_shows(tmp_path):
+    (code,) = [block for block in code_blocks() if "mg.save(" in block]
+    assert run(code, tmp_path) == README.split(code)[1].split("```")[2].lstrip()
 
 
 def test_the_checks_of_the_readme_are_an_example():
@@ -99,7 +113,7 @@ def test_the_op_of_the_readme_passes_its_checks(tmp_path):
 def test_the_commands_of_the_readme_are_one_line_each_and_ci_runs_the_tests():
     commands = re.findall(r"^python3 -m venv .*$", README, re.M)
     assert len(commands) == 2
-    assert commands[0].endswith("examples/regularization.py") and commands[1].endswith("pytest")
+    assert commands[0].endswith("examples/regularization.py") and commands[1].endswith("pytest -n 2")
 
 
 def test_the_digits_are_whole():
@@ -259,6 +273,169 @@ def test_the_area_under_the_curve(script):
 def test_the_class_left_out_is_in_no_other_set(script):
     (_, labels), sets = script("mc_dropout")["test_sets"](3)
     assert 3 not in labels and all((3 in y) == (name == "unseen class") for name, (_, y) in sets.items())
+
+
+# ---- LeNet and ResNet
+
+
+def test_lenet_has_the_sizes_of_the_original_on_large_images(script):
+    pytest.importorskip("tqdm")
+    make = script("lenet")["LeNet"]
+    shapes = [p.shape for p in make(28).parameters() if p.ndim > 1]
+    assert shapes == [(6, 1, 5, 5), (16, 6, 5, 5), (120, 400), (84, 120), (10, 84)]
+    for side in (8, 28):
+        assert make(side)(np.zeros((2, 1, side, side), np.float32)).shape == (2, 10)
+
+
+STUDY = """
+import os
+
+import resnet
+
+step, steps = resnet.optim.SGD.step, iter(range({fatal}))
+
+
+def deadly(optimizer):
+    if next(steps, None) is None:  # amid an update, between two checkpoints
+        os.kill(os.getpid(), 9)
+    step(optimizer)
+
+
+resnet.optim.SGD.step = deadly
+resnet.study(resnet.opened({file!r}, seeds=1, steps=6), every=2, file={file!r})
+"""
+
+
+def test_a_killed_resnet_goes_on_to_the_same_bits(tmp_path):
+    pytest.importorskip("tqdm")
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "examples")])}
+
+    def run(file, fatal):
+        """Whether the study got to its end."""
+        program = STUDY.format(file=str(tmp_path / file), fatal=fatal)
+        return subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True).returncode == 0
+
+    for fatal in 5, 10:  # in the first run, and in the third
+        assert not run("killed", fatal)
+    assert (tmp_path / "killed").is_file() and mg.load(tmp_path / "killed")["under way"]["optimizer"]["steps"] == 2
+    assert run("killed", 99) and run("whole", 99)
+    assert (tmp_path / "killed").read_bytes() == (tmp_path / "whole").read_bytes()
+
+
+# ---- the variance shift of dropout before batch norm
+
+
+@pytest.mark.parametrize("between", [True, False], ids=["a layer before", "right before"])
+def test_the_variance_that_dropout_adds_is_that_of_all_masks(script, between):
+    shift, p, h = script("variance_shift"), 0.3, np.random.default_rng(0).normal(1, 1, (4, 3))
+    layers = [nn.Dropout(p)] + [nn.Linear(3, 2, dtype=np.float64)] * between
+    masks = np.array(list(itertools.product([False, True], repeat=12))).reshape(-1, 4, 3)
+    chance = np.prod(np.where(masks, 1 - p, p), axis=(1, 2))
+    arriving = masks * h / (1 - p)
+    if between:
+        arriving = arriving @ layers[1].weight.data.T + layers[1].bias.data
+    exact = chance @ arriving.var(axis=1, ddof=1)
+    shift["predicted"].__globals__["BATCH"] = 4
+    model = nn.Sequential(*layers, nn.BatchNorm1d(len(exact)))
+    np.testing.assert_allclose(shift["predicted"](model, h, np.random.default_rng(0), count=1), [exact], rtol=1e-12)
+    assert np.all(model[-1].running_var == 1)
+
+
+def test_running_variances_are_those_of_the_formula_and_evaluation_sees_others(script):
+    shift = script("variance_shift")
+    _, (evaluation, running, formula), _ = shift["train"](("right before", 0.5, 0), 150, 0.0)
+    assert running.shape == (3, 128) and np.all(np.abs(np.mean(running, axis=1) / np.mean(formula, axis=1) - 1) < 0.1)
+    assert np.all(np.mean(evaluation, axis=1) < 0.6 * np.mean(running, axis=1))
+    images, model = digits["load"]()[0][:200], shift["network"]("a layer before", 0.5, 0)
+    shift["measure_anew"](model, images)
+    np.testing.assert_allclose(shift["in_evaluation"](model, images), [norm.running_var for norm in shift["norms"](model)], rtol=0.02)  # 199/200
+
+
+# ---- sequences
+
+
+def test_guesses_from_counts_are_witten_and_bells(script):
+    pytest.importorskip("tqdm")
+    by_counts = script("char_transformer")["by_counts"]
+    train, validation = np.array([0, 1, 0, 0, 1]), np.array([0, 1, 1])  # aba ab; then a b b, of 3 letters
+    first = {0: (3 + 2 / 3) / 7, 1: (2 + 2 / 3) / 7}  # 5 letters were seen, 2 different ones; 1/3 each without any
+    assert abs(by_counts(train, validation, 3, 1) + np.mean([np.log2(first[c]) for c in validation])) < 1e-12
+    after_b, after_a = {0: (1 + first[0]) / 2, 1: first[1] / 2}, {1: (2 + 2 * first[1]) / 5}  # after b: a; after a: b, a, b
+    second = [after_b[0], after_a[1], after_b[1]]
+    assert abs(by_counts(train, validation, 3, 2) + np.mean(np.log2(second))) < 1e-12
+
+
+def test_every_character_of_the_validation_but_a_last_piece_is_predicted_once_and_from_what_came_before(script):
+    pytest.importorskip("tqdm")
+    job = script("char_transformer")
+    context, codes = job["CONTEXT"], np.arange(1000)
+
+    class Next:
+        """Sure of the right character, for it is the last one plus 1."""
+
+        eval = train = lambda self: None
+
+        def __call__(self, x):
+            return mg.Tensor(40.0 * np.eye(1001)[x + 1])
+
+    evaluate = job["evaluate"]
+    assert evaluate(Next(), codes) < 1e-9
+    x, y = job["windows"](codes, range(0, len(codes) - context, context // 2))
+    predicted = y[:, context // 2 :].ravel()
+    assert np.array_equal(predicted, np.arange(context // 2 + 1, predicted[-1] + 1)) and np.array_equal(x + 1, y)
+    assert predicted[-1] > 1000 - context // 2 - 1
+
+
+def test_the_transformer_sees_nothing_that_comes_later(script):
+    pytest.importorskip("tqdm")
+    model = script("char_transformer")["Transformer"](9, rng=np.random.default_rng(0)).eval()
+    x = np.random.default_rng(1).integers(0, 9, (1, 20))
+    other = np.where(np.arange(20) < 12, x, 8 - x)
+    with mg.no_grad():
+        here, there = model(x).data[0], model(other).data[0]
+    np.testing.assert_allclose(here[:12], there[:12], atol=1e-6)
+    assert np.abs(here[12:] - there[12:]).max(axis=1).min() > 1e-4
+
+
+def test_a_text_that_will_not_do_is_refused_by_name(script, tmp_path):
+    pytest.importorskip("tqdm")
+    job = script("char_transformer")
+    assert len(job["licence"]().read_text(encoding="utf-8")) > 10_000
+    (tmp_path / "short.txt").write_text("too short", encoding="utf-8")
+    with pytest.raises(ValueError, match="short.txt: 9 characters are too few .* 2000 are needed"):
+        job["read"](tmp_path / "short.txt")
+    command = [sys.executable, str(ROOT / "examples" / "char_transformer.py"), "--text", str(tmp_path / "none.txt")]
+    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    assert done.returncode == 2 and "none.txt" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_python_without_its_licence_asks_for_a_text(script, tmp_path, monkeypatch):
+    pytest.importorskip("tqdm")
+    licence = script("char_transformer")["licence"]
+    monkeypatch.setattr("sysconfig.get_paths", lambda: {"stdlib": str(tmp_path / "lib" / "python3")})
+    monkeypatch.setattr(sys, "base_prefix", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="came without its licence text .*Pass another one: --text FILE"):
+        licence()
+    (tmp_path / "LICENSE").write_text("a licence", encoding="utf-8")
+    assert licence() == tmp_path / "LICENSE"
+
+
+def test_the_gru_reads_rows_and_its_masks_are_where_they_are_said_to_be(script):
+    pytest.importorskip("tqdm")
+    job = script("seq_gru")
+    shapes = {}
+    for method, settings in job["METHODS"].items():
+        mg.manual_seed(0)
+        noise = mg.noise(job["Reader"](**settings)(np.zeros((5, 64), np.float32)))
+        shapes[method] = sorted(n.shape for n in noise if n.distribution.keep < 1)
+    up, state = {"new": [(5, 8, 64), (8, 5, 64)], "same": [(1, 5, 64), (5, 1, 64)]}, [(5, 64), (5, 64)]
+    assert shapes == {
+        "none": [],
+        "dropout": up["new"],
+        "variational": up["same"],
+        "recurrent": state,
+        "variational + recurrent": sorted(up["same"] + state),
+    }
 
 
 # ---- Keras

@@ -178,13 +178,14 @@ SECOND = [(name, i, detached(name, what)) for name, i in RULES for what in sorte
 
 EQUIVALENT = {  # those that apply and change nothing, and why
     operands_swapped: {
-        "the rule uses no operand": "add.x add.y subtract.x subtract.y where.x where.y linear.bias",
+        "the rule uses no operand": "add.x add.y subtract.x subtract.y where.x where.y linear.bias convolve.bias",
         "the rule uses their shapes only": "concatenate.arrays stack.arrays",
     },
     out_for_input: {
         "linear, so the rule uses neither": "add.x add.y subtract.x subtract.y negative.x where.x where.y dropout.x",
-        "linear in one of several": "multiply.x multiply.y divide.x matmul.x matmul.y einsum.operands linear.x linear.weight linear.bias",
-        "moves entries, so the rule uses shapes only": "transpose.x flip.x roll.x getitem.x",
+        "linear in one of several": "multiply.x multiply.y divide.x matmul.x matmul.y einsum.operands linear.x linear.weight linear.bias "
+        "convolve.x convolve.w convolve_input.y convolve_input.w convolve_weight.x convolve_weight.y",
+        "moves entries or adds them up, so the rule uses shapes only": "transpose.x flip.x roll.x getitem.x cumsum.x",
         "out > 0 where x > 0": "relu.x",
         "out == x and x == out": "clip.x",
         "of the shape of the result only if x has one entry, and then the slope is 0": "var.x",
@@ -223,7 +224,7 @@ def test_every_rule_uses_its_cotangent_and_those_of_curved_ops_their_inputs_or_o
     linear = (
         "add.x add.y subtract.x subtract.y negative.x positive.x where.x where.y linear.bias dropout.x nll_loss.x sum.x mean.x astype.x "
         "getitem.x scatter.x reshape.x transpose.x swapaxes.x moveaxis.x expand_dims.x squeeze.x broadcast_to.x flip.x roll.x pad.x "
-        "concatenate.arrays stack.arrays"
+        "concatenate.arrays stack.arrays unfold.x fold.y convolve.bias cumsum.x"
     )
     piecewise = "relu.x absolute.x maximum.x maximum.y minimum.x minimum.y clip.x max.x min.x l1_penalty.weights"
     assert straight == {*linear.split(), *piecewise.split()}

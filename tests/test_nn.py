@@ -521,7 +521,7 @@ def test_activations_and_their_defaults_are_pytorchs():
 
 @pytest.mark.parametrize("make", [lambda: nn.ReLU(1), lambda: nn.ELU(beta=1), lambda: nn.LeakyReLU(0.1, 0.2)])
 def test_activations_refuse_settings_they_do_not_have(make):
-    with pytest.raises(TypeError, match="takes"):
+    with pytest.raises(TypeError, match=r"^(ReLU|LeakyReLU): too many|^ELU: got an unexpected keyword argument 'beta'"):
         make()
 
 

@@ -120,9 +120,10 @@ def test_the_inputs_and_the_cotangent_are_not_changed(name, sample, inputs):
     assert np.array_equal(out.data, before)
 
 
-own = {  # ops that no NumPy function reaches, and casts; their values are tested below and in test_functional
+own = {  # ops that no NumPy function reaches, and casts; their values are tested below, in test_functional, test_norms and test_windows
     *("sigmoid", "relu", "softplus", "erf", "astype", "scatter", "linear", "l1_penalty", "l2_penalty", "elastic_net", "group_l2"),
-    *("logsumexp", "softmax", "log_softmax", "nll_loss", "dropout"),
+    *("logsumexp", "softmax", "log_softmax", "standardize", "nll_loss", "dropout"),
+    *("unfold", "fold", "convolve", "convolve_input", "convolve_weight"),
 }
 
 
@@ -313,6 +314,9 @@ compositions = {
     "trace": (np.trace, (3, 3)),
     "trace with offset": (lambda x: np.trace(x, offset=1), (2, 3)),
     "trace of a batch": (lambda x: np.trace(x, axis1=1, axis2=2), (2, 3, 3)),
+    "tril": (np.tril, (2, 3, 2)),
+    "tril of a vector": (lambda x: np.tril(x, 1), (3,)),
+    "triu": (lambda x: np.triu(x, -1), (3, 2)),
     "take flat": (lambda x: np.take(x, [0, 0, 4]), (2, 3)),
     "take": (lambda x: np.take(x, [0, 0, 2], axis=1), (2, 3)),
     "take last": (lambda x: np.take(x, 1, axis=-1), (2, 3)),
@@ -543,6 +547,7 @@ def torch_pairs():
         "var": (lambda x: np.var(x, 1, ddof=1), lambda t, x: t.var(x, 1), [(3, 4)], -2),
         "std": (lambda x: np.std(x, (0, 2)), lambda t, x: t.std(x, (0, 2), correction=0), [(3, 4, 2)], -2),
         "prod": (lambda x: np.prod(x, 1), lambda t, x: t.prod(x, 1), [(3, 4)], -2),
+        "cumsum": (lambda x: np.cumsum(x, 1), lambda t, x: t.cumsum(x, 1), [(2, 3, 2)], -2),
         "max": (lambda x: np.max(x, axis=(0, 1)), lambda t, x: t.amax(x, (0, 1)), [(3, 4)], -2),
         "index": (lambda x: x[:, [0, 0, 2], None, ::2], lambda t, x: x[:, [0, 0, 2], None, ::2], [(2, 3, 4)], -2),
         "pad": (lambda x: np.pad(x, ((1, 0), (2, 1))), lambda t, x: t.nn.functional.pad(x, (2, 1, 1, 0)), [(3, 4)], -2),
@@ -570,7 +575,7 @@ def test_values_and_gradients_are_those_of_pytorch(name):
 
 refused = {
     "np.median": lambda t: np.median(t),
-    "np.cumsum": lambda t: np.cumsum(t),
+    "np.cumprod": lambda t: np.cumprod(t),
     "np.sort": lambda t: np.sort(t),
     "np.fft": lambda t: np.fft.fft(t),
     "np.linalg.inv": lambda t: np.linalg.inv(t),

@@ -103,7 +103,10 @@ CASES = {  # name: (class, settings)
     "Adam": ("Adam", {}),
     "Adam, large steps": ("Adam", {"lr": 0.1, "betas": (0.8, 0.95), "eps": 1e-3}),
     "Adam, decay": ("Adam", {"lr": 0.05, "weight_decay": 0.1}),
-    "Adam, beta1 of 0": ("Adam", {"lr": 0.001, "betas": (0.0, 0.9)}),
+    "Adam, beta1 of 0": (
+        "Adam",
+        {"lr": 0.001, "betas": (0.0, 0.9), "eps": 1e-2},
+    ),  # a smaller eps multiplies rounding errors where a gradient passes 0
     "AdamW": ("AdamW", {"lr": 0.05}),
     "AdamW, decay": ("AdamW", {"lr": 0.05, "weight_decay": 0.5}),
     "AdamW, no decay": ("AdamW", {"lr": 0.05, "weight_decay": 0.0}),

@@ -472,10 +472,12 @@ def warned(loss, optimizer=None):
 def test_the_same_penalty_twice_on_a_parameter_is_told():
     w, data = leaf(2, 2, name="w"), np.sum(leaf(2))
     reg = F.l2_penalty(w, c=0.1)
-    assert warned(data + reg + F.l2_penalty(w, c=0.3)) == ["w is penalised twice: l2_penalty(c=0.1) and l2_penalty(c=0.3). Keep one."]
-    assert warned(data + reg + reg) == ["w is penalised twice: 2 * l2_penalty(c=0.1), added 2 times. Keep one."]
+    assert warned(data + reg + F.l2_penalty(w, c=0.3)) == [
+        "w is penalised twice: l2_penalty(c=0.1) as term 2 and l2_penalty(c=0.3) as term 3. Keep one."
+    ]
+    assert warned(data + reg + reg) == ["w is penalised twice: 2 * l2_penalty(c=0.1) as term 2, added 2 times. Keep one."]
     assert warned(data + reg + F.elastic_net(w, l1=1.0, l2=0.2) + F.l2_penalty(w, c=0.1)) == [
-        "w is penalised 3 times: l2_penalty(c=0.1) and elastic_net(l1=1, l2=0.2) and l2_penalty(c=0.1). Keep one."
+        "w is penalised 3 times: l2_penalty(c=0.1) as term 2 and elastic_net(l1=1, l2=0.2) as term 3 and l2_penalty(c=0.1) as term 4. Keep one."
     ]
     assert "twice" in warned(F.l1_penalty(w, w, c=0.1))[0]
     assert "twice" in warned(F.group_l2(w, c=0.1) + F.group_l2(w, c=0.1, axis=-1))[0]
@@ -501,11 +503,14 @@ def test_l2_in_the_loss_and_decay_in_the_optimizer_is_told(name):
     make, settings = OPTIMIZERS[name]
     model, loss = model_and_loss()
     optimizer = make(model.parameters(), weight_decay=0.01, **settings)
-    said = [f"0.weight is decayed twice: l2_penalty(c=0.01) in the loss and {name}(weight_decay=0.01). Keep one."]
+    said = [f"0.weight is decayed twice: l2_penalty(c=0.01) as term 2 of the loss and {name}(weight_decay=0.01). Keep one."]
     assert warned(loss, optimizer) == said and warned(loss, [optim.SGD(model.parameters()), optimizer]) == said
     assert warned(loss) == []
     w = model[3].weight
-    assert "3.weight is decayed twice: elastic_net(l1=0.1, l2=0.2)" in warned(loss + F.elastic_net(w, l1=0.1, l2=0.2), optimizer)[-1]
+    assert (
+        "3.weight is decayed twice: elastic_net(l1=0.1, l2=0.2) as term 4 of the loss"
+        in warned(loss + F.elastic_net(w, l1=0.1, l2=0.2), optimizer)[-1]
+    )
 
 
 def test_decay_without_l2_and_l2_without_decay_are_no_cause_for_a_warning():

@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import functional as F
 from ..engine import Tensor
-from ..ops import erf, linear, log_softmax, logsumexp, losses, penalties, relu, scatter, sigmoid, softmax, softplus, stochastic
+from ..ops import erf, linear, log_softmax, logsumexp, losses, penalties, relu, scatter, sigmoid, softmax, softplus, standardize, stochastic, windows
 
 
 @dataclass
@@ -135,6 +135,23 @@ whole = np.array([[1, 2], [3, 4]], np.int8)  # of a dtype that leaves float32 wh
 condition = np.array([True, False, True])
 inputs = slice(1, None)  # the axes of what enters a unit
 identity_like = np.array([[2.0, 0.3, -0.4], [0.1, 1.5, 0.7]])
+
+
+convolutions = [  # (shape of x, of w, (stride, dilation, groups))
+    ((2, 1, 4), (2, 1, 3), ((1,), (1,), 1)),
+    ((1, 2, 7), (1, 2, 2), ((2,), (3,), 1)),
+    ((2, 2, 3), (4, 1, 1), ((2,), (1,), 2)),
+    ((2, 2, 3, 4), (3, 2, 2, 2), ((1, 1), (1, 1), 1)),
+    ((1, 2, 6, 4), (2, 1, 3, 2), ((2, 1), (1, 2), 2)),
+    ((1, 1, 2, 2), (1, 1, 2, 2), ((1, 1), (1, 1), 1)),  # x and w of one shape, w and y, x and y
+    ((2, 2, 3), (2, 2, 2), ((1,), (1,), 1)),
+    ((2, 2, 2), (2, 2, 1), ((1,), (1,), 1)),
+]
+
+
+def _places(x, w, settings):
+    """The shape of what a convolution gives."""
+    return x[0], w[0], *((n - d * (k - 1) - 1) // s + 1 for n, k, s, d in zip(x[2:], w[2:], *settings[:2]))
 
 
 def dropped(p, scaling, kept=mask):
@@ -420,6 +437,16 @@ samples = {
         s(lambda x: np.std(x, axis=(0, 2), ddof=1, keepdims=True), normal(2, 2, 2)),
         s(lambda x: x.std(0, ddof=1), normal(3)),
     ],
+    "standardize": [
+        *(s(lambda x, axis=axis: standardize(x, axis, 0.1), normal(2, 3)) for axis in (0, 1, -2, (0, 1), (-1, 0), None)),
+        *(s(lambda x, axis=axis: standardize(x, axis, 1e-5), normal(2, 3, 2)) for axis in (1, (0, 2), (-1, 1))),
+        s(lambda x: standardize(x, 0, 0.0), normal(4)),
+        s(lambda x: standardize(x.T[::-1], 0, 0.1), normal(3, 2)),
+        s(lambda x: standardize(x.transpose(1, 0, 2), (0, 2), 0.1), normal(3, 2, 2)),
+        s(lambda x: standardize(x, -1, 0.1), 1e5 + identity_like),  # a large mean must not cost the digits
+        s(lambda x: standardize(x, 0, 1.0), np.ones(3)),  # the variance is 0
+        *(zero(lambda x, axis=axis: standardize(x, axis, 0.1), normal(*shape)) for shape, axis in (((), None), ((3, 1), 1), ((0, 3), 1))),
+    ],
     "prod": [
         *reduction(np.prod),
         s(lambda x: np.prod(x, axis=0), normal()),  # NumPy allows it
@@ -431,6 +458,14 @@ samples = {
         s(lambda x: np.prod(x, axis=()), [0.0, 2.0]),
         zero(lambda x: np.prod(x, axis=0), normal(0, 2)),
         zero(np.prod, [0.0, 0.0, 0.0]),
+    ],
+    "cumsum": [
+        *along(np.cumsum),  # without an axis too
+        s(np.cumsum, normal()),
+        s(lambda x: np.cumsum(x, 0), normal()),
+        s(lambda x: x.cumsum(axis=-1), normal(2, 3)),
+        s(lambda x: np.cumsum(x.T[::-1], axis=0), normal(3, 2)),
+        zero(lambda x: np.cumsum(x, axis=1), normal(2, 0)),
     ],
     "logsumexp": [
         *reduction(logsumexp),
@@ -533,6 +568,34 @@ samples = {
         s(dropped(0.2, "inverted", np.array(True)), normal()),
         s(lambda x: dropped(0.2, "inverted")(x.T), normal(3, 2)),
         zero(dropped(0.2, "inverted", np.zeros((0, 2), bool)), normal(0, 2)),
+    ],
+    # ---------------------------------------------------------------------------------------- windows
+    "unfold": [
+        s(lambda x: windows.unfold(x, (2,), (1,), (1,)), normal(2, 4)),
+        s(lambda x: windows.unfold(x, (2,), (2,), (3,)), normal(1, 2, 8)),
+        s(lambda x: windows.unfold(x, (3,), (1,), (1,)), normal(3)),
+        s(lambda x: windows.unfold(x, (2, 1), (1, 2), (1, 3)), normal(2, 3, 4)),
+        s(lambda x: windows.unfold(x.T, (2, 3), (3, 1), (1, 2)), normal(6, 5, 2)),
+    ],
+    "fold": [
+        s(lambda y: windows.fold(y, (4,), (1,), (1,)), normal(2, 3, 2)),
+        s(lambda y: windows.fold(y, (8,), (2,), (3,)), normal(1, 2, 3, 2)),
+        s(lambda y: windows.fold(y, (5, 4), (2, 1), (1, 3)), normal(2, 2, 1, 2, 2)),
+    ],
+    "convolve": [
+        *(s(lambda x, w, b, a=a: windows.convolve(x, w, b, *a), normal(*x), normal(*w), normal(w[0])) for x, w, a in convolutions[4:6]),
+        *(s(lambda x, w, a=a: windows.convolve(x, w, None, *a), normal(*x), normal(*w)) for x, w, a in convolutions),
+        s(lambda w: windows.convolve(whole.reshape(1, 1, 4), w, None, (1,), (1,), 1), normal(2, 1, 2)),
+        s(lambda x, w: windows.convolve(x.T, w[::-1], None, (1,), (1,), 1), normal(4, 1, 2), normal(3, 1, 2)),
+        zero(lambda x, w: windows.convolve(x, w, None, (1,), (1,), 1), normal(0, 1, 3), normal(2, 1, 2)),
+    ],
+    "convolve_input": [
+        *(s(lambda y, w, a=a, n=x[2:]: windows.convolve_input(y, w, n, *a), normal(*_places(x, w, a)), normal(*w)) for x, w, a in convolutions),
+        zero(lambda y, w: windows.convolve_input(y, w, (3,), (1,), (1,), 1), normal(0, 2, 2), normal(2, 1, 2)),
+    ],
+    "convolve_weight": [
+        *(s(lambda x, y, a=a, n=w[2:]: windows.convolve_weight(x, y, n, *a), normal(*x), normal(*_places(x, w, a))) for x, w, a in convolutions),
+        zero(lambda x, y: windows.convolve_weight(x, y, (2,), (1,), (1,), 1), normal(0, 1, 3), normal(0, 2, 2)),
     ],
 }
 

@@ -7,6 +7,11 @@ def zeros(rng, shape, fan_in, fan_out):
     return np.zeros(shape)
 
 
+def normal(rng, shape, fan_in, fan_out):
+    """N(0, 1): PyTorch's default for Embedding."""
+    return rng.normal(0, 1, shape)
+
+
 def fan_in_uniform(rng, shape, fan_in, fan_out):
     """U(-a, a), a = 1 / sqrt(fan_in): PyTorch's default for Linear."""
     bound = 1 / np.sqrt(fan_in)

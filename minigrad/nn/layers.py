@@ -1,5 +1,8 @@
 """Layers. Names, arguments, layouts and state_dict keys are PyTorch's."""
 
+import inspect
+import math
+
 from .. import engine
 from .. import functional as F
 from ..engine import stream
@@ -7,8 +10,8 @@ from .initialisers import fan_in_uniform
 from .module import Module, Parameter
 
 
-class Linear(Module):
-    """x @ weight.T + bias: x (..., in_features), weight (out_features, in_features), bias (out_features,).
+class Affine(Module):
+    """What Linear and the convolutions share: a weight, whose first axis and the rest say its fans, and a bias.
 
     `init` and `bias_init` are initialisers of this module; without `rng` they draw from minigrad's own generators.
     `penalty`, such as L2(1e-3), applies to the weight, `bias_penalty` to the bias: add `model.penalty()` to the loss.
@@ -17,35 +20,86 @@ class Linear(Module):
     weight_penalty = bias_penalty = None
 
     def __init__(
-        self,
-        in_features,
-        out_features,
-        bias=True,
-        *,
-        penalty=None,
-        bias_penalty=None,
-        init=fan_in_uniform,
-        bias_init=fan_in_uniform,
-        rng=None,
-        dtype=None,
+        self, shape, units, bias=True, *, penalty=None, bias_penalty=None, init=fan_in_uniform, bias_init=fan_in_uniform, rng=None, dtype=None
     ):
-        rng = stream("init") if rng is None else rng
-        fans = in_features, out_features
-        self.in_features, self.out_features = in_features, out_features
-        self.weight_penalty, self.bias_penalty = penalty, bias_penalty
         if bias_penalty is not None and not bias:
-            raise ValueError(f"Linear: bias_penalty={bias_penalty}, but there is no bias.")
-        self.weight = Parameter(init(rng, (out_features, in_features), *fans), dtype=dtype or engine.default_dtype)
-        self.bias = Parameter(bias_init(rng, (out_features,), *fans), dtype=dtype or engine.default_dtype) if bias else None
+            raise ValueError(f"{type(self).__name__}: bias_penalty={bias_penalty}, but there is no bias.")
+        rng, dtype = stream("init") if rng is None else rng, dtype or engine.default_dtype
+        fans = math.prod(shape[1:]), shape[0] * math.prod(shape[2:])
+        self.weight_penalty, self.bias_penalty = penalty, bias_penalty
+        self.weight = Parameter(init(rng, shape, *fans), dtype=dtype)
+        self.bias = Parameter(bias_init(rng, (units,), *fans), dtype=dtype) if bias else None
+
+    def extra_repr(self):
+        shown = {name: getattr(self, name) for name in self.shown}
+        shown |= {"bias": self.bias is not None, "penalty": self.weight_penalty, "bias_penalty": self.bias_penalty}
+        usual = {"stride": 1, "padding": 0, "output_padding": 0, "dilation": 1, "groups": 1, "bias": True, "penalty": None, "bias_penalty": None}
+        return ", ".join(f"{name}={value}" for name, value in shown.items() if name not in usual or value != usual[name])
+
+
+class Linear(Affine):
+    """x @ weight.T + bias: x (..., in_features), weight (out_features, in_features), bias (out_features,). Settings: see Affine."""
+
+    shown = "in_features", "out_features"
+
+    def __init__(self, in_features, out_features, bias=True, **settings):
+        super().__init__((out_features, in_features), out_features, bias, **settings)
+        self.in_features, self.out_features = in_features, out_features
 
     def forward(self, x):
         return F.linear(x, self.weight, self.bias)
 
-    def extra_repr(self):
-        extra = "" if self.bias is not None else ", bias=False"
-        extra += f", penalty={self.weight_penalty}" if self.weight_penalty else ""
-        extra += f", bias_penalty={self.bias_penalty}" if self.bias_penalty else ""
-        return f"in_features={self.in_features}, out_features={self.out_features}{extra}"
+
+class Conv1d(Affine):
+    """functional.conv1d of x (N, in_channels, L), weight (out_channels, in_channels / groups, kernel_size). Settings: see Affine."""
+
+    axes, function = 1, staticmethod(F.conv1d)
+    shown = "in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups"
+
+    def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, groups=1, bias=True, **settings):
+        shape = _filters(self, in_channels, out_channels, kernel_size, groups)
+        super().__init__(shape, out_channels, bias, **settings)
+        self.in_channels, self.out_channels, self.kernel_size = in_channels, out_channels, kernel_size
+        self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups
+
+    def forward(self, x):
+        return self.function(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+
+
+class Conv2d(Conv1d):
+    """functional.conv2d of x (N, in_channels, H, W), weight (out_channels, in_channels / groups, KH, KW). Settings: see Affine."""
+
+    axes, function = 2, staticmethod(F.conv2d)
+
+
+class ConvTranspose1d(Affine):
+    """functional.conv_transpose1d of x (N, in_channels, L), weight (in_channels, out_channels / groups, K). Settings: see Affine."""
+
+    axes, function = 1, staticmethod(F.conv_transpose1d)
+    shown = "in_channels", "out_channels", "kernel_size", "stride", "padding", "output_padding", "groups", "dilation"
+
+    def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, output_padding=0, groups=1, bias=True, dilation=1, **settings):
+        shape = _filters(self, out_channels, in_channels, kernel_size, groups)
+        super().__init__(shape, out_channels, bias, **settings)
+        self.in_channels, self.out_channels, self.kernel_size = in_channels, out_channels, kernel_size
+        self.stride, self.padding, self.output_padding, self.groups, self.dilation = stride, padding, output_padding, groups, dilation
+
+    def forward(self, x):
+        return self.function(x, self.weight, self.bias, self.stride, self.padding, self.output_padding, self.groups, self.dilation)
+
+
+class ConvTranspose2d(ConvTranspose1d):
+    """functional.conv_transpose2d of x (N, in_channels, H, W), weight (in_channels, out_channels / groups, KH, KW). Settings: see Affine."""
+
+    axes, function = 2, staticmethod(F.conv_transpose2d)
+
+
+def _filters(layer, channels, filters, kernel_size, groups):
+    """The shape of the weight of a convolution from `channels` to `filters`."""
+    name = type(layer).__name__
+    if channels % groups or filters % groups:
+        raise ValueError(f"{name}: groups={groups} must divide the channels, {channels} and {filters}.")
+    return filters, channels // groups, *F.each(name, "kernel_size", kernel_size, layer.axes, 1)
 
 
 class Flatten(Module):
@@ -55,33 +109,44 @@ class Flatten(Module):
         return x.reshape(x.shape[0], -1)
 
 
-def _activation(name, function, *settings):
-    """The Module of a function of functional.py; its settings become attributes."""
+def _module_of(function, name):
+    """The Module of a function of `functional`: what the function takes beside x, it takes when made."""
 
     def init(self, *values, **keywords):
-        given = dict(zip((s for s, _ in settings), values)) | keywords
-        if len(values) > len(settings) or given.keys() - dict(settings).keys():
-            raise TypeError(f"{name} takes {', '.join(s for s, _ in settings) or 'no arguments'}.")
-        vars(self).update(dict(settings) | given)
+        try:
+            bound = inspect.signature(function).bind(None, *values, **keywords)
+        except TypeError as error:
+            raise TypeError(f"{name}: {error}.") from None
+        bound.apply_defaults()
+        self.settings = tuple(bound.arguments)[1:]
+        vars(self).update(zip(self.settings, bound.args[1:]))
 
     def forward(self, x):
-        return function(x, *[getattr(self, s) for s, _ in settings]) if settings else function(x)
+        return function(x, *[getattr(self, s) for s in self.settings])
 
     def extra_repr(self):
-        return ", ".join(f"{s}={getattr(self, s)!r}" for s, _ in settings)
+        return ", ".join(f"{s}={getattr(self, s)!r}" for s in self.settings)
 
     doc = f"functional.{function.__name__} as a module."
     return type(name, (Module,), {"__init__": init, "forward": forward, "extra_repr": extra_repr, "__doc__": doc, "__module__": __name__})
 
 
-ReLU = _activation("ReLU", F.relu)
-Sigmoid = _activation("Sigmoid", F.sigmoid)
-Tanh = _activation("Tanh", F.tanh)
-Softplus = _activation("Softplus", F.softplus)
-SiLU = _activation("SiLU", F.silu)
-SELU = _activation("SELU", F.selu)
-GELU = _activation("GELU", F.gelu, ("approximate", "none"))
-ELU = _activation("ELU", F.elu, ("alpha", 1.0))
-LeakyReLU = _activation("LeakyReLU", F.leaky_relu, ("negative_slope", 0.01))
-Softmax = _activation("Softmax", F.softmax, ("axis", -1))
-LogSoftmax = _activation("LogSoftmax", F.log_softmax, ("axis", -1))
+ReLU = _module_of(F.relu, "ReLU")
+Sigmoid = _module_of(F.sigmoid, "Sigmoid")
+Tanh = _module_of(F.tanh, "Tanh")
+Softplus = _module_of(F.softplus, "Softplus")
+SiLU = _module_of(F.silu, "SiLU")
+SELU = _module_of(F.selu, "SELU")
+GELU = _module_of(F.gelu, "GELU")
+ELU = _module_of(F.elu, "ELU")
+LeakyReLU = _module_of(F.leaky_relu, "LeakyReLU")
+Softmax = _module_of(F.softmax, "Softmax")
+LogSoftmax = _module_of(F.log_softmax, "LogSoftmax")
+
+MaxPool1d = _module_of(F.max_pool1d, "MaxPool1d")
+MaxPool2d = _module_of(F.max_pool2d, "MaxPool2d")
+AvgPool1d = _module_of(F.avg_pool1d, "AvgPool1d")
+AvgPool2d = _module_of(F.avg_pool2d, "AvgPool2d")
+AdaptiveAvgPool1d = _module_of(F.adaptive_avg_pool1d, "AdaptiveAvgPool1d")
+AdaptiveAvgPool2d = _module_of(F.adaptive_avg_pool2d, "AdaptiveAvgPool2d")
+Upsample = _module_of(F.interpolate, "Upsample")

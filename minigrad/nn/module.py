@@ -100,14 +100,15 @@ class Module:
     def penalty(self, step=None):
         """The sum of the penalties given to layers: one node a penalty, a shared weight in it once. 0.0 without any.
 
-        Every module with a `weight` can have a `weight_penalty`, likewise a `bias`. `step` is for coefficients that depend on it.
+        A module's `weight_penalty` applies to its parameters with `weight` in their names, its `bias_penalty` likewise. `step` is
+        for coefficients that depend on it.
         """
         weights = {}  # penalty -> {id: weight}
         for module in self.modules():
-            for name in ("weight", "bias"):
-                if (penalty := getattr(module, f"{name}_penalty", None)) is not None:
-                    weight = getattr(module, name)
-                    weights.setdefault(penalty, {})[id(weight)] = weight
+            for kind in ("weight", "bias"):
+                if (penalty := getattr(module, f"{kind}_penalty", None)) is not None:
+                    found = {id(value): value for name, value in _members(module) if kind in name and _is_parameter(value)}
+                    weights.setdefault(penalty, {}).update(found)
         nodes = [penalty(*found.values(), step=step) for penalty, found in weights.items()]
         return sum(nodes[1:], start=nodes[0]) if nodes else 0.0
 

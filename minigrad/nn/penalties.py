@@ -14,7 +14,7 @@ class Penalty:
     `model.penalty()` to the loss. `nn.penalty` applies one to a selection of parameters.
     """
 
-    function = None  # of functional.py
+    function = None  # of `functional`
 
     def __init__(self, **settings):
         for name, value in settings.items():

@@ -26,7 +26,7 @@ def summary(model, input_shape):
         for module in before:
             module.forward = noting(module, module.forward)
         with no_grad(), frozen_noise():
-            model(Tensor(np.zeros((1, *np.atleast_1d(input_shape).tolist()), np.float32)))
+            model(Tensor(np.zeros((2, *np.atleast_1d(input_shape).tolist()), np.float32)))  # two, since a batch norm may need them
     finally:
         for module, attributes in before.items():
             vars(module).clear()

@@ -7,13 +7,13 @@ import numpy as np
 
 from ..engine import Tensor, implements
 from . import elementwise as e
-from . import indexing, linalg, losses, penalties, reductions, shaping, stochastic
+from . import indexing, linalg, losses, penalties, reductions, shaping, stochastic, windows
 
 # those that NumPy has no name for
 from .elementwise import erf, relu, sigmoid, softplus, tanh
 from .indexing import getitem, scatter
 from .linalg import linear
-from .reductions import log_softmax, logsumexp, softmax
+from .reductions import log_softmax, logsumexp, softmax, standardize
 
 binary = {"add": e.add, "sub": e.subtract, "mul": e.multiply, "truediv": e.divide, "pow": e.power, "matmul": linalg.matmul}
 flat_binary = {"floordiv": np.floor_divide, "mod": np.remainder, "and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor}
@@ -30,6 +30,7 @@ methods = {
     "prod": reductions.prod,
     "var": reductions.var,
     "std": reductions.std,
+    "cumsum": reductions.cumsum,
     "exp": e.exp,
     "log": e.log,
     "sqrt": e.sqrt,

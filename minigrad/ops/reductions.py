@@ -32,7 +32,7 @@ def mean(x, axis=None, keepdims=False):
 
 def _shared_by_ties(g, out, x, axis, keepdims):
     chosen = (x == restored(out, x, axis, keepdims)).astype(x.dtype)
-    return restored(g, x, axis, keepdims) * (chosen / np.sum(chosen, axis=axis, keepdims=True))
+    return chosen * (restored(g, x, axis, keepdims) / np.sum(chosen, axis=axis, keepdims=True))
 
 
 @op(numpy=np.max, x=_shared_by_ties)
@@ -71,6 +71,18 @@ def var(x, axis=None, ddof=0, keepdims=False):
 def std(x, axis=None, ddof=0, keepdims=False):
     """The standard deviation; its gradient is 0 where it is 0."""
     return np.sqrt(var(x, axis, ddof, keepdims))
+
+
+@op(
+    x=lambda g, out, x, axis, eps: (
+        (g - g.mean(axis=axis, keepdims=True) - out * (g * out).mean(axis=axis, keepdims=True)) / np.sqrt(x.var(axis=axis, keepdims=True) + eps)
+    )
+)
+def standardize(x, axis, eps):
+    """(x - mean) / sqrt(variance + eps) over `axis`; the variance over n."""
+    out = x - mean(x, axis, keepdims=True)
+    out /= np.sqrt(mean(out * out, axis, keepdims=True) + eps)  # not var, which is no analytic function
+    return out
 
 
 def _product_of_others(x, axis):
@@ -127,3 +139,14 @@ def log_softmax(x, axis=-1):
 
 
 without_gradient(np.argmax, np.argmin, np.argsort, np.any, np.all, np.count_nonzero, np.nonzero)
+
+
+def _cumsum_rule(g, out, x, axis):
+    along = axis or 0  # without an axis g is flat
+    return np.reshape(np.flip(np.cumsum(np.flip(g, along), along), along), x.shape)
+
+
+@op(numpy=np.cumsum, x=_cumsum_rule)
+def cumsum(x, axis=None):
+    """Sums of the first 1, 2, ... entries along `axis`; without it, of x flattened. Its rule is the same from the other end."""
+    return np.cumsum(x, axis)

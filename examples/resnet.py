@@ -1,0 +1,203 @@
+"""What do stochastic depth, dropout and L2 add to a residual network with batch norm? And how does a training go on after a crash?
+
+A small ResNet (He et al. 2016) is trained on 500 images of which a fifth carry a wrong label, and tested on clean ones. Theirs had
+batch norm and a weight decay of 1e-4 (here: L2 of 5e-5), and no dropout. Added here: stochastic depth, which drops the branch of a residual
+block for a whole image, the later the block the more often (Huang et al. 2016), and dropout before the classifier. Batch norm undoes the
+scale of the kernels before it, so on those L2 does not limit what the network can compute, only how far a step turns them (van
+Laarhoven 2017, arXiv:1706.05350).
+
+With `--checkpoint FILE` all that changes is written to FILE every so many steps: finished runs, and of the one under way the weights,
+running statistics, the optimizer, the random state and the place in the data. After Ctrl-C, a kill or a power failure the same command
+goes on from there, and ends with the same weights, bit by bit, as if nothing had happened.
+
+    python examples/resnet.py [--seeds 3] [--steps 500] [--checkpoint FILE] [--every 100] [--quick] [--data DIR] [--out out]
+
+`--data DIR`: a folder with the idx files of MNIST or Fashion-MNIST, plain or .gz. Without it, the digits.
+"""
+
+import os
+
+for library in ("OMP", "OPENBLAS", "MKL", "VECLIB_MAXIMUM"):  # matrices this small gain nothing from threads
+    os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+
+import argparse
+from itertools import islice, product
+from pathlib import Path
+
+import numpy as np
+from lenet import check, images_of, plot, table
+from regularization import evaluate
+from tqdm import tqdm
+
+import minigrad as mg
+import minigrad.functional as F
+from minigrad import nn, optim
+from minigrad.data import Batches
+
+METHODS = {  # the settings of each line of the table
+    "none": {},
+    "l2": {"penalty": nn.L2(1e-2)},
+    "drop path": {"path": 0.5},
+    "dropout": {"p": 0.5},
+    "drop path + dropout": {"path": 0.5, "p": 0.5},
+    "all three": {"path": 0.5, "p": 0.5, "penalty": nn.L2(1e-2)},
+}
+WIDTHS = 8, 16, 32  # channels of the stages; each but the first halves the image
+CURVE_EVERY = 25  # steps between points of a learning curve
+
+
+class Block(nn.Module):
+    """relu(shortcut(x) + branch(x)). The branch is dropped with probability `path`, for each image by itself."""
+
+    def __init__(self, channels, width, stride, path, **settings):
+        self.conv1 = nn.Conv2d(channels, width, 3, stride, padding=1, bias=False, **settings)
+        self.norm1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False, **settings)
+        self.norm2 = nn.BatchNorm2d(width)
+        self.drop = nn.DropPath(path)
+        self.shortcut = None
+        if stride > 1 or channels != width:
+            self.shortcut = nn.Sequential(nn.Conv2d(channels, width, 1, stride, bias=False, **settings), nn.BatchNorm2d(width))
+
+    def forward(self, x):
+        branch = self.norm2(self.conv2(F.relu(self.norm1(self.conv1(x)))))
+        return F.relu((x if self.shortcut is None else self.shortcut(x)) + self.drop(branch))
+
+
+class ResNet(nn.Module):
+    """A convolution, which halves large images, a block a stage, the mean over the image, and a classifier, for images (N, 1, side, side)."""
+
+    def __init__(self, side=8, path=0.0, p=0.0, penalty=None, rng=None):
+        settings = {"init": nn.he_normal, "penalty": penalty, "rng": rng}
+        self.conv = nn.Conv2d(1, WIDTHS[0], 3, 1 + (side > 16), padding=1, bias=False, **settings)
+        self.norm = nn.BatchNorm2d(WIDTHS[0])
+        self.blocks, channels = [], WIDTHS[0]
+        for i, width in enumerate(WIDTHS, start=1):  # the last block has the rate `path`
+            self.blocks.append(Block(channels, width, 1 + (i > 1), path * i / len(WIDTHS), **settings))
+            channels = width
+        self.drop = nn.Dropout(p)
+        self.out = nn.Linear(WIDTHS[-1], 10, bias_init=nn.zeros, **settings)
+
+    def forward(self, x):
+        x = F.relu(self.norm(self.conv(x)))
+        for block in self.blocks:
+            x = block(x)
+        return self.out(self.drop(x.mean(axis=(2, 3))))
+
+
+class Training:
+    """A run of a method. Its state_dict is all that another process needs to go on with it."""
+
+    def __init__(self, method, seed, steps, folder=None):
+        self.train, self.validation, self.test = images_of(seed, folder)
+        mg.manual_seed(seed)
+        self.steps, self.curve = steps, []  # rows of (step, train and test accuracy, validation loss)
+        self.model = ResNet(self.train[0].shape[-1], **METHODS[method], rng=np.random.default_rng(seed))  # the same start for every method
+        self.optimizer = optim.SGD(self.model.parameters(), lr=optim.cosine(0.1, steps, warmup=20), momentum=0.9, nesterov=True)
+        self.batches = Batches(*self.train, rng=seed)
+
+    def run(self, until):
+        """Trains until so many steps are done."""
+        while (done := self.optimizer.steps) < until:
+            for x, y in islice(self.batches, until - done):
+                self.optimizer.zero_grad()
+                (F.cross_entropy(self.model(x), y) + self.model.penalty()).backward()
+                self.optimizer.step()
+                if (step := self.optimizer.steps) % CURVE_EVERY == 0 or step == self.steps:
+                    accuracies = [evaluate(self.model, *part)[1] for part in (self.train, self.test)]
+                    self.curve.append([step, *accuracies, evaluate(self.model, *self.validation)[0]])
+
+    def state_dict(self):
+        return {"model": self.model, "optimizer": self.optimizer, "batches": self.batches, "curve": self.curve, "rng": mg.get_rng_state()}
+
+    def load_state_dict(self, state):
+        for name in ("model", "optimizer", "batches"):
+            getattr(self, name).load_state_dict(state[name])
+        self.curve = state["curve"]
+        mg.set_rng_state(state["rng"])
+
+
+def opened(file, seeds, steps, folder=None):
+    """The study that the checkpoint `file` holds, or, if there is none, one that is yet to begin."""
+    settings = {"seeds": seeds, "steps": steps, "data": folder and str(folder)}
+    if file is None or not os.path.exists(file):
+        return {"settings": settings, "finished": {}, "under way": None}
+    saved = mg.load(file)
+    if saved.get("settings") != settings:
+        raise ValueError(f"{file} is of another study: {saved.get('settings')}, not {settings}. Name another file.")
+    return saved
+
+
+def study(saved, every=100, file=None):
+    """Trains what is not finished, one run after the other: {"method, seed 0": {"curve", "model"}}. Saved to `file` every so many steps."""
+    settings, finished, state = saved["settings"], saved["finished"], saved["under way"]
+    steps, runs = settings["steps"], list(product(METHODS, range(settings["seeds"])))
+    with tqdm(total=len(runs) * steps, desc="training", unit="step") as bar:
+        for method, seed in runs:
+            if (name := f"{method}, seed {seed}") in finished:
+                bar.update(steps)
+                continue
+            training = Training(method, seed, steps, settings["data"])
+            if state is not None:  # it is of the first run that is not finished
+                training.load_state_dict(state)
+                state = None
+            bar.update(training.optimizer.steps)
+            while (done := training.optimizer.steps) < steps:
+                until = min(done + every, steps)
+                training.run(until)
+                bar.update(until - done)
+                if file:
+                    mg.save({"settings": settings, "finished": finished, "under way": training}, file)
+            finished[name] = {"curve": training.curve, "model": training.model.state_dict()}
+    if file:
+        mg.save({"settings": settings, "finished": finished, "under way": None}, file)
+    return finished
+
+
+def complete_loss(folder=None):
+    """The loss with everything that any method has, on four images."""
+    (images, labels), _, _ = images_of(0, folder)
+    mg.manual_seed(0)
+    model = ResNet(images.shape[-1], **METHODS["all three"], rng=np.random.default_rng(0))
+    return F.cross_entropy(model(images[:4]), labels[:4]) + model.penalty()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=3, help="runs of each method (default 3)")
+    parser.add_argument("--steps", type=int, default=500, help="updates a run (default 500)")
+    parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="where the training is saved, and goes on from if the file is there")
+    parser.add_argument("--every", type=int, default=100, help="steps between checkpoints (default 100)")
+    parser.add_argument("--quick", action="store_true", help="1 seed, 10 steps: does everything work?")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="a folder with MNIST's or Fashion-MNIST's idx files (default: the digits)")
+    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the pictures (default out)")
+    options = parser.parse_args()
+    if options.quick:
+        options.seeds, options.steps, options.every = 1, 10, 5
+    if min(options.seeds, options.steps, options.every) < 1:
+        parser.error("--seeds, --steps and --every must be at least 1")
+    try:
+        if options.data:
+            images_of(0, options.data)
+        saved = opened(options.checkpoint, options.seeds, options.steps, options.data)
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
+    options.out.mkdir(parents=True, exist_ok=True)
+
+    title = "ResNet's loss: cross-entropy, drop path, dropout, L2"
+    passed, drawn = check(complete_loss(options.data), title, options.out / "resnet_graph.png")
+    try:
+        runs = study(saved, options.every, options.checkpoint)
+    except KeyboardInterrupt:
+        print(f"\nInterrupted. The same command goes on from {options.checkpoint}." if options.checkpoint else "\nInterrupted.")
+        return 130
+    curves = {method: np.array([runs[f"{method}, seed {seed}"]["curve"] for seed in range(options.seeds)]) for method in METHODS}
+    table(curves)
+    plot(curves, ["none", "drop path", "dropout", "drop path + dropout"], options.out / "resnet.png")
+    for path in [options.out / "resnet.png", drawn]:
+        print("wrote", path)
+    return 0 if passed else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

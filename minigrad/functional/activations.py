@@ -1,0 +1,42 @@
+"""Activations beside the ops relu, sigmoid, tanh and softplus."""
+
+import math
+
+import numpy as np
+
+from ..ops import erf, relu, sigmoid
+from .common import composition
+
+
+@composition
+def leaky_relu(x, negative_slope=0.01):
+    """x where x > 0, else negative_slope * x."""
+    return negative_slope * x + (1 - negative_slope) * relu(x)
+
+
+@composition
+def elu(x, alpha=1.0):
+    """x where x > 0, else alpha (exp(x) - 1) (Clevert et al. 2016, arXiv:1511.07289)."""
+    return np.maximum(x, 0) + alpha * np.expm1(np.minimum(x, 0))
+
+
+@composition
+def selu(x):
+    """The self-normalising elu (Klambauer et al. 2017, arXiv:1706.02515)."""
+    return 1.0507009873554805 * (np.maximum(x, 0) + 1.6732632423543772 * np.expm1(np.minimum(x, 0)))
+
+
+@composition
+def silu(x):
+    """x * sigmoid(x), also called swish."""
+    return x * sigmoid(x)
+
+
+@composition
+def gelu(x, approximate="none"):
+    """x * Phi(x), Phi the normal distribution function; "tanh" its usual fast approximation (Hendrycks & Gimpel, arXiv:1606.08415)."""
+    if approximate == "tanh":
+        return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
+    if approximate != "none":
+        raise ValueError(f'gelu: approximate is "none" or "tanh", not {approximate!r}.')
+    return 0.5 * x * (1 + erf(x * math.sqrt(0.5)))

@@ -1,0 +1,90 @@
+"""Losses of predictions."""
+
+import numpy as np
+
+from ..engine import data_of
+from ..ops import log_softmax, losses, softplus
+from .common import composition
+
+
+def _reduced(entries, reduction):
+    if reduction == "mean":
+        return entries.mean()
+    if reduction == "sum":
+        return entries.sum()
+    return entries
+
+
+def _check_reduction(name, reduction):
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f'{name}: reduction is "mean", "sum" or "none", not {reduction!r}.')
+
+
+def _check_shapes(name, input, target, reduction):
+    """Refuses an input and a target that would broadcast."""
+    _check_reduction(name, reduction)
+    if np.shape(input) != np.shape(target):
+        try:
+            result = f"would broadcast to {np.broadcast_shapes(np.shape(input), np.shape(target))}"
+        except ValueError:
+            result = "do not match"
+        raise ValueError(f"{name}: input {np.shape(input)} and target {np.shape(target)} {result}. Reshape one.")
+
+
+def _check_classes(name, scores, target, reduction):
+    """Refuses targets that are not one class number for each of the scores (N, C, ...) or (C,)."""
+    _check_reduction(name, reduction)
+    shape, labels = scores.shape, np.asarray(data_of(target))
+    needed, classes = (shape[:1] + shape[2:], shape[1]) if len(shape) > 1 else ((), (*shape, 0)[0])
+    if not shape or labels.shape != needed:
+        raise ValueError(f"{name}: scores {shape} need one class number each, so a target of shape {needed}, got {labels.shape}.")
+    if labels.dtype.kind not in "iu":
+        raise TypeError(f"{name}: the target holds class numbers, so an integer dtype, not {labels.dtype}.")
+    unsigned = labels.astype(np.uint64)  # a negative number becomes a huge one: one comparison for both ends
+    if labels.size and unsigned.item(unsigned.argmax()) >= classes:
+        raise ValueError(f"{name}: the target has classes {labels.min()}..{labels.max()}, the scores {shape} know 0..{classes - 1}.")
+
+
+@composition
+def cross_entropy(input, target, reduction="mean"):
+    """-log softmax(input)[target]: scores (N, C, ...) or (C,) before any softmax, target class numbers (N, ...) or ()."""
+    _check_classes("cross_entropy", input, target, reduction)
+    return losses.nll_loss(log_softmax(input, min(1, input.ndim - 1)), target, reduction)
+
+
+def nll_loss(input, target, reduction="mean"):
+    """-input[target]: log-probabilities (N, C, ...) or (C,), target class numbers (N, ...) or ()."""
+    _check_classes("nll_loss", input, target, reduction)
+    return losses.nll_loss(input, target, reduction)
+
+
+@composition
+def mse_loss(input, target, reduction="mean"):
+    """(input - target)^2, shapes equal."""
+    _check_shapes("mse_loss", input, target, reduction)
+    return _reduced(np.square(input - target), reduction)
+
+
+@composition
+def l1_loss(input, target, reduction="mean"):
+    """|input - target|, shapes equal."""
+    _check_shapes("l1_loss", input, target, reduction)
+    return _reduced(np.absolute(input - target), reduction)
+
+
+@composition
+def huber_loss(input, target, reduction="mean", delta=1.0):
+    """d^2/2 where |d| = |input - target| <= delta, else delta (|d| - delta/2); shapes equal (Huber 1964)."""
+    _check_shapes("huber_loss", input, target, reduction)
+    if not delta > 0:
+        raise ValueError(f"huber_loss: delta must be > 0, got {delta}.")
+    d = np.absolute(input - target)
+    near = np.minimum(d, delta)
+    return _reduced(near * (d - 0.5 * near), reduction)
+
+
+@composition
+def binary_cross_entropy_with_logits(input, target, reduction="mean"):
+    """-t log sigmoid(x) - (1-t) log(1 - sigmoid(x)) of scores x and targets t in [0, 1], shapes equal."""
+    _check_shapes("binary_cross_entropy_with_logits", input, target, reduction)
+    return _reduced(softplus(input) - input * target, reduction)

@@ -1,0 +1,154 @@
+"""The dropout family. Noise is a leaf; what these functions do with it are ops like any others."""
+
+import math
+
+import numpy as np
+
+from ..engine import Noise, data_of, drawing
+from ..ops import stochastic
+from .common import check_axes, check_fits, composition
+
+# All take
+#
+# p         the probability of dropping
+# training  if False nothing is drawn, but inside `sampling()`
+# rng       a np.random.Generator, or the name of one of minigrad's own streams, which manual_seed restarts. Without it the
+#           stream is named after the module that runs
+# scaling   "inverted": what is kept is divided by 1-p in training, and evaluation is the identity. "classic": it stays as it
+#           is in training, and evaluation multiplies by 1-p
+# mask      what is kept (True, 1) and dropped, in place of drawn noise: an array that broadcasts to x, or a Noise drawn before
+# noise     the same for Gaussian noise
+
+
+def dropout(x, p, training, rng=None, scaling="inverted", share=(), mask=None):
+    """Sets each entry of x to 0 with probability p (Srivastava et al. 2014, JMLR 15).
+
+    Along the axes `share` the mask is the same: axis 1 of (N, T, features) for the variational dropout of a recurrent
+    net (Gal & Ghahramani 2016, arXiv:1512.05287).
+    """
+    check_settings("dropout", p=p, rng=rng, scaling=scaling, share=share)
+    return _dropped("dropout", x, p, training, rng, scaling, share, mask)
+
+
+@composition
+def dropout1d(x, p, training, rng=None, scaling="inverted", mask=None):
+    """Dropout of whole channels of x (N, C, L) (Tompson et al. 2015, arXiv:1411.4280)."""
+    check_settings("dropout1d", p=p, rng=rng, scaling=scaling)
+    check_axes("dropout1d", x, "(N, C, L)")
+    return _dropped("dropout1d", x, p, training, rng, scaling, 2, mask)
+
+
+@composition
+def dropout2d(x, p, training, rng=None, scaling="inverted", mask=None):
+    """Dropout of whole channels of x (N, C, H, W) (Tompson et al. 2015, arXiv:1411.4280)."""
+    check_settings("dropout2d", p=p, rng=rng, scaling=scaling)
+    check_axes("dropout2d", x, "(N, C, H, W)")
+    return _dropped("dropout2d", x, p, training, rng, scaling, (2, 3), mask)
+
+
+@composition
+def drop_path(x, p, training, rng=None, scaling="inverted", mask=None):
+    """Dropout of whole samples x[i]: stochastic depth is x + drop_path(branch(x), ...) (Huang et al. 2016, arXiv:1603.09382)."""
+    check_settings("drop_path", p=p, rng=rng, scaling=scaling)
+    if np.ndim(x) == 0:
+        raise ValueError("drop_path: x must be (N, ...), one sample a row; got one number.")
+    return _dropped("drop_path", x, p, training, rng, scaling, range(1, np.ndim(x)), mask)
+
+
+@composition
+def drop_connect(weight, p, training, rng=None, scaling="inverted", mask=None):
+    """Dropout of the entries of a weight (Wan et al. 2013, ICML): one mask a call, so for a whole batch."""
+    check_settings("drop_connect", p=p, rng=rng, scaling=scaling)
+    return _dropped("drop_connect", weight, p, training, rng, scaling, (), mask)
+
+
+@composition
+def alpha_dropout(x, p, training, rng=None, mask=None):
+    """For selu: what is dropped becomes selu(-inf), then all is scaled and shifted so that entries of mean 0 and variance 1 keep both.
+
+    a (m x + (1-m) A) + b with A = selu(-inf), a = ((1-p) (1 + p A^2))^-1/2 and b = -a p A (Klambauer et al. 2017,
+    arXiv:1706.02515). The mean over masks is a (1-p) x, not x.
+    """
+    check_settings("alpha_dropout", p=p, rng=rng)
+    if not (training or drawing.get()):
+        return x
+    low = -1.7580993408473766
+    a = ((1 - p) * (1 + p * low**2)) ** -0.5 if p < 1 else 0.0
+    return a * np.where(_mask("alpha_dropout", x, p, rng, (), mask), x, low) - a * p * low
+
+
+@composition
+def gaussian_dropout(x, p, training, rng=None, noise=None):
+    """x times N(1, p/(1-p)): mean and variance of dropout, nothing is 0 (Srivastava et al. 2014, section 10)."""
+    check_settings("gaussian_dropout", p=p, rng=rng)
+    if not (training or drawing.get()):
+        return x
+    return x * _gaussian("gaussian_dropout", x, 1.0, math.sqrt(p / (1 - p)), rng, noise)
+
+
+@composition
+def gaussian_noise(x, std, training, rng=None, noise=None):
+    """x plus N(0, std^2)."""
+    check_settings("gaussian_noise", std=std, rng=rng)
+    if not (training or drawing.get()):
+        return x
+    return x + _gaussian("gaussian_noise", x, 0.0, std, rng, noise)
+
+
+def check_settings(name, p=0.0, std=0.0, rng=None, scaling="inverted", share=()):
+    """Refuses settings that no call of the function `name` could use."""
+    if not 0 <= p <= 1:  # also refuses nan
+        hint = f" Did you mean {p / 100:g}?" if 1 < p <= 100 else ""
+        raise ValueError(f"{name}: p is the probability of DROPPING, in [0, 1]; got {p}.{hint}")
+    if p == 1 and name == "gaussian_dropout":
+        raise ValueError("gaussian_dropout: p must be below 1, where the variance p/(1-p) of the noise is infinite.")
+    if not 0 <= std < math.inf:
+        raise ValueError(f"{name}: std is the standard deviation of the noise, a number >= 0; got {std}.")
+    if scaling not in ("inverted", "classic"):
+        raise ValueError(f'{name}: scaling is "inverted" or "classic", not {scaling!r}.')
+    if rng is not None and not isinstance(rng, (np.random.Generator, str)):
+        raise TypeError(
+            f"{name}: rng must be a np.random.Generator, such as np.random.default_rng(0), or the name of a stream, not {type(rng).__name__}."
+        )
+    if not all(isinstance(axis, int) for axis in _axes(share)):
+        raise TypeError(f"{name}: share is an axis or a tuple of axes, not {share!r}.")
+
+
+def _axes(share):
+    return tuple(share) if isinstance(share, (tuple, list, range)) else (share,)
+
+
+def _dropped(name, x, p, training, rng, scaling, share, mask):
+    if not (training or drawing.get()):
+        return x * (1 - p) if scaling == "classic" else x
+    return stochastic.dropout(x, _mask(name, x, p, rng, share, mask), p, scaling)
+
+
+def _mask(name, x, p, rng, share, mask):
+    """What is kept of x: drawn, with one entry along the axes `share`, or the `mask` that was given."""
+    shape = np.shape(x)
+    if mask is None:
+        for axis in (shared := _axes(share)):
+            if not -len(shape) <= axis < len(shape):
+                raise ValueError(f"{name}: there is no axis {axis} to share along in x of shape {shape}.")
+        if shared:
+            shape = tuple(1 if i in shared or i - len(shape) in shared else n for i, n in enumerate(shape))
+        return Noise(stochastic.Bernoulli(1 - p), shape, bool, rng)
+    values = np.asarray(data_of(mask))
+    if values.dtype != bool and not (ones := np.isin(values, (0, 1))).all():
+        raise ValueError(f"{name}: a mask has 1 or True where x is kept and 0 or False where it is dropped; got {values[~ones][0]}.")
+    return _given(name, "mask", mask, bool, shape)
+
+
+def _gaussian(name, x, mean, std, rng, noise):
+    """Noise of the shape of x: drawn, or the `noise` that was given."""
+    dtype = x.dtype if x.dtype.kind == "f" else np.float64
+    if noise is None:
+        return Noise(stochastic.Normal(mean, std), x.shape, dtype, rng)
+    return _given(name, "noise", noise, dtype, x.shape)
+
+
+def _given(name, what, noise, dtype, shape):
+    """Noise that was drawn before as it is, a leaf; an array in `dtype`."""
+    check_fits(name, f"a {what}", np.shape(noise), "x", shape)
+    return noise if isinstance(noise, Noise) else np.asarray(data_of(noise), dtype)

@@ -1,0 +1,94 @@
+"""Embedding and attention."""
+
+import numpy as np
+
+from ..engine import Tensor, data_of
+from ..ops import softmax
+from .common import check_fits, composition
+from .noise import check_settings, dropout
+
+
+@composition
+def embedding(input, weight, padding_idx=None):
+    """Row i of weight (num_embeddings, embedding_dim) for each whole number i of the input (...): (..., embedding_dim).
+
+    The row `padding_idx`, which stands for no token, gets no gradient.
+    """
+    if np.ndim(weight) != 2:
+        raise ValueError(f"embedding: weight must be (num_embeddings, embedding_dim), got shape {np.shape(weight)}.")
+    input = input if isinstance(input, Tensor) else np.asarray(input)
+    numbers, rows = data_of(input), len(weight)
+    if numbers.dtype.kind not in "iu":
+        raise TypeError(f"embedding: the input holds numbers of rows, so an integer dtype, not {numbers.dtype}.")
+    if numbers.size and (numbers.min() < 0 or numbers.max() >= rows):
+        raise IndexError(
+            f"embedding: the input has the numbers {numbers.min()}..{numbers.max()}, the weight {weight.shape} has the rows 0..{rows - 1}."
+        )
+    chosen = weight[input]
+    if padding_idx is None:
+        return chosen
+    padding = padding_row(padding_idx, rows)
+    return np.where(np.expand_dims(numbers == padding, -1), data_of(weight)[padding], chosen)
+
+
+def padding_row(padding_idx, rows):
+    """The number of the row that `padding_idx` means; a negative one counts from the end."""
+    if not -rows <= padding_idx < rows:
+        raise IndexError(f"embedding: padding_idx={padding_idx}, but there are the rows 0..{rows - 1}.")
+    return padding_idx % rows
+
+
+@composition
+def scaled_dot_product_attention(
+    query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, *, training=None, rng=None, need_weights=False
+):
+    """softmax(query @ key.T * scale) @ value: (..., L, E), (..., S, E), (..., S, D) give (..., L, D) (Vaswani et al. 2017, arXiv:1706.03762).
+
+    attn_mask     broadcasts to the scores (..., L, S): True where a query may attend to a key, or numbers that are added to the scores
+    is_causal     query i attends to the keys 0..i only, whatever else the mask allows
+    scale         1 / sqrt(E) if not given
+    dropout_p     of the weights; unless it is 0, `training` must be given
+    need_weights  returns (result, weights (..., L, S)), the weights as they were used: after dropout
+
+    A query that may attend to no key has weights of 0, and so the result 0: not nan.
+    """
+    name = "scaled_dot_product_attention"
+    check_settings(name, p=dropout_p, rng=rng)
+    if dropout_p and training is None:
+        raise TypeError(f"{name}: dropout_p={dropout_p} drops in training only. Say which: training=True or training=False.")
+    shapes = q, k, v = np.shape(query), np.shape(key), np.shape(value)
+    if min(map(len, shapes)) < 2 or q[-1] != k[-1] or k[-2] != v[-2]:
+        raise ValueError(f"{name}: query {q}, key {k} and value {v} must be (..., L, E), (..., S, E) and (..., S, D).")
+    scores = (query * (q[-1] ** -0.5 if scale is None else scale)) @ np.swapaxes(key, -1, -2)
+    allowed, added = _attended(name, attn_mask, is_causal, scores)
+    if added is not None:
+        scores = scores + added
+    if allowed is None:
+        weights = softmax(scores)
+    else:
+        some = allowed.any(axis=-1, keepdims=True)  # a query without any: weights as without a mask, which then become 0
+        weights = softmax(np.where(allowed | ~some, scores, -np.inf))
+        weights = weights if some.all() else np.where(some, weights, 0)
+    if dropout_p:
+        weights = dropout(weights, dropout_p, training, rng)
+    return (weights @ value, weights) if need_weights else weights @ value
+
+
+def _attended(name, mask, is_causal, scores):
+    """(which scores count, what is added to them) by the masks; None for all, or nothing."""
+    allowed = added = None
+    if mask is not None:
+        values = np.asarray(data_of(mask))
+        if values.dtype.kind not in "bf":
+            raise TypeError(
+                f"{name}: attn_mask is boolean, True where a query may attend, or of floats that are added to the scores; not {values.dtype}."
+            )
+        check_fits(name, "an attn_mask", values.shape, "the scores", scores.shape)
+        allowed = values
+        if values.dtype != bool:
+            allowed = values != -np.inf
+            added = np.where(allowed, mask, 0).astype(scores.dtype)
+    if is_causal:
+        causal = np.tri(*scores.shape[-2:], dtype=bool)
+        allowed = causal if allowed is None else allowed & causal
+    return allowed, added

@@ -1,0 +1,116 @@
+"""Normalisation layers."""
+
+import numpy as np
+
+from .. import engine
+from .. import functional as F
+from .module import Module, Parameter
+
+
+class Norm(Module):
+    """What norms have in common: a `weight` of ones and a `bias` of zeros, each None where not wanted, with their penalties."""
+
+    weight_penalty = bias_penalty = None
+
+    def __init__(self, shape, weight, bias, penalty, bias_penalty, dtype, **settings):
+        for name, given, wanted in (("penalty", penalty, weight), ("bias_penalty", bias_penalty, bias)):
+            if given is not None and not wanted:
+                raise ValueError(f"{type(self).__name__}: {name}={given}, but there is no {'weight' if name == 'penalty' else 'bias'}.")
+        vars(self).update(settings)
+        self._settings = tuple(settings)
+        self.weight_penalty, self.bias_penalty = penalty, bias_penalty
+        self.weight = Parameter(np.ones(shape), dtype=dtype or engine.default_dtype) if weight else None
+        self.bias = Parameter(np.zeros(shape), dtype=dtype or engine.default_dtype) if bias else None
+
+    def extra_repr(self):
+        settings = {name: getattr(self, name) for name in self._settings}
+        penalties = {"penalty": self.weight_penalty, "bias_penalty": self.bias_penalty}
+        return ", ".join(f"{k}={v}" for k, v in (settings | {k: p for k, p in penalties.items() if p}).items())
+
+    def _check(self, x):
+        """Refuses x that has none of the layouts, or other channels."""
+        axes = [layout.count(",") + 1 for layout in self.layouts]
+        if x.ndim not in axes or x.shape[1] != self.num_features:
+            remedy = " For one sample write x[None]." if x.ndim == min(axes) - 1 else ""
+            layouts = " or ".join(self.layouts)
+            raise ValueError(f"{type(self).__name__}: x must be {layouts} with C = {self.num_features}, got shape {x.shape}.{remedy}")
+
+
+class BatchNorm1d(Norm):
+    """Batch normalisation of (N, C) or (N, C, L): see `functional.batch_norm`.
+
+    Evaluation uses `running_mean` and `running_var`, which follow the batches of training: each moves them by the share `momentum`
+    of the way, or with momentum=None they are the mean over all batches. With track_running_stats=False there are none, and
+    evaluation uses its batch too. `sampling()` changes nothing here: what was put in evaluation mode stays in it.
+    """
+
+    layouts = "(N, C)", "(N, C, L)"
+
+    def __init__(self, num_features, eps=1e-5, momentum=0.1, affine=True, track_running_stats=True, *, penalty=None, bias_penalty=None, dtype=None):
+        settings = {"num_features": num_features, "eps": eps, "momentum": momentum, "affine": affine, "track_running_stats": track_running_stats}
+        super().__init__(num_features, affine, affine, penalty, bias_penalty, dtype, **settings)
+        self.running_mean = self.running_var = self.num_batches_tracked = None
+        if track_running_stats:
+            self.running_mean = np.zeros(num_features, dtype or engine.default_dtype)
+            self.running_var = np.ones(num_features, dtype or engine.default_dtype)
+            self.num_batches_tracked = np.array(0)
+
+    def forward(self, x):
+        self._check(x)
+        momentum = self.momentum
+        if momentum is None and self.track_running_stats:
+            momentum = 1 / (self.num_batches_tracked.item() + 1)
+        training = self.training or not self.track_running_stats
+        out = F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, training=training, momentum=momentum, eps=self.eps)
+        if self.training and self.track_running_stats and F.statistics_move():
+            self.num_batches_tracked += 1
+        return out
+
+
+class BatchNorm2d(BatchNorm1d):
+    """Batch normalisation of (N, C, H, W): see BatchNorm1d."""
+
+    layouts = ("(N, C, H, W)",)
+
+
+class LayerNorm(Norm):
+    """Normalises each sample over its last axes, of the sizes `normalized_shape`: see `functional.layer_norm`."""
+
+    def __init__(self, normalized_shape, eps=1e-5, elementwise_affine=True, bias=True, *, penalty=None, bias_penalty=None, dtype=None):
+        shape = tuple(np.atleast_1d(normalized_shape).tolist())
+        settings = {"normalized_shape": shape, "eps": eps, "elementwise_affine": elementwise_affine}
+        super().__init__(shape, elementwise_affine, elementwise_affine and bias, penalty, bias_penalty, dtype, **settings)
+
+    def forward(self, x):
+        return F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
+
+
+class GroupNorm(Norm):
+    """Normalises each sample of (N, C, ...) over each group of channels: see `functional.group_norm`."""
+
+    def __init__(self, num_groups, num_channels, eps=1e-5, affine=True, *, penalty=None, bias_penalty=None, dtype=None):
+        F.check_groups("GroupNorm", num_groups, num_channels)
+        settings = {"num_groups": num_groups, "num_channels": num_channels, "eps": eps, "affine": affine}
+        super().__init__(num_channels, affine, affine, penalty, bias_penalty, dtype, **settings)
+
+    def forward(self, x):
+        return F.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
+
+
+class InstanceNorm1d(Norm):
+    """Normalises each channel of each sample of (N, C, L): see `functional.instance_norm`."""
+
+    layouts = ("(N, C, L)",)
+
+    def __init__(self, num_features, eps=1e-5, *, affine=False, penalty=None, bias_penalty=None, dtype=None):
+        super().__init__(num_features, affine, affine, penalty, bias_penalty, dtype, num_features=num_features, eps=eps, affine=affine)
+
+    def forward(self, x):
+        self._check(x)
+        return F.instance_norm(x, self.weight, self.bias, self.eps)
+
+
+class InstanceNorm2d(InstanceNorm1d):
+    """Normalises each channel of each sample of (N, C, H, W)."""
+
+    layouts = ("(N, C, H, W)",)

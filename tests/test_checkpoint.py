@@ -1,0 +1,686 @@
+"""Checkpoints: trees that come back as they were, files that are whole whatever happens, trainings that go on bit by bit."""
+
+import gc
+import io
+import itertools
+import json
+import math
+import os
+import pickle
+import random
+import signal
+import threading
+import time
+import zipfile
+from contextlib import contextmanager
+
+import numpy as np
+import programs
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+
+import minigrad as mg
+import minigrad.functional as F
+from minigrad import checkpoint, nn, optim
+from minigrad.data import Batches
+
+posix = pytest.mark.skipif(os.name != "posix", reason="fork and SIGKILL of POSIX")
+
+
+def same(a, b):
+    """Equal in structure, type, dtype, shape and bits. A tuple and a list are the same."""
+    if isinstance(a, np.ndarray):
+        return isinstance(b, np.ndarray) and (a.dtype, a.shape, a.tobytes()) == (b.dtype, b.shape, b.tobytes())
+    if isinstance(a, dict):
+        return isinstance(b, dict) and list(a) == list(b) and all(same(a[k], b[k]) for k in a)
+    if isinstance(a, (list, tuple)):
+        return isinstance(b, list) and len(a) == len(b) and all(map(same, a, b))
+    return type(a) is type(b) and (a == b or (a != a and b != b)) and (a != 0 or math.copysign(1, a) == math.copysign(1, b))
+
+
+def no_sync(descriptor):
+    """In place of os.fsync, which takes long."""
+
+
+@contextmanager
+def patched(target, name, value):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(target, name, value, raising=False)
+        yield
+
+
+# ------------------------------------------------------------------------------------------------ trees
+
+KEYS = st.text(max_size=4) | st.sampled_from(["a/b", "a", "b", "", "/", "%2F", "..", "tree.json", "a.npy", "\0", "\\", "0", "µ", " ", "\ud800"])
+DTYPES = st.sampled_from(["?", "i1", "<u2", ">i4", "i8", "f2", "f4", ">f8", "c8", "<U2"])
+ARRAYS = st.tuples(DTYPES, array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3)).flatmap(lambda kind: arrays(*kind))
+LEAVES = ARRAYS | st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
+TREES = st.recursive(LEAVES, lambda inside: st.lists(inside, max_size=3) | st.dictionaries(KEYS, inside, max_size=4), max_leaves=12)
+ONE = np.ones(1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(TREES)
+@example({"": {"a": ONE}, "a": ONE * 2, "a/b": ONE * 3, "b": {"": ONE * 4}, "/b": ONE * 5})
+@example([ONE, (ONE * 2, []), {}, {"0": ONE * 3}, -0.0, 2**200, float("nan")])
+@example(np.asfortranarray(np.arange(6).reshape(2, 3)))
+@example(np.arange(12).reshape(3, 4)[:, ::2])
+def test_a_tree_comes_back_as_it_was(tmp_path_factory, tree):
+    file = tmp_path_factory.getbasetemp() / "tree.npz"
+    with patched(os, "fsync", no_sync):
+        mg.save(tree, file)
+    assert same(tree, mg.load(file))
+
+
+def test_numpys_numbers_become_numbers_or_arrays_of_one_entry(tmp_path):
+    mg.save({"a": np.float64(0.1), "b": np.float32(0.1), "c": np.int64(3), "d": np.bool_(True)}, tmp_path / "m")
+    assert same(mg.load(tmp_path / "m"), {"a": 0.1, "b": np.array(0.1, np.float32), "c": np.array(3), "d": np.array(True)})
+
+
+def test_numpy_opens_a_checkpoint_and_the_names_are_readable(tmp_path):
+    model = nn.Sequential(nn.Linear(2, 1), nn.ReLU())
+    mg.save({"model": model, "step": 3, "best": [model[0].bias, None]}, tmp_path / "c.npz")
+    with np.load(tmp_path / "c.npz") as archive:
+        assert archive.files == ["model/0.weight", "model/0.bias", "best/0", "tree.json"]
+        assert np.array_equal(archive["model/0.weight"], model[0].weight.data)
+        content = json.loads(archive["tree.json"])
+        assert content["tree"] == {"model": {"0.weight": None, "0.bias": None}, "step": 3, "best": [None, None]}
+
+
+def test_what_has_a_state_is_asked_for_it(tmp_path):
+    class Counter:
+        def state_dict(self):
+            return {"seen": 3, "inner": [nn.Linear(1, 1, rng=np.random.default_rng(0))]}
+
+    mg.save([{"mine": Counter()}], tmp_path / "c")
+    assert same(mg.load(tmp_path / "c"), [{"mine": {"seen": 3, "inner": [nn.Linear(1, 1, rng=np.random.default_rng(0)).state_dict()]}}])
+
+
+@pytest.mark.parametrize("kind", ["PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64"])
+def test_a_generator_goes_on_from_its_state(tmp_path, kind):
+    rng = np.random.Generator(getattr(np.random, kind)(5))
+    rng.integers(9, dtype=np.uint32)  # leaves half a word behind
+    mg.save({"rng": rng}, tmp_path / "c")
+    expected = rng.integers(2**32, size=5, dtype=np.uint32), rng.normal(size=3)
+    other = np.random.Generator(getattr(np.random, kind)(6))
+    other.bit_generator.state = mg.load(tmp_path / "c")["rng"]
+    assert all(map(np.array_equal, expected, (other.integers(2**32, size=5, dtype=np.uint32), other.normal(size=3))))
+
+
+def test_torchs_state_dicts_are_saved_too(tmp_path):
+    torch = pytest.importorskip("torch")
+    theirs, ours = torch.nn.Linear(3, 2), nn.Linear(3, 2)
+    mg.save({"model": theirs}, tmp_path / "c")
+    ours.load_state_dict(mg.load(tmp_path / "c")["model"])
+    assert np.array_equal(ours.weight.data, theirs.weight.detach().numpy())
+
+
+@pytest.mark.parametrize(
+    "tree, error, message",
+    [
+        ({"a": [1, {"lr": math.sin}]}, ValueError, r"save: a/1/lr is <built-in function sin>, of type builtin.*nothing is pickled"),
+        ({"a": {1, 2}}, ValueError, r"a is \{1, 2\}, of type set"),
+        ({"a": b"ab\0"}, ValueError, "of type bytes"),
+        ({"a": np.array([None])}, ValueError, r"a is array\(\[None\], dtype=object\)"),
+        ({"a": np.zeros(1, [("x", object)])}, ValueError, "a is array"),
+        (1j, ValueError, "the state is 1j, of type complex"),
+        ({3: ONE}, TypeError, "the keys of dicts must be strings, not 3"),
+        ({"a": [{None: ONE}]}, TypeError, "must be strings, not None, in a/0"),
+    ],
+)
+def test_what_cannot_be_saved_is_named_and_nothing_is_written(tmp_path, tree, error, message):
+    with pytest.raises(error, match=message):
+        mg.save(tree, tmp_path / "c")
+    assert os.listdir(tmp_path) == []
+
+
+# ------------------------------------------------------------------------------------------------ files
+
+
+def test_the_same_state_gives_the_same_bytes(tmp_path, monkeypatch):
+    for name, now in ("a", 1e9), ("b", 1.5e9):
+        monkeypatch.setattr(time, "time", lambda now=now: now)
+        mg.save({"w": np.arange(3), "step": 1}, tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_files_of_numpy_and_of_earlier_versions_are_read_as_flat_dicts(tmp_path):
+    arrays = {"0.weight": np.ones((2, 3)), "seen/b": np.arange(2)}
+    np.savez(tmp_path / "a.npz", **arrays)
+    np.savez_compressed(tmp_path / "b.npz", **arrays)
+    assert same(mg.load(tmp_path / "a.npz"), arrays) and same(mg.load(tmp_path / "b.npz"), arrays)
+
+
+class Malicious:
+    """Creates a file when it is unpickled."""
+
+    def __init__(self, file):
+        self.file = str(file)
+
+    def __reduce__(self):
+        return open, (self.file, "w")
+
+
+def test_no_pickle_is_ever_loaded(tmp_path):
+    ran = tmp_path / "ran"
+    evil = np.array([Malicious(ran)], dtype=object)
+    buffer = io.BytesIO()
+    np.lib.format.write_array(buffer, evil)
+    np.savez(tmp_path / "numpy.npz", w=evil)
+    with zipfile.ZipFile(tmp_path / "ours.npz", "w") as archive:
+        archive.writestr("tree.json", '{"tree": {"model": {"w": null}}, "arrays": ["model/w"]}')
+        archive.writestr("model/w.npy", buffer.getvalue())
+        archive.comment = checkpoint.MARK
+    np.save(tmp_path / "array.npz.npy", evil)
+    (tmp_path / "pickle.npz").write_bytes(pickle.dumps({"model": Malicious(ran)}))
+    for name, message in [("numpy.npz", "allow_pickle"), ("ours.npz", "allow_pickle"), ("array.npz.npy", "not a zip"), ("pickle.npz", "not a zip")]:
+        with pytest.raises(ValueError, match=f"load: .*{name} is damaged or no checkpoint: .*{message}"):
+            mg.load(tmp_path / name)
+    assert not ran.exists()
+    np.load(tmp_path / "numpy.npz", allow_pickle=True)["w"]
+    assert ran.exists()  # it would have done harm
+
+
+def test_foreign_files_are_named(tmp_path):
+    with zipfile.ZipFile(tmp_path / "docx", "w") as archive:
+        archive.writestr("word/document.xml", "<w/>")
+    (tmp_path / "text").write_text("PK\3\4 not quite")
+    (tmp_path / "empty").write_bytes(b"")
+    for name in "docx", "text", "empty":
+        with pytest.raises(ValueError, match=f"{name} is damaged or no checkpoint"):
+            mg.load(tmp_path / name)
+    with pytest.raises(FileNotFoundError):
+        mg.load(tmp_path / "none")
+
+
+def damaged(tmp_path, change):
+    """Loads every change(bytes, i) of a small checkpoint; returns how many were refused."""
+    tree = {"w": np.arange(3.0), "step": 12}
+    mg.save(tree, tmp_path / "c")
+    whole, refused = (tmp_path / "c").read_bytes(), 0
+    for i in range(len(whole)):
+        (tmp_path / "c").write_bytes(change(whole, i))
+        try:
+            assert same(mg.load(tmp_path / "c"), tree)
+        except ValueError as error:
+            assert "is damaged or no checkpoint" in str(error)
+            refused += 1
+    return refused / len(whole)
+
+
+def test_a_checkpoint_cut_anywhere_is_refused(tmp_path):
+    assert damaged(tmp_path, lambda whole, i: whole[:i]) == 1
+
+
+@pytest.mark.parametrize("bits", [0x01, 0x80])
+def test_a_changed_byte_is_noticed_or_does_not_matter(tmp_path, bits):
+    assert damaged(tmp_path, lambda whole, i: whole[:i] + bytes([whole[i] ^ bits]) + whole[i + 1 :]) > 0.5
+
+
+@pytest.mark.skipif(not hasattr(os, "symlink") or os.name == "nt", reason="links of POSIX")
+def test_through_a_link_what_it_points_to_is_replaced(tmp_path):
+    (tmp_path / "large_disk").mkdir()
+    os.symlink(tmp_path / "large_disk" / "c", tmp_path / "c")
+    for k in 1, 2:
+        mg.save({"k": k}, tmp_path / "c")
+        assert (tmp_path / "c").is_symlink() and mg.load(tmp_path / "large_disk" / "c") == {"k": k}
+
+
+def test_a_missing_folder_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        mg.save({"k": 1}, tmp_path / "none" / "c")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OSError):
+        mg.save({"k": 1}, tmp_path / "folder")
+    assert os.listdir(tmp_path) == ["folder"]
+
+
+# ------------------------------------------------------------------------- whole, whatever interrupts it
+
+OLD, NEW = ({"w": np.full(20_000, k), "more": [np.full((30, 30), k)], "k": k} for k in (1, 2))
+
+
+@contextmanager
+def watched(happens, calls):
+    """Each system call of `save` is put down in `calls`, and happens(number of the call) first; a write is then half done."""
+
+    def call(name, function):
+        def run(*args, **kwargs):
+            calls.append(name)
+            happens(len(calls) - 1)
+            return function(*args, **kwargs)
+
+        return run
+
+    class File(io.FileIO):
+        def write(self, data):
+            calls.append("write")
+            try:
+                happens(len(calls) - 1)
+            except BaseException:
+                super().write(data[: len(data) // 2])
+                raise
+            return super().write(data)
+
+        def close(self):
+            if not self.closed:
+                calls.append("close")
+                try:
+                    happens(len(calls) - 1)
+                finally:
+                    super().close()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoint, "open", call("open", lambda path, mode: io.BufferedWriter(File(path, mode))), raising=False)
+        for name, function in ("fsync", no_sync), ("replace", os.replace), ("open", os.open), ("close", os.close):
+            patch.setattr(os, name, call("folder " * (name in ("open", "close")) + name, function))
+        yield
+
+
+def system_calls(folder):
+    calls = []
+    with watched(lambda i: None, calls):
+        mg.save(NEW, folder / "c")
+    return calls
+
+
+def test_the_file_reaches_the_disk_before_its_name_and_the_name_after(tmp_path):
+    calls = system_calls(tmp_path)
+    names = [name for name, _ in itertools.groupby(calls)]
+    assert names == ["open", "write", "fsync", "close", "replace", "folder open", "fsync", "folder close"]
+    assert calls.count("write") > 5
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt(), MemoryError()], ids=repr)
+def test_a_failure_at_any_system_call_leaves_the_old_file_or_the_new(tmp_path, monkeypatch, error):
+    monkeypatch.setattr(os, "fsync", no_sync)
+    calls = system_calls(tmp_path)
+    for fatal in range(len(calls)):
+
+        def happens(i, fatal=fatal):
+            if i == fatal or (i > fatal and isinstance(error, OSError)):  # a disk that is full stays full
+                raise error
+
+        mg.save(OLD, tmp_path / "c")
+        raised, replaced = True, fatal > calls.index("replace")
+        try:
+            with watched(happens, []):
+                mg.save(NEW, tmp_path / "c")
+            raised = False
+        except type(error):
+            pass
+        assert same(mg.load(tmp_path / "c"), NEW if replaced else OLD), calls[fatal]
+        assert os.listdir(tmp_path) == ["c"]
+        assert raised != (replaced and isinstance(error, OSError))  # a folder that cannot be synced is no failure
+    gc.collect()  # what was not closed complains now
+
+
+def whole_after_kills(folder, kills):
+    """Kills processes that save, in `folder`, and says what was found: (files that were not whole, kills amid a save)."""
+    file, broken, left = folder / "c", [], 0
+
+    def fork(child):
+        if (process := os.fork()) == 0:
+            try:
+                child()
+            finally:
+                os._exit(1)
+        return process
+
+    def die(*_):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def look(process, wanted):
+        nonlocal left
+        os.waitpid(process, 0)
+        try:
+            found = mg.load(file)
+            if not wanted(found):
+                broken.append(found["k"])
+        except ValueError as error:
+            broken.append(str(error))
+        for name in {*os.listdir(folder)} - {"c"}:
+            assert name.startswith(".c.") and name.endswith(".tmp")
+            left += 1
+            os.unlink(folder / name)
+
+    for fatal, name in enumerate(system_calls(folder)):  # at each system call
+        mg.save(OLD, file)
+
+        def at_call(fatal=fatal):
+            with watched(lambda i: i == fatal and die(), []):
+                mg.save(NEW, file)
+
+        look(fork(at_call), lambda found, name=name: same(found, OLD) or (name.startswith(("folder", "fsync")) and same(found, NEW)))
+
+    began = time.perf_counter()
+    mg.save(NEW, file)
+    duration, rng, last = time.perf_counter() - began, random.Random(0), 0
+    for _ in range(kills):  # at any time
+        reader, writer = os.pipe()
+
+        def forever(writer=writer, first=last + 1):
+            os.write(writer, b"x")
+            for k in itertools.count(first):
+                mg.save({"k": k, "w": np.full(30_000, k), "inner": [{"v": np.full(9, k)}]}, file)
+
+        mg.save({"k": last, "w": np.full(30_000, last), "inner": [{"v": np.full(9, last)}]}, file)
+        process = fork(forever)
+        os.read(reader, 1)
+        time.sleep(rng.uniform(0, 2 * duration))
+        os.kill(process, signal.SIGKILL)
+        os.close(reader), os.close(writer)
+        look(
+            process, lambda found, last=last: found["k"] >= last and np.all(found["w"] == found["k"]) and np.all(found["inner"][0]["v"] == found["k"])
+        )
+        last = mg.load(file)["k"]
+    return broken, left
+
+
+@posix
+def test_a_process_killed_at_any_moment_leaves_a_whole_file(tmp_path):
+    program = f"import pathlib, test_checkpoint as t; print(t.whole_after_kills(pathlib.Path({str(tmp_path)!r}), 40))"
+    broken, left = eval(programs.output(program, "0"))
+    assert broken == [] and left >= 10  # those at the writes
+
+
+def test_two_threads_that_save_to_one_file_leave_one_of_the_two(tmp_path):
+    def work(tree):
+        for _ in range(5):
+            mg.save(tree, tmp_path / "c")
+
+    threads = [threading.Thread(target=work, args=(tree,)) for tree in (OLD, NEW)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found = mg.load(tmp_path / "c")
+    assert (same(found, OLD) or same(found, NEW)) and os.listdir(tmp_path) == ["c"]
+
+
+# ------------------------------------------------------------------------------------- random numbers
+
+
+def drawn():
+    """Masks of two layers, and noise of no layer."""
+    model = nn.Sequential(a=nn.Dropout(0.5), b=nn.GaussianDropout(0.5))
+    return [model(np.ones(9)).data, F.dropout(mg.Tensor(np.ones(9)), 0.3, training=True).data]
+
+
+def test_the_random_state_goes_on_where_it_was(tmp_path):
+    mg.manual_seed(3)
+    drawn()
+    mg.save({"rng": mg.get_rng_state()}, tmp_path / "c")
+    expected = drawn(), nn.Linear(2, 2).weight.data, mg.get_rng_state()  # a stream that did not exist yet
+    mg.manual_seed(4)
+    drawn()
+    mg.set_rng_state(mg.load(tmp_path / "c")["rng"])
+    assert same(expected, [drawn(), nn.Linear(2, 2).weight.data, mg.get_rng_state()])
+
+
+def test_the_random_state_of_a_thread_that_has_drawn_nothing_is_settled_by_asking_for_it():
+    found = []
+
+    def work():
+        saved = mg.get_rng_state()
+        found.extend([saved, drawn()])
+        mg.set_rng_state(saved)
+        found.append(drawn())
+
+    before = mg.get_rng_state()
+    for _ in range(2):
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+    saved, first, second, other, *_ = found
+    assert same(first, second) and saved["streams"] == {} and saved["entropy"] != other["entropy"]
+    assert mg.get_rng_state() == before  # a thread's state is its own
+
+
+def test_the_random_state_is_a_copy():
+    mg.manual_seed(0)
+    drawn()
+    saved = mg.get_rng_state()
+    text = repr(saved)
+    drawn()
+    assert repr(saved) == text
+    mg.set_rng_state(saved)
+    drawn()
+    assert repr(saved) == text
+
+
+@pytest.mark.parametrize("wrong", [None, {}, {"entropy": 1, "streams": {"init": {"state": 3}}}, {"entropy": "x", "streams": {}}, 3])
+def test_a_wrong_random_state_changes_nothing(wrong):
+    before = mg.get_rng_state()
+    with pytest.raises(ValueError, match="set_rng_state: not what get_rng_state returns"):
+        mg.set_rng_state(wrong)
+    assert mg.get_rng_state() == before
+
+
+# ---------------------------------------------------------------------------------------- optimizers
+
+
+class Momentum(optim.Optimizer):
+    """One of a reader's own: it says what it counts, the rest is inherited."""
+
+    counters = ("steps", "speed")
+
+    def __init__(self, parameters, lr):
+        super().__init__(parameters, lr=lr)
+        self.speed = 1.0
+
+    def update(self, trained, lr, settings):
+        self.speed *= 0.9
+        for w, g, v in trained.pieces("v"):
+            v += g
+            w -= lr * self.speed * v
+
+
+def groups(parameters):
+    first, *rest = parameters
+    return [{"params": [first], "lr": optim.exponential(0.1, 0.9), "weight_decay": 0.1}, {"params": rest}]
+
+
+OPTIMIZERS = {
+    "SGD": lambda p: optim.SGD(p, lr=0.05),
+    "SGD, momentum": lambda p: optim.SGD(p, lr=0.05, momentum=0.9, weight_decay=0.01),
+    "SGD, nesterov": lambda p: optim.SGD(p, lr=0.05, momentum=0.9, nesterov=True),
+    "SGD, groups": lambda p: optim.SGD(groups(p), lr=0.01, momentum=0.5),
+    "Adam": lambda p: optim.Adam(p, lr=0.01, betas=(0.8, 0.99), weight_decay=0.1),
+    "Adam, schedule": lambda p: optim.Adam(p, lr=optim.cosine(0.1, 12, warmup=4)),
+    "AdamW": lambda p: optim.AdamW(p, lr=0.01),
+    "AdamW, groups": lambda p: optim.AdamW(groups(p), lr=0.03),
+    "ProximalSGD": lambda p: optim.ProximalSGD(p, lr=optim.step_decay(0.05, 3)),
+    "FISTA": lambda p: optim.ProximalSGD(p, lr=0.05, accelerated=True),
+    "FISTA, restart": lambda p: optim.ProximalSGD(p, lr=0.05, accelerated=True, restart=True),
+    "of one's own": lambda p: Momentum(p, lr=0.05),
+}
+
+
+class Training:
+    """A small network with everything that has a state: buffers, noise, batches, and an optimizer."""
+
+    def __init__(self, make, seed):
+        mg.manual_seed(seed)
+        rng = np.random.default_rng(0)
+        self.model = nn.Sequential(nn.Linear(4, 6, penalty=nn.L1(0.01)), nn.ReLU(), nn.Dropout(0.3), nn.Linear(6, 2))
+        self.optimizer = make(list(self.model.parameters()))
+        self.batches = Batches(rng.normal(size=(11, 4)).astype("f"), rng.integers(2, size=11), batch_size=4)
+
+    def run(self, steps):
+        while steps:
+            for x, y in self.batches:
+
+                def loss(x=x, y=y):
+                    return F.cross_entropy(self.model(x), y) + self.model.penalty()
+
+                if isinstance(self.optimizer, optim.ProximalSGD):
+                    self.optimizer.step(loss)
+                else:
+                    self.optimizer.zero_grad()
+                    loss().backward()
+                    self.optimizer.step()
+                steps -= 1
+                if not steps:
+                    break
+        return self
+
+    def state_dict(self):
+        return {"model": self.model, "optimizer": self.optimizer, "batches": self.batches, "rng": mg.get_rng_state()}
+
+    def load_state_dict(self, state):
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.batches.load_state_dict(state["batches"])
+        mg.set_rng_state(state["rng"])
+        return self
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_training_goes_on_bit_by_bit(tmp_path, name):
+    make = OPTIMIZERS[name]
+    mg.save(Training(make, seed=1).run(10), tmp_path / "expected")
+    mg.save(Training(make, seed=1).run(4), tmp_path / "c")  # 4 steps: the second batch of the second epoch is next
+    mg.save(Training(make, seed=2).run(1).load_state_dict(mg.load(tmp_path / "c")).run(6), tmp_path / "found")
+    assert (tmp_path / "found").read_bytes() == (tmp_path / "expected").read_bytes()
+    mg.save(Training(make, seed=2).run(10), tmp_path / "other")
+    assert (tmp_path / "other").read_bytes() != (tmp_path / "expected").read_bytes()
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.integers(0, 4), max_size=5), st.sampled_from(["SGD, groups", "Adam, schedule", "FISTA, restart"]))
+def test_a_training_may_be_interrupted_often(tmp_path_factory, pauses, name):
+    file = tmp_path_factory.getbasetemp() / "often.npz"
+    expected = Training(OPTIMIZERS[name], seed=1).run(sum(pauses)).model.state_dict()
+    training = Training(OPTIMIZERS[name], seed=1)
+    for seed, steps in enumerate(pauses):
+        with patched(os, "fsync", no_sync):
+            mg.save(training.run(steps), file)
+        training = Training(OPTIMIZERS[name], seed).load_state_dict(mg.load(file))
+    assert same(training.model.state_dict(), expected)
+
+
+def test_an_optimizers_state_is_readable_and_a_copy():
+    w, b = mg.Tensor([1.0, 2.0], True), mg.Tensor([0.0], True)
+    optimizer = optim.Adam([{"params": w, "lr": optim.exponential(0.1, 0.5)}, {"params": [b]}])
+    (w * w).sum().backward()
+    optimizer.step()
+    state = optimizer.state_dict()
+    kept = state["groups"][0]["params"][0]["buffers"]
+    assert same(
+        state,
+        {
+            "optimizer": "Adam",
+            "steps": 1,
+            "groups": [
+                {
+                    "lr": "function",
+                    "betas": [0.9, 0.999],
+                    "eps": 1e-8,
+                    "weight_decay": 0.0,
+                    "params": [{"shape": [2], "updates": 1, "buffers": kept}],
+                },
+                {"lr": 0.001, "betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.0, "params": [{"shape": [1], "updates": 0, "buffers": {}}]},
+            ],
+        },
+    )
+    np.testing.assert_allclose(kept["mean"], [0.2, 0.4], rtol=1e-6)
+    np.testing.assert_allclose(kept["mean of squares"], [0.004, 0.016], rtol=1e-5)
+    kept["mean"][...] = 7
+    assert not np.any(optimizer.state_dict()["groups"][0]["params"][0]["buffers"]["mean"] == 7)
+    optimizer.load_state_dict(state)
+    kept["mean"][...] = 8
+    assert np.all(optimizer.state_dict()["groups"][0]["params"][0]["buffers"]["mean"] == 7)
+
+
+def pair(*shapes):
+    return [mg.Tensor(np.ones(shape), True) for shape in shapes]
+
+
+W, H = (3, 2), (2,)
+FOREIGN = {  # name: (saved, loaded into, what the error says)
+    "another optimizer": (
+        lambda: optim.SGD(pair(W)),
+        lambda: optim.Adam(pair(W)),
+        ["load_state_dict into Adam: nothing was changed", "optimizer: 'Adam' here, 'SGD' in the state."],
+    ),
+    "the same rule, decoupled": (lambda: optim.Adam(pair(W)), lambda: optim.AdamW(pair(W)), ["'AdamW' here, 'Adam' in the state"]),
+    "shapes": (
+        lambda: optim.SGD(pair(W, H)),
+        lambda: optim.SGD(pair(W, (3,))),
+        ["shape of parameter 1 of group 0: [3] here, [2] in the state."],
+    ),
+    "transposed": (lambda: optim.SGD(pair(W)), lambda: optim.SGD(pair(W[::-1])), ["[2, 3] here, [3, 2] in the state"]),
+    "fewer parameters": (lambda: optim.SGD(pair(W, H)), lambda: optim.SGD(pair(W)), ["params of group 0: 1 here, 2 in the state."]),
+    "more parameters": (lambda: optim.SGD(pair(W)), lambda: optim.SGD(pair(W, H)), ["params of group 0: 2 here, 1 in the state"]),
+    "groups": (
+        lambda: optim.SGD([{"params": pair(W)}, {"params": pair(H)}]),
+        lambda: optim.SGD(pair(W, H)),
+        ["groups: 1 here, 2 in the state", "params of group 0: 2 here, 1"],
+    ),
+    "lr": (lambda: optim.SGD(pair(W), lr=0.1), lambda: optim.SGD(pair(W), lr=0.2), ["lr of group 0: 0.2 here, 0.1 in the state."]),
+    "betas": (lambda: optim.Adam(pair(W)), lambda: optim.Adam(pair(W), betas=(0.8, 0.999)), ["betas of group 0: [0.8, 0.999] here, [0.9, 0.999]"]),
+    "a schedule": (
+        lambda: optim.SGD(pair(W), lr=optim.cosine(0.1, 9)),
+        lambda: optim.SGD(pair(W), lr=0.1),
+        ["lr of group 0: 0.1 here, 'function' in the state."],
+    ),
+    "several": (
+        lambda: optim.SGD(pair(W), momentum=0.9, nesterov=True),
+        lambda: optim.SGD(pair(W), momentum=0.5),
+        ["momentum of group 0: 0.5 here, 0.9 in the state; nesterov of group 0: False here, True in the state."],
+    ),
+    "acceleration": (
+        lambda: optim.ProximalSGD(pair(W), accelerated=True),
+        lambda: optim.ProximalSGD(pair(W)),
+        ["accelerated: False here, True in the state."],
+    ),
+    "a model": (lambda: nn.Linear(2, 2), lambda: optim.SGD(pair(W)), ["optimizer: 'SGD' here, None in the state."]),
+    "a whole checkpoint": (
+        lambda: Training(OPTIMIZERS["SGD"], 0),
+        lambda: optim.SGD(pair(W)),
+        ["optimizer: 'SGD' here, {'optimizer': 'SGD', 'steps': 0, 'groups': [{'lr': 0.05, ... in the state."],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_a_state_of_another_optimizer_is_refused_and_changes_nothing(tmp_path, name):
+    saved, loaded, messages = FOREIGN[name]
+    optimizer = loaded()
+    mg.save(saved(), tmp_path / "c")
+    before = optimizer.state_dict()
+    with pytest.raises(ValueError) as error:
+        optimizer.load_state_dict(mg.load(tmp_path / "c"))
+    assert all(message in str(error.value) for message in messages)
+    assert same(optimizer.state_dict(), before)
+
+
+def test_settings_can_be_changed_on_purpose():
+    w = mg.Tensor([1.0], True)
+    state = optim.SGD([w], lr=0.1).state_dict()
+    state["groups"][0]["lr"] = 0.01
+    optim.SGD([w], lr=0.01).load_state_dict(state)
+
+
+def test_a_schedule_of_the_constructor_stays():
+    w = mg.Tensor([1.0], True)
+    optimizer, other = (optim.SGD([w], lr=lambda step, factor=factor: factor * (step + 1)) for factor in (1, 2))
+    (1 * w).sum().backward()
+    optimizer.step()
+    other.load_state_dict(optimizer.state_dict())
+    w.data[...] = 0
+    other.step()
+    assert w.tolist() == [-4]  # the second step of the second schedule
+
+
+def test_an_optimizer_of_another_precision_keeps_its_own():
+    optimizers = [optim.SGD([mg.Tensor(np.ones(2, dtype), True)], momentum=0.5) for dtype in (np.float64, np.float32)]
+    w = optimizers[0].groups[0]["params"][0].parameter
+    (w * w).sum().backward()
+    optimizers[0].step()
+    optimizers[1].load_state_dict(optimizers[0].state_dict())
+    assert optimizers[1].state_dict()["groups"][0]["params"][0]["buffers"]["velocity"].dtype == np.float32
