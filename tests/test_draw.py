@@ -125,6 +125,8 @@ def test_rows_are_shape_attributes_value_gradient():
         (np.array([-0.35, 0.29]), "-0.03 ± 0.32"),
         (np.array([-4.6e-4, 7.0e-4]), "(1.2 ± 5.8)e-4"),
         (np.array([1.0, np.nan, np.inf]), "2 nan/inf"),
+        (np.array(np.nan), "= nan"),
+        (np.array([-np.inf]), "= -inf"),
         (np.zeros((0, 3)), "empty"),
     ],
 )

@@ -292,6 +292,17 @@ def test_nothing_gets_lost_and_nothing_runs_in_a_circle(root, depth, most, noise
                 assert again or (home[a.order], home[t.order]) in joined
 
 
+def test_a_root_that_nothing_uses_is_not_among_the_oldest():
+    y = leaf(np.ones(3))
+    for i in range(30):
+        if i == 20:
+            alone = leaf(np.ones((2, 2)), name="alone")
+        y = (np.sin, np.cos, np.exp)[i * i % 7 % 3](y)
+    for most in range(3, 30):
+        nodes, _ = describe([alone, np.sin(y)], depth="auto", max_nodes=most)
+        assert [n.title for n in nodes if n.is_root] == ["alone", "sin"] and len(nodes) <= most
+
+
 @pytest.mark.parametrize(
     "words, found",
     [

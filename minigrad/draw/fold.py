@@ -180,7 +180,7 @@ def _without_the_oldest(boxes, most):
         return boxes
     age = {}
     for i, (key, box) in enumerate(boxes.items()):
-        age[key] = i
+        age[key] = np.inf if box.is_leaf else i
         age |= {use.source: i + 0.5 for use in box.uses if boxes[use.source].is_leaf}  # a leaf goes with what uses it last
     oldest = set(sorted(boxes, key=age.get)[: len(boxes) - most + 1])
     keys = [key for key in boxes if key in oldest]

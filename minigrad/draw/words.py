@@ -54,10 +54,10 @@ class Numbers(NamedTuple):
         """An array in a line: `= 2.76`, `-0.03 ± 0.32` (mean and standard deviation), `all 0`, `int 0..3`."""
         if self.size == 0 or self.dtype.kind == "c":
             return "empty" if self.size == 0 else "complex"
-        if self.bad:
-            return f"{self.bad:,} nan/inf"
         if self.size == 1:
             return f"= {number(self.low.item())}"
+        if self.bad:
+            return f"{self.bad:,} nan/inf"
         if self.dtype.kind == "b":
             return f"{self.mean:.0%} true"
         if self.dtype.kind in "iu":
@@ -79,7 +79,7 @@ def numbers(array):
         return Numbers(array.shape, array.dtype)
     finite = array[np.isfinite(array)] if array.dtype.kind == "f" and not np.isfinite(array).all() else array
     if finite.size == 0:
-        return Numbers(array.shape, array.dtype, array.size)
+        return Numbers(array.shape, array.dtype, array.size, low=array.flat[0])
     low, high = finite.min(), finite.max()
     mean, std = (np.mean(finite, dtype=float), np.std(finite, dtype=float)) if low < high else (low, 0.0)
     zeros = finite.size - np.count_nonzero(finite)
