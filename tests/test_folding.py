@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 import minigrad.functional as F
 from minigrad import nn
 from minigrad.draw import describe, to_dot
+from minigrad.draw.boxes import module_text
 from minigrad.draw.fold import _stretches
 from minigrad.engine import Noise, Tensor, manual_seed
 from minigrad.graph import nodes as nodes_of
@@ -117,6 +118,40 @@ def test_a_cell_that_is_open_shows_its_weights_beside_its_steps():
     titles, edges = drawn(Recurrent(every=False)(data(4, 20, 6)))
     assert sorted(titles) == sorted(["weight", "bias", "weight", "weight", "bias", "linear x20", "linear, add, tanh x20", "linear"])
     assert ("linear x20", "linear, add, tanh x20") in edges and ("linear, add, tanh x20", "linear") in edges
+
+
+@pytest.mark.parametrize("layer, cell", [(nn.RNN, "rnn cell"), (nn.GRU, "gru cell"), (nn.LSTM, "lstm cell")])
+def test_layers_over_time(layer, cell):
+    titles, edges = drawn(layer(6, 5)(data(80, 2, 6))[0].sum())
+    assert f"linear, {cell} x80" in titles and len(titles) <= 9 and (f"linear, {cell} x80", "stack") in edges
+
+
+def test_transformer_blocks_are_one_card():
+    class Attending(nn.Module):
+        def __init__(self):
+            self.norm, self.attention, self.drop = nn.LayerNorm(8), nn.MultiheadAttention(8, 2, dropout=0.1, batch_first=True), nn.Dropout(0.2)
+
+        def forward(self, x):
+            y = self.norm(x)
+            return x + self.drop(self.attention(y, y, y, is_causal=True, need_weights=False)[0])
+
+    nodes, _ = describe(nn.Sequential(*[Attending() for _ in range(12)])(data(2, 5, 8)).sum(), depth="auto")
+    (card,) = [n for n in nodes if n.kind == "module"]
+    lines = [row.text for row in card.rows if row.role == "attribute"]
+    assert card.title == "Attending x12" and len(nodes) <= 5 and lines == ["scaled dot product attention p=0.1 x12", "dropout p=0.2 x12"]
+
+
+def test_modules_in_short():
+    modules = (
+        nn.Linear(3, 4),
+        nn.Linear(3, 4, bias=False, penalty=nn.L2(0.1)),
+        nn.LayerNorm(4),
+        nn.BatchNorm2d(8, eps=0.1),
+        nn.Dropout(0.5),
+        nn.ReLU(),
+    )
+    words = ["Linear(3, 4)", "Linear(3, 4, bias=False, penalty=L2(0.1))", "LayerNorm((4,))", "BatchNorm2d(8, eps=0.1)", "Dropout(p=0.5)", "ReLU"]
+    assert list(map(module_text, modules)) == words and module_text(nn.Sequential(nn.ReLU())) == "Sequential"
 
 
 def test_a_loop_without_modules():

@@ -502,6 +502,12 @@ def quiet(browser, path):
     assert {url for url in asked if not url.startswith("data:")} == {f"file://{path}"}
 
 
+def badge(sent, told):
+    """What stands above a contribution."""
+    how = "all of" if sent["of"] == 1 else "the first part of" if sent["count"] == 1 else "added to"
+    return f"contribution {sent['count']} of {sent['of']}: {how} {'.grad' if told['tensors'][sent['tensor']]['leaf'] else 'its gradient'}"
+
+
 def test_browser_every_step_shows_its_op(pages):
     browser, path, told = pages
     browser.open(path)
@@ -518,6 +524,14 @@ def test_browser_every_step_shows_its_op(pages):
             sources = {told["tensors"][to["tensor"]]["node"] for to in step.get("inputs", step.get("sent"))} - {node, None}
             assert lit == len(sources)
             assert f"{mode} {k} of {len(told[mode])}" in browser.run("document.getElementById('now').textContent")
+            rules = browser.run("[...document.querySelectorAll('#panel .rule')].map(e => e.textContent)")
+            badges = browser.run("[...document.querySelectorAll('#panel .badge')].map(e => e.textContent)")
+            arrived = browser.run("document.querySelector('#panel .box').textContent")
+            if mode == "backward":
+                assert rules == [told["rules"][to["rule"]][0] for to in step["sent"]]
+                assert badges == [badge(to, told) for to in step["sent"]]
+                g = told["arrays"][step["g"]]
+                assert arrived.startswith(g["shape"] if g["size"] > 1 else g["short"])
             browser.click("document.getElementById('next')")
         assert browser.run("document.getElementById('next').disabled")
         assert browser.run("document.querySelectorAll('.later').length") == (0 if mode == "forward" else 4)  # x, target and their edges

@@ -1,6 +1,8 @@
 """From the tensors of a graph to the boxes of its picture: what becomes one node, and what it is called."""
 
+import re
 from dataclasses import dataclass, field
+from inspect import signature
 from typing import NamedTuple
 
 import numpy as np
@@ -160,10 +162,10 @@ def name(boxes, graph, names):
 
 
 def module_text(module):
-    """Type and arguments of a module in short: Linear(64, 128)."""
+    """Type and arguments of a module in short, without what is as by default: Linear(64, 128)."""
     text = repr(module)
     if "\n" in text:
         return type(module).__name__
-    for word in ("in_features", "out_features", "in_channels", "out_channels"):
-        text = text.replace(f"{word}=", "")
+    for p in signature(type(module)).parameters.values():
+        text = text.replace(f"{p.name}=", "") if p.default is p.empty else re.sub(f", {p.name}={re.escape(repr(p.default))}(?=[,)])", "", text)
     return text.removesuffix("()")

@@ -115,19 +115,30 @@ def argument(x):
 
 
 def settings(box, constants=False):
-    """What is to be known of a box besides its inputs: arguments that differ from the default, numbers, the ops of a composition, the law of noise."""
+    """What is to be known of a box besides its inputs: what differs from the default, numbers; of a composition its ops, or what is random in it."""
     if box.kind == "noise":
         return law(box.last)
     if box.is_leaf or not box.last.args:
         return ""
-    drawn = [a for t in box.members for a in t.args or () if isinstance(a, Noise) and "noise" not in t.op.names]  # dropout tells its p itself
-    if drawn or len(box.members) > 1:
-        return short(", ".join([word for a in drawn for word in (_rate(a), law(a)) if word] or dict.fromkeys(t.op.name for t in box.members)))
-    op, args = box.last.op, box.last.args
+    random = [word for t in box.members for word in _random(t)]
+    if len(box.members) > 1 or random:
+        return short(", ".join(dict.fromkeys(random or [t.op.name for t in box.members])))
+    return short(_given(box.last, constants))
+
+
+def _random(t):
+    """What a result tells of the noise it takes: dropout its own settings, other ops the law."""
+    noise = [a for a in t.args or () if isinstance(a, Noise)]
+    return [_given(t)] if "noise" in t.op.names else [word for a in noise for word in (_rate(a), law(a)) if word]
+
+
+def _given(t, constants=False):
+    """The arguments of a result that are no nodes: settings that differ from the default, and numbers."""
+    op, args = t.op, t.args
     if op.name in SYMBOLS and any(map(is_number, args)):
         return "" if constants else f" {SYMBOLS[op.name]} ".join(argument(a) if is_number(a) else "x" for a in args)
     given = [(op.argument(i), a) for i, a in enumerate(args) if not is_operand(a)]
-    return short(", ".join(f"{name}={argument(a)}" for name, a in given if name not in op.defaults or not _same(a, op.defaults[name])))
+    return ", ".join(f"{name}={argument(a)}" for name, a in given if name not in op.defaults or not _same(a, op.defaults[name]))
 
 
 def _same(value, default):
