@@ -46,22 +46,15 @@ WIDTHS = 8, 16, 32  # channels of the stages; each but the first halves the imag
 CURVE_EVERY = 25  # steps between points of a learning curve
 
 
-class Block(nn.Module):
+def block(channels, width, stride, path, **settings):
     """relu(shortcut(x) + branch(x)). The branch is dropped with probability `path`, for each image by itself."""
 
-    def __init__(self, channels, width, stride, path, **settings):
-        self.conv1 = nn.Conv2d(channels, width, 3, stride, padding=1, bias=False, **settings)
-        self.norm1 = nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False, **settings)
-        self.norm2 = nn.BatchNorm2d(width)
-        self.drop = nn.DropPath(path)
-        self.shortcut = None
-        if stride > 1 or channels != width:
-            self.shortcut = nn.Sequential(nn.Conv2d(channels, width, 1, stride, bias=False, **settings), nn.BatchNorm2d(width))
+    def convolution(channels, size, stride=1):
+        return [nn.Conv2d(channels, width, size, stride, padding=size // 2, bias=False, **settings), nn.BatchNorm2d(width)]
 
-    def forward(self, x):
-        branch = self.norm2(self.conv2(F.relu(self.norm1(self.conv1(x)))))
-        return F.relu((x if self.shortcut is None else self.shortcut(x)) + self.drop(branch))
+    branch = nn.Sequential(*convolution(channels, 3, stride), nn.ReLU(), *convolution(width, 3))
+    changes = stride > 1 or channels != width
+    return nn.Sequential(nn.Residual(branch, nn.Sequential(*convolution(channels, 1, stride)) if changes else None, path), nn.ReLU())
 
 
 class ResNet(nn.Module):
@@ -73,15 +66,15 @@ class ResNet(nn.Module):
         self.norm = nn.BatchNorm2d(WIDTHS[0])
         self.blocks, channels = [], WIDTHS[0]
         for i, width in enumerate(WIDTHS, start=1):  # the last block has the rate `path`
-            self.blocks.append(Block(channels, width, 1 + (i > 1), path * i / len(WIDTHS), **settings))
+            self.blocks.append(block(channels, width, 1 + (i > 1), path * i / len(WIDTHS), **settings))
             channels = width
         self.drop = nn.Dropout(p)
         self.out = nn.Linear(WIDTHS[-1], 10, bias_init=nn.zeros, **settings)
 
     def forward(self, x):
         x = F.relu(self.norm(self.conv(x)))
-        for block in self.blocks:
-            x = block(x)
+        for stage in self.blocks:
+            x = stage(x)
         return self.out(self.drop(x.mean(axis=(2, 3))))
 
 

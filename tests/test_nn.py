@@ -525,6 +525,31 @@ def test_activations_refuse_settings_they_do_not_have(make):
         make()
 
 
+# ------------------------------------------------------------------------------------------- Residual
+
+
+def test_a_residual_block_adds_its_branch_and_drops_it_by_samples():
+    mg.manual_seed(0)
+    x, branch, shortcut = mg.Tensor(np.random.default_rng(0).standard_normal((200, 3))), nn.Linear(3, 3), nn.Linear(3, 3)
+    assert np.array_equal(nn.Residual(branch)(x).data, (x + branch(x)).data)
+    assert np.array_equal(nn.Residual(branch, shortcut)(x).data, (shortcut(x) + branch(x)).data)
+    block = nn.Residual(branch, drop_path=0.4)
+    left = block(x).data - x.data  # rows of zeros, and rows of the branch over 0.6
+    dropped = ~left.any(axis=1)
+    np.testing.assert_allclose(left[~dropped], branch(x).data[~dropped] / 0.6, rtol=1e-5, atol=1e-6)
+    assert 30 < dropped.sum() < 130  # 80 are expected; outside with a probability below 1e-12
+    assert np.array_equal(block.eval()(x).data, (x + branch(x)).data)
+    assert list(block.state_dict()) == ["branch.weight", "branch.bias"]
+
+
+def test_a_residual_block_refuses_shapes_that_would_broadcast():
+    x = np.ones((5, 3), np.float32)
+    with pytest.raises(ValueError, match=r"Residual: the branch gives \(5, 1\), x is \(5, 3\). Give a shortcut that changes x alike"):
+        nn.Residual(nn.Linear(3, 1))(x)
+    with pytest.raises(ValueError, match=r"the branch gives \(5, 1\), the shortcut gives \(5, 2\)"):
+        nn.Residual(nn.Linear(3, 1), nn.Linear(3, 2))(x)
+
+
 # ----------------------------------------------------------------------------------------- Sequential
 
 

@@ -102,7 +102,7 @@ def test_the_layer_begins_as_standard_normal_with_a_padding_row_of_zeros():
     n = weight[:199].size
     assert abs(weight[:199].mean()) < 6.5 / math.sqrt(n) and abs(np.mean(weight[:199].astype(float) ** 2) - 1) < 6.5 * math.sqrt(2 / n)
     close(layer.penalty().item(), 0.1 * np.sum(weight.astype(float) ** 2), rtol=1e-5)
-    assert repr(layer) == "Embedding(200, 100, padding_idx=-1, penalty=L2(0.1))" and repr(nn.Embedding(2, 3)) == "Embedding(2, 3)"
+    assert repr(layer) == "Embedding(num_embeddings=200, embedding_dim=100, padding_idx=-1, penalty=L2(0.1))"
     assert np.all(nn.Embedding(2, 3, init=nn.zeros).weight.data == 0)
 
 
@@ -388,7 +388,7 @@ def test_weights_of_attention_begin_as_pytorchs():
     bound = math.sqrt(6 / (64 + 192))
     assert 0.99 * bound < np.abs(layer.in_proj_weight.data).max() <= bound and np.abs(layer.out_proj.weight.data).max() <= 1 / 8
     assert not layer.in_proj_bias.data.any() and not layer.out_proj.bias.data.any()
-    assert repr(layer).splitlines()[1] == "  64, 4, penalty=L2(0.5), bias_penalty=L1(2)"
+    assert repr(layer).splitlines()[1] == "  embed_dim=64, num_heads=4, penalty=L2(0.5), bias_penalty=L1(2)"
 
 
 # ------------------------------------------------------------------------------------------- recurrence
@@ -668,9 +668,10 @@ def test_dropout_between_the_layers_of_one_is_a_warning():
 
 
 def test_reprs_give_the_settings_that_are_not_the_plain_ones():
-    assert repr(nn.RNN(3, 4)) == "RNN(3, 4)" and repr(nn.RNN(3, 4, 2, "relu")) == "RNN(3, 4, num_layers=2, nonlinearity=relu)"
+    assert repr(nn.RNN(3, 4)) == "RNN(input_size=3, hidden_size=4)"
+    assert repr(nn.RNN(3, 4, 2, "relu")) == "RNN(input_size=3, hidden_size=4, num_layers=2, nonlinearity=relu)"
     layer = nn.GRU(3, 4, 2, False, True, 0.5, True, variational=True, recurrent_dropout=0.2, penalty=nn.L1(0.1))
     assert repr(layer) == (
-        "GRU(3, 4, num_layers=2, bias=False, batch_first=True, dropout=0.5, bidirectional=True, variational=True, "
+        "GRU(input_size=3, hidden_size=4, num_layers=2, bias=False, batch_first=True, dropout=0.5, bidirectional=True, variational=True, "
         "recurrent_dropout=0.2, penalty=L1(0.1))"
     )

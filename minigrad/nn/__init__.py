@@ -29,7 +29,7 @@ from .layers import (
     Upsample,
 )
 from .module import Module, Parameter, Sequential
-from .noise import AlphaDropout, DropConnect, Dropout, Dropout1d, Dropout2d, DropPath, GaussianDropout, GaussianNoise, Stochastic
+from .noise import AlphaDropout, DropConnect, Dropout, Dropout1d, Dropout2d, DropPath, GaussianDropout, GaussianNoise, Residual, Stochastic
 from .norms import BatchNorm1d, BatchNorm2d, GroupNorm, InstanceNorm1d, InstanceNorm2d, LayerNorm
 from .penalties import L1, L2, ElasticNet, GroupL2, Penalty, penalty
 from .reports import sparsity, summary

@@ -7,7 +7,7 @@ from .. import engine
 from .. import functional as F
 from ..engine import stream
 from .initialisers import fan_in_uniform
-from .module import Module, Parameter
+from .module import Module, Parameter, settings_of
 
 
 class Affine(Module):
@@ -18,6 +18,7 @@ class Affine(Module):
     """
 
     weight_penalty = bias_penalty = None
+    named, usual = (), {}  # the settings that its text always has, and those it has where they are not these
 
     def __init__(
         self, shape, units, bias=True, *, penalty=None, bias_penalty=None, init=fan_in_uniform, bias_init=fan_in_uniform, rng=None, dtype=None
@@ -31,16 +32,15 @@ class Affine(Module):
         self.bias = Parameter(bias_init(rng, (units,), *fans), dtype=dtype) if bias else None
 
     def extra_repr(self):
-        shown = {name: getattr(self, name) for name in self.shown}
-        shown |= {"bias": self.bias is not None, "penalty": self.weight_penalty, "bias_penalty": self.bias_penalty}
-        usual = {"stride": 1, "padding": 0, "output_padding": 0, "dilation": 1, "groups": 1, "bias": True, "penalty": None, "bias_penalty": None}
-        return ", ".join(f"{name}={value}" for name, value in shown.items() if name not in usual or value != usual[name])
+        settings = settings_of(self, *self.named, **self.usual)
+        bias = "" if self.bias is not None else "bias=False"
+        return ", ".join(filter(None, [settings, bias, settings_of(self, weight_penalty=None, bias_penalty=None)]))
 
 
 class Linear(Affine):
     """x @ weight.T + bias: x (..., in_features), weight (out_features, in_features), bias (out_features,). Settings: see Affine."""
 
-    shown = "in_features", "out_features"
+    named = "in_features", "out_features"
 
     def __init__(self, in_features, out_features, bias=True, **settings):
         super().__init__((out_features, in_features), out_features, bias, **settings)
@@ -54,7 +54,7 @@ class Conv1d(Affine):
     """functional.conv1d of x (N, in_channels, L), weight (out_channels, in_channels / groups, kernel_size). Settings: see Affine."""
 
     axes, function = 1, staticmethod(F.conv1d)
-    shown = "in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups"
+    named, usual = ("in_channels", "out_channels", "kernel_size"), {"stride": 1, "padding": 0, "dilation": 1, "groups": 1}
 
     def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, groups=1, bias=True, **settings):
         shape = _filters(self, in_channels, out_channels, kernel_size, groups)
@@ -76,7 +76,7 @@ class ConvTranspose1d(Affine):
     """functional.conv_transpose1d of x (N, in_channels, L), weight (in_channels, out_channels / groups, K). Settings: see Affine."""
 
     axes, function = 1, staticmethod(F.conv_transpose1d)
-    shown = "in_channels", "out_channels", "kernel_size", "stride", "padding", "output_padding", "groups", "dilation"
+    named, usual = Conv1d.named, {**Conv1d.usual, "output_padding": 0}
 
     def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, output_padding=0, groups=1, bias=True, dilation=1, **settings):
         shape = _filters(self, out_channels, in_channels, kernel_size, groups)

@@ -173,6 +173,12 @@ class Module:
         return f"{type(self).__name__}(\n  " + "\n  ".join([extra] * bool(extra) + children) + "\n)"
 
 
+def settings_of(module, *named, **usual):
+    """The text of a module's settings: those `named`, and those that are not as usual (`weight_penalty` is called penalty)."""
+    usual = {name: value for name, value in usual.items() if getattr(module, name) != value}
+    return ", ".join(f"{name.removeprefix('weight_')}={getattr(module, name)}" for name in (*named, *usual))
+
+
 def _join(prefix, name):
     return f"{prefix}.{name}" if prefix else name
 

@@ -111,3 +111,21 @@ class DropConnect(Stochastic):
         noisy = copy(self.module)  # the module itself stays as it is, for whoever calls it meanwhile
         noisy.weight = Stochastic.forward(self, self.module.weight)
         return noisy.forward(*args, **kwargs)
+
+
+class Residual(Module):
+    """shortcut(x) + branch(x) (He et al. 2016, arXiv:1512.03385), without a shortcut x + branch(x).
+
+    In training each sample loses its branch with probability `drop_path`: stochastic depth (Huang et al. 2016, arXiv:1603.09382).
+    """
+
+    def __init__(self, branch, shortcut=None, drop_path=0.0, *, rng=None):
+        self.branch, self.shortcut = branch, shortcut
+        self.drop = DropPath(drop_path, rng=rng) if drop_path else None
+
+    def forward(self, x):
+        branch, around = self.branch(x), x if self.shortcut is None else self.shortcut(x)
+        if branch.shape != around.shape:
+            what, remedy = ("the shortcut gives", "") if self.shortcut else ("x is", " Give a shortcut that changes x alike.")
+            raise ValueError(f"Residual: the branch gives {branch.shape}, {what} {around.shape}.{remedy}")
+        return around + (branch if self.drop is None else self.drop(branch))

@@ -4,7 +4,7 @@ import numpy as np
 
 from .. import engine
 from .. import functional as F
-from .module import Module, Parameter
+from .module import Module, Parameter, settings_of
 
 
 class Norm(Module):
@@ -23,9 +23,9 @@ class Norm(Module):
         self.bias = Parameter(np.zeros(shape), dtype=dtype or engine.default_dtype) if bias else None
 
     def extra_repr(self):
-        settings = {name: getattr(self, name) for name in self._settings}
-        penalties = {"penalty": self.weight_penalty, "bias_penalty": self.bias_penalty}
-        return ", ".join(f"{k}={v}" for k, v in (settings | {k: p for k, p in penalties.items() if p}).items())
+        usual = {"eps": 1e-5, "momentum": 0.1, "affine": True, "elementwise_affine": True, "track_running_stats": True}
+        usual = {name: value for name, value in usual.items() if name in self._settings}
+        return settings_of(self, *(n for n in self._settings if n not in usual), **usual, weight_penalty=None, bias_penalty=None)
 
     def _check(self, x):
         """Refuses x that has none of the layouts, or other channels."""

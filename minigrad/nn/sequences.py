@@ -11,7 +11,7 @@ from .. import functional as F
 from ..engine import Tensor, data_of, scoped, stream
 from .initialisers import fan_in_uniform, glorot_uniform, normal, zeros
 from .layers import Linear
-from .module import Module, Parameter
+from .module import Module, Parameter, settings_of
 
 
 class Embedding(Module):
@@ -35,7 +35,7 @@ class Embedding(Module):
         return F.embedding(input, self.weight, self.padding_idx)
 
     def extra_repr(self):
-        return f"{self.num_embeddings}, {self.embedding_dim}{_given(self, padding_idx=None, weight_penalty=None)}"
+        return settings_of(self, "num_embeddings", "embedding_dim", padding_idx=None, weight_penalty=None)
 
 
 # ------------------------------------------------------------------------------ recurrent networks
@@ -183,7 +183,7 @@ class Recurrent(Module):
 
     def extra_repr(self):
         plain = {"num_layers": 1, "bias": True, "batch_first": False, "dropout": 0, "bidirectional": False, "variational": False}
-        return f"{self.input_size}, {self.hidden_size}{_given(self, **plain, recurrent_dropout=0, weight_penalty=None, bias_penalty=None)}"
+        return settings_of(self, "input_size", "hidden_size", **plain, recurrent_dropout=0, weight_penalty=None, bias_penalty=None)
 
 
 class RNN(Recurrent):
@@ -199,7 +199,7 @@ class RNN(Recurrent):
         return rnn_cell(x, y, h, getattr(F, self.nonlinearity))
 
     def extra_repr(self):
-        return super().extra_repr() + _given(self, nonlinearity="tanh")
+        return ", ".join(filter(None, [super().extra_repr(), settings_of(self, nonlinearity="tanh")]))
 
 
 class LSTM(Recurrent):
@@ -311,9 +311,4 @@ class MultiheadAttention(Module):
         return reduce(np.add, [np.where(m, -np.inf, 0.0) if data_of(m).dtype == bool else m for m in masks])
 
     def extra_repr(self):
-        return f"{self.embed_dim}, {self.num_heads}{_given(self, dropout=0, batch_first=False, weight_penalty=None, bias_penalty=None)}"
-
-
-def _given(module, **plain):
-    """The settings of a module that are not the plain ones, as text."""
-    return "".join(f", {name.removeprefix('weight_')}={getattr(module, name)}" for name, value in plain.items() if getattr(module, name) != value)
+        return settings_of(self, "embed_dim", "num_heads", dropout=0, batch_first=False, weight_penalty=None, bias_penalty=None)
