@@ -1,4 +1,4 @@
-"""Draws the pictures in examples/pictures/ anew: the README's example, a gradient check that fails, and a step of the page about the example.
+"""Draws the pictures in examples/pictures/ anew: the main job's loss, the README's example, a failed gradient check, a step of the page.
 
 python examples/pictures.py
 
@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from regularization import complete_loss
 
 import minigrad as mg
 import minigrad.functional as F
@@ -22,6 +23,14 @@ from minigrad import nn
 from minigrad.engine import ops
 
 HERE = Path(__file__).resolve().parent
+
+
+def main_job():
+    """The complete loss of regularization.py, after a backward pass, with the verdicts of its gradient check."""
+    loss = complete_loss()
+    report = mg.check_graph(loss)
+    loss.backward(retain_graph=True)
+    return mg.draw(loss, checks=report, title="The complete training loss")
 
 
 def readme():
@@ -51,7 +60,7 @@ def failed():
 
 
 def drawings():
-    return {"readme": mg.draw(readme()), "failed": failed()}
+    return {"main": main_job(), "readme": mg.draw(readme()), "failed": failed()}
 
 
 def photograph(loss, fragment, path):

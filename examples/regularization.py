@@ -140,13 +140,18 @@ def train(job, steps, folder=None):
     return job, numbers, curve
 
 
-def check(out, folder=None):
-    """Checks the complete training loss on its own graph, draws it, and prints the verdict."""
+def complete_loss(folder=None):
+    """The training loss with dropout, L2 and L1 nodes, on one batch."""
     (images, labels), _, _ = split(0, folder)
     mg.manual_seed(0)
     model = Classifier(p=0.5, penalty=nn.L2(3e-3), features=images.shape[1], rng=np.random.default_rng(0))
     x = mg.Tensor(images[:BATCH], name="images")
-    loss = F.cross_entropy(model(x), labels[:BATCH]) + model.penalty() + F.l1_penalty(model.fc1.weight, c=5e-4)
+    return F.cross_entropy(model(x), labels[:BATCH]) + model.penalty() + F.l1_penalty(model.fc1.weight, c=5e-4)
+
+
+def check(out, folder=None):
+    """Checks the complete training loss on its own graph, draws it, and prints the verdict."""
+    loss = complete_loss(folder)
     report = mg.check_graph(loss)
     print("cross-entropy + dropout + L2 + L1:", report.verdict())
     loss.backward(retain_graph=True)

@@ -1016,8 +1016,10 @@ def test_golden_dot_texts(name):
 
 
 @pytest.mark.fixed_seeds
-@pytest.mark.parametrize("name", ["readme", "failed"])
-def test_the_committed_pictures_are_what_the_code_draws(name):
+@pytest.mark.parametrize("name", ["main", "readme", "failed"])
+def test_the_committed_pictures_are_what_the_code_draws(name, monkeypatch):
+    pytest.importorskip("tqdm")
+    monkeypatch.syspath_prepend(PICTURES.parent)
     drawings = runpy.run_path(str(PICTURES.parent / "pictures.py"))["drawings"]()
     assert stable(drawings[name].source) == stable((PICTURES / f"{name}.gv").read_text(encoding="utf-8")), (
         "python examples/pictures.py draws them anew"
