@@ -139,12 +139,10 @@ def _single_entries(whole, gradient, rng):
     """Findings along single entries. A kink is a KINK here; what stays too rough to tell counts only if everything does."""
     findings = []
     for flat in rng.permutation(whole.x.size)[:ENTRIES]:
-        v = np.zeros(whole.x.size)
-        v[flat] = 1
-        v = v.reshape(whole.x.shape)
+        v = np.zeros(whole.x.shape)
+        v.flat[flat] = 1
         found = worst(whole.compare(v, np.ones(()), gradient))
-        kink = found.doubtful and whole.slope(v).kink
-        findings.append(Finding("KINK", 0.0, found.note) if kink else found)
+        findings.append(Finding("KINK", 0.0, found.note) if found.doubtful == "kink" else found)
     return [f for f in findings if not f.doubtful] or findings
 
 

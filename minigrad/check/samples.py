@@ -151,7 +151,7 @@ convolutions = [  # (shape of x, of w, (stride, dilation, groups))
 
 def _places(x, w, settings):
     """The shape of what a convolution gives."""
-    return x[0], w[0], *((n - d * (k - 1) - 1) // s + 1 for n, k, s, d in zip(x[2:], w[2:], *settings[:2]))
+    return x[0], w[0], *windows.places(x[2:], w[2:], *settings[:2])
 
 
 def dropped(p, scaling, kept=mask):

@@ -130,7 +130,7 @@ class Finding(NamedTuple):
     verdict: str
     error: float = 0.0  # relative to the larger side
     note: str = ""
-    doubtful: bool = False  # a FAIL of which the numeric side may be to blame
+    doubtful: str = ""  # why the numeric side may be to blame for a FAIL: "kink", or "rough"
 
 
 SEVERITY = ["NONFINITE", "STOCHASTIC", "FAIL", "AFFECTED", "KINK", "OK", "VACUOUS"]  # AFFECTED: a leaf behind a wrong node
@@ -195,7 +195,7 @@ def judge(gradient, v, numeric, rtol=RTOL, atol=ATOL):
         margin = atol + numeric.error + 1e-3 * (high - low)
         between = low - margin <= analytic <= high + margin
         sides = f"analytic {analytic:.10g}, slopes {numeric.left:.6g} and {numeric.right:.6g} on the two sides of a kink"
-        return Finding("KINK", 0.0, sides) if between else Finding("FAIL", np.inf, sides, doubtful=True)
+        return Finding("KINK", 0.0, sides) if between else Finding("FAIL", np.inf, sides, "kink")
     difference, size = abs(analytic - numeric.value), max(abs(analytic), abs(numeric.value), scale)
     near = difference <= atol + rtol * size + 5 * numeric.error
     sure = 5 * numeric.error <= atol + 1e-3 * max(size, 1e-3)  # else the numeric side says nothing
@@ -204,4 +204,4 @@ def judge(gradient, v, numeric, rtol=RTOL, atol=ATOL):
     sides = f"analytic {analytic:.10g}, numeric {numeric.value:.10g} (its error about {numeric.error:.1g})"
     if near and sure:
         return Finding("OK", difference / max(size, atol / rtol) if rtol else difference, sides)
-    return Finding("FAIL", difference / size if size else np.inf, sides, doubtful=bool(near))
+    return Finding("FAIL", difference / size if size else np.inf, sides, "rough" if near else "")

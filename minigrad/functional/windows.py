@@ -110,7 +110,7 @@ def fold(x, output_size, kernel_size, dilation=1, padding=0, stride=1):
     output_size = each("fold", "output_size", output_size, rank, 1)
     size, stride, padding, dilation = _window("fold", rank, kernel_size, stride, padding, dilation)
     space = [n + before + after for n, (before, after) in zip(output_size, padding)]
-    out = [(n - d * (k - 1) - 1) // s + 1 for n, k, s, d in zip(space, size, stride, dilation)]
+    out = windows.places(space, size, stride, dilation)
     if np.ndim(x) != 3 or min(out) < 1 or x.shape[1] % math.prod(size) or x.shape[2] != math.prod(out):
         wanted = f"(N, C * {math.prod(size)}, {math.prod(out) if min(out) > 0 else 0})"
         raise ValueError(f"fold: windows {size} into {output_size} need x {wanted}, got shape {np.shape(x)}.")
@@ -150,11 +150,12 @@ def _unfolded(name, x, size, stride, padding, dilation, value=0):
     return windows.unfold(_padded(x, padding, value), size, stride, dilation)
 
 
-def _check_filters(name, x, weight, bias, groups, rank):
+def _check_filters(name, x, weight, bias, groups, transposed=False):
     """Refuses filters that do not fit the channels of x; `bias` has one entry an output channel."""
-    if np.ndim(weight) != rank + 2:
-        raise ValueError(f"{name}: weight must have {rank + 2} axes, got shape {np.shape(weight)}.")
-    taken, outputs = (weight.shape[1] * groups, len(weight)) if "transpose" not in name else (len(weight), weight.shape[1] * groups)
+    if np.ndim(weight) != x.ndim:
+        raise ValueError(f"{name}: weight must have {x.ndim} axes, got shape {np.shape(weight)}.")
+    channels, filters = weight.shape[1] * groups, len(weight)
+    taken, outputs = (filters, channels) if transposed else (channels, filters)
     if groups < 1 or len(weight) % groups:
         raise ValueError(f"{name}: groups={groups} does not divide the {len(weight)} filters of weight {weight.shape}.")
     if x.shape[1] != taken:
@@ -166,7 +167,7 @@ def _check_filters(name, x, weight, bias, groups, rank):
 def _conv(name, axes, x, weight, bias, stride, padding, dilation, groups):
     check_axes(name, x, axes)
     rank = x.ndim - 2
-    _check_filters(name, x, weight, bias, groups, rank)
+    _check_filters(name, x, weight, bias, groups)
     size, stride, padding, dilation = _window(name, rank, weight.shape[2:], stride, padding, dilation)
     _check_fit(name, x, size, padding, dilation)
     return windows.convolve(_padded(x, padding), weight, bias, stride, dilation, groups)
@@ -175,7 +176,7 @@ def _conv(name, axes, x, weight, bias, stride, padding, dilation, groups):
 def _conv_transpose(name, axes, x, weight, bias, stride, padding, output_padding, groups, dilation):
     check_axes(name, x, axes)
     rank = x.ndim - 2
-    _check_filters(name, x, weight, bias, groups, rank)
+    _check_filters(name, x, weight, bias, groups, transposed=True)
     size, stride, padding, dilation = _window(name, rank, weight.shape[2:], stride, padding, dilation)
     extra = each(name, "output_padding", output_padding, rank, 0)
     if any(e >= s for e, s in zip(extra, stride)):

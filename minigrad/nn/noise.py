@@ -8,7 +8,7 @@ from .module import Module
 
 
 class Stochastic(Module):
-    """a function of `functional` that draws noise, as a module: in training, and inside `sampling()`.
+    """A function of `functional` that draws noise, as a module: in training, and inside `sampling()`.
 
     Its noise comes from the stream of this module's name, so that the masks of a layer do not change when others come or go. A layer
     with only a number, as in Sequential(...) or a list, is known by its kind and its count among its kind there: layers of

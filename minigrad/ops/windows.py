@@ -28,6 +28,11 @@ def _windows(x, size, stride, dilation):
     return view[(..., *(slice(None, None, s) for s in stride), *(slice(None, None, d) for d in dilation))]
 
 
+def places(space, size, stride, dilation):
+    """How many windows fit along each axis."""
+    return tuple((n - d * (k - 1) - 1) // s + 1 for n, k, s, d in zip(space, size, stride, dilation))
+
+
 def _add_windows(x, y, stride, dilation):
     """Adds windows y (..., *out, *size) to x (..., *space), in place: the transpose of taking them."""
     rank = len(stride)
@@ -71,7 +76,7 @@ def fold(y, space, stride, dilation):
 def convolve(x, w, bias, stride, dilation, groups):
     """dT/dy (N, M, *out), plus bias (M,) or None: every filter at every place. Filters are not flipped: it is the cross-correlation."""
     samples, (filters, _, *size) = len(x), w.shape
-    out = [(n - d * (k - 1) - 1) // s + 1 for n, k, s, d in zip(x.shape[2:], size, stride, dilation)]
+    out = places(x.shape[2:], size, stride, dilation)
     y = np.empty((filters, samples, *out), np.result_type(x, w))
     for rows, windows in _matrices(x, size, stride, dilation, groups):
         product = np.matmul(w.reshape(groups, filters // groups, -1), windows).reshape(filters, -1, *out)
