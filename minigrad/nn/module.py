@@ -1,5 +1,7 @@
 """Modules: parameters with a forward. Names, arguments and state_dict keys are PyTorch's."""
 
+from itertools import chain
+
 import numpy as np
 
 from ..engine import Tensor, scope
@@ -14,18 +16,13 @@ class Parameter(Tensor):
         super().__init__(data, requires_grad, dtype=dtype, name=name)
 
 
-def _members(module):
-    """(name, value) of all attributes, those inside lists, tuples and dicts too, as `layers.0`."""
-
-    def inside(name, value):
+def _members(container, prefix=""):
+    """(name, value) of what a dict, list or tuple holds, inside lists, tuples and dicts too, as `layers.0`."""
+    for key, value in container.items() if isinstance(container, dict) else enumerate(container):
         if isinstance(value, (list, tuple, dict)):
-            for key, member in value.items() if isinstance(value, dict) else enumerate(value):
-                yield from inside(f"{name}.{key}", member)
+            yield from _members(value, f"{prefix}{key}.")
         else:
-            yield name, value
-
-    for name, value in vars(module).items():
-        yield from inside(name, value)
+            yield prefix + str(key), value
 
 
 def _is_parameter(value):
@@ -55,7 +52,7 @@ class Module:
     def named_children(self, by_kind=False):
         """(name, module) of each module right inside. `by_kind`: what has only a number is called `Dropout_0`, the first of its kind here."""
         counted = {}  # kind -> {id: number}
-        for name, child in _members(self):
+        for name, child in _members(vars(self)):
             if isinstance(child, Module):
                 place, _, last = name.rpartition(".")
                 if by_kind and last.isdigit():
@@ -76,7 +73,8 @@ class Module:
 
     def name_of(self, inner, by_kind=False):
         """The dotted name of a module inside this one."""
-        return next((name for name, module in self.named_modules(by_kind=by_kind) if module is inner), "")
+        nearest = chain(self.named_children(by_kind), self.named_modules(by_kind=by_kind))  # a module is mostly called by the one right around it
+        return next((name for name, module in nearest if module is inner), "")
 
     def modules(self):
         return (module for _, module in self.named_modules())
@@ -85,7 +83,7 @@ class Module:
         """(dotted name, parameter), each parameter once, however often it is used."""
         seen = set()
         for prefix, module in self.named_modules():
-            for name, value in _members(module):
+            for name, value in _members(vars(module)):
                 if _is_parameter(value) and id(value) not in seen:
                     seen.add(id(value))
                     yield _join(prefix, name), value
@@ -107,7 +105,7 @@ class Module:
         for module in self.modules():
             for kind in ("weight", "bias"):
                 if (penalty := getattr(module, f"{kind}_penalty", None)) is not None:
-                    found = {id(value): value for name, value in _members(module) if kind in name and _is_parameter(value)}
+                    found = {id(value): value for name, value in _members(vars(module)) if kind in name and _is_parameter(value)}
                     weights.setdefault(penalty, {}).update(found)
         nodes = [penalty(*found.values(), step=step) for penalty, found in weights.items()]
         return sum(nodes[1:], start=nodes[0]) if nodes else 0.0
@@ -131,7 +129,7 @@ class Module:
         found, stack = {}, [("", self, ())]
         while stack:  # not named_modules: a shared module has a key for each place it stands in
             prefix, module, around = stack.pop()
-            for name, value in _members(module):
+            for name, value in _members(vars(module)):
                 if isinstance(value, np.ndarray) or (isinstance(value, Tensor) and value.is_leaf):
                     found[_join(prefix, name)] = value
             around = (*around, id(module))  # a module that refers to one around it ends here

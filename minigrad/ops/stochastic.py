@@ -22,13 +22,11 @@ def _bytes(rng, count):
 
 
 def _successes(rng, p, count):
-    """Where `count` trials of a small probability p succeed: the gaps between successes are geometric."""
-    found = [np.array([-1])]
-    while p and found[-1][-1] < count:
-        gaps = np.minimum(rng.geometric(p, int(1.1 * p * count) + 16), count + 1)  # no sum overflows
-        found.append(found[-1][-1] + np.cumsum(gaps))
-    places = np.concatenate(found)
-    return places[1 : np.searchsorted(places, count)]
+    """Where `count` trials of a small probability p succeed: at the places, uniform and with repetition, of a Poisson number of events.
+
+    Then the numbers of events at the places are independent and Poisson, and each is 0 with probability exp(log(1 - p)).
+    """
+    return rng.integers(0, count, rng.poisson(-count * math.log1p(-p))) if count else []
 
 
 class Bernoulli:
@@ -43,17 +41,16 @@ class Bernoulli:
 
     def draw(self, rng, shape, dtype):
         """Compares 8 random bits an entry with `keep`; a few entries drawn anew make up for what 8 bits cannot say. For 1/2 a bit will do."""
-        drawn = np.empty(math.prod(shape), bool)
+        size = math.prod(shape)
         if self.keep == 0.5:
-            drawn[:] = np.unpackbits(_bytes(rng, -(-drawn.size // 8)), count=drawn.size)
-            return drawn.reshape(shape)
+            return np.unpackbits(_bytes(rng, -(-size // 8)), count=size).view(bool).reshape(shape)
         whole, rest = divmod(self.keep * 256, 1)
         up, down = rest / (256 - whole) if rest else 0.0, (1 - rest) / (whole + 1)  # from whole/256 up, or from (whole+1)/256 down
-        bound = int(whole) + (up > down)
-        for start in range(0, drawn.size, BLOCK):
+        drawn, bound = np.empty(size, bool), int(whole) + (up > down)
+        for start in range(0, size, BLOCK):
             part = drawn[start : start + BLOCK]
             np.less(_bytes(rng, part.size), bound, out=part)  # bits are compared faster with an int than with a float
-        drawn[_successes(rng, min(up, down), drawn.size)] = up <= down
+        drawn[_successes(rng, min(up, down), size)] = up <= down
         return drawn.reshape(shape)
 
     def outcomes(self, order=None):
