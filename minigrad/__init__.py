@@ -2,7 +2,6 @@
 
 from . import data, functional, nn, optim
 from .checkpoint import get_rng_state, load, save, set_rng_state
-from .draw import draw, to_dot, to_text
 from .engine import Noise, Tensor, frozen_noise, grad, manual_seed, no_grad, sampling, set_default_dtype
 from .graph import noise, replay, resample
 from .ledger import terms
@@ -10,12 +9,13 @@ from .nn import sparsity, summary
 
 tensor = Tensor
 
-# What only proofs and pages need is imported when first used, so that training alone does not wait for it.
-_readers = dict.fromkeys(["check_graph", "check_noise", "expectation", "gradcheck", "gradgradcheck"], "check") | {"to_html": "draw.stepper"}
+# What only proofs and pictures need is imported when first used, so that training alone does not wait for it.
+_readers = dict.fromkeys(["check_graph", "check_noise", "expectation", "gradcheck", "gradgradcheck"], "check")
+_readers |= dict.fromkeys(["draw", "to_dot", "to_html", "to_text"], "drawing")
 
 __all__ = [
     *("Noise", "Tensor", "tensor", "frozen_noise", "grad", "manual_seed", "no_grad", "sampling", "set_default_dtype"),
-    *("data", "draw", "functional", "nn", "optim", "noise", "replay", "resample", "sparsity", "summary", "terms", "to_dot", "to_text"),
+    *("data", "functional", "nn", "optim", "noise", "replay", "resample", "sparsity", "summary", "terms"),
     *("get_rng_state", "load", "save", "set_rng_state"),
     *_readers,
 ]
@@ -30,3 +30,7 @@ def __getattr__(name):
     value = getattr(import_module(f".{_readers[name]}", __name__), name)
     globals()[name] = value
     return value
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})

@@ -21,16 +21,16 @@ import minigrad as mg
 import minigrad.functional as F
 from minigrad import nn
 from minigrad.check import check_graph
-from minigrad.draw import describe, draw, draw_dot, make_dot, to_dot, to_text
-from minigrad.draw.dot import LOOKS, TROUBLE, edge_width, text_width
-from minigrad.draw.picture import read
+from minigrad.drawing import describe, draw, draw_dot, make_dot, to_dot, to_text
+from minigrad.drawing.dot import LOOKS, TROUBLE, edge_width, text_width
+from minigrad.drawing.picture import read
 from minigrad.engine import Noise, Tensor, frozen_noise, manual_seed, stream
 from minigrad.ops import stochastic
 
 graphviz = pytest.importorskip("graphviz")
 
-from minigrad.draw import render as module  # noqa: E402 - needs graphviz
-from minigrad.draw.render import renderers  # noqa: E402
+from minigrad.drawing import render as module  # noqa: E402 - needs graphviz
+from minigrad.drawing.render import renderers  # noqa: E402
 
 needs_renderer = pytest.mark.skipif(not renderers(), reason="no Graphviz program: pip install graphviz-pure")
 
@@ -505,9 +505,21 @@ def test_a_notebook_never_gets_an_exception(monkeypatch, trouble):
 
 
 def test_minigrad_alone_does_not_import_graphviz():
-    program = "import sys, minigrad, minigrad.draw; sys.exit('graphviz' in sys.modules)"
+    program = "import sys, minigrad, minigrad.drawing; sys.exit('graphviz' in sys.modules)"
     folder = str(Path(__file__).parent.parent)
     assert subprocess.run([sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": folder}).returncode == 0
+
+
+def test_drawing_is_imported_when_first_used():
+    program = """
+import sys, minigrad
+assert {"draw", "to_dot", "to_html", "to_text"} < {*dir(minigrad)} and not any(name.startswith("minigrad.drawing") for name in sys.modules)
+from minigrad.drawing import trace
+from minigrad import *
+assert minigrad.draw is draw and callable(draw) and minigrad.drawing.trace is trace and "minigrad.check" in sys.modules
+"""
+    folder = str(Path(__file__).parent.parent)
+    subprocess.run([sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": folder}, check=True)
 
 
 # -------------------------------------------------------------------------------------- folded modules
@@ -859,7 +871,7 @@ def test_text_is_a_line_a_node():
 
 def test_dot_and_text_need_no_graphviz(monkeypatch):
     monkeypatch.setitem(sys.modules, "graphviz", None)
-    monkeypatch.delitem(sys.modules, "minigrad.draw.render")
+    monkeypatch.delitem(sys.modules, "minigrad.drawing.render")
     assert to_dot(leaf() * 2).startswith("digraph {\n") and "n1 multiply <- n0" in to_text(leaf() * 2)
     with pytest.raises(ImportError, match="pip install graphviz graphviz-pure"):
         draw(leaf() * 2)

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 import minigrad.functional as F
 from minigrad import nn
-from minigrad.draw import describe, to_dot
-from minigrad.draw.boxes import module_text
-from minigrad.draw.fold import _stretches
+from minigrad.drawing import describe, to_dot
+from minigrad.drawing.boxes import module_text
+from minigrad.drawing.fold import _stretches
 from minigrad.engine import Noise, Tensor, manual_seed
 from minigrad.graph import nodes as nodes_of
 

@@ -10,9 +10,9 @@ import re
 import numpy as np
 import pytest
 
-from minigrad.draw import dot
-from minigrad.draw.dot import EDGES, LOOKS, NOTES, ROWS, Edge, Group, Node, Row
-from minigrad.draw.words import VERDICTS
+from minigrad.drawing import dot
+from minigrad.drawing.dot import EDGES, LOOKS, NOTES, ROWS, Edge, Group, Node, Row
+from minigrad.drawing.words import VERDICTS
 
 VISION = {
     "all colours": np.eye(3),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import minigrad as mg
 import minigrad.functional as F
 from minigrad import nn, optim
-from minigrad.draw import describe
+from minigrad.drawing import describe
 from minigrad.engine import Tensor
 from minigrad.graph import nodes
 from minigrad.ledger import summands

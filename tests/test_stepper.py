@@ -21,10 +21,10 @@ from programs import output
 import minigrad as mg
 import minigrad.functional as F
 from minigrad import engine, nn
-from minigrad.draw import stepper
-from minigrad.draw.stepper import story, summary, to_html
-from minigrad.draw.trace import trace
-from minigrad.draw.words import rule_source
+from minigrad.drawing import stepper
+from minigrad.drawing.stepper import story, summary, to_html
+from minigrad.drawing.trace import trace
+from minigrad.drawing.words import rule_source
 from minigrad.engine import Noise, Tensor, ops
 from minigrad.graph import nodes, program
 from minigrad.ops import stochastic
@@ -32,7 +32,7 @@ from minigrad.ops import stochastic
 sys.path.insert(0, str(Path(__file__).parent))
 
 try:
-    from minigrad.draw.render import renderers
+    from minigrad.drawing.render import renderers
 
     drawable = bool(renderers())
 except ImportError:
@@ -340,7 +340,7 @@ def test_without_a_renderer_the_page_has_the_reason_and_the_graph_as_text(monkey
     def broken(*_, **__):
         raise RuntimeError("no Graphviz program was found.\n<pip install graphviz-pure>")
 
-    monkeypatch.setattr(sys.modules["minigrad.draw.render"], "render", broken)
+    monkeypatch.setattr(sys.modules["minigrad.drawing.render"], "render", broken)
     page = to_html(training_step())
     assert "no Graphviz program was found.\n&lt;pip install graphviz-pure&gt;" in page
     assert "<svg" not in page and re.search(r'<span class="node" data-id="n5">n5 .*</span>', page)
@@ -697,7 +697,7 @@ def test_browser_the_page_without_a_picture(pages, tmp_path, monkeypatch):
     def broken(*_, **__):
         raise RuntimeError("no Graphviz program was found.")
 
-    monkeypatch.setattr(sys.modules["minigrad.draw.render"], "render", broken)
+    monkeypatch.setattr(sys.modules["minigrad.drawing.render"], "render", broken)
     to_html(training_step(), tmp_path / "page.html")
     browser.open(tmp_path / "page.html", "#b2")
     assert browser.run("document.querySelectorAll('pre .now').length") == 1

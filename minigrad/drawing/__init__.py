@@ -11,4 +11,5 @@ stepper.py   to_html: a page that steps forward and backward (its template is st
 """
 
 from .picture import describe, draw, draw_dot, make_dot, to_dot, to_text
+from .stepper import to_html
 from .trace import trace
