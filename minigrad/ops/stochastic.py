@@ -22,11 +22,13 @@ def _bytes(rng, count):
 
 
 def _successes(rng, p, count):
-    """Where `count` trials of a small probability p succeed: at the places, uniform and with repetition, of a Poisson number of events.
-
-    Then the numbers of events at the places are independent and Poisson, and each is 0 with probability exp(log(1 - p)).
-    """
-    return rng.integers(0, count, rng.poisson(-count * math.log1p(-p))) if count else []
+    """Where `count` trials of a small probability p succeed: the gaps between successes are geometric."""
+    found = [np.array([-1])]
+    while p and found[-1][-1] < count:
+        gaps = np.minimum(rng.geometric(p, int(1.1 * p * count) + 16), count + 1)  # no sum overflows
+        found.append(found[-1][-1] + np.cumsum(gaps))
+    places = np.concatenate(found)
+    return places[1 : np.searchsorted(places, count)]
 
 
 class Bernoulli:
