@@ -17,17 +17,14 @@ class Affine(Module):
     `penalty`, such as L2(1e-3), applies to the weight, `bias_penalty` to the bias: add `model.penalty()` to the loss.
     """
 
-    weight_penalty = bias_penalty = None
     named, usual = (), {}  # the settings that its text always has, and those it has where they are not these
 
     def __init__(
         self, shape, units, bias=True, *, penalty=None, bias_penalty=None, init=fan_in_uniform, bias_init=fan_in_uniform, rng=None, dtype=None
     ):
-        if bias_penalty is not None and not bias:
-            raise ValueError(f"{type(self).__name__}: bias_penalty={bias_penalty}, but there is no bias.")
+        self._penalise(penalty, bias_penalty, bias=bias)
         rng, dtype = stream("init") if rng is None else rng, dtype or engine.default_dtype
         fans = math.prod(shape[1:]), shape[0] * math.prod(shape[2:])
-        self.weight_penalty, self.bias_penalty = penalty, bias_penalty
         self.weight = Parameter(init(rng, shape, *fans), dtype=dtype)
         self.bias = Parameter(bias_init(rng, (units,), *fans), dtype=dtype) if bias else None
 

@@ -36,6 +36,7 @@ class Module:
     """
 
     training = True
+    weight_penalty = bias_penalty = None
 
     def __call__(self, *args, **kwargs):
         token = scope.set((scope.get(), self))  # `scoped`, written out: a call less is felt here
@@ -104,11 +105,18 @@ class Module:
         weights = {}  # penalty -> {id: weight}
         for module in self.modules():
             for kind in ("weight", "bias"):
-                if (penalty := getattr(module, f"{kind}_penalty", None)) is not None:
+                if (penalty := getattr(module, f"{kind}_penalty")) is not None:
                     found = {id(value): value for name, value in _members(vars(module)) if kind in name and _is_parameter(value)}
                     weights.setdefault(penalty, {}).update(found)
         nodes = [penalty(*found.values(), step=step) for penalty, found in weights.items()]
         return sum(nodes[1:], start=nodes[0]) if nodes else 0.0
+
+    def _penalise(self, penalty, bias_penalty, weight=True, bias=True):
+        """Takes the penalties of the weights and the biases; one of what there is not is refused."""
+        for name, given, what, there in (("penalty", penalty, "weight", weight), ("bias_penalty", bias_penalty, "bias", bias)):
+            if given is not None and not there:
+                raise ValueError(f"{type(self).__name__}: {name}={given}, but there is no {what}.")
+        self.weight_penalty, self.bias_penalty = penalty, bias_penalty
 
     # ---- modes
 

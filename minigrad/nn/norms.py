@@ -10,15 +10,10 @@ from .module import Module, Parameter, settings_of
 class Norm(Module):
     """What norms have in common: a `weight` of ones and a `bias` of zeros, each None where not wanted, with their penalties."""
 
-    weight_penalty = bias_penalty = None
-
     def __init__(self, shape, weight, bias, penalty, bias_penalty, dtype, **settings):
-        for name, given, wanted in (("penalty", penalty, weight), ("bias_penalty", bias_penalty, bias)):
-            if given is not None and not wanted:
-                raise ValueError(f"{type(self).__name__}: {name}={given}, but there is no {'weight' if name == 'penalty' else 'bias'}.")
+        self._penalise(penalty, bias_penalty, weight, bias)
         vars(self).update(settings)
         self._settings = tuple(settings)
-        self.weight_penalty, self.bias_penalty = penalty, bias_penalty
         self.weight = Parameter(np.ones(shape), dtype=dtype or engine.default_dtype) if weight else None
         self.bias = Parameter(np.zeros(shape), dtype=dtype or engine.default_dtype) if bias else None
 

@@ -20,12 +20,10 @@ class Embedding(Module):
     The row `padding_idx`, which stands for no token, begins as zeros and stays: it gets no gradient.
     """
 
-    weight_penalty = None
-
     def __init__(self, num_embeddings, embedding_dim, padding_idx=None, *, penalty=None, init=normal, rng=None, dtype=None):
         rng = stream("init") if rng is None else rng
         self.num_embeddings, self.embedding_dim, self.padding_idx = num_embeddings, embedding_dim, padding_idx
-        self.weight_penalty = penalty
+        self._penalise(penalty, None)
         shape = num_embeddings, embedding_dim
         self.weight = Parameter(init(rng, shape, *shape), dtype=dtype or engine.default_dtype)
         if padding_idx is not None:
@@ -91,7 +89,6 @@ class Recurrent(Module):
     """
 
     gates = states = 1  # how many (N, H) a cell computes, and how many its state has
-    weight_penalty = bias_penalty = None
 
     def __init__(
         self,
@@ -117,14 +114,12 @@ class Recurrent(Module):
             F.check_settings(kind, p=p)
         if min(input_size, hidden_size, num_layers) < 1:
             raise ValueError(f"{kind}: input_size, hidden_size and num_layers must be at least 1, got {input_size}, {hidden_size}, {num_layers}.")
-        if bias_penalty is not None and not bias:
-            raise ValueError(f"{kind}: bias_penalty={bias_penalty}, but there is no bias.")
         if dropout and num_layers == 1:
             warnings.warn(f"{kind}: dropout={dropout} acts between layers, and there is one. Put a Dropout after it.", stacklevel=2)
         rng = stream("init") if rng is None else rng
         self.input_size, self.hidden_size, self.num_layers, self.bias, self.batch_first = input_size, hidden_size, num_layers, bias, batch_first
         self.dropout, self.bidirectional, self.variational, self.recurrent_dropout = dropout, bidirectional, variational, recurrent_dropout
-        self.weight_penalty, self.bias_penalty = penalty, bias_penalty
+        self._penalise(penalty, bias_penalty, bias=bias)
         self.directions = ("", "_reverse") if bidirectional else ("",)
         rows, fans = self.gates * hidden_size, (hidden_size, hidden_size)
         for layer, direction in product(range(num_layers), self.directions):
@@ -236,8 +231,6 @@ class MultiheadAttention(Module):
     `average_attn_weights=False` returns those of each head, (N, num_heads, L, S).
     """
 
-    weight_penalty = bias_penalty = None
-
     def __init__(
         self,
         embed_dim,
@@ -258,7 +251,7 @@ class MultiheadAttention(Module):
             raise ValueError(f"MultiheadAttention: embed_dim={embed_dim} cannot be split into num_heads={num_heads} equal parts.")
         rng, dtype = stream("init") if rng is None else rng, dtype or engine.default_dtype
         self.embed_dim, self.num_heads, self.dropout, self.batch_first = embed_dim, num_heads, dropout, batch_first
-        self.weight_penalty, self.bias_penalty = penalty, bias_penalty
+        self._penalise(penalty, bias_penalty, bias=bias)
         fans = embed_dim, 3 * embed_dim
         self.in_proj_weight = Parameter(init(rng, fans[::-1], *fans), dtype=dtype)
         self.in_proj_bias = Parameter(bias_init(rng, fans[1:], *fans), dtype=dtype) if bias else None
