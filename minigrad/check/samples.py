@@ -79,7 +79,7 @@ def unary(f, draw=normal):
         s(f, draw(1)),
         s(f, draw(2, 1, 2)),
         zero(f, draw(0, 3)),
-        s(lambda x: f(x.T[::-1, ::2]), draw(4, 2)),
+        s(lambda x: f(x.T[::-1, ::2]), draw(5, 2)),  # more than half, so that `apart` has entries of both signs among them
         s(lambda x: f(np.broadcast_to(x, (2, 3))), draw(3)),
     ]
 
