@@ -5,9 +5,7 @@ records of nodes and edges; dot.py turns records into text, which a Graphviz pro
 changed or kept, and nothing is computed anew but for `grads="run"` and `backward=True`.
 """
 
-import inspect
 import math
-import os
 import textwrap
 from collections import Counter
 from functools import cache
@@ -19,12 +17,11 @@ from ..graph import nodes as nodes_of
 from ..graph import program
 from ..ledger import name_of, summands
 from .boxes import boxes_of, is_operand, module_text, name
-from .dot import BACKWARD, FORWARD, PENALTIES, Edge, Group, Node, Picture, Row, dot, short, text
+from .dot import BACKWARD, FORWARD, PARAMETERS, PENALTIES, Edge, Group, Node, Picture, Row, short
 from .fold import fold
 from .trace import trace
 from .words import argument, count, listed, number, numbers, percent, rule_source, settings, verdict_counts, verdict_rows
 
-PARAMETERS = "parameter", "frozen"  # kinds
 TERMS = 8  # of a loss shown at most
 LEGEND_FROM = 6  # nodes
 MANY = 6  # edges into penalties; more are shown as a chip that names the weights
@@ -69,8 +66,6 @@ def read(
     reader.take_checks(checks)
     reader.take_gradients(grads == "run")
     nodes, edges, opened = reader.records(depth, max_nodes, chips)
-    if not backward:  # Graphviz cannot always rank both (its error: trouble in init_rank)
-        _stand_beside(nodes, edges)
     compact = detail == "compact" or (detail == "auto" and len(nodes) > max_nodes)
     legend = len(nodes) >= LEGEND_FROM if legend == "auto" else legend
     return Picture(nodes, edges, reader.heading(opened), title, direction, legend, compact)
@@ -369,24 +364,6 @@ def _below(card):
     return len(card.calls) + (card.owner is not None)
 
 
-def _stand_beside(nodes, edges):
-    """A parameter stands next to the first op that uses it, if that has other inputs and lies in the same box: layers then form a straight line.
-
-    One that other nodes use too, as penalties do, stands on the right, where its edges are out of the way.
-    """
-    by_id = {n.id: n for n in nodes}
-    uses = Counter(e.source for e in edges)
-    trunk = {e.target for e in edges if by_id[e.source].kind not in PARAMETERS}
-    first = {e.source: e.target for e in reversed(edges)}
-    free = {}  # id of an op -> the sides that are free
-    for edge in sorted(edges, key=lambda e: uses[e.source]):
-        source, target = by_id[edge.source], by_id[edge.target]
-        fits = source.kind in PARAMETERS and source.scope == target.scope and edge.target in trunk and target.kind != "penalty"
-        sides = free.setdefault(edge.target, ["left", "right"])
-        if fits and sides and first[edge.source] == edge.target:
-            source.beside, source.side = edge.target, sides.pop(-1 if uses[edge.source] > 1 else 0)
-
-
 def _edge_label(source, uses):
     t, i, times = uses[0].by, uses[0].place, len(uses)
     op, name = t.op, t.op.argument(i)
@@ -420,81 +397,3 @@ def _title(box):
         return short(f"∂ {box.leaf}" if box.leaf else box.name or box.kind)
     made = box.word.replace("_", " ") if box.call or box.kind in ("loss", "penalty") else x.op.name
     return short(f"{box.name} = {made}" if box.name else made)
-
-
-# ------------------------------------------------------------------------------------------ the calls
-
-SUFFIXES = (".svg", ".png", ".pdf", ".gv", ".dot", ".txt", ".html")
-
-
-def _with_options(function):
-    """Shows the options of `read` in the signature of a function that passes them on."""
-    own = list(inspect.signature(function).parameters.values())[:-1]
-    options = list(inspect.signature(read).parameters.values())[1:-1]
-    function.__signature__ = inspect.Signature(own + options)
-    return function
-
-
-@_with_options
-def draw(root, *, to_file=None, **options):
-    """The graph of `root`, a Tensor or a list of them, as a picture that a notebook shows.
-
-    direction  "TB" (downwards) or "LR", "BT", "RL"
-    depth      levels of modules to open; "auto": the deepest that gives at most `max_nodes` nodes; None: all, and fold nothing
-    detail     "full"; "compact": no numbers but in the tooltips; "auto": compact above `max_nodes` nodes
-    values     each node's value, or mean ± standard deviation
-    grads      gradients, where there are any; "run": of every node, and along every edge, from a backward pass that leaves no trace
-    shapes, attributes   show them
-    constants  numbers as nodes of their own, not as text
-    noise      the noise of a random op as a node of its own
-    names      {name: Tensor}, such as locals(); other values are ignored
-    checks     what check_graph(root) returned: each node gets its verdict
-    legend     says what shapes and lines mean; "auto": from six nodes on
-    backward   also draws the graph of the backward pass
-    title      stands above it
-    to_file    also writes it there: .svg, .png, .pdf, .html (a page that steps through it), .txt, or the DOT text as .gv or .dot
-    """
-    suffix = os.path.splitext(to_file)[1] if to_file is not None else None
-    if suffix is not None and suffix not in SUFFIXES:
-        raise ValueError(f"draw: to_file ends in {', '.join(SUFFIXES)}; got {str(to_file)!r}.")
-    picture = read(root, **options)
-    try:
-        from .render import Drawing  # graphviz is needed only now
-    except ImportError:
-        raise ImportError("draw needs the package graphviz: pip install graphviz graphviz-pure. to_dot and to_text do without.") from None
-    drawing = Drawing(format="svg", body=dot(picture))
-    drawing.nodes, drawing.text = picture.nodes, text(picture)
-    if suffix in (".gv", ".dot", ".txt"):
-        with open(to_file, "w", encoding="utf-8") as file:
-            file.write(drawing.text + "\n" if suffix == ".txt" else drawing.source)
-    elif suffix == ".html":
-        from .stepper import to_html
-
-        to_html(root, to_file, **options)
-    elif suffix is not None:
-        drawing.render(outfile=to_file)
-    return drawing
-
-
-@_with_options
-def to_dot(root, **options):
-    """The DOT text of the picture, for any Graphviz; needs no package. Options as for `draw`."""
-    return "digraph {\n" + "".join(dot(read(root, **options))) + "}\n"
-
-
-@_with_options
-def to_text(root, **options):
-    """The picture as text, one line a node, for a terminal: `n5 relu (32, 16) <- n4 | 0.60 ± 0.90 | ∂ ...`. Options as for `draw`."""
-    return text(read(root, **options))
-
-
-def draw_dot(root, format="svg", rankdir="LR"):
-    """micrograd's name and arguments for `draw`."""
-    drawing = draw(root, direction=rankdir)
-    drawing.format = format
-    return drawing
-
-
-def make_dot(var, params=None):
-    """torchviz's name and arguments for `draw`; `params`: {name: Tensor}."""
-    return draw(var, names=params)
