@@ -12,7 +12,7 @@ from functools import cache
 
 import numpy as np
 
-from ..engine import Tensor, data_of, grad
+from ..engine import Tensor, _sequence, data_of, grad
 from ..graph import nodes as nodes_of
 from ..graph import program
 from ..ledger import name_of, summands
@@ -28,31 +28,12 @@ MANY = 6  # edges into penalties; more are shown as a chip that names the weight
 CHIP_NAMES = 3  # of weights named in a chip
 RULE_LINES = 16  # of the source of rules shown at most
 ORDERED = {"subtract", "divide", "power", "matmul", "where", "concatenate", "stack", "einsum"}  # their arguments cannot be swapped
-ROLES = {"values": ("value", "number", "term"), "grads": ("gradient", "missing"), "shapes": ("shape",), "attributes": ("attribute",)}  # of rows
 
 
-def read(
-    root,
-    *,
-    direction="TB",
-    depth="auto",
-    detail="auto",
-    max_nodes=60,
-    values=True,
-    grads=True,
-    shapes=True,
-    attributes=True,
-    constants=False,
-    noise=False,
-    names=None,
-    checks=None,
-    legend="auto",
-    backward=False,
-    title=None,
-    chips=True,
-):
+def read(root, *, direction="TB", depth="auto", detail="auto", max_nodes=60, values=True, grads=True, shapes=True, attributes=True, constants=False,
+         noise=False, names=None, checks=None, legend="auto", backward=False, title=None, chips=True):  # fmt: skip
     """The Picture of the graph of `root`. Options as for `draw`; `chips`: whether many edges into penalties become one."""
-    roots = list(root) if isinstance(root, (list, tuple)) else [root]
+    roots = _sequence(root)
     if not roots or not all(isinstance(r, Tensor) for r in roots):
         raise TypeError(f"draw: the root is a Tensor or a list of Tensors, not {type(root).__name__}.")
     for option, value, known in (("direction", direction, ("TB", "LR", "BT", "RL")), ("detail", detail, ("full", "compact", "auto"))):
@@ -60,9 +41,8 @@ def read(
             raise ValueError(f"draw: {option} is one of {', '.join(known)}, not {value!r}.")
     if depth not in ("auto", None) and not (isinstance(depth, int) and depth >= 0):
         raise ValueError(f'draw: depth is "auto", None (all modules open) or a whole number from 0 on, not {depth!r}.')
-    wanted = {"values": values, "grads": grads, "shapes": shapes, "attributes": attributes}
-    hidden = {role for option, roles in ROLES.items() if not wanted[option] for role in roles}
-    reader = _Reader(roots, hidden, constants, noise, names or {}, backward)
+    shown = {"value": values, "number": values, "term": values, "gradient": grads, "missing": grads, "shape": shapes, "attribute": attributes}
+    reader = _Reader(roots, shown, constants, noise, names or {}, backward)
     reader.take_checks(checks)
     reader.take_gradients(grads == "run")
     nodes, edges, opened = reader.records(depth, max_nodes, chips)
@@ -79,8 +59,8 @@ def describe(root, *, depth=None, **options):
 class _Reader:
     """Looks into the tensors of one graph, and writes records. Lives only inside `read`."""
 
-    def __init__(self, roots, hidden, constants, noise, names, backward):
-        self.roots, self.hidden, self.constants = roots, hidden, constants
+    def __init__(self, roots, shown, constants, noise, names, backward):
+        self.roots, self.shown, self.constants = roots, shown, constants
         leaves, gradients = _backward_graph(roots) if backward else ((), ())
         graph, forward = nodes_of([*roots, *gradients]), {t.order for t in nodes_of(roots)}
         self.boxes, self.home = boxes_of(graph, {r.order for r in [*roots, *gradients]}, constants, noise)
@@ -94,7 +74,7 @@ class _Reader:
                     box.name = "constant"  # of the rules
         self.terms = {self.home[r.order]: _terms(r, self.boxes, self.home) for r in roots}  # of each root
         self.checks, self.report, self.gradients, self.sent = {}, None, {}, {}
-        self.groups, self.known, self.seen = {}, {}, set()
+        self.groups, self.seen = {}, set()
         self.name_of = cache(lambda modules: short(modules[-2].name_of(modules[-1])) if len(modules) > 1 else "")
         for leaf, gradient in zip(leaves, gradients):
             self.boxes[self.home[gradient.order]].leaf = self.path(self.boxes[self.home[leaf.order]])
@@ -156,11 +136,11 @@ class _Reader:
         inside = box.inside or [box]
         is_root = any(inner.key in self.terms for inner in inside)
         kind = "root" if is_root and box.kind in ("operation", "loss") else box.kind
-        rows = [row for row in self.rows(box) if row.role not in self.hidden]
+        rows = [row for row in self.rows(box) if self.shown.get(row.role, True)]
         scope = self.scope(box.modules) or (PENALTIES,) * (kind == "penalty" and not is_root)
         scope = (box.part,) * (box.part is not None) + scope
         holds = tuple(getattr(x, "order", inner.key) for inner in inside for x in inner.members)
-        return Node(id, kind, self.title(box), rows, scope, is_root, tooltip=self.tooltip(box), holds=holds)
+        return Node(id, kind, self.title(box), rows, scope, is_root, self.tooltip(box), holds)
 
     # ---- names and places
 
@@ -191,7 +171,7 @@ class _Reader:
         if box.kind == "constant":
             return []
         x, alike = box.last, box.inside if box.is_leaf else []
-        found = self.numbers(np.stack([data_of(b.last) for b in alike]) if alike else x)
+        found = numbers(np.stack([data_of(b.last) for b in alike]) if alike else x)
         if box.inside:
             rows = self.contents(box)
         else:
@@ -217,13 +197,13 @@ class _Reader:
         rows += [Row(short(line + f" x{n}" * (n > 1), 60), "attribute") for line, n in random.items()]
         shape = np.shape(data_of(box.last))
         rows += [Row(f"{'each' if box.is_leaf else 'out'} {shape}", "shape")] * bool(shape)
-        bad = [self.path(b, _below(box)) for b in inside if b is not inside[-1] and self.numbers(b.last).bad]
+        bad = [self.path(b, _below(box)) for b in inside if b is not inside[-1] and numbers(b.last).bad]
         return rows + ([listed("nan/inf", "band", bad)] if bad else [])
 
     def gradient_rows(self, box):
         """Of a leaf or a result its gradient, if it is known; of a card the range of those of its parameters, and which are wrong."""
         trained = [b for b in box.inside if b.kind == "parameter"] if box.inside else [box] if getattr(box.last, "requires_grad", False) else []
-        found = {b.key: self.numbers(self.gradients[b.last.order]) for b in trained if b.last.order in self.gradients}
+        found = {b.key: numbers(self.gradients[b.last.order]) for b in trained if b.last.order in self.gradients}
         if not found:
             return [Row("∂ not computed", "missing")] * (bool(trained) and trained[0].is_leaf and box.part is None)
         if not box.inside:
@@ -256,20 +236,13 @@ class _Reader:
                     rows.append(Row(f"{title}{times} {number(sum(values))}" + f"  ({percent(sum(values) / total)})" * shares, "term"))
         return rows
 
-    def numbers(self, x):
-        """The statistics of a Tensor or an array, computed once."""
-        array = np.asarray(data_of(x))
-        if id(array) not in self.known:
-            self.known[id(array)] = array, numbers(array)  # the array is kept, so that its id stays its own
-        return self.known[id(array)][1]
-
     # ---- tooltips
 
     def tooltip(self, box):
         """Everything there is to know, in full precision."""
         if box.kind == "constant":
             return argument(box.last)
-        x, found = box.last, self.numbers(box.last)
+        x, found = box.last, numbers(box.last)
         what = "output" if box.inside else box.kind if box.is_leaf else box.word
         lines = [self.title(box) if box.inside else self.path(box), f"{what} {found.shape} {found.dtype}"]
         if box.inside:
@@ -280,7 +253,7 @@ class _Reader:
         lines.append(f"value: {found.in_full()}")
         if getattr(x, "requires_grad", False):
             known = x.order in self.gradients
-            lines.append(f"gradient: {self.numbers(self.gradients[x.order]).in_full() if known else 'not computed' if x.is_leaf else 'not kept'}")
+            lines.append(f"gradient: {numbers(self.gradients[x.order]).in_full() if known else 'not computed' if x.is_leaf else 'not kept'}")
         lines += [f"gradient check: {row.op} {row.verdict}, error {row.error:.3g}. {row.note}".strip() for row in self.checks.get(box.key, ())]
         return "\n".join(lines + ([] if box.inside or box.is_leaf else self.rules(box)))
 

@@ -74,7 +74,9 @@ class Numbers(NamedTuple):
 
 
 @np.errstate(all="ignore")
-def numbers(array):
+def numbers(x):
+    """The statistics of a Tensor or an array."""
+    array = np.asarray(data_of(x))
     if array.size == 0 or array.dtype.kind == "c":
         return Numbers(array.shape, array.dtype)
     finite = array[np.isfinite(array)] if array.dtype.kind == "f" and not np.isfinite(array).all() else array
