@@ -20,7 +20,7 @@ from .boxes import boxes_of, is_operand, module_text, name
 from .dot import BACKWARD, FORWARD, PARAMETERS, PENALTIES, Edge, Group, Node, Picture, Row, short
 from .fold import fold
 from .trace import trace
-from .words import argument, count, listed, number, numbers, percent, rule_source, settings, verdict_counts, verdict_rows
+from .words import VERDICTS, argument, count, number, numbers, percent, rule_source, settings, span, times, verdict_rows
 
 TERMS = 8  # of a loss shown at most
 LEGEND_FROM = 6  # nodes
@@ -121,26 +121,22 @@ class _Reader:
 
     def heading(self, opened):
         """The line above the picture."""
-        boxes = [box for box in self.boxes.values() if box.kind in PARAMETERS]
-        words = [count(len(self.boxes), "node")]
-        words += [count(sum(box.last.size for box in boxes), "parameter")] * bool(boxes)
-        words += [f"modules opened to depth {opened}" if opened else "modules folded"] * (opened is not None)
-        if self.report is None:
-            return Row(", ".join(words), "caption")
-        words.append(f"gradient check: {sum(row.passed for row in self.report.rows):,} of {len(self.report.rows):,} passed")
-        wrong = [self.path(self.boxes[self.home[row.order]]) for row in self.report.rows if row.wrong and row.order in self.home]
-        words += [f"first wrong: {wrong[0]}"] if wrong else []
-        return Row(", ".join(words), "alarm" if wrong else "caption")
+        words, wrong = [count(len(self.boxes), "node"), _parameters(self.boxes.values())], []
+        if opened is not None:
+            words.append(f"modules opened to depth {opened}" if opened else "modules folded")
+        if self.report is not None:
+            rows = self.report.rows
+            wrong = [self.path(self.boxes[self.home[row.order]]) for row in rows if row.wrong and row.order in self.home]
+            words += [f"gradient check: {sum(row.passed for row in rows):,} of {len(rows):,} passed", *(f"first wrong: {name}" for name in wrong[:1])]
+        return Row(", ".join(filter(None, words)), "alarm" if wrong else "caption")
 
     def node(self, id, box):
-        inside = box.inside or [box]
-        is_root = any(inner.key in self.terms for inner in inside)
+        is_root = any(inner.key in self.terms for inner in box.parts)
         kind = "root" if is_root and box.kind in ("operation", "loss") else box.kind
-        rows = [row for row in self.rows(box) if self.shown.get(row.role, True)]
+        rows = [row for row in self.rows(box) if row.text and self.shown.get(row.role, True)] if kind != "constant" else []
         scope = self.scope(box.modules) or (PENALTIES,) * (kind == "penalty" and not is_root)
-        scope = (box.part,) * (box.part is not None) + scope
-        holds = tuple(getattr(x, "order", inner.key) for inner in inside for x in inner.members)
-        return Node(id, kind, self.title(box), rows, scope, is_root, self.tooltip(box), holds)
+        holds = tuple(getattr(x, "order", inner.key) for inner in box.parts for x in inner.members)
+        return Node(id, kind, self.title(box), rows, (box.part, *scope) if box.part else scope, is_root, self.tooltip(box), holds)
 
     # ---- names and places
 
@@ -153,6 +149,11 @@ class _Reader:
         names = [self.name_of(box.modules[: i + 1]) for i in range(below, len(box.modules))]
         return ".".join(filter(None, [*names, box.prefix, _title(box)]))
 
+    def listed(self, words, role, card, boxes):
+        """A Row that says what is the matter with boxes in a card."""
+        names = [self.path(b, len(card.calls) + (card.owner is not None)) for b in boxes]
+        return Row(names and f"{words}: {short(', '.join(names[:2]))}" + f" and {len(names) - 2} more" * (len(names) > 2), role)
+
     def scope(self, modules):
         """The Groups of nested modules."""
         path = ()
@@ -164,77 +165,75 @@ class _Reader:
             path += (self.groups[key],)
         return path
 
-    # ---- rows
+    # ---- rows; one without text is left out
 
     def rows(self, box):
         """What stands in a node: what it is, its value, its gradient, its part of the loss, its verdict."""
-        if box.kind == "constant":
-            return []
         x, alike = box.last, box.inside if box.is_leaf else []
-        found = numbers(np.stack([data_of(b.last) for b in alike]) if alike else x)
-        if box.inside:
-            rows = self.contents(box)
-        else:
-            rows = [Row(str(found.shape), "shape")] * bool(found.shape)
-            rows += [Row(line, "attribute") for line in [settings(box, self.constants)] if line]
+        value = numbers(np.stack([data_of(b.last) for b in alike]) if alike else x)
+        yield from self.contents(box) if box.inside else (Row(_shape(x), "shape"), Row(settings(box, self.constants), "attribute"))
         if isinstance(x, Tensor) and x.args is None:
-            rows += [Row(line, "note") for line in ("graph freed by backward(): draw before it,", "or use backward(retain_graph=True)")]
-        rows.append(Row(str(found), "band" if found.bad else "number" if found.size == 1 else "value"))
-        rows += self.gradient_rows(box) + self.term_rows(box)
-        checked = [(b, self.checks[b.key][0]) for b in box.inside or [box] if b.key in self.checks]
-        if box.inside:
-            return rows + verdict_counts([(self.path(b, _below(box)), row) for b, row in checked])
-        return rows + [line for _, row in checked for line in verdict_rows(row)]
+            yield from (Row("graph freed by backward(): draw before it,", "note"), Row("or use backward(retain_graph=True)", "note"))
+        yield Row(str(value), "band" if value.bad else "number" if value.size == 1 else "value")
+        yield from self.gradient_rows(box)
+        yield from self.term_rows(box)
+        yield from self.card_verdicts(box) if box.inside else verdict_rows(self.checks.get(box.key))
 
     def contents(self, box):
         """What is in a card."""
-        inside, parameters = box.inside, [b for b in box.inside if b.kind in PARAMETERS]
-        words = [count(len(inside), "node")] * (box.kind == "module") + [count(sum(b.last.size for b in parameters), "parameter")] * bool(parameters)
-        words += ["the same parameters again"] * (box.owner is not None and not parameters and id(box.owner) in self.seen)
+        nodes, parameters = count(len(box.inside), "node") if box.kind == "module" else "", _parameters(box.inside)
+        again = "the same parameters again" if box.owner is not None and not parameters and id(box.owner) in self.seen else ""
         self.seen.add(id(box.owner))
-        random = Counter(" ".join([_title(b), settings(b)]) for b in inside if b.kind == "random")
-        rows = [Row(line, "about") for line in [short(box.note, 60), ", ".join(words)] if line]
-        rows += [Row(short(line + f" x{n}" * (n > 1), 60), "attribute") for line, n in random.items()]
-        shape = np.shape(data_of(box.last))
-        rows += [Row(f"{'each' if box.is_leaf else 'out'} {shape}", "shape")] * bool(shape)
-        bad = [self.path(b, _below(box)) for b in inside if b is not inside[-1] and numbers(b.last).bad]
-        return rows + ([listed("nan/inf", "band", bad)] if bad else [])
+        yield Row(short(box.note, 60), "about")
+        yield Row(", ".join(filter(None, [nodes, parameters, again])), "about")
+        random = Counter(" ".join([_title(b), settings(b)]) for b in box.inside if b.kind == "random")
+        yield from (Row(short(line + times(n), 60), "attribute") for line, n in random.items())
+        yield Row((_shape(box.last) and ("each " if box.is_leaf else "out ")) + _shape(box.last), "shape")
+        yield self.listed("nan/inf", "band", box, [b for b in box.inside[:-1] if numbers(b.last).bad])
+
+    def gradient(self, box):
+        """The statistics of the gradient of a leaf or a result, if it is known."""
+        wanted = getattr(box.last, "requires_grad", False) and box.last.order in self.gradients
+        return numbers(self.gradients[box.last.order]) if wanted else None
 
     def gradient_rows(self, box):
         """Of a leaf or a result its gradient, if it is known; of a card the range of those of its parameters, and which are wrong."""
-        trained = [b for b in box.inside if b.kind == "parameter"] if box.inside else [box] if getattr(box.last, "requires_grad", False) else []
-        found = {b.key: numbers(self.gradients[b.last.order]) for b in trained if b.last.order in self.gradients}
+        trained = [b for b in box.parts if b.kind == "parameter"]
+        found = [(b, x) for b in (trained if box.inside else [box]) if (x := self.gradient(b))]
         if not found:
-            return [Row("∂ not computed", "missing")] * (bool(trained) and trained[0].is_leaf and box.part is None)
-        if not box.inside:
-            (x,) = found.values()
-            if x.all_zero:
-                return [Row("∂ all zero" if x.shape else "∂ zero", "alarm")]
-            return [Row(f"∂ {x}".replace("= ", ""), "band" if x.bad else "gradient")]
-        ends = [f"{size:.2g}" for size in sorted(x.rms for x in found.values() if not x.bad)]
-        rows = [Row("∂ rms " + " to ".join(dict.fromkeys((ends[0], ends[-1]))), "gradient")] if ends else []
-        for words, role, wrong in (("∂ nan/inf", "band", "bad"), ("∂ all zero", "alarm", "all_zero")):
-            names = [self.path(b, _below(box)) for b in trained if b.key in found and getattr(found[b.key], wrong)]
-            rows += [listed(words, role, names)] if names else []
-        return rows
+            yield Row("∂ not computed" if trained and box.part is None else "", "missing")
+        elif not box.inside:
+            x = found[0][1]
+            text = f"∂ {'all ' * bool(x.shape)}zero" if x.all_zero else f"∂ {x}".replace("= ", "")
+            yield Row(text, "alarm" if x.all_zero else "band" if x.bad else "gradient")
+        else:
+            sizes = [f"{size:.2g}" for size in sorted(x.rms for _, x in found if not x.bad)]
+            yield Row(sizes and f"∂ rms {span(sizes)}", "gradient")
+            yield self.listed("∂ nan/inf", "band", box, [b for b, x in found if x.bad])
+            yield self.listed("∂ all zero", "alarm", box, [b for b, x in found if x.all_zero])
 
     def term_rows(self, box):
         """Of a loss its terms; of a penalty its share. Shares are of a loss without negative parts."""
-        rows, keys = [], [inner.key for inner in box.inside or [box]]
+        keys = [inner.key for inner in box.parts]
         for root, parts in self.terms.items():
-            total = sum(parts.values())
+            total, alike = sum(parts.values()), {}
             shares = 0 < total < math.inf and min(parts.values()) >= 0
             own = [parts[key] for key in keys if key in parts]
             if own and shares and box.kind == "penalty":
-                rows.append(Row(f"{percent(sum(own) / total)} of the loss", "term"))
-            if root in keys:
-                alike = {}
-                for term, part in parts.items():
-                    alike.setdefault(_title(self.boxes[term]) if term in self.boxes else term, []).append(part)
-                for title, values in sorted(alike.items(), key=lambda term: -sum(term[1]))[:TERMS]:
-                    times = f" x{len(values)}" * (len(values) > 1)
-                    rows.append(Row(f"{title}{times} {number(sum(values))}" + f"  ({percent(sum(values) / total)})" * shares, "term"))
-        return rows
+                yield Row(f"{percent(sum(own) / total)} of the loss", "term")
+            for term, part in parts.items() if root in keys else ():
+                alike.setdefault(_title(self.boxes[term]) if term in self.boxes else term, []).append(part)
+            for title, values in sorted(alike.items(), key=lambda term: -sum(term[1]))[:TERMS]:
+                share = f"  ({percent(sum(values) / total)})" if shares else ""
+                yield Row(f"{title}{times(len(values))} {number(sum(values))}{share}", "term")
+
+    def card_verdicts(self, card):
+        """What check_graph found of the nodes in a card."""
+        found = [(b, self.checks[b.key][0]) for b in card.inside if b.key in self.checks]
+        for v in sorted({row.verdict for _, row in found if not row.passed}, key=[*VERDICTS].index):
+            yield self.listed(*VERDICTS[v], card, [b for b, row in found if row.verdict == v])
+        passed = sum(row.passed for _, row in found)
+        yield Row(passed and f"grad ok: {passed:,} of {len(found):,}", "ok")
 
     # ---- tooltips
 
@@ -242,18 +241,17 @@ class _Reader:
         """Everything there is to know, in full precision."""
         if box.kind == "constant":
             return argument(box.last)
-        x, found = box.last, numbers(box.last)
+        x, found, gradient = box.last, numbers(box.last), self.gradient(box)
         what = "output" if box.inside else box.kind if box.is_leaf else box.word
         lines = [self.title(box) if box.inside else self.path(box), f"{what} {found.shape} {found.dtype}"]
         if box.inside:
             words = Counter(map(_title, box.inside))
-            lines += textwrap.wrap(", ".join(w + f" x{n:,}" * (n > 1) for w, n in list(words.items())[:30]), 80)
+            lines += textwrap.wrap(", ".join(word + times(n) for word, n in list(words.items())[:30]), 80)
         else:
             lines += filter(None, [settings(box)])
         lines.append(f"value: {found.in_full()}")
         if getattr(x, "requires_grad", False):
-            known = x.order in self.gradients
-            lines.append(f"gradient: {numbers(self.gradients[x.order]).in_full() if known else 'not computed' if x.is_leaf else 'not kept'}")
+            lines.append(f"gradient: {gradient.in_full() if gradient else 'not computed' if x.is_leaf else 'not kept'}")
         lines += [f"gradient check: {row.op} {row.verdict}, error {row.error:.3g}. {row.note}".strip() for row in self.checks.get(box.key, ())]
         return "\n".join(lines + ([] if box.inside or box.is_leaf else self.rules(box)))
 
@@ -332,9 +330,14 @@ def _differentiable(roots, what):
     return program(roots, what)
 
 
-def _below(card):
-    """How many modules the boxes in a card have in common."""
-    return len(card.calls) + (card.owner is not None)
+def _parameters(boxes):
+    """`53 parameters`: how many numbers they hold."""
+    sizes = [box.last.size for box in boxes if box.kind in PARAMETERS]
+    return count(sum(sizes), "parameter") if sizes else ""
+
+
+def _shape(x):
+    return str(np.shape(data_of(x))) if np.ndim(data_of(x)) else ""
 
 
 def _edge_label(source, uses):
