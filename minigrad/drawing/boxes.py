@@ -45,6 +45,7 @@ class Box:
     leaf: str = ""  # the name of the leaf whose gradient it is, in the backward pass
 
     last = property(lambda self: self.members[-1])
+    parts = property(lambda self: self.inside or [self])  # what it was before anything was folded
     modules = property(lambda self: tuple(module for _, module in self.calls))
     is_leaf = property(lambda self: not isinstance(self.last, Tensor) or self.last.is_leaf)
 

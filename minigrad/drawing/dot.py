@@ -5,10 +5,12 @@ Every kind of node has a shape and a fill of its own, so that a picture can be r
 
 import html
 import math
+from collections import Counter
 from dataclasses import dataclass
 from typing import NamedTuple
 
 WIDEST = 40  # letters of a name or an attribute shown at most
+PARAMETERS = "parameter", "frozen"  # kinds
 
 
 # ----------------------------------------------------------------------------------------- records
@@ -39,7 +41,7 @@ FORWARD, BACKWARD = Group(-3, "forward"), Group(-2, "backward")
 
 @dataclass
 class Node:
-    """One drawn node. `scope`: the Groups it lies in, outermost first; `beside`: the id of the node it stands next to, on that `side`."""
+    """One drawn node. `scope`: the Groups it lies in, outermost first."""
 
     id: str
     kind: str
@@ -47,8 +49,6 @@ class Node:
     rows: list
     scope: tuple = ()
     is_root: bool = False
-    beside: str = ""
-    side: str = ""
     tooltip: str = ""
     holds: tuple = ()  # what it stands for: the `order` of each tensor, ("array", its id) of an array
 
@@ -111,14 +111,9 @@ MODULE_TINTS, MODULE_LINE = ("#F4F7FA", "#E9EFF5", "#DEE7EF", "#D3DFE9"), "#93A3
 WHITE, DIM, RED, BLUE, GREEN, BROWN, GREY = "#FFFFFF", "#3D4650", "#C1121F", "#0B5A8A", "#00664B", "#A8410A", "#6B7680"
 
 # How a row of a node is set: size (Graphviz takes whole numbers), HTML-like tag, colour on white (None, and on all other fills: the ink of the kind).
-ROWS = {
+ROWS = dict.fromkeys(["shape", "about", "attribute", "value", "term"], (9, None, None)) | {
     "title": (11, "B", None),
-    "shape": (9, None, None),
-    "about": (9, None, None),
-    "attribute": (9, None, None),
-    "value": (9, None, None),
     "number": (10, "B", None),
-    "term": (9, None, None),
     "gradient": (9, None, BLUE),
     "missing": (9, "I", None),
     "note": (9, "I", None),
@@ -169,9 +164,10 @@ def text_width(text, size, bold=False):
 
 
 def dot(picture):
-    """The body of a DOT digraph, as lines."""
-    nodes, compact = picture.nodes, picture.compact
+    """The picture as the text of a DOT digraph."""
+    nodes, edges = picture.nodes, picture.edges
     lines = [
+        "digraph {",
         f'graph [rankdir={picture.direction} fontname=Arial bgcolor="{WHITE}" nodesep=0.3 ranksep=0.35 pad=0.2 tooltip=" "]',
         # remincross would reorder the insides of modules once more, and part parameters from their ops. Without nslimit a leaf
         # with edges to hundreds of ranks takes over a minute; with less, long edges are crooked, and these take long.
@@ -179,10 +175,8 @@ def dot(picture):
         'node [fontname=Arial fontsize=9 margin="0.12,0.06" penwidth=1.1]',
         f'edge [fontname=Arial fontsize=8 arrowsize=0.7 penwidth={PLAIN} color="#39424B" fontcolor="{DIM}"]',
     ]
-    beside = {}
-    for node in nodes:
-        if node.beside:
-            beside.setdefault(node.beside, []).append(node.id)
+    backward = {node.id for node in nodes if BACKWARD in node.scope}
+    beside = {} if backward else _beside(nodes, edges)  # Graphviz cannot always rank both (its error: trouble in init_rank)
     opened = ()
     for node in sorted(nodes, key=_by_module):
         shared = sum(a == b for a, b in zip(opened, node.scope))
@@ -190,19 +184,40 @@ def dot(picture):
         for depth, group in enumerate(node.scope[shared:], shared):
             lines += [f"subgraph {group.id} {{", _group_line(group, depth)]
         opened = node.scope
-        lines.append(_node_line(node, compact))
+        lines.append(_node_line(node, picture.compact))
         if node.id in beside:
-            lines.append(f"{{ rank=same; {'; '.join([*beside[node.id], node.id])} }}")
+            abreast = sorted([*beside[node.id].values(), node.id], key=lambda id: int(id[1:]))
+            lines.append(f"{{ rank=same; {'; '.join(abreast)} }}")
     lines += ["}"] * len(opened)
-    on_right = {(n.id, n.beside) for n in nodes if n.side == "right"}
-    backward = {n.id for n in nodes if BACKWARD in n.scope}
-    # the backward pass runs upwards, beside the forward pass
-    lines += [_edge_line(e, (e.source, e.target) in on_right or (e.source in backward and e.target in backward)) for e in picture.edges]
+    for edge in edges:  # the backward pass runs upwards, beside the forward pass
+        on_right = beside.get(edge.target, {}).get("right") == edge.source
+        lines.append(_edge_line(edge, on_right or {edge.source, edge.target} <= backward))
     if picture.legend:
         lines += _legend(picture)
     above = [Row(short(picture.title, 80), "title")] * bool(picture.title) + [picture.heading, Row("", "caption")]
-    lines.append(f"graph [labelloc=t labeljust=l label={_label(above, LOOKS['operation'], 'LEFT')}]")  # last, or clusters would inherit it
-    return [line + "\n" for line in lines]
+    label = _table(_line(row, LOOKS["operation"], "LEFT") for row in above)
+    return "\n".join([*lines, f"graph [labelloc=t labeljust=l label={label}]", "}\n"])  # last, or clusters would inherit it
+
+
+def _beside(nodes, edges):
+    """{id of an op: {side: id of the parameter that stands there}}: layers then form a straight line.
+
+    A parameter stands next to the first op that uses it, if that has other inputs and lies in the same box: on the right if
+    other nodes use it too, as penalties do, where its edges are out of the way.
+    """
+    by_id, uses = {n.id: n for n in nodes}, Counter(e.source for e in edges)
+    first = {e.source: e.target for e in reversed(edges)}
+    trunk = {e.target for e in edges if by_id[e.source].kind not in PARAMETERS}
+    beside = {}
+    for edge in sorted(edges, key=lambda e: uses[e.source]):
+        source, op = by_id[edge.source], by_id[edge.target]
+        fits = source.kind in PARAMETERS and source.scope == op.scope and op.id in trunk and op.kind != "penalty"
+        if fits and first[source.id] == op.id:
+            taken = beside.setdefault(op.id, {})
+            sides = ("right", "left") if uses[source.id] > 1 else ("left", "right")
+            if free := [side for side in sides if side not in taken]:
+                taken[free[0]] = source.id
+    return beside
 
 
 def _by_module(node):
@@ -230,46 +245,45 @@ def _node_line(node, compact=False, extra=""):
     rows = [Row(node.title, "title")] if node.title else []
     rows += [row for row in node.rows if not compact or row.role in COMPACT or node.is_root or not node.title]
     trouble = max((TROUBLE.get(row.role, 0) for row in rows), default=0)
-    line = RED if trouble else look.line
-    tooltip = f"tooltip={quoted(node.tooltip)}"
+    line, tooltip = RED if trouble else look.line, f"tooltip={quoted(node.tooltip)}"
     if look.shape == "plain":
         return f"{node.id} [shape=plain {tooltip} label={_card(rows, look, line, trouble or (3 if node.is_root else 1))}]"
     paint = f'style="{look.style}" fillcolor="{look.fill}" color="{line}"' + f" penwidth={trouble}" * bool(trouble)
     extent = " peripheries=2" * node.is_root + (_size(rows, look.shape) or extra)
-    return f"{node.id} [shape={look.shape} {paint}{extent} {tooltip} label={_label(rows, look)}]"
-
-
-def _label(rows, look, align="CENTER"):
-    lines = [_space(8 if len(rows) > 1 else 2)] if look.shape == "cylinder" else []  # below its rim
-    lines += [_line(row, look, align) if row.text else _space(3) for row in rows]
-    return f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="1">{"".join(lines)}</TABLE>>'
+    rim = [_space(8 if len(rows) > 1 else 2)] * (look.shape == "cylinder")
+    return f"{node.id} [shape={look.shape} {paint}{extent} {tooltip} label={_table(rim + [_line(row, look) for row in rows])}]"
 
 
 def _card(rows, look, line, border):
-    """A table with a dark head: modules and runs that are folded."""
-    size, head = ROWS[rows[0].role][0], html.escape(rows[0].text)
-    padding, width = 4 if rows[1:] else 1, f"{14 + max(map(_width, rows)):.0f}"
-    head = (
-        f'<TR><TD BGCOLOR="{line}" CELLPADDING="{padding}" WIDTH="{width}"><FONT POINT-SIZE="{size}" COLOR="{WHITE}"><B>+ {head}</B></FONT></TD></TR>'
-    )
-    frame = f'BORDER="{border:g}" CELLBORDER="0" CELLSPACING="0" CELLPADDING="1" COLOR="{line}" BGCOLOR="{look.fill}"'
-    lines = [_line(row, look) for row in rows[1:]] + [_space(3)] * (len(rows) > 1)
-    return f"<<TABLE {frame}>{head}{''.join(lines)}</TABLE>>"
+    """A table with a dark head: what is folded."""
+    cell = f' BGCOLOR="{line}" CELLPADDING="{4 if rows[1:] else 1}" WIDTH="{14 + max(map(_width, rows)):.0f}"'
+    lines = [_cell(f"<B>+ {html.escape(rows[0].text)}</B>", ROWS[rows[0].role][0], WHITE, cell)]
+    lines += [_line(row, look) for row in rows[1:]] + [_space(3)] * (len(rows) > 1)
+    return _table(lines, f"{border:g}", more=f' COLOR="{line}" BGCOLOR="{look.fill}"')
+
+
+def _table(lines, border=0, padding=1, more=""):
+    frame = f'BORDER="{border}" CELLBORDER="0" CELLSPACING="0" CELLPADDING="{padding}"{more}'
+    return f"<<TABLE {frame}>{''.join(lines)}</TABLE>>"
+
+
+def _cell(text, size, colour, cell=""):
+    return f'<TR><TD{cell}><FONT POINT-SIZE="{size}" COLOR="{colour}">{text}</FONT></TD></TR>'
 
 
 def _space(height):
     return f'<TR><TD HEIGHT="{height}"></TD></TR>'
 
 
-def _line(row, look, align="CENTER"):
+def _line(row, look, align=None):
     size, tag, colour = ROWS[row.role]
+    if not row.text:
+        return _space(3)
     if colour is None or (look.fill != WHITE and row.role != "band"):  # colours are legible on white alone
         colour = look.ink
     text = html.escape(row.text)
-    text = f"<{tag}>{text}</{tag}>" if tag else text
-    band = f' BGCOLOR="{RED}"' * (row.role == "band")
-    aligned = f' ALIGN="{align}"' * (align != "CENTER")
-    return f'<TR><TD{band}{aligned}><FONT POINT-SIZE="{size}" COLOR="{colour}">{text}</FONT></TD></TR>'
+    cell = f' BGCOLOR="{RED}"' * (row.role == "band") + f' ALIGN="{align}"' * bool(align)
+    return _cell(f"<{tag}>{text}</{tag}>" if tag else text, size, colour, cell)
 
 
 def _size(rows, shape):
@@ -288,13 +302,9 @@ def _width(row):
 def _edge_line(edge, reversed):
     """`reversed`: written from target to source, which turns the layout around: a source on the right of a target of the same rank."""
     ends = (edge.target, edge.source) if reversed else (edge.source, edge.target)
-    attributes = [f"weight={edge.weight}", EDGES[edge.style]] + ["dir=back"] * reversed
-    if edge.rms is not None:
-        attributes.append(f"penwidth={edge_width(edge.rms):.2f}")
-    if edge.label:
-        attributes.append(f"label=<{html.escape(edge.label)}>")
-    if edge.tooltip:
-        attributes.append(f"tooltip={quoted(edge.tooltip)}")
+    width = f"penwidth={edge_width(edge.rms):.2f}" if edge.rms is not None else ""
+    words = [f"label=<{html.escape(edge.label)}>" * bool(edge.label), f"tooltip={quoted(edge.tooltip)}" * bool(edge.tooltip)]
+    attributes = [f"weight={edge.weight}", EDGES[edge.style], "dir=back" * reversed, width, *words]
     return f"{ends[0]} -> {ends[1]} [{' '.join(filter(None, attributes))}]"
 
 
@@ -310,9 +320,8 @@ def _legend(picture):
     nodes, edges = picture.nodes, picture.edges
     rows = [row for node in nodes for row in node.rows if (not picture.compact or row.role in COMPACT) and (row.role != "value" or "±" in row.text)]
     seen = {row.role for row in rows} | {f"{edge.style} edge" for edge in edges} | {"rms" for edge in edges if edge.rms is not None}
-    lines = [("legend", DIM), *(note for key, note in NOTES.items() if key in seen)]
-    cells = "".join(f'<TR><TD ALIGN="LEFT"><FONT POINT-SIZE="8" COLOR="{colour}">{text}</FONT></TD></TR>' for text, colour in lines)
-    label = f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="0">{cells}</TABLE>>'
+    notes = [("legend", DIM), *(note for key, note in NOTES.items() if key in seen)]
+    label = _table((_cell(text, 8, colour, ' ALIGN="LEFT"') for text, colour in notes), padding=0)
     kinds = [kind for kind in LOOKS if LOOKS[kind].meaning and any(node.kind == kind for node in nodes)]
     samples = [Node(f"legend_{i}", kind, "", [Row(LOOKS[kind].meaning, "legend")], is_root=kind == "root") for i, kind in enumerate(kinds)]
     box = f'graph [style="rounded" color="{MODULE_LINE}" labeljust=l tooltip=" " label={label}]'

@@ -11,6 +11,7 @@ import numpy as np
 from ..engine import data_of
 from .boxes import Box, module_text
 from .dot import short
+from .words import span
 
 LIMIT = 400  # boxes drawn at most, whatever is asked for
 TALL, ABREAST = 30, 8  # boxes on a path and side by side at most, if modules can be folded instead
@@ -96,7 +97,7 @@ def _rolled_up(boxes, alone, worth=lambda step: True):
 
 def _signature(box):
     """Equal for boxes that do the same at the same place."""
-    does = tuple((b.word, np.shape(b.last.data)) for b in box.inside or [box] if not b.is_leaf)
+    does = tuple((b.word, np.shape(b.last.data)) for b in box.parts if not b.is_leaf)
     return box.part, *map(id, box.modules), repr(box.owner), does
 
 
@@ -156,8 +157,7 @@ def _repeated(boxes, keys, words, note=""):
     calls, names = boxes[keys[0]].calls[:depth], [boxes[key].prefix or boxes[key].leaf for key in keys]
     if len(set(names)) == 1:
         return Box(None, [], calls=calls, prefix=names[0], title=words, note=note)
-    ends = [name for name in names if name]
-    return Box(None, [], calls=calls, title=words, note=", ".join(filter(None, [" to ".join(dict.fromkeys((ends[0], ends[-1]))), note])))
+    return Box(None, [], calls=calls, title=words, note=", ".join(filter(None, [span([*filter(None, names)]), note])))
 
 
 def _with_alike_leaves(boxes):
@@ -184,7 +184,7 @@ def _without_the_oldest(boxes, most):
         age |= {use.source: i + 0.5 for use in box.uses if boxes[use.source].is_leaf}  # a leaf goes with what uses it last
     oldest = set(sorted(boxes, key=age.get)[: len(boxes) - most + 1])
     keys = [key for key in boxes if key in oldest]
-    inside = [b for key in keys for b in boxes[key].inside or [boxes[key]]]
+    inside = [b for key in keys for b in boxes[key].parts]
     words = [word.replace("_", " ") for word, _ in Counter(b.word for b in inside if not b.is_leaf).most_common(3)]
     return _merged(boxes, [(keys, Box(None, [], title=f"{len(inside):,} older nodes: {short(', '.join(words))}, ..."), keys[-1])])
 
@@ -200,7 +200,7 @@ def _merged(boxes, parts):
     for key, box in boxes.items():
         uses = [use._replace(source=into[use.source].key) if use.source in into else use for use in box.uses]
         if card := into.get(key):
-            card.inside += box.inside or [box]
+            card.inside += box.parts
             card.part = box.part
             card.members += box.members
             card.uses += [use for use in uses if use.source != card.key]

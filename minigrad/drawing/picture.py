@@ -5,57 +5,35 @@ records of nodes and edges; dot.py turns records into text, which a Graphviz pro
 changed or kept, and nothing is computed anew but for `grads="run"` and `backward=True`.
 """
 
-import inspect
 import math
-import os
 import textwrap
 from collections import Counter
 from functools import cache
 
 import numpy as np
 
-from ..engine import Tensor, data_of, grad
+from ..engine import Tensor, _sequence, data_of, grad
 from ..graph import nodes as nodes_of
 from ..graph import program
 from ..ledger import name_of, summands
 from .boxes import boxes_of, is_operand, module_text, name
-from .dot import BACKWARD, FORWARD, PENALTIES, Edge, Group, Node, Picture, Row, dot, short, text
+from .dot import BACKWARD, FORWARD, PARAMETERS, PENALTIES, Edge, Group, Node, Picture, Row, short
 from .fold import fold
 from .trace import trace
-from .words import argument, count, listed, number, numbers, percent, rule_source, settings, verdict_counts, verdict_rows
+from .words import VERDICTS, argument, count, number, numbers, percent, rule_source, settings, span, times, verdict_rows
 
-PARAMETERS = "parameter", "frozen"  # kinds
 TERMS = 8  # of a loss shown at most
 LEGEND_FROM = 6  # nodes
 MANY = 6  # edges into penalties; more are shown as a chip that names the weights
 CHIP_NAMES = 3  # of weights named in a chip
 RULE_LINES = 16  # of the source of rules shown at most
 ORDERED = {"subtract", "divide", "power", "matmul", "where", "concatenate", "stack", "einsum"}  # their arguments cannot be swapped
-ROLES = {"values": ("value", "number", "term"), "grads": ("gradient", "missing"), "shapes": ("shape",), "attributes": ("attribute",)}  # of rows
 
 
-def read(
-    root,
-    *,
-    direction="TB",
-    depth="auto",
-    detail="auto",
-    max_nodes=60,
-    values=True,
-    grads=True,
-    shapes=True,
-    attributes=True,
-    constants=False,
-    noise=False,
-    names=None,
-    checks=None,
-    legend="auto",
-    backward=False,
-    title=None,
-    chips=True,
-):
+def read(root, *, direction="TB", depth="auto", detail="auto", max_nodes=60, values=True, grads=True, shapes=True, attributes=True, constants=False,
+         noise=False, names=None, checks=None, legend="auto", backward=False, title=None, chips=True):  # fmt: skip
     """The Picture of the graph of `root`. Options as for `draw`; `chips`: whether many edges into penalties become one."""
-    roots = list(root) if isinstance(root, (list, tuple)) else [root]
+    roots = _sequence(root)
     if not roots or not all(isinstance(r, Tensor) for r in roots):
         raise TypeError(f"draw: the root is a Tensor or a list of Tensors, not {type(root).__name__}.")
     for option, value, known in (("direction", direction, ("TB", "LR", "BT", "RL")), ("detail", detail, ("full", "compact", "auto"))):
@@ -63,14 +41,11 @@ def read(
             raise ValueError(f"draw: {option} is one of {', '.join(known)}, not {value!r}.")
     if depth not in ("auto", None) and not (isinstance(depth, int) and depth >= 0):
         raise ValueError(f'draw: depth is "auto", None (all modules open) or a whole number from 0 on, not {depth!r}.')
-    wanted = {"values": values, "grads": grads, "shapes": shapes, "attributes": attributes}
-    hidden = {role for option, roles in ROLES.items() if not wanted[option] for role in roles}
-    reader = _Reader(roots, hidden, constants, noise, names or {}, backward)
+    shown = {"value": values, "number": values, "term": values, "gradient": grads, "missing": grads, "shape": shapes, "attribute": attributes}
+    reader = _Reader(roots, shown, constants, noise, names or {}, backward)
     reader.take_checks(checks)
     reader.take_gradients(grads == "run")
     nodes, edges, opened = reader.records(depth, max_nodes, chips)
-    if not backward:  # Graphviz cannot always rank both (its error: trouble in init_rank)
-        _stand_beside(nodes, edges)
     compact = detail == "compact" or (detail == "auto" and len(nodes) > max_nodes)
     legend = len(nodes) >= LEGEND_FROM if legend == "auto" else legend
     return Picture(nodes, edges, reader.heading(opened), title, direction, legend, compact)
@@ -84,8 +59,8 @@ def describe(root, *, depth=None, **options):
 class _Reader:
     """Looks into the tensors of one graph, and writes records. Lives only inside `read`."""
 
-    def __init__(self, roots, hidden, constants, noise, names, backward):
-        self.roots, self.hidden, self.constants = roots, hidden, constants
+    def __init__(self, roots, shown, constants, noise, names, backward):
+        self.roots, self.shown, self.constants = roots, shown, constants
         leaves, gradients = _backward_graph(roots) if backward else ((), ())
         graph, forward = nodes_of([*roots, *gradients]), {t.order for t in nodes_of(roots)}
         self.boxes, self.home = boxes_of(graph, {r.order for r in [*roots, *gradients]}, constants, noise)
@@ -99,7 +74,7 @@ class _Reader:
                     box.name = "constant"  # of the rules
         self.terms = {self.home[r.order]: _terms(r, self.boxes, self.home) for r in roots}  # of each root
         self.checks, self.report, self.gradients, self.sent = {}, None, {}, {}
-        self.groups, self.known, self.seen = {}, {}, set()
+        self.groups, self.seen = {}, set()
         self.name_of = cache(lambda modules: short(modules[-2].name_of(modules[-1])) if len(modules) > 1 else "")
         for leaf, gradient in zip(leaves, gradients):
             self.boxes[self.home[gradient.order]].leaf = self.path(self.boxes[self.home[leaf.order]])
@@ -146,26 +121,22 @@ class _Reader:
 
     def heading(self, opened):
         """The line above the picture."""
-        boxes = [box for box in self.boxes.values() if box.kind in PARAMETERS]
-        words = [count(len(self.boxes), "node")]
-        words += [count(sum(box.last.size for box in boxes), "parameter")] * bool(boxes)
-        words += [f"modules opened to depth {opened}" if opened else "modules folded"] * (opened is not None)
-        if self.report is None:
-            return Row(", ".join(words), "caption")
-        words.append(f"gradient check: {sum(row.passed for row in self.report.rows):,} of {len(self.report.rows):,} passed")
-        wrong = [self.path(self.boxes[self.home[row.order]]) for row in self.report.rows if row.wrong and row.order in self.home]
-        words += [f"first wrong: {wrong[0]}"] if wrong else []
-        return Row(", ".join(words), "alarm" if wrong else "caption")
+        words, wrong = [count(len(self.boxes), "node"), _parameters(self.boxes.values())], []
+        if opened is not None:
+            words.append(f"modules opened to depth {opened}" if opened else "modules folded")
+        if self.report is not None:
+            rows = self.report.rows
+            wrong = [self.path(self.boxes[self.home[row.order]]) for row in rows if row.wrong and row.order in self.home]
+            words += [f"gradient check: {sum(row.passed for row in rows):,} of {len(rows):,} passed", *(f"first wrong: {name}" for name in wrong[:1])]
+        return Row(", ".join(filter(None, words)), "alarm" if wrong else "caption")
 
     def node(self, id, box):
-        inside = box.inside or [box]
-        is_root = any(inner.key in self.terms for inner in inside)
+        is_root = any(inner.key in self.terms for inner in box.parts)
         kind = "root" if is_root and box.kind in ("operation", "loss") else box.kind
-        rows = [row for row in self.rows(box) if row.role not in self.hidden]
+        rows = [row for row in self.rows(box) if row.text and self.shown.get(row.role, True)] if kind != "constant" else []
         scope = self.scope(box.modules) or (PENALTIES,) * (kind == "penalty" and not is_root)
-        scope = (box.part,) * (box.part is not None) + scope
-        holds = tuple(getattr(x, "order", inner.key) for inner in inside for x in inner.members)
-        return Node(id, kind, self.title(box), rows, scope, is_root, tooltip=self.tooltip(box), holds=holds)
+        holds = tuple(getattr(x, "order", inner.key) for inner in box.parts for x in inner.members)
+        return Node(id, kind, self.title(box), rows, (box.part, *scope) if box.part else scope, is_root, self.tooltip(box), holds)
 
     # ---- names and places
 
@@ -178,6 +149,11 @@ class _Reader:
         names = [self.name_of(box.modules[: i + 1]) for i in range(below, len(box.modules))]
         return ".".join(filter(None, [*names, box.prefix, _title(box)]))
 
+    def listed(self, words, role, card, boxes):
+        """A Row that says what is the matter with boxes in a card."""
+        names = [self.path(b, len(card.calls) + (card.owner is not None)) for b in boxes]
+        return Row(names and f"{words}: {short(', '.join(names[:2]))}" + f" and {len(names) - 2} more" * (len(names) > 2), role)
+
     def scope(self, modules):
         """The Groups of nested modules."""
         path = ()
@@ -189,84 +165,75 @@ class _Reader:
             path += (self.groups[key],)
         return path
 
-    # ---- rows
+    # ---- rows; one without text is left out
 
     def rows(self, box):
         """What stands in a node: what it is, its value, its gradient, its part of the loss, its verdict."""
-        if box.kind == "constant":
-            return []
         x, alike = box.last, box.inside if box.is_leaf else []
-        found = self.numbers(np.stack([data_of(b.last) for b in alike]) if alike else x)
-        if box.inside:
-            rows = self.contents(box)
-        else:
-            rows = [Row(str(found.shape), "shape")] * bool(found.shape)
-            rows += [Row(line, "attribute") for line in [settings(box, self.constants)] if line]
+        value = numbers(np.stack([data_of(b.last) for b in alike]) if alike else x)
+        yield from self.contents(box) if box.inside else (Row(_shape(x), "shape"), Row(settings(box, self.constants), "attribute"))
         if isinstance(x, Tensor) and x.args is None:
-            rows += [Row(line, "note") for line in ("graph freed by backward(): draw before it,", "or use backward(retain_graph=True)")]
-        rows.append(Row(str(found), "band" if found.bad else "number" if found.size == 1 else "value"))
-        rows += self.gradient_rows(box) + self.term_rows(box)
-        checked = [(b, self.checks[b.key][0]) for b in box.inside or [box] if b.key in self.checks]
-        if box.inside:
-            return rows + verdict_counts([(self.path(b, _below(box)), row) for b, row in checked])
-        return rows + [line for _, row in checked for line in verdict_rows(row)]
+            yield from (Row("graph freed by backward(): draw before it,", "note"), Row("or use backward(retain_graph=True)", "note"))
+        yield Row(str(value), "band" if value.bad else "number" if value.size == 1 else "value")
+        yield from self.gradient_rows(box)
+        yield from self.term_rows(box)
+        yield from self.card_verdicts(box) if box.inside else verdict_rows(self.checks.get(box.key))
 
     def contents(self, box):
         """What is in a card."""
-        inside, parameters = box.inside, [b for b in box.inside if b.kind in PARAMETERS]
-        words = [count(len(inside), "node")] * (box.kind == "module") + [count(sum(b.last.size for b in parameters), "parameter")] * bool(parameters)
-        words += ["the same parameters again"] * (box.owner is not None and not parameters and id(box.owner) in self.seen)
+        nodes, parameters = count(len(box.inside), "node") if box.kind == "module" else "", _parameters(box.inside)
+        again = "the same parameters again" if box.owner is not None and not parameters and id(box.owner) in self.seen else ""
         self.seen.add(id(box.owner))
-        random = Counter(" ".join([_title(b), settings(b)]) for b in inside if b.kind == "random")
-        rows = [Row(line, "about") for line in [short(box.note, 60), ", ".join(words)] if line]
-        rows += [Row(short(line + f" x{n}" * (n > 1), 60), "attribute") for line, n in random.items()]
-        shape = np.shape(data_of(box.last))
-        rows += [Row(f"{'each' if box.is_leaf else 'out'} {shape}", "shape")] * bool(shape)
-        bad = [self.path(b, _below(box)) for b in inside if b is not inside[-1] and self.numbers(b.last).bad]
-        return rows + ([listed("nan/inf", "band", bad)] if bad else [])
+        yield Row(short(box.note, 60), "about")
+        yield Row(", ".join(filter(None, [nodes, parameters, again])), "about")
+        random = Counter(" ".join([_title(b), settings(b)]) for b in box.inside if b.kind == "random")
+        yield from (Row(short(line + times(n), 60), "attribute") for line, n in random.items())
+        yield Row((_shape(box.last) and ("each " if box.is_leaf else "out ")) + _shape(box.last), "shape")
+        yield self.listed("nan/inf", "band", box, [b for b in box.inside[:-1] if numbers(b.last).bad])
+
+    def gradient(self, box):
+        """The statistics of the gradient of a leaf or a result, if it is known."""
+        wanted = getattr(box.last, "requires_grad", False) and box.last.order in self.gradients
+        return numbers(self.gradients[box.last.order]) if wanted else None
 
     def gradient_rows(self, box):
         """Of a leaf or a result its gradient, if it is known; of a card the range of those of its parameters, and which are wrong."""
-        trained = [b for b in box.inside if b.kind == "parameter"] if box.inside else [box] if getattr(box.last, "requires_grad", False) else []
-        found = {b.key: self.numbers(self.gradients[b.last.order]) for b in trained if b.last.order in self.gradients}
+        trained = [b for b in box.parts if b.kind == "parameter"]
+        found = [(b, x) for b in (trained if box.inside else [box]) if (x := self.gradient(b))]
         if not found:
-            return [Row("∂ not computed", "missing")] * (bool(trained) and trained[0].is_leaf and box.part is None)
-        if not box.inside:
-            (x,) = found.values()
-            if x.all_zero:
-                return [Row("∂ all zero" if x.shape else "∂ zero", "alarm")]
-            return [Row(f"∂ {x}".replace("= ", ""), "band" if x.bad else "gradient")]
-        ends = [f"{size:.2g}" for size in sorted(x.rms for x in found.values() if not x.bad)]
-        rows = [Row("∂ rms " + " to ".join(dict.fromkeys((ends[0], ends[-1]))), "gradient")] if ends else []
-        for words, role, wrong in (("∂ nan/inf", "band", "bad"), ("∂ all zero", "alarm", "all_zero")):
-            names = [self.path(b, _below(box)) for b in trained if b.key in found and getattr(found[b.key], wrong)]
-            rows += [listed(words, role, names)] if names else []
-        return rows
+            yield Row("∂ not computed" if trained and box.part is None else "", "missing")
+        elif not box.inside:
+            x = found[0][1]
+            text = f"∂ {'all ' * bool(x.shape)}zero" if x.all_zero else f"∂ {x}".replace("= ", "")
+            yield Row(text, "alarm" if x.all_zero else "band" if x.bad else "gradient")
+        else:
+            sizes = [f"{size:.2g}" for size in sorted(x.rms for _, x in found if not x.bad)]
+            yield Row(sizes and f"∂ rms {span(sizes)}", "gradient")
+            yield self.listed("∂ nan/inf", "band", box, [b for b, x in found if x.bad])
+            yield self.listed("∂ all zero", "alarm", box, [b for b, x in found if x.all_zero])
 
     def term_rows(self, box):
         """Of a loss its terms; of a penalty its share. Shares are of a loss without negative parts."""
-        rows, keys = [], [inner.key for inner in box.inside or [box]]
+        keys = [inner.key for inner in box.parts]
         for root, parts in self.terms.items():
-            total = sum(parts.values())
+            total, alike = sum(parts.values()), {}
             shares = 0 < total < math.inf and min(parts.values()) >= 0
             own = [parts[key] for key in keys if key in parts]
             if own and shares and box.kind == "penalty":
-                rows.append(Row(f"{percent(sum(own) / total)} of the loss", "term"))
-            if root in keys:
-                alike = {}
-                for term, part in parts.items():
-                    alike.setdefault(_title(self.boxes[term]) if term in self.boxes else term, []).append(part)
-                for title, values in sorted(alike.items(), key=lambda term: -sum(term[1]))[:TERMS]:
-                    times = f" x{len(values)}" * (len(values) > 1)
-                    rows.append(Row(f"{title}{times} {number(sum(values))}" + f"  ({percent(sum(values) / total)})" * shares, "term"))
-        return rows
+                yield Row(f"{percent(sum(own) / total)} of the loss", "term")
+            for term, part in parts.items() if root in keys else ():
+                alike.setdefault(_title(self.boxes[term]) if term in self.boxes else term, []).append(part)
+            for title, values in sorted(alike.items(), key=lambda term: -sum(term[1]))[:TERMS]:
+                share = f"  ({percent(sum(values) / total)})" if shares else ""
+                yield Row(f"{title}{times(len(values))} {number(sum(values))}{share}", "term")
 
-    def numbers(self, x):
-        """The statistics of a Tensor or an array, computed once."""
-        array = np.asarray(data_of(x))
-        if id(array) not in self.known:
-            self.known[id(array)] = array, numbers(array)  # the array is kept, so that its id stays its own
-        return self.known[id(array)][1]
+    def card_verdicts(self, card):
+        """What check_graph found of the nodes in a card."""
+        found = [(b, self.checks[b.key][0]) for b in card.inside if b.key in self.checks]
+        for v in sorted({row.verdict for _, row in found if not row.passed}, key=[*VERDICTS].index):
+            yield self.listed(*VERDICTS[v], card, [b for b, row in found if row.verdict == v])
+        passed = sum(row.passed for _, row in found)
+        yield Row(passed and f"grad ok: {passed:,} of {len(found):,}", "ok")
 
     # ---- tooltips
 
@@ -274,18 +241,17 @@ class _Reader:
         """Everything there is to know, in full precision."""
         if box.kind == "constant":
             return argument(box.last)
-        x, found = box.last, self.numbers(box.last)
+        x, found, gradient = box.last, numbers(box.last), self.gradient(box)
         what = "output" if box.inside else box.kind if box.is_leaf else box.word
         lines = [self.title(box) if box.inside else self.path(box), f"{what} {found.shape} {found.dtype}"]
         if box.inside:
             words = Counter(map(_title, box.inside))
-            lines += textwrap.wrap(", ".join(w + f" x{n:,}" * (n > 1) for w, n in list(words.items())[:30]), 80)
+            lines += textwrap.wrap(", ".join(word + times(n) for word, n in list(words.items())[:30]), 80)
         else:
             lines += filter(None, [settings(box)])
         lines.append(f"value: {found.in_full()}")
         if getattr(x, "requires_grad", False):
-            known = x.order in self.gradients
-            lines.append(f"gradient: {self.numbers(self.gradients[x.order]).in_full() if known else 'not computed' if x.is_leaf else 'not kept'}")
+            lines.append(f"gradient: {gradient.in_full() if gradient else 'not computed' if x.is_leaf else 'not kept'}")
         lines += [f"gradient check: {row.op} {row.verdict}, error {row.error:.3g}. {row.note}".strip() for row in self.checks.get(box.key, ())]
         return "\n".join(lines + ([] if box.inside or box.is_leaf else self.rules(box)))
 
@@ -364,27 +330,14 @@ def _differentiable(roots, what):
     return program(roots, what)
 
 
-def _below(card):
-    """How many modules the boxes in a card have in common."""
-    return len(card.calls) + (card.owner is not None)
+def _parameters(boxes):
+    """`53 parameters`: how many numbers they hold."""
+    sizes = [box.last.size for box in boxes if box.kind in PARAMETERS]
+    return count(sum(sizes), "parameter") if sizes else ""
 
 
-def _stand_beside(nodes, edges):
-    """A parameter stands next to the first op that uses it, if that has other inputs and lies in the same box: layers then form a straight line.
-
-    One that other nodes use too, as penalties do, stands on the right, where its edges are out of the way.
-    """
-    by_id = {n.id: n for n in nodes}
-    uses = Counter(e.source for e in edges)
-    trunk = {e.target for e in edges if by_id[e.source].kind not in PARAMETERS}
-    first = {e.source: e.target for e in reversed(edges)}
-    free = {}  # id of an op -> the sides that are free
-    for edge in sorted(edges, key=lambda e: uses[e.source]):
-        source, target = by_id[edge.source], by_id[edge.target]
-        fits = source.kind in PARAMETERS and source.scope == target.scope and edge.target in trunk and target.kind != "penalty"
-        sides = free.setdefault(edge.target, ["left", "right"])
-        if fits and sides and first[edge.source] == edge.target:
-            source.beside, source.side = edge.target, sides.pop(-1 if uses[edge.source] > 1 else 0)
+def _shape(x):
+    return str(np.shape(data_of(x))) if np.ndim(data_of(x)) else ""
 
 
 def _edge_label(source, uses):
@@ -420,81 +373,3 @@ def _title(box):
         return short(f"∂ {box.leaf}" if box.leaf else box.name or box.kind)
     made = box.word.replace("_", " ") if box.call or box.kind in ("loss", "penalty") else x.op.name
     return short(f"{box.name} = {made}" if box.name else made)
-
-
-# ------------------------------------------------------------------------------------------ the calls
-
-SUFFIXES = (".svg", ".png", ".pdf", ".gv", ".dot", ".txt", ".html")
-
-
-def _with_options(function):
-    """Shows the options of `read` in the signature of a function that passes them on."""
-    own = list(inspect.signature(function).parameters.values())[:-1]
-    options = list(inspect.signature(read).parameters.values())[1:-1]
-    function.__signature__ = inspect.Signature(own + options)
-    return function
-
-
-@_with_options
-def draw(root, *, to_file=None, **options):
-    """The graph of `root`, a Tensor or a list of them, as a picture that a notebook shows.
-
-    direction  "TB" (downwards) or "LR", "BT", "RL"
-    depth      levels of modules to open; "auto": the deepest that gives at most `max_nodes` nodes; None: all, and fold nothing
-    detail     "full"; "compact": no numbers but in the tooltips; "auto": compact above `max_nodes` nodes
-    values     each node's value, or mean ± standard deviation
-    grads      gradients, where there are any; "run": of every node, and along every edge, from a backward pass that leaves no trace
-    shapes, attributes   show them
-    constants  numbers as nodes of their own, not as text
-    noise      the noise of a random op as a node of its own
-    names      {name: Tensor}, such as locals(); other values are ignored
-    checks     what check_graph(root) returned: each node gets its verdict
-    legend     says what shapes and lines mean; "auto": from six nodes on
-    backward   also draws the graph of the backward pass
-    title      stands above it
-    to_file    also writes it there: .svg, .png, .pdf, .html (a page that steps through it), .txt, or the DOT text as .gv or .dot
-    """
-    suffix = os.path.splitext(to_file)[1] if to_file is not None else None
-    if suffix is not None and suffix not in SUFFIXES:
-        raise ValueError(f"draw: to_file ends in {', '.join(SUFFIXES)}; got {str(to_file)!r}.")
-    picture = read(root, **options)
-    try:
-        from .render import Drawing  # graphviz is needed only now
-    except ImportError:
-        raise ImportError("draw needs the package graphviz: pip install graphviz graphviz-pure. to_dot and to_text do without.") from None
-    drawing = Drawing(format="svg", body=dot(picture))
-    drawing.nodes, drawing.text = picture.nodes, text(picture)
-    if suffix in (".gv", ".dot", ".txt"):
-        with open(to_file, "w", encoding="utf-8") as file:
-            file.write(drawing.text + "\n" if suffix == ".txt" else drawing.source)
-    elif suffix == ".html":
-        from .stepper import to_html
-
-        to_html(root, to_file, **options)
-    elif suffix is not None:
-        drawing.render(outfile=to_file)
-    return drawing
-
-
-@_with_options
-def to_dot(root, **options):
-    """The DOT text of the picture, for any Graphviz; needs no package. Options as for `draw`."""
-    return "digraph {\n" + "".join(dot(read(root, **options))) + "}\n"
-
-
-@_with_options
-def to_text(root, **options):
-    """The picture as text, one line a node, for a terminal: `n5 relu (32, 16) <- n4 | 0.60 ± 0.90 | ∂ ...`. Options as for `draw`."""
-    return text(read(root, **options))
-
-
-def draw_dot(root, format="svg", rankdir="LR"):
-    """micrograd's name and arguments for `draw`."""
-    drawing = draw(root, direction=rankdir)
-    drawing.format = format
-    return drawing
-
-
-def make_dot(var, params=None):
-    """torchviz's name and arguments for `draw`; `params`: {name: Tensor}."""
-    return draw(var, names=params)

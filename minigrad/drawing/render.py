@@ -11,7 +11,7 @@ from pathlib import Path
 
 import graphviz
 
-from .dot import WIDTHS, text_width
+from .dot import WIDTHS, dot, text, text_width
 
 SECONDS = 60  # given to a Graphviz program
 PIXELS = 16_000  # on a side of a PNG at most; beyond that few viewers open it
@@ -82,7 +82,9 @@ def _with_width(match):
 class Drawing(graphviz.Digraph):
     """A graphviz.Digraph that also finds the renderer which pip installs, and never fails in a notebook."""
 
-    nodes, text = (), None  # the records of its nodes, with the ids to draw more edges to; the same picture as plain text
+    def __init__(self, picture):
+        super().__init__(format="svg", body=dot(picture).splitlines(keepends=True)[1:-1])
+        self.nodes, self.text = picture.nodes, text(picture)  # the records of its nodes, with the ids to draw more edges to; the same as plain text
 
     def pipe(self, format=None, *_, engine=None, encoding=None, **__):
         """The picture as bytes, or as text in `encoding`."""
@@ -111,6 +113,6 @@ class Drawing(graphviz.Digraph):
     def _repr_mimebundle_(self, include=None, exclude=None, **_):
         """The picture and, for a notebook that shows no pictures, the text; without a renderer the text and why."""
         try:
-            return {"image/svg+xml": self.pipe("svg", encoding="utf-8"), "text/plain": self.text or self.source}
+            return {"image/svg+xml": self.pipe("svg", encoding="utf-8"), "text/plain": self.text}
         except Exception as error:
-            return {"text/plain": f"{error}\n\n{self.text or self.source}"}
+            return {"text/plain": f"{error}\n\n{self.text}"}

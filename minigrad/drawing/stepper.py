@@ -162,7 +162,7 @@ def _drawn(picture):
     try:
         from .render import render  # graphviz is needed only now
 
-        svg = render("digraph {\n" + "".join(dot(picture)) + "}\n", "svg").decode()
+        svg = render(dot(picture), "svg").decode()
     except (ImportError, RuntimeError) as error:
         lines = re.sub(r"^((n\d+) .*)$", r'<span class="node" data-id="\2">\1</span>', html.escape(text(picture)), flags=re.M)
         return f"<p>{html.escape(str(error))}</p>\n<pre>{lines}</pre>"

@@ -23,6 +23,15 @@ def count(n, what):
     return f"{n:,} {what}" + "s" * (n != 1)
 
 
+def times(n):
+    return f" x{n:,}" * (n > 1)
+
+
+def span(words):
+    """`first to last`."""
+    return " to ".join(dict.fromkeys((words[0], words[-1])))
+
+
 def percent(share):
     return "<1%" if 0 < share < 0.005 else f"{share:.0%}"
 
@@ -67,14 +76,14 @@ class Numbers(NamedTuple):
     def in_full(self):
         if self.size <= 1 or self.dtype.kind == "c":
             return f"{self.mean:.9g}" if self.size == 1 and not self.bad else str(self)
-        bad = [f"{self.bad:,} of {self.size:,} are nan/inf"] * bool(self.bad)
-        return ", ".join(
-            [*bad, f"mean {self.mean:.6g}, std {self.std:.6g}, min {self.low:.6g}, max {self.high:.6g}, {self.zeros / self.size:.0%} zero"]
-        )
+        bad = f"{self.bad:,} of {self.size:,} are nan/inf, " * bool(self.bad)
+        return f"{bad}mean {self.mean:.6g}, std {self.std:.6g}, min {self.low:.6g}, max {self.high:.6g}, {self.zeros / self.size:.0%} zero"
 
 
 @np.errstate(all="ignore")
-def numbers(array):
+def numbers(x):
+    """The statistics of a Tensor or an array."""
+    array = np.asarray(data_of(x))
     if array.size == 0 or array.dtype.kind == "c":
         return Numbers(array.shape, array.dtype)
     finite = array[np.isfinite(array)] if array.dtype.kind == "f" and not np.isfinite(array).all() else array
@@ -187,20 +196,22 @@ def _functions(text):
 
 # ----------------------------------------------------------------------------------------- of checks
 
-VERDICTS = {
-    "FAIL": ("GRAD CHECK FAILED", "band"),
+VERDICTS = {  # gravest first
     "NONFINITE": ("GRAD CHECK NOT FINITE", "band"),
     "STOCHASTIC": ("GRAD CHECK STOCHASTIC", "band"),
+    "FAIL": ("GRAD CHECK FAILED", "band"),
     "AFFECTED": ("AFFECTED by a wrong node", "alarm"),
-    "VACUOUS": ("grad check VACUOUS: all zero", "missing"),
     "KINK": ("grad ok, at a KINK", "ok"),
     "OK": ("grad ok", "ok"),
+    "VACUOUS": ("grad check VACUOUS: all zero", "missing"),
 }
 
 
-def verdict_rows(row):
-    """What check_graph found of one node."""
-    words, role = VERDICTS[row.verdict]
+def verdict_rows(rows):
+    """What check_graph found of one node, gravest first; none if it did not look."""
+    if not rows:
+        return []
+    row, (words, role) = rows[0], VERDICTS[rows[0].verdict]
     if row.verdict == "OK":
         words += f" {row.error:.1e}" if row.error else ", exact"
     return [Row(words, role), *(_reasons(row) if row.wrong else [])]
@@ -212,16 +223,3 @@ def _reasons(row):
     note = re.sub(r"-?\d+\.\d{3,}(e[-+]?\d+)?", lambda number: f"{float(number[0]):.3g}", note)
     lines = [line for part in note.split("Diagnosis: ") for line in textwrap.wrap(part, 38)]
     return [Row(line, "reason") for line in error + lines[:REASONS]]
-
-
-def verdict_counts(found):
-    """What check_graph found of the nodes in a card, pairs (name, row)."""
-    wanting = sorted((row for _, row in found if not row.passed), key=lambda row: row.severity)
-    rows = [listed(*VERDICTS[v], [name for name, row in found if row.verdict == v]) for v in dict.fromkeys(row.verdict for row in wanting)]
-    passed = len(found) - len(wanting)
-    return rows + [Row(f"grad ok: {passed:,} of {len(found):,}", "ok")] * (passed > 0)
-
-
-def listed(words, role, names):
-    """A Row that says what is the matter with the nodes of these names."""
-    return Row(f"{words}: {short(', '.join(names[:2]))}" + f" and {len(names) - 2} more" * (len(names) > 2), role)
