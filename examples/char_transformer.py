@@ -1,29 +1,23 @@
 """What do dropout and L2 do for a small transformer that could learn its text by heart?
 
-Two blocks (pre-norm, causal attention, four heads) predict the next character of a text, by default of the licence that comes with Python.
-Before training, the gradient of the complete loss (cross-entropy, dropout on attention weights and branches, an L2 node) is checked
-on its own recorded graph. Tables of counts, trained on the same text, say what the numbers are worth. At the end passages are written.
+Two blocks (pre-norm, causal attention, four heads) predict the next character of a text, by default of the first 40,000 characters of
+the manual that comes with Python (another version of Python has another text, and other numbers). Before training, the gradient of the
+complete loss (cross-entropy, dropout on attention weights and branches, an L2 node) is checked on its own recorded graph. Tables of
+counts, trained on the same text, say what the numbers are worth. At the end passages are written.
 
-    python examples/char_transformer.py [--text FILE] [--seeds 2] [--steps 600] [--quick] [--out out]
+    python examples/char_transformer.py [--text FILE] [--seeds 2] [--steps 1000] [--quick] [--out out]
 
 Written to out/: learning curves and the picture of the graph, folded to its blocks.
 """
 
-import os
-
-for library in ("OMP", "OPENBLAS", "MKL", "VECLIB_MAXIMUM"):  # two runs at a time, a thread each
-    os.environ.setdefault(f"{library}_NUM_THREADS", "1")
-
-import argparse
-import sys
-import sysconfig
 from collections import Counter, defaultdict
-from concurrent.futures import ProcessPoolExecutor
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 
+import study  # before NumPy, which it keeps to one thread
+
+# isort: split
 import numpy as np
-from tqdm import tqdm
 
 import minigrad as mg
 import minigrad.functional as F
@@ -32,12 +26,12 @@ from minigrad import nn, optim
 METHODS = {  # the settings of each line of the table
     "none": {},
     "l2": {"c": 3e-4},
-    "dropout": {"p": 0.2},
-    "dropout + l2": {"p": 0.2, "c": 3e-4},
+    "dropout": {"p": 0.05},
+    "dropout + l2": {"p": 0.05, "c": 3e-4},
 }
 CONTEXT, WIDTH, HEADS, BLOCKS, BATCH = 64, 64, 4, 2, 16
 CURVE_EVERY = 50  # steps between points of a learning curve
-SHORTEST, MOST_VALIDATION = 2_000, 20_000  # characters
+SHORTEST, MANUAL, MOST_VALIDATION = 2_000, 40_000, 20_000  # characters
 BASELINES = {"letters": 1, "bigrams": 2, "4-grams": 4}
 
 
@@ -86,23 +80,17 @@ def small(rng, shape, fan_in, fan_out):
 # ---- the text
 
 
-def licence():
-    """The licence text that comes with Python, which `license()` prints: its file stands with the standard library, or above it."""
-    library = Path(sysconfig.get_paths()["stdlib"])
-    folders = [library, library.parent, Path(sys.base_prefix)]
-    files = [folder / name for folder in folders for name in ("LICENSE.txt", "LICENSE", "LICENSE_PYTHON.txt")]
-    found = next((file for file in files if file.is_file()), None)
-    if found is None:
-        raise FileNotFoundError(
-            f"this Python came without its licence text (looked in {', '.join(map(str, folders))}). Pass another one: --text FILE"
-        )
-    return found
+def manual():
+    """The beginning of Python's manual as `help` prints it, topic after topic, which comes with every Python."""
+    from pydoc_data.topics import topics
+
+    return "\n\n".join(topics[name] for name in sorted(topics))[:MANUAL]
 
 
 @cache
-def read(file):
-    """(all characters, train, validation) of a text; the last two as numbers of characters. Validation is the last tenth."""
-    text = Path(file).read_text(encoding="utf-8")
+def read(file=None):
+    """(all characters, train, validation) of a text, or of the manual; the last two as numbers of characters. Validation is the last tenth."""
+    text = Path(file).read_text(encoding="utf-8") if file else manual()
     if len(text) < SHORTEST:
         raise ValueError(f"{file}: {len(text)} characters are too few to train on and to validate; {SHORTEST} are needed.")
     letters = sorted(set(text))
@@ -157,16 +145,15 @@ def loss_of(model, x, y, c=0.0):
     return loss + nn.penalty(model, nn.L2(c)) if c else loss
 
 
-def train(job, file, steps):
-    """One run: (method, seed) -> its learning curve, (step, bits in training, bits in validation), and the model's state."""
-    method, seed = job
+def train(method, seed, file, steps):
+    """One run: its learning curve, (step, bits in training, bits in validation), and the model's state."""
     settings = dict(METHODS[method])
     c = settings.pop("c", 0.0)
     letters, codes, validation = read(file)
     validation = np.concatenate([codes[-CONTEXT // 2 :], validation])  # what comes before it, as context
     mg.manual_seed(seed)
     model = Transformer(len(letters), **settings, rng=np.random.default_rng(seed))  # the same start for every method
-    optimizer = optim.Adam(model.parameters(), lr=optim.cosine(3e-3, steps, warmup=min(50, steps // 10)))
+    optimizer = optim.Adam(model.parameters(), lr=optim.cosine(5e-3, steps, warmup=min(50, steps // 10)))
     rng, curve = np.random.default_rng(seed), []
     for step in range(steps):
         x, y = windows(codes, rng.integers(0, len(codes) - CONTEXT, BATCH))
@@ -175,7 +162,7 @@ def train(job, file, steps):
         optimizer.step()
         if step % CURVE_EVERY == CURVE_EVERY - 1 or step == steps - 1:
             curve.append((step + 1, evaluate(model, codes[: len(validation)]), evaluate(model, validation)))
-    return job, np.array(curve), model.state_dict()
+    return np.array(curve), model.state_dict()
 
 
 def write(model, letters, start, count, temperature=0.8, seed=0):
@@ -189,112 +176,73 @@ def write(model, letters, start, count, temperature=0.8, seed=0):
     return "".join(letters[code] for code in codes[len(start) :])
 
 
-def check(file, out):
-    """Checks the complete training loss on its own graph, with noise and penalty, draws it, and prints the verdict."""
+def complete_loss(file):
+    """The training loss with noise and penalty, of a narrower network on two pieces of the text."""
     letters, codes, _ = read(file)
     mg.manual_seed(0)
     model = Transformer(len(letters), p=0.2, width=16, rng=np.random.default_rng(0))
     x, y = windows(codes, [0, CONTEXT])
-    loss = loss_of(model, x[:, :8], y[:, :8], c=3e-4)
-    report = mg.check_graph(loss)
-    print("cross-entropy + dropout + L2, two blocks of width 16:", report.verdict())
-    title = "A transformer's training loss, folded to its blocks"
-    try:
-        drawn = [out / "char_transformer_graph.svg", out / "char_transformer_graph.png"]
-        for path in drawn:
-            mg.draw(loss, depth=1, checks=report, title=title, to_file=path)
-    except RuntimeError as error:  # no program to lay it out: the text of the graph is there
-        print(error)
-        drawn = [out / "char_transformer_graph.gv"]
-    return bool(report), drawn
+    return loss_of(model, x[:, :8], y[:, :8], c=3e-4)
 
 
 # ---- report
 
 
-def table(results, baselines, seeds):
+def table(curves, baselines):
+    """`curves`: {method: (seeds, points, 3)}."""
     print(f"\n{'bits a character':20}{'training':>10}{'validation':>17}{'minus none':>17}{'lowest':>9}{'at step':>9}")
     for name, bits in baselines.items():
         print(f"{name:20}{'':10}{bits:>17.3f}")
-    spread = 1 if len(seeds) > 1 else 0  # the sample standard deviation
-    none = np.array([results["none", seed][0][-1, 2] for seed in seeds])
-    for method in METHODS:
-        curves = np.array([results[method, seed][0] for seed in seeds])
-        last, lowest = curves[:, -1], curves[:, :, 2].argmin(axis=1)
-        change = last[:, 2] - none
-        paired = f"{change.mean():+.3f} ± {change.std(ddof=spread):.3f}" if method != "none" else ""
-        found = f"{last[:, 2].mean():.3f} ± {last[:, 2].std(ddof=spread):.3f}"
-        best, step = curves[range(len(seeds)), lowest, 2].mean(), curves[range(len(seeds)), lowest, 0].mean()
-        print(f"{method:20}{last[:, 1].mean():10.3f}{found:>17}{paired:>17}{best:9.3f}{step:9.0f}")
-    print(f"\nMeans over {len(seeds)} seeds; ± is the standard deviation. Less is better; 'minus none' is paired by seed.")
+    for method, runs in curves.items():
+        last = runs[:, -1]
+        paired = study.spread(last[:, 2] - curves["none"][:, -1, 2], "+.3f") if method != "none" else ""
+        best, step = np.mean([run[run[:, 2].argmin(), [2, 0]] for run in runs], axis=0)
+        print(f"{method:20}{last[:, 1].mean():10.3f}{study.spread(last[:, 2], '.3f'):>17}{paired:>17}{best:9.3f}{step:9.0f}")
+    print(f"\nMeans over {len(runs)} seeds; ± is the standard deviation. Less is better; 'minus none' is paired by seed.")
     print("letters, bigrams, 4-grams: guesses from counts of the training text, mixed with those of shorter contexts (Witten & Bell 1991).")
     print(
         "'lowest': the validation at its lowest point, as if one had stopped there. Far above it at the end, and far above training: learned by heart."
     )
 
 
-def plot(results, baselines, seeds, path):
+def plot(curves, baselines, path):
     """Bits a character in training and in validation, means over the seeds."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    looks = dict(zip(METHODS, zip(["#4D4D4D", "#E69F00", "#0072B2", "#009E73"], ["-", "-.", "-", "--"], "osDv")))
-    figure, panels = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained", sharey=True)
+    figure, panels = study.figure(11, 4.6, 1, 1, sharey=True)
     for axis, column, name in zip(panels, (1, 2), ("The text it was trained on", "The text it was not trained on")):
-        for method, (colour, style, marker) in looks.items():
-            curve = np.mean([results[method, seed][0] for seed in seeds], axis=0)
-            axis.plot(curve[:, 0], curve[:, column], style, color=colour, marker=marker, markersize=5, linewidth=1.8, label=method)
-        axis.set(title=name, xlabel="step")
-        axis.grid(alpha=0.3)
-        axis.spines[["top", "right"]].set_visible(False)
+        study.draw_curves(axis, curves, column)
+        axis.set(title=name)
     for name in list(baselines)[1:]:
         panels[1].axhline(baselines[name], color="#999999", linewidth=1, linestyle=":")
         panels[1].annotate(name, (1.01, baselines[name]), xycoords=("axes fraction", "data"), va="center", fontsize=9, color="#666666")
     panels[0].set_ylabel("bits a character")
     panels[0].legend(frameon=False, loc="lower left")
-    figure.savefig(path, dpi=150)
+    study.save(figure, path)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--text", type=Path, metavar="FILE", help="a text in UTF-8 (default: the licence that comes with Python)")
-    parser.add_argument("--seeds", type=int, default=2, help="runs of each method (default 2)")
-    parser.add_argument("--steps", type=int, default=600, help="updates a run (default 600)")
-    parser.add_argument("--quick", action="store_true", help="1 seed, 20 steps: does everything work?")
-    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the pictures (default out)")
+    parser = study.parser(__doc__, seeds=(2, 1, "runs of each method"), steps=(1000, 20, "updates a run"))
+    parser.add_argument("--text", type=study.readable(read), metavar="FILE", help="a text in UTF-8 (default: the beginning of Python's manual)")
     options = parser.parse_args()
-    if options.quick:
-        options.seeds, options.steps = 1, 20
-    if options.seeds < 1 or options.steps < 1:
-        parser.error("--seeds and --steps must be at least 1")
-    try:
-        file = options.text or licence()
-        letters, codes, validation = read(file)
-    except (OSError, ValueError) as error:
-        parser.error(str(error))
-    options.out.mkdir(parents=True, exist_ok=True)
-    print(f"{file}: {len(codes):,} characters to train on, {len(validation):,} to validate, {len(letters)} different ones")
+    letters, codes, validation = read(options.text)
+    source = options.text or "Python's manual"
+    print(f"{source}: {len(codes):,} characters to train on, {len(validation):,} to validate, {len(letters)} different ones")
 
-    passed, written = check(file, options.out)
+    title, graph = "cross-entropy + dropout + L2, two blocks of width 16", options.out / "char_transformer_graph"
+    passed, drawn = study.check(complete_loss(options.text), title, graph.with_suffix(".svg"), graph.with_suffix(".png"), depth=1)
     baselines = {name: by_counts(codes, validation, len(letters), order) for name, order in BASELINES.items()}
-    seeds = range(options.seeds)
-    jobs = [(method, seed) for seed in seeds for method in METHODS]
-    with ProcessPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
-        runs = list(tqdm(pool.map(partial(train, file=file, steps=options.steps), jobs), total=len(jobs), desc="training", unit="run"))
-    results = {job: (curve, state) for job, curve, state in runs}
-    table(results, baselines, seeds)
-    plot(results, baselines, seeds, options.out / "char_transformer.png")
+    results = study.runs(train, METHODS, options.seeds, file=options.text, steps=options.steps)
+    curves = {method: np.array([curve for curve, _ in runs]) for method, runs in results.items()}
+    table(curves, baselines)
 
-    best = min(METHODS, key=lambda method: np.mean([results[method, seed][0][-1, 2] for seed in seeds]))
+    best = min(METHODS, key=lambda method: np.mean(curves[method][:, -1, 2]))
     start, model = "".join(letters[code] for code in codes[-CONTEXT:]), Transformer(len(letters))
     for method in dict.fromkeys(["none", best]):
-        model.load_state_dict(results[method, 0][1])
-        print(f"\n'{method}' writes on, {results[method, 0][0][-1, 2]:.2f} bits a character from the text it was not trained on:\n")
+        model.load_state_dict(results[method][0][1])
+        print(f"\n'{method}' writes on, {curves[method][0, -1, 2]:.2f} bits a character from the text it was not trained on:\n")
         print(write(model, letters, start, 300))
     print()
-    for path in [options.out / "char_transformer.png", *written]:
+    plot(curves, baselines, options.out / "char_transformer.png")
+    for path in drawn:
         print("wrote", path)
     return 0 if passed else 1
 

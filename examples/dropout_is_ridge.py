@@ -13,9 +13,9 @@ mask matters, so one mask that all rows share has the same expectation and only 
     python examples/dropout_is_ridge.py [--seeds 5] [--steps 4000] [--quick] [--out out]
 """
 
-import argparse
-from pathlib import Path
+import study  # before NumPy, which it keeps to one thread
 
+# isort: split
 import numpy as np
 from diabetes import NAMES, folds, load
 from tqdm import tqdm
@@ -81,10 +81,10 @@ def table(x, y, found):
     for r, (exact, counted, runs) in found.items():
         value = enumerated(x, y, r, exact)[0] / penalised(x, y, r, exact) - 1
         apart = np.linalg.norm(counted - exact) / np.linalg.norm(exact)
-        mean, error = runs.mean(axis=0), runs.std(axis=0, ddof=1) / np.sqrt(len(runs))
+        mean, error = runs.mean(axis=0), study.error(runs)
         sgd = f"{np.max(np.abs(mean - exact)):.2f} ± {np.max(error):.2f}"
         gain = validated(x, y, r, parts) - without
-        change = f"{gain.mean():+8.0f} ± {gain.std(ddof=1) / np.sqrt(len(gain)):.0f}"
+        change = f"{gain.mean():+8.0f} ± {study.error(gain):.0f}"
         print(f"{r:5.2f}{r / (1 - r):9.3f}{value:32.1e}{apart:15.1e}{sgd:>16}{np.linalg.norm(exact):7.1f}{change:>24}")
     print("\nw, enumerated: the distance of the coefficients from the closed form, relative to their length: rounding errors.")
     print("w, SGD: the largest difference in any coefficient, of the mean over the seeds, ± the largest standard error.")
@@ -94,14 +94,9 @@ def table(x, y, found):
 
 def plot(x, y, found, path):
     """The coefficients against the rate: the three ways on top of each other."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
     grid = 0.95 * np.linspace(0, 1, 200) ** 2
     lines = np.array([closed_form(x, y, r) for r in grid])
-    figure, axis = plt.subplots(figsize=(9.5, 6), layout="constrained")
+    figure, axis = study.figure(9.5, 6, 1)
     axis.plot(grid, lines, color="#56B4E9", linewidth=2.2, zorder=1)
     axis.axhline(0, color="#777777", linewidth=0.8, zorder=0)
     rates = list(found)
@@ -109,7 +104,7 @@ def plot(x, y, found, path):
     sgd = np.array([found[r][2].mean(axis=0) for r in rates])
     axis.plot(rates, counted, "o", color="#FFFFFF", markeredgecolor="#111111", markersize=9, zorder=2)
     axis.plot(rates, sgd, "x", color="#D55E00", markersize=6, markeredgewidth=1.8, zorder=3)
-    places = spread(lines[0], 3.2)
+    places = study.apart(lines[0], 3.2)
     for name, value, place in zip(NAMES, lines[0], places):
         axis.annotate(name, (0, value), (-0.035, place), ha="right", va="center", fontsize=10, arrowprops={"arrowstyle": "-", "color": "#999999"})
     handles = [
@@ -125,37 +120,12 @@ def plot(x, y, found, path):
         xlim=(-0.13, 0.97),
     )
     axis.set_xticks(np.arange(0, 1, 0.1), [f"{r:.1f}\n({r / (1 - r):.2g})" for r in np.arange(0, 1, 0.1)])
-    axis.grid(alpha=0.25)
-    axis.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=150)
-
-
-def spread(values, gap):
-    """Places for labels: as the values, in their order, but at least `gap` apart."""
-    order = np.argsort(values)
-    places = np.array(values, float)
-    for _ in range(200):
-        for low, high in zip(order, order[1:]):
-            overlap = gap - (places[high] - places[low])
-            if overlap > 0:
-                places[low] -= overlap / 2
-                places[high] += overlap / 2
-    return places
+    study.save(figure, path)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=5, help="runs of SGD for each rate (default 5)")
-    parser.add_argument("--steps", type=int, default=4000, help="steps a run (default 4000)")
-    parser.add_argument("--quick", action="store_true", help="3 rates, 2 seeds, 1000 steps")
-    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the picture (default out)")
-    options = parser.parse_args()
-    rates = RATES
-    if options.quick:
-        rates, options.seeds, options.steps = [0.2, 0.5, 0.8], 2, 1000
-    if options.seeds < 2 or options.steps < 2:
-        parser.error("--seeds and --steps must be at least 2")
-    options.out.mkdir(parents=True, exist_ok=True)
+    options = study.parser(__doc__, least=2, seeds=(5, 2, "runs of SGD for each rate"), steps=(4000, 1000, "steps a run")).parse_args()
+    rates = [0.2, 0.5, 0.8] if options.quick else RATES
 
     x, y = load()
     found = {}
@@ -169,7 +139,6 @@ def main():
             found[r] = closed_form(x, y, r), counted, np.array(runs)
     table(x, y, found)
     plot(x, y, found, options.out / "dropout_is_ridge.png")
-    print("wrote", options.out / "dropout_is_ridge.png")
 
 
 if __name__ == "__main__":

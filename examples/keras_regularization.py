@@ -10,14 +10,9 @@ of minigrad that does the same. Three things look different:
     python examples/keras_regularization.py [--seeds 5] [--epochs 40] [--quick] [--out out]
 """
 
-import os
+import study  # before NumPy, which it keeps to one thread
 
-for library in ("OMP", "OPENBLAS", "MKL", "VECLIB_MAXIMUM"):  # matrices this small gain nothing from threads
-    os.environ.setdefault(f"{library}_NUM_THREADS", "1")
-
-import argparse
-from pathlib import Path
-
+# isort: split
 import numpy as np
 from digits import noisy_split
 from tqdm import tqdm
@@ -98,7 +93,7 @@ def fit(model, x, y, validation, epochs, seed, batch_size=32):
     return history
 
 
-def study(seeds, epochs):
+def train(seeds, epochs):
     """{(c, p): [(test accuracy, test cross-entropy, training accuracy) a seed]}, and the model, history and data of seed 0 with both."""
     results, first = {}, None
     settings = [(0.0, 0.0), (0.001, 0.0), (0.0, 0.5), (0.001, 0.5)]
@@ -133,13 +128,12 @@ def tables(results, model, data):
     names = {(0.0, 0.0): "none", (0.001, 0.0): "l2(0.001)", (0.0, 0.5): "Dropout(0.5)", (0.001, 0.5): "both: the classic model"}
     base = np.array(results[0.0, 0.0])
     count = len(base)
-    error = (lambda d: d.std(ddof=1) / np.sqrt(count)) if count > 1 else (lambda d: np.nan)
     print(f"\n{'':26}{'train acc':>10}{'test acc':>10}{'minus none':>16}{'test cross-entropy':>20}{'minus none':>18}")
     for key, name in names.items():
         runs = np.array(results[key])
         accuracy, entropy, train = runs.mean(axis=0)
-        change = runs - base
-        paired = [f"{change[:, i].mean():+.{d}f} ± {error(change[:, i]):.{d}f}" if key != (0.0, 0.0) else "" for i, d in ((0, 2), (1, 3))]
+        change, error = (runs - base).mean(axis=0), study.error(runs - base)
+        paired = [f"{change[i]:+.{d}f} ± {error[i]:.{d}f}" if key != (0.0, 0.0) else "" for i, d in ((0, 2), (1, 3))]
         print(f"{name:26}{train:9.2f}%{accuracy:9.2f}%{paired[0]:>16}{entropy:20.3f}{paired[1]:>18}".rstrip())
     print(f"\nMeans over {count} seeds, differences paired by seed, ± standard error. Training accuracy without dropout.")
     print("With clean labels and a task this easy neither buys anything. For what both do where labels are wrong, see regularization.py.")
@@ -147,44 +141,25 @@ def tables(results, model, data):
 
 def plot(history, path):
     """Loss and accuracy against the epoch, training and validation, as everybody plots a Keras history."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4.6), layout="constrained")
+    figure, (left, right) = study.figure(12, 4.6, 1, 1)
     epochs = np.arange(1, len(history["loss"]) + 1)
     for axis, name, factor in ((left, "loss", 1), (right, "accuracy", 100)):
         axis.plot(epochs, factor * np.array(history[name]), "-", color="#D55E00", linewidth=2, label="training, dropout on")
         axis.plot(epochs, factor * np.array(history[f"val_{name}"]), "--", color="#0072B2", linewidth=2, label="validation, dropout off")
         axis.set(xlabel="epoch")
-        axis.grid(alpha=0.25)
-        axis.spines[["top", "right"]].set_visible(False)
     right.plot(epochs, 100 * np.array(history["clean accuracy"]), ":", color="#111111", linewidth=2, label="training images, dropout off")
     left.set(title="Validation below training: dropout is on only in training", ylabel="cross-entropy + L2 penalties", ylim=(0, None))
     right.set(title="Without dropout the training images come out on top again", ylabel="accuracy, per cent", ylim=(None, 101))
     left.legend(frameon=False)
     right.legend(frameon=False, loc="lower right")
-    figure.savefig(path, dpi=150)
+    study.save(figure, path)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=5, help="runs of each setting (default 5)")
-    parser.add_argument("--epochs", type=int, default=40, help="epochs a run (default 40)")
-    parser.add_argument("--quick", action="store_true", help="2 seeds, 5 epochs")
-    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the picture (default out)")
-    options = parser.parse_args()
-    if options.quick:
-        options.seeds, options.epochs = 2, 5
-    if options.seeds < 1 or options.epochs < 1:
-        parser.error("--seeds and --epochs must be at least 1")
-    options.out.mkdir(parents=True, exist_ok=True)
-
-    results, (model, history, data) = study(options.seeds, options.epochs)
+    options = study.parser(__doc__, least=2, seeds=(5, 2, "runs of each setting"), epochs=(40, 5, "epochs a run")).parse_args()
+    results, (model, history, data) = train(options.seeds, options.epochs)
     tables(results, model, data)
     plot(history, options.out / "keras_history.png")
-    print("wrote", options.out / "keras_history.png")
 
 
 if __name__ == "__main__":

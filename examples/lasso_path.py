@@ -10,9 +10,9 @@ the same number of steps of subgradient SGD, Adam and proximal steps, judged by 
     python examples/lasso_path.py [--points 60] [--steps 3000] [--seeds 5] [--quick] [--out out]
 """
 
-import argparse
-from pathlib import Path
+import study  # before NumPy, which it keeps to one thread
 
+# isort: split
 import numpy as np
 from diabetes import NAMES, folds, load
 from tqdm import tqdm
@@ -150,27 +150,17 @@ def report(x, y, lambdas):
     for i, which in [(best, "the best"), (list(lambdas).index(LAMBDA), "the one above")]:
         change = errors[:, i] - plain
         count = int(np.sum(solve(x, y, lambdas[i])[0] != 0))
-        spread = change.std(ddof=1) / np.sqrt(len(change))
-        print(f"lambda {lambdas[i]:<5.3g}({which}): {change.mean():+.0f} ± {spread:.0f}, with {count} features of 10")
+        print(f"lambda {lambdas[i]:<5.3g}({which}): {change.mean():+.0f} ± {study.error(change):.0f}, with {count} features of 10")
     print("So the lasso does not predict better here: what it gives is a shorter list. (The best was chosen by these folds, which flatters it.)")
 
 
 def plot(lambdas, coefficients, found, best, file):
     """The path, and how the methods approach a zero."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, (left, right) = plt.subplots(1, 2, figsize=(13.5, 5.6), layout="constrained", width_ratios=[1.15, 1])
+    figure, (left, right) = study.figure(13.5, 5.6, 1.15, 1)
     palette = ["#0072B2", "#D55E00", "#009E73", "#4D4D4D", "#CC79A7"]
     end = coefficients[-1]
     order = np.argsort(end)
-    places = np.array(end)
-    for _ in range(200):  # labels at least 2.6 apart
-        for low, high in zip(order, order[1:]):
-            overlap = max(0, 2.6 - (places[high] - places[low])) / 2
-            places[low], places[high] = places[low] - overlap, places[high] + overlap
+    places = study.apart(end, 2.6)
     for rank, i in enumerate(order):
         style = ["-", "--"][rank // 5 % 2]
         alive = np.convolve(coefficients[:, i] != 0, [1, 1, 1], "same") > 0  # and the zeros next to it
@@ -221,25 +211,12 @@ def plot(lambdas, coefficients, found, best, file):
         title="Gradient steps hover near zero; proximal steps are there",
     )
     right.legend(frameon=False, loc="lower left")
-    for axis in (left, right):
-        axis.grid(alpha=0.25)
-        axis.spines[["top", "right"]].set_visible(False)
-    figure.savefig(file, dpi=150)
+    study.save(figure, file)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--points", type=int, default=60, help="values of lambda on the path (default 60)")
-    parser.add_argument("--steps", type=int, default=3000, help="steps of each method (default 3000)")
-    parser.add_argument("--seeds", type=int, default=5, help="runs of the methods that draw batches (default 5)")
-    parser.add_argument("--quick", action="store_true", help="20 points, 1000 steps, 2 seeds, no cross-validation")
-    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the picture (default out)")
-    options = parser.parse_args()
-    if options.quick:
-        options.points, options.steps, options.seeds = 20, 1000, 2
-    if options.points < 2 or options.steps < 1 or options.seeds < 1:
-        parser.error("--points must be at least 2, --steps and --seeds at least 1")
-    options.out.mkdir(parents=True, exist_ok=True)
+    numbers = {"points": (60, 20, "values of lambda on the path"), "steps": (3000, 1000, "steps of each method")}
+    options = study.parser(__doc__, least=2, **numbers, seeds=(5, 2, "runs of the methods that draw batches")).parse_args()
 
     x, y = load()
     lambdas = largest(x, y) * np.geomspace(1.1, 1e-3, options.points)
@@ -250,7 +227,6 @@ def main():
     if not options.quick:
         report(x, y, lambdas[1::3])
     plot(lambdas, coefficients, found, best, options.out / "lasso_path.png")
-    print("wrote", options.out / "lasso_path.png")
 
 
 if __name__ == "__main__":

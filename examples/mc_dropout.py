@@ -14,19 +14,11 @@ through all 2^16 masks of a 16-pixel image.
     python examples/mc_dropout.py [--seeds 10] [--steps 2000] [--samples 100] [--quick] [--out out]
 """
 
-import os
+import study  # before NumPy, which it keeps to one thread
 
-for library in ("OMP", "OPENBLAS", "MKL", "VECLIB_MAXIMUM"):  # matrices this small gain nothing from threads
-    os.environ.setdefault(f"{library}_NUM_THREADS", "1")
-
-import argparse
-from concurrent.futures import ProcessPoolExecutor
-from functools import partial
-from pathlib import Path
-
+# isort: split
 import numpy as np
 from digits import load
-from tqdm import tqdm
 
 import minigrad as mg
 import minigrad.functional as F
@@ -96,7 +88,7 @@ def test_sets(seed):
     return (images[train], labels[train]), dict(zip(SETS, [(x, y), (noisy, y), (turned, y), (images[unseen], labels[unseen])]))
 
 
-def study(seed, steps, samples):
+def run(seed, steps, samples):
     """One seed: {(set, way): (accuracy, cross-entropy, mean entropy, AUROC against the clean set)}, and what the picture needs."""
     (x, y), sets = test_sets(seed)
     mg.manual_seed(seed)
@@ -195,19 +187,14 @@ def table(runs):
 
 def verdict(change, column):
     """A mean difference in a line, with a word: it helps or hurts if it is at least two standard errors from 0."""
-    mean, error = change.mean(), change.std(ddof=1) / np.sqrt(len(change))
+    mean, error = change.mean(), study.error(change)
     word = "no difference" if abs(mean) < 2 * error else "helps" if (mean > 0) == (column in (0, 3)) else "hurts"
     return f"{mean:+10.3f} ± {error:.3f}  {word}"
 
 
 def plot(runs, regression, path):
     """One unseen digit, the AUROC of each seed, and the two means."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, panels = plt.subplots(1, 3, figsize=(14.5, 4.9), layout="constrained", width_ratios=[1.35, 1, 1])
+    figure, panels = study.figure(14.5, 4.9, 1.35, 1, 1)
     digit, _, _, _, (image, weights, draws) = runs[0]
     axis = panels[0]
     rng = np.random.default_rng(0)
@@ -251,33 +238,16 @@ def plot(runs, regression, path):
     )
     axis.set_title("Scaling is the geometric mean of the masks")
     axis.legend(frameon=False, loc="lower right", fontsize=9)
-    for axis in panels:
-        axis.grid(alpha=0.25)
-        axis.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=150)
+    study.save(figure, path)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=10, help="networks, each without another digit (default 10)")
-    parser.add_argument("--steps", type=int, default=2000, help="updates of each (default 2000)")
-    parser.add_argument("--samples", type=int, default=100, help="passes with masks (default 100)")
-    parser.add_argument("--quick", action="store_true", help="2 seeds, 300 steps, 20 samples")
-    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the picture (default out)")
-    options = parser.parse_args()
-    if options.quick:
-        options.seeds, options.steps, options.samples = 2, 300, 20
-    if options.seeds < 2 or options.steps < 1 or options.samples < 2:
-        parser.error("--seeds and --samples must be at least 2, --steps at least 1")
-    options.out.mkdir(parents=True, exist_ok=True)
-
-    work = partial(study, steps=options.steps, samples=options.samples)
-    with ProcessPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
-        runs = list(tqdm(pool.map(work, range(options.seeds)), total=options.seeds, desc="networks", unit="seed"))
+    numbers = {"seeds": (10, 2, "networks, each without another digit"), "steps": (2000, 300, "updates of each")}
+    options = study.parser(__doc__, least=2, **numbers, samples=(100, 20, "passes with masks")).parse_args()
+    runs = study.parallel(run, [(seed,) for seed in range(options.seeds)], steps=options.steps, samples=options.samples)
     table(runs)
     regression = report_means(options.samples)
     plot(runs, regression, options.out / "mc_dropout.png")
-    print("wrote", options.out / "mc_dropout.png")
 
 
 if __name__ == "__main__":

@@ -15,19 +15,13 @@ that, the running statistics are measured anew without dropout, and all weights 
 `--noise 0.2`: a fifth of the training labels are wrong, as in regularization.py.
 """
 
-import os
-
-for library in ("OMP", "OPENBLAS", "MKL", "VECLIB_MAXIMUM"):  # matrices this small gain nothing from threads
-    os.environ.setdefault(f"{library}_NUM_THREADS", "1")
-
-import argparse
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from pathlib import Path
 
+import study  # before NumPy, which it keeps to one thread
+
+# isort: split
 import numpy as np
 from digits import noisy_split
-from tqdm import tqdm
 
 import minigrad as mg
 import minigrad.functional as F
@@ -36,7 +30,6 @@ from minigrad import nn, optim
 PLACES = ["right before", "a layer before", "after the last"]  # of dropout, seen from a batch norm
 RATES = [0.3, 0.5, 0.7]
 WIDTHS = [64, 128, 128, 128]
-BATCH = 32
 
 
 def network(place, p, seed):
@@ -55,19 +48,12 @@ def network(place, p, seed):
     return nn.Sequential(*layers, linear(WIDTHS[-1], 10))
 
 
-def batches(rng, n):
-    """Row numbers of shuffled data, a batch at a time, over and over."""
-    while True:
-        order = rng.permutation(n)
-        yield from (order[i : i + BATCH] for i in range(0, n - BATCH + 1, BATCH))
-
-
-def predicted(model, images, rng, count=60):
+def predicted(model, images, seed, count=60, batch=32):
     """The variance of each unit at each batch norm in training, by the formula, from what arrives at the dropout: means over batches."""
     total = 0.0
     model.train()
     with mg.no_grad(), mg.frozen_noise():  # frozen: the running statistics stay as they are
-        for _, rows in zip(range(count), batches(rng, len(images))):
+        for _, rows in zip(range(count), study.shuffled(len(images), seed, batch)):
             x = unmasked = mg.Tensor(images[rows])
             added, found = np.zeros(x.shape[1]), []  # what the mask adds to the variance of the entries of `unmasked`
             for layer in model:
@@ -110,70 +96,51 @@ def measure_anew(model, images):
         model(images)
 
 
-def accuracy(model, images, labels):
-    """In per cent, in evaluation mode."""
-    model.eval()
-    with mg.no_grad():
-        return 100 * np.mean(model(images).data.argmax(axis=1) == labels)
-
-
-def train(job, steps, noise):
-    """One run: (place, rate, seed) -> the variances (in evaluation, running, predicted) at each batch norm, and the accuracies."""
-    place, p, seed = job
+def train(setting, seed, steps, noise):
+    """One run: the variances (in evaluation, running, predicted) at each batch norm, and the accuracies (train, test, test without shift)."""
     (images, labels), _, test = noisy_split(seed, noise=noise)
     mg.manual_seed(seed)
-    model = network(place, p, seed)
+    model = network(*setting, seed)
     optimizer = optim.Adam(model.parameters(), lr=1e-3)
-    for _, rows in zip(range(steps), batches(np.random.default_rng(seed), len(labels))):
+    for _, rows in zip(range(steps), study.shuffled(len(labels), seed)):
         optimizer.zero_grad()
         F.cross_entropy(model(images[rows]), labels[rows]).backward()
         optimizer.step()
     running = [norm.running_var.copy() for norm in norms(model)]
-    variances = np.array([in_evaluation(model, images), running, predicted(model, images, np.random.default_rng(seed))])
-    accuracies = accuracy(model, images, labels), accuracy(model, *test)
+    variances = np.array([in_evaluation(model, images), running, predicted(model, images, seed)])
+    accuracies = [study.evaluate(model, *part)[1] for part in ((images, labels), test)]
     measure_anew(model, images)
-    return job, variances, (*accuracies, accuracy(model, *test))
+    return variances, [*accuracies, study.evaluate(model, *test)[1]]
 
 
-def table(results, settings, seeds):
+def table(results):
     """A line a place and rate: the ratios of variances, the accuracies, and what the shift costs."""
     print(f"\n{'':22}{'variance in evaluation / in training':^39}")
     print(f"{'dropout':16}{'rate':>6}{'norm 1':>13}{'norm 2':>13}{'norm 3':>13}{'train':>9}{'test':>9}{'minus none':>16}{'without shift':>16}")
-    baseline = np.array([results["none", 0.0, seed][1][1] for seed in seeds])
-    for place, p in settings:
-        runs = [results[place, p, seed] for seed in seeds]
+    baseline = np.array([accuracies[1] for _, accuracies in results["none", 0.0]])
+    for (place, p), runs in results.items():
         evaluation, running, formula = np.mean([variances for variances, _ in runs], axis=(0, 3))  # over seeds and units
         ratios = "".join(f"{m:6.2f} ({f:.2f})" for m, f in zip(evaluation / running, evaluation / formula))
         trained, test, anew = np.array([accuracies for _, accuracies in runs]).T
-        paired = [f"{np.mean(gain):+.2f} ± {error(gain):.2f}" for gain in (test - baseline, anew - test)]
+        paired = [f"{np.mean(gain):+.2f} ± {study.error(gain):.2f}" for gain in (test - baseline, anew - test)]
         print(f"{place:16}{p:6.1f} {ratios}{trained.mean():8.2f}%{test.mean():8.2f}%{paired[0] if p else '':>16}{paired[1]:>16}")
-    print(f"\nMeans over {len(seeds)} seeds; ± is the standard error of a difference that is paired by seed, in points of test accuracy.")
+    print(f"\nMeans over {len(runs)} seeds; ± is the standard error of a difference that is paired by seed, in points of test accuracy.")
     print("variance: of what arrives at each batch norm; in training as in its running_var (and in brackets as the formula says), over all units.")
     print("Without dropout too it is not quite 1: a batch of 32, divided by its own deviation, looks a little wider to the next norm.")
     print("without shift: what test accuracy gains when the running statistics are measured anew without dropout and the weights stay.")
-    p = max(p for _, p in settings)
-    _, test, anew = np.mean([results["right before", p, seed][1] for seed in seeds], axis=0)
+    p = max(p for _, p in results)
+    _, test, anew = np.mean([accuracies for _, accuracies in results["right before", p]], axis=0)
     print(
         f"Right before a norm, at rate {p}, dropout changes test accuracy by {test - baseline.mean():+.1f} points, of which {test - anew:+.1f} are the shift's."
     )
     print("The rest stays without any shift: it is in the weights that training under this noise finds.")
 
 
-def error(values):
-    """The standard error of the mean over seeds, the first axis."""
-    return np.std(values, axis=0, ddof=1) / np.sqrt(len(values))
-
-
-def plot(results, seeds, path):
+def plot(results, path):
     """Each unit's variance in training and in evaluation against the formula; test accuracy against the rate."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, (left, right) = plt.subplots(1, 2, figsize=(12, 5), layout="constrained")
+    figure, (left, right) = study.figure(15, 5, 1, 1)
     shown = 0.5
-    evaluation, running, formula = (results["right before", shown, seeds[0]][0][i].ravel() for i in range(3))
+    evaluation, running, formula = (variance.ravel() for variance in results["right before", shown][0][0])
     ends = [0.8 * min(evaluation.min(), running.min()), 1.2 * formula.max()]
     left.plot(ends, ends, color="#777777", linewidth=1, zorder=0)
     left.plot(formula, running, "o", color="#0072B2", markersize=4, label="in training (running_var)")
@@ -185,48 +152,33 @@ def plot(results, seeds, path):
         xscale="log",
         yscale="log",
     )
-    none = np.mean([results["none", 0.0, seed][1][1] for seed in seeds])
-    right.axhline(none, color="#4D4D4D", linewidth=1, linestyle=":", label="no dropout")
+    left.legend(frameon=False)
+
+    accuracies = {setting: np.array([accuracies for _, accuracies in runs]) for setting, runs in results.items()}
+    right.axhline(accuracies["none", 0.0][:, 1].mean(), color="#4D4D4D", linewidth=1, linestyle=":", label="no dropout")
+    rates = sorted({p for _, p in results if p})
     for place, colour, marker in zip(PLACES, ["#D55E00", "#E69F00", "#009E73"], "osD"):
-        rates = sorted({p for name, p, _ in results if name == place})
-        accuracies = np.array([[results[place, p, seed][1] for p in rates] for seed in seeds])
-        right.errorbar(
-            rates, accuracies[..., 1].mean(axis=0), error(accuracies[..., 1]), color=colour, marker=marker, capsize=3, label=f"dropout {place}"
-        )
-        right.plot(rates, accuracies[..., 2].mean(axis=0), "--", color=colour, marker=marker, markerfacecolor="#FFFFFF")
+        _, test, anew = np.array([accuracies[place, p] for p in rates]).T  # each (seeds, rates)
+        right.errorbar(rates, test.mean(axis=0), study.error(test), color=colour, marker=marker, capsize=3, label=f"dropout {place}")
+        right.plot(rates, anew.mean(axis=0), "--", color=colour, marker=marker, markerfacecolor="#FFFFFF")
+    right.plot([], [], "--", color="#777777", marker="o", markerfacecolor="#FFFFFF", label="statistics measured\nanew without dropout")
     right.set_xticks(rates)
-    right.plot([], [], "--", color="#777777", marker="o", markerfacecolor="#FFFFFF", label="statistics measured anew without dropout")
     right.set(title="What it costs, with the shift and without it", xlabel="dropout rate", ylabel="test accuracy, per cent")
-    for axis in (left, right):
-        axis.legend(frameon=False)
-        axis.grid(alpha=0.3)
-        axis.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=150)
+    right.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))  # beside the panel: there it covers nothing
+    study.save(figure, path)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=5, help="runs of each setting (default 5)")
-    parser.add_argument("--steps", type=int, default=1000, help="updates a run (default 1000)")
+    parser = study.parser(__doc__, least=2, seeds=(5, 2, "runs of each setting"), steps=(1000, 200, "updates a run"))
     parser.add_argument("--noise", type=float, default=0.0, help="share of the training labels that are wrong (default 0)")
-    parser.add_argument("--quick", action="store_true", help="one rate, 2 seeds, 200 steps")
-    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the picture (default out)")
     options = parser.parse_args()
-    rates = RATES
-    if options.quick:
-        rates, options.seeds, options.steps = [0.5], 2, 200
-    if options.seeds < 2 or options.steps < 1 or not 0 <= options.noise <= 1:
-        parser.error("--seeds must be at least 2, --steps at least 1 and --noise in [0, 1]")
-    options.out.mkdir(parents=True, exist_ok=True)
+    if not 0 <= options.noise <= 1:
+        parser.error("--noise must be in [0, 1]")
 
-    settings, seeds = [("none", 0.0), *((place, p) for place in PLACES for p in rates)], range(options.seeds)
-    jobs = [(*setting, seed) for seed in seeds for setting in settings]
-    with ProcessPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
-        runs = list(tqdm(pool.map(partial(train, steps=options.steps, noise=options.noise), jobs), total=len(jobs), desc="training", unit="run"))
-    results = {job: (variances, accuracies) for job, variances, accuracies in runs}
-    table(results, settings, seeds)
-    plot(results, seeds, options.out / "variance_shift.png")
-    print("wrote", options.out / "variance_shift.png")
+    settings = [("none", 0.0), *((place, p) for place in PLACES for p in ([0.5] if options.quick else RATES))]
+    results = study.runs(train, settings, options.seeds, steps=options.steps, noise=options.noise)
+    table(results)
+    plot(results, options.out / "variance_shift.png")
 
 
 if __name__ == "__main__":

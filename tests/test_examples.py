@@ -156,6 +156,56 @@ def test_every_method_of_the_main_job_is_in_the_readme(script):
     assert all(re.search(rf"^{re.escape(method)} +\d", README, re.M) for method in script("regularization")["METHODS"])
 
 
+# ---- what the examples share
+
+
+def test_the_options_of_an_example(script, capsys):
+    pytest.importorskip("tqdm")
+    parser = script("study")["parser"]("What for?", least=2, seeds=(5, 2, "runs"), steps=(3000, 300, "updates a run"))
+    options = parser.parse_args([])
+    assert (options.seeds, options.steps, options.quick, options.out) == (5, 3000, False, Path("out"))
+    options = parser.parse_args(["--quick", "--seeds", "3"])
+    assert (options.seeds, options.steps, options.quick) == (3, 300, True)
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--steps", "1"])
+    assert "--steps: must be at least 2" in capsys.readouterr().err
+
+
+def test_every_row_is_in_one_batch_each_time_round_but_what_makes_no_full_one(script):
+    pytest.importorskip("tqdm")
+    batches = list(itertools.islice(script("study")["shuffled"](10, 0, batch=3), 6))
+    assert all(len(np.unique(np.concatenate(batches[i : i + 3]))) == 9 for i in (0, 3))
+    assert not np.array_equal(batches[:3], batches[3:])
+
+
+def test_the_table_of_methods(script, capsys):
+    pytest.importorskip("tqdm")
+    results = {  # step, accuracy in training and test, loss in validation and test, and a number of its own
+        "none": [[(1, 50, 60, 0.2, 0.9, 7), (2, 100, 40, 0.8, 0.9, 7)], [(1, 50, 70, 0.1, 0.9, 7), (2, 90, 50, 0.9, 0.9, 8)]],
+        "dropout": [[(1, 50, 60, 0.9, 0.9, 1), (2, 70, 80, 0.3, 0.9, 1)], [(1, 50, 60, 0.9, 0.9, 1), (2, 72, 84, 0.2, 0.9, 2)]],
+    }
+    script("study")["table"](results, ["none"], {"own": "{:.1f}"})
+    rows = [re.split(r"\s{2,}", line) for line in capsys.readouterr().out.splitlines()[1:]]
+    assert rows == [
+        ["", "train acc", "test acc", "minus none", "stopped early", "own"],
+        ["none", "95.0%", "45.00 ± 7.07%", "65.00%", "7.5"],
+        ["dropout", "71.0%", "82.00 ± 2.83%", "+37.00 ± 4.24", "82.00%", "1.5"],
+    ]
+
+
+def test_a_loss_that_cannot_be_drawn_is_checked_all_the_same(script, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("tqdm")
+
+    def no_program(loss, **settings):
+        raise RuntimeError("no Graphviz program")
+
+    monkeypatch.setattr(mg, "draw", no_program)
+    w = mg.Tensor([1.0, 2.0], requires_grad=True)
+    passed, drawn = script("study")["check"](np.sum(w * w), "squares", tmp_path / "new" / "loss.svg")
+    assert passed and drawn == [tmp_path / "new" / "loss.gv"]
+    assert re.search("squares: gradient check passed.*\nno Graphviz program", capsys.readouterr().out)
+
+
 # ---- diabetes, and dropout as ridge
 
 
@@ -302,7 +352,7 @@ def deadly(optimizer):
 
 
 resnet.optim.SGD.step = deadly
-resnet.study(resnet.opened({file!r}, seeds=1, steps=6), every=2, file={file!r})
+resnet.train(resnet.opened({file!r}, seeds=1, steps=6), every=2, file={file!r})
 """
 
 
@@ -335,15 +385,14 @@ def test_the_variance_that_dropout_adds_is_that_of_all_masks(script, between):
     if between:
         arriving = arriving @ layers[1].weight.data.T + layers[1].bias.data
     exact = chance @ arriving.var(axis=1, ddof=1)
-    shift["predicted"].__globals__["BATCH"] = 4
     model = nn.Sequential(*layers, nn.BatchNorm1d(len(exact)))
-    np.testing.assert_allclose(shift["predicted"](model, h, np.random.default_rng(0), count=1), [exact], rtol=1e-12)
+    np.testing.assert_allclose(shift["predicted"](model, h, seed=0, count=1, batch=4), [exact], rtol=1e-12)
     assert np.all(model[-1].running_var == 1)
 
 
 def test_running_variances_are_those_of_the_formula_and_evaluation_sees_others(script):
     shift = script("variance_shift")
-    _, (evaluation, running, formula), _ = shift["train"](("right before", 0.5, 0), 150, 0.0)
+    (evaluation, running, formula), _ = shift["train"](("right before", 0.5), 0, 150, 0.0)
     assert running.shape == (3, 128) and np.all(np.abs(np.mean(running, axis=1) / np.mean(formula, axis=1) - 1) < 0.1)
     assert np.all(np.mean(evaluation, axis=1) < 0.6 * np.mean(running, axis=1))
     images, model = digits["load"]()[0][:200], shift["network"]("a layer before", 0.5, 0)
@@ -400,24 +449,13 @@ def test_the_transformer_sees_nothing_that_comes_later(script):
 def test_a_text_that_will_not_do_is_refused_by_name(script, tmp_path):
     pytest.importorskip("tqdm")
     job = script("char_transformer")
-    assert len(job["licence"]().read_text(encoding="utf-8")) > 10_000
+    assert len(job["manual"]()) == 40_000
     (tmp_path / "short.txt").write_text("too short", encoding="utf-8")
     with pytest.raises(ValueError, match="short.txt: 9 characters are too few .* 2000 are needed"):
         job["read"](tmp_path / "short.txt")
     command = [sys.executable, str(ROOT / "examples" / "char_transformer.py"), "--text", str(tmp_path / "none.txt")]
     done = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
     assert done.returncode == 2 and "none.txt" in done.stderr and "Traceback" not in done.stderr
-
-
-def test_a_python_without_its_licence_asks_for_a_text(script, tmp_path, monkeypatch):
-    pytest.importorskip("tqdm")
-    licence = script("char_transformer")["licence"]
-    monkeypatch.setattr("sysconfig.get_paths", lambda: {"stdlib": str(tmp_path / "lib" / "python3")})
-    monkeypatch.setattr(sys, "base_prefix", str(tmp_path))
-    with pytest.raises(FileNotFoundError, match="came without its licence text .*Pass another one: --text FILE"):
-        licence()
-    (tmp_path / "LICENSE").write_text("a licence", encoding="utf-8")
-    assert licence() == tmp_path / "LICENSE"
 
 
 def test_the_gru_reads_rows_and_its_masks_are_where_they_are_said_to_be(script):
@@ -536,15 +574,14 @@ def test_the_main_job_trains_on_idx_files(script, tmp_path):
     for part, rows in (("train", slice(0, 800)), ("t10k", slice(800, 900))):
         idx_file(tmp_path / f"{part}-images-idx3-ubyte.gz", images[rows])
         idx_file(tmp_path / f"{part}-labels-idx1-ubyte", labels[rows].astype(np.uint8))
-    job = script("regularization")
-    training, validation, test = job["split"](0, tmp_path)
+    training, validation, test = script("study")["split"](0, tmp_path)
     assert [part[0].shape for part in (training, validation, test)] == [(500, 64), (200, 64), (100, 64)]
-    _, numbers, curve = job["train"](("group l2, proximal", 0), 100, tmp_path)
-    assert len(curve) == 2 and numbers[1] > 50
+    curve = script("regularization")["train"]("group l2, proximal", 0, 100, tmp_path)
+    assert len(curve) == 2 and curve[-1][2] > 50
 
 
 def test_only_the_proximal_optimizer_gives_units_at_zero(script):
     pytest.importorskip("tqdm")
     train = script("regularization")["train"]
-    assert train(("group l2", 0), 600)[1][-1] == 0
-    assert train(("group l2, proximal", 0), 1500)[1][-1] > 10
+    assert train("group l2", 0, 600)[-1][-1] == 0
+    assert train("group l2, proximal", 0, 1500)[-1][-1] > 10
