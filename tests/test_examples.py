@@ -482,7 +482,7 @@ def test_the_gru_reads_rows_and_its_masks_are_where_they_are_said_to_be(script):
 def test_the_keras_model_is_what_its_lines_say(script):
     keras = script("keras_regularization")
     model = keras["build"](0)
-    assert [str(m.weight_penalty) for m in model if hasattr(m, "weight_penalty")] == ["L2(0.001)", "L2(0.001)", "None"]
+    assert [str(m.weight_penalty) for m in model if hasattr(m, "weight")] == ["L2(0.001)", "L2(0.001)", "None"]
     assert [m.p for m in model if hasattr(m, "p")] == [0.5, 0.5]
     for layer, (fan_out, fan_in) in zip([model[0], model[3], model[6]], [(128, 64), (64, 128), (10, 64)]):
         bound = np.sqrt(6 / (fan_in + fan_out))
