@@ -65,7 +65,7 @@ def test_kinds_of_nodes_and_edges_differ_without_colours():
     for kinds, line in ((LOOKS, node), (EDGES, lambda style: dot._edge_line(Edge("a", "b", style=style), False))):
         for a, b in itertools.combinations(kinds, 2):
             assert bare(line(a)) != bare(line(b)), (a, b)
-    boxes = [dot._group_line(group, 0) for group in (Group(0, "same"), Group(-1, "same"))]
+    boxes = [dot._group_line(group, 0) for group in (Group("same"), Group("same", "Linear(2, 2)"))]
     assert "dashed" in dot._group_line(dot.PENALTIES, 0) and "dashed" not in boxes[0]
 
 

@@ -10,7 +10,15 @@ import numpy as np
 from ..engine import Noise, Tensor
 from ..graph import holders, place
 from ..ops.penalties import PARTS
-from .dot import Group
+from .dot import Group, short
+from .words import argument, is_number
+
+
+class Call(NamedTuple):
+    """A call of a module."""
+
+    module: object
+    group: Group
 
 
 class Use(NamedTuple):
@@ -35,7 +43,7 @@ class Box:
     uses: list = field(default_factory=list)
     random: bool = False
     name: str = None
-    calls: tuple = ()  # the scopes of the module calls it lies in, outermost first
+    calls: tuple = ()  # the Calls of modules it lies in, outermost first
     prefix: str = ""  # the name of the module that is this one node
     inside: list = field(default_factory=list)  # the boxes folded into it, oldest first
     owner: object = None  # the module that is folded
@@ -46,7 +54,7 @@ class Box:
 
     last = property(lambda self: self.members[-1])
     parts = property(lambda self: self.inside or [self])  # what it was before anything was folded
-    modules = property(lambda self: tuple(module for _, module in self.calls))
+    scope = property(lambda self: (self.part,) * bool(self.part) + tuple(call.group for call in self.calls))
     is_leaf = property(lambda self: not isinstance(self.last, Tensor) or self.last.is_leaf)
 
     @property
@@ -75,12 +83,27 @@ class Box:
         """What it is called, whatever its name."""
         return "gradient" if self.leaf else self.call or self.last.op.name
 
+    @property
+    def label(self):
+        """What it is called, if it is not folded."""
+        if not isinstance(self.last, (Tensor, np.ndarray)):
+            return argument(self.last)
+        if self.leaf or self.is_leaf:
+            return short(f"∂ {self.leaf}" if self.leaf else self.name or self.kind)
+        made = self.word.replace("_", " ") if self.call or self.kind in ("loss", "penalty") else self.last.op.name
+        return short(f"{self.name} = {made}" if self.name else made)
+
+    def path(self, below=0):
+        """Where it lies and what it is called, as in `encoder.fc1.weight`; without the outermost modules `below`."""
+        return ".".join(filter(None, [*(call.group.name for call in self.calls[below:]), self.prefix, self.label]))
+
 
 # --------------------------------------------------------------------------------- from tensors to boxes
 
 
-def boxes_of(graph, roots, constants=False, noise=False):
+def boxes_of(graph, roots, names, constants=False, noise=False):
     """({key: Box}, {order of a tensor: key of its box}), oldest first. `roots`: orders."""
+    known = {}
     newest = {}  # call of a composition -> its newest result, whose order becomes the key of the box
     split = {t.order: place(t.origin) for t in graph if not t.is_leaf}
     for order, (_, call) in split.items():
@@ -91,7 +114,7 @@ def boxes_of(graph, roots, constants=False, noise=False):
     for t in graph:
         modules, call = split.get(t.order, ((), None))
         key = home[t.order]
-        box = calls.setdefault(key, Box(key, [], call and call[1], calls=modules))
+        box = calls.setdefault(key, Box(key, [], call and call[1], calls=_calls(modules, known)))
         box.members.append(t)
         for source, i, x in _inputs(t, home, constants):
             if isinstance(x, Noise):
@@ -106,16 +129,30 @@ def boxes_of(graph, roots, constants=False, noise=False):
         hidden = isinstance(t, Noise) and not noise and t.order not in roots
         if key == t.order and not hidden:
             boxes[key] = box
+    _name(boxes, graph, names, known)
     return boxes, home
+
+
+def _calls(scopes, known):
+    """The Calls of these scopes, outermost first. `known`: {id of a scope: its Call, (outer Group, id of a module): its Group}."""
+    calls = ()
+    for _, module in scopes:
+        outer = calls[-1] if calls else None
+        nested = outer and outer.group, id(module)
+        if nested not in known:
+            size = sum(p.size for p in module.parameters())
+            known[nested] = Group(short(outer.module.name_of(module)) if outer else "", short(module_text(module), 60), size)
+        calls += (known.setdefault(id(scopes[len(calls)]), Call(module, known[nested])),)
+    return calls
 
 
 def _inputs(t, home, constants):
     """(key, place, value) of the arguments of a result that are nodes: Tensors, arrays, and numbers if `constants`."""
-    for i, argument in enumerate(t.args or ()):
-        index = isinstance(argument, tuple)
-        for x in argument if index else (argument,):
+    for i, given in enumerate(t.args or ()):
+        index = isinstance(given, tuple)
+        for x in given if index else (given,):
             if isinstance(x, Tensor):
-                yield home.get(x.order, x.order), i, x
+                yield home[x.order], i, x
             elif isinstance(x, np.ndarray) and x.ndim and not (index and _counts(x)):
                 yield ("array", id(x)), i, x
             elif constants and not index and is_number(x) and t.op.rule(i):
@@ -127,19 +164,10 @@ def _counts(index):
     return index.ndim == 1 and np.array_equal(index, np.arange(len(index)))
 
 
-def is_number(x):
-    return isinstance(x, (int, float, np.generic)) or (isinstance(x, np.ndarray) and x.ndim == 0)
-
-
-def is_operand(x):
-    """Whether an argument is a node of the graph, or an array: no number and no setting."""
-    return isinstance(x, (Tensor, np.ndarray)) and not is_number(x)
-
-
 # ---------------------------------------------------------------------------------- names and places
 
 
-def name(boxes, graph, names):
+def _name(boxes, graph, names, known):
     """Names boxes: as the user does, else a leaf by its own name, the module attribute, or the argument it is. Leaves get a place, too."""
     for given, x in names.items():
         if isinstance(x, (Tensor, np.ndarray)):
@@ -152,7 +180,7 @@ def name(boxes, graph, names):
             box.name = box.name or getattr(box.last, "name", None)
         if box.key in held:
             scope, attribute = held[box.key]
-            box.calls, box.name = place(scope)[0], box.name or attribute
+            box.calls, box.name = _calls(place(scope)[0], known), box.name or attribute
     for box in boxes.values():
         for use in box.uses:
             if (leaf := boxes[use.source]).is_leaf and leaf.name is None:

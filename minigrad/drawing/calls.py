@@ -1,7 +1,7 @@
 """What one calls for a picture, and what it is written to."""
 
 import inspect
-import os
+from pathlib import Path
 
 from .dot import dot, text
 from .picture import read
@@ -37,7 +37,7 @@ def draw(root, *, to_file=None, **options):
     title      stands above it
     to_file    also writes it there: .svg, .png, .pdf, .html (a page that steps through it), .txt, or the DOT text as .gv or .dot
     """
-    suffix = os.path.splitext(to_file)[1] if to_file is not None else None
+    suffix = Path(to_file).suffix if to_file is not None else None
     if suffix is not None and suffix not in SUFFIXES:
         raise ValueError(f"draw: to_file ends in {', '.join(SUFFIXES)}; got {str(to_file)!r}.")
     picture = read(root, **options)
@@ -47,8 +47,7 @@ def draw(root, *, to_file=None, **options):
         raise ImportError("draw needs the package graphviz: pip install graphviz graphviz-pure. to_dot and to_text do without.") from None
     drawing = Drawing(picture)
     if suffix in (".gv", ".dot", ".txt"):
-        with open(to_file, "w", encoding="utf-8") as file:
-            file.write(drawing.text + "\n" if suffix == ".txt" else drawing.source)
+        Path(to_file).write_text(drawing.text + "\n" if suffix == ".txt" else drawing.source, encoding="utf-8")
     elif suffix == ".html":
         to_html(root, to_file, **options)
     elif suffix is not None:

@@ -23,20 +23,17 @@ class Row(NamedTuple):
     role: str
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Group:
     """A module, drawn as a box around its nodes."""
 
-    number: int
     name: str
     type: str = ""
     parameters: int = 0
 
-    id = property(lambda self: f"cluster_{self.name if self.number < 0 else self.number}")
 
-
-PENALTIES = Group(-1, "penalties")  # the box around penalties that no module made
-FORWARD, BACKWARD = Group(-3, "forward"), Group(-2, "backward")
+PENALTIES = Group("penalties")  # the box around penalties that no module made
+FORWARD, BACKWARD = Group("forward"), Group("backward")
 
 
 @dataclass
@@ -177,12 +174,15 @@ def dot(picture):
     ]
     backward = {node.id for node in nodes if BACKWARD in node.scope}
     beside = {} if backward else _beside(nodes, edges)  # Graphviz cannot always rank both (its error: trouble in init_rank)
-    opened = ()
-    for node in sorted(nodes, key=_by_module):
+    opened, places = (), {FORWARD: -3, BACKWARD: -2, PENALTIES: -1}
+    for group in (group for node in nodes for group in node.scope):
+        places.setdefault(group, len(places) - 3)
+    # each module is opened once; penalties come first, which keeps them to the right of the modules
+    for node in sorted(nodes, key=lambda node: (PENALTIES not in node.scope, [places[group] for group in node.scope])):
         shared = sum(a == b for a, b in zip(opened, node.scope))
         lines += ["}"] * (len(opened) - shared)
         for depth, group in enumerate(node.scope[shared:], shared):
-            lines += [f"subgraph {group.id} {{", _group_line(group, depth)]
+            lines += [f"subgraph cluster_{group.name if places[group] < 0 else places[group]} {{", _group_line(group, depth)]
         opened = node.scope
         lines.append(_node_line(node, picture.compact))
         if node.id in beside:
@@ -220,17 +220,9 @@ def _beside(nodes, edges):
     return beside
 
 
-def _by_module(node):
-    """Sorts nodes so that each module is opened once; penalties come first, which keeps them to the right of the modules."""
-    return PENALTIES not in node.scope, [group.number for group in node.scope]
-
-
 def _group_line(group, depth):
-    words = [f"<B>{html.escape(group.name)}</B>"] if group.name else []
-    if group.type:
-        words.append(html.escape(group.type))
-    if group.parameters:
-        words.append(f'<FONT COLOR="{DIM}">{group.parameters:,} parameters</FONT>')
+    name, size = f"<B>{html.escape(group.name)}</B>" * bool(group.name), f'<FONT COLOR="{DIM}">{group.parameters:,} parameters</FONT>'
+    words = filter(None, [name, html.escape(group.type), size * bool(group.parameters)])
     style, fill, line = "rounded,filled", MODULE_TINTS[depth % len(MODULE_TINTS)], MODULE_LINE
     if group is PENALTIES:
         style, fill, line = "rounded,filled,dashed", "#FFF6F0", BROWN

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from ..engine import data_of
-from .boxes import Box, module_text
+from .boxes import Box
 from .dot import short
 from .words import span
 
@@ -19,19 +19,18 @@ PERIOD = 250  # boxes in the longest step of a loop that is found
 REPEATS = 3  # steps of a loop, at least, and leaves that are alike, to be folded
 
 
-def fold(boxes, depth, most, alone, name_of):
+def fold(boxes, depth, most, alone):
     """(the boxes to draw, how deep modules are opened or None for all of them).
 
     depth    levels of modules to open; "auto": the deepest at which at most `most` boxes are left; None: fold no module and no loop
     alone    keys of boxes that no loop takes in: roots, and what failed
-    name_of  nested modules, outermost first -> the name of the last
     """
-    boxes = _unwrapped(boxes, name_of)
+    boxes = _unwrapped(boxes)
     deepest = max((len(box.calls) for box in boxes.values()), default=0)
     if depth is None:
         return _without_the_oldest(boxes, LIMIT), None
     for level in range(deepest, -1, -1) if depth == "auto" else [depth]:
-        found = _cards(boxes, level, name_of)
+        found = _cards(boxes, level)
         if level < deepest:
             found = _rolled_up(found, alone, lambda step: any(box.kind != "operation" for box in step))
         if len(found) > most:
@@ -52,17 +51,17 @@ def _fits(boxes):
     return len(abreast) <= TALL and max(abreast.values(), default=0) <= ABREAST
 
 
-def _unwrapped(boxes, name_of):
+def _unwrapped(boxes):
     """The boxes, those that are all there is of a call of a module without parameters outside of it, with its name before their own."""
     inside, boxes = Counter(call for box in boxes.values() for call in map(id, box.calls)), dict(boxes)
     for key, box in boxes.items():
-        while box.calls and inside[id(box.calls[-1])] == 1 and not any(True for _ in box.modules[-1].parameters()):
-            prefix = ".".join(filter(None, [name_of(box.modules), box.prefix]))
+        while box.calls and inside[id(box.calls[-1])] == 1 and not box.calls[-1].group.parameters:
+            prefix = ".".join(filter(None, [box.calls[-1].group.name, box.prefix]))
             boxes[key] = box = replace(box, calls=box.calls[:-1], prefix=prefix)
     return boxes
 
 
-def _cards(boxes, depth, name_of):
+def _cards(boxes, depth):
     """The boxes with each call of a module at this depth in one box."""
     calls = {}
     for key, box in boxes.items():
@@ -71,8 +70,8 @@ def _cards(boxes, depth, name_of):
     parts = []
     for keys in calls.values():
         first = boxes[keys[0]]
-        modules = first.modules[: depth + 1]
-        card = Box(None, [], calls=first.calls[:depth], prefix=name_of(modules), owner=modules[-1], title=short(module_text(modules[-1]), 60))
+        module, group = first.calls[depth]
+        card = Box(None, [], calls=first.calls[:depth], prefix=group.name, owner=module, title=group.type)
         parts.append((keys, card, keys[-1]))
     return _merged(boxes, parts)
 
@@ -98,7 +97,7 @@ def _rolled_up(boxes, alone, worth=lambda step: True):
 def _signature(box):
     """Equal for boxes that do the same at the same place."""
     does = tuple((b.word, np.shape(b.last.data)) for b in box.parts if not b.is_leaf)
-    return box.part, *map(id, box.modules), repr(box.owner), does
+    return *box.scope, repr(box.owner), does
 
 
 def _stretches(words):
@@ -153,7 +152,7 @@ def _roles(boxes, steps):
 
 def _repeated(boxes, keys, words, note=""):
     """A Box for what is there several times, in the modules they have in common, with its name, or a note with the first name and the last."""
-    depth = sum(len(set(map(id, modules))) == 1 for modules in zip(*(boxes[key].modules for key in keys)))
+    depth = sum(len({call.group for call in calls}) == 1 for calls in zip(*(boxes[key].calls for key in keys)))
     calls, names = boxes[keys[0]].calls[:depth], [boxes[key].prefix or boxes[key].leaf for key in keys]
     if len(set(names)) == 1:
         return Box(None, [], calls=calls, prefix=names[0], title=words, note=note)

@@ -1,6 +1,6 @@
-"""Pictures of graphs: `draw(loss)`.
+"""What stands in a picture.
 
-Three steps, each with one job. boxes.py decides what becomes one node; `read` here looks into the tensors and writes plain
+A picture takes three steps, each with one job. boxes.py decides what becomes one node; `read` here looks into the tensors and writes plain
 records of nodes and edges; dot.py turns records into text, which a Graphviz program lays out (render.py). No tensor is
 changed or kept, and nothing is computed anew but for `grads="run"` and `backward=True`.
 """
@@ -8,7 +8,6 @@ changed or kept, and nothing is computed anew but for `grads="run"` and `backwar
 import math
 import textwrap
 from collections import Counter
-from functools import cache
 
 import numpy as np
 
@@ -16,11 +15,11 @@ from ..engine import Tensor, _sequence, data_of, grad
 from ..graph import nodes as nodes_of
 from ..graph import program
 from ..ledger import name_of, summands
-from .boxes import boxes_of, is_operand, module_text, name
-from .dot import BACKWARD, FORWARD, PARAMETERS, PENALTIES, Edge, Group, Node, Picture, Row, short
+from .boxes import boxes_of
+from .dot import BACKWARD, FORWARD, PARAMETERS, PENALTIES, Edge, Node, Picture, Row, short
 from .fold import fold
 from .trace import trace
-from .words import VERDICTS, argument, count, number, numbers, percent, rule_source, settings, span, times, verdict_rows
+from .words import VERDICTS, argument, count, is_operand, number, numbers, percent, rule_source, settings, span, times, verdict_rows
 
 TERMS = 8  # of a loss shown at most
 LEGEND_FROM = 6  # nodes
@@ -63,8 +62,7 @@ class _Reader:
         self.roots, self.shown, self.constants = roots, shown, constants
         leaves, gradients = _backward_graph(roots) if backward else ((), ())
         graph, forward = nodes_of([*roots, *gradients]), {t.order for t in nodes_of(roots)}
-        self.boxes, self.home = boxes_of(graph, {r.order for r in [*roots, *gradients]}, constants, noise)
-        name(self.boxes, graph, names)
+        self.boxes, self.home = boxes_of(graph, {r.order for r in [*roots, *gradients]}, names, constants, noise)
         if backward:
             for box in self.boxes.values():
                 is_forward = box.key in forward or not isinstance(box.last, Tensor)
@@ -74,10 +72,9 @@ class _Reader:
                     box.name = "constant"  # of the rules
         self.terms = {self.home[r.order]: _terms(r, self.boxes, self.home) for r in roots}  # of each root
         self.checks, self.report, self.gradients, self.sent = {}, None, {}, {}
-        self.groups, self.seen = {}, set()
-        self.name_of = cache(lambda modules: short(modules[-2].name_of(modules[-1])) if len(modules) > 1 else "")
+        self.seen = set()
         for leaf, gradient in zip(leaves, gradients):
-            self.boxes[self.home[gradient.order]].leaf = self.path(self.boxes[self.home[leaf.order]])
+            self.boxes[self.home[gradient.order]].leaf = self.boxes[self.home[leaf.order]].path()
 
     def take_checks(self, report):
         """Takes the verdicts of a Report: {key of a box: its rows, gravest first}."""
@@ -111,7 +108,7 @@ class _Reader:
     def records(self, depth, max_nodes, chips):
         """(nodes, edges, how deep modules are opened)."""
         failed = {key for key, rows in self.checks.items() if rows[0].wrong}
-        boxes, opened = fold(self.boxes, depth, max_nodes, failed | {*self.terms}, self.name_of)
+        boxes, opened = fold(self.boxes, depth, max_nodes, failed | {*self.terms})
         ids = {key: f"n{i}" for i, key in enumerate(boxes)}
         nodes = [self.node(id, boxes[key]) for key, id in ids.items()]
         edges = [edge for key in ids for edge in self.edges(boxes, key, ids)]
@@ -126,7 +123,7 @@ class _Reader:
             words.append(f"modules opened to depth {opened}" if opened else "modules folded")
         if self.report is not None:
             rows = self.report.rows
-            wrong = [self.path(self.boxes[self.home[row.order]]) for row in rows if row.wrong and row.order in self.home]
+            wrong = [self.boxes[self.home[row.order]].path() for row in rows if row.wrong and row.order in self.home]
             words += [f"gradient check: {sum(row.passed for row in rows):,} of {len(rows):,} passed", *(f"first wrong: {name}" for name in wrong[:1])]
         return Row(", ".join(filter(None, words)), "alarm" if wrong else "caption")
 
@@ -134,36 +131,15 @@ class _Reader:
         is_root = any(inner.key in self.terms for inner in box.parts)
         kind = "root" if is_root and box.kind in ("operation", "loss") else box.kind
         rows = [row for row in self.rows(box) if row.text and self.shown.get(row.role, True)] if kind != "constant" else []
-        scope = self.scope(box.modules) or (PENALTIES,) * (kind == "penalty" and not is_root)
+        scope = box.scope + (PENALTIES,) * (kind == "penalty" and not is_root and not box.calls)
         holds = tuple(getattr(x, "order", inner.key) for inner in box.parts for x in inner.members)
-        return Node(id, kind, self.title(box), rows, (box.part, *scope) if box.part else scope, is_root, self.tooltip(box), holds)
+        return Node(id, kind, self.title(box), rows, scope, is_root, self.tooltip(box), holds)
 
     # ---- names and places
 
     def title(self, box):
-        title = box.title or ("loss" if self.terms.get(box.key) and not box.name else _title(box))
+        title = box.title or ("loss" if self.terms.get(box.key) and not box.name else box.label)
         return f"{box.prefix}: {title}" if box.prefix else title
-
-    def path(self, box, below=0):
-        """Where a box lies and what it is called, as in `encoder.fc1.weight`; without the outermost modules `below`."""
-        names = [self.name_of(box.modules[: i + 1]) for i in range(below, len(box.modules))]
-        return ".".join(filter(None, [*names, box.prefix, _title(box)]))
-
-    def listed(self, words, role, card, boxes):
-        """A Row that says what is the matter with boxes in a card."""
-        names = [self.path(b, len(card.calls) + (card.owner is not None)) for b in boxes]
-        return Row(names and f"{words}: {short(', '.join(names[:2]))}" + f" and {len(names) - 2} more" * (len(names) > 2), role)
-
-    def scope(self, modules):
-        """The Groups of nested modules."""
-        path = ()
-        for depth, module in enumerate(modules):
-            key = tuple(map(id, modules[: depth + 1]))
-            if key not in self.groups:
-                size = sum(p.size for p in module.parameters())
-                self.groups[key] = Group(len(self.groups), self.name_of(modules[: depth + 1]), short(module_text(module), 60), size)
-            path += (self.groups[key],)
-        return path
 
     # ---- rows; one without text is left out
 
@@ -186,10 +162,10 @@ class _Reader:
         self.seen.add(id(box.owner))
         yield Row(short(box.note, 60), "about")
         yield Row(", ".join(filter(None, [nodes, parameters, again])), "about")
-        random = Counter(" ".join([_title(b), settings(b)]) for b in box.inside if b.kind == "random")
+        random = Counter(" ".join([b.label, settings(b)]) for b in box.inside if b.kind == "random")
         yield from (Row(short(line + times(n), 60), "attribute") for line, n in random.items())
         yield Row((_shape(box.last) and ("each " if box.is_leaf else "out ")) + _shape(box.last), "shape")
-        yield self.listed("nan/inf", "band", box, [b for b in box.inside[:-1] if numbers(b.last).bad])
+        yield _listed("nan/inf", "band", box, [b for b in box.inside[:-1] if numbers(b.last).bad])
 
     def gradient(self, box):
         """The statistics of the gradient of a leaf or a result, if it is known."""
@@ -209,8 +185,8 @@ class _Reader:
         else:
             sizes = [f"{size:.2g}" for size in sorted(x.rms for _, x in found if not x.bad)]
             yield Row(sizes and f"∂ rms {span(sizes)}", "gradient")
-            yield self.listed("∂ nan/inf", "band", box, [b for b, x in found if x.bad])
-            yield self.listed("∂ all zero", "alarm", box, [b for b, x in found if x.all_zero])
+            yield _listed("∂ nan/inf", "band", box, [b for b, x in found if x.bad])
+            yield _listed("∂ all zero", "alarm", box, [b for b, x in found if x.all_zero])
 
     def term_rows(self, box):
         """Of a loss its terms; of a penalty its share. Shares are of a loss without negative parts."""
@@ -222,7 +198,7 @@ class _Reader:
             if own and shares and box.kind == "penalty":
                 yield Row(f"{percent(sum(own) / total)} of the loss", "term")
             for term, part in parts.items() if root in keys else ():
-                alike.setdefault(_title(self.boxes[term]) if term in self.boxes else term, []).append(part)
+                alike.setdefault(self.boxes[term].label if term in self.boxes else term, []).append(part)
             for title, values in sorted(alike.items(), key=lambda term: -sum(term[1]))[:TERMS]:
                 share = f"  ({percent(sum(values) / total)})" if shares else ""
                 yield Row(f"{title}{times(len(values))} {number(sum(values))}{share}", "term")
@@ -231,7 +207,7 @@ class _Reader:
         """What check_graph found of the nodes in a card."""
         found = [(b, self.checks[b.key][0]) for b in card.inside if b.key in self.checks]
         for v in sorted({row.verdict for _, row in found if not row.passed}, key=[*VERDICTS].index):
-            yield self.listed(*VERDICTS[v], card, [b for b, row in found if row.verdict == v])
+            yield _listed(*VERDICTS[v], card, [b for b, row in found if row.verdict == v])
         passed = sum(row.passed for _, row in found)
         yield Row(passed and f"grad ok: {passed:,} of {len(found):,}", "ok")
 
@@ -243,9 +219,9 @@ class _Reader:
             return argument(box.last)
         x, found, gradient = box.last, numbers(box.last), self.gradient(box)
         what = "output" if box.inside else box.kind if box.is_leaf else box.word
-        lines = [self.title(box) if box.inside else self.path(box), f"{what} {found.shape} {found.dtype}"]
+        lines = [self.title(box) if box.inside else box.path(), f"{what} {found.shape} {found.dtype}"]
         if box.inside:
-            words = Counter(map(_title, box.inside))
+            words = Counter(b.label for b in box.inside)
             lines += textwrap.wrap(", ".join(word + times(n) for word, n in list(words.items())[:30]), 80)
         else:
             lines += filter(None, [settings(box)])
@@ -259,9 +235,8 @@ class _Reader:
         """The source of the backward rules of a box."""
         lines = []
         for op in dict.fromkeys(t.op for t in box.members):
-            sources = [rule_source(op, i)[0].split("\n") for i, rule in enumerate(op.rules) if rule is not None]
-            lines += [f"backward of {op.name}:"] * bool(sources)
-            lines += [line for source in dict.fromkeys(map(tuple, sources)) for line in source]
+            sources = dict.fromkeys(rule_source(op, i)[0] for i, rule in enumerate(op.rules) if rule is not None)
+            lines += [f"backward of {op.name}:", *"\n".join(sources).split("\n")] if sources else []
         return lines[:RULE_LINES] + ["..."] * (len(lines) > RULE_LINES)
 
     # ---- edges
@@ -285,7 +260,7 @@ class _Reader:
             # labels on edges without rank are more than Graphviz can bear
             plain = box.call or box.kind == "penalty" or box.inside or source.inside or style == "used"
             rms = self.flow(found)
-            tooltip = f"{_title(self.boxes[found[0].home])} {np.shape(data_of(found[0].value))}"
+            tooltip = f"{self.boxes[found[0].home].label} {np.shape(data_of(found[0].value))}"
             tooltip += f"\ngradient that comes back: rms {rms:.3g}" if rms is not None else ""
             weight = 12 if key_of_source == trunk else 1
             yield Edge(ids[key_of_source], ids[key], "" if plain else _edge_label(source, found), style, weight, rms, tooltip)
@@ -307,7 +282,7 @@ class _Reader:
             if boxes[key].kind != "penalty" or not any(e.target == id and e.style == "penalty" for e in edges):
                 continue
             if weights not in chips:
-                names = [self.path(self.boxes[weight]) for weight in weights]
+                names = [self.boxes[weight].path() for weight in weights]
                 rows = [Row(short(line), "about") for line in names[:CHIP_NAMES]]
                 rows += [Row(f"and {len(names) - CHIP_NAMES:,} more", "about")] * (len(names) > CHIP_NAMES)
                 chips[weights] = Node(f"{id}_weights", "chip", "", rows, by_id[id].scope, tooltip="\n".join(names))
@@ -328,6 +303,12 @@ def _differentiable(roots, what):
         if root.size != 1 or not root.requires_grad:
             raise RuntimeError(f"{what}: a root must be one number that requires a gradient; this one has shape {root.shape}.")
     return program(roots, what)
+
+
+def _listed(words, role, card, boxes):
+    """A Row that says what is the matter with boxes in a card."""
+    names = [b.path(len(card.calls) + (card.owner is not None)) for b in boxes]
+    return Row(names and f"{words}: {short(', '.join(names[:2]))}" + f" and {len(names) - 2} more" * (len(names) > 2), role)
 
 
 def _parameters(boxes):
@@ -362,14 +343,3 @@ def _terms(root, boxes, home):
         key = key if key in boxes else name_of(part)
         terms[key] = terms.get(key, 0.0) + part.value
     return terms if len(terms) > 1 and any(boxes[key].kind in ("loss", "penalty") for key in terms if key in boxes) else {}
-
-
-def _title(box):
-    """What a box that is not folded is called."""
-    x = box.last
-    if not isinstance(x, (Tensor, np.ndarray)):
-        return argument(x)
-    if box.leaf or box.is_leaf:
-        return short(f"∂ {box.leaf}" if box.leaf else box.name or box.kind)
-    made = box.word.replace("_", " ") if box.call or box.kind in ("loss", "penalty") else x.op.name
-    return short(f"{box.name} = {made}" if box.name else made)

@@ -14,11 +14,10 @@ import numpy as np
 from ..engine import Noise, Tensor, data_of
 from ..engine import path as dotted
 from ..graph import program
-from .boxes import is_operand
 from .dot import PENALTIES, dot, short, text
 from .picture import read
 from .trace import trace
-from .words import argument, law, numbers, rule_source
+from .words import argument, is_operand, law, numbers, rule_source
 
 LIMIT = 300  # steps and drawn nodes
 CORNER = 3, 5  # rows and columns of an array that are shown

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..engine import Tensor, _is_fresh, _seed, _unbroadcast
+from ..engine import Tensor, _is_fresh, _seed, _sequence, _unbroadcast
 from ..graph import program
 
 
@@ -46,7 +46,7 @@ def trace(root, gradient=None):
     add 1.0 [(1.0, '1 of 1', 1.0), (1.0, '1 of 3', 1.0)]
     multiply 1.0 [(3.0, '2 of 3', 4.0), (3.0, '3 of 3', 7.0)]
     """
-    roots = list(root) if isinstance(root, (list, tuple)) else [root]
+    roots = _sequence(root)
     for r in roots:
         if not r.requires_grad:
             raise RuntimeError("trace: this tensor does not depend on any leaf with requires_grad=True (or was made under no_grad()).")

@@ -12,7 +12,6 @@ import numpy as np
 
 from ..engine import Noise, Tensor, data_of
 from ..ops.stochastic import Bernoulli, Normal
-from .boxes import is_number, is_operand
 from .dot import WIDEST, Row, short
 
 SYMBOLS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "power": "**"}
@@ -107,6 +106,15 @@ def _spread(mean, std):
 
 
 # ------------------------------------------------------------------------------------ of arguments
+
+
+def is_number(x):
+    return isinstance(x, (int, float, np.generic)) or (isinstance(x, np.ndarray) and x.ndim == 0)
+
+
+def is_operand(x):
+    """Whether an argument is a node of the graph, or an array: no number and no setting."""
+    return isinstance(x, (Tensor, np.ndarray)) and not is_number(x)
 
 
 def argument(x):
