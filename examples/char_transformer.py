@@ -1,6 +1,6 @@
 """What do dropout and L2 do for a small transformer that could learn its text by heart?
 
-Two blocks (pre-norm, causal attention, four heads) predict the next character of a text, by default of the first 40,000 characters of
+Two blocks (pre-norm, causal attention, four heads) predict the next character of a text, by default of the first 20,000 characters of
 the manual that comes with Python (another version of Python has another text, and other numbers). Before training, the gradient of the
 complete loss (cross-entropy, dropout on attention weights and branches, an L2 node) is checked on its own recorded graph. Tables of
 counts, trained on the same text, say what the numbers are worth. At the end passages are written.
@@ -26,12 +26,12 @@ from minigrad import nn, optim
 METHODS = {  # the settings of each line of the table
     "none": {},
     "l2": {"c": 3e-4},
-    "dropout": {"p": 0.05},
-    "dropout + l2": {"p": 0.05, "c": 3e-4},
+    "dropout": {"p": 0.1},
+    "dropout + l2": {"p": 0.1, "c": 3e-4},
 }
 CONTEXT, WIDTH, HEADS, BLOCKS, BATCH = 64, 64, 4, 2, 16
 CURVE_EVERY = 50  # steps between points of a learning curve
-SHORTEST, MANUAL, MOST_VALIDATION = 2_000, 40_000, 20_000  # characters
+SHORTEST, MANUAL, MOST_VALIDATION = 2_000, 20_000, 20_000  # characters
 BASELINES = {"letters": 1, "bigrams": 2, "4-grams": 4}
 
 
@@ -180,7 +180,7 @@ def complete_loss(file):
     """The training loss with noise and penalty, of a narrower network on two pieces of the text."""
     letters, codes, _ = read(file)
     mg.manual_seed(0)
-    model = Transformer(len(letters), p=0.2, width=16, rng=np.random.default_rng(0))
+    model = Transformer(len(letters), p=0.1, width=16, rng=np.random.default_rng(0))
     x, y = windows(codes, [0, CONTEXT])
     return loss_of(model, x[:, :8], y[:, :8], c=3e-4)
 

@@ -449,7 +449,7 @@ def test_the_transformer_sees_nothing_that_comes_later(script):
 def test_a_text_that_will_not_do_is_refused_by_name(script, tmp_path):
     pytest.importorskip("tqdm")
     job = script("char_transformer")
-    assert len(job["manual"]()) == 40_000
+    assert len(job["manual"]()) == 20_000
     (tmp_path / "short.txt").write_text("too short", encoding="utf-8")
     with pytest.raises(ValueError, match="short.txt: 9 characters are too few .* 2000 are needed"):
         job["read"](tmp_path / "short.txt")
