@@ -2,10 +2,11 @@
 
 from . import data, functional, nn, optim
 from .checkpoint import get_rng_state, load, save, set_rng_state
-from .engine import Noise, Tensor, frozen_noise, grad, manual_seed, no_grad, sampling, set_default_dtype
+from .engine import Tensor, grad, no_grad, set_default_dtype
 from .graph import noise, replay, resample
 from .ledger import terms
 from .nn import sparsity, summary
+from .randomness import Noise, frozen_noise, manual_seed, sampling
 
 tensor = Tensor
 

@@ -9,7 +9,8 @@ import os
 
 import numpy as np
 
-from .engine import data_of, state
+from .engine import data_of
+from .randomness import state
 
 TREE, MARK = "tree.json", b"minigrad checkpoint"  # the member of JSON, and the comment of the zip file
 

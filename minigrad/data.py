@@ -3,7 +3,8 @@
 import numpy as np
 
 from .checkpoint import agree
-from .engine import data_of, stream
+from .engine import data_of
+from .randomness import stream
 
 
 class Batches:

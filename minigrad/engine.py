@@ -19,7 +19,6 @@ Three ideas carry it.
 import contextlib
 import gc
 import inspect
-import threading
 from contextvars import ContextVar
 from copy import copy
 from functools import partial, update_wrapper
@@ -40,22 +39,7 @@ np.empty(2**25 - 2**13, np.uint8)
 
 
 recording = ContextVar("recording", default=True)  # False inside no_grad()
-drawing = ContextVar("drawing", default=False)  # True inside sampling()
 scope = ContextVar("scope", default=None)  # (outer scope, module or name of the function that is running)
-
-
-class State(threading.local):
-    """What each thread has for itself: the generators of its noise."""
-
-    drawn = None  # inside frozen_noise(): {generator: its state when the block first drew from it}
-
-    entropy = None  # what manual_seed was given; drawn from the system when first needed
-
-    def __init__(self):
-        self.streams = {}  # name -> generator
-
-
-state = State()
 tick = count(0, -1).__next__  # creation numbers fall, so that the smallest on a heap is the newest
 
 
@@ -82,6 +66,7 @@ class Tensor:
     # order   creation number, falling
     # origin  a leaf: its name, or None; a result: the scope it was recorded in
     __slots__ = ("args", "data", "grad", "op", "order", "origin")
+    _plain = None  # the op of a leaf that wants no gradient
 
     def __init__(self, data, requires_grad=False, *, dtype=None, name=None):
         self.data = as_array(data, dtype)
@@ -112,7 +97,7 @@ class Tensor:
             raise RuntimeError(f"requires_grad can be set on a leaf only; this is the result of {self.op.name}. Use t.detach().")
         if value and self.data.dtype.kind != "f":
             raise TypeError(f"gradients need a float dtype, got {self.dtype}. Write Tensor([1., 2.]) or x.astype(np.float32).")
-        self.op = leaf if value else random if isinstance(self, Noise) else None
+        self.op = leaf if value else self._plain
 
     # ---- leaving the graph
 
@@ -249,30 +234,6 @@ class Tensor:
         return f"{type(self).__name__}({values}{''.join(notes)})"
 
 
-class Noise(Tensor):
-    """A leaf drawn at random. It knows its distribution and its generator, so it can be drawn again.
-
-    `distribution` has `draw(rng, shape, dtype) -> array`. `rng` is a generator, or the name of one of this thread's streams;
-    without it the stream is named after the module that draws, so that changing one layer leaves the noise of others alone.
-    """
-
-    __slots__ = ("distribution", "rng", "stream")
-    _made = Tensor._made  # a copy is plain data
-
-    def __init__(self, distribution, shape, dtype, rng=None):
-        self.stream = rng if isinstance(rng, str) else path(scope.get(), by_kind=True)
-        self.distribution, self.rng = distribution, stream(self.stream) if rng is None or isinstance(rng, str) else rng
-        self.data = np.empty(shape, dtype)
-        self.grad, self.op, self.args, self.order, self.origin = None, random, (), tick(), None
-        self.data = self.draw()
-
-    def draw(self):
-        """Fresh values of the same law, from the same generator."""
-        if state.drawn is not None and self.rng not in state.drawn:
-            state.drawn[self.rng] = self.rng.bit_generator.state
-        return self.distribution.draw(self.rng, self.shape, self.dtype)
-
-
 def constant(array):
     """A Tensor of plain data that shares `array`."""
     out = new(Tensor)
@@ -381,8 +342,7 @@ def _same_kind(error, message):
     return next((kind for kind in (ValueError, IndexError, TypeError) if isinstance(error, kind)), RuntimeError)(message)
 
 
-leaf, random = Op("leaf", None, (), {}), Op("noise", None, (), {})  # mark the data that wants a gradient, and what is drawn
-random.requires_grad = False
+leaf = Op("leaf", None, (), {})  # marks the data that wants a gradient
 
 
 def op(forward=None, /, *, numpy=None, **rules):
@@ -729,16 +689,6 @@ def no_grad():
         recording.reset(token)
 
 
-@contextlib.contextmanager
-def sampling():
-    """Inside, noise is drawn in evaluation mode too: Monte Carlo dropout (Gal & Ghahramani 2016). No module's mode changes."""
-    token = drawing.set(True)
-    try:
-        yield
-    finally:
-        drawing.reset(token)
-
-
 def scoped(owner, function, *args, **kwargs):
     """Calls function(*args) in a scope of `owner`, a module or a name: what it records remembers that it was made there."""
     token = scope.set((scope.get(), owner))
@@ -762,35 +712,3 @@ def path(place, by_kind=False):
         names.append(owner if isinstance(owner, str) else around.name_of(owner, by_kind) if around is not None else "")
         around = around if isinstance(owner, str) else owner
     return ".".join(filter(None, names))
-
-
-# -------------------------------------------------------------------------------------------- randomness
-
-
-def manual_seed(seed):
-    """Restarts all of this thread's noise and initialisations from `seed`."""
-    if not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise ValueError(f"manual_seed: a whole number >= 0, not {seed!r}.")
-    state.entropy, state.streams = int(seed), {}
-
-
-def stream(name):
-    """This thread's generator of that name. Streams are independent: drawing from one never moves another."""
-    if name not in state.streams:
-        if state.entropy is None:
-            state.entropy = np.random.SeedSequence().entropy
-        sequence = np.random.SeedSequence(state.entropy, spawn_key=tuple(name.encode()))
-        state.streams[name] = np.random.Generator(np.random.PCG64(sequence))
-    return state.streams[name]
-
-
-@contextlib.contextmanager
-def frozen_noise():
-    """Every such block draws the same noise: on leaving, each generator drawn from is put back as it was. Running statistics stay too."""
-    before, state.drawn = state.drawn, {}
-    try:
-        yield
-    finally:
-        for rng, saved in state.drawn.items():
-            rng.bit_generator.state = saved
-        state.drawn = before

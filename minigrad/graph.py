@@ -9,7 +9,8 @@ from itertools import count
 
 import numpy as np
 
-from .engine import Noise, Tensor, as_array, constant, data_of, path, result
+from .engine import Tensor, as_array, constant, data_of, path, result
+from .randomness import Noise
 
 
 def nodes(root):

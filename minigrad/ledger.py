@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .engine import Noise, Tensor, data_of, grad
+from .engine import Tensor, data_of, grad
 from .graph import leaf_names, nodes, place, program
 from .ops.penalties import PARTS, parts
+from .randomness import Noise
 from .tables import ruled
 
 

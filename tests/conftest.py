@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad import engine
+from minigrad import randomness
 
 
 def pytest_addoption(parser):
@@ -17,7 +17,7 @@ def pytest_configure(config):
     n = config.getoption("seed")
     if n is None:
         return
-    default_rng, manual_seed = np.random.default_rng, engine.manual_seed
+    default_rng, manual_seed = np.random.default_rng, randomness.manual_seed
     whole = (int, np.integer)
 
     def other_rng(seed=None):
@@ -28,7 +28,7 @@ def pytest_configure(config):
 
     patch = pytest.MonkeyPatch()
     patch.setattr(np.random, "default_rng", other_rng)
-    for module in (mg, engine):
+    for module in (mg, randomness):
         patch.setattr(module, "manual_seed", other_manual_seed)
     config.add_cleanup(patch.undo)
 

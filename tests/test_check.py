@@ -11,13 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minigrad as mg
-from minigrad import engine, nn
+from minigrad import engine, nn, randomness
 from minigrad import functional as F
 from minigrad.check import GradcheckError, functions, slope
 from minigrad.check.diagnosis import diagnose
 from minigrad.check.slopes import FAILING, Map
-from minigrad.engine import Noise, data_of, op
+from minigrad.engine import data_of, op
 from minigrad.graph import nodes
+from minigrad.randomness import Noise
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +56,7 @@ def rows_of(report, verdict):
 
 def all_random_states():
     """Everything random that a check could move, in a form that compares."""
-    return {name: str(rng.bit_generator.state) for name, rng in engine.state.streams.items()}, str(np.random.get_state())
+    return {name: str(rng.bit_generator.state) for name, rng in randomness.state.streams.items()}, str(np.random.get_state())
 
 
 # ------------------------------------------------------------------------------------------- slope
@@ -951,7 +952,7 @@ def everything(model, *tensors):
     """All that a check could leave changed, in a form that compares."""
     kept = [(id(t.data), t.data.tobytes(), t.dtype, id(t.grad), id(t.args), t.op, t.requires_grad) for t in tensors]
     gradients = [t.grad.tolist() for t in tensors if t.grad is not None]
-    settings = engine.recording.get(), engine.scope.get(), engine.state.drawn, str(np.geterr())
+    settings = engine.recording.get(), engine.scope.get(), randomness.state.drawn, str(np.geterr())
     layers = [(m.training, str(m.rng.bit_generator.state) if getattr(m, "rng", None) else None) for m in model.modules()]
     return kept, gradients, settings, layers, all_random_states()
 

@@ -24,8 +24,9 @@ from minigrad.check import check_graph
 from minigrad.drawing import describe, draw, draw_dot, make_dot, to_dot, to_text
 from minigrad.drawing.dot import LOOKS, TROUBLE, edge_width, text_width
 from minigrad.drawing.picture import read
-from minigrad.engine import Noise, Tensor, frozen_noise, grad, manual_seed, stream
+from minigrad.engine import Tensor, grad
 from minigrad.ops import stochastic
+from minigrad.randomness import Noise, frozen_noise, manual_seed, stream
 
 graphviz = pytest.importorskip("graphviz")
 

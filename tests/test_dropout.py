@@ -11,11 +11,12 @@ import pytest
 
 import minigrad as mg
 import minigrad.functional as F
-from minigrad import engine, nn
+from minigrad import engine, nn, randomness
 from minigrad.check.__main__ import prove_noise
 from minigrad.check.samples import noisy
-from minigrad.engine import Noise, Tensor, stream
+from minigrad.engine import Tensor
 from minigrad.ops.stochastic import Bernoulli, Normal
+from minigrad.randomness import Noise, stream
 
 P = 0.3
 LOW = -1.0507009873554805 * 1.6732632423543772  # selu(-inf)
@@ -114,9 +115,9 @@ def test_shape_and_dtype_stay_and_noise_has_the_shape_it_should(name, dtype):
 
 @members
 def test_evaluation_is_the_identity_and_draws_nothing(name):
-    engine.state.streams.clear()
+    randomness.state.streams.clear()
     x, y = called(name, training=False)
-    assert y is x and not engine.state.streams
+    assert y is x and not randomness.state.streams
 
 
 @members
@@ -335,10 +336,10 @@ def test_a_recurrent_net_may_use_the_noise_of_its_first_step():
 def test_a_mask_is_taken_as_bools_or_as_ones_and_zeros(name):
     _, shape, noise_shape = FAMILY[name]
     kept = np.random.default_rng(1).random(noise_shape) < 0.5
-    engine.state.streams.clear()
+    randomness.state.streams.clear()
     results = [called(name, mask=m)[1] for m in (kept, kept.astype(int), kept.astype(np.float32), kept.tolist(), Tensor(kept))]
     assert all(np.array_equal(y.data, results[0].data) and y.dtype == np.float64 for y in results)
-    assert not engine.state.streams and not mg.noise(results[0])  # nothing is drawn
+    assert not randomness.state.streams and not mg.noise(results[0])  # nothing is drawn
     assert called(name, False, mask=kept)[1].data.tolist() == leaf(*shape).data.tolist()
     with pytest.raises(ValueError, match=rf"^{name}: a mask has 1 or True where x is kept and 0 or False where it is dropped; got 0\.5\.$"):
         called(name, mask=np.full(noise_shape, 0.5))

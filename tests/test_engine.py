@@ -1,4 +1,4 @@
-"""The engine: what a tensor is, what backward does and when it refuses, memory, modes, higher derivatives, ops of one's own, noise."""
+"""The engine: what a tensor is, what backward does and when it refuses, memory, modes, higher derivatives, ops of one's own."""
 
 import contextlib
 import copy
@@ -12,25 +12,24 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad import engine
+from minigrad import engine, randomness
 from minigrad import functional as F
 from minigrad.check import GradcheckError, gradcheck, gradgradcheck
-from minigrad.engine import Noise, Tensor, constant, grad, no_grad, op
+from minigrad.engine import Tensor, constant, grad, no_grad, op
 from minigrad.graph import nodes
-from minigrad.ops.stochastic import Bernoulli, Normal
 
 
 @pytest.fixture(autouse=True)
 def as_before():
     """Ops, the default dtype and the generators of this thread are after a test what they were before."""
     before, functions, dtype = dict(engine.ops), dict(engine.numpy_functions), engine.default_dtype
-    entropy, streams = engine.state.entropy, engine.state.streams
+    entropy, streams = randomness.state.entropy, randomness.state.streams
     yield
     for registry, saved in ((engine.ops, before), (engine.numpy_functions, functions)):
         registry.clear()
         registry.update(saved)
     mg.set_default_dtype(dtype)
-    engine.state.entropy, engine.state.streams = entropy, streams
+    randomness.state.entropy, randomness.state.streams = entropy, streams
 
 
 @pytest.fixture
@@ -1081,204 +1080,3 @@ def test_an_error_in_a_forward_names_the_op_and_the_shapes():
 
     with pytest.raises(ValueError, match=r"joined.*\(2, 2\) and \(3,\)"):
         joined(leaf(np.ones((2, 2))), np.ones(3))
-
-
-# -------------------------------------------------------------------------------------------- randomness
-
-
-def drawn(name="", n=64):
-    """Noise from the stream `name`."""
-    return engine.scoped(name, lambda: Noise(Bernoulli(0.5), (n,), bool)).data if name else Noise(Bernoulli(0.5), (n,), bool).data
-
-
-def test_a_seed_repeats_the_noise():
-    mg.manual_seed(3)
-    first = [drawn(), drawn(), drawn("a")]
-    mg.manual_seed(3)
-    again = [drawn(), drawn(), drawn("a")]
-    assert all(np.array_equal(x, y) for x, y in zip(first, again))
-    mg.manual_seed(4)
-    assert not np.array_equal(first[0], drawn())
-    assert not np.array_equal(first[0], first[1])
-    assert not np.array_equal(first[0], first[2])
-
-
-def test_streams_are_independent():
-    mg.manual_seed(0)
-    expected = [drawn("b"), drawn("b")]
-    mg.manual_seed(0)
-    drawn("a")
-    first = drawn("b")
-    drawn("a", 1000)
-    drawn("")
-    drawn("aa")
-    assert np.array_equal(expected[0], first)
-    assert np.array_equal(expected[1], drawn("b"))
-
-
-def test_streams_of_similar_names_differ():
-    mg.manual_seed(0)
-    names = ["", "a", "b", "aa", "ab", "ba", "a.b", "drop1", "drop10", "é"]
-    values = [engine.stream(name).random(2).tolist() for name in names]
-    assert len({tuple(v) for v in values}) == len(names)
-
-
-@pytest.mark.parametrize("seed", [-1, 1.5, "a", None])
-def test_a_seed_is_a_whole_number(seed):
-    with pytest.raises(ValueError, match="manual_seed: a whole number >= 0"):
-        mg.manual_seed(seed)
-
-
-def test_a_seed_may_be_large_or_numpys():
-    for a, b in ((2**200, 2**200), (np.int64(5), 5)):
-        mg.manual_seed(a)
-        first = drawn()
-        mg.manual_seed(b)
-        assert np.array_equal(first, drawn())
-
-
-def test_without_a_seed_two_threads_differ():
-    assert not np.array_equal(in_thread(drawn), in_thread(drawn))
-
-
-def test_threads_share_no_generator():
-    mg.manual_seed(0)
-    mine = engine.stream("a")
-    before = mine.bit_generator.state
-
-    def other():
-        theirs = engine.stream("a")
-        mg.manual_seed(0)
-        return theirs is not mine, drawn("a")
-
-    apart, values = in_thread(other)
-    assert apart
-    assert mine.bit_generator.state == before
-    assert np.array_equal(values, drawn("a"))  # but a seed means the same in every thread
-
-
-def test_numpys_own_generator_is_neither_used_nor_moved():
-    np.random.seed(0)
-    before = str(np.random.get_state())
-    mg.manual_seed(1)
-    first = drawn()
-    F.dropout(leaf(np.ones(9)), 0.5, True)
-    assert str(np.random.get_state()) == before
-    np.random.seed(9)
-    mg.manual_seed(1)
-    assert np.array_equal(first, drawn())
-
-
-def test_noise_is_a_leaf_that_knows_where_it_came_from():
-    mg.manual_seed(0)
-    noise = engine.scoped("drop", lambda: Noise(Bernoulli(0.3), (2, 3), bool))
-    assert noise.is_leaf
-    assert not noise.requires_grad
-    assert noise.stream == "drop"
-    assert noise.rng is engine.stream("drop")
-    assert (noise.shape, noise.dtype) == ((2, 3), bool)
-    assert noise.draw().shape == (2, 3)
-
-
-def test_noise_from_a_generator_of_ones_own():
-    mg.manual_seed(0)
-    before = drawn()
-    mg.manual_seed(0)
-    a = Noise(Bernoulli(0.5), (64,), bool, np.random.default_rng(5)).data
-    b = Noise(Bernoulli(0.5), (64,), bool, np.random.default_rng(5)).data
-    assert np.array_equal(a, b)
-    assert np.array_equal(before, drawn())  # minigrad's own was not moved
-
-
-def test_two_frozen_blocks_draw_the_same_and_different_noise_inside():
-    mg.manual_seed(0)
-    blocks = []
-    for _ in range(2):
-        with mg.frozen_noise():
-            blocks.append([drawn(), drawn(), drawn("a")])
-    assert all(np.array_equal(x, y) for x, y in zip(*blocks))
-    assert not np.array_equal(blocks[0][0], blocks[0][1])
-
-
-def test_frozen_noise_puts_generators_back_also_after_an_error():
-    mg.manual_seed(0)
-    rng = np.random.default_rng(1)
-    drawn()
-    before = [str(g.bit_generator.state) for g in (engine.stream(""), rng)]
-    with pytest.raises(KeyError), mg.frozen_noise():
-        drawn()
-        Noise(Bernoulli(0.5), (5,), bool, rng)
-        raise KeyError
-    assert [str(g.bit_generator.state) for g in (engine.stream(""), rng)] == before
-    assert engine.state.drawn is None
-
-
-def test_a_stream_first_used_in_a_frozen_block_starts_anew_in_the_next():
-    mg.manual_seed(0)
-    with mg.frozen_noise():
-        first = drawn("new")
-    assert np.array_equal(first, drawn("new"))
-
-
-def test_frozen_blocks_nest():
-    mg.manual_seed(0)
-    for _ in range(2):
-        with mg.frozen_noise():
-            a = drawn()
-            with mg.frozen_noise():
-                b = drawn()
-            c = drawn()
-    assert np.array_equal(b, c)
-    assert not np.array_equal(a, b)
-    assert np.array_equal(a, drawn())
-
-
-# ------------------------------------------------------------------------------ noise on plain data
-
-
-def on_data(x=None):
-    """A loss with dropout of plain data, through ops of one, two and more operands."""
-    mg.manual_seed(0)
-    x = Tensor(np.linspace(1, 2, 40)) if x is None else x
-    return np.sum(np.exp(0.5 * F.dropout(x, 0.5, training=True) + 1).reshape(4, 10) * leaf(np.ones(10)))
-
-
-def test_noise_on_plain_data_is_recorded_and_wants_no_gradient():
-    recorded = {n.op.name: n.requires_grad for n in nodes(on_data()) if n.op and not n.is_leaf}
-    assert recorded == {"dropout": False, "multiply": True, "add": False, "exp": False, "reshape": False, "sum": True}
-    first = next(n for n in nodes(on_data()) if n.op and n.op.name == "multiply")
-    assert not first.requires_grad
-    assert np.asarray(first).shape == (40,)  # leaves the graph without losing a gradient
-    with pytest.raises(RuntimeError, match="does not depend on any leaf"):
-        np.sum(first).backward()
-
-
-def test_noise_on_plain_data_is_drawn_again():
-    loss = on_data()
-    assert len({mg.resample(loss).item() for _ in range(20)}) > 10
-    assert mg.replay(loss).item() == loss.item()
-
-
-@pytest.mark.parametrize("create_graph", [False, True])
-def test_no_rule_runs_on_the_way_to_plain_data(monkeypatch, create_graph):
-    loss = on_data()
-    for name in ("dropout", "add", "exp", "reshape"):
-        monkeypatch.setattr(engine.ops[name], "rules", None)  # any use is an error
-    w = next(n for n in nodes(loss) if n.requires_grad and n.is_leaf)
-    factor = next(n for n in nodes(loss) if n.op and n.op.name == "reshape").data
-    (gradient,) = grad(loss, w, create_graph=create_graph)
-    np.testing.assert_allclose(gradient.data, factor.sum(axis=0), rtol=1e-12)
-
-
-def test_noise_that_is_compared_or_under_no_grad_is_plain_data():
-    noise = Noise(Bernoulli(0.5), (3,), bool)
-    assert (noise == 1).op is None
-    with no_grad():
-        assert (noise * 2).op is None
-    assert not noise.requires_grad and (noise * 2).op is not None
-    assert copy.copy(noise).op is None
-    real = Noise(Normal(), (3,), np.float64)
-    real.requires_grad = True
-    assert grad(np.sum(real * real), real)[0].tolist() == (2 * real.data).tolist()
-    real.requires_grad = False
-    assert not real.requires_grad and (real * 2).op is not None

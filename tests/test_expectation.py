@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad import engine, nn
+from minigrad import engine, nn, randomness
 from minigrad import functional as F
 from minigrad.check import expectations
 from minigrad.check.samples import samples
-from minigrad.engine import Noise
 from minigrad.graph import nodes
 from minigrad.ops.stochastic import Bernoulli, Normal
+from minigrad.randomness import Noise
 
 RATES = [0.1, 0.3, 0.5, 0.8]
 
@@ -388,7 +388,7 @@ def test_the_graph_and_the_generators_stay_as_they_are(monkeypatch, interrupted,
     h = F.dropout(np.tanh(F.dropout(x, 0.3, training=True)), 0.4, training=True, rng=rng)
     loss = np.sum(h[:] if looped else h)
     loss.backward(retain_graph=True)
-    generators = [*engine.state.streams.values(), rng]
+    generators = [*randomness.state.streams.values(), rng]
     states = [str(g.bit_generator.state) for g in generators], str(np.random.get_state())
     before = [(n, n.data, n.data.copy(), n.grad, n.args, n.op) for n in nodes(loss)]
     gradient = x.grad.data.copy()

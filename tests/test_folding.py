@@ -12,8 +12,9 @@ from minigrad import nn
 from minigrad.drawing import describe, to_dot
 from minigrad.drawing.boxes import module_text
 from minigrad.drawing.fold import _stretches
-from minigrad.engine import Noise, Tensor, manual_seed
+from minigrad.engine import Tensor
 from minigrad.graph import nodes as nodes_of
+from minigrad.randomness import Noise, manual_seed
 
 
 def leaf(value=2.0, **kwargs):

@@ -12,10 +12,11 @@ import minigrad as mg
 from minigrad import functional as F
 from minigrad.check import gradcheck, gradgradcheck
 from minigrad.check.samples import noisy
-from minigrad.engine import Noise, Tensor
+from minigrad.engine import Tensor
 from minigrad.graph import nodes
 from minigrad.ops import stochastic
 from minigrad.ops.stochastic import Bernoulli
+from minigrad.randomness import Noise
 
 
 def leaf(data, dtype=np.float64):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minigrad as mg
-from minigrad import engine
+from minigrad import engine, randomness
 from minigrad import functional as F
 from minigrad.graph import copy, evaluate, nodes
 
@@ -18,7 +18,7 @@ def leaf(*shape, seed=0, dtype=np.float64):
 
 
 def generator_states():
-    return {name: str(rng.bit_generator.state) for name, rng in engine.state.streams.items()}, str(np.random.get_state())
+    return {name: str(rng.bit_generator.state) for name, rng in randomness.state.streams.items()}, str(np.random.get_state())
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad import engine, nn
+from minigrad import engine, nn, randomness
 from minigrad import functional as F
 from minigrad.engine import path
 from minigrad.graph import nodes
@@ -74,7 +74,7 @@ def ones(*shape):
 
 
 def states():
-    return {name: str(rng.bit_generator.state) for name, rng in engine.state.streams.items()}, str(np.random.get_state())
+    return {name: str(rng.bit_generator.state) for name, rng in randomness.state.streams.items()}, str(np.random.get_state())
 
 
 # ------------------------------------------------------------------------------------ what is inside

@@ -10,9 +10,10 @@ import minigrad.functional as F
 from minigrad import nn
 from minigrad.check import noise
 from minigrad.check.noise import check_noise, kl, normal_mean, normal_variance, rate_above
-from minigrad.engine import Noise, Tensor, state, stream
+from minigrad.engine import Tensor
 from minigrad.ops import stochastic
 from minigrad.ops.stochastic import Bernoulli, Normal
+from minigrad.randomness import Noise, state, stream
 
 P = 0.3
 SMALL = (16, 32)

@@ -20,14 +20,15 @@ from programs import output
 
 import minigrad as mg
 import minigrad.functional as F
-from minigrad import engine, nn
+from minigrad import engine, nn, randomness
 from minigrad.drawing import stepper
 from minigrad.drawing.stepper import story, summary, to_html
 from minigrad.drawing.trace import trace
 from minigrad.drawing.words import rule_source
-from minigrad.engine import Noise, Tensor, ops
+from minigrad.engine import Tensor, ops
 from minigrad.graph import nodes, program
 from minigrad.ops import stochastic
+from minigrad.randomness import Noise
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -192,11 +193,11 @@ def test_nothing_is_touched():
     walk = program(loss, "test")
     loss.backward(retain_graph=True)
     before = [(bits(t.data), t.grad, t.grad is not None and bits(t.grad.data), t.args) for t in walk]
-    generators = {name: str(rng.bit_generator.state) for name, rng in engine.state.streams.items()}, str(np.random.get_state())
+    generators = {name: str(rng.bit_generator.state) for name, rng in randomness.state.streams.items()}, str(np.random.get_state())
     list(trace(loss))
     to_html(loss)
     assert [(bits(t.data), t.grad, t.grad is not None and bits(t.grad.data), t.args) for t in walk] == before
-    assert ({name: str(rng.bit_generator.state) for name, rng in engine.state.streams.items()}, str(np.random.get_state())) == generators
+    assert ({name: str(rng.bit_generator.state) for name, rng in randomness.state.streams.items()}, str(np.random.get_state())) == generators
 
 
 def test_what_cannot_be_traced_is_refused_with_the_remedy():

@@ -18,13 +18,14 @@ import numpy as np
 
 import minigrad as mg
 import minigrad.functional as F
-from minigrad import engine, nn, optim
+from minigrad import engine, nn, optim, randomness
 from minigrad import ledger as ledgers
 from minigrad.check import GradcheckError, check_graph, functions, gradcheck, samples, slopes
 from minigrad.check.__main__ import prove
 from minigrad.check.noise import check_noise
-from minigrad.engine import Noise, Tensor, op, ops
+from minigrad.engine import Tensor, op, ops
 from minigrad.ops import penalties, stochastic
+from minigrad.randomness import Noise
 
 P = 0.3  # never 0.5, where keep and drop cannot be told apart
 
@@ -535,7 +536,7 @@ BUGS = [
         text(Noise.draw, "draw(self.rng", "draw(np.random.default_rng(0)"),
         law,
     ),
-    Bug("all layers draw the same", "", text(engine.stream, "tuple(name.encode())", "()"), law),
+    Bug("all layers draw the same", "", text(randomness.stream, "tuple(name.encode())", "()"), law),
     Bug("one stream for all layers", "", text(Noise.__init__, "path(scope.get(), by_kind=True)", '""'), streams),
     Bug(
         "neighbours share their noise",
@@ -669,7 +670,7 @@ BUGS = [
         text(functions.examine, "first, again = ", "np.random.seed(0); first, again = "),
         leaves_inputs_alone,
     ),
-    Bug("noise not held fixed", "chainer#4010", text(engine.frozen_noise, "rng.bit_generator.state = saved", "pass"), pathwise),
+    Bug("noise not held fixed", "chainer#4010", text(randomness.frozen_noise, "rng.bit_generator.state = saved", "pass"), pathwise),
     Bug("a kink is a failure", "HIPS/autograd; BVLC/caffe#1334", text(slopes.judge, "if between else", "if False else"), judges_kinks),
     Bug("a kink excuses all", "deeplearning4j#1280 left relu out", text(slopes.judge, "if between else", "if True else"), judges_kinks),
     Bug(

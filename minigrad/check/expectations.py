@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..engine import Noise, Tensor, constant, data_of, grad, ops, result
+from ..engine import Tensor, constant, data_of, grad, ops, result
 from ..graph import copy, depending, program
+from ..randomness import Noise
 
 MOST_OUTCOMES = 2**16  # that `expectation` enumerates
 STACK = 2**16  # entries of all nodes together in one stack of outcomes: what stays in the cache

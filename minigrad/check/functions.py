@@ -5,8 +5,9 @@ from functools import partial
 
 import numpy as np
 
-from ..engine import Noise, Tensor, data_of, frozen_noise, grad, path
+from ..engine import Tensor, data_of, grad, path
 from ..graph import depending, evaluate, nodes
+from ..randomness import Noise, frozen_noise
 from .diagnosis import diagnose, rates
 from .slopes import ATOL, FAILING, RTOL, STEP, Finding, Map, directions, is_analytic, worst
 

@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..engine import Noise, Tensor
+from ..engine import Tensor
 from ..graph import holders, place
 from ..ops.penalties import PARTS
+from ..randomness import Noise
 from .dot import Group, short
 from .words import argument, is_number
 

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..engine import Noise, Tensor, data_of
+from ..engine import Tensor, data_of
 from ..engine import path as dotted
 from ..graph import program
+from ..randomness import Noise
 from .dot import PENALTIES, dot, short, text
 from .picture import read
 from .trace import trace

@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..engine import Noise, Tensor, data_of
+from ..engine import Tensor, data_of
 from ..ops.stochastic import Bernoulli, Normal
+from ..randomness import Noise
 from .dot import WIDEST, Row, short
 
 SYMBOLS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "power": "**"}

@@ -4,8 +4,9 @@ import math
 
 import numpy as np
 
-from ..engine import Noise, data_of, drawing
+from ..engine import data_of
 from ..ops import stochastic
+from ..randomness import Noise, drawing
 from .common import check_axes, check_fits, composition
 
 # All take

@@ -4,8 +4,9 @@ import math
 
 import numpy as np
 
-from ..engine import data_of, state
+from ..engine import data_of
 from ..ops import standardize
+from ..randomness import state
 from .common import composition
 
 # (x - mean) / sqrt(variance + eps) over some axes of x, then times `weight` and plus `bias` where they are given.

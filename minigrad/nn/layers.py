@@ -5,7 +5,7 @@ import math
 
 from .. import engine
 from .. import functional as F
-from ..engine import stream
+from ..randomness import stream
 from .initialisers import fan_in_uniform
 from .module import Module, Parameter, settings_of
 

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from ..engine import Tensor, frozen_noise, no_grad
+from ..engine import Tensor, no_grad
+from ..randomness import frozen_noise
 from ..tables import ruled
 
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from .. import engine
 from .. import functional as F
-from ..engine import Tensor, data_of, scoped, stream
+from ..engine import Tensor, data_of, scoped
+from ..randomness import stream
 from .initialisers import fan_in_uniform, glorot_uniform, normal, zeros
 from .layers import Linear
 from .module import Module, Parameter, settings_of
