@@ -9,7 +9,7 @@ from ..engine import Tensor, data_of, grad, path
 from ..graph import depending, evaluate, nodes
 from ..randomness import Noise, frozen_noise
 from .diagnosis import diagnose, rates
-from .slopes import ATOL, FAILING, RTOL, STEP, Finding, Map, directions, is_analytic, worst
+from .slopes import ATOL, FAILING, RTOL, STEP, Finding, Map, direction, is_analytic, worst
 
 ENTRIES = 2_000  # of an input; beyond, random projections are checked
 PROJECTIONS = 20
@@ -105,7 +105,7 @@ def examine(func, inputs, eps=STEP, atol=ATOL, rtol=RTOL, nondet_tol=0.0, fast_m
         maps[i] = Map(
             own[i].data, partial(_moved, outputs, i), partial(_pulled, first, own[i]), partial(_replayed, steps, first, own[i]) if exact else None
         )
-    u = rng.standard_normal(_joined([y.data for y in first]).shape)
+    u = direction(rng, _joined([y.data for y in first]).shape)
     found = []
     for i, map_i in maps.items():
         gradient = map_i.pull(u)
@@ -189,7 +189,7 @@ def _units(x):
 
 
 def _projections(x, rng):
-    return (("along a random projection", v) for v in directions(x, rng, PROJECTIONS))
+    return (("along a random projection", direction(rng, x.shape)) for _ in range(PROJECTIONS))
 
 
 def _source(first, again):

@@ -9,10 +9,10 @@ from ..engine import Tensor, data_of, grad, path
 from ..graph import copy, depending, evaluate, leaf_names, program
 from ..tables import aligned
 from .diagnosis import diagnose, rates
-from .slopes import FAILING, SEVERITY, Finding, Map, directions, is_analytic, with_argument, worst
+from .slopes import FAILING, SEVERITY, Finding, Map, direction, is_analytic, with_argument, worst
 
 DIRECTIONS = 3  # random ones, for each input
-ENTRIES = 16  # of a leaf, where a direction meets kinks
+PARTS = 16  # of the entries of a leaf, where a direction meets kinks
 
 
 @dataclass
@@ -89,7 +89,7 @@ def check_graph(loss, seed=0):
     rows = [row(node, _check_node(copies[node.order], rng, drop)) for node in steps if node.args and node.requires_grad]
     wrong = any(r.wrong for r in rows)
     analytic = {node.order for node in copies.values() if node.args and is_analytic(node)}
-    own, root, u = list(copies.values()), copies[loss.order], rng.standard_normal(loss.shape)
+    own, root, u = list(copies.values()), copies[loss.order], direction(rng, loss.shape)
     gradients = grad(root, [copies[leaf.order] for leaf in leaves], u, retain_graph=True, allow_unused=True)
     for leaf, gradient in zip(leaves, gradients):
         gradient = np.zeros(leaf.shape) if gradient is None else gradient.data
@@ -109,14 +109,14 @@ def _check_node(node, rng, rates):
         if isinstance(x, Tensor) and x.requires_grad and (rule := node.op.rule(i)) is not None:
             forward = partial(with_argument, node.op.forward, arrays, i)
             maps[node.op.argument(i)] = Map(x.data, forward, partial(_ruled, rule, node.data, arrays, x.shape), forward)
-    u = rng.standard_normal(node.shape)
+    u = direction(rng, node.shape)
     given = (u, node.data, *arrays)
     saved = [np.array(a) for a in given]
     for name, m in maps.items():
         m.pull(u)
         if not all(np.array_equal(a, b, equal_nan=b.dtype.kind == "f") for a, b in zip(given, saved)):
             return Finding("FAIL", np.inf, f"The rule for {name} changes what it is given, in place.")
-    findings = {name: worst([f for v in directions(m.x, rng, DIRECTIONS) for f in m.compare(v, u)]) for name, m in maps.items()}
+    findings = {n: worst([f for _ in range(DIRECTIONS) for f in m.compare(direction(rng, m.x.shape), u)]) for n, m in maps.items()}
     found = worst(findings.values())
     if found.verdict != "FAIL":
         return found
@@ -135,14 +135,37 @@ def _ruled(rule, out, arrays, shape, u):
     return np.sum(g, axis=axes, keepdims=True).reshape(shape)
 
 
-def _single_entries(whole, gradient, rng):
-    """Findings along single entries. A kink is a KINK here; what stays too rough to tell counts only if everything does."""
-    findings = []
-    for flat in rng.permutation(whole.x.size)[:ENTRIES]:
-        v = np.zeros(whole.x.shape)
-        v.flat[flat] = 1
-        found = worst(whole.compare(v, np.ones(()), gradient))
-        findings.append(Finding("KINK", 0.0, found.note) if found.doubtful == "kink" else found)
+def _along(whole, v, gradient):
+    """The finding along v. What is wrong is as wrong over a shorter way; what is not was blurred by kinks nearby."""
+    finding = worst(whole.compare(v, np.ones(()), gradient))
+    if finding.verdict == "FAIL" and not finding.doubtful:
+        shorter = worst(whole.compare(v / 8, np.ones(()), gradient))
+        if not abs(shorter.error - finding.error) <= 0.1 * finding.error:
+            return finding._replace(doubtful="rough")
+    return finding
+
+
+def _apart(whole, gradient, rng):
+    """Findings along ever smaller parts of the entries, until those with a kink are alone and all others are compared.
+
+    Where most parts have kinks, only some of their entries go on. A kink alone is a KINK here; what stays too rough to tell counts
+    only if everything does.
+    """
+    entries, findings = rng.permutation(whole.x.size), []
+    while entries.size:
+        unclear = []
+        for part in np.array_split(entries, min(PARTS, entries.size)):
+            v = np.zeros(whole.x.shape)
+            v.flat[part] = direction(rng, part.shape)
+            found = _along(whole, v, gradient)
+            if found.doubtful and part.size > 1:
+                unclear.append(part)
+            else:
+                findings.append(Finding("KINK", 0.0, found.note) if found.doubtful == "kink" else found)
+        entries = np.concatenate([*unclear, entries[:0]])
+        if 2 * len(unclear) > PARTS:
+            entries = entries[::PARTS]
+            findings.append(Finding("KINK", 0.0, f"Kinks everywhere nearby: of {whole.x.size} entries only some were compared"))
     return [f for f in findings if not f.doubtful] or findings
 
 
@@ -150,8 +173,7 @@ def _check_leaf(steps, root, u, leaf, gradient, exact, rng, rates, wrong):
     """The `gradient` of sum(u * root) by `leaf`, from the engine's backward, against the graph run again.
 
     A random direction moves every entry, and so may meet many kinks: the derivative at a kink of several ops together need not lie
-    between the one-sided slopes though each op's does, and kinks nearby make the numeric side rough. There single entries, most of which
-    have no kink, are compared instead.
+    between the one-sided slopes though each op's does, and kinks nearby make the numeric side rough. There the entries are compared apart.
     """
 
     def forward(array):
@@ -163,10 +185,10 @@ def _check_leaf(steps, root, u, leaf, gradient, exact, rng, rates, wrong):
 
     if not np.isfinite(root.data).all():
         return Finding("NONFINITE", np.inf, "The root of the graph is not finite.")
-    whole, findings = Map(leaf.data, forward, pull, forward if exact else None), []
-    for v in list(directions(leaf, rng, DIRECTIONS)):  # drawn before what is drawn at kinks
-        finding = worst(whole.compare(v, np.ones(()), gradient))
-        findings += _single_entries(whole, gradient, rng) if finding.doubtful else [finding]
+    whole = Map(leaf.data, forward, pull, forward if exact else None)
+    findings = [_along(whole, direction(rng, leaf.shape), gradient) for _ in range(DIRECTIONS)]
+    if any(f.doubtful for f in findings):
+        findings = [f for f in findings if not f.doubtful] + _apart(whole, gradient, rng)
     found = worst(findings)
     if found.verdict != "FAIL":
         return found

@@ -1,5 +1,6 @@
 """Numeric derivatives, from the forwards alone, and what they say of an analytic one."""
 
+import math
 import warnings
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -59,13 +60,14 @@ def slope(f, exact=None, step=STEP):
                 better = doubt < error
                 value, error, reach = np.where(better, row[k + 1], value), np.where(better, doubt, error), np.where(better, h, reach)
         plain, left, right, small_jump = _differences(f, middle, TINY)
-        # steps a hair longer are as good, so what their differences differ by is rounding
-        twins = [_differences(f, middle, TINY * factor)[0] for factor in (65 / 64, 66 / 64, 67 / 64)]
-        rounding = 4e-15 * abs(middle) / TINY + 6 * np.median([abs(twin - plain) for twin in twins], axis=0)
+        # steps a hair longer are as good: what bends in the row of their differences is rounding (what rises evenly may be kinks)
+        twins = [plain, *(_differences(f, middle, TINY * factor)[0] for factor in (65 / 64, 66 / 64, 67 / 64, 68 / 64))]
+        rounding = 4e-15 * abs(middle) / TINY + 3.5 * np.median(abs(np.diff(twins, 2, axis=0)), axis=0)
         wider = abs(_differences(f, middle, 2 * TINY)[0] - plain)  # more than what bends f away from the plain difference
         agree = abs(value - plain) <= 2 * rounding + 1e-5 * abs(plain) + 1e-9
-        # where f is smooth the jump between the one-sided slopes shrinks with the step, in proportion; at a kink it stays
-        shrinks = abs(4 * _differences(f, middle, TINY / 4)[3] - small_jump) <= 0.5 * small_jump
+        # where f is smooth the jump between the one-sided slopes shrinks with the step, in proportion; at a kink it stays, and with one
+        # nearby it falls faster, so that never at both of these steps it is in proportion
+        shrinks = np.logical_and(*(abs(_differences(f, middle, TINY / k)[3] * k - small_jump) <= k * small_jump / 8 for k in (2, 4)))
         straight = shrinks | (small_jump <= 1e-3 * (abs(left) + abs(right)) + 2 * rounding)
         error = np.where(agree, error + rounding * TINY / reach, np.where(straight, rounding + wider + 1e-9 * abs(plain), abs(value - plain)))
         value, error = np.where(straight & ~agree, plain, value), np.where(moved | (plain != 0), error, 0.0)
@@ -100,9 +102,9 @@ def with_argument(forward, arrays, i, array):
     return forward(*arrays[:i], array, *arrays[i + 1 :])
 
 
-def directions(x, rng, count):
-    """Random directions at x, so short that the largest step of a numeric derivative moves no entry far."""
-    return (rng.standard_normal(x.shape) / max(1.0, np.sqrt(x.size) / 8) for _ in range(count))
+def direction(rng, shape):
+    """A random direction. No entry is near 0, where rounding hides its part; none moves far in the largest step of a numeric derivative."""
+    return rng.choice([-1.0, 1.0], shape) * rng.uniform(0.5, 1.5, shape) / max(1.0, math.sqrt(math.prod(shape)) / 8)
 
 
 def is_analytic(node):
@@ -130,7 +132,7 @@ class Finding(NamedTuple):
     verdict: str
     error: float = 0.0  # relative to the larger side
     note: str = ""
-    doubtful: str = ""  # why the numeric side may be to blame for a FAIL: "kink", or "rough"
+    doubtful: str = ""  # why the numeric side tells little: "kink", or "rough"
 
 
 SEVERITY = ["NONFINITE", "STOCHASTIC", "FAIL", "AFFECTED", "KINK", "OK", "VACUOUS"]  # AFFECTED: a leaf behind a wrong node
@@ -195,7 +197,7 @@ def judge(gradient, v, numeric, rtol=RTOL, atol=ATOL):
         margin = atol + numeric.error + 1e-3 * (high - low)
         between = low - margin <= analytic <= high + margin
         sides = f"analytic {analytic:.10g}, slopes {numeric.left:.6g} and {numeric.right:.6g} on the two sides of a kink"
-        return Finding("KINK", 0.0, sides) if between else Finding("FAIL", np.inf, sides, "kink")
+        return Finding("KINK", 0.0, sides, "kink") if between else Finding("FAIL", np.inf, sides, "kink")
     difference, size = abs(analytic - numeric.value), max(abs(analytic), abs(numeric.value), scale)
     near = difference <= atol + rtol * size + 5 * numeric.error
     sure = 5 * numeric.error <= atol + 1e-3 * max(size, 1e-3)  # else the numeric side says nothing
