@@ -259,11 +259,11 @@ def plot(results, shown, file):
     ends = {method: runs[:, -1].mean(axis=0) for method, runs in results.items()}
     best = max(ends, key=lambda method: ends[method][2])
     draw_curves(left, curves, 1)
-    left.set(title=f"'{baseline}' learns {ends[baseline][1]:.0f}% of the labels; a fifth are wrong", ylabel="accuracy, per cent")
+    left.set(title=f"'{baseline}' learns {ends[baseline][1]:.0f}% of the labels;\na fifth are wrong", ylabel="accuracy, per cent")
     left.axhline(80, color="#999999", linewidth=1, linestyle=":")
-    left.annotate("share of right labels", (1, 79.5), xycoords=("axes fraction", "data"), ha="right", va="top", fontsize=8, color="#666666")
+    left.annotate("share of right labels", (0.01, 80.3), xycoords=("axes fraction", "data"), ha="left", va="bottom", fontsize=8, color="#666666")
     draw_curves(middle, curves, 2)
-    middle.set(title=f"New images: '{baseline}' {ends[baseline][2]:.0f}% right, at best {ends[best][2]:.0f}% ({best})", ylabel="accuracy, per cent")
+    middle.set(title=f"New images: '{baseline}' {ends[baseline][2]:.0f}% right,\nat best {ends[best][2]:.0f}% ({best})", ylabel="accuracy, per cent")
     middle.set_ylim(bottom=max(runs[:, :, 2].max() for runs in curves.values()) - 22)
     picture.legend(*left.get_legend_handles_labels(), loc="outside lower left", ncols=len(shown), frameon=False)
 
