@@ -9,7 +9,7 @@ from ..engine import Tensor, data_of, grad, path
 from ..graph import depending, evaluate, nodes
 from ..randomness import Noise, frozen_noise
 from .diagnosis import diagnose, rates
-from .slopes import ATOL, FAILING, RTOL, STEP, Finding, Map, direction, is_analytic, worst
+from .slopes import ATOL, FAILING, RTOL, STEP, Finding, Map, direction, in_directions, is_analytic, worst
 
 ENTRIES = 2_000  # of an input; beyond, random projections are checked
 PROJECTIONS = 20
@@ -119,8 +119,12 @@ def examine(func, inputs, eps=STEP, atol=ATOL, rtol=RTOL, nondet_tol=0.0, fast_m
                 f"gradcheck: input {i} has {map_i.x.size} entries: {PROJECTIONS} random projections are checked, not each entry.", stacklevel=4
             )
         findings = [Finding("VACUOUS")] if map_i.x.size else [Finding("OK")]
-        for place, v in _units(map_i.x) if few else _projections(map_i.x, rng):
-            finding = worst(map_i.compare(v, u, gradient, rtol, atol, eps))
+        compare = partial(map_i.compare, u=u, gradient=gradient, rtol=rtol, atol=atol, step=eps)
+        if few:
+            looks = ((f"entry {index}", compare(v)) for index, v in _units(map_i.x))
+        else:
+            looks = (("along a random projection", finding) for finding in in_directions(compare, map_i.x.shape, rng, PROJECTIONS))
+        for place, finding in looks:
             if finding.verdict in FAILING:
                 return _explained(finding, f"input {i}, {place}", i, maps, steps, eps)
             findings.append(finding)
@@ -185,11 +189,7 @@ def _units(x):
     for index in np.ndindex(x.shape):
         v = np.zeros(x.shape)
         v[index] = 1.0
-        yield f"entry {index}", v
-
-
-def _projections(x, rng):
-    return (("along a random projection", direction(rng, x.shape)) for _ in range(PROJECTIONS))
+        yield index, v
 
 
 def _source(first, again):

@@ -9,10 +9,9 @@ from ..engine import Tensor, data_of, grad, path
 from ..graph import copy, depending, evaluate, leaf_names, program
 from ..tables import aligned
 from .diagnosis import diagnose, rates
-from .slopes import FAILING, SEVERITY, Finding, Map, direction, is_analytic, with_argument, worst
+from .slopes import FAILING, SEVERITY, Finding, Map, direction, in_directions, is_analytic, with_argument, worst
 
 DIRECTIONS = 3  # random ones, for each input
-PARTS = 16  # of the entries of a leaf, where a direction meets kinks
 
 
 @dataclass
@@ -116,7 +115,7 @@ def _check_node(node, rng, rates):
         m.pull(u)
         if not all(np.array_equal(a, b, equal_nan=b.dtype.kind == "f") for a, b in zip(given, saved)):
             return Finding("FAIL", np.inf, f"The rule for {name} changes what it is given, in place.")
-    findings = {n: worst([f for _ in range(DIRECTIONS) for f in m.compare(direction(rng, m.x.shape), u)]) for n, m in maps.items()}
+    findings = {name: worst(in_directions(partial(m.compare, u=u), m.x.shape, rng, DIRECTIONS)) for name, m in maps.items()}
     found = worst(findings.values())
     if found.verdict != "FAIL":
         return found
@@ -135,46 +134,8 @@ def _ruled(rule, out, arrays, shape, u):
     return np.sum(g, axis=axes, keepdims=True).reshape(shape)
 
 
-def _along(whole, v, gradient):
-    """The finding along v. What is wrong is as wrong over a shorter way; what is not was blurred by kinks nearby."""
-    finding = worst(whole.compare(v, np.ones(()), gradient))
-    if finding.verdict == "FAIL" and not finding.doubtful:
-        shorter = worst(whole.compare(v / 8, np.ones(()), gradient))
-        if not abs(shorter.error - finding.error) <= 0.1 * finding.error:
-            return finding._replace(doubtful="rough")
-    return finding
-
-
-def _apart(whole, gradient, rng):
-    """Findings along ever smaller parts of the entries, until those with a kink are alone and all others are compared.
-
-    Where most parts have kinks, only some of their entries go on. A kink alone is a KINK here; what stays too rough to tell counts
-    only if everything does.
-    """
-    entries, findings = rng.permutation(whole.x.size), []
-    while entries.size:
-        unclear = []
-        for part in np.array_split(entries, min(PARTS, entries.size)):
-            v = np.zeros(whole.x.shape)
-            v.flat[part] = direction(rng, part.shape)
-            found = _along(whole, v, gradient)
-            if found.doubtful and part.size > 1:
-                unclear.append(part)
-            else:
-                findings.append(Finding("KINK", 0.0, found.note) if found.doubtful == "kink" else found)
-        entries = np.concatenate([*unclear, entries[:0]])
-        if 2 * len(unclear) > PARTS:
-            entries = entries[::PARTS]
-            findings.append(Finding("KINK", 0.0, f"Kinks everywhere nearby: of {whole.x.size} entries only some were compared"))
-    return [f for f in findings if not f.doubtful] or findings
-
-
 def _check_leaf(steps, root, u, leaf, gradient, exact, rng, rates, wrong):
-    """The `gradient` of sum(u * root) by `leaf`, from the engine's backward, against the graph run again.
-
-    A random direction moves every entry, and so may meet many kinks: the derivative at a kink of several ops together need not lie
-    between the one-sided slopes though each op's does, and kinks nearby make the numeric side rough. There the entries are compared apart.
-    """
+    """The `gradient` of sum(u * root) by `leaf`, from the engine's backward, against the graph run again."""
 
     def forward(array):
         return np.sum(u * evaluate(steps, {leaf.order: array})[root.order])
@@ -183,13 +144,15 @@ def _check_leaf(steps, root, u, leaf, gradient, exact, rng, rates, wrong):
         (found,) = grad(root, [leaf], u, retain_graph=True, allow_unused=True)
         return np.zeros(leaf.shape) if found is None else w * found.data
 
+    def compare(v):
+        """At a kink of several ops together the derivative need not lie between the one-sided slopes, though each op's does."""
+        found = whole.compare(v, np.ones(()), gradient)
+        return found._replace(verdict="KINK", error=0.0) if found.doubtful == "kink" else found
+
     if not np.isfinite(root.data).all():
         return Finding("NONFINITE", np.inf, "The root of the graph is not finite.")
     whole = Map(leaf.data, forward, pull, forward if exact else None)
-    findings = [_along(whole, direction(rng, leaf.shape), gradient) for _ in range(DIRECTIONS)]
-    if any(f.doubtful for f in findings):
-        findings = [f for f in findings if not f.doubtful] + _apart(whole, gradient, rng)
-    found = worst(findings)
+    found = worst(in_directions(compare, leaf.shape, rng, DIRECTIONS))
     if found.verdict != "FAIL":
         return found
     if wrong:

@@ -13,6 +13,7 @@ RTOL, ATOL = 1e-7, 1e-10
 STEP = 2.0**-6  # the largest step of a difference; halved down to 1/4096 of it. Powers of 2 add to large x without rounding
 TINY = 2.0**-23  # a step so small that a kink within it is rare, though it leaves only half the digits
 KINKS = 8  # outputs at a kink that are looked at, for each direction
+PARTS = 16  # of the entries, where kinks leave directions in doubt
 
 
 @dataclass
@@ -159,7 +160,7 @@ class Map:
         return slope(lambda t: self.forward(self.x + t * v), exact, step)
 
     def compare(self, v, u, gradient=None, rtol=RTOL, atol=ATOL, step=STEP):
-        """Findings on the derivative along v: outputs together, contracted with the cotangent u; those at a kink one by one.
+        """The finding on the derivative along v: outputs together, contracted with the cotangent u; those at a kink one by one.
 
         `gradient` is pull(u), if that is known already.
         """
@@ -167,7 +168,7 @@ class Map:
         smooth = ~numeric.kink & numeric.finite
         findings = []
         if not np.any(numeric.finite) and smooth.size:
-            return [Finding("NONFINITE", np.inf, "the value is not finite")]
+            return Finding("NONFINITE", np.inf, "the value is not finite")
         rough = smooth & (5 * numeric.error > 1e-3 * np.maximum(abs(numeric.value), 1e-3))  # as next to a kink
         few = 0 < 2 * np.sum(rough) < np.sum(smooth)  # apart, so that they do not blur the others; what they leave in doubt is not counted
         for i, group in enumerate([smooth & ~rough, rough] if few else [smooth]):
@@ -180,8 +181,49 @@ class Map:
             part[tuple(index)] = 1.0
             findings.append(judge(self.pull(part), v, numeric.contracted(part), rtol, atol))
         if not np.all(numeric.finite) and any(f.verdict == "FAIL" for f in findings):
-            return [Finding("NONFINITE", np.inf, "the value is not finite at some entries")]
-        return findings
+            return Finding("NONFINITE", np.inf, "the value is not finite at some entries")
+        return worst(findings)
+
+
+def in_directions(compare, shape, rng, count):
+    """Findings of compare(v) along `count` random directions v of this shape; where kinks leave these in doubt, on the entries apart.
+
+    A random direction moves every entry, and so may meet many kinks: at several, the derivative need not lie between the one-sided
+    slopes though it does at each, and kinks nearby make the numeric side rough.
+    """
+    findings = [_unblurred(compare, direction(rng, shape)) for _ in range(count)]
+    return _apart(compare, shape, rng, [f for f in findings if not f.doubtful]) if any(f.doubtful for f in findings) else findings
+
+
+def _unblurred(compare, v):
+    """The finding along v. What is wrong is as wrong over a shorter way; what is not was blurred by kinks nearby."""
+    finding = compare(v)
+    if finding.verdict == "FAIL" and not finding.doubtful and abs(compare(v / 8).error - finding.error) > 0.1 * finding.error:
+        return finding._replace(doubtful="rough")
+    return finding
+
+
+def _apart(compare, shape, rng, findings):
+    """More findings, along ever smaller parts of the entries, until those with a kink are alone and all others are compared.
+
+    Where most parts have kinks, only some of their entries go on. What stays too rough to tell counts only if everything does.
+    """
+    entries = rng.permutation(math.prod(shape))
+    while entries.size:
+        unclear = []
+        for part in np.array_split(entries, min(PARTS, entries.size)):
+            v = np.zeros(shape)
+            v.flat[part] = direction(rng, part.shape)
+            found = _unblurred(compare, v)
+            if found.doubtful and part.size > 1:
+                unclear.append(part)
+            else:
+                findings.append(found._replace(doubtful="") if found.doubtful == "kink" else found)
+        entries = np.concatenate([*unclear, entries[:0]])
+        if 2 * len(unclear) > PARTS:
+            entries = entries[::PARTS]
+            findings.append(Finding("KINK", 0.0, f"Kinks everywhere nearby: of {math.prod(shape)} entries only some were compared"))
+    return [f for f in findings if not f.doubtful] or findings
 
 
 def judge(gradient, v, numeric, rtol=RTOL, atol=ATOL):
