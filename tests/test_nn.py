@@ -674,6 +674,13 @@ def test_the_summary_of_a_single_layer_and_of_a_shape_with_several_axes():
     assert "0 (Flatten)  (None, 12)" in mg.summary(nn.Sequential(nn.Flatten(), nn.Linear(12, 1)), (3, 4))
 
 
+def test_the_summary_of_a_model_that_takes_whole_numbers():
+    model = nn.Sequential(nn.Embedding(7, 3), nn.Flatten(), nn.Linear(12, 1))
+    assert "0 (Embedding)  (None, 4, 3)          21" in mg.summary(model, 4, dtype=int)
+    with pytest.raises(TypeError, match="integer dtype"):
+        mg.summary(model, 4)
+
+
 def test_the_summary_shows_a_layer_that_is_not_called():
     class Idle(nn.Module):
         def __init__(self):

@@ -7,10 +7,11 @@ from ..randomness import frozen_noise
 from ..tables import ruled
 
 
-def summary(model, input_shape):
+def summary(model, input_shape, dtype=np.float32):
     """A table of the layers: output shape (None stands for the batch), parameters, penalty; `input_shape` without the batch.
 
-    The model runs once on zeros, in evaluation mode; its modes, gradients and noise stay as they are.
+    The model runs once on zeros of this dtype (int where it starts with an Embedding), in evaluation mode; its modes, gradients
+    and noise stay as they are.
     """
     shapes, before = {}, {m: dict(vars(m)) for m in model.modules()}
 
@@ -27,7 +28,7 @@ def summary(model, input_shape):
         for module in before:
             module.forward = noting(module, module.forward)
         with no_grad(), frozen_noise():
-            model(Tensor(np.zeros((2, *np.atleast_1d(input_shape).tolist()), np.float32)))  # two, since a batch norm may need them
+            model(Tensor(np.zeros((2, *np.atleast_1d(input_shape).tolist()), dtype)))  # two, since a batch norm may need them
     finally:
         for module, attributes in before.items():
             vars(module).clear()
