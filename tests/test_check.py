@@ -1504,6 +1504,14 @@ def test_weights_that_an_l1_penalty_has_brought_near_zero_are_no_mistakes(scale)
     assert report, report
 
 
+def test_a_node_with_entries_at_kinks_is_compared_at_all_others():
+    x = leaf(40, 50).data
+    x[::2, ::7] = 0
+    report = mg.check_graph(np.sum(F.relu(mg.Tensor(x, True)) * np.cos(x)))
+    assert report.rows[0].verdict == "KINK" and "on the two sides of a kink" in report.rows[0].note
+    assert report.rows[-1].verdict == "KINK" and "only some were compared" in report.rows[-1].note
+
+
 @pytest.mark.parametrize("scale", [1e-2, 1e-3, 1e-4, 1e-5])
 def test_mistakes_are_found_among_kinks(scale, monkeypatch):
     """The engine's own, since those of a rule are found at its node. Nearer than that most entries stay untold."""
