@@ -1483,7 +1483,7 @@ def near_kinks(scale, seed):
     return lambda x: np.sum(F.relu(np.sin(3 * x)) * weights), mg.Tensor(x, True)
 
 
-NEAR = pytest.mark.parametrize("scale", [1e-2, 1e-3, 1e-4, 1e-5, 1e-6])
+NEAR = pytest.mark.parametrize("scale", [1e-3, 1e-5, 1e-6])
 
 
 @NEAR
@@ -1512,7 +1512,7 @@ def test_a_node_with_entries_at_kinks_is_compared_at_all_others():
     assert report.rows[-1].verdict == "KINK" and "only some were compared" in report.rows[-1].note
 
 
-@pytest.mark.parametrize("scale", [1e-2, 1e-3, 1e-4, 1e-5])
+@pytest.mark.parametrize("scale", [1e-3, 1e-5])
 def test_mistakes_are_found_among_kinks(scale, monkeypatch):
     """The engine's own, since those of a rule are found at its node. Nearer than that most entries stay untold."""
     right = graphs.grad
