@@ -1504,6 +1504,42 @@ def test_weights_that_an_l1_penalty_has_brought_near_zero_are_no_mistakes(scale)
     assert report, report
 
 
+@pytest.mark.parametrize("f, x", [(F.relu, [1.5e-7]), (lambda x: F.l1_penalty(x, c=0.1), 3e-5 * np.cos(np.arange(200)) ** 9), (np.log, [1e-8, 0.5])])
+def test_right_gradients_beside_kinks_and_edges_pass(f, x):
+    assert mg.gradcheck(f, mg.Tensor(np.array(x), True))
+    assert mg.check_graph(np.sum(f(mg.Tensor(np.array(x), True))))
+
+
+def test_a_cross_entropy_written_out_passes_where_the_model_is_sure():
+    assert mg.check_graph(-np.log(F.softmax(mg.Tensor(np.array([[0.0, 18.0]]), True)))[0, 0])
+
+
+@pytest.mark.parametrize("size", [1e5, 1e6, 1e7])
+def test_right_gradients_of_large_losses_pass(size):
+    a, y = leaf(50, 5).data, size * (1 + abs(leaf(50, seed=1).data))
+
+    def loss(w):
+        return F.mse_loss(np.matmul(a, w), y)
+
+    assert mg.gradcheck(loss, mg.Tensor(np.zeros(5), True))
+    report = mg.check_graph(loss(mg.Tensor(np.zeros(5), True)))
+    assert report, report
+
+
+def test_a_gradient_that_every_tie_of_a_maximum_gets_whole_is_wrong(break_rule):
+    x = mg.Tensor(np.array([1.0, 1.0, 0.0]), True)
+    assert mg.gradcheck(np.max, x) and mg.check_graph(np.max(x))
+    break_rule("max", lambda g, out, x, axis, keepdims: g * (x == out))
+    assert not mg.gradcheck(np.max, x, raise_exception=False)
+    assert mg.check_graph(np.max(x)).first_wrong.op == "max"
+
+
+@pytest.mark.parametrize("f", [lambda x: np.floor(x) + x, lambda x: np.where(x > 1, 5 * x, x)])
+def test_where_a_function_jumps_no_slope_is_right(f):
+    with pytest.raises(GradcheckError, match="NONFINITE"):
+        mg.gradcheck(f, mg.Tensor(np.array([1.0, 2.5]), True))
+
+
 def test_a_node_with_entries_at_kinks_is_compared_at_all_others():
     x = leaf(40, 50).data
     x[::2, ::7] = 0

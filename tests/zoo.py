@@ -639,7 +639,7 @@ BUGS = [
     # ---- checker
     Bug("compares nothing", "SmallPebble", text(slopes.judge, "if near and sure:", "if True:"), finds_wrong_rules),
     Bug("a tolerance of 1e-2", "minitorch; Odyssey#2018", text(slopes.judge, "rtol * size", "1e-2 * max(size, 1)"), finds_wrong_rules),
-    Bug("one entry only", "minitorch", text(functions._units, "np.ndindex(x.shape)", "list(np.ndindex(x.shape))[:1]"), finds_wrong_rules),
+    Bug("one entry only", "minitorch", text(functions._looks, "np.ndindex(x.shape)", "list(np.ndindex(x.shape))[:1]"), finds_wrong_rules),
     Bug(
         "a cotangent of ones", "DeZero, minitorch, needle", text(functions.examine, "direction(rng, _joined", "np.ones(_joined"), finds_what_ones_hide
     ),

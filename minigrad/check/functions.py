@@ -9,7 +9,7 @@ from ..engine import Tensor, data_of, grad, path
 from ..graph import depending, evaluate, nodes
 from ..randomness import Noise, frozen_noise
 from .diagnosis import diagnose, rates
-from .slopes import ATOL, FAILING, RTOL, STEP, Finding, Map, direction, in_directions, is_analytic, worst
+from .slopes import ATOL, FAILING, RTOL, STEP, Finding, Map, along_ties, clearest, direction, in_directions, is_analytic, worst
 
 ENTRIES = 2_000  # of an input; beyond, random projections are checked
 PROJECTIONS = 20
@@ -119,12 +119,7 @@ def examine(func, inputs, eps=STEP, atol=ATOL, rtol=RTOL, nondet_tol=0.0, fast_m
                 f"gradcheck: input {i} has {map_i.x.size} entries: {PROJECTIONS} random projections are checked, not each entry.", stacklevel=4
             )
         findings = [Finding("VACUOUS")] if map_i.x.size else [Finding("OK")]
-        compare = partial(map_i.compare, u=u, gradient=gradient, rtol=rtol, atol=atol, step=eps)
-        if few:
-            looks = ((f"entry {index}", compare(v)) for index, v in _units(map_i.x))
-        else:
-            looks = (("along a random projection", finding) for finding in in_directions(compare, map_i.x.shape, rng, PROJECTIONS))
-        for place, finding in looks:
+        for place, finding in _looks(partial(map_i.compare, u=u, gradient=gradient, rtol=rtol, atol=atol, step=eps), map_i.x, few, rng):
             if finding.verdict in FAILING:
                 return _explained(finding, f"input {i}, {place}", i, maps, steps, eps)
             findings.append(finding)
@@ -185,11 +180,20 @@ def _joined(arrays):
     return arrays[0] if len(arrays) == 1 else np.concatenate([np.reshape(a, -1) for a in arrays])
 
 
-def _units(x):
+def _looks(compare, x, few, rng):
+    """(place, finding) at every entry of x if these are few, else along random projections."""
+    if not few:
+        yield from (("along a random projection", finding) for finding in in_directions(compare, x, rng, PROJECTIONS))
+        return
+    kinks = False
     for index in np.ndindex(x.shape):
         v = np.zeros(x.shape)
         v[index] = 1.0
-        yield index, v
+        finding = clearest(compare, v, x)
+        kinks = kinks or finding.verdict == "KINK"
+        yield f"entry {index}", finding
+    if kinks:
+        yield from (("along all entries alike", finding) for finding in along_ties(compare, x))
 
 
 def _source(first, again):

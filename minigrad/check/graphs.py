@@ -115,7 +115,7 @@ def _check_node(node, rng, rates):
         m.pull(u)
         if not all(np.array_equal(a, b, equal_nan=b.dtype.kind == "f") for a, b in zip(given, saved)):
             return Finding("FAIL", np.inf, f"The rule for {name} changes what it is given, in place.")
-    findings = {name: worst(in_directions(partial(m.compare, u=u), m.x.shape, rng, DIRECTIONS)) for name, m in maps.items()}
+    findings = {name: worst(in_directions(partial(m.compare, u=u), m.x, rng, DIRECTIONS)) for name, m in maps.items()}
     found = worst(findings.values())
     if found.verdict != "FAIL":
         return found
@@ -152,10 +152,10 @@ def _check_leaf(steps, root, u, leaf, gradient, exact, rng, rates, wrong):
     if not np.isfinite(root.data).all():
         return Finding("NONFINITE", np.inf, "The root of the graph is not finite.")
     whole = Map(leaf.data, forward, pull, forward if exact else None)
-    found = worst(in_directions(compare, leaf.shape, rng, DIRECTIONS))
+    found = worst(in_directions(compare, leaf.data, rng, DIRECTIONS))
+    if wrong and found.verdict in FAILING:
+        return found._replace(verdict="AFFECTED", note="")
     if found.verdict != "FAIL":
         return found
-    if wrong:
-        return found._replace(verdict="AFFECTED", note="")
     note = "Every rule on the way is right. So the engine's own work is wrong, adding up or undoing broadcasts, unless rounding hides the truth."
     return found._replace(note=f"{note} {found.note}. Diagnosis: {diagnose(whole, rates)}.")

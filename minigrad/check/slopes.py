@@ -57,23 +57,28 @@ def slope(f, exact=None, step=STEP):
             previous, row = row, [first]
             for k, older in enumerate(previous):
                 row.append(row[k] + (row[k] - older) / (4 ** (k + 1) - 1))
-                doubt = np.maximum(abs(row[k + 1] - row[k]), abs(row[k + 1] - older))
+                doubt = np.maximum(abs(row[k + 1] - row[k]), abs(row[k + 1] - older)) + 2e-16 * abs(middle) / h
                 better = doubt < error
                 value, error, reach = np.where(better, row[k + 1], value), np.where(better, doubt, error), np.where(better, h, reach)
         plain, left, right, small_jump = _differences(f, middle, TINY)
         # steps a hair longer are as good: what bends in the row of their differences is rounding (what rises evenly may be kinks)
         twins = [plain, *(_differences(f, middle, TINY * factor)[0] for factor in (65 / 64, 66 / 64, 67 / 64, 68 / 64))]
         rounding = 4e-15 * abs(middle) / TINY + 3.5 * np.median(abs(np.diff(twins, 2, axis=0)), axis=0)
-        wider = abs(_differences(f, middle, 2 * TINY)[0] - plain)  # more than what bends f away from the plain difference
+        others = {k: _differences(f, middle, TINY * k) for k in (2, 1 / 2, 1 / 4)}
+        wider = np.max([abs(other[0] - plain) for other in others.values()], axis=0)  # more than what bends f away from the plain difference
         agree = abs(value - plain) <= 2 * rounding + 1e-5 * abs(plain) + 1e-9
         # where f is smooth the jump between the one-sided slopes shrinks with the step, in proportion; at a kink it stays, and with one
         # nearby it falls faster, so that never at both of these steps it is in proportion
-        shrinks = np.logical_and(*(abs(_differences(f, middle, TINY / k)[3] * k - small_jump) <= k * small_jump / 8 for k in (2, 4)))
+        shrinks = np.logical_and(*(abs(others[k][3] / k - small_jump) <= small_jump / (8 * k) for k in (1 / 2, 1 / 4)))
         straight = shrinks | (small_jump <= 1e-3 * (abs(left) + abs(right)) + 2 * rounding)
         error = np.where(agree, error + rounding * TINY / reach, np.where(straight, rounding + wider + 1e-9 * abs(plain), abs(value - plain)))
-        value, error = np.where(straight & ~agree, plain, value), np.where(moved | (plain != 0), error, 0.0)
+        value, error = np.where(straight & ~agree, plain, value), np.where(moved | (plain != 0), error, 2e-16 * abs(middle) / step)
         jumps = small_jump > 1e-4 * (abs(left) + abs(right)) + 1e-8 + 2 * rounding
         kink = jumps & ((small_jump > 0.5 * jump) | (~agree & ~shrinks))
+        torn = (small_jump * TINY > 1e-9 * (1 + abs(middle))) & (
+            others[1 / 2][3] > 1.8 * small_jump
+        )  # f itself jumps: the shorter the step the steeper
+        kink, error = kink & ~torn, np.where(torn, np.inf, error)
         if exact is not None and (refined := _complex_step(exact)) is not None and np.shape(refined) == middle.shape:
             better = (abs(refined - value) <= 5 * error) & (5 * error <= 1e-3 * abs(refined)) & ~kink
             value, error = np.where(better, refined, value), np.where(better, 1e-13 * abs(refined), error)
@@ -133,7 +138,7 @@ class Finding(NamedTuple):
     verdict: str
     error: float = 0.0  # relative to the larger side
     note: str = ""
-    doubtful: str = ""  # why the numeric side tells little: "kink", or "rough"
+    doubtful: str = ""  # why the numeric side tells little: "kink", "rough", or "domain" (it may have left that of the function)
 
 
 SEVERITY = ["NONFINITE", "STOCHASTIC", "FAIL", "AFFECTED", "KINK", "OK", "VACUOUS"]  # AFFECTED: a leaf behind a wrong node
@@ -186,44 +191,58 @@ class Map:
         return found if np.any(smooth) or found.verdict != "KINK" else found._replace(doubtful="kink")  # then nothing else was compared
 
 
-def in_directions(compare, shape, rng, count):
-    """Findings of compare(v) along `count` random directions v of this shape; where kinks leave these in doubt, on the entries apart.
+def in_directions(compare, x, rng, count):
+    """Findings of compare(v) along `count` random directions v at x; where kinks leave these in doubt, on the entries apart.
 
     A random direction moves every entry, and so may meet many kinks: at several, the derivative need not lie between the one-sided
     slopes though it does at each, and kinks nearby make the numeric side rough.
     """
-    findings = [_unblurred(compare, direction(rng, shape)) for _ in range(count)]
-    return _apart(compare, shape, rng, [f for f in findings if not f.doubtful]) if any(f.doubtful for f in findings) else findings
+    findings = [clearest(compare, direction(rng, x.shape), x) for _ in range(count)]
+    return [*_apart(compare, x, rng), *along_ties(compare, x)] if any(f.doubtful for f in findings) else findings
 
 
-def _unblurred(compare, v):
-    """The finding along v. What is wrong is as wrong over a shorter way; what is not was blurred by kinks nearby."""
-    finding = compare(v)
-    if finding.verdict == "FAIL" and not finding.doubtful and abs(compare(v / 8).error - finding.error) > 0.1 * finding.error:
-        return finding._replace(doubtful="rough")
-    return finding
+def clearest(compare, v, x):
+    """The finding along v at x, or where the numeric side may be to blame, over a shorter or a longer way.
+
+    What is wrong is as wrong over a shorter way; what is not was blurred by kinks nearby.
+    """
+    found = compare(v)
+    if found.verdict == "FAIL" and not found.doubtful and abs(compare(v / 8).error - found.error) > 0.1 * found.error:
+        found = found._replace(doubtful="rough")
+    if found.doubtful in ("rough", "domain"):
+        ways = [v / 8, v * max(1.0, np.max(abs(x)))]
+        if np.count_nonzero(v) == 1:
+            ways.append(v * abs(x) / 16)  # of more entries it would hide the small
+        return next((other for other in map(compare, filter(np.any, ways)) if other.verdict not in FAILING and not other.doubtful), found)
+    return found
 
 
-def _apart(compare, shape, rng, findings):
-    """More findings, along ever smaller parts of the entries, until those with a kink are alone and all others are compared.
+def along_ties(compare, x):
+    """What is wrong along the direction in which all entries move alike: those that tie, at a kink of max, go on tying, and there is none."""
+    found = [compare(np.full(x.shape, length)) for length in (1.0, 1 / 8, 1 / 64)]  # kinks nearby do not blur all three
+    return found[:1] if all(f.verdict == "FAIL" and not f.doubtful for f in found) else []
+
+
+def _apart(compare, x, rng):
+    """Findings along ever smaller parts of the entries, until those with a kink are alone and all others are compared.
 
     Where most parts have kinks, only some of their entries go on. What stays too rough to tell counts only if everything does.
     """
-    entries = rng.permutation(math.prod(shape))
+    entries, findings = rng.permutation(x.size), []
     while entries.size:
         unclear = []
         for part in np.array_split(entries, min(PARTS, entries.size)):
-            v = np.zeros(shape)
+            v = np.zeros(x.shape)
             v.flat[part] = direction(rng, part.shape)
-            found = _unblurred(compare, v)
-            if found.doubtful and part.size > 1:
+            found = clearest(compare, v, x)
+            if part.size > 1 and (found.doubtful or found.verdict == "FAIL"):  # many kinks may look like a mistake, one does not
                 unclear.append(part)
             else:
-                findings.append(found._replace(doubtful="") if found.doubtful == "kink" else found)
+                findings.append(found if found.doubtful == "rough" else found._replace(doubtful=""))
         entries = np.concatenate([*unclear, entries[:0]])
         if 2 * len(unclear) > PARTS:
             entries = entries[::PARTS]
-            findings.append(Finding("KINK", 0.0, f"Kinks everywhere nearby: of {math.prod(shape)} entries only some were compared"))
+            findings.append(Finding("KINK", 0.0, f"Kinks everywhere nearby: of {x.size} entries only some were compared"))
     return [f for f in findings if not f.doubtful] or findings
 
 
@@ -232,7 +251,7 @@ def judge(gradient, v, numeric, rtol=RTOL, atol=ATOL):
     terms = np.where(v == 0, 0, gradient * v)
     analytic, scale = np.sum(terms), np.sqrt(np.sum(terms * terms))
     if not np.isfinite(numeric.value):
-        return Finding("NONFINITE", np.inf, f"the derivative is not finite: analytic {analytic:.3g}, numeric {numeric.value:.3g}")
+        return Finding("NONFINITE", np.inf, f"the derivative is not finite: analytic {analytic:.3g}, numeric {numeric.value:.3g}", "domain")
     if not np.isfinite(analytic):
         return Finding("FAIL", np.inf, f"analytic {analytic:.3g}, numeric {numeric.value:.10g}")
     if numeric.kink:
