@@ -2,6 +2,7 @@
 
 import math
 import operator
+from array import array
 from functools import partial
 
 import numpy as np
@@ -348,7 +349,6 @@ without_gradient = {
     "greater": (np.greater, operator.gt),
     "greater_equal": (np.greater_equal, operator.ge),
     "floor_divide": (np.floor_divide, operator.floordiv),
-    "remainder": (np.remainder, operator.mod),
 }
 
 
@@ -521,6 +521,31 @@ def test_repeated_rows_get_the_sum_of_their_cotangents(rows, seed):
         _, (gradient,) = pulled(lambda x, index=index: x[index], x, cotangent=w)
         expected = np.array([sum((w[k] for k, r in enumerate(rows) if r == row), np.zeros(2)) for row in range(5)])
         np.testing.assert_allclose(gradient, expected, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    "index", [((0, 0, 1),), (((0, 0), (1, 0)), 1), ([(0, 0), (0, 1)],), (array("i", [1, 1]),), array("i", [1, 1]), [], ([], 1)], ids=str
+)
+def test_any_sequence_is_an_index_as_in_numpy(index):
+    x = normal(3, 2)
+    w = normal(*x[index].shape, seed=1)
+    out, (gradient,) = pulled(lambda x: x[index], x, cotangent=w)
+    expected = np.zeros(x.shape)
+    np.add.at(expected, index, w)
+    np.testing.assert_array_equal(out, x[index])
+    np.testing.assert_array_equal(gradient, expected)
+
+
+def test_an_index_that_is_changed_after_the_forward_does_not_change_the_gradient():
+    x, i = leaf([1.0, 2.0, 3.0]), np.array([0, 0, 1])
+    y = x[i].sum()
+    i[:] = 2
+    y.backward()
+    assert x.grad.tolist() == [2, 1, 0]
+
+
+def test_erf_of_whole_numbers_is_not_a_whole_number():
+    assert ops.erf(Tensor([0, 1])).tolist() == [0, math.erf(1)]
 
 
 # ------------------------------------------------------------------------------------ against PyTorch

@@ -164,6 +164,11 @@ samples = {
     "subtract": [*binary(np.subtract), zero(lambda x: x - x, normal(3))],
     "multiply": [*binary(np.multiply), s(lambda x: x * x, normal(3)), s(lambda x: x * x.T, normal(2, 2))],
     "divide": [*binary(np.divide, normal, positive), s(lambda x, y: x / y, normal(3), [-0.5, -1.0, 2.0])],
+    "remainder": [
+        *binary(np.remainder, within(2.2, 2.8), within(0.95, 1.05)),  # x / y is between jumps
+        s(lambda x, y: x % y, [-2.5, 2.5, -2.5, 0.5], [1.5, -1.5, -1.5, 3.0]),
+        s(lambda x: 7 % x, [2.0, -3.0, 4.0]),
+    ],
     "negative": unary(np.negative),
     "positive": unary(np.positive),
     "power": [
