@@ -852,6 +852,12 @@ def test_a_penalty_names_what_it_needs(name):
         f(leaf([1.0]), c=leaf(0.1))
 
 
+@pytest.mark.parametrize("loss", [F.mse_loss, F.l1_loss, F.huber_loss])
+def test_weights_in_the_place_of_the_reduction_are_refused(loss):
+    with pytest.raises(ValueError, match="reduction is"):
+        loss(leaf([1.0, 2.0]), leaf([1.0, 2.0]), leaf([1.0, 2.0]))
+
+
 # ------------------------------------------------------------------------------ picking and splitting
 
 

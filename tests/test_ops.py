@@ -686,3 +686,16 @@ wrong = {
 def test_an_error_names_the_op_and_the_shapes(message):
     with pytest.raises((ValueError, IndexError, np.exceptions.AxisError), match=message):
         wrong[message]()
+
+
+def test_the_mean_of_half_precision_does_not_overflow():
+    x = np.full(1000, 100, np.float16)
+    half = leaf(x, np.float16)
+    assert half.mean().item() == np.mean(x) == 100
+    assert half.mean().dtype == np.float16
+    assert half.mean(0, keepdims=True).tolist() == [100]
+
+
+def test_a_dict_of_pads_is_refused():
+    with pytest.raises(TypeError, match="pad of .*not a dict"):
+        np.pad(leaf([1.0]), {0: 1})

@@ -192,11 +192,15 @@ def _join(prefix, name):
 class Sequential(Module):
     """Modules one after the other: Sequential(a, b) with PyTorch's keys 0, 1, or Sequential(first=a, second=b)."""
 
+    _order = ()  # the names, from first to last
+
     def __init__(self, *modules, **named):
         for name, module in [*((str(i), m) for i, m in enumerate(modules)), *named.items()]:
             if not callable(module) or isinstance(module, type):
                 what = f"the class {module.__name__}: make one" if isinstance(module, type) else type(module).__name__
                 raise TypeError(f"Sequential: {name} must be a module or a function, not {what}.")
+            if hasattr(self, name):
+                raise ValueError(f"Sequential: {name} is what a Sequential has itself. Choose another name for the {type(module).__name__}.")
             setattr(self, name, module)
         self._order = (*map(str, range(len(modules))), *named)
 
@@ -209,7 +213,8 @@ class Sequential(Module):
         return len(self._order)
 
     def __getitem__(self, i):
-        return Sequential(*list(self)[i]) if isinstance(i, slice) else vars(self)[self._order[i]]
+        names = self._order[i]
+        return Sequential(**{name: vars(self)[name] for name in names}) if isinstance(i, slice) else vars(self)[names]
 
     def __iter__(self):
         return (vars(self)[name] for name in self._order)

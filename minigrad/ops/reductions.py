@@ -24,10 +24,11 @@ def sum(x, axis=None, keepdims=False):
 
 @op(numpy=np.mean, x=lambda g, out, x, axis, keepdims: np.broadcast_to(restored(g / count(x, axis), x, axis, keepdims), x.shape))
 def mean(x, axis=None, keepdims=False):
-    out = np.add.reduce(x, axis=axis, keepdims=keepdims)
+    half = x.dtype == np.float16  # whose sums overflow
+    out = np.add.reduce(x, axis=axis, keepdims=keepdims, dtype=np.float32 if half else None)
     if out.size and not count(x, axis):
         raise ValueError("the mean of no entries is undefined")
-    return out / count(x, axis)
+    return (out / count(x, axis)).astype(np.float16) if half else out / count(x, axis)
 
 
 def _shared_by_ties(g, out, x, axis, keepdims):
