@@ -901,3 +901,9 @@ def test_a_batch_of_no_samples_is_flattened_and_attended_to():
     assert nn.Flatten()(mg.Tensor(np.zeros((0, 2, 3)))).shape == (0, 6)
     x = mg.Tensor(np.zeros((0, 5, 4), np.float32))
     assert nn.MultiheadAttention(4, 2, batch_first=True)(x, x, x)[0].shape == (0, 5, 4)
+
+
+@pytest.mark.parametrize("penalty", [0.001, nn.L2])
+def test_a_penalty_that_is_none_is_refused(penalty):
+    with pytest.raises(TypeError, match=r"Linear: penalty must be e.g. L2\(1e-3\), not"):
+        nn.Linear(2, 1, penalty=penalty)

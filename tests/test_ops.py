@@ -699,3 +699,12 @@ def test_the_mean_of_half_precision_does_not_overflow():
 def test_a_dict_of_pads_is_refused():
     with pytest.raises(TypeError, match="pad of .*not a dict"):
         np.pad(leaf([1.0]), {0: 1})
+
+
+def test_reductions_of_a_number_and_along_an_axis_that_is_not_there():
+    x = leaf(3.0)
+    assert x.mean(0).item() == 3
+    assert ops.log_softmax(x).item() == 0
+    for f in (ops.softmax, ops.log_softmax):
+        with pytest.raises(ValueError, match=f"{f.__name__} of .2, 3.: axis 9 is out of bounds"):
+            f(leaf(normal(2, 3)), 9)

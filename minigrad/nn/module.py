@@ -116,6 +116,8 @@ class Module:
         for name, given, what, there in (("penalty", penalty, "weight", weight), ("bias_penalty", bias_penalty, "bias", bias)):
             if given is not None and not there:
                 raise ValueError(f"{type(self).__name__}: {name}={given}, but there is no {what}.")
+            if given is not None and (not callable(given) or isinstance(given, type)):
+                raise TypeError(f"{type(self).__name__}: {name} must be e.g. L2(1e-3), not {given}.")
         self.weight_penalty, self.bias_penalty = penalty, bias_penalty
 
     # ---- modes

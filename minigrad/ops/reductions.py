@@ -14,7 +14,7 @@ def restored(g, x, axis, keepdims):
 
 def count(x, axis):
     """How many entries go into each result."""
-    return math.prod(x.shape if axis is None else (x.shape[a] for a in np.atleast_1d(axis)))
+    return math.prod(x.shape if axis is None or x.ndim == 0 else (x.shape[a] for a in np.atleast_1d(axis)))
 
 
 @op(numpy=np.sum, x=lambda g, out, x, axis, keepdims: np.broadcast_to(restored(g, x, axis, keepdims), x.shape))
@@ -133,7 +133,9 @@ def softmax(x, axis=-1):
 @op(x=lambda g, out, x, axis: g - np.exp(out) * g.sum(axis=axis, keepdims=True))
 def log_softmax(x, axis=-1):
     """log(softmax(x)) along `axis`, without overflow."""
-    if isinstance(axis, int) and x.shape[axis] < 200:  # a few classes: NumPy reduces down columns several times as fast as along rows
+    if (
+        isinstance(axis, int) and -x.ndim <= axis < x.ndim and x.shape[axis] < 200
+    ):  # a few classes: NumPy reduces down columns several times as fast as along rows
         x = x.swapaxes(0, axis).copy().swapaxes(0, axis)
     x = x - np.maximum.reduce(x.real, axis=axis, keepdims=True)
     return x - np.log(np.add.reduce(np.exp(x), axis=axis, keepdims=True))
