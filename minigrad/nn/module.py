@@ -215,8 +215,9 @@ class Sequential(Module):
         return len(self._order)
 
     def __getitem__(self, i):
-        names = self._order[i]
-        return Sequential(**{name: vars(self)[name] for name in names}) if isinstance(i, slice) else vars(self)[names]
+        if isinstance(i, slice):
+            return Sequential(**{name: vars(self)[name] for name in self._order[i]})
+        return vars(self)[self._order[i]]
 
     def __iter__(self):
         return (vars(self)[name] for name in self._order)

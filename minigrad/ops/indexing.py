@@ -8,8 +8,8 @@ from ..engine import Tensor, data_of, op
 
 
 def _plain(index):
-    """An index as a tuple of what NumPy takes; sequences and Tensors as arrays, which are copies: who changes theirs does not change the graph."""
-    return tuple(map(_item, index)) if isinstance(index, tuple) else (_item(index),)
+    """An index as NumPy takes it; sequences and Tensors as arrays, which are copies: who changes theirs does not change the graph."""
+    return tuple(map(_item, index)) if isinstance(index, tuple) else _item(index)
 
 
 def _item(i):
@@ -34,7 +34,8 @@ def getitem(x, index):
 def scatter(x, index, shape):
     """Zeros of `shape` with x added at `index`; an entry named twice gets the sum."""
     out, index = np.zeros(shape, x.dtype), _plain(index)
-    if any(isinstance(i, np.ndarray) and i.dtype != bool for i in index):  # only arrays of integers can name an entry twice
+    items = index if isinstance(index, tuple) else (index,)
+    if any(isinstance(i, np.ndarray) and i.dtype != bool for i in items):  # only arrays of integers can name an entry twice
         np.add.at(out, index, x)
     else:
         out[index] = x

@@ -133,9 +133,8 @@ def softmax(x, axis=-1):
 @op(x=lambda g, out, x, axis: g - np.exp(out) * g.sum(axis=axis, keepdims=True))
 def log_softmax(x, axis=-1):
     """log(softmax(x)) along `axis`, without overflow."""
-    if (
-        isinstance(axis, int) and -x.ndim <= axis < x.ndim and x.shape[axis] < 200
-    ):  # a few classes: NumPy reduces down columns several times as fast as along rows
+    # A few classes: NumPy reduces down columns several times as fast as along rows.
+    if isinstance(axis, int) and -x.ndim <= axis < x.ndim and x.shape[axis] < 200:
         x = x.swapaxes(0, axis).copy().swapaxes(0, axis)
     x = x - np.maximum.reduce(x.real, axis=axis, keepdims=True)
     return x - np.log(np.add.reduce(np.exp(x), axis=axis, keepdims=True))
