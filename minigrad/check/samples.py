@@ -254,7 +254,7 @@ samples = {
                 *([0, 2], [0, 0, 2, 0], ([0, 0, 1], [1, 1, 3]), ([0, 0], slice(1, 3)), (slice(1, 3), [2, 2, -1])),
                 *(([0, 0, -3], 1), ([[0, 1], [0, 1]],), (np.array([[0], [0]]), [1, 1]), (None, [0, 0], ..., None), (..., [-1, 3])),
                 *(np.arange(12).reshape(3, 4) % 3 == 0, [True, False, True], ([True, False, True], [1, 1]), (slice(None), np.arange(4) > 1)),
-                *(np.array([1, 1, 0], np.uint8), np.int64([[1, 1], [0, 1]]), (np.array(1), slice(None)), True, np.array(1)),
+                *(np.array([1, 1, 0], np.uint8), np.int64([[1, 1], [0, 1]]), (np.array(1), slice(None)), True, np.array(1), ((0, 0, 1),)),
             )
         ),
         s(lambda x: x[[0, 0], :, [1, 1]], normal(2, 2, 3)),
