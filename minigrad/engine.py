@@ -395,7 +395,7 @@ def _on_data(function, *args, **kwargs):
     try:
         result = function(*map(data_of, args), **{k: data_of(v) for k, v in kwargs.items()})
     except (TypeError, ValueError) as error:
-        raise type(error)(f"np.{function.__name__}: {error}") from error
+        raise _same_kind(error, f"np.{function.__name__}: {error}") from error
     return constant(result) if isinstance(result, (ndarray, np.generic)) else result
 
 

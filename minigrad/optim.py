@@ -25,6 +25,8 @@ class Optimizer:
     counters = ("steps",)  # what a step changes beside the parameters and what is kept for each
 
     def __init__(self, parameters, **settings):
+        if callable(parameters) or not hasattr(parameters, "__iter__"):
+            raise TypeError(f"{type(self).__name__}: pass model.parameters(), not a {type(parameters).__name__}.")
         groups = list(parameters) if not isinstance(parameters, Tensor) else [parameters]
         groups = groups if groups and all(isinstance(g, dict) for g in groups) else [{"params": groups}]
         self.steps, self.groups = 0, []
@@ -53,16 +55,21 @@ class Optimizer:
 
     def step(self):
         """Updates every parameter that has a gradient."""
-        updated = False
+        parameters = [t.parameter for group in self.groups for t in group["params"] if t.parameter.grad is not None]
+        if not parameters:
+            raise RuntimeError(f"{type(self).__name__}.step: no parameter has a gradient. Call loss.backward() first.")
+        for w in parameters:  # before any is updated
+            if not isinstance(g := w.grad, Tensor) or g.shape != w.shape:
+                raise ValueError(
+                    f"{type(self).__name__}.step: the .grad of a parameter of shape {w.shape} is a {type(g).__name__} of shape {np.shape(g)}. "
+                    "Make it a Tensor of the same shape."
+                )
         for group in self.groups:
             lr = group["lr"](self.steps) if callable(group["lr"]) else group["lr"]
             for trained in group["params"]:
                 if trained.parameter.grad is not None:
-                    updated = True
                     trained.updates += 1
                     self.update(trained, lr, group)
-        if not updated:
-            raise RuntimeError(f"{type(self).__name__}.step: no parameter has a gradient. Call loss.backward() first.")
         self.steps += 1
 
     def update(self, trained, lr, settings):

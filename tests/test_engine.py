@@ -1080,3 +1080,8 @@ def test_an_error_in_a_forward_names_the_op_and_the_shapes():
 
     with pytest.raises(ValueError, match=r"joined.*\(2, 2\) and \(3,\)"):
         joined(leaf(np.ones((2, 2))), np.ones(3))
+
+
+def test_an_error_of_numpys_own_kind_is_told_as_a_built_in_one():
+    with pytest.raises(TypeError, match="np.less: "):
+        leaf([1.0]) < "a"  # noqa: B015

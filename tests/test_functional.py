@@ -850,3 +850,59 @@ def test_a_penalty_names_what_it_needs(name):
         f(leaf([1.0]))
     with pytest.raises(TypeError, match="would drop the gradient"):
         f(leaf([1.0]), c=leaf(0.1))
+
+
+@pytest.mark.parametrize("loss", [F.mse_loss, F.l1_loss, F.huber_loss])
+def test_weights_in_the_place_of_the_reduction_are_refused(loss):
+    with pytest.raises(ValueError, match="reduction is"):
+        loss(leaf([1.0, 2.0]), leaf([1.0, 2.0]), leaf([1.0, 2.0]))
+
+
+# ------------------------------------------------------------------------------ picking and splitting
+
+
+@pytest.mark.parametrize(
+    "f, indices, settings",
+    [
+        (np.take, (0, 0), {"axis": 0}),
+        (np.take, [[1, 0], [1, 1]], {"axis": -1}),
+        (np.take, (5, 0, 0), {}),
+        (np.take_along_axis, np.array([[1], [0], [1]]), {"axis": 1}),
+        (np.take_along_axis, np.array([[2, 2]]), {"axis": 0}),
+        (np.take_along_axis, np.array([[2]]), {"axis": 0}),  # broadcasts over the columns
+        (np.take_along_axis, np.array([5, 5, 1]), {"axis": None}),
+    ],
+)
+def test_picking_is_numpys(f, indices, settings):
+    x, numbered = normal(3, 2), np.arange(6).reshape(3, 2)
+    chosen = f(numbered, indices, **settings)
+    y = f(leaf(x), indices, **settings)
+    np.testing.assert_array_equal(y.data, x.ravel()[chosen])
+    _, (gradient,) = pulled(lambda x: f(x, indices, **settings), x, u=np.ones(y.shape))
+    np.testing.assert_array_equal(gradient, np.bincount(chosen.ravel(), minlength=6).reshape(3, 2))
+
+
+@pytest.mark.parametrize(
+    "error, text, call",
+    [
+        (ValueError, "take: there is no axis 2", lambda x: np.take(x, [0], axis=2)),
+        (ValueError, "take: there is no axis 0", lambda x: np.take(x[0, 0], [0], axis=0)),
+        (TypeError, "take: the indices must be of an integer dtype, not bool", lambda x: np.take(x, [True, False])),
+        (TypeError, "take_along_axis: the indices must be", lambda x: np.take_along_axis(x, np.ones((3, 2)), 0)),
+        (ValueError, "take_along_axis: x .* as many axes", lambda x: np.take_along_axis(x, np.array([0]), 0)),
+        (ValueError, "take_along_axis: x .* axis 2", lambda x: np.take_along_axis(x, np.array([[0]]), 2)),
+        (ValueError, "split: there is no axis -3", lambda x: np.split(x, 1, axis=-3)),
+        (ValueError, "split: an axis of size 3 cannot be split into 0", lambda x: np.split(x, 0)),
+        (ValueError, "split: an axis of size 3 cannot be split into -1", lambda x: np.split(x, -1)),
+    ],
+)
+def test_picking_and_splitting_refuse_what_does_not_fit(error, text, call):
+    with pytest.raises(error, match=text):
+        call(leaf(normal(3, 2)))
+
+
+@pytest.mark.parametrize("shape, parts", [((0, 2), 2), ((4,), np.int64(2)), ((4,), [1, 3]), ((4,), np.array([2, 9]))], ids=str)
+def test_splitting_is_numpys(shape, parts):
+    x = normal(*shape)
+    for ours, numpys in zip(np.split(leaf(x), parts), np.split(x, parts), strict=True):
+        np.testing.assert_array_equal(ours.data, numpys)

@@ -882,3 +882,28 @@ def test_all_masks_are_the_same_after_the_same_seed():
     mg.manual_seed(1)
     again = model(x).data
     assert np.array_equal(first, again) and not np.array_equal(model(x).data, first)
+
+
+@pytest.mark.parametrize("name", ["forward", "training", "train", "penalty", "weight_penalty", "_order"])
+def test_a_sequential_refuses_names_it_has_itself(name):
+    with pytest.raises(ValueError, match=f"Sequential: {name} is what"):
+        nn.Sequential(**{name: nn.Tanh()})
+
+
+def test_a_slice_of_a_sequential_keeps_the_names_as_in_pytorch():
+    model = nn.Sequential(first=nn.Linear(2, 3), act=nn.Tanh(), last=nn.Linear(3, 1))
+    assert list(model[1:].state_dict()) == ["last.weight", "last.bias"]
+    assert model[1:][0] is model[1]
+    assert list(nn.Sequential(nn.Tanh(), nn.Linear(3, 1))[1:].state_dict()) == ["1.weight", "1.bias"]
+
+
+def test_a_batch_of_no_samples_is_flattened_and_attended_to():
+    assert nn.Flatten()(mg.Tensor(np.zeros((0, 2, 3)))).shape == (0, 6)
+    x = mg.Tensor(np.zeros((0, 5, 4), np.float32))
+    assert nn.MultiheadAttention(4, 2, batch_first=True)(x, x, x)[0].shape == (0, 5, 4)
+
+
+@pytest.mark.parametrize("penalty", [0.001, nn.L2])
+def test_a_penalty_that_is_none_is_refused(penalty):
+    with pytest.raises(TypeError, match=r"Linear: penalty must be e.g. L2\(1e-3\), not"):
+        nn.Linear(2, 1, penalty=penalty)

@@ -502,3 +502,18 @@ def test_max_norm_of_one_weight_alone_does_not_clip_its_entries():
 def test_schedules_at_points_computed_by_hand(schedule, points):
     for step, lr in points.items():
         assert schedule(step) == pytest.approx(lr, rel=1e-12, abs=1e-15), step
+
+
+@pytest.mark.parametrize("grad", [mg.Tensor([1.0]), mg.Tensor([[1.0, 1.0]]), np.ones(2), 1.0], ids=["(1,)", "(1, 2)", "array", "number"])
+def test_a_gradient_of_another_shape_or_kind_is_refused_and_nothing_is_updated(grad):
+    v, w = mg.Tensor([1.0, 2.0], True), mg.Tensor([1.0, 2.0], True)
+    v.grad, w.grad = mg.Tensor([1.0, 1.0]), grad
+    with pytest.raises(ValueError, match=r"SGD.step: the .grad of a parameter of shape \(2,\) is a"):
+        optim.SGD([v, w], lr=0.1).step()
+    assert v.tolist() == w.tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("model", [nn.Linear(2, 1), nn.Sequential(nn.Linear(2, 1)), nn.Linear(2, 1).parameters, 3])
+def test_a_model_in_the_place_of_its_parameters_is_refused(model):
+    with pytest.raises(TypeError, match=r"SGD: pass model.parameters\(\), not a"):
+        optim.SGD(model)

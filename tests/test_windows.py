@@ -295,3 +295,27 @@ def test_group_l2_makes_whole_filters_zero():
     for _ in range(20):
         optimizer.step(lambda: F.group_l2(layer.weight, c=0.05) + 0.1 * np.sum(layer.weight[0] ** 2))
     assert np.all(layer.weight.data == 0)
+
+
+@pytest.mark.parametrize("n, m", [(14, 18), (3, 7), (7, 3), (5, 5), (1, 4)])
+def test_interpolation_to_a_size_reads_entry_floor_of_i_n_over_m(n, m):
+    x = np.arange(float(n))
+    assert F.interpolate(x[None, None], size=m).tolist() == [[[float(i * n // m) for i in range(m)]]]
+
+
+def test_interpolation_leaves_what_is_infinite_where_it_is_and_means_of_whole_numbers_are_none():
+    assert F.interpolate(np.array([[[1.0, np.inf, np.nan]]]), size=6)[0, 0, :4].tolist() == [1, 1, np.inf, np.inf]
+    whole = np.array([[[1, 2, 4, 9]]])
+    assert F.interpolate(whole, size=2).tolist() == [[[1, 4]]]
+    assert F.adaptive_avg_pool1d(whole, 2).tolist() == [[[1.5, 6.5]]]
+    assert F.adaptive_avg_pool1d(mg.Tensor(whole), 2).tolist() == [[[1.5, 6.5]]]
+
+
+def test_no_images_fold_to_no_images():
+    assert F.fold(np.zeros((0, 8, 9)), (4, 4), 2).shape == (0, 2, 4, 4)
+
+
+@pytest.mark.parametrize("layer", [nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d])
+def test_no_groups_are_refused(layer):
+    with pytest.raises(ValueError, match="groups=0 must divide"):
+        layer(2, 2, 1, groups=0)

@@ -164,6 +164,11 @@ samples = {
     "subtract": [*binary(np.subtract), zero(lambda x: x - x, normal(3))],
     "multiply": [*binary(np.multiply), s(lambda x: x * x, normal(3)), s(lambda x: x * x.T, normal(2, 2))],
     "divide": [*binary(np.divide, normal, positive), s(lambda x, y: x / y, normal(3), [-0.5, -1.0, 2.0])],
+    "remainder": [
+        *binary(np.remainder, within(2.2, 2.8), within(0.95, 1.05)),  # x / y is between jumps
+        s(lambda x, y: x % y, [-2.5, 2.5, -2.5, 0.5], [1.5, -1.5, -1.5, 3.0]),
+        s(lambda x: 7 % x, [2.0, -3.0, 4.0]),
+    ],
     "negative": unary(np.negative),
     "positive": unary(np.positive),
     "power": [
@@ -249,7 +254,7 @@ samples = {
                 *([0, 2], [0, 0, 2, 0], ([0, 0, 1], [1, 1, 3]), ([0, 0], slice(1, 3)), (slice(1, 3), [2, 2, -1])),
                 *(([0, 0, -3], 1), ([[0, 1], [0, 1]],), (np.array([[0], [0]]), [1, 1]), (None, [0, 0], ..., None), (..., [-1, 3])),
                 *(np.arange(12).reshape(3, 4) % 3 == 0, [True, False, True], ([True, False, True], [1, 1]), (slice(None), np.arange(4) > 1)),
-                *(np.array([1, 1, 0], np.uint8), np.int64([[1, 1], [0, 1]]), (np.array(1), slice(None)), True, np.array(1)),
+                *(np.array([1, 1, 0], np.uint8), np.int64([[1, 1], [0, 1]]), (np.array(1), slice(None)), True, np.array(1), ((0, 0, 1),)),
             )
         ),
         s(lambda x: x[[0, 0], :, [1, 1]], normal(2, 2, 3)),

@@ -1,35 +1,52 @@
 """NumPy functions that are compositions here."""
 
+import numbers
+
 import numpy as np
 
-from ..engine import Tensor, implements
+from ..engine import Tensor, data_of, implements
+
+
+def _before(name, x, axis):
+    """The slices of the axes before `axis`, in an index."""
+    if not -np.ndim(x) <= axis < np.ndim(x):
+        raise ValueError(f"{name}: there is no axis {axis} in shape {np.shape(x)}.")
+    return (slice(None),) * (axis % np.ndim(x))
+
+
+def _whole(name, indices):
+    indices = np.asarray(data_of(indices))
+    if indices.dtype.kind not in "iu":
+        raise TypeError(f"{name}: the indices must be of an integer dtype, not {indices.dtype}. For a mask write x[mask].")
+    return indices
 
 
 @implements(np.split)
 def split(x, indices_or_sections, axis=0):
     """As np.split: a list of slices, each an indexing node of its own."""
-    n = x.shape[axis]
-    if isinstance(indices_or_sections, int):
-        if n % indices_or_sections:
+    before, n = _before("split", x, axis), x.shape[axis]
+    if isinstance(indices_or_sections, numbers.Integral):
+        if indices_or_sections < 1 or n % indices_or_sections:
             raise ValueError(f"split: an axis of size {n} cannot be split into {indices_or_sections} equal parts.")
-        indices_or_sections = range(n // indices_or_sections, n, n // indices_or_sections)
+        indices_or_sections = [i * (n // indices_or_sections) for i in range(1, indices_or_sections)]
     bounds = [0, *indices_or_sections, n]
-    before = (slice(None),) * (axis % x.ndim)
     return [x[(*before, slice(a, b))] for a, b in zip(bounds, bounds[1:])]
 
 
 @implements(np.take)
 def take(x, indices, axis=None):
-    if axis is None:
-        return np.reshape(x, -1)[indices]
-    return x[(slice(None),) * (axis % x.ndim) + (indices,)]
+    indices = _whole("take", indices)
+    return np.ravel(x)[indices] if axis is None else x[(*_before("take", x, axis), indices)]
 
 
 @implements(np.take_along_axis)
 def take_along_axis(x, indices, axis=-1):
+    indices = _whole("take_along_axis", indices)
     if axis is None:
-        return np.reshape(x, -1)[indices]
-    index = list(np.ogrid[tuple(map(slice, np.shape(indices)))])
+        x, axis = np.ravel(x), 0
+    if indices.ndim != x.ndim or not -x.ndim <= axis < x.ndim:
+        raise ValueError(f"take_along_axis: x {x.shape} and indices {indices.shape} must have as many axes, and axis {axis} among them.")
+    index = list(np.ogrid[tuple(map(slice, x.shape))])
     index[axis] = indices
     return x[tuple(index)]
 

@@ -16,7 +16,7 @@ def _reduced(entries, reduction):
 
 
 def _check_reduction(name, reduction):
-    if reduction not in ("mean", "sum", "none"):
+    if not isinstance(reduction, str) or reduction not in ("mean", "sum", "none"):
         raise ValueError(f'{name}: reduction is "mean", "sum" or "none", not {reduction!r}.')
 
 

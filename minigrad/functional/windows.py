@@ -83,13 +83,15 @@ def interpolate(x, size=None, scale_factor=None, mode="nearest"):
     if size is None:
         scales = each("interpolate", "scale_factor", scale_factor, len(space), 0, numbers.Real)
         size = [int(n * scale) for n, scale in zip(space, scales)]
+        sources = [np.minimum(np.arange(m) / scale, n - 1).astype(int) for m, n, scale in zip(size, space, scales)]
     else:
         size = each("interpolate", "size", size, len(space), 1)
-        scales = [m / n for m, n in zip(size, space)]
+        sources = [np.arange(m) * n // m for m, n in zip(size, space)]
     if min(size) < 1:
         raise ValueError(f"interpolate: nothing would be left of x {np.shape(x)} at scale_factor={scale_factor}.")
-    sources = [np.minimum(np.arange(m) / scale, n - 1).astype(int) for m, n, scale in zip(size, space, scales)]
-    return _along_axes(x, [np.eye(n)[source] for n, source in zip(space, sources)])
+    for axis, source in enumerate(sources, start=2):
+        x = np.take(x, source, axis)
+    return x
 
 
 @composition
@@ -114,7 +116,7 @@ def fold(x, output_size, kernel_size, dilation=1, padding=0, stride=1):
     if np.ndim(x) != 3 or min(out) < 1 or x.shape[1] % math.prod(size) or x.shape[2] != math.prod(out):
         wanted = f"(N, C * {math.prod(size)}, {math.prod(out) if min(out) > 0 else 0})"
         raise ValueError(f"fold: windows {size} into {output_size} need x {wanted}, got shape {np.shape(x)}.")
-    y = np.moveaxis(np.reshape(x, (x.shape[0], -1, *size, *out)), range(2, 2 + rank), range(-rank, 0))
+    y = np.moveaxis(np.reshape(x, (x.shape[0], x.shape[1] // math.prod(size), *size, *out)), range(2, 2 + rank), range(-rank, 0))
     return _cropped(windows.fold(y, tuple(space), stride, dilation), padding)
 
 
@@ -212,16 +214,9 @@ def _adaptive_avg_pool(name, axes, x, output_size):
     space = x.shape[2:]
     sizes = output_size if isinstance(output_size, (tuple, list)) else (output_size,) * len(space)
     sizes = each(name, "output_size", [n if m is None else m for m, n in zip(sizes, space)] if len(sizes) == len(space) else sizes, len(space), 1)
-    stretches = []
-    for m, n in zip(sizes, space):
-        i, j = np.arange(m)[:, None], np.arange(n)
+    for axis, (m, n) in enumerate(zip(sizes, space), start=2):
+        i, j = np.arange(m), np.arange(n)[:, None]
         inside = (j >= i * n // m) & (j < -(-(i + 1) * n // m))
-        stretches.append(inside / inside.sum(axis=1, keepdims=True))
-    return _along_axes(x, stretches)
-
-
-def _along_axes(x, matrices):
-    """x (N, C, *space) with a matrix (new size, size) applied along each axis of space."""
-    for axis, matrix in enumerate(matrices, start=2):
-        x = np.moveaxis(np.moveaxis(x, axis, -1) @ matrix.T.astype(x.dtype), -1, axis)
+        shares = (inside / inside.sum(axis=0)).astype(np.result_type(x.dtype, np.float16))  # floats, also of integers
+        x = np.moveaxis(np.moveaxis(x, axis, -1) @ shares, -1, axis)
     return x

@@ -3,6 +3,8 @@
 import inspect
 import math
 
+import numpy as np
+
 from .. import engine
 from .. import functional as F
 from ..randomness import stream
@@ -94,7 +96,7 @@ class ConvTranspose2d(ConvTranspose1d):
 def _filters(layer, channels, filters, kernel_size, groups):
     """The shape of the weight of a convolution from `channels` to `filters`."""
     name = type(layer).__name__
-    if channels % groups or filters % groups:
+    if groups < 1 or channels % groups or filters % groups:
         raise ValueError(f"{name}: groups={groups} must divide the channels, {channels} and {filters}.")
     return filters, channels // groups, *F.each(name, "kernel_size", kernel_size, layer.axes, 1)
 
@@ -103,7 +105,7 @@ class Flatten(Module):
     """(N, ...) to (N, features)."""
 
     def forward(self, x):
-        return x.reshape(x.shape[0], -1)
+        return np.reshape(x, (x.shape[0], math.prod(x.shape[1:])))
 
 
 def _module_of(function, name):

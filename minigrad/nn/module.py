@@ -116,6 +116,8 @@ class Module:
         for name, given, what, there in (("penalty", penalty, "weight", weight), ("bias_penalty", bias_penalty, "bias", bias)):
             if given is not None and not there:
                 raise ValueError(f"{type(self).__name__}: {name}={given}, but there is no {what}.")
+            if given is not None and (not callable(given) or isinstance(given, type)):
+                raise TypeError(f"{type(self).__name__}: {name} must be e.g. L2(1e-3), not {given}.")
         self.weight_penalty, self.bias_penalty = penalty, bias_penalty
 
     # ---- modes
@@ -192,11 +194,15 @@ def _join(prefix, name):
 class Sequential(Module):
     """Modules one after the other: Sequential(a, b) with PyTorch's keys 0, 1, or Sequential(first=a, second=b)."""
 
+    _order = ()  # the names, from first to last
+
     def __init__(self, *modules, **named):
         for name, module in [*((str(i), m) for i, m in enumerate(modules)), *named.items()]:
             if not callable(module) or isinstance(module, type):
                 what = f"the class {module.__name__}: make one" if isinstance(module, type) else type(module).__name__
                 raise TypeError(f"Sequential: {name} must be a module or a function, not {what}.")
+            if hasattr(self, name):
+                raise ValueError(f"Sequential: {name} is what a Sequential has itself. Choose another name for the {type(module).__name__}.")
             setattr(self, name, module)
         self._order = (*map(str, range(len(modules))), *named)
 
@@ -209,7 +215,9 @@ class Sequential(Module):
         return len(self._order)
 
     def __getitem__(self, i):
-        return Sequential(*list(self)[i]) if isinstance(i, slice) else vars(self)[self._order[i]]
+        if isinstance(i, slice):
+            return Sequential(**{name: vars(self)[name] for name in self._order[i]})
+        return vars(self)[self._order[i]]
 
     def __iter__(self):
         return (vars(self)[name] for name in self._order)

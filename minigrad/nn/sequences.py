@@ -282,7 +282,7 @@ class MultiheadAttention(Module):
 
     def _heads(self, x):
         """(N, T, embed_dim) as (N, heads, T, features)."""
-        return np.swapaxes(np.reshape(x, (*x.shape[:2], self.num_heads, -1)), 1, 2)
+        return np.swapaxes(np.reshape(x, (*x.shape[:2], self.num_heads, self.embed_dim // self.num_heads)), 1, 2)
 
     def _mask(self, padding, attention, query, key):
         """Both masks as one, in the sense of scaled_dot_product_attention; None without any."""

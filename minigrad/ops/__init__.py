@@ -15,14 +15,14 @@ from .indexing import getitem, scatter
 from .linalg import linear
 from .reductions import log_softmax, logsumexp, softmax, standardize
 
-binary = {"add": e.add, "sub": e.subtract, "mul": e.multiply, "truediv": e.divide, "pow": e.power, "matmul": linalg.matmul}
-flat_binary = {"floordiv": np.floor_divide, "mod": np.remainder, "and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor}
+binary = {"add": e.add, "sub": e.subtract, "mul": e.multiply, "truediv": e.divide, "pow": e.power, "mod": e.remainder, "matmul": linalg.matmul}
+flat_binary = {"floordiv": np.floor_divide, "and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor}
 comparisons = {"eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal}
 methods = {
     "__neg__": e.negative,
     "__pos__": e.positive,
     "__abs__": e.absolute,
-    "__getitem__": indexing.getitem,
+    "__getitem__": indexing.at,
     "sum": reductions.sum,
     "mean": reductions.mean,
     "max": reductions.max,

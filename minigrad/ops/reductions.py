@@ -14,7 +14,7 @@ def restored(g, x, axis, keepdims):
 
 def count(x, axis):
     """How many entries go into each result."""
-    return math.prod(x.shape if axis is None else (x.shape[a] for a in np.atleast_1d(axis)))
+    return math.prod(x.shape if axis is None or x.ndim == 0 else (x.shape[a] for a in np.atleast_1d(axis)))
 
 
 @op(numpy=np.sum, x=lambda g, out, x, axis, keepdims: np.broadcast_to(restored(g, x, axis, keepdims), x.shape))
@@ -24,10 +24,11 @@ def sum(x, axis=None, keepdims=False):
 
 @op(numpy=np.mean, x=lambda g, out, x, axis, keepdims: np.broadcast_to(restored(g / count(x, axis), x, axis, keepdims), x.shape))
 def mean(x, axis=None, keepdims=False):
-    out = np.add.reduce(x, axis=axis, keepdims=keepdims)
+    half = x.dtype == np.float16  # whose sums overflow
+    out = np.add.reduce(x, axis=axis, keepdims=keepdims, dtype=np.float32 if half else None)
     if out.size and not count(x, axis):
         raise ValueError("the mean of no entries is undefined")
-    return out / count(x, axis)
+    return (out / count(x, axis)).astype(np.float16) if half else out / count(x, axis)
 
 
 def _shared_by_ties(g, out, x, axis, keepdims):
@@ -132,7 +133,8 @@ def softmax(x, axis=-1):
 @op(x=lambda g, out, x, axis: g - np.exp(out) * g.sum(axis=axis, keepdims=True))
 def log_softmax(x, axis=-1):
     """log(softmax(x)) along `axis`, without overflow."""
-    if isinstance(axis, int) and x.shape[axis] < 200:  # a few classes: NumPy reduces down columns several times as fast as along rows
+    # A few classes: NumPy reduces down columns several times as fast as along rows.
+    if isinstance(axis, int) and -x.ndim <= axis < x.ndim and x.shape[axis] < 200:
         x = x.swapaxes(0, axis).copy().swapaxes(0, axis)
     x = x - np.maximum.reduce(x.real, axis=axis, keepdims=True)
     return x - np.log(np.add.reduce(np.exp(x), axis=axis, keepdims=True))

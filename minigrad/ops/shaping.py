@@ -59,6 +59,8 @@ def _inside(x, pad_width):
 @op(numpy=np.pad, x=lambda g, out, x, pad_width, mode, constant_values: g[_inside(x, pad_width)])
 def pad(x, pad_width, mode="constant", constant_values=0):
     """x with constant values around it; `pad_width` as in NumPy: n, (before, after) or one such pair an axis."""
+    if isinstance(pad_width, dict):
+        raise TypeError("pad_width is n, (before, after) or one such pair an axis, not a dict")
     if mode != "constant":
         raise ValueError(f"mode {mode!r} has no rule; only 'constant' has")
     return np.pad(x, pad_width, mode, constant_values=constant_values)
