@@ -178,11 +178,11 @@ SECOND = [(name, i, detached(name, what)) for name, i in RULES for what in sorte
 
 EQUIVALENT = {  # those that apply and change nothing, and why
     operands_swapped: {
-        "the rule uses no operand": "add.x add.y subtract.x subtract.y where.x where.y linear.bias convolve.bias",
+        "the rule uses no operand": "add.x add.y subtract.x subtract.y remainder.x where.x where.y linear.bias convolve.bias",
         "the rule uses their shapes only": "concatenate.arrays stack.arrays",
     },
     out_for_input: {
-        "linear, so the rule uses neither": "add.x add.y subtract.x subtract.y negative.x where.x where.y dropout.x",
+        "linear, so the rule uses neither": "add.x add.y subtract.x subtract.y remainder.x negative.x where.x where.y dropout.x",
         "linear in one of several": "multiply.x multiply.y divide.x matmul.x matmul.y einsum.operands linear.x linear.weight linear.bias "
         "convolve.x convolve.w convolve_input.y convolve_input.w convolve_weight.x convolve_weight.y",
         "moves entries or adds them up, so the rule uses shapes only": "transpose.x flip.x roll.x getitem.x cumsum.x",
@@ -207,7 +207,7 @@ def test_only_the_listed_mutants_are_equivalent(mutation):
 def test_every_binary_ufunc_is_broadcast_in_its_samples():
     binary = {f"{name}.{n}" for name, op in ops.items() if isinstance(op.forward, np.ufunc) and len(op.names) == 2 for n in op.names}
     others = {"where.x", "where.y", "broadcast_to.x", "matmul.x", "matmul.y", "einsum.operands"}
-    assert len(binary) == 16 and rules_where(broadcast_not_summed, "changes") == binary | others
+    assert len(binary) == 18 and rules_where(broadcast_not_summed, "changes") == binary | others
 
 
 def test_every_op_of_two_float_operands_has_a_sample_with_two_of_one_shape():
@@ -226,7 +226,7 @@ def test_every_rule_uses_its_cotangent_and_those_of_curved_ops_their_inputs_or_o
         "getitem.x scatter.x reshape.x transpose.x swapaxes.x moveaxis.x expand_dims.x squeeze.x broadcast_to.x flip.x roll.x pad.x "
         "concatenate.arrays stack.arrays unfold.x fold.y convolve.bias cumsum.x"
     )
-    piecewise = "relu.x absolute.x maximum.x maximum.y minimum.x minimum.y clip.x max.x min.x l1_penalty.weights"
+    piecewise = "remainder.x remainder.y relu.x absolute.x maximum.x maximum.y minimum.x minimum.y clip.x max.x min.x l1_penalty.weights"
     assert straight == {*linear.split(), *piecewise.split()}
 
 
