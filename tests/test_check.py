@@ -1504,7 +1504,10 @@ def test_weights_that_an_l1_penalty_has_brought_near_zero_are_no_mistakes(scale)
     assert report, report
 
 
-@pytest.mark.parametrize("f, x", [(F.relu, [1.5e-7]), (lambda x: F.l1_penalty(x, c=0.1), 3e-5 * np.cos(np.arange(200)) ** 9), (np.log, [1e-8, 0.5])])
+@pytest.mark.parametrize(
+    "f, x",
+    [(F.relu, [1.5e-7]), (lambda x: F.l1_penalty(x, c=0.1), 3e-5 * np.cos(np.arange(200)) ** 9), (np.log, [1e-8, 0.5]), (lambda x: 1 / x, [1e-8])],
+)
 def test_right_gradients_beside_kinks_and_edges_pass(f, x):
     assert mg.gradcheck(f, mg.Tensor(np.array(x), True))
     assert mg.check_graph(np.sum(f(mg.Tensor(np.array(x), True))))

@@ -61,23 +61,24 @@ def slope(f, exact=None, step=STEP):
                 better = doubt < error
                 value, error, reach = np.where(better, row[k + 1], value), np.where(better, doubt, error), np.where(better, h, reach)
         plain, left, right, small_jump = _differences(f, middle, TINY)
+        near = {k: _differences(f, middle, TINY * k) for k in (2, 1 / 2, 1 / 4, 65 / 64, 66 / 64, 67 / 64, 68 / 64)}
         # steps a hair longer are as good: what bends in the row of their differences is rounding (what rises evenly may be kinks)
-        twins = [plain, *(_differences(f, middle, TINY * factor)[0] for factor in (65 / 64, 66 / 64, 67 / 64, 68 / 64))]
-        rounding = 4e-15 * abs(middle) / TINY + 3.5 * np.median(abs(np.diff(twins, 2, axis=0)), axis=0)
-        others = {k: _differences(f, middle, TINY * k) for k in (2, 1 / 2, 1 / 4)}
-        wider = np.max([abs(other[0] - plain) for other in others.values()], axis=0)  # more than what bends f away from the plain difference
+        bends = np.diff([plain, *(near[k / 64][0] for k in (65, 66, 67, 68))], 2, axis=0)
+        rounding = 4e-15 * abs(middle) / TINY + 3.5 * np.median(abs(bends), axis=0)
+        wider = np.max([abs(near[k][0] - plain) for k in (2, 1 / 2, 1 / 4)], axis=0)  # more than what bends f away from the plain difference
         agree = abs(value - plain) <= 2 * rounding + 1e-5 * abs(plain) + 1e-9
         # where f is smooth the jump between the one-sided slopes shrinks with the step, in proportion; at a kink it stays, and with one
         # nearby it falls faster, so that never at both of these steps it is in proportion
-        shrinks = np.logical_and(*(abs(others[k][3] / k - small_jump) <= small_jump / (8 * k) for k in (1 / 2, 1 / 4)))
+        shrinks = np.logical_and(*(abs(near[k][3] / k - small_jump) <= small_jump / (8 * k) for k in (1 / 2, 1 / 4)))
         straight = shrinks | (small_jump <= 1e-3 * (abs(left) + abs(right)) + 2 * rounding)
         error = np.where(agree, error + rounding * TINY / reach, np.where(straight, rounding + wider + 1e-9 * abs(plain), abs(value - plain)))
         value, error = np.where(straight & ~agree, plain, value), np.where(moved | (plain != 0), error, 2e-16 * abs(middle) / step)
         jumps = small_jump > 1e-4 * (abs(left) + abs(right)) + 1e-8 + 2 * rounding
         kink = jumps & ((small_jump > 0.5 * jump) | (~agree & ~shrinks))
-        torn = (small_jump * TINY > 1e-9 * (1 + abs(middle))) & (
-            others[1 / 2][3] > 1.8 * small_jump
-        )  # f itself jumps: the shorter the step the steeper
+        # f itself jumps: it differs by as much over every step
+        torn = np.all([abs(k * other[0] - plain) <= abs(plain) / 50 for k, other in near.items()], axis=0) & (
+            abs(plain) * TINY > 1e-9 * (1 + abs(middle))
+        )
         kink, error = kink & ~torn, np.where(torn, np.inf, error)
         if exact is not None and (refined := _complex_step(exact)) is not None and np.shape(refined) == middle.shape:
             better = (abs(refined - value) <= 5 * error) & (5 * error <= 1e-3 * abs(refined)) & ~kink
@@ -209,7 +210,7 @@ def clearest(compare, v, x):
     found = compare(v)
     if found.verdict == "FAIL" and not found.doubtful and abs(compare(v / 8).error - found.error) > 0.1 * found.error:
         found = found._replace(doubtful="rough")
-    if found.doubtful in ("rough", "domain"):
+    if found.doubtful and found.verdict in FAILING:
         ways = [v / 8, v * max(1.0, np.max(abs(x)))]
         if np.count_nonzero(v) == 1:
             ways.append(v * abs(x) / 16)  # of more entries it would hide the small
