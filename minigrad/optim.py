@@ -59,7 +59,7 @@ class Optimizer:
         if not parameters:
             raise RuntimeError(f"{type(self).__name__}.step: no parameter has a gradient. Call loss.backward() first.")
         for w in parameters:  # before any is updated
-            if not isinstance(g := w.grad, Tensor) or g.shape != w.shape:
+            if not isinstance(g := w.grad, Tensor) or g.data.shape != w.data.shape:
                 raise ValueError(
                     f"{type(self).__name__}.step: the .grad of a parameter of shape {w.shape} is a {type(g).__name__} of shape {np.shape(g)}. "
                     "Make it a Tensor of the same shape."

@@ -216,7 +216,8 @@ def test_a_fast_oscillation_is_smooth_everywhere(frequency):
 def test_the_error_of_a_slope_grows_with_the_noise_of_f():
     rng = np.random.default_rng(0)
     found = slope(lambda t: np.sin(1 + t) + 1e-7 * rng.standard_normal())
-    assert 1e-7 < abs(found.value - np.cos(1)) <= 5 * found.error
+    assert abs(found.value - np.cos(1)) <= 5 * found.error
+    assert found.error > 1e-7  # that of the value may by luck be less
 
 
 def test_the_error_of_a_slope_knows_the_rounding_of_large_values():
