@@ -3,6 +3,7 @@
 import math
 import warnings
 from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -208,14 +209,17 @@ def clearest(compare, v, x):
     What is wrong is as wrong over a shorter way; what is not was blurred by kinks nearby.
     """
     found = compare(v)
-    if found.verdict == "FAIL" and not found.doubtful and abs(compare(v / 8).error - found.error) > 0.1 * found.error:
+    if found.verdict not in FAILING:
+        return found
+    shorter = compare(v / 8)
+    if found.verdict == "FAIL" and not found.doubtful and abs(shorter.error - found.error) > 0.1 * found.error:
         found = found._replace(doubtful="rough")
-    if found.doubtful and found.verdict in FAILING:
-        ways = [v / 8, v * max(1.0, np.max(abs(x)))]
-        if np.count_nonzero(v) == 1:
-            ways.append(v * abs(x) / 16)  # of more entries it would hide the small
-        return next((other for other in map(compare, filter(np.any, ways)) if other.verdict not in FAILING and not other.doubtful), found)
-    return found
+    if not found.doubtful:
+        return found
+    ways = [v * size] if (size := np.max(abs(x))) > 1 else []
+    if np.count_nonzero(v) == 1 and np.any(relative := v * abs(x) / 16):
+        ways.append(relative)  # of more entries it would hide the small
+    return next((other for other in chain([shorter], map(compare, ways)) if other.verdict not in FAILING and not other.doubtful), found)
 
 
 def along_ties(compare, x):
