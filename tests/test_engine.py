@@ -10,6 +10,7 @@ import weakref
 
 import numpy as np
 import pytest
+from programs import in_thread
 
 import minigrad as mg
 from minigrad import engine, randomness
@@ -43,15 +44,6 @@ def no_collector():
 
 def leaf(data, dtype=np.float64):
     return Tensor(data, True, dtype=dtype)
-
-
-def in_thread(function):
-    """What function() returns in a thread of its own."""
-    found = []
-    thread = threading.Thread(target=lambda: found.append(function()))
-    thread.start()
-    thread.join()
-    return found[0]
 
 
 def counting_op():

@@ -1,10 +1,10 @@
 """Randomness: seeds and streams, noise leaves, frozen noise, noise on plain data."""
 
 import copy
-import threading
 
 import numpy as np
 import pytest
+from programs import in_thread
 
 import minigrad as mg
 from minigrad import engine, randomness
@@ -25,15 +25,6 @@ def as_before():
 
 def leaf(data):
     return Tensor(data, True, dtype=np.float64)
-
-
-def in_thread(function):
-    """What function() returns in a thread of its own."""
-    found = []
-    thread = threading.Thread(target=lambda: found.append(function()))
-    thread.start()
-    thread.join()
-    return found[0]
 
 
 def drawn(name="", n=64):
