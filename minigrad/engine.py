@@ -65,7 +65,8 @@ class Tensor:
     # args    the op's arguments in order, Tensors and constants; () for a leaf, None once freed
     # order   creation number, falling
     # origin  a leaf: its name, or None; a result: the scope it was recorded in
-    __slots__ = ("args", "data", "grad", "op", "order", "origin")
+    # changed a leaf that wants a gradient: when its data were last changed in place (a tick, as `order`)
+    __slots__ = ("args", "changed", "data", "grad", "op", "order", "origin")
     _plain = None  # the op of a leaf that wants no gradient
 
     def __init__(self, data, requires_grad=False, *, dtype=None, name=None):
@@ -97,7 +98,7 @@ class Tensor:
             raise RuntimeError(f"requires_grad can be set on a leaf only; this is the result of {self.op.name}. Use t.detach().")
         if value and self.data.dtype.kind != "f":
             raise TypeError(f"gradients need a float dtype, got {self.dtype}. Write Tensor([1., 2.]) or x.astype(np.float32).")
-        self.op = leaf if value else self._plain
+        self.op, self.changed = leaf if value else self._plain, self.order
 
     # ---- leaving the graph
 
@@ -164,6 +165,7 @@ class Tensor:
                     "Use optimizer.step(), or do it inside `with no_grad():`."
                 )
             ufunc(self.data, data_of(other), out=self.data, casting="same_kind")
+            self.changed = tick()
             return self
 
         return update
@@ -553,9 +555,11 @@ def _pull_back(seeds, create_graph, retain_graph, wanted=()):
     oldest = max(wanted, default=float("inf"))
     pending, heap = {}, []  # order -> [tensor, sum of the cotangents that have arrived, owned]; the orders of those that are results
     op = args = g = None
-    arriving = seeds
+    made, arriving = -np.inf, seeds
     while True:
         for x, cotangent in arriving:
+            if x.op is leaf and x.changed < made:
+                raise RuntimeError(_changed(x, op))
             if getattr(cotangent, "shape", None) != x.data.shape:
                 cotangent = _unbroadcast(cotangent, x, op, args)
             order = x.order
@@ -571,7 +575,7 @@ def _pull_back(seeds, create_graph, retain_graph, wanted=()):
                 entry[1:] = entry[1] + cotangent, not create_graph
         if not heap:
             break
-        order = heappop(heap)
+        made = order = heappop(heap)
         node, g, owned = pending.pop(order)
         op, args = node.op, node.args
         if order in wanted if wanted else node.grad is not None:
@@ -595,6 +599,14 @@ def _pull_back(seeds, create_graph, retain_graph, wanted=()):
     for x, cotangent, owned in pending.values():
         if x.op is leaf and (not wanted or x.order in wanted):
             yield x, cotangent, owned
+
+
+def _changed(x, op):
+    named = f" {x.name!r}" if x.name else ""
+    return (
+        f"backward: the leaf{named} of shape {x.shape} was changed in place (optimizer.step(), load_state_dict, w -= ...) after {op.name} used it, "
+        "so the rules would mix its old and new values. Run the forward pass again after the change; detach() what is carried over from before."
+    )
 
 
 def _unbroadcast(g, x, op, args):

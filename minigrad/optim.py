@@ -9,7 +9,7 @@ import numbers
 import numpy as np
 
 from .checkpoint import agree
-from .engine import Tensor, grad
+from .engine import Tensor, grad, tick
 from .graph import nodes, program
 from .ledger import name_of, penalised, summands
 from .ops.penalties import PARTS, blocks, prox
@@ -70,6 +70,7 @@ class Optimizer:
                 if trained.parameter.grad is not None:
                     trained.updates += 1
                     self.update(trained, lr, group)
+                    trained.parameter.changed = tick()
         self.steps += 1
 
     def update(self, trained, lr, settings):
@@ -263,6 +264,7 @@ class ProximalSGD(Optimizer):
                 uphill += float(np.sum((w - new) * (new - x))) / lr
                 t.buffers["before"] = x
             w[...] = new
+            t.parameter.changed = tick()
         if self.accelerated:
             last, self.t = self.t, (1 + math.sqrt(1 + 4 * self.t**2)) / 2
             self.momentum = (last - 1) / self.t
@@ -357,6 +359,7 @@ def max_norm(weights, limit):
         norms = np.sqrt(np.einsum("ij,ij->i", rows, rows))
         if (long := norms > limit).any():
             w.data[long] *= (limit / norms[long]).reshape(-1, *[1] * (w.ndim - 1))
+            w.changed = tick()
 
 
 def exponential(lr, factor):

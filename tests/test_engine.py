@@ -396,6 +396,54 @@ def test_retain_graph_allows_another_backward():
         y.backward()
 
 
+def subtract_in_place(w):
+    with no_grad():
+        w -= 1
+
+
+def load(w):
+    holder = mg.nn.Module()
+    holder.w = w
+    holder.load_state_dict({"w": np.ones(w.shape)})
+
+
+def step_of(make):
+    def step(w):
+        optimizer = make([w])
+        w.grad = Tensor(np.ones(w.shape))
+        optimizer.step()
+        w.grad = None
+
+    return step
+
+
+changes = {
+    "-=": subtract_in_place,
+    "load_state_dict": load,
+    "max_norm": lambda w: mg.optim.max_norm(w, 0.1),
+    "SGD": step_of(mg.optim.SGD),
+    "AdamW": step_of(mg.optim.AdamW),
+    "ProximalSGD": lambda w: mg.optim.ProximalSGD([w]).step(lambda: (w**2).sum()),
+}
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+@pytest.mark.parametrize("change", changes.values(), ids=changes)
+def test_backward_through_a_leaf_that_was_changed_since_is_an_error(change, create_graph):
+    w, x = Tensor(np.ones((2, 3)), requires_grad=True, name="w"), leaf([1.0, 2.0, 3.0])
+    older = ((w * x) ** 2).sum()
+    change(w)
+    newer = ((w * x) ** 2).sum()
+    w_by_newer, x_by_newer = (2 * w.data * x.data * other.data for other in (x, w))
+    newer.backward(retain_graph=True)
+    np.testing.assert_array_equal(w.grad.data, w_by_newer)
+    for loss in (older, newer + older):
+        with pytest.raises(RuntimeError, match=r"the leaf 'w' of shape \(2, 3\) was changed in place .* after multiply used it"):
+            loss.backward(retain_graph=True, create_graph=create_graph)
+    np.testing.assert_array_equal(w.grad.data, w_by_newer)
+    np.testing.assert_array_equal(x.grad.data, x_by_newer.sum(axis=0))
+
+
 def test_gradients_accumulate_until_set_to_none():
     x = leaf([1.0, 2.0])
     for times in (1, 2, 3):

@@ -4,7 +4,7 @@ from itertools import chain
 
 import numpy as np
 
-from ..engine import Tensor, scope
+from ..engine import Tensor, scope, tick
 
 
 class Parameter(Tensor):
@@ -166,6 +166,8 @@ class Module:
             raise ValueError(f"load_state_dict into {type(self).__name__}: nothing was changed. " + ". ".join(problems) + ".")
         for key in both:
             (own[key].data if isinstance(own[key], Tensor) else own[key])[...] = new[key]
+            if isinstance(own[key], Tensor):
+                own[key].changed = tick()
 
     # ---- text
 
