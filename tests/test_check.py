@@ -594,6 +594,31 @@ def test_a_small_derivative_is_not_excused_by_an_absolute_tolerance():
         mg.gradcheck(tiny, leaf(3))
 
 
+@pytest.mark.parametrize("factor", [2.0**20, 2.0**-20, 2.0**-40, 2.0**-70])
+def test_the_verdict_does_not_depend_on_the_scale_of_the_function(factor):
+    wrong, hundredth_off = op(cube, x=lambda g, out, x: g * x), op(lambda x: x**4, x=lambda g, out, x: 4.04 * g * x**3)
+    corner = leaf(3).data
+    verdicts = {
+        "OK": [np.exp, lambda x: 1 + x * x, lambda x: np.stack([np.sin(x), 0 * x])],
+        "KINK": [lambda x: F.relu(x - corner), lambda x: np.abs(np.sin(x - corner)) + x, np.max],
+        "FAIL": [wrong, hundredth_off],
+        "VACUOUS": [lambda x: 0 * x, lambda x: F.relu(x - corner - 1)],
+        "NONFINITE": [lambda x: np.log(x - corner)],
+    }
+    for verdict, those in verdicts.items():
+        for f in those:
+            found = functions.examine(lambda x, f=f: factor * f(x), mg.Tensor(corner if f is not np.max else np.ones(3), True))
+            assert found.verdict == verdict, found
+
+
+def test_a_function_that_ignores_its_inputs_for_leaves_of_its_own_is_told():
+    model, x = nn.Linear(3, 2), leaf(4, 3)
+    with pytest.warns(UserWarning, match="float64"), pytest.raises(GradcheckError, match=r"VACUOUS: func depends on Tensors of its own.*check_graph"):
+        mg.gradcheck(lambda *parameters: model(x.data).sum(), tuple(model.parameters()))
+    with pytest.raises(GradcheckError, match="VACUOUS: both gradients are exactly 0"):
+        mg.gradcheck(lambda x: model(0 * x).sum(), x)
+
+
 def test_what_rounding_hides_does_not_pass():
     wrong = op(cube, x=lambda g, out, x: g * x)
     with pytest.raises(GradcheckError, match="FAIL"):  # beside 1e13 the numeric derivative says nothing

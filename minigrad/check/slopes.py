@@ -63,22 +63,23 @@ def slope(f, exact=None, step=STEP):
                 value, error, reach = np.where(better, row[k + 1], value), np.where(better, doubt, error), np.where(better, h, reach)
         plain, left, right, small_jump = _differences(f, middle, TINY)
         near = {k: _differences(f, middle, TINY * k) for k in (2, 1 / 2, 1 / 4, 65 / 64, 66 / 64, 67 / 64, 68 / 64)}
+        scale = min(1.0, np.max(np.nan_to_num(np.maximum(abs(left), abs(right))), initial=0.0))  # what is nothing beside 1 may be all there is
         # steps a hair longer are as good: what bends in the row of their differences is rounding (what rises evenly may be kinks)
         bends = np.diff([plain, *(near[k / 64][0] for k in (65, 66, 67, 68))], 2, axis=0)
         rounding = 4e-15 * abs(middle) / TINY + 3.5 * np.median(abs(bends), axis=0)
         wider = np.max([abs(near[k][0] - plain) for k in (2, 1 / 2, 1 / 4)], axis=0)  # more than what bends f away from the plain difference
-        agree = abs(value - plain) <= 2 * rounding + 1e-5 * abs(plain) + 1e-9
+        agree = abs(value - plain) <= 2 * rounding + 1e-5 * abs(plain) + 1e-9 * scale
         # where f is smooth the jump between the one-sided slopes shrinks with the step, in proportion; at a kink it stays, and with one
         # nearby it falls faster, so that never at both of these steps it is in proportion
         shrinks = np.logical_and(*(abs(near[k][3] / k - small_jump) <= small_jump / (8 * k) for k in (1 / 2, 1 / 4)))
         straight = shrinks | (small_jump <= 1e-3 * (abs(left) + abs(right)) + 2 * rounding)
         error = np.where(agree, error + rounding * TINY / reach, np.where(straight, rounding + wider + 1e-9 * abs(plain), abs(value - plain)))
         value, error = np.where(straight & ~agree, plain, value), np.where(moved | (plain != 0), error, 2e-16 * abs(middle) / step)
-        jumps = small_jump > 1e-4 * (abs(left) + abs(right)) + 1e-8 + 2 * rounding
+        jumps = small_jump > 1e-4 * (abs(left) + abs(right)) + 1e-8 * scale + 2 * rounding
         kink = jumps & ((small_jump > 0.5 * jump) | (~agree & ~shrinks))
         # f itself jumps: it differs by as much over every step
         torn = np.all([abs(k * other[0] - plain) <= abs(plain) / 50 for k, other in near.items()], axis=0) & (
-            abs(plain) * TINY > 1e-9 * (1 + abs(middle))
+            abs(plain) * TINY > 1e-9 * (scale + abs(middle))
         )
         kink, error = kink & ~torn, np.where(torn, np.inf, error)
         if exact is not None and (refined := _complex_step(exact)) is not None and np.shape(refined) == middle.shape:
@@ -252,8 +253,9 @@ def _apart(compare, x, rng):
 
 
 def judge(gradient, v, numeric, rtol=RTOL, atol=ATOL):
-    """A gradient along v against a numeric slope. The terms may cancel, so their norm is the scale."""
+    """A gradient along v against a numeric slope. The terms may cancel, so their norm is the scale; where all are tiny, so is atol."""
     terms = np.where(v == 0, 0, gradient * v)
+    atol = atol * min(1.0, np.max(abs(gradient), initial=0))
     analytic, scale = np.sum(terms), np.sqrt(np.sum(terms * terms))
     if not np.isfinite(numeric.value):
         return Finding("NONFINITE", np.inf, f"the derivative is not finite: analytic {analytic:.3g}, numeric {numeric.value:.3g}", "domain")
