@@ -429,7 +429,7 @@ def _unary(op):
 
     def call(x):
         if not isinstance(x, Tensor):
-            return forward(x)
+            return forward(x if isinstance(x, (ndarray, np.generic)) else as_array(x))
         try:
             data = forward(x.data)
         except Exception as error:

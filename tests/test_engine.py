@@ -404,7 +404,7 @@ def subtract_in_place(w):
 def load(w):
     holder = mg.nn.Module()
     holder.w = w
-    holder.load_state_dict({"w": np.ones(w.shape)})
+    holder.load_state_dict({"w": np.zeros(w.shape)})
 
 
 def step_of(make):

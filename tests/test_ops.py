@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 from minigrad import engine, ops
+from minigrad import functional as F
 from minigrad.check import GradcheckError, gradcheck, gradgradcheck
 from minigrad.check.samples import samples, table, tensors
 from minigrad.engine import Tensor, constant, data_of
@@ -256,6 +257,18 @@ def test_python_numbers_leave_float32_alone(name):
     for number in (2, 2.5, True):
         assert binary[name][0](x, number).dtype == np.float32
         assert binary[name][0](number, x).dtype == np.float32
+
+
+@pytest.mark.parametrize("f", [F.relu, F.sigmoid, F.gelu, F.silu, partial(F.cross_entropy, target=[1, 0]), partial(F.nll_loss, target=[1, 0])])
+def test_a_list_is_computed_like_an_array(f):
+    np.testing.assert_array_equal(f([[1.0, -1.0], [0.5, 2.0]]), f(np.array([[1.0, -1.0], [0.5, 2.0]], np.float32)), strict=True)
+
+
+@pytest.mark.parametrize("number", [2, 2.0, np.float64(2)])
+def test_einsum_takes_numbers(number):
+    x = leaf([1.0, -2.0])
+    for out in (np.einsum("i,->i", x, number), np.einsum(",i", number, x)):
+        assert mg.grad(out.sum(), x)[0].tolist() == [2, 2]
 
 
 @pytest.mark.parametrize("name", binary)

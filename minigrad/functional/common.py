@@ -1,18 +1,20 @@
-"""What the functions of this package share: their scope, and the refusal of shapes that do not fit."""
+"""What the functions of this package share: their scope and first argument, and the refusal of shapes that do not fit."""
 
 import numbers
 from functools import wraps
 
 import numpy as np
 
-from ..engine import scoped
+from ..engine import operand, scoped
 
 
 def composition(function):
-    """Marks what `function` records with its name."""
+    """Marks what `function` records with its name. A list as its first argument becomes an array, as for ops."""
 
     @wraps(function)
     def call(*args, **kwargs):
+        if args and isinstance(args[0], list):
+            args = (operand(args[0]), *args[1:])
         return scoped(function.__name__, function, *args, **kwargs)
 
     return call

@@ -34,7 +34,7 @@ def _check_shapes(name, input, target, reduction):
 def _check_classes(name, scores, target, reduction):
     """Refuses targets that are not one class number for each of the scores (N, C, ...) or (C,)."""
     _check_reduction(name, reduction)
-    shape, labels = scores.shape, np.asarray(data_of(target))
+    shape, labels = np.shape(scores), np.asarray(data_of(target))
     needed, classes = (shape[:1] + shape[2:], shape[1]) if len(shape) > 1 else ((), (*shape, 0)[0])
     if not shape or labels.shape != needed:
         raise ValueError(f"{name}: scores {shape} need one class number each, so a target of shape {needed}, got {labels.shape}.")

@@ -4,7 +4,7 @@ from itertools import chain
 
 import numpy as np
 
-from ..engine import Tensor, scope, tick
+from ..engine import Tensor, data_of, scope, tick
 
 
 class Parameter(Tensor):
@@ -165,9 +165,9 @@ class Module:
         if problems:
             raise ValueError(f"load_state_dict into {type(self).__name__}: nothing was changed. " + ". ".join(problems) + ".")
         for key in both:
-            (own[key].data if isinstance(own[key], Tensor) else own[key])[...] = new[key]
-            if isinstance(own[key], Tensor):
+            if isinstance(own[key], Tensor) and not np.array_equal(own[key].data, new[key]):
                 own[key].changed = tick()
+            data_of(own[key])[...] = new[key]
 
     # ---- text
 

@@ -80,7 +80,7 @@ def _explicit(subscripts, operands):
     if len(terms) != len(operands):
         raise ValueError(f"{subscripts!r} names {len(terms)} operands, got {len(operands)}")
     free = [c for c in string.ascii_letters if c not in subscripts]
-    extra = [x.ndim - len(t.replace("...", "")) for t, x in zip(terms, operands)]
+    extra = [np.ndim(x) - len(t.replace("...", "")) for t, x in zip(terms, operands)]
     widest = "".join(free[: max((n for t, n in zip(terms, extra) if "..." in t), default=0)])
     if not arrow:
         letters = inputs.replace("...", "").replace(",", "")
@@ -99,7 +99,7 @@ def _einsum_rule(g, out, i, subscripts, *operands):
     x = operands[i]
     inputs = [output, *terms[:i], *terms[i + 1 :]]
     factors = [g, *operands[:i], *operands[i + 1 :]]
-    sizes = {label: n for term, factor in zip(inputs, factors) for label, n in zip(term, factor.shape) if n != 1}
+    sizes = {label: n for term, factor in zip(inputs, factors) for label, n in zip(term, np.shape(factor)) if n != 1}
     free = (c for c in string.ascii_letters if c not in "".join(terms) + output)
     wanted = ""
     for axis, label in enumerate(terms[i]):
