@@ -6,6 +6,7 @@ for the rest, in which null stands for an array, and that lists the arrays. Noth
 
 import contextlib
 import os
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -115,7 +116,11 @@ def _short(value):
 
 
 def agree(what, here, there):
-    """Refuses a state that differs in the settings `here` ({name: value}) from what it shall be loaded into."""
+    """Refuses a state that is none, or differs in the settings `here` ({name: value}) from what it shall be loaded into."""
+    if not isinstance(there, Mapping):
+        raise TypeError(
+            f"load_state_dict into {what}: a dict is needed, as state_dict() returns, not a {type(there).__name__}. A file is read by minigrad.load."
+        )
     differ = [name for name in here if not np.array_equal(here[name], there.get(name))]
     if differ:
         listed = "; ".join(f"{name}: {_short(here[name])} here, {_short(there.get(name))} in the state" for name in differ)

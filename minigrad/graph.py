@@ -52,9 +52,14 @@ def depending(steps, orders):
     return found
 
 
-def program(root, what):
-    """`nodes(root)`, refusing a graph that was freed."""
-    found = nodes(root)
+def program(what, *roots):
+    """`nodes(roots)`, refusing what is no Tensor and a graph that was freed."""
+    for root in roots:
+        if not isinstance(root, Tensor):
+            raise TypeError(
+                f"{what} reads a recorded graph: pass the Tensor that a forward pass returned, such as the loss, not a {type(root).__name__}."
+            )
+    found = nodes(roots)
     if freed := [n for n in found if n.args is None]:
         raise RuntimeError(f"{what}: the graph was freed by backward() (at {freed[0].op.name}). Do it before, or use backward(retain_graph=True).")
     return found
@@ -69,7 +74,7 @@ def noise(root):
     >>> mg.noise(y)[0].distribution
     Bernoulli(keep=0.75)
     """
-    return [node for node in program(root, "noise") if isinstance(node, Noise)]
+    return [node for node in program("noise", root) if isinstance(node, Noise)]
 
 
 def copy(steps, dtype=np.float64, values=None):
@@ -103,7 +108,7 @@ def replay(root, values=None, fresh_noise=False):
     >>> mg.replay(y, {x: [3.0, 4.0]})
     Tensor(25.)
     """
-    steps = program(root, "replay")
+    steps = program("replay", root)
     known = {n.order for n in steps}
     replaced = {}
     for leaf, value in (values or {}).items():

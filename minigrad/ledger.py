@@ -125,9 +125,9 @@ def terms(loss, optimizer=None):
     -----------------------------------------------
     loss                13.2
     """
+    steps = program("terms", loss)
     if loss.size != 1:
         raise ValueError(f"terms: a loss has one entry, not shape {loss.shape}. Call .mean() or .sum().")
-    steps = program(loss, "terms")
     names, found = leaf_names(steps), summands(loss)
     for warning in [*_twice(found, names), *_decayed_twice(found, names, optimizer)]:
         warnings.warn(warning, stacklevel=2)

@@ -322,7 +322,7 @@ def _check_loss(loss, what):
 def _refuse(taken, smooth, what):
     """Refuses penalties that no proximal step stands for, and a graph that was freed."""
     for summand in taken:
-        program(summand.node, what)
+        program(what, summand.node)
         if summand.factor < 0:
             raise ValueError(f"{what}: the loss has {name_of(summand)}. A penalty that is subtracted has no proximal step.")
         if (result := next((w for w in summand.node.args if isinstance(w, Tensor) and not w.is_leaf), None)) is not None:
@@ -330,7 +330,7 @@ def _refuse(taken, smooth, what):
                 f"{what}: {name_of(summand)} is on the result of {result.op.name}, and a proximal step needs a parameter. "
                 "Penalise the parameter itself; for activations write the penalty out, c * np.sum(np.abs(h))."
             )
-    inside = program([s.node for s in smooth], what)
+    inside = program(what, *(s.node for s in smooth))
     if (hidden := next((n for n in inside if n.op is not None and n.op.name in NONSMOOTH), None)) is not None:
         raise ValueError(f"{what}: {hidden.op.name} stands inside another term of the loss. A proximal step needs it as a term of its own: add it.")
 

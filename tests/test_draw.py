@@ -445,8 +445,11 @@ def test_unknown_settings_are_refused():
         draw(leaf(), to_file="graph.bmp")
     with pytest.raises(ValueError, match="direction is"):
         draw(leaf(), direction="up")
-    with pytest.raises(TypeError, match="a Tensor or a list of Tensors, not float"):
+    with pytest.raises(TypeError, match="the Tensor that a forward pass returned, or a list of them, not a float"):
         draw(2.0)
+    for function in (draw, mg.to_dot, mg.to_text):
+        with pytest.raises(TypeError, match=f"{function.__name__} has no option dept. There are .*depth"):
+            function(leaf(), dept=2)
 
 
 def test_without_a_renderer_the_dot_is_kept_and_the_message_says_what_to_install(tmp_path, monkeypatch):

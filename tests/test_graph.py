@@ -192,6 +192,13 @@ def test_replay_of_a_freed_graph_is_an_error_with_a_remedy():
         mg.resample(loss)
 
 
+@pytest.mark.parametrize("read", [mg.check_graph, mg.terms, mg.replay, mg.resample, mg.noise, mg.expectation, mg.to_text, mg.draw])
+@pytest.mark.parametrize("root", [mg.nn.Linear(3, 2), np.ones(3), 1.0, None, []], ids=lambda root: type(root).__name__)
+def test_what_is_no_graph_is_told(read, root):
+    with pytest.raises(TypeError, match=f"the Tensor that a forward pass returned, .*not a {type(root).__name__}"):
+        read(root)
+
+
 def test_replay_refuses_what_is_no_leaf_of_this_graph():
     x = leaf(3)
     y = np.exp(x)

@@ -276,6 +276,14 @@ def test_without_strict_a_misshapen_entry_is_still_an_error():
     assert np.array_equal(model.weight.data, before["weight"])
 
 
+@pytest.mark.parametrize("state", ["model.npz", nn.Linear(3, 2), None, [1, 2]], ids=lambda state: type(state).__name__)
+def test_what_is_no_state_is_told(state):
+    model = nn.Linear(3, 2)
+    for target in (model, mg.optim.SGD(model.parameters())):
+        with pytest.raises(TypeError, match=f"into {type(target).__name__}: a dict is needed, .*, not a {type(state).__name__}"):
+            target.load_state_dict(state)
+
+
 # ---------------------------------------------------------------------------------------------- files
 
 

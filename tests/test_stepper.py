@@ -190,7 +190,7 @@ def test_random_graphs(data):
 
 def test_nothing_is_touched():
     loss = training_step()
-    walk = program(loss, "test")
+    walk = program("test", loss)
     loss.backward(retain_graph=True)
     before = [(bits(t.data), t.grad, t.grad is not None and bits(t.grad.data), t.args) for t in walk]
     generators = {name: str(rng.bit_generator.state) for name, rng in randomness.state.streams.items()}, str(np.random.get_state())

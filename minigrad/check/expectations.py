@@ -43,7 +43,7 @@ def expectation(loss, order=8):
     >>> round(expected.value.item(), 12), expected.gradients[w].numpy().round(12).tolist(), expected.outcomes
     (3.25, [1.5, 2.0], 4)
     """
-    steps = program(loss, "expectation")
+    steps = program("expectation", loss)
     laws = _laws(steps, order)
     copies = copy(steps, values={noise.order: np.full(noise.shape, values[0]) for noise, (values, _) in laws.items()})
     drawn, weights = _enumerated({copies[n.order]: law for n, law in laws.items() if len(law[0]) > 1})

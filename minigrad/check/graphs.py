@@ -72,7 +72,7 @@ def check_graph(loss, seed=0):
     cotangents, against the node's forward; each leaf's gradient along random directions, against the loss run again. A random
     direction misses a wrong entry with probability zero, and its cost does not grow with the number of entries.
     """
-    steps = program(loss, "check_graph")
+    steps = program("check_graph", loss)
     leaves = [node for node in steps if node.is_leaf and node.requires_grad]
     if not leaves:
         raise RuntimeError("check_graph: no leaf of this graph has requires_grad=True (was it recorded under no_grad()?).")

@@ -158,7 +158,7 @@ def check_noise(op, shape=(64, 1024), *, p=None, shared=(), mean=None, calls=4, 
         outputs = [_called(op, x) for _ in range(calls)]
         if not np.array_equal(again.data, outputs[0].data, equal_nan=True):
             return Report([], STOCHASTIC)
-        graphs = [program(out, "check_noise") for out in outputs]
+        graphs = [program("check_noise", out) for out in outputs]
         drawn = [[n for n in steps if isinstance(n, Noise)] for steps in graphs]
         if not any(drawn):
             return Report([], NOTHING if np.array_equal(outputs[0].data, outputs[1].data, equal_nan=True) else LOST)
@@ -324,7 +324,7 @@ def _output(op, x, outputs, steps, layers, mean):
         promised, of = np.asarray(data_of(mean(Tensor(x)))), "what is promised"
     elif hasattr(op, "modules"):
         evaluated, of, between = _called(op.eval(), x), "the output in evaluation", 0.5
-        count, promised = sum(isinstance(n, Noise) for n in program(evaluated, "check_noise")), evaluated.data
+        count, promised = sum(isinstance(n, Noise) for n in program("check_noise", evaluated)), evaluated.data
         yield Row("output", "noise in evaluation", count, 0, 0, "noise is drawn in evaluation too")
     line = _line(outputs[0], steps, layers[0].noise, between) if len(layers) == 1 and promised.shape == outputs[0].shape else None
     if line is None or math.isnan(layers[0].mean):

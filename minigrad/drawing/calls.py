@@ -1,6 +1,7 @@
 """What one calls for a picture, and what it is written to."""
 
 import inspect
+from functools import wraps
 from pathlib import Path
 
 from .dot import dot, text
@@ -11,11 +12,19 @@ SUFFIXES = (".svg", ".png", ".pdf", ".gv", ".dot", ".txt", ".html")
 
 
 def _with_options(function):
-    """Shows the options of `read` in the signature of a function that passes them on."""
+    """Shows the options of `read` in the signature of a function that passes them on, and refuses others."""
     own = list(inspect.signature(function).parameters.values())[:-1]
     options = list(inspect.signature(read).parameters.values())[1:-1]
-    function.__signature__ = inspect.Signature(own + options)
-    return function
+    names = {p.name: None for p in own[1:] + options}
+
+    @wraps(function)
+    def call(root, **given):
+        if unknown := given.keys() - names:
+            raise TypeError(f"{function.__name__} has no option {', '.join(unknown)}. There are {', '.join(names)}.")
+        return function(root, **given)
+
+    call.__signature__ = inspect.Signature(own + options)
+    return call
 
 
 @_with_options

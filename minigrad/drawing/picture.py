@@ -34,7 +34,7 @@ def read(root, *, direction="TB", depth="auto", detail="auto", max_nodes=60, val
     """The Picture of the graph of `root`. Options as for `draw`; `chips`: whether many edges into penalties become one."""
     roots = _sequence(root)
     if not roots or not all(isinstance(r, Tensor) for r in roots):
-        raise TypeError(f"draw: the root is a Tensor or a list of Tensors, not {type(root).__name__}.")
+        raise TypeError(f"draw: the root is the Tensor that a forward pass returned, or a list of them, not a {type(root).__name__}.")
     for option, value, known in (("direction", direction, ("TB", "LR", "BT", "RL")), ("detail", detail, ("full", "compact", "auto"))):
         if value not in known:
             raise ValueError(f"draw: {option} is one of {', '.join(known)}, not {value!r}.")
@@ -302,7 +302,7 @@ def _differentiable(roots, what):
     for root in roots:
         if root.size != 1 or not root.requires_grad:
             raise RuntimeError(f"{what}: a root must be one number that requires a gradient; this one has shape {root.shape}.")
-    return program(roots, what)
+    return program(what, *roots)
 
 
 def _listed(words, role, card, boxes):

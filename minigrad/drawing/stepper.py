@@ -53,7 +53,7 @@ def story(root, gradient=None, drawn=()):
         return {"tensor": tensor(node), "op": node.op.name, "place": dotted(node.origin)}
 
     forward, backward = [], []
-    for node in program(root, "to_html"):
+    for node in program("to_html", root):
         if node.args:
             inputs = [{"argument": node.op.argument(i), "tensor": tensor(x, node.op.argument(i))} for i, x in _operands(node)]
             settings = [f"{node.op.argument(i)}={argument(a)}" for i, a in enumerate(node.args) if not is_operand(a)]
@@ -134,7 +134,7 @@ def to_html(root, path=None, *, gradient=None, **options):
     """
     if not isinstance(root, Tensor):
         raise TypeError(f"to_html: the root is one Tensor, not {type(root).__name__}.")
-    if not (steps := sum(bool(node.args) for node in program(root, "to_html"))):
+    if not (steps := sum(bool(node.args) for node in program("to_html", root))):
         raise ValueError("to_html: the tensor is a leaf, so there is no step to show.")
     title = options.pop("title", None)
     picture = read(root, chips=False, **{"depth": None, "grads": False, "legend": False, **options})

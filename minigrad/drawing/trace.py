@@ -54,7 +54,7 @@ def trace(root, gradient=None):
             raise RuntimeError(f"trace: the tensor has shape {r.shape}, not one entry. Trace its .mean() or .sum(), or pass gradient=.")
     arrived = {r.order: (_seed(r, gradient, False), False) for r in roots}  # order -> (the sum so far, whether it is added to in place)
     reached, of = [], Counter()  # the ops that a cotangent comes to, newest first; order -> how many come
-    for node in reversed(program(roots, "trace")):
+    for node in reversed(program("trace", *roots)):
         if node.args and (node.order in arrived or of[node.order]):
             reached.append(node)
             of.update(x.order for _, x in _receivers(node))

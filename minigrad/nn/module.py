@@ -4,6 +4,7 @@ from itertools import chain
 
 import numpy as np
 
+from ..checkpoint import agree
 from ..engine import Tensor, data_of, scope, tick
 
 
@@ -152,6 +153,7 @@ class Module:
 
     def load_state_dict(self, state_dict, strict=True):
         """Takes over the values. Missing, unexpected (unless strict=False) or misshapen entries: an error, and nothing changes."""
+        agree(type(self).__name__, {}, state_dict)
         own = self._state()
         new = {k: np.asarray(v.data if isinstance(v, Tensor) else v) for k, v in state_dict.items()}
         both = [k for k in own if k in new]
