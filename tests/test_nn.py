@@ -284,6 +284,12 @@ def test_what_is_no_state_is_told(state):
             target.load_state_dict(state)
 
 
+def test_the_repr_of_a_module_that_refers_to_one_around_it_ends():
+    model, inner = nn.Sequential(nn.Linear(3, 2)), nn.Module()
+    model.inner, inner.around = inner, model
+    assert repr(model) == "Sequential(\n  (0): Linear(in_features=3, out_features=2)\n  (inner): Module(\n    (around): (...)\n  )\n)"
+
+
 # ---------------------------------------------------------------------------------------------- files
 
 

@@ -292,10 +292,13 @@ def _width(row):
 
 
 def _edge_line(edge, reversed):
-    """`reversed`: written from target to source, which turns the layout around: a source on the right of a target of the same rank."""
+    """`reversed`: written from target to source, which turns the layout around: a source on the right of a target of the same rank.
+
+    A space keeps its text off the line.
+    """
     ends = (edge.target, edge.source) if reversed else (edge.source, edge.target)
     width = f"penwidth={edge_width(edge.rms):.2f}" if edge.rms is not None else ""
-    words = [f"label=<{html.escape(edge.label)}>" * bool(edge.label), f"tooltip={quoted(edge.tooltip)}" * bool(edge.tooltip)]
+    words = [f"label=<&#160;{html.escape(edge.label)}>" * bool(edge.label), f"tooltip={quoted(edge.tooltip)}" * bool(edge.tooltip)]
     attributes = [f"weight={edge.weight}", EDGES[edge.style], "dir=back" * reversed, width, *words]
     return f"{ends[0]} -> {ends[1]} [{' '.join(filter(None, attributes))}]"
 

@@ -1,6 +1,7 @@
 """Modules: parameters with a forward. Names, arguments and state_dict keys are PyTorch's."""
 
 from itertools import chain
+from reprlib import recursive_repr
 
 import numpy as np
 
@@ -177,6 +178,7 @@ class Module:
         """What stands in the brackets of the repr."""
         return ""
 
+    @recursive_repr("(...)")
     def __repr__(self):
         children = [f"({name}): {child!r}".replace("\n", "\n  ") for name, child in self.named_children()]
         extra = self.extra_repr()
