@@ -99,8 +99,10 @@ def _spread(mean, std):
     """`mean ± std`, both to the second digit of the std."""
     if not 0 < std < math.inf:
         return f"{mean:.3g} ± {std:.2g}"
-    power = math.floor(math.log10(float(f"{std:.1e}")))
-    scale = 0 if -4 < power < 4 else power
+    power, size = (math.floor(math.log10(float(f"{x:.1e}"))) for x in (std, max(abs(mean), std)))
+    if size - power > 5:
+        return f"{mean:.8g} ± {std:.2g}"
+    scale = 0 if size > -4 and power < 4 else size
     digits = max(0, 1 - power + scale)
     mean, std = round(mean / 10**scale, digits) + 0.0, std / 10**scale
     return f"({mean:.{digits}f} ± {std:.{digits}f})e{scale}" if scale else f"{mean:.{digits}f} ± {std:.{digits}f}"
