@@ -1563,6 +1563,24 @@ def test_a_gradient_that_every_tie_of_a_maximum_gets_whole_is_wrong(break_rule):
     assert mg.check_graph(np.max(x)).first_wrong.op == "max"
 
 
+@pytest.mark.parametrize("shape", [(3, 4), (4,), (60, 60)])  # as both sides, broadcast, beyond what is checked entry by entry
+def test_a_gradient_that_both_sides_of_a_tie_get_whole_is_wrong(break_rule, shape):
+    x = leaf(*(shape if len(shape) > 1 else (3, 4)))
+    y = mg.Tensor(x.data.copy() if len(shape) > 1 else x.data[0], True)
+    y.data[..., ::2] += 1
+
+    def verdicts():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of projections
+            yield mg.gradcheck(np.maximum, (x, y), raise_exception=False)
+        yield bool(mg.check_graph(np.sum(np.maximum(x, y))))
+
+    assert [*verdicts()] == [True, True]
+    break_rule("maximum", lambda g, out, x, y: g * (x >= y))
+    break_rule("maximum", lambda g, out, x, y: g * (y >= x), i=1)
+    assert [*verdicts()] == [False, False]
+
+
 @pytest.mark.parametrize("f", [lambda x: np.floor(x) + x, lambda x: np.where(x > 1, 5 * x, x)])
 def test_where_a_function_jumps_no_slope_is_right(f):
     with pytest.raises(GradcheckError, match="NONFINITE"):

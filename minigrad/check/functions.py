@@ -9,7 +9,7 @@ from ..engine import Tensor, data_of, grad, path
 from ..graph import depending, evaluate, nodes
 from ..randomness import Noise, frozen_noise
 from .diagnosis import diagnose, rates
-from .slopes import ATOL, FAILING, RTOL, STEP, Finding, Map, along_ties, clearest, direction, in_directions, is_analytic, worst
+from .slopes import ATOL, FAILING, RTOL, STEP, Finding, Map, along_ties, between_ties, clearest, direction, in_directions, is_analytic, worst
 
 ENTRIES = 2_000  # of an input; beyond, random projections are checked
 PROJECTIONS = 20
@@ -103,10 +103,13 @@ def examine(func, inputs, eps=STEP, atol=ATOL, rtol=RTOL, nondet_tol=0.0, fast_m
     for i in trained:
         exact = all(node.order in analytic for node in depending(steps, [own[i].order]))
         maps[i] = Map(
-            own[i].data, partial(_moved, outputs, i), partial(_pulled, first, own[i]), partial(_replayed, steps, first, own[i]) if exact else None
+            own[i].data,
+            lambda array, i=i: _moved(outputs, {i: array}),
+            partial(_pulled, first, own[i]),
+            partial(_replayed, steps, first, own[i]) if exact else None,
         )
     u = direction(rng, _joined([y.data for y in first]).shape)
-    found = []
+    found = {}
     for i, map_i in maps.items():
         gradient = map_i.pull(u)
         if not _same(gradient, map_i.pull(u)):
@@ -123,8 +126,10 @@ def examine(func, inputs, eps=STEP, atol=ATOL, rtol=RTOL, nondet_tol=0.0, fast_m
             if finding.verdict in FAILING:
                 return _explained(finding, f"input {i}, {place}", i, maps, steps, eps)
             findings.append(finding)
-        found.append(worst(findings))
-    silent = [i for i, f in zip(maps, found) if f.verdict == "VACUOUS"]
+        found[i] = worst(findings)
+    if wrong := between_ties(maps, found, partial(_moved, outputs), u=u, rtol=rtol, atol=atol, step=eps):
+        return _explained(wrong[0], "inputs moved alike", next(iter(maps)), maps, steps, eps)
+    silent, found = [i for i, f in found.items() if f.verdict == "VACUOUS"], [*found.values()]
     if zero_allowed or not silent:
         return worst([f for f in found if f.verdict != "VACUOUS"] or [Finding("OK")])
     note = "both gradients are exactly 0 at every entry, so nothing was tested. Check at a random point, in training mode."
@@ -156,8 +161,8 @@ def _explained(finding, place, i, maps, steps, step):
     return Finding(finding.verdict, finding.error, note)
 
 
-def _moved(outputs, i, array):
-    return _joined([y.data for y in outputs({i: array})])
+def _moved(outputs, replaced):
+    return _joined([y.data for y in outputs(replaced)])
 
 
 def _pulled(outputs, x, u):

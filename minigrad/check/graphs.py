@@ -9,7 +9,7 @@ from ..engine import Tensor, data_of, grad, path
 from ..graph import copy, depending, evaluate, leaf_names, program
 from ..tables import aligned
 from .diagnosis import diagnose, rates
-from .slopes import FAILING, SEVERITY, Finding, Map, direction, in_directions, is_analytic, with_argument, worst
+from .slopes import FAILING, SEVERITY, Finding, Map, between_ties, direction, in_directions, is_analytic, with_argument, worst
 
 DIRECTIONS = 3  # random ones, for each input
 
@@ -108,6 +108,10 @@ def _check_node(node, rng, rates):
         if isinstance(x, Tensor) and x.requires_grad and (rule := node.op.rule(i)) is not None:
             forward = partial(with_argument, node.op.forward, arrays, i)
             maps[node.op.argument(i)] = Map(x.data, forward, partial(_ruled, rule, node.data, arrays, x.shape), forward)
+
+    def moved(replaced):
+        return node.op.forward(*(replaced.get(node.op.argument(i), a) for i, a in enumerate(arrays)))
+
     u = direction(rng, node.shape)
     given = (u, node.data, *arrays)
     saved = [np.array(a) for a in given]
@@ -116,6 +120,8 @@ def _check_node(node, rng, rates):
         if not all(np.array_equal(a, b, equal_nan=b.dtype.kind == "f") for a, b in zip(given, saved)):
             return Finding("FAIL", np.inf, f"The rule for {name} changes what it is given, in place.")
     findings = {name: worst(in_directions(partial(m.compare, u=u), m.x, rng, DIRECTIONS)) for name, m in maps.items()}
+    if wrong := between_ties(maps, findings, moved, u=u):
+        return wrong[0]._replace(note=f"By {' and '.join(maps)}, moved alike: {wrong[0].note}.")
     found = worst(findings.values())
     if found.verdict != "FAIL":
         return found

@@ -3,6 +3,7 @@
 import math
 import warnings
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from typing import NamedTuple
 
@@ -227,6 +228,20 @@ def along_ties(compare, x):
     """What is wrong along the direction in which all entries move alike: those that tie, at a kink of max, go on tying, and there is none."""
     found = [compare(np.full(x.shape, length)) for length in (1.0, 1 / 8, 1 / 64)]  # kinks nearby do not blur all three
     return found[:1] if all(f.verdict == "FAIL" and not f.doubtful for f in found) else []
+
+
+def between_ties(maps, findings, moved, **settings):
+    """`along_ties` for several inputs at kinks, as those of maximum(x, y): all of them move alike, and so those that tie with each other.
+
+    `maps` and `findings` have the same keys; moved({key: array}) is the value at these arrays.
+    """
+    kinks = [key for key, finding in findings.items() if finding.verdict == "KINK"]
+    together = Map(
+        np.zeros(()),
+        lambda way: moved({key: maps[key].x + way for key in kinks}),
+        lambda u: sum(np.sum(maps[key].pull(u)) for key in kinks),
+    )
+    return along_ties(partial(together.compare, **settings), together.x) if len(kinks) > 1 else []
 
 
 def _apart(compare, x, rng):
