@@ -619,6 +619,11 @@ def test_a_function_that_ignores_its_inputs_for_leaves_of_its_own_is_told():
         mg.gradcheck(lambda x: model(0 * x).sum(), x)
 
 
+def test_a_function_that_computes_in_few_digits_is_told():
+    with pytest.raises(GradcheckError, match=r"FAIL: .*But astype computes in float16, .*keep float64"):
+        mg.gradcheck(lambda x: np.exp(x.astype(np.float16)), leaf(3))
+
+
 def test_what_rounding_hides_does_not_pass():
     wrong = op(cube, x=lambda g, out, x: g * x)
     with pytest.raises(GradcheckError, match="FAIL"):  # beside 1e13 the numeric derivative says nothing

@@ -158,6 +158,8 @@ def _explained(finding, place, i, maps, steps, step):
     note = f"{place}: {finding.note}, relative difference {finding.error:.2g}."
     if finding.verdict == "FAIL":
         note += f" Diagnosis: {diagnose(maps[i], rates(steps), {f'input {j}': m for j, m in maps.items() if j != i}, step)}."
+    if coarse := [n for n in steps if n.args and n.dtype.kind == "f" and n.dtype.itemsize < 8]:
+        note += f" But {coarse[0].op.name} computes in {coarse[0].dtype}, which is coarse for numeric derivatives: keep float64 inside func."
     return Finding(finding.verdict, finding.error, note)
 
 
