@@ -342,6 +342,19 @@ def retained():
     close(x.grad.data, 2 * once)
 
 
+def changed_leaves():
+    """A graph whose leaves an optimizer has changed since is refused: the rules would mix old and new values."""
+    w = leaf(3)
+    y, newer = np.sum(w * w), np.sum(w * w)
+    newer.backward()
+    mg.optim.SGD([w]).step()
+    try:
+        y.backward()
+    except RuntimeError:
+        return
+    raise AssertionError("a graph from before the step gives a gradient")
+
+
 def own_memory():
     """No two .grads share memory, nor with data or a cotangent."""
     x, y, u = leaf(3), leaf(3, seed=1), np.ones(3)
@@ -429,7 +442,7 @@ CHECKS = [
     *(law_of_channels, law_of_samples, law_of_shared, law_of_gaussian, added_noise, keeps_moments, noisy_weights),
     *(penalty_gradients, penalty_values, penalised, weight_decay, zero_weights),
     *(proximal_step, lasso, proximal_or_backward, ledger, doubled),
-    *(diamond, broadcasts, accumulation, retained, own_memory, forwards_are_pure),
+    *(diamond, broadcasts, accumulation, retained, changed_leaves, own_memory, forwards_are_pure),
     *(finds_wrong_rules, finds_what_ones_hide, refuses_empty_proofs, leaves_inputs_alone, judges_kinks, samples_bite),
 ]
 
@@ -631,6 +644,7 @@ BUGS = [
     Bug("broadcast averaged, not summed", "", text(engine._unbroadcast, "g.sum(", "g.mean("), broadcasts),
     Bug("second backward through a stale graph", "karpathy/micrograd#102", text(engine._pull_back, "node.args = None", "pass"), accumulation),
     Bug(".grad replaced, not added to", "", text(engine._accumulated, "tensor.grad.data + cotangent", "cotangent"), accumulation),
+    Bug("a step between forward and backward unnoticed", "", text(mg.optim.Optimizer.step, "changed = tick()", "changed"), changed_leaves),
     Bug("graph freed although retained", "TrenTorch#182", text(engine._pull_back, "if not retain_graph", "if True"), retained),
     Bug(".grad shares memory", "", text(engine._accumulated, "cotangent if owned and", "cotangent if"), own_memory),
     Bug("added to in place what is not its own", "", text(engine._is_fresh, "return False", "return True"), own_memory),
