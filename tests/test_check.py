@@ -594,8 +594,9 @@ def test_a_small_derivative_is_not_excused_by_an_absolute_tolerance():
         mg.gradcheck(tiny, leaf(3))
 
 
-@pytest.mark.parametrize("factor", [2.0**20, 2.0**-20, 2.0**-40, 2.0**-70])
+@pytest.mark.parametrize("factor", [2.0**20, 2.0**-20, 2.0**-30])
 def test_the_verdict_does_not_depend_on_the_scale_of_the_function(factor):
+    """Down to what rounding hides: numbers of the size of 1, as here inside, hide gradients below 1e-13."""
     wrong, hundredth_off = op(cube, x=lambda g, out, x: g * x), op(lambda x: x**4, x=lambda g, out, x: 4.04 * g * x**3)
     corner = leaf(3).data
     verdicts = {
@@ -615,7 +616,7 @@ def test_a_function_that_ignores_its_inputs_for_leaves_of_its_own_is_told():
     model, x = nn.Linear(3, 2), leaf(4, 3)
     with pytest.warns(UserWarning, match="float64"), pytest.raises(GradcheckError, match=r"VACUOUS: func depends on Tensors of its own.*check_graph"):
         mg.gradcheck(lambda *parameters: model(x.data).sum(), tuple(model.parameters()))
-    with pytest.raises(GradcheckError, match="VACUOUS: both gradients are exactly 0"):
+    with pytest.raises(GradcheckError, match="VACUOUS: both gradients are 0"):
         mg.gradcheck(lambda x: model(0 * x).sum(), x)
 
 
@@ -791,7 +792,7 @@ def test_a_check_that_tests_nothing_does_not_pass(silent):
 
 
 def test_an_input_without_influence_beside_one_with_some_is_warned_of():
-    with pytest.warns(UserWarning, match=r"VACUOUS for inputs \[1, 3\]: both gradients are exactly 0 at every entry"):
+    with pytest.warns(UserWarning, match=r"VACUOUS for inputs \[1, 3\]: both gradients are 0 at every entry"):
         assert mg.gradcheck(lambda x, y, z, w: x * z + F.relu(-y), (leaf(2), leaf(2, seed=1), leaf(2, seed=2), leaf(3)))
 
 
@@ -1502,7 +1503,7 @@ def test_a_right_gradient_is_never_diagnosed(name):
 
 def test_a_right_gradient_that_rounding_hides_is_not_diagnosed():
     with pytest.raises(GradcheckError, match="FAIL.*Diagnosis: no simple pattern"):
-        mg.gradcheck(lambda x, y: np.sum(x + y) + 1e13, (leaf(3), leaf(3, seed=1)))
+        mg.gradcheck(lambda x, y: np.sum(np.sin(x) + y) + 1e13, (leaf(3), leaf(3, seed=1)))
 
 
 def near_kinks(scale, seed):
@@ -1613,3 +1614,43 @@ def test_mistakes_are_found_among_kinks(scale, monkeypatch):
         monkeypatch.setattr(graphs, "grad", lambda *args, **options: [mg.Tensor(g.data + (np.arange(3000) == 0)) for g in right(*args, **options)])
         report = mg.check_graph(f(x))
         assert report.first_wrong.op == "leaf", report
+
+
+# ------------------------------------------------------------------------------- what rounding hides
+
+
+@pytest.mark.parametrize("distance", [1e-6, 1e-7, 2.5e-8, 1e-8, 3e-9, 1e-9, 1e-10])
+def test_a_kink_at_any_distance_is_no_jump(distance):
+    assert mg.gradcheck(lambda x: np.abs(x - 1), mg.Tensor(np.array([1 + distance]), True))
+    assert mg.check_graph(F.l1_loss(mg.Tensor(1 + distance * np.array([1, -0.5, 0.3, 2]), True), np.ones(4)))
+
+
+@pytest.mark.parametrize("margin", range(10, 51, 4))
+def test_a_confident_prediction_is_right_or_says_nothing(margin):
+    scores = mg.Tensor(np.array([[margin, 0, 0], [0, margin + 1.0, 0]]), True)
+    labels = np.array([0, 1])
+    for loss in (lambda z: F.cross_entropy(z, labels), lambda z: F.binary_cross_entropy_with_logits(2 * z - margin, np.eye(3)[labels])):
+        assert functions.examine(loss, scores).verdict in ("OK", "VACUOUS")
+        assert {row.verdict for row in mg.check_graph(loss(scores)).rows} <= {"OK", "VACUOUS"}
+
+
+@pytest.mark.parametrize("residual", [1e-6, 1e-10, 1e-14, 1e-16, 0])
+def test_a_fit_that_has_converged_is_no_mistake(residual):
+    target = np.array([0.1, 0.2, 300.0])
+    w = mg.Tensor(target * (1 + residual * np.array([1, 3, -2])), True)
+    for loss in (lambda w: np.sum((w - target) ** 2), lambda w: F.mse_loss(w, target)):
+        assert functions.examine(loss, w).verdict in ("OK", "VACUOUS")
+        assert {row.verdict for row in mg.check_graph(loss(w)).rows} <= {"OK", "VACUOUS"}
+
+
+@pytest.mark.parametrize(
+    "f, x", [(np.max, [1.0, 1e8]), (F.logsumexp, [0.0, 3e7]), (lambda x: 1e12 * x * x, [1e-8, 1.0, 1e8]), (lambda x: x**20, [1e4])]
+)
+def test_large_values_beside_small_ones_are_no_mistakes(f, x):
+    assert mg.gradcheck(f, mg.Tensor(np.array(x), True))
+
+
+def test_a_gradient_of_nothing_but_rounding_has_no_error():
+    for f in (lambda x: F.layer_norm(x, (5,)), F.softmax):  # their sums are constant
+        report = mg.check_graph(np.sum(f(leaf(5))))
+        assert report.rows[-1].verdict == "VACUOUS" and max(row.error for row in report.rows) < 1e-9

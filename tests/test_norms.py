@@ -351,7 +351,7 @@ def test_what_looks_at_a_model_in_training_does_not_move_its_statistics():
     state, value = model.state_dict(), loss.item()
     assert state["1.num_batches_tracked"] == 1 and np.any(state["1.running_mean"])
     report = mg.check_graph(loss)
-    assert report and {row.verdict for row in report.rows} == {"OK"}
+    assert report and {row.name for row in report.rows if row.verdict != "OK"} == {"0.bias"}  # 0 to rounding: the norm takes the mean out
     assert mg.replay(loss).item() == value == mg.replay(loss, {model[0].weight: model[0].weight}).item()
     assert len({mg.resample(loss).item() for _ in range(3)}) == 3
     assert mg.gradcheck(lambda t: loss_of(model, t, labels), leaf(x))

@@ -160,7 +160,7 @@ def test_a_right_op_without_samples_is_proved_on_shapes_that_go_wrong(prove, fil
         (define("cubed", "x", "x.fly()", x="g"), "first derivatives: FAIL: RuntimeError: cubed of .*has no attribute 'fly'"),
         (define("cubed", "x", "x**3", x="g.fly()"), "first derivatives: FAIL: RuntimeError: backward, in a rule of cubed: .*has no attribute 'fly'"),
         (define("cubed", "x", "np.log(x)", x="g / x"), "first derivatives: NONFINITE: output 0 is nan at entry"),
-        (define("cubed", "x", "np.sign(x)", x="0 * g"), "first derivatives: VACUOUS: both gradients are exactly 0 at every entry"),
+        (define("cubed", "x", "np.sign(x)", x="0 * g"), "first derivatives: VACUOUS: both gradients are 0 at every entry"),
     ],
 )
 def test_a_wrong_op_is_shown_with_what_is_wrong_and_the_table_goes_on(prove, file, source, shown):

@@ -54,7 +54,7 @@ class Report:
             how = f", relative error {wrong.error:.2g}" if np.isfinite(wrong.error) else ""
             return f"gradient check FAILED: the first wrong node is {wrong.name} ({wrong.op}){where}{how}"
         if not self:
-            return "gradient check VACUOUS: every gradient is exactly 0, so nothing was tested"
+            return "gradient check VACUOUS: every gradient is 0, or too small to tell from rounding: nothing was tested"
         count = f"{sum(r.op != 'leaf' for r in self.rows)} nodes and {sum(r.op == 'leaf' for r in self.rows)} leaves"
         return f"gradient check passed: {count}, largest relative error {max(row.error for row in self.rows):.1g}"
 

@@ -38,36 +38,41 @@ class Slope:
         return Slope(value, error, left, right, np.any(self.kink & used), True)
 
 
-def slope(f, exact=None, step=STEP):
+def slope(f, exact=None, step=STEP, size=1.0):
     """The derivative at 0 of f(t), an array: central differences at falling steps, extrapolated to step 0 (Ridders 1982).
 
     Kinks near 0 (of a relu, of |w|) upset the extrapolation, sometimes without a sign of it. So its result must agree with the
     plain difference over a tiny step. If not, that takes its place where f is straight over that step; elsewhere it is the error.
 
     `exact` is f for complex t, if there is such a thing. Where its complex step, exact to rounding for analytic functions,
-    agrees with the differences in all the digits these have, it supplies the others.
+    agrees with the differences in all the digits these have, it supplies the others. `size` is that of the numbers that f computes with:
+    their rounding moves a slope by as much as a step of that length.
     """
     with np.errstate(all="ignore"):
         middle = np.asarray(f(0.0), np.float64)
         value, error = np.zeros_like(middle), np.full_like(middle, np.inf)
         steps = [step / 2**k for k in range(13) if k < 2 or step / 2**k > STEP / 5000]
+        bend = _differences(f, middle, step)[3] / step
         reach = np.full_like(middle, step)  # the step behind the value
-        row, moved = [], False
+        row, moved, even = [], False, False
         for h in steps:
             first, _, _, jump = _differences(f, middle, h)
             moved = moved | (first != 0)
             previous, row = row, [first]
             for k, older in enumerate(previous):
                 row.append(row[k] + (row[k] - older) / (4 ** (k + 1) - 1))
-                doubt = np.maximum(abs(row[k + 1] - row[k]), abs(row[k + 1] - older)) + 2e-16 * abs(middle) / h
+                doubt = np.maximum(abs(row[k + 1] - row[k]), abs(row[k + 1] - older)) + 2e-16 * np.maximum(abs(middle), size) / h
                 better = doubt < error
                 value, error, reach = np.where(better, row[k + 1], value), np.where(better, doubt, error), np.where(better, h, reach)
+                even = np.where(better, (first != 0) & (jump <= abs(first) / 4), even)  # f moves, on both sides alike
         plain, left, right, small_jump = _differences(f, middle, TINY)
         near = {k: _differences(f, middle, TINY * k) for k in (2, 1 / 2, 1 / 4, 65 / 64, 66 / 64, 67 / 64, 68 / 64)}
         scale = min(1.0, np.max(np.nan_to_num(np.maximum(abs(left), abs(right))), initial=0.0))  # what is nothing beside 1 may be all there is
         # steps a hair longer are as good: what bends in the row of their differences is rounding (what rises evenly may be kinks)
         bends = np.diff([plain, *(near[k / 64][0] for k in (65, 66, 67, 68))], 2, axis=0)
         rounding = 4e-15 * abs(middle) / TINY + 3.5 * np.median(abs(bends), axis=0)
+        unseen = np.maximum(abs(left - value), abs(right - value))  # of f that moves over larger steps; rounding may hide it over this one
+        rounding = np.where(even & (unseen * TINY <= 4e-15 * size), np.maximum(rounding, unseen), rounding)
         wider = np.max([abs(near[k][0] - plain) for k in (2, 1 / 2, 1 / 4)], axis=0)  # more than what bends f away from the plain difference
         agree = abs(value - plain) <= 2 * rounding + 1e-5 * abs(plain) + 1e-9 * scale
         # where f is smooth the jump between the one-sided slopes shrinks with the step, in proportion; at a kink it stays, and with one
@@ -75,17 +80,17 @@ def slope(f, exact=None, step=STEP):
         shrinks = np.logical_and(*(abs(near[k][3] / k - small_jump) <= small_jump / (8 * k) for k in (1 / 2, 1 / 4)))
         straight = shrinks | (small_jump <= 1e-3 * (abs(left) + abs(right)) + 2 * rounding)
         error = np.where(agree, error + rounding * TINY / reach, np.where(straight, rounding + wider + 1e-9 * abs(plain), abs(value - plain)))
-        value, error = np.where(straight & ~agree, plain, value), np.where(moved | (plain != 0), error, 2e-16 * abs(middle) / step)
+        value, error = np.where(straight & ~agree, plain, value), np.where(moved | (plain != 0), error, 2e-16 * np.maximum(abs(middle), 1) / step)
         jumps = small_jump > 1e-4 * (abs(left) + abs(right)) + 1e-8 * scale + 2 * rounding
         kink = jumps & ((small_jump > 0.5 * jump) | (~agree & ~shrinks))
         # f itself jumps: it differs by as much over every step
-        torn = np.all([abs(k * other[0] - plain) <= abs(plain) / 50 for k, other in near.items()], axis=0) & (
-            abs(plain) * TINY > 1e-9 * (scale + abs(middle))
-        )
+        steady = [abs(k * s - t) <= abs(t) / 50 for k, other in near.items() for s, t in ((other[0], plain), (other[3], small_jump))]
+        torn = np.all(steady, axis=0) & (abs(plain) * TINY > 1e-9 * (scale + abs(middle)))
         kink, error = kink & ~torn, np.where(torn, np.inf, error)
         if exact is not None and (refined := _complex_step(exact)) is not None and np.shape(refined) == middle.shape:
             better = (abs(refined - value) <= 5 * error) & (5 * error <= 1e-3 * abs(refined)) & ~kink
             value, error = np.where(better, refined, value), np.where(better, 1e-13 * abs(refined), error)
+        error = error + np.where(moved, 2e-16 * size * (1 / step + 2 * bend), 0)
     return Slope(np.where(np.isfinite(error), value, np.nan), error, left, right, kink, np.isfinite(middle))
 
 
@@ -166,7 +171,9 @@ class Map:
     def slope(self, v, step=STEP):
         """The numeric derivative along v, an array like x."""
         exact = self.exact and (lambda t: self.exact(self.x + t * v))
-        return slope(lambda t: self.forward(self.x + t * v), exact, step)
+        return slope(
+            lambda t: self.forward(self.x + t * v), exact, step, max(1.0, np.max(abs(self.x), where=(v != 0) & np.isfinite(self.x), initial=0))
+        )
 
     def compare(self, v, u, gradient=None, rtol=RTOL, atol=ATOL, step=STEP):
         """The finding on the derivative along v: outputs together, contracted with the cotangent u; those at a kink one by one.
@@ -269,7 +276,7 @@ def _apart(compare, x, rng):
 
 def judge(gradient, v, numeric, rtol=RTOL, atol=ATOL):
     """A gradient along v against a numeric slope. The terms may cancel, so their norm is the scale; where all are tiny, so is atol."""
-    terms = np.where(v == 0, 0, gradient * v)
+    terms, floor = np.where(v == 0, 0, gradient * v), atol / rtol if rtol else 0.0
     atol = atol * min(1.0, np.max(abs(gradient), initial=0))
     analytic, scale = np.sum(terms), np.sqrt(np.sum(terms * terms))
     if not np.isfinite(numeric.value):
@@ -283,11 +290,14 @@ def judge(gradient, v, numeric, rtol=RTOL, atol=ATOL):
         sides = f"analytic {analytic:.10g}, slopes {numeric.left:.6g} and {numeric.right:.6g} on the two sides of a kink"
         return Finding("KINK", 0.0, sides) if between else Finding("FAIL", np.inf, sides, "kink")
     difference, size = abs(analytic - numeric.value), max(abs(analytic), abs(numeric.value), scale)
-    near = difference <= atol + rtol * size + 5 * numeric.error
-    sure = 5 * numeric.error <= atol + 1e-3 * max(size, 1e-3)  # else the numeric side says nothing
-    if near and sure and analytic == 0 and abs(numeric.value) <= 5 * numeric.error:
+    alike = difference <= rtol * size and size > 0
+    near = alike or difference <= atol + 5 * numeric.error
+    sure = alike or 5 * numeric.error <= atol + 1e-3 * max(size, 1e-3)  # else the numeric side says nothing
+    if size == 0 or (near and sure and not alike and size <= 5 * numeric.error):
         return Finding("VACUOUS")
     sides = f"analytic {analytic:.10g}, numeric {numeric.value:.10g} (its error about {numeric.error:.1g})"
     if near and sure:
-        return Finding("OK", difference / max(size, atol / rtol) if rtol else difference, sides)
-    return Finding("FAIL", difference / size if size else np.inf, sides, "rough" if near else "")
+        return Finding("OK", difference / max(size, floor) if rtol else difference, sides)
+    if near:
+        return Finding("FAIL", difference / size if size else np.inf, f"{sides}, too rough to tell: is there a large constant to leave out?", "rough")
+    return Finding("FAIL", difference / size if size else np.inf, sides)
