@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import re
 import warnings
 from itertools import count, cycle
 
@@ -553,8 +554,8 @@ def test_a_rule_of_the_wrong_shape_is_an_error_that_names_the_op():
     turned = op(cube, x=lambda g, out, x: (3 * g * x * x).T)
     with pytest.raises(ValueError, match=r"rule of cube for x returned shape \(2, 3\); x has shape \(3, 2\)"):
         mg.gradcheck(turned, leaf(3, 2))
-    with pytest.raises(ValueError, match=r"rule of cube for x returned shape \(2, 3\); x has shape \(3, 2\)"):
-        mg.check_graph(np.sum(turned(leaf(3, 2))))
+    wrong = mg.check_graph(np.sum(turned(leaf(3, 2)))).first_wrong
+    assert wrong.op == "cube" and "it returned shape (2, 3), the argument has shape (3, 2)" in wrong.note
 
 
 IN_PLACE = {  # what a rule of tanh overwrites: the values are right, the first time
@@ -1654,3 +1655,39 @@ def test_a_gradient_of_nothing_but_rounding_has_no_error():
     for f in (lambda x: F.layer_norm(x, (5,)), F.softmax):  # their sums are constant
         report = mg.check_graph(np.sum(f(leaf(5))))
         assert report.rows[-1].verdict == "VACUOUS" and max(row.error for row in report.rows) < 1e-9
+
+
+# ------------------------------------------------------------------------------------- rules that are no derivative
+
+
+def test_a_rule_that_is_another_one_on_tensors_is_found():
+    two_faced = op(lambda x: np.sinh(x), x=lambda g, out, x: g * (np.cosh(x) if type(x) is np.ndarray else out))
+    assert mg.gradcheck(two_faced, leaf(3))
+    with pytest.raises(GradcheckError, match="FAIL: the gradient by input 0 is another one under create_graph=True"):
+        mg.gradgradcheck(two_faced, leaf(3))
+
+
+def test_a_rule_that_is_not_linear_in_the_cotangent_is_found():
+    clipped = op(cube, x=lambda g, out, x: 3 * np.clip(g, -5, 5) * x * x)
+    with pytest.raises(GradcheckError, match="FAIL: input 0: the gradient is not linear in the cotangent"):
+        mg.gradcheck(clipped, leaf(3))
+    wrong = mg.check_graph(np.sum(np.exp(clipped(leaf(3))))).first_wrong
+    assert wrong.op == "cube" and "The rule for x is not linear in the cotangent" in wrong.note
+
+
+def test_a_rule_that_is_declared_missing_is_named_where_one_is_needed():
+    scale = op(product, x=lambda g, out, x, y: g * y, y=None)
+    x, y, z = leaf(3), leaf(3, seed=1), leaf(3, seed=2)
+    report = mg.check_graph(np.sum(scale(x, y) * z))
+    assert report.first_wrong.op == "product" and "By y: analytic 0" in report.first_wrong.note
+    assert [row.verdict for row in report.rows if row.op == "leaf"] == ["OK", "AFFECTED", "OK"]
+
+
+@pytest.mark.parametrize(
+    "returned, told", [(lambda g, x: g, r"shape \(\)"), (lambda g, x: None, "None"), (lambda g, x: np.ones((3, 2)), r"shape \(3, 2\)")]
+)
+def test_a_rule_that_returns_no_gradient_is_named(returned, told):
+    total = op(lambda x: np.sum(x), x=lambda g, out, x: returned(g, x))
+    report = mg.check_graph(np.sin(total(np.exp(leaf(2, 3)))))
+    assert report.first_wrong.op == "<lambda>" and [row.verdict for row in report.rows] == ["OK", "FAIL", "OK", "AFFECTED"]
+    assert re.search(f"The rule for x: ValueError: it returned {told}, the argument has shape \\(2, 3\\)", str(report))

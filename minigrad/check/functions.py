@@ -9,7 +9,7 @@ from ..engine import Tensor, data_of, grad, path
 from ..graph import depending, evaluate, nodes
 from ..randomness import Noise, frozen_noise
 from .diagnosis import diagnose, rates
-from .slopes import ATOL, FAILING, RTOL, STEP, Finding, Map, along_ties, between_ties, clearest, direction, in_directions, is_analytic, worst
+from .slopes import ATOL, FAILING, RTOL, STEP, Finding, Map, alike, along_ties, between_ties, clearest, direction, in_directions, is_analytic, worst
 
 ENTRIES = 2_000  # of an input; beyond, random projections are checked
 PROJECTIONS = 20
@@ -43,7 +43,8 @@ def gradgradcheck(func, inputs, grad_outputs=None, *, eps=STEP, atol=ATOL, rtol=
     """
     inputs = _tuple(inputs)
     gradients, cotangents = gradient_function(func, inputs, grad_outputs)
-    return _verdict(examine(gradients, inputs + cotangents, eps, atol, rtol, nondet_tol, fast_mode, zero_allowed=True), raise_exception)
+    finding = differently_recorded(func, inputs, cotangents)
+    return _verdict(finding or examine(gradients, inputs + cotangents, eps, atol, rtol, nondet_tol, fast_mode, zero_allowed=True), raise_exception)
 
 
 def gradient_function(func, inputs, grad_outputs=None):
@@ -62,6 +63,18 @@ def gradient_function(func, inputs, grad_outputs=None):
         return tuple(g for g in grad(outputs, trained, cotangents, create_graph=True, allow_unused=True) if g is not None)
 
     return gradients, cotangents
+
+
+def differently_recorded(func, inputs, cotangents):
+    """A Finding if the rules give other gradients on Tensors, recorded, than on arrays; else None."""
+    trained = [x for x in inputs if isinstance(x, Tensor) and x.requires_grad]
+    with frozen_noise():
+        outputs = [y for y in _tensors(func(*inputs)) if y.requires_grad]
+    plain, recorded = (grad(outputs, trained, cotangents, True, create_graph, allow_unused=True) for create_graph in (False, True))
+    for i, (a, b) in enumerate(zip(plain, recorded)):
+        if a is not None and not alike(data_of(a), data_of(b)):
+            return Finding("FAIL", np.inf, f"the gradient by input {i} is another one under create_graph=True: a rule is not the same on Tensors.")
+    return None
 
 
 def _verdict(finding, raise_exception):
@@ -126,6 +139,8 @@ def examine(func, inputs, eps=STEP, atol=ATOL, rtol=RTOL, nondet_tol=0.0, fast_m
             if finding.verdict in FAILING:
                 return _explained(finding, f"input {i}, {place}", i, maps, steps, eps)
             findings.append(finding)
+        if not map_i.is_linear(u, gradient):
+            return Finding("FAIL", np.inf, f"input {i}: the gradient is not linear in the cotangent.")
         found[i] = worst(findings)
     if wrong := between_ties(maps, found, partial(_moved, outputs), u=u, rtol=rtol, atol=atol, step=eps):
         return _explained(wrong[0], "inputs moved alike", next(iter(maps)), maps, steps, eps)

@@ -86,14 +86,21 @@ def check_graph(loss, seed=0):
         return Row(names[node.order], op, module, node.shape, float(finding.error), finding.verdict, node.order, shown)
 
     rows = [row(node, _check_node(copies[node.order], rng, drop)) for node in steps if node.args and node.requires_grad]
-    wrong = any(r.wrong for r in rows)
+    wrong = {r.order for r in rows if r.wrong}
     analytic = {node.order for node in copies.values() if node.args and is_analytic(node)}
     own, root, u = list(copies.values()), copies[loss.order], direction(rng, loss.shape)
-    gradients = grad(root, [copies[leaf.order] for leaf in leaves], u, retain_graph=True, allow_unused=True)
+    try:
+        gradients = grad(root, [copies[leaf.order] for leaf in leaves], u, retain_graph=True, allow_unused=True)
+    except Exception:
+        if not wrong:
+            raise
+        return Report([*rows, *(row(leaf, Finding("AFFECTED", np.inf)) for leaf in leaves)])  # by a rule that the engine cannot take either
     for leaf, gradient in zip(leaves, gradients):
         gradient = np.zeros(leaf.shape) if gradient is None else gradient.data
         exact = all(node.order in analytic for node in depending(own, [copies[leaf.order].order]))
-        finding = _check_leaf(own, root, u, copies[leaf.order], gradient, exact, rng, drop, wrong)
+        finding = _check_leaf(own, root, u, copies[leaf.order], gradient, exact, rng, drop)
+        if finding.verdict in FAILING and wrong & {node.order for node in depending(steps, [leaf.order])}:
+            finding = finding._replace(verdict="AFFECTED", note="")
         rows.append(row(leaf, finding))
     return Report(rows)
 
@@ -105,8 +112,9 @@ def _check_node(node, rng, rates):
         return Finding("STOCHASTIC", np.inf, "Its forward draws by itself. Give the op its noise as an input, a Noise leaf.")
     maps = {}
     for i, x in enumerate(node.args):
-        if isinstance(x, Tensor) and x.requires_grad and (rule := node.op.rule(i)) is not None:
+        if isinstance(x, Tensor) and x.requires_grad:
             forward = partial(with_argument, node.op.forward, arrays, i)
+            rule = node.op.rule(i) or (lambda *_, shape=x.shape: np.zeros(shape))  # none: it claims that nothing comes of x
             maps[node.op.argument(i)] = Map(x.data, forward, partial(_ruled, rule, node.data, arrays, x.shape), forward)
 
     def moved(replaced):
@@ -116,13 +124,18 @@ def _check_node(node, rng, rates):
     given = (u, node.data, *arrays)
     saved = [np.array(a) for a in given]
     for name, m in maps.items():
-        m.pull(u)
+        try:
+            m.pull(u)
+        except Exception as error:
+            return Finding("FAIL", np.inf, f"The rule for {name}: {type(error).__name__}: {error}")
         if not all(np.array_equal(a, b, equal_nan=b.dtype.kind == "f") for a, b in zip(given, saved)):
             return Finding("FAIL", np.inf, f"The rule for {name} changes what it is given, in place.")
     findings = {name: worst(in_directions(partial(m.compare, u=u), m.x, rng, DIRECTIONS)) for name, m in maps.items()}
     if wrong := between_ties(maps, findings, moved, u=u):
         return wrong[0]._replace(note=f"By {' and '.join(maps)}, moved alike: {wrong[0].note}.")
     found = worst(findings.values())
+    if found.verdict not in FAILING and (crooked := [name for name, m in maps.items() if not m.is_linear(u, m.pull(u))]):
+        return Finding("FAIL", np.inf, f"The rule for {crooked[0]} is not linear in the cotangent.")
     if found.verdict != "FAIL":
         return found
     name = next(name for name, finding in findings.items() if finding == found)
@@ -136,11 +149,13 @@ def _ruled(rule, out, arrays, shape, u):
     if np.shape(g) == shape:
         return g
     lead = np.ndim(g) - len(shape)
+    if not isinstance(g, (np.ndarray, np.generic)) or lead < 0 or any(n not in (1, m) for n, m in zip(shape, g.shape[lead:])):
+        raise ValueError(f"it returned {f'shape {g.shape}' if hasattr(g, 'shape') else repr(g)}, the argument has shape {shape}")
     axes = tuple(range(lead)) + tuple(i + lead for i, n in enumerate(shape) if n == 1)
     return np.sum(g, axis=axes, keepdims=True).reshape(shape)
 
 
-def _check_leaf(steps, root, u, leaf, gradient, exact, rng, rates, wrong):
+def _check_leaf(steps, root, u, leaf, gradient, exact, rng, rates):
     """The `gradient` of sum(u * root) by `leaf`, from the engine's backward, against the graph run again."""
 
     def forward(array):
@@ -159,8 +174,6 @@ def _check_leaf(steps, root, u, leaf, gradient, exact, rng, rates, wrong):
         return Finding("NONFINITE", np.inf, "The root of the graph is not finite.")
     whole = Map(leaf.data, forward, pull, forward if exact else None)
     found = worst(in_directions(compare, leaf.data, rng, DIRECTIONS))
-    if wrong and found.verdict in FAILING:
-        return found._replace(verdict="AFFECTED", note="")
     if found.verdict != "FAIL":
         return found
     note = "Every rule on the way is right. So the engine's own work is wrong, adding up or undoing broadcasts, unless rounding hides the truth."

@@ -455,6 +455,7 @@ samples = {
     "prod": [
         *reduction(np.prod),
         s(lambda x: np.prod(x, axis=0), normal()),  # NumPy allows it
+        s(lambda x: np.prod(x, axis=0), 0.0),
         s(np.prod, [2.0, 0.0, -3.0]),
         zero(np.prod, [[2.0, 0.0], [0.0, 3.0], [1.0, -1.0]]),  # the first derivatives; the second are not
         s(lambda x: np.prod(x, axis=1), [[2.0, 0.0, 3.0], [1.0, 4.0, -2.0], [0.0, 0.0, 5.0]]),

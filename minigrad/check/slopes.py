@@ -15,6 +15,7 @@ RTOL, ATOL = 1e-7, 1e-10
 STEP = 2.0**-6  # the largest step of a difference; halved down to 1/4096 of it. Powers of 2 add to large x without rounding
 TINY = 2.0**-23  # a step so small that a kink within it is rare, though it leaves only half the digits
 KINKS = 8  # outputs at a kink that are looked at, for each direction
+LARGE = 1024  # times a cotangent
 PARTS = 16  # of the entries, where kinks leave directions in doubt
 
 
@@ -168,6 +169,10 @@ class Map:
     def __init__(self, x, forward, pull, exact=None):
         self.x, self.forward, self.pull, self.exact = x, forward, pull, exact
 
+    def is_linear(self, u, gradient):
+        """Whether `pull` gives as much more for as much more of u, as a derivative does; `gradient` is pull(u)."""
+        return alike(LARGE * gradient, self.pull(LARGE * u))
+
     def slope(self, v, step=STEP):
         """The numeric derivative along v, an array like x."""
         exact = self.exact and (lambda t: self.exact(self.x + t * v))
@@ -235,6 +240,12 @@ def along_ties(compare, x):
     """What is wrong along the direction in which all entries move alike: those that tie, at a kink of max, go on tying, and there is none."""
     found = [compare(np.full(x.shape, length)) for length in (1.0, 1 / 8, 1 / 64)]  # kinks nearby do not blur all three
     return found[:1] if all(f.verdict == "FAIL" and not f.doubtful for f in found) else []
+
+
+def alike(a, b):
+    """Whether two arrays are equal to rounding."""
+    rounding = 1e4 * np.finfo(a.dtype).eps
+    return np.allclose(a, b, rounding, rounding * np.max(abs(a), initial=0, where=np.isfinite(a)), equal_nan=True)
 
 
 def between_ties(maps, findings, moved, **settings):

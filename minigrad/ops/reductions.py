@@ -88,7 +88,7 @@ def standardize(x, axis, eps):
 
 def _product_of_others(x, axis):
     """For each entry the product of the others along `axis`, also where factors are 0."""
-    axes = tuple(range(x.ndim)) if axis is None else tuple(a % x.ndim for a in np.atleast_1d(axis))
+    axes = tuple(range(x.ndim)) if axis is None or not x.ndim else tuple(a % x.ndim for a in np.atleast_1d(axis))
     last = tuple(range(x.ndim - len(axes), x.ndim))
     rows = np.moveaxis(x, axes, last)
     n = math.prod(rows.shape[last[0] :]) if axes else 1
