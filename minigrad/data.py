@@ -44,6 +44,8 @@ class Batches:
     def __iter__(self):
         known = None
         while self.batch < len(self):
+            if known and (self.epoch, self.batch) == (known[1] + 1, 0):
+                return  # a loop inside this one has ended the epoch
             if known != (self.seed, self.epoch):  # at the beginning, and if a state was loaded meanwhile
                 known = self.seed, self.epoch
                 order = np.random.default_rng(known).permutation(self.rows) if self.shuffle else np.arange(self.rows)

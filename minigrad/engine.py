@@ -65,7 +65,7 @@ class Tensor:
     # args    the op's arguments in order, Tensors and constants; () for a leaf, None once freed
     # order   creation number, falling
     # origin  a leaf: its name, or None; a result: the scope it was recorded in
-    # changed a leaf that wants a gradient: when its data were last changed in place (a tick, as `order`)
+    # changed only if its data were changed in place: when they last were (a tick, as `order`)
     __slots__ = ("args", "changed", "data", "grad", "op", "order", "origin")
     _plain = None  # the op of a leaf that wants no gradient
 
@@ -98,7 +98,7 @@ class Tensor:
             raise RuntimeError(f"requires_grad can be set on a leaf only; this is the result of {self.op.name}. Use t.detach().")
         if value and self.data.dtype.kind != "f":
             raise TypeError(f"gradients need a float dtype, got {self.dtype}. Write Tensor([1., 2.]) or x.astype(np.float32).")
-        self.op, self.changed = leaf if value else self._plain, self.order
+        self.op = leaf if value else self._plain
 
     # ---- leaving the graph
 
@@ -157,21 +157,21 @@ class Tensor:
 
     def _in_place(ufunc, symbol):
         def update(self, other):
-            if self.op is not leaf:
-                return NotImplemented  # a result is not changed: `t += u` is `t = t + u`
+            if self.op is not leaf and (self.op is not None or recording.get()):
+                return NotImplemented  # a result is not changed: `t += u` is `t = t + u`; nor is plain data that a graph may use
             if recording.get():
                 raise RuntimeError(
                     f"w {symbol} ... on a leaf that requires a gradient (shape {self.shape}): it would no longer be a leaf. "
                     "Use optimizer.step(), or do it inside `with no_grad():`."
                 )
             ufunc(self.data, data_of(other), out=self.data, casting="same_kind")
-            self.changed = tick()
+            mark_changed(self)
             return self
 
         return update
 
     __iadd__, __isub__ = _in_place(np.add, "+="), _in_place(np.subtract, "-=")
-    __imul__, __itruediv__ = _in_place(np.multiply, "*="), _in_place(np.divide, "/=")
+    __imul__, __itruediv__, __ipow__ = _in_place(np.multiply, "*="), _in_place(np.divide, "/="), _in_place(np.power, "**=")
     del _in_place
 
     # ---- NumPy's functions on Tensors
@@ -242,6 +242,15 @@ def constant(array):
     out.data = array if type(array) is ndarray else np.asarray(array)
     out.grad, out.op, out.args, out.order, out.origin = None, None, (), tick(), None
     return out
+
+
+last_change = float("inf")  # when any Tensor was last changed in place
+
+
+def mark_changed(tensor):
+    """Says that the data of a leaf were changed in place: backward through what used it before is refused."""
+    global last_change
+    tensor.changed = last_change = tick()
 
 
 def data_of(x):
@@ -495,7 +504,7 @@ def _general(op):
                 if a.op is not None:
                     recorded, gradient = True, gradient or a.op.requires_grad
                 a = a.data
-            elif isinstance(a, list) and op.rule(i := len(arrays)) is not None:
+            elif isinstance(a, (list, tuple)) and op.rule(i := len(arrays)) is not None:
                 a = operand(a)
                 args = (*args[:i], a, *args[i + 1 :])
             arrays.append(a)
@@ -555,11 +564,9 @@ def _pull_back(seeds, create_graph, retain_graph, wanted=()):
     oldest = max(wanted, default=float("inf"))
     pending, heap = {}, []  # order -> [tensor, sum of the cotangents that have arrived, owned]; the orders of those that are results
     op = args = g = None
-    made, arriving = -np.inf, seeds
+    arriving = seeds
     while True:
         for x, cotangent in arriving:
-            if x.op is leaf and x.changed < made:
-                raise RuntimeError(_changed(x, op))
             if getattr(cotangent, "shape", None) != x.data.shape:
                 cotangent = _unbroadcast(cotangent, x, op, args)
             order = x.order
@@ -575,7 +582,7 @@ def _pull_back(seeds, create_graph, retain_graph, wanted=()):
                 entry[1:] = entry[1] + cotangent, not create_graph
         if not heap:
             break
-        made = order = heappop(heap)
+        order = heappop(heap)
         node, g, owned = pending.pop(order)
         op, args = node.op, node.args
         if order in wanted if wanted else node.grad is not None:
@@ -590,6 +597,8 @@ def _pull_back(seeds, create_graph, retain_graph, wanted=()):
                 f"backward: this graph was already freed (at {op.name}, shape {node.shape}). Run the forward pass again, "
                 "or pass retain_graph=True to the first backward to go through it twice."
             )
+        if order > last_change:
+            _refuse_changed(node)
         try:
             arriving = _pulled(op, g, node, on_tensors=True) if create_graph else op.pull(g, node)
         except Exception as error:
@@ -601,12 +610,15 @@ def _pull_back(seeds, create_graph, retain_graph, wanted=()):
             yield x, cotangent, owned
 
 
-def _changed(x, op):
-    named = f" {x.name!r}" if x.name else ""
-    return (
-        f"backward: the leaf{named} of shape {x.shape} was changed in place (optimizer.step(), load_state_dict, w -= ...) after {op.name} used it, "
-        "so the rules would mix its old and new values. Run the forward pass again after the change; detach() what is carried over from before."
-    )
+def _refuse_changed(node):
+    """Refuses a node whose operands were changed since it was made: its rules would mix old and new values."""
+    for x in node.args:
+        if isinstance(x, Tensor) and getattr(x, "changed", node.order) < node.order:
+            named = f" {x.name!r}" if x.name else ""
+            raise RuntimeError(
+                f"backward: the leaf{named} of shape {x.shape} was changed in place (optimizer.step(), load_state_dict, w -= ...) after {node.op.name} "
+                "used it. Run the forward pass again after the change; detach() what is carried over from before."
+            )
 
 
 def _unbroadcast(g, x, op, args):
@@ -650,6 +662,7 @@ def _seed(tensor, gradient, create_graph):
 def _accumulated(tensor, cotangent, owned):
     """What `.grad` becomes: an array of its own, or under create_graph a recorded Tensor."""
     if isinstance(cotangent, Tensor):
+        cotangent = cotangent.astype(tensor.dtype) if cotangent.dtype != tensor.dtype else cotangent
         return +cotangent if tensor.grad is None else tensor.grad + cotangent
     if tensor.grad is not None:
         return constant(tensor.grad.data + cotangent.astype(tensor.dtype, copy=False))
@@ -677,7 +690,7 @@ def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=Fal
     seeds = [(y, _seed(y, g, create_graph)) for y, g in zip(outputs, gradients)]
     keep = create_graph if retain_graph is None else retain_graph
     walk = _pull_back(seeds, create_graph, keep, {x.order for x in inputs})
-    found = {x.order: (c if isinstance(c, Tensor) else np.array(c, x.dtype)) for x, c, _ in walk}
+    found = {x.order: (c if isinstance(c, Tensor) and c.dtype == x.dtype else c.astype(x.dtype)) for x, c, _ in walk}
     if not allow_unused and (unused := [i for i, x in enumerate(inputs) if x.order not in found]):
         raise RuntimeError(f"grad: the outputs do not depend on inputs {unused}. Pass allow_unused=True to get None for them.")
     results = [found.get(x.order) for x in inputs]

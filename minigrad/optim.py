@@ -9,7 +9,7 @@ import numbers
 import numpy as np
 
 from .checkpoint import agree
-from .engine import Tensor, grad, tick
+from .engine import Tensor, grad, mark_changed
 from .graph import nodes, program
 from .ledger import name_of, penalised, summands
 from .ops.penalties import PARTS, blocks, prox
@@ -65,13 +65,21 @@ class Optimizer:
                     "Make it a Tensor of the same shape."
                 )
         for group in self.groups:
-            lr = group["lr"](self.steps) if callable(group["lr"]) else group["lr"]
+            lr = self.rate(group)
             for trained in group["params"]:
                 if trained.parameter.grad is not None:
                     trained.updates += 1
                     self.update(trained, lr, group)
-                    trained.parameter.changed = tick()
+                    mark_changed(trained.parameter)
         self.steps += 1
+
+    def rate(self, group):
+        """The group's learning rate at this step."""
+        if not callable(lr := group["lr"]):
+            return lr
+        if not _valid("lr", lr := lr(self.steps)) or callable(lr):
+            raise ValueError(f"{type(self).__name__}: the schedule of lr gave {lr!r} at step {self.steps}; a number >= 0 is needed.")
+        return lr
 
     def update(self, trained, lr, settings):
         raise NotImplementedError
@@ -242,7 +250,7 @@ class ProximalSGD(Optimizer):
         """One step. `closure()` returns the recorded loss, which is returned; backward must not have been called."""
         if not callable(closure):
             raise TypeError("ProximalSGD.step takes a function that returns the recorded loss, without backward: step(lambda: loss_of(model)).")
-        trained = [(t, g["lr"](self.steps) if callable(g["lr"]) else g["lr"]) for g in self.groups for t in g["params"] if t.parameter.requires_grad]
+        trained = [(t, self.rate(g)) for g in self.groups for t in g["params"] if t.parameter.requires_grad]
         before = [t.parameter.data.copy() if self.accelerated else t.parameter.data for t, _ in trained]
         try:
             if self.momentum:
@@ -264,7 +272,7 @@ class ProximalSGD(Optimizer):
                 uphill += float(np.sum((w - new) * (new - x))) / lr
                 t.buffers["before"] = x
             w[...] = new
-            t.parameter.changed = tick()
+            mark_changed(t.parameter)
         if self.accelerated:
             last, self.t = self.t, (1 + math.sqrt(1 + 4 * self.t**2)) / 2
             self.momentum = (last - 1) / self.t
@@ -286,7 +294,7 @@ def kkt_residual(loss, parameters=None):
     parameters = [parameters] if isinstance(parameters, Tensor) else list(parameters)
     gradients, parts = _smooth_gradients(loss, parameters, "kkt_residual", retain_graph=True)
     moves = [p.data - prox(p.data - (0 if g is None else g), 1.0, part) for p, g, part in zip(parameters, gradients, parts)]
-    return max((float(np.max(np.abs(move))) for move in moves if move.size), default=0.0)
+    return float(np.max([np.max(np.abs(move), initial=0.0) for move in moves], initial=0.0))
 
 
 def _smooth_gradients(loss, parameters, what, retain_graph=False):
@@ -356,10 +364,10 @@ def max_norm(weights, limit):
         raise ValueError(f"max_norm: the limit must be > 0, got {limit}.")
     for w in [weights] if isinstance(weights, Tensor) else weights:
         rows = w.data.reshape(len(w.data), -1)
-        norms = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+        norms = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
         if (long := norms > limit).any():
             w.data[long] *= (limit / norms[long]).reshape(-1, *[1] * (w.ndim - 1))
-            w.changed = tick()
+            mark_changed(w)
 
 
 def exponential(lr, factor):

@@ -109,6 +109,14 @@ def test_a_load_goes_on_in_the_middle_of_an_epoch(n, size, shuffle, before):
     assert take(whole, before + 10)[before:] == take(other, 10)
 
 
+def test_a_loop_inside_a_loop_ends_the_epoch_for_both():
+    batches, seen = Batches(np.arange(6), batch_size=2, shuffle=False), []
+    for (outer,) in batches:
+        seen.append(outer.tolist())
+        seen.extend(inner.tolist() for (inner,) in batches)
+    assert seen == [[0, 1], [2, 3], [4, 5]] and (batches.epoch, batches.batch) == (1, 0)
+
+
 def test_a_load_inside_a_loop_counts_at_once():
     batches = Batches(np.arange(8), batch_size=2, rng=0)
     rows(batches, 1)

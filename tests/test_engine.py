@@ -314,6 +314,21 @@ def test_adding_onto_a_result_or_plain_data_makes_a_new_tensor():
         assert total.op.name == "add"
 
 
+def test_plain_data_changes_in_place_under_no_grad():
+    teacher, student = mg.nn.Linear(2, 1), mg.nn.Linear(2, 1)
+    teacher.weight.requires_grad = False
+    before, x = teacher.weight.data.copy(), leaf([[1.0, 2.0]])
+    y = teacher(x).sum()
+    with no_grad():
+        weight = teacher.weight
+        weight *= 0.5
+        weight += 0.5 * student.weight
+    assert weight is teacher.weight
+    np.testing.assert_allclose(weight.data, (before + student.weight.data) / 2)
+    with pytest.raises(RuntimeError, match="changed in place"):
+        y.backward()
+
+
 def test_items_cannot_be_assigned():
     for t in (leaf([1.0, 2.0]), Tensor([1.0, 2.0]), leaf([1.0, 2.0]) * 2):
         with pytest.raises(TypeError, match=r"a tensor of shape \(2,\) cannot be assigned to by item.*np\.where"):
@@ -440,6 +455,9 @@ def test_backward_through_a_leaf_that_was_changed_since_is_an_error(change, crea
     for loss in (older, newer + older):
         with pytest.raises(RuntimeError, match=r"the leaf 'w' of shape \(2, 3\) was changed in place .* after multiply used it"):
             loss.backward(retain_graph=True, create_graph=create_graph)
+    w.requires_grad = False
+    with pytest.raises(RuntimeError, match="changed in place"):  # of x, by the values of w
+        older.backward(retain_graph=True, create_graph=create_graph)
     np.testing.assert_array_equal(w.grad.data, w_by_newer)
     np.testing.assert_array_equal(x.grad.data, x_by_newer.sum(axis=0))
 
@@ -527,6 +545,14 @@ def test_the_grad_has_the_dtype_of_its_leaf():
     x.grad = None
     x.backward(np.ones(2))
     assert x.grad.dtype == np.float32
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_a_gradient_that_comes_in_another_dtype_takes_that_of_its_leaf(create_graph):
+    x = Tensor([1.0], requires_grad=True)
+    for _ in range(2):
+        (x * np.array([2.0])).sum().backward(create_graph=create_graph)
+    assert x.grad.dtype == grad((x * np.array([2.0])).sum(), x, create_graph=create_graph)[0].dtype == np.float32
 
 
 def test_backward_of_what_is_no_scalar_needs_a_gradient():

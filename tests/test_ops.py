@@ -264,6 +264,15 @@ def test_a_list_is_computed_like_an_array(f):
     np.testing.assert_array_equal(f([[1.0, -1.0], [0.5, 2.0]]), f(np.array([[1.0, -1.0], [0.5, 2.0]], np.float32)), strict=True)
 
 
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_a_sequence_beside_a_tensor_is_an_operand(kind):
+    x = leaf([1.0, 2.0], np.float32)
+    for out in (np.concatenate([kind((1.0, 2.0)), x]), np.where([True, False], x, kind((1.0, 2.0)))):
+        assert out.dtype == np.float32
+        out.sum().backward()
+    assert x.grad.tolist() == [2, 1]
+
+
 @pytest.mark.parametrize("number", [2, 2.0, np.float64(2)])
 def test_einsum_takes_numbers(number):
     x = leaf([1.0, -2.0])

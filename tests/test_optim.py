@@ -517,3 +517,19 @@ def test_a_gradient_of_another_shape_or_kind_is_refused_and_nothing_is_updated(g
 def test_a_model_in_the_place_of_its_parameters_is_refused(model):
     with pytest.raises(TypeError, match=r"SGD: pass model.parameters\(\), not a"):
         optim.SGD(model)
+
+
+def test_max_norm_of_rows_whose_squares_overflow():
+    for dtype, entry, limit, left in ((np.float16, 200, 400, 200), (np.float32, 3e19, 3, 3 / math.sqrt(3))):
+        w = parameter(np.full((2, 3), entry, dtype))
+        optim.max_norm(w, limit)
+        np.testing.assert_allclose(w.data, left, rtol=1e-6)
+
+
+@pytest.mark.parametrize("rate", [-1.0, math.nan, None, "a"])
+def test_a_schedule_that_gives_no_rate_is_told(rate):
+    w = parameter(np.ones(2))
+    optimizer, w.grad = optim.SGD([w], lr=lambda step: rate), mg.Tensor(np.ones(2))
+    with pytest.raises(ValueError, match=f"SGD: the schedule of lr gave {rate!r} at step 0"):
+        optimizer.step()
+    assert w.tolist() == [1, 1] and optimizer.steps == 0

@@ -503,3 +503,12 @@ def test_settings_are_checked():
         ProximalSGD([w], restart=True)
     with pytest.raises(ValueError, match="lr=-1 is out of range"):
         ProximalSGD([w], lr=-1)
+
+
+def test_nan_does_not_look_like_sparsity():
+    w = parameter(np.ones((2, 3)))
+    ProximalSGD([w], lr=0.1).step(lambda: (w * np.nan).sum() + F.group_l2(w, c=0.1))
+    assert np.isnan(w.data).all()
+    v = parameter(np.ones((2, 3)))
+    for pair in ([v, w], [w, v]):
+        assert math.isnan(kkt_residual((v * v).sum() + w.sum() + F.group_l2(w, c=0.1), pair))

@@ -675,3 +675,10 @@ def test_reprs_give_the_settings_that_are_not_the_plain_ones():
         "GRU(input_size=3, hidden_size=4, num_layers=2, bias=False, batch_first=True, dropout=0.5, bidirectional=True, variational=True, "
         "recurrent_dropout=0.2, penalty=L1(0.1))"
     )
+
+
+def test_a_float_mask_that_is_minus_infinity_in_float16_hides():
+    q = Tensor(np.ones((2, 4), np.float16), True)
+    out = F.scaled_dot_product_attention(q, q, q, np.array([[0, 0], [-1e9, -1e9]]))
+    (gradient,) = mg.grad(out.sum(), q)
+    assert out.tolist() == [[1] * 4, [0] * 4] and np.isfinite(gradient.data).all()

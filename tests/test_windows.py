@@ -319,3 +319,19 @@ def test_no_images_fold_to_no_images():
 def test_no_groups_are_refused(layer):
     with pytest.raises(ValueError, match="groups=0 must divide"):
         layer(2, 2, 1, groups=0)
+
+
+def test_an_output_padding_below_the_dilation_is_pytorchs():
+    torch = pytest.importorskip("torch")
+    x, w = np.random.default_rng(0).standard_normal((2, 3, 5)), np.random.default_rng(1).standard_normal((3, 4, 3))
+    found = F.conv_transpose1d(x, w, stride=1, output_padding=1, dilation=2)
+    expected = torch.nn.functional.conv_transpose1d(torch.tensor(x), torch.tensor(w), stride=1, output_padding=1, dilation=2)
+    np.testing.assert_allclose(found, expected.numpy(), rtol=1e-12, atol=1e-12)
+    with pytest.raises(ValueError, match=r"output_padding \(2,\) must be smaller than the stride \(1,\) or the dilation \(2,\)"):
+        F.conv_transpose1d(x, w, stride=1, output_padding=2, dilation=2)
+
+
+@pytest.mark.parametrize("include", [True, False])
+def test_a_mean_of_padding_alone_is_refused(include):
+    with pytest.raises(ValueError, match=r"avg_pool1d: padding \[1\] must be at most half of kernel_size \(1,\)"):
+        F.avg_pool1d(np.ones((1, 1, 2)), 1, padding=1, count_include_pad=include)

@@ -86,7 +86,8 @@ def _attended(name, mask, is_causal, scores):
         check_fits(name, "an attn_mask", values.shape, "the scores", scores.shape)
         allowed = values
         if values.dtype != bool:
-            allowed = values != -np.inf
+            with np.errstate(over="ignore"):  # the usual -1e9 is -inf in float16
+                allowed = values.astype(scores.dtype) != -np.inf
             added = np.where(allowed, mask, 0).astype(scores.dtype)
     if is_causal:
         causal = np.tri(*scores.shape[-2:], dtype=bool)

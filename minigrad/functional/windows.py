@@ -181,8 +181,11 @@ def _conv_transpose(name, axes, x, weight, bias, stride, padding, output_padding
     _check_filters(name, x, weight, bias, groups, transposed=True)
     size, stride, padding, dilation = _window(name, rank, weight.shape[2:], stride, padding, dilation)
     extra = each(name, "output_padding", output_padding, rank, 0)
-    if any(e >= s for e, s in zip(extra, stride)):
-        raise ValueError(f"{name}: output_padding {extra} must be smaller than the stride {stride}: it says which of the sizes that give x is meant.")
+    if any(e >= max(s, d) for e, s, d in zip(extra, stride, dilation)):
+        raise ValueError(
+            f"{name}: output_padding {extra} must be smaller than the stride {stride} or the dilation {dilation}: "
+            "it says which of the sizes that give x is meant."
+        )
     space = [s * (n - 1) + d * (k - 1) + 1 + e for n, k, s, d, e in zip(x.shape[2:], size, stride, dilation, extra)]
     if any(n <= before + after for n, (before, after) in zip(space, padding)):
         raise ValueError(f"{name}: nothing is left of {tuple(space)} without the padding {[p for p, _ in padding]}; x {x.shape}.")
@@ -194,15 +197,20 @@ def _max_pool(name, axes, x, kernel_size, stride, padding, dilation):
     check_axes(name, x, axes)
     rank = x.ndim - 2
     size, stride, padding, dilation = _window(name, rank, kernel_size, stride, padding, dilation)
+    _check_padding(name, padding, size)
+    return np.max(_unfolded(name, x, size, stride, padding, dilation, -math.inf), axis=tuple(range(-rank, 0)))
+
+
+def _check_padding(name, padding, size):
     if any(2 * before > k for (before, _), k in zip(padding, size)):
         raise ValueError(f"{name}: padding {[p for p, _ in padding]} must be at most half of kernel_size {size}, or a window has padding alone.")
-    return np.max(_unfolded(name, x, size, stride, padding, dilation, -math.inf), axis=tuple(range(-rank, 0)))
 
 
 def _avg_pool(name, axes, x, kernel_size, stride, padding, count_include_pad):
     check_axes(name, x, axes)
     rank = x.ndim - 2
     window = _window(name, rank, kernel_size, stride, padding, 1)
+    _check_padding(name, window[2], window[0])
     mean = np.mean(_unfolded(name, x, *window), axis=tuple(range(-rank, 0)))
     if count_include_pad or not any(map(any, window[2])):
         return mean

@@ -6,7 +6,7 @@ from reprlib import recursive_repr
 import numpy as np
 
 from ..checkpoint import agree
-from ..engine import Tensor, data_of, scope, tick
+from ..engine import Tensor, data_of, mark_changed, scope
 
 
 class Parameter(Tensor):
@@ -169,7 +169,7 @@ class Module:
             raise ValueError(f"load_state_dict into {type(self).__name__}: nothing was changed. " + ". ".join(problems) + ".")
         for key in both:
             if isinstance(own[key], Tensor) and not np.array_equal(own[key].data, new[key]):
-                own[key].changed = tick()
+                mark_changed(own[key])
             data_of(own[key])[...] = new[key]
 
     # ---- text

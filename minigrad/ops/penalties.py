@@ -88,7 +88,7 @@ def group_l2(c, axis, *weights):
 def block_soft_threshold(v, t, axis):
     """The proximal operator of t * sum over groups of |w_group|: each group t shorter, and 0 if it is not longer than t."""
     norms = np.sqrt(np.sum(v * v, axis=inside(v, axis), keepdims=True))
-    return np.where(norms > t, v * (1 - t / np.maximum(norms, t or 1)), 0)
+    return np.where(norms <= t, 0, v * (1 - t / np.maximum(norms, t or 1)))  # nan stays
 
 
 PARTS = {"l1_penalty": ("l1",), "l2_penalty": ("l2",), "elastic_net": ("l1", "l2"), "group_l2": ("groups", "axis")}  # what coefficients are of
