@@ -445,8 +445,8 @@ def test_max_norm_shortens_the_long_rows_and_leaves_the_others_bit_for_bit():
 
 
 def test_max_norm_of_a_convolution_takes_all_weights_into_a_unit_together():
-    w = parameter(np.random.default_rng(0).standard_normal((4, 3, 2, 2)))
-    w.data[0] *= 0.01
+    w = parameter(10 * np.random.default_rng(0).standard_normal((4, 3, 2, 2)))
+    w.data[0] *= 0.001
     before = w.data.copy()
     optim.max_norm([w], 1.5)
     norms = np.sqrt(np.sum(w.data**2, axis=(1, 2, 3)))
