@@ -1691,3 +1691,11 @@ def test_a_rule_that_returns_no_gradient_is_named(returned, told):
     report = mg.check_graph(np.sin(total(np.exp(leaf(2, 3)))))
     assert report.first_wrong.op == "<lambda>" and [row.verdict for row in report.rows] == ["OK", "FAIL", "OK", "AFFECTED"]
     assert re.search(f"The rule for x: ValueError: it returned {told}, the argument has shape \\(2, 3\\)", str(report))
+
+
+def test_a_check_of_what_is_not_recorded_or_no_float_is_told():
+    with mg.no_grad(), pytest.raises(RuntimeError, match=r"inside no_grad\(\) nothing is recorded"):
+        mg.gradcheck(np.exp, leaf(3))
+    for func in (lambda x: x > 0, lambda x: ()):
+        with pytest.raises(TypeError, match="func returned no Tensor of floats"):
+            mg.gradcheck(func, leaf(3))

@@ -445,6 +445,15 @@ def test_render_and_pipe_as_in_graphviz(tmp_path):
     assert drawing.render(outfile=tmp_path / "other.svg") == str(tmp_path / "other.svg")
 
 
+def test_the_heading_counts_the_checks_of_what_is_in_the_picture():
+    x = leaf(2.0, name="x")
+    part = np.sin(x)
+    whole = part + np.exp(x) + F.relu(-x)
+    report = mg.check_graph(whole)
+    assert "gradient check: 2 of 2 passed\n" in mg.to_text(part, checks=report)
+    assert "gradient check: 6 of 7 passed, 1 VACUOUS\n" in mg.to_text(whole, checks=report)
+
+
 def test_unknown_settings_are_refused():
     with pytest.raises(ValueError, match=r"to_file ends in \.svg, .*got 'graph\.bmp'"):
         draw(leaf(), to_file="graph.bmp")

@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 
-from ..engine import Tensor, data_of, grad, path
+from ..engine import Tensor, data_of, grad, path, recording
 from ..graph import depending, evaluate, nodes
 from ..randomness import Noise, frozen_noise
 from .diagnosis import diagnose, rates
@@ -90,6 +90,8 @@ def examine(func, inputs, eps=STEP, atol=ATOL, rtol=RTOL, nondet_tol=0.0, fast_m
     """The Finding of a gradient check. `zero_allowed`: gradients that are 0 at every entry are no reason to doubt."""
     inputs = _tuple(inputs)
     trained = [i for i, x in enumerate(inputs) if isinstance(x, Tensor) and x.requires_grad]
+    if not recording.get():
+        raise RuntimeError("gradcheck: inside no_grad() nothing is recorded. Call it outside.")
     if not trained:
         raise ValueError("gradcheck: at least one input must be a Tensor with requires_grad=True.")
     if narrow := [i for i in trained if inputs[i].dtype != np.float64]:
@@ -107,6 +109,8 @@ def examine(func, inputs, eps=STEP, atol=ATOL, rtol=RTOL, nondet_tol=0.0, fast_m
             return [y for y in _tensors(func(*arguments)) if y.dtype.kind == "f"]
 
     first, again = outputs(), outputs()
+    if not first:
+        raise TypeError("gradcheck: func returned no Tensor of floats.")
     if trouble := _trouble(first, again, changed(), nondet_tol):
         return trouble
     rng = np.random.default_rng(0)

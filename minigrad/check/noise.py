@@ -146,6 +146,7 @@ def check_noise(op, shape=(64, 1024), *, p=None, shared=(), mean=None, calls=4, 
     >>> print(check_noise(lambda x: F.dropout(x, 0.3, training=False)))
     noise check VACUOUS: nothing stochastic was found. Is op in evaluation mode, or does it draw no noise?
     """
+    shape = (shape,) if isinstance(shape, int) else shape
     if calls < 2 or math.prod(shape) == 0 or not all(-len(shape) <= axis < len(shape) for axis in shared):
         raise ValueError(f"check_noise: calls must be >= 2, shape not empty, and shared axes of it; got {calls}, {shape}, {shared}.")
     if p is not None and not 0 <= p <= 1:

@@ -122,9 +122,11 @@ class _Reader:
         if opened is not None:
             words.append(f"modules opened to depth {opened}" if opened else "modules folded")
         if self.report is not None:
-            rows = self.report.rows
-            wrong = [self.boxes[self.home[row.order]].path() for row in rows if row.wrong and row.order in self.home]
-            words += [f"gradient check: {sum(row.passed for row in rows):,} of {len(rows):,} passed", *(f"first wrong: {name}" for name in wrong[:1])]
+            rows = [row for row in self.report.rows if row.order in self.home]
+            wrong = [self.boxes[self.home[row.order]].path() for row in rows if row.wrong]
+            words.append(f"gradient check: {sum(row.passed for row in rows):,} of {len(rows):,} passed")
+            words += [f"{silent:,} VACUOUS"] if (silent := sum(row.verdict == "VACUOUS" for row in rows)) else []
+            words += [f"first wrong: {name}" for name in wrong[:1]]
         return Row(", ".join(filter(None, words)), "alarm" if wrong else "caption")
 
     def node(self, id, box):
