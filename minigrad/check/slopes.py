@@ -53,12 +53,12 @@ def slope(f, exact=None, step=STEP, size=1.0):
         middle = np.asarray(f(0.0), np.float64)
         value, error = np.zeros_like(middle), np.full_like(middle, np.inf)
         steps = [step / 2**k for k in range(13) if k < 2 or step / 2**k > STEP / 5000]
-        bend = _differences(f, middle, step)[3] / step
         reach = np.full_like(middle, step)  # the step behind the value
-        row, moved, even = [], False, False
+        row, moved, even, bend = [], False, False, None
         for h in steps:
             first, _, _, jump = _differences(f, middle, h)
             moved = moved | (first != 0)
+            bend = bend if row else jump / h  # over the largest step
             previous, row = row, [first]
             for k, older in enumerate(previous):
                 row.append(row[k] + (row[k] - older) / (4 ** (k + 1) - 1))
@@ -70,8 +70,8 @@ def slope(f, exact=None, step=STEP, size=1.0):
         near = {k: _differences(f, middle, TINY * k) for k in (2, 1 / 2, 1 / 4, 65 / 64, 66 / 64, 67 / 64, 68 / 64)}
         scale = min(1.0, np.max(np.nan_to_num(np.maximum(abs(left), abs(right))), initial=0.0))  # what is nothing beside 1 may be all there is
         # steps a hair longer are as good: what bends in the row of their differences is rounding (what rises evenly may be kinks)
-        bends = np.diff([plain, *(near[k / 64][0] for k in (65, 66, 67, 68))], 2, axis=0)
-        rounding = 4e-15 * abs(middle) / TINY + 3.5 * np.median(abs(bends), axis=0)
+        jitter = np.diff([plain, *(near[k / 64][0] for k in (65, 66, 67, 68))], 2, axis=0)
+        rounding = 4e-15 * abs(middle) / TINY + 3.5 * np.median(abs(jitter), axis=0)
         unseen = np.maximum(abs(left - value), abs(right - value))  # of f that moves over larger steps; rounding may hide it over this one
         rounding = np.where(even & (unseen * TINY <= 4e-15 * size), np.maximum(rounding, unseen), rounding)
         wider = np.max([abs(near[k][0] - plain) for k in (2, 1 / 2, 1 / 4)], axis=0)  # more than what bends f away from the plain difference
@@ -301,10 +301,10 @@ def judge(gradient, v, numeric, rtol=RTOL, atol=ATOL):
         sides = f"analytic {analytic:.10g}, slopes {numeric.left:.6g} and {numeric.right:.6g} on the two sides of a kink"
         return Finding("KINK", 0.0, sides) if between else Finding("FAIL", np.inf, sides, "kink")
     difference, size = abs(analytic - numeric.value), max(abs(analytic), abs(numeric.value), scale)
-    alike = difference <= rtol * size and size > 0
-    near = alike or difference <= atol + 5 * numeric.error
-    sure = alike or 5 * numeric.error <= atol + 1e-3 * max(size, 1e-3)  # else the numeric side says nothing
-    if size == 0 or (near and sure and not alike and size <= 5 * numeric.error):
+    near = difference <= atol + rtol * size + 5 * numeric.error
+    agree = difference <= 1e-5 * size  # not by chance
+    sure = agree or 5 * numeric.error <= atol + 1e-3 * max(size, 1e-3)  # else the numeric side says nothing
+    if size == 0 or (near and sure and not agree and size <= 5 * numeric.error):
         return Finding("VACUOUS")
     sides = f"analytic {analytic:.10g}, numeric {numeric.value:.10g} (its error about {numeric.error:.1g})"
     if near and sure:
