@@ -54,6 +54,7 @@ def slope(f, exact=None, step=STEP, size=1.0):
         value, error = np.zeros_like(middle), np.full_like(middle, np.inf)
         steps = [step / 2**k for k in range(13) if k < 2 or step / 2**k > STEP / 5000]
         reach = np.full_like(middle, step)  # the step behind the value
+        grain = 2e-16 * np.maximum(abs(middle), size)
         row, moved, even, bend = [], False, False, None
         for h in steps:
             first, _, _, jump = _differences(f, middle, h)
@@ -62,10 +63,12 @@ def slope(f, exact=None, step=STEP, size=1.0):
             previous, row = row, [first]
             for k, older in enumerate(previous):
                 row.append(row[k] + (row[k] - older) / (4 ** (k + 1) - 1))
-                doubt = np.maximum(abs(row[k + 1] - row[k]), abs(row[k + 1] - older)) + 2e-16 * np.maximum(abs(middle), size) / h
+                doubt = np.maximum(abs(row[k + 1] - row[k]), abs(row[k + 1] - older)) + grain / h
                 better = doubt < error
                 value, error, reach = np.where(better, row[k + 1], value), np.where(better, doubt, error), np.where(better, h, reach)
                 even = np.where(better, (first != 0) & (jump <= abs(first) / 4), even)  # f moves, on both sides alike
+            if len(row) > 3 and np.all(error <= np.maximum(1e-12 * abs(value), 4 * grain / h)):
+                break  # smaller steps say no more
         plain, left, right, small_jump = _differences(f, middle, TINY)
         near = {k: _differences(f, middle, TINY * k) for k in (2, 1 / 2, 1 / 4, 65 / 64, 66 / 64, 67 / 64, 68 / 64)}
         scale = min(1.0, np.max(np.nan_to_num(np.maximum(abs(left), abs(right))), initial=0.0))  # what is nothing beside 1 may be all there is
