@@ -276,6 +276,28 @@ def test_without_strict_a_misshapen_entry_is_still_an_error():
     assert np.array_equal(model.weight.data, before["weight"])
 
 
+@pytest.mark.parametrize(
+    "make, told",
+    [
+        (lambda: nn.Linear(0, 5), "Linear: in_features must be a whole number >= 1, got 0"),
+        (lambda: nn.Linear(2, 5.0), "Linear: out_features must be a whole number >= 1, got 5.0"),
+        (lambda: nn.Conv2d(0, 2, 3), "Conv2d: in_channels must be a whole number >= 1, got 0"),
+        (lambda: nn.ConvTranspose1d(2, "a", 3), "ConvTranspose1d: out_channels must be a whole number >= 1, got 'a'"),
+        (lambda: nn.Embedding(-1, 3), "Embedding: num_embeddings must be a whole number >= 1, got -1"),
+        (lambda: nn.GRU(2.0, 3), "GRU: input_size must be a whole number >= 1, got 2.0"),
+        (lambda: nn.MultiheadAttention(4.0, 2), "MultiheadAttention: embed_dim must be a whole number >= 1, got 4.0"),
+        (lambda: nn.Dropout("a"), "p is a number, not 'a'"),
+        (lambda: nn.Dropout(None), "p is a number, not None"),
+        (lambda: nn.GaussianNoise("a"), "std is a number, not 'a'"),
+        (lambda: nn.L1("a"), "L1: the coefficient c must be a number >= 0 or a function of the step, got 'a'"),
+        (lambda: F.l1_penalty(nn.Parameter([1.0]), c="a"), "l1_penalty: the coefficient c must be a number >= 0, got 'a'"),
+    ],
+)
+def test_settings_that_make_no_sense_are_named(make, told):
+    with pytest.raises((TypeError, ValueError), match=told):
+        make()
+
+
 @pytest.mark.parametrize("state", ["model.npz", nn.Linear(3, 2), None, [1, 2]], ids=lambda state: type(state).__name__)
 def test_what_is_no_state_is_told(state):
     model = nn.Linear(3, 2)

@@ -653,7 +653,7 @@ def test_penalties_reach_all_weights_and_all_biases():
         (lambda: nn.GRU(3, 4, 2)(normal(5, 2, 3), normal(1, 2, 4)), ValueError, r"GRU: a state h0 of shape \(2, 2, 4\) is needed, got \(1, 2, 4\)"),
         (lambda: nn.LSTM(3, 4)(normal(5, 2, 3), normal(1, 2, 4)), ValueError, r"LSTM: a state \(h0, c0\), each of shape \(1, 2, 4\) is needed"),
         (lambda: nn.RNN(3, 4, nonlinearity="gelu"), ValueError, 'nonlinearity is "tanh" or "relu", not \'gelu\''),
-        (lambda: nn.LSTM(3, 0), ValueError, "hidden_size and num_layers must be at least 1, got 3, 0, 1"),
+        (lambda: nn.LSTM(3, 0), ValueError, "LSTM: hidden_size must be a whole number >= 1, got 0"),
         (lambda: nn.LSTM(3, 4, recurrent_dropout=1.5), ValueError, "LSTM: p is the probability of DROPPING"),
     ],
 )

@@ -317,7 +317,7 @@ def test_no_images_fold_to_no_images():
 
 @pytest.mark.parametrize("layer", [nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d])
 def test_no_groups_are_refused(layer):
-    with pytest.raises(ValueError, match="groups=0 must divide"):
+    with pytest.raises(ValueError, match="groups must be a whole number >= 1, got 0"):
         layer(2, 2, 1, groups=0)
 
 

@@ -98,6 +98,9 @@ def gaussian_noise(x, std, training, rng=None, noise=None):
 
 def check_settings(name, p=0.0, std=0.0, rng=None, scaling="inverted", share=()):
     """Refuses settings that no call of the function `name` could use."""
+    for setting, value in (("p", p), ("std", std)):
+        if not isinstance(value, (float, int, np.number, np.ndarray)):
+            raise TypeError(f"{name}: {setting} is a number, not {value!r}.")
     if not 0 <= p <= 1:  # also refuses nan
         hint = f" Did you mean {p / 100:g}?" if 1 < p <= 100 else ""
         raise ValueError(f"{name}: p is the probability of DROPPING, in [0, 1]; got {p}.{hint}")

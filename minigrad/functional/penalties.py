@@ -1,6 +1,7 @@
 """Penalties: n-ary nodes of the loss over weights."""
 
 import math
+import numbers
 
 from ..engine import Tensor
 from ..ops import penalties
@@ -36,6 +37,6 @@ def _coefficient(name, c, weights, called="c"):
         raise TypeError(f"{name}: pass the weights as Tensors, {name}(w1, w2, {called}=1e-3).")
     if callable(c):
         raise TypeError(f"{name}: the coefficient {called} must be a number. The penalties of nn take functions of the step.")
-    if not 0 <= c < math.inf:
-        raise ValueError(f"{name}: the coefficient {called} must be a number >= 0, got {c}.")
+    if not isinstance(c, (numbers.Real, Tensor)) or not 0 <= c < math.inf:
+        raise ValueError(f"{name}: the coefficient {called} must be a number >= 0, got {c!r}.")
     return float(c)

@@ -9,7 +9,7 @@ from .. import engine
 from .. import functional as F
 from ..randomness import stream
 from .initialisers import fan_in_uniform
-from .module import Module, Parameter, settings_of
+from .module import Module, Parameter, check_sizes, settings_of
 
 
 class Affine(Module):
@@ -42,6 +42,7 @@ class Linear(Affine):
     named = "in_features", "out_features"
 
     def __init__(self, in_features, out_features, bias=True, **settings):
+        check_sizes(self, in_features=in_features, out_features=out_features)
         super().__init__((out_features, in_features), out_features, bias, **settings)
         self.in_features, self.out_features = in_features, out_features
 
@@ -56,6 +57,7 @@ class Conv1d(Affine):
     named, usual = ("in_channels", "out_channels", "kernel_size"), {"stride": 1, "padding": 0, "dilation": 1, "groups": 1}
 
     def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, groups=1, bias=True, **settings):
+        check_sizes(self, in_channels=in_channels, out_channels=out_channels, groups=groups)
         shape = _filters(self, in_channels, out_channels, kernel_size, groups)
         super().__init__(shape, out_channels, bias, **settings)
         self.in_channels, self.out_channels, self.kernel_size = in_channels, out_channels, kernel_size
@@ -78,6 +80,7 @@ class ConvTranspose1d(Affine):
     named, usual = Conv1d.named, {**Conv1d.usual, "output_padding": 0}
 
     def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, output_padding=0, groups=1, bias=True, dilation=1, **settings):
+        check_sizes(self, in_channels=in_channels, out_channels=out_channels, groups=groups)
         shape = _filters(self, out_channels, in_channels, kernel_size, groups)
         super().__init__(shape, out_channels, bias, **settings)
         self.in_channels, self.out_channels, self.kernel_size = in_channels, out_channels, kernel_size
@@ -96,7 +99,7 @@ class ConvTranspose2d(ConvTranspose1d):
 def _filters(layer, channels, filters, kernel_size, groups):
     """The shape of the weight of a convolution from `channels` to `filters`."""
     name = type(layer).__name__
-    if groups < 1 or channels % groups or filters % groups:
+    if channels % groups or filters % groups:
         raise ValueError(f"{name}: groups={groups} must divide the channels, {channels} and {filters}.")
     return filters, channels // groups, *F.each(name, "kernel_size", kernel_size, layer.axes, 1)
 

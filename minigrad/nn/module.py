@@ -187,6 +187,13 @@ class Module:
         return f"{type(self).__name__}(\n  " + "\n  ".join([extra] * bool(extra) + children) + "\n)"
 
 
+def check_sizes(module, **sizes):
+    """Refuses sizes that are no whole numbers of at least 1."""
+    for name, size in sizes.items():
+        if not isinstance(size, (int, np.integer)) or size < 1:
+            raise ValueError(f"{type(module).__name__}: {name} must be a whole number >= 1, got {size!r}.")
+
+
 def settings_of(module, *named, **usual):
     """The text of a module's settings: those `named`, and those that are not as usual (`weight_penalty` is called penalty)."""
     usual = {name: value for name, value in usual.items() if getattr(module, name) != value}

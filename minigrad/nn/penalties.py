@@ -1,5 +1,6 @@
 """Penalties as objects, for a layer's weights or for any selection of parameters."""
 
+import numbers
 from fnmatch import fnmatchcase
 
 import numpy as np
@@ -18,8 +19,8 @@ class Penalty:
 
     def __init__(self, **settings):
         for name, value in settings.items():
-            if name != "axis" and not callable(value) and not 0 <= value < np.inf:
-                raise ValueError(f"{type(self).__name__}: the coefficient {name} must be a number >= 0 or a function of the step, got {value}.")
+            if name != "axis" and not callable(value) and not (isinstance(value, numbers.Real) and 0 <= value < np.inf):
+                raise ValueError(f"{type(self).__name__}: the coefficient {name} must be a number >= 0 or a function of the step, got {value!r}.")
         vars(self).update(settings)
 
     def __call__(self, *weights, step=None):

@@ -12,7 +12,7 @@ from ..engine import Tensor, data_of, scoped
 from ..randomness import stream
 from .initialisers import fan_in_uniform, glorot_uniform, normal, zeros
 from .layers import Linear
-from .module import Module, Parameter, settings_of
+from .module import Module, Parameter, check_sizes, settings_of
 
 
 class Embedding(Module):
@@ -23,6 +23,7 @@ class Embedding(Module):
 
     def __init__(self, num_embeddings, embedding_dim, padding_idx=None, *, penalty=None, init=normal, rng=None, dtype=None):
         rng = stream("init") if rng is None else rng
+        check_sizes(self, num_embeddings=num_embeddings, embedding_dim=embedding_dim)
         self.num_embeddings, self.embedding_dim, self.padding_idx = num_embeddings, embedding_dim, padding_idx
         self._penalise(penalty, None)
         shape = num_embeddings, embedding_dim
@@ -113,8 +114,7 @@ class Recurrent(Module):
         kind = type(self).__name__
         for p in dropout, recurrent_dropout:
             F.check_settings(kind, p=p)
-        if min(input_size, hidden_size, num_layers) < 1:
-            raise ValueError(f"{kind}: input_size, hidden_size and num_layers must be at least 1, got {input_size}, {hidden_size}, {num_layers}.")
+        check_sizes(self, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
         if dropout and num_layers == 1:
             warnings.warn(f"{kind}: dropout={dropout} acts between layers, and there is one. Put a Dropout after it.", stacklevel=2)
         rng = stream("init") if rng is None else rng
@@ -248,7 +248,8 @@ class MultiheadAttention(Module):
         dtype=None,
     ):
         F.check_settings("MultiheadAttention", p=dropout)
-        if embed_dim < 1 or num_heads < 1 or embed_dim % num_heads:
+        check_sizes(self, embed_dim=embed_dim, num_heads=num_heads)
+        if embed_dim % num_heads:
             raise ValueError(f"MultiheadAttention: embed_dim={embed_dim} cannot be split into num_heads={num_heads} equal parts.")
         rng, dtype = stream("init") if rng is None else rng, dtype or engine.default_dtype
         self.embed_dim, self.num_heads, self.dropout, self.batch_first = embed_dim, num_heads, dropout, batch_first
