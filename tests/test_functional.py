@@ -906,3 +906,17 @@ def test_splitting_is_numpys(shape, parts):
     x = normal(*shape)
     for ours, numpys in zip(np.split(leaf(x), parts), np.split(x, parts), strict=True):
         np.testing.assert_array_equal(ours.data, numpys)
+
+
+@pytest.mark.parametrize("values", [[1, 2, 3], [True, False, True]])
+def test_whole_numbers_are_computed_as_floats(values):
+    x = np.array(values)
+    np.testing.assert_array_equal(F.dropout(mg.Tensor(x), 0.5, True, mask=[1, 0, 1]).data, 2.0 * x * [1, 0, 1])
+    np.testing.assert_allclose(F.logsumexp(mg.Tensor(x.astype(int)), 0).data, np.log(np.sum(np.exp(1.0 * x))))
+
+
+def test_a_linear_map_takes_the_widest_dtype():
+    x, weight, bias = np.ones((1, 2), int), np.ones((3, 2), int), np.array([0.5, 1.5, 2.5])
+    for a, w, b in ((x, weight, bias), (x.astype(np.float32), weight.astype(np.float32), bias)):
+        out = F.linear(mg.Tensor(a), w, b)
+        assert out.dtype == np.float64 and out.tolist() == [[2.5, 3.5, 4.5]]

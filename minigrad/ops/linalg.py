@@ -69,7 +69,7 @@ def linear(x, weight, bias=None):
     if bias is not None:
         if bias.shape != weight.shape[:1]:
             raise ValueError(f"bias {bias.shape} and weight {weight.shape}: the bias must have shape {weight.shape[:1]}")
-        out += bias
+        return np.add(out, bias, out=out if out.dtype == bias.dtype else None)
     return out
 
 

@@ -110,7 +110,7 @@ def prod(x, axis=None, keepdims=False):
 
 def _top(x, axis):
     """The largest entries, kept finite so that no inf - inf arises."""
-    limits = np.finfo(x.dtype)
+    limits = np.finfo(x.dtype if x.dtype.kind in "fc" else np.float64)
     return np.minimum(np.maximum(np.maximum.reduce(x.real, axis=axis, keepdims=True), limits.min), limits.max)
 
 

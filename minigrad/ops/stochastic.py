@@ -90,5 +90,5 @@ def dropout(x, noise, p, scaling="inverted"):
     """
     if (scale := _scale(p, scaling)) == 1:
         return x * noise
-    kept = np.multiply(noise, scale, dtype=x.dtype)
-    return np.multiply(x, kept, out=kept) if kept.shape == x.shape != () else x * kept
+    kept = np.multiply(noise, scale, dtype=x.dtype if x.dtype.kind in "fc" else np.float64)
+    return np.multiply(x, kept, out=kept) if kept.shape == x.shape != () and kept.dtype == x.dtype else x * kept
