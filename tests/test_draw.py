@@ -459,6 +459,8 @@ def test_unknown_settings_are_refused():
         draw(leaf(), to_file="graph.bmp")
     with pytest.raises(ValueError, match="direction is"):
         draw(leaf(), direction="up")
+    with pytest.raises(ValueError, match="grads is one of True, False, run, not 'all'"):
+        draw(leaf(), grads="all")
     with pytest.raises(TypeError, match="the Tensor that a forward pass returned, or a list of them, not a float"):
         draw(2.0)
     for function in (draw, mg.to_dot, mg.to_text):

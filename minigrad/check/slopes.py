@@ -51,24 +51,7 @@ def slope(f, exact=None, step=STEP, size=1.0):
     """
     with np.errstate(all="ignore"):
         middle = np.asarray(f(0.0), np.float64)
-        value, error = np.zeros_like(middle), np.full_like(middle, np.inf)
-        steps = [step / 2**k for k in range(13) if k < 2 or step / 2**k > STEP / 5000]
-        reach = np.full_like(middle, step)  # the step behind the value
-        grain = 2e-16 * np.maximum(abs(middle), size)
-        row, moved, even, bend = [], False, False, None
-        for h in steps:
-            first, _, _, jump = _differences(f, middle, h)
-            moved = moved | (first != 0)
-            bend = bend if row else jump / h  # over the largest step
-            previous, row = row, [first]
-            for k, older in enumerate(previous):
-                row.append(row[k] + (row[k] - older) / (4 ** (k + 1) - 1))
-                doubt = np.maximum(abs(row[k + 1] - row[k]), abs(row[k + 1] - older)) + grain / h
-                better = doubt < error
-                value, error, reach = np.where(better, row[k + 1], value), np.where(better, doubt, error), np.where(better, h, reach)
-                even = np.where(better, (first != 0) & (jump <= abs(first) / 4), even)  # f moves, on both sides alike
-            if len(row) > 3 and np.all(error <= np.maximum(1e-12 * abs(value), 4 * grain / h)):
-                break  # smaller steps say no more
+        value, error, reach, moved, even, bend, jump = _extrapolated(f, middle, step, 2e-16 * np.maximum(abs(middle), size))
         plain, left, right, small_jump = _differences(f, middle, TINY)
         near = {k: _differences(f, middle, TINY * k) for k in (2, 1 / 2, 1 / 4, 65 / 64, 66 / 64, 67 / 64, 68 / 64)}
         scale = min(1.0, np.max(np.nan_to_num(np.maximum(abs(left), abs(right))), initial=0.0))  # what is nothing beside 1 may be all there is
@@ -96,6 +79,33 @@ def slope(f, exact=None, step=STEP, size=1.0):
             value, error = np.where(better, refined, value), np.where(better, 1e-13 * abs(refined), error)
         error = error + np.where(moved, 2e-16 * size * (1 / step + 2 * bend), 0)
     return Slope(np.where(np.isfinite(error), value, np.nan), error, left, right, kink, np.isfinite(middle))
+
+
+def _extrapolated(f, middle, step, grain):
+    """What slope() begins with, entry by entry; f's values are known to `grain`.
+
+    value, error  the differences extrapolated to step 0, and how sure that is
+    reach         the step behind it
+    moved         whether f moves at all
+    even          whether at that step it moves by as much on both sides
+    bend          its second difference over the largest step
+    jump          between the one-sided differences over the smallest step
+    """
+    value, error, reach = np.zeros_like(middle), np.full_like(middle, np.inf), np.full_like(middle, step)
+    row, moved, even, bend = [], False, False, None
+    for h in (step / 2**k for k in range(13) if k < 2 or step / 2**k > STEP / 5000):
+        first, _, _, jump = _differences(f, middle, h)
+        moved, bend = moved | (first != 0), bend if row else jump / h
+        previous, row = row, [first]
+        for k, older in enumerate(previous):
+            row.append(row[k] + (row[k] - older) / (4 ** (k + 1) - 1))
+            doubt = np.maximum(abs(row[k + 1] - row[k]), abs(row[k + 1] - older)) + grain / h
+            better = doubt < error
+            value, error, reach = np.where(better, row[k + 1], value), np.where(better, doubt, error), np.where(better, h, reach)
+            even = np.where(better, (first != 0) & (jump <= abs(first) / 4), even)
+        if len(row) > 3 and np.all(error <= np.maximum(1e-12 * abs(value), 4 * grain / h)):
+            break  # smaller steps say no more
+    return value, error, reach, moved, even, bend, jump
 
 
 def _differences(f, middle, h):

@@ -35,9 +35,12 @@ def read(root, *, direction="TB", depth="auto", detail="auto", max_nodes=60, val
     roots = _sequence(root)
     if not roots or not all(isinstance(r, Tensor) for r in roots):
         raise TypeError(f"draw: the root is the Tensor that a forward pass returned, or a list of them, not a {type(root).__name__}.")
-    for option, value, known in (("direction", direction, ("TB", "LR", "BT", "RL")), ("detail", detail, ("full", "compact", "auto"))):
+    for option, value, known in (
+        *(("direction", direction, ("TB", "LR", "BT", "RL")), ("detail", detail, ("full", "compact", "auto"))),
+        ("grads", grads, (True, False, "run")),
+    ):
         if value not in known:
-            raise ValueError(f"draw: {option} is one of {', '.join(known)}, not {value!r}.")
+            raise ValueError(f"draw: {option} is one of {', '.join(map(str, known))}, not {value!r}.")
     if depth not in ("auto", None) and not (isinstance(depth, int) and depth >= 0):
         raise ValueError(f'draw: depth is "auto", None (all modules open) or a whole number from 0 on, not {depth!r}.')
     shown = {"value": values, "number": values, "term": values, "gradient": grads, "missing": grads, "shape": shapes, "attribute": attributes}
