@@ -47,11 +47,11 @@ def slope(f, exact=None, step=STEP, size=1.0):
 
     `exact` is f for complex t, if there is such a thing. Where its complex step, exact to rounding for analytic functions,
     agrees with the differences in all the digits these have, it supplies the others. `size` is that of the numbers that f computes with:
-    their rounding moves a slope by as much as a step of that length.
+    their rounding moves a slope by as much as a step of that length. (What an exp hides is not above 64.)
     """
     with np.errstate(all="ignore"):
         middle = np.asarray(f(0.0), np.float64)
-        value, error, reach, moved, even, bend, jump = _extrapolated(f, middle, step, 2e-16 * np.maximum(abs(middle), size))
+        value, error, reach, moved, even, bend, jump = _extrapolated(f, middle, step, 2e-16 * np.maximum(abs(middle), min(size, 64)))
         plain, left, right, small_jump = _differences(f, middle, TINY)
         near = {k: _differences(f, middle, TINY * k) for k in (2, 1 / 2, 1 / 4, 65 / 64, 66 / 64, 67 / 64, 68 / 64)}
         scale = min(1.0, np.max(np.nan_to_num(np.maximum(abs(left), abs(right))), initial=0.0))  # what is nothing beside 1 may be all there is
@@ -69,6 +69,7 @@ def slope(f, exact=None, step=STEP, size=1.0):
         error = np.where(agree, error + rounding * TINY / reach, np.where(straight, rounding + wider + 1e-9 * abs(plain), abs(value - plain)))
         value, error = np.where(straight & ~agree, plain, value), np.where(moved | (plain != 0), error, 2e-16 * np.maximum(abs(middle), 1) / step)
         jumps = small_jump > 1e-4 * (abs(left) + abs(right)) + 1e-8 * scale + 2 * rounding
+        jumps &= (small_jump <= 8 * jump) | (small_jump * TINY > 4e-15 * size)  # else it is rounding, which larger steps hardly see
         kink = jumps & ((small_jump > 0.5 * jump) | (~agree & ~shrinks))
         # f itself jumps: it differs by as much over every step
         steady = [abs(k * s - t) <= abs(t) / 50 for k, other in near.items() for s, t in ((other[0], plain), (other[3], small_jump))]
@@ -77,7 +78,7 @@ def slope(f, exact=None, step=STEP, size=1.0):
         if exact is not None and (refined := _complex_step(exact)) is not None and np.shape(refined) == middle.shape:
             better = (abs(refined - value) <= 5 * error) & (5 * error <= 1e-3 * abs(refined)) & ~kink
             value, error = np.where(better, refined, value), np.where(better, 1e-13 * abs(refined), error)
-        error = error + np.where(moved, 2e-16 * size * (1 / step + 2 * bend), 0)
+        error = error + np.where(moved, 2e-16 * (min(size, 64) / step + 2 * size * bend), 0)
     return Slope(np.where(np.isfinite(error), value, np.nan), error, left, right, kink, np.isfinite(middle))
 
 
