@@ -555,7 +555,7 @@ def test_the_exact_expectation_of_the_gradient_is_the_gradient_of_the_expectatio
         gradient += chance_of(m, p) * x.grad.data
     total = entries.sum()  # E (sum m x)^2 = keep^2 (sum x)^2 + keep (1 - keep) sum x^2
     assert value == pytest.approx(scale**2 * (keep**2 * total**2 + keep * p * np.sum(entries**2)), rel=1e-13)
-    np.testing.assert_allclose(gradient, scale**2 * (2 * keep**2 * total + 2 * keep * p * entries), rtol=1e-12)
+    np.testing.assert_allclose(gradient, scale**2 * (2 * keep**2 * total + 2 * keep * p * entries), rtol=1e-12, atol=1e-13)
 
 
 def test_the_mask_of_the_forward_pass_is_the_mask_of_the_backward_pass():

@@ -183,8 +183,8 @@ def test_values_of_what_numpy_lacks(name, shape):
 @pytest.mark.parametrize("x", [(3,), (2, 3), (2, 2, 3)], ids=str)
 def test_linear_is_x_times_the_transposed_weight_plus_bias(x):
     x, w, b = normal(*x), normal(4, 3, seed=1), normal(4, seed=2)
-    np.testing.assert_allclose(ops.linear(leaf(x), w, b).data, np.einsum("...i,oi->...o", x, w) + b, rtol=1e-13)
-    np.testing.assert_allclose(ops.linear(leaf(x), w).data, np.einsum("...i,oi->...o", x, w), rtol=1e-13)
+    np.testing.assert_allclose(ops.linear(leaf(x), w, b).data, np.einsum("...i,oi->...o", x, w) + b, rtol=1e-13, atol=1e-14)
+    np.testing.assert_allclose(ops.linear(leaf(x), w).data, np.einsum("...i,oi->...o", x, w), rtol=1e-13, atol=1e-14)
 
 
 @pytest.mark.parametrize("weight, bias", [((3, 2), None), ((3,), None), ((3, 4), (4,)), ((3, 4), (1, 3)), ((3, 4), ())], ids=str)
@@ -236,7 +236,7 @@ def test_a_binary_operator_and_its_numpy_function_are_the_same_op(name):
         for out in (f(x, y), f(x, square + 1), f(square, y)):  # an array on the left must not take over
             assert isinstance(out, Tensor)
             assert out.op.name == name
-            np.testing.assert_allclose(out.data, expected, rtol=1e-14)
+            np.testing.assert_allclose(out.data, expected, rtol=1e-14, atol=1e-14)
 
 
 @pytest.mark.parametrize("name", [name for name in binary if name != "matmul"])
