@@ -64,8 +64,7 @@ class Optimizer:
                     f"{type(self).__name__}.step: the .grad of a parameter of shape {w.shape} is a {type(g).__name__} of shape {np.shape(g)}. "
                     "Make it a Tensor of the same shape."
                 )
-        for group in self.groups:
-            lr = self.rate(group)
+        for group, lr in [(group, self.rate(group)) for group in self.groups]:
             for trained in group["params"]:
                 if trained.parameter.grad is not None:
                     trained.updates += 1
@@ -250,7 +249,8 @@ class ProximalSGD(Optimizer):
         """One step. `closure()` returns the recorded loss, which is returned; backward must not have been called."""
         if not callable(closure):
             raise TypeError("ProximalSGD.step takes a function that returns the recorded loss, without backward: step(lambda: loss_of(model)).")
-        trained = [(t, self.rate(g)) for g in self.groups for t in g["params"] if t.parameter.requires_grad]
+        rates = [(g, self.rate(g)) for g in self.groups]
+        trained = [(t, lr) for g, lr in rates for t in g["params"] if t.parameter.requires_grad]
         before = [t.parameter.data.copy() if self.accelerated else t.parameter.data for t, _ in trained]
         try:
             if self.momentum:

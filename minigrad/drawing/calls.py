@@ -15,7 +15,7 @@ def _with_options(function):
     """Shows the options of `read` in the signature of a function that passes them on, and refuses others."""
     own = list(inspect.signature(function).parameters.values())[:-1]
     options = list(inspect.signature(read).parameters.values())[1:-1]
-    names = {p.name: None for p in own[1:] + options}
+    names = [p.name for p in own[1:] + options]
 
     @wraps(function)
     def call(root, **given):
