@@ -171,8 +171,8 @@ def test_each_group_has_its_own_settings():
     both = trajectory(make, steps=1)
     start_w, start_b, matrix = problem()
     g_w, g_b = gradients_of(start_w, start_b, matrix)
-    np.testing.assert_allclose(both[0, :6], (start_w - 0.01 * (g_w + 0.1 * start_w)).ravel(), rtol=1e-12)
-    np.testing.assert_allclose(both[0, 6:], w[0, 6:], rtol=1e-12)
+    np.testing.assert_allclose(both[0, :6], (start_w - 0.01 * (g_w + 0.1 * start_w)).ravel(), rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(both[0, 6:], w[0, 6:], rtol=1e-12, atol=1e-14)
 
 
 def test_groups_follow_pytorch():
@@ -301,7 +301,7 @@ def test_any_memory_layout_is_updated_alike(name, layout):
     values, gradients = rng.standard_normal((5, 4)), rng.standard_normal((3, 5, 4))
     assert not layout(values).flags.c_contiguous
     expected = run(OPTIMIZERS[name], values, gradients)
-    np.testing.assert_allclose(run(OPTIMIZERS[name], values, gradients, layout), expected, rtol=1e-14)
+    np.testing.assert_allclose(run(OPTIMIZERS[name], values, gradients, layout), expected, rtol=1e-14, atol=1e-14)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -323,7 +323,7 @@ def test_a_gradient_that_is_not_contiguous_is_used_right(name):
     w.grad, twin.grad = mg.engine.constant(g.T), mg.engine.constant(g.T.copy())
     OPTIMIZERS[name]([w]).step()
     OPTIMIZERS[name]([twin]).step()
-    np.testing.assert_allclose(w.data, twin.data, rtol=1e-14)
+    np.testing.assert_allclose(w.data, twin.data, rtol=1e-14, atol=1e-14)
     assert w.data.flags.c_contiguous and not np.array_equal(w.data, values)
 
 

@@ -348,7 +348,7 @@ def test_a_shared_parameter_is_thresholded_once():
     x, before = Tensor(np.ones((1, 2))), layer.weight.data.copy()
     (g,) = mg.grad(np.sum(model(x)), layer.weight)
     ProximalSGD(model.parameters(), lr=0.1).step(lambda: np.sum(model(x)) + model.penalty())
-    np.testing.assert_allclose(layer.weight.data, soft(before - 0.1 * g.data, 0.03), rtol=1e-12)
+    np.testing.assert_allclose(layer.weight.data, soft(before - 0.1 * g.data, 0.03), rtol=1e-12, atol=1e-14)
 
 
 def test_a_penalty_that_stands_there_twice_acts_twice():
@@ -471,7 +471,7 @@ def test_groups_that_are_the_same_or_of_single_entries_do_not_overlap():
     w = leaf(2, 2)
     before = w.data.copy()
     ProximalSGD([w], lr=1.0).step(lambda: F.group_l2(w, c=0.1) + F.group_l2(w, c=0.1, axis=-1) + F.group_l2(w, c=0.05, axis=()))
-    np.testing.assert_allclose(w.data, blocked(soft(before, 0.05), 0.2, 1), rtol=1e-12)
+    np.testing.assert_allclose(w.data, blocked(soft(before, 0.05), 0.2, 1), rtol=1e-12, atol=1e-14)
 
 
 def test_an_error_in_the_closure_leaves_the_parameters_where_they_were():
