@@ -7,7 +7,7 @@ beyond the error of the numeric side, which is estimated.
 OK          the two sides agree
 FAIL        they do not; the likely cause follows
 KINK        one-sided slopes differ and the analytic value lies between them: a valid subgradient
-VACUOUS     both sides are zero at every entry, so nothing was tested
+VACUOUS     both sides are zero at every entry, or too small to tell from rounding, so nothing was tested
 STOCHASTIC  the function changed between two calls, by randomness that minigrad cannot hold fixed
 NONFINITE   the function or its derivative is not finite, so there is nothing to compare
 AFFECTED    a leaf whose gradient is wrong because a rule on the way is

@@ -152,7 +152,8 @@ def examine(func, inputs, eps=STEP, atol=ATOL, rtol=RTOL, nondet_tol=0.0, fast_m
     if zero_allowed or not silent:
         return worst([f for f in found if f.verdict != "VACUOUS"] or [Finding("OK")])
     note = (
-        "both gradients are 0 at every entry, or too small to tell from rounding, so nothing was tested. Check at a random point, in training mode."
+        "both gradients are 0 at every entry, or too small to tell from rounding, so nothing was tested. "
+        "Check at a random point, in training mode, without what is a large constant."
     )
     if not {node.order for node in steps} & {own[i].order for i in silent} and any(y.requires_grad for y in first):
         note = "func depends on Tensors of its own, not on the inputs it is called with (copies of yours). check_graph(loss) checks every leaf."
