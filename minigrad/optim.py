@@ -28,34 +28,37 @@ class Optimizer:
         if callable(parameters) or not hasattr(parameters, "__iter__"):
             raise TypeError(f"{type(self).__name__}: pass model.parameters(), not a {type(parameters).__name__}.")
         groups = list(parameters) if not isinstance(parameters, Tensor) else [parameters]
-        groups = groups if groups and all(isinstance(g, dict) for g in groups) else [{"params": groups}]
-        self.steps, self.groups = 0, []
-        for group in groups:
-            if "params" not in group:
-                raise TypeError(f"{type(self).__name__}: a group needs its 'params'; got {sorted(group)}.")
-            if unknown := group.keys() - settings.keys() - {"params"}:
-                raise TypeError(f"{type(self).__name__} has no setting {sorted(unknown)}; it has {', '.join(settings)}.")
-            members = [group["params"]] if isinstance(group["params"], Tensor) else list(group["params"])
-            self.groups.append({**settings, **group, "params": [_Trained(p, i) for i, p in enumerate(members)]})
-        every = [t.parameter for g in self.groups for t in g["params"]]
-        if not every:
+        self.steps, self.defaults, self.param_groups, self.state = 0, settings, [], {}
+        for group in groups if groups and all(isinstance(g, dict) for g in groups) else [{"params": groups}]:
+            self.add_param_group(group)
+        if not self.state:
             raise ValueError(f"{type(self).__name__} got no parameters.")
-        if len({id(p) for p in every}) < len(every):
+
+    def add_param_group(self, group):
+        """Trains more parameters, {"params": [...], ...}; settings that the group does not have are those of the constructor."""
+        if "params" not in group:
+            raise TypeError(f"{type(self).__name__}: a group needs its 'params'; got {sorted(group)}.")
+        if unknown := group.keys() - self.defaults.keys() - {"params"}:
+            raise TypeError(f"{type(self).__name__} has no setting {sorted(unknown)}; it has {', '.join(self.defaults)}.")
+        members = [group["params"]] if isinstance(group["params"], Tensor) else list(group["params"])
+        group = {**self.defaults, **group, "params": members}
+        for name, value in group.items():
+            if name != "params" and not _valid(name, value):
+                raise ValueError(f"{type(self).__name__}: {name}={value!r} is out of range.")
+        trained = [_Trained(p, i) for i, p in enumerate(members)]
+        if len({*members, *self.state}) < len(members) + len(self.state):
             raise ValueError(f"{type(self).__name__}: a parameter was passed twice.")
-        for g in self.groups:
-            for name, value in g.items():
-                if name != "params" and not _valid(name, value):
-                    raise ValueError(f"{type(self).__name__}: {name}={value!r} is out of range.")
+        self.state.update(zip(members, trained))
+        self.param_groups.append(group)
 
     def zero_grad(self):
         """Forgets the gradients: the next backward starts afresh."""
-        for group in self.groups:
-            for trained in group["params"]:
-                trained.parameter.grad = None
+        for parameter in self.state:
+            parameter.grad = None
 
     def step(self):
         """Updates every parameter that has a gradient."""
-        parameters = [t.parameter for group in self.groups for t in group["params"] if t.parameter.grad is not None]
+        parameters = [w for w in self.state if w.grad is not None]
         if not parameters:
             raise RuntimeError(f"{type(self).__name__}.step: no parameter has a gradient. Call loss.backward() first.")
         for w in parameters:  # before any is updated
@@ -64,12 +67,13 @@ class Optimizer:
                     f"{type(self).__name__}.step: the .grad of a parameter of shape {w.shape} is a {type(g).__name__} of shape {np.shape(g)}. "
                     "Make it a Tensor of the same shape."
                 )
-        for group, lr in [(group, self.rate(group)) for group in self.groups]:
-            for trained in group["params"]:
-                if trained.parameter.grad is not None:
+        for group, lr in [(group, self.rate(group)) for group in self.param_groups]:
+            for w in group["params"]:
+                if w.grad is not None:
+                    trained = self.state[w]
                     trained.updates += 1
                     self.update(trained, lr, group)
-                    mark_changed(trained.parameter)
+                    mark_changed(w)
         self.steps += 1
 
     def rate(self, group):
@@ -85,15 +89,15 @@ class Optimizer:
 
     def decays(self):
         """(parameter, its weight_decay) where that is not 0."""
-        return ((t.parameter, g["weight_decay"]) for g in self.groups if g.get("weight_decay") for t in g["params"])
+        return ((w, g["weight_decay"]) for g in self.param_groups if g.get("weight_decay") for w in g["params"])
 
     def state_dict(self):
         """The settings, the counters and what is kept for each parameter, as plain data; arrays are copies.
 
         Functions, such as a schedule for lr, are not in it: those of the constructor stay.
         """
-        groups = [_plain(g) | {"params": [t.state_dict() for t in g["params"]]} for g in self.groups]
-        return {"optimizer": type(self).__name__, **_plain(vars(self)), "groups": groups}
+        groups = [_plain(g) | {"params": [self.state[w].state_dict() for w in g["params"]]} for g in self.param_groups]
+        return {"optimizer": type(self).__name__, **_plain(vars(self)), "param_groups": groups}
 
     def load_state_dict(self, state_dict):
         """Goes on where that optimizer stood. Another kind, other settings, groups or shapes: an error, and nothing changes."""
@@ -101,14 +105,15 @@ class Optimizer:
         agree(name, {"optimizer": name}, state_dict)
         agree(name, self._settings(self.state_dict()), self._settings(state_dict))
         vars(self).update({name: state_dict[name] for name in self.counters})
-        for group, saved in zip(self.groups, state_dict["groups"]):
-            for trained, kept in zip(group["params"], saved["params"]):
-                trained.load_state_dict(kept)
+        for group, saved in zip(self.param_groups, state_dict["param_groups"]):
+            for w, kept in zip(group["params"], saved["params"]):
+                self.state[w].load_state_dict(kept)
 
     def _settings(self, state_dict):
         """{name: value} of what a state_dict must share with one that is loaded into it."""
-        found = {name: value for name, value in state_dict.items() if name not in self.counters} | {"groups": len(state_dict["groups"])}
-        for i, group in enumerate(state_dict["groups"]):
+        groups = state_dict.get("param_groups", [])
+        found = {name: value for name, value in state_dict.items() if name not in self.counters} | {"param_groups": len(groups)}
+        for i, group in enumerate(groups):
             found |= {f"{name} of group {i}": value for name, value in group.items()} | {f"params of group {i}": len(group["params"])}
             found |= {f"shape of parameter {j} of group {i}": trained["shape"] for j, trained in enumerate(group["params"])}
         return found
@@ -146,7 +151,8 @@ class _Trained:
 
 def _plain(settings):
     """Settings as a file can hold them."""
-    return {n: "function" if callable(v) else list(v) if isinstance(v, tuple) else v for n, v in settings.items() if n not in ("params", "groups")}
+    held = ("params", "param_groups", "state", "defaults")
+    return {n: "function" if callable(v) else list(v) if isinstance(v, tuple) else v for n, v in settings.items() if n not in held}
 
 
 def _valid(name, value):
@@ -164,7 +170,7 @@ class SGD(Optimizer):
 
     def __init__(self, parameters, lr=1e-3, momentum=0.0, weight_decay=0.0, nesterov=False):
         super().__init__(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov)
-        if any(g["nesterov"] and not g["momentum"] for g in self.groups):
+        if any(g["nesterov"] and not g["momentum"] for g in self.param_groups):
             raise ValueError("SGD: nesterov needs a momentum > 0.")
 
     def update(self, trained, lr, settings):
@@ -249,8 +255,8 @@ class ProximalSGD(Optimizer):
         """One step. `closure()` returns the recorded loss, which is returned; backward must not have been called."""
         if not callable(closure):
             raise TypeError("ProximalSGD.step takes a function that returns the recorded loss, without backward: step(lambda: loss_of(model)).")
-        rates = [(g, self.rate(g)) for g in self.groups]
-        trained = [(t, lr) for g, lr in rates for t in g["params"] if t.parameter.requires_grad]
+        rates = [(g, self.rate(g)) for g in self.param_groups]
+        trained = [(self.state[w], lr) for g, lr in rates for w in g["params"] if w.requires_grad]
         before = [t.parameter.data.copy() if self.accelerated else t.parameter.data for t, _ in trained]
         try:
             if self.momentum:

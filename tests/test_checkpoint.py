@@ -569,13 +569,13 @@ def test_an_optimizers_state_is_readable_and_a_copy():
     (w * w).sum().backward()
     optimizer.step()
     state = optimizer.state_dict()
-    kept = state["groups"][0]["params"][0]["buffers"]
+    kept = state["param_groups"][0]["params"][0]["buffers"]
     assert same(
         state,
         {
             "optimizer": "Adam",
             "steps": 1,
-            "groups": [
+            "param_groups": [
                 {
                     "lr": "function",
                     "betas": [0.9, 0.999],
@@ -590,10 +590,10 @@ def test_an_optimizers_state_is_readable_and_a_copy():
     np.testing.assert_allclose(kept["mean"], [0.2, 0.4], rtol=1e-6)
     np.testing.assert_allclose(kept["mean of squares"], [0.004, 0.016], rtol=1e-5)
     kept["mean"][...] = 7
-    assert not np.any(optimizer.state_dict()["groups"][0]["params"][0]["buffers"]["mean"] == 7)
+    assert not np.any(optimizer.state_dict()["param_groups"][0]["params"][0]["buffers"]["mean"] == 7)
     optimizer.load_state_dict(state)
     kept["mean"][...] = 8
-    assert np.all(optimizer.state_dict()["groups"][0]["params"][0]["buffers"]["mean"] == 7)
+    assert np.all(optimizer.state_dict()["param_groups"][0]["params"][0]["buffers"]["mean"] == 7)
 
 
 def pair(*shapes):
@@ -619,7 +619,7 @@ FOREIGN = {  # name: (saved, loaded into, what the error says)
     "groups": (
         lambda: optim.SGD([{"params": pair(W)}, {"params": pair(H)}]),
         lambda: optim.SGD(pair(W, H)),
-        ["groups: 1 here, 2 in the state", "params of group 0: 2 here, 1"],
+        ["param_groups: 1 here, 2 in the state", "params of group 0: 2 here, 1"],
     ),
     "lr": (lambda: optim.SGD(pair(W), lr=0.1), lambda: optim.SGD(pair(W), lr=0.2), ["lr of group 0: 0.2 here, 0.1 in the state."]),
     "betas": (lambda: optim.Adam(pair(W)), lambda: optim.Adam(pair(W), betas=(0.8, 0.999)), ["betas of group 0: [0.8, 0.999] here, [0.9, 0.999]"]),
@@ -639,10 +639,15 @@ FOREIGN = {  # name: (saved, loaded into, what the error says)
         ["accelerated: False here, True in the state."],
     ),
     "a model": (lambda: nn.Linear(2, 2), lambda: optim.SGD(pair(W)), ["optimizer: 'SGD' here, None in the state."]),
+    "a part of one": (
+        lambda: {"optimizer": "SGD", "steps": 3},
+        lambda: optim.SGD(pair(W)),
+        ["param_groups: 1 here, 0 in the state"],
+    ),
     "a whole checkpoint": (
         lambda: Training(OPTIMIZERS["SGD"], 0),
         lambda: optim.SGD(pair(W)),
-        ["optimizer: 'SGD' here, {'optimizer': 'SGD', 'steps': 0, 'groups': [{'lr': 0.05, ... in the state."],
+        ["optimizer: 'SGD' here, {'optimizer': 'SGD', 'steps': 0, 'param_groups': [{'lr': ... in the state."],
     ),
 }
 
@@ -662,7 +667,7 @@ def test_a_state_of_another_optimizer_is_refused_and_changes_nothing(tmp_path, n
 def test_settings_can_be_changed_on_purpose():
     w = mg.Tensor([1.0], True)
     state = optim.SGD([w], lr=0.1).state_dict()
-    state["groups"][0]["lr"] = 0.01
+    state["param_groups"][0]["lr"] = 0.01
     optim.SGD([w], lr=0.01).load_state_dict(state)
 
 
@@ -679,8 +684,8 @@ def test_a_schedule_of_the_constructor_stays():
 
 def test_an_optimizer_of_another_precision_keeps_its_own():
     optimizers = [optim.SGD([mg.Tensor(np.ones(2, dtype), True)], momentum=0.5) for dtype in (np.float64, np.float32)]
-    w = optimizers[0].groups[0]["params"][0].parameter
+    w = optimizers[0].param_groups[0]["params"][0]
     (w * w).sum().backward()
     optimizers[0].step()
     optimizers[1].load_state_dict(optimizers[0].state_dict())
-    assert optimizers[1].state_dict()["groups"][0]["params"][0]["buffers"]["velocity"].dtype == np.float32
+    assert optimizers[1].state_dict()["param_groups"][0]["params"][0]["buffers"]["velocity"].dtype == np.float32

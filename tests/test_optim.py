@@ -147,7 +147,7 @@ def test_defaults_are_pytorchs():
     torch = pytest.importorskip("torch")
     for name in ("SGD", "Adam", "AdamW"):
         theirs = getattr(torch.optim, name)([torch.zeros(1, requires_grad=True)]).defaults
-        (ours,) = getattr(optim, name)([parameter([0.0])]).groups
+        (ours,) = getattr(optim, name)([parameter([0.0])]).param_groups
         assert {k: theirs[k] for k in ours if k != "params"} == {k: v for k, v in ours.items() if k != "params"}
 
 
@@ -184,9 +184,42 @@ def test_groups_follow_pytorch():
 
 def test_parameters_may_come_from_a_generator_or_alone():
     model = nn.Linear(2, 1)
-    found = [trained.parameter for trained in optim.SGD(model.parameters()).groups[0]["params"]]
+    found = optim.SGD(model.parameters()).param_groups[0]["params"]
     assert len(found) == 2 and found[0] is model.weight and found[1] is model.bias
-    assert optim.SGD(model.weight).groups[0]["params"][0].parameter is model.weight
+    assert optim.SGD(model.weight).param_groups[0]["params"][0] is model.weight
+
+
+def test_settings_are_read_and_changed_and_parameters_added_as_in_pytorch():
+    """lr by hand, gradients clipped by hand, and a layer that is trained from the second step on."""
+
+    def make(module, p):
+        optimizer = module.SGD([p[0]], lr=0.1, momentum=0.9)
+        step = optimizer.step
+
+        def steps():
+            for group in optimizer.param_groups:
+                group["lr"] *= 0.5
+                for w in group["params"]:
+                    w.grad *= 0.25
+            step()
+            if len(optimizer.param_groups) == 1:
+                optimizer.add_param_group({"params": [p[1]], "lr": 0.3})
+
+        optimizer.step = steps
+        return optimizer
+
+    found = trajectory(lambda p: make(optim, p))
+    assert np.array_equal(found[0, 6:], problem()[1]) and not np.any(found[1, 6:] == problem()[1])
+    np.testing.assert_allclose(found, torch_trajectory(make), rtol=1e-12, atol=1e-12)
+
+
+def test_a_group_that_is_refused_changes_nothing():
+    w, b = parameter([1.0]), parameter([2.0])
+    optimizer = optim.SGD([w])
+    for group in ({"params": [w]}, {"params": [b, b]}, {"params": [b], "lr": -1}, {"params": [b], "betas": 1}, {"lr": 1}, {"params": [b * 1]}):
+        with pytest.raises((TypeError, ValueError), match="SGD|optimizer"):
+            optimizer.add_param_group(group)
+    assert len(optimizer.param_groups) == 1 and list(optimizer.state) == [w]
 
 
 def test_lr_can_be_a_function_of_the_step():

@@ -644,9 +644,7 @@ BUGS = [
     Bug("broadcast averaged, not summed", "", text(engine._unbroadcast, "g.sum(", "g.mean("), broadcasts),
     Bug("second backward through a stale graph", "karpathy/micrograd#102", text(engine._pull_back, "node.args = None", "pass"), accumulation),
     Bug(".grad replaced, not added to", "", text(engine._accumulated, "tensor.grad.data + cotangent", "cotangent"), accumulation),
-    Bug(
-        "a step between forward and backward unnoticed", "", text(mg.optim.Optimizer.step, "mark_changed(trained.parameter)", "pass"), changed_leaves
-    ),
+    Bug("a step between forward and backward unnoticed", "", text(mg.optim.Optimizer.step, "mark_changed(w)", "pass"), changed_leaves),
     Bug("graph freed although retained", "TrenTorch#182", text(engine._pull_back, "if not retain_graph", "if True"), retained),
     Bug(".grad shares memory", "", text(engine._accumulated, "cotangent if owned and", "cotangent if"), own_memory),
     Bug("added to in place what is not its own", "", text(engine._is_fresh, "return False", "return True"), own_memory),
