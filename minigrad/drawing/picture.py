@@ -124,6 +124,8 @@ class _Reader:
         words, wrong = [count(len(self.boxes), "node"), _parameters(self.boxes.values())], []
         if opened is not None:
             words.append(f"modules opened to depth {opened}" if opened else "modules folded")
+        if changed := sum(getattr(box.last, "changed", math.inf) < min(r.order for r in self.roots) for box in self.boxes.values()):
+            words.append(f"{count(changed, 'tensor')} changed since the forward pass")
         if self.report is not None:
             rows = [row for row in self.report.rows if row.order in self.home]
             wrong = [self.boxes[self.home[row.order]].path() for row in rows if row.wrong]

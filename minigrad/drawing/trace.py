@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..engine import Tensor, _is_fresh, _seed, _sequence, _unbroadcast
+from ..engine import Tensor, _is_fresh, _refuse_changed, _seed, _sequence, _unbroadcast
 from ..graph import program
 
 
@@ -61,6 +61,7 @@ def trace(root, gradient=None):
     count = Counter()
     for node in reached:
         g, _ = arrived.pop(node.order)
+        _refuse_changed(node)
         sent = []
         for (i, x), (_, cotangent) in zip(_receivers(node), node.op.pull(g, node)):
             returned = np.shape(cotangent)
