@@ -172,7 +172,7 @@ def test_weights_of_layers_without_modules_are_one_node():
     loss = F.l2_penalty(*weights, c=0.1) + h.sum()
     nodes, edges = describe(loss, depth="auto")
     (card,) = [n for n in nodes if n.kind == "parameter"]
-    assert card.title == "w1 x30" and [row.text for row in card.rows][:2] == ["480 parameters", "each (4, 4)"]
+    assert card.title == "w1 to w30 x30" and [row.text for row in card.rows][:2] == ["480 parameters", "each (4, 4)"]
     assert {n.title for n in nodes if (card.id, n.id) in {(e.source, e.target) for e in edges}} == {"matmul, relu x30", "l2 penalty"}
 
 
@@ -351,3 +351,17 @@ def test_a_long_chain_is_drawn_in_seconds():
     titles, _ = drawn(3 * (y * y))
     assert time.perf_counter() - start < 20  # 3 s on a core at rest
     assert titles == ["x", "tanh, multiply, add x33,333", "multiply", "multiply"]
+
+
+@pytest.mark.parametrize(("count", "drawn"), [(16, 19), (17, 4), (60, 4)])
+def test_a_crowd_of_leaves_that_are_alike_is_one_box(count, drawn):
+    leaves = [Tensor(np.full(3, i + 1.0), True, name=f"w{i}") for i in range(count)]
+    other = Tensor(np.ones(2), True, name="w")
+    loss = np.sum(np.stack(leaves) ** 2)
+    loss.backward(retain_graph=True)
+    nodes, _ = describe(loss, depth="auto")
+    assert len(nodes) == drawn
+    if count > 16:
+        assert nodes[0].title == f"w0 to w{count - 1} x{count}" and ("∂ rms 2 to " + f"{2.0 * count:.2g}", "gradient") in nodes[0].rows
+    assert len(describe(loss + np.sum(np.concatenate([*leaves, other])), depth="auto")[0]) == drawn + 4  # another shape stays apart
+    assert len(describe(loss)[0]) == count + 3  # and with depth=None all do

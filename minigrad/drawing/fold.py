@@ -16,7 +16,8 @@ from .words import span
 LIMIT = 400  # boxes drawn at most, whatever is asked for
 TALL, ABREAST = 30, 8  # boxes on a path and side by side at most, if modules can be folded instead
 PERIOD = 250  # boxes in the longest step of a loop that is found
-REPEATS = 3  # steps of a loop, at least, and leaves that are alike, to be folded
+REPEATS = 3  # steps of a loop, at least, and leaves that are alike and that something folded uses, to be folded
+CROWD = 16  # leaves that are alike, whatever uses them, if more
 
 
 def fold(boxes, depth, most, alone):
@@ -35,6 +36,7 @@ def fold(boxes, depth, most, alone):
             found = _rolled_up(found, alone, lambda step: any(box.kind != "operation" for box in step))
         if len(found) > most:
             found = _rolled_up(found, alone)
+        found = _with_alike_leaves(found)
         if len(found) <= most and (level == 0 or _fits(found)):
             break
     whole = depth != "auto" or any(box.part for box in boxes.values())  # without its oldest part, a backward pass hangs in the air
@@ -160,17 +162,21 @@ def _repeated(boxes, keys, words, note=""):
 
 
 def _with_alike_leaves(boxes):
-    """The boxes with leaves that are alike, and that the same folded boxes use, in one: the weights of layers, the inputs of time steps."""
+    """The boxes with leaves that are alike, and that the same boxes use, in one: the weights of folded layers, the inputs of time steps, a crowd."""
     users, alike = {}, {}
     for key, box in boxes.items():
         for use in box.uses:
             users.setdefault(use.source, set()).add(key)
     for key, box in boxes.items():
-        if box.is_leaf and not box.inside and any(boxes[user].inside for user in users.get(key, ())):
+        if box.is_leaf and not box.inside and key in users:
             name = re.sub(r"\d+", "#", box.name)
-            alike.setdefault((box.kind, np.shape(data_of(box.last)), name, tuple(map(id, box.calls)), frozenset(users[key])), []).append(key)
-    found = [(keys, _repeated(boxes, keys, f"{boxes[keys[0]].name} x{len(keys):,}"), keys[-1]) for keys in alike.values()]
-    return _merged(boxes, [part for part in found if len(part[0]) >= REPEATS])
+            what = (box.kind, np.shape(data_of(box.last)), name, tuple(map(id, box.calls)), frozenset(users[key]))
+            alike.setdefault(what, []).append(key)
+    parts = []
+    for (*_, used_by), keys in alike.items():
+        if len(keys) > CROWD or (len(keys) >= REPEATS and any(boxes[user].inside for user in used_by)):
+            parts.append((keys, _repeated(boxes, keys, f"{span([boxes[key].name for key in keys])} x{len(keys):,}"), keys[-1]))
+    return _merged(boxes, parts)
 
 
 def _without_the_oldest(boxes, most):
