@@ -9,7 +9,7 @@ import numbers
 import numpy as np
 
 from .checkpoint import agree
-from .engine import Tensor, grad, mark_changed
+from .engine import Tensor, constant, grad, mark_changed
 from .graph import nodes, program
 from .ledger import name_of, penalised, summands
 from .ops.penalties import PARTS, blocks, prox
@@ -359,6 +359,18 @@ def _refuse_gradients(parameters):
 
 
 # --------------------------------------------------------------------------- constraints and schedules
+
+
+def clip_grad_norm_(parameters, max_norm):
+    """Scales the gradients, before a step, so that their norm, all together, is at most `max_norm`; returns what it was (Pascanu et al. 2013)."""
+    if not max_norm > 0:
+        raise ValueError(f"clip_grad_norm_: max_norm must be > 0, got {max_norm}.")
+    trained = [w for w in ([parameters] if isinstance(parameters, Tensor) else parameters) if w.grad is not None]
+    norm = math.hypot(*(float(np.linalg.norm(w.grad.data.astype(np.float64, copy=False))) for w in trained))
+    if not norm <= max_norm:
+        for w in trained:
+            w.grad = constant(w.grad.data * (max_norm / norm))
+    return norm
 
 
 def max_norm(weights, limit):

@@ -464,6 +464,26 @@ def test_an_l1_node_gives_small_weights_but_no_exact_zeros(make):
 # ------------------------------------------------------------------------------------------- max_norm
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_clipped_gradients_have_one_norm_together_as_in_pytorch(dtype):
+    torch, rng = pytest.importorskip("torch"), np.random.default_rng(0)
+    gradients = [rng.standard_normal(shape).astype(dtype) for shape in ((4, 3), (), (2, 1, 5), (0,))]
+    for limit in (0.5, 1e3, math.inf):
+        ours, theirs = [parameter(np.zeros(g.shape), dtype) for g in [*gradients, np.zeros(2)]], []
+        for w, g in zip(ours, gradients):
+            w.grad = mg.Tensor(g.T.copy().T)
+            theirs.append(torch.zeros(g.shape, dtype=torch.tensor(g).dtype))
+            theirs[-1].grad = torch.tensor(g)
+        norm = optim.clip_grad_norm_((w for w in ours), limit)
+        assert norm == pytest.approx(torch.nn.utils.clip_grad_norm_(theirs, limit).item(), rel=1e-6) and ours[-1].grad is None
+        for w, v, g in zip(ours, theirs, gradients):
+            assert w.grad.dtype == dtype and (limit < 1 or np.array_equal(w.grad.data, g))
+            np.testing.assert_allclose(w.grad.data, v.grad.numpy(), rtol=1e-5)  # they divide by norm + 1e-6
+    assert optim.clip_grad_norm_(ours[-1], 1.0) == 0
+    with pytest.raises(ValueError, match=r"clip_grad_norm_: max_norm must be > 0, got 0"):
+        optim.clip_grad_norm_(ours, 0)
+
+
 def test_max_norm_shortens_the_long_rows_and_leaves_the_others_bit_for_bit():
     w = parameter(np.random.default_rng(0).standard_normal((50, 6)), np.float32)
     before, data = w.data.copy(), w.data
