@@ -20,14 +20,13 @@ import contextlib
 import gc
 import inspect
 from contextvars import ContextVar
-from copy import copy
 from functools import partial, update_wrapper
 from heapq import heappop, heappush
 from itertools import count
 
 import numpy as np
 
-ndarray, new = np.ndarray, object.__new__
+ndarray, generic, new = np.ndarray, np.generic, object.__new__
 
 # A graph is many small objects and no cycle, yet with Python's default threshold (700 or 2000 new objects)
 # the cyclic collector would walk all of it again and again while it is built.
@@ -42,6 +41,10 @@ recording = ContextVar("recording", default=True)  # False inside no_grad()
 scope = ContextVar("scope", default=None)  # (outer scope, module or name of the function that is running)
 tick = count(0, -1).__next__  # creation numbers fall, so that the smallest on a heap is the newest
 
+# What a Tensor says of what is computed from it: nothing; to be recorded, so that the graph is the whole program (of noise and of
+# what has a name); to be given a gradient. Results join the bits of their operands.
+PLAIN, RECORDED, GRADIENT = 0, 1, 2
+
 
 # ------------------------------------------------------------------------------------------- tensors
 
@@ -52,6 +55,8 @@ class Tensor:
     `data` is copied; Python floats and lists take the default dtype (float32), arrays keep theirs.
     `requires_grad=True` makes it a leaf that `backward` gives a `.grad` (a Tensor of the same shape and
     dtype, added to by each backward until it is set to None). Gradients need a float dtype.
+    `name` is for pictures, reports and error messages; data that have one are an input of the graph: what is
+    computed from them is recorded, too.
 
     >>> x = Tensor([1.0, 2.0, 3.0], requires_grad=True)
     >>> (x * x).sum().backward()
@@ -61,17 +66,18 @@ class Tensor:
 
     # data    the values, an ndarray
     # grad    None or a Tensor
-    # op      None: plain data; `leaf`: data that wants a gradient; `random`: noise; else the Op whose result this is
+    # op      the Op whose result this is; None for a leaf
     # args    the op's arguments in order, Tensors and constants; () for a leaf, None once freed
     # order   creation number, falling
     # origin  a leaf: its name, or None; a result: the scope it was recorded in
     # changed only if its data were changed in place: when they last were (a tick, as `order`)
-    __slots__ = ("args", "changed", "data", "grad", "op", "order", "origin")
-    _plain = None  # the op of a leaf that wants no gradient
+    # track   PLAIN, or why what is computed from it is recorded: RECORDED, GRADIENT or both, as bits
+    __slots__ = ("args", "changed", "data", "grad", "op", "order", "origin", "track")
 
     def __init__(self, data, requires_grad=False, *, dtype=None, name=None):
         self.data = as_array(data, dtype)
         self.grad, self.op, self.args, self.order, self.origin = None, None, (), tick(), name
+        self.track = PLAIN if name is None else RECORDED
         if requires_grad:
             self.requires_grad = True
 
@@ -90,7 +96,7 @@ class Tensor:
     @property
     def requires_grad(self):
         """Whether backward passes through here. Can be set on a leaf."""
-        return self.op is not None and self.op.requires_grad
+        return self.track >= GRADIENT
 
     @requires_grad.setter
     def requires_grad(self, value):
@@ -98,7 +104,7 @@ class Tensor:
             raise RuntimeError(f"requires_grad can be set on a leaf only; this is the result of {self.op.name}. Use t.detach().")
         if value and self.data.dtype.kind != "f":
             raise TypeError(f"gradients need a float dtype, got {self.dtype}. Write Tensor([1., 2.]) or x.astype(np.float32).")
-        self.op = leaf if value else self._plain
+        self.track = self.track & RECORDED | (GRADIENT if value else PLAIN)
 
     # ---- leaving the graph
 
@@ -116,7 +122,7 @@ class Tensor:
         return self.data.tolist()
 
     def detach(self):
-        """The same values (shared memory) as plain data, without the graph."""
+        """The same values as plain data, without the graph. They share memory: what is changed in place here, backward cannot see there."""
         return constant(self.data)
 
     def __array__(self, dtype=None, copy=None):
@@ -133,7 +139,7 @@ class Tensor:
 
     def _leave(self, what, remedy):
         if self.requires_grad:
-            made = "a leaf that requires a gradient" if self.op is leaf else f"the result of {self.op.name}"
+            made = "a leaf that requires a gradient" if self.is_leaf else f"the result of {self.op.name}"
             raise TypeError(f"{what} would drop the gradient: t, of shape {self.shape}, is {made}. {remedy}.")
 
     def __index__(self):
@@ -157,8 +163,8 @@ class Tensor:
 
     def _in_place(ufunc, symbol):
         def update(self, other):
-            if self.op is not leaf and (self.op is not None or recording.get()):
-                return NotImplemented  # a result is not changed: `t += u` is `t = t + u`; nor is plain data that a graph may use
+            if not self.is_leaf or (recording.get() and not self.requires_grad):
+                return NotImplemented  # a result is not changed: `t += u` is `t = t + u`; nor are data that a graph may use
             if recording.get():
                 raise RuntimeError(
                     f"w {symbol} ... on a leaf that requires a gradient (shape {self.shape}): it would no longer be a leaf. "
@@ -180,7 +186,8 @@ class Tensor:
         if method != "__call__" or kwargs:
             used = f"np.{ufunc.__name__}" + (f".{method}" if method != "__call__" else f"(..., {', '.join(kwargs)}=)")
             raise TypeError(
-                f"{used} is not supported on Tensors: its gradient would be lost. Use np.{ufunc.__name__}(...) alone or a reduction such as np.sum."
+                f"{used} is not supported on Tensors: its gradient would be lost. Use np.{ufunc.__name__}(...) alone, for an array `a += t` "
+                "as `a = a + t`, or a reduction such as np.sum."
             )
         return _implementation(ufunc)(*inputs)
 
@@ -195,16 +202,10 @@ class Tensor:
         The graph is freed on the way unless `retain_graph` (default: `create_graph`); `create_graph=True` records the
         backward pass itself, for higher derivatives (the `.grad`s then hold the graph: prefer `grad`).
         """
-        if not self.requires_grad:
-            raise RuntimeError("backward: this tensor does not depend on any leaf with requires_grad=True (or was made under no_grad()).")
-        if gradient is None and self.size != 1:
-            raise RuntimeError(
-                f"backward: the tensor has shape {self.shape}, not one entry. Call .mean() or .sum(), or pass backward(gradient=array of shape {self.shape})."
-            )
-        seeds = [(self, _seed(self, gradient, create_graph))]
-        found = list(_pull_back(seeds, create_graph, create_graph if retain_graph is None else retain_graph))
-        for tensor, cotangent, owned in found:
-            tensor.grad = _accumulated(tensor, cotangent, owned)
+        seeds = _seeds("backward", [self], [gradient], create_graph)
+        for tensor, *found in list(_pull_back(seeds, create_graph, create_graph if retain_graph is None else retain_graph)):
+            gradient = _gradient(tensor, *found)
+            tensor.grad = gradient if tensor.grad is None else tensor.grad + gradient
 
     def retain_grad(self):
         """Makes backward keep the gradient of this result, as it does for a leaf."""
@@ -231,8 +232,8 @@ class Tensor:
     def __repr__(self):
         values = np.array2string(self.data, separator=", ", prefix="Tensor(", threshold=100, edgeitems=3)
         notes = [f", dtype={self.dtype}"] if self.dtype != default_dtype and self.dtype.kind == "f" else []
-        if self.op is not None:
-            notes.append(", requires_grad=True" if self.op is leaf else f", op={self.op.name}")
+        if self.op is not None or self.requires_grad:
+            notes.append(", requires_grad=True" if self.is_leaf else f", op={self.op.name}")
         return f"{type(self).__name__}({values}{''.join(notes)})"
 
 
@@ -240,7 +241,7 @@ def constant(array):
     """A Tensor of plain data that shares `array`."""
     out = new(Tensor)
     out.data = array if type(array) is ndarray else np.asarray(array)
-    out.grad, out.op, out.args, out.order, out.origin = None, None, (), tick(), None
+    out.grad, out.op, out.args, out.order, out.origin, out.track = None, None, (), tick(), None, PLAIN
     return out
 
 
@@ -279,7 +280,7 @@ def as_array(data, dtype=None):
         raise ValueError(f"Tensor: the nested lists do not make a rectangular array ({error}).") from None
     if array.dtype.kind not in "fiubc":
         raise TypeError(f"Tensor: numbers are needed, got {type(data).__name__} of dtype {array.dtype}.")
-    if dtype is None and array.dtype == np.float64 and not isinstance(data, (ndarray, np.generic)):
+    if dtype is None and array.dtype == np.float64 and not isinstance(data, (ndarray, generic)):
         array = array.astype(default_dtype)
     return array
 
@@ -299,9 +300,6 @@ class Op:
     rules     for each name a rule, or None where no gradient flows. The rule of a variadic
               argument is also told which one is asked for: rule(g, out, i, *arguments)
     defaults  {name: value} of the arguments that may be left out
-    requires_grad  whether its results do
-    sampled   the same op, for results that noise went into but nothing that wants a gradient: recorded, so that the graph is
-              the whole program, and passed by on the way back
     """
 
     def __init__(self, name, forward, names, rules, defaults=(), variadic=False):
@@ -309,7 +307,6 @@ class Op:
         self.rules = [rules.get(n) for n in names]
         self.declared = [n in rules for n in names]
         self.defaults = dict(defaults)
-        self.requires_grad = True
 
     def __repr__(self):
         return f"Op({self.name}: {', '.join(self.names)})"
@@ -332,8 +329,8 @@ class Op:
         if len(args) > fixed and not self.variadic:
             raise TypeError(f"{self.name} takes {fixed} arguments ({', '.join(self.names)}), got {len(args)}.")
         for name in kwargs:
-            if name not in self.names[: fixed + 1]:
-                raise TypeError(f"{self.name} on Tensors has no argument {name!r}; it has {', '.join(self.names)}.")
+            if name not in self.names[len(args) : fixed]:
+                raise TypeError(f"{self.name} on Tensors has no argument {name!r}, or got it twice; it has {', '.join(self.names)}.")
         values = list(args)
         for name in self.names[len(args) : fixed]:
             if name not in kwargs and name not in self.defaults:
@@ -353,9 +350,6 @@ def _same_kind(error, message):
     return next((kind for kind in (ValueError, IndexError, TypeError) if isinstance(error, kind)), RuntimeError)(message)
 
 
-leaf = Op("leaf", None, (), {})  # marks the data that wants a gradient
-
-
 def op(forward=None, /, *, numpy=None, **rules):
     """Makes an op of a function on arrays. The rules, one a differentiable argument, are keywords:
 
@@ -373,10 +367,12 @@ def op(forward=None, /, *, numpy=None, **rules):
     if isinstance(forward, np.ufunc):
         names, defaults, variadic, numpy = tuple(rules), {}, False, forward
     else:
-        code, values = forward.__code__, forward.__defaults__ or ()
-        variadic = bool(code.co_flags & inspect.CO_VARARGS)
-        names = code.co_varnames[: code.co_argcount + variadic]
-        defaults = dict(zip(names[code.co_argcount - len(values) :], values))
+        arguments = inspect.signature(forward).parameters
+        kinds, names = [a.kind for a in arguments.values()], tuple(arguments)
+        if {inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD} & {*kinds}:
+            raise TypeError(f"op {name}: its arguments must have places, so no * or ** before the last: {name}{inspect.signature(forward)}.")
+        variadic = inspect.Parameter.VAR_POSITIONAL in kinds
+        defaults = {n: a.default for n, a in arguments.items() if a.default is not a.empty}
     if unknown := set(rules) - set(names):
         raise TypeError(f"op {name}: rules for {sorted(unknown)}, but its arguments are {names}.")
     if name in ops and ops[name].forward.__module__ != forward.__module__:
@@ -385,8 +381,6 @@ def op(forward=None, /, *, numpy=None, **rules):
     plain = not variadic and not defaults and all(this.rules)
     recorder = _unary if plain and len(names) == 1 else _binary if plain and len(names) == 2 else _general
     call, this.pull = recorder(this)
-    this.sampled = copy(this)
-    this.sampled.requires_grad = False
     update_wrapper(call, forward, updated=())
     if isinstance(forward, np.ufunc):
         del call.__wrapped__  # its signature, with out= and where=, is not the op's
@@ -407,7 +401,7 @@ def _on_data(function, *args, **kwargs):
         result = function(*map(data_of, args), **{k: data_of(v) for k, v in kwargs.items()})
     except (TypeError, ValueError) as error:
         raise _same_kind(error, f"np.{function.__name__}: {error}") from error
-    return constant(result) if isinstance(result, (ndarray, np.generic)) else result
+    return constant(result) if isinstance(result, (ndarray, generic)) else result
 
 
 def implements(function):
@@ -438,17 +432,16 @@ def _unary(op):
 
     def call(x):
         if not isinstance(x, Tensor):
-            return forward(x if isinstance(x, (ndarray, np.generic)) else as_array(x))
+            return forward(x if isinstance(x, (ndarray, generic)) else as_array(x))
         try:
             data = forward(x.data)
         except Exception as error:
             raise op.failed(error, (x,)) from error
-        if x.op is None or not recording.get():
+        if not x.track or not recording.get():
             return constant(data)
         out = new(Tensor)
         out.data = data if type(data) is ndarray else np.asarray(data)
-        out.op = op if x.op.requires_grad else op.sampled
-        out.grad, out.args, out.order, out.origin = None, (x,), tick(), scope.get()
+        out.grad, out.op, out.args, out.order, out.origin, out.track = None, op, (x,), tick(), scope.get(), x.track
         return out
 
     def pull(g, node):
@@ -462,28 +455,27 @@ def _binary(op):
     forward, rules = op.forward, op.rules
 
     def call(x, y):
-        a = x.data if (x_is := isinstance(x, Tensor)) else (x := operand(x))
-        b = y.data if (y_is := isinstance(y, Tensor)) else (y := operand(y))
         try:
+            a = x.data if (x_is := isinstance(x, Tensor)) else (x := operand(x))
+            b = y.data if (y_is := isinstance(y, Tensor)) else (y := operand(y))
             data = forward(a, b)
         except Exception as error:
             raise op.failed(error, (x, y)) from error
-        gradient = (x_is and x.op is not None and x.op.requires_grad) or (y_is and y.op is not None and y.op.requires_grad)
-        if not (gradient or (x_is and x.op is not None) or (y_is and y.op is not None)) or not recording.get():
+        track = (x.track if x_is else PLAIN) | (y.track if y_is else PLAIN)
+        if not track or not recording.get():
             return constant(data) if x_is or y_is else data
         out = new(Tensor)
         out.data = data if type(data) is ndarray else np.asarray(data)
-        out.op = op if gradient else op.sampled
-        out.grad, out.args, out.order, out.origin = None, (x, y), tick(), scope.get()
+        out.grad, out.op, out.args, out.order, out.origin, out.track = None, op, (x, y), tick(), scope.get(), track
         return out
 
     def pull(g, node):
         x, y = node.args
         a = x.data if (x_is := isinstance(x, Tensor)) else x
         b = y.data if (y_is := isinstance(y, Tensor)) else y
-        if not (y_is and y.op is not None and y.op.requires_grad):
+        if not (y_is and y.track >= GRADIENT):
             return ((x, rules[0](g, node.data, a, b)),)
-        if not (x_is and x.op is not None and x.op.requires_grad):
+        if not (x_is and x.track >= GRADIENT):
             return ((y, rules[1](g, node.data, a, b)),)
         return (x, rules[0](g, node.data, a, b)), (y, rules[1](g, node.data, a, b))
 
@@ -497,17 +489,18 @@ def _general(op):
     def call(*args, **kwargs):
         if kwargs or len(args) != arity:
             args = op.bind(args, kwargs)
-        arrays, tensors, recorded, gradient = [], False, False, False
+        arrays, tensors, scalars, track = [], False, False, PLAIN
         for a in args:
             if isinstance(a, Tensor):
-                tensors = True
-                if a.op is not None:
-                    recorded, gradient = True, gradient or a.op.requires_grad
-                a = a.data
+                tensors, track, a = True, track | a.track, a.data
+            elif isinstance(a, generic):
+                scalars = True
             elif isinstance(a, (list, tuple)) and op.rule(i := len(arrays)) is not None:
                 a = operand(a)
                 args = (*args[:i], a, *args[i + 1 :])
             arrays.append(a)
+        if scalars and tensors:
+            return call(*(a.item() if isinstance(a, generic) else a for a in args))
         for i in undeclared:
             if i < len(args) and isinstance(args[i], Tensor) and args[i].requires_grad:
                 raise TypeError(f"{op.name} has no rule for its argument {op.names[i]}. Use {op.names[i]}.detach() if no gradient is wanted.")
@@ -517,8 +510,8 @@ def _general(op):
                 raise TypeError("an argument is not a number")
         except Exception as error:
             raise op.failed(error, args) from error
-        if recorded and recording.get():
-            return result(op if gradient else op.sampled, args, data)
+        if track and recording.get():
+            return result(op, args, data, track)
         return constant(data) if tensors else data
 
     return call, partial(_pulled, op)
@@ -531,22 +524,22 @@ def _pulled(op, g, node, on_tensors=False):
     for a in args:
         given.append(a.data if isinstance(a, Tensor) and not on_tensors else a)
     for rule, x in zip(map(op.rule, range(len(args))) if op.variadic else op.rules, args):
-        if rule is not None and isinstance(x, Tensor) and x.op is not None and x.op.requires_grad:
+        if rule is not None and isinstance(x, Tensor) and x.track >= GRADIENT:
             pairs.append((x, rule(*given)))
     return pairs
 
 
-def result(op, args, data):
+def result(op, args, data, track):
     """A recorded Tensor: the node of `op(*args) = data`."""
     out = new(Tensor)
     out.data = data if type(data) is ndarray else np.asarray(data)
-    out.grad, out.op, out.args, out.order, out.origin = None, op, args, tick(), scope.get()
+    out.grad, out.op, out.args, out.order, out.origin, out.track = None, op, args, tick(), scope.get(), track
     return out
 
 
 def operand(x):
     """A constant operand as a rule may use it: arrays as they are, numbers as Python's, which do not widen a dtype."""
-    if isinstance(x, np.generic):
+    if isinstance(x, generic):
         return x.item()
     return x if isinstance(x, (float, int, ndarray)) else as_array(x)
 
@@ -571,7 +564,7 @@ def _pull_back(seeds, create_graph, retain_graph, wanted=()):
                 cotangent = _unbroadcast(cotangent, x, op, args)
             order = x.order
             if (entry := pending.get(order)) is None:
-                if x.op is leaf:
+                if x.op is None:
                     pending[order] = [x, cotangent, not create_graph and op is not None and _is_fresh(cotangent, g, args)]
                 else:
                     pending[order] = [x, cotangent, False]
@@ -606,7 +599,7 @@ def _pull_back(seeds, create_graph, retain_graph, wanted=()):
         if not retain_graph:
             node.args = None
     for x, cotangent, owned in pending.values():
-        if x.op is leaf and (not wanted or x.order in wanted):
+        if x.track >= GRADIENT and (not wanted or x.order in wanted):
             yield x, cotangent, owned
 
 
@@ -625,7 +618,7 @@ def _unbroadcast(g, x, op, args):
     """Sums `g` over the axes along which the input x of op(*args) was broadcast: the transpose of broadcasting."""
     shape = x.shape
     lead = np.ndim(g) - len(shape)
-    if not isinstance(g, (ndarray, np.generic, Tensor)) or lead < 0 or any(n not in (1, m) for n, m in zip(shape, g.shape[lead:])):
+    if not isinstance(g, (ndarray, generic, Tensor)) or lead < 0 or any(n not in (1, m) for n, m in zip(shape, g.shape[lead:])):
         name = op.argument(next(i for i, a in enumerate(args) if a is x))
         raise ValueError(f"the rule of {op.name} for {name} returned {_described(g)}; {name} has shape {shape}.")
     axes = tuple(range(lead)) + tuple(lead + i for i, n in enumerate(shape) if n == 1 != g.shape[lead + i])
@@ -647,25 +640,31 @@ def _is_fresh(cotangent, g, args):
     return True
 
 
-def _seed(tensor, gradient, create_graph):
-    """The cotangent that enters at `tensor`: an array, or a Tensor when the walk is to be recorded."""
-    if gradient is None:
-        gradient = tensor.data.copy()
-        gradient.fill(1)
-    elif np.shape(data_of(gradient)) != tensor.shape:
-        raise ValueError(f"backward: gradient has shape {np.shape(data_of(gradient))}, the tensor {tensor.shape}.")
-    if create_graph:
-        return gradient if isinstance(gradient, Tensor) else constant(np.asarray(gradient, tensor.dtype))
-    return np.asarray(data_of(gradient), tensor.dtype)
+def _seeds(what, outputs, gradients, create_graph):
+    """The pairs (tensor, cotangent) with which a walk begins; the cotangents are Tensors if it is to be recorded."""
+    if create_graph and not recording.get():
+        raise RuntimeError(f"{what}: create_graph=True inside no_grad() would record nothing. Call it outside.")
+    seeds = []
+    for y, g in zip(outputs, gradients):
+        if not isinstance(y, Tensor) or not y.requires_grad:
+            raise RuntimeError(f"{what}: this tensor does not depend on any leaf with requires_grad=True (or was made under no_grad()).")
+        if g is None and y.size != 1:
+            raise RuntimeError(f"{what}: the tensor has shape {y.shape}, not one entry. Call .mean() or .sum(), or pass a gradient of that shape.")
+        if g is None:
+            g = y.data.copy()  # np.ones_like takes four times as long
+            g.fill(1)
+        elif np.shape(data_of(g)) != y.shape:
+            raise ValueError(f"{what}: the gradient has shape {np.shape(data_of(g))}, the tensor {y.shape}.")
+        if not isinstance(g, Tensor) or not create_graph:
+            g = np.asarray(data_of(g), y.dtype)
+        seeds.append((y, constant(g) if create_graph and not isinstance(g, Tensor) else g))
+    return seeds
 
 
-def _accumulated(tensor, cotangent, owned):
-    """What `.grad` becomes: an array of its own, or under create_graph a recorded Tensor."""
+def _gradient(tensor, cotangent, owned):
+    """A finished cotangent as a Tensor of the same dtype: on an array of its own, or under create_graph recorded."""
     if isinstance(cotangent, Tensor):
-        cotangent = cotangent.astype(tensor.dtype) if cotangent.dtype != tensor.dtype else cotangent
-        return +cotangent if tensor.grad is None else tensor.grad + cotangent
-    if tensor.grad is not None:
-        return constant(tensor.grad.data + cotangent.astype(tensor.dtype, copy=False))
+        return cotangent.astype(tensor.dtype) if cotangent.dtype != tensor.dtype else +cotangent
     return constant(cotangent if owned and cotangent.dtype == tensor.data.dtype else np.array(cotangent, tensor.data.dtype))
 
 
@@ -681,20 +680,14 @@ def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=Fal
     gradients = _sequence(grad_outputs) if grad_outputs is not None else [None] * len(outputs)
     if len(gradients) != len(outputs):
         raise ValueError(f"grad: {len(outputs)} outputs but {len(gradients)} grad_outputs.")
-    for x in (*outputs, *inputs):
-        if not isinstance(x, Tensor) or not x.requires_grad:
-            raise RuntimeError("grad: outputs and inputs must be Tensors that require a gradient.")
-    for y, g in zip(outputs, gradients):
-        if g is None and y.size != 1:
-            raise RuntimeError(f"grad: an output has shape {y.shape}, not one entry: pass grad_outputs of that shape.")
-    seeds = [(y, _seed(y, g, create_graph)) for y, g in zip(outputs, gradients)]
-    keep = create_graph if retain_graph is None else retain_graph
-    walk = _pull_back(seeds, create_graph, keep, {x.order for x in inputs})
-    found = {x.order: (c if isinstance(c, Tensor) and c.dtype == x.dtype else c.astype(x.dtype)) for x, c, _ in walk}
+    seeds = _seeds("grad", outputs, gradients, create_graph)
+    if not all(isinstance(x, Tensor) and x.requires_grad for x in inputs):
+        raise RuntimeError("grad: the inputs must be Tensors that require a gradient.")
+    walk = _pull_back(seeds, create_graph, create_graph if retain_graph is None else retain_graph, {x.order for x in inputs})
+    found = {x.order: _gradient(x, *rest) for x, *rest in walk}
     if not allow_unused and (unused := [i for i, x in enumerate(inputs) if x.order not in found]):
         raise RuntimeError(f"grad: the outputs do not depend on inputs {unused}. Pass allow_unused=True to get None for them.")
-    results = [found.get(x.order) for x in inputs]
-    return tuple(r if r is None or isinstance(r, Tensor) else constant(r) for r in results)
+    return tuple(found.get(x.order) for x in inputs)
 
 
 def _sequence(x):

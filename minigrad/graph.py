@@ -86,7 +86,7 @@ def copy(steps, dtype=np.float64, values=None):
     for node in steps:
         if node.args:
             args = tuple(copies[a.order] if isinstance(a, Tensor) else dtype if _is_float(a) else a for a in node.args)
-            new = result(node.op, args, node.op.forward(*map(data_of, args)))
+            new = result(node.op, args, node.op.forward(*map(data_of, args)), node.track)
             new.origin = node.origin
         else:
             data = values.get(node.order, node.data)

@@ -68,7 +68,7 @@ def _multiples(node):
 
 
 def _is_number(x):
-    return not isinstance(x, Tensor) or x.op is None
+    return not isinstance(x, Tensor) or not x.track
 
 
 def _number(x):

@@ -10,10 +10,7 @@ from contextvars import ContextVar
 
 import numpy as np
 
-from .engine import Op, Tensor, path, scope, tick
-
-random = Op("noise", None, (), {})  # marks what is drawn
-random.requires_grad = False
+from .engine import RECORDED, Tensor, path, scope, tick
 
 
 class Noise(Tensor):
@@ -24,14 +21,13 @@ class Noise(Tensor):
     """
 
     __slots__ = ("distribution", "rng", "stream")
-    _plain = random
     _made = Tensor._made  # a copy is plain data
 
     def __init__(self, distribution, shape, dtype, rng=None):
         self.stream = rng if isinstance(rng, str) else path(scope.get(), by_kind=True)
         self.distribution, self.rng = distribution, stream(self.stream) if rng is None or isinstance(rng, str) else rng
         self.data = np.empty(shape, dtype)
-        self.grad, self.op, self.args, self.order, self.origin = None, random, (), tick(), None
+        self.grad, self.op, self.args, self.order, self.origin, self.track = None, None, (), tick(), None, RECORDED
         self.data = self.draw()
 
     def draw(self):

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..engine import Tensor, constant, data_of, grad, ops, result
+from ..engine import PLAIN, Tensor, constant, data_of, grad, ops, result
 from ..graph import copy, depending, program
 from ..randomness import Noise
 
@@ -131,8 +131,8 @@ def _enumerated(laws):
 
 def _run(op, *args):
     """op(*args), recorded whatever the mode."""
-    data = op.forward(*map(data_of, args))
-    return result(op, args, data) if any(isinstance(a, Tensor) and a.op is not None for a in args) else constant(data)
+    data, track = op.forward(*map(data_of, args)), max((a.track for a in args if isinstance(a, Tensor)), default=PLAIN)
+    return result(op, args, data, track) if track else constant(data)
 
 
 # Many outcomes run as one stack: an axis in front of every operand that depends on noise. `_stacked` is the table of the ops that

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..engine import Tensor, _is_fresh, _refuse_changed, _seed, _sequence, _unbroadcast
+from ..engine import Tensor, _pull_back, _seeds, _sequence, _unbroadcast
 from ..graph import program
 
 
@@ -47,40 +47,24 @@ def trace(root, gradient=None):
     multiply 1.0 [(3.0, '2 of 3', 4.0), (3.0, '3 of 3', 7.0)]
     """
     roots = _sequence(root)
-    for r in roots:
-        if not r.requires_grad:
-            raise RuntimeError("trace: this tensor does not depend on any leaf with requires_grad=True (or was made under no_grad()).")
-        if gradient is None and r.size != 1:
-            raise RuntimeError(f"trace: the tensor has shape {r.shape}, not one entry. Trace its .mean() or .sum(), or pass gradient=.")
-    arrived = {r.order: (_seed(r, gradient, False), False) for r in roots}  # order -> (the sum so far, whether it is added to in place)
-    reached, of = [], Counter()  # the ops that a cotangent comes to, newest first; order -> how many come
-    for node in reversed(program("trace", *roots)):
-        if node.args and (node.order in arrived or of[node.order]):
-            reached.append(node)
-            of.update(x.order for _, x in _receivers(node))
-    count = Counter()
-    for node in reached:
-        g, _ = arrived.pop(node.order)
-        _refuse_changed(node)
-        sent = []
+    steps = [node for node in program("trace", *roots) if node.requires_grad]
+    seeds = _seeds("trace", roots, [gradient] * len(roots), create_graph=False)
+    whole = {x.order: g for x, g, _ in _pull_back(seeds, create_graph=False, retain_graph=True, wanted={node.order for node in steps})}
+    frames = [node for node in reversed(steps) if node.args and node.order in whole]
+    of, count = Counter(x.order for node in frames for _, x in _receivers(node)), Counter()
+    totals = {r.order: seed for r, seed in seeds}
+    for node in frames:
+        g, sent = whole[node.order], []
         for (i, x), (_, cotangent) in zip(_receivers(node), node.op.pull(g, node)):
             returned = np.shape(cotangent)
             if returned != x.shape or not hasattr(cotangent, "shape"):
                 cotangent = _unbroadcast(cotangent, x, node.op, node.args)
-            if x.order not in arrived:
-                total, in_place = cotangent, x.is_leaf and _is_fresh(cotangent, g, node.args)
-            else:
-                total, in_place = arrived[x.order]
-                if in_place:  # as in the engine, where this decides the dtype
-                    total = total.copy()
-                    total += cotangent
-                else:
-                    total, in_place = total + cotangent, True
-            arrived[x.order] = total, in_place
             count[x.order] += 1
-            if x.is_leaf and count[x.order] == of[x.order]:
-                total = total.astype(x.dtype, copy=False)
-            sent.append(Sent(x, i, returned, cotangent, count[x.order], of[x.order], total))
+            if count[x.order] == of[x.order]:
+                totals[x.order] = np.asarray(whole[x.order], x.dtype if x.is_leaf else None)
+            else:
+                totals[x.order] = totals[x.order] + cotangent if x.order in totals else cotangent
+            sent.append(Sent(x, i, returned, cotangent, count[x.order], of[x.order], totals[x.order]))
         yield Frame(node, g, sent)
 
 
