@@ -21,8 +21,8 @@ def leaf(value=2.0, **kwargs):
     return Tensor(value, requires_grad=True, **kwargs)
 
 
-def data(*shape):
-    return Tensor(np.random.default_rng(0).normal(size=shape).astype(np.float32), name="x")
+def data(*shape, name="x"):
+    return Tensor(np.random.default_rng(0).normal(size=shape).astype(np.float32), name=name)
 
 
 class Block(nn.Module):
@@ -102,7 +102,7 @@ def test_residual_blocks_are_one_card():
 
 
 def test_steps_in_time_are_one_card_of_the_module_that_is_called_again():
-    x = data(4, 20, 6)
+    x = data(4, 20, 6, name=None)
     titles, edges = drawn(Recurrent(every=False)(x), depth=1)
     assert titles == ["cell: Cell x20", "out: Linear(5, 3)"] and edges == {tuple(titles)}
     titles, edges = drawn(Recurrent(every=True)(x), depth=1)
@@ -116,9 +116,14 @@ def test_steps_in_time_are_one_card_of_the_module_that_is_called_again():
 
 def test_a_cell_that_is_open_shows_its_weights_beside_its_steps():
     """The auto depth opens the cell: its 20 steps are folded op by op, what is one circle in a step as one."""
-    titles, edges = drawn(Recurrent(every=False)(data(4, 20, 6)))
+    titles, edges = drawn(Recurrent(every=False)(data(4, 20, 6, name=None)))
     assert sorted(titles) == sorted(["weight", "bias", "weight", "weight", "bias", "linear x20", "linear, add, tanh x20", "linear"])
     assert ("linear x20", "linear, add, tanh x20") in edges and ("linear, add, tanh x20", "linear") in edges
+
+
+def test_the_steps_cut_from_a_named_input_are_one_box_too():
+    titles, edges = drawn(Recurrent(every=False)(data(4, 20, 6)), depth=1)
+    assert titles == ["getitem x20", "cell: Cell x20", "out: Linear(5, 3)"] and ("getitem x20", "cell: Cell x20") in edges
 
 
 @pytest.mark.parametrize("layer, cell", [(nn.RNN, "rnn cell"), (nn.GRU, "gru cell"), (nn.LSTM, "lstm cell")])
