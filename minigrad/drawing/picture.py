@@ -11,7 +11,7 @@ from collections import Counter
 
 import numpy as np
 
-from ..engine import Tensor, _sequence, data_of, grad
+from ..engine import Tensor, _sequence, changed_since, data_of, grad
 from ..graph import nodes as nodes_of
 from ..graph import program
 from ..ledger import name_of, summands
@@ -124,7 +124,7 @@ class _Reader:
         words, wrong = [count(len(self.boxes), "node"), _parameters(self.boxes.values())], []
         if opened is not None:
             words.append(f"modules opened to depth {opened}" if opened else "modules folded")
-        if changed := sum(getattr(box.last, "changed", math.inf) < min(r.order for r in self.roots) for box in self.boxes.values()):
+        if changed := sum(box.is_leaf and changed_since(box.last, min(r.order for r in self.roots)) for box in self.boxes.values()):
             words.append(f"{count(changed, 'tensor')} changed since the forward pass")
         if self.report is not None:
             rows = [row for row in self.report.rows if row.order in self.home]
