@@ -437,7 +437,10 @@ def test_the_penalties_of_a_norm_count():
 def test_what_they_look_like_and_what_they_hold():
     assert repr(nn.BatchNorm2d(8)) == "BatchNorm2d(num_features=8)"
     assert repr(nn.GroupNorm(2, 8)) == "GroupNorm(num_groups=2, num_channels=8)"
-    assert repr(nn.InstanceNorm1d(8)) == "InstanceNorm1d(num_features=8, affine=False)"
+    assert repr(nn.InstanceNorm1d(8)) == "InstanceNorm1d(num_features=8)"
+    assert repr(nn.InstanceNorm1d(8, affine=True)) == "InstanceNorm1d(num_features=8, affine=True)"
+    assert repr(nn.LayerNorm(8, bias=False)) == "LayerNorm(normalized_shape=(8,), bias=False)"
+    assert repr(nn.BatchNorm1d(8, momentum=None, affine=False)) == "BatchNorm1d(num_features=8, momentum=None, affine=False)"
     layer = nn.BatchNorm1d(2)
     assert [name for name, _ in layer.named_parameters()] == ["weight", "bias"]
     state = {key: value.tolist() for key, value in layer.state_dict().items()}
