@@ -46,8 +46,8 @@ FORMS = {
     ),
     "layer_norm": (lambda x, w, b, eps: F.layer_norm(x, 3, w, b, eps), (2, 2, 3), (3,), -1),
     "layer_norm, two axes": (lambda x, w, b, eps: F.layer_norm(x, (3, 2), w, b, eps), (2, 3, 2), (3, 2), (1, 2)),
-    "instance_norm (N, C, L)": (lambda x, w, b, eps: F.instance_norm(x, w, b, eps), (2, 2, 3), (1, 2, 1), 2),
-    "instance_norm (N, C, H, W)": (lambda x, w, b, eps: F.instance_norm(x, w, b, eps), (1, 2, 2, 3), (1, 2, 1, 1), (2, 3)),
+    "instance_norm (N, C, L)": (lambda x, w, b, eps: F.instance_norm(x, weight=w, bias=b, eps=eps), (2, 2, 3), (1, 2, 1), 2),
+    "instance_norm (N, C, H, W)": (lambda x, w, b, eps: F.instance_norm(x, weight=w, bias=b, eps=eps), (1, 2, 2, 3), (1, 2, 1, 1), (2, 3)),
     "group_norm, one group": (lambda x, w, b, eps: F.group_norm(x, 1, w, b, eps), (3, 4), (1, 4), 1),
     "group_norm, a group a channel": (lambda x, w, b, eps: F.group_norm(x, 2, w, b, eps), (2, 2, 3), (1, 2, 1), 2),
 }
@@ -293,7 +293,7 @@ def test_the_functions_are_pytorchs():
         close(var, running[1].numpy(), 1e-10)
     close(F.layer_norm(x, (4, 5)), there.layer_norm(torch.tensor(x), (4, 5)).numpy(), 1e-10)
     close(F.group_norm(x, 2, w, b, 0.1), there.group_norm(torch.tensor(x), 2, torch.tensor(w), torch.tensor(b), 0.1).numpy(), 1e-10)
-    close(F.instance_norm(x, w, b), there.instance_norm(torch.tensor(x), None, None, torch.tensor(w), torch.tensor(b)).numpy(), 1e-10)
+    close(F.instance_norm(x, weight=w, bias=b), there.instance_norm(torch.tensor(x), None, None, torch.tensor(w), torch.tensor(b)).numpy(), 1e-10)
 
 
 # ------------------------------------------------------------------------------- running statistics

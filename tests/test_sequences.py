@@ -75,9 +75,9 @@ def test_the_padding_row_is_read_and_gets_no_gradient(padding):
 @pytest.mark.parametrize(
     "input, error, message",
     [
-        ([0.0, 1.0], TypeError, "embedding: the input holds numbers of rows, so an integer dtype, not float32"),
+        ([0.0, 1.0], TypeError, "embedding: x holds numbers of rows, so an integer dtype, not float32"),
         ([True], TypeError, "not bool"),
-        ([0, 3], IndexError, r"the input has the numbers 0..3, the weight \(3, 2\) has the rows 0..2"),
+        ([0, 3], IndexError, r"x has the numbers 0..3, the weight \(3, 2\) has the rows 0..2"),
         ([[-1]], IndexError, r"numbers -1..-1"),
     ],
 )

@@ -1,5 +1,6 @@
 """Modules: parameters with a forward. Names, arguments and state_dict keys are PyTorch's."""
 
+from contextlib import contextmanager
 from functools import cache
 from inspect import signature
 from itertools import chain
@@ -227,6 +228,18 @@ def check_sizes(module, **sizes):
     for name, size in sizes.items():
         if not isinstance(size, (int, np.integer)) or size < 1:
             raise ValueError(f"{type(module).__name__}: {name} must be a whole number >= 1, got {size!r}.")
+
+
+@contextmanager
+def put_back(model):
+    """On leaving, the attributes of a model and of all modules inside it are what they were."""
+    before = {module: dict(vars(module)) for module in model.modules()}
+    try:
+        yield
+    finally:
+        for module, attributes in before.items():
+            vars(module).clear()
+            vars(module).update(attributes)
 
 
 def _join(prefix, name):

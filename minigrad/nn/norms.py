@@ -100,7 +100,7 @@ class InstanceNorm1d(Norm):
 
     def forward(self, x):
         self._check(x)
-        return F.instance_norm(x, self.weight, self.bias, self.eps)
+        return F.instance_norm(x, weight=self.weight, bias=self.bias, eps=self.eps)
 
 
 class InstanceNorm2d(InstanceNorm1d):
