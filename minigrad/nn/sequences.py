@@ -217,8 +217,8 @@ class MultiheadAttention(Layer):
     attn_mask         (L, S), or (N * num_heads, L, S): keys that single queries do not attend to
     is_causal         query i attends to the keys 0..i only; needs no attn_mask
 
-    Either can be of floats that are added to the scores. `need_weights=False` returns None for the weights,
-    `average_attn_weights=False` returns those of each head, (N, num_heads, L, S).
+    Either can be of floats that are added to the scores. `need_weights=False` returns None for the weights, but computes them all the
+    same; `average_attn_weights=False` returns those of each head, (N, num_heads, L, S).
     """
 
     def __init__(
