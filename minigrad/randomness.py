@@ -85,14 +85,14 @@ def frozen_noise():
 # -------------------------------------------------------------------------------------------- modes
 
 
-drawing = ContextVar("drawing", default=False)  # True inside sampling()
+sampling_mode = ContextVar("sampling_mode", default=False)  # True inside sampling()
 
 
 @contextlib.contextmanager
 def sampling():
     """Inside, noise is drawn in evaluation mode too: Monte Carlo dropout (Gal & Ghahramani 2016). No module's mode changes."""
-    token = drawing.set(True)
+    token = sampling_mode.set(True)
     try:
         yield
     finally:
-        drawing.reset(token)
+        sampling_mode.reset(token)

@@ -1,5 +1,6 @@
 """The functions of minigrad.functional: closed forms, PyTorch, extremes, the law of dropout, penalties, and what is refused."""
 
+import inspect
 import itertools
 import math
 from fractions import Fraction
@@ -10,6 +11,7 @@ import test_windows
 
 import minigrad as mg
 from minigrad import functional as F
+from minigrad import nn
 from minigrad.check import gradcheck, gradgradcheck
 from minigrad.check.samples import noisy
 from minigrad.engine import Tensor
@@ -156,12 +158,31 @@ def test_gelu_knows_two_forms():
         F.gelu(leaf([1.0]), approximate="fast")
 
 
-def test_every_public_name_exists_and_is_tested_here():
+def test_every_public_name_is_tested_here():
     tested = {name.split()[0] for name in [*activations, *soft, *losses]} | {"linear", *penalties}
     elsewhere = {*noisy, *test_windows.CASES, "batch_norm", "layer_norm", "group_norm", "instance_norm"}  # test_dropout, test_windows, test_norms
     elsewhere |= {"embedding", "scaled_dot_product_attention"}  # in test_sequences.py
-    assert tested | elsewhere == set(F.__all__)
-    assert all(callable(getattr(F, name)) for name in F.__all__)
+    assert tested | elsewhere == {name for name, value in vars(F).items() if callable(value)}
+
+
+def test_what_pytorch_has_at_another_place_is_given_by_name():
+    x = np.ones((1, 2, 4, 4))
+    for by_place in (
+        lambda: F.instance_norm(x, np.ones(2), np.ones(2)),
+        lambda: F.avg_pool1d(x[0], 2, 2, 0, True),
+        lambda: F.avg_pool2d(x, 2, 2, 0, True),
+    ):
+        with pytest.raises(TypeError, match="positional argument"):
+            by_place()
+    with pytest.raises(TypeError, match="AvgPool2d: too many positional arguments"):
+        nn.AvgPool2d(2, 2, 0, True)
+
+
+def test_the_data_is_x_but_a_loss_compares_input_and_target():
+    for name, function in vars(F).items():
+        if callable(function) and "penalty" not in name and name not in ("elastic_net", "group_l2", "drop_connect", "scaled_dot_product_attention"):
+            names = list(inspect.signature(function).parameters)
+            assert names[:2] == ["input", "target"] or names[0] == "x" and "input" not in names, name
 
 
 # ---------------------------------------------------------------------------------- softmax and its kin

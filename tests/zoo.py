@@ -541,7 +541,7 @@ BUGS = [
     Bug("classic dropout scaled in training too", "", text(stochastic._scale, 'scaling == "classic"', "False"), expected_value),
     Bug("keep and drop swapped", "TensorFlow-Examples#205", text(F.noise._mask, "Bernoulli(1 - p)", "Bernoulli(p)"), law),
     Bug("scaled in evaluation as well", "mdenil/dropout#16", text(F.noise._dropped, "else x\n", "else x * (1 - p)\n"), evaluation),
-    Bug("evaluation scaled by p for 1-p", "karpathy/convnetjs#106", text(F.noise._dropped, "x * (1 - p) if", "x * p if"), evaluation),
+    Bug("evaluation scaled by p for 1-p", "karpathy/convnetjs#106", text(F.noise._dropped, "(x, 1 - p)", "(x, p)"), evaluation),
     Bug("evaluation mode ignored", "pytorch#26338", text(nn.Stochastic.forward, "self.training", "True"), evaluation),
     Bug("never on", "vision_transformer#19", text(nn.Stochastic.forward, "self.training", "False"), law),
     Bug("p = 1 gives NaN", "google/flax#2055", text(stochastic._scale, "0.0 if p == 1 else 1 / (1 - p)", "np.divide(1.0, 1 - p)"), edge_rates),
@@ -578,7 +578,7 @@ BUGS = [
         ),
         noisy_weights,
     ),
-    Bug("sampling() ignored", "SalsaNext#40", text(F.noise._dropped, "(training or drawing.get())", "training"), monte_carlo),
+    Bug("sampling() ignored", "SalsaNext#40", text(F.noise._draws, "training or sampling_mode.get()", "training"), monte_carlo),
     # ---- penalties
     Bug("factor 2 lost", "keras#4712", rule("l2_penalty", lambda right: lambda g, out, i, c, *w: c * g * w[i]), penalty_gradients),
     Bug("wrong sign", "andersbll/nnet#4", rule("l2_penalty", lambda right: lambda *a: -right(*a)), penalty_gradients),

@@ -1,12 +1,17 @@
 """Modules: parameters with a forward. Names, arguments and state_dict keys are PyTorch's."""
 
+from contextlib import contextmanager
+from functools import cache
+from inspect import signature
 from itertools import chain
 from reprlib import recursive_repr
 
 import numpy as np
 
+from .. import engine
 from ..checkpoint import agree
 from ..engine import Tensor, data_of, mark_changed, scope
+from ..randomness import stream
 
 
 class Parameter(Tensor):
@@ -113,15 +118,6 @@ class Module:
         nodes = [penalty(*found.values(), step=step) for penalty, found in weights.items()]
         return sum(nodes[1:], start=nodes[0]) if nodes else 0.0
 
-    def _penalise(self, penalty, bias_penalty, weight=True, bias=True):
-        """Takes the penalties of the weights and the biases; one of what there is not is refused."""
-        for name, given, what, there in (("penalty", penalty, "weight", weight), ("bias_penalty", bias_penalty, "bias", bias)):
-            if given is not None and not there:
-                raise ValueError(f"{type(self).__name__}: {name}={given}, but there is no {what}.")
-            if given is not None and (not callable(given) or isinstance(given, type)):
-                raise TypeError(f"{type(self).__name__}: {name} must be e.g. L2(1e-3), not {given}.")
-        self.weight_penalty, self.bias_penalty = penalty, bias_penalty
-
     # ---- modes
 
     def train(self, mode=True):
@@ -153,7 +149,7 @@ class Module:
         return {key: np.array(value.data if isinstance(value, Tensor) else value) for key, value in self._state().items()}
 
     def load_state_dict(self, state_dict, strict=True):
-        """Takes over the values. Missing, unexpected (unless strict=False) or misshapen entries: an error, and nothing changes."""
+        """Takes over the values. Misshapen and, unless strict=False, missing or unexpected entries: an error, and nothing changes."""
         agree(type(self).__name__, {}, state_dict)
         own = self._state()
         new = {k: np.asarray(v.data if isinstance(v, Tensor) else v) for k, v in state_dict.items()}
@@ -187,6 +183,46 @@ class Module:
         return f"{type(self).__name__}(\n  " + "\n  ".join([extra] * bool(extra) + children) + "\n)"
 
 
+class Layer(Module):
+    """What the layers of this package have in common: their text is the call that made them, and they take penalties."""
+
+    def extra_repr(self):
+        """The arguments of the constructor, then of those above it, that are attributes and not as usual; a dropout's p always."""
+        own, shown = vars(self) | {"penalty": self.weight_penalty}, []
+        for name, usual in _arguments(type(self)).items():
+            value = own.get(name)
+            if isinstance(usual, bool):
+                value = bool(value) if np.isscalar(value) else value is not None  # a bias is a Parameter or None
+            if name in own and not isinstance(value, (Module, Tensor, np.ndarray)) and (name == "p" or value != usual):
+                shown.append(f"{name}={value}")
+        return ", ".join(shown)
+
+    def _penalise(self, penalty, bias_penalty, weight=True, bias=True):
+        """Takes the penalties of the weights and the biases; one of what there is not is refused."""
+        for name, given, what, there in (("penalty", penalty, "weight", weight), ("bias_penalty", bias_penalty, "bias", bias)):
+            if given is not None and not there:
+                raise ValueError(f"{type(self).__name__}: {name}={given}, but there is no {what}.")
+            if given is not None and (not callable(given) or isinstance(given, type)):
+                raise TypeError(f"{type(self).__name__}: {name} must be e.g. L2(1e-3), not {given}.")
+        self.weight_penalty, self.bias_penalty = penalty, bias_penalty
+
+
+@cache
+def _arguments(kind):
+    """{name: default} of the arguments of a class's constructor, then of those above it."""
+    arguments = {}
+    for above in kind.__mro__:
+        for parameter in signature(above.__init__).parameters.values():
+            arguments.setdefault(parameter.name, parameter.default)
+    return arguments
+
+
+def drawn(init, rng, shape, fans, dtype):
+    """A Parameter as the initialiser makes it; without `rng` from minigrad's own stream, without `dtype` in the default one."""
+    values = init(stream("init") if rng is None else rng, shape, *fans)
+    return Parameter(values, dtype=dtype or engine.default_dtype)
+
+
 def check_sizes(module, **sizes):
     """Refuses sizes that are no whole numbers of at least 1."""
     for name, size in sizes.items():
@@ -194,10 +230,16 @@ def check_sizes(module, **sizes):
             raise ValueError(f"{type(module).__name__}: {name} must be a whole number >= 1, got {size!r}.")
 
 
-def settings_of(module, *named, **usual):
-    """The text of a module's settings: those `named`, and those that are not as usual (`weight_penalty` is called penalty)."""
-    usual = {name: value for name, value in usual.items() if getattr(module, name) != value}
-    return ", ".join(f"{name.removeprefix('weight_')}={getattr(module, name)}" for name in (*named, *usual))
+@contextmanager
+def put_back(model):
+    """On leaving, the attributes of a model and of all modules inside it are what they were."""
+    before = {module: dict(vars(module)) for module in model.modules()}
+    try:
+        yield
+    finally:
+        for module, attributes in before.items():
+            vars(module).clear()
+            vars(module).update(attributes)
 
 
 def _join(prefix, name):
