@@ -399,7 +399,7 @@ def op(forward=None, /, *, numpy=None, **rules):
         raise ValueError(f"op {name} is already defined. Choose another name.")
     this = ops[name] = Op(name, forward, names, rules, defaults, variadic)
     plain = not variadic and not defaults and all(this.rules)
-    recorder = _unary if plain and len(names) == 1 else _binary if plain and len(names) == 2 else _general
+    recorder = _unary if plain and names == ("x",) else _binary if plain and names == ("x", "y") else _general
     call, this.pull = recorder(this)
     update_wrapper(call, forward, updated=())
     if isinstance(forward, np.ufunc):
@@ -712,7 +712,7 @@ def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=Fal
 
 
 def _sequence(x):
-    return list(x) if isinstance(x, (list, tuple)) else [x]
+    return [x] if isinstance(x, (Tensor, ndarray)) or not hasattr(x, "__iter__") else list(x)
 
 
 # ------------------------------------------------------------------------------------ modes and scopes

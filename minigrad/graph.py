@@ -156,24 +156,12 @@ def _holder(leaf, scope, held):
         outer, module = scope
         if not isinstance(module, str):
             if id(module) not in held:
-                held[id(module)] = _held(module)
+                tensors = [(id(value), name) for name, value in module.named_members() if isinstance(value, Tensor)]
+                held[id(module)] = dict(reversed(tensors))  # by its first name
             if (name := held[id(module)].get(id(leaf))) is not None:
                 return scope, name
         scope = outer
     return None
-
-
-def _held(module):
-    """{id of a Tensor: its name} of what hangs in the attributes of a module, and in their lists and dicts."""
-    held = {}
-    for name, value in vars(module).items():
-        if isinstance(value, Tensor):
-            held.setdefault(id(value), name)
-        elif isinstance(value, (list, tuple, dict)):
-            for k, v in value.items() if isinstance(value, dict) else enumerate(value):
-                if isinstance(v, Tensor):
-                    held.setdefault(id(v), f"{name}.{k}")
-    return held
 
 
 def leaf_names(steps):

@@ -1294,3 +1294,22 @@ def test_create_graph_inside_no_grad_is_refused(call):
     with mg.no_grad(), pytest.raises(RuntimeError, match=r"create_graph=True inside no_grad\(\) would record nothing"):
         call(y, x)
     assert x.grad is None
+
+
+def test_an_op_is_called_by_its_own_names():
+    @op(pred=lambda g, out, pred, target: g * (pred - target), target=lambda g, out, pred, target: g * (target - pred))
+    def half_square(pred, target):
+        return 0.5 * (pred - target) ** 2
+
+    x = leaf([3.0])
+    y = half_square(x, target=np.array([1.0]))
+    assert [n.op.name for n in nodes(y) if n.args] == ["half_square"] and y.item() == 2
+    assert half_square(target=x, pred=x).item() == 0
+    with pytest.raises(TypeError, match="half_square needs the argument 'target'"):
+        half_square(x)
+
+
+def test_grad_takes_the_parameters_of_a_model():
+    model = mg.nn.Linear(2, 1)
+    found = grad(np.sum(model(np.ones((3, 2)))), model.parameters())
+    assert [g.tolist() for g in found] == [[[3, 3]], [3]]

@@ -979,8 +979,8 @@ def test_a_slice_of_a_sequential_keeps_the_names_as_in_pytorch():
 
 
 def test_a_batch_of_no_samples_is_flattened_and_attended_to():
-    assert nn.Flatten()(mg.Tensor(np.zeros((0, 2, 3)))).shape == (0, 6)
-    x = mg.Tensor(np.zeros((0, 5, 4), np.float32))
+    assert nn.Flatten()(mg.mg.Tensor(np.zeros((0, 2, 3)))).shape == (0, 6)
+    x = mg.mg.Tensor(np.zeros((0, 5, 4), np.float32))
     assert nn.MultiheadAttention(4, 2, batch_first=True)(x, x, x)[0].shape == (0, 5, 4)
 
 
@@ -988,3 +988,32 @@ def test_a_batch_of_no_samples_is_flattened_and_attended_to():
 def test_a_penalty_that_is_none_is_refused(penalty):
     with pytest.raises(TypeError, match=r"Linear: penalty must be e.g. L2\(1e-3\), not"):
         nn.Linear(2, 1, penalty=penalty)
+
+
+def test_parameters_in_nested_lists_have_one_name_everywhere():
+    class Nested(nn.Module):
+        def __init__(self):
+            self.ws = [[nn.Parameter([2.0])], {"a": [nn.Parameter([3.0])]}]
+
+        def forward(self, x):
+            return x * self.ws[0][0] * self.ws[1]["a"][0]
+
+    model = Nested()
+    loss = np.sum(model(mg.Tensor([1.0])))
+    names = [name for name, _ in model.named_parameters()]
+    assert names == ["ws.0.0", "ws.1.a.0"]
+    assert [row.name for row in mg.check_graph(loss).rows if row.op == "leaf"] == names
+    assert all(name in mg.to_text(loss) for name in names)
+
+
+@pytest.mark.parametrize("value", [mg.Tensor([[1.0, 2.0]]), np.ones((1, 2))])
+def test_a_parameter_is_not_lost_to_plain_data(value):
+    layer = nn.Linear(2, 1)
+    weight = layer.weight
+    with pytest.raises(TypeError, match=r"Linear.weight is a Parameter, and a .* in its place would not be trained. Assign nn.Parameter"):
+        layer.weight = value
+    assert layer.weight is weight
+    layer.weight = nn.Parameter(value)
+    layer.bias = None
+    layer.weight = 2 * layer.weight  # of a network that makes weights
+    assert [name for name, _ in layer.named_parameters()] == []

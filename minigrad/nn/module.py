@@ -55,12 +55,25 @@ class Module:
     def forward(self, *args):
         raise NotImplementedError(f"{type(self).__name__} has no forward method.")
 
+    def __setattr__(self, name, value):
+        plain = isinstance(value, np.ndarray) or (isinstance(value, Tensor) and value.is_leaf and not _is_parameter(value))
+        if plain and isinstance(vars(self).get(name), Parameter):
+            raise TypeError(
+                f"{type(self).__name__}.{name} is a Parameter, and a {type(value).__name__} in its place would not be trained. "
+                f"Assign nn.Parameter(...), or write to {name}.data[...]."
+            )
+        super().__setattr__(name, value)
+
     # ---- what is inside
+
+    def named_members(self):
+        """(name, value) of what hangs in its attributes, inside lists, tuples and dicts too, as `layers.0`."""
+        return _members(vars(self))
 
     def named_children(self, by_kind=False):
         """(name, module) of each module right inside. `by_kind`: what has only a number is called `Dropout_0`, the first of its kind here."""
         counted = {}  # kind -> {id: number}
-        for name, child in _members(vars(self)):
+        for name, child in self.named_members():
             if isinstance(child, Module):
                 place, _, last = name.rpartition(".")
                 if by_kind and last.isdigit():
@@ -91,7 +104,7 @@ class Module:
         """(dotted name, parameter), each parameter once, however often it is used."""
         seen = set()
         for prefix, module in self.named_modules():
-            for name, value in _members(vars(module)):
+            for name, value in module.named_members():
                 if _is_parameter(value) and id(value) not in seen:
                     seen.add(id(value))
                     yield _join(prefix, name), value
@@ -113,7 +126,7 @@ class Module:
         for module in self.modules():
             for kind in ("weight", "bias"):
                 if (penalty := getattr(module, f"{kind}_penalty")) is not None:
-                    found = {id(value): value for name, value in _members(vars(module)) if kind in name and _is_parameter(value)}
+                    found = {id(value): value for name, value in module.named_members() if kind in name and _is_parameter(value)}
                     weights.setdefault(penalty, {}).update(found)
         nodes = [penalty(*found.values(), step=step) for penalty, found in weights.items()]
         return sum(nodes[1:], start=nodes[0]) if nodes else 0.0
@@ -137,7 +150,7 @@ class Module:
         found, stack = {}, [("", self, ())]
         while stack:  # not named_modules: a shared module has a key for each place it stands in
             prefix, module, around = stack.pop()
-            for name, value in _members(vars(module)):
+            for name, value in module.named_members():
                 if isinstance(value, np.ndarray) or (isinstance(value, Tensor) and value.is_leaf):
                     found[_join(prefix, name)] = value
             around = (*around, id(module))  # a module that refers to one around it ends here
