@@ -979,8 +979,8 @@ def test_a_slice_of_a_sequential_keeps_the_names_as_in_pytorch():
 
 
 def test_a_batch_of_no_samples_is_flattened_and_attended_to():
-    assert nn.Flatten()(mg.mg.Tensor(np.zeros((0, 2, 3)))).shape == (0, 6)
-    x = mg.mg.Tensor(np.zeros((0, 5, 4), np.float32))
+    assert nn.Flatten()(mg.Tensor(np.zeros((0, 2, 3)))).shape == (0, 6)
+    x = mg.Tensor(np.zeros((0, 5, 4), np.float32))
     assert nn.MultiheadAttention(4, 2, batch_first=True)(x, x, x)[0].shape == (0, 5, 4)
 
 

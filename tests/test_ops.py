@@ -658,9 +658,16 @@ refused = {
 }
 
 
+WAYS = ("np.add.", "np.multiply.", r"np.add\(", r"np.exp\(", r"np.multiply\(")  # of calling a ufunc, that plain data allow
+
+
 @pytest.mark.parametrize("named", refused)
 @pytest.mark.parametrize("requires_grad", [True, False], ids=["recorded", "plain"])
 def test_what_has_no_rule_is_refused_by_name(named, requires_grad):
+    if not requires_grad and named.startswith(WAYS):
+        data = square[0] if named == "np.add.at" else square
+        np.testing.assert_array_equal(refused[named](Tensor(data)), refused[named](data))
+        return
     with pytest.raises(TypeError, match=named):
         refused[named](Tensor(square, requires_grad))
 
