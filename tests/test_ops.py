@@ -347,6 +347,19 @@ compositions = {
     "take_along_axis first": (lambda x: np.take_along_axis(x, np.array([[0, 1, 1]]), axis=-2), (2, 3)),
     "split": (lambda x: np.concatenate(np.split(x, 2, axis=1)), (2, 4)),
     "split at": (lambda x: np.concatenate(np.split(x, [1, 3])[::-1]), (4, 2)),
+    "repeat": (lambda x: np.repeat(x, 2), (2, 3)),
+    "repeat each": (lambda x: np.repeat(x, [2, 0, 1], axis=-1), (2, 3)),
+    "tile": (lambda x: np.tile(x, 2), (2, 3)),
+    "tile more axes": (lambda x: np.tile(x, (2, 1, 3)), (2, 3)),
+    "tile fewer axes": (lambda x: np.tile(x, (3,)), (2, 2, 2)),
+    "hstack": (lambda *xs: np.hstack(xs), (2, 3), (2, 1)),
+    "hstack of vectors": (lambda *xs: np.hstack(xs), (3,), (), (2,)),
+    "vstack": (lambda *xs: np.vstack(xs), (3,), (2, 3), (3,)),
+    "diff": (np.diff, (2, 3)),
+    "diff twice": (lambda x: np.diff(x, n=2, axis=0), (4, 2)),
+    "diagonal": (np.diagonal, (3, 4)),
+    "diagonal aside": (lambda x: np.diagonal(x, -1, axis1=2, axis2=0), (3, 2, 4)),
+    "diagonal outside": (lambda x: np.sum(np.diagonal(x, 5)) + np.sum(x), (3, 4)),
     "ravel": (np.ravel, (2, 3)),
     "flatten": (lambda x: x.flatten(), (2, 3)),
 }
@@ -632,9 +645,6 @@ refused = {
     "np.kron": lambda t: np.kron(square, t),
     "np.interp": lambda t: np.interp(t, [0, 1], [0, 1]),
     "np.percentile": lambda t: np.percentile(t, 5),
-    "np.diff": lambda t: np.diff(t),
-    "np.tile": lambda t: np.tile(t, 2),
-    "np.vstack": lambda t: np.vstack([t, t]),
     "np.unique": lambda t: np.unique(t),
     "np.copyto": lambda t: np.copyto(np.zeros((2, 2)), t),
     "np.heaviside": lambda t: np.heaviside(t, 0.5),
@@ -661,6 +671,7 @@ refused = {
 WAYS = ("np.add.", "np.multiply.", r"np.add\(", r"np.exp\(", r"np.multiply\(")  # of calling a ufunc, that plain data allow
 
 
+@pytest.mark.filterwarnings("ignore:.where. used without .out.")  # by NumPy, of plain data
 @pytest.mark.parametrize("named", refused)
 @pytest.mark.parametrize("requires_grad", [True, False], ids=["recorded", "plain"])
 def test_what_has_no_rule_is_refused_by_name(named, requires_grad):
