@@ -53,7 +53,7 @@ def depending(steps, orders):
 
 
 def program(what, *roots):
-    """`nodes(roots)`, refusing what is no Tensor and a graph that was freed."""
+    """`nodes(roots)`; anything that is not a Tensor is refused, and a graph that was freed."""
     for root in roots:
         if not isinstance(root, Tensor):
             raise TypeError(
@@ -112,8 +112,8 @@ def replay(root, values=None, fresh_noise=False):
     known = {n.order for n in steps}
     replaced = {}
     for leaf, value in (values or {}).items():
-        if leaf.order not in known or not leaf.is_leaf:
-            raise ValueError(f"replay: a tensor of shape {leaf.shape} is not a leaf of this graph.")
+        if getattr(leaf, "order", None) not in known or not leaf.is_leaf:
+            raise ValueError(f"replay: values are {{leaf of this graph: array}}; {type(leaf).__name__} of shape {np.shape(leaf)} is none.")
         array = as_array(data_of(value), leaf.dtype)
         if array.shape != leaf.shape:
             raise ValueError(f"replay: a leaf has shape {leaf.shape}, its new value {array.shape}.")

@@ -22,7 +22,7 @@ class Optimizer:
     or a function of the step number 0, 1, 2, ...
     """
 
-    counters = ("steps",)  # what a step changes beside the parameters and what is kept for each
+    counters = ("steps",)  # what a step changes besides the parameters and what is kept for each
 
     def __init__(self, parameters, **settings):
         if callable(parameters) or not hasattr(parameters, "__iter__"):

@@ -1,4 +1,4 @@
-"""Picking the score of a class: what the losses of classification are made of beside log_softmax."""
+"""Picking the score of a class: what the losses of classification are made of besides log_softmax."""
 
 import numpy as np
 
