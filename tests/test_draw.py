@@ -743,6 +743,12 @@ def test_a_failed_block_is_not_folded_with_its_equals():
 def test_checks_are_of_this_graph():
     with pytest.raises(ValueError, match="another graph"):
         draw(training_step(), checks=check_graph(training_step()))
+    layer = nn.Linear(2, 2)
+    again = layer(np.ones((1, 2), np.float32)).sum()  # another graph on the same leaves
+    with pytest.raises(ValueError, match="another graph"):
+        draw(layer(np.ones((1, 2), np.float32)).sum(), checks=check_graph(again))
+    x = leaf()
+    assert "1 of 1 passed" in to_text(x, checks=check_graph(x))
     with pytest.raises(TypeError, match=r"check_graph\(loss\) returns, not bool"):
         draw(training_step(), checks=True)
 

@@ -85,10 +85,10 @@ class _Reader:
             return
         if not hasattr(report, "rows"):
             raise TypeError(f"draw: checks is what check_graph(loss) returns, not {type(report).__name__}.")
-        for row in sorted(report.rows, key=lambda row: (row.severity, -row.error)):
-            if row.order in self.home:
-                self.checks.setdefault(self.home[row.order], []).append(row)
-        if not self.checks:
+        known = [row for row in report.rows if row.order in self.home]
+        for row in sorted(known, key=lambda row: (row.severity, -row.error)):
+            self.checks.setdefault(self.home[row.order], []).append(row)
+        if not any(row.op != "leaf" or self.home[row.order] in self.terms for row in known):  # graphs of one model share its leaves
             raise ValueError("draw: checks is the report of another graph. Check and draw the same loss, with no forward pass between.")
         self.report = report
 
