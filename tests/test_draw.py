@@ -186,6 +186,18 @@ def test_numbers_are_text_or_nodes():
     assert [n.title for n in nodes if n.kind == "constant"] == ["2", "2"] and len(edges) == 4
 
 
+def test_a_number_that_is_a_node_is_no_setting_and_lies_where_it_is_used():
+    class Gate(nn.Module):
+        def forward(self, x):
+            return np.maximum(np.sin(x), 0.5)
+
+    y = np.exp(Gate()(leaf()))
+    assert "y=0.5" in texts(only(describe(y)[0], title="maximum"))
+    nodes, _ = describe(y, constants=True)
+    assert "y=0.5" not in texts(only(nodes, title="maximum"))
+    assert [group.type for group in only(nodes, title="0.5").scope] == ["Gate"]
+
+
 def test_raw_arrays_are_data():
     a = np.arange(3.0)
     y = leaf([1.0, 2.0, 3.0]) * a + a
@@ -285,7 +297,17 @@ def test_names():
     h = a * b
     loss = h + c
     nodes, _ = describe(loss, names={"a": a, "h": h, "other": 3, "also": a})
-    assert [n.title for n in nodes] == ["a", "own", "y", "h = multiply", "add"]
+    assert [n.title for n in nodes] == ["a", "own", "parameter", "h = multiply", "add"]
+
+
+def test_unnamed_leaves_are_not_named_after_the_letters_of_operators():
+    a, b = leaf(), leaf(3.0)
+    nodes, edges = describe((a * b - a / b) ** 2)
+    assert [n.title for n in nodes if n.kind == "parameter"] == ["parameter", "parameter"]
+    assert [e.label for e in edges if e.target == only(nodes, title="divide").id] == ["x", "y"]
+    manual_seed(0)
+    for y in (F.gaussian_dropout(leaf(np.ones(3)), 0.2, training=True), F.dropout(leaf(np.ones(3)), 0.2, training=True)):
+        assert only(describe(y, noise=True)[0], kind="noise").title == "noise"
 
 
 def test_dropout_is_a_hexagon_and_its_noise_a_circle_on_demand():

@@ -184,11 +184,14 @@ def _name(boxes, graph, names, known):
             box.calls, box.name = _calls(place(scope)[0], known), box.name or attribute
     for box in boxes.values():
         for use in box.uses:
-            if (leaf := boxes[use.source]).is_leaf and leaf.name is None:
-                is_target = box.kind == "loss" and use.place > 0 and leaf.kind == "data"
-                leaf.name = "target" if is_target else use.by.op.argument(use.place)
-            if leaf.kind == "noise":
+            leaf, op = boxes[use.source], use.by.op
+            if leaf.kind in ("noise", "constant"):
                 leaf.calls = box.calls
+            elif leaf.is_leaf and leaf.name is None:
+                if box.kind == "loss" and use.place > 0 and leaf.kind == "data":
+                    leaf.name = "target"
+                elif op.names[:2] != ("x", "y"):  # which are letters, not names
+                    leaf.name = op.argument(use.place)
 
 
 def module_text(module):

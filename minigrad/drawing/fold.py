@@ -169,13 +169,13 @@ def _with_alike_leaves(boxes):
             users.setdefault(use.source, set()).add(key)
     for key, box in boxes.items():
         if box.is_leaf and not box.inside and key in users:
-            name = re.sub(r"\d+", "#", box.name)
+            name = re.sub(r"\d+", "#", box.label)
             what = (box.kind, np.shape(data_of(box.last)), name, tuple(map(id, box.calls)), frozenset(users[key]))
             alike.setdefault(what, []).append(key)
     parts = []
     for (*_, used_by), keys in alike.items():
         if len(keys) > CROWD or (len(keys) >= REPEATS and any(boxes[user].inside for user in used_by)):
-            parts.append((keys, _repeated(boxes, keys, f"{span([boxes[key].name for key in keys])} x{len(keys):,}"), keys[-1]))
+            parts.append((keys, _repeated(boxes, keys, f"{span([boxes[key].label for key in keys])} x{len(keys):,}"), keys[-1]))
     return _merged(boxes, parts)
 
 

@@ -157,7 +157,7 @@ def _given(t, constants=False):
     op, args = t.op, t.args
     if op.name in SYMBOLS and any(map(is_number, args)):
         return "" if constants else f" {SYMBOLS[op.name]} ".join(argument(a) if is_number(a) else "x" for a in args)
-    given = [(op.argument(i), a) for i, a in enumerate(args) if not is_operand(a)]
+    given = [(op.argument(i), a) for i, a in enumerate(args) if not is_operand(a) and not (constants and is_number(a) and op.rule(i))]
     return ", ".join(f"{name}={argument(a)}" for name, a in given if name not in op.defaults or not _same(a, op.defaults[name]))
 
 
