@@ -228,6 +228,14 @@ def test_the_backward_pass_rolls_up_as_the_forward_pass_does():
     assert chain.scope[0].name == "backward"
 
 
+def test_gradients_of_different_leaves_stay_apart():
+    """Those of biases of one size stand side by side, but are no loop."""
+    model = nn.Sequential(a=nn.Linear(4, 4), b=nn.Linear(4, 4), c=nn.Linear(4, 4), norm=nn.LayerNorm(4))
+    for most in (10, 60):
+        nodes, _ = describe(model(np.ones((2, 4))).sum(), depth="auto", backward=True, max_nodes=most)  # float64: a cast ends each
+        assert {n.title for n in nodes if n.kind == "derivative"} == {f"∂ {name}" for name, _ in model.named_parameters()}
+
+
 def test_a_pattern_of_two_branches_and_a_join():
     """An unrolled decoder with attention: what its steps hand on is one circle, what they only give is not."""
     keys, h, out = leaf(np.ones((5, 4))), leaf(np.ones(4)), []

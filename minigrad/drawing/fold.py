@@ -33,7 +33,7 @@ def fold(boxes, depth, most, alone):
     for level in range(deepest, -1, -1) if depth == "auto" else [depth]:
         found = _cards(boxes, level)
         if level < deepest:
-            found = _rolled_up(found, alone, lambda step: any(box.kind != "operation" for box in step))
+            found = _rolled_up(found, alone, lambda step: any(box.kind not in ("operation", "derivative") for box in step))
         if len(found) > most:
             found = _rolled_up(found, alone)
         found = _with_alike_leaves(found)
@@ -98,8 +98,13 @@ def _rolled_up(boxes, alone, worth=lambda step: True):
 
 def _signature(box):
     """Equal for boxes that do the same at the same place."""
-    does = tuple((b.word, np.shape(b.last.data)) for b in box.parts if not b.is_leaf)
+    does = tuple((b.word, np.shape(b.last.data), _pattern(b.leaf)) for b in box.parts if not b.is_leaf)
     return *box.scope, repr(box.owner), does
+
+
+def _pattern(name):
+    """Equal for names that only numbers tell apart."""
+    return re.sub(r"\d+", "#", name)
 
 
 def _stretches(words):
@@ -169,8 +174,7 @@ def _with_alike_leaves(boxes):
             users.setdefault(use.source, set()).add(key)
     for key, box in boxes.items():
         if box.is_leaf and not box.inside and key in users:
-            name = re.sub(r"\d+", "#", box.label)
-            what = (box.kind, np.shape(data_of(box.last)), name, tuple(map(id, box.calls)), frozenset(users[key]))
+            what = (box.kind, np.shape(data_of(box.last)), _pattern(box.label), tuple(map(id, box.calls)), frozenset(users[key]))
             alike.setdefault(what, []).append(key)
     parts = []
     for (*_, used_by), keys in alike.items():
