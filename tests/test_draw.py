@@ -700,6 +700,9 @@ def test_many_weights_of_penalties_are_a_chip():
     assert texts(chip)[1:] == ["stem.weight", "blocks.0.fc1.weight", "blocks.0.fc2.weight", "and 7 more"]
     assert [(e.source, e.target) for e in edges if e.style == "penalty"] == [(chip.id, only(nodes, kind="penalty").id)]
     assert len(chip.tooltip.splitlines()) == 10
+    assert "weights" not in to_text(loss) and to_text(loss).count("fc2.weight") == 4
+    for most, compact in ((len(nodes) - 1, False), (len(nodes) - 2, True)):  # the chip is not counted
+        assert read(loss, max_nodes=most, depth=4).compact == compact
 
 
 # ------------------------------------------------------------------------------------ gradient checks
@@ -913,11 +916,26 @@ def test_the_backward_pass_beside_the_forward_pass():
     assert any(e.style == "used" for e in edges) and x.grad is None and y.grad is None
     with pytest.raises(RuntimeError, match=r"backward=True: a root must be one number .* shape \(2,\)"):
         draw(leaf([1.0, 2.0]) * 2, backward=True)
+    assert not any("uses" in line for n in read(loss, backward=True).nodes for line in texts(n))
     source = to_dot(loss, backward=True)
     assert "subgraph cluster_forward" in source and "subgraph cluster_backward" in source
     loss.backward()
     with pytest.raises(RuntimeError, match="backward=True: the graph was freed"):
         draw(loss, backward=True)
+
+
+def test_many_lines_to_the_backward_pass_are_told_in_words():
+    loss = residual_loss(1)
+    nodes, edges, *_ = read(loss, backward=True, depth=None)
+    assert not any(e.style == "used" for e in edges)
+    titles, told = {n.id: n.title for n in nodes}, {}
+    for e in describe(loss, backward=True)[1]:
+        if e.style == "used":
+            told.setdefault(e.target, []).append(titles[e.source])
+    for n in nodes:
+        note = [row.text for row in n.rows if row.role == "note"]
+        assert len(note) == (n.id in told) and all(name.split()[-1] in note[0] for name in told.get(n.id, ()))
+    assert ["uses blocks.0.fc2.weight"] in [[row.text for row in n.rows if row.role == "note"] for n in nodes if n.title == "matmul"]
 
 
 # ------------------------------------------------------------------------------------ text, other names
@@ -932,6 +950,14 @@ def test_text_is_a_line_a_node():
         *("n1 multiply (2,) <- n0 (x2) | 2.5 ± 1.5", "n2 relu (2,) <- n1 | 2.5 ± 1.5", "n3 sum <- n2 | = 5"),
     ]
     assert "0.weight (2, 2)" in to_text(nn.Sequential(nn.Linear(2, 2))(np.ones((1, 2), np.float32)))
+
+
+def test_a_report_names_nodes_as_the_text_and_the_picture_do():
+    loss = residual_loss(2)
+    names = {row.name.split("#")[0] for row in check_graph(loss).rows if "_" not in row.name and "gelu" not in row.name}
+    assert {"stem.linear", "blocks.0.drop.dropout", "blocks.1.fc2.weight"} < names
+    assert names <= {line.split()[1] for line in to_text(loss, depth=None).splitlines()}
+    assert "first wrong: blocks.0.drop.dropout\n" in to_text(loss, checks=failing(loss))
 
 
 def test_dot_and_text_need_no_graphviz(monkeypatch):

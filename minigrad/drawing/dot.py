@@ -49,6 +49,12 @@ class Node:
     tooltip: str = ""
     holds: tuple = ()  # what it stands for: the `order` of each tensor, ("array", its id) of an array
 
+    @property
+    def path(self):
+        """Where it lies and what it is called, as in `encoder.fc1.weight`."""
+        title = self.title if self.kind == "module" else self.title.replace(": ", ".", 1)
+        return ".".join([*(group.name for group in self.scope if group.name and group is not PENALTIES), title])
+
 
 @dataclass
 class Edge:
@@ -356,8 +362,7 @@ def text(picture):
         inputs.setdefault(edge.target, []).append(edge.source + times)
     lines = [short(picture.title, 80)] * bool(picture.title) + [picture.heading.text]
     for node in picture.nodes:
-        names = [group.name for group in node.scope if group.name and group is not PENALTIES]
-        start = " ".join([node.id, ".".join([*names, node.title]), *(row.text for row in node.rows if row.role == "shape")])
+        start = " ".join([node.id, node.path, *(row.text for row in node.rows if row.role == "shape")])
         if node.id in inputs:
             start += f" <- {', '.join(inputs[node.id])}"
         lines.append(" | ".join([start, *(row.text for row in node.rows if row.role != "shape")]))

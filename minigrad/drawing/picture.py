@@ -23,7 +23,7 @@ from .words import VERDICTS, argument, count, is_operand, number, numbers, perce
 
 TERMS = 8  # of a loss shown at most
 LEGEND_FROM = 6  # nodes
-MANY = 6  # edges into penalties; more are shown as a chip that names the weights
+MANY = 6  # edges into penalties, or from the forward pass to the backward; more are told in words, at their end
 CHIP_NAMES = 3  # of weights named in a chip
 RULE_LINES = 16  # of the source of rules shown at most
 ORDERED = {"subtract", "divide", "power", "matmul", "where", "concatenate", "stack", "einsum"}  # their arguments cannot be swapped
@@ -31,7 +31,7 @@ ORDERED = {"subtract", "divide", "power", "matmul", "where", "concatenate", "sta
 
 def read(root, *, direction="TB", depth="auto", detail="auto", max_nodes=60, values=True, grads=True, shapes=True, attributes=True, constants=False,
          noise=False, names=None, checks=None, legend="auto", backward=False, title=None, chips=True):  # fmt: skip
-    """The Picture of the graph of `root`. Options as for `draw`; `chips`: whether many edges into penalties become one."""
+    """The Picture of the graph of `root`. Options as for `draw`; `chips`: whether words may stand for many edges."""
     roots = _sequence(root)
     if not roots or not all(isinstance(r, Tensor) for r in roots):
         raise TypeError(f"draw: the root is the Tensor that a forward pass returned, or a list of them, not a {type(root).__name__}.")
@@ -48,7 +48,7 @@ def read(root, *, direction="TB", depth="auto", detail="auto", max_nodes=60, val
     reader.take_checks(checks)
     reader.take_gradients(grads == "run")
     nodes, edges, opened = reader.records(depth, max_nodes, chips)
-    compact = detail == "compact" or (detail == "auto" and len(nodes) > max_nodes)
+    compact = detail == "compact" or (detail == "auto" and sum(node.kind != "chip" for node in nodes) > max_nodes)
     legend = len(nodes) >= LEGEND_FROM if legend == "auto" else legend
     return Picture(nodes, edges, reader.heading(opened), title, direction, legend, compact)
 
@@ -115,7 +115,10 @@ class _Reader:
         ids = {key: f"n{i}" for i, key in enumerate(boxes)}
         nodes = [self.node(id, boxes[key]) for key, id in ids.items()]
         edges = [edge for key in ids for edge in self.edges(boxes, key, ids)]
-        if chips and sum(edge.style == "penalty" for edge in edges) > MANY:
+        styles = Counter(edge.style for edge in edges)
+        if chips and styles["used"] > MANY:
+            nodes, edges = self.with_notes(nodes, edges, boxes)
+        if chips and styles["penalty"] > MANY:
             nodes, edges = self.with_chips(nodes, edges, boxes, ids)
         return nodes, edges, opened
 
@@ -280,6 +283,13 @@ class _Reader:
                 sums[use.value.order] = sums.get(use.value.order, 0) + sent
         size = sum(total.size for total in sums.values())
         return math.sqrt(sum(float(np.sum(np.square(total, dtype=float))) for total in sums.values()) / size) if size else None
+
+    def with_notes(self, nodes, edges, boxes):
+        """Instead of many edges from the forward pass to the backward, a note in each node that says what it uses."""
+        for node, box in zip(nodes, boxes.values()):
+            if used := [self.boxes[use.home].path() for use in box.uses if (boxes[use.source].part, box.part) == (FORWARD, BACKWARD)]:
+                node.rows.insert(0, Row(short(f"uses {', '.join(dict.fromkeys(used))}"), "note"))
+        return nodes, [edge for edge in edges if edge.style != "used"]
 
     def with_chips(self, nodes, edges, boxes, ids):
         """Instead of many edges into penalties, one chip before each that names its weights."""
