@@ -123,8 +123,23 @@ def test_a_cell_that_is_open_shows_its_weights_beside_its_steps():
 
 @pytest.mark.parametrize("layer, cell", [(nn.RNN, "rnn cell"), (nn.GRU, "gru cell"), (nn.LSTM, "lstm cell")])
 def test_layers_over_time(layer, cell):
-    titles, edges = drawn(layer(6, 5)(data(80, 2, 6))[0].sum())
-    assert f"linear, {cell} x80" in titles and len(titles) <= 9 and (f"linear, {cell} x80", "stack") in edges
+    for steps in (4, 80):  # a few steps are folded, too, though they would fit
+        titles, edges = drawn(layer(6, 5)(data(steps, 2, 6))[0].sum())
+        assert f"linear, {cell} x{steps}" in titles and len(titles) <= 9 and (f"linear, {cell} x{steps}", "stack") in edges
+
+
+def test_a_module_called_again_and_again_is_folded_and_one_called_twice_is_not():
+    layer = nn.Linear(3, 3)
+    for times in (1, 2, 3, 4):
+        y = data(2, 3)
+        for _ in range(times):
+            y = np.tanh(layer(y))
+        assert (f"linear, tanh x{times}" in drawn(y.sum())[0]) == (times > 2)
+        assert len(drawn(y.sum(), depth=None)[0]) == 3 + 2 * times
+    h, x = leaf(1.0, name="h"), leaf(2.0, name="x")
+    for _ in range(4):  # no module: a loop that fits stays as it is
+        h = np.tanh(h * x)
+    assert len(drawn(h)[0]) == 10
 
 
 def test_transformer_blocks_are_one_card():

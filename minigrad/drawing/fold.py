@@ -30,10 +30,14 @@ def fold(boxes, depth, most, alone):
     deepest = max((len(box.calls) for box in boxes.values()), default=0)
     if depth is None:
         return _without_the_oldest(boxes, LIMIT), None
+    times = Counter(use.source for box in boxes.values() for use in box.uses)
+    again = {key for key, box in boxes.items() if box.is_leaf and box.calls and times[key] >= REPEATS}  # weights of a module that recurs
+
+    def worth(step):
+        return any(box.kind == "module" or any(use.source in again for use in box.uses) for box in step)
+
     for level in range(deepest, -1, -1) if depth == "auto" else [depth]:
-        found = _cards(boxes, level)
-        if level < deepest:
-            found = _rolled_up(found, alone, lambda step: any(box.kind not in ("operation", "derivative") for box in step))
+        found = _rolled_up(_cards(boxes, level), alone, worth)
         if len(found) > most:
             found = _rolled_up(found, alone)
         found = _with_alike_leaves(found)
