@@ -1044,6 +1044,42 @@ def test_text_fits_its_node(options):
     assert count > 20
 
 
+def places(drawing):
+    """{id of a node: (x, y) of its middle in the SVG, y downwards}."""
+    boxes = {g[0].text: np.array(sum(outlines(g), [])) for g in ET.fromstring(drawing.pipe("svg")).iter() if g.get("class") == "node"}
+    return {id: (points.min(axis=0) + points.max(axis=0)) / 2 for id, points in boxes.items() if len(points)}
+
+
+@needs_renderer
+def test_edges_run_downwards_when_a_module_is_called_again_on_its_own_result():
+    manual_seed(0)
+    f, g = nn.Linear(3, 3), nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 3))
+    x = Tensor(np.ones((2, 3), np.float32), name="x")
+    for y in (
+        np.tanh(f(np.tanh(f(x)))).sum(),
+        g(np.tanh(f(g(np.tanh(f(x)))))).sum(),
+        (f(np.sin(f(x)))[0] @ f.weight).sum() + F.l2_penalty(f.weight, c=0.1),
+    ):
+        drawing, (nodes, edges, *_) = draw(y), read(y)
+        at, kinds = places(drawing), {n.id: n.kind for n in nodes}
+        assert all(at[e.source][1] < at[e.target][1] for e in edges if kinds[e.source] not in ("parameter", "data"))
+
+
+@needs_renderer
+def test_a_shared_weight_stands_on_the_right_where_its_lines_are_out_of_the_way():
+    class Tied(nn.Module):
+        def __init__(self):
+            self.enc = nn.Linear(6, 6)
+
+        def forward(self, x):
+            return np.tanh(self.enc(np.tanh(self.enc(x)))) @ self.enc.weight.T
+
+    tied = Tied()
+    drawing = draw(np.mean(tied(np.ones((3, 6), np.float32)) ** 2) + nn.penalty(tied, nn.L2(1e-2)))
+    at, titles = places(drawing), {n.title: n.id for n in drawing.nodes if n.kind == "parameter"}
+    assert at[titles["bias"]][0] < at[titles["weight"]][0]
+
+
 @needs_renderer
 def test_both_passes_of_a_deep_net_can_be_laid_out():
     assert b"forward" in draw(residual_loss(), backward=True, depth=None).pipe("svg")

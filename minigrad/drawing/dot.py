@@ -138,6 +138,7 @@ EDGES = {
     "penalty": f'style=dashed color="{BROWN}"',
     "used": f'color="{GREY}" penwidth=0.6 arrowhead=odot arrowsize=0.5 constraint=false',  # by the backward pass
 }
+AT_ONCE = 80  # nodes; to rank more at once may take minutes
 PLAIN, THIN, THICK = 1.1, 0.6, 3.4  # widths of edges: gradient not known; rms 1e-6 and below; 1 and above
 
 NOTES = {  # in the legend, where there is such a row or edge
@@ -178,6 +179,7 @@ def dot(picture):
         'node [fontname=Arial fontsize=9 margin="0.12,0.06" penwidth=1.1]',
         f'edge [fontname=Arial fontsize=8 arrowsize=0.7 penwidth={PLAIN} color="#39424B" fontcolor="{DIM}"]',
     ]
+    lines += ["graph [newrank=true]"] * (len(nodes) <= AT_ONCE and _comes_back(nodes, edges))
     backward = {node.id for node in nodes if BACKWARD in node.scope}
     beside = {} if backward else _beside(nodes, edges)  # Graphviz cannot always rank both (its error: trouble in init_rank)
     opened, places = (), {FORWARD: -3, BACKWARD: -2, PENALTIES: -1}
@@ -205,6 +207,19 @@ def dot(picture):
     return "\n".join([*lines, f"graph [labelloc=t labeljust=l label={label}]", "}\n"])  # last, or clusters would inherit it
 
 
+def _comes_back(nodes, edges):
+    """Whether a path leaves a module and comes back to it. Edges run upwards then, unless Graphviz ranks all nodes at once."""
+    sources, left = {}, {}  # left: id of a node -> the groups that the paths to it have left
+    for edge in edges:
+        sources.setdefault(edge.target, []).append(edge.source)
+    scopes = {node.id: {*node.scope} for node in nodes}
+    for id, scope in scopes.items():  # sources come first
+        left[id] = {group for source in sources.get(id, ()) for group in left[source] | scopes[source] - scope}
+        if left[id] & scope:
+            return True
+    return False
+
+
 def _beside(nodes, edges):
     """{id of an op: {side: id of the parameter that stands there}}: layers then form a straight line.
 
@@ -215,7 +230,7 @@ def _beside(nodes, edges):
     first = {e.source: e.target for e in reversed(edges)}
     trunk = {e.target for e in edges if by_id[e.source].kind not in PARAMETERS}
     beside = {}
-    for edge in sorted(edges, key=lambda e: uses[e.source]):
+    for edge in sorted(edges, key=lambda e: -uses[e.source]):  # the right side is for the one that most nodes use
         source, op = by_id[edge.source], by_id[edge.target]
         fits = source.kind in PARAMETERS and source.scope == op.scope and op.id in trunk and op.kind != "penalty"
         if fits and first[source.id] == op.id:
