@@ -385,6 +385,6 @@ def test_a_crowd_of_leaves_that_are_alike_is_one_box(count, drawn):
     nodes, _ = describe(loss, depth="auto")
     assert len(nodes) == drawn
     if count > 16:
-        assert nodes[0].title == f"w0 to w{count - 1} x{count}" and ("∂ rms 2 to " + f"{2.0 * count:.2g}", "gradient") in nodes[0].rows
+        assert nodes[0].title == f"w0 to w{count - 1} x{count}" and (f"∂ rms 2 to {2 * count}", "gradient") in nodes[0].rows
     assert len(describe(loss + np.sum(np.concatenate([*leaves, other])), depth="auto")[0]) == drawn + 4  # another shape stays apart
     assert len(describe(loss)[0]) == count + 3  # and with depth=None all do

@@ -193,7 +193,7 @@ class _Reader:
             text = f"∂ {'all ' * bool(x.shape)}zero" if x.all_zero else f"∂ {x}".replace("= ", "")
             yield Row(text, "alarm" if x.all_zero else "band" if x.bad else "gradient")
         else:
-            sizes = [f"{size:.2g}" for size in sorted(x.rms for _, x in found if not x.bad)]
+            sizes = [number(size, 2) for size in sorted(x.rms for _, x in found if not x.bad)]
             yield Row(sizes and f"∂ rms {span(sizes)}", "gradient")
             yield _listed("∂ nan/inf", "band", box, [b for b, x in found if x.bad])
             yield _listed("∂ all zero", "alarm", box, [b for b, x in found if x.all_zero])
