@@ -737,7 +737,7 @@ def test_verdicts_are_words():
         ("NONFINITE", "band", "GRAD CHECK NOT FINITE"),
         ("STOCHASTIC", "band", "GRAD CHECK STOCHASTIC"),
         ("AFFECTED", "alarm", "AFFECTED by a wrong node"),
-        ("VACUOUS", "missing", "grad check VACUOUS: nothing tested"),
+        ("VACUOUS", "missing", "grad not tested (VACUOUS)"),
         ("KINK", "ok", "grad ok, at a KINK"),
     ):
         nodes, _ = describe(loss, checks=failing(loss, verdict=verdict))
@@ -1058,6 +1058,40 @@ def places(drawing):
     """{id of a node: (x, y) of its middle in the SVG, y downwards}."""
     boxes = {g[0].text: np.array(sum(outlines(g), [])) for g in ET.fromstring(drawing.pipe("svg")).iter() if g.get("class") == "node"}
     return {id: (points.min(axis=0) + points.max(axis=0)) / 2 for id, points in boxes.items() if len(points)}
+
+
+@needs_renderer
+@pytest.mark.parametrize("options", [{}, {"detail": "compact"}, {"noise": True}], ids=str)
+def test_text_keeps_off_slanted_and_round_outlines(options):
+    class Noisy(nn.Module):
+        def __init__(self):
+            self.a_dropout_with_a_long_name, self.noise = nn.Dropout(0.5), nn.GaussianDropout(0.2)
+            self.fc = nn.Linear(3, 3, penalty=nn.ElasticNet(1e-3, 1e-3))
+
+        def forward(self, x):
+            return self.noise(self.a_dropout_with_a_long_name(self.fc(x)))
+
+    manual_seed(0)
+    model = Noisy()
+    loss = np.mean(model(np.ones((2, 3)))) + model.penalty()
+    drawing = draw(loss, checks=check_graph(loss), **options)
+    kinds = {n.id: n.kind for n in drawing.nodes}
+    for node in (g for g in ET.fromstring(drawing.pipe("svg")).iter() if g.get("class") == "node"):
+        if kinds.get(node[0].text) in ("random", "penalty", "noise"):
+            (outline,) = outlines(node)
+            for e in (e for e in node.iter() if e.tag.endswith("text")):
+                left, y, size = (float(e.get(k)) for k in ("x", "y", "font-size"))
+                right = left + text_width(e.text, size, e.get("font-weight") == "bold")
+                for low, high in (span(outline, y), span(outline, y - 0.7 * size)):
+                    assert low + 2 < left and right < high - 2, (e.text, low, left, right, high)
+
+
+@needs_renderer
+def test_lines_of_text_stand_evenly():
+    loss = training_step()
+    for node in (g for g in ET.fromstring(draw(loss, checks=check_graph(loss)).pipe("svg")).iter() if g.get("class") == "node"):
+        lines = sorted(float(e.get("y")) for e in node.iter() if e.tag.endswith("text") and e.get("font-size") in ("9.00", "10.00"))
+        assert all(12 < step < 15 for step in np.diff(lines)), np.diff(lines)
 
 
 @needs_renderer

@@ -130,7 +130,12 @@ ROWS = dict.fromkeys(["shape", "about", "attribute", "value", "term"], (9, None,
 COMPACT = {"shape", "number", "note", "alarm", "band", "reason"}  # the rows of a compact node
 TROUBLE = {"band": 3.5, "alarm": 2.0}  # role of a row -> width of the red outline of its node
 
-ROOM = {"hexagon": (1.5, 1.15), "octagon": (1.3, 1.25), "cylinder": (1.05, 1.35), "circle": (1.1, 1.5)}  # times the text: the shape around it
+ROOM = {  # shape: its height in heights of the text, and the share of its width that it has at a part of its half height
+    "hexagon": (1.15, lambda y: 1 - y / 2),
+    "octagon": (1.25, lambda y: min(1, 1.414 - y)),
+    "cylinder": (1.35, lambda y: 0.9),
+    "circle": (1.5, lambda y: math.sqrt(1 - y * y)),
+}
 
 EDGES = {
     "gradient": "",
@@ -296,6 +301,7 @@ def _line(row, look, align=None):
         colour = look.ink
     text = html.escape(row.text)
     cell = f' BGCOLOR="{RED}"' * (row.role == "band") + f' ALIGN="{align}"' * bool(align)
+    cell += f' CELLPADDING="0" HEIGHT="{_height(row)}" VALIGN="{"BOTTOM" if tag else "TOP"}"'  # Graphviz sets text with a tag too high
     return _cell(f"<{tag}>{text}</{tag}>" if tag else text, size, colour, cell)
 
 
@@ -303,9 +309,17 @@ def _size(rows, shape):
     """Width and height for a shape around which Graphviz leaves too much room."""
     if shape not in ROOM:
         return ""
-    wide, high = ROOM[shape]
-    height = sum(1.2 * ROWS[role][0] + 2 for _, role in rows)
-    return f" fixedsize=true width={(max(map(_width, rows)) * wide + 12) / 72:.2f} height={(height * high + 8) / 72:.2f}"
+    high, share = ROOM[shape]
+    y = -sum(map(_height, rows)) / 2
+    width, height = 0, -2 * y * high + 8
+    for row in rows:
+        top, y = y, y + _height(row)
+        width = max(width, (_width(row) + 8) / share(max(-top, y) / (height / 2)))
+    return f" fixedsize=true width={width / 72:.2f} height={height / 72:.2f}"
+
+
+def _height(row):
+    return math.ceil(1.2 * ROWS[row.role][0] + 2)
 
 
 def _width(row):

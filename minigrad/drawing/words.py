@@ -225,7 +225,7 @@ VERDICTS = {  # gravest first
     "AFFECTED": ("AFFECTED by a wrong node", "alarm"),
     "KINK": ("grad ok, at a KINK", "ok"),
     "OK": ("grad ok", "ok"),
-    "VACUOUS": ("grad check VACUOUS: nothing tested", "missing"),
+    "VACUOUS": ("grad not tested (VACUOUS)", "missing"),
 }
 
 
