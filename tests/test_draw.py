@@ -227,7 +227,7 @@ def test_arguments_are_short():
 def test_x_times_x_is_one_edge_that_counts_two():
     x = leaf()
     _, edges = describe(x * x)
-    assert [(e.source, e.target, e.label) for e in edges] == [("n0", "n1", "x2")]
+    assert [(e.source, e.target, e.label) for e in edges] == [("n0", "n1", "twice")]
 
 
 def test_a_diamond_shares_its_tip():
@@ -335,8 +335,25 @@ def test_penalties_show_coefficient_value_and_share():
     w = leaf([1.0, -2.0])
     loss = F.mse_loss(w, np.array([3.0, -2.0])) + 0.5 * F.l2_penalty(w, c=0.1)
     nodes, _ = describe(loss)  # 2 + 0.5 * 0.5
-    assert texts(only(nodes, kind="penalty")) == ["l2 penalty", "c=0.1", "= 0.5", "11% of the loss"]
+    assert texts(only(nodes, kind="penalty")) == ["l2 penalty", "c=0.1", "= 0.5", "0.25 (11%) of the loss"]
     assert texts(only(nodes, kind="root")) == ["loss", "= 2.25", "mse loss 2  (89%)", "l2 penalty 0.25  (11%)"]
+
+
+def test_terms_of_one_name_are_told_apart_as_long_as_they_are_few():
+    w = leaf([1.0, -2.0], name="w")
+
+    def terms(n):
+        root = only(describe(sum(F.mse_loss(w, np.full(2, float(i))) for i in range(n)))[0], is_root=True)
+        return [row.text for row in root.rows if row.role == "term"]
+
+    assert len(terms(3)) == 3 and terms(3)[0] == "mse loss 8.5  (55%)"
+    assert terms(9)[0].startswith("mse loss x9 ") and len(terms(9)) == 1
+
+
+def test_names_are_cut_and_what_they_name_is_not():
+    w = leaf([1.0, -2.0])
+    loss = F.binary_cross_entropy_with_logits(w, np.ones(2))
+    assert only(describe(loss, names={"loss_G": loss})[0], is_root=True).title == "loss_G = binary cross entropy with logits"
 
 
 def test_shares_are_of_the_whole_loss_and_left_out_where_parts_are_negative():
@@ -543,7 +560,7 @@ def test_a_png_is_no_larger_than_viewers_open():
     for i in range(200):
         y = (np.tanh, np.sin, np.exp)[i % 3](y)
     picture = draw(y, depth=None, detail="full").pipe("png")
-    assert 8_000 < int.from_bytes(picture[20:24], "big") <= module.PIXELS + 200
+    assert 8_000 < int.from_bytes(picture[20:24], "big") <= module.PIXELS
 
 
 def test_a_slow_renderer_is_stopped(tmp_path, monkeypatch):
@@ -672,7 +689,7 @@ def test_auto_opens_as_much_as_fits():
 def test_equal_neighbours_fold_into_one():
     loss = residual_loss()
     (card,) = cards(loss, depth=2)
-    assert card.title == "Block x4" and texts(card)[1:4] == ["0 to 3", "36 nodes, 160 parameters", "dropout p=0.1 x4"]
+    assert card.title == "0 to 3: Block x4" and texts(card)[1:3] == ["36 nodes, 160 parameters", "dropout p=0.1 x4"]
     assert len(cards(loss, depth=4)) == 0
     sizes = Residual((4, 4, 4), 0.1)
     sizes.blocks[1].drop.p = 0.5  # another argument
@@ -683,7 +700,7 @@ def test_patterns_of_modules_fold_when_there_are_too_many():
     manual_seed(0)
     model = nn.Sequential(*[layer for _ in range(30) for layer in (nn.Linear(3, 3), nn.ReLU())])
     nodes, _ = describe(model(np.ones((1, 3), np.float32)).sum(), depth="auto", max_nodes=20)
-    assert "Linear(3, 3), relu x30" in [n.title for n in nodes] and len(nodes) == 3
+    assert "0 to 59: Linear(3, 3), relu x30" in [n.title for n in nodes] and len(nodes) == 3
 
 
 def test_a_module_called_again_shares_its_parameters():
@@ -767,12 +784,24 @@ def test_a_failed_check_inside_a_card_is_named_on_it():
     assert '<TABLE BORDER="3.5"' in dot_line(to_dot(loss, depth=0, checks=failing(loss)), card.id)
 
 
+def test_equal_names_on_a_card_are_counted():
+    class Twice(nn.Module):
+        def forward(self, x):
+            return F.relu(F.relu(np.sin(x)) + 1.0)
+
+    loss = np.sum(Twice()(leaf(np.ones(2))))
+    report = check_graph(loss)
+    for row in report.rows:
+        row.verdict = "FAIL" if row.op == "relu" else row.verdict
+    assert "GRAD CHECK FAILED: relu x2" in texts(cards(loss, depth=0, checks=report)[0])
+
+
 def test_a_failed_block_is_not_folded_with_its_equals():
     loss = residual_loss(8)
     report = check_graph(loss)
     row = next(r for r in report.rows if r.module == "blocks.3.fc2")
     row.verdict = "FAIL"
-    assert [n.title for n in cards(loss, depth=2, checks=report)] == ["Block x3", "3: Block", "Block x4"]
+    assert [n.title for n in cards(loss, depth=2, checks=report)] == ["0 to 2: Block x3", "3: Block", "4 to 7: Block x4"]
 
 
 def test_checks_are_of_this_graph():
@@ -805,6 +834,8 @@ def test_alarms_inside_a_card():
     loss = model(np.ones((1, 2), np.float32)).sum()
     loss.backward(retain_graph=True)
     words = texts(cards(loss, depth=0)[0])
+    heading = read(loss, depth=0).heading
+    assert heading.role == "alarm" and heading.text.endswith("modules folded, nan/inf, first: 0.bias")
     assert "nan/inf: 0.bias, 0.linear and 1 more" in words and any(word.startswith(("∂ nan/inf: ", "∂ all zero: ")) for word in words)
 
 
@@ -862,9 +893,9 @@ def test_a_line_is_as_wide_as_what_comes_back_along_it():
     nodes, edges = describe(loss, grads="run")
     names = {n.id: n.title for n in nodes}
     found = {e.label or names[e.target]: e.rms for e in edges if names[e.source] == "w"}
-    assert found == pytest.approx({"multiply": np.sqrt(12.5), "x2": 2e-3 * np.sqrt(2.5), "l2 penalty": np.sqrt(2.5)})
+    assert found == pytest.approx({"multiply": np.sqrt(12.5), "twice": 2e-3 * np.sqrt(2.5), "l2 penalty": np.sqrt(2.5)})
     widths = {label: edge_width(rms) for label, rms in found.items()}
-    assert widths["multiply"] == widths["l2 penalty"] == 3.4 and 2 < widths["x2"] < 2.3 and edge_width(0) == edge_width(1e-9) == 0.6
+    assert widths["multiply"] == widths["l2 penalty"] == 3.4 and 2 < widths["twice"] < 2.3 and edge_width(0) == edge_width(1e-9) == 0.6
     x, y = leaf([0.0, 1.0]), leaf(2.0)
     _, edges = describe((np.maximum(x, -1.0) * y).sum(), grads="run")  # y is broadcast: its gradient is one number
     assert [e.rms for e in edges if e.label == "broadcast"] == [1.0]
@@ -957,7 +988,7 @@ def test_text_is_a_line_a_node():
     loss.backward(retain_graph=True)
     assert to_text(loss, title="squares").splitlines() == [
         *("squares", "4 nodes, 2 parameters", "n0 x (2,) | 1.50 ± 0.50 | ∂ 3.0 ± 1.0"),
-        *("n1 multiply (2,) <- n0 (x2) | 2.5 ± 1.5", "n2 relu (2,) <- n1 | 2.5 ± 1.5", "n3 sum <- n2 | = 5"),
+        *("n1 multiply (2,) <- n0 (twice) | 2.5 ± 1.5", "n2 relu (2,) <- n1 | 2.5 ± 1.5", "n3 sum <- n2 | = 5"),
     ]
     assert "0.weight (2, 2)" in to_text(nn.Sequential(nn.Linear(2, 2))(np.ones((1, 2), np.float32)))
 

@@ -92,7 +92,7 @@ class Box:
         if self.leaf or self.is_leaf:
             return short(f"∂ {self.leaf}" if self.leaf else self.name or self.kind)
         made = self.word.replace("_", " ") if self.call or self.kind in ("loss", "penalty") else self.last.op.name
-        return short(f"{self.name} = {made}" if self.name else made)
+        return f"{short(self.name)} = {made}" if self.name else short(made)
 
     def path(self, below=0):
         """Where it lies and what it is called, as in `encoder.fc1.weight`; without the outermost modules `below`."""

@@ -148,7 +148,7 @@ PLAIN, THIN, THICK = 1.1, 0.6, 3.4  # widths of edges: gradient not known; rms 1
 
 NOTES = {  # in the legend, where there is such a row or edge
     "value": ("number ± number: mean and standard deviation", DIM),
-    "gradient": ("∂: the gradient, in the same way", BLUE),
+    "gradient": ("∂: the gradient", BLUE),
     "rms": ("thick line: large gradient", DIM),
     "none edge": ("dotted line: no gradient", DIM),
     "penalty edge": ("dashed line: into a penalty", BROWN),
@@ -329,11 +329,14 @@ def _width(row):
 def _edge_line(edge, reversed):
     """`reversed`: written from target to source, which turns the layout around: a source on the right of a target of the same rank.
 
-    A space keeps its text off the line.
+    Spaces keep its text off the line and, where that is thick, off the arrowhead.
     """
     ends = (edge.target, edge.source) if reversed else (edge.source, edge.target)
     width = f"penwidth={edge_width(edge.rms):.2f}" if edge.rms is not None else ""
-    words = [f"label=<&#160;{html.escape(edge.label)}>" * bool(edge.label), f"tooltip={quoted(edge.tooltip)}" * bool(edge.tooltip)]
+    words = [
+        f"label=<{'&#160;' * (1 if edge.rms is None else 3)}{html.escape(edge.label)}>" * bool(edge.label),
+        f"tooltip={quoted(edge.tooltip)}" * bool(edge.tooltip),
+    ]
     attributes = [f"weight={edge.weight}", EDGES[edge.style], "dir=back" * reversed, width, *words]
     return f"{ends[0]} -> {ends[1]} [{' '.join(filter(None, attributes))}]"
 
@@ -387,8 +390,7 @@ def text(picture):
     """One line a node: `n5 relu (32, 16) <- n4 | 0.60 ± 0.90 | ∂ 0.002 ± 0.017`."""
     inputs = {}
     for edge in picture.edges:
-        times = f" ({edge.label})" if edge.label.startswith("x") and edge.label[1:].isdigit() else ""
-        inputs.setdefault(edge.target, []).append(edge.source + times)
+        inputs.setdefault(edge.target, []).append(edge.source + f" ({edge.label})" * edge.label.endswith(("twice", "times")))
     lines = [short(picture.title, 80)] * bool(picture.title) + [picture.heading.text]
     for node in picture.nodes:
         start = " ".join([node.id, node.path, *(row.text for row in node.rows if row.role == "shape")])

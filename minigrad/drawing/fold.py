@@ -162,12 +162,12 @@ def _roles(boxes, steps):
 
 
 def _repeated(boxes, keys, words, note=""):
-    """A Box for what is there several times, in the modules they have in common, with its name, or a note with the first name and the last."""
+    """A Box for what is there several times, in the modules they have in common, with the first name and the last."""
     depth = sum(len({call.group for call in calls}) == 1 for calls in zip(*(boxes[key].calls for key in keys)))
-    calls, names = boxes[keys[0]].calls[:depth], [boxes[key].prefix or boxes[key].leaf for key in keys]
-    if len(set(names)) == 1:
-        return Box(None, [], calls=calls, prefix=names[0], title=words, note=note)
-    return Box(None, [], calls=calls, title=words, note=", ".join(filter(None, [span([*filter(None, names)]), note])))
+    calls, names = boxes[keys[0]].calls[:depth], [boxes[key].prefix for key in keys]
+    leaves = [boxes[key].leaf for key in keys if boxes[key].leaf]
+    note = ", ".join(filter(None, [span(leaves) if leaves else "", note]))
+    return Box(None, [], calls=calls, prefix=span(names) if all(names) else "", title=words, note=note)
 
 
 def _with_alike_leaves(boxes):

@@ -135,6 +135,10 @@ class _Reader:
             words.append(f"gradient check: {sum(row.passed for row in rows):,} of {len(rows):,} passed")
             words += [f"{silent:,} VACUOUS"] if (silent := sum(row.verdict == "VACUOUS" for row in rows)) else []
             words += [f"first wrong: {name}" for name in wrong[:1]]
+        odd = (box.path() for box in self.boxes.values() if numbers(box.last).bad)
+        if self.shown["value"] and (first := next(odd, None)):
+            wrong.append(first)
+            words.append(f"nan/inf, first: {first}")
         return Row(", ".join(filter(None, words)), "alarm" if wrong else "caption")
 
     def node(self, id, box):
@@ -206,10 +210,13 @@ class _Reader:
             shares = 0 < total < math.inf and min(parts.values()) >= 0
             own = [parts[key] for key in keys if key in parts]
             if own and shares and box.kind == "penalty":
-                yield Row(f"{percent(sum(own) / total)} of the loss", "term")
+                weighted = not math.isclose(sum(own), box.last.item(), rel_tol=1e-6)
+                share = percent(sum(own) / total)
+                yield Row(f"{number(sum(own))} ({share}) of the loss" if weighted else f"{share} of the loss", "term")
             for term, part in parts.items() if root in keys else ():
-                alike.setdefault(self.boxes[term].label if term in self.boxes else term, []).append(part)
-            for title, values in sorted(alike.items(), key=lambda term: -sum(term[1]))[:TERMS]:
+                title = self.boxes[term].label if term in self.boxes else term
+                alike.setdefault((title, len(parts) <= TERMS and term), []).append(part)
+            for (title, _), values in sorted(alike.items(), key=lambda term: -sum(term[1]))[:TERMS]:
                 share = f"  ({percent(sum(values) / total)})" if shares else ""
                 yield Row(f"{title}{times(len(values))} {number(sum(values))}{share}", "term")
 
@@ -324,7 +331,8 @@ def _differentiable(roots, what):
 
 def _listed(words, role, card, boxes):
     """A Row that says what is the matter with boxes in a card."""
-    names = [b.path(len(card.calls) + (card.owner is not None)) for b in boxes]
+    names = Counter(b.path(len(card.calls) + (card.owner is not None)) for b in boxes)
+    names = [name + times(n) for name, n in names.items()]
     return Row(names and f"{words}: {short(', '.join(names[:2]))}" + f" and {len(names) - 2} more" * (len(names) > 2), role)
 
 
@@ -341,7 +349,7 @@ def _shape(x):
 def _edge_label(source, uses):
     t, i, times = uses[0].by, uses[0].place, len(uses)
     op, name = t.op, t.op.argument(i)
-    words = [f"x{times}"] if times > 1 else []
+    words = ["twice" if times == 2 else f"{times} times"] if times > 1 else []
     if op.name in ORDERED and times == 1 and name != source.name and sum(map(is_operand, t.args)) > 1:
         words.append(name)
     elementwise = isinstance(op.forward, np.ufunc) or op.name == "where"
