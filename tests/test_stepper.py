@@ -589,7 +589,7 @@ def test_browser_clicks_on_the_picture(pages):
     browser, path, told = pages
     browser.open(path, "#b1", height=2000)
     by_name = {t["name"]: t["node"] for t in told["tensors"]}
-    browser.click(f"nodes['{by_name['drop: dropout']}']")
+    browser.click(f"nodes['{by_name['drop.dropout']}']")
     op = [step["op"] for step in told["backward"]].index("dropout") + 1
     assert state(browser)[:2] == ("backward", op)
     assert browser.run("document.querySelector('#panel canvas').width") == 16
