@@ -81,10 +81,6 @@ class Tensor:
         if requires_grad:
             self.requires_grad = True
 
-    @classmethod
-    def _made(cls, data, requires_grad, name):
-        return cls(data, requires_grad, name=name)
-
     shape = property(lambda self: self.data.shape)
     dtype = property(lambda self: self.data.dtype)
     ndim = property(lambda self: self.data.ndim)
@@ -225,7 +221,7 @@ class Tensor:
     def __reduce__(self):  # how copy and pickle make another one
         if not self.is_leaf:
             raise TypeError(f"the result of {self.op.name}, of shape {self.shape}, belongs to a graph and cannot be copied. Use t.detach().")
-        return type(self)._made, (self.data, self.requires_grad, self.name)
+        return partial(type(self), name=self.name), (self.data, self.requires_grad)
 
     def __len__(self):
         return len(self.data)
