@@ -610,7 +610,9 @@ def test_browser_shows_the_inputs_of_a_step_too_if_there_is_room(pages, tmp_path
     browser = pages[0]
     w = Tensor(np.arange(3.0), True, name="w")
     mg.to_html(np.sum(np.sin(np.tanh(np.exp(w * w)))), tmp_path / "page.html")
+    browser.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-reduced-motion", "value": "reduce"}])  # it scrolls at once
     browser.open(tmp_path / "page.html", "#f1", width=700, height=640)
+    browser.call("Emulation.setEmulatedMedia", features=[])
     inside = "(a => a.top >= region.getBoundingClientRect().top)(nodes.n0.getBoundingClientRect())"
     assert browser.run(inside)
 
