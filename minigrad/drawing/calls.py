@@ -32,7 +32,8 @@ def draw(root, *, to_file=None, **options):
     """The graph of `root`, a Tensor or a list of them, as a picture that a notebook shows.
 
     direction  "TB" (downwards) or "LR", "BT", "RL"
-    depth      levels of modules to open; "auto": the deepest that gives at most `max_nodes` nodes; None: all, and fold nothing
+    depth      levels of modules to open; "auto": the deepest that gives at most `max_nodes` nodes, 30 below and 8 beside each other;
+               None: all, and nothing is folded but, of more than 400 nodes, the oldest
     detail     "full"; "compact": no numbers but in the tooltips; "auto": compact above `max_nodes` nodes
     values     each node's value, or mean ± standard deviation
     grads      gradients, where there are any; "run": of every node, and along every edge, from a backward pass that leaves no trace

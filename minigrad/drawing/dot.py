@@ -358,13 +358,13 @@ def _legend(picture):
     kinds = [kind for kind in LOOKS if LOOKS[kind].meaning and any(node.kind == kind for node in nodes)]
     samples = [Node(f"legend_{i}", kind, "", [Row(LOOKS[kind].meaning, "legend")], is_root=kind == "root") for i, kind in enumerate(kinds)]
     box = f'graph [style="rounded" color="{MODULE_LINE}" labeljust=l tooltip=" " label={label}]'
-    found = ["subgraph cluster_legend {", box, *[_node_line(s, extra=' margin="0.07,0.04" width=0 height=0') for s in samples], "}"]
+    found = [_node_line(s, extra=' margin="0.07,0.04" width=0 height=0') for s in samples]
     above = next((node.id for node in reversed(nodes) if node.is_root), nodes[-1].id)
     abreast = -(-len(samples) // -(-len(samples) // 4))  # rows of four at most, and about equal
-    for i in range(0, len(samples), abreast):
-        found += [f"{above} -> {sample.id} [style=invis]" for sample in samples[i : i + abreast]]
-        above = samples[i].id
-    return found
+    over = [above] * abreast + [sample.id for sample in samples]
+    links = [f"{a} -> {sample.id} [style=invis weight={9 * (a != above)}]" for a, sample in zip(over, samples)]
+    step = -1 if picture.direction in ("LR", "RL") else 1  # from left to right becomes from the bottom to the top there
+    return ["subgraph cluster_legend {", box, *found[::step], "}", *links[::step]]
 
 
 def quoted(text):

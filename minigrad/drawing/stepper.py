@@ -13,7 +13,7 @@ import numpy as np
 
 from ..engine import Tensor, data_of
 from ..engine import path as dotted
-from ..graph import program
+from ..graph import place, program
 from ..randomness import Noise
 from .dot import dot, short, text
 from .picture import read
@@ -50,7 +50,7 @@ def story(root, gradient=None, drawn=()):
         return numbers_of[key]
 
     def step(node):
-        return {"tensor": tensor(node), "op": node.op.name, "place": dotted(node.origin)}
+        return {"tensor": tensor(node), "op": node.op.name, "place": dotted(place(node.origin)[1] or node.origin)}
 
     forward, backward = [], []
     for node in program("to_html", root):
