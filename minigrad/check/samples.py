@@ -597,6 +597,7 @@ samples = {
     ],
     "convolve_input": [
         *(s(lambda y, w, a=a, n=x[2:]: windows.convolve_input(y, w, n, *a), normal(*_places(x, w, a)), normal(*w)) for x, w, a in convolutions),
+        s(lambda y, w: windows.convolve_input(y, w, (4, 5), (1, 2), (2, 3), 1), normal(1, 1, 1, 1), normal(1, 2, 2, 2)),  # room for more places
         zero(lambda y, w: windows.convolve_input(y, w, (3,), (1,), (1,), 1), normal(0, 2, 2), normal(2, 1, 2)),
     ],
     "convolve_weight": [
