@@ -2,6 +2,7 @@
 
 import math
 import operator
+import timeit
 from array import array
 from functools import partial
 
@@ -139,7 +140,7 @@ def test_values_are_those_of_numpy(name, sample, inputs):
 
 def test_only_ops_that_numpy_lacks_are_called_own():
     reached = {call.op.name for call in engine.numpy_functions.values() if hasattr(call, "op")}
-    assert own == set(engine.ops) - reached - {"getitem", "concatenate", "stack"}
+    assert own == set(engine.ops) - reached - {"getitem", "concatenate", "stack", "einsum"}
 
 
 @each_sample(lambda name: name != "astype")
@@ -278,6 +279,28 @@ def test_einsum_takes_numbers(number):
     x = leaf([1.0, -2.0])
     for out in (np.einsum("i,->i", x, number), np.einsum(",i", number, x)):
         assert mg.grad(out.sum(), x)[0].tolist() == [2, 2]
+
+
+@pytest.mark.parametrize("subscripts", ["ij,jk,kl->il", "ij,kl->jl", "ij,kl->", "ii,kl->kl", "i...,j...->...", "ij,jk->ik"])
+def test_einsum_of_large_operands_takes_no_loop_over_all_labels(subscripts):
+    """Against sums and products by hand; a loop over all labels would take minutes."""
+    x, y, z = (normal(400, 400, seed=i) / 25 for i in range(3))
+    u = normal(400, 400, seed=3)
+    ones = np.ones((400, 400))
+    by_hand = {
+        "ij,jk,kl->il": (x @ y @ z, [u @ (y @ z).T, x.T @ u @ z.T, (x @ y).T @ u]),
+        "ij,kl->jl": (np.outer(x.sum(0), y.sum(0)), [ones * (u @ y.sum(0)), ones * (x.sum(0) @ u)]),
+        "ij,kl->": (x.sum() * y.sum(), [ones * y.sum(), ones * x.sum()]),
+        "ii,kl->kl": (np.trace(x) * y, [np.eye(400) * np.sum(u * y), np.trace(x) * u]),
+        "i...,j...->...": (x.sum(0) * y.sum(0), [ones * u[0] * y.sum(0), ones * u[0] * x.sum(0)]),
+        "ij,jk->ik": (x @ y, [u @ y.T, x.T @ u]),
+    }
+    value, gradients = by_hand[subscripts]
+    u = 1.0 if np.ndim(value) == 0 else u[0] if np.ndim(value) == 1 else u
+    found, pulls = pulled(lambda *xs: np.einsum(subscripts, *xs, optimize=True), *(x, y, z)[: len(gradients)], cotangent=u)
+    np.testing.assert_allclose(found, value, rtol=1e-10, atol=1e-10 * abs(value).max())
+    for g, expected in zip(pulls, gradients, strict=True):
+        np.testing.assert_allclose(g, expected, rtol=1e-10, atol=1e-10 * abs(expected).max())
 
 
 @pytest.mark.parametrize("name", binary)
@@ -663,7 +686,7 @@ refused = {
     "mean": lambda t: np.mean(t, dtype=np.float32),
     "max": lambda t: np.max(t, initial=0),
     "concatenate": lambda t: np.concatenate([t, t], out=np.zeros((4, 2))),
-    "einsum": lambda t: np.einsum("ij->i", t, optimize=True),
+    "einsum": lambda t: np.einsum("ij->i", t, dtype=np.float32),
     "reshape": lambda t: np.reshape(t, (4,), order="F"),
 }
 
@@ -726,6 +749,116 @@ wrong = {
 def test_an_error_names_the_op_and_the_shapes(message):
     with pytest.raises((ValueError, IndexError, np.exceptions.AxisError), match=message):
         wrong[message]()
+
+
+halves = {
+    "sum": (lambda x: np.sum(x, axis=0), 1),
+    "mean": (lambda x: np.mean(x, axis=0), 1),
+    "cumsum": (lambda x: np.cumsum(x, axis=0), 1),
+    "var": (lambda x: np.var(x, axis=0), 100),
+    "std": (lambda x: np.std(x, axis=0), 1000),
+    "standardize": (lambda x: ops.standardize(x, 0, 1e-5), 100),
+    "softmax": (lambda x: ops.softmax(x, 0) * 1000, 1),
+    "log_softmax": (lambda x: ops.log_softmax(x, 0), 1),
+    "logsumexp": (lambda x: ops.logsumexp(x, 0), 1),
+    "nll_loss": (lambda x: ops.losses.nll_loss(x, np.zeros(5000, int), "mean"), 100),
+    "linear": (lambda x: ops.linear(np.ones((5000, 1), x.dtype), np.ones((2, 1), x.dtype), x[0]), 1),
+    "einsum": (lambda x: np.einsum("ij->j", x), 1),
+    "einsum of two": (lambda x: np.einsum("ij,ik->jk", x, np.ones((5000, 2), x.dtype)), 1),
+}
+
+
+@pytest.mark.parametrize("name", halves)
+def test_half_precision_is_computed_in_single(name):
+    """Sums of 5000 entries, or squares of 1000: in half precision they would stop at 2048, or overflow at 65504."""
+    f, scale = halves[name]
+    data = (scale * np.random.default_rng(0).uniform(0.5, 0.9, (5000, 2)) * [1, -1]).astype(np.float16)
+    half, exact = leaf(data, np.float16), leaf(data)
+    found, expected = f(half), f(exact)
+    u = np.random.default_rng(1).uniform(0.5, 0.9, expected.shape)
+    assert found.dtype == np.float16
+    close = lambda a, b: np.testing.assert_allclose(a.data.astype(float), b.data, rtol=5e-2, atol=5e-2 * abs(b.data).mean() + 1e-7)
+    close(found, expected)
+    close(mg.grad(found, half, u)[0], mg.grad(expected, exact, u)[0])
+
+
+@pytest.mark.parametrize("f", [np.mean, np.max, np.var])
+def test_more_entries_than_half_precision_can_count(f):
+    data = np.zeros(70_000, np.float16)
+    data[:2] = 3000 if f is np.var else 0
+    half, exact = leaf(data, np.float16), leaf(data)
+    np.testing.assert_allclose(mg.grad(f(half), half)[0].data, mg.grad(f(exact), exact)[0].data, rtol=1e-2, atol=1e-7)
+
+
+def test_half_precision_keeps_small_values_of_sigmoid_and_large_ones_of_softplus():
+    x = np.array([-14, -12, -1, 12, 300], np.float16)
+    np.testing.assert_allclose(ops.sigmoid(leaf(x, np.float16)).data, 1 / (1 + np.exp(-x.astype(float))), rtol=1e-2, atol=6e-8)
+    np.testing.assert_allclose(ops.softplus(leaf(x, np.float16)).data, np.logaddexp(x.astype(float), 0), rtol=1e-2, atol=6e-8)
+
+
+@pytest.mark.parametrize("f", [ops.sigmoid, ops.softplus, ops.softmax, ops.log_softmax, ops.logsumexp, F.gelu, F.silu], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int64, bool])
+def test_whole_numbers_do_not_wrap_around(f, dtype):
+    x = np.array([0, 1, 3, 100], dtype)
+    found = f(Tensor(x))
+    assert found.dtype == np.float32 or f in (F.gelu, F.silu)
+    np.testing.assert_allclose(found.data, f(x.astype(float)), rtol=1e-6, atol=1e-30)
+
+
+def test_the_slope_of_expm1_keeps_its_digits():
+    x = np.array([-80, -18, -1, 1e-8, 3], np.float32)
+    np.testing.assert_allclose(mg.grad(np.sum(np.expm1(t := leaf(x, np.float32))), t)[0].data, np.exp(x.astype(float)), rtol=1e-6)
+
+
+@pytest.mark.parametrize("x", [-30.0, -1.0, 0.0, 1.0, 20.0, 39.9, 40.1, 1e30, math.inf, -math.inf])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_softplus_to_the_last_digits(x, dtype):
+    x = dtype(x)
+    expected = math.log1p(math.exp(x)) if x < 30 else x + math.exp(-x)
+    np.testing.assert_allclose(ops.softplus(leaf(x, dtype)).data, expected, rtol=4 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("n", [-4, -3, -2, -1, 0, 1, 2, 3, 4, 5, -2.0, 3.0, 0.5])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_powers_to_the_last_digits(n, dtype):
+    x = np.array([1e-3, 0.7, 1.1, 30], dtype) * (1 if n == 0.5 else np.array([1, -1, 1, -1], dtype))
+    exact = x.astype(np.longdouble)
+    value, slope = leaf(x, dtype) ** n, mg.grad(np.sum((t := leaf(x, dtype)) ** n), t)[0]
+    assert value.dtype == slope.dtype == dtype
+    np.testing.assert_allclose(value.data, exact**n, rtol=4 * np.finfo(dtype).eps)
+    np.testing.assert_allclose(slope.data, n * exact ** (n - 1), rtol=6 * np.finfo(dtype).eps)
+
+
+def test_a_cube_takes_about_as_long_as_products():
+    x = np.linspace(-2, 2, 100_000, dtype=np.float32)
+    times = [min(timeit.repeat(f, number=1, repeat=7)) for f in (lambda: Tensor(x) ** 3, lambda: Tensor(x) * x * x)]
+    assert times[0] < 20 * times[1]  # NumPy's own power takes over a hundred times as long
+
+
+@pytest.mark.parametrize("base", [0.0, 1e-310, math.nan, -2.0, math.inf])
+def test_the_slope_of_a_constant_power_is_0(base):
+    x = leaf([base, 2.0])
+    assert mg.grad(np.sum(x ** np.array([0.0, 1.0])), x)[0].tolist() == [0, 1]
+
+
+def test_the_product_of_many_with_one_zero():
+    x = 1 + normal(200_001) / 500
+    x[7] = 0
+    _, (gradient,) = pulled(np.prod, x)
+    expected = np.zeros(len(x))
+    expected[7] = math.exp(math.fsum(np.log(np.delete(x, 7))))
+    np.testing.assert_allclose(gradient, expected, rtol=1e-10)
+
+
+def test_logsumexp_of_nothing_at_all_is_quiet():
+    with np.errstate(all="raise"):
+        assert ops.logsumexp(Tensor([-np.inf, -np.inf])).item() == -np.inf
+
+
+def test_the_trace_is_that_of_the_diagonal_alone():
+    x = leaf([[1.0, np.inf], [np.nan, 2.0]])
+    assert np.trace(x).item() == 3
+    assert mg.grad(np.trace(x), x)[0].tolist() == [[1, 0], [0, 1]]
 
 
 def test_the_mean_of_half_precision_does_not_overflow():

@@ -335,3 +335,29 @@ def test_an_output_padding_below_the_dilation_is_pytorchs():
 def test_a_mean_of_padding_alone_is_refused(include):
     with pytest.raises(ValueError, match=r"avg_pool1d: padding \[1\] must be at most half of kernel_size \(1,\)"):
         F.avg_pool1d(np.ones((1, 1, 2)), 1, padding=1, count_include_pad=include)
+
+
+@pytest.mark.parametrize("how", [{}, {"padding": 1, "dilation": 2}, {"padding": (0, 2), "dilation": (1, 3), "stride": 1}], ids=str)
+def test_max_pool_is_pytorchs(how, rng):
+    torch = pytest.importorskip("torch")
+    x = rng.standard_normal((2, 3, 7, 8))
+    expected = torch.nn.functional.max_pool2d(torch.tensor(x), (2, 4), **how)
+    assert np.array_equal(F.max_pool2d(x, (2, 4), **how), expected.numpy())
+
+
+def test_a_maximum_of_padding_alone_is_refused():
+    with pytest.raises(ValueError, match="or a window has padding alone"):
+        F.max_pool1d(np.ones((1, 1, 1)), 2, 1, padding=1, dilation=2)  # one entry left of x, one right of it
+
+
+@pytest.mark.parametrize("n, k, stride, padding, extra, dilation", [(1, 2, 1, 0, 1, 2), (3, 2, 1, 1, 2, 3), (2, 3, 2, 0, 3, 4), (1, 1, 1, 0, 2, 3)])
+def test_the_gradients_of_conv_transpose_with_room_for_more_places_are_those_of_a_map(n, k, stride, padding, extra, dilation, rng):
+    """x[i] w[k] is added at i stride + k dilation - padding, so <u, y> has the gradients sum_k w[k] u[...] and sum_i x[i] u[...]."""
+    x, w = mg.Tensor(rng.standard_normal((1, 1, n)), True), mg.Tensor(rng.standard_normal((1, 1, k)), True)
+    y = F.conv_transpose1d(x, w, stride=stride, padding=padding, output_padding=extra, dilation=dilation)
+    u = rng.standard_normal(y.shape)
+    around = np.pad(u[0, 0], (padding, padding))
+    at = around[stride * np.arange(n)[:, None] + dilation * np.arange(k)]  # (n, k)
+    gx, gw = mg.grad(y, [x, w], u)
+    np.testing.assert_allclose(gx.data[0, 0], at @ w.data[0, 0], rtol=1e-12)
+    np.testing.assert_allclose(gw.data[0, 0], x.data[0, 0] @ at, rtol=1e-12)

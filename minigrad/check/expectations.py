@@ -180,7 +180,7 @@ def _behind(axes, x):
 
 
 _stacked = {
-    **dict.fromkeys(["astype", "clip", "dropout", "erf", "relu", "sigmoid", "softplus", "where"], _entrywise),  # and every ufunc
+    **dict.fromkeys(["astype", "clip", "dropout", "erf", "power", "relu", "sigmoid", "softplus", "where"], _entrywise),  # and every ufunc
     **dict.fromkeys(
         ["flip", "log_softmax", "logsumexp", "max", "mean", "min", "prod", "softmax", "std", "sum", "var"],
         lambda node, x, axis, *rest: _run(node.op, x, _behind(axis, x), *rest),

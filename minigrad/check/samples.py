@@ -173,7 +173,7 @@ samples = {
     "positive": unary(np.positive),
     "power": [
         *binary(np.power, positive, normal),
-        *(s(lambda x, n=n: x**n, [-1.5, 0.7, 2.0]) for n in (1, 2, 3, -1, -2, 2.0)),
+        *(s(lambda x, n=n: x**n, [-1.5, 0.7, 2.0]) for n in (1, 2, 3, 4, 5, -1, -2, -3, 2.0)),
         *(s(lambda x, n=n: x**n, positive(2, 2)) for n in (0.5, -0.5, 1.5, np.int8(3))),
         s(lambda x: x**2, [0.0, 1.0]),  # at 0 itself
         s(lambda x: x**3, [0.0, 1.0]),
@@ -597,6 +597,7 @@ samples = {
     ],
     "convolve_input": [
         *(s(lambda y, w, a=a, n=x[2:]: windows.convolve_input(y, w, n, *a), normal(*_places(x, w, a)), normal(*w)) for x, w, a in convolutions),
+        s(lambda y, w: windows.convolve_input(y, w, (4, 5), (1, 2), (2, 3), 1), normal(1, 1, 1, 1), normal(1, 2, 2, 2)),  # room for more places
         zero(lambda y, w: windows.convolve_input(y, w, (3,), (1,), (1,), 1), normal(0, 2, 2), normal(2, 1, 2)),
     ],
     "convolve_weight": [

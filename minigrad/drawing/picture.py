@@ -352,7 +352,7 @@ def _edge_label(source, uses):
     words = ["twice" if times == 2 else f"{times} times"] if times > 1 else []
     if op.name in ORDERED and times == 1 and name != source.name and sum(map(is_operand, t.args)) > 1:
         words.append(name)
-    elementwise = isinstance(op.forward, np.ufunc) or op.name == "where"
+    elementwise = isinstance(op.forward, np.ufunc) or op.name in ("power", "where")
     if elementwise and source.kind != "constant" and np.shape(data_of(source.last)) != t.shape:
         words.append("broadcast")
     return ", ".join(words)

@@ -106,7 +106,7 @@ def diagonal(x, offset=0, axis1=0, axis2=1):
 @implements(np.trace)
 def trace(x, offset=0, axis1=0, axis2=1):
     x = np.moveaxis(x, (axis1, axis2), (-2, -1))
-    return np.sum(x * np.eye(*x.shape[-2:], offset, dtype=x.dtype), axis=(-2, -1))
+    return np.sum(np.where(np.eye(*x.shape[-2:], offset, dtype=bool), x, 0), axis=(-2, -1))
 
 
 @implements(np.tril)

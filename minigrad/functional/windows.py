@@ -197,20 +197,26 @@ def _max_pool(name, axes, x, kernel_size, stride, padding, dilation):
     check_axes(name, x, axes)
     rank = x.ndim - 2
     size, stride, padding, dilation = _window(name, rank, kernel_size, stride, padding, dilation)
-    _check_padding(name, padding, size)
+    _check_padding(name, x, size, stride, padding, dilation)
     return np.max(_unfolded(name, x, size, stride, padding, dilation, -math.inf), axis=tuple(range(-rank, 0)))
 
 
-def _check_padding(name, padding, size):
-    if any(2 * before > k for (before, _), k in zip(padding, size)):
-        raise ValueError(f"{name}: padding {[p for p, _ in padding]} must be at most half of kernel_size {size}, or a window has padding alone.")
+def _check_padding(name, x, size, stride, padding, dilation):
+    """Refuses windows with nothing of x in them."""
+    for n, k, s, (before, after), d in zip(x.shape[2:], size, stride, padding, dilation):
+        at = np.arange(-before, n + after - d * (k - 1), s)[:, None] + d * np.arange(k)
+        if before and not np.all(np.any((at >= 0) & (at < n), axis=1)):
+            raise ValueError(
+                f"{name}: padding {[p for p, _ in padding]} must be at most half of kernel_size {size}, and dilation {dilation} at most "
+                f"the size of x {x.shape}, or a window has padding alone."
+            )
 
 
 def _avg_pool(name, axes, x, kernel_size, stride, padding, count_include_pad):
     check_axes(name, x, axes)
     rank = x.ndim - 2
     window = _window(name, rank, kernel_size, stride, padding, 1)
-    _check_padding(name, window[2], window[0])
+    _check_padding(name, x, *window)
     mean = np.mean(_unfolded(name, x, *window), axis=tuple(range(-rank, 0)))
     if count_include_pad or not any(map(any, window[2])):
         return mean

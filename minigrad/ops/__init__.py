@@ -87,3 +87,9 @@ def concatenate(arrays, axis=0):
 @implements(np.stack)
 def stack(arrays, axis=0):
     return shaping.stack(axis, *arrays)
+
+
+@implements(np.einsum)
+def einsum(subscripts, *operands, optimize=True):
+    """The op, which finds a good order by itself, whatever `optimize`."""
+    return linalg.einsum(subscripts, *operands)

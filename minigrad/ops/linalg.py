@@ -2,10 +2,13 @@
 
 import math
 import string
+from functools import lru_cache
+from itertools import compress
 
 import numpy as np
 
 from ..engine import op
+from .elementwise import in_single
 
 
 def flat(x):
@@ -59,7 +62,7 @@ def _rows_dot(x, matrix):
 @op(
     x=lambda g, out, x, weight, bias: _rows_dot(g, weight),
     weight=lambda g, out, x, weight, bias: flat(g).T.dot(flat(x)),
-    bias=lambda g, out, x, weight, bias: flat(g).sum(axis=0),
+    bias=in_single(lambda g, out, x, weight, bias: flat(g).sum(axis=0)),
 )
 def linear(x, weight, bias=None):
     """The affine map x @ weight.T + bias: x (..., n_in), weight (n_out, n_in), bias (n_out,), result (..., n_out)."""
@@ -73,14 +76,15 @@ def linear(x, weight, bias=None):
     return out
 
 
-def _explicit(subscripts, operands):
-    """([labels of each operand], labels of the result): no spaces, no ellipsis, nothing implied."""
+@lru_cache
+def _explicit(subscripts, *ndims):
+    """(labels of each operand, labels of the result) for operands of so many axes: no spaces, no ellipsis, nothing implied."""
     inputs, arrow, output = subscripts.replace(" ", "").partition("->")
     terms = inputs.split(",")
-    if len(terms) != len(operands):
-        raise ValueError(f"{subscripts!r} names {len(terms)} operands, got {len(operands)}")
+    if len(terms) != len(ndims):
+        raise ValueError(f"{subscripts!r} names {len(terms)} operands, got {len(ndims)}")
     free = [c for c in string.ascii_letters if c not in subscripts]
-    extra = [np.ndim(x) - len(t.replace("...", "")) for t, x in zip(terms, operands)]
+    extra = [n - len(t.replace("...", "")) for t, n in zip(terms, ndims)]
     widest = "".join(free[: max((n for t, n in zip(terms, extra) if "..." in t), default=0)])
     if not arrow:
         letters = inputs.replace("...", "").replace(",", "")
@@ -92,32 +96,31 @@ def _explicit(subscripts, operands):
 def _einsum_rule(g, out, i, subscripts, *operands):
     """Also an einsum: the cotangent takes the place of operand i, whose labels become the result's.
 
-    A label that operand i alone has (or has at full size) was summed away: a vector of ones brings it back. A label that it has
-    twice took a diagonal: an identity matrix puts it back.
+    Along a label that operand i alone has (or has at full size), which was summed away, it is the same everywhere. A label that
+    operand i has twice took a diagonal: off it, it is 0.
     """
-    terms, output = _explicit(subscripts, operands)
-    x = operands[i]
-    inputs = [output, *terms[:i], *terms[i + 1 :]]
-    factors = [g, *operands[:i], *operands[i + 1 :]]
-    sizes = {label: n for term, factor in zip(inputs, factors) for label, n in zip(term, np.shape(factor)) if n != 1}
-    free = (c for c in string.ascii_letters if c not in "".join(terms) + output)
-    wanted = ""
-    for axis, label in enumerate(terms[i]):
-        if label in terms[i][:axis]:
-            twin = next(free)
-            inputs.append(label + twin)
-            factors.append(np.eye(x.shape[axis], dtype=x.dtype))
-            label = twin
-        elif sizes.get(label) != x.shape[axis]:
-            inputs.append(label)
-            factors.append(np.ones(x.shape[axis], x.dtype))
-        wanted += label
-    return np.einsum(",".join(inputs) + "->" + wanted, *factors)
+    terms, output = _explicit(subscripts, *map(np.ndim, operands))
+    x, term = operands[i], terms[i]
+    inputs, factors = [output, *terms[:i], *terms[i + 1 :]], [g, *operands[:i], *operands[i + 1 :]]
+    sizes = {label: n for labels, factor in zip(inputs, factors) for label, n in zip(labels, np.shape(factor)) if n != 1}
+    kept = [sizes.get(label) == n and label not in term[:axis] for axis, (label, n) in enumerate(zip(term, x.shape))]
+    summed = einsum(",".join(inputs) + "->" + "".join(compress(term, kept)), *factors)
+    if all(kept):
+        return summed
+    cotangent = np.broadcast_to(np.reshape(summed, [n if keep else 1 for n, keep in zip(x.shape, kept)]), x.shape)
+    at = np.ogrid[tuple(map(slice, x.shape))]
+    for axis, label in enumerate(term):
+        if label in term[:axis]:
+            cotangent = np.where(at[axis] == at[term.index(label)], cotangent, 0)
+    return cotangent
 
 
-@op(numpy=np.einsum, operands=_einsum_rule)
+@op(operands=_einsum_rule)
 def einsum(subscripts, *operands):
     """np.einsum with subscripts as a string: implicit or explicit, with ellipses and repeated labels."""
     if not isinstance(subscripts, str):
         raise TypeError("the subscripts must be a string")
-    return np.einsum(subscripts, *operands, optimize=len(operands) > 2)
+    large = math.prod(map(np.size, operands)) > 2**20  # where a plan, and BLAS, are worth their start
+    if np.result_type(*operands) == np.float16:  # whose sums stop at 2048
+        return np.einsum(subscripts, *operands, dtype=np.float32, optimize=large).astype(np.float16)
+    return np.einsum(subscripts, *operands, optimize=large)

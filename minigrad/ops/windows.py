@@ -85,8 +85,10 @@ def convolve(x, w, bias, stride, dilation, groups):
 
 
 @op(
-    y=lambda g, out, y, w, space, stride, dilation, groups: convolve(g, w, None, stride, dilation, groups),
-    w=lambda g, out, y, w, space, stride, dilation, groups: convolve_weight(g, y, w.shape[2:], stride, dilation, groups),
+    y=lambda g, out, y, w, space, stride, dilation, groups: convolve(_reached(g, y, w, stride, dilation), w, None, stride, dilation, groups),
+    w=lambda g, out, y, w, space, stride, dilation, groups: convolve_weight(
+        _reached(g, y, w, stride, dilation), y, w.shape[2:], stride, dilation, groups
+    ),
 )
 def convolve_input(y, w, space, stride, dilation, groups):
     """dT/dx (N, C, *space): at every place, the filters times its y. The transposed convolution."""
@@ -110,6 +112,12 @@ def convolve_weight(x, y, size, stride, dilation, groups):
     for rows, windows in _matrices(x, size, stride, dilation, groups):
         w += np.matmul(_maps(y[rows], groups), windows.swapaxes(1, 2))
     return w.reshape(filters, channels, *size)
+
+
+def _reached(x, y, w, stride, dilation):
+    """The part of x (N, C, *space) that the places of y reach: beyond it there may be room for more."""
+    ends = (s * (n - 1) + d * (k - 1) + 1 for n, k, s, d in zip(y.shape[2:], w.shape[2:], stride, dilation))
+    return x[(..., *map(slice, ends))]
 
 
 def _matrices(x, size, stride, dilation, groups):
