@@ -3,7 +3,6 @@
 import numpy as np
 
 from ..engine import data_of, op
-from .elementwise import in_single
 from .reductions import restored
 
 
@@ -25,7 +24,6 @@ def _rule(g, out, x, target, reduction):
 
 
 @op(x=_rule, target=None)
-@in_single
 def nll_loss(x, target, reduction):
     """-x[target]: log-probabilities x (N, C, ...) or (C,), whole numbers target (N, ...) or ()."""
     picked = x[class_index(target, min(1, x.ndim - 1))]
