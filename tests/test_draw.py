@@ -221,6 +221,22 @@ def test_arguments_are_short():
     assert "index=(1:3, None, ..., 0)" in texts(only(describe(y)[0], kind="root"))
 
 
+@pytest.mark.parametrize(
+    "function, told",
+    [
+        (lambda x: F.conv2d(x, np.ones((2, 1, 3, 3))), []),
+        (lambda x: F.conv2d(x, np.ones((2, 1, 3, 3)), stride=2), ["stride=(2, 2)"]),
+        (lambda x: F.conv2d(x, np.ones((2, 1, 3, 3)), stride=2, padding=1), ["stride=(2, 2), pad, convolve"]),
+        (lambda x: F.max_pool2d(x, 3, stride=2), ["size=(3, 3), stride=(2, 2), unfold, max"]),
+        (lambda x: np.sum(x, axis=()), ["axis=()"]),
+        (np.sum, []),
+    ],
+)
+def test_settings_are_those_that_differ_from_the_default(function, told):
+    nodes, _ = describe(function(leaf(np.ones((2, 1, 6, 6)))))
+    assert [row.text for row in only(nodes, is_root=True).rows if row.role == "attribute"] == told
+
+
 # ------------------------------------------------------------------------------------------- edges
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..engine import Tensor, data_of
 from ..engine import path as dotted
-from ..graph import place, program
+from ..graph import program
 from ..randomness import Noise
 from .dot import dot, short, text
 from .picture import read
@@ -31,7 +31,7 @@ SIDE = 64  # rows and columns of noise that are shown
 
 def story(root, gradient=None, drawn=()):
     """All that the page tells of the graph of `root`, as plain records; `drawn`: the Nodes of the picture."""
-    home = {key: node.id for node in drawn for key in node.holds}
+    home = {key: {"node": node.id} | ({"within": node.path} if len(node.holds) > 1 else {}) for node in drawn for key in node.holds}
     names = {node.holds[0]: node.path for node in drawn if len(node.holds) == 1}
     tensors, numbers_of, arrays, rules = [], {}, {}, {}  # what is told once, and then goes by its number
 
@@ -44,13 +44,13 @@ def story(root, gradient=None, drawn=()):
             numbers_of[key] = len(tensors)
             op = x.op.name if isinstance(x, Tensor) and not x.is_leaf else None
             name = names.get(key) or getattr(x, "name", None) or op or (law(x) if isinstance(x, Noise) else otherwise)
-            tensors.append({"node": home.get(key), "name": name, "leaf": op is None, "value": array(data_of(x))})
+            tensors.append(home.get(key, {"node": None}) | {"name": name, "leaf": op is None, "value": array(data_of(x))})
             if isinstance(x, Noise):
                 tensors[-1]["noise"] = noise(x)
         return numbers_of[key]
 
     def step(node):
-        return {"tensor": tensor(node), "op": node.op.name, "place": dotted(place(node.origin)[1] or node.origin)}
+        return {"tensor": tensor(node), "op": node.op.name, "place": dotted(node.origin)}
 
     forward, backward = [], []
     for node in program("to_html", root):

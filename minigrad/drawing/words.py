@@ -16,6 +16,7 @@ from ..randomness import Noise
 from .dot import WIDEST, Row, short
 
 SYMBOLS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "power": "**"}
+WINDOWS = {"size": None, "stride": 1, "dilation": 1, "groups": 1, "bias": None}  # settings of windows, and what their functions take if none is given
 REASONS = 6  # lines of what is wrong
 
 
@@ -146,14 +147,15 @@ def argument(x):
 
 
 def settings(box, constants=False):
-    """What is to be known of a box besides its inputs: what differs from the default, numbers; of a composition its ops, or what is random in it."""
+    """What is to be known of a box besides its inputs: what differs from the default, numbers; of a composition windows and ops, or what is random."""
     if box.kind == "noise":
         return law(box.last)
     if box.is_leaf or not box.last.args:
         return ""
     random = [word for t in box.members for word in _random(t)]
     if len(box.members) > 1 or random:
-        return short(", ".join(dict.fromkeys(random or [t.op.name for t in box.members])))
+        windows = [f"{name}={argument(a)}" for t in box.members for name, a in _settings(t) if name in WINDOWS]
+        return short(", ".join(dict.fromkeys(random or windows + [t.op.name for t in box.members])))
     return short(_given(box.last, constants))
 
 
@@ -168,11 +170,20 @@ def _given(t, constants=False):
     op, args = t.op, t.args
     if op.name in SYMBOLS and any(map(is_number, args)):
         return "" if constants else f" {SYMBOLS[op.name]} ".join(argument(a) if is_number(a) else "x" for a in args)
-    given = [(op.argument(i), a) for i, a in enumerate(args) if not is_operand(a) and not (constants and is_number(a) and op.rule(i))]
-    return ", ".join(f"{name}={argument(a)}" for name, a in given if name not in op.defaults or not _same(a, op.defaults[name]))
+    drawn = {op.argument(i) for i, a in enumerate(args) if constants and is_number(a) and op.rule(i)}
+    return ", ".join(f"{name}={argument(a)}" for name, a in _settings(t) if name not in drawn)
+
+
+def _settings(t):
+    """(name, value) of the arguments of a result that are no nodes and differ from the default."""
+    usual = WINDOWS | t.op.defaults
+    given = [(t.op.argument(i), a) for i, a in enumerate(t.args or ()) if not is_operand(a)]
+    return [(name, a) for name, a in given if name not in usual or not _same(a, usual[name])]
 
 
 def _same(value, default):
+    if isinstance(value, tuple) and value:
+        return all(_same(x, default) for x in value)
     return value is default or (type(value) is type(default) and isinstance(default, (bool, int, float, str)) and value == default)
 
 
