@@ -141,6 +141,9 @@ def test_a_module_called_again_and_again_is_folded_and_one_called_twice_is_not()
             y = np.tanh(layer(y))
         assert (f"linear, tanh x{times}" in drawn(y.sum())[0]) == (times > 2)
         assert len(drawn(y.sum(), depth=None)[0]) == 3 + 2 * times
+    attention = nn.MultiheadAttention(4, 2, batch_first=True)  # takes slices of a weight, side by side
+    x = data(1, 3, 4)
+    assert drawn(attention(x, x, x, need_weights=False)[0].sum())[0].count("getitem") == 6
     h, x = leaf(1.0, name="h"), leaf(2.0, name="x")
     for _ in range(4):  # no module: a loop that fits stays as it is
         h = np.tanh(h * x)

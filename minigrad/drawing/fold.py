@@ -31,10 +31,12 @@ def fold(boxes, depth, most, alone):
     if depth is None:
         return _without_the_oldest(boxes, LIMIT), None
     times = Counter(use.source for box in boxes.values() for use in box.uses)
-    again = {key for key, box in boxes.items() if box.is_leaf and box.calls and times[key] >= REPEATS}  # weights of a module that recurs
+    again = {key for key, box in boxes.items() if box.is_leaf and box.calls and times[key] >= REPEATS}  # weights that a module uses again
 
-    def worth(step):
-        return any(box.kind == "module" or any(use.source in again for use in box.uses) for box in step)
+    def worth(step, following):
+        """Whether modules are folded, or one recurs: its steps use the same weights, and each the one before."""
+        before, taken = {box.key for box in step}, {use.source for box in following for use in box.uses}
+        return any(box.kind == "module" for box in step) or (taken & before and taken & again)
 
     for level in range(deepest, -1, -1) if depth == "auto" else [depth]:
         found = _rolled_up(_cards(boxes, level), alone, worth)
@@ -82,7 +84,7 @@ def _cards(boxes, depth):
     return _merged(boxes, parts)
 
 
-def _rolled_up(boxes, alone, worth=lambda step: True):
+def _rolled_up(boxes, alone, worth=lambda step, following: True):
     """The boxes with the steps of each loop in one: steps are equal stretches, one after the other in the order of computing.
 
     Steps that use each other are a loop over time or layers, steps that do not stand side by side. What is one circle in a step
@@ -94,7 +96,7 @@ def _rolled_up(boxes, alone, worth=lambda step: True):
     words = np.array([numbers.setdefault(word, len(numbers)) for word in words])
     parts = []
     for start, period, end in _stretches(words):
-        if worth([boxes[key] for key in keys[start : start + period]]):
+        if worth(*([boxes[key] for key in keys[i : i + period]] for i in (start, start + period))):
             for steps in _loops(boxes, keys[start:end], period):
                 parts += [(found, box, steps[-1][-1]) for found, box in _roles(boxes, steps)]
     return _with_alike_leaves(_merged(boxes, parts))

@@ -210,7 +210,7 @@ class _Reader:
             shares = 0 < total < math.inf and min(parts.values()) >= 0
             own = [parts[key] for key in keys if key in parts]
             if own and shares and box.kind == "penalty":
-                weighted = not math.isclose(sum(own), box.last.item(), rel_tol=1e-6)
+                weighted = not math.isclose(sum(own), np.sum(box.last.data), rel_tol=1e-6)
                 share = percent(sum(own) / total)
                 yield Row(f"{number(sum(own))} ({share}) of the loss" if weighted else f"{share} of the loss", "term")
             for term, part in parts.items() if root in keys else ():
