@@ -444,6 +444,62 @@ def test_huber_joins_smoothly():
         np.testing.assert_allclose(g, [-delta, delta, delta])
 
 
+def test_huber_of_the_residuals_0_and_infinity():
+    x = leaf([0.0, 0.5, -2.0, math.inf, -math.inf])
+    loss = F.huber_loss(x, np.zeros(5), "none")
+    assert loss.tolist() == [0, 0.125, 1.5, math.inf, math.inf]
+    (first,) = mg.grad(loss, x, np.ones(5), create_graph=True)
+    assert first.tolist() == [0, 0.5, -1, 1, -1]
+    assert mg.grad(first, x, np.ones(5))[0].tolist() == [1, 1, 0, 0, 0]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("t", [0.0, 1.0, 0.3])
+def test_binary_cross_entropy_keeps_its_digits(t, dtype):
+    x = np.array([-80, -37, -12, -1, 0, 1, 12, 37, 80], dtype)
+    log_sigmoid = [x - math.log1p(math.exp(x)) if x < 0 else -math.log1p(math.exp(-x)) for x in x.tolist()]
+    log_rest = [-math.log1p(math.exp(x)) if x < 0 else -x - math.log1p(math.exp(-x)) for x in x.tolist()]
+    expected = -dtype(t) * np.array(log_sigmoid) - (1 - dtype(t)) * np.array(log_rest)
+    loss = F.binary_cross_entropy_with_logits(leaf(x, dtype), np.full(9, t, dtype), "none")
+    np.testing.assert_allclose(loss.data, expected, rtol=8 * np.finfo(dtype).eps)
+
+
+def test_binary_cross_entropy_of_an_infinite_score():
+    assert F.binary_cross_entropy_with_logits(leaf([math.inf, -math.inf]), [0, 1], "none").tolist() == [math.inf, math.inf]
+
+
+@pytest.mark.parametrize("t", [-0.1, 1.1, math.nan])
+def test_binary_cross_entropy_refuses_what_is_no_probability(t):
+    with pytest.raises(ValueError, match="binary_cross_entropy_with_logits: the targets must be from 0 to 1"):
+        F.binary_cross_entropy_with_logits(leaf([1.0, 2.0]), [0.5, t])
+
+
+@pytest.mark.parametrize("loss", [F.mse_loss, F.l1_loss, F.huber_loss, F.binary_cross_entropy_with_logits], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, bool])
+def test_losses_of_whole_numbers_are_those_of_floats(loss, dtype):
+    x, t = np.array([[0, 1, 1, 0], [0, 0, 1, 1]], dtype)
+    assert loss(Tensor(x), t).item() == loss(Tensor(x.astype(np.float32)), t.astype(np.float32)).item()
+
+
+def test_a_tuple_or_a_number_is_data():
+    assert F.mse_loss((1.0, 2.0), (0.0, 0.0)) == 2.5
+    assert F.gelu((0.0, 2.0)).tolist() == F.gelu(np.float32([0, 2])).tolist()
+    assert F.silu(0) == 0
+
+
+def test_what_is_no_number_is_refused_by_the_name_of_the_function():
+    for f in (F.gelu, F.silu, lambda x: F.mse_loss(x, 0.0), lambda x: F.layer_norm(x, 2), lambda x: F.conv1d(x, x)):
+        with pytest.raises(TypeError, match="(gelu|silu|mse_loss|layer_norm|conv1d): .*numbers are needed, got NoneType"):
+            f(None)
+
+
+@pytest.mark.parametrize("f", [F.elu, F.selu, np.expm1], ids=lambda f: f.__name__)
+def test_the_slope_of_elu_keeps_its_digits(f):
+    x = leaf([-18.0, -30.0], np.float32)
+    f(x).backward(np.ones(2))
+    np.testing.assert_allclose(x.grad.data[0] / x.grad.data[1], math.exp(12), rtol=1e-5)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_cross_entropy_at_1e4(dtype):
     x = leaf([[1e4, -1e4, 0.0], [-1e4, 1e4, 0.0]], dtype)

@@ -525,3 +525,24 @@ def test_a_refused_batch_leaves_the_statistics():
     with pytest.raises(ValueError, match="more than one entry"):
         layer(X[:1] + 1)
     assert same_state(layer, before)
+
+
+def test_in_evaluation_a_mean_far_from_zero_costs_no_more_digits_than_x_has_lost():
+    x = np.float32(1e4) + normal(50, 2).astype(np.float32)
+    mean, var, w, b = np.full(2, 1e4, np.float32), np.float32([1, 4]), np.float32([0.3, 2]), np.float32([0.1, -1])
+    exact = (x.astype(float) - 1e4) / np.sqrt(var.astype(float) + 1e-5) * w + b
+    np.testing.assert_allclose(F.batch_norm(mg.Tensor(x), mean, var, w, b, training=False).data, exact, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("eps", [-1e-5, float("nan")])
+def test_a_negative_eps_is_refused(eps):
+    x, one = np.ones((2, 3, 4)), np.ones(3)
+    for call in (
+        lambda: F.batch_norm(x, None, None, training=True, eps=eps),
+        lambda: F.batch_norm(x, one, one, training=False, eps=eps),
+        lambda: F.layer_norm(x, 4, eps=eps),
+        lambda: F.group_norm(x, 3, eps=eps),
+        lambda: F.instance_norm(x, eps=eps),
+    ):
+        with pytest.raises(ValueError, match="_norm: eps must be >= 0, got"):
+            call()

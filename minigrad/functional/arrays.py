@@ -18,10 +18,13 @@ def _before(name, x, axis):
     return (slice(None),) * _axis(name, x, axis)
 
 
-def _whole(name, indices):
+def _whole(name, indices, n):
+    """The indices into an axis of size n, as an array."""
     indices = np.asarray(data_of(indices))
     if indices.dtype.kind not in "iu":
         raise TypeError(f"{name}: the indices must be of an integer dtype, not {indices.dtype}. For a mask write x[mask].")
+    if indices.size and not -n <= indices.min() <= indices.max() < n:
+        raise IndexError(f"{name}: the indices {indices.min()}..{indices.max()} are not all among {-n}..{n - 1}, of an axis of size {n}.")
     return indices
 
 
@@ -39,17 +42,17 @@ def split(x, indices_or_sections, axis=0):
 
 @implements(np.take)
 def take(x, indices, axis=None):
-    indices = _whole("take", indices)
-    return np.ravel(x)[indices] if axis is None else x[(*_before("take", x, axis), indices)]
+    x, axis = (np.ravel(x), 0) if axis is None else (x, axis)
+    before = _before("take", x, axis)
+    return x[(*before, _whole("take", indices, x.shape[axis]))]
 
 
 @implements(np.take_along_axis)
 def take_along_axis(x, indices, axis=-1):
-    indices = _whole("take_along_axis", indices)
-    if axis is None:
-        x, axis = np.ravel(x), 0
-    if indices.ndim != x.ndim or not -x.ndim <= axis < x.ndim:
-        raise ValueError(f"take_along_axis: x {x.shape} and indices {indices.shape} must have as many axes, and axis {axis} among them.")
+    x, axis = (np.ravel(x), 0) if axis is None else (x, axis)
+    if np.ndim(indices) != x.ndim or not -x.ndim <= axis < x.ndim:
+        raise ValueError(f"take_along_axis: x {x.shape} and indices {np.shape(indices)} must have as many axes, and axis {axis} among them.")
+    indices = _whole("take_along_axis", indices, x.shape[axis])
     index = list(np.ogrid[tuple(map(slice, x.shape))])
     index[axis] = indices
     return x[tuple(index)]
@@ -105,6 +108,8 @@ def diagonal(x, offset=0, axis1=0, axis2=1):
 
 @implements(np.trace)
 def trace(x, offset=0, axis1=0, axis2=1):
+    if np.ndim(x) < 2:
+        raise ValueError(f"trace: two axes are needed, got shape {np.shape(x)}.")
     x = np.moveaxis(x, (axis1, axis2), (-2, -1))
     return np.sum(np.where(np.eye(*x.shape[-2:], offset, dtype=bool), x, 0), axis=(-2, -1))
 

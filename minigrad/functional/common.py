@@ -5,19 +5,26 @@ from functools import wraps
 
 import numpy as np
 
-from ..engine import operand, scoped
+from ..engine import Tensor, as_array, scoped
 
 
 def composition(function):
-    """Marks what `function` records with its name. A list as its first argument becomes an array, as for ops."""
+    """Marks what `function` records with its name. Numbers, in lists or not, as its first argument become an array, as for ops."""
 
     @wraps(function)
     def call(*args, **kwargs):
-        if args and isinstance(args[0], list):
-            args = (operand(args[0]), *args[1:])
+        if args and not isinstance(args[0], (Tensor, np.ndarray)):
+            args = (_array(function.__name__, args[0]), *args[1:])
         return scoped(function.__name__, function, *args, **kwargs)
 
     return call
+
+
+def _array(name, data):
+    try:
+        return as_array(data)
+    except TypeError as error:
+        raise TypeError(f"{name}: {error}") from None
 
 
 def each(name, what, value, rank, least, kind=numbers.Integral):

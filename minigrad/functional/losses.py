@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from ..engine import data_of
+from ..engine import Tensor, as_array, data_of
 from ..ops import log_softmax, losses, softplus
+from ..ops.elementwise import floats
 from .common import composition
 
 
@@ -20,8 +21,8 @@ def _check_reduction(name, reduction):
         raise ValueError(f'{name}: reduction is "mean", "sum" or "none", not {reduction!r}.')
 
 
-def _check_shapes(name, input, target, reduction):
-    """Refuses an input and a target that would broadcast."""
+def _pair(name, input, target, reduction):
+    """The input and the target as floats; refuses them where they would broadcast."""
     _check_reduction(name, reduction)
     if np.shape(input) != np.shape(target):
         try:
@@ -29,6 +30,7 @@ def _check_shapes(name, input, target, reduction):
         except ValueError:
             result = "do not match"
         raise ValueError(f"{name}: input {np.shape(input)} and target {np.shape(target)} {result}. Reshape one.")
+    return floats(input), floats(target if isinstance(target, (Tensor, np.ndarray)) else as_array(target))
 
 
 def _classes(name, scores, target, reduction, ignored):
@@ -90,30 +92,33 @@ def _of_kept(entries, reduction, kept):
 @composition
 def mse_loss(input, target, reduction="mean"):
     """(input - target)^2, shapes equal."""
-    _check_shapes("mse_loss", input, target, reduction)
+    input, target = _pair("mse_loss", input, target, reduction)
     return _reduced(np.square(input - target), reduction)
 
 
 @composition
 def l1_loss(input, target, reduction="mean"):
     """|input - target|, shapes equal."""
-    _check_shapes("l1_loss", input, target, reduction)
+    input, target = _pair("l1_loss", input, target, reduction)
     return _reduced(np.absolute(input - target), reduction)
 
 
 @composition
 def huber_loss(input, target, reduction="mean", delta=1.0):
     """d^2/2 where |d| = |input - target| <= delta, else delta (|d| - delta/2); shapes equal (Huber 1964)."""
-    _check_shapes("huber_loss", input, target, reduction)
+    input, target = _pair("huber_loss", input, target, reduction)
     if not delta > 0:
         raise ValueError(f"huber_loss: delta must be > 0, got {delta}.")
-    d = np.absolute(input - target)
-    near = np.minimum(d, delta)
-    return _reduced(near * (d - 0.5 * near), reduction)
+    d = input - target
+    near = np.clip(d, -delta, delta)
+    return _reduced(0.5 * np.square(near) + delta * np.absolute(d - near), reduction)
 
 
 @composition
 def binary_cross_entropy_with_logits(input, target, reduction="mean"):
     """-t log sigmoid(x) - (1-t) log(1 - sigmoid(x)) of scores x and targets t in [0, 1], shapes equal."""
-    _check_shapes("binary_cross_entropy_with_logits", input, target, reduction)
-    return _reduced(softplus(input) - input * target, reduction)
+    input, target = _pair("binary_cross_entropy_with_logits", input, target, reduction)
+    t = data_of(target)
+    if not (t.min(initial=0) >= 0 and t.max(initial=1) <= 1):
+        raise ValueError("binary_cross_entropy_with_logits: the targets must be from 0 to 1.")
+    return _reduced(target * softplus(-input) + (1 - target) * softplus(input), reduction)

@@ -20,7 +20,7 @@ def batch_norm(x, running_mean, running_var, weight=None, bias=None, *, training
     share `momentum` of the way towards them, running_var towards the variance over n - 1. In evaluation by the running
     statistics. Inside `frozen_noise()`, and so in every check, these stay as they are.
     """
-    _check_channels("batch_norm", x, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
+    _check_channels("batch_norm", x, eps, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
     if training:
         axes = (0, *range(2, x.ndim))
         out = _standardized("batch_norm", x, axes, eps)
@@ -32,9 +32,8 @@ def batch_norm(x, running_mean, running_var, weight=None, bias=None, *, training
         return _affine_by_channel(out, weight, bias)
     if running_mean is None or running_var is None:
         raise ValueError("batch_norm: evaluation needs running_mean and running_var. Without them use training=True.")
-    mean, var = np.array(running_mean), np.asarray(running_var)  # a copy of what stays in the graph: training changes it in place
-    scale = (1 if weight is None else weight) / np.sqrt(var + eps)
-    return _affine_by_channel(x, scale, (0 if bias is None else bias) - mean * scale)
+    centred = _affine_by_channel(x, None, -np.asarray(running_mean))  # the mean first: of a large one, x * scale would cost the digits
+    return _affine_by_channel(centred, (1 if weight is None else weight) / np.sqrt(np.asarray(running_var) + eps), bias)
 
 
 def _move(running, batch, momentum):
@@ -63,14 +62,14 @@ def layer_norm(x, normalized_shape, weight=None, bias=None, eps=1e-5):
     shape = tuple(np.atleast_1d(normalized_shape).tolist())
     if not shape or x.shape[-len(shape) :] != shape:
         raise ValueError(f"layer_norm: x {x.shape} does not end in normalized_shape {shape}.")
-    _check_sizes("layer_norm", x, shape, weight=weight, bias=bias)
+    _check_sizes("layer_norm", x, shape, eps, weight=weight, bias=bias)
     return _affine(standardize(x, tuple(range(-len(shape), 0)), eps), weight, bias)
 
 
 @composition
 def group_norm(x, num_groups, weight=None, bias=None, eps=1e-5):
     """Normalises each group of C / num_groups channels of each sample of x (N, C, ...); weight and bias (C,) (Wu & He 2018, arXiv:1803.08494)."""
-    _check_channels("group_norm", x, weight=weight, bias=bias)
+    _check_channels("group_norm", x, eps, weight=weight, bias=bias)
     n, channels, *places = x.shape
     check_groups("group_norm", num_groups, channels)
     grouped = np.reshape(x, (n, num_groups, channels // num_groups, *places))  # a view, in whatever order x lies in memory
@@ -81,7 +80,7 @@ def group_norm(x, num_groups, weight=None, bias=None, eps=1e-5):
 @composition
 def instance_norm(x, *, weight=None, bias=None, eps=1e-5):
     """Normalises each channel of each sample of x (N, C, ...); weight and bias (C,) (Ulyanov et al. 2016, arXiv:1607.08022)."""
-    _check_channels("instance_norm", x, weight=weight, bias=bias)
+    _check_channels("instance_norm", x, eps, weight=weight, bias=bias)
     return _affine_by_channel(_standardized("instance_norm", x, tuple(range(2, x.ndim)), eps), weight, bias)
 
 
@@ -110,13 +109,15 @@ def check_groups(name, num_groups, channels):
         raise ValueError(f"{name}: {channels} channels cannot be split into {num_groups} equal groups.")
 
 
-def _check_channels(name, x, **arrays):
+def _check_channels(name, x, eps, **arrays):
     if x.ndim < 2:
         raise ValueError(f"{name}: x must be (N, C, ...), got shape {x.shape}. For one sample write x[None].")
-    _check_sizes(name, x, x.shape[1:2], **arrays)
+    _check_sizes(name, x, x.shape[1:2], eps, **arrays)
 
 
-def _check_sizes(name, x, shape, **arrays):
+def _check_sizes(name, x, shape, eps, **arrays):
+    if not eps >= 0:
+        raise ValueError(f"{name}: eps must be >= 0, got {eps}.")
     for what, a in arrays.items():
         if a is not None and np.shape(a) != shape:
             raise ValueError(f"{name}: for x {x.shape} the shape of {what} must be {shape}, not {np.shape(a)}.")
