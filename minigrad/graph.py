@@ -164,8 +164,13 @@ def _holder(leaf, scope, held):
     return None
 
 
+def role(op, i):
+    """What the i-th argument of an op is, if its name says that: x and y are letters."""
+    return None if op.names[:2] == ("x", "y") else op.argument(i)
+
+
 def leaf_names(steps):
-    """{order: name} of the leaves that want a gradient: a tensor's own name, `fc1.weight` where a module holds it, else the argument it is first used as.
+    """{order: name} of the leaves that want a gradient: a tensor's own name, `fc1.weight` where a module holds it, else the `role` it is first used in.
 
     Equal names are numbered. Reports and ledgers use these names, and pictures the same without numbers.
     """
@@ -173,8 +178,13 @@ def leaf_names(steps):
     for node in steps:
         for i, a in enumerate(node.args or ()):
             if isinstance(a, Tensor) and a.is_leaf and a.requires_grad and a.order not in names:
-                scope, held = holder.get(a.order, (None, node.op.argument(i)))
+                scope, held = holder.get(a.order, (None, role(node.op, i) or "parameter"))
                 names[a.order] = a.name or ".".join(filter(None, [path(scope), held]))
+    return numbered(names)
+
+
+def numbered(names):
+    """The names, equal ones with numbers."""
     alike = Counter(names.values())
     numbers = {name: count(1) for name in alike}
     return {order: f"{name}#{next(numbers[name])}" if alike[name] > 1 else name for order, name in names.items()}

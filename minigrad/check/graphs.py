@@ -3,12 +3,11 @@
 from collections import Counter
 from dataclasses import dataclass
 from functools import partial
-from itertools import count
 
 import numpy as np
 
 from ..engine import Tensor, data_of, grad, path
-from ..graph import copy, depending, evaluate, leaf_names, program
+from ..graph import copy, depending, evaluate, leaf_names, numbered, program
 from ..tables import aligned
 from .diagnosis import diagnose, rates
 from .slopes import FAILING, SEVERITY, Finding, Map, between_ties, direction, in_directions, is_analytic, with_argument, worst
@@ -80,7 +79,7 @@ def check_graph(loss, seed=0):
         raise RuntimeError("check_graph: no leaf of this graph has requires_grad=True (was it recorded under no_grad()?).")
     copies = copy(steps)
     rng, drop = np.random.default_rng(seed), rates(steps)
-    names = _numbered({node.order: ".".join(filter(None, [path(node.origin), node.op.name])) for node in steps if node.args})
+    names = numbered({node.order: ".".join(filter(None, [path(node.origin), node.op.name])) for node in steps if node.args})
     names = {loss.order: loss.name or "parameter"} | names | leaf_names(steps)  # if the loss is a leaf
 
     def row(node, finding):
@@ -106,13 +105,6 @@ def check_graph(loss, seed=0):
             finding = finding._replace(verdict="AFFECTED", note="")
         rows.append(row(leaf, finding))
     return Report(rows)
-
-
-def _numbered(names):
-    """The names, equal ones with numbers."""
-    alike = Counter(names.values())
-    numbers = {name: count(1) for name in alike}
-    return {order: f"{name}#{next(numbers[name])}" if alike[name] > 1 else name for order, name in names.items()}
 
 
 def _check_node(node, rng, rates):

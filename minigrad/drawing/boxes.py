@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..engine import Tensor
-from ..graph import holders, place
+from ..graph import holders, place, role
 from ..ops.penalties import PARTS
 from ..randomness import Noise
 from .dot import Group, short
@@ -184,14 +184,12 @@ def _name(boxes, graph, names, known):
             box.calls, box.name = _calls(place(scope)[0], known), box.name or attribute
     for box in boxes.values():
         for use in box.uses:
-            leaf, op = boxes[use.source], use.by.op
+            leaf = boxes[use.source]
             if leaf.kind in ("noise", "constant"):
                 leaf.calls = box.calls
             elif leaf.is_leaf and leaf.name is None:
-                if box.kind == "loss" and use.place > 0 and leaf.kind == "data":
-                    leaf.name = "target"
-                elif op.names[:2] != ("x", "y"):  # which are letters, not names
-                    leaf.name = op.argument(use.place)
+                is_target = box.kind == "loss" and use.place > 0 and leaf.kind == "data"
+                leaf.name = "target" if is_target else role(use.by.op, use.place)
 
 
 def module_text(module):
