@@ -767,10 +767,10 @@ def test_half_precision_is_computed_in_single(name):
     close(mg.grad(found, half, u)[0], mg.grad(expected, exact, u)[0])
 
 
-@pytest.mark.parametrize("f", [np.mean, np.max, np.var])
+@pytest.mark.parametrize("f", [np.mean, np.var])
 def test_more_entries_than_half_precision_can_count(f):
     data = np.zeros(70_000, np.float16)
-    data[:2] = 3000 if f is np.var else 0
+    data[:2] = 3000
     half, exact = leaf(data, np.float16), leaf(data)
     np.testing.assert_allclose(mg.grad(f(half), half)[0].data, mg.grad(f(exact), exact)[0].data, rtol=1e-2, atol=1e-7)
 

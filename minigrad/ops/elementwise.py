@@ -14,13 +14,11 @@ from ..engine import Tensor, op, without_gradient
 
 
 def in_single(function):
-    """A forward or a rule that computes half precision in single: sums of it stop at 2048, and they and exp overflow at 65504."""
+    """A function of x that computes half precision in single: sums of it stop at 2048, and they and exp overflow at 65504."""
 
     @wraps(function)
-    def computed(first, *rest):
-        if first.dtype.char != "e":
-            return function(first, *rest)
-        return function(*(a.astype(np.float32) if getattr(a, "dtype", None) == np.float16 else a for a in (first, *rest))).astype(np.float16)
+    def computed(x, *settings):
+        return function(x, *settings) if x.dtype.char != "e" else function(x.astype(np.float32), *settings).astype(np.float16)
 
     return computed
 

@@ -8,7 +8,7 @@ from itertools import compress
 import numpy as np
 
 from ..engine import op
-from .elementwise import in_single
+from .reductions import total
 
 
 def flat(x):
@@ -62,7 +62,7 @@ def _rows_dot(x, matrix):
 @op(
     x=lambda g, out, x, weight, bias: _rows_dot(g, weight),
     weight=lambda g, out, x, weight, bias: flat(g).T.dot(flat(x)),
-    bias=in_single(lambda g, out, x, weight, bias: flat(g).sum(axis=0)),
+    bias=lambda g, out, x, weight, bias: total(flat(g), 0, False),
 )
 def linear(x, weight, bias=None):
     """The affine map x @ weight.T + bias: x (..., n_in), weight (n_out, n_in), bias (n_out,), result (..., n_out)."""

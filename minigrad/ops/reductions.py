@@ -18,18 +18,16 @@ def count(x, axis):
     return math.prod(x.shape if axis is None or x.ndim == 0 else (x.shape[a] for a in np.atleast_1d(axis)))
 
 
+total = in_single(lambda x, axis, keepdims: x.sum(axis=axis, keepdims=keepdims))  # for rules, on arrays and Tensors; it starts sooner than an op
+
+
 @op(numpy=np.sum, x=lambda g, out, x, axis, keepdims: np.broadcast_to(restored(g, x, axis, keepdims), x.shape))
 @in_single
 def sum(x, axis=None, keepdims=False):
     return np.add.reduce(x, axis=axis, keepdims=keepdims)
 
 
-@in_single
-def _mean_rule(g, out, x, axis, keepdims):
-    return np.broadcast_to(restored(g / count(x, axis), x, axis, keepdims), x.shape)
-
-
-@op(numpy=np.mean, x=_mean_rule)
+@op(numpy=np.mean, x=lambda g, out, x, axis, keepdims: np.broadcast_to(restored(g * (1 / (count(x, axis) or 1)), x, axis, keepdims), x.shape))
 @in_single
 def mean(x, axis=None, keepdims=False):
     out = np.add.reduce(x, axis=axis, keepdims=keepdims)
@@ -38,7 +36,6 @@ def mean(x, axis=None, keepdims=False):
     return out / count(x, axis)
 
 
-@in_single
 def _shared_by_ties(g, out, x, axis, keepdims):
     chosen = (x == restored(out, x, axis, keepdims)).astype(x.dtype)
     return chosen * (restored(g, x, axis, keepdims) / np.sum(chosen, axis=axis, keepdims=True))
@@ -66,12 +63,7 @@ def _degrees(x, axis, ddof):
     return count(x, axis) - ddof
 
 
-@in_single
-def _var_rule(g, out, x, axis, ddof, keepdims):
-    return restored(2 * g / _degrees(x, axis, ddof), x, axis, keepdims) * centred(x, axis)
-
-
-@op(numpy=np.var, x=_var_rule)
+@op(numpy=np.var, x=lambda g, out, x, axis, ddof, keepdims: restored(g * (2 / _degrees(x, axis, ddof)), x, axis, keepdims) * centred(x, axis))
 @in_single
 def var(x, axis=None, ddof=0, keepdims=False):
     """The variance: squared deviations over n - ddof."""
@@ -79,25 +71,20 @@ def var(x, axis=None, ddof=0, keepdims=False):
     return out * (count(x, axis) / _degrees(x, axis, ddof))
 
 
-@in_single
-def _std_rule(g, out, x, axis, ddof, keepdims):
-    return restored(g / ((out + (out == 0)) * _degrees(x, axis, ddof)), x, axis, keepdims) * centred(x, axis)
-
-
-@op(numpy=np.std, x=_std_rule)
+@op(
+    numpy=np.std,
+    x=lambda g, out, x, axis, ddof, keepdims: restored(g / (out + (out == 0)) * (1 / _degrees(x, axis, ddof)), x, axis, keepdims) * centred(x, axis),
+)
 @in_single
 def std(x, axis=None, ddof=0, keepdims=False):
     """The standard deviation; its gradient is 0 where it is 0."""
     return np.sqrt(var(x, axis, ddof, keepdims))
 
 
-@in_single
-def _standardize_rule(g, out, x, axis, eps):
-    along = g - g.mean(axis=axis, keepdims=True) - out * (g * out).mean(axis=axis, keepdims=True)
-    return along / np.sqrt(x.var(axis=axis, keepdims=True) + eps)
+_deviation = in_single(lambda x, axis, eps: np.sqrt(x.var(axis=axis, keepdims=True) + eps))
 
 
-@op(x=_standardize_rule)
+@op(x=lambda g, out, x, axis, eps: (g - g.mean(axis=axis, keepdims=True) - out * (g * out).mean(axis=axis, keepdims=True)) / _deviation(x, axis, eps))
 @in_single
 def standardize(x, axis, eps):
     """(x - mean) / sqrt(variance + eps) over `axis`; the variance over n."""
@@ -153,7 +140,7 @@ def logsumexp(x, axis=None, keepdims=False):
     return out if keepdims else np.squeeze(out, axis)
 
 
-@op(x=in_single(lambda g, out, x, axis: out * (g - (g * out).sum(axis=axis, keepdims=True))))
+@op(x=lambda g, out, x, axis: out * (g - total(g * out, axis, True)))
 @in_single
 def softmax(x, axis=-1):
     """exp(x) / sum(exp(x)) along `axis`, without overflow: the gradient of logsumexp."""
@@ -163,7 +150,7 @@ def softmax(x, axis=-1):
     return e
 
 
-@op(x=in_single(lambda g, out, x, axis: g - np.exp(out) * g.sum(axis=axis, keepdims=True)))
+@op(x=lambda g, out, x, axis: g - np.exp(out) * total(g, axis, True))
 @in_single
 def log_softmax(x, axis=-1):
     """log(softmax(x)) along `axis`, without overflow."""
@@ -178,10 +165,9 @@ def log_softmax(x, axis=-1):
 without_gradient(np.argmax, np.argmin, np.argsort, np.any, np.all, np.count_nonzero, np.nonzero)
 
 
-@in_single
 def _cumsum_rule(g, out, x, axis):
     along = axis or 0  # without an axis g is flat
-    return np.reshape(np.flip(np.cumsum(np.flip(g, along), along), along), x.shape)
+    return np.reshape(np.flip(cumsum(np.flip(g, along), along), along), x.shape)
 
 
 @op(numpy=np.cumsum, x=_cumsum_rule)
