@@ -19,6 +19,7 @@ Three ideas carry it.
 import contextlib
 import gc
 import inspect
+import weakref
 from contextvars import ContextVar
 from functools import partial, update_wrapper
 from heapq import heappop, heappush
@@ -70,9 +71,8 @@ class Tensor:
     # args    the op's arguments in order, Tensors and constants; () for a leaf, None once freed
     # order   creation number, falling
     # origin  a leaf: its name, or None; a result: the scope it was recorded in
-    # changed only if its data were changed in place: when they last were (a tick, as `order`)
     # track   PLAIN, or why what is computed from it is recorded: RECORDED, GRADIENT or both, as bits
-    __slots__ = ("args", "changed", "data", "grad", "op", "order", "origin", "track")
+    __slots__ = ("args", "data", "grad", "op", "order", "origin", "track")
 
     def __init__(self, data, requires_grad=False, *, dtype=None, name=None):
         self.data = as_array(data, dtype)
@@ -80,10 +80,6 @@ class Tensor:
         self.track = PLAIN if name is None else RECORDED
         if requires_grad:
             self.requires_grad = True
-
-    @classmethod
-    def _made(cls, data, requires_grad, name):
-        return cls(data, requires_grad, name=name)
 
     shape = property(lambda self: self.data.shape)
     dtype = property(lambda self: self.data.dtype)
@@ -122,7 +118,7 @@ class Tensor:
         return self.data.tolist()
 
     def detach(self):
-        """The same values as plain data, without the graph. They share memory: what is changed in place here, backward cannot see there."""
+        """The same values (shared memory) as plain data, without the graph."""
         return constant(self.data)
 
     def __array__(self, dtype=None, copy=None):
@@ -163,14 +159,17 @@ class Tensor:
 
     def _in_place(ufunc, symbol):
         def update(self, other):
-            if not self.is_leaf or (recording.get() and not self.requires_grad):
-                return NotImplemented  # a result is not changed: `t += u` is `t = t + u`; nor are data that a graph may use
-            if recording.get():
+            if not self.is_leaf or (recording.get() and not self.requires_grad and getattr(other, "track", PLAIN)):
+                return NotImplemented  # what belongs to a graph is not changed: `t += u` is `t = t + u`
+            if recording.get() and self.requires_grad:
                 raise RuntimeError(
                     f"w {symbol} ... on a leaf that requires a gradient (shape {self.shape}): it would no longer be a leaf. "
                     "Use optimizer.step(), or do it inside `with no_grad():`."
                 )
-            ufunc(self.data, data_of(other), out=self.data, casting="same_kind")
+            try:
+                ufunc(self.data, data_of(other), out=self.data, casting="same_kind")
+            except (TypeError, ValueError) as error:
+                raise _same_kind(error, f"t {symbol} u in place, t of shape {self.shape} and {self.dtype}: {error}") from error
             mark_changed(self)
             return self
 
@@ -184,6 +183,9 @@ class Tensor:
 
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
         if method != "__call__" or kwargs:
+            if not any(getattr(x, "track", PLAIN) for x in inputs):  # of plain data, as in NumPy: v += t for an array v
+                result = getattr(ufunc, method)(*map(data_of, inputs), **kwargs)
+                return result if "out" in kwargs or result is None else constant(result)
             used = f"np.{ufunc.__name__}" + (f".{method}" if method != "__call__" else f"(..., {', '.join(kwargs)}=)")
             raise TypeError(
                 f"{used} is not supported on Tensors: its gradient would be lost. Use np.{ufunc.__name__}(...) alone, for an array `a += t` "
@@ -203,8 +205,8 @@ class Tensor:
         backward pass itself, for higher derivatives (the `.grad`s then hold the graph: prefer `grad`).
         """
         seeds = _seeds("backward", [self], [gradient], create_graph)
-        for tensor, *found in list(_pull_back(seeds, create_graph, create_graph if retain_graph is None else retain_graph)):
-            gradient = _gradient(tensor, *found)
+        for tensor, cotangent, owned in list(_pull_back(seeds, create_graph, create_graph if retain_graph is None else retain_graph)):
+            gradient = _gradient(tensor, cotangent, owned)
             tensor.grad = gradient if tensor.grad is None else tensor.grad + gradient
 
     def retain_grad(self):
@@ -219,7 +221,7 @@ class Tensor:
     def __reduce__(self):  # how copy and pickle make another one
         if not self.is_leaf:
             raise TypeError(f"the result of {self.op.name}, of shape {self.shape}, belongs to a graph and cannot be copied. Use t.detach().")
-        return type(self)._made, (self.data, self.requires_grad, self.name)
+        return partial(type(self), name=self.name), (self.data, self.requires_grad)
 
     def __len__(self):
         return len(self.data)
@@ -245,13 +247,27 @@ def constant(array):
     return out
 
 
-last_change = float("inf")  # when any Tensor was last changed in place
+last_change, changes = float("inf"), {}  # when data were last changed in place: any, and by the id of the array that owns the memory
 
 
 def mark_changed(tensor):
-    """Says that the data of a leaf were changed in place: backward through what used it before is refused."""
+    """Says that the data of a leaf were changed in place: backward through what used their memory before is refused."""
     global last_change
-    tensor.changed = last_change = tick()
+    owner = _owner(tensor.data)
+    if (key := id(owner)) not in changes:
+        weakref.finalize(owner, changes.pop, key, None)
+    changes[key] = last_change = tick()
+
+
+def changed_since(x, order):
+    """Whether the memory of x, a Tensor or an argument of another kind, was changed in place after `order`."""
+    return isinstance(array := data_of(x), ndarray) and changes.get(id(_owner(array)), order) < order
+
+
+def _owner(array):
+    while isinstance(array.base, ndarray):
+        array = array.base
+    return array
 
 
 def data_of(x):
@@ -379,7 +395,7 @@ def op(forward=None, /, *, numpy=None, **rules):
         raise ValueError(f"op {name} is already defined. Choose another name.")
     this = ops[name] = Op(name, forward, names, rules, defaults, variadic)
     plain = not variadic and not defaults and all(this.rules)
-    recorder = _unary if plain and len(names) == 1 else _binary if plain and len(names) == 2 else _general
+    recorder = _unary if plain and names == ("x",) else _binary if plain and names == ("x", "y") else _general
     call, this.pull = recorder(this)
     update_wrapper(call, forward, updated=())
     if isinstance(forward, np.ufunc):
@@ -605,12 +621,12 @@ def _pull_back(seeds, create_graph, retain_graph, wanted=()):
 
 def _refuse_changed(node):
     """Refuses a node whose operands were changed since it was made: its rules would mix old and new values."""
-    for x in node.args:
-        if isinstance(x, Tensor) and getattr(x, "changed", node.order) < node.order:
-            named = f" {x.name!r}" if x.name else ""
+    for i, x in enumerate(node.args):
+        if changed_since(x, node.order):
+            name = getattr(x, "name", None) or node.op.argument(i)
             raise RuntimeError(
-                f"backward: the leaf{named} of shape {x.shape} was changed in place (optimizer.step(), load_state_dict, w -= ...) after {node.op.name} "
-                "used it. Run the forward pass again after the change; detach() what is carried over from before."
+                f"backward: {name!r}, of shape {x.shape}, was changed in place (optimizer.step(), load_state_dict, w -= ...) after {node.op.name} "
+                "used it. Run the forward pass again after the change, or change a copy."
             )
 
 
@@ -665,7 +681,8 @@ def _gradient(tensor, cotangent, owned):
     """A finished cotangent as a Tensor of the same dtype: on an array of its own, or under create_graph recorded."""
     if isinstance(cotangent, Tensor):
         return cotangent.astype(tensor.dtype) if cotangent.dtype != tensor.dtype else +cotangent
-    return constant(cotangent if owned and cotangent.dtype == tensor.data.dtype else np.array(cotangent, tensor.data.dtype))
+    dtype = tensor.data.dtype
+    return constant(cotangent if owned and cotangent.dtype == dtype else np.array(cotangent, dtype))
 
 
 def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=False, allow_unused=False):
@@ -691,7 +708,7 @@ def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=Fal
 
 
 def _sequence(x):
-    return list(x) if isinstance(x, (list, tuple)) else [x]
+    return [x] if isinstance(x, (Tensor, ndarray)) or not hasattr(x, "__iter__") else list(x)
 
 
 # ------------------------------------------------------------------------------------ modes and scopes

@@ -53,7 +53,7 @@ def depending(steps, orders):
 
 
 def program(what, *roots):
-    """`nodes(roots)`, refusing what is no Tensor and a graph that was freed."""
+    """`nodes(roots)`; anything that is not a Tensor is refused, and a graph that was freed."""
     for root in roots:
         if not isinstance(root, Tensor):
             raise TypeError(
@@ -112,8 +112,8 @@ def replay(root, values=None, fresh_noise=False):
     known = {n.order for n in steps}
     replaced = {}
     for leaf, value in (values or {}).items():
-        if leaf.order not in known or not leaf.is_leaf:
-            raise ValueError(f"replay: a tensor of shape {leaf.shape} is not a leaf of this graph.")
+        if getattr(leaf, "order", None) not in known or not leaf.is_leaf:
+            raise ValueError(f"replay: values are {{leaf of this graph: array}}; {type(leaf).__name__} of shape {np.shape(leaf)} is none.")
         array = as_array(data_of(value), leaf.dtype)
         if array.shape != leaf.shape:
             raise ValueError(f"replay: a leaf has shape {leaf.shape}, its new value {array.shape}.")
@@ -156,24 +156,12 @@ def _holder(leaf, scope, held):
         outer, module = scope
         if not isinstance(module, str):
             if id(module) not in held:
-                held[id(module)] = _held(module)
+                tensors = [(id(value), name) for name, value in module.named_members() if isinstance(value, Tensor)]
+                held[id(module)] = dict(reversed(tensors))  # by its first name
             if (name := held[id(module)].get(id(leaf))) is not None:
                 return scope, name
         scope = outer
     return None
-
-
-def _held(module):
-    """{id of a Tensor: its name} of what hangs in the attributes of a module, and in their lists and dicts."""
-    held = {}
-    for name, value in vars(module).items():
-        if isinstance(value, Tensor):
-            held.setdefault(id(value), name)
-        elif isinstance(value, (list, tuple, dict)):
-            for k, v in value.items() if isinstance(value, dict) else enumerate(value):
-                if isinstance(v, Tensor):
-                    held.setdefault(id(v), f"{name}.{k}")
-    return held
 
 
 def leaf_names(steps):

@@ -1,4 +1,4 @@
-"""Optimizers with PyTorch's arguments and update rules, a proximal one, learning-rate schedules, and the max-norm projection.
+"""Optimizers with PyTorch's arguments and update rules, a proximal one, learning-rate schedules, and bounds on norms.
 
 Every update is one pass over pieces that fit the cache, in place.
 """
@@ -22,7 +22,7 @@ class Optimizer:
     or a function of the step number 0, 1, 2, ...
     """
 
-    counters = ("steps",)  # what a step changes beside the parameters and what is kept for each
+    counters = ("steps",)  # what a step changes besides the parameters and what is kept for each
 
     def __init__(self, parameters, **settings):
         if callable(parameters) or not hasattr(parameters, "__iter__"):
@@ -62,6 +62,11 @@ class Optimizer:
         if not parameters:
             raise RuntimeError(f"{type(self).__name__}.step: no parameter has a gradient. Call loss.backward() first.")
         for w in parameters:  # before any is updated
+            if not isinstance(w.data, np.ndarray):
+                raise TypeError(
+                    f"{type(self).__name__}.step: the .data of a parameter is a {type(w.data).__name__}, which no step can change. "
+                    "Write its values to w.data[...], or make it an array with .numpy()."
+                )
             if not isinstance(g := w.grad, Tensor) or g.data.shape != w.data.shape:
                 raise ValueError(
                     f"{type(self).__name__}.step: the .grad of a parameter of shape {w.shape} is a {type(g).__name__} of shape {np.shape(g)}. "
@@ -94,27 +99,29 @@ class Optimizer:
     def state_dict(self):
         """The settings, the counters and what is kept for each parameter, as plain data; arrays are copies.
 
-        Functions, such as a schedule for lr, are not in it: those of the constructor stay.
+        Functions, such as a schedule for lr, are not in it: those of the constructor stay when it is loaded.
         """
         groups = [_plain(g) | {"params": [self.state[w].state_dict() for w in g["params"]]} for g in self.param_groups]
         return {"optimizer": type(self).__name__, **_plain(vars(self)), "param_groups": groups}
 
     def load_state_dict(self, state_dict):
-        """Goes on where that optimizer stood. Another kind, other settings, groups or shapes: an error, and nothing changes."""
+        """Goes on where that optimizer stood, with its settings. Another kind, other groups or shapes: an error, and nothing changes."""
         name = type(self).__name__
         agree(name, {"optimizer": name}, state_dict)
-        agree(name, self._settings(self.state_dict()), self._settings(state_dict))
+        agree(name, self._layout(self.state_dict()), self._layout(state_dict))
         vars(self).update({name: state_dict[name] for name in self.counters})
         for group, saved in zip(self.param_groups, state_dict["param_groups"]):
+            group |= {n: tuple(v) if isinstance(v, list) else v for n, v in saved.items() if n != "params" and v != "function"}
             for w, kept in zip(group["params"], saved["params"]):
                 self.state[w].load_state_dict(kept)
 
-    def _settings(self, state_dict):
+    def _layout(self, state_dict):
         """{name: value} of what a state_dict must share with one that is loaded into it."""
         groups = state_dict.get("param_groups", [])
         found = {name: value for name, value in state_dict.items() if name not in self.counters} | {"param_groups": len(groups)}
         for i, group in enumerate(groups):
-            found |= {f"{name} of group {i}": value for name, value in group.items()} | {f"params of group {i}": len(group["params"])}
+            kinds = {name: "a function" if value == "function" else "a value" for name, value in group.items()}
+            found |= {f"{name} of group {i}": kind for name, kind in kinds.items()} | {f"params of group {i}": len(group["params"])}
             found |= {f"shape of parameter {j} of group {i}": trained["shape"] for j, trained in enumerate(group["params"])}
         return found
 
@@ -170,8 +177,11 @@ class SGD(Optimizer):
 
     def __init__(self, parameters, lr=1e-3, momentum=0.0, weight_decay=0.0, nesterov=False):
         super().__init__(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov)
-        if any(g["nesterov"] and not g["momentum"] for g in self.param_groups):
+
+    def add_param_group(self, group):
+        if {**self.defaults, **group}["nesterov"] and not {**self.defaults, **group}["momentum"]:
             raise ValueError("SGD: nesterov needs a momentum > 0.")
+        super().add_param_group(group)
 
     def update(self, trained, lr, settings):
         momentum, decay = settings["momentum"], settings["weight_decay"]

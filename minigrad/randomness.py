@@ -21,7 +21,6 @@ class Noise(Tensor):
     """
 
     __slots__ = ("distribution", "rng", "stream")
-    _made = Tensor._made  # a copy is plain data
 
     def __init__(self, distribution, shape, dtype, rng=None):
         self.stream = rng if isinstance(rng, str) else path(scope.get(), by_kind=True)
@@ -29,6 +28,9 @@ class Noise(Tensor):
         self.data = np.empty(shape, dtype)
         self.grad, self.op, self.args, self.order, self.origin, self.track = None, None, (), tick(), None, RECORDED
         self.data = self.draw()
+
+    def __reduce__(self):  # a copy is plain data
+        return Tensor, (self.data, self.requires_grad)
 
     def draw(self):
         """Fresh values of the same law, from the same generator."""
@@ -85,14 +87,14 @@ def frozen_noise():
 # -------------------------------------------------------------------------------------------- modes
 
 
-drawing = ContextVar("drawing", default=False)  # True inside sampling()
+sampling_mode = ContextVar("sampling_mode", default=False)  # True inside sampling()
 
 
 @contextlib.contextmanager
 def sampling():
     """Inside, noise is drawn in evaluation mode too: Monte Carlo dropout (Gal & Ghahramani 2016). No module's mode changes."""
-    token = drawing.set(True)
+    token = sampling_mode.set(True)
     try:
         yield
     finally:
-        drawing.reset(token)
+        sampling_mode.reset(token)

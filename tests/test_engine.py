@@ -453,13 +453,74 @@ def test_backward_through_a_leaf_that_was_changed_since_is_an_error(change, crea
     newer.backward(retain_graph=True)
     np.testing.assert_array_equal(w.grad.data, w_by_newer)
     for loss in (older, newer + older):
-        with pytest.raises(RuntimeError, match=r"the leaf 'w' of shape \(2, 3\) was changed in place .* after multiply used it"):
+        with pytest.raises(RuntimeError, match=r"'w', of shape \(2, 3\), was changed in place .* after multiply used it"):
             loss.backward(retain_graph=True, create_graph=create_graph)
     w.requires_grad = False
     with pytest.raises(RuntimeError, match="changed in place"):  # of x, by the values of w
         older.backward(retain_graph=True, create_graph=create_graph)
     np.testing.assert_array_equal(w.grad.data, w_by_newer)
     np.testing.assert_array_equal(x.grad.data, x_by_newer.sum(axis=0))
+
+
+@pytest.mark.parametrize("view", [lambda t: t.T, lambda t: t[:1], lambda t: np.reshape(t, (4,)), Tensor.detach, lambda t: t.data[0]])
+@pytest.mark.parametrize("kind", ["plain data", "frozen", "a parameter's detach()"])
+def test_backward_through_a_view_of_what_was_changed_since_is_an_error(view, kind):
+    x, w = leaf(2.0), Tensor(np.eye(2), kind != "plain data")
+    if kind == "frozen":
+        w.requires_grad = False
+    y = np.sum(x * view(w.detach() if kind == "a parameter's detach()" else w))
+    with no_grad():
+        w *= 10.0
+    with pytest.raises(RuntimeError, match="'y', of shape .* was changed in place .* after multiply used it"):
+        y.backward()
+    assert x.grad is None
+    np.sum(x * view(w.detach())).backward()
+    assert x.grad.item() == np.sum(view(Tensor(10 * np.eye(2))).__array__())
+
+
+def test_what_was_changed_is_forgotten_with_its_memory(no_collector):
+    before = len(engine.changes)
+    w = Tensor(np.ones(3))
+    w += 1
+    view = w[:2]
+    assert len(engine.changes) == before + 1
+    del w
+    assert len(engine.changes) == before + 1  # the view holds the memory
+    del view
+    assert len(engine.changes) == before
+
+
+def test_plain_data_change_in_place_as_in_numpy_and_pytorch():
+    t = same = Tensor([1.0, 2.0])
+    t += [1.0, 1.0]
+    t *= Tensor([2.0, 3.0])
+    assert t is same and t.tolist() == [4, 9]
+    w = leaf([1.0, 1.0])
+    (w * w).sum().backward()
+    g = w.grad
+    g *= 0.5
+    assert w.grad.tolist() == [1, 1]
+    t += w  # belongs to a graph: a new Tensor
+    assert t is not same and t.requires_grad and same.tolist() == [4, 9]
+    for change, message in (
+        (lambda: same.__iadd__(np.ones((3, 2))), r"t \+= u in place, t of shape \(2,\)"),
+        (lambda: Tensor([1]).__imul__(0.5), "int64"),
+    ):
+        with pytest.raises((TypeError, ValueError), match=message):
+            change()
+
+
+def test_ufuncs_of_plain_data_do_all_that_numpy_does():
+    v, t = np.ones(2), Tensor([1.0, 2.0], dtype=np.float64)
+    same = v
+    v += t
+    v -= 0.5 * t
+    assert v is same and v.tolist() == [1.5, 2.0]
+    assert np.add.reduce(t).item() == 3 and np.subtract.outer(t, [1.0]).shape == (2, 1)
+    np.add.at(v, [0, 0], t)
+    assert v.tolist() == [4.5, 2.0]
+    with pytest.raises(TypeError, match="its gradient would be lost"):
+        np.add.reduce(leaf([1.0]))
 
 
 def test_gradients_accumulate_until_set_to_none():
@@ -1233,3 +1294,22 @@ def test_create_graph_inside_no_grad_is_refused(call):
     with mg.no_grad(), pytest.raises(RuntimeError, match=r"create_graph=True inside no_grad\(\) would record nothing"):
         call(y, x)
     assert x.grad is None
+
+
+def test_an_op_is_called_by_its_own_names():
+    @op(pred=lambda g, out, pred, target: g * (pred - target), target=lambda g, out, pred, target: g * (target - pred))
+    def half_square(pred, target):
+        return 0.5 * (pred - target) ** 2
+
+    x = leaf([3.0])
+    y = half_square(x, target=np.array([1.0]))
+    assert [n.op.name for n in nodes(y) if n.args] == ["half_square"] and y.item() == 2
+    assert half_square(target=x, pred=x).item() == 0
+    with pytest.raises(TypeError, match="half_square needs the argument 'target'"):
+        half_square(x)
+
+
+def test_grad_takes_the_parameters_of_a_model():
+    model = mg.nn.Linear(2, 1)
+    found = grad(np.sum(model(np.ones((3, 2)))), model.parameters())
+    assert [g.tolist() for g in found] == [[[3, 3]], [3]]

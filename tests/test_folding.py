@@ -21,8 +21,8 @@ def leaf(value=2.0, **kwargs):
     return Tensor(value, requires_grad=True, **kwargs)
 
 
-def data(*shape):
-    return Tensor(np.random.default_rng(0).normal(size=shape).astype(np.float32), name="x")
+def data(*shape, name="x"):
+    return Tensor(np.random.default_rng(0).normal(size=shape).astype(np.float32), name=name)
 
 
 class Block(nn.Module):
@@ -98,11 +98,11 @@ def drawn(root, **options):
 
 def test_residual_blocks_are_one_card():
     titles, edges = drawn(Residual(10)(data(8, 6)))
-    assert titles == ["stem: Linear(6, 4)", "relu", "Block x10", "head: Linear(4, 3)"] and len(edges) == 3
+    assert titles == ["stem: Linear(6, 4)", "relu", "blocks.0 to blocks.9: Block x10", "head: Linear(4, 3)"] and len(edges) == 3
 
 
 def test_steps_in_time_are_one_card_of_the_module_that_is_called_again():
-    x = data(4, 20, 6)
+    x = data(4, 20, 6, name=None)
     titles, edges = drawn(Recurrent(every=False)(x), depth=1)
     assert titles == ["cell: Cell x20", "out: Linear(5, 3)"] and edges == {tuple(titles)}
     titles, edges = drawn(Recurrent(every=True)(x), depth=1)
@@ -116,15 +116,38 @@ def test_steps_in_time_are_one_card_of_the_module_that_is_called_again():
 
 def test_a_cell_that_is_open_shows_its_weights_beside_its_steps():
     """The auto depth opens the cell: its 20 steps are folded op by op, what is one circle in a step as one."""
-    titles, edges = drawn(Recurrent(every=False)(data(4, 20, 6)))
+    titles, edges = drawn(Recurrent(every=False)(data(4, 20, 6, name=None)))
     assert sorted(titles) == sorted(["weight", "bias", "weight", "weight", "bias", "linear x20", "linear, add, tanh x20", "linear"])
     assert ("linear x20", "linear, add, tanh x20") in edges and ("linear, add, tanh x20", "linear") in edges
 
 
+def test_the_steps_cut_from_a_named_input_are_one_box_too():
+    titles, edges = drawn(Recurrent(every=False)(data(4, 20, 6)), depth=1)
+    assert titles == ["getitem x20", "cell: Cell x20", "out: Linear(5, 3)"] and ("getitem x20", "cell: Cell x20") in edges
+
+
 @pytest.mark.parametrize("layer, cell", [(nn.RNN, "rnn cell"), (nn.GRU, "gru cell"), (nn.LSTM, "lstm cell")])
 def test_layers_over_time(layer, cell):
-    titles, edges = drawn(layer(6, 5)(data(80, 2, 6))[0].sum())
-    assert f"linear, {cell} x80" in titles and len(titles) <= 9 and (f"linear, {cell} x80", "stack") in edges
+    for steps in (4, 80):  # a few steps are folded, too, though they would fit
+        titles, edges = drawn(layer(6, 5)(data(steps, 2, 6))[0].sum())
+        assert f"linear, {cell} x{steps}" in titles and len(titles) <= 9 and (f"linear, {cell} x{steps}", "stack") in edges
+
+
+def test_a_module_called_again_and_again_is_folded_and_one_called_twice_is_not():
+    layer = nn.Linear(3, 3)
+    for times in (1, 2, 3, 4):
+        y = data(2, 3)
+        for _ in range(times):
+            y = np.tanh(layer(y))
+        assert (f"linear, tanh x{times}" in drawn(y.sum())[0]) == (times > 2)
+        assert len(drawn(y.sum(), depth=None)[0]) == 3 + 2 * times
+    attention = nn.MultiheadAttention(4, 2, batch_first=True)  # takes slices of a weight, side by side
+    x = data(1, 3, 4)
+    assert drawn(attention(x, x, x, need_weights=False)[0].sum())[0].count("getitem") == 6
+    h, x = leaf(1.0, name="h"), leaf(2.0, name="x")
+    for _ in range(4):  # no module: a loop that fits stays as it is
+        h = np.tanh(h * x)
+    assert len(drawn(h)[0]) == 10
 
 
 def test_transformer_blocks_are_one_card():
@@ -139,7 +162,7 @@ def test_transformer_blocks_are_one_card():
     nodes, _ = describe(nn.Sequential(*[Attending() for _ in range(12)])(data(2, 5, 8)).sum(), depth="auto")
     (card,) = [n for n in nodes if n.kind == "module"]
     lines = [row.text for row in card.rows if row.role == "attribute"]
-    assert card.title == "Attending x12" and len(nodes) <= 5 and lines == ["scaled dot product attention p=0.1 x12", "dropout p=0.2 x12"]
+    assert card.title == "0 to 11: Attending x12" and len(nodes) <= 5 and lines == ["scaled dot product attention p=0.1 x12", "dropout p=0.2 x12"]
 
 
 def test_modules_in_short():
@@ -179,18 +202,13 @@ def test_weights_of_layers_without_modules_are_one_node():
 @pytest.mark.parametrize("in_turn", [False, True])
 def test_branches_stay_apart_whatever_their_order(in_turn):
     titles, edges = drawn(Branches(in_turn)(data(4, 4)), depth=1)
-    assert titles == ["Block x4", "Block x4", "concatenate", "mix: Linear(8, 3)"]
-    nodes, _ = describe(Branches(in_turn)(data(4, 4)), depth=1)
-    assert [row.text for n in nodes if n.title == "Block x4" for row in n.rows if row.role == "about"][::2] == [
-        "left.0 to left.3",
-        "right.0 to right.3",
-    ]
+    assert titles == ["left.0 to left.3: Block x4", "right.0 to right.3: Block x4", "concatenate", "mix: Linear(8, 3)"]
 
 
 def test_many_heads_side_by_side():
     nodes, _ = describe(Heads(12)(data(5, 4)), depth="auto")
-    assert [n.title for n in nodes if n.kind != "data"] == ["Sequential x12", "concatenate", "out: Linear(24, 3)"]
-    assert nodes[1].rows[0].text == "heads.0 to heads.11, side by side"
+    assert [n.title for n in nodes if n.kind != "data"] == ["heads.0 to heads.11: Sequential x12", "concatenate", "out: Linear(24, 3)"]
+    assert nodes[1].rows[0].text == "side by side"
     titles, _ = drawn(Heads(3)(data(5, 4)))  # three fit
     assert titles.count("1: tanh") == 3
 
@@ -219,13 +237,21 @@ def test_losses_of_steps_and_penalties_of_layers_keep_their_shape():
 def test_the_backward_pass_rolls_up_as_the_forward_pass_does():
     nodes, edges = describe(Residual(10)(data(8, 6)).sum(), depth="auto", backward=True)
     titles = [n.title for n in nodes]
-    assert len(nodes) < 50 and "Block x10" in titles and all(n.scope for n in nodes)
+    assert len(nodes) < 50 and "blocks.0 to blocks.9: Block x10" in titles and all(n.scope for n in nodes)
     gradients = [n for n in nodes if n.kind == "derivative"]
     assert sorted(n.title for n in gradients) == ["gradient x10"] * 4 + ["∂ head.bias", "∂ head.weight", "∂ stem.bias", "∂ stem.weight"]
     notes = {n.rows[0].text for n in gradients if n.title == "gradient x10"}
     assert notes == {f"blocks.9.{name} to blocks.0.{name}, side by side" for name in ("fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias")}
     (chain,) = [n for n in nodes if n.title.startswith("dropout, ") and n.title.endswith(" x10")]
     assert chain.scope[0].name == "backward"
+
+
+def test_gradients_of_different_leaves_stay_apart():
+    """Those of biases of one size stand side by side, but are no loop."""
+    model = nn.Sequential(a=nn.Linear(4, 4), b=nn.Linear(4, 4), c=nn.Linear(4, 4), norm=nn.LayerNorm(4))
+    for most in (10, 60):
+        nodes, _ = describe(model(np.ones((2, 4))).sum(), depth="auto", backward=True, max_nodes=most)  # float64: a cast ends each
+        assert {n.title for n in nodes if n.kind == "derivative"} == {f"∂ {name}" for name, _ in model.named_parameters()}
 
 
 def test_a_pattern_of_two_branches_and_a_join():
@@ -362,6 +388,6 @@ def test_a_crowd_of_leaves_that_are_alike_is_one_box(count, drawn):
     nodes, _ = describe(loss, depth="auto")
     assert len(nodes) == drawn
     if count > 16:
-        assert nodes[0].title == f"w0 to w{count - 1} x{count}" and ("∂ rms 2 to " + f"{2.0 * count:.2g}", "gradient") in nodes[0].rows
+        assert nodes[0].title == f"w0 to w{count - 1} x{count}" and (f"∂ rms 2 to {2 * count}", "gradient") in nodes[0].rows
     assert len(describe(loss + np.sum(np.concatenate([*leaves, other])), depth="auto")[0]) == drawn + 4  # another shape stays apart
     assert len(describe(loss)[0]) == count + 3  # and with depth=None all do

@@ -1,5 +1,6 @@
 """The functions of minigrad.functional: closed forms, PyTorch, extremes, the law of dropout, penalties, and what is refused."""
 
+import inspect
 import itertools
 import math
 from fractions import Fraction
@@ -10,6 +11,7 @@ import test_windows
 
 import minigrad as mg
 from minigrad import functional as F
+from minigrad import nn
 from minigrad.check import gradcheck, gradgradcheck
 from minigrad.check.samples import noisy
 from minigrad.engine import Tensor
@@ -156,12 +158,31 @@ def test_gelu_knows_two_forms():
         F.gelu(leaf([1.0]), approximate="fast")
 
 
-def test_every_public_name_exists_and_is_tested_here():
+def test_every_public_name_is_tested_here():
     tested = {name.split()[0] for name in [*activations, *soft, *losses]} | {"linear", *penalties}
     elsewhere = {*noisy, *test_windows.CASES, "batch_norm", "layer_norm", "group_norm", "instance_norm"}  # test_dropout, test_windows, test_norms
     elsewhere |= {"embedding", "scaled_dot_product_attention"}  # in test_sequences.py
-    assert tested | elsewhere == set(F.__all__)
-    assert all(callable(getattr(F, name)) for name in F.__all__)
+    assert tested | elsewhere == {name for name, value in vars(F).items() if callable(value)}
+
+
+def test_what_pytorch_has_at_another_place_is_given_by_name():
+    x = np.ones((1, 2, 4, 4))
+    for by_place in (
+        lambda: F.instance_norm(x, np.ones(2), np.ones(2)),
+        lambda: F.avg_pool1d(x[0], 2, 2, 0, True),
+        lambda: F.avg_pool2d(x, 2, 2, 0, True),
+    ):
+        with pytest.raises(TypeError, match="positional argument"):
+            by_place()
+    with pytest.raises(TypeError, match="AvgPool2d: too many positional arguments"):
+        nn.AvgPool2d(2, 2, 0, True)
+
+
+def test_the_data_is_x_but_a_loss_compares_input_and_target():
+    for name, function in vars(F).items():
+        if callable(function) and "penalty" not in name and name not in ("elastic_net", "group_l2", "drop_connect", "scaled_dot_product_attention"):
+            names = list(inspect.signature(function).parameters)
+            assert names[:2] == ["input", "target"] or names[0] == "x" and "input" not in names, name
 
 
 # ---------------------------------------------------------------------------------- softmax and its kin
@@ -976,3 +997,38 @@ def test_a_linear_map_takes_the_widest_dtype():
     for a, w, b in ((x, weight, bias), (x.astype(np.float32), weight.astype(np.float32), bias)):
         out = F.linear(mg.Tensor(a), w, b)
         assert out.dtype == np.float64 and out.tolist() == [[2.5, 3.5, 4.5]]
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 1.0])
+@pytest.mark.parametrize("ignored", [-100, 2, 7])
+@pytest.mark.parametrize("shape", [(5, 4), (2, 4, 3), (4,)])
+def test_ignored_targets_and_smoothed_ones_follow_pytorch(reduction, smoothing, ignored, shape):
+    torch = pytest.importorskip("torch")
+    scores, rng = normal(*shape), np.random.default_rng(1)
+    target = rng.integers(0, 4, (*shape[:1], *shape[2:]) if len(shape) > 1 else ())
+    if target.ndim:
+        target.flat[::2] = ignored
+        target.flat[1] = 1
+    ours, theirs = leaf(scores), torch.tensor(scores, requires_grad=True)
+    kept = target != ignored
+    if reduction == "mean" and not np.any(kept):
+        with pytest.raises(ValueError, match="no target is left to take the mean of"):
+            F.cross_entropy(ours, target, ignore_index=ignored)
+        return
+    settings = {"reduction": reduction, "ignore_index": ignored, "label_smoothing": smoothing}
+    found, expected = F.cross_entropy(ours, target, **settings), torch.nn.functional.cross_entropy(theirs, torch.tensor(target), **settings)
+    np.testing.assert_allclose(found.data, expected.detach().numpy(), rtol=1e-12, atol=1e-14)
+    np.sum(found).backward()
+    expected.sum().backward()
+    np.testing.assert_allclose(ours.grad.data, theirs.grad.numpy(), rtol=1e-12, atol=1e-14)
+    if not smoothing:
+        np.testing.assert_allclose(F.nll_loss(F.log_softmax(scores, 1 if len(shape) > 1 else 0), target, reduction, ignore_index=ignored), found.data)
+
+
+def test_what_is_ignored_must_be_the_only_stranger():
+    with pytest.raises(ValueError, match=r"cross_entropy: the target has classes 0\.\.9, the scores \(3, 4\) know 0\.\.3"):
+        F.cross_entropy(normal(3, 4), np.array([0, -100, 9]))
+    with pytest.raises(ValueError, match=r"label_smoothing is in \[0, 1\], got 1.5"):
+        F.cross_entropy(normal(3, 4), np.array([0, 1, 2]), label_smoothing=1.5)
+    assert gradcheck(lambda x: F.cross_entropy(x, np.array([0, -100, 2]), label_smoothing=0.2), leaf(normal(3, 4)))

@@ -405,7 +405,12 @@ def test_the_repr_reads_like_pytorchs():
     "module, text",
     [
         (nn.Dropout(0.25, scaling="classic"), "Dropout(p=0.25, scaling=classic)"),
-        (nn.GELU("tanh"), "GELU(approximate='tanh')"),
+        (nn.Dropout(), "Dropout(p=0.5)"),
+        (nn.GELU("tanh"), "GELU(approximate=tanh)"),
+        (nn.MaxPool2d(2), "MaxPool2d(kernel_size=2)"),
+        (nn.MaxPool2d(2, padding=(1, 0)), "MaxPool2d(kernel_size=2, padding=(1, 0))"),
+        (nn.Conv2d(1, 2, 3, 2, bias=False), "Conv2d(in_channels=1, out_channels=2, kernel_size=3, stride=2, bias=False)"),
+        (nn.ConvTranspose1d(1, 2, 3, 2, 0, 1), "ConvTranspose1d(in_channels=1, out_channels=2, kernel_size=3, stride=2, output_padding=1)"),
         (nn.Softmax(axis=0), "Softmax(axis=0)"),
         (nn.Flatten(), "Flatten()"),
         (nn.L1(1e-4), "L1(0.0001)"),
@@ -414,6 +419,46 @@ def test_the_repr_reads_like_pytorchs():
 )
 def test_reprs_of_layers(module, text):
     assert repr(module) == text
+
+
+def test_the_repr_of_a_layer_of_ones_own_has_what_it_has_of_the_layer():
+    class Masked(nn.Linear):
+        def __init__(self, mask, width=3, depth=1):
+            super().__init__(len(mask), 2, bias=False)
+            self.mask, self.depth = mask, depth
+
+    assert repr(Masked(np.eye(4), depth=2)) == "Masked(depth=2, in_features=4, out_features=2, bias=False)"
+
+
+def test_the_repr_of_a_module_of_ones_own_is_what_it_says_itself():
+    class Block(nn.Module):
+        def __init__(self, width, place=0):
+            self.width, self.place = width, place
+
+    assert repr(Block(3, place=1)) == "Block()"
+
+
+# ---------------------------------------------------------------------------------------------- lists
+
+
+@pytest.mark.parametrize(
+    "layer, x",
+    [
+        (nn.Flatten(), [[[1.0, 2.0]]]),
+        (nn.Linear(2, 1), [[1.0, 2.0]]),
+        (nn.BatchNorm1d(2), [[1.0, 2.0], [3.0, 5.0]]),
+        (nn.InstanceNorm1d(1), [[[1.0, 2.0]]]),
+        (nn.Dropout(0.5, scaling="classic").eval(), [1.0, 2.0]),
+        (nn.Residual(nn.Linear(2, 2)), [[1.0, 2.0]]),
+        (nn.GRU(2, 3), [[[1.0, 2.0]]]),
+        (nn.GRU(2, 3, batch_first=True), [[[1.0, 2.0]]]),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_layers_take_lists(layer, x):
+    of_list, of_tensor = ((out if isinstance(out, tuple) else (out,)) for out in (layer(x), layer(mg.Tensor(x))))
+    for a, b in zip(of_list, of_tensor):
+        np.testing.assert_allclose(engine.data_of(a), b.data, rtol=1e-5, atol=1e-6)
 
 
 # --------------------------------------------------------------------------------------------- Linear
@@ -943,3 +988,32 @@ def test_a_batch_of_no_samples_is_flattened_and_attended_to():
 def test_a_penalty_that_is_none_is_refused(penalty):
     with pytest.raises(TypeError, match=r"Linear: penalty must be e.g. L2\(1e-3\), not"):
         nn.Linear(2, 1, penalty=penalty)
+
+
+def test_parameters_in_nested_lists_have_one_name_everywhere():
+    class Nested(nn.Module):
+        def __init__(self):
+            self.ws = [[nn.Parameter([2.0])], {"a": [nn.Parameter([3.0])]}]
+
+        def forward(self, x):
+            return x * self.ws[0][0] * self.ws[1]["a"][0]
+
+    model = Nested()
+    loss = np.sum(model(mg.Tensor([1.0])))
+    names = [name for name, _ in model.named_parameters()]
+    assert names == ["ws.0.0", "ws.1.a.0"]
+    assert [row.name for row in mg.check_graph(loss).rows if row.op == "leaf"] == names
+    assert all(name in mg.to_text(loss) for name in names)
+
+
+@pytest.mark.parametrize("value", [mg.Tensor([[1.0, 2.0]]), np.ones((1, 2))])
+def test_a_parameter_is_not_lost_to_plain_data(value):
+    layer = nn.Linear(2, 1)
+    weight = layer.weight
+    with pytest.raises(TypeError, match=r"Linear.weight is a Parameter, and a .* in its place would not be trained. Assign nn.Parameter"):
+        layer.weight = value
+    assert layer.weight is weight
+    layer.weight = nn.Parameter(value)
+    layer.bias = None
+    layer.weight = 2 * layer.weight  # of a network that makes weights
+    assert [name for name, _ in layer.named_parameters()] == []

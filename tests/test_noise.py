@@ -86,6 +86,10 @@ def test_noise_of_little_spread_is_not_blamed_for_the_rounding_of_its_dtype():
         assert check_noise(lambda x, std=std: gaussian(x, std))
 
 
+def test_one_shared_axis_needs_no_tuple():
+    assert check_noise(lambda x: dropped(x, (len(x), 1)), (64, 32), shared=1)
+
+
 @pytest.mark.parametrize("shared", [(2, 3), (-1, -2), (2, -1)])
 def test_channel_noise_passes(shared):
     report = check_noise(lambda x: dropped(x, (*x.shape[:2], 1, 1)), (32, 64, 5, 4), shared=shared)

@@ -46,8 +46,8 @@ FORMS = {
     ),
     "layer_norm": (lambda x, w, b, eps: F.layer_norm(x, 3, w, b, eps), (2, 2, 3), (3,), -1),
     "layer_norm, two axes": (lambda x, w, b, eps: F.layer_norm(x, (3, 2), w, b, eps), (2, 3, 2), (3, 2), (1, 2)),
-    "instance_norm (N, C, L)": (lambda x, w, b, eps: F.instance_norm(x, w, b, eps), (2, 2, 3), (1, 2, 1), 2),
-    "instance_norm (N, C, H, W)": (lambda x, w, b, eps: F.instance_norm(x, w, b, eps), (1, 2, 2, 3), (1, 2, 1, 1), (2, 3)),
+    "instance_norm (N, C, L)": (lambda x, w, b, eps: F.instance_norm(x, weight=w, bias=b, eps=eps), (2, 2, 3), (1, 2, 1), 2),
+    "instance_norm (N, C, H, W)": (lambda x, w, b, eps: F.instance_norm(x, weight=w, bias=b, eps=eps), (1, 2, 2, 3), (1, 2, 1, 1), (2, 3)),
     "group_norm, one group": (lambda x, w, b, eps: F.group_norm(x, 1, w, b, eps), (3, 4), (1, 4), 1),
     "group_norm, a group a channel": (lambda x, w, b, eps: F.group_norm(x, 2, w, b, eps), (2, 2, 3), (1, 2, 1), 2),
 }
@@ -293,7 +293,7 @@ def test_the_functions_are_pytorchs():
         close(var, running[1].numpy(), 1e-10)
     close(F.layer_norm(x, (4, 5)), there.layer_norm(torch.tensor(x), (4, 5)).numpy(), 1e-10)
     close(F.group_norm(x, 2, w, b, 0.1), there.group_norm(torch.tensor(x), 2, torch.tensor(w), torch.tensor(b), 0.1).numpy(), 1e-10)
-    close(F.instance_norm(x, w, b), there.instance_norm(torch.tensor(x), None, None, torch.tensor(w), torch.tensor(b)).numpy(), 1e-10)
+    close(F.instance_norm(x, weight=w, bias=b), there.instance_norm(torch.tensor(x), None, None, torch.tensor(w), torch.tensor(b)).numpy(), 1e-10)
 
 
 # ------------------------------------------------------------------------------- running statistics
@@ -437,7 +437,10 @@ def test_the_penalties_of_a_norm_count():
 def test_what_they_look_like_and_what_they_hold():
     assert repr(nn.BatchNorm2d(8)) == "BatchNorm2d(num_features=8)"
     assert repr(nn.GroupNorm(2, 8)) == "GroupNorm(num_groups=2, num_channels=8)"
-    assert repr(nn.InstanceNorm1d(8)) == "InstanceNorm1d(num_features=8, affine=False)"
+    assert repr(nn.InstanceNorm1d(8)) == "InstanceNorm1d(num_features=8)"
+    assert repr(nn.InstanceNorm1d(8, affine=True)) == "InstanceNorm1d(num_features=8, affine=True)"
+    assert repr(nn.LayerNorm(8, bias=False)) == "LayerNorm(normalized_shape=(8,), bias=False)"
+    assert repr(nn.BatchNorm1d(8, momentum=None, affine=False)) == "BatchNorm1d(num_features=8, momentum=None, affine=False)"
     layer = nn.BatchNorm1d(2)
     assert [name for name, _ in layer.named_parameters()] == ["weight", "bias"]
     state = {key: value.tolist() for key, value in layer.state_dict().items()}

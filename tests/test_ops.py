@@ -370,6 +370,19 @@ compositions = {
     "take_along_axis first": (lambda x: np.take_along_axis(x, np.array([[0, 1, 1]]), axis=-2), (2, 3)),
     "split": (lambda x: np.concatenate(np.split(x, 2, axis=1)), (2, 4)),
     "split at": (lambda x: np.concatenate(np.split(x, [1, 3])[::-1]), (4, 2)),
+    "repeat": (lambda x: np.repeat(x, 2), (2, 3)),
+    "repeat each": (lambda x: np.repeat(x, [2, 0, 1], axis=-1), (2, 3)),
+    "tile": (lambda x: np.tile(x, 2), (2, 3)),
+    "tile more axes": (lambda x: np.tile(x, (2, 1, 3)), (2, 3)),
+    "tile fewer axes": (lambda x: np.tile(x, (3,)), (2, 2, 2)),
+    "hstack": (lambda *xs: np.hstack(xs), (2, 3), (2, 1)),
+    "hstack of vectors": (lambda *xs: np.hstack(xs), (3,), (), (2,)),
+    "vstack": (lambda *xs: np.vstack(xs), (3,), (2, 3), (3,)),
+    "diff": (np.diff, (2, 3)),
+    "diff twice": (lambda x: np.diff(x, n=2, axis=0), (4, 2)),
+    "diagonal": (np.diagonal, (3, 4)),
+    "diagonal aside": (lambda x: np.diagonal(x, -1, axis1=2, axis2=0), (3, 2, 4)),
+    "diagonal outside": (lambda x: np.sum(np.diagonal(x, 5)) + np.sum(x), (3, 4)),
     "ravel": (np.ravel, (2, 3)),
     "flatten": (lambda x: x.flatten(), (2, 3)),
 }
@@ -655,9 +668,6 @@ refused = {
     "np.kron": lambda t: np.kron(square, t),
     "np.interp": lambda t: np.interp(t, [0, 1], [0, 1]),
     "np.percentile": lambda t: np.percentile(t, 5),
-    "np.diff": lambda t: np.diff(t),
-    "np.tile": lambda t: np.tile(t, 2),
-    "np.vstack": lambda t: np.vstack([t, t]),
     "np.unique": lambda t: np.unique(t),
     "np.copyto": lambda t: np.copyto(np.zeros((2, 2)), t),
     "np.heaviside": lambda t: np.heaviside(t, 0.5),
@@ -681,9 +691,17 @@ refused = {
 }
 
 
+WAYS = ("np.add.", "np.multiply.", r"np.add\(", r"np.exp\(", r"np.multiply\(")  # of calling a ufunc, that plain data allow
+
+
+@pytest.mark.filterwarnings("ignore:.where. used without .out.")  # by NumPy, of plain data
 @pytest.mark.parametrize("named", refused)
 @pytest.mark.parametrize("requires_grad", [True, False], ids=["recorded", "plain"])
 def test_what_has_no_rule_is_refused_by_name(named, requires_grad):
+    if not requires_grad and named.startswith(WAYS):
+        data = square[0] if named == "np.add.at" else square
+        np.testing.assert_array_equal(refused[named](Tensor(data)), refused[named](data))
+        return
     with pytest.raises(TypeError, match=named):
         refused[named](Tensor(square, requires_grad))
 
@@ -734,51 +752,6 @@ wrong = {
 def test_an_error_names_the_op_and_the_shapes(message):
     with pytest.raises((ValueError, IndexError, np.exceptions.AxisError), match=message):
         wrong[message]()
-
-
-halves = {
-    "sum": (lambda x: np.sum(x, axis=0), 1),
-    "mean": (lambda x: np.mean(x, axis=0), 1),
-    "cumsum": (lambda x: np.cumsum(x, axis=0), 1),
-    "var": (lambda x: np.var(x, axis=0), 100),
-    "std": (lambda x: np.std(x, axis=0), 1000),
-    "standardize": (lambda x: ops.standardize(x, 0, 1e-5), 100),
-    "softmax": (lambda x: ops.softmax(x, 0) * 1000, 1),
-    "log_softmax": (lambda x: ops.log_softmax(x, 0), 1),
-    "logsumexp": (lambda x: ops.logsumexp(x, 0), 1),
-    "nll_loss": (lambda x: ops.losses.nll_loss(x, np.zeros(5000, int), "mean"), 100),
-    "linear": (lambda x: ops.linear(np.ones((5000, 1), x.dtype), np.ones((2, 1), x.dtype), x[0]), 1),
-    "einsum": (lambda x: np.einsum("ij->j", x), 1),
-    "einsum of two": (lambda x: np.einsum("ij,ik->jk", x, np.ones((5000, 2), x.dtype)), 1),
-}
-
-
-@pytest.mark.parametrize("name", halves)
-def test_half_precision_is_computed_in_single(name):
-    """Sums of 5000 entries, or squares of 1000: in half precision they would stop at 2048, or overflow at 65504."""
-    f, scale = halves[name]
-    data = (scale * np.random.default_rng(0).uniform(0.5, 0.9, (5000, 2)) * [1, -1]).astype(np.float16)
-    half, exact = leaf(data, np.float16), leaf(data)
-    found, expected = f(half), f(exact)
-    u = np.random.default_rng(1).uniform(0.5, 0.9, expected.shape)
-    assert found.dtype == np.float16
-    close = lambda a, b: np.testing.assert_allclose(a.data.astype(float), b.data, rtol=5e-2, atol=5e-2 * abs(b.data).mean() + 1e-7)
-    close(found, expected)
-    close(mg.grad(found, half, u)[0], mg.grad(expected, exact, u)[0])
-
-
-@pytest.mark.parametrize("f", [np.mean, np.var])
-def test_more_entries_than_half_precision_can_count(f):
-    data = np.zeros(70_000, np.float16)
-    data[:2] = 3000
-    half, exact = leaf(data, np.float16), leaf(data)
-    np.testing.assert_allclose(mg.grad(f(half), half)[0].data, mg.grad(f(exact), exact)[0].data, rtol=1e-2, atol=1e-7)
-
-
-def test_half_precision_keeps_small_values_of_sigmoid_and_large_ones_of_softplus():
-    x = np.array([-14, -12, -1, 12, 300], np.float16)
-    np.testing.assert_allclose(ops.sigmoid(leaf(x, np.float16)).data, 1 / (1 + np.exp(-x.astype(float))), rtol=1e-2, atol=6e-8)
-    np.testing.assert_allclose(ops.softplus(leaf(x, np.float16)).data, np.logaddexp(x.astype(float), 0), rtol=1e-2, atol=6e-8)
 
 
 @pytest.mark.parametrize("f", [ops.sigmoid, ops.softplus, ops.softmax, ops.log_softmax, ops.logsumexp, F.gelu, F.silu], ids=lambda f: f.__name__)

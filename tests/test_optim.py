@@ -213,10 +213,27 @@ def test_settings_are_read_and_changed_and_parameters_added_as_in_pytorch():
     np.testing.assert_allclose(found, torch_trajectory(make), rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("make", [optim.SGD, optim.Adam, lambda p: optim.SGD(p, momentum=0.9)])
+def test_data_that_no_step_can_change_are_refused(make):
+    w = parameter([1.0, 2.0])
+    np.sum(w * w).backward()
+    w.data = mg.Tensor([3.0, 4.0])
+    with pytest.raises(TypeError, match=r"step: the .data of a parameter is a Tensor, which no step can change. Write its values to w.data"):
+        make([w]).step()
+
+
 def test_a_group_that_is_refused_changes_nothing():
     w, b = parameter([1.0]), parameter([2.0])
     optimizer = optim.SGD([w])
-    for group in ({"params": [w]}, {"params": [b, b]}, {"params": [b], "lr": -1}, {"params": [b], "betas": 1}, {"lr": 1}, {"params": [b * 1]}):
+    for group in (
+        {"params": [b], "nesterov": True},
+        {"params": [w]},
+        {"params": [b, b]},
+        {"params": [b], "lr": -1},
+        {"params": [b], "betas": 1},
+        {"lr": 1},
+        {"params": [b * 1]},
+    ):
         with pytest.raises((TypeError, ValueError), match="SGD|optimizer"):
             optimizer.add_param_group(group)
     assert len(optimizer.param_groups) == 1 and list(optimizer.state) == [w]

@@ -12,7 +12,7 @@ from minigrad import functional as F
 from minigrad import nn
 from minigrad.engine import Tensor
 from minigrad.graph import nodes
-from minigrad.nn.sequences import PARTS, gru_cell, lstm_cell, rnn_cell, steps
+from minigrad.nn.sequences import PARAMETERS, gru_cell, lstm_cell, rnn_cell, steps
 
 pytestmark = pytest.mark.filterwarnings("ignore:gradcheck. VACUOUS for inputs")  # of what a mask hides, and of a state that is not used
 KINDS = ["RNN", "LSTM", "GRU"]
@@ -75,9 +75,9 @@ def test_the_padding_row_is_read_and_gets_no_gradient(padding):
 @pytest.mark.parametrize(
     "input, error, message",
     [
-        ([0.0, 1.0], TypeError, "embedding: the input holds numbers of rows, so an integer dtype, not float32"),
+        ([0.0, 1.0], TypeError, "embedding: x holds numbers of rows, so an integer dtype, not float32"),
         ([True], TypeError, "not bool"),
-        ([0, 3], IndexError, r"the input has the numbers 0..3, the weight \(3, 2\) has the rows 0..2"),
+        ([0, 3], IndexError, r"x has the numbers 0..3, the weight \(3, 2\) has the rows 0..2"),
         ([[-1]], IndexError, r"numbers -1..-1"),
     ],
 )
@@ -389,6 +389,7 @@ def test_weights_of_attention_begin_as_pytorchs():
     assert 0.99 * bound < np.abs(layer.in_proj_weight.data).max() <= bound and np.abs(layer.out_proj.weight.data).max() <= 1 / 8
     assert not layer.in_proj_bias.data.any() and not layer.out_proj.bias.data.any()
     assert repr(layer).splitlines()[1] == "  embed_dim=64, num_heads=4, penalty=L2(0.5), bias_penalty=L1(2)"
+    assert repr(nn.MultiheadAttention(4, 2, bias=False)).splitlines()[1] == "  embed_dim=4, num_heads=2, bias=False"
 
 
 # ------------------------------------------------------------------------------------------- recurrence
@@ -421,7 +422,7 @@ def layer_of(kind, *sizes, **settings):
 
 
 def arrays_of(layer, place="l0"):
-    return [getattr(layer, f"{name}_{place}").data for name in PARTS]
+    return [getattr(layer, f"{name}_{place}").data for name in PARAMETERS]
 
 
 def states_of(kind, *shape, seed=5):

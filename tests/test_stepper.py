@@ -450,7 +450,7 @@ class Browser:
 
     def press(self, key):
         code = {" ": "Space"}.get(key, key)
-        virtual = {"End": 35, "Home": 36, "ArrowLeft": 37, "ArrowRight": 39, " ": 32, "Tab": 9, "Enter": 13}[key]
+        virtual = {"End": 35, "Home": 36, "ArrowLeft": 37, "ArrowRight": 39, " ": 32, "Tab": 9, "Enter": 13, "b": 66, "f": 70}[key]
         text = {"text": {" ": " ", "Enter": "\r"}[key]} if key in " Enter" else {}
         for kind in ("keyDown", "keyUp"):
             self.call("Input.dispatchKeyEvent", type=kind, key=key, code=code, windowsVirtualKeyCode=virtual, **(text if kind == "keyDown" else {}))
@@ -533,8 +533,10 @@ def test_browser_every_step_shows_its_op(pages):
                 assert badges == [badge(to, told) for to in step["sent"]]
                 g = told["arrays"][step["g"]]
                 assert arrived.startswith(g["shape"] if g["size"] > 1 else g["short"])
-            browser.click("document.getElementById('next')")
-        assert browser.run("document.getElementById('next').disabled")
+            if k < len(told[mode]):
+                browser.click("document.getElementById('next')")
+        assert browser.run("document.getElementById('last').disabled")
+        assert browser.run("document.getElementById('next').disabled") == (mode == "backward")  # from forward it goes on to backward
         assert browser.run("document.querySelectorAll('.later').length") == (0 if mode == "forward" else 4)  # x, target and their edges
     quiet(browser, path)
 
@@ -560,9 +562,14 @@ def test_browser_keys_slider_address_and_play(pages):
     last = len(told["forward"])
     browser.open(path, "#b6")
     assert state(browser) == ("backward", 6, last, "#b6")
-    for key, step in (("ArrowRight", 7), ("ArrowLeft", 6), ("Home", 1), ("ArrowLeft", 1), ("End", last), ("ArrowRight", last)):
+    for key, step in (("ArrowRight", 7), ("ArrowLeft", 6), ("Home", 1), ("End", last), ("ArrowRight", last)):
         browser.press(key)
         assert state(browser)[:2] == ("backward", step), key
+    for key, place in (("Home", ("backward", 1)), ("ArrowLeft", ("forward", last)), ("ArrowRight", ("backward", 1)), ("f", ("forward", last))):
+        browser.press(key)
+        assert state(browser)[:2] == place, key
+    browser.press("b")
+    browser.press("End")
     browser.run("document.getElementById('slider').focus()")
     browser.press("ArrowLeft")
     assert state(browser)[1] == last - 1  # one step, not the slider's and ours
@@ -585,11 +592,36 @@ def test_browser_keys_slider_address_and_play(pages):
     quiet(browser, path)
 
 
+def test_browser_says_which_op_of_a_composition_a_step_is(pages, tmp_path):
+    browser = pages[0]
+    x = Tensor(np.linspace(-1, 1, 6), True, name="x")
+    mg.to_html(F.gelu(x).sum(), tmp_path / "gelu.html")
+    browser.open(tmp_path / "gelu.html", "#f2")
+    ops = browser.run("story.forward.length") - 1  # and the sum
+    assert browser.run("document.querySelector('#panel h2 + p').textContent") == f"op 2 of {ops} in gelu"
+    browser.open(tmp_path / "gelu.html", f"#f{ops}")
+    assert f", op {ops - 1} of {ops}" in browser.run("document.querySelector('#panel table').textContent")
+    last = browser.run("story.forward.at(-1).tensor")
+    browser.open(tmp_path / "gelu.html", f"#t{last}")  # a result has a step
+    assert state(browser)[:2] == ("forward", ops + 1) and browser.run("document.querySelector('#panel h2').textContent") == "sum"
+
+
+def test_browser_shows_the_inputs_of_a_step_too_if_there_is_room(pages, tmp_path):
+    browser = pages[0]
+    w = Tensor(np.arange(3.0), True, name="w")
+    mg.to_html(np.sum(np.sin(np.tanh(np.exp(w * w)))), tmp_path / "page.html")
+    browser.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-reduced-motion", "value": "reduce"}])  # it scrolls at once
+    browser.open(tmp_path / "page.html", "#f1", width=700, height=640)
+    browser.call("Emulation.setEmulatedMedia", features=[])
+    inside = "(a => a.top >= region.getBoundingClientRect().top)(nodes.n0.getBoundingClientRect())"
+    assert browser.run(inside)
+
+
 def test_browser_clicks_on_the_picture(pages):
     browser, path, told = pages
     browser.open(path, "#b1", height=2000)
     by_name = {t["name"]: t["node"] for t in told["tensors"]}
-    browser.click(f"nodes['{by_name['drop: dropout']}']")
+    browser.click(f"nodes['{by_name['drop.dropout']}']")
     op = [step["op"] for step in told["backward"]].index("dropout") + 1
     assert state(browser)[:2] == ("backward", op)
     assert browser.run("document.querySelector('#panel canvas').width") == 16

@@ -1,7 +1,9 @@
 """The gradient check of a recorded graph: no function needed, noise as drawn."""
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import partial
+from itertools import count
 
 import numpy as np
 
@@ -18,7 +20,7 @@ DIRECTIONS = 3  # random ones, for each input
 class Row:
     """One line of a report: a node whose rules were checked, or a leaf whose whole gradient was."""
 
-    name: str
+    name: str  # as in a picture; equal names are numbered
     op: str
     module: str
     shape: tuple
@@ -50,18 +52,18 @@ class Report:
     def verdict(self):
         """One line."""
         if wrong := self.first_wrong:
-            where = f" in {wrong.module}" if wrong.module else ""
             how = f", relative error {wrong.error:.2g}" if np.isfinite(wrong.error) else ""
-            return f"gradient check FAILED: the first wrong node is {wrong.name} ({wrong.op}){where}{how}"
+            return f"gradient check FAILED: the first wrong node is {wrong.name}{how}"
         if not self:
             return "gradient check VACUOUS: every gradient is 0, or too small to tell from rounding: nothing was tested"
-        count = f"{sum(r.op != 'leaf' for r in self.rows)} nodes and {sum(r.op == 'leaf' for r in self.rows)} leaves"
-        return f"gradient check passed: {count}, largest relative error {max(row.error for row in self.rows):.1g}"
+        tested = Counter(row.op == "leaf" for row in self.rows if row.passed)
+        silent = len(self.rows) - tested.total()
+        words = f"{tested[False]} nodes and {tested[True]} leaves" + f", {silent} VACUOUS" * bool(silent)
+        return f"gradient check passed: {words}, largest relative error {max(row.error for row in self.rows):.1g}"
 
     def __str__(self):
-        rows = [("node", "op", "module", "shape", "error", "verdict")]
-        rows += [(r.name, r.op, r.module, str(r.shape), f"{r.error:.1e}", r.verdict) for r in self.rows]
-        return "\n".join([*aligned(rows), *(f"{r.name} ({r.op}): {r.note}" for r in self.rows if r.note), self.verdict()])
+        rows = [("node or leaf", "shape", "error", "verdict"), *((r.name, str(r.shape), f"{r.error:.1e}", r.verdict) for r in self.rows)]
+        return "\n".join([*aligned(rows), *(f"{r.name}: {r.note}" for r in self.rows if r.note), self.verdict()])
 
 
 @np.errstate(all="ignore")  # what is not finite is reported, once
@@ -78,7 +80,8 @@ def check_graph(loss, seed=0):
         raise RuntimeError("check_graph: no leaf of this graph has requires_grad=True (was it recorded under no_grad()?).")
     copies = copy(steps)
     rng, drop = np.random.default_rng(seed), rates(steps)
-    names = {node.order: f"n{i}" for i, node in enumerate(steps)} | leaf_names(steps)
+    names = _numbered({node.order: ".".join(filter(None, [path(node.origin), node.op.name])) for node in steps if node.args})
+    names = {loss.order: loss.name or "parameter"} | names | leaf_names(steps)  # if the loss is a leaf
 
     def row(node, finding):
         shown = finding.note if finding.verdict not in ("OK", "VACUOUS") else ""
@@ -103,6 +106,13 @@ def check_graph(loss, seed=0):
             finding = finding._replace(verdict="AFFECTED", note="")
         rows.append(row(leaf, finding))
     return Report(rows)
+
+
+def _numbered(names):
+    """The names, equal ones with numbers."""
+    alike = Counter(names.values())
+    numbers = {name: count(1) for name in alike}
+    return {order: f"{name}#{next(numbers[name])}" if alike[name] > 1 else name for order, name in names.items()}
 
 
 def _check_node(node, rng, rates):

@@ -22,6 +22,7 @@ import numpy as np
 from .. import engine
 from ..engine import Tensor, data_of, path
 from ..graph import evaluate, program
+from ..nn.module import Module, put_back
 from ..ops.stochastic import Bernoulli, Normal
 from ..randomness import Noise, frozen_noise
 from ..tables import aligned
@@ -126,7 +127,7 @@ def check_noise(op, shape=(64, 1024), *, p=None, shared=(), mean=None, calls=4, 
     p       the probability of dropping that is promised; if not given, the argument named `p` of the node that takes the
             noise, if it has one. Bernoulli noise then keeps at the rate 1-p, and the output's variance is p/(1-p) times its
             squared mean (Srivastava et al. 2014; so for Gaussian dropout, their section 10)
-    shared  the axes along which the noise is promised to be the same; along all others it must differ
+    shared  the axis or axes along which the noise is promised to be the same; along all others it must differ
     mean    the function without its noise, the promised E[op(x)]; if not given, x itself, or what a module gives in evaluation.
             Of alpha dropout, whose mean is neither, it is UNKNOWN otherwise
     calls   how often `op` is called; an even number, as calls are compared in pairs
@@ -146,7 +147,7 @@ def check_noise(op, shape=(64, 1024), *, p=None, shared=(), mean=None, calls=4, 
     >>> print(check_noise(lambda x: F.dropout(x, 0.3, training=False)))
     noise check VACUOUS: nothing stochastic was found. Is op in evaluation mode, or does it draw no noise?
     """
-    shape = (shape,) if isinstance(shape, int) else shape
+    shape, shared = ((given,) if isinstance(given, int) else given for given in (shape, shared))
     if calls < 2 or math.prod(shape) == 0 or not all(-len(shape) <= axis < len(shape) for axis in shared):
         raise ValueError(f"check_noise: calls must be >= 2, shape not empty, and shared axes of it; got {calls}, {shape}, {shared}.")
     if p is not None and not 0 <= p <= 1:
@@ -181,16 +182,13 @@ def check_noise(op, shape=(64, 1024), *, p=None, shared=(), mean=None, calls=4, 
 @contextlib.contextmanager
 def _untouched(op):
     """On leaving, generators, np.random and, of a module, attributes and arrays are put back."""
-    modules = {m: dict(vars(m)) for m in op.modules()} if hasattr(op, "modules") else {}
-    arrays, drawn = op.state_dict() if modules else {}, np.random.get_state()
+    model = isinstance(op, Module)
+    arrays, drawn = op.state_dict() if model else {}, np.random.get_state()
     try:
-        with frozen_noise():
+        with frozen_noise(), put_back(op) if model else contextlib.nullcontext():
             yield
     finally:
         np.random.set_state(drawn)
-        for module, attributes in modules.items():
-            vars(module).clear()
-            vars(module).update(attributes)
         if arrays:
             op.load_state_dict(arrays)
 
@@ -323,7 +321,7 @@ def _output(op, x, outputs, steps, layers, mean):
     promised, of, between = x, "x", 1
     if mean is not None:
         promised, of = np.asarray(data_of(mean(Tensor(x)))), "what is promised"
-    elif hasattr(op, "modules"):
+    elif isinstance(op, Module):
         evaluated, of, between = _called(op.eval(), x), "the output in evaluation", 0.5
         count, promised = sum(isinstance(n, Noise) for n in program("check_noise", evaluated)), evaluated.data
         yield Row("output", "noise in evaluation", count, 0, 0, "noise is drawn in evaluation too")

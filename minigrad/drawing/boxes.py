@@ -92,7 +92,7 @@ class Box:
         if self.leaf or self.is_leaf:
             return short(f"∂ {self.leaf}" if self.leaf else self.name or self.kind)
         made = self.word.replace("_", " ") if self.call or self.kind in ("loss", "penalty") else self.last.op.name
-        return short(f"{self.name} = {made}" if self.name else made)
+        return f"{short(self.name)} = {made}" if self.name else short(made)
 
     def path(self, below=0):
         """Where it lies and what it is called, as in `encoder.fc1.weight`; without the outermost modules `below`."""
@@ -184,11 +184,14 @@ def _name(boxes, graph, names, known):
             box.calls, box.name = _calls(place(scope)[0], known), box.name or attribute
     for box in boxes.values():
         for use in box.uses:
-            if (leaf := boxes[use.source]).is_leaf and leaf.name is None:
-                is_target = box.kind == "loss" and use.place > 0 and leaf.kind == "data"
-                leaf.name = "target" if is_target else use.by.op.argument(use.place)
-            if leaf.kind == "noise":
+            leaf, op = boxes[use.source], use.by.op
+            if leaf.kind in ("noise", "constant"):
                 leaf.calls = box.calls
+            elif leaf.is_leaf and leaf.name is None:
+                if box.kind == "loss" and use.place > 0 and leaf.kind == "data":
+                    leaf.name = "target"
+                elif op.names[:2] != ("x", "y"):  # which are letters, not names
+                    leaf.name = op.argument(use.place)
 
 
 def module_text(module):

@@ -32,7 +32,8 @@ def draw(root, *, to_file=None, **options):
     """The graph of `root`, a Tensor or a list of them, as a picture that a notebook shows.
 
     direction  "TB" (downwards) or "LR", "BT", "RL"
-    depth      levels of modules to open; "auto": the deepest that gives at most `max_nodes` nodes; None: all, and fold nothing
+    depth      levels of modules to open; "auto": the deepest that gives at most `max_nodes` nodes, 30 below and 8 beside each other;
+               None: all, and nothing is folded but, of more than 400 nodes, the oldest
     detail     "full"; "compact": no numbers but in the tooltips; "auto": compact above `max_nodes` nodes
     values     each node's value, or mean ± standard deviation
     grads      gradients, where there are any; "run": of every node, and along every edge, from a backward pass that leaves no trace
@@ -56,7 +57,7 @@ def draw(root, *, to_file=None, **options):
         raise ImportError("draw needs the package graphviz: pip install graphviz graphviz-pure. to_dot and to_text do without.") from None
     drawing = Drawing(picture)
     if suffix in (".gv", ".dot", ".txt"):
-        Path(to_file).write_text(drawing.text + "\n" if suffix == ".txt" else drawing.source, encoding="utf-8")
+        Path(to_file).write_text(to_text(root, **options) + "\n" if suffix == ".txt" else drawing.source, encoding="utf-8")
     elif suffix == ".html":
         to_html(root, to_file, **options)
     elif suffix is not None:
@@ -73,7 +74,7 @@ def to_dot(root, **options):
 @_with_options
 def to_text(root, **options):
     """The picture as text, one line a node, for a terminal: `n5 relu (32, 16) <- n4 | 0.60 ± 0.90 | ∂ ...`. Options as for `draw`."""
-    return text(read(root, **options))
+    return text(read(root, chips=False, **options))
 
 
 def draw_dot(root, format="svg", rankdir="LR"):

@@ -49,6 +49,12 @@ class Node:
     tooltip: str = ""
     holds: tuple = ()  # what it stands for: the `order` of each tensor, ("array", its id) of an array
 
+    @property
+    def path(self):
+        """Where it lies and what it is called, as in `encoder.fc1.weight`."""
+        title = self.title if self.kind == "module" else self.title.replace(": ", ".", 1)
+        return ".".join([*(group.name for group in self.scope if group.name and group is not PENALTIES), title])
+
 
 @dataclass
 class Edge:
@@ -124,7 +130,12 @@ ROWS = dict.fromkeys(["shape", "about", "attribute", "value", "term"], (9, None,
 COMPACT = {"shape", "number", "note", "alarm", "band", "reason"}  # the rows of a compact node
 TROUBLE = {"band": 3.5, "alarm": 2.0}  # role of a row -> width of the red outline of its node
 
-ROOM = {"hexagon": (1.5, 1.15), "octagon": (1.3, 1.25), "cylinder": (1.05, 1.35), "circle": (1.1, 1.5)}  # times the text: the shape around it
+ROOM = {  # shape: its height in heights of the text, and the share of its width that it has at a part of its half height
+    "hexagon": (1.15, lambda y: 1 - y / 2),
+    "octagon": (1.25, lambda y: min(1, 1.414 - y)),
+    "cylinder": (1.35, lambda y: 0.9),
+    "circle": (1.5, lambda y: math.sqrt(1 - y * y)),
+}
 
 EDGES = {
     "gradient": "",
@@ -132,11 +143,12 @@ EDGES = {
     "penalty": f'style=dashed color="{BROWN}"',
     "used": f'color="{GREY}" penwidth=0.6 arrowhead=odot arrowsize=0.5 constraint=false',  # by the backward pass
 }
+AT_ONCE = 80  # nodes; to rank more at once may take minutes
 PLAIN, THIN, THICK = 1.1, 0.6, 3.4  # widths of edges: gradient not known; rms 1e-6 and below; 1 and above
 
 NOTES = {  # in the legend, where there is such a row or edge
     "value": ("number ± number: mean and standard deviation", DIM),
-    "gradient": ("∂: the gradient, in the same way", BLUE),
+    "gradient": ("∂: the gradient", BLUE),
     "rms": ("thick line: large gradient", DIM),
     "none edge": ("dotted line: no gradient", DIM),
     "penalty edge": ("dashed line: into a penalty", BROWN),
@@ -172,6 +184,7 @@ def dot(picture):
         'node [fontname=Arial fontsize=9 margin="0.12,0.06" penwidth=1.1]',
         f'edge [fontname=Arial fontsize=8 arrowsize=0.7 penwidth={PLAIN} color="#39424B" fontcolor="{DIM}"]',
     ]
+    lines += ["graph [newrank=true]"] * (len(nodes) <= AT_ONCE and _comes_back(nodes, edges))
     backward = {node.id for node in nodes if BACKWARD in node.scope}
     beside = {} if backward else _beside(nodes, edges)  # Graphviz cannot always rank both (its error: trouble in init_rank)
     opened, places = (), {FORWARD: -3, BACKWARD: -2, PENALTIES: -1}
@@ -199,6 +212,19 @@ def dot(picture):
     return "\n".join([*lines, f"graph [labelloc=t labeljust=l label={label}]", "}\n"])  # last, or clusters would inherit it
 
 
+def _comes_back(nodes, edges):
+    """Whether a path leaves a module and comes back to it. Edges run upwards then, unless Graphviz ranks all nodes at once."""
+    sources, left = {}, {}  # left: id of a node -> the groups that the paths to it have left
+    for edge in edges:
+        sources.setdefault(edge.target, []).append(edge.source)
+    scopes = {node.id: {*node.scope} for node in nodes}
+    for id, scope in scopes.items():  # sources come first
+        left[id] = {group for source in sources.get(id, ()) for group in left[source] | scopes[source] - scope}
+        if left[id] & scope:
+            return True
+    return False
+
+
 def _beside(nodes, edges):
     """{id of an op: {side: id of the parameter that stands there}}: layers then form a straight line.
 
@@ -209,7 +235,7 @@ def _beside(nodes, edges):
     first = {e.source: e.target for e in reversed(edges)}
     trunk = {e.target for e in edges if by_id[e.source].kind not in PARAMETERS}
     beside = {}
-    for edge in sorted(edges, key=lambda e: uses[e.source]):
+    for edge in sorted(edges, key=lambda e: -uses[e.source]):  # the right side is for the one that most nodes use
         source, op = by_id[edge.source], by_id[edge.target]
         fits = source.kind in PARAMETERS and source.scope == op.scope and op.id in trunk and op.kind != "penalty"
         if fits and first[source.id] == op.id:
@@ -275,6 +301,7 @@ def _line(row, look, align=None):
         colour = look.ink
     text = html.escape(row.text)
     cell = f' BGCOLOR="{RED}"' * (row.role == "band") + f' ALIGN="{align}"' * bool(align)
+    cell += f' CELLPADDING="0" HEIGHT="{_height(row)}" VALIGN="{"BOTTOM" if tag else "TOP"}"'  # Graphviz sets text with a tag too high
     return _cell(f"<{tag}>{text}</{tag}>" if tag else text, size, colour, cell)
 
 
@@ -282,9 +309,17 @@ def _size(rows, shape):
     """Width and height for a shape around which Graphviz leaves too much room."""
     if shape not in ROOM:
         return ""
-    wide, high = ROOM[shape]
-    height = sum(1.2 * ROWS[role][0] + 2 for _, role in rows)
-    return f" fixedsize=true width={(max(map(_width, rows)) * wide + 12) / 72:.2f} height={(height * high + 8) / 72:.2f}"
+    high, share = ROOM[shape]
+    y = -sum(map(_height, rows)) / 2
+    width, height = 0, -2 * y * high + 8
+    for row in rows:
+        top, y = y, y + _height(row)
+        width = max(width, (_width(row) + 8) / share(max(-top, y) / (height / 2)))
+    return f" fixedsize=true width={width / 72:.2f} height={height / 72:.2f}"
+
+
+def _height(row):
+    return math.ceil(1.2 * ROWS[row.role][0] + 2)
 
 
 def _width(row):
@@ -294,11 +329,14 @@ def _width(row):
 def _edge_line(edge, reversed):
     """`reversed`: written from target to source, which turns the layout around: a source on the right of a target of the same rank.
 
-    A space keeps its text off the line.
+    Spaces keep its text off the line and, where that is thick, off the arrowhead.
     """
     ends = (edge.target, edge.source) if reversed else (edge.source, edge.target)
     width = f"penwidth={edge_width(edge.rms):.2f}" if edge.rms is not None else ""
-    words = [f"label=<&#160;{html.escape(edge.label)}>" * bool(edge.label), f"tooltip={quoted(edge.tooltip)}" * bool(edge.tooltip)]
+    words = [
+        f"label=<{'&#160;' * (1 if edge.rms is None else 3)}{html.escape(edge.label)}>" * bool(edge.label),
+        f"tooltip={quoted(edge.tooltip)}" * bool(edge.tooltip),
+    ]
     attributes = [f"weight={edge.weight}", EDGES[edge.style], "dir=back" * reversed, width, *words]
     return f"{ends[0]} -> {ends[1]} [{' '.join(filter(None, attributes))}]"
 
@@ -320,13 +358,13 @@ def _legend(picture):
     kinds = [kind for kind in LOOKS if LOOKS[kind].meaning and any(node.kind == kind for node in nodes)]
     samples = [Node(f"legend_{i}", kind, "", [Row(LOOKS[kind].meaning, "legend")], is_root=kind == "root") for i, kind in enumerate(kinds)]
     box = f'graph [style="rounded" color="{MODULE_LINE}" labeljust=l tooltip=" " label={label}]'
-    found = ["subgraph cluster_legend {", box, *[_node_line(s, extra=' margin="0.07,0.04" width=0 height=0') for s in samples], "}"]
+    found = [_node_line(s, extra=' margin="0.07,0.04" width=0 height=0') for s in samples]
     above = next((node.id for node in reversed(nodes) if node.is_root), nodes[-1].id)
     abreast = -(-len(samples) // -(-len(samples) // 4))  # rows of four at most, and about equal
-    for i in range(0, len(samples), abreast):
-        found += [f"{above} -> {sample.id} [style=invis]" for sample in samples[i : i + abreast]]
-        above = samples[i].id
-    return found
+    over = [above] * abreast + [sample.id for sample in samples]
+    links = [f"{a} -> {sample.id} [style=invis weight={9 * (a != above)}]" for a, sample in zip(over, samples)]
+    step = -1 if picture.direction in ("LR", "RL") else 1  # from left to right becomes from the bottom to the top there
+    return ["subgraph cluster_legend {", box, *found[::step], "}", *links[::step]]
 
 
 def quoted(text):
@@ -352,12 +390,10 @@ def text(picture):
     """One line a node: `n5 relu (32, 16) <- n4 | 0.60 ± 0.90 | ∂ 0.002 ± 0.017`."""
     inputs = {}
     for edge in picture.edges:
-        times = f" ({edge.label})" if edge.label.startswith("x") and edge.label[1:].isdigit() else ""
-        inputs.setdefault(edge.target, []).append(edge.source + times)
+        inputs.setdefault(edge.target, []).append(edge.source + f" ({edge.label})" * edge.label.endswith(("twice", "times")))
     lines = [short(picture.title, 80)] * bool(picture.title) + [picture.heading.text]
     for node in picture.nodes:
-        names = [group.name for group in node.scope if group.name and group is not PENALTIES]
-        start = " ".join([node.id, ".".join([*names, node.title]), *(row.text for row in node.rows if row.role == "shape")])
+        start = " ".join([node.id, node.path, *(row.text for row in node.rows if row.role == "shape")])
         if node.id in inputs:
             start += f" <- {', '.join(inputs[node.id])}"
         lines.append(" | ".join([start, *(row.text for row in node.rows if row.role != "shape")]))

@@ -30,10 +30,16 @@ def fold(boxes, depth, most, alone):
     deepest = max((len(box.calls) for box in boxes.values()), default=0)
     if depth is None:
         return _without_the_oldest(boxes, LIMIT), None
+    times = Counter(use.source for box in boxes.values() for use in box.uses)
+    again = {key for key, box in boxes.items() if box.is_leaf and box.calls and times[key] >= REPEATS}  # weights that a module uses again
+
+    def worth(step, following):
+        """Whether modules are folded, or one recurs: its steps use the same weights, and each the one before."""
+        before, taken = {box.key for box in step}, {use.source for box in following for use in box.uses}
+        return any(box.kind == "module" for box in step) or (taken & before and taken & again)
+
     for level in range(deepest, -1, -1) if depth == "auto" else [depth]:
-        found = _cards(boxes, level)
-        if level < deepest:
-            found = _rolled_up(found, alone, lambda step: any(box.kind != "operation" for box in step))
+        found = _rolled_up(_cards(boxes, level), alone, worth)
         if len(found) > most:
             found = _rolled_up(found, alone)
         found = _with_alike_leaves(found)
@@ -78,7 +84,7 @@ def _cards(boxes, depth):
     return _merged(boxes, parts)
 
 
-def _rolled_up(boxes, alone, worth=lambda step: True):
+def _rolled_up(boxes, alone, worth=lambda step, following: True):
     """The boxes with the steps of each loop in one: steps are equal stretches, one after the other in the order of computing.
 
     Steps that use each other are a loop over time or layers, steps that do not stand side by side. What is one circle in a step
@@ -90,7 +96,7 @@ def _rolled_up(boxes, alone, worth=lambda step: True):
     words = np.array([numbers.setdefault(word, len(numbers)) for word in words])
     parts = []
     for start, period, end in _stretches(words):
-        if worth([boxes[key] for key in keys[start : start + period]]):
+        if worth(*([boxes[key] for key in keys[i : i + period]] for i in (start, start + period))):
             for steps in _loops(boxes, keys[start:end], period):
                 parts += [(found, box, steps[-1][-1]) for found, box in _roles(boxes, steps)]
     return _with_alike_leaves(_merged(boxes, parts))
@@ -98,8 +104,13 @@ def _rolled_up(boxes, alone, worth=lambda step: True):
 
 def _signature(box):
     """Equal for boxes that do the same at the same place."""
-    does = tuple((b.word, np.shape(b.last.data)) for b in box.parts if not b.is_leaf)
+    does = tuple((b.word, np.shape(b.last.data), _pattern(b.leaf)) for b in box.parts if not b.is_leaf)
     return *box.scope, repr(box.owner), does
+
+
+def _pattern(name):
+    """Equal for names that only numbers tell apart."""
+    return re.sub(r"\d+", "#", name)
 
 
 def _stretches(words):
@@ -153,12 +164,12 @@ def _roles(boxes, steps):
 
 
 def _repeated(boxes, keys, words, note=""):
-    """A Box for what is there several times, in the modules they have in common, with its name, or a note with the first name and the last."""
+    """A Box for what is there several times, in the modules they have in common, with the first name and the last."""
     depth = sum(len({call.group for call in calls}) == 1 for calls in zip(*(boxes[key].calls for key in keys)))
-    calls, names = boxes[keys[0]].calls[:depth], [boxes[key].prefix or boxes[key].leaf for key in keys]
-    if len(set(names)) == 1:
-        return Box(None, [], calls=calls, prefix=names[0], title=words, note=note)
-    return Box(None, [], calls=calls, title=words, note=", ".join(filter(None, [span([*filter(None, names)]), note])))
+    calls, names = boxes[keys[0]].calls[:depth], [boxes[key].prefix for key in keys]
+    leaves = [boxes[key].leaf for key in keys if boxes[key].leaf]
+    note = ", ".join(filter(None, [span(leaves) if leaves else "", note]))
+    return Box(None, [], calls=calls, prefix=span(names) if all(names) else "", title=words, note=note)
 
 
 def _with_alike_leaves(boxes):
@@ -169,13 +180,12 @@ def _with_alike_leaves(boxes):
             users.setdefault(use.source, set()).add(key)
     for key, box in boxes.items():
         if box.is_leaf and not box.inside and key in users:
-            name = re.sub(r"\d+", "#", box.name)
-            what = (box.kind, np.shape(data_of(box.last)), name, tuple(map(id, box.calls)), frozenset(users[key]))
+            what = (box.kind, np.shape(data_of(box.last)), _pattern(box.label), tuple(map(id, box.calls)), frozenset(users[key]))
             alike.setdefault(what, []).append(key)
     parts = []
     for (*_, used_by), keys in alike.items():
         if len(keys) > CROWD or (len(keys) >= REPEATS and any(boxes[user].inside for user in used_by)):
-            parts.append((keys, _repeated(boxes, keys, f"{span([boxes[key].name for key in keys])} x{len(keys):,}"), keys[-1]))
+            parts.append((keys, _repeated(boxes, keys, f"{span([boxes[key].label for key in keys])} x{len(keys):,}"), keys[-1]))
     return _merged(boxes, parts)
 
 

@@ -11,7 +11,7 @@ from collections import Counter
 
 import numpy as np
 
-from ..engine import Tensor, _sequence, data_of, grad
+from ..engine import Tensor, _sequence, changed_since, data_of, grad
 from ..graph import nodes as nodes_of
 from ..graph import program
 from ..ledger import name_of, summands
@@ -23,7 +23,7 @@ from .words import VERDICTS, argument, count, is_operand, number, numbers, perce
 
 TERMS = 8  # of a loss shown at most
 LEGEND_FROM = 6  # nodes
-MANY = 6  # edges into penalties; more are shown as a chip that names the weights
+MANY = 6  # edges into penalties, or from the forward pass to the backward; more are told in words, at their end
 CHIP_NAMES = 3  # of weights named in a chip
 RULE_LINES = 16  # of the source of rules shown at most
 ORDERED = {"subtract", "divide", "power", "matmul", "where", "concatenate", "stack", "einsum"}  # their arguments cannot be swapped
@@ -31,7 +31,7 @@ ORDERED = {"subtract", "divide", "power", "matmul", "where", "concatenate", "sta
 
 def read(root, *, direction="TB", depth="auto", detail="auto", max_nodes=60, values=True, grads=True, shapes=True, attributes=True, constants=False,
          noise=False, names=None, checks=None, legend="auto", backward=False, title=None, chips=True):  # fmt: skip
-    """The Picture of the graph of `root`. Options as for `draw`; `chips`: whether many edges into penalties become one."""
+    """The Picture of the graph of `root`. Options as for `draw`; `chips`: whether words may stand for many edges."""
     roots = _sequence(root)
     if not roots or not all(isinstance(r, Tensor) for r in roots):
         raise TypeError(f"draw: the root is the Tensor that a forward pass returned, or a list of them, not a {type(root).__name__}.")
@@ -48,7 +48,7 @@ def read(root, *, direction="TB", depth="auto", detail="auto", max_nodes=60, val
     reader.take_checks(checks)
     reader.take_gradients(grads == "run")
     nodes, edges, opened = reader.records(depth, max_nodes, chips)
-    compact = detail == "compact" or (detail == "auto" and len(nodes) > max_nodes)
+    compact = detail == "compact" or (detail == "auto" and sum(node.kind != "chip" for node in nodes) > max_nodes)
     legend = len(nodes) >= LEGEND_FROM if legend == "auto" else legend
     return Picture(nodes, edges, reader.heading(opened), title, direction, legend, compact)
 
@@ -85,10 +85,10 @@ class _Reader:
             return
         if not hasattr(report, "rows"):
             raise TypeError(f"draw: checks is what check_graph(loss) returns, not {type(report).__name__}.")
-        for row in sorted(report.rows, key=lambda row: (row.severity, -row.error)):
-            if row.order in self.home:
-                self.checks.setdefault(self.home[row.order], []).append(row)
-        if not self.checks:
+        known = [row for row in report.rows if row.order in self.home]
+        for row in sorted(known, key=lambda row: (row.severity, -row.error)):
+            self.checks.setdefault(self.home[row.order], []).append(row)
+        if not any(row.op != "leaf" or self.home[row.order] in self.terms for row in known):  # graphs of one model share its leaves
             raise ValueError("draw: checks is the report of another graph. Check and draw the same loss, with no forward pass between.")
         self.report = report
 
@@ -115,7 +115,10 @@ class _Reader:
         ids = {key: f"n{i}" for i, key in enumerate(boxes)}
         nodes = [self.node(id, boxes[key]) for key, id in ids.items()]
         edges = [edge for key in ids for edge in self.edges(boxes, key, ids)]
-        if chips and sum(edge.style == "penalty" for edge in edges) > MANY:
+        styles = Counter(edge.style for edge in edges)
+        if chips and styles["used"] > MANY:
+            nodes, edges = self.with_notes(nodes, edges, boxes)
+        if chips and styles["penalty"] > MANY:
             nodes, edges = self.with_chips(nodes, edges, boxes, ids)
         return nodes, edges, opened
 
@@ -124,7 +127,7 @@ class _Reader:
         words, wrong = [count(len(self.boxes), "node"), _parameters(self.boxes.values())], []
         if opened is not None:
             words.append(f"modules opened to depth {opened}" if opened else "modules folded")
-        if changed := sum(getattr(box.last, "changed", math.inf) < min(r.order for r in self.roots) for box in self.boxes.values()):
+        if changed := sum(box.is_leaf and changed_since(box.last, min(r.order for r in self.roots)) for box in self.boxes.values()):
             words.append(f"{count(changed, 'tensor')} changed since the forward pass")
         if self.report is not None:
             rows = [row for row in self.report.rows if row.order in self.home]
@@ -132,6 +135,10 @@ class _Reader:
             words.append(f"gradient check: {sum(row.passed for row in rows):,} of {len(rows):,} passed")
             words += [f"{silent:,} VACUOUS"] if (silent := sum(row.verdict == "VACUOUS" for row in rows)) else []
             words += [f"first wrong: {name}" for name in wrong[:1]]
+        odd = (box.path() for box in self.boxes.values() if numbers(box.last).bad)
+        if self.shown["value"] and (first := next(odd, None)):
+            wrong.append(first)
+            words.append(f"nan/inf, first: {first}")
         return Row(", ".join(filter(None, words)), "alarm" if wrong else "caption")
 
     def node(self, id, box):
@@ -190,7 +197,7 @@ class _Reader:
             text = f"∂ {'all ' * bool(x.shape)}zero" if x.all_zero else f"∂ {x}".replace("= ", "")
             yield Row(text, "alarm" if x.all_zero else "band" if x.bad else "gradient")
         else:
-            sizes = [f"{size:.2g}" for size in sorted(x.rms for _, x in found if not x.bad)]
+            sizes = [number(size, 2) for size in sorted(x.rms for _, x in found if not x.bad)]
             yield Row(sizes and f"∂ rms {span(sizes)}", "gradient")
             yield _listed("∂ nan/inf", "band", box, [b for b, x in found if x.bad])
             yield _listed("∂ all zero", "alarm", box, [b for b, x in found if x.all_zero])
@@ -203,10 +210,13 @@ class _Reader:
             shares = 0 < total < math.inf and min(parts.values()) >= 0
             own = [parts[key] for key in keys if key in parts]
             if own and shares and box.kind == "penalty":
-                yield Row(f"{percent(sum(own) / total)} of the loss", "term")
+                weighted = not math.isclose(sum(own), np.sum(box.last.data), rel_tol=1e-6)
+                share = percent(sum(own) / total)
+                yield Row(f"{number(sum(own))} ({share}) of the loss" if weighted else f"{share} of the loss", "term")
             for term, part in parts.items() if root in keys else ():
-                alike.setdefault(self.boxes[term].label if term in self.boxes else term, []).append(part)
-            for title, values in sorted(alike.items(), key=lambda term: -sum(term[1]))[:TERMS]:
+                title = self.boxes[term].label if term in self.boxes else term
+                alike.setdefault((title, len(parts) <= TERMS and term), []).append(part)
+            for (title, _), values in sorted(alike.items(), key=lambda term: -sum(term[1]))[:TERMS]:
                 share = f"  ({percent(sum(values) / total)})" if shares else ""
                 yield Row(f"{title}{times(len(values))} {number(sum(values))}{share}", "term")
 
@@ -281,6 +291,13 @@ class _Reader:
         size = sum(total.size for total in sums.values())
         return math.sqrt(sum(float(np.sum(np.square(total, dtype=float))) for total in sums.values()) / size) if size else None
 
+    def with_notes(self, nodes, edges, boxes):
+        """Instead of many edges from the forward pass to the backward, a note in each node that says what it uses."""
+        for node, box in zip(nodes, boxes.values()):
+            if used := [self.boxes[use.home].path() for use in box.uses if (boxes[use.source].part, box.part) == (FORWARD, BACKWARD)]:
+                node.rows.insert(0, Row(short(f"uses {', '.join(dict.fromkeys(used))}"), "note"))
+        return nodes, [edge for edge in edges if edge.style != "used"]
+
     def with_chips(self, nodes, edges, boxes, ids):
         """Instead of many edges into penalties, one chip before each that names its weights."""
         by_id, chips, links = {node.id: node for node in nodes}, {}, []
@@ -314,7 +331,8 @@ def _differentiable(roots, what):
 
 def _listed(words, role, card, boxes):
     """A Row that says what is the matter with boxes in a card."""
-    names = [b.path(len(card.calls) + (card.owner is not None)) for b in boxes]
+    names = Counter(b.path(len(card.calls) + (card.owner is not None)) for b in boxes)
+    names = [name + times(n) for name, n in names.items()]
     return Row(names and f"{words}: {short(', '.join(names[:2]))}" + f" and {len(names) - 2} more" * (len(names) > 2), role)
 
 
@@ -331,7 +349,7 @@ def _shape(x):
 def _edge_label(source, uses):
     t, i, times = uses[0].by, uses[0].place, len(uses)
     op, name = t.op, t.op.argument(i)
-    words = [f"x{times}"] if times > 1 else []
+    words = ["twice" if times == 2 else f"{times} times"] if times > 1 else []
     if op.name in ORDERED and times == 1 and name != source.name and sum(map(is_operand, t.args)) > 1:
         words.append(name)
     elementwise = isinstance(op.forward, np.ufunc) or op.name in ("power", "where")

@@ -61,7 +61,7 @@ def _resolution(program, source):
     """The option for a PNG that would be too large."""
     size = re.match(rb"graph \S+ (\S+) (\S+)", _run(program, source, "-Tplain").stdout) if len(source) > 30_000 else None
     inches = max(map(float, size.groups())) if size else 0
-    return [f"-Gdpi={PIXELS / inches:.0f}"] if inches * 96 > PIXELS else []
+    return [f"-Gdpi={PIXELS // inches:.0f}"] if inches * 96 > PIXELS else []
 
 
 def _finished(svg):

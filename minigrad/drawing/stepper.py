@@ -15,7 +15,7 @@ from ..engine import Tensor, data_of
 from ..engine import path as dotted
 from ..graph import program
 from ..randomness import Noise
-from .dot import PENALTIES, dot, short, text
+from .dot import dot, short, text
 from .picture import read
 from .trace import trace
 from .words import argument, is_operand, law, numbers, rule_source
@@ -31,8 +31,8 @@ SIDE = 64  # rows and columns of noise that are shown
 
 def story(root, gradient=None, drawn=()):
     """All that the page tells of the graph of `root`, as plain records; `drawn`: the Nodes of the picture."""
-    home = {key: node.id for node in drawn for key in node.holds}
-    names = {node.holds[0]: _full_name(node) for node in drawn if len(node.holds) == 1}
+    home = {key: {"node": node.id} | ({"within": node.path} if len(node.holds) > 1 else {}) for node in drawn for key in node.holds}
+    names = {node.holds[0]: node.path for node in drawn if len(node.holds) == 1}
     tensors, numbers_of, arrays, rules = [], {}, {}, {}  # what is told once, and then goes by its number
 
     def array(x):
@@ -44,7 +44,7 @@ def story(root, gradient=None, drawn=()):
             numbers_of[key] = len(tensors)
             op = x.op.name if isinstance(x, Tensor) and not x.is_leaf else None
             name = names.get(key) or getattr(x, "name", None) or op or (law(x) if isinstance(x, Noise) else otherwise)
-            tensors.append({"node": home.get(key), "name": name, "leaf": op is None, "value": array(data_of(x))})
+            tensors.append(home.get(key, {"node": None}) | {"name": name, "leaf": op is None, "value": array(data_of(x))})
             if isinstance(x, Noise):
                 tensors[-1]["noise"] = noise(x)
         return numbers_of[key]
@@ -67,10 +67,6 @@ def story(root, gradient=None, drawn=()):
         nothing = [node.op.argument(i) for i, x in _operands(node) if not any(s.argument == i for s in sent)]
         backward.append(step(node) | {"g": array(g), "sent": told, "nothing": nothing})
     return {"tensors": tensors, "arrays": [*map(json.loads, arrays)], "rules": [*rules], "forward": forward, "backward": backward}
-
-
-def _full_name(node):
-    return ".".join(filter(None, [*(group.name for group in node.scope if group is not PENALTIES), node.title]))
 
 
 def _operands(node):

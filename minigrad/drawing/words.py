@@ -16,6 +16,7 @@ from ..randomness import Noise
 from .dot import WIDEST, Row, short
 
 SYMBOLS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "power": "**"}
+WINDOWS = {"size": None, "stride": 1, "dilation": 1, "groups": 1, "bias": None}  # settings of windows, and what their functions take if none is given
 REASONS = 6  # lines of what is wrong
 
 
@@ -36,8 +37,19 @@ def percent(share):
     return "<1%" if 0 < share < 0.005 else f"{share:.0%}"
 
 
-def number(x):
-    return f"{x:.3g}" if isinstance(x, (float, np.floating)) else str(x)
+def number(x, digits=3):
+    """A number to so many digits: 2.76, 1.80, 1234, 1.2e-8; if fewer are all there is to it, without zeros: 1.8, 0."""
+    if not isinstance(x, (float, np.floating)):
+        return str(x)
+    text = f"{x + 0.0:.{digits}g}"  # -0 is 0
+    if not math.isclose(float(text), x, rel_tol=1e-6):
+        text = f"{x:#.{digits}g}".rstrip(".")
+    return f"{x:.0f}" if "e" in text and 1 <= abs(x) < 1e5 else _plain(text)
+
+
+def _plain(text):
+    """Without zeros and plus in the exponent."""
+    return re.sub(r"e\+?(-?)0*", r"e\1", text)
 
 
 # --------------------------------------------------------------------------------------- of arrays
@@ -98,10 +110,10 @@ def numbers(x):
 def _spread(mean, std):
     """`mean ± std`, both to the second digit of the std."""
     if not 0 < std < math.inf:
-        return f"{mean:.3g} ± {std:.2g}"
+        return f"{number(mean)} ± {number(std, 2)}"
     power, size = (math.floor(math.log10(float(f"{x:.1e}"))) for x in (std, max(abs(mean), std)))
     if size - power > 5:
-        return f"{mean:.8g} ± {std:.2g}"
+        return _plain(f"{mean:.8g} ± {std:.2g}")
     scale = 0 if size > -4 and power < 4 else size
     digits = max(0, 1 - power + scale)
     mean, std = round(mean / 10**scale, digits) + 0.0, std / 10**scale
@@ -125,7 +137,7 @@ def argument(x):
     if isinstance(x, (Tensor, np.ndarray)):
         return argument(data_of(x).item()) if x.ndim == 0 else "array"
     if isinstance(x, (float, np.floating)):
-        return f"{x:.4g}"
+        return _plain(f"{x:.4g}")
     if isinstance(x, slice):
         parts = [x.start, x.stop] + [x.step] * (x.step is not None)
         return ":".join("" if part is None else argument(part) for part in parts)
@@ -135,14 +147,15 @@ def argument(x):
 
 
 def settings(box, constants=False):
-    """What is to be known of a box besides its inputs: what differs from the default, numbers; of a composition its ops, or what is random in it."""
+    """What is to be known of a box besides its inputs: what differs from the default, numbers; of a composition windows and ops, or what is random."""
     if box.kind == "noise":
         return law(box.last)
     if box.is_leaf or not box.last.args:
         return ""
     random = [word for t in box.members for word in _random(t)]
     if len(box.members) > 1 or random:
-        return short(", ".join(dict.fromkeys(random or [t.op.name for t in box.members])))
+        windows = [f"{name}={argument(a)}" for t in box.members for name, a in _settings(t) if name in WINDOWS]
+        return short(", ".join(dict.fromkeys(random or windows + [t.op.name for t in box.members])))
     return short(_given(box.last, constants))
 
 
@@ -157,11 +170,20 @@ def _given(t, constants=False):
     op, args = t.op, t.args
     if op.name in SYMBOLS and any(map(is_number, args)):
         return "" if constants else f" {SYMBOLS[op.name]} ".join(argument(a) if is_number(a) else "x" for a in args)
-    given = [(op.argument(i), a) for i, a in enumerate(args) if not is_operand(a)]
-    return ", ".join(f"{name}={argument(a)}" for name, a in given if name not in op.defaults or not _same(a, op.defaults[name]))
+    drawn = {op.argument(i) for i, a in enumerate(args) if constants and is_number(a) and op.rule(i)}
+    return ", ".join(f"{name}={argument(a)}" for name, a in _settings(t) if name not in drawn)
+
+
+def _settings(t):
+    """(name, value) of the arguments of a result that are no nodes and differ from the default."""
+    usual = WINDOWS | t.op.defaults
+    given = [(t.op.argument(i), a) for i, a in enumerate(t.args or ()) if not is_operand(a)]
+    return [(name, a) for name, a in given if name not in usual or not _same(a, usual[name])]
 
 
 def _same(value, default):
+    if isinstance(value, tuple) and value:
+        return all(_same(x, default) for x in value)
     return value is default or (type(value) is type(default) and isinstance(default, (bool, int, float, str)) and value == default)
 
 
@@ -214,7 +236,7 @@ VERDICTS = {  # gravest first
     "AFFECTED": ("AFFECTED by a wrong node", "alarm"),
     "KINK": ("grad ok, at a KINK", "ok"),
     "OK": ("grad ok", "ok"),
-    "VACUOUS": ("grad check VACUOUS: nothing tested", "missing"),
+    "VACUOUS": ("grad not tested (VACUOUS)", "missing"),
 }
 
 

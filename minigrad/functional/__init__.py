@@ -1,17 +1,17 @@
 """Compositions of ops: no gradient rule is written here, so there is none to get wrong.
 
 Each records its nodes under its own name, which is how pictures and reports know a loss from its parts.
+The data is `x`; only a loss compares an `input` with a `target`. What PyTorch has at another place is given by name.
 """
 
 from ..ops import erf, linear, log_softmax, logsumexp, relu, sigmoid, softmax, softplus, tanh
 from . import arrays
 from .activations import elu, gelu, leaky_relu, selu, silu
-from .common import composition, each
 from .losses import binary_cross_entropy_with_logits, cross_entropy, huber_loss, l1_loss, mse_loss, nll_loss
-from .noise import alpha_dropout, check_settings, drop_connect, drop_path, dropout, dropout1d, dropout2d, gaussian_dropout, gaussian_noise
-from .norms import batch_norm, check_groups, group_norm, instance_norm, layer_norm, statistics_move
+from .noise import alpha_dropout, drop_connect, drop_path, dropout, dropout1d, dropout2d, gaussian_dropout, gaussian_noise
+from .norms import batch_norm, group_norm, instance_norm, layer_norm
 from .penalties import elastic_net, group_l2, l1_penalty, l2_penalty
-from .sequences import embedding, padding_row, scaled_dot_product_attention
+from .sequences import embedding, scaled_dot_product_attention
 from .windows import (
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,
@@ -27,57 +27,3 @@ from .windows import (
     max_pool2d,
     unfold,
 )
-
-__all__ = [
-    "adaptive_avg_pool1d",
-    "adaptive_avg_pool2d",
-    "alpha_dropout",
-    "avg_pool1d",
-    "avg_pool2d",
-    "batch_norm",
-    "binary_cross_entropy_with_logits",
-    "conv1d",
-    "conv2d",
-    "conv_transpose1d",
-    "conv_transpose2d",
-    "cross_entropy",
-    "drop_connect",
-    "drop_path",
-    "dropout",
-    "dropout1d",
-    "dropout2d",
-    "elastic_net",
-    "elu",
-    "embedding",
-    "erf",
-    "fold",
-    "gaussian_dropout",
-    "gaussian_noise",
-    "gelu",
-    "group_l2",
-    "group_norm",
-    "huber_loss",
-    "interpolate",
-    "instance_norm",
-    "l1_loss",
-    "l1_penalty",
-    "l2_penalty",
-    "layer_norm",
-    "leaky_relu",
-    "linear",
-    "log_softmax",
-    "logsumexp",
-    "max_pool1d",
-    "max_pool2d",
-    "mse_loss",
-    "nll_loss",
-    "relu",
-    "scaled_dot_product_attention",
-    "selu",
-    "sigmoid",
-    "silu",
-    "softmax",
-    "softplus",
-    "tanh",
-    "unfold",
-]

@@ -1,4 +1,4 @@
-"""Activations beside the ops relu, sigmoid, tanh and softplus."""
+"""Activations other than the ops relu, sigmoid, tanh and softplus."""
 
 import math
 

@@ -7,11 +7,15 @@ import numpy as np
 from ..engine import Tensor, data_of, implements
 
 
+def _axis(name, x, axis):
+    if not isinstance(axis, numbers.Integral) or not -np.ndim(x) <= axis < np.ndim(x):
+        raise ValueError(f"{name}: there is no axis {axis} in shape {np.shape(x)}.")
+    return axis % np.ndim(x)
+
+
 def _before(name, x, axis):
     """The slices of the axes before `axis`, in an index."""
-    if not -np.ndim(x) <= axis < np.ndim(x):
-        raise ValueError(f"{name}: there is no axis {axis} in shape {np.shape(x)}.")
-    return (slice(None),) * (axis % np.ndim(x))
+    return (slice(None),) * _axis(name, x, axis)
 
 
 def _whole(name, indices, n):
@@ -52,6 +56,54 @@ def take_along_axis(x, indices, axis=-1):
     index = list(np.ogrid[tuple(map(slice, x.shape))])
     index[axis] = indices
     return x[tuple(index)]
+
+
+@implements(np.repeat)
+def repeat(x, repeats, axis=None):
+    n = np.size(x) if axis is None else np.shape(x)[_axis("repeat", x, axis)]
+    if np.size(repeats) not in (1, n) or np.min(repeats, initial=0) < 0:
+        raise ValueError(f"repeat of {np.shape(x)}: repeats is a number >= 0, or one for each of the {n} entries; got {repeats}.")
+    return take(x, np.repeat(np.arange(n), repeats), axis)
+
+
+@implements(np.tile)
+def tile(x, reps):
+    reps = tuple(np.atleast_1d(reps))
+    x = np.reshape(x, (1,) * (len(reps) - np.ndim(x)) + np.shape(x))
+    for axis, times in enumerate(reps, x.ndim - len(reps)):
+        x = take(x, np.tile(np.arange(x.shape[axis]), times), axis) if times != 1 else x
+    return x
+
+
+@implements(np.hstack)
+def hstack(arrays):
+    arrays = [a if np.ndim(a) else np.reshape(a, 1) for a in arrays]
+    return np.concatenate(arrays, axis=min(1, np.ndim(arrays[0]) - 1))
+
+
+@implements(np.vstack)
+def vstack(arrays):
+    return np.concatenate([a if np.ndim(a) > 1 else np.reshape(a, (1, -1)) for a in arrays], axis=0)
+
+
+@implements(np.diff)
+def diff(x, n=1, axis=-1):
+    before = _before("diff", x, axis)
+    for _ in range(n):
+        x = x[(*before, slice(1, None))] - x[(*before, slice(None, -1))]
+    return x
+
+
+@implements(np.diagonal)
+def diagonal(x, offset=0, axis1=0, axis2=1):
+    """As np.diagonal: the entries [i, i + offset] of these axes, as a last axis."""
+    first, second = _axis("diagonal", x, axis1), _axis("diagonal", x, axis2)
+    if first == second:
+        raise ValueError(f"diagonal of {np.shape(x)}: two axes are needed, got {axis1} and {axis2}.")
+    x = np.moveaxis(x, (first, second), (-2, -1))
+    i, j = np.arange(x.shape[-2]), np.arange(x.shape[-2]) + offset
+    inside = (j >= 0) & (j < x.shape[-1])
+    return x[..., i[inside], j[inside]]
 
 
 @implements(np.trace)

@@ -33,8 +33,8 @@ def _pair(name, input, target, reduction):
     return floats(input), floats(target if isinstance(target, (Tensor, np.ndarray)) else as_array(target))
 
 
-def _check_classes(name, scores, target, reduction):
-    """Refuses targets that are not one class number for each of the scores (N, C, ...) or (C,)."""
+def _classes(name, scores, target, reduction, ignored):
+    """Refuses targets that are not one class number for each of the scores (N, C, ...) or (C,). Which are not `ignored`, or None if all."""
     _check_reduction(name, reduction)
     shape, labels = np.shape(scores), np.asarray(data_of(target))
     needed, classes = (shape[:1] + shape[2:], shape[1]) if len(shape) > 1 else ((), (*shape, 0)[0])
@@ -43,21 +43,50 @@ def _check_classes(name, scores, target, reduction):
     if labels.dtype.kind not in "iu":
         raise TypeError(f"{name}: the target holds class numbers, so an integer dtype, not {labels.dtype}.")
     unsigned = labels.astype(np.uint64)  # a negative number becomes a huge one: one comparison for both ends
-    if labels.size and unsigned.item(unsigned.argmax()) >= classes:
-        raise ValueError(f"{name}: the target has classes {labels.min()}..{labels.max()}, the scores {shape} know 0..{classes - 1}.")
+    outside = labels.size and unsigned.item(unsigned.argmax()) >= classes
+    if not outside and ignored < 0:
+        return None
+    kept = labels != ignored
+    if outside and unsigned.max(where=kept, initial=0) >= classes:
+        raise ValueError(f"{name}: the target has classes {labels[kept].min()}..{labels[kept].max()}, the scores {shape} know 0..{classes - 1}.")
+    if reduction == "mean" and not kept.any():
+        raise ValueError(f"{name}: no target is left to take the mean of: all are {ignored}, which is ignored.")
+    return kept
 
 
 @composition
-def cross_entropy(input, target, reduction="mean"):
-    """-log softmax(input)[target]: scores (N, C, ...) or (C,) before any softmax, target class numbers (N, ...) or ()."""
-    _check_classes("cross_entropy", input, target, reduction)
-    return losses.nll_loss(log_softmax(input, min(1, input.ndim - 1)), target, reduction)
+def cross_entropy(input, target, reduction="mean", *, ignore_index=-100, label_smoothing=0.0):
+    """-log softmax(input)[target]: scores (N, C, ...) or (C,) before any softmax, target class numbers (N, ...) or ().
+
+    Targets of `ignore_index` do not count. `label_smoothing`: the part of the target that is spread over all classes (Szegedy et al. 2016).
+    """
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"cross_entropy: label_smoothing is in [0, 1], got {label_smoothing}.")
+    kept, axis = _classes("cross_entropy", input, target, reduction, ignore_index), min(1, input.ndim - 1)
+    log_p = log_softmax(input, axis)
+    loss = _picked(log_p, target, reduction, kept)
+    if not label_smoothing:
+        return loss
+    uniform = -np.mean(log_p, axis=axis)
+    return (1 - label_smoothing) * loss + label_smoothing * _of_kept(uniform, reduction, kept)
 
 
-def nll_loss(input, target, reduction="mean"):
-    """-input[target]: log-probabilities (N, C, ...) or (C,), target class numbers (N, ...) or ()."""
-    _check_classes("nll_loss", input, target, reduction)
-    return losses.nll_loss(input, target, reduction)
+def nll_loss(input, target, reduction="mean", *, ignore_index=-100):
+    """-input[target]: log-probabilities (N, C, ...) or (C,), target class numbers (N, ...) or (). Those of `ignore_index` do not count."""
+    return _picked(input, target, reduction, _classes("nll_loss", input, target, reduction, ignore_index))
+
+
+def _picked(log_p, target, reduction, kept):
+    if kept is None:
+        return losses.nll_loss(log_p, target, reduction)
+    return _of_kept(losses.nll_loss(log_p, np.where(kept, data_of(target), 0), "none"), reduction, kept)
+
+
+def _of_kept(entries, reduction, kept):
+    if kept is None:
+        return _reduced(entries, reduction)
+    entries = np.where(kept, entries, 0)
+    return entries.sum() / kept.sum() if reduction == "mean" else _reduced(entries, reduction)
 
 
 @composition

@@ -6,13 +6,13 @@ import numpy as np
 
 from ..engine import data_of
 from ..ops import stochastic
-from ..randomness import Noise, drawing
+from ..randomness import Noise, sampling_mode
 from .common import check_axes, check_fits, composition
 
 # All take
 #
 # p         the probability of dropping
-# training  if False nothing is drawn, but inside `sampling()`
+# training  if False nothing is drawn, except inside `sampling()`
 # rng       a np.random.Generator, or the name of one of minigrad's own streams, which manual_seed restarts. Without it the
 #           stream is named after the module that runs
 # scaling   "inverted": what is kept is divided by 1-p in training, and evaluation is the identity. "classic": it stays as it
@@ -27,14 +27,12 @@ def dropout(x, p, training, rng=None, scaling="inverted", share=(), mask=None):
     Along the axes `share` the mask is the same: axis 1 of (N, T, features) for the variational dropout of a recurrent
     net (Gal & Ghahramani 2016, arXiv:1512.05287).
     """
-    check_settings("dropout", p=p, rng=rng, scaling=scaling, share=share)
     return _dropped("dropout", x, p, training, rng, scaling, share, mask)
 
 
 @composition
 def dropout1d(x, p, training, rng=None, scaling="inverted", mask=None):
     """Dropout of whole channels of x (N, C, L) (Tompson et al. 2015, arXiv:1411.4280)."""
-    check_settings("dropout1d", p=p, rng=rng, scaling=scaling)
     check_axes("dropout1d", x, "(N, C, L)")
     return _dropped("dropout1d", x, p, training, rng, scaling, 2, mask)
 
@@ -42,7 +40,6 @@ def dropout1d(x, p, training, rng=None, scaling="inverted", mask=None):
 @composition
 def dropout2d(x, p, training, rng=None, scaling="inverted", mask=None):
     """Dropout of whole channels of x (N, C, H, W) (Tompson et al. 2015, arXiv:1411.4280)."""
-    check_settings("dropout2d", p=p, rng=rng, scaling=scaling)
     check_axes("dropout2d", x, "(N, C, H, W)")
     return _dropped("dropout2d", x, p, training, rng, scaling, (2, 3), mask)
 
@@ -50,7 +47,6 @@ def dropout2d(x, p, training, rng=None, scaling="inverted", mask=None):
 @composition
 def drop_path(x, p, training, rng=None, scaling="inverted", mask=None):
     """Dropout of whole samples x[i]: stochastic depth is x + drop_path(branch(x), ...) (Huang et al. 2016, arXiv:1603.09382)."""
-    check_settings("drop_path", p=p, rng=rng, scaling=scaling)
     if np.ndim(x) == 0:
         raise ValueError("drop_path: x must be (N, ...), one sample a row; got one number.")
     return _dropped("drop_path", x, p, training, rng, scaling, range(1, np.ndim(x)), mask)
@@ -59,7 +55,6 @@ def drop_path(x, p, training, rng=None, scaling="inverted", mask=None):
 @composition
 def drop_connect(weight, p, training, rng=None, scaling="inverted", mask=None):
     """Dropout of the entries of a weight (Wan et al. 2013, ICML): one mask a call, so for a whole batch."""
-    check_settings("drop_connect", p=p, rng=rng, scaling=scaling)
     return _dropped("drop_connect", weight, p, training, rng, scaling, (), mask)
 
 
@@ -70,8 +65,7 @@ def alpha_dropout(x, p, training, rng=None, mask=None):
     a (m x + (1-m) A) + b with A = selu(-inf), a = ((1-p) (1 + p A^2))^-1/2 and b = -a p A (Klambauer et al. 2017,
     arXiv:1706.02515). The mean over masks is a (1-p) x, not x.
     """
-    check_settings("alpha_dropout", p=p, rng=rng)
-    if not (training or drawing.get()):
+    if not _draws("alpha_dropout", training, p=p, rng=rng):
         return x
     low = -1.7580993408473766
     a = ((1 - p) * (1 + p * low**2)) ** -0.5 if p < 1 else 0.0
@@ -81,8 +75,7 @@ def alpha_dropout(x, p, training, rng=None, mask=None):
 @composition
 def gaussian_dropout(x, p, training, rng=None, noise=None):
     """x times N(1, p/(1-p)): mean and variance of dropout, nothing is 0 (Srivastava et al. 2014, section 10)."""
-    check_settings("gaussian_dropout", p=p, rng=rng)
-    if not (training or drawing.get()):
+    if not _draws("gaussian_dropout", training, p=p, rng=rng):
         return x
     return x * _gaussian("gaussian_dropout", x, 1.0, math.sqrt(p / (1 - p)), rng, noise)
 
@@ -90,10 +83,15 @@ def gaussian_dropout(x, p, training, rng=None, noise=None):
 @composition
 def gaussian_noise(x, std, training, rng=None, noise=None):
     """x plus N(0, std^2)."""
-    check_settings("gaussian_noise", std=std, rng=rng)
-    if not (training or drawing.get()):
+    if not _draws("gaussian_noise", training, std=std, rng=rng):
         return x
     return x + _gaussian("gaussian_noise", x, 0.0, std, rng, noise)
+
+
+def _draws(name, training, **settings):
+    """Whether noise is drawn, once its settings are found to be usable."""
+    check_settings(name, **settings)
+    return training or sampling_mode.get()
 
 
 def check_settings(name, p=0.0, std=0.0, rng=None, scaling="inverted", share=()):
@@ -123,8 +121,8 @@ def _axes(share):
 
 
 def _dropped(name, x, p, training, rng, scaling, share, mask):
-    if not (training or drawing.get()):
-        return x * (1 - p) if scaling == "classic" else x
+    if not _draws(name, training, p=p, rng=rng, scaling=scaling, share=share):
+        return np.multiply(x, 1 - p) if scaling == "classic" else x
     return stochastic.dropout(x, _mask(name, x, p, rng, share, mask), p, scaling)
 
 

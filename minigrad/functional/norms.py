@@ -78,7 +78,7 @@ def group_norm(x, num_groups, weight=None, bias=None, eps=1e-5):
 
 
 @composition
-def instance_norm(x, weight=None, bias=None, eps=1e-5):
+def instance_norm(x, *, weight=None, bias=None, eps=1e-5):
     """Normalises each channel of each sample of x (N, C, ...); weight and bias (C,) (Ulyanov et al. 2016, arXiv:1607.08022)."""
     _check_channels("instance_norm", x, eps, weight=weight, bias=bias)
     return _affine_by_channel(_standardized("instance_norm", x, tuple(range(2, x.ndim)), eps), weight, bias)

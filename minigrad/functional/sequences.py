@@ -9,22 +9,20 @@ from .noise import check_settings, dropout
 
 
 @composition
-def embedding(input, weight, padding_idx=None):
-    """Row i of weight (num_embeddings, embedding_dim) for each whole number i of the input (...): (..., embedding_dim).
+def embedding(x, weight, padding_idx=None):
+    """Row i of weight (num_embeddings, embedding_dim) for each whole number i of x (...): (..., embedding_dim).
 
     The row `padding_idx`, which stands for no token, gets no gradient.
     """
     if np.ndim(weight) != 2:
         raise ValueError(f"embedding: weight must be (num_embeddings, embedding_dim), got shape {np.shape(weight)}.")
-    input = input if isinstance(input, Tensor) else np.asarray(input)
-    numbers, rows = data_of(input), len(weight)
+    x = x if isinstance(x, Tensor) else np.asarray(x)
+    numbers, rows = data_of(x), len(weight)
     if numbers.dtype.kind not in "iu":
-        raise TypeError(f"embedding: the input holds numbers of rows, so an integer dtype, not {numbers.dtype}.")
+        raise TypeError(f"embedding: x holds numbers of rows, so an integer dtype, not {numbers.dtype}.")
     if numbers.size and (numbers.min() < 0 or numbers.max() >= rows):
-        raise IndexError(
-            f"embedding: the input has the numbers {numbers.min()}..{numbers.max()}, the weight {weight.shape} has the rows 0..{rows - 1}."
-        )
-    chosen = weight[input]
+        raise IndexError(f"embedding: x has the numbers {numbers.min()}..{numbers.max()}, the weight {weight.shape} has the rows 0..{rows - 1}.")
+    chosen = weight[x]
     if padding_idx is None:
         return chosen
     padding = padding_row(padding_idx, rows)

@@ -49,13 +49,13 @@ def max_pool2d(x, kernel_size, stride=None, padding=0, dilation=1):
 
 
 @composition
-def avg_pool1d(x, kernel_size, stride=None, padding=0, count_include_pad=True):
+def avg_pool1d(x, kernel_size, stride=None, padding=0, *, count_include_pad=True):
     """The mean of each window; `stride` is kernel_size unless given. The zeros of the padding count, unless count_include_pad=False."""
     return _avg_pool("avg_pool1d", "(N, C, L)", x, kernel_size, stride, padding, count_include_pad)
 
 
 @composition
-def avg_pool2d(x, kernel_size, stride=None, padding=0, count_include_pad=True):
+def avg_pool2d(x, kernel_size, stride=None, padding=0, *, count_include_pad=True):
     """The mean of each window; `stride` is kernel_size unless given. The zeros of the padding count, unless count_include_pad=False."""
     return _avg_pool("avg_pool2d", "(N, C, H, W)", x, kernel_size, stride, padding, count_include_pad)
 

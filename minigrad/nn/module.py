@@ -1,12 +1,17 @@
 """Modules: parameters with a forward. Names, arguments and state_dict keys are PyTorch's."""
 
+from contextlib import contextmanager
+from functools import cache
+from inspect import signature
 from itertools import chain
 from reprlib import recursive_repr
 
 import numpy as np
 
+from .. import engine
 from ..checkpoint import agree
 from ..engine import Tensor, data_of, mark_changed, scope
+from ..randomness import stream
 
 
 class Parameter(Tensor):
@@ -50,12 +55,25 @@ class Module:
     def forward(self, *args):
         raise NotImplementedError(f"{type(self).__name__} has no forward method.")
 
+    def __setattr__(self, name, value):
+        plain = isinstance(value, np.ndarray) or (isinstance(value, Tensor) and value.is_leaf and not _is_parameter(value))
+        if plain and isinstance(vars(self).get(name), Parameter):
+            raise TypeError(
+                f"{type(self).__name__}.{name} is a Parameter, and a {type(value).__name__} in its place would not be trained. "
+                f"Assign nn.Parameter(...), or write to {name}.data[...]."
+            )
+        super().__setattr__(name, value)
+
     # ---- what is inside
+
+    def named_members(self):
+        """(name, value) of what hangs in its attributes, inside lists, tuples and dicts too, as `layers.0`."""
+        return _members(vars(self))
 
     def named_children(self, by_kind=False):
         """(name, module) of each module right inside. `by_kind`: what has only a number is called `Dropout_0`, the first of its kind here."""
         counted = {}  # kind -> {id: number}
-        for name, child in _members(vars(self)):
+        for name, child in self.named_members():
             if isinstance(child, Module):
                 place, _, last = name.rpartition(".")
                 if by_kind and last.isdigit():
@@ -86,7 +104,7 @@ class Module:
         """(dotted name, parameter), each parameter once, however often it is used."""
         seen = set()
         for prefix, module in self.named_modules():
-            for name, value in _members(vars(module)):
+            for name, value in module.named_members():
                 if _is_parameter(value) and id(value) not in seen:
                     seen.add(id(value))
                     yield _join(prefix, name), value
@@ -108,19 +126,10 @@ class Module:
         for module in self.modules():
             for kind in ("weight", "bias"):
                 if (penalty := getattr(module, f"{kind}_penalty")) is not None:
-                    found = {id(value): value for name, value in _members(vars(module)) if kind in name and _is_parameter(value)}
+                    found = {id(value): value for name, value in module.named_members() if kind in name and _is_parameter(value)}
                     weights.setdefault(penalty, {}).update(found)
         nodes = [penalty(*found.values(), step=step) for penalty, found in weights.items()]
         return sum(nodes[1:], start=nodes[0]) if nodes else 0.0
-
-    def _penalise(self, penalty, bias_penalty, weight=True, bias=True):
-        """Takes the penalties of the weights and the biases; one of what there is not is refused."""
-        for name, given, what, there in (("penalty", penalty, "weight", weight), ("bias_penalty", bias_penalty, "bias", bias)):
-            if given is not None and not there:
-                raise ValueError(f"{type(self).__name__}: {name}={given}, but there is no {what}.")
-            if given is not None and (not callable(given) or isinstance(given, type)):
-                raise TypeError(f"{type(self).__name__}: {name} must be e.g. L2(1e-3), not {given}.")
-        self.weight_penalty, self.bias_penalty = penalty, bias_penalty
 
     # ---- modes
 
@@ -141,7 +150,7 @@ class Module:
         found, stack = {}, [("", self, ())]
         while stack:  # not named_modules: a shared module has a key for each place it stands in
             prefix, module, around = stack.pop()
-            for name, value in _members(vars(module)):
+            for name, value in module.named_members():
                 if isinstance(value, np.ndarray) or (isinstance(value, Tensor) and value.is_leaf):
                     found[_join(prefix, name)] = value
             around = (*around, id(module))  # a module that refers to one around it ends here
@@ -153,7 +162,7 @@ class Module:
         return {key: np.array(value.data if isinstance(value, Tensor) else value) for key, value in self._state().items()}
 
     def load_state_dict(self, state_dict, strict=True):
-        """Takes over the values. Missing, unexpected (unless strict=False) or misshapen entries: an error, and nothing changes."""
+        """Takes over the values. Misshapen and, unless strict=False, missing or unexpected entries: an error, and nothing changes."""
         agree(type(self).__name__, {}, state_dict)
         own = self._state()
         new = {k: np.asarray(v.data if isinstance(v, Tensor) else v) for k, v in state_dict.items()}
@@ -187,6 +196,46 @@ class Module:
         return f"{type(self).__name__}(\n  " + "\n  ".join([extra] * bool(extra) + children) + "\n)"
 
 
+class Layer(Module):
+    """What the layers of this package have in common: their text is the call that made them, and they take penalties."""
+
+    def extra_repr(self):
+        """The arguments of the constructor, then of those above it, that are attributes and not as usual; a dropout's p always."""
+        own, shown = vars(self) | {"penalty": self.weight_penalty}, []
+        for name, usual in _arguments(type(self)).items():
+            value = own.get(name)
+            if isinstance(usual, bool):
+                value = bool(value) if np.isscalar(value) else value is not None  # a bias is a Parameter or None
+            if name in own and not isinstance(value, (Module, Tensor, np.ndarray)) and (name == "p" or value != usual):
+                shown.append(f"{name}={value}")
+        return ", ".join(shown)
+
+    def _penalise(self, penalty, bias_penalty, weight=True, bias=True):
+        """Takes the penalties of the weights and the biases; one of what there is not is refused."""
+        for name, given, what, there in (("penalty", penalty, "weight", weight), ("bias_penalty", bias_penalty, "bias", bias)):
+            if given is not None and not there:
+                raise ValueError(f"{type(self).__name__}: {name}={given}, but there is no {what}.")
+            if given is not None and (not callable(given) or isinstance(given, type)):
+                raise TypeError(f"{type(self).__name__}: {name} must be e.g. L2(1e-3), not {given}.")
+        self.weight_penalty, self.bias_penalty = penalty, bias_penalty
+
+
+@cache
+def _arguments(kind):
+    """{name: default} of the arguments of a class's constructor, then of those above it."""
+    arguments = {}
+    for above in kind.__mro__:
+        for parameter in signature(above.__init__).parameters.values():
+            arguments.setdefault(parameter.name, parameter.default)
+    return arguments
+
+
+def drawn(init, rng, shape, fans, dtype):
+    """A Parameter as the initialiser makes it; without `rng` from minigrad's own stream, without `dtype` in the default one."""
+    values = init(stream("init") if rng is None else rng, shape, *fans)
+    return Parameter(values, dtype=dtype or engine.default_dtype)
+
+
 def check_sizes(module, **sizes):
     """Refuses sizes that are no whole numbers of at least 1."""
     for name, size in sizes.items():
@@ -194,10 +243,16 @@ def check_sizes(module, **sizes):
             raise ValueError(f"{type(module).__name__}: {name} must be a whole number >= 1, got {size!r}.")
 
 
-def settings_of(module, *named, **usual):
-    """The text of a module's settings: those `named`, and those that are not as usual (`weight_penalty` is called penalty)."""
-    usual = {name: value for name, value in usual.items() if getattr(module, name) != value}
-    return ", ".join(f"{name.removeprefix('weight_')}={getattr(module, name)}" for name in (*named, *usual))
+@contextmanager
+def put_back(model):
+    """On leaving, the attributes of a model and of all modules inside it are what they were."""
+    before = {module: dict(vars(module)) for module in model.modules()}
+    try:
+        yield
+    finally:
+        for module, attributes in before.items():
+            vars(module).clear()
+            vars(module).update(attributes)
 
 
 def _join(prefix, name):

@@ -2,12 +2,15 @@
 
 from copy import copy
 
+import numpy as np
+
 from .. import functional as F
 from ..engine import Tensor, scoped
-from .module import Module
+from ..functional.noise import check_settings
+from .module import Layer, Module
 
 
-class Stochastic(Module):
+class Stochastic(Layer):
     """A function of `functional` that draws noise, as a module: in training, and inside `sampling()`.
 
     Its noise comes from the stream of this module's name, so that the masks of a layer do not change when others come or go. A layer
@@ -16,54 +19,50 @@ class Stochastic(Module):
     names, Sequential(drop1=...), or name their streams: Dropout(0.5, rng="drop1").
     """
 
-    def __init__(self, **settings):
-        F.check_settings(self.function.__name__, **settings)
+    def __init__(self, p=0.5, *, rng=None):
+        self._set(p=p, rng=rng)
+
+    def _set(self, **settings):
+        check_settings(self.function.__name__, **settings)
         vars(self).update(settings)
         self._settings = tuple(settings)
 
     def forward(self, x):
         return self.function(x, training=self.training, **{name: getattr(self, name) for name in self._settings})
 
-    def extra_repr(self):
-        given = {name: getattr(self, name) for name in self._settings}
-        plain = {"rng": None, "scaling": "inverted", "share": ()}
-        return ", ".join(f"{k}={v:g}" if k in ("p", "std") else f"{k}={v}" for k, v in given.items() if k not in plain or v != plain[k])
+
+class Dropping(Stochastic):
+    """What drops has a `scaling`: see `functional.noise`."""
+
+    def __init__(self, p=0.5, *, rng=None, scaling="inverted"):
+        self._set(p=p, rng=rng, scaling=scaling)
 
 
-class Dropout(Stochastic):
+class Dropout(Dropping):
     """In training sets entries to 0 with probability p; the mask is the same along the axes `share`. See `functional.dropout`."""
 
     function = staticmethod(F.dropout)
 
     def __init__(self, p=0.5, *, rng=None, scaling="inverted", share=()):
-        super().__init__(p=p, rng=rng, scaling=scaling, share=share)
+        self._set(p=p, rng=rng, scaling=scaling, share=share)
 
 
-class Dropout1d(Stochastic):
+class Dropout1d(Dropping):
     """Drops whole channels of (N, C, L)."""
 
     function = staticmethod(F.dropout1d)
 
-    def __init__(self, p=0.5, *, rng=None, scaling="inverted"):
-        super().__init__(p=p, rng=rng, scaling=scaling)
 
-
-class Dropout2d(Stochastic):
+class Dropout2d(Dropping):
     """Drops whole channels of (N, C, H, W)."""
 
     function = staticmethod(F.dropout2d)
 
-    def __init__(self, p=0.5, *, rng=None, scaling="inverted"):
-        super().__init__(p=p, rng=rng, scaling=scaling)
 
-
-class DropPath(Stochastic):
+class DropPath(Dropping):
     """Drops whole samples: the last layer of a residual branch, for stochastic depth."""
 
     function = staticmethod(F.drop_path)
-
-    def __init__(self, p=0.5, *, rng=None, scaling="inverted"):
-        super().__init__(p=p, rng=rng, scaling=scaling)
 
 
 class AlphaDropout(Stochastic):
@@ -71,17 +70,11 @@ class AlphaDropout(Stochastic):
 
     function = staticmethod(F.alpha_dropout)
 
-    def __init__(self, p=0.5, *, rng=None):
-        super().__init__(p=p, rng=rng)
-
 
 class GaussianDropout(Stochastic):
     """Multiplies by N(1, p/(1-p))."""
 
     function = staticmethod(F.gaussian_dropout)
-
-    def __init__(self, p=0.5, *, rng=None):
-        super().__init__(p=p, rng=rng)
 
 
 class GaussianNoise(Stochastic):
@@ -90,10 +83,10 @@ class GaussianNoise(Stochastic):
     function = staticmethod(F.gaussian_noise)
 
     def __init__(self, std, *, rng=None):
-        super().__init__(std=std, rng=rng)
+        self._set(std=std, rng=rng)
 
 
-class DropConnect(Stochastic):
+class DropConnect(Dropping):
     """A module, such as Linear, whose `weight` loses entries in training. Its penalty stays on the whole weight."""
 
     function = staticmethod(F.drop_connect)
@@ -101,7 +94,7 @@ class DropConnect(Stochastic):
     def __init__(self, module, p=0.5, *, rng=None, scaling="inverted"):
         if not isinstance(getattr(module, "weight", None), Tensor):
             raise TypeError(f"DropConnect takes a module with a weight, such as Linear, not {type(module).__name__}.")
-        super().__init__(p=p, rng=rng, scaling=scaling)
+        super().__init__(p, rng=rng, scaling=scaling)
         self.module = module
 
     def forward(self, *args, **kwargs):
@@ -125,7 +118,7 @@ class Residual(Module):
 
     def forward(self, x):
         branch, around = self.branch(x), x if self.shortcut is None else self.shortcut(x)
-        if branch.shape != around.shape:
+        if branch.shape != np.shape(around):
             what, remedy = ("the shortcut gives", "") if self.shortcut else ("x is", " Give a shortcut that changes x alike.")
-            raise ValueError(f"Residual: the branch gives {branch.shape}, {what} {around.shape}.{remedy}")
+            raise ValueError(f"Residual: the branch gives {branch.shape}, {what} {np.shape(around)}.{remedy}")
         return around + (branch if self.drop is None else self.drop(branch))

@@ -4,31 +4,30 @@ import numpy as np
 
 from .. import engine
 from .. import functional as F
-from .module import Module, Parameter, settings_of
+from ..functional.norms import check_groups, statistics_move
+from .module import Layer, Parameter
 
 
-class Norm(Module):
+class Norm(Layer):
     """What norms have in common: a `weight` of ones and a `bias` of zeros, each None where not wanted, with their penalties."""
 
-    def __init__(self, shape, weight, bias, penalty, bias_penalty, dtype, **settings):
-        self._penalise(penalty, bias_penalty, weight, bias)
-        vars(self).update(settings)
-        self._settings = tuple(settings)
-        self.weight = Parameter(np.ones(shape), dtype=dtype or engine.default_dtype) if weight else None
-        self.bias = Parameter(np.zeros(shape), dtype=dtype or engine.default_dtype) if bias else None
-
-    def extra_repr(self):
-        usual = {"eps": 1e-5, "momentum": 0.1, "affine": True, "elementwise_affine": True, "track_running_stats": True}
-        usual = {name: value for name, value in usual.items() if name in self._settings}
-        return settings_of(self, *(n for n in self._settings if n not in usual), **usual, weight_penalty=None, bias_penalty=None)
+    def __init__(self, shape, eps, weighted, biased, penalty, bias_penalty, dtype):
+        self._penalise(penalty, bias_penalty, weighted, biased)
+        self.eps = eps
+        self.weight = Parameter(_filled(1, shape, dtype)) if weighted else None
+        self.bias = Parameter(_filled(0, shape, dtype)) if biased else None
 
     def _check(self, x):
         """Refuses x that has none of the layouts, or other channels."""
-        axes = [layout.count(",") + 1 for layout in self.layouts]
-        if x.ndim not in axes or x.shape[1] != self.num_features:
-            remedy = " For one sample write x[None]." if x.ndim == min(axes) - 1 else ""
+        axes, shape = [layout.count(",") + 1 for layout in self.layouts], np.shape(x)
+        if len(shape) not in axes or shape[1] != self.num_features:
+            remedy = " For one sample write x[None]." if len(shape) == min(axes) - 1 else ""
             layouts = " or ".join(self.layouts)
-            raise ValueError(f"{type(self).__name__}: x must be {layouts} with C = {self.num_features}, got shape {x.shape}.{remedy}")
+            raise ValueError(f"{type(self).__name__}: x must be {layouts} with C = {self.num_features}, got shape {shape}.{remedy}")
+
+
+def _filled(value, shape, dtype):
+    return np.full(shape, value, dtype or engine.default_dtype)
 
 
 class BatchNorm1d(Norm):
@@ -42,12 +41,11 @@ class BatchNorm1d(Norm):
     layouts = "(N, C)", "(N, C, L)"
 
     def __init__(self, num_features, eps=1e-5, momentum=0.1, affine=True, track_running_stats=True, *, penalty=None, bias_penalty=None, dtype=None):
-        settings = {"num_features": num_features, "eps": eps, "momentum": momentum, "affine": affine, "track_running_stats": track_running_stats}
-        super().__init__(num_features, affine, affine, penalty, bias_penalty, dtype, **settings)
+        super().__init__(num_features, eps, affine, affine, penalty, bias_penalty, dtype)
+        self.num_features, self.momentum, self.affine, self.track_running_stats = num_features, momentum, affine, track_running_stats
         self.running_mean = self.running_var = self.num_batches_tracked = None
         if track_running_stats:
-            self.running_mean = np.zeros(num_features, dtype or engine.default_dtype)
-            self.running_var = np.ones(num_features, dtype or engine.default_dtype)
+            self.running_mean, self.running_var = _filled(0, num_features, dtype), _filled(1, num_features, dtype)
             self.num_batches_tracked = np.array(0)
 
     def forward(self, x):
@@ -57,7 +55,7 @@ class BatchNorm1d(Norm):
             momentum = 1 / (self.num_batches_tracked.item() + 1)
         training = self.training or not self.track_running_stats
         out = F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, training=training, momentum=momentum, eps=self.eps)
-        if self.training and self.track_running_stats and F.statistics_move():
+        if self.training and self.track_running_stats and statistics_move():
             self.num_batches_tracked += 1
         return out
 
@@ -72,9 +70,8 @@ class LayerNorm(Norm):
     """Normalises each sample over its last axes, of the sizes `normalized_shape`: see `functional.layer_norm`."""
 
     def __init__(self, normalized_shape, eps=1e-5, elementwise_affine=True, bias=True, *, penalty=None, bias_penalty=None, dtype=None):
-        shape = tuple(np.atleast_1d(normalized_shape).tolist())
-        settings = {"normalized_shape": shape, "eps": eps, "elementwise_affine": elementwise_affine}
-        super().__init__(shape, elementwise_affine, elementwise_affine and bias, penalty, bias_penalty, dtype, **settings)
+        self.normalized_shape, self.elementwise_affine = tuple(np.atleast_1d(normalized_shape).tolist()), elementwise_affine
+        super().__init__(self.normalized_shape, eps, elementwise_affine, elementwise_affine and bias, penalty, bias_penalty, dtype)
 
     def forward(self, x):
         return F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
@@ -84,9 +81,9 @@ class GroupNorm(Norm):
     """Normalises each sample of (N, C, ...) over each group of channels: see `functional.group_norm`."""
 
     def __init__(self, num_groups, num_channels, eps=1e-5, affine=True, *, penalty=None, bias_penalty=None, dtype=None):
-        F.check_groups("GroupNorm", num_groups, num_channels)
-        settings = {"num_groups": num_groups, "num_channels": num_channels, "eps": eps, "affine": affine}
-        super().__init__(num_channels, affine, affine, penalty, bias_penalty, dtype, **settings)
+        check_groups("GroupNorm", num_groups, num_channels)
+        self.num_groups, self.num_channels, self.affine = num_groups, num_channels, affine
+        super().__init__(num_channels, eps, affine, affine, penalty, bias_penalty, dtype)
 
     def forward(self, x):
         return F.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
@@ -98,11 +95,12 @@ class InstanceNorm1d(Norm):
     layouts = ("(N, C, L)",)
 
     def __init__(self, num_features, eps=1e-5, *, affine=False, penalty=None, bias_penalty=None, dtype=None):
-        super().__init__(num_features, affine, affine, penalty, bias_penalty, dtype, num_features=num_features, eps=eps, affine=affine)
+        self.num_features, self.affine = num_features, affine
+        super().__init__(num_features, eps, affine, affine, penalty, bias_penalty, dtype)
 
     def forward(self, x):
         self._check(x)
-        return F.instance_norm(x, self.weight, self.bias, self.eps)
+        return F.instance_norm(x, weight=self.weight, bias=self.bias, eps=self.eps)
 
 
 class InstanceNorm2d(InstanceNorm1d):

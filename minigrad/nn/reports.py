@@ -5,6 +5,7 @@ import numpy as np
 from ..engine import Tensor, no_grad
 from ..randomness import frozen_noise
 from ..tables import ruled
+from .module import put_back
 
 
 def summary(model, input_shape, dtype=np.float32):
@@ -13,7 +14,7 @@ def summary(model, input_shape, dtype=np.float32):
     The model runs once on zeros of this dtype (int where it starts with an Embedding), in evaluation mode; its modes, gradients
     and noise stay as they are.
     """
-    shapes, before = {}, {m: dict(vars(m)) for m in model.modules()}
+    shapes = {}
 
     def noting(module, forward):
         def call(*args, **kwargs):
@@ -23,23 +24,17 @@ def summary(model, input_shape, dtype=np.float32):
 
         return call
 
-    try:
-        model.eval()
-        for module in before:
+    with put_back(model), no_grad(), frozen_noise():
+        for module in model.eval().modules():
             module.forward = noting(module, module.forward)
-        with no_grad(), frozen_noise():
-            model(Tensor(np.zeros((2, *np.atleast_1d(input_shape).tolist()), dtype)))  # two, since a batch norm may need them
-    finally:
-        for module, attributes in before.items():
-            vars(module).clear()
-            vars(module).update(attributes)
+        model(Tensor(np.zeros((2, *np.atleast_1d(input_shape).tolist()), dtype)))  # two, since a batch norm may need them
     rows = [("layer", "output shape", "parameters", "penalty")]
     for name, module in model.named_modules():
         inside = {id(p) for _, child in module.named_children() for p in child.parameters()}
         count = sum(p.size for p in module.parameters() if id(p) not in inside)
         if count or not any(True for _ in module.named_children()):
-            penalties = [getattr(module, "weight_penalty", None), getattr(module, "bias_penalty", None)]
-            penalty = ", ".join(f"{p}{of}" for p, of in zip(penalties, ("", " on the bias")) if p)
+            penalties = (module.weight_penalty, ""), (module.bias_penalty, " on the bias")
+            penalty = ", ".join(f"{p}{of}" for p, of in penalties if p)
             label = f"{name} ({type(module).__name__})" if name else type(module).__name__
             rows.append((label, str(shapes.get(module, "not called")), f"{count:,}", penalty))
     return ruled(rows, right=(2,)) + "\n" + _totals(model)

@@ -6,36 +6,33 @@ from itertools import product
 
 import numpy as np
 
-from .. import engine
 from .. import functional as F
 from ..engine import Tensor, data_of, scoped
-from ..randomness import stream
+from ..functional.common import composition
+from ..functional.noise import check_settings
+from ..functional.sequences import padding_row
 from .initialisers import fan_in_uniform, glorot_uniform, normal, zeros
 from .layers import Linear
-from .module import Module, Parameter, check_sizes, settings_of
+from .module import Layer, check_sizes, drawn
 
 
-class Embedding(Module):
-    """Row i of weight (num_embeddings, embedding_dim) for each whole number i of the input (...): (..., embedding_dim).
+class Embedding(Layer):
+    """Row i of weight (num_embeddings, embedding_dim) for each whole number i of x (...): (..., embedding_dim).
 
     The row `padding_idx`, which stands for no token, begins as zeros and stays: it gets no gradient.
     """
 
     def __init__(self, num_embeddings, embedding_dim, padding_idx=None, *, penalty=None, init=normal, rng=None, dtype=None):
-        rng = stream("init") if rng is None else rng
         check_sizes(self, num_embeddings=num_embeddings, embedding_dim=embedding_dim)
         self.num_embeddings, self.embedding_dim, self.padding_idx = num_embeddings, embedding_dim, padding_idx
         self._penalise(penalty, None)
         shape = num_embeddings, embedding_dim
-        self.weight = Parameter(init(rng, shape, *shape), dtype=dtype or engine.default_dtype)
+        self.weight = drawn(init, rng, shape, shape, dtype)
         if padding_idx is not None:
-            self.weight.data[F.padding_row(padding_idx, num_embeddings)] = 0
+            self.weight.data[padding_row(padding_idx, num_embeddings)] = 0
 
-    def forward(self, input):
-        return F.embedding(input, self.weight, self.padding_idx)
-
-    def extra_repr(self):
-        return settings_of(self, "num_embeddings", "embedding_dim", padding_idx=None, weight_penalty=None)
+    def forward(self, x):
+        return F.embedding(x, self.weight, self.padding_idx)
 
 
 # ------------------------------------------------------------------------------ recurrent networks
@@ -43,13 +40,13 @@ class Embedding(Module):
 # next state, a tuple whose first is the output.
 
 
-@F.composition
+@composition
 def rnn_cell(x, y, h, nonlinearity=F.tanh):
     """h' = tanh(x + y) (Elman 1990)."""
     return (nonlinearity(x + y),)
 
 
-@F.composition
+@composition
 def lstm_cell(x, y, h, c):
     """c' = f c + i g and h' = o tanh(c'): sigmoid gates i, f, o and g = tanh, of x + y (Hochreiter & Schmidhuber 1997; Gers et al. 2000)."""
     i, f, g, o = np.split(x + y, 4, axis=-1)
@@ -57,7 +54,7 @@ def lstm_cell(x, y, h, c):
     return F.sigmoid(o) * F.tanh(c), c
 
 
-@F.composition
+@composition
 def gru_cell(x, y, h):
     """h' = (1-z) n + z h: gates r, z = sigmoid(x + y) and n = tanh(x + r y) (Cho et al. 2014, arXiv:1406.1078, but with r after the product)."""
     gates = 2 * h.shape[-1]
@@ -66,17 +63,17 @@ def gru_cell(x, y, h):
     return (n + z * (h - n),)
 
 
-@F.composition
+@composition
 def steps(x):
     """The entries of x along its first axis. By halves: the gradients of n slices of the whole would take n^2 time."""
     half = len(x) // 2
     return steps(x[:half]) + steps(x[half:]) if half else [x[0]]
 
 
-PARTS = "weight_ih", "weight_hh", "bias_ih", "bias_hh"  # what a cell has, for its input (i) and its state (h)
+PARAMETERS = "weight_ih", "weight_hh", "bias_ih", "bias_hh"  # what a cell has, for its input (i) and its state (h)
 
 
-class Recurrent(Module):
+class Recurrent(Layer):
     """What RNN, LSTM and GRU share: layers of cells, one way or both, over a sequence.
 
     x (T, N, input_size), or (N, T, input_size) if `batch_first`, gives the output of the last layer, (T, N, H) or (N, T, H), and the
@@ -113,11 +110,10 @@ class Recurrent(Module):
     ):
         kind = type(self).__name__
         for p in dropout, recurrent_dropout:
-            F.check_settings(kind, p=p)
+            check_settings(kind, p=p)
         check_sizes(self, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
         if dropout and num_layers == 1:
             warnings.warn(f"{kind}: dropout={dropout} acts between layers, and there is one. Put a Dropout after it.", stacklevel=2)
-        rng = stream("init") if rng is None else rng
         self.input_size, self.hidden_size, self.num_layers, self.bias, self.batch_first = input_size, hidden_size, num_layers, bias, batch_first
         self.dropout, self.bidirectional, self.variational, self.recurrent_dropout = dropout, bidirectional, variational, recurrent_dropout
         self._penalise(penalty, bias_penalty, bias=bias)
@@ -125,13 +121,13 @@ class Recurrent(Module):
         rows, fans = self.gates * hidden_size, (hidden_size, hidden_size)
         for layer, direction in product(range(num_layers), self.directions):
             columns = len(self.directions) * hidden_size if layer else input_size
-            for name, shape in zip(PARTS[: 4 if bias else 2], [(rows, columns), (rows, hidden_size), (rows,), (rows,)]):
-                values = (init if len(shape) == 2 else bias_init)(rng, shape, *fans)
-                setattr(self, f"{name}_l{layer}{direction}", Parameter(values, dtype=dtype or engine.default_dtype))
+            for name, shape in zip(PARAMETERS[: 4 if bias else 2], [(rows, columns), (rows, hidden_size), (rows,), (rows,)]):
+                parameter = drawn(init if len(shape) == 2 else bias_init, rng, shape, fans, dtype)
+                setattr(self, f"{name}_l{layer}{direction}", parameter)
 
     def forward(self, x, h0=None):
         x = self._time_first(x)
-        first, last = iter(self._first_states(h0, x.shape[1])), []
+        first, last = iter(self._first_states(h0, np.shape(x)[1])), []
         for layer in range(self.num_layers):
             if layer and self.dropout:
                 share = 0 if self.variational else ()
@@ -147,7 +143,7 @@ class Recurrent(Module):
 
     def _run(self, place, x, state):
         """One layer one way: x (T, N, features) and the first state give (outputs (T, N, H), the last state)."""
-        weight_ih, weight_hh, bias_ih, bias_hh = (getattr(self, f"{name}_{place}", None) for name in PARTS)
+        weight_ih, weight_hh, bias_ih, bias_hh = (getattr(self, f"{name}_{place}", None) for name in PARAMETERS)
         inputs, outputs, turn = steps(F.linear(x, weight_ih, bias_ih)), [], slice(None, None, -1 if place.endswith("_reverse") else 1)
         if p := self.recurrent_dropout:
             ones = Tensor(np.ones(state[0].shape, weight_hh.dtype), name="ones")
@@ -177,10 +173,6 @@ class Recurrent(Module):
             raise ValueError(f"{type(self).__name__}: {wanted} of shape {shape} is needed, got {', '.join(str(np.shape(s)) for s in given)}.")
         return list(zip(*given))
 
-    def extra_repr(self):
-        plain = {"num_layers": 1, "bias": True, "batch_first": False, "dropout": 0, "bidirectional": False, "variational": False}
-        return settings_of(self, "input_size", "hidden_size", **plain, recurrent_dropout=0, weight_penalty=None, bias_penalty=None)
-
 
 class RNN(Recurrent):
     """The plain recurrent network: h' = tanh(W_ih x + b_ih + W_hh h + b_hh), or relu. `rnn(x, h0) -> output, h_n`. See Recurrent."""
@@ -193,9 +185,6 @@ class RNN(Recurrent):
 
     def cell(self, x, y, h):
         return rnn_cell(x, y, h, getattr(F, self.nonlinearity))
-
-    def extra_repr(self):
-        return ", ".join(filter(None, [super().extra_repr(), settings_of(self, nonlinearity="tanh")]))
 
 
 class LSTM(Recurrent):
@@ -215,7 +204,7 @@ class GRU(Recurrent):
 # ----------------------------------------------------------------------------------------- attention
 
 
-class MultiheadAttention(Module):
+class MultiheadAttention(Layer):
     """Attention in `num_heads` parts of embed_dim / num_heads features each (Vaswani et al. 2017, arXiv:1706.03762).
 
     query (L, N, embed_dim), key and value (S, N, embed_dim), or batch first, give (output like query, weights (N, L, S): the mean over
@@ -228,8 +217,8 @@ class MultiheadAttention(Module):
     attn_mask         (L, S), or (N * num_heads, L, S): keys that single queries do not attend to
     is_causal         query i attends to the keys 0..i only; needs no attn_mask
 
-    Either can be of floats that are added to the scores. `need_weights=False` returns None for the weights, which is faster;
-    `average_attn_weights=False` returns those of each head, (N, num_heads, L, S).
+    Either can be of floats that are added to the scores. `need_weights=False` returns None for the weights, but computes them all the
+    same; `average_attn_weights=False` returns those of each head, (N, num_heads, L, S).
     """
 
     def __init__(
@@ -247,16 +236,15 @@ class MultiheadAttention(Module):
         rng=None,
         dtype=None,
     ):
-        F.check_settings("MultiheadAttention", p=dropout)
+        check_settings("MultiheadAttention", p=dropout)
         check_sizes(self, embed_dim=embed_dim, num_heads=num_heads)
         if embed_dim % num_heads:
             raise ValueError(f"MultiheadAttention: embed_dim={embed_dim} cannot be split into num_heads={num_heads} equal parts.")
-        rng, dtype = stream("init") if rng is None else rng, dtype or engine.default_dtype
-        self.embed_dim, self.num_heads, self.dropout, self.batch_first = embed_dim, num_heads, dropout, batch_first
+        self.embed_dim, self.num_heads, self.dropout, self.bias, self.batch_first = embed_dim, num_heads, dropout, bias, batch_first
         self._penalise(penalty, bias_penalty, bias=bias)
         fans = embed_dim, 3 * embed_dim
-        self.in_proj_weight = Parameter(init(rng, fans[::-1], *fans), dtype=dtype)
-        self.in_proj_bias = Parameter(bias_init(rng, fans[1:], *fans), dtype=dtype) if bias else None
+        self.in_proj_weight = drawn(init, rng, fans[::-1], fans, dtype)
+        self.in_proj_bias = drawn(bias_init, rng, fans[1:], fans, dtype) if bias else None
         self.out_proj = Linear(embed_dim, embed_dim, bias, penalty=penalty, bias_penalty=bias_penalty, bias_init=zeros, rng=rng, dtype=dtype)
 
     def forward(self, query, key, value, key_padding_mask=None, need_weights=True, attn_mask=None, average_attn_weights=True, is_causal=False):
@@ -304,6 +292,3 @@ class MultiheadAttention(Module):
         if all(data_of(m).dtype == bool for m in masks):
             return ~reduce(np.logical_or, map(data_of, masks)) if masks else None
         return reduce(np.add, [np.where(m, -np.inf, 0.0) if data_of(m).dtype == bool else m for m in masks])
-
-    def extra_repr(self):
-        return settings_of(self, "embed_dim", "num_heads", dropout=0, batch_first=False, weight_penalty=None, bias_penalty=None)

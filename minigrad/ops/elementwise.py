@@ -5,22 +5,11 @@ passes the gradient on at its bounds.
 """
 
 import math
-from functools import wraps
 
 import numpy as np
 
 from .. import engine
 from ..engine import Tensor, op, without_gradient
-
-
-def in_single(function):
-    """A function of x that computes half precision in single: sums of it stop at 2048, and they and exp overflow at 65504."""
-
-    @wraps(function)
-    def computed(x, *settings):
-        return function(x, *settings) if x.dtype.char != "e" else function(x.astype(np.float32), *settings).astype(np.float16)
-
-    return computed
 
 
 def floats(x):
@@ -112,7 +101,6 @@ tanh = op(np.tanh, x=lambda g, out, x: g - g * out * out)
 
 
 @op(x=lambda g, out, x: g * out * (1 - out))
-@in_single
 def sigmoid(x):
     """1 / (1 + exp(-x))."""
     with np.errstate(over="ignore"):  # where exp(-x) is infinite, 1 / inf is the 0 it should be
@@ -126,7 +114,6 @@ def relu(x):
 
 
 @op(x=lambda g, out, x: g * sigmoid(x))
-@in_single
 def softplus(x):
     """log(1 + exp(x)), a smooth relu, without overflow."""
     x = floats(x)

@@ -8,7 +8,6 @@ from itertools import compress
 import numpy as np
 
 from ..engine import op
-from .reductions import total
 
 
 def flat(x):
@@ -62,7 +61,7 @@ def _rows_dot(x, matrix):
 @op(
     x=lambda g, out, x, weight, bias: _rows_dot(g, weight),
     weight=lambda g, out, x, weight, bias: flat(g).T.dot(flat(x)),
-    bias=lambda g, out, x, weight, bias: total(flat(g), 0, False),
+    bias=lambda g, out, x, weight, bias: flat(g).sum(axis=0),
 )
 def linear(x, weight, bias=None):
     """The affine map x @ weight.T + bias: x (..., n_in), weight (n_out, n_in), bias (n_out,), result (..., n_out)."""
@@ -121,6 +120,4 @@ def einsum(subscripts, *operands):
     if not isinstance(subscripts, str):
         raise TypeError("the subscripts must be a string")
     large = math.prod(map(np.size, operands)) > 2**20  # where a plan, and BLAS, are worth their start
-    if np.result_type(*operands) == np.float16:  # whose sums stop at 2048
-        return np.einsum(subscripts, *operands, dtype=np.float32, optimize=large).astype(np.float16)
     return np.einsum(subscripts, *operands, optimize=large)

@@ -1,9 +1,8 @@
-"""Picking the score of a class: what the losses of classification are made of beside log_softmax."""
+"""Picking the score of a class: what the losses of classification are made of besides log_softmax."""
 
 import numpy as np
 
 from ..engine import data_of, op
-from .elementwise import in_single
 from .reductions import restored
 
 
@@ -25,7 +24,6 @@ def _rule(g, out, x, target, reduction):
 
 
 @op(x=_rule, target=None)
-@in_single
 def nll_loss(x, target, reduction):
     """-x[target]: log-probabilities x (N, C, ...) or (C,), whole numbers target (N, ...) or ()."""
     picked = x[class_index(target, min(1, x.ndim - 1))]

@@ -91,7 +91,12 @@ def block_soft_threshold(v, t, axis):
     return np.where(norms <= t, 0, v * (1 - t / np.maximum(norms, t or 1)))  # nan stays
 
 
-PARTS = {"l1_penalty": ("l1",), "l2_penalty": ("l2",), "elastic_net": ("l1", "l2"), "group_l2": ("groups", "axis")}  # what coefficients are of
+PARTS = {
+    "l1_penalty": ("l1",),
+    "l2_penalty": ("l2",),
+    "elastic_net": ("l1", "l2"),
+    "group_l2": ("groups", "axis"),
+}  # the kinds of terms that each coefficient is of
 
 
 def parts(node, w):

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from ..engine import op, without_gradient
-from .elementwise import floats, in_single
+from .elementwise import floats
 
 
 def restored(g, x, axis, keepdims):
@@ -18,22 +18,18 @@ def count(x, axis):
     return math.prod(x.shape if axis is None or x.ndim == 0 else (x.shape[a] for a in np.atleast_1d(axis)))
 
 
-total = in_single(lambda x, axis, keepdims: x.sum(axis=axis, keepdims=keepdims))  # for rules, on arrays and Tensors; it starts sooner than an op
-
-
 @op(numpy=np.sum, x=lambda g, out, x, axis, keepdims: np.broadcast_to(restored(g, x, axis, keepdims), x.shape))
-@in_single
 def sum(x, axis=None, keepdims=False):
     return np.add.reduce(x, axis=axis, keepdims=keepdims)
 
 
-@op(numpy=np.mean, x=lambda g, out, x, axis, keepdims: np.broadcast_to(restored(g * (1 / (count(x, axis) or 1)), x, axis, keepdims), x.shape))
-@in_single
+@op(numpy=np.mean, x=lambda g, out, x, axis, keepdims: np.broadcast_to(restored(g / count(x, axis), x, axis, keepdims), x.shape))
 def mean(x, axis=None, keepdims=False):
-    out = np.add.reduce(x, axis=axis, keepdims=keepdims)
+    half = x.dtype == np.float16  # whose sums overflow
+    out = np.add.reduce(x, axis=axis, keepdims=keepdims, dtype=np.float32 if half else None)
     if out.size and not count(x, axis):
         raise ValueError("the mean of no entries is undefined")
-    return out / count(x, axis)
+    return (out / count(x, axis)).astype(np.float16) if half else out / count(x, axis)
 
 
 def _shared_by_ties(g, out, x, axis, keepdims):
@@ -63,8 +59,7 @@ def _degrees(x, axis, ddof):
     return count(x, axis) - ddof
 
 
-@op(numpy=np.var, x=lambda g, out, x, axis, ddof, keepdims: restored(g * (2 / _degrees(x, axis, ddof)), x, axis, keepdims) * centred(x, axis))
-@in_single
+@op(numpy=np.var, x=lambda g, out, x, axis, ddof, keepdims: restored(2 * g / _degrees(x, axis, ddof), x, axis, keepdims) * centred(x, axis))
 def var(x, axis=None, ddof=0, keepdims=False):
     """The variance: squared deviations over n - ddof."""
     out = np.var(x, axis=axis, ddof=0, keepdims=keepdims)
@@ -73,19 +68,19 @@ def var(x, axis=None, ddof=0, keepdims=False):
 
 @op(
     numpy=np.std,
-    x=lambda g, out, x, axis, ddof, keepdims: restored(g / (out + (out == 0)) * (1 / _degrees(x, axis, ddof)), x, axis, keepdims) * centred(x, axis),
+    x=lambda g, out, x, axis, ddof, keepdims: restored(g / ((out + (out == 0)) * _degrees(x, axis, ddof)), x, axis, keepdims) * centred(x, axis),
 )
-@in_single
 def std(x, axis=None, ddof=0, keepdims=False):
     """The standard deviation; its gradient is 0 where it is 0."""
     return np.sqrt(var(x, axis, ddof, keepdims))
 
 
-_deviation = in_single(lambda x, axis, eps: np.sqrt(x.var(axis=axis, keepdims=True) + eps))
+def _standardize_rule(g, out, x, axis, eps):
+    along = g - g.mean(axis=axis, keepdims=True) - out * (g * out).mean(axis=axis, keepdims=True)
+    return along / np.sqrt(x.var(axis=axis, keepdims=True) + eps)
 
 
-@op(x=lambda g, out, x, axis, eps: (g - g.mean(axis=axis, keepdims=True) - out * (g * out).mean(axis=axis, keepdims=True)) / _deviation(x, axis, eps))
-@in_single
+@op(x=_standardize_rule)
 def standardize(x, axis, eps):
     """(x - mean) / sqrt(variance + eps) over `axis`; the variance over n."""
     out = x - mean(x, axis, keepdims=True)
@@ -130,7 +125,6 @@ def _top(x, axis):
 
 
 @op(x=lambda g, out, x, axis, keepdims: restored(g, x, axis, keepdims) * softmax(x, axis))
-@in_single
 def logsumexp(x, axis=None, keepdims=False):
     """log(sum(exp(x))), without overflow."""
     x = floats(x)
@@ -140,8 +134,7 @@ def logsumexp(x, axis=None, keepdims=False):
     return out if keepdims else np.squeeze(out, axis)
 
 
-@op(x=lambda g, out, x, axis: out * (g - total(g * out, axis, True)))
-@in_single
+@op(x=lambda g, out, x, axis: out * (g - (g * out).sum(axis=axis, keepdims=True)))
 def softmax(x, axis=-1):
     """exp(x) / sum(exp(x)) along `axis`, without overflow: the gradient of logsumexp."""
     x = floats(x)
@@ -150,8 +143,7 @@ def softmax(x, axis=-1):
     return e
 
 
-@op(x=lambda g, out, x, axis: g - np.exp(out) * total(g, axis, True))
-@in_single
+@op(x=lambda g, out, x, axis: g - np.exp(out) * g.sum(axis=axis, keepdims=True))
 def log_softmax(x, axis=-1):
     """log(softmax(x)) along `axis`, without overflow."""
     x = floats(x)
@@ -167,11 +159,10 @@ without_gradient(np.argmax, np.argmin, np.argsort, np.any, np.all, np.count_nonz
 
 def _cumsum_rule(g, out, x, axis):
     along = axis or 0  # without an axis g is flat
-    return np.reshape(np.flip(cumsum(np.flip(g, along), along), along), x.shape)
+    return np.reshape(np.flip(np.cumsum(np.flip(g, along), along), along), x.shape)
 
 
 @op(numpy=np.cumsum, x=_cumsum_rule)
-@in_single
 def cumsum(x, axis=None):
     """Sums of the first 1, 2, ... entries along `axis`; without it, of x flattened. Its rule is the same from the other end."""
     return np.cumsum(x, axis)
