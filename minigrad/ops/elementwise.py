@@ -117,7 +117,7 @@ def relu(x):
 def softplus(x):
     """log(1 + exp(x)), a smooth relu, without overflow."""
     x = floats(x)
-    return np.maximum(x, np.log1p(np.exp(np.minimum(x, 40))))  # from 40 on it is x; np.logaddexp takes 17 times as long
+    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))  # np.logaddexp takes 15 times as long
 
 
 @op(x=lambda g, out, x: g * np.exp(-x * x) * (2 / math.sqrt(math.pi)))
