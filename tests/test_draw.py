@@ -1277,3 +1277,10 @@ if __name__ == "__main__":
     GOLDEN.mkdir(exist_ok=True)
     for name, dot in golden().items():
         (GOLDEN / f"{name}.gv").write_text(stable(dot), encoding="utf-8")
+
+
+def test_a_mask_of_minus_infinity_is_no_trouble():
+    mask, scores = np.triu(np.full((3, 3), -np.inf), 1), Tensor(np.zeros((3, 3)), True)
+    loss = np.sum(F.softmax(scores) * F.scaled_dot_product_attention(scores, scores, scores, mask, training=False))
+    assert "nan/inf" not in mg.to_text(loss).splitlines()[0]
+    assert "nan/inf, first: add" in mg.to_text(np.sum(scores + mask)).splitlines()[0]

@@ -135,7 +135,8 @@ class _Reader:
             words.append(f"gradient check: {sum(row.passed for row in rows):,} of {len(rows):,} passed")
             words += [f"{silent:,} VACUOUS"] if (silent := sum(row.verdict == "VACUOUS" for row in rows)) else []
             words += [f"first wrong: {name}" for name in wrong[:1]]
-        odd = (box.path() for box in self.boxes.values() if numbers(box.last).bad)
+        trained = (box for box in self.boxes.values() if getattr(box.last, "requires_grad", False))  # a mask of -inf is no trouble
+        odd = (box.path() for box in trained if numbers(box.last).bad)
         if self.shown["value"] and (first := next(odd, None)):
             wrong.append(first)
             words.append(f"nan/inf, first: {first}")
