@@ -42,8 +42,8 @@ recording = ContextVar("recording", default=True)  # False inside no_grad()
 scope = ContextVar("scope", default=None)  # (outer scope, module or name of the function that is running)
 tick = count(0, -1).__next__  # creation numbers fall, so that the smallest on a heap is the newest
 
-# What a Tensor says of what is computed from it: nothing; to be recorded, so that the graph is the whole program (of noise and of
-# what has a name); to be given a gradient. Results join the bits of their operands.
+# What becomes of results: nothing is kept of those of plain data; those of noise and of what has a name are recorded, so that the
+# graph is the whole program; those of leaves that want a gradient can be gone back through. Results join the bits of their operands.
 PLAIN, RECORDED, GRADIENT = 0, 1, 2
 
 
