@@ -52,7 +52,7 @@ def slope(f, exact=None, step=STEP, size=1.0):
     with np.errstate(all="ignore"):
         middle = np.asarray(f(0.0), np.float64)
         value, error, reach, moved, even, bend, jump = _extrapolated(f, middle, step, 2e-16 * np.maximum(abs(middle), min(size, 64)))
-        plain, left, right, small_jump = _differences(f, middle, TINY)
+        plain, left, right, small_jump = tiny = _differences(f, middle, TINY)
         near = {k: _differences(f, middle, TINY * k) for k in (2, 1 / 2, 1 / 4, 65 / 64, 66 / 64, 67 / 64, 68 / 64)}
         scale = min(1.0, np.max(np.nan_to_num(np.maximum(abs(left), abs(right))), initial=0.0))  # what is nothing beside 1 may be all there is
         # steps a hair longer are as good: what bends in the row of their differences is rounding (what rises evenly may be kinks)
@@ -69,7 +69,10 @@ def slope(f, exact=None, step=STEP, size=1.0):
         error = np.where(agree, error + rounding * TINY / reach, np.where(straight, rounding + wider + 1e-9 * abs(plain), abs(value - plain)))
         value, error = np.where(straight & ~agree, plain, value), np.where(moved | (plain != 0), error, 2e-16 * np.maximum(abs(middle), 1) / step)
         jumps = small_jump > 1e-4 * (abs(left) + abs(right)) + 1e-8 * scale + 2 * rounding
-        jumps &= (small_jump <= 8 * jump) | (small_jump * TINY > 4e-15 * size)  # else it is rounding, which larger steps hardly see
+        # what may be the rounding of f(0) alone, if it is small, must be there without f(0) too
+        apart = [(2 * o[2] - i[2]) - (2 * o[1] - i[1]) for o, i in ((near[2], tiny), (tiny, near[1 / 2]))]
+        stays = np.all([np.sign(right - left) * jump_apart >= small_jump / 2 for jump_apart in apart], axis=0)
+        jumps &= stays | (small_jump * TINY > 1e-12 * size)
         kink = jumps & ((small_jump > 0.5 * jump) | (~agree & ~shrinks))
         # f itself jumps: it differs by as much over every step
         steady = [abs(k * s - t) <= abs(t) / 50 for k, other in near.items() for s, t in ((other[0], plain), (other[3], small_jump))]
@@ -320,6 +323,6 @@ def judge(gradient, v, numeric, rtol=RTOL, atol=ATOL):
         return Finding("VACUOUS")
     if difference > atol + rtol * size + 5 * numeric.error:
         return Finding("FAIL", difference / size, sides)
-    if difference > 1e-5 * size and 5 * numeric.error > atol + 1e-3 * size:  # near, but not by much more than chance
-        return Finding("VACUOUS", 0.0, f"{sides}, too rough to tell", "rough")
+    if difference > 1e-5 * size and 5 * numeric.error > atol + 1e-3 * size:  # near, but not by much more than chance; or nothing but rounding
+        return Finding("VACUOUS", 0.0, f"{sides}, too rough to tell", "rough" if size > 5 * numeric.error else "")
     return Finding("OK", difference / max(size, floor) if rtol else difference, sides)

@@ -119,6 +119,6 @@ def binary_cross_entropy_with_logits(input, target, reduction="mean"):
     """-t log sigmoid(x) - (1-t) log(1 - sigmoid(x)) of scores x and targets t in [0, 1], shapes equal."""
     input, target = _pair("binary_cross_entropy_with_logits", input, target, reduction)
     t = data_of(target)
-    if not (t.min(initial=0) >= 0 and t.max(initial=1) <= 1):
+    if not getattr(target, "requires_grad", False) and not (t.min(initial=0) >= 0 and t.max(initial=1) <= 1):  # learned, a step may leave it
         raise ValueError("binary_cross_entropy_with_logits: the targets must be from 0 to 1.")
     return _reduced(target * softplus(-input) + (1 - target) * softplus(input), reduction)
