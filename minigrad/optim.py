@@ -41,7 +41,7 @@ class Optimizer:
         if unknown := group.keys() - self.defaults.keys() - {"params"}:
             raise TypeError(f"{type(self).__name__} has no setting {sorted(unknown)}; it has {', '.join(self.defaults)}.")
         members = [group["params"]] if isinstance(group["params"], Tensor) else list(group["params"])
-        group = {**self.defaults, **group, "params": members}
+        group = self.defaults | group | {"params": members}
         for name, value in group.items():
             if name != "params" and not _valid(name, value):
                 raise ValueError(f"{type(self).__name__}: {name}={value!r} is out of range.")
@@ -179,7 +179,8 @@ class SGD(Optimizer):
         super().__init__(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov)
 
     def add_param_group(self, group):
-        if {**self.defaults, **group}["nesterov"] and not {**self.defaults, **group}["momentum"]:
+        settings = self.defaults | group
+        if settings["nesterov"] and not settings["momentum"]:
             raise ValueError("SGD: nesterov needs a momentum > 0.")
         super().add_param_group(group)
 

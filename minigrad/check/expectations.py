@@ -1,6 +1,8 @@
 """Exact expectations: a recorded loss and its gradients averaged over every outcome of their noise, none left to chance."""
 
 import math
+from functools import reduce
+from operator import or_
 from typing import NamedTuple
 
 import numpy as np
@@ -131,7 +133,7 @@ def _enumerated(laws):
 
 def _run(op, *args):
     """op(*args), recorded whatever the mode."""
-    data, track = op.forward(*map(data_of, args)), max((a.track for a in args if isinstance(a, Tensor)), default=PLAIN)
+    data, track = op.forward(*map(data_of, args)), reduce(or_, (a.track for a in args if isinstance(a, Tensor)), PLAIN)
     return result(op, args, data, track) if track else constant(data)
 
 

@@ -22,7 +22,6 @@ import numpy as np
 from .. import engine
 from ..engine import Tensor, data_of, path
 from ..graph import evaluate, program
-from ..nn.module import Module, put_back
 from ..ops.stochastic import Bernoulli, Normal
 from ..randomness import Noise, frozen_noise
 from ..tables import aligned
@@ -182,10 +181,10 @@ def check_noise(op, shape=(64, 1024), *, p=None, shared=(), mean=None, calls=4, 
 @contextlib.contextmanager
 def _untouched(op):
     """On leaving, generators, np.random and, of a module, attributes and arrays are put back."""
-    model = isinstance(op, Module)
-    arrays, drawn = op.state_dict() if model else {}, np.random.get_state()
+    is_module = hasattr(op, "put_back")
+    arrays, drawn = op.state_dict() if is_module else {}, np.random.get_state()
     try:
-        with frozen_noise(), put_back(op) if model else contextlib.nullcontext():
+        with frozen_noise(), op.put_back() if is_module else contextlib.nullcontext():
             yield
     finally:
         np.random.set_state(drawn)
@@ -321,7 +320,7 @@ def _output(op, x, outputs, steps, layers, mean):
     promised, of, between = x, "x", 1
     if mean is not None:
         promised, of = np.asarray(data_of(mean(Tensor(x)))), "what is promised"
-    elif isinstance(op, Module):
+    elif hasattr(op, "put_back"):
         evaluated, of, between = _called(op.eval(), x), "the output in evaluation", 0.5
         count, promised = sum(isinstance(n, Noise) for n in program("check_noise", evaluated)), evaluated.data
         yield Row("output", "noise in evaluation", count, 0, 0, "noise is drawn in evaluation too")

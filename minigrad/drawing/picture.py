@@ -75,7 +75,7 @@ class _Reader:
                     box.name = "constant"  # of the rules
         self.terms = {self.home[r.order]: _terms(r, self.boxes, self.home) for r in roots}  # of each root
         self.checks, self.report, self.gradients, self.sent = {}, None, {}, {}
-        self.seen = set()
+        self.seen, self.taken = set(), {}
         for leaf, gradient in zip(leaves, gradients):
             self.boxes[self.home[gradient.order]].leaf = self.boxes[self.home[leaf.order]].path()
 
@@ -105,6 +105,12 @@ class _Reader:
             for s in sent:
                 self.sent[node.order, s.argument] = s.cotangent
                 self.gradients[s.input.order] = s.total
+
+    def numbers(self, box):
+        """The statistics of the value of a box, taken once."""
+        if id(box.last) not in self.taken:
+            self.taken[id(box.last)] = numbers(box.last)
+        return self.taken[id(box.last)]
 
     # ---- records
 
@@ -136,7 +142,7 @@ class _Reader:
             words += [f"{silent:,} VACUOUS"] if (silent := sum(row.verdict == "VACUOUS" for row in rows)) else []
             words += [f"first wrong: {name}" for name in wrong[:1]]
         trained = (box for box in self.boxes.values() if getattr(box.last, "requires_grad", False))  # a mask of -inf is no trouble
-        odd = (box.path() for box in trained if numbers(box.last).bad)
+        odd = (box.path() for box in trained if self.numbers(box).bad)
         if self.shown["value"] and (first := next(odd, None)):
             wrong.append(first)
             words.append(f"nan/inf, first: {first}")
@@ -161,7 +167,7 @@ class _Reader:
     def rows(self, box):
         """What stands in a node: what it is, its value, its gradient, its part of the loss, its verdict."""
         x, alike = box.last, box.inside if box.is_leaf else []
-        value = numbers(np.stack([data_of(b.last) for b in alike]) if alike else x)
+        value = numbers(np.stack([data_of(b.last) for b in alike])) if alike else self.numbers(box)
         yield from self.contents(box) if box.inside else (Row(_shape(x), "shape"), Row(settings(box, self.constants), "attribute"))
         if isinstance(x, Tensor) and x.args is None:
             yield from (Row("graph freed by backward(): draw before it,", "note"), Row("or use backward(retain_graph=True)", "note"))
@@ -180,7 +186,7 @@ class _Reader:
         random = Counter(" ".join([b.label, settings(b)]) for b in box.inside if b.kind == "random")
         yield from (Row(short(line + times(n), 60), "attribute") for line, n in random.items())
         yield Row((_shape(box.last) and ("each " if box.is_leaf else "out ")) + _shape(box.last), "shape")
-        yield _listed("nan/inf", "band", box, [b for b in box.inside[:-1] if numbers(b.last).bad])
+        yield _listed("nan/inf", "band", box, [b for b in box.inside[:-1] if self.numbers(b).bad])
 
     def gradient(self, box):
         """The statistics of the gradient of a leaf or a result, if it is known."""
@@ -235,7 +241,7 @@ class _Reader:
         """Everything there is to know, in full precision."""
         if box.kind == "constant":
             return argument(box.last)
-        x, found, gradient = box.last, numbers(box.last), self.gradient(box)
+        x, found, gradient = box.last, self.numbers(box), self.gradient(box)
         what = "output" if box.inside else box.kind if box.is_leaf else box.word
         lines = [self.title(box) if box.inside else box.path(), f"{what} {found.shape} {found.dtype}"]
         if box.inside:

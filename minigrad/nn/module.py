@@ -143,6 +143,17 @@ class Module:
         """Evaluation mode for this module and all inside it."""
         return self.train(False)
 
+    @contextmanager
+    def put_back(self):
+        """On leaving, the attributes of this module and of all inside it, modes too, are what they were."""
+        before = {module: dict(vars(module)) for module in self.modules()}
+        try:
+            yield
+        finally:
+            for module, attributes in before.items():
+                vars(module).clear()
+                vars(module).update(attributes)
+
     # ---- saving
 
     def _state(self):
@@ -241,18 +252,6 @@ def check_sizes(module, **sizes):
     for name, size in sizes.items():
         if not isinstance(size, (int, np.integer)) or size < 1:
             raise ValueError(f"{type(module).__name__}: {name} must be a whole number >= 1, got {size!r}.")
-
-
-@contextmanager
-def put_back(model):
-    """On leaving, the attributes of a model and of all modules inside it are what they were."""
-    before = {module: dict(vars(module)) for module in model.modules()}
-    try:
-        yield
-    finally:
-        for module, attributes in before.items():
-            vars(module).clear()
-            vars(module).update(attributes)
 
 
 def _join(prefix, name):

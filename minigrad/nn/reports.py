@@ -5,7 +5,6 @@ import numpy as np
 from ..engine import Tensor, no_grad
 from ..randomness import frozen_noise
 from ..tables import ruled
-from .module import put_back
 
 
 def summary(model, input_shape, dtype=np.float32):
@@ -24,7 +23,7 @@ def summary(model, input_shape, dtype=np.float32):
 
         return call
 
-    with put_back(model), no_grad(), frozen_noise():
+    with model.put_back(), no_grad(), frozen_noise():
         for module in model.eval().modules():
             module.forward = noting(module, module.forward)
         model(Tensor(np.zeros((2, *np.atleast_1d(input_shape).tolist()), dtype)))  # two, since a batch norm may need them
