@@ -63,7 +63,11 @@ def op(links=333):
         return first.grad.data
 
     def pytorch():
-        first, scale, shift = torch.tensor(start, requires_grad=True), torch.tensor(a), torch.tensor(b)
+        first, scale, shift = (
+            torch.tensor(start, requires_grad=True),
+            torch.tensor(a),
+            torch.tensor(b),
+        )
         x = first
         for _ in range(links):
             x = torch.tanh(x * scale + shift)
@@ -78,7 +82,10 @@ def op(links=333):
 
 def mlp_small(batch=64, sizes=(64, 128, 64, 10), lr=0.01):
     images, labels = normal(batch, sizes[0]), rng.integers(0, sizes[-1], batch)
-    start = [(normal(n, m) / np.float32(np.sqrt(m)), np.zeros(n, np.float32)) for m, n in zip(sizes, sizes[1:])]
+    start = [
+        (normal(n, m) / np.float32(np.sqrt(m)), np.zeros(n, np.float32))
+        for m, n in zip(sizes, sizes[1:])
+    ]
 
     weights = [(w.copy(), b.copy()) for w, b in start]
 
@@ -105,7 +112,9 @@ def mlp_small(batch=64, sizes=(64, 128, 64, 10), lr=0.01):
             b -= lr * gb
         return loss
 
-    model = nn.Sequential(*sum(([nn.Linear(m, n), nn.ReLU()] for m, n in zip(sizes, sizes[1:])), [])[:-1])
+    model = nn.Sequential(
+        *sum(([nn.Linear(m, n), nn.ReLU()] for m, n in zip(sizes, sizes[1:])), [])[:-1]
+    )
     for layer, (w, b) in zip([m for m in model if isinstance(m, nn.Linear)], start):
         layer.weight.data[...], layer.bias.data[...] = w, b
     optimizer = optim.SGD(model.parameters(), lr=lr)
@@ -118,7 +127,11 @@ def mlp_small(batch=64, sizes=(64, 128, 64, 10), lr=0.01):
         return loss.item()
 
     if torch:
-        twin = torch.nn.Sequential(*sum(([torch.nn.Linear(m, n), torch.nn.ReLU()] for m, n in zip(sizes, sizes[1:])), [])[:-1])
+        twin = torch.nn.Sequential(
+            *sum(([torch.nn.Linear(m, n), torch.nn.ReLU()] for m, n in zip(sizes, sizes[1:])), [])[
+                :-1
+            ]
+        )
         twin.load_state_dict({k: torch.tensor(v) for k, v in model.state_dict().items()})
         twin_optimizer = torch.optim.SGD(twin.parameters(), lr=lr)
         x, y = torch.tensor(images), torch.tensor(labels)
@@ -136,9 +149,20 @@ def mlp_small(batch=64, sizes=(64, 128, 64, 10), lr=0.01):
 # ---- mlp_reg: batch 128, 784-1024-1024-10, dropout .2/.5/.5, L2 on all weights, L1 on the first, SGD with momentum
 
 
-def mlp_reg(batch=128, sizes=(784, 1024, 1024, 10), rates=(0.2, 0.5, 0.5), l2=1e-4, l1=1e-6, lr=0.01, momentum=0.9):
+def mlp_reg(
+    batch=128,
+    sizes=(784, 1024, 1024, 10),
+    rates=(0.2, 0.5, 0.5),
+    l2=1e-4,
+    l1=1e-6,
+    lr=0.01,
+    momentum=0.9,
+):
     images, labels = normal(batch, sizes[0]), rng.integers(0, sizes[-1], batch)
-    start = [(normal(n, m) / np.float32(np.sqrt(m)), np.zeros(n, np.float32)) for m, n in zip(sizes, sizes[1:])]
+    start = [
+        (normal(n, m) / np.float32(np.sqrt(m)), np.zeros(n, np.float32))
+        for m, n in zip(sizes, sizes[1:])
+    ]
     weights = [[w.copy(), b.copy()] for w, b in start]
     velocities = [[np.zeros_like(w), np.zeros_like(b)] for w, b in start]
     own = np.random.default_rng(1)
@@ -176,7 +200,9 @@ def mlp_reg(batch=128, sizes=(784, 1024, 1024, 10), rates=(0.2, 0.5, 0.5), l2=1e
 
     layers = []
     for i, (p, m, n) in enumerate(zip(rates, sizes, sizes[1:])):
-        layers += [nn.Dropout(p), nn.Linear(m, n, penalty=nn.L2(l2))] + ([nn.ReLU()] if i < len(rates) - 1 else [])
+        layers += [nn.Dropout(p), nn.Linear(m, n, penalty=nn.L2(l2))] + (
+            [nn.ReLU()] if i < len(rates) - 1 else []
+        )
     model = nn.Sequential(*layers)
     for layer, (w, b) in zip([m for m in model if isinstance(m, nn.Linear)], start):
         layer.weight.data[...], layer.bias.data[...] = w, b
@@ -184,7 +210,11 @@ def mlp_reg(batch=128, sizes=(784, 1024, 1024, 10), rates=(0.2, 0.5, 0.5), l2=1e
 
     def minigrad():
         optimizer.zero_grad()
-        loss = F.cross_entropy(model(images), labels) + model.penalty() + F.l1_penalty(model[1].weight, c=l1)
+        loss = (
+            F.cross_entropy(model(images), labels)
+            + model.penalty()
+            + F.l1_penalty(model[1].weight, c=l1)
+        )
         loss.backward()
         optimizer.step()
         return loss.item()
@@ -200,7 +230,11 @@ def mlp_reg(batch=128, sizes=(784, 1024, 1024, 10), rates=(0.2, 0.5, 0.5), l2=1e
     def pytorch():
         twin_optimizer.zero_grad()
         loss = torch.nn.functional.cross_entropy(twin(x), y)
-        loss = loss + l2 * sum((m.weight * m.weight).sum() for m in twin if hasattr(m, "weight")) + l1 * twin[1].weight.abs().sum()
+        loss = (
+            loss
+            + l2 * sum((m.weight * m.weight).sum() for m in twin if hasattr(m, "weight"))
+            + l1 * twin[1].weight.abs().sum()
+        )
         loss.backward()
         twin_optimizer.step()
         return loss.item()
@@ -215,8 +249,13 @@ def conv(batch=64, pixels=28, channels=(1, 16, 32), classes=10, lr=0.01):
     images, labels = normal(batch, channels[0], pixels, pixels), rng.integers(0, classes, batch)
     side = (pixels - 2 * (len(channels) - 1)) // 2
     features = channels[-1] * side**2
-    start = [(normal(m, c, 3, 3) / np.float32(3 * np.sqrt(c)), np.zeros(m, np.float32)) for c, m in zip(channels, channels[1:])]
-    start += [(normal(classes, features) / np.float32(np.sqrt(features)), np.zeros(classes, np.float32))]
+    start = [
+        (normal(m, c, 3, 3) / np.float32(3 * np.sqrt(c)), np.zeros(m, np.float32))
+        for c, m in zip(channels, channels[1:])
+    ]
+    start += [
+        (normal(classes, features) / np.float32(np.sqrt(features)), np.zeros(classes, np.float32))
+    ]
     weights = [(w.copy(), b.copy()) for w, b in start]
 
     def windows(x):
@@ -226,7 +265,10 @@ def conv(batch=64, pixels=28, channels=(1, 16, 32), classes=10, lr=0.01):
 
     def added(rows, shape):
         n, c, height, width = shape
-        view, x = rows.reshape(n, height - 2, width - 2, c, 3, 3).transpose(0, 3, 4, 5, 1, 2), np.zeros(shape, rows.dtype)
+        view, x = (
+            rows.reshape(n, height - 2, width - 2, c, 3, 3).transpose(0, 3, 4, 5, 1, 2),
+            np.zeros(shape, rows.dtype),
+        )
         for i in range(3):
             for j in range(3):
                 x[:, :, i : i + height - 2, j : j + width - 2] += view[:, :, i, j]
@@ -236,7 +278,11 @@ def conv(batch=64, pixels=28, channels=(1, 16, 32), classes=10, lr=0.01):
         kept, x = [], images
         for w, b in weights[:-1]:
             rows = windows(x)
-            z = (rows @ w.reshape(len(w), -1).T + b).reshape(batch, x.shape[2] - 2, x.shape[3] - 2, len(w)).transpose(0, 3, 1, 2)
+            z = (
+                (rows @ w.reshape(len(w), -1).T + b)
+                .reshape(batch, x.shape[2] - 2, x.shape[3] - 2, len(w))
+                .transpose(0, 3, 1, 2)
+            )
             kept.append((x, rows))
             x = np.maximum(z, 0)
         quarters = x.reshape(batch, -1, side, 2, side, 2)
@@ -253,7 +299,9 @@ def conv(batch=64, pixels=28, channels=(1, 16, 32), classes=10, lr=0.01):
         gw, gb, g = g.T @ flat, g.sum(axis=0), (g @ w).reshape(pooled.shape)
         w -= lr * gw
         b -= lr * gb
-        g = ((quarters == pooled[:, :, :, None, :, None]) * g[:, :, :, None, :, None]).reshape(x.shape)
+        g = ((quarters == pooled[:, :, :, None, :, None]) * g[:, :, :, None, :, None]).reshape(
+            x.shape
+        )
         for i in range(len(kept) - 1, -1, -1):
             (x_in, rows), (w, b) = kept[i], weights[i]
             g = g * (x > 0)
@@ -280,8 +328,13 @@ def conv(batch=64, pixels=28, channels=(1, 16, 32), classes=10, lr=0.01):
         return loss.item()
 
     if torch:
-        twins = sum(([torch.nn.Conv2d(c, m, 3), torch.nn.ReLU()] for c, m in zip(channels, channels[1:])), [])
-        twin = torch.nn.Sequential(*twins, torch.nn.MaxPool2d(2), torch.nn.Flatten(), torch.nn.Linear(features, classes))
+        twins = sum(
+            ([torch.nn.Conv2d(c, m, 3), torch.nn.ReLU()] for c, m in zip(channels, channels[1:])),
+            [],
+        )
+        twin = torch.nn.Sequential(
+            *twins, torch.nn.MaxPool2d(2), torch.nn.Flatten(), torch.nn.Linear(features, classes)
+        )
         twin.load_state_dict({k: torch.tensor(v) for k, v in model.state_dict().items()})
         twin_optimizer = torch.optim.SGD(twin.parameters(), lr=lr)
         x, y = torch.tensor(images), torch.tensor(labels)
@@ -367,13 +420,17 @@ def nodes():
             f"    t = time.perf_counter(); run({count} // 3); times.append((time.perf_counter() - t) / {count})\n"
             f"print(statistics.median(times), (peak() - before) / {count})\n"
         )
-        out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        out = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout
         return tuple(map(float, out.split()))
 
     rounds = [(fresh(1_000), fresh(100_000)) for _ in range(3)]
     ratio = statistics.median(big[0] / small[0] for small, big in rounds)
     small, big = rounds[0]
-    print(f"\na node: {small[0] * 1e6:.2f} us at 10^3, {big[0] * 1e6:.2f} us at 10^5 (ratio {ratio:.2f}), {big[1]:.0f} bytes")
+    print(
+        f"\na node: {small[0] * 1e6:.2f} us at 10^3, {big[0] * 1e6:.2f} us at 10^5 (ratio {ratio:.2f}), {big[1]:.0f} bytes"
+    )
 
 
 def memory():
@@ -388,25 +445,54 @@ def memory():
     )
 
     def peak(side):
-        here = {**os.environ, "PYTHONPATH": os.pathsep.join([os.path.dirname(os.path.abspath(__file__)), *sys.path])}
-        return int(subprocess.run([sys.executable, "-c", code, str(side)], env=here, capture_output=True, text=True, check=True).stdout) / 2**20
+        here = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([os.path.dirname(os.path.abspath(__file__)), *sys.path]),
+        }
+        return (
+            int(
+                subprocess.run(
+                    [sys.executable, "-c", code, str(side)],
+                    env=here,
+                    capture_output=True,
+                    text=True,
+                    check=True,
+                ).stdout
+            )
+            / 2**20
+        )
 
     sides = {"by hand": 0, "minigrad": 1, **({"PyTorch": 2} if torch else {})}
-    print("memory: a step of conv adds", ", ".join(f"{peak(side):.0f} MiB {name}" for name, side in sides.items()))
+    print(
+        "memory: a step of conv adds",
+        ", ".join(f"{peak(side):.0f} MiB {name}" for name, side in sides.items()),
+    )
 
 
 def import_time():
     """The import of minigrad on top of NumPy's own."""
 
     with tempfile.TemporaryDirectory() as cache:  # compiled files, as an installation has them
-        environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"} | {"PYTHONPYCACHEPREFIX": cache}
+        environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"} | {
+            "PYTHONPYCACHEPREFIX": cache
+        }
 
         def seconds(module):
             code = f"import time; t = time.perf_counter(); import {module}; print(time.perf_counter() - t)"
-            return float(subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True).stdout)
+            return float(
+                subprocess.run(
+                    [sys.executable, "-c", code],
+                    env=environment,
+                    capture_output=True,
+                    text=True,
+                    check=True,
+                ).stdout
+            )
 
         pairs = [(seconds("numpy"), seconds("minigrad")) for _ in range(17)][2:]
-    print(f"import: {statistics.median(b / a for a, b in pairs) - 1:.2f} x NumPy's own import on top of it")
+    print(
+        f"import: {statistics.median(b / a for a, b in pairs) - 1:.2f} x NumPy's own import on top of it"
+    )
 
 
 WORK = {
@@ -420,12 +506,22 @@ EXTRA = {"nodes": nodes, "memory": memory, "import": import_time}
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", default=[], metavar="name", help=f"any of {', '.join([*WORK, *EXTRA])} (default: all)")
+    parser.add_argument(
+        "names",
+        nargs="*",
+        default=[],
+        metavar="name",
+        help=f"any of {', '.join([*WORK, *EXTRA])} (default: all)",
+    )
     parser.add_argument("--rounds", type=int, default=40)
     options = parser.parse_args()
     chosen = options.names or [*WORK, *EXTRA]
-    print(f"NumPy {np.__version__}, PyTorch {torch.__version__ if torch else 'not installed'}, one thread\n")
-    print(f"{'work':10}  {'by hand':>13}  {'by hand':>8}  {'minigrad':>8}  {'PyTorch':>10}  minigrad/PyTorch")
+    print(
+        f"NumPy {np.__version__}, PyTorch {torch.__version__ if torch else 'not installed'}, one thread\n"
+    )
+    print(
+        f"{'work':10}  {'by hand':>13}  {'by hand':>8}  {'minigrad':>8}  {'PyTorch':>10}  minigrad/PyTorch"
+    )
     for name in [n for n in WORK if n in chosen]:
         build, inner = WORK[name]
         compare(name, build(), options.rounds, inner)

@@ -92,7 +92,9 @@ def read(file=None):
     """(all characters, train, validation) of a text, or of the manual; the last two as numbers of characters. Validation is the last tenth."""
     text = Path(file).read_text(encoding="utf-8") if file else manual()
     if len(text) < SHORTEST:
-        raise ValueError(f"{file}: {len(text)} characters are too few to train on and to validate; {SHORTEST} are needed.")
+        raise ValueError(
+            f"{file}: {len(text)} characters are too few to train on and to validate; {SHORTEST} are needed."
+        )
     letters = sorted(set(text))
     number = {letter: i for i, letter in enumerate(letters)}
     codes = np.array([number[letter] for letter in text])
@@ -103,7 +105,10 @@ def read(file=None):
 def by_counts(train, validation, letters, order):
     """Bits a character if the next is guessed from counts of what followed the last `order` - 1: Witten & Bell's (1991) mixture of all orders."""
     followed = defaultdict(Counter)  # what came before -> what came next
-    train, text = train.tolist(), np.concatenate([train[len(train) - order + 1 :], validation]).tolist()
+    train, text = (
+        train.tolist(),
+        np.concatenate([train[len(train) - order + 1 :], validation]).tolist(),
+    )
     for k in range(order):
         for i in range(k, len(train)):
             followed[tuple(train[i - k : i])][train[i]] += 1
@@ -134,7 +139,11 @@ def evaluate(model, codes):
     with mg.no_grad():
         for start in range(0, len(x), 64):
             scores = model(x[start : start + 64])[:, half:]
-            losses.append(F.cross_entropy(np.moveaxis(scores, -1, 1), y[start : start + 64, half:], reduction="none").data)
+            losses.append(
+                F.cross_entropy(
+                    np.moveaxis(scores, -1, 1), y[start : start + 64, half:], reduction="none"
+                ).data
+            )
     model.train()
     return np.concatenate(losses).mean() / np.log(2)
 
@@ -150,10 +159,16 @@ def train(method, seed, file, steps):
     settings = dict(METHODS[method])
     c = settings.pop("c", 0.0)
     letters, codes, validation = read(file)
-    validation = np.concatenate([codes[-CONTEXT // 2 :], validation])  # what comes before it, as context
+    validation = np.concatenate(
+        [codes[-CONTEXT // 2 :], validation]
+    )  # what comes before it, as context
     mg.manual_seed(seed)
-    model = Transformer(len(letters), **settings, rng=np.random.default_rng(seed))  # the same start for every method
-    optimizer = optim.Adam(model.parameters(), lr=optim.cosine(5e-3, steps, warmup=min(50, steps // 10)))
+    model = Transformer(
+        len(letters), **settings, rng=np.random.default_rng(seed)
+    )  # the same start for every method
+    optimizer = optim.Adam(
+        model.parameters(), lr=optim.cosine(5e-3, steps, warmup=min(50, steps // 10))
+    )
     rng, curve = np.random.default_rng(seed), []
     for step in range(steps):
         x, y = windows(codes, rng.integers(0, len(codes) - CONTEXT, BATCH))
@@ -161,7 +176,9 @@ def train(method, seed, file, steps):
         loss_of(model, x, y, c).backward()
         optimizer.step()
         if step % CURVE_EVERY == CURVE_EVERY - 1 or step == steps - 1:
-            curve.append((step + 1, evaluate(model, codes[: len(validation)]), evaluate(model, validation)))
+            curve.append(
+                (step + 1, evaluate(model, codes[: len(validation)]), evaluate(model, validation))
+            )
     return np.array(curve), model.state_dict()
 
 
@@ -172,7 +189,13 @@ def write(model, letters, start, count, temperature=0.8, seed=0):
     with mg.no_grad():
         for _ in range(count):
             scores = model(np.array([codes[-CONTEXT:]]))[0, -1]
-            codes.append(int(rng.choice(len(letters), p=F.softmax(scores.astype(np.float64) / temperature).data)))
+            codes.append(
+                int(
+                    rng.choice(
+                        len(letters), p=F.softmax(scores.astype(np.float64) / temperature).data
+                    )
+                )
+            )
     return "".join(letters[code] for code in codes[len(start) :])
 
 
@@ -190,16 +213,26 @@ def complete_loss(file):
 
 def table(curves, baselines):
     """`curves`: {method: (seeds, points, 3)}."""
-    print(f"\n{'bits a character':20}{'training':>10}{'validation':>17}{'minus none':>17}{'lowest':>9}{'at step':>9}")
+    print(
+        f"\n{'bits a character':20}{'training':>10}{'validation':>17}{'minus none':>17}{'lowest':>9}{'at step':>9}"
+    )
     for name, bits in baselines.items():
         print(f"{name:20}{'':10}{bits:>17.3f}")
     for method, runs in curves.items():
         last = runs[:, -1]
-        paired = study.spread(last[:, 2] - curves["none"][:, -1, 2], "+.3f") if method != "none" else ""
+        paired = (
+            study.spread(last[:, 2] - curves["none"][:, -1, 2], "+.3f") if method != "none" else ""
+        )
         best, step = np.mean([run[run[:, 2].argmin(), [2, 0]] for run in runs], axis=0)
-        print(f"{method:20}{last[:, 1].mean():10.3f}{study.spread(last[:, 2], '.3f'):>17}{paired:>17}{best:9.3f}{step:9.0f}")
-    print(f"\nMeans over {len(runs)} seeds; ± is the standard deviation. Less is better; 'minus none' is paired by seed.")
-    print("letters, bigrams, 4-grams: guesses from counts of the training text, mixed with those of shorter contexts (Witten & Bell 1991).")
+        print(
+            f"{method:20}{last[:, 1].mean():10.3f}{study.spread(last[:, 2], '.3f'):>17}{paired:>17}{best:9.3f}{step:9.0f}"
+        )
+    print(
+        f"\nMeans over {len(runs)} seeds; ± is the standard deviation. Less is better; 'minus none' is paired by seed."
+    )
+    print(
+        "letters, bigrams, 4-grams: guesses from counts of the training text, mixed with those of shorter contexts (Witten & Bell 1991)."
+    )
     print(
         "'lowest': the validation at its lowest point, as if one had stopped there. Far above it at the end, and far above training: learned by heart."
     )
@@ -208,28 +241,57 @@ def table(curves, baselines):
 def plot(curves, baselines, path):
     """Bits a character in training and in validation, means over the seeds."""
     figure, panels = study.figure(11, 4.6, 1, 1, sharey=True)
-    for axis, column, name in zip(panels, (1, 2), ("The text it was trained on", "The text it was not trained on")):
+    for axis, column, name in zip(
+        panels, (1, 2), ("The text it was trained on", "The text it was not trained on")
+    ):
         study.draw_curves(axis, curves, column)
         axis.set(title=name)
     for name in list(baselines)[1:]:
         panels[1].axhline(baselines[name], color="#999999", linewidth=1, linestyle=":")
-        panels[1].annotate(name, (1.01, baselines[name]), xycoords=("axes fraction", "data"), va="center", fontsize=9, color="#666666")
+        panels[1].annotate(
+            name,
+            (1.01, baselines[name]),
+            xycoords=("axes fraction", "data"),
+            va="center",
+            fontsize=9,
+            color="#666666",
+        )
     panels[0].set_ylabel("bits a character")
     panels[0].legend(frameon=False, loc="lower left")
     study.save(figure, path)
 
 
 def main():
-    parser = study.parser(__doc__, seeds=(2, 1, "runs of each method"), steps=(1000, 20, "updates a run"))
-    parser.add_argument("--text", type=study.readable(read), metavar="FILE", help="a text in UTF-8 (default: the beginning of Python's manual)")
+    parser = study.parser(
+        __doc__, seeds=(2, 1, "runs of each method"), steps=(1000, 20, "updates a run")
+    )
+    parser.add_argument(
+        "--text",
+        type=study.readable(read),
+        metavar="FILE",
+        help="a text in UTF-8 (default: the beginning of Python's manual)",
+    )
     options = parser.parse_args()
     letters, codes, validation = read(options.text)
     source = options.text or "Python's manual"
-    print(f"{source}: {len(codes):,} characters to train on, {len(validation):,} to validate, {len(letters)} different ones")
+    print(
+        f"{source}: {len(codes):,} characters to train on, {len(validation):,} to validate, {len(letters)} different ones"
+    )
 
-    title, graph = "cross-entropy + dropout + L2, two blocks of width 16", options.out / "char_transformer_graph"
-    passed, drawn = study.check(complete_loss(options.text), title, graph.with_suffix(".svg"), graph.with_suffix(".png"), depth=1)
-    baselines = {name: by_counts(codes, validation, len(letters), order) for name, order in BASELINES.items()}
+    title, graph = (
+        "cross-entropy + dropout + L2, two blocks of width 16",
+        options.out / "char_transformer_graph",
+    )
+    passed, drawn = study.check(
+        complete_loss(options.text),
+        title,
+        graph.with_suffix(".svg"),
+        graph.with_suffix(".png"),
+        depth=1,
+    )
+    baselines = {
+        name: by_counts(codes, validation, len(letters), order) for name, order in BASELINES.items()
+    }
     results = study.runs(train, METHODS, options.seeds, file=options.text, steps=options.steps)
     curves = {method: np.array([curve for curve, _ in runs]) for method, runs in results.items()}
     table(curves, baselines)
@@ -238,7 +300,9 @@ def main():
     start, model = "".join(letters[code] for code in codes[-CONTEXT:]), Transformer(len(letters))
     for method in dict.fromkeys(["none", best]):
         model.load_state_dict(results[method][0][1])
-        print(f"\n'{method}' writes on, {curves[method][0, -1, 2]:.2f} bits a character from the text it was not trained on:\n")
+        print(
+            f"\n'{method}' writes on, {curves[method][0, -1, 2]:.2f} bits a character from the text it was not trained on:\n"
+        )
         print(write(model, letters, start, 300))
     print()
     plot(curves, baselines, options.out / "char_transformer.png")

@@ -18,10 +18,14 @@ def noisy(w):
 
 print("1. The gradient, with the noise held fixed:", mg.gradcheck(noisy, w))
 
-print("\n2. The expectation over all masks. On a linear model dropout is ridge regression, exactly:")
+print(
+    "\n2. The expectation over all masks. On a linear model dropout is ridge regression, exactly:"
+)
 expected = mg.expectation((1 - F.dropout(x, 0.3, training=True) @ w) ** 2)
 ridge = (1 - x.data @ w.data) ** 2 + 0.3 / 0.7 * np.sum((x.data * w.data) ** 2)
-print(f"E[loss] = {expected.value.item():.12f} over {expected.outcomes} masks, in closed form {ridge:.12f}")
+print(
+    f"E[loss] = {expected.value.item():.12f} over {expected.outcomes} masks, in closed form {ridge:.12f}"
+)
 
 print("\n3. The law of the noise:")
 print(mg.check_noise(nn.Dropout(0.3)))

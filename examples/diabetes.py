@@ -10,7 +10,18 @@ SHA256 = {
     "features": "6b93b2556c8942c79d8374838768047adf9d1f4044510b9f948ddace62567d75",
     "target": "4911e8747aff95aa1cd523fea86dd91cfd1cd14c1a8ead274f1913b14fa853c4",
 }
-NAMES = ["age", "sex", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "s6"]  # s1..s6: blood serum measurements
+NAMES = [
+    "age",
+    "sex",
+    "bmi",
+    "bp",
+    "s1",
+    "s2",
+    "s3",
+    "s4",
+    "s5",
+    "s6",
+]  # s1..s6: blood serum measurements
 
 
 def load():

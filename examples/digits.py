@@ -19,7 +19,9 @@ def load():
     for name, array in arrays.items():
         if hashlib.sha256(array.tobytes()).hexdigest() != SHA256[name]:
             raise ValueError(f"{FILE}: {name} are not the digits data; restore the file.")
-    return (arrays["images"].reshape(-1, 64) / 16).astype(np.float32), arrays["labels"].astype(np.int64)
+    return (arrays["images"].reshape(-1, 64) / 16).astype(np.float32), arrays["labels"].astype(
+        np.int64
+    )
 
 
 def noisy_split(seed, train=500, validation=200, noise=0.2, data=None):

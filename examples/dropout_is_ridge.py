@@ -41,7 +41,9 @@ def penalised(x, y, r, w):
 def enumerated(x, y, r, w):
     """(value, gradient by w) of the squared error, averaged over all 2^10 masks."""
     w = mg.Tensor(w, requires_grad=True)
-    loss = F.mse_loss(F.dropout(mg.Tensor(x), r, training=True, share=0) @ w, mg.Tensor(y), reduction="sum")
+    loss = F.mse_loss(
+        F.dropout(mg.Tensor(x), r, training=True, share=0) @ w, mg.Tensor(y), reduction="sum"
+    )
     expected = mg.expectation(loss)
     return expected.value.item(), expected.gradients[w].numpy()
 
@@ -56,8 +58,12 @@ def by_enumeration(x, y, r):
 def by_sgd(x, y, r, steps, seed):
     """Gradient steps with dropout from zero; the weights of the second half of the steps, averaged."""
     mg.manual_seed(seed)
-    model = nn.Sequential(nn.Dropout(r), nn.Linear(10, 1, bias=False, init=nn.zeros, dtype=np.float64))
-    optimizer = optim.SGD(model.parameters(), lr=0.1 * (1 - r))  # the expected loss is 1/(1-r) times as steep at most
+    model = nn.Sequential(
+        nn.Dropout(r), nn.Linear(10, 1, bias=False, init=nn.zeros, dtype=np.float64)
+    )
+    optimizer = optim.SGD(
+        model.parameters(), lr=0.1 * (1 - r)
+    )  # the expected loss is 1/(1-r) times as steep at most
     average = np.zeros(10)
     for step in range(steps):
         optimizer.zero_grad()
@@ -70,14 +76,21 @@ def by_sgd(x, y, r, steps, seed):
 
 def validated(x, y, r, parts):
     """The mean squared error of each fold under cross-validation, for dropout in closed form."""
-    return np.array([np.mean((y[test] - x[test] @ closed_form(x[train], y[train], r)) ** 2) for train, test in parts])
+    return np.array(
+        [
+            np.mean((y[test] - x[test] @ closed_form(x[train], y[train], r)) ** 2)
+            for train, test in parts
+        ]
+    )
 
 
 def table(x, y, found):
     """How far the three are apart, a line a rate, and whether it predicts any better."""
     parts = folds()
     without = validated(x, y, 0.0, parts)
-    print(f"\n{'rate':>5}{'r/(1-r)':>9}{'E[loss]: enumerated/closed - 1':>32}{'w: enumerated':>15}{'w: SGD':>16}{'|w|':>7}{'error, 10 folds':>24}")
+    print(
+        f"\n{'rate':>5}{'r/(1-r)':>9}{'E[loss]: enumerated/closed - 1':>32}{'w: enumerated':>15}{'w: SGD':>16}{'|w|':>7}{'error, 10 folds':>24}"
+    )
     for r, (exact, counted, runs) in found.items():
         value = enumerated(x, y, r, exact)[0] / penalised(x, y, r, exact) - 1
         apart = np.linalg.norm(counted - exact) / np.linalg.norm(exact)
@@ -85,11 +98,21 @@ def table(x, y, found):
         sgd = f"{np.max(np.abs(mean - exact)):.2f} ± {np.max(error):.2f}"
         gain = validated(x, y, r, parts) - without
         change = f"{gain.mean():+8.0f} ± {study.error(gain):.0f}"
-        print(f"{r:5.2f}{r / (1 - r):9.3f}{value:32.1e}{apart:15.1e}{sgd:>16}{np.linalg.norm(exact):7.1f}{change:>24}")
-    print("\nw, enumerated: the distance of the coefficients from the closed form, relative to their length: rounding errors.")
-    print("w, SGD: the largest difference in any coefficient, of the mean over the seeds, ± the largest standard error.")
-    print(f"error: the change in mean squared error against least squares ({without.mean():.0f}) on patients not trained on, ± its standard error.")
-    print("Dropout does not help to predict here: 442 patients are many for 10 coefficients, and a high rate only shrinks them.")
+        print(
+            f"{r:5.2f}{r / (1 - r):9.3f}{value:32.1e}{apart:15.1e}{sgd:>16}{np.linalg.norm(exact):7.1f}{change:>24}"
+        )
+    print(
+        "\nw, enumerated: the distance of the coefficients from the closed form, relative to their length: rounding errors."
+    )
+    print(
+        "w, SGD: the largest difference in any coefficient, of the mean over the seeds, ± the largest standard error."
+    )
+    print(
+        f"error: the change in mean squared error against least squares ({without.mean():.0f}) on patients not trained on, ± its standard error."
+    )
+    print(
+        "Dropout does not help to predict here: 442 patients are many for 10 coefficients, and a high rate only shrinks them."
+    )
 
 
 def plot(x, y, found, path):
@@ -102,29 +125,51 @@ def plot(x, y, found, path):
     rates = list(found)
     counted = np.array([found[r][1] for r in rates])
     sgd = np.array([found[r][2].mean(axis=0) for r in rates])
-    axis.plot(rates, counted, "o", color="#FFFFFF", markeredgecolor="#111111", markersize=9, zorder=2)
+    axis.plot(
+        rates, counted, "o", color="#FFFFFF", markeredgecolor="#111111", markersize=9, zorder=2
+    )
     axis.plot(rates, sgd, "x", color="#D55E00", markersize=6, markeredgewidth=1.8, zorder=3)
     places = study.apart(lines[0], 3.2)
     for name, value, place in zip(NAMES, lines[0], places):
-        axis.annotate(name, (0, value), (-0.035, place), ha="right", va="center", fontsize=10, arrowprops={"arrowstyle": "-", "color": "#999999"})
+        axis.annotate(
+            name,
+            (0, value),
+            (-0.035, place),
+            ha="right",
+            va="center",
+            fontsize=10,
+            arrowprops={"arrowstyle": "-", "color": "#999999"},
+        )
     handles = [
         axis.plot([], [], "-", color="#56B4E9", linewidth=2.2)[0],
         axis.plot([], [], "o", color="#FFFFFF", markeredgecolor="#111111", markersize=9)[0],
         axis.plot([], [], "x", color="#D55E00", markersize=6, markeredgewidth=1.8, linestyle="")[0],
     ]
-    axis.legend(handles, ["ridge, in closed form", "all 1,024 masks, enumerated", "SGD with dropout, averaged"], frameon=False, loc="lower right")
+    axis.legend(
+        handles,
+        ["ridge, in closed form", "all 1,024 masks, enumerated", "SGD with dropout, averaged"],
+        frameon=False,
+        loc="lower right",
+    )
     axis.set(
         title="On a linear model dropout is ridge regression: three ways, the same coefficients",
         xlabel="dropout rate r   (ridge strength r/(1-r))",
         ylabel="coefficient, units of disease progression per standard deviation",
         xlim=(-0.13, 0.97),
     )
-    axis.set_xticks(np.arange(0, 1, 0.1), [f"{r:.1f}\n({r / (1 - r):.2g})" for r in np.arange(0, 1, 0.1)])
+    axis.set_xticks(
+        np.arange(0, 1, 0.1), [f"{r:.1f}\n({r / (1 - r):.2g})" for r in np.arange(0, 1, 0.1)]
+    )
     study.save(figure, path)
 
 
 def main():
-    options = study.parser(__doc__, least=2, seeds=(5, 2, "runs of SGD for each rate"), steps=(4000, 1000, "steps a run")).parse_args()
+    options = study.parser(
+        __doc__,
+        least=2,
+        seeds=(5, 2, "runs of SGD for each rate"),
+        steps=(4000, 1000, "steps a run"),
+    ).parse_args()
     rates = [0.2, 0.5, 0.8] if options.quick else RATES
 
     x, y = load()

@@ -24,17 +24,45 @@ from minigrad import nn, optim
 TRAINING, VALIDATION = 1000, 300
 EQUIVALENTS = [  # Keras, minigrad, what both compute
     ("Dense(128)", "nn.Linear(features, 128)", "x W.T + b; Keras keeps the transpose, (in, out)"),
-    ('kernel_initializer="glorot_uniform"', "init=nn.glorot_uniform", "U(-a, a), a = sqrt(6 / (fan_in + fan_out)): Keras's default"),
+    (
+        'kernel_initializer="glorot_uniform"',
+        "init=nn.glorot_uniform",
+        "U(-a, a), a = sqrt(6 / (fan_in + fan_out)): Keras's default",
+    ),
     ('bias_initializer="zeros"', "bias_init=nn.zeros", "0: Keras's default"),
-    ("kernel_regularizer=l2(0.001)", "penalty=nn.L2(0.001)", "0.001 * sum w^2, a sum and no mean (PyTorch: weight_decay=0.002)"),
+    (
+        "kernel_regularizer=l2(0.001)",
+        "penalty=nn.L2(0.001)",
+        "0.001 * sum w^2, a sum and no mean (PyTorch: weight_decay=0.002)",
+    ),
     ("bias_regularizer=None", "bias_penalty=None", "biases are not penalised: the default of both"),
     ('activation="relu"', "nn.ReLU()", "max(x, 0)"),
-    ("Dropout(0.5)", "nn.Dropout(0.5)", "drops with probability 0.5, scales the rest by 2; nothing in evaluation"),
-    ('Dense(10, activation="softmax")', "nn.Linear(hidden, 10)", "scores; the softmax is in the loss, where it is stable"),
-    ('loss="categorical_crossentropy"', "F.cross_entropy(scores, classes)", "the mean of -log softmax(scores)[class]"),
+    (
+        "Dropout(0.5)",
+        "nn.Dropout(0.5)",
+        "drops with probability 0.5, scales the rest by 2; nothing in evaluation",
+    ),
+    (
+        'Dense(10, activation="softmax")',
+        "nn.Linear(hidden, 10)",
+        "scores; the softmax is in the loss, where it is stable",
+    ),
+    (
+        'loss="categorical_crossentropy"',
+        "F.cross_entropy(scores, classes)",
+        "the mean of -log softmax(scores)[class]",
+    ),
     ("(added unseen)", "+ model.penalty()", "the penalties, as nodes of the loss"),
-    ('optimizer="adam"', "optim.Adam(..., lr=1e-3, eps=1e-7)", "Keras's epsilon; minigrad's and PyTorch's is 1e-8"),
-    ("fit(..., validation_data=...)", "the loop in fit()", "training numbers are means over the batches, with dropout on"),
+    (
+        'optimizer="adam"',
+        "optim.Adam(..., lr=1e-3, eps=1e-7)",
+        "Keras's epsilon; minigrad's and PyTorch's is 1e-8",
+    ),
+    (
+        "fit(..., validation_data=...)",
+        "the loop in fit()",
+        "training numbers are means over the batches, with dropout on",
+    ),
 ]
 
 
@@ -75,7 +103,10 @@ def evaluate(model, x, y):
 def fit(model, x, y, validation, epochs, seed, batch_size=32):
     """{name: a number an epoch}, with Keras's names, and `clean accuracy`: on the training images without dropout."""
     optimizer = optim.Adam(model.parameters(), lr=1e-3, eps=1e-7)  # Keras's epsilon
-    rng, history = np.random.default_rng(seed), {"loss": [], "accuracy": [], "val_loss": [], "val_accuracy": [], "clean accuracy": []}
+    rng, history = (
+        np.random.default_rng(seed),
+        {"loss": [], "accuracy": [], "val_loss": [], "val_accuracy": [], "clean accuracy": []},
+    )
     for _ in range(epochs):
         losses, right, order = 0.0, 0, rng.permutation(len(y))
         for start in range(0, len(y), batch_size):
@@ -88,7 +119,10 @@ def fit(model, x, y, validation, epochs, seed, batch_size=32):
             losses += loss.item() * len(rows)
             right += np.sum(scores.data.argmax(axis=1) == y[rows])
         val_loss, val_accuracy, _ = evaluate(model, *validation)
-        for name, value in zip(history, [losses / len(y), right / len(y), val_loss, val_accuracy, evaluate(model, x, y)[1]]):
+        for name, value in zip(
+            history,
+            [losses / len(y), right / len(y), val_loss, val_accuracy, evaluate(model, x, y)[1]],
+        ):
             history[name].append(value)
     return history
 
@@ -105,7 +139,9 @@ def train(seeds, epochs):
                 model = build(seed, c, p)
                 history = fit(model, x, y, validation, epochs, seed)
                 _, accuracy, entropy = evaluate(model, *test)
-                results.setdefault((c, p), []).append((100 * accuracy, entropy, 100 * history["clean accuracy"][-1]))
+                results.setdefault((c, p), []).append(
+                    (100 * accuracy, entropy, 100 * history["clean accuracy"][-1])
+                )
                 if (c, p, seed) == (0.001, 0.5, 0):
                     first = model, history, (x, y)
                 bar.update()
@@ -122,21 +158,39 @@ def tables(results, model, data):
     print(mg.summary(model, 64))
     model.train()
     loss = F.cross_entropy(model(x[:32]), y[:32]) + model.penalty()
-    print("\nWhat the loss of the last model is a sum of, on 32 training images, dropout on: mg.terms(loss)")
+    print(
+        "\nWhat the loss of the last model is a sum of, on 32 training images, dropout on: mg.terms(loss)"
+    )
     print(mg.terms(loss))
 
-    names = {(0.0, 0.0): "none", (0.001, 0.0): "l2(0.001)", (0.0, 0.5): "Dropout(0.5)", (0.001, 0.5): "both: the classic model"}
+    names = {
+        (0.0, 0.0): "none",
+        (0.001, 0.0): "l2(0.001)",
+        (0.0, 0.5): "Dropout(0.5)",
+        (0.001, 0.5): "both: the classic model",
+    }
     base = np.array(results[0.0, 0.0])
     count = len(base)
-    print(f"\n{'':26}{'train acc':>10}{'test acc':>10}{'minus none':>16}{'test cross-entropy':>20}{'minus none':>18}")
+    print(
+        f"\n{'':26}{'train acc':>10}{'test acc':>10}{'minus none':>16}{'test cross-entropy':>20}{'minus none':>18}"
+    )
     for key, name in names.items():
         runs = np.array(results[key])
         accuracy, entropy, train = runs.mean(axis=0)
         change, error = (runs - base).mean(axis=0), study.error(runs - base)
-        paired = [f"{change[i]:+.{d}f} ± {error[i]:.{d}f}" if key != (0.0, 0.0) else "" for i, d in ((0, 2), (1, 3))]
-        print(f"{name:26}{train:9.2f}%{accuracy:9.2f}%{paired[0]:>16}{entropy:20.3f}{paired[1]:>18}".rstrip())
-    print(f"\nMeans over {count} seeds, differences paired by seed, ± standard error. Training accuracy without dropout.")
-    print("With clean labels and a task this easy neither buys anything. For what both do where labels are wrong, see regularization.py.")
+        paired = [
+            f"{change[i]:+.{d}f} ± {error[i]:.{d}f}" if key != (0.0, 0.0) else ""
+            for i, d in ((0, 2), (1, 3))
+        ]
+        print(
+            f"{name:26}{train:9.2f}%{accuracy:9.2f}%{paired[0]:>16}{entropy:20.3f}{paired[1]:>18}".rstrip()
+        )
+    print(
+        f"\nMeans over {count} seeds, differences paired by seed, ± standard error. Training accuracy without dropout."
+    )
+    print(
+        "With clean labels and a task this easy neither buys anything. For what both do where labels are wrong, see regularization.py."
+    )
 
 
 def plot(history, path):
@@ -144,19 +198,50 @@ def plot(history, path):
     figure, (left, right) = study.figure(12, 4.6, 1, 1)
     epochs = np.arange(1, len(history["loss"]) + 1)
     for axis, name, factor in ((left, "loss", 1), (right, "accuracy", 100)):
-        axis.plot(epochs, factor * np.array(history[name]), "-", color="#D55E00", linewidth=2, label="training, dropout on")
-        axis.plot(epochs, factor * np.array(history[f"val_{name}"]), "--", color="#0072B2", linewidth=2, label="validation, dropout off")
+        axis.plot(
+            epochs,
+            factor * np.array(history[name]),
+            "-",
+            color="#D55E00",
+            linewidth=2,
+            label="training, dropout on",
+        )
+        axis.plot(
+            epochs,
+            factor * np.array(history[f"val_{name}"]),
+            "--",
+            color="#0072B2",
+            linewidth=2,
+            label="validation, dropout off",
+        )
         axis.set(xlabel="epoch")
-    right.plot(epochs, 100 * np.array(history["clean accuracy"]), ":", color="#111111", linewidth=2, label="training images, dropout off")
-    left.set(title="Validation below training: dropout is on only in training", ylabel="cross-entropy + L2 penalties", ylim=(0, None))
-    right.set(title="Without dropout the training images come out on top again", ylabel="accuracy, per cent", ylim=(None, 101))
+    right.plot(
+        epochs,
+        100 * np.array(history["clean accuracy"]),
+        ":",
+        color="#111111",
+        linewidth=2,
+        label="training images, dropout off",
+    )
+    left.set(
+        title="Validation below training: dropout is on only in training",
+        ylabel="cross-entropy + L2 penalties",
+        ylim=(0, None),
+    )
+    right.set(
+        title="Without dropout the training images come out on top again",
+        ylabel="accuracy, per cent",
+        ylim=(None, 101),
+    )
     left.legend(frameon=False)
     right.legend(frameon=False, loc="lower right")
     study.save(figure, path)
 
 
 def main():
-    options = study.parser(__doc__, least=2, seeds=(5, 2, "runs of each setting"), epochs=(40, 5, "epochs a run")).parse_args()
+    options = study.parser(
+        __doc__, least=2, seeds=(5, 2, "runs of each setting"), epochs=(40, 5, "epochs a run")
+    ).parse_args()
     results, (model, history, data) = train(options.seeds, options.epochs)
     tables(results, model, data)
     plot(history, options.out / "keras_history.png")

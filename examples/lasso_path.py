@@ -111,7 +111,9 @@ def compare(x, y, c, steps, seeds):
     found = {}
     for method in tqdm(METHODS, desc="methods", unit="method"):
         batches = METHODS[method][3]
-        found[method] = [run(method, x, y, c, steps, seed) for seed in range(seeds if batches else 1)]
+        found[method] = [
+            run(method, x, y, c, steps, seed) for seed in range(seeds if batches else 1)
+        ]
     return found
 
 
@@ -119,16 +121,26 @@ def table(x, y, c, found, best):
     """What the steps reached, a line a method."""
     zero, least = best == 0, judge(x, y, c, best)
     names = ", ".join(name for name, z in zip(NAMES, zero) if z)
-    print(f"\nlambda {c:g}: the minimiser has {zero.sum()} exact zeros ({names}); objective {least[0]:.3f}, KKT residual {least[1]:.0e}")
-    print(f"\n{'':28}{'exact zeros':>12}{'of them right':>15}{'|w| where 0 is right':>22}{'objective - minimum':>21}{'KKT residual':>14}")
+    print(
+        f"\nlambda {c:g}: the minimiser has {zero.sum()} exact zeros ({names}); objective {least[0]:.3f}, KKT residual {least[1]:.0e}"
+    )
+    print(
+        f"\n{'':28}{'exact zeros':>12}{'of them right':>15}{'|w| where 0 is right':>22}{'objective - minimum':>21}{'KKT residual':>14}"
+    )
     for method, runs in found.items():
         last = [history[-1] for history in runs]
         values, residuals, zeros = np.mean([judge(x, y, c, w) for w in last], axis=0)
         right = np.mean([np.sum((w == 0) & zero) for w in last])
         size = np.mean([np.max(np.abs(w[zero]), initial=0) for w in last])
-        print(f"{method:28}{zeros:12g}{right:15g}{size:22.1e}{max(values - least[0], 0):21.1e}{residuals:14.1e}")
-    print(f"\nAfter {len(runs[0])} steps; '|w| where 0 is right': the largest. Batches: means over {len(runs)} seeds.")
-    print("Proximal steps do not help with small batches: here the noise of the gradient is larger than lambda, so it carries a coefficient off zero")
+        print(
+            f"{method:28}{zeros:12g}{right:15g}{size:22.1e}{max(values - least[0], 0):21.1e}{residuals:14.1e}"
+        )
+    print(
+        f"\nAfter {len(runs[0])} steps; '|w| where 0 is right': the largest. Batches: means over {len(runs)} seeds."
+    )
+    print(
+        "Proximal steps do not help with small batches: here the noise of the gradient is larger than lambda, so it carries a coefficient off zero"
+    )
     print("at almost every step.")
 
 
@@ -136,7 +148,9 @@ def validated(x, y, lambdas):
     """The mean squared error (fold, lambda) on the rows that were not trained on; and least squares', (fold,)."""
     errors, plain = [], []
     for train, test in tqdm(folds(), desc="cross-validation", unit="fold"):
-        errors.append([np.mean((y[test] - x[test] @ w) ** 2) for w in path(x[train], y[train], lambdas)])
+        errors.append(
+            [np.mean((y[test] - x[test] @ w) ** 2) for w in path(x[train], y[train], lambdas)]
+        )
         plain.append(np.mean((y[test] - x[test] @ np.linalg.lstsq(x[train], y[train])[0]) ** 2))
     return np.array(errors), np.array(plain)
 
@@ -146,12 +160,18 @@ def report(x, y, lambdas):
     lambdas = np.sort(np.append(lambdas, LAMBDA))[::-1]
     errors, plain = validated(x, y, lambdas)
     best = int(np.argmin(errors.mean(axis=0)))
-    print(f"\nPrediction: mean squared error on patients not trained on, 10 folds. Least squares {plain.mean():.0f}.")
+    print(
+        f"\nPrediction: mean squared error on patients not trained on, 10 folds. Least squares {plain.mean():.0f}."
+    )
     for i, which in [(best, "the best"), (list(lambdas).index(LAMBDA), "the one above")]:
         change = errors[:, i] - plain
         count = int(np.sum(solve(x, y, lambdas[i])[0] != 0))
-        print(f"lambda {lambdas[i]:<5.3g}({which}): {change.mean():+.0f} ± {study.error(change):.0f}, with {count} features of 10")
-    print("So the lasso does not predict better here: what it gives is a shorter list. (The best was chosen by these folds, which flatters it.)")
+        print(
+            f"lambda {lambdas[i]:<5.3g}({which}): {change.mean():+.0f} ± {study.error(change):.0f}, with {count} features of 10"
+        )
+    print(
+        "So the lasso does not predict better here: what it gives is a shorter list. (The best was chosen by these folds, which flatters it.)"
+    )
 
 
 def plot(lambdas, coefficients, found, best, file):
@@ -163,7 +183,9 @@ def plot(lambdas, coefficients, found, best, file):
     places = study.apart(end, 2.6)
     for rank, i in enumerate(order):
         style = ["-", "--"][rank // 5 % 2]
-        alive = np.convolve(coefficients[:, i] != 0, [1, 1, 1], "same") > 0  # and the zeros next to it
+        alive = (
+            np.convolve(coefficients[:, i] != 0, [1, 1, 1], "same") > 0
+        )  # and the zeros next to it
         alive = np.where(alive, coefficients[:, i], np.nan)
         left.plot(lambdas, alive, style, color=palette[rank % 5], linewidth=2)
         entered = max(np.flatnonzero(coefficients[:, i])[0] - 1, 0)
@@ -178,7 +200,13 @@ def plot(lambdas, coefficients, found, best, file):
         )
     left.axhline(0, color="#777777", linewidth=0.8)
     left.axvline(LAMBDA, color="#777777", linewidth=1, linestyle=":")
-    left.annotate(" the lambda\n of the right panel", (LAMBDA, 0.02), xycoords=("data", "axes fraction"), fontsize=9, color="#555555")
+    left.annotate(
+        " the lambda\n of the right panel",
+        (LAMBDA, 0.02),
+        xycoords=("data", "axes fraction"),
+        fontsize=9,
+        color="#555555",
+    )
     left.set(
         xscale="log",
         xlim=(lambdas[-1] * 0.4, lambdas[0] * 1.3),
@@ -187,11 +215,25 @@ def plot(lambdas, coefficients, found, best, file):
         title="The lasso's path: a dot is where a coefficient leaves exact zero",
     )
     zero = best == 0
-    looks = {"subgradient SGD": "#D55E00", "Adam": "#CC79A7", "Adam, lr to 0": "#0072B2", "proximal": "#111111"}
-    for (method, colour), style, width in zip(looks.items(), ["-", "-", "--", "-"], [1, 1, 1.6, 2.5]):
+    looks = {
+        "subgradient SGD": "#D55E00",
+        "Adam": "#CC79A7",
+        "Adam, lr to 0": "#0072B2",
+        "proximal": "#111111",
+    }
+    for (method, colour), style, width in zip(
+        looks.items(), ["-", "-", "--", "-"], [1, 1, 1.6, 2.5]
+    ):
         size = np.max(np.abs(found[method][0][:, zero]), axis=1)
         steps = np.arange(1, len(size) + 1)
-        right.plot(steps, np.where(size > 0, size, np.nan), style, color=colour, linewidth=width, label=method)
+        right.plot(
+            steps,
+            np.where(size > 0, size, np.nan),
+            style,
+            color=colour,
+            linewidth=width,
+            label=method,
+        )
         if method == "proximal" and size[-1] == 0:
             last = np.flatnonzero(size)[-1]
             right.plot(steps[last], size[last], "o", color=colour, markersize=8)
@@ -215,8 +257,13 @@ def plot(lambdas, coefficients, found, best, file):
 
 
 def main():
-    numbers = {"points": (60, 20, "values of lambda on the path"), "steps": (3000, 1000, "steps of each method")}
-    options = study.parser(__doc__, least=2, **numbers, seeds=(5, 2, "runs of the methods that draw batches")).parse_args()
+    numbers = {
+        "points": (60, 20, "values of lambda on the path"),
+        "steps": (3000, 1000, "steps of each method"),
+    }
+    options = study.parser(
+        __doc__, least=2, **numbers, seeds=(5, 2, "runs of the methods that draw batches")
+    ).parse_args()
 
     x, y = load()
     lambdas = largest(x, y) * np.geomspace(1.1, 1e-3, options.points)

@@ -45,10 +45,16 @@ class LeNet(nn.Module):
 
     def __init__(self, side=8, p=0.0, p2d=0.0, penalty=None, filter_penalty=None, rng=None):
         settings = {"init": nn.he_uniform, "bias_init": nn.zeros, "rng": rng}
-        (first, second), size, paddings = ((6, 16), 5, (2, 0)) if side > 16 else ((16, 32), 3, (1, 1))
-        self.conv1 = nn.Conv2d(1, first, size, padding=paddings[0], penalty=filter_penalty or penalty, **settings)
+        (first, second), size, paddings = (
+            ((6, 16), 5, (2, 0)) if side > 16 else ((16, 32), 3, (1, 1))
+        )
+        self.conv1 = nn.Conv2d(
+            1, first, size, padding=paddings[0], penalty=filter_penalty or penalty, **settings
+        )
         self.drop1 = nn.Dropout2d(p2d)
-        self.conv2 = nn.Conv2d(first, second, size, padding=paddings[1], penalty=filter_penalty or penalty, **settings)
+        self.conv2 = nn.Conv2d(
+            first, second, size, padding=paddings[1], penalty=filter_penalty or penalty, **settings
+        )
         self.drop2 = nn.Dropout2d(p2d)
         self.pool = nn.MaxPool2d(2)
         side = (side // 2 + 2 * paddings[1] - size + 1) // 2
@@ -67,7 +73,10 @@ class LeNet(nn.Module):
         return self.out(x)
 
     def filters_at_zero(self):
-        return sum(int(np.sum(~layer.weight.data.any(axis=(1, 2, 3)))) for layer in (self.conv1, self.conv2))
+        return sum(
+            int(np.sum(~layer.weight.data.any(axis=(1, 2, 3))))
+            for layer in (self.conv1, self.conv2)
+        )
 
 
 def train(method, seed, steps, folder=None):
@@ -76,9 +85,15 @@ def train(method, seed, steps, folder=None):
     lr = settings.pop("sgd", None)
     parts = study.squares(seed, folder)
     mg.manual_seed(seed)
-    model = LeNet(parts[0][0].shape[-1], **settings, rng=np.random.default_rng(seed))  # the same start for every method
+    model = LeNet(
+        parts[0][0].shape[-1], **settings, rng=np.random.default_rng(seed)
+    )  # the same start for every method
     parameters = list(model.parameters())
-    optimizer = optim.ProximalSGD(parameters, lr=optim.cosine(lr, steps)) if lr else optim.Adam(parameters, lr=1e-3)
+    optimizer = (
+        optim.ProximalSGD(parameters, lr=optim.cosine(lr, steps))
+        if lr
+        else optim.Adam(parameters, lr=1e-3)
+    )
     batches, curve = chain.from_iterable(repeat(Batches(*parts[0], rng=seed))), []
     for step, (x, y) in enumerate(islice(batches, steps), start=1):
 
@@ -110,13 +125,21 @@ def main():
     options = study.parser(__doc__, data=study.squares, **numbers).parse_args()
 
     title = "LeNet's loss: cross-entropy, both dropouts, L2, group L2"
-    passed, drawn = study.check(complete_loss(options.data), title, options.out / "lenet_graph.png", depth=1)
+    passed, drawn = study.check(
+        complete_loss(options.data), title, options.out / "lenet_graph.png", depth=1
+    )
     results = study.runs(train, METHODS, options.seeds, steps=options.steps, folder=options.data)
     study.table(results, ["none"], {"filters at 0": "{:.1f}"})
-    print(f"\nMeans over {options.seeds} seeds; ± is the standard deviation. Accuracies in per cent; 'minus none' is paired by seed, in points.")
-    print("The training labels are wrong for one image in five, so 100% on them is learning by heart.")
+    print(
+        f"\nMeans over {options.seeds} seeds; ± is the standard deviation. Accuracies in per cent; 'minus none' is paired by seed, in points."
+    )
+    print(
+        "The training labels are wrong for one image in five, so 100% on them is learning by heart."
+    )
     print("'stopped early': the test accuracy at the step with the lowest validation loss.")
-    print("Only a proximal optimizer puts filters at exactly 0. Compare it with 'none, sgd', which takes the same steps without a penalty, lr from")
+    print(
+        "Only a proximal optimizer puts filters at exactly 0. Compare it with 'none, sgd', which takes the same steps without a penalty, lr from"
+    )
     print("0.1 to 0; the other methods use Adam.")
     study.plot(results, ["none", "l2", "dropout", "both dropouts"], options.out / "lenet.png")
     for path in drawn:

@@ -25,7 +25,12 @@ import minigrad.functional as F
 from minigrad import nn, optim
 
 RATE, BATCH, TRAINING = 0.5, 32, 800
-SETS = {"clean": "new images", "noisy": "with noise", "on their side": "turned by 90 degrees", "unseen class": "the class left out"}
+SETS = {
+    "clean": "new images",
+    "noisy": "with noise",
+    "on their side": "turned by 90 degrees",
+    "unseen class": "the class left out",
+}
 WAYS = "plain", "scaled", "sampled"
 
 
@@ -85,7 +90,9 @@ def test_sets(seed):
     x, y, unseen = images[test], labels[test], labels == seed % 10
     noisy = np.clip(x + rng.normal(0, 0.3, x.shape), 0, 1).astype(np.float32)
     turned = np.rot90(x.reshape(-1, 8, 8), axes=(1, 2)).reshape(-1, 64)
-    return (images[train], labels[train]), dict(zip(SETS, [(x, y), (noisy, y), (turned, y), (images[unseen], labels[unseen])]))
+    return (images[train], labels[train]), dict(
+        zip(SETS, [(x, y), (noisy, y), (turned, y), (images[unseen], labels[unseen])])
+    )
 
 
 def run(seed, steps, samples):
@@ -96,17 +103,28 @@ def run(seed, steps, samples):
     numbers, entropies, spreads = {}, {}, {}
     for name, (images, labels) in sets.items():
         draws = sampled(dropped, images, samples)
-        for way, p in zip(WAYS, [scaled(plain, images), scaled(dropped, images), draws.mean(axis=0)]):
+        for way, p in zip(
+            WAYS, [scaled(plain, images), scaled(dropped, images), draws.mean(axis=0)]
+        ):
             right = p[np.arange(len(labels)), labels]
             entropies[name, way] = entropy(p)
             rank = auroc(entropies[name, way], entropies["clean", way])
             loss = -np.mean(np.log(np.maximum(right, 1e-30)))
-            numbers[name, way] = 100 * np.mean(p.argmax(axis=1) == labels), loss, entropies[name, way].mean(), rank
-        spreads[name] = entropies[name, "sampled"] - entropy(draws).mean(axis=0)  # the part of the entropy that the masks disagree about
+            numbers[name, way] = (
+                100 * np.mean(p.argmax(axis=1) == labels),
+                loss,
+                entropies[name, way].mean(),
+                rank,
+            )
+        spreads[name] = entropies[name, "sampled"] - entropy(draws).mean(
+            axis=0
+        )  # the part of the entropy that the masks disagree about
     disagreement = auroc(spreads["unseen class"], spreads["clean"])
     images = sets["unseen class"][0]
     gap = entropies["unseen class", "sampled"] - entropies["unseen class", "scaled"]
-    shown = images[np.argsort(gap)[int(0.9 * len(gap))]]  # one at which they differ, though not the most
+    shown = images[
+        np.argsort(gap)[int(0.9 * len(gap))]
+    ]  # one at which they differ, though not the most
     example = shown, scaled(dropped, shown[None])[0], sampled(dropped, shown[None], samples)[:, 0]
     return seed, numbers, entropies, disagreement, example
 
@@ -120,7 +138,10 @@ def softmax_regression(steps=1500, rate=RATE, seed=0):
     x = images.reshape(-1, 4, 2, 4, 2).mean(axis=(2, 4)).reshape(-1, 16).astype(np.float64)
     order = np.random.default_rng(seed).permutation(len(labels))
     mg.manual_seed(seed)
-    model = nn.Sequential(nn.Dropout(rate, share=0), nn.Linear(16, 10, dtype=np.float64, rng=np.random.default_rng(seed)))
+    model = nn.Sequential(
+        nn.Dropout(rate, share=0),
+        nn.Linear(16, 10, dtype=np.float64, rng=np.random.default_rng(seed)),
+    )
     fit(model, x[order[:TRAINING]], labels[order[:TRAINING]], steps, seed, lr=1e-2)
     return model, x[order[-5:]]
 
@@ -138,8 +159,12 @@ def report_means(samples):
     model, x = softmax_regression()
     weights, arithmetic, geometric = means(model, x)
     draws = sampled(model, x, samples).mean(axis=0)
-    print("\nSoftmax regression with dropout on its 16 inputs; over all 65,536 masks, the largest difference in a probability of 5 images:")
-    print(f"  scaled weights - geometric mean, normalised {np.max(np.abs(weights - geometric)):10.1e}    the same, but for rounding")
+    print(
+        "\nSoftmax regression with dropout on its 16 inputs; over all 65,536 masks, the largest difference in a probability of 5 images:"
+    )
+    print(
+        f"  scaled weights - geometric mean, normalised {np.max(np.abs(weights - geometric)):10.1e}    the same, but for rounding"
+    )
     print(
         f"  scaled weights - arithmetic mean            {np.max(np.abs(weights - arithmetic)):10.1e}    another mean: more samples do not close this gap"
     )
@@ -168,27 +193,50 @@ def table(runs):
     print(f"\n{'':28}{'accuracy':>10}{'cross-entropy':>15}{'entropy':>9}{'AUROC':>8}")
     for name, what in SETS.items():
         for way in WAYS:
-            accuracy, loss, spread, rank = np.mean([numbers[name, way] for _, numbers, *_ in runs], axis=0)
+            accuracy, loss, spread, rank = np.mean(
+                [numbers[name, way] for _, numbers, *_ in runs], axis=0
+            )
             first = f"{what if way == WAYS[0] else '':20} {way:7}"
-            known = f"{accuracy:9.2f}%{loss:15.3f}" if name != "unseen class" else f"{'-':>10}{'-':>15}"
+            known = (
+                f"{accuracy:9.2f}%{loss:15.3f}" if name != "unseen class" else f"{'-':>10}{'-':>15}"
+            )
             print(f"{first}{known}{spread:9.3f}" + (f"{rank:8.3f}" if name != "clean" else ""))
-    print(f"\nMeans over {seeds} seeds, each with another digit left out. Entropy in nats, at most 2.303.")
-    print("AUROC: the probability that such an image has a higher entropy than a clean one of a class the network knows; 0.5 is chance.")
+    print(
+        f"\nMeans over {seeds} seeds, each with another digit left out. Entropy in nats, at most 2.303."
+    )
+    print(
+        "AUROC: the probability that such an image has a higher entropy than a clean one of a class the network knows; 0.5 is chance."
+    )
 
-    print(f"\n{'paired by seed, ± standard error':36}{'sampled - scaled':>18}{'':20}{'scaled - plain':>16}")
+    print(
+        f"\n{'paired by seed, ± standard error':36}{'sampled - scaled':>18}{'':20}{'scaled - plain':>16}"
+    )
     for label, name, column in COMPARED:
         line = f"{label:32}"
         for a, b in [("sampled", "scaled"), ("scaled", "plain")]:
             line += f"{verdict(np.array([numbers[name, a][column] - numbers[name, b][column] for _, numbers, *_ in runs]), column):40}"
         print(line.rstrip())
-    change = np.array([disagreement - numbers["unseen class", "sampled"][3] for _, numbers, _, disagreement, _ in runs])
-    print(f"AUROC, unseen class, by the disagreement of the masks (mutual information) in place of the entropy: {verdict(change, 3).strip()}")
+    change = np.array(
+        [
+            disagreement - numbers["unseen class", "sampled"][3]
+            for _, numbers, _, disagreement, _ in runs
+        ]
+    )
+    print(
+        f"AUROC, unseen class, by the disagreement of the masks (mutual information) in place of the entropy: {verdict(change, 3).strip()}"
+    )
 
 
 def verdict(change, column):
     """A mean difference in a line, with a word: it helps or hurts if it is at least two standard errors from 0."""
     mean, error = change.mean(), study.error(change)
-    word = "no difference" if abs(mean) < 2 * error else "helps" if (mean > 0) == (column in (0, 3)) else "hurts"
+    word = (
+        "no difference"
+        if abs(mean) < 2 * error
+        else "helps"
+        if (mean > 0) == (column in (0, 3))
+        else "hurts"
+    )
     return f"{mean:+10.3f} ± {error:.3f}  {word}"
 
 
@@ -200,11 +248,39 @@ def plot(runs, regression, path):
     rng = np.random.default_rng(0)
     for k in range(10):
         jitter = k + rng.uniform(-0.28, 0.28, len(draws))
-        axis.plot(jitter, draws[:, k], ".", color="#9A9A9A", markersize=4, alpha=0.6, label="one mask" if k == 0 else None)
-    axis.plot(range(10), draws.mean(axis=0), "o", color="#D55E00", markersize=9, label=f"sampled: mean of {len(draws)}")
-    axis.plot(range(10), weights, "D", color="#0072B2", markersize=8, markerfacecolor="none", markeredgewidth=2, label="scaled: one pass")
+        axis.plot(
+            jitter,
+            draws[:, k],
+            ".",
+            color="#9A9A9A",
+            markersize=4,
+            alpha=0.6,
+            label="one mask" if k == 0 else None,
+        )
+    axis.plot(
+        range(10),
+        draws.mean(axis=0),
+        "o",
+        color="#D55E00",
+        markersize=9,
+        label=f"sampled: mean of {len(draws)}",
+    )
+    axis.plot(
+        range(10),
+        weights,
+        "D",
+        color="#0072B2",
+        markersize=8,
+        markerfacecolor="none",
+        markeredgewidth=2,
+        label="scaled: one pass",
+    )
     axis.set_xticks(range(10))
-    axis.set(title=f"A {digit % 10}, the class it never saw: the masks disagree", xlabel="class", ylabel="probability")
+    axis.set(
+        title=f"A {digit % 10}, the class it never saw: the masks disagree",
+        xlabel="class",
+        ylabel="probability",
+    )
     axis.legend(frameon=False, loc="upper left", fontsize=9)
     inset = axis.inset_axes([0.1, 0.3, 0.2, 0.32])
     inset.imshow(image.reshape(8, 8), cmap="gray_r")
@@ -212,22 +288,56 @@ def plot(runs, regression, path):
 
     axis = panels[1]
     looks = {"plain": ("#4D4D4D", "s"), "scaled": ("#0072B2", "D"), "sampled": ("#D55E00", "o")}
-    values = np.array([[numbers["unseen class", way][3] for way in WAYS] for _, numbers, *_ in runs])
+    values = np.array(
+        [[numbers["unseen class", way][3] for way in WAYS] for _, numbers, *_ in runs]
+    )
     for row in values:
         axis.plot(range(3), row, "-", color="#BBBBBB", linewidth=1, zorder=1)
     for i, (colour, marker) in enumerate(looks.values()):
-        axis.plot(np.full(len(values), i), values[:, i], marker, color=colour, markersize=6, zorder=2)
-        axis.plot([i - 0.22, i + 0.22], [values[:, i].mean()] * 2, "-", color=colour, linewidth=3, zorder=3)
-        axis.annotate(f"{values[:, i].mean():.3f}", (i + 0.25, values[:, i].mean()), va="center", fontsize=10)
-    axis.set_xticks(range(3), ["plain\n(no dropout)", "scaled\n(one pass)", "sampled\n(MC dropout)"])
+        axis.plot(
+            np.full(len(values), i), values[:, i], marker, color=colour, markersize=6, zorder=2
+        )
+        axis.plot(
+            [i - 0.22, i + 0.22],
+            [values[:, i].mean()] * 2,
+            "-",
+            color=colour,
+            linewidth=3,
+            zorder=3,
+        )
+        axis.annotate(
+            f"{values[:, i].mean():.3f}", (i + 0.25, values[:, i].mean()), va="center", fontsize=10
+        )
+    axis.set_xticks(
+        range(3), ["plain\n(no dropout)", "scaled\n(one pass)", "sampled\n(MC dropout)"]
+    )
     gain = (values[:, 2] - values[:, 1]).mean()
-    axis.set(title=f"Finding the unseen class: sampling adds {gain:+.3f}", ylabel="AUROC of the entropy, unseen against known", xlim=(-0.4, 2.65))
+    axis.set(
+        title=f"Finding the unseen class: sampling adds {gain:+.3f}",
+        ylabel="AUROC of the entropy, unseen against known",
+        xlim=(-0.4, 2.65),
+    )
 
     axis = panels[2]
     weights, arithmetic, geometric = regression
     axis.plot([1e-3, 1], [1e-3, 1], "-", color="#777777", linewidth=1)
-    axis.plot(weights.ravel(), arithmetic.ravel(), "o", color="#D55E00", markersize=6, label="arithmetic mean (what sampling estimates)")
-    axis.plot(weights.ravel(), geometric.ravel(), "D", color="#0072B2", markersize=7, markerfacecolor="none", label="geometric mean, normalised")
+    axis.plot(
+        weights.ravel(),
+        arithmetic.ravel(),
+        "o",
+        color="#D55E00",
+        markersize=6,
+        label="arithmetic mean (what sampling estimates)",
+    )
+    axis.plot(
+        weights.ravel(),
+        geometric.ravel(),
+        "D",
+        color="#0072B2",
+        markersize=7,
+        markerfacecolor="none",
+        label="geometric mean, normalised",
+    )
     axis.set(
         xscale="log",
         yscale="log",
@@ -242,9 +352,19 @@ def plot(runs, regression, path):
 
 
 def main():
-    numbers = {"seeds": (10, 2, "networks, each without another digit"), "steps": (2000, 300, "updates of each")}
-    options = study.parser(__doc__, least=2, **numbers, samples=(100, 20, "passes with masks")).parse_args()
-    runs = study.parallel(run, [(seed,) for seed in range(options.seeds)], steps=options.steps, samples=options.samples)
+    numbers = {
+        "seeds": (10, 2, "networks, each without another digit"),
+        "steps": (2000, 300, "updates of each"),
+    }
+    options = study.parser(
+        __doc__, least=2, **numbers, samples=(100, 20, "passes with masks")
+    ).parse_args()
+    runs = study.parallel(
+        run,
+        [(seed,) for seed in range(options.seeds)],
+        steps=options.steps,
+        samples=options.samples,
+    )
     table(runs)
     regression = report_means(options.samples)
     plot(runs, regression, options.out / "mc_dropout.png")

@@ -65,7 +65,9 @@ def drawings():
 
 def photograph(loss, fragment, path):
     """A picture of the page that steps through the loss, at a step such as `b10`; False without Chromium."""
-    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    browser = next(
+        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+    )
     if browser is None:
         return False
     with tempfile.TemporaryDirectory() as folder:
@@ -79,7 +81,12 @@ def photograph(loss, fragment, path):
             "--force-prefers-reduced-motion",
             f"--user-data-dir={folder}/profile",
         ]
-        shot = [f"--screenshot={path}", "--window-size=1280,860", "--virtual-time-budget=2000", f"{page.as_uri()}#{fragment}"]
+        shot = [
+            f"--screenshot={path}",
+            "--window-size=1280,860",
+            "--virtual-time-budget=2000",
+            f"{page.as_uri()}#{fragment}",
+        ]
         subprocess.run([browser, *options, *shot], check=True, capture_output=True, timeout=60)
     return True
 
@@ -89,4 +96,8 @@ if __name__ == "__main__":
         (HERE / "pictures" / f"{name}.gv").write_text(drawing.source, encoding="utf-8")
         print("wrote", drawing.render(outfile=HERE / "pictures" / f"{name}.svg"))
     stepper = HERE / "pictures" / "stepper.png"
-    print(f"wrote {stepper}" if photograph(readme(), "b10", stepper) else f"no Chromium: {stepper} stays as it is")
+    print(
+        f"wrote {stepper}"
+        if photograph(readme(), "b10", stepper)
+        else f"no Chromium: {stepper} stays as it is"
+    )

@@ -44,7 +44,10 @@ class Classifier(nn.Module):
         self.drop2 = noise(p)
         self.out = nn.Linear(64, 10, **settings)
         if connect:
-            self.fc1, self.fc2 = nn.DropConnect(self.fc1, connect), nn.DropConnect(self.fc2, connect)
+            self.fc1, self.fc2 = (
+                nn.DropConnect(self.fc1, connect),
+                nn.DropConnect(self.fc2, connect),
+            )
 
     def forward(self, x):
         x = self.drop1(F.relu(self.fc1(x)))
@@ -64,8 +67,14 @@ def train(method, seed, steps, folder=None):
     parts = study.split(seed, folder)
     images, labels = parts[0]
     mg.manual_seed(seed)
-    model = Classifier(**settings, features=images.shape[1], rng=np.random.default_rng(seed))  # the same start for every method
-    optimizer = optim.ProximalSGD(model.parameters(), lr=proximal) if proximal else optim.Adam(model.parameters(), lr=1e-3)
+    model = Classifier(
+        **settings, features=images.shape[1], rng=np.random.default_rng(seed)
+    )  # the same start for every method
+    optimizer = (
+        optim.ProximalSGD(model.parameters(), lr=proximal)
+        if proximal
+        else optim.Adam(model.parameters(), lr=1e-3)
+    )
     curve = []
     for step, batch in zip(range(1, steps + 1), study.shuffled(len(labels), seed)):
 
@@ -88,16 +97,26 @@ def train(method, seed, steps, folder=None):
 def state_of(kernels):
     """The sum of squares, the share of tiny weights in per cent, and the units without any weight."""
     weights = np.concatenate([w.data.ravel() for w in kernels])
-    return np.sum(weights**2), 100 * np.mean(np.abs(weights) < 1e-3), sum(np.sum(np.all(w.data == 0, axis=1)) for w in kernels)
+    return (
+        np.sum(weights**2),
+        100 * np.mean(np.abs(weights) < 1e-3),
+        sum(np.sum(np.all(w.data == 0, axis=1)) for w in kernels),
+    )
 
 
 def complete_loss(folder=None):
     """The training loss with dropout, L2 and L1 nodes, on one batch."""
     (images, labels), _, _ = study.split(0, folder)
     mg.manual_seed(0)
-    model = Classifier(p=0.5, penalty=nn.L2(3e-3), features=images.shape[1], rng=np.random.default_rng(0))
+    model = Classifier(
+        p=0.5, penalty=nn.L2(3e-3), features=images.shape[1], rng=np.random.default_rng(0)
+    )
     x = mg.Tensor(images[:32], name="images")
-    return F.cross_entropy(model(x), labels[:32]) + model.penalty() + F.l1_penalty(model.fc1.weight, c=5e-4)
+    return (
+        F.cross_entropy(model(x), labels[:32])
+        + model.penalty()
+        + F.l1_penalty(model.fc1.weight, c=5e-4)
+    )
 
 
 def main():
@@ -106,14 +125,32 @@ def main():
     out = options.out
 
     loss = complete_loss(options.data)
-    passed, drawn = study.check(loss, "cross-entropy + dropout + L2 + L1", out / "loss_graph.svg", out / "loss_graph.png")
+    passed, drawn = study.check(
+        loss, "cross-entropy + dropout + L2 + L1", out / "loss_graph.svg", out / "loss_graph.png"
+    )
     results = study.runs(train, METHODS, options.seeds, steps=options.steps, folder=options.data)
-    study.table(results, ["none"], {"test loss": "{:.3f}", "sum w^2": "{:.1f}", "|w|<1e-3": "{:.1f}%", "units at 0": "{:.1f}"})
-    print(f"\nMeans over {options.seeds} seeds; ± is the standard deviation. Accuracies in per cent; 'minus none' is paired by seed, in points.")
-    print("The training labels are wrong for one image in five, so 100% on them is learning by heart.")
-    print("'stopped early': the test accuracy at the step with the lowest validation loss. Stopping in time is a regularizer too, and the cheapest.")
-    print("Of the 192 hidden units only a proximal optimizer can put some at exactly 0. Its steps are SGD's, lr 0.1; the other methods use Adam.")
-    study.plot(results, ["none", "l1", "l2", "dropout", "dropout + l2", "dropout + max-norm"], out / "learning_curves.png")
+    study.table(
+        results,
+        ["none"],
+        {"test loss": "{:.3f}", "sum w^2": "{:.1f}", "|w|<1e-3": "{:.1f}%", "units at 0": "{:.1f}"},
+    )
+    print(
+        f"\nMeans over {options.seeds} seeds; ± is the standard deviation. Accuracies in per cent; 'minus none' is paired by seed, in points."
+    )
+    print(
+        "The training labels are wrong for one image in five, so 100% on them is learning by heart."
+    )
+    print(
+        "'stopped early': the test accuracy at the step with the lowest validation loss. Stopping in time is a regularizer too, and the cheapest."
+    )
+    print(
+        "Of the 192 hidden units only a proximal optimizer can put some at exactly 0. Its steps are SGD's, lr 0.1; the other methods use Adam."
+    )
+    study.plot(
+        results,
+        ["none", "l1", "l2", "dropout", "dropout + l2", "dropout + max-norm"],
+        out / "learning_curves.png",
+    )
     for path in drawn:
         print("wrote", path)
     return 0 if passed else 1

@@ -45,11 +45,19 @@ def block(channels, width, stride, path, **settings):
     """relu(shortcut(x) + branch(x)). The branch is dropped with probability `path`, for each image by itself."""
 
     def convolution(channels, size, stride=1):
-        return [nn.Conv2d(channels, width, size, stride, padding=size // 2, bias=False, **settings), nn.BatchNorm2d(width)]
+        return [
+            nn.Conv2d(channels, width, size, stride, padding=size // 2, bias=False, **settings),
+            nn.BatchNorm2d(width),
+        ]
 
     branch = nn.Sequential(*convolution(channels, 3, stride), nn.ReLU(), *convolution(width, 3))
     changes = stride > 1 or channels != width
-    return nn.Sequential(nn.Residual(branch, nn.Sequential(*convolution(channels, 1, stride)) if changes else None, path), nn.ReLU())
+    return nn.Sequential(
+        nn.Residual(
+            branch, nn.Sequential(*convolution(channels, 1, stride)) if changes else None, path
+        ),
+        nn.ReLU(),
+    )
 
 
 class ResNet(nn.Module):
@@ -61,7 +69,9 @@ class ResNet(nn.Module):
         self.norm = nn.BatchNorm2d(WIDTHS[0])
         self.blocks, channels = [], WIDTHS[0]
         for i, width in enumerate(WIDTHS, start=1):  # the last block has the rate `path`
-            self.blocks.append(block(channels, width, 1 + (i > 1), path * i / len(WIDTHS), **settings))
+            self.blocks.append(
+                block(channels, width, 1 + (i > 1), path * i / len(WIDTHS), **settings)
+            )
             channels = width
         self.drop = nn.Dropout(p)
         self.out = nn.Linear(WIDTHS[-1], 10, bias_init=nn.zeros, **settings)
@@ -80,8 +90,15 @@ class Training:
         self.parts = study.squares(seed, folder)
         mg.manual_seed(seed)
         self.steps, self.curve = steps, []  # rows of the step and `study.point`
-        self.model = ResNet(self.parts[0][0].shape[-1], **METHODS[method], rng=np.random.default_rng(seed))  # the same start for every method
-        self.optimizer = optim.SGD(self.model.parameters(), lr=optim.cosine(0.1, steps, warmup=20), momentum=0.9, nesterov=True)
+        self.model = ResNet(
+            self.parts[0][0].shape[-1], **METHODS[method], rng=np.random.default_rng(seed)
+        )  # the same start for every method
+        self.optimizer = optim.SGD(
+            self.model.parameters(),
+            lr=optim.cosine(0.1, steps, warmup=20),
+            momentum=0.9,
+            nesterov=True,
+        )
         self.batches = Batches(*self.parts[0], rng=seed)
 
     def run(self, until):
@@ -95,7 +112,13 @@ class Training:
                     self.curve.append([step, *study.point(self.model, *self.parts)])
 
     def state_dict(self):
-        return {"model": self.model, "optimizer": self.optimizer, "batches": self.batches, "curve": self.curve, "rng": mg.get_rng_state()}
+        return {
+            "model": self.model,
+            "optimizer": self.optimizer,
+            "batches": self.batches,
+            "curve": self.curve,
+            "rng": mg.get_rng_state(),
+        }
 
     def load_state_dict(self, state):
         for name in ("model", "optimizer", "batches"):
@@ -111,7 +134,9 @@ def opened(file, seeds, steps, folder=None):
         return {"settings": settings, "finished": {}, "under way": None}
     saved = mg.load(file)
     if saved.get("settings") != settings:
-        raise ValueError(f"{file} is of another study: {saved.get('settings')}, not {settings}. Name another file.")
+        raise ValueError(
+            f"{file} is of another study: {saved.get('settings')}, not {settings}. Name another file."
+        )
     return saved
 
 
@@ -134,7 +159,9 @@ def train(saved, every=100, file=None):
                 training.run(until)
                 bar.update(until - done)
                 if file:
-                    mg.save({"settings": settings, "finished": finished, "under way": training}, file)
+                    mg.save(
+                        {"settings": settings, "finished": finished, "under way": training}, file
+                    )
             finished[name] = {"curve": training.curve, "model": training.model.state_dict()}
     if file:
         mg.save({"settings": settings, "finished": finished, "under way": None}, file)
@@ -150,9 +177,18 @@ def complete_loss(folder=None):
 
 
 def main():
-    numbers = {"seeds": (3, 1, "runs of each method"), "steps": (500, 10, "updates a run"), "every": (100, 5, "steps between checkpoints")}
+    numbers = {
+        "seeds": (3, 1, "runs of each method"),
+        "steps": (500, 10, "updates a run"),
+        "every": (100, 5, "steps between checkpoints"),
+    }
     parser = study.parser(__doc__, data=study.squares, **numbers)
-    parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="where the training is saved, and goes on from if the file is there")
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        metavar="FILE",
+        help="where the training is saved, and goes on from if the file is there",
+    )
     options = parser.parse_args()
     try:
         saved = opened(options.checkpoint, options.seeds, options.steps, options.data)
@@ -160,18 +196,33 @@ def main():
         parser.error(str(error))
 
     title = "ResNet's loss: cross-entropy, drop path, dropout, L2"
-    passed, drawn = study.check(complete_loss(options.data), title, options.out / "resnet_graph.png", depth=1)
+    passed, drawn = study.check(
+        complete_loss(options.data), title, options.out / "resnet_graph.png", depth=1
+    )
     try:
         runs = train(saved, options.every, options.checkpoint)
     except KeyboardInterrupt:
-        print(f"\nInterrupted. The same command goes on from {options.checkpoint}." if options.checkpoint else "\nInterrupted.")
+        print(
+            f"\nInterrupted. The same command goes on from {options.checkpoint}."
+            if options.checkpoint
+            else "\nInterrupted."
+        )
         return 130
-    results = {method: [runs[f"{method}, seed {seed}"]["curve"] for seed in range(options.seeds)] for method in METHODS}
+    results = {
+        method: [runs[f"{method}, seed {seed}"]["curve"] for seed in range(options.seeds)]
+        for method in METHODS
+    }
     study.table(results, ["none"])
-    print(f"\nMeans over {options.seeds} seeds; ± is the standard deviation. Accuracies in per cent; 'minus none' is paired by seed, in points.")
-    print("The training labels are wrong for one image in five, so 100% on them is learning by heart.")
+    print(
+        f"\nMeans over {options.seeds} seeds; ± is the standard deviation. Accuracies in per cent; 'minus none' is paired by seed, in points."
+    )
+    print(
+        "The training labels are wrong for one image in five, so 100% on them is learning by heart."
+    )
     print("'stopped early': the test accuracy at the step with the lowest validation loss.")
-    study.plot(results, ["none", "drop path", "dropout", "drop path + dropout"], options.out / "resnet.png")
+    study.plot(
+        results, ["none", "drop path", "dropout", "drop path + dropout"], options.out / "resnet.png"
+    )
     for path in drawn:
         print("wrote", path)
     return 0 if passed else 1

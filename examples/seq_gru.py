@@ -38,7 +38,9 @@ class Reader(nn.Module):
 
     def __init__(self, p=0.0, variational=False, recurrent=0.0, penalty=None, rng=None):
         noise = {"dropout": p, "variational": variational, "recurrent_dropout": recurrent}
-        self.gru = nn.GRU(8, HIDDEN, num_layers=2, batch_first=True, penalty=penalty, rng=rng, **noise)
+        self.gru = nn.GRU(
+            8, HIDDEN, num_layers=2, batch_first=True, penalty=penalty, rng=rng, **noise
+        )
         self.drop = nn.Dropout(p, share=1 if variational else ())
         self.out = nn.Linear(HIDDEN, 10, rng=rng)
 
@@ -52,7 +54,9 @@ def train(method, seed, steps):
     parts = study.split(seed)
     images, labels = parts[0]
     mg.manual_seed(seed)
-    model = Reader(**METHODS[method], rng=np.random.default_rng(seed))  # the same start for every method
+    model = Reader(
+        **METHODS[method], rng=np.random.default_rng(seed)
+    )  # the same start for every method
     optimizer, curve = optim.Adam(model.parameters(), lr=2e-3), []
     for step, batch in zip(range(1, steps + 1), study.shuffled(len(labels), seed)):
         optimizer.zero_grad()
@@ -67,8 +71,12 @@ def complete_loss():
     """The loss with all masks and a penalty, on four images."""
     (images, labels), _, _ = study.split(0)
     mg.manual_seed(0)
-    model = Reader(p=0.5, variational=True, recurrent=0.5, penalty=nn.L2(1e-4), rng=np.random.default_rng(0))
-    return F.cross_entropy(model(mg.Tensor(images[:4], name="images")), labels[:4]) + model.penalty()
+    model = Reader(
+        p=0.5, variational=True, recurrent=0.5, penalty=nn.L2(1e-4), rng=np.random.default_rng(0)
+    )
+    return (
+        F.cross_entropy(model(mg.Tensor(images[:4], name="images")), labels[:4]) + model.penalty()
+    )
 
 
 def verdict(change):
@@ -83,11 +91,17 @@ def main():
     out = options.out
 
     title = "cross-entropy + variational and recurrent dropout + L2"
-    passed, drawn = study.check(complete_loss(), title, out / "seq_gru_graph.svg", out / "seq_gru_graph.png")
+    passed, drawn = study.check(
+        complete_loss(), title, out / "seq_gru_graph.svg", out / "seq_gru_graph.png"
+    )
     results = study.runs(train, METHODS, options.seeds, steps=options.steps)
     study.table(results, ["none", "dropout"])
-    print(f"\nMeans over {options.seeds} seeds; ± is the standard deviation; differences are paired by seed, in points.")
-    print("A fifth of the training labels are wrong, so 100% on them is learning by heart. 'stopped early': at the lowest validation loss.")
+    print(
+        f"\nMeans over {options.seeds} seeds; ± is the standard deviation; differences are paired by seed, in points."
+    )
+    print(
+        "A fifth of the training labels are wrong, so 100% on them is learning by heart. 'stopped early': at the lowest validation loss."
+    )
     print("\nDifferences, ± standard error:")
     accuracy = {method: np.array(curves)[:, -1, 2] for method, curves in results.items()}
     for what, a, b in [

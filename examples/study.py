@@ -23,7 +23,10 @@ from tqdm import tqdm
 import minigrad as mg
 import minigrad.functional as F
 
-TRAINING, MOST_TEST = 700, 2000  # images of idx files that are trained and validated on, and tested on
+TRAINING, MOST_TEST = (
+    700,
+    2000,
+)  # images of idx files that are trained and validated on, and tested on
 LOOKS = [  # told apart by colour-blind readers too, and in grey
     ("#4D4D4D", "-", "o"),
     ("#D55E00", "--", "s"),
@@ -50,14 +53,25 @@ def parser(doc, least=1, data=None, **numbers):
 
     found = argparse.ArgumentParser(description=doc.splitlines()[0])
     for name, (default, _, what) in numbers.items():
-        found.add_argument(f"--{name}", type=at_least(least), default=default, help=f"{what} (default {default})")
+        found.add_argument(
+            f"--{name}", type=at_least(least), default=default, help=f"{what} (default {default})"
+        )
     small = {name: number for name, (_, number, _) in numbers.items()}
     what = ", ".join(f"{number} {name}" for name, number in small.items())
-    found.add_argument("--quick", action=Quick, nargs=0, default=False, const=small | {"quick": True}, help=f"{what}: does everything work?")
+    found.add_argument(
+        "--quick",
+        action=Quick,
+        nargs=0,
+        default=False,
+        const=small | {"quick": True},
+        help=f"{what}: does everything work?",
+    )
     if data:
         what = "a folder with MNIST's or Fashion-MNIST's idx files (default: the digits)"
         found.add_argument("--data", type=readable(partial(data, 0)), metavar="DIR", help=what)
-    found.add_argument("--out", type=Path, default=Path("out"), help="folder for the pictures (default out)")
+    found.add_argument(
+        "--out", type=Path, default=Path("out"), help="folder for the pictures (default out)"
+    )
     return found
 
 
@@ -109,7 +123,12 @@ def split(seed, folder=None):
     parts, rng = [], np.random.default_rng(seed)
     for (images, labels), most in zip(files(folder), (TRAINING, MOST_TEST)):
         rows = rng.permutation(len(labels))[:most]
-        parts.append(((images[rows].reshape(len(rows), -1) / 255).astype(np.float32), labels[rows].astype(np.int64)))
+        parts.append(
+            (
+                (images[rows].reshape(len(rows), -1) / 255).astype(np.float32),
+                labels[rows].astype(np.int64),
+            )
+        )
     training, test = parts
     return *noisy_split(seed, data=training)[:2], test
 
@@ -137,7 +156,14 @@ def shuffled(rows, seed, batch=32):
 def parallel(function, jobs, **settings):
     """[function(*job, **settings) for each job], in as many processes as there are cores, but no more than 8."""
     with ProcessPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
-        return list(tqdm(pool.map(partial(function, **settings), *zip(*jobs)), total=len(jobs), desc="training", unit="run"))
+        return list(
+            tqdm(
+                pool.map(partial(function, **settings), *zip(*jobs)),
+                total=len(jobs),
+                desc="training",
+                unit="run",
+            )
+        )
 
 
 def runs(train, methods, seeds, **settings):
@@ -158,7 +184,9 @@ def evaluate(model, images, labels):
 
 def point(model, train, validation, test):
     """A point of a learning curve: the training and test accuracy, and the validation and test loss."""
-    (_, trained), (held_out, _), (loss, tested) = (evaluate(model, *part) for part in (train, validation, test))
+    (_, trained), (held_out, _), (loss, tested) = (
+        evaluate(model, *part) for part in (train, validation, test)
+    )
     return trained, tested, held_out, loss
 
 
@@ -185,7 +213,9 @@ def check(loss, title, *files, depth="auto"):
 
 def spread(values, form=".2f"):
     """The mean, and of more than one value the sample standard deviation."""
-    return f"{np.mean(values):{form}}" + (f" ± {np.std(values, ddof=1):{form.lstrip('+')}}" if len(values) > 1 else "")
+    return f"{np.mean(values):{form}}" + (
+        f" ± {np.std(values, ddof=1):{form.lstrip('+')}}" if len(values) > 1 else ""
+    )
 
 
 def error(values):
@@ -199,17 +229,33 @@ def table(results, against, more=()):
     `against`: the methods that all are compared with. `more`: {name: format} of the last numbers of the last row.
     """
     results, more = {method: np.array(curves) for method, curves in results.items()}, dict(more)
-    widths = {"train acc": 10, "test acc": 17, **{f"minus {other}": 17 for other in against}, "stopped early": 15}
+    widths = {
+        "train acc": 10,
+        "test acc": 17,
+        **{f"minus {other}": 17 for other in against},
+        "stopped early": 15,
+    }
     widths |= {name: len(name) + 2 for name in more}
     first = max(20, 1 + max(map(len, results)))
     print("\n" + " " * first + "".join(f"{name:>{width}}" for name, width in widths.items()))
     for method, curves in results.items():
         last, test = curves[:, -1].mean(axis=0), curves[:, -1, 2]
-        paired = ["" if method == other else spread(test - results[other][:, -1, 2], "+.2f") for other in against]
-        stopped = np.mean([curve[curve[:, 3].argmin(), 2] for curve in curves])  # where the validation loss was lowest
+        paired = [
+            "" if method == other else spread(test - results[other][:, -1, 2], "+.2f")
+            for other in against
+        ]
+        stopped = np.mean(
+            [curve[curve[:, 3].argmin(), 2] for curve in curves]
+        )  # where the validation loss was lowest
         cells = [f"{last[1]:.1f}%", f"{spread(test)}%", *paired, f"{stopped:.2f}%"]
-        cells += [form.format(number) for form, number in zip(more.values(), last[len(last) - len(more) :])]
-        print(f"{method:{first}}" + "".join(f"{cell:>{width}}" for cell, width in zip(cells, widths.values())))
+        cells += [
+            form.format(number)
+            for form, number in zip(more.values(), last[len(last) - len(more) :])
+        ]
+        print(
+            f"{method:{first}}"
+            + "".join(f"{cell:>{width}}" for cell, width in zip(cells, widths.values()))
+        )
 
 
 # ---- pictures
@@ -247,7 +293,17 @@ def draw_curves(axis, curves, column):
     for (method, runs), (colour, style, marker) in zip(curves.items(), LOOKS):
         mean = np.mean(runs, axis=0)
         every = -(-len(mean) // 8)
-        axis.plot(mean[:, 0], mean[:, column], style, color=colour, marker=marker, markersize=5, markevery=every, linewidth=1.8, label=method)
+        axis.plot(
+            mean[:, 0],
+            mean[:, column],
+            style,
+            color=colour,
+            marker=marker,
+            markersize=5,
+            markevery=every,
+            linewidth=1.8,
+            label=method,
+        )
     axis.set(xlabel="step")
 
 
@@ -259,13 +315,29 @@ def plot(results, shown, file):
     ends = {method: runs[:, -1].mean(axis=0) for method, runs in results.items()}
     best = max(ends, key=lambda method: ends[method][2])
     draw_curves(left, curves, 1)
-    left.set(title=f"'{baseline}' learns {ends[baseline][1]:.0f}% of the labels;\na fifth are wrong", ylabel="accuracy, per cent")
+    left.set(
+        title=f"'{baseline}' learns {ends[baseline][1]:.0f}% of the labels;\na fifth are wrong",
+        ylabel="accuracy, per cent",
+    )
     left.axhline(80, color="#999999", linewidth=1, linestyle=":")
-    left.annotate("share of right labels", (0.01, 80.3), xycoords=("axes fraction", "data"), ha="left", va="bottom", fontsize=8, color="#666666")
+    left.annotate(
+        "share of right labels",
+        (0.01, 80.3),
+        xycoords=("axes fraction", "data"),
+        ha="left",
+        va="bottom",
+        fontsize=8,
+        color="#666666",
+    )
     draw_curves(middle, curves, 2)
-    middle.set(title=f"New images: '{baseline}' {ends[baseline][2]:.0f}% right,\nat best {ends[best][2]:.0f}% ({best})", ylabel="accuracy, per cent")
+    middle.set(
+        title=f"New images: '{baseline}' {ends[baseline][2]:.0f}% right,\nat best {ends[best][2]:.0f}% ({best})",
+        ylabel="accuracy, per cent",
+    )
     middle.set_ylim(bottom=max(runs[:, :, 2].max() for runs in curves.values()) - 22)
-    picture.legend(*left.get_legend_handles_labels(), loc="outside lower left", ncols=len(shown), frameon=False)
+    picture.legend(
+        *left.get_legend_handles_labels(), loc="outside lower left", ncols=len(shown), frameon=False
+    )
 
     others = [method for method in results if method != baseline]
     looks = dict(zip(shown, LOOKS))
@@ -277,5 +349,8 @@ def plot(results, shown, file):
     right.axvline(0, color="#4D4D4D", linewidth=1)
     right.set_yticks(range(len(others)), others)
     right.invert_yaxis()
-    right.set(title=f"What each gains over {baseline}", xlabel="points of test accuracy; a stroke is a seed")
+    right.set(
+        title=f"What each gains over {baseline}",
+        xlabel="points of test accuracy; a stroke is a seed",
+    )
     save(picture, file)

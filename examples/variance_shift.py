@@ -34,7 +34,9 @@ WIDTHS = [64, 128, 128, 128]
 
 def network(place, p, seed):
     """Three blocks of Linear, batch norm and relu, with dropout of rate p at its place, and the output layer."""
-    linear = partial(nn.Linear, init=nn.glorot_uniform, bias_init=nn.zeros, rng=np.random.default_rng(seed))
+    linear = partial(
+        nn.Linear, init=nn.glorot_uniform, bias_init=nn.zeros, rng=np.random.default_rng(seed)
+    )
     layers = []
     for fan_in, fan_out in zip(WIDTHS, WIDTHS[1:]):
         layers.append(linear(fan_in, fan_out))
@@ -55,7 +57,10 @@ def predicted(model, images, seed, count=60, batch=32):
     with mg.no_grad(), mg.frozen_noise():  # frozen: the running statistics stay as they are
         for _, rows in zip(range(count), study.shuffled(len(images), seed, batch)):
             x = unmasked = mg.Tensor(images[rows])
-            added, found = np.zeros(x.shape[1]), []  # what the mask adds to the variance of the entries of `unmasked`
+            added, found = (
+                np.zeros(x.shape[1]),
+                [],
+            )  # what the mask adds to the variance of the entries of `unmasked`
             for layer in model:
                 if isinstance(layer, nn.Dropout):
                     unmasked, added = x, layer.p / (1 - layer.p) * np.mean(x.data**2, axis=0)
@@ -116,34 +121,59 @@ def train(setting, seed, steps, noise):
 def table(results):
     """A line a place and rate: the ratios of variances, the accuracies, and what the shift costs."""
     print(f"\n{'':22}{'variance in evaluation / in training':^39}")
-    print(f"{'dropout':16}{'rate':>6}{'norm 1':>13}{'norm 2':>13}{'norm 3':>13}{'train':>9}{'test':>9}{'minus none':>16}{'without shift':>16}")
+    print(
+        f"{'dropout':16}{'rate':>6}{'norm 1':>13}{'norm 2':>13}{'norm 3':>13}{'train':>9}{'test':>9}{'minus none':>16}{'without shift':>16}"
+    )
     baseline = np.array([accuracies[1] for _, accuracies in results["none", 0.0]])
     for (place, p), runs in results.items():
-        evaluation, running, formula = np.mean([variances for variances, _ in runs], axis=(0, 3))  # over seeds and units
-        ratios = "".join(f"{m:6.2f} ({f:.2f})" for m, f in zip(evaluation / running, evaluation / formula))
+        evaluation, running, formula = np.mean(
+            [variances for variances, _ in runs], axis=(0, 3)
+        )  # over seeds and units
+        ratios = "".join(
+            f"{m:6.2f} ({f:.2f})" for m, f in zip(evaluation / running, evaluation / formula)
+        )
         trained, test, anew = np.array([accuracies for _, accuracies in runs]).T
-        paired = [f"{np.mean(gain):+.2f} ± {study.error(gain):.2f}" for gain in (test - baseline, anew - test)]
-        print(f"{place:16}{p:6.1f} {ratios}{trained.mean():8.2f}%{test.mean():8.2f}%{paired[0] if p else '':>16}{paired[1]:>16}")
-    print(f"\nMeans over {len(runs)} seeds; ± is the standard error of a difference that is paired by seed, in points of test accuracy.")
-    print("variance: of what arrives at each batch norm; in training as in its running_var (and in brackets as the formula says), over all units.")
-    print("Without dropout too it is not quite 1: a batch of 32, divided by its own deviation, looks a little wider to the next norm.")
-    print("without shift: what test accuracy gains when the running statistics are measured anew without dropout and the weights stay.")
+        paired = [
+            f"{np.mean(gain):+.2f} ± {study.error(gain):.2f}"
+            for gain in (test - baseline, anew - test)
+        ]
+        print(
+            f"{place:16}{p:6.1f} {ratios}{trained.mean():8.2f}%{test.mean():8.2f}%{paired[0] if p else '':>16}{paired[1]:>16}"
+        )
+    print(
+        f"\nMeans over {len(runs)} seeds; ± is the standard error of a difference that is paired by seed, in points of test accuracy."
+    )
+    print(
+        "variance: of what arrives at each batch norm; in training as in its running_var (and in brackets as the formula says), over all units."
+    )
+    print(
+        "Without dropout too it is not quite 1: a batch of 32, divided by its own deviation, looks a little wider to the next norm."
+    )
+    print(
+        "without shift: what test accuracy gains when the running statistics are measured anew without dropout and the weights stay."
+    )
     p = max(p for _, p in results)
     _, test, anew = np.mean([accuracies for _, accuracies in results["right before", p]], axis=0)
     print(
         f"Right before a norm, at rate {p}, dropout changes test accuracy by {test - baseline.mean():+.1f} points, of which {test - anew:+.1f} are the shift's."
     )
-    print("The rest stays without any shift: it is in the weights that training under this noise finds.")
+    print(
+        "The rest stays without any shift: it is in the weights that training under this noise finds."
+    )
 
 
 def plot(results, path):
     """Each unit's variance in training and in evaluation against the formula; test accuracy against the rate."""
     figure, (left, right) = study.figure(15, 5, 1, 1)
     shown = 0.5
-    evaluation, running, formula = (variance.ravel() for variance in results["right before", shown][0][0])
+    evaluation, running, formula = (
+        variance.ravel() for variance in results["right before", shown][0][0]
+    )
     ends = [0.8 * min(evaluation.min(), running.min()), 1.2 * formula.max()]
     left.plot(ends, ends, color="#777777", linewidth=1, zorder=0)
-    left.plot(formula, running, "o", color="#0072B2", markersize=4, label="in training (running_var)")
+    left.plot(
+        formula, running, "o", color="#0072B2", markersize=4, label="in training (running_var)"
+    )
     left.plot(formula, evaluation, "x", color="#D55E00", markersize=4, label="in evaluation")
     left.set(
         title=f"Dropout {shown} right before batch norm: the {len(formula)} units of one network",
@@ -154,28 +184,71 @@ def plot(results, path):
     )
     left.legend(frameon=False)
 
-    accuracies = {setting: np.array([accuracies for _, accuracies in runs]) for setting, runs in results.items()}
-    right.axhline(accuracies["none", 0.0][:, 1].mean(), color="#4D4D4D", linewidth=1, linestyle=":", label="no dropout")
+    accuracies = {
+        setting: np.array([accuracies for _, accuracies in runs])
+        for setting, runs in results.items()
+    }
+    right.axhline(
+        accuracies["none", 0.0][:, 1].mean(),
+        color="#4D4D4D",
+        linewidth=1,
+        linestyle=":",
+        label="no dropout",
+    )
     rates = sorted({p for _, p in results if p})
     for place, colour, marker in zip(PLACES, ["#D55E00", "#E69F00", "#009E73"], "osD"):
         _, test, anew = np.array([accuracies[place, p] for p in rates]).T  # each (seeds, rates)
-        right.errorbar(rates, test.mean(axis=0), study.error(test), color=colour, marker=marker, capsize=3, label=f"dropout {place}")
-        right.plot(rates, anew.mean(axis=0), "--", color=colour, marker=marker, markerfacecolor="#FFFFFF")
-    right.plot([], [], "--", color="#777777", marker="o", markerfacecolor="#FFFFFF", label="statistics measured\nanew without dropout")
+        right.errorbar(
+            rates,
+            test.mean(axis=0),
+            study.error(test),
+            color=colour,
+            marker=marker,
+            capsize=3,
+            label=f"dropout {place}",
+        )
+        right.plot(
+            rates, anew.mean(axis=0), "--", color=colour, marker=marker, markerfacecolor="#FFFFFF"
+        )
+    right.plot(
+        [],
+        [],
+        "--",
+        color="#777777",
+        marker="o",
+        markerfacecolor="#FFFFFF",
+        label="statistics measured\nanew without dropout",
+    )
     right.set_xticks(rates)
-    right.set(title="What it costs, with the shift and without it", xlabel="dropout rate", ylabel="test accuracy, per cent")
-    right.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))  # beside the panel: there it covers nothing
+    right.set(
+        title="What it costs, with the shift and without it",
+        xlabel="dropout rate",
+        ylabel="test accuracy, per cent",
+    )
+    right.legend(
+        frameon=False, loc="upper left", bbox_to_anchor=(1, 1)
+    )  # beside the panel: there it covers nothing
     study.save(figure, path)
 
 
 def main():
-    parser = study.parser(__doc__, least=2, seeds=(5, 2, "runs of each setting"), steps=(1000, 200, "updates a run"))
-    parser.add_argument("--noise", type=float, default=0.0, help="share of the training labels that are wrong (default 0)")
+    parser = study.parser(
+        __doc__, least=2, seeds=(5, 2, "runs of each setting"), steps=(1000, 200, "updates a run")
+    )
+    parser.add_argument(
+        "--noise",
+        type=float,
+        default=0.0,
+        help="share of the training labels that are wrong (default 0)",
+    )
     options = parser.parse_args()
     if not 0 <= options.noise <= 1:
         parser.error("--noise must be in [0, 1]")
 
-    settings = [("none", 0.0), *((place, p) for place in PLACES for p in ([0.5] if options.quick else RATES))]
+    settings = [
+        ("none", 0.0),
+        *((place, p) for place in PLACES for p in ([0.5] if options.quick else RATES)),
+    ]
     results = study.runs(train, settings, options.seeds, steps=options.steps, noise=options.noise)
     table(results)
     plot(results, options.out / "variance_shift.png")

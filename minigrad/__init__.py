@@ -11,12 +11,35 @@ from .randomness import Noise, frozen_noise, manual_seed, sampling
 tensor = Tensor
 
 # What only proofs and pictures need is imported when first used, so that training alone does not wait for it.
-_readers = dict.fromkeys(["check_graph", "check_noise", "expectation", "gradcheck", "gradgradcheck"], "check")
+_readers = dict.fromkeys(
+    ["check_graph", "check_noise", "expectation", "gradcheck", "gradgradcheck"], "check"
+)
 _readers |= dict.fromkeys(["draw", "to_dot", "to_html", "to_text"], "drawing")
 
 __all__ = [
-    *("Noise", "Tensor", "tensor", "frozen_noise", "grad", "manual_seed", "no_grad", "sampling", "set_default_dtype"),
-    *("data", "functional", "nn", "optim", "noise", "replay", "resample", "sparsity", "summary", "terms"),
+    *(
+        "Noise",
+        "Tensor",
+        "tensor",
+        "frozen_noise",
+        "grad",
+        "manual_seed",
+        "no_grad",
+        "sampling",
+        "set_default_dtype",
+    ),
+    *(
+        "data",
+        "functional",
+        "nn",
+        "optim",
+        "noise",
+        "replay",
+        "resample",
+        "sparsity",
+        "summary",
+        "terms",
+    ),
     *("get_rng_state", "load", "save", "set_rng_state"),
     *_readers,
 ]

@@ -13,7 +13,10 @@ import numpy as np
 from .engine import data_of
 from .randomness import state
 
-TREE, MARK = "tree.json", b"minigrad checkpoint"  # the member of JSON, and the comment of the zip file
+TREE, MARK = (
+    "tree.json",
+    b"minigrad checkpoint",
+)  # the member of JSON, and the comment of the zip file
 
 
 def save(tree, path):
@@ -37,7 +40,9 @@ def save(tree, path):
         leaf = data_of(leaf)
         if not hasattr(leaf, "__array__") or (array := np.asarray(leaf)).dtype.hasobject:
             what = f"{_name(place) or 'the state'} is {_short(leaf)}, of type {type(leaf).__name__}"
-            raise ValueError(f"save: {what}. A checkpoint holds dicts and lists of arrays, numbers, strings, bools and None; nothing is pickled.")
+            raise ValueError(
+                f"save: {what}. A checkpoint holds dicts and lists of arrays, numbers, strings, bools and None; nothing is pickled."
+            )
         arrays[_name(place)] = array
 
     text = json.dumps({"tree": _mapped(plain, tree), "arrays": list(arrays)})
@@ -46,9 +51,13 @@ def save(tree, path):
     temporary = os.path.join(folder, f".{name}.{os.urandom(4).hex()}.tmp")
     try:
         with open(temporary, "wb") as file:
-            with zipfile.ZipFile(file, "w") as archive:  # not np.savez, which some keys would confuse
+            with zipfile.ZipFile(
+                file, "w"
+            ) as archive:  # not np.savez, which some keys would confuse
                 for name, array in arrays.items():
-                    with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+                    with archive.open(
+                        zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True
+                    ) as member:
                         np.lib.format.write_array(member, array, allow_pickle=False)
                 archive.writestr(zipfile.ZipInfo(TREE), text)
                 archive.comment = MARK
@@ -59,7 +68,9 @@ def save(tree, path):
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
-    with contextlib.suppress(OSError):  # the new name on the disk too, where the system can; the file is whole in any case
+    with contextlib.suppress(
+        OSError
+    ):  # the new name on the disk too, where the system can; the file is whole in any case
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)
@@ -88,7 +99,9 @@ def load(path):
                 arrays = {name: array(f"{name}.npy") for name in content["arrays"]}
                 return _mapped(lambda place, leaf: arrays.get(_name(place), leaf), content["tree"])
         except Exception as error:
-            raise ValueError(f"load: {path} is damaged or no checkpoint: {type(error).__name__}: {error}.") from error
+            raise ValueError(
+                f"load: {path} is damaged or no checkpoint: {type(error).__name__}: {error}."
+            ) from error
 
 
 def _mapped(function, tree, *place):
@@ -96,7 +109,10 @@ def _mapped(function, tree, *place):
     if isinstance(tree, dict):
         for key in tree:
             if not isinstance(key, str):
-                raise TypeError(f"save: the keys of dicts must be strings, not {key!r}" + f", in {_name(place)}." * bool(place))
+                raise TypeError(
+                    f"save: the keys of dicts must be strings, not {key!r}"
+                    + f", in {_name(place)}." * bool(place)
+                )
         return {key: _mapped(function, value, *place, key) for key, value in tree.items()}
     if isinstance(tree, (list, tuple)):
         return [_mapped(function, value, *place, i) for i, value in enumerate(tree)]
@@ -123,7 +139,10 @@ def agree(what, here, there):
         )
     differ = [name for name in here if not np.array_equal(here[name], there.get(name))]
     if differ:
-        listed = "; ".join(f"{name}: {_short(here[name])} here, {_short(there.get(name))} in the state" for name in differ)
+        listed = "; ".join(
+            f"{name}: {_short(here[name])} here, {_short(there.get(name))} in the state"
+            for name in differ
+        )
         raise ValueError(f"load_state_dict into {what}: nothing was changed. {listed}.")
 
 
@@ -134,7 +153,10 @@ def get_rng_state():
     """The state of all of this thread's noise and initialisations, as plain data for `set_rng_state`."""
     if state.entropy is None:  # nothing was drawn yet: from now on what will be is settled
         state.entropy = np.random.SeedSequence().entropy
-    return {"entropy": state.entropy, "streams": {name: rng.bit_generator.state for name, rng in state.streams.items()}}
+    return {
+        "entropy": state.entropy,
+        "streams": {name: rng.bit_generator.state for name, rng in state.streams.items()},
+    }
 
 
 def set_rng_state(rng_state):
@@ -145,5 +167,7 @@ def set_rng_state(rng_state):
             streams[name] = np.random.Generator(np.random.PCG64(0))
             streams[name].bit_generator.state = saved
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"set_rng_state: not what get_rng_state returns: {_short(rng_state)}.") from error
+        raise ValueError(
+            f"set_rng_state: not what get_rng_state returns: {_short(rng_state)}."
+        ) from error
     state.entropy, state.streams = entropy, streams

@@ -26,15 +26,27 @@ class Batches:
         self.arrays = [np.asarray(data_of(a)) for a in arrays]
         shapes = [a.shape for a in self.arrays]
         if not arrays or () in shapes or len({rows for rows, *_ in shapes}) > 1:
-            raise ValueError(f"Batches takes arrays with equally many rows, not of shapes {shapes}.")
+            raise ValueError(
+                f"Batches takes arrays with equally many rows, not of shapes {shapes}."
+            )
         if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
-            raise ValueError(f"Batches: batch_size must be a whole number of at least 1, not {batch_size!r}.")
-        self.rows, self.batch_size, self.shuffle, self.drop_last = shapes[0][0], int(batch_size), bool(shuffle), bool(drop_last)
+            raise ValueError(
+                f"Batches: batch_size must be a whole number of at least 1, not {batch_size!r}."
+            )
+        self.rows, self.batch_size, self.shuffle, self.drop_last = (
+            shapes[0][0],
+            int(batch_size),
+            bool(shuffle),
+            bool(drop_last),
+        )
         if not len(self):
             raise ValueError(
-                f"Batches: {self.rows} rows make no batch" + f" of {batch_size}, and drop_last leaves out smaller ones." * self.drop_last
+                f"Batches: {self.rows} rows make no batch"
+                + f" of {batch_size}, and drop_last leaves out smaller ones." * self.drop_last
             )
-        self.seed = int((stream("batches") if rng is None else np.random.default_rng(rng)).integers(2**63))
+        self.seed = int(
+            (stream("batches") if rng is None else np.random.default_rng(rng)).integers(2**63)
+        )
         self.epoch = self.batch = 0
 
     def __len__(self):
@@ -46,9 +58,16 @@ class Batches:
         while self.batch < len(self):
             if known and (self.epoch, self.batch) == (known[1] + 1, 0):
                 return  # a loop inside this one has ended the epoch
-            if known != (self.seed, self.epoch):  # at the beginning, and if a state was loaded meanwhile
+            if known != (
+                self.seed,
+                self.epoch,
+            ):  # at the beginning, and if a state was loaded meanwhile
                 known = self.seed, self.epoch
-                order = np.random.default_rng(known).permutation(self.rows) if self.shuffle else np.arange(self.rows)
+                order = (
+                    np.random.default_rng(known).permutation(self.rows)
+                    if self.shuffle
+                    else np.arange(self.rows)
+                )
             start = self.batch * self.batch_size
             chosen = order[start : start + self.batch_size]
             self.batch += 1
@@ -61,5 +80,11 @@ class Batches:
 
     def load_state_dict(self, state_dict):
         """Goes on at that position, in that order. Another number of rows or other settings: an error, and nothing changes."""
-        agree("Batches", {name: getattr(self, name) for name in ("rows", "batch_size", "shuffle", "drop_last")}, state_dict)
-        self.seed, self.epoch, self.batch = (int(state_dict[name]) for name in ("seed", "epoch", "batch"))
+        agree(
+            "Batches",
+            {name: getattr(self, name) for name in ("rows", "batch_size", "shuffle", "drop_last")},
+            state_dict,
+        )
+        self.seed, self.epoch, self.batch = (
+            int(state_dict[name]) for name in ("seed", "epoch", "batch")
+        )

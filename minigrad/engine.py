@@ -39,7 +39,9 @@ np.empty(2**25 - 2**13, np.uint8)
 
 
 recording = ContextVar("recording", default=True)  # False inside no_grad()
-scope = ContextVar("scope", default=None)  # (outer scope, module or name of the function that is running)
+scope = ContextVar(
+    "scope", default=None
+)  # (outer scope, module or name of the function that is running)
 tick = count(0, -1).__next__  # creation numbers fall, so that the smallest on a heap is the newest
 
 # What becomes of results: nothing is kept of those of plain data; those of noise and of what has a name are recorded, so that the
@@ -97,9 +99,13 @@ class Tensor:
     @requires_grad.setter
     def requires_grad(self, value):
         if not self.is_leaf:
-            raise RuntimeError(f"requires_grad can be set on a leaf only; this is the result of {self.op.name}. Use t.detach().")
+            raise RuntimeError(
+                f"requires_grad can be set on a leaf only; this is the result of {self.op.name}. Use t.detach()."
+            )
         if value and self.data.dtype.kind != "f":
-            raise TypeError(f"gradients need a float dtype, got {self.dtype}. Write Tensor([1., 2.]) or x.astype(np.float32).")
+            raise TypeError(
+                f"gradients need a float dtype, got {self.dtype}. Write Tensor([1., 2.]) or x.astype(np.float32)."
+            )
         self.track = self.track & RECORDED | (GRADIENT if value else PLAIN)
 
     # ---- leaving the graph
@@ -107,7 +113,9 @@ class Tensor:
     def item(self):
         """The only entry as a Python number."""
         if self.size != 1:
-            raise ValueError(f"item: a tensor of shape {self.shape} has {self.size} entries, not one. Index it, or reduce it with .sum() or .mean().")
+            raise ValueError(
+                f"item: a tensor of shape {self.shape} has {self.size} entries, not one. Index it, or reduce it with .sum() or .mean()."
+            )
         return self.data.item()
 
     def numpy(self):
@@ -122,7 +130,9 @@ class Tensor:
         return constant(self.data)
 
     def __array__(self, dtype=None, copy=None):
-        self._leave("np.asarray(t)", "np.f(t) keeps the graph for every f with a rule; t.numpy() leaves it")
+        self._leave(
+            "np.asarray(t)", "np.f(t) keeps the graph for every f with a rule; t.numpy() leaves it"
+        )
         return np.array(self.data, dtype=dtype, copy=copy)
 
     def __float__(self):
@@ -135,15 +145,23 @@ class Tensor:
 
     def _leave(self, what, remedy):
         if self.requires_grad:
-            made = "a leaf that requires a gradient" if self.is_leaf else f"the result of {self.op.name}"
-            raise TypeError(f"{what} would drop the gradient: t, of shape {self.shape}, is {made}. {remedy}.")
+            made = (
+                "a leaf that requires a gradient"
+                if self.is_leaf
+                else f"the result of {self.op.name}"
+            )
+            raise TypeError(
+                f"{what} would drop the gradient: t, of shape {self.shape}, is {made}. {remedy}."
+            )
 
     def __index__(self):
         return self.data.__index__()
 
     def __bool__(self):
         if self.size != 1:
-            raise ValueError(f"the truth of a tensor of shape {self.shape} is ambiguous. Use np.any(t) or np.all(t).")
+            raise ValueError(
+                f"the truth of a tensor of shape {self.shape} is ambiguous. Use np.any(t) or np.all(t)."
+            )
         return bool(self.data)
 
     def __format__(self, spec):
@@ -159,7 +177,9 @@ class Tensor:
 
     def _in_place(ufunc, symbol):
         def update(self, other):
-            if not self.is_leaf or (recording.get() and not self.requires_grad and getattr(other, "track", PLAIN)):
+            if not self.is_leaf or (
+                recording.get() and not self.requires_grad and getattr(other, "track", PLAIN)
+            ):
                 return NotImplemented  # what belongs to a graph is not changed: `t += u` is `t = t + u`
             if recording.get() and self.requires_grad:
                 raise RuntimeError(
@@ -169,24 +189,35 @@ class Tensor:
             try:
                 ufunc(self.data, data_of(other), out=self.data, casting="same_kind")
             except (TypeError, ValueError) as error:
-                raise _same_kind(error, f"t {symbol} u in place, t of shape {self.shape} and {self.dtype}: {error}") from error
+                raise _same_kind(
+                    error,
+                    f"t {symbol} u in place, t of shape {self.shape} and {self.dtype}: {error}",
+                ) from error
             mark_changed(self)
             return self
 
         return update
 
     __iadd__, __isub__ = _in_place(np.add, "+="), _in_place(np.subtract, "-=")
-    __imul__, __itruediv__, __ipow__ = _in_place(np.multiply, "*="), _in_place(np.divide, "/="), _in_place(np.power, "**=")
+    __imul__, __itruediv__, __ipow__ = (
+        _in_place(np.multiply, "*="),
+        _in_place(np.divide, "/="),
+        _in_place(np.power, "**="),
+    )
     del _in_place
 
     # ---- NumPy's functions on Tensors
 
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
         if method != "__call__" or kwargs:
-            if not any(getattr(x, "track", PLAIN) for x in inputs):  # of plain data, as in NumPy: v += t for an array v
+            if not any(
+                getattr(x, "track", PLAIN) for x in inputs
+            ):  # of plain data, as in NumPy: v += t for an array v
                 result = getattr(ufunc, method)(*map(data_of, inputs), **kwargs)
                 return result if "out" in kwargs or result is None else constant(result)
-            used = f"np.{ufunc.__name__}" + (f".{method}" if method != "__call__" else f"(..., {', '.join(kwargs)}=)")
+            used = f"np.{ufunc.__name__}" + (
+                f".{method}" if method != "__call__" else f"(..., {', '.join(kwargs)}=)"
+            )
             raise TypeError(
                 f"{used} is not supported on Tensors: its gradient would be lost. Use np.{ufunc.__name__}(...) alone, for an array `a += t` "
                 "as `a = a + t`, or a reduction such as np.sum."
@@ -205,7 +236,9 @@ class Tensor:
         backward pass itself, for higher derivatives (the `.grad`s then hold the graph: prefer `grad`).
         """
         seeds = _seeds("backward", [self], [gradient], create_graph)
-        for tensor, cotangent, owned in list(_pull_back(seeds, create_graph, create_graph if retain_graph is None else retain_graph)):
+        for tensor, cotangent, owned in list(
+            _pull_back(seeds, create_graph, create_graph if retain_graph is None else retain_graph)
+        ):
             gradient = _gradient(tensor, cotangent, owned)
             tensor.grad = gradient if tensor.grad is None else tensor.grad + gradient
 
@@ -220,7 +253,9 @@ class Tensor:
 
     def __reduce__(self):  # how copy and pickle make another one
         if not self.is_leaf:
-            raise TypeError(f"the result of {self.op.name}, of shape {self.shape}, belongs to a graph and cannot be copied. Use t.detach().")
+            raise TypeError(
+                f"the result of {self.op.name}, of shape {self.shape}, belongs to a graph and cannot be copied. Use t.detach()."
+            )
         return partial(type(self), name=self.name), (self.data, self.requires_grad)
 
     def __len__(self):
@@ -232,8 +267,14 @@ class Tensor:
     __hash__ = object.__hash__  # `==` compares entries; as a key, a tensor is itself
 
     def __repr__(self):
-        values = np.array2string(self.data, separator=", ", prefix="Tensor(", threshold=100, edgeitems=3)
-        notes = [f", dtype={self.dtype}"] if self.dtype != default_dtype and self.dtype.kind == "f" else []
+        values = np.array2string(
+            self.data, separator=", ", prefix="Tensor(", threshold=100, edgeitems=3
+        )
+        notes = (
+            [f", dtype={self.dtype}"]
+            if self.dtype != default_dtype and self.dtype.kind == "f"
+            else []
+        )
         if self.op is not None or self.requires_grad:
             notes.append(", requires_grad=True" if self.is_leaf else f", op={self.op.name}")
         return f"{type(self).__name__}({values}{''.join(notes)})"
@@ -243,11 +284,21 @@ def constant(array):
     """A Tensor of plain data that shares `array`."""
     out = new(Tensor)
     out.data = array if type(array) is ndarray else np.asarray(array)
-    out.grad, out.op, out.args, out.order, out.origin, out.track = None, None, (), tick(), None, PLAIN
+    out.grad, out.op, out.args, out.order, out.origin, out.track = (
+        None,
+        None,
+        (),
+        tick(),
+        None,
+        PLAIN,
+    )
     return out
 
 
-last_change, changes = float("inf"), {}  # when data were last changed in place: any, and by the id of the array that owns the memory
+last_change, changes = (
+    float("inf"),
+    {},
+)  # when data were last changed in place: any, and by the id of the array that owns the memory
 
 
 def mark_changed(tensor):
@@ -261,7 +312,9 @@ def mark_changed(tensor):
 
 def changed_since(x, order):
     """Whether the memory of x, a Tensor or an argument of another kind, was changed in place after `order`."""
-    return isinstance(array := data_of(x), ndarray) and changes.get(id(_owner(array)), order) < order
+    return (
+        isinstance(array := data_of(x), ndarray) and changes.get(id(_owner(array)), order) < order
+    )
 
 
 def _owner(array):
@@ -293,9 +346,13 @@ def as_array(data, dtype=None):
     try:
         array = np.array(data, dtype=dtype, order="C")
     except ValueError as error:
-        raise ValueError(f"Tensor: the nested lists do not make a rectangular array ({error}).") from None
+        raise ValueError(
+            f"Tensor: the nested lists do not make a rectangular array ({error})."
+        ) from None
     if array.dtype.kind not in "fiubc":
-        raise TypeError(f"Tensor: numbers are needed, got {type(data).__name__} of dtype {array.dtype}.")
+        raise TypeError(
+            f"Tensor: numbers are needed, got {type(data).__name__} of dtype {array.dtype}."
+        )
     if dtype is None and array.dtype == np.float64 and not isinstance(data, (ndarray, generic)):
         array = array.astype(default_dtype)
     return array
@@ -343,10 +400,14 @@ class Op:
         """The arguments in order, with defaults filled in."""
         fixed = len(self.names) - self.variadic
         if len(args) > fixed and not self.variadic:
-            raise TypeError(f"{self.name} takes {fixed} arguments ({', '.join(self.names)}), got {len(args)}.")
+            raise TypeError(
+                f"{self.name} takes {fixed} arguments ({', '.join(self.names)}), got {len(args)}."
+            )
         for name in kwargs:
             if name not in self.names[len(args) : fixed]:
-                raise TypeError(f"{self.name} on Tensors has no argument {name!r}, or got it twice; it has {', '.join(self.names)}.")
+                raise TypeError(
+                    f"{self.name} on Tensors has no argument {name!r}, or got it twice; it has {', '.join(self.names)}."
+                )
         values = list(args)
         for name in self.names[len(args) : fixed]:
             if name not in kwargs and name not in self.defaults:
@@ -358,12 +419,18 @@ class Op:
         """The error of a forward, with the op and the shapes it was given."""
         shapes = [str(np.shape(data_of(a))) for a in args if isinstance(a, (Tensor, ndarray))]
         known = any(shape.replace(" ", "") in str(error).replace(" ", "") for shape in shapes)
-        return _same_kind(error, f"{self.name}: {error}" if known else f"{self.name} of {' and '.join(shapes)}: {error}")
+        return _same_kind(
+            error,
+            f"{self.name}: {error}" if known else f"{self.name} of {' and '.join(shapes)}: {error}",
+        )
 
 
 def _same_kind(error, message):
     """An error of the built-in kind of `error`, which NumPy's own kinds derive from."""
-    return next((kind for kind in (ValueError, IndexError, TypeError) if isinstance(error, kind)), RuntimeError)(message)
+    return next(
+        (kind for kind in (ValueError, IndexError, TypeError) if isinstance(error, kind)),
+        RuntimeError,
+    )(message)
 
 
 def op(forward=None, /, *, numpy=None, **rules):
@@ -386,7 +453,9 @@ def op(forward=None, /, *, numpy=None, **rules):
         arguments = inspect.signature(forward).parameters
         kinds, names = [a.kind for a in arguments.values()], tuple(arguments)
         if {inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD} & {*kinds}:
-            raise TypeError(f"op {name}: its arguments must have places, so no * or ** before the last: {name}{inspect.signature(forward)}.")
+            raise TypeError(
+                f"op {name}: its arguments must have places, so no * or ** before the last: {name}{inspect.signature(forward)}."
+            )
         variadic = inspect.Parameter.VAR_POSITIONAL in kinds
         defaults = {n: a.default for n, a in arguments.items() if a.default is not a.empty}
     if unknown := set(rules) - set(names):
@@ -395,7 +464,13 @@ def op(forward=None, /, *, numpy=None, **rules):
         raise ValueError(f"op {name} is already defined. Choose another name.")
     this = ops[name] = Op(name, forward, names, rules, defaults, variadic)
     plain = not variadic and not defaults and all(this.rules)
-    recorder = _unary if plain and names == ("x",) else _binary if plain and names == ("x", "y") else _general
+    recorder = (
+        _unary
+        if plain and names == ("x",)
+        else _binary
+        if plain and names == ("x", "y")
+        else _general
+    )
     call, this.pull = recorder(this)
     update_wrapper(call, forward, updated=())
     if isinstance(forward, np.ufunc):
@@ -434,8 +509,12 @@ def _implementation(function):
     try:
         return numpy_functions[function]
     except KeyError:
-        name = f"{getattr(function, '__module__', None) or 'numpy'}.{function.__name__}".replace("numpy", "np", 1)
-        raise TypeError(f"{name} has no gradient rule here. Use t.numpy() to leave the graph, or add a rule with minigrad.engine.op.") from None
+        name = f"{getattr(function, '__module__', None) or 'numpy'}.{function.__name__}".replace(
+            "numpy", "np", 1
+        )
+        raise TypeError(
+            f"{name} has no gradient rule here. Use t.numpy() to leave the graph, or add a rule with minigrad.engine.op."
+        ) from None
 
 
 # Recording. Each maker returns the op's call on Tensors, and its pull on raw arrays: the pairs (input, cotangent)
@@ -457,7 +536,14 @@ def _unary(op):
             return constant(data)
         out = new(Tensor)
         out.data = data if type(data) is ndarray else np.asarray(data)
-        out.grad, out.op, out.args, out.order, out.origin, out.track = None, op, (x,), tick(), scope.get(), x.track
+        out.grad, out.op, out.args, out.order, out.origin, out.track = (
+            None,
+            op,
+            (x,),
+            tick(),
+            scope.get(),
+            x.track,
+        )
         return out
 
     def pull(g, node):
@@ -482,7 +568,14 @@ def _binary(op):
             return constant(data) if x_is or y_is else data
         out = new(Tensor)
         out.data = data if type(data) is ndarray else np.asarray(data)
-        out.grad, out.op, out.args, out.order, out.origin, out.track = None, op, (x, y), tick(), scope.get(), track
+        out.grad, out.op, out.args, out.order, out.origin, out.track = (
+            None,
+            op,
+            (x, y),
+            tick(),
+            scope.get(),
+            track,
+        )
         return out
 
     def pull(g, node):
@@ -519,7 +612,9 @@ def _general(op):
             return call(*(a.item() if isinstance(a, generic) else a for a in args))
         for i in undeclared:
             if i < len(args) and isinstance(args[i], Tensor) and args[i].requires_grad:
-                raise TypeError(f"{op.name} has no rule for its argument {op.names[i]}. Use {op.names[i]}.detach() if no gradient is wanted.")
+                raise TypeError(
+                    f"{op.name} has no rule for its argument {op.names[i]}. Use {op.names[i]}.detach() if no gradient is wanted."
+                )
         try:
             data = forward(*arrays)
             if tensors and data.dtype.kind == "O":
@@ -549,7 +644,14 @@ def result(op, args, data, track):
     """A recorded Tensor: the node of `op(*args) = data`."""
     out = new(Tensor)
     out.data = data if type(data) is ndarray else np.asarray(data)
-    out.grad, out.op, out.args, out.order, out.origin, out.track = None, op, args, tick(), scope.get(), track
+    out.grad, out.op, out.args, out.order, out.origin, out.track = (
+        None,
+        op,
+        args,
+        tick(),
+        scope.get(),
+        track,
+    )
     return out
 
 
@@ -571,7 +673,10 @@ def _pull_back(seeds, create_graph, retain_graph, wanted=()):
     `owned`: the array belongs to this walk alone.
     """
     oldest = max(wanted, default=float("inf"))
-    pending, heap = {}, []  # order -> [tensor, sum of the cotangents that have arrived, owned]; the orders of those that are results
+    pending, heap = (
+        {},
+        [],
+    )  # order -> [tensor, sum of the cotangents that have arrived, owned]; the orders of those that are results
     op = args = g = None
     arriving = seeds
     while True:
@@ -581,7 +686,11 @@ def _pull_back(seeds, create_graph, retain_graph, wanted=()):
             order = x.order
             if (entry := pending.get(order)) is None:
                 if x.op is None:
-                    pending[order] = [x, cotangent, not create_graph and op is not None and _is_fresh(cotangent, g, args)]
+                    pending[order] = [
+                        x,
+                        cotangent,
+                        not create_graph and op is not None and _is_fresh(cotangent, g, args),
+                    ]
                 else:
                     pending[order] = [x, cotangent, False]
                     heappush(heap, order)
@@ -634,10 +743,18 @@ def _unbroadcast(g, x, op, args):
     """Sums `g` over the axes along which the input x of op(*args) was broadcast: the transpose of broadcasting."""
     shape = x.shape
     lead = np.ndim(g) - len(shape)
-    if not isinstance(g, (ndarray, generic, Tensor)) or lead < 0 or any(n not in (1, m) for n, m in zip(shape, g.shape[lead:])):
+    if (
+        not isinstance(g, (ndarray, generic, Tensor))
+        or lead < 0
+        or any(n not in (1, m) for n, m in zip(shape, g.shape[lead:]))
+    ):
         name = op.argument(next(i for i, a in enumerate(args) if a is x))
-        raise ValueError(f"the rule of {op.name} for {name} returned {_described(g)}; {name} has shape {shape}.")
-    axes = tuple(range(lead)) + tuple(lead + i for i, n in enumerate(shape) if n == 1 != g.shape[lead + i])
+        raise ValueError(
+            f"the rule of {op.name} for {name} returned {_described(g)}; {name} has shape {shape}."
+        )
+    axes = tuple(range(lead)) + tuple(
+        lead + i for i, n in enumerate(shape) if n == 1 != g.shape[lead + i]
+    )
     g = g.sum(axis=axes)
     return g if g.shape == shape else g.reshape(shape)
 
@@ -659,18 +776,26 @@ def _is_fresh(cotangent, g, args):
 def _seeds(what, outputs, gradients, create_graph):
     """The pairs (tensor, cotangent) with which a walk begins; the cotangents are Tensors if it is to be recorded."""
     if create_graph and not recording.get():
-        raise RuntimeError(f"{what}: create_graph=True inside no_grad() would record nothing. Call it outside.")
+        raise RuntimeError(
+            f"{what}: create_graph=True inside no_grad() would record nothing. Call it outside."
+        )
     seeds = []
     for y, g in zip(outputs, gradients):
         if not isinstance(y, Tensor) or not y.requires_grad:
-            raise RuntimeError(f"{what}: this tensor does not depend on any leaf with requires_grad=True (or was made under no_grad()).")
+            raise RuntimeError(
+                f"{what}: this tensor does not depend on any leaf with requires_grad=True (or was made under no_grad())."
+            )
         if g is None and y.size != 1:
-            raise RuntimeError(f"{what}: the tensor has shape {y.shape}, not one entry. Call .mean() or .sum(), or pass a gradient of that shape.")
+            raise RuntimeError(
+                f"{what}: the tensor has shape {y.shape}, not one entry. Call .mean() or .sum(), or pass a gradient of that shape."
+            )
         if g is None:
             g = y.data.copy()  # np.ones_like takes four times as long
             g.fill(1)
         elif np.shape(data_of(g)) != y.shape:
-            raise ValueError(f"{what}: the gradient has shape {np.shape(data_of(g))}, the tensor {y.shape}.")
+            raise ValueError(
+                f"{what}: the gradient has shape {np.shape(data_of(g))}, the tensor {y.shape}."
+            )
         if not isinstance(g, Tensor) or not create_graph:
             g = np.asarray(data_of(g), y.dtype)
         seeds.append((y, constant(g) if create_graph and not isinstance(g, Tensor) else g))
@@ -685,7 +810,9 @@ def _gradient(tensor, cotangent, owned):
     return constant(cotangent if owned and cotangent.dtype == dtype else np.array(cotangent, dtype))
 
 
-def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=False, allow_unused=False):
+def grad(
+    outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=False, allow_unused=False
+):
     """The derivatives of `outputs` (summed, each times its `grad_outputs`) by `inputs`, as a tuple; `.grad` is untouched.
 
     >>> x = Tensor(2.0, requires_grad=True)
@@ -700,10 +827,17 @@ def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=Fal
     seeds = _seeds("grad", outputs, gradients, create_graph)
     if not all(isinstance(x, Tensor) and x.requires_grad for x in inputs):
         raise RuntimeError("grad: the inputs must be Tensors that require a gradient.")
-    walk = _pull_back(seeds, create_graph, create_graph if retain_graph is None else retain_graph, {x.order for x in inputs})
+    walk = _pull_back(
+        seeds,
+        create_graph,
+        create_graph if retain_graph is None else retain_graph,
+        {x.order for x in inputs},
+    )
     found = {x.order: _gradient(x, *rest) for x, *rest in walk}
     if not allow_unused and (unused := [i for i, x in enumerate(inputs) if x.order not in found]):
-        raise RuntimeError(f"grad: the outputs do not depend on inputs {unused}. Pass allow_unused=True to get None for them.")
+        raise RuntimeError(
+            f"grad: the outputs do not depend on inputs {unused}. Pass allow_unused=True to get None for them."
+        )
     return tuple(found.get(x.order) for x in inputs)
 
 
@@ -744,6 +878,12 @@ def path(place, by_kind=False):
         owners.append(owner)
     names, around = [], None
     for owner in reversed(owners):
-        names.append(owner if isinstance(owner, str) else around.name_of(owner, by_kind) if around is not None else "")
+        names.append(
+            owner
+            if isinstance(owner, str)
+            else around.name_of(owner, by_kind)
+            if around is not None
+            else ""
+        )
         around = around if isinstance(owner, str) else owner
     return ".".join(filter(None, names))

@@ -38,7 +38,9 @@ def evaluate(steps, values, fresh_noise=False):
         if isinstance(node, Noise) and fresh_noise:
             values[node.order] = node.draw()
         elif node.args and any(isinstance(a, Tensor) and a.order in values for a in node.args):
-            values[node.order] = node.op.forward(*[values.get(a.order, a.data) if isinstance(a, Tensor) else a for a in node.args])
+            values[node.order] = node.op.forward(
+                *[values.get(a.order, a.data) if isinstance(a, Tensor) else a for a in node.args]
+            )
     return values
 
 
@@ -61,7 +63,9 @@ def program(what, *roots):
             )
     found = nodes(roots)
     if freed := [n for n in found if n.args is None]:
-        raise RuntimeError(f"{what}: the graph was freed by backward() (at {freed[0].op.name}). Do it before, or use backward(retain_graph=True).")
+        raise RuntimeError(
+            f"{what}: the graph was freed by backward() (at {freed[0].op.name}). Do it before, or use backward(retain_graph=True)."
+        )
     return found
 
 
@@ -85,12 +89,20 @@ def copy(steps, dtype=np.float64, values=None):
     copies, values = {}, values or {}
     for node in steps:
         if node.args:
-            args = tuple(copies[a.order] if isinstance(a, Tensor) else dtype if _is_float(a) else a for a in node.args)
+            args = tuple(
+                copies[a.order] if isinstance(a, Tensor) else dtype if _is_float(a) else a
+                for a in node.args
+            )
             new = result(node.op, args, node.op.forward(*map(data_of, args)), node.track)
             new.origin = node.origin
         else:
             data = values.get(node.order, node.data)
-            new = Tensor(data, node.requires_grad, dtype=dtype if node.dtype.kind == "f" else None, name=node.origin)
+            new = Tensor(
+                data,
+                node.requires_grad,
+                dtype=dtype if node.dtype.kind == "f" else None,
+                name=node.origin,
+            )
         copies[node.order] = new
     return copies
 
@@ -113,7 +125,9 @@ def replay(root, values=None, fresh_noise=False):
     replaced = {}
     for leaf, value in (values or {}).items():
         if getattr(leaf, "order", None) not in known or not leaf.is_leaf:
-            raise ValueError(f"replay: values are {{leaf of this graph: array}}; {type(leaf).__name__} of shape {np.shape(leaf)} is none.")
+            raise ValueError(
+                f"replay: values are {{leaf of this graph: array}}; {type(leaf).__name__} of shape {np.shape(leaf)} is none."
+            )
         array = as_array(data_of(value), leaf.dtype)
         if array.shape != leaf.shape:
             raise ValueError(f"replay: a leaf has shape {leaf.shape}, its new value {array.shape}.")
@@ -146,7 +160,12 @@ def holders(steps):
     found, held = {}, {}  # held: module -> what it holds
     for node in steps:
         for a in node.args or ():
-            if isinstance(a, Tensor) and a.is_leaf and a.order not in found and (holder := _holder(a, node.origin, held)):
+            if (
+                isinstance(a, Tensor)
+                and a.is_leaf
+                and a.order not in found
+                and (holder := _holder(a, node.origin, held))
+            ):
                 found[a.order] = holder
     return found
 
@@ -156,7 +175,11 @@ def _holder(leaf, scope, held):
         outer, module = scope
         if not isinstance(module, str):
             if id(module) not in held:
-                tensors = [(id(value), name) for name, value in module.named_members() if isinstance(value, Tensor)]
+                tensors = [
+                    (id(value), name)
+                    for name, value in module.named_members()
+                    if isinstance(value, Tensor)
+                ]
                 held[id(module)] = dict(reversed(tensors))  # by its first name
             if (name := held[id(module)].get(id(leaf))) is not None:
                 return scope, name
@@ -187,4 +210,7 @@ def numbered(names):
     """The names, equal ones with numbers."""
     alike = Counter(names.values())
     numbers = {name: count(1) for name in alike}
-    return {order: f"{name}#{next(numbers[name])}" if alike[name] > 1 else name for order, name in names.items()}
+    return {
+        order: f"{name}#{next(numbers[name])}" if alike[name] > 1 else name
+        for order, name in names.items()
+    }

@@ -22,7 +22,9 @@ class Summand(NamedTuple):
     factor: float
     times: int
 
-    value = property(lambda self: self.factor * (1.0 if self.node is None else float(self.node.data.item())))
+    value = property(
+        lambda self: self.factor * (1.0 if self.node is None else float(self.node.data.item()))
+    )
 
 
 def summands(loss):
@@ -98,7 +100,10 @@ class Ledger(list):
 
     def __str__(self):
         rows = [("term", "value", "share", "|gradient|", "by")]
-        rows += [(t.name, f"{t.value:.6g}", f"{t.share:.1%}", f"{t.gradient:.3g}", _listed(t.parameters)) for t in self]
+        rows += [
+            (t.name, f"{t.value:.6g}", f"{t.share:.1%}", f"{t.gradient:.3g}", _listed(t.parameters))
+            for t in self
+        ]
         rows.append(("loss", f"{sum(t.value for t in self):.6g}", "", "", ""))
         return ruled(rows, right=(1, 2, 3), footer=1)
 
@@ -127,7 +132,9 @@ def terms(loss, optimizer=None):
     """
     steps = program("terms", loss)
     if loss.size != 1:
-        raise ValueError(f"terms: a loss has one entry, not shape {loss.shape}. Call .mean() or .sum().")
+        raise ValueError(
+            f"terms: a loss has one entry, not shape {loss.shape}. Call .mean() or .sum()."
+        )
     names, found = leaf_names(steps), summands(loss)
     for warning in [*_twice(found, names), *_decayed_twice(found, names, optimizer)]:
         warnings.warn(warning, stacklevel=2)
@@ -139,8 +146,16 @@ def _term(part, loss, names):
     leaves = [n for n in nodes(node) if n.order in names] if node is not None else []
     norm = 0.0
     if leaves:
-        gradients = grad(node, leaves, np.full(node.shape, part.factor), retain_graph=True, allow_unused=True)
-        norm = math.sqrt(sum(float(np.sum(np.square(g.data, dtype=np.float64))) for g in gradients if g is not None))
+        gradients = grad(
+            node, leaves, np.full(node.shape, part.factor), retain_graph=True, allow_unused=True
+        )
+        norm = math.sqrt(
+            sum(
+                float(np.sum(np.square(g.data, dtype=np.float64)))
+                for g in gradients
+                if g is not None
+            )
+        )
     share = part.value / total if total else math.nan
     return Term(name_of(part), part.value, share, norm, tuple(names[leaf.order] for leaf in leaves))
 
@@ -151,7 +166,9 @@ def name_of(part):
     if node is None:
         return "constant"
     if node.is_leaf:
-        name = node.name or ("noise" if isinstance(node, Noise) else "leaf" if node.requires_grad else "data")
+        name = node.name or (
+            "noise" if isinstance(node, Noise) else "leaf" if node.requires_grad else "data"
+        )
     elif call := place(node.origin)[1]:
         name = call[1]
     elif node.op.name in PARTS:
@@ -190,13 +207,20 @@ def _twice(found, names):
         total, largest = sum(c * part.factor for part, c in entries), max(c for _, c in entries)
         times = sum(part.times for part, _ in entries)
         if times > 1 and total > largest * (1 + 1e-9):
-            places = [_placed(part, found) + (f", added {part.times} times" if part.times > 1 else "") for part, _ in entries]
+            places = [
+                _placed(part, found) + (f", added {part.times} times" if part.times > 1 else "")
+                for part, _ in entries
+            ]
             yield f"{names[order]} is penalised {'twice' if times == 2 else f'{times} times'}: {' and '.join(places)}. Keep one."
 
 
 def _decayed_twice(found, names, optimizers):
     """Says which parameter an optimizer decays while the loss has an L2 penalty on it."""
-    for optimizer in optimizers if isinstance(optimizers, (list, tuple)) else [optimizers] * (optimizers is not None):
+    for optimizer in (
+        optimizers
+        if isinstance(optimizers, (list, tuple))
+        else [optimizers] * (optimizers is not None)
+    ):
         decays = {id(p): decay for p, decay in optimizer.decays()}
         for part, leaf, coefficients in penalised(found):
             if coefficients.get("l2", 0) * part.factor > 0 and id(leaf) in decays:

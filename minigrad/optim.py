@@ -26,10 +26,14 @@ class Optimizer:
 
     def __init__(self, parameters, **settings):
         if callable(parameters) or not hasattr(parameters, "__iter__"):
-            raise TypeError(f"{type(self).__name__}: pass model.parameters(), not a {type(parameters).__name__}.")
+            raise TypeError(
+                f"{type(self).__name__}: pass model.parameters(), not a {type(parameters).__name__}."
+            )
         groups = list(parameters) if not isinstance(parameters, Tensor) else [parameters]
         self.steps, self.defaults, self.param_groups, self.state = 0, settings, [], {}
-        for group in groups if groups and all(isinstance(g, dict) for g in groups) else [{"params": groups}]:
+        for group in (
+            groups if groups and all(isinstance(g, dict) for g in groups) else [{"params": groups}]
+        ):
             self.add_param_group(group)
         if not self.state:
             raise ValueError(f"{type(self).__name__} got no parameters.")
@@ -37,10 +41,16 @@ class Optimizer:
     def add_param_group(self, group):
         """Trains more parameters, {"params": [...], ...}; settings that the group does not have are those of the constructor."""
         if "params" not in group:
-            raise TypeError(f"{type(self).__name__}: a group needs its 'params'; got {sorted(group)}.")
+            raise TypeError(
+                f"{type(self).__name__}: a group needs its 'params'; got {sorted(group)}."
+            )
         if unknown := group.keys() - self.defaults.keys() - {"params"}:
-            raise TypeError(f"{type(self).__name__} has no setting {sorted(unknown)}; it has {', '.join(self.defaults)}.")
-        members = [group["params"]] if isinstance(group["params"], Tensor) else list(group["params"])
+            raise TypeError(
+                f"{type(self).__name__} has no setting {sorted(unknown)}; it has {', '.join(self.defaults)}."
+            )
+        members = (
+            [group["params"]] if isinstance(group["params"], Tensor) else list(group["params"])
+        )
         group = self.defaults | group | {"params": members}
         for name, value in group.items():
             if name != "params" and not _valid(name, value):
@@ -60,7 +70,9 @@ class Optimizer:
         """Updates every parameter that has a gradient."""
         parameters = [w for w in self.state if w.grad is not None]
         if not parameters:
-            raise RuntimeError(f"{type(self).__name__}.step: no parameter has a gradient. Call loss.backward() first.")
+            raise RuntimeError(
+                f"{type(self).__name__}.step: no parameter has a gradient. Call loss.backward() first."
+            )
         for w in parameters:  # before any is updated
             if not isinstance(w.data, np.ndarray):
                 raise TypeError(
@@ -86,7 +98,9 @@ class Optimizer:
         if not callable(lr := group["lr"]):
             return lr
         if not _valid("lr", lr := lr(self.steps)) or callable(lr):
-            raise ValueError(f"{type(self).__name__}: the schedule of lr gave {lr!r} at step {self.steps}; a number >= 0 is needed.")
+            raise ValueError(
+                f"{type(self).__name__}: the schedule of lr gave {lr!r} at step {self.steps}; a number >= 0 is needed."
+            )
         return lr
 
     def update(self, trained, lr, settings):
@@ -94,14 +108,22 @@ class Optimizer:
 
     def decays(self):
         """(parameter, its weight_decay) where that is not 0."""
-        return ((w, g["weight_decay"]) for g in self.param_groups if g.get("weight_decay") for w in g["params"])
+        return (
+            (w, g["weight_decay"])
+            for g in self.param_groups
+            if g.get("weight_decay")
+            for w in g["params"]
+        )
 
     def state_dict(self):
         """The settings, the counters and what is kept for each parameter, as plain data; arrays are copies.
 
         Functions, such as a schedule for lr, are not in it: those of the constructor stay when it is loaded.
         """
-        groups = [_plain(g) | {"params": [self.state[w].state_dict() for w in g["params"]]} for g in self.param_groups]
+        groups = [
+            _plain(g) | {"params": [self.state[w].state_dict() for w in g["params"]]}
+            for g in self.param_groups
+        ]
         return {"optimizer": type(self).__name__, **_plain(vars(self)), "param_groups": groups}
 
     def load_state_dict(self, state_dict):
@@ -111,18 +133,32 @@ class Optimizer:
         agree(name, self._layout(self.state_dict()), self._layout(state_dict))
         vars(self).update({name: state_dict[name] for name in self.counters})
         for group, saved in zip(self.param_groups, state_dict["param_groups"]):
-            group |= {n: tuple(v) if isinstance(v, list) else v for n, v in saved.items() if n != "params" and v != "function"}
+            group |= {
+                n: tuple(v) if isinstance(v, list) else v
+                for n, v in saved.items()
+                if n != "params" and v != "function"
+            }
             for w, kept in zip(group["params"], saved["params"]):
                 self.state[w].load_state_dict(kept)
 
     def _layout(self, state_dict):
         """{name: value} of what a state_dict must share with one that is loaded into it."""
         groups = state_dict.get("param_groups", [])
-        found = {name: value for name, value in state_dict.items() if name not in self.counters} | {"param_groups": len(groups)}
+        found = {name: value for name, value in state_dict.items() if name not in self.counters} | {
+            "param_groups": len(groups)
+        }
         for i, group in enumerate(groups):
-            kinds = {name: "a function" if value == "function" else "a value" for name, value in group.items()}
-            found |= {f"{name} of group {i}": kind for name, kind in kinds.items()} | {f"params of group {i}": len(group["params"])}
-            found |= {f"shape of parameter {j} of group {i}": trained["shape"] for j, trained in enumerate(group["params"])}
+            kinds = {
+                name: "a function" if value == "function" else "a value"
+                for name, value in group.items()
+            }
+            found |= {f"{name} of group {i}": kind for name, kind in kinds.items()} | {
+                f"params of group {i}": len(group["params"])
+            }
+            found |= {
+                f"shape of parameter {j} of group {i}": trained["shape"]
+                for j, trained in enumerate(group["params"])
+            }
         return found
 
 
@@ -131,11 +167,17 @@ class _Trained:
 
     def __init__(self, parameter, i):
         if not isinstance(parameter, Tensor):
-            raise TypeError(f"optimizer: parameter {i} is a {type(parameter).__name__}, not a Tensor. Pass model.parameters().")
+            raise TypeError(
+                f"optimizer: parameter {i} is a {type(parameter).__name__}, not a Tensor. Pass model.parameters()."
+            )
         if not parameter.is_leaf:
-            raise ValueError(f"optimizer: parameter {i} is the result of {parameter.op.name}; only leaves can be trained.")
+            raise ValueError(
+                f"optimizer: parameter {i} is the result of {parameter.op.name}; only leaves can be trained."
+            )
         if not parameter.requires_grad and type(parameter) is Tensor:
-            raise ValueError(f"optimizer: parameter {i} (shape {parameter.shape}) does not require a gradient.")
+            raise ValueError(
+                f"optimizer: parameter {i} (shape {parameter.shape}) does not require a gradient."
+            )
         self.parameter, self.updates, self.buffers = parameter, 0, {}
 
     def pieces(self, *names):
@@ -153,18 +195,27 @@ class _Trained:
 
     def load_state_dict(self, state_dict):
         self.updates = state_dict["updates"]
-        self.buffers = {name: np.array(buffer, self.parameter.dtype) for name, buffer in state_dict["buffers"].items()}
+        self.buffers = {
+            name: np.array(buffer, self.parameter.dtype)
+            for name, buffer in state_dict["buffers"].items()
+        }
 
 
 def _plain(settings):
     """Settings as a file can hold them."""
     held = ("params", "param_groups", "state", "defaults")
-    return {n: "function" if callable(v) else list(v) if isinstance(v, tuple) else v for n, v in settings.items() if n not in held}
+    return {
+        n: "function" if callable(v) else list(v) if isinstance(v, tuple) else v
+        for n, v in settings.items()
+        if n not in held
+    }
 
 
 def _valid(name, value):
     if name == "betas":
-        return isinstance(value, (tuple, list)) and len(value) == 2 and all(0 <= b < 1 for b in value)
+        return (
+            isinstance(value, (tuple, list)) and len(value) == 2 and all(0 <= b < 1 for b in value)
+        )
     if name == "nesterov":
         return isinstance(value, bool)
     if name == "lr" and callable(value):
@@ -176,7 +227,9 @@ class SGD(Optimizer):
     """w -= lr v, where v = momentum v + (grad + weight_decay w); nesterov uses grad + momentum v for v (Sutskever et al. 2013)."""
 
     def __init__(self, parameters, lr=1e-3, momentum=0.0, weight_decay=0.0, nesterov=False):
-        super().__init__(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov)
+        super().__init__(
+            parameters, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov
+        )
 
     def add_param_group(self, group):
         settings = self.defaults | group
@@ -232,7 +285,9 @@ class AdamW(Adam):
 
 # ------------------------------------------------------------------------------------- proximal steps
 
-NONSMOOTH = PARTS.keys() - {"l2_penalty"}  # the penalties that a proximal optimizer takes over; l2 has a gradient everywhere
+NONSMOOTH = PARTS.keys() - {
+    "l2_penalty"
+}  # the penalties that a proximal optimizer takes over; l2 has a gradient everywhere
 
 
 class ProximalSGD(Optimizer):
@@ -265,10 +320,14 @@ class ProximalSGD(Optimizer):
     def step(self, closure=None):
         """One step. `closure()` returns the recorded loss, which is returned; backward must not have been called."""
         if not callable(closure):
-            raise TypeError("ProximalSGD.step takes a function that returns the recorded loss, without backward: step(lambda: loss_of(model)).")
+            raise TypeError(
+                "ProximalSGD.step takes a function that returns the recorded loss, without backward: step(lambda: loss_of(model))."
+            )
         rates = [(g, self.rate(g)) for g in self.param_groups]
         trained = [(self.state[w], lr) for g, lr in rates for w in g["params"] if w.requires_grad]
-        before = [t.parameter.data.copy() if self.accelerated else t.parameter.data for t, _ in trained]
+        before = [
+            t.parameter.data.copy() if self.accelerated else t.parameter.data for t, _ in trained
+        ]
         try:
             if self.momentum:
                 for (t, _), x in zip(trained, before):
@@ -276,7 +335,9 @@ class ProximalSGD(Optimizer):
             loss = closure()
             _check_loss(loss, "ProximalSGD.step")
             _refuse_gradients([t.parameter for t, _ in trained])
-            gradients, parts = _smooth_gradients(loss, [t.parameter for t, _ in trained], "ProximalSGD.step")
+            gradients, parts = _smooth_gradients(
+                loss, [t.parameter for t, _ in trained], "ProximalSGD.step"
+            )
         except BaseException:
             for (t, _), x in zip(trained, before):
                 t.parameter.data[...] = x
@@ -284,7 +345,11 @@ class ProximalSGD(Optimizer):
         uphill = 0.0
         for (t, lr), x, gradient, part in zip(trained, before, gradients, parts):
             w = t.parameter.data
-            new = x if gradient is None and not part else prox(w - lr * (0 if gradient is None else gradient), lr, part)
+            new = (
+                x
+                if gradient is None and not part
+                else prox(w - lr * (0 if gradient is None else gradient), lr, part)
+            )
             if self.accelerated and lr:
                 uphill += float(np.sum((w - new) * (new - x))) / lr
                 t.buffers["before"] = x
@@ -310,7 +375,10 @@ def kkt_residual(loss, parameters=None):
         parameters = [n for n in nodes(loss) if n.is_leaf and n.requires_grad]
     parameters = [parameters] if isinstance(parameters, Tensor) else list(parameters)
     gradients, parts = _smooth_gradients(loss, parameters, "kkt_residual", retain_graph=True)
-    moves = [p.data - prox(p.data - (0 if g is None else g), 1.0, part) for p, g, part in zip(parameters, gradients, parts)]
+    moves = [
+        p.data - prox(p.data - (0 if g is None else g), 1.0, part)
+        for p, g, part in zip(parameters, gradients, parts)
+    ]
     return float(np.max([np.max(np.abs(move), initial=0.0) for move in moves], initial=0.0))
 
 
@@ -333,7 +401,13 @@ def _smooth_gradients(loss, parameters, what, retain_graph=False):
     gradients = [None] * len(parameters)
     if smooth:
         factors = [np.full(s.node.shape, s.factor) for s in smooth]
-        gradients = grad([s.node for s in smooth], parameters, factors, retain_graph=retain_graph, allow_unused=True)
+        gradients = grad(
+            [s.node for s in smooth],
+            parameters,
+            factors,
+            retain_graph=retain_graph,
+            allow_unused=True,
+        )
     if all(g is None and not parts[id(p)] for p, g in zip(parameters, gradients)):
         raise RuntimeError(f"{what}: the loss does not depend on any of the parameters.")
     return [g if g is None else g.data for g in gradients], [parts[id(p)] for p in parameters]
@@ -341,7 +415,9 @@ def _smooth_gradients(loss, parameters, what, retain_graph=False):
 
 def _check_loss(loss, what):
     if not isinstance(loss, Tensor) or not loss.requires_grad or loss.size != 1:
-        raise TypeError(f"{what} needs the recorded loss, a Tensor of one entry that depends on the parameters; got {loss!r}.")
+        raise TypeError(
+            f"{what} needs the recorded loss, a Tensor of one entry that depends on the parameters; got {loss!r}."
+        )
 
 
 def _refuse(taken, smooth, what):
@@ -349,15 +425,25 @@ def _refuse(taken, smooth, what):
     for summand in taken:
         program(what, summand.node)
         if summand.factor < 0:
-            raise ValueError(f"{what}: the loss has {name_of(summand)}. A penalty that is subtracted has no proximal step.")
-        if (result := next((w for w in summand.node.args if isinstance(w, Tensor) and not w.is_leaf), None)) is not None:
+            raise ValueError(
+                f"{what}: the loss has {name_of(summand)}. A penalty that is subtracted has no proximal step."
+            )
+        if (
+            result := next(
+                (w for w in summand.node.args if isinstance(w, Tensor) and not w.is_leaf), None
+            )
+        ) is not None:
             raise ValueError(
                 f"{what}: {name_of(summand)} is on the result of {result.op.name}, and a proximal step needs a parameter. "
                 "Penalise the parameter itself; for activations write the penalty out, c * np.sum(np.abs(h))."
             )
     inside = program(what, *(s.node for s in smooth))
-    if (hidden := next((n for n in inside if n.op is not None and n.op.name in NONSMOOTH), None)) is not None:
-        raise ValueError(f"{what}: {hidden.op.name} stands inside another term of the loss. A proximal step needs it as a term of its own: add it.")
+    if (
+        hidden := next((n for n in inside if n.op is not None and n.op.name in NONSMOOTH), None)
+    ) is not None:
+        raise ValueError(
+            f"{what}: {hidden.op.name} stands inside another term of the loss. A proximal step needs it as a term of its own: add it."
+        )
 
 
 def _refuse_gradients(parameters):
@@ -376,8 +462,14 @@ def clip_grad_norm_(parameters, max_norm):
     """Scales the gradients, before a step, so that their norm, all together, is at most `max_norm`; returns what it was (Pascanu et al. 2013)."""
     if not max_norm > 0:
         raise ValueError(f"clip_grad_norm_: max_norm must be > 0, got {max_norm}.")
-    trained = [w for w in ([parameters] if isinstance(parameters, Tensor) else parameters) if w.grad is not None]
-    norm = math.hypot(*(float(np.linalg.norm(w.grad.data.astype(np.float64, copy=False))) for w in trained))
+    trained = [
+        w
+        for w in ([parameters] if isinstance(parameters, Tensor) else parameters)
+        if w.grad is not None
+    ]
+    norm = math.hypot(
+        *(float(np.linalg.norm(w.grad.data.astype(np.float64, copy=False))) for w in trained)
+    )
     if not norm <= max_norm:
         for w in trained:
             w.grad = constant(w.grad.data * (max_norm / norm))

@@ -24,9 +24,19 @@ class Noise(Tensor):
 
     def __init__(self, distribution, shape, dtype, rng=None):
         self.stream = rng if isinstance(rng, str) else path(scope.get(), by_kind=True)
-        self.distribution, self.rng = distribution, stream(self.stream) if rng is None or isinstance(rng, str) else rng
+        self.distribution, self.rng = (
+            distribution,
+            stream(self.stream) if rng is None or isinstance(rng, str) else rng,
+        )
         self.data = np.empty(shape, dtype)
-        self.grad, self.op, self.args, self.order, self.origin, self.track = None, None, (), tick(), None, RECORDED
+        self.grad, self.op, self.args, self.order, self.origin, self.track = (
+            None,
+            None,
+            (),
+            tick(),
+            None,
+            RECORDED,
+        )
         self.data = self.draw()
 
     def __reduce__(self):  # a copy is plain data

@@ -9,7 +9,12 @@ from minigrad import randomness
 
 
 def pytest_addoption(parser):
-    parser.addoption("--seed", type=int, metavar="N", help="mix N into the seed of every generator (default: the seeds as they are written)")
+    parser.addoption(
+        "--seed",
+        type=int,
+        metavar="N",
+        help="mix N into the seed of every generator (default: the seeds as they are written)",
+    )
 
 
 def pytest_configure(config):
@@ -21,7 +26,9 @@ def pytest_configure(config):
     whole = (int, np.integer)
 
     def other_rng(seed=None):
-        return default_rng([*np.atleast_1d(seed).tolist(), n] if isinstance(seed, (*whole, list)) else seed)
+        return default_rng(
+            [*np.atleast_1d(seed).tolist(), n] if isinstance(seed, (*whole, list)) else seed
+        )
 
     def other_manual_seed(seed):
         manual_seed(int(seed) + (n << 64) if isinstance(seed, whole) and seed >= 0 else seed)
@@ -38,6 +45,10 @@ def pytest_collection_modifyitems(config, items):
         return
     for item in items:
         if getattr(item.obj, "is_hypothesis_test", False):
-            hypothesis.seed(config.getoption("seed"))(item.obj)  # overrides derandomize, and saves no examples
+            hypothesis.seed(config.getoption("seed"))(
+                item.obj
+            )  # overrides derandomize, and saves no examples
         if item.get_closest_marker("fixed_seeds"):
-            item.add_marker(pytest.mark.skip("compares with what the seeds as they are written gave elsewhere"))
+            item.add_marker(
+                pytest.mark.skip("compares with what the seeds as they are written gave elsewhere")
+            )

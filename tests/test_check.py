@@ -57,7 +57,9 @@ def rows_of(report, verdict):
 
 def all_random_states():
     """Everything random that a check could move, in a form that compares."""
-    return {name: str(rng.bit_generator.state) for name, rng in randomness.state.streams.items()}, str(np.random.get_state())
+    return {
+        name: str(rng.bit_generator.state) for name, rng in randomness.state.streams.items()
+    }, str(np.random.get_state())
 
 
 # ------------------------------------------------------------------------------------------- slope
@@ -66,13 +68,21 @@ SMOOTH = {  # name: (f, its derivative, points)
     "exp": (np.exp, np.exp, (-3.0, 0.0, 0.7, 5.0)),
     "sin": (np.sin, np.cos, (0.0, 1.0, 3.0, 100.0)),
     "1/x": (lambda x: 1 / x, lambda x: -1 / x**2, (0.2, 1.0, -7.0)),
-    "tanh(1000 x)": (lambda x: np.tanh(1e3 * x), lambda x: 1e3 / np.cosh(1e3 * x) ** 2, (0.0, 5e-4, -1e-3)),
+    "tanh(1000 x)": (
+        lambda x: np.tanh(1e3 * x),
+        lambda x: 1e3 / np.cosh(1e3 * x) ** 2,
+        (0.0, 5e-4, -1e-3),
+    ),
     "x^3 - 2 x": (lambda x: x**3 - 2 * x, lambda x: 3 * x**2 - 2, (-2.0, 0.0, 0.5, 10.0)),
     "x^7": (lambda x: x**7, lambda x: 7 * x**6, (-1.0, 0.5, 2.0)),
     "5 x + 3": (lambda x: 5 * x + 3, lambda x: 5.0, (-1.0, 0.0, 4.0)),
     "sqrt": (np.sqrt, lambda x: 0.5 / np.sqrt(x), (0.05, 1.0, 9.0)),
 }
-POINTS = [pytest.param(f, d, x, id=f"{name} at {x:g}") for name, (f, d, points) in SMOOTH.items() for x in points]
+POINTS = [
+    pytest.param(f, d, x, id=f"{name} at {x:g}")
+    for name, (f, d, points) in SMOOTH.items()
+    for x in points
+]
 
 
 @pytest.mark.parametrize("f, derivative, x", POINTS)
@@ -141,7 +151,11 @@ def test_the_slope_of_any_smooth_composition(links, x):
     assert abs(plain.value - derivative(x)) <= 5 * plain.error + 1e-12
 
 
-@pytest.mark.parametrize("links", [["sin"] * 20, ["tanh", "exp(x/2)"] * 6, ["arctan", "x^2", "exp(x/2)"] * 7], ids="-".join)
+@pytest.mark.parametrize(
+    "links",
+    [["sin"] * 20, ["tanh", "exp(x/2)"] * 6, ["arctan", "x^2", "exp(x/2)"] * 7],
+    ids="-".join,
+)
 def test_the_slope_of_a_deep_composition(links):
     f, derivative = composed(links)
     for x in (-1.3, 0.2, 0.9):
@@ -152,7 +166,9 @@ def test_the_slope_of_a_deep_composition(links):
 def test_the_complex_step_makes_the_check_of_a_whole_graph_exact():
     x, v, w = leaf(7, 5), leaf(5, 8, seed=1), leaf(8, 3, seed=2)
     hidden = F.dropout(np.tanh(x @ v - 4), 0.3, training=True)
-    report = mg.check_graph(F.cross_entropy(hidden @ w, np.arange(7) % 3) + F.l2_penalty(v, w, c=1e-2))
+    report = mg.check_graph(
+        F.cross_entropy(hidden @ w, np.arange(7) % 3) + F.l2_penalty(v, w, c=1e-2)
+    )
     assert report and max(row.error for row in report.rows) < 1e-12
 
 
@@ -163,12 +179,21 @@ NOT_ANALYTIC = {  # functions that take complex numbers, where the complex step 
     "x + 1e-6 |x|": (lambda x: x + 1e-6 * np.abs(x), lambda x: 1 + 1e-6 * np.sign(x)),
     "conjugate": (np.conj, lambda x: 1.0),
     "x times its conjugate": (lambda x: x * np.conj(x), lambda x: 2 * x),
-    "sin(x) times the real part": (lambda x: np.sin(x) * np.real(x), lambda x: np.cos(x) * x + np.sin(x)),
-    "exp(x) + the real part / 1000": (lambda x: np.exp(x) + 1e-3 * np.real(x), lambda x: np.exp(x) + 1e-3),
+    "sin(x) times the real part": (
+        lambda x: np.sin(x) * np.real(x),
+        lambda x: np.cos(x) * x + np.sin(x),
+    ),
+    "exp(x) + the real part / 1000": (
+        lambda x: np.exp(x) + 1e-3 * np.real(x),
+        lambda x: np.exp(x) + 1e-3,
+    ),
     "angle": (lambda x: x + np.angle(x), lambda x: 1.0),
     "variance": (lambda x: np.var(np.array([x, x * x, 1 + 0 * x])), None),
     "sorted": (lambda x: np.max(np.array([x, 0.7 + 0 * x, 2 * x])), None),
-    "to float32 and back": (lambda x: np.sin(x) + 1e-3 * np.float64(np.float32(np.real(x))) + 0 * x, None),
+    "to float32 and back": (
+        lambda x: np.sin(x) + 1e-3 * np.float64(np.float32(np.real(x))) + 0 * x,
+        None,
+    ),
 }
 
 
@@ -176,7 +201,10 @@ NOT_ANALYTIC = {  # functions that take complex numbers, where the complex step 
 def test_the_complex_step_never_makes_a_slope_worse(name):
     f, derivative = NOT_ANALYTIC[name]
     for x in np.random.default_rng(0).uniform(-2, 2, 50):
-        found, plain = slope(lambda t, x=x: f(x + t), lambda t, x=x: f(x + t)), slope(lambda t, x=x: f(x + t))
+        found, plain = (
+            slope(lambda t, x=x: f(x + t), lambda t, x=x: f(x + t)),
+            slope(lambda t, x=x: f(x + t)),
+        )
         true = derivative(x) if derivative else plain.value
         assert abs(found.value - true) <= abs(plain.value - true) + 1e-12 * abs(true)
 
@@ -209,9 +237,14 @@ def test_a_steep_step_is_smooth_everywhere(steepness):
 @pytest.mark.parametrize("frequency", [1e3, 3e3, 1e4])
 def test_a_fast_oscillation_is_smooth_everywhere(frequency):
     for x in np.random.default_rng(0).uniform(-2, 2, 20):
-        found = slope(lambda t, x=x: np.sin(frequency * (x + t)), lambda t, x=x: np.sin(frequency * (x + t)))
+        found = slope(
+            lambda t, x=x: np.sin(frequency * (x + t)), lambda t, x=x: np.sin(frequency * (x + t))
+        )
         assert not found.kink
-        assert abs(found.value - frequency * np.cos(frequency * x)) <= 5 * found.error + 1e-9 * frequency
+        assert (
+            abs(found.value - frequency * np.cos(frequency * x))
+            <= 5 * found.error + 1e-9 * frequency
+        )
 
 
 def test_the_error_of_a_slope_grows_with_the_noise_of_f():
@@ -243,7 +276,9 @@ def test_the_error_of_a_slope_knows_the_rounding_of_large_values():
 def test_a_kink_is_seen_with_its_two_slopes(f, left, right):
     found = slope(f)
     assert found.kink
-    np.testing.assert_allclose([found.left, found.right], [left, right], rtol=1e-4, atol=1e-4 * abs(right - left))
+    np.testing.assert_allclose(
+        [found.left, found.right], [left, right], rtol=1e-4, atol=1e-4 * abs(right - left)
+    )
 
 
 def test_a_kink_nearby_is_no_kink_here():
@@ -293,7 +328,12 @@ def test_a_single_input_needs_no_tuple():
 
 
 def test_inputs_that_need_no_gradient_and_are_no_tensors_pass_through():
-    assert mg.gradcheck(lambda x, c, n, s: (x * c) ** n + len(s), (leaf(3), mg.Tensor(np.arange(3.0)), 2, "s")) is True
+    assert (
+        mg.gradcheck(
+            lambda x, c, n, s: (x * c) ** n + len(s), (leaf(3), mg.Tensor(np.arange(3.0)), 2, "s")
+        )
+        is True
+    )
 
 
 def test_no_input_with_a_gradient_is_an_error():
@@ -331,10 +371,16 @@ def test_float64_inputs_give_no_warning():
 
 def test_the_keywords_are_those_of_pytorch():
     torch = pytest.importorskip("torch")
-    for ours, theirs in ((mg.gradcheck, torch.autograd.gradcheck), (mg.gradgradcheck, torch.autograd.gradgradcheck)):
+    for ours, theirs in (
+        (mg.gradcheck, torch.autograd.gradcheck),
+        (mg.gradgradcheck, torch.autograd.gradgradcheck),
+    ):
         mine, other = inspect.signature(ours).parameters, inspect.signature(theirs).parameters
         assert set(mine) <= set(other)
-        assert list(mine)[: 2 + (ours is mg.gradgradcheck)] == list(other)[: 2 + (ours is mg.gradgradcheck)]  # those given by position
+        assert (
+            list(mine)[: 2 + (ours is mg.gradgradcheck)]
+            == list(other)[: 2 + (ours is mg.gradgradcheck)]
+        )  # those given by position
 
 
 @pytest.mark.parametrize("wrong", [False, True], ids=["right", "wrong"])
@@ -358,11 +404,17 @@ def test_the_usual_call_gives_what_it_gives_in_pytorch(wrong, fast_mode, second)
     x = leaf(4)
     here = mg.gradgradcheck if second else mg.gradcheck
     there = torch.autograd.gradgradcheck if second else torch.autograd.gradcheck
-    for check, f, inputs in ((here, ours, (x,)), (there, Cube.apply, (torch.tensor(x.data, requires_grad=True),))):
+    for check, f, inputs in (
+        (here, ours, (x,)),
+        (there, Cube.apply, (torch.tensor(x.data, requires_grad=True),)),
+    ):
         if wrong and not second:  # a wrong first derivative may well have the right second one
             with pytest.raises(RuntimeError):
                 check(f, inputs, eps=1e-6, atol=1e-4, fast_mode=fast_mode)
-            assert check(f, inputs, eps=1e-6, atol=1e-4, fast_mode=fast_mode, raise_exception=False) is False
+            assert (
+                check(f, inputs, eps=1e-6, atol=1e-4, fast_mode=fast_mode, raise_exception=False)
+                is False
+            )
         else:
             assert check(f, inputs, eps=1e-6, atol=1e-4, fast_mode=fast_mode) is True
 
@@ -430,7 +482,9 @@ def test_fast_mode_of_several_inputs_outputs_and_of_second_derivatives():
 def test_a_large_input_is_checked_along_projections_and_a_warning_says_so():
     x = leaf(functions.ENTRIES + 1)
     assert functions.ENTRIES == 2000
-    with pytest.warns(UserWarning, match="input 0 has 2001 entries: 20 random projections are checked"):
+    with pytest.warns(
+        UserWarning, match="input 0 has 2001 entries: 20 random projections are checked"
+    ):
         assert mg.gradcheck(lambda x: np.tanh(x) * x, x)
 
 
@@ -480,24 +534,84 @@ right_x = {"x": lambda g, out, x, y: g * y}
 right_affine = {"x": lambda g, out, x, y: 2 * g * x}
 
 PLANTED = {  # name: (forward, shapes, rules, (input, an entry) that gradcheck must name)
-    "scaled by 1.001": (cube, [(3, 2)], {"x": lambda g, out, x: 1.001 * 3 * g * x * x}, (0, (0, 0))),
-    "scaled by 1.00001": (cube, [(3, 2)], {"x": lambda g, out, x: 1.00001 * 3 * g * x * x}, (0, (0, 0))),
+    "scaled by 1.001": (
+        cube,
+        [(3, 2)],
+        {"x": lambda g, out, x: 1.001 * 3 * g * x * x},
+        (0, (0, 0)),
+    ),
+    "scaled by 1.00001": (
+        cube,
+        [(3, 2)],
+        {"x": lambda g, out, x: 1.00001 * 3 * g * x * x},
+        (0, (0, 0)),
+    ),
     "zero": (cube, [(3, 2)], {"x": lambda g, out, x: 0 * g}, (0, (0, 0))),
     "sign flipped": (cube, [(3, 2)], {"x": lambda g, out, x: -3 * g * x * x}, (0, (0, 0))),
     "factor lost": (cube, [(3, 2)], {"x": lambda g, out, x: g * x * x}, (0, (0, 0))),
     "ignores g": (cube, [(3, 2)], {"x": lambda g, out, x: 3 * x * x}, (0, (0, 0))),
     "squares g": (cube, [(3, 2)], {"x": lambda g, out, x: 3 * g * g * x * x}, (0, (0, 0))),
-    "a constant added": (cube, [(3, 2)], {"x": lambda g, out, x: 3 * g * x * x + 1e-4}, (0, (0, 0))),
+    "a constant added": (
+        cube,
+        [(3, 2)],
+        {"x": lambda g, out, x: 3 * g * x * x + 1e-4},
+        (0, (0, 0)),
+    ),
     "nan": (cube, [(3, 2)], {"x": lambda g, out, x: g * np.nan}, (0, (0, 0))),
-    "one entry wrong": (cube, [(3, 2)], {"x": lambda g, out, x: 3 * g * x * x * one_off(x)}, (0, (2, 1))),
-    "entries shifted by one": (cube, [(3, 2)], {"x": lambda g, out, x: np.roll(3 * g * x * x, 1)}, (0, (0, 0))),
-    "second operand": (product, [(3, 2), (3, 2)], {**right_x, "y": lambda g, out, x, y: g * y}, (1, (0, 0))),
-    "second operand zero": (product, [(3, 2), (3, 2)], {**right_x, "y": lambda g, out, x, y: 0 * g}, (1, (0, 0))),
-    "broadcast axis not summed": (affine, [(3, 2), (2,)], {**right_affine, "y": lambda g, out, x, y: g[0]}, (1, (0,))),
-    "broadcast axis averaged": (affine, [(3, 2), (2,)], {**right_affine, "y": lambda g, out, x, y: np.mean(g, axis=0)}, (1, (0,))),
-    "wrong axis summed": (affine, [(2, 2), (2,)], {**right_affine, "y": lambda g, out, x, y: np.sum(g, axis=1)}, (1, (0,))),
-    "transposed": (matrices, [(3, 3), (3, 3)], {"x": lambda g, out, x, y: g @ y, "y": lambda g, out, x, y: x.T @ g}, (0, (0, 0))),
-    "result transposed": (matrices, [(3, 3), (3, 3)], {"x": lambda g, out, x, y: g @ y.T, "y": lambda g, out, x, y: (x.T @ g).T}, (1, (0, 1))),
+    "one entry wrong": (
+        cube,
+        [(3, 2)],
+        {"x": lambda g, out, x: 3 * g * x * x * one_off(x)},
+        (0, (2, 1)),
+    ),
+    "entries shifted by one": (
+        cube,
+        [(3, 2)],
+        {"x": lambda g, out, x: np.roll(3 * g * x * x, 1)},
+        (0, (0, 0)),
+    ),
+    "second operand": (
+        product,
+        [(3, 2), (3, 2)],
+        {**right_x, "y": lambda g, out, x, y: g * y},
+        (1, (0, 0)),
+    ),
+    "second operand zero": (
+        product,
+        [(3, 2), (3, 2)],
+        {**right_x, "y": lambda g, out, x, y: 0 * g},
+        (1, (0, 0)),
+    ),
+    "broadcast axis not summed": (
+        affine,
+        [(3, 2), (2,)],
+        {**right_affine, "y": lambda g, out, x, y: g[0]},
+        (1, (0,)),
+    ),
+    "broadcast axis averaged": (
+        affine,
+        [(3, 2), (2,)],
+        {**right_affine, "y": lambda g, out, x, y: np.mean(g, axis=0)},
+        (1, (0,)),
+    ),
+    "wrong axis summed": (
+        affine,
+        [(2, 2), (2,)],
+        {**right_affine, "y": lambda g, out, x, y: np.sum(g, axis=1)},
+        (1, (0,)),
+    ),
+    "transposed": (
+        matrices,
+        [(3, 3), (3, 3)],
+        {"x": lambda g, out, x, y: g @ y, "y": lambda g, out, x, y: x.T @ g},
+        (0, (0, 0)),
+    ),
+    "result transposed": (
+        matrices,
+        [(3, 3), (3, 3)],
+        {"x": lambda g, out, x, y: g @ y.T, "y": lambda g, out, x, y: (x.T @ g).T},
+        (1, (0, 1)),
+    ),
 }
 
 
@@ -505,7 +619,11 @@ PLANTED = {  # name: (forward, shapes, rules, (input, an entry) that gradcheck m
 def planted(request):
     """(op with a wrong rule, inputs, (input, entry))."""
     forward, shapes, rules, where = PLANTED[request.param]
-    return op(forward, **rules), tuple(leaf(*shape, seed=i) for i, shape in enumerate(shapes)), where
+    return (
+        op(forward, **rules),
+        tuple(leaf(*shape, seed=i) for i, shape in enumerate(shapes)),
+        where,
+    )
 
 
 def test_gradcheck_names_input_and_entry_of_a_wrong_rule(planted):
@@ -543,19 +661,31 @@ def test_the_same_ops_with_right_rules_pass(name):
         "cube": (cube, [(3, 2)], {"x": lambda g, out, x: 3 * g * x * x}),
         "product": (product, [(3, 2), (3, 2)], {**right_x, "y": lambda g, out, x, y: g * x}),
         "affine": (affine, [(3, 2), (2,)], {**right_affine, "y": lambda g, out, x, y: g}),
-        "matrices": (matrices, [(3, 3), (3, 3)], {"x": lambda g, out, x, y: g @ y.T, "y": lambda g, out, x, y: x.T @ g}),
+        "matrices": (
+            matrices,
+            [(3, 3), (3, 3)],
+            {"x": lambda g, out, x, y: g @ y.T, "y": lambda g, out, x, y: x.T @ g},
+        ),
     }[name]
-    right, inputs = op(forward, **rules), tuple(leaf(*shape, seed=i) for i, shape in enumerate(shapes))
+    right, inputs = (
+        op(forward, **rules),
+        tuple(leaf(*shape, seed=i) for i, shape in enumerate(shapes)),
+    )
     assert mg.gradcheck(right, inputs) and mg.gradgradcheck(right, inputs)
     assert mg.check_graph(np.sum(np.sin(right(*(np.tanh(x) for x in inputs)))))
 
 
 def test_a_rule_of_the_wrong_shape_is_an_error_that_names_the_op():
     turned = op(cube, x=lambda g, out, x: (3 * g * x * x).T)
-    with pytest.raises(ValueError, match=r"rule of cube for x returned shape \(2, 3\); x has shape \(3, 2\)"):
+    with pytest.raises(
+        ValueError, match=r"rule of cube for x returned shape \(2, 3\); x has shape \(3, 2\)"
+    ):
         mg.gradcheck(turned, leaf(3, 2))
     wrong = mg.check_graph(np.sum(turned(leaf(3, 2)))).first_wrong
-    assert wrong.op == "cube" and "it returned shape (2, 3), the argument has shape (3, 2)" in wrong.note
+    assert (
+        wrong.op == "cube"
+        and "it returned shape (2, 3), the argument has shape (3, 2)" in wrong.note
+    )
 
 
 IN_PLACE = {  # what a rule of tanh overwrites: the values are right, the first time
@@ -573,7 +703,11 @@ def test_a_rule_that_changes_what_it_is_given_is_found_and_named(what):
 
     x = mg.Tensor(np.array([-0.5, 1.0, 2.0]), True)
     row = mg.check_graph(np.sum(np.sin(overwriting(np.negative(x))))).first_wrong
-    assert (row.op, row.verdict, row.note) == ("overwriting", "FAIL", "The rule for x changes what it is given, in place.")
+    assert (row.op, row.verdict, row.note) == (
+        "overwriting",
+        "FAIL",
+        "The rule for x changes what it is given, in place.",
+    )
     with pytest.raises(GradcheckError, match="FAIL"):
         mg.gradcheck(overwriting, x)
     assert x.data.tolist() == [-0.5, 1.0, 2.0]
@@ -598,7 +732,10 @@ def test_a_small_derivative_is_not_excused_by_an_absolute_tolerance():
 @pytest.mark.parametrize("factor", [2.0**20, 2.0**-20, 2.0**-30])
 def test_the_verdict_does_not_depend_on_the_scale_of_the_function(factor):
     """Down to what rounding hides: numbers of the size of 1, as here inside, hide gradients below 1e-13."""
-    wrong, hundredth_off = op(cube, x=lambda g, out, x: g * x), op(lambda x: x**4, x=lambda g, out, x: 4.04 * g * x**3)
+    wrong, hundredth_off = (
+        op(cube, x=lambda g, out, x: g * x),
+        op(lambda x: x**4, x=lambda g, out, x: 4.04 * g * x**3),
+    )
     corner = leaf(3).data
     verdicts = {
         "OK": [np.exp, lambda x: 1 + x * x, lambda x: np.stack([np.sin(x), 0 * x])],
@@ -609,33 +746,53 @@ def test_the_verdict_does_not_depend_on_the_scale_of_the_function(factor):
     }
     for verdict, those in verdicts.items():
         for f in those:
-            found = functions.examine(lambda x, f=f: factor * f(x), mg.Tensor(corner if f is not np.max else np.ones(3), True))
+            found = functions.examine(
+                lambda x, f=f: factor * f(x),
+                mg.Tensor(corner if f is not np.max else np.ones(3), True),
+            )
             assert found.verdict == verdict, found
 
 
 def test_a_function_that_ignores_its_inputs_for_leaves_of_its_own_is_told():
     model, x = nn.Linear(3, 2), leaf(4, 3)
-    with pytest.warns(UserWarning, match="float64"), pytest.raises(GradcheckError, match=r"VACUOUS: func depends on Tensors of its own.*check_graph"):
+    with (
+        pytest.warns(UserWarning, match="float64"),
+        pytest.raises(
+            GradcheckError, match=r"VACUOUS: func depends on Tensors of its own.*check_graph"
+        ),
+    ):
         mg.gradcheck(lambda *parameters: model(x.data).sum(), tuple(model.parameters()))
     with pytest.raises(GradcheckError, match="VACUOUS: both gradients are 0"):
         mg.gradcheck(lambda x: model(0 * x).sum(), x)
 
 
 def test_a_function_that_computes_in_few_digits_is_told():
-    with pytest.raises(GradcheckError, match=r"FAIL: .*But astype computes in float16, .*keep float64"):
+    with pytest.raises(
+        GradcheckError, match=r"FAIL: .*But astype computes in float16, .*keep float64"
+    ):
         mg.gradcheck(lambda x: np.exp(x.astype(np.float16)), leaf(3))
 
 
-@pytest.mark.parametrize(("constant", "scale"), [(1e13, 1), (1e4, 1e-8), (1e6, 1e-4), (100, 1e-9), (1e8, 0.01)])
+@pytest.mark.parametrize(
+    ("constant", "scale"), [(1e13, 1), (1e4, 1e-8), (1e6, 1e-4), (100, 1e-9), (1e8, 0.01)]
+)
 def test_what_rounding_hides_is_no_failure_and_does_not_pass(constant, scale):
     """Beside such a constant the numeric derivative tells little: nothing is tested, or what is wrong is seen, or what is right passes."""
     wrong = op(cube, x=lambda g, out, x: 9 * g * x * x)
-    beside = {f: functions.examine(lambda x, f=f: constant + scale * np.sum(f(x)), leaf(3)) for f in (cube, wrong)}
-    assert beside[cube].verdict in ("OK", "VACUOUS") and beside[wrong].verdict in ("FAIL", "VACUOUS")
+    beside = {
+        f: functions.examine(lambda x, f=f: constant + scale * np.sum(f(x)), leaf(3))
+        for f in (cube, wrong)
+    }
+    assert beside[cube].verdict in ("OK", "VACUOUS") and beside[wrong].verdict in (
+        "FAIL",
+        "VACUOUS",
+    )
     if beside[wrong].verdict == "VACUOUS":
         with pytest.raises(GradcheckError, match="VACUOUS: .* large constant"):
             mg.gradcheck(lambda x: constant + scale * np.sum(wrong(x)), leaf(3))
-    assert mg.check_graph(constant + scale * np.sum(wrong(leaf(3)))).first_wrong.op == "cube"  # alone, it is as wrong as ever
+    assert (
+        mg.check_graph(constant + scale * np.sum(wrong(leaf(3)))).first_wrong.op == "cube"
+    )  # alone, it is as wrong as ever
 
 
 # --------------------------------------------------------------------- gradcheck: what cannot be checked
@@ -691,12 +848,30 @@ class Stubborn:
 
 
 SOURCES = {  # name: (a random function made of a shaky op, what the message says of the source)
-    "np.random": (lambda shaky: lambda x: x * OWN_RNG.random(), r", by randomness that minigrad cannot hold fixed \(np.random inside func\?\)"),
-    "an op": (lambda shaky: shaky, ", at shaky: its forward draws by itself. Give the op its noise as an input, a Noise leaf"),
-    "an op in a chain": (lambda shaky: lambda x: np.exp(shaky(np.sin(x))), ", at shaky: its forward draws by itself"),
-    "an op in a module": (lambda shaky: nn.Sequential(nn.Tanh(), noisy=Layer(shaky)), ", at shaky in noisy: its forward draws by itself"),
-    "an op before dropout": (lambda shaky: lambda x: F.dropout(shaky(x), 0.1, training=True), ", at shaky: its forward draws by itself"),
-    "the second output": (lambda shaky: lambda x: (x * x, shaky(x)), ", at shaky: its forward draws by itself"),
+    "np.random": (
+        lambda shaky: lambda x: x * OWN_RNG.random(),
+        r", by randomness that minigrad cannot hold fixed \(np.random inside func\?\)",
+    ),
+    "an op": (
+        lambda shaky: shaky,
+        ", at shaky: its forward draws by itself. Give the op its noise as an input, a Noise leaf",
+    ),
+    "an op in a chain": (
+        lambda shaky: lambda x: np.exp(shaky(np.sin(x))),
+        ", at shaky: its forward draws by itself",
+    ),
+    "an op in a module": (
+        lambda shaky: nn.Sequential(nn.Tanh(), noisy=Layer(shaky)),
+        ", at shaky in noisy: its forward draws by itself",
+    ),
+    "an op before dropout": (
+        lambda shaky: lambda x: F.dropout(shaky(x), 0.1, training=True),
+        ", at shaky: its forward draws by itself",
+    ),
+    "the second output": (
+        lambda shaky: lambda x: (x * x, shaky(x)),
+        ", at shaky: its forward draws by itself",
+    ),
     "a distribution": (
         lambda shaky: lambda x: x * Noise(Stubborn(), x.shape, x.dtype),
         r", at the noise Stubborn\(\), which does not draw from the generator it is given",
@@ -722,8 +897,13 @@ def test_the_source_of_randomness_is_named(name, shaky):
 def test_check_graph_names_an_op_that_draws_by_itself(shaky):
     report = mg.check_graph(np.sum(np.sin(nn.Sequential(nn.Tanh(), noisy=Layer(shaky))(leaf(8)))))
     assert not report
-    assert [(row.op, row.module) for row in report.rows if row.verdict in FAILING] == [("shaky", "noisy")]
-    assert report.first_wrong.verdict == "STOCHASTIC" and "Its forward draws by itself" in report.first_wrong.note
+    assert [(row.op, row.module) for row in report.rows if row.verdict in FAILING] == [
+        ("shaky", "noisy")
+    ]
+    assert (
+        report.first_wrong.verdict == "STOCHASTIC"
+        and "Its forward draws by itself" in report.first_wrong.note
+    )
     assert str(report).endswith("the first wrong node is noisy.shaky")
 
 
@@ -731,7 +911,11 @@ NONFINITE = {  # name: (function, point, the message)
     "log of 0": (np.log, [1.0, 0.0], r"output 0 is -inf at entry \(1,\)"),
     "1/0": (lambda x: (x, 1 / x), [1.0, 0.0], r"output 1 is inf at entry \(1,\)"),
     "nan": (lambda x: x * np.nan, [[1.0]], r"output 0 is nan at entry \(0, 0\)"),
-    "sqrt at 0": (np.sqrt, [1.0, 0.0], r"input 0, entry \(1,\): the derivative is not finite: analytic -?inf"),
+    "sqrt at 0": (
+        np.sqrt,
+        [1.0, 0.0],
+        r"input 0, entry \(1,\): the derivative is not finite: analytic -?inf",
+    ),
 }
 
 
@@ -777,7 +961,10 @@ def test_scores_masked_by_minus_infinity_are_no_reason_to_fail():
 def test_scores_masked_by_minus_infinity_do_not_hide_a_wrong_rule(break_rule, name, rule, i):
     x, w, seen = leaf(4, 3), leaf(3, 3, seed=1), np.tril(np.ones((4, 4), bool))
     break_rule(name, rule, i)
-    assert mg.gradcheck(lambda x, w: masked_attention(x, w, seen), (x, w), raise_exception=False) is False
+    assert (
+        mg.gradcheck(lambda x, w: masked_attention(x, w, seen), (x, w), raise_exception=False)
+        is False
+    )
     report = mg.check_graph(np.sum(np.sin(masked_attention(x, w, seen))))
     assert {row.op for row in report.rows if row.verdict in FAILING} == {name}
 
@@ -799,8 +986,13 @@ def test_a_check_that_tests_nothing_does_not_pass(silent):
 
 
 def test_an_input_without_influence_beside_one_with_some_is_warned_of():
-    with pytest.warns(UserWarning, match=r"VACUOUS for inputs \[1, 3\]: both gradients are 0 at every entry"):
-        assert mg.gradcheck(lambda x, y, z, w: x * z + F.relu(-y), (leaf(2), leaf(2, seed=1), leaf(2, seed=2), leaf(3)))
+    with pytest.warns(
+        UserWarning, match=r"VACUOUS for inputs \[1, 3\]: both gradients are 0 at every entry"
+    ):
+        assert mg.gradcheck(
+            lambda x, y, z, w: x * z + F.relu(-y),
+            (leaf(2), leaf(2, seed=1), leaf(2, seed=2), leaf(3)),
+        )
 
 
 @pytest.mark.parametrize("func", [lambda x: x.data * 2.0, lambda x: 2.0], ids=["array", "number"])
@@ -880,17 +1072,31 @@ def test_a_wrong_subgradient_at_a_kink_fails():
 
 
 @pytest.mark.parametrize(
-    "slope_at_0, valid", [(-1, True), (-0.5, True), (0, True), (1, True), (1.01, False), (-1.5, False), (2, False), (np.nan, False)]
+    "slope_at_0, valid",
+    [
+        (-1, True),
+        (-0.5, True),
+        (0, True),
+        (1, True),
+        (1.01, False),
+        (-1.5, False),
+        (2, False),
+        (np.nan, False),
+    ],
 )
 def test_between_the_one_sided_slopes_a_value_is_valid(slope_at_0, valid):
-    chosen = op(lambda x: np.abs(x), x=lambda g, out, x: g * np.where(x == 0, slope_at_0, np.sign(x)))
+    chosen = op(
+        lambda x: np.abs(x), x=lambda g, out, x: g * np.where(x == 0, slope_at_0, np.sign(x))
+    )
     x = mg.Tensor(np.array([0.5, 0.0, -2.0]), True)
     assert mg.gradcheck(chosen, x, raise_exception=False) is valid
     report = mg.check_graph(np.sum(chosen(mg.Tensor(0.0, True))))
     assert bool(report) is valid and report.rows[0].verdict == ("KINK" if valid else "FAIL")
 
 
-@pytest.mark.parametrize("subgradient, valid", [(0.0, True), (0.7, True), (1.0, True), (-0.2, False), (1.3, False)])
+@pytest.mark.parametrize(
+    "subgradient, valid", [(0.0, True), (0.7, True), (1.0, True), (-0.2, False), (1.3, False)]
+)
 def test_outputs_that_are_all_at_a_kink_are_compared_one_by_one(break_rule, subgradient, valid):
     """Along an entry of x the kinks of several outputs meet, with slopes of both signs: summed up they would hide each other."""
     w = np.random.default_rng(0).standard_normal((5, 4))
@@ -914,7 +1120,9 @@ def active(x):
 
 
 def test_active_dropout_passes_without_a_seed():
-    assert mg.gradcheck(active, leaf(60)) and mg.gradgradcheck(active, leaf(60))  # all dropped: once in 10^23 runs
+    assert mg.gradcheck(active, leaf(60)) and mg.gradgradcheck(
+        active, leaf(60)
+    )  # all dropped: once in 10^23 runs
 
 
 def test_active_dropout_with_a_generator_passes():
@@ -989,10 +1197,16 @@ class Interruption:
 
 def everything(model, *tensors):
     """All that a check could leave changed, in a form that compares."""
-    kept = [(id(t.data), t.data.tobytes(), t.dtype, id(t.grad), id(t.args), t.op, t.requires_grad) for t in tensors]
+    kept = [
+        (id(t.data), t.data.tobytes(), t.dtype, id(t.grad), id(t.args), t.op, t.requires_grad)
+        for t in tensors
+    ]
     gradients = [t.grad.tolist() for t in tensors if t.grad is not None]
     settings = engine.recording.get(), engine.scope.get(), randomness.state.drawn, str(np.geterr())
-    layers = [(m.training, str(m.rng.bit_generator.state) if getattr(m, "rng", None) else None) for m in model.modules()]
+    layers = [
+        (m.training, str(m.rng.bit_generator.state) if getattr(m, "rng", None) else None)
+        for m in model.modules()
+    ]
     return kept, gradients, settings, layers, all_random_states()
 
 
@@ -1004,13 +1218,23 @@ CHECKS = {  # name: how it is called on func, an input and a loss recorded from 
 
 
 INTERRUPTED = [  # (check, where, at which calls)
-    *(("gradcheck", "func", (1, 2, 3, 9, 80)), ("gradcheck", "forward", (1, 2, 3, 9, 80)), ("gradcheck", "rule", (1, 2))),
-    *(("gradgradcheck", "func", (1, 2, 3, 9, 80)), ("gradgradcheck", "forward", (1, 2, 3, 9, 80)), ("gradgradcheck", "rule", (1, 2, 3, 9, 80))),
+    *(
+        ("gradcheck", "func", (1, 2, 3, 9, 80)),
+        ("gradcheck", "forward", (1, 2, 3, 9, 80)),
+        ("gradcheck", "rule", (1, 2)),
+    ),
+    *(
+        ("gradgradcheck", "func", (1, 2, 3, 9, 80)),
+        ("gradgradcheck", "forward", (1, 2, 3, 9, 80)),
+        ("gradgradcheck", "rule", (1, 2, 3, 9, 80)),
+    ),
     *(("check_graph", "forward", (1, 2, 3, 9, 80)), ("check_graph", "rule", (1, 2, 3, 4, 5))),
 ]
 
 
-@pytest.mark.parametrize("check, where, k", [(check, where, k) for check, where, calls in INTERRUPTED for k in calls])
+@pytest.mark.parametrize(
+    "check, where, k", [(check, where, k) for check, where, calls in INTERRUPTED for k in calls]
+)
 def test_a_check_that_is_interrupted_leaves_everything_as_it_was(check, where, k):
     interruption = Interruption()
 
@@ -1086,7 +1310,10 @@ def test_gradgradcheck_finds_a_detaching_rule_inside_a_chain(what):
     wrong = op(cube, x=DETACHED[what])
     with pytest.raises(GradcheckError, match="FAIL"):
         mg.gradgradcheck(lambda x: np.sin(wrong(np.tanh(x))), leaf(3))
-    assert mg.gradgradcheck(lambda x: np.sin(wrong(np.tanh(x))), leaf(3), raise_exception=False) is False
+    assert (
+        mg.gradgradcheck(lambda x: np.sin(wrong(np.tanh(x))), leaf(3), raise_exception=False)
+        is False
+    )
 
 
 def test_grad_outputs_are_the_cotangents_at_which_second_derivatives_are_checked():
@@ -1096,7 +1323,9 @@ def test_grad_outputs_are_the_cotangents_at_which_second_derivatives_are_checked
 
     x, small = leaf(3), np.full(3, 0.5)
     assert mg.gradgradcheck(wrong_for_large_cotangents, x, small)
-    assert mg.gradgradcheck(wrong_for_large_cotangents, (x,), (mg.Tensor(small, True),))  # as PyTorch is called
+    assert mg.gradgradcheck(
+        wrong_for_large_cotangents, (x,), (mg.Tensor(small, True),)
+    )  # as PyTorch is called
     with pytest.raises(GradcheckError, match="FAIL"):
         mg.gradgradcheck(wrong_for_large_cotangents, x, 20 * small)
 
@@ -1106,7 +1335,9 @@ def test_grad_outputs_of_several_outputs():
         return np.sin(x), 2 * x.detach(), np.sum(np.exp(x))
 
     x = leaf(3)
-    assert mg.gradgradcheck(func, x, (leaf(3, seed=1), leaf(seed=2)))  # one for each output that requires a gradient
+    assert mg.gradgradcheck(
+        func, x, (leaf(3, seed=1), leaf(seed=2))
+    )  # one for each output that requires a gradient
     with pytest.raises(ValueError, match="2 outputs but 1 grad_outputs"):
         mg.gradgradcheck(func, x, (leaf(3, seed=1),))
     with pytest.raises(ValueError, match="shape"):
@@ -1147,13 +1378,17 @@ def test_check_graph_passes_a_float32_model_with_dropout_and_penalties():
     assert report and report.first_wrong is None
     assert {row.verdict for row in report.rows} == {"OK"}
     assert max(row.error for row in report.rows) < 1e-6
-    assert {"linear", "tanh", "dropout", "l1_penalty", "l2_penalty", "leaf"} <= {row.op for row in report.rows}
+    assert {"linear", "tanh", "dropout", "l1_penalty", "l2_penalty", "leaf"} <= {
+        row.op for row in report.rows
+    }
 
 
 def test_check_graph_has_a_row_for_each_recorded_node_and_leaf():
     loss = loss_of(small_model())
     rows = mg.check_graph(loss).rows
-    assert sorted(row.order for row in rows) == sorted(n.order for n in nodes(loss) if n.requires_grad)
+    assert sorted(row.order for row in rows) == sorted(
+        n.order for n in nodes(loss) if n.requires_grad
+    )
     names = [row.name for row in rows if row.op == "leaf"]
     assert names == ["first.weight", "first.bias", "last.weight", "last.bias"]
     assert {row.op: row.module for row in rows}["dropout"] == "drop"
@@ -1170,15 +1405,27 @@ def test_check_graph_prints_as_a_table():
 def test_check_graph_names_nodes_as_pictures_do_and_numbers_equal_names():
     loss = loss_of(small_model())
     rows = mg.check_graph(loss).rows
-    assert [row.name for row in rows if row.op in ("linear", "dropout", "tanh")] == ["first.linear", "act.tanh", "drop.dropout", "last.linear"]
+    assert [row.name for row in rows if row.op in ("linear", "dropout", "tanh")] == [
+        "first.linear",
+        "act.tanh",
+        "drop.dropout",
+        "last.linear",
+    ]
     x = leaf()
-    assert [row.name for row in mg.check_graph(np.sin(np.sin(x) * x)).rows] == ["sin#1", "multiply", "sin#2", "x"]
+    assert [row.name for row in mg.check_graph(np.sin(np.sin(x) * x)).rows] == [
+        "sin#1",
+        "multiply",
+        "sin#2",
+        "x",
+    ]
 
 
 def test_the_last_line_counts_what_was_tested():
     """A bias before batch norm has no effect on the loss: its gradient is rounding alone."""
     model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
-    report = mg.check_graph(np.sum(np.tanh(model(np.random.default_rng(0).normal(size=(5, 3)))) ** 2))
+    report = mg.check_graph(
+        np.sum(np.tanh(model(np.random.default_rng(0).normal(size=(5, 3)))) ** 2)
+    )
     assert [row.name for row in report.rows if not row.passed] == ["0.bias"]
     assert " and 3 leaves, 1 VACUOUS, largest" in report.verdict()
 
@@ -1200,14 +1447,22 @@ def test_check_graph_names_the_real_op_that_was_broken(break_rule, name, rule):
     report = mg.check_graph(loss)
     assert not report and report.first_wrong.op == name
     assert [row.op for row in report.rows if row.verdict == "FAIL"] == [name]
-    assert f"{name}, relative error" in str(report).splitlines()[-1] and "FAILED" in str(report).splitlines()[-1]
+    assert (
+        f"{name}, relative error" in str(report).splitlines()[-1]
+        and "FAILED" in str(report).splitlines()[-1]
+    )
 
 
 def test_leaves_behind_a_wrong_node_are_affected_and_others_are_not(break_rule):
     break_rule("tanh", lambda g, out, x: 1.1 * (g - g * out * out))
     report = mg.check_graph(loss_of(small_model()))
     leaves = {row.name: row.verdict for row in report.rows if row.op == "leaf"}
-    assert leaves == {"first.weight": "AFFECTED", "first.bias": "AFFECTED", "last.weight": "OK", "last.bias": "OK"}
+    assert leaves == {
+        "first.weight": "AFFECTED",
+        "first.bias": "AFFECTED",
+        "last.weight": "OK",
+        "last.bias": "OK",
+    }
 
 
 def test_the_first_of_two_wrong_nodes_is_named(break_rule):
@@ -1242,7 +1497,9 @@ def test_check_graph_with_shared_nodes_and_a_leaf_used_twice_in_one_op():
 def test_check_graph_with_constants_indices_and_integers():
     x = leaf(4, 3)
     picked = x[np.array([0, 0, 2]), mg.Tensor(np.array([1, 1, 0]))]
-    assert mg.check_graph(np.sum(picked * np.arange(3) ** 2 + np.where(picked > 1, picked, 2 * picked)))
+    assert mg.check_graph(
+        np.sum(picked * np.arange(3) ** 2 + np.where(picked > 1, picked, 2 * picked))
+    )
 
 
 def test_check_graph_passes_a_cast_to_float32():
@@ -1274,7 +1531,9 @@ def test_check_graph_with_many_entries_at_a_kink(func):
 def test_check_graph_with_relu_after_dropout():
     mg.manual_seed(0)
     model = nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.5), nn.ReLU(), nn.Linear(8, 1))
-    report = mg.check_graph(np.mean(model(mg.Tensor(np.random.default_rng(0).standard_normal((5, 4))))))
+    report = mg.check_graph(
+        np.mean(model(mg.Tensor(np.random.default_rng(0).standard_normal((5, 4)))))
+    )
     assert report, str(report)
 
 
@@ -1325,7 +1584,20 @@ def test_check_graph_leaves_everything_as_it_was(fails, break_rule):
     model.train()
     loss = loss_of(model)
     steps = nodes(loss)
-    before = [(n, n.data, n.data.copy(), n.dtype, n.grad, None if n.grad is None else n.grad.data.copy(), n.args, n.order, n.op) for n in steps]
+    before = [
+        (
+            n,
+            n.data,
+            n.data.copy(),
+            n.dtype,
+            n.grad,
+            None if n.grad is None else n.grad.data.copy(),
+            n.args,
+            n.order,
+            n.op,
+        )
+        for n in steps
+    ]
     states = all_random_states()
     if fails:
         break_rule("tanh", lambda g, out, x: g)
@@ -1387,23 +1659,76 @@ def transposed(a):
 
 
 DIAGNOSED = {  # name: (forward, shapes, rules, the first hypothesis)
-    "factor 2": (squared, [(3, 2)], {"x": lambda g, out, x: 4 * g * x}, "2 times the numeric gradient."),
+    "factor 2": (
+        squared,
+        [(3, 2)],
+        {"x": lambda g, out, x: 4 * g * x},
+        "2 times the numeric gradient.",
+    ),
     "half": (squared, [(3, 2)], {"x": lambda g, out, x: g * x}, "half the numeric gradient"),
     "sign": (squared, [(3, 2)], {"x": lambda g, out, x: -2 * g * x}, "the sign is wrong"),
-    "zero": (squared, [(3, 2)], {"x": lambda g, out, x: 0 * g}, "zero everywhere: the way back is cut"),
-    "constant factor": (squared, [(3, 2)], {"x": lambda g, out, x: 1.01 * 2 * g * x}, "1.01 times the numeric gradient at every entry"),
-    "sum for mean": (batch_mean, [(7, 2)], {"x": lambda g, out, x: 2 * g * x}, "7 times the numeric gradient, and 7 is the size of an axis"),
-    "mean for sum": (batch_sum, [(7, 2)], {"x": lambda g, out, x: 2 * g * x / 7}, "1/7 of the numeric gradient, and 7 is the size of an axis"),
-    "transposed, square": (matrices, [(3, 3), (3, 3)], {"x": lambda g, out, x, y: (g @ y.T).T, "y": lambda g, out, x, y: x.T @ g}, "transposed"),
+    "zero": (
+        squared,
+        [(3, 2)],
+        {"x": lambda g, out, x: 0 * g},
+        "zero everywhere: the way back is cut",
+    ),
+    "constant factor": (
+        squared,
+        [(3, 2)],
+        {"x": lambda g, out, x: 1.01 * 2 * g * x},
+        "1.01 times the numeric gradient at every entry",
+    ),
+    "sum for mean": (
+        batch_mean,
+        [(7, 2)],
+        {"x": lambda g, out, x: 2 * g * x},
+        "7 times the numeric gradient, and 7 is the size of an axis",
+    ),
+    "mean for sum": (
+        batch_sum,
+        [(7, 2)],
+        {"x": lambda g, out, x: 2 * g * x / 7},
+        "1/7 of the numeric gradient, and 7 is the size of an axis",
+    ),
+    "transposed, square": (
+        matrices,
+        [(3, 3), (3, 3)],
+        {"x": lambda g, out, x, y: (g @ y.T).T, "y": lambda g, out, x, y: x.T @ g},
+        "transposed",
+    ),
     "transposed": (squared, [(3, 2)], {"x": lambda g, out, x: transposed(2 * g * x)}, "transposed"),
-    "leading axis not summed": (affine, [(3, 2), (2,)], {**right_affine, "y": lambda g, out, x, y: g[0]}, "not summed over axis 0 of the result"),
-    "last row of it": (affine, [(3, 2), (2,)], {**right_affine, "y": lambda g, out, x, y: g[-1]}, "not summed over axis 0 of the result"),
+    "leading axis not summed": (
+        affine,
+        [(3, 2), (2,)],
+        {**right_affine, "y": lambda g, out, x, y: g[0]},
+        "not summed over axis 0 of the result",
+    ),
+    "last row of it": (
+        affine,
+        [(3, 2), (2,)],
+        {**right_affine, "y": lambda g, out, x, y: g[-1]},
+        "not summed over axis 0 of the result",
+    ),
     "axis of size 1 not summed": (
         *(rows_plus, [(3, 4), (3, 1)]),
-        *({**right_affine, "y": lambda g, out, x, y: g[:, :1]}, "not summed over axis 1 of the result"),
+        *(
+            {**right_affine, "y": lambda g, out, x, y: g[:, :1]},
+            "not summed over axis 1 of the result",
+        ),
     ),
-    "cotangent ignored": (squared, [(3, 2)], {"x": lambda g, out, x: 2 * x}, "the incoming cotangent is ignored"),
-    "a mask too many": (squared, [(3, 2)], {"x": lambda g, out, x: 2 * g * x * SOME}, "zero at 2 of 6 entries where the numeric gradient is not"),
+    "cotangent ignored": (
+        squared,
+        [(3, 2)],
+        {"x": lambda g, out, x: 2 * x},
+        "the incoming cotangent is ignored",
+    ),
+    "a mask too many": (
+        squared,
+        [(3, 2)],
+        {"x": lambda g, out, x: 2 * g * x * SOME},
+        "zero at 2 of 6 entries where the numeric gradient is not",
+    ),
     "mask ignored": (
         masked,
         [(3, 2)],
@@ -1412,10 +1737,18 @@ DIAGNOSED = {  # name: (forward, shapes, rules, the first hypothesis)
     ),
     "wrong operand": (
         *(product, [(3, 2), (3, 2)]),
-        *({"x": lambda g, out, x, y: g * x, "y": lambda g, out, x, y: g * x}, "this is the gradient of another operand, "),
+        *(
+            {"x": lambda g, out, x, y: g * x, "y": lambda g, out, x, y: g * x},
+            "this is the gradient of another operand, ",
+        ),
     ),
     "noise drawn again": (squared, [(5, 8)], {"x": drawing}, "as if it drew noise of its own"),
-    "not finite": (squared, [(3, 2)], {"x": lambda g, out, x: g * np.where(SOME, 2 * x, np.nan)}, "not finite at 2 of 6 entries"),
+    "not finite": (
+        squared,
+        [(3, 2)],
+        {"x": lambda g, out, x: g * np.where(SOME, 2 * x, np.nan)},
+        "not finite at 2 of 6 entries",
+    ),
 }
 
 
@@ -1441,13 +1774,28 @@ def test_check_graph_says_what_is_wrong(diagnosed):
 
 
 DROPOUTS = {  # wrong rules of dropout at p = 0.3: (rule, the first hypothesis)
-    "scale lost": (lambda g, noise, p: g * noise, "(1 - p) times the numeric gradient, p = 0.3: the scale 1/(1 - p) is lost"),
-    "scaled twice": (lambda g, noise, p: g * noise / (1 - p) ** 2, "1/(1 - p) times the numeric gradient, p = 0.3: scaled once too often"),
-    "p and 1 - p swapped": (lambda g, noise, p: g * noise / p, "(1 - p)/p times the numeric gradient, p = 0.3: p and 1 - p are swapped"),
-    "p times": (lambda g, noise, p: g * noise * p / (1 - p), "p times the numeric gradient, p = 0.3"),
+    "scale lost": (
+        lambda g, noise, p: g * noise,
+        "(1 - p) times the numeric gradient, p = 0.3: the scale 1/(1 - p) is lost",
+    ),
+    "scaled twice": (
+        lambda g, noise, p: g * noise / (1 - p) ** 2,
+        "1/(1 - p) times the numeric gradient, p = 0.3: scaled once too often",
+    ),
+    "p and 1 - p swapped": (
+        lambda g, noise, p: g * noise / p,
+        "(1 - p)/p times the numeric gradient, p = 0.3: p and 1 - p are swapped",
+    ),
+    "p times": (
+        lambda g, noise, p: g * noise * p / (1 - p),
+        "p times the numeric gradient, p = 0.3",
+    ),
     "mask ignored": (lambda g, noise, p: g / (1 - p), "a mask is ignored"),
     "kept and dropped swapped": (lambda g, noise, p: g * ~noise / (1 - p), "no simple pattern"),
-    "mask drawn again": (lambda g, noise, p: g * (OWN_RNG.random(noise.shape) > p) / (1 - p), "as if it drew noise of its own"),
+    "mask drawn again": (
+        lambda g, noise, p: g * (OWN_RNG.random(noise.shape) > p) / (1 - p),
+        "as if it drew noise of its own",
+    ),
     "cut": (lambda g, noise, p: 0 * g, "zero everywhere"),
 }
 
@@ -1459,8 +1807,12 @@ def test_what_is_wrong_with_a_dropout_is_said(break_rule, name):
     with pytest.raises(GradcheckError) as error:
         mg.gradcheck(lambda x: F.dropout(np.exp(x), 0.3, training=True), leaf(5, 8))
     assert text in str(error.value)
-    report = mg.check_graph(np.sum(np.sin(nn.Sequential(nn.Tanh(), drop=nn.Dropout(0.3))(leaf(5, 8)))))
-    assert [(row.op, row.module) for row in report.rows if row.verdict in FAILING] == [("dropout", "drop")]
+    report = mg.check_graph(
+        np.sum(np.sin(nn.Sequential(nn.Tanh(), drop=nn.Dropout(0.3))(leaf(5, 8))))
+    )
+    assert [(row.op, row.module) for row in report.rows if row.verdict in FAILING] == [
+        ("dropout", "drop")
+    ]
     assert text in report.first_wrong.note
 
 
@@ -1472,7 +1824,9 @@ def random_error(rng, right):
         lambda: right + size * noise,
         lambda: right * (1 + size * noise),
         lambda: right + size * (rng.permutation(right.size).reshape(right.shape) == 0),  # one entry
-        lambda: right * (1 + size * rng.permutation(np.arange(right.size) % 2).reshape(right.shape)),  # half of them
+        lambda: (
+            right * (1 + size * rng.permutation(np.arange(right.size) % 2).reshape(right.shape))
+        ),  # half of them
         lambda: right + size * np.sin(7 * right),
         lambda: np.roll(right, 1) + size * noise,
         lambda: abs(noise),
@@ -1492,7 +1846,12 @@ def test_a_random_error_has_no_simple_pattern(seed):
 
 @pytest.mark.parametrize("rows, seed", [(n, s) for n in (1, 3) for s in range(5)])
 def test_an_error_too_small_for_a_pattern_has_none(rows, seed):
-    tiny = op(cube, x=lambda g, out, x: 3 * g * x * x * (1 + 3e-7 * np.random.default_rng(seed).choice([-1, 1], x.shape)))
+    tiny = op(
+        cube,
+        x=lambda g, out, x: (
+            3 * g * x * x * (1 + 3e-7 * np.random.default_rng(seed).choice([-1, 1], x.shape))
+        ),
+    )
     with pytest.raises(GradcheckError, match="Diagnosis: no simple pattern"):
         mg.gradcheck(tiny, leaf(rows, 4, seed=seed))
 
@@ -1505,7 +1864,10 @@ def right_maps():
         "subtract": (np.subtract, lambda u, x, y: (u, -u)),
         "multiply": (np.multiply, lambda u, x, y: (u * y, u * x)),
         "matmul": (np.matmul, lambda u, x, y: (u @ y.T, x.T @ u)),
-        "where": (lambda x, y: np.where(SOME[:, :1], x, y), lambda u, x, y: (np.where(SOME[:, :1], u, 0), np.where(SOME[:, :1], 0, u))),
+        "where": (
+            lambda x, y: np.where(SOME[:, :1], x, y),
+            lambda u, x, y: (np.where(SOME[:, :1], u, 0), np.where(SOME[:, :1], 0, u)),
+        ),
         "sum": (lambda x, y: np.sum(x + y), lambda u, x, y: (u + 0 * x, u + 0 * y)),
     }
     return {
@@ -1526,7 +1888,9 @@ def test_a_right_gradient_is_never_diagnosed(name):
 
 def test_an_input_that_rounding_hides_beside_another_is_told():
     with pytest.warns(UserWarning, match=r"VACUOUS for inputs \[0\]"):
-        assert mg.gradcheck(lambda x, y: np.sum(1e-12 * np.sin(x) + 100 * np.exp(y)), (leaf(3), leaf(3, seed=1)))
+        assert mg.gradcheck(
+            lambda x, y: np.sum(1e-12 * np.sin(x) + 100 * np.exp(y)), (leaf(3), leaf(3, seed=1))
+        )
 
 
 def near_kinks(scale, seed):
@@ -1554,14 +1918,23 @@ def test_kinks_nearby_are_no_mistakes(scale):
 @NEAR
 def test_weights_that_an_l1_penalty_has_brought_near_zero_are_no_mistakes(scale):
     rng = np.random.default_rng(0)
-    w, a, y = mg.Tensor(scale * rng.standard_normal((50, 80)), True), rng.standard_normal((5, 80)), rng.standard_normal((5, 50))
+    w, a, y = (
+        mg.Tensor(scale * rng.standard_normal((50, 80)), True),
+        rng.standard_normal((5, 80)),
+        rng.standard_normal((5, 50)),
+    )
     report = mg.check_graph(F.mse_loss(F.linear(mg.Tensor(a), w), y) + F.l1_penalty(w, c=1e-3))
     assert report, report
 
 
 @pytest.mark.parametrize(
     "f, x",
-    [(F.relu, [1.5e-7]), (lambda x: F.l1_penalty(x, c=0.1), 3e-5 * np.cos(np.arange(200)) ** 9), (np.log, [1e-8, 0.5]), (lambda x: 1 / x, [1e-8])],
+    [
+        (F.relu, [1.5e-7]),
+        (lambda x: F.l1_penalty(x, c=0.1), 3e-5 * np.cos(np.arange(200)) ** 9),
+        (np.log, [1e-8, 0.5]),
+        (lambda x: 1 / x, [1e-8]),
+    ],
 )
 def test_right_gradients_beside_kinks_and_edges_pass(f, x):
     assert mg.gradcheck(f, mg.Tensor(np.array(x), True))
@@ -1592,7 +1965,9 @@ def test_a_gradient_that_every_tie_of_a_maximum_gets_whole_is_wrong(break_rule):
     assert mg.check_graph(np.max(x)).first_wrong.op == "max"
 
 
-@pytest.mark.parametrize("shape", [(3, 4), (4,), (60, 60)])  # as both sides, broadcast, beyond what is checked entry by entry
+@pytest.mark.parametrize(
+    "shape", [(3, 4), (4,), (60, 60)]
+)  # as both sides, broadcast, beyond what is checked entry by entry
 def test_a_gradient_that_both_sides_of_a_tie_get_whole_is_wrong(break_rule, shape):
     x = leaf(*(shape if len(shape) > 1 else (3, 4)))
     y = mg.Tensor(x.data.copy() if len(shape) > 1 else x.data[0], True)
@@ -1628,13 +2003,23 @@ def test_a_node_with_entries_at_kinks_is_compared_at_all_others():
 def test_mistakes_are_found_among_kinks(scale, monkeypatch):
     """The engine's own, since those of a rule are found at its node. Nearer than that most entries stay untold."""
     right = graphs.grad
-    monkeypatch.setattr(graphs, "grad", lambda *args, **options: [mg.Tensor(1.0001 * g.data) for g in right(*args, **options)])
+    monkeypatch.setattr(
+        graphs,
+        "grad",
+        lambda *args, **options: [mg.Tensor(1.0001 * g.data) for g in right(*args, **options)],
+    )
     for seed in range(2):
         f, x = near_kinks(scale, seed)
         report = mg.check_graph(f(x), seed)
         assert report.first_wrong.op == "leaf", report
     if scale >= 1e-3:  # then only one entry is wrong
-        monkeypatch.setattr(graphs, "grad", lambda *args, **options: [mg.Tensor(g.data + (np.arange(3000) == 0)) for g in right(*args, **options)])
+        monkeypatch.setattr(
+            graphs,
+            "grad",
+            lambda *args, **options: [
+                mg.Tensor(g.data + (np.arange(3000) == 0)) for g in right(*args, **options)
+            ],
+        )
         report = mg.check_graph(f(x))
         assert report.first_wrong.op == "leaf", report
 
@@ -1645,14 +2030,19 @@ def test_mistakes_are_found_among_kinks(scale, monkeypatch):
 @pytest.mark.parametrize("distance", [1e-6, 1e-7, 2.5e-8, 1e-8, 3e-9, 1e-9, 1e-10])
 def test_a_kink_at_any_distance_is_no_jump(distance):
     assert mg.gradcheck(lambda x: np.abs(x - 1), mg.Tensor(np.array([1 + distance]), True))
-    assert mg.check_graph(F.l1_loss(mg.Tensor(1 + distance * np.array([1, -0.5, 0.3, 2]), True), np.ones(4)))
+    assert mg.check_graph(
+        F.l1_loss(mg.Tensor(1 + distance * np.array([1, -0.5, 0.3, 2]), True), np.ones(4))
+    )
 
 
 @pytest.mark.parametrize("margin", range(10, 51, 4))
 def test_a_confident_prediction_is_right_or_says_nothing(margin):
     scores = mg.Tensor(np.array([[margin, 0, 0], [0, margin + 1.0, 0]]), True)
     labels = np.array([0, 1])
-    for loss in (lambda z: F.cross_entropy(z, labels), lambda z: F.binary_cross_entropy_with_logits(2 * z - margin, np.eye(3)[labels])):
+    for loss in (
+        lambda z: F.cross_entropy(z, labels),
+        lambda z: F.binary_cross_entropy_with_logits(2 * z - margin, np.eye(3)[labels]),
+    ):
         assert functions.examine(loss, scores).verdict in ("OK", "VACUOUS")
         assert {row.verdict for row in mg.check_graph(loss(scores)).rows} <= {"OK", "VACUOUS"}
 
@@ -1667,7 +2057,13 @@ def test_a_fit_that_has_converged_is_no_mistake(residual):
 
 
 @pytest.mark.parametrize(
-    "f, x", [(np.max, [1.0, 1e8]), (F.logsumexp, [0.0, 3e7]), (lambda x: 1e12 * x * x, [1e-8, 1.0, 1e8]), (lambda x: x**20, [1e4])]
+    "f, x",
+    [
+        (np.max, [1.0, 1e8]),
+        (F.logsumexp, [0.0, 3e7]),
+        (lambda x: 1e12 * x * x, [1e-8, 1.0, 1e8]),
+        (lambda x: x**20, [1e4]),
+    ],
 )
 def test_large_values_beside_small_ones_are_no_mistakes(f, x):
     assert mg.gradcheck(f, mg.Tensor(np.array(x), True))
@@ -1683,15 +2079,21 @@ def test_a_gradient_of_nothing_but_rounding_has_no_error():
 
 
 def test_a_rule_that_is_another_one_on_tensors_is_found():
-    two_faced = op(lambda x: np.sinh(x), x=lambda g, out, x: g * (np.cosh(x) if type(x) is np.ndarray else out))
+    two_faced = op(
+        lambda x: np.sinh(x), x=lambda g, out, x: g * (np.cosh(x) if type(x) is np.ndarray else out)
+    )
     assert mg.gradcheck(two_faced, leaf(3))
-    with pytest.raises(GradcheckError, match="FAIL: the gradient by input 0 is another one under create_graph=True"):
+    with pytest.raises(
+        GradcheckError, match="FAIL: the gradient by input 0 is another one under create_graph=True"
+    ):
         mg.gradgradcheck(two_faced, leaf(3))
 
 
 def test_a_rule_that_is_not_linear_in_the_cotangent_is_found():
     clipped = op(cube, x=lambda g, out, x: 3 * np.clip(g, -5, 5) * x * x)
-    with pytest.raises(GradcheckError, match="FAIL: input 0: the gradient is not linear in the cotangent"):
+    with pytest.raises(
+        GradcheckError, match="FAIL: input 0: the gradient is not linear in the cotangent"
+    ):
         mg.gradcheck(clipped, leaf(3))
     wrong = mg.check_graph(np.sum(np.exp(clipped(leaf(3))))).first_wrong
     assert wrong.op == "cube" and "The rule for x is not linear in the cotangent" in wrong.note
@@ -1706,13 +2108,26 @@ def test_a_rule_that_is_declared_missing_is_named_where_one_is_needed():
 
 
 @pytest.mark.parametrize(
-    "returned, told", [(lambda g, x: g, r"shape \(\)"), (lambda g, x: None, "None"), (lambda g, x: np.ones((3, 2)), r"shape \(3, 2\)")]
+    "returned, told",
+    [
+        (lambda g, x: g, r"shape \(\)"),
+        (lambda g, x: None, "None"),
+        (lambda g, x: np.ones((3, 2)), r"shape \(3, 2\)"),
+    ],
 )
 def test_a_rule_that_returns_no_gradient_is_named(returned, told):
     total = op(lambda x: np.sum(x), x=lambda g, out, x: returned(g, x))
     report = mg.check_graph(np.sin(total(np.exp(leaf(2, 3)))))
-    assert report.first_wrong.op == "<lambda>" and [row.verdict for row in report.rows] == ["OK", "FAIL", "OK", "AFFECTED"]
-    assert re.search(f"The rule for x: ValueError: it returned {told}, the argument has shape \\(2, 3\\)", str(report))
+    assert report.first_wrong.op == "<lambda>" and [row.verdict for row in report.rows] == [
+        "OK",
+        "FAIL",
+        "OK",
+        "AFFECTED",
+    ]
+    assert re.search(
+        f"The rule for x: ValueError: it returned {told}, the argument has shape \\(2, 3\\)",
+        str(report),
+    )
 
 
 def test_a_check_of_what_is_not_recorded_or_no_float_is_told():

@@ -32,12 +32,20 @@ posix = pytest.mark.skipif(os.name != "posix", reason="fork and SIGKILL of POSIX
 def same(a, b):
     """Equal in structure, type, dtype, shape and bits. A tuple and a list are the same."""
     if isinstance(a, np.ndarray):
-        return isinstance(b, np.ndarray) and (a.dtype, a.shape, a.tobytes()) == (b.dtype, b.shape, b.tobytes())
+        return isinstance(b, np.ndarray) and (a.dtype, a.shape, a.tobytes()) == (
+            b.dtype,
+            b.shape,
+            b.tobytes(),
+        )
     if isinstance(a, dict):
         return isinstance(b, dict) and list(a) == list(b) and all(same(a[k], b[k]) for k in a)
     if isinstance(a, (list, tuple)):
         return isinstance(b, list) and len(a) == len(b) and all(map(same, a, b))
-    return type(a) is type(b) and (a == b or (a != a and b != b)) and (a != 0 or math.copysign(1, a) == math.copysign(1, b))
+    return (
+        type(a) is type(b)
+        and (a == b or (a != a and b != b))
+        and (a != 0 or math.copysign(1, a) == math.copysign(1, b))
+    )
 
 
 def no_sync(descriptor):
@@ -53,11 +61,35 @@ def patched(target, name, value):
 
 # ------------------------------------------------------------------------------------------------ trees
 
-KEYS = st.text(max_size=4) | st.sampled_from(["a/b", "a", "b", "", "/", "%2F", "..", "tree.json", "a.npy", "\0", "\\", "0", "µ", " ", "\ud800"])
+KEYS = st.text(max_size=4) | st.sampled_from(
+    [
+        "a/b",
+        "a",
+        "b",
+        "",
+        "/",
+        "%2F",
+        "..",
+        "tree.json",
+        "a.npy",
+        "\0",
+        "\\",
+        "0",
+        "µ",
+        " ",
+        "\ud800",
+    ]
+)
 DTYPES = st.sampled_from(["?", "i1", "<u2", ">i4", "i8", "f2", "f4", ">f8", "c8", "<U2"])
-ARRAYS = st.tuples(DTYPES, array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3)).flatmap(lambda kind: arrays(*kind))
+ARRAYS = st.tuples(DTYPES, array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3)).flatmap(
+    lambda kind: arrays(*kind)
+)
 LEAVES = ARRAYS | st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
-TREES = st.recursive(LEAVES, lambda inside: st.lists(inside, max_size=3) | st.dictionaries(KEYS, inside, max_size=4), max_leaves=12)
+TREES = st.recursive(
+    LEAVES,
+    lambda inside: st.lists(inside, max_size=3) | st.dictionaries(KEYS, inside, max_size=4),
+    max_leaves=12,
+)
 ONE = np.ones(1)
 
 
@@ -75,8 +107,14 @@ def test_a_tree_comes_back_as_it_was(tmp_path_factory, tree):
 
 
 def test_numpys_numbers_become_numbers_or_arrays_of_one_entry(tmp_path):
-    mg.save({"a": np.float64(0.1), "b": np.float32(0.1), "c": np.int64(3), "d": np.bool_(True)}, tmp_path / "m")
-    assert same(mg.load(tmp_path / "m"), {"a": 0.1, "b": np.array(0.1, np.float32), "c": np.array(3), "d": np.array(True)})
+    mg.save(
+        {"a": np.float64(0.1), "b": np.float32(0.1), "c": np.int64(3), "d": np.bool_(True)},
+        tmp_path / "m",
+    )
+    assert same(
+        mg.load(tmp_path / "m"),
+        {"a": 0.1, "b": np.array(0.1, np.float32), "c": np.array(3), "d": np.array(True)},
+    )
 
 
 def test_numpy_opens_a_checkpoint_and_the_names_are_readable(tmp_path):
@@ -86,7 +124,11 @@ def test_numpy_opens_a_checkpoint_and_the_names_are_readable(tmp_path):
         assert archive.files == ["model/0.weight", "model/0.bias", "best/0", "tree.json"]
         assert np.array_equal(archive["model/0.weight"], model[0].weight.data)
         content = json.loads(archive["tree.json"])
-        assert content["tree"] == {"model": {"0.weight": None, "0.bias": None}, "step": 3, "best": [None, None]}
+        assert content["tree"] == {
+            "model": {"0.weight": None, "0.bias": None},
+            "step": 3,
+            "best": [None, None],
+        }
 
 
 def test_what_has_a_state_is_asked_for_it(tmp_path):
@@ -95,7 +137,17 @@ def test_what_has_a_state_is_asked_for_it(tmp_path):
             return {"seen": 3, "inner": [nn.Linear(1, 1, rng=np.random.default_rng(0))]}
 
     mg.save([{"mine": Counter()}], tmp_path / "c")
-    assert same(mg.load(tmp_path / "c"), [{"mine": {"seen": 3, "inner": [nn.Linear(1, 1, rng=np.random.default_rng(0)).state_dict()]}}])
+    assert same(
+        mg.load(tmp_path / "c"),
+        [
+            {
+                "mine": {
+                    "seen": 3,
+                    "inner": [nn.Linear(1, 1, rng=np.random.default_rng(0)).state_dict()],
+                }
+            }
+        ],
+    )
 
 
 @pytest.mark.parametrize("kind", ["PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64"])
@@ -106,7 +158,13 @@ def test_a_generator_goes_on_from_its_state(tmp_path, kind):
     expected = rng.integers(2**32, size=5, dtype=np.uint32), rng.normal(size=3)
     other = np.random.Generator(getattr(np.random, kind)(6))
     other.bit_generator.state = mg.load(tmp_path / "c")["rng"]
-    assert all(map(np.array_equal, expected, (other.integers(2**32, size=5, dtype=np.uint32), other.normal(size=3))))
+    assert all(
+        map(
+            np.array_equal,
+            expected,
+            (other.integers(2**32, size=5, dtype=np.uint32), other.normal(size=3)),
+        )
+    )
 
 
 def test_torchs_state_dicts_are_saved_too(tmp_path):
@@ -120,7 +178,11 @@ def test_torchs_state_dicts_are_saved_too(tmp_path):
 @pytest.mark.parametrize(
     "tree, error, message",
     [
-        ({"a": [1, {"lr": math.sin}]}, ValueError, r"save: a/1/lr is <built-in function sin>, of type builtin.*nothing is pickled"),
+        (
+            {"a": [1, {"lr": math.sin}]},
+            ValueError,
+            r"save: a/1/lr is <built-in function sin>, of type builtin.*nothing is pickled",
+        ),
         ({"a": {1, 2}}, ValueError, r"a is \{1, 2\}, of type set"),
         ({"a": b"ab\0"}, ValueError, "of type bytes"),
         ({"a": np.array([None])}, ValueError, r"a is array\(\[None\], dtype=object\)"),
@@ -175,8 +237,15 @@ def test_no_pickle_is_ever_loaded(tmp_path):
         archive.comment = checkpoint.MARK
     np.save(tmp_path / "array.npz.npy", evil)
     (tmp_path / "pickle.npz").write_bytes(pickle.dumps({"model": Malicious(ran)}))
-    for name, message in [("numpy.npz", "allow_pickle"), ("ours.npz", "allow_pickle"), ("array.npz.npy", "not a zip"), ("pickle.npz", "not a zip")]:
-        with pytest.raises(ValueError, match=f"load: .*{name} is damaged or no checkpoint: .*{message}"):
+    for name, message in [
+        ("numpy.npz", "allow_pickle"),
+        ("ours.npz", "allow_pickle"),
+        ("array.npz.npy", "not a zip"),
+        ("pickle.npz", "not a zip"),
+    ]:
+        with pytest.raises(
+            ValueError, match=f"load: .*{name} is damaged or no checkpoint: .*{message}"
+        ):
             mg.load(tmp_path / name)
     assert not ran.exists()
     np.load(tmp_path / "numpy.npz", allow_pickle=True)["w"]
@@ -216,7 +285,10 @@ def test_a_checkpoint_cut_anywhere_is_refused(tmp_path):
 
 @pytest.mark.parametrize("bits", [0x01, 0x80])
 def test_a_changed_byte_is_noticed_or_does_not_matter(tmp_path, bits):
-    assert damaged(tmp_path, lambda whole, i: whole[:i] + bytes([whole[i] ^ bits]) + whole[i + 1 :]) > 0.5
+    assert (
+        damaged(tmp_path, lambda whole, i: whole[:i] + bytes([whole[i] ^ bits]) + whole[i + 1 :])
+        > 0.5
+    )
 
 
 @pytest.mark.skipif(not hasattr(os, "symlink") or os.name == "nt", reason="links of POSIX")
@@ -273,8 +345,18 @@ def watched(happens, calls):
                     super().close()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(checkpoint, "open", call("open", lambda path, mode: io.BufferedWriter(File(path, mode))), raising=False)
-        for name, function in ("fsync", no_sync), ("replace", os.replace), ("open", os.open), ("close", os.close):
+        patch.setattr(
+            checkpoint,
+            "open",
+            call("open", lambda path, mode: io.BufferedWriter(File(path, mode))),
+            raising=False,
+        )
+        for name, function in (
+            ("fsync", no_sync),
+            ("replace", os.replace),
+            ("open", os.open),
+            ("close", os.close),
+        ):
             patch.setattr(os, name, call("folder " * (name in ("open", "close")) + name, function))
         yield
 
@@ -289,19 +371,32 @@ def system_calls(folder):
 def test_the_file_reaches_the_disk_before_its_name_and_the_name_after(tmp_path):
     calls = system_calls(tmp_path)
     names = [name for name, _ in itertools.groupby(calls)]
-    assert names == ["open", "write", "fsync", "close", "replace", "folder open", "fsync", "folder close"]
+    assert names == [
+        "open",
+        "write",
+        "fsync",
+        "close",
+        "replace",
+        "folder open",
+        "fsync",
+        "folder close",
+    ]
     assert calls.count("write") > 5
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt(), MemoryError()], ids=repr)
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), KeyboardInterrupt(), MemoryError()], ids=repr
+)
 def test_a_failure_at_any_system_call_leaves_the_old_file_or_the_new(tmp_path, monkeypatch, error):
     monkeypatch.setattr(os, "fsync", no_sync)
     calls = system_calls(tmp_path)
     for fatal in range(len(calls)):
 
         def happens(i, fatal=fatal):
-            if i == fatal or (i > fatal and isinstance(error, OSError)):  # a disk that is full stays full
+            if i == fatal or (
+                i > fatal and isinstance(error, OSError)
+            ):  # a disk that is full stays full
                 raise error
 
         mg.save(OLD, tmp_path / "c")
@@ -314,7 +409,9 @@ def test_a_failure_at_any_system_call_leaves_the_old_file_or_the_new(tmp_path, m
             pass
         assert same(mg.load(tmp_path / "c"), NEW if replaced else OLD), calls[fatal]
         assert os.listdir(tmp_path) == ["c"]
-        assert raised != (replaced and isinstance(error, OSError))  # a folder that cannot be synced is no failure
+        assert raised != (
+            replaced and isinstance(error, OSError)
+        )  # a folder that cannot be synced is no failure
     gc.collect()  # what was not closed complains now
 
 
@@ -354,7 +451,12 @@ def whole_after_kills(folder, kills):
             with watched(lambda i: i == fatal and die(), []):
                 mg.save(NEW, file)
 
-        look(fork(at_call), lambda found, name=name: same(found, OLD) or (name.startswith(("folder", "fsync")) and same(found, NEW)))
+        look(
+            fork(at_call),
+            lambda found, name=name: (
+                same(found, OLD) or (name.startswith(("folder", "fsync")) and same(found, NEW))
+            ),
+        )
 
     began = time.perf_counter()
     mg.save(NEW, file)
@@ -374,7 +476,12 @@ def whole_after_kills(folder, kills):
         os.kill(process, signal.SIGKILL)
         os.close(reader), os.close(writer)
         look(
-            process, lambda found, last=last: found["k"] >= last and np.all(found["w"] == found["k"]) and np.all(found["inner"][0]["v"] == found["k"])
+            process,
+            lambda found, last=last: (
+                found["k"] >= last
+                and np.all(found["w"] == found["k"])
+                and np.all(found["inner"][0]["v"] == found["k"])
+            ),
         )
         last = mg.load(file)["k"]
     return broken, left
@@ -414,7 +521,11 @@ def test_the_random_state_goes_on_where_it_was(tmp_path):
     mg.manual_seed(3)
     drawn()
     mg.save({"rng": mg.get_rng_state()}, tmp_path / "c")
-    expected = drawn(), nn.Linear(2, 2).weight.data, mg.get_rng_state()  # a stream that did not exist yet
+    expected = (
+        drawn(),
+        nn.Linear(2, 2).weight.data,
+        mg.get_rng_state(),
+    )  # a stream that did not exist yet
     mg.manual_seed(4)
     drawn()
     mg.set_rng_state(mg.load(tmp_path / "c")["rng"])
@@ -452,7 +563,16 @@ def test_the_random_state_is_a_copy():
     assert repr(saved) == text
 
 
-@pytest.mark.parametrize("wrong", [None, {}, {"entropy": 1, "streams": {"init": {"state": 3}}}, {"entropy": "x", "streams": {}}, 3])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        None,
+        {},
+        {"entropy": 1, "streams": {"init": {"state": 3}}},
+        {"entropy": "x", "streams": {}},
+        3,
+    ],
+)
 def test_a_wrong_random_state_changes_nothing(wrong):
     before = mg.get_rng_state()
     with pytest.raises(ValueError, match="set_rng_state: not what get_rng_state returns"):
@@ -481,7 +601,10 @@ class Momentum(optim.Optimizer):
 
 def groups(parameters):
     first, *rest = parameters
-    return [{"params": [first], "lr": optim.exponential(0.1, 0.9), "weight_decay": 0.1}, {"params": rest}]
+    return [
+        {"params": [first], "lr": optim.exponential(0.1, 0.9), "weight_decay": 0.1},
+        {"params": rest},
+    ]
 
 
 OPTIMIZERS = {
@@ -506,9 +629,13 @@ class Training:
     def __init__(self, make, seed):
         mg.manual_seed(seed)
         rng = np.random.default_rng(0)
-        self.model = nn.Sequential(nn.Linear(4, 6, penalty=nn.L1(0.01)), nn.ReLU(), nn.Dropout(0.3), nn.Linear(6, 2))
+        self.model = nn.Sequential(
+            nn.Linear(4, 6, penalty=nn.L1(0.01)), nn.ReLU(), nn.Dropout(0.3), nn.Linear(6, 2)
+        )
         self.optimizer = make(list(self.model.parameters()))
-        self.batches = Batches(rng.normal(size=(11, 4)).astype("f"), rng.integers(2, size=11), batch_size=4)
+        self.batches = Batches(
+            rng.normal(size=(11, 4)).astype("f"), rng.integers(2, size=11), batch_size=4
+        )
 
     def run(self, steps):
         while steps:
@@ -529,7 +656,12 @@ class Training:
         return self
 
     def state_dict(self):
-        return {"model": self.model, "optimizer": self.optimizer, "batches": self.batches, "rng": mg.get_rng_state()}
+        return {
+            "model": self.model,
+            "optimizer": self.optimizer,
+            "batches": self.batches,
+            "rng": mg.get_rng_state(),
+        }
 
     def load_state_dict(self, state):
         self.model.load_state_dict(state["model"])
@@ -543,15 +675,23 @@ class Training:
 def test_a_training_goes_on_bit_by_bit(tmp_path, name):
     make = OPTIMIZERS[name]
     mg.save(Training(make, seed=1).run(10), tmp_path / "expected")
-    mg.save(Training(make, seed=1).run(4), tmp_path / "c")  # 4 steps: the second batch of the second epoch is next
-    mg.save(Training(make, seed=2).run(1).load_state_dict(mg.load(tmp_path / "c")).run(6), tmp_path / "found")
+    mg.save(
+        Training(make, seed=1).run(4), tmp_path / "c"
+    )  # 4 steps: the second batch of the second epoch is next
+    mg.save(
+        Training(make, seed=2).run(1).load_state_dict(mg.load(tmp_path / "c")).run(6),
+        tmp_path / "found",
+    )
     assert (tmp_path / "found").read_bytes() == (tmp_path / "expected").read_bytes()
     mg.save(Training(make, seed=2).run(10), tmp_path / "other")
     assert (tmp_path / "other").read_bytes() != (tmp_path / "expected").read_bytes()
 
 
 @settings(max_examples=15, deadline=None)
-@given(st.lists(st.integers(0, 4), max_size=5), st.sampled_from(["SGD, groups", "Adam, schedule", "FISTA, restart"]))
+@given(
+    st.lists(st.integers(0, 4), max_size=5),
+    st.sampled_from(["SGD, groups", "Adam, schedule", "FISTA, restart"]),
+)
 def test_a_training_may_be_interrupted_often(tmp_path_factory, pauses, name):
     file = tmp_path_factory.getbasetemp() / "often.npz"
     expected = Training(OPTIMIZERS[name], seed=1).run(sum(pauses)).model.state_dict()
@@ -583,14 +723,22 @@ def test_an_optimizers_state_is_readable_and_a_copy():
                     "weight_decay": 0.0,
                     "params": [{"shape": [2], "updates": 1, "buffers": kept}],
                 },
-                {"lr": 0.001, "betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.0, "params": [{"shape": [1], "updates": 0, "buffers": {}}]},
+                {
+                    "lr": 0.001,
+                    "betas": [0.9, 0.999],
+                    "eps": 1e-8,
+                    "weight_decay": 0.0,
+                    "params": [{"shape": [1], "updates": 0, "buffers": {}}],
+                },
             ],
         },
     )
     np.testing.assert_allclose(kept["mean"], [0.2, 0.4], rtol=1e-6)
     np.testing.assert_allclose(kept["mean of squares"], [0.004, 0.016], rtol=1e-5)
     kept["mean"][...] = 7
-    assert not np.any(optimizer.state_dict()["param_groups"][0]["params"][0]["buffers"]["mean"] == 7)
+    assert not np.any(
+        optimizer.state_dict()["param_groups"][0]["params"][0]["buffers"]["mean"] == 7
+    )
     optimizer.load_state_dict(state)
     kept["mean"][...] = 8
     assert np.all(optimizer.state_dict()["param_groups"][0]["params"][0]["buffers"]["mean"] == 7)
@@ -605,17 +753,36 @@ FOREIGN = {  # name: (saved, loaded into, what the error says)
     "another optimizer": (
         lambda: optim.SGD(pair(W)),
         lambda: optim.Adam(pair(W)),
-        ["load_state_dict into Adam: nothing was changed", "optimizer: 'Adam' here, 'SGD' in the state."],
+        [
+            "load_state_dict into Adam: nothing was changed",
+            "optimizer: 'Adam' here, 'SGD' in the state.",
+        ],
     ),
-    "the same rule, decoupled": (lambda: optim.Adam(pair(W)), lambda: optim.AdamW(pair(W)), ["'AdamW' here, 'Adam' in the state"]),
+    "the same rule, decoupled": (
+        lambda: optim.Adam(pair(W)),
+        lambda: optim.AdamW(pair(W)),
+        ["'AdamW' here, 'Adam' in the state"],
+    ),
     "shapes": (
         lambda: optim.SGD(pair(W, H)),
         lambda: optim.SGD(pair(W, (3,))),
         ["shape of parameter 1 of group 0: [3] here, [2] in the state."],
     ),
-    "transposed": (lambda: optim.SGD(pair(W)), lambda: optim.SGD(pair(W[::-1])), ["[2, 3] here, [3, 2] in the state"]),
-    "fewer parameters": (lambda: optim.SGD(pair(W, H)), lambda: optim.SGD(pair(W)), ["params of group 0: 1 here, 2 in the state."]),
-    "more parameters": (lambda: optim.SGD(pair(W)), lambda: optim.SGD(pair(W, H)), ["params of group 0: 2 here, 1 in the state"]),
+    "transposed": (
+        lambda: optim.SGD(pair(W)),
+        lambda: optim.SGD(pair(W[::-1])),
+        ["[2, 3] here, [3, 2] in the state"],
+    ),
+    "fewer parameters": (
+        lambda: optim.SGD(pair(W, H)),
+        lambda: optim.SGD(pair(W)),
+        ["params of group 0: 1 here, 2 in the state."],
+    ),
+    "more parameters": (
+        lambda: optim.SGD(pair(W)),
+        lambda: optim.SGD(pair(W, H)),
+        ["params of group 0: 2 here, 1 in the state"],
+    ),
     "groups": (
         lambda: optim.SGD([{"params": pair(W)}, {"params": pair(H)}]),
         lambda: optim.SGD(pair(W, H)),
@@ -631,7 +798,11 @@ FOREIGN = {  # name: (saved, loaded into, what the error says)
         lambda: optim.ProximalSGD(pair(W)),
         ["accelerated: False here, True in the state."],
     ),
-    "a model": (lambda: nn.Linear(2, 2), lambda: optim.SGD(pair(W)), ["optimizer: 'SGD' here, None in the state."]),
+    "a model": (
+        lambda: nn.Linear(2, 2),
+        lambda: optim.SGD(pair(W)),
+        ["optimizer: 'SGD' here, None in the state."],
+    ),
     "a part of one": (
         lambda: {"optimizer": "SGD", "steps": 3},
         lambda: optim.SGD(pair(W)),
@@ -640,7 +811,9 @@ FOREIGN = {  # name: (saved, loaded into, what the error says)
     "a whole checkpoint": (
         lambda: Training(OPTIMIZERS["SGD"], 0),
         lambda: optim.SGD(pair(W)),
-        ["optimizer: 'SGD' here, {'optimizer': 'SGD', 'steps': 0, 'param_groups': [{'lr': ... in the state."],
+        [
+            "optimizer: 'SGD' here, {'optimizer': 'SGD', 'steps': 0, 'param_groups': [{'lr': ... in the state."
+        ],
     ),
 }
 
@@ -664,12 +837,17 @@ def test_settings_come_with_the_state_as_in_pytorch():
     optimizer.param_groups[1]["lr"] = 0.003
     other = optim.Adam([{"params": [w]}, {"params": [b]}], weight_decay=0.1)
     other.load_state_dict(optimizer.state_dict())
-    assert other.param_groups == optimizer.param_groups and other.param_groups[0]["betas"] == (0.5, 0.9)
+    assert other.param_groups == optimizer.param_groups and other.param_groups[0]["betas"] == (
+        0.5,
+        0.9,
+    )
 
 
 def test_a_schedule_of_the_constructor_stays():
     w = mg.Tensor([1.0], True)
-    optimizer, other = (optim.SGD([w], lr=lambda step, factor=factor: factor * (step + 1)) for factor in (1, 2))
+    optimizer, other = (
+        optim.SGD([w], lr=lambda step, factor=factor: factor * (step + 1)) for factor in (1, 2)
+    )
     (1 * w).sum().backward()
     optimizer.step()
     other.load_state_dict(optimizer.state_dict())
@@ -679,9 +857,15 @@ def test_a_schedule_of_the_constructor_stays():
 
 
 def test_an_optimizer_of_another_precision_keeps_its_own():
-    optimizers = [optim.SGD([mg.Tensor(np.ones(2, dtype), True)], momentum=0.5) for dtype in (np.float64, np.float32)]
+    optimizers = [
+        optim.SGD([mg.Tensor(np.ones(2, dtype), True)], momentum=0.5)
+        for dtype in (np.float64, np.float32)
+    ]
     w = optimizers[0].param_groups[0]["params"][0]
     (w * w).sum().backward()
     optimizers[0].step()
     optimizers[1].load_state_dict(optimizers[0].state_dict())
-    assert optimizers[1].state_dict()["param_groups"][0]["params"][0]["buffers"]["velocity"].dtype == np.float32
+    assert (
+        optimizers[1].state_dict()["param_groups"][0]["params"][0]["buffers"]["velocity"].dtype
+        == np.float32
+    )

@@ -28,7 +28,9 @@ def test_an_epoch_has_every_row_once(n, size, shuffle, drop_last):
         assert (batches.epoch, batches.batch) == (epoch, 0)
         given = list(batches)
         sizes = [len(a) for a, _ in given]
-        assert len(given) == len(batches) and sizes == [size] * (n // size) + [n % size] * bool(n % size and not drop_last)
+        assert len(given) == len(batches) and sizes == [size] * (n // size) + [n % size] * bool(
+            n % size and not drop_last
+        )
         assert all(np.array_equal(b, 10 * a) for a, b in given)
         seen = [i for a, _ in given for i in a.tolist()]
         assert len(set(seen)) == len(seen) and set(seen) <= set(range(n))
@@ -48,7 +50,9 @@ def test_all_orders_are_equally_likely():
         (order,) = rows(batches)
         counts[tuple(order)] = counts.get(tuple(order), 0) + 1
     deviation = math.sqrt(6000 * 1 / 6 * 5 / 6)
-    assert len(counts) == 6 and all(abs(count - 1000) < 7 * deviation for count in counts.values())  # a false alarm once in 10^10
+    assert len(counts) == 6 and all(
+        abs(count - 1000) < 7 * deviation for count in counts.values()
+    )  # a false alarm once in 10^10
 
 
 def test_without_a_generator_minigrads_own_decides():
@@ -71,7 +75,11 @@ def test_a_generator_gives_a_seed_and_is_not_used_again():
 def test_tensors_and_lists_are_taken_and_batches_are_copies():
     x = np.arange(6.0).reshape(3, 2)
     ((a, b, c),) = Batches(x, mg.Tensor(x, True), [1, 2, 3], batch_size=3, shuffle=False)
-    assert type(a) is type(b) is type(c) is np.ndarray and a.dtype == b.dtype == x.dtype and c.tolist() == [1, 2, 3]
+    assert (
+        type(a) is type(b) is type(c) is np.ndarray
+        and a.dtype == b.dtype == x.dtype
+        and c.tolist() == [1, 2, 3]
+    )
     a[...] = 7
     assert x[0, 1] == 1
 
@@ -135,7 +143,15 @@ def test_the_state_is_plain_and_goes_through_a_file(tmp_path):
     mg.save(batches, tmp_path / "c")
     state = mg.load(tmp_path / "c")
     assert state == batches.state_dict()
-    assert state == {"rows": 8, "batch_size": 2, "shuffle": True, "drop_last": False, "seed": batches.seed, "epoch": 1, "batch": 3}
+    assert state == {
+        "rows": 8,
+        "batch_size": 2,
+        "shuffle": True,
+        "drop_last": False,
+        "seed": batches.seed,
+        "epoch": 1,
+        "batch": 3,
+    }
 
 
 @pytest.mark.parametrize(
@@ -143,14 +159,19 @@ def test_the_state_is_plain_and_goes_through_a_file(tmp_path):
     [
         ({"rows": 9}, "rows: 9 here, 10 in the state."),
         ({"batch_size": 4}, "batch_size: 4 here, 3 in the state."),
-        ({"shuffle": False, "drop_last": True}, "shuffle: False here, True in the state; drop_last: True here, False in the state."),
+        (
+            {"shuffle": False, "drop_last": True},
+            "shuffle: False here, True in the state; drop_last: True here, False in the state.",
+        ),
     ],
 )
 def test_a_state_of_other_batches_is_refused_and_changes_nothing(settings, message):
     state = Batches(np.arange(10), batch_size=3).state_dict()
     batches = Batches(np.arange(settings.pop("rows", 10)), **{"batch_size": 3} | settings)
     before = batches.state_dict()
-    with pytest.raises(ValueError, match=f"load_state_dict into Batches: nothing was changed. {message}"):
+    with pytest.raises(
+        ValueError, match=f"load_state_dict into Batches: nothing was changed. {message}"
+    ):
         batches.load_state_dict(state)
     assert batches.state_dict() == before
 
@@ -162,12 +183,24 @@ def test_a_state_of_other_batches_is_refused_and_changes_nothing(settings, messa
     "arrays, settings, message",
     [
         ([], {}, "takes arrays with equally many rows"),
-        ([np.zeros((3, 2)), np.zeros(2)], {}, r"takes arrays with equally many rows, not of shapes \[\(3, 2\), \(2,\)\]"),
+        (
+            [np.zeros((3, 2)), np.zeros(2)],
+            {},
+            r"takes arrays with equally many rows, not of shapes \[\(3, 2\), \(2,\)\]",
+        ),
         ([np.zeros(3), np.float64(1)], {}, r"not of shapes \[\(3,\), \(\)\]"),
         ([np.zeros((0, 2)), np.zeros(0)], {}, "0 rows make no batch"),
-        ([np.zeros(3)], {"batch_size": 0}, "batch_size must be a whole number of at least 1, not 0"),
+        (
+            [np.zeros(3)],
+            {"batch_size": 0},
+            "batch_size must be a whole number of at least 1, not 0",
+        ),
         ([np.zeros(3)], {"batch_size": 2.0}, "at least 1, not 2.0"),
-        ([np.zeros(3)], {"batch_size": 4, "drop_last": True}, "3 rows make no batch of 4, and drop_last leaves out smaller ones"),
+        (
+            [np.zeros(3)],
+            {"batch_size": 4, "drop_last": True},
+            "3 rows make no batch of 4, and drop_last leaves out smaller ones",
+        ),
         ([np.zeros(3)], {"rng": -1}, "non-negative"),
     ],
 )

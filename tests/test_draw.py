@@ -33,7 +33,9 @@ graphviz = pytest.importorskip("graphviz")
 from minigrad.drawing import render as module  # noqa: E402 - needs graphviz
 from minigrad.drawing.render import renderers  # noqa: E402
 
-needs_renderer = pytest.mark.skipif(not renderers(), reason="no Graphviz program: pip install graphviz-pure")
+needs_renderer = pytest.mark.skipif(
+    not renderers(), reason="no Graphviz program: pip install graphviz-pure"
+)
 
 
 class MLP(nn.Module):
@@ -67,7 +69,9 @@ def texts(node):
 
 def only(nodes, **wanted):
     found = [n for n in nodes if all(getattr(n, k) == v for k, v in wanted.items())]
-    assert len(found) == 1, f"{wanted}: {[n.title for n in found]} among {[(n.kind, n.title) for n in nodes]}"
+    assert len(found) == 1, (
+        f"{wanted}: {[n.title for n in found]} among {[(n.kind, n.title) for n in nodes]}"
+    )
     return found[0]
 
 
@@ -100,7 +104,11 @@ def test_each_kind_has_its_shape_and_fill(kind, title, shape):
     nodes, _ = describe(loss)
     line = dot_line(draw(loss).source, only(nodes, kind=kind, title=title).id)
     assert f"shape={shape} " in line and f'fillcolor="{LOOKS[kind].fill}"' in line
-    assert ("dashed" in line) == (kind == "frozen") and ("diagonals" in line) == (kind == "loss") and ("peripheries=2" in line) == (kind == "root")
+    assert (
+        ("dashed" in line) == (kind == "frozen")
+        and ("diagonals" in line) == (kind == "loss")
+        and ("peripheries=2" in line) == (kind == "root")
+    )
 
 
 def test_no_two_kinds_look_alike():
@@ -185,13 +193,18 @@ def test_a_freed_graph_says_so():
     y.backward()
     nodes, edges = describe(y)
     assert len(nodes) == 1 and not edges
-    assert "graph freed by backward(): draw before it, or use backward(retain_graph=True)" in " ".join(texts(nodes[0]))
+    assert (
+        "graph freed by backward(): draw before it, or use backward(retain_graph=True)"
+        in " ".join(texts(nodes[0]))
+    )
 
 
 def test_numbers_are_text_or_nodes():
     y = 2 * leaf(3.0) ** 2
     nodes, _ = describe(y)
-    assert "2 * x" in texts(only(nodes, kind="root")) and "x ** 2" in texts(only(nodes, title="power"))
+    assert "2 * x" in texts(only(nodes, kind="root")) and "x ** 2" in texts(
+        only(nodes, title="power")
+    )
     nodes, edges = describe(y, constants=True)
     assert [n.title for n in nodes if n.kind == "constant"] == ["2", "2"] and len(edges) == 4
 
@@ -226,7 +239,10 @@ def test_arguments_are_short():
     [
         (lambda x: F.conv2d(x, np.ones((2, 1, 3, 3))), []),
         (lambda x: F.conv2d(x, np.ones((2, 1, 3, 3)), stride=2), ["stride=(2, 2)"]),
-        (lambda x: F.conv2d(x, np.ones((2, 1, 3, 3)), stride=2, padding=1), ["stride=(2, 2), pad, convolve"]),
+        (
+            lambda x: F.conv2d(x, np.ones((2, 1, 3, 3)), stride=2, padding=1),
+            ["stride=(2, 2), pad, convolve"],
+        ),
         (lambda x: F.max_pool2d(x, 3, stride=2), ["size=(3, 3), stride=(2, 2), unfold, max"]),
         (lambda x: np.sum(x, axis=()), ["axis=()"]),
         (np.sum, []),
@@ -267,7 +283,13 @@ def test_edges_without_gradient_are_dotted_and_into_penalties_dashed():
     nodes, edges = describe(training_step())
     kinds = {n.id: n.kind for n in nodes}
     for edge in edges:
-        expected = "none" if kinds[edge.source] in ("data", "frozen") else "penalty" if kinds[edge.target] == "penalty" else "gradient"
+        expected = (
+            "none"
+            if kinds[edge.source] in ("data", "frozen")
+            else "penalty"
+            if kinds[edge.target] == "penalty"
+            else "gradient"
+        )
         assert edge.style == expected
 
 
@@ -277,22 +299,33 @@ def test_edges_without_gradient_are_dotted_and_into_penalties_dashed():
 def test_a_composition_is_one_node():
     x = leaf([1.0, 2.0])
     nodes, edges = describe(F.silu(F.silu(x)))
-    assert [n.title for n in nodes] == ["x", "silu", "silu"] and [e.label for e in edges] == ["", ""]
+    assert [n.title for n in nodes] == ["x", "silu", "silu"] and [e.label for e in edges] == [
+        "",
+        "",
+    ]
 
 
 def test_losses_show_their_target():
     scores = leaf(np.eye(3))
     for target in (np.array([2, 0, 1]), Tensor(np.array([2, 0, 1]))):
         nodes, _ = describe(2 * F.cross_entropy(scores, target))
-        assert only(nodes, title="cross entropy").kind == "loss" and only(nodes, title="target").kind == "data"
+        assert (
+            only(nodes, title="cross entropy").kind == "loss"
+            and only(nodes, title="target").kind == "data"
+        )
     assert only(describe(F.mse_loss(scores, np.zeros((3, 3))))[0], title="target").kind == "data"
 
 
 def test_modules_are_nested_boxes_that_hold_their_parameters():
     nodes, _ = describe(training_step())
     weights = [n for n in nodes if n.title == "weight"]
-    assert [[g.name or g.type for g in n.scope] for n in weights] == [["MLP", "fc1"], ["MLP", "fc2"]]
-    assert [g.type for g in weights[0].scope] == ["MLP", "Linear(6, 5)"] and weights[0].scope[1].parameters == 35
+    assert [[g.name or g.type for g in n.scope] for n in weights] == [
+        ["MLP", "fc1"],
+        ["MLP", "fc2"],
+    ]
+    assert [g.type for g in weights[0].scope] == ["MLP", "Linear(6, 5)"] and weights[0].scope[
+        1
+    ].parameters == 35
     assert [g.name or g.type for g in only(nodes, title="relu").scope] == ["MLP"]
     source = draw(training_step(), legend=False).source
     assert source.count("subgraph cluster_") == 4  # MLP, fc1, fc2, penalties: each opened once
@@ -303,7 +336,9 @@ def test_a_module_used_twice_is_one_box():
     layer = nn.Linear(2, 2)
     x = np.ones((1, 2), np.float32)
     nodes, _ = describe(layer(layer(x)))
-    assert {n.scope for n in nodes if n.kind != "data"} == {nodes[0].scope} and len([n for n in nodes if n.kind == "parameter"]) == 2
+    assert {n.scope for n in nodes if n.kind != "data"} == {nodes[0].scope} and len(
+        [n for n in nodes if n.kind == "parameter"]
+    ) == 2
 
 
 def test_parameters_in_lists_are_named():
@@ -332,7 +367,10 @@ def test_unnamed_leaves_are_not_named_after_the_letters_of_operators():
     assert [n.title for n in nodes if n.kind == "parameter"] == ["parameter", "parameter"]
     assert [e.label for e in edges if e.target == only(nodes, title="divide").id] == ["x", "y"]
     manual_seed(0)
-    for y in (F.gaussian_dropout(leaf(np.ones(3)), 0.2, training=True), F.dropout(leaf(np.ones(3)), 0.2, training=True)):
+    for y in (
+        F.gaussian_dropout(leaf(np.ones(3)), 0.2, training=True),
+        F.dropout(leaf(np.ones(3)), 0.2, training=True),
+    ):
         assert only(describe(y, noise=True)[0], kind="noise").title == "noise"
 
 
@@ -351,15 +389,27 @@ def test_penalties_show_coefficient_value_and_share():
     w = leaf([1.0, -2.0])
     loss = F.mse_loss(w, np.array([3.0, -2.0])) + 0.5 * F.l2_penalty(w, c=0.1)
     nodes, _ = describe(loss)  # 2 + 0.5 * 0.5
-    assert texts(only(nodes, kind="penalty")) == ["l2 penalty", "c=0.1", "= 0.5", "0.25 (11%) of the loss"]
-    assert texts(only(nodes, kind="root")) == ["loss", "= 2.25", "mse loss 2  (89%)", "l2 penalty 0.25  (11%)"]
+    assert texts(only(nodes, kind="penalty")) == [
+        "l2 penalty",
+        "c=0.1",
+        "= 0.5",
+        "0.25 (11%) of the loss",
+    ]
+    assert texts(only(nodes, kind="root")) == [
+        "loss",
+        "= 2.25",
+        "mse loss 2  (89%)",
+        "l2 penalty 0.25  (11%)",
+    ]
 
 
 def test_terms_of_one_name_are_told_apart_as_long_as_they_are_few():
     w = leaf([1.0, -2.0], name="w")
 
     def terms(n):
-        root = only(describe(sum(F.mse_loss(w, np.full(2, float(i))) for i in range(n)))[0], is_root=True)
+        root = only(
+            describe(sum(F.mse_loss(w, np.full(2, float(i))) for i in range(n)))[0], is_root=True
+        )
         return [row.text for row in root.rows if row.role == "term"]
 
     assert len(terms(3)) == 3 and terms(3)[0] == "mse loss 8.5  (55%)"
@@ -369,7 +419,10 @@ def test_terms_of_one_name_are_told_apart_as_long_as_they_are_few():
 def test_names_are_cut_and_what_they_name_is_not():
     w = leaf([1.0, -2.0])
     loss = F.binary_cross_entropy_with_logits(w, np.ones(2))
-    assert only(describe(loss, names={"loss_G": loss})[0], is_root=True).title == "loss_G = binary cross entropy with logits"
+    assert (
+        only(describe(loss, names={"loss_G": loss})[0], is_root=True).title
+        == "loss_G = binary cross entropy with logits"
+    )
 
 
 def test_shares_are_of_the_whole_loss_and_left_out_where_parts_are_negative():
@@ -418,7 +471,11 @@ def test_drawing_changes_nothing():
     y = x * x
     before = generator.bit_generator.state, np.random.get_state()[1].tolist(), sys.getrefcount(x)
     drawing = draw([loss, y], checks=check_graph(y), grads="run", depth=0, backward=True)
-    assert (generator.bit_generator.state, np.random.get_state()[1].tolist(), sys.getrefcount(x)) == before
+    assert (
+        generator.bit_generator.state,
+        np.random.get_state()[1].tolist(),
+        sys.getrefcount(x),
+    ) == before
     assert x.grad is None and y.args[0] is x and drawing.source
     with frozen_noise():
         assert draw(loss).source == draw(loss).source
@@ -455,11 +512,22 @@ def test_hostile_names_render(name):
 @needs_renderer
 @pytest.mark.parametrize("direction", ["TB", "LR", "BT", "RL"])
 def test_every_direction_renders(direction):
-    assert b"cross entropy" in draw(training_step(), direction=direction, noise=True, constants=True, title="a step").pipe("svg")
+    assert b"cross entropy" in draw(
+        training_step(), direction=direction, noise=True, constants=True, title="a step"
+    ).pipe("svg")
 
 
 @needs_renderer
-@pytest.mark.parametrize("suffix, start", [(".svg", b"<?xml"), (".png", b"\x89PNG"), (".gv", b"digraph"), (".dot", b"digraph"), (".txt", b"2 nodes")])
+@pytest.mark.parametrize(
+    "suffix, start",
+    [
+        (".svg", b"<?xml"),
+        (".png", b"\x89PNG"),
+        (".gv", b"digraph"),
+        (".dot", b"digraph"),
+        (".txt", b"2 nodes"),
+    ],
+)
 def test_to_file(tmp_path, suffix, start):
     path = tmp_path / f"graph{suffix}"
     draw(leaf() * 2, to_file=path)
@@ -470,21 +538,31 @@ SYSTEM_DOT = shutil.which("dot")
 
 
 @pytest.mark.skipif(not SYSTEM_DOT, reason="no system dot (Debian: apt-get install graphviz)")
-@pytest.mark.parametrize("options", [{}, {"depth": 0}, {"backward": True}, {"direction": "LR", "noise": True, "constants": True}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"depth": 0}, {"backward": True}, {"direction": "LR", "noise": True, "constants": True}],
+    ids=str,
+)
 def test_a_system_dot_draws_the_same(monkeypatch, options):
     drawing = draw(training_step(), title="a step", **options)
     monkeypatch.setattr(module, "renderers", lambda: [SYSTEM_DOT])
     svg = ET.fromstring(drawing.pipe("svg"))
     ids = {g[0].text for g in svg.iter() if g.get("class") == "node"}
-    assert ids >= {n.id for n in drawing.nodes} and "cross entropy" in "".join(svg.itertext()).replace("\u00a0", " ")
+    assert ids >= {n.id for n in drawing.nodes} and "cross entropy" in "".join(
+        svg.itertext()
+    ).replace("\u00a0", " ")
     assert drawing.pipe("png").startswith(b"\x89PNG")
 
 
-@pytest.mark.skipif(not SYSTEM_DOT, reason="only a system dot writes PDF (Debian: apt-get install graphviz)")
+@pytest.mark.skipif(
+    not SYSTEM_DOT, reason="only a system dot writes PDF (Debian: apt-get install graphviz)"
+)
 def test_pdf_comes_from_a_system_dot(tmp_path):
     """graphviz-pure cannot write PDF: the next program in the chain does."""
     draw(training_step(), to_file=tmp_path / "step.pdf")
-    assert (tmp_path / "step.pdf").read_bytes().startswith(b"%PDF") and len(list(tmp_path.iterdir())) == 1
+    assert (tmp_path / "step.pdf").read_bytes().startswith(b"%PDF") and len(
+        list(tmp_path.iterdir())
+    ) == 1
 
 
 @needs_renderer
@@ -501,7 +579,9 @@ def test_without_a_system_dot_a_pdf_is_refused_and_the_dot_text_kept(tmp_path, m
 @needs_renderer
 def test_render_and_pipe_as_in_graphviz(tmp_path):
     drawing = draw(leaf() * 2)
-    assert isinstance(drawing, graphviz.Digraph) and drawing.pipe(format="svg", encoding="utf-8").startswith("<?xml")
+    assert isinstance(drawing, graphviz.Digraph) and drawing.pipe(
+        format="svg", encoding="utf-8"
+    ).startswith("<?xml")
     more = draw(leaf() * 2)
     more.edge(only(more.nodes, is_root=True).id, "mine")
     assert ">mine<" in more.pipe("svg", encoding="utf-8")
@@ -518,8 +598,14 @@ def test_after_a_step_the_picture_says_so_and_no_gradient_mixes_old_and_new():
     assert "changed" not in mg.to_text(loss)
     mg.optim.SGD(model.parameters(), lr=0.1).step()
     assert mg.to_text(loss).splitlines()[0].endswith(", 2 tensors changed since the forward pass")
-    for drawn in (lambda: mg.to_text(loss, grads="run"), lambda: mg.to_text(loss, backward=True), lambda: mg.to_html(loss)):
-        with pytest.raises(RuntimeError, match=r"'weight', of shape \(2, 3\), was changed in place"):
+    for drawn in (
+        lambda: mg.to_text(loss, grads="run"),
+        lambda: mg.to_text(loss, backward=True),
+        lambda: mg.to_html(loss),
+    ):
+        with pytest.raises(
+            RuntimeError, match=r"'weight', of shape \(2, 3\), was changed in place"
+        ):
             drawn()
     assert "changed" not in mg.to_text(np.mean(model(np.ones((4, 3)))), grads="run")
 
@@ -540,26 +626,41 @@ def test_unknown_settings_are_refused():
         draw(leaf(), direction="up")
     with pytest.raises(ValueError, match="grads is one of True, False, run, not 'all'"):
         draw(leaf(), grads="all")
-    with pytest.raises(TypeError, match="the Tensor that a forward pass returned, or a list of them, not a float"):
+    with pytest.raises(
+        TypeError, match="the Tensor that a forward pass returned, or a list of them, not a float"
+    ):
         draw(2.0)
     for function in (draw, mg.to_dot, mg.to_text):
-        with pytest.raises(TypeError, match=f"{function.__name__} has no option dept. There are .*depth"):
+        with pytest.raises(
+            TypeError, match=f"{function.__name__} has no option dept. There are .*depth"
+        ):
             function(leaf(), dept=2)
 
 
-def test_without_a_renderer_the_dot_is_kept_and_the_message_says_what_to_install(tmp_path, monkeypatch):
+def test_without_a_renderer_the_dot_is_kept_and_the_message_says_what_to_install(
+    tmp_path, monkeypatch
+):
     monkeypatch.setattr(module, "renderers", list)
     with pytest.raises(graphviz.ExecutableNotFound) as caught:
         draw(leaf() * 2, to_file=tmp_path / "graph.png")
     assert type(caught.value) is module.RendererNotFound
     message = str(caught.value)
-    assert len(message.splitlines()) == 3 and "pip install graphviz-pure" in message and str(tmp_path / "graph.gv") in message
-    assert (tmp_path / "graph.gv").read_text().startswith("digraph") and not (tmp_path / "graph.png").exists()
+    assert (
+        len(message.splitlines()) == 3
+        and "pip install graphviz-pure" in message
+        and str(tmp_path / "graph.gv") in message
+    )
+    assert (tmp_path / "graph.gv").read_text().startswith("digraph") and not (
+        tmp_path / "graph.png"
+    ).exists()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the stand-in renderers are shell scripts")
 def test_a_failing_renderer_is_followed_by_the_next(tmp_path, monkeypatch):
-    for name, body in (("bad", "echo no such format >&2; exit 1"), ("good", "cat >/dev/null; echo drawn")):
+    for name, body in (
+        ("bad", "echo no such format >&2; exit 1"),
+        ("good", "cat >/dev/null; echo drawn"),
+    ):
         (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
         (tmp_path / name).chmod(0o755)
     bad, good, missing = str(tmp_path / "bad"), str(tmp_path / "good"), str(tmp_path / "missing")
@@ -609,7 +710,12 @@ def test_a_notebook_never_gets_an_exception(monkeypatch, trouble):
 def test_minigrad_alone_does_not_import_graphviz():
     program = "import sys, minigrad, minigrad.drawing; sys.exit('graphviz' in sys.modules)"
     folder = str(Path(__file__).parent.parent)
-    assert subprocess.run([sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": folder}).returncode == 0
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": folder}
+        ).returncode
+        == 0
+    )
 
 
 def test_drawing_is_imported_when_first_used():
@@ -621,7 +727,9 @@ from minigrad import *
 assert minigrad.draw is draw and callable(draw) and minigrad.drawing.trace is trace and "minigrad.check" in sys.modules
 """
     folder = str(Path(__file__).parent.parent)
-    subprocess.run([sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": folder}, check=True)
+    subprocess.run(
+        [sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": folder}, check=True
+    )
 
 
 # -------------------------------------------------------------------------------------- folded modules
@@ -637,7 +745,11 @@ class Block(nn.Module):
 
 class Residual(nn.Module):
     def __init__(self, sizes=(4, 4, 4, 4), p=0.1):
-        self.stem, self.blocks, self.head = nn.Linear(3, 4), nn.Sequential(*[Block(n, p) for n in sizes]), nn.Linear(4, 2)
+        self.stem, self.blocks, self.head = (
+            nn.Linear(3, 4),
+            nn.Sequential(*[Block(n, p) for n in sizes]),
+            nn.Linear(4, 2),
+        )
 
     def forward(self, x):
         return self.head(self.blocks(F.relu(self.stem(x))))
@@ -664,7 +776,10 @@ def test_depth_opens_modules_level_by_level():
     nodes, edges = describe(loss, depth=1)
     ids = {n.title: n.id for n in nodes}
     assert [n.scope[0].type for n in nodes if n.kind == "random"] == ["MLP"]
-    assert {(e.source, e.target) for e in edges} >= {(ids["fc1: Linear(6, 5)"], ids["relu"]), (ids["drop: dropout"], ids["fc2: Linear(5, 3)"])}
+    assert {(e.source, e.target) for e in edges} >= {
+        (ids["fc1: Linear(6, 5)"], ids["relu"]),
+        (ids["drop: dropout"], ids["fc2: Linear(5, 3)"]),
+    }
     assert {e.style for e in edges if e.target == ids["l2 penalty"]} == {"penalty"}
 
 
@@ -678,7 +793,9 @@ def test_folding_makes_no_cycles():
     for loss in (shared, [shared, hidden], training_step(), residual_loss(5)):
         for depth in (None, "auto", 0, 1, 2, 3):
             for most in (5, 60):
-                nodes, edges = describe(loss, depth=depth, max_nodes=most, noise=True, constants=True)
+                nodes, edges = describe(
+                    loss, depth=depth, max_nodes=most, noise=True, constants=True
+                )
                 places = {n.id: i for i, n in enumerate(nodes)}
                 assert all(places[e.source] < places[e.target] for e in edges), (depth, most)
 
@@ -686,7 +803,11 @@ def test_folding_makes_no_cycles():
 def test_a_card_says_what_is_inside():
     loss = training_step()
     _, *first, value, gradient = texts(cards(loss, depth=0)[0])
-    assert first == ["8 nodes, 53 parameters", "dropout p=0.5", "out (4, 3)"] and " ± " in value and gradient == "∂ not computed"
+    assert (
+        first == ["8 nodes, 53 parameters", "dropout p=0.5", "out (4, 3)"]
+        and " ± " in value
+        and gradient == "∂ not computed"
+    )
     loss.backward(retain_graph=True)
     (card,) = cards(loss, depth=0)
     assert re.fullmatch(r"∂ rms [\d.]+ to [\d.]+", texts(card)[-1])
@@ -695,7 +816,11 @@ def test_a_card_says_what_is_inside():
 def test_auto_opens_as_much_as_fits():
     loss = training_step()
     everything = len(describe(loss)[0])
-    for most, titles in ((everything, []), (everything - 1, ["fc1: Linear(6, 5)", "fc2: Linear(5, 3)"]), (10, ["MLP"])):
+    for most, titles in (
+        (everything, []),
+        (everything - 1, ["fc1: Linear(6, 5)", "fc2: Linear(5, 3)"]),
+        (10, ["MLP"]),
+    ):
         assert [n.title for n in cards(loss, depth="auto", max_nodes=most)] == titles
     heading = to_text(loss, max_nodes=everything - 1).splitlines()[0]
     assert heading == f"{everything} nodes, 53 parameters, modules opened to depth 1"
@@ -705,11 +830,18 @@ def test_auto_opens_as_much_as_fits():
 def test_equal_neighbours_fold_into_one():
     loss = residual_loss()
     (card,) = cards(loss, depth=2)
-    assert card.title == "0 to 3: Block x4" and texts(card)[1:3] == ["36 nodes, 160 parameters", "dropout p=0.1 x4"]
+    assert card.title == "0 to 3: Block x4" and texts(card)[1:3] == [
+        "36 nodes, 160 parameters",
+        "dropout p=0.1 x4",
+    ]
     assert len(cards(loss, depth=4)) == 0
     sizes = Residual((4, 4, 4), 0.1)
     sizes.blocks[1].drop.p = 0.5  # another argument
-    assert [n.title for n in cards(sizes(np.ones((1, 3), np.float32)), depth=2)] == ["0: Block", "1: Block", "2: Block"]
+    assert [n.title for n in cards(sizes(np.ones((1, 3), np.float32)), depth=2)] == [
+        "0: Block",
+        "1: Block",
+        "2: Block",
+    ]
 
 
 def test_patterns_of_modules_fold_when_there_are_too_many():
@@ -723,7 +855,10 @@ def test_a_module_called_again_shares_its_parameters():
     layer = nn.Linear(2, 2)
     nodes, edges = describe(layer(np.tanh(layer(np.ones((1, 2), np.float32)))), depth=0)
     first, second = (n for n in nodes if n.kind == "module")
-    assert "6 parameters" in texts(first)[1] and texts(second)[1] == "1 node, the same parameters again"
+    assert (
+        "6 parameters" in texts(first)[1]
+        and texts(second)[1] == "1 node, the same parameters again"
+    )
     assert not any((e.source, e.target) == (first.id, second.id) for e in edges)
 
 
@@ -740,11 +875,21 @@ def test_many_weights_of_penalties_are_a_chip():
     assert sum(e.style == "penalty" for e in describe(loss)[1]) == 10
     nodes, edges, *_ = read(loss)
     chip = only(nodes, kind="chip")
-    assert texts(chip)[1:] == ["stem.weight", "blocks.0.fc1.weight", "blocks.0.fc2.weight", "and 7 more"]
-    assert [(e.source, e.target) for e in edges if e.style == "penalty"] == [(chip.id, only(nodes, kind="penalty").id)]
+    assert texts(chip)[1:] == [
+        "stem.weight",
+        "blocks.0.fc1.weight",
+        "blocks.0.fc2.weight",
+        "and 7 more",
+    ]
+    assert [(e.source, e.target) for e in edges if e.style == "penalty"] == [
+        (chip.id, only(nodes, kind="penalty").id)
+    ]
     assert len(chip.tooltip.splitlines()) == 10
     assert "weights" not in to_text(loss) and to_text(loss).count("fc2.weight") == 4
-    for most, compact in ((len(nodes) - 1, False), (len(nodes) - 2, True)):  # the chip is not counted
+    for most, compact in (
+        (len(nodes) - 1, False),
+        (len(nodes) - 2, True),
+    ):  # the chip is not counted
         assert read(loss, max_nodes=most, depth=4).compact == compact
 
 
@@ -752,7 +897,10 @@ def test_many_weights_of_penalties_are_a_chip():
 
 
 def failing(
-    loss, title="dropout", verdict="FAIL", note="By x: analytic 1.2345, numeric 2.4690. Diagnosis: half the numeric gradient: a factor 2 is lost."
+    loss,
+    title="dropout",
+    verdict="FAIL",
+    note="By x: analytic 1.2345, numeric 2.4690. Diagnosis: half the numeric gradient: a factor 2 is lost.",
 ):
     report = check_graph(loss)
     row = next(r for r in report.rows if r.op == title)
@@ -763,7 +911,11 @@ def failing(
 def test_verdicts_are_words():
     loss = training_step()
     nodes, _ = describe(loss, checks=check_graph(loss))
-    assert all(re.search(r"grad ok(, exact| \d\.\de-\d\d)", " ".join(texts(n))) for n in nodes if n.kind not in ("data", "frozen"))
+    assert all(
+        re.search(r"grad ok(, exact| \d\.\de-\d\d)", " ".join(texts(n)))
+        for n in nodes
+        if n.kind not in ("data", "frozen")
+    )
     assert not any("grad" in " ".join(texts(n)) for n in nodes if n.kind in ("data", "frozen"))
     for verdict, role, words in (
         ("FAIL", "band", "GRAD CHECK FAILED"),
@@ -789,7 +941,9 @@ def test_a_failed_check_is_unmistakable():
     source = to_dot(loss, checks=report)
     line = dot_line(source, node.id)
     assert 'color="#C1121F" penwidth=3.5' in line and line.count('BGCOLOR="#C1121F"') == 1
-    assert source.count("penwidth=3.5") == 1 and "12 of 13 passed, first wrong: drop.dropout" in source
+    assert (
+        source.count("penwidth=3.5") == 1 and "12 of 13 passed, first wrong: drop.dropout" in source
+    )
     assert TROUBLE["band"] > TROUBLE["alarm"]
 
 
@@ -817,7 +971,11 @@ def test_a_failed_block_is_not_folded_with_its_equals():
     report = check_graph(loss)
     row = next(r for r in report.rows if r.module == "blocks.3.fc2")
     row.verdict = "FAIL"
-    assert [n.title for n in cards(loss, depth=2, checks=report)] == ["0 to 2: Block x3", "3: Block", "4 to 7: Block x4"]
+    assert [n.title for n in cards(loss, depth=2, checks=report)] == [
+        "0 to 2: Block x3",
+        "3: Block",
+        "4 to 7: Block x4",
+    ]
 
 
 def test_checks_are_of_this_graph():
@@ -839,7 +997,9 @@ def test_nan_and_zero_gradients_are_alarms():
     loss.backward(retain_graph=True)
     source = to_dot(loss)
     nodes, _ = describe(loss)
-    assert ("1 nan/inf", "band") in only(nodes, title="w").rows and ("∂ 1 nan/inf", "band") in only(nodes, title="v").rows
+    assert ("1 nan/inf", "band") in only(nodes, title="w").rows and ("∂ 1 nan/inf", "band") in only(
+        nodes, title="v"
+    ).rows
     assert all("penwidth=3.5" in dot_line(source, n.id) for n in nodes)
 
 
@@ -851,8 +1011,12 @@ def test_alarms_inside_a_card():
     loss.backward(retain_graph=True)
     words = texts(cards(loss, depth=0)[0])
     heading = read(loss, depth=0).heading
-    assert heading.role == "alarm" and heading.text.endswith("modules folded, nan/inf, first: 0.bias")
-    assert "nan/inf: 0.bias, 0.linear and 1 more" in words and any(word.startswith(("∂ nan/inf: ", "∂ all zero: ")) for word in words)
+    assert heading.role == "alarm" and heading.text.endswith(
+        "modules folded, nan/inf, first: 0.bias"
+    )
+    assert "nan/inf: 0.bias, 0.linear and 1 more" in words and any(
+        word.startswith(("∂ nan/inf: ", "∂ all zero: ")) for word in words
+    )
 
 
 # ------------------------------------------------------------- tooltips, legend, gradients on the edges
@@ -863,17 +1027,36 @@ def test_tooltips_tell_all():
     loss.backward(retain_graph=True)
     nodes, edges = describe(loss, checks=check_graph(loss))
     lines = only(nodes, title="relu").tooltip.splitlines()
-    assert lines[0] == "relu" and lines[1] == "relu (4, 5) float32" and lines[2].startswith("value: mean 0.") and lines[3] == "gradient: not kept"
-    assert "gradient check: relu OK" in lines[4] and lines[5] == "backward of relu:" and "lambda g, out, x" in " ".join(lines[6:])
+    assert (
+        lines[0] == "relu"
+        and lines[1] == "relu (4, 5) float32"
+        and lines[2].startswith("value: mean 0.")
+        and lines[3] == "gradient: not kept"
+    )
+    assert (
+        "gradient check: relu OK" in lines[4]
+        and lines[5] == "backward of relu:"
+        and "lambda g, out, x" in " ".join(lines[6:])
+    )
     weight = next(n for n in nodes if n.title == "weight")
-    assert weight.tooltip.startswith("fc1.weight\nparameter (5, 6) float32\nvalue: mean ") and "\ngradient: mean " in weight.tooltip
+    assert (
+        weight.tooltip.startswith("fc1.weight\nparameter (5, 6) float32\nvalue: mean ")
+        and "\ngradient: mean " in weight.tooltip
+    )
     assert all("rms" not in e.tooltip for e in edges)
     _, edges = describe(loss, grads="run")
-    assert any(re.fullmatch(r"weight \(5, 6\)\ngradient that comes back: rms 0\.\d+", e.tooltip) for e in edges)
+    assert any(
+        re.fullmatch(r"weight \(5, 6\)\ngradient that comes back: rms 0\.\d+", e.tooltip)
+        for e in edges
+    )
 
 
 @needs_renderer
-@pytest.mark.parametrize("name", ['<b>&"\\{|}', "</title><script>alert(1)</script>", "\\N\\G\\n", "&amp;&eacute;", "張量"], ids=ascii)
+@pytest.mark.parametrize(
+    "name",
+    ['<b>&"\\{|}', "</title><script>alert(1)</script>", "\\N\\G\\n", "&amp;&eacute;", "張量"],
+    ids=ascii,
+)
 def test_tooltips_survive_hostile_names(name):
     svg = ET.fromstring(draw(np.sin(leaf(name=name))).pipe("svg"))
     shown = [e.get("{http://www.w3.org/1999/xlink}title") for e in svg.iter()]
@@ -888,13 +1071,21 @@ def test_the_legend_shows_the_kinds_that_are_there():
     for kind, look in ((kind, look) for kind, look in LOOKS.items() if look.meaning):
         assert (f">{look.meaning}<" in source) == (kind in kinds), kind
     assert "dotted line: no gradient" in source and "∂: the gradient" not in source
-    assert "legend" not in to_dot(loss, legend=False) and "legend" not in to_dot(leaf() * 2) and "legend" in to_dot(leaf() * 2, legend=True)
+    assert (
+        "legend" not in to_dot(loss, legend=False)
+        and "legend" not in to_dot(leaf() * 2)
+        and "legend" in to_dot(leaf() * 2, legend=True)
+    )
 
 
 def test_every_gradient_on_demand():
     loss = training_step()
     nodes, edges = describe(loss, grads="run")
-    assert all(any(row.role in ("gradient", "alarm") for row in n.rows) for n in nodes if n.kind not in ("data", "frozen"))
+    assert all(
+        any(row.role in ("gradient", "alarm") for row in n.rows)
+        for n in nodes
+        if n.kind not in ("data", "frozen")
+    )
     assert all(e.rms is not None for e in edges if e.style == "gradient")
     widths = [float(w) for w in re.findall(r"penwidth=(\d\.\d\d)", to_dot(loss, grads="run"))]
     assert len(set(widths)) > 3 and all(0.6 <= w <= 3.4 for w in widths)
@@ -909,11 +1100,19 @@ def test_a_line_is_as_wide_as_what_comes_back_along_it():
     nodes, edges = describe(loss, grads="run")
     names = {n.id: n.title for n in nodes}
     found = {e.label or names[e.target]: e.rms for e in edges if names[e.source] == "w"}
-    assert found == pytest.approx({"multiply": np.sqrt(12.5), "twice": 2e-3 * np.sqrt(2.5), "l2 penalty": np.sqrt(2.5)})
+    assert found == pytest.approx(
+        {"multiply": np.sqrt(12.5), "twice": 2e-3 * np.sqrt(2.5), "l2 penalty": np.sqrt(2.5)}
+    )
     widths = {label: edge_width(rms) for label, rms in found.items()}
-    assert widths["multiply"] == widths["l2 penalty"] == 3.4 and 2 < widths["twice"] < 2.3 and edge_width(0) == edge_width(1e-9) == 0.6
+    assert (
+        widths["multiply"] == widths["l2 penalty"] == 3.4
+        and 2 < widths["twice"] < 2.3
+        and edge_width(0) == edge_width(1e-9) == 0.6
+    )
     x, y = leaf([0.0, 1.0]), leaf(2.0)
-    _, edges = describe((np.maximum(x, -1.0) * y).sum(), grads="run")  # y is broadcast: its gradient is one number
+    _, edges = describe(
+        (np.maximum(x, -1.0) * y).sum(), grads="run"
+    )  # y is broadcast: its gradient is one number
     assert [e.rms for e in edges if e.label == "broadcast"] == [1.0]
 
 
@@ -921,17 +1120,30 @@ def test_what_comes_back_to_a_card_is_that_of_all_its_inputs():
     loss = training_step()
     _, edges = describe(loss, depth=0, grads="run")
     loss.backward(retain_graph=True)
-    weights = [t.grad.data - 0.01 * np.sign(t.data) - 0.2 * t.data for t in mg.graph.nodes(loss) if t.is_leaf and t.requires_grad and t.ndim == 2]
-    penalties = [0.2 * t.data.ravel() for t in mg.graph.nodes(loss) if t.is_leaf and t.requires_grad and t.ndim == 2]
+    weights = [
+        t.grad.data - 0.01 * np.sign(t.data) - 0.2 * t.data
+        for t in mg.graph.nodes(loss)
+        if t.is_leaf and t.requires_grad and t.ndim == 2
+    ]
+    penalties = [
+        0.2 * t.data.ravel()
+        for t in mg.graph.nodes(loss)
+        if t.is_leaf and t.requires_grad and t.ndim == 2
+    ]
     rms = np.sqrt(np.mean(np.square(np.concatenate(penalties))))
-    assert len(weights) == 2 and any(e.style == "penalty" and e.rms == pytest.approx(rms) for e in edges)
+    assert len(weights) == 2 and any(
+        e.style == "penalty" and e.rms == pytest.approx(rms) for e in edges
+    )
 
 
 def test_two_roots_get_their_gradients_together():
     x = leaf(3.0, name="x")
     y = x * x
     nodes, _ = describe([y * 2.0, y], grads="run")
-    assert texts(only(nodes, title="x"))[-1] == "∂ 18" and texts(only(nodes, title="multiply", is_root=True, kind="root", id="n1"))[-1] == "∂ 3"
+    assert (
+        texts(only(nodes, title="x"))[-1] == "∂ 18"
+        and texts(only(nodes, title="multiply", is_root=True, kind="root", id="n1"))[-1] == "∂ 3"
+    )
     assert texts(describe(x, grads="run")[0][0])[-1] == "∂ 1"
 
 
@@ -960,7 +1172,9 @@ def test_under_no_grad_there_is_only_data():
     nodes, edges = describe(y)
     assert [(n.kind, n.is_root) for n in nodes] == [("data", True)] and not edges
     nodes, edges = describe(y * leaf(2.0))
-    assert [n.kind for n in nodes] == ["data", "parameter", "root"] and [e.style for e in edges] == ["none", "gradient"]
+    assert [n.kind for n in nodes] == ["data", "parameter", "root"] and [
+        e.style for e in edges
+    ] == ["none", "gradient"]
 
 
 def test_the_backward_pass_beside_the_forward_pass():
@@ -971,7 +1185,9 @@ def test_the_backward_pass_beside_the_forward_pass():
     found = {n.title: texts(n)[1] for n in nodes if n.kind == "derivative"}
     assert found == {"∂ x": f"= {3 * np.cos(6) + 4:.3g}", "∂ y": f"= {2 * np.cos(6):.3g}"}
     assert any(e.style == "used" for e in edges) and x.grad is None and y.grad is None
-    with pytest.raises(RuntimeError, match=r"backward=True: a root must be one number .* shape \(2,\)"):
+    with pytest.raises(
+        RuntimeError, match=r"backward=True: a root must be one number .* shape \(2,\)"
+    ):
         draw(leaf([1.0, 2.0]) * 2, backward=True)
     assert not any("uses" in line for n in read(loss, backward=True).nodes for line in texts(n))
     source = to_dot(loss, backward=True)
@@ -991,8 +1207,12 @@ def test_many_lines_to_the_backward_pass_are_told_in_words():
             told.setdefault(e.target, []).append(titles[e.source])
     for n in nodes:
         note = [row.text for row in n.rows if row.role == "note"]
-        assert len(note) == (n.id in told) and all(name.split()[-1] in note[0] for name in told.get(n.id, ()))
-    assert ["uses blocks.0.fc2.weight"] in [[row.text for row in n.rows if row.role == "note"] for n in nodes if n.title == "matmul"]
+        assert len(note) == (n.id in told) and all(
+            name.split()[-1] in note[0] for name in told.get(n.id, ())
+        )
+    assert ["uses blocks.0.fc2.weight"] in [
+        [row.text for row in n.rows if row.role == "note"] for n in nodes if n.title == "matmul"
+    ]
 
 
 # ------------------------------------------------------------------------------------ text, other names
@@ -1004,14 +1224,22 @@ def test_text_is_a_line_a_node():
     loss.backward(retain_graph=True)
     assert to_text(loss, title="squares").splitlines() == [
         *("squares", "4 nodes, 2 parameters", "n0 x (2,) | 1.50 ± 0.50 | ∂ 3.0 ± 1.0"),
-        *("n1 multiply (2,) <- n0 (twice) | 2.5 ± 1.5", "n2 relu (2,) <- n1 | 2.5 ± 1.5", "n3 sum <- n2 | = 5"),
+        *(
+            "n1 multiply (2,) <- n0 (twice) | 2.5 ± 1.5",
+            "n2 relu (2,) <- n1 | 2.5 ± 1.5",
+            "n3 sum <- n2 | = 5",
+        ),
     ]
     assert "0.weight (2, 2)" in to_text(nn.Sequential(nn.Linear(2, 2))(np.ones((1, 2), np.float32)))
 
 
 def test_a_report_names_nodes_as_the_text_and_the_picture_do():
     loss = residual_loss(2)
-    names = {row.name.split("#")[0] for row in check_graph(loss).rows if not {"_", "gelu", "add"} & {*re.findall(r"[a-z]+|_", row.name)}}
+    names = {
+        row.name.split("#")[0]
+        for row in check_graph(loss).rows
+        if not {"_", "gelu", "add"} & {*re.findall(r"[a-z]+|_", row.name)}
+    }
     assert {"stem.linear", "blocks.0.drop.dropout", "blocks.1.fc2.weight"} < names
     assert names <= {line.split()[1] for line in to_text(loss, depth=None).splitlines()}
     assert "first wrong: blocks.0.drop.dropout\n" in to_text(loss, checks=failing(loss))
@@ -1020,7 +1248,9 @@ def test_a_report_names_nodes_as_the_text_and_the_picture_do():
 def test_dot_and_text_need_no_graphviz(monkeypatch):
     monkeypatch.setitem(sys.modules, "graphviz", None)
     monkeypatch.delitem(sys.modules, "minigrad.drawing.render")
-    assert to_dot(leaf() * 2).startswith("digraph {\n") and "n1 multiply <- n0" in to_text(leaf() * 2)
+    assert to_dot(leaf() * 2).startswith("digraph {\n") and "n1 multiply <- n0" in to_text(
+        leaf() * 2
+    )
     with pytest.raises(ImportError, match="pip install graphviz graphviz-pure"):
         draw(leaf() * 2)
 
@@ -1036,7 +1266,9 @@ def test_the_other_ways_to_draw_draw_the_same():
 
 def test_the_options_are_in_the_signature():
     options = list(inspect.signature(draw).parameters)
-    assert options[:3] == ["root", "to_file", "direction"] and set(options[2:]) == set(inspect.signature(to_dot).parameters) - {"root"}
+    assert options[:3] == ["root", "to_file", "direction"] and set(options[2:]) == set(
+        inspect.signature(to_dot).parameters
+    ) - {"root"}
     with pytest.raises(TypeError, match="dpeth"):
         draw(leaf(), dpeth=1)
     for wrong in ({"depth": -1}, {"detail": "tiny"}):
@@ -1049,7 +1281,9 @@ def test_what_is_not_wanted_is_not_shown():
     bare = to_text(loss, values=False, grads=False, shapes=False, attributes=False)
     assert not re.search(r"±|=|∂|\(4, 5\)|p=", bare)
     compact = to_dot(loss, detail="compact")
-    assert ">(4, 5)<" in compact and "p=0.5" not in re.sub(r'tooltip="[^"]*"', "", dot_line(compact, only(describe(loss)[0], kind="random").id))
+    assert ">(4, 5)<" in compact and "p=0.5" not in re.sub(
+        r'tooltip="[^"]*"', "", dot_line(compact, only(describe(loss)[0], kind="random").id)
+    )
 
 
 # ------------------------------------------------------------------------- the picture as it is laid out
@@ -1061,12 +1295,16 @@ def outlines(node):
         if e.tag.endswith("polygon") or e.tag.endswith("polyline"):
             yield [tuple(map(float, p.split(","))) for p in e.get("points").split()]
         elif e.tag.endswith("path"):
-            points = [tuple(map(float, p)) for p in re.findall(r"(-?[\d.]+),(-?[\d.]+)", e.get("d"))]
+            points = [
+                tuple(map(float, p)) for p in re.findall(r"(-?[\d.]+),(-?[\d.]+)", e.get("d"))
+            ]
             (left, top), (right, bottom) = map(min, zip(*points)), map(max, zip(*points))
             yield [(left, top), (right, top), (right, bottom), (left, bottom)]
         elif e.tag.endswith("ellipse"):
             cx, cy, rx, ry = (float(e.get(k)) for k in ("cx", "cy", "rx", "ry"))
-            yield [(cx + rx * np.cos(a), cy + ry * np.sin(a)) for a in np.linspace(0, 2 * np.pi, 60)]
+            yield [
+                (cx + rx * np.cos(a), cy + ry * np.sin(a)) for a in np.linspace(0, 2 * np.pi, 60)
+            ]
 
 
 def span(polygon, y):
@@ -1080,7 +1318,15 @@ def span(polygon, y):
 
 @needs_renderer
 @pytest.mark.parametrize(
-    "options", [{}, {"depth": 1}, {"depth": 0}, {"detail": "compact"}, {"grads": "run", "noise": True, "direction": "LR"}], ids=str
+    "options",
+    [
+        {},
+        {"depth": 1},
+        {"depth": 0},
+        {"detail": "compact"},
+        {"grads": "run", "noise": True, "direction": "LR"},
+    ],
+    ids=str,
 )
 def test_text_fits_its_node(options):
     loss = training_step()
@@ -1103,8 +1349,16 @@ def test_text_fits_its_node(options):
 
 def places(drawing):
     """{id of a node: (x, y) of its middle in the SVG, y downwards}."""
-    boxes = {g[0].text: np.array(sum(outlines(g), [])) for g in ET.fromstring(drawing.pipe("svg")).iter() if g.get("class") == "node"}
-    return {id: tuple((points.min(axis=0) + points.max(axis=0)) / 2) for id, points in boxes.items() if len(points)}
+    boxes = {
+        g[0].text: np.array(sum(outlines(g), []))
+        for g in ET.fromstring(drawing.pipe("svg")).iter()
+        if g.get("class") == "node"
+    }
+    return {
+        id: tuple((points.min(axis=0) + points.max(axis=0)) / 2)
+        for id, points in boxes.items()
+        if len(points)
+    }
 
 
 @needs_renderer
@@ -1136,8 +1390,16 @@ def test_text_keeps_off_slanted_and_round_outlines(options):
 @needs_renderer
 def test_lines_of_text_stand_evenly():
     loss = training_step()
-    for node in (g for g in ET.fromstring(draw(loss, checks=check_graph(loss)).pipe("svg")).iter() if g.get("class") == "node"):
-        lines = sorted(float(e.get("y")) for e in node.iter() if e.tag.endswith("text") and e.get("font-size") in ("9.00", "10.00"))
+    for node in (
+        g
+        for g in ET.fromstring(draw(loss, checks=check_graph(loss)).pipe("svg")).iter()
+        if g.get("class") == "node"
+    ):
+        lines = sorted(
+            float(e.get("y"))
+            for e in node.iter()
+            if e.tag.endswith("text") and e.get("font-size") in ("9.00", "10.00")
+        )
         assert all(12 < step < 15 for step in np.diff(lines)), np.diff(lines)
 
 
@@ -1148,7 +1410,9 @@ def test_the_legend_reads_line_by_line():
         at = places(draw(loss, direction=direction))
         samples = [at[f"legend_{i}"] for i in range(8)]
         assert samples == sorted(samples, key=lambda p: (round(p[line], -1), p[along])), samples
-        assert all(abs(a[along] - b[along]) < 15 for a, b in zip(samples, samples[4:]))  # in columns
+        assert all(
+            abs(a[along] - b[along]) < 15 for a, b in zip(samples, samples[4:])
+        )  # in columns
 
 
 @needs_renderer
@@ -1163,7 +1427,11 @@ def test_edges_run_downwards_when_a_module_is_called_again_on_its_own_result():
     ):
         drawing, (nodes, edges, *_) = draw(y), read(y)
         at, kinds = places(drawing), {n.id: n.kind for n in nodes}
-        assert all(at[e.source][1] < at[e.target][1] for e in edges if kinds[e.source] not in ("parameter", "data"))
+        assert all(
+            at[e.source][1] < at[e.target][1]
+            for e in edges
+            if kinds[e.source] not in ("parameter", "data")
+        )
 
 
 @needs_renderer
@@ -1190,7 +1458,10 @@ def test_both_passes_of_a_deep_net_can_be_laid_out():
 def test_text_in_an_svg_has_the_width_it_was_laid_out_for():
     svg = draw(leaf(name="weight")).pipe("svg").decode()
     text = re.search(r"<text [^>]*>weight</text>", svg)[0]
-    assert f'textLength="{text_width("weight", 11, bold=True):.1f}"' in text and "font-family=\"Arial, Helvetica, 'Liberation Sans'" in text
+    assert (
+        f'textLength="{text_width("weight", 11, bold=True):.1f}"' in text
+        and "font-family=\"Arial, Helvetica, 'Liberation Sans'" in text
+    )
     assert "%3" not in svg and "%0" not in svg
 
 
@@ -1200,21 +1471,35 @@ def test_the_widths_are_those_of_arial():
     for bold in (False, True):
         tag = "<B>{}</B>" if bold else "{}"
         for word in (letters[i : i + 8] * 5 for i in range(0, len(letters), 8)):
-            escaped = tag.format(word.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"))
-            svg = module.render(f'digraph {{ node [fontname=Arial shape=plain] a [label=<<FONT POINT-SIZE="10">{escaped}</FONT>>] }}', "svg").decode()
+            escaped = tag.format(
+                word.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+            )
+            svg = module.render(
+                f'digraph {{ node [fontname=Arial shape=plain] a [label=<<FONT POINT-SIZE="10">{escaped}</FONT>>] }}',
+                "svg",
+            ).decode()
             width = float(re.search(r'width="(\d+)pt"', svg)[1]) - 8
             assert abs(text_width(word, 10, bold) - width) <= 3, word
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the stand-in renderers are shell scripts")
 def test_programs_that_hang_fail_or_write_nothing_are_passed_over(tmp_path, monkeypatch):
-    for name, body in (("own", "exec sleep 30"), ("empty", "exit 0"), ("bad", "exit 1"), ("good", "cat >/dev/null; echo drawn")):
+    for name, body in (
+        ("own", "exec sleep 30"),
+        ("empty", "exit 0"),
+        ("bad", "exit 1"),
+        ("good", "cat >/dev/null; echo drawn"),
+    ):
         (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("MINIGRAD_DOT", str(tmp_path / "own"))
     assert renderers()[0] == str(tmp_path / "own")
     monkeypatch.setattr(module, "SECONDS", 0.2)
-    monkeypatch.setattr(module, "renderers", lambda: [str(tmp_path / name) for name in ("own", "empty", "bad", "good")])
+    monkeypatch.setattr(
+        module,
+        "renderers",
+        lambda: [str(tmp_path / name) for name in ("own", "empty", "bad", "good")],
+    )
     assert draw(leaf()).pipe("png") == b"drawn\n"
 
 
@@ -1222,7 +1507,12 @@ def test_programs_that_hang_fail_or_write_nothing_are_passed_over(tmp_path, monk
 def test_a_virtual_environment_need_not_be_on_the_path():
     program = "from minigrad import Tensor, draw; assert draw(Tensor(1.0)).pipe('svg').startswith(b'<?xml')"
     folder = str(Path(__file__).parent.parent)
-    assert subprocess.run([sys.executable, "-c", program], env={"PYTHONPATH": folder, "PATH": ""}).returncode == 0
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", program], env={"PYTHONPATH": folder, "PATH": ""}
+        ).returncode
+        == 0
+    )
 
 
 # ------------------------------------------------------------------------------------- golden pictures
@@ -1246,13 +1536,17 @@ def golden():
 
 def stable(dot):
     """Without tooltips, which quote the source of rules, and without the sizes of numeric errors."""
-    return re.sub(r"grad ok( \d\.\de-\d\d|, exact)", "grad ok", re.sub(r' tooltip="(\\.|[^"\\])*"', "", dot))
+    return re.sub(
+        r"grad ok( \d\.\de-\d\d|, exact)", "grad ok", re.sub(r' tooltip="(\\.|[^"\\])*"', "", dot)
+    )
 
 
 @pytest.mark.fixed_seeds
 @pytest.mark.parametrize("name", ["mlp", "mlp_depth_1", "residual", "residual_depth_2"])
 def test_golden_dot_texts(name):
-    assert stable(golden()[name]) == (GOLDEN / f"{name}.gv").read_text(encoding="utf-8"), "python tests/test_draw.py writes them anew"
+    assert stable(golden()[name]) == (GOLDEN / f"{name}.gv").read_text(encoding="utf-8"), (
+        "python tests/test_draw.py writes them anew"
+    )
 
 
 @pytest.mark.fixed_seeds
@@ -1261,16 +1555,18 @@ def test_the_committed_pictures_are_what_the_code_draws(name, monkeypatch):
     pytest.importorskip("tqdm")
     monkeypatch.syspath_prepend(PICTURES.parent)
     drawings = runpy.run_path(str(PICTURES.parent / "pictures.py"))["drawings"]()
-    assert stable(drawings[name].source) == stable((PICTURES / f"{name}.gv").read_text(encoding="utf-8")), (
-        "python examples/pictures.py draws them anew"
-    )
+    assert stable(drawings[name].source) == stable(
+        (PICTURES / f"{name}.gv").read_text(encoding="utf-8")
+    ), "python examples/pictures.py draws them anew"
     assert (PICTURES / f"{name}.svg").exists()
 
 
 def test_the_photograph_of_the_page_is_there():
     """Its pixels depend on the browser and its fonts, so they are not compared; what the page shows is tested in test_stepper.py."""
     picture = (PICTURES / "stepper.png").read_bytes()
-    assert picture.startswith(b"\x89PNG") and [int.from_bytes(picture[i : i + 4], "big") for i in (16, 20)] == [1280, 860]
+    assert picture.startswith(b"\x89PNG") and [
+        int.from_bytes(picture[i : i + 4], "big") for i in (16, 20)
+    ] == [1280, 860]
 
 
 if __name__ == "__main__":
@@ -1281,6 +1577,9 @@ if __name__ == "__main__":
 
 def test_a_mask_of_minus_infinity_is_no_trouble():
     mask, scores = np.triu(np.full((3, 3), -np.inf), 1), Tensor(np.zeros((3, 3)), True)
-    loss = np.sum(F.softmax(scores) * F.scaled_dot_product_attention(scores, scores, scores, mask, training=False))
+    loss = np.sum(
+        F.softmax(scores)
+        * F.scaled_dot_product_attention(scores, scores, scores, mask, training=False)
+    )
     assert "nan/inf" not in mg.to_text(loss).splitlines()[0]
     assert "nan/inf, first: add" in mg.to_text(np.sum(scores + mask)).splitlines()[0]

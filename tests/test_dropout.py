@@ -30,7 +30,10 @@ MASKED = {
     "drop_connect": (F.drop_connect, (4, 3), (4, 3)),
     "alpha_dropout": (F.alpha_dropout, (4, 3), (4, 3)),
 }
-GAUSSIAN = {"gaussian_dropout": (F.gaussian_dropout, (2, 2), (2, 2)), "gaussian_noise": (F.gaussian_noise, (2, 2), (2, 2))}
+GAUSSIAN = {
+    "gaussian_dropout": (F.gaussian_dropout, (2, 2), (2, 2)),
+    "gaussian_noise": (F.gaussian_noise, (2, 2), (2, 2)),
+}
 FAMILY = MASKED | GAUSSIAN
 LAYERS = {
     "dropout": nn.Dropout,
@@ -71,8 +74,15 @@ def close(a, b, rtol=1e-12):
 
 
 def test_every_function_that_draws_is_proved():
-    drawing = {name for name, f in vars(F).items() if callable(f) and "training" in inspect.signature(f).parameters}
-    drawing -= {"batch_norm", "scaled_dot_product_attention"}  # see test_norms.py and test_sequences.py
+    drawing = {
+        name
+        for name, f in vars(F).items()
+        if callable(f) and "training" in inspect.signature(f).parameters
+    }
+    drawing -= {
+        "batch_norm",
+        "scaled_dot_product_attention",
+    }  # see test_norms.py and test_sequences.py
     assert drawing == set(noisy) == set(FAMILY) and set(LAYERS) | {"drop_connect"} == set(FAMILY)
 
 
@@ -131,7 +141,9 @@ def test_what_is_recorded_bears_the_name_and_numpy_arrays_are_taken(name):
 @members
 def test_frozen_noise_repeats_and_otherwise_no_two_calls_agree(name):
     def draw():
-        return called(name, x=leaf(*(8 * n for n in FAMILY[name][1][:1]), *FAMILY[name][1][1:]))[1].data
+        return called(name, x=leaf(*(8 * n for n in FAMILY[name][1][:1]), *FAMILY[name][1][1:]))[
+            1
+        ].data
 
     results = []
     for _ in range(2):
@@ -181,9 +193,13 @@ def test_a_layer_does_what_its_function_does(name):
     x = leaf(*shape)
     y = layer(x)
     (noise,) = mg.noise(y)
-    close(y.data, function(x, 0.3, True, **{"mask" if name in MASKED else "noise": noise.data}).data)
+    close(
+        y.data, function(x, 0.3, True, **{"mask" if name in MASKED else "noise": noise.data}).data
+    )
     assert layer.eval()(x) is x
-    assert repr(layer) == f"{type(layer).__name__}({'std' if name == 'gaussian_noise' else 'p'}=0.3)"
+    assert (
+        repr(layer) == f"{type(layer).__name__}({'std' if name == 'gaussian_noise' else 'p'}=0.3)"
+    )
     with pytest.raises((ValueError, TypeError), match=f"^{name}: "):
         LAYERS[name](-0.1)
     with pytest.raises(TypeError, match=f"^{name}: rng"):
@@ -191,8 +207,14 @@ def test_a_layer_does_what_its_function_does(name):
 
 
 def test_a_repr_says_what_is_unusual():
-    assert repr(nn.Dropout(0.25, scaling="classic", share=1, rng="a")) == "Dropout(p=0.25, rng=a, scaling=classic, share=1)"
-    assert repr(nn.DropConnect(nn.Linear(2, 3), 0.1)) == "DropConnect(\n  p=0.1\n  (module): Linear(in_features=2, out_features=3)\n)"
+    assert (
+        repr(nn.Dropout(0.25, scaling="classic", share=1, rng="a"))
+        == "Dropout(p=0.25, rng=a, scaling=classic, share=1)"
+    )
+    assert (
+        repr(nn.DropConnect(nn.Linear(2, 3), 0.1))
+        == "DropConnect(\n  p=0.1\n  (module): Linear(in_features=2, out_features=3)\n)"
+    )
 
 
 # ------------------------------------------------------------------------------------- exact statements
@@ -220,8 +242,12 @@ def test_alpha_dropout_keeps_mean_0_and_variance_1(p):
     """Of standard normal entries, by Gauss-Hermite quadrature, whose moments are exact, and all masks of an entry."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(5)
     weights /= weights.sum()
-    outcomes = [F.alpha_dropout(Tensor(nodes), p, True, mask=np.array(kept)).data for kept in (True, False)]
-    mean, square = ((1 - p) * weights @ outcomes[0] ** k + p * weights @ outcomes[1] ** k for k in (1, 2))
+    outcomes = [
+        F.alpha_dropout(Tensor(nodes), p, True, mask=np.array(kept)).data for kept in (True, False)
+    ]
+    mean, square = (
+        (1 - p) * weights @ outcomes[0] ** k + p * weights @ outcomes[1] ** k for k in (1, 2)
+    )
     close((mean, square), (0, 1))
 
 
@@ -230,12 +256,23 @@ def test_alpha_dropout_is_the_formula_of_the_paper(p):
     q, mask = 1 - p, np.array([True, False, True])
     a = (q + LOW**2 * q * (1 - q)) ** -0.5
     x = leaf(3)
-    close(F.alpha_dropout(x, p, True, mask=mask).data, a * np.where(mask, x.data, LOW) - a * (1 - q) * LOW)
+    close(
+        F.alpha_dropout(x, p, True, mask=mask).data,
+        a * np.where(mask, x.data, LOW) - a * (1 - q) * LOW,
+    )
     close(mg.expectation(F.alpha_dropout(x, p, True)).value.data, a * q * x.data)
 
 
 @pytest.mark.parametrize(
-    "layer", [nn.GaussianDropout(P), nn.GaussianNoise(0.4), nn.Dropout(P, share=1), nn.DropPath(P), nn.AlphaDropout(P)], ids=repr
+    "layer",
+    [
+        nn.GaussianDropout(P),
+        nn.GaussianNoise(0.4),
+        nn.Dropout(P, share=1),
+        nn.DropPath(P),
+        nn.AlphaDropout(P),
+    ],
+    ids=repr,
 )
 def test_the_law_of_layers(layer):
     """Alpha dropout keeps moments over entries, not those of one: what it gives in evaluation is no mean to compare with."""
@@ -287,7 +324,9 @@ def test_drop_connect_leaves_its_module_as_it_is():
     with pytest.raises(ValueError):
         layer(leaf(4, 5, dtype=np.float32))
     assert inner.weight is before
-    with pytest.raises(TypeError, match="DropConnect takes a module with a weight, such as Linear, not Flatten"):
+    with pytest.raises(
+        TypeError, match="DropConnect takes a module with a weight, such as Linear, not Flatten"
+    ):
         nn.DropConnect(nn.Flatten())
 
 
@@ -297,7 +336,9 @@ def test_weight_scaling_is_the_geometric_mean_of_softmax_regression_and_not_the_
     geometric, arithmetic = np.zeros(3), np.zeros(3)
     for kept in itertools.product([False, True], repeat=5):
         probability = math.prod(1 - P if k else P for k in kept)
-        y = F.softmax(F.dropout(Tensor(x), P, True, scaling="classic", mask=np.array(kept)) @ w).data
+        y = F.softmax(
+            F.dropout(Tensor(x), P, True, scaling="classic", mask=np.array(kept)) @ w
+        ).data
         geometric += probability * np.log(y)
         arithmetic += probability * y
     geometric = np.exp(geometric) / np.exp(geometric).sum()
@@ -317,7 +358,16 @@ def test_one_mask_for_all_time_steps():
     close(y[kept], x.data[kept] / (1 - P))
 
 
-@pytest.mark.parametrize("share, shape", [((), (2, 3, 4)), (1, (2, 1, 4)), (-1, (2, 3, 1)), ((0, -1), (1, 3, 1)), ([0, 1, 2], (1, 1, 1))])
+@pytest.mark.parametrize(
+    "share, shape",
+    [
+        ((), (2, 3, 4)),
+        (1, (2, 1, 4)),
+        (-1, (2, 3, 1)),
+        ((0, -1), (1, 3, 1)),
+        ([0, 1, 2], (1, 1, 1)),
+    ],
+)
 def test_share_names_axes(share, shape):
     (noise,) = mg.noise(nn.Dropout(P, share=share)(leaf(2, 3, 4)))
     assert noise.shape == shape
@@ -337,20 +387,34 @@ def test_a_mask_is_taken_as_bools_or_as_ones_and_zeros(name):
     _, shape, noise_shape = FAMILY[name]
     kept = np.random.default_rng(1).random(noise_shape) < 0.5
     randomness.state.streams.clear()
-    results = [called(name, mask=m)[1] for m in (kept, kept.astype(int), kept.astype(np.float32), kept.tolist(), Tensor(kept))]
+    results = [
+        called(name, mask=m)[1]
+        for m in (kept, kept.astype(int), kept.astype(np.float32), kept.tolist(), Tensor(kept))
+    ]
     assert all(np.array_equal(y.data, results[0].data) and y.dtype == np.float64 for y in results)
     assert not randomness.state.streams and not mg.noise(results[0])  # nothing is drawn
     assert called(name, False, mask=kept)[1].data.tolist() == leaf(*shape).data.tolist()
-    with pytest.raises(ValueError, match=rf"^{name}: a mask has 1 or True where x is kept and 0 or False where it is dropped; got 0\.5\.$"):
+    with pytest.raises(
+        ValueError,
+        match=rf"^{name}: a mask has 1 or True where x is kept and 0 or False where it is dropped; got 0\.5\.$",
+    ):
         called(name, mask=np.full(noise_shape, 0.5))
-    with pytest.raises(ValueError, match=rf"^{name}: a mask of shape \(7, 7\) does not broadcast to x of shape \({shape[0]}, "):
+    with pytest.raises(
+        ValueError,
+        match=rf"^{name}: a mask of shape \(7, 7\) does not broadcast to x of shape \({shape[0]}, ",
+    ):
         called(name, mask=np.ones((7, 7), bool))
 
 
 def test_a_mask_larger_than_x_is_refused():
-    with pytest.raises(ValueError, match=r"a mask of shape \(2, 3\) does not broadcast to x of shape \(3,\)"):
+    with pytest.raises(
+        ValueError, match=r"a mask of shape \(2, 3\) does not broadcast to x of shape \(3,\)"
+    ):
         F.dropout(leaf(3), P, True, mask=np.ones((2, 3), bool))
-    with pytest.raises(ValueError, match=r"gaussian_noise: a noise of shape \(2, 3\) does not broadcast to x of shape \(3,\)"):
+    with pytest.raises(
+        ValueError,
+        match=r"gaussian_noise: a noise of shape \(2, 3\) does not broadcast to x of shape \(3,\)",
+    ):
         F.gaussian_noise(leaf(3), 0.1, True, noise=np.ones((2, 3)))
 
 
@@ -438,7 +502,14 @@ def same(a, b):
 
 def test_layers_of_other_kinds_come_and_go_and_masks_stay():
     before = masks(nn.Sequential(nn.Dropout(P), nn.Tanh(), nn.Dropout(P)))
-    added = nn.Sequential(nn.GaussianNoise(0.1), nn.Linear(64, 64, dtype=np.float64), nn.Dropout(P), nn.AlphaDropout(P), nn.Dropout(P), nn.Tanh())
+    added = nn.Sequential(
+        nn.GaussianNoise(0.1),
+        nn.Linear(64, 64, dtype=np.float64),
+        nn.Dropout(P),
+        nn.AlphaDropout(P),
+        nn.Dropout(P),
+        nn.Tanh(),
+    )
     after = masks(added)
     removed = masks(nn.Sequential(nn.Dropout(P), nn.Dropout(P)))
     for name in ("Dropout_0", "Dropout_1"):
@@ -447,7 +518,10 @@ def test_layers_of_other_kinds_come_and_go_and_masks_stay():
 
 
 def test_a_layer_of_the_same_kind_behind_changes_nothing_and_one_in_front_takes_the_number():
-    one, two = masks(nn.Sequential(nn.Dropout(P))), masks(nn.Sequential(nn.Dropout(P), nn.Dropout(P)))
+    one, two = (
+        masks(nn.Sequential(nn.Dropout(P))),
+        masks(nn.Sequential(nn.Dropout(P), nn.Dropout(P))),
+    )
     assert same(one["Dropout_0"], two["Dropout_0"]) and list(two) == ["Dropout_0", "Dropout_1"]
 
 
@@ -459,7 +533,11 @@ def test_named_layers_stay_whatever_is_inserted(named):
         return nn.Sequential(*(nn.Dropout(P, rng=name) for name in names))
 
     before, after = masks(model("a", "b")), masks(model("new", "a", "other", "b"))
-    assert same(before["a"], after["a"]) and same(before["b"], after["b"]) and not same(after["a"], after["new"])
+    assert (
+        same(before["a"], after["a"])
+        and same(before["b"], after["b"])
+        and not same(after["a"], after["new"])
+    )
 
 
 def test_lists_dicts_blocks_and_other_kinds_have_streams_of_their_own():
@@ -468,7 +546,11 @@ def test_lists_dicts_blocks_and_other_kinds_have_streams_of_their_own():
 
     class Net(nn.Module):
         def __init__(self):
-            self.blocks = [nn.Sequential(nn.Tanh(), nn.Dropout(P)), nn.Tanh(), nn.Sequential(nn.Dropout(P), Mine(P))]
+            self.blocks = [
+                nn.Sequential(nn.Tanh(), nn.Dropout(P)),
+                nn.Tanh(),
+                nn.Sequential(nn.Dropout(P), Mine(P)),
+            ]
             self.named = {"last": nn.Dropout(P)}
 
         def forward(self, x):
@@ -477,7 +559,13 @@ def test_lists_dicts_blocks_and_other_kinds_have_streams_of_their_own():
             return F.dropout(self.named["last"](x), P, self.training)
 
     found = masks(Net())
-    streams = ["blocks.Sequential_0.Dropout_0", "blocks.Sequential_1.Dropout_0", "blocks.Sequential_1.Mine_0", "named.last", ""]
+    streams = [
+        "blocks.Sequential_0.Dropout_0",
+        "blocks.Sequential_1.Dropout_0",
+        "blocks.Sequential_1.Mine_0",
+        "named.last",
+        "",
+    ]
     assert list(found) == streams
     assert not any(same(a, b) for a, b in itertools.combinations(found.values(), 2))
 
@@ -492,7 +580,9 @@ def test_one_layer_in_two_places_draws_twice_and_counts_once():
 
 
 def test_two_models_built_alike_agree_after_the_same_seed():
-    build = lambda: nn.Sequential(nn.Dropout(P), nn.GaussianDropout(P), nn.DropConnect(nn.Linear(64, 3, dtype=np.float64), P))
+    build = lambda: nn.Sequential(
+        nn.Dropout(P), nn.GaussianDropout(P), nn.DropConnect(nn.Linear(64, 3, dtype=np.float64), P)
+    )
     first, second = masks(build(), (2, 64)), masks(build(), (2, 64))
     assert all(same(first[name], second[name]) for name in first) and len(first) == 3
 
@@ -521,7 +611,10 @@ def test_a_named_stream_follows_the_seed_and_a_generator_does_not():
 
 
 def test_threads_draw_the_same_after_the_same_seed_and_do_not_disturb_each_other():
-    model, found = nn.Sequential(nn.Dropout(P), nn.DropConnect(nn.Linear(8, 8, dtype=np.float64), P)), {}
+    model, found = (
+        nn.Sequential(nn.Dropout(P), nn.DropConnect(nn.Linear(8, 8, dtype=np.float64), P)),
+        {},
+    )
     start = threading.Barrier(4)
 
     def run(i):
@@ -543,37 +636,67 @@ def test_threads_draw_the_same_after_the_same_seed_and_do_not_disturb_each_other
 
 
 @pytest.mark.parametrize("name", [*MASKED, "gaussian_dropout"])
-@pytest.mark.parametrize("p, hint", [(float("nan"), ""), (-0.1, ""), (30, r" Did you mean 0\.3\?"), (101, "")])
+@pytest.mark.parametrize(
+    "p, hint", [(float("nan"), ""), (-0.1, ""), (30, r" Did you mean 0\.3\?"), (101, "")]
+)
 def test_what_is_no_probability_is_refused(name, p, hint):
     for training in (True, False):
-        with pytest.raises(ValueError, match=rf"^{name}: p is the probability of DROPPING, in \[0, 1\]; got {p}\.{hint}$"):
+        with pytest.raises(
+            ValueError,
+            match=rf"^{name}: p is the probability of DROPPING, in \[0, 1\]; got {p}\.{hint}$",
+        ):
             called(name, training, p=p)
 
 
 def test_gaussian_dropout_cannot_drop_all_and_std_is_a_number():
     for make in (lambda: called("gaussian_dropout", p=1), lambda: nn.GaussianDropout(1.0)):
-        with pytest.raises(ValueError, match=r"^gaussian_dropout: p must be below 1, where the variance p/\(1-p\) of the noise is infinite\.$"):
+        with pytest.raises(
+            ValueError,
+            match=r"^gaussian_dropout: p must be below 1, where the variance p/\(1-p\) of the noise is infinite\.$",
+        ):
             make()
     for std in (-1, math.inf, math.nan):
-        with pytest.raises(ValueError, match="^gaussian_noise: std is the standard deviation of the noise, a number >= 0; got "):
+        with pytest.raises(
+            ValueError,
+            match="^gaussian_noise: std is the standard deviation of the noise, a number >= 0; got ",
+        ):
             F.gaussian_noise(leaf(2), std, True)
 
 
 @members
 def test_rng_is_a_generator_or_a_name(name):
     for rng in (0, np.random.RandomState(0), np.random):
-        with pytest.raises(TypeError, match=rf"^{name}: rng must be a np\.random\.Generator, such as .*, or the name of a stream, not "):
+        with pytest.raises(
+            TypeError,
+            match=rf"^{name}: rng must be a np\.random\.Generator, such as .*, or the name of a stream, not ",
+        ):
             called(name, rng=rng)
 
 
 @pytest.mark.parametrize(
     "function, shape, message",
     [
-        (F.dropout1d, (3, 4), r"dropout1d: x must be \(N, C, L\), got shape \(3, 4\)\. For one sample write x\[None\]\."),
-        (F.dropout1d, (2, 3, 4, 5), r"dropout1d: x must be \(N, C, L\), got shape \(2, 3, 4, 5\)\."),
-        (F.dropout2d, (2, 3, 4), r"dropout2d: x must be \(N, C, H, W\), got shape \(2, 3, 4\)\. For one sample write x\[None\]\."),
+        (
+            F.dropout1d,
+            (3, 4),
+            r"dropout1d: x must be \(N, C, L\), got shape \(3, 4\)\. For one sample write x\[None\]\.",
+        ),
+        (
+            F.dropout1d,
+            (2, 3, 4, 5),
+            r"dropout1d: x must be \(N, C, L\), got shape \(2, 3, 4, 5\)\.",
+        ),
+        (
+            F.dropout2d,
+            (2, 3, 4),
+            r"dropout2d: x must be \(N, C, H, W\), got shape \(2, 3, 4\)\. For one sample write x\[None\]\.",
+        ),
         (F.dropout2d, (2,), r"dropout2d: x must be \(N, C, H, W\), got shape \(2,\)\."),
-        (F.drop_path, (), r"drop_path: x must be \(N, \.\.\.\), one sample a row; got one number\."),
+        (
+            F.drop_path,
+            (),
+            r"drop_path: x must be \(N, \.\.\.\), one sample a row; got one number\.",
+        ),
     ],
 )
 @pytest.mark.parametrize("training", [True, False])
@@ -583,7 +706,9 @@ def test_no_guess_is_made_at_the_axes(function, shape, message, training):
 
 
 def test_axes_to_share_along_must_be_there():
-    with pytest.raises(ValueError, match=r"^dropout: there is no axis 2 to share along in x of shape \(3, 4\)\.$"):
+    with pytest.raises(
+        ValueError, match=r"^dropout: there is no axis 2 to share along in x of shape \(3, 4\)\.$"
+    ):
         F.dropout(leaf(3, 4), P, True, share=(0, 2))
     for share in ("1", 1.0, (0, None)):
         with pytest.raises(TypeError, match="^dropout: share is an axis or a tuple of axes, not "):
@@ -599,7 +724,9 @@ def test_pytorch_agrees_on_alpha_dropout():
     x = torch.linspace(-1.5, 2, 400, dtype=torch.float64)
     for p in (0.1, 0.3, 0.8):
         theirs = torch.nn.functional.alpha_dropout(x, p, training=True).numpy()
-        mask = ~np.isclose(theirs, theirs.min(), rtol=0, atol=1e-9)  # what is dropped, and is now below all that is kept
+        mask = ~np.isclose(
+            theirs, theirs.min(), rtol=0, atol=1e-9
+        )  # what is dropped, and is now below all that is kept
         close(F.alpha_dropout(Tensor(x.numpy()), p, True, mask=mask).data, theirs, 1e-9)
 
 

@@ -108,13 +108,25 @@ def test_a_dtype_can_be_asked_for():
 
 @pytest.mark.parametrize("data", [[1, 2], 3, [True], np.arange(3)], ids=repr)
 def test_integers_cannot_require_a_gradient(data):
-    with pytest.raises(TypeError, match=r"gradients need a float dtype, got (int64|bool)\. Write Tensor\(\[1\., 2\.\]\)"):
+    with pytest.raises(
+        TypeError,
+        match=r"gradients need a float dtype, got (int64|bool)\. Write Tensor\(\[1\., 2\.\]\)",
+    ):
         Tensor(data, requires_grad=True)
     with pytest.raises(TypeError, match="gradients need a float dtype"):
         Tensor(data).requires_grad_()
 
 
-@pytest.mark.parametrize("data, error", [([[1.0], [1.0, 2.0]], ValueError), ("text", TypeError), ([None], TypeError), ({1: 2}, TypeError)], ids=repr)
+@pytest.mark.parametrize(
+    "data, error",
+    [
+        ([[1.0], [1.0, 2.0]], ValueError),
+        ("text", TypeError),
+        ([None], TypeError),
+        ({1: 2}, TypeError),
+    ],
+    ids=repr,
+)
 def test_what_is_no_array_of_numbers_is_refused(data, error):
     with pytest.raises(error, match="Tensor: "):
         Tensor(data)
@@ -130,7 +142,14 @@ def test_data_is_copied_and_contiguous():
 
 def test_shape_and_its_kin():
     t = Tensor(np.zeros((2, 3)))
-    assert (t.shape, t.ndim, t.size, t.dtype, len(t), t.T.shape) == ((2, 3), 2, 6, np.float64, 2, (3, 2))
+    assert (t.shape, t.ndim, t.size, t.dtype, len(t), t.T.shape) == (
+        (2, 3),
+        2,
+        6,
+        np.float64,
+        2,
+        (3, 2),
+    )
 
 
 def test_leaves_results_and_plain_data_are_told_apart():
@@ -148,7 +167,9 @@ def test_requires_grad_can_be_set_on_a_leaf_only():
     assert x.requires_grad_() is x
     assert x.requires_grad
     y = x * 2
-    with pytest.raises(RuntimeError, match=r"on a leaf only; this is the result of multiply\. Use t\.detach\(\)"):
+    with pytest.raises(
+        RuntimeError, match=r"on a leaf only; this is the result of multiply\. Use t\.detach\(\)"
+    ):
         y.requires_grad = False
     x.requires_grad = False
     assert not (x * 2).requires_grad
@@ -169,7 +190,10 @@ def test_a_leaf_can_be_copied_and_pickled_and_a_result_cannot():
         assert (twin.tolist(), twin.requires_grad, twin.name) == ([1, 2], True, "w")
         assert twin.order != x.order
         assert not np.shares_memory(twin.data, x.data)
-    with pytest.raises(TypeError, match=r"the result of multiply, of shape \(2\), belongs to a graph|the result of multiply, of shape \(2,\)"):
+    with pytest.raises(
+        TypeError,
+        match=r"the result of multiply, of shape \(2\), belongs to a graph|the result of multiply, of shape \(2,\)",
+    ):
         copy.deepcopy(x * 2)
 
 
@@ -183,9 +207,15 @@ def test_a_leaf_can_be_copied_and_pickled_and_a_result_cannot():
 )
 def test_leaving_the_graph_silently_is_refused(leave):
     x = leaf([2.0])
-    with pytest.raises(TypeError, match=r"would drop the gradient: t, of shape \(1,\), is the result of exp\. .*t\.(item|numpy|detach)\(\)"):
+    with pytest.raises(
+        TypeError,
+        match=r"would drop the gradient: t, of shape \(1,\), is the result of exp\. .*t\.(item|numpy|detach)\(\)",
+    ):
         leave(np.exp(x))
-    with pytest.raises(TypeError, match=r"would drop the gradient: t, of shape \(1,\), is a leaf that requires a gradient"):
+    with pytest.raises(
+        TypeError,
+        match=r"would drop the gradient: t, of shape \(1,\), is a leaf that requires a gradient",
+    ):
         leave(x)
 
 
@@ -200,7 +230,10 @@ def test_item_and_numpy_leave_explicitly():
     assert y.item() == 5
     assert isinstance(y.item(), float)
     assert y.numpy() is y.data
-    with pytest.raises(ValueError, match=r"item: a tensor of shape \(2,\) has 2 entries, not one.*\.sum\(\) or \.mean\(\)"):
+    with pytest.raises(
+        ValueError,
+        match=r"item: a tensor of shape \(2,\) has 2 entries, not one.*\.sum\(\) or \.mean\(\)",
+    ):
         leaf([1.0, 2.0]).item()
 
 
@@ -208,7 +241,10 @@ def test_truth():
     assert bool(Tensor([3.0]))
     assert not Tensor(0)
     assert leaf(1.0) > 0
-    with pytest.raises(ValueError, match=r"the truth of a tensor of shape \(2,\) is ambiguous\. Use np\.any\(t\) or np\.all\(t\)"):
+    with pytest.raises(
+        ValueError,
+        match=r"the truth of a tensor of shape \(2,\) is ambiguous\. Use np\.any\(t\) or np\.all\(t\)",
+    ):
         bool(Tensor([1.0, 2.0]))
 
 
@@ -268,12 +304,17 @@ def test_equality_is_by_entry_and_keys_are_by_identity():
 @pytest.mark.parametrize("symbol", ["+=", "-=", "*=", "/="])
 def test_a_leaf_cannot_be_changed_in_place_while_recording(symbol):
     w = leaf([1.0, 2.0])
-    with pytest.raises(RuntimeError, match=rf"w \{symbol[0]}= \.\.\. on a leaf .*shape \(2,\).*optimizer\.step\(\).*no_grad\(\)"):
+    with pytest.raises(
+        RuntimeError,
+        match=rf"w \{symbol[0]}= \.\.\. on a leaf .*shape \(2,\).*optimizer\.step\(\).*no_grad\(\)",
+    ):
         exec(f"w {symbol} 2", {"w": w})
     assert w.tolist() == [1, 2]
 
 
-@pytest.mark.parametrize("symbol, expected", [("+=", [3, 4]), ("-=", [-1, 0]), ("*=", [2, 4]), ("/=", [0.5, 1])])
+@pytest.mark.parametrize(
+    "symbol, expected", [("+=", [3, 4]), ("-=", [-1, 0]), ("*=", [2, 4]), ("/=", [0.5, 1])]
+)
 def test_a_leaf_changes_in_place_under_no_grad(symbol, expected):
     w = leaf([1.0, 2.0])
     space = {"w": w}
@@ -331,7 +372,9 @@ def test_plain_data_changes_in_place_under_no_grad():
 
 def test_items_cannot_be_assigned():
     for t in (leaf([1.0, 2.0]), Tensor([1.0, 2.0]), leaf([1.0, 2.0]) * 2):
-        with pytest.raises(TypeError, match=r"a tensor of shape \(2,\) cannot be assigned to by item.*np\.where"):
+        with pytest.raises(
+            TypeError, match=r"a tensor of shape \(2,\) cannot be assigned to by item.*np\.where"
+        ):
             t[0] = 1
 
 
@@ -362,7 +405,9 @@ def test_a_diamond_waits_for_both_sides():
     b, c = np.exp(a), a * a * a
     (b * c).backward()
     s = math.sin(0.7)
-    assert x.grad.item() == pytest.approx((math.exp(s) * s**3 + math.exp(s) * 3 * s * s) * math.cos(0.7), rel=1e-14)
+    assert x.grad.item() == pytest.approx(
+        (math.exp(s) * s**3 + math.exp(s) * 3 * s * s) * math.cos(0.7), rel=1e-14
+    )
 
 
 def test_a_diamond_with_sides_of_unequal_length():
@@ -378,13 +423,19 @@ def test_a_diamond_with_sides_of_unequal_length():
 
 
 def test_backward_twice_is_an_error():
-    for make in (lambda x: (x * x).sum(), lambda x: (x + x).sum(), lambda x: np.exp(x), lambda x: x + 1):  # also where no value is needed
+    for make in (
+        lambda x: (x * x).sum(),
+        lambda x: (x + x).sum(),
+        lambda x: np.exp(x),
+        lambda x: x + 1,
+    ):  # also where no value is needed
         x = leaf([2.0])
         y = make(x)
         y.backward()
         first = x.grad.tolist()
         with pytest.raises(
-            RuntimeError, match=r"this graph was already freed \(at \w+, shape \(1?,?\)\)\. Run the forward pass again, or pass retain_graph=True"
+            RuntimeError,
+            match=r"this graph was already freed \(at \w+, shape \(1?,?\)\)\. Run the forward pass again, or pass retain_graph=True",
         ):
             y.backward()
         assert x.grad.tolist() == first
@@ -453,7 +504,10 @@ def test_backward_through_a_leaf_that_was_changed_since_is_an_error(change, crea
     newer.backward(retain_graph=True)
     np.testing.assert_array_equal(w.grad.data, w_by_newer)
     for loss in (older, newer + older):
-        with pytest.raises(RuntimeError, match=r"'w', of shape \(2, 3\), was changed in place .* after multiply used it"):
+        with pytest.raises(
+            RuntimeError,
+            match=r"'w', of shape \(2, 3\), was changed in place .* after multiply used it",
+        ):
             loss.backward(retain_graph=True, create_graph=create_graph)
     w.requires_grad = False
     with pytest.raises(RuntimeError, match="changed in place"):  # of x, by the values of w
@@ -462,7 +516,16 @@ def test_backward_through_a_leaf_that_was_changed_since_is_an_error(change, crea
     np.testing.assert_array_equal(x.grad.data, x_by_newer.sum(axis=0))
 
 
-@pytest.mark.parametrize("view", [lambda t: t.T, lambda t: t[:1], lambda t: np.reshape(t, (4,)), Tensor.detach, lambda t: t.data[0]])
+@pytest.mark.parametrize(
+    "view",
+    [
+        lambda t: t.T,
+        lambda t: t[:1],
+        lambda t: np.reshape(t, (4,)),
+        Tensor.detach,
+        lambda t: t.data[0],
+    ],
+)
 @pytest.mark.parametrize("kind", ["plain data", "frozen", "a parameter's detach()"])
 def test_backward_through_a_view_of_what_was_changed_since_is_an_error(view, kind):
     x, w = leaf(2.0), Tensor(np.eye(2), kind != "plain data")
@@ -471,7 +534,9 @@ def test_backward_through_a_view_of_what_was_changed_since_is_an_error(view, kin
     y = np.sum(x * view(w.detach() if kind == "a parameter's detach()" else w))
     with no_grad():
         w *= 10.0
-    with pytest.raises(RuntimeError, match="'y', of shape .* was changed in place .* after multiply used it"):
+    with pytest.raises(
+        RuntimeError, match="'y', of shape .* was changed in place .* after multiply used it"
+    ):
         y.backward()
     assert x.grad is None
     np.sum(x * view(w.detach())).backward()
@@ -613,12 +678,19 @@ def test_a_gradient_that_comes_in_another_dtype_takes_that_of_its_leaf(create_gr
     x = Tensor([1.0], requires_grad=True)
     for _ in range(2):
         (x * np.array([2.0])).sum().backward(create_graph=create_graph)
-    assert x.grad.dtype == grad((x * np.array([2.0])).sum(), x, create_graph=create_graph)[0].dtype == np.float32
+    assert (
+        x.grad.dtype
+        == grad((x * np.array([2.0])).sum(), x, create_graph=create_graph)[0].dtype
+        == np.float32
+    )
 
 
 def test_backward_of_what_is_no_scalar_needs_a_gradient():
     y = leaf([1.0, 2.0]) * 2
-    with pytest.raises(RuntimeError, match=r"shape \(2,\), not one entry\. Call \.mean\(\) or \.sum\(\), or pass a gradient of that shape"):
+    with pytest.raises(
+        RuntimeError,
+        match=r"shape \(2,\), not one entry\. Call \.mean\(\) or \.sum\(\), or pass a gradient of that shape",
+    ):
         y.backward()
     with pytest.raises(ValueError, match=r"gradient has shape \(3,\), the tensor \(2,\)"):
         y.backward(np.ones(3))
@@ -627,7 +699,9 @@ def test_backward_of_what_is_no_scalar_needs_a_gradient():
 
 
 @pytest.mark.parametrize(
-    "u", [np.array([1.0, 10.0]), [1.0, 10.0], Tensor([1.0, 10.0]), np.array([1, 10])], ids=["array", "list", "Tensor", "integers"]
+    "u",
+    [np.array([1.0, 10.0]), [1.0, 10.0], Tensor([1.0, 10.0]), np.array([1, 10])],
+    ids=["array", "list", "Tensor", "integers"],
 )
 def test_backward_takes_a_gradient(u):
     x = leaf([1.0, 2.0])
@@ -647,7 +721,9 @@ def test_backward_without_a_leaf_is_an_error():
     with no_grad():
         unrecorded = leaf([1.0]) * 2
     for t in (Tensor([1.0]), Tensor([1.0]) * 2, leaf([1.0]).detach(), unrecorded):
-        with pytest.raises(RuntimeError, match="does not depend on any leaf with requires_grad=True"):
+        with pytest.raises(
+            RuntimeError, match="does not depend on any leaf with requires_grad=True"
+        ):
             t.backward()
 
 
@@ -672,7 +748,9 @@ def test_a_retained_gradient_is_the_whole_one():
 
 
 @pytest.mark.parametrize(
-    "func", [lambda x, y: x * y, lambda x, y: np.sin(x) + y, lambda x, y: np.where([True, False], x, y)], ids=["*", "sin", "where"]
+    "func",
+    [lambda x, y: x * y, lambda x, y: np.sin(x) + y, lambda x, y: np.where([True, False], x, y)],
+    ids=["*", "sin", "where"],
 )
 def test_a_leaf_that_no_longer_wants_a_gradient_gets_none(func):
     x, y = leaf([1.0, 2.0]), leaf([3.0, 4.0])
@@ -829,7 +907,12 @@ def test_only_rules_of_inputs_that_need_a_gradient_run():
         return xs[0] + xs[1]
 
     for constant_ in (Tensor([1.0]), np.ones(1), 1.0):
-        for f in (lambda x, c: two(x, c), lambda x, c: three(c, x), lambda x, c: three(c, x, c), lambda x, c: many(c, x)):
+        for f in (
+            lambda x, c: two(x, c),
+            lambda x, c: three(c, x),
+            lambda x, c: three(c, x, c),
+            lambda x, c: many(c, x),
+        ):
             for recorded in (False, True):
                 x = leaf([1.0])
                 assert grad(f(x, constant_), x, create_graph=recorded)[0].tolist() == [1]
@@ -920,7 +1003,9 @@ def test_a_hessian():
     hessian = np.array([grad(entry, x, retain_graph=True)[0].data for entry in first])
     p, q = x.data
     e = math.exp(p * q)
-    expected = a + a.T + np.diag([6 * p, 6 * q]) + e * np.array([[q * q, 1 + p * q], [1 + p * q, p * p]])
+    expected = (
+        a + a.T + np.diag([6 * p, 6 * q]) + e * np.array([[q * q, 1 + p * q], [1 + p * q, p * p]])
+    )
     np.testing.assert_allclose(hessian, expected, rtol=1e-14)
 
 
@@ -929,7 +1014,9 @@ def test_derivatives_of_any_order():
     y = np.sin(x) * np.exp(x)  # the n-th derivative is 2^(n/2) exp(x) sin(x + n pi/4)
     for n in range(1, 7):
         (y,) = grad(y, x, create_graph=True)
-        assert y.item() == pytest.approx(2 ** (n / 2) * math.exp(0.3) * math.sin(0.3 + n * math.pi / 4), rel=1e-12)
+        assert y.item() == pytest.approx(
+            2 ** (n / 2) * math.exp(0.3) * math.sin(0.3 + n * math.pi / 4), rel=1e-12
+        )
 
 
 @pytest.mark.parametrize("outer", ["grad", "backward"])
@@ -971,7 +1058,9 @@ def test_a_directional_derivative_by_two_backward_passes():
     (pulled,) = grad(np.sin(x) * x[::-1], x, u, create_graph=True)
     (pushed,) = grad(pulled, u, v)
     p = x.data
-    np.testing.assert_allclose(pushed.data, np.cos(p) * v * p[::-1] + np.sin(p) * v[::-1], rtol=1e-14)
+    np.testing.assert_allclose(
+        pushed.data, np.cos(p) * v * p[::-1] + np.sin(p) * v[::-1], rtol=1e-14
+    )
 
 
 def test_backward_accumulates_recorded_gradients_too():
@@ -1046,7 +1135,9 @@ def test_grad_sums_over_outputs():
 
 def test_unused_inputs_are_an_error_unless_allowed():
     x, unused = leaf(2.0), leaf(1.0)
-    with pytest.raises(RuntimeError, match=r"do not depend on inputs \[1\]\. Pass allow_unused=True"):
+    with pytest.raises(
+        RuntimeError, match=r"do not depend on inputs \[1\]\. Pass allow_unused=True"
+    ):
         grad(x * x, [x, unused])
     g, none = grad(x * x, [x, unused], allow_unused=True)
     assert g.item() == 4
@@ -1056,12 +1147,24 @@ def test_unused_inputs_are_an_error_unless_allowed():
 @pytest.mark.parametrize(
     "call, message",
     [
-        (lambda x: grad(Tensor(1.0), x), "grad: this tensor does not depend on any leaf with requires_grad=True"),
-        (lambda x: grad(x.sum(), Tensor(1.0)), "the inputs must be Tensors that require a gradient"),
+        (
+            lambda x: grad(Tensor(1.0), x),
+            "grad: this tensor does not depend on any leaf with requires_grad=True",
+        ),
+        (
+            lambda x: grad(x.sum(), Tensor(1.0)),
+            "the inputs must be Tensors that require a gradient",
+        ),
         (lambda x: grad(x.sum(), 1.0), "the inputs must be Tensors that require a gradient"),
-        (lambda x: grad(x * 2, x), r"grad: the tensor has shape \(2,\), not one entry\. Call \.mean\(\) .* or pass a gradient of that shape"),
+        (
+            lambda x: grad(x * 2, x),
+            r"grad: the tensor has shape \(2,\), not one entry\. Call \.mean\(\) .* or pass a gradient of that shape",
+        ),
         (lambda x: grad(x.sum(), x, [None, None]), "1 outputs but 2 grad_outputs"),
-        (lambda x: grad(x * 2, x, np.ones(3)), r"grad: the gradient has shape \(3,\), the tensor \(2,\)"),
+        (
+            lambda x: grad(x * 2, x, np.ones(3)),
+            r"grad: the gradient has shape \(3,\), the tensor \(2,\)",
+        ),
     ],
 )
 def test_wrong_calls_of_grad(call, message):
@@ -1116,12 +1219,18 @@ def test_an_op_with_settings_by_name_and_by_default():
         return factor * x**power
 
     x = leaf([2.0])
-    assert [f.item() for f in (scaled(x, 3), scaled(x, factor=3), scaled(x, 3, 3), scaled(x, power=1, factor=3))] == [12, 12, 24, 6]
+    assert [
+        f.item()
+        for f in (scaled(x, 3), scaled(x, factor=3), scaled(x, 3, 3), scaled(x, power=1, factor=3))
+    ] == [12, 12, 24, 6]
     assert gradcheck(lambda x: scaled(x, 3, power=3), x)
     for call, message in (
         (lambda: scaled(x), "scaled needs the argument 'factor'"),
         (lambda: scaled(x, 1, 2, 3), r"scaled takes 3 arguments \(x, factor, power\), got 4"),
-        (lambda: scaled(x, 1, axis=0), "scaled on Tensors has no argument 'axis', or got it twice; it has x, factor, power"),
+        (
+            lambda: scaled(x, 1, axis=0),
+            "scaled on Tensors has no argument 'axis', or got it twice; it has x, factor, power",
+        ),
         (lambda: scaled(x, leaf(1.0)), "scaled has no rule for its argument factor"),
     ):
         with pytest.raises(TypeError, match=message):
@@ -1139,7 +1248,9 @@ def test_a_wrong_rule_is_caught_by_gradcheck():
 
 
 def test_rules_must_belong_to_arguments():
-    with pytest.raises(TypeError, match=r"op double: rules for \['y'\], but its arguments are \('x',\)"):
+    with pytest.raises(
+        TypeError, match=r"op double: rules for \['y'\], but its arguments are \('x',\)"
+    ):
 
         @op(x=lambda g, out, x: 2 * g, y=None)
         def double(x):
@@ -1170,12 +1281,17 @@ def test_an_op_can_be_defined_again_where_it_was():
 @pytest.mark.parametrize("recorded", [False, True])
 @pytest.mark.parametrize("shape", [(3, 2), (4,), ()], ids=str)
 def test_a_rule_of_the_wrong_shape_is_named(shape, recorded):
-    @op(x=lambda g, out, x, y: g, y=lambda g, out, x, y: constant(np.ones(shape)) if recorded else np.ones(shape))
+    @op(
+        x=lambda g, out, x, y: g,
+        y=lambda g, out, x, y: constant(np.ones(shape)) if recorded else np.ones(shape),
+    )
     def crooked(x, y):
         return x + y
 
     x, y = leaf(np.ones((2, 3))), leaf(np.ones((2, 3)))
-    with pytest.raises(ValueError, match=r"the rule of crooked for y returned shape .*; y has shape \(2, 3\)"):
+    with pytest.raises(
+        ValueError, match=r"the rule of crooked for y returned shape .*; y has shape \(2, 3\)"
+    ):
         grad(crooked(x, y).sum(), [x, y], create_graph=recorded)
 
 
@@ -1254,7 +1370,10 @@ def test_named_data_change_in_place_under_no_grad():
         (lambda x: F.linear(x, x, None, bias=x), "linear .*'bias', or got it twice"),
         (lambda x: x + "a", "add of .*numbers are needed, got str"),
         (lambda x: None / x, "divide .*numbers are needed, got NoneType"),
-        (lambda x: np.ones((2, 2)).__iadd__(x), r"np.add\(..., out=\) .* `a \+= t` as `a = a \+ t`"),
+        (
+            lambda x: np.ones((2, 2)).__iadd__(x),
+            r"np.add\(..., out=\) .* `a \+= t` as `a = a \+ t`",
+        ),
     ],
 )
 def test_wrong_calls_of_ops(call, message):
@@ -1282,22 +1401,35 @@ def test_an_op_whose_arguments_have_no_places_is_refused():
     def scaled(x, *, factor=2.0):
         return x * factor
 
-    with pytest.raises(TypeError, match=r"op scaled: its arguments must have places, so no \* or \*\* before the last: scaled\(x, \*, factor=2.0\)"):
+    with pytest.raises(
+        TypeError,
+        match=r"op scaled: its arguments must have places, so no \* or \*\* before the last: scaled\(x, \*, factor=2.0\)",
+    ):
         engine.op(scaled, x=lambda g, out, x: g)
     assert "scaled" not in engine.ops
 
 
-@pytest.mark.parametrize("call", [lambda y, x: y.backward(create_graph=True), lambda y, x: grad(y, x, create_graph=True)])
+@pytest.mark.parametrize(
+    "call", [lambda y, x: y.backward(create_graph=True), lambda y, x: grad(y, x, create_graph=True)]
+)
 def test_create_graph_inside_no_grad_is_refused(call):
     x = leaf(2.0)
     y = x * x
-    with mg.no_grad(), pytest.raises(RuntimeError, match=r"create_graph=True inside no_grad\(\) would record nothing"):
+    with (
+        mg.no_grad(),
+        pytest.raises(
+            RuntimeError, match=r"create_graph=True inside no_grad\(\) would record nothing"
+        ),
+    ):
         call(y, x)
     assert x.grad is None
 
 
 def test_an_op_is_called_by_its_own_names():
-    @op(pred=lambda g, out, pred, target: g * (pred - target), target=lambda g, out, pred, target: g * (target - pred))
+    @op(
+        pred=lambda g, out, pred, target: g * (pred - target),
+        target=lambda g, out, pred, target: g * (target - pred),
+    )
     def half_square(pred, target):
         return 0.5 * (pred - target) ** 2
 

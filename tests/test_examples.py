@@ -46,7 +46,11 @@ def code_blocks():
 
 def run(code, folder):
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code], cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+        [sys.executable, "-W", "ignore", "-c", code],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -90,7 +94,9 @@ def test_the_checks_of_the_readme_are_an_example():
 def test_the_command_of_the_readme_prints_what_it_shows(capsys):
     from minigrad.check.__main__ import main
 
-    command, shown = re.search(r"\$ python -m minigrad.check (.*?)\n(.*?)```", README, re.S).groups()
+    command, shown = re.search(
+        r"\$ python -m minigrad.check (.*?)\n(.*?)```", README, re.S
+    ).groups()
     assert main(command.split()) == 0
     assert without_errors(capsys.readouterr().out).strip() == without_errors(shown).strip()
 
@@ -101,7 +107,11 @@ def test_the_zoo_of_the_readme_is_the_zoo():
     assert f"a zoo of {len(BUGS)} bugs" in README and f"{len(BUGS)} bugs, " in README
     lines = README.split("(`python tests/zoo.py`):")[1].split("```")[1].splitlines()
     for line in lines[2:-1]:
-        assert line == "..." or any(line.startswith(f"{bug.name:42} {bug.killer.__name__:22}") and line.rstrip().endswith(bug.seen) for bug in BUGS)
+        assert line == "..." or any(
+            line.startswith(f"{bug.name:42} {bug.killer.__name__:22}")
+            and line.rstrip().endswith(bug.seen)
+            for bug in BUGS
+        )
 
 
 def test_the_op_of_the_readme_passes_its_checks(tmp_path):
@@ -113,12 +123,19 @@ def test_the_op_of_the_readme_passes_its_checks(tmp_path):
 def test_the_commands_of_the_readme_are_one_line_each_and_ci_runs_the_tests():
     commands = re.findall(r"^python3 -m venv .*$", README, re.M)
     assert len(commands) == 2
-    assert commands[0].endswith("examples/regularization.py") and commands[1].endswith("pytest -n 2")
+    assert commands[0].endswith("examples/regularization.py") and commands[1].endswith(
+        "pytest -n 2"
+    )
 
 
 def test_the_digits_are_whole():
     images, labels = digits["load"]()
-    assert images.shape == (1797, 64) and images.dtype == np.float32 and images.min() == 0 and images.max() == 1
+    assert (
+        images.shape == (1797, 64)
+        and images.dtype == np.float32
+        and images.min() == 0
+        and images.max() == 1
+    )
     assert np.bincount(labels).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
 
 
@@ -137,8 +154,21 @@ def test_every_script_runs_and_writes_its_pictures(tmp_path):
     environment = os.environ | {"PYTHONPATH": str(ROOT), "MPLBACKEND": "Agg"}
     running = {}
     for name in SCRIPTS:  # all at once
-        command = [sys.executable, str(ROOT / "examples" / f"{name}.py"), "--quick", "--out", str(tmp_path / name)]
-        running[name] = subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        command = [
+            sys.executable,
+            str(ROOT / "examples" / f"{name}.py"),
+            "--quick",
+            "--out",
+            str(tmp_path / name),
+        ]
+        running[name] = subprocess.Popen(
+            command,
+            env=environment,
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
     for name, process in running.items():
         out, err = process.communicate(timeout=300)
         assert process.returncode == 0, f"{name}: {err}"
@@ -153,7 +183,10 @@ def test_the_table_of_examples_in_the_readme_names_every_script():
 
 
 def test_every_method_of_the_main_job_is_in_the_readme(script):
-    assert all(re.search(rf"^{re.escape(method)} +\d", README, re.M) for method in script("regularization")["METHODS"])
+    assert all(
+        re.search(rf"^{re.escape(method)} +\d", README, re.M)
+        for method in script("regularization")["METHODS"]
+    )
 
 
 # ---- what the examples share
@@ -161,9 +194,16 @@ def test_every_method_of_the_main_job_is_in_the_readme(script):
 
 def test_the_options_of_an_example(script, capsys):
     pytest.importorskip("tqdm")
-    parser = script("study")["parser"]("What for?", least=2, seeds=(5, 2, "runs"), steps=(3000, 300, "updates a run"))
+    parser = script("study")["parser"](
+        "What for?", least=2, seeds=(5, 2, "runs"), steps=(3000, 300, "updates a run")
+    )
     options = parser.parse_args([])
-    assert (options.seeds, options.steps, options.quick, options.out) == (5, 3000, False, Path("out"))
+    assert (options.seeds, options.steps, options.quick, options.out) == (
+        5,
+        3000,
+        False,
+        Path("out"),
+    )
     options = parser.parse_args(["--quick", "--seeds", "3"])
     assert (options.seeds, options.steps, options.quick) == (3, 300, True)
     with pytest.raises(SystemExit):
@@ -181,8 +221,14 @@ def test_every_row_is_in_one_batch_each_time_round_but_what_makes_no_full_one(sc
 def test_the_table_of_methods(script, capsys):
     pytest.importorskip("tqdm")
     results = {  # step, accuracy in training and test, loss in validation and test, and a number of its own
-        "none": [[(1, 50, 60, 0.2, 0.9, 7), (2, 100, 40, 0.8, 0.9, 7)], [(1, 50, 70, 0.1, 0.9, 7), (2, 90, 50, 0.9, 0.9, 8)]],
-        "dropout": [[(1, 50, 60, 0.9, 0.9, 1), (2, 70, 80, 0.3, 0.9, 1)], [(1, 50, 60, 0.9, 0.9, 1), (2, 72, 84, 0.2, 0.9, 2)]],
+        "none": [
+            [(1, 50, 60, 0.2, 0.9, 7), (2, 100, 40, 0.8, 0.9, 7)],
+            [(1, 50, 70, 0.1, 0.9, 7), (2, 90, 50, 0.9, 0.9, 8)],
+        ],
+        "dropout": [
+            [(1, 50, 60, 0.9, 0.9, 1), (2, 70, 80, 0.3, 0.9, 1)],
+            [(1, 50, 60, 0.9, 0.9, 1), (2, 72, 84, 0.2, 0.9, 2)],
+        ],
     }
     script("study")["table"](results, ["none"], {"own": "{:.1f}"})
     rows = [re.split(r"\s{2,}", line) for line in capsys.readouterr().out.splitlines()[1:]]
@@ -201,9 +247,13 @@ def test_a_loss_that_cannot_be_drawn_is_checked_all_the_same(script, tmp_path, m
 
     monkeypatch.setattr(mg, "draw", no_program)
     w = mg.Tensor([1.0, 2.0], requires_grad=True)
-    passed, drawn = script("study")["check"](np.sum(w * w), "squares", tmp_path / "new" / "loss.svg")
+    passed, drawn = script("study")["check"](
+        np.sum(w * w), "squares", tmp_path / "new" / "loss.svg"
+    )
     assert passed and drawn == [tmp_path / "new" / "loss.gv"]
-    assert re.search("squares: gradient check passed.*\nno Graphviz program", capsys.readouterr().out)
+    assert re.search(
+        "squares: gradient check passed.*\nno Graphviz program", capsys.readouterr().out
+    )
 
 
 # ---- diabetes, and dropout as ridge
@@ -211,7 +261,11 @@ def test_a_loss_that_cannot_be_drawn_is_checked_all_the_same(script, tmp_path, m
 
 def test_the_diabetes_data_are_whole(script):
     features, target = script("diabetes")["load"]()
-    assert features.shape == (442, 10) and target.shape == (442,) and features.dtype == target.dtype == np.float64
+    assert (
+        features.shape == (442, 10)
+        and target.shape == (442,)
+        and features.dtype == target.dtype == np.float64
+    )
     np.testing.assert_allclose(features.mean(axis=0), 0, atol=1e-14)
     np.testing.assert_allclose(features.std(axis=0), 1)
 
@@ -248,7 +302,9 @@ def test_sgd_with_dropout_comes_near_ridge(script):
     ridge = script("dropout_is_ridge")
     x, y = script("diabetes")["load"]()
     exact, found = ridge["closed_form"](x, y, 0.5), ridge["by_sgd"](x, y, 0.5, 1000, seed=0)
-    assert np.max(np.abs(found - exact)) < 0.05 * np.max(np.abs(exact))  # least squares is farther by 20 times
+    assert np.max(np.abs(found - exact)) < 0.05 * np.max(
+        np.abs(exact)
+    )  # least squares is farther by 20 times
 
 
 # ---- the lasso
@@ -278,7 +334,10 @@ def test_the_lassos_path_is_scikit_learns(script, share):
     lasso = script("lasso_path")
     x, y = script("diabetes")["load"]()
     c = share * lasso["largest"](x, y)
-    ours, theirs = lasso["solve"](x, y, c)[0], models.Lasso(c / 2, fit_intercept=False, tol=1e-12, max_iter=100_000).fit(x, y).coef_
+    ours, theirs = (
+        lasso["solve"](x, y, c)[0],
+        models.Lasso(c / 2, fit_intercept=False, tol=1e-12, max_iter=100_000).fit(x, y).coef_,
+    )
     np.testing.assert_array_equal(ours == 0, theirs == 0)
     assert lasso["judge"](x, y, c, ours)[0] <= lasso["judge"](x, y, c, theirs)[0] * (1 + 1e-9)
 
@@ -311,7 +370,9 @@ def test_sampling_leaves_the_mode_and_differs_from_scaling(script):
     draws, once = mc["sampled"](model, images[:4], 50), mc["scaled"](model, images[:4])
     assert not model.training and np.array_equal(mc["scaled"](model, images[:4]), once)
     assert np.all(draws.std(axis=0) > 0) and np.max(np.abs(draws.mean(axis=0) - once)) > 1e-3
-    assert np.all(mc["entropy"](draws.mean(axis=0)) >= mc["entropy"](draws).mean(axis=0))  # the masks' disagreement is not negative
+    assert np.all(
+        mc["entropy"](draws.mean(axis=0)) >= mc["entropy"](draws).mean(axis=0)
+    )  # the masks' disagreement is not negative
 
 
 def test_the_area_under_the_curve(script):
@@ -322,7 +383,9 @@ def test_the_area_under_the_curve(script):
 
 def test_the_class_left_out_is_in_no_other_set(script):
     (_, labels), sets = script("mc_dropout")["test_sets"](3)
-    assert 3 not in labels and all((3 in y) == (name == "unseen class") for name, (_, y) in sets.items())
+    assert 3 not in labels and all(
+        (3 in y) == (name == "unseen class") for name, (_, y) in sets.items()
+    )
 
 
 # ---- LeNet and ResNet
@@ -363,11 +426,18 @@ def test_a_killed_resnet_goes_on_to_the_same_bits(tmp_path):
     def run(file, fatal):
         """Whether the study got to its end."""
         program = STUDY.format(file=str(tmp_path / file), fatal=fatal)
-        return subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True).returncode == 0
+        return (
+            subprocess.run(
+                [sys.executable, "-c", program], env=environment, capture_output=True
+            ).returncode
+            == 0
+        )
 
     for fatal in 5, 10:  # in the first run, and in the third
         assert not run("killed", fatal)
-    assert (tmp_path / "killed").is_file() and mg.load(tmp_path / "killed")["under way"]["optimizer"]["steps"] == 2
+    assert (tmp_path / "killed").is_file() and mg.load(tmp_path / "killed")["under way"][
+        "optimizer"
+    ]["steps"] == 2
     assert run("killed", 99) and run("whole", 99)
     assert (tmp_path / "killed").read_bytes() == (tmp_path / "whole").read_bytes()
 
@@ -386,18 +456,26 @@ def test_the_variance_that_dropout_adds_is_that_of_all_masks(script, between):
         arriving = arriving @ layers[1].weight.data.T + layers[1].bias.data
     exact = chance @ arriving.var(axis=1, ddof=1)
     model = nn.Sequential(*layers, nn.BatchNorm1d(len(exact)))
-    np.testing.assert_allclose(shift["predicted"](model, h, seed=0, count=1, batch=4), [exact], rtol=1e-12)
+    np.testing.assert_allclose(
+        shift["predicted"](model, h, seed=0, count=1, batch=4), [exact], rtol=1e-12
+    )
     assert np.all(model[-1].running_var == 1)
 
 
 def test_running_variances_are_those_of_the_formula_and_evaluation_sees_others(script):
     shift = script("variance_shift")
     (evaluation, running, formula), _ = shift["train"](("right before", 0.5), 0, 150, 0.0)
-    assert running.shape == (3, 128) and np.all(np.abs(np.mean(running, axis=1) / np.mean(formula, axis=1) - 1) < 0.1)
+    assert running.shape == (3, 128) and np.all(
+        np.abs(np.mean(running, axis=1) / np.mean(formula, axis=1) - 1) < 0.1
+    )
     assert np.all(np.mean(evaluation, axis=1) < 0.6 * np.mean(running, axis=1))
     images, model = digits["load"]()[0][:200], shift["network"]("a layer before", 0.5, 0)
     shift["measure_anew"](model, images)
-    np.testing.assert_allclose(shift["in_evaluation"](model, images), [norm.running_var for norm in shift["norms"](model)], rtol=0.02)  # 199/200
+    np.testing.assert_allclose(
+        shift["in_evaluation"](model, images),
+        [norm.running_var for norm in shift["norms"](model)],
+        rtol=0.02,
+    )  # 199/200
 
 
 # ---- sequences
@@ -406,15 +484,29 @@ def test_running_variances_are_those_of_the_formula_and_evaluation_sees_others(s
 def test_guesses_from_counts_are_witten_and_bells(script):
     pytest.importorskip("tqdm")
     by_counts = script("char_transformer")["by_counts"]
-    train, validation = np.array([0, 1, 0, 0, 1]), np.array([0, 1, 1])  # aba ab; then a b b, of 3 letters
-    first = {0: (3 + 2 / 3) / 7, 1: (2 + 2 / 3) / 7}  # 5 letters were seen, 2 different ones; 1/3 each without any
-    assert abs(by_counts(train, validation, 3, 1) + np.mean([np.log2(first[c]) for c in validation])) < 1e-12
-    after_b, after_a = {0: (1 + first[0]) / 2, 1: first[1] / 2}, {1: (2 + 2 * first[1]) / 5}  # after b: a; after a: b, a, b
+    train, validation = (
+        np.array([0, 1, 0, 0, 1]),
+        np.array([0, 1, 1]),
+    )  # aba ab; then a b b, of 3 letters
+    first = {
+        0: (3 + 2 / 3) / 7,
+        1: (2 + 2 / 3) / 7,
+    }  # 5 letters were seen, 2 different ones; 1/3 each without any
+    assert (
+        abs(by_counts(train, validation, 3, 1) + np.mean([np.log2(first[c]) for c in validation]))
+        < 1e-12
+    )
+    after_b, after_a = (
+        {0: (1 + first[0]) / 2, 1: first[1] / 2},
+        {1: (2 + 2 * first[1]) / 5},
+    )  # after b: a; after a: b, a, b
     second = [after_b[0], after_a[1], after_b[1]]
     assert abs(by_counts(train, validation, 3, 2) + np.mean(np.log2(second))) < 1e-12
 
 
-def test_every_character_of_the_validation_but_a_last_piece_is_predicted_once_and_from_what_came_before(script):
+def test_every_character_of_the_validation_but_a_last_piece_is_predicted_once_and_from_what_came_before(
+    script,
+):
     pytest.importorskip("tqdm")
     job = script("char_transformer")
     context, codes = job["CONTEXT"], np.arange(1000)
@@ -431,7 +523,9 @@ def test_every_character_of_the_validation_but_a_last_piece_is_predicted_once_an
     assert evaluate(Next(), codes) < 1e-9
     x, y = job["windows"](codes, range(0, len(codes) - context, context // 2))
     predicted = y[:, context // 2 :].ravel()
-    assert np.array_equal(predicted, np.arange(context // 2 + 1, predicted[-1] + 1)) and np.array_equal(x + 1, y)
+    assert np.array_equal(
+        predicted, np.arange(context // 2 + 1, predicted[-1] + 1)
+    ) and np.array_equal(x + 1, y)
     assert predicted[-1] > 1000 - context // 2 - 1
 
 
@@ -453,8 +547,15 @@ def test_a_text_that_will_not_do_is_refused_by_name(script, tmp_path):
     (tmp_path / "short.txt").write_text("too short", encoding="utf-8")
     with pytest.raises(ValueError, match="short.txt: 9 characters are too few .* 2000 are needed"):
         job["read"](tmp_path / "short.txt")
-    command = [sys.executable, str(ROOT / "examples" / "char_transformer.py"), "--text", str(tmp_path / "none.txt")]
-    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    command = [
+        sys.executable,
+        str(ROOT / "examples" / "char_transformer.py"),
+        "--text",
+        str(tmp_path / "none.txt"),
+    ]
+    done = subprocess.run(
+        command, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+    )
     assert done.returncode == 2 and "none.txt" in done.stderr and "Traceback" not in done.stderr
 
 
@@ -466,7 +567,10 @@ def test_the_gru_reads_rows_and_its_masks_are_where_they_are_said_to_be(script):
         mg.manual_seed(0)
         noise = mg.noise(job["Reader"](**settings)(np.zeros((5, 64), np.float32)))
         shapes[method] = sorted(n.shape for n in noise if n.distribution.keep < 1)
-    up, state = {"new": [(5, 8, 64), (8, 5, 64)], "same": [(1, 5, 64), (5, 1, 64)]}, [(5, 64), (5, 64)]
+    up, state = (
+        {"new": [(5, 8, 64), (8, 5, 64)], "same": [(1, 5, 64), (5, 1, 64)]},
+        [(5, 64), (5, 64)],
+    )
     assert shapes == {
         "none": [],
         "dropout": up["new"],
@@ -482,9 +586,15 @@ def test_the_gru_reads_rows_and_its_masks_are_where_they_are_said_to_be(script):
 def test_the_keras_model_is_what_its_lines_say(script):
     keras = script("keras_regularization")
     model = keras["build"](0)
-    assert [str(m.weight_penalty) for m in model if hasattr(m, "weight")] == ["L2(0.001)", "L2(0.001)", "None"]
+    assert [str(m.weight_penalty) for m in model if hasattr(m, "weight")] == [
+        "L2(0.001)",
+        "L2(0.001)",
+        "None",
+    ]
     assert [m.p for m in model if hasattr(m, "p")] == [0.5, 0.5]
-    for layer, (fan_out, fan_in) in zip([model[0], model[3], model[6]], [(128, 64), (64, 128), (10, 64)]):
+    for layer, (fan_out, fan_in) in zip(
+        [model[0], model[3], model[6]], [(128, 64), (64, 128), (10, 64)]
+    ):
         bound = np.sqrt(6 / (fan_in + fan_out))
         assert layer.weight.shape == (fan_out, fan_in) and not np.any(layer.bias.data)
         assert 0.95 * bound < np.max(np.abs(layer.weight.data)) <= bound
@@ -496,7 +606,12 @@ def test_the_keras_model_is_what_its_lines_say(script):
 
 
 def idx_file(path, array, magic=None, cut=0):
-    raw = struct.pack(f">I{array.ndim}I", 0x800 + array.ndim if magic is None else magic, *array.shape) + array.tobytes()
+    raw = (
+        struct.pack(
+            f">I{array.ndim}I", 0x800 + array.ndim if magic is None else magic, *array.shape
+        )
+        + array.tobytes()
+    )
     raw = raw[: len(raw) - cut]
     path.write_bytes(gzip.compress(raw) if path.suffix == ".gz" else raw)
 
@@ -505,7 +620,10 @@ def idx_file(path, array, magic=None, cut=0):
 def idx_folder(tmp_path):
     rng = np.random.default_rng(0)
     for part, n, ending in (("train", 6, ""), ("t10k", 4, ".gz")):
-        idx_file(tmp_path / f"{part}-images-idx3-ubyte{ending}", rng.integers(0, 256, (n, 3, 2), np.uint8))
+        idx_file(
+            tmp_path / f"{part}-images-idx3-ubyte{ending}",
+            rng.integers(0, 256, (n, 3, 2), np.uint8),
+        )
         idx_file(tmp_path / f"{part}-labels-idx1-ubyte{ending}", np.arange(n, dtype=np.uint8))
     return tmp_path
 
@@ -530,13 +648,49 @@ IMAGES, LABELS = np.zeros((6, 3, 2), np.uint8), np.zeros(6, np.uint8)
             0,
             "images-idx3-ubyte: not an idx file of images: it begins with 0x00000d03, not with 0x00000803",
         ),
-        ("train-images-idx3-ubyte", LABELS, None, 0, "not an idx file of images: it begins with 0x00000801"),
-        ("train-images-idx3-ubyte", IMAGES, None, 5, r"truncated: its header promises 36 bytes, shape \(6, 3, 2\); there are 31"),
-        ("train-images-idx3-ubyte", IMAGES, None, 40, "truncated: 12 bytes, and the header alone has 16"),
+        (
+            "train-images-idx3-ubyte",
+            LABELS,
+            None,
+            0,
+            "not an idx file of images: it begins with 0x00000801",
+        ),
+        (
+            "train-images-idx3-ubyte",
+            IMAGES,
+            None,
+            5,
+            r"truncated: its header promises 36 bytes, shape \(6, 3, 2\); there are 31",
+        ),
+        (
+            "train-images-idx3-ubyte",
+            IMAGES,
+            None,
+            40,
+            "truncated: 12 bytes, and the header alone has 16",
+        ),
         ("train-images-idx3-ubyte", IMAGES, None, 50, "it has 2 bytes"),
-        ("train-labels-idx1-ubyte", np.zeros(5, np.uint8), None, 0, "6 images, .*train-labels-idx1-ubyte has 5 labels"),
-        ("train-labels-idx1-ubyte", LABELS + np.uint8(10), None, 0, "label 10; 10 classes are 0..9"),
-        ("t10k-images-idx3-ubyte.gz", np.zeros((4, 2, 2), np.uint8), None, 0, r"the training images are \(3, 2\), the test images \(2, 2\)"),
+        (
+            "train-labels-idx1-ubyte",
+            np.zeros(5, np.uint8),
+            None,
+            0,
+            "6 images, .*train-labels-idx1-ubyte has 5 labels",
+        ),
+        (
+            "train-labels-idx1-ubyte",
+            LABELS + np.uint8(10),
+            None,
+            0,
+            "label 10; 10 classes are 0..9",
+        ),
+        (
+            "t10k-images-idx3-ubyte.gz",
+            np.zeros((4, 2, 2), np.uint8),
+            None,
+            0,
+            r"the training images are \(3, 2\), the test images \(2, 2\)",
+        ),
         ("t10k-labels-idx1-ubyte.gz", LABELS[:4], None, 1, "t10k-labels-idx1-ubyte.gz: truncated"),
     ],
 )
@@ -562,9 +716,22 @@ def test_other_damage_of_idx_files(script, idx_folder):
 
 def test_the_main_job_says_what_is_wrong_with_a_folder(tmp_path):
     pytest.importorskip("tqdm")
-    command = [sys.executable, str(ROOT / "examples" / "regularization.py"), "--data", str(tmp_path), "--out", str(tmp_path)]
-    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
-    assert done.returncode == 2 and "there is no train-images-idx3-ubyte" in done.stderr and "Traceback" not in done.stderr
+    command = [
+        sys.executable,
+        str(ROOT / "examples" / "regularization.py"),
+        "--data",
+        str(tmp_path),
+        "--out",
+        str(tmp_path),
+    ]
+    done = subprocess.run(
+        command, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+    )
+    assert (
+        done.returncode == 2
+        and "there is no train-images-idx3-ubyte" in done.stderr
+        and "Traceback" not in done.stderr
+    )
 
 
 def test_the_main_job_trains_on_idx_files(script, tmp_path):
@@ -575,7 +742,11 @@ def test_the_main_job_trains_on_idx_files(script, tmp_path):
         idx_file(tmp_path / f"{part}-images-idx3-ubyte.gz", images[rows])
         idx_file(tmp_path / f"{part}-labels-idx1-ubyte", labels[rows].astype(np.uint8))
     training, validation, test = script("study")["split"](0, tmp_path)
-    assert [part[0].shape for part in (training, validation, test)] == [(500, 64), (200, 64), (100, 64)]
+    assert [part[0].shape for part in (training, validation, test)] == [
+        (500, 64),
+        (200, 64),
+        (100, 64),
+    ]
     curve = script("regularization")["train"]("group l2, proximal", 0, 100, tmp_path)
     assert len(curve) == 2 and curve[-1][2] > 50
 

@@ -32,7 +32,10 @@ def masks(p, *shapes):
     sizes = [math.prod(shape) for shape in shapes]
     for bits in itertools.product([0.0, 1.0], repeat=sum(sizes)):
         parts = np.split(np.array(bits), np.cumsum(sizes)[:-1])
-        yield math.prod(1 - p if bit else p for bit in bits), *(part.reshape(shape) for part, shape in zip(parts, shapes))
+        yield (
+            math.prod(1 - p if bit else p for bit in bits),
+            *(part.reshape(shape) for part, shape in zip(parts, shapes)),
+        )
 
 
 def brute_force(loss_of, inputs, p, *shapes):
@@ -49,7 +52,9 @@ def close(actual, expected, rtol=1e-12, size=0):
     """Up to rtol of the largest entry; or of `size`, that of the terms, where they may cancel in every entry."""
     __tracebackhide__ = True
     actual, expected = engine.data_of(actual), engine.data_of(expected)
-    np.testing.assert_allclose(actual, expected, rtol=rtol, atol=rtol * np.max(np.abs(expected), initial=size))
+    np.testing.assert_allclose(
+        actual, expected, rtol=rtol, atol=rtol * np.max(np.abs(expected), initial=size)
+    )
 
 
 # -------------------------------------------------------------------------- dropout on a linear model
@@ -58,7 +63,11 @@ def close(actual, expected, rtol=1e-12, size=0):
 @pytest.fixture
 def regression():
     rng = np.random.default_rng(3)
-    return mg.Tensor(rng.standard_normal((3, 4)), True), mg.Tensor(rng.standard_normal(4), True), rng.standard_normal(3)
+    return (
+        mg.Tensor(rng.standard_normal((3, 4)), True),
+        mg.Tensor(rng.standard_normal(4), True),
+        rng.standard_normal(3),
+    )
 
 
 @pytest.mark.parametrize("p", RATES)
@@ -69,16 +78,22 @@ def test_dropout_on_a_linear_model_is_ridge(regression, p):
     assert expected.outcomes == 2**12
     close(expected.value, np.sum(residual**2) + p / (1 - p) * np.sum(w.data**2 * size))
     close(expected.gradients[w], 2 * X.data.T @ residual + 2 * p / (1 - p) * w.data * size)
-    close(expected.gradients[X], 2 * np.outer(residual, w.data) + 2 * p / (1 - p) * w.data**2 * X.data)
+    close(
+        expected.gradients[X], 2 * np.outer(residual, w.data) + 2 * p / (1 - p) * w.data**2 * X.data
+    )
 
 
 @pytest.mark.parametrize("p", RATES)
 def test_classic_dropout_is_ridge_about_the_shrunken_model(regression, p):
     X, w, y = regression
-    expected = mg.expectation(np.sum((y - F.dropout(X, p, training=True, scaling="classic") @ w) ** 2))
+    expected = mg.expectation(
+        np.sum((y - F.dropout(X, p, training=True, scaling="classic") @ w) ** 2)
+    )
     residual, size = (1 - p) * X.data @ w.data - y, np.sum(X.data**2, axis=0)
     close(expected.value, np.sum(residual**2) + p * (1 - p) * np.sum(w.data**2 * size))
-    close(expected.gradients[w], 2 * (1 - p) * X.data.T @ residual + 2 * p * (1 - p) * w.data * size)
+    close(
+        expected.gradients[w], 2 * (1 - p) * X.data.T @ residual + 2 * p * (1 - p) * w.data * size
+    )
 
 
 @pytest.mark.parametrize("p", RATES)
@@ -123,17 +138,28 @@ def test_two_dropouts_about_a_nonlinearity(p):
     x, w, v = leaf(3), leaf(3, 2, seed=1), leaf(2, seed=2)
 
     def model(drop_x, drop_h):
-        return np.tanh(0.1 * drop_h(np.tanh(0.1 * drop_x(x) @ w)) @ v) ** 2  # far from where tanh is flat and 1 - tanh^2 has no digits
+        return (
+            np.tanh(0.1 * drop_h(np.tanh(0.1 * drop_x(x) @ w)) @ v) ** 2
+        )  # far from where tanh is flat and 1 - tanh^2 has no digits
 
     drop = [lambda a: F.dropout(a, p, training=True)] * 2
     loss = model(*drop)
     expected = mg.expectation(loss)
-    value, slopes = brute_force(lambda m, n: model(lambda a: a * m / (1 - p), lambda a: a * n / (1 - p)), [x, w, v], p, (3,), (2,))
+    value, slopes = brute_force(
+        lambda m, n: model(lambda a: a * m / (1 - p), lambda a: a * n / (1 - p)),
+        [x, w, v],
+        p,
+        (3,),
+        (2,),
+    )
     close(expected.value, value)
     for t, slope in zip([x, w, v], slopes):
         close(expected.gradients[t], slope)
     first, second = noises(loss)
-    replayed = sum(q * mg.replay(loss, {first: m.astype(bool), second: n.astype(bool)}).item() for q, m, n in masks(p, (3,), (2,)))
+    replayed = sum(
+        q * mg.replay(loss, {first: m.astype(bool), second: n.astype(bool)}).item()
+        for q, m, n in masks(p, (3,), (2,))
+    )
     close(expected.value, replayed)
 
 
@@ -141,7 +167,9 @@ def test_two_dropouts_about_a_nonlinearity(p):
 @pytest.mark.parametrize("p", [0.3, 0.8])
 def test_a_classifier(p, reduction):
     x, w, b, labels = leaf(2, 3), leaf(3, 3, seed=1), leaf(3, seed=2), np.array([2, 0])
-    expected = mg.expectation(F.cross_entropy(F.linear(F.dropout(x, p, training=True), w, b), labels, reduction))
+    expected = mg.expectation(
+        F.cross_entropy(F.linear(F.dropout(x, p, training=True), w, b), labels, reduction)
+    )
     value, slope = 0.0, 0.0
     for probability, kept in masks(p, (2, 3)):
         rows = x.data * kept / (1 - p)
@@ -158,7 +186,9 @@ def test_a_module_used_twice_draws_two_masks():
     drop, x = nn.Dropout(0.3), leaf(2)
     expected = mg.expectation(np.sum(drop(x) * drop(x) ** 2))
     assert expected.outcomes == 2**4
-    close(expected.value, np.sum(x.data**3) / 0.7)  # E[m] E[m^2], where the same mask twice would give E[m^3]
+    close(
+        expected.value, np.sum(x.data**3) / 0.7
+    )  # E[m] E[m^2], where the same mask twice would give E[m^3]
     same = drop(x)
     close(mg.expectation(np.sum(same * same**2)).value, np.sum(x.data**3) / 0.7**2)
 
@@ -169,11 +199,16 @@ def test_the_gradient_is_the_slope_of_the_expected_value(p):
 
     def expected(values):
         x = mg.Tensor(values, True)
-        result = mg.expectation(np.sum(np.sin(F.dropout(x, p, training=True)) * x) ** 2 + F.l1_penalty(x, c=0.3))
+        result = mg.expectation(
+            np.sum(np.sin(F.dropout(x, p, training=True)) * x) ** 2 + F.l1_penalty(x, c=0.3)
+        )
         return result.value.item(), result.gradients[x].data
 
     for direction in np.eye(3):
-        coarse, fine = ((expected(values + h * direction)[0] - expected(values - h * direction)[0]) / (2 * h) for h in (2e-3, 1e-3))
+        coarse, fine = (
+            (expected(values + h * direction)[0] - expected(values - h * direction)[0]) / (2 * h)
+            for h in (2e-3, 1e-3)
+        )
         close(expected(values)[1] @ direction, fine + (fine - coarse) / 3, 1e-9)
 
 
@@ -205,7 +240,9 @@ def test_polynomials_of_gaussian_noise_up_to_degree_15_are_exact(k, s):
 def test_beyond_that_degree_the_order_is_too_low_by_a_known_term():
     x = mg.Tensor(1.0, True)
     loss = (x * Noise(Normal(1, 1), (), np.float64)) ** 16
-    close(moment(16, 1) - mg.expectation(loss).value.item(), math.factorial(8), 1e-6)  # Gauss's remainder
+    close(
+        moment(16, 1) - mg.expectation(loss).value.item(), math.factorial(8), 1e-6
+    )  # Gauss's remainder
     close(mg.expectation(loss, order=9).value, moment(16, 1))
 
 
@@ -219,14 +256,19 @@ def test_the_exponential_of_gaussian_noise():
 def test_gaussian_dropout_on_a_linear_model_is_ridge_too(regression):
     _, w, y = regression
     x = leaf(4)
-    expected = mg.expectation((y[0] - (x * Noise(Normal(1, 0.6), (4,), np.float64)) @ w) ** 2, order=2)
+    expected = mg.expectation(
+        (y[0] - (x * Noise(Normal(1, 0.6), (4,), np.float64)) @ w) ** 2, order=2
+    )
     assert expected.outcomes == 2**4
     close(expected.value, (y[0] - x.data @ w.data) ** 2 + 0.36 * np.sum((w.data * x.data) ** 2))
 
 
 def test_dropout_and_gaussian_noise_together():
     x = leaf(2)
-    expected = mg.expectation(np.sum(F.dropout(x, 0.3, training=True) * Noise(Normal(1, 0.5), (2,), np.float64)) ** 2, order=3)
+    expected = mg.expectation(
+        np.sum(F.dropout(x, 0.3, training=True) * Noise(Normal(1, 0.5), (2,), np.float64)) ** 2,
+        order=3,
+    )
     assert expected.outcomes == 2**2 * 3**2
     close(expected.value, np.sum(x.data) ** 2 + (1.25 / 0.7 - 1) * np.sum(x.data**2))
 
@@ -246,7 +288,10 @@ def test_a_rate_of_0_or_1_has_one_outcome_whatever_the_size():
 
 def test_a_single_node_of_quadrature_is_the_mean_and_not_what_was_drawn():
     x = leaf()
-    assert mg.expectation(x * Noise(Normal(3, 1), (), np.float64), order=1).value.item() == 3 * x.item()
+    assert (
+        mg.expectation(x * Noise(Normal(3, 1), (), np.float64), order=1).value.item()
+        == 3 * x.item()
+    )
 
 
 def test_without_noise_it_is_the_value_and_its_gradient():
@@ -274,7 +319,11 @@ def test_a_loss_that_is_a_leaf():
 def test_noise_of_no_entries():
     x = leaf(0, 2)
     expected = mg.expectation(np.sum(F.dropout(x, 0.3, training=True)) + 1.0)
-    assert expected.value.item() == 1 and expected.gradients[x].shape == (0, 2) and expected.outcomes == 1
+    assert (
+        expected.value.item() == 1
+        and expected.gradients[x].shape == (0, 2)
+        and expected.outcomes == 1
+    )
 
 
 def test_a_leaf_that_no_gradient_reaches_gets_zeros():
@@ -332,14 +381,20 @@ def test_inside_no_grad():
 def test_too_many_outcomes_are_refused_at_once(shape, distribution, count):
     loss = np.sum(leaf(*shape) * Noise(distribution, shape, np.float64))
     began = time.perf_counter()
-    with pytest.raises(ValueError, match=rf"expectation: {count}, but at most 65,536 .* of shape \({shape[0]},.*smaller batch.*resample"):
+    with pytest.raises(
+        ValueError,
+        match=rf"expectation: {count}, but at most 65,536 .* of shape \({shape[0]},.*smaller batch.*resample",
+    ):
         mg.expectation(loss)
     assert time.perf_counter() - began < 0.1
 
 
 def test_the_refusal_names_the_layers_with_the_most_outcomes():
     model = nn.Sequential(*(nn.Dropout(p) for p in (0.1, 0.2, 0.3, 0.4)))
-    with pytest.raises(ValueError, match=r"2\^40 outcomes.*: Bernoulli\(keep=0.9\) of shape \(10,\) in 'Dropout_0' has 1,024, .*, 1 more\. Use"):
+    with pytest.raises(
+        ValueError,
+        match=r"2\^40 outcomes.*: Bernoulli\(keep=0.9\) of shape \(10,\) in 'Dropout_0' has 1,024, .*, 1 more\. Use",
+    ):
         mg.expectation(np.sum(model(leaf(10))))
 
 
@@ -356,7 +411,10 @@ def test_noise_that_cannot_list_its_outcomes():
         def draw(self, rng, shape, dtype):
             return rng.random(shape, dtype)
 
-    with pytest.raises(TypeError, match=r"expectation: Uniform noise cannot list its outcomes\. Give it outcomes\(order\)"):
+    with pytest.raises(
+        TypeError,
+        match=r"expectation: Uniform noise cannot list its outcomes\. Give it outcomes\(order\)",
+    ):
         mg.expectation(np.sum(leaf(2) * Noise(Uniform(), (2,), np.float64)))
 
 
@@ -410,7 +468,13 @@ def test_the_graph_and_the_generators_stay_as_they_are(monkeypatch, interrupted,
     assert states == ([str(g.bit_generator.state) for g in generators], str(np.random.get_state()))
     assert len(nodes(loss)) == len(before)
     for n, data, values, grad, args, op in before:
-        assert n.data is data and np.array_equal(data, values) and n.grad is grad and n.args is args and n.op is op
+        assert (
+            n.data is data
+            and np.array_equal(data, values)
+            and n.grad is grad
+            and n.args is args
+            and n.op is op
+        )
     assert np.array_equal(x.grad.data, gradient)
 
 
@@ -427,7 +491,11 @@ WRONG = {
 def is_unbiased(name, p):
     apply, keep = WRONG[name]
     x = leaf(3)
-    return np.allclose(mg.expectation(apply(x, Noise(Bernoulli(keep(p)), (3,), bool), p)).value.data, x.data, rtol=1e-12)
+    return np.allclose(
+        mg.expectation(apply(x, Noise(Bernoulli(keep(p)), (3,), bool), p)).value.data,
+        x.data,
+        rtol=1e-12,
+    )
 
 
 @pytest.mark.parametrize("p", [0.1, 0.3, 0.8])
@@ -437,12 +505,20 @@ def test_wrong_dropouts_are_seen(name, p):
 
 
 def test_at_a_rate_of_a_half_two_of_them_are_no_mistakes_at_all():
-    assert {name for name in WRONG if is_unbiased(name, 0.5)} == {"scale 1/p", "keep and drop swapped"}
+    assert {name for name in WRONG if is_unbiased(name, 0.5)} == {
+        "scale 1/p",
+        "keep and drop swapped",
+    }
 
 
 # -------------------------------------------------------------------------- stacks of outcomes and the loop
 
-CAN_STACK = sorted({*expectations._stacked, *(name for name, op in engine.ops.items() if isinstance(op.forward, np.ufunc))})
+CAN_STACK = sorted(
+    {
+        *expectations._stacked,
+        *(name for name, op in engine.ops.items() if isinstance(op.forward, np.ufunc)),
+    }
+)
 
 
 @pytest.fixture
@@ -464,10 +540,17 @@ def test_a_stack_of_outcomes_equals_the_loop(name, loop):
     for number, sample in enumerate(samples[name]):
         inputs = [mg.Tensor(x, True) for x in sample.inputs(number)]
         for noisy in {tuple(range(len(inputs))), *((i,) for i in range(len(inputs)))}:
-            blurred = [x * Noise(Normal(1, 0.01), (), np.float64) if i in noisy else x * 1 for i, x in enumerate(inputs)]
+            blurred = [
+                x * Noise(Normal(1, 0.01), (), np.float64) if i in noisy else x * 1
+                for i, x in enumerate(inputs)
+            ]
             out = sample.call(*blurred)
             loss = np.sum(out * np.cos(np.arange(out.size)).reshape(out.shape))
-            if not all(expectations._stackable(n, {blurred[i].order for i in noisy}) for n in nodes(loss) if n.args):
+            if not all(
+                expectations._stackable(n, {blurred[i].order for i in noisy})
+                for n in nodes(loss)
+                if n.args
+            ):
                 continue
             stacked += 1
             fast, slow = mg.expectation(loss, 3), loop(lambda loss=loss: mg.expectation(loss, 3))
@@ -504,7 +587,9 @@ def test_only_what_depends_on_noise_runs_again(monkeypatch):
     loss = np.sum(F.dropout(np.exp(np.sin(x)), 0.3, training=True)[:] * np.cos(x))
     ran = []
     for op in engine.ops.values():
-        monkeypatch.setattr(op, "forward", lambda *args, f=op.forward, name=op.name: (ran.append(name), f(*args))[1])
+        monkeypatch.setattr(
+            op, "forward", lambda *args, f=op.forward, name=op.name: (ran.append(name), f(*args))[1]
+        )
     mg.expectation(loss)
     assert ran.count("sin") == ran.count("exp") == ran.count("cos") == 1
     assert ran.count("dropout") >= 8 and ran.count("getitem") == 1 + 8  # once for the copy

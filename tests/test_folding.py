@@ -35,7 +35,11 @@ class Block(nn.Module):
 
 class Residual(nn.Module):
     def __init__(self, blocks):
-        self.stem, self.blocks, self.head = nn.Linear(6, 4), [Block(4) for _ in range(blocks)], nn.Linear(4, 3)
+        self.stem, self.blocks, self.head = (
+            nn.Linear(6, 4),
+            [Block(4) for _ in range(blocks)],
+            nn.Linear(4, 3),
+        )
 
     def forward(self, x):
         x = F.relu(self.stem(x))
@@ -70,12 +74,20 @@ class Branches(nn.Module):
     """Four blocks left and four right, computed branch after branch or in turn."""
 
     def __init__(self, in_turn):
-        self.left, self.right, self.mix = [Block(4) for _ in range(4)], [Block(4) for _ in range(4)], nn.Linear(8, 3)
+        self.left, self.right, self.mix = (
+            [Block(4) for _ in range(4)],
+            [Block(4) for _ in range(4)],
+            nn.Linear(8, 3),
+        )
         self.in_turn = in_turn
 
     def forward(self, x):
         a = b = x
-        steps = zip(self.left, self.right) if self.in_turn else [*((f, None) for f in self.left), *((None, f) for f in self.right)]
+        steps = (
+            zip(self.left, self.right)
+            if self.in_turn
+            else [*((f, None) for f in self.left), *((None, f) for f in self.right)]
+        )
         for f, g in steps:
             a, b = f(a) if f else a, g(b) if g else b
         return self.mix(np.concatenate([a, b], axis=1))
@@ -83,7 +95,10 @@ class Branches(nn.Module):
 
 class Heads(nn.Module):
     def __init__(self, heads):
-        self.heads, self.out = [nn.Sequential(nn.Linear(4, 2), nn.Tanh(), nn.Linear(2, 2)) for _ in range(heads)], nn.Linear(2 * heads, 3)
+        self.heads, self.out = (
+            [nn.Sequential(nn.Linear(4, 2), nn.Tanh(), nn.Linear(2, 2)) for _ in range(heads)],
+            nn.Linear(2 * heads, 3),
+        )
 
     def forward(self, x):
         return self.out(np.concatenate([head(x) for head in self.heads], axis=1))
@@ -93,12 +108,18 @@ def drawn(root, **options):
     """(titles, {(source, target)} of titles) of the nodes that are no data."""
     nodes, edges = describe(root, **({"depth": "auto"} | options))
     titles = {n.id: n.title for n in nodes if n.kind != "data"}
-    return list(titles.values()), {(titles[e.source], titles[e.target]) for e in edges if e.source in titles}
+    return list(titles.values()), {
+        (titles[e.source], titles[e.target]) for e in edges if e.source in titles
+    }
 
 
 def test_residual_blocks_are_one_card():
     titles, edges = drawn(Residual(10)(data(8, 6)))
-    assert titles == ["stem: Linear(6, 4)", "relu", "blocks.0 to blocks.9: Block x10", "head: Linear(4, 3)"] and len(edges) == 3
+    assert (
+        titles
+        == ["stem: Linear(6, 4)", "relu", "blocks.0 to blocks.9: Block x10", "head: Linear(4, 3)"]
+        and len(edges) == 3
+    )
 
 
 def test_steps_in_time_are_one_card_of_the_module_that_is_called_again():
@@ -107,9 +128,17 @@ def test_steps_in_time_are_one_card_of_the_module_that_is_called_again():
     assert titles == ["cell: Cell x20", "out: Linear(5, 3)"] and edges == {tuple(titles)}
     titles, edges = drawn(Recurrent(every=True)(x), depth=1)
     assert titles == ["cell: Cell x20", "out: Linear(5, 3) x20", "stack"]
-    assert edges == {("cell: Cell x20", "out: Linear(5, 3) x20"), ("out: Linear(5, 3) x20", "stack")}
-    notes = {n.title: [row.text for row in n.rows if row.role == "about"] for n in describe(Recurrent(every=True)(x), depth=1)[0]}
-    assert notes["cell: Cell x20"] == ["83 nodes, 60 parameters"] and notes["out: Linear(5, 3) x20"] == ["side by side", "22 nodes, 18 parameters"]
+    assert edges == {
+        ("cell: Cell x20", "out: Linear(5, 3) x20"),
+        ("out: Linear(5, 3) x20", "stack"),
+    }
+    notes = {
+        n.title: [row.text for row in n.rows if row.role == "about"]
+        for n in describe(Recurrent(every=True)(x), depth=1)[0]
+    }
+    assert notes["cell: Cell x20"] == ["83 nodes, 60 parameters"] and notes[
+        "out: Linear(5, 3) x20"
+    ] == ["side by side", "22 nodes, 18 parameters"]
     (inputs,) = [n for n in describe(Recurrent(every=True)(x), depth=1)[0] if n.title == "x x20"]
     assert inputs.kind == "data" and [row.text for row in inputs.rows][0] == "each (4, 6)"
 
@@ -117,20 +146,43 @@ def test_steps_in_time_are_one_card_of_the_module_that_is_called_again():
 def test_a_cell_that_is_open_shows_its_weights_beside_its_steps():
     """The auto depth opens the cell: its 20 steps are folded op by op, what is one circle in a step as one."""
     titles, edges = drawn(Recurrent(every=False)(data(4, 20, 6, name=None)))
-    assert sorted(titles) == sorted(["weight", "bias", "weight", "weight", "bias", "linear x20", "linear, add, tanh x20", "linear"])
-    assert ("linear x20", "linear, add, tanh x20") in edges and ("linear, add, tanh x20", "linear") in edges
+    assert sorted(titles) == sorted(
+        [
+            "weight",
+            "bias",
+            "weight",
+            "weight",
+            "bias",
+            "linear x20",
+            "linear, add, tanh x20",
+            "linear",
+        ]
+    )
+    assert ("linear x20", "linear, add, tanh x20") in edges and (
+        "linear, add, tanh x20",
+        "linear",
+    ) in edges
 
 
 def test_the_steps_cut_from_a_named_input_are_one_box_too():
     titles, edges = drawn(Recurrent(every=False)(data(4, 20, 6)), depth=1)
-    assert titles == ["getitem x20", "cell: Cell x20", "out: Linear(5, 3)"] and ("getitem x20", "cell: Cell x20") in edges
+    assert (
+        titles == ["getitem x20", "cell: Cell x20", "out: Linear(5, 3)"]
+        and ("getitem x20", "cell: Cell x20") in edges
+    )
 
 
-@pytest.mark.parametrize("layer, cell", [(nn.RNN, "rnn cell"), (nn.GRU, "gru cell"), (nn.LSTM, "lstm cell")])
+@pytest.mark.parametrize(
+    "layer, cell", [(nn.RNN, "rnn cell"), (nn.GRU, "gru cell"), (nn.LSTM, "lstm cell")]
+)
 def test_layers_over_time(layer, cell):
     for steps in (4, 80):  # a few steps are folded, too, though they would fit
         titles, edges = drawn(layer(6, 5)(data(steps, 2, 6))[0].sum())
-        assert f"linear, {cell} x{steps}" in titles and len(titles) <= 9 and (f"linear, {cell} x{steps}", "stack") in edges
+        assert (
+            f"linear, {cell} x{steps}" in titles
+            and len(titles) <= 9
+            and (f"linear, {cell} x{steps}", "stack") in edges
+        )
 
 
 def test_a_module_called_again_and_again_is_folded_and_one_called_twice_is_not():
@@ -141,7 +193,9 @@ def test_a_module_called_again_and_again_is_folded_and_one_called_twice_is_not()
             y = np.tanh(layer(y))
         assert (f"linear, tanh x{times}" in drawn(y.sum())[0]) == (times > 2)
         assert len(drawn(y.sum(), depth=None)[0]) == 3 + 2 * times
-    attention = nn.MultiheadAttention(4, 2, batch_first=True)  # takes slices of a weight, side by side
+    attention = nn.MultiheadAttention(
+        4, 2, batch_first=True
+    )  # takes slices of a weight, side by side
     x = data(1, 3, 4)
     assert drawn(attention(x, x, x, need_weights=False)[0].sum())[0].count("getitem") == 6
     h, x = leaf(1.0, name="h"), leaf(2.0, name="x")
@@ -153,16 +207,26 @@ def test_a_module_called_again_and_again_is_folded_and_one_called_twice_is_not()
 def test_transformer_blocks_are_one_card():
     class Attending(nn.Module):
         def __init__(self):
-            self.norm, self.attention, self.drop = nn.LayerNorm(8), nn.MultiheadAttention(8, 2, dropout=0.1, batch_first=True), nn.Dropout(0.2)
+            self.norm, self.attention, self.drop = (
+                nn.LayerNorm(8),
+                nn.MultiheadAttention(8, 2, dropout=0.1, batch_first=True),
+                nn.Dropout(0.2),
+            )
 
         def forward(self, x):
             y = self.norm(x)
             return x + self.drop(self.attention(y, y, y, is_causal=True, need_weights=False)[0])
 
-    nodes, _ = describe(nn.Sequential(*[Attending() for _ in range(12)])(data(2, 5, 8)).sum(), depth="auto")
+    nodes, _ = describe(
+        nn.Sequential(*[Attending() for _ in range(12)])(data(2, 5, 8)).sum(), depth="auto"
+    )
     (card,) = [n for n in nodes if n.kind == "module"]
     lines = [row.text for row in card.rows if row.role == "attribute"]
-    assert card.title == "0 to 11: Attending x12" and len(nodes) <= 5 and lines == ["scaled dot product attention p=0.1 x12", "dropout p=0.2 x12"]
+    assert (
+        card.title == "0 to 11: Attending x12"
+        and len(nodes) <= 5
+        and lines == ["scaled dot product attention p=0.1 x12", "dropout p=0.2 x12"]
+    )
 
 
 def test_modules_in_short():
@@ -174,18 +238,36 @@ def test_modules_in_short():
         nn.Dropout(0.5),
         nn.ReLU(),
     )
-    words = ["Linear(3, 4)", "Linear(3, 4, bias=False, penalty=L2(0.1))", "LayerNorm((4,))", "BatchNorm2d(8, eps=0.1)", "Dropout(p=0.5)", "ReLU"]
-    assert list(map(module_text, modules)) == words and module_text(nn.Sequential(nn.ReLU())) == "Sequential"
+    words = [
+        "Linear(3, 4)",
+        "Linear(3, 4, bias=False, penalty=L2(0.1))",
+        "LayerNorm((4,))",
+        "BatchNorm2d(8, eps=0.1)",
+        "Dropout(p=0.5)",
+        "ReLU",
+    ]
+    assert (
+        list(map(module_text, modules)) == words
+        and module_text(nn.Sequential(nn.ReLU())) == "Sequential"
+    )
 
 
 def test_a_loop_without_modules():
-    W, U, b = leaf(np.ones((6, 5)), name="W"), leaf(np.ones((5, 5)), name="U"), leaf(np.ones(5), name="b")
+    W, U, b = (
+        leaf(np.ones((6, 5)), name="W"),
+        leaf(np.ones((5, 5)), name="U"),
+        leaf(np.ones(5), name="b"),
+    )
     h = Tensor(np.zeros((2, 5)), name="h0")
     for x in np.random.default_rng(0).normal(size=(20, 2, 6)):
         h = np.tanh(x @ W + h @ U + b)
     titles, edges = drawn(h.sum())
     assert titles == ["W", "U", "b", "matmul x20", "matmul, add, add, tanh x20", "sum"]
-    assert {("matmul x20", "matmul, add, add, tanh x20"), ("U", "matmul, add, add, tanh x20"), ("W", "matmul x20")} < edges
+    assert {
+        ("matmul x20", "matmul, add, add, tanh x20"),
+        ("U", "matmul, add, add, tanh x20"),
+        ("W", "matmul x20"),
+    } < edges
 
 
 def test_weights_of_layers_without_modules_are_one_node():
@@ -195,19 +277,34 @@ def test_weights_of_layers_without_modules_are_one_node():
     loss = F.l2_penalty(*weights, c=0.1) + h.sum()
     nodes, edges = describe(loss, depth="auto")
     (card,) = [n for n in nodes if n.kind == "parameter"]
-    assert card.title == "w1 to w30 x30" and [row.text for row in card.rows][:2] == ["480 parameters", "each (4, 4)"]
-    assert {n.title for n in nodes if (card.id, n.id) in {(e.source, e.target) for e in edges}} == {"matmul, relu x30", "l2 penalty"}
+    assert card.title == "w1 to w30 x30" and [row.text for row in card.rows][:2] == [
+        "480 parameters",
+        "each (4, 4)",
+    ]
+    assert {n.title for n in nodes if (card.id, n.id) in {(e.source, e.target) for e in edges}} == {
+        "matmul, relu x30",
+        "l2 penalty",
+    }
 
 
 @pytest.mark.parametrize("in_turn", [False, True])
 def test_branches_stay_apart_whatever_their_order(in_turn):
     titles, edges = drawn(Branches(in_turn)(data(4, 4)), depth=1)
-    assert titles == ["left.0 to left.3: Block x4", "right.0 to right.3: Block x4", "concatenate", "mix: Linear(8, 3)"]
+    assert titles == [
+        "left.0 to left.3: Block x4",
+        "right.0 to right.3: Block x4",
+        "concatenate",
+        "mix: Linear(8, 3)",
+    ]
 
 
 def test_many_heads_side_by_side():
     nodes, _ = describe(Heads(12)(data(5, 4)), depth="auto")
-    assert [n.title for n in nodes if n.kind != "data"] == ["heads.0 to heads.11: Sequential x12", "concatenate", "out: Linear(24, 3)"]
+    assert [n.title for n in nodes if n.kind != "data"] == [
+        "heads.0 to heads.11: Sequential x12",
+        "concatenate",
+        "out: Linear(24, 3)",
+    ]
     assert nodes[1].rows[0].text == "side by side"
     titles, _ = drawn(Heads(3)(data(5, 4)))  # three fit
     assert titles.count("1: tanh") == 3
@@ -217,41 +314,72 @@ def test_one_module_on_several_inputs():
     twin = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 2))
     nodes, _ = describe(sum(twin(data(3, 4)) for _ in range(4)).sum(), depth=0)
     titles = {n.title: [row.text for row in n.rows if row.role == "about"] for n in nodes}
-    assert titles["Sequential x4"] == ["side by side", "16 nodes, 30 parameters"] and titles["x x4"] == []
+    assert (
+        titles["Sequential x4"] == ["side by side", "16 nodes, 30 parameters"]
+        and titles["x x4"] == []
+    )
 
 
 def test_losses_of_steps_and_penalties_of_layers_keep_their_shape():
-    model, loss = nn.Sequential(*[layer for _ in range(20) for layer in (nn.Linear(3, 3), nn.ReLU())]), 0.0
+    model, loss = (
+        nn.Sequential(*[layer for _ in range(20) for layer in (nn.Linear(3, 3), nn.ReLU())]),
+        0.0,
+    )
     for _ in range(3):
         loss = loss + F.cross_entropy(model(data(4, 3)), np.arange(4) % 3)
     for w in model.parameters():
         loss = loss + F.l2_penalty(w, c=1e-3)
     nodes, _ = describe(loss, depth="auto")
     kinds = {n.kind: n.title for n in nodes}
-    assert kinds["penalty"].startswith("l2 penalty") and kinds["loss"].startswith("cross entropy") and len(nodes) < 20
+    assert (
+        kinds["penalty"].startswith("l2 penalty")
+        and kinds["loss"].startswith("cross entropy")
+        and len(nodes) < 20
+    )
     (root,) = [n for n in nodes if n.is_root]
     terms = [row.text for row in root.rows if row.role == "term"]
-    assert [t.split(" ")[:3] for t in terms] == [["cross", "entropy", "x3"], ["l2", "penalty", "x40"]]
+    assert [t.split(" ")[:3] for t in terms] == [
+        ["cross", "entropy", "x3"],
+        ["l2", "penalty", "x40"],
+    ]
 
 
 def test_the_backward_pass_rolls_up_as_the_forward_pass_does():
     nodes, edges = describe(Residual(10)(data(8, 6)).sum(), depth="auto", backward=True)
     titles = [n.title for n in nodes]
-    assert len(nodes) < 50 and "blocks.0 to blocks.9: Block x10" in titles and all(n.scope for n in nodes)
+    assert (
+        len(nodes) < 50
+        and "blocks.0 to blocks.9: Block x10" in titles
+        and all(n.scope for n in nodes)
+    )
     gradients = [n for n in nodes if n.kind == "derivative"]
-    assert sorted(n.title for n in gradients) == ["gradient x10"] * 4 + ["∂ head.bias", "∂ head.weight", "∂ stem.bias", "∂ stem.weight"]
+    assert sorted(n.title for n in gradients) == ["gradient x10"] * 4 + [
+        "∂ head.bias",
+        "∂ head.weight",
+        "∂ stem.bias",
+        "∂ stem.weight",
+    ]
     notes = {n.rows[0].text for n in gradients if n.title == "gradient x10"}
-    assert notes == {f"blocks.9.{name} to blocks.0.{name}, side by side" for name in ("fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias")}
+    assert notes == {
+        f"blocks.9.{name} to blocks.0.{name}, side by side"
+        for name in ("fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias")
+    }
     (chain,) = [n for n in nodes if n.title.startswith("dropout, ") and n.title.endswith(" x10")]
     assert chain.scope[0].name == "backward"
 
 
 def test_gradients_of_different_leaves_stay_apart():
     """Those of biases of one size stand side by side, but are no loop."""
-    model = nn.Sequential(a=nn.Linear(4, 4), b=nn.Linear(4, 4), c=nn.Linear(4, 4), norm=nn.LayerNorm(4))
+    model = nn.Sequential(
+        a=nn.Linear(4, 4), b=nn.Linear(4, 4), c=nn.Linear(4, 4), norm=nn.LayerNorm(4)
+    )
     for most in (10, 60):
-        nodes, _ = describe(model(np.ones((2, 4))).sum(), depth="auto", backward=True, max_nodes=most)  # float64: a cast ends each
-        assert {n.title for n in nodes if n.kind == "derivative"} == {f"∂ {name}" for name, _ in model.named_parameters()}
+        nodes, _ = describe(
+            model(np.ones((2, 4))).sum(), depth="auto", backward=True, max_nodes=most
+        )  # float64: a cast ends each
+        assert {n.title for n in nodes if n.kind == "derivative"} == {
+            f"∂ {name}" for name, _ in model.named_parameters()
+        }
 
 
 def test_a_pattern_of_two_branches_and_a_join():
@@ -263,7 +391,11 @@ def test_a_pattern_of_two_branches_and_a_join():
         h = np.tanh(np.concatenate([h, context]) @ W)
         out.append(h @ V)
     titles, edges = drawn(np.stack(out).sum())
-    assert "matmul, softmax, matmul, concatenate, ... x12" in titles and "matmul x12" in titles and len(titles) == 8
+    assert (
+        "matmul, softmax, matmul, concatenate, ... x12" in titles
+        and "matmul x12" in titles
+        and len(titles) == 8
+    )
 
 
 def test_what_is_named_or_wrong_stays_out_of_loops():
@@ -271,7 +403,16 @@ def test_what_is_named_or_wrong_stays_out_of_loops():
     for _ in range(80):
         steps.append(np.sin(steps[-1] * x))
     titles, _ = drawn(steps[-1], names={"kept": steps[41]})
-    assert titles == ["x", "h", "multiply, sin x40", "multiply", "kept = sin", "multiply, sin x38", "multiply", "sin"]
+    assert titles == [
+        "x",
+        "h",
+        "multiply, sin x40",
+        "multiply",
+        "kept = sin",
+        "multiply, sin x38",
+        "multiply",
+        "sin",
+    ]
 
 
 # ------------------------------------------------------------------------------------------ any graph
@@ -281,7 +422,10 @@ def test_what_is_named_or_wrong_stays_out_of_loops():
 def programs(draw):
     """A random program with loops and a module that is called again: its root."""
     manual_seed(0)
-    layer, made = nn.Linear(3, 3, dtype=np.float64), [leaf(np.ones((3, 3))), Tensor(np.full((3, 3), 2.0)), leaf(np.full((3, 3), 0.5))]
+    layer, made = (
+        nn.Linear(3, 3, dtype=np.float64),
+        [leaf(np.ones((3, 3))), Tensor(np.full((3, 3), 2.0)), leaf(np.full((3, 3), 0.5))],
+    )
     functions = [
         np.add,
         np.multiply,
@@ -293,7 +437,13 @@ def programs(draw):
         lambda x: F.l2_penalty(x, c=0.1) * x,
     ]
     for _ in range(draw(st.integers(1, 4))):
-        step = draw(st.lists(st.tuples(st.sampled_from(functions), st.integers(1, 8), st.integers(1, 8)), min_size=1, max_size=5))
+        step = draw(
+            st.lists(
+                st.tuples(st.sampled_from(functions), st.integers(1, 8), st.integers(1, 8)),
+                min_size=1,
+                max_size=5,
+            )
+        )
         for _ in range(draw(st.integers(1, 6))):
             for f, i, j in step:
                 a, b = made[-min(i, len(made))], made[-min(j, len(made))]
@@ -302,10 +452,15 @@ def programs(draw):
 
 
 @settings(max_examples=120, deadline=None, derandomize=True)
-@given(programs(), st.sampled_from(["auto", None, 0, 1]), st.sampled_from([3, 8, 60]), st.booleans())
+@given(
+    programs(), st.sampled_from(["auto", None, 0, 1]), st.sampled_from([3, 8, 60]), st.booleans()
+)
 def test_nothing_gets_lost_and_nothing_runs_in_a_circle(root, depth, most, noise):
     nodes, edges = describe(root, depth=depth, max_nodes=most, noise=noise)
-    place, home = {n.id: i for i, n in enumerate(nodes)}, {key: n.id for n in nodes for key in n.holds}
+    place, home = (
+        {n.id: i for i, n in enumerate(nodes)},
+        {key: n.id for n in nodes for key in n.holds},
+    )
     assert all(place[e.source] < place[e.target] for e in edges)
     assert len(home) == sum(len(n.holds) for n in nodes)
     assert depth != "auto" or len(nodes) <= most
@@ -315,7 +470,9 @@ def test_nothing_gets_lost_and_nothing_runs_in_a_circle(root, depth, most, noise
     for t in wanted:
         for a in t.args:
             if isinstance(a, Tensor) and a.order in home and home[a.order] != home[t.order]:
-                again = type(a) is nn.Parameter and any(n.kind == "module" for n in nodes)  # drawn in the first call of its module
+                again = type(a) is nn.Parameter and any(
+                    n.kind == "module" for n in nodes
+                )  # drawn in the first call of its module
                 assert again or (home[a.order], home[t.order]) in joined
 
 
@@ -362,7 +519,12 @@ def seconds(f, times=3):
 
 def test_times():
     """At rest 0.01 and 0.1 s on one core of 2024; a step that is quadratic in the nodes takes longer than these bounds."""
-    step = F.cross_entropy(nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Dropout(), nn.Linear(128, 10))(data(32, 64)), np.arange(32) % 10)
+    step = F.cross_entropy(
+        nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Dropout(), nn.Linear(128, 10))(
+            data(32, 64)
+        ),
+        np.arange(32) % 10,
+    )
     assert seconds(lambda: to_dot(step, grads="run")) < 0.3
     deep = Residual(120)(data(8, 6)).sum()
     assert len(nodes_of(deep)) > 1400
@@ -388,6 +550,11 @@ def test_a_crowd_of_leaves_that_are_alike_is_one_box(count, drawn):
     nodes, _ = describe(loss, depth="auto")
     assert len(nodes) == drawn
     if count > 16:
-        assert nodes[0].title == f"w0 to w{count - 1} x{count}" and (f"∂ rms 2 to {2 * count}", "gradient") in nodes[0].rows
-    assert len(describe(loss + np.sum(np.concatenate([*leaves, other])), depth="auto")[0]) == drawn + 4  # another shape stays apart
+        assert (
+            nodes[0].title == f"w0 to w{count - 1} x{count}"
+            and (f"∂ rms 2 to {2 * count}", "gradient") in nodes[0].rows
+        )
+    assert (
+        len(describe(loss + np.sum(np.concatenate([*leaves, other])), depth="auto")[0]) == drawn + 4
+    )  # another shape stays apart
     assert len(describe(loss)[0]) == count + 3  # and with depth=None all do

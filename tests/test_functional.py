@@ -52,14 +52,24 @@ activations = {  # name: (function, value, slope, PyTorch's name and settings)
     "tanh": (F.tanh, lambda x: 2 * s(2 * x) - 1, lambda x: 4 * s(2 * x) * s(-2 * x), ("tanh", {})),
     "softplus": (F.softplus, lambda x: np.log(1 + np.exp(x)), s, ("softplus", {"threshold": 700})),
     "erf": (F.erf, erf, lambda x: 2 / math.sqrt(math.pi) * np.exp(-x * x), None),
-    "leaky_relu": (F.leaky_relu, lambda x: np.where(x > 0, x, 0.01 * x), lambda x: np.where(x > 0, 1, 0.01), ("leaky_relu", {})),
+    "leaky_relu": (
+        F.leaky_relu,
+        lambda x: np.where(x > 0, x, 0.01 * x),
+        lambda x: np.where(x > 0, 1, 0.01),
+        ("leaky_relu", {}),
+    ),
     "leaky_relu 0.3": (
         lambda x: F.leaky_relu(x, 0.3),
         lambda x: np.where(x > 0, x, 0.3 * x),
         lambda x: np.where(x > 0, 1, 0.3),
         ("leaky_relu", {"negative_slope": 0.3}),
     ),
-    "elu": (F.elu, lambda x: np.where(x > 0, x, np.exp(x) - 1), lambda x: np.where(x > 0, 1, np.exp(x)), ("elu", {})),
+    "elu": (
+        F.elu,
+        lambda x: np.where(x > 0, x, np.exp(x) - 1),
+        lambda x: np.where(x > 0, 1, np.exp(x)),
+        ("elu", {}),
+    ),
     "elu 0.5": (
         lambda x: F.elu(x, alpha=0.5),
         lambda x: np.where(x > 0, x, 0.5 * (np.exp(x) - 1)),
@@ -160,7 +170,14 @@ def test_gelu_knows_two_forms():
 
 def test_every_public_name_is_tested_here():
     tested = {name.split()[0] for name in [*activations, *soft, *losses]} | {"linear", *penalties}
-    elsewhere = {*noisy, *test_windows.CASES, "batch_norm", "layer_norm", "group_norm", "instance_norm"}  # test_dropout, test_windows, test_norms
+    elsewhere = {
+        *noisy,
+        *test_windows.CASES,
+        "batch_norm",
+        "layer_norm",
+        "group_norm",
+        "instance_norm",
+    }  # test_dropout, test_windows, test_norms
     elsewhere |= {"embedding", "scaled_dot_product_attention"}  # in test_sequences.py
     assert tested | elsewhere == {name for name, value in vars(F).items() if callable(value)}
 
@@ -180,9 +197,16 @@ def test_what_pytorch_has_at_another_place_is_given_by_name():
 
 def test_the_data_is_x_but_a_loss_compares_input_and_target():
     for name, function in vars(F).items():
-        if callable(function) and "penalty" not in name and name not in ("elastic_net", "group_l2", "drop_connect", "scaled_dot_product_attention"):
+        if (
+            callable(function)
+            and "penalty" not in name
+            and name
+            not in ("elastic_net", "group_l2", "drop_connect", "scaled_dot_product_attention")
+        ):
             names = list(inspect.signature(function).parameters)
-            assert names[:2] == ["input", "target"] or names[0] == "x" and "input" not in names, name
+            assert names[:2] == ["input", "target"] or names[0] == "x" and "input" not in names, (
+                name
+            )
 
 
 # ---------------------------------------------------------------------------------- softmax and its kin
@@ -204,7 +228,11 @@ def softmax_slope(x, u, axis):
 
 soft = {
     "softmax": (F.softmax, soft_reference, softmax_slope),
-    "log_softmax": (F.log_softmax, lambda x, axis: np.log(soft_reference(x, axis)), log_softmax_slope),
+    "log_softmax": (
+        F.log_softmax,
+        lambda x, axis: np.log(soft_reference(x, axis)),
+        log_softmax_slope,
+    ),
     "logsumexp": (
         lambda x, axis: F.logsumexp(x, axis=axis, keepdims=True),
         lambda x, axis: np.log(np.exp(x).sum(axis=axis, keepdims=True)),
@@ -325,9 +353,30 @@ def ce_slope(x, t):
 
 
 losses = {  # name: (function of input and target, input, target, losses an entry, their slope by the input, PyTorch's name and settings)
-    "mse_loss": (F.mse_loss, x_, t_, lambda x, t: (x - t) ** 2, lambda x, t: 2 * (x - t), ("mse_loss", {})),
-    "l1_loss": (F.l1_loss, x_, t_, lambda x, t: abs(x - t), lambda x, t: np.sign(x - t), ("l1_loss", {})),
-    "huber_loss": (F.huber_loss, x_, t_, lambda x, t: huber(x, t, 1), lambda x, t: np.clip(x - t, -1, 1), ("huber_loss", {})),
+    "mse_loss": (
+        F.mse_loss,
+        x_,
+        t_,
+        lambda x, t: (x - t) ** 2,
+        lambda x, t: 2 * (x - t),
+        ("mse_loss", {}),
+    ),
+    "l1_loss": (
+        F.l1_loss,
+        x_,
+        t_,
+        lambda x, t: abs(x - t),
+        lambda x, t: np.sign(x - t),
+        ("l1_loss", {}),
+    ),
+    "huber_loss": (
+        F.huber_loss,
+        x_,
+        t_,
+        lambda x, t: huber(x, t, 1),
+        lambda x, t: np.clip(x - t, -1, 1),
+        ("huber_loss", {}),
+    ),
     "huber_loss 0.4": (
         lambda x, t, reduction="mean": F.huber_loss(x, t, reduction, delta=0.4),
         x_,
@@ -345,12 +394,54 @@ losses = {  # name: (function of input and target, input, target, losses an entr
         ("binary_cross_entropy_with_logits", {}),
     ),
     "cross_entropy": (F.cross_entropy, x_, labels, ce_entries, ce_slope, ("cross_entropy", {})),
-    "cross_entropy of (N, C, d)": (F.cross_entropy, scores3, labels3, ce_entries, ce_slope, ("cross_entropy", {})),
-    "cross_entropy of (N, C, d, e)": (F.cross_entropy, normal(2, 3, 2, 2), labels3.reshape(2, 2, 2), ce_entries, ce_slope, ("cross_entropy", {})),
-    "cross_entropy of (C,)": (F.cross_entropy, normal(3), np.array(2), ce_entries, ce_slope, ("cross_entropy", {})),
-    "nll_loss": (F.nll_loss, x_, labels, nll_entries, lambda x, t: -one_hot(x.shape, t), ("nll_loss", {})),
-    "nll_loss of (N, C, d)": (F.nll_loss, scores3, labels3, nll_entries, lambda x, t: -one_hot(x.shape, t), ("nll_loss", {})),
-    "nll_loss of (C,)": (F.nll_loss, normal(3), np.array(2), nll_entries, lambda x, t: -one_hot(x.shape, t), ("nll_loss", {})),
+    "cross_entropy of (N, C, d)": (
+        F.cross_entropy,
+        scores3,
+        labels3,
+        ce_entries,
+        ce_slope,
+        ("cross_entropy", {}),
+    ),
+    "cross_entropy of (N, C, d, e)": (
+        F.cross_entropy,
+        normal(2, 3, 2, 2),
+        labels3.reshape(2, 2, 2),
+        ce_entries,
+        ce_slope,
+        ("cross_entropy", {}),
+    ),
+    "cross_entropy of (C,)": (
+        F.cross_entropy,
+        normal(3),
+        np.array(2),
+        ce_entries,
+        ce_slope,
+        ("cross_entropy", {}),
+    ),
+    "nll_loss": (
+        F.nll_loss,
+        x_,
+        labels,
+        nll_entries,
+        lambda x, t: -one_hot(x.shape, t),
+        ("nll_loss", {}),
+    ),
+    "nll_loss of (N, C, d)": (
+        F.nll_loss,
+        scores3,
+        labels3,
+        nll_entries,
+        lambda x, t: -one_hot(x.shape, t),
+        ("nll_loss", {}),
+    ),
+    "nll_loss of (C,)": (
+        F.nll_loss,
+        normal(3),
+        np.array(2),
+        nll_entries,
+        lambda x, t: -one_hot(x.shape, t),
+        ("nll_loss", {}),
+    ),
 }
 every_loss = pytest.mark.parametrize("name", losses)
 every_reduction = pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
@@ -368,7 +459,9 @@ def test_a_loss_and_its_gradient_are_the_closed_form(name, reduction):
     found, (g,) = pulled(lambda x: f(x, t, reduction=reduction), x, u=u)
     assert found.shape == expected.shape
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-14)
-    np.testing.assert_allclose(g, gradient * weight / (n if reduction == "mean" else 1), rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(
+        g, gradient * weight / (n if reduction == "mean" else 1), rtol=1e-12, atol=1e-14
+    )
 
 
 @every_reduction
@@ -377,7 +470,9 @@ def test_a_loss_is_pytorchs(name, reduction):
     torch = pytest.importorskip("torch")
     f, x, t, _, _, (there, settings) = losses[name]
     twin = torch.tensor(x, requires_grad=True)
-    expected = getattr(torch.nn.functional, there)(twin, torch.tensor(t), reduction=reduction, **settings)
+    expected = getattr(torch.nn.functional, there)(
+        twin, torch.tensor(t), reduction=reduction, **settings
+    )
     expected.sum().backward()
     found, (g,) = pulled(lambda x: f(x, t, reduction=reduction), x)
     np.testing.assert_allclose(found, expected.detach().numpy(), rtol=1e-12, atol=1e-14)
@@ -417,7 +512,9 @@ def test_a_loss_keeps_float32(name):
         assert (out.dtype, x.grad.dtype) == (np.float32, np.float32)
 
 
-@pytest.mark.parametrize("name", ["mse_loss", "l1_loss", "huber_loss", "binary_cross_entropy_with_logits"])
+@pytest.mark.parametrize(
+    "name", ["mse_loss", "l1_loss", "huber_loss", "binary_cross_entropy_with_logits"]
+)
 def test_a_target_that_is_learned_gets_its_gradient(name):
     f = losses[name][0]
     x, t = leaf(x_), leaf(chance)
@@ -439,7 +536,10 @@ def test_the_gradient_of_l1_is_zero_where_input_and_target_agree():
 
 def test_huber_joins_smoothly():
     for delta in (0.5, 1.0, 3.0):
-        value, (g,) = pulled(lambda x, delta=delta: F.huber_loss(x, np.zeros(3), "none", delta), np.array([-delta, delta, 2 * delta]))
+        value, (g,) = pulled(
+            lambda x, delta=delta: F.huber_loss(x, np.zeros(3), "none", delta),
+            np.array([-delta, delta, 2 * delta]),
+        )
         np.testing.assert_allclose(value, [delta**2 / 2, delta**2 / 2, 1.5 * delta**2])
         np.testing.assert_allclose(g, [-delta, delta, delta])
 
@@ -457,28 +557,42 @@ def test_huber_of_the_residuals_0_and_infinity():
 @pytest.mark.parametrize("t", [0.0, 1.0, 0.3])
 def test_binary_cross_entropy_keeps_its_digits(t, dtype):
     x = np.array([-80, -37, -12, -1, 0, 1, 12, 37, 80], dtype)
-    log_sigmoid = [x - math.log1p(math.exp(x)) if x < 0 else -math.log1p(math.exp(-x)) for x in x.tolist()]
-    log_rest = [-math.log1p(math.exp(x)) if x < 0 else -x - math.log1p(math.exp(-x)) for x in x.tolist()]
+    log_sigmoid = [
+        x - math.log1p(math.exp(x)) if x < 0 else -math.log1p(math.exp(-x)) for x in x.tolist()
+    ]
+    log_rest = [
+        -math.log1p(math.exp(x)) if x < 0 else -x - math.log1p(math.exp(-x)) for x in x.tolist()
+    ]
     expected = -dtype(t) * np.array(log_sigmoid) - (1 - dtype(t)) * np.array(log_rest)
     loss = F.binary_cross_entropy_with_logits(leaf(x, dtype), np.full(9, t, dtype), "none")
     np.testing.assert_allclose(loss.data, expected, rtol=8 * np.finfo(dtype).eps)
 
 
 def test_binary_cross_entropy_of_an_infinite_score():
-    assert F.binary_cross_entropy_with_logits(leaf([math.inf, -math.inf]), [0, 1], "none").tolist() == [math.inf, math.inf]
+    assert F.binary_cross_entropy_with_logits(
+        leaf([math.inf, -math.inf]), [0, 1], "none"
+    ).tolist() == [math.inf, math.inf]
 
 
 @pytest.mark.parametrize("t", [-0.1, 1.1, math.nan])
 def test_binary_cross_entropy_refuses_what_is_no_probability(t):
-    with pytest.raises(ValueError, match="binary_cross_entropy_with_logits: the targets must be from 0 to 1"):
+    with pytest.raises(
+        ValueError, match="binary_cross_entropy_with_logits: the targets must be from 0 to 1"
+    ):
         F.binary_cross_entropy_with_logits(leaf([1.0, 2.0]), [0.5, t])
 
 
-@pytest.mark.parametrize("loss", [F.mse_loss, F.l1_loss, F.huber_loss, F.binary_cross_entropy_with_logits], ids=lambda f: f.__name__)
+@pytest.mark.parametrize(
+    "loss",
+    [F.mse_loss, F.l1_loss, F.huber_loss, F.binary_cross_entropy_with_logits],
+    ids=lambda f: f.__name__,
+)
 @pytest.mark.parametrize("dtype", [np.uint8, np.int8, bool])
 def test_losses_of_whole_numbers_are_those_of_floats(loss, dtype):
     x, t = np.array([[0, 1, 1, 0], [0, 0, 1, 1]], dtype)
-    assert loss(Tensor(x), t).item() == loss(Tensor(x.astype(np.float32)), t.astype(np.float32)).item()
+    assert (
+        loss(Tensor(x), t).item() == loss(Tensor(x.astype(np.float32)), t.astype(np.float32)).item()
+    )
 
 
 def test_a_tuple_or_a_number_is_data():
@@ -488,8 +602,17 @@ def test_a_tuple_or_a_number_is_data():
 
 
 def test_what_is_no_number_is_refused_by_the_name_of_the_function():
-    for f in (F.gelu, F.silu, lambda x: F.mse_loss(x, 0.0), lambda x: F.layer_norm(x, 2), lambda x: F.conv1d(x, x)):
-        with pytest.raises(TypeError, match="(gelu|silu|mse_loss|layer_norm|conv1d): .*numbers are needed, got NoneType"):
+    for f in (
+        F.gelu,
+        F.silu,
+        lambda x: F.mse_loss(x, 0.0),
+        lambda x: F.layer_norm(x, 2),
+        lambda x: F.conv1d(x, x),
+    ):
+        with pytest.raises(
+            TypeError,
+            match="(gelu|silu|mse_loss|layer_norm|conv1d): .*numbers are needed, got NoneType",
+        ):
             f(None)
 
 
@@ -514,7 +637,9 @@ def test_cross_entropy_at_1e4(dtype):
 def test_binary_cross_entropy_at_1e4(dtype):
     x = leaf([1e4, 1e4, -1e4, -1e4], dtype)
     with np.errstate(over="raise", invalid="raise", divide="raise"):
-        loss = F.binary_cross_entropy_with_logits(x, np.array([1, 0, 1, 0], dtype), reduction="none")
+        loss = F.binary_cross_entropy_with_logits(
+            x, np.array([1, 0, 1, 0], dtype), reduction="none"
+        )
         loss.backward(np.ones(4))
     assert loss.tolist() == [0, 1e4, 1e4, 0]
     assert x.grad.tolist() == [0, 1, -1, 0]
@@ -534,11 +659,22 @@ def test_class_numbers_of_every_integer_dtype_and_byte_order():
     assert F.cross_entropy(leaf(x_), np.repeat(labels, 2)[::2]).item() == expected
 
 
-shapes = [((32, 1), (32,)), ((32,), (32, 1)), ((2, 3), (3,)), ((3,), ()), ((2, 3), (2, 1)), ((4,), (5,))]
+shapes = [
+    ((32, 1), (32,)),
+    ((32,), (32, 1)),
+    ((2, 3), (3,)),
+    ((3,), ()),
+    ((2, 3), (2, 1)),
+    ((4,), (5,)),
+]
 
 
 @pytest.mark.parametrize("a, b", shapes, ids=str)
-@pytest.mark.parametrize("f", [F.mse_loss, F.l1_loss, F.huber_loss, F.binary_cross_entropy_with_logits], ids=lambda f: f.__name__)
+@pytest.mark.parametrize(
+    "f",
+    [F.mse_loss, F.l1_loss, F.huber_loss, F.binary_cross_entropy_with_logits],
+    ids=lambda f: f.__name__,
+)
 def test_shapes_that_would_broadcast_are_refused(f, a, b):
     with pytest.raises(ValueError) as error:
         f(leaf(np.zeros(a)), np.zeros(b))
@@ -553,16 +689,36 @@ def test_shapes_that_would_broadcast_are_refused(f, a, b):
 @pytest.mark.parametrize(
     "scores, target, error, message",
     [
-        ((32, 10), np.zeros((32, 1), int), ValueError, r"scores \(32, 10\) need one class number each, so a target of shape \(32,\), got \(32, 1\)"),
+        (
+            (32, 10),
+            np.zeros((32, 1), int),
+            ValueError,
+            r"scores \(32, 10\) need one class number each, so a target of shape \(32,\), got \(32, 1\)",
+        ),
         ((32, 10), np.zeros(31, int), ValueError, r"target of shape \(32,\), got \(31,\)"),
         ((2, 3, 4), np.zeros((2, 3), int), ValueError, r"target of shape \(2, 4\), got \(2, 3\)"),
         ((3,), np.zeros(3, int), ValueError, r"target of shape \(\), got \(3,\)"),
         ((), np.array(0), ValueError, r"scores \(\) need one class number each"),
-        ((2, 3), np.array([0, 3]), ValueError, r"the target has classes 0\.\.3, the scores \(2, 3\) know 0\.\.2"),
-        ((2, 3), np.array([-1, 0]), ValueError, r"the target has classes -1\.\.0, the scores \(2, 3\) know 0\.\.2"),
+        (
+            (2, 3),
+            np.array([0, 3]),
+            ValueError,
+            r"the target has classes 0\.\.3, the scores \(2, 3\) know 0\.\.2",
+        ),
+        (
+            (2, 3),
+            np.array([-1, 0]),
+            ValueError,
+            r"the target has classes -1\.\.0, the scores \(2, 3\) know 0\.\.2",
+        ),
         ((2, 3), np.array([255, 0], np.uint8), ValueError, r"the target has classes 0\.\.255"),
         ((3,), -1, ValueError, r"the target has classes -1\.\.-1, the scores \(3,\) know 0\.\.2"),
-        ((2, 3), np.array([0.0, 1.0]), TypeError, "the target holds class numbers, so an integer dtype, not float64"),
+        (
+            (2, 3),
+            np.array([0.0, 1.0]),
+            TypeError,
+            "the target holds class numbers, so an integer dtype, not float64",
+        ),
         ((2, 3), np.array([True, False]), TypeError, "an integer dtype, not bool"),
         ((2, 3), np.zeros((2, 3)), ValueError, r"target of shape \(2,\), got \(2, 3\)"),
     ],
@@ -576,7 +732,9 @@ def test_targets_that_are_no_classes_are_refused(f, scores, target, error, messa
 @pytest.mark.parametrize("reduction", ["average", None, "Mean", "batchmean"])
 def test_an_unknown_reduction_is_refused(name, reduction):
     f, x, t, *_ = losses[name]
-    with pytest.raises(ValueError, match=f'reduction is "mean", "sum" or "none", not {reduction!r}'):
+    with pytest.raises(
+        ValueError, match=f'reduction is "mean", "sum" or "none", not {reduction!r}'
+    ):
         f(leaf(x), t, reduction=reduction)
 
 
@@ -586,7 +744,14 @@ def test_hubers_delta_is_positive(delta):
         F.huber_loss(leaf([1.0]), np.zeros(1), delta=delta)
 
 
-@pytest.mark.parametrize("f, target", [(F.mse_loss, np.zeros((0, 3))), (F.cross_entropy, np.zeros(0, int)), (F.nll_loss, np.zeros(0, int))])
+@pytest.mark.parametrize(
+    "f, target",
+    [
+        (F.mse_loss, np.zeros((0, 3))),
+        (F.cross_entropy, np.zeros(0, int)),
+        (F.nll_loss, np.zeros(0, int)),
+    ],
+)
 def test_the_mean_over_an_empty_batch_is_refused_and_the_sum_is_zero(f, target):
     with pytest.raises(ValueError, match="mean"):
         f(leaf(np.zeros((0, 3))), target)
@@ -615,7 +780,9 @@ def test_the_exact_expectation_over_all_masks_is_the_evaluation(p, scaling):
     y = F.dropout(x, p, training=True, scaling=scaling)
     noise = the_noise(y)
     mean = sum(chance_of(m, p) * mg.replay(y, {noise: m}).data for m in masks)
-    np.testing.assert_allclose(mean, F.dropout(x, p, training=False, scaling=scaling).data, rtol=1e-14)
+    np.testing.assert_allclose(
+        mean, F.dropout(x, p, training=False, scaling=scaling).data, rtol=1e-14
+    )
     np.testing.assert_allclose(mean, entries * (1 if scaling == "inverted" else 1 - p), rtol=1e-14)
 
 
@@ -631,8 +798,12 @@ def test_the_exact_expectation_of_the_gradient_is_the_gradient_of_the_expectatio
         value += chance_of(m, p) * loss.item()
         gradient += chance_of(m, p) * x.grad.data
     total = entries.sum()  # E (sum m x)^2 = keep^2 (sum x)^2 + keep (1 - keep) sum x^2
-    assert value == pytest.approx(scale**2 * (keep**2 * total**2 + keep * p * np.sum(entries**2)), rel=1e-13)
-    np.testing.assert_allclose(gradient, scale**2 * (2 * keep**2 * total + 2 * keep * p * entries), rtol=1e-12, atol=1e-13)
+    assert value == pytest.approx(
+        scale**2 * (keep**2 * total**2 + keep * p * np.sum(entries**2)), rel=1e-13
+    )
+    np.testing.assert_allclose(
+        gradient, scale**2 * (2 * keep**2 * total + 2 * keep * p * entries), rtol=1e-12, atol=1e-13
+    )
 
 
 def test_the_mask_of_the_forward_pass_is_the_mask_of_the_backward_pass():
@@ -681,7 +852,9 @@ def test_what_is_kept_is_scaled_by_the_mode(scaling, factor):
 def test_dropout_passes_both_gradient_checks():
     for scaling in ("inverted", "classic"):
         for training in (True, False):
-            f = lambda x, scaling=scaling, training=training: np.sin(F.dropout(x, 0.3, training, scaling=scaling))
+            f = lambda x, scaling=scaling, training=training: np.sin(
+                F.dropout(x, 0.3, training, scaling=scaling)
+            )
             assert gradcheck(f, leaf(entries))
             assert gradgradcheck(f, leaf(entries))
 
@@ -696,7 +869,10 @@ def test_dropout_keeps_shape_and_dtype(shape, dtype):
 
 
 def test_a_generator_of_ones_own_decides_the_mask():
-    a, b, c = (F.dropout(leaf(np.ones(64)), 0.5, True, rng=np.random.default_rng(seed)).tolist() for seed in (1, 1, 2))
+    a, b, c = (
+        F.dropout(leaf(np.ones(64)), 0.5, True, rng=np.random.default_rng(seed)).tolist()
+        for seed in (1, 1, 2)
+    )
     assert a == b != c
 
 
@@ -714,12 +890,17 @@ def test_a_generator_of_ones_own_decides_the_mask():
 )
 @pytest.mark.parametrize("training", [True, False])
 def test_what_is_no_probability_is_refused(p, hint, training):
-    with pytest.raises(ValueError, match=rf"^dropout: p is the probability of DROPPING, in \[0, 1\]; got {p}\.{hint}$"):
+    with pytest.raises(
+        ValueError,
+        match=rf"^dropout: p is the probability of DROPPING, in \[0, 1\]; got {p}\.{hint}$",
+    ):
         F.dropout(leaf(entries), p, training)
 
 
 def test_unknown_scalings_and_generators_are_refused():
-    with pytest.raises(ValueError, match='dropout: scaling is "inverted" or "classic", not \'both\''):
+    with pytest.raises(
+        ValueError, match='dropout: scaling is "inverted" or "classic", not \'both\''
+    ):
         F.dropout(leaf(entries), 0.3, True, scaling="both")
     for rng in (0, np.random.RandomState(0), np.random):
         with pytest.raises(TypeError, match=r"dropout: rng must be a np\.random\.Generator"):
@@ -753,7 +934,9 @@ def test_neighbours_are_independent(lag):
     keep = 0.3
     drawn = Bernoulli(keep).draw(np.random.default_rng(8), (N,), bool)
     pairs = drawn[:-lag] & drawn[lag:]
-    block = np.arange(N - lag) // lag % 2  # the pairs (i, i + lag) of one half have no entry in common
+    block = (
+        np.arange(N - lag) // lag % 2
+    )  # the pairs (i, i + lag) of one half have no entry in common
     for half in (0, 1):
         chosen = pairs[block == half]
         assert abs(chosen.mean() - keep**2) < hoeffding(len(chosen))
@@ -781,7 +964,9 @@ class Exhaustive:
         return np.full(size, self.gap)
 
 
-@pytest.mark.parametrize("keep", [0.3, 0.7, 0.1, 1 / 3, 1 - 1 / 3, 0.5, 0.25, 1e-6, 1 - 1e-6, 2**-16, 1 - 2**-53, 1e-300])
+@pytest.mark.parametrize(
+    "keep", [0.3, 0.7, 0.1, 1 / 3, 1 - 1 / 3, 0.5, 0.25, 1e-6, 1 - 1e-6, 2**-16, 1 - 2**-53, 1e-300]
+)
 def test_the_rate_is_exact(keep):
     """Of the 256 equally likely draws of 8 bits so many are kept; then each is kept or dropped, whatever it was, with probability p."""
     if keep == 0.5:  # takes a bit an entry
@@ -797,13 +982,21 @@ def test_the_rate_is_exact(keep):
     assert abs(rate - Fraction(keep)) <= Fraction(2) ** -53 * Fraction(keep)
 
 
-@pytest.mark.parametrize("p, count", [(0.004, 100_000), (0.3, 50_000), (1e-300, 10), (0.5, 1), (0.0, 5), (0.01, 0)])
+@pytest.mark.parametrize(
+    "p, count", [(0.004, 100_000), (0.3, 50_000), (1e-300, 10), (0.5, 1), (0.0, 5), (0.01, 0)]
+)
 def test_successes_are_a_bernoulli_process(p, count):
     """The number of successes, and of those in each half: each within a distance that has probability below 1e-10 (Bernstein)."""
     rng = np.random.default_rng(3)
     places = stochastic._successes(rng, p, count)
-    assert np.all(np.diff(places) > 0) and (len(places) == 0 or (places[0] >= 0 and places[-1] < count))
-    for n, found in ((count, len(places)), (count // 2, np.sum(places < count // 2)), (count // 2, np.sum(places % 2 == 1))):
+    assert np.all(np.diff(places) > 0) and (
+        len(places) == 0 or (places[0] >= 0 and places[-1] < count)
+    )
+    for n, found in (
+        (count, len(places)),
+        (count // 2, np.sum(places < count // 2)),
+        (count // 2, np.sum(places % 2 == 1)),
+    ):
         assert abs(found - n * p) <= np.sqrt(2 * 24 * n * p * (1 - p)) + 16
 
 
@@ -852,7 +1045,10 @@ def test_a_penalty_is_one_node_with_its_coefficient(name):
     ws = [leaf(normal(2)), leaf(normal(3))]
     node = penalties[name][0](*ws, c=0.1)
     assert node.op.name == name
-    assert node.args == (*{"elastic_net": (0.1, 0.2), "group_l2": (0.1, slice(1, None))}.get(name, (0.1,)), *ws)
+    assert node.args == (
+        *{"elastic_net": (0.1, 0.2), "group_l2": (0.1, slice(1, None))}.get(name, (0.1,)),
+        *ws,
+    )
 
 
 @every_penalty
@@ -867,7 +1063,11 @@ def test_a_penalty_passes_both_gradient_checks(name):
 @every_penalty
 def test_the_subgradient_at_zero_is_zero(name):
     _, (g,) = pulled(lambda w: penalties[name][0](w, c=2.0), np.array([0.0, -0.0, 3.0]))
-    assert g.tolist() == [0, 0, {"l1_penalty": 2, "l2_penalty": 12, "elastic_net": 26, "group_l2": 2}[name]]
+    assert g.tolist() == [
+        0,
+        0,
+        {"l1_penalty": 2, "l2_penalty": 12, "elastic_net": 26, "group_l2": 2}[name],
+    ]
 
 
 @every_penalty
@@ -913,7 +1113,9 @@ def test_the_penalty_of_plain_data_is_plain_data(name):
 @pytest.mark.parametrize("c", [-1, -1e-9, math.inf, math.nan])
 @every_penalty
 def test_coefficients_that_are_no_weight_are_refused(name, c):
-    with pytest.raises(ValueError, match=f"{name}: the coefficient (c|l1) must be a number >= 0, got {c}"):
+    with pytest.raises(
+        ValueError, match=f"{name}: the coefficient (c|l1) must be a number >= 0, got {c}"
+    ):
         penalties[name][0](leaf([1.0]), c=c)
 
 
@@ -921,7 +1123,9 @@ def test_coefficients_that_are_no_weight_are_refused(name, c):
 def test_a_penalty_names_what_it_needs(name):
     f = penalties[name][0]
     for weights in ((), (np.ones(2),), ([leaf([1.0])],), (leaf([1.0]), 0.1)):
-        with pytest.raises(TypeError, match=rf"{name}: pass the weights as Tensors, {name}\(w1, w2, (c|l1)=1e-3\)"):
+        with pytest.raises(
+            TypeError, match=rf"{name}: pass the weights as Tensors, {name}\(w1, w2, (c|l1)=1e-3\)"
+        ):
             f(*weights, c=0.1)
     with pytest.raises(TypeError):
         f(leaf([1.0]))
@@ -964,10 +1168,26 @@ def test_picking_is_numpys(f, indices, settings):
     [
         (ValueError, "take: there is no axis 2", lambda x: np.take(x, [0], axis=2)),
         (ValueError, "take: there is no axis 0", lambda x: np.take(x[0, 0], [0], axis=0)),
-        (TypeError, "take: the indices must be of an integer dtype, not bool", lambda x: np.take(x, [True, False])),
-        (TypeError, "take_along_axis: the indices must be", lambda x: np.take_along_axis(x, np.ones((3, 2)), 0)),
-        (ValueError, "take_along_axis: x .* as many axes", lambda x: np.take_along_axis(x, np.array([0]), 0)),
-        (ValueError, "take_along_axis: x .* axis 2", lambda x: np.take_along_axis(x, np.array([[0]]), 2)),
+        (
+            TypeError,
+            "take: the indices must be of an integer dtype, not bool",
+            lambda x: np.take(x, [True, False]),
+        ),
+        (
+            TypeError,
+            "take_along_axis: the indices must be",
+            lambda x: np.take_along_axis(x, np.ones((3, 2)), 0),
+        ),
+        (
+            ValueError,
+            "take_along_axis: x .* as many axes",
+            lambda x: np.take_along_axis(x, np.array([0]), 0),
+        ),
+        (
+            ValueError,
+            "take_along_axis: x .* axis 2",
+            lambda x: np.take_along_axis(x, np.array([[0]]), 2),
+        ),
         (ValueError, "split: there is no axis -3", lambda x: np.split(x, 1, axis=-3)),
         (ValueError, "split: an axis of size 3 cannot be split into 0", lambda x: np.split(x, 0)),
         (ValueError, "split: an axis of size 3 cannot be split into -1", lambda x: np.split(x, -1)),
@@ -978,7 +1198,11 @@ def test_picking_and_splitting_refuse_what_does_not_fit(error, text, call):
         call(leaf(normal(3, 2)))
 
 
-@pytest.mark.parametrize("shape, parts", [((0, 2), 2), ((4,), np.int64(2)), ((4,), [1, 3]), ((4,), np.array([2, 9]))], ids=str)
+@pytest.mark.parametrize(
+    "shape, parts",
+    [((0, 2), 2), ((4,), np.int64(2)), ((4,), [1, 3]), ((4,), np.array([2, 9]))],
+    ids=str,
+)
 def test_splitting_is_numpys(shape, parts):
     x = normal(*shape)
     for ours, numpys in zip(np.split(leaf(x), parts), np.split(x, parts), strict=True):
@@ -988,8 +1212,12 @@ def test_splitting_is_numpys(shape, parts):
 @pytest.mark.parametrize("values", [[1, 2, 3], [True, False, True]])
 def test_whole_numbers_are_computed_as_floats(values):
     x = np.array(values)
-    np.testing.assert_array_equal(F.dropout(mg.Tensor(x), 0.5, True, mask=[1, 0, 1]).data, 2.0 * x * [1, 0, 1])
-    np.testing.assert_allclose(F.logsumexp(mg.Tensor(x.astype(int)), 0).data, np.log(np.sum(np.exp(1.0 * x))))
+    np.testing.assert_array_equal(
+        F.dropout(mg.Tensor(x), 0.5, True, mask=[1, 0, 1]).data, 2.0 * x * [1, 0, 1]
+    )
+    np.testing.assert_allclose(
+        F.logsumexp(mg.Tensor(x.astype(int)), 0).data, np.log(np.sum(np.exp(1.0 * x)))
+    )
 
 
 def test_a_linear_map_takes_the_widest_dtype():
@@ -1017,18 +1245,35 @@ def test_ignored_targets_and_smoothed_ones_follow_pytorch(reduction, smoothing, 
             F.cross_entropy(ours, target, ignore_index=ignored)
         return
     settings = {"reduction": reduction, "ignore_index": ignored, "label_smoothing": smoothing}
-    found, expected = F.cross_entropy(ours, target, **settings), torch.nn.functional.cross_entropy(theirs, torch.tensor(target), **settings)
+    found, expected = (
+        F.cross_entropy(ours, target, **settings),
+        torch.nn.functional.cross_entropy(theirs, torch.tensor(target), **settings),
+    )
     np.testing.assert_allclose(found.data, expected.detach().numpy(), rtol=1e-12, atol=1e-14)
     np.sum(found).backward()
     expected.sum().backward()
     np.testing.assert_allclose(ours.grad.data, theirs.grad.numpy(), rtol=1e-12, atol=1e-14)
     if not smoothing:
-        np.testing.assert_allclose(F.nll_loss(F.log_softmax(scores, 1 if len(shape) > 1 else 0), target, reduction, ignore_index=ignored), found.data)
+        np.testing.assert_allclose(
+            F.nll_loss(
+                F.log_softmax(scores, 1 if len(shape) > 1 else 0),
+                target,
+                reduction,
+                ignore_index=ignored,
+            ),
+            found.data,
+        )
 
 
 def test_what_is_ignored_must_be_the_only_stranger():
-    with pytest.raises(ValueError, match=r"cross_entropy: the target has classes 0\.\.9, the scores \(3, 4\) know 0\.\.3"):
+    with pytest.raises(
+        ValueError,
+        match=r"cross_entropy: the target has classes 0\.\.9, the scores \(3, 4\) know 0\.\.3",
+    ):
         F.cross_entropy(normal(3, 4), np.array([0, -100, 9]))
     with pytest.raises(ValueError, match=r"label_smoothing is in \[0, 1\], got 1.5"):
         F.cross_entropy(normal(3, 4), np.array([0, 1, 2]), label_smoothing=1.5)
-    assert gradcheck(lambda x: F.cross_entropy(x, np.array([0, -100, 2]), label_smoothing=0.2), leaf(normal(3, 4)))
+    assert gradcheck(
+        lambda x: F.cross_entropy(x, np.array([0, -100, 2]), label_smoothing=0.2),
+        leaf(normal(3, 4)),
+    )

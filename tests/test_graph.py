@@ -18,7 +18,9 @@ def leaf(*shape, seed=0, dtype=np.float64):
 
 
 def generator_states():
-    return {name: str(rng.bit_generator.state) for name, rng in randomness.state.streams.items()}, str(np.random.get_state())
+    return {
+        name: str(rng.bit_generator.state) for name, rng in randomness.state.streams.items()
+    }, str(np.random.get_state())
 
 
 @pytest.fixture
@@ -26,7 +28,9 @@ def forwards(monkeypatch):
     """The names of the ops whose forwards ran, in order."""
     ran = []
     for op in engine.ops.values():
-        monkeypatch.setattr(op, "forward", lambda *args, f=op.forward, name=op.name: (ran.append(name), f(*args))[1])
+        monkeypatch.setattr(
+            op, "forward", lambda *args, f=op.forward, name=op.name: (ran.append(name), f(*args))[1]
+        )
     return ran
 
 
@@ -43,7 +47,14 @@ def graphs(draw):
     recipe = []
     for made in range(leaves, leaves + draw(st.integers(1, 25))):
         earlier = st.integers(0, made - 1)
-        recipe.append(draw(st.one_of(st.tuples(st.sampled_from(BINARY), earlier, earlier), st.tuples(st.sampled_from(UNARY), earlier))))
+        recipe.append(
+            draw(
+                st.one_of(
+                    st.tuples(st.sampled_from(BINARY), earlier, earlier),
+                    st.tuples(st.sampled_from(UNARY), earlier),
+                )
+            )
+        )
     return leaves, recipe
 
 
@@ -73,7 +84,12 @@ def test_nodes_is_a_topological_order_of_exactly_what_is_reachable(graph):
     place = {id(node): i for i, node in enumerate(order)}
     assert place.keys() == reachable(root).keys() and len(order) == len(place)
     assert order[-1] is root
-    assert all(place[id(a)] < place[id(node)] for node in order for a in node.args if isinstance(a, mg.Tensor))
+    assert all(
+        place[id(a)] < place[id(node)]
+        for node in order
+        for a in node.args
+        if isinstance(a, mg.Tensor)
+    )
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)
@@ -186,16 +202,34 @@ def test_replay_of_a_freed_graph_is_an_error_with_a_remedy():
     x = leaf(3)
     loss = np.sum(np.exp(x))
     loss.backward()
-    with pytest.raises(RuntimeError, match=r"replay: the graph was freed by backward\(\) \(at .*retain_graph=True"):
+    with pytest.raises(
+        RuntimeError, match=r"replay: the graph was freed by backward\(\) \(at .*retain_graph=True"
+    ):
         mg.replay(loss, {x: np.ones(3)})
     with pytest.raises(RuntimeError, match="freed"):
         mg.resample(loss)
 
 
-@pytest.mark.parametrize("read", [mg.check_graph, mg.terms, mg.replay, mg.resample, mg.noise, mg.expectation, mg.to_text, mg.draw])
-@pytest.mark.parametrize("root", [mg.nn.Linear(3, 2), np.ones(3), 1.0, None, []], ids=lambda root: type(root).__name__)
+@pytest.mark.parametrize(
+    "read",
+    [
+        mg.check_graph,
+        mg.terms,
+        mg.replay,
+        mg.resample,
+        mg.noise,
+        mg.expectation,
+        mg.to_text,
+        mg.draw,
+    ],
+)
+@pytest.mark.parametrize(
+    "root", [mg.nn.Linear(3, 2), np.ones(3), 1.0, None, []], ids=lambda root: type(root).__name__
+)
 def test_what_is_no_graph_is_told(read, root):
-    with pytest.raises(TypeError, match=f"the Tensor that a forward pass returned, .*not a {type(root).__name__}"):
+    with pytest.raises(
+        TypeError, match=f"the Tensor that a forward pass returned, .*not a {type(root).__name__}"
+    ):
         read(root)
 
 
@@ -210,7 +244,9 @@ def test_replay_refuses_what_is_no_leaf_of_this_graph():
         mg.replay(np.sum(y), {"x": 1})
 
 
-@pytest.mark.parametrize("value", [1.0, np.ones(4), np.ones((3, 1))], ids=["number", "longer", "broadcastable"])
+@pytest.mark.parametrize(
+    "value", [1.0, np.ones(4), np.ones((3, 1))], ids=["number", "longer", "broadcastable"]
+)
 def test_replay_refuses_a_value_of_another_shape(value):
     x = leaf(3)
     with pytest.raises(ValueError, match=r"replay: a leaf has shape \(3,\), its new value"):
@@ -268,7 +304,9 @@ def test_the_mean_of_samples_is_the_expectation():
     x = mg.Tensor(np.ones(1000), True)
     y = np.mean(F.dropout(x, 0.25, training=True))
     mean = np.mean([mg.resample(y).item() for _ in range(40)])
-    assert abs(mean - 1) < 6.5 * np.sqrt(0.25 / 0.75 / 40_000)  # seeded; by chance less than once in 1e10 seeds
+    assert abs(mean - 1) < 6.5 * np.sqrt(
+        0.25 / 0.75 / 40_000
+    )  # seeded; by chance less than once in 1e10 seeds
 
 
 # -------------------------------------------------------------------------------------------- copies
@@ -279,7 +317,9 @@ def test_a_copy_is_an_equal_graph_in_float64(dtype):
     mg.manual_seed(1)
     x, w = leaf(4, 3, dtype=dtype), leaf(3, 2, seed=1, dtype=dtype)
     labels = mg.Tensor(np.array([0, 1, 1, 0]))
-    loss = F.cross_entropy(F.dropout(np.tanh(x @ w), 0.3, training=True), labels) + F.l1_penalty(w, c=0.1)
+    loss = F.cross_entropy(F.dropout(np.tanh(x @ w), 0.3, training=True), labels) + F.l1_penalty(
+        w, c=0.1
+    )
     steps = nodes(loss)
     copies = copy(steps)
     tolerance = 1e-12 if dtype == np.float64 else 1e-6
@@ -294,7 +334,9 @@ def test_a_copy_is_an_equal_graph_in_float64(dtype):
     copies[loss.order].backward()
     for t in (x, w):
         assert copies[t.order].grad.dtype == np.float64
-        np.testing.assert_allclose(copies[t.order].grad.data, t.grad.data, rtol=tolerance, atol=tolerance)
+        np.testing.assert_allclose(
+            copies[t.order].grad.data, t.grad.data, rtol=tolerance, atol=tolerance
+        )
 
 
 def test_a_copy_is_independent():
@@ -354,4 +396,6 @@ def test_evaluate_runs_on_other_dtypes():
     x = leaf(3)
     z = np.sum(np.exp(x) * x)
     turned = evaluate(nodes(z), {x.order: x.data + 1e-20j})[z.order]
-    assert abs(turned.imag / 1e-20 - np.sum(np.exp(x.data) * (x.data + 1))) < 1e-13 * abs(turned)  # the complex step
+    assert abs(turned.imag / 1e-20 - np.sum(np.exp(x.data) * (x.data + 1))) < 1e-13 * abs(
+        turned
+    )  # the complex step

@@ -16,9 +16,27 @@ from minigrad.drawing.words import VERDICTS
 
 VISION = {
     "all colours": np.eye(3),
-    "protanopia": np.array([[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]]),
-    "deuteranopia": np.array([[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]),
-    "tritanopia": np.array([[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]]),
+    "protanopia": np.array(
+        [
+            [0.152286, 1.052583, -0.204868],
+            [0.114503, 0.786281, 0.099216],
+            [-0.003882, -0.048116, 1.051998],
+        ]
+    ),
+    "deuteranopia": np.array(
+        [
+            [0.367322, 0.860646, -0.227968],
+            [0.280085, 0.672501, 0.047413],
+            [-0.011820, 0.042940, 0.968881],
+        ]
+    ),
+    "tritanopia": np.array(
+        [
+            [1.255528, -0.076749, -0.178779],
+            [-0.078411, 0.930809, 0.147602],
+            [0.004733, 0.691367, 0.303900],
+        ]
+    ),
     "grey": np.tile([0.2126, 0.7152, 0.0722], (3, 1)),
 }
 
@@ -30,7 +48,9 @@ def linear(colour):
 
 
 def contrast(a, b, vision="all colours"):
-    dark, light = sorted(float(np.clip(VISION[vision] @ linear(c), 0, 1) @ [0.2126, 0.7152, 0.0722]) for c in (a, b))
+    dark, light = sorted(
+        float(np.clip(VISION[vision] @ linear(c), 0, 1) @ [0.2126, 0.7152, 0.0722]) for c in (a, b)
+    )
     return (light + 0.05) / (dark + 0.05)
 
 
@@ -51,18 +71,25 @@ def painted(text, fill):
 
 
 def test_the_formulas():
-    assert contrast("#FFFFFF", "#000000") == pytest.approx(21) and contrast("#777777", "#FFFFFF") == pytest.approx(4.48, abs=0.01)
+    assert contrast("#FFFFFF", "#000000") == pytest.approx(21) and contrast(
+        "#777777", "#FFFFFF"
+    ) == pytest.approx(4.48, abs=0.01)
     for matrix in VISION.values():
         assert np.allclose(matrix.sum(axis=1), 1, atol=2e-6)  # greys are seen as they are
     seen = [VISION["deuteranopia"] @ linear(c) for c in ("#FF0000", "#00FF00", "#0000FF")]
-    assert abs(seen[0] - seen[1])[:2].max() < 0.5 < abs(seen[0] - seen[2]).max()  # red and green come close, blue stays apart
+    assert (
+        abs(seen[0] - seen[1])[:2].max() < 0.5 < abs(seen[0] - seen[2]).max()
+    )  # red and green come close, blue stays apart
 
 
 def test_kinds_of_nodes_and_edges_differ_without_colours():
     def bare(line):
         return re.sub(r"#\w{6}", "", line)
 
-    for kinds, line in ((LOOKS, node), (EDGES, lambda style: dot._edge_line(Edge("a", "b", style=style), False))):
+    for kinds, line in (
+        (LOOKS, node),
+        (EDGES, lambda style: dot._edge_line(Edge("a", "b", style=style), False)),
+    ):
         for a, b in itertools.combinations(kinds, 2):
             assert bare(line(a)) != bare(line(b)), (a, b)
     boxes = [dot._group_line(group, 0) for group in (Group("same"), Group("same", "Linear(2, 2)"))]
@@ -71,8 +98,13 @@ def test_kinds_of_nodes_and_edges_differ_without_colours():
 
 def test_verdicts_and_alarms_differ_in_words_and_borders():
     words = [words for words, _ in VERDICTS.values()]
-    assert len(set(words)) == len(words) and all(("ok" in w) == (v in ("OK", "KINK")) for v, (w, _) in VERDICTS.items())
-    widths = [re.findall(r"penwidth=([\d.]+)", node("operation", Row("text", role))) for role in ("value", "alarm", "band")]
+    assert len(set(words)) == len(words) and all(
+        ("ok" in w) == (v in ("OK", "KINK")) for v, (w, _) in VERDICTS.items()
+    )
+    widths = [
+        re.findall(r"penwidth=([\d.]+)", node("operation", Row("text", role)))
+        for role in ("value", "alarm", "band")
+    ]
     assert widths == [[], ["2.0"], ["3.5"]]
 
 
@@ -83,8 +115,15 @@ def test_text_stands_out_on_every_fill(vision):
         for role in ROWS:
             for ink, behind in painted(node(kind, Row("text", role)).split("label=")[1], look.fill):
                 least[kind, role, ink, behind] = contrast(ink, behind, vision)
-    assert {behind for *_, behind in least} >= {look.fill for look in LOOKS.values()} | {dot.RED, LOOKS["module"].line}
-    for tint in (dot.WHITE, *dot.MODULE_TINTS, "#FFF6F0"):  # behind the names of modules, and the labels of edges
+    assert {behind for *_, behind in least} >= {look.fill for look in LOOKS.values()} | {
+        dot.RED,
+        LOOKS["module"].line,
+    }
+    for tint in (
+        dot.WHITE,
+        *dot.MODULE_TINTS,
+        "#FFF6F0",
+    ):  # behind the names of modules, and the labels of edges
         least |= {(ink, tint): contrast(ink, tint, vision) for ink in (dot.DIM, "#000000")}
     least |= {(ink, dot.WHITE): contrast(ink, dot.WHITE, vision) for _, ink in NOTES.values()}
     worst = min(least, key=least.get)
@@ -94,7 +133,15 @@ def test_text_stands_out_on_every_fill(vision):
 @pytest.mark.parametrize("vision", VISION)
 def test_lines_stand_out_on_every_module(vision):
     """WCAG 2.1, success criterion 1.4.11: graphical objects 3:1."""
-    inks = [ink for style in EDGES.values() for ink in re.findall(r"#\w{6}", style)] + ["#39424B", dot.RED]
-    assert min(contrast(ink, tint, vision) for ink in inks for tint in (dot.WHITE, *dot.MODULE_TINTS)) >= 3
-    borders = [look.line for kind, look in LOOKS.items() if kind not in ("root", "derivative", "module")]
+    inks = [ink for style in EDGES.values() for ink in re.findall(r"#\w{6}", style)] + [
+        "#39424B",
+        dot.RED,
+    ]
+    assert (
+        min(contrast(ink, tint, vision) for ink in inks for tint in (dot.WHITE, *dot.MODULE_TINTS))
+        >= 3
+    )
+    borders = [
+        look.line for kind, look in LOOKS.items() if kind not in ("root", "derivative", "module")
+    ]
     assert min(contrast(line, dot.WHITE, vision) for line in borders) >= 3

@@ -13,8 +13,12 @@ from minigrad.check.samples import samples, seed_of, tensors
 from minigrad.engine import Tensor, data_of, ops
 from minigrad.graph import nodes
 
-pytestmark = pytest.mark.filterwarnings("ignore:gradcheck. VACUOUS for inputs")  # in a maximum of two numbers one is silent
-RULES = [(name, i) for name, op in ops.items() for i, rule in enumerate(op.rules) if rule is not None]
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:gradcheck. VACUOUS for inputs"
+)  # in a maximum of two numbers one is silent
+RULES = [
+    (name, i) for name, op in ops.items() for i, rule in enumerate(op.rules) if rule is not None
+]
 
 
 def argument(name, position):
@@ -65,7 +69,9 @@ def operands_swapped(rule, g, out, arguments, own):
     To take the rule of the other operand instead is the same for a product, and means nothing for a variadic op.
     """
     arguments = list(arguments)
-    i, j, *_ = [k for k, a in enumerate(arguments) if isinstance(a, np.ndarray) and a.dtype.kind == "f"] + [own, own]
+    i, j, *_ = [
+        k for k, a in enumerate(arguments) if isinstance(a, np.ndarray) and a.dtype.kind == "f"
+    ] + [own, own]
     if arguments[i].shape == arguments[j].shape:
         arguments[i], arguments[j] = arguments[j], arguments[i]
     return rule(g, out, arguments)
@@ -85,7 +91,11 @@ def detached(name, what):
         def plain(label, a):
             return a.detach() if isinstance(a, Tensor) and label == what else a
 
-        return rule(plain("g", g), plain("out", out), [plain(argument(name, k), a) for k, a in enumerate(arguments)])
+        return rule(
+            plain("g", g),
+            plain("out", out),
+            [plain(argument(name, k), a) for k, a in enumerate(arguments)],
+        )
 
     mutation.__name__ = f"{what}_detached"
     return mutation
@@ -116,7 +126,9 @@ def broken(name, i, mutation):
     """What replaces the i-th rule of the op."""
     op, right = ops[name], rule_of(name, i)
     if op.variadic and i == len(op.names) - 1:
-        return lambda g, out, k, *arguments: mutation(partial(right, i + k), g, out, arguments, i + k)
+        return lambda g, out, k, *arguments: mutation(
+            partial(right, i + k), g, out, arguments, i + k
+        )
     return lambda g, out, *arguments: mutation(partial(right, i), g, out, arguments, i)
 
 
@@ -126,7 +138,10 @@ def broken(name, i, mutation):
 @cache
 def recorded(name):
     """The nodes of the op that its samples record."""
-    graphs = [nodes(sample.call(*tensors(sample.inputs(seed_of(name, i))))) for i, sample in enumerate(samples[name])]
+    graphs = [
+        nodes(sample.call(*tensors(sample.inputs(seed_of(name, i)))))
+        for i, sample in enumerate(samples[name])
+    ]
     return [node for graph in graphs for node in graph if node.op is ops[name]]
 
 
@@ -135,9 +150,21 @@ def calls(name, i):
     rng = np.random.default_rng(0)
     for node in recorded(name):
         for own, x in enumerate(node.args):
-            if isinstance(x, Tensor) and x.requires_grad and argument(name, own) == ops[name].names[i]:
-                arguments = [Tensor(a.data, a.requires_grad) if isinstance(a, Tensor) else a for a in node.args]
-                yield own, Tensor(rng.standard_normal(node.shape), True), Tensor(node.data, True), arguments
+            if (
+                isinstance(x, Tensor)
+                and x.requires_grad
+                and argument(name, own) == ops[name].names[i]
+            ):
+                arguments = [
+                    Tensor(a.data, a.requires_grad) if isinstance(a, Tensor) else a
+                    for a in node.args
+                ]
+                yield (
+                    own,
+                    Tensor(rng.standard_normal(node.shape), True),
+                    Tensor(node.data, True),
+                    arguments,
+                )
 
 
 def used(name, i):
@@ -145,8 +172,16 @@ def used(name, i):
     found = set()
     for own, g, out, arguments in calls(name, i):
         reached = {node.order for node in nodes(rule_of(name, i)(own, g, out, arguments))}
-        labelled = [("g", g), ("out", out), *((argument(name, k), a) for k, a in enumerate(arguments))]
-        found |= {label for label, a in labelled if isinstance(a, Tensor) and a.requires_grad and a.order in reached}
+        labelled = [
+            ("g", g),
+            ("out", out),
+            *((argument(name, k), a) for k, a in enumerate(arguments)),
+        ]
+        found |= {
+            label
+            for label, a in labelled
+            if isinstance(a, Tensor) and a.requires_grad and a.order in reached
+        }
     return found
 
 
@@ -165,14 +200,20 @@ def effect(name, i, mutation):
 
         def spied(*given, own=own, before=(g, out, arguments)):
             nonlocal applies
-            applies = applies or not all(map(same, (*given[:2], *given[2]), (*before[:2], *before[2])))
+            applies = applies or not all(
+                map(same, (*given[:2], *given[2]), (*before[:2], *before[2]))
+            )
             return rule_of(name, i)(own, *given)
 
-        changes = changes or not same(rule_of(name, i)(own, g, out, arguments), mutation(spied, g, out, arguments, own))
+        changes = changes or not same(
+            rule_of(name, i)(own, g, out, arguments), mutation(spied, g, out, arguments, own)
+        )
     return "changes" if changes else "applies" if applies else "none"
 
 
-EFFECTS = {(name, i, mutation): effect(name, i, mutation) for name, i in RULES for mutation in MUTATIONS}
+EFFECTS = {
+    (name, i, mutation): effect(name, i, mutation) for name, i in RULES for mutation in MUTATIONS
+}
 FIRST = [mutant for mutant, found in EFFECTS.items() if found == "changes"]
 SECOND = [(name, i, detached(name, what)) for name, i in RULES for what in sorted(used(name, i))]
 
@@ -194,7 +235,9 @@ EQUIVALENT = {  # those that apply and change nothing, and why
 
 
 def rules_where(mutation, *effects):
-    return {f"{name}.{ops[name].names[i]}" for name, i in RULES if EFFECTS[name, i, mutation] in effects}
+    return {
+        f"{name}.{ops[name].names[i]}" for name, i in RULES if EFFECTS[name, i, mutation] in effects
+    }
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda m: m.__name__)
@@ -205,14 +248,22 @@ def test_only_the_listed_mutants_are_equivalent(mutation):
 
 
 def test_every_binary_ufunc_is_broadcast_in_its_samples():
-    binary = {f"{name}.{n}" for name, op in ops.items() if isinstance(op.forward, np.ufunc) and len(op.names) == 2 for n in op.names}
+    binary = {
+        f"{name}.{n}"
+        for name, op in ops.items()
+        if isinstance(op.forward, np.ufunc) and len(op.names) == 2
+        for n in op.names
+    }
     others = {"power.x", "power.y", "where.x", "where.y", "broadcast_to.x", "matmul.x", "matmul.y"}
     assert len(binary) == 16 and rules_where(broadcast_not_summed, "changes") == binary | others
 
 
 def test_every_op_of_two_float_operands_has_a_sample_with_two_of_one_shape():
     several = {
-        f"{name}.{n}" for name, op in ops.items() for n, rule in zip(op.names, op.rules) if rule and (op.variadic or sum(map(bool, op.rules)) > 1)
+        f"{name}.{n}"
+        for name, op in ops.items()
+        for n, rule in zip(op.names, op.rules)
+        if rule and (op.variadic or sum(map(bool, op.rules)) > 1)
     }
     assert rules_where(operands_swapped, "changes", "applies") == several
 
@@ -238,18 +289,27 @@ def killed(name, i, mutation, order):
     rules = list(ops[name].rules)
     try:
         ops[name].rules[i] = broken(name, i, mutation)
-        return any(order(sample.call, tensors(sample.inputs(seed_of(name, k)))).verdict == "FAIL" for k, sample in enumerate(samples[name]))
+        return any(
+            order(sample.call, tensors(sample.inputs(seed_of(name, k)))).verdict == "FAIL"
+            for k, sample in enumerate(samples[name])
+        )
     finally:
         ops[name].rules[:] = rules
 
 
 def second_order(call, inputs):
-    gradients, cotangents = gradient_function(lambda *xs: np.sin(call(*xs)), inputs)  # the sine bends what is linear
+    gradients, cotangents = gradient_function(
+        lambda *xs: np.sin(call(*xs)), inputs
+    )  # the sine bends what is linear
     return examine(gradients, (*inputs, *cotangents), zero_allowed=True)
 
 
 def each(mutants):
-    return pytest.mark.parametrize("name, i, mutation", mutants, ids=[f"{n}-{ops[n].names[i]}-{m.__name__}" for n, i, m in mutants])
+    return pytest.mark.parametrize(
+        "name, i, mutation",
+        mutants,
+        ids=[f"{n}-{ops[n].names[i]}-{m.__name__}" for n, i, m in mutants],
+    )
 
 
 @each(FIRST)

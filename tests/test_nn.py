@@ -60,7 +60,9 @@ def torch_net():
             super().__init__()
             self.first = torch.nn.Linear(4, 3)
             self.blocks = torch.nn.ModuleList([TorchBlock(3), TorchBlock(3)])
-            self.heads = torch.nn.ModuleDict({"a": torch.nn.Linear(3, 2), "b": torch.nn.Linear(3, 1, bias=False)})
+            self.heads = torch.nn.ModuleDict(
+                {"a": torch.nn.Linear(3, 2), "b": torch.nn.Linear(3, 1, bias=False)}
+            )
             self.again = self.first
             self.gain = torch.nn.Parameter(torch.ones(1))
             self.register_buffer("seen", torch.zeros(2))
@@ -74,13 +76,17 @@ def ones(*shape):
 
 
 def states():
-    return {name: str(rng.bit_generator.state) for name, rng in randomness.state.streams.items()}, str(np.random.get_state())
+    return {
+        name: str(rng.bit_generator.state) for name, rng in randomness.state.streams.items()
+    }, str(np.random.get_state())
 
 
 # ------------------------------------------------------------------------------------ what is inside
 
 NET_PARAMETERS = ["gain", "first.weight", "first.bias"]
-NET_PARAMETERS += [f"blocks.{i}.{name}" for i in range(2) for name in ("scale", "inner.weight", "inner.bias")]
+NET_PARAMETERS += [
+    f"blocks.{i}.{name}" for i in range(2) for name in ("scale", "inner.weight", "inner.bias")
+]
 NET_PARAMETERS += ["heads.a.weight", "heads.a.bias", "heads.b.weight"]
 
 
@@ -90,16 +96,27 @@ def test_named_parameters_are_dotted_outer_first_and_each_once():
 
 def test_named_modules_are_dotted_in_depth_first_order_and_each_once():
     inside = [f"blocks.{i}{name}" for i in range(2) for name in ("", ".inner", ".act")]
-    assert [name for name, _ in Net().named_modules()] == ["", "first", *inside, "heads.a", "heads.b", "drop"]
+    assert [name for name, _ in Net().named_modules()] == [
+        "",
+        "first",
+        *inside,
+        "heads.a",
+        "heads.b",
+        "drop",
+    ]
 
 
 def test_names_and_orders_are_pytorchs():
     theirs, ours = torch_net(), Net()
     containers = {"blocks", "heads"}  # modules of their own there, a list and a dict here
     assert [n for n, _ in ours.named_parameters()] == [n for n, _ in theirs.named_parameters()]
-    assert [n for n, _ in ours.named_modules()] == [n for n, _ in theirs.named_modules() if n not in containers]
+    assert [n for n, _ in ours.named_modules()] == [
+        n for n, _ in theirs.named_modules() if n not in containers
+    ]
     assert sorted(ours.state_dict()) == sorted(theirs.state_dict())
-    assert {k: v.shape for k, v in ours.state_dict().items()} == {k: tuple(v.shape) for k, v in theirs.state_dict().items()}
+    assert {k: v.shape for k, v in ours.state_dict().items()} == {
+        k: tuple(v.shape) for k, v in theirs.state_dict().items()
+    }
 
 
 def test_pytorchs_weights_load():
@@ -112,7 +129,11 @@ def test_pytorchs_weights_load():
 def test_parameters_are_the_ones_that_are_trained_and_are_live():
     model = Net()
     parameters = list(model.parameters())
-    assert parameters[0] is model.gain and parameters[1] is model.first.weight and len(parameters) == len(NET_PARAMETERS)
+    assert (
+        parameters[0] is model.gain
+        and parameters[1] is model.first.weight
+        and len(parameters) == len(NET_PARAMETERS)
+    )
     assert all(isinstance(p, nn.Parameter) and p.requires_grad for p in parameters)
 
 
@@ -142,7 +163,10 @@ def test_what_is_inside_lists_of_lists_is_found():
         def __init__(self):
             self.cells = [[nn.Linear(1, 1, bias=False)], {"a": (nn.Linear(1, 1, bias=False),)}]
 
-    assert [name for name, _ in Grid().named_parameters()] == ["cells.0.0.weight", "cells.1.a.0.weight"]
+    assert [name for name, _ in Grid().named_parameters()] == [
+        "cells.0.0.weight",
+        "cells.1.a.0.weight",
+    ]
 
 
 def test_what_is_appended_to_a_list_later_is_found():
@@ -239,9 +263,18 @@ def without(state, *keys):
 
 WRONG_STATES = {  # name: (change of a right state, what the error must name)
     "missing": (lambda s: without(s, "0.bias", "1.weight"), ["missing: 0.bias, 1.weight"]),
-    "unexpected": (lambda s: {**s, "extra": np.ones(1), "2.weight": np.ones(1)}, ["unexpected: extra, 2.weight"]),
-    "misshapen": (lambda s: {**s, "1.weight": np.ones((2, 1))}, ["misshapen: 1.weight: shape (2, 1), needed (1, 2)"]),
-    "would broadcast": (lambda s: {**s, "0.bias": np.ones(1)}, ["misshapen: 0.bias: shape (1,), needed (2,)"]),
+    "unexpected": (
+        lambda s: {**s, "extra": np.ones(1), "2.weight": np.ones(1)},
+        ["unexpected: extra, 2.weight"],
+    ),
+    "misshapen": (
+        lambda s: {**s, "1.weight": np.ones((2, 1))},
+        ["misshapen: 1.weight: shape (2, 1), needed (1, 2)"],
+    ),
+    "would broadcast": (
+        lambda s: {**s, "0.bias": np.ones(1)},
+        ["misshapen: 0.bias: shape (1,), needed (2,)"],
+    ),
     "all": (
         lambda s: {**without(s, "0.bias"), "extra": np.ones(1), "1.bias": np.ones(3)},
         ["missing: 0.bias", "unexpected: extra", "misshapen: 1.bias: shape (3,), needed (1,)"],
@@ -282,15 +315,30 @@ def test_without_strict_a_misshapen_entry_is_still_an_error():
         (lambda: nn.Linear(0, 5), "Linear: in_features must be a whole number >= 1, got 0"),
         (lambda: nn.Linear(2, 5.0), "Linear: out_features must be a whole number >= 1, got 5.0"),
         (lambda: nn.Conv2d(0, 2, 3), "Conv2d: in_channels must be a whole number >= 1, got 0"),
-        (lambda: nn.ConvTranspose1d(2, "a", 3), "ConvTranspose1d: out_channels must be a whole number >= 1, got 'a'"),
-        (lambda: nn.Embedding(-1, 3), "Embedding: num_embeddings must be a whole number >= 1, got -1"),
+        (
+            lambda: nn.ConvTranspose1d(2, "a", 3),
+            "ConvTranspose1d: out_channels must be a whole number >= 1, got 'a'",
+        ),
+        (
+            lambda: nn.Embedding(-1, 3),
+            "Embedding: num_embeddings must be a whole number >= 1, got -1",
+        ),
         (lambda: nn.GRU(2.0, 3), "GRU: input_size must be a whole number >= 1, got 2.0"),
-        (lambda: nn.MultiheadAttention(4.0, 2), "MultiheadAttention: embed_dim must be a whole number >= 1, got 4.0"),
+        (
+            lambda: nn.MultiheadAttention(4.0, 2),
+            "MultiheadAttention: embed_dim must be a whole number >= 1, got 4.0",
+        ),
         (lambda: nn.Dropout("a"), "p is a number, not 'a'"),
         (lambda: nn.Dropout(None), "p is a number, not None"),
         (lambda: nn.GaussianNoise("a"), "std is a number, not 'a'"),
-        (lambda: nn.L1("a"), "L1: the coefficient c must be a number >= 0 or a function of the step, got 'a'"),
-        (lambda: F.l1_penalty(nn.Parameter([1.0]), c="a"), "l1_penalty: the coefficient c must be a number >= 0, got 'a'"),
+        (
+            lambda: nn.L1("a"),
+            "L1: the coefficient c must be a number >= 0 or a function of the step, got 'a'",
+        ),
+        (
+            lambda: F.l1_penalty(nn.Parameter([1.0]), c="a"),
+            "l1_penalty: the coefficient c must be a number >= 0, got 'a'",
+        ),
     ],
 )
 def test_settings_that_make_no_sense_are_named(make, told):
@@ -298,18 +346,26 @@ def test_settings_that_make_no_sense_are_named(make, told):
         make()
 
 
-@pytest.mark.parametrize("state", ["model.npz", nn.Linear(3, 2), None, [1, 2]], ids=lambda state: type(state).__name__)
+@pytest.mark.parametrize(
+    "state", ["model.npz", nn.Linear(3, 2), None, [1, 2]], ids=lambda state: type(state).__name__
+)
 def test_what_is_no_state_is_told(state):
     model = nn.Linear(3, 2)
     for target in (model, mg.optim.SGD(model.parameters())):
-        with pytest.raises(TypeError, match=f"into {type(target).__name__}: a dict is needed, .*, not a {type(state).__name__}"):
+        with pytest.raises(
+            TypeError,
+            match=f"into {type(target).__name__}: a dict is needed, .*, not a {type(state).__name__}",
+        ):
             target.load_state_dict(state)
 
 
 def test_the_repr_of_a_module_that_refers_to_one_around_it_ends():
     model, inner = nn.Sequential(nn.Linear(3, 2)), nn.Module()
     model.inner, inner.around = inner, model
-    assert repr(model) == "Sequential(\n  (0): Linear(in_features=3, out_features=2)\n  (inner): Module(\n    (around): (...)\n  )\n)"
+    assert (
+        repr(model)
+        == "Sequential(\n  (0): Linear(in_features=3, out_features=2)\n  (inner): Module(\n    (around): (...)\n  )\n)"
+    )
 
 
 # ---------------------------------------------------------------------------------------------- files
@@ -327,7 +383,9 @@ def test_save_and_load_round_trip(tmp_path):
     assert np.array_equal(other.eval()(ones(1, 4)).data, model.eval()(ones(1, 4)).data)
 
 
-@pytest.mark.parametrize("state", [{"w": np.arange(3)}, {"w": mg.Tensor([0.0, 1.0, 2.0], True)}], ids=["array", "tensor"])
+@pytest.mark.parametrize(
+    "state", [{"w": np.arange(3)}, {"w": mg.Tensor([0.0, 1.0, 2.0], True)}], ids=["array", "tensor"]
+)
 @pytest.mark.parametrize("name", ["w.npz", "w", "w.model"])
 def test_the_file_has_exactly_the_name_that_was_given(tmp_path, monkeypatch, state, name):
     monkeypatch.chdir(tmp_path)
@@ -351,14 +409,18 @@ def test_nothing_is_pickled(tmp_path):
         mg.load(tmp_path / "evil.npz")
 
 
-@pytest.mark.parametrize("failure", [OSError("disk full"), KeyboardInterrupt()], ids=["OSError", "interrupt"])
+@pytest.mark.parametrize(
+    "failure", [OSError("disk full"), KeyboardInterrupt()], ids=["OSError", "interrupt"]
+)
 def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, failure):
     file = tmp_path / "model.npz"
     mg.save({"w": np.arange(3)}, file)
     before = file.read_bytes()
 
     def half_written(target, *args, **kwargs):
-        target.write(b"half") if hasattr(target, "write") else pathlib.Path(target).write_bytes(b"half")
+        target.write(b"half") if hasattr(target, "write") else pathlib.Path(target).write_bytes(
+            b"half"
+        )
         raise failure
 
     monkeypatch.setattr(np.lib.format, "write_array", half_written)
@@ -378,7 +440,9 @@ def test_saving_again_replaces_the_file(tmp_path):
 def test_a_saved_file_can_be_read_by_those_who_can_read_other_new_files(tmp_path):
     (tmp_path / "plain").write_text("")
     mg.save({"w": np.zeros(3)}, tmp_path / "m.npz")
-    assert stat.S_IMODE(os.stat(tmp_path / "m.npz").st_mode) == stat.S_IMODE(os.stat(tmp_path / "plain").st_mode)
+    assert stat.S_IMODE(os.stat(tmp_path / "m.npz").st_mode) == stat.S_IMODE(
+        os.stat(tmp_path / "plain").st_mode
+    )
 
 
 # ----------------------------------------------------------------------------------------------- repr
@@ -386,7 +450,10 @@ def test_a_saved_file_can_be_read_by_those_who_can_read_other_new_files(tmp_path
 
 def test_the_repr_reads_like_pytorchs():
     model = nn.Sequential(
-        nn.Linear(4, 3, penalty=nn.L2(1e-3)), nn.ReLU(), nn.Dropout(0.2), nn.Sequential(out=nn.Linear(3, 1, bias=False), act=nn.ELU(0.5))
+        nn.Linear(4, 3, penalty=nn.L2(1e-3)),
+        nn.ReLU(),
+        nn.Dropout(0.2),
+        nn.Sequential(out=nn.Linear(3, 1, bias=False), act=nn.ELU(0.5)),
     )
     assert repr(model) == (
         "Sequential(\n"
@@ -409,12 +476,21 @@ def test_the_repr_reads_like_pytorchs():
         (nn.GELU("tanh"), "GELU(approximate=tanh)"),
         (nn.MaxPool2d(2), "MaxPool2d(kernel_size=2)"),
         (nn.MaxPool2d(2, padding=(1, 0)), "MaxPool2d(kernel_size=2, padding=(1, 0))"),
-        (nn.Conv2d(1, 2, 3, 2, bias=False), "Conv2d(in_channels=1, out_channels=2, kernel_size=3, stride=2, bias=False)"),
-        (nn.ConvTranspose1d(1, 2, 3, 2, 0, 1), "ConvTranspose1d(in_channels=1, out_channels=2, kernel_size=3, stride=2, output_padding=1)"),
+        (
+            nn.Conv2d(1, 2, 3, 2, bias=False),
+            "Conv2d(in_channels=1, out_channels=2, kernel_size=3, stride=2, bias=False)",
+        ),
+        (
+            nn.ConvTranspose1d(1, 2, 3, 2, 0, 1),
+            "ConvTranspose1d(in_channels=1, out_channels=2, kernel_size=3, stride=2, output_padding=1)",
+        ),
         (nn.Softmax(axis=0), "Softmax(axis=0)"),
         (nn.Flatten(), "Flatten()"),
         (nn.L1(1e-4), "L1(0.0001)"),
-        (nn.Linear(1, 1, penalty=nn.L1(0.5)), "Linear(in_features=1, out_features=1, penalty=L1(0.5))"),
+        (
+            nn.Linear(1, 1, penalty=nn.L1(0.5)),
+            "Linear(in_features=1, out_features=1, penalty=L1(0.5))",
+        ),
     ],
 )
 def test_reprs_of_layers(module, text):
@@ -427,7 +503,10 @@ def test_the_repr_of_a_layer_of_ones_own_has_what_it_has_of_the_layer():
             super().__init__(len(mask), 2, bias=False)
             self.mask, self.depth = mask, depth
 
-    assert repr(Masked(np.eye(4), depth=2)) == "Masked(depth=2, in_features=4, out_features=2, bias=False)"
+    assert (
+        repr(Masked(np.eye(4), depth=2))
+        == "Masked(depth=2, in_features=4, out_features=2, bias=False)"
+    )
 
 
 def test_the_repr_of_a_module_of_ones_own_is_what_it_says_itself():
@@ -456,7 +535,9 @@ def test_the_repr_of_a_module_of_ones_own_is_what_it_says_itself():
     ids=lambda value: type(value).__name__,
 )
 def test_layers_take_lists(layer, x):
-    of_list, of_tensor = ((out if isinstance(out, tuple) else (out,)) for out in (layer(x), layer(mg.Tensor(x))))
+    of_list, of_tensor = (
+        (out if isinstance(out, tuple) else (out,)) for out in (layer(x), layer(mg.Tensor(x)))
+    )
     for a, b in zip(of_list, of_tensor):
         np.testing.assert_allclose(engine.data_of(a), b.data, rtol=1e-5, atol=1e-6)
 
@@ -468,7 +549,10 @@ def test_layers_take_lists(layer, x):
 @pytest.mark.parametrize("bias", [True, False])
 def test_linear_is_the_affine_map(shape, bias):
     layer = nn.Linear(4, 3, bias=bias, dtype=np.float64)
-    x, u = np.random.default_rng(0).standard_normal(shape), np.random.default_rng(1).standard_normal((*shape[:-1], 3))
+    x, u = (
+        np.random.default_rng(0).standard_normal(shape),
+        np.random.default_rng(1).standard_normal((*shape[:-1], 3)),
+    )
     t = mg.Tensor(x, True)
     out = layer(t)
     expected = x @ layer.weight.data.T + (layer.bias.data if bias else 0)
@@ -478,7 +562,9 @@ def test_linear_is_the_affine_map(shape, bias):
     np.testing.assert_allclose(t.grad.data, u @ layer.weight.data, rtol=1e-12, atol=1e-14)
     np.testing.assert_allclose(layer.weight.grad.data, cotangents.T @ rows, rtol=1e-12, atol=1e-14)
     if bias:
-        np.testing.assert_allclose(layer.bias.grad.data, cotangents.sum(axis=0), rtol=1e-12, atol=1e-14)
+        np.testing.assert_allclose(
+            layer.bias.grad.data, cotangents.sum(axis=0), rtol=1e-12, atol=1e-14
+        )
     else:
         assert layer.bias is None
 
@@ -488,7 +574,10 @@ def test_linear_equals_pytorchs(shape):
     torch = pytest.importorskip("torch")
     theirs, ours = torch.nn.Linear(4, 3).double(), nn.Linear(4, 3, dtype=np.float64)
     ours.load_state_dict({k: v.numpy() for k, v in theirs.state_dict().items()})
-    x, u = np.random.default_rng(0).standard_normal(shape), np.random.default_rng(1).standard_normal((*shape[:-1], 3))
+    x, u = (
+        np.random.default_rng(0).standard_normal(shape),
+        np.random.default_rng(1).standard_normal((*shape[:-1], 3)),
+    )
     t, s = mg.Tensor(x, True), torch.tensor(x, requires_grad=True)
     ours(t).backward(u), theirs(s).backward(torch.tensor(u))
     np.testing.assert_allclose(ours(t).data, theirs(s).detach().numpy(), rtol=1e-12, atol=1e-12)
@@ -553,7 +642,12 @@ def test_dropout_uses_the_generator_it_was_given():
 
 @pytest.mark.parametrize(
     "arguments, error",
-    [({"p": 30}, ValueError), ({"p": -0.1}, ValueError), ({"p": 0.5, "scaling": "x"}, ValueError), ({"rng": 3}, TypeError)],
+    [
+        ({"p": 30}, ValueError),
+        ({"p": -0.1}, ValueError),
+        ({"p": 0.5, "scaling": "x"}, ValueError),
+        ({"rng": 3}, TypeError),
+    ],
 )
 def test_wrong_settings_of_dropout_are_refused_when_it_is_made(arguments, error):
     with pytest.raises(error, match="dropout: "):
@@ -583,7 +677,9 @@ def test_wrong_settings_of_dropout_are_refused_when_it_is_made(arguments, error)
     ids=lambda value: repr(value) if isinstance(value, nn.Module) else "",
 )
 def test_activation_modules_are_their_functions(module, function):
-    values = np.random.default_rng(0).standard_normal((3, 2, 2) if isinstance(module, nn.Flatten) else (3, 4))
+    values = np.random.default_rng(0).standard_normal(
+        (3, 2, 2) if isinstance(module, nn.Flatten) else (3, 4)
+    )
     x, y = mg.Tensor(values, True), mg.Tensor(values, True)
     mine, other = module(x), function(y)
     assert np.array_equal(mine.data, other.data) and mine.op is other.op
@@ -597,12 +693,19 @@ def test_activations_and_their_defaults_are_pytorchs():
     x = np.random.default_rng(0).standard_normal((5, 4)) * 2
     for name in ("ReLU", "Sigmoid", "Tanh", "Softplus", "SiLU", "SELU", "GELU", "ELU", "LeakyReLU"):
         theirs = getattr(torch.nn, name)()(torch.tensor(x)).numpy()
-        np.testing.assert_allclose(getattr(nn, name)()(mg.Tensor(x)).data, theirs, rtol=1e-12, atol=1e-14, err_msg=name)
+        np.testing.assert_allclose(
+            getattr(nn, name)()(mg.Tensor(x)).data, theirs, rtol=1e-12, atol=1e-14, err_msg=name
+        )
 
 
-@pytest.mark.parametrize("make", [lambda: nn.ReLU(1), lambda: nn.ELU(beta=1), lambda: nn.LeakyReLU(0.1, 0.2)])
+@pytest.mark.parametrize(
+    "make", [lambda: nn.ReLU(1), lambda: nn.ELU(beta=1), lambda: nn.LeakyReLU(0.1, 0.2)]
+)
 def test_activations_refuse_settings_they_do_not_have(make):
-    with pytest.raises(TypeError, match=r"^(ReLU|LeakyReLU): too many|^ELU: got an unexpected keyword argument 'beta'"):
+    with pytest.raises(
+        TypeError,
+        match=r"^(ReLU|LeakyReLU): too many|^ELU: got an unexpected keyword argument 'beta'",
+    ):
         make()
 
 
@@ -611,7 +714,11 @@ def test_activations_refuse_settings_they_do_not_have(make):
 
 def test_a_residual_block_adds_its_branch_and_drops_it_by_samples():
     mg.manual_seed(0)
-    x, branch, shortcut = mg.Tensor(np.random.default_rng(0).standard_normal((200, 3))), nn.Linear(3, 3), nn.Linear(3, 3)
+    x, branch, shortcut = (
+        mg.Tensor(np.random.default_rng(0).standard_normal((200, 3))),
+        nn.Linear(3, 3),
+        nn.Linear(3, 3),
+    )
     assert np.array_equal(nn.Residual(branch)(x).data, (x + branch(x)).data)
     assert np.array_equal(nn.Residual(branch, shortcut)(x).data, (shortcut(x) + branch(x)).data)
     block = nn.Residual(branch, drop_path=0.4)
@@ -625,7 +732,10 @@ def test_a_residual_block_adds_its_branch_and_drops_it_by_samples():
 
 def test_a_residual_block_refuses_shapes_that_would_broadcast():
     x = np.ones((5, 3), np.float32)
-    with pytest.raises(ValueError, match=r"Residual: the branch gives \(5, 1\), x is \(5, 3\). Give a shortcut that changes x alike"):
+    with pytest.raises(
+        ValueError,
+        match=r"Residual: the branch gives \(5, 1\), x is \(5, 3\). Give a shortcut that changes x alike",
+    ):
         nn.Residual(nn.Linear(3, 1))(x)
     with pytest.raises(ValueError, match=r"the branch gives \(5, 1\), the shortcut gives \(5, 2\)"):
         nn.Residual(nn.Linear(3, 1), nn.Linear(3, 2))(x)
@@ -636,14 +746,26 @@ def test_a_residual_block_refuses_shapes_that_would_broadcast():
 
 def test_sequential_applies_in_order_and_takes_functions():
     x = mg.Tensor(np.array([[-1.0, 2.0]]))
-    assert np.array_equal(nn.Sequential(nn.ReLU(), np.exp, lambda t: t * 2)(x).data, 2 * np.exp([[0.0, 2.0]]))
+    assert np.array_equal(
+        nn.Sequential(nn.ReLU(), np.exp, lambda t: t * 2)(x).data, 2 * np.exp([[0.0, 2.0]])
+    )
     assert nn.Sequential()(x) is x
 
 
 def test_sequential_with_names():
     model = nn.Sequential(nn.Linear(3, 2), act=nn.Tanh(), out=nn.Linear(2, 1))
-    assert [name for name, _ in model.named_parameters()] == ["0.weight", "0.bias", "out.weight", "out.bias"]
-    assert len(model) == 3 and model[1] is model.act and model[2] is model.out and model[-1] is model.out
+    assert [name for name, _ in model.named_parameters()] == [
+        "0.weight",
+        "0.bias",
+        "out.weight",
+        "out.bias",
+    ]
+    assert (
+        len(model) == 3
+        and model[1] is model.act
+        and model[2] is model.out
+        and model[-1] is model.out
+    )
     assert [type(m).__name__ for m in model] == ["Linear", "Tanh", "Linear"]
 
 
@@ -653,9 +775,13 @@ def test_a_replaced_part_of_a_sequential_is_used():
     assert np.array_equal(model(ones(2)).data, np.tanh(np.ones(2, np.float32)))
 
 
-@pytest.mark.parametrize("wrong", [3, None, "relu", np.ones(2), [nn.ReLU()]], ids=["int", "None", "str", "array", "list"])
+@pytest.mark.parametrize(
+    "wrong", [3, None, "relu", np.ones(2), [nn.ReLU()]], ids=["int", "None", "str", "array", "list"]
+)
 def test_sequential_refuses_what_cannot_be_called(wrong):
-    with pytest.raises(TypeError, match=f"Sequential: 1 must be a module or a function, not {type(wrong).__name__}"):
+    with pytest.raises(
+        TypeError, match=f"Sequential: 1 must be a module or a function, not {type(wrong).__name__}"
+    ):
         nn.Sequential(nn.ReLU(), wrong)
 
 
@@ -694,7 +820,11 @@ def test_penalties_are_one_node_each_over_the_layers_that_have_them():
         ("l2_penalty", 0.1, 2),
         ("l2_penalty", 0.3, 1),
     ]
-    expected = 0.1 * (np.sum(w[0] ** 2) + np.sum(w[2] ** 2)) + 0.1 * np.sum(abs(w[1])) + 0.3 * np.sum(w[3] ** 2)
+    expected = (
+        0.1 * (np.sum(w[0] ** 2) + np.sum(w[2] ** 2))
+        + 0.1 * np.sum(abs(w[1]))
+        + 0.3 * np.sum(w[3] ** 2)
+    )
     np.testing.assert_allclose(penalty.item(), expected, rtol=1e-14)
     penalty.backward()
     for layer, gradient in zip(model, [0.2 * w[0], 0.1 * np.sign(w[1]), 0.2 * w[2], 0.6 * w[3]]):
@@ -708,7 +838,9 @@ def test_a_shared_weight_is_penalised_once():
     tied = nn.Linear(3, 3, penalty=nn.L2(0.5), dtype=np.float64)
     tied.weight = shared.weight
     model = nn.Sequential(shared, nn.ReLU(), shared, tied)
-    np.testing.assert_allclose(model.penalty().item(), 0.5 * np.sum(shared.weight.data**2), rtol=1e-14)
+    np.testing.assert_allclose(
+        model.penalty().item(), 0.5 * np.sum(shared.weight.data**2), rtol=1e-14
+    )
 
 
 def test_a_penalty_does_not_depend_on_the_mode_or_on_how_often_the_layer_ran():
@@ -752,7 +884,9 @@ def test_the_summary_is_a_table_of_the_layers():
 
 def test_the_summary_of_a_single_layer_and_of_a_shape_with_several_axes():
     assert "\nLinear  (None, 2)              8\n" in mg.summary(nn.Linear(3, 2), 3)
-    assert "0 (Flatten)  (None, 12)" in mg.summary(nn.Sequential(nn.Flatten(), nn.Linear(12, 1)), (3, 4))
+    assert "0 (Flatten)  (None, 12)" in mg.summary(
+        nn.Sequential(nn.Flatten(), nn.Linear(12, 1)), (3, 4)
+    )
 
 
 def test_the_summary_of_a_model_that_takes_whole_numbers():
@@ -794,7 +928,10 @@ def test_the_summary_leaves_everything_as_it_was(fails):
         model.act = Raising()
         model._order = (*model._order, "act")
     model.encoder.eval()
-    before, attributes = [m.training for m in model.modules()], [set(vars(m)) - {"training"} for m in model.modules()]
+    before, attributes = (
+        [m.training for m in model.modules()],
+        [set(vars(m)) - {"training"} for m in model.modules()],
+    )
     model.zero_grad()
     values, generators = model.state_dict(), states()
     if fails:
@@ -839,21 +976,31 @@ NORMAL = {"glorot_normal": 2 / (IN + OUT), "he_normal": 2 / IN}  # name: varianc
 
 @pytest.mark.parametrize("name", UNIFORM)
 def test_uniform_initialisers_fill_their_interval(name):
-    layer = nn.Linear(IN, OUT, init=getattr(nn, name), rng=np.random.default_rng(0), dtype=np.float64)
+    layer = nn.Linear(
+        IN, OUT, init=getattr(nn, name), rng=np.random.default_rng(0), dtype=np.float64
+    )
     w, bound = layer.weight.data, UNIFORM[name]
     assert w.shape == (OUT, IN)
     assert bound * 0.999 < np.abs(w).max() <= bound  # all 60,000 below 0.999: chance e^-60
-    assert abs(np.mean(w)) < 6.2 * bound / math.sqrt(3 * w.size)  # six sigma and more: less than 1e-9
-    assert abs(np.var(w) * 3 / bound**2 - 1) < 6.2 * math.sqrt(0.8 / w.size)  # var of u^2, u uniform: 0.8 of its mean squared
+    assert abs(np.mean(w)) < 6.2 * bound / math.sqrt(
+        3 * w.size
+    )  # six sigma and more: less than 1e-9
+    assert abs(np.var(w) * 3 / bound**2 - 1) < 6.2 * math.sqrt(
+        0.8 / w.size
+    )  # var of u^2, u uniform: 0.8 of its mean squared
 
 
 @pytest.mark.parametrize("name", NORMAL)
 def test_normal_initialisers_have_their_variance(name):
-    layer = nn.Linear(IN, OUT, init=getattr(nn, name), rng=np.random.default_rng(0), dtype=np.float64)
+    layer = nn.Linear(
+        IN, OUT, init=getattr(nn, name), rng=np.random.default_rng(0), dtype=np.float64
+    )
     w, variance = layer.weight.data, NORMAL[name]
     assert abs(np.mean(w)) < 6.2 * math.sqrt(variance / w.size)
     assert abs(np.var(w) / variance - 1) < 6.2 * math.sqrt(2 / w.size)
-    assert abs(np.mean(w**4) / variance**2 - 3) < 6.2 * math.sqrt(96 / w.size)  # a normal's fourth moment
+    assert abs(np.mean(w**4) / variance**2 - 3) < 6.2 * math.sqrt(
+        96 / w.size
+    )  # a normal's fourth moment
 
 
 def test_the_default_initialisation_is_pytorchs_for_weight_and_bias():
@@ -877,7 +1024,9 @@ def test_initialisation_follows_manual_seed_and_leaves_numpys_generator():
     first, second = nn.Linear(3, 2), nn.Linear(3, 2)
     mg.manual_seed(3)
     again = nn.Linear(3, 2)
-    assert np.array_equal(first.weight.data, again.weight.data) and np.array_equal(first.bias.data, again.bias.data)
+    assert np.array_equal(first.weight.data, again.weight.data) and np.array_equal(
+        first.bias.data, again.bias.data
+    )
     assert not np.array_equal(first.weight.data, second.weight.data)
     assert str(np.random.get_state()) == before
 
@@ -888,7 +1037,11 @@ def test_initialisation_follows_manual_seed_and_leaves_numpys_generator():
 def test_recorded_nodes_know_the_module_they_were_made_in():
     loss = np.sum(Net()(ones(2, 4)))
     made = [(n.op.name, path(n.origin)) for n in nodes(loss) if n.args]
-    assert ("linear", "blocks.1.inner") in made and ("tanh", "blocks.0.act") in made and ("multiply", "blocks.1") in made
+    assert (
+        ("linear", "blocks.1.inner") in made
+        and ("tanh", "blocks.0.act") in made
+        and ("multiply", "blocks.1") in made
+    )
     assert ("linear", "heads.b") in made and ("dropout", "drop") in made and ("sum", "") in made
 
 
@@ -918,7 +1071,11 @@ def test_layers_appended_to_a_list_have_scopes_of_their_own():
 
     y = Stack()(mg.Tensor(np.ones(4), True))
     assert [path(n.origin) for n in nodes(y) if n.args] == ["drops.0", "drops.1", "drops.2"]
-    assert [n.stream for n in mg.noise(y)] == ["drops.Dropout_0", "drops.Dropout_1", "drops.Dropout_2"]
+    assert [n.stream for n in mg.noise(y)] == [
+        "drops.Dropout_0",
+        "drops.Dropout_1",
+        "drops.Dropout_2",
+    ]
 
 
 class Dropping(nn.Module):
@@ -941,7 +1098,11 @@ class Dropping(nn.Module):
 def test_a_layer_inserted_before_does_not_change_the_mask_of_a_named_dropout():
     before = str(np.random.get_state())
     masks = []
-    for between in [(), (("extra", nn.Dropout(0.5)),), (("lin", nn.Linear(64, 64)), ("act", nn.Tanh()), ("more", nn.Dropout(0.1)))]:
+    for between in [
+        (),
+        (("extra", nn.Dropout(0.5)),),
+        (("lin", nn.Linear(64, 64)), ("act", nn.Tanh()), ("more", nn.Dropout(0.1))),
+    ]:
         mg.manual_seed(11)
         masks.append(Dropping(*between)(ones(2, 64)).data)
     assert np.array_equal(masks[0], masks[1]) and np.array_equal(masks[0], masks[2])
@@ -953,7 +1114,9 @@ def test_dropouts_of_different_names_draw_different_masks():
     mg.manual_seed(11)
     model = nn.Sequential(a=nn.Dropout(0.5), b=nn.Dropout(0.5))
     x = ones(64)
-    assert not np.array_equal(engine.scoped(model, model.a, x).data, engine.scoped(model, model.b, x).data)
+    assert not np.array_equal(
+        engine.scoped(model, model.a, x).data, engine.scoped(model, model.b, x).data
+    )
 
 
 def test_all_masks_are_the_same_after_the_same_seed():
@@ -965,7 +1128,9 @@ def test_all_masks_are_the_same_after_the_same_seed():
     assert np.array_equal(first, again) and not np.array_equal(model(x).data, first)
 
 
-@pytest.mark.parametrize("name", ["forward", "training", "train", "penalty", "weight_penalty", "_order"])
+@pytest.mark.parametrize(
+    "name", ["forward", "training", "train", "penalty", "weight_penalty", "_order"]
+)
 def test_a_sequential_refuses_names_it_has_itself(name):
     with pytest.raises(ValueError, match=f"Sequential: {name} is what"):
         nn.Sequential(**{name: nn.Tanh()})
@@ -975,7 +1140,10 @@ def test_a_slice_of_a_sequential_keeps_the_names_as_in_pytorch():
     model = nn.Sequential(first=nn.Linear(2, 3), act=nn.Tanh(), last=nn.Linear(3, 1))
     assert list(model[1:].state_dict()) == ["last.weight", "last.bias"]
     assert model[1:][0] is model[1]
-    assert list(nn.Sequential(nn.Tanh(), nn.Linear(3, 1))[1:].state_dict()) == ["1.weight", "1.bias"]
+    assert list(nn.Sequential(nn.Tanh(), nn.Linear(3, 1))[1:].state_dict()) == [
+        "1.weight",
+        "1.bias",
+    ]
 
 
 def test_a_batch_of_no_samples_is_flattened_and_attended_to():
@@ -1010,7 +1178,10 @@ def test_parameters_in_nested_lists_have_one_name_everywhere():
 def test_a_parameter_is_not_lost_to_plain_data(value):
     layer = nn.Linear(2, 1)
     weight = layer.weight
-    with pytest.raises(TypeError, match=r"Linear.weight is a Parameter, and a .* in its place would not be trained. Assign nn.Parameter"):
+    with pytest.raises(
+        TypeError,
+        match=r"Linear.weight is a Parameter, and a .* in its place would not be trained. Assign nn.Parameter",
+    ):
         layer.weight = value
     assert layer.weight is weight
     layer.weight = nn.Parameter(value)

@@ -30,7 +30,9 @@ def kept(x, keep=1 - P, shape=None, rng=None, law=Bernoulli):
 
 
 def dropped(x, shape=None, keep=1 - P, law=Bernoulli, rng=None):
-    return stochastic.dropout(x, Noise(law(keep), x.shape if shape is None else shape, bool, rng), P)
+    return stochastic.dropout(
+        x, Noise(law(keep), x.shape if shape is None else shape, bool, rng), P
+    )
 
 
 def gaussian(x, std=0.5, mean=1.0, law=Normal):
@@ -44,7 +46,11 @@ def gaussian(x, std=0.5, mean=1.0, law=Normal):
 @pytest.mark.parametrize("p", [0.0, 0.001, 0.1, 0.3, 0.499, 0.5, 0.50001, 0.8, 0.999, 1.0])
 def test_right_dropout_passes(p, dtype):
     inverted = check_noise(lambda x: F.dropout(x, p, training=True), dtype=dtype)
-    classic = check_noise(lambda x: F.dropout(x, p, training=True, scaling="classic"), mean=lambda x: (1 - p) * x, dtype=dtype)
+    classic = check_noise(
+        lambda x: F.dropout(x, p, training=True, scaling="classic"),
+        mean=lambda x: (1 - p) * x,
+        dtype=dtype,
+    )
     for report in (inverted, classic):
         assert report, report
         assert {row.verdict for row in report.rows} == {"OK"}
@@ -61,17 +67,29 @@ def test_a_module_is_compared_with_itself_in_evaluation(p, scaling):
 
 
 def test_a_model_is_checked_layer_by_layer():
-    model = nn.Sequential(nn.Linear(20, 64), nn.ReLU(), nn.Dropout(0.3), nn.Linear(64, 30), nn.Tanh(), nn.Dropout(0.5))
+    model = nn.Sequential(
+        nn.Linear(20, 64), nn.ReLU(), nn.Dropout(0.3), nn.Linear(64, 30), nn.Tanh(), nn.Dropout(0.5)
+    )
     report = check_noise(model, (128, 20))
     assert report, report
-    assert {row.layer for row in report.rows} == {"Dropout_0", "Dropout_1", "Dropout_0, Dropout_1", "output"}
+    assert {row.layer for row in report.rows} == {
+        "Dropout_0",
+        "Dropout_1",
+        "Dropout_0, Dropout_1",
+        "output",
+    }
     assert [row.test for row in report.rows if row.verdict == "UNKNOWN"] == ["mean"]
 
 
 def test_layers_of_one_name_are_told_apart():
     report = check_noise(lambda x: F.dropout(F.dropout(x, 0.3, training=True), 0.4, training=True))
     assert report, report
-    assert {row.layer for row in report.rows} == {"dropout", "dropout #2", "dropout, dropout #2", "output"}
+    assert {row.layer for row in report.rows} == {
+        "dropout",
+        "dropout #2",
+        "dropout, dropout #2",
+        "output",
+    }
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -98,7 +116,10 @@ def test_channel_noise_passes(shared):
 
 def test_noise_of_fewer_axes_is_shared_along_the_first():
     assert check_noise(lambda x: dropped(x, x.shape[1:]), (8, 64, 32), shared=(0,))
-    assert "shared along axis 0" in check_noise(lambda x: dropped(x, x.shape[1:]), (8, 64, 32)).verdict()
+    assert (
+        "shared along axis 0"
+        in check_noise(lambda x: dropped(x, x.shape[1:]), (8, 64, 32)).verdict()
+    )
 
 
 def test_a_recurrent_layer_may_use_its_noise_again_but_two_layers_may_not():
@@ -124,13 +145,18 @@ def test_a_recurrent_layer_may_use_its_noise_again_but_two_layers_may_not():
 def test_of_a_module_that_bends_its_noise_evaluation_is_no_mean():
     report = check_noise(nn.Sequential(nn.Dropout(P), nn.Sigmoid()))
     assert report and report.rows[-1].verdict == "UNKNOWN", report
-    assert "no multiple of x" in check_noise(lambda x: np.tanh(F.dropout(x, P, training=True))).verdict()
+    assert (
+        "no multiple of x"
+        in check_noise(lambda x: np.tanh(F.dropout(x, P, training=True))).verdict()
+    )
 
 
 def test_any_entrywise_use_of_a_mask_has_an_exact_mean():
     report = check_noise(lambda x: np.exp(kept(x)), mean=lambda x: 0.7 * np.exp(x) + 0.3)
     assert report and {row.verdict for row in report.rows} == {"OK"}, report
-    report = check_noise(lambda x: np.where(Noise(Bernoulli(0.7), x.shape, bool), x / 0.7, 0.0), p=P)
+    report = check_noise(
+        lambda x: np.where(Noise(Bernoulli(0.7), x.shape, bool), x / 0.7, 0.0), p=P
+    )
     assert report and {row.verdict for row in report.rows} == {"OK"}, report
 
 
@@ -238,47 +264,131 @@ class KeepsItsMask(nn.Dropout):
 CHANNELS = {"shape": (32, 64, 5, 4), "shared": (2, 3)}
 MASK = np.random.default_rng(3)
 BUGS = {
-    "the rate is p": (lambda x: dropped(x, keep=P), {}, "the keep rate is p: keep and drop are swapped"),
-    "drawn the wrong way round": (lambda x: dropped(x, law=Swapped), {}, "keep and drop are swapped in the draw"),
+    "the rate is p": (
+        lambda x: dropped(x, keep=P),
+        {},
+        "the keep rate is p: keep and drop are swapped",
+    ),
+    "drawn the wrong way round": (
+        lambda x: dropped(x, law=Swapped),
+        {},
+        "keep and drop are swapped in the draw",
+    ),
     "mask for drop, by hand": (lambda x: kept(x, P) / (1 - P), {}, "keep and drop are swapped"),
-    "another rate than promised": (lambda x: F.dropout(x, 0.31, training=True), {"p": 0.3}, "the keep rate is not 1-p"),
+    "another rate than promised": (
+        lambda x: F.dropout(x, 0.31, training=True),
+        {"p": 0.3},
+        "the keep rate is not 1-p",
+    ),
     "no scale": (kept, {}, "the mean is 0.7 times x: the scale 1/(1-p) is missing"),
     "scale 1/p": (lambda x: kept(x) / P, {"p": P}, "the scale 1/(1-p) is 1/p"),
-    "scaled twice": (lambda x: dropped(x) / (1 - P), {}, "the mean is 1.43 times x: the scale 1/(1-p) is applied twice"),
+    "scaled twice": (
+        lambda x: dropped(x) / (1 - P),
+        {},
+        "the mean is 1.43 times x: the scale 1/(1-p) is applied twice",
+    ),
     "scaled in both modes": (ScaledInBothModes(P), {}, "applied twice, or in evaluation too"),
     "2% too large": (lambda x: 1.02 * dropped(x), {}, "the mean is 1.02 times x"),
     "kept 2% too rarely": (lambda x: dropped(x, law=Rare), {}, "the keep rate is not its law's"),
-    "one seed for all calls": (lambda x: dropped(x, rng=seeded_generator()), {}, "every call draws the same noise"),
-    "one seed, Normal noise": (lambda x: x * Noise(Normal(1, 0.5), x.shape, x.dtype, seeded_generator()), {}, "every call draws the same noise"),
-    "one seed, rate 0.999": (lambda x: F.dropout(x, 0.999, True, seeded_generator()), {}, "every call draws the same noise"),
+    "one seed for all calls": (
+        lambda x: dropped(x, rng=seeded_generator()),
+        {},
+        "every call draws the same noise",
+    ),
+    "one seed, Normal noise": (
+        lambda x: x * Noise(Normal(1, 0.5), x.shape, x.dtype, seeded_generator()),
+        {},
+        "every call draws the same noise",
+    ),
+    "one seed, rate 0.999": (
+        lambda x: F.dropout(x, 0.999, True, seeded_generator()),
+        {},
+        "every call draws the same noise",
+    ),
     "the mask is kept": (KeepsItsMask(P), {}, "every call draws the same noise"),
     "one mask, two layers": (one_mask_twice, {}, "two layers draw the same noise"),
     "one generator state, two rates": (
-        nn.Sequential(nn.Dropout(0.2, rng=np.random.default_rng(1)), nn.Tanh(), nn.Dropout(0.4, rng=np.random.default_rng(1))),
+        nn.Sequential(
+            nn.Dropout(0.2, rng=np.random.default_rng(1)),
+            nn.Tanh(),
+            nn.Dropout(0.4, rng=np.random.default_rng(1)),
+        ),
         {},
         "two layers draw the same noise, or part of it",
     ),
     "one generator state, two widths": (
-        nn.Sequential(nn.Dropout(P, rng=np.random.default_rng(1)), nn.Linear(1024, 500), nn.Dropout(P, rng=np.random.default_rng(1))),
+        nn.Sequential(
+            nn.Dropout(P, rng=np.random.default_rng(1)),
+            nn.Linear(1024, 500),
+            nn.Dropout(P, rng=np.random.default_rng(1)),
+        ),
         {},
         "two layers draw the same noise",
     ),
-    "drawn once along an axis": (lambda x: dropped(x, law=Repeated), {}, "noise repeats along axis 1"),
+    "drawn once along an axis": (
+        lambda x: dropped(x, law=Repeated),
+        {},
+        "noise repeats along axis 1",
+    ),
     "drawn in pairs": (lambda x: gaussian(x, law=Pairs), {}, "noise repeats along axis 0"),
-    "one mask for all rows": (lambda x: dropped(x, x.shape[1:]), {}, "noise is shared along axis 0, where it should differ"),
-    "one mask for all columns": (lambda x: dropped(x, (x.shape[0], 1)), {}, "noise is shared along axis 1, where it should differ"),
-    "entries for channels": (dropped, CHANNELS, "noise differs along axis 2, which should share it"),
-    "channels for entries": (lambda x: dropped(x, (*x.shape[:2], 1, 1)), {"shape": (32, 64, 5, 4)}, "noise is shared along axis 2"),
-    "the wrong axis": (lambda x: dropped(x, (x.shape[0], 1, *x.shape[2:])), CHANNELS, "noise is shared along axis 1"),
-    "variance for std": (lambda x: gaussian(x, law=VarianceForStd), {}, "the variance is taken for the standard deviation"),
-    "std for variance": (lambda x: gaussian(x, law=StdForVariance), {}, "the standard deviation is taken for the variance"),
-    "alpha for std": (lambda x: gaussian(x, std=0.25), {"p": 0.2}, "the variance is taken for the standard deviation"),
-    "added, mean 1": (lambda x: x + Noise(Normal(1, 0.5), x.shape, x.dtype), {}, "no multiple of x: is noise added where it should multiply"),
-    "added, mean 0": (lambda x: x + Noise(Normal(0, 0.5), x.shape, x.dtype), {"p": 0.2}, "does not grow with the mean"),
+    "one mask for all rows": (
+        lambda x: dropped(x, x.shape[1:]),
+        {},
+        "noise is shared along axis 0, where it should differ",
+    ),
+    "one mask for all columns": (
+        lambda x: dropped(x, (x.shape[0], 1)),
+        {},
+        "noise is shared along axis 1, where it should differ",
+    ),
+    "entries for channels": (
+        dropped,
+        CHANNELS,
+        "noise differs along axis 2, which should share it",
+    ),
+    "channels for entries": (
+        lambda x: dropped(x, (*x.shape[:2], 1, 1)),
+        {"shape": (32, 64, 5, 4)},
+        "noise is shared along axis 2",
+    ),
+    "the wrong axis": (
+        lambda x: dropped(x, (x.shape[0], 1, *x.shape[2:])),
+        CHANNELS,
+        "noise is shared along axis 1",
+    ),
+    "variance for std": (
+        lambda x: gaussian(x, law=VarianceForStd),
+        {},
+        "the variance is taken for the standard deviation",
+    ),
+    "std for variance": (
+        lambda x: gaussian(x, law=StdForVariance),
+        {},
+        "the standard deviation is taken for the variance",
+    ),
+    "alpha for std": (
+        lambda x: gaussian(x, std=0.25),
+        {"p": 0.2},
+        "the variance is taken for the standard deviation",
+    ),
+    "added, mean 1": (
+        lambda x: x + Noise(Normal(1, 0.5), x.shape, x.dtype),
+        {},
+        "no multiple of x: is noise added where it should multiply",
+    ),
+    "added, mean 0": (
+        lambda x: x + Noise(Normal(0, 0.5), x.shape, x.dtype),
+        {"p": 0.2},
+        "does not grow with the mean",
+    ),
     "mean 1.02, promised": (lambda x: gaussian(x, mean=1.02), {}, "the mean is 1.02 times x"),
     "mean 1.02, drawn": (lambda x: gaussian(x, law=Shifted), {}, "the mean is not its law's"),
     "evaluation is noisy": (IgnoresMode(P), {}, "noise is drawn in evaluation too"),
-    "nan where all is dropped": (lambda x: x * Noise(Bernoulli(0.0), x.shape, bool) / np.float32(0), {"p": 1.0}, "not finite"),
+    "nan where all is dropped": (
+        lambda x: x * Noise(Bernoulli(0.0), x.shape, bool) / np.float32(0),
+        {"p": 1.0},
+        "not finite",
+    ),
 }
 
 
@@ -297,7 +407,9 @@ def test_a_bug_is_caught_and_named(name):
 def test_the_same_noise_in_two_layers_is_found_for_every_law():
     first = lambda x: x * Noise(Normal(1, 0.5), x.shape, x.dtype, seeded_generator())
     report = check_noise(two_layers(first, first))
-    assert "two layers draw the same noise" in [row.hint for row in report.rows if row.verdict == "FAIL"]
+    assert "two layers draw the same noise" in [
+        row.hint for row in report.rows if row.verdict == "FAIL"
+    ]
 
 
 # --------------------------------------------------------------------------- nothing was, or can be, tested
@@ -312,20 +424,31 @@ def test_no_noise_is_no_pass():
 
 def test_noise_from_elsewhere_is_told_with_the_remedy():
     own = np.random.default_rng(0)
-    for op in (lambda x: x * (np.random.rand(*x.shape) < 0.7), lambda x: dropped(x) * own.random(x.shape)):
+    for op in (
+        lambda x: x * (np.random.rand(*x.shape) < 0.7),
+        lambda x: dropped(x) * own.random(x.shape),
+    ):
         report = check_noise(op)
         assert not report
-        assert "STOCHASTIC" in str(report) and "Use minigrad's stochastic ops, or pass rng" in str(report)
+        assert "STOCHASTIC" in str(report) and "Use minigrad's stochastic ops, or pass rng" in str(
+            report
+        )
 
 
 def test_noise_that_the_graph_does_not_hold_is_told():
-    assert "not recorded" in str(check_noise(lambda x: x * (Noise(Normal(0, 0.5), x.shape, x.dtype) > 0)))
-    assert "not recorded" in str(check_noise(mg.no_grad()(lambda x: F.dropout(x, P, training=True))))
+    assert "not recorded" in str(
+        check_noise(lambda x: x * (Noise(Normal(0, 0.5), x.shape, x.dtype) > 0))
+    )
+    assert "not recorded" in str(
+        check_noise(mg.no_grad()(lambda x: F.dropout(x, P, training=True)))
+    )
 
 
 def test_other_noise_in_every_call_is_told():
     rates = iter([0.1, 0.1, 0.2, 0.3, 0.4])
-    assert "from call to call" in str(check_noise(lambda x: F.dropout(x, next(rates), training=True)))
+    assert "from call to call" in str(
+        check_noise(lambda x: F.dropout(x, next(rates), training=True))
+    )
 
 
 def test_of_a_law_it_does_not_know_independence_is_tested_and_moments_are_unknown():
@@ -405,7 +528,11 @@ def test_everything_is_left_as_it_was(fails):
     assert all(np.array_equal(a, b) for a, b in zip(world, np.random.get_state()))
     assert [vars(m) for m in model.modules()] == attributes
     assert not model.buffer.any() and model.count == 0
-    assert np.array_equal(model.linear.weight.data, weight) and model.linear.weight.grad is gradient and (gradient.data == 1).all()
+    assert (
+        np.array_equal(model.linear.weight.data, weight)
+        and model.linear.weight.grad is gradient
+        and (gradient.data == 1).all()
+    )
 
 
 def test_it_says_the_same_again():

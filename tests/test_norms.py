@@ -25,7 +25,9 @@ def leaf(data):
 
 
 def close(a, b, tolerance=1e-12):
-    np.testing.assert_allclose(getattr(a, "data", a), getattr(b, "data", b), rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(
+        getattr(a, "data", a), getattr(b, "data", b), rtol=tolerance, atol=tolerance
+    )
 
 
 def composed(x, axis, eps):
@@ -36,8 +38,18 @@ def composed(x, axis, eps):
 
 # every functional form: on x, weight and bias of these shapes, over these axes of x
 FORMS = {
-    "batch_norm (N, C)": (lambda x, w, b, eps: F.batch_norm(x, None, None, w, b, training=True, eps=eps), (4, 3), (1, 3), 0),
-    "batch_norm (N, C, L)": (lambda x, w, b, eps: F.batch_norm(x, None, None, w, b, training=True, eps=eps), (3, 2, 2), (1, 2, 1), (0, 2)),
+    "batch_norm (N, C)": (
+        lambda x, w, b, eps: F.batch_norm(x, None, None, w, b, training=True, eps=eps),
+        (4, 3),
+        (1, 3),
+        0,
+    ),
+    "batch_norm (N, C, L)": (
+        lambda x, w, b, eps: F.batch_norm(x, None, None, w, b, training=True, eps=eps),
+        (3, 2, 2),
+        (1, 2, 1),
+        (0, 2),
+    ),
     "batch_norm (N, C, H, W)": (
         lambda x, w, b, eps: F.batch_norm(x, None, None, w, b, training=True, eps=eps),
         (2, 3, 2, 2),
@@ -45,11 +57,36 @@ FORMS = {
         (0, 2, 3),
     ),
     "layer_norm": (lambda x, w, b, eps: F.layer_norm(x, 3, w, b, eps), (2, 2, 3), (3,), -1),
-    "layer_norm, two axes": (lambda x, w, b, eps: F.layer_norm(x, (3, 2), w, b, eps), (2, 3, 2), (3, 2), (1, 2)),
-    "instance_norm (N, C, L)": (lambda x, w, b, eps: F.instance_norm(x, weight=w, bias=b, eps=eps), (2, 2, 3), (1, 2, 1), 2),
-    "instance_norm (N, C, H, W)": (lambda x, w, b, eps: F.instance_norm(x, weight=w, bias=b, eps=eps), (1, 2, 2, 3), (1, 2, 1, 1), (2, 3)),
-    "group_norm, one group": (lambda x, w, b, eps: F.group_norm(x, 1, w, b, eps), (3, 4), (1, 4), 1),
-    "group_norm, a group a channel": (lambda x, w, b, eps: F.group_norm(x, 2, w, b, eps), (2, 2, 3), (1, 2, 1), 2),
+    "layer_norm, two axes": (
+        lambda x, w, b, eps: F.layer_norm(x, (3, 2), w, b, eps),
+        (2, 3, 2),
+        (3, 2),
+        (1, 2),
+    ),
+    "instance_norm (N, C, L)": (
+        lambda x, w, b, eps: F.instance_norm(x, weight=w, bias=b, eps=eps),
+        (2, 2, 3),
+        (1, 2, 1),
+        2,
+    ),
+    "instance_norm (N, C, H, W)": (
+        lambda x, w, b, eps: F.instance_norm(x, weight=w, bias=b, eps=eps),
+        (1, 2, 2, 3),
+        (1, 2, 1, 1),
+        (2, 3),
+    ),
+    "group_norm, one group": (
+        lambda x, w, b, eps: F.group_norm(x, 1, w, b, eps),
+        (3, 4),
+        (1, 4),
+        1,
+    ),
+    "group_norm, a group a channel": (
+        lambda x, w, b, eps: F.group_norm(x, 2, w, b, eps),
+        (2, 2, 3),
+        (1, 2, 1),
+        2,
+    ),
 }
 each_form = pytest.mark.parametrize("name", FORMS)
 
@@ -68,9 +105,32 @@ def test_small_numbers_by_hand():
     x = np.array([1.0, 2.0, 3.0, 4.0])
     close(standardize(x, 0, 0.0), np.array([-3, -1, 1, 3]) / np.sqrt(5))
     close(standardize(x, 0, 0.75), np.array([-1.5, -0.5, 0.5, 1.5]) / np.sqrt(2))  # variance 1.25
-    close(F.batch_norm(np.array([[7.0, -2.0], [5.0, 6.0]]), None, None, training=True, eps=0.0), [[1, -1], [-1, 1]])
-    close(F.layer_norm(np.array([[1.0, 3.0], [8.0, 0.0]]), 2, np.array([2.0, 3.0]), np.array([10.0, 0.0]), eps=0.0), [[8, 3], [12, -3]])
-    close(F.batch_norm(np.array([[5.0]]), np.array([1.0]), np.array([4.0]), np.array([3.0]), np.array([0.5]), training=False, eps=0.0), [[6.5]])
+    close(
+        F.batch_norm(np.array([[7.0, -2.0], [5.0, 6.0]]), None, None, training=True, eps=0.0),
+        [[1, -1], [-1, 1]],
+    )
+    close(
+        F.layer_norm(
+            np.array([[1.0, 3.0], [8.0, 0.0]]),
+            2,
+            np.array([2.0, 3.0]),
+            np.array([10.0, 0.0]),
+            eps=0.0,
+        ),
+        [[8, 3], [12, -3]],
+    )
+    close(
+        F.batch_norm(
+            np.array([[5.0]]),
+            np.array([1.0]),
+            np.array([4.0]),
+            np.array([3.0]),
+            np.array([0.5]),
+            training=False,
+            eps=0.0,
+        ),
+        [[6.5]],
+    )
 
 
 @each_form
@@ -101,7 +161,10 @@ def test_group_norm_normalises_each_group_of_each_sample(groups):
         own = slice(k * 6 // groups, (k + 1) * 6 // groups)
         expected[n, own] = (x[n, own] - x[n, own].mean()) / np.sqrt(x[n, own].var() + 1e-5)
     close(F.group_norm(x, groups), expected)
-    close(F.group_norm(leaf(x), groups, leaf(w), leaf(b)), expected * w[:, None, None] + b[:, None, None])
+    close(
+        F.group_norm(leaf(x), groups, leaf(w), leaf(b)),
+        expected * w[:, None, None] + b[:, None, None],
+    )
 
 
 @each_form
@@ -145,7 +208,11 @@ def batches(draw):
     shape = draw(shapes)
     ramp = np.arange(np.prod(shape)) % 5 + np.arange(np.prod(shape)) / 7
     x = ramp.reshape(shape) + draw(hnp.arrays(np.float64, shape, elements=st.floats(0, 0.25)))
-    return x, draw(hnp.arrays(np.float64, shape[1], elements=positive)), draw(hnp.arrays(np.float64, shape[1], elements=numbers))
+    return (
+        x,
+        draw(hnp.arrays(np.float64, shape[1], elements=positive)),
+        draw(hnp.arrays(np.float64, shape[1], elements=numbers)),
+    )
 
 
 def by_channel(a, x):
@@ -165,10 +232,20 @@ def test_scale_and_shift_of_a_channel_change_nothing(batch):
     close(train(-y), -train(x), 1e-10)
     if x.ndim > 2:
         close(F.instance_norm(y, eps=0.0), F.instance_norm(x, eps=0.0), 1e-9)
-        sample = np.arange(1.0, len(x) + 1).reshape((-1,) + (1,) * (x.ndim - 1))  # each sample by itself: its own scale and shift
+        sample = np.arange(1.0, len(x) + 1).reshape(
+            (-1,) + (1,) * (x.ndim - 1)
+        )  # each sample by itself: its own scale and shift
         close(F.instance_norm(sample * y - sample, eps=0.0), F.instance_norm(x, eps=0.0), 1e-9)
-        close(F.layer_norm(sample * x - sample, x.shape[1:], eps=0.0), F.layer_norm(x, x.shape[1:], eps=0.0), 1e-10)
-        close(F.group_norm(sample * x - sample, 1, eps=0.0), F.layer_norm(x, x.shape[1:], eps=0.0), 1e-10)
+        close(
+            F.layer_norm(sample * x - sample, x.shape[1:], eps=0.0),
+            F.layer_norm(x, x.shape[1:], eps=0.0),
+            1e-10,
+        )
+        close(
+            F.group_norm(sample * x - sample, 1, eps=0.0),
+            F.layer_norm(x, x.shape[1:], eps=0.0),
+            1e-10,
+        )
 
 
 @settings(max_examples=20, deadline=None, derandomize=True)
@@ -183,19 +260,30 @@ def test_mean_zero_variance_one_and_what_follows_for_gradients(batch, random):
     close(train(x[order]), out[order], 1e-11)  # no sample has a place of its own
     t = leaf(x)
     (g,) = mg.grad(np.sum(train(t) * by_channel(scale, x) * np.cos(x)), t)
-    close(g.data.sum(axis=axes), np.zeros(x.shape[1]), 1e-9)  # no slope along a shift of the channel
+    close(
+        g.data.sum(axis=axes), np.zeros(x.shape[1]), 1e-9
+    )  # no slope along a shift of the channel
     close((g.data * x).sum(axis=axes), np.zeros(x.shape[1]), 1e-9)  # nor along its scale
 
 
 # ---------------------------------------------------------------------------- float32, memory, extremes
 
 
-@pytest.mark.parametrize("order", [(0, 1, 2, 3), (1, 0, 2, 3), (0, 2, 3, 1)], ids=["NCHW", "CNHW", "NHWC"])
+@pytest.mark.parametrize(
+    "order", [(0, 1, 2, 3), (1, 0, 2, 3), (0, 2, 3, 1)], ids=["NCHW", "CNHW", "NHWC"]
+)
 def test_float32_stays_and_so_does_the_order_in_memory(order):
     """Convolutions give views of other orders in memory: no form copies them, forward or backward."""
     back = np.argsort(order)
-    data = np.ascontiguousarray(normal(4, 6, 5, 3).astype(np.float32).transpose(order)).transpose(back)
-    for layer in (nn.BatchNorm2d(6), nn.BatchNorm2d(6).eval(), nn.GroupNorm(3, 6), nn.InstanceNorm2d(6, affine=True)):
+    data = np.ascontiguousarray(normal(4, 6, 5, 3).astype(np.float32).transpose(order)).transpose(
+        back
+    )
+    for layer in (
+        nn.BatchNorm2d(6),
+        nn.BatchNorm2d(6).eval(),
+        nn.GroupNorm(3, 6),
+        nn.InstanceNorm2d(6, affine=True),
+    ):
         x = mg.Tensor(data, True)
         x.data = data  # Tensor() copies
         out = layer(x)
@@ -203,7 +291,9 @@ def test_float32_stays_and_so_does_the_order_in_memory(order):
             assert array.dtype == np.float32 and array.transpose(order).flags.c_contiguous, layer
         out.backward(data)
         assert all(p.grad.dtype == np.float32 for p in (x, layer.weight, layer.bias))
-    assert all(value.dtype in (np.float32, np.int64) for value in nn.BatchNorm2d(6).state_dict().values())
+    assert all(
+        value.dtype in (np.float32, np.int64) for value in nn.BatchNorm2d(6).state_dict().values()
+    )
 
 
 def test_a_mean_far_from_zero_costs_no_more_digits_than_x_has_lost():
@@ -224,7 +314,11 @@ def test_a_constant_channel_gives_the_bias_and_finite_gradients():
     assert all(np.all(np.isfinite(t.grad.data)) for t in (x, w, b))
 
 
-@pytest.mark.parametrize("layer", [nn.LayerNorm(3), nn.GroupNorm(1, 3), nn.BatchNorm1d(3).eval()], ids=lambda layer: type(layer).__name__)
+@pytest.mark.parametrize(
+    "layer",
+    [nn.LayerNorm(3), nn.GroupNorm(1, 3), nn.BatchNorm1d(3).eval()],
+    ids=lambda layer: type(layer).__name__,
+)
 def test_no_samples_give_no_results(layer):
     x = mg.Tensor(np.zeros((0, 3), np.float32), True)
     out = layer(x)
@@ -256,7 +350,10 @@ LAYERS = {  # our layer and PyTorch's arguments of it, and the shape of x
 def test_a_layer_is_pytorchs_in_training_and_evaluation(name):
     torch = pytest.importorskip("torch")
     kind, args, kwargs, shape = LAYERS[name]
-    layer, twin = kind(*args, **kwargs, dtype=np.float64), getattr(torch.nn, kind.__name__)(*args, **kwargs, dtype=torch.float64)
+    layer, twin = (
+        kind(*args, **kwargs, dtype=np.float64),
+        getattr(torch.nn, kind.__name__)(*args, **kwargs, dtype=torch.float64),
+    )
     assert list(layer.state_dict()) == list(twin.state_dict())
     rng = np.random.default_rng(1)
     for parameter in twin.parameters():
@@ -287,13 +384,33 @@ def test_the_functions_are_pytorchs():
     mean, var = normal(4, seed=3), np.exp(normal(4, seed=4))
     running = [torch.tensor(mean), torch.tensor(var)]
     for training in (True, False, True):
-        expected = there.batch_norm(torch.tensor(x), *running, torch.tensor(w), torch.tensor(b), training=training, momentum=0.3, eps=1e-3)
-        close(F.batch_norm(x, mean, var, w, b, training=training, momentum=0.3, eps=1e-3), expected.numpy(), 1e-10)
+        expected = there.batch_norm(
+            torch.tensor(x),
+            *running,
+            torch.tensor(w),
+            torch.tensor(b),
+            training=training,
+            momentum=0.3,
+            eps=1e-3,
+        )
+        close(
+            F.batch_norm(x, mean, var, w, b, training=training, momentum=0.3, eps=1e-3),
+            expected.numpy(),
+            1e-10,
+        )
         close(mean, running[0].numpy(), 1e-10)
         close(var, running[1].numpy(), 1e-10)
     close(F.layer_norm(x, (4, 5)), there.layer_norm(torch.tensor(x), (4, 5)).numpy(), 1e-10)
-    close(F.group_norm(x, 2, w, b, 0.1), there.group_norm(torch.tensor(x), 2, torch.tensor(w), torch.tensor(b), 0.1).numpy(), 1e-10)
-    close(F.instance_norm(x, weight=w, bias=b), there.instance_norm(torch.tensor(x), None, None, torch.tensor(w), torch.tensor(b)).numpy(), 1e-10)
+    close(
+        F.group_norm(x, 2, w, b, 0.1),
+        there.group_norm(torch.tensor(x), 2, torch.tensor(w), torch.tensor(b), 0.1).numpy(),
+        1e-10,
+    )
+    close(
+        F.instance_norm(x, weight=w, bias=b),
+        there.instance_norm(torch.tensor(x), None, None, torch.tensor(w), torch.tensor(b)).numpy(),
+        1e-10,
+    )
 
 
 # ------------------------------------------------------------------------------- running statistics
@@ -302,7 +419,10 @@ def test_the_functions_are_pytorchs():
 def test_running_statistics_are_the_weighted_mean_of_those_of_the_batches():
     x = normal(5, 8, 3)  # five batches
     means, variances = x.mean(axis=1), x.var(axis=1, ddof=1)
-    layer, average = nn.BatchNorm1d(3, momentum=0.25, dtype=np.float64), nn.BatchNorm1d(3, momentum=None, dtype=np.float64)
+    layer, average = (
+        nn.BatchNorm1d(3, momentum=0.25, dtype=np.float64),
+        nn.BatchNorm1d(3, momentum=None, dtype=np.float64),
+    )
     for batch in x:
         layer(batch), average(batch)
     weights = 0.25 * 0.75 ** np.arange(5)[::-1]
@@ -312,7 +432,9 @@ def test_running_statistics_are_the_weighted_mean_of_those_of_the_batches():
     close(average.running_var, variances.mean(axis=0))
     assert layer.num_batches_tracked == average.num_batches_tracked == 5
     data = x.reshape(-1, 3)
-    close(average.eval()(data), (data - means.mean(axis=0)) / np.sqrt(variances.mean(axis=0) + 1e-5))
+    close(
+        average.eval()(data), (data - means.mean(axis=0)) / np.sqrt(variances.mean(axis=0) + 1e-5)
+    )
 
 
 def test_the_running_arrays_are_changed_in_place_each_by_itself():
@@ -351,13 +473,23 @@ def test_what_looks_at_a_model_in_training_does_not_move_its_statistics():
     state, value = model.state_dict(), loss.item()
     assert state["1.num_batches_tracked"] == 1 and np.any(state["1.running_mean"])
     report = mg.check_graph(loss)
-    assert report and {row.name for row in report.rows if row.verdict != "OK"} == {"0.bias"}  # 0 to rounding: the norm takes the mean out
-    assert mg.replay(loss).item() == value == mg.replay(loss, {model[0].weight: model[0].weight}).item()
+    assert report and {row.name for row in report.rows if row.verdict != "OK"} == {
+        "0.bias"
+    }  # 0 to rounding: the norm takes the mean out
+    assert (
+        mg.replay(loss).item()
+        == value
+        == mg.replay(loss, {model[0].weight: model[0].weight}).item()
+    )
     assert len({mg.resample(loss).item() for _ in range(3)}) == 3
     assert mg.gradcheck(lambda t: loss_of(model, t, labels), leaf(x))
     mg.check_noise(model, (16, 4))
-    assert "1 (BatchNorm1d)  (None, 6)             12  L1(0.02), L2(0.1) on the bias" in mg.summary(model, 4)
-    assert "0 (BatchNorm1d)  (None, 3)" in mg.summary(nn.Sequential(nn.BatchNorm1d(3, track_running_stats=False)), 3)  # needs two rows
+    assert "1 (BatchNorm1d)  (None, 6)             12  L1(0.02), L2(0.1) on the bias" in mg.summary(
+        model, 4
+    )
+    assert "0 (BatchNorm1d)  (None, 3)" in mg.summary(
+        nn.Sequential(nn.BatchNorm1d(3, track_running_stats=False)), 3
+    )  # needs two rows
     assert mg.terms(loss) and mg.to_text(loss)
     with mg.frozen_noise():
         first = model(x).data
@@ -420,7 +552,9 @@ def test_a_model_with_batch_norm_trains_and_evaluates():
 
 
 def test_the_default_selection_of_penalties_leaves_norms_alone():
-    model = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.LayerNorm(6), nn.GroupNorm(2, 6), nn.Linear(6, 2))
+    model = nn.Sequential(
+        nn.Linear(4, 6), nn.BatchNorm1d(6), nn.LayerNorm(6), nn.GroupNorm(2, 6), nn.Linear(6, 2)
+    )
     node = nn.penalty(model, nn.L2(0.5))
     weights = [model[i].weight for i in (0, 4)]
     assert node.args[1:] == tuple(weights)
@@ -440,12 +574,24 @@ def test_what_they_look_like_and_what_they_hold():
     assert repr(nn.InstanceNorm1d(8)) == "InstanceNorm1d(num_features=8)"
     assert repr(nn.InstanceNorm1d(8, affine=True)) == "InstanceNorm1d(num_features=8, affine=True)"
     assert repr(nn.LayerNorm(8, bias=False)) == "LayerNorm(normalized_shape=(8,), bias=False)"
-    assert repr(nn.BatchNorm1d(8, momentum=None, affine=False)) == "BatchNorm1d(num_features=8, momentum=None, affine=False)"
+    assert (
+        repr(nn.BatchNorm1d(8, momentum=None, affine=False))
+        == "BatchNorm1d(num_features=8, momentum=None, affine=False)"
+    )
     layer = nn.BatchNorm1d(2)
     assert [name for name, _ in layer.named_parameters()] == ["weight", "bias"]
     state = {key: value.tolist() for key, value in layer.state_dict().items()}
-    assert state == {"weight": [1, 1], "bias": [0, 0], "running_mean": [0, 0], "running_var": [1, 1], "num_batches_tracked": 0}
-    assert not nn.InstanceNorm2d(2).state_dict() and list(nn.BatchNorm1d(2, affine=False, track_running_stats=False).parameters()) == []
+    assert state == {
+        "weight": [1, 1],
+        "bias": [0, 0],
+        "running_mean": [0, 0],
+        "running_var": [1, 1],
+        "num_batches_tracked": 0,
+    }
+    assert (
+        not nn.InstanceNorm2d(2).state_dict()
+        and list(nn.BatchNorm1d(2, affine=False, track_running_stats=False).parameters()) == []
+    )
 
 
 def test_statistics_are_saved_copied_and_loaded(tmp_path):
@@ -471,33 +617,78 @@ def test_a_norm_is_one_node_of_the_picture():
 
 X = np.zeros((4, 3), np.float32)
 MISTAKES = [
-    (lambda: nn.BatchNorm1d(3)(X[:1]), r"batch_norm: .* more than one entry .* x \(1, 3\), along the axes \(0,\)\. Train on two rows or more"),
+    (
+        lambda: nn.BatchNorm1d(3)(X[:1]),
+        r"batch_norm: .* more than one entry .* x \(1, 3\), along the axes \(0,\)\. Train on two rows or more",
+    ),
     (lambda: nn.BatchNorm1d(3)(X[:0]), r"more than one entry to normalise over in x \(0, 3\)"),
     (lambda: nn.BatchNorm2d(3)(X.reshape(1, 3, 4, 1)[:, :, :1]), r"x \(1, 3, 1, 1\)"),
     (lambda: nn.BatchNorm1d(3, track_running_stats=False).eval()(X[:1]), "more than one entry"),
-    (lambda: nn.BatchNorm1d(5)(X), r"BatchNorm1d: x must be \(N, C\) or \(N, C, L\) with C = 5, got shape \(4, 3\)\.$"),
+    (
+        lambda: nn.BatchNorm1d(5)(X),
+        r"BatchNorm1d: x must be \(N, C\) or \(N, C, L\) with C = 5, got shape \(4, 3\)\.$",
+    ),
     (lambda: nn.BatchNorm1d(3)(X[0]), r"got shape \(3,\)\. For one sample write x\[None\]\."),
-    (lambda: nn.BatchNorm2d(3)(X), r"BatchNorm2d: x must be \(N, C, H, W\) with C = 3, got shape \(4, 3\)\.$"),
-    (lambda: nn.BatchNorm2d(3)(X.reshape(3, 2, 2)), r"\(3, 2, 2\)\. For one sample write x\[None\]\."),
+    (
+        lambda: nn.BatchNorm2d(3)(X),
+        r"BatchNorm2d: x must be \(N, C, H, W\) with C = 3, got shape \(4, 3\)\.$",
+    ),
+    (
+        lambda: nn.BatchNorm2d(3)(X.reshape(3, 2, 2)),
+        r"\(3, 2, 2\)\. For one sample write x\[None\]\.",
+    ),
     (lambda: nn.InstanceNorm1d(3)(X), r"InstanceNorm1d: x must be \(N, C, L\)"),
-    (lambda: nn.InstanceNorm1d(3)(X[:, :, None]), r"instance_norm: .* x \(4, 3, 1\), along the axes \(2,\)\.$"),
+    (
+        lambda: nn.InstanceNorm1d(3)(X[:, :, None]),
+        r"instance_norm: .* x \(4, 3, 1\), along the axes \(2,\)\.$",
+    ),
     (lambda: F.instance_norm(X), r"instance_norm: .* x \(4, 3\)"),
     (lambda: F.group_norm(X, 3), r"group_norm: .* x \(4, 3, 1\)"),
     (lambda: F.group_norm(X, 2), "group_norm: 3 channels cannot be split into 2 equal groups"),
     (lambda: F.group_norm(X, 0), "group_norm: 3 channels cannot be split into 0 equal groups"),
     (lambda: nn.GroupNorm(2, 3), "GroupNorm: 3 channels cannot be split into 2 equal groups"),
     (lambda: F.layer_norm(X, 4), r"layer_norm: x \(4, 3\) does not end in normalized_shape \(4,\)"),
-    (lambda: F.layer_norm(X, (2, 4, 3)), r"layer_norm: x \(4, 3\) does not end in normalized_shape \(2, 4, 3\)"),
+    (
+        lambda: F.layer_norm(X, (2, 4, 3)),
+        r"layer_norm: x \(4, 3\) does not end in normalized_shape \(2, 4, 3\)",
+    ),
     (lambda: F.layer_norm(X, ()), r"normalized_shape \(\)"),
-    (lambda: F.layer_norm(X, 3, bias=np.zeros(4)), r"layer_norm: for x \(4, 3\) the shape of bias must be \(3,\), not \(4,\)"),
-    (lambda: F.batch_norm(X, np.zeros(4), None, training=True), r"batch_norm: for x \(4, 3\) the shape of running_mean must be \(3,\), not \(4,\)"),
-    (lambda: F.batch_norm(X, None, None, training=False), "batch_norm: evaluation needs running_mean and running_var"),
-    (lambda: F.batch_norm(X, np.zeros(3), None, training=True, momentum=1.1), "batch_norm: momentum is how far .* from 0 to 1, not 1.1"),
-    (lambda: F.batch_norm(X, np.zeros(3), None, training=True, momentum=None), "from 0 to 1, not None"),
-    (lambda: F.batch_norm(X[0], None, None, training=True), r"batch_norm: x must be \(N, C, \.\.\.\), got shape \(3,\)"),
-    (lambda: nn.BatchNorm1d(3, affine=False, penalty=nn.L2(1.0)), r"BatchNorm1d: penalty=L2\(1\), but there is no weight"),
-    (lambda: nn.LayerNorm(3, bias=False, bias_penalty=nn.L1(1.0)), r"LayerNorm: bias_penalty=L1\(1\), but there is no bias"),
-    (lambda: standardize(leaf(normal(3, 0)), 1, 0.1), r"standardize: mean of \(3, 0\): the mean of no entries is undefined"),
+    (
+        lambda: F.layer_norm(X, 3, bias=np.zeros(4)),
+        r"layer_norm: for x \(4, 3\) the shape of bias must be \(3,\), not \(4,\)",
+    ),
+    (
+        lambda: F.batch_norm(X, np.zeros(4), None, training=True),
+        r"batch_norm: for x \(4, 3\) the shape of running_mean must be \(3,\), not \(4,\)",
+    ),
+    (
+        lambda: F.batch_norm(X, None, None, training=False),
+        "batch_norm: evaluation needs running_mean and running_var",
+    ),
+    (
+        lambda: F.batch_norm(X, np.zeros(3), None, training=True, momentum=1.1),
+        "batch_norm: momentum is how far .* from 0 to 1, not 1.1",
+    ),
+    (
+        lambda: F.batch_norm(X, np.zeros(3), None, training=True, momentum=None),
+        "from 0 to 1, not None",
+    ),
+    (
+        lambda: F.batch_norm(X[0], None, None, training=True),
+        r"batch_norm: x must be \(N, C, \.\.\.\), got shape \(3,\)",
+    ),
+    (
+        lambda: nn.BatchNorm1d(3, affine=False, penalty=nn.L2(1.0)),
+        r"BatchNorm1d: penalty=L2\(1\), but there is no weight",
+    ),
+    (
+        lambda: nn.LayerNorm(3, bias=False, bias_penalty=nn.L1(1.0)),
+        r"LayerNorm: bias_penalty=L1\(1\), but there is no bias",
+    ),
+    (
+        lambda: standardize(leaf(normal(3, 0)), 1, 0.1),
+        r"standardize: mean of \(3, 0\): the mean of no entries is undefined",
+    ),
     (lambda: standardize(leaf(normal(3, 2)), 2, 0.1), r"axis 2 is out of bounds"),
 ]
 
@@ -513,7 +704,9 @@ def test_mistakes_of_type_are_named():
     with pytest.raises(TypeError, match="training"):
         F.batch_norm(X, None, None)
     for running in ([0.0, 0.0, 0.0], np.zeros(3, int)):
-        with pytest.raises(TypeError, match="must be arrays of floats, since training changes them in place"):
+        with pytest.raises(
+            TypeError, match="must be arrays of floats, since training changes them in place"
+        ):
             F.batch_norm(X, running, None, training=True)
     with pytest.raises(TypeError, match="would drop the gradient"):
         F.batch_norm(X, leaf([0.0, 0.0, 0.0]), np.ones(3), training=False)
@@ -529,9 +722,19 @@ def test_a_refused_batch_leaves_the_statistics():
 
 def test_in_evaluation_a_mean_far_from_zero_costs_no_more_digits_than_x_has_lost():
     x = np.float32(1e4) + normal(50, 2).astype(np.float32)
-    mean, var, w, b = np.full(2, 1e4, np.float32), np.float32([1, 4]), np.float32([0.3, 2]), np.float32([0.1, -1])
+    mean, var, w, b = (
+        np.full(2, 1e4, np.float32),
+        np.float32([1, 4]),
+        np.float32([0.3, 2]),
+        np.float32([0.1, -1]),
+    )
     exact = (x.astype(float) - 1e4) / np.sqrt(var.astype(float) + 1e-5) * w + b
-    np.testing.assert_allclose(F.batch_norm(mg.Tensor(x), mean, var, w, b, training=False).data, exact, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        F.batch_norm(mg.Tensor(x), mean, var, w, b, training=False).data,
+        exact,
+        rtol=1e-5,
+        atol=1e-6,
+    )
 
 
 @pytest.mark.parametrize("eps", [-1e-5, float("nan")])

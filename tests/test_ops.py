@@ -19,11 +19,16 @@ from minigrad.check.samples import samples, table, tensors
 from minigrad.engine import Tensor, constant, data_of
 from minigrad.graph import nodes
 
-pytestmark = pytest.mark.filterwarnings("ignore:gradcheck. VACUOUS for inputs")  # some samples have a silent input
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:gradcheck. VACUOUS for inputs"
+)  # some samples have a silent input
 
 
 def each_sample(wanted=lambda name: True):
-    return pytest.mark.parametrize("name, sample, inputs", [pytest.param(*row[1:], id=row[0]) for row in table() if wanted(row[1])])
+    return pytest.mark.parametrize(
+        "name, sample, inputs",
+        [pytest.param(*row[1:], id=row[0]) for row in table() if wanted(row[1])],
+    )
 
 
 every_sample = each_sample()
@@ -41,7 +46,9 @@ def pulled(f, *arrays, cotangent=None):
     """The value of f(*arrays) and its gradients, as arrays."""
     inputs = [leaf(a) for a in arrays]
     out = f(*inputs)
-    found = mg.grad(out, inputs, np.ones(out.shape) if cotangent is None else cotangent, allow_unused=True)
+    found = mg.grad(
+        out, inputs, np.ones(out.shape) if cotangent is None else cotangent, allow_unused=True
+    )
     return out.data, [np.zeros(x.shape) if g is None else g.data for x, g in zip(inputs, found)]
 
 
@@ -73,7 +80,9 @@ def test_first_derivatives(name, sample, inputs):
 @every_sample
 def test_second_derivatives(name, sample, inputs):
     def curved(*xs):
-        return np.sin(sample.call(*xs))  # so that a linear op, too, is met with a cotangent that depends on the inputs
+        return np.sin(
+            sample.call(*xs)
+        )  # so that a linear op, too, is met with a cotangent that depends on the inputs
 
     assert gradgradcheck(curved, tensors(inputs))
 
@@ -108,7 +117,9 @@ def test_the_layout_in_memory_changes_nothing(name, sample, inputs):
         np.testing.assert_allclose(out.data, value, rtol=1e-12, atol=1e-14)
         found = mg.grad(out, xs, np.ones(out.shape), allow_unused=True)
         for g, expected in zip(found, gradients):
-            np.testing.assert_allclose(expected * 0 if g is None else g.data, expected, rtol=1e-12, atol=1e-14)
+            np.testing.assert_allclose(
+                expected * 0 if g is None else g.data, expected, rtol=1e-12, atol=1e-14
+            )
 
 
 @every_sample
@@ -124,7 +135,19 @@ def test_the_inputs_and_the_cotangent_are_not_changed(name, sample, inputs):
 
 
 own = {  # ops that no NumPy function reaches, and casts; their values are tested below, in test_functional, test_norms and test_windows
-    *("sigmoid", "relu", "softplus", "erf", "astype", "scatter", "linear", "l1_penalty", "l2_penalty", "elastic_net", "group_l2"),
+    *(
+        "sigmoid",
+        "relu",
+        "softplus",
+        "erf",
+        "astype",
+        "scatter",
+        "linear",
+        "l1_penalty",
+        "l2_penalty",
+        "elastic_net",
+        "group_l2",
+    ),
     *("logsumexp", "softmax", "log_softmax", "standardize", "nll_loss", "dropout"),
     *("unfold", "fold", "convolve", "convolve_input", "convolve_weight"),
 }
@@ -148,7 +171,10 @@ def test_float32_stays_float32_and_gives_the_gradients_of_float64(name, sample, 
     xs = tensors(inputs, np.float32)
     out = sample.call(*xs)
     assert out.dtype == np.float32
-    u, largest = np.cos(np.arange(out.size)).reshape(out.shape), max((abs(x).max(initial=0) for x in inputs), default=0)
+    u, largest = (
+        np.cos(np.arange(out.size)).reshape(out.shape),
+        max((abs(x).max(initial=0) for x in inputs), default=0),
+    )
     exact = tensors([x.data for x in xs])
     expected = mg.grad(sample.call(*exact), exact, u, allow_unused=True)
     for recorded in (False, True):
@@ -156,7 +182,12 @@ def test_float32_stays_float32_and_gives_the_gradients_of_float64(name, sample, 
         for g, wide in zip(found, expected):
             assert g is None or g.dtype == np.float32
             if g is not None:
-                np.testing.assert_allclose(g.data, wide.data, rtol=1e-4, atol=1e-4 * abs(wide.data).max(initial=0) + 1e-7 * largest)
+                np.testing.assert_allclose(
+                    g.data,
+                    wide.data,
+                    rtol=1e-4,
+                    atol=1e-4 * abs(wide.data).max(initial=0) + 1e-7 * largest,
+                )
     out.backward(u)
     assert all(x.grad is None or x.grad.dtype == np.float32 for x in xs)
 
@@ -168,7 +199,10 @@ closed_forms = {
     "erf": (ops.erf, lambda x: np.vectorize(math.erf, otypes=[float])(x)),
     "logsumexp": (ops.logsumexp, lambda x: np.log(np.sum(np.exp(x)))),
     "softmax": (ops.softmax, lambda x: np.exp(x) / np.sum(np.exp(x), -1, keepdims=True)),
-    "log_softmax": (ops.log_softmax, lambda x: np.log(np.exp(x) / np.sum(np.exp(x), -1, keepdims=True))),
+    "log_softmax": (
+        ops.log_softmax,
+        lambda x: np.log(np.exp(x) / np.sum(np.exp(x), -1, keepdims=True)),
+    ),
 }
 
 
@@ -178,17 +212,27 @@ def test_values_of_what_numpy_lacks(name, shape):
     f, reference = closed_forms[name]
     x = normal(*shape)
     np.testing.assert_allclose(f(leaf(x)).data, reference(x), rtol=1e-13, atol=1e-15)
-    np.testing.assert_allclose(f(x), reference(x), rtol=1e-13, atol=1e-15)  # on arrays an op just computes
+    np.testing.assert_allclose(
+        f(x), reference(x), rtol=1e-13, atol=1e-15
+    )  # on arrays an op just computes
 
 
 @pytest.mark.parametrize("x", [(3,), (2, 3), (2, 2, 3)], ids=str)
 def test_linear_is_x_times_the_transposed_weight_plus_bias(x):
     x, w, b = normal(*x), normal(4, 3, seed=1), normal(4, seed=2)
-    np.testing.assert_allclose(ops.linear(leaf(x), w, b).data, np.einsum("...i,oi->...o", x, w) + b, rtol=1e-13, atol=1e-14)
-    np.testing.assert_allclose(ops.linear(leaf(x), w).data, np.einsum("...i,oi->...o", x, w), rtol=1e-13, atol=1e-14)
+    np.testing.assert_allclose(
+        ops.linear(leaf(x), w, b).data, np.einsum("...i,oi->...o", x, w) + b, rtol=1e-13, atol=1e-14
+    )
+    np.testing.assert_allclose(
+        ops.linear(leaf(x), w).data, np.einsum("...i,oi->...o", x, w), rtol=1e-13, atol=1e-14
+    )
 
 
-@pytest.mark.parametrize("weight, bias", [((3, 2), None), ((3,), None), ((3, 4), (4,)), ((3, 4), (1, 3)), ((3, 4), ())], ids=str)
+@pytest.mark.parametrize(
+    "weight, bias",
+    [((3, 2), None), ((3,), None), ((3, 4), (4,)), ((3, 4), (1, 3)), ((3, 4), ())],
+    ids=str,
+)
 def test_linear_names_the_shapes_it_refuses(weight, bias):
     with pytest.raises(ValueError, match=r"linear: .*\(.*\) and weight \("):
         ops.linear(leaf(normal(2, 4)), normal(*weight), None if bias is None else normal(*bias))
@@ -234,14 +278,22 @@ def test_a_binary_operator_and_its_numpy_function_are_the_same_op(name):
     x, y = leaf(square), leaf(square + 1)
     expected = symbol(square, square + 1)
     for f in (symbol, function):
-        for out in (f(x, y), f(x, square + 1), f(square, y)):  # an array on the left must not take over
+        for out in (
+            f(x, y),
+            f(x, square + 1),
+            f(square, y),
+        ):  # an array on the left must not take over
             assert isinstance(out, Tensor)
             assert out.op.name == name
             np.testing.assert_allclose(out.data, expected, rtol=1e-14, atol=1e-14)
 
 
 @pytest.mark.parametrize("name", [name for name in binary if name != "matmul"])
-@pytest.mark.parametrize("number", [2, 2.5, np.float64(2.5), np.float32(2.5), np.int64(2), True], ids=lambda n: type(n).__name__)
+@pytest.mark.parametrize(
+    "number",
+    [2, 2.5, np.float64(2.5), np.float32(2.5), np.int64(2), True],
+    ids=lambda n: type(n).__name__,
+)
 def test_an_operator_takes_numbers_on_both_sides(name, number):
     symbol, function = binary[name]
     x = leaf(square)
@@ -260,15 +312,32 @@ def test_python_numbers_leave_float32_alone(name):
         assert binary[name][0](number, x).dtype == np.float32
 
 
-@pytest.mark.parametrize("f", [F.relu, F.sigmoid, F.gelu, F.silu, partial(F.cross_entropy, target=[1, 0]), partial(F.nll_loss, target=[1, 0])])
+@pytest.mark.parametrize(
+    "f",
+    [
+        F.relu,
+        F.sigmoid,
+        F.gelu,
+        F.silu,
+        partial(F.cross_entropy, target=[1, 0]),
+        partial(F.nll_loss, target=[1, 0]),
+    ],
+)
 def test_a_list_is_computed_like_an_array(f):
-    np.testing.assert_array_equal(f([[1.0, -1.0], [0.5, 2.0]]), f(np.array([[1.0, -1.0], [0.5, 2.0]], np.float32)), strict=True)
+    np.testing.assert_array_equal(
+        f([[1.0, -1.0], [0.5, 2.0]]),
+        f(np.array([[1.0, -1.0], [0.5, 2.0]], np.float32)),
+        strict=True,
+    )
 
 
 @pytest.mark.parametrize("kind", [list, tuple])
 def test_a_sequence_beside_a_tensor_is_an_operand(kind):
     x = leaf([1.0, 2.0], np.float32)
-    for out in (np.concatenate([kind((1.0, 2.0)), x]), np.where([True, False], x, kind((1.0, 2.0)))):
+    for out in (
+        np.concatenate([kind((1.0, 2.0)), x]),
+        np.where([True, False], x, kind((1.0, 2.0))),
+    ):
         assert out.dtype == np.float32
         out.sum().backward()
     assert x.grad.tolist() == [2, 1]
@@ -281,7 +350,10 @@ def test_einsum_takes_numbers(number):
         assert mg.grad(out.sum(), x)[0].tolist() == [2, 2]
 
 
-@pytest.mark.parametrize("subscripts", ["ij,jk,kl->il", "ij,kl->jl", "ij,kl->", "ii,kl->kl", "i...,j...->...", "ij,jk->ik"])
+@pytest.mark.parametrize(
+    "subscripts",
+    ["ij,jk,kl->il", "ij,kl->jl", "ij,kl->", "ii,kl->kl", "i...,j...->...", "ij,jk->ik"],
+)
 def test_einsum_of_large_operands_takes_no_loop_over_all_labels(subscripts):
     """Against sums and products by hand; a loop over all labels would take minutes."""
     x, y, z = (normal(400, 400, seed=i) / 25 for i in range(3))
@@ -297,7 +369,11 @@ def test_einsum_of_large_operands_takes_no_loop_over_all_labels(subscripts):
     }
     value, gradients = by_hand[subscripts]
     u = 1.0 if np.ndim(value) == 0 else u[0] if np.ndim(value) == 1 else u
-    found, pulls = pulled(lambda *xs: np.einsum(subscripts, *xs, optimize=True), *(x, y, z)[: len(gradients)], cotangent=u)
+    found, pulls = pulled(
+        lambda *xs: np.einsum(subscripts, *xs, optimize=True),
+        *(x, y, z)[: len(gradients)],
+        cotangent=u,
+    )
     np.testing.assert_allclose(found, value, rtol=1e-10, atol=1e-10 * abs(value).max())
     for g, expected in zip(pulls, gradients, strict=True):
         np.testing.assert_allclose(g, expected, rtol=1e-10, atol=1e-10 * abs(expected).max())
@@ -334,13 +410,36 @@ unary = {
 
 
 with_arguments = {
-    "reshape": [lambda x: np.reshape(x, (4, 1)), lambda x: x.reshape(4, 1), lambda x: x.reshape((4, 1)), lambda x: x.reshape(-1, 1)],
-    "transpose": [lambda x: np.transpose(x, (1, 0)), lambda x: x.transpose(1, 0), lambda x: x.transpose((1, 0))],
+    "reshape": [
+        lambda x: np.reshape(x, (4, 1)),
+        lambda x: x.reshape(4, 1),
+        lambda x: x.reshape((4, 1)),
+        lambda x: x.reshape(-1, 1),
+    ],
+    "transpose": [
+        lambda x: np.transpose(x, (1, 0)),
+        lambda x: x.transpose(1, 0),
+        lambda x: x.transpose((1, 0)),
+    ],
     "swapaxes": [lambda x: np.swapaxes(x, 0, 1), lambda x: x.swapaxes(0, 1)],
-    "sum": [lambda x: np.sum(x, axis=0), lambda x: x.sum(0), lambda x: x.sum(axis=0), lambda x: np.sum(x, 0, keepdims=False)],
-    "clip": [lambda x: np.clip(x, 0, 1), lambda x: x.clip(0, 1), lambda x: x.clip(a_min=0, a_max=1)],
+    "sum": [
+        lambda x: np.sum(x, axis=0),
+        lambda x: x.sum(0),
+        lambda x: x.sum(axis=0),
+        lambda x: np.sum(x, 0, keepdims=False),
+    ],
+    "clip": [
+        lambda x: np.clip(x, 0, 1),
+        lambda x: x.clip(0, 1),
+        lambda x: x.clip(a_min=0, a_max=1),
+    ],
     "var": [lambda x: np.var(x, 0, ddof=1), lambda x: x.var(0, 1), lambda x: x.var(axis=0, ddof=1)],
-    "matmul": [lambda x: x @ x, lambda x: x.matmul(x), lambda x: np.matmul(x, x), lambda x: np.dot(x, x)],
+    "matmul": [
+        lambda x: x @ x,
+        lambda x: x.matmul(x),
+        lambda x: np.matmul(x, x),
+        lambda x: np.dot(x, x),
+    ],
 }
 
 
@@ -367,7 +466,10 @@ compositions = {
     "take": (lambda x: np.take(x, [0, 0, 2], axis=1), (2, 3)),
     "take last": (lambda x: np.take(x, 1, axis=-1), (2, 3)),
     "take_along_axis": (lambda x: np.take_along_axis(x, np.array([[0], [2]]), axis=1), (2, 3)),
-    "take_along_axis first": (lambda x: np.take_along_axis(x, np.array([[0, 1, 1]]), axis=-2), (2, 3)),
+    "take_along_axis first": (
+        lambda x: np.take_along_axis(x, np.array([[0, 1, 1]]), axis=-2),
+        (2, 3),
+    ),
     "split": (lambda x: np.concatenate(np.split(x, 2, axis=1)), (2, 4)),
     "split at": (lambda x: np.concatenate(np.split(x, [1, 3])[::-1]), (4, 2)),
     "repeat": (lambda x: np.repeat(x, 2), (2, 3)),
@@ -423,7 +525,20 @@ def test_what_has_no_gradient_gives_plain_data(name):
 
 
 @pytest.mark.parametrize(
-    "f", [np.sign, np.floor, np.ceil, np.rint, np.round, np.isnan, np.argmax, np.argsort, np.any, np.zeros_like], ids=lambda f: f.__name__
+    "f",
+    [
+        np.sign,
+        np.floor,
+        np.ceil,
+        np.rint,
+        np.round,
+        np.isnan,
+        np.argmax,
+        np.argsort,
+        np.any,
+        np.zeros_like,
+    ],
+    ids=lambda f: f.__name__,
 )
 def test_what_is_flat_or_discrete_gives_plain_data(f):
     out = f(leaf([0.4, -1.6]))
@@ -438,24 +553,48 @@ kinks = {
     "relu is flat at 0": (ops.relu, [-1.0, 0.0, 2.0], [0, 0, 1]),
     "abs is flat at 0": (np.absolute, [-1.0, 0.0, 2.0], [-1, 0, 1]),
     "max shares among ties": (np.max, [3.0, 1.0, 3.0, 3.0], [1 / 3, 0, 1 / 3, 1 / 3]),
-    "max shares along an axis": (lambda x: np.max(x, axis=1), [[2.0, 2.0], [1.0, 0.0]], [[0.5, 0.5], [1, 0]]),
-    "max shares over several axes": (lambda x: np.max(x, axis=(0, 2)), [[[5.0, 5.0]], [[5.0, 1.0]]], [[[1 / 3, 1 / 3]], [[1 / 3, 0]]]),
+    "max shares along an axis": (
+        lambda x: np.max(x, axis=1),
+        [[2.0, 2.0], [1.0, 0.0]],
+        [[0.5, 0.5], [1, 0]],
+    ),
+    "max shares over several axes": (
+        lambda x: np.max(x, axis=(0, 2)),
+        [[[5.0, 5.0]], [[5.0, 1.0]]],
+        [[[1 / 3, 1 / 3]], [[1 / 3, 0]]],
+    ),
     "min shares among ties": (np.min, [-3.0, 1.0, -3.0], [0.5, 0, 0.5]),
     "maximum halves a tie": (lambda x: np.maximum(x, 1.0), [0.0, 1.0, 2.0], [0, 0.5, 1]),
-    "maximum halves a tie on the right": (lambda x: np.maximum(1.0, x), [0.0, 1.0, 2.0], [0, 0.5, 1]),
+    "maximum halves a tie on the right": (
+        lambda x: np.maximum(1.0, x),
+        [0.0, 1.0, 2.0],
+        [0, 0.5, 1],
+    ),
     "maximum of x and x is x": (lambda x: np.maximum(x, x), [0.0, 1.0], [1, 1]),
     "minimum halves a tie": (lambda x: np.minimum(x, 1.0), [0.0, 1.0, 2.0], [1, 0.5, 0]),
     "minimum of x and x is x": (lambda x: np.minimum(x, x), [0.0, 1.0], [1, 1]),
-    "clip lets through at its bounds": (lambda x: np.clip(x, -1, 1), [-2.0, -1.0, 0.0, 1.0, 2.0], [0, 1, 1, 1, 0]),
+    "clip lets through at its bounds": (
+        lambda x: np.clip(x, -1, 1),
+        [-2.0, -1.0, 0.0, 1.0, 2.0],
+        [0, 1, 1, 1, 0],
+    ),
     "std is flat at 0": (np.std, [2.0, 2.0, 2.0], [0, 0, 0]),
-    "std is flat at 0 along an axis": (lambda x: np.std(x, axis=1), [[2.0, 2.0], [1.0, 3.0]], [[0, 0], [-0.5, 0.5]]),
+    "std is flat at 0 along an axis": (
+        lambda x: np.std(x, axis=1),
+        [[2.0, 2.0], [1.0, 3.0]],
+        [[0, 0], [-0.5, 0.5]],
+    ),
     "x**0 is flat at 0": (lambda x: x**0, [0.0, 2.0], [0, 0]),
     "x**1 has slope 1 at 0": (lambda x: x**1, [0.0, -2.0], [1, 1]),
     "x**2 is flat at 0": (lambda x: x**2, [0.0, -2.0], [0, -4]),
     "prod with one zero": (np.prod, [2.0, 0.0, 3.0], [0, 6, 0]),
     "prod with two zeros": (np.prod, [2.0, 0.0, 0.0], [0, 0, 0]),
     "0**y is flat for y > 0": (lambda y: np.power(0.0, y), [1.0, 2.0], [0, 0]),
-    "where does not leak the branch not taken": (lambda x: np.where(x > 0, x, 0.0), [-1.0, nan, 2.0], [0, 0, 1]),
+    "where does not leak the branch not taken": (
+        lambda x: np.where(x > 0, x, 0.0),
+        [-1.0, nan, 2.0],
+        [0, 0, 1],
+    ),
 }
 
 
@@ -473,7 +612,11 @@ def test_both_sides_of_a_tie_share():
         assert gx.tolist() == gy.tolist() == [0.5, 0.5]
 
 
-@pytest.mark.parametrize("f", [ops.sigmoid, np.tanh, ops.softplus, ops.softmax, ops.log_softmax, ops.logsumexp, ops.erf], ids=lambda f: f.__name__)
+@pytest.mark.parametrize(
+    "f",
+    [ops.sigmoid, np.tanh, ops.softplus, ops.softmax, ops.log_softmax, ops.logsumexp, ops.erf],
+    ids=lambda f: f.__name__,
+)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_large_inputs_neither_overflow_nor_give_nan(f, dtype):
     x = leaf([-1e4, -90.0, 0.0, 90.0, 1e4], dtype)
@@ -575,14 +718,32 @@ def test_the_gradient_of_an_index_adds_at_it(drawn):
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=8), st.integers(0, 99))
 def test_repeated_rows_get_the_sum_of_their_cotangents(rows, seed):
     x, w = normal(5, 2, seed=seed), normal(len(rows), 2, seed=seed + 1)
-    for index in (rows, np.array(rows), constant(np.array(rows)), np.array(rows, np.uint8), [r - 5 for r in rows]):
+    for index in (
+        rows,
+        np.array(rows),
+        constant(np.array(rows)),
+        np.array(rows, np.uint8),
+        [r - 5 for r in rows],
+    ):
         _, (gradient,) = pulled(lambda x, index=index: x[index], x, cotangent=w)
-        expected = np.array([sum((w[k] for k, r in enumerate(rows) if r == row), np.zeros(2)) for row in range(5)])
+        expected = np.array(
+            [sum((w[k] for k, r in enumerate(rows) if r == row), np.zeros(2)) for row in range(5)]
+        )
         np.testing.assert_allclose(gradient, expected, rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize(
-    "index", [((0, 0, 1),), (((0, 0), (1, 0)), 1), ([(0, 0), (0, 1)],), (array("i", [1, 1]),), array("i", [1, 1]), [], ([], 1)], ids=str
+    "index",
+    [
+        ((0, 0, 1),),
+        (((0, 0), (1, 0)), 1),
+        ([(0, 0), (0, 1)],),
+        (array("i", [1, 1]),),
+        array("i", [1, 1]),
+        [],
+        ([], 1),
+    ],
+    ids=str,
 )
 def test_any_sequence_is_an_index_as_in_numpy(index):
     x = normal(3, 2)
@@ -613,29 +774,84 @@ def torch_pairs():
     """{name: (here, there, shapes, lowest entry)}; `there` is told torch, so that the file runs without it."""
     return {
         "exp(sin)": (lambda x: np.exp(np.sin(x)), lambda t, x: t.exp(t.sin(x)), [(3, 4)], -2),
-        "log, sqrt": (lambda x: np.log(x) * np.sqrt(x), lambda t, x: t.log(x) * t.sqrt(x), [(3, 4)], 0.2),
+        "log, sqrt": (
+            lambda x: np.log(x) * np.sqrt(x),
+            lambda t, x: t.log(x) * t.sqrt(x),
+            [(3, 4)],
+            0.2,
+        ),
         "tanh": (np.tanh, lambda t, x: t.tanh(x), [(3, 4)], -2),
         "sigmoid": (ops.sigmoid, lambda t, x: t.sigmoid(x), [(3, 4)], -2),
         "softplus": (ops.softplus, lambda t, x: t.nn.functional.softplus(x), [(3, 4)], -2),
         "erf": (ops.erf, lambda t, x: t.erf(x), [(3, 4)], -2),
         "softmax": (lambda x: ops.softmax(x, 0), lambda t, x: t.softmax(x, 0), [(3, 4)], -2),
-        "log_softmax": (lambda x: ops.log_softmax(x, 1), lambda t, x: t.log_softmax(x, 1), [(3, 4, 2)], -2),
+        "log_softmax": (
+            lambda x: ops.log_softmax(x, 1),
+            lambda t, x: t.log_softmax(x, 1),
+            [(3, 4, 2)],
+            -2,
+        ),
         "logsumexp": (lambda x: ops.logsumexp(x, 1), lambda t, x: t.logsumexp(x, 1), [(3, 4)], -2),
-        "broadcast": (lambda x, y: x * y + x / y, lambda t, x, y: x * y + x / y, [(3, 1, 4), (2, 1)], 0.2),
+        "broadcast": (
+            lambda x, y: x * y + x / y,
+            lambda t, x, y: x * y + x / y,
+            [(3, 1, 4), (2, 1)],
+            0.2,
+        ),
         "power": (lambda x, y: x**y, lambda t, x, y: x**y, [(3, 4), (4,)], 0.2),
         "matmul": (np.matmul, lambda t, x, y: x @ y, [(2, 1, 3, 4), (5, 4, 2)], -2),
-        "linear": (ops.linear, lambda t, *a: t.nn.functional.linear(*a), [(2, 3, 4), (5, 4), (5,)], -2),
-        "einsum": (lambda *a: np.einsum("bij,bjk,k->bi", *a), lambda t, *a: t.einsum("bij,bjk,k->bi", *a), [(2, 3, 4), (2, 4, 2), (2,)], -2),
-        "einsum diagonal": (lambda x: np.einsum("bii->i", x), lambda t, x: t.einsum("bii->i", x), [(2, 3, 3)], -2),
+        "linear": (
+            ops.linear,
+            lambda t, *a: t.nn.functional.linear(*a),
+            [(2, 3, 4), (5, 4), (5,)],
+            -2,
+        ),
+        "einsum": (
+            lambda *a: np.einsum("bij,bjk,k->bi", *a),
+            lambda t, *a: t.einsum("bij,bjk,k->bi", *a),
+            [(2, 3, 4), (2, 4, 2), (2,)],
+            -2,
+        ),
+        "einsum diagonal": (
+            lambda x: np.einsum("bii->i", x),
+            lambda t, x: t.einsum("bii->i", x),
+            [(2, 3, 3)],
+            -2,
+        ),
         "var": (lambda x: np.var(x, 1, ddof=1), lambda t, x: t.var(x, 1), [(3, 4)], -2),
-        "std": (lambda x: np.std(x, (0, 2)), lambda t, x: t.std(x, (0, 2), correction=0), [(3, 4, 2)], -2),
+        "std": (
+            lambda x: np.std(x, (0, 2)),
+            lambda t, x: t.std(x, (0, 2), correction=0),
+            [(3, 4, 2)],
+            -2,
+        ),
         "prod": (lambda x: np.prod(x, 1), lambda t, x: t.prod(x, 1), [(3, 4)], -2),
         "cumsum": (lambda x: np.cumsum(x, 1), lambda t, x: t.cumsum(x, 1), [(2, 3, 2)], -2),
         "max": (lambda x: np.max(x, axis=(0, 1)), lambda t, x: t.amax(x, (0, 1)), [(3, 4)], -2),
-        "index": (lambda x: x[:, [0, 0, 2], None, ::2], lambda t, x: x[:, [0, 0, 2], None, ::2], [(2, 3, 4)], -2),
-        "pad": (lambda x: np.pad(x, ((1, 0), (2, 1))), lambda t, x: t.nn.functional.pad(x, (2, 1, 1, 0)), [(3, 4)], -2),
-        "roll, flip": (lambda x: np.flip(np.roll(x, 2, 1), 0), lambda t, x: t.flip(t.roll(x, 2, 1), (0,)), [(3, 4)], -2),
-        "concatenate": (lambda x, y: np.concatenate([x, y, x], 1), lambda t, x, y: t.cat([x, y, x], 1), [(2, 3), (2, 1)], -2),
+        "index": (
+            lambda x: x[:, [0, 0, 2], None, ::2],
+            lambda t, x: x[:, [0, 0, 2], None, ::2],
+            [(2, 3, 4)],
+            -2,
+        ),
+        "pad": (
+            lambda x: np.pad(x, ((1, 0), (2, 1))),
+            lambda t, x: t.nn.functional.pad(x, (2, 1, 1, 0)),
+            [(3, 4)],
+            -2,
+        ),
+        "roll, flip": (
+            lambda x: np.flip(np.roll(x, 2, 1), 0),
+            lambda t, x: t.flip(t.roll(x, 2, 1), (0,)),
+            [(3, 4)],
+            -2,
+        ),
+        "concatenate": (
+            lambda x, y: np.concatenate([x, y, x], 1),
+            lambda t, x, y: t.cat([x, y, x], 1),
+            [(2, 3), (2, 1)],
+            -2,
+        ),
     }
 
 
@@ -691,7 +907,13 @@ refused = {
 }
 
 
-WAYS = ("np.add.", "np.multiply.", r"np.add\(", r"np.exp\(", r"np.multiply\(")  # of calling a ufunc, that plain data allow
+WAYS = (
+    "np.add.",
+    "np.multiply.",
+    r"np.add\(",
+    r"np.exp\(",
+    r"np.multiply\(",
+)  # of calling a ufunc, that plain data allow
 
 
 @pytest.mark.filterwarnings("ignore:.where. used without .out.")  # by NumPy, of plain data
@@ -729,22 +951,34 @@ def test_the_coefficient_of_a_penalty_op_cannot_want_a_gradient():
 
 
 wrong = {
-    r"matmul: \(3, 4\) @ \(5, 2\): inner sizes 4 and 5 differ": lambda: leaf(normal(3, 4)) @ leaf(normal(5, 2)),
-    r"matmul: \(2, 3, 4\) @ \(3, 4, 2\): batch axes \(2,\) and \(3,\) do not broadcast": lambda: leaf(normal(2, 3, 4)) @ normal(3, 4, 2),
+    r"matmul: \(3, 4\) @ \(5, 2\): inner sizes 4 and 5 differ": lambda: (
+        leaf(normal(3, 4)) @ leaf(normal(5, 2))
+    ),
+    r"matmul: \(2, 3, 4\) @ \(3, 4, 2\): batch axes \(2,\) and \(3,\) do not broadcast": lambda: (
+        leaf(normal(2, 3, 4)) @ normal(3, 4, 2)
+    ),
     r"matmul: \(2,\) @ \(\): a scalar has no inner axis": lambda: leaf(normal(2)) @ 3.0,
     r"add.*\(2,\).*\(3,\)": lambda: leaf(normal(2)) + leaf(normal(3)),
     r"sum of \(2,\).*axis 1 is out of bounds": lambda: np.sum(leaf(normal(2)), axis=1),
     r"reshape.*size 6.*\(4,\)": lambda: leaf(normal(2, 3)).reshape(4),
     r"getitem.*index 5 is out of bounds": lambda: leaf(normal(2))[5],
-    r"take: the indices 1..5 are not all among -2..1, of an axis of size 2": lambda: np.take(leaf(normal(2)), [1, 5]),
-    r"take_along_axis: the indices -3..0 are not all among": lambda: np.take_along_axis(leaf(normal(2, 3)), np.array([[0, -3, 0]]), 0),
+    r"take: the indices 1..5 are not all among -2..1, of an axis of size 2": lambda: np.take(
+        leaf(normal(2)), [1, 5]
+    ),
+    r"take_along_axis: the indices -3..0 are not all among": lambda: np.take_along_axis(
+        leaf(normal(2, 3)), np.array([[0, -3, 0]]), 0
+    ),
     r"trace: two axes are needed, got shape \(2,\)": lambda: np.trace(leaf(normal(2))),
     r"mean.*the mean of no entries": lambda: np.mean(leaf(normal(0))),
     r"var.*too few for ddof=2": lambda: np.var(leaf(normal(2)), ddof=2),
     r"pad.*'reflect' has no rule": lambda: np.pad(leaf(normal(2)), 1, mode="reflect"),
-    r"einsum of \(2, 2\) and \(2, 2\): .*operands": lambda: np.einsum("ij", leaf(normal(2, 2)), leaf(normal(2, 2))),
+    r"einsum of \(2, 2\) and \(2, 2\): .*operands": lambda: np.einsum(
+        "ij", leaf(normal(2, 2)), leaf(normal(2, 2))
+    ),
     r"split: an axis of size 3 cannot be split into 2": lambda: np.split(leaf(normal(3)), 2),
-    r"dot of \(2, 2, 2\) and \(2,\): use matmul": lambda: np.dot(leaf(normal(2, 2, 2)), leaf(normal(2))),
+    r"dot of \(2, 2, 2\) and \(2,\): use matmul": lambda: np.dot(
+        leaf(normal(2, 2, 2)), leaf(normal(2))
+    ),
 }
 
 
@@ -754,7 +988,11 @@ def test_an_error_names_the_op_and_the_shapes(message):
         wrong[message]()
 
 
-@pytest.mark.parametrize("f", [ops.sigmoid, ops.softplus, ops.softmax, ops.log_softmax, ops.logsumexp, F.gelu, F.silu], ids=lambda f: f.__name__)
+@pytest.mark.parametrize(
+    "f",
+    [ops.sigmoid, ops.softplus, ops.softmax, ops.log_softmax, ops.logsumexp, F.gelu, F.silu],
+    ids=lambda f: f.__name__,
+)
 @pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int64, bool])
 def test_whole_numbers_do_not_wrap_around(f, dtype):
     x = np.array([0, 1, 3, 100], dtype)
@@ -765,7 +1003,11 @@ def test_whole_numbers_do_not_wrap_around(f, dtype):
 
 def test_the_slope_of_expm1_keeps_its_digits():
     x = np.array([-80, -18, -1, 1e-8, 3], np.float32)
-    np.testing.assert_allclose(mg.grad(np.sum(np.expm1(t := leaf(x, np.float32))), t)[0].data, np.exp(x.astype(float)), rtol=1e-6)
+    np.testing.assert_allclose(
+        mg.grad(np.sum(np.expm1(t := leaf(x, np.float32))), t)[0].data,
+        np.exp(x.astype(float)),
+        rtol=1e-6,
+    )
 
 
 @pytest.mark.parametrize("x", [-30.0, -1.0, 0.0, 1.0, 20.0, 39.9, 40.1, 1e30, math.inf, -math.inf])
@@ -773,7 +1015,9 @@ def test_the_slope_of_expm1_keeps_its_digits():
 def test_softplus_to_the_last_digits(x, dtype):
     x = dtype(np.clip(x, -8, 6e4) if dtype is np.float16 else x)
     expected = math.log1p(math.exp(x)) if x < 30 else float(x) + math.exp(-x)
-    np.testing.assert_allclose(ops.softplus(leaf(x, dtype)).data, expected, rtol=4 * np.finfo(dtype).eps)
+    np.testing.assert_allclose(
+        ops.softplus(leaf(x, dtype)).data, expected, rtol=4 * np.finfo(dtype).eps
+    )
 
 
 @pytest.mark.parametrize("n", [-4, -3, -2, -1, 0, 1, 2, 3, 4, 5, -2.0, 3.0, 0.5])
@@ -789,7 +1033,10 @@ def test_powers_to_the_last_digits(n, dtype):
 
 def test_a_cube_takes_about_as_long_as_products():
     x = np.linspace(-2, 2, 100_000, dtype=np.float32)
-    times = [min(timeit.repeat(f, number=1, repeat=7)) for f in (lambda: Tensor(x) ** 3, lambda: Tensor(x) * x * x)]
+    times = [
+        min(timeit.repeat(f, number=1, repeat=7))
+        for f in (lambda: Tensor(x) ** 3, lambda: Tensor(x) * x * x)
+    ]
     assert times[0] < 20 * times[1]  # NumPy's own power takes over a hundred times as long
 
 

@@ -94,7 +94,10 @@ def test_norms_and_squared_norms_have_names_of_their_own():
     assert F.group_l2(w, c=1.0).item() == 5 and F.l2_penalty(w, c=1.0).item() == 25
 
 
-@pytest.mark.parametrize("axis, error", [(2, "axis 2 is out of bounds"), ((0, 0), "duplicate"), ("x", "integer"), (1.5, "integer")])
+@pytest.mark.parametrize(
+    "axis, error",
+    [(2, "axis 2 is out of bounds"), ((0, 0), "duplicate"), ("x", "integer"), (1.5, "integer")],
+)
 def test_axes_that_are_none_are_refused(axis, error):
     with pytest.raises((ValueError, TypeError), match=rf"group_l2.*{error}"):
         F.group_l2(leaf(2, 2), c=1.0, axis=axis)
@@ -102,10 +105,16 @@ def test_axes_that_are_none_are_refused(axis, error):
 
 def test_penalties_take_tensors_and_numbers_not_functions():
     w = leaf(2)
-    for f, coefficients in ((F.l2_penalty, {"c": 1.0}), (F.elastic_net, {"l1": 1.0, "l2": 1.0}), (F.group_l2, {"c": 1.0})):
+    for f, coefficients in (
+        (F.l2_penalty, {"c": 1.0}),
+        (F.elastic_net, {"l1": 1.0, "l2": 1.0}),
+        (F.group_l2, {"c": 1.0}),
+    ):
         with pytest.raises(TypeError, match="pass the weights as Tensors"):
             f(lambda: w, **coefficients)
-        with pytest.raises(TypeError, match="must be a number. The penalties of nn take functions of the step"):
+        with pytest.raises(
+            TypeError, match="must be a number. The penalties of nn take functions of the step"
+        ):
             f(w, **dict.fromkeys(coefficients, lambda step: 1.0))
 
 
@@ -117,7 +126,14 @@ def test_both_coefficients_of_the_elastic_net_are_checked():
 
 # ------------------------------------------------------------------------------------------- objects
 
-OBJECTS = [nn.L1(0.5), nn.L2(0.5), nn.ElasticNet(0.5, 0.25), nn.GroupL2(0.5), nn.GroupL2(0.5, axis=0), nn.GroupL2(0.5, (0, 1))]
+OBJECTS = [
+    nn.L1(0.5),
+    nn.L2(0.5),
+    nn.ElasticNet(0.5, 0.25),
+    nn.GroupL2(0.5),
+    nn.GroupL2(0.5, axis=0),
+    nn.GroupL2(0.5, (0, 1)),
+]
 
 
 def test_objects_are_functions_of_weights_and_equal_if_they_do_the_same():
@@ -131,27 +147,53 @@ def test_objects_are_functions_of_weights_and_equal_if_they_do_the_same():
         F.group_l2(v, w, c=0.5, axis=(0, 1)),
     ]
     assert [p(v, w).item() for p in OBJECTS] == [e.item() for e in expected]
-    again = [nn.L1(0.5), nn.L2(0.5), nn.ElasticNet(l1=0.5, l2=0.25), nn.GroupL2(c=0.5), nn.GroupL2(0.5, 0), nn.GroupL2(0.5, [0, 1])]
+    again = [
+        nn.L1(0.5),
+        nn.L2(0.5),
+        nn.ElasticNet(l1=0.5, l2=0.25),
+        nn.GroupL2(c=0.5),
+        nn.GroupL2(0.5, 0),
+        nn.GroupL2(0.5, [0, 1]),
+    ]
     assert again == OBJECTS and len({*again, *OBJECTS}) == len(OBJECTS)
     assert all(a != b for i, a in enumerate(OBJECTS) for b in OBJECTS[:i])
 
 
 def test_objects_are_shown_as_they_are_made():
-    shown = ["L1(0.5)", "L2(0.5)", "ElasticNet(l1=0.5, l2=0.25)", "GroupL2(0.5)", "GroupL2(0.5, axis=0)", "GroupL2(0.5, axis=(0, 1))"]
+    shown = [
+        "L1(0.5)",
+        "L2(0.5)",
+        "ElasticNet(l1=0.5, l2=0.25)",
+        "GroupL2(0.5)",
+        "GroupL2(0.5, axis=0)",
+        "GroupL2(0.5, axis=(0, 1))",
+    ]
     assert [repr(p) for p in OBJECTS] == shown
     assert [eval(text, vars(nn)) for text in shown] == OBJECTS
 
     def warmed_up(step):
         return min(1.0, step / 10)
 
-    assert repr(nn.L1(warmed_up)) == "L1(warmed_up)" and repr(nn.ElasticNet(warmed_up, 0.1)) == "ElasticNet(l1=warmed_up, l2=0.1)"
+    assert (
+        repr(nn.L1(warmed_up)) == "L1(warmed_up)"
+        and repr(nn.ElasticNet(warmed_up, 0.1)) == "ElasticNet(l1=warmed_up, l2=0.1)"
+    )
     assert nn.L1(warmed_up) == nn.L1(warmed_up) != nn.L1(lambda step: 1.0)
 
 
 @pytest.mark.parametrize("c", [-1, math.nan, math.inf])
 def test_objects_refuse_coefficients_that_are_none_when_they_are_made(c):
-    for make in (nn.L1, nn.L2, nn.GroupL2, lambda c: nn.ElasticNet(c, 1.0), lambda c: nn.ElasticNet(1.0, c)):
-        with pytest.raises(ValueError, match=f"the coefficient (c|l1|l2) must be a number >= 0 or a function of the step, got {c}"):
+    for make in (
+        nn.L1,
+        nn.L2,
+        nn.GroupL2,
+        lambda c: nn.ElasticNet(c, 1.0),
+        lambda c: nn.ElasticNet(1.0, c),
+    ):
+        with pytest.raises(
+            ValueError,
+            match=f"the coefficient (c|l1|l2) must be a number >= 0 or a function of the step, got {c}",
+        ):
             make(c)
 
 
@@ -162,7 +204,9 @@ def test_layers_take_any_penalty_for_the_weight_and_for_the_bias_if_named():
         named = nn.Sequential(nn.Linear(3, 2, bias_penalty=nn.L2(0.5)), nn.Linear(2, 2))
         assert named.penalty().item() == nn.L2(0.5)(named[0].bias).item()
     both = nn.Linear(3, 2, penalty=nn.L1(0.1), bias_penalty=nn.L2(0.2))
-    assert repr(both) == "Linear(in_features=3, out_features=2, penalty=L1(0.1), bias_penalty=L2(0.2))"
+    assert (
+        repr(both) == "Linear(in_features=3, out_features=2, penalty=L1(0.1), bias_penalty=L2(0.2))"
+    )
     assert "L1(0.1), L2(0.2) on the bias" in mg.summary(both, 3)
     with pytest.raises(ValueError, match=r"bias_penalty=L2\(0.2\), but there is no bias"):
         nn.Linear(3, 2, bias=False, bias_penalty=nn.L2(0.2))
@@ -187,7 +231,9 @@ def test_one_penalty_of_weight_and_bias_is_one_node_and_a_shared_weight_is_in_it
 
 
 def test_a_selection_of_parameters():
-    model = nn.Sequential(encoder=nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 4)), out=nn.Linear(4, 2))
+    model = nn.Sequential(
+        encoder=nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 4)), out=nn.Linear(4, 2)
+    )
     names = dict(model.named_parameters())
 
     def chosen(**settings):
@@ -195,7 +241,12 @@ def test_a_selection_of_parameters():
         return [of[id(w)] for w in nn.penalty(model, nn.L2(1e-4), **settings).args[1:]]
 
     assert chosen() == ["encoder.0.weight", "encoder.2.weight", "out.weight"]
-    assert chosen(where="encoder.*") == ["encoder.0.weight", "encoder.0.bias", "encoder.2.weight", "encoder.2.bias"]
+    assert chosen(where="encoder.*") == [
+        "encoder.0.weight",
+        "encoder.0.bias",
+        "encoder.2.weight",
+        "encoder.2.bias",
+    ]
     assert chosen(where="*.bias") == ["encoder.0.bias", "encoder.2.bias", "out.bias"]
     assert chosen(where="encoder.?.weight") == ["encoder.0.weight", "encoder.2.weight"]
     assert chosen(where=lambda name, p: p.size == 8) == ["out.weight"]
@@ -214,14 +265,28 @@ def test_a_selection_takes_a_shared_weight_once():
 
 
 def test_coefficients_can_be_functions_of_the_step():
-    model = nn.Sequential(nn.Linear(3, 2, penalty=nn.L2(optim.exponential(0.1, 0.5)), dtype=np.float64), nn.Linear(2, 2, penalty=nn.L1(0.3)))
+    model = nn.Sequential(
+        nn.Linear(3, 2, penalty=nn.L2(optim.exponential(0.1, 0.5)), dtype=np.float64),
+        nn.Linear(2, 2, penalty=nn.L1(0.3)),
+    )
     squares = np.sum(model[0].weight.data ** 2)
     for step in (0, 1, 5):
-        node = next(n for n in nodes(model.penalty(step=step)) if not n.is_leaf and n.op.name == "l2_penalty")
-        assert node.args[0] == 0.1 * 0.5**step and node.item() == pytest.approx(0.1 * 0.5**step * squares)
-        both = nn.penalty(model, nn.ElasticNet(lambda t: t, lambda t: 2 * t), where="0.weight", step=step)
+        node = next(
+            n
+            for n in nodes(model.penalty(step=step))
+            if not n.is_leaf and n.op.name == "l2_penalty"
+        )
+        assert node.args[0] == 0.1 * 0.5**step and node.item() == pytest.approx(
+            0.1 * 0.5**step * squares
+        )
+        both = nn.penalty(
+            model, nn.ElasticNet(lambda t: t, lambda t: 2 * t), where="0.weight", step=step
+        )
         assert both.args[:2] == (step, 2 * step)
-    with pytest.raises(TypeError, match=r"L2\(<lambda>\): the coefficient c is a function of the step. Say which: penalty\(step=t\)"):
+    with pytest.raises(
+        TypeError,
+        match=r"L2\(<lambda>\): the coefficient c is a function of the step. Say which: penalty\(step=t\)",
+    ):
         model.penalty()
     with pytest.raises(TypeError, match="Say which"):
         nn.penalty(model, nn.ElasticNet(1.0, lambda t: t))
@@ -241,7 +306,9 @@ def test_sparsity_counts_what_is_zero_and_what_is_only_small():
     model[0].bias.data[...] = [1.0, 5e-4]
     found = mg.sparsity(model)
     assert (
-        found.zeros == {"0.weight": 3, "0.bias": 0} and found.small == {"0.weight": 2, "0.bias": 1} and found.entries == {"0.weight": 8, "0.bias": 2}
+        found.zeros == {"0.weight": 3, "0.bias": 0}
+        and found.small == {"0.weight": 2, "0.bias": 1}
+        and found.entries == {"0.weight": 8, "0.bias": 2}
     )
     assert str(found).splitlines()[2].split() == ["0.weight", "8", "3", "(38%)", "2", "(25%)"]
     assert "3 exact zeros, 3 more below 0.001." in str(found) and "ProximalSGD" not in str(found)
@@ -276,13 +343,19 @@ SETTINGS = {
 @pytest.mark.parametrize("name", SETTINGS)
 def test_an_l2_penalty_of_c_is_weight_decay_of_2c(name):
     optimizer, settings = SETTINGS[name]
-    penalised, decayed = run(optimizer, c=0.03, **settings), run(optimizer, weight_decay=0.06, **settings)
+    penalised, decayed = (
+        run(optimizer, c=0.03, **settings),
+        run(optimizer, weight_decay=0.06, **settings),
+    )
     np.testing.assert_allclose(penalised, decayed, rtol=0, atol=3e-15)
     assert np.max(abs(penalised - run(optimizer, weight_decay=0.03, **settings))) > 1e-7
 
 
 def test_adamw_is_something_else():
-    assert np.max(abs(run(optim.Adam, c=0.03, lr=0.05) - run(optim.AdamW, lr=0.05, weight_decay=0.06))) > 1e-6
+    assert (
+        np.max(abs(run(optim.Adam, c=0.03, lr=0.05) - run(optim.AdamW, lr=0.05, weight_decay=0.06)))
+        > 1e-6
+    )
 
 
 @pytest.mark.parametrize("name", SETTINGS)
@@ -296,7 +369,9 @@ def test_an_l2_penalty_of_c_is_pytorchs_weight_decay_of_2c(name):
         theirs.zero_grad()
         (torch.tanh(x @ w) ** 2).sum().backward()
         theirs.step()
-    np.testing.assert_allclose(run(optimizer, c=0.03, **settings), w.detach().numpy(), rtol=0, atol=1e-14)
+    np.testing.assert_allclose(
+        run(optimizer, c=0.03, **settings), w.detach().numpy(), rtol=0, atol=1e-14
+    )
 
 
 def test_keras_convention_in_closed_form():
@@ -313,7 +388,10 @@ def test_keras_convention_in_closed_form():
 def model_and_loss(dtype=np.float64):
     mg.manual_seed(0)
     model = nn.Sequential(
-        nn.Linear(4, 5, penalty=nn.L2(0.01), dtype=dtype), nn.Tanh(), nn.Dropout(0.3), nn.Linear(5, 3, penalty=nn.L1(0.02), dtype=dtype)
+        nn.Linear(4, 5, penalty=nn.L2(0.01), dtype=dtype),
+        nn.Tanh(),
+        nn.Dropout(0.3),
+        nn.Linear(5, 3, penalty=nn.L1(0.02), dtype=dtype),
     )
     x = Tensor(np.random.default_rng(0).standard_normal((6, 4)).astype(dtype))
     return model, F.cross_entropy(model(x), np.array([0, 1, 2, 0, 1, 2])) + model.penalty()
@@ -323,11 +401,23 @@ def model_and_loss(dtype=np.float64):
 def test_the_ledger_names_each_term_with_its_value_gradient_and_parameters(dtype, rtol):
     model, loss = model_and_loss(dtype)
     data, l2, l1 = mg.terms(loss)
-    assert [t.name for t in (data, l2, l1)] == ["cross_entropy", "l2_penalty(c=0.01)", "l1_penalty(c=0.02)"]
-    assert data.parameters == ("0.weight", "0.bias", "3.weight", "3.bias") and l2.parameters == ("0.weight",) and l1.parameters == ("3.weight",)
+    assert [t.name for t in (data, l2, l1)] == [
+        "cross_entropy",
+        "l2_penalty(c=0.01)",
+        "l1_penalty(c=0.02)",
+    ]
+    assert (
+        data.parameters == ("0.weight", "0.bias", "3.weight", "3.bias")
+        and l2.parameters == ("0.weight",)
+        and l1.parameters == ("3.weight",)
+    )
     w, v = model[0].weight.data, model[3].weight.data
-    assert l2.value == pytest.approx(0.01 * np.sum(w**2), rel=rtol) and l2.gradient == pytest.approx(0.02 * np.linalg.norm(w), rel=rtol)
-    assert l1.value == pytest.approx(0.02 * np.sum(abs(v)), rel=rtol) and l1.gradient == pytest.approx(0.02 * math.sqrt(v.size), rel=rtol)
+    assert l2.value == pytest.approx(
+        0.01 * np.sum(w**2), rel=rtol
+    ) and l2.gradient == pytest.approx(0.02 * np.linalg.norm(w), rel=rtol)
+    assert l1.value == pytest.approx(
+        0.02 * np.sum(abs(v)), rel=rtol
+    ) and l1.gradient == pytest.approx(0.02 * math.sqrt(v.size), rel=rtol)
     assert sum(t.value for t in (data, l2, l1)) == pytest.approx(loss.item(), rel=rtol)
     assert sum(t.share for t in (data, l2, l1)) == pytest.approx(1, rel=rtol)
     assert l1.share == l1.value / loss.item()
@@ -338,7 +428,10 @@ def test_the_ledger_changes_nothing():
     before = {name: p.data.copy() for name, p in model.named_parameters()}
     plain = mg.grad(loss, list(model.parameters()), retain_graph=True)
     mg.terms(loss, optim.SGD(model.parameters()))
-    assert all(p.grad is None and np.array_equal(p.data, before[name]) for name, p in model.named_parameters())
+    assert all(
+        p.grad is None and np.array_equal(p.data, before[name])
+        for name, p in model.named_parameters()
+    )
     loss.backward()
     assert all(np.array_equal(p.grad.data, g.data) for p, g in zip(model.parameters(), plain))
     with pytest.raises(RuntimeError, match="terms: the graph was freed by backward"):
@@ -347,7 +440,10 @@ def test_the_ledger_changes_nothing():
 
 
 def test_the_ledger_as_a_table():
-    w, x = Tensor(np.array([1.0, -2.0]), True, name="w"), Tensor(np.array([3.0, -2.0]), True, name="x")
+    w, x = (
+        Tensor(np.array([1.0, -2.0]), True, name="w"),
+        Tensor(np.array([3.0, -2.0]), True, name="x"),
+    )
     lines = str(mg.terms(F.mse_loss(w, x) + 0.5 * F.group_l2(w, c=0.1, axis=0) + 5)).splitlines()
     assert [line.split() for line in lines[:1] + lines[2:5] + lines[6:]] == [
         ["term", "value", "share", "|gradient|", "by"],
@@ -356,7 +452,9 @@ def test_the_ledger_as_a_table():
         ["constant", "5", "70.3%", "0"],
         ["loss", "7.1118"],
     ]
-    many = sum(np.sum(leaf(2, name=f"p{i}")) for i in range(2)) + np.sum(np.concatenate([leaf(1, name=f"q{i}") for i in range(7)]))
+    many = sum(np.sum(leaf(2, name=f"p{i}")) for i in range(2)) + np.sum(
+        np.concatenate([leaf(1, name=f"q{i}") for i in range(7)])
+    )
     assert "q0, q1, q2, q3 and 3 more" in str(mg.terms(many))
 
 
@@ -364,11 +462,25 @@ def test_terms_are_read_through_sums_signs_and_multiples_and_no_further():
     w = Tensor(np.array([1.0, -2.0]), True, name="w")
     data, penalty = F.mse_loss(w, np.zeros(2)), F.l2_penalty(w, c=0.1)  # 2.5 and 0.5
     scale = Tensor(np.array(3.0))
-    loss = -(-(2 * (data + penalty / 4) - scale * penalty) / np.float64(0.5)) + +data - 1 + np.array(4.0)
+    loss = (
+        -(-(2 * (data + penalty / 4) - scale * penalty) / np.float64(0.5))
+        + +data
+        - 1
+        + np.array(4.0)
+    )
     found = {t.name: t.value for t in mg.terms(loss)}
-    assert found == pytest.approx({"5 * mse_loss": 12.5, "-5 * l2_penalty(c=0.1)": -2.5, "constant": 3.0})
+    assert found == pytest.approx(
+        {"5 * mse_loss": 12.5, "-5 * l2_penalty(c=0.1)": -2.5, "constant": 3.0}
+    )
     assert loss.item() == pytest.approx(13)
-    for inner in (penalty * penalty, penalty / data, 1 / penalty, np.exp(penalty), penalty**1, np.sum(penalty)):
+    for inner in (
+        penalty * penalty,
+        penalty / data,
+        1 / penalty,
+        np.exp(penalty),
+        penalty**1,
+        np.sum(penalty),
+    ):
         assert [t.name for t in mg.terms(data + inner)] == ["mse_loss", inner.op.name]
     assert [t.name for t in mg.terms(data + 0 * penalty)] == ["mse_loss", "0 * l2_penalty(c=0.1)"]
 
@@ -378,7 +490,12 @@ def test_terms_that_are_leaves_or_data_or_noise():
     noise = mg.Noise(Normal(1.0, 0.1), (), np.dtype(float))
     found = mg.terms(3 * a + Tensor(np.array(1.0)) + noise + np.sum(a * np.ones(2)))
     assert [t.name for t in found] == ["3 * a", "noise", "data", "sum"]
-    assert [t.gradient for t in found] == [3, 0, 0, 2] and [t.parameters for t in found] == [("a",), (), (), ("a",)]
+    assert [t.gradient for t in found] == [3, 0, 0, 2] and [t.parameters for t in found] == [
+        ("a",),
+        (),
+        (),
+        ("a",),
+    ]
     assert [t.name for t in mg.terms(a)] == ["a"]
     (row,) = mg.terms((a * a).reshape(1, 1))
     assert row.value == 4
@@ -387,7 +504,10 @@ def test_terms_that_are_leaves_or_data_or_noise():
 def test_the_ledger_does_not_depend_on_the_order_of_the_sum():
     w = leaf(2, 2, name="w")
     parts = [F.mse_loss(w, np.zeros((2, 2))), F.l1_penalty(w, c=0.1), F.l2_penalty(w, c=0.2)]
-    rows = [[(t.name, t.value, t.gradient) for t in mg.terms(loss)] for loss in (sum(parts), sum(parts[::-1]), parts[1] + (parts[2] + parts[0]))]
+    rows = [
+        [(t.name, t.value, t.gradient) for t in mg.terms(loss)]
+        for loss in (sum(parts), sum(parts[::-1]), parts[1] + (parts[2] + parts[0]))
+    ]
     assert rows[0] == rows[1] == rows[2]
 
 
@@ -409,7 +529,13 @@ def test_random_sums_add_up(data):
     w = leaf(2, 3)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        pool = [np.sum(np.tanh(w) ** 2), F.l1_penalty(w, c=0.1), F.l2_penalty(w, c=0.2), F.group_l2(w, c=0.3), F.mse_loss(w, np.ones((2, 3)))]
+        pool = [
+            np.sum(np.tanh(w) ** 2),
+            F.l1_penalty(w, c=0.1),
+            F.l2_penalty(w, c=0.2),
+            F.group_l2(w, c=0.3),
+            F.mse_loss(w, np.ones((2, 3))),
+        ]
         for _ in range(data.draw(st.integers(1, 8))):
             x, y = data.draw(st.sampled_from(pool)), data.draw(st.sampled_from(pool))
             k = data.draw(st.floats(-3, 3).filter(lambda k: abs(k) > 1e-3))
@@ -419,9 +545,16 @@ def test_random_sums_add_up(data):
         size = sum(abs(t.value) for t in found)
         assert sum(t.value for t in found) == pytest.approx(loss.item(), abs=1e-12 * max(size, 1))
         parts = [p for p in summands(loss) if p.node is not None]
-        (together,) = mg.grad([p.node for p in parts], w, [np.array(p.factor) for p in parts], retain_graph=True)
+        (together,) = mg.grad(
+            [p.node for p in parts], w, [np.array(p.factor) for p in parts], retain_graph=True
+        )
         (whole,) = mg.grad(loss, w)
-        np.testing.assert_allclose(together.data, whole.data, rtol=0, atol=1e-11 * max(1, max(abs(p.factor) for p in parts)))
+        np.testing.assert_allclose(
+            together.data,
+            whole.data,
+            rtol=0,
+            atol=1e-11 * max(1, max(abs(p.factor) for p in parts)),
+        )
 
 
 def test_sixty_doublings_are_read_at_once():
@@ -446,16 +579,27 @@ def test_a_loss_has_one_entry():
 
 def test_the_picture_shows_what_the_ledger_says():
     w = Tensor(np.array([1.0, -2.0]), True)
-    loss = (F.mse_loss(w, np.array([3.0, -2.0])) + F.elastic_net(w, l1=0.1, l2=0.1)) / 2 - -(F.group_l2(w, c=0.4, axis=0) * 0.5)
+    loss = (F.mse_loss(w, np.array([3.0, -2.0])) + F.elastic_net(w, l1=0.1, l2=0.1)) / 2 - -(
+        F.group_l2(w, c=0.4, axis=0) * 0.5
+    )
     drawn, _ = describe(loss)
     root = next(n for n in drawn if n.is_root)
-    told = {t.name.split("* ")[-1].split("(")[0].replace("_", " "): f"{t.share:.0%}" for t in mg.terms(loss)}
+    told = {
+        t.name.split("* ")[-1].split("(")[0].replace("_", " "): f"{t.share:.0%}"
+        for t in mg.terms(loss)
+    }
     shown = [row.text for row in root.rows if "%" in row.text]
     assert sorted(told) == ["elastic net", "group l2", "mse loss"] and len(shown) == 3
-    assert all(any(line.startswith(name) and line.endswith(f"({share})") for line in shown) for name, share in told.items())
+    assert all(
+        any(line.startswith(name) and line.endswith(f"({share})") for line in shown)
+        for name, share in told.items()
+    )
     penalties = [n for n in drawn if n.kind == "penalty"]
     assert [n.title for n in penalties] == ["elastic net", "group l2"]
-    assert all(any(row.text.endswith(f"({told[n.title]}) of the loss") for row in n.rows) for n in penalties)  # half of each stands in the loss
+    assert all(
+        any(row.text.endswith(f"({told[n.title]}) of the loss") for row in n.rows)
+        for n in penalties
+    )  # half of each stands in the loss
 
 
 # ------------------------------------------------------------------------------------------ warnings
@@ -475,7 +619,9 @@ def test_the_same_penalty_twice_on_a_parameter_is_told():
     assert warned(data + reg + F.l2_penalty(w, c=0.3)) == [
         "w is penalised twice: l2_penalty(c=0.1) as term 2 and l2_penalty(c=0.3) as term 3. Keep one."
     ]
-    assert warned(data + reg + reg) == ["w is penalised twice: 2 * l2_penalty(c=0.1) as term 2, added 2 times. Keep one."]
+    assert warned(data + reg + reg) == [
+        "w is penalised twice: 2 * l2_penalty(c=0.1) as term 2, added 2 times. Keep one."
+    ]
     assert warned(data + reg + F.elastic_net(w, l1=1.0, l2=0.2) + F.l2_penalty(w, c=0.1)) == [
         "w is penalised 3 times: l2_penalty(c=0.1) as term 2 and elastic_net(l1=1, l2=0.2) as term 3 and l2_penalty(c=0.1) as term 4. Keep one."
     ]
@@ -484,13 +630,26 @@ def test_the_same_penalty_twice_on_a_parameter_is_told():
 
 
 def test_penalties_that_do_not_meet_are_no_cause_for_a_warning():
-    v, w, data = leaf(2, 2, name="v"), leaf(2, 2, name="w"), [np.sum(leaf(2)), np.sum(leaf(2, seed=1))]
+    v, w, data = (
+        leaf(2, 2, name="v"),
+        leaf(2, 2, name="w"),
+        [np.sum(leaf(2)), np.sum(leaf(2, seed=1))],
+    )
     assert not warned(data[0] + F.l2_penalty(v, c=0.1) + F.l2_penalty(w, c=0.1))  # two parameters
-    assert not warned(F.l1_penalty(w, c=0.1) + F.l2_penalty(w, c=0.1) + F.group_l2(w, c=0.1) + F.group_l2(w, c=0.1, axis=0))  # of different kinds
-    assert not warned(F.elastic_net(w, l1=0.0, l2=0.1) + F.l1_penalty(w, c=0.1) + F.l2_penalty(w, c=0.0))  # coefficients of 0
+    assert not warned(
+        F.l1_penalty(w, c=0.1)
+        + F.l2_penalty(w, c=0.1)
+        + F.group_l2(w, c=0.1)
+        + F.group_l2(w, c=0.1, axis=0)
+    )  # of different kinds
+    assert not warned(
+        F.elastic_net(w, l1=0.0, l2=0.1) + F.l1_penalty(w, c=0.1) + F.l2_penalty(w, c=0.0)
+    )  # coefficients of 0
     assert not warned(F.l2_penalty(w, c=0.1) - F.l2_penalty(w, c=0.05))
     assert not warned(3 * (data[0] + F.l2_penalty(w, c=0.1)))
-    assert not warned((data[0] + F.l2_penalty(w, c=0.1)) / 2 + (data[1] + F.l2_penalty(w, c=0.1)) / 2)  # a mean of two losses
+    assert not warned(
+        (data[0] + F.l2_penalty(w, c=0.1)) / 2 + (data[1] + F.l2_penalty(w, c=0.1)) / 2
+    )  # a mean of two losses
     reg = F.l2_penalty(w, c=0.1)
     assert not warned(0.3 * (data[0] + reg) + 0.7 * (data[1] + reg))
 
@@ -503,8 +662,13 @@ def test_l2_in_the_loss_and_decay_in_the_optimizer_is_told(name):
     make, settings = OPTIMIZERS[name]
     model, loss = model_and_loss()
     optimizer = make(model.parameters(), weight_decay=0.01, **settings)
-    said = [f"0.weight is decayed twice: l2_penalty(c=0.01) as term 2 of the loss and {name}(weight_decay=0.01). Keep one."]
-    assert warned(loss, optimizer) == said and warned(loss, [optim.SGD(model.parameters()), optimizer]) == said
+    said = [
+        f"0.weight is decayed twice: l2_penalty(c=0.01) as term 2 of the loss and {name}(weight_decay=0.01). Keep one."
+    ]
+    assert (
+        warned(loss, optimizer) == said
+        and warned(loss, [optim.SGD(model.parameters()), optimizer]) == said
+    )
     assert warned(loss) == []
     w = model[3].weight
     assert (
@@ -516,10 +680,22 @@ def test_l2_in_the_loss_and_decay_in_the_optimizer_is_told(name):
 def test_decay_without_l2_and_l2_without_decay_are_no_cause_for_a_warning():
     model, loss = model_and_loss()
     decaying = optim.SGD(model.parameters(), weight_decay=0.01)  # alive, but not the one in use
-    assert not warned(loss, optim.SGD(model.parameters())) and not warned(loss, optim.Adam(model.parameters(), weight_decay=0.0))
+    assert not warned(loss, optim.SGD(model.parameters())) and not warned(
+        loss, optim.Adam(model.parameters(), weight_decay=0.0)
+    )
     assert not warned(loss, optim.ProximalSGD(model.parameters()))
-    decayed_elsewhere = [{"params": [model[0].weight], "weight_decay": 0.0}, {"params": [model[3].weight, model[0].bias]}]
+    decayed_elsewhere = [
+        {"params": [model[0].weight], "weight_decay": 0.0},
+        {"params": [model[3].weight, model[0].bias]},
+    ]
     assert not warned(loss, optim.SGD(decayed_elsewhere, weight_decay=0.1))
     x = Tensor(np.ones((2, 4)))
-    assert not warned(np.sum(model(x)) + F.elastic_net(model[0].weight, l1=0.1, l2=0.0) + F.l1_penalty(model[3].weight, c=0.1), decaying)
-    assert not warned(np.sum(model(x)) + F.l2_penalty(np.tanh(model[0].weight), c=0.1), decaying)  # of activations
+    assert not warned(
+        np.sum(model(x))
+        + F.elastic_net(model[0].weight, l1=0.1, l2=0.0)
+        + F.l1_penalty(model[3].weight, c=0.1),
+        decaying,
+    )
+    assert not warned(
+        np.sum(model(x)) + F.l2_penalty(np.tanh(model[0].weight), c=0.1), decaying
+    )  # of activations

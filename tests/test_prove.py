@@ -66,22 +66,42 @@ def row(printed, name):
 def test_the_ops_that_are_named_are_proved(prove):
     status, printed = prove("add", "tanh")
     assert status == 0
-    assert printed.splitlines()[0].split() == ["op", "cases", "first", "order", "second", "order", "verdict", "seconds"]
+    assert printed.splitlines()[0].split() == [
+        "op",
+        "cases",
+        "first",
+        "order",
+        "second",
+        "order",
+        "verdict",
+        "seconds",
+    ]
     assert [line.split()[1] for line in printed.splitlines()[1:-1]] == ["add", "tanh"]
     for name in ("add", "tanh"):
         cases, first, second, verdict, _ = row(printed, name)
-        assert int(cases) == len(samples[name]) and float(first) < 1e-9 and float(second) < 1e-9 and verdict == "OK"
+        assert (
+            int(cases) == len(samples[name])
+            and float(first) < 1e-9
+            and float(second) < 1e-9
+            and verdict == "OK"
+        )
     assert re.match(r"2 of 2 ops proved, \d+ s", printed.splitlines()[-1])
 
 
 def test_without_arguments_every_op_is_proved(prove, monkeypatch):
-    table = {name: samples[name] for name in ("exp", "max", "stack")}  # for the time of the test: all take a while
+    table = {
+        name: samples[name] for name in ("exp", "max", "stack")
+    }  # for the time of the test: all take a while
     monkeypatch.setattr("minigrad.check.__main__.samples", table)
-    monkeypatch.setattr("minigrad.check.__main__.noisy", {"gaussian_noise": noisy["gaussian_noise"][:1]})
+    monkeypatch.setattr(
+        "minigrad.check.__main__.noisy", {"gaussian_noise": noisy["gaussian_noise"][:1]}
+    )
     status, printed = prove()
     assert status == 0 and "4 of 4 ops proved" in printed
     assert [row(printed, name)[3] for name in table] == ["OK"] * 3
-    assert re.search(r"^gaussian_noise std=0.2 +OK +\d\.\de-1\d +passed: \d+ tests$", printed, re.MULTILINE)
+    assert re.search(
+        r"^gaussian_noise std=0.2 +OK +\d\.\de-1\d +passed: \d+ tests$", printed, re.MULTILINE
+    )
 
 
 def test_a_stochastic_op_whose_noise_breaks_its_law_is_named(prove, monkeypatch):
@@ -96,12 +116,23 @@ def test_a_stochastic_op_whose_noise_breaks_its_law_is_named(prove, monkeypatch)
 
 def test_as_a_command_it_ends_with_status_0_and_warns_of_nothing():
     environment = {**os.environ, "PYTHONPATH": str(Path(minigrad.__file__).parents[1])}
-    done = subprocess.run([sys.executable, "-W", "always", "-m", "minigrad.check", "add", "tanh"], capture_output=True, text=True, env=environment)
+    done = subprocess.run(
+        [sys.executable, "-W", "always", "-m", "minigrad.check", "add", "tanh"],
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert "2 of 2 ops proved" in done.stdout
 
 
-@pytest.mark.parametrize("what, message", [("tanhh", "there is no op 'tanhh'. The ops: absolute, add,"), ("no.py", "there is no file no.py")])
+@pytest.mark.parametrize(
+    "what, message",
+    [
+        ("tanhh", "there is no op 'tanhh'. The ops: absolute, add,"),
+        ("no.py", "there is no file no.py"),
+    ],
+)
 def test_what_is_not_there_is_said_to_be_so(what, message, capsys):
     with pytest.raises(SystemExit) as error:
         main(["add", what])
@@ -112,7 +143,10 @@ def test_what_is_not_there_is_said_to_be_so(what, message, capsys):
 @pytest.mark.parametrize(
     "rule, shown",
     [
-        (lambda g, out, x: 2 * (g - g * out * out), r"first derivatives: FAIL: input 0, entry \(0, 0\): .* Diagnosis: 2 times the numeric gradient"),
+        (
+            lambda g, out, x: 2 * (g - g * out * out),
+            r"first derivatives: FAIL: input 0, entry \(0, 0\): .* Diagnosis: 2 times the numeric gradient",
+        ),
         (lambda g, out, x: -g, "first derivatives: FAIL: .* Diagnosis: no simple pattern"),
         (lambda g, out, x: 0 * g, "first derivatives: FAIL: .* Diagnosis: zero everywhere"),
         (lambda g, out, x: g - g * out * data_of(out), "second derivatives: FAIL: "),
@@ -133,7 +167,9 @@ def test_an_op_that_is_broken_is_named_with_its_diagnosis(prove, rule, shown):
 
 def define(name, arguments, value, **rules):
     """The source of an op."""
-    written = ", ".join(f"{argument}=lambda g, out, {arguments}: {rule}" for argument, rule in rules.items())
+    written = ", ".join(
+        f"{argument}=lambda g, out, {arguments}: {rule}" for argument, rule in rules.items()
+    )
     return f"@op({written})\ndef {name}({arguments}):\n    return {value}\n\n"
 
 
@@ -150,17 +186,37 @@ def test_a_right_op_without_samples_is_proved_on_shapes_that_go_wrong(prove, fil
 @pytest.mark.parametrize(
     "source, shown",
     [
-        (define("cubed", "x", "x**3", x="3.3 * g * x * x"), "first derivatives: FAIL: .* Diagnosis: 1.1 times the numeric gradient"),
+        (
+            define("cubed", "x", "x**3", x="3.3 * g * x * x"),
+            "first derivatives: FAIL: .* Diagnosis: 1.1 times the numeric gradient",
+        ),
         (define("cubed", "x", "x**3", x="3 * g * x * data_of(x)"), "second derivatives: FAIL: "),
-        (define("cubed", "x, y", "x**3 * y", x="3 * g * x * x * y", y="np.sum(g * x**3, axis=0)"), "FAIL"),
+        (
+            define(
+                "cubed", "x, y", "x**3 * y", x="3 * g * x * x * y", y="np.sum(g * x**3, axis=0)"
+            ),
+            "FAIL",
+        ),
         (
             define("cubed", "x", "x**3 + np.random.random()", x="3 * g * x * x"),
             "first derivatives: STOCHASTIC: .* at cubed: its forward draws by itself",
         ),
-        (define("cubed", "x", "x.fly()", x="g"), "first derivatives: FAIL: RuntimeError: cubed of .*has no attribute 'fly'"),
-        (define("cubed", "x", "x**3", x="g.fly()"), "first derivatives: FAIL: RuntimeError: backward, in a rule of cubed: .*has no attribute 'fly'"),
-        (define("cubed", "x", "np.log(x)", x="g / x"), "first derivatives: NONFINITE: output 0 is nan at entry"),
-        (define("cubed", "x", "np.sign(x)", x="0 * g"), "first derivatives: VACUOUS: both gradients are 0 at every entry"),
+        (
+            define("cubed", "x", "x.fly()", x="g"),
+            "first derivatives: FAIL: RuntimeError: cubed of .*has no attribute 'fly'",
+        ),
+        (
+            define("cubed", "x", "x**3", x="g.fly()"),
+            "first derivatives: FAIL: RuntimeError: backward, in a rule of cubed: .*has no attribute 'fly'",
+        ),
+        (
+            define("cubed", "x", "np.log(x)", x="g / x"),
+            "first derivatives: NONFINITE: output 0 is nan at entry",
+        ),
+        (
+            define("cubed", "x", "np.sign(x)", x="0 * g"),
+            "first derivatives: VACUOUS: both gradients are 0 at every entry",
+        ),
     ],
 )
 def test_a_wrong_op_is_shown_with_what_is_wrong_and_the_table_goes_on(prove, file, source, shown):
@@ -190,7 +246,10 @@ samples = {
 def test_an_op_with_parameters_needs_samples_and_is_told_how(prove, file):
     status, printed = prove(file(PARAMETER))
     assert status == 1
-    assert "NO SAMPLES: give the file a table, samples = {'scaled_power': [s(lambda x: scaled_power(x, ...), normal(2, 3))]}" in printed
+    assert (
+        "NO SAMPLES: give the file a table, samples = {'scaled_power': [s(lambda x: scaled_power(x, ...), normal(2, 3))]}"
+        in printed
+    )
     assert printed.splitlines()[-1] == "FAILED: scaled_power"
 
 
@@ -199,21 +258,39 @@ def test_the_samples_of_the_file_are_used(prove, file):
     assert status == 0
     assert row(printed, "scaled_power")[0] == "9" and row(printed, "scaled_power")[3] == "OK"
     status, printed = prove(
-        file(PARAMETER.replace("c * n * g", "n * g").replace("scaled_power", "other_power") + TABLE.replace("scaled_power", "other_power"))
+        file(
+            PARAMETER.replace("c * n * g", "n * g").replace("scaled_power", "other_power")
+            + TABLE.replace("scaled_power", "other_power")
+        )
     )
     assert status == 1
-    assert "Diagnosis: 2 times the numeric gradient" in printed and printed.splitlines()[-1] == "FAILED: other_power"
+    assert (
+        "Diagnosis: 2 times the numeric gradient" in printed
+        and printed.splitlines()[-1] == "FAILED: other_power"
+    )
 
 
 def test_an_op_with_an_optional_parameter_is_guessed_at_its_default(prove, file):
-    status, printed = prove(file(define("steep", "x, c=3.0", "np.tanh(c * x)", x="g * c * (1 - out * out)").replace("x, c=3.0: g", "x, c: g")))
+    status, printed = prove(
+        file(
+            define("steep", "x, c=3.0", "np.tanh(c * x)", x="g * c * (1 - out * out)").replace(
+                "x, c=3.0: g", "x, c: g"
+            )
+        )
+    )
     assert status == 0
     assert row(printed, "steep")[3] == "OK"
 
 
 def test_a_file_may_import_its_neighbours(prove, file, tmp_path):
-    (tmp_path / "shared_rules_of_the_test.py").write_text("def rule(g, out, x):\n    return 3 * g * x * x\n")
-    status, printed = prove(file("from shared_rules_of_the_test import rule\n\n\n@op(x=rule)\ndef cubed(x):\n    return x**3\n"))
+    (tmp_path / "shared_rules_of_the_test.py").write_text(
+        "def rule(g, out, x):\n    return 3 * g * x * x\n"
+    )
+    status, printed = prove(
+        file(
+            "from shared_rules_of_the_test import rule\n\n\n@op(x=rule)\ndef cubed(x):\n    return x**3\n"
+        )
+    )
     assert status == 0 and row(printed, "cubed")[3] == "OK"
 
 

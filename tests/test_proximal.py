@@ -28,7 +28,9 @@ def solved(closure, parameters, lr, steps=20_000, tolerance=1e-9, **settings):
     while kkt_residual(closure()) > tolerance:
         for _ in range(20):
             optimizer.step(closure)
-        assert optimizer.steps < steps, f"after {steps} steps the KKT residual is {kkt_residual(closure())}"
+        assert optimizer.steps < steps, (
+            f"after {steps} steps the KKT residual is {kkt_residual(closure())}"
+        )
     return optimizer
 
 
@@ -41,8 +43,14 @@ PENALTIES = {
     "rows": ({(1,): 0.7}, lambda w: F.group_l2(w, c=0.7)),
     "columns": ({(0,): 0.7}, lambda w: F.group_l2(w, c=0.7, axis=0)),
     "one group": ({(0, 1): 0.7}, lambda w: F.group_l2(w, c=0.7, axis=(0, 1))),
-    "l1 and rows": ({"l1": 0.4, (1,): 0.7}, lambda w: F.l1_penalty(w, c=0.4) + F.group_l2(w, c=0.7)),
-    "elastic net and rows": ({"l1": 0.4, "l2": 0.3, (1,): 0.7}, lambda w: F.elastic_net(w, l1=0.4, l2=0.3) + F.group_l2(w, c=0.7)),
+    "l1 and rows": (
+        {"l1": 0.4, (1,): 0.7},
+        lambda w: F.l1_penalty(w, c=0.4) + F.group_l2(w, c=0.7),
+    ),
+    "elastic net and rows": (
+        {"l1": 0.4, "l2": 0.3, (1,): 0.7},
+        lambda w: F.elastic_net(w, l1=0.4, l2=0.3) + F.group_l2(w, c=0.7),
+    ),
 }
 
 
@@ -71,11 +79,19 @@ def test_soft_thresholds_by_hand():
     assert not np.signbit(soft_threshold(v, 0.5)[1:6]).any()  # plain zeros
     assert soft_threshold(v, 0.0).tolist() == v.tolist()
     rows = np.array([[3.0, 4.0], [0.3, 0.4], [0.0, 0.0]])
-    np.testing.assert_allclose(block_soft_threshold(rows, 0.5, 1), [[2.7, 3.6], [0, 0], [0, 0]], rtol=1e-15)
+    np.testing.assert_allclose(
+        block_soft_threshold(rows, 0.5, 1), [[2.7, 3.6], [0, 0], [0, 0]], rtol=1e-15
+    )
     assert block_soft_threshold(rows, 0.5, 1)[1:].tolist() == [[0, 0], [0, 0]]
     np.testing.assert_allclose(block_soft_threshold(rows, 0.0, 1), rows)
-    assert block_soft_threshold(np.float32(rows), 0.5, 1).dtype == soft_threshold(np.float32(v), 0.5).dtype == np.float32
-    assert prox(np.zeros((0, 3)), 1.0, {"l1": 1.0, (1,): 1.0}).shape == (0, 3) and prox(np.zeros((3, 0)), 1.0, {(1,): 1.0}).shape == (3, 0)
+    assert (
+        block_soft_threshold(np.float32(rows), 0.5, 1).dtype
+        == soft_threshold(np.float32(v), 0.5).dtype
+        == np.float32
+    )
+    assert prox(np.zeros((0, 3)), 1.0, {"l1": 1.0, (1,): 1.0}).shape == (0, 3) and prox(
+        np.zeros((3, 0)), 1.0, {(1,): 1.0}
+    ).shape == (3, 0)
 
 
 # ---------------------------------------------------------------------- closed forms on orthogonal designs
@@ -86,7 +102,10 @@ def orthogonal(n=30):
     rng = np.random.default_rng(0)
     q, _ = np.linalg.qr(rng.standard_normal((n, 6)))
     size = np.array([[0.02, 0.1, 1, 1, 1, 1], [0.02, 0.02, 0.02, 0.02, 0.02, 0.1]])
-    x, true = math.sqrt(n) * q, size * rng.uniform(1, 1.5, size.shape) * rng.choice([-1, 1], size.shape)
+    x, true = (
+        math.sqrt(n) * q,
+        size * rng.uniform(1, 1.5, size.shape) * rng.choice([-1, 1], size.shape),
+    )
     y = x @ true.T + 0.1 * rng.standard_normal((n, 2))
     return x, y, y.T @ x / n
 
@@ -105,16 +124,32 @@ CLOSED_FORMS = {
     "ridge": (lambda w: F.l2_penalty(w, c=0.2), lambda b: b / 1.4),
     "lasso": (lambda w: F.l1_penalty(w, c=0.2), lambda b: soft(b, 0.2)),
     "elastic net": (lambda w: F.elastic_net(w, l1=0.2, l2=0.3), lambda b: soft(b, 0.2) / 1.6),
-    "lasso and ridge": (lambda w: F.l1_penalty(w, c=0.2) + F.l2_penalty(w, c=0.3), lambda b: soft(b, 0.2) / 1.6),
-    "half of twice": (lambda w: (F.l1_penalty(w, c=0.1) + F.l1_penalty(w, c=0.3)) / 2, lambda b: soft(b, 0.2)),
+    "lasso and ridge": (
+        lambda w: F.l1_penalty(w, c=0.2) + F.l2_penalty(w, c=0.3),
+        lambda b: soft(b, 0.2) / 1.6,
+    ),
+    "half of twice": (
+        lambda w: (F.l1_penalty(w, c=0.1) + F.l1_penalty(w, c=0.3)) / 2,
+        lambda b: soft(b, 0.2),
+    ),
     "group lasso, outputs": (lambda w: F.group_l2(w, c=0.9), lambda b: blocked(b, 0.9, 1)),
     "group lasso, inputs": (lambda w: F.group_l2(w, c=0.3, axis=0), lambda b: blocked(b, 0.3, 0)),
-    "sparse group lasso": (lambda w: F.l1_penalty(w, c=0.1) + F.group_l2(w, c=0.3, axis=0), lambda b: blocked(soft(b, 0.1), 0.3, 0)),
-    "all three": (lambda w: F.elastic_net(w, l1=0.1, l2=0.3) + F.group_l2(w, c=0.3, axis=0), lambda b: blocked(soft(b, 0.1), 0.3, 0) / 1.6),
+    "sparse group lasso": (
+        lambda w: F.l1_penalty(w, c=0.1) + F.group_l2(w, c=0.3, axis=0),
+        lambda b: blocked(soft(b, 0.1), 0.3, 0),
+    ),
+    "all three": (
+        lambda w: F.elastic_net(w, l1=0.1, l2=0.3) + F.group_l2(w, c=0.3, axis=0),
+        lambda b: blocked(soft(b, 0.1), 0.3, 0) / 1.6,
+    ),
 }
 
 
-@pytest.mark.parametrize("settings", [{}, {"accelerated": True}, {"accelerated": True, "restart": True}], ids=["plain", "FISTA", "restart"])
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"accelerated": True}, {"accelerated": True, "restart": True}],
+    ids=["plain", "FISTA", "restart"],
+)
 @pytest.mark.parametrize("name", CLOSED_FORMS)
 def test_closed_forms_on_orthogonal_designs(name, settings):
     penalty, formula = CLOSED_FORMS[name]
@@ -157,7 +192,14 @@ def linear_model(name, a, r=None):
 
 @pytest.mark.parametrize(
     "name, a, r",
-    [("Ridge", 1.0, None), ("Ridge", 100.0, None), ("Lasso", 0.01, None), ("Lasso", 0.1, None), ("ElasticNet", 0.05, 0.5), ("ElasticNet", 0.2, 0.9)],
+    [
+        ("Ridge", 1.0, None),
+        ("Ridge", 100.0, None),
+        ("Lasso", 0.01, None),
+        ("Lasso", 0.1, None),
+        ("ElasticNet", 0.05, 0.5),
+        ("ElasticNet", 0.2, 0.9),
+    ],
 )
 def test_scikit_learns_linear_models(name, a, r):
     x, y = diabetes()
@@ -172,10 +214,14 @@ def test_scikit_learns_linear_models(name, a, r):
     solved(closure, [w, b], lr=0.5 / np.linalg.eigvalsh(design.T @ design / len(x))[-1])
     ours = closure().item()
     assert kkt_residual(closure()) < 1e-6
-    assert np.array_equal(w.data == 0, theirs.coef_ == 0) and (name == "Ridge" or np.any(w.data == 0))
+    assert np.array_equal(w.data == 0, theirs.coef_ == 0) and (
+        name == "Ridge" or np.any(w.data == 0)
+    )
     w.data[...], b.data[...] = theirs.coef_, theirs.intercept_
     assert closure().item() == pytest.approx(ours, rel=1e-6)
-    assert kkt_residual(closure()) < 1e-6  # theirs is optimal for our loss, so the conversion is right
+    assert (
+        kkt_residual(closure()) < 1e-6
+    )  # theirs is optimal for our loss, so the conversion is right
 
 
 @pytest.mark.parametrize("c, r", [(0.1, 1.0), (0.3, 1.0), (0.1, 0.0), (0.05, 0.5)])
@@ -184,11 +230,15 @@ def test_scikit_learns_logistic_regression(c, r):
     from sklearn import linear_model as linear
 
     x, y = cancer()
-    theirs = linear.LogisticRegression(C=c, l1_ratio=r, solver="saga" if r else "lbfgs", tol=1e-9, max_iter=50_000, random_state=0).fit(x, y)
+    theirs = linear.LogisticRegression(
+        C=c, l1_ratio=r, solver="saga" if r else "lbfgs", tol=1e-9, max_iter=50_000, random_state=0
+    ).fit(x, y)
     w, b, n = parameter(np.zeros(x.shape[1])), parameter(0.0), len(x)
 
     def closure():
-        return F.binary_cross_entropy_with_logits(x @ w + b, y) + F.elastic_net(w, l1=r / (c * n), l2=(1 - r) / (2 * c * n))
+        return F.binary_cross_entropy_with_logits(x @ w + b, y) + F.elastic_net(
+            w, l1=r / (c * n), l2=(1 - r) / (2 * c * n)
+        )
 
     design = np.c_[x, np.ones(n)]
     solved(closure, [w, b], lr=4 / np.linalg.eigvalsh(design.T @ design / n)[-1], tolerance=1e-8)
@@ -215,7 +265,9 @@ def test_the_group_lasso_meets_its_optimality_conditions():
     (g,) = mg.grad(smooth(), w)
     norms = np.linalg.norm(w.data, axis=0)
     zero = norms == 0
-    assert 0 < zero.sum() < zero.size and np.array_equal(np.any(w.data == 0, axis=0), zero)  # whole groups
+    assert 0 < zero.sum() < zero.size and np.array_equal(
+        np.any(w.data == 0, axis=0), zero
+    )  # whole groups
     np.testing.assert_allclose(g.data[:, ~zero], -c * w.data[:, ~zero] / norms[~zero], atol=1e-8)
     assert np.all(np.linalg.norm(g.data[:, zero], axis=0) <= c + 1e-9)
 
@@ -233,7 +285,11 @@ def sparse_problem():
 def test_subgradient_steps_give_no_zeros_and_proximal_steps_give_them_all():
     x, y = sparse_problem()
     zeros = {}
-    for name, make in {"SGD": lambda w: optim.SGD([w], lr=0.05), "Adam": lambda w: optim.Adam([w], lr=0.01), "proximal": None}.items():
+    for name, make in {
+        "SGD": lambda w: optim.SGD([w], lr=0.05),
+        "Adam": lambda w: optim.Adam([w], lr=0.01),
+        "proximal": None,
+    }.items():
         w = leaf(20)
 
         def closure(w=w):
@@ -259,7 +315,10 @@ def test_a_network_loses_whole_units():
     x = rng.standard_normal((200, 5))
     y = (x[:, :1] * x[:, 1:2] > 0).astype(int).ravel()
     model = nn.Sequential(
-        nn.Linear(5, 30, penalty=nn.GroupL2(0.02), dtype=np.float64), nn.ReLU(), nn.Dropout(0.1), nn.Linear(30, 2, dtype=np.float64)
+        nn.Linear(5, 30, penalty=nn.GroupL2(0.02), dtype=np.float64),
+        nn.ReLU(),
+        nn.Dropout(0.1),
+        nn.Linear(30, 2, dtype=np.float64),
     )
     optimizer = ProximalSGD(model.parameters(), lr=0.2)
     first = optimizer.step(lambda: F.cross_entropy(model(Tensor(x)), y) + model.penalty())
@@ -267,7 +326,10 @@ def test_a_network_loses_whole_units():
         last = optimizer.step(lambda: F.cross_entropy(model(Tensor(x)), y) + model.penalty())
     off = np.all(model[0].weight.data == 0, axis=1)
     assert 5 < off.sum() < 30 and np.array_equal(off, np.any(model[0].weight.data == 0, axis=1))
-    assert last.item() < 0.8 * first.item() and np.mean(np.argmax(model.eval()(Tensor(x)).data, axis=1) == y) > 0.9
+    assert (
+        last.item() < 0.8 * first.item()
+        and np.mean(np.argmax(model.eval()(Tensor(x)).data, axis=1) == y) > 0.9
+    )
 
 
 # ------------------------------------------------------------------------------------------ what a step is
@@ -278,11 +340,17 @@ def test_one_step_is_a_gradient_step_and_a_threshold():
     w = leaf(20)
     before = w.data.copy()
     gradient = 2 * x.T @ (x @ before - y) / len(x) + 2 * 0.1 * before
-    c = float(np.median(abs(before - 0.03 * gradient))) / 0.03  # so that half of the weights land on 0
+    c = (
+        float(np.median(abs(before - 0.03 * gradient))) / 0.03
+    )  # so that half of the weights land on 0
     value = np.mean((x @ before - y) ** 2) + 0.1 * np.sum(before**2) + c * np.sum(abs(before))
-    loss = ProximalSGD([w], lr=0.03).step(lambda: F.mse_loss(x @ w, y) + F.l2_penalty(w, c=0.1) + F.l1_penalty(w, c=c))
+    loss = ProximalSGD([w], lr=0.03).step(
+        lambda: F.mse_loss(x @ w, y) + F.l2_penalty(w, c=0.1) + F.l1_penalty(w, c=c)
+    )
     assert loss.item() == pytest.approx(value, rel=1e-12)  # the whole loss, penalties included
-    np.testing.assert_allclose(w.data, soft(before - 0.03 * gradient, 0.03 * c), rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(
+        w.data, soft(before - 0.03 * gradient, 0.03 * c), rtol=1e-12, atol=1e-15
+    )
     assert w.grad is None and np.sum(w.data == 0) == 10
 
 
@@ -317,16 +385,30 @@ def test_fista_needs_far_fewer_steps_and_restarts_fewer_still():
     x, y = diabetes()
     design = np.c_[x, np.ones(len(x))]
     steps = []
-    for settings in ({"accelerated": False}, {"accelerated": True}, {"accelerated": True, "restart": True}):
+    for settings in (
+        {"accelerated": False},
+        {"accelerated": True},
+        {"accelerated": True, "restart": True},
+    ):
         w, b = parameter(np.zeros(x.shape[1])), parameter(0.0)
         lr = 0.05 / np.linalg.eigvalsh(design.T @ design / len(x))[-1]
-        steps.append(solved(lambda w=w, b=b: F.mse_loss(x @ w + b, y) + F.l1_penalty(w, c=0.02), [w, b], lr, tolerance=1e-6, **settings).steps)
+        steps.append(
+            solved(
+                lambda w=w, b=b: F.mse_loss(x @ w + b, y) + F.l1_penalty(w, c=0.02),
+                [w, b],
+                lr,
+                tolerance=1e-6,
+                **settings,
+            ).steps
+        )
     assert steps[0] > 2 * steps[1] and steps[1] > 1.2 * steps[2]
 
 
 def test_groups_of_parameters_have_their_own_lr_and_lr_can_be_a_schedule():
     v, w = parameter([1.0, 0.05]), parameter([1.0, 0.05])
-    optimizer = ProximalSGD([{"params": [v], "lr": 0.1}, {"params": [w], "lr": lambda step: 0.5 / (step + 1)}])
+    optimizer = ProximalSGD(
+        [{"params": [v], "lr": 0.1}, {"params": [w], "lr": lambda step: 0.5 / (step + 1)}]
+    )
     for lr in (0.5, 0.25):
         expected = soft(v.data, 0.1), soft(w.data, lr)
         optimizer.step(lambda: F.l1_penalty(v, w, c=1.0) + 0.0 * np.sum(v))
@@ -337,7 +419,11 @@ def test_coefficients_can_follow_the_steps():
     model = nn.Sequential(nn.Linear(2, 2, penalty=nn.L1(lambda step: 0.1 * step), dtype=np.float64))
     model[0].weight.data[...] = [[1.0, 0.15], [-1.0, 0.35]]
     optimizer = ProximalSGD([model[0].weight], lr=1.0)
-    for expected in ([[1, 0.15], [-1, 0.35]], [[0.9, 0.05], [-0.9, 0.25]], [[0.7, 0], [-0.7, 0.05]]):
+    for expected in (
+        [[1, 0.15], [-1, 0.35]],
+        [[0.9, 0.05], [-0.9, 0.25]],
+        [[0.7, 0], [-0.7, 0.05]],
+    ):
         optimizer.step(lambda: model.penalty(step=optimizer.steps))
         np.testing.assert_allclose(model[0].weight.data, expected, atol=1e-15)
 
@@ -348,7 +434,9 @@ def test_a_shared_parameter_is_thresholded_once():
     x, before = Tensor(np.ones((1, 2))), layer.weight.data.copy()
     (g,) = mg.grad(np.sum(model(x)), layer.weight)
     ProximalSGD(model.parameters(), lr=0.1).step(lambda: np.sum(model(x)) + model.penalty())
-    np.testing.assert_allclose(layer.weight.data, soft(before - 0.1 * g.data, 0.03), rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(
+        layer.weight.data, soft(before - 0.1 * g.data, 0.03), rtol=1e-12, atol=1e-14
+    )
 
 
 def test_a_penalty_that_stands_there_twice_acts_twice():
@@ -360,10 +448,19 @@ def test_a_penalty_that_stands_there_twice_acts_twice():
 
 def test_what_is_frozen_or_not_in_the_loss_or_not_its_own_stays():
     model = nn.Sequential(nn.Linear(2, 2, dtype=np.float64))
-    frozen, absent, other = nn.Parameter(np.ones(2), requires_grad=False), parameter([1.0, 2.0]), parameter([1.0, 2.0])
+    frozen, absent, other = (
+        nn.Parameter(np.ones(2), requires_grad=False),
+        parameter([1.0, 2.0]),
+        parameter([1.0, 2.0]),
+    )
     optimizer = ProximalSGD([*model.parameters(), frozen, absent], lr=0.1, accelerated=True)
     for _ in range(3):
-        optimizer.step(lambda: np.sum(model(Tensor(np.ones((1, 2)))) * frozen) + F.l1_penalty(model[0].weight, frozen, other, c=0.1))
+        optimizer.step(
+            lambda: (
+                np.sum(model(Tensor(np.ones((1, 2)))) * frozen)
+                + F.l1_penalty(model[0].weight, frozen, other, c=0.1)
+            )
+        )
     assert frozen.data.tolist() == [1, 1] and absent.data.tolist() == other.data.tolist() == [1, 2]
 
 
@@ -371,7 +468,9 @@ def test_float32_stays_float32():
     w = parameter([1.0, 0.01], np.float32)
     optimizer = ProximalSGD([w], lr=0.1, accelerated=True)
     for _ in range(3):
-        loss = optimizer.step(lambda: np.sum(w * w) + F.elastic_net(w, l1=0.5, l2=0.1) + F.group_l2(w, c=0.1, axis=0))
+        loss = optimizer.step(
+            lambda: np.sum(w * w) + F.elastic_net(w, l1=0.5, l2=0.1) + F.group_l2(w, c=0.1, axis=0)
+        )
     assert w.dtype == loss.dtype == np.float32 and w.data[1] == 0 and w.data[0] > 0
 
 
@@ -432,7 +531,10 @@ def test_never_the_subgradient_and_the_threshold_both():
 
     for closure in (with_backward(), with_backward(retain_graph=True)):
         optimizer, w.grad = ProximalSGD([w], lr=0.1), None
-        with pytest.raises(RuntimeError, match=r"parameter of shape \(2,\) has a .grad, so backward\(\) was called.*A penalty acts once"):
+        with pytest.raises(
+            RuntimeError,
+            match=r"parameter of shape \(2,\) has a .grad, so backward\(\) was called.*A penalty acts once",
+        ):
             optimizer.step(closure)
         assert w.data.tolist() == [1, 0.3] and optimizer.steps == 0
     optimizer.zero_grad()
@@ -444,11 +546,23 @@ def test_never_the_subgradient_and_the_threshold_both():
     "closure, error",
     [
         (lambda w: np.exp(F.l1_penalty(w, c=0.1)), "l1_penalty stands inside another term"),
-        (lambda w: np.sum(w) + F.l1_penalty(w, c=0.1) + F.l1_penalty(w, c=0.1) ** 2, "l1_penalty stands inside another term"),
-        (lambda w: np.sum(w) - F.group_l2(w, c=0.1), r"the loss has -1 \* group_l2\(c=0.1, axis=1:\). A penalty that is subtracted"),
-        (lambda w: F.l1_penalty(w.T, c=0.1), "on the result of transpose, and a proximal step needs a parameter"),
+        (
+            lambda w: np.sum(w) + F.l1_penalty(w, c=0.1) + F.l1_penalty(w, c=0.1) ** 2,
+            "l1_penalty stands inside another term",
+        ),
+        (
+            lambda w: np.sum(w) - F.group_l2(w, c=0.1),
+            r"the loss has -1 \* group_l2\(c=0.1, axis=1:\). A penalty that is subtracted",
+        ),
+        (
+            lambda w: F.l1_penalty(w.T, c=0.1),
+            "on the result of transpose, and a proximal step needs a parameter",
+        ),
         (lambda w: F.elastic_net(w, np.tanh(w), l1=0.1, l2=0.1), "on the result of tanh"),
-        (lambda w: F.group_l2(w, c=0.1) + F.group_l2(w, c=0.1, axis=0), r"groups along different axes of a parameter of shape \(2, 2\) overlap"),
+        (
+            lambda w: F.group_l2(w, c=0.1) + F.group_l2(w, c=0.1, axis=0),
+            r"groups along different axes of a parameter of shape \(2, 2\) overlap",
+        ),
         (lambda w: np.sum(leaf(2)), "does not depend on any of the parameters"),
         (lambda w: w * w, "a Tensor of one entry"),
         (lambda w: None, "needs the recorded loss.*got None"),
@@ -470,7 +584,11 @@ def test_what_has_no_proximal_step_is_refused_and_nothing_moves(closure, error):
 def test_groups_that_are_the_same_or_of_single_entries_do_not_overlap():
     w = leaf(2, 2)
     before = w.data.copy()
-    ProximalSGD([w], lr=1.0).step(lambda: F.group_l2(w, c=0.1) + F.group_l2(w, c=0.1, axis=-1) + F.group_l2(w, c=0.05, axis=()))
+    ProximalSGD([w], lr=1.0).step(
+        lambda: (
+            F.group_l2(w, c=0.1) + F.group_l2(w, c=0.1, axis=-1) + F.group_l2(w, c=0.05, axis=())
+        )
+    )
     np.testing.assert_allclose(w.data, blocked(soft(before, 0.05), 0.2, 1), rtol=1e-12, atol=1e-14)
 
 

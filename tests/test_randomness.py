@@ -29,7 +29,11 @@ def leaf(data):
 
 def drawn(name="", n=64):
     """Noise from the stream `name`."""
-    return engine.scoped(name, lambda: Noise(Bernoulli(0.5), (n,), bool)).data if name else Noise(Bernoulli(0.5), (n,), bool).data
+    return (
+        engine.scoped(name, lambda: Noise(Bernoulli(0.5), (n,), bool)).data
+        if name
+        else Noise(Bernoulli(0.5), (n,), bool).data
+    )
 
 
 def test_a_seed_repeats_the_noise():
@@ -181,12 +185,21 @@ def on_data(x=None):
     """A loss with dropout of plain data, through ops of one, two and more operands."""
     mg.manual_seed(0)
     x = Tensor(np.linspace(1, 2, 40)) if x is None else x
-    return np.sum(np.exp(0.5 * F.dropout(x, 0.5, training=True) + 1).reshape(4, 10) * leaf(np.ones(10)))
+    return np.sum(
+        np.exp(0.5 * F.dropout(x, 0.5, training=True) + 1).reshape(4, 10) * leaf(np.ones(10))
+    )
 
 
 def test_noise_on_plain_data_is_recorded_and_wants_no_gradient():
     recorded = {n.op.name: n.requires_grad for n in nodes(on_data()) if n.op and not n.is_leaf}
-    assert recorded == {"dropout": False, "multiply": True, "add": False, "exp": False, "reshape": False, "sum": True}
+    assert recorded == {
+        "dropout": False,
+        "multiply": True,
+        "add": False,
+        "exp": False,
+        "reshape": False,
+        "sum": True,
+    }
     first = next(n for n in nodes(on_data()) if n.op and n.op.name == "multiply")
     assert not first.requires_grad
     assert np.asarray(first).shape == (40,)  # leaves the graph without losing a gradient

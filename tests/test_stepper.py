@@ -38,7 +38,9 @@ try:
     drawable = bool(renderers())
 except ImportError:
     drawable = False
-needs_renderer = pytest.mark.skipif(not drawable, reason="no Graphviz program: pip install graphviz graphviz-pure")
+needs_renderer = pytest.mark.skipif(
+    not drawable, reason="no Graphviz program: pip install graphviz graphviz-pure"
+)
 
 
 class MLP(nn.Module):
@@ -55,7 +57,11 @@ def training_step():
     model = MLP()
     x = Tensor(np.random.default_rng(0).normal(size=(32, 20)).astype(np.float32), name="x")
     weights = model.fc1.weight, model.fc2.weight
-    return F.cross_entropy(model(x), np.arange(32) % 4) + F.l1_penalty(*weights, c=2e-3) + F.l2_penalty(*weights, c=1e-2)
+    return (
+        F.cross_entropy(model(x), np.arange(32) % 4)
+        + F.l1_penalty(*weights, c=2e-3)
+        + F.l2_penalty(*weights, c=1e-2)
+    )
 
 
 def leaf(value=2.0, **kwargs):
@@ -64,7 +70,9 @@ def leaf(value=2.0, **kwargs):
 
 def read(page):
     """The story that a page holds."""
-    return json.loads(re.search(r'<script type="application/json" id="story">(.*?)</script>', page, re.S)[1])
+    return json.loads(
+        re.search(r'<script type="application/json" id="story">(.*?)</script>', page, re.S)[1]
+    )
 
 
 # ------------------------------------------------------------------------------------------- the trace
@@ -83,7 +91,10 @@ def traced_as_the_engine_does(root, gradient=None, monkeypatch=None):
     visited, pulls = [], {}
     for op in {t.op for t in walk if t.args}:
         pulls[op] = op.pull
-        op.pull = lambda g, node, pull=op.pull: (visited.append((node.order, bits(g))), pull(g, node))[1]
+        op.pull = lambda g, node, pull=op.pull: (
+            visited.append((node.order, bits(g))),
+            pull(g, node),
+        )[1]
     try:
         root.backward(gradient, retain_graph=True)
     finally:
@@ -139,7 +150,11 @@ def unreached():
     return np.where(np.tanh(x), x, 2 * x).sum()
 
 
-@pytest.mark.parametrize("make", [training_step, shared_weights, broadcasts, diamond, mixed_dtypes, unreached], ids=lambda f: f.__name__)
+@pytest.mark.parametrize(
+    "make",
+    [training_step, shared_weights, broadcasts, diamond, mixed_dtypes, unreached],
+    ids=lambda f: f.__name__,
+)
 def test_the_trace_is_the_engines_backward_to_the_last_bit(make):
     root = make()
     frames = traced_as_the_engine_does(root)
@@ -164,10 +179,16 @@ def test_several_roots_are_traced_together():
 def test_broadcasting_is_undone_and_told():
     w, b = leaf(np.ones((4, 3))), leaf(np.ones(3))
     frames = traced_as_the_engine_does((w * b).sum())
-    assert [(s.returned, s.cotangent.shape) for s in frames[-1].sent] == [((4, 3), (4, 3)), ((4, 3), (3,))]
+    assert [(s.returned, s.cotangent.shape) for s in frames[-1].sent] == [
+        ((4, 3), (4, 3)),
+        ((4, 3), (3,)),
+    ]
 
 
-BINARY, UNARY = [np.add, np.multiply, np.subtract, np.maximum, np.matmul], [np.sin, np.tanh, np.transpose, np.sum]
+BINARY, UNARY = (
+    [np.add, np.multiply, np.subtract, np.maximum, np.matmul],
+    [np.sin, np.tanh, np.transpose, np.sum],
+)
 
 
 @settings(max_examples=150, deadline=None, derandomize=True)
@@ -192,17 +213,30 @@ def test_nothing_is_touched():
     loss = training_step()
     walk = program("test", loss)
     loss.backward(retain_graph=True)
-    before = [(bits(t.data), t.grad, t.grad is not None and bits(t.grad.data), t.args) for t in walk]
-    generators = {name: str(rng.bit_generator.state) for name, rng in randomness.state.streams.items()}, str(np.random.get_state())
+    before = [
+        (bits(t.data), t.grad, t.grad is not None and bits(t.grad.data), t.args) for t in walk
+    ]
+    generators = (
+        {name: str(rng.bit_generator.state) for name, rng in randomness.state.streams.items()},
+        str(np.random.get_state()),
+    )
     list(trace(loss))
     to_html(loss)
-    assert [(bits(t.data), t.grad, t.grad is not None and bits(t.grad.data), t.args) for t in walk] == before
-    assert ({name: str(rng.bit_generator.state) for name, rng in randomness.state.streams.items()}, str(np.random.get_state())) == generators
+    assert [
+        (bits(t.data), t.grad, t.grad is not None and bits(t.grad.data), t.args) for t in walk
+    ] == before
+    assert (
+        {name: str(rng.bit_generator.state) for name, rng in randomness.state.streams.items()},
+        str(np.random.get_state()),
+    ) == generators
 
 
 def test_what_cannot_be_traced_is_refused_with_the_remedy():
     x = leaf([1.0, 2.0])
-    with pytest.raises(RuntimeError, match=r"trace: .* shape \(2,\), not one entry. Call .mean\(\) or .sum\(\), or pass a gradient"):
+    with pytest.raises(
+        RuntimeError,
+        match=r"trace: .* shape \(2,\), not one entry. Call .mean\(\) or .sum\(\), or pass a gradient",
+    ):
         list(trace(2 * x))
     with pytest.raises(RuntimeError, match="does not depend on any leaf"):
         list(trace(Tensor(1.0)))
@@ -222,16 +256,27 @@ def test_the_source_shown_is_the_rules(name):
         if rule is not None and rule.__module__.startswith("minigrad"):
             source, where = rule_source(op, i)
             scope = {}
-            exec(source if source.startswith("def") else f"{rule.__code__.co_name[1:-1]}_ = {source}", scope)
+            exec(
+                source
+                if source.startswith("def")
+                else f"{rule.__code__.co_name[1:-1]}_ = {source}",
+                scope,
+            )
             code = next(f for f in scope.values() if hasattr(f, "__code__")).__code__
-            assert (code.co_varnames, code.co_names) == (rule.__code__.co_varnames, rule.__code__.co_names)
+            assert (code.co_varnames, code.co_names) == (
+                rule.__code__.co_varnames,
+                rule.__code__.co_names,
+            )
             assert where.startswith(f"{rule.__module__}, line ")
 
 
 def test_a_rule_without_source_says_so():
     scope = {"np": np, "op": engine.op}
     try:
-        exec("double = op(x=lambda g, out, x: 2 * g)(type(lambda: 0)((lambda x: 2 * x).__code__, {}, 'double_of_test'))", scope)
+        exec(
+            "double = op(x=lambda g, out, x: 2 * g)(type(lambda: 0)((lambda x: 2 * x).__code__, {}, 'double_of_test'))",
+            scope,
+        )
         assert rule_source(ops["double_of_test"], 0) == ("<lambda>: its source is not at hand", "")
     finally:
         ops.pop("double_of_test", None)
@@ -243,9 +288,19 @@ def test_a_rule_without_source_says_so():
 def test_statistics():
     x = np.random.default_rng(0).normal(size=(7, 9, 11)).astype(np.float32)
     told = summary(x)
-    assert told["shape"] == "(7, 9, 11)" and told["dtype"] == "float32" and told["size"] == x.size and told["odd"] == 0
+    assert (
+        told["shape"] == "(7, 9, 11)"
+        and told["dtype"] == "float32"
+        and told["size"] == x.size
+        and told["odd"] == 0
+    )
     wide = x.astype(float)
-    assert (told["mean"], told["std"], told["min"], told["max"]) == (wide.mean(), wide.std(), wide.min(), wide.max())
+    assert (told["mean"], told["std"], told["min"], told["max"]) == (
+        wide.mean(),
+        wide.std(),
+        wide.min(),
+        wide.max(),
+    )
     assert told["bins"] == np.histogram(wide, 24)[0].tolist()
     assert bits(np.array(told["corner"], np.float32)) == bits(x[0, :3, :5])  # every digit
 
@@ -255,7 +310,10 @@ def test_statistics():
     [
         (np.float32(0.1), {"corner": [[0.1]], "mean": float(np.float32(0.1)), "std": 0.0}),
         (np.full(1000, 0.1), {"mean": 0.1, "std": 0.0, "min": 0.1, "max": 0.1}),
-        (np.array([1.0, np.nan, np.inf, 3.0]), {"odd": 2, "mean": 2.0, "min": 1.0, "max": 3.0, "corner": [[1.0, "nan", "inf", 3.0]]}),
+        (
+            np.array([1.0, np.nan, np.inf, 3.0]),
+            {"odd": 2, "mean": 2.0, "min": 1.0, "max": 3.0, "corner": [[1.0, "nan", "inf", 3.0]]},
+        ),
         (np.array([np.nan]), {"odd": 1, "corner": [["nan"]]}),
         (np.zeros((0, 3)), {"shape": "(0, 3)", "size": 0, "corner": []}),
         (np.array([True, False]), {"mean": 0.5, "corner": [[True, False]]}),
@@ -278,7 +336,10 @@ def test_noise_is_shown_as_it_was_drawn():
     (told,) = [t["noise"] for t in story(loss)["tensors"] if "noise" in t]
     assert told["rows"] == ["".join("0f"[kept] for kept in row[:64].astype(int)) for row in mask]
     assert told["label"] == "Bernoulli(keep=0.7), white is kept, its first rows and columns"
-    assert stepper.noise(Noise(stochastic.Normal(0, 0.5), (2,), np.float32))["label"] == "Normal(mean=0, std=0.5), white is highest"
+    assert (
+        stepper.noise(Noise(stochastic.Normal(0, 0.5), (2,), np.float32))["label"]
+        == "Normal(mean=0, std=0.5), white is highest"
+    )
     for shape, height in (((), 1), ((5,), 1), ((2, 3, 4), 6), ((0,), 0), ((2, 0), 0)):
         assert len(stepper.noise(Noise(stochastic.Normal(), shape, np.float32))["rows"]) == height
 
@@ -286,14 +347,23 @@ def test_noise_is_shown_as_it_was_drawn():
 def test_the_story_is_that_of_the_trace():
     loss = training_step()
     told = story(loss)
-    assert len(told["forward"]) == len(told["backward"]) == sum(bool(t.args) for t in nodes(loss)) == 10
+    assert (
+        len(told["forward"])
+        == len(told["backward"])
+        == sum(bool(t.args) for t in nodes(loss))
+        == 10
+    )
     frames = list(trace(loss))
     assert [step["op"] for step in told["backward"]] == [f.node.op.name for f in frames]
     assert [step["op"] for step in told["forward"]] == [t.op.name for t in nodes(loss) if t.args]
     for step, frame in zip(told["backward"], frames):
         assert told["arrays"][step["g"]] == summary(frame.g)
-        assert [(s["count"], s["of"]) for s in step["sent"]] == [(s.count, s.of) for s in frame.sent]
-        assert [told["arrays"][s["total"]] for s in step["sent"]] == [summary(s.total) for s in frame.sent]
+        assert [(s["count"], s["of"]) for s in step["sent"]] == [
+            (s.count, s.of) for s in frame.sent
+        ]
+        assert [told["arrays"][s["total"]] for s in step["sent"]] == [
+            summary(s.total) for s in frame.sent
+        ]
     dropout = next(step for step in told["backward"] if step["op"] == "dropout")
     assert dropout["nothing"] == ["noise"] and dropout["place"] == "drop"
 
@@ -303,9 +373,13 @@ def test_the_story_is_that_of_the_trace():
 
 def test_a_page_is_one_file_that_loads_nothing(tmp_path):
     page = mg.to_html(training_step(), tmp_path / "step.html")
-    assert (tmp_path / "step.html").read_text(encoding="utf-8") == page and list(tmp_path.iterdir()) == [tmp_path / "step.html"]
+    assert (tmp_path / "step.html").read_text(encoding="utf-8") == page and list(
+        tmp_path.iterdir()
+    ) == [tmp_path / "step.html"]
     assert len(page) < 120_000
-    assert not re.search(r"https?:|url\(|@import|<img|src=|<iframe|<link(?! rel=\"icon\" href=\"data:,\")", page)
+    assert not re.search(
+        r"https?:|url\(|@import|<img|src=|<iframe|<link(?! rel=\"icon\" href=\"data:,\")", page
+    )
     assert "default-src 'none'" in page
     assert read(page)["forward"]
 
@@ -317,7 +391,17 @@ def test_the_same_program_gives_the_same_bytes():
     assert first == second == to_html(training_step()).encode()
 
 
-HOSTILE = ["</script><script>alert(1)</script>", "<!--", "]]>", "\"'&quot;", "張量の勾配", "\ud800\x00", "<!--story-->", "$&\\1", "n" * 200]
+HOSTILE = [
+    "</script><script>alert(1)</script>",
+    "<!--",
+    "]]>",
+    "\"'&quot;",
+    "張量の勾配",
+    "\ud800\x00",
+    "<!--story-->",
+    "$&\\1",
+    "n" * 200,
+]
 
 
 @pytest.mark.parametrize("name", HOSTILE, ids=ascii)
@@ -365,12 +449,17 @@ def test_large_graphs_are_refused():
     x = leaf()
     for _ in range(stepper.LIMIT + 1):
         x = x + 1.0
-    with pytest.raises(ValueError, match="the graph has 302 steps or nodes, more than 300. Step through a smaller one"):
+    with pytest.raises(
+        ValueError,
+        match="the graph has 302 steps or nodes, more than 300. Step through a smaller one",
+    ):
         to_html(x)
 
 
 def test_the_options_of_draw():
-    assert "∂ not computed" in to_html(training_step(), grads=True) and "∂ not computed" not in to_html(training_step())
+    assert "∂ not computed" in to_html(
+        training_step(), grads=True
+    ) and "∂ not computed" not in to_html(training_step())
     told = read(to_html(training_step(), noise=True))
     (drawn,) = [t for t in told["tensors"] if "noise" in t]
     assert drawn["node"] is not None
@@ -378,7 +467,11 @@ def test_the_options_of_draw():
 
 def test_folded_modules_hold_what_is_in_them(tmp_path):
     told = read(to_html(training_step(), depth=0))
-    cards = {t["node"] for t in told["tensors"] if t["name"] in ("linear", "relu", "dropout", "weight", "bias")}
+    cards = {
+        t["node"]
+        for t in told["tensors"]
+        if t["name"] in ("linear", "relu", "dropout", "weight", "bias")
+    }
     assert len(cards) == 1 and None not in cards
     mg.draw(training_step(), depth=0, to_file=tmp_path / "step.html")
     assert read((tmp_path / "step.html").read_text(encoding="utf-8")) == told
@@ -386,7 +479,9 @@ def test_folded_modules_hold_what_is_in_them(tmp_path):
 
 # ------------------------------------------------------------------------------------------ in a browser
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync", "--remote-debugging-pipe"]  # fmt: skip
 
@@ -406,7 +501,9 @@ class Browser:
         os.close(self.theirs_in), os.close(self.theirs_out)
         self.buffer, self.calls, self.events, self.session = b"", 0, [], None
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)[
+            "sessionId"
+        ]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
 
@@ -417,7 +514,9 @@ class Browser:
 
     def call(self, method, **params):
         self.calls += 1
-        message = {"id": self.calls, "method": method, "params": params} | ({"sessionId": self.session} if self.session else {})
+        message = {"id": self.calls, "method": method, "params": params} | (
+            {"sessionId": self.session} if self.session else {}
+        )
         os.write(self.out, json.dumps(message).encode() + b"\0")
         while (answer := self._receive()).get("id") != self.calls:
             self.events.append(answer)
@@ -427,14 +526,22 @@ class Browser:
     def _receive(self):
         while b"\0" not in self.buffer:
             ready, _, _ = select.select([self.back], [], [], 30)
-            assert ready and (received := os.read(self.back, 1 << 16)), "the browser does not answer"
+            assert ready and (received := os.read(self.back, 1 << 16)), (
+                "the browser does not answer"
+            )
             self.buffer += received
         message, _, self.buffer = self.buffer.partition(b"\0")
         return json.loads(message)
 
     def open(self, path, fragment="", width=1300, height=850):
         """Loads a page afresh, and forgets what happened before."""
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
         self.events.clear()
         self.call("Page.navigate", url=f"file://{path}?{self.calls}{fragment}")
         while not self.seen("Page.loadEventFired"):
@@ -450,13 +557,32 @@ class Browser:
 
     def press(self, key):
         code = {" ": "Space"}.get(key, key)
-        virtual = {"End": 35, "Home": 36, "ArrowLeft": 37, "ArrowRight": 39, " ": 32, "Tab": 9, "Enter": 13, "b": 66, "f": 70}[key]
+        virtual = {
+            "End": 35,
+            "Home": 36,
+            "ArrowLeft": 37,
+            "ArrowRight": 39,
+            " ": 32,
+            "Tab": 9,
+            "Enter": 13,
+            "b": 66,
+            "f": 70,
+        }[key]
         text = {"text": {" ": " ", "Enter": "\r"}[key]} if key in " Enter" else {}
         for kind in ("keyDown", "keyUp"):
-            self.call("Input.dispatchKeyEvent", type=kind, key=key, code=code, windowsVirtualKeyCode=virtual, **(text if kind == "keyDown" else {}))
+            self.call(
+                "Input.dispatchKeyEvent",
+                type=kind,
+                key=key,
+                code=code,
+                windowsVirtualKeyCode=virtual,
+                **(text if kind == "keyDown" else {}),
+            )
 
     def click(self, selector):
-        x, y = self.run(f"(r => [r.x + r.width / 2, r.y + r.height / 2])({selector}.getBoundingClientRect())")
+        x, y = self.run(
+            f"(r => [r.x + r.width / 2, r.y + r.height / 2])({selector}.getBoundingClientRect())"
+        )
         for kind in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
@@ -499,7 +625,10 @@ def state(browser):
 def quiet(browser, path):
     """No error was reported, and nothing but the page itself was asked for."""
     assert not browser.seen("Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded")
-    asked = {request["request"]["url"].split("?")[0] for request in browser.seen("Network.requestWillBeSent")}
+    asked = {
+        request["request"]["url"].split("?")[0]
+        for request in browser.seen("Network.requestWillBeSent")
+    }
     assert {url for url in asked if not url.startswith("data:")} == {f"file://{path}"}
 
 
@@ -522,11 +651,19 @@ def test_browser_every_step_shows_its_op(pages):
             ringed = "[...document.querySelectorAll('.now')].map(g => Object.keys(nodes).find(id => nodes[id] === g))"
             assert browser.run(ringed) == [node]
             lit = browser.run("document.querySelectorAll('.edge.lit').length")
-            sources = {told["tensors"][to["tensor"]]["node"] for to in step.get("inputs", step.get("sent"))} - {node, None}
+            sources = {
+                told["tensors"][to["tensor"]]["node"] for to in step.get("inputs", step.get("sent"))
+            } - {node, None}
             assert lit == len(sources)
-            assert f"{mode} {k} of {len(told[mode])}" in browser.run("document.getElementById('now').textContent")
-            rules = browser.run("[...document.querySelectorAll('#panel .rule')].map(e => e.textContent)")
-            badges = browser.run("[...document.querySelectorAll('#panel .badge')].map(e => e.textContent)")
+            assert f"{mode} {k} of {len(told[mode])}" in browser.run(
+                "document.getElementById('now').textContent"
+            )
+            rules = browser.run(
+                "[...document.querySelectorAll('#panel .rule')].map(e => e.textContent)"
+            )
+            badges = browser.run(
+                "[...document.querySelectorAll('#panel .badge')].map(e => e.textContent)"
+            )
             arrived = browser.run("document.querySelector('#panel .box').textContent")
             if mode == "backward":
                 assert rules == [told["rules"][to["rule"]][0] for to in step["sent"]]
@@ -536,8 +673,12 @@ def test_browser_every_step_shows_its_op(pages):
             if k < len(told[mode]):
                 browser.click("document.getElementById('next')")
         assert browser.run("document.getElementById('last').disabled")
-        assert browser.run("document.getElementById('next').disabled") == (mode == "backward")  # from forward it goes on to backward
-        assert browser.run("document.querySelectorAll('.later').length") == (0 if mode == "forward" else 4)  # x, target and their edges
+        assert browser.run("document.getElementById('next').disabled") == (
+            mode == "backward"
+        )  # from forward it goes on to backward
+        assert browser.run("document.querySelectorAll('.later').length") == (
+            0 if mode == "forward" else 4
+        )  # x, target and their edges
     quiet(browser, path)
 
 
@@ -547,13 +688,28 @@ def test_browser_the_last_contributions_are_grad(pages):
     loss.backward(retain_graph=True)
     leaves = [t for t in nodes(loss) if t.is_leaf and t.requires_grad]
     browser.open(path, f"#b{len(told['backward'])}")
-    shown = browser.run("Object.entries(gradients).map(([t, all]) => [tensors[t].name, arrays[all.at(-1).sent.total].corner])")
-    corners = sorted(json.dumps(np.atleast_2d(x.grad.data)[:3, :5].astype(float).tolist()) for x in leaves)
-    assert sorted(json.dumps(np.array(corner, np.float32).astype(float).tolist()) for _, corner in shown) == corners
-    table = browser.run("[...document.querySelectorAll('#panel .leaves tbody tr')].map(tr => [...tr.cells].map(td => td.textContent))")
-    assert [row[0] for row in table] == [name for name, _ in shown] and all(row[1] in ("1 of 1", "3 of 3") for row in table)
+    shown = browser.run(
+        "Object.entries(gradients).map(([t, all]) => [tensors[t].name, arrays[all.at(-1).sent.total].corner])"
+    )
+    corners = sorted(
+        json.dumps(np.atleast_2d(x.grad.data)[:3, :5].astype(float).tolist()) for x in leaves
+    )
+    assert (
+        sorted(
+            json.dumps(np.array(corner, np.float32).astype(float).tolist()) for _, corner in shown
+        )
+        == corners
+    )
+    table = browser.run(
+        "[...document.querySelectorAll('#panel .leaves tbody tr')].map(tr => [...tr.cells].map(td => td.textContent))"
+    )
+    assert [row[0] for row in table] == [name for name, _ in shown] and all(
+        row[1] in ("1 of 1", "3 of 3") for row in table
+    )
     assert {row[0] for row in table} == {"fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias"}
-    assert "contribution 3 of 3: added to .grad" in browser.run("document.getElementById('details').textContent")
+    assert "contribution 3 of 3: added to .grad" in browser.run(
+        "document.getElementById('details').textContent"
+    )
     quiet(browser, path)
 
 
@@ -562,10 +718,21 @@ def test_browser_keys_slider_address_and_play(pages):
     last = len(told["forward"])
     browser.open(path, "#b6")
     assert state(browser) == ("backward", 6, last, "#b6")
-    for key, step in (("ArrowRight", 7), ("ArrowLeft", 6), ("Home", 1), ("End", last), ("ArrowRight", last)):
+    for key, step in (
+        ("ArrowRight", 7),
+        ("ArrowLeft", 6),
+        ("Home", 1),
+        ("End", last),
+        ("ArrowRight", last),
+    ):
         browser.press(key)
         assert state(browser)[:2] == ("backward", step), key
-    for key, place in (("Home", ("backward", 1)), ("ArrowLeft", ("forward", last)), ("ArrowRight", ("backward", 1)), ("f", ("forward", last))):
+    for key, place in (
+        ("Home", ("backward", 1)),
+        ("ArrowLeft", ("forward", last)),
+        ("ArrowRight", ("backward", 1)),
+        ("f", ("forward", last)),
+    ):
         browser.press(key)
         assert state(browser)[:2] == place, key
     browser.press("b")
@@ -588,7 +755,10 @@ def test_browser_keys_slider_address_and_play(pages):
         if state(browser)[0] == "forward" or state(browser)[1] < 2:
             assert time.monotonic() < deadline + 10
     browser.press(" ")
-    assert browser.run("document.getElementById('play').textContent") == "play" and browser.run("timer") is None
+    assert (
+        browser.run("document.getElementById('play').textContent") == "play"
+        and browser.run("timer") is None
+    )
     quiet(browser, path)
 
 
@@ -598,19 +768,30 @@ def test_browser_says_which_op_of_a_composition_a_step_is(pages, tmp_path):
     mg.to_html(F.gelu(x).sum(), tmp_path / "gelu.html")
     browser.open(tmp_path / "gelu.html", "#f2")
     ops = browser.run("story.forward.length") - 1  # and the sum
-    assert browser.run("document.querySelector('#panel h2 + p').textContent") == f"op 2 of {ops} in gelu"
+    assert (
+        browser.run("document.querySelector('#panel h2 + p').textContent")
+        == f"op 2 of {ops} in gelu"
+    )
     browser.open(tmp_path / "gelu.html", f"#f{ops}")
-    assert f", op {ops - 1} of {ops}" in browser.run("document.querySelector('#panel table').textContent")
+    assert f", op {ops - 1} of {ops}" in browser.run(
+        "document.querySelector('#panel table').textContent"
+    )
     last = browser.run("story.forward.at(-1).tensor")
     browser.open(tmp_path / "gelu.html", f"#t{last}")  # a result has a step
-    assert state(browser)[:2] == ("forward", ops + 1) and browser.run("document.querySelector('#panel h2').textContent") == "sum"
+    assert (
+        state(browser)[:2] == ("forward", ops + 1)
+        and browser.run("document.querySelector('#panel h2').textContent") == "sum"
+    )
 
 
 def test_browser_shows_the_inputs_of_a_step_too_if_there_is_room(pages, tmp_path):
     browser = pages[0]
     w = Tensor(np.arange(3.0), True, name="w")
     mg.to_html(np.sum(np.sin(np.tanh(np.exp(w * w)))), tmp_path / "page.html")
-    browser.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-reduced-motion", "value": "reduce"}])  # it scrolls at once
+    browser.call(
+        "Emulation.setEmulatedMedia",
+        features=[{"name": "prefers-reduced-motion", "value": "reduce"}],
+    )  # it scrolls at once
     browser.open(tmp_path / "page.html", "#f1", width=700, height=640)
     browser.call("Emulation.setEmulatedMedia", features=[])
     inside = "(a => a.top >= region.getBoundingClientRect().top)(nodes.n0.getBoundingClientRect())"
@@ -635,8 +816,12 @@ def test_browser_clicks_on_the_picture(pages):
     deadline = time.monotonic() + 5
     while browser.run("looked") is not None:
         assert time.monotonic() < deadline
-    assert state(browser)[1] == next(k for k, step in enumerate(told["backward"], 1) if step["op"].endswith("_penalty"))
-    loss_node = browser.run("nodes[tensors[story.backward[2].tensor].node].querySelector('title').textContent")
+    assert state(browser)[1] == next(
+        k for k, step in enumerate(told["backward"], 1) if step["op"].endswith("_penalty")
+    )
+    loss_node = browser.run(
+        "nodes[tensors[story.backward[2].tensor].node].querySelector('title').textContent"
+    )
     assert "(" in loss_node  # what the pointer shows
     quiet(browser, path)
 
@@ -646,10 +831,17 @@ def test_browser_backward_edges_run_against_their_arrows(pages):
     browser.open(path, f"#b{len(told['backward'])}")
     edges = "[...document.querySelectorAll('.edge.lit')].map(g => [g.classList.contains('against'), turned.has(g)])"
     backward = browser.run(edges)
-    assert backward and all(against != is_turned for against, is_turned in backward) and {True, False} == {t for _, t in backward}
+    assert (
+        backward
+        and all(against != is_turned for against, is_turned in backward)
+        and {True, False} == {t for _, t in backward}
+    )
     animated = "getComputedStyle(document.querySelector('.edge.lit path')).animationName"
     assert browser.run(animated) == "flow"
-    browser.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-reduced-motion", "value": "reduce"}])
+    browser.call(
+        "Emulation.setEmulatedMedia",
+        features=[{"name": "prefers-reduced-motion", "value": "reduce"}],
+    )
     assert browser.run(animated) == "none"
     browser.call("Emulation.setEmulatedMedia", features=[])
     browser.run("location.hash = '#f1'")
@@ -662,15 +854,26 @@ def test_browser_backward_edges_run_against_their_arrows(pages):
 @pytest.mark.parametrize("width", [360, 700, 1300])
 def test_browser_fits_any_width_and_is_legible(pages, width):
     browser, path, told = pages
-    step, ring = f"#b{len(told['backward'])}", "document.querySelector('.now').getBoundingClientRect()"
+    step, ring = (
+        f"#b{len(told['backward'])}",
+        "document.querySelector('.now').getBoundingClientRect()",
+    )
     for fragment in ("#f3", step, "#t0"):
         browser.open(path, fragment, width=width, height=740)
         assert browser.run("document.documentElement.scrollWidth") <= width
         assert browser.run("panel.scrollWidth <= panel.clientWidth")
-        assert browser.run("region.clientHeight") > 200 and browser.run("document.getElementById('panel').clientHeight") > 200
+        assert (
+            browser.run("region.clientHeight") > 200
+            and browser.run("document.getElementById('panel').clientHeight") > 200
+        )
         assert browser.run(CONTRAST) >= 4.5
         # the picture is scaled down no further than it can be read, and this step's node is in sight
-        assert browser.run("Math.min(...[...svg.querySelectorAll('.node text')].map(t => t.getBoundingClientRect().height))") >= 9
+        assert (
+            browser.run(
+                "Math.min(...[...svg.querySelectorAll('.node text')].map(t => t.getBoundingClientRect().height))"
+            )
+            >= 9
+        )
         deadline = time.monotonic() + 5  # the scrolling is smooth
         inside = f"(r => r.left >= 0 && r.top >= 0 && r.right <= region.getBoundingClientRect().right && r.bottom <= region.getBoundingClientRect().bottom)({ring})"
         while not browser.run(inside):
@@ -678,7 +881,9 @@ def test_browser_fits_any_width_and_is_legible(pages, width):
     browser.click("document.getElementById('fit')")
     assert browser.run("region.scrollWidth <= region.clientWidth")
     browser.click("document.getElementById('larger')")
-    assert browser.run("svg.getBoundingClientRect().width > 1.2 * Math.min(natural, region.clientWidth - 16)")
+    assert browser.run(
+        "svg.getBoundingClientRect().width > 1.2 * Math.min(natural, region.clientWidth - 16)"
+    )
     assert browser.run("document.documentElement.scrollWidth") <= width
     quiet(browser, path)
 
@@ -702,25 +907,53 @@ def test_browser_names_and_order_for_the_keyboard(pages):
     for _ in range(13):
         browser.press("Tab")
         found.append(browser.run("document.activeElement.id || document.activeElement.tagName"))
-    assert found[:12] == ["forward", "backward", "first", "previous", "play", "next", "last", "slider", "picture", "smaller", "fit", "larger"]
+    assert found[:12] == [
+        "forward",
+        "backward",
+        "first",
+        "previous",
+        "play",
+        "next",
+        "last",
+        "slider",
+        "picture",
+        "smaller",
+        "fit",
+        "larger",
+    ]
     assert found[12] == "panel"
     tree = browser.call("Accessibility.getFullAXTree")["nodes"]
     named = {
-        n["role"]["value"]: n.get("name", {}).get("value", "") for n in tree if n["role"]["value"] in ("button", "slider", "link", "image", "img")
+        n["role"]["value"]: n.get("name", {}).get("value", "")
+        for n in tree
+        if n["role"]["value"] in ("button", "slider", "link", "image", "img")
     }
     assert all(named.values()), named
     live = browser.run("document.querySelector('[aria-live]').textContent")
-    assert re.fullmatch(r"backward 6 of 10: log_softmax sends to fc2\.linear, contribution 1 of 1: all of its gradient", live)
+    assert re.fullmatch(
+        r"backward 6 of 10: log_softmax sends to fc2\.linear, contribution 1 of 1: all of its gradient",
+        live,
+    )
 
 
-@pytest.mark.parametrize("name", ["</script><script>alert(1)</script>", "<img src=x onerror=alert(1)>", "張量の勾配 \"'&amp;"], ids=ascii)
+@pytest.mark.parametrize(
+    "name",
+    ["</script><script>alert(1)</script>", "<img src=x onerror=alert(1)>", "張量の勾配 \"'&amp;"],
+    ids=ascii,
+)
 def test_browser_hostile_names_are_text(pages, tmp_path, name):
     browser, _, _ = pages
     to_html((leaf([1.0, 2.0], name=name) * 3).sum(), tmp_path / "page.html", title=name)
     browser.open(tmp_path / "page.html", "#t0")
     assert browser.run("document.querySelector('#panel h2').textContent") == name
-    assert browser.run("document.title") == browser.run("document.querySelector('h1').textContent") == name
-    assert browser.run("document.scripts.length") == 2 and browser.run("document.images.length") == 0
+    assert (
+        browser.run("document.title")
+        == browser.run("document.querySelector('h1').textContent")
+        == name
+    )
+    assert (
+        browser.run("document.scripts.length") == 2 and browser.run("document.images.length") == 0
+    )
     quiet(browser, tmp_path / "page.html")
 
 

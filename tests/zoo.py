@@ -45,7 +45,9 @@ def pathwise():
     """The gradient of dropout with the noise held fixed."""
     mg.manual_seed(0)
     for scaling in ("inverted", "classic"):
-        assert gradcheck(lambda x, s=scaling: np.tanh(F.dropout(x, P, training=True, scaling=s)) * x, leaf(4, 5))
+        assert gradcheck(
+            lambda x, s=scaling: np.tanh(F.dropout(x, P, training=True, scaling=s)) * x, leaf(4, 5)
+        )
 
 
 def expected_value():
@@ -176,8 +178,14 @@ def passes(report):
 PENALTIES = [
     (lambda *ws: F.l1_penalty(*ws, c=0.3), lambda w: 0.3 * sum(abs(x) for x in w.flat)),
     (lambda *ws: F.l2_penalty(*ws, c=0.3), lambda w: 0.3 * sum(x * x for x in w.flat)),
-    (lambda *ws: F.elastic_net(*ws, l1=0.3, l2=0.2), lambda w: sum(0.3 * abs(x) + 0.2 * x * x for x in w.flat)),
-    (lambda *ws: F.group_l2(*ws, c=0.3), lambda w: 0.3 * sum(sum(x * x for x in np.ravel(row)) ** 0.5 for row in w)),
+    (
+        lambda *ws: F.elastic_net(*ws, l1=0.3, l2=0.2),
+        lambda w: sum(0.3 * abs(x) + 0.2 * x * x for x in w.flat),
+    ),
+    (
+        lambda *ws: F.group_l2(*ws, c=0.3),
+        lambda w: 0.3 * sum(sum(x * x for x in np.ravel(row)) ** 0.5 for row in w),
+    ),
 ]
 
 
@@ -197,10 +205,15 @@ def penalty_values():
 def penalised():
     """A model's penalty: the weights of its layers, each once, no bias, whatever was called before."""
     shared = nn.Linear(3, 3, penalty=nn.L2(0.1), dtype=np.float64)
-    model = nn.Sequential(shared, nn.Tanh(), shared, nn.Linear(3, 2, penalty=nn.L1(0.2), dtype=np.float64))
+    model = nn.Sequential(
+        shared, nn.Tanh(), shared, nn.Linear(3, 2, penalty=nn.L1(0.2), dtype=np.float64)
+    )
     for _ in range(2):
         model(leaf(2, 3))
-        close(model.penalty().data, 0.1 * np.sum(shared.weight.data**2) + 0.2 * np.sum(abs(model[3].weight.data)))
+        close(
+            model.penalty().data,
+            0.1 * np.sum(shared.weight.data**2) + 0.2 * np.sum(abs(model[3].weight.data)),
+        )
 
 
 def weight_decay():
@@ -227,12 +240,20 @@ def proximal_step():
     b, lr = np.array([[2.0, -0.1], [0.3, 0.4]]), 0.25
     for penalty, by_hand in (
         (lambda w: F.l1_penalty(w, c=0.8), lambda v: soft(v, 0.8 * lr)),
-        (lambda w: F.elastic_net(w, l1=0.8, l2=0.4), lambda v: soft(v, 0.8 * lr) / (1 + 2 * lr * 0.4)),
-        (lambda w: F.group_l2(w, c=0.8), lambda v: v * np.maximum(1 - lr * 0.8 / np.linalg.norm(v, axis=1, keepdims=True), 0)),
+        (
+            lambda w: F.elastic_net(w, l1=0.8, l2=0.4),
+            lambda v: soft(v, 0.8 * lr) / (1 + 2 * lr * 0.4),
+        ),
+        (
+            lambda w: F.group_l2(w, c=0.8),
+            lambda v: v * np.maximum(1 - lr * 0.8 / np.linalg.norm(v, axis=1, keepdims=True), 0),
+        ),
     ):
         w = leaf(2, 2)
         expected = by_hand(w.data - lr * (w.data - b))
-        mg.optim.ProximalSGD([w], lr=lr).step(lambda w=w, penalty=penalty: 0.5 * np.sum((w - b) ** 2) + penalty(w))
+        mg.optim.ProximalSGD([w], lr=lr).step(
+            lambda w=w, penalty=penalty: 0.5 * np.sum((w - b) ** 2) + penalty(w)
+        )
         close(w.data, expected)
 
 
@@ -274,7 +295,10 @@ def ledger():
     data, l1, l2 = F.mse_loss(w, np.zeros((2, 3))), F.l1_penalty(w, c=0.1), F.l2_penalty(w, c=0.2)
     loss = (data + l1) * 3 - (l2 - l1) / 2
     found = {t.name.split("* ")[-1]: t.value for t in mg.terms(loss)}
-    close([found["mse_loss"], found["l1_penalty(c=0.1)"], found["l2_penalty(c=0.2)"]], [3 * data.item(), 3.5 * l1.item(), -0.5 * l2.item()])
+    close(
+        [found["mse_loss"], found["l1_penalty(c=0.1)"], found["l2_penalty(c=0.2)"]],
+        [3 * data.item(), 3.5 * l1.item(), -0.5 * l2.item()],
+    )
     close(sum(t.value for t in mg.terms(loss)), loss.data)
 
 
@@ -365,7 +389,14 @@ def own_memory():
 
 def forwards_are_pure():
     """No op changes its operands."""
-    for function in (F.relu, F.sigmoid, F.softmax, lambda x: F.dropout(x, P, training=True), lambda x: x[::2], np.exp):
+    for function in (
+        F.relu,
+        F.sigmoid,
+        F.softmax,
+        lambda x: F.dropout(x, P, training=True),
+        lambda x: x[::2],
+        np.exp,
+    ):
         x = Tensor(np.linspace(-1, 1, 6), True)
         before = x.data.copy()
         function(x)
@@ -378,7 +409,9 @@ def finds_wrong_rules():
         scale = np.ones(4)
         scale[entry] = 1.001
         wrong = planted(lambda x: x * x * x, lambda g, out, x, scale=scale: 3 * g * x * x * scale)
-        assert not gradcheck(wrong, leaf(4), raise_exception=False), f"an error at entry {entry} passes"
+        assert not gradcheck(wrong, leaf(4), raise_exception=False), (
+            f"an error at entry {entry} passes"
+        )
         assert not check_graph(np.sum(np.sin(wrong(leaf(4)))))
 
 
@@ -411,14 +444,22 @@ def leaves_inputs_alone():
     rng = np.random.default_rng(7)
     drawn = str(rng.bit_generator.state)
     gradcheck(lambda x: F.dropout(x, P, training=True, rng=rng) * x, x, raise_exception=False)
-    assert np.array_equal(x.data, before) and str(np.random.get_state()) == state and str(rng.bit_generator.state) == drawn
+    assert (
+        np.array_equal(x.data, before)
+        and str(np.random.get_state()) == state
+        and str(rng.bit_generator.state) == drawn
+    )
 
 
 def judges_kinks():
     """The checker: a valid subgradient passes, one outside the slopes fails, and a steep tanh is no kink."""
     at = Tensor(np.array([0.0, 0.5]), True)
     assert gradcheck(F.relu, at)
-    assert not gradcheck(planted(lambda x: np.maximum(x, 0), lambda g, out, x: g * np.where(x == 0, 1.5, x > 0)), at, raise_exception=False)
+    assert not gradcheck(
+        planted(lambda x: np.maximum(x, 0), lambda g, out, x: g * np.where(x == 0, 1.5, x > 0)),
+        at,
+        raise_exception=False,
+    )
     steep = planted(lambda x: np.tanh(1e3 * x), lambda g, out, x: 5e2 * g * (1 - out * out))
     assert not gradcheck(steep, Tensor(np.array([0.0]), True), raise_exception=False)
 
@@ -427,7 +468,9 @@ def samples_bite():
     """The checker: an error of 1 % in a rule is found at the points of the sample table."""
     for name in ("multiply", "matmul", "square", "tanh", "power"):
         with rule(name, lambda right: lambda *a: 1.01 * right(*a))():
-            assert prove(name, samples.samples[name][:3]).verdict == "FAIL", f"a wrong {name} passes"
+            assert prove(name, samples.samples[name][:3]).verdict == "FAIL", (
+                f"a wrong {name} passes"
+            )
 
 
 def planted(forward, rule):
@@ -440,12 +483,37 @@ def planted(forward, rule):
 
 
 CHECKS = [
-    *(pathwise, expected_value, ridge, evaluation, edge_rates, law, streams, numbered_streams, monte_carlo),
-    *(law_of_channels, law_of_samples, law_of_shared, law_of_gaussian, added_noise, keeps_moments, noisy_weights),
+    *(
+        pathwise,
+        expected_value,
+        ridge,
+        evaluation,
+        edge_rates,
+        law,
+        streams,
+        numbered_streams,
+        monte_carlo,
+    ),
+    *(
+        law_of_channels,
+        law_of_samples,
+        law_of_shared,
+        law_of_gaussian,
+        added_noise,
+        keeps_moments,
+        noisy_weights,
+    ),
     *(penalty_gradients, penalty_values, penalised, weight_decay, zero_weights),
     *(proximal_step, lasso, proximal_or_backward, ledger, doubled),
     *(diamond, broadcasts, accumulation, retained, changed_leaves, own_memory, forwards_are_pure),
-    *(finds_wrong_rules, finds_what_ones_hide, refuses_empty_proofs, leaves_inputs_alone, judges_kinks, samples_bite),
+    *(
+        finds_wrong_rules,
+        finds_what_ones_hide,
+        refuses_empty_proofs,
+        leaves_inputs_alone,
+        judges_kinks,
+        samples_bite,
+    ),
 ]
 
 # --------------------------------------------------------------------------------------------- bugs
@@ -466,7 +534,9 @@ def text(function, *changes):
         plain = inspect.unwrap(function)
         source = textwrap.dedent(inspect.getsource(plain))
         for old, new in zip(changes[::2], changes[1::2]):
-            assert old in source, f"the zoo needs care: {plain.__qualname__} has no longer the text {old!r}"
+            assert old in source, (
+                f"the zoo needs care: {plain.__qualname__} has no longer the text {old!r}"
+            )
             source = source.replace(old, new)
         found = deque([compile(source, f"<bug in {plain.__name__}>", "exec")])
         while (code := found.popleft()).co_name != plain.__name__:
@@ -514,37 +584,103 @@ def value(owner, name, wrong):
 
 def redrawn(right):
     rng = np.random.default_rng(0)
-    return lambda g, out, x, noise, p, scaling: right(g, out, x, rng.random(noise.shape) < 1 - p, p, scaling)
+    return lambda g, out, x, noise, p, scaling: right(
+        g, out, x, rng.random(noise.shape) < 1 - p, p, scaling
+    )
 
 
 def group_rule_without_care(right):
-    return lambda g, out, i, c, axis, *w: c * g * w[i] / np.sqrt(np.sum(w[i] * w[i], axis=penalties.inside(w[i], axis), keepdims=True))
+    return lambda g, out, i, c, axis, *w: (
+        c
+        * g
+        * w[i]
+        / np.sqrt(np.sum(w[i] * w[i], axis=penalties.inside(w[i], axis), keepdims=True))
+    )
 
 
 def rule_of_dropout(scale, mask=True):
-    return lambda right: lambda g, out, x, noise, p, scaling: g * (noise if mask else 1) * (stochastic._scale(p, scaling) if scale else 1)
+    return lambda right: (
+        lambda g, out, x, noise, p, scaling: (
+            g * (noise if mask else 1) * (stochastic._scale(p, scaling) if scale else 1)
+        )
+    )
 
 
 BUGS = [
     # ---- dropout
-    Bug("backward without the mask", "ddbourgin/numpy-ml#94", rule("dropout", rule_of_dropout(scale=True, mask=False)), pathwise),
+    Bug(
+        "backward without the mask",
+        "ddbourgin/numpy-ml#94",
+        rule("dropout", rule_of_dropout(scale=True, mask=False)),
+        pathwise,
+    ),
     Bug(
         "backward without the scale",
         "",
         rule("dropout", rule_of_dropout(scale=False)),
         pathwise,
     ),
-    Bug("mask redrawn in backward", "openai/guided-diffusion#167", rule("dropout", redrawn), pathwise),
-    Bug("no scale", "minitorch's tests let it pass", text(stochastic._scale, "1 / (1 - p)", "1.0"), expected_value),
+    Bug(
+        "mask redrawn in backward",
+        "openai/guided-diffusion#167",
+        rule("dropout", redrawn),
+        pathwise,
+    ),
+    Bug(
+        "no scale",
+        "minitorch's tests let it pass",
+        text(stochastic._scale, "1 / (1 - p)", "1.0"),
+        expected_value,
+    ),
     Bug("scale 1/p", "", text(stochastic._scale, "1 / (1 - p)", "1 / p"), expected_value),
-    Bug("scaled twice", "clab/dynet#186", text(stochastic._scale, "1 / (1 - p)", "1 / (1 - p) ** 2"), ridge),
-    Bug("classic dropout scaled in training too", "", text(stochastic._scale, 'scaling == "classic"', "False"), expected_value),
-    Bug("keep and drop swapped", "TensorFlow-Examples#205", text(F.noise._mask, "Bernoulli(1 - p)", "Bernoulli(p)"), law),
-    Bug("scaled in evaluation as well", "mdenil/dropout#16", text(F.noise._dropped, "else x\n", "else x * (1 - p)\n"), evaluation),
-    Bug("evaluation scaled by p for 1-p", "karpathy/convnetjs#106", text(F.noise._dropped, "(x, 1 - p)", "(x, p)"), evaluation),
-    Bug("evaluation mode ignored", "pytorch#26338", text(nn.Stochastic.forward, "self.training", "True"), evaluation),
-    Bug("never on", "vision_transformer#19", text(nn.Stochastic.forward, "self.training", "False"), law),
-    Bug("p = 1 gives NaN", "google/flax#2055", text(stochastic._scale, "0.0 if p == 1 else 1 / (1 - p)", "np.divide(1.0, 1 - p)"), edge_rates),
+    Bug(
+        "scaled twice",
+        "clab/dynet#186",
+        text(stochastic._scale, "1 / (1 - p)", "1 / (1 - p) ** 2"),
+        ridge,
+    ),
+    Bug(
+        "classic dropout scaled in training too",
+        "",
+        text(stochastic._scale, 'scaling == "classic"', "False"),
+        expected_value,
+    ),
+    Bug(
+        "keep and drop swapped",
+        "TensorFlow-Examples#205",
+        text(F.noise._mask, "Bernoulli(1 - p)", "Bernoulli(p)"),
+        law,
+    ),
+    Bug(
+        "scaled in evaluation as well",
+        "mdenil/dropout#16",
+        text(F.noise._dropped, "else x\n", "else x * (1 - p)\n"),
+        evaluation,
+    ),
+    Bug(
+        "evaluation scaled by p for 1-p",
+        "karpathy/convnetjs#106",
+        text(F.noise._dropped, "(x, 1 - p)", "(x, p)"),
+        evaluation,
+    ),
+    Bug(
+        "evaluation mode ignored",
+        "pytorch#26338",
+        text(nn.Stochastic.forward, "self.training", "True"),
+        evaluation,
+    ),
+    Bug(
+        "never on",
+        "vision_transformer#19",
+        text(nn.Stochastic.forward, "self.training", "False"),
+        law,
+    ),
+    Bug(
+        "p = 1 gives NaN",
+        "google/flax#2055",
+        text(stochastic._scale, "0.0 if p == 1 else 1 / (1 - p)", "np.divide(1.0, 1 - p)"),
+        edge_rates,
+    ),
     Bug(
         "the same mask every step",
         "elixir-nx/axon#423, PaddlePaddle/Paddle#7796",
@@ -552,41 +688,133 @@ BUGS = [
         law,
     ),
     Bug("all layers draw the same", "", text(randomness.stream, "tuple(name.encode())", "()"), law),
-    Bug("one stream for all layers", "", text(Noise.__init__, "path(scope.get(), by_kind=True)", '""'), streams),
+    Bug(
+        "one stream for all layers",
+        "",
+        text(Noise.__init__, "path(scope.get(), by_kind=True)", '""'),
+        streams,
+    ),
     Bug(
         "neighbours share their noise",
         "",
-        text(stochastic.Bernoulli.draw, "return drawn", "drawn[1::2] = drawn[: len(drawn) // 2 * 2 : 2]; return drawn"),
+        text(
+            stochastic.Bernoulli.draw,
+            "return drawn",
+            "drawn[1::2] = drawn[: len(drawn) // 2 * 2 : 2]; return drawn",
+        ),
         law,
     ),
-    Bug("a number, not a kind, names the noise", "", text(Noise.__init__, "by_kind=True", "by_kind=False"), numbered_streams),
-    Bug("elements for channels", "pytorch#69801", text(F.dropout2d, "(2, 3), mask", "(), mask"), law_of_channels),
-    Bug("the wrong axis shared", "PyTorch-NLP#71", text(F.dropout1d, "2, mask", "1, mask"), law_of_channels),
-    Bug("share ignored", "pytorch#20058 asks for it", text(F.noise._mask, "if shared:", "if False:"), law_of_shared),
-    Bug("elements for samples", "", text(F.drop_path, "range(1, np.ndim(x))", "()"), law_of_samples),
-    Bug("Gaussian noise added", "keras#5665", text(F.gaussian_dropout, "return x * ", "return x + "), law_of_gaussian),
-    Bug("variance for standard deviation", "j-min/Dropouts#2", text(F.gaussian_dropout, "math.sqrt(p / (1 - p))", "p / (1 - p)"), law_of_gaussian),
-    Bug("standard deviation for variance", "", text(F.gaussian_noise, "std, rng, noise", "std**0.5, rng, noise"), added_noise),
-    Bug("no scale and shift after alpha dropout", "", text(F.alpha_dropout, "a = ((1 - p)", "a = 1 or ((1 - p)"), keeps_moments),
+    Bug(
+        "a number, not a kind, names the noise",
+        "",
+        text(Noise.__init__, "by_kind=True", "by_kind=False"),
+        numbered_streams,
+    ),
+    Bug(
+        "elements for channels",
+        "pytorch#69801",
+        text(F.dropout2d, "(2, 3), mask", "(), mask"),
+        law_of_channels,
+    ),
+    Bug(
+        "the wrong axis shared",
+        "PyTorch-NLP#71",
+        text(F.dropout1d, "2, mask", "1, mask"),
+        law_of_channels,
+    ),
+    Bug(
+        "share ignored",
+        "pytorch#20058 asks for it",
+        text(F.noise._mask, "if shared:", "if False:"),
+        law_of_shared,
+    ),
+    Bug(
+        "elements for samples", "", text(F.drop_path, "range(1, np.ndim(x))", "()"), law_of_samples
+    ),
+    Bug(
+        "Gaussian noise added",
+        "keras#5665",
+        text(F.gaussian_dropout, "return x * ", "return x + "),
+        law_of_gaussian,
+    ),
+    Bug(
+        "variance for standard deviation",
+        "j-min/Dropouts#2",
+        text(F.gaussian_dropout, "math.sqrt(p / (1 - p))", "p / (1 - p)"),
+        law_of_gaussian,
+    ),
+    Bug(
+        "standard deviation for variance",
+        "",
+        text(F.gaussian_noise, "std, rng, noise", "std**0.5, rng, noise"),
+        added_noise,
+    ),
+    Bug(
+        "no scale and shift after alpha dropout",
+        "",
+        text(F.alpha_dropout, "a = ((1 - p)", "a = 1 or ((1 - p)"),
+        keeps_moments,
+    ),
     Bug("alpha dropout drops to 0", "", text(F.alpha_dropout, "x, low)", "x, 0.0)"), keeps_moments),
     Bug(
         "noise on the input, not on the weight",
         "",
         text(
-            *(nn.DropConnect._without, "= Stochastic.forward(self, self.module.weight)", "= self.module.weight"),
+            *(
+                nn.DropConnect._without,
+                "= Stochastic.forward(self, self.module.weight)",
+                "= self.module.weight",
+            ),
             *("forward(*args", "forward(F.dropout(args[0], self.p, self.training)"),
         ),
         noisy_weights,
     ),
-    Bug("sampling() ignored", "SalsaNext#40", text(F.noise._draws, "training or sampling_mode.get()", "training"), monte_carlo),
+    Bug(
+        "sampling() ignored",
+        "SalsaNext#40",
+        text(F.noise._draws, "training or sampling_mode.get()", "training"),
+        monte_carlo,
+    ),
     # ---- penalties
-    Bug("factor 2 lost", "keras#4712", rule("l2_penalty", lambda right: lambda g, out, i, c, *w: c * g * w[i]), penalty_gradients),
-    Bug("wrong sign", "andersbll/nnet#4", rule("l2_penalty", lambda right: lambda *a: -right(*a)), penalty_gradients),
-    Bug("NaN at zero", "HIPS/autograd#151", rule("l1_penalty", lambda right: lambda g, out, i, c, *w: c * g * w[i] / abs(w[i])), zero_weights),
-    Bug("coefficient applied twice", "nitrain#42", text(F.l2_penalty, "weights), *weights)", "weights) * c, *weights)"), penalty_values),
-    Bug("another convention, c/2", "cs231n.github.io#89", text(F.l2_penalty, "weights), *weights)", "weights) / 2, *weights)"), weight_decay),
-    Bug("a mean, not a sum", "paiml/aprender#2133", text(penalties.l2_penalty, "w.reshape(-1))", "w.reshape(-1)) / w.size"), penalty_values),
-    Bug("L1 and L2 swapped", "FluxML/Flux.jl#160", value(nn.L1, "function", F.l2_penalty), penalised),
+    Bug(
+        "factor 2 lost",
+        "keras#4712",
+        rule("l2_penalty", lambda right: lambda g, out, i, c, *w: c * g * w[i]),
+        penalty_gradients,
+    ),
+    Bug(
+        "wrong sign",
+        "andersbll/nnet#4",
+        rule("l2_penalty", lambda right: lambda *a: -right(*a)),
+        penalty_gradients,
+    ),
+    Bug(
+        "NaN at zero",
+        "HIPS/autograd#151",
+        rule("l1_penalty", lambda right: lambda g, out, i, c, *w: c * g * w[i] / abs(w[i])),
+        zero_weights,
+    ),
+    Bug(
+        "coefficient applied twice",
+        "nitrain#42",
+        text(F.l2_penalty, "weights), *weights)", "weights) * c, *weights)"),
+        penalty_values,
+    ),
+    Bug(
+        "another convention, c/2",
+        "cs231n.github.io#89",
+        text(F.l2_penalty, "weights), *weights)", "weights) / 2, *weights)"),
+        weight_decay,
+    ),
+    Bug(
+        "a mean, not a sum",
+        "paiml/aprender#2133",
+        text(penalties.l2_penalty, "w.reshape(-1))", "w.reshape(-1)) / w.size"),
+        penalty_values,
+    ),
+    Bug(
+        "L1 and L2 swapped", "FluxML/Flux.jl#160", value(nn.L1, "function", F.l2_penalty), penalised
+    ),
     Bug(
         "biases included",
         "JWarmenhoven/Coursera-Machine-Learning#3",
@@ -596,22 +824,45 @@ BUGS = [
     Bug(
         "counted per use",
         "keras#8807",
-        text(nn.Module.penalty, "nodes = [", "weights = {p: {**w, **{-k: v for k, v in w.items()}} for p, w in weights.items()}\n    nodes = ["),
+        text(
+            nn.Module.penalty,
+            "nodes = [",
+            "weights = {p: {**w, **{-k: v for k, v in w.items()}} for p, w in weights.items()}\n    nodes = [",
+        ),
         penalised,
     ),
     Bug(
         "added again at each call",
         "keras#8700",
         text(
-            *(nn.Module.penalty, "nodes = [", "self.again = [*getattr(self, 'again', []), *weights.items()]\n    nodes = ["),
+            *(
+                nn.Module.penalty,
+                "nodes = [",
+                "self.again = [*getattr(self, 'again', []), *weights.items()]\n    nodes = [",
+            ),
             *("for penalty, found in weights.items()", "for penalty, found in self.again"),
         ),
         penalised,
     ),
-    Bug("never added", "hunglc007/tensorflow-yolov4-tflite#369", text(nn.Module.penalty, "if nodes else 0.0", "if not nodes else 0.0"), penalised),
-    Bug("the norm of a group is NaN at zero", "pytorch#2421", rule("group_l2", group_rule_without_care), zero_weights),
+    Bug(
+        "never added",
+        "hunglc007/tensorflow-yolov4-tflite#369",
+        text(nn.Module.penalty, "if nodes else 0.0", "if not nodes else 0.0"),
+        penalised,
+    ),
+    Bug(
+        "the norm of a group is NaN at zero",
+        "pytorch#2421",
+        rule("group_l2", group_rule_without_care),
+        zero_weights,
+    ),
     Bug("squared norms of groups", "", text(penalties.group_l2, "np.sqrt(", "("), penalty_values),
-    Bug("groups the wrong way round", "", text(F.group_l2, "slice(1, None)", "slice(0, 1)"), penalty_values),
+    Bug(
+        "groups the wrong way round",
+        "",
+        text(F.group_l2, "slice(1, None)", "slice(0, 1)"),
+        penalty_values,
+    ),
     # ---- proximal steps
     Bug(
         "proximal operator and subgradient both",
@@ -619,21 +870,76 @@ BUGS = [
         text(optim._smooth_gradients, "(taken if", "smooth.append(summand); (taken if"),
         proximal_step,
     ),
-    Bug("a proximal step after a backward", "", text(optim._refuse_gradients, "p.grad is not None", "False"), proximal_or_backward),
-    Bug("threshold without the lr", "", text(optim.ProximalSGD.step, ", lr, part)", ", 1.0, part)"), proximal_step),
-    Bug("threshold of the gradient, not of the step", "", text(optim.ProximalSGD.step, "prox(w - lr", "w - lr * prox(lr"), proximal_step),
-    Bug("elastic net without the shrinking", "", text(penalties.prox, 'shrink(w, t * parts.get("l2", 0))', "w"), proximal_step),
+    Bug(
+        "a proximal step after a backward",
+        "",
+        text(optim._refuse_gradients, "p.grad is not None", "False"),
+        proximal_or_backward,
+    ),
+    Bug(
+        "threshold without the lr",
+        "",
+        text(optim.ProximalSGD.step, ", lr, part)", ", 1.0, part)"),
+        proximal_step,
+    ),
+    Bug(
+        "threshold of the gradient, not of the step",
+        "",
+        text(optim.ProximalSGD.step, "prox(w - lr", "w - lr * prox(lr"),
+        proximal_step,
+    ),
+    Bug(
+        "elastic net without the shrinking",
+        "",
+        text(penalties.prox, 'shrink(w, t * parts.get("l2", 0))', "w"),
+        proximal_step,
+    ),
     Bug("shrinks by c, not 2c", "", text(penalties.shrink, "2 * t", "t"), proximal_step),
-    Bug("a hard threshold", "", text(penalties.soft_threshold, "v - np.clip(v, -t, t)", "v * (abs(v) > t)"), proximal_step),
-    Bug("momentum after the threshold", "", text(optim.ProximalSGD.step, "w[...] = new", "w[...] = new + self.momentum * (new - x)"), lasso),
+    Bug(
+        "a hard threshold",
+        "",
+        text(penalties.soft_threshold, "v - np.clip(v, -t, t)", "v * (abs(v) > t)"),
+        proximal_step,
+    ),
+    Bug(
+        "momentum after the threshold",
+        "",
+        text(optim.ProximalSGD.step, "w[...] = new", "w[...] = new + self.momentum * (new - x)"),
+        lasso,
+    ),
     # ---- the ledger of a loss
-    Bug("a term counted twice", "keras#8700", text(ledgers.summands, "return found[::-1]", "return found[::-1] + found[:1]"), ledger),
-    Bug("a term reached twice counted once", "", text(ledgers.summands, "before[0] + scale", "scale"), ledger),
-    Bug("a difference read as a sum", "", value(ledgers, "SIGNS", {**ledgers.SIGNS, "subtract": (1.0, 1.0)}), ledger),
+    Bug(
+        "a term counted twice",
+        "keras#8700",
+        text(ledgers.summands, "return found[::-1]", "return found[::-1] + found[:1]"),
+        ledger,
+    ),
+    Bug(
+        "a term reached twice counted once",
+        "",
+        text(ledgers.summands, "before[0] + scale", "scale"),
+        ledger,
+    ),
+    Bug(
+        "a difference read as a sum",
+        "",
+        value(ledgers, "SIGNS", {**ledgers.SIGNS, "subtract": (1.0, 1.0)}),
+        ledger,
+    ),
     Bug("factors forgotten", "", value(ledgers, "_number", lambda x: 1.0), ledger),
-    Bug("L2 and weight decay together go unseen", "", text(ledgers._decayed_twice, "> 0", "> np.inf"), doubled),
+    Bug(
+        "L2 and weight decay together go unseen",
+        "",
+        text(ledgers._decayed_twice, "> 0", "> np.inf"),
+        doubled,
+    ),
     Bug("a penalty twice goes unseen", "", text(ledgers._twice, "times > 1", "times > 9"), doubled),
-    Bug("a decay of 0 reported", "", text(optim.Optimizer.decays, 'if g.get("weight_decay")', ""), doubled),
+    Bug(
+        "a decay of 0 reported",
+        "",
+        text(optim.Optimizer.decays, 'if g.get("weight_decay")', ""),
+        doubled,
+    ),
     # ---- engine
     Bug(
         "overwritten, not added",
@@ -641,15 +947,60 @@ BUGS = [
         text(engine._pull_back, "entry[1:] = entry[1] + cotangent", "entry[1:] = cotangent"),
         diamond,
     ),
-    Bug("depth first, not in order", "karpathy/micrograd#2", text(engine._pull_back, "heappop(heap)", "heap.pop()"), diamond),
-    Bug("broadcast undone along one axis only", "harvard-edge/cs249r_book#1867", text(engine._unbroadcast, "axis=axes", "axis=axes[:1]"), broadcasts),
-    Bug("broadcast averaged, not summed", "", text(engine._unbroadcast, "g.sum(", "g.mean("), broadcasts),
-    Bug("second backward through a stale graph", "karpathy/micrograd#102", text(engine._pull_back, "node.args = None", "pass"), accumulation),
-    Bug(".grad replaced, not added to", "", text(Tensor.backward, "tensor.grad + gradient", "gradient"), accumulation),
-    Bug("a step between forward and backward unnoticed", "", text(mg.optim.Optimizer.step, "mark_changed(w)", "pass"), changed_leaves),
-    Bug("graph freed although retained", "TrenTorch#182", text(engine._pull_back, "if not retain_graph", "if True"), retained),
-    Bug(".grad shares memory", "", text(engine._gradient, "cotangent if owned and", "cotangent if"), own_memory),
-    Bug("added to in place what is not its own", "", text(engine._is_fresh, "return False", "return True"), own_memory),
+    Bug(
+        "depth first, not in order",
+        "karpathy/micrograd#2",
+        text(engine._pull_back, "heappop(heap)", "heap.pop()"),
+        diamond,
+    ),
+    Bug(
+        "broadcast undone along one axis only",
+        "harvard-edge/cs249r_book#1867",
+        text(engine._unbroadcast, "axis=axes", "axis=axes[:1]"),
+        broadcasts,
+    ),
+    Bug(
+        "broadcast averaged, not summed",
+        "",
+        text(engine._unbroadcast, "g.sum(", "g.mean("),
+        broadcasts,
+    ),
+    Bug(
+        "second backward through a stale graph",
+        "karpathy/micrograd#102",
+        text(engine._pull_back, "node.args = None", "pass"),
+        accumulation,
+    ),
+    Bug(
+        ".grad replaced, not added to",
+        "",
+        text(Tensor.backward, "tensor.grad + gradient", "gradient"),
+        accumulation,
+    ),
+    Bug(
+        "a step between forward and backward unnoticed",
+        "",
+        text(mg.optim.Optimizer.step, "mark_changed(w)", "pass"),
+        changed_leaves,
+    ),
+    Bug(
+        "graph freed although retained",
+        "TrenTorch#182",
+        text(engine._pull_back, "if not retain_graph", "if True"),
+        retained,
+    ),
+    Bug(
+        ".grad shares memory",
+        "",
+        text(engine._gradient, "cotangent if owned and", "cotangent if"),
+        own_memory,
+    ),
+    Bug(
+        "added to in place what is not its own",
+        "",
+        text(engine._is_fresh, "return False", "return True"),
+        own_memory,
+    ),
     # ---- ops
     Bug("a forward in place", "", text(F.relu, "x.dtype))", "x.dtype), out=x)"), forwards_are_pure),
     # ---- checker
@@ -659,10 +1010,23 @@ BUGS = [
         text(slopes.judge, "if difference > atol + rtol * size + 5 * numeric.error:", "if False:"),
         finds_wrong_rules,
     ),
-    Bug("a tolerance of 1e-2", "minitorch; Odyssey#2018", text(slopes.judge, "rtol * size", "1e-2 * max(size, 1)"), finds_wrong_rules),
-    Bug("one entry only", "minitorch", text(functions._looks, "np.ndindex(x.shape)", "list(np.ndindex(x.shape))[:1]"), finds_wrong_rules),
     Bug(
-        "a cotangent of ones", "DeZero, minitorch, needle", text(functions.examine, "direction(rng, _joined", "np.ones(_joined"), finds_what_ones_hide
+        "a tolerance of 1e-2",
+        "minitorch; Odyssey#2018",
+        text(slopes.judge, "rtol * size", "1e-2 * max(size, 1)"),
+        finds_wrong_rules,
+    ),
+    Bug(
+        "one entry only",
+        "minitorch",
+        text(functions._looks, "np.ndindex(x.shape)", "list(np.ndindex(x.shape))[:1]"),
+        finds_wrong_rules,
+    ),
+    Bug(
+        "a cotangent of ones",
+        "DeZero, minitorch, needle",
+        text(functions.examine, "direction(rng, _joined", "np.ones(_joined"),
+        finds_what_ones_hide,
     ),
     Bug(
         "zero equals zero",
@@ -679,7 +1043,11 @@ BUGS = [
     Bug(
         "inputs moved and not put back",
         "HomericIntelligence/Odyssey#2090",
-        text(slopes.Map.slope, "self.forward(self.x + t * v)", "self.forward(np.add(self.x, t * v, out=self.x))"),
+        text(
+            slopes.Map.slope,
+            "self.forward(self.x + t * v)",
+            "self.forward(np.add(self.x, t * v, out=self.x))",
+        ),
         finds_wrong_rules,
     ),
     Bug(
@@ -688,9 +1056,24 @@ BUGS = [
         text(functions.examine, "first, again = ", "np.random.seed(0); first, again = "),
         leaves_inputs_alone,
     ),
-    Bug("noise not held fixed", "chainer#4010", text(randomness.frozen_noise, "rng.bit_generator.state = saved", "pass"), pathwise),
-    Bug("a kink is a failure", "HIPS/autograd; BVLC/caffe#1334", text(slopes.judge, "if between else", "if False else"), judges_kinks),
-    Bug("a kink excuses all", "deeplearning4j#1280 left relu out", text(slopes.judge, "if between else", "if True else"), judges_kinks),
+    Bug(
+        "noise not held fixed",
+        "chainer#4010",
+        text(randomness.frozen_noise, "rng.bit_generator.state = saved", "pass"),
+        pathwise,
+    ),
+    Bug(
+        "a kink is a failure",
+        "HIPS/autograd; BVLC/caffe#1334",
+        text(slopes.judge, "if between else", "if False else"),
+        judges_kinks,
+    ),
+    Bug(
+        "a kink excuses all",
+        "deeplearning4j#1280 left relu out",
+        text(slopes.judge, "if between else", "if True else"),
+        judges_kinks,
+    ),
     Bug(
         "only where the derivative is zero",
         "minitorch's log(a + 100000)",
@@ -721,11 +1104,18 @@ def main():
         with bug.plant():
             killers = [check for check in CHECKS if fails(check)]
         others = len(killers) - (bug.killer in killers)
-        print(f"{bug.name:42} {bug.killer.__name__ if bug.killer in killers else 'NOT KILLED':22} {others:4}   {bug.seen}", flush=True)
+        print(
+            f"{bug.name:42} {bug.killer.__name__ if bug.killer in killers else 'NOT KILLED':22} {others:4}   {bug.seen}",
+            flush=True,
+        )
         alive += [] if bug.killer in killers else [bug.name]
     print(
         f"{len(BUGS)} bugs, {len(CHECKS)} checks. "
-        + (f"NOT IN ORDER: {', '.join(alive)}" if alive else "Each bug is killed; without bugs every check passes.")
+        + (
+            f"NOT IN ORDER: {', '.join(alive)}"
+            if alive
+            else "Each bug is killed; without bugs every check passes."
+        )
     )
     return bool(alive)
 

@@ -36,7 +36,11 @@ class Proof(NamedTuple):
 
     @property
     def verdict(self):
-        return self.failures[0][2].verdict if self.failures else worst([self.first, self.second]).verdict
+        return (
+            self.failures[0][2].verdict
+            if self.failures
+            else worst([self.first, self.second]).verdict
+        )
 
 
 def prove(name, calls):
@@ -44,7 +48,10 @@ def prove(name, calls):
     first, second, failures, silent = [], [], [], []
     for i, sample in enumerate(calls):
         inputs = tuple(tensors(sample.inputs(seed_of(name, i))))
-        for order, found, examination in (("first", first, _examine_first), ("second", second, _examine_second)):
+        for order, found, examination in (
+            ("first", first, _examine_first),
+            ("second", second, _examine_second),
+        ):
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # of single silent inputs
@@ -68,7 +75,9 @@ def _examine_second(sample, inputs):
         return np.sin(sample.call(*xs))
 
     gradients, cotangents = gradient_function(bent, inputs)
-    return differently_recorded(bent, inputs, cotangents) or examine(gradients, inputs + cotangents, zero_allowed=True)
+    return differently_recorded(bent, inputs, cotangents) or examine(
+        gradients, inputs + cotangents, zero_allowed=True
+    )
 
 
 def prove_noise(noisy):
@@ -86,17 +95,31 @@ def prove_noise(noisy):
         found = expectation(np.sum(w * call(x) ** power))
         terms = w * (noisy.mean(x) ** power + (noisy.variance(x) if power == 2 else 0))
         (gradient,) = grad(calm := np.sum(terms), [x], retain_graph=True)
-        value_error = abs(found.value.data - calm.data) / np.sum(abs(terms.data))  # the terms may cancel
-        gradient_error = np.max(abs(found.gradients[x].data - gradient.data)) / np.max(abs(gradient.data))
+        value_error = abs(found.value.data - calm.data) / np.sum(
+            abs(terms.data)
+        )  # the terms may cancel
+        gradient_error = np.max(abs(found.gradients[x].data - gradient.data)) / np.max(
+            abs(gradient.data)
+        )
         errors += [float(value_error), float(gradient_error)]
-    return pathwise, max(errors), check_noise(call, noisy.large, shared=noisy.shared, mean=noisy.mean)
+    return (
+        pathwise,
+        max(errors),
+        check_noise(call, noisy.large, shared=noisy.shared, mean=noisy.mean),
+    )
 
 
 def guessed(op, call):
     """Sample calls for an op of one or two arguments that nobody gave samples for, or None."""
     wanted = [name for name, rule in zip(op.names, op.rules) if rule is not None]
     needed = [name for name in op.names if name not in op.defaults]
-    if call is None or op.variadic or len(needed) > 2 or needed != wanted[: len(needed)] or len(wanted) != len(needed):
+    if (
+        call is None
+        or op.variadic
+        or len(needed) > 2
+        or needed != wanted[: len(needed)]
+        or len(wanted) != len(needed)
+    ):
         return None
     return (unary if len(wanted) == 1 else binary)(call)
 
@@ -110,12 +133,22 @@ def load(path):
     spec.loader.exec_module(module)
     given = getattr(module, "samples", {})
     calls = {f.op.name: f for f in vars(module).values() if isinstance(getattr(f, "op", None), Op)}
-    return {name: given.get(name) or guessed(ops[name], calls.get(name)) for name in ops if name not in before or name in given}
+    return {
+        name: given.get(name) or guessed(ops[name], calls.get(name))
+        for name in ops
+        if name not in before or name in given
+    }
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m minigrad.check", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="*", metavar="op or file.py", help="what to prove (default: all)")
+    parser = argparse.ArgumentParser(
+        prog="python -m minigrad.check",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "what", nargs="*", metavar="op or file.py", help="what to prove (default: all)"
+    )
     what = parser.parse_args(arguments).what
     table, stochastic = {}, []
     for name in what or dict.fromkeys([*samples, *noisy]):
@@ -129,7 +162,9 @@ def main(arguments=None):
             table |= {name: samples[name]} if name in samples else {}
             stochastic += [(name, proof) for proof in noisy.get(name, [])]
         else:
-            parser.error(f"there is no op {name!r}. The ops: {', '.join(sorted({*samples, *noisy}))}.")
+            parser.error(
+                f"there is no op {name!r}. The ops: {', '.join(sorted({*samples, *noisy}))}."
+            )
     width = max(map(len, [*table, "op"]))
     if table:
         print(f"{'op':{width + 6}} cases  first order  second order  verdict     seconds")
@@ -145,7 +180,10 @@ def main(arguments=None):
             continue
         proof = prove(name, calls)
         seconds = time.perf_counter() - start
-        print(f"{proof.cases:5}  {proof.first.error:11.1e}  {proof.second.error:12.1e}  {proof.verdict:10} {seconds:8.1f}", flush=True)
+        print(
+            f"{proof.cases:5}  {proof.first.error:11.1e}  {proof.second.error:12.1e}  {proof.verdict:10} {seconds:8.1f}",
+            flush=True,
+        )
         for i, order, finding in proof.failures[:3]:
             print(f"      sample {i}, {order} derivatives: {finding.verdict}: {finding.note}")
         if proof.failures:
@@ -155,12 +193,17 @@ def main(arguments=None):
         for name, proof in stochastic:
             print(f"{f'{name} {proof.settings}':30}", end="  ", flush=True)
             pathwise, error, law = prove_noise(proof)
-            print(f"{pathwise.verdict:8}  {f'{error:.1e}':11}  {law.verdict().removeprefix('noise check ')}", flush=True)
+            print(
+                f"{pathwise.verdict:8}  {f'{error:.1e}':11}  {law.verdict().removeprefix('noise check ')}",
+                flush=True,
+            )
             if pathwise.verdict != "OK" or error > 1e-12 or not law:
                 failed.append(name)
         print()
     failed, everything = list(dict.fromkeys(failed)), {*table, *(name for name, _ in stochastic)}
-    print(f"{len(everything) - len(failed)} of {len(everything)} ops proved, {time.perf_counter() - begin:.0f} s")
+    print(
+        f"{len(everything) - len(failed)} of {len(everything)} ops proved, {time.perf_counter() - begin:.0f} s"
+    )
     if failed:
         print(f"FAILED: {', '.join(failed)}")
     return bool(failed)

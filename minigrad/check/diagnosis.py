@@ -19,30 +19,48 @@ def diagnose(function, rates=(), others=None, step=STEP):
 
 def rates(steps):
     """The drop rates p of the recorded ops."""
-    found = {float(data_of(a)) for node in steps for i, a in enumerate(node.args or ()) if node.op.argument(i) == "p" and np.ndim(data_of(a)) == 0}
+    found = {
+        float(data_of(a))
+        for node in steps
+        for i, a in enumerate(node.args or ())
+        if node.op.argument(i) == "p" and np.ndim(data_of(a)) == 0
+    }
     return sorted(p for p in found if 0 < p < 1)
 
 
 def _explanations(function, rates, others, step):
     """Those that fit. Each is tried with several random cotangents at once."""
     rng = np.random.default_rng(0)
-    entries = np.arange(function.x.size) if function.x.size <= SAMPLE else np.sort(rng.choice(function.x.size, SAMPLE, replace=False))
+    entries = (
+        np.arange(function.x.size)
+        if function.x.size <= SAMPLE
+        else np.sort(rng.choice(function.x.size, SAMPLE, replace=False))
+    )
     columns, error = _columns(function, entries, step)
     shape = columns.shape[1:]
-    cotangents = [rng.standard_normal(shape) * np.all(np.isfinite(columns), axis=0) for _ in range(COTANGENTS)]
+    cotangents = [
+        rng.standard_normal(shape) * np.all(np.isfinite(columns), axis=0) for _ in range(COTANGENTS)
+    ]
     columns = np.nan_to_num(columns)
 
     def numeric(cotangents, columns=columns):
         return np.array([np.tensordot(columns, u, u.ndim) for u in cotangents])
 
-    whole = np.array([np.reshape(function.pull(u.copy()), -1) for u in cotangents])  # whole gradients
+    whole = np.array(
+        [np.reshape(function.pull(u.copy()), -1) for u in cotangents]
+    )  # whole gradients
     analytic, right = whole[:, entries], numeric(cotangents)
-    tolerance = 1e-6 * (abs(right).max(initial=0) + abs(analytic[np.isfinite(analytic)]).max(initial=0)) + 10 * error
+    tolerance = (
+        1e-6 * (abs(right).max(initial=0) + abs(analytic[np.isfinite(analytic)]).max(initial=0))
+        + 10 * error
+    )
 
     def fits(candidate, at=...):
         return np.all(abs(analytic - candidate)[at] <= tolerance)
 
-    if not np.array_equal(whole[0], np.reshape(function.pull(cotangents[0].copy()), -1), equal_nan=True):
+    if not np.array_equal(
+        whole[0], np.reshape(function.pull(cotangents[0].copy()), -1), equal_nan=True
+    ):
         yield "the rule gives something else each time it is called, as if it drew noise of its own"
     if not np.isfinite(analytic).all():
         yield f"not finite at {np.sum(~np.isfinite(analytic[0]))} of {len(entries)} entries"
@@ -51,7 +69,9 @@ def _explanations(function, rates, others, step):
         return
     if fits(0):
         yield "zero everywhere: the way back is cut (detach, .data?), or the rule is empty"
-    for factor, text in _factors(rates, {*shape, *function.x.shape, columns[0].size, function.x.size}):
+    for factor, text in _factors(
+        rates, {*shape, *function.x.shape, columns[0].size, function.x.size}
+    ):
         if fits(factor * right):
             yield text
     if function.x.ndim == 2:
@@ -72,10 +92,16 @@ def _explanations(function, rates, others, step):
     if np.any(~silent & ~live) and fits(right, live) and np.any(live):
         yield f"right, but for {np.sum(np.any(~silent & ~live, axis=0))} of {len(entries)} entries where it should be zero: a mask is ignored"
     for name, other in others.items():
-        if other.x.size == function.x.size and fits(numeric(cotangents, np.nan_to_num(_columns(other, entries, step)[0]))):
+        if other.x.size == function.x.size and fits(
+            numeric(cotangents, np.nan_to_num(_columns(other, entries, step)[0]))
+        ):
             yield f"this is the gradient of another operand, {name}: wrong operand"
     factors = analytic[live] / right[live]
-    if factors.size > COTANGENTS and abs(np.median(factors) - 1) > 1e-4 and fits(np.median(factors) * right):
+    if (
+        factors.size > COTANGENTS
+        and abs(np.median(factors) - 1) > 1e-4
+        and fits(np.median(factors) * right)
+    ):
         yield f"{np.median(factors):.6g} times the numeric gradient at every entry"
 
 
@@ -104,5 +130,11 @@ def _factors(rates, sizes):
         yield p, f"p times the numeric gradient, p = {p:g}"
         yield keep / p, f"(1 - p)/p times the numeric gradient, p = {p:g}: p and 1 - p are swapped"
     for n in sorted(sizes - {0, 1}):
-        yield n, f"{n} times the numeric gradient, and {n} is the size of an axis or of the whole: a sum where a mean belongs"
-        yield 1 / n, f"1/{n} of the numeric gradient, and {n} is the size of an axis or of the whole: a mean where a sum belongs"
+        yield (
+            n,
+            f"{n} times the numeric gradient, and {n} is the size of an axis or of the whole: a sum where a mean belongs",
+        )
+        yield (
+            1 / n,
+            f"1/{n} of the numeric gradient, and {n} is the size of an axis or of the whole: a mean where a sum belongs",
+        )

@@ -19,7 +19,9 @@ class Expectation(NamedTuple):
     """What `expectation` returns. Everything is float64."""
 
     value: Tensor  # of the shape of the loss
-    gradients: dict | None  # {leaf: gradient} for each leaf that requires one; None if the loss has several entries
+    gradients: (
+        dict | None
+    )  # {leaf: gradient} for each leaf that requires one; None if the loss has several entries
     outcomes: int  # how many there are
 
 
@@ -47,19 +49,32 @@ def expectation(loss, order=8):
     """
     steps = program("expectation", loss)
     laws = _laws(steps, order)
-    copies = copy(steps, values={noise.order: np.full(noise.shape, values[0]) for noise, (values, _) in laws.items()})
-    drawn, weights = _enumerated({copies[n.order]: law for n, law in laws.items() if len(law[0]) > 1})
+    copies = copy(
+        steps,
+        values={
+            noise.order: np.full(noise.shape, values[0]) for noise, (values, _) in laws.items()
+        },
+    )
+    drawn, weights = _enumerated(
+        {copies[n.order]: law for n, law in laws.items() if len(law[0]) > 1}
+    )
     root = copies[loss.order]
 
     # Only the nodes that depend on noise, `random`, run for each outcome. Leaves stand in for the others that they take.
     random = depending(copies.values(), drawn)
     known = {*drawn, *(node.order for node in random)}
-    fixed = [a for node in random for a in node.args if isinstance(a, Tensor) and a.order not in known] if random else [root]
+    fixed = (
+        [a for node in random for a in node.args if isinstance(a, Tensor) and a.order not in known]
+        if random
+        else [root]
+    )
     fixed = list({a.order: a for a in fixed}.values())
     leaves = {a.order: Tensor(a.data, a.requires_grad) for a in fixed}
     wanted = [a for a in fixed if a.requires_grad] if loss.size == 1 else []
     stacked = all(_stackable(node, known) for node in random)
-    at_once = max(1, min(1024, STACK // (1 + sum(t.size for t in (*random, *fixed))))) if stacked else 1
+    at_once = (
+        max(1, min(1024, STACK // (1 + sum(t.size for t in (*random, *fixed))))) if stacked else 1
+    )
 
     def total(start, stop):
         """What these outcomes contribute to the value and to the cotangents of `wanted`; in halves, so that rounding errors stay small."""
@@ -71,10 +86,21 @@ def expectation(loss, order=8):
             made[noise] = constant(values[start:stop] if stacked else values[start])
         for node in random:
             args = [made[a.order] if isinstance(a, Tensor) else a for a in node.args]
-            made[node.order] = _stacked.get(node.op.name, _entrywise)(node, *args) if stacked else _run(node.op, *args)
+            made[node.order] = (
+                _stacked.get(node.op.name, _entrywise)(node, *args)
+                if stacked
+                else _run(node.op, *args)
+            )
         out = made[root.order]
         value = weight @ out.data.reshape(len(weight), -1)
-        return [value, *(_grad(out, [leaves[a.order] for a in wanted], weight.reshape(out.shape)) if wanted else [])]
+        return [
+            value,
+            *(
+                _grad(out, [leaves[a.order] for a in wanted], weight.reshape(out.shape))
+                if wanted
+                else []
+            ),
+        ]
 
     value, *cotangents = total(0, len(weights))
     gradients = None
@@ -100,11 +126,17 @@ def _laws(steps, order):
                     f"expectation: {type(noise.distribution).__name__} noise cannot list its outcomes. Give it outcomes(order) -> (values, probabilities)."
                 )
             values, probabilities = noise.distribution.outcomes(order)
-            laws[noise] = np.asarray(values, np.float64 if noise.dtype.kind == "f" else noise.dtype), np.asarray(probabilities)
+            laws[noise] = (
+                np.asarray(values, np.float64 if noise.dtype.kind == "f" else noise.dtype),
+                np.asarray(probabilities),
+            )
             bits[noise] = noise.size * math.log2(len(values))
     if sum(bits.values()) > math.log2(MOST_OUTCOMES):
         largest = sorted(bits, key=bits.get, reverse=True)
-        parts = [f"{n.distribution!r} of shape {n.shape}{f' in {n.stream!r}' * bool(n.stream)} has {_readable(bits[n])}" for n in largest[:3]]
+        parts = [
+            f"{n.distribution!r} of shape {n.shape}{f' in {n.stream!r}' * bool(n.stream)} has {_readable(bits[n])}"
+            for n in largest[:3]
+        ]
         more = [f"{len(largest) - 3} more"] if len(largest) > 3 else []
         raise ValueError(
             f"expectation: {_readable(sum(bits.values()))} outcomes, but at most {MOST_OUTCOMES:,} are enumerated: {', '.join(parts + more)}. "
@@ -124,7 +156,9 @@ def _enumerated(laws):
     drawn, weights, stride = {}, np.ones(count), 1
     for noise, (values, probabilities) in laws.items():
         strides = stride * len(values) ** np.arange(noise.size)
-        chosen = np.arange(count)[:, None] // strides % len(values)  # the digits of each outcome's number
+        chosen = (
+            np.arange(count)[:, None] // strides % len(values)
+        )  # the digits of each outcome's number
         drawn[noise.order] = values[chosen].reshape(count, *noise.shape)
         weights *= probabilities[chosen].prod(axis=1)
         stride *= len(values) ** noise.size
@@ -133,7 +167,10 @@ def _enumerated(laws):
 
 def _run(op, *args):
     """op(*args), recorded whatever the mode."""
-    data, track = op.forward(*map(data_of, args)), reduce(or_, (a.track for a in args if isinstance(a, Tensor)), PLAIN)
+    data, track = (
+        op.forward(*map(data_of, args)),
+        reduce(or_, (a.track for a in args if isinstance(a, Tensor)), PLAIN),
+    )
     return result(op, args, data, track) if track else constant(data)
 
 
@@ -145,7 +182,11 @@ def _stackable(node, known):
     """Whether a node can run on a stack; `known` has the orders of what depends on noise."""
     if node.op.name == "linear":
         return not any(isinstance(a, Tensor) and a.order in known for a in node.args[1:])
-    return node.op.name in _stacked or isinstance(node.op.forward, np.ufunc) and node.op.forward.signature is None
+    return (
+        node.op.name in _stacked
+        or isinstance(node.op.forward, np.ufunc)
+        and node.op.forward.signature is None
+    )
 
 
 def _in_line(x, old, ndim, shape):
@@ -156,7 +197,9 @@ def _in_line(x, old, ndim, shape):
 
 
 def _entrywise(node, *args):
-    return _run(node.op, *[_in_line(x, old, node.ndim, np.shape(old)) for x, old in zip(args, node.args)])
+    return _run(
+        node.op, *[_in_line(x, old, node.ndim, np.shape(old)) for x, old in zip(args, node.args)]
+    )
 
 
 def _matmul(node, x, y):
@@ -170,21 +213,46 @@ def _matmul(node, x, y):
 
 def _nll_loss(node, x, target, reduction):
     rows = _run(ops["reshape"], x, (len(x) * x.shape[1], *x.shape[2:])) if x.ndim > 2 else x
-    labels = np.broadcast_to(data_of(target), (len(x), *np.shape(target))).reshape(rows.shape[:1] + rows.shape[2:])
+    labels = np.broadcast_to(data_of(target), (len(x), *np.shape(target))).reshape(
+        rows.shape[:1] + rows.shape[2:]
+    )
     entries = _run(ops["reshape"], _run(node.op, rows, labels, "none"), (len(x), *np.shape(target)))
-    return entries if reduction == "none" else _run(ops[reduction], entries, tuple(range(1, entries.ndim)), False)
+    return (
+        entries
+        if reduction == "none"
+        else _run(ops[reduction], entries, tuple(range(1, entries.ndim)), False)
+    )
 
 
 def _behind(axes, x):
     """Axes of one outcome (None: all) as axes of a stack."""
     own = range(1, x.ndim)
-    return tuple(own) if axes is None or not own else tuple(own[a] for a in np.atleast_1d(axes).tolist())
+    return (
+        tuple(own)
+        if axes is None or not own
+        else tuple(own[a] for a in np.atleast_1d(axes).tolist())
+    )
 
 
 _stacked = {
-    **dict.fromkeys(["astype", "clip", "dropout", "erf", "power", "relu", "sigmoid", "softplus", "where"], _entrywise),  # and every ufunc
     **dict.fromkeys(
-        ["flip", "log_softmax", "logsumexp", "max", "mean", "min", "prod", "softmax", "std", "sum", "var"],
+        ["astype", "clip", "dropout", "erf", "power", "relu", "sigmoid", "softplus", "where"],
+        _entrywise,
+    ),  # and every ufunc
+    **dict.fromkeys(
+        [
+            "flip",
+            "log_softmax",
+            "logsumexp",
+            "max",
+            "mean",
+            "min",
+            "prod",
+            "softmax",
+            "std",
+            "sum",
+            "var",
+        ],
         lambda node, x, axis, *rest: _run(node.op, x, _behind(axis, x), *rest),
     ),
     "linear": lambda node, *args: _run(node.op, *args),
@@ -193,5 +261,7 @@ _stacked = {
     "nll_loss": _nll_loss,
     "reshape": lambda node, x, shape: _run(node.op, x, (len(x), *node.shape)),
     "swapaxes": lambda node, x, a, b: _run(node.op, x, *_behind((a, b), x)),
-    "transpose": lambda node, x, axes: _run(node.op, x, (0, *(_behind(axes, x) if axes is not None else _behind(None, x)[::-1]))),
+    "transpose": lambda node, x, axes: _run(
+        node.op, x, (0, *(_behind(axes, x) if axes is not None else _behind(None, x)[::-1]))
+    ),
 }

@@ -10,7 +10,18 @@ from ..engine import Tensor, data_of, grad, path
 from ..graph import copy, depending, evaluate, leaf_names, numbered, program
 from ..tables import aligned
 from .diagnosis import diagnose, rates
-from .slopes import FAILING, SEVERITY, Finding, Map, between_ties, direction, in_directions, is_analytic, with_argument, worst
+from .slopes import (
+    FAILING,
+    SEVERITY,
+    Finding,
+    Map,
+    between_ties,
+    direction,
+    in_directions,
+    is_analytic,
+    with_argument,
+    worst,
+)
 
 DIRECTIONS = 3  # random ones, for each input
 
@@ -57,12 +68,19 @@ class Report:
             return "gradient check VACUOUS: every gradient is 0, or too small to tell from rounding: nothing was tested"
         tested = Counter(row.op == "leaf" for row in self.rows if row.passed)
         silent = len(self.rows) - tested.total()
-        words = f"{tested[False]} nodes and {tested[True]} leaves" + f", {silent} VACUOUS" * bool(silent)
+        words = f"{tested[False]} nodes and {tested[True]} leaves" + f", {silent} VACUOUS" * bool(
+            silent
+        )
         return f"gradient check passed: {words}, largest relative error {max(row.error for row in self.rows):.1g}"
 
     def __str__(self):
-        rows = [("node or leaf", "shape", "error", "verdict"), *((r.name, str(r.shape), f"{r.error:.1e}", r.verdict) for r in self.rows)]
-        return "\n".join([*aligned(rows), *(f"{r.name}: {r.note}" for r in self.rows if r.note), self.verdict()])
+        rows = [
+            ("node or leaf", "shape", "error", "verdict"),
+            *((r.name, str(r.shape), f"{r.error:.1e}", r.verdict) for r in self.rows),
+        ]
+        return "\n".join(
+            [*aligned(rows), *(f"{r.name}: {r.note}" for r in self.rows if r.note), self.verdict()]
+        )
 
 
 @np.errstate(all="ignore")  # what is not finite is reported, once
@@ -76,32 +94,61 @@ def check_graph(loss, seed=0):
     steps = program("check_graph", loss)
     leaves = [node for node in steps if node.is_leaf and node.requires_grad]
     if not leaves:
-        raise RuntimeError("check_graph: no leaf of this graph has requires_grad=True (was it recorded under no_grad()?).")
+        raise RuntimeError(
+            "check_graph: no leaf of this graph has requires_grad=True (was it recorded under no_grad()?)."
+        )
     copies = copy(steps)
     rng, drop = np.random.default_rng(seed), rates(steps)
-    names = numbered({node.order: ".".join(filter(None, [path(node.origin), node.op.name])) for node in steps if node.args})
-    names = {loss.order: loss.name or "parameter"} | names | leaf_names(steps)  # if the loss is a leaf
+    names = numbered(
+        {
+            node.order: ".".join(filter(None, [path(node.origin), node.op.name]))
+            for node in steps
+            if node.args
+        }
+    )
+    names = (
+        {loss.order: loss.name or "parameter"} | names | leaf_names(steps)
+    )  # if the loss is a leaf
 
     def row(node, finding):
         shown = finding.note if finding.verdict not in ("OK", "VACUOUS") else ""
         op, module = (node.op.name, path(node.origin)) if node.args else ("leaf", "")
-        return Row(names[node.order], op, module, node.shape, float(finding.error), finding.verdict, node.order, shown)
+        return Row(
+            names[node.order],
+            op,
+            module,
+            node.shape,
+            float(finding.error),
+            finding.verdict,
+            node.order,
+            shown,
+        )
 
-    rows = [row(node, _check_node(copies[node.order], rng, drop)) for node in steps if node.args and node.requires_grad]
+    rows = [
+        row(node, _check_node(copies[node.order], rng, drop))
+        for node in steps
+        if node.args and node.requires_grad
+    ]
     wrong = {r.order for r in rows if r.wrong}
     analytic = {node.order for node in copies.values() if node.args and is_analytic(node)}
     own, root, u = list(copies.values()), copies[loss.order], direction(rng, loss.shape)
     try:
-        gradients = grad(root, [copies[leaf.order] for leaf in leaves], u, retain_graph=True, allow_unused=True)
+        gradients = grad(
+            root, [copies[leaf.order] for leaf in leaves], u, retain_graph=True, allow_unused=True
+        )
     except Exception:
         if not wrong:
             raise
-        return Report([*rows, *(row(leaf, Finding("AFFECTED", np.inf)) for leaf in leaves)])  # by a rule that the engine cannot take either
+        return Report(
+            [*rows, *(row(leaf, Finding("AFFECTED", np.inf)) for leaf in leaves)]
+        )  # by a rule that the engine cannot take either
     for leaf, gradient in zip(leaves, gradients):
         gradient = np.zeros(leaf.shape) if gradient is None else gradient.data
         exact = all(node.order in analytic for node in depending(own, [copies[leaf.order].order]))
         finding = _check_leaf(own, root, u, copies[leaf.order], gradient, exact, rng, drop)
-        if finding.verdict in FAILING and wrong & {node.order for node in depending(steps, [leaf.order])}:
+        if finding.verdict in FAILING and wrong & {
+            node.order for node in depending(steps, [leaf.order])
+        }:
             finding = finding._replace(verdict="AFFECTED", note="")
         rows.append(row(leaf, finding))
     return Report(rows)
@@ -111,16 +158,26 @@ def _check_node(node, rng, rates):
     """The rules of one node against its forward."""
     arrays = [data_of(a) for a in node.args]
     if not np.array_equal(node.op.forward(*arrays), node.data, equal_nan=True):
-        return Finding("STOCHASTIC", np.inf, "Its forward draws by itself. Give the op its noise as an input, a Noise leaf.")
+        return Finding(
+            "STOCHASTIC",
+            np.inf,
+            "Its forward draws by itself. Give the op its noise as an input, a Noise leaf.",
+        )
     maps = {}
     for i, x in enumerate(node.args):
         if isinstance(x, Tensor) and x.requires_grad:
             forward = partial(with_argument, node.op.forward, arrays, i)
-            rule = node.op.rule(i) or (lambda *_, shape=x.shape: np.zeros(shape))  # none: it claims that nothing comes of x
-            maps[node.op.argument(i)] = Map(x.data, forward, partial(_ruled, rule, node.data, arrays, x.shape), forward)
+            rule = node.op.rule(i) or (
+                lambda *_, shape=x.shape: np.zeros(shape)
+            )  # none: it claims that nothing comes of x
+            maps[node.op.argument(i)] = Map(
+                x.data, forward, partial(_ruled, rule, node.data, arrays, x.shape), forward
+            )
 
     def moved(replaced):
-        return node.op.forward(*(replaced.get(node.op.argument(i), a) for i, a in enumerate(arrays)))
+        return node.op.forward(
+            *(replaced.get(node.op.argument(i), a) for i, a in enumerate(arrays))
+        )
 
     u = direction(rng, node.shape)
     given = (u, node.data, *arrays)
@@ -130,19 +187,30 @@ def _check_node(node, rng, rates):
             m.pull(u)
         except Exception as error:
             return Finding("FAIL", np.inf, f"The rule for {name}: {type(error).__name__}: {error}")
-        if not all(np.array_equal(a, b, equal_nan=b.dtype.kind == "f") for a, b in zip(given, saved)):
-            return Finding("FAIL", np.inf, f"The rule for {name} changes what it is given, in place.")
-    findings = {name: worst(in_directions(partial(m.compare, u=u), m.x, rng, DIRECTIONS)) for name, m in maps.items()}
+        if not all(
+            np.array_equal(a, b, equal_nan=b.dtype.kind == "f") for a, b in zip(given, saved)
+        ):
+            return Finding(
+                "FAIL", np.inf, f"The rule for {name} changes what it is given, in place."
+            )
+    findings = {
+        name: worst(in_directions(partial(m.compare, u=u), m.x, rng, DIRECTIONS))
+        for name, m in maps.items()
+    }
     if wrong := between_ties(maps, findings, moved, u=u):
         return wrong[0]._replace(note=f"By {' and '.join(maps)}, moved alike: {wrong[0].note}.")
     found = worst(findings.values())
-    if found.verdict not in FAILING and (crooked := [name for name, m in maps.items() if not m.is_linear(u, m.pull(u))]):
+    if found.verdict not in FAILING and (
+        crooked := [name for name, m in maps.items() if not m.is_linear(u, m.pull(u))]
+    ):
         return Finding("FAIL", np.inf, f"The rule for {crooked[0]} is not linear in the cotangent.")
     if found.verdict != "FAIL":
         return found
     name = next(name for name, finding in findings.items() if finding == found)
     others = {n: m for n, m in maps.items() if n != name}
-    return found._replace(note=f"By {name}: {found.note}. Diagnosis: {diagnose(maps[name], rates, others)}.")
+    return found._replace(
+        note=f"By {name}: {found.note}. Diagnosis: {diagnose(maps[name], rates, others)}."
+    )
 
 
 def _ruled(rule, out, arrays, shape, u):
@@ -151,8 +219,14 @@ def _ruled(rule, out, arrays, shape, u):
     if np.shape(g) == shape:
         return g
     lead = np.ndim(g) - len(shape)
-    if not isinstance(g, (np.ndarray, np.generic)) or lead < 0 or any(n not in (1, m) for n, m in zip(shape, g.shape[lead:])):
-        raise ValueError(f"it returned {f'shape {g.shape}' if hasattr(g, 'shape') else repr(g)}, the argument has shape {shape}")
+    if (
+        not isinstance(g, (np.ndarray, np.generic))
+        or lead < 0
+        or any(n not in (1, m) for n, m in zip(shape, g.shape[lead:]))
+    ):
+        raise ValueError(
+            f"it returned {f'shape {g.shape}' if hasattr(g, 'shape') else repr(g)}, the argument has shape {shape}"
+        )
     axes = tuple(range(lead)) + tuple(i + lead for i, n in enumerate(shape) if n == 1)
     return np.sum(g, axis=axes, keepdims=True).reshape(shape)
 

@@ -28,7 +28,9 @@ from ..tables import aligned
 
 FALSE_ALARM = 1e-9  # the probability, at most, that a report on a right function shows a FAIL
 
-NOTHING = "VACUOUS: nothing stochastic was found. Is op in evaluation mode, or does it draw no noise?"
+NOTHING = (
+    "VACUOUS: nothing stochastic was found. Is op in evaluation mode, or does it draw no noise?"
+)
 LOST = "VACUOUS: noise is drawn but not recorded: under no_grad(), or only compared (noise > 0 is plain data)."
 SCARCE = "VACUOUS: {} tests have too little noise to tell. Use a larger shape or more calls."
 VARIES = "VACUOUS: op draws noise of other layers, shapes or laws from call to call. Check its parts alone."
@@ -78,7 +80,13 @@ class Row:
     def verdict(self):
         if math.isnan(self.bound):
             return "UNKNOWN"
-        return "VACUOUS" if self.bound == math.inf else "OK" if abs(self.measured - self.expected) <= self.bound else "FAIL"
+        return (
+            "VACUOUS"
+            if self.bound == math.inf
+            else "OK"
+            if abs(self.measured - self.expected) <= self.bound
+            else "FAIL"
+        )
 
 
 @dataclass
@@ -107,12 +115,19 @@ class Report:
             numbers = f"{wrong.measured:.4g}, expected {wrong.expected:.4g} +- {wrong.bound:.1g}"
             return f"noise check FAILED: {wrong.hint} ({wrong.layer}, {wrong.test}: {numbers})"
         counts = [[row.verdict for row in self.rows].count(v) for v in ("OK", "UNKNOWN", "VACUOUS")]
-        passed = f"passed: {counts[0]} tests" + (f", {counts[1]} more without a law to compare with" if counts[1] else "")
+        passed = f"passed: {counts[0]} tests" + (
+            f", {counts[1]} more without a law to compare with" if counts[1] else ""
+        )
         return f"noise check {self.problem or (passed if self else SCARCE.format(counts[2]))}"
 
     def __str__(self):
-        rows = [("noise", "test", "measured", "expected", "allowed", "verdict")] if self.rows else []
-        rows += [(r.layer, r.test, f"{r.measured:.5g}", f"{r.expected:.5g}", f"{r.bound:.1e}", r.verdict) for r in self.rows]
+        rows = (
+            [("noise", "test", "measured", "expected", "allowed", "verdict")] if self.rows else []
+        )
+        rows += [
+            (r.layer, r.test, f"{r.measured:.5g}", f"{r.expected:.5g}", f"{r.bound:.1e}", r.verdict)
+            for r in self.rows
+        ]
         return "\n".join([*aligned(rows), self.verdict()])
 
 
@@ -147,12 +162,20 @@ def check_noise(op, shape=(64, 1024), *, p=None, shared=(), mean=None, calls=4, 
     noise check VACUOUS: nothing stochastic was found. Is op in evaluation mode, or does it draw no noise?
     """
     shape, shared = ((given,) if isinstance(given, int) else given for given in (shape, shared))
-    if calls < 2 or math.prod(shape) == 0 or not all(-len(shape) <= axis < len(shape) for axis in shared):
-        raise ValueError(f"check_noise: calls must be >= 2, shape not empty, and shared axes of it; got {calls}, {shape}, {shared}.")
+    if (
+        calls < 2
+        or math.prod(shape) == 0
+        or not all(-len(shape) <= axis < len(shape) for axis in shared)
+    ):
+        raise ValueError(
+            f"check_noise: calls must be >= 2, shape not empty, and shared axes of it; got {calls}, {shape}, {shared}."
+        )
     if p is not None and not 0 <= p <= 1:
         raise ValueError(f"check_noise: p is the probability of DROPPING, in [0, 1]; got {p}.")
     rng = np.random.default_rng(0)
-    x = (rng.uniform(1, 2, shape) * rng.choice([-1, 1], shape)).astype(dtype or engine.default_dtype)  # far from 0, of both signs
+    x = (rng.uniform(1, 2, shape) * rng.choice([-1, 1], shape)).astype(
+        dtype or engine.default_dtype
+    )  # far from 0, of both signs
     with _untouched(op):
         with frozen_noise():
             again = _called(op, x)
@@ -162,13 +185,42 @@ def check_noise(op, shape=(64, 1024), *, p=None, shared=(), mean=None, calls=4, 
         graphs = [program("check_noise", out) for out in outputs]
         drawn = [[n for n in steps if isinstance(n, Noise)] for steps in graphs]
         if not any(drawn):
-            return Report([], NOTHING if np.array_equal(outputs[0].data, outputs[1].data, equal_nan=True) else LOST)
-        if len({str([(n.stream, n.shape, type(n.distribution), getattr(n.distribution, "mean", None)) for n in noise]) for noise in drawn}) > 1:
+            return Report(
+                [],
+                NOTHING
+                if np.array_equal(outputs[0].data, outputs[1].data, equal_nan=True)
+                else LOST,
+            )
+        if (
+            len(
+                {
+                    str(
+                        [
+                            (
+                                n.stream,
+                                n.shape,
+                                type(n.distribution),
+                                getattr(n.distribution, "mean", None),
+                            )
+                            for n in noise
+                        ]
+                    )
+                    for noise in drawn
+                }
+            )
+            > 1
+        ):
             return Report([], VARIES)
         layers = _layers(graphs[0], zip(*drawn), p)
-        apart = [row for layer in layers for row in _apart(layer)] + [_other(a, b) for i, b in enumerate(layers) for a in layers[:i]]
-        rows = [row for row in apart if row.measured >= 1]  # first what repeats: no other trials are then independent
-        rows += [row for layer in layers for row in _drawn(layer)]  # then the rate, which others depend on
+        apart = [row for layer in layers for row in _apart(layer)] + [
+            _other(a, b) for i, b in enumerate(layers) for a in layers[:i]
+        ]
+        rows = [
+            row for row in apart if row.measured >= 1
+        ]  # first what repeats: no other trials are then independent
+        rows += [
+            row for layer in layers for row in _drawn(layer)
+        ]  # then the rate, which others depend on
         rows += [row for row in apart if not row.measured >= 1]
         rows += [row for layer in layers for row in _acting(layer, shared)]
         rows += _output(op, x, outputs, graphs[0], layers, mean)
@@ -218,10 +270,23 @@ def _layers(steps, leaves, p):
     found, names = [], []
     for calls in leaves:
         uses = [n for n in steps if any(a is calls[0] for a in n.args)]
-        rates = [a for n in uses for name, a in zip(n.op.names, n.args) if name == "p" and isinstance(a, (int, float))]
+        rates = [
+            a
+            for n in uses
+            for name, a in zip(n.op.names, n.args)
+            if name == "p" and isinstance(a, (int, float))
+        ]
         names.append(calls[0].stream or uses[0].op.name)
         name = names[-1] + (f" #{names.count(names[-1])}" if names.count(names[-1]) > 1 else "")
-        found.append(_Layer(name, calls[0], uses, np.stack([n.data for n in calls]), p if p is not None else (*rates, None)[0]))
+        found.append(
+            _Layer(
+                name,
+                calls[0],
+                uses,
+                np.stack([n.data for n in calls]),
+                p if p is not None else (*rates, None)[0],
+            )
+        )
     return found
 
 
@@ -230,22 +295,40 @@ def _layers(steps, leaves, p):
 
 def _apart(layer):
     """Independence of calls, one more axis in front, and of neighbours along each axis; and whether layers share the noise."""
-    first = layer.uses[0].ndim - layer.values.ndim  # axes have the numbers they have where the noise is taken
+    first = (
+        layer.uses[0].ndim - layer.values.ndim
+    )  # axes have the numbers they have where the noise is taken
     for i, size in enumerate(layer.values.shape):
         pairs = np.moveaxis(layer.values, i, 0)[: size // 2 * 2]
-        test, hint = (f"neighbours, axis {first + i}", f"noise repeats along axis {first + i}") if i else ("calls", "every call draws the same noise")
+        test, hint = (
+            (f"neighbours, axis {first + i}", f"noise repeats along axis {first + i}")
+            if i
+            else ("calls", "every call draws the same noise")
+        )
         if size > 1:
-            yield _independent(layer.name, test, pairs[0::2], pairs[1::2], [layer.law, layer.law], hint)
-    places = {path(n.origin) if n.origin else n.order for n in layer.uses}  # one module may use its noise again and again
+            yield _independent(
+                layer.name, test, pairs[0::2], pairs[1::2], [layer.law, layer.law], hint
+            )
+    places = {
+        path(n.origin) if n.origin else n.order for n in layer.uses
+    }  # one module may use its noise again and again
     if len(places) > 1:
-        yield Row(layer.name, "layers that take it", len(places), 1, 0, "two layers draw the same noise")
+        yield Row(
+            layer.name, "layers that take it", len(places), 1, 0, "two layers draw the same noise"
+        )
 
 
 def _other(a, b):
     """Independence of two layers, from the beginning of each call: so far generators in one state give the same."""
     n = min(a.noise.size, b.noise.size)
     values = [layer.values.reshape(len(layer.values), -1)[:, :n] for layer in (a, b)]
-    return _independent(f"{a.name}, {b.name}", "independence", *values, [a.law, b.law], "two layers draw the same noise")
+    return _independent(
+        f"{a.name}, {b.name}",
+        "independence",
+        *values,
+        [a.law, b.law],
+        "two layers draw the same noise",
+    )
 
 
 def _independent(name, test, a, b, laws, hint):
@@ -257,7 +340,14 @@ def _independent(name, test, a, b, laws, hint):
     else:
         a, b = (np.sign(v[: v.size // 2] - 1.0 * v[::-1][: v.size // 2]) for v in (a, b))
         agree, q = (a * b)[a * b != 0] > 0, 0.5
-    return _rate(name, test, agree, q, hint if agree.all() else f"not independent: {hint}, or part of it", mistaken=1)
+    return _rate(
+        name,
+        test,
+        agree,
+        q,
+        hint if agree.all() else f"not independent: {hint}, or part of it",
+        mistaken=1,
+    )
 
 
 def _rate(name, test, trials, q, hint, mistaken=None):
@@ -279,20 +369,45 @@ def _drawn(layer):
     if isinstance(law, Bernoulli):
         rate = float(values.mean())
         if layer.p is not None:
-            hint = "the keep rate is p: keep and drop are swapped" if math.isclose(law.keep, layer.p) else "the keep rate is not 1-p"
+            hint = (
+                "the keep rate is p: keep and drop are swapped"
+                if math.isclose(law.keep, layer.p)
+                else "the keep rate is not 1-p"
+            )
             yield Row(name, "law, 1-p", law.keep, 1 - layer.p, 1e-12, hint)
         swapped = abs(rate - (1 - law.keep)) < abs(rate - law.keep) / 10
-        yield _rate(name, "keep rate", values, law.keep, "keep and drop are swapped in the draw" if swapped else "the keep rate is not its law's")
+        yield _rate(
+            name,
+            "keep rate",
+            values,
+            law.keep,
+            "keep and drop are swapped in the draw"
+            if swapped
+            else "the keep rate is not its law's",
+        )
         return
     values = values.astype(np.float64)
     mean_bound = variance_bound = math.nan
     if isinstance(law, Normal):
-        rounding = float(np.finfo(layer.noise.dtype).eps) * (abs(law.mean) + 4 * law.std)  # of values stored in that dtype
+        rounding = float(np.finfo(layer.noise.dtype).eps) * (
+            abs(law.mean) + 4 * law.std
+        )  # of values stored in that dtype
         mean_bound = lambda x: normal_mean(law.std, n, x) + rounding
-        variance_bound = lambda x: normal_variance(law.variance, n, x) + 3 * rounding * (law.std + rounding)
+        variance_bound = lambda x: (
+            normal_variance(law.variance, n, x) + 3 * rounding * (law.std + rounding)
+        )
     variance = float(np.square(values - layer.mean).mean())
-    yield Row(name, "mean", float(values.mean()), layer.mean, mean_bound, "the mean is not its law's")
-    yield Row(name, "variance", variance, layer.variance, variance_bound, _spread_hint(variance, layer.variance))
+    yield Row(
+        name, "mean", float(values.mean()), layer.mean, mean_bound, "the mean is not its law's"
+    )
+    yield Row(
+        name,
+        "variance",
+        variance,
+        layer.variance,
+        variance_bound,
+        _spread_hint(variance, layer.variance),
+    )
 
 
 # ---- what noise does
@@ -305,51 +420,121 @@ def _acting(layer, shared):
         if size == 1 or layer.variance == 0:
             continue
         own = axis - node.ndim + noise.ndim  # that axis of the noise, which may have fewer
-        pattern = (np.indices(noise.shape, np.int32)[own] % 2 if own >= 0 else np.ones(noise.shape)).astype(noise.dtype)
-        args = [pattern if a is noise else np.ones_like(a.data) if isinstance(a, Tensor) else a for a in node.args]
+        pattern = (
+            np.indices(noise.shape, np.int32)[own] % 2 if own >= 0 else np.ones(noise.shape)
+        ).astype(noise.dtype)
+        args = [
+            pattern if a is noise else np.ones_like(a.data) if isinstance(a, Tensor) else a
+            for a in node.args
+        ]
         differing = float(np.mean(np.diff(node.op.forward(*args), axis=axis) != 0))
         if axis in [a % node.ndim for a in shared]:
-            yield Row(layer.name, f"shared along axis {axis}", 1 - differing, 1, 0, f"noise differs along axis {axis}, which should share it")
+            yield Row(
+                layer.name,
+                f"shared along axis {axis}",
+                1 - differing,
+                1,
+                0,
+                f"noise differs along axis {axis}, which should share it",
+            )
         else:
-            yield Row(layer.name, f"differs along axis {axis}", differing, 1, 0, f"noise is shared along axis {axis}, where it should differ")
+            yield Row(
+                layer.name,
+                f"differs along axis {axis}",
+                differing,
+                1,
+                0,
+                f"noise is shared along axis {axis}, where it should differ",
+            )
 
 
 def _output(op, x, outputs, steps, layers, mean):
     """Mean and variance of the output, exact where each entry is a + b * noise."""
-    yield Row("output", "finite", float(np.mean([np.isfinite(out.data) for out in outputs])), 1, 0, "the output is not finite")
+    yield Row(
+        "output",
+        "finite",
+        float(np.mean([np.isfinite(out.data) for out in outputs])),
+        1,
+        0,
+        "the output is not finite",
+    )
     promised, of, between = x, "x", 1
     if mean is not None:
         promised, of = np.asarray(data_of(mean(Tensor(x)))), "what is promised"
     elif hasattr(op, "put_back"):
         evaluated, of, between = _called(op.eval(), x), "the output in evaluation", 0.5
-        count, promised = sum(isinstance(n, Noise) for n in program("check_noise", evaluated)), evaluated.data
+        count, promised = (
+            sum(isinstance(n, Noise) for n in program("check_noise", evaluated)),
+            evaluated.data,
+        )
         yield Row("output", "noise in evaluation", count, 0, 0, "noise is drawn in evaluation too")
-    line = _line(outputs[0], steps, layers[0].noise, between) if len(layers) == 1 and promised.shape == outputs[0].shape else None
+    line = (
+        _line(outputs[0], steps, layers[0].noise, between)
+        if len(layers) == 1 and promised.shape == outputs[0].shape
+        else None
+    )
     if line is None or math.isnan(layers[0].mean):
         yield Row("output", "mean", math.nan, math.nan, math.nan)
         return
     (a, b), p, centre = line, layers[0].p, layers[0].mean
-    mean, exact = a + b * centre, max(64 * float(np.finfo(outputs[0].dtype).eps), 1e-9)  # but for rounding
-    ratio, rest = _fit(mean, promised if p != 1 else 0 * promised)  # when all is dropped no scale gives x back
+    mean, exact = (
+        a + b * centre,
+        max(64 * float(np.finfo(outputs[0].dtype).eps), 1e-9),
+    )  # but for rounding
+    ratio, rest = _fit(
+        mean, promised if p != 1 else 0 * promised
+    )  # when all is dropped no scale gives x back
     added = "is noise added where it should multiply, or another mean= promised?"
-    yield Row("output", "rest of the mean", rest, 0, exact, f"the mean is no multiple of {of}: {added}")
-    yield Row("output", "mean / promised", ratio, 1, exact, f"the mean is {ratio:.3g} times {of}{_scale_hint(ratio, centre if p is None else 1 - p)}")
+    yield Row(
+        "output", "rest of the mean", rest, 0, exact, f"the mean is no multiple of {of}: {added}"
+    )
+    yield Row(
+        "output",
+        "mean / promised",
+        ratio,
+        1,
+        exact,
+        f"the mean is {ratio:.3g} times {of}{_scale_hint(ratio, centre if p is None else 1 - p)}",
+    )
     if p is not None and p < 1:
         odds = p / (1 - p)
         ratio, rest = _fit(b**2 * layers[0].variance, np.square(mean))
-        yield Row("output", "rest of the variance", rest, 0, exact * max(1, odds), f"the variance does not grow with the mean: {added}")
-        yield Row("output", "variance / mean^2", ratio, odds, exact * max(1, odds), _spread_hint(ratio, odds))
+        yield Row(
+            "output",
+            "rest of the variance",
+            rest,
+            0,
+            exact * max(1, odds),
+            f"the variance does not grow with the mean: {added}",
+        )
+        yield Row(
+            "output",
+            "variance / mean^2",
+            ratio,
+            odds,
+            exact * max(1, odds),
+            _spread_hint(ratio, odds),
+        )
 
 
 def _line(out, steps, noise, at):
     """(a, b) if out = a + b * noise, entry by entry, judged by noise of 0 and of 1; or of 0 and 1/2, that is between outcomes too."""
     tolerance = 64 * np.finfo(out.dtype).eps
-    with contextlib.suppress(ValueError, TypeError, IndexError):  # shapes that do not broadcast; masks that must be bools
-        constant = [np.full(noise.shape, value, noise.dtype if at == 1 else np.float64) for value in (0, at)]
-        a, end = (evaluate(steps, {noise.order: values})[out.order].astype(np.float64) for values in constant)
+    with contextlib.suppress(
+        ValueError, TypeError, IndexError
+    ):  # shapes that do not broadcast; masks that must be bools
+        constant = [
+            np.full(noise.shape, value, noise.dtype if at == 1 else np.float64) for value in (0, at)
+        ]
+        a, end = (
+            evaluate(steps, {noise.order: values})[out.order].astype(np.float64)
+            for values in constant
+        )
         b = (end - a) / at
         line = a + b * noise.data
-        if line.shape == out.shape and np.allclose(line, out.data, rtol=tolerance, atol=tolerance * abs(out.data).max()):
+        if line.shape == out.shape and np.allclose(
+            line, out.data, rtol=tolerance, atol=tolerance * abs(out.data).max()
+        ):
             return a, b
     return None
 
@@ -365,8 +550,19 @@ def _fit(found, promised):
 def _scale_hint(ratio, keep):
     if not 0 < keep < 1:
         return ""
-    known = {keep: "missing", 1 / keep: "applied twice, or in evaluation too", keep / (1 - keep): "1/p, or keep and drop are swapped"}
-    return next((f": the scale 1/(1-p) is {text}" for value, text in known.items() if math.isclose(ratio, value, rel_tol=1e-3)), "")
+    known = {
+        keep: "missing",
+        1 / keep: "applied twice, or in evaluation too",
+        keep / (1 - keep): "1/p, or keep and drop are swapped",
+    }
+    return next(
+        (
+            f": the scale 1/(1-p) is {text}"
+            for value, text in known.items()
+            if math.isclose(ratio, value, rel_tol=1e-3)
+        ),
+        "",
+    )
 
 
 def _spread_hint(found, variance):
@@ -374,4 +570,6 @@ def _spread_hint(found, variance):
         return "the variance is taken for the standard deviation"
     if math.isclose(found, math.sqrt(variance), rel_tol=0.03):
         return "the standard deviation is taken for the variance"
-    return f"the variance is {found / variance if variance else math.inf:.3g} times what it should be"
+    return (
+        f"the variance is {found / variance if variance else math.inf:.3g} times what it should be"
+    )

@@ -14,7 +14,22 @@ import numpy as np
 
 from .. import functional as F
 from ..engine import Tensor
-from ..ops import erf, linear, log_softmax, logsumexp, losses, penalties, relu, scatter, sigmoid, softmax, softplus, standardize, stochastic, windows
+from ..ops import (
+    erf,
+    linear,
+    log_softmax,
+    logsumexp,
+    losses,
+    penalties,
+    relu,
+    scatter,
+    sigmoid,
+    softmax,
+    softplus,
+    standardize,
+    stochastic,
+    windows,
+)
 
 
 @dataclass
@@ -59,7 +74,9 @@ def shifted(*shape):
     return apart(*shape, shift=0.05)
 
 
-near = np.array([1e-3, -2e-3, 3e-3, -0.7])  # to 0 and to each other: rules that are wrong close to a kink
+near = np.array(
+    [1e-3, -2e-3, 3e-3, -0.7]
+)  # to 0 and to each other: rules that are wrong close to a kink
 positive = within(0.3, 2.0)
 small = within(-0.9, 0.9)
 
@@ -79,7 +96,9 @@ def unary(f, draw=normal):
         s(f, draw(1)),
         s(f, draw(2, 1, 2)),
         zero(f, draw(0, 3)),
-        s(lambda x: f(x.T[::-1, ::2]), draw(5, 2)),  # more than half, so that `apart` has entries of both signs among them
+        s(
+            lambda x: f(x.T[::-1, ::2]), draw(5, 2)
+        ),  # more than half, so that `apart` has entries of both signs among them
         s(lambda x: f(np.broadcast_to(x, (2, 3))), draw(3)),
     ]
 
@@ -87,7 +106,13 @@ def unary(f, draw=normal):
 def binary(f, x=normal, y=normal, number=1.5):
     shapes = [
         *(((2, 3), (2, 3)), ((), ()), ((2, 3), ()), ((), (2, 3)), ((2, 3), (3,)), ((3,), (2, 3))),
-        *(((2, 1), (1, 3)), ((1, 1), (3,)), ((2, 1, 2), (3, 1)), ((1,), (2, 1, 1)), ((1, 2), (1, 2))),
+        *(
+            ((2, 1), (1, 3)),
+            ((1, 1), (3,)),
+            ((2, 1, 2), (3, 1)),
+            ((1,), (2, 1, 1)),
+            ((1, 2), (1, 2)),
+        ),
     ]
     empty = [((0,), (0,)), ((0, 3), (3,)), ((1,), (0,))]
     return [
@@ -162,8 +187,15 @@ samples = {
     # ------------------------------------------------------------------------------------ arithmetic
     "add": [*binary(np.add), s(lambda x: x + x, normal(3))],
     "subtract": [*binary(np.subtract), zero(lambda x: x - x, normal(3))],
-    "multiply": [*binary(np.multiply), s(lambda x: x * x, normal(3)), s(lambda x: x * x.T, normal(2, 2))],
-    "divide": [*binary(np.divide, normal, positive), s(lambda x, y: x / y, normal(3), [-0.5, -1.0, 2.0])],
+    "multiply": [
+        *binary(np.multiply),
+        s(lambda x: x * x, normal(3)),
+        s(lambda x: x * x.T, normal(2, 2)),
+    ],
+    "divide": [
+        *binary(np.divide, normal, positive),
+        s(lambda x, y: x / y, normal(3), [-0.5, -1.0, 2.0]),
+    ],
     "remainder": [
         *binary(np.remainder, within(2.2, 2.8), within(0.95, 1.05)),  # x / y is between jumps
         s(lambda x, y: x % y, [-2.5, 2.5, -2.5, 0.5], [1.5, -1.5, -1.5, 3.0]),
@@ -193,7 +225,10 @@ samples = {
     "log2": unary(np.log2, positive),
     "log10": unary(np.log10, positive),
     "sqrt": unary(np.sqrt, positive),
-    "logaddexp": [*binary(np.logaddexp), s(np.logaddexp, [900.0, -900.0, 0.0], [901.0, -900.5, 0.0])],
+    "logaddexp": [
+        *binary(np.logaddexp),
+        s(np.logaddexp, [900.0, -900.0, 0.0], [901.0, -900.5, 0.0]),
+    ],
     # --------------------------------------------------------------------------------- trigonometry
     "sin": unary(np.sin),
     "cos": unary(np.cos),
@@ -248,13 +283,59 @@ samples = {
         *(
             s(lambda x, index=index: x[index], normal(3, 4))
             for index in (
-                *(1, -1, np.int64(2), (1, 2), (-1, -2), slice(1, None), slice(None, None, -1), slice(2, 0, -1)),
-                *((slice(None), 1), (slice(None, None, 2), slice(1, None, 2)), (slice(0, 2), slice(None, None, -2))),
-                *(None, (None, 1), (slice(None), None, 2), ..., (..., 1), (..., None), (1, ...), ()),
-                *([0, 2], [0, 0, 2, 0], ([0, 0, 1], [1, 1, 3]), ([0, 0], slice(1, 3)), (slice(1, 3), [2, 2, -1])),
-                *(([0, 0, -3], 1), ([[0, 1], [0, 1]],), (np.array([[0], [0]]), [1, 1]), (None, [0, 0], ..., None), (..., [-1, 3])),
-                *(np.arange(12).reshape(3, 4) % 3 == 0, [True, False, True], ([True, False, True], [1, 1]), (slice(None), np.arange(4) > 1)),
-                *(np.array([1, 1, 0], np.uint8), np.int64([[1, 1], [0, 1]]), (np.array(1), slice(None)), True, np.array(1), ((0, 0, 1),)),
+                *(
+                    1,
+                    -1,
+                    np.int64(2),
+                    (1, 2),
+                    (-1, -2),
+                    slice(1, None),
+                    slice(None, None, -1),
+                    slice(2, 0, -1),
+                ),
+                *(
+                    (slice(None), 1),
+                    (slice(None, None, 2), slice(1, None, 2)),
+                    (slice(0, 2), slice(None, None, -2)),
+                ),
+                *(
+                    None,
+                    (None, 1),
+                    (slice(None), None, 2),
+                    ...,
+                    (..., 1),
+                    (..., None),
+                    (1, ...),
+                    (),
+                ),
+                *(
+                    [0, 2],
+                    [0, 0, 2, 0],
+                    ([0, 0, 1], [1, 1, 3]),
+                    ([0, 0], slice(1, 3)),
+                    (slice(1, 3), [2, 2, -1]),
+                ),
+                *(
+                    ([0, 0, -3], 1),
+                    ([[0, 1], [0, 1]],),
+                    (np.array([[0], [0]]), [1, 1]),
+                    (None, [0, 0], ..., None),
+                    (..., [-1, 3]),
+                ),
+                *(
+                    np.arange(12).reshape(3, 4) % 3 == 0,
+                    [True, False, True],
+                    ([True, False, True], [1, 1]),
+                    (slice(None), np.arange(4) > 1),
+                ),
+                *(
+                    np.array([1, 1, 0], np.uint8),
+                    np.int64([[1, 1], [0, 1]]),
+                    (np.array(1), slice(None)),
+                    True,
+                    np.array(1),
+                    ((0, 0, 1),),
+                ),
             )
         ),
         s(lambda x: x[[0, 0], :, [1, 1]], normal(2, 2, 3)),
@@ -285,14 +366,40 @@ samples = {
         *(
             s(np.matmul, normal(*x), normal(*y))
             for x, y in (
-                *(((3,), (3,)), ((3,), (3, 2)), ((2, 3), (3,)), ((2, 3), (3, 2)), ((1, 3), (3, 1)), ((1,), (1,)), ((1, 1), (1, 1))),
-                *(((2, 2, 3), (3, 2)), ((2, 3), (2, 3, 2)), ((2, 2, 3), (2, 3, 2)), ((3,), (2, 3, 2)), ((2, 2, 3), (3,))),
-                *(((1, 2, 3), (2, 3, 1)), ((2, 2, 3), (1, 3, 1)), ((2, 1, 2, 2), (3, 2, 1)), ((2, 2), (1, 2, 2, 1)), ((2, 1, 1, 2), (2,))),
+                *(
+                    ((3,), (3,)),
+                    ((3,), (3, 2)),
+                    ((2, 3), (3,)),
+                    ((2, 3), (3, 2)),
+                    ((1, 3), (3, 1)),
+                    ((1,), (1,)),
+                    ((1, 1), (1, 1)),
+                ),
+                *(
+                    ((2, 2, 3), (3, 2)),
+                    ((2, 3), (2, 3, 2)),
+                    ((2, 2, 3), (2, 3, 2)),
+                    ((3,), (2, 3, 2)),
+                    ((2, 2, 3), (3,)),
+                ),
+                *(
+                    ((1, 2, 3), (2, 3, 1)),
+                    ((2, 2, 3), (1, 3, 1)),
+                    ((2, 1, 2, 2), (3, 2, 1)),
+                    ((2, 2), (1, 2, 2, 1)),
+                    ((2, 1, 1, 2), (2,)),
+                ),
             )
         ),
         *(
             zero(np.matmul, normal(*x), normal(*y))
-            for x, y in (((0, 3), (3, 2)), ((2, 0), (0, 3)), ((0,), (0,)), ((0, 2, 3), (3, 1)), ((3,), (3, 0)))
+            for x, y in (
+                ((0, 3), (3, 2)),
+                ((2, 0), (0, 3)),
+                ((0,), (0,)),
+                ((0, 2, 3), (3, 1)),
+                ((3,), (3, 0)),
+            )
         ),
         s(lambda x: x @ x, normal(2, 2)),
         s(lambda x: x @ x.T, normal(2, 3)),
@@ -318,10 +425,24 @@ samples = {
     ],
     "einsum": [
         *(
-            s(lambda *xs, subscripts=subscripts: np.einsum(subscripts, *xs), *(normal(*shape) for shape in shapes))
+            s(
+                lambda *xs, subscripts=subscripts: np.einsum(subscripts, *xs),
+                *(normal(*shape) for shape in shapes),
+            )
             for subscripts, *shapes in (
-                *(("ij,jk", (2, 3), (3, 2)), ("ij,jk->ik", (2, 3), (3, 2)), ("ij, jk -> ki", (2, 3), (3, 2)), ("ba", (2, 3))),  # implicit, explicit
-                *(("i,i", (3,), (3,)), ("i,j->ij", (2,), (3,)), ("i,j->ji", (2,), (3,)), ("ij,ij->ij", (2, 3), (2, 3)), ("ij->ji", (2, 3))),
+                *(
+                    ("ij,jk", (2, 3), (3, 2)),
+                    ("ij,jk->ik", (2, 3), (3, 2)),
+                    ("ij, jk -> ki", (2, 3), (3, 2)),
+                    ("ba", (2, 3)),
+                ),  # implicit, explicit
+                *(
+                    ("i,i", (3,), (3,)),
+                    ("i,j->ij", (2,), (3,)),
+                    ("i,j->ji", (2,), (3,)),
+                    ("ij,ij->ij", (2, 3), (2, 3)),
+                    ("ij->ji", (2, 3)),
+                ),
                 *(
                     ("ij->", (2, 3)),
                     ("ij->i", (2, 3)),
@@ -329,18 +450,52 @@ samples = {
                     ("ij,kl->", (2, 1), (1, 3)),
                     ("i,j->", (2,), (3,)),
                 ),  # summed away
-                *(("ii", (3, 3)), ("ii->", (3, 3)), ("ii->i", (3, 3)), ("iij->j", (2, 2, 3)), ("iji->j", (2, 3, 2)), ("iii", (2, 2, 2))),  # diagonals
-                *(("ii,ij->j", (2, 2), (2, 3)), ("ii,ii->i", (2, 2), (2, 2)), ("iijj->ij", (2, 2, 3, 3)), ("ii,jj", (2, 2), (3, 3))),
-                *(("...", (2, 3)), ("...i->...", (2, 3)), ("i...->...", (2, 3)), ("...ij->...ji", (2, 2, 3)), ("...ii->...i", (2, 2, 2))),  # ellipses
-                *(("...ij,jk->...ik", (2, 2, 3), (3, 2)), ("...ij,...jk", (2, 2, 3), (3, 2)), ("...,...", (2, 3), (3,)), ("i...,i...", (2, 3), (2,))),
-                *(("...i,...i->...", (2, 1, 3), (2, 3)), ("...i,i", (2, 3), (3,)), ("...a,...b->...ab", (1, 2), (3, 2)), ("i,...", (2,), (3,))),
+                *(
+                    ("ii", (3, 3)),
+                    ("ii->", (3, 3)),
+                    ("ii->i", (3, 3)),
+                    ("iij->j", (2, 2, 3)),
+                    ("iji->j", (2, 3, 2)),
+                    ("iii", (2, 2, 2)),
+                ),  # diagonals
+                *(
+                    ("ii,ij->j", (2, 2), (2, 3)),
+                    ("ii,ii->i", (2, 2), (2, 2)),
+                    ("iijj->ij", (2, 2, 3, 3)),
+                    ("ii,jj", (2, 2), (3, 3)),
+                ),
+                *(
+                    ("...", (2, 3)),
+                    ("...i->...", (2, 3)),
+                    ("i...->...", (2, 3)),
+                    ("...ij->...ji", (2, 2, 3)),
+                    ("...ii->...i", (2, 2, 2)),
+                ),  # ellipses
+                *(
+                    ("...ij,jk->...ik", (2, 2, 3), (3, 2)),
+                    ("...ij,...jk", (2, 2, 3), (3, 2)),
+                    ("...,...", (2, 3), (3,)),
+                    ("i...,i...", (2, 3), (2,)),
+                ),
+                *(
+                    ("...i,...i->...", (2, 1, 3), (2, 3)),
+                    ("...i,i", (2, 3), (3,)),
+                    ("...a,...b->...ab", (1, 2), (3, 2)),
+                    ("i,...", (2,), (3,)),
+                ),
                 *(
                     ("i,i,i", (3,), (3,), (3,)),
                     ("ij,jk,kl->il", (2, 3), (3, 2), (2, 2)),
                     ("i,ij,j", (2,), (2, 3), (3,)),
                     ("i,j,k->ik", (2,), (3,), (2,)),
                 ),
-                *(("...i,i,...j->j...", (2, 3), (3,), (2, 2)), (",i->i", (), (3,)), (",", (), ()), ("->", ()), ("i,i,i,i->", (2,), (2,), (2,), (2,))),
+                *(
+                    ("...i,i,...j->j...", (2, 3), (3,), (2, 2)),
+                    (",i->i", (), (3,)),
+                    (",", (), ()),
+                    ("->", ()),
+                    ("i,i,i,i->", (2,), (2,), (2,), (2,)),
+                ),
                 *(
                     ("...i,...i,...->...", (2, 1, 2), (1, 3, 2), (3,)),
                     ("ij,ij->ij", (1, 3), (2, 3)),
@@ -360,7 +515,13 @@ samples = {
         ),  # two of one shape and of opposite signs, negative numbers
         s(lambda w: penalties.l1_penalty(0.3, w), apart(2, 3)),
         s(lambda w: penalties.l1_penalty(0.3, w), near),
-        s(lambda *ws: penalties.l1_penalty(0.3, *ws), apart(2, 3), apart(3), apart(), apart(1, 1, 2)),
+        s(
+            lambda *ws: penalties.l1_penalty(0.3, *ws),
+            apart(2, 3),
+            apart(3),
+            apart(),
+            apart(1, 1, 2),
+        ),
         s(lambda w: penalties.l1_penalty(2, w.T[::-1], w), apart(3, 2)),
         s(lambda w, u: penalties.l1_penalty(1.0, w, u), apart(3), apart(0, 2)),
         zero(lambda w: penalties.l1_penalty(0.0, w), apart(3)),
@@ -368,35 +529,83 @@ samples = {
     "l2_penalty": [
         s(lambda *ws: penalties.l2_penalty(0.3, *ws), [-0.5, 0.7, -0.9], near[:3], -0.5, -0.1),
         s(lambda w: penalties.l2_penalty(0.3, w), normal(2, 3)),
-        s(lambda *ws: penalties.l2_penalty(0.3, *ws), normal(2, 3), normal(3), normal(), normal(1, 1, 2)),
+        s(
+            lambda *ws: penalties.l2_penalty(0.3, *ws),
+            normal(2, 3),
+            normal(3),
+            normal(),
+            normal(1, 1, 2),
+        ),
         s(lambda w: penalties.l2_penalty(2, w.T[::-1], w), normal(3, 2)),
         s(lambda w, u: penalties.l2_penalty(1.0, w, u), normal(3), normal(0, 2)),
         zero(lambda w: penalties.l2_penalty(0.0, w), normal(3)),
     ],
     "elastic_net": [
-        s(lambda *ws: penalties.elastic_net(0.3, 0.2, *ws), [-0.5, 0.7, -0.9], near[:3], -0.5, -0.1),
-        *(s(lambda w, l1=l1, l2=l2: penalties.elastic_net(l1, l2, w), apart(2, 3)) for l1, l2 in ((0.3, 0.2), (0.3, 0.0), (0.0, 0.2), (2, 5))),
+        s(
+            lambda *ws: penalties.elastic_net(0.3, 0.2, *ws),
+            [-0.5, 0.7, -0.9],
+            near[:3],
+            -0.5,
+            -0.1,
+        ),
+        *(
+            s(lambda w, l1=l1, l2=l2: penalties.elastic_net(l1, l2, w), apart(2, 3))
+            for l1, l2 in ((0.3, 0.2), (0.3, 0.0), (0.0, 0.2), (2, 5))
+        ),
         s(lambda w: penalties.elastic_net(0.3, 0.2, w), near),
-        s(lambda *ws: penalties.elastic_net(0.3, 0.2, *ws), apart(2, 3), apart(3), apart(), apart(1, 1, 2)),
+        s(
+            lambda *ws: penalties.elastic_net(0.3, 0.2, *ws),
+            apart(2, 3),
+            apart(3),
+            apart(),
+            apart(1, 1, 2),
+        ),
         s(lambda w: penalties.elastic_net(2, 0.5, w.T[::-1], w), apart(3, 2)),
         s(lambda w, u: penalties.elastic_net(1.0, 0.2, w, u), apart(3), apart(0, 2)),
         zero(lambda w: penalties.elastic_net(0.0, 0.0, w), apart(3)),
     ],
     "group_l2": [
-        s(lambda *ws: penalties.group_l2(0.3, inputs, *ws), [-0.5, 0.7, -0.9], near[:3], -0.5, -0.1),
-        *(s(lambda w, axis=axis: penalties.group_l2(0.3, axis, w), normal(2, 3)) for axis in (inputs, 0, 1, -1, (0, 1), (-1, 0))),
-        *(s(lambda w, axis=axis: penalties.group_l2(0.3, axis, w), normal(2, 3, 2)) for axis in (inputs, 1, (0, 2), (2, 0, 1))),
+        s(
+            lambda *ws: penalties.group_l2(0.3, inputs, *ws),
+            [-0.5, 0.7, -0.9],
+            near[:3],
+            -0.5,
+            -0.1,
+        ),
+        *(
+            s(lambda w, axis=axis: penalties.group_l2(0.3, axis, w), normal(2, 3))
+            for axis in (inputs, 0, 1, -1, (0, 1), (-1, 0))
+        ),
+        *(
+            s(lambda w, axis=axis: penalties.group_l2(0.3, axis, w), normal(2, 3, 2))
+            for axis in (inputs, 1, (0, 2), (2, 0, 1))
+        ),
         *(s(lambda w, c=c: penalties.group_l2(c, inputs, w), normal(2, 2)) for c in (1, 2.5)),
-        *(s(lambda w: penalties.group_l2(0.3, inputs, w), draw) for draw in (apart(3), apart(), near, near.reshape(2, 2), apart(1, 1, 2))),
-        s(lambda *ws: penalties.group_l2(0.3, inputs, *ws), normal(2, 3), apart(3), apart(), normal(1, 2, 1, 2)),
+        *(
+            s(lambda w: penalties.group_l2(0.3, inputs, w), draw)
+            for draw in (apart(3), apart(), near, near.reshape(2, 2), apart(1, 1, 2))
+        ),
+        s(
+            lambda *ws: penalties.group_l2(0.3, inputs, *ws),
+            normal(2, 3),
+            apart(3),
+            apart(),
+            normal(1, 2, 1, 2),
+        ),
         s(lambda w: penalties.group_l2(2, 0, w.T[::-1], w), normal(3, 2)),
         s(lambda w, u: penalties.group_l2(1.0, inputs, w, u), normal(2, 2), normal(0, 2)),
         zero(lambda w: penalties.group_l2(0.0, inputs, w), normal(3, 2)),
         zero(lambda w: penalties.group_l2(0.3, inputs, w), normal(3, 0)),
     ],
     "nll_loss": [
-        *(s(lambda x, r=r: losses.nll_loss(x, integers(3, 4), r), normal(4, 3)) for r in ("mean", "sum", "none")),
-        *(s(lambda x, r=r: losses.nll_loss(x, integers(3, 2, 2), r), normal(2, 3, 2)) for r in ("mean", "sum", "none")),
+        *(
+            s(lambda x, r=r: losses.nll_loss(x, integers(3, 4), r), normal(4, 3))
+            for r in ("mean", "sum", "none")
+        ),
+        *(
+            s(lambda x, r=r: losses.nll_loss(x, integers(3, 2, 2), r), normal(2, 3, 2))
+            for r in ("mean", "sum", "none")
+        ),
         *(s(lambda x, r=r: losses.nll_loss(x, 1, r), normal(3)) for r in ("mean", "sum", "none")),
         s(lambda x: losses.nll_loss(x, integers(2, 2, 1, 2), "mean"), normal(2, 2, 1, 2)),
         s(lambda x: losses.nll_loss(x.T[::-1], Tensor([0, 0]), "mean"), normal(3, 2)),
@@ -411,7 +620,11 @@ samples = {
         zero(lambda x: np.sum(x, axis=1), normal(0, 2)),
         s(lambda x: np.sum(x, axis=()), normal(2)),
     ],
-    "mean": [*reduction(np.mean), zero(lambda x: np.mean(x, axis=1), normal(0, 2)), s(lambda x: np.mean(x, axis=()), normal(2, 2))],
+    "mean": [
+        *reduction(np.mean),
+        zero(lambda x: np.mean(x, axis=1), normal(0, 2)),
+        s(lambda x: np.mean(x, axis=()), normal(2, 2)),
+    ],
     "max": [
         *reduction(np.max, apart),
         s(lambda x: np.max(x, axis=0), apart()),  # NumPy allows it
@@ -443,24 +656,40 @@ samples = {
         s(lambda x: x.std(0, ddof=1), normal(3)),
     ],
     "standardize": [
-        *(s(lambda x, axis=axis: standardize(x, axis, 0.1), normal(2, 3)) for axis in (0, 1, -2, (0, 1), (-1, 0), None)),
-        *(s(lambda x, axis=axis: standardize(x, axis, 1e-5), normal(2, 3, 2)) for axis in (1, (0, 2), (-1, 1))),
+        *(
+            s(lambda x, axis=axis: standardize(x, axis, 0.1), normal(2, 3))
+            for axis in (0, 1, -2, (0, 1), (-1, 0), None)
+        ),
+        *(
+            s(lambda x, axis=axis: standardize(x, axis, 1e-5), normal(2, 3, 2))
+            for axis in (1, (0, 2), (-1, 1))
+        ),
         s(lambda x: standardize(x, 0, 0.0), normal(4)),
         s(lambda x: standardize(x.T[::-1], 0, 0.1), normal(3, 2)),
         s(lambda x: standardize(x.transpose(1, 0, 2), (0, 2), 0.1), normal(3, 2, 2)),
-        s(lambda x: standardize(x, -1, 0.1), 1e5 + identity_like),  # a large mean must not cost the digits
+        s(
+            lambda x: standardize(x, -1, 0.1), 1e5 + identity_like
+        ),  # a large mean must not cost the digits
         s(lambda x: standardize(x, 0, 1.0), np.ones(3)),  # the variance is 0
-        *(zero(lambda x, axis=axis: standardize(x, axis, 0.1), normal(*shape)) for shape, axis in (((), None), ((3, 1), 1), ((0, 3), 1))),
+        *(
+            zero(lambda x, axis=axis: standardize(x, axis, 0.1), normal(*shape))
+            for shape, axis in (((), None), ((3, 1), 1), ((0, 3), 1))
+        ),
     ],
     "prod": [
         *reduction(np.prod),
         s(lambda x: np.prod(x, axis=0), normal()),  # NumPy allows it
         s(lambda x: np.prod(x, axis=0), 0.0),
         s(np.prod, [2.0, 0.0, -3.0]),
-        zero(np.prod, [[2.0, 0.0], [0.0, 3.0], [1.0, -1.0]]),  # the first derivatives; the second are not
+        zero(
+            np.prod, [[2.0, 0.0], [0.0, 3.0], [1.0, -1.0]]
+        ),  # the first derivatives; the second are not
         s(lambda x: np.prod(x, axis=1), [[2.0, 0.0, 3.0], [1.0, 4.0, -2.0], [0.0, 0.0, 5.0]]),
         s(lambda x: np.prod(x, axis=0, keepdims=True), [[2.0, 0.0], [0.0, 3.0]]),
-        s(lambda x: np.prod(x, axis=(0, -1)), [[[2.0, 0.0], [1.0, 3.0]], [[4.0, 5.0], [-1.0, 2.0]]]),
+        s(
+            lambda x: np.prod(x, axis=(0, -1)),
+            [[[2.0, 0.0], [1.0, 3.0]], [[4.0, 5.0], [-1.0, 2.0]]],
+        ),
         s(lambda x: np.prod(x, axis=()), [0.0, 2.0]),
         zero(lambda x: np.prod(x, axis=0), normal(0, 2)),
         zero(np.prod, [0.0, 0.0, 0.0]),
@@ -492,7 +721,10 @@ samples = {
     ],
     # ---------------------------------------------------------------------------------------- shaping
     "reshape": [
-        *(s(lambda x, shape=shape: np.reshape(x, shape), normal(2, 3)) for shape in ((3, 2), 6, -1, (1, -1, 2), (6,))),
+        *(
+            s(lambda x, shape=shape: np.reshape(x, shape), normal(2, 3))
+            for shape in ((3, 2), 6, -1, (1, -1, 2), (6,))
+        ),
         s(lambda x: x.reshape(3, 2), normal(2, 3)),
         s(lambda x: x.T.reshape((6,)), normal(2, 3)),
         s(lambda x: np.reshape(x, (1, 1)), normal()),
@@ -501,55 +733,91 @@ samples = {
     ],
     "transpose": [
         s(np.transpose, normal(2, 3, 2)),
-        *(s(lambda x, axes=axes: np.transpose(x, axes), normal(2, 3, 1)) for axes in ((1, 2, 0), (2, 0, 1), (0, 2, 1), (-1, 0, -2), None, [1, 0, 2])),
+        *(
+            s(lambda x, axes=axes: np.transpose(x, axes), normal(2, 3, 1))
+            for axes in ((1, 2, 0), (2, 0, 1), (0, 2, 1), (-1, 0, -2), None, [1, 0, 2])
+        ),
         s(lambda x: x.transpose(2, 0, 1), normal(2, 3, 1)),
         s(lambda x: x.T, normal(3)),
         s(np.transpose, normal()),
         zero(np.transpose, normal(0, 2)),
     ],
-    "swapaxes": [s(lambda x, a=a, b=b: np.swapaxes(x, a, b), normal(2, 3, 1)) for a, b in ((0, 1), (-1, 0), (2, -2), (1, 1))],
+    "swapaxes": [
+        s(lambda x, a=a, b=b: np.swapaxes(x, a, b), normal(2, 3, 1))
+        for a, b in ((0, 1), (-1, 0), (2, -2), (1, 1))
+    ],
     "moveaxis": [
         s(lambda x, a=a, b=b: np.moveaxis(x, a, b), normal(2, 3, 1))
         for a, b in ((0, 2), (-1, 0), (1, -1), ((0, 1), (2, 0)), ([0, 1, 2], [-1, 0, 1]), (1, 1))
     ],
     "expand_dims": [
-        *(s(lambda x, axis=axis: np.expand_dims(x, axis), normal(2, 3)) for axis in (0, 1, -1, (0, 3), (-1, 0), ())),
+        *(
+            s(lambda x, axis=axis: np.expand_dims(x, axis), normal(2, 3))
+            for axis in (0, 1, -1, (0, 3), (-1, 0), ())
+        ),
         s(lambda x: np.expand_dims(x, 0), normal()),
     ],
     "squeeze": [
-        *(s(lambda x, axis=axis: np.squeeze(x, axis), normal(1, 3, 1)) for axis in (None, 0, -1, (0, 2), ())),
+        *(
+            s(lambda x, axis=axis: np.squeeze(x, axis), normal(1, 3, 1))
+            for axis in (None, 0, -1, (0, 2), ())
+        ),
         s(np.squeeze, normal(1, 1)),
         s(np.squeeze, normal(2, 2)),
         zero(np.squeeze, normal(1, 0)),
     ],
     "broadcast_to": [
-        *(s(lambda x, shape=shape: np.broadcast_to(x, shape), normal(1, 3)) for shape in ((1, 3), (2, 3), (2, 2, 3))),
+        *(
+            s(lambda x, shape=shape: np.broadcast_to(x, shape), normal(1, 3))
+            for shape in ((1, 3), (2, 3), (2, 2, 3))
+        ),
         s(lambda x: np.broadcast_to(x, (2, 3)), normal()),
         s(lambda x: np.broadcast_to(x, (2, 3, 2)), normal(3, 1)),
         s(lambda x: np.broadcast_to(x, 4), normal(1)),
         zero(lambda x: np.broadcast_to(x, (0, 3)), normal(3)),
     ],
-    "flip": [s(lambda x, axis=axis: np.flip(x, axis), normal(2, 3)) for axis in (None, 0, -1, (0, 1))] + [s(np.flip, normal())],
+    "flip": [
+        s(lambda x, axis=axis: np.flip(x, axis), normal(2, 3)) for axis in (None, 0, -1, (0, 1))
+    ]
+    + [s(np.flip, normal())],
     "roll": [
         *(s(lambda x, shift=shift: np.roll(x, shift), normal(2, 3)) for shift in (0, 1, -2, 7)),
-        *(s(lambda x, k=k, a=a: np.roll(x, k, a), normal(2, 3)) for k, a in ((1, 0), (-1, 1), (2, -1), ((1, 2), (0, 1)), ((1, 1), 1))),
+        *(
+            s(lambda x, k=k, a=a: np.roll(x, k, a), normal(2, 3))
+            for k, a in ((1, 0), (-1, 1), (2, -1), ((1, 2), (0, 1)), ((1, 1), 1))
+        ),
         s(lambda x: np.roll(x, 1, axis=0), normal(3)),
         zero(lambda x: np.roll(x, 1, axis=1), normal(0, 2)),
     ],
     "pad": [
         *(
             s(lambda x, width=width: np.pad(x, width), normal(2, 3))
-            for width in (1, 0, (1, 2), ((1, 2),), ((0, 1), (2, 0)), [[1, 0], [0, 0]], np.array([1, 2]), (1,))
+            for width in (
+                1,
+                0,
+                (1, 2),
+                ((1, 2),),
+                ((0, 1), (2, 0)),
+                [[1, 0], [0, 0]],
+                np.array([1, 2]),
+                (1,),
+            )
         ),
         s(lambda x: np.pad(x, 1, constant_values=5), normal(3)),
-        s(lambda x: np.pad(x, ((1, 2), (0, 1)), "constant", constant_values=((1, 2), (3, 4))), normal(1, 2)),
+        s(
+            lambda x: np.pad(x, ((1, 2), (0, 1)), "constant", constant_values=((1, 2), (3, 4))),
+            normal(1, 2),
+        ),
         s(lambda x: np.pad(x.T, (1, 0)), normal(2, 3)),
         s(lambda x: np.pad(x, 1), normal(2, 1, 2)),
         s(lambda x: np.pad(x, 1), normal()),
         zero(lambda x: np.pad(x, 1), normal(0)),
     ],
     "concatenate": [
-        *(s(lambda x, y, axis=axis: np.concatenate([x, y], axis), normal(2, 3), normal(2, 3)) for axis in (0, 1, -1, -2)),
+        *(
+            s(lambda x, y, axis=axis: np.concatenate([x, y], axis), normal(2, 3), normal(2, 3))
+            for axis in (0, 1, -1, -2)
+        ),
         s(lambda *xs: np.concatenate(xs, axis=1), normal(2, 1), normal(2, 3), normal(2, 2)),
         s(lambda *xs: np.concatenate(xs), normal(1), normal(0), normal(3)),
         s(lambda x: np.concatenate([x]), normal(2, 2)),
@@ -558,7 +826,10 @@ samples = {
         s(lambda x, y: np.concatenate((x, y), axis=None), normal(2, 2), normal(3)),
     ],
     "stack": [
-        *(s(lambda x, y, axis=axis: np.stack([x, y], axis), normal(2, 3), normal(2, 3)) for axis in (0, 1, 2, -1, -3)),
+        *(
+            s(lambda x, y, axis=axis: np.stack([x, y], axis), normal(2, 3), normal(2, 3))
+            for axis in (0, 1, 2, -1, -3)
+        ),
         s(lambda x, y, z: np.stack((x, y, z)), normal(), normal(), normal()),
         s(lambda x: np.stack([x, x.T], axis=1), normal(2, 2)),
         s(lambda x: np.stack([whole[0], x]), normal(2)),
@@ -566,7 +837,11 @@ samples = {
     ],
     # ------------------------------------------------------------------------------------- stochastic
     "dropout": [
-        *(s(dropped(p, scaling), normal(2, 3)) for p in (0, 0.2, 0.7) for scaling in ("inverted", "classic")),
+        *(
+            s(dropped(p, scaling), normal(2, 3))
+            for p in (0, 0.2, 0.7)
+            for scaling in ("inverted", "classic")
+        ),
         s(dropped(0, "inverted", np.ones((2, 3), bool)), normal(2, 3)),
         zero(dropped(1, "inverted", np.zeros((2, 3), bool)), normal(2, 3)),
         zero(dropped(1, "classic", np.zeros((2, 3), bool)), normal(2, 3)),
@@ -589,20 +864,68 @@ samples = {
         s(lambda y: windows.fold(y, (5, 4), (2, 1), (1, 3)), normal(2, 2, 1, 2, 2)),
     ],
     "convolve": [
-        *(s(lambda x, w, b, a=a: windows.convolve(x, w, b, *a), normal(*x), normal(*w), normal(w[0])) for x, w, a in convolutions[4:6]),
-        *(s(lambda x, w, a=a: windows.convolve(x, w, None, *a), normal(*x), normal(*w)) for x, w, a in convolutions),
-        s(lambda w: windows.convolve(whole.reshape(1, 1, 4), w, None, (1,), (1,), 1), normal(2, 1, 2)),
-        s(lambda x, w: windows.convolve(x.T, w[::-1], None, (1,), (1,), 1), normal(4, 1, 2), normal(3, 1, 2)),
-        zero(lambda x, w: windows.convolve(x, w, None, (1,), (1,), 1), normal(0, 1, 3), normal(2, 1, 2)),
+        *(
+            s(
+                lambda x, w, b, a=a: windows.convolve(x, w, b, *a),
+                normal(*x),
+                normal(*w),
+                normal(w[0]),
+            )
+            for x, w, a in convolutions[4:6]
+        ),
+        *(
+            s(lambda x, w, a=a: windows.convolve(x, w, None, *a), normal(*x), normal(*w))
+            for x, w, a in convolutions
+        ),
+        s(
+            lambda w: windows.convolve(whole.reshape(1, 1, 4), w, None, (1,), (1,), 1),
+            normal(2, 1, 2),
+        ),
+        s(
+            lambda x, w: windows.convolve(x.T, w[::-1], None, (1,), (1,), 1),
+            normal(4, 1, 2),
+            normal(3, 1, 2),
+        ),
+        zero(
+            lambda x, w: windows.convolve(x, w, None, (1,), (1,), 1),
+            normal(0, 1, 3),
+            normal(2, 1, 2),
+        ),
     ],
     "convolve_input": [
-        *(s(lambda y, w, a=a, n=x[2:]: windows.convolve_input(y, w, n, *a), normal(*_places(x, w, a)), normal(*w)) for x, w, a in convolutions),
-        s(lambda y, w: windows.convolve_input(y, w, (4, 5), (1, 2), (2, 3), 1), normal(1, 1, 1, 1), normal(1, 2, 2, 2)),  # room for more places
-        zero(lambda y, w: windows.convolve_input(y, w, (3,), (1,), (1,), 1), normal(0, 2, 2), normal(2, 1, 2)),
+        *(
+            s(
+                lambda y, w, a=a, n=x[2:]: windows.convolve_input(y, w, n, *a),
+                normal(*_places(x, w, a)),
+                normal(*w),
+            )
+            for x, w, a in convolutions
+        ),
+        s(
+            lambda y, w: windows.convolve_input(y, w, (4, 5), (1, 2), (2, 3), 1),
+            normal(1, 1, 1, 1),
+            normal(1, 2, 2, 2),
+        ),  # room for more places
+        zero(
+            lambda y, w: windows.convolve_input(y, w, (3,), (1,), (1,), 1),
+            normal(0, 2, 2),
+            normal(2, 1, 2),
+        ),
     ],
     "convolve_weight": [
-        *(s(lambda x, y, a=a, n=w[2:]: windows.convolve_weight(x, y, n, *a), normal(*x), normal(*_places(x, w, a))) for x, w, a in convolutions),
-        zero(lambda x, y: windows.convolve_weight(x, y, (2,), (1,), (1,), 1), normal(0, 1, 3), normal(0, 2, 2)),
+        *(
+            s(
+                lambda x, y, a=a, n=w[2:]: windows.convolve_weight(x, y, n, *a),
+                normal(*x),
+                normal(*_places(x, w, a)),
+            )
+            for x, w, a in convolutions
+        ),
+        zero(
+            lambda x, y: windows.convolve_weight(x, y, (2,), (1,), (1,), 1),
+            normal(0, 1, 3),
+            normal(0, 2, 2),
+        ),
     ],
 }
 
@@ -632,20 +955,35 @@ def _dropping(function, p, scaling, **shapes):
 
 
 def _both(function, **shapes):
-    return [_dropping(function, 0.3, "inverted", **shapes), _dropping(function, 0.8, "classic", **shapes)]
+    return [
+        _dropping(function, 0.3, "inverted", **shapes),
+        _dropping(function, 0.8, "classic", **shapes),
+    ]
 
 
 def _alpha(p, low=-1.7580993408473766):
     a = (1 - p + low**2 * p * (1 - p)) ** -0.5
     call = lambda x: F.alpha_dropout(x, p, training=True)
-    return Noisy(f"p={p:g}", call, lambda x: a * (1 - p) * x, lambda x: a**2 * p * (1 - p) * (x - low) ** 2)
+    return Noisy(
+        f"p={p:g}", call, lambda x: a * (1 - p) * x, lambda x: a**2 * p * (1 - p) * (x - low) ** 2
+    )
 
 
 # Every function that draws noise; at rates that can tell keep from drop.
 noisy = {
     "dropout": [
-        *(_dropping(F.dropout, p, scaling) for p in (0.1, 0.3, 0.8) for scaling in ("inverted", "classic")),
-        _noisy("p=0.3, share=-1", lambda x, training: F.dropout(x, 0.3, training, share=-1), lambda x: 3 / 7 * x * x, small=(8, 2), shared=(1,)),
+        *(
+            _dropping(F.dropout, p, scaling)
+            for p in (0.1, 0.3, 0.8)
+            for scaling in ("inverted", "classic")
+        ),
+        _noisy(
+            "p=0.3, share=-1",
+            lambda x, training: F.dropout(x, 0.3, training, share=-1),
+            lambda x: 3 / 7 * x * x,
+            small=(8, 2),
+            shared=(1,),
+        ),
     ],
     "dropout1d": _both(F.dropout1d, small=(2, 3, 2), large=(64, 64, 8), shared=(2,)),
     "dropout2d": _both(F.dropout2d, small=(2, 3, 2, 1), large=(64, 64, 4, 2), shared=(2, 3)),
@@ -653,11 +991,21 @@ noisy = {
     "drop_connect": _both(F.drop_connect),
     "alpha_dropout": [_alpha(p) for p in (0.1, 0.8)],
     "gaussian_dropout": [
-        _noisy(f"p={p:g}", lambda x, training, p=p: F.gaussian_dropout(x, p, training), lambda x, p=p: p / (1 - p) * x * x, small=(4,))
+        _noisy(
+            f"p={p:g}",
+            lambda x, training, p=p: F.gaussian_dropout(x, p, training),
+            lambda x, p=p: p / (1 - p) * x * x,
+            small=(4,),
+        )
         for p in (0.1, 0.8)
     ],
     "gaussian_noise": [
-        _noisy(f"std={std:g}", lambda x, training, std=std: F.gaussian_noise(x, std, training), lambda x, std=std: std**2 + 0 * x, small=(4,))
+        _noisy(
+            f"std={std:g}",
+            lambda x, training, std=std: F.gaussian_noise(x, std, training),
+            lambda x, std=std: std**2 + 0 * x,
+            small=(4,),
+        )
         for std in (0.2, 1.5)
     ],
 }

@@ -55,14 +55,20 @@ class Box:
 
     last = property(lambda self: self.members[-1])
     parts = property(lambda self: self.inside or [self])  # what it was before anything was folded
-    scope = property(lambda self: (self.part,) * bool(self.part) + tuple(call.group for call in self.calls))
+    scope = property(
+        lambda self: (self.part,) * bool(self.part) + tuple(call.group for call in self.calls)
+    )
     is_leaf = property(lambda self: not isinstance(self.last, Tensor) or self.last.is_leaf)
 
     @property
     def kind(self):
         if self.inside:
             kinds = {box.kind for box in self.inside}
-            return "module" if self.owner is not None or len(kinds) > 1 or kinds == {"operation"} else kinds.pop()
+            return (
+                "module"
+                if self.owner is not None or len(kinds) > 1 or kinds == {"operation"}
+                else kinds.pop()
+            )
         x = self.last
         if self.leaf:
             return "derivative"
@@ -71,7 +77,13 @@ class Box:
         if self.is_leaf:
             if x.requires_grad:
                 return "parameter"
-            return "frozen" if type(x).__name__ == "Parameter" else "noise" if isinstance(x, Noise) else "data"
+            return (
+                "frozen"
+                if type(x).__name__ == "Parameter"
+                else "noise"
+                if isinstance(x, Noise)
+                else "data"
+            )
         word = self.word
         if word in PARTS or word.endswith("_penalty"):
             return "penalty"
@@ -91,12 +103,20 @@ class Box:
             return argument(self.last)
         if self.leaf or self.is_leaf:
             return short(f"∂ {self.leaf}" if self.leaf else self.name or self.kind)
-        made = self.word.replace("_", " ") if self.call or self.kind in ("loss", "penalty") else self.last.op.name
+        made = (
+            self.word.replace("_", " ")
+            if self.call or self.kind in ("loss", "penalty")
+            else self.last.op.name
+        )
         return f"{short(self.name)} = {made}" if self.name else short(made)
 
     def path(self, below=0):
         """Where it lies and what it is called, as in `encoder.fc1.weight`; without the outermost modules `below`."""
-        return ".".join(filter(None, [*(call.group.name for call in self.calls[below:]), self.prefix, self.label]))
+        return ".".join(
+            filter(
+                None, [*(call.group.name for call in self.calls[below:]), self.prefix, self.label]
+            )
+        )
 
 
 # --------------------------------------------------------------------------------- from tensors to boxes
@@ -111,7 +131,10 @@ def boxes_of(graph, roots, names, constants=False, noise=False):
         newest[id(call)] = order
     home = {t.order: t.order for t in graph}
     home |= {order: newest[id(call)] for order, (_, call) in split.items() if call}
-    boxes, calls = {}, {}  # a box takes its place when its newest member comes: after all its inputs
+    boxes, calls = (
+        {},
+        {},
+    )  # a box takes its place when its newest member comes: after all its inputs
     for t in graph:
         modules, call = split.get(t.order, ((), None))
         key = home[t.order]
@@ -142,7 +165,11 @@ def _calls(scopes, known):
         nested = outer and outer.group, id(module)
         if nested not in known:
             size = sum(p.size for p in module.parameters())
-            known[nested] = Group(short(outer.module.name_of(module)) if outer else "", short(module_text(module), 60), size)
+            known[nested] = Group(
+                short(outer.module.name_of(module)) if outer else "",
+                short(module_text(module), 60),
+                size,
+            )
         calls += (known.setdefault(id(scopes[len(calls)]), Call(module, known[nested])),)
     return calls
 
@@ -198,5 +225,9 @@ def module_text(module):
     if "\n" in text:
         return type(module).__name__
     for p in signature(type(module)).parameters.values():
-        text = text.replace(f"{p.name}=", "") if p.default is p.empty else re.sub(f", {p.name}={re.escape(repr(p.default))}(?=[,)])", "", text)
+        text = (
+            text.replace(f"{p.name}=", "")
+            if p.default is p.empty
+            else re.sub(f", {p.name}={re.escape(repr(p.default))}(?=[,)])", "", text)
+        )
     return text.removesuffix("()")

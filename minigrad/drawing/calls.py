@@ -20,7 +20,9 @@ def _with_options(function):
     @wraps(function)
     def call(root, **given):
         if unknown := given.keys() - names:
-            raise TypeError(f"{function.__name__} has no option {', '.join(unknown)}. There are {', '.join(names)}.")
+            raise TypeError(
+                f"{function.__name__} has no option {', '.join(unknown)}. There are {', '.join(names)}."
+            )
         return function(root, **given)
 
     call.__signature__ = inspect.Signature(own + options)
@@ -54,10 +56,15 @@ def draw(root, *, to_file=None, **options):
     try:
         from .render import Drawing  # graphviz is needed only now
     except ImportError:
-        raise ImportError("draw needs the package graphviz: pip install graphviz graphviz-pure. to_dot and to_text do without.") from None
+        raise ImportError(
+            "draw needs the package graphviz: pip install graphviz graphviz-pure. to_dot and to_text do without."
+        ) from None
     drawing = Drawing(picture)
     if suffix in (".gv", ".dot", ".txt"):
-        Path(to_file).write_text(to_text(root, **options) + "\n" if suffix == ".txt" else drawing.source, encoding="utf-8")
+        Path(to_file).write_text(
+            to_text(root, **options) + "\n" if suffix == ".txt" else drawing.source,
+            encoding="utf-8",
+        )
     elif suffix == ".html":
         to_html(root, to_file, **options)
     elif suffix is not None:

@@ -53,7 +53,9 @@ class Node:
     def path(self):
         """Where it lies and what it is called, as in `encoder.fc1.weight`."""
         title = self.title if self.kind == "module" else self.title.replace(": ", ".", 1)
-        return ".".join([*(group.name for group in self.scope if group.name and group is not PENALTIES), title])
+        return ".".join(
+            [*(group.name for group in self.scope if group.name and group is not PENALTIES), title]
+        )
 
 
 @dataclass
@@ -99,7 +101,9 @@ LOOKS = {
     "data": Look("note", "filled", "#DCEBF7", "#2F6DA8", "#10243A", "data: input or target"),
     "constant": Look("ellipse", "filled,dashed", "#F0F0F0", "#8A8A8A", "#333333", "number"),
     "parameter": Look("cylinder", "filled", "#F6D48A", "#9A6A00", "#2B1E00", "parameter"),
-    "frozen": Look("cylinder", "filled,dashed", "#F3EBDB", "#9A8A6A", "#2B1E00", "frozen parameter"),
+    "frozen": Look(
+        "cylinder", "filled,dashed", "#F3EBDB", "#9A8A6A", "#2B1E00", "frozen parameter"
+    ),
     "noise": Look("circle", "filled", "#E6C3DA", "#8E3A72", "#3A0F2C", "noise"),
     "operation": Look("box", "filled,rounded", "#FFFFFF", "#5F6B76", "#111111", "operation"),
     "random": Look("hexagon", "filled", "#E6C3DA", "#8E3A72", "#3A0F2C", "random operation"),
@@ -111,7 +115,15 @@ LOOKS = {
     "chip": Look("box", "filled,rounded,dashed", "#FFF6F0", "#A8410A", "#3A1300"),
 }
 MODULE_TINTS, MODULE_LINE = ("#F4F7FA", "#E9EFF5", "#DEE7EF", "#D3DFE9"), "#93A3B1"
-WHITE, DIM, RED, BLUE, GREEN, BROWN, GREY = "#FFFFFF", "#3D4650", "#C1121F", "#0B5A8A", "#00664B", "#A8410A", "#6B7680"
+WHITE, DIM, RED, BLUE, GREEN, BROWN, GREY = (
+    "#FFFFFF",
+    "#3D4650",
+    "#C1121F",
+    "#0B5A8A",
+    "#00664B",
+    "#A8410A",
+    "#6B7680",
+)
 
 # How a row of a node is set: size (Graphviz takes whole numbers), HTML-like tag, colour on white (None, and on all other fills: the ink of the kind).
 ROWS = dict.fromkeys(["shape", "about", "attribute", "value", "term"], (9, None, None)) | {
@@ -144,7 +156,11 @@ EDGES = {
     "used": f'color="{GREY}" penwidth=0.6 arrowhead=odot arrowsize=0.5 constraint=false',  # by the backward pass
 }
 AT_ONCE = 80  # nodes; to rank more at once may take minutes
-PLAIN, THIN, THICK = 1.1, 0.6, 3.4  # widths of edges: gradient not known; rms 1e-6 and below; 1 and above
+PLAIN, THIN, THICK = (
+    1.1,
+    0.6,
+    3.4,
+)  # widths of edges: gradient not known; rms 1e-6 and below; 1 and above
 
 NOTES = {  # in the legend, where there is such a row or edge
     "value": ("number ± number: mean and standard deviation", DIM),
@@ -156,11 +172,57 @@ NOTES = {  # in the legend, where there is such a row or edge
 }
 
 # Widths of Arial's letters in thousandths of the size, plain and bold. Graphviz measures the same.
-NARROW = {222: "ijl", 191: "'", 260: "|", 278: " !,./:;I[\\]ft", 333: "()-r`", 334: "{}", 355: '"', 389: "*", 469: "^", 500: "Jcksvxyz", 611: "FTZ"}
-NARROW |= {494: "∂", 549: "±", 584: "+<=>~", 667: "&ABEKPSVXY", 722: "CDHNRUw", 778: "GOQ", 833: "Mm", 889: "%", 944: "W", 1015: "@"}
-BOLD = {238: "'", 278: " ,./I\\ijl", 280: "|", 333: "!()-:;[]`ft", 389: "*r{}", 474: '"', 494: "∂", 500: "z", 549: "±", 584: "+<=>^~"}
-BOLD |= {611: "?FLTZbdghnopqu", 667: "EPSVXY", 722: "&ABCDHKNRU", 778: "GOQw", 833: "M", 889: "%m", 944: "W", 975: "@"}
-WIDTHS = [{letter: width for width, letters in table.items() for letter in letters} for table in (NARROW, BOLD)]
+NARROW = {
+    222: "ijl",
+    191: "'",
+    260: "|",
+    278: " !,./:;I[\\]ft",
+    333: "()-r`",
+    334: "{}",
+    355: '"',
+    389: "*",
+    469: "^",
+    500: "Jcksvxyz",
+    611: "FTZ",
+}
+NARROW |= {
+    494: "∂",
+    549: "±",
+    584: "+<=>~",
+    667: "&ABEKPSVXY",
+    722: "CDHNRUw",
+    778: "GOQ",
+    833: "Mm",
+    889: "%",
+    944: "W",
+    1015: "@",
+}
+BOLD = {
+    238: "'",
+    278: " ,./I\\ijl",
+    280: "|",
+    333: "!()-:;[]`ft",
+    389: "*r{}",
+    474: '"',
+    494: "∂",
+    500: "z",
+    549: "±",
+    584: "+<=>^~",
+}
+BOLD |= {
+    611: "?FLTZbdghnopqu",
+    667: "EPSVXY",
+    722: "&ABCDHKNRU",
+    778: "GOQw",
+    833: "M",
+    889: "%m",
+    944: "W",
+    975: "@",
+}
+WIDTHS = [
+    {letter: width for width, letters in table.items() for letter in letters}
+    for table in (NARROW, BOLD)
+]
 
 
 def text_width(text, size, bold=False):
@@ -186,16 +248,24 @@ def dot(picture):
     ]
     lines += ["graph [newrank=true]"] * (len(nodes) <= AT_ONCE and _comes_back(nodes, edges))
     backward = {node.id for node in nodes if BACKWARD in node.scope}
-    beside = {} if backward else _beside(nodes, edges)  # Graphviz cannot always rank both (its error: trouble in init_rank)
+    beside = (
+        {} if backward else _beside(nodes, edges)
+    )  # Graphviz cannot always rank both (its error: trouble in init_rank)
     opened, places = (), {FORWARD: -3, BACKWARD: -2, PENALTIES: -1}
     for group in (group for node in nodes for group in node.scope):
         places.setdefault(group, len(places) - 3)
     # each module is opened once; penalties come first, which keeps them to the right of the modules
-    for node in sorted(nodes, key=lambda node: (PENALTIES not in node.scope, [places[group] for group in node.scope])):
+    for node in sorted(
+        nodes,
+        key=lambda node: (PENALTIES not in node.scope, [places[group] for group in node.scope]),
+    ):
         shared = sum(a == b for a, b in zip(opened, node.scope))
         lines += ["}"] * (len(opened) - shared)
         for depth, group in enumerate(node.scope[shared:], shared):
-            lines += [f"subgraph cluster_{group.name if places[group] < 0 else places[group]} {{", _group_line(group, depth)]
+            lines += [
+                f"subgraph cluster_{group.name if places[group] < 0 else places[group]} {{",
+                _group_line(group, depth),
+            ]
         opened = node.scope
         lines.append(_node_line(node, picture.compact))
         if node.id in beside:
@@ -207,9 +277,14 @@ def dot(picture):
         lines.append(_edge_line(edge, on_right or {edge.source, edge.target} <= backward))
     if picture.legend:
         lines += _legend(picture)
-    above = [Row(short(picture.title, 80), "title")] * bool(picture.title) + [picture.heading, Row("", "caption")]
+    above = [Row(short(picture.title, 80), "title")] * bool(picture.title) + [
+        picture.heading,
+        Row("", "caption"),
+    ]
     label = _table(_line(row, LOOKS["operation"], "LEFT") for row in above)
-    return "\n".join([*lines, f"graph [labelloc=t labeljust=l label={label}]", "}\n"])  # last, or clusters would inherit it
+    return "\n".join(
+        [*lines, f"graph [labelloc=t labeljust=l label={label}]", "}\n"]
+    )  # last, or clusters would inherit it
 
 
 def _comes_back(nodes, edges):
@@ -219,7 +294,11 @@ def _comes_back(nodes, edges):
         sources.setdefault(edge.target, []).append(edge.source)
     scopes = {node.id: {*node.scope} for node in nodes}
     for id, scope in scopes.items():  # sources come first
-        left[id] = {group for source in sources.get(id, ()) for group in left[source] | scopes[source] - scope}
+        left[id] = {
+            group
+            for source in sources.get(id, ())
+            for group in left[source] | scopes[source] - scope
+        }
         if left[id] & scope:
             return True
     return False
@@ -235,9 +314,16 @@ def _beside(nodes, edges):
     first = {e.source: e.target for e in reversed(edges)}
     trunk = {e.target for e in edges if by_id[e.source].kind not in PARAMETERS}
     beside = {}
-    for edge in sorted(edges, key=lambda e: -uses[e.source]):  # the right side is for the one that most nodes use
+    for edge in sorted(
+        edges, key=lambda e: -uses[e.source]
+    ):  # the right side is for the one that most nodes use
         source, op = by_id[edge.source], by_id[edge.target]
-        fits = source.kind in PARAMETERS and source.scope == op.scope and op.id in trunk and op.kind != "penalty"
+        fits = (
+            source.kind in PARAMETERS
+            and source.scope == op.scope
+            and op.id in trunk
+            and op.kind != "penalty"
+        )
         if fits and first[source.id] == op.id:
             taken = beside.setdefault(op.id, {})
             sides = ("right", "left") if uses[source.id] > 1 else ("left", "right")
@@ -247,7 +333,10 @@ def _beside(nodes, edges):
 
 
 def _group_line(group, depth):
-    name, size = f"<B>{html.escape(group.name)}</B>" * bool(group.name), f'<FONT COLOR="{DIM}">{group.parameters:,} parameters</FONT>'
+    name, size = (
+        f"<B>{html.escape(group.name)}</B>" * bool(group.name),
+        f'<FONT COLOR="{DIM}">{group.parameters:,} parameters</FONT>',
+    )
     words = filter(None, [name, html.escape(group.type), size * bool(group.parameters)])
     style, fill, line = "rounded,filled", MODULE_TINTS[depth % len(MODULE_TINTS)], MODULE_LINE
     if group is PENALTIES:
@@ -261,12 +350,19 @@ def _group_line(group, depth):
 def _node_line(node, compact=False, extra=""):
     look = LOOKS[node.kind]
     rows = [Row(node.title, "title")] if node.title else []
-    rows += [row for row in node.rows if not compact or row.role in COMPACT or node.is_root or not node.title]
+    rows += [
+        row
+        for row in node.rows
+        if not compact or row.role in COMPACT or node.is_root or not node.title
+    ]
     trouble = max((TROUBLE.get(row.role, 0) for row in rows), default=0)
     line, tooltip = RED if trouble else look.line, f"tooltip={quoted(node.tooltip)}"
     if look.shape == "plain":
         return f"{node.id} [shape=plain {tooltip} label={_card(rows, look, line, trouble or (3 if node.is_root else 1))}]"
-    paint = f'style="{look.style}" fillcolor="{look.fill}" color="{line}"' + f" penwidth={trouble}" * bool(trouble)
+    paint = (
+        f'style="{look.style}" fillcolor="{look.fill}" color="{line}"'
+        + f" penwidth={trouble}" * bool(trouble)
+    )
     extent = " peripheries=2" * node.is_root + (_size(rows, look.shape) or extra)
     rim = [_space(8 if len(rows) > 1 else 2)] * (look.shape == "cylinder")
     return f"{node.id} [shape={look.shape} {paint}{extent} {tooltip} label={_table(rim + [_line(row, look) for row in rows])}]"
@@ -297,7 +393,9 @@ def _line(row, look, align=None):
     size, tag, colour = ROWS[row.role]
     if not row.text:
         return _space(3)
-    if colour is None or (look.fill != WHITE and row.role != "band"):  # colours are legible on white alone
+    if colour is None or (
+        look.fill != WHITE and row.role != "band"
+    ):  # colours are legible on white alone
         colour = look.ink
     text = html.escape(row.text)
     cell = f' BGCOLOR="{RED}"' * (row.role == "band") + f' ALIGN="{align}"' * bool(align)
@@ -334,7 +432,8 @@ def _edge_line(edge, reversed):
     ends = (edge.target, edge.source) if reversed else (edge.source, edge.target)
     width = f"penwidth={edge_width(edge.rms):.2f}" if edge.rms is not None else ""
     words = [
-        f"label=<{'&#160;' * (1 if edge.rms is None else 3)}{html.escape(edge.label)}>" * bool(edge.label),
+        f"label=<{'&#160;' * (1 if edge.rms is None else 3)}{html.escape(edge.label)}>"
+        * bool(edge.label),
         f"tooltip={quoted(edge.tooltip)}" * bool(edge.tooltip),
     ]
     attributes = [f"weight={edge.weight}", EDGES[edge.style], "dir=back" * reversed, width, *words]
@@ -351,26 +450,49 @@ def edge_width(rms):
 def _legend(picture):
     """The kinds that are there as small nodes, in rows under the root; above them what texts and lines mean."""
     nodes, edges = picture.nodes, picture.edges
-    rows = [row for node in nodes for row in node.rows if (not picture.compact or row.role in COMPACT) and (row.role != "value" or "±" in row.text)]
-    seen = {row.role for row in rows} | {f"{edge.style} edge" for edge in edges} | {"rms" for edge in edges if edge.rms is not None}
+    rows = [
+        row
+        for node in nodes
+        for row in node.rows
+        if (not picture.compact or row.role in COMPACT) and (row.role != "value" or "±" in row.text)
+    ]
+    seen = (
+        {row.role for row in rows}
+        | {f"{edge.style} edge" for edge in edges}
+        | {"rms" for edge in edges if edge.rms is not None}
+    )
     notes = [("legend", DIM), *(note for key, note in NOTES.items() if key in seen)]
     label = _table((_cell(text, 8, colour, ' ALIGN="LEFT"') for text, colour in notes), padding=0)
-    kinds = [kind for kind in LOOKS if LOOKS[kind].meaning and any(node.kind == kind for node in nodes)]
-    samples = [Node(f"legend_{i}", kind, "", [Row(LOOKS[kind].meaning, "legend")], is_root=kind == "root") for i, kind in enumerate(kinds)]
+    kinds = [
+        kind for kind in LOOKS if LOOKS[kind].meaning and any(node.kind == kind for node in nodes)
+    ]
+    samples = [
+        Node(f"legend_{i}", kind, "", [Row(LOOKS[kind].meaning, "legend")], is_root=kind == "root")
+        for i, kind in enumerate(kinds)
+    ]
     box = f'graph [style="rounded" color="{MODULE_LINE}" labeljust=l tooltip=" " label={label}]'
     found = [_node_line(s, extra=' margin="0.07,0.04" width=0 height=0') for s in samples]
     above = next((node.id for node in reversed(nodes) if node.is_root), nodes[-1].id)
     abreast = -(-len(samples) // -(-len(samples) // 4))  # rows of four at most, and about equal
     over = [above] * abreast + [sample.id for sample in samples]
-    links = [f"{a} -> {sample.id} [style=invis weight={9 * (a != above)}]" for a, sample in zip(over, samples)]
-    step = -1 if picture.direction in ("LR", "RL") else 1  # from left to right becomes from the bottom to the top there
+    links = [
+        f"{a} -> {sample.id} [style=invis weight={9 * (a != above)}]"
+        for a, sample in zip(over, samples)
+    ]
+    step = (
+        -1 if picture.direction in ("LR", "RL") else 1
+    )  # from left to right becomes from the bottom to the top there
     return ["subgraph cluster_legend {", box, *found[::step], "}", *links[::step]]
 
 
 def quoted(text):
     """A DOT string, in which backslashes (Graphviz unescapes them twice) and entities mean nothing."""
     lines = (printable(line) for line in text.split("\n"))
-    return '"' + "\\n".join(html.escape(line).replace("\\", "\\" * 4) for line in lines) + '"' if text else '" "'
+    return (
+        '"' + "\\n".join(html.escape(line).replace("\\", "\\" * 4) for line in lines) + '"'
+        if text
+        else '" "'
+    )
 
 
 def printable(text):
@@ -390,10 +512,14 @@ def text(picture):
     """One line a node: `n5 relu (32, 16) <- n4 | 0.60 ± 0.90 | ∂ 0.002 ± 0.017`."""
     inputs = {}
     for edge in picture.edges:
-        inputs.setdefault(edge.target, []).append(edge.source + f" ({edge.label})" * edge.label.endswith(("twice", "times")))
+        inputs.setdefault(edge.target, []).append(
+            edge.source + f" ({edge.label})" * edge.label.endswith(("twice", "times"))
+        )
     lines = [short(picture.title, 80)] * bool(picture.title) + [picture.heading.text]
     for node in picture.nodes:
-        start = " ".join([node.id, node.path, *(row.text for row in node.rows if row.role == "shape")])
+        start = " ".join(
+            [node.id, node.path, *(row.text for row in node.rows if row.role == "shape")]
+        )
         if node.id in inputs:
             start += f" <- {', '.join(inputs[node.id])}"
         lines.append(" | ".join([start, *(row.text for row in node.rows if row.role != "shape")]))

@@ -31,11 +31,16 @@ def fold(boxes, depth, most, alone):
     if depth is None:
         return _without_the_oldest(boxes, LIMIT), None
     times = Counter(use.source for box in boxes.values() for use in box.uses)
-    again = {key for key, box in boxes.items() if box.is_leaf and box.calls and times[key] >= REPEATS}  # weights that a module uses again
+    again = {
+        key for key, box in boxes.items() if box.is_leaf and box.calls and times[key] >= REPEATS
+    }  # weights that a module uses again
 
     def worth(step, following):
         """Whether modules are folded, or one recurs: its steps use the same weights, and each the one before."""
-        before, taken = {box.key for box in step}, {use.source for box in following for use in box.uses}
+        before, taken = (
+            {box.key for box in step},
+            {use.source for box in following for use in box.uses},
+        )
         return any(box.kind == "module" for box in step) or (taken & before and taken & again)
 
     for level in range(deepest, -1, -1) if depth == "auto" else [depth]:
@@ -45,7 +50,9 @@ def fold(boxes, depth, most, alone):
         found = _with_alike_leaves(found)
         if len(found) <= most and (level == 0 or _fits(found)):
             break
-    whole = depth != "auto" or any(box.part for box in boxes.values())  # without its oldest part, a backward pass hangs in the air
+    whole = depth != "auto" or any(
+        box.part for box in boxes.values()
+    )  # without its oldest part, a backward pass hangs in the air
     return _without_the_oldest(found, LIMIT if whole else most), level if level < deepest else None
 
 
@@ -61,7 +68,10 @@ def _fits(boxes):
 
 def _unwrapped(boxes):
     """The boxes, those that are all there is of a call of a module without parameters outside of it, with its name before their own."""
-    inside, boxes = Counter(call for box in boxes.values() for call in map(id, box.calls)), dict(boxes)
+    inside, boxes = (
+        Counter(call for box in boxes.values() for call in map(id, box.calls)),
+        dict(boxes),
+    )
     for key, box in boxes.items():
         while box.calls and inside[id(box.calls[-1])] == 1 and not box.calls[-1].group.parameters:
             prefix = ".".join(filter(None, [box.calls[-1].group.name, box.prefix]))
@@ -79,7 +89,9 @@ def _cards(boxes, depth):
     for keys in calls.values():
         first = boxes[keys[0]]
         module, group = first.calls[depth]
-        card = Box(None, [], calls=first.calls[:depth], prefix=group.name, owner=module, title=group.type)
+        card = Box(
+            None, [], calls=first.calls[:depth], prefix=group.name, owner=module, title=group.type
+        )
         parts.append((keys, card, keys[-1]))
     return _merged(boxes, parts)
 
@@ -92,7 +104,10 @@ def _rolled_up(boxes, alone, worth=lambda step, following: True):
     """
     keys, numbers = [key for key, box in boxes.items() if not box.is_leaf], {}
     words = [boxes[key] for key in keys]
-    words = [box.key if box.name or any(b.key in alone for b in [box, *box.inside]) else _signature(box) for box in words]
+    words = [
+        box.key if box.name or any(b.key in alone for b in [box, *box.inside]) else _signature(box)
+        for box in words
+    ]
     words = np.array([numbers.setdefault(word, len(numbers)) for word in words])
     parts = []
     for start, period, end in _stretches(words):
@@ -104,7 +119,9 @@ def _rolled_up(boxes, alone, worth=lambda step, following: True):
 
 def _signature(box):
     """Equal for boxes that do the same at the same place."""
-    does = tuple((b.word, np.shape(b.last.data), _pattern(b.leaf)) for b in box.parts if not b.is_leaf)
+    does = tuple(
+        (b.word, np.shape(b.last.data), _pattern(b.leaf)) for b in box.parts if not b.is_leaf
+    )
     return *box.scope, repr(box.owner), does
 
 
@@ -133,11 +150,24 @@ def _stretches(words):
 def _loops(boxes, keys, period):
     """The loops that a stretch of equal steps is, each as a list of steps, lists of keys. Loops that are computed in turn have longer steps."""
     index = {key: i for i, key in enumerate(keys)}
-    uses = [(index[key], index[use.source]) for key in keys for use in boxes[key].uses if use.of_result and use.source in index]
+    uses = [
+        (index[key], index[use.source])
+        for key in keys
+        for use in boxes[key].uses
+        if use.of_result and use.source in index
+    ]
     for size in range(period, min(PERIOD, len(keys) // REPEATS) + 1, period):
         if linked := {i // size for i, source in uses if source // size == i // size - 1}:
-            cuts = [0, *(i for i in range(1, len(keys) // size) if i not in linked), len(keys) // size]
-            return [[keys[i * size : (i + 1) * size] for i in range(a, b)] for a, b in pairwise(cuts) if b - a >= REPEATS]
+            cuts = [
+                0,
+                *(i for i in range(1, len(keys) // size) if i not in linked),
+                len(keys) // size,
+            ]
+            return [
+                [keys[i * size : (i + 1) * size] for i in range(a, b)]
+                for a, b in pairwise(cuts)
+                if b - a >= REPEATS
+            ]
     return [[keys[i : i + period] for i in range(0, len(keys), period)]]
 
 
@@ -159,17 +189,34 @@ def _roles(boxes, steps):
     for roles in circles.values():
         keys = [step[i] for step in steps for i in roles]
         first = [boxes[steps[0][i]] for i in roles]
-        words = textwrap.shorten(", ".join(box.title or box.word.replace("_", " ") for box in first), 45, placeholder=" ...")
-        yield keys, _repeated(boxes, keys, f"{words} x{len(steps):,}", "" if roles[1:] or roles[0] in again else "side by side")
+        words = textwrap.shorten(
+            ", ".join(box.title or box.word.replace("_", " ") for box in first),
+            45,
+            placeholder=" ...",
+        )
+        yield (
+            keys,
+            _repeated(
+                boxes,
+                keys,
+                f"{words} x{len(steps):,}",
+                "" if roles[1:] or roles[0] in again else "side by side",
+            ),
+        )
 
 
 def _repeated(boxes, keys, words, note=""):
     """A Box for what is there several times, in the modules they have in common, with the first name and the last."""
-    depth = sum(len({call.group for call in calls}) == 1 for calls in zip(*(boxes[key].calls for key in keys)))
+    depth = sum(
+        len({call.group for call in calls}) == 1
+        for calls in zip(*(boxes[key].calls for key in keys))
+    )
     calls, names = boxes[keys[0]].calls[:depth], [boxes[key].prefix for key in keys]
     leaves = [boxes[key].leaf for key in keys if boxes[key].leaf]
     note = ", ".join(filter(None, [span(leaves) if leaves else "", note]))
-    return Box(None, [], calls=calls, prefix=span(names) if all(names) else "", title=words, note=note)
+    return Box(
+        None, [], calls=calls, prefix=span(names) if all(names) else "", title=words, note=note
+    )
 
 
 def _with_alike_leaves(boxes):
@@ -180,12 +227,28 @@ def _with_alike_leaves(boxes):
             users.setdefault(use.source, set()).add(key)
     for key, box in boxes.items():
         if box.is_leaf and not box.inside and key in users:
-            what = (box.kind, np.shape(data_of(box.last)), _pattern(box.label), tuple(map(id, box.calls)), frozenset(users[key]))
+            what = (
+                box.kind,
+                np.shape(data_of(box.last)),
+                _pattern(box.label),
+                tuple(map(id, box.calls)),
+                frozenset(users[key]),
+            )
             alike.setdefault(what, []).append(key)
     parts = []
     for (*_, used_by), keys in alike.items():
-        if len(keys) > CROWD or (len(keys) >= REPEATS and any(boxes[user].inside for user in used_by)):
-            parts.append((keys, _repeated(boxes, keys, f"{span([boxes[key].label for key in keys])} x{len(keys):,}"), keys[-1]))
+        if len(keys) > CROWD or (
+            len(keys) >= REPEATS and any(boxes[user].inside for user in used_by)
+        ):
+            parts.append(
+                (
+                    keys,
+                    _repeated(
+                        boxes, keys, f"{span([boxes[key].label for key in keys])} x{len(keys):,}"
+                    ),
+                    keys[-1],
+                )
+            )
     return _merged(boxes, parts)
 
 
@@ -196,12 +259,26 @@ def _without_the_oldest(boxes, most):
     age = {}
     for i, (key, box) in enumerate(boxes.items()):
         age[key] = np.inf if box.is_leaf else i
-        age |= {use.source: i + 0.5 for use in box.uses if boxes[use.source].is_leaf}  # a leaf goes with what uses it last
+        age |= {
+            use.source: i + 0.5 for use in box.uses if boxes[use.source].is_leaf
+        }  # a leaf goes with what uses it last
     oldest = set(sorted(boxes, key=age.get)[: len(boxes) - most + 1])
     keys = [key for key in boxes if key in oldest]
     inside = [b for key in keys for b in boxes[key].parts]
-    words = [word.replace("_", " ") for word, _ in Counter(b.word for b in inside if not b.is_leaf).most_common(3)]
-    return _merged(boxes, [(keys, Box(None, [], title=f"{len(inside):,} older nodes: {short(', '.join(words))}, ..."), keys[-1])])
+    words = [
+        word.replace("_", " ")
+        for word, _ in Counter(b.word for b in inside if not b.is_leaf).most_common(3)
+    ]
+    return _merged(
+        boxes,
+        [
+            (
+                keys,
+                Box(None, [], title=f"{len(inside):,} older nodes: {short(', '.join(words))}, ..."),
+                keys[-1],
+            )
+        ],
+    )
 
 
 def _merged(boxes, parts):
@@ -213,7 +290,10 @@ def _merged(boxes, parts):
         ends.setdefault(end, []).append(box)
     merged = {}
     for key, box in boxes.items():
-        uses = [use._replace(source=into[use.source].key) if use.source in into else use for use in box.uses]
+        uses = [
+            use._replace(source=into[use.source].key) if use.source in into else use
+            for use in box.uses
+        ]
         if card := into.get(key):
             card.inside += box.parts
             card.part = box.part

@@ -19,14 +19,36 @@ from .boxes import boxes_of
 from .dot import BACKWARD, FORWARD, PARAMETERS, PENALTIES, Edge, Node, Picture, Row, short
 from .fold import fold
 from .trace import trace
-from .words import VERDICTS, argument, count, is_operand, number, numbers, percent, rule_source, settings, span, times, verdict_rows
+from .words import (
+    VERDICTS,
+    argument,
+    count,
+    is_operand,
+    number,
+    numbers,
+    percent,
+    rule_source,
+    settings,
+    span,
+    times,
+    verdict_rows,
+)
 
 TERMS = 8  # of a loss shown at most
 LEGEND_FROM = 6  # nodes
 MANY = 6  # edges into penalties, or from the forward pass to the backward; more are told in words, at their end
 CHIP_NAMES = 3  # of weights named in a chip
 RULE_LINES = 16  # of the source of rules shown at most
-ORDERED = {"subtract", "divide", "power", "matmul", "where", "concatenate", "stack", "einsum"}  # their arguments cannot be swapped
+ORDERED = {
+    "subtract",
+    "divide",
+    "power",
+    "matmul",
+    "where",
+    "concatenate",
+    "stack",
+    "einsum",
+}  # their arguments cannot be swapped
 
 
 def read(root, *, direction="TB", depth="auto", detail="auto", max_nodes=60, values=True, grads=True, shapes=True, attributes=True, constants=False,
@@ -34,21 +56,40 @@ def read(root, *, direction="TB", depth="auto", detail="auto", max_nodes=60, val
     """The Picture of the graph of `root`. Options as for `draw`; `chips`: whether words may stand for many edges."""
     roots = _sequence(root)
     if not roots or not all(isinstance(r, Tensor) for r in roots):
-        raise TypeError(f"draw: the root is the Tensor that a forward pass returned, or a list of them, not a {type(root).__name__}.")
+        raise TypeError(
+            f"draw: the root is the Tensor that a forward pass returned, or a list of them, not a {type(root).__name__}."
+        )
     for option, value, known in (
-        *(("direction", direction, ("TB", "LR", "BT", "RL")), ("detail", detail, ("full", "compact", "auto"))),
+        *(
+            ("direction", direction, ("TB", "LR", "BT", "RL")),
+            ("detail", detail, ("full", "compact", "auto")),
+        ),
         ("grads", grads, (True, False, "run")),
     ):
         if value not in known:
-            raise ValueError(f"draw: {option} is one of {', '.join(map(str, known))}, not {value!r}.")
+            raise ValueError(
+                f"draw: {option} is one of {', '.join(map(str, known))}, not {value!r}."
+            )
     if depth not in ("auto", None) and not (isinstance(depth, int) and depth >= 0):
-        raise ValueError(f'draw: depth is "auto", None (all modules open) or a whole number from 0 on, not {depth!r}.')
-    shown = {"value": values, "number": values, "term": values, "gradient": grads, "missing": grads, "shape": shapes, "attribute": attributes}
+        raise ValueError(
+            f'draw: depth is "auto", None (all modules open) or a whole number from 0 on, not {depth!r}.'
+        )
+    shown = {
+        "value": values,
+        "number": values,
+        "term": values,
+        "gradient": grads,
+        "missing": grads,
+        "shape": shapes,
+        "attribute": attributes,
+    }
     reader = _Reader(roots, shown, constants, noise, names or {}, backward)
     reader.take_checks(checks)
     reader.take_gradients(grads == "run")
     nodes, edges, opened = reader.records(depth, max_nodes, chips)
-    compact = detail == "compact" or (detail == "auto" and sum(node.kind != "chip" for node in nodes) > max_nodes)
+    compact = detail == "compact" or (
+        detail == "auto" and sum(node.kind != "chip" for node in nodes) > max_nodes
+    )
     legend = len(nodes) >= LEGEND_FROM if legend == "auto" else legend
     return Picture(nodes, edges, reader.heading(opened), title, direction, legend, compact)
 
@@ -65,7 +106,9 @@ class _Reader:
         self.roots, self.shown, self.constants = roots, shown, constants
         leaves, gradients = _backward_graph(roots) if backward else ((), ())
         graph, forward = nodes_of([*roots, *gradients]), {t.order for t in nodes_of(roots)}
-        self.boxes, self.home = boxes_of(graph, {r.order for r in [*roots, *gradients]}, names, constants, noise)
+        self.boxes, self.home = boxes_of(
+            graph, {r.order for r in [*roots, *gradients]}, names, constants, noise
+        )
         if backward:
             for box in self.boxes.values():
                 is_forward = box.key in forward or not isinstance(box.last, Tensor)
@@ -73,7 +116,9 @@ class _Reader:
                 box.random = box.random and is_forward
                 if box.is_leaf and not is_forward:
                     box.name = "constant"  # of the rules
-        self.terms = {self.home[r.order]: _terms(r, self.boxes, self.home) for r in roots}  # of each root
+        self.terms = {
+            self.home[r.order]: _terms(r, self.boxes, self.home) for r in roots
+        }  # of each root
         self.checks, self.report, self.gradients, self.sent = {}, None, {}, {}
         self.seen, self.taken = set(), {}
         for leaf, gradient in zip(leaves, gradients):
@@ -84,12 +129,18 @@ class _Reader:
         if report is None:
             return
         if not hasattr(report, "rows"):
-            raise TypeError(f"draw: checks is what check_graph(loss) returns, not {type(report).__name__}.")
+            raise TypeError(
+                f"draw: checks is what check_graph(loss) returns, not {type(report).__name__}."
+            )
         known = [row for row in report.rows if row.order in self.home]
         for row in sorted(known, key=lambda row: (row.severity, -row.error)):
             self.checks.setdefault(self.home[row.order], []).append(row)
-        if not any(row.op != "leaf" or self.home[row.order] in self.terms for row in known):  # graphs of one model share its leaves
-            raise ValueError("draw: checks is the report of another graph. Check and draw the same loss, with no forward pass between.")
+        if not any(
+            row.op != "leaf" or self.home[row.order] in self.terms for row in known
+        ):  # graphs of one model share its leaves
+            raise ValueError(
+                "draw: checks is the report of another graph. Check and draw the same loss, with no forward pass between."
+            )
         self.report = report
 
     def take_gradients(self, run):
@@ -133,15 +184,26 @@ class _Reader:
         words, wrong = [count(len(self.boxes), "node"), _parameters(self.boxes.values())], []
         if opened is not None:
             words.append(f"modules opened to depth {opened}" if opened else "modules folded")
-        if changed := sum(box.is_leaf and changed_since(box.last, min(r.order for r in self.roots)) for box in self.boxes.values()):
+        if changed := sum(
+            box.is_leaf and changed_since(box.last, min(r.order for r in self.roots))
+            for box in self.boxes.values()
+        ):
             words.append(f"{count(changed, 'tensor')} changed since the forward pass")
         if self.report is not None:
             rows = [row for row in self.report.rows if row.order in self.home]
             wrong = [self.boxes[self.home[row.order]].path() for row in rows if row.wrong]
-            words.append(f"gradient check: {sum(row.passed for row in rows):,} of {len(rows):,} passed")
-            words += [f"{silent:,} VACUOUS"] if (silent := sum(row.verdict == "VACUOUS" for row in rows)) else []
+            words.append(
+                f"gradient check: {sum(row.passed for row in rows):,} of {len(rows):,} passed"
+            )
+            words += (
+                [f"{silent:,} VACUOUS"]
+                if (silent := sum(row.verdict == "VACUOUS" for row in rows))
+                else []
+            )
             words += [f"first wrong: {name}" for name in wrong[:1]]
-        trained = (box for box in self.boxes.values() if getattr(box.last, "requires_grad", False))  # a mask of -inf is no trouble
+        trained = (
+            box for box in self.boxes.values() if getattr(box.last, "requires_grad", False)
+        )  # a mask of -inf is no trouble
         odd = (box.path() for box in trained if self.numbers(box).bad)
         if self.shown["value"] and (first := next(odd, None)):
             wrong.append(first)
@@ -151,7 +213,11 @@ class _Reader:
     def node(self, id, box):
         is_root = any(inner.key in self.terms for inner in box.parts)
         kind = "root" if is_root and box.kind in ("operation", "loss") else box.kind
-        rows = [row for row in self.rows(box) if row.text and self.shown.get(row.role, True)] if kind != "constant" else []
+        rows = (
+            [row for row in self.rows(box) if row.text and self.shown.get(row.role, True)]
+            if kind != "constant"
+            else []
+        )
         scope = box.scope + (PENALTIES,) * (kind == "penalty" and not is_root and not box.calls)
         holds = tuple(getattr(x, "order", inner.key) for inner in box.parts for x in inner.members)
         return Node(id, kind, self.title(box), rows, scope, is_root, self.tooltip(box), holds)
@@ -168,9 +234,16 @@ class _Reader:
         """What stands in a node: what it is, its value, its gradient, its part of the loss, its verdict."""
         x, alike = box.last, box.inside if box.is_leaf else []
         value = numbers(np.stack([data_of(b.last) for b in alike])) if alike else self.numbers(box)
-        yield from self.contents(box) if box.inside else (Row(_shape(x), "shape"), Row(settings(box, self.constants), "attribute"))
+        yield from (
+            self.contents(box)
+            if box.inside
+            else (Row(_shape(x), "shape"), Row(settings(box, self.constants), "attribute"))
+        )
         if isinstance(x, Tensor) and x.args is None:
-            yield from (Row("graph freed by backward(): draw before it,", "note"), Row("or use backward(retain_graph=True)", "note"))
+            yield from (
+                Row("graph freed by backward(): draw before it,", "note"),
+                Row("or use backward(retain_graph=True)", "note"),
+            )
         yield Row(str(value), "band" if value.bad else "number" if value.size == 1 else "value")
         yield from self.gradient_rows(box)
         yield from self.term_rows(box)
@@ -178,14 +251,23 @@ class _Reader:
 
     def contents(self, box):
         """What is in a card."""
-        nodes, parameters = count(len(box.inside), "node") if box.kind == "module" else "", _parameters(box.inside)
-        again = "the same parameters again" if box.owner is not None and not parameters and id(box.owner) in self.seen else ""
+        nodes, parameters = (
+            count(len(box.inside), "node") if box.kind == "module" else "",
+            _parameters(box.inside),
+        )
+        again = (
+            "the same parameters again"
+            if box.owner is not None and not parameters and id(box.owner) in self.seen
+            else ""
+        )
         self.seen.add(id(box.owner))
         yield Row(short(box.note, 60), "about")
         yield Row(", ".join(filter(None, [nodes, parameters, again])), "about")
         random = Counter(" ".join([b.label, settings(b)]) for b in box.inside if b.kind == "random")
         yield from (Row(short(line + times(n), 60), "attribute") for line, n in random.items())
-        yield Row((_shape(box.last) and ("each " if box.is_leaf else "out ")) + _shape(box.last), "shape")
+        yield Row(
+            (_shape(box.last) and ("each " if box.is_leaf else "out ")) + _shape(box.last), "shape"
+        )
         yield _listed("nan/inf", "band", box, [b for b in box.inside[:-1] if self.numbers(b).bad])
 
     def gradient(self, box):
@@ -219,7 +301,12 @@ class _Reader:
             if own and shares and box.kind == "penalty":
                 weighted = not math.isclose(sum(own), np.sum(box.last.data), rel_tol=1e-6)
                 share = percent(sum(own) / total)
-                yield Row(f"{number(sum(own))} ({share}) of the loss" if weighted else f"{share} of the loss", "term")
+                yield Row(
+                    f"{number(sum(own))} ({share}) of the loss"
+                    if weighted
+                    else f"{share} of the loss",
+                    "term",
+                )
             for term, part in parts.items() if root in keys else ():
                 title = self.boxes[term].label if term in self.boxes else term
                 alike.setdefault((title, len(parts) <= TERMS and term), []).append(part)
@@ -243,23 +330,35 @@ class _Reader:
             return argument(box.last)
         x, found, gradient = box.last, self.numbers(box), self.gradient(box)
         what = "output" if box.inside else box.kind if box.is_leaf else box.word
-        lines = [self.title(box) if box.inside else box.path(), f"{what} {found.shape} {found.dtype}"]
+        lines = [
+            self.title(box) if box.inside else box.path(),
+            f"{what} {found.shape} {found.dtype}",
+        ]
         if box.inside:
             words = Counter(b.label for b in box.inside)
-            lines += textwrap.wrap(", ".join(word + times(n) for word, n in list(words.items())[:30]), 80)
+            lines += textwrap.wrap(
+                ", ".join(word + times(n) for word, n in list(words.items())[:30]), 80
+            )
         else:
             lines += filter(None, [settings(box)])
         lines.append(f"value: {found.in_full()}")
         if getattr(x, "requires_grad", False):
-            lines.append(f"gradient: {gradient.in_full() if gradient else 'not computed' if x.is_leaf else 'not kept'}")
-        lines += [f"gradient check: {row.op} {row.verdict}, error {row.error:.3g}. {row.note}".strip() for row in self.checks.get(box.key, ())]
+            lines.append(
+                f"gradient: {gradient.in_full() if gradient else 'not computed' if x.is_leaf else 'not kept'}"
+            )
+        lines += [
+            f"gradient check: {row.op} {row.verdict}, error {row.error:.3g}. {row.note}".strip()
+            for row in self.checks.get(box.key, ())
+        ]
         return "\n".join(lines + ([] if box.inside or box.is_leaf else self.rules(box)))
 
     def rules(self, box):
         """The source of the backward rules of a box."""
         lines = []
         for op in dict.fromkeys(t.op for t in box.members):
-            sources = dict.fromkeys(rule_source(op, i)[0] for i, rule in enumerate(op.rules) if rule is not None)
+            sources = dict.fromkeys(
+                rule_source(op, i)[0] for i, rule in enumerate(op.rules) if rule is not None
+            )
             lines += [f"backward of {op.name}:", *"\n".join(sources).split("\n")] if sources else []
         return lines[:RULE_LINES] + ["..."] * (len(lines) > RULE_LINES)
 
@@ -271,23 +370,41 @@ class _Reader:
         for use in box.uses:
             source = boxes[use.source]
             again = source.owner is not None and source.owner is box.owner and not use.of_result
-            if not again:  # the parameters of a module that is called twice are drawn in its first call
+            if (
+                not again
+            ):  # the parameters of a module that is called twice are drawn in its first call
                 uses.setdefault(use.source, []).append(use)
-        results = [source for source in uses if not boxes[source].is_leaf and boxes[source].kind != "penalty"]
+        results = [
+            source
+            for source in uses
+            if not boxes[source].is_leaf and boxes[source].kind != "penalty"
+        ]
         trunk = max(results, key=lambda source: int(ids[source][1:]), default=None)
         for key_of_source, found in uses.items():
             source = boxes[key_of_source]
-            flows = any(getattr(u.value, "requires_grad", False) and u.by.op.rule(u.place) for u in found)
+            flows = any(
+                getattr(u.value, "requires_grad", False) and u.by.op.rule(u.place) for u in found
+            )
             style = "none" if not flows else "penalty" if box.kind == "penalty" else "gradient"
             if (source.part, box.part) == (FORWARD, BACKWARD):
                 style = "used"
             # labels on edges without rank are more than Graphviz can bear
-            plain = box.call or box.kind == "penalty" or box.inside or source.inside or style == "used"
+            plain = (
+                box.call or box.kind == "penalty" or box.inside or source.inside or style == "used"
+            )
             rms = self.flow(found)
             tooltip = f"{self.boxes[found[0].home].label} {np.shape(data_of(found[0].value))}"
             tooltip += f"\ngradient that comes back: rms {rms:.3g}" if rms is not None else ""
             weight = 12 if key_of_source == trunk else 1
-            yield Edge(ids[key_of_source], ids[key], "" if plain else _edge_label(source, found), style, weight, rms, tooltip)
+            yield Edge(
+                ids[key_of_source],
+                ids[key],
+                "" if plain else _edge_label(source, found),
+                style,
+                weight,
+                rms,
+                tooltip,
+            )
 
     def flow(self, uses):
         """The root mean square of the gradient that comes back along an edge, if known: what its source gets from this target alone."""
@@ -296,12 +413,22 @@ class _Reader:
             if (sent := self.sent.get((use.by.order, use.place))) is not None:
                 sums[use.value.order] = sums.get(use.value.order, 0) + sent
         size = sum(total.size for total in sums.values())
-        return math.sqrt(sum(float(np.sum(np.square(total, dtype=float))) for total in sums.values()) / size) if size else None
+        return (
+            math.sqrt(
+                sum(float(np.sum(np.square(total, dtype=float))) for total in sums.values()) / size
+            )
+            if size
+            else None
+        )
 
     def with_notes(self, nodes, edges, boxes):
         """Instead of many edges from the forward pass to the backward, a note in each node that says what it uses."""
         for node, box in zip(nodes, boxes.values()):
-            if used := [self.boxes[use.home].path() for use in box.uses if (boxes[use.source].part, box.part) == (FORWARD, BACKWARD)]:
+            if used := [
+                self.boxes[use.home].path()
+                for use in box.uses
+                if (boxes[use.source].part, box.part) == (FORWARD, BACKWARD)
+            ]:
                 node.rows.insert(0, Row(short(f"uses {', '.join(dict.fromkeys(used))}"), "note"))
         return nodes, [edge for edge in edges if edge.style != "used"]
 
@@ -310,29 +437,43 @@ class _Reader:
         by_id, chips, links = {node.id: node for node in nodes}, {}, []
         for key, id in ids.items():
             weights = tuple(dict.fromkeys(use.home for use in boxes[key].uses))
-            if boxes[key].kind != "penalty" or not any(e.target == id and e.style == "penalty" for e in edges):
+            if boxes[key].kind != "penalty" or not any(
+                e.target == id and e.style == "penalty" for e in edges
+            ):
                 continue
             if weights not in chips:
                 names = [self.boxes[weight].path() for weight in weights]
                 rows = [Row(short(line), "about") for line in names[:CHIP_NAMES]]
-                rows += [Row(f"and {len(names) - CHIP_NAMES:,} more", "about")] * (len(names) > CHIP_NAMES)
-                chips[weights] = Node(f"{id}_weights", "chip", "", rows, by_id[id].scope, tooltip="\n".join(names))
+                rows += [Row(f"and {len(names) - CHIP_NAMES:,} more", "about")] * (
+                    len(names) > CHIP_NAMES
+                )
+                chips[weights] = Node(
+                    f"{id}_weights", "chip", "", rows, by_id[id].scope, tooltip="\n".join(names)
+                )
             links.append(Edge(chips[weights].id, id, style="penalty"))
         return [*chips.values(), *nodes], [e for e in edges if e.style != "penalty"] + links
 
 
 def _backward_graph(roots):
     """(leaves, their gradients as a recorded graph). Nothing of the graph changes."""
-    leaves = [t for t in _differentiable(roots, "draw with backward=True") if t.is_leaf and t.requires_grad]
+    leaves = [
+        t
+        for t in _differentiable(roots, "draw with backward=True")
+        if t.is_leaf and t.requires_grad
+    ]
     gradients = grad(roots, leaves, create_graph=True, allow_unused=True)
-    return zip(*[(leaf, gradient) for leaf, gradient in zip(leaves, gradients) if gradient is not None])
+    return zip(
+        *[(leaf, gradient) for leaf, gradient in zip(leaves, gradients) if gradient is not None]
+    )
 
 
 def _differentiable(roots, what):
     """The nodes of the graph, if backward could start from its roots."""
     for root in roots:
         if root.size != 1 or not root.requires_grad:
-            raise RuntimeError(f"{what}: a root must be one number that requires a gradient; this one has shape {root.shape}.")
+            raise RuntimeError(
+                f"{what}: a root must be one number that requires a gradient; this one has shape {root.shape}."
+            )
     return program(what, *roots)
 
 
@@ -340,7 +481,12 @@ def _listed(words, role, card, boxes):
     """A Row that says what is the matter with boxes in a card."""
     names = Counter(b.path(len(card.calls) + (card.owner is not None)) for b in boxes)
     names = [name + times(n) for name, n in names.items()]
-    return Row(names and f"{words}: {short(', '.join(names[:2]))}" + f" and {len(names) - 2} more" * (len(names) > 2), role)
+    return Row(
+        names
+        and f"{words}: {short(', '.join(names[:2]))}"
+        + f" and {len(names) - 2} more" * (len(names) > 2),
+        role,
+    )
 
 
 def _parameters(boxes):
@@ -357,7 +503,12 @@ def _edge_label(source, uses):
     t, i, times = uses[0].by, uses[0].place, len(uses)
     op, name = t.op, t.op.argument(i)
     words = ["twice" if times == 2 else f"{times} times"] if times > 1 else []
-    if op.name in ORDERED and times == 1 and name != source.name and sum(map(is_operand, t.args)) > 1:
+    if (
+        op.name in ORDERED
+        and times == 1
+        and name != source.name
+        and sum(map(is_operand, t.args)) > 1
+    ):
         words.append(name)
     elementwise = isinstance(op.forward, np.ufunc) or op.name in ("power", "where")
     if elementwise and source.kind != "constant" and np.shape(data_of(source.last)) != t.shape:
@@ -374,4 +525,9 @@ def _terms(root, boxes, home):
         key = home[part.node.order] if part.node is not None else None
         key = key if key in boxes else name_of(part)
         terms[key] = terms.get(key, 0.0) + part.value
-    return terms if len(terms) > 1 and any(boxes[key].kind in ("loss", "penalty") for key in terms if key in boxes) else {}
+    return (
+        terms
+        if len(terms) > 1
+        and any(boxes[key].kind in ("loss", "penalty") for key in terms if key in boxes)
+        else {}
+    )

@@ -26,10 +26,24 @@ class RendererNotFound(graphviz.ExecutableNotFound):
 
 def renderers():
     """The Graphviz programs at hand, best first: the one that MINIGRAD_DOT names, the pip package graphviz-pure, the system's dot."""
-    scripts = [sysconfig.get_path("scripts"), sysconfig.get_path("scripts", sysconfig.get_preferred_scheme("user")), str(Path(sys.executable).parent)]
-    search = os.pathsep.join([*scripts, os.environ.get("PATH", "")])  # a virtual environment's scripts need not be on PATH
+    scripts = [
+        sysconfig.get_path("scripts"),
+        sysconfig.get_path("scripts", sysconfig.get_preferred_scheme("user")),
+        str(Path(sys.executable).parent),
+    ]
+    search = os.pathsep.join(
+        [*scripts, os.environ.get("PATH", "")]
+    )  # a virtual environment's scripts need not be on PATH
     own = os.environ.get("MINIGRAD_DOT")
-    return [found for found in (own and (shutil.which(own) or own), shutil.which("graphviz-pure", path=search), shutil.which("dot")) if found]
+    return [
+        found
+        for found in (
+            own and (shutil.which(own) or own),
+            shutil.which("graphviz-pure", path=search),
+            shutil.which("dot"),
+        )
+        if found
+    ]
 
 
 def render(source, format):
@@ -37,13 +51,20 @@ def render(source, format):
     programs, failures = renderers(), []
     for program in programs:
         try:
-            done = _run(program, source, f"-T{format}", *(_resolution(program, source) if format == "png" else ()))
+            done = _run(
+                program,
+                source,
+                f"-T{format}",
+                *(_resolution(program, source) if format == "png" else ()),
+            )
         except (OSError, subprocess.TimeoutExpired) as error:
             failures.append(f"{program}: {error}")
             continue
         if done.returncode == 0 and done.stdout:
             return _finished(done.stdout.decode()).encode() if format == "svg" else done.stdout
-        failures.append(f"{program}: {done.stderr.decode(errors='replace').strip()[:300] or f'exit {done.returncode}'}")
+        failures.append(
+            f"{program}: {done.stderr.decode(errors='replace').strip()[:300] or f'exit {done.returncode}'}"
+        )
     if programs:
         raise RuntimeError(f"no Graphviz program could write {format}. " + " ".join(failures))
     raise RendererNotFound(
@@ -54,12 +75,18 @@ def render(source, format):
 
 
 def _run(program, source, *options):
-    return subprocess.run([program, *options], input=source.encode(), capture_output=True, timeout=SECONDS)
+    return subprocess.run(
+        [program, *options], input=source.encode(), capture_output=True, timeout=SECONDS
+    )
 
 
 def _resolution(program, source):
     """The option for a PNG that would be too large."""
-    size = re.match(rb"graph \S+ (\S+) (\S+)", _run(program, source, "-Tplain").stdout) if len(source) > 30_000 else None
+    size = (
+        re.match(rb"graph \S+ (\S+) (\S+)", _run(program, source, "-Tplain").stdout)
+        if len(source) > 30_000
+        else None
+    )
     inches = max(map(float, size.groups())) if size else 0
     return [f"-Gdpi={PIXELS // inches:.0f}"] if inches * 96 > PIXELS else []
 
@@ -67,7 +94,9 @@ def _resolution(program, source):
 def _finished(svg):
     """An SVG for every viewer: other fonts where Arial is missing, each text as wide as it was laid out, no `%3` as tooltip."""
     svg = re.sub(r"<title>%\d+</title>\n?", "", svg, count=1)
-    return re.sub(r"<text ([^>]*)>([^<]*)</text>", _with_width, svg).replace('"Arial"', "\"Arial, Helvetica, 'Liberation Sans', sans-serif\"")
+    return re.sub(r"<text ([^>]*)>([^<]*)</text>", _with_width, svg).replace(
+        '"Arial"', "\"Arial, Helvetica, 'Liberation Sans', sans-serif\""
+    )
 
 
 def _with_width(match):
@@ -76,7 +105,9 @@ def _with_width(match):
     if not size or not all(letter.isascii() or letter in WIDTHS[0] for letter in letters):
         return match[0]
     width = text_width(letters, float(size[1]), 'font-weight="bold"' in attributes)
-    return f'<text {attributes} textLength="{width:.1f}" lengthAdjust="spacingAndGlyphs">{text}</text>'
+    return (
+        f'<text {attributes} textLength="{width:.1f}" lengthAdjust="spacingAndGlyphs">{text}</text>'
+    )
 
 
 class Drawing(graphviz.Digraph):
@@ -84,14 +115,27 @@ class Drawing(graphviz.Digraph):
 
     def __init__(self, picture):
         super().__init__(format="svg", body=dot(picture).splitlines(keepends=True)[1:-1])
-        self.nodes, self.text = picture.nodes, text(picture)  # the records of its nodes, with the ids to draw more edges to; the same as plain text
+        self.nodes, self.text = (
+            picture.nodes,
+            text(picture),
+        )  # the records of its nodes, with the ids to draw more edges to; the same as plain text
 
     def pipe(self, format=None, *_, engine=None, encoding=None, **__):
         """The picture as bytes, or as text in `encoding`."""
         picture = render(self.source, format or self.format)
         return picture.decode(encoding) if encoding else picture
 
-    def render(self, filename=None, directory=None, view=False, cleanup=False, format=None, *_, outfile=None, **__):
+    def render(
+        self,
+        filename=None,
+        directory=None,
+        view=False,
+        cleanup=False,
+        format=None,
+        *_,
+        outfile=None,
+        **__,
+    ):
         """Writes the picture, and returns where: `outfile`, else the DOT file `filename` plus the format."""
         if outfile is None:
             source = Path(self.save(filename=filename, directory=directory))
@@ -103,7 +147,9 @@ class Drawing(graphviz.Digraph):
             path.write_bytes(render(self.source, format or path.suffix[1:]))
         except RuntimeError as error:
             source.write_text(self.source, encoding="utf-8")
-            raise type(error)(f"Cannot draw {path} (its DOT text is in {source}): {error}") from None
+            raise type(error)(
+                f"Cannot draw {path} (its DOT text is in {source}): {error}"
+            ) from None
         if cleanup:
             source.unlink(missing_ok=True)
         if view:

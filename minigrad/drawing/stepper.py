@@ -31,9 +31,18 @@ SIDE = 64  # rows and columns of noise that are shown
 
 def story(root, gradient=None, drawn=()):
     """All that the page tells of the graph of `root`, as plain records; `drawn`: the Nodes of the picture."""
-    home = {key: {"node": node.id} | ({"within": node.path} if len(node.holds) > 1 else {}) for node in drawn for key in node.holds}
+    home = {
+        key: {"node": node.id} | ({"within": node.path} if len(node.holds) > 1 else {})
+        for node in drawn
+        for key in node.holds
+    }
     names = {node.holds[0]: node.path for node in drawn if len(node.holds) == 1}
-    tensors, numbers_of, arrays, rules = [], {}, {}, {}  # what is told once, and then goes by its number
+    tensors, numbers_of, arrays, rules = (
+        [],
+        {},
+        {},
+        {},
+    )  # what is told once, and then goes by its number
 
     def array(x):
         return arrays.setdefault(json.dumps(summary(x)), len(arrays))
@@ -43,8 +52,16 @@ def story(root, gradient=None, drawn=()):
         if key not in numbers_of:
             numbers_of[key] = len(tensors)
             op = x.op.name if isinstance(x, Tensor) and not x.is_leaf else None
-            name = names.get(key) or getattr(x, "name", None) or op or (law(x) if isinstance(x, Noise) else otherwise)
-            tensors.append(home.get(key, {"node": None}) | {"name": name, "leaf": op is None, "value": array(data_of(x))})
+            name = (
+                names.get(key)
+                or getattr(x, "name", None)
+                or op
+                or (law(x) if isinstance(x, Noise) else otherwise)
+            )
+            tensors.append(
+                home.get(key, {"node": None})
+                | {"name": name, "leaf": op is None, "value": array(data_of(x))}
+            )
             if isinstance(x, Noise):
                 tensors[-1]["noise"] = noise(x)
         return numbers_of[key]
@@ -55,33 +72,75 @@ def story(root, gradient=None, drawn=()):
     forward, backward = [], []
     for node in program("to_html", root):
         if node.args:
-            inputs = [{"argument": node.op.argument(i), "tensor": tensor(x, node.op.argument(i))} for i, x in _operands(node)]
-            settings = [f"{node.op.argument(i)}={argument(a)}" for i, a in enumerate(node.args) if not is_operand(a)]
+            inputs = [
+                {"argument": node.op.argument(i), "tensor": tensor(x, node.op.argument(i))}
+                for i, x in _operands(node)
+            ]
+            settings = [
+                f"{node.op.argument(i)}={argument(a)}"
+                for i, a in enumerate(node.args)
+                if not is_operand(a)
+            ]
             forward.append(step(node) | {"inputs": inputs, "settings": settings})
     for node, g, sent in trace(root, gradient):
         told = []
         for s in sent:
-            record = {"tensor": tensor(s.input), "argument": node.op.argument(s.argument), "returned": str(s.returned)}
-            record |= {"array": array(s.cotangent), "count": s.count, "of": s.of, "total": array(s.total)}
-            told.append(record | {"rule": rules.setdefault(rule_source(node.op, s.argument), len(rules))})
-        nothing = [node.op.argument(i) for i, x in _operands(node) if not any(s.argument == i for s in sent)]
+            record = {
+                "tensor": tensor(s.input),
+                "argument": node.op.argument(s.argument),
+                "returned": str(s.returned),
+            }
+            record |= {
+                "array": array(s.cotangent),
+                "count": s.count,
+                "of": s.of,
+                "total": array(s.total),
+            }
+            told.append(
+                record | {"rule": rules.setdefault(rule_source(node.op, s.argument), len(rules))}
+            )
+        nothing = [
+            node.op.argument(i)
+            for i, x in _operands(node)
+            if not any(s.argument == i for s in sent)
+        ]
         backward.append(step(node) | {"g": array(g), "sent": told, "nothing": nothing})
-    return {"tensors": tensors, "arrays": [*map(json.loads, arrays)], "rules": [*rules], "forward": forward, "backward": backward}
+    return {
+        "tensors": tensors,
+        "arrays": [*map(json.loads, arrays)],
+        "rules": [*rules],
+        "forward": forward,
+        "backward": backward,
+    }
 
 
 def _operands(node):
     """(place, value) of the arguments that are Tensors or arrays, also those within an index."""
-    return [(i, x) for i, a in enumerate(node.args) for x in (a if isinstance(a, tuple) else (a,)) if is_operand(x)]
+    return [
+        (i, x)
+        for i, a in enumerate(node.args)
+        for x in (a if isinstance(a, tuple) else (a,))
+        if is_operand(x)
+    ]
 
 
 def summary(array):
     """Of an array its shape, statistics, a histogram of what is finite, and a corner with every digit."""
     array = np.asarray(array)
     found = numbers(array)
-    told = {"shape": str(array.shape), "dtype": str(array.dtype), "size": array.size, "short": str(found), "corner": _corner(array), "odd": found.bad}
+    told = {
+        "shape": str(array.shape),
+        "dtype": str(array.dtype),
+        "size": array.size,
+        "short": str(found),
+        "corner": _corner(array),
+        "odd": found.bad,
+    }
     if found.bad < array.size and array.dtype.kind != "c":
         moments = {"mean": found.mean, "std": found.std, "min": found.low, "max": found.high}
-        told |= {name: _json(np.float64(moment)) for name, moment in moments.items()} | {"bins": _histogram(array.astype(float), found)}
+        told |= {name: _json(np.float64(moment)) for name, moment in moments.items()} | {
+            "bins": _histogram(array.astype(float), found)
+        }
     return told
 
 
@@ -115,7 +174,10 @@ def noise(tensor):
     levels = np.rint((rows - low) / (high - low or 1) * 15).astype(int)
     words = [law(tensor), f"white is {'kept' if tensor.dtype == bool else 'highest'}"]
     words += ["its first rows and columns"] * (rows.size < tensor.size)
-    return {"label": ", ".join(words), "rows": ["".join(f"{level:x}" for level in row) for row in levels]}
+    return {
+        "label": ", ".join(words),
+        "rows": ["".join(f"{level:x}" for level in row) for row in levels],
+    }
 
 
 # ------------------------------------------------------------------------------------------- the page
@@ -160,7 +222,12 @@ def _drawn(picture):
 
         svg = render(dot(picture), "svg").decode()
     except (ImportError, RuntimeError) as error:
-        lines = re.sub(r"^((n\d+) .*)$", r'<span class="node" data-id="\2">\1</span>', html.escape(text(picture)), flags=re.M)
+        lines = re.sub(
+            r"^((n\d+) .*)$",
+            r'<span class="node" data-id="\2">\1</span>',
+            html.escape(text(picture)),
+            flags=re.M,
+        )
         return f"<p>{html.escape(str(error))}</p>\n<pre>{lines}</pre>"
     unneeded = r'<!--.*?-->\n?| xmlns(:xlink)?="[^"]*"| xlink:title="[^"]*"| font-family="[^"]*"| xml:space="preserve"'
     return re.sub(unneeded, "", svg[svg.index("<svg") :], flags=re.S)

@@ -49,7 +49,12 @@ def trace(root, gradient=None):
     roots = _sequence(root)
     steps = [node for node in program("trace", *roots) if node.requires_grad]
     seeds = _seeds("trace", roots, [gradient] * len(roots), create_graph=False)
-    whole = {x.order: g for x, g, _ in _pull_back(seeds, create_graph=False, retain_graph=True, wanted={node.order for node in steps})}
+    whole = {
+        x.order: g
+        for x, g, _ in _pull_back(
+            seeds, create_graph=False, retain_graph=True, wanted={node.order for node in steps}
+        )
+    }
     frames = [node for node in reversed(steps) if node.args and node.order in whole]
     of, count = Counter(x.order for node in frames for _, x in _receivers(node)), Counter()
     totals = {r.order: seed for r, seed in seeds}
@@ -64,10 +69,16 @@ def trace(root, gradient=None):
                 totals[x.order] = np.asarray(whole[x.order], x.dtype if x.is_leaf else None)
             else:
                 totals[x.order] = totals[x.order] + cotangent if x.order in totals else cotangent
-            sent.append(Sent(x, i, returned, cotangent, count[x.order], of[x.order], totals[x.order]))
+            sent.append(
+                Sent(x, i, returned, cotangent, count[x.order], of[x.order], totals[x.order])
+            )
         yield Frame(node, g, sent)
 
 
 def _receivers(node):
     """(place, tensor) of the arguments that the node's rules send something to."""
-    return [(i, x) for i, x in enumerate(node.args) if isinstance(x, Tensor) and x.requires_grad and node.op.rule(i)]
+    return [
+        (i, x)
+        for i, x in enumerate(node.args)
+        if isinstance(x, Tensor) and x.requires_grad and node.op.rule(i)
+    ]

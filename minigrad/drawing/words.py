@@ -16,7 +16,13 @@ from ..randomness import Noise
 from .dot import WIDEST, Row, short
 
 SYMBOLS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "power": "**"}
-WINDOWS = {"size": None, "stride": 1, "dilation": 1, "groups": 1, "bias": None}  # settings of windows, and what their functions take if none is given
+WINDOWS = {
+    "size": None,
+    "stride": 1,
+    "dilation": 1,
+    "groups": 1,
+    "bias": None,
+}  # settings of windows, and what their functions take if none is given
 REASONS = 6  # lines of what is wrong
 
 
@@ -98,13 +104,28 @@ def numbers(x):
     array = np.asarray(data_of(x))
     if array.size == 0 or array.dtype.kind == "c":
         return Numbers(array.shape, array.dtype)
-    finite = array[np.isfinite(array)] if array.dtype.kind == "f" and not np.isfinite(array).all() else array
+    finite = (
+        array[np.isfinite(array)]
+        if array.dtype.kind == "f" and not np.isfinite(array).all()
+        else array
+    )
     if finite.size == 0:
         return Numbers(array.shape, array.dtype, array.size, low=array.flat[0])
     low, high = finite.min(), finite.max()
-    mean, std = (np.mean(finite, dtype=float), np.std(finite, dtype=float)) if low < high else (low, 0.0)
+    mean, std = (
+        (np.mean(finite, dtype=float), np.std(finite, dtype=float)) if low < high else (low, 0.0)
+    )
     zeros = finite.size - np.count_nonzero(finite)
-    return Numbers(array.shape, array.dtype, array.size - finite.size, float(mean), float(std), low, high, zeros)
+    return Numbers(
+        array.shape,
+        array.dtype,
+        array.size - finite.size,
+        float(mean),
+        float(std),
+        low,
+        high,
+        zeros,
+    )
 
 
 def _spread(mean, std):
@@ -117,7 +138,11 @@ def _spread(mean, std):
     scale = 0 if size > -4 and power < 4 else size
     digits = max(0, 1 - power + scale)
     mean, std = round(mean / 10**scale, digits) + 0.0, std / 10**scale
-    return f"({mean:.{digits}f} ± {std:.{digits}f})e{scale}" if scale else f"{mean:.{digits}f} ± {std:.{digits}f}"
+    return (
+        f"({mean:.{digits}f} ± {std:.{digits}f})e{scale}"
+        if scale
+        else f"{mean:.{digits}f} ± {std:.{digits}f}"
+    )
 
 
 # ------------------------------------------------------------------------------------ of arguments
@@ -154,7 +179,12 @@ def settings(box, constants=False):
         return ""
     random = [word for t in box.members for word in _random(t)]
     if len(box.members) > 1 or random:
-        windows = [f"{name}={argument(a)}" for t in box.members for name, a in _settings(t) if name in WINDOWS]
+        windows = [
+            f"{name}={argument(a)}"
+            for t in box.members
+            for name, a in _settings(t)
+            if name in WINDOWS
+        ]
         return short(", ".join(dict.fromkeys(random or windows + [t.op.name for t in box.members])))
     return short(_given(box.last, constants))
 
@@ -162,15 +192,25 @@ def settings(box, constants=False):
 def _random(t):
     """What a result tells of the noise it takes: dropout its own settings, other ops the law."""
     noise = [a for a in t.args or () if isinstance(a, Noise)]
-    return [_given(t)] if "noise" in t.op.names else [word for a in noise for word in (_rate(a), law(a)) if word]
+    return (
+        [_given(t)]
+        if "noise" in t.op.names
+        else [word for a in noise for word in (_rate(a), law(a)) if word]
+    )
 
 
 def _given(t, constants=False):
     """The arguments of a result that are no nodes: settings that differ from the default, and numbers."""
     op, args = t.op, t.args
     if op.name in SYMBOLS and any(map(is_number, args)):
-        return "" if constants else f" {SYMBOLS[op.name]} ".join(argument(a) if is_number(a) else "x" for a in args)
-    drawn = {op.argument(i) for i, a in enumerate(args) if constants and is_number(a) and op.rule(i)}
+        return (
+            ""
+            if constants
+            else f" {SYMBOLS[op.name]} ".join(argument(a) if is_number(a) else "x" for a in args)
+        )
+    drawn = {
+        op.argument(i) for i, a in enumerate(args) if constants and is_number(a) and op.rule(i)
+    }
     return ", ".join(f"{name}={argument(a)}" for name, a in _settings(t) if name not in drawn)
 
 
@@ -184,19 +224,29 @@ def _settings(t):
 def _same(value, default):
     if isinstance(value, tuple) and value:
         return all(_same(x, default) for x in value)
-    return value is default or (type(value) is type(default) and isinstance(default, (bool, int, float, str)) and value == default)
+    return value is default or (
+        type(value) is type(default)
+        and isinstance(default, (bool, int, float, str))
+        and value == default
+    )
 
 
 def law(noise):
     """The law that noise was drawn from."""
     law = noise.distribution
-    return short(type(law).__name__ if type(law).__repr__ is object.__repr__ else law)  # a bare repr holds an address
+    return short(
+        type(law).__name__ if type(law).__repr__ is object.__repr__ else law
+    )  # a bare repr holds an address
 
 
 def _rate(noise):
     """The p of dropout with such noise. Of Gaussian dropout, too, it is variance / (mean^2 + variance)."""
     law = noise.distribution
-    return f"p={law.variance / (law.mean**2 + law.variance):.4g}" if isinstance(law, (Bernoulli, Normal)) and law.mean else ""
+    return (
+        f"p={law.variance / (law.mean**2 + law.variance):.4g}"
+        if isinstance(law, (Bernoulli, Normal)) and law.mean
+        else ""
+    )
 
 
 # ----------------------------------------------------------------------------------------- of rules
@@ -209,10 +259,16 @@ def rule_source(op, i):
     code = getattr(rule, "__code__", None)
     text = "".join(linecache.getlines(code.co_filename)) if code else ""
     found = [(node, name) for node, name in _functions(text) if code.co_firstlineno == node.lineno]
-    found = [node for node, name in found if name == op.names[min(i, last)]] or [node for node, _ in found]
+    found = [node for node, name in found if name == op.names[min(i, last)]] or [
+        node for node, _ in found
+    ]
     if not found:
         return f"{getattr(rule, '__name__', type(rule).__name__)}: its source is not at hand", ""
-    source = ast.get_source_segment(text, found[0], padded=True) if len(found) == 1 else linecache.getline(code.co_filename, code.co_firstlineno)
+    source = (
+        ast.get_source_segment(text, found[0], padded=True)
+        if len(found) == 1
+        else linecache.getline(code.co_filename, code.co_firstlineno)
+    )
     return textwrap.dedent(source).strip(), f"{rule.__module__}, line {code.co_firstlineno}"
 
 

@@ -22,9 +22,13 @@ def _whole(name, indices, n):
     """The indices into an axis of size n, as an array."""
     indices = np.asarray(data_of(indices))
     if indices.dtype.kind not in "iu":
-        raise TypeError(f"{name}: the indices must be of an integer dtype, not {indices.dtype}. For a mask write x[mask].")
+        raise TypeError(
+            f"{name}: the indices must be of an integer dtype, not {indices.dtype}. For a mask write x[mask]."
+        )
     if indices.size and not -n <= indices.min() <= indices.max() < n:
-        raise IndexError(f"{name}: the indices {indices.min()}..{indices.max()} are not all among {-n}..{n - 1}, of an axis of size {n}.")
+        raise IndexError(
+            f"{name}: the indices {indices.min()}..{indices.max()} are not all among {-n}..{n - 1}, of an axis of size {n}."
+        )
     return indices
 
 
@@ -34,8 +38,12 @@ def split(x, indices_or_sections, axis=0):
     before, n = _before("split", x, axis), x.shape[axis]
     if isinstance(indices_or_sections, numbers.Integral):
         if indices_or_sections < 1 or n % indices_or_sections:
-            raise ValueError(f"split: an axis of size {n} cannot be split into {indices_or_sections} equal parts.")
-        indices_or_sections = [i * (n // indices_or_sections) for i in range(1, indices_or_sections)]
+            raise ValueError(
+                f"split: an axis of size {n} cannot be split into {indices_or_sections} equal parts."
+            )
+        indices_or_sections = [
+            i * (n // indices_or_sections) for i in range(1, indices_or_sections)
+        ]
     bounds = [0, *indices_or_sections, n]
     return [x[(*before, slice(a, b))] for a, b in zip(bounds, bounds[1:])]
 
@@ -51,7 +59,9 @@ def take(x, indices, axis=None):
 def take_along_axis(x, indices, axis=-1):
     x, axis = (np.ravel(x), 0) if axis is None else (x, axis)
     if np.ndim(indices) != x.ndim or not -x.ndim <= axis < x.ndim:
-        raise ValueError(f"take_along_axis: x {x.shape} and indices {np.shape(indices)} must have as many axes, and axis {axis} among them.")
+        raise ValueError(
+            f"take_along_axis: x {x.shape} and indices {np.shape(indices)} must have as many axes, and axis {axis} among them."
+        )
     indices = _whole("take_along_axis", indices, x.shape[axis])
     index = list(np.ogrid[tuple(map(slice, x.shape))])
     index[axis] = indices
@@ -62,7 +72,9 @@ def take_along_axis(x, indices, axis=-1):
 def repeat(x, repeats, axis=None):
     n = np.size(x) if axis is None else np.shape(x)[_axis("repeat", x, axis)]
     if np.size(repeats) not in (1, n) or np.min(repeats, initial=0) < 0:
-        raise ValueError(f"repeat of {np.shape(x)}: repeats is a number >= 0, or one for each of the {n} entries; got {repeats}.")
+        raise ValueError(
+            f"repeat of {np.shape(x)}: repeats is a number >= 0, or one for each of the {n} entries; got {repeats}."
+        )
     return take(x, np.repeat(np.arange(n), repeats), axis)
 
 
@@ -99,7 +111,9 @@ def diagonal(x, offset=0, axis1=0, axis2=1):
     """As np.diagonal: the entries [i, i + offset] of these axes, as a last axis."""
     first, second = _axis("diagonal", x, axis1), _axis("diagonal", x, axis2)
     if first == second:
-        raise ValueError(f"diagonal of {np.shape(x)}: two axes are needed, got {axis1} and {axis2}.")
+        raise ValueError(
+            f"diagonal of {np.shape(x)}: two axes are needed, got {axis1} and {axis2}."
+        )
     x = np.moveaxis(x, (first, second), (-2, -1))
     i, j = np.arange(x.shape[-2]), np.arange(x.shape[-2]) + offset
     inside = (j >= 0) & (j < x.shape[-1])
@@ -135,7 +149,9 @@ def dot(x, y):
     if np.ndim(x) == 0 or np.ndim(y) == 0:
         return x * y
     if np.ndim(x) > 2 or np.ndim(y) > 2:
-        raise ValueError(f"dot of {np.shape(x)} and {np.shape(y)}: use matmul (@) or einsum for more than two axes.")
+        raise ValueError(
+            f"dot of {np.shape(x)} and {np.shape(y)}: use matmul (@) or einsum for more than two axes."
+        )
     return x @ y
 
 

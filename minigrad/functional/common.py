@@ -32,7 +32,9 @@ def each(name, what, value, rank, least, kind=numbers.Integral):
     values = tuple(value) if isinstance(value, (tuple, list)) else (value,) * rank
     if len(values) != rank or not all(isinstance(v, kind) and v >= least for v in values):
         noun = "a whole number" if kind is numbers.Integral else "a number"
-        raise ValueError(f"{name}: {what} must be {noun} >= {least}, or {rank} of them, one an axis; got {value!r}.")
+        raise ValueError(
+            f"{name}: {what} must be {noun} >= {least}, or {rank} of them, one an axis; got {value!r}."
+        )
     return values
 
 
@@ -50,4 +52,6 @@ def check_fits(name, what, shape, of, needed):
     except ValueError:
         fits = False
     if not fits:
-        raise ValueError(f"{name}: {what} of shape {shape} does not broadcast to {of} of shape {needed}.")
+        raise ValueError(
+            f"{name}: {what} of shape {shape} does not broadcast to {of} of shape {needed}."
+        )

@@ -29,8 +29,12 @@ def _pair(name, input, target, reduction):
             result = f"would broadcast to {np.broadcast_shapes(np.shape(input), np.shape(target))}"
         except ValueError:
             result = "do not match"
-        raise ValueError(f"{name}: input {np.shape(input)} and target {np.shape(target)} {result}. Reshape one.")
-    return floats(input), floats(target if isinstance(target, (Tensor, np.ndarray)) else as_array(target))
+        raise ValueError(
+            f"{name}: input {np.shape(input)} and target {np.shape(target)} {result}. Reshape one."
+        )
+    return floats(input), floats(
+        target if isinstance(target, (Tensor, np.ndarray)) else as_array(target)
+    )
 
 
 def _classes(name, scores, target, reduction, ignored):
@@ -39,18 +43,28 @@ def _classes(name, scores, target, reduction, ignored):
     shape, labels = np.shape(scores), np.asarray(data_of(target))
     needed, classes = (shape[:1] + shape[2:], shape[1]) if len(shape) > 1 else ((), (*shape, 0)[0])
     if not shape or labels.shape != needed:
-        raise ValueError(f"{name}: scores {shape} need one class number each, so a target of shape {needed}, got {labels.shape}.")
+        raise ValueError(
+            f"{name}: scores {shape} need one class number each, so a target of shape {needed}, got {labels.shape}."
+        )
     if labels.dtype.kind not in "iu":
-        raise TypeError(f"{name}: the target holds class numbers, so an integer dtype, not {labels.dtype}.")
-    unsigned = labels.astype(np.uint64)  # a negative number becomes a huge one: one comparison for both ends
+        raise TypeError(
+            f"{name}: the target holds class numbers, so an integer dtype, not {labels.dtype}."
+        )
+    unsigned = labels.astype(
+        np.uint64
+    )  # a negative number becomes a huge one: one comparison for both ends
     outside = labels.size and unsigned.item(unsigned.argmax()) >= classes
     if not outside and ignored < 0:
         return None
     kept = labels != ignored
     if outside and unsigned.max(where=kept, initial=0) >= classes:
-        raise ValueError(f"{name}: the target has classes {labels[kept].min()}..{labels[kept].max()}, the scores {shape} know 0..{classes - 1}.")
+        raise ValueError(
+            f"{name}: the target has classes {labels[kept].min()}..{labels[kept].max()}, the scores {shape} know 0..{classes - 1}."
+        )
     if reduction == "mean" and not kept.any():
-        raise ValueError(f"{name}: no target is left to take the mean of: all are {ignored}, which is ignored.")
+        raise ValueError(
+            f"{name}: no target is left to take the mean of: all are {ignored}, which is ignored."
+        )
     return kept
 
 
@@ -62,7 +76,10 @@ def cross_entropy(input, target, reduction="mean", *, ignore_index=-100, label_s
     """
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"cross_entropy: label_smoothing is in [0, 1], got {label_smoothing}.")
-    kept, axis = _classes("cross_entropy", input, target, reduction, ignore_index), min(1, input.ndim - 1)
+    kept, axis = (
+        _classes("cross_entropy", input, target, reduction, ignore_index),
+        min(1, input.ndim - 1),
+    )
     log_p = log_softmax(input, axis)
     loss = _picked(log_p, target, reduction, kept)
     if not label_smoothing:
@@ -73,13 +90,17 @@ def cross_entropy(input, target, reduction="mean", *, ignore_index=-100, label_s
 
 def nll_loss(input, target, reduction="mean", *, ignore_index=-100):
     """-input[target]: log-probabilities (N, C, ...) or (C,), target class numbers (N, ...) or (). Those of `ignore_index` do not count."""
-    return _picked(input, target, reduction, _classes("nll_loss", input, target, reduction, ignore_index))
+    return _picked(
+        input, target, reduction, _classes("nll_loss", input, target, reduction, ignore_index)
+    )
 
 
 def _picked(log_p, target, reduction, kept):
     if kept is None:
         return losses.nll_loss(log_p, target, reduction)
-    return _of_kept(losses.nll_loss(log_p, np.where(kept, data_of(target), 0), "none"), reduction, kept)
+    return _of_kept(
+        losses.nll_loss(log_p, np.where(kept, data_of(target), 0), "none"), reduction, kept
+    )
 
 
 def _of_kept(entries, reduction, kept):
@@ -119,6 +140,8 @@ def binary_cross_entropy_with_logits(input, target, reduction="mean"):
     """-t log sigmoid(x) - (1-t) log(1 - sigmoid(x)) of scores x and targets t in [0, 1], shapes equal."""
     input, target = _pair("binary_cross_entropy_with_logits", input, target, reduction)
     t = data_of(target)
-    if not getattr(target, "requires_grad", False) and not (t.min(initial=0) >= 0 and t.max(initial=1) <= 1):  # learned, a step may leave it
+    if not getattr(target, "requires_grad", False) and not (
+        t.min(initial=0) >= 0 and t.max(initial=1) <= 1
+    ):  # learned, a step may leave it
         raise ValueError("binary_cross_entropy_with_logits: the targets must be from 0 to 1.")
     return _reduced(target * softplus(-input) + (1 - target) * softplus(input), reduction)

@@ -103,9 +103,13 @@ def check_settings(name, p=0.0, std=0.0, rng=None, scaling="inverted", share=())
         hint = f" Did you mean {p / 100:g}?" if 1 < p <= 100 else ""
         raise ValueError(f"{name}: p is the probability of DROPPING, in [0, 1]; got {p}.{hint}")
     if p == 1 and name == "gaussian_dropout":
-        raise ValueError("gaussian_dropout: p must be below 1, where the variance p/(1-p) of the noise is infinite.")
+        raise ValueError(
+            "gaussian_dropout: p must be below 1, where the variance p/(1-p) of the noise is infinite."
+        )
     if not 0 <= std < math.inf:
-        raise ValueError(f"{name}: std is the standard deviation of the noise, a number >= 0; got {std}.")
+        raise ValueError(
+            f"{name}: std is the standard deviation of the noise, a number >= 0; got {std}."
+        )
     if scaling not in ("inverted", "classic"):
         raise ValueError(f'{name}: scaling is "inverted" or "classic", not {scaling!r}.')
     if rng is not None and not isinstance(rng, (np.random.Generator, str)):
@@ -132,13 +136,19 @@ def _mask(name, x, p, rng, share, mask):
     if mask is None:
         for axis in (shared := _axes(share)):
             if not -len(shape) <= axis < len(shape):
-                raise ValueError(f"{name}: there is no axis {axis} to share along in x of shape {shape}.")
+                raise ValueError(
+                    f"{name}: there is no axis {axis} to share along in x of shape {shape}."
+                )
         if shared:
-            shape = tuple(1 if i in shared or i - len(shape) in shared else n for i, n in enumerate(shape))
+            shape = tuple(
+                1 if i in shared or i - len(shape) in shared else n for i, n in enumerate(shape)
+            )
         return Noise(stochastic.Bernoulli(1 - p), shape, bool, rng)
     values = np.asarray(data_of(mask))
     if values.dtype != bool and not (ones := np.isin(values, (0, 1))).all():
-        raise ValueError(f"{name}: a mask has 1 or True where x is kept and 0 or False where it is dropped; got {values[~ones][0]}.")
+        raise ValueError(
+            f"{name}: a mask has 1 or True where x is kept and 0 or False where it is dropped; got {values[~ones][0]}."
+        )
     return _given(name, "mask", mask, bool, shape)
 
 

@@ -13,14 +13,24 @@ from .common import composition
 
 
 @composition
-def batch_norm(x, running_mean, running_var, weight=None, bias=None, *, training, momentum=0.1, eps=1e-5):
+def batch_norm(
+    x, running_mean, running_var, weight=None, bias=None, *, training, momentum=0.1, eps=1e-5
+):
     """Normalises each channel of x (N, C, ...) over all samples (Ioffe & Szegedy 2015, arXiv:1502.03167). The other arrays are (C,).
 
     In training by the statistics of the batch. The arrays running_mean and running_var, unless None, then move in place by the
     share `momentum` of the way towards them, running_var towards the variance over n - 1. In evaluation by the running
     statistics. Inside `frozen_noise()`, and so in every check, these stay as they are.
     """
-    _check_channels("batch_norm", x, eps, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
+    _check_channels(
+        "batch_norm",
+        x,
+        eps,
+        running_mean=running_mean,
+        running_var=running_var,
+        weight=weight,
+        bias=bias,
+    )
     if training:
         axes = (0, *range(2, x.ndim))
         out = _standardized("batch_norm", x, axes, eps)
@@ -31,9 +41,15 @@ def batch_norm(x, running_mean, running_var, weight=None, bias=None, *, training
             _move(running_var, var, momentum)
         return _affine_by_channel(out, weight, bias)
     if running_mean is None or running_var is None:
-        raise ValueError("batch_norm: evaluation needs running_mean and running_var. Without them use training=True.")
-    centred = _affine_by_channel(x, None, -np.asarray(running_mean))  # the mean first: of a large one, x * scale would cost the digits
-    return _affine_by_channel(centred, (1 if weight is None else weight) / np.sqrt(np.asarray(running_var) + eps), bias)
+        raise ValueError(
+            "batch_norm: evaluation needs running_mean and running_var. Without them use training=True."
+        )
+    centred = _affine_by_channel(
+        x, None, -np.asarray(running_mean)
+    )  # the mean first: of a large one, x * scale would cost the digits
+    return _affine_by_channel(
+        centred, (1 if weight is None else weight) / np.sqrt(np.asarray(running_var) + eps), bias
+    )
 
 
 def _move(running, batch, momentum):
@@ -42,9 +58,13 @@ def _move(running, batch, momentum):
         return
     running = data_of(running)
     if not isinstance(running, np.ndarray) or running.dtype.kind != "f":
-        raise TypeError("batch_norm: running_mean and running_var must be arrays of floats, since training changes them in place.")
+        raise TypeError(
+            "batch_norm: running_mean and running_var must be arrays of floats, since training changes them in place."
+        )
     if momentum is None or not 0 <= momentum <= 1:
-        raise ValueError(f"batch_norm: momentum is how far running statistics move to those of a batch, from 0 to 1, not {momentum}.")
+        raise ValueError(
+            f"batch_norm: momentum is how far running statistics move to those of a batch, from 0 to 1, not {momentum}."
+        )
     running += momentum * (batch - running)
 
 
@@ -72,7 +92,9 @@ def group_norm(x, num_groups, weight=None, bias=None, eps=1e-5):
     _check_channels("group_norm", x, eps, weight=weight, bias=bias)
     n, channels, *places = x.shape
     check_groups("group_norm", num_groups, channels)
-    grouped = np.reshape(x, (n, num_groups, channels // num_groups, *places))  # a view, in whatever order x lies in memory
+    grouped = np.reshape(
+        x, (n, num_groups, channels // num_groups, *places)
+    )  # a view, in whatever order x lies in memory
     out = _standardized("group_norm", grouped, tuple(range(2, grouped.ndim)), eps)
     return _affine_by_channel(np.reshape(out, x.shape), weight, bias)
 
@@ -81,14 +103,18 @@ def group_norm(x, num_groups, weight=None, bias=None, eps=1e-5):
 def instance_norm(x, *, weight=None, bias=None, eps=1e-5):
     """Normalises each channel of each sample of x (N, C, ...); weight and bias (C,) (Ulyanov et al. 2016, arXiv:1607.08022)."""
     _check_channels("instance_norm", x, eps, weight=weight, bias=bias)
-    return _affine_by_channel(_standardized("instance_norm", x, tuple(range(2, x.ndim)), eps), weight, bias)
+    return _affine_by_channel(
+        _standardized("instance_norm", x, tuple(range(2, x.ndim)), eps), weight, bias
+    )
 
 
 def _standardized(name, x, axes, eps):
     """`standardize`, refusing means of a single entry, which leave nothing of it."""
     if math.prod(x.shape[a] for a in axes) < 2:
         remedy = " Train on two rows or more, or use evaluation mode." if 0 in axes else ""
-        raise ValueError(f"{name}: there is not more than one entry to normalise over in x {x.shape}, along the axes {axes}.{remedy}")
+        raise ValueError(
+            f"{name}: there is not more than one entry to normalise over in x {x.shape}, along the axes {axes}.{remedy}"
+        )
     return standardize(x, axes, eps)
 
 
@@ -100,18 +126,24 @@ def _affine(x, weight, bias):
 def _affine_by_channel(x, weight, bias):
     """`_affine` with weight and bias (C,), for x (N, C, ...)."""
     shape = (-1,) + (1,) * (x.ndim - 2)
-    return _affine(x, *(a if a is None or x.ndim == 2 else np.reshape(a, shape) for a in (weight, bias)))
+    return _affine(
+        x, *(a if a is None or x.ndim == 2 else np.reshape(a, shape) for a in (weight, bias))
+    )
 
 
 def check_groups(name, num_groups, channels):
     """Refuses channels that do not split evenly."""
     if num_groups < 1 or channels % num_groups:
-        raise ValueError(f"{name}: {channels} channels cannot be split into {num_groups} equal groups.")
+        raise ValueError(
+            f"{name}: {channels} channels cannot be split into {num_groups} equal groups."
+        )
 
 
 def _check_channels(name, x, eps, **arrays):
     if x.ndim < 2:
-        raise ValueError(f"{name}: x must be (N, C, ...), got shape {x.shape}. For one sample write x[None].")
+        raise ValueError(
+            f"{name}: x must be (N, C, ...), got shape {x.shape}. For one sample write x[None]."
+        )
     _check_sizes(name, x, x.shape[1:2], eps, **arrays)
 
 
@@ -120,4 +152,6 @@ def _check_sizes(name, x, shape, eps, **arrays):
         raise ValueError(f"{name}: eps must be >= 0, got {eps}.")
     for what, a in arrays.items():
         if a is not None and np.shape(a) != shape:
-            raise ValueError(f"{name}: for x {x.shape} the shape of {what} must be {shape}, not {np.shape(a)}.")
+            raise ValueError(
+                f"{name}: for x {x.shape} the shape of {what} must be {shape}, not {np.shape(a)}."
+            )

@@ -15,13 +15,19 @@ def embedding(x, weight, padding_idx=None):
     The row `padding_idx`, which stands for no token, gets no gradient.
     """
     if np.ndim(weight) != 2:
-        raise ValueError(f"embedding: weight must be (num_embeddings, embedding_dim), got shape {np.shape(weight)}.")
+        raise ValueError(
+            f"embedding: weight must be (num_embeddings, embedding_dim), got shape {np.shape(weight)}."
+        )
     x = x if isinstance(x, Tensor) else np.asarray(x)
     numbers, rows = data_of(x), len(weight)
     if numbers.dtype.kind not in "iu":
-        raise TypeError(f"embedding: x holds numbers of rows, so an integer dtype, not {numbers.dtype}.")
+        raise TypeError(
+            f"embedding: x holds numbers of rows, so an integer dtype, not {numbers.dtype}."
+        )
     if numbers.size and (numbers.min() < 0 or numbers.max() >= rows):
-        raise IndexError(f"embedding: x has the numbers {numbers.min()}..{numbers.max()}, the weight {weight.shape} has the rows 0..{rows - 1}.")
+        raise IndexError(
+            f"embedding: x has the numbers {numbers.min()}..{numbers.max()}, the weight {weight.shape} has the rows 0..{rows - 1}."
+        )
     chosen = weight[x]
     if padding_idx is None:
         return chosen
@@ -32,13 +38,25 @@ def embedding(x, weight, padding_idx=None):
 def padding_row(padding_idx, rows):
     """The number of the row that `padding_idx` means; a negative one counts from the end."""
     if not -rows <= padding_idx < rows:
-        raise IndexError(f"embedding: padding_idx={padding_idx}, but there are the rows 0..{rows - 1}.")
+        raise IndexError(
+            f"embedding: padding_idx={padding_idx}, but there are the rows 0..{rows - 1}."
+        )
     return padding_idx % rows
 
 
 @composition
 def scaled_dot_product_attention(
-    query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, *, training=None, rng=None, need_weights=False
+    query,
+    key,
+    value,
+    attn_mask=None,
+    dropout_p=0.0,
+    is_causal=False,
+    scale=None,
+    *,
+    training=None,
+    rng=None,
+    need_weights=False,
 ):
     """softmax(query @ key.T * scale) @ value: (..., L, E), (..., S, E), (..., S, D) give (..., L, D) (Vaswani et al. 2017, arXiv:1706.03762).
 
@@ -53,10 +71,14 @@ def scaled_dot_product_attention(
     name = "scaled_dot_product_attention"
     check_settings(name, p=dropout_p, rng=rng)
     if dropout_p and training is None:
-        raise TypeError(f"{name}: dropout_p={dropout_p} drops in training only. Say which: training=True or training=False.")
+        raise TypeError(
+            f"{name}: dropout_p={dropout_p} drops in training only. Say which: training=True or training=False."
+        )
     shapes = q, k, v = np.shape(query), np.shape(key), np.shape(value)
     if min(map(len, shapes)) < 2 or q[-1] != k[-1] or k[-2] != v[-2]:
-        raise ValueError(f"{name}: query {q}, key {k} and value {v} must be (..., L, E), (..., S, E) and (..., S, D).")
+        raise ValueError(
+            f"{name}: query {q}, key {k} and value {v} must be (..., L, E), (..., S, E) and (..., S, D)."
+        )
     scores = (query * (q[-1] ** -0.5 if scale is None else scale)) @ np.swapaxes(key, -1, -2)
     allowed, added = _attended(name, attn_mask, is_causal, scores)
     if added is not None:
@@ -64,7 +86,9 @@ def scaled_dot_product_attention(
     if allowed is None:
         weights = softmax(scores)
     else:
-        some = allowed.any(axis=-1, keepdims=True)  # a query without any: weights as without a mask, which then become 0
+        some = allowed.any(
+            axis=-1, keepdims=True
+        )  # a query without any: weights as without a mask, which then become 0
         weights = softmax(np.where(allowed | ~some, scores, -np.inf))
         weights = weights if some.all() else np.where(some, weights, 0)
     if dropout_p:

@@ -1,6 +1,14 @@
 """Modules, layers, initialisers and penalties. Names, arguments, layouts and state_dict keys are PyTorch's."""
 
-from .initialisers import fan_in_uniform, glorot_normal, glorot_uniform, he_normal, he_uniform, normal, zeros
+from .initialisers import (
+    fan_in_uniform,
+    glorot_normal,
+    glorot_uniform,
+    he_normal,
+    he_uniform,
+    normal,
+    zeros,
+)
 from .layers import (
     ELU,
     GELU,
@@ -29,7 +37,18 @@ from .layers import (
     Upsample,
 )
 from .module import Module, Parameter, Sequential
-from .noise import AlphaDropout, DropConnect, Dropout, Dropout1d, Dropout2d, DropPath, GaussianDropout, GaussianNoise, Residual, Stochastic
+from .noise import (
+    AlphaDropout,
+    DropConnect,
+    Dropout,
+    Dropout1d,
+    Dropout2d,
+    DropPath,
+    GaussianDropout,
+    GaussianNoise,
+    Residual,
+    Stochastic,
+)
 from .norms import BatchNorm1d, BatchNorm2d, GroupNorm, InstanceNorm1d, InstanceNorm2d, LayerNorm
 from .penalties import L1, L2, ElasticNet, GroupL2, Penalty, penalty
 from .reports import sparsity, summary

@@ -19,7 +19,17 @@ class Affine(Layer):
     """
 
     def __init__(
-        self, shape, units, bias=True, *, penalty=None, bias_penalty=None, init=fan_in_uniform, bias_init=fan_in_uniform, rng=None, dtype=None
+        self,
+        shape,
+        units,
+        bias=True,
+        *,
+        penalty=None,
+        bias_penalty=None,
+        init=fan_in_uniform,
+        bias_init=fan_in_uniform,
+        rng=None,
+        dtype=None,
     ):
         self._penalise(penalty, bias_penalty, bias=bias)
         fans = math.prod(shape[1:]), shape[0] * math.prod(shape[2:])
@@ -44,15 +54,32 @@ class Conv1d(Affine):
 
     axes, function = 1, staticmethod(F.conv1d)
 
-    def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, groups=1, bias=True, **settings):
+    def __init__(
+        self,
+        in_channels,
+        out_channels,
+        kernel_size,
+        stride=1,
+        padding=0,
+        dilation=1,
+        groups=1,
+        bias=True,
+        **settings,
+    ):
         check_sizes(self, in_channels=in_channels, out_channels=out_channels, groups=groups)
         shape = _filters(self, in_channels, out_channels, kernel_size, groups)
         super().__init__(shape, out_channels, bias, **settings)
-        self.in_channels, self.out_channels, self.kernel_size = in_channels, out_channels, kernel_size
+        self.in_channels, self.out_channels, self.kernel_size = (
+            in_channels,
+            out_channels,
+            kernel_size,
+        )
         self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups
 
     def forward(self, x):
-        return self.function(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+        return self.function(
+            x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups
+        )
 
 
 class Conv2d(Conv1d):
@@ -66,15 +93,46 @@ class ConvTranspose1d(Affine):
 
     axes, function = 1, staticmethod(F.conv_transpose1d)
 
-    def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, output_padding=0, groups=1, bias=True, dilation=1, **settings):
+    def __init__(
+        self,
+        in_channels,
+        out_channels,
+        kernel_size,
+        stride=1,
+        padding=0,
+        output_padding=0,
+        groups=1,
+        bias=True,
+        dilation=1,
+        **settings,
+    ):
         check_sizes(self, in_channels=in_channels, out_channels=out_channels, groups=groups)
         shape = _filters(self, out_channels, in_channels, kernel_size, groups)
         super().__init__(shape, out_channels, bias, **settings)
-        self.in_channels, self.out_channels, self.kernel_size = in_channels, out_channels, kernel_size
-        self.stride, self.padding, self.output_padding, self.groups, self.dilation = stride, padding, output_padding, groups, dilation
+        self.in_channels, self.out_channels, self.kernel_size = (
+            in_channels,
+            out_channels,
+            kernel_size,
+        )
+        self.stride, self.padding, self.output_padding, self.groups, self.dilation = (
+            stride,
+            padding,
+            output_padding,
+            groups,
+            dilation,
+        )
 
     def forward(self, x):
-        return self.function(x, self.weight, self.bias, self.stride, self.padding, self.output_padding, self.groups, self.dilation)
+        return self.function(
+            x,
+            self.weight,
+            self.bias,
+            self.stride,
+            self.padding,
+            self.output_padding,
+            self.groups,
+            self.dilation,
+        )
 
 
 class ConvTranspose2d(ConvTranspose1d):
@@ -87,7 +145,9 @@ def _filters(layer, channels, filters, kernel_size, groups):
     """The shape of the weight of a convolution from `channels` to `filters`."""
     name = type(layer).__name__
     if channels % groups or filters % groups:
-        raise ValueError(f"{name}: groups={groups} must divide the channels, {channels} and {filters}.")
+        raise ValueError(
+            f"{name}: groups={groups} must divide the channels, {channels} and {filters}."
+        )
     return filters, channels // groups, *each(name, "kernel_size", kernel_size, layer.axes, 1)
 
 
@@ -117,7 +177,11 @@ def _module_of(function, name):
 
     init.__signature__ = signature
     doc = f"functional.{function.__name__} as a module."
-    return type(name, (Layer,), {"__init__": init, "forward": forward, "__doc__": doc, "__module__": __name__})
+    return type(
+        name,
+        (Layer,),
+        {"__init__": init, "forward": forward, "__doc__": doc, "__module__": __name__},
+    )
 
 
 ReLU = _module_of(F.relu, "ReLU")

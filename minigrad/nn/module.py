@@ -33,7 +33,9 @@ def _members(container, prefix=""):
 
 
 def _is_parameter(value):
-    return isinstance(value, Parameter) or (isinstance(value, Tensor) and value.is_leaf and value.requires_grad)
+    return isinstance(value, Parameter) or (
+        isinstance(value, Tensor) and value.is_leaf and value.requires_grad
+    )
 
 
 class Module:
@@ -56,7 +58,9 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} has no forward method.")
 
     def __setattr__(self, name, value):
-        plain = isinstance(value, np.ndarray) or (isinstance(value, Tensor) and value.is_leaf and not _is_parameter(value))
+        plain = isinstance(value, np.ndarray) or (
+            isinstance(value, Tensor) and value.is_leaf and not _is_parameter(value)
+        )
         if plain and isinstance(vars(self).get(name), Parameter):
             raise TypeError(
                 f"{type(self).__name__}.{name} is a Parameter, and a {type(value).__name__} in its place would not be trained. "
@@ -90,11 +94,15 @@ class Module:
             if id(module) not in seen:
                 seen.add(id(module))
                 yield name, module
-                stack.extend([(_join(name, child), m) for child, m in module.named_children(by_kind)][::-1])
+                stack.extend(
+                    [(_join(name, child), m) for child, m in module.named_children(by_kind)][::-1]
+                )
 
     def name_of(self, inner, by_kind=False):
         """The dotted name of a module inside this one."""
-        nearest = chain(self.named_children(by_kind), self.named_modules(by_kind=by_kind))  # a module is mostly called by the one right around it
+        nearest = chain(
+            self.named_children(by_kind), self.named_modules(by_kind=by_kind)
+        )  # a module is mostly called by the one right around it
         return next((name for name, module in nearest if module is inner), "")
 
     def modules(self):
@@ -126,7 +134,11 @@ class Module:
         for module in self.modules():
             for kind in ("weight", "bias"):
                 if (penalty := getattr(module, f"{kind}_penalty")) is not None:
-                    found = {id(value): value for name, value in module.named_members() if kind in name and _is_parameter(value)}
+                    found = {
+                        id(value): value
+                        for name, value in module.named_members()
+                        if kind in name and _is_parameter(value)
+                    }
                     weights.setdefault(penalty, {}).update(found)
         nodes = [penalty(*found.values(), step=step) for penalty, found in weights.items()]
         return sum(nodes[1:], start=nodes[0]) if nodes else 0.0
@@ -165,12 +177,21 @@ class Module:
                 if isinstance(value, np.ndarray) or (isinstance(value, Tensor) and value.is_leaf):
                     found[_join(prefix, name)] = value
             around = (*around, id(module))  # a module that refers to one around it ends here
-            stack.extend([(_join(prefix, name), m, around) for name, m in module.named_children() if id(m) not in around][::-1])
+            stack.extend(
+                [
+                    (_join(prefix, name), m, around)
+                    for name, m in module.named_children()
+                    if id(m) not in around
+                ][::-1]
+            )
         return found
 
     def state_dict(self):
         """{key: array} of all parameters and buffers; the arrays are copies."""
-        return {key: np.array(value.data if isinstance(value, Tensor) else value) for key, value in self._state().items()}
+        return {
+            key: np.array(value.data if isinstance(value, Tensor) else value)
+            for key, value in self._state().items()
+        }
 
     def load_state_dict(self, state_dict, strict=True):
         """Takes over the values. Misshapen and, unless strict=False, missing or unexpected entries: an error, and nothing changes."""
@@ -178,15 +199,27 @@ class Module:
         own = self._state()
         new = {k: np.asarray(v.data if isinstance(v, Tensor) else v) for k, v in state_dict.items()}
         both = [k for k in own if k in new]
-        wrong = [f"{k}: shape {new[k].shape}, needed {own[k].shape}" for k in both if new[k].shape != own[k].shape]
-        wrong += [f"{k}: dtype {new[k].dtype}, needed {own[k].dtype}" for k in both if not np.can_cast(new[k].dtype, own[k].dtype, "same_kind")]
+        wrong = [
+            f"{k}: shape {new[k].shape}, needed {own[k].shape}"
+            for k in both
+            if new[k].shape != own[k].shape
+        ]
+        wrong += [
+            f"{k}: dtype {new[k].dtype}, needed {own[k].dtype}"
+            for k in both
+            if not np.can_cast(new[k].dtype, own[k].dtype, "same_kind")
+        ]
         missing, unexpected = [k for k in own if k not in new], [k for k in new if k not in own]
         problems = [f"misshapen: {'; '.join(wrong)}"] if wrong else []
         if strict:
             problems += [f"missing: {', '.join(missing)}"] if missing else []
             problems += [f"unexpected: {', '.join(unexpected)}"] if unexpected else []
         if problems:
-            raise ValueError(f"load_state_dict into {type(self).__name__}: nothing was changed. " + ". ".join(problems) + ".")
+            raise ValueError(
+                f"load_state_dict into {type(self).__name__}: nothing was changed. "
+                + ". ".join(problems)
+                + "."
+            )
         for key in both:
             if isinstance(own[key], Tensor) and not np.array_equal(own[key].data, new[key]):
                 mark_changed(own[key])
@@ -200,7 +233,9 @@ class Module:
 
     @recursive_repr("(...)")
     def __repr__(self):
-        children = [f"({name}): {child!r}".replace("\n", "\n  ") for name, child in self.named_children()]
+        children = [
+            f"({name}): {child!r}".replace("\n", "\n  ") for name, child in self.named_children()
+        ]
         extra = self.extra_repr()
         if not children:
             return f"{type(self).__name__}({extra})"
@@ -216,18 +251,29 @@ class Layer(Module):
         for name, usual in _arguments(type(self)).items():
             value = own.get(name)
             if isinstance(usual, bool):
-                value = bool(value) if np.isscalar(value) else value is not None  # a bias is a Parameter or None
-            if name in own and not isinstance(value, (Module, Tensor, np.ndarray)) and (name == "p" or value != usual):
+                value = (
+                    bool(value) if np.isscalar(value) else value is not None
+                )  # a bias is a Parameter or None
+            if (
+                name in own
+                and not isinstance(value, (Module, Tensor, np.ndarray))
+                and (name == "p" or value != usual)
+            ):
                 shown.append(f"{name}={value}")
         return ", ".join(shown)
 
     def _penalise(self, penalty, bias_penalty, weight=True, bias=True):
         """Takes the penalties of the weights and the biases; one of what there is not is refused."""
-        for name, given, what, there in (("penalty", penalty, "weight", weight), ("bias_penalty", bias_penalty, "bias", bias)):
+        for name, given, what, there in (
+            ("penalty", penalty, "weight", weight),
+            ("bias_penalty", bias_penalty, "bias", bias),
+        ):
             if given is not None and not there:
                 raise ValueError(f"{type(self).__name__}: {name}={given}, but there is no {what}.")
             if given is not None and (not callable(given) or isinstance(given, type)):
-                raise TypeError(f"{type(self).__name__}: {name} must be e.g. L2(1e-3), not {given}.")
+                raise TypeError(
+                    f"{type(self).__name__}: {name} must be e.g. L2(1e-3), not {given}."
+                )
         self.weight_penalty, self.bias_penalty = penalty, bias_penalty
 
 
@@ -251,7 +297,9 @@ def check_sizes(module, **sizes):
     """Refuses sizes that are no whole numbers of at least 1."""
     for name, size in sizes.items():
         if not isinstance(size, (int, np.integer)) or size < 1:
-            raise ValueError(f"{type(module).__name__}: {name} must be a whole number >= 1, got {size!r}.")
+            raise ValueError(
+                f"{type(module).__name__}: {name} must be a whole number >= 1, got {size!r}."
+            )
 
 
 def _join(prefix, name):
@@ -266,10 +314,16 @@ class Sequential(Module):
     def __init__(self, *modules, **named):
         for name, module in [*((str(i), m) for i, m in enumerate(modules)), *named.items()]:
             if not callable(module) or isinstance(module, type):
-                what = f"the class {module.__name__}: make one" if isinstance(module, type) else type(module).__name__
+                what = (
+                    f"the class {module.__name__}: make one"
+                    if isinstance(module, type)
+                    else type(module).__name__
+                )
                 raise TypeError(f"Sequential: {name} must be a module or a function, not {what}.")
             if hasattr(self, name):
-                raise ValueError(f"Sequential: {name} is what a Sequential has itself. Choose another name for the {type(module).__name__}.")
+                raise ValueError(
+                    f"Sequential: {name} is what a Sequential has itself. Choose another name for the {type(module).__name__}."
+                )
             setattr(self, name, module)
         self._order = (*map(str, range(len(modules))), *named)
 

@@ -28,7 +28,9 @@ class Stochastic(Layer):
         self._settings = tuple(settings)
 
     def forward(self, x):
-        return self.function(x, training=self.training, **{name: getattr(self, name) for name in self._settings})
+        return self.function(
+            x, training=self.training, **{name: getattr(self, name) for name in self._settings}
+        )
 
 
 class Dropping(Stochastic):
@@ -93,7 +95,9 @@ class DropConnect(Dropping):
 
     def __init__(self, module, p=0.5, *, rng=None, scaling="inverted"):
         if not isinstance(getattr(module, "weight", None), Tensor):
-            raise TypeError(f"DropConnect takes a module with a weight, such as Linear, not {type(module).__name__}.")
+            raise TypeError(
+                f"DropConnect takes a module with a weight, such as Linear, not {type(module).__name__}."
+            )
         super().__init__(p, rng=rng, scaling=scaling)
         self.module = module
 
@@ -101,7 +105,9 @@ class DropConnect(Dropping):
         return scoped(self.module, self._without, *args, **kwargs)
 
     def _without(self, *args, **kwargs):
-        noisy = copy(self.module)  # the module itself stays as it is, for whoever calls it meanwhile
+        noisy = copy(
+            self.module
+        )  # the module itself stays as it is, for whoever calls it meanwhile
         noisy.weight = Stochastic.forward(self, self.module.weight)
         return noisy.forward(*args, **kwargs)
 
@@ -119,6 +125,12 @@ class Residual(Module):
     def forward(self, x):
         branch, around = self.branch(x), x if self.shortcut is None else self.shortcut(x)
         if branch.shape != np.shape(around):
-            what, remedy = ("the shortcut gives", "") if self.shortcut else ("x is", " Give a shortcut that changes x alike.")
-            raise ValueError(f"Residual: the branch gives {branch.shape}, {what} {np.shape(around)}.{remedy}")
+            what, remedy = (
+                ("the shortcut gives", "")
+                if self.shortcut
+                else ("x is", " Give a shortcut that changes x alike.")
+            )
+            raise ValueError(
+                f"Residual: the branch gives {branch.shape}, {what} {np.shape(around)}.{remedy}"
+            )
         return around + (branch if self.drop is None else self.drop(branch))

@@ -23,7 +23,9 @@ class Norm(Layer):
         if len(shape) not in axes or shape[1] != self.num_features:
             remedy = " For one sample write x[None]." if len(shape) == min(axes) - 1 else ""
             layouts = " or ".join(self.layouts)
-            raise ValueError(f"{type(self).__name__}: x must be {layouts} with C = {self.num_features}, got shape {shape}.{remedy}")
+            raise ValueError(
+                f"{type(self).__name__}: x must be {layouts} with C = {self.num_features}, got shape {shape}.{remedy}"
+            )
 
 
 def _filled(value, shape, dtype):
@@ -40,12 +42,31 @@ class BatchNorm1d(Norm):
 
     layouts = "(N, C)", "(N, C, L)"
 
-    def __init__(self, num_features, eps=1e-5, momentum=0.1, affine=True, track_running_stats=True, *, penalty=None, bias_penalty=None, dtype=None):
+    def __init__(
+        self,
+        num_features,
+        eps=1e-5,
+        momentum=0.1,
+        affine=True,
+        track_running_stats=True,
+        *,
+        penalty=None,
+        bias_penalty=None,
+        dtype=None,
+    ):
         super().__init__(num_features, eps, affine, affine, penalty, bias_penalty, dtype)
-        self.num_features, self.momentum, self.affine, self.track_running_stats = num_features, momentum, affine, track_running_stats
+        self.num_features, self.momentum, self.affine, self.track_running_stats = (
+            num_features,
+            momentum,
+            affine,
+            track_running_stats,
+        )
         self.running_mean = self.running_var = self.num_batches_tracked = None
         if track_running_stats:
-            self.running_mean, self.running_var = _filled(0, num_features, dtype), _filled(1, num_features, dtype)
+            self.running_mean, self.running_var = (
+                _filled(0, num_features, dtype),
+                _filled(1, num_features, dtype),
+            )
             self.num_batches_tracked = np.array(0)
 
     def forward(self, x):
@@ -54,7 +75,16 @@ class BatchNorm1d(Norm):
         if momentum is None and self.track_running_stats:
             momentum = 1 / (self.num_batches_tracked.item() + 1)
         training = self.training or not self.track_running_stats
-        out = F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, training=training, momentum=momentum, eps=self.eps)
+        out = F.batch_norm(
+            x,
+            self.running_mean,
+            self.running_var,
+            self.weight,
+            self.bias,
+            training=training,
+            momentum=momentum,
+            eps=self.eps,
+        )
         if self.training and self.track_running_stats and statistics_move():
             self.num_batches_tracked += 1
         return out
@@ -69,9 +99,30 @@ class BatchNorm2d(BatchNorm1d):
 class LayerNorm(Norm):
     """Normalises each sample over its last axes, of the sizes `normalized_shape`: see `functional.layer_norm`."""
 
-    def __init__(self, normalized_shape, eps=1e-5, elementwise_affine=True, bias=True, *, penalty=None, bias_penalty=None, dtype=None):
-        self.normalized_shape, self.elementwise_affine = tuple(np.atleast_1d(normalized_shape).tolist()), elementwise_affine
-        super().__init__(self.normalized_shape, eps, elementwise_affine, elementwise_affine and bias, penalty, bias_penalty, dtype)
+    def __init__(
+        self,
+        normalized_shape,
+        eps=1e-5,
+        elementwise_affine=True,
+        bias=True,
+        *,
+        penalty=None,
+        bias_penalty=None,
+        dtype=None,
+    ):
+        self.normalized_shape, self.elementwise_affine = (
+            tuple(np.atleast_1d(normalized_shape).tolist()),
+            elementwise_affine,
+        )
+        super().__init__(
+            self.normalized_shape,
+            eps,
+            elementwise_affine,
+            elementwise_affine and bias,
+            penalty,
+            bias_penalty,
+            dtype,
+        )
 
     def forward(self, x):
         return F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
@@ -80,7 +131,17 @@ class LayerNorm(Norm):
 class GroupNorm(Norm):
     """Normalises each sample of (N, C, ...) over each group of channels: see `functional.group_norm`."""
 
-    def __init__(self, num_groups, num_channels, eps=1e-5, affine=True, *, penalty=None, bias_penalty=None, dtype=None):
+    def __init__(
+        self,
+        num_groups,
+        num_channels,
+        eps=1e-5,
+        affine=True,
+        *,
+        penalty=None,
+        bias_penalty=None,
+        dtype=None,
+    ):
         check_groups("GroupNorm", num_groups, num_channels)
         self.num_groups, self.num_channels, self.affine = num_groups, num_channels, affine
         super().__init__(num_channels, eps, affine, affine, penalty, bias_penalty, dtype)
@@ -94,7 +155,9 @@ class InstanceNorm1d(Norm):
 
     layouts = ("(N, C, L)",)
 
-    def __init__(self, num_features, eps=1e-5, *, affine=False, penalty=None, bias_penalty=None, dtype=None):
+    def __init__(
+        self, num_features, eps=1e-5, *, affine=False, penalty=None, bias_penalty=None, dtype=None
+    ):
         self.num_features, self.affine = num_features, affine
         super().__init__(num_features, eps, affine, affine, penalty, bias_penalty, dtype)
 

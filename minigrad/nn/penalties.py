@@ -19,18 +19,28 @@ class Penalty:
 
     def __init__(self, **settings):
         for name, value in settings.items():
-            if name != "axis" and not callable(value) and not (isinstance(value, numbers.Real) and 0 <= value < np.inf):
-                raise ValueError(f"{type(self).__name__}: the coefficient {name} must be a number >= 0 or a function of the step, got {value!r}.")
+            if (
+                name != "axis"
+                and not callable(value)
+                and not (isinstance(value, numbers.Real) and 0 <= value < np.inf)
+            ):
+                raise ValueError(
+                    f"{type(self).__name__}: the coefficient {name} must be a number >= 0 or a function of the step, got {value!r}."
+                )
         vars(self).update(settings)
 
     def __call__(self, *weights, step=None):
-        return type(self).function(*weights, **{name: self._at(step, name, value) for name, value in vars(self).items()})
+        return type(self).function(
+            *weights, **{name: self._at(step, name, value) for name, value in vars(self).items()}
+        )
 
     def _at(self, step, name, value):
         if not callable(value):
             return value
         if step is None:
-            raise TypeError(f"{self}: the coefficient {name} is a function of the step. Say which: penalty(step=t).")
+            raise TypeError(
+                f"{self}: the coefficient {name} is a function of the step. Say which: penalty(step=t)."
+            )
         return value(step)
 
     def __eq__(self, other):
@@ -40,7 +50,11 @@ class Penalty:
         return hash((type(self), *vars(self).items()))
 
     def __repr__(self):
-        shown = {n: getattr(v, "__name__", v) if callable(v) else f"{v:g}" if n != "axis" else v for n, v in vars(self).items() if v is not None}
+        shown = {
+            n: getattr(v, "__name__", v) if callable(v) else f"{v:g}" if n != "axis" else v
+            for n, v in vars(self).items()
+            if v is not None
+        }
         return f"{type(self).__name__}({', '.join(str(v) if n == 'c' else f'{n}={v}' for n, v in shown.items())})"
 
 
@@ -95,5 +109,7 @@ def penalty(model, penalty, where=None, step=None):
         chosen = [p for name, p in named if fnmatchcase(name, where)]
     if not chosen:
         wanted = "has two axes" if where is None else f"matches {where!r}"
-        raise ValueError(f"penalty: no parameter {wanted}. There are: {', '.join(name for name, _ in named) or 'none'}.")
+        raise ValueError(
+            f"penalty: no parameter {wanted}. There are: {', '.join(name for name, _ in named) or 'none'}."
+        )
     return penalty(*chosen, step=step)

@@ -18,7 +18,9 @@ def summary(model, input_shape, dtype=np.float32):
     def noting(module, forward):
         def call(*args, **kwargs):
             out = forward(*args, **kwargs)
-            shapes[module] = (None, *out.shape[1:]) if isinstance(out, Tensor) else type(out).__name__
+            shapes[module] = (
+                (None, *out.shape[1:]) if isinstance(out, Tensor) else type(out).__name__
+            )
             return out
 
         return call
@@ -26,7 +28,9 @@ def summary(model, input_shape, dtype=np.float32):
     with model.put_back(), no_grad(), frozen_noise():
         for module in model.eval().modules():
             module.forward = noting(module, module.forward)
-        model(Tensor(np.zeros((2, *np.atleast_1d(input_shape).tolist()), dtype)))  # two, since a batch norm may need them
+        model(
+            Tensor(np.zeros((2, *np.atleast_1d(input_shape).tolist()), dtype))
+        )  # two, since a batch norm may need them
     rows = [("layer", "output shape", "parameters", "penalty")]
     for name, module in model.named_modules():
         inside = {id(p) for _, child in module.named_children() for p in child.parameters()}
@@ -50,14 +54,25 @@ class Sparsity:
         self.near = near
         self.entries = {name: a.size for name, a in arrays.items()}
         self.zeros = {name: int(np.sum(a == 0)) for name, a in arrays.items()}
-        self.small = {name: int(np.sum((a != 0) & (np.abs(a) < near))) for name, a in arrays.items()}
+        self.small = {
+            name: int(np.sum((a != 0) & (np.abs(a) < near))) for name, a in arrays.items()
+        }
 
     def __str__(self):
-        zeros, small, entries = (sum(counts.values()) for counts in (self.zeros, self.small, self.entries))
+        zeros, small, entries = (
+            sum(counts.values()) for counts in (self.zeros, self.small, self.entries)
+        )
         rows = [("parameter", "entries", "exact zeros", f"below {self.near:g}")]
-        rows += [(name, f"{n:,}", _share(self.zeros[name], n), _share(self.small[name], n)) for name, n in self.entries.items()]
+        rows += [
+            (name, f"{n:,}", _share(self.zeros[name], n), _share(self.small[name], n))
+            for name, n in self.entries.items()
+        ]
         rows.append(("all", f"{entries:,}", _share(zeros, entries), _share(small, entries)))
-        hint = " Subgradient steps do not reach 0; use optim.ProximalSGD." if small and not zeros else ""
+        hint = (
+            " Subgradient steps do not reach 0; use optim.ProximalSGD."
+            if small and not zeros
+            else ""
+        )
         return f"{ruled(rows, right=(1, 2, 3))}\n{zeros:,} exact zeros, {small:,} more below {self.near:g}.{hint}"
 
     __repr__ = __str__

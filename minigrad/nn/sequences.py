@@ -22,9 +22,23 @@ class Embedding(Layer):
     The row `padding_idx`, which stands for no token, begins as zeros and stays: it gets no gradient.
     """
 
-    def __init__(self, num_embeddings, embedding_dim, padding_idx=None, *, penalty=None, init=normal, rng=None, dtype=None):
+    def __init__(
+        self,
+        num_embeddings,
+        embedding_dim,
+        padding_idx=None,
+        *,
+        penalty=None,
+        init=normal,
+        rng=None,
+        dtype=None,
+    ):
         check_sizes(self, num_embeddings=num_embeddings, embedding_dim=embedding_dim)
-        self.num_embeddings, self.embedding_dim, self.padding_idx = num_embeddings, embedding_dim, padding_idx
+        self.num_embeddings, self.embedding_dim, self.padding_idx = (
+            num_embeddings,
+            embedding_dim,
+            padding_idx,
+        )
         self._penalise(penalty, None)
         shape = num_embeddings, embedding_dim
         self.weight = drawn(init, rng, shape, shape, dtype)
@@ -70,7 +84,12 @@ def steps(x):
     return steps(x[:half]) + steps(x[half:]) if half else [x[0]]
 
 
-PARAMETERS = "weight_ih", "weight_hh", "bias_ih", "bias_hh"  # what a cell has, for its input (i) and its state (h)
+PARAMETERS = (
+    "weight_ih",
+    "weight_hh",
+    "bias_ih",
+    "bias_hh",
+)  # what a cell has, for its input (i) and its state (h)
 
 
 class Recurrent(Layer):
@@ -113,15 +132,32 @@ class Recurrent(Layer):
             check_settings(kind, p=p)
         check_sizes(self, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
         if dropout and num_layers == 1:
-            warnings.warn(f"{kind}: dropout={dropout} acts between layers, and there is one. Put a Dropout after it.", stacklevel=2)
-        self.input_size, self.hidden_size, self.num_layers, self.bias, self.batch_first = input_size, hidden_size, num_layers, bias, batch_first
-        self.dropout, self.bidirectional, self.variational, self.recurrent_dropout = dropout, bidirectional, variational, recurrent_dropout
+            warnings.warn(
+                f"{kind}: dropout={dropout} acts between layers, and there is one. Put a Dropout after it.",
+                stacklevel=2,
+            )
+        self.input_size, self.hidden_size, self.num_layers, self.bias, self.batch_first = (
+            input_size,
+            hidden_size,
+            num_layers,
+            bias,
+            batch_first,
+        )
+        self.dropout, self.bidirectional, self.variational, self.recurrent_dropout = (
+            dropout,
+            bidirectional,
+            variational,
+            recurrent_dropout,
+        )
         self._penalise(penalty, bias_penalty, bias=bias)
         self.directions = ("", "_reverse") if bidirectional else ("",)
         rows, fans = self.gates * hidden_size, (hidden_size, hidden_size)
         for layer, direction in product(range(num_layers), self.directions):
             columns = len(self.directions) * hidden_size if layer else input_size
-            for name, shape in zip(PARAMETERS[: 4 if bias else 2], [(rows, columns), (rows, hidden_size), (rows,), (rows,)]):
+            for name, shape in zip(
+                PARAMETERS[: 4 if bias else 2],
+                [(rows, columns), (rows, hidden_size), (rows,), (rows,)],
+            ):
                 parameter = drawn(init if len(shape) == 2 else bias_init, rng, shape, fans, dtype)
                 setattr(self, f"{name}_l{layer}{direction}", parameter)
 
@@ -131,7 +167,9 @@ class Recurrent(Layer):
         for layer in range(self.num_layers):
             if layer and self.dropout:
                 share = 0 if self.variational else ()
-                x = scoped(f"dropout_l{layer - 1}", F.dropout, x, self.dropout, self.training, share=share)
+                x = scoped(
+                    f"dropout_l{layer - 1}", F.dropout, x, self.dropout, self.training, share=share
+                )
             outputs = []
             for direction in self.directions:
                 output, state = self._run(f"l{layer}{direction}", x, next(first))
@@ -143,8 +181,14 @@ class Recurrent(Layer):
 
     def _run(self, place, x, state):
         """One layer one way: x (T, N, features) and the first state give (outputs (T, N, H), the last state)."""
-        weight_ih, weight_hh, bias_ih, bias_hh = (getattr(self, f"{name}_{place}", None) for name in PARAMETERS)
-        inputs, outputs, turn = steps(F.linear(x, weight_ih, bias_ih)), [], slice(None, None, -1 if place.endswith("_reverse") else 1)
+        weight_ih, weight_hh, bias_ih, bias_hh = (
+            getattr(self, f"{name}_{place}", None) for name in PARAMETERS
+        )
+        inputs, outputs, turn = (
+            steps(F.linear(x, weight_ih, bias_ih)),
+            [],
+            slice(None, None, -1 if place.endswith("_reverse") else 1),
+        )
         if p := self.recurrent_dropout:
             ones = Tensor(np.ones(state[0].shape, weight_hh.dtype), name="ones")
             kept = scoped(f"recurrent_dropout_{place}", F.dropout, ones, p, self.training)
@@ -155,10 +199,23 @@ class Recurrent(Layer):
         return np.stack(outputs[turn]), state
 
     def _time_first(self, x):
-        shape, axes = np.shape(x), "(N, T, input_size)" if self.batch_first else "(T, N, input_size)"
-        if len(shape) != 3 or shape[2] != self.input_size or not shape[1 if self.batch_first else 0]:
-            remedy = f" For one sequence write x[{'None' if self.batch_first else ':, None'}]." if len(shape) == 2 else ""
-            raise ValueError(f"{type(self).__name__}: x {shape} must be {axes} with input_size={self.input_size} and one step or more.{remedy}")
+        shape, axes = (
+            np.shape(x),
+            "(N, T, input_size)" if self.batch_first else "(T, N, input_size)",
+        )
+        if (
+            len(shape) != 3
+            or shape[2] != self.input_size
+            or not shape[1 if self.batch_first else 0]
+        ):
+            remedy = (
+                f" For one sequence write x[{'None' if self.batch_first else ':, None'}]."
+                if len(shape) == 2
+                else ""
+            )
+            raise ValueError(
+                f"{type(self).__name__}: x {shape} must be {axes} with input_size={self.input_size} and one step or more.{remedy}"
+            )
         return np.swapaxes(x, 0, 1) if self.batch_first else x
 
     def _first_states(self, given, batch):
@@ -166,18 +223,24 @@ class Recurrent(Layer):
         shape = self.num_layers * len(self.directions), batch, self.hidden_size
         if given is None:
             nothing = np.zeros(shape[1:], self.weight_hh_l0.dtype)
-            return [tuple(Tensor(nothing, name=name) for name in ("h0", "c0")[: self.states])] * shape[0]
+            return [
+                tuple(Tensor(nothing, name=name) for name in ("h0", "c0")[: self.states])
+            ] * shape[0]
         given = tuple(given) if isinstance(given, (tuple, list)) else (given,)
         if [np.shape(s) for s in given] != [shape] * self.states:
             wanted = "a state (h0, c0), each" if self.states > 1 else "a state h0"
-            raise ValueError(f"{type(self).__name__}: {wanted} of shape {shape} is needed, got {', '.join(str(np.shape(s)) for s in given)}.")
+            raise ValueError(
+                f"{type(self).__name__}: {wanted} of shape {shape} is needed, got {', '.join(str(np.shape(s)) for s in given)}."
+            )
         return list(zip(*given))
 
 
 class RNN(Recurrent):
     """The plain recurrent network: h' = tanh(W_ih x + b_ih + W_hh h + b_hh), or relu. `rnn(x, h0) -> output, h_n`. See Recurrent."""
 
-    def __init__(self, input_size, hidden_size, num_layers=1, nonlinearity="tanh", *args, **settings):
+    def __init__(
+        self, input_size, hidden_size, num_layers=1, nonlinearity="tanh", *args, **settings
+    ):
         if nonlinearity not in ("tanh", "relu"):
             raise ValueError(f'RNN: nonlinearity is "tanh" or "relu", not {nonlinearity!r}.')
         self.nonlinearity = nonlinearity
@@ -239,39 +302,89 @@ class MultiheadAttention(Layer):
         check_settings("MultiheadAttention", p=dropout)
         check_sizes(self, embed_dim=embed_dim, num_heads=num_heads)
         if embed_dim % num_heads:
-            raise ValueError(f"MultiheadAttention: embed_dim={embed_dim} cannot be split into num_heads={num_heads} equal parts.")
-        self.embed_dim, self.num_heads, self.dropout, self.bias, self.batch_first = embed_dim, num_heads, dropout, bias, batch_first
+            raise ValueError(
+                f"MultiheadAttention: embed_dim={embed_dim} cannot be split into num_heads={num_heads} equal parts."
+            )
+        self.embed_dim, self.num_heads, self.dropout, self.bias, self.batch_first = (
+            embed_dim,
+            num_heads,
+            dropout,
+            bias,
+            batch_first,
+        )
         self._penalise(penalty, bias_penalty, bias=bias)
         fans = embed_dim, 3 * embed_dim
         self.in_proj_weight = drawn(init, rng, fans[::-1], fans, dtype)
         self.in_proj_bias = drawn(bias_init, rng, fans[1:], fans, dtype) if bias else None
-        self.out_proj = Linear(embed_dim, embed_dim, bias, penalty=penalty, bias_penalty=bias_penalty, bias_init=zeros, rng=rng, dtype=dtype)
+        self.out_proj = Linear(
+            embed_dim,
+            embed_dim,
+            bias,
+            penalty=penalty,
+            bias_penalty=bias_penalty,
+            bias_init=zeros,
+            rng=rng,
+            dtype=dtype,
+        )
 
-    def forward(self, query, key, value, key_padding_mask=None, need_weights=True, attn_mask=None, average_attn_weights=True, is_causal=False):
+    def forward(
+        self,
+        query,
+        key,
+        value,
+        key_padding_mask=None,
+        need_weights=True,
+        attn_mask=None,
+        average_attn_weights=True,
+        is_causal=False,
+    ):
         inputs = self._batch_first(query, key, value)
         biases = [None] * 3 if self.in_proj_bias is None else np.split(self.in_proj_bias, 3)
-        inside = [self._heads(F.linear(x, w, b)) for x, w, b in zip(inputs, np.split(self.in_proj_weight, 3), biases)]
+        inside = [
+            self._heads(F.linear(x, w, b))
+            for x, w, b in zip(inputs, np.split(self.in_proj_weight, 3), biases)
+        ]
         mask = self._mask(key_padding_mask, attn_mask, *(x.shape[:2] for x in inputs[:2]))
         settings = {"training": self.training, "need_weights": True}
-        attended, weights = F.scaled_dot_product_attention(*inside, mask, self.dropout, is_causal, **settings)  # (N, heads, L, features)
+        attended, weights = F.scaled_dot_product_attention(
+            *inside, mask, self.dropout, is_causal, **settings
+        )  # (N, heads, L, features)
         n, _, length, _ = attended.shape
         out = self.out_proj(np.reshape(np.swapaxes(attended, 1, 2), (n, length, self.embed_dim)))
         if need_weights and average_attn_weights:
             weights = np.mean(weights, axis=1)
-        return out if self.batch_first else np.swapaxes(out, 0, 1), weights if need_weights else None
+        return out if self.batch_first else np.swapaxes(
+            out, 0, 1
+        ), weights if need_weights else None
 
     def _batch_first(self, *inputs):
         shapes = q, k, v = [np.shape(x) for x in inputs]
         batch, time = (0, 1) if self.batch_first else (1, 0)
-        if any(len(s) != 3 or s[2] != self.embed_dim for s in shapes) or not q[batch] == k[batch] == v[batch] or k[time] != v[time]:
-            axes = "(N, L, E), (N, S, E), (N, S, E)" if self.batch_first else "(L, N, E), (S, N, E), (S, N, E)"
-            remedy = f" For one sequence write x[{'None' if self.batch_first else ':, None'}]." if len(q) == 2 else ""
-            raise ValueError(f"MultiheadAttention: query {q}, key {k} and value {v} must be {axes} with E={self.embed_dim}.{remedy}")
+        if (
+            any(len(s) != 3 or s[2] != self.embed_dim for s in shapes)
+            or not q[batch] == k[batch] == v[batch]
+            or k[time] != v[time]
+        ):
+            axes = (
+                "(N, L, E), (N, S, E), (N, S, E)"
+                if self.batch_first
+                else "(L, N, E), (S, N, E), (S, N, E)"
+            )
+            remedy = (
+                f" For one sequence write x[{'None' if self.batch_first else ':, None'}]."
+                if len(q) == 2
+                else ""
+            )
+            raise ValueError(
+                f"MultiheadAttention: query {q}, key {k} and value {v} must be {axes} with E={self.embed_dim}.{remedy}"
+            )
         return inputs if self.batch_first else [np.swapaxes(x, 0, 1) for x in inputs]
 
     def _heads(self, x):
         """(N, T, embed_dim) as (N, heads, T, features)."""
-        return np.swapaxes(np.reshape(x, (*x.shape[:2], self.num_heads, self.embed_dim // self.num_heads)), 1, 2)
+        return np.swapaxes(
+            np.reshape(x, (*x.shape[:2], self.num_heads, self.embed_dim // self.num_heads)), 1, 2
+        )
 
     def _mask(self, padding, attention, query, key):
         """Both masks as one, in the sense of scaled_dot_product_attention; None without any."""
@@ -279,7 +392,14 @@ class MultiheadAttention(Layer):
         masks = []
         for name, mask, allowed in [
             ("key_padding_mask", padding, {(n, size): (n, 1, 1, size)}),
-            ("attn_mask", attention, {(length, size): (length, size), (n * self.num_heads, length, size): (n, self.num_heads, length, size)}),
+            (
+                "attn_mask",
+                attention,
+                {
+                    (length, size): (length, size),
+                    (n * self.num_heads, length, size): (n, self.num_heads, length, size),
+                },
+            ),
         ]:
             if mask is not None:
                 if np.asarray(data_of(mask)).dtype.kind not in "bf":
@@ -287,8 +407,12 @@ class MultiheadAttention(Layer):
                         f"MultiheadAttention: {name} is boolean, True where a key is NOT attended to, or of floats that are added to the scores."
                     )
                 if np.shape(mask) not in allowed:
-                    raise ValueError(f"MultiheadAttention: {name} {np.shape(mask)} must be {' or '.join(map(str, allowed))}.")
+                    raise ValueError(
+                        f"MultiheadAttention: {name} {np.shape(mask)} must be {' or '.join(map(str, allowed))}."
+                    )
                 masks.append(np.reshape(mask, allowed[np.shape(mask)]))
         if all(data_of(m).dtype == bool for m in masks):
             return ~reduce(np.logical_or, map(data_of, masks)) if masks else None
-        return reduce(np.add, [np.where(m, -np.inf, 0.0) if data_of(m).dtype == bool else m for m in masks])
+        return reduce(
+            np.add, [np.where(m, -np.inf, 0.0) if data_of(m).dtype == bool else m for m in masks]
+        )

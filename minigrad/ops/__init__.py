@@ -15,9 +15,29 @@ from .indexing import getitem, scatter
 from .linalg import linear
 from .reductions import log_softmax, logsumexp, softmax, standardize
 
-binary = {"add": e.add, "sub": e.subtract, "mul": e.multiply, "truediv": e.divide, "pow": e.power, "mod": e.remainder, "matmul": linalg.matmul}
-flat_binary = {"floordiv": np.floor_divide, "and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor}
-comparisons = {"eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal}
+binary = {
+    "add": e.add,
+    "sub": e.subtract,
+    "mul": e.multiply,
+    "truediv": e.divide,
+    "pow": e.power,
+    "mod": e.remainder,
+    "matmul": linalg.matmul,
+}
+flat_binary = {
+    "floordiv": np.floor_divide,
+    "and": np.bitwise_and,
+    "or": np.bitwise_or,
+    "xor": np.bitwise_xor,
+}
+comparisons = {
+    "eq": np.equal,
+    "ne": np.not_equal,
+    "lt": np.less,
+    "le": np.less_equal,
+    "gt": np.greater,
+    "ge": np.greater_equal,
+}
 methods = {
     "__neg__": e.negative,
     "__pos__": e.positive,
@@ -43,7 +63,14 @@ methods = {
     "swapaxes": shaping.swapaxes,
     "squeeze": shaping.squeeze,
 }
-numpy_methods = {"__invert__": np.invert, "argmax": np.argmax, "argmin": np.argmin, "any": np.any, "all": np.all, "round": np.round}
+numpy_methods = {
+    "__invert__": np.invert,
+    "argmax": np.argmax,
+    "argmin": np.argmin,
+    "any": np.any,
+    "all": np.all,
+    "round": np.round,
+}
 
 for name, function in binary.items():
     setattr(Tensor, f"__{name}__", function)
@@ -59,7 +86,9 @@ for name, function in numpy_methods.items():
 
 def cast(x, dtype):
     """x in another dtype; what is not a float has no gradient."""
-    return e.astype(x, np.dtype(dtype)) if np.dtype(dtype).kind == "f" else Tensor(x.data, dtype=dtype)
+    return (
+        e.astype(x, np.dtype(dtype)) if np.dtype(dtype).kind == "f" else Tensor(x.data, dtype=dtype)
+    )
 
 
 def _axes(args):

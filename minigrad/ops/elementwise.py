@@ -23,7 +23,9 @@ add = op(np.add, x=lambda g, out, x, y: g, y=lambda g, out, x, y: g)
 subtract = op(np.subtract, x=lambda g, out, x, y: g, y=lambda g, out, x, y: -g)
 multiply = op(np.multiply, x=lambda g, out, x, y: g * y, y=lambda g, out, x, y: g * x)
 divide = op(np.divide, x=lambda g, out, x, y: g / y, y=lambda g, out, x, y: -g * out / y)
-remainder = op(np.remainder, x=lambda g, out, x, y: g, y=lambda g, out, x, y: -g * np.floor_divide(x, y))
+remainder = op(
+    np.remainder, x=lambda g, out, x, y: g, y=lambda g, out, x, y: -g * np.floor_divide(x, y)
+)
 negative = op(np.negative, x=lambda g, out, x: -g)
 positive = op(np.positive, x=lambda g, out, x: g)
 
@@ -110,7 +112,9 @@ def sigmoid(x):
 @op(x=lambda g, out, x: g * (out > 0))
 def relu(x):
     """max(x, 0)."""
-    return np.maximum(x, np.zeros(x.shape[-1:], x.dtype))  # a row of zeros: twice as fast as the number 0
+    return np.maximum(
+        x, np.zeros(x.shape[-1:], x.dtype)
+    )  # a row of zeros: twice as fast as the number 0
 
 
 @op(x=lambda g, out, x: g * sigmoid(x))
@@ -123,7 +127,9 @@ def softplus(x):
 @op(x=lambda g, out, x: g * np.exp(-x * x) * (2 / math.sqrt(math.pi)))
 def erf(x):
     """The error function, by the C library's erf entry by entry (so slower than its kin)."""
-    return np.asarray(np.frompyfunc(math.erf, 1, 1)(x), np.result_type(x.dtype, np.float16))  # of integers: floats
+    return np.asarray(
+        np.frompyfunc(math.erf, 1, 1)(x), np.result_type(x.dtype, np.float16)
+    )  # of integers: floats
 
 
 # ---------------------------------------------------------------------------------- kinks and choice
@@ -166,8 +172,47 @@ def astype(x, dtype):
 
 without_gradient(
     *(np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal),
-    *(np.logical_and, np.logical_or, np.logical_not, np.logical_xor, np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.invert),
-    *(np.sign, np.floor, np.ceil, np.rint, np.trunc, np.round, np.floor_divide, np.isnan, np.isinf, np.isfinite, np.signbit),
-    *(np.shape, np.ndim, np.size, np.zeros_like, np.ones_like, np.full_like, np.empty_like, np.result_type),
-    *(np.array_equal, np.allclose, np.isclose, np.array2string, np.array_repr, np.array_str, np.may_share_memory, np.shares_memory),
+    *(
+        np.logical_and,
+        np.logical_or,
+        np.logical_not,
+        np.logical_xor,
+        np.bitwise_and,
+        np.bitwise_or,
+        np.bitwise_xor,
+        np.invert,
+    ),
+    *(
+        np.sign,
+        np.floor,
+        np.ceil,
+        np.rint,
+        np.trunc,
+        np.round,
+        np.floor_divide,
+        np.isnan,
+        np.isinf,
+        np.isfinite,
+        np.signbit,
+    ),
+    *(
+        np.shape,
+        np.ndim,
+        np.size,
+        np.zeros_like,
+        np.ones_like,
+        np.full_like,
+        np.empty_like,
+        np.result_type,
+    ),
+    *(
+        np.array_equal,
+        np.allclose,
+        np.isclose,
+        np.array2string,
+        np.array_repr,
+        np.array_str,
+        np.may_share_memory,
+        np.shares_memory,
+    ),
 )

@@ -16,7 +16,9 @@ def _item(i):
     if i is None or i is ... or isinstance(i, (slice, numbers.Integral)):
         return i
     array = np.array(data_of(i))
-    return array if array.size or isinstance(i, (np.ndarray, Tensor)) else array.astype(int)  # [] has no floats in it
+    return (
+        array if array.size or isinstance(i, (np.ndarray, Tensor)) else array.astype(int)
+    )  # [] has no floats in it
 
 
 def at(x, index):
@@ -35,7 +37,9 @@ def scatter(x, index, shape):
     """Zeros of `shape` with x added at `index`; an entry named twice gets the sum."""
     out, index = np.zeros(shape, x.dtype), _plain(index)
     items = index if isinstance(index, tuple) else (index,)
-    if any(isinstance(i, np.ndarray) and i.dtype != bool for i in items):  # only arrays of integers can name an entry twice
+    if any(
+        isinstance(i, np.ndarray) and i.dtype != bool for i in items
+    ):  # only arrays of integers can name an entry twice
         np.add.at(out, index, x)
     else:
         out[index] = x

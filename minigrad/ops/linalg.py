@@ -50,12 +50,18 @@ def matmul(x, y):
         inner = x.shape[-1], y.shape[-2 if y.ndim > 1 else 0]
         if inner[0] != inner[1]:
             raise ValueError(f"{shapes}: inner sizes {inner[0]} and {inner[1]} differ") from None
-        raise ValueError(f"{shapes}: batch axes {x.shape[:-2]} and {y.shape[:-2]} do not broadcast") from None
+        raise ValueError(
+            f"{shapes}: batch axes {x.shape[:-2]} and {y.shape[:-2]} do not broadcast"
+        ) from None
 
 
 def _rows_dot(x, matrix):
     """x @ matrix for x (..., n): all rows in one product, by `dot`, which starts sooner than matmul."""
-    return x.dot(matrix) if x.ndim == 2 else np.reshape(flat(x).dot(matrix), (*x.shape[:-1], matrix.shape[1]))
+    return (
+        x.dot(matrix)
+        if x.ndim == 2
+        else np.reshape(flat(x).dot(matrix), (*x.shape[:-1], matrix.shape[1]))
+    )
 
 
 @op(
@@ -66,11 +72,15 @@ def _rows_dot(x, matrix):
 def linear(x, weight, bias=None):
     """The affine map x @ weight.T + bias: x (..., n_in), weight (n_out, n_in), bias (n_out,), result (..., n_out)."""
     if weight.ndim != 2 or x.ndim == 0 or x.shape[-1] != weight.shape[1]:
-        raise ValueError(f"x {x.shape} and weight {weight.shape}: the last axis of x and the last of weight (n_out, n_in) must agree")
+        raise ValueError(
+            f"x {x.shape} and weight {weight.shape}: the last axis of x and the last of weight (n_out, n_in) must agree"
+        )
     out = _rows_dot(x, weight.T)
     if bias is not None:
         if bias.shape != weight.shape[:1]:
-            raise ValueError(f"bias {bias.shape} and weight {weight.shape}: the bias must have shape {weight.shape[:1]}")
+            raise ValueError(
+                f"bias {bias.shape} and weight {weight.shape}: the bias must have shape {weight.shape[:1]}"
+            )
         return np.add(out, bias, out=out if out.dtype == bias.dtype else None)
     return out
 
@@ -101,12 +111,22 @@ def _einsum_rule(g, out, i, subscripts, *operands):
     terms, output = _explicit(subscripts, *map(np.ndim, operands))
     x, term = operands[i], terms[i]
     inputs, factors = [output, *terms[:i], *terms[i + 1 :]], [g, *operands[:i], *operands[i + 1 :]]
-    sizes = {label: n for labels, factor in zip(inputs, factors) for label, n in zip(labels, np.shape(factor)) if n != 1}
-    kept = [sizes.get(label) == n and label not in term[:axis] for axis, (label, n) in enumerate(zip(term, x.shape))]
+    sizes = {
+        label: n
+        for labels, factor in zip(inputs, factors)
+        for label, n in zip(labels, np.shape(factor))
+        if n != 1
+    }
+    kept = [
+        sizes.get(label) == n and label not in term[:axis]
+        for axis, (label, n) in enumerate(zip(term, x.shape))
+    ]
     summed = einsum(",".join(inputs) + "->" + "".join(compress(term, kept)), *factors)
     if all(kept):
         return summed
-    cotangent = np.broadcast_to(np.reshape(summed, [n if keep else 1 for n, keep in zip(x.shape, kept)]), x.shape)
+    cotangent = np.broadcast_to(
+        np.reshape(summed, [n if keep else 1 for n, keep in zip(x.shape, kept)]), x.shape
+    )
     at = np.ogrid[tuple(map(slice, x.shape))]
     for axis, label in enumerate(term):
         if label in term[:axis]:
@@ -119,5 +139,7 @@ def einsum(subscripts, *operands):
     """np.einsum with subscripts as a string: implicit or explicit, with ellipses and repeated labels."""
     if not isinstance(subscripts, str):
         raise TypeError("the subscripts must be a string")
-    large = math.prod(map(np.size, operands)) > 2**20  # where a plan, and BLAS, are worth their start
+    large = (
+        math.prod(map(np.size, operands)) > 2**20
+    )  # where a plan, and BLAS, are worth their start
     return np.einsum(subscripts, *operands, optimize=large)

@@ -58,7 +58,9 @@ def shrink(v, t):
     return v / (1 + 2 * t)
 
 
-@op(weights=lambda g, out, i, l1, l2, *weights: g * (l1 * np.sign(weights[i]) + 2 * l2 * weights[i]))
+@op(
+    weights=lambda g, out, i, l1, l2, *weights: g * (l1 * np.sign(weights[i]) + 2 * l2 * weights[i])
+)
 def elastic_net(l1, l2, *weights):
     """l1 * sum |w| + l2 * sum w^2 (Zou & Hastie 2005); prox(v) = shrink(soft_threshold(v, t * l1), t * l2)."""
     return l1_penalty(l1, *weights) + l2_penalty(l2, *weights)
@@ -69,13 +71,17 @@ def inside(w, axis):
     if isinstance(axis, slice):
         return tuple(range(w.ndim)[axis])
     axes = map(index, np.atleast_1d(axis))
-    return tuple(sorted(a % w.ndim if -w.ndim <= a < w.ndim else a for a in axes))  # NumPy refuses the others
+    return tuple(
+        sorted(a % w.ndim if -w.ndim <= a < w.ndim else a for a in axes)
+    )  # NumPy refuses the others
 
 
 def _group_rule(g, out, i, c, axis, *weights):
     w = weights[i]
     squares = np.sum(w * w, axis=inside(w, axis), keepdims=True)
-    zero = squares == 0  # a group of zeros: kept away from the root, whose derivatives at 0 are not finite
+    zero = (
+        squares == 0
+    )  # a group of zeros: kept away from the root, whose derivatives at 0 are not finite
     return w * np.where(zero, 0, c * g / np.sqrt(np.where(zero, 1, squares)))
 
 
@@ -103,7 +109,9 @@ def parts(node, w):
     """What a penalty node is a sum of on one of its weights: {"l1": c, "l2": c} and, for groups, {the axes inside a group: c}."""
     found = dict(zip(PARTS[node.op.name], node.args))
     if "groups" in found:
-        return {inside(w, found["axis"]) or "l1": found["groups"]}  # a group of one entry has the norm |w|
+        return {
+            inside(w, found["axis"]) or "l1": found["groups"]
+        }  # a group of one entry has the norm |w|
     return found
 
 

@@ -15,15 +15,25 @@ def restored(g, x, axis, keepdims):
 
 def count(x, axis):
     """How many entries go into each result."""
-    return math.prod(x.shape if axis is None or x.ndim == 0 else (x.shape[a] for a in np.atleast_1d(axis)))
+    return math.prod(
+        x.shape if axis is None or x.ndim == 0 else (x.shape[a] for a in np.atleast_1d(axis))
+    )
 
 
-@op(numpy=np.sum, x=lambda g, out, x, axis, keepdims: np.broadcast_to(restored(g, x, axis, keepdims), x.shape))
+@op(
+    numpy=np.sum,
+    x=lambda g, out, x, axis, keepdims: np.broadcast_to(restored(g, x, axis, keepdims), x.shape),
+)
 def sum(x, axis=None, keepdims=False):
     return np.add.reduce(x, axis=axis, keepdims=keepdims)
 
 
-@op(numpy=np.mean, x=lambda g, out, x, axis, keepdims: np.broadcast_to(restored(g / count(x, axis), x, axis, keepdims), x.shape))
+@op(
+    numpy=np.mean,
+    x=lambda g, out, x, axis, keepdims: np.broadcast_to(
+        restored(g / count(x, axis), x, axis, keepdims), x.shape
+    ),
+)
 def mean(x, axis=None, keepdims=False):
     half = x.dtype == np.float16  # whose sums overflow
     out = np.add.reduce(x, axis=axis, keepdims=keepdims, dtype=np.float32 if half else None)
@@ -59,7 +69,12 @@ def _degrees(x, axis, ddof):
     return count(x, axis) - ddof
 
 
-@op(numpy=np.var, x=lambda g, out, x, axis, ddof, keepdims: restored(2 * g / _degrees(x, axis, ddof), x, axis, keepdims) * centred(x, axis))
+@op(
+    numpy=np.var,
+    x=lambda g, out, x, axis, ddof, keepdims: (
+        restored(2 * g / _degrees(x, axis, ddof), x, axis, keepdims) * centred(x, axis)
+    ),
+)
 def var(x, axis=None, ddof=0, keepdims=False):
     """The variance: squared deviations over n - ddof."""
     out = np.var(x, axis=axis, ddof=0, keepdims=keepdims)
@@ -68,7 +83,10 @@ def var(x, axis=None, ddof=0, keepdims=False):
 
 @op(
     numpy=np.std,
-    x=lambda g, out, x, axis, ddof, keepdims: restored(g / ((out + (out == 0)) * _degrees(x, axis, ddof)), x, axis, keepdims) * centred(x, axis),
+    x=lambda g, out, x, axis, ddof, keepdims: (
+        restored(g / ((out + (out == 0)) * _degrees(x, axis, ddof)), x, axis, keepdims)
+        * centred(x, axis)
+    ),
 )
 def std(x, axis=None, ddof=0, keepdims=False):
     """The standard deviation; its gradient is 0 where it is 0."""
@@ -84,13 +102,19 @@ def _standardize_rule(g, out, x, axis, eps):
 def standardize(x, axis, eps):
     """(x - mean) / sqrt(variance + eps) over `axis`; the variance over n."""
     out = x - mean(x, axis, keepdims=True)
-    out /= np.sqrt(mean(out * out, axis, keepdims=True) + eps)  # not var, which is no analytic function
+    out /= np.sqrt(
+        mean(out * out, axis, keepdims=True) + eps
+    )  # not var, which is no analytic function
     return out
 
 
 def _product_of_others(x, axis):
     """For each entry the product of the others along `axis`, also where factors are 0."""
-    axes = tuple(range(x.ndim)) if axis is None or not x.ndim else tuple(a % x.ndim for a in np.atleast_1d(axis))
+    axes = (
+        tuple(range(x.ndim))
+        if axis is None or not x.ndim
+        else tuple(a % x.ndim for a in np.atleast_1d(axis))
+    )
     last = tuple(range(x.ndim - len(axes), x.ndim))
     rows = np.moveaxis(x, axes, last)
     flat = np.reshape(rows, (*rows.shape[: x.ndim - len(axes)], -1))
@@ -102,7 +126,10 @@ def _others(rows):
     n = rows.shape[-1]
     if n == 1:
         return np.ones_like(rows)
-    pairs = np.reshape(np.pad(rows, [(0, 0)] * (rows.ndim - 1) + [(0, n % 2)], constant_values=1), (*rows.shape[:-1], -1, 2))
+    pairs = np.reshape(
+        np.pad(rows, [(0, 0)] * (rows.ndim - 1) + [(0, n % 2)], constant_values=1),
+        (*rows.shape[:-1], -1, 2),
+    )
     others = np.expand_dims(_others(pairs[..., 0] * pairs[..., 1]), -1)
     return np.reshape(pairs[..., ::-1] * others, (*rows.shape[:-1], -1))[..., :n]
 
@@ -121,7 +148,9 @@ def prod(x, axis=None, keepdims=False):
 def _top(x, axis):
     """The largest entries, kept finite so that no inf - inf arises."""
     limits = np.finfo(x.dtype)
-    return np.minimum(np.maximum(np.maximum.reduce(x.real, axis=axis, keepdims=True), limits.min), limits.max)
+    return np.minimum(
+        np.maximum(np.maximum.reduce(x.real, axis=axis, keepdims=True), limits.min), limits.max
+    )
 
 
 @op(x=lambda g, out, x, axis, keepdims: restored(g, x, axis, keepdims) * softmax(x, axis))

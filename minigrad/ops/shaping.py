@@ -10,7 +10,12 @@ def reshape(x, shape):
     return np.reshape(x, shape)
 
 
-@op(numpy=np.transpose, x=lambda g, out, x, axes: np.transpose(g, axes if axes is None else tuple(np.argsort([a % x.ndim for a in axes]))))
+@op(
+    numpy=np.transpose,
+    x=lambda g, out, x, axes: np.transpose(
+        g, axes if axes is None else tuple(np.argsort([a % x.ndim for a in axes]))
+    ),
+)
 def transpose(x, axes=None):
     return np.transpose(x, axes)
 

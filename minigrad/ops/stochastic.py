@@ -25,7 +25,9 @@ def _successes(rng, p, count):
     """Where `count` trials of a small probability p succeed: the gaps between successes are geometric."""
     found = [np.array([-1])]
     while p and found[-1][-1] < count:
-        gaps = np.minimum(rng.geometric(p, int(1.1 * p * count) + 16), count + 1)  # no sum overflows
+        gaps = np.minimum(
+            rng.geometric(p, int(1.1 * p * count) + 16), count + 1
+        )  # no sum overflows
         found.append(found[-1][-1] + np.cumsum(gaps))
     places = np.concatenate(found)
     return places[1 : np.searchsorted(places, count)]
@@ -47,11 +49,16 @@ class Bernoulli:
         if self.keep == 0.5:
             return np.unpackbits(_bytes(rng, -(-size // 8)), count=size).view(bool).reshape(shape)
         whole, rest = divmod(self.keep * 256, 1)
-        up, down = rest / (256 - whole) if rest else 0.0, (1 - rest) / (whole + 1)  # from whole/256 up, or from (whole+1)/256 down
+        up, down = (
+            rest / (256 - whole) if rest else 0.0,
+            (1 - rest) / (whole + 1),
+        )  # from whole/256 up, or from (whole+1)/256 down
         drawn, bound = np.empty(size, bool), int(whole) + (up > down)
         for start in range(0, size, BLOCK):
             part = drawn[start : start + BLOCK]
-            np.less(_bytes(rng, part.size), bound, out=part)  # bits are compared faster with an int than with a float
+            np.less(
+                _bytes(rng, part.size), bound, out=part
+            )  # bits are compared faster with an int than with a float
         drawn[_successes(rng, min(up, down), size)] = up <= down
         return drawn.reshape(shape)
 
@@ -91,4 +98,8 @@ def dropout(x, noise, p, scaling="inverted"):
     if (scale := _scale(p, scaling)) == 1:
         return x * noise
     kept = np.multiply(noise, scale, dtype=x.dtype if x.dtype.kind in "fc" else np.float64)
-    return np.multiply(x, kept, out=kept) if kept.shape == x.shape != () and kept.dtype == x.dtype else x * kept
+    return (
+        np.multiply(x, kept, out=kept)
+        if kept.shape == x.shape != () and kept.dtype == x.dtype
+        else x * kept
+    )

@@ -23,14 +23,20 @@ def _windows(x, size, stride, dilation):
     axes = range(x.ndim - len(size), x.ndim)
     span = [d * (k - 1) + 1 for k, d in zip(size, dilation)]
     if any(s > n for s, n in zip(span, x.shape[-len(size) :])):
-        raise ValueError(f"x {x.shape}: a window of {tuple(span)} does not fit into {x.shape[-len(size) :]}")
+        raise ValueError(
+            f"x {x.shape}: a window of {tuple(span)} does not fit into {x.shape[-len(size) :]}"
+        )
     view = np.lib.stride_tricks.sliding_window_view(x, span, tuple(axes))
-    return view[(..., *(slice(None, None, s) for s in stride), *(slice(None, None, d) for d in dilation))]
+    return view[
+        (..., *(slice(None, None, s) for s in stride), *(slice(None, None, d) for d in dilation))
+    ]
 
 
 def places(space, size, stride, dilation):
     """How many windows fit along each axis."""
-    return tuple((n - d * (k - 1) - 1) // s + 1 for n, k, s, d in zip(space, size, stride, dilation))
+    return tuple(
+        (n - d * (k - 1) - 1) // s + 1 for n, k, s, d in zip(space, size, stride, dilation)
+    )
 
 
 def _add_windows(x, y, stride, dilation):
@@ -38,7 +44,9 @@ def _add_windows(x, y, stride, dilation):
     rank = len(stride)
     out = y.shape[-2 * rank : -rank]
     for k in np.ndindex(y.shape[-rank:]):
-        at = (slice(d * i, d * i + s * (n - 1) + 1, s) for i, n, s, d in zip(k, out, stride, dilation))
+        at = (
+            slice(d * i, d * i + s * (n - 1) + 1, s) for i, n, s, d in zip(k, out, stride, dilation)
+        )
         x[(..., *at)] += y[(..., *k)]
 
 
@@ -52,10 +60,14 @@ def unfold(x, size, stride, dilation):
     """All windows of x (..., *space) as (..., *out, *size), in memory as *size arrays of the same place in each window."""
     rank = len(size)
     ends, starts = range(-rank, 0), range(rank)
-    return np.moveaxis(np.moveaxis(_windows(x, size, stride, dilation), ends, starts).copy(), starts, ends)
+    return np.moveaxis(
+        np.moveaxis(_windows(x, size, stride, dilation), ends, starts).copy(), starts, ends
+    )
 
 
-@op(y=lambda g, out, y, space, stride, dilation: unfold(g, y.shape[-len(space) :], stride, dilation))
+@op(
+    y=lambda g, out, y, space, stride, dilation: unfold(g, y.shape[-len(space) :], stride, dilation)
+)
 def fold(y, space, stride, dilation):
     """Windows y (..., *out, *size) added up where they lie in (..., *space): the transpose of unfold."""
     x = _zeros(y[(..., *(0,) * len(space))], space)
@@ -69,8 +81,12 @@ def fold(y, space, stride, dilation):
 
 
 @op(
-    x=lambda g, out, x, w, bias, stride, dilation, groups: convolve_input(g, w, x.shape[2:], stride, dilation, groups),
-    w=lambda g, out, x, w, bias, stride, dilation, groups: convolve_weight(x, g, w.shape[2:], stride, dilation, groups),
+    x=lambda g, out, x, w, bias, stride, dilation, groups: convolve_input(
+        g, w, x.shape[2:], stride, dilation, groups
+    ),
+    w=lambda g, out, x, w, bias, stride, dilation, groups: convolve_weight(
+        x, g, w.shape[2:], stride, dilation, groups
+    ),
     bias=lambda g, out, x, w, bias, stride, dilation, groups: g.sum(axis=(0, *range(2, g.ndim))),
 )
 def convolve(x, w, bias, stride, dilation, groups):
@@ -79,13 +95,17 @@ def convolve(x, w, bias, stride, dilation, groups):
     out = places(x.shape[2:], size, stride, dilation)
     y = np.empty((filters, samples, *out), np.result_type(x, w))
     for rows, windows in _matrices(x, size, stride, dilation, groups):
-        product = np.matmul(w.reshape(groups, filters // groups, -1), windows).reshape(filters, -1, *out)
+        product = np.matmul(w.reshape(groups, filters // groups, -1), windows).reshape(
+            filters, -1, *out
+        )
         y[:, rows] = product if bias is None else product + bias.reshape(-1, *[1] * (y.ndim - 1))
     return y.swapaxes(0, 1)
 
 
 @op(
-    y=lambda g, out, y, w, space, stride, dilation, groups: convolve(_reached(g, y, w, stride, dilation), w, None, stride, dilation, groups),
+    y=lambda g, out, y, w, space, stride, dilation, groups: convolve(
+        _reached(g, y, w, stride, dilation), w, None, stride, dilation, groups
+    ),
     w=lambda g, out, y, w, space, stride, dilation, groups: convolve_weight(
         _reached(g, y, w, stride, dilation), y, w.shape[2:], stride, dilation, groups
     ),
@@ -97,13 +117,22 @@ def convolve_input(y, w, space, stride, dilation, groups):
     x = np.zeros((channels, samples, *space), np.result_type(y, w))
     for rows in _blocks(samples, channels * math.prod(size) * math.prod(out)):
         windows = np.matmul(weights, _maps(y[rows], groups)).reshape(channels, *size, -1, *out)
-        _add_windows(x[:, rows], np.moveaxis(windows, range(1, 1 + len(size)), range(-len(size), 0)), stride, dilation)
+        _add_windows(
+            x[:, rows],
+            np.moveaxis(windows, range(1, 1 + len(size)), range(-len(size), 0)),
+            stride,
+            dilation,
+        )
     return x.swapaxes(0, 1)
 
 
 @op(
-    x=lambda g, out, x, y, size, stride, dilation, groups: convolve_input(y, g, x.shape[2:], stride, dilation, groups),
-    y=lambda g, out, x, y, size, stride, dilation, groups: convolve(x, g, None, stride, dilation, groups),
+    x=lambda g, out, x, y, size, stride, dilation, groups: convolve_input(
+        y, g, x.shape[2:], stride, dilation, groups
+    ),
+    y=lambda g, out, x, y, size, stride, dilation, groups: convolve(
+        x, g, None, stride, dilation, groups
+    ),
 )
 def convolve_weight(x, y, size, stride, dilation, groups):
     """dT/dw (M, C / groups, *size): the windows of x, weighted by y."""
@@ -116,14 +145,19 @@ def convolve_weight(x, y, size, stride, dilation, groups):
 
 def _reached(x, y, w, stride, dilation):
     """The part of x (N, C, *space) that the places of y reach: beyond it there may be room for more."""
-    ends = (s * (n - 1) + d * (k - 1) + 1 for n, k, s, d in zip(y.shape[2:], w.shape[2:], stride, dilation))
+    ends = (
+        s * (n - 1) + d * (k - 1) + 1
+        for n, k, s, d in zip(y.shape[2:], w.shape[2:], stride, dilation)
+    )
     return x[(..., *map(slice, ends))]
 
 
 def _matrices(x, size, stride, dilation, groups):
     """For a few samples at a time: their slice, and their windows as matrices (groups, C / groups * size, n * out)."""
     rank = len(size)
-    windows = np.moveaxis(_windows(x, size, stride, dilation), range(-rank, 0), range(2, 2 + rank))  # (N, C, *size, *out)
+    windows = np.moveaxis(
+        _windows(x, size, stride, dilation), range(-rank, 0), range(2, 2 + rank)
+    )  # (N, C, *size, *out)
     for rows in _blocks(len(x), math.prod(windows.shape[1:])):
         part = np.moveaxis(windows[rows], 0, rank + 1)
         yield rows, part.reshape(groups, x.shape[1] // groups * math.prod(size), -1)
