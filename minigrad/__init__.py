@@ -1,12 +1,19 @@
 """minigrad: a reverse-mode autodiff engine on NumPy to read, change, prove and look at."""
 
 from . import data, functional, nn, optim
-from .checkpoint import get_rng_state, load, save, set_rng_state
 from .engine import Tensor, grad, no_grad, set_default_dtype
-from .graph import noise, replay, resample
-from .ledger import terms
+from .graph import noise_leaves, replay, resample
+from .loss import terms
 from .nn import sparsity, summary
-from .randomness import Noise, frozen_noise, manual_seed, sampling
+from .noise import (
+    Noise,
+    frozen_noise,
+    get_rng_state,
+    manual_seed,
+    sampling,
+    set_rng_state,
+)
+from .state import load, save
 
 tensor = Tensor
 
@@ -33,7 +40,7 @@ __all__ = [
         "functional",
         "nn",
         "optim",
-        "noise",
+        "noise_leaves",
         "replay",
         "resample",
         "sparsity",

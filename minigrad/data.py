@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from .checkpoint import agree
 from .engine import data_of
-from .randomness import stream
+from .noise import stream
+from .state import agree
 
 
 class Batches:

@@ -373,10 +373,12 @@ class Op:
     rules     for each name a rule, or None where no gradient flows. The rule of a variadic
               argument is also told which one is asked for: rule(g, out, i, *arguments)
     defaults  {name: value} of the arguments that may be left out
+    kind      how pictures and ledgers treat a result: "operation", "loss", "penalty" or "random"
     """
 
-    def __init__(self, name, forward, names, rules, defaults=(), variadic=False):
+    def __init__(self, name, forward, names, rules, defaults=(), variadic=False, kind="operation"):
         self.name, self.forward, self.names, self.variadic = name, forward, names, variadic
+        self.kind = kind
         self.rules = [rules.get(n) for n in names]
         self.declared = [n in rules for n in names]
         self.defaults = dict(defaults)
@@ -433,7 +435,7 @@ def _same_kind(error, message):
     )(message)
 
 
-def op(forward=None, /, *, numpy=None, **rules):
+def op(forward=None, /, *, numpy=None, kind="operation", **rules):
     """Makes an op of a function on arrays. The rules, one a differentiable argument, are keywords:
 
         exp = op(np.exp, x=lambda g, out, x: g * out)
@@ -445,7 +447,7 @@ def op(forward=None, /, *, numpy=None, **rules):
     does so by itself). `name=None` for an argument declares that no gradient flows to it.
     """
     if forward is None:
-        return partial(op, numpy=numpy, **rules)
+        return partial(op, numpy=numpy, kind=kind, **rules)
     name = forward.__name__
     if isinstance(forward, np.ufunc):
         names, defaults, variadic, numpy = tuple(rules), {}, False, forward
@@ -462,7 +464,7 @@ def op(forward=None, /, *, numpy=None, **rules):
         raise TypeError(f"op {name}: rules for {sorted(unknown)}, but its arguments are {names}.")
     if name in ops and ops[name].forward.__module__ != forward.__module__:
         raise ValueError(f"op {name} is already defined. Choose another name.")
-    this = ops[name] = Op(name, forward, names, rules, defaults, variadic)
+    this = ops[name] = Op(name, forward, names, rules, defaults, variadic, kind)
     plain = not variadic and not defaults and all(this.rules)
     recorder = (
         _unary
@@ -858,8 +860,18 @@ def no_grad():
         recording.reset(token)
 
 
+class Composition:
+    """A named function of several ops, as a scope: one node of a picture, of a `kind` as ops have."""
+
+    __slots__ = ("kind", "name")
+
+    def __init__(self, name, kind="operation"):
+        self.name, self.kind = name, kind
+
+
 def scoped(owner, function, *args, **kwargs):
     """Calls function(*args) in a scope of `owner`, a module or a name: what it records remembers that it was made there."""
+    owner = Composition(owner) if isinstance(owner, str) else owner
     token = scope.set((scope.get(), owner))
     try:
         return function(*args, **kwargs)
@@ -878,12 +890,9 @@ def path(place, by_kind=False):
         owners.append(owner)
     names, around = [], None
     for owner in reversed(owners):
-        names.append(
-            owner
-            if isinstance(owner, str)
-            else around.name_of(owner, by_kind)
-            if around is not None
-            else ""
-        )
-        around = around if isinstance(owner, str) else owner
+        if isinstance(owner, Composition):
+            names.append(owner.name)
+            continue
+        names.append("" if around is None else around.name_of(owner, by_kind))
+        around = owner
     return ".".join(filter(None, names))

@@ -9,8 +9,8 @@ from itertools import count
 
 import numpy as np
 
-from .engine import Tensor, as_array, constant, data_of, path, result
-from .randomness import Noise
+from .engine import Composition, Tensor, as_array, constant, data_of, path, result
+from .noise import Noise
 
 
 def nodes(root):
@@ -69,16 +69,16 @@ def program(what, *roots):
     return found
 
 
-def noise(root):
+def noise_leaves(root):
     """The Noise leaves that `root` was made from, in the order they were drawn. Each knows its `data`, `distribution` and `stream`.
 
     >>> import minigrad as mg
     >>> mg.manual_seed(0)
     >>> y = mg.functional.dropout(mg.Tensor([1.0, 2.0]), 0.25, training=True)
-    >>> mg.noise(y)[0].distribution
+    >>> mg.noise_leaves(y)[0].distribution
     Bernoulli(keep=0.75)
     """
-    return [node for node in program("noise", root) if isinstance(node, Noise)]
+    return [node for node in program("noise_leaves", root) if isinstance(node, Noise)]
 
 
 def copy(steps, dtype=np.float64, values=None):
@@ -147,7 +147,7 @@ def place(scope):
     """The scope of a result: (the calls of modules it lies in, outermost first; that of the outermost composition, or None). All are scopes."""
     modules, call = [], None
     while scope is not None:
-        if isinstance(scope[1], str):
+        if isinstance(scope[1], Composition):
             call, modules = scope, []  # a composition is one node, whatever modules it calls
         else:
             modules.append(scope)
@@ -173,7 +173,7 @@ def holders(steps):
 def _holder(leaf, scope, held):
     while scope is not None:
         outer, module = scope
-        if not isinstance(module, str):
+        if not isinstance(module, Composition):
             if id(module) not in held:
                 tensors = [
                     (id(value), name)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad import randomness
+from minigrad import noise as randomness
 
 
 def pytest_addoption(parser):

@@ -12,14 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minigrad as mg
-from minigrad import engine, nn, randomness
+from minigrad import engine, nn
 from minigrad import functional as F
+from minigrad import noise as randomness
 from minigrad.check import GradcheckError, functions, graphs, slope
 from minigrad.check.diagnosis import diagnose
 from minigrad.check.slopes import FAILING, Map
 from minigrad.engine import data_of, op
 from minigrad.graph import nodes
-from minigrad.randomness import Noise
+from minigrad.noise import Noise
 
 
 @pytest.fixture(autouse=True)

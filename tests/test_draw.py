@@ -20,13 +20,13 @@ from programs import output
 import minigrad as mg
 import minigrad.functional as F
 from minigrad import nn
+from minigrad import noise as randomness
 from minigrad.check import check_graph
 from minigrad.drawing import describe, draw, draw_dot, make_dot, to_dot, to_text
 from minigrad.drawing.dot import LOOKS, TROUBLE, edge_width, text_width
 from minigrad.drawing.picture import read
 from minigrad.engine import Tensor, grad
-from minigrad.ops import stochastic
-from minigrad.randomness import Noise, frozen_noise, manual_seed, stream
+from minigrad.noise import Noise, frozen_noise, manual_seed, stream
 
 graphviz = pytest.importorskip("graphviz")
 
@@ -381,7 +381,7 @@ def test_dropout_is_a_hexagon_and_its_noise_a_circle_on_demand():
     assert len(nodes) == 2 and len(edges) == 1 and "p=0.25" in texts(only(nodes, kind="random"))
     nodes, edges = describe(y, noise=True)
     assert "Bernoulli(keep=0.75)" in texts(only(nodes, kind="noise")) and len(edges) == 2
-    alone, _ = describe(Noise(stochastic.Bernoulli(0.5), (3,), bool))
+    alone, _ = describe(Noise(randomness.Bernoulli(0.5), (3,), bool))
     assert [n.kind for n in alone] == ["noise"]
 
 
@@ -431,7 +431,7 @@ def test_shares_are_of_the_whole_loss_and_left_out_where_parts_are_negative():
     assert "25% of the loss" in texts(only(nodes, kind="penalty"))
     nodes, _ = describe(F.l2_penalty(w, c=0.5) + w.sum())
     assert texts(only(nodes, kind="root")) == ["loss", "= 1.5", "l2 penalty 2.5", "sum -1"]
-    assert describe(F.l2_penalty(w, c=0.5) + Noise(stochastic.Bernoulli(0.5), (), bool))
+    assert describe(F.l2_penalty(w, c=0.5) + Noise(randomness.Bernoulli(0.5), (), bool))
 
 
 # ------------------------------------------------------------------------------- roots, size, stability

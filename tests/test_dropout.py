@@ -11,12 +11,12 @@ import pytest
 
 import minigrad as mg
 import minigrad.functional as F
-from minigrad import engine, nn, randomness
+from minigrad import engine, nn
+from minigrad import noise as randomness
 from minigrad.check.__main__ import prove_noise
 from minigrad.check.samples import noisy
 from minigrad.engine import Tensor
-from minigrad.ops.stochastic import Bernoulli, Normal
-from minigrad.randomness import Noise, stream
+from minigrad.noise import Bernoulli, Noise, Normal, stream
 
 P = 0.3
 LOW = -1.0507009873554805 * 1.6732632423543772  # selu(-inf)
@@ -119,7 +119,7 @@ def test_shape_and_dtype_stay_and_noise_has_the_shape_it_should(name, dtype):
     y.backward(np.ones(y.shape))
     assert (y.shape, y.dtype, x.grad.dtype) == (x.shape, dtype, dtype)
     _, y = called(name)
-    (noise,) = mg.noise(y)
+    (noise,) = mg.noise_leaves(y)
     assert noise.shape == FAMILY[name][2]
 
 
@@ -156,7 +156,7 @@ def test_frozen_noise_repeats_and_otherwise_no_two_calls_agree(name):
 @members
 def test_noise_can_be_read_replaced_and_drawn_again(name):
     x, y = called(name)
-    (noise,) = mg.noise(y)
+    (noise,) = mg.noise_leaves(y)
     assert noise.stream == ("" if name == "dropout" else name)
     assert isinstance(noise.distribution, Bernoulli if name in MASKED else Normal)
     given = {"mask" if name in MASKED else "noise": noise.data}
@@ -171,20 +171,20 @@ def test_noise_can_be_read_replaced_and_drawn_again(name):
 @members
 def test_noise_of_an_earlier_call_can_be_given_and_stays_one_leaf(name):
     x, first = called(name)
-    (noise,) = mg.noise(first)
+    (noise,) = mg.noise_leaves(first)
     _, second = called(name, x=x, **{"mask" if name in MASKED else "noise": noise})
     close(first.data, second.data)
-    assert mg.noise(np.sum(first) + np.sum(second)) == [noise]
+    assert mg.noise_leaves(np.sum(first) + np.sum(second)) == [noise]
 
 
 def test_noise_is_listed_in_the_order_it_was_drawn_and_a_freed_graph_is_told():
     x = leaf(3)
     y = np.sum(F.gaussian_noise(F.dropout(x, P, True), 0.1, True) * F.alpha_dropout(x, P, True))
-    assert [n.stream for n in mg.noise(y)] == ["", "gaussian_noise", "alpha_dropout"]
-    assert mg.noise(np.sum(x)) == []
+    assert [n.stream for n in mg.noise_leaves(y)] == ["", "gaussian_noise", "alpha_dropout"]
+    assert mg.noise_leaves(np.sum(x)) == []
     y.backward()
-    with pytest.raises(RuntimeError, match="noise: the graph was freed"):
-        mg.noise(y)
+    with pytest.raises(RuntimeError, match="noise_leaves: the graph was freed"):
+        mg.noise_leaves(y)
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -192,7 +192,7 @@ def test_a_layer_does_what_its_function_does(name):
     layer, (function, shape, _) = LAYERS[name](0.3), FAMILY[name]
     x = leaf(*shape)
     y = layer(x)
-    (noise,) = mg.noise(y)
+    (noise,) = mg.noise_leaves(y)
     close(
         y.data, function(x, 0.3, True, **{"mask" if name in MASKED else "noise": noise.data}).data
     )
@@ -369,16 +369,16 @@ def test_one_mask_for_all_time_steps():
     ],
 )
 def test_share_names_axes(share, shape):
-    (noise,) = mg.noise(nn.Dropout(P, share=share)(leaf(2, 3, 4)))
+    (noise,) = mg.noise_leaves(nn.Dropout(P, share=share)(leaf(2, 3, 4)))
     assert noise.shape == shape
 
 
 def test_a_recurrent_net_may_use_the_noise_of_its_first_step():
     steps = [leaf(3, 8, seed=i) for i in range(4)]
     outs = [F.dropout(steps[0], P, True)]
-    (mask,) = mg.noise(outs[0])
+    (mask,) = mg.noise_leaves(outs[0])
     outs += [F.dropout(x, P, True, mask=mask) for x in steps[1:]]
-    assert mg.noise(sum(np.sum(y) for y in outs)) == [mask]
+    assert mg.noise_leaves(sum(np.sum(y) for y in outs)) == [mask]
     assert all(np.array_equal(y.data != 0, mask.data) for y in outs)
 
 
@@ -392,7 +392,7 @@ def test_a_mask_is_taken_as_bools_or_as_ones_and_zeros(name):
         for m in (kept, kept.astype(int), kept.astype(np.float32), kept.tolist(), Tensor(kept))
     ]
     assert all(np.array_equal(y.data, results[0].data) and y.dtype == np.float64 for y in results)
-    assert not randomness.state.streams and not mg.noise(results[0])  # nothing is drawn
+    assert not randomness.state.streams and not mg.noise_leaves(results[0])  # nothing is drawn
     assert called(name, False, mask=kept)[1].data.tolist() == leaf(*shape).data.tolist()
     with pytest.raises(
         ValueError,
@@ -436,7 +436,7 @@ class Counting(nn.Module):
 def test_sampling_draws_in_evaluation(name):
     with mg.sampling():
         x, y = called(name, training=False)
-        assert len(mg.noise(y)) == 1
+        assert len(mg.noise_leaves(y)) == 1
     assert called(name, training=False, x=x)[1] is x
 
 
@@ -493,7 +493,7 @@ def test_monte_carlo_dropout_averages_to_the_expectation():
 def masks(model, shape=(64,)):
     """{stream: noise} of one run after a fresh seed."""
     mg.manual_seed(5)
-    return {n.stream: n.data for n in mg.noise(model(leaf(*shape)))}
+    return {n.stream: n.data for n in mg.noise_leaves(model(leaf(*shape)))}
 
 
 def same(a, b):
@@ -573,7 +573,7 @@ def test_lists_dicts_blocks_and_other_kinds_have_streams_of_their_own():
 def test_one_layer_in_two_places_draws_twice_and_counts_once():
     drop = nn.Dropout(P)
     mg.manual_seed(5)
-    noise = mg.noise(nn.Sequential(drop, nn.Tanh(), drop, nn.Dropout(P))(leaf(64)))
+    noise = mg.noise_leaves(nn.Sequential(drop, nn.Tanh(), drop, nn.Dropout(P))(leaf(64)))
     assert [n.stream for n in noise] == ["Dropout_0", "Dropout_0", "Dropout_1"]
     assert not same(noise[0].data, noise[1].data)
     assert same(noise[2].data, masks(nn.Sequential(drop, nn.Dropout(P)))["Dropout_1"])
@@ -606,7 +606,7 @@ def test_a_named_stream_follows_the_seed_and_a_generator_does_not():
             drawn.append(F.dropout(leaf(64), P, True, rng=rng).data)
         assert same(*drawn) == follows
     mg.manual_seed(2)
-    (noise,) = mg.noise(F.dropout(leaf(64), P, True, rng="mine"))
+    (noise,) = mg.noise_leaves(F.dropout(leaf(64), P, True, rng="mine"))
     assert noise.stream == "mine" and noise.rng is stream("mine")
 
 
@@ -748,5 +748,5 @@ def test_pytorch_agrees_where_the_mask_is_its(name):
 def test_noise_of_a_law_of_ones_own_can_be_given():
     noise = Noise(Bernoulli(0.9), (4, 1), bool)
     y = F.dropout(leaf(4, 3), 0.1, True, mask=noise)
-    assert mg.noise(y) == [noise]
+    assert mg.noise_leaves(y) == [noise]
     close(mg.expectation(y).value.data, leaf(4, 3).data)

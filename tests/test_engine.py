@@ -13,8 +13,9 @@ import pytest
 from programs import in_thread
 
 import minigrad as mg
-from minigrad import engine, randomness
+from minigrad import engine
 from minigrad import functional as F
+from minigrad import noise as randomness
 from minigrad.check import GradcheckError, gradcheck, gradgradcheck
 from minigrad.engine import Tensor, constant, grad, no_grad, op
 from minigrad.graph import nodes

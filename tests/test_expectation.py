@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad import engine, nn, randomness
+from minigrad import engine, nn
 from minigrad import functional as F
+from minigrad import noise as randomness
 from minigrad.check import expectations
 from minigrad.check.samples import samples
 from minigrad.graph import nodes
-from minigrad.ops.stochastic import Bernoulli, Normal
-from minigrad.randomness import Noise
+from minigrad.noise import Bernoulli, Noise, Normal
 
 RATES = [0.1, 0.3, 0.5, 0.8]
 

@@ -14,7 +14,7 @@ from minigrad.drawing.boxes import module_text
 from minigrad.drawing.fold import _stretches
 from minigrad.engine import Tensor
 from minigrad.graph import nodes as nodes_of
-from minigrad.randomness import Noise, manual_seed
+from minigrad.noise import Noise, manual_seed
 
 
 def leaf(value=2.0, **kwargs):

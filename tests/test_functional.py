@@ -12,13 +12,13 @@ import test_windows
 import minigrad as mg
 from minigrad import functional as F
 from minigrad import nn
+from minigrad import noise as randomness
 from minigrad.check import gradcheck, gradgradcheck
 from minigrad.check.samples import noisy
 from minigrad.engine import Tensor
 from minigrad.graph import nodes
-from minigrad.ops import stochastic
-from minigrad.ops.stochastic import Bernoulli
-from minigrad.randomness import Noise
+from minigrad.noise import Bernoulli, Noise
+from minigrad.ops import dropout as stochastic
 
 
 def leaf(data, dtype=np.float64):
@@ -988,7 +988,7 @@ def test_the_rate_is_exact(keep):
 def test_successes_are_a_bernoulli_process(p, count):
     """The number of successes, and of those in each half: each within a distance that has probability below 1e-10 (Bernstein)."""
     rng = np.random.default_rng(3)
-    places = stochastic._successes(rng, p, count)
+    places = randomness._successes(rng, p, count)
     assert np.all(np.diff(places) > 0) and (
         len(places) == 0 or (places[0] >= 0 and places[-1] < count)
     )

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minigrad as mg
-from minigrad import engine, randomness
+from minigrad import engine
 from minigrad import functional as F
+from minigrad import noise as randomness
 from minigrad.graph import copy, evaluate, nodes
 
 
@@ -217,7 +218,7 @@ def test_replay_of_a_freed_graph_is_an_error_with_a_remedy():
         mg.terms,
         mg.replay,
         mg.resample,
-        mg.noise,
+        mg.noise_leaves,
         mg.expectation,
         mg.to_text,
         mg.draw,

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad import engine, nn, randomness
+from minigrad import engine, nn
 from minigrad import functional as F
+from minigrad import noise as randomness
 from minigrad.engine import path
 from minigrad.graph import nodes
 
@@ -1071,7 +1072,7 @@ def test_layers_appended_to_a_list_have_scopes_of_their_own():
 
     y = Stack()(mg.Tensor(np.ones(4), True))
     assert [path(n.origin) for n in nodes(y) if n.args] == ["drops.0", "drops.1", "drops.2"]
-    assert [n.stream for n in mg.noise(y)] == [
+    assert [n.stream for n in mg.noise_leaves(y)] == [
         "drops.Dropout_0",
         "drops.Dropout_1",
         "drops.Dropout_2",

@@ -11,9 +11,8 @@ from minigrad import nn
 from minigrad.check import noise
 from minigrad.check.noise import check_noise, kl, normal_mean, normal_variance, rate_above
 from minigrad.engine import Tensor
-from minigrad.ops import stochastic
-from minigrad.ops.stochastic import Bernoulli, Normal
-from minigrad.randomness import Noise, state, stream
+from minigrad.noise import Bernoulli, Noise, Normal, state, stream
+from minigrad.ops import dropout as stochastic
 
 P = 0.3
 SMALL = (16, 32)

@@ -14,8 +14,8 @@ from minigrad import nn, optim
 from minigrad.drawing import describe
 from minigrad.engine import Tensor
 from minigrad.graph import nodes
-from minigrad.ledger import summands
-from minigrad.ops.stochastic import Normal
+from minigrad.loss import summands
+from minigrad.noise import Normal
 
 
 def leaf(*shape, seed=0, name=None, dtype=np.float64):

@@ -41,7 +41,7 @@ def close(found, expected, rtol=1e-12):
 
 
 def streams(out):
-    return [noise.stream for noise in mg.noise(out)]
+    return [noise.stream for noise in mg.noise_leaves(out)]
 
 
 # ------------------------------------------------------------------------------------------ embedding
@@ -314,12 +314,15 @@ def test_dropout_of_attention_asks_for_training_and_is_named_after_the_layer():
         match="dropout_p=0.2 drops in training only. Say which: training=True or training=False",
     ):
         F.scaled_dot_product_attention(x, x, x, dropout_p=0.2)
-    assert mg.noise(F.scaled_dot_product_attention(x, x, x, dropout_p=0.2, training=False)) == []
+    assert (
+        mg.noise_leaves(F.scaled_dot_product_attention(x, x, x, dropout_p=0.2, training=False))
+        == []
+    )
     with mg.sampling():
         assert streams(F.scaled_dot_product_attention(x, x, x, dropout_p=0.2, training=False)) == [
             "scaled_dot_product_attention"
         ]
-    (noise,) = mg.noise(
+    (noise,) = mg.noise_leaves(
         F.scaled_dot_product_attention(x, x, x, dropout_p=0.2, training=True, rng="mine")
     )
     assert noise.stream == "mine"
@@ -682,7 +685,7 @@ def test_a_layer_passes_first_and_second_order_checks_with_its_noise(kind):
     layer, x = layer_of(kind, 1, 2, recurrent_dropout=0.3), leaf(2, 2, 1)
     gradients = mg.grad(np.sum(np.sin(layer(x)[0])), [x, *layer.parameters()], create_graph=True)
     loss = sum(np.sum(np.sin(g)) for g in gradients)
-    assert len(mg.noise(loss)) == 1 and mg.check_graph(loss)
+    assert len(mg.noise_leaves(loss)) == 1 and mg.check_graph(loss)
 
 
 @kinds
@@ -725,7 +728,9 @@ def test_weights_begin_as_pytorchs(kind):
 
 def between(out):
     """The noise between layers (T or 1, N, features) and that of states, by their streams."""
-    return {noise.stream.rpartition(".")[2] or noise.stream: noise for noise in mg.noise(out)}
+    return {
+        noise.stream.rpartition(".")[2] or noise.stream: noise for noise in mg.noise_leaves(out)
+    }
 
 
 @kinds
@@ -791,7 +796,7 @@ def test_evaluation_draws_nothing_and_sampling_draws(kind):
     layer, x = layer_of(kind, 3, 4, 2, dropout=0.5, recurrent_dropout=0.5).eval(), normal(3, 2, 3)
     plain = layer_of(kind, 3, 4, 2)
     plain.load_state_dict(layer.state_dict())
-    assert mg.noise(layer(x)[0]) == [] and np.array_equal(layer(x)[0].data, plain(x)[0].data)
+    assert mg.noise_leaves(layer(x)[0]) == [] and np.array_equal(layer(x)[0].data, plain(x)[0].data)
     with mg.sampling():
         assert sorted(between(layer(x)[0])) == [
             "dropout_l0",
@@ -841,7 +846,8 @@ def test_a_whole_model_in_training_passes_the_check_of_its_graph():
     report = mg.check_graph(loss)
     assert report, report
     assert (
-        len(mg.noise(loss)) == 6 and sum(row.op == "leaf" for row in report.rows) == 1 + 16 + 4 + 2
+        len(mg.noise_leaves(loss)) == 6
+        and sum(row.op == "leaf" for row in report.rows) == 1 + 16 + 4 + 2
     )
 
 
@@ -850,7 +856,7 @@ def test_one_seed_reproduces_the_noise_and_a_further_layer_leaves_that_of_others
         mg.manual_seed(3)
         return {
             n.stream: n.data
-            for n in mg.noise(tagger_loss(Tagger(layers, rng=np.random.default_rng(0))))
+            for n in mg.noise_leaves(tagger_loss(Tagger(layers, rng=np.random.default_rng(0))))
         }
 
     one, two, more = noise(2), noise(2), noise(3)

@@ -20,15 +20,15 @@ from programs import output
 
 import minigrad as mg
 import minigrad.functional as F
-from minigrad import engine, nn, randomness
+from minigrad import engine, nn
+from minigrad import noise as randomness
 from minigrad.drawing import stepper
 from minigrad.drawing.stepper import story, summary, to_html
 from minigrad.drawing.trace import trace
 from minigrad.drawing.words import rule_source
 from minigrad.engine import Tensor, ops
 from minigrad.graph import nodes, program
-from minigrad.ops import stochastic
-from minigrad.randomness import Noise
+from minigrad.noise import Noise
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -337,11 +337,11 @@ def test_noise_is_shown_as_it_was_drawn():
     assert told["rows"] == ["".join("0f"[kept] for kept in row[:64].astype(int)) for row in mask]
     assert told["label"] == "Bernoulli(keep=0.7), white is kept, its first rows and columns"
     assert (
-        stepper.noise(Noise(stochastic.Normal(0, 0.5), (2,), np.float32))["label"]
+        stepper.noise(Noise(randomness.Normal(0, 0.5), (2,), np.float32))["label"]
         == "Normal(mean=0, std=0.5), white is highest"
     )
     for shape, height in (((), 1), ((5,), 1), ((2, 3, 4), 6), ((0,), 0), ((2, 0), 0)):
-        assert len(stepper.noise(Noise(stochastic.Normal(), shape, np.float32))["rows"]) == height
+        assert len(stepper.noise(Noise(randomness.Normal(), shape, np.float32))["rows"]) == height
 
 
 def test_the_story_is_that_of_the_trace():

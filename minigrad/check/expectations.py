@@ -9,7 +9,7 @@ import numpy as np
 
 from ..engine import PLAIN, Tensor, constant, data_of, grad, ops, result
 from ..graph import copy, depending, program
-from ..randomness import Noise
+from ..noise import Noise
 
 MOST_OUTCOMES = 2**16  # that `expectation` enumerates
 STACK = 2**16  # entries of all nodes together in one stack of outcomes: what stays in the cache

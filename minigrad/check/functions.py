@@ -7,7 +7,7 @@ import numpy as np
 
 from ..engine import Tensor, data_of, grad, path, recording
 from ..graph import depending, evaluate, nodes
-from ..randomness import Noise, frozen_noise
+from ..noise import Noise, frozen_noise
 from .diagnosis import diagnose, rates
 from .slopes import (
     ATOL,

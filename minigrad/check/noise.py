@@ -22,8 +22,7 @@ import numpy as np
 from .. import engine
 from ..engine import Tensor, data_of, path
 from ..graph import evaluate, program
-from ..ops.stochastic import Bernoulli, Normal
-from ..randomness import Noise, frozen_noise
+from ..noise import Bernoulli, Noise, Normal, frozen_noise
 from ..tables import aligned
 
 FALSE_ALARM = 1e-9  # the probability, at most, that a report on a right function shows a FAIL

@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import functional as F
 from ..engine import Tensor
+from ..ops import dropout as dropout_ops
 from ..ops import (
     erf,
     linear,
@@ -27,7 +28,6 @@ from ..ops import (
     softmax,
     softplus,
     standardize,
-    stochastic,
     windows,
 )
 
@@ -180,7 +180,7 @@ def _places(x, w, settings):
 
 
 def dropped(p, scaling, kept=mask):
-    return lambda x: stochastic.dropout(x, Tensor(kept), p, scaling)
+    return lambda x: dropout_ops.dropout(x, Tensor(kept), p, scaling)
 
 
 samples = {

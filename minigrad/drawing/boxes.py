@@ -7,10 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..engine import Tensor
+from ..engine import Composition, Tensor
 from ..graph import holders, place, role
-from ..ops.penalties import PARTS
-from ..randomness import Noise
+from ..noise import Noise
 from .dot import Group, short
 from .words import argument, is_number
 
@@ -40,7 +39,7 @@ class Box:
 
     key: object
     members: list  # oldest first; the last gives the shape, the value and the gradient
-    call: str = None  # the name of the composition
+    call: Composition = None
     uses: list = field(default_factory=list)
     random: bool = False
     name: str = None
@@ -84,17 +83,13 @@ class Box:
                 if isinstance(x, Noise)
                 else "data"
             )
-        word = self.word
-        if word in PARTS or word.endswith("_penalty"):
-            return "penalty"
-        if word.endswith("loss") or "cross_entropy" in word:
-            return "loss"
-        return "random" if self.random else "operation"
+        kind = self.call.kind if self.call else x.op.kind
+        return "random" if self.random and kind == "operation" else kind
 
     @property
     def word(self):
         """What it is called, whatever its name."""
-        return "gradient" if self.leaf else self.call or self.last.op.name
+        return "gradient" if self.leaf else self.call.name if self.call else self.last.op.name
 
     @property
     def label(self):
@@ -149,7 +144,6 @@ def boxes_of(graph, roots, names, constants=False, noise=False):
                 if source not in home:
                     boxes.setdefault(source, Box(source, [x]))
                 box.uses.append(Use(source, source, t, i, x))
-        box.random |= t.op is not None and "noise" in t.op.names
         hidden = isinstance(t, Noise) and not noise and t.order not in roots
         if key == t.order and not hidden:
             boxes[key] = box

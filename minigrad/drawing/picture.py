@@ -14,7 +14,7 @@ import numpy as np
 from ..engine import Tensor, _sequence, changed_since, data_of, grad
 from ..graph import nodes as nodes_of
 from ..graph import program
-from ..ledger import name_of, summands
+from ..loss import name_of, summands
 from .boxes import boxes_of
 from .dot import BACKWARD, FORWARD, PARAMETERS, PENALTIES, Edge, Node, Picture, Row, short
 from .fold import fold

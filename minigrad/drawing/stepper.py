@@ -14,7 +14,7 @@ import numpy as np
 from ..engine import Tensor, data_of
 from ..engine import path as dotted
 from ..graph import program
-from ..randomness import Noise
+from ..noise import Noise
 from .dot import dot, short, text
 from .picture import read
 from .trace import trace

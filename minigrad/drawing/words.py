@@ -11,8 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..engine import Tensor, data_of
-from ..ops.stochastic import Bernoulli, Normal
-from ..randomness import Noise
+from ..noise import Bernoulli, Noise, Normal
 from .dot import WIDEST, Row, short
 
 SYMBOLS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "power": "**"}

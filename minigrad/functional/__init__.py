@@ -7,15 +7,7 @@ The data is `x`; only a loss compares an `input` with a `target`. What PyTorch h
 from ..ops import erf, linear, log_softmax, logsumexp, relu, sigmoid, softmax, softplus, tanh
 from . import arrays
 from .activations import elu, gelu, leaky_relu, selu, silu
-from .losses import (
-    binary_cross_entropy_with_logits,
-    cross_entropy,
-    huber_loss,
-    l1_loss,
-    mse_loss,
-    nll_loss,
-)
-from .noise import (
+from .dropout import (
     alpha_dropout,
     drop_connect,
     drop_path,
@@ -24,6 +16,14 @@ from .noise import (
     dropout2d,
     gaussian_dropout,
     gaussian_noise,
+)
+from .losses import (
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    huber_loss,
+    l1_loss,
+    mse_loss,
+    nll_loss,
 )
 from .norms import batch_norm, group_norm, instance_norm, layer_norm
 from .penalties import elastic_net, group_l2, l1_penalty, l2_penalty

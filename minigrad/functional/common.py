@@ -1,21 +1,28 @@
 """What the functions of this package share: their scope and first argument, and the refusal of shapes that do not fit."""
 
 import numbers
-from functools import wraps
+from functools import partial, wraps
 
 import numpy as np
 
-from ..engine import Tensor, as_array, scoped
+from ..engine import Composition, Tensor, as_array, scoped
 
 
-def composition(function):
-    """Marks what `function` records with its name. Numbers, in lists or not, as its first argument become an array, as for ops."""
+def composition(function=None, *, kind="operation"):
+    """Decorates a function of several ops: pictures and reports show its nodes as one, under its name.
+
+    `kind` is "operation", "loss", "penalty" or "random", as for ops: it says how ledgers and pictures treat the result.
+    If the first argument is a number or a list, it becomes an array, as for ops.
+    """
+    if function is None:
+        return partial(composition, kind=kind)
+    owner = Composition(function.__name__, kind)
 
     @wraps(function)
     def call(*args, **kwargs):
         if args and not isinstance(args[0], (Tensor, np.ndarray)):
             args = (_array(function.__name__, args[0]), *args[1:])
-        return scoped(function.__name__, function, *args, **kwargs)
+        return scoped(owner, function, *args, **kwargs)
 
     return call
 

@@ -68,7 +68,7 @@ def _classes(name, scores, target, reduction, ignored):
     return kept
 
 
-@composition
+@composition(kind="loss")
 def cross_entropy(input, target, reduction="mean", *, ignore_index=-100, label_smoothing=0.0):
     """-log softmax(input)[target]: scores (N, C, ...) or (C,) before any softmax, target class numbers (N, ...) or ().
 
@@ -110,21 +110,21 @@ def _of_kept(entries, reduction, kept):
     return entries.sum() / kept.sum() if reduction == "mean" else _reduced(entries, reduction)
 
 
-@composition
+@composition(kind="loss")
 def mse_loss(input, target, reduction="mean"):
     """(input - target)^2, shapes equal."""
     input, target = _pair("mse_loss", input, target, reduction)
     return _reduced(np.square(input - target), reduction)
 
 
-@composition
+@composition(kind="loss")
 def l1_loss(input, target, reduction="mean"):
     """|input - target|, shapes equal."""
     input, target = _pair("l1_loss", input, target, reduction)
     return _reduced(np.absolute(input - target), reduction)
 
 
-@composition
+@composition(kind="loss")
 def huber_loss(input, target, reduction="mean", delta=1.0):
     """d^2/2 where |d| = |input - target| <= delta, else delta (|d| - delta/2); shapes equal (Huber 1964)."""
     input, target = _pair("huber_loss", input, target, reduction)
@@ -135,7 +135,7 @@ def huber_loss(input, target, reduction="mean", delta=1.0):
     return _reduced(0.5 * np.square(near) + delta * np.absolute(d - near), reduction)
 
 
-@composition
+@composition(kind="loss")
 def binary_cross_entropy_with_logits(input, target, reduction="mean"):
     """-t log sigmoid(x) - (1-t) log(1 - sigmoid(x)) of scores x and targets t in [0, 1], shapes equal."""
     input, target = _pair("binary_cross_entropy_with_logits", input, target, reduction)

@@ -5,8 +5,8 @@ import math
 import numpy as np
 
 from ..engine import data_of
+from ..noise import state
 from ..ops import standardize
-from ..randomness import state
 from .common import composition
 
 # (x - mean) / sqrt(variance + eps) over some axes of x, then times `weight` and plus `bias` where they are given.

@@ -5,7 +5,7 @@ import numpy as np
 from ..engine import Tensor, data_of
 from ..ops import softmax
 from .common import check_fits, composition
-from .noise import check_settings, dropout
+from .dropout import check_settings, dropout
 
 
 @composition

@@ -1,5 +1,17 @@
 """Modules, layers, initialisers and penalties. Names, arguments, layouts and state_dict keys are PyTorch's."""
 
+from .dropout import (
+    AlphaDropout,
+    DropConnect,
+    Dropout,
+    Dropout1d,
+    Dropout2d,
+    DropPath,
+    GaussianDropout,
+    GaussianNoise,
+    Residual,
+    Stochastic,
+)
 from .initialisers import (
     fan_in_uniform,
     glorot_normal,
@@ -37,18 +49,6 @@ from .layers import (
     Upsample,
 )
 from .module import Module, Parameter, Sequential
-from .noise import (
-    AlphaDropout,
-    DropConnect,
-    Dropout,
-    Dropout1d,
-    Dropout2d,
-    DropPath,
-    GaussianDropout,
-    GaussianNoise,
-    Residual,
-    Stochastic,
-)
 from .norms import BatchNorm1d, BatchNorm2d, GroupNorm, InstanceNorm1d, InstanceNorm2d, LayerNorm
 from .penalties import L1, L2, ElasticNet, GroupL2, Penalty, penalty
 from .reports import sparsity, summary

@@ -9,9 +9,9 @@ from reprlib import recursive_repr
 import numpy as np
 
 from .. import engine
-from ..checkpoint import agree
 from ..engine import Tensor, data_of, mark_changed, scope
-from ..randomness import stream
+from ..noise import stream
+from ..state import agree
 
 
 class Parameter(Tensor):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..engine import Tensor, no_grad
-from ..randomness import frozen_noise
+from ..noise import frozen_noise
 from ..tables import ruled
 
 

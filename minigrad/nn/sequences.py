@@ -9,7 +9,7 @@ import numpy as np
 from .. import functional as F
 from ..engine import Tensor, data_of, scoped
 from ..functional.common import composition
-from ..functional.noise import check_settings
+from ..functional.dropout import check_settings
 from ..functional.sequences import padding_row
 from .initialisers import fan_in_uniform, glorot_uniform, normal, zeros
 from .layers import Linear

@@ -6,8 +6,8 @@ Here they also become Tensor's operators and methods, since engine.py knows no o
 import numpy as np
 
 from ..engine import Tensor, implements
+from . import dropout, indexing, linalg, losses, penalties, reductions, shaping, windows
 from . import elementwise as e
-from . import indexing, linalg, losses, penalties, reductions, shaping, stochastic, windows
 
 # those that NumPy has no name for
 from .elementwise import erf, relu, sigmoid, softplus, tanh

@@ -23,7 +23,7 @@ def _rule(g, out, x, target, reduction):
     return chosen * (restored(g, x, axis, False) if reduction == "none" else g)
 
 
-@op(x=_rule, target=None)
+@op(kind="loss", x=_rule, target=None)
 def nll_loss(x, target, reduction):
     """-x[target]: log-probabilities x (N, C, ...) or (C,), whole numbers target (N, ...) or ()."""
     picked = x[class_index(target, min(1, x.ndim - 1))]

@@ -29,7 +29,7 @@ def _l1_rule(g, out, i, c, *weights):
     return signs
 
 
-@op(weights=_l1_rule)
+@op(kind="penalty", weights=_l1_rule)
 def l1_penalty(c, *weights):
     """c * sum |w| (the lasso's penalty); the subgradient at 0 is 0."""
     return c * sum(map(_sum_of_magnitudes, weights))
@@ -47,7 +47,7 @@ def soft_threshold(v, t):
     return v - np.clip(v, -t, t)
 
 
-@op(weights=lambda g, out, i, c, *weights: 2 * c * g * weights[i])
+@op(kind="penalty", weights=lambda g, out, i, c, *weights: 2 * c * g * weights[i])
 def l2_penalty(c, *weights):
     """c * sum w^2 (Keras's convention: under plain SGD it equals weight_decay = 2c)."""
     return c * sum(np.dot(w.reshape(-1), w.reshape(-1)) for w in weights)
@@ -59,7 +59,10 @@ def shrink(v, t):
 
 
 @op(
-    weights=lambda g, out, i, l1, l2, *weights: g * (l1 * np.sign(weights[i]) + 2 * l2 * weights[i])
+    kind="penalty",
+    weights=lambda g, out, i, l1, l2, *weights: (
+        g * (l1 * np.sign(weights[i]) + 2 * l2 * weights[i])
+    ),
 )
 def elastic_net(l1, l2, *weights):
     """l1 * sum |w| + l2 * sum w^2 (Zou & Hastie 2005); prox(v) = shrink(soft_threshold(v, t * l1), t * l2)."""
@@ -85,7 +88,7 @@ def _group_rule(g, out, i, c, axis, *weights):
     return w * np.where(zero, 0, c * g / np.sqrt(np.where(zero, 1, squares)))
 
 
-@op(weights=_group_rule)
+@op(kind="penalty", weights=_group_rule)
 def group_l2(c, axis, *weights):
     """c * sum over groups of |w_group|, the root of the sum of squares (Yuan & Lin 2006); the subgradient at 0 is 0."""
     return c * sum(np.sum(np.sqrt(np.sum(w * w, axis=inside(w, axis)))) for w in weights)

@@ -8,11 +8,11 @@ import numbers
 
 import numpy as np
 
-from .checkpoint import agree
-from .engine import Tensor, constant, grad, mark_changed
-from .graph import nodes, program
-from .ledger import name_of, penalised, summands
-from .ops.penalties import PARTS, blocks, prox
+from ..engine import Tensor, constant, grad, mark_changed
+from ..graph import nodes, program
+from ..loss import name_of, penalised, summands
+from ..ops.penalties import PARTS, blocks, prox
+from ..state import agree
 
 
 class Optimizer:

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 import numpy as np
 
 from .engine import data_of
-from .randomness import state
 
 TREE, MARK = (
     "tree.json",
@@ -144,30 +143,3 @@ def agree(what, here, there):
             for name in differ
         )
         raise ValueError(f"load_state_dict into {what}: nothing was changed. {listed}.")
-
-
-# ------------------------------------------------------------------------------------- random numbers
-
-
-def get_rng_state():
-    """The state of all of this thread's noise and initialisations, as plain data for `set_rng_state`."""
-    if state.entropy is None:  # nothing was drawn yet: from now on what will be is settled
-        state.entropy = np.random.SeedSequence().entropy
-    return {
-        "entropy": state.entropy,
-        "streams": {name: rng.bit_generator.state for name, rng in state.streams.items()},
-    }
-
-
-def set_rng_state(rng_state):
-    """Goes on with this thread's noise and initialisations where `get_rng_state` stood."""
-    try:
-        entropy, streams = int(rng_state["entropy"]), {}
-        for name, saved in rng_state["streams"].items():
-            streams[name] = np.random.Generator(np.random.PCG64(0))
-            streams[name].bit_generator.state = saved
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"set_rng_state: not what get_rng_state returns: {_short(rng_state)}."
-        ) from error
-    state.entropy, state.streams = entropy, streams

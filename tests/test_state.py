@@ -23,7 +23,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 import minigrad as mg
 import minigrad.functional as F
-from minigrad import checkpoint, nn, optim
+from minigrad import nn, optim, state
 from minigrad.data import Batches
 
 posix = pytest.mark.skipif(os.name != "posix", reason="fork and SIGKILL of POSIX")
@@ -234,7 +234,7 @@ def test_no_pickle_is_ever_loaded(tmp_path):
     with zipfile.ZipFile(tmp_path / "ours.npz", "w") as archive:
         archive.writestr("tree.json", '{"tree": {"model": {"w": null}}, "arrays": ["model/w"]}')
         archive.writestr("model/w.npy", buffer.getvalue())
-        archive.comment = checkpoint.MARK
+        archive.comment = state.MARK
     np.save(tmp_path / "array.npz.npy", evil)
     (tmp_path / "pickle.npz").write_bytes(pickle.dumps({"model": Malicious(ran)}))
     for name, message in [
@@ -346,7 +346,7 @@ def watched(happens, calls):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            checkpoint,
+            state,
             "open",
             call("open", lambda path, mode: io.BufferedWriter(File(path, mode))),
             raising=False,
@@ -489,7 +489,7 @@ def whole_after_kills(folder, kills):
 
 @posix
 def test_a_process_killed_at_any_moment_leaves_a_whole_file(tmp_path):
-    program = f"import pathlib, test_checkpoint as t; print(t.whole_after_kills(pathlib.Path({str(tmp_path)!r}), 40))"
+    program = f"import pathlib, test_state as t; print(t.whole_after_kills(pathlib.Path({str(tmp_path)!r}), 40))"
     broken, left = eval(programs.output(program, "0"))
     assert broken == [] and left >= 10  # those at the writes
 

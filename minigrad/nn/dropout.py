@@ -6,7 +6,7 @@ import numpy as np
 
 from .. import functional as F
 from ..engine import Tensor, scoped
-from ..functional.noise import check_settings
+from ..functional.dropout import check_settings
 from .module import Layer, Module
 
 

@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 
+from .. import ops
 from ..engine import data_of
-from ..ops import stochastic
-from ..randomness import Noise, sampling_mode
+from ..noise import Bernoulli, Noise, Normal, sampling_mode
 from .common import check_axes, check_fits, composition
 
 # All take
@@ -30,21 +30,21 @@ def dropout(x, p, training, rng=None, scaling="inverted", share=(), mask=None):
     return _dropped("dropout", x, p, training, rng, scaling, share, mask)
 
 
-@composition
+@composition(kind="random")
 def dropout1d(x, p, training, rng=None, scaling="inverted", mask=None):
     """Dropout of whole channels of x (N, C, L) (Tompson et al. 2015, arXiv:1411.4280)."""
     check_axes("dropout1d", x, "(N, C, L)")
     return _dropped("dropout1d", x, p, training, rng, scaling, 2, mask)
 
 
-@composition
+@composition(kind="random")
 def dropout2d(x, p, training, rng=None, scaling="inverted", mask=None):
     """Dropout of whole channels of x (N, C, H, W) (Tompson et al. 2015, arXiv:1411.4280)."""
     check_axes("dropout2d", x, "(N, C, H, W)")
     return _dropped("dropout2d", x, p, training, rng, scaling, (2, 3), mask)
 
 
-@composition
+@composition(kind="random")
 def drop_path(x, p, training, rng=None, scaling="inverted", mask=None):
     """Dropout of whole samples x[i]: stochastic depth is x + drop_path(branch(x), ...) (Huang et al. 2016, arXiv:1603.09382)."""
     if np.ndim(x) == 0:
@@ -52,13 +52,13 @@ def drop_path(x, p, training, rng=None, scaling="inverted", mask=None):
     return _dropped("drop_path", x, p, training, rng, scaling, range(1, np.ndim(x)), mask)
 
 
-@composition
+@composition(kind="random")
 def drop_connect(weight, p, training, rng=None, scaling="inverted", mask=None):
     """Dropout of the entries of a weight (Wan et al. 2013, ICML): one mask a call, so for a whole batch."""
     return _dropped("drop_connect", weight, p, training, rng, scaling, (), mask)
 
 
-@composition
+@composition(kind="random")
 def alpha_dropout(x, p, training, rng=None, mask=None):
     """For selu: what is dropped becomes selu(-inf), then all is scaled and shifted so that entries of mean 0 and variance 1 keep both.
 
@@ -72,7 +72,7 @@ def alpha_dropout(x, p, training, rng=None, mask=None):
     return a * np.where(_mask("alpha_dropout", x, p, rng, (), mask), x, low) - a * p * low
 
 
-@composition
+@composition(kind="random")
 def gaussian_dropout(x, p, training, rng=None, noise=None):
     """x times N(1, p/(1-p)): mean and variance of dropout, nothing is 0 (Srivastava et al. 2014, section 10)."""
     if not _draws("gaussian_dropout", training, p=p, rng=rng):
@@ -80,7 +80,7 @@ def gaussian_dropout(x, p, training, rng=None, noise=None):
     return x * _gaussian("gaussian_dropout", x, 1.0, math.sqrt(p / (1 - p)), rng, noise)
 
 
-@composition
+@composition(kind="random")
 def gaussian_noise(x, std, training, rng=None, noise=None):
     """x plus N(0, std^2)."""
     if not _draws("gaussian_noise", training, std=std, rng=rng):
@@ -127,7 +127,7 @@ def _axes(share):
 def _dropped(name, x, p, training, rng, scaling, share, mask):
     if not _draws(name, training, p=p, rng=rng, scaling=scaling, share=share):
         return np.multiply(x, 1 - p) if scaling == "classic" else x
-    return stochastic.dropout(x, _mask(name, x, p, rng, share, mask), p, scaling)
+    return ops.dropout.dropout(x, _mask(name, x, p, rng, share, mask), p, scaling)
 
 
 def _mask(name, x, p, rng, share, mask):
@@ -143,7 +143,7 @@ def _mask(name, x, p, rng, share, mask):
             shape = tuple(
                 1 if i in shared or i - len(shape) in shared else n for i, n in enumerate(shape)
             )
-        return Noise(stochastic.Bernoulli(1 - p), shape, bool, rng)
+        return Noise(Bernoulli(1 - p), shape, bool, rng)
     values = np.asarray(data_of(mask))
     if values.dtype != bool and not (ones := np.isin(values, (0, 1))).all():
         raise ValueError(
@@ -156,7 +156,7 @@ def _gaussian(name, x, mean, std, rng, noise):
     """Noise of the shape of x: drawn, or the `noise` that was given."""
     dtype = x.dtype if x.dtype.kind == "f" else np.float64
     if noise is None:
-        return Noise(stochastic.Normal(mean, std), x.shape, dtype, rng)
+        return Noise(Normal(mean, std), x.shape, dtype, rng)
     return _given(name, "noise", noise, dtype, x.shape)
 
 

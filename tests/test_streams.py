@@ -7,12 +7,12 @@ import pytest
 from programs import in_thread
 
 import minigrad as mg
-from minigrad import engine, randomness
+from minigrad import engine
 from minigrad import functional as F
+from minigrad import noise as randomness
 from minigrad.engine import Tensor, grad, no_grad
 from minigrad.graph import nodes
-from minigrad.ops.stochastic import Bernoulli, Normal
-from minigrad.randomness import Noise
+from minigrad.noise import Bernoulli, Noise, Normal
 
 
 @pytest.fixture(autouse=True)

@@ -10,8 +10,8 @@ import numpy as np
 
 from .engine import Tensor, data_of, grad
 from .graph import leaf_names, nodes, place, program
+from .noise import Noise
 from .ops.penalties import PARTS, parts
-from .randomness import Noise
 from .tables import ruled
 
 
@@ -170,7 +170,7 @@ def name_of(part):
             "noise" if isinstance(node, Noise) else "leaf" if node.requires_grad else "data"
         )
     elif call := place(node.origin)[1]:
-        name = call[1]
+        name = call[1].name
     elif node.op.name in PARTS:
         name = f"{node.op.name}({', '.join(f'{n}={_setting(a)}' for n, a in zip(node.op.names[:-1], node.args))})"
     else:
