@@ -5,7 +5,7 @@ import numpy as np
 import minigrad as mg
 import minigrad.functional as F
 from minigrad import nn
-from minigrad.engine import ops
+from minigrad.registry import ops
 
 mg.manual_seed(0)
 x = mg.Tensor(np.linspace(-1, 2, 6))

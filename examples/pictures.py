@@ -20,7 +20,7 @@ from regularization import complete_loss
 import minigrad as mg
 import minigrad.functional as F
 from minigrad import nn
-from minigrad.engine import ops
+from minigrad.registry import ops
 
 HERE = Path(__file__).resolve().parent
 

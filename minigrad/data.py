@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .engine import data_of
+from .array import data_of
 from .noise import stream
 from .state import agree
 

@@ -1,76 +1,85 @@
-"""What one can do with a recorded graph: put it in order, name what is in it, and run it again.
+"""A recorded graph as a program: put it in order, run it again, copy it.
 
-A graph is a program: ops, arguments and noise are all there. So it can be evaluated at other values of its leaves, with
-the noise as it was or with fresh noise. Masks that were computed by comparisons (`x > 0`) are constants of the program.
+Ops, arguments and noise are all in the graph. So it can run again with other values of its leaves,
+and with its noise as it was or drawn anew.
 """
-
-from collections import Counter
-from itertools import count
 
 import numpy as np
 
-from .engine import Composition, Tensor, as_array, constant, data_of, path, result
+from .array import as_array, data_of
+from .engine import Tensor, constant, result
 from .noise import Noise
 
 
 def nodes(root):
-    """Every Tensor that `root` (a Tensor or several) was made from, and itself, oldest first: a topological order."""
+    """Each Tensor that `root`, a Tensor or several, depends on, and `root` itself, oldest first."""
     stack = list(root) if isinstance(root, (list, tuple)) else [root]
-    found = {}
+    by_order = {}
     while stack:
         node = stack.pop()
-        if node.order not in found:
-            found[node.order] = node
+        if node.order not in by_order:
+            by_order[node.order] = node
             stack.extend(a for a in node.args or () if isinstance(a, Tensor))
-    return [found[order] for order in sorted(found, reverse=True)]
+    return [by_order[order] for order in sorted(by_order)]
 
 
-def evaluate(steps, values, fresh_noise=False):
-    """Runs the nodes `steps` (as from `nodes`) again, on arrays of any dtype that the forwards take.
+def program(what, *roots):
+    """`nodes` of the roots. `what`: the name of the function that asks, for the errors.
 
-    `values` maps the `order` of a node to the array it shall have instead; returned is that map for all nodes. What does
-    not depend on a changed node keeps the value it has.
+    Raises TypeError if a root is not a Tensor, RuntimeError if the graph was freed.
+    """
+    for root in roots:
+        if not isinstance(root, Tensor):
+            raise TypeError(
+                f"{what} reads a recorded graph: pass the Tensor that a forward pass returned, "
+                f"such as the loss, not a {type(root).__name__}."
+            )
+    found = nodes(roots)
+    for node in found:
+        if node.args is None:
+            raise RuntimeError(
+                f"{what}: the graph was freed by backward() (at {node.op.name}). Do it before, "
+                "or use backward(retain_graph=True)."
+            )
+    return found
+
+
+def depending(nodes, orders):
+    """The results among `nodes` (oldest first) that depend on the tensors of these orders."""
+    known, results = set(orders), []
+    for node in nodes:
+        if node.args and any(isinstance(a, Tensor) and a.order in known for a in node.args):
+            known.add(node.order)
+            results.append(node)
+    return results
+
+
+def evaluate(nodes, values, fresh_noise=False):
+    """Runs `nodes` (oldest first) again, on arrays of any dtype that the forwards take.
+
+    values       {order of a tensor: the array that takes the place of its data}
+    fresh_noise  draws all noise anew
+
+    Returns `values` with the arrays of all nodes that depend on a replaced tensor. Other nodes keep
+    their data.
     """
     values = dict(values)
-    for node in steps:
+    for node in nodes:
         if node.order in values:
             continue
         if isinstance(node, Noise) and fresh_noise:
             values[node.order] = node.draw()
         elif node.args and any(isinstance(a, Tensor) and a.order in values for a in node.args):
-            values[node.order] = node.op.forward(
-                *[values.get(a.order, a.data) if isinstance(a, Tensor) else a for a in node.args]
-            )
+            arguments = [values.get(a.order, a.data) if isinstance(a, Tensor) else a
+                         for a in node.args]  # fmt: skip
+            values[node.order] = np.asarray(node.op.forward(*arguments))
     return values
 
 
-def depending(steps, orders):
-    """Those of the results among `steps` that depend on the tensors of these orders."""
-    known, found = set(orders), []
-    for node in steps:
-        if node.args and any(isinstance(a, Tensor) and a.order in known for a in node.args):
-            known.add(node.order)
-            found.append(node)
-    return found
-
-
-def program(what, *roots):
-    """`nodes(roots)`; anything that is not a Tensor is refused, and a graph that was freed."""
-    for root in roots:
-        if not isinstance(root, Tensor):
-            raise TypeError(
-                f"{what} reads a recorded graph: pass the Tensor that a forward pass returned, such as the loss, not a {type(root).__name__}."
-            )
-    found = nodes(roots)
-    if freed := [n for n in found if n.args is None]:
-        raise RuntimeError(
-            f"{what}: the graph was freed by backward() (at {freed[0].op.name}). Do it before, or use backward(retain_graph=True)."
-        )
-    return found
-
-
 def noise_leaves(root):
-    """The Noise leaves that `root` was made from, in the order they were drawn. Each knows its `data`, `distribution` and `stream`.
+    """The Noise leaves that `root` depends on, in the order in which they were drawn.
+
+    Each has its `data`, its `distribution` and the name of its `stream`. Raises as `replay` does.
 
     >>> import minigrad as mg
     >>> mg.manual_seed(0)
@@ -81,38 +90,47 @@ def noise_leaves(root):
     return [node for node in program("noise_leaves", root) if isinstance(node, Noise)]
 
 
-def copy(steps, dtype=np.float64, values=None):
-    """The same graph on leaves of its own, floats in `dtype`: {order in `steps`: new Tensor}. Noise keeps its values.
+def copy(nodes, dtype=np.float64, values=None):
+    """The same graph on leaves of its own, with floats in `dtype`: {order of a node: new Tensor}.
 
-    `values` maps the `order` of a leaf to the array that its copy shall have instead.
+    values  {order of a leaf: the array that its copy gets}. Other leaves keep their values, and
+            noise keeps the values that were drawn.
     """
     copies, values = {}, values or {}
-    for node in steps:
+    for node in nodes:
         if node.args:
-            args = tuple(
-                copies[a.order] if isinstance(a, Tensor) else dtype if _is_float(a) else a
-                for a in node.args
-            )
-            new = result(node.op, args, node.op.forward(*map(data_of, args)), node.track)
-            new.origin = node.origin
+            args = tuple(_copied(a, copies, dtype) for a in node.args)
+            data = node.op.forward(*map(data_of, args))
+            copies[node.order] = result(node.op, args, data, node.flags)
+            copies[node.order].scope = node.scope
         else:
-            data = values.get(node.order, node.data)
-            new = Tensor(
-                data,
+            is_float = node.dtype.kind == "f"
+            copies[node.order] = Tensor(
+                values.get(node.order, node.data),
                 node.requires_grad,
-                dtype=dtype if node.dtype.kind == "f" else None,
-                name=node.origin,
+                dtype=dtype if is_float else None,
+                name=node.name,
             )
-        copies[node.order] = new
+            copies[node.order].flags = node.flags
     return copies
 
 
-def _is_float(x):
-    return isinstance(x, np.dtype) and x.kind == "f"
+def _copied(argument, copies, dtype):
+    """An argument of a copied node: a Tensor's copy, and `dtype` where a float dtype is asked for."""
+    if isinstance(argument, Tensor):
+        return copies[argument.order]
+    is_float = isinstance(argument, np.dtype) and argument.kind == "f"
+    return dtype if is_float else argument
 
 
 def replay(root, values=None, fresh_noise=False):
-    """The value of `root` with other `values` ({leaf: array or Tensor}) and the same noise, or fresh noise. Nothing is recorded.
+    """The value of `root` when its graph runs again. Nothing is recorded.
+
+    values       {leaf: array or Tensor of the leaf's shape}: other values for some leaves
+    fresh_noise  draws all noise anew; otherwise the noise stays as it was drawn
+
+    Raises TypeError if `root` is not a Tensor, RuntimeError if its graph was freed, ValueError if a
+    key of `values` is not a leaf of this graph or a shape differs.
 
     >>> import minigrad as mg
     >>> x = mg.Tensor([1.0, 2.0], requires_grad=True)
@@ -120,97 +138,26 @@ def replay(root, values=None, fresh_noise=False):
     >>> mg.replay(y, {x: [3.0, 4.0]})
     Tensor(25.)
     """
-    steps = program("replay", root)
-    known = {n.order for n in steps}
+    graph = program("replay", root)
+    known = {node.order for node in graph}
     replaced = {}
     for leaf, value in (values or {}).items():
-        if getattr(leaf, "order", None) not in known or not leaf.is_leaf:
+        if not isinstance(leaf, Tensor) or leaf.order not in known or not leaf.is_leaf:
             raise ValueError(
-                f"replay: values are {{leaf of this graph: array}}; {type(leaf).__name__} of shape {np.shape(leaf)} is none."
+                "replay: values are {leaf of this graph: array}; "
+                f"{type(leaf).__name__} of shape {np.shape(leaf)} is none."
             )
         array = as_array(data_of(value), leaf.dtype)
         if array.shape != leaf.shape:
             raise ValueError(f"replay: a leaf has shape {leaf.shape}, its new value {array.shape}.")
         replaced[leaf.order] = array
-    return constant(np.array(evaluate(steps, replaced, fresh_noise).get(root.order, root.data)))
+    value = evaluate(graph, replaced, fresh_noise).get(root.order, root.data)
+    return constant(np.array(value))
 
 
 def resample(root):
-    """The value of `root` with all its noise drawn afresh: one Monte Carlo sample."""
-    return replay(root, fresh_noise=True)
+    """The value of `root` with all its noise drawn anew: one Monte Carlo sample.
 
-
-# ------------------------------------------------------------------------------------ names and places
-
-
-def place(scope):
-    """The scope of a result: (the calls of modules it lies in, outermost first; that of the outermost composition, or None). All are scopes."""
-    modules, call = [], None
-    while scope is not None:
-        if isinstance(scope[1], Composition):
-            call, modules = scope, []  # a composition is one node, whatever modules it calls
-        else:
-            modules.append(scope)
-        scope = scope[0]
-    return tuple(reversed(modules)), call
-
-
-def holders(steps):
-    """{order of a leaf: (scope, name)} of the leaves that a module around a use of them holds: the innermost, and what it calls the leaf."""
-    found, held = {}, {}  # held: module -> what it holds
-    for node in steps:
-        for a in node.args or ():
-            if (
-                isinstance(a, Tensor)
-                and a.is_leaf
-                and a.order not in found
-                and (holder := _holder(a, node.origin, held))
-            ):
-                found[a.order] = holder
-    return found
-
-
-def _holder(leaf, scope, held):
-    while scope is not None:
-        outer, module = scope
-        if not isinstance(module, Composition):
-            if id(module) not in held:
-                tensors = [
-                    (id(value), name)
-                    for name, value in module.named_members()
-                    if isinstance(value, Tensor)
-                ]
-                held[id(module)] = dict(reversed(tensors))  # by its first name
-            if (name := held[id(module)].get(id(leaf))) is not None:
-                return scope, name
-        scope = outer
-    return None
-
-
-def role(op, i):
-    """What the i-th argument of an op is, if its name says that: x and y are letters."""
-    return None if op.names[:2] == ("x", "y") else op.argument(i)
-
-
-def leaf_names(steps):
-    """{order: name} of the leaves that want a gradient: a tensor's own name, `fc1.weight` where a module holds it, else the `role` it is first used in.
-
-    Equal names are numbered. Reports and ledgers use these names, and pictures the same without numbers.
+    Raises as `replay` does.
     """
-    names, holder = {}, holders(steps)
-    for node in steps:
-        for i, a in enumerate(node.args or ()):
-            if isinstance(a, Tensor) and a.is_leaf and a.requires_grad and a.order not in names:
-                scope, held = holder.get(a.order, (None, role(node.op, i) or "parameter"))
-                names[a.order] = a.name or ".".join(filter(None, [path(scope), held]))
-    return numbered(names)
-
-
-def numbered(names):
-    """The names, equal ones with numbers."""
-    alike = Counter(names.values())
-    numbers = {name: count(1) for name in alike}
-    return {
-        order: f"{name}#{next(numbers[name])}" if alike[name] > 1 else name
-        for order, name in names.items()
-    }
+    return replay(root, fresh_noise=True)

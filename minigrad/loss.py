@@ -1,4 +1,8 @@
-"""The ledger: what a loss is a sum of. Its data loss and each of its penalties, with value, share and pull on the parameters."""
+"""The ledger of a loss: the terms that it is a sum of.
+
+Each term has its value, its share of the loss and its pull on the parameters. Pictures, `terms` and
+proximal optimizers all read a loss with `addends`.
+"""
 
 import math
 import warnings
@@ -8,55 +12,67 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .engine import Tensor, data_of, grad
-from .graph import leaf_names, nodes, place, program
+from .array import data_of
+from .engine import Tensor, grad
+from .graph import nodes, program
+from .names import leaf_names, split_scope
 from .noise import Noise
-from .ops.penalties import PARTS, parts
+from .ops.penalties import norms, prox_of_sum, shrink
 from .tables import ruled
 
 
-class Summand(NamedTuple):
-    """One part of a sum: factor * node, or without a node the number `factor`. `times`: the ways by which the sum reaches it."""
+class Addend(NamedTuple):
+    """One part of a sum: factor * node, or the number `factor` if node is None.
+
+    times  the number of ways from the sum to the node
+    """
 
     node: Tensor
     factor: float
     times: int
 
-    value = property(
-        lambda self: self.factor * (1.0 if self.node is None else float(self.node.data.item()))
-    )
+    @property
+    def value(self):
+        """What the part adds to the sum, as a number."""
+        return self.factor * (1.0 if self.node is None else float(self.node.data.item()))
+
+    @property
+    def is_penalty(self):
+        """Whether one op of kind "penalty" made the node."""
+        return self.node is not None and bool(self.node.args) and self.node.op.kind == "penalty"
 
 
-def summands(loss):
-    """The parts that a loss of one entry is the sum of, oldest first, numbers last: it goes through sums, and multiples by numbers.
+def addends(loss):
+    """The Addends of a loss of one entry, oldest first, and its number last.
 
-    A composition such as cross_entropy is one part. Pictures, `terms` and proximal optimizers all read a loss with this.
+    The walk goes through sums, differences and multiples by numbers. A composition such as
+    cross_entropy is one addend.
     """
-    heap, reached, number, found = [(loss.order, loss)], {loss.order: (1.0, 1)}, 0.0, []
+    heap, reached = [-loss.order], {loss.order: (loss, 1.0, 1)}
+    number, parts = 0.0, []
     while heap:
-        order, node = heappop(heap)  # the newest: whatever uses it has been seen
-        factor, times = reached.pop(order)
-        inner = _multiples(node)
-        if inner is None:
-            found.append(Summand(node, factor, times))
+        node, factor, times = reached.pop(-heappop(heap))  # the newest: all ways to it are known
+        multiples = _multiples(node)
+        if multiples is None:
+            parts.append(Addend(node, factor, times))
             continue
-        for x, scale in inner:
+        for x, scale in multiples:
             if not isinstance(x, Tensor):
                 number += factor * scale * _number(x)
                 continue
             if x.order not in reached:
-                heappush(heap, (x.order, x))
-            before = reached.get(x.order, (0.0, 0))
-            reached[x.order] = before[0] + scale * factor, before[1] + times
-    return found[::-1] + [Summand(None, number, 1)] * (number != 0)
+                heappush(heap, -x.order)
+            _, before, ways = reached.get(x.order, (x, 0.0, 0))
+            reached[x.order] = x, before + scale * factor, ways + times
+    return parts[::-1] + [Addend(None, number, 1)] * (number != 0)
 
 
 SIGNS = {"add": (1.0, 1.0), "subtract": (1.0, -1.0), "negative": (-1.0,), "positive": (1.0,)}
 
 
 def _multiples(node):
-    """The pairs (x, factor) that a result is the sum of factor * x of, or None where it is no such sum."""
-    if not node.args or node.size != 1 or place(node.origin)[1]:
+    """The pairs (x, factor) if the node is the sum of factor * x, else None."""
+    if not node.args or node.size != 1 or split_scope(node.scope)[1]:
         return None
     name, args = node.op.name, node.args
     if name in SIGNS:
@@ -70,7 +86,7 @@ def _multiples(node):
 
 
 def _is_number(x):
-    return not isinstance(x, Tensor) or not x.track
+    return not isinstance(x, Tensor) or not x.flags
 
 
 def _number(x):
@@ -96,14 +112,13 @@ class Term:
 
 
 class Ledger(list):
-    """The Terms of a loss; printed, a table."""
+    """The Terms of a loss. Printed, it is a table."""
 
     def __str__(self):
         rows = [("term", "value", "share", "|gradient|", "by")]
-        rows += [
-            (t.name, f"{t.value:.6g}", f"{t.share:.1%}", f"{t.gradient:.3g}", _listed(t.parameters))
-            for t in self
-        ]
+        for t in self:
+            numbers = f"{t.value:.6g}", f"{t.share:.1%}", f"{t.gradient:.3g}"
+            rows.append((t.name, *numbers, _listed(t.parameters)))
         rows.append(("loss", f"{sum(t.value for t in self):.6g}", "", "", ""))
         return ruled(rows, right=(1, 2, 3), footer=1)
 
@@ -115,10 +130,17 @@ def _listed(names, most=4):
 
 
 def terms(loss, optimizer=None):
-    """What a recorded loss is a sum of: its data loss and each of its penalties, as a Ledger. Use it before backward.
+    """The terms of a recorded loss, its data loss and each of its penalties, as a Ledger.
 
-    The values add up to the loss. A UserWarning names a parameter that is penalised twice in the same way, and, given the
-    optimizer (or several), one that is under an L2 penalty and under its weight_decay too. Nothing is changed.
+    loss       A recorded Tensor of one entry, before backward.
+    optimizer  The optimizer of its parameters, or several.
+
+    The values add up to the loss, and nothing is changed. A UserWarning names a parameter that has
+    the same kind of penalty twice, and a parameter that has an L2 penalty and the weight_decay of
+    the optimizer.
+
+    Raises TypeError if the loss is not a Tensor, ValueError if it has several entries, RuntimeError
+    if its graph was freed.
 
     >>> import minigrad.functional as F
     >>> w = Tensor([3.0, 4.0], requires_grad=True, name="w")
@@ -130,15 +152,14 @@ def terms(loss, optimizer=None):
     -----------------------------------------------
     loss                13.2
     """
-    steps = program("terms", loss)
+    graph = program("terms", loss)
     if loss.size != 1:
-        raise ValueError(
-            f"terms: a loss has one entry, not shape {loss.shape}. Call .mean() or .sum()."
-        )
-    names, found = leaf_names(steps), summands(loss)
-    for warning in [*_twice(found, names), *_decayed_twice(found, names, optimizer)]:
+        shape = f"a loss has one entry, not shape {loss.shape}"
+        raise ValueError(f"terms: {shape}. Call .mean() or .sum().")
+    names, parts = leaf_names(graph), addends(loss)
+    for warning in [*_penalised_twice(parts, names), *_decayed_twice(parts, names, optimizer)]:
         warnings.warn(warning, stacklevel=2)
-    return Ledger(_term(part, loss, names) for part in found)
+    return Ledger(_term(part, loss, names) for part in parts)
 
 
 def _term(part, loss, names):
@@ -146,83 +167,168 @@ def _term(part, loss, names):
     leaves = [n for n in nodes(node) if n.order in names] if node is not None else []
     norm = 0.0
     if leaves:
-        gradients = grad(
-            node, leaves, np.full(node.shape, part.factor), retain_graph=True, allow_unused=True
-        )
-        norm = math.sqrt(
-            sum(
-                float(np.sum(np.square(g.data, dtype=np.float64)))
-                for g in gradients
-                if g is not None
-            )
-        )
+        cotangent = np.full(node.shape, part.factor)
+        gradients = grad(node, leaves, cotangent, retain_graph=True, allow_unused=True)
+        squares = [np.sum(np.square(g.data, dtype=np.float64)) for g in gradients if g is not None]
+        norm = math.sqrt(sum(map(float, squares)))
     share = part.value / total if total else math.nan
-    return Term(name_of(part), part.value, share, norm, tuple(names[leaf.order] for leaf in leaves))
+    return Term(name_of(part), part.value, share, norm, tuple(names[x.order] for x in leaves))
 
 
 def name_of(part):
-    """The name of a Summand: of the composition or the op that made it, a penalty's with its coefficients, times the factor."""
+    """The name of an Addend: of the composition or op that made it, times its factor.
+
+    A penalty also shows its coefficients and settings.
+    """
     node = part.node
     if node is None:
         return "constant"
+    call = split_scope(node.scope)[1]
     if node.is_leaf:
-        name = node.name or (
-            "noise" if isinstance(node, Noise) else "leaf" if node.requires_grad else "data"
-        )
-    elif call := place(node.origin)[1]:
+        kind = "noise" if isinstance(node, Noise) else "leaf" if node.requires_grad else "data"
+        name = node.name or kind
+    elif call:
         name = call[1].name
-    elif node.op.name in PARTS:
-        name = f"{node.op.name}({', '.join(f'{n}={_setting(a)}' for n, a in zip(node.op.names[:-1], node.args))})"
+    elif part.is_penalty:
+        given = list(zip(node.op.names, node.args))[: node.op.first]
+        settings = [f"{n}={_setting(a)}" for n, a in given if a is not None]
+        name = f"{node.op.name}({', '.join(settings)})"
     else:
         name = node.op.name
     return name if part.factor == 1 else f"{part.factor:g} * {name}"
 
 
-def _placed(part, found):
-    """Which term of the loss a Summand is."""
-    return f"{name_of(part)} as term {[other is part for other in found].index(True) + 1}"
-
-
 def _setting(x):
-    return f"{x:g}" if isinstance(x, float) else f"{x.start}:" if isinstance(x, slice) else str(x)
+    return f"{x:g}" if isinstance(x, float) else str(x)
 
 
-def penalised(found):
-    """(Summand, leaf, parts) for each penalty among Summands, and each parameter it is on."""
-    for part in found:
-        if part.node is not None and part.node.args and part.node.op.name in PARTS:
+def _with_place(part, parts):
+    """The name of an Addend and its number among the terms."""
+    return f"{name_of(part)} as term {[other is part for other in parts].index(True) + 1}"
+
+
+def penalised(parts):
+    """(Addend, leaf, norms) for each penalty among Addends and each parameter under it.
+
+    norms  {proximal operator: coefficient}, as in ops/penalties.py
+    """
+    for part in parts:
+        if part.is_penalty:
             for w in part.node.args:
                 if isinstance(w, Tensor) and w.is_leaf and w.requires_grad:
-                    yield part, w, parts(part.node, w)
+                    yield part, w, norms(part.node, w)
 
 
-def _twice(found, names):
-    """Says which parameter has more of one kind of penalty than any single penalty gives it."""
-    kinds = {}  # (parameter, "l1", "l2" or the axes of a group) -> the coefficients that meet there
-    for part, leaf, coefficients in penalised(found):
-        for kind, c in coefficients.items():
+def _penalised_twice(parts, names):
+    """Warnings: a parameter has more of one norm than any single penalty gives it."""
+    coefficients = {}  # (order of a parameter, norm) -> the penalties and coefficients on it
+    for part, leaf, weights in penalised(parts):
+        for norm, c in weights.items():
             if c * part.factor > 0:
-                kinds.setdefault((leaf.order, kind), []).append((part, c))
-    for (order, _), entries in kinds.items():
-        total, largest = sum(c * part.factor for part, c in entries), max(c for _, c in entries)
+                coefficients.setdefault((leaf.order, norm), []).append((part, c))
+    for (order, _), entries in coefficients.items():
+        total = sum(c * part.factor for part, c in entries)
+        largest = max(c for _, c in entries)
         times = sum(part.times for part, _ in entries)
         if times > 1 and total > largest * (1 + 1e-9):
-            places = [
-                _placed(part, found) + (f", added {part.times} times" if part.times > 1 else "")
-                for part, _ in entries
-            ]
-            yield f"{names[order]} is penalised {'twice' if times == 2 else f'{times} times'}: {' and '.join(places)}. Keep one."
+            places = []
+            for part, _ in entries:
+                again = f", added {part.times} times" if part.times > 1 else ""
+                places.append(_with_place(part, parts) + again)
+            often = "twice" if times == 2 else f"{times} times"
+            yield f"{names[order]} is penalised {often}: {' and '.join(places)}. Keep one."
 
 
-def _decayed_twice(found, names, optimizers):
-    """Says which parameter an optimizer decays while the loss has an L2 penalty on it."""
-    for optimizer in (
-        optimizers
-        if isinstance(optimizers, (list, tuple))
-        else [optimizers] * (optimizers is not None)
-    ):
+def _decayed_twice(parts, names, optimizers):
+    """Warnings: an optimizer decays a parameter that has an L2 penalty in the loss."""
+    if not isinstance(optimizers, (list, tuple)):
+        optimizers = [] if optimizers is None else [optimizers]
+    for optimizer in optimizers:
         decays = {id(p): decay for p, decay in optimizer.decays()}
-        for part, leaf, coefficients in penalised(found):
-            if coefficients.get("l2", 0) * part.factor > 0 and id(leaf) in decays:
+        for part, leaf, weights in penalised(parts):
+            if weights.get(shrink, 0) * part.factor > 0 and id(leaf) in decays:
                 decay = f"{type(optimizer).__name__}(weight_decay={decays[id(leaf)]:g})"
-                yield f"{names[leaf.order]} is decayed twice: {_placed(part, found)} of the loss and {decay}. Keep one."
+                term = f"{_with_place(part, parts)} of the loss"
+                yield f"{names[leaf.order]} is decayed twice: {term} and {decay}. Keep one."
+
+
+# ------------------------------------------------------------- the smooth and the proximal part
+
+
+def is_proximal(op):
+    """Whether a proximal optimizer handles a penalty by its proximal operators, not by its gradient.
+
+    l2_penalty has a gradient everywhere, so its gradient serves.
+    """
+    operators = op.prox.values()
+    return (
+        op.kind == "penalty" and None not in operators and any(o is not shrink for o in operators)
+    )
+
+
+def split(loss, parameters, what, retain_graph=False):
+    """A recorded loss as (gradients of its smooth part, proximal operators of the rest).
+
+    Both are lists with an entry for each parameter: the gradient, an array or None; and the
+    operator prox(v, t) of the penalties on the parameter, or None without any. `what`: who asks.
+
+    Raises TypeError if the loss is not a recorded Tensor of one entry; ValueError for a penalty
+    that has no proximal step; RuntimeError if the loss depends on none of the parameters.
+    """
+    if not isinstance(loss, Tensor) or not loss.requires_grad or loss.size != 1:
+        raise TypeError(
+            f"{what} needs the recorded loss, a Tensor of one entry that depends on the "
+            f"parameters; got {loss!r}."
+        )
+    parts = [p for p in addends(loss) if p.node is not None and p.node.requires_grad]
+    taken = [p for p in parts if p.is_penalty and is_proximal(p.node.op)]
+    smooth = [p for p in parts if p not in taken]
+    for part in taken:
+        program(what, part.node)
+        _require_proximal(part, what)
+    for node in program(what, *(p.node for p in smooth)):
+        if node.op is not None and is_proximal(node.op):
+            raise ValueError(
+                f"{what}: {node.op.name} stands inside another term of the loss. "
+                "A proximal step needs it as a term of its own: add it."
+            )
+    operators = _operators(taken, parameters, what)
+    gradients = [None] * len(parameters)
+    if smooth:
+        outputs = [p.node for p in smooth]
+        factors = [np.full(p.node.shape, p.factor) for p in smooth]
+        gradients = grad(outputs, parameters, factors, retain_graph, allow_unused=True)
+    if all(g is None and o is None for g, o in zip(gradients, operators)):
+        raise RuntimeError(f"{what}: the loss does not depend on any of the parameters.")
+    return [g if g is None else g.data for g in gradients], operators
+
+
+def _operators(taken, parameters, what):
+    """For each parameter the proximal operator of the sum of its penalties, or None."""
+    sums = {id(p): {} for p in parameters}  # id of a parameter -> {proximal operator: coefficient}
+    for part, leaf, weights in penalised(taken):
+        own = sums.get(id(leaf), {})
+        for norm, c in weights.items():
+            own[norm] = own.get(norm, 0.0) + part.factor * c
+    try:
+        return [prox_of_sum(sums[id(p)]) if sums[id(p)] else None for p in parameters]
+    except ValueError as error:
+        shapes = [p.shape for p in parameters if len(sums[id(p)]) > 1]
+        raise ValueError(
+            f"{what}: a parameter (of the shapes {shapes}) has several penalties, and {error}."
+        ) from None
+
+
+def _require_proximal(part, what):
+    if part.factor < 0:
+        raise ValueError(
+            f"{what}: the loss has {name_of(part)}. "
+            "A penalty that is subtracted has no proximal step."
+        )
+    for w in part.node.args:
+        if isinstance(w, Tensor) and not w.is_leaf:
+            raise ValueError(
+                f"{what}: {name_of(part)} is on the result of {w.op.name}, and a proximal step "
+                "needs a parameter. Penalise the parameter itself; for activations write the "
+                "penalty out, c * np.sum(np.abs(h))."
+            )

@@ -11,7 +11,8 @@ from contextvars import ContextVar
 
 import numpy as np
 
-from .engine import RECORDED, Tensor, path, scope, tick
+from .engine import RECORDED, Tensor
+from .modes import path, scope
 
 
 class Noise(Tensor):
@@ -25,19 +26,9 @@ class Noise(Tensor):
 
     def __init__(self, distribution, shape, dtype, rng=None):
         self.stream = rng if isinstance(rng, str) else path(scope.get(), by_kind=True)
-        self.distribution, self.rng = (
-            distribution,
-            stream(self.stream) if rng is None or isinstance(rng, str) else rng,
-        )
-        self.data = np.empty(shape, dtype)
-        self.grad, self.op, self.args, self.order, self.origin, self.track = (
-            None,
-            None,
-            (),
-            tick(),
-            None,
-            RECORDED,
-        )
+        self.distribution = distribution
+        self.rng = rng if isinstance(rng, np.random.Generator) else stream(self.stream)
+        self._fill(np.empty(shape, dtype), flags=RECORDED)
         self.data = self.draw()
 
     def __reduce__(self):  # a copy is plain data

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from .engine import data_of
+from .array import data_of
 
 TREE, MARK = (
     "tree.json",

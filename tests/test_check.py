@@ -12,25 +12,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minigrad as mg
-from minigrad import engine, nn
+from minigrad import array, engine, modes, nn, registry
 from minigrad import functional as F
 from minigrad import noise as randomness
+from minigrad.array import data_of
 from minigrad.check import GradcheckError, functions, graphs, slope
 from minigrad.check.diagnosis import diagnose
 from minigrad.check.slopes import FAILING, Map
-from minigrad.engine import data_of, op
 from minigrad.graph import nodes
 from minigrad.noise import Noise
+from minigrad.registry import op
 
 
 @pytest.fixture(autouse=True)
 def own_registry():
     """Ops that a test defines are gone after it."""
-    before, functions = dict(engine.ops), dict(engine.numpy_functions)
+    before, functions = dict(registry.ops), dict(array.numpy_functions)
     yield
-    for registry, saved in ((engine.ops, before), (engine.numpy_functions, functions)):
-        registry.clear()
-        registry.update(saved)
+    for table, saved in ((registry.ops, before), (array.numpy_functions, functions)):
+        table.clear()
+        table.update(saved)
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def break_rule():
     undo = []
 
     def replace(name, rule, i=0):
-        rules = engine.ops[name].rules
+        rules = registry.ops[name].rules
         undo.append((rules, i, rules[i]))
         rules[i] = rule
 
@@ -1203,7 +1204,7 @@ def everything(model, *tensors):
         for t in tensors
     ]
     gradients = [t.grad.tolist() for t in tensors if t.grad is not None]
-    settings = engine.recording.get(), engine.scope.get(), randomness.state.drawn, str(np.geterr())
+    settings = modes.recording.get(), modes.scope.get(), randomness.state.drawn, str(np.geterr())
     layers = [
         (m.training, str(m.rng.bit_generator.state) if getattr(m, "rng", None) else None)
         for m in model.modules()
@@ -1441,7 +1442,7 @@ def test_the_last_line_counts_what_was_tested():
     ],
 )
 def test_check_graph_names_the_real_op_that_was_broken(break_rule, name, rule):
-    i = len(engine.ops[name].names) - 1 if engine.ops[name].variadic else 0
+    i = len(registry.ops[name].names) - 1 if registry.ops[name].variadic else 0
     loss = loss_of(small_model())
     assert mg.check_graph(loss)
     break_rule(name, rule, i)
@@ -1475,7 +1476,7 @@ def test_the_first_of_two_wrong_nodes_is_named(break_rule):
 
 
 def test_a_bug_of_the_engine_shows_in_the_leaf_when_every_rule_is_right(monkeypatch):
-    right = engine._unbroadcast
+    right = engine.unbroadcast
     monkeypatch.setattr(engine, "_unbroadcast", lambda *args: right(*args) / 2)
     report = mg.check_graph(np.sum(np.sin(leaf(4, 3) + leaf(3, seed=1))))
     assert not report and report.first_wrong.op == "leaf"

@@ -11,7 +11,7 @@ import pytest
 
 import minigrad as mg
 import minigrad.functional as F
-from minigrad import engine, nn
+from minigrad import modes, nn
 from minigrad import noise as randomness
 from minigrad.check.__main__ import prove_noise
 from minigrad.check.samples import noisy
@@ -133,7 +133,7 @@ def test_evaluation_is_the_identity_and_draws_nothing(name):
 @members
 def test_what_is_recorded_bears_the_name_and_numpy_arrays_are_taken(name):
     x, y = called(name)
-    assert engine.path(y.origin) == ("" if name == "dropout" else name)
+    assert modes.path(y.scope) == ("" if name == "dropout" else name)
     mg.manual_seed(0)
     close(called(name, x=x.data)[1].data, y.data)
 

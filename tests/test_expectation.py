@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad import engine, nn
+from minigrad import array, nn, registry
 from minigrad import functional as F
 from minigrad import noise as randomness
 from minigrad.check import expectations
@@ -51,7 +51,7 @@ def brute_force(loss_of, inputs, p, *shapes):
 def close(actual, expected, rtol=1e-12, size=0):
     """Up to rtol of the largest entry; or of `size`, that of the terms, where they may cancel in every entry."""
     __tracebackhide__ = True
-    actual, expected = engine.data_of(actual), engine.data_of(expected)
+    actual, expected = array.data_of(actual), array.data_of(expected)
     np.testing.assert_allclose(
         actual, expected, rtol=rtol, atol=rtol * np.max(np.abs(expected), initial=size)
     )
@@ -451,7 +451,7 @@ def test_the_graph_and_the_generators_stay_as_they_are(monkeypatch, interrupted,
     before = [(n, n.data, n.data.copy(), n.grad, n.args, n.op) for n in nodes(loss)]
     gradient = x.grad.data.copy()
     if interrupted:
-        ran, dropout = [], engine.ops["dropout"].forward
+        ran, dropout = [], registry.ops["dropout"].forward
 
         def interrupting(x, *settings):
             ran.append(x)
@@ -460,7 +460,7 @@ def test_the_graph_and_the_generators_stay_as_they_are(monkeypatch, interrupted,
             return dropout(x, *settings)
 
         with monkeypatch.context() as patch:
-            patch.setattr(engine.ops["dropout"], "forward", interrupting)
+            patch.setattr(registry.ops["dropout"], "forward", interrupting)
             with pytest.raises(KeyboardInterrupt):
                 mg.expectation(loss)
     else:
@@ -516,7 +516,7 @@ def test_at_a_rate_of_a_half_two_of_them_are_no_mistakes_at_all():
 CAN_STACK = sorted(
     {
         *expectations._stacked,
-        *(name for name, op in engine.ops.items() if isinstance(op.forward, np.ufunc)),
+        *(name for name, op in registry.ops.items() if isinstance(op.forward, np.ufunc)),
     }
 )
 
@@ -586,7 +586,7 @@ def test_only_what_depends_on_noise_runs_again(monkeypatch):
     x = leaf(3)
     loss = np.sum(F.dropout(np.exp(np.sin(x)), 0.3, training=True)[:] * np.cos(x))
     ran = []
-    for op in engine.ops.values():
+    for op in registry.ops.values():
         monkeypatch.setattr(
             op, "forward", lambda *args, f=op.forward, name=op.name: (ran.append(name), f(*args))[1]
         )

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minigrad as mg
-from minigrad import engine
 from minigrad import functional as F
 from minigrad import noise as randomness
+from minigrad import registry
 from minigrad.graph import copy, evaluate, nodes
 
 
@@ -28,7 +28,7 @@ def generator_states():
 def forwards(monkeypatch):
     """The names of the ops whose forwards ran, in order."""
     ran = []
-    for op in engine.ops.values():
+    for op in registry.ops.values():
         monkeypatch.setattr(
             op, "forward", lambda *args, f=op.forward, name=op.name: (ran.append(name), f(*args))[1]
         )
@@ -328,7 +328,7 @@ def test_a_copy_is_an_equal_graph_in_float64(dtype):
     for n in steps:
         twin = copies[n.order]
         assert twin is not n and not np.shares_memory(twin.data, n.data)
-        assert (twin.op is n.op or isinstance(n, mg.Noise)) and twin.origin == n.origin
+        assert (twin.op is n.op or isinstance(n, mg.Noise)) and twin.scope == n.scope
         assert twin.dtype == (np.float64 if n.dtype.kind == "f" else n.dtype)
         np.testing.assert_allclose(twin.data, n.data, rtol=tolerance, atol=tolerance)
     loss.backward()

@@ -8,10 +8,12 @@ from functools import cache, partial
 import numpy as np
 import pytest
 
+from minigrad.array import data_of
 from minigrad.check.functions import examine, gradient_function
 from minigrad.check.samples import samples, seed_of, tensors
-from minigrad.engine import Tensor, data_of, ops
+from minigrad.engine import Tensor
 from minigrad.graph import nodes
+from minigrad.registry import ops
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:gradcheck. VACUOUS for inputs"

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad import engine, nn
+from minigrad import array, modes, nn
 from minigrad import functional as F
 from minigrad import noise as randomness
-from minigrad.engine import path
 from minigrad.graph import nodes
+from minigrad.modes import path
 
 
 class Block(nn.Module):
@@ -540,7 +540,7 @@ def test_layers_take_lists(layer, x):
         (out if isinstance(out, tuple) else (out,)) for out in (layer(x), layer(mg.Tensor(x)))
     )
     for a, b in zip(of_list, of_tensor):
-        np.testing.assert_allclose(engine.data_of(a), b.data, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(array.data_of(a), b.data, rtol=1e-5, atol=1e-6)
 
 
 # --------------------------------------------------------------------------------------------- Linear
@@ -945,7 +945,7 @@ def test_the_summary_leaves_everything_as_it_was(fails):
     assert all(p.grad is None for p in model.parameters())
     assert all(np.array_equal(v, values[k]) for k, v in model.state_dict().items())
     assert states() == generators
-    assert engine.recording.get() and engine.scope.get() is None
+    assert modes.recording.get() and modes.scope.get() is None
 
 
 def test_the_summary_moves_no_noise_even_of_layers_that_always_sample():
@@ -1037,7 +1037,7 @@ def test_initialisation_follows_manual_seed_and_leaves_numpys_generator():
 
 def test_recorded_nodes_know_the_module_they_were_made_in():
     loss = np.sum(Net()(ones(2, 4)))
-    made = [(n.op.name, path(n.origin)) for n in nodes(loss) if n.args]
+    made = [(n.op.name, path(n.scope)) for n in nodes(loss) if n.args]
     assert (
         ("linear", "blocks.1.inner") in made
         and ("tanh", "blocks.0.act") in made
@@ -1049,13 +1049,13 @@ def test_recorded_nodes_know_the_module_they_were_made_in():
 def test_compositions_are_scopes_inside_modules():
     model = nn.Sequential(inner=nn.Sequential(act=nn.SiLU()))
     x = mg.Tensor([1.0], True)
-    assert {path(n.origin) for n in nodes(model(x)) if n.args} == {"inner.act.silu"}
+    assert {path(n.scope) for n in nodes(model(x)) if n.args} == {"inner.act.silu"}
 
 
 def test_the_scope_is_left_when_a_module_raises():
     with pytest.raises(KeyError):
         nn.Sequential(Raising())(ones(1))
-    assert engine.scope.get() is None
+    assert modes.scope.get() is None
 
 
 def test_layers_appended_to_a_list_have_scopes_of_their_own():
@@ -1071,7 +1071,7 @@ def test_layers_appended_to_a_list_have_scopes_of_their_own():
             return x
 
     y = Stack()(mg.Tensor(np.ones(4), True))
-    assert [path(n.origin) for n in nodes(y) if n.args] == ["drops.0", "drops.1", "drops.2"]
+    assert [path(n.scope) for n in nodes(y) if n.args] == ["drops.0", "drops.1", "drops.2"]
     assert [n.stream for n in mg.noise_leaves(y)] == [
         "drops.Dropout_0",
         "drops.Dropout_1",
@@ -1116,7 +1116,7 @@ def test_dropouts_of_different_names_draw_different_masks():
     model = nn.Sequential(a=nn.Dropout(0.5), b=nn.Dropout(0.5))
     x = ones(64)
     assert not np.array_equal(
-        engine.scoped(model, model.a, x).data, engine.scoped(model, model.b, x).data
+        modes.scoped(model, model.a, x).data, modes.scoped(model, model.b, x).data
     )
 
 

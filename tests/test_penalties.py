@@ -14,7 +14,7 @@ from minigrad import nn, optim
 from minigrad.drawing import describe
 from minigrad.engine import Tensor
 from minigrad.graph import nodes
-from minigrad.loss import summands
+from minigrad.loss import addends
 from minigrad.noise import Normal
 
 
@@ -544,7 +544,7 @@ def test_random_sums_add_up(data):
         found = mg.terms(loss)
         size = sum(abs(t.value) for t in found)
         assert sum(t.value for t in found) == pytest.approx(loss.item(), abs=1e-12 * max(size, 1))
-        parts = [p for p in summands(loss) if p.node is not None]
+        parts = [p for p in addends(loss) if p.node is not None]
         (together,) = mg.grad(
             [p.node for p in parts], w, [np.array(p.factor) for p in parts], retain_graph=True
         )
@@ -561,7 +561,7 @@ def test_sixty_doublings_are_read_at_once():
     y = F.l2_penalty(leaf(2), c=0.1)
     for _ in range(60):
         y = y + y
-    (part,) = summands(y)
+    (part,) = addends(y)
     assert part.factor == 2.0**60 == part.times
 
 

@@ -11,24 +11,24 @@ import numpy as np
 import pytest
 
 import minigrad
-from minigrad import engine
+from minigrad import array, registry
+from minigrad.array import data_of
 from minigrad.check.__main__ import main
 from minigrad.check.samples import noisy, samples
-from minigrad.engine import data_of
 
 
 @pytest.fixture(autouse=True)
 def as_it_was(monkeypatch):
     """Ops that a file defines, rules that a test breaks and folders on the path are gone after it."""
-    kept = [(registry, dict(registry)) for registry in (engine.ops, engine.numpy_functions)]
-    rules = {name: list(op.rules) for name, op in engine.ops.items()}
+    kept = [(table, dict(table)) for table in (registry.ops, array.numpy_functions)]
+    rules = {name: list(op.rules) for name, op in registry.ops.items()}
     monkeypatch.setattr(sys, "path", list(sys.path))
     yield
-    for registry, before in kept:
-        registry.clear()
-        registry.update(before)
+    for table, before in kept:
+        table.clear()
+        table.update(before)
     for name, before in rules.items():
-        engine.ops[name].rules[:] = before
+        registry.ops[name].rules[:] = before
 
 
 @pytest.fixture
@@ -154,7 +154,7 @@ def test_what_is_not_there_is_said_to_be_so(what, message, capsys):
     ],
 )
 def test_an_op_that_is_broken_is_named_with_its_diagnosis(prove, rule, shown):
-    engine.ops["tanh"].rules[0] = rule
+    registry.ops["tanh"].rules[0] = rule
     status, printed = prove("tanh", "add")
     assert status == 1
     assert row(printed, "tanh")[3] == "FAIL" and row(printed, "add")[3] == "OK"

@@ -9,7 +9,8 @@ import minigrad as mg
 import minigrad.functional as F
 from minigrad import nn, optim
 from minigrad.engine import Tensor
-from minigrad.ops.penalties import block_soft_threshold, prox, soft_threshold
+from minigrad.loss import addends, penalised
+from minigrad.ops.penalties import BlockSoftThreshold, prox_of_sum, soft_threshold
 from minigrad.optim import ProximalSGD, kkt_residual
 
 
@@ -37,32 +38,36 @@ def solved(closure, parameters, lr, steps=20_000, tolerance=1e-9, **settings):
 # --------------------------------------------------------------------------------- proximal operators
 
 PENALTIES = {
-    "l1": ({"l1": 0.7}, lambda w: F.l1_penalty(w, c=0.7)),
-    "l2": ({"l2": 0.7}, lambda w: F.l2_penalty(w, c=0.7)),
-    "elastic net": ({"l1": 0.7, "l2": 0.4}, lambda w: F.elastic_net(w, l1=0.7, l2=0.4)),
-    "rows": ({(1,): 0.7}, lambda w: F.group_l2(w, c=0.7)),
-    "columns": ({(0,): 0.7}, lambda w: F.group_l2(w, c=0.7, axis=0)),
-    "one group": ({(0, 1): 0.7}, lambda w: F.group_l2(w, c=0.7, axis=(0, 1))),
-    "l1 and rows": (
-        {"l1": 0.4, (1,): 0.7},
-        lambda w: F.l1_penalty(w, c=0.4) + F.group_l2(w, c=0.7),
-    ),
-    "elastic net and rows": (
-        {"l1": 0.4, "l2": 0.3, (1,): 0.7},
-        lambda w: F.elastic_net(w, l1=0.4, l2=0.3) + F.group_l2(w, c=0.7),
-    ),
+    "l1": lambda w: F.l1_penalty(w, c=0.7),
+    "l2": lambda w: F.l2_penalty(w, c=0.7),
+    "elastic net": lambda w: F.elastic_net(w, l1=0.7, l2=0.4),
+    "rows": lambda w: F.group_l2(w, c=0.7),
+    "columns": lambda w: F.group_l2(w, c=0.7, axis=0),
+    "one group": lambda w: F.group_l2(w, c=0.7, axis=(0, 1)),
+    "l1 and rows": lambda w: F.l1_penalty(w, c=0.4) + F.group_l2(w, c=0.7),
+    "elastic net and rows": lambda w: F.elastic_net(w, l1=0.4, l2=0.3) + F.group_l2(w, c=0.7),
 }
+
+
+def operator_of(penalty, shape):
+    """The proximal operator that the declarations of the penalties give on a weight of this shape."""
+    sums = {}
+    for _, _, weights in penalised(addends(penalty(leaf(*shape)))):
+        for norm, c in weights.items():
+            sums[norm] = sums.get(norm, 0.0) + c
+    return prox_of_sum(sums)
 
 
 @pytest.mark.parametrize("name", PENALTIES)
 def test_a_proximal_operator_minimises_what_it_is_defined_by(name):
     """No point near prox(v) has a smaller |w - v|^2 / 2 + t * penalty(w); by convexity then none at all."""
-    parts, penalty = PENALTIES[name]
+    penalty = PENALTIES[name]
+    prox = operator_of(penalty, (3, 4))
     rng = np.random.default_rng(0)
     for t in (0.0, 0.3, 1.0, 2.5):
         for _ in range(20):
             v = rng.standard_normal((3, 4)) * rng.choice([0.2, 1, 3], (3, 1))
-            w = prox(v, t, parts)
+            w = prox(v, t)
 
             def objective(w, v=v, t=t):
                 return 0.5 * np.sum((w - v) ** 2) + t * penalty(Tensor(w)).item()
@@ -80,18 +85,18 @@ def test_soft_thresholds_by_hand():
     assert soft_threshold(v, 0.0).tolist() == v.tolist()
     rows = np.array([[3.0, 4.0], [0.3, 0.4], [0.0, 0.0]])
     np.testing.assert_allclose(
-        block_soft_threshold(rows, 0.5, 1), [[2.7, 3.6], [0, 0], [0, 0]], rtol=1e-15
+        BlockSoftThreshold((1,))(rows, 0.5), [[2.7, 3.6], [0, 0], [0, 0]], rtol=1e-15
     )
-    assert block_soft_threshold(rows, 0.5, 1)[1:].tolist() == [[0, 0], [0, 0]]
-    np.testing.assert_allclose(block_soft_threshold(rows, 0.0, 1), rows)
+    assert BlockSoftThreshold((1,))(rows, 0.5)[1:].tolist() == [[0, 0], [0, 0]]
+    np.testing.assert_allclose(BlockSoftThreshold((1,))(rows, 0.0), rows)
     assert (
-        block_soft_threshold(np.float32(rows), 0.5, 1).dtype
+        BlockSoftThreshold((1,))(np.float32(rows), 0.5).dtype
         == soft_threshold(np.float32(v), 0.5).dtype
         == np.float32
     )
-    assert prox(np.zeros((0, 3)), 1.0, {"l1": 1.0, (1,): 1.0}).shape == (0, 3) and prox(
-        np.zeros((3, 0)), 1.0, {(1,): 1.0}
-    ).shape == (3, 0)
+    rows_and_entries = prox_of_sum({soft_threshold: 1.0, BlockSoftThreshold((1,)): 1.0})
+    for shape in ((0, 3), (3, 0)):
+        assert rows_and_entries(np.zeros(shape), 1.0).shape == shape
 
 
 # ---------------------------------------------------------------------- closed forms on orthogonal designs

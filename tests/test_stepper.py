@@ -20,15 +20,16 @@ from programs import output
 
 import minigrad as mg
 import minigrad.functional as F
-from minigrad import engine, nn
+from minigrad import nn, registry
 from minigrad import noise as randomness
 from minigrad.drawing import stepper
 from minigrad.drawing.stepper import story, summary, to_html
 from minigrad.drawing.trace import trace
 from minigrad.drawing.words import rule_source
-from minigrad.engine import Tensor, ops
+from minigrad.engine import Tensor
 from minigrad.graph import nodes, program
 from minigrad.noise import Noise
+from minigrad.registry import ops
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -90,8 +91,8 @@ def traced_as_the_engine_does(root, gradient=None, monkeypatch=None):
     assert all(t.grad is None for t in walk)
     visited, pulls = [], {}
     for op in {t.op for t in walk if t.args}:
-        pulls[op] = op.pull
-        op.pull = lambda g, node, pull=op.pull: (
+        pulls[op] = op.vjp
+        op.vjp = lambda g, node, on_tensors=False, pull=op.vjp: (
             visited.append((node.order, bits(g))),
             pull(g, node),
         )[1]
@@ -99,7 +100,7 @@ def traced_as_the_engine_does(root, gradient=None, monkeypatch=None):
         root.backward(gradient, retain_graph=True)
     finally:
         for op, pull in pulls.items():
-            op.pull = pull
+            op.vjp = pull
     assert [(f.node.order, bits(f.g)) for f in frames] == visited
     sums, counts = {}, {}
     for frame in frames:
@@ -271,7 +272,7 @@ def test_the_source_shown_is_the_rules(name):
 
 
 def test_a_rule_without_source_says_so():
-    scope = {"np": np, "op": engine.op}
+    scope = {"np": np, "op": registry.op}
     try:
         exec(
             "double = op(x=lambda g, out, x: 2 * g)(type(lambda: 0)((lambda x: 2 * x).__code__, {}, 'double_of_test'))",

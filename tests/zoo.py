@@ -25,10 +25,11 @@ from minigrad import noise as randomness
 from minigrad.check import GradcheckError, check_graph, functions, gradcheck, samples, slopes
 from minigrad.check.__main__ import prove
 from minigrad.check.noise import check_noise
-from minigrad.engine import Tensor, op, ops
+from minigrad.engine import Tensor
 from minigrad.noise import Noise
 from minigrad.ops import dropout as stochastic
 from minigrad.ops import penalties
+from minigrad.registry import op, ops
 
 P = 0.3  # never 0.5, where keep and drop cannot be told apart
 
@@ -916,13 +917,13 @@ BUGS = [
     Bug(
         "a term counted twice",
         "keras#8700",
-        text(ledgers.summands, "return found[::-1]", "return found[::-1] + found[:1]"),
+        text(ledgers.addends, "return found[::-1]", "return found[::-1] + found[:1]"),
         ledger,
     ),
     Bug(
         "a term reached twice counted once",
         "",
-        text(ledgers.summands, "before[0] + scale", "scale"),
+        text(ledgers.addends, "before[0] + scale", "scale"),
         ledger,
     ),
     Bug(
@@ -949,31 +950,31 @@ BUGS = [
     Bug(
         "overwritten, not added",
         "karpathy/nn-zero-to-hero#52",
-        text(engine._pull_back, "entry[1:] = entry[1] + cotangent", "entry[1:] = cotangent"),
+        text(engine.backward_pass, "entry[1:] = entry[1] + cotangent", "entry[1:] = cotangent"),
         diamond,
     ),
     Bug(
         "depth first, not in order",
         "karpathy/micrograd#2",
-        text(engine._pull_back, "heappop(heap)", "heap.pop()"),
+        text(engine.backward_pass, "heappop(heap)", "heap.pop()"),
         diamond,
     ),
     Bug(
         "broadcast undone along one axis only",
         "harvard-edge/cs249r_book#1867",
-        text(engine._unbroadcast, "axis=axes", "axis=axes[:1]"),
+        text(engine.unbroadcast, "axis=axes", "axis=axes[:1]"),
         broadcasts,
     ),
     Bug(
         "broadcast averaged, not summed",
         "",
-        text(engine._unbroadcast, "g.sum(", "g.mean("),
+        text(engine.unbroadcast, "g.sum(", "g.mean("),
         broadcasts,
     ),
     Bug(
         "second backward through a stale graph",
         "karpathy/micrograd#102",
-        text(engine._pull_back, "node.args = None", "pass"),
+        text(engine.backward_pass, "node.args = None", "pass"),
         accumulation,
     ),
     Bug(
@@ -991,19 +992,19 @@ BUGS = [
     Bug(
         "graph freed although retained",
         "TrenTorch#182",
-        text(engine._pull_back, "if not retain_graph", "if True"),
+        text(engine.backward_pass, "if not retain_graph", "if True"),
         retained,
     ),
     Bug(
         ".grad shares memory",
         "",
-        text(engine._gradient, "cotangent if owned and", "cotangent if"),
+        text(engine._as_gradient, "cotangent if owned and", "cotangent if"),
         own_memory,
     ),
     Bug(
         "added to in place what is not its own",
         "",
-        text(engine._is_fresh, "return False", "return True"),
+        text(engine._is_new, "return False", "return True"),
         own_memory,
     ),
     # ---- ops

@@ -18,7 +18,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..engine import Op, Tensor, grad, ops
+from ..engine import Op, Tensor, grad
+from ..registry import ops
 from .expectations import expectation
 from .functions import differently_recorded, examine, gradient_function
 from .noise import check_noise

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..engine import data_of
+from ..array import data_of
 from .slopes import STEP
 
 SAMPLE = 64  # entries looked at
@@ -23,7 +23,7 @@ def rates(steps):
         float(data_of(a))
         for node in steps
         for i, a in enumerate(node.args or ())
-        if node.op.argument(i) == "p" and np.ndim(data_of(a)) == 0
+        if node.op.names[i] == "p" and np.ndim(data_of(a)) == 0
     }
     return sorted(p for p in found if 0 < p < 1)
 

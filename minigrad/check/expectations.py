@@ -7,9 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..engine import PLAIN, Tensor, constant, data_of, grad, ops, result
+from ..array import data_of
+from ..engine import Tensor, constant, grad, result
 from ..graph import copy, depending, program
 from ..noise import Noise
+from ..registry import ops
 
 MOST_OUTCOMES = 2**16  # that `expectation` enumerates
 STACK = 2**16  # entries of all nodes together in one stack of outcomes: what stays in the cache
@@ -169,7 +171,7 @@ def _run(op, *args):
     """op(*args), recorded whatever the mode."""
     data, track = (
         op.forward(*map(data_of, args)),
-        reduce(or_, (a.track for a in args if isinstance(a, Tensor)), PLAIN),
+        reduce(or_, (a.flags for a in args if isinstance(a, Tensor)), 0),
     )
     return result(op, args, data, track) if track else constant(data)
 

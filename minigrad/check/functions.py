@@ -5,8 +5,10 @@ from functools import partial
 
 import numpy as np
 
-from ..engine import Tensor, data_of, grad, path, recording
+from ..array import data_of
+from ..engine import Tensor, grad
 from ..graph import depending, evaluate, nodes
+from ..modes import path, recording
 from ..noise import Noise, frozen_noise
 from .diagnosis import diagnose, rates
 from .slopes import (
@@ -365,7 +367,7 @@ def _source(first, again):
                 np.array_equal(x, y) for x, y in zip(a.args, b.args) if not isinstance(x, Tensor)
             )
         ):
-            place = f" in {path(a.origin)}" if a.origin else ""
+            place = f" in {path(a.scope)}" if a.scope else ""
             return f", at {a.op.name}{place}: its forward draws by itself. Give the op its noise as an input, a Noise leaf"
         break
     return ", by randomness that minigrad cannot hold fixed (np.random inside func?). Use minigrad's stochastic ops, or pass rng"

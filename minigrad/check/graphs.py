@@ -6,8 +6,11 @@ from functools import partial
 
 import numpy as np
 
-from ..engine import Tensor, data_of, grad, path
-from ..graph import copy, depending, evaluate, leaf_names, numbered, program
+from ..array import data_of
+from ..engine import Tensor, grad
+from ..graph import copy, depending, evaluate, program
+from ..modes import path
+from ..names import leaf_names, numbered
 from ..tables import aligned
 from .diagnosis import diagnose, rates
 from .slopes import (
@@ -101,7 +104,7 @@ def check_graph(loss, seed=0):
     rng, drop = np.random.default_rng(seed), rates(steps)
     names = numbered(
         {
-            node.order: ".".join(filter(None, [path(node.origin), node.op.name]))
+            node.order: ".".join(filter(None, [path(node.scope), node.op.name]))
             for node in steps
             if node.args
         }
@@ -112,7 +115,7 @@ def check_graph(loss, seed=0):
 
     def row(node, finding):
         shown = finding.note if finding.verdict not in ("OK", "VACUOUS") else ""
-        op, module = (node.op.name, path(node.origin)) if node.args else ("leaf", "")
+        op, module = (node.op.name, path(node.scope)) if node.args else ("leaf", "")
         return Row(
             names[node.order],
             op,
@@ -167,17 +170,15 @@ def _check_node(node, rng, rates):
     for i, x in enumerate(node.args):
         if isinstance(x, Tensor) and x.requires_grad:
             forward = partial(with_argument, node.op.forward, arrays, i)
-            rule = node.op.rule(i) or (
+            rule = node.op.rules[i] or (
                 lambda *_, shape=x.shape: np.zeros(shape)
             )  # none: it claims that nothing comes of x
-            maps[node.op.argument(i)] = Map(
+            maps[node.op.names[i]] = Map(
                 x.data, forward, partial(_ruled, rule, node.data, arrays, x.shape), forward
             )
 
     def moved(replaced):
-        return node.op.forward(
-            *(replaced.get(node.op.argument(i), a) for i, a in enumerate(arrays))
-        )
+        return node.op.forward(*(replaced.get(node.op.names[i], a) for i, a in enumerate(arrays)))
 
     u = direction(rng, node.shape)
     given = (u, node.data, *arrays)

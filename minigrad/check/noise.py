@@ -19,9 +19,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .. import engine
-from ..engine import Tensor, data_of, path
+from .. import array
+from ..array import data_of
+from ..engine import Tensor
 from ..graph import evaluate, program
+from ..modes import path
 from ..noise import Bernoulli, Noise, Normal, frozen_noise
 from ..tables import aligned
 
@@ -173,7 +175,7 @@ def check_noise(op, shape=(64, 1024), *, p=None, shared=(), mean=None, calls=4, 
         raise ValueError(f"check_noise: p is the probability of DROPPING, in [0, 1]; got {p}.")
     rng = np.random.default_rng(0)
     x = (rng.uniform(1, 2, shape) * rng.choice([-1, 1], shape)).astype(
-        dtype or engine.default_dtype
+        dtype or array.default_dtype
     )  # far from 0, of both signs
     with _untouched(op):
         with frozen_noise():
@@ -309,7 +311,7 @@ def _apart(layer):
                 layer.name, test, pairs[0::2], pairs[1::2], [layer.law, layer.law], hint
             )
     places = {
-        path(n.origin) if n.origin else n.order for n in layer.uses
+        path(n.scope) if n.scope else n.order for n in layer.uses
     }  # one module may use its noise again and again
     if len(places) > 1:
         yield Row(

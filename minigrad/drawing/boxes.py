@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..engine import Composition, Tensor
-from ..graph import holders, place, role
+from ..engine import Tensor
+from ..modes import Composition
+from ..names import holders, role, split_scope
 from ..noise import Noise
 from .dot import Group, short
 from .words import argument, is_number
@@ -121,7 +122,7 @@ def boxes_of(graph, roots, names, constants=False, noise=False):
     """({key: Box}, {order of a tensor: key of its box}), oldest first. `roots`: orders."""
     known = {}
     newest = {}  # call of a composition -> its newest result, whose order becomes the key of the box
-    split = {t.order: place(t.origin) for t in graph if not t.is_leaf}
+    split = {t.order: split_scope(t.scope) for t in graph if not t.is_leaf}
     for order, (_, call) in split.items():
         newest[id(call)] = order
     home = {t.order: t.order for t in graph}
@@ -177,7 +178,7 @@ def _inputs(t, home, constants):
                 yield home[x.order], i, x
             elif isinstance(x, np.ndarray) and x.ndim and not (index and _counts(x)):
                 yield ("array", id(x)), i, x
-            elif constants and not index and is_number(x) and t.op.rule(i):
+            elif constants and not index and is_number(x) and t.op.rules[i]:
                 yield ("constant", t.order, i), i, x.item() if isinstance(x, np.ndarray) else x
 
 
@@ -202,7 +203,7 @@ def _name(boxes, graph, names, known):
             box.name = box.name or getattr(box.last, "name", None)
         if box.key in held:
             scope, attribute = held[box.key]
-            box.calls, box.name = _calls(place(scope)[0], known), box.name or attribute
+            box.calls, box.name = _calls(split_scope(scope)[0], known), box.name or attribute
     for box in boxes.values():
         for use in box.uses:
             leaf = boxes[use.source]

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from ..engine import data_of
+from ..array import data_of
 from .boxes import Box
 from .dot import short
 from .words import span

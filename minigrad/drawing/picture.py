@@ -11,10 +11,12 @@ from collections import Counter
 
 import numpy as np
 
-from ..engine import Tensor, _sequence, changed_since, data_of, grad
+from ..array import as_list, data_of
+from ..changes import changed_since
+from ..engine import Tensor, grad
 from ..graph import nodes as nodes_of
 from ..graph import program
-from ..loss import name_of, summands
+from ..loss import addends, name_of
 from .boxes import boxes_of
 from .dot import BACKWARD, FORWARD, PARAMETERS, PENALTIES, Edge, Node, Picture, Row, short
 from .fold import fold
@@ -54,7 +56,7 @@ ORDERED = {
 def read(root, *, direction="TB", depth="auto", detail="auto", max_nodes=60, values=True, grads=True, shapes=True, attributes=True, constants=False,
          noise=False, names=None, checks=None, legend="auto", backward=False, title=None, chips=True):  # fmt: skip
     """The Picture of the graph of `root`. Options as for `draw`; `chips`: whether words may stand for many edges."""
-    roots = _sequence(root)
+    roots = as_list(root)
     if not roots or not all(isinstance(r, Tensor) for r in roots):
         raise TypeError(
             f"draw: the root is the Tensor that a forward pass returned, or a list of them, not a {type(root).__name__}."
@@ -383,7 +385,7 @@ class _Reader:
         for key_of_source, found in uses.items():
             source = boxes[key_of_source]
             flows = any(
-                getattr(u.value, "requires_grad", False) and u.by.op.rule(u.place) for u in found
+                getattr(u.value, "requires_grad", False) and u.by.op.rules[u.place] for u in found
             )
             style = "none" if not flows else "penalty" if box.kind == "penalty" else "gradient"
             if (source.part, box.part) == (FORWARD, BACKWARD):
@@ -501,7 +503,7 @@ def _shape(x):
 
 def _edge_label(source, uses):
     t, i, times = uses[0].by, uses[0].place, len(uses)
-    op, name = t.op, t.op.argument(i)
+    op, name = t.op, t.op.names[i]
     words = ["twice" if times == 2 else f"{times} times"] if times > 1 else []
     if (
         op.name in ORDERED
@@ -521,7 +523,7 @@ def _terms(root, boxes, home):
     if root.size != 1 or not root.args:
         return {}
     terms = {}
-    for part in summands(root):
+    for part in addends(root):
         key = home[part.node.order] if part.node is not None else None
         key = key if key in boxes else name_of(part)
         terms[key] = terms.get(key, 0.0) + part.value

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..engine import Tensor, data_of
-from ..engine import path as dotted
+from ..array import data_of
+from ..engine import Tensor
 from ..graph import program
+from ..modes import path as dotted
 from ..noise import Noise
 from .dot import dot, short, text
 from .picture import read
@@ -67,17 +68,17 @@ def story(root, gradient=None, drawn=()):
         return numbers_of[key]
 
     def step(node):
-        return {"tensor": tensor(node), "op": node.op.name, "place": dotted(node.origin)}
+        return {"tensor": tensor(node), "op": node.op.name, "place": dotted(node.scope)}
 
     forward, backward = [], []
     for node in program("to_html", root):
         if node.args:
             inputs = [
-                {"argument": node.op.argument(i), "tensor": tensor(x, node.op.argument(i))}
+                {"argument": node.op.names[i], "tensor": tensor(x, node.op.names[i])}
                 for i, x in _operands(node)
             ]
             settings = [
-                f"{node.op.argument(i)}={argument(a)}"
+                f"{node.op.names[i]}={argument(a)}"
                 for i, a in enumerate(node.args)
                 if not is_operand(a)
             ]
@@ -87,7 +88,7 @@ def story(root, gradient=None, drawn=()):
         for s in sent:
             record = {
                 "tensor": tensor(s.input),
-                "argument": node.op.argument(s.argument),
+                "argument": node.op.names[s.argument],
                 "returned": str(s.returned),
             }
             record |= {
@@ -100,9 +101,7 @@ def story(root, gradient=None, drawn=()):
                 record | {"rule": rules.setdefault(rule_source(node.op, s.argument), len(rules))}
             )
         nothing = [
-            node.op.argument(i)
-            for i, x in _operands(node)
-            if not any(s.argument == i for s in sent)
+            node.op.names[i] for i, x in _operands(node) if not any(s.argument == i for s in sent)
         ]
         backward.append(step(node) | {"g": array(g), "sent": told, "nothing": nothing})
     return {

@@ -1,20 +1,24 @@
-"""The backward pass as it happens: what arrives at each op, what its rules send on, and what has come together there."""
+"""The backward pass step by step: what arrives at each op, and what its rules send on."""
 
 from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
 
-from ..engine import Tensor, _pull_back, _seeds, _sequence, _unbroadcast
+from ..array import as_list
+from ..engine import Tensor, backward_pass, seeds_of, unbroadcast, wants_gradient
 from ..graph import program
 
 
 class Sent(NamedTuple):
-    """What an op sends to one of its arguments.
+    """The cotangent that an op sends to one of its arguments.
 
-    returned   the shape of what the rule returned; the cotangent has the shape of `input`: broadcasting is undone
-    count, of  this is contribution number `count` of all that `input` gets in this backward pass
-    total      the sum so far. In a leaf's last contribution it is the leaf's `.grad`
+    input      the argument, a Tensor
+    argument   its position among the arguments
+    returned   the shape that the rule returned, before broadcasting was undone
+    cotangent  the cotangent, of the shape of `input`
+    count, of  this is contribution `count` of `of` contributions that `input` gets
+    total      the sum of the contributions so far; at the end, the `.grad` of a leaf
     """
 
     input: Tensor
@@ -27,7 +31,7 @@ class Sent(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """A step of the backward pass: `node` got the whole cotangent `g`, and its rules send some of it on."""
+    """A step of the backward pass: `node` has its whole cotangent `g`, and its rules send some on."""
 
     node: Tensor
     g: np.ndarray
@@ -35,10 +39,13 @@ class Frame(NamedTuple):
 
 
 def trace(root, gradient=None):
-    """The backward pass from `root`, a Tensor or a list of them, in the engine's order, newest op first: a Frame for each op.
+    """The backward pass from `root`, a Tensor or a list, as Frames: one for each op, newest first.
 
-    It computes what `root.backward(gradient)` computes, bit for bit, on arrays of its own: no `.grad`, no generator and
-    no graph is touched, and noise is as it was drawn.
+    The numbers are those of `root.backward(gradient)`, bit for bit, on arrays of their own. No
+    `.grad`, no generator and no graph changes, and noise stays as it was drawn.
+
+    Raises TypeError if a root is not a Tensor, RuntimeError if its graph was freed or if nothing
+    requires a gradient.
 
     >>> x = Tensor(3.0, requires_grad=True)
     >>> for node, g, sent in trace(x * x + x):
@@ -46,39 +53,32 @@ def trace(root, gradient=None):
     add 1.0 [(1.0, '1 of 1', 1.0), (1.0, '1 of 3', 1.0)]
     multiply 1.0 [(3.0, '2 of 3', 4.0), (3.0, '3 of 3', 7.0)]
     """
-    roots = _sequence(root)
-    steps = [node for node in program("trace", *roots) if node.requires_grad]
-    seeds = _seeds("trace", roots, [gradient] * len(roots), create_graph=False)
-    whole = {
-        x.order: g
-        for x, g, _ in _pull_back(
-            seeds, create_graph=False, retain_graph=True, wanted={node.order for node in steps}
-        )
-    }
-    frames = [node for node in reversed(steps) if node.args and node.order in whole]
-    of, count = Counter(x.order for node in frames for _, x in _receivers(node)), Counter()
+    roots = as_list(root)
+    nodes = [node for node in program("trace", *roots) if node.requires_grad]
+    seeds = seeds_of("trace", roots, [gradient] * len(roots), create_graph=False)
+    orders = {node.order for node in nodes}
+    whole = {x.order: g for x, g, _ in backward_pass(seeds, retain_graph=True, wanted=orders)}
+    visited = [node for node in reversed(nodes) if node.args and node.order in whole]
+    of = Counter(x.order for node in visited for _, x in _receivers(node))
+    count = Counter()
     totals = {r.order: seed for r, seed in seeds}
-    for node in frames:
+    for node in visited:
         g, sent = whole[node.order], []
-        for (i, x), (_, cotangent) in zip(_receivers(node), node.op.pull(g, node)):
+        for (i, x), (_, cotangent) in zip(_receivers(node), node.op.vjp(g, node)):
             returned = np.shape(cotangent)
             if returned != x.shape or not hasattr(cotangent, "shape"):
-                cotangent = _unbroadcast(cotangent, x, node.op, node.args)
+                cotangent = unbroadcast(cotangent, x, node)
             count[x.order] += 1
             if count[x.order] == of[x.order]:
-                totals[x.order] = np.asarray(whole[x.order], x.dtype if x.is_leaf else None)
+                total = np.asarray(whole[x.order], x.dtype if x.is_leaf else None)
             else:
-                totals[x.order] = totals[x.order] + cotangent if x.order in totals else cotangent
-            sent.append(
-                Sent(x, i, returned, cotangent, count[x.order], of[x.order], totals[x.order])
-            )
+                total = totals[x.order] + cotangent if x.order in totals else cotangent
+            totals[x.order] = total
+            sent.append(Sent(x, i, returned, cotangent, count[x.order], of[x.order], total))
         yield Frame(node, g, sent)
 
 
 def _receivers(node):
-    """(place, tensor) of the arguments that the node's rules send something to."""
-    return [
-        (i, x)
-        for i, x in enumerate(node.args)
-        if isinstance(x, Tensor) and x.requires_grad and node.op.rule(i)
-    ]
+    """(position, Tensor) of each argument that the rules of the node send a cotangent to."""
+    pairs = enumerate(zip(node.args, node.op.rules))
+    return [(i, x) for i, (x, rule) in pairs if rule and wants_gradient(x)]

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..engine import Tensor, data_of
+from ..array import data_of
+from ..engine import Tensor
 from ..noise import Bernoulli, Noise, Normal
 from .dot import WIDEST, Row, short
 
@@ -207,16 +208,14 @@ def _given(t, constants=False):
             if constants
             else f" {SYMBOLS[op.name]} ".join(argument(a) if is_number(a) else "x" for a in args)
         )
-    drawn = {
-        op.argument(i) for i, a in enumerate(args) if constants and is_number(a) and op.rule(i)
-    }
+    drawn = {op.names[i] for i, a in enumerate(args) if constants and is_number(a) and op.rules[i]}
     return ", ".join(f"{name}={argument(a)}" for name, a in _settings(t) if name not in drawn)
 
 
 def _settings(t):
     """(name, value) of the arguments of a result that are no nodes and differ from the default."""
     usual = WINDOWS | t.op.defaults
-    given = [(t.op.argument(i), a) for i, a in enumerate(t.args or ()) if not is_operand(a)]
+    given = [(t.op.names[i], a) for i, a in enumerate(t.args or ()) if not is_operand(a)]
     return [(name, a) for name, a in given if name not in usual or not _same(a, usual[name])]
 
 

@@ -5,6 +5,7 @@ The data is `x`; only a loss compares an `input` with a `target`. What PyTorch h
 """
 
 from ..ops import erf, linear, log_softmax, logsumexp, relu, sigmoid, softmax, softplus, tanh
+from ..ops.penalties import elastic_net, group_l2, l1_penalty, l2_penalty
 from . import arrays
 from .activations import elu, gelu, leaky_relu, selu, silu
 from .dropout import (
@@ -26,7 +27,6 @@ from .losses import (
     nll_loss,
 )
 from .norms import batch_norm, group_norm, instance_norm, layer_norm
-from .penalties import elastic_net, group_l2, l1_penalty, l2_penalty
 from .sequences import embedding, scaled_dot_product_attention
 from .windows import (
     adaptive_avg_pool1d,

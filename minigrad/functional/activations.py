@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from ..ops import erf, relu, sigmoid
-from .common import composition
+from ..registry import composition
 
 
 @composition

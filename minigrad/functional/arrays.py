@@ -4,7 +4,8 @@ import numbers
 
 import numpy as np
 
-from ..engine import Tensor, data_of, implements
+from ..array import data_of, implements
+from ..engine import Tensor
 
 
 def _axis(name, x, axis):

@@ -5,7 +5,9 @@ from functools import partial, wraps
 
 import numpy as np
 
-from ..engine import Composition, Tensor, as_array, scoped
+from ..array import as_array
+from ..engine import Tensor
+from ..modes import Composition, scoped
 
 
 def composition(function=None, *, kind="operation"):

@@ -5,9 +5,10 @@ import math
 import numpy as np
 
 from .. import ops
-from ..engine import data_of
+from ..array import data_of
 from ..noise import Bernoulli, Noise, Normal, sampling_mode
-from .common import check_axes, check_fits, composition
+from ..registry import composition
+from .common import check_axes, check_fits
 
 # All take
 #

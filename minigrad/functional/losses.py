@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from ..engine import Tensor, as_array, data_of
+from ..array import as_array, data_of
+from ..engine import Tensor
 from ..ops import log_softmax, losses, softplus
 from ..ops.elementwise import floats
-from .common import composition
+from ..registry import composition
 
 
 def _reduced(entries, reduction):

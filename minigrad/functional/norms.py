@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 
-from ..engine import data_of
+from ..array import data_of
 from ..noise import state
 from ..ops import standardize
-from .common import composition
+from ..registry import composition
 
 # (x - mean) / sqrt(variance + eps) over some axes of x, then times `weight` and plus `bias` where they are given.
 

@@ -2,9 +2,11 @@
 
 import numpy as np
 
-from ..engine import Tensor, data_of
+from ..array import data_of
+from ..engine import Tensor
 from ..ops import softmax
-from .common import check_fits, composition
+from ..registry import composition
+from .common import check_fits
 from .dropout import check_settings, dropout
 
 

@@ -6,7 +6,8 @@ import numbers
 import numpy as np
 
 from ..ops import windows
-from .common import check_axes, composition, each
+from ..registry import composition
+from .common import check_axes, each
 
 # x is (N, C, L) for the 1d and (N, C, H, W) for the 2d functions. Sizes of windows, strides, paddings and dilations are a number
 # or one number an axis. A window fits (n + 2 padding - dilation (size - 1) - 1) // stride + 1 times.

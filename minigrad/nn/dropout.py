@@ -5,8 +5,9 @@ from copy import copy
 import numpy as np
 
 from .. import functional as F
-from ..engine import Tensor, scoped
+from ..engine import Tensor
 from ..functional.dropout import check_settings
+from ..modes import scoped
 from .module import Layer, Module
 
 

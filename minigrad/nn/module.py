@@ -8,8 +8,11 @@ from reprlib import recursive_repr
 
 import numpy as np
 
-from .. import engine
-from ..engine import Tensor, data_of, mark_changed, scope
+from .. import array
+from ..array import data_of
+from ..changes import mark_changed
+from ..engine import Tensor
+from ..modes import scope
 from ..noise import stream
 from ..state import agree
 
@@ -290,7 +293,7 @@ def _arguments(kind):
 def drawn(init, rng, shape, fans, dtype):
     """A Parameter as the initialiser makes it; without `rng` from minigrad's own stream, without `dtype` in the default one."""
     values = init(stream("init") if rng is None else rng, shape, *fans)
-    return Parameter(values, dtype=dtype or engine.default_dtype)
+    return Parameter(values, dtype=dtype or array.default_dtype)
 
 
 def check_sizes(module, **sizes):

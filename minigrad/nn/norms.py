@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .. import engine
+from .. import array
 from .. import functional as F
 from ..functional.norms import check_groups, statistics_move
 from .module import Layer, Parameter
@@ -29,7 +29,7 @@ class Norm(Layer):
 
 
 def _filled(value, shape, dtype):
-    return np.full(shape, value, dtype or engine.default_dtype)
+    return np.full(shape, value, dtype or array.default_dtype)
 
 
 class BatchNorm1d(Norm):

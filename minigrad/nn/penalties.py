@@ -1,4 +1,4 @@
-"""Penalties as objects, for a layer's weights or for any selection of parameters."""
+"""Penalties as objects, for the weights of a layer or for any selection of parameters."""
 
 import numbers
 from fnmatch import fnmatchcase
@@ -9,96 +9,112 @@ from .. import functional as F
 
 
 class Penalty:
-    """A penalty with its coefficients, numbers or functions of the step. Called on weights it gives their node of the loss.
+    """A penalty function with its coefficients. Called on weights, it gives their node of the loss.
 
-    A layer takes one as `penalty=`, for its weight, and as `bias_penalty=` (Keras: kernel_regularizer, bias_regularizer); add
-    `model.penalty()` to the loss. `nn.penalty` applies one to a selection of parameters.
+    function   A penalty such as F.l1_penalty, or one that you declared.
+    settings   Its coefficients and settings by name. A coefficient is a number >= 0 or a function
+               of the step.
+
+    A layer takes a Penalty as `penalty=` for its weight, and as `bias_penalty=` (Keras:
+    kernel_regularizer, bias_regularizer); add `model.penalty()` to the loss. `nn.penalty` applies
+    one to a selection of parameters.
+
+    Raises ValueError for any other coefficient.
     """
 
-    function = None  # of `functional`
-
-    def __init__(self, **settings):
-        for name, value in settings.items():
-            if (
-                name != "axis"
-                and not callable(value)
-                and not (isinstance(value, numbers.Real) and 0 <= value < np.inf)
-            ):
+    def __init__(self, function, **settings):
+        for name in function.op.prox:
+            value = settings.get(name)
+            is_number = isinstance(value, numbers.Real) and 0 <= value < np.inf
+            if not callable(value) and not is_number:
                 raise ValueError(
-                    f"{type(self).__name__}: the coefficient {name} must be a number >= 0 or a function of the step, got {value!r}."
+                    f"{type(self).__name__}: the coefficient {name} must be a number >= 0 or a "
+                    f"function of the step, got {value!r}."
                 )
-        vars(self).update(settings)
+        self.function, self.settings = function, settings
 
     def __call__(self, *weights, step=None):
-        return type(self).function(
-            *weights, **{name: self._at(step, name, value) for name, value in vars(self).items()}
-        )
+        """The node of the penalty on the weights. `step` is for coefficients that depend on it."""
+        values = {name: self._at(step, name, value) for name, value in self.settings.items()}
+        return self.function(*weights, **values)
 
     def _at(self, step, name, value):
         if not callable(value):
             return value
         if step is None:
             raise TypeError(
-                f"{self}: the coefficient {name} is a function of the step. Say which: penalty(step=t)."
+                f"{self}: the coefficient {name} is a function of the step. "
+                "Say which: penalty(step=t)."
             )
         return value(step)
 
+    def _key(self):
+        return type(self), self.function, *self.settings.items()
+
     def __eq__(self, other):
-        return type(self) is type(other) and vars(self) == vars(other)
+        return isinstance(other, Penalty) and self._key() == other._key()
 
     def __hash__(self):
-        return hash((type(self), *vars(self).items()))
+        return hash(self._key())
 
     def __repr__(self):
-        shown = {
-            n: getattr(v, "__name__", v) if callable(v) else f"{v:g}" if n != "axis" else v
-            for n, v in vars(self).items()
-            if v is not None
-        }
-        return f"{type(self).__name__}({', '.join(str(v) if n == 'c' else f'{n}={v}' for n, v in shown.items())})"
+        shown = [] if type(self) is not Penalty else [self.function.__name__]
+        for name, value in self.settings.items():
+            if name in self.function.op.prox and not callable(value):
+                value = f"{value:g}"
+            if value is not None:
+                value = getattr(value, "__name__", value)
+                shown.append(str(value) if name == "c" else f"{name}={value}")
+        return f"{type(self).__name__}({', '.join(shown)})"
 
 
 class L1(Penalty):
-    """c * sum |w| (Keras: regularizers.L1(c)). Only a proximal optimizer makes weights exactly 0: `optim.ProximalSGD`."""
+    """c * sum |w|: see `functional.l1_penalty` (Keras: regularizers.L1(c)).
 
-    function = F.l1_penalty
+    Only a proximal optimizer makes weights exactly 0: `optim.ProximalSGD`.
+    """
 
     def __init__(self, c):
-        super().__init__(c=c)
+        super().__init__(F.l1_penalty, c=c)
 
 
 class L2(Penalty):
-    """c * sum w^2 (Keras: regularizers.L2(c)). Under plain SGD and Adam it equals their weight_decay = 2c; not under AdamW."""
+    """c * sum w^2: see `functional.l2_penalty` (Keras: regularizers.L2(c)).
 
-    function = F.l2_penalty
+    Under plain SGD and Adam it equals their weight_decay = 2c; not under AdamW.
+    """
 
     def __init__(self, c):
-        super().__init__(c=c)
+        super().__init__(F.l2_penalty, c=c)
 
 
 class ElasticNet(Penalty):
-    """l1 * sum |w| + l2 * sum w^2 (Keras: regularizers.L1L2(l1, l2))."""
-
-    function = F.elastic_net
+    """l1 * sum |w| + l2 * sum w^2: see `functional.elastic_net` (Keras: regularizers.L1L2)."""
 
     def __init__(self, l1, l2):
-        super().__init__(l1=l1, l2=l2)
+        super().__init__(F.elastic_net, l1=l1, l2=l2)
 
 
 class GroupL2(Penalty):
-    """c * sum over groups of |w_group|: whole units become 0. `axis`: the axes inside a group, without it all but the first."""
+    """c * sum over groups of |w_group|: see `functional.group_l2`. Whole units become 0.
 
-    function = F.group_l2
+    axis  The axis or axes inside a group; default: all but the first.
+    """
 
     def __init__(self, c, axis=None):
-        super().__init__(c=c, axis=tuple(axis) if isinstance(axis, (tuple, list)) else axis)
+        axis = tuple(axis) if isinstance(axis, (tuple, list)) else axis
+        super().__init__(F.group_l2, c=c, axis=axis)
 
 
 def penalty(model, penalty, where=None, step=None):
-    """The node of `penalty`, such as L2(1e-4), over some parameters of a model, to be added to the loss; each parameter once.
+    """The node of `penalty`, such as L2(1e-4), over some parameters of a model, each once.
 
-    `where` selects: a pattern for the dotted names such as "encoder.*.weight", or a function (name, parameter) -> bool. Without it:
-    the weights, that is, all parameters of two or more axes, so no biases. `step` goes to coefficients that are functions of it.
+    where  Selects parameters: a pattern for their dotted names, such as "encoder.*.weight", or a
+           function (name, parameter) -> bool. Default: the weights, that is, all parameters of two
+           or more axes, so no biases.
+    step   For coefficients that are functions of the step.
+
+    Add the node to the loss. Raises ValueError if no parameter is selected.
     """
     named = list(model.named_parameters())
     if where is None:
@@ -109,7 +125,6 @@ def penalty(model, penalty, where=None, step=None):
         chosen = [p for name, p in named if fnmatchcase(name, where)]
     if not chosen:
         wanted = "has two axes" if where is None else f"matches {where!r}"
-        raise ValueError(
-            f"penalty: no parameter {wanted}. There are: {', '.join(name for name, _ in named) or 'none'}."
-        )
+        names = ", ".join(name for name, _ in named) or "none"
+        raise ValueError(f"penalty: no parameter {wanted}. There are: {names}.")
     return penalty(*chosen, step=step)

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from ..engine import Tensor, no_grad
+from ..engine import Tensor
+from ..modes import no_grad
 from ..noise import frozen_noise
 from ..tables import ruled
 

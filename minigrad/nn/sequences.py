@@ -7,10 +7,12 @@ from itertools import product
 import numpy as np
 
 from .. import functional as F
-from ..engine import Tensor, data_of, scoped
-from ..functional.common import composition
+from ..array import data_of
+from ..engine import Tensor
 from ..functional.dropout import check_settings
 from ..functional.sequences import padding_row
+from ..modes import scoped
+from ..registry import composition
 from .initialisers import fan_in_uniform, glorot_uniform, normal, zeros
 from .layers import Linear
 from .module import Layer, check_sizes, drawn

@@ -6,7 +6,7 @@ be looked at, held fixed for a gradient check, drawn again, or enumerated. No gr
 
 import numpy as np
 
-from ..engine import op
+from ..registry import op
 
 
 def _scale(p, scaling):

@@ -8,13 +8,14 @@ import math
 
 import numpy as np
 
-from .. import engine
-from ..engine import Tensor, op, without_gradient
+from .. import array
+from ..engine import Tensor
+from ..registry import op
 
 
 def floats(x):
     """x, whole numbers as floats of the default dtype: small whole numbers wrap around, and what is computed of them."""
-    return x.astype(engine.default_dtype) if x.dtype.kind in "iub" else x
+    return x.astype(array.default_dtype) if x.dtype.kind in "iub" else x
 
 
 # -------------------------------------------------------------------------------------- arithmetic
@@ -155,7 +156,10 @@ minimum = op(
 )
 def where(condition, x, y):
     """x where the condition holds, else y. Both are computed: mask the argument too where one could be nan."""
-    return np.where(condition, x, y)
+    chosen = np.where(condition, x, y)
+    if chosen.dtype.kind == "O":
+        raise TypeError("an argument is not a number")
+    return chosen
 
 
 @op(numpy=np.clip, x=lambda g, out, x, a_min, a_max: g * (out == x))
@@ -168,51 +172,3 @@ def clip(x, a_min=None, a_max=None):
 def astype(x, dtype):
     """x in another float dtype."""
     return x.astype(dtype)
-
-
-without_gradient(
-    *(np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal),
-    *(
-        np.logical_and,
-        np.logical_or,
-        np.logical_not,
-        np.logical_xor,
-        np.bitwise_and,
-        np.bitwise_or,
-        np.bitwise_xor,
-        np.invert,
-    ),
-    *(
-        np.sign,
-        np.floor,
-        np.ceil,
-        np.rint,
-        np.trunc,
-        np.round,
-        np.floor_divide,
-        np.isnan,
-        np.isinf,
-        np.isfinite,
-        np.signbit,
-    ),
-    *(
-        np.shape,
-        np.ndim,
-        np.size,
-        np.zeros_like,
-        np.ones_like,
-        np.full_like,
-        np.empty_like,
-        np.result_type,
-    ),
-    *(
-        np.array_equal,
-        np.allclose,
-        np.isclose,
-        np.array2string,
-        np.array_repr,
-        np.array_str,
-        np.may_share_memory,
-        np.shares_memory,
-    ),
-)

@@ -4,7 +4,9 @@ import numbers
 
 import numpy as np
 
-from ..engine import Tensor, data_of, op
+from ..array import data_of
+from ..engine import Tensor
+from ..registry import op
 
 
 def _plain(index):

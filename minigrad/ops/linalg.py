@@ -7,7 +7,7 @@ from itertools import compress
 
 import numpy as np
 
-from ..engine import op
+from ..registry import op
 
 
 def flat(x):
@@ -57,11 +57,9 @@ def matmul(x, y):
 
 def _rows_dot(x, matrix):
     """x @ matrix for x (..., n): all rows in one product, by `dot`, which starts sooner than matmul."""
-    return (
-        x.dot(matrix)
-        if x.ndim == 2
-        else np.reshape(flat(x).dot(matrix), (*x.shape[:-1], matrix.shape[1]))
-    )
+    if x.ndim == 2:
+        return x.dot(matrix)
+    return np.reshape(flat(x).dot(matrix), (*x.shape[:-1], matrix.shape[1]))
 
 
 @op(
@@ -102,21 +100,20 @@ def _explicit(subscripts, *ndims):
     return terms, output.replace("...", widest)
 
 
-def _einsum_rule(g, out, i, subscripts, *operands):
-    """Also an einsum: the cotangent takes the place of operand i, whose labels become the result's.
+def _einsum_cotangent(i, g, subscripts, operands):
+    """The cotangent of operand i, which is an einsum too: g takes the place of the operand.
 
-    Along a label that operand i alone has (or has at full size), which was summed away, it is the same everywhere. A label that
-    operand i has twice took a diagonal: off it, it is 0.
+    The labels of the operand become the labels of the result. A label that no other factor has (or
+    has at size 1 only) was summed over: the cotangent is the same everywhere along it. A label that
+    the operand has twice took a diagonal: off the diagonal the cotangent is 0.
     """
     terms, output = _explicit(subscripts, *map(np.ndim, operands))
     x, term = operands[i], terms[i]
-    inputs, factors = [output, *terms[:i], *terms[i + 1 :]], [g, *operands[:i], *operands[i + 1 :]]
-    sizes = {
-        label: n
-        for labels, factor in zip(inputs, factors)
-        for label, n in zip(labels, np.shape(factor))
-        if n != 1
-    }
+    inputs = [output, *terms[:i], *terms[i + 1 :]]
+    factors = [g, *operands[:i], *operands[i + 1 :]]
+    sizes = {}
+    for labels, factor in zip(inputs, factors):
+        sizes |= {label: n for label, n in zip(labels, np.shape(factor)) if n != 1}
     kept = [
         sizes.get(label) == n and label not in term[:axis]
         for axis, (label, n) in enumerate(zip(term, x.shape))
@@ -124,22 +121,29 @@ def _einsum_rule(g, out, i, subscripts, *operands):
     summed = einsum(",".join(inputs) + "->" + "".join(compress(term, kept)), *factors)
     if all(kept):
         return summed
-    cotangent = np.broadcast_to(
-        np.reshape(summed, [n if keep else 1 for n, keep in zip(x.shape, kept)]), x.shape
-    )
-    at = np.ogrid[tuple(map(slice, x.shape))]
+    shape = [n if keep else 1 for n, keep in zip(x.shape, kept)]
+    cotangent = np.broadcast_to(np.reshape(summed, shape), x.shape)
+    grid = np.ogrid[tuple(map(slice, x.shape))]
     for axis, label in enumerate(term):
         if label in term[:axis]:
-            cotangent = np.where(at[axis] == at[term.index(label)], cotangent, 0)
+            cotangent = np.where(grid[axis] == grid[term.index(label)], cotangent, 0)
     return cotangent
 
 
-@op(operands=_einsum_rule)
+class _Cotangents:
+    """The cotangents of all operands of an einsum, each computed when it is read."""
+
+    def __init__(self, *given):
+        self.given = given
+
+    def __getitem__(self, i):
+        return _einsum_cotangent(i, *self.given)
+
+
+@op(operands=lambda g, out, subscripts, *operands: _Cotangents(g, subscripts, operands))
 def einsum(subscripts, *operands):
-    """np.einsum with subscripts as a string: implicit or explicit, with ellipses and repeated labels."""
+    """np.einsum with a string of subscripts: implicit or explicit, ellipses, repeated labels."""
     if not isinstance(subscripts, str):
         raise TypeError("the subscripts must be a string")
-    large = (
-        math.prod(map(np.size, operands)) > 2**20
-    )  # where a plan, and BLAS, are worth their start
-    return np.einsum(subscripts, *operands, optimize=large)
+    is_large = math.prod(map(np.size, operands)) > 2**20  # then planning and BLAS pay off
+    return np.einsum(subscripts, *operands, optimize=is_large)

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from ..engine import data_of, op
+from ..array import data_of
+from ..registry import op
 from .reductions import restored
 
 

@@ -1,126 +1,257 @@
-"""Penalties: nodes of the loss over any number of weights, with their coefficients. Sums, never means.
+"""Penalties: nodes of the loss over any number of weights, with their coefficients. Sums, not means.
 
-Beside the rule of each stands its proximal operator at step t,
+A penalty is declared in one place, and everything else follows from the declaration: the function
+that users call, its node in ledgers and pictures, the check of its coefficients, what a proximal
+optimizer does.
 
-    prox(v) = argmin_w |w - v|^2 / 2 + t * penalty(w)
+    @penalty(prox={"c": soft_threshold}, weights=rule)
+    def l1_penalty(c, *weights): ...
 
-which a proximal optimizer uses in place of the rule: it lands on exact zeros, where gradient steps only come near
-(Parikh & Boyd 2014, "Proximal Algorithms", section 6).
+A penalty is a sum of coefficients times norms. `prox` has, for the name of each coefficient, the
+proximal operator of its norm at step t,
+
+    prox(v, t) = argmin_w |w - v|^2 / 2 + t * norm(w)
+
+A proximal optimizer uses the operator in place of the rule. It reaches exact zeros, where gradient
+steps only come near (Parikh & Boyd 2014, "Proximal Algorithms", section 6).
 """
 
+import math
+import numbers
+from functools import update_wrapper
+from inspect import Parameter, signature
 from operator import index
+from typing import NamedTuple
 
 import numpy as np
 
-from ..engine import op
+from ..engine import Tensor
+from ..registry import op
+
+
+def penalty(*, prox, **rules):
+    """Decorates the forward of a penalty, forward(*coefficients, *settings, *weights).
+
+    prox   {name of a coefficient: the proximal operator of its norm, as prox(v, t)}, or None where
+           there is no closed form. If the penalty has settings beside its coefficients, the value
+           is a function (w, *settings) that returns the operator for the weight w.
+    rules  The gradient rule of the weights: it returns a list, one cotangent for each weight.
+
+    Returns the function for users: weights first, coefficients and settings by name, such as
+    l1_penalty(w1, w2, c=1e-3). It raises TypeError if the weights are not Tensors, ValueError if a
+    coefficient is not a number >= 0.
+    """
+
+    def declare(forward):
+        record = op(forward, kind="penalty", prox=prox, **rules)
+        parameters = list(signature(forward).parameters.values())
+        *settings, weights = parameters
+        name, names = forward.__name__, [s.name for s in settings]
+        defaults = {s.name: s.default for s in settings if s.default is not s.empty}
+
+        def call(*weights, **given):
+            if not weights or not all(isinstance(w, (Tensor, np.ndarray)) for w in weights):
+                example = ", ".join(f"{n}=1e-3" for n in prox)
+                raise TypeError(f"{name}: pass the weights as Tensors, {name}(w1, w2, {example}).")
+            if given.keys() - names or names - (given | defaults).keys():
+                raise TypeError(f"{name} takes {', '.join(names)} by name, got {sorted(given)}.")
+            values = defaults | given
+            values |= {n: _coefficient(name, n, values[n]) for n in prox}
+            return record(*(values[n] for n in names), *weights)
+
+        update_wrapper(call, forward, updated=())
+        by_name = [s.replace(kind=Parameter.KEYWORD_ONLY) for s in settings]
+        call.__signature__ = signature(forward).replace(parameters=[weights, *by_name])
+        call.op = record.op
+        return call
+
+    return declare
+
+
+def _coefficient(penalty, name, value):
+    if callable(value):
+        raise TypeError(
+            f"{penalty}: the coefficient {name} must be a number. "
+            "The penalties of nn take functions of the step."
+        )
+    if not isinstance(value, (numbers.Real, Tensor)) or not 0 <= value < math.inf:
+        raise ValueError(f"{penalty}: the coefficient {name} must be a number >= 0, got {value!r}.")
+    return float(value)
 
 
 def blocks(arrays, size=32_768):
-    """The same entries of equally shaped arrays, in flat pieces that fit the cache. Writing to a piece writes to its array."""
+    """The entries of arrays of one shape in flat pieces that fit the cache, as tuples of views."""
     if arrays[0].size <= size or not all(a.flags.c_contiguous for a in arrays):
         return (arrays,)
     flat = [a.reshape(-1) for a in arrays]
     return ([a[start : start + size] for a in flat] for start in range(0, flat[0].size, size))
 
 
-def _l1_rule(g, out, i, c, *weights):
-    signs = np.sign(weights[i])
-    signs *= c * g  # in place on an array; on Tensors a new one
-    return signs
-
-
-@op(kind="penalty", weights=_l1_rule)
-def l1_penalty(c, *weights):
-    """c * sum |w| (the lasso's penalty); the subgradient at 0 is 0."""
-    return c * sum(map(_sum_of_magnitudes, weights))
-
-
-def _sum_of_magnitudes(w):
-    """By a product with ones, twice as fast as a sum."""
-    pieces = list(blocks([w]))
-    ones = np.ones(pieces[0][0].size, w.real.dtype)
-    return sum(np.abs(piece).reshape(-1) @ ones[: piece.size] for (piece,) in pieces)
+# --------------------------------------------------------------------------- proximal operators
 
 
 def soft_threshold(v, t):
-    """The proximal operator of t * sum |w|: each entry t closer to 0, and 0 within t."""
+    """The proximal operator of sum |w|: each entry comes closer to 0 by t, and is 0 within t."""
     return v - np.clip(v, -t, t)
 
 
-@op(kind="penalty", weights=lambda g, out, i, c, *weights: 2 * c * g * weights[i])
-def l2_penalty(c, *weights):
-    """c * sum w^2 (Keras's convention: under plain SGD it equals weight_decay = 2c)."""
-    return c * sum(np.dot(w.reshape(-1), w.reshape(-1)) for w in weights)
-
-
 def shrink(v, t):
-    """The proximal operator of t * sum w^2."""
+    """The proximal operator of sum w^2."""
     return v / (1 + 2 * t)
 
 
-@op(
-    kind="penalty",
-    weights=lambda g, out, i, l1, l2, *weights: (
-        g * (l1 * np.sign(weights[i]) + 2 * l2 * weights[i])
-    ),
+class BlockSoftThreshold(NamedTuple):
+    """The proximal operator of the sum of |w_group| over groups, whose entries lie along `axes`.
+
+    Each group becomes shorter by t. A group that is not longer than t becomes 0.
+    """
+
+    axes: tuple
+
+    def __call__(self, v, t):
+        norms = np.sqrt(np.sum(v * v, axis=self.axes, keepdims=True))
+        return np.where(norms <= t, 0, v * (1 - t / np.maximum(norms, t or 1)))  # nan stays nan
+
+
+def norms(node, w):
+    """{proximal operator: coefficient} of the norms that a penalty node adds up, for its weight w."""
+    op, values = node.op, dict(zip(node.op.names, node.args))
+    settings = [values[n] for n in op.family.names[:-1] if n not in op.prox]
+    return {
+        (prox(w, *settings) if settings else prox): values[name] for name, prox in op.prox.items()
+    }
+
+
+def prox_of_sum(operators):
+    """The proximal operator (v, t) of a sum of norms, {proximal operator: coefficient}.
+
+    Soft thresholds come first, then blocks (Simon et al. 2013), then the shrinking (Yu 2013).
+    Raises ValueError for other sums, whose operator has no closed form.
+    """
+    rank = {soft_threshold: 0, shrink: 2}
+    several = [o for o in operators if isinstance(o, BlockSoftThreshold)]
+    is_known = len(several) <= 1 and all(o in rank or o in several for o in operators)
+    if len(operators) > 1 and not is_known:
+        raise ValueError("their proximal operators together have no closed form")
+
+    def prox(v, t):
+        for operator in sorted(operators, key=lambda o: rank.get(o, 1)):
+            v = operator(v, t * operators[operator])
+        return v
+
+    return prox
+
+
+# --------------------------------------------------------------------------------------- penalties
+
+
+def _signs(w, factor):
+    """factor * sign(w)."""
+    signs = np.sign(w)
+    signs *= factor  # in place on an array; of a Tensor it makes a new one
+    return signs
+
+
+def _sum_of_magnitudes(w):
+    """sum |w|, by a product with ones: twice as fast as a sum."""
+    pieces = [piece.reshape(-1) for (piece,) in blocks([w])]
+    ones = np.ones(pieces[0].size, w.real.dtype)
+    magnitude = np.abs if w.dtype.kind != "c" else lambda z: np.maximum(z, -z)
+    return sum(magnitude(piece) @ ones[: piece.size] for piece in pieces)
+
+
+@penalty(
+    prox={"c": soft_threshold},
+    weights=lambda g, out, c, *weights: [_signs(w, c * g) for w in weights],
+)
+def l1_penalty(c, *weights):
+    """c * sum |w| over all entries of the weights: one node of the loss (the lasso's penalty).
+
+    The subgradient at 0 is 0. Subgradient steps give small weights, not zeros; `optim.ProximalSGD`
+    gives zeros. Keras's convention: a sum, not a mean.
+
+    weights  One Tensor or more, of any shapes.
+    c        The coefficient, a number >= 0.
+
+    Raises TypeError if the weights are not Tensors, ValueError if c is not a number >= 0.
+    """
+    return c * sum(map(_sum_of_magnitudes, weights))
+
+
+@penalty(
+    prox={"c": shrink},
+    weights=lambda g, out, c, *weights: [2 * c * g * w for w in weights],
+)
+def l2_penalty(c, *weights):
+    """c * sum w^2 over all entries of the weights: one node of the loss (Keras's convention).
+
+    Under plain SGD it equals weight_decay = 2c.
+
+    weights  One Tensor or more, of any shapes.
+    c        The coefficient, a number >= 0.
+
+    Raises TypeError if the weights are not Tensors, ValueError if c is not a number >= 0.
+    """
+    return c * sum(np.dot(w.reshape(-1), w.reshape(-1)) for w in weights)
+
+
+@penalty(
+    prox={"l1": soft_threshold, "l2": shrink},
+    weights=lambda g, out, l1, l2, *weights: [g * (l1 * np.sign(w) + 2 * l2 * w) for w in weights],
 )
 def elastic_net(l1, l2, *weights):
-    """l1 * sum |w| + l2 * sum w^2 (Zou & Hastie 2005); prox(v) = shrink(soft_threshold(v, t * l1), t * l2)."""
-    return l1_penalty(l1, *weights) + l2_penalty(l2, *weights)
+    """l1 * sum |w| + l2 * sum w^2 over all entries of the weights: one node of the loss.
+
+    Zou & Hastie 2005; Keras's L1L2. The subgradient of |w| at 0 is 0.
+
+    weights  One Tensor or more, of any shapes.
+    l1, l2   The coefficients, numbers >= 0.
+
+    Raises TypeError if the weights are not Tensors, ValueError if l1 or l2 is not a number >= 0.
+    """
+    magnitudes = l1 * sum(map(_sum_of_magnitudes, weights))
+    return magnitudes + l2 * sum(np.dot(w.reshape(-1), w.reshape(-1)) for w in weights)
 
 
-def inside(w, axis):
-    """The axes that lie inside a group, as a tuple. `axis` is one, a tuple of them, or a slice of all: slice(1, None) is all but the first."""
-    if isinstance(axis, slice):
-        return tuple(range(w.ndim)[axis])
+def axes_inside(w, axis):
+    """The axes of w that lie inside a group, as a tuple; for None all but the first."""
+    if axis is None:
+        return tuple(range(1, w.ndim))
     axes = map(index, np.atleast_1d(axis))
-    return tuple(
-        sorted(a % w.ndim if -w.ndim <= a < w.ndim else a for a in axes)
-    )  # NumPy refuses the others
+    # An axis that w does not have stays as it is, and NumPy refuses it.
+    return tuple(sorted(a % w.ndim if -w.ndim <= a < w.ndim else a for a in axes))
 
 
-def _group_rule(g, out, i, c, axis, *weights):
-    w = weights[i]
-    squares = np.sum(w * w, axis=inside(w, axis), keepdims=True)
-    zero = (
-        squares == 0
-    )  # a group of zeros: kept away from the root, whose derivatives at 0 are not finite
-    return w * np.where(zero, 0, c * g / np.sqrt(np.where(zero, 1, squares)))
+def _group_rule(g, out, c, axis, *weights):
+    return [_group_cotangent(g, c, axis, w) for w in weights]
 
 
-@op(kind="penalty", weights=_group_rule)
-def group_l2(c, axis, *weights):
-    """c * sum over groups of |w_group|, the root of the sum of squares (Yuan & Lin 2006); the subgradient at 0 is 0."""
-    return c * sum(np.sum(np.sqrt(np.sum(w * w, axis=inside(w, axis)))) for w in weights)
+def _group_cotangent(g, c, axis, w):
+    squares = np.sum(w * w, axis=axes_inside(w, axis), keepdims=True)
+    is_zero = squares == 0  # the derivatives of the root are not finite at 0
+    return w * np.where(is_zero, 0, c * g / np.sqrt(np.where(is_zero, 1, squares)))
 
 
-def block_soft_threshold(v, t, axis):
-    """The proximal operator of t * sum over groups of |w_group|: each group t shorter, and 0 if it is not longer than t."""
-    norms = np.sqrt(np.sum(v * v, axis=inside(v, axis), keepdims=True))
-    return np.where(norms <= t, 0, v * (1 - t / np.maximum(norms, t or 1)))  # nan stays
+@penalty(
+    prox={
+        "c": lambda w, axis: (
+            BlockSoftThreshold(axes_inside(w, axis)) if axes_inside(w, axis) else soft_threshold
+        )
+    },
+    weights=_group_rule,
+)
+def group_l2(c, axis=None, *weights):
+    """c * sum over groups of |w_group|: one node of the loss (the group lasso, Yuan & Lin 2006).
 
+    |w_group| is the Euclidean norm of a group, not its square. The subgradient at 0 is 0.
 
-PARTS = {
-    "l1_penalty": ("l1",),
-    "l2_penalty": ("l2",),
-    "elastic_net": ("l1", "l2"),
-    "group_l2": ("groups", "axis"),
-}  # the kinds of terms that each coefficient is of
+    weights  One Tensor or more.
+    c        The coefficient, a number >= 0.
+    axis     The axis or axes that lie inside a group. Default: all but the first, so a group has
+             all weights that enter one unit: a row of a Linear's weight, or one filter. axis=0
+             makes a group of all weights that leave one input.
 
-
-def parts(node, w):
-    """What a penalty node is a sum of on one of its weights: {"l1": c, "l2": c} and, for groups, {the axes inside a group: c}."""
-    found = dict(zip(PARTS[node.op.name], node.args))
-    if "groups" in found:
-        return {
-            inside(w, found["axis"]) or "l1": found["groups"]
-        }  # a group of one entry has the norm |w|
-    return found
-
-
-def prox(v, t, parts):
-    """The proximal operator of the sum of `parts` at step t: soft thresholds, then blocks (Simon et al. 2013), then the shrinking (Yu 2013)."""
-    w = soft_threshold(v, t * parts.get("l1", 0))
-    for axes in parts.keys() - {"l1", "l2"}:
-        w = block_soft_threshold(w, t * parts[axes], axes)
-    return shrink(w, t * parts.get("l2", 0))
+    Raises TypeError if the weights are not Tensors, ValueError if c is not a number >= 0 or if a
+    weight has no such axis.
+    """
+    return c * sum(np.sum(np.sqrt(np.sum(w * w, axis=axes_inside(w, axis)))) for w in weights)

@@ -1,8 +1,10 @@
 """Linear ops that only move entries. Each one's rule is its transpose: the op that moves them back."""
 
+from itertools import accumulate
+
 import numpy as np
 
-from ..engine import op
+from ..registry import op
 
 
 @op(numpy=np.reshape, x=lambda g, out, x, shape: np.reshape(g, x.shape))
@@ -71,16 +73,20 @@ def pad(x, pad_width, mode="constant", constant_values=0):
     return np.pad(x, pad_width, mode, constant_values=constant_values)
 
 
-def _part(g, i, axis, arrays):
-    start = sum(a.shape[axis] for a in arrays[:i])
-    return g[(slice(None),) * (axis % g.ndim) + (slice(start, start + arrays[i].shape[axis]),)]
+def _parts(g, axis, arrays):
+    """The parts of g, one for each array, along the axis on which the arrays were joined."""
+    before = (slice(None),) * (axis % g.ndim)
+    ends = list(accumulate(a.shape[axis] for a in arrays))
+    return [g[(*before, slice(start, end))] for start, end in zip([0, *ends], ends)]
 
 
-@op(arrays=lambda g, out, i, axis, *arrays: _part(g, i, axis, arrays))
+@op(arrays=lambda g, out, axis, *arrays: _parts(g, axis, arrays))
 def concatenate(axis, *arrays):
+    """The arrays joined along an existing axis."""
     return np.concatenate(arrays, axis)
 
 
-@op(arrays=lambda g, out, i, axis, *arrays: g[(slice(None),) * (axis % g.ndim) + (i,)])
+@op(arrays=lambda g, out, axis, *arrays: np.moveaxis(g, axis, 0))
 def stack(axis, *arrays):
+    """The arrays, all of one shape, joined along a new axis."""
     return np.stack(arrays, axis)

@@ -13,7 +13,7 @@ import math
 
 import numpy as np
 
-from ..engine import op
+from ..registry import op
 
 BLOCK = 2**19  # entries of a matrix of windows
 

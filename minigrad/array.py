@@ -1,0 +1,216 @@
+"""What makes a Tensor an array: values in and out, Python's and NumPy's protocols, text.
+
+Nothing here knows the graph. Operators and methods are attached in ops/methods.py.
+"""
+
+from functools import partial
+
+import numpy as np
+
+from . import errors
+from .changes import mark_changed
+from .modes import recording
+
+default_dtype = np.dtype(np.float32)
+numpy_functions = {}  # NumPy function -> the op or composition that it calls on Tensors
+
+
+def set_default_dtype(dtype):
+    """Sets the float dtype of Tensors that are made of Python floats and lists (float32 at first).
+
+    Raises TypeError if `dtype` is not a float dtype.
+    """
+    global default_dtype
+    if np.dtype(dtype).kind != "f":
+        raise TypeError(f"set_default_dtype: a float dtype, not {np.dtype(dtype)}.")
+    default_dtype = np.dtype(dtype)
+
+
+def as_array(data, dtype=None):
+    """A fresh contiguous array of `data`. Python floats and lists of them take the default dtype."""
+    if isinstance(data, Array):
+        data._leave("Tensor(t)", "t.detach() leaves the graph")
+        data = data.data
+    try:
+        array = np.array(data, dtype=dtype, order="C")
+    except ValueError as error:
+        raise ValueError(
+            f"Tensor: the nested lists do not make a rectangular array ({error})."
+        ) from None
+    if array.dtype.kind not in "fiubc":
+        given = f"{type(data).__name__} of dtype {array.dtype}"
+        raise TypeError(f"Tensor: numbers are needed, got {given}.")
+    is_typed = dtype is not None or isinstance(data, (np.ndarray, np.generic))
+    return array if is_typed or array.dtype != np.float64 else array.astype(default_dtype)
+
+
+def data_of(x):
+    """The array of a Tensor; anything else as it is."""
+    return x.data if isinstance(x, Array) else x
+
+
+def _has_flags(x):
+    """Whether x is a Tensor whose results are recorded."""
+    return isinstance(x, Array) and x.flags != 0
+
+
+def operand(x, rule, tensors):
+    """x as the argument of an op that has this rule, beside `tensors` among the arguments.
+
+    Beside tensors a number of NumPy becomes one of Python, which does not widen their dtype. Lists
+    with a rule become arrays.
+    """
+    if isinstance(x, np.generic):
+        return x.item() if tensors else x
+    if not rule or x is None or isinstance(x, (Array, np.ndarray)):
+        return x
+    return x if tensors and isinstance(x, (int, float)) else as_array(x)
+
+
+def as_list(x):
+    """A Tensor, an array or a number as a list of one; any other sequence as a list."""
+    is_one = isinstance(x, (Array, np.ndarray)) or not hasattr(x, "__iter__")
+    return [x] if is_one else list(x)
+
+
+class Array:
+    """The part of Tensor that needs its `data` only."""
+
+    __slots__ = ()
+
+    shape = property(lambda self: self.data.shape)
+    dtype = property(lambda self: self.data.dtype)
+    ndim = property(lambda self: self.data.ndim)
+    size = property(lambda self: self.data.size)
+
+    # ---- leaving the graph
+
+    def item(self):
+        """The only entry as a Python number. Raises ValueError if there are more or none."""
+        if self.size != 1:
+            raise errors.not_one_number(self)
+        return self.data.item()
+
+    def numpy(self):
+        """The values as a NumPy array, without the graph. It shares memory with this tensor."""
+        return self.data
+
+    def tolist(self):
+        """The values as nested lists of Python numbers."""
+        return self.data.tolist()
+
+    def __array__(self, dtype=None, copy=None):
+        remedy = "np.f(t) keeps the graph for every f with a rule; t.numpy() leaves it"
+        self._leave("np.asarray(t)", remedy)
+        return np.array(self.data, dtype=dtype, copy=copy)
+
+    def __float__(self):
+        self._leave("float(t)", "t.item() reads the value")
+        return float(self.item())
+
+    def __int__(self):
+        self._leave("int(t)", "t.item() reads the value")
+        return int(self.item())
+
+    def _leave(self, action, remedy):
+        if self.requires_grad:
+            raise errors.drops_gradient(self, action, remedy)
+
+    def __index__(self):
+        return self.data.__index__()
+
+    def __bool__(self):
+        if self.size != 1:
+            raise errors.ambiguous_truth(self)
+        return bool(self.data)
+
+    # ---- Python's protocols
+
+    def __len__(self):
+        return len(self.data)
+
+    def __iter__(self):
+        return (self[i] for i in range(len(self)))
+
+    __hash__ = object.__hash__  # `==` compares entries; as the key of a dict, a tensor is itself
+
+    def __repr__(self):
+        values = np.array2string(
+            self.data, separator=", ", prefix="Tensor(", threshold=100, edgeitems=3
+        )
+        notes = ""
+        if self.dtype.kind == "f" and self.dtype != default_dtype:
+            notes += f", dtype={self.dtype}"
+        if self.op is not None:
+            notes += f", op={self.op.name}"
+        elif self.requires_grad:
+            notes += ", requires_grad=True"
+        return f"{type(self).__name__}({values}{notes})"
+
+    def __format__(self, spec):
+        return format(self.item(), spec) if spec and self.size == 1 else str(self)
+
+    def __reduce__(self):  # copy and pickle make a leaf of the same values
+        if not self.is_leaf:
+            raise errors.not_a_copy(self)
+        return partial(type(self), name=self.name), (self.data, self.requires_grad)
+
+    # ---- changes in place
+
+    def __setitem__(self, index, value):
+        raise errors.item_assignment(self)
+
+    def _in_place(ufunc, symbol):
+        def update(self, other):
+            joins = recording.get() and not self.requires_grad and _has_flags(other)
+            if not self.is_leaf or joins:
+                return NotImplemented  # so that `t += u` is `t = t + u` for tensors of a graph
+            if recording.get() and self.requires_grad:
+                raise errors.update_of_leaf(self, symbol)
+            mark_changed(self)
+            try:
+                ufunc(self.data, data_of(other), out=self.data, casting="same_kind")
+            except (TypeError, ValueError) as error:
+                place = f"t {symbol} u in place, t of shape {self.shape} and {self.dtype}"
+                raise errors.same_kind(error, f"{place}: {error}") from error
+            return self
+
+        return update
+
+    __iadd__ = _in_place(np.add, "+=")
+    __isub__ = _in_place(np.subtract, "-=")
+    __imul__ = _in_place(np.multiply, "*=")
+    __itruediv__ = _in_place(np.divide, "/=")
+    __ipow__ = _in_place(np.power, "**=")
+    del _in_place
+
+    # ---- NumPy's functions
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **keywords):
+        if method == "__call__" and not keywords:
+            return implementation(ufunc)(*inputs)
+        if any(map(_has_flags, inputs)):
+            raise errors.unsupported_ufunc(ufunc, method, keywords)
+        result = getattr(ufunc, method)(*map(data_of, inputs), **keywords)  # plain data only
+        return result if "out" in keywords or result is None else self._wrap(result)
+
+    def __array_function__(self, function, types, args, keywords):
+        return implementation(function)(*args, **keywords)
+
+
+def implementation(function):
+    """The op or composition that a NumPy function calls on Tensors; TypeError if there is none."""
+    try:
+        return numpy_functions[function]
+    except KeyError:
+        raise errors.no_numpy_rule(function) from None
+
+
+def implements(function):
+    """Decorates a composition: the NumPy `function` calls it on Tensors."""
+
+    def register(composition):
+        numpy_functions[function] = composition
+        return composition
+
+    return register

@@ -1,0 +1,183 @@
+"""The words of the engine's errors: the op, the shapes and the remedy. Each function makes one error."""
+
+import numpy as np
+
+
+def same_kind(error, message):
+    """An error with this message. Its class is the built-in class that `error` derives from."""
+    kinds = (ValueError, IndexError, TypeError)
+    return next((kind for kind in kinds if isinstance(error, kind)), RuntimeError)(message)
+
+
+# ---------------------------------------------------------------------------------------- tensors
+
+
+def not_a_leaf(op):
+    return RuntimeError(
+        f"requires_grad can be set on a leaf only; this is the result of {op.name}. Use t.detach()."
+    )
+
+
+def not_a_float(dtype):
+    return TypeError(
+        f"gradients need a float dtype, got {dtype}. "
+        "Write Tensor([1., 2.]) or x.astype(np.float32)."
+    )
+
+
+def drops_gradient(tensor, action, remedy):
+    made = "a leaf that requires a gradient"
+    if not tensor.is_leaf:
+        made = f"the result of {tensor.op.name}"
+    return TypeError(
+        f"{action} would drop the gradient: t, of shape {tensor.shape}, is {made}. {remedy}."
+    )
+
+
+def not_a_copy(tensor):
+    return TypeError(
+        f"the result of {tensor.op.name}, of shape {tensor.shape}, belongs to a graph and cannot "
+        "be copied. Use t.detach()."
+    )
+
+
+def not_one_number(tensor):
+    return ValueError(
+        f"item: a tensor of shape {tensor.shape} has {tensor.size} entries, not one. "
+        "Index it, or reduce it with .sum() or .mean()."
+    )
+
+
+def ambiguous_truth(tensor):
+    return ValueError(
+        f"the truth of a tensor of shape {tensor.shape} is ambiguous. Use np.any(t) or np.all(t)."
+    )
+
+
+def item_assignment(tensor):
+    return TypeError(
+        f"a tensor of shape {tensor.shape} cannot be assigned to by item: the graph could not see "
+        "it. Build a new one with np.where(mask, new, t), or write to t.data[...] before the "
+        "forward pass."
+    )
+
+
+def update_of_leaf(tensor, symbol):
+    return RuntimeError(
+        f"w {symbol} ... on a leaf that requires a gradient (shape {tensor.shape}): it would no "
+        "longer be a leaf. Use optimizer.step(), or do it inside `with no_grad():`."
+    )
+
+
+# -------------------------------------------------------------------------------------------- ops
+
+
+def in_forward(op, args, error):
+    """The error of a forward, with the op and the shapes of its arguments."""
+    arrays = [a for a in args if hasattr(a, "shape") and not isinstance(a, np.generic)]
+    shapes = [str(a.shape) for a in arrays]
+    told = str(error).replace(" ", "")
+    if any(shape.replace(" ", "") in told for shape in shapes):
+        return same_kind(error, f"{op.name}: {error}")
+    return same_kind(error, f"{op.name} of {' and '.join(shapes)}: {error}")
+
+
+def no_rule(op, i):
+    name = op.names[i]
+    return TypeError(
+        f"{op.name} has no rule for its argument {name}. "
+        f"Use {name}.detach() if no gradient is wanted."
+    )
+
+
+def no_numpy_rule(function):
+    module = getattr(function, "__module__", None) or "numpy"
+    name = f"{module}.{function.__name__}".replace("numpy", "np", 1)
+    return TypeError(
+        f"{name} has no gradient rule here. Use t.numpy() to leave the graph, "
+        "or add a rule with minigrad.registry.op."
+    )
+
+
+def unsupported_ufunc(ufunc, method, keywords):
+    call = f"np.{ufunc.__name__}"
+    call += f".{method}" if method != "__call__" else f"(..., {', '.join(keywords)}=)"
+    return TypeError(
+        f"{call} is not supported on Tensors: its gradient would be lost. "
+        f"Use np.{ufunc.__name__}(...) alone, for an array `a += t` write `a = a + t`, "
+        "or use a reduction such as np.sum."
+    )
+
+
+# --------------------------------------------------------------------------------------- backward
+
+
+def in_rule(op, error):
+    return same_kind(error, f"backward, in a rule of {op.name}: {error}")
+
+
+def wrong_cotangent(op, args, x, cotangent):
+    name = op.names[next(i for i, a in enumerate(args) if a is x)]
+    returned = f"{cotangent!r}, no array"
+    if hasattr(cotangent, "shape"):
+        returned = f"shape {cotangent.shape}"
+    return ValueError(
+        f"the rule of {op.name} for {name} returned {returned}; {name} has shape {x.shape}."
+    )
+
+
+def freed(node):
+    return RuntimeError(
+        f"backward: this graph was already freed (at {node.op.name}, shape {node.shape}). "
+        "Run the forward pass again, or pass retain_graph=True to the first backward to go "
+        "through it twice."
+    )
+
+
+def changed(node, i):
+    x = node.args[i]
+    name = getattr(x, "name", None) or node.op.names[i]
+    return RuntimeError(
+        f"backward: {name!r}, of shape {x.shape}, was changed in place (optimizer.step(), "
+        f"load_state_dict, w -= ...) after {node.op.name} used it. Run the forward pass again "
+        "after the change, or change a copy."
+    )
+
+
+def not_recording(what):
+    return RuntimeError(
+        f"{what}: create_graph=True inside no_grad() would record nothing. Call it outside."
+    )
+
+
+def not_recorded(what):
+    return RuntimeError(
+        f"{what}: this tensor does not depend on any leaf with requires_grad=True "
+        "(or was made under no_grad())."
+    )
+
+
+def not_one_entry(what, shape):
+    return RuntimeError(
+        f"{what}: the tensor has shape {shape}, not one entry. "
+        "Call .mean() or .sum(), or pass a gradient of that shape."
+    )
+
+
+def wrong_gradient(what, shape, needed):
+    return ValueError(f"{what}: the gradient has shape {shape}, the tensor {needed}.")
+
+
+def wrong_inputs():
+    return RuntimeError("grad: the inputs must be Tensors that require a gradient.")
+
+
+def wrong_count(outputs, gradients):
+    return ValueError(f"grad: {len(outputs)} outputs but {len(gradients)} grad_outputs.")
+
+
+def unused(positions):
+    return RuntimeError(
+        f"grad: the outputs do not depend on inputs {positions}. "
+        "Pass allow_unused=True to get None for them."
+    )

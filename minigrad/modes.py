@@ -1,0 +1,63 @@
+"""Where the program is: whether results are recorded, and inside which modules and functions."""
+
+import contextlib
+from contextvars import ContextVar
+
+recording = ContextVar("recording", default=True)  # False inside no_grad()
+scope = ContextVar("scope", default=None)  # (outer scope, the module or Composition that runs)
+
+
+@contextlib.contextmanager
+def no_grad():
+    """Inside this block nothing is recorded, so results need no memory. Also a decorator."""
+    token = recording.set(False)
+    try:
+        yield
+    finally:
+        recording.reset(token)
+
+
+class Composition:
+    """A named function of several ops, as a scope. Pictures show its nodes as one node.
+
+    kind  as for ops: "operation", "loss", "penalty" or "random"
+    """
+
+    __slots__ = ("kind", "name")
+
+    def __init__(self, name, kind="operation"):
+        self.name, self.kind = name, kind
+
+
+def scoped(owner, function, *args, **kwargs):
+    """Calls function(*args, **kwargs) in the scope of `owner`: a module, a Composition or a name.
+
+    Each result remembers the scope in which it was recorded.
+    """
+    owner = Composition(owner) if isinstance(owner, str) else owner
+    token = scope.set((scope.get(), owner))
+    try:
+        return function(*args, **kwargs)
+    finally:
+        scope.reset(token)
+
+
+def path(scope, by_kind=False):
+    """The dotted name of a scope, such as `encoder.drop1`.
+
+    A module has the name that the module around it gives it. With `by_kind`, a module that has only
+    a number there is called by its kind and its count among that kind, such as `Dropout_0`. So
+    layers of other kinds do not change the name.
+    """
+    owners = []
+    while scope is not None:
+        scope, owner = scope
+        owners.append(owner)
+    names, around = [], None
+    for owner in reversed(owners):
+        if isinstance(owner, Composition):
+            names.append(owner.name)
+        else:
+            names.append("" if around is None else around.name_of(owner, by_kind))
+            around = owner
+    return ".".join(filter(None, names))

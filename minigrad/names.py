@@ -1,0 +1,83 @@
+"""What reports and pictures call the leaves and nodes of a recorded graph, and where they stand."""
+
+from collections import Counter
+from itertools import count
+
+from .engine import Tensor
+from .modes import Composition, path
+
+
+def split_scope(scope):
+    """The scope of a result as (calls of modules, call of a composition or None), all of them scopes.
+
+    The modules are those around the outermost composition, outermost first. A composition is one
+    node of a picture, whatever modules it calls.
+    """
+    modules, call = [], None
+    while scope is not None:
+        if isinstance(scope[1], Composition):
+            call, modules = scope, []
+        else:
+            modules.append(scope)
+        scope = scope[0]
+    return tuple(reversed(modules)), call
+
+
+def holders(nodes):
+    """{order of a leaf: (scope, name)}: the innermost module around a use of the leaf that holds it.
+
+    `name` is the name of the leaf in that module.
+    """
+    holder_of = {}
+    members = {}  # id of a module -> {id of a leaf: the first name that the module has for it}
+    for node in nodes:
+        for a in node.args or ():
+            if isinstance(a, Tensor) and a.is_leaf and a.order not in holder_of:
+                holder = _holder(a, node.scope, members)
+                if holder:
+                    holder_of[a.order] = holder
+    return holder_of
+
+
+def _holder(leaf, scope, members):
+    while scope is not None:
+        outer, module = scope
+        if not isinstance(module, Composition):
+            if id(module) not in members:
+                held = [(id(v), n) for n, v in module.named_members() if isinstance(v, Tensor)]
+                members[id(module)] = dict(reversed(held))
+            name = members[id(module)].get(id(leaf))
+            if name is not None:
+                return scope, name
+        scope = outer
+    return None
+
+
+def role(op, i):
+    """The name of argument i of an op, if it tells something. x and y are letters and tell nothing."""
+    return None if op.names[:2] == ["x", "y"] else op.names[i]
+
+
+def leaf_names(nodes):
+    """{order: name} of the leaves that require a gradient.
+
+    A leaf has its own name, or the name that a module has for it (`fc1.weight`), or the role in
+    which it is used first. Equal names get numbers. Pictures use these names without numbers.
+    """
+    names, holder_of = {}, holders(nodes)
+    for node in nodes:
+        for i, a in enumerate(node.args or ()):
+            if isinstance(a, Tensor) and a.is_leaf and a.requires_grad and a.order not in names:
+                scope, name = holder_of.get(a.order, (None, role(node.op, i) or "parameter"))
+                names[a.order] = a.name or ".".join(filter(None, [path(scope), name]))
+    return numbered(names)
+
+
+def numbered(names):
+    """The same dict of names, with numbers after equal names: `add#1`, `add#2`."""
+    times = Counter(names.values())
+    numbers = {name: count(1) for name in times}
+    return {
+        key: f"{name}#{next(numbers[name])}" if times[name] > 1 else name
+        for key, name in names.items()
+    }

@@ -1,0 +1,125 @@
+"""Proximal steps: penalties that have kinks give exact zeros."""
+
+import math
+
+import numpy as np
+
+from ..changes import mark_changed
+from ..engine import Tensor
+from ..graph import nodes
+from ..loss import split
+from .base import Optimizer
+
+
+class ProximalSGD(Optimizer):
+    """w = prox(w - lr * gradient of the smooth part of the loss): exact zeros.
+
+    parameters   Tensors or groups, as for every optimizer.
+    lr           The step size, a number or a function of the step number; at most 1 / L, where L
+                 is the largest curvature of the smooth part.
+    accelerated  FISTA (Beck & Teboulle 2009), for losses without noise. The closure then sees an
+                 extrapolated point; between the steps the parameters are at the proximal point.
+    restart      Drops the momentum when it points uphill (O'Donoghue & Candes 2015).
+
+    `step(closure)` calls closure(), which returns the recorded loss with its penalties and does
+    not call backward. The loss is read as a sum: L1, elastic-net and group-L2 penalties, and other
+    penalties with a proximal operator, act by that operator alone; all other terms act by their
+    gradient.
+
+    >>> w = Tensor([3.0, 0.2], requires_grad=True)
+    >>> optimizer = ProximalSGD([w], lr=0.5)
+    >>> from minigrad.functional import l1_penalty
+    >>> for _ in range(50):
+    ...     loss = optimizer.step(lambda: 0.5 * ((w - [2.0, 0.3]) ** 2).sum() + l1_penalty(w, c=0.5))
+    >>> w
+    Tensor([1.5, 0. ], requires_grad=True)
+    """
+
+    counters = ("steps", "t", "momentum")
+
+    def __init__(self, parameters, lr=1e-3, accelerated=False, restart=False):
+        super().__init__(parameters, lr=lr)
+        if restart and not accelerated:
+            raise ValueError("ProximalSGD: restart is for accelerated=True.")
+        self.accelerated, self.restart = accelerated, restart
+        self.t, self.momentum = 1.0, 0.0
+
+    def step(self, closure=None):
+        """One step. closure() returns the recorded loss, which `step` returns too.
+
+        Raises TypeError without a closure, RuntimeError if backward was called, ValueError for
+        penalties that have no proximal step. The parameters then stay as they were.
+        """
+        if not callable(closure):
+            raise TypeError(
+                "ProximalSGD.step takes a function that returns the recorded loss, "
+                "without backward: step(lambda: loss_of(model))."
+            )
+        rates = [(group, self.rate(group)) for group in self.param_groups]
+        trained = [(self.state[w], lr) for g, lr in rates for w in g["params"] if w.requires_grad]
+        parameters = [t.parameter for t, _ in trained]
+        before = [w.data.copy() if self.accelerated else w.data for w in parameters]
+        try:
+            if self.momentum:
+                for (t, _), x in zip(trained, before):
+                    t.parameter.data += self.momentum * (x - t.buffers.get("before", x))
+            loss = closure()
+            _require_no_gradients(parameters)
+            gradients, operators = split(loss, parameters, "ProximalSGD.step")
+        except BaseException:
+            for w, x in zip(parameters, before):
+                w.data[...] = x
+            raise
+        uphill = 0.0
+        for (t, lr), x, gradient, prox in zip(trained, before, gradients, operators):
+            w = t.parameter.data
+            new = x
+            if gradient is not None or prox:
+                new = w - lr * (0 if gradient is None else gradient)
+                new = prox(new, lr) if prox else new
+            if self.accelerated and lr:
+                uphill += float(np.sum((w - new) * (new - x))) / lr
+                t.buffers["before"] = x
+            mark_changed(t.parameter)
+            w[...] = new
+        if self.accelerated:
+            last, self.t = self.t, (1 + math.sqrt(1 + 4 * self.t**2)) / 2
+            self.momentum = (last - 1) / self.t
+            if self.restart and uphill > 0:
+                self.t, self.momentum = 1.0, 0.0
+        self.steps += 1
+        return loss
+
+
+def _require_no_gradients(parameters):
+    for p in parameters:
+        if p.grad is not None:
+            raise RuntimeError(
+                f"ProximalSGD.step: a parameter of shape {p.shape} has a .grad, so backward() was "
+                "called, and it added the subgradients of the penalties. A penalty acts once, here "
+                "by its proximal operator: leave out backward(), and call zero_grad() once."
+            )
+
+
+def kkt_residual(loss, parameters=None):
+    """How far a recorded loss is from its optimality conditions, a number >= 0.
+
+    The largest entry of |w - prox(w - gradient of the smooth part)| at step 1. For a convex loss
+    it is 0 if and only if the parameters are optimal, zeros included. For the lasso: gradient =
+    -c sign(w) where w is not 0, and |gradient| <= c where w is 0.
+
+    loss        A recorded Tensor of one entry, before backward. Nothing is changed.
+    parameters  A Tensor or several; default: all that the loss depends on.
+
+    Raises as `ProximalSGD.step` does.
+    """
+    if parameters is None and isinstance(loss, Tensor):
+        parameters = [n for n in nodes(loss) if n.is_leaf and n.requires_grad]
+    parameters = [parameters] if isinstance(parameters, Tensor) else list(parameters or ())
+    gradients, operators = split(loss, parameters, "kkt_residual", retain_graph=True)
+    largest = 0.0
+    for p, gradient, prox in zip(parameters, gradients, operators):
+        new = p.data if gradient is None else p.data - gradient
+        move = p.data - (prox(new, 1.0) if prox else new)
+        largest = max(largest, float(np.max(np.abs(move), initial=0.0)))
+    return largest

@@ -1,0 +1,183 @@
+"""How an op and a composition are declared.
+
+`op` makes an op of a function on arrays and its rules. `composition` marks a function of several
+ops. `ops` knows every op that has rules, by name: the proofs, the tests and the pictures read it.
+"""
+
+import inspect
+from functools import partial, update_wrapper, wraps
+from textwrap import indent
+
+import numpy as np
+
+from .array import as_array, data_of, numpy_functions
+from .engine import Op, Tensor, constant, record, wants_gradient
+from .errors import same_kind
+from .modes import Composition, scoped
+
+try:
+    from .fast import speed_up
+except ImportError:  # fast.py saves time and changes nothing else
+    speed_up = None
+
+ops = {}  # name -> the Op, or the Family, of every op that has a rule
+
+
+def op(forward=None, /, *, numpy=None, kind="operation", prox=None, **rules):
+    """Makes an op of a function on arrays. Each keyword is the rule of one argument:
+
+        exp = op(np.exp, x=lambda g, out, x: g * out)
+
+        @op(x=lambda g, out, x: g * (out > 0))
+        def relu(x): ...
+
+    The result is a function. On Tensors it records, on arrays it just computes.
+
+    numpy   The NumPy function that calls this op on Tensors. A ufunc as `forward` needs none.
+    kind    "operation", "loss", "penalty" or "random": how pictures and ledgers treat a result.
+    prox    Of a penalty: see `minigrad.ops.penalties`.
+    rules   A rule is called as rule(g, out, *arguments): see `minigrad.engine`. `name=None` says
+            that no gradient flows to the argument. The rule of a last argument `*rest` returns a
+            sequence of cotangents, one for each of `rest`; only those that are needed are read.
+
+    Raises TypeError for a rule of an argument that does not exist, and for keyword-only arguments;
+    ValueError if another module has defined an op of this name.
+    """
+    if forward is None:
+        return partial(op, numpy=numpy, kind=kind, prox=prox, **rules)
+    name = forward.__name__
+    if isinstance(forward, np.ufunc):
+        numpy = forward
+        arguments = [inspect.Parameter(n, inspect.Parameter.POSITIONAL_ONLY) for n in rules]
+    else:
+        arguments = list(inspect.signature(forward).parameters.values())
+    names = [a.name for a in arguments]
+    if any(a.kind in (a.KEYWORD_ONLY, a.VAR_KEYWORD) for a in arguments):
+        raise TypeError(f"op {name}: keyword-only arguments and ** are not supported.")
+    if unknown := set(rules) - set(names):
+        raise TypeError(
+            f"op {name}: rules for {sorted(unknown)}, but its arguments are {', '.join(names)}."
+        )
+    if name in ops and ops[name].forward.__module__ != forward.__module__:
+        raise ValueError(f"op {name} is already defined. Choose another name.")
+    is_family = any(a.kind is a.VAR_POSITIONAL for a in arguments)
+    this = (Family if is_family else Op)(name, forward, names, rules, kind, prox)
+    this.defaults = {a.name: a.default for a in arguments if a.default is not a.empty}
+    if any(this.rules):
+        ops[name] = this
+    call = update_wrapper(_called(this, arguments), forward, updated=())
+    call.__qualname__ = name  # Python's errors about arguments then say the name alone
+    if isinstance(forward, np.ufunc):
+        del call.__wrapped__  # the signature of the ufunc has out= and where=, the op has not
+    call.op = this
+    if numpy is not None:
+        numpy_functions[numpy] = call
+    return call
+
+
+def _called(op, arguments):
+    """The Python function that calls an op, with the arguments and defaults of its forward.
+
+    Its text is written here, as dataclasses write __init__, so that Python itself binds arguments.
+    """
+    *fixed, last = op.names
+    if isinstance(op, Family):
+        body = f"return _record(_op.of(len({last})), ({', '.join([*fixed, '*' + last])},))"
+        names = {"_op": op, "_record": record}
+    elif speed_up:
+        body, names = speed_up(op)
+    else:
+        body = f"return _record(_op, ({', '.join(op.names)},))"
+        names = {"_op": op, "_record": record}
+    signature = []
+    for a in arguments:
+        star = "*" if a.kind is a.VAR_POSITIONAL else ""
+        default = "" if a.default is a.empty else f"=_default_{a.name}"
+        names[f"_default_{a.name}"] = a.default
+        signature.append(star + a.name + default)
+    exec(f"def call({', '.join(signature)}):\n{indent(body, '    ')}", names)
+    return names["call"]
+
+
+def on_data(*functions):
+    """Makes NumPy functions compute on the data of Tensors. Their results are not recorded."""
+    for function in functions:
+        numpy_functions[function] = partial(_on_data, function)
+
+
+def _on_data(function, *args, **kwargs):
+    kwargs = {name: data_of(value) for name, value in kwargs.items()}
+    try:
+        result = function(*map(data_of, args), **kwargs)
+    except (TypeError, ValueError) as error:
+        raise same_kind(error, f"np.{function.__name__}: {error}") from error
+    return constant(result) if isinstance(result, (np.ndarray, np.generic)) else result
+
+
+class Family(Op):
+    """An op of any number of operands. For each number there is an Op of that many arguments."""
+
+    def __init__(self, *definition):
+        super().__init__(*definition)
+        self.members = {}
+
+    def of(self, count):
+        """The Op that takes `count` operands after the fixed arguments."""
+        if count not in self.members:
+            self.members[count] = Member(self, count)
+        return self.members[count]
+
+
+class Member(Op):
+    """The Op of a Family for one number of operands."""
+
+    def __init__(self, family, count):
+        *fixed, rest = family.names
+        self.family, self.first = family, len(fixed)
+        names = [*fixed, *(f"{rest}[{i}]" for i in range(count))]
+        super().__init__(family.name, family.forward, names, {}, family.kind, family.prox)
+        self.undeclared = [i for i in range(len(names)) if min(i, self.first) in family.undeclared]
+        self.rules[: self.first] = family.rules[:-1]
+        self.defaults = family.defaults
+        if family.rules[-1]:
+            self.rules[self.first :] = [partial(self._cotangent, i) for i in range(count)]
+
+    def _cotangent(self, i, g, out, *arguments):
+        """The rule of operand i alone."""
+        return self.family.rules[-1](g, out, *arguments)[i]
+
+    def vjp(self, g, node, on_tensors=False):
+        """As Op.vjp. The rule of the operands is called once, for all of them."""
+        given = (node, *node.args) if on_tensors else (node.data, *map(data_of, node.args))
+        wanted = [i for i, x in enumerate(node.args) if self.rules[i] and wants_gradient(x)]
+        operands = self.family.rules[-1](g, *given) if self.family.rules[-1] else ()
+        return [
+            (
+                node.args[i],
+                operands[i - self.first] if i >= self.first else self.rules[i](g, *given),
+            )
+            for i in wanted
+        ]
+
+
+def composition(function=None, *, kind="operation"):
+    """Decorates a function of several ops: pictures and reports show its nodes as one.
+
+    kind  "operation", "loss", "penalty" or "random", as for ops.
+
+    If the first argument is a number or a list, it becomes an array, as for ops.
+    """
+    if function is None:
+        return partial(composition, kind=kind)
+    owner = Composition(function.__name__, kind)
+
+    @wraps(function)
+    def call(*args, **kwargs):
+        if args and not isinstance(args[0], (Tensor, np.ndarray)):
+            try:
+                args = (as_array(args[0]), *args[1:])
+            except TypeError as error:
+                raise TypeError(f"{owner.name}: {error}") from None
+        return scoped(owner, function, *args, **kwargs)
+
+    return call
