@@ -83,6 +83,11 @@ class Array:
     ndim = property(lambda self: self.data.ndim)
     size = property(lambda self: self.data.size)
 
+    def requires_grad_(self, value=True):
+        """Sets requires_grad and returns the tensor."""
+        self.requires_grad = value
+        return self
+
     # ---- leaving the graph
 
     def item(self):
@@ -192,7 +197,9 @@ class Array:
         if any(map(_has_flags, inputs)):
             raise errors.unsupported_ufunc(ufunc, method, keywords)
         result = getattr(ufunc, method)(*map(data_of, inputs), **keywords)  # plain data only
-        return result if "out" in keywords or result is None else self._wrap(result)
+        if "out" in keywords or result is None:
+            return result
+        return self.detach()._fill(result)
 
     def __array_function__(self, function, types, args, keywords):
         return implementation(function)(*args, **keywords)

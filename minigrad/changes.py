@@ -9,6 +9,8 @@ from itertools import count
 
 import numpy as np
 
+from . import errors
+
 tick = count(1).__next__  # the time now, as a number that rises
 latest = 0  # the time of the last change of any array
 changes = {}  # id of the array that owns the memory -> the time of its last change
@@ -30,6 +32,13 @@ def changed_since(x, time):
     """
     array = x if isinstance(x, np.ndarray) else getattr(x, "data", None)
     return isinstance(array, np.ndarray) and changes.get(id(_owner(array)), 0) > time
+
+
+def require_unchanged(node):
+    """Raises RuntimeError if an argument of a node was changed after the node was made."""
+    for i, x in enumerate(node.args):
+        if changed_since(x, node.order):
+            raise errors.changed(node, i)
 
 
 def _owner(array):

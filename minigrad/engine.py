@@ -1,4 +1,4 @@
-"""The engine: tensors that remember how they were made, and the walk back that differentiates them.
+"""The engine: tensors that remember how they were made, and the walk back that differentiates.
 
 Read this file first. Three ideas carry it.
 
@@ -27,7 +27,7 @@ import numpy as np
 
 from . import changes, errors
 from .array import Array, as_array, as_list, data_of, operand
-from .changes import changed_since, tick
+from .changes import tick
 from .modes import recording, scope
 
 # The flags of a tensor say whether the results of an op on it are recorded, and why.
@@ -102,11 +102,6 @@ class Tensor(Array):
             raise errors.not_a_float(self.dtype)
         self.flags = self.flags & RECORDED | (GRADIENT if value else 0)
 
-    def requires_grad_(self, value=True):
-        """Sets requires_grad and returns the tensor."""
-        self.requires_grad = value
-        return self
-
     def retain_grad(self):
         """Makes backward give this result a `.grad`, as it does for a leaf."""
         self.retains_grad = not self.is_leaf
@@ -114,9 +109,6 @@ class Tensor(Array):
     def detach(self):
         """A Tensor of the same values without the graph. It shares memory with this tensor."""
         return constant(self.data)
-
-    def _wrap(self, array):
-        return constant(array)
 
     def backward(self, gradient=None, retain_graph=None, create_graph=False):
         """Adds to the `.grad` of each leaf the derivative of this tensor by that leaf.
@@ -217,17 +209,20 @@ def backward_pass(seeds, retain_graph=None, create_graph=False, wanted=()):
     retain_graph = create_graph if retain_graph is None else retain_graph
     oldest = min(wanted, default=0)
     sums, heap = {}, []  # order -> [tensor, sum of its cotangents, is_own]; -order of each result
-    node, g, arriving = None, None, seeds
+    node, g, given, arriving = None, None, None, seeds
     while True:
         for x, cotangent in arriving:
             if getattr(cotangent, "shape", None) != x.data.shape:
                 cotangent = unbroadcast(cotangent, x, node)
-            entry = sums.get(x.order)
-            if entry is None:
-                is_own = not create_graph and x.op is None and _is_new(cotangent, g, node)
-                sums[x.order] = [x, cotangent, is_own]
-                if x.op is not None:
-                    heappush(heap, -x.order)
+            order = x.order
+            entry = sums.get(order)
+            if entry is None and x.op is not None:
+                sums[order] = [x, cotangent, False]
+                heappush(heap, -order)
+            elif entry is None:
+                given = given or _ids_of_given(g, node)
+                is_own = not create_graph and cotangent.base is None and id(cotangent) not in given
+                sums[order] = [x, cotangent, is_own and node is not None]
             elif entry[2]:
                 entry[1] += cotangent
             else:
@@ -237,11 +232,15 @@ def backward_pass(seeds, retain_graph=None, create_graph=False, wanted=()):
         if not heap:
             break
         node, g, is_own = sums.pop(-heappop(heap))  # the newest: all its cotangents have arrived
+        given = None
         if node.order in wanted if wanted else node.retains_grad:
             yield node, g, is_own
         if node.order <= oldest:
             break
-        _require_usable(node)
+        if node.args is None:
+            raise errors.freed(node)
+        if changes.latest > node.order:
+            changes.require_unchanged(node)
         try:
             arriving = node.op.vjp(g, node, create_graph)
         except Exception as error:
@@ -264,21 +263,9 @@ def unbroadcast(g, x, node):
     return g.sum(axis=(*range(lead), *copied)).reshape(x.shape)
 
 
-def _is_new(cotangent, g, node):
-    """Whether a rule of `node` made this array, and did not pass on an array that it was given."""
-    if node is None or cotangent is g or cotangent.base is not None:
-        return False
-    return all(cotangent is not data_of(a) for a in node.args)
-
-
-def _require_usable(node):
-    """Refuses a node that was freed, or whose arguments were changed after it was made."""
-    if node.args is None:
-        raise errors.freed(node)
-    if changes.latest > node.order:
-        for i, x in enumerate(node.args):
-            if changed_since(x, node.order):
-                raise errors.changed(node, i)
+def _ids_of_given(g, node):
+    """The ids of the arrays that the rules of a node are given: a rule may pass one of them on."""
+    return {id(g), *(id(data_of(a)) for a in (() if node is None else node.args))}
 
 
 def seeds_of(what, outputs, gradients, create_graph):
@@ -289,10 +276,8 @@ def seeds_of(what, outputs, gradients, create_graph):
     for y, g in zip(outputs, gradients):
         if not wants_gradient(y):
             raise errors.not_recorded(what)
-        if g is None and y.size != 1:
-            raise errors.not_one_entry(what, y.shape)
-        if g is not None and np.shape(data_of(g)) != y.shape:
-            raise errors.wrong_gradient(what, np.shape(data_of(g)), y.shape)
+        if y.size != 1 if g is None else np.shape(data_of(g)) != y.shape:
+            raise errors.wrong_gradient(what, g, y.shape)
         if not create_graph or not isinstance(g, Tensor):
             g = np.ones(y.shape, y.dtype) if g is None else np.asarray(data_of(g), y.dtype)
             g = constant(g) if create_graph else g

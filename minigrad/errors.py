@@ -157,15 +157,14 @@ def not_recorded(what):
     )
 
 
-def not_one_entry(what, shape):
+def wrong_gradient(what, gradient, shape):
+    if gradient is not None:
+        given = getattr(gradient, "shape", np.shape(gradient))
+        return ValueError(f"{what}: the gradient has shape {given}, the tensor {shape}.")
     return RuntimeError(
         f"{what}: the tensor has shape {shape}, not one entry. "
         "Call .mean() or .sum(), or pass a gradient of that shape."
     )
-
-
-def wrong_gradient(what, shape, needed):
-    return ValueError(f"{what}: the gradient has shape {shape}, the tensor {needed}.")
 
 
 def wrong_inputs():

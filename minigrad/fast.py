@@ -8,33 +8,33 @@ since an op may have an argument of any other name.
 import numpy as np
 
 from .changes import tick
-from .engine import GRADIENT, RECORDED, Op, Tensor, constant, record
+from .engine import GRADIENT, RECORDED, Tensor, constant, record
 from .errors import in_forward, no_rule
 from .modes import recording, scope
 
-START = "_flags, _has_tensors, _has_numbers = 0, False, False"
+# ---- the body of the function that calls an op. Arguments that need more care are left to record.
+
+START = """
+_flags = 0"""
 TAKE = """
 if isinstance({x}, _Tensor):
-    _{x}, _flags, _has_tensors = {x}.data, _flags | {x}.flags, True
+    _{x}, _flags = {x}.data, _flags | {x}.flags
 else:
     _{x} = {x}"""
+TAKE_OPERAND = """
+    if type({x}) is not _ndarray and {x} is not None:
+        if type({x}) not in _NUMBERS or not ({has_tensors}):
+            return _record(_op, ({args},))"""
 TAKE_SETTING = """
     if isinstance({x}, _generic):
         return _record(_op, ({args},))"""
-TAKE_OPERAND = """
-    if type({x}) is not _ndarray and {x} is not None:
-        if type({x}) is not float and type({x}) is not int:
-            return _record(_op, ({args},))
-        _has_numbers = True"""
 RUN = """
-if _has_numbers and not _has_tensors:
-    return _record(_op, ({args},))
 try:
     _data = _forward({arrays})
 except Exception as _error:
     raise _in_forward(_op, ({args},), _error) from _error
 if not _flags or not _recording():
-    return _constant(_data) if _has_tensors else _data"""
+    return _constant(_data) if {has_tensors} else _data"""
 REFUSE = """
 if isinstance({x}, _Tensor) and {x}.flags >= {GRADIENT}:
     raise _no_rule(_op, {i})"""
@@ -45,23 +45,33 @@ _out.op, _out.args, _out.scope, _out.flags, _out.name = _op, ({args},), _scope()
 _out.order, _out.grad, _out.retains_grad = _tick(), None, False
 return _out"""
 
+# ---- the function that takes the place of Op.vjp
+
 OPEN = """
 def vjp(_g, _node, on_tensors=False):
+    {args}, = _node.args"""
+ASK = """
+    _is_{x} = isinstance({x}, _Tensor)"""
+TAKE_TENSORS = """
     if on_tensors:
-        return _vjp(_op, _g, _node, True)
-    {args}, = _node.args
-    _out, _pairs = _node.data, []"""
-TAKE_DATA = """
-    _{x} = {x}.data if isinstance({x}, _Tensor) else {x}"""
+        _out, {arrays}, = _node, {args},
+    else:
+        _out = _node.data"""
+TAKE_ARRAY = """
+        _{x} = {x}.data if _is_{x} else {x}"""
+PAIRS = """
+    _pairs = []"""
 PULL = """
-    if _{x} is not {x} and {x}.flags >= {GRADIENT}:
+    if _is_{x} and {x}.flags >= {GRADIENT}:
         _pairs.append(({x}, _rules[{i}](_g, _out, {arrays})))"""
 CLOSE = """
     return _pairs"""
+PULL_ONLY = """
+    return (({args}, _rules[0](_g, _out, {arrays})),)"""
 
 
 def call_text(op):
-    """The body of the function that calls an op: `record`, written out."""
+    """The body of the function that calls an op."""
     take = [TAKE + (TAKE_OPERAND if rule else TAKE_SETTING) for rule in op.rules]
     refuse = [REFUSE if i in op.undeclared else "" for i, _ in enumerate(op.names)]
     return _filled(op, START, take, RUN, refuse, RESULT)
@@ -69,8 +79,11 @@ def call_text(op):
 
 def vjp_text(op):
     """The function that takes the place of Op.vjp."""
-    take = [TAKE_DATA for _ in op.names]
-    return _filled(op, OPEN, take, [PULL if rule else "" for rule in op.rules], CLOSE)
+    ask, take = [ASK for _ in op.names], [TAKE_ARRAY for _ in op.names]
+    if len(op.names) == 1:  # the only argument has the gradient that the result has
+        return _filled(op, OPEN, ask, TAKE_TENSORS, take, PULL_ONLY)
+    pull = [PULL if rule else "" for rule in op.rules]
+    return _filled(op, OPEN, ask, TAKE_TENSORS, take, PAIRS, pull, CLOSE)
 
 
 def _filled(op, *parts):
@@ -78,6 +91,7 @@ def _filled(op, *parts):
     words = {
         "args": ", ".join(op.names),
         "arrays": ", ".join(f"_{x}" for x in op.names),
+        "has_tensors": " or ".join(f"isinstance({x}, _Tensor)" for x in op.names),
         "flags": "_flags" if any(op.rules) else RECORDED,
         "GRADIENT": GRADIENT,
     }
@@ -94,8 +108,8 @@ def names_of(op):
         "_op": op,
         "_forward": op.forward,
         "_rules": op.rules,
-        "_vjp": Op.vjp,
         "_Tensor": Tensor,
+        "_NUMBERS": (float, int),
         "_record": record,
         "_constant": constant,
         "_in_forward": in_forward,

@@ -310,13 +310,13 @@ def _operators(taken, parameters, what):
         own = sums.get(id(leaf), {})
         for norm, c in weights.items():
             own[norm] = own.get(norm, 0.0) + part.factor * c
-    try:
-        return [prox_of_sum(sums[id(p)]) if sums[id(p)] else None for p in parameters]
-    except ValueError as error:
-        shapes = [p.shape for p in parameters if len(sums[id(p)]) > 1]
-        raise ValueError(
-            f"{what}: a parameter (of the shapes {shapes}) has several penalties, and {error}."
-        ) from None
+    operators = []
+    for p in parameters:
+        try:
+            operators.append(prox_of_sum(sums[id(p)]) if sums[id(p)] else None)
+        except ValueError as error:
+            raise ValueError(f"{what}: on a parameter of shape {p.shape}, {error}") from None
+    return operators
 
 
 def _require_proximal(part, what):

@@ -47,17 +47,18 @@ def penalty(*, prox, **rules):
         parameters = list(signature(forward).parameters.values())
         *settings, weights = parameters
         name, names = forward.__name__, [s.name for s in settings]
+        known = set(names)
         defaults = {s.name: s.default for s in settings if s.default is not s.empty}
 
         def call(*weights, **given):
-            if not weights or not all(isinstance(w, (Tensor, np.ndarray)) for w in weights):
+            if not weights or not all(isinstance(w, Tensor) for w in weights):
                 example = ", ".join(f"{n}=1e-3" for n in prox)
                 raise TypeError(f"{name}: pass the weights as Tensors, {name}(w1, w2, {example}).")
-            if given.keys() - names or names - (given | defaults).keys():
-                raise TypeError(f"{name} takes {', '.join(names)} by name, got {sorted(given)}.")
             values = defaults | given
+            if values.keys() != known:
+                raise TypeError(f"{name} takes {', '.join(names)} by name, got {sorted(given)}.")
             values |= {n: _coefficient(name, n, values[n]) for n in prox}
-            return record(*(values[n] for n in names), *weights)
+            return record(*[values[n] for n in names], *weights)
 
         update_wrapper(call, forward, updated=())
         by_name = [s.replace(kind=Parameter.KEYWORD_ONLY) for s in settings]
@@ -74,7 +75,8 @@ def _coefficient(penalty, name, value):
             f"{penalty}: the coefficient {name} must be a number. "
             "The penalties of nn take functions of the step."
         )
-    if not isinstance(value, (numbers.Real, Tensor)) or not 0 <= value < math.inf:
+    is_number = isinstance(value, (float, numbers.Real, Tensor))
+    if not is_number or not 0 <= value < math.inf:
         raise ValueError(f"{penalty}: the coefficient {name} must be a number >= 0, got {value!r}.")
     return float(value)
 
@@ -132,7 +134,11 @@ def prox_of_sum(operators):
     several = [o for o in operators if isinstance(o, BlockSoftThreshold)]
     is_known = len(several) <= 1 and all(o in rank or o in several for o in operators)
     if len(operators) > 1 and not is_known:
-        raise ValueError("their proximal operators together have no closed form")
+        names = [getattr(o, "__name__", str(o)) for o in operators]
+        raise ValueError(
+            f"the penalties together have no known proximal operator: {' and '.join(names)}. "
+            "It is known for L1, L2 and groups along one choice of axes."
+        )
 
     def prox(v, t):
         for operator in sorted(operators, key=lambda o: rank.get(o, 1)):

@@ -117,9 +117,9 @@ def kkt_residual(loss, parameters=None):
         parameters = [n for n in nodes(loss) if n.is_leaf and n.requires_grad]
     parameters = [parameters] if isinstance(parameters, Tensor) else list(parameters or ())
     gradients, operators = split(loss, parameters, "kkt_residual", retain_graph=True)
-    largest = 0.0
+    moves = [0.0]
     for p, gradient, prox in zip(parameters, gradients, operators):
         new = p.data if gradient is None else p.data - gradient
         move = p.data - (prox(new, 1.0) if prox else new)
-        largest = max(largest, float(np.max(np.abs(move), initial=0.0)))
-    return largest
+        moves.append(np.max(np.abs(move), initial=0.0))
+    return float(np.max(moves))  # nan, if one of them is nan
