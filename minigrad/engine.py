@@ -66,8 +66,8 @@ class Tensor(Array):
     """
 
     # data          the values, an ndarray
-    # op, args      a result: the Op that made it, and its arguments in order, Tensors and constants;
-    #               a leaf: None and (). Once the graph is freed, args is None
+    # op, args      a result: the Op that made it and its arguments, Tensors and constants; a leaf:
+    #               None and (). Once the graph is freed, args is None
     # scope         a result: the modules and functions that were running; a leaf: None
     # order         the number of this tensor: newer tensors have larger numbers
     # flags         RECORDED, GRADIENT or both, as in the table above

@@ -1,4 +1,4 @@
-"""The words of the engine's errors: the op, the shapes and the remedy. Each function makes one error."""
+"""The errors of the engine: the op, the shapes and the remedy. Each function makes one error."""
 
 import numpy as np
 

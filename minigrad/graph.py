@@ -116,7 +116,7 @@ def copy(nodes, dtype=np.float64, values=None):
 
 
 def _copied(argument, copies, dtype):
-    """An argument of a copied node: a Tensor's copy, and `dtype` where a float dtype is asked for."""
+    """An argument of a copied node. A Tensor becomes its copy, a float dtype becomes `dtype`."""
     if isinstance(argument, Tensor):
         return copies[argument.order]
     is_float = isinstance(argument, np.dtype) and argument.kind == "f"

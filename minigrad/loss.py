@@ -256,9 +256,9 @@ def _decayed_twice(parts, names, optimizers):
 
 
 def is_proximal(op):
-    """Whether a proximal optimizer handles a penalty by its proximal operators, not by its gradient.
+    """Whether a proximal optimizer uses the proximal operators of this op and not its gradient.
 
-    l2_penalty has a gradient everywhere, so its gradient serves.
+    l2_penalty has a gradient everywhere, so the optimizer uses that.
     """
     operators = op.prox.values()
     return (

@@ -8,10 +8,10 @@ from .modes import Composition, path
 
 
 def split_scope(scope):
-    """The scope of a result as (calls of modules, call of a composition or None), all of them scopes.
+    """The scope of a result as (calls of modules, call of a composition or None).
 
-    The modules are those around the outermost composition, outermost first. A composition is one
-    node of a picture, whatever modules it calls.
+    All of them are scopes. The modules are those around the outermost composition, outermost
+    first. A composition is one node of a picture, whatever modules it calls.
     """
     modules, call = [], None
     while scope is not None:
@@ -24,9 +24,9 @@ def split_scope(scope):
 
 
 def holders(nodes):
-    """{order of a leaf: (scope, name)}: the innermost module around a use of the leaf that holds it.
+    """{order of a leaf: (scope, name)} of the leaves that a module holds.
 
-    `name` is the name of the leaf in that module.
+    `scope` is the innermost module around a use of the leaf that holds it, `name` its name there.
     """
     holder_of = {}
     members = {}  # id of a module -> {id of a leaf: the first name that the module has for it}
@@ -54,7 +54,7 @@ def _holder(leaf, scope, members):
 
 
 def role(op, i):
-    """The name of argument i of an op, if it tells something. x and y are letters and tell nothing."""
+    """The name of argument i of an op, or None for the letters x and y, which tell nothing."""
     return None if op.names[:2] == ["x", "y"] else op.names[i]
 
 

@@ -48,7 +48,10 @@ def file(tmp_path):
 
     def write(source):
         path = tmp_path / "my_ops.py"
-        path.write_text("import numpy as np\nfrom minigrad.array import data_of\nfrom minigrad.registry import op\n\n" + source)
+        path.write_text(
+            "import numpy as np\nfrom minigrad.array import data_of\nfrom minigrad.registry import op\n\n"
+            + source
+        )
         return path
 
     return write

@@ -820,7 +820,10 @@ BUGS = [
         penalty_values,
     ),
     Bug(
-        "L1 and L2 swapped", "FluxML/Flux.jl#160", value(penalty_objects, "F", SimpleNamespace(l1_penalty=F.l2_penalty)), penalised
+        "L1 and L2 swapped",
+        "FluxML/Flux.jl#160",
+        value(penalty_objects, "F", SimpleNamespace(l1_penalty=F.l2_penalty)),
+        penalised,
     ),
     Bug(
         "biases included",
@@ -898,7 +901,9 @@ BUGS = [
     Bug(
         "elastic net without the shrinking",
         "",
-        text(penalties.prox_of_sum, "v = operator(v", "v = v if operator is shrink else operator(v"),
+        text(
+            penalties.prox_of_sum, "v = operator(v", "v = v if operator is shrink else operator(v"
+        ),
         proximal_step,
     ),
     Bug("shrinks by c, not 2c", "", text(penalties.shrink, "2 * t", "t"), proximal_step),
@@ -940,7 +945,12 @@ BUGS = [
         text(ledgers._decayed_twice, "> 0", "> np.inf"),
         doubled,
     ),
-    Bug("a penalty twice goes unseen", "", text(ledgers._penalised_twice, "times > 1", "times > 9"), doubled),
+    Bug(
+        "a penalty twice goes unseen",
+        "",
+        text(ledgers._penalised_twice, "times > 1", "times > 9"),
+        doubled,
+    ),
     Bug(
         "a decay of 0 reported",
         "",

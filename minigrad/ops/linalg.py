@@ -1,4 +1,4 @@
-"""Products: matmul in every rank combination, the affine map of a layer, einsum."""
+"""Products: matmul of vectors, matrices and batches, the affine map of a layer, einsum."""
 
 import math
 import string
@@ -15,12 +15,13 @@ def flat(x):
     return x if x.ndim == 2 else np.reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
 
 
-def _matrices(x, y, g=None):
-    """x as rows and y as columns: a vector becomes a matrix by one more axis, in `g` likewise."""
-    if g is not None:
-        g = np.expand_dims(g, -1) if y.ndim == 1 else g
-        g = np.expand_dims(g, -2) if x.ndim == 1 else g
-    return np.expand_dims(x, 0) if x.ndim == 1 else x, np.expand_dims(y, 1) if y.ndim == 1 else y, g
+def _matrices(x, y, g):
+    """x as rows, y as columns, and g with the same axes: each vector gets one more axis."""
+    if y.ndim == 1:
+        y, g = np.expand_dims(y, 1), np.expand_dims(g, -1)
+    if x.ndim == 1:
+        x, g = np.expand_dims(x, 0), np.expand_dims(g, -2)
+    return x, y, g
 
 
 def _matmul_x(g, out, x, y):
@@ -56,7 +57,7 @@ def matmul(x, y):
 
 
 def _rows_dot(x, matrix):
-    """x @ matrix for x (..., n): all rows in one product, by `dot`, which starts sooner than matmul."""
+    """x @ matrix for x (..., n), as one product of all rows. `dot` starts sooner than matmul."""
     if x.ndim == 2:
         return x.dot(matrix)
     return np.reshape(flat(x).dot(matrix), (*x.shape[:-1], matrix.shape[1]))
@@ -68,16 +69,22 @@ def _rows_dot(x, matrix):
     bias=lambda g, out, x, weight, bias: flat(g).sum(axis=0),
 )
 def linear(x, weight, bias=None):
-    """The affine map x @ weight.T + bias: x (..., n_in), weight (n_out, n_in), bias (n_out,), result (..., n_out)."""
+    """The affine map x @ weight.T + bias.
+
+    x (..., n_in), weight (n_out, n_in), bias (n_out,) or None; the result is (..., n_out). Raises
+    ValueError if these shapes do not agree.
+    """
     if weight.ndim != 2 or x.ndim == 0 or x.shape[-1] != weight.shape[1]:
         raise ValueError(
-            f"x {x.shape} and weight {weight.shape}: the last axis of x and the last of weight (n_out, n_in) must agree"
+            f"x {x.shape} and weight {weight.shape}: "
+            "the last axis of x and the last of weight (n_out, n_in) must agree"
         )
     out = _rows_dot(x, weight.T)
     if bias is not None:
         if bias.shape != weight.shape[:1]:
             raise ValueError(
-                f"bias {bias.shape} and weight {weight.shape}: the bias must have shape {weight.shape[:1]}"
+                f"bias {bias.shape} and weight {weight.shape}: "
+                f"the bias must have shape {weight.shape[:1]}"
             )
         return np.add(out, bias, out=out if out.dtype == bias.dtype else None)
     return out
@@ -85,7 +92,10 @@ def linear(x, weight, bias=None):
 
 @lru_cache
 def _explicit(subscripts, *ndims):
-    """(labels of each operand, labels of the result) for operands of so many axes: no spaces, no ellipsis, nothing implied."""
+    """(labels of each operand, labels of the result) for operands with these numbers of axes.
+
+    The labels have no spaces and no ellipsis, and the result is always given.
+    """
     inputs, arrow, output = subscripts.replace(" ", "").partition("->")
     terms = inputs.split(",")
     if len(terms) != len(ndims):

@@ -1,4 +1,4 @@
-"""Penalties: nodes of the loss over any number of weights, with their coefficients. Sums, not means.
+"""Penalties: nodes of the loss over any number of weights. They are sums, not means.
 
 A penalty is declared in one place, and everything else follows from the declaration: the function
 that users call, its node in ledgers and pictures, the check of its coefficients, what a proximal
@@ -116,7 +116,7 @@ class BlockSoftThreshold(NamedTuple):
 
 
 def norms(node, w):
-    """{proximal operator: coefficient} of the norms that a penalty node adds up, for its weight w."""
+    """{proximal operator: coefficient} of the norms that a penalty node adds up on its weight w."""
     op, values = node.op, dict(zip(node.op.names, node.args))
     settings = [values[n] for n in op.family.names[:-1] if n not in op.prox]
     return {

@@ -1,4 +1,8 @@
-"""Linear ops that only move entries. Each one's rule is its transpose: the op that moves them back."""
+"""Linear ops that move entries. The rule of each is its transpose: the op that moves them back.
+
+Arguments are those of the NumPy function of the same name. An impossible axis or shape raises
+NumPy's error with the name of the op.
+"""
 
 from itertools import accumulate
 
@@ -9,63 +13,82 @@ from ..registry import op
 
 @op(numpy=np.reshape, x=lambda g, out, x, shape: np.reshape(g, x.shape))
 def reshape(x, shape):
+    """x in another shape of as many entries; one size may be -1."""
     return np.reshape(x, shape)
 
 
-@op(
-    numpy=np.transpose,
-    x=lambda g, out, x, axes: np.transpose(
-        g, axes if axes is None else tuple(np.argsort([a % x.ndim for a in axes]))
-    ),
-)
+def _transpose_rule(g, out, x, axes):
+    back = None if axes is None else tuple(np.argsort([a % x.ndim for a in axes]))
+    return np.transpose(g, back)
+
+
+@op(numpy=np.transpose, x=_transpose_rule)
 def transpose(x, axes=None):
+    """x with its axes in the order `axes`; without it, reversed."""
     return np.transpose(x, axes)
 
 
 @op(numpy=np.swapaxes, x=lambda g, out, x, axis1, axis2: np.swapaxes(g, axis1, axis2))
 def swapaxes(x, axis1, axis2):
+    """x with two axes exchanged."""
     return np.swapaxes(x, axis1, axis2)
 
 
-@op(numpy=np.moveaxis, x=lambda g, out, x, source, destination: np.moveaxis(g, destination, source))
+@op(
+    numpy=np.moveaxis,
+    x=lambda g, out, x, source, destination: np.moveaxis(g, destination, source),
+)
 def moveaxis(x, source, destination):
+    """x with the axes `source` moved to the positions `destination`."""
     return np.moveaxis(x, source, destination)
 
 
 @op(numpy=np.expand_dims, x=lambda g, out, x, axis: np.reshape(g, x.shape))
 def expand_dims(x, axis):
+    """x with new axes of size 1 at `axis`."""
     return np.expand_dims(x, axis)
 
 
 @op(numpy=np.squeeze, x=lambda g, out, x, axis: np.reshape(g, x.shape))
 def squeeze(x, axis=None):
+    """x without its axes of size 1, or without those in `axis`."""
     return np.squeeze(x, axis)
 
 
-@op(numpy=np.broadcast_to, x=lambda g, out, x, shape: g)  # the engine sums over what was broadcast
+@op(numpy=np.broadcast_to, x=lambda g, out, x, shape: g)  # the engine undoes broadcasting
 def broadcast_to(x, shape):
+    """x broadcast to `shape`."""
     return np.broadcast_to(x, shape)
 
 
 @op(numpy=np.flip, x=lambda g, out, x, axis: np.flip(g, axis))
 def flip(x, axis=None):
+    """x in reverse order along `axis`; without it, along all axes."""
     return np.flip(x, axis)
 
 
 @op(numpy=np.roll, x=lambda g, out, x, shift, axis: np.roll(g, -np.asarray(shift), axis))
 def roll(x, shift, axis=None):
+    """x shifted along `axis`; entries beyond the end come back at the start."""
     return np.roll(x, shift, axis)
 
 
 def _inside(x, pad_width):
-    """The index of `x` within its padded array."""
-    widths = np.broadcast_to(pad_width, (x.ndim, 2))
-    return tuple(slice(before, before + n) for (before, _), n in zip(widths.tolist(), x.shape))
+    """The index of x within its padded array."""
+    widths = np.broadcast_to(pad_width, (x.ndim, 2)).tolist()
+    return tuple(slice(before, before + n) for (before, _), n in zip(widths, x.shape))
 
 
-@op(numpy=np.pad, x=lambda g, out, x, pad_width, mode, constant_values: g[_inside(x, pad_width)])
+@op(
+    numpy=np.pad,
+    x=lambda g, out, x, pad_width, mode, constant_values: g[_inside(x, pad_width)],
+)
 def pad(x, pad_width, mode="constant", constant_values=0):
-    """x with constant values around it; `pad_width` as in NumPy: n, (before, after) or one such pair an axis."""
+    """x with constant values around it.
+
+    pad_width  n, (before, after) or one such pair for each axis.
+    mode       "constant"; others raise ValueError.
+    """
     if isinstance(pad_width, dict):
         raise TypeError("pad_width is n, (before, after) or one such pair an axis, not a dict")
     if mode != "constant":
@@ -82,7 +105,7 @@ def _parts(g, axis, arrays):
 
 @op(arrays=lambda g, out, axis, *arrays: _parts(g, axis, arrays))
 def concatenate(axis, *arrays):
-    """The arrays joined along an existing axis."""
+    """The arrays joined along an axis that they have."""
     return np.concatenate(arrays, axis)
 
 
