@@ -10,13 +10,17 @@ from .dropout import check_settings, dropout
 
 @composition
 def embedding(x, weight, padding_idx=None):
-    """Row i of weight (num_embeddings, embedding_dim) for each whole number i of x (...): (..., embedding_dim).
+    """Row x[...] of weight (num_embeddings, embedding_dim) for each whole number in x (...): (..., embedding_dim).
 
-    The row `padding_idx`, which stands for no token, gets no gradient.
+    padding_idx  the row that stands for no token: it gets no gradient
+
+    Raises ValueError for a weight of another rank, TypeError for x of another dtype, IndexError for a row
+    that the weight does not have.
     """
     if np.ndim(weight) != 2:
         raise ValueError(
-            f"embedding: weight must be (num_embeddings, embedding_dim), got shape {np.shape(weight)}."
+            "embedding: weight must be (num_embeddings, embedding_dim), "
+            f"got shape {np.shape(weight)}."
         )
     x = x if isinstance(x, Tensor) else np.asarray(x)
     numbers, rows = data_of(x), len(weight)
@@ -25,18 +29,19 @@ def embedding(x, weight, padding_idx=None):
             f"embedding: x holds numbers of rows, so an integer dtype, not {numbers.dtype}."
         )
     if numbers.size and (numbers.min() < 0 or numbers.max() >= rows):
+        wrong = numbers.min() if numbers.min() < 0 else numbers.max()
         raise IndexError(
-            f"embedding: x has the numbers {numbers.min()}..{numbers.max()}, the weight {weight.shape} has the rows 0..{rows - 1}."
+            f"embedding: index {wrong} in x is out of range for a weight of {rows} rows."
         )
-    chosen = weight[x]
+    out = weight[x]
     if padding_idx is None:
-        return chosen
+        return out
     padding = padding_row(padding_idx, rows)
-    return np.where(np.expand_dims(numbers == padding, -1), data_of(weight)[padding], chosen)
+    return np.where(np.expand_dims(numbers == padding, -1), data_of(weight)[padding], out)
 
 
 def padding_row(padding_idx, rows):
-    """The number of the row that `padding_idx` means; a negative one counts from the end."""
+    """The row that `padding_idx` means; a negative one counts from the end. Raises IndexError if there is none."""
     if not -rows <= padding_idx < rows:
         raise IndexError(
             f"embedding: padding_idx={padding_idx}, but there are the rows 0..{rows - 1}."
@@ -58,21 +63,27 @@ def scaled_dot_product_attention(
     rng=None,
     need_weights=False,
 ):
-    """softmax(query @ key.T * scale) @ value: (..., L, E), (..., S, E), (..., S, D) give (..., L, D) (Vaswani et al. 2017, arXiv:1706.03762).
+    """softmax(query @ key.T * scale) @ value (Vaswani et al. 2017, arXiv:1706.03762).
 
-    attn_mask     broadcasts to the scores (..., L, S): True where a query may attend to a key, or numbers that are added to the scores
+    query (..., L, E), key (..., S, E) and value (..., S, D) give (..., L, D).
+
+    attn_mask     broadcasts to the scores (..., L, S): True where a query may attend to a key, or floats,
+                  which are added to the scores
+    dropout_p     the rate of dropout for the weights; unless it is 0, `training` must be given
     is_causal     query i attends to the keys 0..i only, whatever else the mask allows
     scale         1 / sqrt(E) if not given
-    dropout_p     of the weights; unless it is 0, `training` must be given
-    need_weights  returns (result, weights (..., L, S)), the weights as they were used: after dropout
+    rng           for the dropout, as in functional.dropout
+    need_weights  True: returns (result, weights (..., L, S)), the weights after dropout
 
-    A query that may attend to no key has weights of 0, and so the result 0: not nan.
+    A query that may attend to no key has weights of 0, so its result is 0, not nan. Raises ValueError
+    for other shapes, TypeError for a mask of another dtype.
     """
     name = "scaled_dot_product_attention"
     check_settings(name, p=dropout_p, rng=rng)
     if dropout_p and training is None:
         raise TypeError(
-            f"{name}: dropout_p={dropout_p} drops in training only. Say which: training=True or training=False."
+            f"{name}: dropout_p={dropout_p} drops in training only. "
+            "Say which: training=True or training=False."
         )
     shapes = q, k, v = np.shape(query), np.shape(key), np.shape(value)
     if min(map(len, shapes)) < 2 or q[-1] != k[-1] or k[-2] != v[-2]:
@@ -80,15 +91,14 @@ def scaled_dot_product_attention(
             f"{name}: query {q}, key {k} and value {v} must be (..., L, E), (..., S, E) and (..., S, D)."
         )
     scores = (query * (q[-1] ** -0.5 if scale is None else scale)) @ np.swapaxes(key, -1, -2)
-    allowed, added = _attended(name, attn_mask, is_causal, scores)
+    allowed, added = _masks(name, attn_mask, is_causal, scores)
     if added is not None:
         scores = scores + added
     if allowed is None:
         weights = softmax(scores)
     else:
-        some = allowed.any(
-            axis=-1, keepdims=True
-        )  # a query without any: weights as without a mask, which then become 0
+        some = allowed.any(axis=-1, keepdims=True)
+        # A query that may attend to no key: weights as without a mask, which then become 0.
         weights = softmax(np.where(allowed | ~some, scores, -np.inf))
         weights = weights if some.all() else np.where(some, weights, 0)
     if dropout_p:
@@ -96,14 +106,15 @@ def scaled_dot_product_attention(
     return (weights @ value, weights) if need_weights else weights @ value
 
 
-def _attended(name, mask, is_causal, scores):
-    """(which scores count, what is added to them) by the masks; None for all, or nothing."""
+def _masks(name, mask, is_causal, scores):
+    """(which scores count, what is added to the scores) by the masks; None for all, or for nothing."""
     allowed = added = None
     if mask is not None:
         values = np.asarray(data_of(mask))
         if values.dtype.kind not in "bf":
             raise TypeError(
-                f"{name}: attn_mask is boolean, True where a query may attend, or of floats that are added to the scores; not {values.dtype}."
+                f"{name}: attn_mask is boolean, True where a query may attend, or of floats that are "
+                f"added to the scores; not {values.dtype}."
             )
         check_fits(name, "an attn_mask", values.shape, "the scores", scores.shape)
         allowed = values

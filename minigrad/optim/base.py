@@ -1,0 +1,232 @@
+"""What all optimizers share: groups of parameters with their settings, the checks of a step, and a state to save.
+
+A new optimizer is one class, a subclass of Optimizer with a method `update`:
+
+    class Momentum(Optimizer):
+        def __init__(self, parameters, lr=0.1, momentum=0.9):
+            super().__init__(parameters, lr=lr, momentum=momentum)
+
+        def update(self, trained, lr, settings):
+            for w, g, v in trained.pieces("velocity"):
+                v *= settings["momentum"]
+                v += g
+                w -= lr * v
+"""
+
+import math
+import numbers
+
+import numpy as np
+
+from ..engine import Tensor, mark_changed
+from ..ops.penalties import blocks
+from ..state import require_same
+
+
+class Optimizer:
+    """Holds parameters and their settings; `step` updates the parameters that have a gradient.
+
+    parameters  Tensors that require a gradient, such as model.parameters(), or groups as in PyTorch:
+                [{"params": [...], "lr": 0.1}, ...], where each group may have settings of its own
+    settings    the settings of this kind of optimizer with their defaults; all but `lr` are numbers
+                >= 0, unless `valid` says otherwise. `lr` is a number >= 0 or a schedule: a function
+                of the step number 0, 1, 2, ...
+
+    Raises TypeError for parameters that are not Tensors and for unknown settings, ValueError for
+    settings out of range, for results, constants and parameters passed twice, and if there are no
+    parameters.
+    """
+
+    counters = ("steps",)  # attributes that a step changes: a state restores them
+
+    def __init__(self, parameters, **settings):
+        kind = type(self).__name__
+        if callable(parameters) or not hasattr(parameters, "__iter__"):
+            raise TypeError(f"{kind}: pass model.parameters(), not a {type(parameters).__name__}.")
+        self.steps, self.defaults, self.param_groups, self.state = 0, settings, [], {}
+        groups = _listed(parameters)
+        if not all(isinstance(group, dict) for group in groups):
+            groups = [{"params": groups}]
+        for group in groups:
+            self.add_param_group(group)
+        if not self.state:
+            raise ValueError(f"{kind} got no parameters.")
+
+    def add_param_group(self, group):
+        """Trains more parameters: {"params": [...], ...}. Settings not in the group are the constructor's.
+
+        Raises the same errors as the constructor; nothing changes then.
+        """
+        kind = type(self).__name__
+        if "params" not in group:
+            raise TypeError(f"{kind}: a group needs its 'params'; got {sorted(group)}.")
+        if unknown := group.keys() - self.defaults.keys() - {"params"}:
+            known = ", ".join(self.defaults)
+            raise TypeError(f"{kind} has no setting {sorted(unknown)}; it has {known}.")
+        group = {**self.defaults, **group, "params": _listed(group["params"])}
+        for name in self.defaults:
+            if not (name == "lr" and callable(group[name]) or self.valid(name, group[name])):
+                raise ValueError(f"{kind}: {name}={group[name]!r} is out of range.")
+        trained = {p: Trained(p, i) for i, p in enumerate(group["params"])}
+        if len({**self.state, **trained}) < len(self.state) + len(group["params"]):
+            raise ValueError(f"{kind}: a parameter was passed twice.")
+        self.state.update(trained)
+        self.param_groups.append(group)
+
+    def valid(self, name, value):
+        """Whether the setting `name` can have this value: a number >= 0. Extend it for other kinds."""
+        return isinstance(value, numbers.Real) and 0 <= value < math.inf
+
+    def zero_grad(self):
+        """Sets the gradient of every parameter to None, so that the next backward starts afresh."""
+        for parameter in self.state:
+            parameter.grad = None
+
+    def step(self):
+        """Updates every parameter that has a gradient, in place.
+
+        Raises RuntimeError if no parameter has a gradient, ValueError for a gradient of another shape
+        or a schedule that gives no number >= 0, TypeError for data that are not an array. Nothing is
+        updated then.
+        """
+        kind = type(self).__name__
+        if all(w.grad is None for w in self.state):
+            raise RuntimeError(
+                f"{kind}.step: no parameter has a gradient. Call loss.backward() first."
+            )
+        for trained in self.state.values():
+            trained.check(kind)
+        for group, lr in [(group, self.rate(group)) for group in self.param_groups]:
+            for w in group["params"]:
+                if w.grad is not None:
+                    trained = self.state[w]
+                    trained.updates += 1
+                    mark_changed(w)  # before it is written to, in case the update is interrupted
+                    self.update(trained, lr, group)
+        self.steps += 1
+
+    def update(self, trained, lr, settings):
+        """Changes one parameter in place; each subclass defines it.
+
+        trained   the parameter, a Trained: loop over `trained.pieces(...)` and write to `w`
+        lr        its learning rate at this step, a number
+        settings  {name: value} of its group
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no update method.")
+
+    def rate(self, group):
+        """The learning rate of a group at this step. Raises ValueError if a schedule gives no number >= 0."""
+        lr = group["lr"](self.steps) if callable(group["lr"]) else group["lr"]
+        if callable(group["lr"]) and not Optimizer.valid(self, "lr", lr):
+            raise ValueError(
+                f"{type(self).__name__}: the schedule of lr gave {lr!r} at step {self.steps}; "
+                "a number >= 0 is needed."
+            )
+        return lr
+
+    def decays(self):
+        """The pairs (parameter, its weight_decay) where the weight decay is not 0."""
+        return (
+            (w, g["weight_decay"])
+            for g in self.param_groups
+            if g.get("weight_decay")
+            for w in g["params"]
+        )
+
+    def state_dict(self):
+        """The settings, the counters and the buffers of each parameter, as plain data; arrays are copies.
+
+        A schedule is a function, which no file can hold: the state has "function" in its place, and
+        `load_state_dict` keeps the schedule of the constructor.
+        """
+        groups = [
+            {**_plain(group), "params": [self.state[w].state_dict() for w in group["params"]]}
+            for group in self.param_groups
+        ]
+        own = {n: v for n, v in vars(self).items() if n not in ("defaults", "state")}
+        return {"optimizer": type(self).__name__, **_plain(own), "param_groups": groups}
+
+    def load_state_dict(self, state_dict):
+        """Takes over the settings, counters and buffers of a state_dict.
+
+        Raises TypeError if it is not a dict, and ValueError if it is the state of another kind of
+        optimizer, of other groups, or of parameters of other shapes. Nothing changes then.
+        """
+        free = {*self.counters, *self.defaults, "updates", "buffers"}
+        require_same(type(self).__name__, self.state_dict(), state_dict, free)
+        vars(self).update({name: state_dict[name] for name in self.counters})
+        for group, saved in zip(self.param_groups, state_dict["param_groups"]):
+            for name in self.defaults:
+                value = saved[name]
+                if value != "function":
+                    group[name] = tuple(value) if isinstance(value, list) else value
+            for w, kept in zip(group["params"], saved["params"]):
+                self.state[w].load_state_dict(kept)
+
+
+class Trained:
+    """A parameter with what its optimizer keeps for it: the number of its updates, and its buffers.
+
+    Raises TypeError or ValueError for what cannot be trained; i is its number in its group.
+    """
+
+    def __init__(self, parameter, i):
+        what = f"optimizer: parameter {i}"
+        if not isinstance(parameter, Tensor):
+            kind = type(parameter).__name__
+            raise TypeError(f"{what} is a {kind}, not a Tensor. Pass model.parameters().")
+        if not parameter.is_leaf:
+            made = parameter.op.name
+            raise ValueError(f"{what} is the result of {made}; only leaves can be trained.")
+        if not parameter.requires_grad and type(parameter) is Tensor:
+            raise ValueError(f"{what} (shape {parameter.shape}) does not require a gradient.")
+        self.parameter, self.updates, self.buffers = parameter, 0, {}
+
+    def check(self, kind):
+        """Refuses data and gradients that an optimizer of this kind cannot make a step with."""
+        w, g = self.parameter, self.parameter.grad
+        if g is None:
+            return
+        if not isinstance(w.data, np.ndarray):
+            raise TypeError(
+                f"{kind}.step: the .data of a parameter is a {type(w.data).__name__}, which no step "
+                "can change. Write its values to w.data[...], or make it an array with .numpy()."
+            )
+        if not isinstance(g, Tensor) or g.data.shape != w.data.shape:
+            raise ValueError(
+                f"{kind}.step: the .grad of a parameter of shape {w.shape} is a {type(g).__name__} "
+                f"of shape {np.shape(g)}. Make it a Tensor of the same shape."
+            )
+
+    def pieces(self, *names):
+        """Flat pieces (w, g, buffers...) of the data, the gradient and these buffers; write to w.
+
+        The pieces are views that fit the processor's cache together. A buffer begins as zeros.
+        """
+        arrays = [self.parameter.data, self.parameter.grad.data]
+        for name in names:
+            if name not in self.buffers:
+                self.buffers[name] = np.zeros_like(self.parameter.data)
+            arrays.append(self.buffers[name])
+        return blocks(arrays)
+
+    def state_dict(self):
+        """The shape, the number of updates and copies of the buffers."""
+        buffers = {name: buffer.copy() for name, buffer in self.buffers.items()}
+        return {"shape": list(self.parameter.shape), "updates": self.updates, "buffers": buffers}
+
+    def load_state_dict(self, state_dict):
+        """Takes over the number of updates and the buffers, in the parameter's dtype."""
+        buffers, dtype = state_dict["buffers"], self.parameter.dtype
+        self.updates = state_dict["updates"]
+        self.buffers = {name: np.array(buffer, dtype) for name, buffer in buffers.items()}
+
+
+def _listed(parameters):
+    return [parameters] if isinstance(parameters, Tensor) else list(parameters)
+
+
+def _plain(settings):
+    """Settings as a file can hold them: tuples as lists, "function" for a function."""
+    plain = {n: list(v) if isinstance(v, tuple) else v for n, v in settings.items()}
+    return {n: "function" if callable(v) else v for n, v in plain.items()}
