@@ -263,24 +263,34 @@ def without(state, *keys):
 
 
 WRONG_STATES = {  # name: (change of a right state, what the error must name)
-    "missing": (lambda s: without(s, "0.bias", "1.weight"), ["missing: 0.bias, 1.weight"]),
+    "missing": (
+        lambda s: without(s, "0.bias", "1.weight"),
+        ["0.bias: missing in the state; 1.weight: missing in the state."],
+    ),
     "unexpected": (
         lambda s: {**s, "extra": np.ones(1), "2.weight": np.ones(1)},
-        ["unexpected: extra, 2.weight"],
+        ["extra: only in the state; 2.weight: only in the state."],
     ),
     "misshapen": (
         lambda s: {**s, "1.weight": np.ones((2, 1))},
-        ["misshapen: 1.weight: shape (2, 1), needed (1, 2)"],
+        ["1.weight: shape (1, 2) here, (2, 1) in the state."],
     ),
     "would broadcast": (
         lambda s: {**s, "0.bias": np.ones(1)},
-        ["misshapen: 0.bias: shape (1,), needed (2,)"],
+        ["0.bias: shape (2,) here, (1,) in the state."],
     ),
     "all": (
         lambda s: {**without(s, "0.bias"), "extra": np.ones(1), "1.bias": np.ones(3)},
-        ["missing: 0.bias", "unexpected: extra", "misshapen: 1.bias: shape (3,), needed (1,)"],
+        [
+            "0.bias: missing in the state",
+            "extra: only in the state",
+            "1.bias: shape (1,) here, (3,) in the state",
+        ],
     ),
-    "no numbers": (lambda s: {**s, "1.bias": np.array(["a"])}, []),
+    "no numbers": (
+        lambda s: {**s, "1.bias": np.array(["a"])},
+        ["1.bias: dtype float32 here, <U1 in the state."],
+    ),
 }
 
 
@@ -305,7 +315,9 @@ def test_without_strict_missing_and_unexpected_entries_are_passed_over():
 def test_without_strict_a_misshapen_entry_is_still_an_error():
     model = nn.Linear(3, 2)
     before = model.state_dict()
-    with pytest.raises(ValueError, match="misshapen: bias"):
+    with pytest.raises(
+        ValueError, match=r"into Linear: nothing was changed. bias: shape \(2,\) here, \(3,\) in"
+    ):
         model.load_state_dict({"weight": np.ones((2, 3)), "bias": np.ones(3)}, strict=False)
     assert np.array_equal(model.weight.data, before["weight"])
 

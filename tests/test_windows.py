@@ -343,7 +343,7 @@ x3, x4, w4 = np.zeros((2, 3, 5)), np.zeros((2, 3, 5, 5)), np.zeros((4, 3, 3, 3))
         (lambda: F.interpolate(x4, scale_factor=0.1), "interpolate: nothing would be left"),
         (
             lambda: F.interpolate(x4, size=3, mode="cubic"),
-            "interpolate: mode 'cubic' is not there, \"nearest\" is",
+            "interpolate: mode must be \"nearest\", got 'cubic'",
         ),
         (lambda: F.unfold(x4, 6), "unfold: a window of 6 does not fit into an axis of 5"),
         (

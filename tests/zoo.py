@@ -29,6 +29,7 @@ from minigrad.engine import Tensor, op, ops
 from minigrad.noise import Noise
 from minigrad.ops import dropout as stochastic
 from minigrad.ops import penalties
+from minigrad.optim import proximal
 
 P = 0.3  # never 0.5, where keep and drop cannot be told apart
 
@@ -823,7 +824,7 @@ BUGS = [
     Bug(
         "biases included",
         "JWarmenhoven/Coursera-Machine-Learning#3",
-        text(nn.Module.penalty, "kind in name and ", ""),
+        text(nn.Module.penalty, "fnmatchcase(name, pattern) and ", ""),
         penalised,
     ),
     Bug(
@@ -845,7 +846,7 @@ BUGS = [
                 "nodes = [",
                 "self.again = [*getattr(self, 'again', []), *weights.items()]\n    nodes = [",
             ),
-            *("for penalty, found in weights.items()", "for penalty, found in self.again"),
+            *("for penalty, own in weights.items()", "for penalty, own in self.again"),
         ),
         penalised,
     ),
@@ -872,13 +873,13 @@ BUGS = [
     Bug(
         "proximal operator and subgradient both",
         "",
-        text(optim._smooth_gradients, "(taken if", "smooth.append(summand); (taken if"),
+        text(proximal._smooth_gradients, "(taken if", "smooth.append(summand); (taken if"),
         proximal_step,
     ),
     Bug(
         "a proximal step after a backward",
         "",
-        text(optim._refuse_gradients, "p.grad is not None", "False"),
+        text(proximal._refuse_gradients, "p.grad is not None", "False"),
         proximal_or_backward,
     ),
     Bug(
