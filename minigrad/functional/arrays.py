@@ -7,7 +7,8 @@ import numbers
 
 import numpy as np
 
-from ..engine import Tensor, data_of, implements
+from ..engine import Tensor, implements
+from .checks import whole_numbers
 
 
 def _axis(name, x, axis):
@@ -21,24 +22,13 @@ def _along(name, x, index, axis):
     """x[index] along `axis`: x[:, :, index] for axis 2. Integer indices are checked."""
     axis = _axis(name, x, axis)
     if not isinstance(index, slice):
-        index = _checked(name, index, x.shape[axis])
+        index = _indices(name, x, index, axis)
     return x[(*[slice(None)] * axis, index)]
 
 
-def _checked(name, indices, n):
-    """The indices into an axis of size n as an array."""
-    indices = np.asarray(data_of(indices))
-    if indices.dtype.kind not in "iu":
-        raise TypeError(
-            f"{name}: the indices must be of an integer dtype, not {indices.dtype}. "
-            "For a mask write x[mask]."
-        )
-    if indices.size and not -n <= indices.min() <= indices.max() < n:
-        raise IndexError(
-            f"{name}: the indices {indices.min()}..{indices.max()} are not all among {-n}..{n - 1}, "
-            f"of an axis of size {n}."
-        )
-    return indices
+def _indices(name, x, indices, axis):
+    n = x.shape[axis]
+    return whole_numbers(name, f"indices into an axis of {n} entries", indices, -n, n)
 
 
 @implements(np.split)
@@ -83,12 +73,10 @@ def take_along_axis(x, indices, axis=-1):
     """
     x, axis = (np.ravel(x), 0) if axis is None else (x, axis)
     if np.ndim(indices) != x.ndim or not -x.ndim <= axis < x.ndim:
-        raise ValueError(
-            f"take_along_axis: x {x.shape} and indices {np.shape(indices)} must have as many axes, "
-            f"and axis {axis} among them."
-        )
+        shapes = f"x {x.shape} and indices {np.shape(indices)}"
+        raise ValueError(f"take_along_axis: {shapes} must have as many axes, with axis {axis}.")
     index = list(np.ogrid[tuple(map(slice, x.shape))])
-    index[axis] = _checked("take_along_axis", indices, x.shape[axis])
+    index[axis] = _indices("take_along_axis", x, indices, axis)
     return x[tuple(index)]
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from ..engine import Tensor, as_array, data_of
 from ..ops import log_softmax, losses, softplus
 from ..ops.elementwise import floats
+from .checks import whole_numbers
 from .common import composition
 
 
@@ -34,17 +35,10 @@ def _reduced(entries, reduction, kept=None):
 def _counted(name, scores, target, reduction, ignored):
     """Which targets count, not being `ignored`; None for all. Refuses targets that are not class numbers."""
     _check_reduction(name, reduction)
-    shape, labels = np.shape(scores), np.asarray(data_of(target))
+    shape, labels = np.shape(scores), whole_numbers(name, "the target", target)
     needed, classes = (shape[:1] + shape[2:], shape[1]) if len(shape) > 1 else ((), (*shape, 0)[0])
     if not shape or labels.shape != needed:
-        raise ValueError(
-            f"{name}: scores {shape} need one class number each, so a target of shape {needed}, "
-            f"got {labels.shape}."
-        )
-    if labels.dtype.kind not in "iu":
-        raise TypeError(
-            f"{name}: the target holds class numbers, so an integer dtype, not {labels.dtype}."
-        )
+        raise ValueError(f"{name}: scores {shape} need a target {needed}, got {labels.shape}.")
     # As an unsigned number a negative one is huge, so one comparison finds both ends.
     unsigned = labels.astype(np.uint64)
     outside = labels.size and unsigned.item(unsigned.argmax()) >= classes
@@ -57,9 +51,7 @@ def _counted(name, scores, target, reduction, ignored):
             f"the scores {shape} know 0..{classes - 1}."
         )
     if reduction == "mean" and not kept.any():
-        raise ValueError(
-            f"{name}: no target is left to take the mean of: all are {ignored}, which is ignored."
-        )
+        raise ValueError(f"{name}: the mean of no targets: all are {ignored}, which is ignored.")
     return kept
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from ..engine import data_of
 from ..noise import is_frozen
 from ..ops import standardize
+from .checks import check_divides, check_shapes
 from .common import composition
 
 
@@ -45,10 +46,7 @@ def batch_norm(
             _move(running_var, var, momentum)
         return _affine_by_channel(out, weight, bias)
     if running_mean is None or running_var is None:
-        raise ValueError(
-            "batch_norm: evaluation needs running_mean and running_var. "
-            "Without them use training=True."
-        )
+        raise ValueError("batch_norm: evaluation needs running_mean and running_var.")
     # The mean first: with a large mean, x * scale would lose digits.
     centred = _affine_by_channel(x, None, -np.asarray(running_mean))
     scale = (1 if weight is None else weight) / np.sqrt(np.asarray(running_var) + eps)
@@ -62,14 +60,10 @@ def _move(running, batch, momentum):
     running = data_of(running)
     if not isinstance(running, np.ndarray) or running.dtype.kind != "f":
         raise TypeError(
-            "batch_norm: running_mean and running_var must be arrays of floats, since training "
-            "changes them in place."
+            "batch_norm: training changes running statistics, so they must be float arrays."
         )
     if momentum is None or not 0 <= momentum <= 1:
-        raise ValueError(
-            "batch_norm: momentum is how far running statistics move to those of a batch, "
-            f"from 0 to 1, not {momentum}."
-        )
+        raise ValueError(f"batch_norm: momentum must be from 0 to 1, got {momentum}.")
     running += momentum * (batch - running)
 
 
@@ -91,7 +85,7 @@ def layer_norm(x, normalized_shape, weight=None, bias=None, eps=1e-5):
     shape = as_shape(normalized_shape)
     if not shape or x.shape[-len(shape) :] != shape:
         raise ValueError(f"layer_norm: x {x.shape} does not end in normalized_shape {shape}.")
-    _check_sizes("layer_norm", x, shape, eps, weight=weight, bias=bias)
+    _check("layer_norm", shape, eps, weight=weight, bias=bias)
     return _affine(standardize(x, tuple(range(-len(shape), 0)), eps), weight, bias)
 
 
@@ -105,7 +99,7 @@ def group_norm(x, num_groups, weight=None, bias=None, eps=1e-5):
     """
     _check_channels("group_norm", x, eps, weight=weight, bias=bias)
     n, channels, *space = x.shape
-    check_groups("group_norm", num_groups, channels)
+    check_divides("group_norm", "num_groups", num_groups, channels=channels)
     grouped = np.reshape(x, (n, num_groups, channels // num_groups, *space))  # a view in any layout
     out = _standardized("group_norm", grouped, tuple(range(2, grouped.ndim)), eps)
     return _affine_by_channel(np.reshape(out, x.shape), weight, bias)
@@ -127,10 +121,7 @@ def _standardized(name, x, axes, eps):
     """`standardize`; refuses means of a single entry, since the result would be 0."""
     if math.prod(x.shape[a] for a in axes) < 2:
         remedy = " Train on two rows or more, or use evaluation mode." if 0 in axes else ""
-        raise ValueError(
-            f"{name}: there is not more than one entry to normalise over in x {x.shape}, "
-            f"along the axes {axes}.{remedy}"
-        )
+        raise ValueError(f"{name}: the axes {axes} of x {x.shape} have one entry or none.{remedy}")
     return standardize(x, axes, eps)
 
 
@@ -147,27 +138,15 @@ def _affine_by_channel(x, weight, bias):
     return _affine(x, weight, bias)
 
 
-def check_groups(name, num_groups, channels):
-    """Raises ValueError for groups that do not divide the channels."""
-    if num_groups < 1 or channels % num_groups:
-        raise ValueError(
-            f"{name}: {channels} channels cannot be split into {num_groups} equal groups."
-        )
-
-
 def _check_channels(name, x, eps, **arrays):
     if x.ndim < 2:
         raise ValueError(
             f"{name}: x must be (N, C, ...), got shape {x.shape}. For one sample write x[None]."
         )
-    _check_sizes(name, x, x.shape[1:2], eps, **arrays)
+    _check(name, x.shape[1:2], eps, **arrays)
 
 
-def _check_sizes(name, x, shape, eps, **arrays):
+def _check(name, shape, eps, **arrays):
     if not eps >= 0:
         raise ValueError(f"{name}: eps must be >= 0, got {eps}.")
-    for what, a in arrays.items():
-        if a is not None and np.shape(a) != shape:
-            raise ValueError(
-                f"{name}: for x {x.shape} the shape of {what} must be {shape}, not {np.shape(a)}."
-            )
+    check_shapes(name, shape, **arrays)

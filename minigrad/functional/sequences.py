@@ -4,6 +4,7 @@ import numpy as np
 
 from ..engine import Tensor, data_of
 from ..ops import softmax
+from .checks import mask_values, whole_numbers
 from .common import check_fits, composition
 from .dropout import check_settings, dropout
 
@@ -18,22 +19,11 @@ def embedding(x, weight, padding_idx=None):
     that the weight does not have.
     """
     if np.ndim(weight) != 2:
-        raise ValueError(
-            "embedding: weight must be (num_embeddings, embedding_dim), "
-            f"got shape {np.shape(weight)}."
-        )
-    x = x if isinstance(x, Tensor) else np.asarray(x)
-    numbers, rows = data_of(x), len(weight)
-    if numbers.dtype.kind not in "iu":
-        raise TypeError(
-            f"embedding: x holds numbers of rows, so an integer dtype, not {numbers.dtype}."
-        )
-    if numbers.size and (numbers.min() < 0 or numbers.max() >= rows):
-        wrong = numbers.min() if numbers.min() < 0 else numbers.max()
-        raise IndexError(
-            f"embedding: index {wrong} in x is out of range for a weight of {rows} rows."
-        )
-    out = weight[x]
+        shape = np.shape(weight)
+        raise ValueError(f"embedding: weight must be (num_embeddings, embedding_dim), got {shape}.")
+    rows = len(weight)
+    numbers = whole_numbers("embedding", f"x, for a weight of {rows} rows,", x, 0, rows)
+    out = weight[x if isinstance(x, Tensor) else numbers]
     if padding_idx is None:
         return out
     padding = padding_row(padding_idx, rows)
@@ -42,11 +32,7 @@ def embedding(x, weight, padding_idx=None):
 
 def padding_row(padding_idx, rows):
     """The row that `padding_idx` means; a negative one counts from the end. Raises IndexError if there is none."""
-    if not -rows <= padding_idx < rows:
-        raise IndexError(
-            f"embedding: padding_idx={padding_idx}, but there are the rows 0..{rows - 1}."
-        )
-    return padding_idx % rows
+    return whole_numbers("embedding", "padding_idx", padding_idx, -rows, rows).item() % rows
 
 
 @composition
@@ -81,15 +67,11 @@ def scaled_dot_product_attention(
     name = "scaled_dot_product_attention"
     check_settings(name, p=dropout_p, rng=rng)
     if dropout_p and training is None:
-        raise TypeError(
-            f"{name}: dropout_p={dropout_p} drops in training only. "
-            "Say which: training=True or training=False."
-        )
+        raise TypeError(f"{name}: dropout_p={dropout_p} needs training=True or training=False.")
     shapes = q, k, v = np.shape(query), np.shape(key), np.shape(value)
     if min(map(len, shapes)) < 2 or q[-1] != k[-1] or k[-2] != v[-2]:
-        raise ValueError(
-            f"{name}: query {q}, key {k} and value {v} must be (..., L, E), (..., S, E) and (..., S, D)."
-        )
+        needed = "(..., L, E), (..., S, E) and (..., S, D)"
+        raise ValueError(f"{name}: query {q}, key {k} and value {v} must be {needed}.")
     scores = (query * (q[-1] ** -0.5 if scale is None else scale)) @ np.swapaxes(key, -1, -2)
     allowed, added = _masks(name, attn_mask, is_causal, scores)
     if added is not None:
@@ -110,12 +92,7 @@ def _masks(name, mask, is_causal, scores):
     """(which scores count, what is added to the scores) by the masks; None for all, or for nothing."""
     allowed = added = None
     if mask is not None:
-        values = np.asarray(data_of(mask))
-        if values.dtype.kind not in "bf":
-            raise TypeError(
-                f"{name}: attn_mask is boolean, True where a query may attend, or of floats that are "
-                f"added to the scores; not {values.dtype}."
-            )
+        values = mask_values(name, "attn_mask", mask, "True where a query may attend")
         check_fits(name, "an attn_mask", values.shape, "the scores", scores.shape)
         allowed = values
         if values.dtype != bool:

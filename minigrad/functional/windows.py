@@ -22,6 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..ops import windows
+from .checks import check_divides, check_shapes
 from .common import check_axes, composition, each
 
 LAYOUTS = {1: "(N, C, L)", 2: "(N, C, H, W)"}
@@ -144,26 +145,21 @@ def interpolate(x, size=None, scale_factor=None, mode="nearest"):
 
     Raises ValueError for another mode, for both or none of size and scale_factor, and if nothing is left.
     """
-    space = np.shape(x)[2:]
+    rank, space = _rank("interpolate", x), x.shape[2:]
     if mode != "nearest":
         raise ValueError(f'interpolate: mode must be "nearest", got {mode!r}.')
-    if not space or (size is None) == (scale_factor is None):
-        raise ValueError(
-            f"interpolate: x must be (N, C, ...), got shape {np.shape(x)}; "
-            "give size or scale_factor, and not both."
-        )
+    if (size is None) == (scale_factor is None):
+        raise ValueError("interpolate: give size or scale_factor, and not both.")
     if size is None:
-        scales = each("interpolate", "scale_factor", scale_factor, len(space), 0, numbers.Real)
+        scales = each("interpolate", "scale_factor", scale_factor, rank, 0, numbers.Real)
         size = [int(n * scale) for n, scale in zip(space, scales)]
         exact = [np.arange(m) / scale for m, scale in zip(size, scales)]
         sources = [np.minimum(i, n - 1).astype(int) for i, n in zip(exact, space)]
     else:
-        size = each("interpolate", "size", size, len(space), 1)
+        size = each("interpolate", "size", size, rank, 1)
         sources = [np.arange(m) * n // m for m, n in zip(size, space)]
     if min(size) < 1:
-        raise ValueError(
-            f"interpolate: nothing would be left of x {np.shape(x)} at scale_factor={scale_factor}."
-        )
+        raise ValueError(f"interpolate: scale_factor={scale_factor} leaves nothing of x {x.shape}.")
     for axis, source in enumerate(sources, start=2):
         x = np.take(x, source, axis)
     return x
@@ -176,9 +172,7 @@ def unfold(x, kernel_size, dilation=1, padding=0, stride=1):
     dilation is the step inside a window, padding the zeros on all sides, stride the step between
     windows. Raises ValueError for shapes and settings that do not fit.
     """
-    rank = np.ndim(x) - 2
-    if rank < 1:
-        raise ValueError(f"unfold: x must be (N, C, ...), got shape {np.shape(x)}.")
+    rank = _rank("unfold", x)
     window = _window("unfold", rank, kernel_size, stride, padding, dilation)
     y = np.moveaxis(window.unfold(x), range(-rank, 0), range(2, 2 + rank))
     column, out = y.shape[1 : 2 + rank], y.shape[2 + rank :]
@@ -198,10 +192,8 @@ def fold(x, output_size, kernel_size, dilation=1, padding=0, stride=1):
     out = windows.places(space, window.size, window.stride, window.dilation)
     entries, columns = math.prod(window.size), math.prod(out) if min(out) > 0 else 0
     if np.ndim(x) != 3 or not columns or x.shape[1] % entries or x.shape[2] != columns:
-        raise ValueError(
-            f"fold: windows {window.size} into {output_size} need x (N, C * {entries}, {columns}), "
-            f"got shape {np.shape(x)}."
-        )
+        needed = f"(N, C * {entries}, {columns})"
+        raise ValueError(f"fold: {output_size} needs x {needed}, got shape {np.shape(x)}.")
     y = np.reshape(x, (len(x), x.shape[1] // entries, *window.size, *out))
     y = np.moveaxis(y, range(2, 2 + rank), range(-rank, 0))
     return window.crop(windows.fold(y, space, window.stride, window.dilation))
@@ -220,15 +212,18 @@ class Window(NamedTuple):
         """The sizes of a space with its padding."""
         return tuple(n + before + after for n, (before, after) in zip(space, self.padding))
 
+    def pads(self):
+        """Whether there is any padding."""
+        return any(map(any, self.padding))
+
     def pad(self, x, value=0):
         """x with `value` around it."""
-        if not any(map(any, self.padding)):
-            return x
-        return np.pad(x, [(0, 0), (0, 0), *self.padding], constant_values=value)
+        widths = [(0, 0), (0, 0), *self.padding]
+        return np.pad(x, widths, constant_values=value) if self.pads() else x
 
     def crop(self, x):
         """x without its padding."""
-        if not any(map(any, self.padding)):
+        if not self.pads():
             return x
         ends = zip(x.shape[2:], self.padding)
         return x[(..., *(slice(before, n - after) for n, (before, after) in ends))]
@@ -243,23 +238,29 @@ class Window(NamedTuple):
                     f"included; x {x.shape}."
                 )
 
-    def check_padding(self, x):
-        """Refuses windows that have padding alone, no entry of x."""
-        axes = zip(x.shape[2:], self.size, self.stride, self.padding, self.dilation)
-        for n, k, s, (before, after), d in axes:
-            starts = np.arange(-before, n + after - d * (k - 1), s)
-            entries = starts[:, None] + d * np.arange(k)
-            if before and not np.all(np.any((entries >= 0) & (entries < n), axis=1)):
-                raise ValueError(
-                    f"{self.name}: padding {[p for p, _ in self.padding]} must be at most half of "
-                    f"kernel_size {self.size}, and dilation {self.dilation} at most the size of "
-                    f"x {x.shape}, or a window has padding alone."
-                )
-
     def unfold(self, x, value=0):
         """All windows of the padded x (N, C, *space): (N, C, *out, *size)."""
         self.check_size(x)
         return windows.unfold(self.pad(x, value), self.size, self.stride, self.dilation)
+
+    def shares(self, x):
+        """The share of x, not padding, in each window, (1, 1, *out); refuses windows of padding alone."""
+        axes = tuple(range(-len(self.size), 0))
+        shares = np.mean(self.unfold(np.ones((1, 1, *x.shape[2:]), x.dtype)), axis=axes)
+        if not shares.all():
+            padding = [before for before, _ in self.padding]
+            raise ValueError(
+                f"{self.name}: with padding {padding}, kernel_size {self.size} and dilation "
+                f"{self.dilation} a window of x {x.shape} has padding alone."
+            )
+        return shares
+
+
+def _rank(name, x):
+    """How many axes of space x (N, C, *space) has."""
+    if np.ndim(x) < 3:
+        raise ValueError(f"{name}: x must be (N, C, ...), got shape {np.shape(x)}.")
+    return np.ndim(x) - 2
 
 
 def _window(name, rank, size, stride, padding, dilation):
@@ -284,23 +285,16 @@ def _filters(name, rank, x, weight, bias, stride, padding, dilation, groups, tra
     shape = np.shape(weight)
     if len(shape) != x.ndim:
         raise ValueError(f"{name}: weight must have {x.ndim} axes, got shape {shape}.")
-    if groups < 1 or shape[0] % groups:
-        raise ValueError(
-            f"{name}: groups={groups} does not divide the {shape[0]} filters of weight {shape}."
-        )
-    taken, outputs = shape[1] * groups, shape[0]
+    check_divides(name, "groups", groups, filters=shape[0])
+    channels, outputs = shape[1] * groups, shape[0]
     if transposed:
-        taken, outputs = outputs, taken
-    if x.shape[1] != taken:
+        channels, outputs = outputs, channels
+    if x.shape[1] != channels:
         raise ValueError(
-            f"{name}: x {x.shape} has {x.shape[1]} channels, weight {shape} with groups={groups} "
-            f"takes {taken}."
+            f"{name}: x {x.shape} has {x.shape[1]} channels, "
+            f"weight {shape} with groups={groups} takes {channels}."
         )
-    if bias is not None and np.shape(bias) != (outputs,):
-        raise ValueError(
-            f"{name}: bias must have shape ({outputs},), one entry a channel of the result; "
-            f"got {np.shape(bias)}."
-        )
+    check_shapes(name, (outputs,), bias=bias)
     return _window(name, rank, shape[2:], stride, padding, dilation)
 
 
@@ -318,18 +312,15 @@ def _conv_transpose(rank, x, weight, bias, stride, padding, output_padding, grou
     extra = each(name, "output_padding", output_padding, rank, 0)
     if any(e >= max(s, d) for e, s, d in zip(extra, stride, dilation)):
         raise ValueError(
-            f"{name}: output_padding {extra} must be smaller than the stride {stride} or the dilation "
-            f"{dilation}: it says which of the sizes that give x is meant."
+            f"{name}: output_padding {extra} must be smaller than the stride {stride} "
+            f"or the dilation {dilation}."
         )
     space = tuple(
         s * (n - 1) + d * (k - 1) + 1 + e
         for n, k, s, d, e in zip(x.shape[2:], window.size, stride, dilation, extra)
     )
     if any(n <= before + after for n, (before, after) in zip(space, window.padding)):
-        raise ValueError(
-            f"{name}: nothing is left of {space} without the padding "
-            f"{[p for p, _ in window.padding]}; x {x.shape}."
-        )
+        raise ValueError(f"{name}: without the padding, nothing is left of {space}; x {x.shape}.")
     out = window.crop(windows.convolve_input(x, weight, space, stride, dilation, groups))
     return out if bias is None else out + np.reshape(bias, (-1, *[1] * rank))
 
@@ -338,20 +329,20 @@ def _max_pool(rank, x, kernel_size, stride, padding, dilation):
     name = f"max_pool{rank}d"
     check_axes(name, x, LAYOUTS[rank])
     window = _window(name, rank, kernel_size, stride, padding, dilation)
-    window.check_padding(x)
+    if window.pads():
+        window.shares(x)
     return np.max(window.unfold(x, -math.inf), axis=tuple(range(-rank, 0)))
 
 
 def _avg_pool(rank, x, kernel_size, stride, padding, count_include_pad):
-    name, axes = f"avg_pool{rank}d", tuple(range(-rank, 0))
+    name = f"avg_pool{rank}d"
     check_axes(name, x, LAYOUTS[rank])
     window = _window(name, rank, kernel_size, stride, padding, 1)
-    window.check_padding(x)
-    mean = np.mean(window.unfold(x), axis=axes)
-    if count_include_pad or not any(map(any, window.padding)):
+    mean = np.mean(window.unfold(x), axis=tuple(range(-rank, 0)))
+    if not window.pads():
         return mean
-    ones = np.ones((1, 1, *x.shape[2:]), x.dtype)
-    return mean / np.mean(window.unfold(ones), axis=axes)
+    shares = window.shares(x)
+    return mean if count_include_pad else mean / shares
 
 
 def _adaptive_avg_pool(rank, x, output_size):

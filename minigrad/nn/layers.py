@@ -6,6 +6,7 @@ import math
 import numpy as np
 
 from .. import functional as F
+from ..functional.checks import check_divides
 from ..functional.common import each
 from .module import Layer, Module, check_sizes
 
@@ -52,21 +53,17 @@ class Convolution(Affine):
 
     def __init__(self, in_channels, out_channels, kernel_size, bias, options, settings):
         groups, kind = options["groups"], type(self).__name__
-        check_sizes(self, in_channels=in_channels, out_channels=out_channels, groups=groups)
-        if in_channels % groups or out_channels % groups:
-            raise ValueError(
-                f"{kind}: groups={groups} must divide the channels, {in_channels} and {out_channels}."
-            )
+        channels = {"in_channels": in_channels, "out_channels": out_channels}
+        check_sizes(self, **channels, groups=groups)
+        check_divides(kind, "groups", groups, **channels)
         size = each(kind, "kernel_size", kernel_size, self.axes, 1)
         if self.transposed:
             shape = in_channels, out_channels // groups, *size
         else:
             shape = out_channels, in_channels // groups, *size
         super().__init__(shape, out_channels, bias, **settings)
-        self.in_channels, self.out_channels = in_channels, out_channels
-        self.kernel_size = kernel_size
+        vars(self).update(channels, kernel_size=kernel_size, **options)
         self._options = tuple(options)
-        vars(self).update(options)
 
     def forward(self, x):
         options = {name: getattr(self, name) for name in self._options}

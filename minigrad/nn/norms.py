@@ -6,7 +6,8 @@ import numpy as np
 
 from .. import engine
 from .. import functional as F
-from ..functional.norms import as_shape, check_groups
+from ..functional.checks import check_divides
+from ..functional.norms import as_shape
 from ..noise import is_frozen
 from .initialisers import ones, zeros
 from .module import Layer
@@ -33,10 +34,9 @@ class Norm(Layer):
         shape, axes = np.shape(x), [layout.count(",") + 1 for layout in self.layouts]
         if len(shape) not in axes or shape[1] != self.num_features:
             remedy = " For one sample write x[None]." if len(shape) == min(axes) - 1 else ""
-            layouts = " or ".join(self.layouts)
+            needed = f"{' or '.join(self.layouts)} with C = {self.num_features}"
             raise ValueError(
-                f"{type(self).__name__}: x must be {layouts} with C = {self.num_features}, "
-                f"got shape {shape}.{remedy}"
+                f"{type(self).__name__}: x must be {needed}, got shape {shape}.{remedy}"
             )
 
 
@@ -122,7 +122,7 @@ class GroupNorm(Norm):
     """
 
     def __init__(self, num_groups, num_channels, eps=1e-5, affine=True, **settings):
-        check_groups("GroupNorm", num_groups, num_channels)
+        check_divides("GroupNorm", "num_groups", num_groups, num_channels=num_channels)
         self.num_groups, self.num_channels, self.affine = num_groups, num_channels, affine
         super().__init__((num_channels,), eps, affine, affine, settings)
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from .. import functional as F
 from ..engine import Tensor, data_of, scoped
+from ..functional.checks import check_divides, mask_values
 from ..functional.common import composition
 from ..functional.dropout import check_settings
 from ..functional.sequences import padding_row
@@ -205,11 +206,9 @@ class Recurrent(Layer):
             return [tuple(Tensor(zero, name=name) for name in names)] * shape[0]
         given = tuple(given) if isinstance(given, (tuple, list)) else (given,)
         if [np.shape(s) for s in given] != [shape] * self.states:
-            wanted = "a state (h0, c0), each" if self.states > 1 else "a state h0"
+            kind, names = type(self).__name__, "(h0, c0), each" if self.states > 1 else "h0"
             shapes = ", ".join(str(np.shape(s)) for s in given)
-            raise ValueError(
-                f"{type(self).__name__}: {wanted} of shape {shape} is needed, got {shapes}."
-            )
+            raise ValueError(f"{kind}: the state must be {names} of shape {shape}, got {shapes}.")
         return list(zip(*given))
 
 
@@ -283,11 +282,7 @@ class MultiheadAttention(Layer):
     ):
         check_settings("MultiheadAttention", p=dropout)
         check_sizes(self, embed_dim=embed_dim, num_heads=num_heads)
-        if embed_dim % num_heads:
-            raise ValueError(
-                f"MultiheadAttention: embed_dim={embed_dim} cannot be split into "
-                f"num_heads={num_heads} equal parts."
-            )
+        check_divides("MultiheadAttention", "num_heads", num_heads, embed_dim=embed_dim)
         self.embed_dim, self.num_heads, self.dropout = embed_dim, num_heads, dropout
         self.bias, self.batch_first = bias, batch_first
         weights = {"in_proj_weight": (3 * embed_dim, embed_dim)}
@@ -366,11 +361,7 @@ def _reshaped(name, mask, shapes):
     """A mask of one of the `shapes`, {shape: new shape}, in its new shape; refuses others. None stays None."""
     if mask is None:
         return None
-    if np.asarray(data_of(mask)).dtype.kind not in "bf":
-        raise TypeError(
-            f"MultiheadAttention: {name} is boolean, True where a key is NOT attended to, "
-            "or floats that are added to the scores."
-        )
+    mask_values("MultiheadAttention", name, mask, "True where a key is NOT attended to")
     if np.shape(mask) not in shapes:
         allowed = " or ".join(map(str, shapes))
         raise ValueError(f"MultiheadAttention: {name} {np.shape(mask)} must be {allowed}.")
