@@ -1193,7 +1193,7 @@ def test_a_parameter_is_not_lost_to_plain_data(value):
     weight = layer.weight
     with pytest.raises(
         TypeError,
-        match=r"Linear.weight is a Parameter, and a .* in its place would not be trained. Assign nn.Parameter",
+        match=r"Linear.weight is a Parameter; a .* would not be trained. Assign nn.Parameter",
     ):
         layer.weight = value
     assert layer.weight is weight

@@ -248,7 +248,7 @@ def test_data_that_no_step_can_change_are_refused(make):
     w.data = mg.Tensor([3.0, 4.0])
     with pytest.raises(
         TypeError,
-        match=r"step: the .data of a parameter is a Tensor, which no step can change. Write its values to w.data",
+        match=r"step: the .data of a parameter is a Tensor, not an array. Write the values to w.data",
     ):
         make([w]).step()
 

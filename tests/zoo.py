@@ -943,7 +943,7 @@ BUGS = [
     Bug(
         "a decay of 0 reported",
         "",
-        text(optim.Optimizer.decays, 'if g.get("weight_decay")', ""),
+        text(optim.Optimizer.decays, 'group.get("weight_decay")', '"weight_decay" in group'),
         doubled,
     ),
     # ---- engine

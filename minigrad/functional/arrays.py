@@ -18,6 +18,11 @@ def _axis(name, x, axis):
     return axis % np.ndim(x)
 
 
+def _flat(x, axis):
+    """x and axis, without an axis x flattened and axis 0."""
+    return (np.ravel(x), 0) if axis is None else (x, axis)
+
+
 def _along(name, x, index, axis):
     """x[index] along `axis`: x[:, :, index] for axis 2. Integer indices are checked."""
     axis = _axis(name, x, axis)
@@ -40,9 +45,7 @@ def split(x, indices_or_sections, axis=0):
     n, parts = np.shape(x)[_axis("split", x, axis)], indices_or_sections
     if isinstance(parts, numbers.Integral):
         if parts < 1 or n % parts:
-            raise ValueError(
-                f"split: an axis of size {n} cannot be split into {parts} equal parts."
-            )
+            raise ValueError(f"split: {parts} equal parts do not divide an axis of size {n}.")
         size, half = n // parts, parts // 2
         if parts > 8:  # by halves: with k parts of the whole, backward would take k^2 time
             first, second = split(x, [half * size], axis)
@@ -58,11 +61,8 @@ def take(x, indices, axis=None):
 
     Raises IndexError for an index out of range, TypeError for indices that are not whole numbers.
     """
-    return (
-        _along("take", np.ravel(x), indices, 0)
-        if axis is None
-        else _along("take", x, indices, axis)
-    )
+    x, axis = _flat(x, axis)
+    return _along("take", x, indices, axis)
 
 
 @implements(np.take_along_axis)
@@ -71,7 +71,7 @@ def take_along_axis(x, indices, axis=-1):
 
     Raises ValueError unless indices has as many axes as x; for other errors see np.take.
     """
-    x, axis = (np.ravel(x), 0) if axis is None else (x, axis)
+    x, axis = _flat(x, axis)
     if np.ndim(indices) != x.ndim or not -x.ndim <= axis < x.ndim:
         shapes = f"x {x.shape} and indices {np.shape(indices)}"
         raise ValueError(f"take_along_axis: {shapes} must have as many axes, with axis {axis}.")
@@ -86,12 +86,10 @@ def repeat(x, repeats, axis=None):
 
     Raises ValueError for negative numbers, or for another count of numbers than of entries.
     """
-    n = np.size(x) if axis is None else np.shape(x)[_axis("repeat", x, axis)]
+    x, axis = _flat(x, axis)
+    n = x.shape[_axis("repeat", x, axis)]
     if np.size(repeats) not in (1, n) or np.min(repeats, initial=0) < 0:
-        raise ValueError(
-            f"repeat of {np.shape(x)}: repeats is a number >= 0, or one for each of the {n} entries; "
-            f"got {repeats}."
-        )
+        raise ValueError(f"repeat: repeats must be one number >= 0, or {n} of them; got {repeats}.")
     return take(x, np.repeat(np.arange(n), repeats), axis)
 
 
@@ -173,9 +171,8 @@ def dot(x, y):
     if np.ndim(x) == 0 or np.ndim(y) == 0:
         return x * y
     if np.ndim(x) > 2 or np.ndim(y) > 2:
-        raise ValueError(
-            f"dot of {np.shape(x)} and {np.shape(y)}: use matmul (@) or einsum for more than two axes."
-        )
+        shapes = f"{np.shape(x)} and {np.shape(y)}"
+        raise ValueError(f"dot of {shapes}: use matmul (@) or einsum for more than two axes.")
     return x @ y
 
 

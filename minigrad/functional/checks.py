@@ -20,10 +20,8 @@ def mask_values(name, what, mask, meaning):
     """`mask` as an array. Raises TypeError unless it is boolean or of floats; True has this `meaning`."""
     values = np.asarray(data_of(mask))
     if values.dtype.kind not in "bf":
-        raise TypeError(
-            f"{name}: {what} is boolean, {meaning}, or floats that are added to the scores; "
-            f"not {values.dtype}."
-        )
+        kinds = f"boolean, {meaning}, or floats that are added to the scores"
+        raise TypeError(f"{name}: {what} must be {kinds}; not {values.dtype}.")
     return values
 
 

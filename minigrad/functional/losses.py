@@ -38,7 +38,9 @@ def _counted(name, scores, target, reduction, ignored):
     shape, labels = np.shape(scores), whole_numbers(name, "the target", target)
     needed, classes = (shape[:1] + shape[2:], shape[1]) if len(shape) > 1 else ((), (*shape, 0)[0])
     if not shape or labels.shape != needed:
-        raise ValueError(f"{name}: scores {shape} need a target {needed}, got {labels.shape}.")
+        raise ValueError(
+            f"{name}: scores {shape} need a target of shape {needed}, got {labels.shape}."
+        )
     # As an unsigned number a negative one is huge, so one comparison finds both ends.
     unsigned = labels.astype(np.uint64)
     outside = labels.size and unsigned.item(unsigned.argmax()) >= classes
@@ -46,10 +48,8 @@ def _counted(name, scores, target, reduction, ignored):
         return None
     kept = labels != ignored
     if outside and unsigned.max(where=kept, initial=0) >= classes:
-        raise ValueError(
-            f"{name}: the target has classes {labels[kept].min()}..{labels[kept].max()}, "
-            f"the scores {shape} know 0..{classes - 1}."
-        )
+        given = f"{labels[kept].min()}..{labels[kept].max()}"
+        raise ValueError(f"{name}: the target has classes {given}, the scores 0..{classes - 1}.")
     if reduction == "mean" and not kept.any():
         raise ValueError(f"{name}: the mean of no targets: all are {ignored}, which is ignored.")
     return kept
@@ -104,14 +104,9 @@ def nll_loss(input, target, reduction="mean", *, ignore_index=-100):
 def _equal_shapes(name, input, target, reduction):
     """The input and the target as floats; refuses shapes that differ, also where they would broadcast."""
     _check_reduction(name, reduction)
-    if np.shape(input) != np.shape(target):
-        try:
-            result = f"would broadcast to {np.broadcast_shapes(np.shape(input), np.shape(target))}"
-        except ValueError:
-            result = "do not match"
-        raise ValueError(
-            f"{name}: input {np.shape(input)} and target {np.shape(target)} {result}. Reshape one."
-        )
+    a, b = np.shape(input), np.shape(target)
+    if a != b:
+        raise ValueError(f"{name}: input {a} and target {b} must have the same shape. Reshape one.")
     if not isinstance(target, (Tensor, np.ndarray)):
         target = as_array(target)
     return floats(input), floats(target)

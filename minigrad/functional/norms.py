@@ -46,7 +46,9 @@ def batch_norm(
             _move(running_var, var, momentum)
         return _affine_by_channel(out, weight, bias)
     if running_mean is None or running_var is None:
-        raise ValueError("batch_norm: evaluation needs running_mean and running_var.")
+        raise ValueError(
+            "batch_norm: evaluation needs running_mean and running_var; else training=True."
+        )
     # The mean first: with a large mean, x * scale would lose digits.
     centred = _affine_by_channel(x, None, -np.asarray(running_mean))
     scale = (1 if weight is None else weight) / np.sqrt(np.asarray(running_var) + eps)
@@ -59,9 +61,7 @@ def _move(running, batch, momentum):
         return
     running = data_of(running)
     if not isinstance(running, np.ndarray) or running.dtype.kind != "f":
-        raise TypeError(
-            "batch_norm: training changes running statistics, so they must be float arrays."
-        )
+        raise TypeError("batch_norm: training needs running statistics in arrays of floats.")
     if momentum is None or not 0 <= momentum <= 1:
         raise ValueError(f"batch_norm: momentum must be from 0 to 1, got {momentum}.")
     running += momentum * (batch - running)
@@ -140,9 +140,8 @@ def _affine_by_channel(x, weight, bias):
 
 def _check_channels(name, x, eps, **arrays):
     if x.ndim < 2:
-        raise ValueError(
-            f"{name}: x must be (N, C, ...), got shape {x.shape}. For one sample write x[None]."
-        )
+        remedy = "For one sample write x[None]."
+        raise ValueError(f"{name}: x must be (N, C, ...), got shape {x.shape}. {remedy}")
     _check(name, x.shape[1:2], eps, **arrays)
 
 

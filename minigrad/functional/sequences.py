@@ -22,7 +22,7 @@ def embedding(x, weight, padding_idx=None):
         shape = np.shape(weight)
         raise ValueError(f"embedding: weight must be (num_embeddings, embedding_dim), got {shape}.")
     rows = len(weight)
-    numbers = whole_numbers("embedding", f"x, for a weight of {rows} rows,", x, 0, rows)
+    numbers = whole_numbers("embedding", "each row in x", x, 0, rows)
     out = weight[x if isinstance(x, Tensor) else numbers]
     if padding_idx is None:
         return out

@@ -193,7 +193,7 @@ def fold(x, output_size, kernel_size, dilation=1, padding=0, stride=1):
     entries, columns = math.prod(window.size), math.prod(out) if min(out) > 0 else 0
     if np.ndim(x) != 3 or not columns or x.shape[1] % entries or x.shape[2] != columns:
         needed = f"(N, C * {entries}, {columns})"
-        raise ValueError(f"fold: {output_size} needs x {needed}, got shape {np.shape(x)}.")
+        raise ValueError(f"fold: output_size {output_size} needs x {needed}, got {np.shape(x)}.")
     y = np.reshape(x, (len(x), x.shape[1] // entries, *window.size, *out))
     y = np.moveaxis(y, range(2, 2 + rank), range(-rank, 0))
     return window.crop(windows.fold(y, space, window.stride, window.dilation))
@@ -231,12 +231,9 @@ class Window(NamedTuple):
     def check_size(self, x):
         """Refuses x that is smaller than a window."""
         for n, k, d in zip(self.padded(x.shape[2:]), self.size, self.dilation):
-            span = d * (k - 1) + 1
-            if n < span:
-                raise ValueError(
-                    f"{self.name}: a window of {span} does not fit into an axis of {n}, padding "
-                    f"included; x {x.shape}."
-                )
+            if n < d * (k - 1) + 1:
+                window = f"a window of {d * (k - 1) + 1} does not fit into an axis of {n}"
+                raise ValueError(f"{self.name}: {window}, padding included; x {x.shape}.")
 
     def unfold(self, x, value=0):
         """All windows of the padded x (N, C, *space): (N, C, *out, *size)."""
@@ -248,11 +245,8 @@ class Window(NamedTuple):
         axes = tuple(range(-len(self.size), 0))
         shares = np.mean(self.unfold(np.ones((1, 1, *x.shape[2:]), x.dtype)), axis=axes)
         if not shares.all():
-            padding = [before for before, _ in self.padding]
-            raise ValueError(
-                f"{self.name}: with padding {padding}, kernel_size {self.size} and dilation "
-                f"{self.dilation} a window of x {x.shape} has padding alone."
-            )
+            settings = f"padding {self.padding} is too large for kernel_size {self.size}"
+            raise ValueError(f"{self.name}: {settings}: a window of x {x.shape} has padding alone.")
         return shares
 
 
@@ -290,10 +284,8 @@ def _filters(name, rank, x, weight, bias, stride, padding, dilation, groups, tra
     if transposed:
         channels, outputs = outputs, channels
     if x.shape[1] != channels:
-        raise ValueError(
-            f"{name}: x {x.shape} has {x.shape[1]} channels, "
-            f"weight {shape} with groups={groups} takes {channels}."
-        )
+        needed = f"weight {shape} with groups={groups} takes {channels}"
+        raise ValueError(f"{name}: x {x.shape} has {x.shape[1]} channels, {needed}.")
     check_shapes(name, (outputs,), bias=bias)
     return _window(name, rank, shape[2:], stride, padding, dilation)
 
@@ -311,10 +303,8 @@ def _conv_transpose(rank, x, weight, bias, stride, padding, output_padding, grou
     stride, dilation = window.stride, window.dilation
     extra = each(name, "output_padding", output_padding, rank, 0)
     if any(e >= max(s, d) for e, s, d in zip(extra, stride, dilation)):
-        raise ValueError(
-            f"{name}: output_padding {extra} must be smaller than the stride {stride} "
-            f"or the dilation {dilation}."
-        )
+        limits = f"the stride {stride} or the dilation {dilation}"
+        raise ValueError(f"{name}: output_padding {extra} must be smaller than {limits}.")
     space = tuple(
         s * (n - 1) + d * (k - 1) + 1 + e
         for n, k, s, d, e in zip(x.shape[2:], window.size, stride, dilation, extra)

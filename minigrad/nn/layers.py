@@ -170,10 +170,7 @@ def _module_of(function, name):
 
     init.__signature__ = signature
     arguments = f"({', '.join(settings)})" if settings else "()"
-    doc = (
-        f"{function.__doc__}\n\n    The function {function.__name__} of `functional` as a module: "
-    )
-    doc += f"{name}{arguments}(x).\n    "
+    doc = f"{function.__doc__}\n\n    As a module: {name}{arguments}(x).\n    "
     members = {"__init__": init, "forward": forward, "__doc__": doc, "__module__": __name__}
     return type(name, (Layer,), members)
 

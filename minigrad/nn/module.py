@@ -37,12 +37,14 @@ def _members(container, prefix=""):
             yield prefix + str(key), value
 
 
-def _is_plain_leaf(value):
-    return isinstance(value, Tensor) and value.is_leaf
+def _is_saved(value):
+    return isinstance(value, np.ndarray) or (isinstance(value, Tensor) and value.is_leaf)
 
 
 def _is_parameter(value):
-    return isinstance(value, Parameter) or (_is_plain_leaf(value) and value.requires_grad)
+    return isinstance(value, Parameter) or (
+        _is_saved(value) and getattr(value, "requires_grad", False)
+    )
 
 
 def _join(prefix, name):
@@ -62,15 +64,10 @@ class Module:
 
     training = True
     weight_penalty = bias_penalty = None
-    penalised = {
-        "weight_penalty": "*weight*",
-        "bias_penalty": "*bias*",
-    }  # {penalty: pattern of names}
+    penalised = {"weight_penalty": "*weight*", "bias_penalty": "*bias*"}  # patterns of names
 
     def __call__(self, *args, **kwargs):
-        token = scope.set(
-            (scope.get(), self)
-        )  # `scoped` written out, since one call less counts here
+        token = scope.set((scope.get(), self))  # `scoped` written out: this saves time
         try:
             return self.forward(*args, **kwargs)
         finally:
@@ -81,13 +78,11 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} has no forward method.")
 
     def __setattr__(self, name, value):
-        plain = isinstance(value, np.ndarray) or (
-            _is_plain_leaf(value) and not _is_parameter(value)
-        )
-        if plain and isinstance(vars(self).get(name), Parameter):
+        untrained = _is_saved(value) and not _is_parameter(value)
+        if untrained and isinstance(vars(self).get(name), Parameter):
             raise TypeError(
-                f"{type(self).__name__}.{name} is a Parameter, and a {type(value).__name__} in its "
-                f"place would not be trained. Assign nn.Parameter(...), or write to {name}.data[...]."
+                f"{type(self).__name__}.{name} is a Parameter; a {type(value).__name__} would not be "
+                f"trained. Assign nn.Parameter(...), or write to {name}.data[...]."
             )
         super().__setattr__(name, value)
 
@@ -113,16 +108,17 @@ class Module:
                     name = f"{kind}_{alike.setdefault(id(child), len(alike))}"
                 yield name, child
 
-    def named_modules(self, prefix="", by_kind=False):
-        """The pairs (dotted name, module) of this module and all modules inside it, each module once."""
-        seen, stack = set(), [(prefix, self)]
-        while stack:
-            name, module = stack.pop()
-            if id(module) not in seen:
-                seen.add(id(module))
-                yield name, module
-                children = [(_join(name, n), m) for n, m in module.named_children(by_kind)]
-                stack.extend(reversed(children))
+    def named_modules(self, prefix="", by_kind=False, seen=None):
+        """The pairs (dotted name, module) of this module and all modules inside it, each module once.
+
+        Modules whose id is in `seen` are left out. See `named_children` for `by_kind`.
+        """
+        seen = set() if seen is None else seen
+        if id(self) not in seen:
+            seen.add(id(self))
+            yield prefix, self
+            for name, child in self.named_children(by_kind):
+                yield from child.named_modules(_join(prefix, name), by_kind, seen)
 
     def name_of(self, inner, by_kind=False):
         """The dotted name of a module inside this one, or "". See `named_children` for `by_kind`."""
@@ -194,22 +190,18 @@ class Module:
 
     # ---- saving
 
-    def _state(self):
-        """{key: Tensor or array} of parameters and buffers, under PyTorch's keys."""
-        state, stack = {}, [("", self, ())]
-        while stack:  # not named_modules: a shared module has a key for each of its names
-            prefix, module, around = stack.pop()
-            for name, value in module.named_members():
-                if isinstance(value, np.ndarray) or _is_plain_leaf(value):
-                    state[_join(prefix, name)] = value
-            around = (*around, id(module))  # a module that refers to one around it ends here
-            children = [(_join(prefix, n), m, around) for n, m in module.named_children()]
-            stack.extend(child for child in reversed(children) if id(child[1]) not in around)
-        return state
+    def _saved(self, prefix="", around=()):
+        """The pairs (key, Tensor or array) of parameters and buffers. A shared module has several keys."""
+        for name, value in self.named_members():
+            if _is_saved(value):
+                yield _join(prefix, name), value
+        for name, child in self.named_children():
+            if id(child) not in (*around, id(self)):  # not again a module that this one is in
+                yield from child._saved(_join(prefix, name), (*around, id(self)))
 
     def state_dict(self):
         """{key: array} of all parameters and buffers, under PyTorch's keys; the arrays are copies."""
-        return {key: np.array(data_of(value)) for key, value in self._state().items()}
+        return {key: np.array(data_of(value)) for key, value in self._saved()}
 
     def load_state_dict(self, state_dict, strict=True):
         """Copies the values of a state_dict into the parameters and buffers.
@@ -219,7 +211,7 @@ class Module:
         Raises TypeError if state_dict is not a dict, ValueError for other keys, shapes and for dtypes
         that cannot be cast. Nothing changes then.
         """
-        own = self._state()
+        own = dict(self._saved())
         arrays = {key: data_of(value) for key, value in own.items()}
         require_same(type(self).__name__, arrays, state_dict, strict=strict)
         for key in own.keys() & state_dict.keys():
@@ -245,14 +237,8 @@ class Module:
 
 
 # The settings that every layer with parameters takes as keywords, with their defaults: see Layer.
-SETTINGS = {
-    "penalty": None,
-    "bias_penalty": None,
-    "init": fan_in_uniform,
-    "bias_init": fan_in_uniform,
-    "rng": None,
-    "dtype": None,
-}
+SETTINGS = dict.fromkeys(("penalty", "bias_penalty", "rng", "dtype"))
+SETTINGS |= {"init": fan_in_uniform, "bias_init": fan_in_uniform}
 
 
 class Layer(Module):
@@ -280,25 +266,21 @@ class Layer(Module):
         """
         kind = type(self).__name__
         if unknown := settings.keys() - SETTINGS.keys():
-            raise TypeError(
-                f"{kind} has no setting {sorted(unknown)}; it has {', '.join(SETTINGS)}."
-            )
+            raise TypeError(f"{kind} has no setting {sorted(unknown)}; see nn.Layer for all.")
         settings = SETTINGS | settings
-        rng, dtype = settings["rng"], settings["dtype"] or engine.default_dtype
+        dtype = settings["dtype"] or engine.default_dtype
+        rng = stream("init") if settings["rng"] is None else settings["rng"]
         for what, prefix, shapes in ("weight", "", weights), ("bias", "bias_", biases):
-            penalty = settings[f"{prefix}penalty"]
-            if penalty is not None and not any(shape is not None for shape in shapes.values()):
+            penalty, init = settings[f"{prefix}penalty"], settings[f"{prefix}init"]
+            wanted = {name: shape for name, shape in shapes.items() if shape is not None}
+            if penalty is not None and not wanted:
                 raise ValueError(f"{kind}: {prefix}penalty={penalty}, but there is no {what}.")
             if penalty is not None and (not callable(penalty) or isinstance(penalty, type)):
                 raise TypeError(f"{kind}: {prefix}penalty must be e.g. L2(1e-3), not {penalty}.")
             setattr(self, f"{what}_penalty", penalty)
-            for name, shape in shapes.items():
-                parameter = None
-                if shape is not None:
-                    draws_from = stream("init") if rng is None else rng
-                    values = settings[f"{prefix}init"](draws_from, shape, *fans)
-                    parameter = Parameter(values, dtype=dtype)
-                setattr(self, name, parameter)
+            vars(self).update(dict.fromkeys(shapes))
+            for name, shape in wanted.items():
+                setattr(self, name, Parameter(init(rng, shape, *fans), dtype=dtype))
 
     def extra_repr(self):
         """The constructor's arguments that are attributes and not at their defaults; a dropout's p always."""
@@ -352,10 +334,7 @@ class Sequential(Module):
             if isinstance(module, type) or not callable(module):
                 raise TypeError(f"Sequential: {name} must be a module or a function, not {kind}.")
             if hasattr(self, name):
-                raise ValueError(
-                    f"Sequential: {name} is what a Sequential has itself. "
-                    f"Choose another name for the {kind}."
-                )
+                raise ValueError(f"Sequential: {name} is what a Sequential has itself. Rename it.")
             setattr(self, name, module)
         self._order = tuple(names)
 

@@ -22,22 +22,19 @@ class Norm(Layer):
 
     def __init__(self, shape, eps, weighted, biased, settings):
         self.eps = eps
-        weights, biases = (
-            {"weight": shape if weighted else None},
-            {"bias": shape if biased else None},
-        )
-        usual = {"init": ones, "bias_init": zeros}
-        self.add_parameters((math.prod(shape),) * 2, weights, biases, usual | settings)
+        weights = {"weight": shape if weighted else None}
+        biases = {"bias": shape if biased else None}
+        settings = {"init": ones, "bias_init": zeros} | settings
+        self.add_parameters((math.prod(shape),) * 2, weights, biases, settings)
 
     def _check(self, x):
         """Refuses x that has none of the layouts, or another number of channels."""
         shape, axes = np.shape(x), [layout.count(",") + 1 for layout in self.layouts]
         if len(shape) not in axes or shape[1] != self.num_features:
             remedy = " For one sample write x[None]." if len(shape) == min(axes) - 1 else ""
-            needed = f"{' or '.join(self.layouts)} with C = {self.num_features}"
-            raise ValueError(
-                f"{type(self).__name__}: x must be {needed}, got shape {shape}.{remedy}"
-            )
+            kind, layouts = type(self).__name__, f"{' or '.join(self.layouts)}"
+            needed = f"{layouts} with C = {self.num_features}"
+            raise ValueError(f"{kind}: x must be {needed}, got shape {shape}.{remedy}")
 
 
 class BatchNorm1d(Norm):

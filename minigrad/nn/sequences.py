@@ -134,11 +134,8 @@ class Recurrent(Layer):
             check_settings(kind, p=p)
         check_sizes(self, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
         if dropout and num_layers == 1:
-            warnings.warn(
-                f"{kind}: dropout={dropout} acts between layers, and there is one. "
-                "Put a Dropout after it.",
-                stacklevel=2,
-            )
+            one = f"{kind}: dropout={dropout} acts between layers, and there is one."
+            warnings.warn(f"{one} Put a Dropout after it.", stacklevel=2)
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.bidirectional = bias, batch_first, bidirectional
         self.dropout, self.variational = dropout, variational
@@ -147,11 +144,10 @@ class Recurrent(Layer):
         rows, fans = self.gates * hidden_size, (hidden_size, hidden_size)
         for layer, direction in product(range(num_layers), self.directions):
             columns = len(self.directions) * hidden_size if layer else input_size
-            of_bias = (rows,) if bias else None
-            shapes = (rows, columns), (rows, hidden_size), of_bias, of_bias
+            shapes = (rows, columns), (rows, hidden_size), (rows,), (rows,)
             names = [f"{name}_l{layer}{direction}" for name in WEIGHT_NAMES]
             weights, biases = dict(zip(names[:2], shapes)), dict(zip(names[2:], shapes[2:]))
-            self.add_parameters(fans, weights, biases, settings)
+            self.add_parameters(fans, weights, biases if bias else dict.fromkeys(biases), settings)
 
     def forward(self, x, h0=None):
         x = self._time_first(x)
@@ -172,17 +168,15 @@ class Recurrent(Layer):
 
     def _run(self, cell, x, state):
         """One cell over x (T, N, features) from the first state on: (outputs (T, N, H), last state)."""
-        weight_ih, weight_hh, bias_ih, bias_hh = (
-            getattr(self, f"{n}_{cell}") for n in WEIGHT_NAMES
-        )
+        w_ih, w_hh, b_ih, b_hh = (getattr(self, f"{name}_{cell}") for name in WEIGHT_NAMES)
         order = slice(None, None, -1 if cell.endswith("_reverse") else 1)
-        inputs, outputs = unstack(F.linear(x, weight_ih, bias_ih)), []
+        inputs, outputs = unstack(F.linear(x, w_ih, b_ih)), []
         if p := self.recurrent_dropout:
-            ones = Tensor(np.ones(state[0].shape, weight_hh.dtype), name="ones")
+            ones = Tensor(np.ones(state[0].shape, w_hh.dtype), name="ones")
             kept = scoped(f"recurrent_dropout_{cell}", F.dropout, ones, p, self.training)
         for x_t in inputs[order]:
             h = state[0] * kept if p else state[0]
-            state = self.cell(x_t, F.linear(h, weight_hh, bias_hh), *state)
+            state = self.cell(x_t, F.linear(h, w_hh, b_hh), *state)
             outputs.append(state[0])
         return np.stack(outputs[order]), state
 
@@ -190,11 +184,9 @@ class Recurrent(Layer):
         """x as (T, N, input_size); refuses other shapes."""
         shape, time = np.shape(x), 1 if self.batch_first else 0
         if len(shape) != 3 or shape[2] != self.input_size or not shape[time]:
-            axes = "(N, T, input_size)" if self.batch_first else "(T, N, input_size)"
-            raise ValueError(
-                f"{type(self).__name__}: x {shape} must be {axes} with input_size={self.input_size} "
-                f"and one step or more.{_one_sequence(self.batch_first, len(shape))}"
-            )
+            axes = f"({'N, T' if self.batch_first else 'T, N'}, {self.input_size})"
+            remedy = _one_sequence(self.batch_first, len(shape))
+            raise ValueError(f"{type(self).__name__}: x {shape} must be {axes}, T >= 1.{remedy}")
         return np.swapaxes(x, 0, 1) if self.batch_first else x
 
     def _first_states(self, given, batch):
@@ -309,10 +301,8 @@ class MultiheadAttention(Layer):
         heads = [self._heads(F.linear(*arguments)) for arguments in zip(inputs, matrices, biases)]
         (n, length, _), (_, size, _) = inputs[0].shape, inputs[1].shape
         mask = self._mask(key_padding_mask, attn_mask, n, length, size)
-        settings = {"training": self.training, "need_weights": True}
-        attended, weights = F.scaled_dot_product_attention(
-            *heads, mask, self.dropout, is_causal, **settings
-        )
+        settings = {"is_causal": is_causal, "training": self.training, "need_weights": True}
+        attended, weights = F.scaled_dot_product_attention(*heads, mask, self.dropout, **settings)
         out = self.out_proj(np.reshape(np.swapaxes(attended, 1, 2), (n, length, self.embed_dim)))
         out = out if self.batch_first else np.swapaxes(out, 0, 1)
         if not need_weights:
@@ -323,17 +313,12 @@ class MultiheadAttention(Layer):
         """Query, key and value as (N, time, embed_dim); refuses other shapes."""
         shapes = q, k, v = [np.shape(x) for x in inputs]
         batch, time = (0, 1) if self.batch_first else (1, 0)
-        if (
-            any(len(s) != 3 or s[2] != self.embed_dim for s in shapes)
-            or not q[batch] == k[batch] == v[batch]
-            or k[time] != v[time]
-        ):
+        right = all(len(s) == 3 and s[2] == self.embed_dim for s in shapes)
+        if not right or not q[batch] == k[batch] == v[batch] or k[time] != v[time]:
             order = "(N, {}, E)" if self.batch_first else "({}, N, E)"
-            axes = ", ".join(order.format(time) for time in "LSS")
-            raise ValueError(
-                f"MultiheadAttention: query {q}, key {k} and value {v} must be {axes} "
-                f"with E={self.embed_dim}.{_one_sequence(self.batch_first, len(q))}"
-            )
+            needed = ", ".join(order.format(time) for time in "LSS")
+            needed += f" with E={self.embed_dim}.{_one_sequence(self.batch_first, len(q))}"
+            raise ValueError(f"MultiheadAttention: query {q}, key {k}, value {v} must be {needed}")
         return inputs if self.batch_first else [np.swapaxes(x, 0, 1) for x in inputs]
 
     def _heads(self, x):

@@ -44,10 +44,9 @@ class Optimizer:
         if callable(parameters) or not hasattr(parameters, "__iter__"):
             raise TypeError(f"{kind}: pass model.parameters(), not a {type(parameters).__name__}.")
         self.steps, self.defaults, self.param_groups, self.state = 0, settings, [], {}
-        groups = _listed(parameters)
-        if not all(isinstance(group, dict) for group in groups):
-            groups = [{"params": groups}]
-        for group in groups:
+        parameters = _listed(parameters)
+        are_groups = all(isinstance(group, dict) for group in parameters)
+        for group in parameters if are_groups else [{"params": parameters}]:
             self.add_param_group(group)
         if not self.state:
             raise ValueError(f"{kind} got no parameters.")
@@ -91,9 +90,8 @@ class Optimizer:
         """
         kind = type(self).__name__
         if all(w.grad is None for w in self.state):
-            raise RuntimeError(
-                f"{kind}.step: no parameter has a gradient. Call loss.backward() first."
-            )
+            remedy = "Call loss.backward() first."
+            raise RuntimeError(f"{kind}.step: no parameter has a gradient. {remedy}")
         for trained in self.state.values():
             trained.check(kind)
         for group, lr in [(group, self.rate(group)) for group in self.param_groups]:
@@ -116,22 +114,20 @@ class Optimizer:
 
     def rate(self, group):
         """The learning rate of a group at this step. Raises ValueError if a schedule gives no number >= 0."""
-        lr = group["lr"](self.steps) if callable(group["lr"]) else group["lr"]
-        if callable(group["lr"]) and not Optimizer.valid(self, "lr", lr):
+        if not callable(group["lr"]):
+            return group["lr"]
+        kind, lr = type(self).__name__, group["lr"](self.steps)
+        if not self.valid("lr", lr):
             raise ValueError(
-                f"{type(self).__name__}: the schedule of lr gave {lr!r} at step {self.steps}; "
-                "a number >= 0 is needed."
+                f"{kind}: the schedule of lr gave {lr!r} at step {self.steps}, not >= 0."
             )
         return lr
 
     def decays(self):
         """The pairs (parameter, its weight_decay) where the weight decay is not 0."""
-        return (
-            (w, g["weight_decay"])
-            for g in self.param_groups
-            if g.get("weight_decay")
-            for w in g["params"]
-        )
+        for group in self.param_groups:
+            if group.get("weight_decay"):
+                yield from ((w, group["weight_decay"]) for w in group["params"])
 
     def state_dict(self):
         """The settings, the counters and the buffers of each parameter, as plain data; arrays are copies.
@@ -139,10 +135,10 @@ class Optimizer:
         A schedule is a function, which no file can hold: the state has "function" in its place, and
         `load_state_dict` keeps the schedule of the constructor.
         """
-        groups = [
-            {**_plain(group), "params": [self.state[w].state_dict() for w in group["params"]]}
-            for group in self.param_groups
-        ]
+        groups = []
+        for group in self.param_groups:
+            kept = [self.state[w].state_dict() for w in group["params"]]
+            groups.append({**_plain(group), "params": kept})
         own = {n: v for n, v in vars(self).items() if n not in ("defaults", "state")}
         return {"optimizer": type(self).__name__, **_plain(own), "param_groups": groups}
 
@@ -188,14 +184,12 @@ class Trained:
         if g is None:
             return
         if not isinstance(w.data, np.ndarray):
-            raise TypeError(
-                f"{kind}.step: the .data of a parameter is a {type(w.data).__name__}, which no step "
-                "can change. Write its values to w.data[...], or make it an array with .numpy()."
-            )
+            what = f"the .data of a parameter is a {type(w.data).__name__}"
+            raise TypeError(f"{kind}.step: {what}, not an array. Write the values to w.data[...].")
         if not isinstance(g, Tensor) or g.data.shape != w.data.shape:
+            what = f"{type(g).__name__} of shape {np.shape(g)}, not a Tensor of this shape"
             raise ValueError(
-                f"{kind}.step: the .grad of a parameter of shape {w.shape} is a {type(g).__name__} "
-                f"of shape {np.shape(g)}. Make it a Tensor of the same shape."
+                f"{kind}.step: the .grad of a parameter of shape {w.shape} is a {what}."
             )
 
     def pieces(self, *names):

@@ -62,9 +62,8 @@ class Adam(Optimizer):
         """`betas` are two numbers in [0, 1), all other settings are numbers >= 0."""
         if name != "betas":
             return super().valid(name, value)
-        return (
-            isinstance(value, (tuple, list)) and len(value) == 2 and all(0 <= b < 1 for b in value)
-        )
+        is_pair = isinstance(value, (tuple, list)) and len(value) == 2
+        return is_pair and all(0 <= beta < 1 for beta in value)
 
     def update(self, trained, lr, settings):
         (beta1, beta2), eps, decay = settings["betas"], settings["eps"], settings["weight_decay"]
