@@ -8,7 +8,7 @@ from .state import require_same
 
 
 class Batches:
-    """Batches of the rows of arrays, as tuples of arrays. Each epoch has every row once, in a new order.
+    """Batches of rows of arrays, as tuples of arrays. An epoch has every row once, in a new order.
 
     >>> batches = Batches(np.arange(5), np.arange(5) ** 2, batch_size=2, shuffle=False)
     >>> for x, y in batches:
@@ -20,13 +20,16 @@ class Batches:
     arrays      one or more, all with the same number of rows
     batch_size  rows a batch; the last batch of an epoch may be smaller
     shuffle     False: the rows keep their order
-    rng         a seed or a generator, from which the seed of all orders is drawn; without it minigrad's own
+    rng         a seed or a generator, from which the seed of all orders is drawn; without it
+                minigrad's own
     drop_last   leaves out the last batch of an epoch if it is smaller
 
     Like a file, it has one position: `epoch` counts the completed epochs, `batch` the batches given
-    since. A loop ends with the epoch; after a loop that stopped early, the next one goes on from there.
+    since. A loop ends with the epoch; after a loop that stopped early, the next one goes on from
+    there.
 
-    Raises ValueError for arrays of different lengths, for settings out of range, and for no batches.
+    Raises ValueError for arrays of different lengths, for settings out of range, and for no
+    batches.
     """
 
     def __init__(self, *arrays, batch_size=32, shuffle=True, rng=None, drop_last=False):

@@ -1,8 +1,9 @@
-"""Checkpoints: the state of a whole training in one file, read back as plain data; and the comparison of two states.
+"""Checkpoints: the state of a whole training in one file, and the comparison of two states.
 
 The file is an .npz, which np.load opens too. It has one member for each array, named after the keys
-that lead to the array (`model/0.weight`), and one member of JSON, which holds everything else: the tree,
-with null in place of each array, and the list of arrays. Nothing is pickled, so no file can run code.
+that lead to the array (`model/0.weight`), and one member of JSON, which holds everything else: the
+tree, with null in place of each array, and the list of arrays. Nothing is pickled, so no file can
+run code.
 """
 
 import contextlib
@@ -19,14 +20,15 @@ MOST = 8  # differences that one message lists
 
 
 def save(tree, path):
-    """Writes `tree`: dicts and lists, also nested, of arrays, Tensors, numbers, strings, bools and None.
+    """Writes `tree`: nested dicts and lists of arrays, Tensors, numbers, strings, bools and None.
 
-    An object with a state_dict, such as a Module, an optimizer or Batches, is saved as its state_dict(),
-    a np.random.Generator as its state. The new file is written beside the old one and then renamed:
-    whatever interrupts the writing, `path` is the whole old file or the whole new one.
+    An object with a state_dict, such as a Module, an optimizer or Batches, is saved as its
+    state_dict(), a np.random.Generator as its state. The new file is written beside the old one and
+    then renamed: whatever interrupts the writing, `path` is the whole old file or the whole new
+    one.
 
-    Raises ValueError for a value of another type, TypeError for a key that is not a string, and OSError
-    if the file cannot be written.
+    Raises ValueError for a value of another type, TypeError for a key that is not a string, and
+    OSError if the file cannot be written.
     """
     import json  # only when a file is at hand, as np.load does
     import zipfile
@@ -44,8 +46,8 @@ def save(tree, path):
         if not hasattr(leaf, "__array__") or (array := np.asarray(leaf)).dtype.hasobject:
             what = f"{_name(keys) or 'the state'} is {_short(leaf)}, of type {type(leaf).__name__}"
             raise ValueError(
-                f"save: {what}. A checkpoint holds dicts and lists of arrays, numbers, strings, bools "
-                "and None; nothing is pickled."
+                f"save: {what}. A checkpoint holds dicts and lists of arrays, numbers, strings, "
+                "bools and None; nothing is pickled."
             )
         arrays[_name(keys)] = array
 
@@ -79,10 +81,10 @@ def save(tree, path):
 
 
 def load(path):
-    """Reads a file that `save` wrote: dicts, lists, arrays, numbers and strings, as each load_state_dict takes them.
+    """Reads a file that `save` wrote: dicts, lists, arrays, numbers and strings.
 
-    Any other .npz gives a dict of its arrays. Raises ValueError for a file that is damaged or no
-    checkpoint, and OSError if it cannot be read.
+    They are as each load_state_dict takes them. Any other .npz gives a dict of its arrays. Raises
+    ValueError for a file that is damaged or no checkpoint, and OSError if it cannot be read.
     """
     import json
     import zipfile
@@ -121,7 +123,7 @@ def _mapped(function, tree, *keys):
 
 
 def _name(keys):
-    """The name of an array in the file: quoted, so that different keys always give different names."""
+    """The name of an array in the file, quoted so that different keys give different names."""
     from urllib.parse import quote
 
     return "/".join(quote(str(key), safe=" ", errors="surrogatepass") for key in keys)
@@ -157,7 +159,7 @@ def require_same(owner, here, there, free=(), strict=True):
 
 
 def _differences(here, there, free, strict, name=""):
-    """In words, each difference between two states, or between two parts of states called `name`."""
+    """In words, each difference between two states, or between two parts of them called `name`."""
     if isinstance(here, dict) and isinstance(there, Mapping):
         for key in [*here, *(key for key in there if key not in here)]:
             inner = f"{name}.{key}" if name else str(key)

@@ -2,7 +2,7 @@
 
 
 def aligned(rows, right=()):
-    """Rows of strings as lines with aligned columns; the columns whose numbers are in `right` are aligned to the right."""
+    """Rows of strings as lines with aligned columns: to the right those with numbers in `right`."""
     widths = _widths(rows)
     lines = []
     for row in rows:
@@ -13,7 +13,7 @@ def aligned(rows, right=()):
 
 
 def ruled(rows, right=(), footer=0):
-    """The same as one text, with a rule below the first row and one above the last `footer` rows."""
+    """The same as one text, with a rule below the first row and above the last `footer` rows."""
     lines = aligned(rows, right)
     rule = "-" * (sum(_widths(rows)) + 2 * (len(rows[0]) - 1))
     end = len(rows) - footer

@@ -1,7 +1,8 @@
 """Compositions of ops: no gradient rule is written here, so there is none to get wrong.
 
 Each records its nodes under its own name, so that pictures and reports show it as one node.
-The data is called `x`, in a loss `input` and `target`. Arguments that PyTorch has in another order are keywords.
+The data is called `x`, in a loss `input` and `target`. Arguments that PyTorch has in another order
+are keywords.
 """
 
 from ..ops import erf, linear, log_softmax, logsumexp, relu, sigmoid, softmax, softplus, tanh

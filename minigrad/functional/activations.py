@@ -1,4 +1,4 @@
-"""Activations other than the ops relu, sigmoid, tanh and softplus. x and the result have the same shape, any."""
+"""Activations other than the ops relu, sigmoid, tanh and softplus. x may have any shape."""
 
 import math
 
@@ -22,9 +22,9 @@ def elu(x, alpha=1.0):
 
 @composition
 def selu(x):
-    """The self-normalising elu, s x where x > 0, else s a (exp(x) - 1), with s = 1.0507 and a = 1.6733.
+    """The self-normalising elu (Klambauer et al. 2017, arXiv:1706.02515).
 
-    Klambauer et al. 2017 (arXiv:1706.02515).
+    s x where x > 0, else s a (exp(x) - 1), with s = 1.0507 and a = 1.6733.
     """
     return 1.0507009873554805 * (np.maximum(x, 0) + 1.6732632423543772 * np.expm1(np.minimum(x, 0)))
 
@@ -37,10 +37,10 @@ def silu(x):
 
 @composition
 def gelu(x, approximate="none"):
-    """x * Phi(x), where Phi is the normal distribution function (Hendrycks & Gimpel 2016, arXiv:1606.08415).
+    """x * Phi(x), where Phi is the normal distribution function.
 
-    approximate="tanh" takes the authors' fast approximation by tanh. Raises ValueError for any other
-    but "none".
+    Hendrycks & Gimpel 2016 (arXiv:1606.08415). approximate="tanh" takes their fast approximation by
+    tanh. Raises ValueError for any other value but "none".
     """
     if approximate == "tanh":
         return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))

@@ -1,6 +1,7 @@
-"""NumPy functions that are compositions of ops: np.split(t, 3) and the others take Tensors as they take arrays.
+"""NumPy functions that are compositions of ops: np.split(t, 3) takes a Tensor as it takes an array.
 
-Arguments are NumPy's, as far as they are listed here. Raises ValueError for an axis that does not exist.
+Arguments are NumPy's, as far as they are listed here. Raises ValueError for an axis that does not
+exist.
 """
 
 import numbers
@@ -38,7 +39,7 @@ def _indices(name, x, indices, axis):
 
 @implements(np.split)
 def split(x, indices_or_sections, axis=0):
-    """The list of the parts of x along `axis`: so many equal parts, or parts that begin at these indices.
+    """The list of parts of x along `axis`: a number of equal parts, or cut at these indices.
 
     Raises ValueError for a number that does not divide the axis.
     """
@@ -67,7 +68,7 @@ def take(x, indices, axis=None):
 
 @implements(np.take_along_axis)
 def take_along_axis(x, indices, axis=-1):
-    """Entries of x where the index along `axis` is given for each result: as np.argsort returns them.
+    """Entries of x by an index along `axis` for each result, as np.argsort gives them.
 
     Raises ValueError unless indices has as many axes as x; for other errors see np.take.
     """
@@ -82,7 +83,7 @@ def take_along_axis(x, indices, axis=-1):
 
 @implements(np.repeat)
 def repeat(x, repeats, axis=None):
-    """Each entry along `axis` `repeats` times, a number or one an entry; without axis, of x flattened.
+    """Each entry along `axis`, `repeats` times: a number, or one an entry; without axis, of x flat.
 
     Raises ValueError for negative numbers, or for another count of numbers than of entries.
     """
@@ -128,13 +129,13 @@ def diff(x, n=1, axis=-1):
 
 @implements(np.diagonal)
 def diagonal(x, offset=0, axis1=0, axis2=1):
-    """The entries [i, i + offset] of the two axes, as a last axis. Raises ValueError if they are one axis."""
+    """The entries [i, i + offset] of two axes, as a last axis. Raises ValueError for one axis."""
     return _diagonal("diagonal", x, offset, axis1, axis2)
 
 
 @implements(np.trace)
 def trace(x, offset=0, axis1=0, axis2=1):
-    """The sum of the entries [i, i + offset] of the two axes. Raises ValueError if they are one axis."""
+    """The sum of the entries [i, i + offset] of two axes. Raises ValueError for one axis."""
     return np.sum(_diagonal("trace", x, offset, axis1, axis2), axis=-1)
 
 
@@ -167,7 +168,7 @@ def outer(x, y):
 
 @implements(np.dot)
 def dot(x, y):
-    """x @ y for vectors and matrices, x * y where one is a scalar. Raises ValueError for more than two axes."""
+    """x @ y for vectors and matrices, x * y for a scalar. Raises ValueError for more axes."""
     if np.ndim(x) == 0 or np.ndim(y) == 0:
         return x * y
     if np.ndim(x) > 2 or np.ndim(y) > 2:

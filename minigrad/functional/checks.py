@@ -1,4 +1,7 @@
-"""What functions and layers refuse, in the same words everywhere. `name` is the function or the layer, for the message."""
+"""What functions and layers refuse, in the same words everywhere.
+
+`name` is the function or the layer, for the message.
+"""
 
 import numpy as np
 
@@ -6,7 +9,7 @@ from ..engine import data_of
 
 
 def whole_numbers(name, what, values, low=None, high=None):
-    """`values` as an array. Raises TypeError for another dtype, IndexError for numbers outside low..high - 1."""
+    """`values` as an array. Raises TypeError for other dtypes, IndexError outside low..high - 1."""
     values = np.asarray(data_of(values))
     if values.dtype.kind not in "iu":
         raise TypeError(f"{name}: {what} must be of an integer dtype, not {values.dtype}.")
@@ -17,7 +20,7 @@ def whole_numbers(name, what, values, low=None, high=None):
 
 
 def mask_values(name, what, mask, meaning):
-    """`mask` as an array. Raises TypeError unless it is boolean or of floats; True has this `meaning`."""
+    """`mask` as an array. Raises TypeError unless it is boolean, with this `meaning`, or floats."""
     values = np.asarray(data_of(mask))
     if values.dtype.kind not in "bf":
         kinds = f"boolean, {meaning}, or floats that are added to the scores"
@@ -33,7 +36,7 @@ def check_shapes(name, shape, **arrays):
 
 
 def check_divides(name, what, parts, **wholes):
-    """Raises ValueError for a number of parts, called `what`, that does not divide each of the `wholes`."""
+    """Raises ValueError for a number of parts, called `what`, that does not divide the `wholes`."""
     for whole, n in wholes.items():
         if parts < 1 or n % parts:
             raise ValueError(f"{name}: {what}={parts} does not divide {whole}={n}.")

@@ -1,7 +1,7 @@
 """Losses of predictions. They return one number, unless reduction="none".
 
-reduction  "mean" over all entries, "sum", or "none": a loss for each entry. All losses raise ValueError for
-           another reduction, and for an input and a target whose shapes do not fit.
+reduction  "mean" over all entries, "sum", or "none": a loss for each entry. All losses raise
+           ValueError for another reduction, and for an input and a target whose shapes do not fit.
 """
 
 import numpy as np
@@ -19,7 +19,7 @@ def _check_reduction(name, reduction):
 
 
 def _reduced(entries, reduction, kept=None):
-    """The mean or the sum of the entries that are `kept`, or with "none" the entries, 0 where not kept."""
+    """The mean or the sum of the entries that are `kept`; with "none" all, 0 where not kept."""
     if kept is not None:
         entries = np.where(kept, entries, 0)
     if reduction == "none":
@@ -33,14 +33,15 @@ def _reduced(entries, reduction, kept=None):
 
 
 def _counted(name, scores, target, reduction, ignored):
-    """Which targets count, not being `ignored`; None for all. Refuses targets that are not class numbers."""
+    """Which targets are not `ignored`; None for all. Refuses targets that are not class numbers."""
     _check_reduction(name, reduction)
-    shape, labels = np.shape(scores), whole_numbers(name, "the target", target)
+    shape, labels = np.shape(scores), np.asarray(data_of(target))
     needed, classes = (shape[:1] + shape[2:], shape[1]) if len(shape) > 1 else ((), (*shape, 0)[0])
     if not shape or labels.shape != needed:
         raise ValueError(
             f"{name}: scores {shape} need a target of shape {needed}, got {labels.shape}."
         )
+    whole_numbers(name, "the target", labels)
     # As an unsigned number a negative one is huge, so one comparison finds both ends.
     unsigned = labels.astype(np.uint64)
     outside = labels.size and unsigned.item(unsigned.argmax()) >= classes
@@ -74,8 +75,8 @@ def cross_entropy(input, target, reduction="mean", *, ignore_index=-100, label_s
     label_smoothing  the part of the target, in [0, 1], that is spread over all classes
                      (Szegedy et al. 2016, arXiv:1512.00567)
 
-    Raises ValueError for other shapes, for classes that the scores do not have and for settings out of
-    range, TypeError for targets that are not whole numbers.
+    Raises ValueError for other shapes, for classes that the scores do not have and for settings out
+    of range, TypeError for targets that are not whole numbers.
     """
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"cross_entropy: label_smoothing is in [0, 1], got {label_smoothing}.")
@@ -90,9 +91,9 @@ def cross_entropy(input, target, reduction="mean", *, ignore_index=-100, label_s
 
 
 def nll_loss(input, target, reduction="mean", *, ignore_index=-100):
-    """-input[target], where input are log-probabilities: (N, C, ...) or (C,), such as log_softmax gives.
+    """-input[target], where input are log-probabilities, as log_softmax gives them.
 
-    target, reduction, ignore_index and errors as for cross_entropy.
+    input is (N, C, ...) or (C,). target, reduction, ignore_index and errors as for cross_entropy.
     """
     kept = _counted("nll_loss", input, target, reduction, ignore_index)
     return _picked(input, target, reduction, kept)
@@ -102,7 +103,7 @@ def nll_loss(input, target, reduction="mean", *, ignore_index=-100):
 
 
 def _equal_shapes(name, input, target, reduction):
-    """The input and the target as floats; refuses shapes that differ, also where they would broadcast."""
+    """The input and the target as floats; refuses shapes that differ, even if they broadcast."""
     _check_reduction(name, reduction)
     a, b = np.shape(input), np.shape(target)
     if a != b:
@@ -134,7 +135,7 @@ def l1_loss(input, target, reduction="mean"):
 
 @composition(kind="loss")
 def huber_loss(input, target, reduction="mean", delta=1.0):
-    """d^2/2 where |d| <= delta, else delta (|d| - delta/2), with d = input - target of the same shape.
+    """d^2/2 where |d| <= delta, else delta (|d| - delta/2), for d = input - target, shapes equal.
 
     reduction  "mean", "sum" or "none"
     delta      where the square becomes a line, > 0
@@ -151,8 +152,9 @@ def huber_loss(input, target, reduction="mean", delta=1.0):
 
 @composition(kind="loss")
 def binary_cross_entropy_with_logits(input, target, reduction="mean"):
-    """-t log sigmoid(x) - (1-t) log(1 - sigmoid(x)) of scores x and targets t in [0, 1] of the same shape.
+    """-t log sigmoid(x) - (1-t) log(1 - sigmoid(x)) of scores x and targets t, shapes equal.
 
+    target     numbers in [0, 1]
     reduction  "mean", "sum" or "none"
 
     Raises ValueError if the shapes differ or a target is outside [0, 1]. A target that requires a

@@ -1,4 +1,6 @@
-"""Normalisation: (x - mean) / sqrt(variance + eps) over some axes of x, then times `weight` and plus `bias` if given.
+"""Normalisation: (x - mean) / sqrt(variance + eps) over some axes of x.
+
+The result is multiplied by `weight` and added to `bias`, unless they are None.
 
 eps       keeps the divisor from 0, a number >= 0
 momentum  how far running statistics move to the statistics of a batch, from 0 to 1
@@ -20,19 +22,22 @@ from .common import composition
 def batch_norm(
     x, running_mean, running_var, weight=None, bias=None, *, training, momentum=0.1, eps=1e-5
 ):
-    """Normalises each channel of x (N, C, ...) over all samples (Ioffe & Szegedy 2015, arXiv:1502.03167).
+    """Normalises each channel of x (N, C, ...) over all samples.
+
+    Ioffe & Szegedy 2015 (arXiv:1502.03167).
 
     running_mean, running_var  arrays (C,) or None
     weight, bias               (C,) or None: the result is multiplied by weight, then bias is added
-    training                   True: by the mean and variance of the batch; the running statistics move
-                               in place towards them, the variance over n - 1. False: by the running
-                               statistics
+    training                   True: by the mean and variance of the batch; the running statistics
+                               move in place towards them, the variance over n - 1. False: by the
+                               running statistics
     momentum                   how far they move, from 0 to 1
     eps                        is added to the variance, >= 0
 
-    Inside `frozen_noise()`, and so in every check, running statistics do not move. Raises ValueError for
-    other shapes, settings out of range, one entry a channel in training, or no running statistics in
-    evaluation; TypeError for running statistics that are not arrays of floats.
+    Inside `frozen_noise()`, and so in every check, running statistics do not move. Raises
+    ValueError for other shapes, settings out of range, one entry a channel in training, or no
+    running statistics in evaluation; TypeError for running statistics that are not arrays of
+    floats.
     """
     running = {"running_mean": running_mean, "running_var": running_var}
     _check_channels("batch_norm", x, eps, **running, weight=weight, bias=bias)
@@ -74,7 +79,9 @@ def as_shape(sizes):
 
 @composition
 def layer_norm(x, normalized_shape, weight=None, bias=None, eps=1e-5):
-    """Normalises each sample of x (..., *normalized_shape) over its last axes (Ba et al. 2016, arXiv:1607.06450).
+    """Normalises each sample of x (..., *normalized_shape) over its last axes.
+
+    Ba, Kiros & Hinton 2016 (arXiv:1607.06450).
 
     normalized_shape  the sizes of these axes, a number or a tuple
     weight, bias      of shape normalized_shape, or None

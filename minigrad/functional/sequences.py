@@ -11,12 +11,14 @@ from .dropout import check_settings, dropout
 
 @composition
 def embedding(x, weight, padding_idx=None):
-    """Row x[...] of weight (num_embeddings, embedding_dim) for each whole number in x (...): (..., embedding_dim).
+    """A row of weight (num_embeddings, embedding_dim) for each whole number in x (...).
+
+    The result is (..., embedding_dim).
 
     padding_idx  the row that stands for no token: it gets no gradient
 
-    Raises ValueError for a weight of another rank, TypeError for x of another dtype, IndexError for a row
-    that the weight does not have.
+    Raises ValueError for a weight of another rank, TypeError for x of another dtype, IndexError for
+    a row that the weight does not have.
     """
     if np.ndim(weight) != 2:
         shape = np.shape(weight)
@@ -31,7 +33,7 @@ def embedding(x, weight, padding_idx=None):
 
 
 def padding_row(padding_idx, rows):
-    """The row that `padding_idx` means; a negative one counts from the end. Raises IndexError if there is none."""
+    """The row of padding_idx, which may count from the end. Raises IndexError if there is none."""
     return whole_numbers("embedding", "padding_idx", padding_idx, -rows, rows).item() % rows
 
 
@@ -53,16 +55,16 @@ def scaled_dot_product_attention(
 
     query (..., L, E), key (..., S, E) and value (..., S, D) give (..., L, D).
 
-    attn_mask     broadcasts to the scores (..., L, S): True where a query may attend to a key, or floats,
-                  which are added to the scores
+    attn_mask     broadcasts to the scores (..., L, S): True where a query may attend to a key, or
+                  floats, which are added to the scores
     dropout_p     the rate of dropout for the weights; unless it is 0, `training` must be given
     is_causal     query i attends to the keys 0..i only, whatever else the mask allows
     scale         1 / sqrt(E) if not given
     rng           for the dropout, as in functional.dropout
     need_weights  True: returns (result, weights (..., L, S)), the weights after dropout
 
-    A query that may attend to no key has weights of 0, so its result is 0, not nan. Raises ValueError
-    for other shapes, TypeError for a mask of another dtype.
+    A query that may attend to no key has weights of 0, so its result is 0, not nan. Raises
+    ValueError for other shapes, TypeError for a mask of another dtype.
     """
     name = "scaled_dot_product_attention"
     check_settings(name, p=dropout_p, rng=rng)
@@ -89,7 +91,7 @@ def scaled_dot_product_attention(
 
 
 def _masks(name, mask, is_causal, scores):
-    """(which scores count, what is added to the scores) by the masks; None for all, or for nothing."""
+    """By the masks: which scores count, None for all, and what is added to them, or None."""
     allowed = added = None
     if mask is not None:
         values = mask_values(name, "attn_mask", mask, "True where a query may attend")

@@ -1,7 +1,7 @@
 """Convolution and pooling: functions of windows that slide over the space of x.
 
-x is (N, C, L) for the functions in 1d and (N, C, H, W) for those in 2d. Their arguments, where a function
-takes them:
+x is (N, C, L) for the functions in 1d and (N, C, H, W) for those in 2d. Their arguments, where a
+function takes them:
 
 kernel_size  the size of a window
 stride       how far a window is from the next one
@@ -10,9 +10,10 @@ padding      how many zeros are put at both ends of each axis; for convolutions 
 dilation     how far entries of a window are apart: with 2, every other entry of x
 groups       into how many groups the channels are split, each with filters of its own
 
-Sizes, strides, paddings and dilations are whole numbers, or one number an axis. An axis of n entries has
-(n + 2 padding - dilation (kernel_size - 1) - 1) // stride + 1 windows. All functions raise ValueError for
-x, weights or biases of other shapes, for settings out of range, and for a window larger than x.
+Sizes, strides, paddings and dilations are whole numbers, or one number an axis. An axis of n
+entries has (n + 2 padding - dilation (kernel_size - 1) - 1) // stride + 1 windows. All functions
+raise ValueError for x, weights or biases of other shapes, for settings out of range, and for a
+window larger than x.
 """
 
 import math
@@ -32,21 +33,23 @@ LAYOUTS = {1: "(N, C, L)", 2: "(N, C, H, W)"}
 def conv1d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     """Filters slid over x (N, C, L), without flipping them: (N, M, windows).
 
-    weight (M, C / groups, K), one filter an output channel; bias (M,) or None; stride, the step between
-    windows; padding, zeros at both ends, or "same"; dilation, the step inside a window; groups of
-    channels, each with M / groups filters. Raises ValueError for shapes and settings that do not fit.
+    weight (M, C / groups, K), one filter an output channel; bias (M,) or None; stride, the step
+    between windows; padding, zeros at both ends, or "same"; dilation, the step inside a window;
+    groups of channels, each with M / groups filters. Raises ValueError for shapes and settings that
+    do not fit.
     """
     return _conv(1, x, weight, bias, stride, padding, dilation, groups)
 
 
 @composition
 def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
-    """Filters slid over x (N, C, H, W), without flipping them: (N, M, windows down, windows across).
+    """Filters slid over x (N, C, H, W), without flipping them: (N, M, rows, columns of windows).
 
-    weight (M, C / groups, KH, KW), one filter an output channel; bias (M,) or None; stride, the step
-    between windows; padding, zeros on all sides, or "same"; dilation, the step inside a window; groups
-    of channels, each with M / groups filters. stride, padding and dilation are a number or a pair
-    (vertical, horizontal). Raises ValueError for shapes and settings that do not fit.
+    weight (M, C / groups, KH, KW), one filter an output channel; bias (M,) or None; stride, the
+    step between windows; padding, zeros on all sides, or "same"; dilation, the step inside a
+    window; groups of channels, each with M / groups filters. stride, padding and dilation are a
+    number or a pair (vertical, horizontal). Raises ValueError for shapes and settings that do not
+    fit.
     """
     return _conv(2, x, weight, bias, stride, padding, dilation, groups)
 
@@ -57,10 +60,10 @@ def conv_transpose1d(
 ):
     """The transpose of conv1d as a linear map: x (N, M, L) gives (N, C, longer L).
 
-    weight (M, C / groups, K), bias (C,) or None. stride, padding, groups and dilation are those of the
-    conv1d that is transposed; output_padding, less than stride or dilation, is added to the length of
-    the result, since that conv1d gives L for several lengths. Raises ValueError for shapes and settings
-    that do not fit.
+    weight (M, C / groups, K), bias (C,) or None. stride, padding, groups and dilation are those of
+    the conv1d that is transposed; output_padding, less than stride or dilation, is added to the
+    length of the result, since that conv1d gives L for several lengths. Raises ValueError for
+    shapes and settings that do not fit.
     """
     return _conv_transpose(1, x, weight, bias, stride, padding, output_padding, groups, dilation)
 
@@ -81,8 +84,9 @@ def conv_transpose2d(
 def max_pool1d(x, kernel_size, stride=None, padding=0, dilation=1):
     """The largest entry of each window of x (N, C, L); ties share the gradient equally.
 
-    stride is kernel_size unless given. padding adds entries that never win, at most half of kernel_size;
-    dilation is the step inside a window. Raises ValueError for shapes and settings that do not fit.
+    stride is kernel_size unless given. padding adds entries that never win, at most half of
+    kernel_size; dilation is the step inside a window. Raises ValueError for shapes and settings
+    that do not fit.
     """
     return _max_pool(1, x, kernel_size, stride, padding, dilation)
 
@@ -100,8 +104,9 @@ def max_pool2d(x, kernel_size, stride=None, padding=0, dilation=1):
 def avg_pool1d(x, kernel_size, stride=None, padding=0, *, count_include_pad=True):
     """The mean of each window of x (N, C, L).
 
-    stride is kernel_size unless given. padding adds zeros, at most half of kernel_size, which count in
-    the mean unless count_include_pad=False. Raises ValueError for shapes and settings that do not fit.
+    stride is kernel_size unless given. padding adds zeros, at most half of kernel_size, which count
+    in the mean unless count_include_pad=False. Raises ValueError for shapes and settings that do
+    not fit.
     """
     return _avg_pool(1, x, kernel_size, stride, padding, count_include_pad)
 
@@ -119,8 +124,8 @@ def avg_pool2d(x, kernel_size, stride=None, padding=0, *, count_include_pad=True
 def adaptive_avg_pool1d(x, output_size):
     """x (N, C, L) as means over `output_size` stretches: (N, C, output_size).
 
-    Stretch i is from floor(i L / output_size) to ceil((i + 1) L / output_size). Raises ValueError unless
-    output_size is a whole number >= 1.
+    Stretch i is from floor(i L / output_size) to ceil((i + 1) L / output_size). Raises ValueError
+    unless output_size is a whole number >= 1.
     """
     return _adaptive_avg_pool(1, x, output_size)
 
@@ -143,7 +148,8 @@ def interpolate(x, size=None, scale_factor=None, mode="nearest"):
     scale_factor  in place of size, how many times as large each axis becomes
     mode          only "nearest"
 
-    Raises ValueError for another mode, for both or none of size and scale_factor, and if nothing is left.
+    Raises ValueError for another mode, for both or none of size and scale_factor, and if nothing is
+    left.
     """
     rank, space = _rank("interpolate", x), x.shape[2:]
     if mode != "nearest":
@@ -181,9 +187,10 @@ def unfold(x, kernel_size, dilation=1, padding=0, stride=1):
 
 @composition
 def fold(x, output_size, kernel_size, dilation=1, padding=0, stride=1):
-    """The transpose of unfold: columns (N, C * prod(kernel_size), number of windows) are added up in (N, C, *output_size).
+    """The transpose of unfold: adds up columns where they were taken from, in (N, C, *output_size).
 
-    Arguments as for unfold. Raises ValueError if the windows of output_size are not the columns of x.
+    x is (N, C * prod(kernel_size), number of windows). All other arguments as for unfold. Raises
+    ValueError if the windows of output_size are not the columns of x.
     """
     rank = len(output_size) if isinstance(output_size, (tuple, list)) else 2
     output_size = each("fold", "output_size", output_size, rank, 1)
@@ -200,7 +207,7 @@ def fold(x, output_size, kernel_size, dilation=1, padding=0, stride=1):
 
 
 class Window(NamedTuple):
-    """The settings of sliding windows: for each axis a number, for the padding a pair (before, after)."""
+    """The settings of windows, a number for each axis; for the padding a pair (before, after)."""
 
     name: str  # of the function, for its errors
     size: tuple
@@ -241,7 +248,7 @@ class Window(NamedTuple):
         return windows.unfold(self.pad(x, value), self.size, self.stride, self.dilation)
 
     def shares(self, x):
-        """The share of x, not padding, in each window, (1, 1, *out); refuses windows of padding alone."""
+        """The share of each window in x, not in the padding; refuses windows of padding alone."""
         axes = tuple(range(-len(self.size), 0))
         shares = np.mean(self.unfold(np.ones((1, 1, *x.shape[2:]), x.dtype)), axis=axes)
         if not shares.all():

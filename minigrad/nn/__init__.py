@@ -1,4 +1,4 @@
-"""Modules, layers, initialisers and penalties. Names, arguments, layouts and state_dict keys are PyTorch's."""
+"""Modules, layers, initialisers and penalties, with PyTorch's names and state_dict keys."""
 
 from .dropout import (
     AlphaDropout,

@@ -1,4 +1,4 @@
-"""How weights begin. An initialiser is a function init(rng, shape, fan_in, fan_out) -> array of that shape.
+"""How weights begin. An initialiser is a function init(rng, shape, fan_in, fan_out) -> array.
 
 rng      the np.random.Generator to draw from
 fan_in   how many inputs each unit has; fan_out: how many units each input enters

@@ -44,9 +44,9 @@ class Linear(Affine):
 class Convolution(Affine):
     """What the convolutions share: filters over `axes` axes, slid over x by `function`.
 
-    `options` are the arguments of the function after x, weight and bias. A `transposed` convolution has
-    weight (in_channels, out_channels / groups, *kernel_size), the others
-    (out_channels, in_channels / groups, *kernel_size).
+    `options` are the arguments of the function after x, weight and bias. A `transposed` convolution
+    has weight (in_channels, out_channels / groups, *kernel_size), the others (out_channels,
+    in_channels / groups, *kernel_size).
     """
 
     transposed = False
@@ -98,10 +98,11 @@ class Conv1d(Convolution):
 
 
 class Conv2d(Conv1d):
-    """The convolution `functional.conv2d` of x (N, in_channels, H, W); arguments and errors as for Conv1d.
+    """The convolution `functional.conv2d` of x (N, in_channels, H, W).
 
-    weight (out_channels, in_channels / groups, KH, KW), bias (out_channels,). Sizes, strides,
-    paddings and dilations are a number, or a pair (vertical, horizontal).
+    Arguments and errors as for Conv1d. weight (out_channels, in_channels / groups, KH, KW), bias
+    (out_channels,). Sizes, strides, paddings and dilations are a number, or a pair (vertical,
+    horizontal).
     """
 
     axes, function = 2, staticmethod(F.conv2d)
@@ -137,8 +138,8 @@ class ConvTranspose1d(Convolution):
 class ConvTranspose2d(ConvTranspose1d):
     """The transposed convolution `functional.conv_transpose2d` of x (N, in_channels, H, W).
 
-    weight (in_channels, out_channels / groups, KH, KW), bias (out_channels,). Sizes are a number, or a
-    pair (vertical, horizontal). Settings and errors as for Conv1d.
+    weight (in_channels, out_channels / groups, KH, KW), bias (out_channels,). Sizes are a number,
+    or a pair (vertical, horizontal). Settings and errors as for Conv1d.
     """
 
     axes, function = 2, staticmethod(F.conv_transpose2d)
@@ -153,7 +154,7 @@ class Flatten(Module):
 
 
 def _module_of(function, name):
-    """The Layer class of a function of `functional`: its constructor takes the function's arguments after x."""
+    """The Layer class of a function: its constructor takes the function's arguments after x."""
     signature = inspect.signature(function)
     settings = list(signature.parameters)[1:]
 

@@ -52,14 +52,15 @@ def _join(prefix, name):
 
 
 class Module:
-    """A function with parameters: subclass it, put Parameters and Modules in attributes, define `forward`.
+    """A function with parameters.
 
-    Attributes may also be lists and dicts of Parameters and Modules. Plain Tensors and arrays in
-    attributes are buffers: saved, but not trained.
+    Subclass it, put Parameters and Modules in attributes, and define `forward`. Attributes may also
+    be lists and dicts of Parameters and Modules. Plain Tensors and arrays in attributes are
+    buffers: saved, but not trained.
 
     A module's `weight_penalty`, such as L2(1e-3), acts on its own parameters with `weight` in their
-    names, its `bias_penalty` on those with `bias`. A subclass whose parameters have other names says
-    so in `penalised`.
+    names, its `bias_penalty` on those with `bias`. A subclass whose parameters have other names
+    says so in `penalised`.
     """
 
     training = True
@@ -81,15 +82,15 @@ class Module:
         untrained = _is_saved(value) and not _is_parameter(value)
         if untrained and isinstance(vars(self).get(name), Parameter):
             raise TypeError(
-                f"{type(self).__name__}.{name} is a Parameter; a {type(value).__name__} would not be "
-                f"trained. Assign nn.Parameter(...), or write to {name}.data[...]."
+                f"{type(self).__name__}.{name} is a Parameter; a {type(value).__name__} would not "
+                f"be trained. Assign nn.Parameter(...), or write to {name}.data[...]."
             )
         super().__setattr__(name, value)
 
     # ---- parameters and modules inside
 
     def named_members(self):
-        """The pairs (name, value) of all attributes, and of what is in lists, tuples and dicts, as `layers.0`."""
+        """The pairs (name, value) of attributes, and of entries of lists and dicts: `layers.0`."""
         return _members(vars(self))
 
     def named_children(self, by_kind=False):
@@ -109,7 +110,7 @@ class Module:
                 yield name, child
 
     def named_modules(self, prefix="", by_kind=False, seen=None):
-        """The pairs (dotted name, module) of this module and all modules inside it, each module once.
+        """The pairs (dotted name, module) of this module and all modules inside it, each once.
 
         Modules whose id is in `seen` are left out. See `named_children` for `by_kind`.
         """
@@ -121,7 +122,7 @@ class Module:
                 yield from child.named_modules(_join(prefix, name), by_kind, seen)
 
     def name_of(self, inner, by_kind=False):
-        """The dotted name of a module inside this one, or "". See `named_children` for `by_kind`."""
+        """The dotted name of a module inside this one, or "". `by_kind`: see `named_children`."""
         # Children first: most modules are called by the module that holds them.
         named = chain(self.named_children(by_kind), self.named_modules(by_kind=by_kind))
         return next((name for name, module in named if module is inner), "")
@@ -168,18 +169,18 @@ class Module:
     # ---- modes
 
     def train(self, mode=True):
-        """Puts this module and all modules inside it in training mode, in which dropout drops; returns it."""
+        """Puts this module and all inside it in training mode: dropout drops. Returns it."""
         for module in self.modules():
             module.training = bool(mode)
         return self
 
     def eval(self):
-        """Puts this module and all modules inside it in evaluation mode; returns it."""
+        """Puts this module and all inside it in evaluation mode. Returns it."""
         return self.train(False)
 
     @contextmanager
     def put_back(self):
-        """On leaving, all attributes of this module and of the modules inside it, modes too, are as before."""
+        """On leaving, all attributes of this module and those inside it are as before, modes too."""
         before = {module: dict(vars(module)) for module in self.modules()}
         try:
             yield
@@ -191,7 +192,7 @@ class Module:
     # ---- saving
 
     def _saved(self, prefix="", around=()):
-        """The pairs (key, Tensor or array) of parameters and buffers. A shared module has several keys."""
+        """The pairs (key, Tensor or array) of parameters and buffers, shared ones several times."""
         for name, value in self.named_members():
             if _is_saved(value):
                 yield _join(prefix, name), value
@@ -200,7 +201,7 @@ class Module:
                 yield from child._saved(_join(prefix, name), (*around, id(self)))
 
     def state_dict(self):
-        """{key: array} of all parameters and buffers, under PyTorch's keys; the arrays are copies."""
+        """{key: array} of all parameters and buffers, under PyTorch's keys. Arrays are copies."""
         return {key: np.array(data_of(value)) for key, value in self._saved()}
 
     def load_state_dict(self, state_dict, strict=True):
@@ -208,8 +209,8 @@ class Module:
 
         strict  False: keys that only the module has, or only the state_dict, are passed over
 
-        Raises TypeError if state_dict is not a dict, ValueError for other keys, shapes and for dtypes
-        that cannot be cast. Nothing changes then.
+        Raises TypeError if state_dict is not a dict, ValueError for other keys, shapes and for
+        dtypes that cannot be cast. Nothing changes then.
         """
         own = dict(self._saved())
         arrays = {key: data_of(value) for key, value in own.items()}
@@ -242,7 +243,7 @@ SETTINGS |= {"init": fan_in_uniform, "bias_init": fan_in_uniform}
 
 
 class Layer(Module):
-    """The base of this package's layers: its repr is the call that makes it, its parameters take settings.
+    """The base of this package's layers: the repr is the call that makes it, weights take settings.
 
     The settings, all keywords:
 
@@ -259,7 +260,7 @@ class Layer(Module):
     """
 
     def add_parameters(self, fans, weights, biases, settings):
-        """Makes the weights and biases, {name: shape}; where a shape is None, the attribute is None.
+        """Makes the weights and biases, {name: shape}. Where a shape is None, so is the attribute.
 
         fans      (fan_in, fan_out) for the initialisers
         settings  {name: value} of the settings above; the layer's own defaults come first in it
@@ -283,7 +284,7 @@ class Layer(Module):
                 setattr(self, name, Parameter(init(rng, shape, *fans), dtype=dtype))
 
     def extra_repr(self):
-        """The constructor's arguments that are attributes and not at their defaults; a dropout's p always."""
+        """The constructor's arguments that differ from their defaults; a dropout's p always."""
         own = vars(self) | {"penalty": self.weight_penalty, "bias_penalty": self.bias_penalty}
         shown = []
         for name, usual in _arguments(type(self)).items():
@@ -317,10 +318,11 @@ def check_sizes(module, **sizes):
 
 
 class Sequential(Module):
-    """Modules one after the other: Sequential(a, b) with PyTorch's keys 0, 1, or Sequential(first=a, second=b).
+    """Modules one after the other: Sequential(a, b), or with names Sequential(first=a, second=b).
 
-    Each may be any function of one argument. Raises TypeError for an argument that cannot be called,
-    ValueError for a name that a Sequential uses itself. A slice of it is a Sequential too.
+    Without names the keys are PyTorch's, 0, 1, ... Each may be any function of one argument. Raises
+    TypeError for an argument that cannot be called, ValueError for a name that a Sequential uses
+    itself. A slice of it is a Sequential too.
     """
 
     _order = ()  # the names, from first to last

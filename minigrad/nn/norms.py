@@ -14,7 +14,7 @@ from .module import Layer
 
 
 class Norm(Layer):
-    """What the norms share: a `weight` that begins as 1 and a `bias` that begins as 0, each perhaps None.
+    """What the norms share: a `weight` that begins as 1, a `bias` that begins as 0; or None.
 
     eps       is added to the variance, a number >= 0
     settings  penalty, bias_penalty, init, bias_init, rng, dtype: see Layer
@@ -40,15 +40,18 @@ class Norm(Layer):
 class BatchNorm1d(Norm):
     """Batch normalisation of x (N, C) or (N, C, L): see `functional.batch_norm`.
 
-    num_features         C, the number of channels: the length of weight, bias and running statistics
-    momentum             how far the running statistics move to the statistics of a batch in training,
-                         from 0 to 1; None: they are the mean over all batches
+    num_features         C, the number of channels: the length of weight, bias and running
+                         statistics
+    momentum             how far the running statistics move to the statistics of a batch in
+                         training, from 0 to 1; None: they are the mean over all batches
     affine               False: no weight and no bias
-    track_running_stats  False: no running statistics, and evaluation uses the statistics of its batch
+    track_running_stats  False: no running statistics, and evaluation uses the statistics of its
+                         batch
 
-    Training normalises by the statistics of the batch, evaluation by `running_mean` and `running_var`.
-    `sampling()` does not change the mode. For eps and the settings see Norm. Raises ValueError for x of
-    another layout or number of channels, and in training for a batch with one entry a channel.
+    Training normalises by the statistics of the batch, evaluation by `running_mean` and
+    `running_var`. `sampling()` does not change the mode. For eps and the settings see Norm. Raises
+    ValueError for x of another layout or number of channels, and in training for a batch with one
+    entry a channel.
     """
 
     layouts = "(N, C)", "(N, C, L)"
@@ -112,10 +115,10 @@ class LayerNorm(Norm):
 
 
 class GroupNorm(Norm):
-    """Normalises each sample of x (N, num_channels, ...) over each group of channels: see `functional.group_norm`.
+    """Normalises each group of channels of each sample of x (N, num_channels, ...).
 
-    affine=False: no weight and no bias. For eps and the settings see Norm. Raises ValueError if the
-    groups do not divide the channels.
+    See `functional.group_norm`. affine=False: no weight and no bias. For eps and the settings see
+    Norm. Raises ValueError if the groups do not divide the channels.
     """
 
     def __init__(self, num_groups, num_channels, eps=1e-5, affine=True, **settings):
@@ -128,10 +131,10 @@ class GroupNorm(Norm):
 
 
 class InstanceNorm1d(Norm):
-    """Normalises each channel of each sample of x (N, num_features, L): see `functional.instance_norm`.
+    """Normalises each channel of each sample of x (N, num_features, L).
 
-    affine=True: with weight and bias. For eps and the settings see Norm. Raises ValueError for x of
-    another layout or number of channels.
+    See `functional.instance_norm`. affine=True: with weight and bias. For eps and the settings see
+    Norm. Raises ValueError for x of another layout or number of channels.
     """
 
     layouts = ("(N, C, L)",)

@@ -13,8 +13,8 @@ def summary(model, input_shape, dtype=np.float32):
     input_shape  the shape of the input without the batch, a number or a tuple
     dtype        of the input: int for a model that begins with an Embedding
 
-    The model runs once on zeros in evaluation mode; its modes, gradients and noise stay as they are.
-    Errors of the model are not caught.
+    The model runs once on zeros in evaluation mode; its modes, gradients and noise stay as they
+    are. Errors of the model are not caught.
     """
     shapes = {}
 
@@ -48,7 +48,7 @@ def summary(model, input_shape, dtype=np.float32):
 
 
 class Sparsity:
-    """How many entries of each parameter are exactly 0, and how many are merely small; printed, a table.
+    """How many entries of each parameter are exactly 0, and how many are small; printed, a table.
 
     entries, zeros, small  {name: count}; `small` counts entries that are not 0, but below `near`
     """
@@ -67,7 +67,8 @@ class Sparsity:
         for name, (n, *parts) in [*counts.items(), ("all", total)]:
             shares = [f"{part:,} ({part / n:.0%})" if n else "0" for part in parts]
             rows.append((name, f"{n:,}", *shares))
-        text = f"{ruled(rows, right=(1, 2, 3))}\n{zeros:,} exact zeros, {small:,} more below {self.near:g}."
+        text = ruled(rows, right=(1, 2, 3))
+        text += f"\n{zeros:,} exact zeros, {small:,} more below {self.near:g}."
         if small and not zeros:
             text += " Subgradient steps do not reach 0; use optim.ProximalSGD."
         return text

@@ -1,4 +1,4 @@
-"""Layers for sequences: embeddings, recurrent networks, attention. Names, arguments, layouts and state_dict keys are PyTorch's."""
+"""Layers for sequences: embeddings, recurrent networks, attention, as in PyTorch."""
 
 import warnings
 from functools import reduce
@@ -18,7 +18,9 @@ from .module import Layer, check_sizes
 
 
 class Embedding(Layer):
-    """Row x[...] of weight (num_embeddings, embedding_dim) for each whole number in x (...): (..., embedding_dim).
+    """A row of weight (num_embeddings, embedding_dim) for each whole number in x (...).
+
+    The result is (..., embedding_dim).
 
     padding_idx  the row that stands for no token: it begins as zeros and gets no gradient
     settings     penalty, init, rng, dtype: see Layer
@@ -41,8 +43,9 @@ class Embedding(Layer):
 
 
 # ------------------------------------------------------------------------------ recurrent networks
-# A cell makes one time step. It takes x = W_ih x_t + b_ih and y = W_hh h + b_hh, both (N, gates * H),
-# and the state, one or more (N, H). It gives the next state, a tuple; its first entry is the output.
+# A cell makes one time step. It takes x = W_ih x_t + b_ih and y = W_hh h + b_hh, both
+# (N, gates * H), and the state, one or more (N, H). It gives the next state, a tuple; its
+# first entry is the output.
 
 
 @composition
@@ -53,7 +56,7 @@ def rnn_cell(x, y, h, nonlinearity=F.tanh):
 
 @composition
 def lstm_cell(x, y, h, c):
-    """c' = f c + i g and h' = o tanh(c'), with i, f, o = sigmoid and g = tanh of the four parts of x + y.
+    """c' = f c + i g and h' = o tanh(c'), i, f, o sigmoids and g the tanh of the parts of x + y.
 
     Hochreiter & Schmidhuber 1997; the forget gate f: Gers et al. 2000.
     """
@@ -64,7 +67,7 @@ def lstm_cell(x, y, h, c):
 
 @composition
 def gru_cell(x, y, h):
-    """h' = (1-z) n + z h, with r, z = sigmoid of two parts of x + y, and n = tanh(x + r y) of the third parts.
+    """h' = (1-z) n + z h, with r, z = sigmoid(x + y) and n = tanh(x + r y), each of its part.
 
     Cho et al. 2014 (arXiv:1406.1078), but as in PyTorch r acts after the product with W_hh.
     """
@@ -76,7 +79,7 @@ def gru_cell(x, y, h):
 
 @composition
 def unstack(x):
-    """The list x[0], x[1], ..., taken by halves: with n slices of the whole, backward would take n^2 time."""
+    """The list x[0], x[1], ..., cut by halves: n slices of the whole would take n^2 time."""
     half = len(x) // 2
     return unstack(x[:half]) + unstack(x[half:]) if half else [x[0]]
 
@@ -93,19 +96,19 @@ def _one_sequence(batch_first, rank):
 class Recurrent(Layer):
     """What RNN, LSTM and GRU share: layers of cells, in one direction or both, over a sequence.
 
-    x (T, N, input_size), or (N, T, input_size) with batch_first, gives the output of the last layer,
-    (T, N, H) or (N, T, H), and the last state of each layer, (num_layers, N, H); H is hidden_size. The
-    first states have the same shape; without them they are 0.
+    x (T, N, input_size), or (N, T, input_size) with batch_first, gives the output of the last
+    layer, (T, N, H) or (N, T, H), and the last state of each layer, (num_layers, N, H); H is
+    hidden_size. The first states have the same shape; without them they are 0.
 
     num_layers         cells on top of each other
     bias               False: no biases
-    bidirectional      a second cell a layer reads backward. The output then has 2 H features, and the
-                       states are of layer 0 forward, layer 0 backward, layer 1 forward, ...
+    bidirectional      a second cell a layer reads backward. The output then has 2 H features, and
+                       the states are of layer 0 forward, layer 0 backward, layer 1 forward, ...
     dropout            the rate for the outputs of each layer but the last, in training
     variational        that dropout has one mask for all time steps of a sequence
                        (Gal & Ghahramani 2016, arXiv:1512.05287)
-    recurrent_dropout  the rate for the state before the cell multiplies it by W_hh, with one mask for
-                       all time steps
+    recurrent_dropout  the rate for the state before the cell multiplies it by W_hh, with one mask
+                       for all time steps
     settings           penalty, bias_penalty, init, bias_init, rng, dtype: see Layer; as in PyTorch,
                        initialisers get hidden_size for both fans
 
@@ -167,7 +170,7 @@ class Recurrent(Layer):
         return x, last if self.states > 1 else last[0]
 
     def _run(self, cell, x, state):
-        """One cell over x (T, N, features) from the first state on: (outputs (T, N, H), last state)."""
+        """One cell over x (T, N, features), from a first state: (outputs (T, N, H), last state)."""
         w_ih, w_hh, b_ih, b_hh = (getattr(self, f"{name}_{cell}") for name in WEIGHT_NAMES)
         order = slice(None, None, -1 if cell.endswith("_reverse") else 1)
         inputs, outputs = unstack(F.linear(x, w_ih, b_ih)), []
@@ -205,9 +208,10 @@ class Recurrent(Layer):
 
 
 class RNN(Recurrent):
-    """The plain recurrent network, h' = tanh(W_ih x + b_ih + W_hh h + b_hh): `rnn(x, h0) -> output, h_n`.
+    """The plain recurrent network: `rnn(x, h0) -> output, h_n`.
 
-    nonlinearity "relu" takes relu in place of tanh; ValueError for others. All else: see Recurrent.
+    h' = tanh(W_ih x + b_ih + W_hh h + b_hh) (Elman 1990). nonlinearity "relu" takes relu in place
+    of tanh; ValueError for others. All else: see Recurrent.
     """
 
     def __init__(
@@ -223,7 +227,7 @@ class RNN(Recurrent):
 
 
 class LSTM(Recurrent):
-    """Long short-term memory: `lstm(x, (h0, c0)) -> output, (h_n, c_n)`. See Recurrent and lstm_cell.
+    """Long short-term memory: `lstm(x, (h0, c0)) -> output, (h_n, c_n)`. See Recurrent, lstm_cell.
 
     The rows of the weights are the gates i, f, g, o, each of hidden_size rows.
     """
@@ -242,31 +246,35 @@ class GRU(Recurrent):
     cell = staticmethod(gru_cell)
 
 
-# ----------------------------------------------------------------------------------------- attention
+# --------------------------------------------------------------------------------------- attention
 
 
 class MultiheadAttention(Layer):
-    """Attention in `num_heads` parts of embed_dim / num_heads features each (Vaswani et al. 2017, arXiv:1706.03762).
+    """Attention in `num_heads` parts of embed_dim / num_heads features each.
+
+    Vaswani et al. 2017 (arXiv:1706.03762).
 
     query (L, N, embed_dim), key and value (S, N, embed_dim), or batch first, give
     (output like query, weights (N, L, S): the mean over heads).
 
     dropout   the rate for the weights, in training
     bias      False: no biases
-    settings  penalty, bias_penalty, init, bias_init, rng, dtype: see Layer. The penalties act on all
-              weights and biases, the initialisers on in_proj_weight and in_proj_bias; out_proj is a Linear
+    settings  penalty, bias_penalty, init, bias_init, rng, dtype: see Layer. The penalties act on
+              all weights and biases, the initialisers on in_proj_weight and in_proj_bias; out_proj
+              is a Linear
 
-    The masks are PyTorch's, and so contrary to the mask of F.scaled_dot_product_attention: True where a
-    key is NOT attended to. Each can also be floats, which are added to the scores.
+    The masks are PyTorch's, and so contrary to the mask of F.scaled_dot_product_attention: True
+    where a key is NOT attended to. Each can also be floats, which are added to the scores.
 
     key_padding_mask      (N, S): keys that no query attends to
-    attn_mask             (L, S), or (N * num_heads, L, S): keys that single queries do not attend to
+    attn_mask             (L, S), or (N * num_heads, L, S): keys that single queries do not attend
+                          to
     is_causal             query i attends to the keys 0..i only; needs no attn_mask
     need_weights          False: returns None for the weights, which are computed all the same
     average_attn_weights  False: returns the weights of each head, (N, num_heads, L, S)
 
-    Raises ValueError for sizes that num_heads does not divide and for other shapes, TypeError for masks
-    of another dtype.
+    Raises ValueError for sizes that num_heads does not divide and for other shapes, TypeError for
+    masks of another dtype.
     """
 
     def __init__(
@@ -343,7 +351,7 @@ class MultiheadAttention(Layer):
 
 
 def _reshaped(name, mask, shapes):
-    """A mask of one of the `shapes`, {shape: new shape}, in its new shape; refuses others. None stays None."""
+    """A mask of one of the `shapes`, {shape: new shape}, in its new shape. None stays None."""
     if mask is None:
         return None
     mask_values("MultiheadAttention", name, mask, "True where a key is NOT attended to")

@@ -1,4 +1,4 @@
-"""Optimizers with PyTorch's arguments and update rules, a proximal one, schedules of the rate, and limits on norms."""
+"""Optimizers as in PyTorch, proximal steps, schedules of the learning rate, and limits on norms."""
 
 from .base import Optimizer
 from .limits import clip_grad_norm_, max_norm

@@ -1,4 +1,4 @@
-"""What all optimizers share: groups of parameters with their settings, the checks of a step, and a state to save.
+"""What all optimizers share: groups of parameters with settings, checks, and a state to save.
 
 A new optimizer is one class, a subclass of Optimizer with a method `update`:
 
@@ -26,8 +26,9 @@ from ..state import require_same
 class Optimizer:
     """Holds parameters and their settings; `step` updates the parameters that have a gradient.
 
-    parameters  Tensors that require a gradient, such as model.parameters(), or groups as in PyTorch:
-                [{"params": [...], "lr": 0.1}, ...], where each group may have settings of its own
+    parameters  Tensors that require a gradient, such as model.parameters(), or groups as in
+                PyTorch: [{"params": [...], "lr": 0.1}, ...], where each group may have settings of
+                its own
     settings    the settings of this kind of optimizer with their defaults; all but `lr` are numbers
                 >= 0, unless `valid` says otherwise. `lr` is a number >= 0 or a schedule: a function
                 of the step number 0, 1, 2, ...
@@ -52,9 +53,10 @@ class Optimizer:
             raise ValueError(f"{kind} got no parameters.")
 
     def add_param_group(self, group):
-        """Trains more parameters: {"params": [...], ...}. Settings not in the group are the constructor's.
+        """Trains more parameters: {"params": [...], ...}.
 
-        Raises the same errors as the constructor; nothing changes then.
+        Settings that are not in the group are the constructor's. Raises the same errors as the
+        constructor; nothing changes then.
         """
         kind = type(self).__name__
         if "params" not in group:
@@ -73,7 +75,7 @@ class Optimizer:
         self.param_groups.append(group)
 
     def valid(self, name, value):
-        """Whether the setting `name` can have this value: a number >= 0. Extend it for other kinds."""
+        """Whether a setting can have this value: a number >= 0. Extend it for other kinds."""
         return isinstance(value, numbers.Real) and 0 <= value < math.inf
 
     def zero_grad(self):
@@ -84,9 +86,9 @@ class Optimizer:
     def step(self):
         """Updates every parameter that has a gradient, in place.
 
-        Raises RuntimeError if no parameter has a gradient, ValueError for a gradient of another shape
-        or a schedule that gives no number >= 0, TypeError for data that are not an array. Nothing is
-        updated then.
+        Raises RuntimeError if no parameter has a gradient, ValueError for a gradient of another
+        shape or a schedule that gives no number >= 0, TypeError for data that are not an array.
+        Nothing is updated then.
         """
         kind = type(self).__name__
         if all(w.grad is None for w in self.state):
@@ -113,7 +115,7 @@ class Optimizer:
         raise NotImplementedError(f"{type(self).__name__} has no update method.")
 
     def rate(self, group):
-        """The learning rate of a group at this step. Raises ValueError if a schedule gives no number >= 0."""
+        """The learning rate of a group at this step. Raises ValueError unless it is >= 0."""
         if not callable(group["lr"]):
             return group["lr"]
         kind, lr = type(self).__name__, group["lr"](self.steps)
@@ -130,7 +132,7 @@ class Optimizer:
                 yield from ((w, group["weight_decay"]) for w in group["params"])
 
     def state_dict(self):
-        """The settings, the counters and the buffers of each parameter, as plain data; arrays are copies.
+        """The settings, counters and buffers of each parameter, as plain data; arrays are copies.
 
         A schedule is a function, which no file can hold: the state has "function" in its place, and
         `load_state_dict` keeps the schedule of the constructor.

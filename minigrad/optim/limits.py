@@ -8,7 +8,9 @@ from ..engine import Tensor, constant, mark_changed
 
 
 def clip_grad_norm_(parameters, max_norm):
-    """Scales the gradients so that the norm of all of them together is at most `max_norm`. Call it before a step.
+    """Scales the gradients so that their norm, of all together, is at most `max_norm`.
+
+    Call it before a step.
 
     parameters  a Tensor or several; those without a gradient are passed over
     returns     the norm before, a float
@@ -28,12 +30,13 @@ def clip_grad_norm_(parameters, max_norm):
 
 
 def max_norm(weights, limit):
-    """Shortens, in place, each row of the weights whose norm is above `limit` to that norm. Call it after a step.
+    """Shortens, in place, each row of the weights whose norm is above `limit` to that norm.
 
-    A row, w[i], is what enters one unit: of a Linear's weight a row, of a convolution's one filter.
-    weights is a Tensor or several.
+    Call it after a step. A row, w[i], is what enters one unit: of a Linear's weight a row, of a
+    convolution's one filter. weights is a Tensor or several.
 
-    Raises ValueError unless limit > 0. Srebro & Shraibman 2005; Srivastava et al. 2014, section 5.1.
+    Raises ValueError unless limit > 0. Srebro & Shraibman 2005; Srivastava et al. 2014, section
+    5.1.
     """
     if not limit > 0:
         raise ValueError(f"max_norm: the limit must be > 0, got {limit}.")

@@ -1,4 +1,4 @@
-"""The update rules, with PyTorch's arguments and defaults: SGD, Adam, AdamW. Each update is one pass over the memory."""
+"""Update rules with PyTorch's arguments and defaults. Each update is one pass over the memory."""
 
 import math
 
@@ -44,9 +44,12 @@ class SGD(Optimizer):
 
 
 class Adam(Optimizer):
-    """w -= lr m / (sqrt(v) + eps), where m and v are running means of grad and grad^2, corrected for their start at 0.
+    """w -= lr m / (sqrt(v) + eps), where m and v are running means of grad and of grad^2.
 
-    betas         how much of the old mean of grad, and of grad^2, each update keeps: two numbers in [0, 1)
+    The means are corrected for their start at 0.
+
+    betas         how much of the old mean of grad, and of grad^2, each update keeps: two numbers in
+                  [0, 1)
     eps           keeps the divisor from 0
     weight_decay  added to the gradient as weight_decay w, so it goes through both means
 

@@ -9,7 +9,7 @@ def exponential(lr, factor):
 
 
 def step_decay(lr, every, factor=0.1):
-    """The schedule lr * factor^(step // every): every so many steps the rate is multiplied by `factor`."""
+    """The schedule lr * factor^(step // every)."""
     return lambda step: lr * factor ** (step // every)
 
 
