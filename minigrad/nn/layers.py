@@ -153,7 +153,7 @@ class Flatten(Module):
         return np.reshape(x, (*shape[:1], math.prod(shape[1:])))
 
 
-def _module_of(function, name):
+def _module_of(function, name, doc=None):
     """The Layer class of a function: its constructor takes the function's arguments after x."""
     signature = inspect.signature(function)
     settings = list(signature.parameters)[1:]
@@ -171,14 +171,14 @@ def _module_of(function, name):
 
     init.__signature__ = signature
     arguments = f"({', '.join(settings)})" if settings else "()"
-    doc = f"{function.__doc__}\n\n    As a module: {name}{arguments}(x).\n    "
+    doc = f"{doc or inspect.getdoc(function)}\n\nAs a module: {name}{arguments}(x)."
     members = {"__init__": init, "forward": forward, "__doc__": doc, "__module__": __name__}
     return type(name, (Layer,), members)
 
 
 ReLU = _module_of(F.relu, "ReLU")
 Sigmoid = _module_of(F.sigmoid, "Sigmoid")
-Tanh = _module_of(F.tanh, "Tanh")
+Tanh = _module_of(F.tanh, "Tanh", "tanh(x).")
 Softplus = _module_of(F.softplus, "Softplus")
 SiLU = _module_of(F.silu, "SiLU")
 SELU = _module_of(F.selu, "SELU")

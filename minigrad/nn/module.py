@@ -180,7 +180,7 @@ class Module:
 
     @contextmanager
     def put_back(self):
-        """On leaving, all attributes of this module and those inside it are as before, modes too."""
+        """On leaving, all attributes of this module and those inside it are as before."""
         before = {module: dict(vars(module)) for module in self.modules()}
         try:
             yield
