@@ -8,6 +8,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import test_windows
+from helpers import leaf, normal
 
 import minigrad as mg
 from minigrad import functional as F
@@ -19,14 +20,6 @@ from minigrad.engine import Tensor
 from minigrad.graph import nodes
 from minigrad.noise import Bernoulli, Noise
 from minigrad.ops import dropout as stochastic
-
-
-def leaf(data, dtype=np.float64):
-    return Tensor(data, True, dtype=dtype)
-
-
-def normal(*shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape)
 
 
 def pulled(f, *arrays, u=None):
@@ -1282,3 +1275,17 @@ def test_what_is_ignored_must_be_the_only_stranger():
         lambda x: F.cross_entropy(x, np.array([0, -100, 2]), label_smoothing=0.2),
         leaf(normal(3, 4)),
     )
+
+
+@pytest.mark.parametrize("parts", [1, 8, 9, 17, 64, 500])
+def test_a_split_into_many_parts_is_cut_by_halves(parts):
+    """All slices together, and so backward, take parts * log(parts) entries, not parts^2."""
+    x = leaf(normal(2, 3 * parts))
+    pieces = np.split(x, parts, axis=1)
+    for mine, theirs in zip(pieces, np.split(x.data, parts, axis=1), strict=True):
+        np.testing.assert_array_equal(mine.data, theirs)
+    (gradient,) = mg.grad(sum(i * np.sum(p) for i, p in enumerate(pieces)), x, retain_graph=True)
+    np.testing.assert_array_equal(gradient.data[1], np.repeat(np.arange(parts), 3))
+    slices = [node for node in nodes(pieces) if node.args]
+    given = sum(node.args[0].size for node in slices)  # what backward fills with zeros
+    assert given <= x.size * (8 + 2 * math.log2(parts))

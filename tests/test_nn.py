@@ -1201,3 +1201,72 @@ def test_a_parameter_is_not_lost_to_plain_data(value):
     layer.bias = None
     layer.weight = 2 * layer.weight  # of a network that makes weights
     assert [name for name, _ in layer.named_parameters()] == []
+
+
+# ---------------------------------------------------------------------------------- layers of one's own
+
+
+class Bilinear(nn.Layer):
+    """x (N, size) gives sum_jk x_j weight_ijk x_k + bias_i, (N, units)."""
+
+    def __init__(self, size, units, bias=True, **settings):
+        self.size, self.units = size, units
+        biases = {"bias": (units,) if bias else None}
+        usual = {"init": nn.glorot_normal, "bias_init": nn.ones}
+        self.add_parameters(
+            (size, units), {"weight": (units, size, size)}, biases, usual | settings
+        )
+
+    def forward(self, x):
+        out = np.einsum("nj,ijk,nk->ni", x, self.weight, x)
+        return out if self.bias is None else out + self.bias
+
+
+def test_a_layer_is_one_class():
+    """Initialisers, dtype, penalties, state, repr, name in summaries: all follow from its constructor."""
+    settings = {"penalty": nn.L1(0.1), "bias_penalty": nn.L2(0.2), "dtype": np.float64}
+    layer = Bilinear(3, 2, rng=np.random.default_rng(0), **settings)
+    weight = np.random.default_rng(0).normal(0, math.sqrt(2 / 5), (2, 3, 3))
+    assert np.array_equal(layer.weight.data, weight) and layer.bias.tolist() == [1, 1]
+    assert repr(layer) == "Bilinear(size=3, units=2, penalty=L1(0.1), bias_penalty=L2(0.2))"
+    assert list(layer.state_dict()) == ["weight", "bias"]
+    np.testing.assert_allclose(layer.penalty().item(), 0.1 * np.sum(abs(weight)) + 0.4, rtol=1e-12)
+    x = mg.Tensor(np.random.default_rng(1).standard_normal((4, 3)), True)
+    assert mg.check_graph(np.sum(np.sin(layer(x))))
+    assert "(None, 2)             20  L1(0.1), L2(0.2) on the bias" in mg.summary(layer, 3)
+    assert Bilinear(3, 2, bias=False, init=nn.zeros).weight.tolist() == np.zeros((2, 3, 3)).tolist()
+
+
+@pytest.mark.parametrize(
+    "make, error, message",
+    [
+        (lambda: Bilinear(3, 2, momentum=1), TypeError, r"Bilinear has no setting \['momentum'\]"),
+        (lambda: nn.Conv1d(3, 2, 1, momentum=1), TypeError, "Conv1d has no setting"),
+        (
+            lambda: Bilinear(3, 2, bias=False, bias_penalty=nn.L1(1)),
+            ValueError,
+            r"Bilinear: bias_penalty=L1\(1\), but there is no bias",
+        ),
+        (lambda: Bilinear(3, 2, bias_penalty=nn.L1), TypeError, "bias_penalty must be e.g. L2"),
+        (lambda: nn.Embedding(3, 2, bias_penalty=nn.L1(1)), ValueError, "there is no bias"),
+    ],
+)
+def test_settings_of_layers_that_make_no_sense_are_named(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
+
+
+def test_a_module_says_which_of_its_parameters_its_penalties_act_on():
+    class Plain(nn.Module):
+        """Parameters with `weight` and `bias` in their names, as in PyTorch."""
+
+        def __init__(self):
+            self.weight_a, self.inner_bias = nn.Parameter([2.0]), nn.Parameter([3.0])
+            self.other = nn.Parameter([5.0])
+            self.weight_penalty, self.bias_penalty = nn.L2(1.0), nn.L1(1.0)
+
+    class Named(Plain):
+        penalised = {"weight_penalty": "other", "bias_penalty": "*_[ab]*"}
+
+    assert Plain().penalty().item() == 2.0**2 + 3.0
+    assert Named().penalty().item() == 5.0**2 + 2.0 + 3.0

@@ -5,6 +5,7 @@ import itertools
 
 import numpy as np
 import pytest
+from helpers import close, leaf, normal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -14,20 +15,6 @@ import minigrad.functional as F
 from minigrad import nn, optim
 from minigrad.check.slopes import is_analytic
 from minigrad.ops import standardize
-
-
-def normal(*shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape)
-
-
-def leaf(data):
-    return mg.Tensor(data, True, dtype=np.float64)
-
-
-def close(a, b, tolerance=1e-12):
-    np.testing.assert_allclose(
-        getattr(a, "data", a), getattr(b, "data", b), rtol=tolerance, atol=tolerance
-    )
 
 
 def composed(x, axis, eps):
