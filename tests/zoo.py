@@ -824,7 +824,7 @@ BUGS = [
     Bug(
         "biases included",
         "JWarmenhoven/Coursera-Machine-Learning#3",
-        text(nn.Module.penalty, "fnmatchcase(name, pattern) and ", ""),
+        text(nn.Module.penalty, "part in name and ", ""),
         penalised,
     ),
     Bug(

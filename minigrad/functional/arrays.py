@@ -14,9 +14,9 @@ from .checks import whole_numbers
 
 def _axis(name, x, axis):
     """`axis` counted from the first; refuses one that x does not have."""
-    if not isinstance(axis, numbers.Integral) or not -np.ndim(x) <= axis < np.ndim(x):
-        raise ValueError(f"{name}: there is no axis {axis} in shape {np.shape(x)}.")
-    return axis % np.ndim(x)
+    if not isinstance(axis, numbers.Integral) or not -x.ndim <= axis < x.ndim:
+        raise ValueError(f"{name}: there is no axis {axis} in shape {x.shape}.")
+    return axis % x.ndim
 
 
 def _flat(x, axis):
@@ -24,12 +24,10 @@ def _flat(x, axis):
     return (np.ravel(x), 0) if axis is None else (x, axis)
 
 
-def _along(name, x, index, axis):
-    """x[index] along `axis`: x[:, :, index] for axis 2. Integer indices are checked."""
-    axis = _axis(name, x, axis)
-    if not isinstance(index, slice):
-        index = _indices(name, x, index, axis)
-    return x[(*[slice(None)] * axis, index)]
+def _along(name, x, axis, *indices):
+    """x[index] along `axis` for each of the indices: x[:, :, index] for axis 2."""
+    before = (slice(None),) * _axis(name, x, axis)
+    return [x[(*before, index)] for index in indices]
 
 
 def _indices(name, x, indices, axis):
@@ -43,7 +41,7 @@ def split(x, indices_or_sections, axis=0):
 
     Raises ValueError for a number that does not divide the axis.
     """
-    n, parts = np.shape(x)[_axis("split", x, axis)], indices_or_sections
+    n, parts = x.shape[_axis("split", x, axis)], indices_or_sections
     if isinstance(parts, numbers.Integral):
         if parts < 1 or n % parts:
             raise ValueError(f"split: {parts} equal parts do not divide an axis of size {n}.")
@@ -52,8 +50,7 @@ def split(x, indices_or_sections, axis=0):
             first, second = split(x, [half * size], axis)
             return split(first, half, axis) + split(second, parts - half, axis)
         parts = [i * size for i in range(1, parts)]
-    bounds = [0, *parts, n]
-    return [_along("split", x, slice(a, b), axis) for a, b in zip(bounds, bounds[1:])]
+    return _along("split", x, axis, *map(slice, [0, *parts], [*parts, n]))
 
 
 @implements(np.take)
@@ -63,7 +60,8 @@ def take(x, indices, axis=None):
     Raises IndexError for an index out of range, TypeError for indices that are not whole numbers.
     """
     x, axis = _flat(x, axis)
-    return _along("take", x, indices, axis)
+    indices = _indices("take", x, indices, _axis("take", x, axis))
+    return _along("take", x, axis, indices)[0]
 
 
 @implements(np.take_along_axis)
@@ -122,7 +120,7 @@ def vstack(arrays):
 def diff(x, n=1, axis=-1):
     """The difference of neighbours along `axis`, n times."""
     for _ in range(n):
-        after, before = (_along("diff", x, s, axis) for s in (slice(1, None), slice(None, -1)))
+        after, before = _along("diff", x, axis, slice(1, None), slice(None, -1))
         x = after - before
     return x
 
@@ -140,7 +138,7 @@ def trace(x, offset=0, axis1=0, axis2=1):
 
 
 def _diagonal(name, x, offset, axis1, axis2):
-    if np.ndim(x) < 2 or _axis(name, x, axis1) == _axis(name, x, axis2):
+    if x.ndim < 2 or _axis(name, x, axis1) == _axis(name, x, axis2):
         raise ValueError(f"{name} of {np.shape(x)}: two axes are needed, got {axis1} and {axis2}.")
     x = np.moveaxis(x, (axis1, axis2), (-2, -1))
     i, j = np.arange(x.shape[-2]), np.arange(x.shape[-2]) + offset

@@ -1,7 +1,6 @@
 """Modules: parameters with a forward. Names, arguments and state_dict keys are PyTorch's."""
 
 from contextlib import contextmanager
-from fnmatch import fnmatchcase
 from functools import cache
 from inspect import signature
 from itertools import chain
@@ -65,7 +64,7 @@ class Module:
 
     training = True
     weight_penalty = bias_penalty = None
-    penalised = {"weight_penalty": "*weight*", "bias_penalty": "*bias*"}  # patterns of names
+    penalised = {"weight_penalty": "weight", "bias_penalty": "bias"}  # part of a parameter's name
 
     def __call__(self, *args, **kwargs):
         token = scope.set((scope.get(), self))  # `scoped` written out: this saves time
@@ -157,11 +156,11 @@ class Module:
         """
         weights = {}  # penalty -> {id: weight}
         for module in self.modules():
-            for kind, pattern in module.penalised.items():
+            for kind, part in module.penalised.items():
                 if (penalty := getattr(module, kind)) is not None:
                     own = weights.setdefault(penalty, {})
                     for name, value in module.named_members():
-                        if fnmatchcase(name, pattern) and _is_parameter(value):
+                        if part in name and _is_parameter(value):
                             own[id(value)] = value
         nodes = [penalty(*own.values(), step=step) for penalty, own in weights.items()]
         return sum(nodes[1:], start=nodes[0]) if nodes else 0.0
@@ -215,7 +214,7 @@ class Module:
         own = dict(self._saved())
         arrays = {key: data_of(value) for key, value in own.items()}
         require_same(type(self).__name__, arrays, state_dict, strict=strict)
-        for key in own.keys() & state_dict.keys():
+        for key in [key for key in own if key in state_dict]:
             new = np.asarray(data_of(state_dict[key]))
             if isinstance(own[key], Tensor) and not np.array_equal(arrays[key], new):
                 mark_changed(own[key])
