@@ -41,16 +41,17 @@ def split(x, indices_or_sections, axis=0):
 
     Raises ValueError for a number that does not divide the axis.
     """
-    n, parts = x.shape[_axis("split", x, axis)], indices_or_sections
-    if isinstance(parts, numbers.Integral):
+    n = x.shape[_axis("split", x, axis)]
+    cuts = indices_or_sections
+    if isinstance(cuts, numbers.Integral):
+        parts, half = cuts, cuts // 2
         if parts < 1 or n % parts:
             raise ValueError(f"split: {parts} equal parts do not divide an axis of size {n}.")
-        size, half = n // parts, parts // 2
         if parts > 8:  # by halves: with k parts of the whole, backward would take k^2 time
-            first, second = split(x, [half * size], axis)
+            first, second = split(x, [half * n // parts], axis)
             return split(first, half, axis) + split(second, parts - half, axis)
-        parts = [i * size for i in range(1, parts)]
-    return _along("split", x, axis, *map(slice, [0, *parts], [*parts, n]))
+        cuts = [i * n // parts for i in range(1, parts)]
+    return _along("split", x, axis, *map(slice, [0, *cuts], [*cuts, n]))
 
 
 @implements(np.take)

@@ -36,12 +36,14 @@ def _counted(name, scores, target, reduction, ignored):
     """Which targets are not `ignored`; None for all. Refuses targets that are not class numbers."""
     _check_reduction(name, reduction)
     shape, labels = np.shape(scores), np.asarray(data_of(target))
-    needed, classes = (shape[:1] + shape[2:], shape[1]) if len(shape) > 1 else ((), (*shape, 0)[0])
+    axis = min(1, len(shape) - 1)  # of the classes
+    needed = shape[:axis] + shape[axis + 1 :]
     if not shape or labels.shape != needed:
         raise ValueError(
             f"{name}: scores {shape} need a target of shape {needed}, got {labels.shape}."
         )
     whole_numbers(name, "the target", labels)
+    classes = shape[axis]
     # As an unsigned number a negative one is huge, so one comparison finds both ends.
     unsigned = labels.astype(np.uint64)
     outside = labels.size and unsigned.item(unsigned.argmax()) >= classes
@@ -162,7 +164,8 @@ def binary_cross_entropy_with_logits(input, target, reduction="mean"):
     """
     name = "binary_cross_entropy_with_logits"
     input, target = _equal_shapes(name, input, target, reduction)
-    t, learned = data_of(target), getattr(target, "requires_grad", False)
+    t = data_of(target)
+    learned = getattr(target, "requires_grad", False)
     if not learned and not (t.min(initial=0) >= 0 and t.max(initial=1) <= 1):
         raise ValueError(f"{name}: the targets must be from 0 to 1.")
     return _reduced(target * softplus(-input) + (1 - target) * softplus(input), reduction)

@@ -151,7 +151,8 @@ def interpolate(x, size=None, scale_factor=None, mode="nearest"):
     Raises ValueError for another mode, for both or none of size and scale_factor, and if nothing is
     left.
     """
-    rank, space = _rank("interpolate", x), x.shape[2:]
+    rank = _rank("interpolate", x)
+    space = x.shape[2:]
     if mode != "nearest":
         raise ValueError(f'interpolate: mode must be "nearest", got {mode!r}.')
     if (size is None) == (scale_factor is None):
@@ -197,7 +198,8 @@ def fold(x, output_size, kernel_size, dilation=1, padding=0, stride=1):
     window = _window("fold", rank, kernel_size, stride, padding, dilation)
     space = window.padded(output_size)
     out = windows.places(space, window.size, window.stride, window.dilation)
-    entries, columns = math.prod(window.size), math.prod(out) if min(out) > 0 else 0
+    entries = math.prod(window.size)
+    columns = math.prod(out) if min(out) > 0 else 0
     if np.ndim(x) != 3 or not columns or x.shape[1] % entries or x.shape[2] != columns:
         needed = f"(N, C * {entries}, {columns})"
         raise ValueError(f"fold: output_size {output_size} needs x {needed}, got {np.shape(x)}.")

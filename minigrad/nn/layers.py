@@ -52,7 +52,8 @@ class Convolution(Affine):
     transposed = False
 
     def __init__(self, in_channels, out_channels, kernel_size, bias, options, settings):
-        groups, kind = options["groups"], type(self).__name__
+        kind = type(self).__name__
+        groups = options["groups"]
         channels = {"in_channels": in_channels, "out_channels": out_channels}
         check_sizes(self, **channels, groups=groups)
         check_divides(kind, "groups", groups, **channels)

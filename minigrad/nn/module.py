@@ -58,16 +58,16 @@ class Module:
     buffers: saved, but not trained.
 
     A module's `weight_penalty`, such as L2(1e-3), acts on its own parameters with `weight` in their
-    names, its `bias_penalty` on those with `bias`. A subclass whose parameters have other names
-    says so in `penalised`.
+    names, its `bias_penalty` on those with `bias` in their names. `penalised` says this; a subclass
+    whose parameters have other names sets it anew.
     """
 
     training = True
     weight_penalty = bias_penalty = None
-    penalised = {"weight_penalty": "weight", "bias_penalty": "bias"}  # part of a parameter's name
+    penalised = {"weight_penalty": "weight", "bias_penalty": "bias"}  # {penalty: part of the names}
 
     def __call__(self, *args, **kwargs):
-        token = scope.set((scope.get(), self))  # `scoped` written out: this saves time
+        token = scope.set((scope.get(), self))  # as `scoped` does, but without its call: faster
         try:
             return self.forward(*args, **kwargs)
         finally:
@@ -253,16 +253,17 @@ class Layer(Module):
     rng           the np.random.Generator that initialisers draw from; without it minigrad's own
     dtype         the dtype of the parameters; without it the default dtype
 
-    A new layer is one class: its __init__ calls `add_parameters`, its `forward` uses them. Raises
-    TypeError for unknown settings and for a penalty that is none, ValueError for a penalty of a
-    weight or bias that the layer does not have.
+    A new layer is one class: its __init__(..., **settings) calls `add_parameters`, its `forward`
+    uses the parameters. Raises TypeError for unknown settings and for a penalty that is no penalty,
+    ValueError for a penalty of a weight or bias that the layer does not have.
     """
 
     def add_parameters(self, fans, weights, biases, settings):
         """Makes the weights and biases, {name: shape}. Where a shape is None, so is the attribute.
 
         fans      (fan_in, fan_out) for the initialisers
-        settings  {name: value} of the settings above; the layer's own defaults come first in it
+        settings  {name: value}, as the constructor got them; a layer with defaults of its own
+                  passes e.g. {"init": ones} | settings
         """
         kind = type(self).__name__
         if unknown := settings.keys() - SETTINGS.keys():

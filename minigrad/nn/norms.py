@@ -29,11 +29,12 @@ class Norm(Layer):
 
     def _check(self, x):
         """Refuses x that has none of the layouts, or another number of channels."""
-        shape, axes = np.shape(x), [layout.count(",") + 1 for layout in self.layouts]
+        shape = np.shape(x)
+        axes = [layout.count(",") + 1 for layout in self.layouts]
         if len(shape) not in axes or shape[1] != self.num_features:
             remedy = " For one sample write x[None]." if len(shape) == min(axes) - 1 else ""
-            kind, layouts = type(self).__name__, f"{' or '.join(self.layouts)}"
-            needed = f"{layouts} with C = {self.num_features}"
+            needed = f"{' or '.join(self.layouts)} with C = {self.num_features}"
+            kind = type(self).__name__
             raise ValueError(f"{kind}: x must be {needed}, got shape {shape}.{remedy}")
 
 

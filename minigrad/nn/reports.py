@@ -62,7 +62,8 @@ class Sparsity:
 
     def __str__(self):
         counts = {n: (self.entries[n], self.zeros[n], self.small[n]) for n in self.entries}
-        entries, zeros, small = total = [sum(column) for column in zip((0, 0, 0), *counts.values())]
+        total = [sum(column) for column in zip((0, 0, 0), *counts.values())]
+        _, zeros, small = total
         rows = [("parameter", "entries", "exact zeros", f"below {self.near:g}")]
         for name, (n, *parts) in [*counts.items(), ("all", total)]:
             shares = [f"{part:,} ({part / n:.0%})" if n else "0" for part in parts]

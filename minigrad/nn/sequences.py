@@ -154,10 +154,12 @@ class Recurrent(Layer):
 
     def forward(self, x, h0=None):
         x = self._time_first(x)
-        first, last = iter(self._first_states(h0, np.shape(x)[1])), []
+        first = iter(self._first_states(h0, np.shape(x)[1]))
+        last = []
         for layer in range(self.num_layers):
             if layer and self.dropout:
-                name, share = f"dropout_l{layer - 1}", 0 if self.variational else ()
+                share = 0 if self.variational else ()
+                name = f"dropout_l{layer - 1}"
                 x = scoped(name, F.dropout, x, self.dropout, self.training, share=share)
             outputs = []
             for direction in self.directions:
@@ -173,7 +175,8 @@ class Recurrent(Layer):
         """One cell over x (T, N, features), from a first state: (outputs (T, N, H), last state)."""
         w_ih, w_hh, b_ih, b_hh = (getattr(self, f"{name}_{cell}") for name in WEIGHT_NAMES)
         order = slice(None, None, -1 if cell.endswith("_reverse") else 1)
-        inputs, outputs = unstack(F.linear(x, w_ih, b_ih)), []
+        inputs = unstack(F.linear(x, w_ih, b_ih))
+        outputs = []
         if p := self.recurrent_dropout:
             ones = Tensor(np.ones(state[0].shape, w_hh.dtype), name="ones")
             kept = scoped(f"recurrent_dropout_{cell}", F.dropout, ones, p, self.training)
@@ -185,7 +188,8 @@ class Recurrent(Layer):
 
     def _time_first(self, x):
         """x as (T, N, input_size); refuses other shapes."""
-        shape, time = np.shape(x), 1 if self.batch_first else 0
+        shape = np.shape(x)
+        time = 1 if self.batch_first else 0
         if len(shape) != 3 or shape[2] != self.input_size or not shape[time]:
             axes = f"({'N, T' if self.batch_first else 'T, N'}, {self.input_size})"
             remedy = _one_sequence(self.batch_first, len(shape))
@@ -201,9 +205,9 @@ class Recurrent(Layer):
             return [tuple(Tensor(zero, name=name) for name in names)] * shape[0]
         given = tuple(given) if isinstance(given, (tuple, list)) else (given,)
         if [np.shape(s) for s in given] != [shape] * self.states:
-            kind, names = type(self).__name__, "(h0, c0), each" if self.states > 1 else "h0"
+            needed = f"{'(h0, c0), each' if self.states > 1 else 'h0'} of shape {shape}"
             shapes = ", ".join(str(np.shape(s)) for s in given)
-            raise ValueError(f"{kind}: the state must be {names} of shape {shape}, got {shapes}.")
+            raise ValueError(f"{type(self).__name__}: the state must be {needed}, got {shapes}.")
         return list(zip(*given))
 
 

@@ -44,7 +44,10 @@ class Optimizer:
         kind = type(self).__name__
         if callable(parameters) or not hasattr(parameters, "__iter__"):
             raise TypeError(f"{kind}: pass model.parameters(), not a {type(parameters).__name__}.")
-        self.steps, self.defaults, self.param_groups, self.state = 0, settings, [], {}
+        self.steps = 0
+        self.defaults = settings
+        self.param_groups = []
+        self.state = {}  # parameter -> Trained
         parameters = _listed(parameters)
         are_groups = all(isinstance(group, dict) for group in parameters)
         for group in parameters if are_groups else [{"params": parameters}]:
@@ -118,7 +121,8 @@ class Optimizer:
         """The learning rate of a group at this step. Raises ValueError unless it is >= 0."""
         if not callable(group["lr"]):
             return group["lr"]
-        kind, lr = type(self).__name__, group["lr"](self.steps)
+        kind = type(self).__name__
+        lr = group["lr"](self.steps)
         if not self.valid("lr", lr):
             raise ValueError(
                 f"{kind}: the schedule of lr gave {lr!r} at step {self.steps}, not >= 0."
