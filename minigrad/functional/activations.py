@@ -1,4 +1,7 @@
-"""Activations other than the ops relu, sigmoid, tanh and softplus. x may have any shape."""
+"""Activations other than the ops relu, sigmoid, tanh and softplus.
+
+x may have any shape; the result has the same. All raise TypeError for data that are not numbers.
+"""
 
 import math
 

@@ -106,14 +106,14 @@ def tile(x, reps):
 
 @implements(np.hstack)
 def hstack(arrays):
-    """Arrays side by side: joined along axis 1, vectors along axis 0."""
+    """Arrays joined along axis 1, vectors along axis 0. Raises ValueError for shapes that differ."""
     arrays = [a if np.ndim(a) else np.reshape(a, 1) for a in arrays]
     return np.concatenate(arrays, axis=min(1, np.ndim(arrays[0]) - 1))
 
 
 @implements(np.vstack)
 def vstack(arrays):
-    """Arrays below each other: joined along axis 0, vectors as rows."""
+    """Arrays joined along axis 0, vectors as rows. Raises ValueError for shapes that differ."""
     return np.concatenate([a if np.ndim(a) > 1 else np.reshape(a, (1, -1)) for a in arrays], axis=0)
 
 

@@ -19,6 +19,8 @@ class Parameter(Tensor):
     """A leaf that a Module trains. With requires_grad=False it is frozen.
 
     data  numbers of a float dtype, as Tensor takes them; `dtype` and `name` as for a Tensor
+
+    Raises TypeError for data of another dtype.
     """
 
     __slots__ = ()
@@ -60,6 +62,8 @@ class Module:
     A module's `weight_penalty`, such as L2(1e-3), acts on its own parameters with `weight` in their
     names, its `bias_penalty` on those with `bias` in their names. `penalised` says this; a subclass
     whose parameters have other names sets it anew.
+
+    Raises TypeError if plain data are assigned to the name of a Parameter.
     """
 
     training = True

@@ -91,7 +91,7 @@ class BatchNorm1d(Norm):
 
 
 class BatchNorm2d(BatchNorm1d):
-    """Batch normalisation of x (N, C, H, W): see BatchNorm1d."""
+    """Batch normalisation of x (N, C, H, W). Arguments and errors: see BatchNorm1d."""
 
     layouts = ("(N, C, H, W)",)
 
@@ -150,6 +150,6 @@ class InstanceNorm1d(Norm):
 
 
 class InstanceNorm2d(InstanceNorm1d):
-    """Normalises each channel of each sample of x (N, num_features, H, W): see InstanceNorm1d."""
+    """Normalises each channel of each sample of x (N, C, H, W). For all else see InstanceNorm1d."""
 
     layouts = ("(N, C, H, W)",)

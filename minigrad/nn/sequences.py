@@ -231,9 +231,10 @@ class RNN(Recurrent):
 
 
 class LSTM(Recurrent):
-    """Long short-term memory: `lstm(x, (h0, c0)) -> output, (h_n, c_n)`. See Recurrent, lstm_cell.
+    """Long short-term memory: `lstm(x, (h0, c0)) -> output, (h_n, c_n)`. See also lstm_cell.
 
-    The rows of the weights are the gates i, f, g, o, each of hidden_size rows.
+    The rows of the weights are the gates i, f, g, o, each of hidden_size rows. Arguments, shapes and
+    errors: see Recurrent.
     """
 
     gates, states = 4, 2
@@ -241,9 +242,10 @@ class LSTM(Recurrent):
 
 
 class GRU(Recurrent):
-    """Gated recurrent units: `gru(x, h0) -> output, h_n`. See Recurrent and gru_cell.
+    """Gated recurrent units: `gru(x, h0) -> output, h_n`. See also gru_cell.
 
-    The rows of the weights are the gates r, z, n, each of hidden_size rows.
+    The rows of the weights are the gates r, z, n, each of hidden_size rows. Arguments, shapes and
+    errors: see Recurrent.
     """
 
     gates = 3
