@@ -106,7 +106,7 @@ def tile(x, reps):
 
 @implements(np.hstack)
 def hstack(arrays):
-    """Arrays joined along axis 1, vectors along axis 0. Raises ValueError for shapes that differ."""
+    """Arrays joined along axis 1, vectors along axis 0. Raises ValueError for other shapes."""
     arrays = [a if np.ndim(a) else np.reshape(a, 1) for a in arrays]
     return np.concatenate(arrays, axis=min(1, np.ndim(arrays[0]) - 1))
 

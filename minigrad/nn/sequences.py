@@ -233,8 +233,8 @@ class RNN(Recurrent):
 class LSTM(Recurrent):
     """Long short-term memory: `lstm(x, (h0, c0)) -> output, (h_n, c_n)`. See also lstm_cell.
 
-    The rows of the weights are the gates i, f, g, o, each of hidden_size rows. Arguments, shapes and
-    errors: see Recurrent.
+    The rows of the weights are the gates i, f, g, o, each of hidden_size rows. Arguments, shapes,
+    and errors: see Recurrent.
     """
 
     gates, states = 4, 2
@@ -244,8 +244,8 @@ class LSTM(Recurrent):
 class GRU(Recurrent):
     """Gated recurrent units: `gru(x, h0) -> output, h_n`. See also gru_cell.
 
-    The rows of the weights are the gates r, z, n, each of hidden_size rows. Arguments, shapes and
-    errors: see Recurrent.
+    The rows of the weights are the gates r, z, n, each of hidden_size rows. Arguments, shapes,
+    and errors: see Recurrent.
     """
 
     gates = 3
