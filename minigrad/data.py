@@ -4,11 +4,11 @@ import numpy as np
 
 from .array import data_of
 from .noise import stream
-from .state import agree
+from .state import require_same
 
 
 class Batches:
-    """Batches of the rows of equally long arrays, as tuples. An epoch has every row once, in an order of its own.
+    """Batches of rows of arrays, as tuples of arrays. An epoch has every row once, in a new order.
 
     >>> batches = Batches(np.arange(5), np.arange(5) ** 2, batch_size=2, shuffle=False)
     >>> for x, y in batches:
@@ -17,9 +17,19 @@ class Batches:
     [2 3] [4 9]
     [4] [16]
 
-    Like a file it has one position: a loop ends with the epoch, and what a loop left early is where the next one begins. `epoch` counts
-    the epochs completed, `batch` the batches given since. The order depends on a seed and the epoch alone; the seed is drawn from `rng`, a
-    seed or a generator, or from minigrad's own. `drop_last`: without the last batch if it is smaller.
+    arrays      one or more, all with the same number of rows
+    batch_size  rows a batch; the last batch of an epoch may be smaller
+    shuffle     False: the rows keep their order
+    rng         a seed or a generator, from which the seed of all orders is drawn; without it
+                minigrad's own
+    drop_last   leaves out the last batch of an epoch if it is smaller
+
+    Like a file, it has one position: `epoch` counts the completed epochs, `batch` the batches given
+    since. A loop ends with the epoch; after a loop that stopped early, the next one goes on from
+    there.
+
+    Raises ValueError for arrays of different lengths, for settings out of range, and for no
+    batches.
     """
 
     def __init__(self, *arrays, batch_size=32, shuffle=True, rng=None, drop_last=False):
@@ -33,58 +43,48 @@ class Batches:
             raise ValueError(
                 f"Batches: batch_size must be a whole number of at least 1, not {batch_size!r}."
             )
-        self.rows, self.batch_size, self.shuffle, self.drop_last = (
-            shapes[0][0],
-            int(batch_size),
-            bool(shuffle),
-            bool(drop_last),
-        )
+        self.rows = shapes[0][0]
+        self.batch_size = int(batch_size)
+        self.shuffle = bool(shuffle)
+        self.drop_last = bool(drop_last)
         if not len(self):
-            raise ValueError(
-                f"Batches: {self.rows} rows make no batch"
-                + f" of {batch_size}, and drop_last leaves out smaller ones." * self.drop_last
+            dropped = (
+                f" of {batch_size}, and drop_last leaves out smaller ones" if drop_last else ""
             )
-        self.seed = int(
-            (stream("batches") if rng is None else np.random.default_rng(rng)).integers(2**63)
-        )
+            raise ValueError(f"Batches: {self.rows} rows make no batch{dropped}.")
+        rng = stream("batches") if rng is None else np.random.default_rng(rng)
+        self.seed = int(rng.integers(2**63))
         self.epoch = self.batch = 0
 
     def __len__(self):
-        """Batches an epoch."""
+        """The number of batches in an epoch."""
         return self.rows // self.batch_size if self.drop_last else -(-self.rows // self.batch_size)
 
     def __iter__(self):
-        known = None
+        begun = None  # the seed and the epoch of `order`
         while self.batch < len(self):
-            if known and (self.epoch, self.batch) == (known[1] + 1, 0):
+            if begun and (self.epoch, self.batch) == (begun[1] + 1, 0):
                 return  # a loop inside this one has ended the epoch
-            if known != (
-                self.seed,
-                self.epoch,
-            ):  # at the beginning, and if a state was loaded meanwhile
-                known = self.seed, self.epoch
-                order = (
-                    np.random.default_rng(known).permutation(self.rows)
-                    if self.shuffle
-                    else np.arange(self.rows)
-                )
+            if begun != (self.seed, self.epoch):  # at the start, and after a load inside the loop
+                begun = self.seed, self.epoch
+                order = np.arange(self.rows)
+                if self.shuffle:
+                    order = np.random.default_rng(begun).permutation(self.rows)
             start = self.batch * self.batch_size
-            chosen = order[start : start + self.batch_size]
+            rows = order[start : start + self.batch_size]
             self.batch += 1
-            yield tuple(a[chosen] for a in self.arrays)
+            yield tuple(a[rows] for a in self.arrays)
         self.epoch, self.batch = self.epoch + 1, 0
 
     def state_dict(self):
-        """The settings and the position; not the arrays."""
+        """The settings and the position, without the arrays."""
         return {name: value for name, value in vars(self).items() if name != "arrays"}
 
     def load_state_dict(self, state_dict):
-        """Goes on at that position, in that order. Another number of rows or other settings: an error, and nothing changes."""
-        agree(
-            "Batches",
-            {name: getattr(self, name) for name in ("rows", "batch_size", "shuffle", "drop_last")},
-            state_dict,
-        )
-        self.seed, self.epoch, self.batch = (
-            int(state_dict[name]) for name in ("seed", "epoch", "batch")
-        )
+        """Goes on at the position of a state_dict, in its order.
+
+        Raises ValueError for another number of rows or other settings; nothing changes then.
+        """
+        position = "seed", "epoch", "batch"
+        require_same("Batches", self.state_dict(), state_dict, free=position)
+        vars(self).update({name: int(state_dict[name]) for name in position})

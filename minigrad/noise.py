@@ -163,6 +163,11 @@ def frozen_noise():
         state.drawn = before
 
 
+def is_frozen():
+    """Whether this thread is inside frozen_noise()."""
+    return state.drawn is not None
+
+
 # -------------------------------------------------------------------------------------------- modes
 
 

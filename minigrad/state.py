@@ -1,7 +1,9 @@
-"""Checkpoints: the state of a whole training in one file, read back as plain data.
+"""Checkpoints: the state of a whole training in one file, and the comparison of two states.
 
-The file is an .npz that np.load opens too: a member for each array, named after its place (`model/0.weight`), and one of JSON
-for the rest, in which null stands for an array, and that lists the arrays. Nothing is pickled, so no file can run code.
+The file is an .npz, which np.load opens too. It has one member for each array, named after the keys
+that lead to the array (`model/0.weight`), and one member of JSON, which holds everything else: the
+tree, with null in place of each array, and the list of arrays. Nothing is pickled, so no file can
+run code.
 """
 
 import contextlib
@@ -12,52 +14,54 @@ import numpy as np
 
 from .array import data_of
 
-TREE, MARK = (
-    "tree.json",
-    b"minigrad checkpoint",
-)  # the member of JSON, and the comment of the zip file
+TREE = "tree.json"  # the member of JSON
+MARK = b"minigrad checkpoint"  # the comment of the zip file
+MOST = 8  # differences that one message lists
 
 
 def save(tree, path):
-    """Writes `tree`: dicts and lists, also nested, of arrays, Tensors, numbers, strings, bools and None.
+    """Writes `tree`: nested dicts and lists of arrays, Tensors, numbers, strings, bools and None.
 
-    What has a state_dict, such as a Module, an optimizer or Batches, is asked for it; a np.random.Generator gives its state.
-    Whatever interrupts it, `path` is then the old file or the new one, whole: the new one is written beside it and renamed.
+    An object with a state_dict, such as a Module, an optimizer or Batches, is saved as its
+    state_dict(), a np.random.Generator as its state. The new file is written beside the old one and
+    then renamed: whatever interrupts the writing, `path` is the whole old file or the whole new
+    one.
+
+    Raises ValueError for a value of another type, TypeError for a key that is not a string, and
+    OSError if the file cannot be written.
     """
-    import json  # as np.load does, only when a file is at hand
+    import json  # only when a file is at hand, as np.load does
     import zipfile
 
     arrays = {}
 
-    def plain(place, leaf):
+    def plain(keys, leaf):
         if hasattr(leaf, "state_dict"):
-            return _mapped(plain, leaf.state_dict(), *place)
+            return _mapped(plain, leaf.state_dict(), *keys)
         if isinstance(leaf, np.random.Generator):
-            return _mapped(plain, leaf.bit_generator.state, *place)
+            return _mapped(plain, leaf.bit_generator.state, *keys)
         if leaf is None or isinstance(leaf, (bool, int, float, str)):
             return leaf
         leaf = data_of(leaf)
         if not hasattr(leaf, "__array__") or (array := np.asarray(leaf)).dtype.hasobject:
-            what = f"{_name(place) or 'the state'} is {_short(leaf)}, of type {type(leaf).__name__}"
+            what = f"{_name(keys) or 'the state'} is {_short(leaf)}, of type {type(leaf).__name__}"
             raise ValueError(
-                f"save: {what}. A checkpoint holds dicts and lists of arrays, numbers, strings, bools and None; nothing is pickled."
+                f"save: {what}. A checkpoint holds dicts and lists of arrays, numbers, strings, "
+                "bools and None; nothing is pickled."
             )
-        arrays[_name(place)] = array
+        arrays[_name(keys)] = array
 
     text = json.dumps({"tree": _mapped(plain, tree), "arrays": list(arrays)})
-    path = os.path.realpath(path)  # a link stays, what it points to is replaced
+    path = os.path.realpath(path)  # a link stays a link: the file that it points to is replaced
     folder, name = os.path.split(path)
     temporary = os.path.join(folder, f".{name}.{os.urandom(4).hex()}.tmp")
     try:
         with open(temporary, "wb") as file:
-            with zipfile.ZipFile(
-                file, "w"
-            ) as archive:  # not np.savez, which some keys would confuse
+            with zipfile.ZipFile(file, "w") as archive:  # np.savez would refuse some keys
                 for name, array in arrays.items():
-                    with archive.open(
-                        zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True
-                    ) as member:
-                        np.lib.format.write_array(member, array, allow_pickle=False)
+                    member = zipfile.ZipInfo(f"{name}.npy")
+                    with archive.open(member, "w", force_zip64=True) as target:
+                        np.lib.format.write_array(target, array, allow_pickle=False)
                 archive.writestr(zipfile.ZipInfo(TREE), text)
                 archive.comment = MARK
             file.flush()
@@ -67,9 +71,8 @@ def save(tree, path):
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
-    with contextlib.suppress(
-        OSError
-    ):  # the new name on the disk too, where the system can; the file is whole in any case
+    # Where the system can, the new name goes to the disk too. The file is whole in any case.
+    with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)
@@ -78,16 +81,20 @@ def save(tree, path):
 
 
 def load(path):
-    """What `save` wrote, as dicts, lists, arrays, numbers and strings that each load_state_dict takes; of any other .npz its arrays."""
+    """Reads a file that `save` wrote: dicts, lists, arrays, numbers and strings.
+
+    They are as each load_state_dict takes them. Any other .npz gives a dict of its arrays. Raises
+    ValueError for a file that is damaged or no checkpoint, and OSError if it cannot be read.
+    """
     import json
     import zipfile
 
     def array(name):
         with archive.open(name) as member:
-            found = np.lib.format.read_array(member, allow_pickle=False)
+            values = np.lib.format.read_array(member, allow_pickle=False)
             if member.read(1):  # reading to the end also compares the checksum
                 raise ValueError(f"{name} is longer than its header says")
-        return found
+        return values
 
     with open(path, "rb") as file:
         try:
@@ -96,33 +103,30 @@ def load(path):
                     return {name.removesuffix(".npy"): array(name) for name in archive.namelist()}
                 content = json.loads(archive.read(TREE))
                 arrays = {name: array(f"{name}.npy") for name in content["arrays"]}
-                return _mapped(lambda place, leaf: arrays.get(_name(place), leaf), content["tree"])
+                return _mapped(lambda keys, leaf: arrays.get(_name(keys), leaf), content["tree"])
         except Exception as error:
-            raise ValueError(
-                f"load: {path} is damaged or no checkpoint: {type(error).__name__}: {error}."
-            ) from error
+            what = f"{type(error).__name__}: {error}"
+            raise ValueError(f"load: {path} is damaged or no checkpoint: {what}.") from error
 
 
-def _mapped(function, tree, *place):
-    """The same dicts and lists with function(place, leaf) for each leaf, where `place` are the keys that lead to it."""
+def _mapped(function, tree, *keys):
+    """The same dicts and lists with function(keys, leaf) for each leaf; `keys` lead to it."""
     if isinstance(tree, dict):
         for key in tree:
             if not isinstance(key, str):
-                raise TypeError(
-                    f"save: the keys of dicts must be strings, not {key!r}"
-                    + f", in {_name(place)}." * bool(place)
-                )
-        return {key: _mapped(function, value, *place, key) for key, value in tree.items()}
+                where = f", in {_name(keys)}" if keys else ""
+                raise TypeError(f"save: the keys of dicts must be strings, not {key!r}{where}.")
+        return {key: _mapped(function, value, *keys, key) for key, value in tree.items()}
     if isinstance(tree, (list, tuple)):
-        return [_mapped(function, value, *place, i) for i, value in enumerate(tree)]
-    return function(place, tree)
+        return [_mapped(function, value, *keys, i) for i, value in enumerate(tree)]
+    return function(keys, tree)
 
 
-def _name(place):
-    """The name of an array in the file: no two places share one, whatever the keys are."""
+def _name(keys):
+    """The name of an array in the file, quoted so that different keys give different names."""
     from urllib.parse import quote
 
-    return "/".join(quote(str(key), safe=" ", errors="surrogatepass") for key in place)
+    return "/".join(quote(str(key), safe=" ", errors="surrogatepass") for key in keys)
 
 
 def _short(value):
@@ -130,16 +134,55 @@ def _short(value):
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def agree(what, here, there):
-    """Refuses a state that is none, or differs in the settings `here` ({name: value}) from what it shall be loaded into."""
+def require_same(owner, here, there, free=(), strict=True):
+    """Refuses a state that does not fit its owner, before anything is changed.
+
+    owner   the kind of the owner, for the message
+    here    the owner's own state: dicts and lists of arrays, numbers, strings, bools and None
+    there   the state that is to be loaded: it must have the same keys, lists as long, arrays of the
+            same shapes whose dtypes can be cast, and all other values equal
+    free    names of values that may differ, unless one of the two is a string
+    strict  whether keys that are in one of the two states alone are refused
+
+    Raises TypeError if `there` is not a dict, and ValueError that names the places that differ.
+    """
     if not isinstance(there, Mapping):
         raise TypeError(
-            f"load_state_dict into {what}: a dict is needed, as state_dict() returns, not a {type(there).__name__}. A file is read by minigrad.load."
+            f"load_state_dict into {owner}: a dict is needed, as state_dict() returns, "
+            f"not a {type(there).__name__}. A file is read by minigrad.load."
         )
-    differ = [name for name in here if not np.array_equal(here[name], there.get(name))]
-    if differ:
-        listed = "; ".join(
-            f"{name}: {_short(here[name])} here, {_short(there.get(name))} in the state"
-            for name in differ
-        )
-        raise ValueError(f"load_state_dict into {what}: nothing was changed. {listed}.")
+    differences = list(_differences(here, there, free, strict, ""))
+    if differences:
+        more = f"; and {len(differences) - MOST} more" if len(differences) > MOST else ""
+        listed = "; ".join(differences[:MOST])
+        raise ValueError(f"load_state_dict into {owner}: nothing was changed. {listed}{more}.")
+
+
+def _differences(here, there, free, strict, name=""):
+    """In words, each difference between two states, or between two parts of them called `name`."""
+    if isinstance(here, dict) and isinstance(there, Mapping):
+        for key in [*here, *(key for key in there if key not in here)]:
+            inner = f"{name}.{key}" if name else str(key)
+            if key in here and key in there:
+                same_kind = isinstance(here[key], str) == isinstance(there[key], str)
+                if key not in free or not same_kind:
+                    yield from _differences(here[key], there[key], free, strict, inner)
+            elif strict:
+                yield f"{inner}: {'missing in' if key in here else 'only in'} the state"
+    elif isinstance(here, np.ndarray):
+        there = np.asarray(data_of(there))
+        if here.shape != there.shape:
+            yield f"{name}: shape {here.shape} here, {there.shape} in the state"
+        elif not np.can_cast(there.dtype, here.dtype, "same_kind"):
+            yield f"{name}: dtype {here.dtype} here, {there.dtype} in the state"
+    elif _are_dicts(here) and _are_dicts(there):
+        if len(here) != len(there):
+            yield f"{name}: {len(here)} entries here, {len(there)} in the state"
+        for i, pair in enumerate(zip(here, there)):
+            yield from _differences(*pair, free, strict, f"{name}.{i}")
+    elif not np.array_equal(here, there):
+        yield f"{name}: {_short(here)} here, {_short(there)} in the state"
+
+
+def _are_dicts(values):
+    return isinstance(values, (list, tuple)) and any(isinstance(v, dict) for v in values)

@@ -263,24 +263,34 @@ def without(state, *keys):
 
 
 WRONG_STATES = {  # name: (change of a right state, what the error must name)
-    "missing": (lambda s: without(s, "0.bias", "1.weight"), ["missing: 0.bias, 1.weight"]),
+    "missing": (
+        lambda s: without(s, "0.bias", "1.weight"),
+        ["0.bias: missing in the state; 1.weight: missing in the state."],
+    ),
     "unexpected": (
         lambda s: {**s, "extra": np.ones(1), "2.weight": np.ones(1)},
-        ["unexpected: extra, 2.weight"],
+        ["extra: only in the state; 2.weight: only in the state."],
     ),
     "misshapen": (
         lambda s: {**s, "1.weight": np.ones((2, 1))},
-        ["misshapen: 1.weight: shape (2, 1), needed (1, 2)"],
+        ["1.weight: shape (1, 2) here, (2, 1) in the state."],
     ),
     "would broadcast": (
         lambda s: {**s, "0.bias": np.ones(1)},
-        ["misshapen: 0.bias: shape (1,), needed (2,)"],
+        ["0.bias: shape (2,) here, (1,) in the state."],
     ),
     "all": (
         lambda s: {**without(s, "0.bias"), "extra": np.ones(1), "1.bias": np.ones(3)},
-        ["missing: 0.bias", "unexpected: extra", "misshapen: 1.bias: shape (3,), needed (1,)"],
+        [
+            "0.bias: missing in the state",
+            "extra: only in the state",
+            "1.bias: shape (1,) here, (3,) in the state",
+        ],
     ),
-    "no numbers": (lambda s: {**s, "1.bias": np.array(["a"])}, []),
+    "no numbers": (
+        lambda s: {**s, "1.bias": np.array(["a"])},
+        ["1.bias: dtype float32 here, <U1 in the state."],
+    ),
 }
 
 
@@ -305,7 +315,9 @@ def test_without_strict_missing_and_unexpected_entries_are_passed_over():
 def test_without_strict_a_misshapen_entry_is_still_an_error():
     model = nn.Linear(3, 2)
     before = model.state_dict()
-    with pytest.raises(ValueError, match="misshapen: bias"):
+    with pytest.raises(
+        ValueError, match=r"into Linear: nothing was changed. bias: shape \(2,\) here, \(3,\) in"
+    ):
         model.load_state_dict({"weight": np.ones((2, 3)), "bias": np.ones(3)}, strict=False)
     assert np.array_equal(model.weight.data, before["weight"])
 
@@ -1181,7 +1193,7 @@ def test_a_parameter_is_not_lost_to_plain_data(value):
     weight = layer.weight
     with pytest.raises(
         TypeError,
-        match=r"Linear.weight is a Parameter, and a .* in its place would not be trained. Assign nn.Parameter",
+        match=r"Linear.weight is a Parameter; a .* would not be trained. Assign nn.Parameter",
     ):
         layer.weight = value
     assert layer.weight is weight
@@ -1189,3 +1201,72 @@ def test_a_parameter_is_not_lost_to_plain_data(value):
     layer.bias = None
     layer.weight = 2 * layer.weight  # of a network that makes weights
     assert [name for name, _ in layer.named_parameters()] == []
+
+
+# ---------------------------------------------------------------------------------- layers of one's own
+
+
+class Bilinear(nn.Layer):
+    """x (N, size) gives sum_jk x_j weight_ijk x_k + bias_i, (N, units)."""
+
+    def __init__(self, size, units, bias=True, **settings):
+        self.size, self.units = size, units
+        biases = {"bias": (units,) if bias else None}
+        usual = {"init": nn.glorot_normal, "bias_init": nn.ones}
+        self.add_parameters(
+            (size, units), {"weight": (units, size, size)}, biases, usual | settings
+        )
+
+    def forward(self, x):
+        out = np.einsum("nj,ijk,nk->ni", x, self.weight, x)
+        return out if self.bias is None else out + self.bias
+
+
+def test_a_layer_is_one_class():
+    """Initialisers, dtype, penalties, state, repr, name in summaries: all follow from its constructor."""
+    settings = {"penalty": nn.L1(0.1), "bias_penalty": nn.L2(0.2), "dtype": np.float64}
+    layer = Bilinear(3, 2, rng=np.random.default_rng(0), **settings)
+    weight = np.random.default_rng(0).normal(0, math.sqrt(2 / 5), (2, 3, 3))
+    assert np.array_equal(layer.weight.data, weight) and layer.bias.tolist() == [1, 1]
+    assert repr(layer) == "Bilinear(size=3, units=2, penalty=L1(0.1), bias_penalty=L2(0.2))"
+    assert list(layer.state_dict()) == ["weight", "bias"]
+    np.testing.assert_allclose(layer.penalty().item(), 0.1 * np.sum(abs(weight)) + 0.4, rtol=1e-12)
+    x = mg.Tensor(np.random.default_rng(1).standard_normal((4, 3)), True)
+    assert mg.check_graph(np.sum(np.sin(layer(x))))
+    assert "(None, 2)             20  L1(0.1), L2(0.2) on the bias" in mg.summary(layer, 3)
+    assert Bilinear(3, 2, bias=False, init=nn.zeros).weight.tolist() == np.zeros((2, 3, 3)).tolist()
+
+
+@pytest.mark.parametrize(
+    "make, error, message",
+    [
+        (lambda: Bilinear(3, 2, momentum=1), TypeError, r"Bilinear has no setting \['momentum'\]"),
+        (lambda: nn.Conv1d(3, 2, 1, momentum=1), TypeError, "Conv1d has no setting"),
+        (
+            lambda: Bilinear(3, 2, bias=False, bias_penalty=nn.L1(1)),
+            ValueError,
+            r"Bilinear: bias_penalty=L1\(1\), but there is no bias",
+        ),
+        (lambda: Bilinear(3, 2, bias_penalty=nn.L1), TypeError, "bias_penalty must be e.g. L2"),
+        (lambda: nn.Embedding(3, 2, bias_penalty=nn.L1(1)), ValueError, "there is no bias"),
+    ],
+)
+def test_settings_of_layers_that_make_no_sense_are_named(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
+
+
+def test_a_module_says_which_of_its_parameters_its_penalties_act_on():
+    class Plain(nn.Module):
+        """Parameters with `weight` and `bias` in their names, as in PyTorch."""
+
+        def __init__(self):
+            self.weight_a, self.inner_bias = nn.Parameter([2.0]), nn.Parameter([3.0])
+            self.other = nn.Parameter([5.0])
+            self.weight_penalty, self.bias_penalty = nn.L2(1.0), nn.L1(1.0)
+
+    class Named(Plain):
+        penalised = {"weight_penalty": "other", "bias_penalty": "_"}
+
+    assert Plain().penalty().item() == 2.0**2 + 3.0
+    assert Named().penalty().item() == 5.0**2 + 2.0 + 3.0

@@ -4,16 +4,13 @@ import math
 
 import numpy as np
 import pytest
+from helpers import leaf
 
 import minigrad as mg
 from minigrad import functional as F
 from minigrad import nn, optim
 
 STEPS = 30
-
-
-def parameter(values, dtype=np.float64):
-    return mg.Tensor(np.asarray(values, dtype), True)
 
 
 def problem(seed=0):
@@ -37,7 +34,7 @@ def gradients_of(w, b, matrix):
 
 def trajectory(make, steps=STEPS, loss=loss_of):
     w, b, matrix = problem()
-    w, b = parameter(w), parameter(b)
+    w, b = leaf(w), leaf(b)
     optimizer, matrix, points = make([w, b]), mg.Tensor(matrix), []
     for _ in range(steps):
         optimizer.zero_grad()
@@ -124,7 +121,7 @@ def case(request):
 def test_the_gradients_written_out_here_are_right():
     w, b, matrix = problem()
     expected = gradients_of(w, b, matrix)
-    w, b = parameter(w), parameter(b)
+    w, b = leaf(w), leaf(b)
     for found, g in zip(mg.grad(loss_of(w, b, mg.Tensor(matrix)), [w, b]), expected):
         np.testing.assert_allclose(found.data, g, rtol=1e-12, atol=1e-14)
 
@@ -155,7 +152,7 @@ def test_defaults_are_pytorchs():
     torch = pytest.importorskip("torch")
     for name in ("SGD", "Adam", "AdamW"):
         theirs = getattr(torch.optim, name)([torch.zeros(1, requires_grad=True)]).defaults
-        (ours,) = getattr(optim, name)([parameter([0.0])]).param_groups
+        (ours,) = getattr(optim, name)([leaf([0.0])]).param_groups
         assert {k: theirs[k] for k in ours if k != "params"} == {
             k: v for k, v in ours.items() if k != "params"
         }
@@ -167,7 +164,7 @@ def test_float32_parameters_stay_float32():
         lambda p: optim.Adam(p, weight_decay=0.1),
         optim.AdamW,
     ):
-        w = parameter([1.0, 2.0], np.float32)
+        w = leaf([1.0, 2.0], np.float32)
         np.sum(w * w).backward()
         data, optimizer = w.data, make([w])
         optimizer.step()
@@ -243,18 +240,18 @@ def test_settings_are_read_and_changed_and_parameters_added_as_in_pytorch():
 
 @pytest.mark.parametrize("make", [optim.SGD, optim.Adam, lambda p: optim.SGD(p, momentum=0.9)])
 def test_data_that_no_step_can_change_are_refused(make):
-    w = parameter([1.0, 2.0])
+    w = leaf([1.0, 2.0])
     np.sum(w * w).backward()
     w.data = mg.Tensor([3.0, 4.0])
     with pytest.raises(
         TypeError,
-        match=r"step: the .data of a parameter is a Tensor, which no step can change. Write its values to w.data",
+        match=r"step: the .data of a parameter is a Tensor, not an array. Write the values to w.data",
     ):
         make([w]).step()
 
 
 def test_a_group_that_is_refused_changes_nothing():
-    w, b = parameter([1.0]), parameter([2.0])
+    w, b = leaf([1.0]), leaf([2.0])
     optimizer = optim.SGD([w])
     for group in (
         {"params": [b], "nesterov": True},
@@ -271,7 +268,7 @@ def test_a_group_that_is_refused_changes_nothing():
 
 
 def test_lr_can_be_a_function_of_the_step():
-    asked, w = [], parameter([0.0])
+    asked, w = [], leaf([0.0])
     optimizer = optim.SGD([w], lr=lambda step: (asked.append(step), 10.0**-step)[1])
     for _ in range(3):
         w.grad = mg.Tensor(np.ones(1))
@@ -281,7 +278,7 @@ def test_lr_can_be_a_function_of_the_step():
 
 
 def test_each_group_can_have_a_schedule():
-    u, v = parameter([0.0]), parameter([0.0])
+    u, v = leaf([0.0]), leaf([0.0])
     optimizer = optim.SGD(
         [{"params": [u], "lr": optim.exponential(1.0, 0.5)}, {"params": [v]}], lr=0.1
     )
@@ -295,7 +292,7 @@ def test_each_group_can_have_a_schedule():
 
 
 def test_zero_grad_forgets_and_without_it_gradients_add_up():
-    w = parameter([3.0])
+    w = leaf([3.0])
     optimizer = optim.SGD([w], lr=1.0)
     np.sum(2 * w).backward()
     np.sum(2 * w).backward()
@@ -305,7 +302,7 @@ def test_zero_grad_forgets_and_without_it_gradients_add_up():
 
 
 def test_step_keeps_the_gradient():
-    w = parameter([3.0])
+    w = leaf([3.0])
     np.sum(2 * w).backward()
     optim.SGD([w], lr=1.0).step()
     assert w.grad.tolist() == [2.0] and w.data.tolist() == [1.0]
@@ -320,7 +317,7 @@ def test_step_keeps_the_gradient():
     ids=["SGD", "AdamW"],
 )
 def test_a_parameter_without_a_gradient_is_left_alone(make):
-    w, idle = parameter([3.0]), parameter([5.0])
+    w, idle = leaf([3.0]), leaf([5.0])
     optimizer = make([w, idle])
     np.sum(w * w).backward()
     optimizer.step()
@@ -328,8 +325,8 @@ def test_a_parameter_without_a_gradient_is_left_alone(make):
 
 
 def test_adam_corrects_its_bias_by_the_updates_of_each_parameter():
-    late = parameter([0.0])
-    other = parameter([0.0])
+    late = leaf([0.0])
+    other = leaf([0.0])
     optimizer = optim.Adam([late, other], lr=0.1)
     for step in range(5):
         other.grad = mg.Tensor(np.ones(1))
@@ -341,7 +338,7 @@ def test_adam_corrects_its_bias_by_the_updates_of_each_parameter():
 
 
 def test_step_without_any_gradient_is_an_error_with_a_remedy():
-    w = parameter([1.0])
+    w = leaf([1.0])
     optimizer = optim.Adam([w])
     with pytest.raises(
         RuntimeError, match=r"Adam.step: no parameter has a gradient. Call loss.backward\(\) first"
@@ -373,7 +370,7 @@ OPTIMIZERS = {
 
 
 def run(make, values, gradients, layout=lambda a: a):
-    w = parameter(values)
+    w = leaf(values)
     w.data = layout(values.copy())
     optimizer = make([w])
     for g in gradients:
@@ -419,7 +416,7 @@ def test_large_arrays_that_are_not_contiguous_are_updated_alike(name, layout):
 def test_a_gradient_that_is_not_contiguous_is_used_right(name):
     rng = np.random.default_rng(0)
     values, g = rng.standard_normal((5, 4)), rng.standard_normal((4, 5))
-    w, twin = parameter(values), parameter(values)
+    w, twin = leaf(values), leaf(values)
     w.grad, twin.grad = mg.engine.constant(g.T), mg.engine.constant(g.T.copy())
     OPTIMIZERS[name]([w]).step()
     OPTIMIZERS[name]([twin]).step()
@@ -444,7 +441,7 @@ def test_arrays_of_several_blocks_are_covered_exactly(name, shape):
 
 def test_a_number_is_a_parameter_too():
     for make in OPTIMIZERS.values():
-        w, vector = parameter(2.0), parameter([2.0])
+        w, vector = leaf(2.0), leaf([2.0])
         w.grad, vector.grad = mg.Tensor(np.array(3.0)), mg.Tensor(np.array([3.0]))
         make([w]).step(), make([vector]).step()
         assert w.shape == () and w.data == vector.data[0] != 2.0
@@ -511,7 +508,7 @@ def test_a_number_is_a_parameter_too():
 )
 def test_misuse_is_an_error_that_names_it(make, error, message):
     with pytest.raises(error, match=message):
-        make(parameter([1.0, 2.0]))
+        make(leaf([1.0, 2.0]))
 
 
 # ------------------------------------------------------------------------------------------ penalties
@@ -557,7 +554,7 @@ def test_an_l1_node_gives_small_weights_but_no_exact_zeros(make):
     rng = np.random.default_rng(0)
     x = rng.standard_normal((40, 8))
     target = x[:, :2] @ [2.0, -3.0]  # six of the eight weights are useless
-    w = parameter(rng.standard_normal(8))
+    w = leaf(rng.standard_normal(8))
     optimizer = make([w])
     for _ in range(800):
         optimizer.zero_grad()
@@ -577,7 +574,7 @@ def test_clipped_gradients_have_one_norm_together_as_in_pytorch(dtype):
         rng.standard_normal(shape).astype(dtype) for shape in ((4, 3), (), (2, 1, 5), (0,))
     ]
     for limit in (0.5, 1e3, math.inf):
-        ours, theirs = [parameter(np.zeros(g.shape), dtype) for g in [*gradients, np.zeros(2)]], []
+        ours, theirs = [leaf(np.zeros(g.shape), dtype) for g in [*gradients, np.zeros(2)]], []
         for w, g in zip(ours, gradients):
             w.grad = mg.Tensor(g.T.copy().T)
             theirs.append(torch.zeros(g.shape, dtype=torch.tensor(g).dtype))
@@ -598,7 +595,7 @@ def test_clipped_gradients_have_one_norm_together_as_in_pytorch(dtype):
 
 
 def test_max_norm_shortens_the_long_rows_and_leaves_the_others_bit_for_bit():
-    w = parameter(np.random.default_rng(0).standard_normal((50, 6)), np.float32)
+    w = leaf(np.random.default_rng(0).standard_normal((50, 6)), np.float32)
     before, data = w.data.copy(), w.data
     norms = np.linalg.norm(before.astype(np.float64), axis=1)
     limit = float(np.median(norms)) + 1e-3
@@ -613,7 +610,7 @@ def test_max_norm_shortens_the_long_rows_and_leaves_the_others_bit_for_bit():
 
 
 def test_max_norm_of_a_convolution_takes_all_weights_into_a_unit_together():
-    w = parameter(10 * np.random.default_rng(0).standard_normal((4, 3, 2, 2)))
+    w = leaf(10 * np.random.default_rng(0).standard_normal((4, 3, 2, 2)))
     w.data[0] *= 0.001
     before = w.data.copy()
     optim.max_norm([w], 1.5)
@@ -623,7 +620,7 @@ def test_max_norm_of_a_convolution_takes_all_weights_into_a_unit_together():
 
 
 def test_max_norm_takes_several_weights_also_strided_ones():
-    a, b = parameter(np.full((2, 2), 3.0)), parameter(np.zeros((2, 2)))
+    a, b = leaf(np.full((2, 2), 3.0)), leaf(np.zeros((2, 2)))
     b.data = np.asfortranarray(np.full((2, 3), 4.0))
     optim.max_norm((w for w in (a, b)), 1.0)
     np.testing.assert_allclose(np.linalg.norm(a.data, axis=1), 1.0)
@@ -631,7 +628,7 @@ def test_max_norm_takes_several_weights_also_strided_ones():
 
 
 def test_max_norm_of_zero_rows_is_finite():
-    w = parameter(np.zeros((2, 3)))
+    w = leaf(np.zeros((2, 3)))
     optim.max_norm([w], 1.0)
     assert np.array_equal(w.data, np.zeros((2, 3)))
 
@@ -639,11 +636,11 @@ def test_max_norm_of_zero_rows_is_finite():
 @pytest.mark.parametrize("limit", [0, -1.0, math.nan])
 def test_max_norm_needs_a_positive_limit(limit):
     with pytest.raises(ValueError, match="max_norm: the limit must be > 0"):
-        optim.max_norm([parameter(np.ones((2, 2)))], limit)
+        optim.max_norm([leaf(np.ones((2, 2)))], limit)
 
 
 def test_max_norm_of_one_weight_alone_does_not_clip_its_entries():
-    w = parameter(np.full((2, 4), 3.0))
+    w = leaf(np.full((2, 4), 3.0))
     try:
         optim.max_norm(w, 1.0)
     except TypeError as error:
@@ -713,15 +710,107 @@ def test_max_norm_of_rows_whose_squares_overflow():
         (np.float16, 200, 400, 200),
         (np.float32, 3e19, 3, 3 / math.sqrt(3)),
     ):
-        w = parameter(np.full((2, 3), entry, dtype))
+        w = leaf(np.full((2, 3), entry, dtype))
         optim.max_norm(w, limit)
         np.testing.assert_allclose(w.data, left, rtol=1e-6)
 
 
 @pytest.mark.parametrize("rate", [-1.0, math.nan, None, "a"])
 def test_a_schedule_that_gives_no_rate_is_told(rate):
-    w = parameter(np.ones(2))
+    w = leaf(np.ones(2))
     optimizer, w.grad = optim.SGD([w], lr=lambda step: rate), mg.Tensor(np.ones(2))
     with pytest.raises(ValueError, match=f"SGD: the schedule of lr gave {rate!r} at step 0"):
         optimizer.step()
     assert w.tolist() == [1, 1] and optimizer.steps == 0
+
+
+# ------------------------------------------------------------------------------ optimizers of one's own
+
+
+class Lion(optim.Optimizer):
+    """w -= lr (sign(beta1 m + (1 - beta1) g) + weight_decay w) (Chen et al. 2023, arXiv:2302.06675)."""
+
+    def __init__(self, parameters, lr=1e-3, betas=(0.9, 0.99), weight_decay=0.0, cautious=False):
+        super().__init__(
+            parameters, lr=lr, betas=betas, weight_decay=weight_decay, cautious=cautious
+        )
+
+    def valid(self, name, value):
+        if name == "cautious":
+            return isinstance(value, bool)
+        return len(value) == 2 if name == "betas" else super().valid(name, value)
+
+    def update(self, trained, lr, settings):
+        beta1, beta2 = settings["betas"]
+        for w, g, m in trained.pieces("mean"):
+            direction = np.sign(beta1 * m + (1 - beta1) * g)
+            if settings["cautious"]:
+                direction *= direction * g > 0
+            m *= beta2
+            m += (1 - beta2) * g
+            w -= lr * (direction + settings["weight_decay"] * w)
+
+
+def lion(lr, betas, weight_decay):
+    def step(w, g, memory, t):
+        m = memory.get("m", 0)
+        memory["m"] = betas[1] * m + (1 - betas[1]) * g
+        return w - lr * (np.sign(betas[0] * m + (1 - betas[0]) * g) + weight_decay * w)
+
+    return step
+
+
+def test_an_optimizer_is_one_class():
+    """Its rule, settings, groups, schedules, states and errors, and what `terms` says of its decay."""
+    settings = {"lr": 0.01, "betas": (0.8, 0.9), "weight_decay": 0.1}
+    found = trajectory(lambda p: Lion(p, **settings))
+    np.testing.assert_allclose(found, written_out(lion(**settings)), rtol=1e-12, atol=1e-12)
+    scheduled = trajectory(
+        lambda p: Lion(p, lr=lambda step: 0.01, betas=(0.8, 0.9), weight_decay=0.1)
+    )
+    assert np.array_equal(scheduled, found)
+
+    w, b = leaf(np.ones(3)), leaf(np.ones(2))
+    optimizer = Lion(
+        [{"params": [w], "cautious": True}, {"params": [b], "lr": 0.1}], weight_decay=0.1
+    )
+    loss = np.sum(w * w) + np.sum(b * b) + F.l2_penalty(w, c=0.1)
+    with pytest.warns(UserWarning, match=r"is decayed twice: .* and Lion\(weight_decay=0.1\)"):
+        mg.terms(loss, optimizer)
+    loss.backward()
+    optimizer.step()
+    other = Lion([{"params": [w]}, {"params": [b]}])
+    other.load_state_dict(optimizer.state_dict())
+    assert other.param_groups == optimizer.param_groups and other.steps == 1
+    for wrong, message in (
+        ({"cautious": 1}, "Lion: cautious=1 is out of range"),
+        ({"betas": (0.9,)}, "Lion: betas=.* is out of range"),
+        ({"momentum": 1}, "momentum"),
+    ):
+        with pytest.raises((TypeError, ValueError), match=message):
+            Lion([w], **wrong)
+
+
+def test_a_class_without_an_update_says_so():
+    class Idle(optim.Optimizer):
+        pass
+
+    w = leaf(np.ones(2))
+    w.grad = mg.Tensor(np.ones(2))
+    with pytest.raises(NotImplementedError, match="Idle has no update method"):
+        Idle([w], lr=0.1).step()
+
+
+def test_a_step_that_fails_half_way_still_marks_the_parameter_as_changed():
+    class Failing(optim.Optimizer):
+        def update(self, trained, lr, settings):
+            for w, g in trained.pieces():
+                w -= lr * g
+                raise KeyboardInterrupt
+
+    w = leaf(np.ones(2))
+    w.grad, later = mg.Tensor(np.ones(2)), np.sum(w * w)
+    with pytest.raises(KeyboardInterrupt):
+        Failing([w], lr=0.1).step()
+    with pytest.raises(RuntimeError, match="was changed in place"):
+        later.backward()

@@ -5,6 +5,7 @@ import math
 import hypothesis.strategies as st
 import numpy as np
 import pytest
+from helpers import close, normal, normal_leaf
 from hypothesis import given, settings
 
 import minigrad as mg
@@ -12,7 +13,7 @@ from minigrad import functional as F
 from minigrad import nn
 from minigrad.engine import Tensor
 from minigrad.graph import nodes
-from minigrad.nn.sequences import PARAMETERS, gru_cell, lstm_cell, rnn_cell, steps
+from minigrad.nn.sequences import WEIGHT_NAMES, gru_cell, lstm_cell, rnn_cell, unstack
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:gradcheck. VACUOUS for inputs"
@@ -26,20 +27,6 @@ def seeded():
     mg.manual_seed(0)
 
 
-def normal(*shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape)
-
-
-def leaf(*shape, seed=0):
-    return Tensor(normal(*shape, seed=seed), True)
-
-
-def close(found, expected, rtol=1e-12):
-    np.testing.assert_allclose(
-        getattr(found, "data", found), getattr(expected, "data", expected), rtol=rtol, atol=1e-13
-    )
-
-
 def streams(out):
     return [noise.stream for noise in mg.noise_leaves(out)]
 
@@ -51,7 +38,7 @@ def streams(out):
     "index", [3, [0, 2, 2], [[1, 1], [4, 0]], np.zeros((2, 0), int), np.uint8([4, 4])], ids=str
 )
 def test_an_embedding_is_the_rows_that_are_named_and_their_gradients_add_up(index):
-    weight, index = leaf(5, 3), np.asarray(index, None if np.size(index) else int)
+    weight, index = normal_leaf(5, 3), np.asarray(index, None if np.size(index) else int)
     out = F.embedding(index, weight)
     u = normal(*out.shape, seed=1)
     (gradient,) = mg.grad(out, weight, u)
@@ -64,13 +51,13 @@ def test_an_embedding_is_the_rows_that_are_named_and_their_gradients_add_up(inde
 
 def test_an_embedding_passes_both_gradient_checks():
     index = Tensor([[0, 2], [2, 1]])
-    assert mg.gradcheck(lambda w: np.tanh(F.embedding(index, w)), leaf(3, 2))
-    assert mg.gradgradcheck(lambda w: np.tanh(F.embedding(index, w)), leaf(3, 2))
+    assert mg.gradcheck(lambda w: np.tanh(F.embedding(index, w)), normal_leaf(3, 2))
+    assert mg.gradgradcheck(lambda w: np.tanh(F.embedding(index, w)), normal_leaf(3, 2))
 
 
 @pytest.mark.parametrize("padding", [1, -2])
 def test_the_padding_row_is_read_and_gets_no_gradient(padding):
-    weight, index = leaf(3, 2), np.array([[0, 1], [1, 2]])
+    weight, index = normal_leaf(3, 2), np.array([[0, 1], [1, 2]])
     out = F.embedding(index, weight, padding)
     np.testing.assert_array_equal(out.data, weight.data[index])
     (gradient,) = mg.grad(out, weight, np.ones(out.shape), retain_graph=True)
@@ -84,31 +71,31 @@ def test_the_padding_row_is_read_and_gets_no_gradient(padding):
         (
             [0.0, 1.0],
             TypeError,
-            "embedding: x holds numbers of rows, so an integer dtype, not float32",
+            "embedding: each row in x must be of an integer dtype, not float32",
         ),
         ([True], TypeError, "not bool"),
-        ([0, 3], IndexError, r"x has the numbers 0..3, the weight \(3, 2\) has the rows 0..2"),
-        ([[-1]], IndexError, r"numbers -1..-1"),
+        ([0, 3], IndexError, r"embedding: each row in x must be from 0 to 2, got 0\.\.3"),
+        ([[-1]], IndexError, r"must be from 0 to 2, got -1"),
     ],
 )
 def test_what_is_no_row_is_refused(input, error, message):
     with pytest.raises(error, match=message):
-        F.embedding(input, leaf(3, 2))
+        F.embedding(input, normal_leaf(3, 2))
 
 
 def test_what_is_no_table_and_no_padding_row_is_refused():
     with pytest.raises(
         ValueError,
-        match=r"embedding: weight must be \(num_embeddings, embedding_dim\), got shape \(3,\)",
+        match=r"embedding: weight must be \(num_embeddings, embedding_dim\), got \(3,\)",
     ):
-        F.embedding([0], leaf(3))
+        F.embedding([0], normal_leaf(3))
     for function in (
-        lambda i: F.embedding([0], leaf(3, 2), i),
+        lambda i: F.embedding([0], normal_leaf(3, 2), i),
         lambda i: nn.Embedding(3, 2, padding_idx=i),
     ):
         for padding in (3, -4):
             with pytest.raises(
-                IndexError, match=rf"padding_idx={padding}, but there are the rows 0..2"
+                IndexError, match=rf"padding_idx must be from -3 to 2, got {padding}"
             ):
                 function(padding)
 
@@ -234,7 +221,7 @@ MASKS = {
 )
 def test_attention_passes_both_gradient_checks_with_its_noise(mask, settings):
     inputs, settings = (
-        (leaf(2, 2), leaf(3, 2, seed=1), leaf(3, 1, seed=2)),
+        (normal_leaf(2, 2), normal_leaf(3, 2, seed=1), normal_leaf(3, 1, seed=2)),
         {**settings, "rng": np.random.Generator(np.random.PCG64(0))},
     )
 
@@ -256,7 +243,7 @@ def test_a_mask_that_is_learned_gets_its_gradient():
 
 
 def test_a_query_that_may_attend_to_nothing_gets_zeros_and_sends_none():
-    inputs = leaf(2, 3), leaf(3, 3, seed=1), leaf(3, 2, seed=2)
+    inputs = normal_leaf(2, 3), normal_leaf(3, 3, seed=1), normal_leaf(3, 2, seed=2)
     for mask in (MASKS["nothing allowed"], np.where(MASKS["nothing allowed"], 0.0, -np.inf)):
         out, weights = F.scaled_dot_product_attention(*inputs, mask, need_weights=True)
         assert not out.data[1].any() and not weights.data[1].any()
@@ -265,7 +252,7 @@ def test_a_query_that_may_attend_to_nothing_gets_zeros_and_sends_none():
 
 
 def test_a_causal_query_sees_nothing_that_comes_later():
-    x = leaf(5, 2)
+    x = normal_leaf(5, 2)
     out = F.scaled_dot_product_attention(x, x, x, is_causal=True)
     for i in range(5):
         (gradient,) = mg.grad(out[i].sum(), x, retain_graph=True)
@@ -286,7 +273,7 @@ def test_attention_keeps_its_dtype_and_does_not_overflow(dtype):
 
 
 def test_the_mean_over_all_masks_of_attention_is_its_evaluation():
-    inputs = leaf(2, 3), leaf(3, 3, seed=1), leaf(3, 2, seed=2)
+    inputs = normal_leaf(2, 3), normal_leaf(3, 3, seed=1), normal_leaf(3, 2, seed=2)
     expected = mg.expectation(
         F.scaled_dot_product_attention(*inputs, MASKS["boolean"], 0.3, training=True)
     )
@@ -308,10 +295,10 @@ def test_the_mean_over_all_masks_of_attention_is_its_evaluation():
 
 
 def test_dropout_of_attention_asks_for_training_and_is_named_after_the_layer():
-    x = leaf(3, 2)
+    x = normal_leaf(3, 2)
     with pytest.raises(
         TypeError,
-        match="dropout_p=0.2 drops in training only. Say which: training=True or training=False",
+        match="dropout_p=0.2 needs training=True or training=False",
     ):
         F.scaled_dot_product_attention(x, x, x, dropout_p=0.2)
     assert (
@@ -349,13 +336,13 @@ def test_dropout_of_attention_asks_for_training_and_is_named_after_the_layer():
             [(3, 2), (4, 2), (4, 2)],
             np.ones((3, 4), int),
             TypeError,
-            "attn_mask is boolean, True where a query may attend, .* not int64",
+            "attn_mask must be boolean, True where a query may attend, .* not int64",
         ),
     ],
 )
 def test_attention_says_what_does_not_fit(shapes, mask, error, message):
     with pytest.raises(error, match=message):
-        F.scaled_dot_product_attention(*(leaf(*shape) for shape in shapes), mask)
+        F.scaled_dot_product_attention(*(normal_leaf(*shape) for shape in shapes), mask)
 
 
 @pytest.mark.parametrize("mask, causal", [*((mask, False) for mask in MASKS), ("none", True)])
@@ -507,7 +494,7 @@ def test_masks_of_both_kinds_may_be_mixed():
         (
             lambda a: a(normal(3, 1, 4), normal(2, 1, 4), normal(3, 1, 4)),
             ValueError,
-            r"key \(2, 1, 4\) and value \(3, 1, 4\) must be",
+            r"key \(2, 1, 4\), value \(3, 1, 4\) must be \(L, N, E\), \(S, N, E\), \(S, N, E\)",
         ),
         (lambda a: a(*[normal(3, 1, 5)] * 3), ValueError, "with E=4"),
         (
@@ -523,12 +510,12 @@ def test_masks_of_both_kinds_may_be_mixed():
         (
             lambda a: a(*[normal(3, 1, 4)] * 3, np.zeros((1, 3), int)),
             TypeError,
-            "key_padding_mask is boolean, True where a key is NOT attended to",
+            "key_padding_mask must be boolean, True where a key is NOT attended to",
         ),
         (
             lambda a: nn.MultiheadAttention(4, 3),
             ValueError,
-            "embed_dim=4 cannot be split into num_heads=3",
+            "num_heads=3 does not divide embed_dim=4",
         ),
         (
             lambda a: nn.MultiheadAttention(4, 2, dropout=50),
@@ -590,11 +577,11 @@ def layer_of(kind, *sizes, **settings):
 
 
 def arrays_of(layer, place="l0"):
-    return [getattr(layer, f"{name}_{place}").data for name in PARAMETERS]
+    return [getattr(layer, f"{name}_{place}").data for name in WEIGHT_NAMES]
 
 
 def states_of(kind, *shape, seed=5):
-    found = tuple(leaf(*shape, seed=seed + i) for i in range(2 if kind == "LSTM" else 1))
+    found = tuple(normal_leaf(*shape, seed=seed + i) for i in range(2 if kind == "LSTM" else 1))
     return found if kind == "LSTM" else found[0]
 
 
@@ -642,7 +629,7 @@ def test_a_stack_of_layers_is_pytorchs(kind, settings):
     )
     same_weights(torch, ours, theirs)
     x, given = (
-        leaf(2, 5, 3),
+        normal_leaf(2, 5, 3),
         states_of(
             kind,
             4 if "bidirectional" in settings else 2,
@@ -672,9 +659,9 @@ CELLS = {"rnn": (rnn_cell, 1, 1), "lstm": (lstm_cell, 4, 2), "gru": (gru_cell, 3
 def test_a_cell_passes_both_gradient_checks(name):
     cell, gates, states = CELLS[name]
     inputs = [
-        leaf(2, 2 * gates),
-        leaf(2, 2 * gates, seed=1),
-        *(leaf(2, 2, seed=2 + i) for i in range(states)),
+        normal_leaf(2, 2 * gates),
+        normal_leaf(2, 2 * gates, seed=1),
+        *(normal_leaf(2, 2, seed=2 + i) for i in range(states)),
     ]
     assert mg.gradcheck(cell, inputs)
     assert mg.gradgradcheck(cell, inputs)
@@ -682,7 +669,7 @@ def test_a_cell_passes_both_gradient_checks(name):
 
 @kinds
 def test_a_layer_passes_first_and_second_order_checks_with_its_noise(kind):
-    layer, x = layer_of(kind, 1, 2, recurrent_dropout=0.3), leaf(2, 2, 1)
+    layer, x = layer_of(kind, 1, 2, recurrent_dropout=0.3), normal_leaf(2, 2, 1)
     gradients = mg.grad(np.sum(np.sin(layer(x)[0])), [x, *layer.parameters()], create_graph=True)
     loss = sum(np.sum(np.sin(g)) for g in gradients)
     assert len(mg.noise_leaves(loss)) == 1 and mg.check_graph(loss)
@@ -701,8 +688,8 @@ def test_a_sequence_in_two_parts_is_the_whole_if_the_state_is_passed_on(kind):
 
 @pytest.mark.parametrize("n", [1, 2, 3, 8, 13])
 def test_the_steps_of_a_sequence_are_its_entries_and_cost_little_more_than_it(n):
-    x = leaf(n, 2, 3)
-    found = steps(x)
+    x = normal_leaf(n, 2, 3)
+    found = unstack(x)
     np.testing.assert_array_equal([s.data for s in found], x.data)
     out = np.stack(found[::-1])
     u = normal(n, 2, 3, seed=1)
@@ -896,24 +883,28 @@ def test_penalties_reach_all_weights_and_all_biases():
         (
             lambda: nn.GRU(3, 4)(normal(5, 3)),
             ValueError,
-            r"GRU: x \(5, 3\) must be \(T, N, input_size\) with input_size=3.*write x\[:, None\]",
+            r"GRU: x \(5, 3\) must be \(T, N, 3\).*write x\[:, None\]",
         ),
         (
             lambda: nn.LSTM(3, 4, batch_first=True)(normal(5, 3)),
             ValueError,
-            r"must be \(N, T, input_size\).*write x\[None\]",
+            r"must be \(N, T, 3\).*write x\[None\]",
         ),
         (lambda: nn.RNN(3, 4)(normal(5, 2, 4)), ValueError, r"RNN: x \(5, 2, 4\)"),
-        (lambda: nn.RNN(3, 4)(normal(0, 2, 3)), ValueError, "one step or more"),
+        (
+            lambda: nn.RNN(3, 4)(normal(0, 2, 3)),
+            ValueError,
+            r"x \(0, 2, 3\) must be \(T, N, 3\), T >= 1",
+        ),
         (
             lambda: nn.GRU(3, 4, 2)(normal(5, 2, 3), normal(1, 2, 4)),
             ValueError,
-            r"GRU: a state h0 of shape \(2, 2, 4\) is needed, got \(1, 2, 4\)",
+            r"GRU: the state must be h0 of shape \(2, 2, 4\), got \(1, 2, 4\)",
         ),
         (
             lambda: nn.LSTM(3, 4)(normal(5, 2, 3), normal(1, 2, 4)),
             ValueError,
-            r"LSTM: a state \(h0, c0\), each of shape \(1, 2, 4\) is needed",
+            r"LSTM: the state must be \(h0, c0\), each of shape \(1, 2, 4\), got",
         ),
         (
             lambda: nn.RNN(3, 4, nonlinearity="gelu"),

@@ -755,7 +755,7 @@ FOREIGN = {  # name: (saved, loaded into, what the error says)
         lambda: optim.Adam(pair(W)),
         [
             "load_state_dict into Adam: nothing was changed",
-            "optimizer: 'Adam' here, 'SGD' in the state.",
+            "optimizer: 'Adam' here, 'SGD' in the state",
         ],
     ),
     "the same rule, decoupled": (
@@ -766,7 +766,7 @@ FOREIGN = {  # name: (saved, loaded into, what the error says)
     "shapes": (
         lambda: optim.SGD(pair(W, H)),
         lambda: optim.SGD(pair(W, (3,))),
-        ["shape of parameter 1 of group 0: [3] here, [2] in the state."],
+        ["param_groups.0.params.1.shape: [3] here, [2] in the state."],
     ),
     "transposed": (
         lambda: optim.SGD(pair(W)),
@@ -776,22 +776,22 @@ FOREIGN = {  # name: (saved, loaded into, what the error says)
     "fewer parameters": (
         lambda: optim.SGD(pair(W, H)),
         lambda: optim.SGD(pair(W)),
-        ["params of group 0: 1 here, 2 in the state."],
+        ["param_groups.0.params: 1 entries here, 2 in the state."],
     ),
     "more parameters": (
         lambda: optim.SGD(pair(W)),
         lambda: optim.SGD(pair(W, H)),
-        ["params of group 0: 2 here, 1 in the state"],
+        ["param_groups.0.params: 2 entries here, 1 in the state."],
     ),
     "groups": (
         lambda: optim.SGD([{"params": pair(W)}, {"params": pair(H)}]),
         lambda: optim.SGD(pair(W, H)),
-        ["param_groups: 1 here, 2 in the state", "params of group 0: 2 here, 1"],
+        ["param_groups: 1 entries here, 2 in the state", "groups.0.params: 2 entries here, 1"],
     ),
     "a schedule": (
         lambda: optim.SGD(pair(W), lr=optim.cosine(0.1, 9)),
         lambda: optim.SGD(pair(W), lr=0.1),
-        ["lr of group 0: 'a value' here, 'a function' in the state."],
+        ["param_groups.0.lr: 0.1 here, 'function' in the state."],
     ),
     "acceleration": (
         lambda: optim.ProximalSGD(pair(W), accelerated=True),
@@ -801,18 +801,19 @@ FOREIGN = {  # name: (saved, loaded into, what the error says)
     "a model": (
         lambda: nn.Linear(2, 2),
         lambda: optim.SGD(pair(W)),
-        ["optimizer: 'SGD' here, None in the state."],
+        ["optimizer: missing in the state; steps: missing", "weight: only in the state"],
     ),
     "a part of one": (
         lambda: {"optimizer": "SGD", "steps": 3},
         lambda: optim.SGD(pair(W)),
-        ["param_groups: 1 here, 0 in the state"],
+        ["param_groups: missing in the state."],
     ),
     "a whole checkpoint": (
         lambda: Training(OPTIMIZERS["SGD"], 0),
         lambda: optim.SGD(pair(W)),
         [
-            "optimizer: 'SGD' here, {'optimizer': 'SGD', 'steps': 0, 'param_groups': [{'lr': ... in the state."
+            "optimizer: 'SGD' here, {'optimizer': 'SGD', 'steps': 0, 'param_groups': [{'lr': ... in the state; "
+            "steps: missing in the state"
         ],
     ),
 }

@@ -288,10 +288,10 @@ x3, x4, w4 = np.zeros((2, 3, 5)), np.zeros((2, 3, 5, 5)), np.zeros((4, 3, 3, 3))
             lambda: F.conv2d(x4, np.zeros((4, 1, 3, 3))),
             r"conv2d: x \(2, 3, 5, 5\) has 3 channels, weight \(4, 1, 3, 3\) with groups=1 takes 1",
         ),
-        (lambda: F.conv2d(x4, w4, groups=3), "conv2d: groups=3 does not divide the 4 filters"),
+        (lambda: F.conv2d(x4, w4, groups=3), "conv2d: groups=3 does not divide filters=4"),
         (
             lambda: F.conv2d(x4, w4, np.zeros(3)),
-            r"conv2d: bias must have shape \(4,\), one entry a channel of the result; got \(3,\)",
+            r"conv2d: bias must have shape \(4,\), got \(3,\)",
         ),
         (
             lambda: F.conv2d(x4, w4, dilation=3),
@@ -319,11 +319,11 @@ x3, x4, w4 = np.zeros((2, 3, 5)), np.zeros((2, 3, 5, 5)), np.zeros((4, 3, 3, 3))
         ),
         (
             lambda: F.conv_transpose1d(x3, np.zeros((3, 1, 1)), padding=3),
-            "conv_transpose1d: nothing is left",
+            r"conv_transpose1d: without the padding, nothing is left of \(5,\)",
         ),
         (
             lambda: F.max_pool2d(x4, 2, padding=2),
-            "max_pool2d: padding .* must be at most half of kernel_size",
+            r"max_pool2d: padding .* is too large for kernel_size \(2, 2\)",
         ),
         (lambda: F.max_pool2d(x4, 6), "max_pool2d: a window of 6 does not fit into an axis of 5"),
         (
@@ -335,24 +335,27 @@ x3, x4, w4 = np.zeros((2, 3, 5)), np.zeros((2, 3, 5, 5)), np.zeros((4, 3, 3, 3))
             lambda: F.adaptive_avg_pool2d(x4, 0),
             "adaptive_avg_pool2d: output_size must be a whole number >= 1",
         ),
-        (lambda: F.interpolate(x4), "interpolate: .* give size or scale_factor, and not both"),
+        (lambda: F.interpolate(x4), "interpolate: give size or scale_factor, and not both"),
         (
             lambda: F.interpolate(x4, size=3, scale_factor=2),
-            "interpolate: .* give size or scale_factor, and not both",
+            "interpolate: give size or scale_factor, and not both",
         ),
-        (lambda: F.interpolate(x4, scale_factor=0.1), "interpolate: nothing would be left"),
+        (
+            lambda: F.interpolate(x4, scale_factor=0.1),
+            r"interpolate: scale_factor=0.1 leaves nothing of x \(2, 3, 5, 5\)",
+        ),
         (
             lambda: F.interpolate(x4, size=3, mode="cubic"),
-            "interpolate: mode 'cubic' is not there, \"nearest\" is",
+            "interpolate: mode must be \"nearest\", got 'cubic'",
         ),
         (lambda: F.unfold(x4, 6), "unfold: a window of 6 does not fit into an axis of 5"),
         (
             lambda: F.fold(np.zeros((1, 8, 5)), 3, 2),
-            r"fold: windows \(2, 2\) into \(3, 3\) need x \(N, C \* 4, 4\), got shape \(1, 8, 5\)",
+            r"fold: output_size \(3, 3\) needs x \(N, C \* 4, 4\), got \(1, 8, 5\)",
         ),
         (
             lambda: nn.Conv2d(3, 4, 3, groups=2),
-            "Conv2d: groups=2 must divide the channels, 3 and 4",
+            "Conv2d: groups=2 does not divide in_channels=3",
         ),
         (lambda: nn.Conv2d(3, 4, (3, 3, 3)), "Conv2d: kernel_size must be a whole number"),
         (
@@ -511,7 +514,7 @@ def test_an_output_padding_below_the_dilation_is_pytorchs():
 @pytest.mark.parametrize("include", [True, False])
 def test_a_mean_of_padding_alone_is_refused(include):
     with pytest.raises(
-        ValueError, match=r"avg_pool1d: padding \[1\] must be at most half of kernel_size \(1,\)"
+        ValueError, match=r"avg_pool1d: padding \[\(1, 1\)\] is too large for kernel_size \(1,\)"
     ):
         F.avg_pool1d(np.ones((1, 1, 2)), 1, padding=1, count_include_pad=include)
 
@@ -529,7 +532,7 @@ def test_max_pool_is_pytorchs(how, rng):
 
 
 def test_a_maximum_of_padding_alone_is_refused():
-    with pytest.raises(ValueError, match="or a window has padding alone"):
+    with pytest.raises(ValueError, match="a window .* has padding alone"):
         F.max_pool1d(
             np.ones((1, 1, 1)), 2, 1, padding=1, dilation=2
         )  # one entry left of x, one right of it

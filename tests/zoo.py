@@ -828,7 +828,7 @@ BUGS = [
     Bug(
         "biases included",
         "JWarmenhoven/Coursera-Machine-Learning#3",
-        text(nn.Module.penalty, "kind in name and ", ""),
+        text(nn.Module.penalty, "part in name and ", ""),
         penalised,
     ),
     Bug(
@@ -850,7 +850,7 @@ BUGS = [
                 "nodes = [",
                 "self.again = [*getattr(self, 'again', []), *weights.items()]\n    nodes = [",
             ),
-            *("for penalty, found in weights.items()", "for penalty, found in self.again"),
+            *("for penalty, own in weights.items()", "for penalty, own in self.again"),
         ),
         penalised,
     ),
@@ -954,7 +954,7 @@ BUGS = [
     Bug(
         "a decay of 0 reported",
         "",
-        text(optim.Optimizer.decays, 'if g.get("weight_decay")', ""),
+        text(optim.Optimizer.decays, 'group.get("weight_decay")', '"weight_decay" in group'),
         doubled,
     ),
     # ---- engine

@@ -1,7 +1,8 @@
 """Compositions of ops: no gradient rule is written here, so there is none to get wrong.
 
-Each records its nodes under its own name, which is how pictures and reports know a loss from its parts.
-The data is `x`; only a loss compares an `input` with a `target`. What PyTorch has at another place is given by name.
+Each records its nodes under its own name, so that pictures and reports show it as one node.
+The data is called `x`, in a loss `input` and `target`. Arguments that PyTorch has in another order
+are keywords.
 """
 
 from ..ops import erf, linear, log_softmax, logsumexp, relu, sigmoid, softmax, softplus, tanh

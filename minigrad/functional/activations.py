@@ -1,4 +1,7 @@
-"""Activations other than the ops relu, sigmoid, tanh and softplus."""
+"""Activations other than the ops relu, sigmoid, tanh and softplus.
+
+x may have any shape; the result has the same. All raise TypeError for data that are not numbers.
+"""
 
 import math
 
@@ -10,7 +13,7 @@ from ..registry import composition
 
 @composition
 def leaky_relu(x, negative_slope=0.01):
-    """x where x > 0, else negative_slope * x."""
+    """x where x > 0, else negative_slope * x (Maas et al. 2013)."""
     return negative_slope * x + (1 - negative_slope) * relu(x)
 
 
@@ -22,19 +25,26 @@ def elu(x, alpha=1.0):
 
 @composition
 def selu(x):
-    """The self-normalising elu (Klambauer et al. 2017, arXiv:1706.02515)."""
+    """The self-normalising elu (Klambauer et al. 2017, arXiv:1706.02515).
+
+    s x where x > 0, else s a (exp(x) - 1), with s = 1.0507 and a = 1.6733.
+    """
     return 1.0507009873554805 * (np.maximum(x, 0) + 1.6732632423543772 * np.expm1(np.minimum(x, 0)))
 
 
 @composition
 def silu(x):
-    """x * sigmoid(x), also called swish."""
+    """x * sigmoid(x), also called swish (Elfwing et al. 2018, arXiv:1702.03118)."""
     return x * sigmoid(x)
 
 
 @composition
 def gelu(x, approximate="none"):
-    """x * Phi(x), Phi the normal distribution function; "tanh" its usual fast approximation (Hendrycks & Gimpel, arXiv:1606.08415)."""
+    """x * Phi(x), where Phi is the normal distribution function.
+
+    Hendrycks & Gimpel 2016 (arXiv:1606.08415). approximate="tanh" takes their fast approximation by
+    tanh. Raises ValueError for any other value but "none".
+    """
     if approximate == "tanh":
         return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
     if approximate != "none":

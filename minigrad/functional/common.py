@@ -1,39 +1,8 @@
 """What the functions of this package share: their scope and first argument, and the refusal of shapes that do not fit."""
 
 import numbers
-from functools import partial, wraps
 
 import numpy as np
-
-from ..array import as_array
-from ..engine import Tensor
-from ..modes import Composition, scoped
-
-
-def composition(function=None, *, kind="operation"):
-    """Decorates a function of several ops: pictures and reports show its nodes as one, under its name.
-
-    `kind` is "operation", "loss", "penalty" or "random", as for ops: it says how ledgers and pictures treat the result.
-    If the first argument is a number or a list, it becomes an array, as for ops.
-    """
-    if function is None:
-        return partial(composition, kind=kind)
-    owner = Composition(function.__name__, kind)
-
-    @wraps(function)
-    def call(*args, **kwargs):
-        if args and not isinstance(args[0], (Tensor, np.ndarray)):
-            args = (_array(function.__name__, args[0]), *args[1:])
-        return scoped(owner, function, *args, **kwargs)
-
-    return call
-
-
-def _array(name, data):
-    try:
-        return as_array(data)
-    except TypeError as error:
-        raise TypeError(f"{name}: {error}") from None
 
 
 def each(name, what, value, rank, least, kind=numbers.Integral):

@@ -1,4 +1,8 @@
-"""Losses of predictions."""
+"""Losses of predictions. They return one number, unless reduction="none".
+
+reduction  "mean" over all entries, "sum", or "none": a loss for each entry. All losses raise
+           ValueError for another reduction, and for an input and a target whose shapes do not fit.
+"""
 
 import numpy as np
 
@@ -7,14 +11,7 @@ from ..engine import Tensor
 from ..ops import log_softmax, losses, softplus
 from ..ops.elementwise import floats
 from ..registry import composition
-
-
-def _reduced(entries, reduction):
-    if reduction == "mean":
-        return entries.mean()
-    if reduction == "sum":
-        return entries.sum()
-    return entries
+from .checks import whole_numbers
 
 
 def _check_reduction(name, reduction):
@@ -22,113 +19,133 @@ def _check_reduction(name, reduction):
         raise ValueError(f'{name}: reduction is "mean", "sum" or "none", not {reduction!r}.')
 
 
-def _pair(name, input, target, reduction):
-    """The input and the target as floats; refuses them where they would broadcast."""
-    _check_reduction(name, reduction)
-    if np.shape(input) != np.shape(target):
-        try:
-            result = f"would broadcast to {np.broadcast_shapes(np.shape(input), np.shape(target))}"
-        except ValueError:
-            result = "do not match"
-        raise ValueError(
-            f"{name}: input {np.shape(input)} and target {np.shape(target)} {result}. Reshape one."
-        )
-    return floats(input), floats(
-        target if isinstance(target, (Tensor, np.ndarray)) else as_array(target)
-    )
+def _reduced(entries, reduction, kept=None):
+    """The mean or the sum of the entries that are `kept`; with "none" all, 0 where not kept."""
+    if kept is not None:
+        entries = np.where(kept, entries, 0)
+    if reduction == "none":
+        return entries
+    if reduction == "mean" and kept is None:
+        return entries.mean()
+    return entries.sum() / kept.sum() if reduction == "mean" else entries.sum()
 
 
-def _classes(name, scores, target, reduction, ignored):
-    """Refuses targets that are not one class number for each of the scores (N, C, ...) or (C,). Which are not `ignored`, or None if all."""
+# ---------------------------------------------------------------------------------- classification
+
+
+def _counted(name, scores, target, reduction, ignored):
+    """Which targets are not `ignored`; None for all. Refuses targets that are not class numbers."""
     _check_reduction(name, reduction)
     shape, labels = np.shape(scores), np.asarray(data_of(target))
-    needed, classes = (shape[:1] + shape[2:], shape[1]) if len(shape) > 1 else ((), (*shape, 0)[0])
+    axis = min(1, len(shape) - 1)  # of the classes
+    needed = shape[:axis] + shape[axis + 1 :]
     if not shape or labels.shape != needed:
         raise ValueError(
-            f"{name}: scores {shape} need one class number each, so a target of shape {needed}, got {labels.shape}."
+            f"{name}: scores {shape} need a target of shape {needed}, got {labels.shape}."
         )
-    if labels.dtype.kind not in "iu":
-        raise TypeError(
-            f"{name}: the target holds class numbers, so an integer dtype, not {labels.dtype}."
-        )
-    unsigned = labels.astype(
-        np.uint64
-    )  # a negative number becomes a huge one: one comparison for both ends
+    whole_numbers(name, "the target", labels)
+    classes = shape[axis]
+    # As an unsigned number a negative one is huge, so one comparison finds both ends.
+    unsigned = labels.astype(np.uint64)
     outside = labels.size and unsigned.item(unsigned.argmax()) >= classes
     if not outside and ignored < 0:
         return None
     kept = labels != ignored
     if outside and unsigned.max(where=kept, initial=0) >= classes:
-        raise ValueError(
-            f"{name}: the target has classes {labels[kept].min()}..{labels[kept].max()}, the scores {shape} know 0..{classes - 1}."
-        )
+        given = f"{labels[kept].min()}..{labels[kept].max()}"
+        raise ValueError(f"{name}: the target has classes {given}, the scores 0..{classes - 1}.")
     if reduction == "mean" and not kept.any():
-        raise ValueError(
-            f"{name}: no target is left to take the mean of: all are {ignored}, which is ignored."
-        )
+        raise ValueError(f"{name}: the mean of no targets: all are {ignored}, which is ignored.")
     return kept
+
+
+def _picked(log_p, target, reduction, kept):
+    """-log_p[target], reduced over the targets that are `kept`."""
+    if kept is None:
+        return losses.nll_loss(log_p, target, reduction)
+    target = np.where(kept, data_of(target), 0)
+    return _reduced(losses.nll_loss(log_p, target, "none"), reduction, kept)
 
 
 @composition(kind="loss")
 def cross_entropy(input, target, reduction="mean", *, ignore_index=-100, label_smoothing=0.0):
-    """-log softmax(input)[target]: scores (N, C, ...) or (C,) before any softmax, target class numbers (N, ...) or ().
+    """-log softmax(input)[target], for classification.
 
-    Targets of `ignore_index` do not count. `label_smoothing`: the part of the target that is spread over all classes (Szegedy et al. 2016).
+    input            scores before any softmax, (N, C, ...) or (C,) for C classes
+    target           class numbers 0..C-1, (N, ...) or ()
+    reduction        "mean", "sum" or "none"
+    ignore_index     targets of this number do not count
+    label_smoothing  the part of the target, in [0, 1], that is spread over all classes
+                     (Szegedy et al. 2016, arXiv:1512.00567)
+
+    Raises ValueError for other shapes, for classes that the scores do not have and for settings out
+    of range, TypeError for targets that are not whole numbers.
     """
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"cross_entropy: label_smoothing is in [0, 1], got {label_smoothing}.")
-    kept, axis = (
-        _classes("cross_entropy", input, target, reduction, ignore_index),
-        min(1, input.ndim - 1),
-    )
+    kept = _counted("cross_entropy", input, target, reduction, ignore_index)
+    axis = min(1, input.ndim - 1)
     log_p = log_softmax(input, axis)
     loss = _picked(log_p, target, reduction, kept)
     if not label_smoothing:
         return loss
-    uniform = -np.mean(log_p, axis=axis)
-    return (1 - label_smoothing) * loss + label_smoothing * _of_kept(uniform, reduction, kept)
+    uniform = _reduced(-np.mean(log_p, axis=axis), reduction, kept)
+    return (1 - label_smoothing) * loss + label_smoothing * uniform
 
 
 def nll_loss(input, target, reduction="mean", *, ignore_index=-100):
-    """-input[target]: log-probabilities (N, C, ...) or (C,), target class numbers (N, ...) or (). Those of `ignore_index` do not count."""
-    return _picked(
-        input, target, reduction, _classes("nll_loss", input, target, reduction, ignore_index)
-    )
+    """-input[target], where input are log-probabilities, as log_softmax gives them.
+
+    input is (N, C, ...) or (C,). target, reduction, ignore_index and errors as for cross_entropy.
+    """
+    kept = _counted("nll_loss", input, target, reduction, ignore_index)
+    return _picked(input, target, reduction, kept)
 
 
-def _picked(log_p, target, reduction, kept):
-    if kept is None:
-        return losses.nll_loss(log_p, target, reduction)
-    return _of_kept(
-        losses.nll_loss(log_p, np.where(kept, data_of(target), 0), "none"), reduction, kept
-    )
+# -------------------------------------------------------------------------- losses of equal shapes
 
 
-def _of_kept(entries, reduction, kept):
-    if kept is None:
-        return _reduced(entries, reduction)
-    entries = np.where(kept, entries, 0)
-    return entries.sum() / kept.sum() if reduction == "mean" else _reduced(entries, reduction)
+def _equal_shapes(name, input, target, reduction):
+    """The input and the target as floats; refuses shapes that differ, even if they broadcast."""
+    _check_reduction(name, reduction)
+    a, b = np.shape(input), np.shape(target)
+    if a != b:
+        raise ValueError(f"{name}: input {a} and target {b} must have the same shape. Reshape one.")
+    if not isinstance(target, (Tensor, np.ndarray)):
+        target = as_array(target)
+    return floats(input), floats(target)
 
 
 @composition(kind="loss")
 def mse_loss(input, target, reduction="mean"):
-    """(input - target)^2, shapes equal."""
-    input, target = _pair("mse_loss", input, target, reduction)
+    """(input - target)^2 of two arrays of the same shape. Raises ValueError if their shapes differ.
+
+    reduction  "mean", "sum" or "none"
+    """
+    input, target = _equal_shapes("mse_loss", input, target, reduction)
     return _reduced(np.square(input - target), reduction)
 
 
 @composition(kind="loss")
 def l1_loss(input, target, reduction="mean"):
-    """|input - target|, shapes equal."""
-    input, target = _pair("l1_loss", input, target, reduction)
+    """|input - target| of two arrays of the same shape. Raises ValueError if their shapes differ.
+
+    reduction  "mean", "sum" or "none"
+    """
+    input, target = _equal_shapes("l1_loss", input, target, reduction)
     return _reduced(np.absolute(input - target), reduction)
 
 
 @composition(kind="loss")
 def huber_loss(input, target, reduction="mean", delta=1.0):
-    """d^2/2 where |d| = |input - target| <= delta, else delta (|d| - delta/2); shapes equal (Huber 1964)."""
-    input, target = _pair("huber_loss", input, target, reduction)
+    """d^2/2 where |d| <= delta, else delta (|d| - delta/2), for d = input - target, shapes equal.
+
+    reduction  "mean", "sum" or "none"
+    delta      where the square becomes a line, > 0
+
+    Raises ValueError if the shapes differ or delta is not positive. Huber 1964.
+    """
+    input, target = _equal_shapes("huber_loss", input, target, reduction)
     if not delta > 0:
         raise ValueError(f"huber_loss: delta must be > 0, got {delta}.")
     d = input - target
@@ -138,11 +155,18 @@ def huber_loss(input, target, reduction="mean", delta=1.0):
 
 @composition(kind="loss")
 def binary_cross_entropy_with_logits(input, target, reduction="mean"):
-    """-t log sigmoid(x) - (1-t) log(1 - sigmoid(x)) of scores x and targets t in [0, 1], shapes equal."""
-    input, target = _pair("binary_cross_entropy_with_logits", input, target, reduction)
+    """-t log sigmoid(x) - (1-t) log(1 - sigmoid(x)) of scores x and targets t, shapes equal.
+
+    target     numbers in [0, 1]
+    reduction  "mean", "sum" or "none"
+
+    Raises ValueError if the shapes differ or a target is outside [0, 1]. A target that requires a
+    gradient is not checked, since a step of an optimizer may leave [0, 1].
+    """
+    name = "binary_cross_entropy_with_logits"
+    input, target = _equal_shapes(name, input, target, reduction)
     t = data_of(target)
-    if not getattr(target, "requires_grad", False) and not (
-        t.min(initial=0) >= 0 and t.max(initial=1) <= 1
-    ):  # learned, a step may leave it
-        raise ValueError("binary_cross_entropy_with_logits: the targets must be from 0 to 1.")
+    learned = getattr(target, "requires_grad", False)
+    if not learned and not (t.min(initial=0) >= 0 and t.max(initial=1) <= 1):
+        raise ValueError(f"{name}: the targets must be from 0 to 1.")
     return _reduced(target * softplus(-input) + (1 - target) * softplus(input), reduction)

@@ -6,44 +6,37 @@ from ..array import data_of
 from ..engine import Tensor
 from ..ops import softmax
 from ..registry import composition
+from .checks import mask_values, whole_numbers
 from .common import check_fits
 from .dropout import check_settings, dropout
 
 
 @composition
 def embedding(x, weight, padding_idx=None):
-    """Row i of weight (num_embeddings, embedding_dim) for each whole number i of x (...): (..., embedding_dim).
+    """A row of weight (num_embeddings, embedding_dim) for each whole number in x (...).
 
-    The row `padding_idx`, which stands for no token, gets no gradient.
+    The result is (..., embedding_dim).
+
+    padding_idx  the row that stands for no token: it gets no gradient
+
+    Raises ValueError for a weight of another rank, TypeError for x of another dtype, IndexError for
+    a row that the weight does not have.
     """
     if np.ndim(weight) != 2:
-        raise ValueError(
-            f"embedding: weight must be (num_embeddings, embedding_dim), got shape {np.shape(weight)}."
-        )
-    x = x if isinstance(x, Tensor) else np.asarray(x)
-    numbers, rows = data_of(x), len(weight)
-    if numbers.dtype.kind not in "iu":
-        raise TypeError(
-            f"embedding: x holds numbers of rows, so an integer dtype, not {numbers.dtype}."
-        )
-    if numbers.size and (numbers.min() < 0 or numbers.max() >= rows):
-        raise IndexError(
-            f"embedding: x has the numbers {numbers.min()}..{numbers.max()}, the weight {weight.shape} has the rows 0..{rows - 1}."
-        )
-    chosen = weight[x]
+        shape = np.shape(weight)
+        raise ValueError(f"embedding: weight must be (num_embeddings, embedding_dim), got {shape}.")
+    rows = len(weight)
+    numbers = whole_numbers("embedding", "each row in x", x, 0, rows)
+    out = weight[x if isinstance(x, Tensor) else numbers]
     if padding_idx is None:
-        return chosen
+        return out
     padding = padding_row(padding_idx, rows)
-    return np.where(np.expand_dims(numbers == padding, -1), data_of(weight)[padding], chosen)
+    return np.where(np.expand_dims(numbers == padding, -1), data_of(weight)[padding], out)
 
 
 def padding_row(padding_idx, rows):
-    """The number of the row that `padding_idx` means; a negative one counts from the end."""
-    if not -rows <= padding_idx < rows:
-        raise IndexError(
-            f"embedding: padding_idx={padding_idx}, but there are the rows 0..{rows - 1}."
-        )
-    return padding_idx % rows
+    """The row of padding_idx, which may count from the end. Raises IndexError if there is none."""
+    return whole_numbers("embedding", "padding_idx", padding_idx, -rows, rows).item() % rows
 
 
 @composition
@@ -60,37 +53,38 @@ def scaled_dot_product_attention(
     rng=None,
     need_weights=False,
 ):
-    """softmax(query @ key.T * scale) @ value: (..., L, E), (..., S, E), (..., S, D) give (..., L, D) (Vaswani et al. 2017, arXiv:1706.03762).
+    """softmax(query @ key.T * scale) @ value (Vaswani et al. 2017, arXiv:1706.03762).
 
-    attn_mask     broadcasts to the scores (..., L, S): True where a query may attend to a key, or numbers that are added to the scores
+    query (..., L, E), key (..., S, E) and value (..., S, D) give (..., L, D).
+
+    attn_mask     broadcasts to the scores (..., L, S): True where a query may attend to a key, or
+                  floats, which are added to the scores
+    dropout_p     the rate of dropout for the weights; unless it is 0, `training` must be given
     is_causal     query i attends to the keys 0..i only, whatever else the mask allows
     scale         1 / sqrt(E) if not given
-    dropout_p     of the weights; unless it is 0, `training` must be given
-    need_weights  returns (result, weights (..., L, S)), the weights as they were used: after dropout
+    rng           for the dropout, as in functional.dropout
+    need_weights  True: returns (result, weights (..., L, S)), the weights after dropout
 
-    A query that may attend to no key has weights of 0, and so the result 0: not nan.
+    A query that may attend to no key has weights of 0, so its result is 0, not nan. Raises
+    ValueError for other shapes, TypeError for a mask of another dtype.
     """
     name = "scaled_dot_product_attention"
     check_settings(name, p=dropout_p, rng=rng)
     if dropout_p and training is None:
-        raise TypeError(
-            f"{name}: dropout_p={dropout_p} drops in training only. Say which: training=True or training=False."
-        )
+        raise TypeError(f"{name}: dropout_p={dropout_p} needs training=True or training=False.")
     shapes = q, k, v = np.shape(query), np.shape(key), np.shape(value)
     if min(map(len, shapes)) < 2 or q[-1] != k[-1] or k[-2] != v[-2]:
-        raise ValueError(
-            f"{name}: query {q}, key {k} and value {v} must be (..., L, E), (..., S, E) and (..., S, D)."
-        )
+        needed = "(..., L, E), (..., S, E) and (..., S, D)"
+        raise ValueError(f"{name}: query {q}, key {k} and value {v} must be {needed}.")
     scores = (query * (q[-1] ** -0.5 if scale is None else scale)) @ np.swapaxes(key, -1, -2)
-    allowed, added = _attended(name, attn_mask, is_causal, scores)
+    allowed, added = _masks(name, attn_mask, is_causal, scores)
     if added is not None:
         scores = scores + added
     if allowed is None:
         weights = softmax(scores)
     else:
-        some = allowed.any(
-            axis=-1, keepdims=True
-        )  # a query without any: weights as without a mask, which then become 0
+        some = allowed.any(axis=-1, keepdims=True)
+        # A query that may attend to no key: weights as without a mask, which then become 0.
         weights = softmax(np.where(allowed | ~some, scores, -np.inf))
         weights = weights if some.all() else np.where(some, weights, 0)
     if dropout_p:
@@ -98,15 +92,11 @@ def scaled_dot_product_attention(
     return (weights @ value, weights) if need_weights else weights @ value
 
 
-def _attended(name, mask, is_causal, scores):
-    """(which scores count, what is added to them) by the masks; None for all, or nothing."""
+def _masks(name, mask, is_causal, scores):
+    """By the masks: which scores count, None for all, and what is added to them, or None."""
     allowed = added = None
     if mask is not None:
-        values = np.asarray(data_of(mask))
-        if values.dtype.kind not in "bf":
-            raise TypeError(
-                f"{name}: attn_mask is boolean, True where a query may attend, or of floats that are added to the scores; not {values.dtype}."
-            )
+        values = mask_values(name, "attn_mask", mask, "True where a query may attend")
         check_fits(name, "an attn_mask", values.shape, "the scores", scores.shape)
         allowed = values
         if values.dtype != bool:

@@ -1,130 +1,173 @@
-"""Convolution and pooling."""
+"""Convolution and pooling: functions of windows that slide over the space of x.
+
+x is (N, C, L) for the functions in 1d and (N, C, H, W) for those in 2d. Their arguments, where a
+function takes them:
+
+kernel_size  the size of a window
+stride       how far a window is from the next one
+padding      how many zeros are put at both ends of each axis; for convolutions also "same", as many
+             as keep the size (stride 1 only), and "valid", none
+dilation     how far entries of a window are apart: with 2, every other entry of x
+groups       into how many groups the channels are split, each with filters of its own
+
+Sizes, strides, paddings and dilations are whole numbers, or one number an axis. An axis of n
+entries has (n + 2 padding - dilation (kernel_size - 1) - 1) // stride + 1 windows. All functions
+raise ValueError for x, weights or biases of other shapes, for settings out of range, and for a
+window larger than x.
+"""
 
 import math
 import numbers
+from typing import NamedTuple
 
 import numpy as np
 
 from ..ops import windows
 from ..registry import composition
+from .checks import check_divides, check_shapes
 from .common import check_axes, each
 
-# x is (N, C, L) for the 1d and (N, C, H, W) for the 2d functions. Sizes of windows, strides, paddings and dilations are a number
-# or one number an axis. A window fits (n + 2 padding - dilation (size - 1) - 1) // stride + 1 times.
+LAYOUTS = {1: "(N, C, L)", 2: "(N, C, H, W)"}
 
 
 @composition
 def conv1d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
-    """Filters weight (M, C / groups, K) slid over x (N, C, L), not flipped; bias (M,). `padding`: zeros at both ends, or "same"."""
-    return _conv("conv1d", "(N, C, L)", x, weight, bias, stride, padding, dilation, groups)
+    """Filters slid over x (N, C, L), without flipping them: (N, M, windows).
+
+    weight (M, C / groups, K), one filter an output channel; bias (M,) or None; stride, the step
+    between windows; padding, zeros at both ends, or "same"; dilation, the step inside a window;
+    groups of channels, each with M / groups filters. Raises ValueError for shapes and settings that
+    do not fit.
+    """
+    return _conv(1, x, weight, bias, stride, padding, dilation, groups)
 
 
 @composition
 def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
-    """Filters weight (M, C / groups, KH, KW) slid over x (N, C, H, W), not flipped; bias (M,). `padding`: zeros around, or "same"."""
-    return _conv("conv2d", "(N, C, H, W)", x, weight, bias, stride, padding, dilation, groups)
+    """Filters slid over x (N, C, H, W), without flipping them: (N, M, rows, columns of windows).
+
+    weight (M, C / groups, KH, KW), one filter an output channel; bias (M,) or None; stride, the
+    step between windows; padding, zeros on all sides, or "same"; dilation, the step inside a
+    window; groups of channels, each with M / groups filters. stride, padding and dilation are a
+    number or a pair (vertical, horizontal). Raises ValueError for shapes and settings that do not
+    fit.
+    """
+    return _conv(2, x, weight, bias, stride, padding, dilation, groups)
 
 
 @composition
 def conv_transpose1d(
     x, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1
 ):
-    """The transpose of conv1d, as a linear map: x (N, M, L), weight (M, C / groups, K), bias (C,)."""
-    return _conv_transpose(
-        "conv_transpose1d",
-        "(N, M, L)",
-        x,
-        weight,
-        bias,
-        stride,
-        padding,
-        output_padding,
-        groups,
-        dilation,
-    )
+    """The transpose of conv1d as a linear map: x (N, M, L) gives (N, C, longer L).
+
+    weight (M, C / groups, K), bias (C,) or None. stride, padding, groups and dilation are those of
+    the conv1d that is transposed; output_padding, less than stride or dilation, is added to the
+    length of the result, since that conv1d gives L for several lengths. Raises ValueError for
+    shapes and settings that do not fit.
+    """
+    return _conv_transpose(1, x, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
 @composition
 def conv_transpose2d(
     x, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1
 ):
-    """The transpose of conv2d, as a linear map: x (N, M, H, W), weight (M, C / groups, KH, KW), bias (C,)."""
-    return _conv_transpose(
-        "conv_transpose2d",
-        "(N, M, H, W)",
-        x,
-        weight,
-        bias,
-        stride,
-        padding,
-        output_padding,
-        groups,
-        dilation,
-    )
+    """The transpose of conv2d as a linear map: x (N, M, H, W) gives (N, C, larger H, larger W).
+
+    weight (M, C / groups, KH, KW), bias (C,) or None. All other arguments and the errors: see
+    conv_transpose1d; each is a number or a pair (vertical, horizontal).
+    """
+    return _conv_transpose(2, x, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
 @composition
 def max_pool1d(x, kernel_size, stride=None, padding=0, dilation=1):
-    """The largest entry of each window; `stride` is kernel_size unless given. Padding never wins; ties share the gradient equally."""
-    return _max_pool("max_pool1d", "(N, C, L)", x, kernel_size, stride, padding, dilation)
+    """The largest entry of each window of x (N, C, L); ties share the gradient equally.
+
+    stride is kernel_size unless given. padding adds entries that never win, at most half of
+    kernel_size; dilation is the step inside a window. Raises ValueError for shapes and settings
+    that do not fit.
+    """
+    return _max_pool(1, x, kernel_size, stride, padding, dilation)
 
 
 @composition
 def max_pool2d(x, kernel_size, stride=None, padding=0, dilation=1):
-    """The largest entry of each window; `stride` is kernel_size unless given. Padding never wins; ties share the gradient equally."""
-    return _max_pool("max_pool2d", "(N, C, H, W)", x, kernel_size, stride, padding, dilation)
+    """The largest entry of each window of x (N, C, H, W); ties share the gradient equally.
+
+    Arguments and errors as for max_pool1d; each is a number or a pair (vertical, horizontal).
+    """
+    return _max_pool(2, x, kernel_size, stride, padding, dilation)
 
 
 @composition
 def avg_pool1d(x, kernel_size, stride=None, padding=0, *, count_include_pad=True):
-    """The mean of each window; `stride` is kernel_size unless given. The zeros of the padding count, unless count_include_pad=False."""
-    return _avg_pool("avg_pool1d", "(N, C, L)", x, kernel_size, stride, padding, count_include_pad)
+    """The mean of each window of x (N, C, L).
+
+    stride is kernel_size unless given. padding adds zeros, at most half of kernel_size, which count
+    in the mean unless count_include_pad=False. Raises ValueError for shapes and settings that do
+    not fit.
+    """
+    return _avg_pool(1, x, kernel_size, stride, padding, count_include_pad)
 
 
 @composition
 def avg_pool2d(x, kernel_size, stride=None, padding=0, *, count_include_pad=True):
-    """The mean of each window; `stride` is kernel_size unless given. The zeros of the padding count, unless count_include_pad=False."""
-    return _avg_pool(
-        "avg_pool2d", "(N, C, H, W)", x, kernel_size, stride, padding, count_include_pad
-    )
+    """The mean of each window of x (N, C, H, W).
+
+    Arguments and errors as for avg_pool1d; each is a number or a pair (vertical, horizontal).
+    """
+    return _avg_pool(2, x, kernel_size, stride, padding, count_include_pad)
 
 
 @composition
 def adaptive_avg_pool1d(x, output_size):
-    """x (N, C, L) as means over `output_size` stretches; stretch i is from floor(i L / output_size) to ceil((i + 1) L / output_size)."""
-    return _adaptive_avg_pool("adaptive_avg_pool1d", "(N, C, L)", x, output_size)
+    """x (N, C, L) as means over `output_size` stretches: (N, C, output_size).
+
+    Stretch i is from floor(i L / output_size) to ceil((i + 1) L / output_size). Raises ValueError
+    unless output_size is a whole number >= 1.
+    """
+    return _adaptive_avg_pool(1, x, output_size)
 
 
 @composition
 def adaptive_avg_pool2d(x, output_size):
-    """x (N, C, H, W) as means over a grid of `output_size` rectangles, a number or (rows, columns); None leaves an axis as it is."""
-    return _adaptive_avg_pool("adaptive_avg_pool2d", "(N, C, H, W)", x, output_size)
+    """x (N, C, H, W) as means over a grid of rectangles: (N, C, rows, columns).
+
+    output_size is a number, or (rows, columns) in which None leaves an axis as it is. Errors as for
+    adaptive_avg_pool1d.
+    """
+    return _adaptive_avg_pool(2, x, output_size)
 
 
 @composition
 def interpolate(x, size=None, scale_factor=None, mode="nearest"):
-    """x (N, C, *space) made larger or smaller, to `size` or by `scale_factor`: entry i of an axis is entry floor(i / scale) of x."""
-    space = np.shape(x)[2:]
+    """x (N, C, *space) made larger or smaller: entry i of an axis is entry floor(i / scale) of x.
+
+    size          the new sizes, a number or one an axis
+    scale_factor  in place of size, how many times as large each axis becomes
+    mode          only "nearest"
+
+    Raises ValueError for another mode, for both or none of size and scale_factor, and if nothing is
+    left.
+    """
+    rank = _rank("interpolate", x)
+    space = x.shape[2:]
     if mode != "nearest":
-        raise ValueError(f'interpolate: mode {mode!r} is not there, "nearest" is.')
-    if not space or (size is None) == (scale_factor is None):
-        raise ValueError(
-            f"interpolate: x must be (N, C, ...), got shape {np.shape(x)}; give size or scale_factor, and not both."
-        )
+        raise ValueError(f'interpolate: mode must be "nearest", got {mode!r}.')
+    if (size is None) == (scale_factor is None):
+        raise ValueError("interpolate: give size or scale_factor, and not both.")
     if size is None:
-        scales = each("interpolate", "scale_factor", scale_factor, len(space), 0, numbers.Real)
+        scales = each("interpolate", "scale_factor", scale_factor, rank, 0, numbers.Real)
         size = [int(n * scale) for n, scale in zip(space, scales)]
-        sources = [
-            np.minimum(np.arange(m) / scale, n - 1).astype(int)
-            for m, n, scale in zip(size, space, scales)
-        ]
+        exact = [np.arange(m) / scale for m, scale in zip(size, scales)]
+        sources = [np.minimum(i, n - 1).astype(int) for i, n in zip(exact, space)]
     else:
-        size = each("interpolate", "size", size, len(space), 1)
+        size = each("interpolate", "size", size, rank, 1)
         sources = [np.arange(m) * n // m for m, n in zip(size, space)]
     if min(size) < 1:
-        raise ValueError(
-            f"interpolate: nothing would be left of x {np.shape(x)} at scale_factor={scale_factor}."
-        )
+        raise ValueError(f"interpolate: scale_factor={scale_factor} leaves nothing of x {x.shape}.")
     for axis, source in enumerate(sources, start=2):
         x = np.take(x, source, axis)
     return x
@@ -132,197 +175,189 @@ def interpolate(x, size=None, scale_factor=None, mode="nearest"):
 
 @composition
 def unfold(x, kernel_size, dilation=1, padding=0, stride=1):
-    """All windows of x (N, C, *space) as columns: (N, C * prod(kernel_size), places)."""
-    rank = np.ndim(x) - 2
-    if rank < 1:
-        raise ValueError(f"unfold: x must be (N, C, ...), got shape {np.shape(x)}.")
-    y = _unfolded("unfold", x, *_window("unfold", rank, kernel_size, stride, padding, dilation))
-    y = np.moveaxis(y, range(-rank, 0), range(2, 2 + rank))
-    return np.reshape(y, (len(y), math.prod(y.shape[1 : 2 + rank]), math.prod(y.shape[2 + rank :])))
+    """All windows of x (N, C, *space) as columns: (N, C * prod(kernel_size), number of windows).
+
+    dilation is the step inside a window, padding the zeros on all sides, stride the step between
+    windows. Raises ValueError for shapes and settings that do not fit.
+    """
+    rank = _rank("unfold", x)
+    window = _window("unfold", rank, kernel_size, stride, padding, dilation)
+    y = np.moveaxis(window.unfold(x), range(-rank, 0), range(2, 2 + rank))
+    column, out = y.shape[1 : 2 + rank], y.shape[2 + rank :]
+    return np.reshape(y, (len(y), math.prod(column), math.prod(out)))
 
 
 @composition
 def fold(x, output_size, kernel_size, dilation=1, padding=0, stride=1):
-    """Columns (N, C * prod(kernel_size), places) added up where unfold found them, in (N, C, *output_size): its transpose."""
+    """The transpose of unfold: adds up columns where they were taken from, in (N, C, *output_size).
+
+    x is (N, C * prod(kernel_size), number of windows). All other arguments as for unfold. Raises
+    ValueError if the windows of output_size are not the columns of x.
+    """
     rank = len(output_size) if isinstance(output_size, (tuple, list)) else 2
     output_size = each("fold", "output_size", output_size, rank, 1)
-    size, stride, padding, dilation = _window("fold", rank, kernel_size, stride, padding, dilation)
-    space = [n + before + after for n, (before, after) in zip(output_size, padding)]
-    out = windows.places(space, size, stride, dilation)
-    if (
-        np.ndim(x) != 3
-        or min(out) < 1
-        or x.shape[1] % math.prod(size)
-        or x.shape[2] != math.prod(out)
-    ):
-        wanted = f"(N, C * {math.prod(size)}, {math.prod(out) if min(out) > 0 else 0})"
-        raise ValueError(
-            f"fold: windows {size} into {output_size} need x {wanted}, got shape {np.shape(x)}."
-        )
-    y = np.moveaxis(
-        np.reshape(x, (x.shape[0], x.shape[1] // math.prod(size), *size, *out)),
-        range(2, 2 + rank),
-        range(-rank, 0),
-    )
-    return _cropped(windows.fold(y, tuple(space), stride, dilation), padding)
+    window = _window("fold", rank, kernel_size, stride, padding, dilation)
+    space = window.padded(output_size)
+    out = windows.places(space, window.size, window.stride, window.dilation)
+    entries = math.prod(window.size)
+    columns = math.prod(out) if min(out) > 0 else 0
+    if np.ndim(x) != 3 or not columns or x.shape[1] % entries or x.shape[2] != columns:
+        needed = f"(N, C * {entries}, {columns})"
+        raise ValueError(f"fold: output_size {output_size} needs x {needed}, got {np.shape(x)}.")
+    y = np.reshape(x, (len(x), x.shape[1] // entries, *window.size, *out))
+    y = np.moveaxis(y, range(2, 2 + rank), range(-rank, 0))
+    return window.crop(windows.fold(y, space, window.stride, window.dilation))
+
+
+class Window(NamedTuple):
+    """The settings of windows, a number for each axis; for the padding a pair (before, after)."""
+
+    name: str  # of the function, for its errors
+    size: tuple
+    stride: tuple
+    padding: list
+    dilation: tuple
+
+    def padded(self, space):
+        """The sizes of a space with its padding."""
+        return tuple(n + before + after for n, (before, after) in zip(space, self.padding))
+
+    def pads(self):
+        """Whether there is any padding."""
+        return any(map(any, self.padding))
+
+    def pad(self, x, value=0):
+        """x with `value` around it."""
+        widths = [(0, 0), (0, 0), *self.padding]
+        return np.pad(x, widths, constant_values=value) if self.pads() else x
+
+    def crop(self, x):
+        """x without its padding."""
+        if not self.pads():
+            return x
+        ends = zip(x.shape[2:], self.padding)
+        return x[(..., *(slice(before, n - after) for n, (before, after) in ends))]
+
+    def check_size(self, x):
+        """Refuses x that is smaller than a window."""
+        for n, k, d in zip(self.padded(x.shape[2:]), self.size, self.dilation):
+            if n < d * (k - 1) + 1:
+                window = f"a window of {d * (k - 1) + 1} does not fit into an axis of {n}"
+                raise ValueError(f"{self.name}: {window}, padding included; x {x.shape}.")
+
+    def unfold(self, x, value=0):
+        """All windows of the padded x (N, C, *space): (N, C, *out, *size)."""
+        self.check_size(x)
+        return windows.unfold(self.pad(x, value), self.size, self.stride, self.dilation)
+
+    def shares(self, x):
+        """The share of each window in x, not in the padding; refuses windows of padding alone."""
+        axes = tuple(range(-len(self.size), 0))
+        shares = np.mean(self.unfold(np.ones((1, 1, *x.shape[2:]), x.dtype)), axis=axes)
+        if not shares.all():
+            settings = f"padding {self.padding} is too large for kernel_size {self.size}"
+            raise ValueError(f"{self.name}: {settings}: a window of x {x.shape} has padding alone.")
+        return shares
+
+
+def _rank(name, x):
+    """How many axes of space x (N, C, *space) has."""
+    if np.ndim(x) < 3:
+        raise ValueError(f"{name}: x must be (N, C, ...), got shape {np.shape(x)}.")
+    return np.ndim(x) - 2
 
 
 def _window(name, rank, size, stride, padding, dilation):
-    """(size, stride, padding, dilation), for each axis a number, the padding as (before, after)."""
-    size, dilation = (
-        each(name, "kernel_size", size, rank, 1),
-        each(name, "dilation", dilation, rank, 1),
-    )
+    """A Window for `rank` axes, of settings that are a number or one number an axis."""
+    size = each(name, "kernel_size", size, rank, 1)
+    dilation = each(name, "dilation", dilation, rank, 1)
     stride = size if stride is None else each(name, "stride", stride, rank, 1)
     if padding == "same":
         if max(stride) > 1:
             raise ValueError(f'{name}: padding="same" is for stride 1, not {stride}.')
         total = [d * (k - 1) for k, d in zip(size, dilation)]
-        return size, stride, [(t // 2, t - t // 2) for t in total], dilation
-    padding = each(name, "padding", 0 if padding == "valid" else padding, rank, 0)
-    return size, stride, [(p, p) for p in padding], dilation
+        padding = [(t // 2, t - t // 2) for t in total]
+    else:
+        padding = 0 if padding == "valid" else padding
+        padding = [(p, p) for p in each(name, "padding", padding, rank, 0)]
+    return Window(name, size, stride, padding, dilation)
 
 
-def _padded(x, padding, value=0):
-    return (
-        np.pad(x, [(0, 0), (0, 0), *padding], constant_values=value)
-        if any(map(any, padding))
-        else x
-    )
+def _filters(name, rank, x, weight, bias, stride, padding, dilation, groups, transposed=False):
+    """The Window of a convolution; refuses filters and biases that do not fit the channels of x."""
+    check_axes(name, x, LAYOUTS[rank])
+    shape = np.shape(weight)
+    if len(shape) != x.ndim:
+        raise ValueError(f"{name}: weight must have {x.ndim} axes, got shape {shape}.")
+    check_divides(name, "groups", groups, filters=shape[0])
+    channels, outputs = shape[1] * groups, shape[0]
+    if transposed:
+        channels, outputs = outputs, channels
+    if x.shape[1] != channels:
+        needed = f"weight {shape} with groups={groups} takes {channels}"
+        raise ValueError(f"{name}: x {x.shape} has {x.shape[1]} channels, {needed}.")
+    check_shapes(name, (outputs,), bias=bias)
+    return _window(name, rank, shape[2:], stride, padding, dilation)
 
 
-def _cropped(x, padding):
-    return (
-        x[(..., *(slice(before, n - after) for n, (before, after) in zip(x.shape[2:], padding)))]
-        if any(map(any, padding))
-        else x
-    )
+def _conv(rank, x, weight, bias, stride, padding, dilation, groups):
+    name = f"conv{rank}d"
+    window = _filters(name, rank, x, weight, bias, stride, padding, dilation, groups)
+    window.check_size(x)
+    return windows.convolve(window.pad(x), weight, bias, window.stride, window.dilation, groups)
 
 
-def _check_fit(name, x, size, padding, dilation):
-    for n, k, (before, after), d in zip(x.shape[2:], size, padding, dilation):
-        if (room := n + before + after) < (span := d * (k - 1) + 1):
-            raise ValueError(
-                f"{name}: a window of {span} does not fit into an axis of {room}, padding included; x {x.shape}."
-            )
-
-
-def _unfolded(name, x, size, stride, padding, dilation, value=0):
-    _check_fit(name, x, size, padding, dilation)
-    return windows.unfold(_padded(x, padding, value), size, stride, dilation)
-
-
-def _check_filters(name, x, weight, bias, groups, transposed=False):
-    """Refuses filters that do not fit the channels of x; `bias` has one entry an output channel."""
-    if np.ndim(weight) != x.ndim:
-        raise ValueError(f"{name}: weight must have {x.ndim} axes, got shape {np.shape(weight)}.")
-    channels, filters = weight.shape[1] * groups, len(weight)
-    taken, outputs = (filters, channels) if transposed else (channels, filters)
-    if groups < 1 or len(weight) % groups:
-        raise ValueError(
-            f"{name}: groups={groups} does not divide the {len(weight)} filters of weight {weight.shape}."
-        )
-    if x.shape[1] != taken:
-        raise ValueError(
-            f"{name}: x {x.shape} has {x.shape[1]} channels, weight {weight.shape} with groups={groups} takes {taken}."
-        )
-    if bias is not None and np.shape(bias) != (outputs,):
-        raise ValueError(
-            f"{name}: bias must have shape ({outputs},), one entry a channel of the result; got {np.shape(bias)}."
-        )
-
-
-def _conv(name, axes, x, weight, bias, stride, padding, dilation, groups):
-    check_axes(name, x, axes)
-    rank = x.ndim - 2
-    _check_filters(name, x, weight, bias, groups)
-    size, stride, padding, dilation = _window(
-        name, rank, weight.shape[2:], stride, padding, dilation
-    )
-    _check_fit(name, x, size, padding, dilation)
-    return windows.convolve(_padded(x, padding), weight, bias, stride, dilation, groups)
-
-
-def _conv_transpose(name, axes, x, weight, bias, stride, padding, output_padding, groups, dilation):
-    check_axes(name, x, axes)
-    rank = x.ndim - 2
-    _check_filters(name, x, weight, bias, groups, transposed=True)
-    size, stride, padding, dilation = _window(
-        name, rank, weight.shape[2:], stride, padding, dilation
-    )
+def _conv_transpose(rank, x, weight, bias, stride, padding, output_padding, groups, dilation):
+    name = f"conv_transpose{rank}d"
+    window = _filters(name, rank, x, weight, bias, stride, padding, dilation, groups, True)
+    stride, dilation = window.stride, window.dilation
     extra = each(name, "output_padding", output_padding, rank, 0)
     if any(e >= max(s, d) for e, s, d in zip(extra, stride, dilation)):
-        raise ValueError(
-            f"{name}: output_padding {extra} must be smaller than the stride {stride} or the dilation {dilation}: "
-            "it says which of the sizes that give x is meant."
-        )
-    space = [
+        limits = f"the stride {stride} or the dilation {dilation}"
+        raise ValueError(f"{name}: output_padding {extra} must be smaller than {limits}.")
+    space = tuple(
         s * (n - 1) + d * (k - 1) + 1 + e
-        for n, k, s, d, e in zip(x.shape[2:], size, stride, dilation, extra)
-    ]
-    if any(n <= before + after for n, (before, after) in zip(space, padding)):
-        raise ValueError(
-            f"{name}: nothing is left of {tuple(space)} without the padding {[p for p, _ in padding]}; x {x.shape}."
-        )
-    out = _cropped(
-        windows.convolve_input(x, weight, tuple(space), stride, dilation, groups), padding
+        for n, k, s, d, e in zip(x.shape[2:], window.size, stride, dilation, extra)
     )
+    if any(n <= before + after for n, (before, after) in zip(space, window.padding)):
+        raise ValueError(f"{name}: without the padding, nothing is left of {space}; x {x.shape}.")
+    out = window.crop(windows.convolve_input(x, weight, space, stride, dilation, groups))
     return out if bias is None else out + np.reshape(bias, (-1, *[1] * rank))
 
 
-def _max_pool(name, axes, x, kernel_size, stride, padding, dilation):
-    check_axes(name, x, axes)
-    rank = x.ndim - 2
-    size, stride, padding, dilation = _window(name, rank, kernel_size, stride, padding, dilation)
-    _check_padding(name, x, size, stride, padding, dilation)
-    return np.max(
-        _unfolded(name, x, size, stride, padding, dilation, -math.inf), axis=tuple(range(-rank, 0))
-    )
+def _max_pool(rank, x, kernel_size, stride, padding, dilation):
+    name = f"max_pool{rank}d"
+    check_axes(name, x, LAYOUTS[rank])
+    window = _window(name, rank, kernel_size, stride, padding, dilation)
+    if window.pads():
+        window.shares(x)
+    return np.max(window.unfold(x, -math.inf), axis=tuple(range(-rank, 0)))
 
 
-def _check_padding(name, x, size, stride, padding, dilation):
-    """Refuses windows with nothing of x in them."""
-    for n, k, s, (before, after), d in zip(x.shape[2:], size, stride, padding, dilation):
-        at = np.arange(-before, n + after - d * (k - 1), s)[:, None] + d * np.arange(k)
-        if before and not np.all(np.any((at >= 0) & (at < n), axis=1)):
-            raise ValueError(
-                f"{name}: padding {[p for p, _ in padding]} must be at most half of kernel_size {size}, and dilation {dilation} at most "
-                f"the size of x {x.shape}, or a window has padding alone."
-            )
-
-
-def _avg_pool(name, axes, x, kernel_size, stride, padding, count_include_pad):
-    check_axes(name, x, axes)
-    rank = x.ndim - 2
+def _avg_pool(rank, x, kernel_size, stride, padding, count_include_pad):
+    name = f"avg_pool{rank}d"
+    check_axes(name, x, LAYOUTS[rank])
     window = _window(name, rank, kernel_size, stride, padding, 1)
-    _check_padding(name, x, *window)
-    mean = np.mean(_unfolded(name, x, *window), axis=tuple(range(-rank, 0)))
-    if count_include_pad or not any(map(any, window[2])):
+    mean = np.mean(window.unfold(x), axis=tuple(range(-rank, 0)))
+    if not window.pads():
         return mean
-    return mean / np.mean(
-        _unfolded(name, np.ones((1, 1, *x.shape[2:]), x.dtype), *window),
-        axis=tuple(range(-rank, 0)),
-    )
+    shares = window.shares(x)
+    return mean if count_include_pad else mean / shares
 
 
-def _adaptive_avg_pool(name, axes, x, output_size):
-    check_axes(name, x, axes)
+def _adaptive_avg_pool(rank, x, output_size):
+    name = f"adaptive_avg_pool{rank}d"
+    check_axes(name, x, LAYOUTS[rank])
     space = x.shape[2:]
-    sizes = output_size if isinstance(output_size, (tuple, list)) else (output_size,) * len(space)
-    sizes = each(
-        name,
-        "output_size",
-        [n if m is None else m for m, n in zip(sizes, space)]
-        if len(sizes) == len(space)
-        else sizes,
-        len(space),
-        1,
-    )
+    if isinstance(output_size, (tuple, list)) and len(output_size) == rank:
+        output_size = [n if m is None else m for m, n in zip(output_size, space)]
+    elif output_size is None:
+        output_size = space
+    sizes = each(name, "output_size", output_size, rank, 1)
     for axis, (m, n) in enumerate(zip(sizes, space), start=2):
         i, j = np.arange(m), np.arange(n)[:, None]
         inside = (j >= i * n // m) & (j < -(-(i + 1) * n // m))
-        shares = (inside / inside.sum(axis=0)).astype(
-            np.result_type(x.dtype, np.float16)
-        )  # floats, also of integers
+        floats = np.result_type(x.dtype, np.float16)  # whole numbers become floats
+        shares = (inside / inside.sum(axis=0)).astype(floats)
         x = np.moveaxis(np.moveaxis(x, axis, -1) @ shares, -1, axis)
     return x

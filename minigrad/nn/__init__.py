@@ -1,4 +1,4 @@
-"""Modules, layers, initialisers and penalties. Names, arguments, layouts and state_dict keys are PyTorch's."""
+"""Modules, layers, initialisers and penalties, with PyTorch's names and state_dict keys."""
 
 from .dropout import (
     AlphaDropout,
@@ -19,6 +19,7 @@ from .initialisers import (
     he_normal,
     he_uniform,
     normal,
+    ones,
     zeros,
 )
 from .layers import (
@@ -48,7 +49,7 @@ from .layers import (
     Tanh,
     Upsample,
 )
-from .module import Module, Parameter, Sequential
+from .module import Layer, Module, Parameter, Sequential
 from .norms import BatchNorm1d, BatchNorm2d, GroupNorm, InstanceNorm1d, InstanceNorm2d, LayerNorm
 from .penalties import L1, L2, ElasticNet, GroupL2, Penalty, penalty
 from .reports import sparsity, summary

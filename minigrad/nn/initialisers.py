@@ -1,10 +1,20 @@
-"""How weights begin. Each is called as init(rng, shape, fan_in, fan_out) -> array."""
+"""How weights begin. An initialiser is a function init(rng, shape, fan_in, fan_out) -> array.
+
+rng      the np.random.Generator to draw from
+fan_in   how many inputs each unit has; fan_out: how many units each input enters
+"""
 
 import numpy as np
 
 
 def zeros(rng, shape, fan_in, fan_out):
+    """All 0: the usual start of a bias."""
     return np.zeros(shape)
+
+
+def ones(rng, shape, fan_in, fan_out):
+    """All 1: the usual start of the weight of a norm."""
+    return np.ones(shape)
 
 
 def normal(rng, shape, fan_in, fan_out):

@@ -6,39 +6,31 @@ import math
 import numpy as np
 
 from .. import functional as F
+from ..functional.checks import check_divides
 from ..functional.common import each
-from .initialisers import fan_in_uniform
-from .module import Layer, Module, check_sizes, drawn
+from .module import Layer, Module, check_sizes
 
 
 class Affine(Layer):
-    """What Linear and the convolutions share: a weight, whose first axis and the rest say its fans, and a bias.
+    """What Linear and the convolutions share: a weight, and a bias or None.
 
-    `init` and `bias_init` are initialisers of this module; without `rng` they draw from minigrad's own generators.
-    `penalty`, such as L2(1e-3), applies to the weight, `bias_penalty` to the bias: add `model.penalty()` to the loss.
+    shape     of the weight; its first axis is the units, all others are what enters a unit
+    units     the length of the bias
+    settings  penalty, bias_penalty, init, bias_init, rng, dtype: see Layer
     """
 
-    def __init__(
-        self,
-        shape,
-        units,
-        bias=True,
-        *,
-        penalty=None,
-        bias_penalty=None,
-        init=fan_in_uniform,
-        bias_init=fan_in_uniform,
-        rng=None,
-        dtype=None,
-    ):
-        self._penalise(penalty, bias_penalty, bias=bias)
+    def __init__(self, shape, units, bias=True, **settings):
         fans = math.prod(shape[1:]), shape[0] * math.prod(shape[2:])
-        self.weight = drawn(init, rng, shape, fans, dtype)
-        self.bias = drawn(bias_init, rng, (units,), fans, dtype) if bias else None
+        self.add_parameters(fans, {"weight": shape}, {"bias": (units,) if bias else None}, settings)
 
 
 class Linear(Affine):
-    """x @ weight.T + bias: x (..., in_features), weight (out_features, in_features), bias (out_features,). Settings: see Affine."""
+    """x @ weight.T + bias: x (..., in_features) gives (..., out_features).
+
+    weight (out_features, in_features), bias (out_features,), or None with bias=False.
+    Settings: penalty, bias_penalty, init, bias_init, rng, dtype: see Layer.
+    Raises ValueError for sizes that are not whole numbers >= 1, and for x of another width.
+    """
 
     def __init__(self, in_features, out_features, bias=True, **settings):
         check_sizes(self, in_features=in_features, out_features=out_features)
@@ -49,8 +41,44 @@ class Linear(Affine):
         return F.linear(x, self.weight, self.bias)
 
 
-class Conv1d(Affine):
-    """functional.conv1d of x (N, in_channels, L), weight (out_channels, in_channels / groups, kernel_size). Settings: see Affine."""
+class Convolution(Affine):
+    """What the convolutions share: filters over `axes` axes, slid over x by `function`.
+
+    `options` are the arguments of the function after x, weight and bias. A `transposed` convolution
+    has weight (in_channels, out_channels / groups, *kernel_size), the others (out_channels,
+    in_channels / groups, *kernel_size).
+    """
+
+    transposed = False
+
+    def __init__(self, in_channels, out_channels, kernel_size, bias, options, settings):
+        kind = type(self).__name__
+        groups = options["groups"]
+        channels = {"in_channels": in_channels, "out_channels": out_channels}
+        check_sizes(self, **channels, groups=groups)
+        check_divides(kind, "groups", groups, **channels)
+        size = each(kind, "kernel_size", kernel_size, self.axes, 1)
+        if self.transposed:
+            shape = in_channels, out_channels // groups, *size
+        else:
+            shape = out_channels, in_channels // groups, *size
+        super().__init__(shape, out_channels, bias, **settings)
+        vars(self).update(channels, kernel_size=kernel_size, **options)
+        self._options = tuple(options)
+
+    def forward(self, x):
+        options = {name: getattr(self, name) for name in self._options}
+        return self.function(x, self.weight, self.bias, **options)
+
+
+class Conv1d(Convolution):
+    """The convolution `functional.conv1d`, which explains stride, padding, dilation and groups.
+
+    x (N, in_channels, L), weight (out_channels, in_channels / groups, kernel_size), bias
+    (out_channels,). Settings: penalty, bias_penalty, init, bias_init, rng, dtype: see Layer.
+    Raises ValueError for sizes that are not whole numbers >= 1, and groups that do not divide the
+    channels.
+    """
 
     axes, function = 1, staticmethod(F.conv1d)
 
@@ -66,32 +94,29 @@ class Conv1d(Affine):
         bias=True,
         **settings,
     ):
-        check_sizes(self, in_channels=in_channels, out_channels=out_channels, groups=groups)
-        shape = _filters(self, in_channels, out_channels, kernel_size, groups)
-        super().__init__(shape, out_channels, bias, **settings)
-        self.in_channels, self.out_channels, self.kernel_size = (
-            in_channels,
-            out_channels,
-            kernel_size,
-        )
-        self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups
-
-    def forward(self, x):
-        return self.function(
-            x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups
-        )
+        options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+        super().__init__(in_channels, out_channels, kernel_size, bias, options, settings)
 
 
 class Conv2d(Conv1d):
-    """functional.conv2d of x (N, in_channels, H, W), weight (out_channels, in_channels / groups, KH, KW). Settings: see Affine."""
+    """The convolution `functional.conv2d` of x (N, in_channels, H, W).
+
+    Arguments and errors as for Conv1d. weight (out_channels, in_channels / groups, KH, KW), bias
+    (out_channels,). Sizes, strides, paddings and dilations are a number, or a pair (vertical,
+    horizontal).
+    """
 
     axes, function = 2, staticmethod(F.conv2d)
 
 
-class ConvTranspose1d(Affine):
-    """functional.conv_transpose1d of x (N, in_channels, L), weight (in_channels, out_channels / groups, K). Settings: see Affine."""
+class ConvTranspose1d(Convolution):
+    """The transposed convolution `functional.conv_transpose1d`, which explains its arguments.
 
-    axes, function = 1, staticmethod(F.conv_transpose1d)
+    x (N, in_channels, L), weight (in_channels, out_channels / groups, kernel_size), bias
+    (out_channels,). Settings and errors as for Conv1d.
+    """
+
+    axes, function, transposed = 1, staticmethod(F.conv_transpose1d), True
 
     def __init__(
         self,
@@ -106,61 +131,31 @@ class ConvTranspose1d(Affine):
         dilation=1,
         **settings,
     ):
-        check_sizes(self, in_channels=in_channels, out_channels=out_channels, groups=groups)
-        shape = _filters(self, out_channels, in_channels, kernel_size, groups)
-        super().__init__(shape, out_channels, bias, **settings)
-        self.in_channels, self.out_channels, self.kernel_size = (
-            in_channels,
-            out_channels,
-            kernel_size,
-        )
-        self.stride, self.padding, self.output_padding, self.groups, self.dilation = (
-            stride,
-            padding,
-            output_padding,
-            groups,
-            dilation,
-        )
-
-    def forward(self, x):
-        return self.function(
-            x,
-            self.weight,
-            self.bias,
-            self.stride,
-            self.padding,
-            self.output_padding,
-            self.groups,
-            self.dilation,
-        )
+        options = {"stride": stride, "padding": padding, "output_padding": output_padding}
+        options |= {"groups": groups, "dilation": dilation}
+        super().__init__(in_channels, out_channels, kernel_size, bias, options, settings)
 
 
 class ConvTranspose2d(ConvTranspose1d):
-    """functional.conv_transpose2d of x (N, in_channels, H, W), weight (in_channels, out_channels / groups, KH, KW). Settings: see Affine."""
+    """The transposed convolution `functional.conv_transpose2d` of x (N, in_channels, H, W).
+
+    weight (in_channels, out_channels / groups, KH, KW), bias (out_channels,). Sizes are a number,
+    or a pair (vertical, horizontal). Settings and errors as for Conv1d.
+    """
 
     axes, function = 2, staticmethod(F.conv_transpose2d)
 
 
-def _filters(layer, channels, filters, kernel_size, groups):
-    """The shape of the weight of a convolution from `channels` to `filters`."""
-    name = type(layer).__name__
-    if channels % groups or filters % groups:
-        raise ValueError(
-            f"{name}: groups={groups} must divide the channels, {channels} and {filters}."
-        )
-    return filters, channels // groups, *each(name, "kernel_size", kernel_size, layer.axes, 1)
-
-
 class Flatten(Module):
-    """(N, ...) to (N, features)."""
+    """x (N, ...) as (N, features): all axes after the first become one."""
 
     def forward(self, x):
         shape = np.shape(x)
         return np.reshape(x, (*shape[:1], math.prod(shape[1:])))
 
 
-def _module_of(function, name):
-    """The Layer of a function of `functional`: what the function takes besides x, it takes when made."""
+def _module_of(function, name, doc=None):
+    """The Layer class of a function: its constructor takes the function's arguments after x."""
     signature = inspect.signature(function)
     settings = list(signature.parameters)[1:]
 
@@ -176,17 +171,15 @@ def _module_of(function, name):
         return function(x, **{s: getattr(self, s) for s in settings})
 
     init.__signature__ = signature
-    doc = f"functional.{function.__name__} as a module."
-    return type(
-        name,
-        (Layer,),
-        {"__init__": init, "forward": forward, "__doc__": doc, "__module__": __name__},
-    )
+    arguments = f"({', '.join(settings)})" if settings else "()"
+    doc = f"{doc or inspect.getdoc(function)}\n\nAs a module: {name}{arguments}(x)."
+    members = {"__init__": init, "forward": forward, "__doc__": doc, "__module__": __name__}
+    return type(name, (Layer,), members)
 
 
 ReLU = _module_of(F.relu, "ReLU")
 Sigmoid = _module_of(F.sigmoid, "Sigmoid")
-Tanh = _module_of(F.tanh, "Tanh")
+Tanh = _module_of(F.tanh, "Tanh", "tanh(x).")
 Softplus = _module_of(F.softplus, "Softplus")
 SiLU = _module_of(F.silu, "SiLU")
 SELU = _module_of(F.selu, "SELU")

@@ -14,11 +14,17 @@ from ..changes import mark_changed
 from ..engine import Tensor
 from ..modes import scope
 from ..noise import stream
-from ..state import agree
+from ..state import require_same
+from .initialisers import fan_in_uniform
 
 
 class Parameter(Tensor):
-    """A leaf that a Module trains. With requires_grad=False it is frozen."""
+    """A leaf that a Module trains. With requires_grad=False it is frozen.
+
+    data  numbers of a float dtype, as Tensor takes them; `dtype` and `name` as for a Tensor
+
+    Raises TypeError for data of another dtype.
+    """
 
     __slots__ = ()
 
@@ -27,7 +33,7 @@ class Parameter(Tensor):
 
 
 def _members(container, prefix=""):
-    """(name, value) of what a dict, list or tuple holds, inside lists, tuples and dicts too, as `layers.0`."""
+    """The pairs (name, value) in a dict, list or tuple, and in those inside it, as `layers.0`."""
     for key, value in container.items() if isinstance(container, dict) else enumerate(container):
         if isinstance(value, (list, tuple, dict)):
             yield from _members(value, f"{prefix}{key}.")
@@ -35,84 +41,104 @@ def _members(container, prefix=""):
             yield prefix + str(key), value
 
 
+def _is_saved(value):
+    return isinstance(value, np.ndarray) or (isinstance(value, Tensor) and value.is_leaf)
+
+
 def _is_parameter(value):
     return isinstance(value, Parameter) or (
-        isinstance(value, Tensor) and value.is_leaf and value.requires_grad
+        _is_saved(value) and getattr(value, "requires_grad", False)
     )
 
 
-class Module:
-    """A function with parameters: subclass it, put Parameters and Modules in attributes, define `forward`.
+def _join(prefix, name):
+    return f"{prefix}.{name}" if prefix else name
 
-    What hangs in lists and dicts counts too. Plain Tensors and arrays in attributes are buffers: saved, not trained.
+
+class Module:
+    """A function with parameters.
+
+    Subclass it, put Parameters and Modules in attributes, and define `forward`. Attributes may also
+    be lists and dicts of Parameters and Modules. Plain Tensors and arrays in attributes are
+    buffers: saved, but not trained.
+
+    A module's `weight_penalty`, such as L2(1e-3), acts on its own parameters with `weight` in their
+    names, its `bias_penalty` on those with `bias` in their names. `penalised` says this; a subclass
+    whose parameters have other names sets it anew.
+
+    Raises TypeError if plain data are assigned to the name of a Parameter.
     """
 
     training = True
     weight_penalty = bias_penalty = None
+    penalised = {"weight_penalty": "weight", "bias_penalty": "bias"}  # {penalty: part of the names}
 
     def __call__(self, *args, **kwargs):
-        token = scope.set((scope.get(), self))  # `scoped`, written out: a call less is felt here
+        token = scope.set((scope.get(), self))  # as `scoped` does, but without its call: faster
         try:
             return self.forward(*args, **kwargs)
         finally:
             scope.reset(token)
 
     def forward(self, *args):
+        """What the module computes; each subclass defines it."""
         raise NotImplementedError(f"{type(self).__name__} has no forward method.")
 
     def __setattr__(self, name, value):
-        plain = isinstance(value, np.ndarray) or (
-            isinstance(value, Tensor) and value.is_leaf and not _is_parameter(value)
-        )
-        if plain and isinstance(vars(self).get(name), Parameter):
+        untrained = _is_saved(value) and not _is_parameter(value)
+        if untrained and isinstance(vars(self).get(name), Parameter):
             raise TypeError(
-                f"{type(self).__name__}.{name} is a Parameter, and a {type(value).__name__} in its place would not be trained. "
-                f"Assign nn.Parameter(...), or write to {name}.data[...]."
+                f"{type(self).__name__}.{name} is a Parameter; a {type(value).__name__} would not "
+                f"be trained. Assign nn.Parameter(...), or write to {name}.data[...]."
             )
         super().__setattr__(name, value)
 
-    # ---- what is inside
+    # ---- parameters and modules inside
 
     def named_members(self):
-        """(name, value) of what hangs in its attributes, inside lists, tuples and dicts too, as `layers.0`."""
+        """The pairs (name, value) of attributes, and of entries of lists and dicts: `layers.0`."""
         return _members(vars(self))
 
     def named_children(self, by_kind=False):
-        """(name, module) of each module right inside. `by_kind`: what has only a number is called `Dropout_0`, the first of its kind here."""
-        counted = {}  # kind -> {id: number}
+        """The pairs (name, module) of the modules directly inside this one.
+
+        by_kind  a module that has only a number, such as `layers.3`, is named by its kind and its
+                 number among the modules of its kind, `layers.Dropout_0`
+        """
+        numbers = {}  # kind -> {id: number}
         for name, child in self.named_members():
             if isinstance(child, Module):
-                place, _, last = name.rpartition(".")
+                holder, _, last = name.rpartition(".")
                 if by_kind and last.isdigit():
-                    kind = _join(place, type(child).__name__)
-                    numbers = counted.setdefault(kind, {})
-                    name = f"{kind}_{numbers.setdefault(id(child), len(numbers))}"
+                    kind = _join(holder, type(child).__name__)
+                    alike = numbers.setdefault(kind, {})
+                    name = f"{kind}_{alike.setdefault(id(child), len(alike))}"
                 yield name, child
 
-    def named_modules(self, prefix="", by_kind=False):
-        """(dotted name, module) of this module and all inside it, each once."""
-        seen, stack = set(), [(prefix, self)]
-        while stack:
-            name, module = stack.pop()
-            if id(module) not in seen:
-                seen.add(id(module))
-                yield name, module
-                stack.extend(
-                    [(_join(name, child), m) for child, m in module.named_children(by_kind)][::-1]
-                )
+    def named_modules(self, prefix="", by_kind=False, seen=None):
+        """The pairs (dotted name, module) of this module and all modules inside it, each once.
+
+        Modules whose id is in `seen` are left out. See `named_children` for `by_kind`.
+        """
+        seen = set() if seen is None else seen
+        if id(self) not in seen:
+            seen.add(id(self))
+            yield prefix, self
+            for name, child in self.named_children(by_kind):
+                yield from child.named_modules(_join(prefix, name), by_kind, seen)
 
     def name_of(self, inner, by_kind=False):
-        """The dotted name of a module inside this one."""
-        nearest = chain(
-            self.named_children(by_kind), self.named_modules(by_kind=by_kind)
-        )  # a module is mostly called by the one right around it
-        return next((name for name, module in nearest if module is inner), "")
+        """The dotted name of a module inside this one, or "". `by_kind`: see `named_children`."""
+        # Children first: most modules are called by the module that holds them.
+        named = chain(self.named_children(by_kind), self.named_modules(by_kind=by_kind))
+        return next((name for name, module in named if module is inner), "")
 
     def modules(self):
+        """This module and all modules inside it, each once."""
         return (module for _, module in self.named_modules())
 
     def named_parameters(self):
-        """(dotted name, parameter), each parameter once, however often it is used."""
+        """The pairs (dotted name, parameter), each parameter once, however often it is used."""
         seen = set()
         for prefix, module in self.named_modules():
             for name, value in module.named_members():
@@ -121,46 +147,46 @@ class Module:
                     yield _join(prefix, name), value
 
     def parameters(self):
+        """The parameters of this module and of all modules inside it, each once."""
         return (parameter for _, parameter in self.named_parameters())
 
     def zero_grad(self):
+        """Sets the gradient of every parameter to None, so that the next backward starts afresh."""
         for parameter in self.parameters():
             parameter.grad = None
 
     def penalty(self, step=None):
-        """The sum of the penalties given to layers: one node a penalty, a shared weight in it once. 0.0 without any.
+        """The sum of the penalties given to layers, to be added to the loss; 0.0 if there are none.
 
-        A module's `weight_penalty` applies to its parameters with `weight` in their names, its `bias_penalty` likewise. `step` is
-        for coefficients that depend on it.
+        Each penalty is one node; a weight that several modules share is in it once. `step` goes to
+        coefficients that are functions of the step; for these, raises TypeError without it.
         """
         weights = {}  # penalty -> {id: weight}
         for module in self.modules():
-            for kind in ("weight", "bias"):
-                if (penalty := getattr(module, f"{kind}_penalty")) is not None:
-                    found = {
-                        id(value): value
-                        for name, value in module.named_members()
-                        if kind in name and _is_parameter(value)
-                    }
-                    weights.setdefault(penalty, {}).update(found)
-        nodes = [penalty(*found.values(), step=step) for penalty, found in weights.items()]
+            for kind, part in module.penalised.items():
+                if (penalty := getattr(module, kind)) is not None:
+                    own = weights.setdefault(penalty, {})
+                    for name, value in module.named_members():
+                        if part in name and _is_parameter(value):
+                            own[id(value)] = value
+        nodes = [penalty(*own.values(), step=step) for penalty, own in weights.items()]
         return sum(nodes[1:], start=nodes[0]) if nodes else 0.0
 
     # ---- modes
 
     def train(self, mode=True):
-        """Training mode for this module and all inside it: dropout drops."""
+        """Puts this module and all inside it in training mode: dropout drops. Returns it."""
         for module in self.modules():
             module.training = bool(mode)
         return self
 
     def eval(self):
-        """Evaluation mode for this module and all inside it."""
+        """Puts this module and all inside it in evaluation mode. Returns it."""
         return self.train(False)
 
     @contextmanager
     def put_back(self):
-        """On leaving, the attributes of this module and of all inside it, modes too, are what they were."""
+        """On leaving, all attributes of this module and those inside it are as before."""
         before = {module: dict(vars(module)) for module in self.modules()}
         try:
             yield
@@ -171,164 +197,155 @@ class Module:
 
     # ---- saving
 
-    def _state(self):
-        """{key: value} of parameters and buffers, under PyTorch's keys."""
-        found, stack = {}, [("", self, ())]
-        while stack:  # not named_modules: a shared module has a key for each place it stands in
-            prefix, module, around = stack.pop()
-            for name, value in module.named_members():
-                if isinstance(value, np.ndarray) or (isinstance(value, Tensor) and value.is_leaf):
-                    found[_join(prefix, name)] = value
-            around = (*around, id(module))  # a module that refers to one around it ends here
-            stack.extend(
-                [
-                    (_join(prefix, name), m, around)
-                    for name, m in module.named_children()
-                    if id(m) not in around
-                ][::-1]
-            )
-        return found
+    def _saved(self, prefix="", around=()):
+        """The pairs (key, Tensor or array) of parameters and buffers, shared ones several times."""
+        for name, value in self.named_members():
+            if _is_saved(value):
+                yield _join(prefix, name), value
+        for name, child in self.named_children():
+            if id(child) not in (*around, id(self)):  # not again a module that this one is in
+                yield from child._saved(_join(prefix, name), (*around, id(self)))
 
     def state_dict(self):
-        """{key: array} of all parameters and buffers; the arrays are copies."""
-        return {
-            key: np.array(value.data if isinstance(value, Tensor) else value)
-            for key, value in self._state().items()
-        }
+        """{key: array} of all parameters and buffers, under PyTorch's keys. Arrays are copies."""
+        return {key: np.array(data_of(value)) for key, value in self._saved()}
 
     def load_state_dict(self, state_dict, strict=True):
-        """Takes over the values. Misshapen and, unless strict=False, missing or unexpected entries: an error, and nothing changes."""
-        agree(type(self).__name__, {}, state_dict)
-        own = self._state()
-        new = {k: np.asarray(v.data if isinstance(v, Tensor) else v) for k, v in state_dict.items()}
-        both = [k for k in own if k in new]
-        wrong = [
-            f"{k}: shape {new[k].shape}, needed {own[k].shape}"
-            for k in both
-            if new[k].shape != own[k].shape
-        ]
-        wrong += [
-            f"{k}: dtype {new[k].dtype}, needed {own[k].dtype}"
-            for k in both
-            if not np.can_cast(new[k].dtype, own[k].dtype, "same_kind")
-        ]
-        missing, unexpected = [k for k in own if k not in new], [k for k in new if k not in own]
-        problems = [f"misshapen: {'; '.join(wrong)}"] if wrong else []
-        if strict:
-            problems += [f"missing: {', '.join(missing)}"] if missing else []
-            problems += [f"unexpected: {', '.join(unexpected)}"] if unexpected else []
-        if problems:
-            raise ValueError(
-                f"load_state_dict into {type(self).__name__}: nothing was changed. "
-                + ". ".join(problems)
-                + "."
-            )
-        for key in both:
-            if isinstance(own[key], Tensor) and not np.array_equal(own[key].data, new[key]):
+        """Copies the values of a state_dict into the parameters and buffers.
+
+        strict  False: keys that only the module has, or only the state_dict, are passed over
+
+        Raises TypeError if state_dict is not a dict, ValueError for other keys, shapes and for
+        dtypes that cannot be cast. Nothing changes then.
+        """
+        own = dict(self._saved())
+        arrays = {key: data_of(value) for key, value in own.items()}
+        require_same(type(self).__name__, arrays, state_dict, strict=strict)
+        for key in [key for key in own if key in state_dict]:
+            new = np.asarray(data_of(state_dict[key]))
+            if isinstance(own[key], Tensor) and not np.array_equal(arrays[key], new):
                 mark_changed(own[key])
-            data_of(own[key])[...] = new[key]
+            arrays[key][...] = new
 
     # ---- text
 
     def extra_repr(self):
-        """What stands in the brackets of the repr."""
+        """The text in the brackets of the repr."""
         return ""
 
     @recursive_repr("(...)")
     def __repr__(self):
-        children = [
-            f"({name}): {child!r}".replace("\n", "\n  ") for name, child in self.named_children()
-        ]
+        lines = [f"({name}): {child!r}" for name, child in self.named_children()]
         extra = self.extra_repr()
-        if not children:
+        if not lines:
             return f"{type(self).__name__}({extra})"
-        return f"{type(self).__name__}(\n  " + "\n  ".join([extra] * bool(extra) + children) + "\n)"
+        inside = "\n".join([extra] * bool(extra) + lines).replace("\n", "\n  ")
+        return f"{type(self).__name__}(\n  {inside}\n)"
+
+
+# The settings that every layer with parameters takes as keywords, with their defaults: see Layer.
+SETTINGS = dict.fromkeys(("penalty", "bias_penalty", "rng", "dtype"))
+SETTINGS |= {"init": fan_in_uniform, "bias_init": fan_in_uniform}
 
 
 class Layer(Module):
-    """What the layers of this package have in common: their text is the call that made them, and they take penalties."""
+    """The base of this package's layers: the repr is the call that makes it, weights take settings.
+
+    The settings, all keywords:
+
+    penalty       a penalty of the weights, such as L2(1e-3); add model.penalty() to the loss
+    bias_penalty  a penalty of the biases
+    init          how the weights begin: an initialiser of `nn`, or your own function
+    bias_init     how the biases begin
+    rng           the np.random.Generator that initialisers draw from; without it minigrad's own
+    dtype         the dtype of the parameters; without it the default dtype
+
+    A new layer is one class: its __init__(..., **settings) calls `add_parameters`, its `forward`
+    uses the parameters. Raises TypeError for unknown settings and for a penalty that is no penalty,
+    ValueError for a penalty of a weight or bias that the layer does not have.
+    """
+
+    def add_parameters(self, fans, weights, biases, settings):
+        """Makes the weights and biases, {name: shape}. Where a shape is None, so is the attribute.
+
+        fans      (fan_in, fan_out) for the initialisers
+        settings  {name: value}, as the constructor got them; a layer with defaults of its own
+                  passes e.g. {"init": ones} | settings
+        """
+        kind = type(self).__name__
+        if unknown := settings.keys() - SETTINGS.keys():
+            raise TypeError(f"{kind} has no setting {sorted(unknown)}; see nn.Layer for all.")
+        settings = SETTINGS | settings
+        dtype = settings["dtype"] or array.default_dtype
+        rng = stream("init") if settings["rng"] is None else settings["rng"]
+        for what, prefix, shapes in ("weight", "", weights), ("bias", "bias_", biases):
+            penalty, init = settings[f"{prefix}penalty"], settings[f"{prefix}init"]
+            wanted = {name: shape for name, shape in shapes.items() if shape is not None}
+            if penalty is not None and not wanted:
+                raise ValueError(f"{kind}: {prefix}penalty={penalty}, but there is no {what}.")
+            if penalty is not None and (not callable(penalty) or isinstance(penalty, type)):
+                raise TypeError(f"{kind}: {prefix}penalty must be e.g. L2(1e-3), not {penalty}.")
+            setattr(self, f"{what}_penalty", penalty)
+            vars(self).update(dict.fromkeys(shapes))
+            for name, shape in wanted.items():
+                setattr(self, name, Parameter(init(rng, shape, *fans), dtype=dtype))
 
     def extra_repr(self):
-        """The arguments of the constructor, then of those above it, that are attributes and not as usual; a dropout's p always."""
-        own, shown = vars(self) | {"penalty": self.weight_penalty}, []
+        """The constructor's arguments that differ from their defaults; a dropout's p always."""
+        own = vars(self) | {"penalty": self.weight_penalty, "bias_penalty": self.bias_penalty}
+        shown = []
         for name, usual in _arguments(type(self)).items():
             value = own.get(name)
-            if isinstance(usual, bool):
-                value = (
-                    bool(value) if np.isscalar(value) else value is not None
-                )  # a bias is a Parameter or None
-            if (
-                name in own
-                and not isinstance(value, (Module, Tensor, np.ndarray))
-                and (name == "p" or value != usual)
-            ):
+            if isinstance(usual, bool):  # a bias is a Parameter or None, and its argument a bool
+                value = bool(value) if np.isscalar(value) else value is not None
+            is_data = isinstance(value, (Module, Tensor, np.ndarray))
+            if name in own and not is_data and (name == "p" or value != usual):
                 shown.append(f"{name}={value}")
         return ", ".join(shown)
-
-    def _penalise(self, penalty, bias_penalty, weight=True, bias=True):
-        """Takes the penalties of the weights and the biases; one of what there is not is refused."""
-        for name, given, what, there in (
-            ("penalty", penalty, "weight", weight),
-            ("bias_penalty", bias_penalty, "bias", bias),
-        ):
-            if given is not None and not there:
-                raise ValueError(f"{type(self).__name__}: {name}={given}, but there is no {what}.")
-            if given is not None and (not callable(given) or isinstance(given, type)):
-                raise TypeError(
-                    f"{type(self).__name__}: {name} must be e.g. L2(1e-3), not {given}."
-                )
-        self.weight_penalty, self.bias_penalty = penalty, bias_penalty
 
 
 @cache
 def _arguments(kind):
-    """{name: default} of the arguments of a class's constructor, then of those above it."""
+    """{name: default} of the arguments of a class's constructor, then of the classes above it."""
     arguments = {}
     for above in kind.__mro__:
         for parameter in signature(above.__init__).parameters.values():
             arguments.setdefault(parameter.name, parameter.default)
+    arguments.setdefault("penalty", None)
+    arguments.setdefault("bias_penalty", None)
     return arguments
 
 
-def drawn(init, rng, shape, fans, dtype):
-    """A Parameter as the initialiser makes it; without `rng` from minigrad's own stream, without `dtype` in the default one."""
-    values = init(stream("init") if rng is None else rng, shape, *fans)
-    return Parameter(values, dtype=dtype or array.default_dtype)
-
-
 def check_sizes(module, **sizes):
-    """Refuses sizes that are no whole numbers of at least 1."""
+    """Raises ValueError for sizes that are not whole numbers of at least 1."""
     for name, size in sizes.items():
         if not isinstance(size, (int, np.integer)) or size < 1:
-            raise ValueError(
-                f"{type(module).__name__}: {name} must be a whole number >= 1, got {size!r}."
-            )
-
-
-def _join(prefix, name):
-    return f"{prefix}.{name}" if prefix else name
+            kind = type(module).__name__
+            raise ValueError(f"{kind}: {name} must be a whole number >= 1, got {size!r}.")
 
 
 class Sequential(Module):
-    """Modules one after the other: Sequential(a, b) with PyTorch's keys 0, 1, or Sequential(first=a, second=b)."""
+    """Modules one after the other: Sequential(a, b), or with names Sequential(first=a, second=b).
+
+    Without names the keys are PyTorch's, 0, 1, ... Each may be any function of one argument. Raises
+    TypeError for an argument that cannot be called, ValueError for a name that a Sequential uses
+    itself. A slice of it is a Sequential too.
+    """
 
     _order = ()  # the names, from first to last
 
     def __init__(self, *modules, **named):
-        for name, module in [*((str(i), m) for i, m in enumerate(modules)), *named.items()]:
-            if not callable(module) or isinstance(module, type):
-                what = (
-                    f"the class {module.__name__}: make one"
-                    if isinstance(module, type)
-                    else type(module).__name__
-                )
-                raise TypeError(f"Sequential: {name} must be a module or a function, not {what}.")
+        names = [*map(str, range(len(modules))), *named]
+        for name, module in zip(names, [*modules, *named.values()]):
+            kind = type(module).__name__
+            if isinstance(module, type):
+                kind = f"the class {module.__name__}: make one"
+            if isinstance(module, type) or not callable(module):
+                raise TypeError(f"Sequential: {name} must be a module or a function, not {kind}.")
             if hasattr(self, name):
-                raise ValueError(
-                    f"Sequential: {name} is what a Sequential has itself. Choose another name for the {type(module).__name__}."
-                )
+                raise ValueError(f"Sequential: {name} is what a Sequential has itself. Rename it.")
             setattr(self, name, module)
-        self._order = (*map(str, range(len(modules))), *named)
+        self._order = tuple(names)
 
     def forward(self, x):
         for name in self._order:

@@ -1,43 +1,58 @@
 """Normalisation layers."""
 
+import math
+
 import numpy as np
 
 from .. import array
 from .. import functional as F
-from ..functional.norms import check_groups, statistics_move
-from .module import Layer, Parameter
+from ..functional.checks import check_divides
+from ..functional.norms import as_shape
+from ..noise import is_frozen
+from .initialisers import ones, zeros
+from .module import Layer
 
 
 class Norm(Layer):
-    """What norms have in common: a `weight` of ones and a `bias` of zeros, each None where not wanted, with their penalties."""
+    """What the norms share: a `weight` that begins as 1, a `bias` that begins as 0; or None.
 
-    def __init__(self, shape, eps, weighted, biased, penalty, bias_penalty, dtype):
-        self._penalise(penalty, bias_penalty, weighted, biased)
+    eps       is added to the variance, a number >= 0
+    settings  penalty, bias_penalty, init, bias_init, rng, dtype: see Layer
+    """
+
+    def __init__(self, shape, eps, weighted, biased, settings):
         self.eps = eps
-        self.weight = Parameter(_filled(1, shape, dtype)) if weighted else None
-        self.bias = Parameter(_filled(0, shape, dtype)) if biased else None
+        weights = {"weight": shape if weighted else None}
+        biases = {"bias": shape if biased else None}
+        settings = {"init": ones, "bias_init": zeros} | settings
+        self.add_parameters((math.prod(shape),) * 2, weights, biases, settings)
 
     def _check(self, x):
-        """Refuses x that has none of the layouts, or other channels."""
-        axes, shape = [layout.count(",") + 1 for layout in self.layouts], np.shape(x)
+        """Refuses x that has none of the layouts, or another number of channels."""
+        shape = np.shape(x)
+        axes = [layout.count(",") + 1 for layout in self.layouts]
         if len(shape) not in axes or shape[1] != self.num_features:
             remedy = " For one sample write x[None]." if len(shape) == min(axes) - 1 else ""
-            layouts = " or ".join(self.layouts)
-            raise ValueError(
-                f"{type(self).__name__}: x must be {layouts} with C = {self.num_features}, got shape {shape}.{remedy}"
-            )
-
-
-def _filled(value, shape, dtype):
-    return np.full(shape, value, dtype or array.default_dtype)
+            needed = f"{' or '.join(self.layouts)} with C = {self.num_features}"
+            kind = type(self).__name__
+            raise ValueError(f"{kind}: x must be {needed}, got shape {shape}.{remedy}")
 
 
 class BatchNorm1d(Norm):
-    """Batch normalisation of (N, C) or (N, C, L): see `functional.batch_norm`.
+    """Batch normalisation of x (N, C) or (N, C, L): see `functional.batch_norm`.
 
-    Evaluation uses `running_mean` and `running_var`, which follow the batches of training: each moves them by the share `momentum`
-    of the way, or with momentum=None they are the mean over all batches. With track_running_stats=False there are none, and
-    evaluation uses its batch too. `sampling()` changes nothing here: what was put in evaluation mode stays in it.
+    num_features         C, the number of channels: the length of weight, bias and running
+                         statistics
+    momentum             how far the running statistics move to the statistics of a batch in
+                         training, from 0 to 1; None: they are the mean over all batches
+    affine               False: no weight and no bias
+    track_running_stats  False: no running statistics, and evaluation uses the statistics of its
+                         batch
+
+    Training normalises by the statistics of the batch, evaluation by `running_mean` and
+    `running_var`. `sampling()` does not change the mode. For eps and the settings see Norm. Raises
+    ValueError for x of another layout or number of channels, and in training for a batch with one
+    entry a channel.
     """
 
     layouts = "(N, C)", "(N, C, L)"
@@ -49,24 +64,16 @@ class BatchNorm1d(Norm):
         momentum=0.1,
         affine=True,
         track_running_stats=True,
-        *,
-        penalty=None,
-        bias_penalty=None,
-        dtype=None,
+        **settings,
     ):
-        super().__init__(num_features, eps, affine, affine, penalty, bias_penalty, dtype)
-        self.num_features, self.momentum, self.affine, self.track_running_stats = (
-            num_features,
-            momentum,
-            affine,
-            track_running_stats,
-        )
+        super().__init__((num_features,), eps, affine, affine, settings)
+        self.num_features, self.momentum, self.affine = num_features, momentum, affine
+        self.track_running_stats = track_running_stats
         self.running_mean = self.running_var = self.num_batches_tracked = None
         if track_running_stats:
-            self.running_mean, self.running_var = (
-                _filled(0, num_features, dtype),
-                _filled(1, num_features, dtype),
-            )
+            dtype = settings.get("dtype") or array.default_dtype
+            self.running_mean = np.zeros(num_features, dtype)
+            self.running_var = np.ones(num_features, dtype)
             self.num_batches_tracked = np.array(0)
 
     def forward(self, x):
@@ -74,92 +81,68 @@ class BatchNorm1d(Norm):
         momentum = self.momentum
         if momentum is None and self.track_running_stats:
             momentum = 1 / (self.num_batches_tracked.item() + 1)
+        running = self.running_mean, self.running_var
         training = self.training or not self.track_running_stats
-        out = F.batch_norm(
-            x,
-            self.running_mean,
-            self.running_var,
-            self.weight,
-            self.bias,
-            training=training,
-            momentum=momentum,
-            eps=self.eps,
-        )
-        if self.training and self.track_running_stats and statistics_move():
+        settings = {"training": training, "momentum": momentum, "eps": self.eps}
+        out = F.batch_norm(x, *running, self.weight, self.bias, **settings)
+        if self.training and self.track_running_stats and not is_frozen():
             self.num_batches_tracked += 1
         return out
 
 
 class BatchNorm2d(BatchNorm1d):
-    """Batch normalisation of (N, C, H, W): see BatchNorm1d."""
+    """Batch normalisation of x (N, C, H, W). Arguments and errors: see BatchNorm1d."""
 
     layouts = ("(N, C, H, W)",)
 
 
 class LayerNorm(Norm):
-    """Normalises each sample over its last axes, of the sizes `normalized_shape`: see `functional.layer_norm`."""
+    """Normalises each sample over its last axes: see `functional.layer_norm`.
 
-    def __init__(
-        self,
-        normalized_shape,
-        eps=1e-5,
-        elementwise_affine=True,
-        bias=True,
-        *,
-        penalty=None,
-        bias_penalty=None,
-        dtype=None,
-    ):
-        self.normalized_shape, self.elementwise_affine = (
-            tuple(np.atleast_1d(normalized_shape).tolist()),
-            elementwise_affine,
-        )
-        super().__init__(
-            self.normalized_shape,
-            eps,
-            elementwise_affine,
-            elementwise_affine and bias,
-            penalty,
-            bias_penalty,
-            dtype,
-        )
+    normalized_shape    the sizes of these axes, a number or a tuple: the shape of weight and bias
+    elementwise_affine  False: no weight and no bias; bias=False: no bias
+
+    For eps and the settings see Norm. Raises ValueError for x of another shape.
+    """
+
+    def __init__(self, normalized_shape, eps=1e-5, elementwise_affine=True, bias=True, **settings):
+        self.normalized_shape = as_shape(normalized_shape)
+        self.elementwise_affine = elementwise_affine
+        biased = elementwise_affine and bias
+        super().__init__(self.normalized_shape, eps, elementwise_affine, biased, settings)
 
     def forward(self, x):
         return F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
 
 
 class GroupNorm(Norm):
-    """Normalises each sample of (N, C, ...) over each group of channels: see `functional.group_norm`."""
+    """Normalises each group of channels of each sample of x (N, num_channels, ...).
 
-    def __init__(
-        self,
-        num_groups,
-        num_channels,
-        eps=1e-5,
-        affine=True,
-        *,
-        penalty=None,
-        bias_penalty=None,
-        dtype=None,
-    ):
-        check_groups("GroupNorm", num_groups, num_channels)
+    See `functional.group_norm`. affine=False: no weight and no bias. For eps and the settings see
+    Norm. Raises ValueError if the groups do not divide the channels.
+    """
+
+    def __init__(self, num_groups, num_channels, eps=1e-5, affine=True, **settings):
+        check_divides("GroupNorm", "num_groups", num_groups, num_channels=num_channels)
         self.num_groups, self.num_channels, self.affine = num_groups, num_channels, affine
-        super().__init__(num_channels, eps, affine, affine, penalty, bias_penalty, dtype)
+        super().__init__((num_channels,), eps, affine, affine, settings)
 
     def forward(self, x):
         return F.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
 
 
 class InstanceNorm1d(Norm):
-    """Normalises each channel of each sample of (N, C, L): see `functional.instance_norm`."""
+    """Normalises each channel of each sample of x (N, num_features, L).
+
+    See `functional.instance_norm`. affine=True: with weight and bias. For eps and the settings see
+    Norm. Raises ValueError for x of another layout or number of channels.
+    """
 
     layouts = ("(N, C, L)",)
 
-    def __init__(
-        self, num_features, eps=1e-5, *, affine=False, penalty=None, bias_penalty=None, dtype=None
-    ):
+    def __init__(self, num_features, eps=1e-5, *, affine=False, **settings):
         self.num_features, self.affine = num_features, affine
-        super().__init__(num_features, eps, affine, affine, penalty, bias_penalty, dtype)
+        super().__init__((num_features,), eps, affine, affine, settings)
 
     def forward(self, x):
         self._check(x)
@@ -167,6 +150,6 @@ class InstanceNorm1d(Norm):
 
 
 class InstanceNorm2d(InstanceNorm1d):
-    """Normalises each channel of each sample of (N, C, H, W)."""
+    """Normalises each channel of each sample of x (N, C, H, W). For all else see InstanceNorm1d."""
 
     layouts = ("(N, C, H, W)",)

@@ -1,6 +1,16 @@
-"""Optimizers with PyTorch's arguments and update rules, a proximal one, learning-rate schedules, and bounds on norms.
+"""What all optimizers share: groups of parameters with settings, checks, and a state to save.
 
-Every update is one pass over pieces that fit the cache, in place.
+A new optimizer is one class, a subclass of Optimizer with a method `update`:
+
+    class Momentum(Optimizer):
+        def __init__(self, parameters, lr=0.1, momentum=0.9):
+            super().__init__(parameters, lr=lr, momentum=momentum)
+
+        def update(self, trained, lr, settings):
+            for w, g, v in trained.pieces("velocity"):
+                v *= settings["momentum"]
+                v += g
+                w -= lr * v
 """
 
 import math
@@ -11,176 +21,189 @@ import numpy as np
 from ..changes import mark_changed
 from ..engine import Tensor
 from ..ops.penalties import blocks
-from ..state import agree
+from ..state import require_same
 
 
 class Optimizer:
-    """Holds the parameters and their settings; `step` updates those that have a gradient.
+    """Holds parameters and their settings; `step` updates the parameters that have a gradient.
 
-    `parameters`: Tensors that require a gradient, or PyTorch's groups: [{"params": [...], "lr": 0.1}, ...]. `lr` is a number
-    or a function of the step number 0, 1, 2, ...
+    parameters  Tensors that require a gradient, such as model.parameters(), or groups as in
+                PyTorch: [{"params": [...], "lr": 0.1}, ...], where each group may have settings of
+                its own
+    settings    the settings of this kind of optimizer with their defaults; all but `lr` are numbers
+                >= 0, unless `valid` says otherwise. `lr` is a number >= 0 or a schedule: a function
+                of the step number 0, 1, 2, ...
+
+    Raises TypeError for parameters that are not Tensors and for unknown settings, ValueError for
+    settings out of range, for results, constants and parameters passed twice, and if there are no
+    parameters.
     """
 
-    counters = ("steps",)  # what a step changes besides the parameters and what is kept for each
+    counters = ("steps",)  # attributes that a step changes: a state restores them
 
     def __init__(self, parameters, **settings):
+        kind = type(self).__name__
         if callable(parameters) or not hasattr(parameters, "__iter__"):
-            raise TypeError(
-                f"{type(self).__name__}: pass model.parameters(), not a {type(parameters).__name__}."
-            )
-        groups = list(parameters) if not isinstance(parameters, Tensor) else [parameters]
-        self.steps, self.defaults, self.param_groups, self.state = 0, settings, [], {}
-        for group in (
-            groups if groups and all(isinstance(g, dict) for g in groups) else [{"params": groups}]
-        ):
+            raise TypeError(f"{kind}: pass model.parameters(), not a {type(parameters).__name__}.")
+        self.steps = 0
+        self.defaults = settings
+        self.param_groups = []
+        self.state = {}  # parameter -> Trained
+        parameters = _listed(parameters)
+        are_groups = all(isinstance(group, dict) for group in parameters)
+        for group in parameters if are_groups else [{"params": parameters}]:
             self.add_param_group(group)
         if not self.state:
-            raise ValueError(f"{type(self).__name__} got no parameters.")
+            raise ValueError(f"{kind} got no parameters.")
 
     def add_param_group(self, group):
-        """Trains more parameters, {"params": [...], ...}; settings that the group does not have are those of the constructor."""
+        """Trains more parameters: {"params": [...], ...}.
+
+        Settings that are not in the group are the constructor's. Raises the same errors as the
+        constructor; nothing changes then.
+        """
+        kind = type(self).__name__
         if "params" not in group:
-            raise TypeError(
-                f"{type(self).__name__}: a group needs its 'params'; got {sorted(group)}."
-            )
+            raise TypeError(f"{kind}: a group needs its 'params'; got {sorted(group)}.")
         if unknown := group.keys() - self.defaults.keys() - {"params"}:
-            raise TypeError(
-                f"{type(self).__name__} has no setting {sorted(unknown)}; it has {', '.join(self.defaults)}."
-            )
-        members = (
-            [group["params"]] if isinstance(group["params"], Tensor) else list(group["params"])
-        )
-        group = self.defaults | group | {"params": members}
-        for name, value in group.items():
-            if name != "params" and not _valid(name, value):
-                raise ValueError(f"{type(self).__name__}: {name}={value!r} is out of range.")
-        trained = [_Trained(p, i) for i, p in enumerate(members)]
-        if len({*members, *self.state}) < len(members) + len(self.state):
-            raise ValueError(f"{type(self).__name__}: a parameter was passed twice.")
-        self.state.update(zip(members, trained))
+            known = ", ".join(self.defaults)
+            raise TypeError(f"{kind} has no setting {sorted(unknown)}; it has {known}.")
+        group = {**self.defaults, **group, "params": _listed(group["params"])}
+        for name in self.defaults:
+            if not (name == "lr" and callable(group[name]) or self.valid(name, group[name])):
+                raise ValueError(f"{kind}: {name}={group[name]!r} is out of range.")
+        trained = {p: Trained(p, i) for i, p in enumerate(group["params"])}
+        if len({**self.state, **trained}) < len(self.state) + len(group["params"]):
+            raise ValueError(f"{kind}: a parameter was passed twice.")
+        self.state.update(trained)
         self.param_groups.append(group)
 
+    def valid(self, name, value):
+        """Whether a setting can have this value: a number >= 0. Extend it for other kinds."""
+        return isinstance(value, numbers.Real) and 0 <= value < math.inf
+
     def zero_grad(self):
-        """Forgets the gradients: the next backward starts afresh."""
+        """Sets the gradient of every parameter to None, so that the next backward starts afresh."""
         for parameter in self.state:
             parameter.grad = None
 
     def step(self):
-        """Updates every parameter that has a gradient."""
-        parameters = [w for w in self.state if w.grad is not None]
-        if not parameters:
-            raise RuntimeError(
-                f"{type(self).__name__}.step: no parameter has a gradient. Call loss.backward() first."
-            )
-        for w in parameters:  # before any is updated
-            if not isinstance(w.data, np.ndarray):
-                raise TypeError(
-                    f"{type(self).__name__}.step: the .data of a parameter is a {type(w.data).__name__}, which no step can change. "
-                    "Write its values to w.data[...], or make it an array with .numpy()."
-                )
-            if not isinstance(g := w.grad, Tensor) or g.data.shape != w.data.shape:
-                raise ValueError(
-                    f"{type(self).__name__}.step: the .grad of a parameter of shape {w.shape} is a {type(g).__name__} of shape {np.shape(g)}. "
-                    "Make it a Tensor of the same shape."
-                )
+        """Updates every parameter that has a gradient, in place.
+
+        Raises RuntimeError if no parameter has a gradient, ValueError for a gradient of another
+        shape or a schedule that gives no number >= 0, TypeError for data that are not an array.
+        Nothing is updated then.
+        """
+        kind = type(self).__name__
+        if all(w.grad is None for w in self.state):
+            remedy = "Call loss.backward() first."
+            raise RuntimeError(f"{kind}.step: no parameter has a gradient. {remedy}")
+        for trained in self.state.values():
+            trained.check(kind)
         for group, lr in [(group, self.rate(group)) for group in self.param_groups]:
             for w in group["params"]:
                 if w.grad is not None:
                     trained = self.state[w]
                     trained.updates += 1
+                    mark_changed(w)  # before it is written to, in case the update is interrupted
                     self.update(trained, lr, group)
-                    mark_changed(w)
         self.steps += 1
 
+    def update(self, trained, lr, settings):
+        """Changes one parameter in place; each subclass defines it.
+
+        trained   the parameter, a Trained: loop over `trained.pieces(...)` and write to `w`
+        lr        its learning rate at this step, a number
+        settings  {name: value} of its group
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no update method.")
+
     def rate(self, group):
-        """The group's learning rate at this step."""
-        if not callable(lr := group["lr"]):
-            return lr
-        if not _valid("lr", lr := lr(self.steps)) or callable(lr):
+        """The learning rate of a group at this step. Raises ValueError unless it is >= 0."""
+        if not callable(group["lr"]):
+            return group["lr"]
+        kind = type(self).__name__
+        lr = group["lr"](self.steps)
+        if not self.valid("lr", lr):
             raise ValueError(
-                f"{type(self).__name__}: the schedule of lr gave {lr!r} at step {self.steps}; a number >= 0 is needed."
+                f"{kind}: the schedule of lr gave {lr!r} at step {self.steps}, not >= 0."
             )
         return lr
 
-    def update(self, trained, lr, settings):
-        raise NotImplementedError
-
     def decays(self):
-        """(parameter, its weight_decay) where that is not 0."""
-        return (
-            (w, g["weight_decay"])
-            for g in self.param_groups
-            if g.get("weight_decay")
-            for w in g["params"]
-        )
+        """The pairs (parameter, its weight_decay) where the weight decay is not 0."""
+        for group in self.param_groups:
+            if group.get("weight_decay"):
+                yield from ((w, group["weight_decay"]) for w in group["params"])
 
     def state_dict(self):
-        """The settings, the counters and what is kept for each parameter, as plain data; arrays are copies.
+        """The settings, counters and buffers of each parameter, as plain data; arrays are copies.
 
-        Functions, such as a schedule for lr, are not in it: those of the constructor stay when it is loaded.
+        A schedule is a function, which no file can hold: the state has "function" in its place, and
+        `load_state_dict` keeps the schedule of the constructor.
         """
-        groups = [
-            _plain(g) | {"params": [self.state[w].state_dict() for w in g["params"]]}
-            for g in self.param_groups
-        ]
-        return {"optimizer": type(self).__name__, **_plain(vars(self)), "param_groups": groups}
+        groups = []
+        for group in self.param_groups:
+            kept = [self.state[w].state_dict() for w in group["params"]]
+            groups.append({**_plain(group), "params": kept})
+        own = {n: v for n, v in vars(self).items() if n not in ("defaults", "state")}
+        return {"optimizer": type(self).__name__, **_plain(own), "param_groups": groups}
 
     def load_state_dict(self, state_dict):
-        """Goes on where that optimizer stood, with its settings. Another kind, other groups or shapes: an error, and nothing changes."""
-        name = type(self).__name__
-        agree(name, {"optimizer": name}, state_dict)
-        agree(name, self._layout(self.state_dict()), self._layout(state_dict))
+        """Takes over the settings, counters and buffers of a state_dict.
+
+        Raises TypeError if it is not a dict, and ValueError if it is the state of another kind of
+        optimizer, of other groups, or of parameters of other shapes. Nothing changes then.
+        """
+        free = {*self.counters, *self.defaults, "updates", "buffers"}
+        require_same(type(self).__name__, self.state_dict(), state_dict, free)
         vars(self).update({name: state_dict[name] for name in self.counters})
         for group, saved in zip(self.param_groups, state_dict["param_groups"]):
-            group |= {
-                n: tuple(v) if isinstance(v, list) else v
-                for n, v in saved.items()
-                if n != "params" and v != "function"
-            }
+            for name in self.defaults:
+                value = saved[name]
+                if value != "function":
+                    group[name] = tuple(value) if isinstance(value, list) else value
             for w, kept in zip(group["params"], saved["params"]):
                 self.state[w].load_state_dict(kept)
 
-    def _layout(self, state_dict):
-        """{name: value} of what a state_dict must share with one that is loaded into it."""
-        groups = state_dict.get("param_groups", [])
-        found = {name: value for name, value in state_dict.items() if name not in self.counters} | {
-            "param_groups": len(groups)
-        }
-        for i, group in enumerate(groups):
-            kinds = {
-                name: "a function" if value == "function" else "a value"
-                for name, value in group.items()
-            }
-            found |= {f"{name} of group {i}": kind for name, kind in kinds.items()} | {
-                f"params of group {i}": len(group["params"])
-            }
-            found |= {
-                f"shape of parameter {j} of group {i}": trained["shape"]
-                for j, trained in enumerate(group["params"])
-            }
-        return found
 
+class Trained:
+    """A parameter with what its optimizer keeps for it: the number of its updates, and its buffers.
 
-class _Trained:
-    """A parameter with what the optimizer keeps for it."""
+    Raises TypeError or ValueError for what cannot be trained; i is its number in its group.
+    """
 
     def __init__(self, parameter, i):
+        what = f"optimizer: parameter {i}"
         if not isinstance(parameter, Tensor):
-            raise TypeError(
-                f"optimizer: parameter {i} is a {type(parameter).__name__}, not a Tensor. Pass model.parameters()."
-            )
+            kind = type(parameter).__name__
+            raise TypeError(f"{what} is a {kind}, not a Tensor. Pass model.parameters().")
         if not parameter.is_leaf:
-            raise ValueError(
-                f"optimizer: parameter {i} is the result of {parameter.op.name}; only leaves can be trained."
-            )
+            made = parameter.op.name
+            raise ValueError(f"{what} is the result of {made}; only leaves can be trained.")
         if not parameter.requires_grad and type(parameter) is Tensor:
-            raise ValueError(
-                f"optimizer: parameter {i} (shape {parameter.shape}) does not require a gradient."
-            )
+            raise ValueError(f"{what} (shape {parameter.shape}) does not require a gradient.")
         self.parameter, self.updates, self.buffers = parameter, 0, {}
 
+    def check(self, kind):
+        """Refuses data and gradients that an optimizer of this kind cannot make a step with."""
+        w, g = self.parameter, self.parameter.grad
+        if g is None:
+            return
+        if not isinstance(w.data, np.ndarray):
+            what = f"the .data of a parameter is a {type(w.data).__name__}"
+            raise TypeError(f"{kind}.step: {what}, not an array. Write the values to w.data[...].")
+        if not isinstance(g, Tensor) or g.data.shape != w.data.shape:
+            what = f"{type(g).__name__} of shape {np.shape(g)}, not a Tensor of this shape"
+            raise ValueError(
+                f"{kind}.step: the .grad of a parameter of shape {w.shape} is a {what}."
+            )
+
     def pieces(self, *names):
-        """Flat pieces of (data, gradient, buffers...), the buffers made of zeros when first asked for."""
+        """Flat pieces (w, g, buffers...) of the data, the gradient and these buffers; write to w.
+
+        The pieces are views that fit the processor's cache together. A buffer begins as zeros.
+        """
         arrays = [self.parameter.data, self.parameter.grad.data]
         for name in names:
             if name not in self.buffers:
@@ -189,34 +212,22 @@ class _Trained:
         return blocks(arrays)
 
     def state_dict(self):
+        """The shape, the number of updates and copies of the buffers."""
         buffers = {name: buffer.copy() for name, buffer in self.buffers.items()}
         return {"shape": list(self.parameter.shape), "updates": self.updates, "buffers": buffers}
 
     def load_state_dict(self, state_dict):
+        """Takes over the number of updates and the buffers, in the parameter's dtype."""
+        buffers, dtype = state_dict["buffers"], self.parameter.dtype
         self.updates = state_dict["updates"]
-        self.buffers = {
-            name: np.array(buffer, self.parameter.dtype)
-            for name, buffer in state_dict["buffers"].items()
-        }
+        self.buffers = {name: np.array(buffer, dtype) for name, buffer in buffers.items()}
+
+
+def _listed(parameters):
+    return [parameters] if isinstance(parameters, Tensor) else list(parameters)
 
 
 def _plain(settings):
-    """Settings as a file can hold them."""
-    held = ("params", "param_groups", "state", "defaults")
-    return {
-        n: "function" if callable(v) else list(v) if isinstance(v, tuple) else v
-        for n, v in settings.items()
-        if n not in held
-    }
-
-
-def _valid(name, value):
-    if name == "betas":
-        return (
-            isinstance(value, (tuple, list)) and len(value) == 2 and all(0 <= b < 1 for b in value)
-        )
-    if name == "nesterov":
-        return isinstance(value, bool)
-    if name == "lr" and callable(value):
-        return True
-    return isinstance(value, numbers.Real) and 0 <= value < math.inf
+    """Settings as a file can hold them: tuples as lists, "function" for a function."""
+    plain = {n: list(v) if isinstance(v, tuple) else v for n, v in settings.items()}
+    return {n: "function" if callable(v) else v for n, v in plain.items()}
