@@ -9,7 +9,6 @@ import numbers
 import numpy as np
 
 from ..array import implements
-from ..engine import Tensor
 from .checks import whole_numbers
 
 
@@ -175,9 +174,6 @@ def dot(x, y):
         shapes = f"{np.shape(x)} and {np.shape(y)}"
         raise ValueError(f"dot of {shapes}: use matmul (@) or einsum for more than two axes.")
     return x @ y
-
-
-Tensor.dot = dot
 
 
 @implements(np.ravel)

@@ -3,6 +3,8 @@
 `name` is the function or the layer, for the message.
 """
 
+import numbers
+
 import numpy as np
 
 from ..array import data_of
@@ -40,3 +42,38 @@ def check_divides(name, what, parts, **wholes):
     for whole, n in wholes.items():
         if parts < 1 or n % parts:
             raise ValueError(f"{name}: {what}={parts} does not divide {whole}={n}.")
+
+
+def each(name, what, value, rank, least, kind=numbers.Integral):
+    """The setting `value`, one number or one for each of `rank` axes, as a tuple.
+
+    Raises ValueError unless each number is of this kind and at least `least`.
+    """
+    values = tuple(value) if isinstance(value, (tuple, list)) else (value,) * rank
+    if len(values) != rank or not all(isinstance(v, kind) and v >= least for v in values):
+        noun = "a whole number" if kind is numbers.Integral else "a number"
+        raise ValueError(
+            f"{name}: {what} must be {noun} >= {least}, or {rank} of them, one an axis; "
+            f"got {value!r}."
+        )
+    return values
+
+
+def check_axes(name, x, axes):
+    """Raises ValueError unless x has as many axes as `axes` names, such as "(N, C, L)"."""
+    wanted, shape = axes.count(",") + 1, np.shape(x)
+    if len(shape) != wanted:
+        remedy = " For one sample write x[None]." if len(shape) == wanted - 1 else ""
+        raise ValueError(f"{name}: x must be {axes}, got shape {shape}.{remedy}")
+
+
+def check_fits(name, what, shape, of, needed):
+    """Raises ValueError unless `shape`, the shape of `what`, broadcasts to `needed`."""
+    try:
+        fits = np.broadcast_shapes(shape, needed) == needed
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ValueError(
+            f"{name}: {what} of shape {shape} does not broadcast to {of} of shape {needed}."
+        )

@@ -8,7 +8,7 @@ from .. import ops
 from ..array import data_of
 from ..noise import Bernoulli, Noise, Normal, sampling_mode
 from ..registry import composition
-from .common import check_axes, check_fits
+from .checks import check_axes, check_fits
 
 # All take
 #

@@ -6,8 +6,7 @@ from ..array import data_of
 from ..engine import Tensor
 from ..ops import softmax
 from ..registry import composition
-from .checks import mask_values, whole_numbers
-from .common import check_fits
+from .checks import check_fits, mask_values, whole_numbers
 from .dropout import check_settings, dropout
 
 

@@ -24,8 +24,7 @@ import numpy as np
 
 from ..ops import windows
 from ..registry import composition
-from .checks import check_divides, check_shapes
-from .common import check_axes, each
+from .checks import check_axes, check_divides, check_shapes, each
 
 LAYOUTS = {1: "(N, C, L)", 2: "(N, C, H, W)"}
 

@@ -6,8 +6,7 @@ import math
 import numpy as np
 
 from .. import functional as F
-from ..functional.checks import check_divides
-from ..functional.common import each
+from ..functional.checks import check_divides, each
 from .module import Layer, Module, check_sizes
 
 
