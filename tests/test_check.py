@@ -20,7 +20,7 @@ from minigrad.check.diagnosis import diagnose
 from minigrad.check.slopes import FAILING, Map
 from minigrad.engine import data_of, op
 from minigrad.graph import nodes
-from minigrad.noise import Noise
+from minigrad.noise import Law, Noise
 
 
 @pytest.fixture(autouse=True)
@@ -838,7 +838,7 @@ class Layer(nn.Module):
         return self.function(x)
 
 
-class Stubborn:
+class Stubborn(Law):
     """A distribution that does not use the generator it is given."""
 
     def draw(self, rng, shape, dtype):
