@@ -1082,7 +1082,7 @@ BUGS = [
     Bug(
         "only where the derivative is zero",
         "minitorch's log(a + 100000)",
-        text(samples.Sample.inputs, "for d in self.draws]", "* 0 for d in self.draws]"),
+        text(samples.case.Sample.inputs, "for d in self.draws]", "* 0 for d in self.draws]"),
         samples_bite,
     ),
 ]
