@@ -105,9 +105,9 @@ class NoiseReport:
         elif vacuous:
             text = f"VACUOUS: {vacuous[0].hint} ({vacuous[0].layer}, {vacuous[0].test})"
         else:
-            tested = [row for row in self.rows if row.verdict == "OK"]
-            text = self.problem or f"passed: {len(tested)} of {len(self.rows)} tests"
-            text += ", the others have nothing to compare with" * (len(tested) < len(self.rows))
+            unknown = sum(row.verdict == "UNKNOWN" for row in self.rows)
+            text = self.problem or f"passed: {len(self.rows) - unknown} tests"
+            text += f", {unknown} more have nothing to compare with" if unknown else ""
         return f"noise check {text}"
 
     def __repr__(self):

@@ -52,9 +52,10 @@ def _shown(draw):
 
 
 def case(text, *inputs, zero=False, **settings):
-    """A Sample. For an op of a file of one's own, `text` may be a function of the inputs."""
+    """A Sample. For an op of your own file, `text` may be a function of inputs and settings."""
     if callable(text):
-        text, named = _of(text, ", ".join(LETTERS[: len(inputs)]))
+        arguments = [*LETTERS[: len(inputs)], *(f"{name}={name}" for name in settings)]
+        text, named = _of(text, ", ".join(arguments))
         settings |= named
     return Sample(text, inputs, zero, **settings)
 
