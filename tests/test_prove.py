@@ -382,8 +382,50 @@ def test_a_file_may_import_its_neighbours(prove, file, tmp_path):
     assert status == 0 and row(printed, "cubed")[3] == "OK"
 
 
+LAW = """
+from minigrad.check.samples.dropout import Noisy
+from minigrad.noise import Law, Noise
+
+
+class Uniform(Law):
+    mean, variance = 1.0, 1 / 12
+
+    def draw(self, rng, shape, dtype):
+        return rng.uniform(0.5, 1.5, shape)
+
+    def cdf(self, x):
+        return np.clip(x - 0.5, 0, 1)
+
+    def outcomes(self, order):
+        nodes, weights = np.polynomial.legendre.leggauss(order)
+        return 1 + nodes / 2, weights / 2
+
+
+def uniform_noise(x, training):
+    return x * Noise(Uniform(), x.shape, x.dtype) if training else x
+
+
+noisy = {"uniform_noise": [Noisy("0.5 to 1.5", uniform_noise, lambda x: x * x / 12, small=(4,))]}
+"""
+
+
+@pytest.mark.parametrize(
+    "right, wrong, column",
+    [
+        ("", "", r"OK +\d\.\de-\d\d +passed: \d+ tests"),
+        ("uniform(0.5, 1.5", "uniform(0.5, 1.0", r"OK +.* FAILED: .*0\.75, of its law 1;.*"),
+        ("x * x / 12", "x * x / 6", r"OK +\d\.\de-0[12] +passed: \d+ tests"),
+        ("training else x", "training else 2 * x", ".*FAILED: the mean is 0.5 times.*"),
+    ],
+)
+def test_a_law_of_ones_own_is_proved_with_its_function(prove, file, right, wrong, column):
+    status, printed = prove(file(LAW.replace(right, wrong) if right else LAW))
+    assert re.search(f"^uniform_noise 0.5 to 1.5 +{column}$", printed, re.MULTILINE), printed
+    assert status == bool(right)
+
+
 def test_a_file_without_ops_is_said_to_be_so(file, capsys):
     with pytest.raises(SystemExit) as error:
         main([str(file("x = 1\n"))])
     assert error.value.code == 2
-    assert "defines no op" in capsys.readouterr().err
+    assert "defines no ops, and no table `noisy`" in capsys.readouterr().err

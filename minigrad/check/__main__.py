@@ -2,7 +2,8 @@
 
     python -m minigrad.check                 every op, and every function that draws noise
     python -m minigrad.check tanh dropout    these
-    python -m minigrad.check my_ops.py       the ops of this file, and its `samples`, if it has any
+    python -m minigrad.check my_ops.py       the ops of this file; it may have tables `samples` and
+                                             `noisy`, as in minigrad/check/samples
 
 A failure names the sample and the rule, with file and line. An op that is wrong only because it
 uses a broken op is AFFECTED. Ctrl-C shows what was proved so far. Exit status 1 if anything fails.
@@ -233,38 +234,37 @@ def guessed(op, call):
 
 
 def load(path):
-    """The ops that a file defines, with samples: {name: list of samples, or None}."""
+    """What a file defines: ({op: list of samples, or None}, {function with noise: list of Noisy})."""
     before = set(ops)
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     sys.path.insert(0, str(path.parent))
     spec.loader.exec_module(module)
-    given = getattr(module, "samples", {})
-    calls = {f.op.name: f for f in vars(module).values() if isinstance(getattr(f, "op", None), Op)}
-    return {
-        name: given.get(name) or guessed(ops[name], calls.get(name))
-        for name in ops
-        if name not in before or name in given
-    }
+    own = vars(module)
+    given = own.get("samples", {})
+    calls = {f.op.name: f for f in own.values() if isinstance(getattr(f, "op", None), Op)}
+    new = [name for name in ops if name not in before or name in given]
+    rows = {name: given.get(name) or guessed(ops[name], calls.get(name)) for name in new}
+    return rows, own.get("noisy", {})
 
 
 def chosen(what, refuse):
     """({op: samples}, [(name, Noisy)]) of the names and files on the command line."""
-    table, stochastic = {}, []
+    table, drawing = {}, []
     for name in what or dict.fromkeys([*samples, *noisy]):
+        rows = {name: samples[name]} if name in samples else {}
+        proofs = {name: noisy[name]} if name in noisy else {}
         if name.endswith(".py"):
             if not Path(name).is_file():
                 refuse(f"there is no file {name}.")
-            loaded = load(Path(name).resolve())
-            if not loaded:
-                refuse(f"{name} defines no ops.")
-            table |= loaded
-        elif name in samples or name in noisy:
-            table |= {name: samples[name]} if name in samples else {}
-            stochastic += [(name, proof) for proof in noisy.get(name, [])]
-        else:
+            rows, proofs = load(Path(name).resolve())
+            if not rows and not proofs:
+                refuse(f"{name} defines no ops, and no table `noisy`.")
+        elif not rows and not proofs:
             refuse(f"there is no op {name!r}. The ops: {', '.join(sorted({*samples, *noisy}))}.")
-    return table, stochastic
+        table |= rows
+        drawing += [(name, proof) for name, several in proofs.items() for proof in several]
+    return table, drawing
 
 
 NO_SAMPLES = """
@@ -300,10 +300,10 @@ def prove_table(table, proved, failed):
             proved[name] = None
 
 
-def prove_stochastic(stochastic, proved, failed):
+def prove_drawing(drawing, proved, failed):
     """The same for functions that draw noise."""
     print(f"\n{'function that draws noise':30}  pathwise  expectation  law of the noise")
-    for name, proof in stochastic:
+    for name, proof in drawing:
         print(f"{f'{name} {proof.settings}':30}", end="  ", flush=True)
         pathwise, error, report = prove_noise(proof)
         law = report.verdict().removeprefix("noise check ")
@@ -321,18 +321,18 @@ def main(arguments=None):
     )
     help = "what to prove (default: all)"
     parser.add_argument("what", nargs="*", metavar="op or file.py", help=help)
-    table, stochastic = chosen(parser.parse_args(arguments).what, parser.error)
+    table, drawing = chosen(parser.parse_args(arguments).what, parser.error)
     begin, proved, failed, interrupted = time.perf_counter(), {}, {}, False
     _is_broken.cache_clear()
     try:
         if table:
             prove_table(table, proved, failed)
-        if stochastic:
-            prove_stochastic(stochastic, proved, failed)
+        if drawing:
+            prove_drawing(drawing, proved, failed)
     except KeyboardInterrupt:
         interrupted = True
         print("\ninterrupted; so far:")
-    everything = {*table, *(name for name, _ in stochastic)}
+    everything = {*table, *(name for name, _ in drawing)}
     count = len(proved.keys() - failed.keys())
     print(f"{count} of {len(everything)} ops proved, {time.perf_counter() - begin:.0f} s")
     if failed:
