@@ -23,7 +23,7 @@ from .expectations import expectation
 from .functions import differently_recorded, examine, gradient_function
 from .noise import check_noise
 from .samples import binary, noisy, samples, seed_of, tensors, unary
-from .slopes import FAILING, Finding, worst
+from .verdict import FAILING, Finding, worst
 
 
 class Proof(NamedTuple):
