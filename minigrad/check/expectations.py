@@ -236,7 +236,8 @@ def _behind(axes, x):
 
 _stacked = {
     **dict.fromkeys(
-        ["astype", "clip", "dropout", "erf", "power", "relu", "sigmoid", "softplus", "where"],
+        ["absolute", "astype", "clip", "dropout", "erf", "logaddexp", "power", "relu"]
+        + ["remainder", "sigmoid", "softplus", "where"],
         _entrywise,
     ),  # and every ufunc
     **dict.fromkeys(
