@@ -102,8 +102,8 @@ def _explanations(function, rates, others, turned, broadcast):
                     ),
                 )
     if function.x.ndim == 2:
-        turned = [w.reshape(function.x.shape[::-1]).T.reshape(-1)[entries] for w in whole]
-        if np.all(abs(np.array(turned) - right) <= tolerance):
+        back = [w.reshape(function.x.shape[::-1]).T.reshape(-1)[entries] for w in whole]
+        if np.all(abs(np.array(back) - right) <= tolerance):
             yield 1, "transposed"
     for name, push in turned.items():
         other = _columns(function._replace(push=push), entries)
