@@ -129,7 +129,7 @@ def _explanations(function, rates, others, turned, broadcast):
             yield 2, f"this is the gradient of another operand, {name}: wrong operand"
     factors = analytic[live] / right[live]
     if factors.size > COTANGENTS and fits(np.median(factors) * right):
-        yield 3, f"{np.median(factors):.6g} times the numeric gradient at every entry"
+        yield 3, f"{np.median(factors):.9g} times the numeric gradient at every entry"
 
 
 def _columns(function, entries):

@@ -196,7 +196,10 @@ def examine(
         elif finding.verdict in FAILING:
             entry, finding = wrong_entry(part, xs[i], rng, rtol, atol, finding)
             note = f"input {i}, entry {entry}: {finding.note}, relative difference {finding.error:.2g}."
-            return _explained(finding._replace(note=note), wrong, part, xs[i], steps)
+            verdict = "FAIL" if wrong else finding.verdict
+            return _explained(
+                finding._replace(verdict=verdict, note=note), wrong, part, xs[i], steps
+            )
     if wrong:
         return wrong._replace(note=f"{wrong.rule}: {wrong.note}")
     if hidden := _unrecorded(outputs, own, trained, nondet_tol):

@@ -20,6 +20,7 @@ H = 2.0**-400  # H**3, the next power in an imaginary part, is 0 in float64, and
 STEP = (
     2.0**-17
 )  # of a difference, relative to the numbers it moves: the cube root of their rounding
+INFINITE = 2.0**180  # a root at 0 gives 2**200
 JUMP = 1e-6  # by so much of its size a value moves only where the function jumps
 PACKAGE = frozenset(ops.values())  # a test proves that these are analytic; other ops are tried
 
@@ -108,7 +109,7 @@ def _through(node, args, step, analytic):
     moved = any(is_complex(a) for a in args)
     if value is None or is_complex(value) != moved or value.shape != node.shape:
         return difference(node, args, step)
-    tangent = np.imag(value) / H
+    tangent = np.where(abs(np.imag(value)) > H * INFINITE, np.inf, np.imag(value) / H)
     if node.op not in PACKAGE and node.order not in analytic:
         analytic[node.order] = is_analytic(node)
     if not analytic.get(node.order, True):
@@ -174,6 +175,7 @@ class Part:
     def __init__(self, steps, outputs, cotangents, pull, step=STEP):
         self.steps, self.outputs, self.cotangents, self.pull = steps, outputs, cotangents, pull
         self.step, self.analytic = step, {}
+        self.leaves = {node.order for node in steps if not node.args}
         self.gradients = pull(outputs, cotangents, [n for n in steps if n.requires_grad])
 
     def walk(self, directions):
@@ -187,13 +189,11 @@ class Part:
         ]
         return np.concatenate([np.ravel(t) for t in terms])
 
-    def shaken(self, rng):
-        """The same part, every number moved by a rounding: what that changes, rounding may have changed."""
+    def shaken(self, seed):
+        """(the same part, every number moved by a rounding; {order: the order there}): what that changes, rounding may change."""
         moved = {}
         for node in self.steps:
-            data = node.data
-            if data.dtype.kind == "f":
-                data = data * (1 + 2.0**-52 * rng.choice([-1, 1], data.shape))
+            data = shaken(node.data, seed)
             args = tuple(moved.get(a.order, a) if isinstance(a, Tensor) else a for a in node.args)
             moved[node.order] = result(node.op, args, data, node.track) if args else constant(data)
             if not args and node.requires_grad:
@@ -201,6 +201,16 @@ class Part:
         steps, outputs = list(moved.values()), [moved[y.order] for y in self.outputs]
         part = Part(steps, outputs, self.cotangents, self.pull, self.step)
         return part, {old: new.order for old, new in moved.items()}
+
+
+def shaken(data, seed):
+    """Every number moved by one rounding, up or down as its own bits say: so what was equal stays equal."""
+    if data.dtype != np.float64:
+        return data
+    bits = np.ascontiguousarray(abs(data)).view(np.uint64) * np.uint64(
+        0x9E3779B97F4A7C15 + 2 * seed
+    )
+    return data * (1 + 2.0**-52 * (1 - 2.0 * (bits >> np.uint64(63)).reshape(data.shape)))
 
 
 def by_engine(outputs, cotangents, tensors):

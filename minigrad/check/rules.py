@@ -7,8 +7,8 @@ import numpy as np
 
 from ..engine import Tensor, constant, data_of, result
 from .diagnosis import Map, diagnose
-from .numeric import STEP, Part, along
-from .verdict import FAILING, Finding, cotangent, judge, look, worst
+from .numeric import STEP, Part, along, shaken
+from .verdict import FAILING, ROUNDINGS, Finding, cotangent, judge, look, worst
 
 SIZES = (1e-3, -1.0, 1e3, -1e6)  # times a cotangent: a rule is linear at all sizes, of both signs
 LINEAR = 1e-11  # relative to the largest entry: some 1e5 roundings, for sums of many entries
@@ -67,9 +67,10 @@ def unsound(node, rng):
     """A Finding if a rule of `node` is none: it raises, changes what it is given, draws, or is not linear in the cotangent."""
     for i, x in enumerate(node.args):
         if isinstance(x, Tensor) and x.requires_grad:
-            if trouble := _unsound(node, i, cotangent(rng, node.shape), cotangent(rng, node.shape)):
-                name = node.op.argument(i)
-                return Finding("FAIL", np.inf, f"The rule for {name}{trouble}", where(node.op, i))
+            trouble = _unsound(node, i, cotangent(rng, node.shape), cotangent(rng, node.shape))
+            if trouble:
+                note = f"The rule for {node.op.argument(i)}{trouble}"
+                return Finding("FAIL", np.inf, note, where(node.op, i))
     return None
 
 
@@ -90,13 +91,25 @@ def _unsound(node, i, u, w):
         return " changes what it is given, in place."
     if np.any(by_u) and np.array_equal(by_u, by_w):
         return " ignores the incoming cotangent: it gives the gradient for a cotangent of ones."
+
+    def lost():
+        """What rounding inside the rule may change, as a scale for `alike`."""
+        other = ruled(_shaken(node), i, u) - by_u
+        return ROUNDINGS / LINEAR * np.max(abs(other), initial=0)
+
     if not alike(by_u, ruled(node, i, u)):
         return " gives something else each time it is called, as if it drew noise of its own."
     for size in SIZES:
         expected, scale = size * (by_w - by_u), abs(size) * (abs(by_w) + abs(by_u))
-        if not alike(expected, ruled(node, i, size * (w - u)), scale):
+        given = ruled(node, i, size * (w - u))
+        if not alike(expected, given, scale) and not alike(expected, given, abs(size) * lost()):
             return f" is not linear in the cotangent: {size:g} times as much of it gives something else."
     return None
+
+
+def _shaken(node):
+    args = [constant(shaken(a.data, 0)) if isinstance(a, Tensor) else a for a in node.args]
+    return result(node.op, tuple(args), shaken(node.data, 0), node.track)
 
 
 def alike(a, b, scale=None):
