@@ -26,15 +26,6 @@ def alone(node):
     return result(node.op, tuple(args), node.data, node.track)
 
 
-def trained(node):
-    """{name: argument} of the arguments of a node that a gradient goes to."""
-    return {
-        node.op.argument(i): a
-        for i, a in enumerate(node.args)
-        if isinstance(a, Tensor) and a.requires_grad
-    }
-
-
 def by_rules(outputs, cotangents, tensors):
     """The gradients that the rules of one node give, summed over what was broadcast: the engine's way is not trusted here."""
     ((node,), (u,)) = outputs, cotangents
@@ -136,30 +127,26 @@ def check_node(node, rng, rates=(), step=STEP):
         return Finding("NONFINITE", np.inf, "the value is not finite")
     if finding := unsound(node, rng):
         return finding
-    inputs = trained(node)
+    inputs = {i: a for i, a in enumerate(node.args) if isinstance(a, Tensor) and a.requires_grad}
     u = np.where(np.isfinite(node.data), cotangent(rng, node.shape), 0)
-    part = Part(
-        [*(a for a in node.args if isinstance(a, Tensor)), node], [node], [u], by_rules, step
-    )
-    findings = {}
-    for name, x in inputs.items():
-        findings[name] = look(part, [x], rng)[x.order]
+    steps = [*(a for a in node.args if isinstance(a, Tensor)), node]
+    part = Part(steps, [node], [u], by_rules, step)
+    findings = {i: look(part, [x], rng)[x.order] for i, x in inputs.items()}
     found = worst(findings.values())
     if found.verdict == "KINK":  # entries that tie go on tying where all move alike
         alike = judge(part, {x.order: np.ones(x.shape) for x in inputs.values()})
-        if alike.verdict == "FAIL" and not np.any(u == 0):
-            findings = {" and ".join(inputs) + ", moved alike": alike}
-            found = alike
+        if alike.verdict == "FAIL" and np.all(u != 0):
+            note = f"By {' and '.join(map(node.op.argument, inputs))}, moved alike: {alike.note}."
+            return alike._replace(note=note, rule=where(node.op, next(iter(inputs))))
     if found.verdict not in FAILING:
         return found
-    name = next(name for name, finding in findings.items() if finding == found)
-    if found.verdict != "FAIL":
-        return found._replace(note=f"By {name}: {found.note}")
     if not np.all(np.isfinite(node.data)):
         return Finding("NONFINITE", np.inf, "the value is not finite at some entries")
-    i = next((i for i, a in enumerate(node.args) if a is inputs.get(name)), 0)
-    text = _diagnosed(node, i, rates)
-    return found._replace(note=f"By {name}: {found.note}. {text}.", rule=where(node.op, i))
+    i = next(i for i, finding in findings.items() if finding == found)
+    note = f"By {node.op.argument(i)}: {found.note}."
+    if found.verdict == "FAIL":
+        note += f" Diagnosis: {_diagnosed(node, i, rates)}."
+    return found._replace(note=note, rule=where(node.op, i))
 
 
 def _diagnosed(node, i, rates):
@@ -175,7 +162,7 @@ def _diagnosed(node, i, rates):
     lead = (1,) * (node.ndim - len(shape)) + shape
     broadcast = len(lead) == node.ndim and all(n in (1, m) for n, m in zip(lead, node.shape))
     axes = [a for a, (n, m) in enumerate(zip(lead, node.shape)) if n != m] if broadcast else []
-    return f"Diagnosis: {diagnose(function, rates, maps, turned, axes)}"
+    return diagnose(function, rates, maps, turned, axes)
 
 
 def _push(node, x):
