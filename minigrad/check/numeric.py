@@ -189,27 +189,37 @@ class Part:
         return np.concatenate([np.ravel(t) for t in terms])
 
     def shaken(self, seed):
-        """(the same part, every number moved by a rounding; {order: the order there}): what that changes, rounding may change."""
-        moved = {}
-        for node in self.steps:
-            data = shaken(node.data, seed)
-            args = tuple(moved.get(a.order, a) if isinstance(a, Tensor) else a for a in node.args)
-            moved[node.order] = result(node.op, args, data, node.track) if args else constant(data)
-            if not args and node.requires_grad:
-                moved[node.order].requires_grad = True
-        steps, outputs = list(moved.values()), [moved[y.order] for y in self.outputs]
-        part = Part(steps, outputs, self.cotangents, self.pull, self.step)
+        """(the same part, its numbers moved by a rounding; {order: the order there})."""
+        moved = shaken(self.steps, seed)
+        outputs = [moved[y.order] for y in self.outputs]
+        part = Part(list(moved.values()), outputs, self.cotangents, self.pull, self.step)
         return part, {old: new.order for old, new in moved.items()}
 
 
-def shaken(data, seed):
-    """Every number moved by one rounding, up or down as its own bits say: so what was equal stays equal."""
+def shaken(steps, seed):
+    """The graph run again with every number moved by a rounding: {order: new Tensor}. What that changes, rounding may change."""
+    moved = {}
+    for node in steps:
+        if node.args:
+            args = tuple(moved.get(a.order, a) if isinstance(a, Tensor) else a for a in node.args)
+            given = [np.ravel(data_of(a)) for a in args if isinstance(a, (Tensor, np.ndarray))]
+            data = np.asarray(node.op.forward(*map(data_of, args)))
+            passed_on = np.isin(data, np.concatenate(given))  # as by max, whose rule asks for that
+            data = np.where(passed_on, data, _moved(data, seed))
+            moved[node.order] = result(node.op, args, data, node.track)
+        else:
+            moved[node.order] = new = constant(_moved(node.data, seed))
+            new.requires_grad = node.requires_grad
+    return moved
+
+
+def _moved(data, seed):
+    """Every number one rounding up or down, as its own bits say: so what was equal stays equal."""
     if data.dtype != np.float64:
         return data
-    bits = np.ascontiguousarray(abs(data)).view(np.uint64) * np.uint64(
-        0x9E3779B97F4A7C15 + 2 * seed
-    )
-    return data * (1 + 2.0**-52 * (1 - 2.0 * (bits >> np.uint64(63)).reshape(data.shape)))
+    bits = np.ascontiguousarray(abs(data)).view(np.uint64)
+    up = (bits * np.uint64(0x9E3779B97F4A7C15 + 2 * seed)) >> np.uint64(63)  # a multiplicative hash
+    return data * (1 + 2.0**-52 * (1 - 2.0 * up.reshape(data.shape)))
 
 
 def by_engine(outputs, cotangents, tensors):
