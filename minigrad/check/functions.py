@@ -9,7 +9,8 @@ from ..graph import evaluate, nodes
 from ..noise import Noise, frozen_noise
 from .diagnosis import diagnose, function_of, rates
 from .numeric import STEP, Part, by_engine
-from .rules import alike, alone, check_node, unsound
+from .reports import progress
+from .rules import alike, check_node
 from .verdict import FAILING, LOOKS, Finding, cotangent, look, worst, wrong_entry
 
 AWAY = 2.0**-4  # how far from the inputs the function is run again, relative to each entry
@@ -175,7 +176,12 @@ def examine(
         return trouble
     steps, xs = nodes(first), {i: own[i] for i in trained}
     inner = [node for node in steps if node.args and node.requires_grad]
-    wrong = next((f for f in (unsound(alone(node), rng) for node in inner) if f), None)
+    drop = rates(steps)
+    findings = (
+        check_node(node, rng, drop, eps, rtol, atol)
+        for node in progress(inner, "gradcheck", "nodes")
+    )
+    wrong = next((f for f in findings if f.verdict == "FAIL"), None)
     part = Part(steps, first, [cotangent(rng, y.shape) for y in first], by_engine, eps)
     if moved := changed():
         note = f"the backward pass changes the inputs {moved}: a rule writes to what it is given."
@@ -185,11 +191,6 @@ def examine(
     most = 0 if fast_mode else LOOKS + 2 * max(x.size for x in xs.values())
     found = look(part, list(xs.values()), rng, rtol, atol, most)
     found = {i: Finding("OK") if not x.size else found[x.order] for i, x in xs.items()}
-    gravest = worst(found.values())
-    if wrong is None and (gravest.kinked or gravest.verdict in FAILING):
-        drop = rates(steps)
-        findings = (check_node(node, rng, drop, eps) for node in inner)
-        wrong = next((f for f in findings if f.verdict == "FAIL"), None)
     for i, finding in found.items():
         if finding.verdict == "FAIL" and finding.kinked and not wrong:
             found[i] = finding._replace(verdict="KINK")

@@ -188,16 +188,19 @@ class Part:
         ]
         return np.concatenate([np.ravel(t) for t in terms])
 
-    def shaken(self, seed):
+    def shaken(self, seed, way):
         """(the same part, its numbers moved by a rounding; {order: the order there})."""
-        moved = shaken(self.steps, seed)
+        moved = shaken(self.steps, seed, way)
         outputs = [moved[y.order] for y in self.outputs]
         part = Part(list(moved.values()), outputs, self.cotangents, self.pull, self.step)
         return part, {old: new.order for old, new in moved.items()}
 
 
-def shaken(steps, seed):
-    """The graph run again with every number moved by a rounding: {order: new Tensor}. What that changes, rounding may change."""
+def shaken(steps, seed, way):
+    """The graph run again, every number moved by a rounding, one `way` (1) or the other (-1): {order: new Tensor}.
+
+    By what these two differ, rounding may change a result.
+    """
     moved = {}
     for node in steps:
         if node.args:
@@ -205,21 +208,21 @@ def shaken(steps, seed):
             given = [np.ravel(data_of(a)) for a in args if isinstance(a, (Tensor, np.ndarray))]
             data = np.asarray(node.op.forward(*map(data_of, args)))
             passed_on = np.isin(data, np.concatenate(given))  # as by max, whose rule asks for that
-            data = np.where(passed_on, data, _moved(data, seed))
+            data = np.where(passed_on, data, _moved(data, seed, way))
             moved[node.order] = result(node.op, args, data, node.track)
         else:
-            moved[node.order] = new = constant(_moved(node.data, seed))
+            moved[node.order] = new = constant(_moved(node.data, seed, way))
             new.requires_grad = node.requires_grad
     return moved
 
 
-def _moved(data, seed):
+def _moved(data, seed, way):
     """Every number one rounding up or down, as its own bits say: so what was equal stays equal."""
     if data.dtype != np.float64:
         return data
     bits = np.ascontiguousarray(abs(data)).view(np.uint64)
     up = (bits * np.uint64(0x9E3779B97F4A7C15 + 2 * seed)) >> np.uint64(63)  # a multiplicative hash
-    return data * (1 + 2.0**-52 * (1 - 2.0 * up.reshape(data.shape)))
+    return data * (1 + way * 2.0**-52 * (1 - 2.0 * up.reshape(data.shape)))
 
 
 def by_engine(outputs, cotangents, tensors):

@@ -86,8 +86,8 @@ def _unsound(node, i, u, w):
     def lost():
         """What rounding inside the rule may change, as a scale for `alike`."""
         steps = [*(a for a in node.args if isinstance(a, Tensor)), node]
-        other = ruled(shaken(steps, 0)[node.order], i, u) - by_u
-        return ROUNDINGS / LINEAR * np.max(abs(other), initial=0)
+        up, down = (ruled(shaken(steps, 0, way)[node.order], i, u) for way in (1, -1))
+        return ROUNDINGS / LINEAR * np.max(abs(up - down), initial=0)
 
     if not alike(by_u, ruled(node, i, u)):
         return " gives something else each time it is called, as if it drew noise of its own."
@@ -113,7 +113,7 @@ def where(op, i):
     return f"{op.name} for {op.argument(i)}{place}"
 
 
-def check_node(node, rng, rates=(), step=STEP):
+def check_node(node, rng, rates=(), step=STEP, rtol=0.0, atol=0.0):
     """The Finding on the rules of one recorded node."""
     node = alone(node)
     if not np.array_equal(node.op.forward(*map(data_of, node.args)), node.data, equal_nan=True):
@@ -127,10 +127,10 @@ def check_node(node, rng, rates=(), step=STEP):
     u = np.where(np.isfinite(node.data), cotangent(rng, node.shape), 0)
     steps = [*(a for a in node.args if isinstance(a, Tensor)), node]
     part = Part(steps, [node], [u], by_rules, step)
-    findings = {i: look(part, [x], rng)[x.order] for i, x in inputs.items()}
+    findings = {i: look(part, [x], rng, rtol, atol)[x.order] for i, x in inputs.items()}
     found = worst(findings.values())
     if found.verdict == "KINK":  # entries that tie go on tying where all move alike
-        alike = judge(part, {x.order: np.ones(x.shape) for x in inputs.values()})
+        alike = judge(part, {x.order: np.ones(x.shape) for x in inputs.values()}, rtol, atol)
         if alike.verdict == "FAIL" and np.all(u != 0):
             note = f"By {' and '.join(map(node.op.argument, inputs))}, moved alike: {alike.note}."
             return alike._replace(note=note, rule=where(node.op, next(iter(inputs))))

@@ -16,7 +16,7 @@ ROUNDINGS = (
     64  # so many in a row are allowed at each node; right graphs were seen to need 20 at most
 )
 INFINITE = 2.0**180  # as which a root at 0 comes out, whose complex step is the root of 1 / H
-SHAKES = 3  # times that numbers are moved by a rounding; one alone may change nothing by chance
+SHAKES = 3  # times that numbers are moved by a rounding, each in another pattern
 FAINT = (
     2.0**-14
 )  # of the mean: smaller gradients count less in a direction that gives all entries one weight
@@ -74,7 +74,7 @@ def judge(part, directions, rtol=0.0, atol=0.0):
         return Finding("KINK" if between else "FAIL", 0.0 if between else np.inf, sides, "", True)
     difference = abs(analytic - numeric)
     if not difference <= allowed:
-        lost = ROUNDINGS * (_change(part, directions, analytic, numeric) + _absorbed(part, right))
+        lost = ROUNDINGS * (_change(part, directions) + _absorbed(part, right))
         rounding, allowed = rounding + lost, allowed + lost
     if max(abs(analytic), abs(numeric)) <= rounding:
         return Finding("VACUOUS")
@@ -111,14 +111,16 @@ def _wanted(part, tangents):
     return {order: t for order, t in tangents.items() if order in part.gradients}
 
 
-def _change(part, directions, analytic, numeric):
-    """How far both sides move when every number in the graph moves by a rounding."""
+def _change(part, directions):
+    """How far both sides differ when every number is moved by a rounding one way, and the other way."""
     changes = [0.0]
     for seed in range(SHAKES):
-        moved, orders = part.shaken(seed)
-        along = {orders[order]: v for order, v in directions.items()}
-        shaken = _analytic(moved, along), np.sum(moved.terms(moved.walk(along)))
-        changes.append(abs(shaken[0] - analytic) + abs(shaken[1] - numeric))
+        sides = []
+        for way in (1, -1):
+            moved, orders = part.shaken(seed, way)
+            along = {orders[order]: v for order, v in directions.items()}
+            sides.append((_analytic(moved, along), np.sum(moved.terms(moved.walk(along)))))
+        changes.append(np.sum(abs(np.subtract(*sides))))
     return max(change for change in changes if np.isfinite(change))
 
 
