@@ -58,7 +58,7 @@ def file(tmp_path):
 def row(printed, name):
     """The columns of an op's line after its name."""
     (line,) = re.findall(rf"^ *\d+/\d+ +{name} (.*)$", printed, re.MULTILINE)
-    return line.split()
+    return line.replace("< 1e-15", "1e-15").split()
 
 
 # ----------------------------------------------------------------------------------------- the ops
@@ -101,7 +101,9 @@ def test_without_arguments_every_op_is_proved(prove, monkeypatch):
     assert status == 0 and "4 of 4 ops proved" in printed
     assert [row(printed, name)[3] for name in table] == ["OK"] * 3
     assert re.search(
-        r"^gaussian_noise std=0.2 +OK +\d\.\de-1\d +passed: \d+ tests$", printed, re.MULTILINE
+        r"^gaussian_noise std=0.2 +OK +(< 1e-15|\d\.\de-1\d) +passed: \d+ tests$",
+        printed,
+        re.MULTILINE,
     )
 
 
@@ -146,7 +148,7 @@ def test_what_is_not_there_is_said_to_be_so(what, message, capsys):
     [
         (
             lambda g, out, x: 2 * (g - g * out * out),
-            r"first derivatives: FAIL, tests/test_prove.py:\d+, rule for x\n +input 0, entry \(0, 0\): "
+            r"first derivatives: FAIL, tanh for x \(tests/test_prove.py:\d+\)\n +input 0, entry \(0, 0\): "
             ".* Diagnosis: 2 times the numeric gradient",
         ),
         (lambda g, out, x: -g, r"first derivatives: FAIL, .*\n.* Diagnosis: no simple pattern"),
@@ -188,16 +190,15 @@ def test_all_failures_are_printed_those_of_first_derivatives_first(prove):
         "x**2, x [0.0, 1.0]",
         "x**3, x [0.0, 1.0]",
     }
-    assert {where for *_, where in shown} == {
-        f"tests/test_prove.py:{wrong.__code__.co_firstlineno}, rule for x"
-    }
+    line = f"power for x (tests/test_prove.py:{wrong.__code__.co_firstlineno})"
+    assert all(where.startswith(line) for *_, where in shown)  # of second derivatives all rules
 
 
 def test_the_rule_is_named_by_the_input_whose_gradient_fails(prove):
     right = engine.ops["matmul"].rules[1]
     engine.ops["matmul"].rules[1] = wrong = lambda g, out, x, y: 1.01 * right(g, out, x, y)
     _, printed = prove("matmul")
-    line = f"tests/test_prove.py:{wrong.__code__.co_firstlineno}, rule for y"
+    line = f"matmul for y (tests/test_prove.py:{wrong.__code__.co_firstlineno})"
     assert f"x @ y, x (2, 3), y (3,): first derivatives: FAIL, {line}\n" in printed
 
 
@@ -210,9 +211,7 @@ def test_an_op_that_uses_a_broken_op_is_not_called_broken(prove, broken, victim)
     status, printed = prove(victim)
     assert status == 1
     assert row(printed, victim)[3] == "AFFECTED"
-    assert re.search(
-        rf"^      \d+ samples fail with {broken}, which fails by itself$", printed, re.M
-    )
+    assert re.search(rf"^      \d+ samples fail with {broken}, whose rule is wrong$", printed, re.M)
     assert printed.splitlines()[-1] == f"FAILED: {broken}"
 
 
@@ -277,7 +276,7 @@ def test_a_right_op_without_samples_is_proved_on_shapes_that_go_wrong(prove, fil
     [
         (
             define("cubed", "x", "x**3", x="3.3 * g * x * x"),
-            r"first derivatives: FAIL, .*my_ops.py:4, rule for x\n.* Diagnosis: 1.1 times the numeric",
+            r"first derivatives: FAIL, .*my_ops.py:4\)\n.* Diagnosis: 1.1 times the numeric",
         ),
         (define("cubed", "x", "x**3", x="3 * g * x * data_of(x)"), "second derivatives: FAIL, "),
         (
@@ -412,7 +411,7 @@ noisy = {"uniform_noise": [Noisy("0.5 to 1.5", uniform_noise, lambda x: x * x / 
 @pytest.mark.parametrize(
     "right, wrong, column",
     [
-        ("", "", r"OK +\d\.\de-\d\d +passed: \d+ tests"),
+        ("", "", r"OK +(< 1e-15|\d\.\de-\d\d) +passed: \d+ tests"),
         ("uniform(0.5, 1.5", "uniform(0.5, 1.0", r"OK +.* FAILED: .*0\.75, of its law 1;.*"),
         ("x * x / 12", "x * x / 6", r"OK +\d\.\de-0[12] +passed: \d+ tests"),
         ("training else x", "training else 2 * x", ".*FAILED: the mean is 0.5 times.*"),

@@ -6,7 +6,7 @@
                                              `noisy`, as in minigrad/check/samples
 
 A failure names the sample and the rule, with file and line. An op that is wrong only because it
-uses a broken op is AFFECTED. Ctrl-C shows what was proved so far. Exit status 1 if anything fails.
+uses a wrong op is AFFECTED. Ctrl-C shows what was proved so far. Exit status 1 if anything fails.
 """
 
 import argparse
@@ -17,28 +17,31 @@ import time
 import traceback
 import warnings
 from collections import Counter
-from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from ..engine import Op, Tensor, grad, ops
-from ..graph import nodes
 from .expectations import expectation
 from .functions import differently_recorded, examine, gradient_function
 from .noise import check_noise
+from .reports import shown
 from .samples import noisy, samples, tensors
 from .samples.case import binary, unary
-from .slopes import FAILING, Finding, worst
+from .verdict import FAILING, Finding, worst
 
 
 class Failure(NamedTuple):
     sample: str
     order: str  # "first" or "second"
     finding: Finding
-    uses: tuple  # broken ops that the sample uses besides the proved one: the cause
-    where: str  # file and line of the rule, or of the error in the forward
+    where: str  # file and line of the wrong rule, of the error, or of all rules
+
+    @property
+    def broken(self):
+        """The op whose rule is wrong, if the finding names it."""
+        return self.finding.rule.split(" ")[0]
 
     def __str__(self):
         place = f", {self.where}" if self.where else ""
@@ -52,14 +55,14 @@ class Proof(NamedTuple):
     cases: int
     first: Finding  # the gravest, of first derivatives
     second: Finding
-    failures: list  # those of first derivatives before those of second ones
+    failures: list  # of the op's own rules; those of first derivatives first
+    uses: Counter  # {another op whose rule is wrong: the number of samples that fail with it}
 
     @property
     def verdict(self):
-        own = [failure for failure in self.failures if not failure.uses]
-        if own:
-            return own[0].finding.verdict
-        return "AFFECTED" if self.failures else worst([self.first, self.second]).verdict
+        if self.failures:
+            return self.failures[0].finding.verdict
+        return "AFFECTED" if self.uses else worst([self.first, self.second]).verdict
 
 
 def prove(name, rows):
@@ -70,117 +73,56 @@ def prove(name, rows):
     findings, failures, silent = {"first": [], "second": []}, [], []
     for sample in rows:
         for order in findings:
-            finding, error = _examined(sample, order)
+            finding, place = _examined(sample, order)
             findings[order].append(finding)
-            if finding.verdict in (*FAILING, "VACUOUS"):
-                uses, where = (), _line_of(error)
+            if finding.verdict == "VACUOUS":
+                silent.append(Failure(sample.name, order, finding, ""))
+                break
+            if finding.verdict in FAILING:
+                where = finding.rule or place
                 if finding.verdict == "FAIL":
-                    uses = _broken_ops(name, rows, sample, order)
-                    where = where or _rules(name, sample, order)
-                failure = Failure(sample.name, order, finding, uses, where)
-                (silent if finding.verdict == "VACUOUS" else failures).append(failure)
+                    where = where or _rules(ops[name])
+                failures.append(Failure(sample.name, order, finding, where))
                 break
     first, second = findings.values()
     tested = any(f.verdict != "VACUOUS" for f, sample in zip(first, rows) if not sample.zero)
-    failures = sorted(failures if tested else failures + silent, key=lambda f: f.order)
-    return Proof(len(rows), worst(first), worst(second), failures)
+    uses = Counter(f.broken for f in failures if f.broken not in ("", name))
+    failures = [f for f in failures if f.broken not in uses] + ([] if tested else silent)
+    failures.sort(key=lambda failure: failure.order)
+    return Proof(len(rows), worst(first), worst(second), failures, uses)
 
 
-def _examined(sample, order, wanted=None):
-    """(the Finding of a sample, the error that it raised or None).
+def _examined(sample, order):
+    """(the Finding of a sample, file and line of the error that it raises, or "")."""
 
-    `wanted` is the number of the only input that requires a gradient; None: all do.
-    """
-    inputs = tuple(
-        x.requires_grad_(wanted in (None, i)) for i, x in enumerate(tensors(sample.inputs()))
-    )
+    def bent(*xs):
+        return np.sin(sample.call(*xs))
+
+    inputs = tuple(tensors(sample.inputs()))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of single silent inputs
             if order == "first":
-                return examine(sample.call, inputs, zero_allowed=sample.zero), None
-            call = _bent(sample)
-            gradients, cotangents = gradient_function(call, inputs)
-            finding = differently_recorded(call, inputs, cotangents)
-            return finding or examine(gradients, inputs + cotangents, zero_allowed=True), None
+                return examine(sample.call, inputs, zero_allowed=sample.zero), ""
+            gradients, cotangents = gradient_function(bent, inputs)
+            finding = differently_recorded(bent, inputs, cotangents)
+            return finding or examine(gradients, inputs + cotangents, zero_allowed=True), ""
     except Exception as error:  # of an op that cannot even be called: a line, not the end
-        return Finding("FAIL", np.inf, f"{type(error).__name__}: {error}"), error
+        return Finding("FAIL", np.inf, f"{type(error).__name__}: {error}"), _line_of(error)
 
 
-def _bent(sample):
-    return lambda *xs: np.sin(sample.call(*xs))
-
-
-# ---- the cause of a failure
-
-
-def _ops_of(sample, order="first"):
-    """The names of the ops in the graph of a sample, or of its gradients."""
-    inputs = tensors(sample.inputs())
-    try:
-        roots = [sample.call(*inputs)]
-        if order == "second":
-            out = np.sum(_bent(sample)(*inputs))
-            roots = grad(out, inputs, create_graph=True, allow_unused=True)
-            roots = [g for g in roots if g is not None]
-    except Exception:  # the failure that is explained
-        return set()
-    return {node.op.name for node in nodes(roots) if node.op}
-
-
-@cache
-def _is_broken(name, rows):
-    """Whether first derivatives of an op fail on one of these samples that uses no other op."""
-    alone = [sample for sample in rows if _ops_of(sample) == {name}]
-    return any(_examined(sample, "first")[0].verdict == "FAIL" for sample in alone)
-
-
-def _broken_ops(name, rows, sample, order):
-    """The broken ops that a failing sample uses, unless the op itself is broken."""
-    if _is_broken(name, tuple(rows)):
-        return ()
-    others = sorted(_ops_of(sample, order) - {name})
-    return tuple(other for other in others if _is_broken(other, tuple(samples.get(other, ()))))
-
-
-def _rules(name, sample, order):
-    """File and line of the rules of the op for the inputs whose gradients fail alone, or of all."""
-    op, failing, passing = ops[name], set(), set()
-    for i in range(len(sample.draws)):
-        inputs = tensors(sample.inputs())
-        try:
-            reached = _arguments(nodes(sample.call(*inputs)), inputs[i], name)
-        except Exception:
-            return ""
-        fails = _examined(sample, order, i)[0].verdict in FAILING
-        (failing if fails else passing).update(reached)
-    named = (failing - passing) or failing or set(op.names)
-    lines = {}
-    for argument, rule in zip(op.names, op.rules):
-        if argument in named and (code := getattr(rule, "__code__", None)):
-            lines.setdefault(f"{_short(code.co_filename)}:{code.co_firstlineno}", []).append(
-                argument
-            )
-    return ", ".join(f"{line}, rule for {' and '.join(names)}" for line, names in lines.items())
-
-
-def _arguments(graph, x, name):
-    """The names of the op's arguments that depend on x."""
-    known, found = {x.order}, set()
-    for node in graph:
-        for i, a in enumerate(node.args):
-            if isinstance(a, Tensor) and a.order in known:
-                known.add(node.order)
-                if node.op.name == name:
-                    found.add(node.op.names[min(i, len(node.op.names) - 1)])
-    return found
+def _rules(op):
+    """File and line of the rules of an op."""
+    codes = {n: getattr(r, "__code__", None) for n, r in zip(op.names, op.rules)}
+    lines = {n: f"{_short(c.co_filename)}:{c.co_firstlineno}" for n, c in codes.items() if c}
+    return ", ".join(f"{op.name} for {name} ({line})" for name, line in lines.items())
 
 
 def _line_of(error):
-    """File and line of an error, outside NumPy, the engine and the checks; "" without an error."""
-    while getattr(error, "__cause__", None):
+    """File and line where an error was first raised, outside NumPy, the engine and the checks."""
+    while error.__cause__:
         error = error.__cause__
-    for frame in reversed(traceback.extract_tb(error.__traceback__) if error else []):
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if not any(
             part in frame.filename for part in ("numpy", "minigrad/engine", "minigrad/check")
         ):
@@ -284,19 +226,16 @@ def prove_table(table, proved, failed):
             failed[name] = None
             print(NO_SAMPLES.format(name))
             continue
-        cases, first, second, failures = proof = prove(name, rows)
-        errors = f"{cases:5}  {first.error:11.1e}  {second.error:12.1e}"
+        proof = prove(name, rows)
+        errors = f"{proof.cases:5}  {shown(proof.first.error):>11}  {shown(proof.second.error):>12}"
         print(f"{errors}  {proof.verdict:10} {time.perf_counter() - start:8.1f}", flush=True)
-        for used, count in Counter(failure.uses for failure in failures).items():
-            failed |= dict.fromkeys(used or [name])
-            if used:
-                print(
-                    f"      {count} samples fail with {' and '.join(used)}, which fails by itself"
-                )
-        for failure in failures:
-            if not failure.uses:
-                print(failure)
-        if not failures:
+        for used, count in proof.uses.items():
+            print(f"      {count} samples fail with {used}, whose rule is wrong")
+        for failure in proof.failures:
+            print(failure)
+        wrong = [*([name] if proof.failures else []), *proof.uses]
+        failed |= dict.fromkeys(wrong)
+        if not wrong:
             proved[name] = None
 
 
@@ -307,7 +246,7 @@ def prove_drawing(drawing, proved, failed):
         print(f"{f'{name} {proof.settings}':30}", end="  ", flush=True)
         pathwise, error, report = prove_noise(proof)
         law = report.verdict().removeprefix("noise check ")
-        print(f"{pathwise.verdict:8}  {f'{error:.1e}':11}  {law}", flush=True)
+        print(f"{pathwise.verdict:8}  {shown(error):11}  {law}", flush=True)
         right = pathwise.verdict == "OK" and error <= 1e-12 and report
         (proved if right else failed)[name] = None
     print()
@@ -323,7 +262,6 @@ def main(arguments=None):
     parser.add_argument("what", nargs="*", metavar="op or file.py", help=help)
     table, drawing = chosen(parser.parse_args(arguments).what, parser.error)
     begin, proved, failed, interrupted = time.perf_counter(), {}, {}, False
-    _is_broken.cache_clear()
     try:
         if table:
             prove_table(table, proved, failed)

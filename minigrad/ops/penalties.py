@@ -13,6 +13,7 @@ from operator import index
 import numpy as np
 
 from ..engine import op
+from .elementwise import magnitude
 
 
 def blocks(arrays, size=32_768):
@@ -39,7 +40,7 @@ def _sum_of_magnitudes(w):
     """By a product with ones, twice as fast as a sum."""
     pieces = list(blocks([w]))
     ones = np.ones(pieces[0][0].size, w.real.dtype)
-    return sum(np.abs(piece).reshape(-1) @ ones[: piece.size] for (piece,) in pieces)
+    return sum(magnitude(piece).reshape(-1) @ ones[: piece.size] for (piece,) in pieces)
 
 
 def soft_threshold(v, t):
