@@ -326,7 +326,11 @@ BUGS = {
     ),
     "scaled in both modes": (ScaledInBothModes(P), {}, "applied twice, or in evaluation too"),
     "2% too large": (lambda x: 1.02 * dropped(x), {}, "the mean is 1.02 times x"),
-    "kept 2% too rarely": (lambda x: dropped(x, law=Rare), {}, "the keep rate is not its law's"),
+    "kept 2% too rarely": (
+        lambda x: dropped(x, law=Rare),
+        {},
+        "the keep rate is not that of the law in the draw",
+    ),
     "one seed for all calls": (
         lambda x: dropped(x, rng=seeded_generator()),
         {},
@@ -486,9 +490,7 @@ def test_noise_from_elsewhere_is_told_with_the_remedy():
     ):
         report = check_noise(op)
         assert not report
-        assert "STOCHASTIC" in str(report) and "Use minigrad's stochastic ops, or pass rng" in str(
-            report
-        )
+        assert "STOCHASTIC" in str(report) and "Use minigrad's noise, or pass rng" in str(report)
 
 
 def test_noise_that_the_graph_does_not_hold_is_told():
@@ -499,9 +501,7 @@ def test_noise_that_the_graph_does_not_hold_is_told():
 
 def test_other_noise_in_every_call_is_told():
     rates = iter([0.1, 0.1, 0.2, 0.3, 0.4])
-    assert "from call to call" in str(
-        check_noise(lambda x: F.dropout(x, next(rates), training=True))
-    )
+    assert "between calls" in str(check_noise(lambda x: F.dropout(x, next(rates), training=True)))
 
 
 def test_a_law_of_ones_own_passes_with_every_test_told():
@@ -634,6 +634,14 @@ def test_everything_is_left_as_it_was(fails):
         and model.linear.weight.grad is gradient
         and (gradient.data == 1).all()
     )
+
+
+def test_the_last_line_of_a_notebook_cell_is_a_table():
+    report = check_noise(nn.Dropout(P))
+    assert repr(report) == str(report) and report.verdict() in str(report)
+    html = report._repr_html_()
+    assert html.startswith("<table>") and html.count("OK</b>") == len(report.rows)
+    assert "no noise" in check_noise(lambda x: x)._repr_html_()
 
 
 def test_it_says_the_same_again():

@@ -176,7 +176,7 @@ def guessed(op, call):
 
 
 def load(path):
-    """What a file defines: ({op: list of samples, or None}, {function with noise: list of Noisy})."""
+    """What a file defines: ({op: samples, or None}, {function that draws noise: list of Noisy})."""
     before = set(ops)
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)

@@ -28,6 +28,7 @@ from ..engine import Tensor, data_of, path
 from ..graph import evaluate, program
 from ..noise import Noise, frozen_noise
 from ..tables import aligned
+from .reports import table
 
 FALSE_ALARM = 1e-9
 
@@ -110,12 +111,17 @@ class NoiseReport:
             text += f", {unknown} more have nothing to compare with" if unknown else ""
         return f"noise check {text}"
 
+    def lines(self):
+        """The rows of the table, its head first."""
+        numbers = [(f"{r.measured:.5g}", f"{r.expected:.5g}", f"{r.bound:.1e}") for r in self.rows]
+        body = [(r.layer, r.test, *n, r.verdict) for r, n in zip(self.rows, numbers)]
+        return [("noise", "test", "measured", "expected", "allowed", "verdict"), *body]
+
     def __repr__(self):
-        table = [("noise", "test", "measured", "expected", "allowed", "verdict")] * bool(self.rows)
-        for row in self.rows:
-            numbers = f"{row.measured:.5g}", f"{row.expected:.5g}", f"{row.bound:.1e}"
-            table.append((row.layer, row.test, *numbers, row.verdict))
-        return "\n".join([*aligned(table), self.verdict()])
+        return "\n".join([*(aligned(self.lines()) if self.rows else []), self.verdict()])
+
+    def _repr_html_(self):
+        return table(self.lines(), [self.verdict()])
 
 
 # ------------------------------------------------------------------------------------------- check
@@ -170,9 +176,9 @@ def check_noise(op, shape=(64, 1024), *, p=None, shared=(), mean=None, calls=4, 
         layers = _layers(graphs[0], list(zip(*drawn)), p)
         apart = [row for layer in layers for row in _independence(layer)]
         apart += [_of_layers(a, b) for i, b in enumerate(layers) for a in layers[:i]]
-        rows = [row for row in apart if row.measured >= 1]  # repeats first: other tests suffer
-        rows += [row for layer in layers for row in _law(layer)]
-        rows += [row for row in apart if not row.measured >= 1]
+        repeats = [row for row in apart if row.measured >= 1]  # first: all other tests suffer
+        rows = repeats + [row for layer in layers for row in _law(layer)]
+        rows += [row for row in apart if row not in repeats]
         rows += [row for layer in layers for row in _sharing(layer, shared)]
         rows += _output(op, x, outputs, graphs[0], layers, mean)
     level = math.log(2 * sum(callable(row.bound) for row in rows) / FALSE_ALARM)
@@ -208,16 +214,12 @@ def _called(op, x):
 def _problem(again, outputs, drawn):
     """Why the noise of these outputs cannot be tested, or ""."""
     if not np.array_equal(again.data, outputs[0].data, equal_nan=True):
-        return (
-            "STOCHASTIC: op changed between two calls, by randomness that minigrad cannot hold "
-            "fixed. Use minigrad's stochastic ops, or pass rng."
-        )
+        by = "by randomness that minigrad cannot hold fixed"
+        return f"STOCHASTIC: op changed between two calls, {by}. Use minigrad's noise, or pass rng."
     if not any(drawn):
         return "VACUOUS: op records no noise. Is it in evaluation mode, or under no_grad()?"
     if len({str([(n.stream, n.shape, n.distribution) for n in leaves]) for leaves in drawn}) > 1:
-        return (
-            "VACUOUS: layers, shapes or laws of noise change from call to call. Check parts of op."
-        )
+        return "VACUOUS: layers, shapes or laws of noise change between calls. Check parts of op."
     return ""
 
 
@@ -252,22 +254,20 @@ def _law(layer):
     name, _, law, _, values, p = layer
     if law.drop_rate is not None:
         keep, rate = 1 - law.drop_rate, np.mean(values != 0)
+        swapped = "p: keep and drop are swapped" if p and math.isclose(keep, p) else "not 1-p"
         if p is not None:
-            swapped = "p: keep and drop are swapped" if math.isclose(keep, p) else "not 1-p"
             yield NoiseTest(name, "law, 1-p", keep, 1 - p, 1e-12, f"the keep rate is {swapped}")
         swapped = abs(rate - law.drop_rate) < abs(rate - keep) / 10
-        hint = (
-            "keep and drop are swapped in the draw" if swapped else "the keep rate is not its law's"
-        )
-        yield _rate(name, "keep rate", values != 0, keep, hint)
+        hint = "keep and drop are swapped" if swapped else "the keep rate is not that of the law"
+        yield _rate(name, "keep rate", values != 0, keep, f"{hint} in the draw")
     elif law.cdf is None:
         hint = f"{law!r} has no cdf to compare its draws with. Define cdf(x)."
         yield NoiseTest(name, "law", math.nan, 0, math.inf, hint)
     else:
         mean, variance = values.mean(dtype=float), np.square(values - law.mean, dtype=float).mean()
         ratio = variance / law.variance if law.variance else math.inf
-        hint = f"the mean drawn is {mean:.3g}, of its law {law.mean:.3g}; the variance is "
-        hint += f"{ratio:.3g} times its law's{_spread_hint(law.variance, ratio)}"
+        spread = f"the variance {ratio:.3g} times its law's{_spread_hint(law.variance, ratio)}"
+        hint = f"the mean drawn is {mean:.3g}, of its law {law.mean:.3g}; {spread}"
         bound = partial(law_bound, values.size)
         yield NoiseTest(name, "law", _distance(values, law), 0, bound, hint)
 
