@@ -382,7 +382,7 @@ def test_too_many_outcomes_are_refused_at_once(shape, distribution, count):
     began = time.perf_counter()
     with pytest.raises(
         ValueError,
-        match=rf"expectation: {count}, but at most 4,096 .* of shape \({shape[0]},.*smaller batch.*resample",
+        match=rf"expectation: {count}, but at most 65,536 .* of shape \({shape[0]},.*smaller batch.*resample",
     ):
         mg.expectation(loss)
     assert time.perf_counter() - began < 0.1
@@ -397,10 +397,10 @@ def test_the_refusal_names_the_layers_with_the_most_outcomes():
         mg.expectation(np.sum(model(leaf(10))))
 
 
-def test_up_to_4096_outcomes_are_enumerated():
-    x = leaf(12)
+def test_up_to_65536_outcomes_are_enumerated():
+    x = leaf(16)
     expected = mg.expectation(np.sum(F.dropout(x, 0.3, training=True)) ** 2)
-    assert expected.outcomes == 4096
+    assert expected.outcomes == 65_536
     close(expected.value, np.sum(x.data) ** 2 + 3 / 7 * np.sum(x.data**2))
     close(expected.gradients[x], 2 * np.sum(x.data) + 6 / 7 * x.data)
 

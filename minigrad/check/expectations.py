@@ -9,8 +9,9 @@ import numpy as np
 from ..engine import Tensor, constant, data_of, grad, result
 from ..graph import copy, depending, program
 from ..noise import Noise
+from .reports import progress
 
-MOST_OUTCOMES = 2**12
+MOST_OUTCOMES = 2**16  # some seconds
 
 
 class Expectation(NamedTuple):
@@ -33,7 +34,7 @@ def expectation(loss, order=8):
     The recorded rules make the gradients, in float64. The graph, its noise, every `.grad` and all
     generators stay as they are.
 
-    Raises ValueError beyond 4,096 outcomes, RuntimeError for a freed graph, TypeError for a law
+    Raises ValueError beyond 65,536 outcomes, RuntimeError for a freed graph, TypeError for a law
     without outcomes.
 
     On a linear model dropout is a ridge penalty, exactly: E|y - (M*X)w|^2 = |y - Xw|^2 +
@@ -135,11 +136,11 @@ def _count(bits):
 def _enumerated(laws):
     """({order of noise: a Tensor of its values}, probability) of every outcome of all noise."""
     digits = [range(len(values)) for noise, (values, _) in laws.items() for _ in range(noise.size)]
-    ends = np.cumsum([noise.size for noise in laws])[:-1]
-    for choice in itertools.product(*digits):
-        drawn, probability = {}, 1.0
-        for (noise, law), chosen in zip(laws.items(), np.split(np.array(choice, int), ends)):
-            values, probabilities = law
+    for choice in progress(list(itertools.product(*digits)), "expectation", "outcomes"):
+        drawn, probability, start = {}, 1.0, 0
+        for noise, (values, probabilities) in laws.items():
+            chosen = np.array(choice[start : start + noise.size], int)
             drawn[noise.order] = constant(values[chosen].reshape(noise.shape))
             probability *= probabilities[chosen].prod()
+            start += noise.size
         yield drawn, probability
