@@ -84,7 +84,7 @@ class Law:
     mean, variance           of an entry
     outcomes(order)          (values, probabilities) of an entry, two arrays: all its values, or
                              `order` nodes and weights of a quadrature for its law
-    drop_rate                of noise that drops: P(entry = 0). None for other noise
+    drop_rate                of noise that keeps entries or drops them: P(entry = 0). Else None
 
     `check_noise` compares what is drawn with cdf, mean, variance and drop_rate, `expectation` runs
     over the outcomes. Without a cdf, check_noise is VACUOUS; without outcomes, expectation raises

@@ -120,13 +120,14 @@ def _rules(op):
 
 def _line_of(error):
     """File and line where an error was first raised, outside NumPy, the engine and the checks."""
+    package = Path(__file__).parents[1]
     while error.__cause__:
         error = error.__cause__
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if not any(
-            part in frame.filename for part in ("numpy", "minigrad/engine", "minigrad/check")
-        ):
-            return f"{_short(frame.filename)}:{frame.lineno}, in {frame.name}"
+        path = Path(frame.filename)
+        own = path.parent == package or package / "check" in path.parents
+        if not own and "numpy" not in path.parts:
+            return f"{_short(path)}:{frame.lineno}, in {frame.name}"
     return ""
 
 

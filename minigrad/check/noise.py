@@ -250,26 +250,26 @@ def _layers(graph, leaves, p):
 
 
 def _law(layer):
-    """The promised p against the law, and the drawn values against the law."""
+    """The drop rate of the law against the promised p, and the values against the law."""
     name, _, law, _, values, p = layer
     if law.drop_rate is not None:
         keep, rate = 1 - law.drop_rate, np.mean(values != 0)
-        swapped = "p: keep and drop are swapped" if p and math.isclose(keep, p) else "not 1-p"
         if p is not None:
-            yield NoiseTest(name, "law, 1-p", keep, 1 - p, 1e-12, f"the keep rate is {swapped}")
+            rate_is = "p: keep and drop are swapped" if math.isclose(keep, p) else "not 1-p"
+            yield NoiseTest(name, "law, 1-p", keep, 1 - p, 1e-12, f"the keep rate is {rate_is}")
         swapped = abs(rate - law.drop_rate) < abs(rate - keep) / 10
         hint = "keep and drop are swapped" if swapped else "the keep rate is not that of the law"
         yield _rate(name, "keep rate", values != 0, keep, f"{hint} in the draw")
-    elif law.cdf is None:
+    if law.cdf is None:
         hint = f"{law!r} has no cdf to compare its draws with. Define cdf(x)."
         yield NoiseTest(name, "law", math.nan, 0, math.inf, hint)
-    else:
-        mean, variance = values.mean(dtype=float), np.square(values - law.mean, dtype=float).mean()
-        ratio = variance / law.variance if law.variance else math.inf
-        spread = f"the variance {ratio:.3g} times its law's{_spread_hint(law.variance, ratio)}"
-        hint = f"the mean drawn is {mean:.3g}, of its law {law.mean:.3g}; {spread}"
-        bound = partial(law_bound, values.size)
-        yield NoiseTest(name, "law", _distance(values, law), 0, bound, hint)
+        return
+    mean, variance = values.mean(dtype=float), np.square(values - law.mean, dtype=float).mean()
+    ratio = variance / law.variance if law.variance else math.inf
+    hint = f"the mean drawn is {mean:.3g}, of its law {law.mean:.3g}; the variance is "
+    hint += f"{ratio:.3g} times its law's{_spread_hint(law.variance, ratio)}"
+    bound = partial(law_bound, values.size)
+    yield NoiseTest(name, "law", _distance(values, law), 0, bound, hint)
 
 
 def _distance(values, law):
@@ -416,7 +416,7 @@ def _scale_hint(keep, ratio):
     scales = {"missing": keep, "applied twice, or in evaluation too": 1 / (keep or 1)}
     scales["1/p, or keep and drop are swapped"] = keep / (1 - keep) if keep < 1 else 0
     text = _close_to(ratio, scales)
-    return text and f": the scale 1/(1-p) is {text}"
+    return f": the scale 1/(1-p) is {text}" if text else ""
 
 
 def _spread_hint(variance, ratio):
@@ -425,7 +425,8 @@ def _spread_hint(variance, ratio):
         "the variance is taken for the standard deviation": variance,
         "the standard deviation is taken for the variance": variance**-0.5 if variance else 0,
     }
-    return f": {_close_to(ratio, powers)}"
+    text = _close_to(ratio, powers)
+    return f": {text}" if text else ""
 
 
 def _close_to(value, known):
