@@ -141,6 +141,12 @@ def test_a_recurrent_layer_may_use_its_noise_again_but_two_layers_may_not():
     assert "two layers draw the same noise" in check_noise(Recurrent(cell, Use())).verdict()
 
 
+def test_noise_that_acts_on_a_part_of_the_output_is_right():
+    """What is kept whatever is drawn has no variance, so that of the output is not p/(1-p) mean^2."""
+    report = check_noise(nn.Residual(nn.Linear(8, 8), drop_path=P), (4096, 8), shared=1)
+    assert report and {row.verdict for row in report.rows} == {"OK"}, report
+
+
 def test_of_a_module_that_bends_its_noise_evaluation_is_no_mean():
     report = check_noise(nn.Sequential(nn.Dropout(P), nn.Sigmoid()))
     assert report and report.rows[-1].verdict == "UNKNOWN", report

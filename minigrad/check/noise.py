@@ -133,8 +133,8 @@ def check_noise(op, shape=(64, 1024), *, p=None, shared=(), mean=None, calls=4, 
 
     op      takes a Tensor of this `shape` and `dtype` (None: the default one), returns a Tensor
     p       the promised probability of dropping; None: that of the random op that takes the noise.
-            If there is one, the output's variance must be p / (1 - p) times its squared mean
-            (Srivastava et al. 2014, JMLR 15; section 10 for Gaussian dropout)
+            If it is given, the output's variance must be p / (1 - p) times its squared mean, as for
+            dropout and Gaussian dropout (Srivastava et al. 2014, JMLR 15, section 10)
     shared  the axis or axes along which the noise must be the same. Along others it must differ
     mean    the function without its noise, the promised E[op(x)]; None: x itself, or what a module
             gives in evaluation
@@ -180,7 +180,7 @@ def check_noise(op, shape=(64, 1024), *, p=None, shared=(), mean=None, calls=4, 
         rows = repeats + [row for layer in layers for row in _law(layer)]
         rows += [row for row in apart if row not in repeats]
         rows += [row for layer in layers for row in _sharing(layer, shared)]
-        rows += _output(op, x, outputs, graphs[0], layers, mean)
+        rows += _output(op, x, outputs, graphs[0], layers, mean, p)
     level = math.log(2 * sum(callable(row.bound) for row in rows) / FALSE_ALARM)
     for row in rows:
         if callable(row.bound):
@@ -346,7 +346,7 @@ def _sharing(layer, shared):
             yield NoiseTest(layer.name, f"entries along axis {axis}", drawn, expected, bound, hint)
 
 
-def _output(op, x, outputs, graph, layers, mean):
+def _output(op, x, outputs, graph, layers, mean, p):
     """The mean and the variance of the output, exact where each entry is a + b * noise."""
     finite = float(np.mean([np.isfinite(out.data) for out in outputs]))
     yield NoiseTest("output", "finite", finite, 1, 0, "the output is not finite")
@@ -359,7 +359,7 @@ def _output(op, x, outputs, graph, layers, mean):
         count = sum(isinstance(n, Noise) for n in program("check_noise", evaluated))
         hint = "noise is drawn in evaluation too"
         yield NoiseTest("output", "noise in evaluation", count, 0, 0, hint)
-    law, p, line = layers[0].law, layers[0].p, None
+    law, rate, line = layers[0].law, layers[0].p, None
     if len(layers) == 1 and promised.shape == outputs[0].shape and not math.isnan(law.mean):
         line = _line(outputs[0], graph, layers[0].noise, at)
     if line is None:
@@ -368,8 +368,8 @@ def _output(op, x, outputs, graph, layers, mean):
     a, b = line
     mean = a + b * law.mean
     rounding = max(64 * float(np.finfo(outputs[0].dtype).eps), 1e-9)
-    keep = law.mean if p is None else 1 - p
-    promised = 0 * promised if p == 1 else promised  # p = 1 drops everything
+    keep = law.mean if rate is None else 1 - rate
+    promised = 0 * promised if rate == 1 else promised  # a rate of 1 drops everything
     yield _entries("mean", mean, promised, of, rounding, partial(_scale_hint, keep))
     if p is not None and p < 1:
         odds, variance = p / (1 - p), b**2 * law.variance
