@@ -332,18 +332,20 @@ def _rate(name, test, trials, q, hint):
 
 
 def _sharing(layer, shared):
-    """Along which axes the noise is the same: there it has size 1 where a node takes it."""
+    """The entries of the noise along each axis of the node that takes it: 1 where it is shared."""
     node, noise = layer.uses[0], layer.noise
     own = (1,) * (node.ndim - noise.ndim) + noise.shape
     if len(own) != node.ndim or layer.law.variance == 0:
         return
     for axis, (size, drawn) in enumerate(zip(node.shape, own)):
-        expected, hint = size, f"noise is shared along axis {axis}, where it should differ"
+        test, expected = f"differs along axis {axis}", size
+        hint = f"noise is shared along axis {axis}, where it should differ"
         if axis in [a % node.ndim for a in shared]:
-            expected, hint = 1, f"noise differs along axis {axis}, which should share it"
+            test, expected = f"shared along axis {axis}", 1
+            hint = f"noise differs along axis {axis}, which should share it"
         bound = 0 if drawn in (1, size) else math.nan  # else the node does more than broadcast
         if size > 1:
-            yield NoiseTest(layer.name, f"entries along axis {axis}", drawn, expected, bound, hint)
+            yield NoiseTest(layer.name, test, drawn, expected, bound, hint)
 
 
 def _output(op, x, outputs, graph, layers, mean, p):
