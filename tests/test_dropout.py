@@ -692,6 +692,14 @@ def test_gaussian_dropout_cannot_drop_all_and_std_is_a_number():
 
 
 @members
+@pytest.mark.parametrize("wrong", ["0.5", None, np.array([0.1, 0.2]), [0.5]], ids=str)
+def test_a_rate_and_a_standard_deviation_are_numbers(name, wrong):
+    setting = "std" if name == "gaussian_noise" else "p"
+    with pytest.raises(TypeError, match=f"^{name}: {setting} is a number, not "):
+        called(name, p=wrong)
+
+
+@members
 def test_rng_is_a_generator_or_a_name(name):
     for rng in (0, np.random.RandomState(0), np.random):
         with pytest.raises(
