@@ -35,6 +35,8 @@ class Finding(NamedTuple):
     rule: str = ""  # which rule is wrong: "tanh for x (minigrad/ops/elementwise.py:140)"
     kinked: bool = False  # some node on the way is at a kink
     rounding: float = 0.0  # what may be nothing but rounding
+    differences: tuple = ()  # the ops that were passed by a difference
+    entries: np.ndarray | None = None  # that were compared, as flat numbers
 
 
 # AFFECTED: a leaf behind a wrong node
@@ -85,7 +87,8 @@ def judge(part, directions, rtol=0.0, atol=0.0):
             for order, t in right.tangents.items()
         )
         return Finding("FAIL", difference / size, sides, "", kinked)
-    return Finding("OK", difference / size, sides, rounding=rounding)
+    past = tuple(dict.fromkeys(node.op.name for node in right.differences))
+    return Finding("OK", difference / size, sides, "", False, rounding, past)
 
 
 def _analytic(part, directions):
@@ -187,7 +190,7 @@ def look(part, tensors, rng, rtol=0.0, atol=0.0, most=LOOKS):
             if found.kinked and len(entries) > 1:
                 note = f"{found.note}; {len(entries)} entries, most at kinks, were only compared together"
                 found = found._replace(note=note)
-            findings[group[0][0].order].append(found)
+            findings[group[0][0].order].append(found._replace(entries=group[0][1]))
     return {order: worst(found) for order, found in findings.items()}
 
 
@@ -199,8 +202,8 @@ def _balance(gradients, directions):
 
 
 def wrong_entry(part, x, rng, rtol, atol, found):
-    """(index, Finding) of the first entry of x whose derivative is wrong; `found` is the Finding on all of them."""
-    entries = np.arange(x.size)
+    """(index, Finding) of the first entry of x whose derivative is wrong; `found` is the Finding on several."""
+    entries = np.sort(found.entries)
 
     def compared(entries):
         v = direction(rng, part.gradients[x.order], entries)
