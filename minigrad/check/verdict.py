@@ -23,7 +23,7 @@ FAINT = (
 TOLD = (
     1e-7  # of a leaf's own part of a derivative: beyond such a rounding error it is looked at alone
 )
-LOOKS = 64  # at parts of the entries, where there are kinks
+LOOKS = 16  # at parts of the entries, where there are kinks
 
 
 class Finding(NamedTuple):
@@ -162,7 +162,7 @@ def look(part, tensors, rng, rtol=0.0, atol=0.0, most=LOOKS):
     """{order: Finding} for the gradients by `tensors`: along one random direction of them all, and where that is not OK, of parts.
 
     A random direction misses a wrong entry with probability zero, so what is OK is OK entry by entry. Only a kink widens the
-    verdict. Then the entries are halved, sorted by value: those at a kink lie together, and the others are soon rid of them.
+    verdict. Then parts of the entries are looked at: sorted by value, those at a kink lie together, apart from most others.
     """
     findings = {x.order: [] for x in tensors}
     queue = [[(x, np.argsort(np.ravel(x.data), kind="stable")) for x in tensors if x.size]]
@@ -184,14 +184,23 @@ def look(part, tensors, rng, rtol=0.0, atol=0.0, most=LOOKS):
                     queue.append([(x, entries)])
         elif found.kinked and len(entries := group[0][1]) > 1 and most > 0:
             most -= 1
-            half = len(entries) // 2
-            queue += [[(group[0][0], entries[:half])], [(group[0][0], entries[half:])]]
+            queue += [[(group[0][0], part)] for part in _split(group[0][0], entries)]
         else:
             if found.kinked and len(entries) > 1:
                 note = f"{found.note}; {len(entries)} entries, most at kinks, were only compared together"
                 found = found._replace(note=note)
             findings[group[0][0].order].append(found._replace(entries=group[0][1]))
     return {order: worst(found) for order, found in findings.items()}
+
+
+def _split(x, entries):
+    """Two parts of these entries of x, sorted by value: those that are 0 or tie, where kinks are likely, and others; or halves."""
+    values = np.ravel(x.data)[entries]
+    ties = np.diff(values) == 0
+    likely = (values == 0) | np.append(ties, False) | np.append(False, ties)
+    if np.any(likely) and not np.all(likely):
+        return entries[likely], entries[~likely]
+    return np.array_split(entries, 2)
 
 
 def _balance(gradients, directions):
