@@ -9,14 +9,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .numeric import largest
+from .numeric import HASHES, largest
 
 EPS = 2.0**-52  # of float64
 ROUNDINGS = (
     64  # so many in a row are allowed at each node; right graphs were seen to need 20 at most
 )
 INFINITE = 2.0**180  # as which a root at 0 comes out, whose complex step is the root of 1 / H
-SHAKES = 3  # times that numbers are moved by a rounding, each in another pattern
 FAINT = (
     2.0**-14
 )  # of the mean: smaller gradients count less in a direction that gives all entries one weight
@@ -115,15 +114,19 @@ def _wanted(part, tangents):
 
 
 def _change(part, directions):
-    """How far both sides differ when every number is moved by a rounding one way, and the other way."""
+    """How far the terms of both sides differ when every number moves by a rounding one way, and the other way."""
     changes = [0.0]
-    for seed in range(SHAKES):
-        sides = []
-        for way in (1, -1):
-            moved, orders = part.shaken(seed, way)
-            along = {orders[order]: v for order, v in directions.items()}
-            sides.append((_analytic(moved, along), np.sum(moved.terms(moved.walk(along)))))
-        changes.append(np.sum(abs(np.subtract(*sides))))
+    for seed in range(len(HASHES)):
+        (up, orders), (down, others) = (part.shaken(seed, way) for way in (1, -1))
+        rules = sum(
+            np.sum(abs(_product(up.gradients[orders[o]] - down.gradients[others[o]], v)))
+            for o, v in directions.items()
+        )
+        forwards = [
+            p.terms(p.walk({names[o]: v for o, v in directions.items()}))
+            for p, names in ((up, orders), (down, others))
+        ]
+        changes.append(rules + np.sum(abs(np.subtract(*forwards))))
     return max(change for change in changes if np.isfinite(change))
 
 
