@@ -38,9 +38,8 @@ def evaluate(steps, values, fresh_noise=False):
         if isinstance(node, Noise) and fresh_noise:
             values[node.order] = node.draw()
         elif node.args and any(isinstance(a, Tensor) and a.order in values for a in node.args):
-            values[node.order] = node.op.forward(
-                *[values.get(a.order, a.data) if isinstance(a, Tensor) else a for a in node.args]
-            )
+            args = [values.get(a.order, a.data) if isinstance(a, Tensor) else a for a in node.args]
+            values[node.order] = np.asarray(node.op.forward(*args))  # a reduction gives a scalar
     return values
 
 
@@ -93,7 +92,8 @@ def copy(steps, dtype=np.float64, values=None):
                 copies[a.order] if isinstance(a, Tensor) else dtype if _is_float(a) else a
                 for a in node.args
             )
-            new = result(node.op, args, node.op.forward(*map(data_of, args)), node.track)
+            data = np.asarray(node.op.forward(*map(data_of, args)))
+            new = result(node.op, args, data, node.track)
             new.origin = node.origin
         else:
             data = values.get(node.order, node.data)

@@ -1,5 +1,8 @@
 """check_graph: which node or leaf is wrong, in whole models and in corners."""
 
+import re
+import sys
+
 import numpy as np
 import pytest
 from checking import all_random_states, leaf, rows_of
@@ -7,8 +10,11 @@ from checking import all_random_states, leaf, rows_of
 import minigrad as mg
 from minigrad import engine, nn
 from minigrad import functional as F
+from minigrad.check import GradcheckError, reports
+from minigrad.engine import op
 from minigrad.graph import nodes
 
+RED = reports.RED
 pytestmark = pytest.mark.usefixtures("own_registry")
 
 
@@ -282,3 +288,89 @@ def test_check_graph_of_a_long_chain_with_one_leaf_used_at_every_link():
         y = np.sin(y) + x
     report = mg.check_graph(np.sum(y))
     assert report and len(report.rows) == 102
+
+
+# ------------------------------------------------------------------------- whatever can be recorded
+
+PROGRAMS = {  # name: (function, shape)
+    "a slice and a list": (lambda x: x[:, [0, 2]] * 2, (3, 4)),
+    "a list and a slice": (lambda x: np.sin(x[[0, 0, 1], 1:]), (3, 4)),
+    "take along an axis": (lambda x: x[:, np.array([1, 1, 0])] * x[:, [0, 1, 2]], (2, 3)),
+    "two to a sum": (lambda x: 2.0 ** x.sum(), (3,)),
+    "a power of a mean": (lambda x: np.mean(x) ** 3 * np.max(x), (2, 2)),
+    "an index of a Tensor": (lambda x: x[mg.Tensor(np.array([0, 2]))], (3, 2)),
+    "interpolated": (lambda x: F.interpolate(x, scale_factor=2), (1, 1, 2, 3)),
+    "an empty slice beside": (lambda x: np.concatenate([x[:0], x * x]), (3,)),
+    "an empty index": (lambda x: x[[]].sum() + np.prod(x), (3,)),
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_every_reader_of_a_graph_takes_any_index_and_any_scalar(name):
+    f, shape = PROGRAMS[name]
+    x = leaf(*shape)
+    y = f(x)
+    assert mg.check_graph(np.sum(y * y))
+    assert mg.gradcheck(f, x) and mg.gradgradcheck(f, x)
+    assert np.array_equal(mg.replay(y).data, y.data) and mg.replay(y).shape == y.shape
+    assert np.array_equal(mg.resample(y).data, y.data)
+    assert mg.replay(y, {x: x.data + 1}).data == pytest.approx(f(mg.Tensor(x.data + 1)).data)
+
+
+# ------------------------------------------------------------------------------------ what is shown
+
+
+def test_a_report_names_the_rule_with_its_file_and_line(break_rule):
+    rule = lambda g, out, x: 1.1 * g * (1 - out * out)  # noqa: E731
+    break_rule("tanh", rule)
+    report = mg.check_graph(loss_of(small_model()))
+    place = f"tests/test_check_graph.py:{rule.__code__.co_firstlineno}"
+    assert f"act.tanh: the rule of tanh for x ({place}) is wrong." in str(report)
+    assert report.first_wrong.rule == f"tanh for x ({place})"
+    with pytest.raises(
+        GradcheckError, match=re.escape(f"The rule of tanh for x ({place}) is wrong")
+    ):
+        mg.gradcheck(np.tanh, leaf(3))
+
+
+def test_a_report_is_its_table_and_in_a_notebook_a_coloured_one(break_rule):
+    report = mg.check_graph(loss_of(small_model()))
+    assert repr(report) == str(report) and "< 1e-15" in str(report)
+    html = report._repr_html_()
+    assert html.count("<tr>") == len(report.rows) + 1 and "OK" in html and RED not in html
+    break_rule("tanh", lambda g, out, x: g)
+    html = mg.check_graph(loss_of(small_model()))._repr_html_()
+    assert RED in html and "&lt;" in html and "<b style" in html
+
+
+@pytest.mark.parametrize("bar", [True, False])
+def test_a_long_check_says_how_far_it_is(monkeypatch, capsys, bar):
+    monkeypatch.setattr(reports, "PATIENCE", 0.0)
+    if not bar:
+        monkeypatch.setitem(sys.modules, "tqdm", None)
+    assert mg.check_graph(loss_of(small_model()))
+    shown = capsys.readouterr().err
+    assert "check_graph" in shown and "nodes" in shown
+    monkeypatch.setattr(reports, "PATIENCE", 60.0)
+    assert mg.check_graph(loss_of(small_model()))
+    assert capsys.readouterr().err == ""
+
+
+def test_the_cost_of_a_check_grows_with_nodes_and_not_with_their_square():
+    def forwards(n):
+        calls = []
+
+        @op(x=lambda g, out, x: g * np.cos(x))
+        def counted(x):
+            calls.append(1)
+            return np.sin(x)
+
+        y = leaf(3)
+        for seed in range(n):
+            y = counted(y * leaf(3, seed=seed))
+        loss = np.sum(y)
+        calls.clear()
+        assert mg.check_graph(loss)
+        return len(calls)
+
+    assert forwards(40) < 2.2 * forwards(20)

@@ -276,3 +276,30 @@ def right_maps():
 def test_a_right_gradient_is_never_diagnosed(name):
     own, other = right_maps()[name]
     assert diagnose(own, (0.3, 0.5), {"other": other}) == "no simple pattern"
+
+
+def diagnosis_of(forward, shapes, rules):
+    wrong = op(forward, **rules)
+    inputs = tuple(leaf(*shape, seed=i) for i, shape in enumerate(shapes))
+    return mg.check_graph(np.sum(np.sin(wrong(*inputs)))).first_wrong.note.partition("Diagnosis: ")[
+        2
+    ]
+
+
+def test_only_what_was_broadcast_can_be_left_unsummed():
+    text = diagnosis_of(squared, [(2,)], {"x": lambda g, out, x: g * 2 * x * np.array([0, 1])})
+    assert "not summed" not in text and text.startswith("zero at 1 of 2 entries")
+
+
+def test_where_two_hypotheses_fit_both_are_said():
+    text = diagnosis_of(batch_sum, [(2, 3)], {"x": lambda g, out, x: g * x})
+    assert "half the numeric gradient: a factor 2 is lost" in text
+    assert ", or 1/2 of the numeric gradient, and 2 is the size of an axis" in text
+
+
+@pytest.mark.parametrize("i", [0, 1])
+def test_an_operand_of_a_product_that_is_not_transposed_is_named(i):
+    rules = {"x": lambda g, out, x, y: g @ y.T, "y": lambda g, out, x, y: x.T @ g}
+    rules |= {"x": lambda g, out, x, y: g @ y} if i == 0 else {"y": lambda g, out, x, y: x @ g}
+    text = diagnosis_of(matrices, [(3, 3), (3, 3)], rules)
+    assert text == f"right, if {'yx'[i]} were transposed."

@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from checking import cube, leaf, product
 
 import minigrad as mg
 from minigrad import functional as F
+from minigrad import nn
 from minigrad.check import GradcheckError, functions, numeric
 from minigrad.engine import op
 
@@ -273,3 +275,165 @@ def test_a_check_of_what_is_not_recorded_or_no_float_is_told():
     for func in (lambda x: x > 0, lambda x: ()):
         with pytest.raises(TypeError, match="func returned no Tensor of floats"):
             mg.gradcheck(func, leaf(3))
+
+
+# ------------------------------------------------------------------------------------------- zeros
+
+
+@pytest.mark.parametrize("factor", [100, 1 + 1e-6])
+def test_a_wrong_entry_is_found_among_weights_that_are_exactly_0(break_rule, factor):
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        w = rng.standard_normal(100)
+        w[rng.permutation(100)[:25]] = 0
+        entry = np.flatnonzero(w)[seed]
+        wrong = np.where(np.arange(100) == entry, factor, 1)
+        x = mg.Tensor(w, True)
+        assert mg.check_graph(F.l1_penalty(x, c=0.1)) and mg.gradcheck(
+            partial(F.l1_penalty, c=0.1), x
+        )
+        break_rule("l1_penalty", lambda g, out, i, c, *w, k=wrong: c * g * np.sign(w[i]) * k, 1)
+        assert mg.check_graph(F.l1_penalty(x, c=0.1), seed).first_wrong.op == "l1_penalty"
+        with pytest.raises(GradcheckError, match=rf"entry \({entry},\)"):
+            mg.gradcheck(partial(F.l1_penalty, c=0.1), x)
+        break_rule("l1_penalty", lambda g, out, i, c, *w: c * g * np.sign(w[i]), 1)
+
+
+def test_a_wrong_entry_is_found_among_thousands_with_a_few_zeros():
+    def forward(x):
+        return np.maximum(x, 0)
+
+    for seed in range(5):
+        x = np.random.default_rng(seed).standard_normal(2500)
+        x[100:112] = 0
+        wrong = np.where(np.arange(2500) == 7, 1 + 1e-6, 1)
+        x[7] = 1.5
+        right = op(forward, x=lambda g, out, x: g * (x > 0))
+        assert mg.gradcheck(right, mg.Tensor(x, True))
+        broken = op(forward, x=lambda g, out, x, k=wrong: g * (x > 0) * k)
+        with pytest.raises(GradcheckError, match=r"entry \(7,\)"):
+            mg.gradcheck(broken, mg.Tensor(x, True))
+
+
+# ------------------------------------------------------------------------------- edges and rounding
+
+
+@pytest.mark.parametrize(
+    "f, x",
+    [
+        (lambda x: np.log(x - 5), 5.001),
+        (lambda x: np.log(x - 5), 5 + 1e-9),
+        (np.arcsin, 0.9999),
+        (np.arccos, -0.99999999),
+        (lambda p: np.log(1 - p), 0.9999),
+        (np.sqrt, 1e-30),
+        (np.exp, 700.0),
+    ],
+)
+def test_at_the_edge_of_a_domain_right_gradients_pass(f, x):
+    assert mg.gradcheck(f, mg.Tensor(np.array([x]), True))
+    assert mg.check_graph(np.sum(f(mg.Tensor(np.array([x]), True))))
+
+
+@pytest.mark.parametrize("offset", [1e2, 1e5, 1e7])
+def test_batch_norm_of_data_far_from_0_is_right(offset):
+    mg.manual_seed(0)
+    model = nn.Sequential(nn.Linear(5, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Linear(8, 2))
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((16, 5)) + offset, rng.standard_normal((16, 2))
+    report = mg.check_graph(F.mse_loss(model(mg.Tensor(x)), y))
+    assert report, report
+
+
+def test_the_bias_before_batch_norm_says_nothing_and_a_wrong_one_is_found(break_rule):
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Tanh())
+    x = np.random.default_rng(0).normal(size=(5, 3))
+
+    def verdicts():
+        report = mg.check_graph(np.sum(model(x) ** 2))
+        return {row.name: row.verdict for row in report.rows}
+
+    assert verdicts()["0.bias"] == "VACUOUS"
+    break_rule("linear", lambda g, out, x, weight, bias: 1e-8 * g.sum(axis=0), 2)
+    assert verdicts()["0.linear"] == "FAIL"
+
+
+@pytest.mark.parametrize("x", [40.0, 700.0, -40.0, -800.0])
+def test_a_saturated_gate_is_no_mistake(x):
+    for gate in (F.sigmoid, np.tanh, F.erf, F.softplus):
+        loss = np.sum(gate(mg.Tensor(np.array([x, x + 1]), True)))
+        assert {row.verdict for row in mg.check_graph(loss).rows} <= {"OK", "VACUOUS"}
+
+
+@pytest.mark.parametrize("power", range(-16, 17, 4))
+def test_scales_make_no_kinks_and_hide_nothing(power):
+    size = 10.0**power
+    x = mg.Tensor(size * np.array([[-1.0, 0.7], [0.3, -2.0]]), True)
+    for f in (F.relu, np.abs, np.sin, lambda x: x * x, lambda x: F.l1_penalty(x, c=1.0)):
+        for factor in (1e-14, 1.0, 1e14):
+            report = mg.check_graph(np.sum(factor * f(x)))
+            if f is np.sin and power > 8:
+                continue  # its argument has no digits left
+            assert {row.verdict for row in report.rows} == {"OK"}, report
+    wrong = op(cube, x=lambda g, out, x: 3 * g * x * x * (1 + 1e-9))
+    assert not mg.check_graph(np.sum(wrong(x)))
+
+
+# -------------------------------------------------------------------------------- kinks that meet
+
+MEETING = {  # functions of a point where kinks of two ops meet
+    "max of minimum": (lambda v: np.max(np.minimum(0.0, v), axis=0), [[0.0, -1.0], [0.0, -2.0]]),
+    "relu of max": (lambda v: F.relu(np.max(v, axis=0)), [[0.0, -1.0], [0.0, 0.0]]),
+    "relu minus relu": (lambda v: F.relu(v) - F.relu(-v), [[0.0, 1.0]]),
+    "pool over minimum": (
+        lambda v: F.max_pool2d(np.minimum(0, v), 2),
+        np.zeros((1, 1, 4, 4)).tolist(),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MEETING)
+def test_where_kinks_meet_valid_subgradients_are_no_failure(name):
+    f, point = MEETING[name]
+    x = mg.Tensor(np.array(point), True)
+    for seed in range(5):
+        report = mg.check_graph(
+            np.sum(f(x) * np.cos(np.arange(f(x).size)).reshape(f(x).shape)), seed
+        )
+        assert report, report
+    assert "composition need not be one" in str(report) or report.rows[-1].verdict == "KINK"
+    assert mg.gradcheck(f, x)
+
+
+def test_where_kinks_meet_a_wrong_rule_is_found(break_rule):
+    f, point = MEETING["relu minus relu"]
+    break_rule("relu", lambda g, out, x: g * np.where(x == 0, 1.5, x > 0))
+    x = mg.Tensor(np.array(point), True)
+    assert mg.check_graph(np.sum(f(x))).first_wrong.op == "relu"
+    assert not mg.gradcheck(f, x, raise_exception=False)
+
+
+# ---------------------------------------------------------------------------- linear in the cotangent
+
+NOT_LINEAR = {
+    "negative cotangents are lost": lambda g: np.maximum(g, 0),
+    "large ones": lambda g: np.where(abs(g) > 100, 0, g),
+    "small ones": lambda g: np.where(abs(g) < 1e-2, 0, g),
+    "a constant": lambda g: g + 1e-6,
+    "a bend": lambda g: g + 1e-9 * g * abs(g),
+}
+
+
+@pytest.mark.parametrize("name", NOT_LINEAR)
+@pytest.mark.parametrize("shape", [(), (3,)])
+def test_a_rule_is_linear_in_cotangents_of_all_signs_and_sizes(name, shape):
+    wrong = op(np_sin, x=lambda g, out, x: NOT_LINEAR[name](g) * np.cos(x))
+    for seed in range(5):
+        x = leaf(*shape, seed=seed)
+        assert not mg.gradcheck(wrong, x, raise_exception=False)
+        assert not mg.gradcheck(lambda x: 2 + np.exp(wrong(x)), x, raise_exception=False)
+        assert mg.check_graph(np.sum(np.exp(wrong(x))), seed).first_wrong.op == "np_sin"
+
+
+def np_sin(x):
+    return np.sin(x)

@@ -1042,7 +1042,11 @@ BUGS = [
     Bug(
         "a cotangent of ones",
         "DeZero, minitorch, needle",
-        text(functions.examine, "cotangent(rng, y.shape)", "np.ones(y.shape)"),
+        text(
+            numeric.Part.__init__,
+            "self.steps, self.outputs",
+            "cotangents = [np.ones(y.shape) for y in outputs]\n    self.steps, self.outputs",
+        ),
         finds_what_ones_hide,
     ),
     Bug(

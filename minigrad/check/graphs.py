@@ -115,6 +115,8 @@ def check_graph(loss, seed=0):
     def row(node, finding):
         op, module = (node.op.name, path(node.origin)) if node.args else ("leaf", "")
         note = finding.note if finding.verdict not in ("OK", "VACUOUS") else ""
+        if node.args and finding.differences:
+            note += "By a difference, since its forward takes no complex numbers."
         error = float(finding.error)
         own = names[node.order], op, module, node.shape, error, finding.verdict, node.order
         return Row(*own, note, finding.rule)

@@ -21,6 +21,7 @@ STEP = (
     2.0**-17
 )  # of a difference, relative to the numbers it moves: the cube root of their rounding
 JUMP = 1e-6  # by so much of its size a value moves only where the function jumps
+HASHES = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB  # odd, of no pattern
 PACKAGE = frozenset(ops.values())  # a test proves that these are analytic; other ops are tried
 
 
@@ -221,7 +222,7 @@ def _moved(data, seed, way):
     if data.dtype != np.float64:
         return data
     bits = np.ascontiguousarray(abs(data)).view(np.uint64)
-    up = (bits * np.uint64(0x9E3779B97F4A7C15 + 2 * seed)) >> np.uint64(63)  # a multiplicative hash
+    up = (bits * np.uint64(HASHES[seed])) >> np.uint64(63)
     return data * (1 + way * 2.0**-52 * (1 - 2.0 * up.reshape(data.shape)))
 
 

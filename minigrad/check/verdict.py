@@ -9,21 +9,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .numeric import largest
+from .numeric import HASHES, largest
 
 EPS = 2.0**-52  # of float64
 ROUNDINGS = (
     64  # so many in a row are allowed at each node; right graphs were seen to need 20 at most
 )
 INFINITE = 2.0**180  # as which a root at 0 comes out, whose complex step is the root of 1 / H
-SHAKES = 3  # times that numbers are moved by a rounding, each in another pattern
 FAINT = (
     2.0**-14
 )  # of the mean: smaller gradients count less in a direction that gives all entries one weight
 TOLD = (
     1e-7  # of a leaf's own part of a derivative: beyond such a rounding error it is looked at alone
 )
-LOOKS = 64  # at parts of the entries, where there are kinks
+LOOKS = 16  # at parts of the entries, where there are kinks
 
 
 class Finding(NamedTuple):
@@ -35,6 +34,8 @@ class Finding(NamedTuple):
     rule: str = ""  # which rule is wrong: "tanh for x (minigrad/ops/elementwise.py:140)"
     kinked: bool = False  # some node on the way is at a kink
     rounding: float = 0.0  # what may be nothing but rounding
+    differences: tuple = ()  # the ops that were passed by a difference
+    entries: np.ndarray | None = None  # that were compared, as flat numbers
 
 
 # AFFECTED: a leaf behind a wrong node
@@ -85,7 +86,8 @@ def judge(part, directions, rtol=0.0, atol=0.0):
             for order, t in right.tangents.items()
         )
         return Finding("FAIL", difference / size, sides, "", kinked)
-    return Finding("OK", difference / size, sides, rounding=rounding)
+    past = tuple(dict.fromkeys(node.op.name for node in right.differences))
+    return Finding("OK", difference / size, sides, "", False, rounding, past)
 
 
 def _analytic(part, directions):
@@ -112,15 +114,19 @@ def _wanted(part, tangents):
 
 
 def _change(part, directions):
-    """How far both sides differ when every number is moved by a rounding one way, and the other way."""
+    """How far the terms of both sides differ when every number moves by a rounding one way, and the other way."""
     changes = [0.0]
-    for seed in range(SHAKES):
-        sides = []
-        for way in (1, -1):
-            moved, orders = part.shaken(seed, way)
-            along = {orders[order]: v for order, v in directions.items()}
-            sides.append((_analytic(moved, along), np.sum(moved.terms(moved.walk(along)))))
-        changes.append(np.sum(abs(np.subtract(*sides))))
+    for seed in range(len(HASHES)):
+        (up, orders), (down, others) = (part.shaken(seed, way) for way in (1, -1))
+        rules = sum(
+            np.sum(abs(_product(up.gradients[orders[o]] - down.gradients[others[o]], v)))
+            for o, v in directions.items()
+        )
+        forwards = [
+            p.terms(p.walk({names[o]: v for o, v in directions.items()}))
+            for p, names in ((up, orders), (down, others))
+        ]
+        changes.append(rules + np.sum(abs(np.subtract(*forwards))))
     return max(change for change in changes if np.isfinite(change))
 
 
@@ -159,7 +165,7 @@ def look(part, tensors, rng, rtol=0.0, atol=0.0, most=LOOKS):
     """{order: Finding} for the gradients by `tensors`: along one random direction of them all, and where that is not OK, of parts.
 
     A random direction misses a wrong entry with probability zero, so what is OK is OK entry by entry. Only a kink widens the
-    verdict. Then the entries are halved, sorted by value: those at a kink lie together, and the others are soon rid of them.
+    verdict. Then parts of the entries are looked at: sorted by value, those at a kink lie together, apart from most others.
     """
     findings = {x.order: [] for x in tensors}
     queue = [[(x, np.argsort(np.ravel(x.data), kind="stable")) for x in tensors if x.size]]
@@ -181,14 +187,23 @@ def look(part, tensors, rng, rtol=0.0, atol=0.0, most=LOOKS):
                     queue.append([(x, entries)])
         elif found.kinked and len(entries := group[0][1]) > 1 and most > 0:
             most -= 1
-            half = len(entries) // 2
-            queue += [[(group[0][0], entries[:half])], [(group[0][0], entries[half:])]]
+            queue += [[(group[0][0], part)] for part in _split(group[0][0], entries)]
         else:
             if found.kinked and len(entries) > 1:
                 note = f"{found.note}; {len(entries)} entries, most at kinks, were only compared together"
                 found = found._replace(note=note)
-            findings[group[0][0].order].append(found)
+            findings[group[0][0].order].append(found._replace(entries=group[0][1]))
     return {order: worst(found) for order, found in findings.items()}
+
+
+def _split(x, entries):
+    """Two parts of these entries of x, sorted by value: those that are 0 or tie, where kinks are likely, and others; or halves."""
+    values = np.ravel(x.data)[entries]
+    ties = np.diff(values) == 0
+    likely = (values == 0) | np.append(ties, False) | np.append(False, ties)
+    if np.any(likely) and not np.all(likely):
+        return entries[likely], entries[~likely]
+    return np.array_split(entries, 2)
 
 
 def _balance(gradients, directions):
@@ -199,8 +214,8 @@ def _balance(gradients, directions):
 
 
 def wrong_entry(part, x, rng, rtol, atol, found):
-    """(index, Finding) of the first entry of x whose derivative is wrong; `found` is the Finding on all of them."""
-    entries = np.arange(x.size)
+    """(index, Finding) of the first entry of x whose derivative is wrong; `found` is the Finding on several."""
+    entries = np.sort(found.entries)
 
     def compared(entries):
         v = direction(rng, part.gradients[x.order], entries)
