@@ -64,12 +64,11 @@ class Noise(Tensor):
         """Fresh values from the same law and the same generator, as an array."""
         if state.drawn is not None and self.rng not in state.drawn:
             state.drawn[self.rng] = self.rng.bit_generator.state
-        drawn = self.distribution.draw(self.rng, self.shape, self.dtype)
-        if np.shape(drawn) != self.shape:
-            raise ValueError(
-                f"Noise: {self.distribution!r} drew shape {np.shape(drawn)}, not {self.shape}."
-            )
-        return np.asarray(drawn, self.dtype)
+        shape, dtype = self.data.shape, self.data.dtype
+        drawn = np.asarray(self.distribution.draw(self.rng, shape, dtype), dtype)
+        if drawn.shape != shape:
+            raise ValueError(f"Noise: {self.distribution!r} drew shape {drawn.shape}, not {shape}.")
+        return drawn
 
 
 # ----------------------------------------------------------------------------------------- laws

@@ -149,7 +149,8 @@ def _draws(name, training, **settings):
 def check_settings(name, p=0.0, std=0.0, rng=None, scaling="inverted", share=()):
     """Refuses settings that no call of the function `name` can use."""
     for setting, value in (("p", p), ("std", std)):
-        if not isinstance(value, (float, int, np.number, np.ndarray)) or np.ndim(value):
+        single = isinstance(value, np.ndarray) and value.ndim == 0
+        if not isinstance(value, (float, int, np.number)) and not single:
             raise TypeError(f"{name}: {setting} is a number, not {value!r}.")
     if not 0 <= p <= 1:  # also refuses nan
         hint = f" Did you mean {p / 100:g}?" if 1 < p <= 100 else ""
