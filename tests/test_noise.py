@@ -443,7 +443,7 @@ BUGS = {
         {"p": 0.2},
         "the variance is no multiple of p/(1-p) mean^2: is noise added where it should multiply?",
     ),
-    "mean 1.02, promised": (lambda x: gaussian(x, mean=1.02), {}, "the mean is 1.02 times x"),
+    "mean 1.02, promised": (lambda x: gaussian(x, mean=1.02), {}, "the mean is 1.02 times x ("),
     "mean 1.02, drawn": (
         lambda x: gaussian(x, law=Shifted),
         {},

@@ -267,7 +267,7 @@ def _law(layer):
     mean, variance = values.mean(dtype=float), np.square(values - law.mean, dtype=float).mean()
     ratio = variance / law.variance if law.variance else math.inf
     hint = f"the mean drawn is {mean:.3g}, of its law {law.mean:.3g}; the variance is "
-    hint += f"{ratio:.3g} times its law's{_spread_hint(law.variance, ratio)}"
+    hint += f"{ratio:.3g} times its law's{_mistake(ratio, _spreads(law.variance))}"
     bound = partial(law_bound, values.size)
     yield NoiseTest(name, "law", _distance(values, law), 0, bound, hint)
 
@@ -372,22 +372,23 @@ def _output(op, x, outputs, graph, layers, mean, p):
     rounding = max(64 * float(np.finfo(outputs[0].dtype).eps), 1e-9)
     keep = law.mean if rate is None else 1 - rate
     promised = 0 * promised if rate == 1 else promised  # a rate of 1 drops everything
-    yield _entries("mean", mean, promised, of, rounding, partial(_scale_hint, keep))
+    mistakes = _scales(keep) if 0 < keep < 1 else {}
+    yield _entries("mean", mean, promised, of, rounding, mistakes)
     if p is not None and p < 1:
         odds, variance = p / (1 - p), b**2 * law.variance
-        hint = partial(_spread_hint, odds)
-        yield _entries("variance", variance, odds * mean**2, "p/(1-p) mean^2", rounding, hint)
+        target = odds * mean**2
+        yield _entries("variance", variance, target, "p/(1-p) mean^2", rounding, _spreads(odds))
 
 
-def _entries(test, measured, promised, of, rounding, hint):
+def _entries(test, measured, promised, of, rounding, mistakes):
     """The relative difference, over all entries, of a measured from a promised array.
 
-    `hint` explains the ratio of the two, if there is one for all entries.
+    `mistakes` may explain the ratio of the two, if all entries have the same.
     """
     size = np.sum(np.square(promised, dtype=float)) or 1.0
     ratio = np.sum(measured * promised) / size
     rest, error = (math.sqrt(np.sum((measured - r * promised) ** 2) / size) for r in (ratio, 1))
-    text = f"the {test} is {ratio:.3g} times {of}{hint(ratio)}"
+    text = f"the {test} is {ratio:.3g} times {of}{_mistake(ratio, mistakes)}"
     if rest > rounding:
         text = f"the {test} is no multiple of {of}: is noise added where it should multiply?"
     return NoiseTest("output", test, error, 0, rounding, text)
@@ -414,23 +415,23 @@ def _line(out, graph, noise, at):
     return None
 
 
-def _scale_hint(keep, ratio):
-    scales = {"missing": keep, "applied twice, or in evaluation too": 1 / (keep or 1)}
-    scales["1/p, or keep and drop are swapped"] = keep / (1 - keep) if keep < 1 else 0
-    text = _close_to(ratio, scales)
-    return f": the scale 1/(1-p) is {text}" if text else ""
-
-
-def _spread_hint(variance, ratio):
-    """`ratio` is that of the measured variance to the right `variance`."""
-    powers = {
-        "the variance is taken for the standard deviation": variance,
-        "the standard deviation is taken for the variance": variance**-0.5 if variance else 0,
+def _scales(keep):
+    """{a usual mistake: the factor by which it changes the mean}."""
+    return {
+        "the scale 1/(1-p) is missing": keep,
+        "the scale 1/(1-p) is applied twice, or in evaluation too": 1 / keep,
+        "the scale 1/(1-p) is 1/p, or keep and drop are swapped": keep / (1 - keep),
     }
-    text = _close_to(ratio, powers)
-    return f": {text}" if text else ""
 
 
-def _close_to(value, known):
-    """The text of the known number that this value is, but for chance; else ""."""
-    return next((text for text, k in known.items() if math.isclose(value, k, rel_tol=0.03)), "")
+def _spreads(variance):
+    """{a usual mistake: the factor by which it changes this variance}."""
+    return {
+        "the variance is taken for the standard deviation": variance,
+        "the standard deviation is taken for the variance": (variance or 1) ** -0.5,
+    }
+
+
+def _mistake(ratio, mistakes):
+    """The mistake that explains a ratio, but for chance, as the end of a sentence, or ""."""
+    return next((f": {m}" for m, r in mistakes.items() if math.isclose(ratio, r, rel_tol=0.03)), "")
