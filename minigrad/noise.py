@@ -1,11 +1,26 @@
-"""Randomness: leaves of the graph that are drawn, and the generators that they are drawn from.
+"""Randomness: leaves of the graph that are drawn, their laws, and the generators that draw them.
 
-A noise leaf is data like any other to the ops that use it; because it knows how it was drawn, a recorded graph can be run again
-with its noise as it was, with fresh noise, or with every value that the noise can take.
+To the ops that take it, a noise leaf is data like any other. It knows its law and its generator, so
+a recorded graph can run again with the same noise, with fresh noise, or with every possible noise.
+
+A new law is one subclass of `Law`, and a function that multiplies by its noise, or adds it:
+
+    >>> class Uniform(Law):
+    ...     def __init__(self, low, high):
+    ...         self.low, self.high = low, high
+    ...
+    ...     def draw(self, rng, shape, dtype):
+    ...         return rng.uniform(self.low, self.high, shape)
+    ...
+    ...     def cdf(self, x):
+    ...         return np.clip((x - self.low) / (self.high - self.low), 0, 1)
+    >>> def uniform_noise(x, training):
+    ...     return x * Noise(Uniform(0.5, 1.5), x.shape, x.dtype) if training else x
 """
 
 import contextlib
 import math
+import numbers
 import threading
 from contextvars import ContextVar
 
@@ -16,37 +31,115 @@ from .modes import path, scope
 
 
 class Noise(Tensor):
-    """A leaf drawn at random. It knows its distribution and its generator, so it can be drawn again.
+    """A leaf of this shape and dtype whose entries are drawn independently from a `Law`.
 
-    `distribution` has `draw(rng, shape, dtype) -> array`. `rng` is a generator, or the name of one of this thread's streams;
-    without it the stream is named after the module that draws, so that changing one layer leaves the noise of others alone.
+    `distribution` is the law. `rng` is a np.random.Generator, or the name of one of this thread's
+    streams. Without it, the stream is named after the module that draws, so that a change of one
+    layer leaves the noise of the others alone. `stream` is that name, `rng` the generator.
+
+    Raises TypeError if `distribution` is no Law, ValueError if the law draws another shape.
     """
 
     __slots__ = ("distribution", "rng", "stream")
 
     def __init__(self, distribution, shape, dtype, rng=None):
-        self.stream = rng if isinstance(rng, str) else path(scope.get(), by_kind=True)
+        if not isinstance(distribution, Law):
+            raise TypeError(
+                f"Noise: {distribution!r} is no law. Pass one such as Bernoulli(0.5) or Normal(), "
+                "or an instance of your own subclass of minigrad.noise.Law."
+            )
         self.distribution = distribution
-        self.rng = rng if isinstance(rng, np.random.Generator) else stream(self.stream)
-        self._fill(np.empty(shape, dtype), flags=RECORDED)
+        self.stream = rng if isinstance(rng, str) else path(scope.get(), by_kind=True)
+        self.rng = stream(self.stream) if rng is None or isinstance(rng, str) else rng
+        self._fill(np.empty(shape, dtype), flags=RECORDED)  # tells draw() the shape and the dtype
         self.data = self.draw()
 
     def __reduce__(self):  # a copy is plain data
         return Tensor, (self.data, self.requires_grad)
 
     def draw(self):
-        """Fresh values of the same law, from the same generator."""
+        """Fresh values from the same law and the same generator, as an array."""
         if state.drawn is not None and self.rng not in state.drawn:
             state.drawn[self.rng] = self.rng.bit_generator.state
-        return self.distribution.draw(self.rng, self.shape, self.dtype)
+        shape, dtype = self.data.shape, self.data.dtype
+        drawn = np.asarray(self.distribution.draw(self.rng, shape, dtype), dtype)
+        if drawn.shape != shape:
+            raise ValueError(f"Noise: {self.distribution!r} drew shape {drawn.shape}, not {shape}.")
+        return drawn
 
 
-# ---------------------------------------------------------------------------------------- laws
+# ----------------------------------------------------------------------------------------- laws
 
-BLOCK = 2**17  # entries drawn at a time: their bits stay in the cache
 
-# A distribution draws arrays of independent entries, knows their mean and variance, and lists its outcomes: the values an
-# entry can take, with their probabilities.
+class Law:
+    """The law of one entry of noise. A subclass defines `draw`, and the rest as far as it is known.
+
+    draw(rng, shape, dtype)  an array of independent entries, from the np.random.Generator `rng`
+    cdf(x)                   P(entry <= x) for each entry of the array x. Where the law jumps, the
+                             jump at x is in cdf(x) and not in cdf of any smaller number
+    mean, variance           of an entry
+    outcomes(order)          (values, probabilities) of an entry, two arrays: all its values, or
+                             `order` nodes and weights of a quadrature for its law
+    drop_rate                of noise that keeps entries or drops them: P(entry = 0). Else None
+
+    `check_noise` compares what is drawn with cdf, mean, variance and drop_rate, `expectation` runs
+    over the outcomes. Without a cdf, check_noise is VACUOUS; without outcomes, expectation raises
+    TypeError. The repr is the call that makes the law, if its arguments are attributes.
+    """
+
+    cdf = outcomes = drop_rate = None
+    mean = variance = math.nan
+
+    def draw(self, rng, shape, dtype):
+        raise NotImplementedError(f"{type(self).__name__} has no method draw(rng, shape, dtype).")
+
+    def __repr__(self):
+        settings = [
+            f"{name}={value:g}" if isinstance(value, numbers.Real) else f"{name}={value!r}"
+            for name, value in vars(self).items()
+        ]
+        return f"{type(self).__name__}({', '.join(settings)})"
+
+
+class Bernoulli(Law):
+    """True with probability `keep`, else False. `keep` is exact to double precision."""
+
+    def __init__(self, keep):
+        self.keep = keep
+
+    mean = property(lambda self: self.keep)
+    variance = property(lambda self: self.keep * (1 - self.keep))
+    drop_rate = property(lambda self: 1 - self.keep)
+
+    def draw(self, rng, shape, dtype):
+        """Compares 8 random bits an entry with `keep`, then corrects a few entries.
+
+        8 bits make the rate whole / 256, below or above `keep`. Then some entries are set to True,
+        or to False, with the probability that makes the rate exact. A rate of 1/2 takes one bit.
+        """
+        size = math.prod(shape)
+        if self.keep == 0.5:
+            return np.unpackbits(_bytes(rng, -(-size // 8)), count=size).view(bool).reshape(shape)
+        whole, rest = divmod(self.keep * 256, 1)
+        up = rest / (256 - whole) if rest else 0.0  # P(set to True), if 8 bits give whole / 256
+        down = (1 - rest) / (whole + 1)  # P(set to False), if 8 bits give (whole + 1) / 256
+        bound = int(whole) + (up > down)  # bytes are compared faster with an int than with a float
+        drawn = np.empty(size, bool)
+        for start in range(0, size, CHUNK):
+            part = drawn[start : start + CHUNK]
+            np.less(_bytes(rng, part.size), bound, out=part)
+        drawn[_successes(rng, min(up, down), size)] = up <= down
+        return drawn.reshape(shape)
+
+    def cdf(self, x):
+        return (x >= 0) * (1 - self.keep) + (x >= 1) * self.keep
+
+    def outcomes(self, order=None):
+        possible = np.array([self.keep < 1, self.keep > 0])
+        return np.array([False, True])[possible], np.array([1 - self.keep, self.keep])[possible]
+
+
+CHUNK = 2**17  # entries drawn at a time: their random bytes stay in the cache
 
 
 def _bytes(rng, count):
@@ -55,77 +148,51 @@ def _bytes(rng, count):
 
 
 def _successes(rng, p, count):
-    """Where `count` trials of a small probability p succeed: the gaps between successes are geometric."""
-    found = [np.array([-1])]
-    while p and found[-1][-1] < count:
-        gaps = np.minimum(
-            rng.geometric(p, int(1.1 * p * count) + 16), count + 1
-        )  # no sum overflows
-        found.append(found[-1][-1] + np.cumsum(gaps))
-    places = np.concatenate(found)
-    return places[1 : np.searchsorted(places, count)]
+    """The trials, of `count` with a small probability p, that succeed: their gaps are geometric."""
+    parts = [np.array([-1])]
+    while p and parts[-1][-1] < count:
+        gaps = rng.geometric(p, int(1.1 * p * count) + 16)
+        parts.append(parts[-1][-1] + np.cumsum(np.minimum(gaps, count + 1)))  # no sum overflows
+    trials = np.concatenate(parts)
+    return trials[1 : np.searchsorted(trials, count)]
 
 
-class Bernoulli:
-    """True with probability `keep`: exact to double precision, however few random bits an entry takes."""
+class Normal(Law):
+    """Gaussian. The outcomes are nodes of Gauss-Hermite quadrature.
 
-    def __init__(self, keep):
-        self.keep = self.mean = keep
-        self.variance = keep * (1 - keep)
-
-    def __repr__(self):
-        return f"Bernoulli(keep={self.keep:g})"
-
-    def draw(self, rng, shape, dtype):
-        """Compares 8 random bits an entry with `keep`; a few entries drawn anew make up for what 8 bits cannot say. For 1/2 a bit will do."""
-        size = math.prod(shape)
-        if self.keep == 0.5:
-            return np.unpackbits(_bytes(rng, -(-size // 8)), count=size).view(bool).reshape(shape)
-        whole, rest = divmod(self.keep * 256, 1)
-        up, down = (
-            rest / (256 - whole) if rest else 0.0,
-            (1 - rest) / (whole + 1),
-        )  # from whole/256 up, or from (whole+1)/256 down
-        drawn, bound = np.empty(size, bool), int(whole) + (up > down)
-        for start in range(0, size, BLOCK):
-            part = drawn[start : start + BLOCK]
-            np.less(
-                _bytes(rng, part.size), bound, out=part
-            )  # bits are compared faster with an int than with a float
-        drawn[_successes(rng, min(up, down), size)] = up <= down
-        return drawn.reshape(shape)
-
-    def outcomes(self, order=None):
-        possible = np.array([self.keep < 1, self.keep > 0])
-        return np.array([False, True])[possible], np.array([1 - self.keep, self.keep])[possible]
-
-
-class Normal:
-    """Gaussian. Its outcomes are the `order` nodes of Gauss-Hermite quadrature: exact for polynomials of degree 2 order - 1."""
+    The quadrature is exact for polynomials of degree 2 order - 1.
+    """
 
     def __init__(self, mean=0.0, std=1.0):
-        self.mean, self.std, self.variance = mean, std, std**2
+        self.mean, self.std = mean, std
 
-    def __repr__(self):
-        return f"Normal(mean={self.mean:g}, std={self.std:g})"
+    variance = property(lambda self: self.std**2)
 
     def draw(self, rng, shape, dtype):
         kind = dtype if dtype in (np.float32, np.float64) else np.float64
-        return (self.mean + self.std * rng.standard_normal(shape, kind)).astype(dtype, copy=False)
+        return self.mean + self.std * rng.standard_normal(shape, kind)
+
+    def cdf(self, x):
+        if self.std == 0:
+            return (x >= self.mean) * 1.0
+        return _erfc((self.mean - x) / (self.std * math.sqrt(2))) / 2
 
     def outcomes(self, order=8):
         nodes, weights = np.polynomial.hermite_e.hermegauss(order)
         return self.mean + self.std * nodes, weights / weights.sum()
 
 
-# ---------------------------------------------------------------------------------------- generators
+_erfc = np.vectorize(math.erfc, otypes=[float])
+
+
+# ----------------------------------------------------------------------------------- generators
 
 
 class State(threading.local):
     """What each thread has for itself: the generators of its noise."""
 
     drawn = None  # inside frozen_noise(): {generator: its state when the block first drew from it}
-    entropy = None  # what manual_seed was given; drawn from the system when first needed
+    entropy = None  # the seed of all streams; the system gives one when it is first needed
 
     def __init__(self):
         self.streams = {}  # name -> generator
@@ -135,70 +202,43 @@ state = State()
 
 
 def manual_seed(seed):
-    """Restarts all of this thread's noise and initialisations from `seed`."""
+    """Restarts all noise and initialisations of this thread from `seed`, a whole number >= 0.
+
+    Raises ValueError for another seed.
+    """
     if not isinstance(seed, (int, np.integer)) or seed < 0:
         raise ValueError(f"manual_seed: a whole number >= 0, not {seed!r}.")
     state.entropy, state.streams = int(seed), {}
 
 
 def stream(name):
-    """This thread's generator of that name. Streams are independent: drawing from one never moves another."""
+    """This thread's generator of that name.
+
+    Streams are independent: a draw from one never moves another.
+    """
     if name not in state.streams:
-        if state.entropy is None:
-            state.entropy = np.random.SeedSequence().entropy
-        sequence = np.random.SeedSequence(state.entropy, spawn_key=tuple(name.encode()))
+        sequence = np.random.SeedSequence(_entropy(), spawn_key=tuple(name.encode()))
         state.streams[name] = np.random.Generator(np.random.PCG64(sequence))
     return state.streams[name]
 
 
-@contextlib.contextmanager
-def frozen_noise():
-    """Every such block draws the same noise: on leaving, each generator drawn from is put back as it was. Running statistics stay too."""
-    before, state.drawn = state.drawn, {}
-    try:
-        yield
-    finally:
-        for rng, saved in state.drawn.items():
-            rng.bit_generator.state = saved
-        state.drawn = before
-
-
-def is_frozen():
-    """Whether this thread is inside frozen_noise()."""
-    return state.drawn is not None
-
-
-# -------------------------------------------------------------------------------------------- modes
-
-
-sampling_mode = ContextVar("sampling_mode", default=False)  # True inside sampling()
-
-
-@contextlib.contextmanager
-def sampling():
-    """Inside, noise is drawn in evaluation mode too: Monte Carlo dropout (Gal & Ghahramani 2016). No module's mode changes."""
-    token = sampling_mode.set(True)
-    try:
-        yield
-    finally:
-        sampling_mode.reset(token)
-
-
-# ------------------------------------------------------------------------------------- random numbers
+def _entropy():
+    if state.entropy is None:
+        state.entropy = np.random.SeedSequence().entropy
+    return state.entropy
 
 
 def get_rng_state():
-    """The state of all of this thread's noise and initialisations, as plain data for `set_rng_state`."""
-    if state.entropy is None:  # nothing was drawn yet: from now on what will be is settled
-        state.entropy = np.random.SeedSequence().entropy
-    return {
-        "entropy": state.entropy,
-        "streams": {name: rng.bit_generator.state for name, rng in state.streams.items()},
-    }
+    """The state of all noise and initialisations of this thread, plain data for `set_rng_state`."""
+    streams = {name: rng.bit_generator.state for name, rng in state.streams.items()}
+    return {"entropy": _entropy(), "streams": streams}
 
 
 def set_rng_state(rng_state):
-    """Goes on with this thread's noise and initialisations where `get_rng_state` stood."""
+    """Continues noise and initialisations of this thread from a state of `get_rng_state`.
+
+    Raises ValueError for anything else, and then changes nothing.
+    """
     try:
         entropy, streams = int(rng_state["entropy"]), {}
         for name, saved in rng_state["streams"].items():
@@ -209,3 +249,42 @@ def set_rng_state(rng_state):
             f"set_rng_state: not what get_rng_state returns: {rng_state!r:.60}."
         ) from error
     state.entropy, state.streams = entropy, streams
+
+
+# ---------------------------------------------------------------------------------------- modes
+
+
+@contextlib.contextmanager
+def frozen_noise():
+    """Every such block draws the same noise: at its end, each generator goes back to its old state.
+
+    Running statistics of batch norm do not move inside.
+    """
+    before, state.drawn = state.drawn, {}
+    try:
+        yield
+    finally:
+        for rng, saved in state.drawn.items():
+            rng.bit_generator.state = saved
+        state.drawn = before
+
+
+def is_frozen():
+    """Whether this thread is inside a `frozen_noise()` block, which should change no state."""
+    return state.drawn is not None
+
+
+sampling_mode = ContextVar("sampling_mode", default=False)  # True inside sampling()
+
+
+@contextlib.contextmanager
+def sampling():
+    """Inside, noise is drawn in evaluation mode too. No module's mode changes.
+
+    This is Monte Carlo dropout (Gal & Ghahramani 2016, arXiv:1506.02142).
+    """
+    token = sampling_mode.set(True)
+    try:
+        yield
+    finally:
+        sampling_mode.reset(token)

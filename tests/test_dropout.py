@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import itertools
 import math
+import re
 import threading
 
 import numpy as np
@@ -79,11 +80,38 @@ def test_every_function_that_draws_is_proved():
         for name, f in vars(F).items()
         if callable(f) and "training" in inspect.signature(f).parameters
     }
-    drawing -= {
-        "batch_norm",
-        "scaled_dot_product_attention",
-    }  # see test_norms.py and test_sequences.py
+    drawing -= {"batch_norm", "scaled_dot_product_attention"}  # in test_norms and test_sequences
+    unproved = drawing - set(noisy)
+    assert not unproved, (
+        f"not proved: {unproved}. Add rows to `noisy` in minigrad/check/samples/dropout.py"
+    )
+    untested = drawing - set(FAMILY)
+    assert not untested, f"not tested here: {untested}. Add them to MASKED or GAUSSIAN above"
     assert drawing == set(noisy) == set(FAMILY) and set(LAYERS) | {"drop_connect"} == set(FAMILY)
+
+
+@members
+def test_help_says_what_each_argument_means_and_which_errors_there_are(name):
+    text = FAMILY[name][0].__doc__
+    described = [line.split()[0] for line in text.splitlines() if re.match(r"    \w+ ", line)]
+    names = list(inspect.signature(FAMILY[name][0]).parameters)
+    assert [n for n in described if n in names] == names[1:]
+    assert "Raises ValueError" in text and "TypeError" in text
+    assert re.search(r"(19|20)\d\d", text)  # a source
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_the_arguments_of_a_layer_are_those_of_its_function(name):
+    layer = LAYERS[name]
+    made, called = (inspect.signature(f).parameters for f in (layer, FAMILY[name][0]))
+    assert list(made) == [n for n in called if n not in ("x", "training", "mask", "noise")]
+    kinds = [parameter.kind.name for parameter in made.values()]
+    assert kinds == ["POSITIONAL_OR_KEYWORD"] + ["KEYWORD_ONLY"] * (len(made) - 1)
+    assert all(f"    {n} " in layer.__doc__ for n in made) and "    training " not in layer.__doc__
+    with pytest.raises(TypeError, match=f"^{layer.__name__}: got an unexpected keyword argument"):
+        layer(0.1, beta=1)
+    with pytest.raises(TypeError, match=f"^{layer.__name__}: too many positional arguments"):
+        layer(0.1, None)
 
 
 @pytest.mark.parametrize("name", sorted(set(noisy) - {"dropout"}))
@@ -661,6 +689,14 @@ def test_gaussian_dropout_cannot_drop_all_and_std_is_a_number():
             match="^gaussian_noise: std is the standard deviation of the noise, a number >= 0; got ",
         ):
             F.gaussian_noise(leaf(2), std, True)
+
+
+@members
+@pytest.mark.parametrize("wrong", ["0.5", None, np.array([0.1, 0.2]), [0.5]], ids=str)
+def test_a_rate_and_a_standard_deviation_are_numbers(name, wrong):
+    setting = "std" if name == "gaussian_noise" else "p"
+    with pytest.raises(TypeError, match=f"^{name}: {setting} is a number, not "):
+        called(name, p=wrong)
 
 
 @members

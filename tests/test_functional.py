@@ -172,7 +172,13 @@ def test_every_public_name_is_tested_here():
         "instance_norm",
     }  # test_dropout, test_windows, test_norms
     elsewhere |= {"embedding", "scaled_dot_product_attention"}  # in test_sequences.py
-    assert tested | elsewhere == {name for name, value in vars(F).items() if callable(value)}
+    public = {name for name, value in vars(F).items() if callable(value)}
+    missing = public - tested - elsewhere
+    assert not missing, (
+        f"not tested: {missing}. Add a penalty to `penalties`, a loss to `losses`, an activation to "
+        "`activations` in this file, a function with noise to `noisy` in minigrad/check/samples/"
+    )
+    assert tested | elsewhere == public
 
 
 def test_what_pytorch_has_at_another_place_is_given_by_name():

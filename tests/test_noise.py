@@ -9,9 +9,9 @@ import minigrad as mg
 import minigrad.functional as F
 from minigrad import nn
 from minigrad.check import noise
-from minigrad.check.noise import check_noise, kl, normal_mean, normal_variance, rate_above
+from minigrad.check.noise import check_noise, law_bound, rate_bound
 from minigrad.engine import Tensor
-from minigrad.noise import Bernoulli, Noise, Normal, state, stream
+from minigrad.noise import Bernoulli, Law, Noise, Normal, state, stream
 from minigrad.ops import dropout as stochastic
 
 P = 0.3
@@ -141,6 +141,12 @@ def test_a_recurrent_layer_may_use_its_noise_again_but_two_layers_may_not():
     assert "two layers draw the same noise" in check_noise(Recurrent(cell, Use())).verdict()
 
 
+def test_noise_that_acts_on_a_part_of_the_output_is_right():
+    """What is kept whatever is drawn has no variance, so that of the output is not p/(1-p) mean^2."""
+    report = check_noise(nn.Residual(nn.Linear(8, 8), drop_path=P), (4096, 8), shared=1)
+    assert report and {row.verdict for row in report.rows} == {"OK"}, report
+
+
 def test_of_a_module_that_bends_its_noise_evaluation_is_no_mean():
     report = check_noise(nn.Sequential(nn.Dropout(P), nn.Sigmoid()))
     assert report and report.rows[-1].verdict == "UNKNOWN", report
@@ -179,7 +185,7 @@ def test_false_alarms_are_as_rare_as_asked_for(monkeypatch):
     for seed in range(300):
         mg.manual_seed(seed)
         alarms += not check_noise(both, (8, 10))
-    assert 0 < alarms / 300 <= 0.2 + rate_above(0.2, 300, math.log(1e9))
+    assert 0 < alarms / 300 <= 0.2 + rate_bound(0.2, 300, math.log(2e9))
 
 
 # ------------------------------------------------------------------------------------ planted bugs
@@ -220,13 +226,51 @@ class Shifted(Normal):
         return 1.02 * super().draw(rng, shape, dtype)
 
 
-class Uniform:
-    """A law the check does not know."""
+class Uniform(Law):
+    """A law of one's own; a subclass may draw another one."""
 
+    low, high = 0.5, 1.5
     mean, variance = 1.0, 1 / 12
 
     def draw(self, rng, shape, dtype):
-        return rng.uniform(0.5, 1.5, shape).astype(dtype)
+        return rng.uniform(self.low, self.high, shape)
+
+    def cdf(self, x):
+        return np.clip(x - 0.5, 0, 1)
+
+    def outcomes(self, order=8):
+        nodes, weights = np.polynomial.legendre.leggauss(order)
+        return 1 + nodes / 2, weights / 2
+
+
+class HalfUniform(Uniform):
+    high = 1.0
+
+
+class SameMoments(Uniform):
+    """The mean and the variance of Uniform, with another shape."""
+
+    def draw(self, rng, shape, dtype):
+        return rng.normal(1.0, math.sqrt(1 / 12), shape)
+
+
+class Die(Law):
+    """Six values, one of them 2 times as often as the others, all from 1/7 on, rounded by float32."""
+
+    weights = np.array([1, 1, 2, 1, 1, 1]) / 7
+
+    def draw(self, rng, shape, dtype):
+        return (rng.choice(6, shape, p=self.weights) + 1) / 7
+
+    def cdf(self, x):
+        return np.append(0, np.cumsum(self.weights))[
+            np.searchsorted((np.arange(6) + 1) / 7, x, "right")
+        ]
+
+
+class FairDie(Die):
+    def draw(self, rng, shape, dtype):
+        return (rng.integers(6, size=shape) + 1) / 7
 
 
 def seeded_generator():
@@ -288,7 +332,11 @@ BUGS = {
     ),
     "scaled in both modes": (ScaledInBothModes(P), {}, "applied twice, or in evaluation too"),
     "2% too large": (lambda x: 1.02 * dropped(x), {}, "the mean is 1.02 times x"),
-    "kept 2% too rarely": (lambda x: dropped(x, law=Rare), {}, "the keep rate is not its law's"),
+    "kept 2% too rarely": (
+        lambda x: dropped(x, law=Rare),
+        {},
+        "the keep rate is not that of the law in the draw",
+    ),
     "one seed for all calls": (
         lambda x: dropped(x, rng=seeded_generator()),
         {},
@@ -355,6 +403,21 @@ BUGS = {
         CHANNELS,
         "noise is shared along axis 1",
     ),
+    "half of a uniform law": (
+        lambda x: x * Noise(HalfUniform(), x.shape, x.dtype),
+        {},
+        "the mean drawn is 0.75, of its law 1",
+    ),
+    "another shape": (
+        lambda x: x * Noise(SameMoments(), x.shape, x.dtype),
+        {},
+        "(multiply, law: 0.0",
+    ),
+    "a fair die": (
+        lambda x: x * Noise(FairDie(), x.shape, x.dtype),
+        {},
+        "(multiply, law: 0.0",
+    ),
     "variance for std": (
         lambda x: gaussian(x, law=VarianceForStd),
         {},
@@ -378,10 +441,14 @@ BUGS = {
     "added, mean 0": (
         lambda x: x + Noise(Normal(0, 0.5), x.shape, x.dtype),
         {"p": 0.2},
-        "does not grow with the mean",
+        "the variance is no multiple of p/(1-p) mean^2: is noise added where it should multiply?",
     ),
-    "mean 1.02, promised": (lambda x: gaussian(x, mean=1.02), {}, "the mean is 1.02 times x"),
-    "mean 1.02, drawn": (lambda x: gaussian(x, law=Shifted), {}, "the mean is not its law's"),
+    "mean 1.02, promised": (lambda x: gaussian(x, mean=1.02), {}, "the mean is 1.02 times x ("),
+    "mean 1.02, drawn": (
+        lambda x: gaussian(x, law=Shifted),
+        {},
+        "the mean drawn is 1.02, of its law 1",
+    ),
     "evaluation is noisy": (IgnoresMode(P), {}, "noise is drawn in evaluation too"),
     "nan where all is dropped": (
         lambda x: x * Noise(Bernoulli(0.0), x.shape, bool) / np.float32(0),
@@ -418,7 +485,7 @@ def test_no_noise_is_no_pass():
     for op in (lambda x: F.dropout(x, P, training=False), nn.Dropout(P).eval(), lambda x: x):
         report = check_noise(op)
         assert not report and not report.rows and report.first_wrong is None
-        assert "nothing stochastic was found" in str(report)
+        assert "VACUOUS: op records no noise. Is it in evaluation mode" in str(report)
 
 
 def test_noise_from_elsewhere_is_told_with_the_remedy():
@@ -429,53 +496,95 @@ def test_noise_from_elsewhere_is_told_with_the_remedy():
     ):
         report = check_noise(op)
         assert not report
-        assert "STOCHASTIC" in str(report) and "Use minigrad's stochastic ops, or pass rng" in str(
-            report
-        )
+        assert "STOCHASTIC" in str(report) and "Use minigrad's noise, or pass rng" in str(report)
 
 
 def test_noise_that_the_graph_does_not_hold_is_told():
-    assert "not recorded" in str(
-        check_noise(lambda x: x * (Noise(Normal(0, 0.5), x.shape, x.dtype) > 0))
-    )
-    assert "not recorded" in str(
-        check_noise(mg.no_grad()(lambda x: F.dropout(x, P, training=True)))
-    )
+    report = check_noise(mg.no_grad()(lambda x: F.dropout(x, P, training=True)))
+    assert not report and "op records no noise. Is it" in str(report)
+    assert "under no_grad()?" in str(report)
 
 
 def test_other_noise_in_every_call_is_told():
     rates = iter([0.1, 0.1, 0.2, 0.3, 0.4])
-    assert "from call to call" in str(
-        check_noise(lambda x: F.dropout(x, next(rates), training=True))
-    )
+    assert "between calls" in str(check_noise(lambda x: F.dropout(x, next(rates), training=True)))
 
 
-def test_of_a_law_it_does_not_know_independence_is_tested_and_moments_are_unknown():
-    report = check_noise(lambda x: x * Noise(Uniform(), x.shape, x.dtype))
-    assert report, report
-    verdicts = {(row.layer, row.test): row.verdict for row in report.rows}
-    assert verdicts["multiply", "mean"] == verdicts["multiply", "variance"] == "UNKNOWN"
-    assert verdicts["multiply", "calls"] == verdicts["output", "mean / promised"] == "OK"
+def test_a_law_of_ones_own_passes_with_every_test_told():
+    for law in (Uniform(), Die()):
+        for dtype in (np.float32, np.float64):
+            report = check_noise(
+                lambda x, law=law: x * Noise(law, x.shape, x.dtype),
+                dtype=dtype,
+                mean=lambda x, law=law: x * law.mean,
+            )
+            unknown = [row.test for row in report.rows if row.verdict == "UNKNOWN"]
+            assert report and unknown == ([] if law.mean == 1 else ["mean"]), report
+            assert {(r.layer, r.test): r.verdict for r in report.rows}["multiply", "law"] == "OK"
     report = check_noise(lambda x: x * Noise(Uniform(), x.shape, x.dtype, seeded_generator()))
     assert "every call draws the same noise" in report.verdict()
 
 
-def test_a_law_that_tells_no_moments_is_no_error():
-    class Silent:
+def test_a_law_of_ones_own_is_enumerated_replayed_drawn_again_and_shown():
+    """One class and a function of two lines: everything else follows."""
+
+    def uniform_noise(x, training):
+        return x * Noise(Uniform(), x.shape, x.dtype) if training else x
+
+    x = Tensor([1.0, -2.0], True, dtype=np.float64)
+    loss = np.sum(uniform_noise(x, training=True) ** 2)
+    found = mg.expectation(loss, order=2)
+    np.testing.assert_allclose(found.value.data, 5 * (1 + 1 / 12), rtol=1e-13)
+    np.testing.assert_allclose(found.gradients[x].data, 2 * x.data * (1 + 1 / 12), rtol=1e-13)
+    (noise,) = mg.noise_leaves(loss)
+    assert mg.replay(loss, {noise: np.ones(2)}).item() == 5
+    assert len({mg.resample(loss).item() for _ in range(9)}) == 9
+    assert mg.gradcheck(lambda x: uniform_noise(x, True), x)
+    assert "Uniform()" in mg.draw(loss, noise=True).source
+
+
+def test_a_law_without_a_cdf_is_never_passed():
+    class Silent(Law):
         def draw(self, rng, shape, dtype):
-            return rng.uniform(0.5, 1.5, shape).astype(dtype)
+            return rng.uniform(0.5, 1.5, shape)
 
     report = check_noise(lambda x: x * Noise(Silent(), x.shape, x.dtype), p=P)
-    assert report, report
-    assert report.rows[-1].verdict == "UNKNOWN"
+    assert not report and report.first_wrong is None
+    assert report.verdict() == (
+        "noise check VACUOUS: Silent() has no cdf to compare its draws with. Define cdf(x). "
+        "(multiply, law)"
+    )
+    report = check_noise(lambda x: x * Noise(Silent(), x.shape, x.dtype, seeded_generator()))
+    assert "every call draws the same noise" in report.verdict()
+
+
+def test_what_is_no_law_or_draws_another_shape_is_refused():
+    class Flat(Law):
+        def draw(self, rng, shape, dtype):
+            return rng.random(4)
+
+    with pytest.raises(
+        TypeError, match=r"Noise: 0\.5 is no law\. Pass one such as Bernoulli\(0\.5\)"
+    ):
+        Noise(0.5, (2,), bool)
+    with pytest.raises(ValueError, match=r"Noise: Flat\(\) drew shape \(4,\), not \(2, 2\)\."):
+        Noise(Flat(), (2, 2), np.float32)
+    with pytest.raises(NotImplementedError, match=r"Law has no method draw\(rng, shape, dtype\)"):
+        Noise(Law(), (2,), bool)
+
+
+def test_noise_has_the_dtype_it_is_asked_for_whatever_the_law_draws():
+    assert Noise(Uniform(), (3,), np.float32).dtype == np.float32
+    assert Noise(Bernoulli(0.5), (3,), np.float64).dtype == np.float64
 
 
 def test_too_little_noise_tells_nothing_and_says_so():
     report = check_noise(lambda x: F.dropout(x, P, training=True), (2, 3))
     verdicts = {row.test: row.verdict for row in report.rows}
     assert not report
-    assert verdicts["calls"] == verdicts["neighbours, axis 1"] == "VACUOUS"
-    assert "VACUOUS: 3 tests have too little noise to tell" in report.verdict(), report
+    assert verdicts["calls"] == verdicts["neighbours, axis 1"] == verdicts["keep rate"] == "VACUOUS"
+    assert verdicts["law"] == "VACUOUS"
+    assert "VACUOUS: too little noise to tell. Use a larger shape" in report.verdict(), report
     assert check_noise(lambda x: F.dropout(x, P, training=True), (2, 3), calls=200)
 
 
@@ -534,6 +643,14 @@ def test_everything_is_left_as_it_was(fails):
     )
 
 
+def test_the_last_line_of_a_notebook_cell_is_a_table():
+    report = check_noise(nn.Dropout(P))
+    assert repr(report) == str(report) and report.verdict() in str(report)
+    html = report._repr_html_()
+    assert html.startswith("<table>") and html.count("OK</b>") == len(report.rows)
+    assert "no noise" in check_noise(lambda x: x)._repr_html_()
+
+
 def test_it_says_the_same_again():
     op = lambda x: F.dropout(x, P, training=True)
     assert str(check_noise(op)) == str(check_noise(op))
@@ -547,27 +664,35 @@ def tail(n, q, at_least):
     return math.fsum(math.comb(n, k) * q**k * (1 - q) ** (n - k) for k in range(at_least, n + 1))
 
 
-@pytest.mark.parametrize("q", [0.0, 0.001, 0.1, 0.3, 0.5, 0.58, 0.9, 0.999, 1.0])
+@pytest.mark.parametrize("q", [0.0, 0.1, 0.3, 0.5, 0.58, 0.9, 0.99, 1.0])
 def test_a_rate_beyond_its_bound_is_as_improbable_as_claimed(q):
-    for n in (1, 2, 3, 7, 20, 41, 60):
+    tested = 0
+    for n in (1, 2, 3, 7, 20, 41, 60, 300, 1000):
         for x in (0.1, 0.7, 2.0, 5.0, 12.0, 25.0):
-            allowed = rate_above(q, n, x)
+            allowed = rate_bound(q, n, x)
             beyond = [k for k in range(n + 1) if k / n - q > allowed]
+            tested += bool(beyond)
             if beyond:
                 assert tail(n, q, beyond[0]) <= math.exp(-x) * (1 + 1e-9)
+            assert allowed == pytest.approx(rate_bound(1 - q, n, x))  # so the same holds below
+    assert tested > 5 or q == 1
 
 
 def test_the_bound_of_a_rate_is_no_wider_than_it_must_be():
     n, q, x = 200_000, 0.7, 25.0
-    assert n * kl(q + rate_above(q, n, x), q) == pytest.approx(x, rel=1e-6)
-    assert rate_above(q, n, x) == pytest.approx(math.sqrt(2 * x * q * (1 - q) / n), rel=0.02)
+    assert rate_bound(q, n, x) == pytest.approx(math.sqrt(2 * x * q * (1 - q) / n), rel=0.02)
+
+
+def test_where_a_constant_would_pass_nothing_is_told():
+    assert rate_bound(0.999, 1000, 25.0) == law_bound(40, 25.0) == math.inf
+    assert rate_bound(0.999, 10**6, 25.0) < 0.001 and law_bound(60, 25.0) < 0.5
 
 
 def test_a_report_uses_the_bounds_of_disjoint_trials_and_shares_the_level_among_its_tests():
     for seed in range(4):
         mg.manual_seed(seed)
         report = check_noise(lambda x: F.dropout(x, 0.3, training=True))
-        level = math.log(2 * 4 / 1e-9)  # calls, two axes, and the rate
+        level = math.log(2 * 5 / 1e-9)  # calls, two axes, the rate and the law
         rows = {row.test: row for row in report.rows}
         for test, q, n in [
             ("calls", 0.58, 2**17),
@@ -575,18 +700,69 @@ def test_a_report_uses_the_bounds_of_disjoint_trials_and_shares_the_level_among_
             ("neighbours, axis 1", 0.58, 2**17),
             ("keep rate", 0.7, 2**18),
         ]:
-            side = q if rows[test].measured > q else 1 - q
-            assert rows[test].bound == pytest.approx(rate_above(side, n, level), rel=1e-9)
+            assert rows[test].bound == pytest.approx(rate_bound(q, n, level), rel=1e-9)
+        assert rows["law"].bound == pytest.approx(law_bound(2**18, level), rel=1e-12)
 
 
-def test_normal_bounds_dominate_the_true_tails():
-    scipy = pytest.importorskip("scipy.stats")
-    for n in (1, 2, 5, 30, 1000, 10**6):
-        for x in (0.1, 1.0, 5.0, 25.0):
-            assert scipy.norm.sf(normal_mean(2.0, n, x), scale=2.0 / math.sqrt(n)) <= math.exp(-x)
-            away = normal_variance(4.0, n, x)
-            assert scipy.chi2.sf(n * (4.0 + away) / 4.0, n) <= math.exp(-x)
-            assert scipy.chi2.cdf(n * (4.0 - away) / 4.0, n) <= math.exp(-x)
+@pytest.mark.parametrize("keep", [0.1, 0.5, 0.8])
+def test_the_bound_of_a_law_of_two_values_dominates_the_true_tails(keep):
+    for n in (30, 200, 1000):
+        for x in (1.0, 5.0, 10.0):
+            allowed = law_bound(n, x)
+            above = tail(n, keep, math.floor(n * (keep + allowed)) + 1)
+            below = tail(n, 1 - keep, math.floor(n * (1 - keep + allowed)) + 1)
+            assert allowed == math.inf or above + below <= 2 * math.exp(-x)
+
+
+def test_the_bound_of_a_continuous_law_dominates_the_true_tails():
+    """P(D > d) of n uniform entries, exactly (Marsaglia, Tsang & Wang 2003)."""
+    for n in (30, 100, 140):
+        for x in (1.0, 3.0):
+            d = law_bound(n, x)
+            k = math.ceil(n * d)
+            h, size = k - n * d, 2 * k - 1
+            matrix = np.tri(size, k=1)
+            powers = h ** np.arange(1, size + 1)
+            matrix[:, 0] -= powers
+            matrix[-1] -= powers[::-1]
+            matrix[-1, 0] += max(2 * h - 1, 0) ** size
+            for i, j in np.ndindex(size, size):
+                if i - j + 1 > 0:
+                    matrix[i, j] /= math.factorial(i - j + 1)
+            within = np.linalg.matrix_power(matrix * n**-1.0 * math.e, n)[k - 1, k - 1]
+            within *= math.exp(math.lgamma(n + 1) - n)
+            assert 0 < 1 - within <= 2 * math.exp(-x)
+
+
+def test_the_distance_of_a_law_is_the_largest_on_either_side_of_a_jump():
+    values = np.array([0.0, 0.25, 0.25, 1.0])
+    assert noise._distance(values, Normal(9.0, 0.0)) == 1.0
+    assert noise._distance(values, Uniform()) == pytest.approx(0.75)  # at 0.25: 3/4 against 0
+    assert noise._distance(np.array([True, True, False, True]), Bernoulli(0.75)) == 0
+    assert noise._distance(np.array([True, True, False, False]), Bernoulli(0.75)) == 0.25
+    drawn = np.random.default_rng(0).standard_normal(200)
+    grid = np.sort(np.concatenate([np.linspace(-5, 5, 100_001), drawn, drawn - 1e-9]))
+    counted = np.searchsorted(np.sort(drawn), grid, "right") / 200
+    exact = np.max(abs(counted - Normal().cdf(grid)))
+    assert noise._distance(drawn, Normal()) == pytest.approx(exact, abs=1e-8)
+
+
+@pytest.mark.parametrize(
+    "law", [Bernoulli(0.3), Bernoulli(0.0), Bernoulli(1.0), Normal(0.5, 2.0), Uniform()]
+)
+def test_cdf_mean_and_variance_and_outcomes_of_a_law_are_of_one_law(law):
+    """By integrals of the cdf: E x = integral of 1 - F above 0 less that of F below 0."""
+    x = np.linspace(-40, 40, 800_001)
+    f = law.cdf(x)
+    assert np.all(np.diff(f) >= -1e-15) and f[0] < 1e-12 and f[-1] == 1
+    step, positive = x[1] - x[0], x >= 0
+    mean = step * (np.sum((1 - f)[positive]) - np.sum(f[~positive]))
+    square = 2 * step * (np.sum((x * (1 - f))[positive]) - np.sum((x * f)[~positive]))
+    values, probabilities = law.outcomes(8)
+    assert mean == pytest.approx(law.mean, abs=2e-4)
+    assert square - mean**2 == pytest.approx(law.variance, abs=1e-3)
+    assert probabilities @ values == pytest.approx(law.mean, abs=1e-13)
+    assert probabilities @ (values - law.mean) ** 2 == pytest.approx(law.variance, abs=1e-12)
 
 
 def test_entries_that_agree_by_chance_are_counted_right_for_every_law():

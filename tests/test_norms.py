@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 import minigrad as mg
 import minigrad.functional as F
 from minigrad import nn, optim
-from minigrad.check.slopes import is_analytic
+from minigrad.check.numeric import is_analytic
 from minigrad.ops import standardize
 
 

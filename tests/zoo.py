@@ -23,7 +23,15 @@ import minigrad.functional as F
 from minigrad import engine, nn, optim
 from minigrad import loss as ledgers
 from minigrad import noise as randomness
-from minigrad.check import GradcheckError, check_graph, functions, gradcheck, samples, slopes
+from minigrad.check import (
+    GradcheckError,
+    check_graph,
+    functions,
+    gradcheck,
+    numeric,
+    samples,
+    verdict,
+)
 from minigrad.check.__main__ import prove
 from minigrad.check.noise import check_noise
 from minigrad.engine import Tensor
@@ -1019,30 +1027,38 @@ BUGS = [
         own_memory,
     ),
     # ---- ops
-    Bug("a forward in place", "", text(F.relu, "x.dtype))", "x.dtype), out=x)"), forwards_are_pure),
+    Bug("a forward in place", "", text(F.relu, "x.dtype)", "x.dtype), out=x"), forwards_are_pure),
     # ---- checker
     Bug(
         "compares nothing",
         "SmallPebble",
-        text(slopes.judge, "if difference > atol + rtol * size + 5 * numeric.error:", "if False:"),
+        text(
+            verdict.judge,
+            "if not difference <= allowed:\n        kinked",
+            "if False:\n        kinked",
+        ),
         finds_wrong_rules,
     ),
     Bug(
         "a tolerance of 1e-2",
         "minitorch; Odyssey#2018",
-        text(slopes.judge, "rtol * size", "1e-2 * max(size, 1)"),
+        text(verdict.judge, "rtol * size", "1e-2 * max(size, 1)"),
         finds_wrong_rules,
     ),
     Bug(
         "one entry only",
         "minitorch",
-        text(functions._looks, "np.ndindex(x.shape)", "list(np.ndindex(x.shape))[:1]"),
+        text(verdict.direction, "v[entries] = ", "v[entries] = (entries == 0) * "),
         finds_wrong_rules,
     ),
     Bug(
         "a cotangent of ones",
         "DeZero, minitorch, needle",
-        text(functions.examine, "direction(rng, _joined", "np.ones(_joined"),
+        text(
+            numeric.Part.__init__,
+            "self.steps, self.outputs",
+            "cotangents = [np.ones(y.shape) for y in outputs]\n    self.steps, self.outputs",
+        ),
         finds_what_ones_hide,
     ),
     Bug(
@@ -1054,17 +1070,13 @@ BUGS = [
     Bug(
         "randomness not looked for",
         "torch/tutorials#25",
-        text(functions._trouble, "if any(y.shape", "if False and any(y.shape"),
+        text(functions._trouble, "if any(", "if False and any("),
         refuses_empty_proofs,
     ),
     Bug(
         "inputs moved and not put back",
         "HomericIntelligence/Odyssey#2090",
-        text(
-            slopes.Map.slope,
-            "self.forward(self.x + t * v)",
-            "self.forward(np.add(self.x, t * v, out=self.x))",
-        ),
+        text(numeric.lifted, "np.empty(data.shape, complex)", "data"),
         finds_wrong_rules,
     ),
     Bug(
@@ -1082,19 +1094,19 @@ BUGS = [
     Bug(
         "a kink is a failure",
         "HIPS/autograd; BVLC/caffe#1334",
-        text(slopes.judge, "if between else", "if False else"),
+        text(verdict.judge, "if between else", "if False else"),
         judges_kinks,
     ),
     Bug(
         "a kink excuses all",
         "deeplearning4j#1280 left relu out",
-        text(slopes.judge, "if between else", "if True else"),
+        text(verdict.judge, "if between else", "if True else"),
         judges_kinks,
     ),
     Bug(
         "only where the derivative is zero",
         "minitorch's log(a + 100000)",
-        text(samples.Sample.inputs, "for d in self.draws]", "* 0 for d in self.draws]"),
+        text(samples.case.Sample.inputs, "for d in self.draws]", "* 0 for d in self.draws]"),
         samples_bite,
     ),
 ]

@@ -17,4 +17,3 @@ from .expectations import Expectation, expectation
 from .functions import GradcheckError, gradcheck, gradgradcheck
 from .graphs import Report, Row, check_graph
 from .noise import check_noise
-from .slopes import Slope, slope

@@ -1,8 +1,7 @@
-"""Exact expectations: a recorded loss and its gradients averaged over every outcome of their noise, none left to chance."""
+"""Exact expectations of a recorded loss and its gradients, over every outcome of its noise."""
 
+import itertools
 import math
-from functools import reduce
-from operator import or_
 from typing import NamedTuple
 
 import numpy as np
@@ -11,259 +10,138 @@ from ..array import data_of
 from ..engine import Tensor, constant, grad, result
 from ..graph import copy, depending, program
 from ..noise import Noise
-from ..registry import ops
+from .reports import progress
 
-MOST_OUTCOMES = 2**16  # that `expectation` enumerates
-STACK = 2**16  # entries of all nodes together in one stack of outcomes: what stays in the cache
+MOST_OUTCOMES = 2**16  # some seconds
 
 
 class Expectation(NamedTuple):
-    """What `expectation` returns. Everything is float64."""
+    """The result of `expectation`. All arrays are float64."""
 
     value: Tensor  # of the shape of the loss
-    gradients: (
-        dict | None
-    )  # {leaf: gradient} for each leaf that requires one; None if the loss has several entries
+    gradients: dict | None  # {leaf: gradient} of a loss with one entry, None for other losses
     outcomes: int  # how many there are
 
 
 def expectation(loss, order=8):
-    """The exact expected value of a recorded `loss` (any shape), and the expected gradient by every leaf (if it has one entry).
+    """The exact expected value of a recorded `loss`, and of its gradients by every leaf.
 
-    Each entry of each noise leaf is independent and takes each of its outcomes in turn: 2 for dropout, so 2^n for n entries.
-    A Gaussian entry takes the `order` nodes of Gauss-Hermite quadrature: exact where the loss is a polynomial in it of degree
-    2 order - 1 at most, and close where it is smooth. The gradients are made by the recorded rules, in float64. The graph, its
-    noise, every `.grad` and all generators stay as they are.
+    loss   a recorded Tensor of any shape. It has gradients if it has one entry
+    order  how many outcomes stand for an entry of continuous noise
 
-    Masks made by comparisons are constants, as for `replay`.
+    Entries of noise are independent, and each takes each of its outcomes in turn: 2 for dropout, so
+    2^n for n entries. A Gaussian entry takes the `order` nodes of Gauss-Hermite quadrature: exact
+    where the loss is a polynomial in it of degree 2 order - 1 at most, close where it is smooth.
+    The recorded rules make the gradients, in float64. The graph, its noise, every `.grad` and all
+    generators stay as they are.
 
-    Raises ValueError beyond 65,536 outcomes, RuntimeError for a freed graph, TypeError for noise that cannot list its outcomes.
+    Raises ValueError beyond 65,536 outcomes, RuntimeError for a freed graph, TypeError for a law
+    without outcomes.
 
-    On a linear model dropout is a ridge penalty, exactly: E|y - (M*X)w|^2 = |y - Xw|^2 + p/(1-p) sum_j w_j^2 |X_j|^2 (Srivastava
-    et al. 2014, JMLR 15, section 9.1; for other models Wager, Wang & Liang 2013, arXiv:1307.1493).
+    On a linear model dropout is a ridge penalty, exactly: E|y - (M*X)w|^2 = |y - Xw|^2 +
+    p/(1-p) sum_j w_j^2 |X_j|^2 (Srivastava et al. 2014, JMLR 15, section 9.1; for other models
+    Wager, Wang & Liang 2013, arXiv:1307.1493).
 
     >>> import minigrad as mg
     >>> x, w = mg.Tensor([1.0, 2.0], requires_grad=True), mg.Tensor([3.0, 1.0], requires_grad=True)
     >>> loss = (5 - mg.functional.dropout(x, 0.2, training=True) @ w) ** 2
     >>> expected = mg.expectation(loss)  # (5 - 5)^2 + 0.2/0.8 (3^2 1^2 + 1^2 2^2)
-    >>> round(expected.value.item(), 12), expected.gradients[w].numpy().round(12).tolist(), expected.outcomes
-    (3.25, [1.5, 2.0], 4)
+    >>> round(expected.value.item(), 12), expected.gradients[w].numpy().round(12).tolist()
+    (3.25, [1.5, 2.0])
+    >>> expected.outcomes
+    4
     """
-    steps = program("expectation", loss)
-    laws = _laws(steps, order)
-    copies = copy(
-        steps,
-        values={
-            noise.order: np.full(noise.shape, values[0]) for noise, (values, _) in laws.items()
-        },
-    )
-    drawn, weights = _enumerated(
-        {copies[n.order]: law for n, law in laws.items() if len(law[0]) > 1}
-    )
+    nodes = program("expectation", loss)
+    laws = _outcomes(nodes, order)
+    first = {noise.order: np.full(noise.shape, values[0]) for noise, (values, _) in laws.items()}
+    copies = copy(nodes, values=first)  # in float64
     root = copies[loss.order]
+    laws = {copies[noise.order]: law for noise, law in laws.items() if len(law[0]) > 1}
 
-    # Only the nodes that depend on noise, `random`, run for each outcome. Leaves stand in for the others that they take.
-    random = depending(copies.values(), drawn)
-    known = {*drawn, *(node.order for node in random)}
-    fixed = (
-        [a for node in random for a in node.args if isinstance(a, Tensor) and a.order not in known]
-        if random
-        else [root]
-    )
-    fixed = list({a.order: a for a in fixed}.values())
-    leaves = {a.order: Tensor(a.data, a.requires_grad) for a in fixed}
-    wanted = [a for a in fixed if a.requires_grad] if loss.size == 1 else []
-    stacked = all(_stackable(node, known) for node in random)
-    at_once = (
-        max(1, min(1024, STACK // (1 + sum(t.size for t in (*random, *fixed))))) if stacked else 1
-    )
+    # Only the nodes that depend on noise run for each outcome, on leaves in place of all others.
+    random = depending(copies.values(), [noise.order for noise in laws])
+    known = {node.order for node in (*laws, *random)}
+    operands = [a for node in random for a in node.args if isinstance(a, Tensor)] or [root]
+    fixed = {a.order: a for a in operands if a.order not in known}
+    leaves = {key: Tensor(a.data, a.requires_grad) for key, a in fixed.items()}
+    wanted = [a for a in fixed.values() if a.requires_grad and loss.size == 1]
 
-    def total(start, stop):
-        """What these outcomes contribute to the value and to the cotangents of `wanted`; in halves, so that rounding errors stay small."""
-        if stop - start > at_once:
-            middle = (start + stop) // 2
-            return [a + b for a, b in zip(total(start, middle), total(middle, stop))]
-        made, weight = dict(leaves), weights[start:stop]
-        for noise, values in drawn.items():
-            made[noise] = constant(values[start:stop] if stacked else values[start])
+    totals, count = [0.0] * (1 + len(wanted)), 0
+    for drawn, probability in _enumerated(laws):
+        made = leaves | drawn
         for node in random:
-            args = [made[a.order] if isinstance(a, Tensor) else a for a in node.args]
-            made[node.order] = (
-                _stacked.get(node.op.name, _entrywise)(node, *args)
-                if stacked
-                else _run(node.op, *args)
-            )
+            args = tuple(made[a.order] if isinstance(a, Tensor) else a for a in node.args)
+            data = node.op.forward(*map(data_of, args))
+            made[node.order] = result(node.op, args, data, node.flags)
         out = made[root.order]
-        value = weight @ out.data.reshape(len(weight), -1)
-        return [
-            value,
-            *(
-                _grad(out, [leaves[a.order] for a in wanted], weight.reshape(out.shape))
-                if wanted
-                else []
-            ),
-        ]
+        parts = [out.data, *_gradients([out], [leaves[a.order] for a in wanted])]
+        totals = [total + probability * part for total, part in zip(totals, parts)]
+        count += 1
 
-    value, *cotangents = total(0, len(weights))
+    value, *cotangents = totals
     gradients = None
     if loss.size == 1:
-        inputs = [n for n in steps if n.is_leaf and n.requires_grad and n not in laws]
-        gradients = dict(zip(inputs, _grad(wanted, [copies[n.order] for n in inputs], cotangents)))
-    return Expectation(constant(value.reshape(loss.shape)), gradients, len(weights))
+        inputs = [n for n in nodes if n.is_leaf and n.requires_grad and not isinstance(n, Noise)]
+        by_input = _gradients(wanted, [copies[n.order] for n in inputs], cotangents)
+        gradients = {n: constant(g) for n, g in zip(inputs, by_input)}
+    return Expectation(constant(value), gradients, count)
 
 
-def _grad(outputs, inputs, cotangents):
-    """As `grad`, with zeros for inputs that no cotangent reaches."""
-    found = grad(outputs, inputs, cotangents, allow_unused=True)
-    return [constant(np.zeros(x.shape)) if g is None else g for x, g in zip(inputs, found)]
+def _gradients(outputs, inputs, cotangents=None):
+    """The arrays of `grad`; zeros for inputs that no output depends on."""
+    trained = [i for i, y in enumerate(outputs) if y.requires_grad]
+    outputs = [outputs[i] for i in trained]
+    cotangents = cotangents and [
+        np.reshape(cotangents[i], y.shape) for i, y in zip(trained, outputs)
+    ]
+    found = grad(outputs, inputs, cotangents, allow_unused=True) if inputs else []
+    return [np.zeros(x.shape) if g is None else g.data for x, g in zip(inputs, found)]
 
 
-def _laws(steps, order):
-    """{noise leaf: (values, probabilities) of one entry}; refuses what cannot be enumerated."""
+def _outcomes(nodes, order):
+    """{noise leaf: (values, probabilities) of one entry}. Refuses too many outcomes."""
     laws, bits = {}, {}
-    for noise in steps:
-        if isinstance(noise, Noise):
-            if not hasattr(noise.distribution, "outcomes"):
-                raise TypeError(
-                    f"expectation: {type(noise.distribution).__name__} noise cannot list its outcomes. Give it outcomes(order) -> (values, probabilities)."
-                )
-            values, probabilities = noise.distribution.outcomes(order)
-            laws[noise] = (
-                np.asarray(values, np.float64 if noise.dtype.kind == "f" else noise.dtype),
-                np.asarray(probabilities),
+    for noise in (node for node in nodes if isinstance(node, Noise)):
+        law = noise.distribution
+        if law.outcomes is None:
+            raise TypeError(
+                f"expectation: {law!r} noise cannot list its outcomes. "
+                "Give its law a method outcomes(order) -> (values, probabilities)."
             )
-            bits[noise] = noise.size * math.log2(len(values))
-    if sum(bits.values()) > math.log2(MOST_OUTCOMES):
+        values, probabilities = law.outcomes(order)
+        dtype = np.float64 if noise.dtype.kind == "f" else noise.dtype
+        laws[noise] = np.asarray(values, dtype), np.asarray(probabilities)
+        bits[noise] = noise.size * math.log2(len(values))
+    total = sum(bits.values())
+    if total > math.log2(MOST_OUTCOMES):
         largest = sorted(bits, key=bits.get, reverse=True)
-        parts = [
-            f"{n.distribution!r} of shape {n.shape}{f' in {n.stream!r}' * bool(n.stream)} has {_readable(bits[n])}"
-            for n in largest[:3]
-        ]
-        more = [f"{len(largest) - 3} more"] if len(largest) > 3 else []
+        parts = [f"{_described(noise)} has {_count(bits[noise])}" for noise in largest[:3]]
+        parts += [f"{len(largest) - 3} more"] if len(largest) > 3 else []
         raise ValueError(
-            f"expectation: {_readable(sum(bits.values()))} outcomes, but at most {MOST_OUTCOMES:,} are enumerated: {', '.join(parts + more)}. "
-            "Use a smaller batch, or average many resample(loss)."
+            f"expectation: {_count(total)} outcomes, but at most {MOST_OUTCOMES:,} are enumerated: "
+            f"{', '.join(parts)}. Use a smaller batch, or average many resample(loss)."
         )
     return laws
 
 
-def _readable(bits):
+def _described(noise):
+    layer = f" in {noise.stream!r}" if noise.stream else ""
+    return f"{noise.distribution!r} of shape {noise.shape}{layer}"
+
+
+def _count(bits):
     """2^bits for a reader."""
     return f"{2**bits:,.0f}" if bits < 30 else f"2^{bits:,.0f}"
 
 
 def _enumerated(laws):
-    """({order of noise: its values (outcomes, *shape)}, probability of each outcome)."""
-    count = math.prod(len(values) ** noise.size for noise, (values, _) in laws.items())
-    drawn, weights, stride = {}, np.ones(count), 1
-    for noise, (values, probabilities) in laws.items():
-        strides = stride * len(values) ** np.arange(noise.size)
-        chosen = (
-            np.arange(count)[:, None] // strides % len(values)
-        )  # the digits of each outcome's number
-        drawn[noise.order] = values[chosen].reshape(count, *noise.shape)
-        weights *= probabilities[chosen].prod(axis=1)
-        stride *= len(values) ** noise.size
-    return drawn, weights
-
-
-def _run(op, *args):
-    """op(*args), recorded whatever the mode."""
-    data, track = (
-        op.forward(*map(data_of, args)),
-        reduce(or_, (a.flags for a in args if isinstance(a, Tensor)), 0),
-    )
-    return result(op, args, data, track) if track else constant(data)
-
-
-# Many outcomes run as one stack: an axis in front of every operand that depends on noise. `_stacked` is the table of the ops that
-# can do so, and of how their other arguments change. The op itself runs, so it is its own rule that runs backward.
-
-
-def _stackable(node, known):
-    """Whether a node can run on a stack; `known` has the orders of what depends on noise."""
-    if node.op.name == "linear":
-        return not any(isinstance(a, Tensor) and a.order in known for a in node.args[1:])
-    return (
-        node.op.name in _stacked
-        or isinstance(node.op.forward, np.ufunc)
-        and node.op.forward.signature is None
-    )
-
-
-def _in_line(x, old, ndim, shape):
-    """A stacked operand as (outcomes, 1, ..., *shape), so that it broadcasts as one outcome of rank `ndim` did; others as they are."""
-    if not isinstance(old, Tensor) or x.ndim == old.ndim or ndim == old.ndim:
-        return x
-    return _run(ops["reshape"], x, (len(x), *(1,) * (ndim - len(shape)), *shape))
-
-
-def _entrywise(node, *args):
-    return _run(
-        node.op, *[_in_line(x, old, node.ndim, np.shape(old)) for x, old in zip(args, node.args)]
-    )
-
-
-def _matmul(node, x, y):
-    a, b = node.args
-    ndim = max(2, a.ndim, b.ndim)
-    x = _in_line(x, a, ndim, (1, *a.shape) if a.ndim == 1 else a.shape)
-    y = _in_line(y, b, ndim, (*b.shape, 1) if b.ndim == 1 else b.shape)
-    product = _run(node.op, x, y)
-    return _run(ops["reshape"], product, (len(product), *node.shape))
-
-
-def _nll_loss(node, x, target, reduction):
-    rows = _run(ops["reshape"], x, (len(x) * x.shape[1], *x.shape[2:])) if x.ndim > 2 else x
-    labels = np.broadcast_to(data_of(target), (len(x), *np.shape(target))).reshape(
-        rows.shape[:1] + rows.shape[2:]
-    )
-    entries = _run(ops["reshape"], _run(node.op, rows, labels, "none"), (len(x), *np.shape(target)))
-    return (
-        entries
-        if reduction == "none"
-        else _run(ops[reduction], entries, tuple(range(1, entries.ndim)), False)
-    )
-
-
-def _behind(axes, x):
-    """Axes of one outcome (None: all) as axes of a stack."""
-    own = range(1, x.ndim)
-    return (
-        tuple(own)
-        if axes is None or not own
-        else tuple(own[a] for a in np.atleast_1d(axes).tolist())
-    )
-
-
-_stacked = {
-    **dict.fromkeys(
-        ["astype", "clip", "dropout", "erf", "power", "relu", "sigmoid", "softplus", "where"],
-        _entrywise,
-    ),  # and every ufunc
-    **dict.fromkeys(
-        [
-            "flip",
-            "log_softmax",
-            "logsumexp",
-            "max",
-            "mean",
-            "min",
-            "prod",
-            "softmax",
-            "std",
-            "sum",
-            "var",
-        ],
-        lambda node, x, axis, *rest: _run(node.op, x, _behind(axis, x), *rest),
-    ),
-    "linear": lambda node, *args: _run(node.op, *args),
-    "matmul": _matmul,
-    "moveaxis": lambda node, x, a, b: _run(node.op, x, _behind(a, x), _behind(b, x)),
-    "nll_loss": _nll_loss,
-    "reshape": lambda node, x, shape: _run(node.op, x, (len(x), *node.shape)),
-    "swapaxes": lambda node, x, a, b: _run(node.op, x, *_behind((a, b), x)),
-    "transpose": lambda node, x, axes: _run(
-        node.op, x, (0, *(_behind(axes, x) if axes is not None else _behind(None, x)[::-1]))
-    ),
-}
+    """({order of noise: a Tensor of its values}, probability) of every outcome of all noise."""
+    digits = [range(len(values)) for noise, (values, _) in laws.items() for _ in range(noise.size)]
+    for choice in progress(list(itertools.product(*digits)), "expectation", "outcomes"):
+        drawn, probability, start = {}, 1.0, 0
+        for noise, (values, probabilities) in laws.items():
+            chosen = np.array(choice[start : start + noise.size], int)
+            drawn[noise.order] = constant(values[chosen].reshape(noise.shape))
+            probability *= probabilities[chosen].prod()
+            start += noise.size
+        yield drawn, probability

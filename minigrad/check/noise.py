@@ -1,21 +1,25 @@
-"""The law of the noise of a stochastic function: is it drawn as promised, and does it do what it should?
+"""The noise of a stochastic function: is it drawn as its law says, and does it act as promised?
 
-What noise *does* is exact: the recorded graph is run again with noise of the check's own choice, and no chance is left. How it
-is *drawn* is judged by bounds that hold at every size: no normal approximation, no tolerance picked by hand. A test is always
-the same: a number measured, the one expected, and the distance allowed between them.
+How noise *acts* is checked exactly: the recorded graph runs again with noise of the check's choice.
+How noise is *drawn* is compared with its law by bounds that hold for any number n of entries:
 
-a rate of n trials   P(the rate is r or farther from q) <= 2 exp(-n KL(r || q)) (Chernoff 1952, Hoeffding 1963)
-a Normal mean        Normal itself: P(|mean - m| >= t) <= 2 exp(-n t^2 / 2 s^2)
-a Normal variance    P(a mean of n squares strays by s^2 (2 sqrt(x/n) + 2x/n)) <= 2 exp(-x) (Laurent & Massart 2000, lemma 1)
-independence         is a rate too. Two arrays of Bernoulli noise agree at the rate k l + (1-k)(1-l); two of any law rise or fall
-                     together, from one entry to another, at the rate 1/2 (Kendall 1938; ties left out)
+law           P(sup |F_n - F| > e) <= 2 exp(-2 n e^2), where F is the cdf of the law and F_n that of
+              n independent entries (Massart 1990). It sees mean, variance and shape at once
+rate          P(|r - q| > e) <= 2 exp(-n e^2 / (2 q (1 - q) + 2 e / 3)), where r is the rate of
+              successes in n independent trials of probability q (Bernstein 1927)
+independence  is a rate. Two arrays of noise that drops agree on an entry, dropped or not, at the
+              rate p q + (1 - p) (1 - q). Two arrays of any other law rise or fall together, from
+              one entry to another, at the rate 1/2 (Kendall 1938; ties are left out)
 
-The trials of a test share no entry, so they are independent. The tests of a report share the probability of a false alarm.
+The trials of a test share no entry, so they are independent. All tests of a report together fail a
+right function with probability FALSE_ALARM at most.
 """
 
 import contextlib
 import math
 from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,51 +28,41 @@ from ..array import data_of
 from ..engine import Tensor
 from ..graph import evaluate, program
 from ..modes import path
-from ..noise import Bernoulli, Noise, Normal, frozen_noise
+from ..noise import Noise, frozen_noise
 from ..tables import aligned
+from .reports import table
 
-FALSE_ALARM = 1e-9  # the probability, at most, that a report on a right function shows a FAIL
-
-NOTHING = (
-    "VACUOUS: nothing stochastic was found. Is op in evaluation mode, or does it draw no noise?"
-)
-LOST = "VACUOUS: noise is drawn but not recorded: under no_grad(), or only compared (noise > 0 is plain data)."
-SCARCE = "VACUOUS: {} tests have too little noise to tell. Use a larger shape or more calls."
-VARIES = "VACUOUS: op draws noise of other layers, shapes or laws from call to call. Check its parts alone."
-STOCHASTIC = "STOCHASTIC: op changed between two calls, by randomness that minigrad cannot hold fixed. Use minigrad's stochastic ops, or pass rng."
-
-# ------------------------------------------------------------------------------------------ bounds
-# What lies farther off, on one side, has probability exp(-x) at most.
+FALSE_ALARM = 1e-9
 
 
-def kl(r, q):
-    """KL(Bernoulli(r) || Bernoulli(q)), in nats."""
-    return sum(a * math.log(a / b) if b else math.inf for a, b in ((r, q), (1 - r, 1 - q)) if a)
+def law_bound(n, level):
+    """The allowed distance sup |F_n - F|: a larger one has probability 2 exp(-level) at most.
+
+    inf where it is too large to tell laws apart.
+    """
+    allowed = math.sqrt(level / (2 * n))
+    return allowed if allowed < 0.5 else math.inf
 
 
-def rate_above(q, n, x):
-    """How far the rate of success of n trials may lie above its probability q. Below: that of failure, above 1 - q."""
-    low, high = 0.0, 1 - q
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if n * kl(q + middle, q) <= x else (low, middle)
-    return high
+def rate_bound(q, n, level):
+    """The allowed distance of a rate from q: a larger one has probability 2 exp(-level) at most.
 
-
-def normal_mean(std, n, x):
-    return std * math.sqrt(2 * x / n)
-
-
-def normal_variance(variance, n, x):
-    return variance * (2 * math.sqrt(x / n) + 2 * x / n)
+    inf where successes at every trial, or at none, would be allowed.
+    """
+    third = level / (3 * max(n, 1))
+    allowed = third + math.sqrt(third**2 + 2 * q * (1 - q) * level / max(n, 1))
+    return allowed if allowed < min(q, 1 - q) or q in (0, 1) else math.inf
 
 
 # ------------------------------------------------------------------------------------------ report
 
 
 @dataclass
-class Row:
-    """One test: `bound` is the allowed distance (inf: there is too little noise to tell; nan: none is known), `hint` what a failure means."""
+class NoiseTest:
+    """One test: it passes if |measured - expected| <= bound. `hint` says what a failure means.
+
+    The bound is inf if the noise cannot tell, nan if there is nothing to compare with.
+    """
 
     layer: str
     test: str
@@ -81,159 +75,126 @@ class Row:
     def verdict(self):
         if math.isnan(self.bound):
             return "UNKNOWN"
-        return (
-            "VACUOUS"
-            if self.bound == math.inf
-            else "OK"
-            if abs(self.measured - self.expected) <= self.bound
-            else "FAIL"
-        )
+        close = abs(self.measured - self.expected) <= self.bound
+        return "VACUOUS" if self.bound == math.inf else "OK" if close else "FAIL"
 
 
-@dataclass
-class Report:
-    """What check_noise found. True if there were tests and no FAIL or VACUOUS among them; printed, a table.
+@dataclass(repr=False)
+class NoiseReport:
+    """The result of check_noise: `rows`, a list of NoiseTest. Printed, it is a table.
 
-    Verdicts of rows: OK; FAIL; VACUOUS (too little noise to tell); UNKNOWN (no law or bound to compare with, so no test).
-    `problem` says why there are no rows.
+    True if there are tests, and no FAIL and no VACUOUS among them. Verdicts of rows: OK; FAIL;
+    VACUOUS (too little noise to tell, or a law without a cdf); UNKNOWN (no mean to compare with, so
+    no test). `problem` says why there are no rows.
     """
 
     rows: list
     problem: str = ""
 
     def __bool__(self):
-        verdicts = [row.verdict for row in self.rows]
-        return "OK" in verdicts and "FAIL" not in verdicts and "VACUOUS" not in verdicts
+        return {"OK"} <= {row.verdict for row in self.rows} <= {"OK", "UNKNOWN"}
 
     @property
     def first_wrong(self):
-        """The first row that failed, or None. Later ones may be its consequences."""
+        """The first row that failed, or None. Later failures may be its consequences."""
         return next((row for row in self.rows if row.verdict == "FAIL"), None)
 
     def verdict(self):
         """One line."""
-        if wrong := self.first_wrong:
-            numbers = f"{wrong.measured:.4g}, expected {wrong.expected:.4g} +- {wrong.bound:.1g}"
-            return f"noise check FAILED: {wrong.hint} ({wrong.layer}, {wrong.test}: {numbers})"
-        counts = [[row.verdict for row in self.rows].count(v) for v in ("OK", "UNKNOWN", "VACUOUS")]
-        passed = f"passed: {counts[0]} tests" + (
-            f", {counts[1]} more without a law to compare with" if counts[1] else ""
-        )
-        return f"noise check {self.problem or (passed if self else SCARCE.format(counts[2]))}"
+        vacuous = [row for row in self.rows if row.verdict == "VACUOUS"]
+        if row := self.first_wrong:
+            numbers = f"{row.measured:.4g}, expected {row.expected:.4g} +- {row.bound:.1g}"
+            text = f"FAILED: {row.hint} ({row.layer}, {row.test}: {numbers})"
+        elif vacuous:
+            text = f"VACUOUS: {vacuous[0].hint} ({vacuous[0].layer}, {vacuous[0].test})"
+        else:
+            unknown = sum(row.verdict == "UNKNOWN" for row in self.rows)
+            text = self.problem or f"passed: {len(self.rows) - unknown} tests"
+            text += f", {unknown} more have nothing to compare with" if unknown else ""
+        return f"noise check {text}"
 
-    def __str__(self):
-        rows = (
-            [("noise", "test", "measured", "expected", "allowed", "verdict")] if self.rows else []
-        )
-        rows += [
-            (r.layer, r.test, f"{r.measured:.5g}", f"{r.expected:.5g}", f"{r.bound:.1e}", r.verdict)
-            for r in self.rows
-        ]
-        return "\n".join([*aligned(rows), self.verdict()])
+    def lines(self):
+        """The rows of the table, its head first."""
+        numbers = [(f"{r.measured:.5g}", f"{r.expected:.5g}", f"{r.bound:.1e}") for r in self.rows]
+        body = [(r.layer, r.test, *n, r.verdict) for r, n in zip(self.rows, numbers)]
+        return [("noise", "test", "measured", "expected", "allowed", "verdict"), *body]
+
+    def __repr__(self):
+        return "\n".join([*(aligned(self.lines()) if self.rows else []), self.verdict()])
+
+    def _repr_html_(self):
+        return table(self.lines(), [self.verdict()])
 
 
 # ------------------------------------------------------------------------------------------- check
 
 
-@np.errstate(all="ignore")  # what is not finite is reported
+@np.errstate(all="ignore")  # the report says what is not finite
 def check_noise(op, shape=(64, 1024), *, p=None, shared=(), mean=None, calls=4, dtype=None):
-    """A report on the noise of `op`, a function (or a module in training mode) of one Tensor of this shape, which returns a Tensor.
+    """A report on the noise of `op`, a function of one Tensor, or a module in training mode.
 
-    p       the probability of dropping that is promised; if not given, the argument named `p` of the node that takes the
-            noise, if it has one. Bernoulli noise then keeps at the rate 1-p, and the output's variance is p/(1-p) times its
-            squared mean (Srivastava et al. 2014; so for Gaussian dropout, their section 10)
-    shared  the axis or axes along which the noise is promised to be the same; along all others it must differ
-    mean    the function without its noise, the promised E[op(x)]; if not given, x itself, or what a module gives in evaluation.
-            Of alpha dropout, whose mean is neither, it is UNKNOWN otherwise
-    calls   how often `op` is called; an even number, as calls are compared in pairs
-    dtype   of x; if not given, the default one
+    op      takes a Tensor of this `shape` and `dtype` (None: the default one), returns a Tensor
+    p       the promised probability of dropping; None: that of the random op that takes the noise.
+            If it is given, the output's variance must be p / (1 - p) times its squared mean, as for
+            dropout and Gaussian dropout (Srivastava et al. 2014, JMLR 15, section 10)
+    shared  the axis or axes along which the noise must be the same. Along others it must differ
+    mean    the function without its noise, the promised E[op(x)]; None: x itself, or what a module
+            gives in evaluation
+    calls   how often `op` is called, at least 2. Calls are compared in pairs
 
-    Drawn noise is tested layer by layer: independence of calls, neighbours along each axis and other layers, mean and
-    variance (of Bernoulli noise the rate says all; of laws other than these two they are UNKNOWN). The mean and variance of
-    the output are exact where each entry is a straight line in one entry of the noise, as for a layer of dropout; else they
-    are UNKNOWN: check the layers of a model alone too. At p = 0.5 keep and drop cannot be told apart.
+    Each layer's noise is compared with its law, and tested for independence of calls, of neighbours
+    along each axis, and of other layers. Mean and variance of the output are exact where each
+    output entry is a straight line in one entry of noise, as in a dropout layer. Elsewhere they are
+    UNKNOWN: check the layers of a model alone too. At p = 0.5 keep and drop look the same.
 
-    A right function fails with probability below 1e-9. Generators, np.random's state and the module are left as they were.
-    ValueError for impossible arguments; TypeError if `op` returns no Tensor.
+    A right function fails with probability below 1e-9. Generators, np.random's state and the module
+    stay as they were. Raises ValueError for impossible arguments, TypeError if `op` returns no
+    Tensor.
 
     >>> import minigrad.functional as F
     >>> bool(check_noise(lambda x: F.dropout(x, 0.3, training=True)))
     True
-    >>> print(check_noise(lambda x: F.dropout(x, 0.3, training=False)))
-    noise check VACUOUS: nothing stochastic was found. Is op in evaluation mode, or does it draw no noise?
+    >>> check_noise(lambda x: F.dropout(x, 0.3, training=False))
+    noise check VACUOUS: op records no noise. Is it in evaluation mode, or under no_grad()?
     """
     shape, shared = ((given,) if isinstance(given, int) else given for given in (shape, shared))
-    if (
-        calls < 2
-        or math.prod(shape) == 0
-        or not all(-len(shape) <= axis < len(shape) for axis in shared)
-    ):
-        raise ValueError(
-            f"check_noise: calls must be >= 2, shape not empty, and shared axes of it; got {calls}, {shape}, {shared}."
-        )
+    axes_exist = all(-len(shape) <= axis < len(shape) for axis in shared)
+    if calls < 2 or math.prod(shape) == 0 or not axes_exist:
+        needed = "calls must be >= 2, shape not empty, and shared axes of it"
+        raise ValueError(f"check_noise: {needed}; got {calls}, {shape}, {shared}.")
     if p is not None and not 0 <= p <= 1:
         raise ValueError(f"check_noise: p is the probability of DROPPING, in [0, 1]; got {p}.")
     rng = np.random.default_rng(0)
-    x = (rng.uniform(1, 2, shape) * rng.choice([-1, 1], shape)).astype(
-        dtype or array.default_dtype
-    )  # far from 0, of both signs
+    x = rng.uniform(1, 2, shape) * rng.choice([-1, 1], shape)  # far from 0, of both signs
+    x = x.astype(dtype or array.default_dtype)
     with _untouched(op):
         with frozen_noise():
             again = _called(op, x)
         outputs = [_called(op, x) for _ in range(calls)]
-        if not np.array_equal(again.data, outputs[0].data, equal_nan=True):
-            return Report([], STOCHASTIC)
         graphs = [program("check_noise", out) for out in outputs]
-        drawn = [[n for n in steps if isinstance(n, Noise)] for steps in graphs]
-        if not any(drawn):
-            return Report(
-                [],
-                NOTHING
-                if np.array_equal(outputs[0].data, outputs[1].data, equal_nan=True)
-                else LOST,
-            )
-        if (
-            len(
-                {
-                    str(
-                        [
-                            (
-                                n.stream,
-                                n.shape,
-                                type(n.distribution),
-                                getattr(n.distribution, "mean", None),
-                            )
-                            for n in noise
-                        ]
-                    )
-                    for noise in drawn
-                }
-            )
-            > 1
-        ):
-            return Report([], VARIES)
-        layers = _layers(graphs[0], zip(*drawn), p)
-        apart = [row for layer in layers for row in _apart(layer)] + [
-            _other(a, b) for i, b in enumerate(layers) for a in layers[:i]
-        ]
-        rows = [
-            row for row in apart if row.measured >= 1
-        ]  # first what repeats: no other trials are then independent
-        rows += [
-            row for layer in layers for row in _drawn(layer)
-        ]  # then the rate, which others depend on
-        rows += [row for row in apart if not row.measured >= 1]
-        rows += [row for layer in layers for row in _acting(layer, shared)]
-        rows += _output(op, x, outputs, graphs[0], layers, mean)
+        drawn = [[node for node in graph if isinstance(node, Noise)] for graph in graphs]
+        if problem := _problem(again, outputs, drawn):
+            return NoiseReport([], problem)
+        layers = _layers(graphs[0], list(zip(*drawn)), p)
+        apart = [row for layer in layers for row in _independence(layer)]
+        apart += [_of_layers(a, b) for i, b in enumerate(layers) for a in layers[:i]]
+        repeats = [row for row in apart if row.measured >= 1]  # first: all other tests suffer
+        rows = repeats + [row for layer in layers for row in _law(layer)]
+        rows += [row for row in apart if row not in repeats]
+        rows += [row for layer in layers for row in _sharing(layer, shared)]
+        rows += _output(op, x, outputs, graphs[0], layers, mean, p)
     level = math.log(2 * sum(callable(row.bound) for row in rows) / FALSE_ALARM)
     for row in rows:
-        row.bound = row.bound(level) if callable(row.bound) else row.bound
-    return Report(rows)
+        if callable(row.bound):
+            row.bound = row.bound(level)
+            if row.bound == math.inf:
+                row.hint = "too little noise to tell. Use a larger shape or more calls."
+    return NoiseReport(rows)
 
 
 @contextlib.contextmanager
 def _untouched(op):
-    """On leaving, generators, np.random and, of a module, attributes and arrays are put back."""
+    """At the end, generators, np.random and, of a module, attributes and arrays are as before."""
     is_module = hasattr(op, "put_back")
     arrays, drawn = op.state_dict() if is_module else {}, np.random.get_state()
     try:
@@ -252,325 +213,227 @@ def _called(op, x):
     return out
 
 
-@dataclass
-class _Layer:
-    """A noise leaf, the nodes that take it, its values in all calls (calls, *shape), and p, if known."""
+def _problem(again, outputs, drawn):
+    """Why the noise of these outputs cannot be tested, or ""."""
+    if not np.array_equal(again.data, outputs[0].data, equal_nan=True):
+        by = "by randomness that minigrad cannot hold fixed"
+        return f"STOCHASTIC: op changed between two calls, {by}. Use minigrad's noise, or pass rng."
+    if not any(drawn):
+        return "VACUOUS: op records no noise. Is it in evaluation mode, or under no_grad()?"
+    if len({str([(n.stream, n.shape, n.distribution) for n in leaves]) for leaves in drawn}) > 1:
+        return "VACUOUS: layers, shapes or laws of noise change between calls. Check parts of op."
+    return ""
 
+
+class _Layer(NamedTuple):
     name: str
-    noise: Noise
-    uses: list
-    values: np.ndarray
-    p: float | None
-
-    law = property(lambda self: self.noise.distribution)
-    mean = property(lambda self: getattr(self.law, "mean", math.nan))
-    variance = property(lambda self: getattr(self.law, "variance", math.nan))
+    noise: Noise  # of the first call
+    law: object
+    uses: list  # the nodes that take the noise
+    values: np.ndarray  # of all calls, (calls, *shape)
+    p: float | None  # the promised probability of dropping, if there is one
 
 
-def _layers(steps, leaves, p):
-    found, names = [], []
-    for calls in leaves:
-        uses = [n for n in steps if any(a is calls[0] for a in n.args)]
-        rates = [
-            a
-            for n in uses
-            for name, a in zip(n.op.names, n.args)
-            if name == "p" and isinstance(a, (int, float))
-        ]
-        names.append(calls[0].stream or uses[0].op.name)
-        name = names[-1] + (f" #{names.count(names[-1])}" if names.count(names[-1]) > 1 else "")
-        found.append(
-            _Layer(
-                name,
-                calls[0],
-                uses,
-                np.stack([n.data for n in calls]),
-                p if p is not None else (*rates, None)[0],
-            )
-        )
-    return found
+def _layers(graph, leaves, p):
+    layers, names = [], []
+    for first, *others in leaves:
+        uses = [node for node in graph if any(a is first for a in node.args)]
+        names.append(first.stream or uses[0].op.name)
+        same = names.count(names[-1])
+        name = f"{names[-1]} #{same}" if same > 1 else names[-1]
+        given = [dict(zip(n.op.names, n.args)).get("p") for n in uses if n.op.kind == "random"]
+        promised = given[0] if p is None and given else p
+        values = np.stack([first.data, *(n.data for n in others)])
+        layers.append(_Layer(name, first, first.distribution, uses, values, promised))
+    return layers
 
 
 # ---- how noise is drawn
 
 
-def _apart(layer):
-    """Independence of calls, one more axis in front, and of neighbours along each axis; and whether layers share the noise."""
-    first = (
-        layer.uses[0].ndim - layer.values.ndim
-    )  # axes have the numbers they have where the noise is taken
-    for i, size in enumerate(layer.values.shape):
-        pairs = np.moveaxis(layer.values, i, 0)[: size // 2 * 2]
-        test, hint = (
-            (f"neighbours, axis {first + i}", f"noise repeats along axis {first + i}")
-            if i
-            else ("calls", "every call draws the same noise")
-        )
-        if size > 1:
-            yield _independent(
-                layer.name, test, pairs[0::2], pairs[1::2], [layer.law, layer.law], hint
-            )
-    places = {
-        path(n.scope) if n.scope else n.order for n in layer.uses
-    }  # one module may use its noise again and again
-    if len(places) > 1:
-        yield Row(
-            layer.name, "layers that take it", len(places), 1, 0, "two layers draw the same noise"
-        )
+def _law(layer):
+    """The drop rate of the law against the promised p, and the values against the law."""
+    name, _, law, _, values, p = layer
+    if law.drop_rate is not None:
+        keep, rate = 1 - law.drop_rate, np.mean(values != 0)
+        if p is not None:
+            rate_is = "p: keep and drop are swapped" if math.isclose(keep, p) else "not 1-p"
+            yield NoiseTest(name, "law, 1-p", keep, 1 - p, 1e-12, f"the keep rate is {rate_is}")
+        swapped = abs(rate - law.drop_rate) < abs(rate - keep) / 10
+        hint = "keep and drop are swapped" if swapped else "the keep rate is not that of the law"
+        yield _rate(name, "keep rate", values != 0, keep, f"{hint} in the draw")
+    if law.cdf is None:
+        hint = f"{law!r} has no cdf to compare its draws with. Define cdf(x)."
+        yield NoiseTest(name, "law", math.nan, 0, math.inf, hint)
+        return
+    mean, variance = values.mean(dtype=float), np.square(values - law.mean, dtype=float).mean()
+    ratio = variance / law.variance if law.variance else math.inf
+    hint = f"the mean drawn is {mean:.3g}, of its law {law.mean:.3g}; the variance is "
+    hint += f"{ratio:.3g} times its law's{_mistake(ratio, _spreads(law.variance))}"
+    bound = partial(law_bound, values.size)
+    yield NoiseTest(name, "law", _distance(values, law), 0, bound, hint)
 
 
-def _other(a, b):
-    """Independence of two layers, from the beginning of each call: so far generators in one state give the same."""
+def _distance(values, law):
+    """sup |F_n - F|, less the part that the rounding of values to their dtype can explain."""
+    x, rounding = np.sort(values, axis=None).astype(float), 0.0
+    if values.dtype.kind == "f":
+        rounding = 4 * np.finfo(values.dtype).eps * (abs(x) + np.nan_to_num(abs(law.mean)))
+    rank = np.arange(x.size + 1) / x.size
+    above = rank[1:] - law.cdf(x + rounding)
+    below = law.cdf(np.nextafter(x - rounding, -np.inf)) - rank[:-1]
+    return float(max(above.max(), below.max(), 0))
+
+
+def _independence(layer):
+    """Independence of calls and of neighbours along each axis; whether layers share the noise."""
+    name, _, law, uses, values, _ = layer
+    first = uses[0].ndim - values.ndim  # axes are numbered as where the noise is taken
+    for i, size in enumerate(values.shape):
+        pairs = np.moveaxis(values, i, 0)[: size // 2 * 2]
+        test, hint = f"neighbours, axis {first + i}", f"noise repeats along axis {first + i}"
+        if i == 0:
+            test, hint = "calls", "every call draws the same noise"
+        if size > 1 and law.variance != 0:
+            yield _independent(name, test, pairs[0::2], pairs[1::2], (law, law), hint)
+    users = {path(n.scope) if n.scope else n.order for n in uses}  # a module may use it twice
+    if len(users) > 1:
+        hint = "two layers draw the same noise"
+        yield NoiseTest(name, "layers that take it", len(users), 1, 0, hint)
+
+
+def _of_layers(a, b):
+    """Independence of two layers, from the start of each call: equal generators begin alike."""
     n = min(a.noise.size, b.noise.size)
     values = [layer.values.reshape(len(layer.values), -1)[:, :n] for layer in (a, b)]
-    return _independent(
-        f"{a.name}, {b.name}",
-        "independence",
-        *values,
-        [a.law, b.law],
-        "two layers draw the same noise",
-    )
+    hint = "two layers draw the same noise"
+    return _independent(f"{a.name}, {b.name}", "independence", *values, (a.law, b.law), hint)
 
 
 def _independent(name, test, a, b, laws, hint):
-    """The rate at which two arrays of noise agree; `hint` if they always do."""
+    """The rate at which two arrays of noise agree; `hint` if they always agree."""
+    p, q = (law.drop_rate for law in laws)
     a, b = a.ravel(), b.ravel()
-    if all(isinstance(law, Bernoulli) for law in laws):
-        agree = a == b
-        q = laws[0].keep * laws[1].keep + (1 - laws[0].keep) * (1 - laws[1].keep)
+    if p is None or q is None:
+        half = a.size // 2
+        a, b = (np.sign(v[:half] - 1.0 * v[::-1][:half]) for v in (a, b))
+        agree, rate = (a * b)[a * b != 0] > 0, 0.5
     else:
-        a, b = (np.sign(v[: v.size // 2] - 1.0 * v[::-1][: v.size // 2]) for v in (a, b))
-        agree, q = (a * b)[a * b != 0] > 0, 0.5
-    return _rate(
-        name,
-        test,
-        agree,
-        q,
-        hint if agree.all() else f"not independent: {hint}, or part of it",
-        mistaken=1,
-    )
+        agree, rate = (a == 0) == (b == 0), p * q + (1 - p) * (1 - q)
+    hint = hint if agree.all() else f"not independent: {hint}, or part of it"
+    return _rate(name, test, agree, rate, hint)
 
 
-def _rate(name, test, trials, q, hint, mistaken=None):
-    """A rate of success, against its probability q. Where even the rate of a mistake would be allowed, nothing is tested."""
-    n, mistaken = trials.size, float(q < 0.5) if mistaken is None else mistaken
-    rate = float(trials.mean()) if n else math.nan
-
-    def bound(x):
-        if n * (kl(mistaken, q) or 1) <= x:
-            return math.inf
-        return rate_above(q, n, x) if rate > q else rate_above(1 - q, n, x)
-
-    return Row(name, test, rate, q, bound, hint)
+def _rate(name, test, trials, q, hint):
+    """A rate of successes of probability q."""
+    rate = float(trials.mean()) if trials.size else math.nan
+    return NoiseTest(name, test, rate, q, partial(rate_bound, q, trials.size), hint)
 
 
-def _drawn(layer):
-    """Mean and variance against the law, and a keep rate against p."""
-    name, law, values, n = layer.name, layer.law, layer.values, layer.values.size
-    if isinstance(law, Bernoulli):
-        rate = float(values.mean())
-        if layer.p is not None:
-            hint = (
-                "the keep rate is p: keep and drop are swapped"
-                if math.isclose(law.keep, layer.p)
-                else "the keep rate is not 1-p"
-            )
-            yield Row(name, "law, 1-p", law.keep, 1 - layer.p, 1e-12, hint)
-        swapped = abs(rate - (1 - law.keep)) < abs(rate - law.keep) / 10
-        yield _rate(
-            name,
-            "keep rate",
-            values,
-            law.keep,
-            "keep and drop are swapped in the draw"
-            if swapped
-            else "the keep rate is not its law's",
-        )
-        return
-    values = values.astype(np.float64)
-    mean_bound = variance_bound = math.nan
-    if isinstance(law, Normal):
-        rounding = float(np.finfo(layer.noise.dtype).eps) * (
-            abs(law.mean) + 4 * law.std
-        )  # of values stored in that dtype
-        mean_bound = lambda x: normal_mean(law.std, n, x) + rounding
-        variance_bound = lambda x: (
-            normal_variance(law.variance, n, x) + 3 * rounding * (law.std + rounding)
-        )
-    variance = float(np.square(values - layer.mean).mean())
-    yield Row(
-        name, "mean", float(values.mean()), layer.mean, mean_bound, "the mean is not its law's"
-    )
-    yield Row(
-        name,
-        "variance",
-        variance,
-        layer.variance,
-        variance_bound,
-        _spread_hint(variance, layer.variance),
-    )
+# ---- how noise acts
 
 
-# ---- what noise does
-
-
-def _acting(layer, shared):
-    """Along which axes noise differs as it acts: the node that takes it is run on ones, with noise that alternates along one axis."""
+def _sharing(layer, shared):
+    """The entries of the noise along each axis of the node that takes it: 1 where it is shared."""
     node, noise = layer.uses[0], layer.noise
-    for axis, size in enumerate(node.shape):
-        if size == 1 or layer.variance == 0:
-            continue
-        own = axis - node.ndim + noise.ndim  # that axis of the noise, which may have fewer
-        pattern = (
-            np.indices(noise.shape, np.int32)[own] % 2 if own >= 0 else np.ones(noise.shape)
-        ).astype(noise.dtype)
-        args = [
-            pattern if a is noise else np.ones_like(a.data) if isinstance(a, Tensor) else a
-            for a in node.args
-        ]
-        differing = float(np.mean(np.diff(node.op.forward(*args), axis=axis) != 0))
-        if axis in [a % node.ndim for a in shared]:
-            yield Row(
-                layer.name,
-                f"shared along axis {axis}",
-                1 - differing,
-                1,
-                0,
-                f"noise differs along axis {axis}, which should share it",
-            )
-        else:
-            yield Row(
-                layer.name,
-                f"differs along axis {axis}",
-                differing,
-                1,
-                0,
-                f"noise is shared along axis {axis}, where it should differ",
-            )
-
-
-def _output(op, x, outputs, steps, layers, mean):
-    """Mean and variance of the output, exact where each entry is a + b * noise."""
-    yield Row(
-        "output",
-        "finite",
-        float(np.mean([np.isfinite(out.data) for out in outputs])),
-        1,
-        0,
-        "the output is not finite",
-    )
-    promised, of, between = x, "x", 1
-    if mean is not None:
-        promised, of = np.asarray(data_of(mean(Tensor(x)))), "what is promised"
-    elif hasattr(op, "put_back"):
-        evaluated, of, between = _called(op.eval(), x), "the output in evaluation", 0.5
-        count, promised = (
-            sum(isinstance(n, Noise) for n in program("check_noise", evaluated)),
-            evaluated.data,
-        )
-        yield Row("output", "noise in evaluation", count, 0, 0, "noise is drawn in evaluation too")
-    line = (
-        _line(outputs[0], steps, layers[0].noise, between)
-        if len(layers) == 1 and promised.shape == outputs[0].shape
-        else None
-    )
-    if line is None or math.isnan(layers[0].mean):
-        yield Row("output", "mean", math.nan, math.nan, math.nan)
+    own = (1,) * (node.ndim - noise.ndim) + noise.shape
+    if len(own) != node.ndim or layer.law.variance == 0:
         return
-    (a, b), p, centre = line, layers[0].p, layers[0].mean
-    mean, exact = (
-        a + b * centre,
-        max(64 * float(np.finfo(outputs[0].dtype).eps), 1e-9),
-    )  # but for rounding
-    ratio, rest = _fit(
-        mean, promised if p != 1 else 0 * promised
-    )  # when all is dropped no scale gives x back
-    added = "is noise added where it should multiply, or another mean= promised?"
-    yield Row(
-        "output", "rest of the mean", rest, 0, exact, f"the mean is no multiple of {of}: {added}"
-    )
-    yield Row(
-        "output",
-        "mean / promised",
-        ratio,
-        1,
-        exact,
-        f"the mean is {ratio:.3g} times {of}{_scale_hint(ratio, centre if p is None else 1 - p)}",
-    )
+    for axis, (size, drawn) in enumerate(zip(node.shape, own)):
+        test, expected = f"differs along axis {axis}", size
+        hint = f"noise is shared along axis {axis}, where it should differ"
+        if axis in [a % node.ndim for a in shared]:
+            test, expected = f"shared along axis {axis}", 1
+            hint = f"noise differs along axis {axis}, which should share it"
+        bound = 0 if drawn in (1, size) else math.nan  # else the node does more than broadcast
+        if size > 1:
+            yield NoiseTest(layer.name, test, drawn, expected, bound, hint)
+
+
+def _output(op, x, outputs, graph, layers, mean, p):
+    """The mean and the variance of the output, exact where each entry is a + b * noise."""
+    finite = float(np.mean([np.isfinite(out.data) for out in outputs]))
+    yield NoiseTest("output", "finite", finite, 1, 0, "the output is not finite")
+    promised, of, at = x, "x", 1
+    if mean is not None:
+        promised, of = np.asarray(data_of(mean(Tensor(x)))), "the promised mean"
+    elif hasattr(op, "put_back"):
+        evaluated = _called(op.eval(), x)
+        promised, of, at = evaluated.data, "the output in evaluation", 0.5
+        count = sum(isinstance(n, Noise) for n in program("check_noise", evaluated))
+        hint = "noise is drawn in evaluation too"
+        yield NoiseTest("output", "noise in evaluation", count, 0, 0, hint)
+    law, rate, line = layers[0].law, layers[0].p, None
+    if len(layers) == 1 and promised.shape == outputs[0].shape and not math.isnan(law.mean):
+        line = _line(outputs[0], graph, layers[0].noise, at)
+    if line is None:
+        yield NoiseTest("output", "mean", math.nan, math.nan, math.nan)
+        return
+    a, b = line
+    mean = a + b * law.mean
+    rounding = max(64 * float(np.finfo(outputs[0].dtype).eps), 1e-9)
+    keep = law.mean if rate is None else 1 - rate
+    promised = 0 * promised if rate == 1 else promised  # a rate of 1 drops everything
+    mistakes = _scales(keep) if 0 < keep < 1 else {}
+    yield _entries("mean", mean, promised, of, rounding, mistakes)
     if p is not None and p < 1:
-        odds = p / (1 - p)
-        ratio, rest = _fit(b**2 * layers[0].variance, np.square(mean))
-        yield Row(
-            "output",
-            "rest of the variance",
-            rest,
-            0,
-            exact * max(1, odds),
-            f"the variance does not grow with the mean: {added}",
-        )
-        yield Row(
-            "output",
-            "variance / mean^2",
-            ratio,
-            odds,
-            exact * max(1, odds),
-            _spread_hint(ratio, odds),
-        )
+        odds, variance = p / (1 - p), b**2 * law.variance
+        target = odds * mean**2
+        yield _entries("variance", variance, target, "p/(1-p) mean^2", rounding, _spreads(odds))
 
 
-def _line(out, steps, noise, at):
-    """(a, b) if out = a + b * noise, entry by entry, judged by noise of 0 and of 1; or of 0 and 1/2, that is between outcomes too."""
+def _entries(test, measured, promised, of, rounding, mistakes):
+    """The relative difference, over all entries, of a measured from a promised array.
+
+    `mistakes` may explain the ratio of the two, if all entries have the same.
+    """
+    size = np.sum(np.square(promised, dtype=float)) or 1.0
+    ratio = np.sum(measured * promised) / size
+    rest, error = (math.sqrt(np.sum((measured - r * promised) ** 2) / size) for r in (ratio, 1))
+    text = f"the {test} is {ratio:.3g} times {of}{_mistake(ratio, mistakes)}"
+    if rest > rounding:
+        text = f"the {test} is no multiple of {of}: is noise added where it should multiply?"
+    return NoiseTest("output", test, error, 0, rounding, text)
+
+
+def _line(out, graph, noise, at):
+    """(a, b) if out = a + b * noise, entry by entry, judged at the noises 0 and `at`; else None.
+
+    at=1 asks for a line through two outcomes of a mask, at=0.5 for one between them too.
+    """
     tolerance = 64 * np.finfo(out.dtype).eps
-    with contextlib.suppress(
-        ValueError, TypeError, IndexError
-    ):  # shapes that do not broadcast; masks that must be bools
-        constant = [
-            np.full(noise.shape, value, noise.dtype if at == 1 else np.float64) for value in (0, at)
-        ]
-        a, end = (
-            evaluate(steps, {noise.order: values})[out.order].astype(np.float64)
-            for values in constant
-        )
-        b = (end - a) / at
-        line = a + b * noise.data
-        if line.shape == out.shape and np.allclose(
-            line, out.data, rtol=tolerance, atol=tolerance * abs(out.data).max()
-        ):
+    dtype = noise.dtype if at == 1 else float
+
+    def output(value):
+        values = evaluate(graph, {noise.order: np.full(noise.shape, value, dtype)})
+        return values[out.order].astype(float)
+
+    with contextlib.suppress(ValueError, TypeError, IndexError):  # masks that must be bools, ...
+        a = output(0)
+        b = (output(at) - a) / at
+        size = tolerance * abs(out.data).max()
+        if np.allclose(a + b * noise.data, out.data, rtol=tolerance, atol=size):
             return a, b
     return None
 
 
-def _fit(found, promised):
-    """(ratio, rest) of found = ratio * promised + rest by least squares; the root mean square of the rest, relative to the promised."""
-    promised = promised.astype(np.float64)
-    size = np.sum(promised**2)
-    ratio = float(np.sum(found * promised) / size) if size else 1.0
-    return ratio, float(np.sqrt(np.sum(np.square(found - ratio * promised)) / (size or 1)))
-
-
-def _scale_hint(ratio, keep):
-    if not 0 < keep < 1:
-        return ""
-    known = {
-        keep: "missing",
-        1 / keep: "applied twice, or in evaluation too",
-        keep / (1 - keep): "1/p, or keep and drop are swapped",
+def _scales(keep):
+    """{a usual mistake: the factor by which it changes the mean}."""
+    return {
+        "the scale 1/(1-p) is missing": keep,
+        "the scale 1/(1-p) is applied twice, or in evaluation too": 1 / keep,
+        "the scale 1/(1-p) is 1/p, or keep and drop are swapped": keep / (1 - keep),
     }
-    return next(
-        (
-            f": the scale 1/(1-p) is {text}"
-            for value, text in known.items()
-            if math.isclose(ratio, value, rel_tol=1e-3)
-        ),
-        "",
-    )
 
 
-def _spread_hint(found, variance):
-    if math.isclose(found, variance**2, rel_tol=0.03):
-        return "the variance is taken for the standard deviation"
-    if math.isclose(found, math.sqrt(variance), rel_tol=0.03):
-        return "the standard deviation is taken for the variance"
-    return (
-        f"the variance is {found / variance if variance else math.inf:.3g} times what it should be"
-    )
+def _spreads(variance):
+    """{a usual mistake: the factor by which it changes this variance}."""
+    return {
+        "the variance is taken for the standard deviation": variance,
+        "the standard deviation is taken for the variance": (variance or 1) ** -0.5,
+    }
+
+
+def _mistake(ratio, mistakes):
+    """The mistake that explains a ratio, but for chance, as the end of a sentence, or ""."""
+    return next((f": {m}" for m, r in mistakes.items() if math.isclose(ratio, r, rel_tol=0.03)), "")

@@ -1,6 +1,28 @@
-"""The dropout family. Noise is a leaf; what these functions do with it are ops like any others."""
+"""The dropout family. Noise is a leaf, and these functions use it in ops like any others.
 
+For noise with another law write a function of `x * Noise(law, x.shape, x.dtype)`: see noise.py.
+In all functions of this file:
+
+    p         the probability that an entry is dropped, a number in [0, 1]
+    std       the standard deviation of the noise, a number >= 0
+    training  True: noise is drawn. False: the function of evaluation, which draws nothing, except
+              inside `sampling()`
+    rng       a np.random.Generator, or the name of one of minigrad's streams, which `manual_seed`
+              restarts. None: the stream is named after the module that runs
+    scaling   "inverted": training divides the kept entries by 1 - p, and evaluation is the
+              identity. "classic": training leaves them, and evaluation multiplies by 1 - p
+    share     an axis, or several, of x along which all entries have the same mask
+    mask      True or 1 where x is kept, False or 0 where it is dropped: an array that broadcasts to
+              x, or a Noise leaf of an earlier call. None: a mask is drawn
+    noise     an array that broadcasts to x, or a Noise leaf of an earlier call. None: it is drawn
+
+    Raises ValueError for a number out of range, a mask of other values, and shapes or axes that do
+    not fit x, TypeError for an argument of the wrong type. Each message names the function.
+"""
+
+import inspect
 import math
+import re
 
 import numpy as np
 
@@ -10,61 +32,86 @@ from ..noise import Bernoulli, Noise, Normal, sampling_mode
 from ..registry import composition
 from .checks import check_axes, check_fits
 
-# All take
-#
-# p         the probability of dropping
-# training  if False nothing is drawn, except inside `sampling()`
-# rng       a np.random.Generator, or the name of one of minigrad's own streams, which manual_seed restarts. Without it the
-#           stream is named after the module that runs
-# scaling   "inverted": what is kept is divided by 1-p in training, and evaluation is the identity. "classic": it stays as it
-#           is in training, and evaluation multiplies by 1-p
-# mask      what is kept (True, 1) and dropped, in place of drawn noise: an array that broadcasts to x, or a Noise drawn before
-# noise     the same for Gaussian noise
+# name: its lines in the table above
+ARGUMENTS = dict(
+    re.findall(r"^    ((?!Raises)\w+) (.*(?:\n {14}.*)*)", __doc__ or "", re.MULTILINE)
+)
+ERRORS = "".join(re.findall(r"^    Raises.*(?:\n    .*)*", __doc__ or "", re.MULTILINE))
+HEADING = "Arguments:"
 
 
+def described(summary, names):
+    """A docstring: the summary, then the meaning of these arguments, and the errors."""
+    lines = [f"    {name} {ARGUMENTS[name]}" for name in names if name in ARGUMENTS]
+    return "\n".join([inspect.cleandoc(summary or ""), "", HEADING, "", *lines, "", ERRORS])
+
+
+def summary_of(function):
+    """The docstring of a function of this file, without its arguments and errors."""
+    return function.__doc__.partition("\n\n" + HEADING)[0]
+
+
+def _family(function):
+    """Decorator: completes a docstring with the meaning of the arguments and the errors."""
+    function.__doc__ = described(function.__doc__, inspect.signature(function).parameters)
+    return function
+
+
+@_family
 def dropout(x, p, training, rng=None, scaling="inverted", share=(), mask=None):
-    """Sets each entry of x to 0 with probability p (Srivastava et al. 2014, JMLR 15).
+    """Sets each entry of x (any shape) to 0 with probability p (Srivastava et al. 2014, JMLR 15).
 
-    Along the axes `share` the mask is the same: axis 1 of (N, T, features) for the variational dropout of a recurrent
-    net (Gal & Ghahramani 2016, arXiv:1512.05287).
+    share=1 of x (N, T, features) is the variational dropout of a recurrent net (Gal & Ghahramani
+    2016, arXiv:1512.05287).
     """
     return _dropped("dropout", x, p, training, rng, scaling, share, mask)
 
 
 @composition(kind="random")
+@_family
 def dropout1d(x, p, training, rng=None, scaling="inverted", mask=None):
-    """Dropout of whole channels of x (N, C, L) (Tompson et al. 2015, arXiv:1411.4280)."""
+    """Drops whole channels of x (N, C, L) (Tompson et al. 2015, arXiv:1411.4280)."""
     check_axes("dropout1d", x, "(N, C, L)")
     return _dropped("dropout1d", x, p, training, rng, scaling, 2, mask)
 
 
 @composition(kind="random")
+@_family
 def dropout2d(x, p, training, rng=None, scaling="inverted", mask=None):
-    """Dropout of whole channels of x (N, C, H, W) (Tompson et al. 2015, arXiv:1411.4280)."""
+    """Drops whole channels of x (N, C, H, W) (Tompson et al. 2015, arXiv:1411.4280)."""
     check_axes("dropout2d", x, "(N, C, H, W)")
     return _dropped("dropout2d", x, p, training, rng, scaling, (2, 3), mask)
 
 
 @composition(kind="random")
+@_family
 def drop_path(x, p, training, rng=None, scaling="inverted", mask=None):
-    """Dropout of whole samples x[i]: stochastic depth is x + drop_path(branch(x), ...) (Huang et al. 2016, arXiv:1603.09382)."""
+    """Drops whole samples x[i] of x (N, ...).
+
+    Stochastic depth is x + drop_path(branch(x), ...) (Huang et al. 2016, arXiv:1603.09382).
+    """
     if np.ndim(x) == 0:
         raise ValueError("drop_path: x must be (N, ...), one sample a row; got one number.")
     return _dropped("drop_path", x, p, training, rng, scaling, range(1, np.ndim(x)), mask)
 
 
 @composition(kind="random")
+@_family
 def drop_connect(weight, p, training, rng=None, scaling="inverted", mask=None):
-    """Dropout of the entries of a weight (Wan et al. 2013, ICML): one mask a call, so for a whole batch."""
+    """Drops entries of a weight (any shape): one mask a call, so one for a whole batch.
+
+    Wan et al. 2013, ICML.
+    """
     return _dropped("drop_connect", weight, p, training, rng, scaling, (), mask)
 
 
 @composition(kind="random")
+@_family
 def alpha_dropout(x, p, training, rng=None, mask=None):
-    """For selu: what is dropped becomes selu(-inf), then all is scaled and shifted so that entries of mean 0 and variance 1 keep both.
+    """Dropout for selu: entries of x (any shape) with mean 0 and variance 1 keep both.
 
-    a (m x + (1-m) A) + b with A = selu(-inf), a = ((1-p) (1 + p A^2))^-1/2 and b = -a p A (Klambauer et al. 2017,
-    arXiv:1706.02515). The mean over masks is a (1-p) x, not x.
+    a (m x + (1 - m) A) + b, where m is the mask, A = selu(-inf), a = ((1 - p) (1 + p A^2))^-1/2 and
+    b = -a p A (Klambauer et al. 2017, arXiv:1706.02515). The mean over masks is a (1 - p) x, not x.
     """
     if not _draws("alpha_dropout", training, p=p, rng=rng):
         return x
@@ -74,38 +121,45 @@ def alpha_dropout(x, p, training, rng=None, mask=None):
 
 
 @composition(kind="random")
+@_family
 def gaussian_dropout(x, p, training, rng=None, noise=None):
-    """x times N(1, p/(1-p)): mean and variance of dropout, nothing is 0 (Srivastava et al. 2014, section 10)."""
+    """x (any shape) times N(1, p / (1 - p)): mean and variance of dropout at rate p < 1.
+
+    Srivastava et al. 2014, JMLR 15, section 10.
+    """
     if not _draws("gaussian_dropout", training, p=p, rng=rng):
         return x
     return x * _gaussian("gaussian_dropout", x, 1.0, math.sqrt(p / (1 - p)), rng, noise)
 
 
 @composition(kind="random")
+@_family
 def gaussian_noise(x, std, training, rng=None, noise=None):
-    """x plus N(0, std^2)."""
+    """x (any shape) plus N(0, std^2). On inputs it acts as weight decay (Bishop 1995)."""
     if not _draws("gaussian_noise", training, std=std, rng=rng):
         return x
     return x + _gaussian("gaussian_noise", x, 0.0, std, rng, noise)
 
 
 def _draws(name, training, **settings):
-    """Whether noise is drawn, once its settings are found to be usable."""
+    """Whether noise is drawn. Refuses wrong settings, in evaluation too."""
     check_settings(name, **settings)
     return training or sampling_mode.get()
 
 
 def check_settings(name, p=0.0, std=0.0, rng=None, scaling="inverted", share=()):
-    """Refuses settings that no call of the function `name` could use."""
+    """Refuses settings that no call of the function `name` can use."""
     for setting, value in (("p", p), ("std", std)):
-        if not isinstance(value, (float, int, np.number, np.ndarray)):
+        single = isinstance(value, np.ndarray) and value.ndim == 0
+        if not isinstance(value, (float, int, np.number)) and not single:
             raise TypeError(f"{name}: {setting} is a number, not {value!r}.")
     if not 0 <= p <= 1:  # also refuses nan
         hint = f" Did you mean {p / 100:g}?" if 1 < p <= 100 else ""
         raise ValueError(f"{name}: p is the probability of DROPPING, in [0, 1]; got {p}.{hint}")
     if p == 1 and name == "gaussian_dropout":
         raise ValueError(
-            "gaussian_dropout: p must be below 1, where the variance p/(1-p) of the noise is infinite."
+            "gaussian_dropout: p must be below 1, where the variance p/(1-p) of the noise is "
+            "infinite."
         )
     if not 0 <= std < math.inf:
         raise ValueError(
@@ -115,7 +169,8 @@ def check_settings(name, p=0.0, std=0.0, rng=None, scaling="inverted", share=())
         raise ValueError(f'{name}: scaling is "inverted" or "classic", not {scaling!r}.')
     if rng is not None and not isinstance(rng, (np.random.Generator, str)):
         raise TypeError(
-            f"{name}: rng must be a np.random.Generator, such as np.random.default_rng(0), or the name of a stream, not {type(rng).__name__}."
+            f"{name}: rng must be a np.random.Generator, such as np.random.default_rng(0), "
+            f"or the name of a stream, not {type(rng).__name__}."
         )
     if not all(isinstance(axis, int) for axis in _axes(share)):
         raise TypeError(f"{name}: share is an axis or a tuple of axes, not {share!r}.")
@@ -132,29 +187,30 @@ def _dropped(name, x, p, training, rng, scaling, share, mask):
 
 
 def _mask(name, x, p, rng, share, mask):
-    """What is kept of x: drawn, with one entry along the axes `share`, or the `mask` that was given."""
+    """The mask of x: drawn, of size 1 along the axes `share`, or the given one."""
     shape = np.shape(x)
     if mask is None:
-        for axis in (shared := _axes(share)):
+        shared = _axes(share)
+        for axis in shared:
             if not -len(shape) <= axis < len(shape):
                 raise ValueError(
                     f"{name}: there is no axis {axis} to share along in x of shape {shape}."
                 )
         if shared:
-            shape = tuple(
-                1 if i in shared or i - len(shape) in shared else n for i, n in enumerate(shape)
-            )
+            shared = [axis % len(shape) for axis in shared]
+            shape = tuple(1 if axis in shared else n for axis, n in enumerate(shape))
         return Noise(Bernoulli(1 - p), shape, bool, rng)
     values = np.asarray(data_of(mask))
     if values.dtype != bool and not (ones := np.isin(values, (0, 1))).all():
         raise ValueError(
-            f"{name}: a mask has 1 or True where x is kept and 0 or False where it is dropped; got {values[~ones][0]}."
+            f"{name}: a mask has 1 or True where x is kept and 0 or False where it is dropped; "
+            f"got {values[~ones][0]}."
         )
     return _given(name, "mask", mask, bool, shape)
 
 
 def _gaussian(name, x, mean, std, rng, noise):
-    """Noise of the shape of x: drawn, or the `noise` that was given."""
+    """Gaussian noise of the shape of x: drawn, or the given one."""
     dtype = x.dtype if x.dtype.kind == "f" else np.float64
     if noise is None:
         return Noise(Normal(mean, std), x.shape, dtype, rng)
@@ -162,6 +218,6 @@ def _gaussian(name, x, mean, std, rng, noise):
 
 
 def _given(name, what, noise, dtype, shape):
-    """Noise that was drawn before as it is, a leaf; an array in `dtype`."""
+    """A Noise leaf as it is, an array in this dtype."""
     check_fits(name, f"a {what}", np.shape(noise), "x", shape)
     return noise if isinstance(noise, Noise) else np.asarray(data_of(noise), dtype)

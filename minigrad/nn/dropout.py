@@ -1,103 +1,89 @@
-"""Layers that draw noise: the dropout family."""
+"""Layers that draw noise: the dropout family, and blocks that use it."""
 
 from copy import copy
+from inspect import Parameter, Signature, signature
 
 import numpy as np
 
 from .. import functional as F
 from ..engine import Tensor
-from ..functional.dropout import check_settings
+from ..functional.dropout import check_settings, described, summary_of
 from ..modes import scoped
 from .module import Layer, Module
 
 
 class Stochastic(Layer):
-    """A function of `functional` that draws noise, as a module: in training, and inside `sampling()`.
+    """A function of `functional` that draws noise, as a layer: in training, and in `sampling()`.
 
-    Its noise comes from the stream of this module's name, so that the masks of a layer do not change when others come or go. A layer
-    with only a number, as in Sequential(...) or a list, is known by its kind and its count among its kind there: layers of
-    other kinds do not matter, but one of the same kind inserted before it takes its number and its noise. Give such layers
-    names, Sequential(drop1=...), or name their streams: Dropout(0.5, rng="drop1").
+    Its noise comes from the stream of the layer's name, so that the masks of a layer do not change
+    when others come or go. In Sequential(...) or a list, a layer has only a number. Its stream is
+    then named after its kind and its count among its kind: layers of other kinds do not matter, but
+    one of the same kind inserted before it takes its number and its noise. Name such layers,
+    Sequential(drop1=...), or their streams: Dropout(0.5, rng="drop1").
     """
 
-    def __init__(self, p=0.5, *, rng=None):
-        self._set(p=p, rng=rng)
-
-    def _set(self, **settings):
-        check_settings(self.function.__name__, **settings)
-        vars(self).update(settings)
-        self._settings = tuple(settings)
+    settings = ()  # the arguments of the function that the layer holds
 
     def forward(self, x):
-        return self.function(
-            x, training=self.training, **{name: getattr(self, name) for name in self._settings}
-        )
+        held = {name: getattr(self, name) for name in self.settings}
+        return self.function(x, training=self.training, **held)
 
 
-class Dropping(Stochastic):
-    """What drops has a `scaling`: see `functional.noise`."""
+def _layer_of(function, name):
+    """The Stochastic layer of a function(x, p, training, rng, ...) of `functional`.
 
-    def __init__(self, p=0.5, *, rng=None, scaling="inverted"):
-        self._set(p=p, rng=rng, scaling=scaling)
+    The layer is made with the settings of the function: p, which is 0.5 if not given, and keywords.
+    Its mode is `training`. A mask or noise belongs to a call, not to a layer, and is always drawn.
+    """
+    _, first, *others = signature(function).parameters.values()
+    first = first.replace(default=0.5) if first.name == "p" else first
+    others = [s for s in others if s.name not in ("training", "mask", "noise")]
+    settings = (first.name, *(s.name for s in others))
+    own = Parameter("self", Parameter.POSITIONAL_ONLY)
+    expected = Signature([own, first, *(s.replace(kind=s.KEYWORD_ONLY) for s in others)])
 
+    def init(self, *values, **keywords):
+        try:
+            bound = expected.bind(self, *values, **keywords)
+        except TypeError as error:
+            raise TypeError(f"{name}: {error}.") from None
+        bound.apply_defaults()
+        given = {s: bound.arguments[s] for s in settings}
+        check_settings(function.__name__, **given)
+        vars(self).update(given)
 
-class Dropout(Dropping):
-    """In training sets entries to 0 with probability p; the mask is the same along the axes `share`. See `functional.dropout`."""
-
-    function = staticmethod(F.dropout)
-
-    def __init__(self, p=0.5, *, rng=None, scaling="inverted", share=()):
-        self._set(p=p, rng=rng, scaling=scaling, share=share)
-
-
-class Dropout1d(Dropping):
-    """Drops whole channels of (N, C, L)."""
-
-    function = staticmethod(F.dropout1d)
-
-
-class Dropout2d(Dropping):
-    """Drops whole channels of (N, C, H, W)."""
-
-    function = staticmethod(F.dropout2d)
-
-
-class DropPath(Dropping):
-    """Drops whole samples: the last layer of a residual branch, for stochastic depth."""
-
-    function = staticmethod(F.drop_path)
-
-
-class AlphaDropout(Stochastic):
-    """The dropout for SELU: keeps mean 0 and variance 1."""
-
-    function = staticmethod(F.alpha_dropout)
+    init.__signature__ = expected
+    summary = f"functional.{function.__name__} as a layer. {summary_of(function)}"
+    members = {
+        "__init__": init,
+        "__doc__": described(summary, settings),
+        "__module__": __name__,
+        "function": staticmethod(function),
+        "settings": settings,
+    }
+    return type(name, (Stochastic,), members)
 
 
-class GaussianDropout(Stochastic):
-    """Multiplies by N(1, p/(1-p))."""
-
-    function = staticmethod(F.gaussian_dropout)
-
-
-class GaussianNoise(Stochastic):
-    """Adds N(0, std^2)."""
-
-    function = staticmethod(F.gaussian_noise)
-
-    def __init__(self, std, *, rng=None):
-        self._set(std=std, rng=rng)
+Dropout = _layer_of(F.dropout, "Dropout")
+Dropout1d = _layer_of(F.dropout1d, "Dropout1d")
+Dropout2d = _layer_of(F.dropout2d, "Dropout2d")
+DropPath = _layer_of(F.drop_path, "DropPath")
+AlphaDropout = _layer_of(F.alpha_dropout, "AlphaDropout")
+GaussianDropout = _layer_of(F.gaussian_dropout, "GaussianDropout")
+GaussianNoise = _layer_of(F.gaussian_noise, "GaussianNoise")
 
 
-class DropConnect(Dropping):
-    """A module, such as Linear, whose `weight` loses entries in training. Its penalty stays on the whole weight."""
+class DropConnect(_layer_of(F.drop_connect, "DropConnect")):
+    """A module, such as Linear, whose `weight` loses entries in training (functional.drop_connect).
 
-    function = staticmethod(F.drop_connect)
+    Its penalty stays on the whole weight. Raises TypeError if the module has no weight.
+    """
 
     def __init__(self, module, p=0.5, *, rng=None, scaling="inverted"):
         if not isinstance(getattr(module, "weight", None), Tensor):
+            kind = type(module).__name__
             raise TypeError(
-                f"DropConnect takes a module with a weight, such as Linear, not {type(module).__name__}."
+                f"DropConnect takes a module with a weight, such as Linear, not {kind}."
             )
         super().__init__(p, rng=rng, scaling=scaling)
         self.module = module
@@ -106,17 +92,16 @@ class DropConnect(Dropping):
         return scoped(self.module, self._without, *args, **kwargs)
 
     def _without(self, *args, **kwargs):
-        noisy = copy(
-            self.module
-        )  # the module itself stays as it is, for whoever calls it meanwhile
+        noisy = copy(self.module)  # others who call the module meanwhile see its whole weight
         noisy.weight = Stochastic.forward(self, self.module.weight)
         return noisy.forward(*args, **kwargs)
 
 
 class Residual(Module):
-    """shortcut(x) + branch(x) (He et al. 2016, arXiv:1512.03385), without a shortcut x + branch(x).
+    """shortcut(x) + branch(x), without a shortcut x + branch(x) (He et al. 2016, arXiv:1512.03385).
 
-    In training each sample loses its branch with probability `drop_path`: stochastic depth (Huang et al. 2016, arXiv:1603.09382).
+    In training each sample loses its branch with probability `drop_path`: stochastic depth (Huang
+    et al. 2016, arXiv:1603.09382). `rng` as in Dropout. Raises ValueError if the two shapes differ.
     """
 
     def __init__(self, branch, shortcut=None, drop_path=0.0, *, rng=None):
@@ -124,13 +109,12 @@ class Residual(Module):
         self.drop = DropPath(drop_path, rng=rng) if drop_path else None
 
     def forward(self, x):
-        branch, around = self.branch(x), x if self.shortcut is None else self.shortcut(x)
+        branch = self.branch(x)
+        around = x if self.shortcut is None else self.shortcut(x)
         if branch.shape != np.shape(around):
-            what, remedy = (
-                ("the shortcut gives", "")
-                if self.shortcut
-                else ("x is", " Give a shortcut that changes x alike.")
-            )
+            what, remedy = "the shortcut gives", ""
+            if self.shortcut is None:
+                what, remedy = "x is", " Give a shortcut that changes x alike."
             raise ValueError(
                 f"Residual: the branch gives {branch.shape}, {what} {np.shape(around)}.{remedy}"
             )

@@ -1,7 +1,8 @@
-"""Stochastic ops: deterministic ops with one more input, the noise they drew.
+"""Dropout: a deterministic op with one more input, the noise that was drawn.
 
-The noise is a leaf of its own, a stochastic node in the sense of Schulman et al. 2015 (arXiv:1506.05254), so it can
-be looked at, held fixed for a gradient check, drawn again, or enumerated. No gradient flows to it.
+The noise is a leaf of its own, a stochastic node in the sense of Schulman et al. 2015
+(arXiv:1506.05254). So it can be read, held fixed for a gradient check, drawn again, or enumerated.
+No gradient flows to it. All other noise is used by ordinary ops: x * noise, x + noise, np.where.
 """
 
 import numpy as np
@@ -9,21 +10,20 @@ import numpy as np
 from ..registry import op
 
 
-def _scale(p, scaling):
-    return 1.0 if scaling == "classic" else 0.0 if p == 1 else 1 / (1 - p)
-
-
 @op(kind="random", x=lambda g, out, x, noise, p, scaling: dropout(g, noise, p, scaling), noise=None)
 def dropout(x, noise, p, scaling="inverted"):
-    """x where the noise kept it, else 0; scaled by 1/(1-p) if `scaling` is "inverted".
+    """x * noise / (1 - p) if `scaling` is "inverted", x * noise if it is "classic".
 
-    Linear in x, so its own rule.
+    `noise` is 1 or True where x is kept, else 0 or False, and broadcasts with x. The op is linear
+    in x, and so its own rule (Srivastava et al. 2014, JMLR 15).
     """
-    if (scale := _scale(p, scaling)) == 1:
+    scale = _scale(p, scaling)
+    if scale == 1:
         return x * noise
-    kept = np.multiply(noise, scale, dtype=x.dtype if x.dtype.kind in "fc" else np.float64)
-    return (
-        np.multiply(x, kept, out=kept)
-        if kept.shape == x.shape != () and kept.dtype == x.dtype
-        else x * kept
-    )
+    factor = np.multiply(noise, scale, dtype=x.dtype if x.dtype.kind in "fc" else np.float64)
+    reusable = factor.shape == x.shape != () and factor.dtype == x.dtype
+    return np.multiply(x, factor, out=factor if reusable else None)
+
+
+def _scale(p, scaling):
+    return 1.0 if scaling == "classic" else 0.0 if p == 1 else 1 / (1 - p)

@@ -77,7 +77,10 @@ def _degrees(x, axis, ddof):
 )
 def var(x, axis=None, ddof=0, keepdims=False):
     """The variance: squared deviations over n - ddof."""
-    out = np.var(x, axis=axis, ddof=0, keepdims=keepdims)
+    if x.dtype.kind == "c":  # where np.var is no analytic function
+        out = np.mean(centred(x, axis) ** 2, axis=axis, keepdims=keepdims)
+    else:
+        out = np.var(x, axis=axis, ddof=0, keepdims=keepdims)
     return out * (count(x, axis) / _degrees(x, axis, ddof))
 
 

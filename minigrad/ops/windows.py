@@ -93,7 +93,10 @@ def convolve(x, w, bias, stride, dilation, groups):
     """dT/dy (N, M, *out), plus bias (M,) or None: every filter at every place. Filters are not flipped: it is the cross-correlation."""
     samples, (filters, _, *size) = len(x), w.shape
     out = places(x.shape[2:], size, stride, dilation)
-    y = np.empty((filters, samples, *out), np.result_type(x, w))
+    dtype = np.result_type(x, w)
+    if bias is not None and bias.dtype.kind == "c":
+        dtype = bias.dtype
+    y = np.empty((filters, samples, *out), dtype)
     for rows, windows in _matrices(x, size, stride, dilation, groups):
         product = np.matmul(w.reshape(groups, filters // groups, -1), windows).reshape(
             filters, -1, *out

@@ -1,0 +1,52 @@
+"""One table: for every op of the registry, sample calls, one file for each file of ops/.
+
+An op needs one thing besides its definition: a row here, {name: list of samples}. Then
+`python -m minigrad.check` proves it, and the tests of all ops and the mutation gate include it. An
+op without a row fails a test. A new penalty is an op like any other. A function that draws noise
+needs a row in `noisy`, in dropout.py.
+
+    "cube": unary("cube"),                                  on shapes that go wrong
+    "roll": [case("np.roll(x, 1)", (2, 3)), ...]            x has normal entries and this shape
+    "clip": [case("np.clip(x, -1, 1)", [-2.0, 0.5]), ...]   x has these values
+    "log": [case("np.log(x)", positive(2, 3)), ...]         x is drawn so
+
+A file of ops of one's own has such a table too, with functions in place of text:
+
+    from minigrad.check.samples.case import case, unary
+
+    samples = {"cube": [*unary(cube), case(lambda x: cube(x * x), (3,))]}
+
+Rows are part of the package, not of the tests, so that the command proves the ops wherever they are
+installed. Inputs lie away from kinks and inside the domains, unless a row is about these.
+"""
+
+import numpy as np
+
+from ...engine import Tensor
+from . import (
+    dropout,
+    elementwise,
+    indexing,
+    linalg,
+    losses,
+    penalties,
+    reductions,
+    shaping,
+    windows,
+)
+from .dropout import noisy
+
+FAMILIES = [elementwise, reductions, shaping, indexing, linalg, windows, losses, penalties, dropout]
+samples = {name: rows for family in FAMILIES for name, rows in family.samples.items()}
+
+
+def table():
+    """(id, op name, sample, inputs) of every sample. An id: `matmul: x @ y, x (2, 3), y (3,)`."""
+    for name, rows in samples.items():
+        for sample in rows:
+            yield f"{name}: {sample.name}", name, sample, sample.inputs()
+
+
+def tensors(inputs, dtype=np.float64):
+    """Leaves that require gradients."""
+    return [Tensor(x, True, dtype=dtype) for x in inputs]

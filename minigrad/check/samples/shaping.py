@@ -1,0 +1,77 @@
+"""Samples of ops/shaping.py."""
+
+from .case import case, each, on, zero
+
+samples = {
+    "reshape": [
+        *each("np.reshape(x, shape)", (2, 3), shape=[(3, 2), 6, -1, (1, -1, 2), (6,)]),
+        *on((2, 3), "x.reshape(3, 2)", "x.T.reshape((6,))"),
+        case("np.reshape(x, (1, 1))", ()),
+        case("np.reshape(x, ())", (1,)),
+        zero("np.reshape(x, (3, 0))", (0, 2)),
+    ],
+    "transpose": [
+        *each("np.transpose(x, axes)", (2, 3, 1), axes=[(1, 2, 0), (2, 0, 1), (0, 2, 1)]),
+        *each("np.transpose(x, axes)", (2, 3, 1), axes=[(-1, 0, -2), None, [1, 0, 2]]),
+        case("np.transpose(x)", (2, 3, 2)),
+        case("np.transpose(x)", ()),
+        case("x.transpose(2, 0, 1)", (2, 3, 1)),
+        case("x.T", (3,)),
+        zero("np.transpose(x)", (0, 2)),
+    ],
+    "swapaxes": each("np.swapaxes(x, *ab)", (2, 3, 1), ab=[(0, 1), (-1, 0), (2, -2), (1, 1)]),
+    "moveaxis": [
+        *each("np.moveaxis(x, *ab)", (2, 3, 1), ab=[(0, 2), (-1, 0), (1, -1), (1, 1)]),
+        *on((2, 3, 1), "np.moveaxis(x, (0, 1), (2, 0))", "np.moveaxis(x, [0, 1, 2], [-1, 0, 1])"),
+    ],
+    "expand_dims": [
+        *each("np.expand_dims(x, axis)", (2, 3), axis=[0, 1, -1, (0, 3), (-1, 0), ()]),
+        case("np.expand_dims(x, 0)", ()),
+    ],
+    "squeeze": [
+        *each("np.squeeze(x, axis)", (1, 3, 1), axis=[None, 0, -1, (0, 2), ()]),
+        case("np.squeeze(x)", (1, 1)),
+        case("np.squeeze(x)", (2, 2)),
+        zero("np.squeeze(x)", (1, 0)),
+    ],
+    "broadcast_to": [
+        *each("np.broadcast_to(x, shape)", (1, 3), shape=[(1, 3), (2, 3), (2, 2, 3)]),
+        case("np.broadcast_to(x, (2, 3))", ()),
+        case("np.broadcast_to(x, (2, 3, 2))", (3, 1)),
+        case("np.broadcast_to(x, 4)", (1,)),
+        zero("np.broadcast_to(x, (0, 3))", (3,)),
+    ],
+    "flip": [*each("np.flip(x, axis)", (2, 3), axis=[None, 0, -1, (0, 1)]), case("np.flip(x)", ())],
+    "roll": [
+        *each("np.roll(x, shift)", (2, 3), shift=[0, 1, -2, 7]),
+        *each("np.roll(x, *ka)", (2, 3), ka=[(1, 0), (-1, 1), (2, -1), ((1, 2), (0, 1))]),
+        case("np.roll(x, (1, 1), 1)", (2, 3)),
+        case("np.roll(x, 1, axis=0)", (3,)),
+        zero("np.roll(x, 1, axis=1)", (0, 2)),
+    ],
+    "pad": [
+        *each("np.pad(x, width)", (2, 3), width=[1, 0, (1, 2), ((1, 2),), ((0, 1), (2, 0)), (1,)]),
+        *on((2, 3), "np.pad(x, [[1, 0], [0, 0]])", "np.pad(x, np.array([1, 2]))"),
+        case("np.pad(x, 1, constant_values=5)", (3,)),
+        case("np.pad(x, ((1, 2), (0, 1)), 'constant', constant_values=((1, 2), (3, 4)))", (1, 2)),
+        case("np.pad(x.T, (1, 0))", (2, 3)),
+        case("np.pad(x, 1)", (2, 1, 2)),
+        case("np.pad(x, 1)", ()),
+        zero("np.pad(x, 1)", (0,)),
+    ],
+    "concatenate": [
+        *each("np.concatenate([x, y], axis)", (2, 3), (2, 3), axis=[0, 1, -1, -2]),
+        case("np.concatenate(xs, axis=1)", (2, 1), (2, 3), (2, 2)),
+        case("np.concatenate(xs)", (1,), (0,), (3,)),
+        *on((2, 2), "np.concatenate([x])", "np.concatenate([x, x.T, x[::-1]], axis=-1)"),
+        case("np.concatenate([whole[:1], x, whole[1:]])", (1, 2)),
+        case("np.concatenate((x, y), axis=None)", (2, 2), (3,)),
+    ],
+    "stack": [
+        *each("np.stack([x, y], axis)", (2, 3), (2, 3), axis=[0, 1, 2, -1, -3]),
+        case("np.stack(xs)", (), (), ()),
+        case("np.stack([x, x.T], axis=1)", (2, 2)),
+        case("np.stack([whole[0], x])", (2,)),
+        zero("np.stack([x])", (0,)),
+    ],
+}
