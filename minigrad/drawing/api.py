@@ -1,0 +1,165 @@
+"""What one calls for a picture: `draw`, and the same as DOT, as text and as records."""
+
+import inspect
+from functools import wraps
+from pathlib import Path
+
+from ..engine import Tensor
+from .collapse import collapse
+from .dot import Picture, dot, text
+from .node import Graph
+
+SUFFIXES = (".svg", ".png", ".pdf", ".gv", ".dot", ".txt", ".html")
+LEGEND_FROM = 6  # nodes
+
+
+def read(root, *, direction="TB", depth="auto", detail="auto", max_nodes=60, values=True,
+         grads=True, shapes=True, constants=False, noise=False, names=None, checks=None,
+         legend="auto", title=None):  # fmt: skip
+    """The Picture of the graph of `root`. Arguments and errors as for `draw`."""
+    roots = list(root) if isinstance(root, (list, tuple)) else [root]
+    if not roots or not all(isinstance(r, Tensor) for r in roots):
+        raise TypeError(
+            "draw: the root is the Tensor that a forward pass returned, or a list of them, "
+            f"not a {type(root).__name__}."
+        )
+    for option, value, known in (
+        ("direction", direction, ("TB", "LR", "BT", "RL")),
+        ("detail", detail, ("full", "compact", "auto")),
+        ("grads", grads, (True, False, "run")),
+    ):
+        if value not in known:
+            choices = ", ".join(map(str, known))
+            raise ValueError(f"draw: {option} is one of {choices}, not {value!r}.")
+    if depth not in ("auto", None) and not (isinstance(depth, int) and depth >= 0):
+        raise ValueError(
+            'draw: depth is "auto", None (all modules open) or a whole number from 0 on, '
+            f"not {depth!r}."
+        )
+    graph = Graph(roots, names, constants, noise)
+    shown = {"values": values, "gradients": grads, "shapes": shapes}
+    graph.hidden = {what for what, wanted in shown.items() if not wanted}
+    graph.take_checks(checks)
+    graph.take_gradients(grads == "run")
+    nodes, opened = collapse(graph, depth, max_nodes)
+    for i, node in enumerate(nodes):
+        node.id = f"n{i}"
+    heading, edges = graph.heading(opened), graph.edges(nodes)
+    compact = detail == "compact" or (detail == "auto" and len(nodes) > max_nodes)
+    legend = len(nodes) >= LEGEND_FROM if legend == "auto" else legend
+    return Picture(nodes, edges, heading, title, direction, legend, compact)
+
+
+def _with_options(function):
+    """Shows the options of `read` in the signature of a function, and refuses other ones."""
+    own = list(inspect.signature(function).parameters.values())[:-1]
+    taken = [p.name for p in own]
+    options = inspect.signature(read).parameters.values()
+    parameters = own + [p for p in options if p.name not in taken]
+    known = [p.name for p in parameters[1:]]
+
+    @wraps(function)
+    def call(root, **given):
+        unknown = ", ".join(name for name in given if name not in known)
+        if unknown:
+            choices = ", ".join(known)
+            raise TypeError(f"{function.__name__} has no option {unknown}. There are {choices}.")
+        return function(root, **given)
+
+    call.__signature__ = inspect.Signature(parameters)
+    return call
+
+
+@_with_options
+def draw(root, *, to_file=None, **options):
+    """The graph of `root`, a Tensor or a list of them, as a picture that a notebook shows.
+
+    direction  "TB" (downwards), "LR", "BT" or "RL"
+    depth      levels of modules to open; "auto": the deepest that gives at most `max_nodes` nodes,
+               30 below and 8 beside each other; None: all, and only the oldest of more than 400
+               nodes are folded
+    detail     "full"; "compact": no numbers except in the tooltips; "auto": compact above
+               `max_nodes` nodes
+    values     whether to show each node's value, or its mean ± standard deviation
+    grads      whether to show gradients that are there; "run": those of all nodes, and along all
+               edges, from a backward pass that leaves no trace
+    shapes     whether to show shapes
+    constants  whether numbers are nodes of their own, and not text
+    noise      whether the noise of a random op is a node of its own
+    names      {name: Tensor}, such as locals(); other values are ignored
+    checks     what check_graph(root) returned: each node shows its verdict
+    legend     whether to say what shapes and lines mean; "auto": from six nodes on
+    title      stands above the picture
+    to_file    also writes it there: .svg, .png, .pdf, .html (a page that steps through the graph),
+               .txt, or the DOT text as .gv or .dot
+
+    Returns a Drawing, a graphviz.Digraph to which nodes and edges can be added. Raises TypeError for
+    a root that is no Tensor and for an unknown option, ValueError for a setting that does not exist
+    or the report of another graph, RuntimeError if grads="run" cannot run, ImportError without
+    the package graphviz, and RendererNotFound if a file needs a Graphviz program and there is none.
+    """
+    suffix = Path(to_file).suffix if to_file is not None else None
+    if suffix is not None and suffix not in SUFFIXES:
+        raise ValueError(f"draw: to_file ends in {', '.join(SUFFIXES)}; got {str(to_file)!r}.")
+    picture = read(root, **options)
+    try:
+        from .render import Drawing  # graphviz is needed only now
+    except ImportError:
+        raise ImportError(
+            "draw needs the package graphviz: pip install graphviz graphviz-pure. "
+            "to_dot and to_text do not need it."
+        ) from None
+    drawing = Drawing(picture)
+    if suffix == ".html":
+        from .page import to_html
+
+        to_html(root, to_file, **options)
+    elif suffix == ".txt":
+        Path(to_file).write_text(to_text(root, **options) + "\n", encoding="utf-8")
+    elif suffix in (".gv", ".dot"):
+        Path(to_file).write_text(drawing.source, encoding="utf-8")
+    elif suffix is not None:
+        drawing.render(outfile=to_file)
+    return drawing
+
+
+@_with_options
+def to_dot(root, **options):
+    """The DOT text of the picture, for any Graphviz; needs no package. Options as for `draw`."""
+    return dot(read(root, **options))
+
+
+@_with_options
+def to_text(root, *, noise=True, **options):
+    """The graph as text, a line for each node, for a terminal. Options as for `draw`.
+
+    >>> x = Tensor([1.0, 2.0], requires_grad=True, name="x")
+    >>> print(to_text((x * x).sum()))
+    3 nodes, 2 parameters, gradients not computed
+    n0 x (2,) | 1.50 ± 0.50
+    n1 multiply (2,) <- n0 (twice) | 2.5 ± 1.5
+    n2 sum <- n1 | = 5
+    """
+    return text(read(root, noise=noise, **options))
+
+
+@_with_options
+def describe(root, *, depth=None, **options):
+    """The graph as records: (nodes, edges), oldest first. Options as for `draw`.
+
+    A Node has id, kind, title, rows (text, role), tooltip, path(), is_root, its tensors and its
+    inputs; an Edge has source, target, label, style and rms. With them a picture of one's own takes
+    a few lines:
+
+    >>> x = Tensor(3.0, requires_grad=True, name="x")
+    >>> nodes, edges = describe(x * x)
+    >>> for node in nodes:
+    ...     print(node.id, [node.title, *(row.text for row in node.rows)])
+    n0 ['x', '= 3']
+    n1 ['multiply', '= 9']
+    >>> for edge in edges:
+    ...     print(edge.source, "->", edge.target, edge.label)
+    n0 -> n1 twice
+    """
+    picture = read(root, depth=depth, **options)
+    return picture.nodes, picture.edges

@@ -1,0 +1,458 @@
+"""From the tensors of a graph to the nodes and edges of its picture.
+
+`Graph` reads a recorded graph: it decides what becomes one node, names and places it, and collects
+what is known besides: the terms of the loss, gradients, verdicts. A `Node` owns its tensors, and
+writes its title, rows and tooltip when it is asked for them. Nothing of the graph is changed.
+"""
+
+import math
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import cached_property
+from inspect import signature
+from typing import NamedTuple
+
+import numpy as np
+
+from ..engine import Composition, Tensor, changed_since, data_of
+from ..graph import holders, nodes, place, program, role
+from ..loss import name_of, summands
+from ..noise import Noise
+from . import labels
+from .labels import Row, argument, count, is_number, numbers, short
+from .trace import trace
+
+
+@dataclass(eq=False)
+class Group:
+    """A module, drawn as a box around its nodes. `parameters`: how many numbers it holds."""
+
+    name: str
+    type: str = ""
+    parameters: int = 0
+
+
+PENALTIES = Group("penalties")  # the box around penalties that no module made
+
+
+class Call(NamedTuple):
+    """A call of a module: the scope that it opened, and the Group of the module."""
+
+    scope: tuple
+    group: Group
+
+
+class Use(NamedTuple):
+    """Argument number `place` of the result `by` is `value`, which belongs to another node."""
+
+    source: object  # the key of the other node
+    by: Tensor
+    place: int
+    value: object
+
+
+@dataclass(eq=False)
+class Node:
+    """One node of a picture.
+
+    It is a leaf, a result, all results that one call of a composition recorded, or a card: several
+    nodes folded into one.
+    """
+
+    graph: "Graph"
+    key: object  # the `order` of its newest tensor, ("array", id), or ("constant", order, place)
+    tensors: list = field(default_factory=list)  # oldest first, without those of `inside`
+    composition: Composition = None
+    calls: tuple = ()  # the Calls it lies in, outermost first
+    name: str = None
+    prefix: str = ""  # the name of the module that is this one node
+    inputs: list = field(default_factory=list)  # Uses
+    inside: list = field(default_factory=list)  # the nodes folded into this card, oldest first
+    owner: Group = None  # the module that this card is
+    words: str = ""  # the title of a card
+    note: str = ""  # what a card says besides
+    id: str = ""  # in a picture
+
+    parts = property(lambda self: self.inside or [self])
+    last = property(lambda self: self.parts[-1].tensors[-1])  # its shape, value and gradient count
+    uses = property(lambda self: [use for part in self.parts for use in part.inputs])
+    is_leaf = property(lambda self: not isinstance(self.last, Tensor) or self.last.is_leaf)
+    is_root = property(lambda self: any(part.key in self.graph.terms for part in self.parts))
+    is_parameter = property(lambda self: self.kind in ("parameter", "frozen"))
+    rows = property(lambda self: labels.rows(self))
+    tooltip = property(lambda self: labels.tooltip(self))
+
+    @cached_property
+    def kind(self):
+        """The kind of node: the key of its look."""
+        if self.inside:
+            kinds = {part.kind for part in self.inside}
+            alone = self.owner is None and len(kinds) == 1 and kinds != {"operation"}
+            return kinds.pop() if alone else "module"
+        x = self.last
+        if not isinstance(x, (Tensor, np.ndarray)):
+            return "constant"
+        if self.is_leaf:
+            if getattr(x, "requires_grad", False):
+                return "parameter"
+            if id(x) in self.graph.parameters:
+                return "frozen"
+            return "noise" if isinstance(x, Noise) else "data"
+        kind = self.said
+        arguments = (a for t in self.tensors for a in t.args or ())
+        if kind == "operation" and any(isinstance(a, Noise) for a in arguments):
+            kind = "random"
+        if kind == "operation" and not x.requires_grad:
+            kind = "quiet"
+        return "root" if self.is_root and kind in ("operation", "loss", "quiet") else kind
+
+    @property
+    def said(self):
+        """The kind that the op or the composition was declared with."""
+        return (self.composition or self.last.op).kind
+
+    @property
+    def word(self):
+        """What made it: the name of the composition or of the op."""
+        return (self.composition or self.last.op).name
+
+    @property
+    def label(self):
+        """Its name, or what made it, or both; without the names of the modules around it."""
+        if self.inside:
+            return self.words
+        if self.kind == "constant":
+            return argument(self.last)
+        if self.is_leaf:
+            return short(self.name or self.kind)
+        made = self.word.replace("_", " ")
+        if self.name:
+            return f"{short(self.name)} = {made}"
+        return "loss" if self.graph.terms.get(self.key) else short(made)
+
+    @property
+    def title(self):
+        return f"{self.prefix}: {self.label}" if self.prefix else self.label
+
+    def path(self, below=0):
+        """Where it lies and its label: `encoder.fc1.weight`. Without the outermost `below` modules."""
+        around = [call.group.name for call in self.calls[below:]]
+        own = [self.title] if self.inside else [self.prefix, self.label]
+        return ".".join(filter(None, around + own))
+
+    @property
+    def scope(self):
+        """The Groups it is drawn in, outermost first."""
+        alone = self.kind == "penalty" and not self.is_root and not self.calls
+        return (PENALTIES,) if alone else tuple(call.group for call in self.calls)
+
+    @cached_property
+    def value(self):
+        """The statistics of its value; of a card of leaves, of all of them together."""
+        if self.inside and self.is_leaf:
+            return numbers(np.stack([data_of(part.last) for part in self.inside]))
+        return self.parts[-1].value if self.inside else numbers(self.last)
+
+    @property
+    def gradient(self):
+        """The statistics of its gradient, or None if that is not known."""
+        wanted = getattr(self.last, "requires_grad", False)
+        known = self.graph.gradients.get(self.last.order) if wanted else None
+        return None if known is None else numbers(known)
+
+    @property
+    def holds(self):
+        """What it stands for: the `order` of each tensor, ("array", id) of an array."""
+        return tuple(getattr(x, "order", part.key) for part in self.parts for x in part.tensors)
+
+
+@dataclass
+class Edge:
+    """An arrow between two nodes.
+
+    source, target  the ids of the nodes
+    label           "twice", the name of the argument where the order matters, "broadcast"
+    style           "gradient", "none" (no gradient flows) or "penalty" (into a penalty)
+    weight          how straight it should run
+    rms             the root mean square of the gradient that comes back along it, or None
+    """
+
+    source: str
+    target: str
+    label: str = ""
+    style: str = "gradient"
+    weight: int = 1
+    rms: float = None
+    tooltip: str = ""
+
+
+class Graph:
+    """A recorded graph as Nodes, before anything is folded, and what is known about them.
+
+    nodes       {key: Node}, oldest first
+    home        {order of a tensor: key of its node}
+    terms       {key of a root: {key of a node, or a name: what it adds to the root}}
+    gradients   {order of a tensor: array}
+    checks      {key of a node: its rows in the report of check_graph, gravest first}
+    parameters  the ids of the tensors that the modules of the graph call their parameters
+    """
+
+    def __init__(self, roots, names=None, constants=False, noise=False):
+        self.roots, self.constants, self.hidden = roots, constants, set()
+        self.nodes, self.checks, self.report = {}, {}, None
+        self.gradients, self.sent, self.parameters = {}, {}, set()
+        self.groups = {}  # (outer Group, id of a module): its Group
+        self.modules = {}  # id of a scope: its Call
+        tensors = nodes(roots)
+        self.newest = tensors[-1].order
+        self._add(tensors, {root.order for root in roots}, noise)
+        self.terms = {self.home[root.order]: {} for root in roots}
+        self._name(tensors, names or {})
+        self._unwrap()
+        self.terms = {self.home[root.order]: self._terms(root) for root in roots}
+
+    # ---- what becomes one node
+
+    def _add(self, tensors, roots, noise):
+        scopes = {t.order: place(t.origin) for t in tensors if not t.is_leaf}
+        newest = {id(call): order for order, (_, call) in scopes.items()}
+        self.home = {t.order: t.order for t in tensors}
+        self.home |= {order: newest[id(call)] for order, (_, call) in scopes.items() if call}
+        begun = {}  # a node takes its place when its newest tensor comes: after all its inputs
+        for t in tensors:
+            modules, call = scopes.get(t.order, ((), None))
+            key = self.home[t.order]
+            if key not in begun:
+                made = call[1] if call else None
+                begun[key] = Node(self, key, composition=made, calls=self._calls(modules))
+            node = begun[key]
+            node.tensors.append(t)
+            for source, i, x in self._arguments(t):
+                if source != key and (noise or not isinstance(x, Noise)):
+                    if source not in self.home:
+                        self.nodes.setdefault(source, Node(self, source, [x]))
+                    node.inputs.append(Use(source, t, i, x))
+            shown = noise or not isinstance(t, Noise) or t.order in roots
+            if key == t.order and shown:
+                self.nodes[key] = node
+
+    def _arguments(self, t):
+        """(key, place, value) of the arguments of a result that are nodes."""
+        for i, given in enumerate(t.args or ()):
+            index = isinstance(given, tuple)
+            for x in given if index else (given,):
+                if isinstance(x, Tensor):
+                    yield self.home[x.order], i, x
+                elif isinstance(x, np.ndarray) and x.ndim and not (index and _counts(x)):
+                    yield ("array", id(x)), i, x
+                elif self.constants and not index and is_number(x) and t.op.rule(i):
+                    yield ("constant", t.order, i), i, x.item() if isinstance(x, np.ndarray) else x
+
+    def _calls(self, scopes):
+        """The Calls of these scopes, outermost first."""
+        calls = ()
+        for scope in scopes:
+            if id(scope) not in self.modules:
+                module, outer = scope[1], calls[-1] if calls else None
+                nested = outer and outer.group, id(module)
+                if nested not in self.groups:
+                    parameters = list(module.parameters())
+                    self.parameters.update(map(id, parameters))
+                    name = short(outer.scope[1].name_of(module)) if outer else ""
+                    size = sum(p.size for p in parameters)
+                    self.groups[nested] = Group(name, short(module_text(module), 60), size)
+                self.modules[id(scope)] = Call(scope, self.groups[nested])
+            calls += (self.modules[id(scope)],)
+        return calls
+
+    # ---- names and places
+
+    def _name(self, tensors, names):
+        """Names nodes as the user does, else as a leaf calls itself, its module, or its role."""
+        for name, x in names.items():
+            key = x.order if isinstance(x, Tensor) else ("array", id(x))
+            if key in self.nodes and self.nodes[key].name is None:
+                self.nodes[key].name = str(name)
+        held = holders(tensors)
+        for key, node in self.nodes.items():
+            if node.is_leaf:
+                node.name = node.name or getattr(node.last, "name", None)
+            if key in held:
+                scope, attribute = held[key]
+                node.calls, node.name = self._calls(place(scope)[0]), node.name or attribute
+        for node in self.nodes.values():
+            for use in node.inputs:
+                leaf = self.nodes[use.source]
+                if leaf.kind in ("noise", "constant"):
+                    leaf.calls = node.calls
+                elif leaf.is_leaf and leaf.name is None:
+                    is_target = node.said == "loss" and use.place > 0 and leaf.kind == "data"
+                    leaf.name = "target" if is_target else role(use.by.op, use.place)
+
+    def _unwrap(self):
+        """A module without parameters that is one node becomes the prefix of its name."""
+        inside = Counter(id(call) for node in self.nodes.values() for call in node.calls)
+        for node in self.nodes.values():
+            while node.calls and inside[id(node.calls[-1])] == 1:
+                group = node.calls[-1].group
+                if group.parameters:
+                    break
+                node.prefix = ".".join(filter(None, [group.name, node.prefix]))
+                node.calls = node.calls[:-1]
+
+    # ---- what is known besides
+
+    def _terms(self, root):
+        """{key of a node, or a name: what it adds to the root}.
+
+        Empty unless the root is a sum of one entry with a loss or a penalty in it.
+        """
+        if root.size != 1 or not root.args:
+            return {}
+        terms = {}
+        for term in summands(root):
+            key = self.home[term.node.order] if term.node is not None else None
+            key = key if key in self.nodes else name_of(term)
+            terms[key] = terms.get(key, 0.0) + term.value
+        said = (self.nodes[key] for key in terms if key in self.nodes)
+        known = any(not node.is_leaf and node.said in ("loss", "penalty") for node in said)
+        return terms if len(terms) > 1 and known else {}
+
+    def take_checks(self, report):
+        """Takes the verdicts of the report of check_graph.
+
+        Raises TypeError for another object, ValueError for the report of another graph.
+        """
+        if report is None:
+            return
+        if not hasattr(report, "rows"):
+            given = type(report).__name__
+            raise TypeError(f"draw: checks is what check_graph(loss) returns, not {given}.")
+        known = [row for row in report.rows if row.order in self.home]
+        for row in sorted(known, key=lambda row: (row.severity, -row.error)):
+            self.checks.setdefault(self.home[row.order], []).append(row)
+        # two graphs of one model share its leaves, so a leaf does not tell which graph was checked
+        if not any(row.op != "leaf" or self.home[row.order] in self.terms for row in known):
+            raise ValueError(
+                "draw: checks is the report of another graph. "
+                "Check and draw the same loss, with no forward pass between."
+            )
+        self.report = report
+
+    def take_gradients(self, run):
+        """Takes the gradients that are there.
+
+        With `run` it takes all gradients, and what flows along each edge, from a backward pass that
+        leaves no trace; RuntimeError if backward could not start from a root.
+        """
+        if not run:
+            tensors = (x for node in self.nodes.values() for x in node.tensors)
+            with_gradient = (t for t in tensors if getattr(t, "grad", None) is not None)
+            self.gradients = {t.order: t.grad.data for t in with_gradient}
+            return
+        for root in self.roots:
+            if root.size != 1 or not root.requires_grad:
+                raise RuntimeError(
+                    'draw with grads="run": a root must be one number that requires a gradient; '
+                    f"this one has shape {root.shape}."
+                )
+        program('draw with grads="run"', *self.roots)
+        self.gradients = {root.order: np.ones_like(root.data) for root in self.roots}
+        for node, g, sent in trace(self.roots):
+            self.gradients[node.order] = g
+            for s in sent:
+                self.sent[node.order, s.argument] = s.cotangent
+                self.gradients[s.input.order] = s.total
+
+    def heading(self, depth):
+        """The line above the picture, a Row. `depth`: how deep modules are opened, None: all."""
+        nodes = self.nodes.values()
+        words, wrong = [count(len(nodes), "node"), labels.parameters(nodes)], []
+        if depth is not None:
+            words.append(f"modules opened to depth {depth}" if depth else "modules folded")
+        trained = [node for node in nodes if node.kind == "parameter"]
+        if trained and not self.gradients and "gradients" not in self.hidden:
+            words.append("gradients not computed")
+        changed = sum(node.is_leaf and changed_since(node.last, self.newest) for node in nodes)
+        if changed:
+            words.append(f"{count(changed, 'tensor')} changed since the forward pass")
+        if self.report is not None:
+            rows = [row for row in self.report.rows if row.order in self.home]
+            wrong = [self.nodes[self.home[row.order]].path() for row in rows if row.wrong]
+            passed = sum(row.passed for row in rows)
+            words.append(f"gradient check: {passed:,} of {len(rows):,} passed")
+            silent = sum(row.verdict == "VACUOUS" for row in rows)
+            words += [f"{silent:,} VACUOUS"] if silent else []
+            words += [f"first wrong: {name}" for name in wrong[:1]]
+        if "values" not in self.hidden:  # a mask of -inf is data, and no trouble
+            odd = (n for n in nodes if getattr(n.last, "requires_grad", False) and n.value.bad)
+            first = next((node.path() for node in odd), None)
+            words += [f"nan/inf, first: {first}"] if first else []
+            wrong += [first] if first else []
+        return Row(", ".join(filter(None, words)), "alarm" if wrong else "caption")
+
+    # ---- edges
+
+    def edges(self, drawn):
+        """The Edges between the Nodes that are drawn. A tensor that enters twice is one Edge."""
+        where = {part.key: node for node in drawn for part in node.parts}
+        number = {node: i for i, node in enumerate(drawn)}
+        edges = []
+        for node in drawn:
+            uses = {}
+            for use in node.uses:
+                source = where[use.source]
+                # the parameters of a module that is called twice are drawn in its first call
+                again = source.owner is not None and source.owner is node.owner
+                if source is not node and not (again and self.nodes[use.source].is_leaf):
+                    uses.setdefault(source, []).append(use)
+            results = [n for n in uses if not n.is_leaf and n.kind != "penalty"]
+            trunk = max(results, key=number.get, default=None)
+            for source, all_uses in uses.items():
+                edge = self._edge(source, node, all_uses)
+                edge.weight = 12 if source is trunk else 1
+                edges.append(edge)
+        return edges
+
+    def _edge(self, source, target, uses):
+        flows = any(
+            getattr(use.value, "requires_grad", False) and use.by.op.rule(use.place) for use in uses
+        )
+        style = "none" if not flows else "penalty" if target.kind == "penalty" else "gradient"
+        inner = target.inside or source.inside or target.composition or target.kind == "penalty"
+        rms, first = self._flow(uses), uses[0]
+        tooltip = f"{self.nodes[first.source].label} {np.shape(data_of(first.value))}"
+        if rms is not None:
+            tooltip += f"\ngradient that comes back: rms {rms:.3g}"
+        label = "" if inner else labels.edge_label(source, target, uses)
+        return Edge(source.id, target.id, label, style, rms=rms, tooltip=tooltip)
+
+    def _flow(self, uses):
+        """The root mean square of the gradient that these uses send back, if known."""
+        sums = {}  # what each tensor gets
+        for use in uses:
+            sent = self.sent.get((use.by.order, use.place))
+            if sent is not None:
+                sums[use.value.order] = sums.get(use.value.order, 0) + sent
+        size = sum(total.size for total in sums.values())
+        squares = sum(float(np.sum(np.square(total, dtype=float))) for total in sums.values())
+        return math.sqrt(squares / size) if size else None
+
+
+def _counts(index):
+    """Whether an index only counts 0, 1, 2, ...: the rows beside the labels of a loss."""
+    return index.ndim == 1 and np.array_equal(index, np.arange(len(index)))
+
+
+def module_text(module):
+    """Type and arguments of a module, without those that have their default: Linear(64, 128)."""
+    text = repr(module)
+    if "\n" in text:
+        return type(module).__name__
+    for p in signature(type(module)).parameters.values():
+        if p.default is p.empty:
+            text = text.replace(f"{p.name}=", "")
+        else:
+            text = re.sub(f", {p.name}={re.escape(repr(p.default))}(?=[,)])", "", text)
+    return text.removesuffix("()")
