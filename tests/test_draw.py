@@ -22,16 +22,16 @@ import minigrad.functional as F
 from minigrad import nn
 from minigrad import noise as randomness
 from minigrad.check import check_graph
-from minigrad.drawing import describe, draw, draw_dot, make_dot, to_dot, to_text
-from minigrad.drawing.dot import LOOKS, TROUBLE, edge_width, text_width
-from minigrad.drawing.picture import read
+from minigrad.drawing import describe, draw, to_dot, to_text
+from minigrad.drawing.api import OPTIONS, read
+from minigrad.drawing.dot import LOOKS, STYLES, edge_width
 from minigrad.engine import Tensor, grad
 from minigrad.noise import Noise, frozen_noise, manual_seed, stream
 
 graphviz = pytest.importorskip("graphviz")
 
 from minigrad.drawing import render as module  # noqa: E402 - needs graphviz
-from minigrad.drawing.render import renderers  # noqa: E402
+from minigrad.drawing.render import renderers, text_width  # noqa: E402
 
 needs_renderer = pytest.mark.skipif(
     not renderers(), reason="no Graphviz program: pip install graphviz-pure"
@@ -1562,7 +1562,7 @@ def test_the_committed_pictures_are_what_the_code_draws(name, monkeypatch):
 
 
 def test_the_photograph_of_the_page_is_there():
-    """Its pixels depend on the browser and its fonts, so they are not compared; what the page shows is tested in test_stepper.py."""
+    """Its pixels depend on the browser and its fonts, so they are not compared; what the page shows is tested in test_page.py."""
     picture = (PICTURES / "stepper.png").read_bytes()
     assert picture.startswith(b"\x89PNG") and [
         int.from_bytes(picture[i : i + 4], "big") for i in (16, 20)

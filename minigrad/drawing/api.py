@@ -1,8 +1,7 @@
 """What one calls for a picture: `draw`, and the same as DOT, as text and as records."""
 
-import inspect
-from functools import wraps
 from pathlib import Path
+from types import SimpleNamespace
 
 from ..engine import Tensor
 from .collapse import collapse
@@ -13,64 +12,63 @@ SUFFIXES = (".svg", ".png", ".pdf", ".gv", ".dot", ".txt", ".html")
 LEGEND_FROM = 6  # nodes
 
 
-def read(root, *, direction="TB", depth="auto", detail="auto", max_nodes=60, values=True,
-         grads=True, shapes=True, constants=False, noise=False, names=None, checks=None,
-         legend="auto", title=None):  # fmt: skip
-    """The Picture of the graph of `root`. Arguments and errors as for `draw`."""
+OPTIONS = {  # of all functions here, and their defaults
+    "direction": "TB",
+    "depth": "auto",
+    "detail": "auto",
+    "max_nodes": 60,
+    "values": True,
+    "grads": True,
+    "shapes": True,
+    "constants": False,
+    "noise": False,
+    "names": None,
+    "checks": None,
+    "legend": "auto",
+    "title": None,
+}
+CHOICES = {
+    "direction": ("TB", "LR", "BT", "RL"),
+    "detail": ("full", "compact", "auto"),
+    "grads": (True, False, "run"),
+}
+
+
+def read(root, **given):
+    """The Picture of the graph of `root`. Options and errors as for `draw`."""
     roots = list(root) if isinstance(root, (list, tuple)) else [root]
     if not roots or not all(isinstance(r, Tensor) for r in roots):
         raise TypeError(
             "draw: the root is the Tensor that a forward pass returned, or a list of them, "
             f"not a {type(root).__name__}."
         )
-    for option, value, known in (
-        ("direction", direction, ("TB", "LR", "BT", "RL")),
-        ("detail", detail, ("full", "compact", "auto")),
-        ("grads", grads, (True, False, "run")),
-    ):
-        if value not in known:
-            choices = ", ".join(map(str, known))
-            raise ValueError(f"draw: {option} is one of {choices}, not {value!r}.")
+    unknown = ", ".join(name for name in given if name not in OPTIONS)
+    if unknown:
+        raise TypeError(f"draw has no option {unknown}. There are {', '.join(OPTIONS)}.")
+    options = SimpleNamespace(**OPTIONS | given)
+    for name, choices in CHOICES.items():
+        if getattr(options, name) not in choices:
+            known = ", ".join(map(str, choices))
+            raise ValueError(f"draw: {name} is one of {known}, not {getattr(options, name)!r}.")
+    depth = options.depth
     if depth not in ("auto", None) and not (isinstance(depth, int) and depth >= 0):
         raise ValueError(
             'draw: depth is "auto", None (all modules open) or a whole number from 0 on, '
             f"not {depth!r}."
         )
-    graph = Graph(roots, names, constants, noise)
-    shown = {"values": values, "gradients": grads, "shapes": shapes}
-    graph.hidden = {what for what, wanted in shown.items() if not wanted}
-    graph.take_checks(checks)
-    graph.take_gradients(grads == "run")
-    nodes, opened = collapse(graph, depth, max_nodes)
+    graph = Graph(roots, options)
+    graph.take_checks(options.checks)
+    graph.take_gradients(options.grads == "run")
+    nodes, opened = collapse(graph, depth, options.max_nodes)
     for i, node in enumerate(nodes):
         node.id = f"n{i}"
-    heading, edges = graph.heading(opened), graph.edges(nodes)
-    compact = detail == "compact" or (detail == "auto" and len(nodes) > max_nodes)
-    legend = len(nodes) >= LEGEND_FROM if legend == "auto" else legend
-    return Picture(nodes, edges, heading, title, direction, legend, compact)
+    if options.detail == "auto":
+        options.detail = "compact" if len(nodes) > options.max_nodes else "full"
+    if options.legend == "auto":
+        options.legend = len(nodes) >= LEGEND_FROM
+    return Picture(nodes, graph.edges(nodes), graph.heading(opened), options)
 
 
-def _with_options(function):
-    """Shows the options of `read` in the signature of a function, and refuses other ones."""
-    own = list(inspect.signature(function).parameters.values())[:-1]
-    taken = [p.name for p in own]
-    options = inspect.signature(read).parameters.values()
-    parameters = own + [p for p in options if p.name not in taken]
-    known = [p.name for p in parameters[1:]]
-
-    @wraps(function)
-    def call(root, **given):
-        unknown = ", ".join(name for name in given if name not in known)
-        if unknown:
-            choices = ", ".join(known)
-            raise TypeError(f"{function.__name__} has no option {unknown}. There are {choices}.")
-        return function(root, **given)
-
-    call.__signature__ = inspect.Signature(parameters)
-    return call
-
-
-@_with_options
 def draw(root, *, to_file=None, **options):
     """The graph of `root`, a Tensor or a list of them, as a picture that a notebook shows.
 
@@ -123,15 +121,15 @@ def draw(root, *, to_file=None, **options):
     return drawing
 
 
-@_with_options
 def to_dot(root, **options):
     """The DOT text of the picture, for any Graphviz; needs no package. Options as for `draw`."""
     return dot(read(root, **options))
 
 
-@_with_options
-def to_text(root, *, noise=True, **options):
-    """The graph as text, a line for each node, for a terminal. Options as for `draw`.
+def to_text(root, **options):
+    """The graph as text, a line for each node, for a terminal.
+
+    Options as for `draw`, except that noise is shown unless noise=False.
 
     >>> x = Tensor([1.0, 2.0], requires_grad=True, name="x")
     >>> print(to_text((x * x).sum()))
@@ -140,13 +138,13 @@ def to_text(root, *, noise=True, **options):
     n1 multiply (2,) <- n0 (twice) | 2.5 ± 1.5
     n2 sum <- n1 | = 5
     """
-    return text(read(root, noise=noise, **options))
+    return text(read(root, **{"noise": True, **options}))
 
 
-@_with_options
-def describe(root, *, depth=None, **options):
-    """The graph as records: (nodes, edges), oldest first. Options as for `draw`.
+def describe(root, **options):
+    """The graph as records: (nodes, edges), oldest first.
 
+    Options as for `draw`, except that all modules are open unless `depth` is given.
     A Node has id, kind, title, rows (text, role), tooltip, path(), is_root, its tensors and its
     inputs; an Edge has source, target, label, style and rms. With them a picture of one's own takes
     a few lines:
@@ -161,5 +159,5 @@ def describe(root, *, depth=None, **options):
     ...     print(edge.source, "->", edge.target, edge.label)
     n0 -> n1 twice
     """
-    picture = read(root, depth=depth, **options)
+    picture = read(root, **{"depth": None, **options})
     return picture.nodes, picture.edges

@@ -18,6 +18,7 @@ from .node import Node
 MOST_NODES = 400  # that are drawn, whatever is asked for
 TALL, ABREAST = 30, 8  # nodes on a path, and side by side, before modules are folded instead
 REPEATS = 3  # nodes that do the same, at least, to be one card
+LONGEST_STEP = 12  # kinds of nodes in a step of a loop
 CROWD = 16  # leaves that are alike are one card if there are more than that
 
 
@@ -33,7 +34,7 @@ def collapse(graph, depth, most):
         return _oldest_in_one(nodes, MOST_NODES), None
     for level in range(deepest, -1, -1) if depth == "auto" else [depth]:
         drawn = _repeats_in_one(_calls_in_one(nodes, level), cards_only=True)
-        if len(drawn) > most:
+        if len(drawn) > most or not _is_compact(drawn):
             drawn = _repeats_in_one(drawn, cards_only=False)
         drawn = _leaves_in_one(drawn)
         if len(drawn) <= most and _is_compact(drawn):
@@ -76,27 +77,32 @@ def _card_of_call(nodes, depth):
 
 
 def _repeats_in_one(nodes, cards_only):
-    """The nodes, with those in one card that do the same, and those that would run in a circle."""
-    does = _signatures(nodes)
-    alike = Counter(does.values())
-    whole = {  # node -> what stands for it while circles are searched: all that do the same
-        node: does[node]
-        if node in does and alike[does[node]] >= REPEATS and (node.inside or not cards_only)
-        else node
-        for node in nodes
-    }
-    uses = {}
-    for node, sources in _sources(nodes).items():
-        uses.setdefault(whole[node], {}).update((whole[source], None) for source in sources)
-    members = {}
-    for node in nodes:
-        members.setdefault(whole[node], []).append(node)
-    cards, place = [], {node: i for i, node in enumerate(nodes)}
-    for circle in _circles(uses):
-        inner = sorted((node for x in circle for node in members[x]), key=place.get)
-        steps = Counter(does.get(node) for node in inner)
-        if len(inner) > 1 and None not in steps and min(steps.values()) >= REPEATS:
-            cards.append(_card_of_steps(inner, min(steps.values())))
+    """The nodes, with those in one card that do the same, and those that would run in a circle.
+
+    `cards_only`: only what cards repeat, and what would run in a circle with them.
+    """
+    does, sources = _signatures(nodes), _sources(nodes)
+    repeated = {what for what, n in Counter(does.values()).items() if n >= REPEATS}
+    joined = repeated & {does[node] for node in does if node.inside or not cards_only}
+    while True:
+        whole = {node: does[node] if does.get(node) in joined else node for node in nodes}
+        uses, members = {}, {}
+        for node in nodes:
+            uses.setdefault(whole[node], {}).update((whole[x], None) for x in sources[node])
+            members.setdefault(whole[node], []).append(node)
+        circles = [[node for x in circle for node in members[x]] for circle in _circles(uses)]
+        circles = [circle for circle in circles if len(circle) > 1]
+        entangled = repeated & {does.get(node) for circle in circles for node in circle}
+        if entangled <= joined:
+            break
+        joined |= entangled
+    place, cards = {node: i for i, node in enumerate(nodes)}, []
+    for circle in circles:
+        counts = Counter(does.get(node) for node in circle)
+        steps = min(counts.values())
+        even = all(n % steps <= 1 for n in counts.values())  # a loop may be entered midway
+        if None not in counts and REPEATS <= steps and even and len(counts) <= LONGEST_STEP:
+            cards.append(_card_of_steps(sorted(circle, key=place.get), steps, sources))
     return _merged(nodes, cards)
 
 
@@ -114,25 +120,29 @@ def _signatures(nodes):
             parted += 1
             continue
         parts = tuple((p.word, p.last.shape) for p in node.parts if not p.is_leaf)
-        found[node] = parted, node.scope, node.owner and node.owner.type, parts
+        found[node] = (
+            parted,
+            node.scope,
+            _pattern(node.prefix),
+            node.owner and node.owner.full,
+            parts,
+        )
     return found
 
 
-def _card_of_steps(nodes, steps):
-    """A card of the steps of a loop, or of nodes side by side."""
-    step, uneven = divmod(len(nodes), steps)
-    words = [node.words or node.label for node in nodes]
-    words = list(dict.fromkeys(words)) if uneven else words[:step]
-    while len(words) > 1 and len(", ".join(words)) > LONGEST:
-        words[-2:] = ["..."]
-    title = ", ".join(words) + ("" if uneven else f" x{steps:,}")
-    inside = {part.key for node in nodes for part in node.parts}
-    linked = any(
-        use.source in inside and not use.value.is_leaf
-        for node in nodes
-        for use in node.uses
-        if use.source not in {part.key for part in node.parts} and hasattr(use.value, "is_leaf")
-    )
+def _pattern(name):
+    """Equal for names that only differ in numbers."""
+    return re.sub(r"\d+", "#", name)
+
+
+def _card_of_steps(nodes, steps, sources):
+    """A card of the steps of a loop, or of nodes side by side. Its title is that of one step."""
+    words = [node.words or node.label for node in nodes[: len(nodes) // steps]]
+    if len(", ".join(words)) > LONGEST:
+        words = [*words[:3], "..."]
+    inner = set(nodes)
+    linked = any(inner.intersection(sources[node]) for node in nodes)
+    title = f"{', '.join(words)} x{steps:,}"
     return _card(nodes, title, "" if linked else "side by side")
 
 
@@ -148,8 +158,8 @@ def _leaves_in_one(nodes):
             users.setdefault(source, []).append(node)
     for node in nodes:
         if node.is_leaf and not node.inside and node in users:
-            name = re.sub(r"\d+", "#", node.label)
-            what = node.kind, np.shape(data_of(node.last)), name, node.calls, tuple(users[node])
+            shape, users_of = np.shape(data_of(node.last)), tuple(users[node])
+            what = node.kind, shape, _pattern(node.label), node.calls, users_of
             alike.setdefault(what, []).append(node)
     cards = []
     for (*_, used_by), leaves in alike.items():

@@ -107,15 +107,12 @@ AT_ONCE = 80  # nodes; Graphviz may need minutes to rank more of them at once
 
 
 class Picture(NamedTuple):
-    """All that is drawn. `heading`: a Row above it; `compact`: whether nodes have few rows."""
+    """All that is drawn. `heading`: a Row above it; `options`: those of draw."""
 
     nodes: list
     edges: list
     heading: Row
-    title: str = None
-    direction: str = "TB"
-    legend: bool = False
-    compact: bool = False
+    options: object
 
 
 # ------------------------------------------------------------------------------------- the core
@@ -135,15 +132,15 @@ def dot(picture):
         for depth, group in enumerate(node.scope[shared:], shared):
             lines += [f"subgraph cluster_{number[group]} {{", group_line(group, depth)]
         opened = node.scope
-        lines.append(node_line(node, picture.compact))
+        lines.append(node_line(node, picture.options.detail == "compact"))
         if node.id in beside:
             abreast = sorted([*beside[node.id].values(), node.id], key=lambda id: int(id[1:]))
             lines.append(f"{{ rank=same; {'; '.join(abreast)} }}")
     lines += ["}"] * len(opened)
     for edge in picture.edges:
         lines.append(edge_line(edge, beside.get(edge.target, {}).get("right") == edge.source))
-    lines += _legend(picture) if picture.legend else []
-    title = [Row(short(picture.title, 80), "title")] if picture.title else []
+    lines += _legend(picture) if picture.options.legend else []
+    title = [Row(short(picture.options.title, 80), "title")] if picture.options.title else []
     above = [_line(row, LOOKS["operation"], "LEFT") for row in [*title, picture.heading]]
     heading = f"graph [labelloc=t labeljust=l label={_table([*above, _space(3)])}]"
     return "\n".join([*lines, heading, "}\n"])  # a heading above would be the modules' too
@@ -214,7 +211,7 @@ def _layout(picture):
     """What holds for the whole digraph."""
     n = len(picture.nodes)
     return [
-        f'graph [rankdir={picture.direction} fontname=Arial bgcolor="{WHITE}" nodesep=0.3 '
+        f'graph [rankdir={picture.options.direction} fontname=Arial bgcolor="{WHITE}" nodesep=0.3 '
         'ranksep=0.35 pad=0.2 tooltip=" "]',
         # remincross would reorder the insides of modules once more, and part parameters from their
         # ops. Without nslimit a leaf with edges to hundreds of ranks takes over a minute; with a
@@ -357,14 +354,14 @@ def _legend(picture):
     for over, id in zip([above] * abreast + ids, ids):
         links.append(f"{over} -> {id} [style=invis weight={9 * (over != above)}]")
     # from left to right becomes from the bottom to the top in these directions
-    step = -1 if picture.direction in ("LR", "RL") else 1
+    step = -1 if picture.options.direction in ("LR", "RL") else 1
     return ["subgraph cluster_legend {", box, small, *lines[::step], "}", *links[::step]]
 
 
 def _notes(picture):
     """(text, size, colour) of what rows and edges mean, if there are such."""
     shown = {row.role for node in picture.nodes for row in node.rows if _is_noted(row)}
-    if picture.compact:
+    if picture.options.detail == "compact":
         shown = {role for role in shown if STYLES[role].compact}
     notes = [
         (style.meaning, style.colour or DIM) for role, style in STYLES.items() if role in shown
@@ -389,7 +386,7 @@ def text(picture):
     for edge in picture.edges:
         often = f" ({edge.label})" if edge.label.endswith(("twice", "times")) else ""
         inputs.setdefault(edge.target, []).append(edge.source + often)
-    lines = [short(picture.title, 80)] if picture.title else []
+    lines = [short(picture.options.title, 80)] if picture.options.title else []
     lines.append(picture.heading.text)
     for node in picture.nodes:
         rows = node.rows

@@ -207,7 +207,7 @@ def settings(node):
         return ""
     random = [text for t in node.tensors for text in _noise_settings(t)]
     if len(node.tensors) == 1 and not random:
-        return short(_op_settings(node.last, node.graph.constants))
+        return short(_op_settings(node.last, node.graph.options.constants))
     windows = [
         f"{name}={argument(a)}" for t in node.tensors for name, a in _given(t) if name in WINDOWS
     ]
@@ -252,13 +252,12 @@ def _same(value, default):
 def edge_label(source, target, uses):
     """How the result of an op takes a node: `twice`, or the argument it is, and `broadcast`."""
     t, place = uses[0].by, uses[0].place
-    names = [use.by.op.argument(use.place) for use in target.inputs]
-    sources = [target.graph.nodes[use.source].name for use in target.inputs]
-    unclear = sum(name != own for name, own in zip(names, sources))
     words, name = [], t.op.argument(place)
+    labels = [target.graph.nodes[use.source].label for use in target.inputs]
+    unclear = sum(t.op.argument(use.place) != own for use, own in zip(target.inputs, labels))
     if len(uses) > 1:
         words.append("twice" if len(uses) == 2 else f"{len(uses)} times")
-    elif unclear > 1 and name != source.name and not _commutes(t.op):
+    elif unclear > 1 and name != source.label and not _commutes(t.op):
         words.append(name)
     if source.kind != "constant" and _is_broadcast(source.last, t):
         words.append("broadcast")
@@ -314,14 +313,14 @@ def _functions(text):
 
 # ----------------------------------------------------------------------------------------- rows
 
-ROWS = []  # (function from a Node to Rows, the option of draw that hides them, or None)
+ROWS = {}  # {function from a Node to Rows: the option of draw that shows them, or None}
 
 
 def row(option=None):
-    """Declares a function that writes rows of a node. `option` of draw can hide them."""
+    """Declares a function that writes rows of a node, which an option of draw may hide."""
 
     def declare(function):
-        ROWS.append((function, option))
+        ROWS[function] = option
         return function
 
     return declare
@@ -329,9 +328,7 @@ def row(option=None):
 
 def rows(node):
     """The Rows of a node, from top to bottom."""
-    if node.kind == "constant":
-        return []
-    shown = [function for function, option in ROWS if option not in node.graph.hidden]
+    shown = [f for f, option in ROWS.items() if not option or getattr(node.graph.options, option)]
     return [row for function in shown for row in function(node) if row.text]
 
 
@@ -379,7 +376,7 @@ def value(node):
     yield Row(str(value), "band" if value.bad else "number" if value.size == 1 else "value")
 
 
-@row("gradients")
+@row("grads")
 def gradient(node):
     """Of a node its gradient; of a card the range of the gradients of its parameters."""
     trained = [part for part in node.parts if part.kind == "parameter"]

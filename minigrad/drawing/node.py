@@ -31,6 +31,7 @@ class Group:
     name: str
     type: str = ""
     parameters: int = 0
+    full: str = ""  # the module with all that is in it
 
 
 PENALTIES = Group("penalties")  # the box around penalties that no module made
@@ -198,23 +199,23 @@ class Graph:
     parameters  the ids of the tensors that the modules of the graph call their parameters
     """
 
-    def __init__(self, roots, names=None, constants=False, noise=False):
-        self.roots, self.constants, self.hidden = roots, constants, set()
+    def __init__(self, roots, options):
+        self.roots, self.options = roots, options
         self.nodes, self.checks, self.report = {}, {}, None
         self.gradients, self.sent, self.parameters = {}, {}, set()
         self.groups = {}  # (outer Group, id of a module): its Group
         self.modules = {}  # id of a scope: its Call
         tensors = nodes(roots)
         self.newest = tensors[-1].order
-        self._add(tensors, {root.order for root in roots}, noise)
+        self._add(tensors, {root.order for root in roots})
         self.terms = {self.home[root.order]: {} for root in roots}
-        self._name(tensors, names or {})
+        self._name(tensors, options.names or {})
         self._unwrap()
         self.terms = {self.home[root.order]: self._terms(root) for root in roots}
 
     # ---- what becomes one node
 
-    def _add(self, tensors, roots, noise):
+    def _add(self, tensors, roots):
         scopes = {t.order: place(t.origin) for t in tensors if not t.is_leaf}
         newest = {id(call): order for order, (_, call) in scopes.items()}
         self.home = {t.order: t.order for t in tensors}
@@ -229,11 +230,11 @@ class Graph:
             node = begun[key]
             node.tensors.append(t)
             for source, i, x in self._arguments(t):
-                if source != key and (noise or not isinstance(x, Noise)):
+                if source != key and (self.options.noise or not isinstance(x, Noise)):
                     if source not in self.home:
                         self.nodes.setdefault(source, Node(self, source, [x]))
                     node.inputs.append(Use(source, t, i, x))
-            shown = noise or not isinstance(t, Noise) or t.order in roots
+            shown = self.options.noise or not isinstance(t, Noise) or t.order in roots
             if key == t.order and shown:
                 self.nodes[key] = node
 
@@ -246,7 +247,7 @@ class Graph:
                     yield self.home[x.order], i, x
                 elif isinstance(x, np.ndarray) and x.ndim and not (index and _counts(x)):
                     yield ("array", id(x)), i, x
-                elif self.constants and not index and is_number(x) and t.op.rule(i):
+                elif self.options.constants and not index and is_number(x) and t.op.rule(i):
                     yield ("constant", t.order, i), i, x.item() if isinstance(x, np.ndarray) else x
 
     def _calls(self, scopes):
@@ -261,7 +262,9 @@ class Graph:
                     self.parameters.update(map(id, parameters))
                     name = short(outer.scope[1].name_of(module)) if outer else ""
                     size = sum(p.size for p in parameters)
-                    self.groups[nested] = Group(name, short(module_text(module), 60), size)
+                    self.groups[nested] = Group(
+                        name, short(module_text(module), 60), size, repr(module)
+                    )
                 self.modules[id(scope)] = Call(scope, self.groups[nested])
             calls += (self.modules[id(scope)],)
         return calls
@@ -372,7 +375,7 @@ class Graph:
         if depth is not None:
             words.append(f"modules opened to depth {depth}" if depth else "modules folded")
         trained = [node for node in nodes if node.kind == "parameter"]
-        if trained and not self.gradients and "gradients" not in self.hidden:
+        if trained and not self.gradients and self.options.grads:
             words.append("gradients not computed")
         changed = sum(node.is_leaf and changed_since(node.last, self.newest) for node in nodes)
         if changed:
@@ -385,7 +388,7 @@ class Graph:
             silent = sum(row.verdict == "VACUOUS" for row in rows)
             words += [f"{silent:,} VACUOUS"] if silent else []
             words += [f"first wrong: {name}" for name in wrong[:1]]
-        if "values" not in self.hidden:  # a mask of -inf is data, and no trouble
+        if self.options.values:  # a mask of -inf is data, and no trouble
             odd = (n for n in nodes if getattr(n.last, "requires_grad", False) and n.value.bad)
             first = next((node.path() for node in odd), None)
             words += [f"nan/inf, first: {first}"] if first else []

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 import minigrad.functional as F
 from minigrad import nn
 from minigrad.drawing import describe, to_dot
-from minigrad.drawing.boxes import module_text
-from minigrad.drawing.fold import _stretches
+from minigrad.drawing.node import module_text
 from minigrad.engine import Tensor
 from minigrad.graph import nodes as nodes_of
 from minigrad.noise import Noise, manual_seed

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from minigrad.drawing import dot
-from minigrad.drawing.dot import EDGES, LOOKS, NOTES, ROWS, Edge, Group, Node, Row
-from minigrad.drawing.words import VERDICTS
+from minigrad.drawing.dot import EDGES, LOOKS, STYLES
+from minigrad.drawing.labels import VERDICTS, Row
+from minigrad.drawing.node import PENALTIES, Edge, Group
 
 VISION = {
     "all colours": np.eye(3),

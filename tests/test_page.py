@@ -22,10 +22,10 @@ import minigrad as mg
 import minigrad.functional as F
 from minigrad import engine, nn
 from minigrad import noise as randomness
-from minigrad.drawing import stepper
-from minigrad.drawing.stepper import story, summary, to_html
+from minigrad.drawing import page as page_module
+from minigrad.drawing.labels import rule_source
+from minigrad.drawing.page import story, summary, to_html
 from minigrad.drawing.trace import trace
-from minigrad.drawing.words import rule_source
 from minigrad.engine import Tensor, ops
 from minigrad.graph import nodes, program
 from minigrad.noise import Noise
@@ -337,11 +337,11 @@ def test_noise_is_shown_as_it_was_drawn():
     assert told["rows"] == ["".join("0f"[kept] for kept in row[:64].astype(int)) for row in mask]
     assert told["label"] == "Bernoulli(keep=0.7), white is kept, its first rows and columns"
     assert (
-        stepper.noise(Noise(randomness.Normal(0, 0.5), (2,), np.float32))["label"]
+        page_module.noise(Noise(randomness.Normal(0, 0.5), (2,), np.float32))["label"]
         == "Normal(mean=0, std=0.5), white is highest"
     )
     for shape, height in (((), 1), ((5,), 1), ((2, 3, 4), 6), ((0,), 0), ((2, 0), 0)):
-        assert len(stepper.noise(Noise(randomness.Normal(), shape, np.float32))["rows"]) == height
+        assert len(page_module.noise(Noise(randomness.Normal(), shape, np.float32))["rows"]) == height
 
 
 def test_the_story_is_that_of_the_trace():
@@ -386,7 +386,7 @@ def test_a_page_is_one_file_that_loads_nothing(tmp_path):
 
 @pytest.mark.fixed_seeds
 def test_the_same_program_gives_the_same_bytes():
-    program = "import sys, test_stepper as t; sys.stdout.buffer.write(t.to_html(t.training_step()).encode())"
+    program = "import sys, test_page as t; sys.stdout.buffer.write(t.to_html(t.training_step()).encode())"
     first, second = (output(program, hash_seed) for hash_seed in ("1", "2"))
     assert first == second == to_html(training_step()).encode()
 
@@ -447,7 +447,7 @@ def test_other_roots():
 
 def test_large_graphs_are_refused():
     x = leaf()
-    for _ in range(stepper.LIMIT + 1):
+    for _ in range(page_module.MOST + 1):
         x = x + 1.0
     with pytest.raises(
         ValueError,
