@@ -13,20 +13,10 @@ LEGEND_FROM = 6  # nodes
 
 
 OPTIONS = {  # of all functions here, and their defaults
-    "direction": "TB",
-    "depth": "auto",
-    "detail": "auto",
-    "max_nodes": 60,
-    "values": True,
-    "grads": True,
-    "shapes": True,
-    "constants": False,
-    "noise": False,
-    "names": None,
-    "checks": None,
-    "legend": "auto",
-    "title": None,
-}
+    "direction": "TB", "depth": "auto", "detail": "auto", "max_nodes": 60, "values": True,
+    "grads": True, "shapes": True, "noise": False, "names": None, "checks": None,
+    "legend": "auto", "title": None,
+}  # fmt: skip
 CHOICES = {
     "direction": ("TB", "LR", "BT", "RL"),
     "detail": ("full", "compact", "auto"),
@@ -82,7 +72,6 @@ def draw(root, *, to_file=None, **options):
     grads      whether to show gradients that are there; "run": those of all nodes, and along all
                edges, from a backward pass that leaves no trace
     shapes     whether to show shapes
-    constants  whether numbers are nodes of their own, and not text
     noise      whether the noise of a random op is a node of its own
     names      {name: Tensor}, such as locals(); other values are ignored
     checks     what check_graph(root) returned: each node shows its verdict

@@ -65,7 +65,7 @@ def _calls_in_one(nodes, depth):
     cards = {}
     for node in nodes:
         if len(node.calls) > depth:
-            cards.setdefault(id(node.calls[depth]), []).append(node)
+            cards.setdefault(node.calls[depth], []).append(node)
     return _merged(nodes, [_card_of_call(inner, depth) for inner in cards.values()])
 
 
@@ -101,7 +101,7 @@ def _repeats_in_one(nodes, cards_only):
         counts = Counter(does.get(node) for node in circle)
         steps = min(counts.values())
         even = all(n % steps <= 1 for n in counts.values())  # a loop may be entered midway
-        if None not in counts and REPEATS <= steps and even and len(counts) <= LONGEST_STEP:
+        if None not in counts and steps >= REPEATS and even and len(counts) <= LONGEST_STEP:
             cards.append(_card_of_steps(sorted(circle, key=place.get), steps, sources))
     return _merged(nodes, cards)
 

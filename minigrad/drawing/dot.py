@@ -17,7 +17,10 @@ from .node import PENALTIES
 WHITE, DIM, RED, BLUE, GREEN = "#FFFFFF", "#3D4650", "#C1121F", "#0B5A8A", "#00664B"
 BROWN, GREY = "#A8410A", "#6B7680"
 MODULE_TINTS, MODULE_LINE = ("#F4F7FA", "#E9EFF5", "#DEE7EF", "#D3DFE9"), "#93A3B1"
-PENALTIES_TINT = "#FFF6F0"
+MODULE_BOX = f'style="rounded,filled" fillcolor="{{}}" color="{MODULE_LINE}" labeljust=l'
+PENALTIES_BOX = (
+    f'style="rounded,filled,dashed" fillcolor="#FFF6F0" color="{BROWN}" labeljust=r labelloc=b'
+)
 
 
 class Look(NamedTuple):
@@ -38,7 +41,6 @@ class Look(NamedTuple):
 
 LOOKS = {  # a kind of op or composition that is not here is drawn as an operation
     "data": Look("note", "filled", "#DCEBF7", "#2F6DA8", "#10243A", "data: input or target"),
-    "constant": Look("ellipse", "filled,dashed", "#F0F0F0", "#8A8A8A", "#333333", "number"),
     "parameter": Look(
         "cylinder", "filled", "#F6D48A", "#9A6A00", "#2B1E00", "parameter", "0.12,0.01", 6
     ),
@@ -152,20 +154,24 @@ def node_line(node, compact=False):
     for row in node.rows:
         if not compact or STYLES[row.role].compact or node.is_root or not node.title:
             rows.append(row)
-    look = LOOKS.get(node.kind, LOOKS["operation"])
-    tooltip = f"tooltip={quoted(node.tooltip)}"
+    return shape(node.id, node.kind, rows, node.is_root, node.tooltip)
+
+
+def shape(id, kind, rows, is_root=False, tooltip=""):
+    """The shape of a kind of node with these rows, in DOT."""
+    look = LOOKS.get(kind, LOOKS["operation"])
     outline = max((STYLES[row.role].outline for row in rows), default=0)
     line = RED if outline else look.line
     if look.shape == "plain":
-        table = _card(rows, look, line, outline or (3 if node.is_root else 1))
-        return f"{node.id} [shape=plain {tooltip} label={table}]"
-    paint = f'shape={look.shape} style="{look.style}" fillcolor="{look.fill}" color="{line}"'
-    paint += f" penwidth={outline}" if outline else ""
-    paint += " peripheries=2" if node.is_root else ""
-    paint += f' margin="{look.margin}"' if look.margin else ""
-    rim = [_space(look.rim)] if look.rim else []
-    label = _table(rim + [_line(row, look) for row in rows])
-    return f"{node.id} [{paint} {tooltip} label={label}]"
+        paint, label = "shape=plain", _card(rows, look, line, outline or (3 if is_root else 1))
+    else:
+        paint = f'shape={look.shape} style="{look.style}" fillcolor="{look.fill}" color="{line}"'
+        paint += f" penwidth={outline}" if outline else ""
+        paint += " peripheries=2" if is_root else ""
+        paint += f' margin="{look.margin}"' if look.margin else ""
+        rim = [_space(look.rim)] if look.rim else []
+        label = _table(rim + [_line(row, look) for row in rows])
+    return f"{id} [{paint} tooltip={quoted(tooltip)} label={label}]"
 
 
 def edge_line(edge, turned=False):
@@ -187,21 +193,17 @@ def edge_line(edge, turned=False):
 
 def group_line(group, depth):
     """The box around a module, or around the penalties."""
-    name = f"<B>{html.escape(group.name)}</B>" if group.name else ""
-    lines = ["  ".join(filter(None, [name, html.escape(group.type)]))]
+    names = [f"<B>{html.escape(group.name)}</B>" if group.name else "", html.escape(group.type)]
+    label, look = "  ".join(filter(None, names)), PENALTIES_BOX
+    if group is not PENALTIES:
+        look = MODULE_BOX.format(MODULE_TINTS[depth % len(MODULE_TINTS)])
+        # spaces as wide as the text: the edges that come in the middle pass on its right
+        label += " " * (2 * len(group.name + group.type) + 8) + '<BR ALIGN="LEFT"/>'
     if group.parameters:
-        lines.append(f'<FONT COLOR="{DIM}">{group.parameters:,} parameters</FONT>')
-    label = "".join(
-        f'{line}<BR ALIGN="LEFT"/>' for line in lines
-    )  # narrow: edges pass in the middle
-    style, fill, line, just = "rounded,filled", MODULE_TINTS[depth % 4], MODULE_LINE, "l"
-    if group is PENALTIES:
-        style, fill, line, just = "rounded,filled,dashed", PENALTIES_TINT, BROWN, "r labelloc=b"
+        size = f"{group.parameters:,} parameters"
+        label += f'<FONT COLOR="{DIM}">{size}</FONT><BR ALIGN="LEFT"/>'
     tooltip = quoted(" ".join(filter(None, [group.name, group.type])))
-    return (
-        f'graph [style="{style}" fillcolor="{fill}" color="{line}" labeljust={just} fontsize=9 '
-        f"tooltip={tooltip} label=<{label}>]"
-    )
+    return f"graph [{look} fontsize=9 tooltip={tooltip} label=<{label}>]"
 
 
 # ---------------------------------------------------------------------------------- the layout
@@ -212,7 +214,7 @@ def _layout(picture):
     n = len(picture.nodes)
     return [
         f'graph [rankdir={picture.options.direction} fontname=Arial bgcolor="{WHITE}" nodesep=0.3 '
-        'ranksep=0.35 pad=0.2 tooltip=" "]',
+        'ranksep=0.35 pad=0.2 size="160,160" tooltip=" "]',  # few viewers open a larger PNG
         # remincross would reorder the insides of modules once more, and part parameters from their
         # ops. Without nslimit a leaf with edges to hundreds of ranks takes over a minute; with a
         # lower one, long edges are crooked, and take long.
@@ -220,7 +222,7 @@ def _layout(picture):
         'node [fontname=Arial fontsize=9 margin="0.12,0.06" penwidth=1.1]',
         f"edge [fontname=Arial fontsize=8 arrowsize=0.7 penwidth={NORMAL} "
         f'color="#39424B" fontcolor="{DIM}"]',
-        *(["graph [newrank=true]"] if n <= AT_ONCE and _comes_back(picture) else []),
+        *(["graph [newrank=true]"] if n <= AT_ONCE and _is_called_again(picture) else []),
     ]
 
 
@@ -229,22 +231,10 @@ def _order(node, number):
     return PENALTIES not in node.scope, [number[group] for group in node.scope]
 
 
-def _comes_back(picture):
-    """Whether a path leaves a module and comes back to it.
-
-    Edges run upwards then, unless Graphviz ranks all nodes at once.
-    """
-    sources, left = {}, {}  # left: id of a node -> the groups that the paths to it have left
-    for edge in picture.edges:
-        sources.setdefault(edge.target, []).append(edge.source)
-    scopes = {node.id: {*node.scope} for node in picture.nodes}
-    for id, scope in scopes.items():  # sources come first
-        left[id] = set()
-        for source in sources.get(id, ()):
-            left[id] |= left[source] | scopes[source] - scope
-        if left[id] & scope:
-            return True
-    return False
+def _is_called_again(picture):
+    """Whether a module is called twice. Edges may run up then, unless all is ranked at once."""
+    calls = {call for node in picture.nodes for call in node.calls}
+    return len({call.group for call in calls}) < len(calls)
 
 
 def _beside(picture):
@@ -302,9 +292,9 @@ def _line(row, look, align=None):
 def _card(rows, look, line, border):
     """The table of a card: a dark head, and below it the rows."""
     head = f' BGCOLOR="{line}" CELLPADDING="{4 if rows[1:] else 1}"'
-    title = f"<B>+ {html.escape(rows[0].text)}</B>"
+    title = f"<B> + {html.escape(rows[0].text)} </B>"
     lines = [_cell(title, STYLES[rows[0].role].size, WHITE, head)]
-    lines += [_line(row, look) for row in rows[1:]]
+    lines += [_line(Row(f"  {row.text}  ", row.role), look) for row in rows[1:]]
     lines += [_space(3)] if rows[1:] else []
     return _table(lines, f"{border:g}", more=f' COLOR="{line}" BGCOLOR="{look.fill}"')
 
@@ -325,17 +315,6 @@ def quoted(text):
 # ----------------------------------------------------------------------------------- the legend
 
 
-class _Sample(NamedTuple):
-    """A node of the legend."""
-
-    id: str
-    kind: str
-    rows: list
-    is_root: bool
-    title: str = ""
-    tooltip: str = ""
-
-
 def _legend(picture):
     """The kinds that are there as small nodes, in rows below the root; above them the notes."""
     nodes = picture.nodes
@@ -345,8 +324,7 @@ def _legend(picture):
     box = f'graph [style="rounded" color="{MODULE_LINE}" labeljust=l tooltip=" " label={label}]'
     lines, ids = [], [f"legend_{i}" for i in range(len(kinds))]
     for id, kind in zip(ids, kinds):
-        rows = [Row(LOOKS[kind].meaning, "legend")]
-        lines.append(node_line(_Sample(id, kind, rows, kind == "root")))
+        lines.append(shape(id, kind, [Row(LOOKS[kind].meaning, "legend")], kind == "root"))
     small = 'node [margin="0.07,0.04" width=0 height=0]'
     above = next((node.id for node in reversed(nodes) if node.is_root), nodes[-1].id)
     abreast = math.ceil(len(ids) / math.ceil(len(ids) / 4))  # rows of four at most, about equal

@@ -20,7 +20,6 @@ from ..noise import Noise
 
 LONGEST = 40  # letters of a name or of an attribute that are shown
 MOST_TERMS = 8  # terms of a loss that are shown
-MOST_RULES = 16  # lines of the source of rules in a tooltip
 MOST_REASONS = 6  # lines that say why a gradient check failed
 SYMBOLS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "power": "**"}
 # Settings of windows, which a composition shows, and the defaults of its functions for them.
@@ -207,7 +206,7 @@ def settings(node):
         return ""
     random = [text for t in node.tensors for text in _noise_settings(t)]
     if len(node.tensors) == 1 and not random:
-        return short(_op_settings(node.last, node.graph.options.constants))
+        return short(_op_settings(node.last))
     windows = [
         f"{name}={argument(a)}" for t in node.tensors for name, a in _given(t) if name in WINDOWS
     ]
@@ -224,15 +223,12 @@ def _noise_settings(t):
     return [f"p={rate:.4g}" for rate in rates if rate is not None] + [law(a) for a in laws]
 
 
-def _op_settings(t, constants=False):
-    """The arguments of a result that are numbers or settings. `constants`: numbers are nodes."""
-    op, args = t.op, t.args
-    if op.name in SYMBOLS and any(map(is_number, args)):
-        operands = (argument(a) if is_number(a) else "x" for a in args)
-        return "" if constants else f" {SYMBOLS[op.name]} ".join(operands)
-    drawn = {op.argument(i) for i, a in enumerate(args) if is_number(a) and op.rule(i)}
-    shown = [(name, a) for name, a in _given(t) if not constants or name not in drawn]
-    return ", ".join(f"{name}={argument(a)}" for name, a in shown)
+def _op_settings(t):
+    """The arguments of a result that are numbers or settings."""
+    symbol = SYMBOLS.get(t.op.name)
+    if symbol and any(map(is_number, t.args)):
+        return f" {symbol} ".join(argument(a) if is_number(a) else "x" for a in t.args)
+    return ", ".join(f"{name}={argument(a)}" for name, a in _given(t))
 
 
 def _given(t):
@@ -259,7 +255,7 @@ def edge_label(source, target, uses):
         words.append("twice" if len(uses) == 2 else f"{len(uses)} times")
     elif unclear > 1 and name != source.label and not _commutes(t.op):
         words.append(name)
-    if source.kind != "constant" and _is_broadcast(source.last, t):
+    if _is_broadcast(source.last, t):
         words.append("broadcast")
     return ", ".join(words)
 
@@ -475,8 +471,6 @@ def _listed(words, role, card, nodes):
 
 def tooltip(node):
     """Everything there is to know about a node, in full precision."""
-    if node.kind == "constant":
-        return argument(node.last)
     x, value, gradient = node.last, node.value, node.gradient
     what = "output" if node.inside else node.kind if node.is_leaf else node.word
     lines = [node.title if node.inside else node.path(), f"{what} {value.shape} {value.dtype}"]
@@ -492,15 +486,4 @@ def tooltip(node):
     for r in node.graph.checks.get(node.key, ()):
         error = f"error {r.error:.3g}. {r.note}".strip()
         lines.append(f"gradient check: {r.op} {r.verdict}, {error}")
-    return "\n".join(lines + ([] if node.inside or node.is_leaf else _rules(node)))
-
-
-def _rules(node):
-    """The source of the backward rules of a node."""
-    lines = []
-    for op in dict.fromkeys(t.op for t in node.tensors):
-        known = [i for i, rule in enumerate(op.rules) if rule is not None]
-        sources = dict.fromkeys(rule_source(op, i)[0] for i in known)
-        if sources:
-            lines += [f"backward of {op.name}:", *"\n".join(sources).split("\n")]
-    return lines[:MOST_RULES] + ["..."] * (len(lines) > MOST_RULES)
+    return "\n".join(lines)

@@ -16,11 +16,11 @@ from typing import NamedTuple
 import numpy as np
 
 from ..engine import Composition, Tensor, changed_since, data_of
-from ..graph import holders, nodes, place, program, role
+from ..graph import holders, nodes, place, role
 from ..loss import name_of, summands
 from ..noise import Noise
 from . import labels
-from .labels import Row, argument, count, is_number, numbers, short
+from .labels import Row, count, numbers, short
 from .trace import trace
 
 
@@ -38,9 +38,9 @@ PENALTIES = Group("penalties")  # the box around penalties that no module made
 
 
 class Call(NamedTuple):
-    """A call of a module: the scope that it opened, and the Group of the module."""
+    """A call of a module: the id of the scope that it opened, and the Group of the module."""
 
-    scope: tuple
+    scope: int
     group: Group
 
 
@@ -62,7 +62,7 @@ class Node:
     """
 
     graph: "Graph"
-    key: object  # the `order` of its newest tensor, ("array", id), or ("constant", order, place)
+    key: object  # the `order` of its newest tensor or ("array", id)
     tensors: list = field(default_factory=list)  # oldest first, without those of `inside`
     composition: Composition = None
     calls: tuple = ()  # the Calls it lies in, outermost first
@@ -92,8 +92,6 @@ class Node:
             alone = self.owner is None and len(kinds) == 1 and kinds != {"operation"}
             return kinds.pop() if alone else "module"
         x = self.last
-        if not isinstance(x, (Tensor, np.ndarray)):
-            return "constant"
         if self.is_leaf:
             if getattr(x, "requires_grad", False):
                 return "parameter"
@@ -123,8 +121,6 @@ class Node:
         """Its name, or what made it, or both; without the names of the modules around it."""
         if self.inside:
             return self.words
-        if self.kind == "constant":
-            return argument(self.last)
         if self.is_leaf:
             return short(self.name or self.kind)
         made = self.word.replace("_", " ")
@@ -203,8 +199,7 @@ class Graph:
         self.roots, self.options = roots, options
         self.nodes, self.checks, self.report = {}, {}, None
         self.gradients, self.sent, self.parameters = {}, {}, set()
-        self.groups = {}  # (outer Group, id of a module): its Group
-        self.modules = {}  # id of a scope: its Call
+        self.groups = {}  # ids of a module and of those around it, outermost first: its Group
         tensors = nodes(roots)
         self.newest = tensors[-1].order
         self._add(tensors, {root.order for root in roots})
@@ -247,26 +242,19 @@ class Graph:
                     yield self.home[x.order], i, x
                 elif isinstance(x, np.ndarray) and x.ndim and not (index and _counts(x)):
                     yield ("array", id(x)), i, x
-                elif self.options.constants and not index and is_number(x) and t.op.rule(i):
-                    yield ("constant", t.order, i), i, x.item() if isinstance(x, np.ndarray) else x
 
     def _calls(self, scopes):
         """The Calls of these scopes, outermost first."""
-        calls = ()
+        calls, path, outer = (), (), None
         for scope in scopes:
-            if id(scope) not in self.modules:
-                module, outer = scope[1], calls[-1] if calls else None
-                nested = outer and outer.group, id(module)
-                if nested not in self.groups:
-                    parameters = list(module.parameters())
-                    self.parameters.update(map(id, parameters))
-                    name = short(outer.scope[1].name_of(module)) if outer else ""
-                    size = sum(p.size for p in parameters)
-                    self.groups[nested] = Group(
-                        name, short(module_text(module), 60), size, repr(module)
-                    )
-                self.modules[id(scope)] = Call(scope, self.groups[nested])
-            calls += (self.modules[id(scope)],)
+            module, path = scope[1], (*path, id(scope[1]))
+            if path not in self.groups:
+                parameters = list(module.parameters())
+                self.parameters.update(map(id, parameters))
+                name = short(outer.name_of(module)) if outer else ""
+                size, kind = sum(p.size for p in parameters), short(module_text(module), 60)
+                self.groups[path] = Group(name, kind, size, repr(module))
+            calls, outer = (*calls, Call(id(scope), self.groups[path])), module
         return calls
 
     # ---- names and places
@@ -287,7 +275,7 @@ class Graph:
         for node in self.nodes.values():
             for use in node.inputs:
                 leaf = self.nodes[use.source]
-                if leaf.kind in ("noise", "constant"):
+                if leaf.kind == "noise":
                     leaf.calls = node.calls
                 elif leaf.is_leaf and leaf.name is None:
                     is_target = node.said == "loss" and use.place > 0 and leaf.kind == "data"
@@ -295,9 +283,9 @@ class Graph:
 
     def _unwrap(self):
         """A module without parameters that is one node becomes the prefix of its name."""
-        inside = Counter(id(call) for node in self.nodes.values() for call in node.calls)
+        inside = Counter(call for node in self.nodes.values() for call in node.calls)
         for node in self.nodes.values():
-            while node.calls and inside[id(node.calls[-1])] == 1:
+            while node.calls and inside[node.calls[-1]] == 1:
                 group = node.calls[-1].group
                 if group.parameters:
                     break
@@ -354,13 +342,6 @@ class Graph:
             with_gradient = (t for t in tensors if getattr(t, "grad", None) is not None)
             self.gradients = {t.order: t.grad.data for t in with_gradient}
             return
-        for root in self.roots:
-            if root.size != 1 or not root.requires_grad:
-                raise RuntimeError(
-                    'draw with grads="run": a root must be one number that requires a gradient; '
-                    f"this one has shape {root.shape}."
-                )
-        program('draw with grads="run"', *self.roots)
         self.gradients = {root.order: np.ones_like(root.data) for root in self.roots}
         for node, g, sent in trace(self.roots):
             self.gradients[node.order] = g
@@ -374,9 +355,6 @@ class Graph:
         words, wrong = [count(len(nodes), "node"), labels.parameters(nodes)], []
         if depth is not None:
             words.append(f"modules opened to depth {depth}" if depth else "modules folded")
-        trained = [node for node in nodes if node.kind == "parameter"]
-        if trained and not self.gradients and self.options.grads:
-            words.append("gradients not computed")
         changed = sum(node.is_leaf and changed_since(node.last, self.newest) for node in nodes)
         if changed:
             words.append(f"{count(changed, 'tensor')} changed since the forward pass")
@@ -393,6 +371,9 @@ class Graph:
             first = next((node.path() for node in odd), None)
             words += [f"nan/inf, first: {first}"] if first else []
             wrong += [first] if first else []
+        trained = [node for node in nodes if node.kind == "parameter"]
+        if trained and not self.gradients and self.options.grads:
+            words.append("gradients not computed")
         return Row(", ".join(filter(None, words)), "alarm" if wrong else "caption")
 
     # ---- edges
@@ -449,13 +430,10 @@ def _counts(index):
 
 
 def module_text(module):
-    """Type and arguments of a module, without those that have their default: Linear(64, 128)."""
+    """The type and the arguments of a module, in short: Linear(64, 128, bias=False)."""
     text = repr(module)
     if "\n" in text:
         return type(module).__name__
-    for p in signature(type(module)).parameters.values():
-        if p.default is p.empty:
-            text = text.replace(f"{p.name}=", "")
-        else:
-            text = re.sub(f", {p.name}={re.escape(repr(p.default))}(?=[,)])", "", text)
-    return text.removesuffix("()")
+    arguments = signature(type(module)).parameters.values()
+    needed = "|".join(p.name for p in arguments if p.default is p.empty)
+    return re.sub(rf"\b({needed})=", "", text).removesuffix("()")

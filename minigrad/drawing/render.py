@@ -1,6 +1,5 @@
 """From DOT text to a picture: the Graphviz programs that may be there, and a Digraph that uses them."""
 
-import html
 import os
 import re
 import shutil
@@ -14,24 +13,6 @@ import graphviz
 from .dot import dot, text
 
 SECONDS = 60  # given to a Graphviz program
-PIXELS = 16_000  # on a side of a PNG at most; few viewers open a larger one
-
-# Widths of Arial's letters from " " to "~" in thousandths of the size, as Graphviz measures them.
-PLAIN_WIDTHS = [
-    278, 278, 355, 556, 556, 889, 667, 191, 333, 333, 389, 584, 278, 333, 278, 278, 556, 556, 556,
-    556, 556, 556, 556, 556, 556, 556, 278, 278, 584, 584, 584, 556, 1015, 667, 667, 722, 722, 667,
-    611, 778, 722, 278, 500, 667, 556, 833, 722, 778, 667, 778, 722, 667, 611, 722, 667, 944, 667,
-    667, 611, 278, 278, 278, 469, 556, 333, 556, 556, 500, 556, 556, 278, 556, 556, 222, 222, 500,
-    222, 833, 556, 556, 556, 556, 333, 500, 278, 556, 500, 722, 500, 500, 500, 334, 260, 334, 584,
-]  # fmt: skip
-BOLD_WIDTHS = [
-    278, 333, 474, 556, 556, 889, 722, 238, 333, 333, 389, 584, 278, 333, 278, 278, 556, 556, 556,
-    556, 556, 556, 556, 556, 556, 556, 333, 333, 584, 584, 584, 611, 975, 722, 722, 722, 722, 667,
-    611, 778, 722, 278, 556, 722, 611, 833, 722, 778, 667, 778, 722, 667, 611, 722, 667, 944, 667,
-    667, 611, 333, 278, 333, 584, 556, 333, 556, 611, 556, 611, 556, 333, 611, 611, 278, 278, 556,
-    278, 889, 611, 611, 611, 611, 389, 556, 333, 611, 556, 778, 556, 556, 500, 389, 280, 389, 584,
-]  # fmt: skip
-SIGNS = {"∂": 494, "±": 549}
 
 
 class RendererNotFound(graphviz.ExecutableNotFound):
@@ -69,8 +50,12 @@ def render(source, format):
     programs, failures = renderers(), []
     for program in programs:
         try:
-            options = _resolution(program, source) if format == "png" else []
-            done = _run(program, source, f"-T{format}", *options)
+            done = subprocess.run(
+                [program, f"-T{format}"],
+                input=source.encode(),
+                capture_output=True,
+                timeout=SECONDS,
+            )
         except (OSError, subprocess.TimeoutExpired) as error:
             failures.append(f"{program}: {error}")
             continue
@@ -87,46 +72,34 @@ def render(source, format):
     )
 
 
-def _run(program, source, *options):
-    command = [program, *options]
-    return subprocess.run(command, input=source.encode(), capture_output=True, timeout=SECONDS)
-
-
-def _resolution(program, source):
-    """The option for a PNG that would be too large."""
-    if len(source) < 30_000:
-        return []
-    size = re.match(rb"graph \S+ (\S+) (\S+)", _run(program, source, "-Tplain").stdout)
-    inches = max(map(float, size.groups())) if size else 0
-    return [f"-Gdpi={PIXELS // inches:.0f}"] if inches * 96 > PIXELS else []
-
-
 def _finished(svg):
     """An SVG for every viewer.
 
     Other fonts where Arial is missing, each text as wide as it was laid out, no `%3` as tooltip.
     """
     svg = re.sub(r"<title>%\d+</title>\n?", "", svg, count=1)
-    svg = re.sub(r"<text ([^>]*)>([^<]*)</text>", _with_width, svg)
+    svg = re.sub(r'<g id="\w+" class="node">.*?\n</g>\n', _with_widths, svg, flags=re.S)
     return svg.replace('"Arial"', "\"Arial, Helvetica, 'Liberation Sans', sans-serif\"")
 
 
-def text_width(text, size, bold=False):
-    """The width of a text in Arial, in points, or None if a letter has no known width."""
-    widths = BOLD_WIDTHS if bold else PLAIN_WIDTHS
-    letters = [widths[ord(c) - 32] if " " <= c <= "~" else SIGNS.get(c) for c in text]
-    return None if None in letters else sum(letters) * size / 1000
+def _with_widths(node):
+    """A node of an SVG, with the width of each text, which is centred in it: so it can be read off.
 
+    Graphviz cannot measure letters that are not Arial's, so their width is left to the viewer.
+    """
+    outlines = " ".join(re.findall(r' (?:points|d)="([^"]*)"', node[0]))
+    xs = [float(x) for x in re.findall(r"(-?[\d.]+),", outlines)]
+    xs += [float(x) for x in re.findall(r' cx="([^"]*)"', node[0])]
+    if not xs:
+        return node[0]
+    middle = (min(xs) + max(xs)) / 2
 
-def _with_width(match):
-    attributes, text = match.groups()
-    size = re.search(r'font-size="([\d.]+)"', attributes)
-    bold = 'font-weight="bold"' in attributes
-    width = size and text_width(html.unescape(text), float(size[1]), bold)
-    if width is None:
-        return match[0]
-    length = f'textLength="{width:.1f}" lengthAdjust="spacingAndGlyphs"'
-    return f"<text {attributes} {length}>{text}</text>"
+    def with_width(text):
+        width = 2 * (middle - float(text[1]))
+        length = f'textLength="{width:.1f}" lengthAdjust="spacingAndGlyphs"'
+        return f"<text {length}{text[0][5:]}"
+
+    return re.sub(r'<text [^>]*\bx="([^"]*)"[^>]*>[ -~±∂]*<', with_width, node[0])
 
 
 class Drawing(graphviz.Digraph):
@@ -146,34 +119,26 @@ class Drawing(graphviz.Digraph):
         picture = render(self.source, format or self.format)
         return picture.decode(encoding) if encoding else picture
 
-    def render(
-        self,
-        filename=None,
-        directory=None,
-        view=False,
-        cleanup=False,
-        format=None,
-        *_,
-        outfile=None,
-        **__,
-    ):
+    def render(self, filename=None, directory=None, view=False, *_, outfile=None, **more):
         """Writes the picture, and returns where: `outfile`, or `filename` and the format.
 
         If the picture cannot be drawn, its DOT text is written, and the error says where.
         """
+        format = more.get("format") or self.format
         if outfile is None:
             source = Path(self.save(filename=filename, directory=directory))
-            path = Path(f"{source}.{format or self.format}")
+            path = Path(f"{source}.{format}")
         else:
             path = Path(directory or "", outfile)
+            format = more.get("format") or path.suffix[1:]
             source = path.with_suffix(".gv")
         try:
-            path.write_bytes(render(self.source, format or path.suffix[1:]))
+            path.write_bytes(render(self.source, format))
         except RuntimeError as error:
             source.write_text(self.source, encoding="utf-8")
             message = f"Cannot draw {path} (its DOT text is in {source}): {error}"
             raise type(error)(message) from None
-        if cleanup:
+        if more.get("cleanup"):
             source.unlink(missing_ok=True)
         if view:
             graphviz.view(str(path))
