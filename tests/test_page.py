@@ -341,7 +341,9 @@ def test_noise_is_shown_as_it_was_drawn():
         == "Normal(mean=0, std=0.5), white is highest"
     )
     for shape, height in (((), 1), ((5,), 1), ((2, 3, 4), 6), ((0,), 0), ((2, 0), 0)):
-        assert len(page_module.noise(Noise(randomness.Normal(), shape, np.float32))["rows"]) == height
+        assert (
+            len(page_module.noise(Noise(randomness.Normal(), shape, np.float32))["rows"]) == height
+        )
 
 
 def test_the_story_is_that_of_the_trace():
@@ -386,7 +388,9 @@ def test_a_page_is_one_file_that_loads_nothing(tmp_path):
 
 @pytest.mark.fixed_seeds
 def test_the_same_program_gives_the_same_bytes():
-    program = "import sys, test_page as t; sys.stdout.buffer.write(t.to_html(t.training_step()).encode())"
+    program = (
+        "import sys, test_page as t; sys.stdout.buffer.write(t.to_html(t.training_step()).encode())"
+    )
     first, second = (output(program, hash_seed) for hash_seed in ("1", "2"))
     assert first == second == to_html(training_step()).encode()
 

@@ -115,7 +115,7 @@ def _signatures(nodes):
     for node in nodes:
         if node.is_leaf:
             continue
-        checks = (check for part in node.parts for check in node.graph.checks.get(part.key, ()))
+        checks = (check for part in node.parts for check in node.known.checks.get(part.key, ()))
         if node.name or node.is_root or any(check.wrong for check in checks):
             parted += 1
             continue
@@ -201,7 +201,7 @@ def _card(nodes, words, note=""):
         depth += 1
     prefixes = [node.prefix for node in nodes]
     return Node(
-        nodes[0].graph,
+        nodes[0].known,
         nodes[-1].key,
         calls=nodes[0].calls[:depth],
         prefix=span(prefixes) if all(prefixes) else "",

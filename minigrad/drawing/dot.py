@@ -280,7 +280,7 @@ def _line(row, look, align=None):
     size, tag, colour, *_ = STYLES[row.role]
     if colour is None or (look.fill != WHITE and row.role != "band"):  # legible on white alone
         colour = look.ink
-    text = html.escape(row.text)
+    text = html.escape(row.text) or " "  # a name may be empty
     # Graphviz sets text with a tag too high, so that lines would stand unevenly
     place = "BOTTOM" if tag else "TOP"
     cell = f' CELLPADDING="0" HEIGHT="{math.ceil(1.2 * size + 2)}" VALIGN="{place}"'

@@ -245,29 +245,14 @@ def _same(value, default):
     return value is default or (plain and value == default)
 
 
-def edge_label(source, target, uses):
-    """How the result of an op takes a node: `twice`, or the argument it is, and `broadcast`."""
-    t, place = uses[0].by, uses[0].place
-    words, name = [], t.op.argument(place)
-    labels = [target.graph.nodes[use.source].label for use in target.inputs]
-    unclear = sum(t.op.argument(use.place) != own for use, own in zip(target.inputs, labels))
-    if len(uses) > 1:
-        words.append("twice" if len(uses) == 2 else f"{len(uses)} times")
-    elif unclear > 1 and name != source.label and not _commutes(t.op):
-        words.append(name)
-    if _is_broadcast(source.last, t):
-        words.append("broadcast")
-    return ", ".join(words)
-
-
-def _commutes(op):
+def commutes(op):
     """Whether the arguments of an elementwise op can be swapped, tried on two numbers."""
     forward = op.forward
     elementwise = isinstance(forward, np.ufunc) and forward.nin == 2 and not forward.signature
     return elementwise and forward(2, 3) == forward(3, 2)
 
 
-def _is_broadcast(x, t):
+def is_broadcast(x, t):
     """Whether x has another shape than t, and the shape of t is its operands' broadcast shape."""
     shapes = [np.shape(data_of(a)) for a in t.args if is_operand(a)]
     try:
@@ -324,7 +309,7 @@ def row(option=None):
 
 def rows(node):
     """The Rows of a node, from top to bottom."""
-    shown = [f for f, option in ROWS.items() if not option or getattr(node.graph.options, option)]
+    shown = [f for f, option in ROWS.items() if not option or getattr(node.known.options, option)]
     return [row for function in shown for row in function(node) if row.text]
 
 
@@ -379,7 +364,7 @@ def gradient(node):
     pairs = [(part, part.gradient) for part in (trained if node.inside else [node])]
     known = [(part, x) for part, x in pairs if x is not None]
     if not known:
-        some = trained and node.graph.gradients  # if there are none at all, the heading says so
+        some = trained and node.known.gradients  # if there are none at all, the heading says so
         yield Row("∂ not computed" if some else "", "missing")
     elif node.inside:
         sizes = [number(size, 2) for size in sorted(x.rms for _, x in known if not x.bad)]
@@ -397,25 +382,24 @@ def gradient(node):
 @row("values")
 def terms(node):
     """Of a loss its terms; of a penalty its share. Shares are of a loss without negative terms."""
-    keys, nodes = [part.key for part in node.parts], node.graph.nodes
-    for root, terms in node.graph.terms.items():
-        total = sum(terms.values())
-        shares = 0 < total < math.inf and min(terms.values()) >= 0
-        own = [terms[key] for key in keys if key in terms]
+    keys = [part.key for part in node.parts]
+    for root, terms in node.known.terms.items():
+        values = [value for _, value in terms.values()]
+        total, own = sum(values), sum(terms[key][1] for key in keys if key in terms)
+        shares = 0 < total < math.inf and min(values) >= 0
         if own and shares and node.kind == "penalty":
-            weighted = not math.isclose(sum(own), np.sum(node.last.data), rel_tol=1e-6)
-            share = percent(sum(own) / total)
-            share = f"{number(sum(own))} ({share})" if weighted else share
+            weighted = not math.isclose(own, np.sum(node.last.data), rel_tol=1e-6)
+            share = percent(own / total)
+            share = f"{number(own)} ({share})" if weighted else share
             yield Row(f"{share} of the loss", "term")
         if root in keys:
             alike = {}  # many terms of one name are one row
-            for key, term in terms.items():
-                title = nodes[key].label if key in nodes else key
-                alike.setdefault((title, len(terms) <= MOST_TERMS and key), []).append(term)
+            for key, (label, value) in terms.items():
+                alike.setdefault((label, len(terms) <= MOST_TERMS and key), []).append(value)
             largest = sorted(alike.items(), key=lambda item: -sum(item[1]))[:MOST_TERMS]
-            for (title, _), values in largest:
+            for (label, _), values in largest:
                 share = f"  ({percent(sum(values) / total)})" if shares else ""
-                yield Row(f"{title}{times(len(values))} {number(sum(values))}{share}", "term")
+                yield Row(f"{label}{times(len(values))} {number(sum(values))}{share}", "term")
 
 
 VERDICTS = {  # of check_graph, in words, and their roles
@@ -432,7 +416,7 @@ VERDICTS = {  # of check_graph, in words, and their roles
 @row()
 def verdict(node):
     """What check_graph says of a node, its gravest verdict; of a card each that is not OK."""
-    checks = node.graph.checks
+    checks = node.known.checks
     if not node.inside:
         for result in checks.get(node.key, [])[:1]:
             words, role = VERDICTS[result.verdict]
@@ -483,7 +467,7 @@ def tooltip(node):
     if getattr(x, "requires_grad", False):
         missing = "not computed" if x.is_leaf else "not kept"
         lines.append(f"gradient: {gradient.in_full() if gradient else missing}")
-    for r in node.graph.checks.get(node.key, ()):
+    for r in node.known.checks.get(node.key, ()):
         error = f"error {r.error:.3g}. {r.note}".strip()
         lines.append(f"gradient check: {r.op} {r.verdict}, {error}")
     return "\n".join(lines)

@@ -53,6 +53,24 @@ class Use(NamedTuple):
     value: object
 
 
+@dataclass
+class Known:
+    """What is known of a graph besides its tensors, for all its nodes.
+
+    options     those of draw
+    parameters  the ids of the tensors that modules call their parameters
+    terms       {key of a root: {key of a node, or a name: (label, what it adds to the root)}}
+    gradients   {order of a tensor: array}
+    checks      {key of a node: its rows in the report of check_graph, gravest first}
+    """
+
+    options: object
+    parameters: set = field(default_factory=set)
+    terms: dict = field(default_factory=dict)
+    gradients: dict = field(default_factory=dict)
+    checks: dict = field(default_factory=dict)
+
+
 @dataclass(eq=False)
 class Node:
     """One node of a picture.
@@ -61,7 +79,7 @@ class Node:
     nodes folded into one.
     """
 
-    graph: "Graph"
+    known: Known
     key: object  # the `order` of its newest tensor or ("array", id)
     tensors: list = field(default_factory=list)  # oldest first, without those of `inside`
     composition: Composition = None
@@ -79,7 +97,7 @@ class Node:
     last = property(lambda self: self.parts[-1].tensors[-1])  # its shape, value and gradient count
     uses = property(lambda self: [use for part in self.parts for use in part.inputs])
     is_leaf = property(lambda self: not isinstance(self.last, Tensor) or self.last.is_leaf)
-    is_root = property(lambda self: any(part.key in self.graph.terms for part in self.parts))
+    is_root = property(lambda self: any(part.key in self.known.terms for part in self.parts))
     is_parameter = property(lambda self: self.kind in ("parameter", "frozen"))
     rows = property(lambda self: labels.rows(self))
     tooltip = property(lambda self: labels.tooltip(self))
@@ -95,7 +113,7 @@ class Node:
         if self.is_leaf:
             if getattr(x, "requires_grad", False):
                 return "parameter"
-            if id(x) in self.graph.parameters:
+            if id(x) in self.known.parameters:
                 return "frozen"
             return "noise" if isinstance(x, Noise) else "data"
         kind = self.said
@@ -126,7 +144,7 @@ class Node:
         made = self.word.replace("_", " ")
         if self.name:
             return f"{short(self.name)} = {made}"
-        return "loss" if self.graph.terms.get(self.key) else short(made)
+        return "loss" if self.known.terms.get(self.key) else short(made)
 
     @property
     def title(self):
@@ -155,7 +173,7 @@ class Node:
     def gradient(self):
         """The statistics of its gradient, or None if that is not known."""
         wanted = getattr(self.last, "requires_grad", False)
-        known = self.graph.gradients.get(self.last.order) if wanted else None
+        known = self.known.gradients.get(self.last.order) if wanted else None
         return None if known is None else numbers(known)
 
     @property
@@ -185,28 +203,24 @@ class Edge:
 
 
 class Graph:
-    """A recorded graph as Nodes, before anything is folded, and what is known about them.
+    """A recorded graph as Nodes, before anything is folded.
 
-    nodes       {key: Node}, oldest first
-    home        {order of a tensor: key of its node}
-    terms       {key of a root: {key of a node, or a name: what it adds to the root}}
-    gradients   {order of a tensor: array}
-    checks      {key of a node: its rows in the report of check_graph, gravest first}
-    parameters  the ids of the tensors that the modules of the graph call their parameters
+    nodes   {key: Node}, oldest first
+    home    {order of a tensor: key of its node}
+    known   what is Known of it
+    groups  {ids of a module and of those around it, outermost first: its Group}
+    sent    {(order of a result, place of an argument): the gradient that the result sends to it}
     """
 
     def __init__(self, roots, options):
-        self.roots, self.options = roots, options
-        self.nodes, self.checks, self.report = {}, {}, None
-        self.gradients, self.sent, self.parameters = {}, {}, set()
-        self.groups = {}  # ids of a module and of those around it, outermost first: its Group
         tensors = nodes(roots)
-        self.newest = tensors[-1].order
+        self.roots, self.newest, self.report = roots, tensors[-1].order, None
+        self.nodes, self.groups, self.sent, self.known = {}, {}, {}, Known(options)
         self._add(tensors, {root.order for root in roots})
-        self.terms = {self.home[root.order]: {} for root in roots}
+        self.known.terms = {self.home[root.order]: {} for root in roots}
         self._name(tensors, options.names or {})
         self._unwrap()
-        self.terms = {self.home[root.order]: self._terms(root) for root in roots}
+        self.known.terms = {self.home[root.order]: self._terms(root) for root in roots}
 
     # ---- what becomes one node
 
@@ -221,15 +235,15 @@ class Graph:
             key = self.home[t.order]
             if key not in begun:
                 made = call[1] if call else None
-                begun[key] = Node(self, key, composition=made, calls=self._calls(modules))
+                begun[key] = Node(self.known, key, composition=made, calls=self._calls(modules))
             node = begun[key]
             node.tensors.append(t)
             for source, i, x in self._arguments(t):
-                if source != key and (self.options.noise or not isinstance(x, Noise)):
+                if source != key and (self.known.options.noise or not isinstance(x, Noise)):
                     if source not in self.home:
-                        self.nodes.setdefault(source, Node(self, source, [x]))
+                        self.nodes.setdefault(source, Node(self.known, source, [x]))
                     node.inputs.append(Use(source, t, i, x))
-            shown = self.options.noise or not isinstance(t, Noise) or t.order in roots
+            shown = self.known.options.noise or not isinstance(t, Noise) or t.order in roots
             if key == t.order and shown:
                 self.nodes[key] = node
 
@@ -250,7 +264,7 @@ class Graph:
             module, path = scope[1], (*path, id(scope[1]))
             if path not in self.groups:
                 parameters = list(module.parameters())
-                self.parameters.update(map(id, parameters))
+                self.known.parameters.update(map(id, parameters))
                 name = short(outer.name_of(module)) if outer else ""
                 size, kind = sum(p.size for p in parameters), short(module_text(module), 60)
                 self.groups[path] = Group(name, kind, size, repr(module))
@@ -295,20 +309,16 @@ class Graph:
     # ---- what is known besides
 
     def _terms(self, root):
-        """{key of a node, or a name: what it adds to the root}.
-
-        Empty unless the root is a sum of one entry with a loss or a penalty in it.
-        """
+        """The terms of a root; none unless it is a sum of one entry with a loss or a penalty in it."""
         if root.size != 1 or not root.args:
             return {}
-        terms = {}
+        terms, said = {}, []
         for term in summands(root):
-            key = self.home[term.node.order] if term.node is not None else None
-            key = key if key in self.nodes else name_of(term)
-            terms[key] = terms.get(key, 0.0) + term.value
-        said = (self.nodes[key] for key in terms if key in self.nodes)
-        known = any(not node.is_leaf and node.said in ("loss", "penalty") for node in said)
-        return terms if len(terms) > 1 and known else {}
+            node = term.node and self.nodes.get(self.home[term.node.order])
+            key, label = (node.key, node.label) if node else (name_of(term), name_of(term))
+            terms[key] = label, terms.get(key, (label, 0.0))[1] + term.value
+            said.append(node and not node.is_leaf and node.said)
+        return terms if len(terms) > 1 and {"loss", "penalty"} & {*said} else {}
 
     def take_checks(self, report):
         """Takes the verdicts of the report of check_graph.
@@ -322,9 +332,9 @@ class Graph:
             raise TypeError(f"draw: checks is what check_graph(loss) returns, not {given}.")
         known = [row for row in report.rows if row.order in self.home]
         for row in sorted(known, key=lambda row: (row.severity, -row.error)):
-            self.checks.setdefault(self.home[row.order], []).append(row)
+            self.known.checks.setdefault(self.home[row.order], []).append(row)
         # two graphs of one model share its leaves, so a leaf does not tell which graph was checked
-        if not any(row.op != "leaf" or self.home[row.order] in self.terms for row in known):
+        if not any(row.op != "leaf" or self.home[row.order] in self.known.terms for row in known):
             raise ValueError(
                 "draw: checks is the report of another graph. "
                 "Check and draw the same loss, with no forward pass between."
@@ -340,14 +350,14 @@ class Graph:
         if not run:
             tensors = (x for node in self.nodes.values() for x in node.tensors)
             with_gradient = (t for t in tensors if getattr(t, "grad", None) is not None)
-            self.gradients = {t.order: t.grad.data for t in with_gradient}
+            self.known.gradients = {t.order: t.grad.data for t in with_gradient}
             return
-        self.gradients = {root.order: np.ones_like(root.data) for root in self.roots}
+        self.known.gradients = {root.order: np.ones_like(root.data) for root in self.roots}
         for node, g, sent in trace(self.roots):
-            self.gradients[node.order] = g
+            self.known.gradients[node.order] = g
             for s in sent:
                 self.sent[node.order, s.argument] = s.cotangent
-                self.gradients[s.input.order] = s.total
+                self.known.gradients[s.input.order] = s.total
 
     def heading(self, depth):
         """The line above the picture, a Row. `depth`: how deep modules are opened, None: all."""
@@ -355,6 +365,9 @@ class Graph:
         words, wrong = [count(len(nodes), "node"), labels.parameters(nodes)], []
         if depth is not None:
             words.append(f"modules opened to depth {depth}" if depth else "modules folded")
+        trained = [node for node in nodes if node.kind == "parameter"]
+        if trained and not self.known.gradients and self.known.options.grads:
+            words.append("gradients not computed")
         changed = sum(node.is_leaf and changed_since(node.last, self.newest) for node in nodes)
         if changed:
             words.append(f"{count(changed, 'tensor')} changed since the forward pass")
@@ -366,14 +379,11 @@ class Graph:
             silent = sum(row.verdict == "VACUOUS" for row in rows)
             words += [f"{silent:,} VACUOUS"] if silent else []
             words += [f"first wrong: {name}" for name in wrong[:1]]
-        if self.options.values:  # a mask of -inf is data, and no trouble
+        if self.known.options.values:  # a mask of -inf is data, and no trouble
             odd = (n for n in nodes if getattr(n.last, "requires_grad", False) and n.value.bad)
             first = next((node.path() for node in odd), None)
             words += [f"nan/inf, first: {first}"] if first else []
             wrong += [first] if first else []
-        trained = [node for node in nodes if node.kind == "parameter"]
-        if trained and not self.gradients and self.options.grads:
-            words.append("gradients not computed")
         return Row(", ".join(filter(None, words)), "alarm" if wrong else "caption")
 
     # ---- edges
@@ -409,8 +419,19 @@ class Graph:
         tooltip = f"{self.nodes[first.source].label} {np.shape(data_of(first.value))}"
         if rms is not None:
             tooltip += f"\ngradient that comes back: rms {rms:.3g}"
-        label = "" if inner else labels.edge_label(source, target, uses)
+        label = "" if inner else self._label(source, target, uses)
         return Edge(source.id, target.id, label, style, rms=rms, tooltip=tooltip)
+
+    def _label(self, source, target, uses):
+        """How the result of an op takes a node: `twice`, or the argument it is, and `broadcast`."""
+        t, words, name = uses[0].by, [], uses[0].by.op.argument(uses[0].place)
+        taken = [(t.op.argument(use.place), self.nodes[use.source].label) for use in target.inputs]
+        unclear = sum(argument != label for argument, label in taken)
+        if len(uses) > 1:
+            words.append("twice" if len(uses) == 2 else f"{len(uses)} times")
+        elif unclear > 1 and name != source.label and not labels.commutes(t.op):
+            words.append(name)
+        return ", ".join(words + ["broadcast"] * labels.is_broadcast(source.last, t))
 
     def _flow(self, uses):
         """The root mean square of the gradient that these uses send back, if known."""
