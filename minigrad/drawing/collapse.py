@@ -102,7 +102,7 @@ def _repeats_in_one(nodes, cards_only):
         steps = min(counts.values())
         even = all(n % steps <= 1 for n in counts.values())  # a loop may be entered midway
         if None not in counts and steps >= REPEATS and even and len(counts) <= LONGEST_STEP:
-            cards.append(_card_of_steps(sorted(circle, key=place.get), steps, sources))
+            cards.append(_card_of_steps(sorted(circle, key=place.get), steps))
     return _merged(nodes, cards)
 
 
@@ -135,13 +135,13 @@ def _pattern(name):
     return re.sub(r"\d+", "#", name)
 
 
-def _card_of_steps(nodes, steps, sources):
+def _card_of_steps(nodes, steps):
     """A card of the steps of a loop, or of nodes side by side. Its title is that of one step."""
     words = [node.words or node.label for node in nodes[: len(nodes) // steps]]
     if len(", ".join(words)) > LONGEST:
         words = [*words[:3], "..."]
-    inner = set(nodes)
-    linked = any(inner.intersection(sources[node]) for node in nodes)
+    result = {part.key: node for node in nodes for part in node.parts if not part.is_leaf}
+    linked = any(result.get(use.source, node) is not node for node in nodes for use in node.uses)
     title = f"{', '.join(words)} x{steps:,}"
     return _card(nodes, title, "" if linked else "side by side")
 

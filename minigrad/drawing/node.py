@@ -456,5 +456,6 @@ def module_text(module):
     if "\n" in text:
         return type(module).__name__
     arguments = signature(type(module)).parameters.values()
-    needed = "|".join(p.name for p in arguments if p.default is p.empty)
-    return re.sub(rf"\b({needed})=", "", text).removesuffix("()")
+    for name in (p.name for p in arguments if p.default is p.empty):
+        text = text.replace(f"{name}=", "")
+    return text.removesuffix("()")
