@@ -8,10 +8,10 @@ circle: they become one card, `Linear, relu x30`.
 
 import re
 from collections import Counter
+from os.path import commonprefix
 
 import numpy as np
 
-from ..engine import data_of
 from .labels import LONGEST, short, span
 from .node import Node
 
@@ -62,18 +62,15 @@ def _is_compact(nodes):
 
 def _calls_in_one(nodes, depth):
     """The nodes, with each call of a module at this depth in one card."""
-    cards = {}
+    calls, cards = {}, []
     for node in nodes:
         if len(node.calls) > depth:
-            cards.setdefault(node.calls[depth], []).append(node)
-    return _merged(nodes, [_card_of_call(inner, depth) for inner in cards.values()])
-
-
-def _card_of_call(nodes, depth):
-    group = nodes[0].calls[depth].group
-    card = _card(nodes, words=group.type)
-    card.calls, card.prefix, card.owner = nodes[0].calls[:depth], group.name, group
-    return card
+            calls.setdefault(node.calls[depth], []).append(node)
+    for call, inner in calls.items():
+        card = _card(inner, call.group.type)
+        card.calls, card.prefix, card.owner = card.calls[:depth], call.group.name, call.group
+        cards.append(card)
+    return _merged(nodes, cards)
 
 
 def _repeats_in_one(nodes, cards_only):
@@ -158,7 +155,7 @@ def _leaves_in_one(nodes):
             users.setdefault(source, []).append(node)
     for node in nodes:
         if node.is_leaf and not node.inside and node in users:
-            shape, users_of = np.shape(data_of(node.last)), tuple(users[node])
+            shape, users_of = node.last.shape, tuple(users[node])
             what = node.kind, shape, _pattern(node.label), node.calls, users_of
             alike.setdefault(what, []).append(node)
     cards = []
@@ -193,22 +190,13 @@ def _oldest_in_one(nodes, most):
 
 def _card(nodes, words, note=""):
     """A Node that stands for these, in the modules they have in common."""
-    calls = [[call.group for call in node.calls] for node in nodes]
-    depth = 0
-    for groups in zip(*calls):
-        if len(set(groups)) > 1:
-            break
-        depth += 1
-    prefixes = [node.prefix for node in nodes]
-    return Node(
-        nodes[0].known,
-        nodes[-1].key,
-        calls=nodes[0].calls[:depth],
-        prefix=span(prefixes) if all(prefixes) else "",
-        inside=[part for node in nodes for part in node.parts],
-        words=words,
-        note=note,
-    )
+    common = commonprefix([[id(call.group) for call in node.calls] for node in nodes])
+    card = Node(nodes[0].known, nodes[-1].key, calls=nodes[0].calls[: len(common)])
+    card.inside = [part for node in nodes for part in node.parts]
+    card.words, card.note = words, note
+    if all(node.prefix for node in nodes):
+        card.prefix = span([node.prefix for node in nodes])
+    return card
 
 
 def _merged(nodes, cards):

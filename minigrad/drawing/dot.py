@@ -183,11 +183,10 @@ def edge_line(edge, turned=False):
     attributes = [f"weight={edge.weight}", EDGES[edge.style][0], "dir=back" if turned else ""]
     if edge.rms is not None:
         attributes.append(f"penwidth={edge_width(edge.rms):.2f}")
+        attributes.append(f'tooltip="the gradient that comes back has rms {edge.rms:.3g}"')
     if edge.label:
         spaces = "&#160;" * (1 if edge.rms is None else 3)
         attributes.append(f"label=<{spaces}{html.escape(edge.label)}>")
-    if edge.tooltip:
-        attributes.append(f"tooltip={quoted(edge.tooltip)}")
     return f"{ends[0]} -> {ends[1]} [{' '.join(filter(None, attributes))}]"
 
 

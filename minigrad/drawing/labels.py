@@ -111,11 +111,9 @@ class Numbers(NamedTuple):
         return f"all {number(self.low)}" if self.low == self.high else _spread(self.mean, self.std)
 
     def in_full(self):
-        if self.size <= 1 or self.dtype.kind == "c":
-            return f"{self.mean:.9g}" if self.size == 1 and not self.bad else str(self)
         bad = f"{self.bad:,} of {self.size:,} are nan/inf, " if self.bad else ""
         moments = f"mean {self.mean:.6g}, std {self.std:.6g}, min {self.low:.6g}"
-        return f"{bad}{moments}, max {self.high:.6g}, {self.zeros / self.size:.0%} zero"
+        return f"{bad}{moments}, max {self.high:.6g}, {self.zeros:,} zeros"
 
 
 @np.errstate(all="ignore")
@@ -149,10 +147,6 @@ def _spread(mean, std):
     mean, std = round(mean / 10**scale, digits) + 0.0, std / 10**scale
     text = f"{mean:.{digits}f} ± {std:.{digits}f}"
     return f"({text})e{scale}" if scale else text
-
-
-def shape_of(x):
-    return str(np.shape(data_of(x))) if np.ndim(data_of(x)) else ""
 
 
 def parameters(nodes):
@@ -256,7 +250,7 @@ def is_broadcast(x, t):
     """Whether x has another shape than t, and the shape of t is its operands' broadcast shape."""
     shapes = [np.shape(data_of(a)) for a in t.args if is_operand(a)]
     try:
-        return np.shape(data_of(x)) != t.shape == np.broadcast_shapes(*shapes)
+        return x.shape != t.shape == np.broadcast_shapes(*shapes)
     except ValueError:
         return False
 
@@ -332,10 +326,9 @@ def contents(node):
 
 @row("shapes")
 def shape(node):
-    text = shape_of(node.last)
-    if node.inside and text:
-        text = ("each " if node.is_leaf else "out ") + text
-    yield Row(text, "shape")
+    before = "each " if node.is_leaf else "out "
+    shape = f"{before if node.inside else ''}{node.last.shape}"
+    yield Row(shape if node.last.shape else "", "shape")
 
 
 @row()
@@ -345,7 +338,7 @@ def attributes(node):
 
 @row()
 def freed(node):
-    if getattr(node.last, "args", ()) is None:
+    if node.last.args is None:
         yield Row("graph freed by backward(): draw before it,", "note")
         yield Row("or use backward(retain_graph=True)", "note")
 
@@ -458,13 +451,10 @@ def tooltip(node):
     x, value, gradient = node.last, node.value, node.gradient
     what = "output" if node.inside else node.kind if node.is_leaf else node.word
     lines = [node.title if node.inside else node.path(), f"{what} {value.shape} {value.dtype}"]
-    if node.inside:
-        labels = [label + times(n) for label, n in Counter(p.label for p in node.inside).items()]
-        lines += textwrap.wrap(", ".join(labels[:30]), 80)
-    else:
+    if not node.inside:
         lines += filter(None, [settings(node)])
     lines.append(f"value: {value.in_full()}")
-    if getattr(x, "requires_grad", False):
+    if x.requires_grad:
         missing = "not computed" if x.is_leaf else "not kept"
         lines.append(f"gradient: {gradient.in_full() if gradient else missing}")
     for r in node.known.checks.get(node.key, ()):

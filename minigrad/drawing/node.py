@@ -6,21 +6,21 @@ writes its title, rows and tooltip when it is asked for them. Nothing of the gra
 """
 
 import math
-import re
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
 from inspect import signature
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
 
-from ..engine import Composition, Tensor, changed_since, data_of
+from ..engine import Composition, Tensor, changed_since, constant
 from ..graph import holders, nodes, place, role
 from ..loss import name_of, summands
 from ..noise import Noise
 from . import labels
-from .labels import Row, count, numbers, short
+from .labels import Row, count, is_operand, numbers, short
 from .trace import trace
 
 
@@ -58,13 +58,16 @@ class Known:
     """What is known of a graph besides its tensors, for all its nodes.
 
     options     those of draw
+    roots       the keys of the nodes of the roots
     parameters  the ids of the tensors that modules call their parameters
-    terms       {key of a root: {key of a node, or a name: (label, what it adds to the root)}}
+    terms       {key of a root that is a sum with a loss or a penalty in it:
+                {key of a node, or a name: (label, what it adds to the root)}}
     gradients   {order of a tensor: array}
     checks      {key of a node: its rows in the report of check_graph, gravest first}
     """
 
     options: object
+    roots: set = field(default_factory=set)
     parameters: set = field(default_factory=set)
     terms: dict = field(default_factory=dict)
     gradients: dict = field(default_factory=dict)
@@ -96,8 +99,8 @@ class Node:
     parts = property(lambda self: self.inside or [self])
     last = property(lambda self: self.parts[-1].tensors[-1])  # its shape, value and gradient count
     uses = property(lambda self: [use for part in self.parts for use in part.inputs])
-    is_leaf = property(lambda self: not isinstance(self.last, Tensor) or self.last.is_leaf)
-    is_root = property(lambda self: any(part.key in self.known.terms for part in self.parts))
+    is_leaf = property(lambda self: self.last.is_leaf)
+    is_root = property(lambda self: any(part.key in self.known.roots for part in self.parts))
     is_parameter = property(lambda self: self.kind in ("parameter", "frozen"))
     rows = property(lambda self: labels.rows(self))
     tooltip = property(lambda self: labels.tooltip(self))
@@ -111,10 +114,8 @@ class Node:
             return kinds.pop() if alone else "module"
         x = self.last
         if self.is_leaf:
-            if getattr(x, "requires_grad", False):
-                return "parameter"
-            if id(x) in self.known.parameters:
-                return "frozen"
+            if x.requires_grad or id(x) in self.known.parameters:
+                return "parameter" if x.requires_grad else "frozen"
             return "noise" if isinstance(x, Noise) else "data"
         kind = self.said
         arguments = (a for t in self.tensors for a in t.args or ())
@@ -144,7 +145,7 @@ class Node:
         made = self.word.replace("_", " ")
         if self.name:
             return f"{short(self.name)} = {made}"
-        return "loss" if self.known.terms.get(self.key) else short(made)
+        return "loss" if self.key in self.known.terms else short(made)
 
     @property
     def title(self):
@@ -166,24 +167,24 @@ class Node:
     def value(self):
         """The statistics of its value; of a card of leaves, of all of them together."""
         if self.inside and self.is_leaf:
-            return numbers(np.stack([data_of(part.last) for part in self.inside]))
+            return numbers(np.stack([part.last.data for part in self.inside]))
         return self.parts[-1].value if self.inside else numbers(self.last)
 
     @property
     def gradient(self):
         """The statistics of its gradient, or None if that is not known."""
-        wanted = getattr(self.last, "requires_grad", False)
-        known = self.known.gradients.get(self.last.order) if wanted else None
-        return None if known is None else numbers(known)
+        known = self.known.gradients.get(self.last.order)
+        return numbers(known) if known is not None and self.last.requires_grad else None
 
     @property
     def holds(self):
         """What it stands for: the `order` of each tensor, ("array", id) of an array."""
-        return tuple(getattr(x, "order", part.key) for part in self.parts for x in part.tensors)
+        parts = [part for part in self.parts if isinstance(part.key, tuple)]
+        results = [t.order for part in self.parts for t in part.tensors if part not in parts]
+        return (*results, *(part.key for part in parts))
 
 
-@dataclass
-class Edge:
+class Edge(NamedTuple):
     """An arrow between two nodes.
 
     source, target  the ids of the nodes
@@ -199,7 +200,6 @@ class Edge:
     style: str = "gradient"
     weight: int = 1
     rms: float = None
-    tooltip: str = ""
 
 
 class Graph:
@@ -217,45 +217,46 @@ class Graph:
         self.roots, self.newest, self.report = roots, tensors[-1].order, None
         self.nodes, self.groups, self.sent, self.known = {}, {}, {}, Known(options)
         self._add(tensors, {root.order for root in roots})
-        self.known.terms = {self.home[root.order]: {} for root in roots}
+        self.known.roots = {self.home[root.order] for root in roots}
         self._name(tensors, options.names or {})
         self._unwrap()
-        self.known.terms = {self.home[root.order]: self._terms(root) for root in roots}
+        terms = {self.home[root.order]: self._terms(root) for root in roots}
+        self.known.terms = {key: of_root for key, of_root in terms.items() if of_root}
 
     # ---- what becomes one node
 
     def _add(self, tensors, roots):
+        """Makes a node of each tensor, but of those of one call of a composition one node."""
         scopes = {t.order: place(t.origin) for t in tensors if not t.is_leaf}
         newest = {id(call): order for order, (_, call) in scopes.items()}
         self.home = {t.order: t.order for t in tensors}
         self.home |= {order: newest[id(call)] for order, (_, call) in scopes.items() if call}
-        begun = {}  # a node takes its place when its newest tensor comes: after all its inputs
+        hide, begun = not self.known.options.noise, {}
         for t in tensors:
             modules, call = scopes.get(t.order, ((), None))
             key = self.home[t.order]
             if key not in begun:
                 made = call[1] if call else None
                 begun[key] = Node(self.known, key, composition=made, calls=self._calls(modules))
-            node = begun[key]
-            node.tensors.append(t)
+            begun[key].tensors.append(t)
             for source, i, x in self._arguments(t):
-                if source != key and (self.known.options.noise or not isinstance(x, Noise)):
+                if source != key and not (hide and isinstance(x, Noise)):
                     if source not in self.home:
                         self.nodes.setdefault(source, Node(self.known, source, [x]))
-                    node.inputs.append(Use(source, t, i, x))
-            shown = self.known.options.noise or not isinstance(t, Noise) or t.order in roots
-            if key == t.order and shown:
-                self.nodes[key] = node
+                    begun[key].inputs.append(Use(source, t, i, x))
+            # a node takes its place when its newest tensor comes: after all its inputs
+            if key == t.order and not (hide and isinstance(t, Noise) and key not in roots):
+                self.nodes[key] = begun[key]
 
     def _arguments(self, t):
-        """(key, place, value) of the arguments of a result that are nodes."""
+        """(key, place, Tensor) of the arguments of a result that are nodes."""
         for i, given in enumerate(t.args or ()):
             index = isinstance(given, tuple)
             for x in given if index else (given,):
                 if isinstance(x, Tensor):
                     yield self.home[x.order], i, x
-                elif isinstance(x, np.ndarray) and x.ndim and not (index and _counts(x)):
-                    yield ("array", id(x)), i, x
+                elif is_operand(x) and not (index and _counts(x)):
+                    yield ("array", id(x)), i, constant(x)
 
     def _calls(self, scopes):
         """The Calls of these scopes, outermost first."""
@@ -282,7 +283,7 @@ class Graph:
         held = holders(tensors)
         for key, node in self.nodes.items():
             if node.is_leaf:
-                node.name = node.name or getattr(node.last, "name", None)
+                node.name = node.name or node.last.name
             if key in held:
                 scope, attribute = held[key]
                 node.calls, node.name = self._calls(place(scope)[0]), node.name or attribute
@@ -334,7 +335,7 @@ class Graph:
         for row in sorted(known, key=lambda row: (row.severity, -row.error)):
             self.known.checks.setdefault(self.home[row.order], []).append(row)
         # two graphs of one model share its leaves, so a leaf does not tell which graph was checked
-        if not any(row.op != "leaf" or self.home[row.order] in self.known.terms for row in known):
+        if not any(row.op != "leaf" or self.home[row.order] in self.known.roots for row in known):
             raise ValueError(
                 "draw: checks is the report of another graph. "
                 "Check and draw the same loss, with no forward pass between."
@@ -349,8 +350,7 @@ class Graph:
         """
         if not run:
             tensors = (x for node in self.nodes.values() for x in node.tensors)
-            with_gradient = (t for t in tensors if getattr(t, "grad", None) is not None)
-            self.known.gradients = {t.order: t.grad.data for t in with_gradient}
+            self.known.gradients = {t.order: t.grad.data for t in tensors if t.grad is not None}
             return
         self.known.gradients = {root.order: np.ones_like(root.data) for root in self.roots}
         for node, g, sent in trace(self.roots):
@@ -380,10 +380,10 @@ class Graph:
             words += [f"{silent:,} VACUOUS"] if silent else []
             words += [f"first wrong: {name}" for name in wrong[:1]]
         if self.known.options.values:  # a mask of -inf is data, and no trouble
-            odd = (n for n in nodes if getattr(n.last, "requires_grad", False) and n.value.bad)
-            first = next((node.path() for node in odd), None)
-            words += [f"nan/inf, first: {first}"] if first else []
-            wrong += [first] if first else []
+            odd = (n.path() for n in nodes if n.last.requires_grad and n.value.bad)
+            first = [f"nan/inf, first: {path}" for path in islice(odd, 1)]
+            words += first
+            wrong += first
         return Row(", ".join(filter(None, words)), "alarm" if wrong else "caption")
 
     # ---- edges
@@ -399,31 +399,22 @@ class Graph:
                 source = where[use.source]
                 # the parameters of a module that is called twice are drawn in its first call
                 again = source.owner is not None and source.owner is node.owner
-                if source is not node and not (again and self.nodes[use.source].is_leaf):
+                if source is not node and not (again and use.value.is_leaf):
                     uses.setdefault(source, []).append(use)
             results = [n for n in uses if not n.is_leaf and n.kind != "penalty"]
             trunk = max(results, key=number.get, default=None)
-            for source, all_uses in uses.items():
-                edge = self._edge(source, node, all_uses)
-                edge.weight = 12 if source is trunk else 1
-                edges.append(edge)
+            for source, same in uses.items():
+                flows = any(use.value.requires_grad and use.by.op.rule(use.place) for use in same)
+                style = "penalty" if node.kind == "penalty" else "gradient"
+                label, weight = self._label(source, node, same), 12 if source is trunk else 1
+                style = style if flows else "none"
+                edges.append(Edge(source.id, node.id, label, style, weight, self._flow(same)))
         return edges
-
-    def _edge(self, source, target, uses):
-        flows = any(
-            getattr(use.value, "requires_grad", False) and use.by.op.rule(use.place) for use in uses
-        )
-        style = "none" if not flows else "penalty" if target.kind == "penalty" else "gradient"
-        inner = target.inside or source.inside or target.composition or target.kind == "penalty"
-        rms, first = self._flow(uses), uses[0]
-        tooltip = f"{self.nodes[first.source].label} {np.shape(data_of(first.value))}"
-        if rms is not None:
-            tooltip += f"\ngradient that comes back: rms {rms:.3g}"
-        label = "" if inner else self._label(source, target, uses)
-        return Edge(source.id, target.id, label, style, rms=rms, tooltip=tooltip)
 
     def _label(self, source, target, uses):
         """How the result of an op takes a node: `twice`, or the argument it is, and `broadcast`."""
+        if target.inside or source.inside or target.composition or target.kind == "penalty":
+            return ""
         t, words, name = uses[0].by, [], uses[0].by.op.argument(uses[0].place)
         taken = [(t.op.argument(use.place), self.nodes[use.source].label) for use in target.inputs]
         unclear = sum(argument != label for argument, label in taken)
