@@ -116,7 +116,7 @@ def _signatures(nodes):
         if node.name or node.is_root or any(check.wrong for check in checks):
             parted += 1
             continue
-        parts = tuple((p.word, p.last.shape) for p in node.parts if not p.is_leaf)
+        parts = tuple((p.maker.name, p.last.shape) for p in node.parts if not p.is_leaf)
         found[node] = (
             parted,
             node.scope,
@@ -178,7 +178,7 @@ def _oldest_in_one(nodes, most):
     oldest = set(sorted(nodes, key=age.get)[: len(nodes) - most + 1])
     oldest = [node for node in nodes if node in oldest]
     inside = [part for node in oldest for part in node.parts]
-    made = Counter(part.word.replace("_", " ") for part in inside if not part.is_leaf)
+    made = Counter(part.maker.name.replace("_", " ") for part in inside if not part.is_leaf)
     names = short(", ".join(word for word, _ in made.most_common(3)))
     card = _card(oldest, f"{len(inside):,} older nodes: {names}, ...")
     card.calls, card.prefix = (), ""

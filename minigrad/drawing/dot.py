@@ -24,10 +24,7 @@ PENALTIES_BOX = (
 
 
 class Look(NamedTuple):
-    """How a kind of node looks.
-
-    The first four fields are in the terms of Graphviz; `ink` is the colour of the text.
-    """
+    """How a kind of node looks. All but `ink`, the colour of its text, and `meaning` is Graphviz's."""
 
     shape: str
     style: str
@@ -40,31 +37,22 @@ class Look(NamedTuple):
 
 
 LOOKS = {  # a kind of op or composition that is not here is drawn as an operation
-    "data": Look("note", "filled", "#DCEBF7", "#2F6DA8", "#10243A", "data: input or target"),
+    "data": Look("note", "solid", "#DCEBF7", "#2F6DA8", "#10243A", "data: input or target"),
     "parameter": Look(
-        "cylinder", "filled", "#F6D48A", "#9A6A00", "#2B1E00", "parameter", "0.12,0.01", 6
+        "cylinder", "solid", "#F6D48A", "#9A6A00", "#2B1E00", "parameter", "0.12,0.01", 6
     ),
     "frozen": Look(
-        "cylinder",
-        "filled,dashed",
-        "#F3EBDB",
-        "#9A8A6A",
-        "#2B1E00",
-        "frozen parameter",
-        "0.12,0.01",
-        6,
+        "cylinder", "dashed", "#F3EBDB", "#9A8A6A", "#2B1E00", "frozen parameter", "0.12,0.01", 6
     ),
-    "noise": Look("ellipse", "filled", "#E6C3DA", "#8E3A72", "#3A0F2C", "noise", "0.02,0.02"),
-    "operation": Look("box", "filled,rounded", WHITE, "#5F6B76", "#111111", "operation"),
-    "quiet": Look(
-        "box", "filled,rounded,dashed", "#F0F0F0", "#8A8A8A", "#333333", "without gradient"
-    ),
+    "noise": Look("ellipse", "solid", "#E6C3DA", "#8E3A72", "#3A0F2C", "noise", "0.02,0.02"),
+    "operation": Look("box", "rounded", WHITE, "#5F6B76", "#111111", "operation"),
+    "quiet": Look("box", "rounded,dashed", "#F0F0F0", "#8A8A8A", "#333333", "without gradient"),
     "random": Look(
-        "hexagon", "filled", "#E6C3DA", "#8E3A72", "#3A0F2C", "random operation", "0.02,0.02"
+        "hexagon", "solid", "#E6C3DA", "#8E3A72", "#3A0F2C", "random operation", "0.02,0.02"
     ),
-    "loss": Look("box", "filled,diagonals", "#9CCFE6", "#0B6088", "#04222F", "loss on data"),
-    "penalty": Look("octagon", "filled", "#F0A988", BROWN, "#3A1300", "penalty", "0.02,0.02"),
-    "root": Look("box", "filled", "#12364F", "#000000", WHITE, "root: backward starts here"),
+    "loss": Look("box", "diagonals", "#9CCFE6", "#0B6088", "#04222F", "loss on data"),
+    "penalty": Look("octagon", "solid", "#F0A988", BROWN, "#3A1300", "penalty", "0.02,0.02"),
+    "root": Look("box", "solid", "#12364F", "#000000", WHITE, "root: backward starts here"),
     "module": Look("plain", "", WHITE, "#4A5764", "#111111", "folded"),
 }
 
@@ -122,19 +110,23 @@ class Picture(NamedTuple):
 
 def dot(picture):
     """The picture as the text of a DOT digraph."""
-    beside = _beside(picture)
+    beside, compact = _beside(picture), picture.options.detail == "compact"
     number = {PENALTIES: 0}  # the penalties come first, which keeps them right of the modules
     for node in picture.nodes:
         for group in node.scope:
             number.setdefault(group, len(number))
     lines, opened = ["digraph {", *_layout(picture)], ()
-    for node in sorted(picture.nodes, key=lambda node: _order(node, number)):
+
+    def place(node):  # each module is opened once
+        return PENALTIES not in node.scope, [number[group] for group in node.scope]
+
+    for node in sorted(picture.nodes, key=place):
         shared = sum(a is b for a, b in zip(opened, node.scope))
         lines += ["}"] * (len(opened) - shared)
         for depth, group in enumerate(node.scope[shared:], shared):
             lines += [f"subgraph cluster_{number[group]} {{", group_line(group, depth)]
         opened = node.scope
-        lines.append(node_line(node, picture.options.detail == "compact"))
+        lines.append(node_line(node, compact))
         if node.id in beside:
             abreast = sorted([*beside[node.id].values(), node.id], key=lambda id: int(id[1:]))
             lines.append(f"{{ rank=same; {'; '.join(abreast)} }}")
@@ -165,7 +157,9 @@ def shape(id, kind, rows, is_root=False, tooltip=""):
     if look.shape == "plain":
         paint, label = "shape=plain", _card(rows, look, line, outline or (3 if is_root else 1))
     else:
-        paint = f'shape={look.shape} style="{look.style}" fillcolor="{look.fill}" color="{line}"'
+        paint = (
+            f'shape={look.shape} style="filled,{look.style}" fillcolor="{look.fill}" color="{line}"'
+        )
         paint += f" penwidth={outline}" if outline else ""
         paint += " peripheries=2" if is_root else ""
         paint += f' margin="{look.margin}"' if look.margin else ""
@@ -223,11 +217,6 @@ def _layout(picture):
         f'color="#39424B" fontcolor="{DIM}"]',
         *(["graph [newrank=true]"] if n <= AT_ONCE and _is_called_again(picture) else []),
     ]
-
-
-def _order(node, number):
-    """Sorts nodes so that each module is opened once."""
-    return PENALTIES not in node.scope, [number[group] for group in node.scope]
 
 
 def _is_called_again(picture):
@@ -337,12 +326,11 @@ def _legend(picture):
 
 def _notes(picture):
     """(text, size, colour) of what rows and edges mean, if there are such."""
-    shown = {row.role for node in picture.nodes for row in node.rows if _is_noted(row)}
-    if picture.options.detail == "compact":
-        shown = {role for role in shown if STYLES[role].compact}
-    notes = [
-        (style.meaning, style.colour or DIM) for role, style in STYLES.items() if role in shown
-    ]
+    compact = picture.options.detail == "compact"
+    rows = [row for node in picture.nodes for row in node.rows]
+    roles = {row.role for row in rows if row.role != "value" or "±" in row.text}
+    styles = [STYLES[role] for role in STYLES if role in roles]
+    notes = [(s.meaning, s.colour or DIM) for s in styles if s.compact or not compact]
     if any(edge.rms is not None for edge in picture.edges):
         notes.append(("thick line: large gradient", DIM))
     drawn = {edge.style for edge in picture.edges}
@@ -350,26 +338,20 @@ def _notes(picture):
     return [("legend", 8, DIM), *((text, 8, colour) for text, colour in notes if text)]
 
 
-def _is_noted(row):
-    return row.role != "value" or "±" in row.text
-
-
 # --------------------------------------------------------------------------------------- plain text
 
 
 def text(picture):
     """One line a node: `n5 relu (32, 16) <- n4 | 0.60 ± 0.90 | ∂ 0.002 ± 0.017`."""
-    inputs = {}
+    inputs = {node.id: [] for node in picture.nodes}
     for edge in picture.edges:
         often = f" ({edge.label})" if edge.label.endswith(("twice", "times")) else ""
-        inputs.setdefault(edge.target, []).append(edge.source + often)
+        inputs[edge.target].append(edge.source + often)
     lines = [short(picture.options.title, 80)] if picture.options.title else []
     lines.append(picture.heading.text)
     for node in picture.nodes:
-        rows = node.rows
-        start = [node.id, node.path(), *(row.text for row in rows if row.role == "shape")]
-        if node.id in inputs:
-            start.append(f"<- {', '.join(inputs[node.id])}")
-        others = [row.text for row in rows if row.role != "shape"]
-        lines.append(" | ".join([" ".join(start), *others]))
+        shape = [row.text for row in node.rows if row.role == "shape"]
+        others = [row.text for row in node.rows if row.role != "shape"]
+        arrow = ["<-", ", ".join(inputs[node.id])] if inputs[node.id] else []
+        lines.append(" | ".join([" ".join([node.id, node.path(), *shape, *arrow]), *others]))
     return "\n".join(lines)

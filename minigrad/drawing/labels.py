@@ -80,19 +80,32 @@ def _short_exponent(text):
 # --------------------------------------------------------------------------------------- arrays
 
 
-class Numbers(NamedTuple):
-    """The statistics of the finite entries of an array."""
+class Numbers:
+    """The statistics of the finite entries of a Tensor or an array; `bad` counts the other entries.
 
-    shape: tuple
-    dtype: np.dtype
-    bad: int = 0  # entries that are not finite
-    mean: float = math.nan
-    std: float = math.nan
-    low: float = math.nan  # in the array's own dtype
-    high: float = math.nan
-    zeros: int = 0
+    `low` and `high` are in the dtype of the array.
+    """
 
-    size = property(lambda self: math.prod(self.shape))
+    mean = std = low = high = math.nan
+    bad = zeros = 0
+
+    def __init__(self, x):
+        array = np.asarray(data_of(x))
+        self.shape, self.dtype, self.size = array.shape, array.dtype, array.size
+        if self.size == 0 or self.dtype.kind == "c":
+            return
+        finite = np.isfinite(array)
+        self.bad = int(self.size - np.count_nonzero(finite))
+        self.low = self.high = array.flat[0]
+        if self.bad < self.size:
+            entries = array[finite] if self.bad else array
+            self.low, self.high = entries.min(), entries.max()
+            self.zeros = int(entries.size - np.count_nonzero(entries))
+            constant = self.low == self.high  # of which a sum would only give the rounded mean
+            with np.errstate(all="ignore"):
+                self.mean = float(self.low if constant else np.mean(entries, dtype=float))
+                self.std = 0.0 if constant else float(np.std(entries, dtype=float))
+
     rms = property(lambda self: math.nan if self.bad else math.hypot(self.mean, self.std))
     all_zero = property(lambda self: self.zeros == self.size > 0)
 
@@ -114,25 +127,6 @@ class Numbers(NamedTuple):
         bad = f"{self.bad:,} of {self.size:,} are nan/inf, " if self.bad else ""
         moments = f"mean {self.mean:.6g}, std {self.std:.6g}, min {self.low:.6g}"
         return f"{bad}{moments}, max {self.high:.6g}, {self.zeros:,} zeros"
-
-
-@np.errstate(all="ignore")
-def numbers(x):
-    """The Numbers of a Tensor or an array."""
-    array = np.asarray(data_of(x))
-    shape, dtype = array.shape, array.dtype
-    if array.size == 0 or dtype.kind == "c":
-        return Numbers(shape, dtype)
-    finite = array
-    if dtype.kind == "f" and not np.isfinite(array).all():
-        finite = array[np.isfinite(array)]
-    if finite.size == 0:
-        return Numbers(shape, dtype, array.size, low=array.flat[0])
-    low, high = finite.min(), finite.max()
-    mean = float(np.mean(finite, dtype=float) if low < high else low)
-    std = float(np.std(finite, dtype=float)) if low < high else 0.0
-    zeros = finite.size - np.count_nonzero(finite)
-    return Numbers(shape, dtype, array.size - finite.size, mean, std, low, high, zeros)
 
 
 def _spread(mean, std):
@@ -449,7 +443,7 @@ def _listed(words, role, card, nodes):
 def tooltip(node):
     """Everything there is to know about a node, in full precision."""
     x, value, gradient = node.last, node.value, node.gradient
-    what = "output" if node.inside else node.kind if node.is_leaf else node.word
+    what = "output" if node.inside else node.kind if node.is_leaf else node.maker.name
     lines = [node.title if node.inside else node.path(), f"{what} {value.shape} {value.dtype}"]
     if not node.inside:
         lines += filter(None, [settings(node)])

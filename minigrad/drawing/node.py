@@ -20,7 +20,7 @@ from ..graph import holders, nodes, place, role
 from ..loss import name_of, summands
 from ..noise import Noise
 from . import labels
-from .labels import Row, count, is_operand, numbers, short
+from .labels import Numbers, Row, count, is_operand, short
 from .trace import trace
 
 
@@ -102,6 +102,7 @@ class Node:
     is_leaf = property(lambda self: self.last.is_leaf)
     is_root = property(lambda self: any(part.key in self.known.roots for part in self.parts))
     is_parameter = property(lambda self: self.kind in ("parameter", "frozen"))
+    maker = property(lambda self: self.composition or self.last.op)  # it has a name and a kind
     rows = property(lambda self: labels.rows(self))
     tooltip = property(lambda self: labels.tooltip(self))
 
@@ -117,7 +118,7 @@ class Node:
             if x.requires_grad or id(x) in self.known.parameters:
                 return "parameter" if x.requires_grad else "frozen"
             return "noise" if isinstance(x, Noise) else "data"
-        kind = self.said
+        kind = self.maker.kind
         arguments = (a for t in self.tensors for a in t.args or ())
         if kind == "operation" and any(isinstance(a, Noise) for a in arguments):
             kind = "random"
@@ -126,23 +127,13 @@ class Node:
         return "root" if self.is_root and kind in ("operation", "loss", "quiet") else kind
 
     @property
-    def said(self):
-        """The kind that the op or the composition was declared with."""
-        return (self.composition or self.last.op).kind
-
-    @property
-    def word(self):
-        """What made it: the name of the composition or of the op."""
-        return (self.composition or self.last.op).name
-
-    @property
     def label(self):
         """Its name, or what made it, or both; without the names of the modules around it."""
         if self.inside:
             return self.words
         if self.is_leaf:
             return short(self.name or self.kind)
-        made = self.word.replace("_", " ")
+        made = self.maker.name.replace("_", " ")
         if self.name:
             return f"{short(self.name)} = {made}"
         return "loss" if self.key in self.known.terms else short(made)
@@ -167,14 +158,14 @@ class Node:
     def value(self):
         """The statistics of its value; of a card of leaves, of all of them together."""
         if self.inside and self.is_leaf:
-            return numbers(np.stack([part.last.data for part in self.inside]))
-        return self.parts[-1].value if self.inside else numbers(self.last)
+            return Numbers(np.stack([part.last.data for part in self.inside]))
+        return self.parts[-1].value if self.inside else Numbers(self.last)
 
     @property
     def gradient(self):
         """The statistics of its gradient, or None if that is not known."""
         known = self.known.gradients.get(self.last.order)
-        return numbers(known) if known is not None and self.last.requires_grad else None
+        return Numbers(known) if known is not None and self.last.requires_grad else None
 
     @property
     def holds(self):
@@ -293,7 +284,7 @@ class Graph:
                 if leaf.kind == "noise":
                     leaf.calls = node.calls
                 elif leaf.is_leaf and leaf.name is None:
-                    is_target = node.said == "loss" and use.place > 0 and leaf.kind == "data"
+                    is_target = node.maker.kind == "loss" and use.place > 0 and leaf.kind == "data"
                     leaf.name = "target" if is_target else role(use.by.op, use.place)
 
     def _unwrap(self):
@@ -318,7 +309,7 @@ class Graph:
             node = term.node and self.nodes.get(self.home[term.node.order])
             key, label = (node.key, node.label) if node else (name_of(term), name_of(term))
             terms[key] = label, terms.get(key, (label, 0.0))[1] + term.value
-            said.append(node and not node.is_leaf and node.said)
+            said.append(node and not node.is_leaf and node.maker.kind)
         return terms if len(terms) > 1 and {"loss", "penalty"} & {*said} else {}
 
     def take_checks(self, report):

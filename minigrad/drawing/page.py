@@ -18,7 +18,7 @@ from ..graph import program
 from ..noise import Noise
 from .api import read
 from .dot import dot, text
-from .labels import argument, is_operand, law, numbers, rule_source, short
+from .labels import Numbers, argument, is_operand, law, rule_source, short
 from .trace import trace
 
 MOST = 300  # steps, and drawn nodes
@@ -74,19 +74,12 @@ class _Story:
 
     def backward(self, node, g, sent):
         """The record of a step backward: what arrives at an op, and what its rules send on."""
-        told = [
-            {
-                "tensor": self.tensor(s.input),
-                "argument": node.op.argument(s.argument),
-                "returned": str(s.returned),
-                "array": self.array(s.cotangent),
-                "count": s.count,
-                "of": s.of,
-                "total": self.array(s.total),
-                "rule": self.rule(node.op, s.argument),
-            }
-            for s in sent
-        ]
+        told = []
+        for s in sent:
+            record = {"tensor": self.tensor(s.input), "argument": node.op.argument(s.argument)}
+            record |= {"array": self.array(s.cotangent), "total": self.array(s.total)}
+            record |= {"returned": str(s.returned), "count": s.count, "of": s.of}
+            told.append(record | {"rule": self.rule(node.op, s.argument)})
         receivers = {s.argument for s in sent}
         nothing = [node.op.argument(i) for i, _ in _operands(node) if i not in receivers]
         return self.step(node) | {"g": self.array(g), "sent": told, "nothing": nothing}
@@ -97,13 +90,9 @@ def story(root, gradient=None, drawn=()):
     told = _Story(drawn)
     forward = [told.forward(node) for node in program("to_html", root) if node.args]
     backward = [told.backward(*frame) for frame in trace(root, gradient)]
-    return {
-        "tensors": told.tensors,
-        "arrays": [json.loads(array) for array in told.arrays],
-        "rules": list(told.rules),
-        "forward": forward,
-        "backward": backward,
-    }
+    arrays = [json.loads(array) for array in told.arrays]
+    facts = {"tensors": told.tensors, "arrays": arrays, "rules": list(told.rules)}
+    return facts | {"forward": forward, "backward": backward}
 
 
 def _operands(node):
@@ -115,15 +104,9 @@ def _operands(node):
 def summary(array):
     """The shape of an array, its statistics, a histogram of the finite entries, and a corner."""
     array = np.asarray(array)
-    value = numbers(array)
-    told = {
-        "shape": str(array.shape),
-        "dtype": str(array.dtype),
-        "size": array.size,
-        "short": str(value),
-        "corner": _corner(array),
-        "odd": value.bad,
-    }
+    value = Numbers(array)
+    told = {"shape": str(array.shape), "dtype": str(array.dtype), "size": array.size}
+    told |= {"short": str(value), "corner": _corner(array), "odd": value.bad}
     if value.bad < array.size and array.dtype.kind != "c":
         moments = {"mean": value.mean, "std": value.std, "min": value.low, "max": value.high}
         told |= {name: _json(np.float64(moment)) for name, moment in moments.items()}
@@ -162,10 +145,8 @@ def noise(tensor):
     words = [law(tensor), f"white is {'kept' if tensor.dtype == bool else 'highest'}"]
     if rows.size < tensor.size:
         words.append("its first rows and columns")
-    return {
-        "label": ", ".join(words),
-        "rows": ["".join(f"{level:x}" for level in row) for row in levels],
-    }
+    rows = ["".join(f"{level:x}" for level in row) for row in levels]
+    return {"label": ", ".join(words), "rows": rows}
 
 
 # -------------------------------------------------------------------------------------- the page
@@ -199,11 +180,8 @@ def to_html(root, path=None, *, gradient=None, **options):
     if not title:
         title = f"{next(node.title for node in picture.nodes if node.is_root)}, step by step"
     told = json.dumps(story(root, gradient, picture.nodes), separators=(",", ":"), allow_nan=False)
-    parts = {
-        "title": html.escape(short(title, 80)),
-        "picture": _drawn(picture),
-        "story": told.replace("<", "\\u003c"),  # so that no text ends the script it stands in
-    }
+    parts = {"title": html.escape(short(title, 80)), "picture": _drawn(picture)}
+    parts["story"] = told.replace("<", "\\u003c")  # so that no text ends the script it stands in
     template = (Path(__file__).parent / "page.html").read_text(encoding="utf-8")
     page = re.sub("<!--(title|picture|story)-->", lambda match: parts[match[1]], template)
     if path is not None:
@@ -211,10 +189,8 @@ def to_html(root, path=None, *, gradient=None, **options):
     return page
 
 
-UNNEEDED = "|".join(  # of an SVG, in a page
-    [r"<!--.*?-->\n?", r' xmlns(:xlink)?="[^"]*"', r' xlink:title="[^"]*"',
-     r' font-family="[^"]*"', r' xml:space="preserve"']
-)  # fmt: skip
+# What a page does not need of an SVG.
+UNNEEDED = r'<!--.*?-->\n?| (xmlns(:xlink)?|xlink:title|font-family|xml:space)="[^"]*"'
 
 
 def _drawn(picture):
