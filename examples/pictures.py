@@ -3,8 +3,8 @@
 python examples/pictures.py
 
 They are the loss of regularization.py, the example of the README, a failed gradient check, and a
-step of the page. The last one is a photograph of the page, so it needs Chromium; without Chromium it
-stays as it is.
+step of the page. The last one is a photograph of the page, for which Chromium is needed; without
+Chromium it stays as it is.
 """
 
 import argparse
@@ -29,7 +29,7 @@ HERE = Path(__file__).resolve().parent
 
 
 def main_job():
-    """The complete loss of regularization.py, after a backward pass, with the verdicts of its gradient check."""
+    """The loss of regularization.py after a backward pass, with the verdicts of its check."""
     loss = complete_loss()
     report = mg.check_graph(loss)
     loss.backward(retain_graph=True)
@@ -67,7 +67,7 @@ def drawings():
 
 
 def photograph(loss, fragment, path):
-    """A picture of the page that steps through the loss, at a step such as `b10`; False without Chromium."""
+    """A picture of the page of a loss, at a step such as `b10`; False without Chromium."""
     browser = next(
         filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
     )

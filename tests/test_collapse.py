@@ -1,4 +1,7 @@
-"""What folds in a picture: modules, loops over layers and time, branches side by side; and that nothing gets lost or runs in a circle."""
+"""What folds in a picture: modules, loops over layers and time, branches side by side.
+
+Nothing gets lost, and no picture runs in a circle.
+"""
 
 import time
 
@@ -143,7 +146,7 @@ def test_steps_in_time_are_one_card_of_the_module_that_is_called_again():
 
 
 def test_a_cell_that_is_open_shows_its_weights_beside_its_steps():
-    """The auto depth opens the cell: its 20 steps are folded op by op, what is one circle in a step as one."""
+    """The auto depth opens the cell: its 20 steps fold op by op, and what is one circle as one."""
     titles, edges = drawn(Recurrent(every=False)(data(4, 20, 6, name=None)))
     assert sorted(titles) == sorted(
         [
@@ -339,7 +342,7 @@ def test_losses_of_steps_and_penalties_of_layers_keep_their_shape():
 
 
 def test_a_pattern_of_two_branches_and_a_join():
-    """An unrolled decoder with attention: what its steps hand on is one circle, what they only give is not."""
+    """A decoder with attention: what its steps hand on is one circle, what they only give is not."""
     keys, h, out = leaf(np.ones((5, 4))), leaf(np.ones(4)), []
     W, V = leaf(np.ones((8, 4)), name="W"), leaf(np.ones((4, 2)), name="V")
     for _ in range(12):
@@ -367,7 +370,7 @@ def test_what_is_named_or_wrong_stays_out_of_loops():
     ]
 
 
-# ------------------------------------------------------------------------------------------ any graph
+# ---------------------------------------------------------------------------------------- any graph
 
 
 @st.composite
@@ -439,7 +442,7 @@ def test_a_root_that_nothing_uses_is_not_among_the_oldest():
         assert [n.title for n in nodes if n.is_root] == ["alone", "sin"] and len(nodes) <= most
 
 
-# --------------------------------------------------------------------------------------------- times
+# -------------------------------------------------------------------------------------------- times
 
 
 def seconds(f, times=3):
@@ -453,7 +456,7 @@ def seconds(f, times=3):
 
 
 def test_times():
-    """At rest 0.01 and 0.1 s on one core of 2024; a step that is quadratic in the nodes takes longer than these bounds."""
+    """At rest 0.01 and 0.1 s on one core of 2024; work quadratic in the nodes takes longer."""
     step = F.cross_entropy(
         nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Dropout(), nn.Linear(128, 10))(
             data(32, 64)

@@ -1,7 +1,9 @@
-"""Who sees no colours, or others, reads the same in a picture: kinds differ in shape or border, verdicts in words, and text stands out.
+"""A picture reads the same without colours: kinds differ in shape or border, verdicts in words.
 
-contrast    WCAG 2.1: (lighter + 0.05) / (darker + 0.05) of relative luminances, at least 4.5 for text (success criterion 1.4.3)
-vision      Machado, Oliveira & Fernandes 2009, "A Physiologically-based Model for Simulation of Color Vision Deficiency", severity 1
+contrast    WCAG 2.1: (lighter + 0.05) / (darker + 0.05) of relative luminances, at least 4.5 for
+            text (success criterion 1.4.3)
+vision      Machado, Oliveira & Fernandes 2009, "A Physiologically-based Model for Simulation of
+            Color Vision Deficiency", severity 1
 """
 
 import itertools

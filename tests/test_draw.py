@@ -83,7 +83,7 @@ def renderable(drawing):
     return ET.fromstring(drawing.pipe("svg"))
 
 
-# ------------------------------------------------------------------------------------------- nodes
+# -------------------------------------------------------------------------------------------- nodes
 
 
 @pytest.mark.parametrize(
@@ -336,7 +336,7 @@ def test_settings_are_those_that_differ_from_the_default(function, told):
     assert [row.text for row in only(nodes, is_root=True).rows if row.role == "attribute"] == told
 
 
-# ------------------------------------------------------------------------------------------- edges
+# -------------------------------------------------------------------------------------------- edges
 
 
 def test_x_times_x_is_one_edge_that_counts_two():
@@ -376,7 +376,7 @@ def test_edges_without_gradient_are_dotted_and_into_penalties_dashed():
         assert edge.style == expected
 
 
-# ------------------------------------------------------------------------------ compositions, modules
+# ---------------------------------------------------------------------------- compositions, modules
 
 
 def test_a_composition_is_one_node():
@@ -518,7 +518,7 @@ def test_shares_are_of_the_whole_loss_and_left_out_where_parts_are_negative():
     assert describe(F.l2_penalty(w, c=0.5) + Noise(randomness.Bernoulli(0.5), (), bool))
 
 
-# ------------------------------------------------------------------------------- roots, size, stability
+# --------------------------------------------------------------------------- roots, size, stability
 
 
 def test_a_lone_leaf():
@@ -565,7 +565,7 @@ def test_drawing_changes_nothing():
         assert draw(loss).source == draw(loss).source
 
 
-# ------------------------------------------------------------------------------------------- rendering
+# ---------------------------------------------------------------------------------------- rendering
 
 HOSTILE = ["<b>&\"\\{|}", "two\nlines", "<script>alert(1)</script>", "張量の勾配", "n" * 200, "",
            "\x00\x1b", "\ud800", "]]>", "-->", "\\N\\G", "&amp;"]  # fmt: skip
@@ -811,7 +811,7 @@ assert minigrad.draw is draw and callable(draw) and minigrad.drawing.trace is tr
     )
 
 
-# -------------------------------------------------------------------------------------- folded modules
+# ----------------------------------------------------------------------------------- folded modules
 
 
 class Block(nn.Module):
@@ -944,7 +944,7 @@ def test_a_long_chain_without_a_pattern_folds_at_last():
     assert len(nodes) == 60 and re.match(r"5,[5-9]\d\d older nodes: ", nodes[0].title)
 
 
-# ------------------------------------------------------------------------------------ gradient checks
+# ---------------------------------------------------------------------------------- gradient checks
 
 
 def failing(
@@ -1070,7 +1070,7 @@ def test_alarms_inside_a_card():
     )
 
 
-# ------------------------------------------------------------- tooltips, legend, gradients on the edges
+# --------------------------------------------------------- tooltips, legend, gradients on the edges
 
 
 def test_tooltips_tell_all():
@@ -1137,7 +1137,7 @@ def test_every_gradient_on_demand():
 
 
 def test_a_line_is_as_wide_as_what_comes_back_along_it():
-    """Of w, used three ways: each edge has the contribution of its own target, not the sum that is the gradient of w."""
+    """Of w, used three ways: each edge has what its own target sends, not their sum."""
     a, w = np.array([3.0, -4.0]), leaf([1.0, 2.0], name="w")
     loss = np.sum(a * w) + 1e-3 * np.sum(w * w) + F.l2_penalty(w, c=0.5)
     nodes, edges = describe(loss, grads="run")
@@ -1223,7 +1223,7 @@ def test_under_no_grad_there_is_only_data():
     ] == ["none", "gradient"]
 
 
-# ------------------------------------------------------------------------------------ text, other names
+# -------------------------------------------------------------------------------- text, other names
 
 
 def test_text_is_a_line_a_node():
@@ -1287,7 +1287,7 @@ def test_what_is_not_wanted_is_not_shown():
     )
 
 
-# ------------------------------------------------------------------------- the picture as it is laid out
+# -------------------------------------------------------------------- the picture as it is laid out
 
 
 def outlines(node):
@@ -1493,7 +1493,7 @@ def test_a_virtual_environment_need_not_be_on_the_path():
     )
 
 
-# ------------------------------------------------------------------------------------- golden pictures
+# ---------------------------------------------------------------------------------- golden pictures
 
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -1513,7 +1513,7 @@ def golden():
 
 
 def stable(dot):
-    """Without tooltips, which quote the source of rules, and without the sizes of numeric errors."""
+    """Without tooltips, which tell numbers in full, and without the sizes of numeric errors."""
     return re.sub(
         r"grad ok( < 1e-15| &lt; 1e-15| \d\.\de-\d\d)",
         "grad ok",
@@ -1542,7 +1542,7 @@ def test_the_committed_pictures_are_what_the_code_draws(name, monkeypatch):
 
 
 def test_the_photograph_of_the_page_is_there():
-    """Its pixels depend on the browser and its fonts, so they are not compared; what the page shows is tested in test_page.py."""
+    """Its pixels depend on the browser and its fonts; test_page.py tests what the page shows."""
     picture = (PICTURES / "stepper.png").read_bytes()
     assert picture.startswith(b"\x89PNG") and [
         int.from_bytes(picture[i : i + 4], "big") for i in (16, 20)

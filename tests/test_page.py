@@ -1,4 +1,6 @@
-"""The stepper: its trace is the engine's backward, its page tells the truth, and works in a real browser."""
+"""The page that steps through a graph: its trace is the engine's backward, it tells the truth,
+and it works in a real browser.
+"""
 
 import base64
 import contextlib
@@ -75,7 +77,7 @@ def read(page):
     )
 
 
-# ------------------------------------------------------------------------------------------- the trace
+# ---------------------------------------------------------------------------------------- the trace
 
 
 def bits(array):
@@ -84,7 +86,7 @@ def bits(array):
 
 
 def traced_as_the_engine_does(root, gradient=None, monkeypatch=None):
-    """Asserts that the trace visits the ops that backward visits, in its order, and that its last sums are the `.grad`s."""
+    """Asserts that the trace visits what backward visits, in order, and ends at the `.grad`s."""
     walk = nodes(root)
     frames = list(trace(root, gradient))
     assert all(t.grad is None for t in walk)
@@ -246,7 +248,7 @@ def test_what_cannot_be_traced_is_refused_with_the_remedy():
         list(trace(y))
 
 
-# ------------------------------------------------------------------------------------------- the rules
+# ---------------------------------------------------------------------------------------- the rules
 
 
 @pytest.mark.parametrize("name", sorted(ops))
@@ -282,7 +284,7 @@ def test_a_rule_without_source_says_so():
         ops.pop("double_of_test", None)
 
 
-# ------------------------------------------------------------------------------------------ the records
+# -------------------------------------------------------------------------------------- the records
 
 
 def test_statistics():
@@ -370,7 +372,7 @@ def test_the_story_is_that_of_the_trace():
     assert dropout["nothing"] == ["noise"] and dropout["place"] == "drop"
 
 
-# --------------------------------------------------------------------------------------------- the page
+# ----------------------------------------------------------------------------------------- the page
 
 
 def test_a_page_is_one_file_that_loads_nothing(tmp_path):
@@ -481,7 +483,7 @@ def test_folded_modules_hold_what_is_in_them(tmp_path):
     assert read((tmp_path / "step.html").read_text(encoding="utf-8")) == told
 
 
-# ------------------------------------------------------------------------------------------ in a browser
+# ------------------------------------------------------------------------------------- in a browser
 
 CHROMIUM = (
     shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -491,7 +493,7 @@ FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage
 
 
 class Browser:
-    """Chromium without a window, driven by the DevTools protocol over two pipes: JSON that ends in a zero byte."""
+    """Chromium without a window, driven by the DevTools protocol: JSON over two pipes."""
 
     def __init__(self, folder):
         (self.theirs_in, self.out), (self.back, self.theirs_out) = os.pipe(), os.pipe()

@@ -80,10 +80,11 @@ def draw(root, *, to_file=None, **options):
     to_file    also writes it there: .svg, .png, .pdf, .html (a page that steps through the graph),
                .txt, or the DOT text as .gv or .dot
 
-    Returns a Drawing, a graphviz.Digraph to which nodes and edges can be added. Raises TypeError for
-    a root that is no Tensor and for an unknown option, ValueError for a setting that does not exist
-    or the report of another graph, RuntimeError if grads="run" cannot run, ImportError without
-    the package graphviz, and RendererNotFound if a file needs a Graphviz program and there is none.
+    Returns a Drawing, a graphviz.Digraph to which nodes and edges can be added. Raises TypeError
+    for a root that is no Tensor and for an unknown option, ValueError for a setting that does not
+    exist or the report of another graph, RuntimeError if grads="run" cannot run backward,
+    ImportError without the package graphviz, and RendererNotFound if a file needs a Graphviz
+    program and there is none.
     """
     suffix = Path(to_file).suffix if to_file is not None else None
     if suffix is not None and suffix not in SUFFIXES:

@@ -1,9 +1,9 @@
 """Which nodes fold into cards, so that a picture stays small.
 
 A module that is not opened is one card for each of its calls. Cards of one scope that do the same,
-such as equal blocks or the time steps of a cell, are one card `Block x12`; so are, if the picture is
-still too large, single ops that do the same. If two cards used each other, a picture would run in a
-circle: they become one card, `Linear, relu x30`.
+such as equal blocks or the time steps of a cell, are one card `Block x12`. If the picture is still
+too large, single ops of one scope that do the same are one card, too. If cards used each other, the
+picture would run in a circle: these become one card, `Linear, relu x30`.
 """
 
 import re

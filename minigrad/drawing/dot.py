@@ -1,9 +1,9 @@
 """How a picture looks, and the DOT text and the plain text that are written of it.
 
-`dot` is the core: a line for each node and each edge, and a box around each module. What it needs
-is in three tables: LOOKS has a row for each kind of node, STYLES one for each role of a row of text,
-EDGES one for each style of edge. Kinds differ in shape or border, so a picture can be read in grey.
-Graphviz measures the text, and makes each shape as large as its text needs.
+`dot` is the core: a line for each node and each edge, and a box around each module. Three tables say
+how they look: LOOKS has a row for each kind of node, STYLES for each role of a row of text, EDGES
+for each style of edge. Kinds differ in shape or border, so a picture can be read in grey. Graphviz
+measures the text, and makes each shape as large as its text needs.
 """
 
 import html
@@ -24,7 +24,7 @@ PENALTIES_BOX = (
 
 
 class Look(NamedTuple):
-    """How a kind of node looks. All but `ink`, the colour of its text, and `meaning` is Graphviz's."""
+    """How a kind of node looks, in the terms of Graphviz. `ink` is the colour of its text."""
 
     shape: str
     style: str
@@ -228,8 +228,8 @@ def _is_called_again(picture):
 def _beside(picture):
     """{id of an op: {side: id of the parameter that stands there}}: layers form a straight line.
 
-    A parameter stands next to the first op that uses it, if this op has other inputs and lies in the
-    same module: on the right if other nodes use it too, where their edges are out of the way.
+    A parameter stands next to the first op that uses it, if this op has other inputs and lies in
+    the same module: on the right if other nodes use it too, where their edges are out of the way.
     """
     nodes, edges = {node.id: node for node in picture.nodes}, picture.edges
     uses = Counter(edge.source for edge in edges)

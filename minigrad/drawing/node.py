@@ -143,7 +143,7 @@ class Node:
         return f"{self.prefix}: {self.label}" if self.prefix else self.label
 
     def path(self, below=0):
-        """Where it lies and its label: `encoder.fc1.weight`. Without the outermost `below` modules."""
+        """Where it lies, below so many modules, and its label: `encoder.fc1.weight`."""
         around = [call.group.name for call in self.calls[below:]]
         own = [self.title] if self.inside else [self.prefix, self.label]
         return ".".join(filter(None, around + own))
@@ -301,7 +301,7 @@ class Graph:
     # ---- what is known besides
 
     def _terms(self, root):
-        """The terms of a root; none unless it is a sum of one entry with a loss or a penalty in it."""
+        """The terms of a root, if it is a sum of one entry with a loss or a penalty in it."""
         if root.size != 1 or not root.args:
             return {}
         terms, said = {}, []

@@ -162,7 +162,7 @@ def to_html(root, path=None, *, gradient=None, **options):
 
     `.grad` and the noise stay as they are, and the page loads nothing. Step 6 of backward is
     `loss.html#b6`. Returns the page, a str. Raises TypeError if `root` is no Tensor, ValueError if
-    it is a leaf or its graph has more than 300 steps or nodes, RuntimeError if it cannot go backward.
+    it is a leaf or its graph has more than 300 steps or nodes, RuntimeError if backward cannot run.
     """
     if not isinstance(root, Tensor):
         raise TypeError(f"to_html: the root is one Tensor, not {type(root).__name__}.")
@@ -175,7 +175,7 @@ def to_html(root, path=None, *, gradient=None, **options):
     if most > MOST:
         raise ValueError(
             f"to_html: the graph has {most:,} steps or nodes, more than {MOST}. Step through a "
-            "smaller one: fewer layers, fewer steps in time, or a smaller batch if you loop over it."
+            "smaller one: fewer layers, fewer steps in time, or a smaller batch in a loop over it."
         )
     if not title:
         title = f"{next(node.title for node in picture.nodes if node.is_root)}, step by step"

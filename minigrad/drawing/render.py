@@ -1,4 +1,4 @@
-"""From DOT text to a picture: the Graphviz programs that may be there, and a Digraph that uses them."""
+"""From DOT text to a picture: the Graphviz programs at hand, and a Digraph that uses them."""
 
 import os
 import re
