@@ -36,22 +36,20 @@ class Look(NamedTuple):
     rim: int = 0  # points of space above the text
 
 
+PINK, PALE = ("#E6C3DA", "#8E3A72", "#3A0F2C"), ("#F0F0F0", "#8A8A8A", "#333333")
+SNUG = "0.02,0.02"  # the margin in shapes around which Graphviz leaves more room
+RIM = "0.12,0.01", 6  # the margin in a cylinder, and the space below its rim
+
 LOOKS = {  # a kind of op or composition that is not here is drawn as an operation
     "data": Look("note", "solid", "#DCEBF7", "#2F6DA8", "#10243A", "data: input or target"),
-    "parameter": Look(
-        "cylinder", "solid", "#F6D48A", "#9A6A00", "#2B1E00", "parameter", "0.12,0.01", 6
-    ),
-    "frozen": Look(
-        "cylinder", "dashed", "#F3EBDB", "#9A8A6A", "#2B1E00", "frozen parameter", "0.12,0.01", 6
-    ),
-    "noise": Look("ellipse", "solid", "#E6C3DA", "#8E3A72", "#3A0F2C", "noise", "0.02,0.02"),
+    "parameter": Look("cylinder", "solid", "#F6D48A", "#9A6A00", "#2B1E00", "parameter", *RIM),
+    "frozen": Look("cylinder", "dashed", "#F3EBDB", "#9A8A6A", "#2B1E00", "frozen parameter", *RIM),
+    "noise": Look("ellipse", "solid", *PINK, "noise", SNUG),
     "operation": Look("box", "rounded", WHITE, "#5F6B76", "#111111", "operation"),
-    "quiet": Look("box", "rounded,dashed", "#F0F0F0", "#8A8A8A", "#333333", "without gradient"),
-    "random": Look(
-        "hexagon", "solid", "#E6C3DA", "#8E3A72", "#3A0F2C", "random operation", "0.02,0.02"
-    ),
+    "quiet": Look("box", "rounded,dashed", *PALE, "without gradient"),
+    "random": Look("hexagon", "solid", *PINK, "random operation", SNUG),
     "loss": Look("box", "diagonals", "#9CCFE6", "#0B6088", "#04222F", "loss on data"),
-    "penalty": Look("octagon", "solid", "#F0A988", BROWN, "#3A1300", "penalty", "0.02,0.02"),
+    "penalty": Look("octagon", "solid", "#F0A988", BROWN, "#3A1300", "penalty", SNUG),
     "root": Look("box", "solid", "#12364F", "#000000", WHITE, "root: backward starts here"),
     "module": Look("plain", "", WHITE, "#4A5764", "#111111", "folded"),
 }

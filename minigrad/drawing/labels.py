@@ -227,10 +227,8 @@ def _given(t):
 
 
 def _same(value, default):
-    if isinstance(value, tuple) and value:
-        return all(_same(x, default) for x in value)
-    plain = type(value) is type(default) and isinstance(default, (bool, int, float, str))
-    return value is default or (plain and value == default)
+    values = value if isinstance(value, tuple) and value else (value,)
+    return all(type(x) is type(default) and repr(x) == repr(default) for x in values)
 
 
 def commutes(op):
@@ -312,9 +310,8 @@ def contents(node):
     if node.owner and node.owner.parameters and not words[-1]:
         words.append("the same parameters again")
     yield Row(", ".join(filter(None, words)), "about")
-    random = [part for part in node.inside if part.kind == "random"]
-    lines = Counter(f"{part.label} {settings(part)}" for part in random)
-    for line, n in lines.items():
+    random = (f"{p.label} {settings(p)}" for p in node.inside if p.kind == "random")
+    for line, n in Counter(random).items():
         yield Row(short(line + times(n), 60), "attribute")
 
 

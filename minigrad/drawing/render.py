@@ -50,12 +50,8 @@ def render(source, format):
     programs, failures = renderers(), []
     for program in programs:
         try:
-            done = subprocess.run(
-                [program, f"-T{format}"],
-                input=source.encode(),
-                capture_output=True,
-                timeout=SECONDS,
-            )
+            command, data = [program, f"-T{format}"], source.encode()
+            done = subprocess.run(command, input=data, capture_output=True, timeout=SECONDS)
         except (OSError, subprocess.TimeoutExpired) as error:
             failures.append(f"{program}: {error}")
             continue
