@@ -21,6 +21,7 @@ CHOICES = {
     "direction": ("TB", "LR", "BT", "RL"),
     "detail": ("full", "compact", "auto"),
     "grads": (True, False, "run"),
+    "depth": ("auto", None, *range(100)),
 }
 
 
@@ -38,18 +39,12 @@ def read(root, **given):
     options = SimpleNamespace(**OPTIONS | given)
     for name, choices in CHOICES.items():
         if getattr(options, name) not in choices:
-            known = ", ".join(map(str, choices))
+            known = ", ".join(map(str, choices[:4])) + (", ..." if len(choices) > 4 else "")
             raise ValueError(f"draw: {name} is one of {known}, not {getattr(options, name)!r}.")
-    depth = options.depth
-    if depth not in ("auto", None) and not (isinstance(depth, int) and depth >= 0):
-        raise ValueError(
-            'draw: depth is "auto", None (all modules open) or a whole number from 0 on, '
-            f"not {depth!r}."
-        )
     graph = Graph(roots, options)
     graph.take_checks(options.checks)
     graph.take_gradients(options.grads == "run")
-    nodes, opened = collapse(graph, depth, options.max_nodes)
+    nodes, opened = collapse(graph, options.depth, options.max_nodes)
     for i, node in enumerate(nodes):
         node.id = f"n{i}"
     if options.detail == "auto":

@@ -117,13 +117,8 @@ def _signatures(nodes):
             parted += 1
             continue
         parts = tuple((p.maker.name, p.last.shape) for p in node.parts if not p.is_leaf)
-        found[node] = (
-            parted,
-            node.scope,
-            _pattern(node.prefix),
-            node.owner and node.owner.full,
-            parts,
-        )
+        where, module = (node.scope, _pattern(node.prefix)), node.owner and node.owner.full
+        found[node] = parted, where, module, parts
     return found
 
 
