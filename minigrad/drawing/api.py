@@ -131,18 +131,18 @@ def describe(root, **options):
 
     Options as for `draw`, except that all modules are open unless `depth` is given.
     A Node has id, kind, title, rows (text, role), tooltip, path(), is_root, its tensors and its
-    inputs; an Edge has source, target, label, style and rms. With them a picture of one's own takes
-    a few lines:
+    inputs; an Edge has source, target, label, style and rms. With them, a picture of one's own in
+    the language of Graphviz takes a few lines:
 
     >>> x = Tensor(3.0, requires_grad=True, name="x")
     >>> nodes, edges = describe(x * x)
     >>> for node in nodes:
-    ...     print(node.id, [node.title, *(row.text for row in node.rows)])
-    n0 ['x', '= 3']
-    n1 ['multiply', '= 9']
+    ...     print(f'{node.id} [label="{node.title} {node.value}"]')
+    n0 [label="x = 3"]
+    n1 [label="multiply = 9"]
     >>> for edge in edges:
-    ...     print(edge.source, "->", edge.target, edge.label)
-    n0 -> n1 twice
+    ...     print(f'{edge.source} -> {edge.target} [label="{edge.label}"]')
+    n0 -> n1 [label="twice"]
     """
     picture = read(root, **{"depth": None, **options})
     return picture.nodes, picture.edges

@@ -177,9 +177,7 @@ def argument(x):
 
 def law(noise):
     """The law that noise was drawn from: Bernoulli(keep=0.5)."""
-    law = noise.distribution
-    bare = type(law).__repr__ is object.__repr__  # shows an address, which differs in each run
-    return short(type(law).__name__ if bare else law)
+    return short(re.sub(r" object at 0x\w+", "", repr(noise.distribution)))
 
 
 def settings(node):

@@ -103,7 +103,6 @@ class Node:
     is_root = property(lambda self: any(part.key in self.known.roots for part in self.parts))
     is_parameter = property(lambda self: self.kind in ("parameter", "frozen"))
     maker = property(lambda self: self.composition or self.last.op)  # it has a name and a kind
-    rows = property(lambda self: labels.rows(self))
     tooltip = property(lambda self: labels.tooltip(self))
 
     @cached_property
@@ -161,7 +160,12 @@ class Node:
             return Numbers(np.stack([part.last.data for part in self.inside]))
         return self.parts[-1].value if self.inside else Numbers(self.last)
 
-    @property
+    @cached_property
+    def rows(self):
+        """Its Rows, from top to bottom."""
+        return labels.rows(self)
+
+    @cached_property
     def gradient(self):
         """The statistics of its gradient, or None if that is not known."""
         known = self.known.gradients.get(self.last.order)
