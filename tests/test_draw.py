@@ -500,6 +500,13 @@ def test_terms_of_one_name_are_told_apart_as_long_as_they_are_few():
     assert terms(9)[0].startswith("mse loss x9 ") and len(terms(9)) == 1
 
 
+def test_a_term_of_zero_keeps_its_name_and_its_node():
+    w = leaf([0.0, 0.0], name="w")
+    nodes, _ = describe(F.mse_loss(w, np.ones(2)) + F.l2_penalty(w, c=0.1))
+    assert texts(only(nodes, kind="root"))[2:] == ["mse loss 1  (100%)", "l2 penalty 0  (0%)"]
+    assert "0% of the loss" in texts(only(nodes, kind="penalty"))
+
+
 def test_names_are_cut_and_what_they_name_is_not():
     w = leaf([1.0, -2.0])
     loss = F.binary_cross_entropy_with_logits(w, np.ones(2))

@@ -367,12 +367,13 @@ def terms(node):
     keys = [part.key for part in node.parts]
     for root, terms in node.known.terms.items():
         values = [value for _, value in terms.values()]
-        total, own = sum(values), sum(terms[key][1] for key in keys if key in terms)
+        own = [terms[key][1] for key in keys if key in terms]
+        total, part = sum(values), sum(own)
         shares = 0 < total < math.inf and min(values) >= 0
         if own and shares and node.kind == "penalty":
-            weighted = not math.isclose(own, np.sum(node.last.data), rel_tol=1e-6)
-            share = percent(own / total)
-            share = f"{number(own)} ({share})" if weighted else share
+            weighted = not math.isclose(part, np.sum(node.last.data), rel_tol=1e-6)
+            share = percent(part / total)
+            share = f"{number(part)} ({share})" if weighted else share
             yield Row(f"{share} of the loss", "term")
         if root in keys:
             alike = {}  # many terms of one name are one row

@@ -261,7 +261,7 @@ class Graph:
             if path not in self.groups:
                 parameters = list(module.parameters())
                 self.known.parameters.update(map(id, parameters))
-                name = short(outer.name_of(module)) if outer else ""
+                name = short(outer.name_of(module)) if outer is not None else ""
                 size, kind = sum(p.size for p in parameters), short(module_text(module), 60)
                 self.groups[path] = Group(name, kind, size, repr(module))
             calls, outer = (*calls, Call(id(scope), self.groups[path])), module
@@ -310,7 +310,8 @@ class Graph:
             return {}
         terms, said = {}, []
         for term in summands(root):
-            node = term.node and self.nodes.get(self.home[term.node.order])
+            order = None if term.node is None else term.node.order
+            node = self.nodes.get(self.home.get(order))
             key, label = (node.key, node.label) if node else (name_of(term), name_of(term))
             terms[key] = label, terms.get(key, (label, 0.0))[1] + term.value
             said.append(node and not node.is_leaf and node.maker.kind)
