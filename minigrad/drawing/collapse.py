@@ -12,7 +12,7 @@ from os.path import commonprefix
 
 import numpy as np
 
-from .labels import LONGEST, short, span
+from .labels import LONGEST, span
 from .node import Node
 
 MOST_NODES = 400  # that are drawn, whatever is asked for
@@ -171,12 +171,8 @@ def _oldest_in_one(nodes, most):
         age[node] = np.inf if node.is_leaf else i
         age |= {source: i + 0.5 for source in sources if source.is_leaf}
     oldest = set(sorted(nodes, key=age.get)[: len(nodes) - most + 1])
-    oldest = [node for node in nodes if node in oldest]
-    inside = [part for node in oldest for part in node.parts]
-    made = Counter(part.maker.name.replace("_", " ") for part in inside if not part.is_leaf)
-    names = short(", ".join(word for word, _ in made.most_common(3)))
-    card = _card(oldest, f"{len(inside):,} older nodes: {names}, ...")
-    card.calls, card.prefix = (), ""
+    card = _card([node for node in nodes if node in oldest], "")
+    card.words = f"{len(card.inside):,} older nodes"
     return _merged(nodes, [card])
 
 

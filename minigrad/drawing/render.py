@@ -115,10 +115,11 @@ class Drawing(graphviz.Digraph):
         picture = render(self.source, format or self.format)
         return picture.decode(encoding) if encoding else picture
 
-    def render(self, filename=None, directory=None, view=False, *_, outfile=None, **more):
+    def render(self, filename=None, directory=None, view=False, *, outfile=None, **more):
         """Writes the picture, and returns where: `outfile`, or `filename` and the format.
 
-        If the picture cannot be drawn, its DOT text is written, and the error says where.
+        Also takes `format` and `cleanup` (whether to delete the DOT text), as graphviz does. If the
+        picture cannot be drawn, its DOT text is written, and the error says where.
         """
         format = more.get("format") or self.format
         if outfile is None:
