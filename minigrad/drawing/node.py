@@ -114,8 +114,10 @@ class Node:
             return kinds.pop() if alone else "module"
         x = self.last
         if self.is_leaf:
-            if x.requires_grad or id(x) in self.known.parameters:
-                return "parameter" if x.requires_grad else "frozen"
+            if x.requires_grad:
+                return "parameter"
+            if id(x) in self.known.parameters:
+                return "frozen"
             return "noise" if isinstance(x, Noise) else "data"
         kind = self.maker.kind
         arguments = (a for t in self.tensors for a in t.args or ())
