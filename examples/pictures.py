@@ -1,10 +1,13 @@
-"""Draws the pictures in examples/pictures/ anew: the main job's loss, the README's example, a failed gradient check, a step of the page.
+"""Draws the pictures in examples/pictures/ anew.
 
 python examples/pictures.py
 
-The last one is a photograph of the page, so it needs Chromium; without one it stays as it is.
+They are the loss of regularization.py, the example of the README, a failed gradient check, and a
+step of the page. The last one is a photograph of the page, for which Chromium is needed; without
+Chromium it stays as it is.
 """
 
+import argparse
 import contextlib
 import io
 import os
@@ -26,7 +29,7 @@ HERE = Path(__file__).resolve().parent
 
 
 def main_job():
-    """The complete loss of regularization.py, after a backward pass, with the verdicts of its gradient check."""
+    """The loss of regularization.py after a backward pass, with the verdicts of its check."""
     loss = complete_loss()
     report = mg.check_graph(loss)
     loss.backward(retain_graph=True)
@@ -64,7 +67,7 @@ def drawings():
 
 
 def photograph(loss, fragment, path):
-    """A picture of the page that steps through the loss, at a step such as `b10`; False without Chromium."""
+    """A picture of the page of a loss, at a step such as `b10`; False without Chromium."""
     browser = next(
         filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
     )
@@ -91,13 +94,17 @@ def photograph(loss, fragment, path):
     return True
 
 
-if __name__ == "__main__":
+def main():
     for name, drawing in drawings().items():
         (HERE / "pictures" / f"{name}.gv").write_text(drawing.source, encoding="utf-8")
         print("wrote", drawing.render(outfile=HERE / "pictures" / f"{name}.svg"))
-    stepper = HERE / "pictures" / "stepper.png"
-    print(
-        f"wrote {stepper}"
-        if photograph(readme(), "b10", stepper)
-        else f"no Chromium: {stepper} stays as it is"
-    )
+    page = HERE / "pictures" / "stepper.png"
+    done = photograph(readme(), "b10", page)
+    print(f"wrote {page}" if done else f"no Chromium: {page} stays as it is")
+
+
+if __name__ == "__main__":
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
+    main()

@@ -3,7 +3,6 @@
 `python tests/test_draw.py` writes the DOT texts in tests/golden/ anew.
 """
 
-import inspect
 import os
 import re
 import runpy
@@ -22,11 +21,12 @@ import minigrad.functional as F
 from minigrad import nn
 from minigrad import noise as randomness
 from minigrad.check import check_graph
-from minigrad.drawing import describe, draw, draw_dot, make_dot, to_dot, to_text
-from minigrad.drawing.dot import LOOKS, TROUBLE, edge_width, text_width
-from minigrad.drawing.picture import read
+from minigrad.drawing import describe, draw, labels, to_dot, to_text
+from minigrad.drawing.api import OPTIONS, read
+from minigrad.drawing.dot import LOOKS, STYLES, edge_width, node_line
 from minigrad.engine import Tensor, grad
 from minigrad.noise import Noise, frozen_noise, manual_seed, stream
+from minigrad.registry import composition
 
 graphviz = pytest.importorskip("graphviz")
 
@@ -83,7 +83,7 @@ def renderable(drawing):
     return ET.fromstring(drawing.pipe("svg"))
 
 
-# ------------------------------------------------------------------------------------------- nodes
+# -------------------------------------------------------------------------------------------- nodes
 
 
 @pytest.mark.parametrize(
@@ -109,6 +109,94 @@ def test_each_kind_has_its_shape_and_fill(kind, title, shape):
         and ("diagonals" in line) == (kind == "loss")
         and ("peripheries=2" in line) == (kind == "root")
     )
+
+
+def test_a_kind_of_node_is_added_in_one_place(monkeypatch):
+    """An op or a composition says its kind; how the kind looks is a row in LOOKS."""
+
+    @composition(kind="attention")
+    def attend(x):
+        return F.softmax(x) @ x
+
+    loss = attend(leaf(np.ones((2, 2)))).sum()
+    node = only(describe(loss)[0], kind="attention", title="attend")
+    before = to_dot(loss, legend=True)
+    assert "shape=box" in dot_line(before, node.id) and ">attention<" not in before
+    look = LOOKS["penalty"]._replace(shape="trapezium", fill="#B8E0B0", meaning="attention")
+    monkeypatch.setitem(LOOKS, "attention", look)
+    source = to_dot(loss, legend=True)
+    assert 'shape=trapezium style="filled,solid" fillcolor="#B8E0B0"' in dot_line(source, node.id)
+    assert source.count("trapezium") == 2 and ">attention<" in source  # one is in the legend
+
+
+def test_kinds_are_said_and_not_guessed_from_names():
+    @composition(kind="loss")
+    def margin(x, target):
+        return np.mean(np.maximum(1 - x * target, 0.0))
+
+    @composition
+    def no_loss(x):
+        return np.sin(np.cos(x))
+
+    nodes, _ = describe(2 * margin(leaf([0.5, 2.0]), np.array([1.0, -1.0])))
+    assert only(nodes, title="margin").kind == "loss"
+    assert only(nodes, title="target").kind == "data"
+    assert only(describe(2 * no_loss(leaf()))[0], title="no loss").kind == "operation"
+
+
+def test_a_frozen_parameter_is_one_that_a_module_calls_its_parameter():
+    class Scaled(nn.Module):
+        def __init__(self):
+            self.scale, self.shift = nn.Parameter(2.0, requires_grad=False), Tensor(1.0)
+
+        def forward(self, x):
+            return self.scale * x + self.shift
+
+    kinds = {n.title: n.kind for n in describe(Scaled()(leaf(name="x")))[0]}
+    assert kinds == {
+        "scale": "frozen",
+        "shift": "data",
+        "x": "parameter",
+        "multiply": "operation",
+        "add": "root",
+    }
+
+
+def test_what_takes_no_gradient_is_as_quiet_as_data():
+    mask = np.exp(Tensor([1.0, 2.0], name="x"))  # recorded, because the input has a name
+    nodes, edges = describe(np.sum(leaf([3.0, 4.0]) * mask))
+    assert only(nodes, title="exp").kind == "quiet"
+    assert only(nodes, title="multiply").kind == "operation"
+    assert {e.style for e in edges if e.source == only(nodes, title="exp").id} == {"none"}
+    assert 'fillcolor="#F0F0F0"' in node_line(only(nodes, title="exp"))
+
+
+def test_a_row_is_added_in_one_place(monkeypatch):
+    monkeypatch.setattr(labels, "ROWS", dict(labels.ROWS))
+
+    @labels.row()
+    def dtype(node):
+        yield labels.Row(str(node.last.dtype), "attribute")
+
+    nodes, _ = describe(leaf(np.ones(2, np.float32)) * 2)
+    assert all(("float32", "attribute") in n.rows for n in nodes)
+
+
+def test_small_errors_are_not_printed_since_they_differ_between_processors():
+    loss = np.sum(leaf([1.0, 2.0]) * 3)
+    report = check_graph(loss)
+    for row in report.rows:
+        row.error = {"leaf": 2e-13, "sum": 0.0}.get(row.op, 3e-16)
+    words = [texts(n)[-1] for n in describe(loss, checks=report)[0]]
+    assert words == ["grad ok 2.0e-13", "grad ok < 1e-15", "grad ok < 1e-15"]
+
+
+def test_no_line_of_a_reason_ends_beside_an_equals_sign():
+    for n in range(3, 30):
+        note = f"{'w' * n} gradient, p = 0.4: the scale 1/(1 - p) is lost."
+        report = failing(loss := training_step(), note=note)
+        lines = texts(only(describe(loss, checks=report)[0], kind="random"))
+        assert any("p = 0.4" in line for line in lines), lines
 
 
 def test_no_two_kinds_look_alike():
@@ -165,8 +253,17 @@ def test_arrays_in_a_line(array, text):
 def test_a_gradient_before_backward_is_not_computed_rather_than_zero():
     x, y = leaf(), leaf(3.0)
     loss = x * y
-    assert all("∂ not computed" in texts(n) for n in describe(loss)[0] if n.kind == "parameter")
+    assert not any("∂" in line for n in describe(loss)[0] for line in texts(n))
+    heading = "3 nodes, 2 parameters, gradients not computed"
+    assert to_text(loss).splitlines()[0] == heading
+    assert "gradients" not in to_text(loss, grads=False)
+    x.grad = Tensor(3.0)  # as after another backward: y alone has none
+    assert [texts(n)[-1] for n in describe(loss)[0] if n.kind == "parameter"] == [
+        *("∂ 3", "∂ not computed")
+    ]
+    x.grad = None
     loss.backward(retain_graph=True)
+    assert to_text(loss).splitlines()[0] == "3 nodes, 2 parameters"
     assert [texts(n)[-1] for n in describe(loss)[0] if n.kind == "parameter"] == ["∂ 3", "∂ 2"]
 
 
@@ -199,26 +296,12 @@ def test_a_freed_graph_says_so():
     )
 
 
-def test_numbers_are_text_or_nodes():
+def test_numbers_are_text():
     y = 2 * leaf(3.0) ** 2
-    nodes, _ = describe(y)
-    assert "2 * x" in texts(only(nodes, kind="root")) and "x ** 2" in texts(
-        only(nodes, title="power")
-    )
-    nodes, edges = describe(y, constants=True)
-    assert [n.title for n in nodes if n.kind == "constant"] == ["2", "2"] and len(edges) == 4
-
-
-def test_a_number_that_is_a_node_is_no_setting_and_lies_where_it_is_used():
-    class Gate(nn.Module):
-        def forward(self, x):
-            return np.maximum(np.sin(x), 0.5)
-
-    y = np.exp(Gate()(leaf()))
-    assert "y=0.5" in texts(only(describe(y)[0], title="maximum"))
-    nodes, _ = describe(y, constants=True)
-    assert "y=0.5" not in texts(only(nodes, title="maximum"))
-    assert [group.type for group in only(nodes, title="0.5").scope] == ["Gate"]
+    nodes, edges = describe(y)
+    assert "2 * x" in texts(only(nodes, kind="root")) and len(edges) == 2
+    assert "x ** 2" in texts(only(nodes, title="power"))
+    assert "y=0.5" in texts(only(describe(np.maximum(leaf(), 0.5))[0], title="maximum"))
 
 
 def test_raw_arrays_are_data():
@@ -253,7 +336,7 @@ def test_settings_are_those_that_differ_from_the_default(function, told):
     assert [row.text for row in only(nodes, is_root=True).rows if row.role == "attribute"] == told
 
 
-# ------------------------------------------------------------------------------------------- edges
+# -------------------------------------------------------------------------------------------- edges
 
 
 def test_x_times_x_is_one_edge_that_counts_two():
@@ -293,7 +376,7 @@ def test_edges_without_gradient_are_dotted_and_into_penalties_dashed():
         assert edge.style == expected
 
 
-# ------------------------------------------------------------------------------ compositions, modules
+# ---------------------------------------------------------------------------- compositions, modules
 
 
 def test_a_composition_is_one_node():
@@ -374,13 +457,14 @@ def test_unnamed_leaves_are_not_named_after_the_letters_of_operators():
         assert only(describe(y, noise=True)[0], kind="noise").title == "noise"
 
 
-def test_dropout_is_a_hexagon_and_its_noise_a_circle_on_demand():
+def test_dropout_is_a_hexagon_and_its_noise_an_ellipse_on_demand():
     manual_seed(0)
     y = F.dropout(leaf(np.ones((3, 4))), 0.25, training=True)
     nodes, edges = describe(y)
     assert len(nodes) == 2 and len(edges) == 1 and "p=0.25" in texts(only(nodes, kind="random"))
     nodes, edges = describe(y, noise=True)
     assert "Bernoulli(keep=0.75)" in texts(only(nodes, kind="noise")) and len(edges) == 2
+    assert "noise" not in draw(y).text and "noise (3, 4) | Bernoulli(keep=0.75)" in to_text(y)
     alone, _ = describe(Noise(randomness.Bernoulli(0.5), (3,), bool))
     assert [n.kind for n in alone] == ["noise"]
 
@@ -416,6 +500,13 @@ def test_terms_of_one_name_are_told_apart_as_long_as_they_are_few():
     assert terms(9)[0].startswith("mse loss x9 ") and len(terms(9)) == 1
 
 
+def test_a_term_of_zero_keeps_its_name_and_its_node():
+    w = leaf([0.0, 0.0], name="w")
+    nodes, _ = describe(F.mse_loss(w, np.ones(2)) + F.l2_penalty(w, c=0.1))
+    assert texts(only(nodes, kind="root"))[2:] == ["mse loss 1  (100%)", "l2 penalty 0  (0%)"]
+    assert "0% of the loss" in texts(only(nodes, kind="penalty"))
+
+
 def test_names_are_cut_and_what_they_name_is_not():
     w = leaf([1.0, -2.0])
     loss = F.binary_cross_entropy_with_logits(w, np.ones(2))
@@ -434,7 +525,7 @@ def test_shares_are_of_the_whole_loss_and_left_out_where_parts_are_negative():
     assert describe(F.l2_penalty(w, c=0.5) + Noise(randomness.Bernoulli(0.5), (), bool))
 
 
-# ------------------------------------------------------------------------------- roots, size, stability
+# --------------------------------------------------------------------------- roots, size, stability
 
 
 def test_a_lone_leaf():
@@ -455,7 +546,7 @@ def test_unfolded_the_oldest_of_more_than_four_hundred_nodes_are_one_card():
     for _ in range(10_000):
         x = x + 1.0
     source = draw(x, depth=None, legend=False).source
-    assert "9,602 older nodes: add" in source and source.count("shape=") == 400
+    assert "+ 9,602 older nodes" in source and source.count("shape=") == 400
 
 
 def test_the_same_program_gives_the_same_dot():
@@ -470,7 +561,7 @@ def test_drawing_changes_nothing():
     x = leaf()
     y = x * x
     before = generator.bit_generator.state, np.random.get_state()[1].tolist(), sys.getrefcount(x)
-    drawing = draw([loss, y], checks=check_graph(y), grads="run", depth=0, backward=True)
+    drawing = draw([loss, y], checks=check_graph(y), grads="run", depth=0)
     assert (
         generator.bit_generator.state,
         np.random.get_state()[1].tolist(),
@@ -481,7 +572,7 @@ def test_drawing_changes_nothing():
         assert draw(loss).source == draw(loss).source
 
 
-# ------------------------------------------------------------------------------------------- rendering
+# ---------------------------------------------------------------------------------------- rendering
 
 HOSTILE = ["<b>&\"\\{|}", "two\nlines", "<script>alert(1)</script>", "張量の勾配", "n" * 200, "",
            "\x00\x1b", "\ud800", "]]>", "-->", "\\N\\G", "&amp;"]  # fmt: skip
@@ -513,7 +604,7 @@ def test_hostile_names_render(name):
 @pytest.mark.parametrize("direction", ["TB", "LR", "BT", "RL"])
 def test_every_direction_renders(direction):
     assert b"cross entropy" in draw(
-        training_step(), direction=direction, noise=True, constants=True, title="a step"
+        training_step(), direction=direction, noise=True, title="a step"
     ).pipe("svg")
 
 
@@ -540,7 +631,7 @@ SYSTEM_DOT = shutil.which("dot")
 @pytest.mark.skipif(not SYSTEM_DOT, reason="no system dot (Debian: apt-get install graphviz)")
 @pytest.mark.parametrize(
     "options",
-    [{}, {"depth": 0}, {"backward": True}, {"direction": "LR", "noise": True, "constants": True}],
+    [{}, {"depth": 0}, {"direction": "LR", "noise": True}],
     ids=str,
 )
 def test_a_system_dot_draws_the_same(monkeypatch, options):
@@ -548,9 +639,9 @@ def test_a_system_dot_draws_the_same(monkeypatch, options):
     monkeypatch.setattr(module, "renderers", lambda: [SYSTEM_DOT])
     svg = ET.fromstring(drawing.pipe("svg"))
     ids = {g[0].text for g in svg.iter() if g.get("class") == "node"}
-    assert ids >= {n.id for n in drawing.nodes} and "cross entropy" in "".join(
-        svg.itertext()
-    ).replace("\u00a0", " ")
+    assert ids >= {*drawing.names} and "cross entropy" in "".join(svg.itertext()).replace(
+        "\u00a0", " "
+    )
     assert drawing.pipe("png").startswith(b"\x89PNG")
 
 
@@ -583,7 +674,8 @@ def test_render_and_pipe_as_in_graphviz(tmp_path):
         format="svg", encoding="utf-8"
     ).startswith("<?xml")
     more = draw(leaf() * 2)
-    more.edge(only(more.nodes, is_root=True).id, "mine")
+    assert more.names == {"n0": "parameter", "n1": "multiply"}
+    more.edge("n1", "mine")
     assert ">mine<" in more.pipe("svg", encoding="utf-8")
     assert drawing.render("graph", directory=tmp_path, format="png") == str(tmp_path / "graph.png")
     assert (tmp_path / "graph").read_text() == drawing.source and (tmp_path / "graph.png").exists()
@@ -598,11 +690,7 @@ def test_after_a_step_the_picture_says_so_and_no_gradient_mixes_old_and_new():
     assert "changed" not in mg.to_text(loss)
     mg.optim.SGD(model.parameters(), lr=0.1).step()
     assert mg.to_text(loss).splitlines()[0].endswith(", 2 tensors changed since the forward pass")
-    for drawn in (
-        lambda: mg.to_text(loss, grads="run"),
-        lambda: mg.to_text(loss, backward=True),
-        lambda: mg.to_html(loss),
-    ):
+    for drawn in (lambda: mg.to_text(loss, grads="run"), lambda: mg.to_html(loss)):
         with pytest.raises(
             RuntimeError, match=r"'weight', of shape \(2, 3\), was changed in place"
         ):
@@ -631,9 +719,7 @@ def test_unknown_settings_are_refused():
     ):
         draw(2.0)
     for function in (draw, mg.to_dot, mg.to_text):
-        with pytest.raises(
-            TypeError, match=f"{function.__name__} has no option dept. There are .*depth"
-        ):
+        with pytest.raises(TypeError, match="draw has no option dept. There are .*depth"):
             function(leaf(), dept=2)
 
 
@@ -677,7 +763,7 @@ def test_a_png_is_no_larger_than_viewers_open():
     for i in range(200):
         y = (np.tanh, np.sin, np.exp)[i % 3](y)
     picture = draw(y, depth=None, detail="full").pipe("png")
-    assert 8_000 < int.from_bytes(picture[20:24], "big") <= module.PIXELS
+    assert 8_000 < int.from_bytes(picture[20:24], "big") <= 16_000
 
 
 def test_a_slow_renderer_is_stopped(tmp_path, monkeypatch):
@@ -732,7 +818,7 @@ assert minigrad.draw is draw and callable(draw) and minigrad.drawing.trace is tr
     )
 
 
-# -------------------------------------------------------------------------------------- folded modules
+# ----------------------------------------------------------------------------------- folded modules
 
 
 class Block(nn.Module):
@@ -793,21 +879,15 @@ def test_folding_makes_no_cycles():
     for loss in (shared, [shared, hidden], training_step(), residual_loss(5)):
         for depth in (None, "auto", 0, 1, 2, 3):
             for most in (5, 60):
-                nodes, edges = describe(
-                    loss, depth=depth, max_nodes=most, noise=True, constants=True
-                )
+                nodes, edges = describe(loss, depth=depth, max_nodes=most, noise=True)
                 places = {n.id: i for i, n in enumerate(nodes)}
                 assert all(places[e.source] < places[e.target] for e in edges), (depth, most)
 
 
 def test_a_card_says_what_is_inside():
     loss = training_step()
-    _, *first, value, gradient = texts(cards(loss, depth=0)[0])
-    assert (
-        first == ["8 nodes, 53 parameters", "dropout p=0.5", "out (4, 3)"]
-        and " ± " in value
-        and gradient == "∂ not computed"
-    )
+    _, *first, value = texts(cards(loss, depth=0)[0])
+    assert first == ["8 nodes, 53 parameters", "dropout p=0.5", "out (4, 3)"] and " ± " in value
     loss.backward(retain_graph=True)
     (card,) = cards(loss, depth=0)
     assert re.fullmatch(r"∂ rms [\d.]+ to [\d.]+", texts(card)[-1])
@@ -822,9 +902,10 @@ def test_auto_opens_as_much_as_fits():
         (10, ["MLP"]),
     ):
         assert [n.title for n in cards(loss, depth="auto", max_nodes=most)] == titles
-    heading = to_text(loss, max_nodes=everything - 1).splitlines()[0]
-    assert heading == f"{everything} nodes, 53 parameters, modules opened to depth 1"
-    assert to_text(loss, depth=0).startswith(f"{everything} nodes, 53 parameters, modules folded\n")
+    heading = to_text(loss, max_nodes=everything - 1, noise=False).splitlines()[0]
+    words = f"{everything} nodes, 53 parameters"
+    assert heading == f"{words}, modules opened to depth 1, gradients not computed"
+    assert to_dot(loss, depth=0).count(f">{words}, modules folded, gradients not computed<") == 1
 
 
 def test_equal_neighbours_fold_into_one():
@@ -867,33 +948,10 @@ def test_a_long_chain_without_a_pattern_folds_at_last():
     for i in rng.integers(0, 4, 3000):
         y = (np.tanh, np.sin, np.cos, np.exp)[i](y * 0.1)
     nodes, _ = describe(y, depth="auto")
-    assert len(nodes) == 60 and re.match(r"5,[5-9]\d\d older nodes: ", nodes[0].title)
+    assert len(nodes) == 60 and re.match(r"5,[5-9]\d\d older nodes", nodes[0].title)
 
 
-def test_many_weights_of_penalties_are_a_chip():
-    loss = residual_loss()
-    assert sum(e.style == "penalty" for e in describe(loss)[1]) == 10
-    nodes, edges, *_ = read(loss)
-    chip = only(nodes, kind="chip")
-    assert texts(chip)[1:] == [
-        "stem.weight",
-        "blocks.0.fc1.weight",
-        "blocks.0.fc2.weight",
-        "and 7 more",
-    ]
-    assert [(e.source, e.target) for e in edges if e.style == "penalty"] == [
-        (chip.id, only(nodes, kind="penalty").id)
-    ]
-    assert len(chip.tooltip.splitlines()) == 10
-    assert "weights" not in to_text(loss) and to_text(loss).count("fc2.weight") == 4
-    for most, compact in (
-        (len(nodes) - 1, False),
-        (len(nodes) - 2, True),
-    ):  # the chip is not counted
-        assert read(loss, max_nodes=most, depth=4).compact == compact
-
-
-# ------------------------------------------------------------------------------------ gradient checks
+# ---------------------------------------------------------------------------------- gradient checks
 
 
 def failing(
@@ -912,7 +970,7 @@ def test_verdicts_are_words():
     loss = training_step()
     nodes, _ = describe(loss, checks=check_graph(loss))
     assert all(
-        re.search(r"grad ok(, exact| \d\.\de-\d\d)", " ".join(texts(n)))
+        re.search(r"grad ok( < 1e-15| \d\.\de-\d\d)", " ".join(texts(n)))
         for n in nodes
         if n.kind not in ("data", "frozen")
     )
@@ -944,7 +1002,7 @@ def test_a_failed_check_is_unmistakable():
     assert (
         source.count("penwidth=3.5") == 1 and "12 of 13 passed, first wrong: drop.dropout" in source
     )
-    assert TROUBLE["band"] > TROUBLE["alarm"]
+    assert STYLES["band"].outline > STYLES["alarm"].outline
 
 
 def test_a_failed_check_inside_a_card_is_named_on_it():
@@ -1019,7 +1077,7 @@ def test_alarms_inside_a_card():
     )
 
 
-# ------------------------------------------------------------- tooltips, legend, gradients on the edges
+# --------------------------------------------------------- tooltips, legend, gradients on the edges
 
 
 def test_tooltips_tell_all():
@@ -1033,22 +1091,14 @@ def test_tooltips_tell_all():
         and lines[2].startswith("value: mean 0.")
         and lines[3] == "gradient: not kept"
     )
-    assert (
-        "gradient check: relu OK" in lines[4]
-        and lines[5] == "backward of relu:"
-        and "lambda g, out, x" in " ".join(lines[6:])
-    )
+    assert "gradient check: relu OK" in lines[4] and len(lines) == 5
     weight = next(n for n in nodes if n.title == "weight")
     assert (
         weight.tooltip.startswith("fc1.weight\nparameter (5, 6) float32\nvalue: mean ")
         and "\ngradient: mean " in weight.tooltip
     )
-    assert all("rms" not in e.tooltip for e in edges)
-    _, edges = describe(loss, grads="run")
-    assert any(
-        re.fullmatch(r"weight \(5, 6\)\ngradient that comes back: rms 0\.\d+", e.tooltip)
-        for e in edges
-    )
+    rms = r'tooltip="the gradient that comes back has rms 0\.\d+"'
+    assert re.search(rms, to_dot(loss, grads="run")) and not re.search(rms, to_dot(loss))
 
 
 @needs_renderer
@@ -1094,7 +1144,7 @@ def test_every_gradient_on_demand():
 
 
 def test_a_line_is_as_wide_as_what_comes_back_along_it():
-    """Of w, used three ways: each edge has the contribution of its own target, not the sum that is the gradient of w."""
+    """Of w, used three ways: each edge has what its own target sends, not their sum."""
     a, w = np.array([3.0, -4.0]), leaf([1.0, 2.0], name="w")
     loss = np.sum(a * w) + 1e-3 * np.sum(w * w) + F.l2_penalty(w, c=0.5)
     nodes, edges = describe(loss, grads="run")
@@ -1147,6 +1197,9 @@ def test_two_roots_get_their_gradients_together():
     assert texts(describe(x, grads="run")[0][0])[-1] == "∂ 1"
 
 
+RATE = "p=0.3, " if hasattr(randomness.Bernoulli, "drop_rate") else ""  # if the law tells it
+
+
 @pytest.mark.parametrize(
     "draw_noise, shown",
     [
@@ -1155,8 +1208,8 @@ def test_two_roots_get_their_gradients_together():
         (lambda x: F.dropout1d(x, 0.3, training=True), "p=0.3"),
         (lambda x: F.drop_path(x, 0.3, training=True), "p=0.3"),
         (lambda x: F.drop_connect(x, 0.3, training=True), "p=0.3"),
-        (lambda x: F.alpha_dropout(x, 0.3, training=True), "p=0.3, Bernoulli(keep=0.7)"),
-        (lambda x: F.gaussian_dropout(x, 0.2, training=True), "p=0.2, Normal(mean=1, std=0.5)"),
+        (lambda x: F.alpha_dropout(x, 0.3, training=True), f"{RATE}Bernoulli(keep=0.7)"),
+        (lambda x: F.gaussian_dropout(x, 0.2, training=True), "Normal(mean=1, std=0.5)"),
         (lambda x: F.gaussian_noise(x, 0.5, training=True), "Normal(mean=0, std=0.5)"),
     ],
 )
@@ -1177,45 +1230,7 @@ def test_under_no_grad_there_is_only_data():
     ] == ["none", "gradient"]
 
 
-def test_the_backward_pass_beside_the_forward_pass():
-    x, y = leaf(2.0, name="x"), leaf(3.0, name="y")
-    loss = np.sin(x * y) + x * x
-    nodes, edges = describe(loss, backward=True)
-    assert {n.scope[0].name for n in nodes} == {"forward", "backward"}
-    found = {n.title: texts(n)[1] for n in nodes if n.kind == "derivative"}
-    assert found == {"∂ x": f"= {3 * np.cos(6) + 4:.3g}", "∂ y": f"= {2 * np.cos(6):.3g}"}
-    assert any(e.style == "used" for e in edges) and x.grad is None and y.grad is None
-    with pytest.raises(
-        RuntimeError, match=r"backward=True: a root must be one number .* shape \(2,\)"
-    ):
-        draw(leaf([1.0, 2.0]) * 2, backward=True)
-    assert not any("uses" in line for n in read(loss, backward=True).nodes for line in texts(n))
-    source = to_dot(loss, backward=True)
-    assert "subgraph cluster_forward" in source and "subgraph cluster_backward" in source
-    loss.backward()
-    with pytest.raises(RuntimeError, match="backward=True: the graph was freed"):
-        draw(loss, backward=True)
-
-
-def test_many_lines_to_the_backward_pass_are_told_in_words():
-    loss = residual_loss(1)
-    nodes, edges, *_ = read(loss, backward=True, depth=None)
-    assert not any(e.style == "used" for e in edges)
-    titles, told = {n.id: n.title for n in nodes}, {}
-    for e in describe(loss, backward=True)[1]:
-        if e.style == "used":
-            told.setdefault(e.target, []).append(titles[e.source])
-    for n in nodes:
-        note = [row.text for row in n.rows if row.role == "note"]
-        assert len(note) == (n.id in told) and all(
-            name.split()[-1] in note[0] for name in told.get(n.id, ())
-        )
-    assert ["uses blocks.0.fc2.weight"] in [
-        [row.text for row in n.rows if row.role == "note"] for n in nodes if n.title == "matmul"
-    ]
-
-
-# ------------------------------------------------------------------------------------ text, other names
+# -------------------------------------------------------------------------------- text, other names
 
 
 def test_text_is_a_line_a_node():
@@ -1258,19 +1273,12 @@ def test_dot_and_text_need_no_graphviz(monkeypatch):
 def test_the_other_ways_to_draw_draw_the_same():
     loss = training_step()
     assert to_dot(loss, depth=1, title="a") == draw(loss, depth=1, title="a").source
-    drawing = draw_dot(loss, format="png")
-    assert drawing.format == "png" and drawing.source == to_dot(loss, direction="LR")
-    assert make_dot(loss, params={"out": loss}).source == to_dot(loss, names={"out": loss})
     assert mg.draw is draw and mg.to_dot is to_dot and mg.to_text is to_text
 
 
-def test_the_options_are_in_the_signature():
-    options = list(inspect.signature(draw).parameters)
-    assert options[:3] == ["root", "to_file", "direction"] and set(options[2:]) == set(
-        inspect.signature(to_dot).parameters
-    ) - {"root"}
-    with pytest.raises(TypeError, match="dpeth"):
-        draw(leaf(), dpeth=1)
+def test_the_docstring_has_every_option():
+    told = re.findall(r"^    (\w+)  +\S", draw.__doc__, flags=re.M)
+    assert sorted(told) == sorted({*OPTIONS, "to_file"} - {"max_nodes"})
     for wrong in ({"depth": -1}, {"detail": "tiny"}):
         with pytest.raises(ValueError, match=f"draw: {next(iter(wrong))} is"):
             draw(leaf(), **wrong)
@@ -1278,15 +1286,15 @@ def test_the_options_are_in_the_signature():
 
 def test_what_is_not_wanted_is_not_shown():
     loss = training_step()
-    bare = to_text(loss, values=False, grads=False, shapes=False, attributes=False)
-    assert not re.search(r"±|=|∂|\(4, 5\)|p=", bare)
+    bare = to_text(loss, values=False, grads=False, shapes=False)
+    assert not re.search(r"±| = |∂|\(4, 5\)", bare) and "p=0.5" in bare
     compact = to_dot(loss, detail="compact")
     assert ">(4, 5)<" in compact and "p=0.5" not in re.sub(
         r'tooltip="[^"]*"', "", dot_line(compact, only(describe(loss)[0], kind="random").id)
     )
 
 
-# ------------------------------------------------------------------------- the picture as it is laid out
+# -------------------------------------------------------------------- the picture as it is laid out
 
 
 def outlines(node):
@@ -1337,9 +1345,8 @@ def test_text_fits_its_node(options):
         shapes = sorted(outlines(node), key=lambda points: -np.ptp(points, axis=0).prod())
         for e in node.iter():
             if e.tag.endswith("text") and shapes:
-                size, bold = float(e.get("font-size")), e.get("font-weight") == "bold"
-                left, y = float(e.get("x")), float(e.get("y"))
-                right = left + text_width(e.text, size, bold)
+                size, left, y = (float(e.get(k)) for k in ("font-size", "x", "y"))
+                right = left + float(e.get("textLength"))
                 for height in (0, 0.6 * size):
                     low, high = span(shapes[0], y - height)
                     assert low - 1 <= left and right <= high + 1, (e.text, left, right, low, high)
@@ -1376,13 +1383,13 @@ def test_text_keeps_off_slanted_and_round_outlines(options):
     model = Noisy()
     loss = np.mean(model(np.ones((2, 3)))) + model.penalty()
     drawing = draw(loss, checks=check_graph(loss), **options)
-    kinds = {n.id: n.kind for n in drawing.nodes}
+    kinds = {n.id: n.kind for n in read(loss, checks=check_graph(loss), **options).nodes}
     for node in (g for g in ET.fromstring(drawing.pipe("svg")).iter() if g.get("class") == "node"):
         if kinds.get(node[0].text) in ("random", "penalty", "noise"):
             (outline,) = outlines(node)
             for e in (e for e in node.iter() if e.tag.endswith("text")):
                 left, y, size = (float(e.get(k)) for k in ("x", "y", "font-size"))
-                right = left + text_width(e.text, size, e.get("font-weight") == "bold")
+                right = left + float(e.get("textLength"))
                 for low, high in (span(outline, y), span(outline, y - 0.7 * size)):
                     assert low + 2 < left and right < high - 2, (e.text, low, left, right, high)
 
@@ -1445,41 +1452,19 @@ def test_a_shared_weight_stands_on_the_right_where_its_lines_are_out_of_the_way(
 
     tied = Tied()
     drawing = draw(np.mean(tied(np.ones((3, 6), np.float32)) ** 2) + nn.penalty(tied, nn.L2(1e-2)))
-    at, titles = places(drawing), {n.title: n.id for n in drawing.nodes if n.kind == "parameter"}
-    assert at[titles["bias"]][0] < at[titles["weight"]][0]
-
-
-@needs_renderer
-def test_both_passes_of_a_deep_net_can_be_laid_out():
-    assert b"forward" in draw(residual_loss(), backward=True, depth=None).pipe("svg")
+    at, ids = places(drawing), {name: id for id, name in drawing.names.items()}
+    assert at[ids["enc.bias"]][0] < at[ids["enc.weight"]][0]
 
 
 @needs_renderer
 def test_text_in_an_svg_has_the_width_it_was_laid_out_for():
-    svg = draw(leaf(name="weight")).pipe("svg").decode()
-    text = re.search(r"<text [^>]*>weight</text>", svg)[0]
-    assert (
-        f'textLength="{text_width("weight", 11, bold=True):.1f}"' in text
-        and "font-family=\"Arial, Helvetica, 'Liberation Sans'" in text
-    )
+    svg = draw(leaf(name="weight") * leaf(name="張量")).pipe("svg").decode()
+    width = float(re.search(r'<text textLength="([\d.]+)"[^>]*>weight</text>', svg)[1])
+    letters = {"w": 778, "e": 556, "i": 278, "g": 611, "h": 611, "t": 333}  # of Arial Bold
+    assert width == pytest.approx(11 * sum(letters[c] for c in "weight") / 1000, abs=0.2)
+    assert not re.search(r"<text [^>]*textLength[^>]*>張量<", svg)
+    assert "font-family=\"Arial, Helvetica, 'Liberation Sans'" in svg
     assert "%3" not in svg and "%0" not in svg
-
-
-@needs_renderer
-def test_the_widths_are_those_of_arial():
-    letters = "".join(map(chr, range(33, 127)))
-    for bold in (False, True):
-        tag = "<B>{}</B>" if bold else "{}"
-        for word in (letters[i : i + 8] * 5 for i in range(0, len(letters), 8)):
-            escaped = tag.format(
-                word.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-            )
-            svg = module.render(
-                f'digraph {{ node [fontname=Arial shape=plain] a [label=<<FONT POINT-SIZE="10">{escaped}</FONT>>] }}',
-                "svg",
-            ).decode()
-            width = float(re.search(r'width="(\d+)pt"', svg)[1]) - 8
-            assert abs(text_width(word, 10, bold) - width) <= 3, word
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the stand-in renderers are shell scripts")
@@ -1515,7 +1500,7 @@ def test_a_virtual_environment_need_not_be_on_the_path():
     )
 
 
-# ------------------------------------------------------------------------------------- golden pictures
+# ---------------------------------------------------------------------------------- golden pictures
 
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -1535,9 +1520,11 @@ def golden():
 
 
 def stable(dot):
-    """Without tooltips, which quote the source of rules, and without the sizes of numeric errors."""
+    """Without tooltips, which tell numbers in full, and without the sizes of numeric errors."""
     return re.sub(
-        r"grad ok( \d\.\de-\d\d|, exact)", "grad ok", re.sub(r' tooltip="(\\.|[^"\\])*"', "", dot)
+        r"grad ok( < 1e-15| &lt; 1e-15| \d\.\de-\d\d)",
+        "grad ok",
+        re.sub(r' tooltip="(\\.|[^"\\])*"', "", dot),
     )
 
 
@@ -1562,7 +1549,7 @@ def test_the_committed_pictures_are_what_the_code_draws(name, monkeypatch):
 
 
 def test_the_photograph_of_the_page_is_there():
-    """Its pixels depend on the browser and its fonts, so they are not compared; what the page shows is tested in test_stepper.py."""
+    """Its pixels depend on the browser and its fonts; test_page.py tests what the page shows."""
     picture = (PICTURES / "stepper.png").read_bytes()
     assert picture.startswith(b"\x89PNG") and [
         int.from_bytes(picture[i : i + 4], "big") for i in (16, 20)

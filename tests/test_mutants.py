@@ -143,7 +143,12 @@ def recorded(name):
     graphs = [
         nodes(sample.call(*tensors(sample.inputs()))) for i, sample in enumerate(samples[name])
     ]
-    return [node for graph in graphs for node in graph if getattr(node.op, "family", node.op) is ops[name]]
+    return [
+        node
+        for graph in graphs
+        for node in graph
+        if getattr(node.op, "family", node.op) is ops[name]
+    ]
 
 
 def calls(name, i):

@@ -133,7 +133,9 @@ def check_node(node, rng, rates=(), step=STEP, rtol=0.0, atol=0.0):
     if found.verdict == "KINK":  # entries that tie go on tying where all move alike
         alike = judge(part, {x.order: np.ones(x.shape) for x in inputs.values()}, rtol, atol)
         if alike.verdict == "FAIL" and np.all(u != 0):
-            note = f"By {' and '.join(node.op.names[i] for i in inputs)}, moved alike: {alike.note}."
+            note = (
+                f"By {' and '.join(node.op.names[i] for i in inputs)}, moved alike: {alike.note}."
+            )
             return alike._replace(note=note, rule=where(node.op, next(iter(inputs))))
     if found.verdict not in FAILING:
         return found

@@ -1,379 +1,252 @@
-"""The records that describe a picture, and the texts written from them: DOT for Graphviz, and lines for a terminal.
+"""How a picture looks, and the DOT text and the plain text that are written of it.
 
-Every kind of node has a shape and a fill of its own, so that a picture can be read in grey as well.
+`dot` is the core: a line for each node and each edge, and a box around each module. Three tables say
+how they look: LOOKS has a row for each kind of node, STYLES for each role of a row of text, EDGES
+for each style of edge. Kinds differ in shape or border, so a picture can be read in grey. Graphviz
+measures the text, and makes each shape as large as its text needs.
 """
 
 import html
 import math
 from collections import Counter
-from dataclasses import dataclass
 from typing import NamedTuple
 
-WIDEST = 40  # letters of a name or an attribute shown at most
-PARAMETERS = "parameter", "frozen"  # kinds
+from .labels import Row, printable, short
+from .node import PENALTIES
 
-
-# ----------------------------------------------------------------------------------------- records
-
-
-class Row(NamedTuple):
-    """A line of text in a node, and its role: a key of ROWS."""
-
-    text: str
-    role: str
-
-
-@dataclass(eq=False)
-class Group:
-    """A module, drawn as a box around its nodes."""
-
-    name: str
-    type: str = ""
-    parameters: int = 0
-
-
-PENALTIES = Group("penalties")  # the box around penalties that no module made
-FORWARD, BACKWARD = Group("forward"), Group("backward")
-
-
-@dataclass
-class Node:
-    """One drawn node. `scope`: the Groups it lies in, outermost first."""
-
-    id: str
-    kind: str
-    title: str
-    rows: list
-    scope: tuple = ()
-    is_root: bool = False
-    tooltip: str = ""
-    holds: tuple = ()  # what it stands for: the `order` of each tensor, ("array", its id) of an array
-
-    @property
-    def path(self):
-        """Where it lies and what it is called, as in `encoder.fc1.weight`."""
-        title = self.title if self.kind == "module" else self.title.replace(": ", ".", 1)
-        return ".".join(
-            [*(group.name for group in self.scope if group.name and group is not PENALTIES), title]
-        )
-
-
-@dataclass
-class Edge:
-    """An arrow between two node ids. `style`: a key of EDGES; `weight`: how straight it should run; `rms`: of its gradient, if known."""
-
-    source: str
-    target: str
-    label: str = ""
-    style: str = "gradient"
-    weight: int = 1
-    rms: float = None
-    tooltip: str = ""
-
-
-class Picture(NamedTuple):
-    """All that is drawn. `heading`: a Row above the picture; `compact`: nodes without the numbers."""
-
-    nodes: list
-    edges: list
-    heading: Row
-    title: str = None
-    direction: str = "TB"
-    legend: bool = False
-    compact: bool = False
-
-
-# ------------------------------------------------------------------------------------------- looks
+WHITE, DIM, RED, BLUE, GREEN = "#FFFFFF", "#3D4650", "#C1121F", "#0B5A8A", "#00664B"
+BROWN, GREY = "#A8410A", "#6B7680"
+MODULE_TINTS, MODULE_LINE = ("#F4F7FA", "#E9EFF5", "#DEE7EF", "#D3DFE9"), "#93A3B1"
+MODULE_BOX = f'style="rounded,filled" fillcolor="{{}}" color="{MODULE_LINE}" labeljust=l'
+PENALTIES_BOX = (
+    f'style="rounded,filled,dashed" fillcolor="#FFF6F0" color="{BROWN}" labeljust=r labelloc=b'
+)
 
 
 class Look(NamedTuple):
-    """How a kind of node is drawn."""
+    """How a kind of node looks, in the terms of Graphviz. `ink` is the colour of its text."""
 
     shape: str
     style: str
     fill: str
     line: str
     ink: str
+    meaning: str  # in the legend
+    margin: str = ""  # in inches around the text, if not as for other kinds
+    rim: int = 0  # points of space above the text
+
+
+PINK, PALE = ("#E6C3DA", "#8E3A72", "#3A0F2C"), ("#F0F0F0", "#8A8A8A", "#333333")
+SNUG = "0.02,0.02"  # the margin in shapes around which Graphviz leaves more room
+RIM = "0.12,0.01", 6  # the margin in a cylinder, and the space below its rim
+
+LOOKS = {  # a kind of op or composition that is not here is drawn as an operation
+    "data": Look("note", "solid", "#DCEBF7", "#2F6DA8", "#10243A", "data: input or target"),
+    "parameter": Look("cylinder", "solid", "#F6D48A", "#9A6A00", "#2B1E00", "parameter", *RIM),
+    "frozen": Look("cylinder", "dashed", "#F3EBDB", "#9A8A6A", "#2B1E00", "frozen parameter", *RIM),
+    "noise": Look("ellipse", "solid", *PINK, "noise", SNUG),
+    "operation": Look("box", "rounded", WHITE, "#5F6B76", "#111111", "operation"),
+    "quiet": Look("box", "rounded,dashed", *PALE, "without gradient"),
+    "random": Look("hexagon", "solid", *PINK, "random operation", SNUG),
+    "loss": Look("box", "diagonals", "#9CCFE6", "#0B6088", "#04222F", "loss on data"),
+    "penalty": Look("octagon", "solid", "#F0A988", BROWN, "#3A1300", "penalty", SNUG),
+    "root": Look("box", "solid", "#12364F", "#000000", WHITE, "root: backward starts here"),
+    "module": Look("plain", "", WHITE, "#4A5764", "#111111", "folded"),
+}
+
+
+class Style(NamedTuple):
+    """How a row of text looks."""
+
+    size: int = 9  # in points; Graphviz takes whole numbers
+    tag: str = ""  # B or I
+    colour: str = None  # on white; on other fills, and without one, it is the ink of the kind
+    compact: bool = False  # whether a compact node has it
+    outline: float = 0  # how wide a red outline it gives its node
     meaning: str = ""  # in the legend
 
 
-LOOKS = {
-    "data": Look("note", "filled", "#DCEBF7", "#2F6DA8", "#10243A", "data: input or target"),
-    "constant": Look("ellipse", "filled,dashed", "#F0F0F0", "#8A8A8A", "#333333", "number"),
-    "parameter": Look("cylinder", "filled", "#F6D48A", "#9A6A00", "#2B1E00", "parameter"),
-    "frozen": Look(
-        "cylinder", "filled,dashed", "#F3EBDB", "#9A8A6A", "#2B1E00", "frozen parameter"
-    ),
-    "noise": Look("circle", "filled", "#E6C3DA", "#8E3A72", "#3A0F2C", "noise"),
-    "operation": Look("box", "filled,rounded", "#FFFFFF", "#5F6B76", "#111111", "operation"),
-    "random": Look("hexagon", "filled", "#E6C3DA", "#8E3A72", "#3A0F2C", "random operation"),
-    "loss": Look("box", "filled,diagonals", "#9CCFE6", "#0B6088", "#04222F", "loss on data"),
-    "penalty": Look("octagon", "filled", "#F0A988", "#A8410A", "#3A1300", "penalty"),
-    "root": Look("box", "filled", "#12364F", "#000000", "#FFFFFF", "root: backward starts here"),
-    "derivative": Look("tab", "filled", "#0B5A8A", "#000000", "#FFFFFF", "gradient of a leaf"),
-    "module": Look("plain", "", "#FFFFFF", "#4A5764", "#111111", "folded"),
-    "chip": Look("box", "filled,rounded,dashed", "#FFF6F0", "#A8410A", "#3A1300"),
-}
-MODULE_TINTS, MODULE_LINE = ("#F4F7FA", "#E9EFF5", "#DEE7EF", "#D3DFE9"), "#93A3B1"
-WHITE, DIM, RED, BLUE, GREEN, BROWN, GREY = (
-    "#FFFFFF",
-    "#3D4650",
-    "#C1121F",
-    "#0B5A8A",
-    "#00664B",
-    "#A8410A",
-    "#6B7680",
-)
-
-# How a row of a node is set: size (Graphviz takes whole numbers), HTML-like tag, colour on white (None, and on all other fills: the ink of the kind).
-ROWS = dict.fromkeys(["shape", "about", "attribute", "value", "term"], (9, None, None)) | {
-    "title": (11, "B", None),
-    "number": (10, "B", None),
-    "gradient": (9, None, BLUE),
-    "missing": (9, "I", None),
-    "note": (9, "I", None),
-    "caption": (9, None, DIM),
-    "legend": (8, None, None),
-    "ok": (9, "B", GREEN),
-    "alarm": (9, "B", RED),
-    "band": (9, "B", WHITE),  # on red, whatever the kind
-    "reason": (9, None, RED),
-}
-COMPACT = {"shape", "number", "note", "alarm", "band", "reason"}  # the rows of a compact node
-TROUBLE = {"band": 3.5, "alarm": 2.0}  # role of a row -> width of the red outline of its node
-
-ROOM = {  # shape: its height in heights of the text, and the share of its width that it has at a part of its half height
-    "hexagon": (1.15, lambda y: 1 - y / 2),
-    "octagon": (1.25, lambda y: min(1, 1.414 - y)),
-    "cylinder": (1.35, lambda y: 0.9),
-    "circle": (1.5, lambda y: math.sqrt(1 - y * y)),
+STYLES = {
+    "title": Style(11, "B"),
+    "shape": Style(compact=True),
+    "about": Style(),
+    "attribute": Style(),
+    "value": Style(meaning="number ± number: mean and standard deviation"),
+    "number": Style(10, "B", compact=True),
+    "term": Style(),
+    "gradient": Style(colour=BLUE, meaning="∂: the gradient"),
+    "missing": Style(tag="I"),
+    "note": Style(tag="I", compact=True),
+    "caption": Style(colour=DIM),
+    "legend": Style(8),
+    "ok": Style(tag="B", colour=GREEN),
+    "alarm": Style(tag="B", colour=RED, compact=True, outline=2.0),
+    "band": Style(tag="B", colour=WHITE, compact=True, outline=3.5),  # on red, on every fill
+    "reason": Style(colour=RED, compact=True),
 }
 
-EDGES = {
-    "gradient": "",
-    "none": f'style=dotted color="{GREY}"',
-    "penalty": f'style=dashed color="{BROWN}"',
-    "used": f'color="{GREY}" penwidth=0.6 arrowhead=odot arrowsize=0.5 constraint=false',  # by the backward pass
+EDGES = {  # style: (DOT attributes, meaning and its colour in the legend)
+    "gradient": ("", "", DIM),
+    "none": (f'style=dotted color="{GREY}"', "dotted line: no gradient", DIM),
+    "penalty": (f'style=dashed color="{BROWN}"', "dashed line: into a penalty", BROWN),
 }
-AT_ONCE = 80  # nodes; to rank more at once may take minutes
-PLAIN, THIN, THICK = (
-    1.1,
-    0.6,
-    3.4,
-)  # widths of edges: gradient not known; rms 1e-6 and below; 1 and above
-
-NOTES = {  # in the legend, where there is such a row or edge
-    "value": ("number ± number: mean and standard deviation", DIM),
-    "gradient": ("∂: the gradient", BLUE),
-    "rms": ("thick line: large gradient", DIM),
-    "none edge": ("dotted line: no gradient", DIM),
-    "penalty edge": ("dashed line: into a penalty", BROWN),
-    "used edge": ("line with a ring: used on the way back", DIM),
-}
-
-# Widths of Arial's letters in thousandths of the size, plain and bold. Graphviz measures the same.
-NARROW = {
-    222: "ijl",
-    191: "'",
-    260: "|",
-    278: " !,./:;I[\\]ft",
-    333: "()-r`",
-    334: "{}",
-    355: '"',
-    389: "*",
-    469: "^",
-    500: "Jcksvxyz",
-    611: "FTZ",
-}
-NARROW |= {
-    494: "∂",
-    549: "±",
-    584: "+<=>~",
-    667: "&ABEKPSVXY",
-    722: "CDHNRUw",
-    778: "GOQ",
-    833: "Mm",
-    889: "%",
-    944: "W",
-    1015: "@",
-}
-BOLD = {
-    238: "'",
-    278: " ,./I\\ijl",
-    280: "|",
-    333: "!()-:;[]`ft",
-    389: "*r{}",
-    474: '"',
-    494: "∂",
-    500: "z",
-    549: "±",
-    584: "+<=>^~",
-}
-BOLD |= {
-    611: "?FLTZbdghnopqu",
-    667: "EPSVXY",
-    722: "&ABCDHKNRU",
-    778: "GOQw",
-    833: "M",
-    889: "%m",
-    944: "W",
-    975: "@",
-}
-WIDTHS = [
-    {letter: width for width, letters in table.items() for letter in letters}
-    for table in (NARROW, BOLD)
-]
+NORMAL, THIN, THICK = 1.1, 0.6, 3.4  # width of edges: gradient unknown; rms <= 1e-6; rms >= 1
+AT_ONCE = 80  # nodes; Graphviz may need minutes to rank more of them at once
 
 
-def text_width(text, size, bold=False):
-    """In points. What is not in the tables counts as a digit, and far eastern letters as square."""
-    widths = WIDTHS[bold]
-    return sum(widths.get(c, 1000 if c > "\u2e80" else 556) for c in text) * size / 1000
+class Picture(NamedTuple):
+    """All that is drawn. `heading`: a Row above it; `options`: those of draw."""
+
+    nodes: list
+    edges: list
+    heading: Row
+    options: object
 
 
-# --------------------------------------------------------------------------------------------- DOT
+# ------------------------------------------------------------------------------------- the core
 
 
 def dot(picture):
     """The picture as the text of a DOT digraph."""
-    nodes, edges = picture.nodes, picture.edges
-    lines = [
-        "digraph {",
-        f'graph [rankdir={picture.direction} fontname=Arial bgcolor="{WHITE}" nodesep=0.3 ranksep=0.35 pad=0.2 tooltip=" "]',
-        # remincross would reorder the insides of modules once more, and part parameters from their ops. Without nslimit a leaf
-        # with edges to hundreds of ranks takes over a minute; with less, long edges are crooked, and these take long.
-        f"graph [remincross=false nslimit={min(20, 2000 // len(nodes))} nslimit1=5]",
-        'node [fontname=Arial fontsize=9 margin="0.12,0.06" penwidth=1.1]',
-        f'edge [fontname=Arial fontsize=8 arrowsize=0.7 penwidth={PLAIN} color="#39424B" fontcolor="{DIM}"]',
-    ]
-    lines += ["graph [newrank=true]"] * (len(nodes) <= AT_ONCE and _comes_back(nodes, edges))
-    backward = {node.id for node in nodes if BACKWARD in node.scope}
-    beside = (
-        {} if backward else _beside(nodes, edges)
-    )  # Graphviz cannot always rank both (its error: trouble in init_rank)
-    opened, places = (), {FORWARD: -3, BACKWARD: -2, PENALTIES: -1}
-    for group in (group for node in nodes for group in node.scope):
-        places.setdefault(group, len(places) - 3)
-    # each module is opened once; penalties come first, which keeps them to the right of the modules
-    for node in sorted(
-        nodes,
-        key=lambda node: (PENALTIES not in node.scope, [places[group] for group in node.scope]),
-    ):
-        shared = sum(a == b for a, b in zip(opened, node.scope))
+    beside, compact = _beside(picture), picture.options.detail == "compact"
+    number = {PENALTIES: 0}  # the penalties come first, which keeps them right of the modules
+    for node in picture.nodes:
+        for group in node.scope:
+            number.setdefault(group, len(number))
+    lines, opened = ["digraph {", *_layout(picture)], ()
+
+    def place(node):  # each module is opened once
+        return PENALTIES not in node.scope, [number[group] for group in node.scope]
+
+    for node in sorted(picture.nodes, key=place):
+        shared = sum(a is b for a, b in zip(opened, node.scope))
         lines += ["}"] * (len(opened) - shared)
         for depth, group in enumerate(node.scope[shared:], shared):
-            lines += [
-                f"subgraph cluster_{group.name if places[group] < 0 else places[group]} {{",
-                _group_line(group, depth),
-            ]
+            lines += [f"subgraph cluster_{number[group]} {{", group_line(group, depth)]
         opened = node.scope
-        lines.append(_node_line(node, picture.compact))
+        lines.append(node_line(node, compact))
         if node.id in beside:
             abreast = sorted([*beside[node.id].values(), node.id], key=lambda id: int(id[1:]))
             lines.append(f"{{ rank=same; {'; '.join(abreast)} }}")
     lines += ["}"] * len(opened)
-    for edge in edges:  # the backward pass runs upwards, beside the forward pass
-        on_right = beside.get(edge.target, {}).get("right") == edge.source
-        lines.append(_edge_line(edge, on_right or {edge.source, edge.target} <= backward))
-    if picture.legend:
-        lines += _legend(picture)
-    above = [Row(short(picture.title, 80), "title")] * bool(picture.title) + [
-        picture.heading,
-        Row("", "caption"),
-    ]
-    label = _table(_line(row, LOOKS["operation"], "LEFT") for row in above)
-    return "\n".join(
-        [*lines, f"graph [labelloc=t labeljust=l label={label}]", "}\n"]
-    )  # last, or clusters would inherit it
+    for edge in picture.edges:
+        lines.append(edge_line(edge, beside.get(edge.target, {}).get("right") == edge.source))
+    lines += _legend(picture) if picture.options.legend else []
+    title = [Row(short(picture.options.title, 80), "title")] if picture.options.title else []
+    above = [_line(row, LOOKS["operation"], "LEFT") for row in [*title, picture.heading]]
+    heading = f"graph [labelloc=t labeljust=l label={_table([*above, _space(3)])}]"
+    return "\n".join([*lines, heading, "}\n"])  # a heading above would be the modules' too
 
 
-def _comes_back(nodes, edges):
-    """Whether a path leaves a module and comes back to it. Edges run upwards then, unless Graphviz ranks all nodes at once."""
-    sources, left = {}, {}  # left: id of a node -> the groups that the paths to it have left
-    for edge in edges:
-        sources.setdefault(edge.target, []).append(edge.source)
-    scopes = {node.id: {*node.scope} for node in nodes}
-    for id, scope in scopes.items():  # sources come first
-        left[id] = {
-            group
-            for source in sources.get(id, ())
-            for group in left[source] | scopes[source] - scope
-        }
-        if left[id] & scope:
-            return True
-    return False
+def node_line(node, compact=False):
+    """A node in DOT."""
+    rows = [Row(node.title, "title")] if node.title else []
+    for row in node.rows:
+        if not compact or STYLES[row.role].compact or node.is_root or not node.title:
+            rows.append(row)
+    return shape(node.id, node.kind, rows, node.is_root, node.tooltip)
 
 
-def _beside(nodes, edges):
-    """{id of an op: {side: id of the parameter that stands there}}: layers then form a straight line.
-
-    A parameter stands next to the first op that uses it, if that has other inputs and lies in the same box: on the right if
-    other nodes use it too, as penalties do, where its edges are out of the way.
-    """
-    by_id, uses = {n.id: n for n in nodes}, Counter(e.source for e in edges)
-    first = {e.source: e.target for e in reversed(edges)}
-    trunk = {e.target for e in edges if by_id[e.source].kind not in PARAMETERS}
-    beside = {}
-    for edge in sorted(
-        edges, key=lambda e: -uses[e.source]
-    ):  # the right side is for the one that most nodes use
-        source, op = by_id[edge.source], by_id[edge.target]
-        fits = (
-            source.kind in PARAMETERS
-            and source.scope == op.scope
-            and op.id in trunk
-            and op.kind != "penalty"
+def shape(id, kind, rows, is_root=False, tooltip=""):
+    """The shape of a kind of node with these rows, in DOT."""
+    look = LOOKS.get(kind, LOOKS["operation"])
+    outline = max((STYLES[row.role].outline for row in rows), default=0)
+    line = RED if outline else look.line
+    if look.shape == "plain":
+        paint, label = "shape=plain", _card(rows, look, line, outline or (3 if is_root else 1))
+    else:
+        paint = (
+            f'shape={look.shape} style="filled,{look.style}" fillcolor="{look.fill}" color="{line}"'
         )
-        if fits and first[source.id] == op.id:
+        paint += f" penwidth={outline}" if outline else ""
+        paint += " peripheries=2" if is_root else ""
+        paint += f' margin="{look.margin}"' if look.margin else ""
+        rim = [_space(look.rim)] if look.rim else []
+        label = _table(rim + [_line(row, look) for row in rows])
+    return f"{id} [{paint} tooltip={quoted(tooltip)} label={label}]"
+
+
+def edge_line(edge, turned=False):
+    """An edge in DOT. `turned`: written from target to source, which puts the source on the right.
+
+    Spaces keep the label off the line and, if that is thick, off the arrowhead.
+    """
+    ends = (edge.target, edge.source) if turned else (edge.source, edge.target)
+    attributes = [f"weight={edge.weight}", EDGES[edge.style][0], "dir=back" if turned else ""]
+    if edge.rms is not None:
+        attributes.append(f"penwidth={edge_width(edge.rms):.2f}")
+        attributes.append(f'tooltip="the gradient that comes back has rms {edge.rms:.3g}"')
+    if edge.label:
+        spaces = "&#160;" * (1 if edge.rms is None else 3)
+        attributes.append(f"label=<{spaces}{html.escape(edge.label)}>")
+    return f"{ends[0]} -> {ends[1]} [{' '.join(filter(None, attributes))}]"
+
+
+def group_line(group, depth):
+    """The box around a module, or around the penalties."""
+    names = [f"<B>{html.escape(group.name)}</B>" if group.name else "", html.escape(group.type)]
+    label, look = "  ".join(filter(None, names)), PENALTIES_BOX
+    if group is not PENALTIES:
+        look = MODULE_BOX.format(MODULE_TINTS[depth % len(MODULE_TINTS)])
+        # spaces as wide as the text: the edges that come in the middle pass on its right
+        label += " " * (2 * len(group.name + group.type) + 8) + '<BR ALIGN="LEFT"/>'
+    if group.parameters:
+        size = f"{group.parameters:,} parameters"
+        label += f'<FONT COLOR="{DIM}">{size}</FONT><BR ALIGN="LEFT"/>'
+    tooltip = quoted(" ".join(filter(None, [group.name, group.type])))
+    return f"graph [{look} fontsize=9 tooltip={tooltip} label=<{label}>]"
+
+
+# ---------------------------------------------------------------------------------- the layout
+
+
+def _layout(picture):
+    """What holds for the whole digraph."""
+    n = len(picture.nodes)
+    return [
+        f'graph [rankdir={picture.options.direction} fontname=Arial bgcolor="{WHITE}" nodesep=0.3 '
+        'ranksep=0.35 pad=0.2 size="160,160" tooltip=" "]',  # few viewers open a larger PNG
+        # remincross would reorder the insides of modules once more, and part parameters from their
+        # ops. Without nslimit a leaf with edges to hundreds of ranks takes over a minute; with a
+        # lower one, long edges are crooked, and take long.
+        f"graph [remincross=false nslimit={min(20, 2000 // n)} nslimit1=5]",
+        'node [fontname=Arial fontsize=9 margin="0.12,0.06" penwidth=1.1]',
+        f"edge [fontname=Arial fontsize=8 arrowsize=0.7 penwidth={NORMAL} "
+        f'color="#39424B" fontcolor="{DIM}"]',
+        *(["graph [newrank=true]"] if n <= AT_ONCE and _is_called_again(picture) else []),
+    ]
+
+
+def _is_called_again(picture):
+    """Whether a module is called twice. Edges may run up then, unless all is ranked at once."""
+    calls = {call for node in picture.nodes for call in node.calls}
+    return len({call.group for call in calls}) < len(calls)
+
+
+def _beside(picture):
+    """{id of an op: {side: id of the parameter that stands there}}: layers form a straight line.
+
+    A parameter stands next to the first op that uses it, if this op has other inputs and lies in
+    the same module: on the right if other nodes use it too, where their edges are out of the way.
+    """
+    nodes, edges = {node.id: node for node in picture.nodes}, picture.edges
+    uses = Counter(edge.source for edge in edges)
+    first = {edge.source: edge.target for edge in reversed(edges)}
+    trunk = {edge.target for edge in edges if not nodes[edge.source].is_parameter}
+    beside = {}
+    for edge in sorted(edges, key=lambda edge: -uses[edge.source]):  # most users: right side first
+        source, op = nodes[edge.source], nodes[edge.target]
+        near = source.is_parameter and source.scope == op.scope and first[source.id] == op.id
+        if near and op.id in trunk and op.kind != "penalty":
             taken = beside.setdefault(op.id, {})
             sides = ("right", "left") if uses[source.id] > 1 else ("left", "right")
-            if free := [side for side in sides if side not in taken]:
+            free = [side for side in sides if side not in taken]
+            if free:
                 taken[free[0]] = source.id
     return beside
 
 
-def _group_line(group, depth):
-    name, size = (
-        f"<B>{html.escape(group.name)}</B>" * bool(group.name),
-        f'<FONT COLOR="{DIM}">{group.parameters:,} parameters</FONT>',
-    )
-    words = filter(None, [name, html.escape(group.type), size * bool(group.parameters)])
-    style, fill, line = "rounded,filled", MODULE_TINTS[depth % len(MODULE_TINTS)], MODULE_LINE
-    if group is PENALTIES:
-        style, fill, line = "rounded,filled,dashed", "#FFF6F0", BROWN
-    elif group in (FORWARD, BACKWARD):
-        fill = WHITE
-    tooltip = quoted(" ".join(filter(None, [group.name, group.type])))
-    return f'graph [style="{style}" fillcolor="{fill}" color="{line}" labeljust=l fontsize=9 tooltip={tooltip} label=<{"  ".join(words)}>]'
-
-
-def _node_line(node, compact=False, extra=""):
-    look = LOOKS[node.kind]
-    rows = [Row(node.title, "title")] if node.title else []
-    rows += [
-        row
-        for row in node.rows
-        if not compact or row.role in COMPACT or node.is_root or not node.title
-    ]
-    trouble = max((TROUBLE.get(row.role, 0) for row in rows), default=0)
-    line, tooltip = RED if trouble else look.line, f"tooltip={quoted(node.tooltip)}"
-    if look.shape == "plain":
-        return f"{node.id} [shape=plain {tooltip} label={_card(rows, look, line, trouble or (3 if node.is_root else 1))}]"
-    paint = (
-        f'style="{look.style}" fillcolor="{look.fill}" color="{line}"'
-        + f" penwidth={trouble}" * bool(trouble)
-    )
-    extent = " peripheries=2" * node.is_root + (_size(rows, look.shape) or extra)
-    rim = [_space(8 if len(rows) > 1 else 2)] * (look.shape == "cylinder")
-    return f"{node.id} [shape={look.shape} {paint}{extent} {tooltip} label={_table(rim + [_line(row, look) for row in rows])}]"
-
-
-def _card(rows, look, line, border):
-    """A table with a dark head: what is folded."""
-    cell = f' BGCOLOR="{line}" CELLPADDING="{4 if rows[1:] else 1}" WIDTH="{14 + max(map(_width, rows)):.0f}"'
-    lines = [_cell(f"<B>+ {html.escape(rows[0].text)}</B>", ROWS[rows[0].role][0], WHITE, cell)]
-    lines += [_line(row, look) for row in rows[1:]] + [_space(3)] * (len(rows) > 1)
-    return _table(lines, f"{border:g}", more=f' COLOR="{line}" BGCOLOR="{look.fill}"')
+# ------------------------------------------------------------------------------- HTML-like text
 
 
 def _table(lines, border=0, padding=1, more=""):
@@ -390,54 +263,26 @@ def _space(height):
 
 
 def _line(row, look, align=None):
-    size, tag, colour = ROWS[row.role]
-    if not row.text:
-        return _space(3)
-    if colour is None or (
-        look.fill != WHITE and row.role != "band"
-    ):  # colours are legible on white alone
+    size, tag, colour, *_ = STYLES[row.role]
+    if colour is None or (look.fill != WHITE and row.role != "band"):  # legible on white alone
         colour = look.ink
-    text = html.escape(row.text)
-    cell = f' BGCOLOR="{RED}"' * (row.role == "band") + f' ALIGN="{align}"' * bool(align)
-    cell += f' CELLPADDING="0" HEIGHT="{_height(row)}" VALIGN="{"BOTTOM" if tag else "TOP"}"'  # Graphviz sets text with a tag too high
+    text = html.escape(row.text) or " "  # a name may be empty
+    # Graphviz sets text with a tag too high, so that lines would stand unevenly
+    place = "BOTTOM" if tag else "TOP"
+    cell = f' CELLPADDING="0" HEIGHT="{math.ceil(1.2 * size + 2)}" VALIGN="{place}"'
+    cell += f' BGCOLOR="{RED}"' if row.role == "band" else ""
+    cell += f' ALIGN="{align}"' if align else ""
     return _cell(f"<{tag}>{text}</{tag}>" if tag else text, size, colour, cell)
 
 
-def _size(rows, shape):
-    """Width and height for a shape around which Graphviz leaves too much room."""
-    if shape not in ROOM:
-        return ""
-    high, share = ROOM[shape]
-    y = -sum(map(_height, rows)) / 2
-    width, height = 0, -2 * y * high + 8
-    for row in rows:
-        top, y = y, y + _height(row)
-        width = max(width, (_width(row) + 8) / share(max(-top, y) / (height / 2)))
-    return f" fixedsize=true width={width / 72:.2f} height={height / 72:.2f}"
-
-
-def _height(row):
-    return math.ceil(1.2 * ROWS[row.role][0] + 2)
-
-
-def _width(row):
-    return text_width(row.text, ROWS[row.role][0], ROWS[row.role][1] == "B")
-
-
-def _edge_line(edge, reversed):
-    """`reversed`: written from target to source, which turns the layout around: a source on the right of a target of the same rank.
-
-    Spaces keep its text off the line and, where that is thick, off the arrowhead.
-    """
-    ends = (edge.target, edge.source) if reversed else (edge.source, edge.target)
-    width = f"penwidth={edge_width(edge.rms):.2f}" if edge.rms is not None else ""
-    words = [
-        f"label=<{'&#160;' * (1 if edge.rms is None else 3)}{html.escape(edge.label)}>"
-        * bool(edge.label),
-        f"tooltip={quoted(edge.tooltip)}" * bool(edge.tooltip),
-    ]
-    attributes = [f"weight={edge.weight}", EDGES[edge.style], "dir=back" * reversed, width, *words]
-    return f"{ends[0]} -> {ends[1]} [{' '.join(filter(None, attributes))}]"
+def _card(rows, look, line, border):
+    """The table of a card: a dark head, and below it the rows."""
+    head = f' BGCOLOR="{line}" CELLPADDING="{4 if rows[1:] else 1}"'
+    title = f"<B> + {html.escape(rows[0].text)} </B>"
+    lines = [_cell(title, STYLES[rows[0].role].size, WHITE, head)]
+    lines += [_line(Row(f"  {row.text}  ", row.role), look) for row in rows[1:]]
+    lines += [_space(3)] if rows[1:] else []
+    return _table(lines, f"{border:g}", more=f' COLOR="{line}" BGCOLOR="{look.fill}"')
 
 
 def edge_width(rms):
@@ -447,80 +292,64 @@ def edge_width(rms):
     return THIN + (THICK - THIN) * min(max((math.log10(rms) + 6) / 6, 0), 1)
 
 
-def _legend(picture):
-    """The kinds that are there as small nodes, in rows under the root; above them what texts and lines mean."""
-    nodes, edges = picture.nodes, picture.edges
-    rows = [
-        row
-        for node in nodes
-        for row in node.rows
-        if (not picture.compact or row.role in COMPACT) and (row.role != "value" or "±" in row.text)
-    ]
-    seen = (
-        {row.role for row in rows}
-        | {f"{edge.style} edge" for edge in edges}
-        | {"rms" for edge in edges if edge.rms is not None}
-    )
-    notes = [("legend", DIM), *(note for key, note in NOTES.items() if key in seen)]
-    label = _table((_cell(text, 8, colour, ' ALIGN="LEFT"') for text, colour in notes), padding=0)
-    kinds = [
-        kind for kind in LOOKS if LOOKS[kind].meaning and any(node.kind == kind for node in nodes)
-    ]
-    samples = [
-        Node(f"legend_{i}", kind, "", [Row(LOOKS[kind].meaning, "legend")], is_root=kind == "root")
-        for i, kind in enumerate(kinds)
-    ]
-    box = f'graph [style="rounded" color="{MODULE_LINE}" labeljust=l tooltip=" " label={label}]'
-    found = [_node_line(s, extra=' margin="0.07,0.04" width=0 height=0') for s in samples]
-    above = next((node.id for node in reversed(nodes) if node.is_root), nodes[-1].id)
-    abreast = -(-len(samples) // -(-len(samples) // 4))  # rows of four at most, and about equal
-    over = [above] * abreast + [sample.id for sample in samples]
-    links = [
-        f"{a} -> {sample.id} [style=invis weight={9 * (a != above)}]"
-        for a, sample in zip(over, samples)
-    ]
-    step = (
-        -1 if picture.direction in ("LR", "RL") else 1
-    )  # from left to right becomes from the bottom to the top there
-    return ["subgraph cluster_legend {", box, *found[::step], "}", *links[::step]]
-
-
 def quoted(text):
-    """A DOT string, in which backslashes (Graphviz unescapes them twice) and entities mean nothing."""
-    lines = (printable(line) for line in text.split("\n"))
-    return (
-        '"' + "\\n".join(html.escape(line).replace("\\", "\\" * 4) for line in lines) + '"'
-        if text
-        else '" "'
-    )
+    """A DOT string, in which backslashes (Graphviz unescapes them twice) and entities are text."""
+    lines = (html.escape(printable(line)).replace("\\", "\\" * 4) for line in text.split("\n"))
+    return '"' + "\\n".join(lines) + '"' if text else '" "'
 
 
-def printable(text):
-    return "".join(c if c.isprintable() else " " for c in text)
+# ----------------------------------------------------------------------------------- the legend
 
 
-def short(text, widest=WIDEST):
-    """One printable line of at most `widest` letters."""
-    line = printable(str(text)).strip()
-    return line if len(line) <= widest else line[: widest - 3] + "..."
+def _legend(picture):
+    """The kinds that are there as small nodes, in rows below the root; above them the notes."""
+    nodes = picture.nodes
+    label = _table((_cell(*note, ' ALIGN="LEFT"') for note in _notes(picture)), padding=0)
+    drawn = {node.kind if node.kind in LOOKS else "operation" for node in nodes}
+    kinds = [kind for kind in LOOKS if kind in drawn]
+    box = f'graph [style="rounded" color="{MODULE_LINE}" labeljust=l tooltip=" " label={label}]'
+    lines, ids = [], [f"legend_{i}" for i in range(len(kinds))]
+    for id, kind in zip(ids, kinds):
+        lines.append(shape(id, kind, [Row(LOOKS[kind].meaning, "legend")], kind == "root"))
+    small = 'node [margin="0.07,0.04" width=0 height=0]'
+    above = next((node.id for node in reversed(nodes) if node.is_root), nodes[-1].id)
+    abreast = math.ceil(len(ids) / math.ceil(len(ids) / 4))  # rows of four at most, about equal
+    links = []
+    for over, id in zip([above] * abreast + ids, ids):
+        links.append(f"{over} -> {id} [style=invis weight={9 * (over != above)}]")
+    # from left to right becomes from the bottom to the top in these directions
+    step = -1 if picture.options.direction in ("LR", "RL") else 1
+    return ["subgraph cluster_legend {", box, small, *lines[::step], "}", *links[::step]]
 
 
-# -------------------------------------------------------------------------------------------- text
+def _notes(picture):
+    """(text, size, colour) of what rows and edges mean, if there are such."""
+    compact = picture.options.detail == "compact"
+    rows = [row for node in picture.nodes for row in node.rows]
+    roles = {row.role for row in rows if row.role != "value" or "±" in row.text}
+    styles = [STYLES[role] for role in STYLES if role in roles]
+    notes = [(s.meaning, s.colour or DIM) for s in styles if s.compact or not compact]
+    if any(edge.rms is not None for edge in picture.edges):
+        notes.append(("thick line: large gradient", DIM))
+    drawn = {edge.style for edge in picture.edges}
+    notes += [EDGES[style][1:] for style in EDGES if style in drawn]
+    return [("legend", 8, DIM), *((text, 8, colour) for text, colour in notes if text)]
+
+
+# --------------------------------------------------------------------------------------- plain text
 
 
 def text(picture):
     """One line a node: `n5 relu (32, 16) <- n4 | 0.60 ± 0.90 | ∂ 0.002 ± 0.017`."""
-    inputs = {}
+    inputs = {node.id: [] for node in picture.nodes}
     for edge in picture.edges:
-        inputs.setdefault(edge.target, []).append(
-            edge.source + f" ({edge.label})" * edge.label.endswith(("twice", "times"))
-        )
-    lines = [short(picture.title, 80)] * bool(picture.title) + [picture.heading.text]
+        often = f" ({edge.label})" if edge.label.endswith(("twice", "times")) else ""
+        inputs[edge.target].append(edge.source + often)
+    lines = [short(picture.options.title, 80)] if picture.options.title else []
+    lines.append(picture.heading.text)
     for node in picture.nodes:
-        start = " ".join(
-            [node.id, node.path, *(row.text for row in node.rows if row.role == "shape")]
-        )
-        if node.id in inputs:
-            start += f" <- {', '.join(inputs[node.id])}"
-        lines.append(" | ".join([start, *(row.text for row in node.rows if row.role != "shape")]))
+        shape = [row.text for row in node.rows if row.role == "shape"]
+        others = [row.text for row in node.rows if row.role != "shape"]
+        arrow = ["<-", ", ".join(inputs[node.id])] if inputs[node.id] else []
+        lines.append(" | ".join([" ".join([node.id, node.path(), *shape, *arrow]), *others]))
     return "\n".join(lines)

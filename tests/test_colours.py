@@ -1,7 +1,9 @@
-"""Who sees no colours, or others, reads the same in a picture: kinds differ in shape or border, verdicts in words, and text stands out.
+"""A picture reads the same without colours: kinds differ in shape or border, verdicts in words.
 
-contrast    WCAG 2.1: (lighter + 0.05) / (darker + 0.05) of relative luminances, at least 4.5 for text (success criterion 1.4.3)
-vision      Machado, Oliveira & Fernandes 2009, "A Physiologically-based Model for Simulation of Color Vision Deficiency", severity 1
+contrast    WCAG 2.1: (lighter + 0.05) / (darker + 0.05) of relative luminances, at least 4.5 for
+            text (success criterion 1.4.3)
+vision      Machado, Oliveira & Fernandes 2009, "A Physiologically-based Model for Simulation of
+            Color Vision Deficiency", severity 1
 """
 
 import itertools
@@ -11,8 +13,9 @@ import numpy as np
 import pytest
 
 from minigrad.drawing import dot
-from minigrad.drawing.dot import EDGES, LOOKS, NOTES, ROWS, Edge, Group, Node, Row
-from minigrad.drawing.words import VERDICTS
+from minigrad.drawing.dot import EDGES, LOOKS, STYLES
+from minigrad.drawing.labels import VERDICTS, Row
+from minigrad.drawing.node import PENALTIES, Edge, Group
 
 VISION = {
     "all colours": np.eye(3),
@@ -55,7 +58,7 @@ def contrast(a, b, vision="all colours"):
 
 
 def node(kind, *rows):
-    return dot._node_line(Node("n0", kind, "title", list(rows), is_root=kind == "root"))
+    return dot.shape("n0", kind, [Row("title", "title"), *rows], is_root=kind == "root")
 
 
 def painted(text, fill):
@@ -88,12 +91,12 @@ def test_kinds_of_nodes_and_edges_differ_without_colours():
 
     for kinds, line in (
         (LOOKS, node),
-        (EDGES, lambda style: dot._edge_line(Edge("a", "b", style=style), False)),
+        (EDGES, lambda style: dot.edge_line(Edge("a", "b", style=style), False)),
     ):
         for a, b in itertools.combinations(kinds, 2):
             assert bare(line(a)) != bare(line(b)), (a, b)
-    boxes = [dot._group_line(group, 0) for group in (Group("same"), Group("same", "Linear(2, 2)"))]
-    assert "dashed" in dot._group_line(dot.PENALTIES, 0) and "dashed" not in boxes[0]
+    boxes = [dot.group_line(group, 0) for group in (Group("same"), Group("same", "Linear(2, 2)"))]
+    assert "dashed" in dot.group_line(PENALTIES, 0) and "dashed" not in boxes[0]
 
 
 def test_verdicts_and_alarms_differ_in_words_and_borders():
@@ -112,7 +115,7 @@ def test_verdicts_and_alarms_differ_in_words_and_borders():
 def test_text_stands_out_on_every_fill(vision):
     least = {}
     for kind, look in LOOKS.items():
-        for role in ROWS:
+        for role in STYLES:
             for ink, behind in painted(node(kind, Row("text", role)).split("label=")[1], look.fill):
                 least[kind, role, ink, behind] = contrast(ink, behind, vision)
     assert {behind for *_, behind in least} >= {look.fill for look in LOOKS.values()} | {
@@ -125,7 +128,9 @@ def test_text_stands_out_on_every_fill(vision):
         "#FFF6F0",
     ):  # behind the names of modules, and the labels of edges
         least |= {(ink, tint): contrast(ink, tint, vision) for ink in (dot.DIM, "#000000")}
-    least |= {(ink, dot.WHITE): contrast(ink, dot.WHITE, vision) for _, ink in NOTES.values()}
+    notes = [style.colour for style in STYLES.values() if style.meaning and style.colour]
+    for ink in [*notes, *(colour for _, _, colour in EDGES.values())]:
+        least[ink, dot.WHITE] = contrast(ink, dot.WHITE, vision)
     worst = min(least, key=least.get)
     assert least[worst] >= 4.5, (worst, least[worst])
 
@@ -133,7 +138,7 @@ def test_text_stands_out_on_every_fill(vision):
 @pytest.mark.parametrize("vision", VISION)
 def test_lines_stand_out_on_every_module(vision):
     """WCAG 2.1, success criterion 1.4.11: graphical objects 3:1."""
-    inks = [ink for style in EDGES.values() for ink in re.findall(r"#\w{6}", style)] + [
+    inks = [ink for style, *_ in EDGES.values() for ink in re.findall(r"#\w{6}", style)] + [
         "#39424B",
         dot.RED,
     ]
@@ -141,7 +146,5 @@ def test_lines_stand_out_on_every_module(vision):
         min(contrast(ink, tint, vision) for ink in inks for tint in (dot.WHITE, *dot.MODULE_TINTS))
         >= 3
     )
-    borders = [
-        look.line for kind, look in LOOKS.items() if kind not in ("root", "derivative", "module")
-    ]
+    borders = [look.line for kind, look in LOOKS.items() if kind not in ("root", "module")]
     assert min(contrast(line, dot.WHITE, vision) for line in borders) >= 3

@@ -1,4 +1,6 @@
-"""The stepper: its trace is the engine's backward, its page tells the truth, and works in a real browser."""
+"""The page that steps through a graph: its trace is the engine's backward, it tells the truth,
+and it works in a real browser.
+"""
 
 import base64
 import contextlib
@@ -22,10 +24,10 @@ import minigrad as mg
 import minigrad.functional as F
 from minigrad import nn, registry
 from minigrad import noise as randomness
-from minigrad.drawing import stepper
-from minigrad.drawing.stepper import story, summary, to_html
+from minigrad.drawing import page as page_module
+from minigrad.drawing.labels import rule_source
+from minigrad.drawing.page import story, summary, to_html
 from minigrad.drawing.trace import trace
-from minigrad.drawing.words import rule_source
 from minigrad.engine import Tensor
 from minigrad.graph import nodes, program
 from minigrad.noise import Noise
@@ -76,7 +78,7 @@ def read(page):
     )
 
 
-# ------------------------------------------------------------------------------------------- the trace
+# ---------------------------------------------------------------------------------------- the trace
 
 
 def bits(array):
@@ -85,7 +87,7 @@ def bits(array):
 
 
 def traced_as_the_engine_does(root, gradient=None, monkeypatch=None):
-    """Asserts that the trace visits the ops that backward visits, in its order, and that its last sums are the `.grad`s."""
+    """Asserts that the trace visits what backward visits, in order, and ends at the `.grad`s."""
     walk = nodes(root)
     frames = list(trace(root, gradient))
     assert all(t.grad is None for t in walk)
@@ -247,7 +249,7 @@ def test_what_cannot_be_traced_is_refused_with_the_remedy():
         list(trace(y))
 
 
-# ------------------------------------------------------------------------------------------- the rules
+# ---------------------------------------------------------------------------------------- the rules
 
 
 @pytest.mark.parametrize("name", sorted(ops))
@@ -283,7 +285,7 @@ def test_a_rule_without_source_says_so():
         ops.pop("double_of_test", None)
 
 
-# ------------------------------------------------------------------------------------------ the records
+# -------------------------------------------------------------------------------------- the records
 
 
 def test_statistics():
@@ -338,11 +340,13 @@ def test_noise_is_shown_as_it_was_drawn():
     assert told["rows"] == ["".join("0f"[kept] for kept in row[:64].astype(int)) for row in mask]
     assert told["label"] == "Bernoulli(keep=0.7), white is kept, its first rows and columns"
     assert (
-        stepper.noise(Noise(randomness.Normal(0, 0.5), (2,), np.float32))["label"]
+        page_module.noise(Noise(randomness.Normal(0, 0.5), (2,), np.float32))["label"]
         == "Normal(mean=0, std=0.5), white is highest"
     )
     for shape, height in (((), 1), ((5,), 1), ((2, 3, 4), 6), ((0,), 0), ((2, 0), 0)):
-        assert len(stepper.noise(Noise(randomness.Normal(), shape, np.float32))["rows"]) == height
+        assert (
+            len(page_module.noise(Noise(randomness.Normal(), shape, np.float32))["rows"]) == height
+        )
 
 
 def test_the_story_is_that_of_the_trace():
@@ -369,7 +373,7 @@ def test_the_story_is_that_of_the_trace():
     assert dropout["nothing"] == ["noise"] and dropout["place"] == "drop"
 
 
-# --------------------------------------------------------------------------------------------- the page
+# ----------------------------------------------------------------------------------------- the page
 
 
 def test_a_page_is_one_file_that_loads_nothing(tmp_path):
@@ -379,7 +383,7 @@ def test_a_page_is_one_file_that_loads_nothing(tmp_path):
     ) == [tmp_path / "step.html"]
     assert len(page) < 120_000
     assert not re.search(
-        r"https?:|url\(|@import|<img|src=|<iframe|<link(?! rel=\"icon\" href=\"data:,\")", page
+        r"https?:|url\((?!#)|@import|<img|src=|<iframe|<link(?! rel=\"icon\" href=\"data:,\")", page
     )
     assert "default-src 'none'" in page
     assert read(page)["forward"]
@@ -387,7 +391,9 @@ def test_a_page_is_one_file_that_loads_nothing(tmp_path):
 
 @pytest.mark.fixed_seeds
 def test_the_same_program_gives_the_same_bytes():
-    program = "import sys, test_stepper as t; sys.stdout.buffer.write(t.to_html(t.training_step()).encode())"
+    program = (
+        "import sys, test_page as t; sys.stdout.buffer.write(t.to_html(t.training_step()).encode())"
+    )
     first, second = (output(program, hash_seed) for hash_seed in ("1", "2"))
     assert first == second == to_html(training_step()).encode()
 
@@ -448,7 +454,7 @@ def test_other_roots():
 
 def test_large_graphs_are_refused():
     x = leaf()
-    for _ in range(stepper.LIMIT + 1):
+    for _ in range(page_module.MOST + 1):
         x = x + 1.0
     with pytest.raises(
         ValueError,
@@ -458,9 +464,9 @@ def test_large_graphs_are_refused():
 
 
 def test_the_options_of_draw():
-    assert "∂ not computed" in to_html(
-        training_step(), grads=True
-    ) and "∂ not computed" not in to_html(training_step())
+    page = to_html(training_step())
+    assert "gradients not computed" not in page and ">∂" not in page
+    assert "gradients not computed" in to_html(training_step(), grads=True)
     told = read(to_html(training_step(), noise=True))
     (drawn,) = [t for t in told["tensors"] if "noise" in t]
     assert drawn["node"] is not None
@@ -478,7 +484,7 @@ def test_folded_modules_hold_what_is_in_them(tmp_path):
     assert read((tmp_path / "step.html").read_text(encoding="utf-8")) == told
 
 
-# ------------------------------------------------------------------------------------------ in a browser
+# ------------------------------------------------------------------------------------- in a browser
 
 CHROMIUM = (
     shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -488,7 +494,7 @@ FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage
 
 
 class Browser:
-    """Chromium without a window, driven by the DevTools protocol over two pipes: JSON that ends in a zero byte."""
+    """Chromium without a window, driven by the DevTools protocol: JSON over two pipes."""
 
     def __init__(self, folder):
         (self.theirs_in, self.out), (self.back, self.theirs_out) = os.pipe(), os.pipe()

@@ -1,0 +1,148 @@
+"""What one calls for a picture: `draw`, and the same as DOT, as text and as records."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+from ..engine import Tensor
+from .collapse import collapse
+from .dot import Picture, dot, text
+from .node import Graph
+
+SUFFIXES = (".svg", ".png", ".pdf", ".gv", ".dot", ".txt", ".html")
+LEGEND_FROM = 6  # nodes
+
+
+OPTIONS = {  # of all functions here, and their defaults
+    "direction": "TB", "depth": "auto", "detail": "auto", "max_nodes": 60, "values": True,
+    "grads": True, "shapes": True, "noise": False, "names": None, "checks": None,
+    "legend": "auto", "title": None,
+}  # fmt: skip
+CHOICES = {
+    "direction": ("TB", "LR", "BT", "RL"),
+    "detail": ("full", "compact", "auto"),
+    "grads": (True, False, "run"),
+    "depth": ("auto", None, *range(100)),
+}
+
+
+def read(root, **given):
+    """The Picture of the graph of `root`. Options and errors as for `draw`."""
+    roots = list(root) if isinstance(root, (list, tuple)) else [root]
+    if not roots or not all(isinstance(r, Tensor) for r in roots):
+        raise TypeError(
+            "draw: the root is the Tensor that a forward pass returned, or a list of them, "
+            f"not a {type(root).__name__}."
+        )
+    unknown = ", ".join(name for name in given if name not in OPTIONS)
+    if unknown:
+        raise TypeError(f"draw has no option {unknown}. There are {', '.join(OPTIONS)}.")
+    options = SimpleNamespace(**OPTIONS | given)
+    for name, choices in CHOICES.items():
+        if getattr(options, name) not in choices:
+            known = ", ".join(map(str, choices[:4])) + (", ..." if len(choices) > 4 else "")
+            raise ValueError(f"draw: {name} is one of {known}, not {getattr(options, name)!r}.")
+    graph = Graph(roots, options)
+    graph.take_checks(options.checks)
+    graph.take_gradients(options.grads == "run")
+    nodes, opened = collapse(graph, options.depth, options.max_nodes)
+    for i, node in enumerate(nodes):
+        node.id = f"n{i}"
+    if options.detail == "auto":
+        options.detail = "compact" if len(nodes) > options.max_nodes else "full"
+    if options.legend == "auto":
+        options.legend = len(nodes) >= LEGEND_FROM
+    return Picture(nodes, graph.edges(nodes), graph.heading(opened), options)
+
+
+def draw(root, *, to_file=None, **options):
+    """The graph of `root`, a Tensor or a list of them, as a picture that a notebook shows.
+
+    direction  "TB" (downwards), "LR", "BT" or "RL"
+    depth      levels of modules to open; "auto": the deepest that gives at most `max_nodes` nodes,
+               30 below and 8 beside each other; None: all, and only the oldest of more than 400
+               nodes are folded
+    detail     "full"; "compact": no numbers except in the tooltips; "auto": compact above
+               `max_nodes` nodes
+    values     whether to show each node's value, or its mean ± standard deviation
+    grads      whether to show gradients that are there; "run": those of all nodes, and along all
+               edges, from a backward pass that leaves no trace
+    shapes     whether to show shapes
+    noise      whether the noise of a random op is a node of its own
+    names      {name: Tensor}, such as locals(); other values are ignored
+    checks     what check_graph(root) returned: each node shows its verdict
+    legend     whether to say what shapes and lines mean; "auto": from six nodes on
+    title      stands above the picture
+    to_file    also writes it there: .svg, .png, .pdf, .html (a page that steps through the graph),
+               .txt, or the DOT text as .gv or .dot
+
+    Returns a Drawing, a graphviz.Digraph to which nodes and edges can be added. Raises TypeError
+    for a root that is no Tensor and for an unknown option, ValueError for a setting that does not
+    exist or the report of another graph, RuntimeError if grads="run" cannot run backward,
+    ImportError without the package graphviz, and RendererNotFound if a file needs a Graphviz
+    program and there is none.
+    """
+    suffix = Path(to_file).suffix if to_file is not None else None
+    if suffix is not None and suffix not in SUFFIXES:
+        raise ValueError(f"draw: to_file ends in {', '.join(SUFFIXES)}; got {str(to_file)!r}.")
+    picture = read(root, **options)
+    try:
+        from .render import Drawing  # graphviz is needed only now
+    except ImportError:
+        raise ImportError(
+            "draw needs the package graphviz: pip install graphviz graphviz-pure. "
+            "to_dot and to_text do not need it."
+        ) from None
+    drawing = Drawing(picture)
+    if suffix == ".html":
+        from .page import to_html
+
+        to_html(root, to_file, **options)
+    elif suffix == ".txt":
+        Path(to_file).write_text(to_text(root, **options) + "\n", encoding="utf-8")
+    elif suffix in (".gv", ".dot"):
+        Path(to_file).write_text(drawing.source, encoding="utf-8")
+    elif suffix is not None:
+        drawing.render(outfile=to_file)
+    return drawing
+
+
+def to_dot(root, **options):
+    """The DOT text of the picture, for any Graphviz; needs no package. Options as for `draw`."""
+    return dot(read(root, **options))
+
+
+def to_text(root, **options):
+    """The graph as text, a line for each node, for a terminal.
+
+    Options as for `draw`, except that noise is shown unless noise=False.
+
+    >>> x = Tensor([1.0, 2.0], requires_grad=True, name="x")
+    >>> print(to_text((x * x).sum()))
+    3 nodes, 2 parameters, gradients not computed
+    n0 x (2,) | 1.50 ± 0.50
+    n1 multiply (2,) <- n0 (twice) | 2.5 ± 1.5
+    n2 sum <- n1 | = 5
+    """
+    return text(read(root, **{"noise": True, **options}))
+
+
+def describe(root, **options):
+    """The graph as records: (nodes, edges), oldest first.
+
+    Options as for `draw`, except that all modules are open unless `depth` is given.
+    A Node has id, kind, title, rows (text, role), tooltip, path(), is_root, its tensors and its
+    inputs; an Edge has source, target, label, style and rms. With them, a picture of one's own in
+    the language of Graphviz takes a few lines:
+
+    >>> x = Tensor(3.0, requires_grad=True, name="x")
+    >>> nodes, edges = describe(x * x)
+    >>> for node in nodes:
+    ...     print(f'{node.id} [label="{node.title} {node.value}"]')
+    n0 [label="x = 3"]
+    n1 [label="multiply = 9"]
+    >>> for edge in edges:
+    ...     print(f'{edge.source} -> {edge.target} [label="{edge.label}"]')
+    n0 -> n1 [label="twice"]
+    """
+    picture = read(root, **{"depth": None, **options})
+    return picture.nodes, picture.edges

@@ -1,0 +1,454 @@
+"""What a node says, in short: its rows and its tooltip, made of the texts that come first here.
+
+A row of a node is one function below: `@row()` above a function from a Node to Rows adds it, in the
+order of this file. How a role of row looks is said in dot.py, in STYLES.
+"""
+
+import ast
+import linecache
+import math
+import re
+import textwrap
+from collections import Counter
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+
+from ..array import data_of
+from ..engine import Tensor
+from ..noise import Noise
+
+LONGEST = 40  # letters of a name or of an attribute that are shown
+MOST_TERMS = 8  # terms of a loss that are shown
+MOST_REASONS = 6  # lines that say why a gradient check failed
+SYMBOLS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "power": "**"}
+# Settings of windows, which a composition shows, and the defaults of its functions for them.
+WINDOWS = {"size": None, "stride": 1, "dilation": 1, "groups": 1, "bias": None}
+
+
+class Row(NamedTuple):
+    """A line of text in a node. `role` is a key of STYLES in dot.py."""
+
+    text: str
+    role: str
+
+
+# ---------------------------------------------------------------------------------- short texts
+
+
+def printable(text):
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+def short(text, longest=LONGEST):
+    """One printable line of at most `longest` letters."""
+    line = printable(str(text)).strip()
+    return line if len(line) <= longest else line[: longest - 3] + "..."
+
+
+def count(n, what):
+    return f"{n:,} {what}" + "s" * (n != 1)
+
+
+def times(n):
+    return f" x{n:,}" if n > 1 else ""
+
+
+def span(texts):
+    """`first to last`."""
+    return " to ".join(dict.fromkeys((texts[0], texts[-1])))
+
+
+def percent(share):
+    return "<1%" if 0 < share < 0.005 else f"{share:.0%}"
+
+
+def number(x, digits=3):
+    """A number with so many digits: 2.76, 1.80, 1234, 1.2e-8. An exact one without zeros: 1.8."""
+    if not isinstance(x, (float, np.floating)):
+        return str(x)
+    text = f"{x + 0.0:.{digits}g}"  # -0 becomes 0
+    if not math.isclose(float(text), x, rel_tol=1e-6):
+        text = f"{x:#.{digits}g}".rstrip(".")
+    return f"{x:.0f}" if "e" in text and 1 <= abs(x) < 1e5 else _short_exponent(text)
+
+
+def _short_exponent(text):
+    return re.sub(r"e\+?(-?)0*", r"e\1", text)
+
+
+# --------------------------------------------------------------------------------------- arrays
+
+
+class Numbers:
+    """The statistics of the finite entries of a Tensor or an array; `bad` counts the other entries.
+
+    `low` and `high` are in the dtype of the array.
+    """
+
+    mean = std = low = high = math.nan
+    bad = zeros = 0
+
+    def __init__(self, x):
+        array = np.asarray(data_of(x))
+        self.shape, self.dtype, self.size = array.shape, array.dtype, array.size
+        if self.size == 0 or self.dtype.kind == "c":
+            return
+        finite = np.isfinite(array)
+        self.bad = int(self.size - np.count_nonzero(finite))
+        self.low = self.high = array.flat[0]
+        if self.bad < self.size:
+            entries = array[finite] if self.bad else array
+            self.low, self.high = entries.min(), entries.max()
+            self.zeros = int(entries.size - np.count_nonzero(entries))
+            constant = self.low == self.high  # of which a sum would only give the rounded mean
+            with np.errstate(all="ignore"):
+                self.mean = float(self.low if constant else np.mean(entries, dtype=float))
+                self.std = 0.0 if constant else float(np.std(entries, dtype=float))
+
+    rms = property(lambda self: math.nan if self.bad else math.hypot(self.mean, self.std))
+    all_zero = property(lambda self: self.zeros == self.size > 0)
+
+    def __str__(self):
+        """`= 2.76`, `-0.03 ± 0.32` (mean and standard deviation), `all 0`, `int 0..3`."""
+        if self.size == 0 or self.dtype.kind == "c":
+            return "empty" if self.size == 0 else "complex"
+        if self.size == 1:
+            return f"= {number(self.low.item())}"
+        if self.bad:
+            return f"{self.bad:,} nan/inf"
+        if self.dtype.kind == "b":
+            return f"{self.mean:.0%} true"
+        if self.dtype.kind in "iu":
+            return f"int {self.low}..{self.high}"
+        return f"all {number(self.low)}" if self.low == self.high else _spread(self.mean, self.std)
+
+    def in_full(self):
+        bad = f"{self.bad:,} of {self.size:,} are nan/inf, " if self.bad else ""
+        moments = f"mean {self.mean:.6g}, std {self.std:.6g}, min {self.low:.6g}"
+        return f"{bad}{moments}, max {self.high:.6g}, {self.zeros:,} zeros"
+
+
+def _spread(mean, std):
+    """`mean ± std`, both to the second digit of std."""
+    if not 0 < std < math.inf:
+        return f"{number(mean)} ± {number(std, 2)}"
+    power, size = (math.floor(math.log10(float(f"{x:.1e}"))) for x in (std, max(abs(mean), std)))
+    if size - power > 5:
+        return _short_exponent(f"{mean:.8g} ± {std:.2g}")
+    scale = 0 if size > -4 and power < 4 else size
+    digits = max(0, 1 - power + scale)
+    mean, std = round(mean / 10**scale, digits) + 0.0, std / 10**scale
+    text = f"{mean:.{digits}f} ± {std:.{digits}f}"
+    return f"({text})e{scale}" if scale else text
+
+
+def parameters(nodes):
+    """`53 parameters`: how many numbers the parameters among these nodes hold, or ""."""
+    sizes = [node.last.size for node in nodes if node.is_parameter]
+    return count(sum(sizes), "parameter") if sizes else ""
+
+
+# ------------------------------------------------------------------------------------ arguments
+
+
+def is_number(x):
+    return isinstance(x, (int, float, np.generic)) or (isinstance(x, np.ndarray) and x.ndim == 0)
+
+
+def is_operand(x):
+    """Whether an argument is a Tensor or an array, and not a number or a setting."""
+    return isinstance(x, (Tensor, np.ndarray)) and not is_number(x)
+
+
+def argument(x):
+    """An argument in short: 0.5, inverted, (1:3, ...)."""
+    if isinstance(x, (Tensor, np.ndarray)):
+        return argument(data_of(x).item()) if x.ndim == 0 else "array"
+    if isinstance(x, (float, np.floating)):
+        return _short_exponent(f"{x:.4g}")
+    if isinstance(x, slice):
+        parts = [x.start, x.stop] + [x.step] * (x.step is not None)
+        return ":".join("" if part is None else argument(part) for part in parts)
+    if isinstance(x, (tuple, list)):
+        return f"({', '.join(map(argument, x[:LONGEST]))}{',' * (len(x) == 1)})"
+    return short("..." if x is ... else getattr(x, "__name__", x))
+
+
+def law(noise):
+    """The law that noise was drawn from: Bernoulli(keep=0.5)."""
+    return short(re.sub(r" object at 0x\w+", "", repr(noise.distribution)))
+
+
+def settings(node):
+    """What there is to know of a node besides its inputs.
+
+    Of an op: numbers, and settings that differ from their default. Of a composition: the settings
+    of windows, and the names of its ops. Of what takes noise: how the noise is drawn.
+    """
+    if node.kind == "noise":
+        return law(node.last)
+    if node.is_leaf or not node.last.args:
+        return ""
+    random = [text for t in node.tensors for text in _noise_settings(t)]
+    if len(node.tensors) == 1 and not random:
+        return short(_op_settings(node.last))
+    windows = [
+        f"{name}={argument(a)}" for t in node.tensors for name, a in _given(t) if name in WINDOWS
+    ]
+    ops = [t.op.name for t in node.tensors]
+    return short(", ".join(dict.fromkeys(random or windows + ops)))
+
+
+def _noise_settings(t):
+    """How a result takes noise: the settings of a random op, else the drop rate and the law."""
+    if t.op.kind == "random":
+        return [_op_settings(t)]
+    laws = [a for a in t.args or () if isinstance(a, Noise)]
+    rates = [getattr(noise.distribution, "drop_rate", None) for noise in laws]
+    return [f"p={rate:.4g}" for rate in rates if rate is not None] + [law(a) for a in laws]
+
+
+def _op_settings(t):
+    """The arguments of a result that are numbers or settings."""
+    symbol = SYMBOLS.get(t.op.name)
+    if symbol and any(map(is_number, t.args)):
+        return f" {symbol} ".join(argument(a) if is_number(a) else "x" for a in t.args)
+    return ", ".join(f"{name}={argument(a)}" for name, a in _given(t))
+
+
+def _given(t):
+    """(name, value) of the arguments that are no operands and differ from their default."""
+    usual = WINDOWS | t.op.defaults
+    given = [(t.op.names[i], a) for i, a in enumerate(t.args or ()) if not is_operand(a)]
+    return [(name, a) for name, a in given if name not in usual or not _same(a, usual[name])]
+
+
+def _same(value, default):
+    values = value if isinstance(value, tuple) and value else (value,)
+    return all(type(x) is type(default) and repr(x) == repr(default) for x in values)
+
+
+def commutes(op):
+    """Whether the arguments of an elementwise op can be swapped, tried on two numbers."""
+    forward = op.forward
+    elementwise = isinstance(forward, np.ufunc) and forward.nin == 2 and not forward.signature
+    return elementwise and forward(2, 3) == forward(3, 2)
+
+
+def is_broadcast(x, t):
+    """Whether x has another shape than t, and the shape of t is its operands' broadcast shape."""
+    shapes = [np.shape(data_of(a)) for a in t.args if is_operand(a)]
+    try:
+        return x.shape != t.shape == np.broadcast_shapes(*shapes)
+    except ValueError:
+        return False
+
+
+# ---------------------------------------------------------------------------------------- rules
+
+
+def rule_source(op, i):
+    """(source, where it stands) of the rule for the i-th argument of an op."""
+    last = len(op.names) - 1  # this one may stand for any number of arguments
+    rule, name = op.rules[min(i, last)], op.names[min(i, last)]
+    code = getattr(rule, "__code__", None)
+    text = "".join(linecache.getlines(code.co_filename)) if code else ""
+    here = [(node, key) for node, key in _functions(text) if code.co_firstlineno == node.lineno]
+    named = [node for node, key in here if key == name] or [node for node, _ in here]
+    if not named:
+        return f"{getattr(rule, '__name__', type(rule).__name__)}: its source is not at hand", ""
+    if len(named) == 1:
+        source = ast.get_source_segment(text, named[0], padded=True)
+    else:
+        source = linecache.getline(code.co_filename, code.co_firstlineno)
+    return textwrap.dedent(source).strip(), f"{rule.__module__}, line {code.co_firstlineno}"
+
+
+@cache
+def _functions(text):
+    """(function, keyword it is passed as, or None) for all functions in a Python file."""
+    try:
+        tree = list(ast.walk(ast.parse(text)))
+    except SyntaxError:
+        return []
+    keywords = {n.value: n.arg for n in tree if isinstance(n, ast.keyword)}
+    return [(n, keywords.get(n)) for n in tree if isinstance(n, (ast.Lambda, ast.FunctionDef))]
+
+
+# ----------------------------------------------------------------------------------------- rows
+
+ROWS = {}  # {function from a Node to Rows: the option of draw that shows them, or None}
+
+
+def row(option=None):
+    """Declares a function that writes rows of a node, which an option of draw may hide."""
+
+    def declare(function):
+        ROWS[function] = option
+        return function
+
+    return declare
+
+
+def rows(node):
+    """The Rows of a node, from top to bottom."""
+    shown = [f for f, option in ROWS.items() if not option or getattr(node.known.options, option)]
+    return [row for function in shown for row in function(node) if row.text]
+
+
+@row()
+def contents(node):
+    """Of a card: what is in it."""
+    if not node.inside:
+        return
+    yield Row(short(node.note, 60), "about")
+    words = [count(len(node.inside), "node")] if node.kind == "module" else []
+    words.append(parameters(node.inside))
+    if node.owner and node.owner.parameters and not words[-1]:
+        words.append("the same parameters again")
+    yield Row(", ".join(filter(None, words)), "about")
+    random = (f"{p.label} {settings(p)}" for p in node.inside if p.kind == "random")
+    for line, n in Counter(random).items():
+        yield Row(short(line + times(n), 60), "attribute")
+
+
+@row("shapes")
+def shape(node):
+    before = "each " if node.is_leaf else "out "
+    shape = f"{before if node.inside else ''}{node.last.shape}"
+    yield Row(shape if node.last.shape else "", "shape")
+
+
+@row()
+def attributes(node):
+    yield Row("" if node.inside else settings(node), "attribute")
+
+
+@row()
+def freed(node):
+    if node.last.args is None:
+        yield Row("graph freed by backward(): draw before it,", "note")
+        yield Row("or use backward(retain_graph=True)", "note")
+
+
+@row("values")
+def value(node):
+    value = node.value
+    yield _listed("nan/inf", "band", node, [part for part in node.inside[:-1] if part.value.bad])
+    yield Row(str(value), "band" if value.bad else "number" if value.size == 1 else "value")
+
+
+@row("grads")
+def gradient(node):
+    """Of a node its gradient; of a card the range of the gradients of its parameters."""
+    trained = [part for part in node.parts if part.kind == "parameter"]
+    pairs = [(part, part.gradient) for part in (trained if node.inside else [node])]
+    known = [(part, x) for part, x in pairs if x is not None]
+    if not known:
+        some = trained and node.known.gradients  # if there are none at all, the heading says so
+        yield Row("∂ not computed" if some else "", "missing")
+    elif node.inside:
+        sizes = [number(size, 2) for size in sorted(x.rms for _, x in known if not x.bad)]
+        yield Row(f"∂ rms {span(sizes)}" if sizes else "", "gradient")
+        yield _listed("∂ nan/inf", "band", node, [part for part, x in known if x.bad])
+        yield _listed("∂ all zero", "alarm", node, [part for part, x in known if x.all_zero])
+    else:
+        x = known[0][1]
+        if x.all_zero:
+            yield Row("∂ all zero" if x.shape else "∂ zero", "alarm")
+        else:
+            yield Row(f"∂ {x}".replace("= ", ""), "band" if x.bad else "gradient")
+
+
+@row("values")
+def terms(node):
+    """Of a loss its terms; of a penalty its share. Shares are of a loss without negative terms."""
+    keys = [part.key for part in node.parts]
+    for root, terms in node.known.terms.items():
+        values = [value for _, value in terms.values()]
+        own = [terms[key][1] for key in keys if key in terms]
+        total, part = sum(values), sum(own)
+        shares = 0 < total < math.inf and min(values) >= 0
+        if own and shares and node.kind == "penalty":
+            weighted = not math.isclose(part, np.sum(node.last.data), rel_tol=1e-6)
+            share = percent(part / total)
+            share = f"{number(part)} ({share})" if weighted else share
+            yield Row(f"{share} of the loss", "term")
+        if root in keys:
+            alike = {}  # many terms of one name are one row
+            for key, (label, value) in terms.items():
+                alike.setdefault((label, len(terms) <= MOST_TERMS and key), []).append(value)
+            largest = sorted(alike.items(), key=lambda item: -sum(item[1]))[:MOST_TERMS]
+            for (label, _), values in largest:
+                share = f"  ({percent(sum(values) / total)})" if shares else ""
+                yield Row(f"{label}{times(len(values))} {number(sum(values))}{share}", "term")
+
+
+VERDICTS = {  # of check_graph, in words, and their roles
+    "NONFINITE": ("GRAD CHECK NOT FINITE", "band"),
+    "STOCHASTIC": ("GRAD CHECK STOCHASTIC", "band"),
+    "FAIL": ("GRAD CHECK FAILED", "band"),
+    "AFFECTED": ("AFFECTED by a wrong node", "alarm"),
+    "KINK": ("grad ok, at a KINK", "ok"),
+    "OK": ("grad ok", "ok"),
+    "VACUOUS": ("grad not tested (VACUOUS)", "missing"),
+}
+
+
+@row()
+def verdict(node):
+    """What check_graph says of a node, its gravest verdict; of a card each that is not OK."""
+    checks = node.known.checks
+    if not node.inside:
+        for result in checks.get(node.key, [])[:1]:
+            words, role = VERDICTS[result.verdict]
+            if result.verdict == "OK":  # smaller errors differ between processors
+                words += " < 1e-15" if result.error < 1e-15 else f" {result.error:.1e}"
+            yield Row(words, role)
+            yield from _reasons(result) if result.wrong else ()
+        return
+    checked = [(part, checks[part.key][0]) for part in node.inside if part.key in checks]
+    graver = sorted((r.severity, r.verdict) for _, r in checked if not r.passed)
+    for _, verdict in dict.fromkeys(graver):
+        yield _listed(*VERDICTS[verdict], node, [p for p, r in checked if r.verdict == verdict])
+    passed = sum(result.passed for _, result in checked)
+    yield Row(f"grad ok: {passed:,} of {len(checked):,}" if passed else "", "ok")
+
+
+def _reasons(result):
+    error = [f"relative error {result.error:.2g}"] if math.isfinite(result.error) else []
+    note = re.sub(r" \(its error about [^)]*\)", "", result.note)
+    note = re.sub(r"-?\d+\.\d{3,}(e[-+]?\d+)?", lambda x: f"{float(x[0]):.3g}", note)
+    note = note.replace(" = ", "\u00a0=\u00a0")  # no line ends beside an equals sign
+    lines = [line for part in note.split("Diagnosis: ") for line in textwrap.wrap(part, 38)]
+    return [Row(line.replace("\u00a0", " "), "reason") for line in error + lines[:MOST_REASONS]]
+
+
+def _listed(words, role, card, nodes):
+    """A Row about nodes in a card: the words, two of their names, and how many more there are."""
+    names = Counter(node.path(len(card.calls) + (card.owner is not None)) for node in nodes)
+    names = [name + times(n) for name, n in names.items()]
+    more = f" and {len(names) - 2} more" if len(names) > 2 else ""
+    return Row(f"{words}: {short(', '.join(names[:2]))}{more}" if names else "", role)
+
+
+# ------------------------------------------------------------------------------------- tooltips
+
+
+def tooltip(node):
+    """Everything there is to know about a node, in full precision."""
+    x, value, gradient = node.last, node.value, node.gradient
+    what = "output" if node.inside else node.kind if node.is_leaf else node.maker.name
+    lines = [node.title if node.inside else node.path(), f"{what} {value.shape} {value.dtype}"]
+    if not node.inside:
+        lines += filter(None, [settings(node)])
+    lines.append(f"value: {value.in_full()}")
+    if x.requires_grad:
+        missing = "not computed" if x.is_leaf else "not kept"
+        lines.append(f"gradient: {gradient.in_full() if gradient else missing}")
+    for r in node.known.checks.get(node.key, ()):
+        error = f"error {r.error:.3g}. {r.note}".strip()
+        lines.append(f"gradient check: {r.op} {r.verdict}, {error}")
+    return "\n".join(lines)

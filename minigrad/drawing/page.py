@@ -1,0 +1,207 @@
+"""A page that steps through a recorded graph, forward and backward: `to_html(loss, "loss.html")`.
+
+`story` writes what trace.py tells of the backward pass as plain records. `to_html` puts them into
+one file with the picture of the graph. The template of the file, page.html, holds all its style and
+script, and needs nothing from a network.
+"""
+
+import html
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+
+from ..array import data_of
+from ..engine import Tensor
+from ..graph import program
+from ..modes import path as dotted
+from ..noise import Noise
+from .api import read
+from .dot import dot, text
+from .labels import Numbers, argument, is_operand, law, rule_source, short
+from .trace import trace
+
+MOST = 300  # steps, and drawn nodes
+CORNER = 3, 5  # rows and columns of an array that are shown
+BINS = 24  # of a histogram
+SIDE = 64  # rows and columns of noise that are shown
+
+
+# --------------------------------------------------------------------------- what the page tells
+
+
+class _Story:
+    """The records of one page. What stands in many places is told once, and has a number."""
+
+    def __init__(self, drawn):
+        self.tensors, self.numbers, self.arrays, self.rules = [], {}, {}, {}
+        self.nodes = {key: node for node in drawn for key in node.holds}
+
+    def array(self, x):
+        return self.arrays.setdefault(json.dumps(summary(x)), len(self.arrays))
+
+    def rule(self, op, i):
+        return self.rules.setdefault(rule_source(op, i), len(self.rules))
+
+    def tensor(self, x, otherwise=None):
+        """The number of a Tensor or an array. `otherwise`: its name if it has none."""
+        key = x.order if isinstance(x, Tensor) else ("array", id(x))
+        if key not in self.numbers:
+            self.numbers[key] = len(self.tensors)
+            node, op = self.nodes.get(key), getattr(x, "op", None)
+            record = {"node": node and node.id, "leaf": op is None, "value": self.array(data_of(x))}
+            name = getattr(x, "name", None) or (op and op.name)
+            if node and len(node.holds) == 1:
+                name = node.path()
+            elif node:
+                record["within"] = node.path()
+            if isinstance(x, Noise):
+                name, record["noise"] = name or law(x), noise(x)
+            self.tensors.append(record | {"name": name or otherwise})
+        return self.numbers[key]
+
+    def step(self, node):
+        return {"tensor": self.tensor(node), "op": node.op.name, "place": dotted(node.scope)}
+
+    def forward(self, node):
+        """The record of a step forward: what an op takes."""
+        inputs, names = [], node.op.names
+        for i, x in _operands(node):
+            inputs.append({"argument": names[i], "tensor": self.tensor(x, names[i])})
+        given = [(names[i], a) for i, a in enumerate(node.args) if not is_operand(a)]
+        settings = [f"{name}={argument(a)}" for name, a in given]
+        return self.step(node) | {"inputs": inputs, "settings": settings}
+
+    def backward(self, node, g, sent):
+        """The record of a step backward: what arrives at an op, and what its rules send on."""
+        told = []
+        for s in sent:
+            record = {"tensor": self.tensor(s.input), "argument": node.op.names[s.argument]}
+            record |= {"array": self.array(s.cotangent), "total": self.array(s.total)}
+            record |= {"returned": str(s.returned), "count": s.count, "of": s.of}
+            told.append(record | {"rule": self.rule(node.op, s.argument)})
+        receivers = {s.argument for s in sent}
+        nothing = [node.op.names[i] for i, _ in _operands(node) if i not in receivers]
+        return self.step(node) | {"g": self.array(g), "sent": told, "nothing": nothing}
+
+
+def story(root, gradient=None, drawn=()):
+    """All that the page tells of the graph of `root`, as plain records. `drawn`: the Nodes."""
+    told = _Story(drawn)
+    forward = [told.forward(node) for node in program("to_html", root) if node.args]
+    backward = [told.backward(*frame) for frame in trace(root, gradient)]
+    arrays = [json.loads(array) for array in told.arrays]
+    facts = {"tensors": told.tensors, "arrays": arrays, "rules": list(told.rules)}
+    return facts | {"forward": forward, "backward": backward}
+
+
+def _operands(node):
+    """(place, value) of the arguments that are Tensors or arrays, also those within an index."""
+    arguments = [(i, a if isinstance(a, tuple) else (a,)) for i, a in enumerate(node.args)]
+    return [(i, x) for i, inner in arguments for x in inner if is_operand(x)]
+
+
+def summary(array):
+    """The shape of an array, its statistics, a histogram of the finite entries, and a corner."""
+    array = np.asarray(array)
+    value = Numbers(array)
+    told = {"shape": str(array.shape), "dtype": str(array.dtype), "size": array.size}
+    told |= {"short": str(value), "corner": _corner(array), "odd": value.bad}
+    if value.bad < array.size and array.dtype.kind != "c":
+        moments = {"mean": value.mean, "std": value.std, "min": value.low, "max": value.high}
+        told |= {name: _json(np.float64(moment)) for name, moment in moments.items()}
+        told["bins"] = _histogram(array.astype(float), value)
+    return told
+
+
+def _histogram(x, value):
+    x, low, high = x[np.isfinite(x)], float(value.low), float(value.high)
+    with np.errstate(all="ignore"):
+        bins = np.clip((x - low) / (high - low) * BINS, 0, BINS - 1) if low < high else np.zeros(1)
+    return np.bincount(np.nan_to_num(bins).astype(int), minlength=BINS).tolist()
+
+
+def _corner(array):
+    """The first rows and columns of the last two axes, as lists, with every digit."""
+    if 0 in array.shape:
+        return []
+    rows = np.atleast_2d(array[(0,) * (array.ndim - 2)])[: CORNER[0], : CORNER[1]]
+    return [[_json(x) for x in row] for row in rows]
+
+
+def _json(x):
+    """A number for JSON: a float by the fewest digits that give it back; nan and inf as text."""
+    if isinstance(x, np.floating):
+        return float(str(x)) if np.isfinite(x) else str(x)
+    return str(x) if isinstance(x, np.complexfloating) else x.item()
+
+
+def noise(tensor):
+    """Noise as rows of grey levels, 0 (lowest) to f, and the label above them."""
+    columns = tensor.shape[-1] if tensor.ndim else 1
+    rows = tensor.data.reshape(tensor.size // max(columns, 1), columns)[:SIDE, :SIDE].astype(float)
+    low, high = (rows.min(), rows.max()) if rows.size else (0, 0)
+    levels = np.rint((rows - low) / (high - low or 1) * 15).astype(int)
+    words = [law(tensor), f"white is {'kept' if tensor.dtype == bool else 'highest'}"]
+    if rows.size < tensor.size:
+        words.append("its first rows and columns")
+    rows = ["".join(f"{level:x}" for level in row) for row in levels]
+    return {"label": ", ".join(words), "rows": rows}
+
+
+# -------------------------------------------------------------------------------------- the page
+
+
+@np.errstate(all="ignore")  # the page shows what is not finite
+def to_html(root, path=None, *, gradient=None, **options):
+    """A page in one file that steps through the graph of `root`, forward and backward.
+
+    path      also writes the page there
+    gradient  the gradient of a root that has more than one entry, as in `backward`
+    options   those of `draw`, for the picture. By default all modules are open
+
+    `.grad` and the noise stay as they are, and the page loads nothing. Step 6 of backward is
+    `loss.html#b6`. Returns the page, a str. Raises TypeError if `root` is no Tensor, ValueError if
+    it is a leaf or its graph has more than 300 steps or nodes, RuntimeError if backward cannot run.
+    """
+    if not isinstance(root, Tensor):
+        raise TypeError(f"to_html: the root is one Tensor, not {type(root).__name__}.")
+    steps = sum(bool(node.args) for node in program("to_html", root))
+    if not steps:
+        raise ValueError("to_html: the tensor is a leaf, so there is no step to show.")
+    title = options.pop("title", None)
+    picture = read(root, **{"depth": None, "grads": False, "legend": False, **options})
+    most = max(steps, len(picture.nodes))
+    if most > MOST:
+        raise ValueError(
+            f"to_html: the graph has {most:,} steps or nodes, more than {MOST}. Step through a "
+            "smaller one: fewer layers, fewer steps in time, or a smaller batch in a loop over it."
+        )
+    if not title:
+        title = f"{next(node.title for node in picture.nodes if node.is_root)}, step by step"
+    told = json.dumps(story(root, gradient, picture.nodes), separators=(",", ":"), allow_nan=False)
+    parts = {"title": html.escape(short(title, 80)), "picture": _drawn(picture)}
+    parts["story"] = told.replace("<", "\\u003c")  # so that no text ends the script it stands in
+    template = (Path(__file__).parent / "page.html").read_text(encoding="utf-8")
+    page = re.sub("<!--(title|picture|story)-->", lambda match: parts[match[1]], template)
+    if path is not None:
+        Path(path).write_text(page, encoding="utf-8")
+    return page
+
+
+# What a page does not need of an SVG.
+UNNEEDED = r'<!--.*?-->\n?| (xmlns(:xlink)?|xlink:title|font-family|xml:space)="[^"]*"'
+
+
+def _drawn(picture):
+    """A Picture as SVG; if no program can draw it, the reason and the picture as text."""
+    try:
+        from .render import render  # graphviz is needed only now
+
+        svg = render(dot(picture), "svg").decode()
+    except (ImportError, RuntimeError) as error:
+        node = r'<span class="node" data-id="\2">\1</span>'
+        lines = re.sub(r"^((n\d+) .*)$", node, html.escape(text(picture)), flags=re.M)
+        return f"<p>{html.escape(str(error))}</p>\n<pre>{lines}</pre>"
+    return re.sub(UNNEEDED, "", svg[svg.index("<svg") :], flags=re.S)
