@@ -1,4 +1,4 @@
-"""What is wrong with a wrong gradient: simple hypotheses, tried one after the other on analytic and numeric derivatives."""
+"""What is wrong with a wrong gradient: simple hypotheses, tried on both derivatives."""
 
 from typing import NamedTuple
 
@@ -12,7 +12,10 @@ EXACT = 1e-9  # of the largest: what differs by less is one number
 
 
 class Map(NamedTuple):
-    """A function of one array x: push(v) is its numeric derivative along v, pull(u) the analytic gradient of sum(u * value)."""
+    """A function of one array x.
+
+    push(v) is its numeric derivative along v, pull(u) the analytic gradient of sum(u * value).
+    """
 
     x: np.ndarray
     push: object
@@ -56,7 +59,7 @@ def rates(steps):
 
 
 def _explanations(function, rates, others, turned, broadcast):
-    """(rank, text) of those that fit, with several random cotangents at once. Ranks are likelihoods."""
+    """(rank, text) of those that fit several random cotangents at once; a low rank is likely."""
     rng, x = np.random.default_rng(0), function.x
     entries = np.sort(rng.choice(x.size, min(x.size, SAMPLE), replace=False))
     columns = _columns(function, entries)

@@ -22,8 +22,8 @@ UNRECORDED = (
     "detach, x.data, x.numpy() or float(x)?"
 )
 ZERO = (
-    "both gradients are 0 at every entry, or too small to tell from rounding, so nothing was tested. "
-    "Check at a random point, in training mode, without what is a large constant."
+    "both gradients are 0 at every entry, or too small to tell from rounding, so nothing was "
+    "tested. Check at a random point, in training mode, without what is a large constant."
 )
 NOT_ITS_INPUTS = (
     "func depends on Tensors of its own, not on the inputs it is called with (copies of yours). "
@@ -38,7 +38,7 @@ class GradcheckError(RuntimeError):
 def gradcheck(
     func, inputs, *, eps=STEP, atol=0, rtol=0, raise_exception=True, nondet_tol=0, fast_mode=False
 ):
-    """True if the gradients of func(*inputs) are right at every entry of every input that wants one.
+    """True if the gradients of func(*inputs) are right at every entry of all inputs that want one.
 
     func        returns a Tensor or several, of any shape; its noise (active dropout) is held fixed
     inputs      a Tensor, or a tuple of any arguments; lower precision is copied to float64, and a
@@ -52,8 +52,8 @@ def gradcheck(
     checked as by check_graph. Func itself is run again nearby, to find what it does not record.
 
     Raises GradcheckError, or returns False with raise_exception=False, if a gradient is wrong or
-    cannot be checked. Raises ValueError if no input requires a gradient, and TypeError if func returns
-    no Tensor of floats.
+    cannot be checked. Raises ValueError if no input requires a gradient, and TypeError if func
+    returns no Tensor of floats.
 
     >>> x = Tensor(np.array([0.5, 2.0]), requires_grad=True)
     >>> gradcheck(lambda x: np.log(x) * x, x)
@@ -98,7 +98,7 @@ def gradient_function(func, inputs, grad_outputs=None):
 
 
 def differently_recorded(func, inputs, cotangents):
-    """A Finding if the rules give other gradients on Tensors, recorded, than on arrays; else None."""
+    """A Finding if the rules give other gradients when recorded than on arrays; else None."""
     trained = [x for x in inputs if isinstance(x, Tensor) and x.requires_grad]
     with frozen_noise():
         outputs = [y for y in _tensors(func(*inputs)) if y.requires_grad]
@@ -212,7 +212,7 @@ def _trouble(first, again, changed, nondet_tol):
 
 
 def _explained(i, found, wrong, part, x, settings):
-    """The Finding on the i-th input x, with its likely cause: a wrong rule, a pattern, few digits."""
+    """The Finding on the i-th input x, with its likely cause: wrong rule, pattern, few digits."""
     entry, finding = wrong_entry(part, x, *settings, found)
     note = f"input {i}, entry {entry}: {finding.note}, relative difference {finding.error:.2g}."
     if wrong:
@@ -231,9 +231,9 @@ def _explained(i, found, wrong, part, x, settings):
 def _unrecorded(outputs, own, trained, nondet_tol):
     """The inputs on which func depends by a way that it does not record, such as x.data.
 
-    At a point nearby func is recorded once more. From there each input moves a long and a short way,
-    and func's values are compared with those of the recorded graph. What is not recorded sets them
-    apart, in proportion to the way.
+    At a point nearby func is recorded once more. From there each input moves a long and a short
+    way, and func's values are compared with those of the recorded graph. What is not recorded sets
+    them apart, in proportion to the way.
     """
     rng, away, found = np.random.default_rng(2), AWAY, []
     ways = {i: cotangent(rng, own[i].shape) for i in trained}

@@ -105,9 +105,9 @@ def check_graph(loss, seed=0):
 
     Returns a Report. Noise stays as drawn, and nothing of the graph changes: a copy in float64 is
     checked. Each rule is compared with the complex step of its node's forward, along a random
-    direction with a random cotangent. The gradients that backward gives are compared with the complex
-    step of the whole graph, along a random direction of all leaves together. A random direction
-    misses a wrong entry with probability zero. `seed` chooses the directions.
+    direction with a random cotangent. The gradients that backward gives are compared with the
+    complex step of the whole graph, along a random direction of all leaves together. A random
+    direction misses a wrong entry with probability zero. `seed` chooses the directions.
 
     Raises RuntimeError for a freed graph, and for one without a leaf that requires a gradient.
     """

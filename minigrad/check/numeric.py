@@ -1,12 +1,12 @@
 """Derivatives of a recorded graph from its forwards alone, by the complex step: exact to rounding.
 
 A leaf x gets the value x + i h v, and the recorded graph runs on it. The imaginary part of every
-result over h is its derivative along v. Nothing is subtracted, so there is no step to choose (Squire
-& Trapp 1998; Martins, Sturdza & Alonso 2003, ACM TOMS 29(3)).
+result over h is its derivative along v. Nothing is subtracted, so there is no step to choose
+(Squire & Trapp 1998; Martins, Sturdza & Alonso 2003, ACM TOMS 29(3)).
 
-NumPy orders complex numbers by their real parts, and where these are equal by their imaginary parts.
-So at a kink `maximum`, `max` and `clip` take the branch that v goes into. Hence D(v) and -D(-v) are
-the exact slopes on the two sides of a kink.
+NumPy orders complex numbers by their real parts, and where these are equal by their imaginary
+parts. So at a kink `maximum`, `max` and `clip` take the branch that v goes into. Hence D(v) and
+-D(-v) are the exact slopes on the two sides of a kink.
 
 A node whose forward takes no complex numbers, or is no analytic function, is passed by a plain
 difference of that node alone.
@@ -143,7 +143,7 @@ def not_analytic(steps):
 
 
 def is_analytic(node):
-    """Whether the complex step of a node is what a difference gives. Of |x| and real(x) it is not."""
+    """Whether the complex step of a node is what a difference gives: not of |x| or real(x)."""
     rng, args = np.random.default_rng(0), list(map(data_of, node.args))
     for i, a in enumerate(node.args):
         if isinstance(a, Tensor) and a.dtype.kind == "f":

@@ -1,9 +1,10 @@
 """How far rounding may set apart two derivatives that are both right.
 
-Both are sums of many terms, and the terms may cancel: then rounding is all that is left. At every node,
-cotangent times tangent, summed over entries with signs, is the derivative itself. Summed without signs
-it is the size of what was added up there. Where an op loses digits inside (1 - tanh(x)^2, x - mean),
-moving every number by one rounding, one way and the other way, shows what is lost.
+Both are sums of many terms, and the terms may cancel: then rounding is all that is left. At every
+node, cotangent times tangent, summed over entries with signs, is the derivative itself. Summed
+without signs it is the size of what was added up there. Where an op loses digits inside, as in
+1 - tanh(x)^2 and x - mean, moving every number by one rounding, one way and the other way, shows
+what is lost.
 """
 
 import numpy as np
@@ -34,7 +35,11 @@ def of_sums(part, walk):
 
 
 def inside_ops(part, directions, walk):
-    """What rounding inside the ops may do: what numbers lose to larger ones, or when all are moved."""
+    """What rounding inside the ops may do.
+
+    A number beside a larger one loses digits to it: a rounding of all that meets at a node. And
+    when every number moves by a rounding, both sides move.
+    """
     norm = np.linalg.norm
     beside = [
         norm(np.ravel(part.gradients[node.order])) * norm(np.ravel(walk.tangents[node.order]))

@@ -40,7 +40,7 @@ def worst(findings):
     return findings[gravity.index(min(gravity))] if gravity else Finding("VACUOUS")
 
 
-# ------------------------------------------------------------------------------------- one direction
+# ------------------------------------------------------------------------------- one direction
 
 
 def judge(part, directions, rtol=0.0, atol=0.0):
@@ -85,7 +85,7 @@ def _differs(right, left, order):
     return largest(tangent + left.tangents[order]) > rounding
 
 
-# ------------------------------------------------------------------------------------ all directions
+# ------------------------------------------------------------------------------ all directions
 
 
 def direction(rng, gradient, entries):
@@ -107,9 +107,9 @@ def cotangent(rng, shape):
 def look(part, tensors, rng, rtol=0.0, atol=0.0, most=LOOKS):
     """{order: Finding} on the gradients by `tensors`, along a random direction of them together.
 
-    A random direction misses a wrong entry with probability zero, so what is OK is OK at every entry.
-    Where it is not OK, parts are looked at: first each tensor alone. Then only a kink leaves a doubt,
-    since it widens the verdict, and up to `most` times the entries are split.
+    A random direction misses a wrong entry with probability zero, so what is OK is OK at every
+    entry. Where it is not OK, parts are looked at: first each tensor alone. Then only a kink leaves
+    a doubt, since it widens the verdict, and up to `most` times the entries are split.
     """
     findings = {x.order: [] for x in tensors}
     every = [(x, np.argsort(np.ravel(x.data), kind="stable")) for x in tensors if x.size]
@@ -153,7 +153,7 @@ def _split(x, entries):
 
 
 def wrong_entry(part, x, rng, rtol, atol, found):
-    """(index, Finding) of the first entry of x whose derivative is wrong, given the Finding on x."""
+    """(index, Finding) of the first entry of x whose derivative is wrong, given that on x."""
     entries = np.sort(found.entries)
 
     def compared(entries):
