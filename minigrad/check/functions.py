@@ -11,8 +11,9 @@ from .diagnosis import diagnose, function_of, rates
 from .numeric import STEP, Part, by_engine, largest
 from .reports import progress
 from .rules import alike, check_node
-from .verdict import FAILING, LOOKS, Finding, cotangent, look, worst, wrong_entry
+from .verdict import FAILING, Finding, cotangent, look, worst, wrong_entry
 
+ENTRIES = 2_000  # times that entries are split, where there are kinks
 AWAY = 2.0**-4  # how far from the inputs func is run again, relative to each entry
 STEPS = 2.0**-6, 2.0**-12  # how far from there once more, to compare with what was recorded there
 SAME = 2.0**-46  # of the largest value: equal, if a constant was rounded in another way
@@ -171,7 +172,7 @@ def examine(
         return Finding("FAIL", np.inf, note)
     for x in xs:
         part.gradients.setdefault(x.order, np.zeros(x.shape))
-    most = 0 if fast_mode else LOOKS + 2 * max(x.size for x in xs)
+    most = 0 if fast_mode else min(ENTRIES, 2 * max(x.size for x in xs))
     looked = look(part, xs, rng, rtol, atol, most)
     found = {i: looked[own[i].order] if own[i].size else Finding("OK") for i in trained}
     for i, finding in found.items():
@@ -192,7 +193,7 @@ def examine(
         return Finding("VACUOUS", 0.0, note)
     if silent:
         warnings.warn(f"gradcheck: VACUOUS for inputs {silent}: {note}", stacklevel=4)
-    return worst([*found.values()])
+    return worst(found.values())
 
 
 def _trouble(first, again, changed, nondet_tol):

@@ -22,7 +22,7 @@ ENGINE = (
     "Every rule on the way is right. So the engine's own work is wrong: adding up, or undoing "
     "broadcasts."
 )
-PAST = "By a difference, since its forward takes no complex numbers."
+PAST = "By a plain difference: its forward takes no complex numbers here."
 UNTESTED = "every gradient is 0, or too small to tell from rounding: nothing was tested"
 
 

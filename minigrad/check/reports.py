@@ -15,7 +15,7 @@ def shown(error):
 
 
 def table(lines, notes):
-    """Rows of strings as an HTML table: the head is first, the last column is a coloured verdict."""
+    """Rows of strings as an HTML table: the head is first, the last column is coloured."""
     (head, *rows), cell = lines, "<td style='text-align:left'>"
     body = ["<table><tr>" + "".join(f"<th>{escape(h)}</th>" for h in head) + "</tr>"]
     for row in rows:

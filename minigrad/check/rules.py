@@ -122,17 +122,19 @@ def check_node(node, rng, rates=(), step=STEP, rtol=0.0, atol=0.0):
     steps = [*(a for a in node.args if isinstance(a, Tensor)), node]
     part = Part(steps, [node], [u], by_rules, step)
     findings = {i: look(part, [x], rng, rtol, atol)[x.order] for i, x in inputs.items()}
-    found = worst([*findings.values()])
+    found = worst(findings.values())
     if found.verdict == "KINK":  # entries that tie go on tying where all move alike
-        alike = judge(part, {x.order: np.ones(x.shape) for x in inputs.values()}, rtol, atol)
-        if alike.verdict == "FAIL" and np.all(u != 0):
-            note = f"By {' and '.join(map(node.op.argument, inputs))}, moved alike: {alike.note}."
-            return alike._replace(note=note, rule=where(node.op, next(iter(inputs))))
+        alike_moved = {x.order: np.ones(x.shape) for x in inputs.values()}
+        together = judge(part, alike_moved, rtol, atol)
+        if together.verdict == "FAIL" and np.all(u != 0):
+            names = " and ".join(map(node.op.argument, inputs))
+            note = f"By {names}, moved alike: {together.note}."
+            return together._replace(note=note, rule=where(node.op, next(iter(inputs))))
     if found.verdict not in FAILING:
         return found
     if not np.all(np.isfinite(node.data)):
         return Finding("NONFINITE", np.inf, "the value is not finite at some entries")
-    i = next(i for i, finding in findings.items() if finding == found)
+    i = next(i for i, finding in findings.items() if finding is found)
     note = f"By {node.op.argument(i)}: {found.note}."
     if found.verdict == "FAIL":
         note += f" Diagnosis: {_diagnosed(node, i, rates)}."

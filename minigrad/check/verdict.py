@@ -36,8 +36,11 @@ FAILING = SEVERITY[:3]
 
 def worst(findings):
     """The gravest Finding, of these the one of largest error. VACUOUS counts only if all are."""
-    gravity = [(SEVERITY.index(f.verdict), -f.error) for f in findings]
-    return findings[gravity.index(min(gravity))] if gravity else Finding("VACUOUS")
+
+    def gravity(finding):
+        return SEVERITY.index(finding.verdict), -finding.error
+
+    return min(findings, key=gravity, default=Finding("VACUOUS"))
 
 
 # ------------------------------------------------------------------------------- one direction
