@@ -58,8 +58,6 @@ def judge(part, directions, rtol=0.0, atol=0.0):
     infinite = not np.isfinite(analytic) and abs(numeric) > INFINITE
     if infinite or not np.isfinite(low + high):
         return Finding("NONFINITE", np.inf, f"the derivative is not finite: {sides}")
-    if not np.isfinite(analytic):
-        return Finding("FAIL", np.inf, sides)
     size = max(without_sign(part.gradients, directions), abs(numeric))
     allowed = rounding + atol + rtol * size
     if high - low > rounding:
@@ -78,7 +76,8 @@ def judge(part, directions, rtol=0.0, atol=0.0):
     if difference <= allowed:
         return Finding("OK", difference / size, sides, rounding=rounding, by_difference=passed)
     kinked = any(_differs(right, left, order) for order in right.tangents)
-    return Finding("FAIL", difference / size, sides, kinked=kinked)
+    error = difference / size if np.isfinite(difference) else np.inf
+    return Finding("FAIL", error, sides, kinked=kinked)
 
 
 def _differs(right, left, order):
