@@ -401,7 +401,7 @@ def test_where_kinks_meet_valid_subgradients_are_no_failure(name):
             np.sum(f(x) * np.cos(np.arange(f(x).size)).reshape(f(x).shape)), seed
         )
         assert report, report
-    assert "composition need not be one" in str(report) or report.rows[-1].verdict == "KINK"
+    assert "composition need" in str(report) or report.rows[-1].verdict == "KINK"
     assert mg.gradcheck(f, x)
 
 

@@ -1032,11 +1032,7 @@ BUGS = [
     Bug(
         "compares nothing",
         "SmallPebble",
-        text(
-            verdict.judge,
-            "if not difference <= allowed:\n        kinked",
-            "if False:\n        kinked",
-        ),
+        text(verdict.judge, "    if difference <= allowed", "    if True"),
         finds_wrong_rules,
     ),
     Bug(
@@ -1064,13 +1060,13 @@ BUGS = [
     Bug(
         "zero equals zero",
         "Burton2000/CS231n-2017#9, cs231n.github.io#11",
-        text(functions.examine, "if zero_allowed or not silent", "if True"),
+        text(functions.examine, "if zero_allowed:", "if True:"),
         refuses_empty_proofs,
     ),
     Bug(
         "randomness not looked for",
         "torch/tutorials#25",
-        text(functions._trouble, "if any(", "if False and any("),
+        text(functions._trouble, "if y.shape != z.shape or not", "if False and not"),
         refuses_empty_proofs,
     ),
     Bug(
@@ -1094,13 +1090,13 @@ BUGS = [
     Bug(
         "a kink is a failure",
         "HIPS/autograd; BVLC/caffe#1334",
-        text(verdict.judge, "if between else", "if False else"),
+        text(verdict.judge, "if low - allowed <= analytic", "if False and analytic"),
         judges_kinks,
     ),
     Bug(
         "a kink excuses all",
         "deeplearning4j#1280 left relu out",
-        text(verdict.judge, "if between else", "if True else"),
+        text(verdict.judge, "if low - allowed <= analytic", "if True or analytic"),
         judges_kinks,
     ),
     Bug(

@@ -1,13 +1,14 @@
-"""Gradient checks: analytic derivatives, from the rules, against numeric ones, from the forwards alone.
+"""Gradient checks: derivatives from the rules against derivatives from the forwards alone.
 
-`gradcheck` checks a function, `check_graph` the recorded graph of a loss, `python -m minigrad.check` every op. All hold noise
-fixed, so dropout is checked like anything else, and work in float64 whatever the dtype of the model. A disagreement counts only
-beyond the error of the numeric side, which is estimated.
+`gradcheck` checks a function, `check_graph` the recorded graph of a loss, and
+`python -m minigrad.check` every op. All hold noise fixed, so dropout is checked like anything else,
+and work in float64 whatever the dtype of the model. A disagreement counts only beyond what rounding
+explains.
 
 OK          the two sides agree
 FAIL        they do not; the likely cause follows
 KINK        one-sided slopes differ and the analytic value lies between them: a valid subgradient
-VACUOUS     both sides are zero at every entry, or too small to tell from rounding, so nothing was tested
+VACUOUS     both sides are zero at every entry, or too small to tell from rounding
 STOCHASTIC  the function changed between two calls, by randomness that minigrad cannot hold fixed
 NONFINITE   the function or its derivative is not finite, so there is nothing to compare
 AFFECTED    a leaf whose gradient is wrong because a rule on the way is

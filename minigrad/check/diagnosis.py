@@ -1,4 +1,4 @@
-"""What is wrong with a wrong gradient: simple hypotheses, tried one after the other on analytic and numeric derivatives."""
+"""What is wrong with a wrong gradient: simple hypotheses, tried on both derivatives."""
 
 from typing import NamedTuple
 
@@ -12,7 +12,10 @@ EXACT = 1e-9  # of the largest: what differs by less is one number
 
 
 class Map(NamedTuple):
-    """A function of one array x: push(v) is its numeric derivative along v, pull(u) the analytic gradient of sum(u * value)."""
+    """A function of one array x.
+
+    push(v) is its numeric derivative along v, pull(u) the analytic gradient of sum(u * value).
+    """
 
     x: np.ndarray
     push: object
@@ -21,18 +24,16 @@ class Map(NamedTuple):
 
 def function_of(part, x):
     """The Map from x to the outputs of a Part, all of them joined."""
-    outputs, ends = part.outputs, np.cumsum([y.size for y in part.outputs])[:-1]
-
-    def joined(arrays):
-        return arrays[0] if len(arrays) == 1 else np.concatenate([np.ravel(a) for a in arrays])
+    ends = np.cumsum([y.size for y in part.outputs])[:-1]
 
     def push(v):
         tangents = part.walk({x.order: v}).tangents
-        return joined([tangents.get(y.order, np.zeros(y.shape)) for y in outputs])
+        all_of_them = [tangents.get(y.order, np.zeros(y.shape)) for y in part.outputs]
+        return np.concatenate(all_of_them, axis=None)
 
     def pull(u):
-        parts = [p.reshape(y.shape) for p, y in zip(np.split(np.ravel(u), ends), outputs)]
-        return part.pull(outputs, parts, [x])[x.order]
+        parts = [u.reshape(y.shape) for u, y in zip(np.split(u, ends), part.outputs)]
+        return part.pull(part.outputs, parts, [x])[x.order]
 
     return Map(x.data, push, pull)
 
@@ -58,74 +59,60 @@ def rates(steps):
 
 
 def _explanations(function, rates, others, turned, broadcast):
-    """(rank, text) of those that fit, each tried with several random cotangents at once. Of one rank, none is likelier."""
-    rng, size = np.random.default_rng(0), function.x.size
-    entries = np.sort(rng.choice(size, min(size, SAMPLE), replace=False))
+    """(rank, text) of those that fit several random cotangents at once; a low rank is likely."""
+    rng, x = np.random.default_rng(0), function.x
+    entries = np.sort(rng.choice(x.size, min(x.size, SAMPLE), replace=False))
     columns = _columns(function, entries)
-    shape = columns.shape[1:]
-    known = np.all(np.isfinite(columns), axis=0)
+    shape, known = columns.shape[1:], np.all(np.isfinite(columns), axis=0)
     cotangents = [rng.standard_normal(shape) * known for _ in range(COTANGENTS)]
-    columns = np.nan_to_num(columns)
 
-    def numeric(cotangents, columns=columns):
-        return np.array([np.tensordot(columns, u, u.ndim) for u in cotangents])
+    def numeric(columns, cotangents=cotangents):
+        return np.array([np.tensordot(np.nan_to_num(columns), u, u.ndim) for u in cotangents])
 
     whole = np.array([np.reshape(function.pull(u.copy()), -1) for u in cotangents])
-    analytic, right = whole[:, entries], numeric(cotangents)
-    finite = abs(analytic[np.isfinite(analytic)])
-    tolerance = EXACT * max(abs(right).max(initial=0), finite.max(initial=0))
+    analytic, right = whole[:, entries], numeric(columns)
+    if not np.isfinite(analytic).all():
+        yield 0, f"not finite at {np.sum(~np.isfinite(analytic[0]))} of {len(entries)} entries"
+        return
+    tolerance = EXACT * max(abs(right).max(initial=0), abs(analytic).max(initial=0))
 
     def fits(candidate, at=...):
         return np.all(abs(analytic - candidate)[at] <= tolerance)
 
-    if not np.isfinite(analytic).all():
-        yield 0, f"not finite at {np.sum(~np.isfinite(analytic[0]))} of {len(entries)} entries"
-        return
-    if fits(right) or not entries.size:  # what is wrong shows elsewhere
+    if fits(right):  # what is wrong shows elsewhere
         return
     if fits(0):
         yield 0, "zero everywhere: the way back is cut (detach, .data?), or the rule is empty"
         return
-    sizes = {*shape, *function.x.shape, columns[0].size, size}
-    for factor, text in _factors(rates, sizes):
+    for factor, text in _factors(rates, {*shape, *x.shape, columns[0].size, x.size}):
         if fits(factor * right):
             yield 1, text
     for axis in broadcast:
         for i in {0, shape[axis] - 1}:
             one = np.zeros([n if a == axis else 1 for a, n in enumerate(shape)])
             one[(0,) * axis + (i,)] = 1
-            if fits(numeric([u * one for u in cotangents])):
-                yield (
-                    1,
-                    (
-                        f"not summed over axis {axis} of the result, along which this input was broadcast: only index {i} counts"
-                    ),
-                )
-    if function.x.ndim == 2:
-        back = [w.reshape(function.x.shape[::-1]).T.reshape(-1)[entries] for w in whole]
+            if fits(numeric(columns, [u * one for u in cotangents])):
+                along = f"axis {axis} of the result, along which this input was broadcast"
+                yield 1, f"not summed over {along}: only index {i} counts"
+    if x.ndim == 2:
+        back = [w.reshape(x.shape[::-1]).T.reshape(-1)[entries] for w in whole]
         if np.all(abs(np.array(back) - right) <= tolerance):
             yield 1, "transposed"
     for name, push in turned.items():
         other = _columns(function._replace(push=push), entries)
-        if other.shape == columns.shape and fits(numeric(cotangents, np.nan_to_num(other))):
+        if other.shape == columns.shape and fits(numeric(other)):
             yield 1, f"right, if {name} were transposed"
-    silent, live = abs(analytic) <= tolerance, abs(right) > 2 * tolerance
-    count = np.sum(np.any(silent & live, axis=0))
-    if count and fits(right, ~silent):
-        yield (
-            2,
-            f"zero at {count} of {len(entries)} entries where the numeric gradient is not, right elsewhere: a mask too many",
-        )
-    count = np.sum(np.any(~silent & ~live, axis=0))
-    if count and fits(right, live) and np.any(live):
-        yield (
-            2,
-            f"right, but for {count} of {len(entries)} entries where it should be zero: a mask is ignored",
-        )
+    silent, live, n = abs(analytic) <= tolerance, abs(right) > 2 * tolerance, len(entries)
+    if np.any(silent & live) and fits(right, ~silent):
+        many = np.sum(np.any(silent & live, axis=0))
+        where = f"zero at {many} of {n} entries where the numeric gradient is not"
+        yield 2, f"{where}, right elsewhere: a mask too many"
+    if np.any(~silent & ~live) and fits(right, live) and np.any(live):
+        many = np.sum(np.any(~silent & ~live, axis=0))
+        where = f"right, but for {many} of {n} entries where it should be zero"
+        yield 2, f"{where}: a mask is ignored"
     for name, other in others.items():
-        if other.x.size == size and fits(
-            numeric(cotangents, np.nan_to_num(_columns(other, entries)))
-        ):
+        if other.x.size == x.size and fits(numeric(_columns(other, entries))):
             yield 2, f"this is the gradient of another operand, {name}: wrong operand"
     factors = analytic[live] / right[live]
     if factors.size > COTANGENTS and fits(np.median(factors) * right):
@@ -133,7 +120,7 @@ def _explanations(function, rates, others, turned, broadcast):
 
 
 def _columns(function, entries):
-    """The numeric derivatives by these entries, one array like the value for each; nan at kinks."""
+    """The numeric derivatives by these entries, an array like the value for each; nan at kinks."""
     columns = []
     for entry in entries:
         v = np.zeros(function.x.size)
@@ -146,16 +133,17 @@ def _columns(function, entries):
 
 def _factors(rates, sizes):
     """(factor, what it means): the usual ones."""
-    yield 2, "2 times the numeric gradient"
-    yield 0.5, "half the numeric gradient: a factor 2 is lost"
+    numeric = "the numeric gradient"
+    yield 2, f"2 times {numeric}"
+    yield 0.5, f"half {numeric}: a factor 2 is lost"
     yield -1, "the sign is wrong"
     for p in rates:
         keep = 1 - p
-        yield keep, f"(1 - p) times the numeric gradient, p = {p:g}: the scale 1/(1 - p) is lost"
-        yield 1 / keep, f"1/(1 - p) times the numeric gradient, p = {p:g}: scaled once too often"
-        yield p, f"p times the numeric gradient, p = {p:g}"
-        yield keep / p, f"(1 - p)/p times the numeric gradient, p = {p:g}: p and 1 - p are swapped"
+        yield keep, f"(1 - p) times {numeric}, p = {p:g}: the scale 1/(1 - p) is lost"
+        yield 1 / keep, f"1/(1 - p) times {numeric}, p = {p:g}: scaled once too often"
+        yield p, f"p times {numeric}, p = {p:g}"
+        yield keep / p, f"(1 - p)/p times {numeric}, p = {p:g}: p and 1 - p are swapped"
     for n in sorted(sizes - {0, 1}):
         axis = f"and {n} is the size of an axis or of the whole"
-        yield n, f"{n} times the numeric gradient, {axis}: a sum where a mean belongs"
-        yield 1 / n, f"1/{n} of the numeric gradient, {axis}: a mean where a sum belongs"
+        yield n, f"{n} times {numeric}, {axis}: a sum where a mean belongs"
+        yield 1 / n, f"1/{n} of {numeric}, {axis}: a mean where a sum belongs"

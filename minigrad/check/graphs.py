@@ -15,8 +15,16 @@ from .reports import progress, shown, table
 from .rules import check_node
 from .verdict import FAILING, SEVERITY, Finding, cotangent, look
 
-COMPOSED = "At a kink of a node on the way. The parts are valid subgradients, their composition need not be one."
-ENGINE = "Every rule on the way is right. So the engine's own work is wrong: adding up, or undoing broadcasts."
+COMPOSED = (
+    "At a kink of a node on the way. The rules give valid subgradients, but their composition need "
+    "not be one."
+)
+ENGINE = (
+    "Every rule on the way is right. So the engine's own work is wrong: adding up, or undoing "
+    "broadcasts."
+)
+PAST = "By a plain difference: its forward takes no complex numbers here."
+UNTESTED = "every gradient is 0, or too small to tell from rounding: nothing was tested"
 
 
 @dataclass(repr=False)
@@ -62,13 +70,13 @@ class Report:
             how = f", relative error {wrong.error:.2g}" if np.isfinite(wrong.error) else ""
             return f"gradient check FAILED: the first wrong node is {wrong.name}{how}"
         if not self:
-            return "gradient check VACUOUS: every gradient is 0, or too small to tell from rounding: nothing was tested"
+            return f"gradient check VACUOUS: {UNTESTED}"
         tested = Counter(row.op == "leaf" for row in self.rows if row.passed)
-        silent = len(self.rows) - tested.total()
-        words = f"{tested[False]} nodes and {tested[True]} leaves" + f", {silent} VACUOUS" * (
-            silent > 0
-        )
-        return f"gradient check passed: {words}, largest relative error {shown(max(r.error for r in self.rows))}"
+        words = f"{tested[False]} nodes and {tested[True]} leaves"
+        if silent := len(self.rows) - tested.total():
+            words += f", {silent} VACUOUS"
+        error = shown(max(row.error for row in self.rows))
+        return f"gradient check passed: {words}, largest relative error {error}"
 
     def lines(self):
         """The rows of the table, its head first."""
@@ -94,21 +102,21 @@ class Report:
 
 @np.errstate(all="ignore")  # what is not finite is reported, once
 def check_graph(loss, seed=0):
-    """Checks the recorded graph of `loss`: each node's own rules, and the whole gradient of each leaf, noise as drawn.
+    """Checks the recorded graph of `loss`: each node's own rules, and each leaf's whole gradient.
 
-    Returns a Report. No function is needed, and nothing of the graph changes: a copy in float64 is checked. Each rule is compared
-    with the complex step of its node's forward, along a random direction with a random cotangent. The gradients that backward gives
-    are compared with the complex step of the whole graph, along a random direction of all leaves together. A random direction
-    misses a wrong entry with probability zero. `seed` chooses the directions.
+    Returns a Report. Noise stays as drawn, and nothing of the graph changes: a copy in float64 is
+    checked. Each rule is compared with the complex step of its node's forward, along a random
+    direction with a random cotangent. The gradients that backward gives are compared with the
+    complex step of the whole graph, along a random direction of all leaves together. A random
+    direction misses a wrong entry with probability zero. `seed` chooses the directions.
 
     Raises RuntimeError for a freed graph, and for one without a leaf that requires a gradient.
     """
     steps = program("check_graph", loss)
     leaves = [node for node in steps if node.is_leaf and node.requires_grad]
     if not leaves:
-        raise RuntimeError(
-            "check_graph: no leaf of this graph has requires_grad=True (was it recorded under no_grad()?)."
-        )
+        hint = "(was it recorded under no_grad()?)"
+        raise RuntimeError(f"check_graph: no leaf of this graph has requires_grad=True {hint}.")
     copies, rng, drop = copy(steps), np.random.default_rng(seed), rates(steps)
     names = {n.order: ".".join(filter(None, [path(n.scope), n.op.name])) for n in steps if n.args}
     names = {loss.order: loss.name or "parameter"} | numbered(names) | leaf_names(steps)
@@ -116,28 +124,24 @@ def check_graph(loss, seed=0):
     def row(node, finding):
         op, module = (node.op.name, path(node.scope)) if node.args else ("leaf", "")
         note = finding.note if finding.verdict not in ("OK", "VACUOUS") else ""
-        if node.args and finding.differences:
-            note += "By a difference, since its forward takes no complex numbers."
-        error = float(finding.error)
-        own = names[node.order], op, module, node.shape, error, finding.verdict, node.order
-        return Row(*own, note, finding.rule)
+        if node.args and finding.by_difference:
+            note += PAST
+        what, error = (names[node.order], op, module, node.shape), float(finding.error)
+        return Row(*what, error, finding.verdict, node.order, note, finding.rule)
 
+    rows = []
     inner = [node for node in steps if node.args and node.requires_grad]
-    rows = [
-        row(node, check_node(copies[node.order], rng, drop))
-        for node in progress(inner, "check_graph", "nodes")
-    ]
+    for node in progress(inner, "check_graph", "nodes"):
+        rows.append(row(node, check_node(copies[node.order], rng, drop)))
     wrong = {r.order for r in rows if r.wrong}
     root, own = copies[loss.order], [copies[leaf.order] for leaf in leaves]
-    u = cotangent(rng, loss.shape)
+    part, found = None, {}
     try:
-        part = Part(list(copies.values()), [root], [u], by_engine)
-    except Exception:
-        if not wrong:
-            raise
-        found = {}  # by a rule that the engine cannot take either
-    else:
+        part = Part([*copies.values()], [root], [cotangent(rng, loss.shape)], by_engine)
         found = look(part, own, rng)
+    except Exception:
+        if not wrong:  # else a rule is to blame that the engine cannot take either
+            raise
     for leaf, x in zip(leaves, own):
         finding = found.get(x.order, Finding("AFFECTED", np.inf))
         if not np.all(np.isfinite(root.data)):

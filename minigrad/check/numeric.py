@@ -1,12 +1,15 @@
-"""Derivatives of a recorded graph from its forwards alone, by the complex step: exact to rounding, and one-sided at kinks.
+"""Derivatives of a recorded graph from its forwards alone, by the complex step: exact to rounding.
 
-A leaf x gets the value x + i h v, and the recorded graph runs on it. The imaginary part of every result over h is its derivative
-along v. Nothing is subtracted, so there is no step to choose (Squire & Trapp 1998; Martins, Sturdza & Alonso 2003, ACM TOMS 29(3)).
+A leaf x gets the value x + i h v, and the recorded graph runs on it. The imaginary part of every
+result over h is its derivative along v. Nothing is subtracted, so there is no step to choose
+(Squire & Trapp 1998; Martins, Sturdza & Alonso 2003, ACM TOMS 29(3)).
 
-NumPy orders complex numbers by their real parts, and where these are equal by their imaginary parts. So at a kink `maximum`, `max`
-and `clip` take the branch that v goes into. Hence D(v) and -D(-v) are the exact slopes on the two sides of a kink.
+NumPy orders complex numbers by their real parts, and where these are equal by their imaginary
+parts. So at a kink `maximum`, `max` and `clip` take the branch that v goes into. Hence D(v) and
+-D(-v) are the exact slopes on the two sides of a kink.
 
-A node whose forward takes no complex numbers, or is no analytic function, is passed by a plain difference of that node alone.
+A node whose forward takes no complex numbers, or is no analytic function, is passed by a plain
+difference of that node alone.
 """
 
 import warnings
@@ -15,15 +18,13 @@ from typing import NamedTuple
 import numpy as np
 
 from ..array import data_of
-from ..engine import Tensor, constant, grad, result
+from ..engine import Tensor, grad
 from ..registry import ops
 
 H = 2.0**-400  # H**3, the next power in an imaginary part, is 0 in float64, and H * v is not
-STEP = (
-    2.0**-17
-)  # of a difference, relative to the numbers it moves: the cube root of their rounding
+# The step of a difference, relative to what it moves: the cube root of the rounding of a number.
+STEP = 2.0**-17
 JUMP = 1e-6  # by so much of its size a value moves only where the function jumps
-HASHES = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB  # odd, of no pattern
 PACKAGE = frozenset(ops.values())  # a test proves that these are analytic; other ops are tried
 
 
@@ -31,45 +32,44 @@ class Walk(NamedTuple):
     """The derivatives of a graph along a direction, all by the `order` of a node."""
 
     tangents: dict
-    doubts: dict  # how far the tangents of `differences` may be off
-    differences: list  # the nodes that were passed by a difference
+    doubts: dict  # how far those tangents may be off that come from a difference
 
 
 @np.errstate(all="ignore")
-def along(steps, directions, step=STEP, analytic=None):
+def along(steps, directions, step=STEP, plain=None):
     """The Walk of the nodes `steps`, oldest first, along `directions` ({order: array}).
 
-    `analytic` remembers from walk to walk which nodes of other packages are analytic.
+    `plain` has the orders of the nodes that are passed by a difference; if not given, it is found.
     """
-    analytic = {} if analytic is None else analytic
-    values, walk = {}, Walk({}, {}, [])
+    values, walk = {}, Walk({}, {})
+    plain = not_analytic(steps) if plain is None else plain
     with warnings.catch_warnings():
         warnings.simplefilter("error", np.exceptions.ComplexWarning)
         for node in steps:
-            if node.order in directions:
-                walk.tangents[node.order] = directions[node.order]
-                values[node.order] = lifted(node.data, directions[node.order])
+            order = node.order
+            if order in directions:
+                walk.tangents[order] = directions[order]
             elif any(isinstance(a, Tensor) and a.order in values for a in node.args):
-                args = [
-                    values.get(a.order, a.data) if isinstance(a, Tensor) else a for a in node.args
-                ]
+                args = [values.get(getattr(a, "order", None), data_of(a)) for a in node.args]
                 if has_no_rule(node):
-                    values[node.order] = _piecewise_constant(node.op.forward, args)
+                    values[order] = _piecewise_constant(node.op.forward, args)
                     continue
-                tangent, doubt = _through(node, args, step, analytic)
+                walk.tangents[order], doubt = _through(node, args, step, order in plain)
                 if doubt is not None:
-                    walk.doubts[node.order] = doubt
-                    walk.differences.append(node)
-                walk.tangents[node.order] = tangent
-                values[node.order] = lifted(node.data, tangent)
+                    walk.doubts[order] = doubt
+            else:
+                continue
+            values[order] = lifted(node.data, walk.tangents[order])
     return walk
 
 
 def lifted(data, tangent):
-    """data + i H tangent. The real part stays as it was recorded, so that numbers that tie go on tying."""
+    """data + i H tangent. The real part stays as recorded, so that equal numbers stay equal."""
     value = np.empty(data.shape, complex)
     value.real = data
-    value.imag = np.where(np.isfinite(data), H * tangent, 0) + 0.0  # no -0: the root takes its sign
+    value.imag = (
+        np.where(np.isfinite(data), H * tangent, 0) + 0.0
+    )  # a root would see the sign of -0
     return value
 
 
@@ -79,7 +79,7 @@ def has_no_rule(node):
 
 
 def _piecewise_constant(forward, args):
-    """Comparisons take complex numbers, and so the side that they go to; others take the real parts."""
+    """Comparisons take complex numbers, and so the side that they go to; others take real parts."""
     value = _complex(forward, args)
     return value if value is not None and value.dtype.kind in "biu" else forward(*map(_real, args))
 
@@ -96,66 +96,60 @@ def is_complex(x):
     return isinstance(x, (np.ndarray, np.generic)) and x.dtype.kind == "c"
 
 
-def largest(array):
-    """The largest magnitude in an array."""
-    return np.max(abs(array), initial=0.0, where=np.isfinite(array))
-
-
 def _real(x):
     return np.real(x) if is_complex(x) else x
 
 
-def _through(node, args, step, analytic):
-    """(the tangent of a node, None), or (the tangent by a difference, how far it may be off)."""
-    value = _complex(node.op.forward, args)
-    moved = any(is_complex(a) for a in args)
-    if value is None or is_complex(value) != moved or value.shape != node.shape:
+def largest(array):
+    """The largest finite magnitude in an array."""
+    return np.max(abs(array), initial=0.0, where=np.isfinite(array))
+
+
+def _through(node, args, step, plain):
+    """(the tangent of a node, None), or (its tangent by a difference, how far it may be off)."""
+    value = None if plain else _complex(node.op.forward, args)
+    if value is None or is_complex(value) != any(map(is_complex, args)):
         return difference(node, args, step)
-    tangent = np.imag(value) / H
-    if node.op not in PACKAGE and node.order not in analytic:
-        analytic[node.order] = is_analytic(node)
-    if not analytic.get(node.order, True):
-        return difference(node, args, step)
-    if node.op not in PACKAGE or any(
-        isinstance(a, np.ndarray) and a.dtype.kind in "biu" for a in args
-    ):
-        size = max((largest(np.real(a)) for a in args if isinstance(a, np.ndarray)), default=0)
-        jump = abs(np.real(value) - node.data) > JUMP * (abs(node.data) + size)
-        tangent = np.where(jump, np.nan, tangent)
+    tangent, arrays = np.imag(value) / H, [a for a in args if isinstance(a, np.ndarray)]
+    if node.op not in PACKAGE or any(a.dtype.kind in "biu" for a in arrays):
+        size = abs(node.data) + max(largest(np.real(a)) for a in arrays)
+        tangent = np.where(abs(np.real(value) - node.data) > JUMP * size, np.nan, tangent)
     lost = np.isfinite(node.data) & ~np.isfinite(value)  # as where exp(x) overflows
     if not np.any(lost):
         return tangent, None
-    plain, doubt = difference(node, args, step)
-    return np.where(lost, plain, tangent), np.where(lost, doubt, 0)
+    other, doubt = difference(node, args, step)
+    return np.where(lost, other, tangent), np.where(lost, doubt, 0)
 
 
 def difference(node, args, step=STEP):
-    """(tangent, how far it may be off): the one-sided difference of second order of a node alone, over two steps."""
-    tangents = [np.imag(a) / H if is_complex(a) else None for a in args]
-    moved = [i for i, t in enumerate(tangents) if t is not None]
-    args = [_real(a) for a in args]
-    size = max(largest(args[i]) for i in moved) or 1.0
-    h = step * size / (max(largest(tangents[i]) for i in moved) or 1.0)
+    """(tangent, how far it may be off) of a node alone: one-sided differences of second order."""
+    tangents = [np.imag(a) / H if is_complex(a) else 0.0 for a in args]
+    moved, args = [i for i, a in enumerate(args) if is_complex(a)], [_real(a) for a in args]
+    size, speed = (max(largest(a[i]) for i in moved) or 1.0 for a in (args, tangents))
+    h, middle = step * size / speed, node.data
 
     def f(t):
-        moved_args = [a if t_i is None else a + t * t_i for a, t_i in zip(args, tangents)]
-        return np.asarray(node.op.forward(*moved_args), np.float64)
+        there = [a + t * tangents[i] if i in moved else a for i, a in enumerate(args)]
+        return np.asarray(node.op.forward(*there), np.float64)
 
-    middle, half, one, two = node.data, f(h / 2), f(h), f(2 * h)
+    half, one, two = f(h / 2), f(h), f(2 * h)
     long, short = (4 * one - two - 3 * middle) / (2 * h), (4 * half - one - 3 * middle) / h
     rounding = 2.0**-49 * np.maximum(abs(middle), abs(one)) / h
     return short, abs(short - long) + rounding
 
 
+def not_analytic(steps):
+    """The orders of the nodes of other packages' ops that the complex step says nothing of."""
+    others = [n for n in steps if n.args and n.op not in PACKAGE and not has_no_rule(n)]
+    return {node.order for node in others if not is_analytic(node)}
+
+
 def is_analytic(node):
-    """Whether the complex step of a node is what a difference gives: it is not for |x|, or where a part is taken real."""
-    rng = np.random.default_rng(0)
-    args = [
-        lifted(a.data, rng.uniform(0.5, 1.5, a.shape) * rng.choice([-1, 1], a.shape))
-        if isinstance(a, Tensor) and a.dtype.kind == "f"
-        else data_of(a)
-        for a in node.args
-    ]
+    """Whether the complex step of a node is what a difference gives: not of |x| or real(x)."""
+    rng, args = np.random.default_rng(0), list(map(data_of, node.args))
+    for i, a in enumerate(node.args):
+        if isinstance(a, Tensor) and a.dtype.kind == "f":
+            args[i] = lifted(a.data, rng.uniform(0.5, 1.5, a.shape) * rng.choice([-1, 1], a.shape))
     value = _complex(node.op.forward, args)
     if value is None or not is_complex(value):
         return False
@@ -170,62 +164,25 @@ def is_analytic(node):
 class Part:
     """A part of a recorded graph, `steps` from some tensors to `outputs`, as the checks compare it.
 
-    pull(outputs, cotangents, tensors) gives the gradients {order: array} that are in question. `cotangents` are given for the
-    outputs; `gradients` are those of all steps that want one, and so the cotangents on the way.
+    pull(outputs, cotangents, tensors) gives the gradients {order: array} that are in question.
+    `cotangents` are given for the outputs; `gradients` are those by all steps that want one, and
+    so they are the cotangents on the way.
     """
 
     def __init__(self, steps, outputs, cotangents, pull, step=STEP):
         self.steps, self.outputs, self.cotangents, self.pull = steps, outputs, cotangents, pull
-        self.step, self.analytic = step, {}
-        self.leaves = {node.order for node in steps if not node.args}
+        self.step, self.plain = step, not_analytic(steps)
         self.gradients = pull(outputs, cotangents, [n for n in steps if n.requires_grad])
 
     def walk(self, directions):
-        return along(self.steps, directions, self.step, self.analytic)
+        return along(self.steps, directions, self.step, self.plain)
 
     def terms(self, walk):
         """Cotangent times derivative for each entry of the outputs: their sum is the derivative."""
-        terms = [
-            (u * walk.tangents.get(y.order, np.zeros(y.shape)))[u != 0]
-            for y, u in zip(self.outputs, self.cotangents)
-        ]
-        return np.concatenate([np.ravel(t) for t in terms])
-
-    def shaken(self, seed, way):
-        """(the same part, its numbers moved by a rounding; {order: the order there})."""
-        moved = shaken(self.steps, seed, way)
-        outputs = [moved[y.order] for y in self.outputs]
-        part = Part(list(moved.values()), outputs, self.cotangents, self.pull, self.step)
-        return part, {old: new.order for old, new in moved.items()}
-
-
-def shaken(steps, seed, way):
-    """The graph run again, every number moved by a rounding, one `way` (1) or the other (-1): {order: new Tensor}.
-
-    By what these two differ, rounding may change a result.
-    """
-    moved = {}
-    for node in steps:
-        if node.args:
-            args = tuple(moved.get(a.order, a) if isinstance(a, Tensor) else a for a in node.args)
-            given = [np.ravel(data_of(a)) for a in args if isinstance(a, (Tensor, np.ndarray))]
-            data = np.asarray(node.op.forward(*map(data_of, args)))
-            passed_on = np.isin(data, np.concatenate(given))  # as by max, whose rule asks for that
-            data = np.where(passed_on, data, _moved(data, seed, way))
-            moved[node.order] = result(node.op, args, data, node.flags)
-        else:
-            moved[node.order] = new = constant(_moved(node.data, seed, way))
-            new.requires_grad = node.requires_grad
-    return moved
-
-
-def _moved(data, seed, way):
-    """Every number one rounding up or down, as its own bits say: so what was equal stays equal."""
-    if data.dtype != np.float64:
-        return data
-    bits = np.ascontiguousarray(abs(data)).view(np.uint64)
-    up = (bits * np.uint64(HASHES[seed])) >> np.uint64(63)
-    return data * (1 + way * 2.0**-52 * (1 - 2.0 * up.reshape(data.shape)))
+        terms = []
+        for y, u in zip(self.outputs, self.cotangents):
+            terms.append((u * walk.tangents.get(y.order, np.zeros(y.shape)))[u != 0])
+        return np.concatenate(terms, axis=None)
 
 
 def by_engine(outputs, cotangents, tensors):

@@ -15,7 +15,7 @@ def shown(error):
 
 
 def table(lines, notes):
-    """Rows of strings, the head first and the verdict last in each, as an HTML table with coloured verdicts; notes below it."""
+    """Rows of strings as an HTML table: the head is first, the last column is coloured."""
     (head, *rows), cell = lines, "<td style='text-align:left'>"
     body = ["<table><tr>" + "".join(f"<th>{escape(h)}</th>" for h in head) + "</tr>"]
     for row in rows:
@@ -26,7 +26,10 @@ def table(lines, notes):
 
 
 def progress(items, what, units):
-    """Goes through a list. After two seconds it shows how far it is: as a bar where tqdm is installed, else in a line now and then."""
+    """Goes through a list, and after two seconds shows how far it is.
+
+    Where tqdm is installed it is a bar, else a line now and then.
+    """
     begin, told, bar = time.monotonic(), 0.0, None
     for i, item in enumerate(items):
         passed = time.monotonic() - begin

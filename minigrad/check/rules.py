@@ -8,8 +8,9 @@ import numpy as np
 from ..array import data_of
 from ..engine import Tensor, constant, result
 from .diagnosis import Map, diagnose
-from .numeric import STEP, Part, along, shaken
-from .verdict import FAILING, ROUNDINGS, Finding, cotangent, judge, look, worst
+from .numeric import STEP, Part, along
+from .rounding import HASHES, ROUNDINGS, shaken
+from .verdict import FAILING, Finding, cotangent, judge, look, worst
 
 SIZES = (1e-3, -1.0, 1e3, -1e6)  # times a cotangent: a rule is linear at all sizes, of both signs
 LINEAR = 1e-11  # relative to the largest entry: some 1e5 roundings, for sums of many entries
@@ -28,18 +29,20 @@ def alone(node):
 
 
 def by_rules(outputs, cotangents, tensors):
-    """The gradients that the rules of one node give, summed over what was broadcast: the engine's way is not trusted here."""
-    ((node,), (u,)) = outputs, cotangents
-    wanted = {x.order for x in tensors}
-    return {node.order: u} | {
-        a.order: ruled(node, i, u)
-        for i, a in enumerate(node.args)
-        if isinstance(a, Tensor) and a.order in wanted
-    }
+    """The gradients that the rules of one node give, as `ruled`."""
+    ((node,), (u,)), wanted = (outputs, cotangents), {x.order for x in tensors}
+    gradients = {node.order: u}
+    for i, a in enumerate(node.args):
+        if isinstance(a, Tensor) and a.order in wanted:
+            gradients[a.order] = ruled(node, i, u)
+    return gradients
 
 
 def ruled(node, i, u):
-    """What the rule for the i-th argument makes of a cotangent u."""
+    """What the rule for the i-th argument makes of a cotangent u, summed over what was broadcast.
+
+    By NumPy's own sum: the engine's way is not trusted here.
+    """
     x, rule = node.args[i], node.op.rules[i]
     if rule is None:  # none: it claims that nothing comes of x
         return np.zeros(x.shape)
@@ -55,48 +58,37 @@ def ruled(node, i, u):
     return np.sum(g, axis=(*range(lead), *ones), keepdims=True).reshape(x.shape)
 
 
-def unsound(node, rng):
-    """A Finding if a rule of `node` is none: it raises, changes what it is given, draws, or is not linear in the cotangent."""
-    for i, x in enumerate(node.args):
-        if isinstance(x, Tensor) and x.requires_grad:
-            trouble = _unsound(node, i, cotangent(rng, node.shape), cotangent(rng, node.shape))
-            if trouble:
-                note = f"The rule for {node.op.names[i]}{trouble}"
-                return Finding("FAIL", np.inf, note, where(node.op, i))
-    return None
-
-
-def _unsound(node, i, u, w):
-    """What is wrong with the i-th rule, as the end of a sentence."""
+def unsound(node, i, rng):
+    """What makes the i-th rule of a node no rule, as the end of a sentence, or None."""
+    u, w = cotangent(rng, node.shape), cotangent(rng, node.shape)
     given = [u, node.data, *(a for a in map(data_of, node.args) if isinstance(a, np.ndarray))]
     saved = [np.array(a) for a in given]
     try:
-        by_u, by_w = ruled(node, i, u), ruled(node, i, w)
+        by_u, by_w = np.array(ruled(node, i, u)), np.array(ruled(node, i, w))
     except Exception as error:
         return f": {type(error).__name__}: {error}"
-    changed = False
-    for a, before in zip(given, saved):
-        if not np.array_equal(a, before, equal_nan=a.dtype.kind == "f"):
-            np.copyto(a, before)
-            changed = True
+    changed = [
+        (a, b) for a, b in zip(given, saved) if not np.array_equal(a, b, a.dtype.kind == "f")
+    ]
+    for a, before in changed:
+        np.copyto(a, before)
     if changed:
         return " changes what it is given, in place."
     if np.any(by_u) and np.array_equal(by_u, by_w):
         return " ignores the incoming cotangent: it gives the gradient for a cotangent of ones."
-
-    def lost():
-        """What rounding inside the rule may change, as a scale for `alike`."""
-        steps = [*(a for a in node.args if isinstance(a, Tensor)), node]
-        up, down = (ruled(shaken(steps, 0, way)[node.order], i, u) for way in (1, -1))
-        return ROUNDINGS / LINEAR * np.max(abs(up - down), initial=0)
-
     if not alike(by_u, ruled(node, i, u)):
         return " gives something else each time it is called, as if it drew noise of its own."
     for size in SIZES:
         expected, scale = size * (by_w - by_u), abs(size) * (abs(by_w) + abs(by_u))
-        given = ruled(node, i, size * (w - u))
-        if not alike(expected, given, scale) and not alike(expected, given, abs(size) * lost()):
-            return f" is not linear in the cotangent: {size:g} times as much of it gives something else."
+        found = ruled(node, i, size * (w - u))
+        if not alike(expected, found, scale):
+            steps = [*(a for a in node.args if isinstance(a, Tensor)), node]
+            up, down = (shaken(steps, HASHES[0], way)[node.order] for way in (1, -1))
+            lost = ROUNDINGS / LINEAR * abs(size) * abs(ruled(up, i, u) - ruled(down, i, u))
+            if not alike(expected, found, lost):
+                return (
+                    f" is not linear in the cotangent: {size:g} times as much gives something else."
+                )
     return None
 
 
@@ -122,26 +114,28 @@ def check_node(node, rng, rates=(), step=STEP, rtol=0.0, atol=0.0):
         return Finding("STOCHASTIC", np.inf, note)
     if not np.any(np.isfinite(node.data)) and node.size:
         return Finding("NONFINITE", np.inf, "the value is not finite")
-    if finding := unsound(node, rng):
-        return finding
     inputs = {i: a for i, a in enumerate(node.args) if isinstance(a, Tensor) and a.requires_grad}
+    for i in inputs:
+        if trouble := unsound(node, i, rng):
+            note = f"The rule for {node.op.names[i]}{trouble}"
+            return Finding("FAIL", np.inf, note, where(node.op, i))
     u = np.where(np.isfinite(node.data), cotangent(rng, node.shape), 0)
     steps = [*(a for a in node.args if isinstance(a, Tensor)), node]
     part = Part(steps, [node], [u], by_rules, step)
     findings = {i: look(part, [x], rng, rtol, atol)[x.order] for i, x in inputs.items()}
     found = worst(findings.values())
     if found.verdict == "KINK":  # entries that tie go on tying where all move alike
-        alike = judge(part, {x.order: np.ones(x.shape) for x in inputs.values()}, rtol, atol)
-        if alike.verdict == "FAIL" and np.all(u != 0):
-            note = (
-                f"By {' and '.join(node.op.names[i] for i in inputs)}, moved alike: {alike.note}."
-            )
-            return alike._replace(note=note, rule=where(node.op, next(iter(inputs))))
+        alike_moved = {x.order: np.ones(x.shape) for x in inputs.values()}
+        together = judge(part, alike_moved, rtol, atol)
+        if together.verdict == "FAIL" and np.all(u != 0):
+            names = " and ".join(map(node.op.argument, inputs))
+            note = f"By {names}, moved alike: {together.note}."
+            return together._replace(note=note, rule=where(node.op, next(iter(inputs))))
     if found.verdict not in FAILING:
         return found
     if not np.all(np.isfinite(node.data)):
         return Finding("NONFINITE", np.inf, "the value is not finite at some entries")
-    i = next(i for i, finding in findings.items() if finding == found)
+    i = next(i for i, finding in findings.items() if finding is found)
     note = f"By {node.op.names[i]}: {found.note}."
     if found.verdict == "FAIL":
         note += f" Diagnosis: {_diagnosed(node, i, rates)}."
@@ -150,28 +144,26 @@ def check_node(node, rng, rates=(), step=STEP, rtol=0.0, atol=0.0):
 
 def _diagnosed(node, i, rates):
     """The diagnosis of the wrong i-th rule of a node that stands alone."""
-    maps, turned = {}, {}
+
+    def map_by(k, node=node):
+        """The Map by the k-th argument."""
+        x = node.args[k]
+
+        def push(v):
+            return along([x, node], {x.order: v}).tangents.get(node.order, np.zeros(node.shape))
+
+        return Map(x.data, push, partial(ruled, node, k))
+
+    function, others, turned = map_by(i), {}, {}
     for k, a in enumerate(node.args):
-        if isinstance(a, Tensor) and a.dtype.kind == "f":
+        if k != i and isinstance(a, Tensor) and a.dtype.kind == "f":
             name = node.op.names[k]
-            maps[name] = Map(a.data, _push(node, a), partial(ruled, node, k))
-            if k != i and a.ndim == 2 and a.shape[0] == a.shape[1] > 1:
-                turned[name] = _push(_with(node, k, a.data.T), node.args[i])
-    function, shape = maps.pop(node.op.names[i]), node.args[i].shape
-    lead = (1,) * (node.ndim - len(shape)) + shape
+            others[name] = map_by(k)
+            if a.ndim == 2 and a.shape[0] == a.shape[1] > 1:
+                args = (*node.args[:k], constant(a.data.T), *node.args[k + 1 :])
+                data = node.op.forward(*map(data_of, args))
+                turned[name] = map_by(i, result(node.op, args, data, node.flags)).push
+    lead = (1,) * (node.ndim - function.x.ndim) + function.x.shape
     broadcast = len(lead) == node.ndim and all(n in (1, m) for n, m in zip(lead, node.shape))
     axes = [a for a, (n, m) in enumerate(zip(lead, node.shape)) if n != m] if broadcast else []
-    return diagnose(function, rates, maps, turned, axes)
-
-
-def _push(node, x):
-    def push(v):
-        return along([x, node], {x.order: v}).tangents.get(node.order, np.zeros(node.shape))
-
-    return push
-
-
-def _with(node, k, array):
-    """The node with another array as its k-th argument."""
-    args = (*node.args[:k], constant(array), *node.args[k + 1 :])
-    return result(node.op, args, node.op.forward(*map(data_of, args)), node.flags)
+    return diagnose(function, rates, others, turned, axes)

@@ -1,4 +1,7 @@
-"""Arithmetic and functions of one entry at a time. Inputs broadcast as in NumPy; the engine undoes it.
+"""Arithmetic and functions of one entry at a time. Inputs broadcast as in NumPy.
+
+The engine undoes the broadcasting. Every forward also takes complex numbers, as the analytic
+function that its real form is: that is how the checks differentiate it.
 
 Kinks: relu'(0) = 0, |x|'(0) = 0, ties of maximum and minimum share the gradient equally, and clip
 passes the gradient on at its bounds.
@@ -14,7 +17,7 @@ from ..registry import op
 
 
 def floats(x):
-    """x, whole numbers as floats of the default dtype: small whole numbers wrap around, and what is computed of them."""
+    """x, whole numbers as floats of the default dtype: results of small whole ones wrap around."""
     return x.astype(array.default_dtype) if x.dtype.kind in "iub" else x
 
 
@@ -44,12 +47,18 @@ positive = op(np.positive, x=lambda g, out, x: g)
 
 
 def _less_one(x, y):
-    """y - 1, but 0 for x**0, whose slope is 0 everywhere; as a Tensor, which is to be differentiated by y, for 0**0 only."""
+    """y - 1, but 0 for x**0, whose slope is 0 everywhere.
+
+    A Tensor, which is differentiated by y, becomes 0 for 0**0 only.
+    """
     return y - ((x != 0) | (y != 0)) if isinstance(y, Tensor) else y - (y != 0)
 
 
 def _log_of_base(x):
-    """log(x), but 0 where x is 0, since 0**y does not change with y. Numbers stay numbers, which do not widen a dtype."""
+    """log(x), but 0 where x is 0, since 0**y does not change with y.
+
+    Numbers stay numbers, which do not widen a dtype.
+    """
     if isinstance(x, (int, float)):
         return math.log(x or 1) if x >= 0 else math.nan
     return np.log(x + (x == 0))
@@ -85,7 +94,7 @@ def power(x, y):
 square = op(np.square, x=lambda g, out, x: 2 * g * x)
 reciprocal = op(np.reciprocal, x=lambda g, out, x: -g * out * out)
 
-# ----------------------------------------------------------------------- exponentials and logarithms
+# --------------------------------------------------------------------- exponentials and logarithms
 
 exp = op(np.exp, x=lambda g, out, x: g * out)
 expm1 = op(np.expm1, x=lambda g, out, x: g * np.exp(x))  # not out + 1, which is 0 below -17
@@ -149,7 +158,7 @@ def softplus(x):
 
 @op(x=lambda g, out, x: g * np.exp(-x * x) * (2 / math.sqrt(math.pi)))
 def erf(x):
-    """The error function, to 1e-15, by rational functions (Cody 1969, Math. Comp. 23; his program CALERF)."""
+    """The error function, to 1e-15, by rational functions (Cody 1969, Math. Comp. 23; CALERF)."""
     wide = x if x.dtype.kind == "c" else np.asarray(x, np.float64)
     size = np.atleast_1d(magnitude(wide))
     out = np.ones_like(size)
@@ -201,7 +210,7 @@ def _far(y):
     return 1 - np.exp(-y * y) / y * (1 / math.sqrt(math.pi) - z * _ratio(_FAR, z))
 
 
-# ---------------------------------------------------------------------------------- kinks and choice
+# -------------------------------------------------------------------------------- kinks and choice
 
 
 def magnitude(x):
@@ -234,7 +243,10 @@ minimum = op(
     y=lambda g, out, condition, x, y: np.where(condition, 0, g),
 )
 def where(condition, x, y):
-    """x where the condition holds, else y. Both are computed: mask the argument too where one could be nan."""
+    """x where the condition holds, else y.
+
+    Both are computed: mask the argument too where one could be nan.
+    """
     chosen = np.where(condition, x, y)
     if chosen.dtype.kind == "O":
         raise TypeError("an argument is not a number")

@@ -1,4 +1,4 @@
-"""Picking the score of a class: what the losses of classification are made of besides log_softmax."""
+"""Picking the score of a class: losses of classification are made of this and of log_softmax."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Reductions over some or all axes: `axis` an int (negative counts from the end), a tuple or None for all."""
+"""Reductions over axes: `axis` is an int, negative from the end, a tuple, or None for all."""
 
 import math
 
@@ -193,5 +193,8 @@ def _cumsum_rule(g, out, x, axis):
 
 @op(numpy=np.cumsum, x=_cumsum_rule)
 def cumsum(x, axis=None):
-    """Sums of the first 1, 2, ... entries along `axis`; without it, of x flattened. Its rule is the same from the other end."""
+    """Sums of the first 1, 2, ... entries along `axis`; without it, of x flattened.
+
+    Its rule is the same from the other end.
+    """
     return np.cumsum(x, axis)

@@ -1,12 +1,13 @@
 """Windows that slide over the last axes of x, and the convolutions, which are made of them.
 
-The three convolutions are the partial derivatives, by y, x and w, of one form that is linear in each of
+The convolutions are the partial derivatives, by y, x and w, of one form that is linear in each:
 
     T(x, w, y) = sum of x[n, c, stride o + dilation k] w[m, c, k] y[n, m, o]   over n, m, c, o, k
 
-(x the input, w the filters, y what weighs the output; o and k are places along each axis). So the rules of each are the other
-two, for derivatives of every order. Each is a matrix product over the windows of x (Chellapilla et al. 2006), a few samples at a
-time: all windows together would be prod(size) times as large as x, a few stay in the cache.
+x is the input, w the filters, y what weighs the output; o and k are places along each axis. So the
+rules of each are the other two, for derivatives of every order. Each is a matrix product over the
+windows of x (Chellapilla et al. 2006), a few samples at a time: all windows together would be
+prod(size) times as large as x, a few stay in the cache.
 """
 
 import math
@@ -40,7 +41,7 @@ def places(space, size, stride, dilation):
 
 
 def _add_windows(x, y, stride, dilation):
-    """Adds windows y (..., *out, *size) to x (..., *space), in place: the transpose of taking them."""
+    """Adds windows y (..., *out, *size) to x (..., *space) in place: the transpose of taking."""
     rank = len(stride)
     out = y.shape[-2 * rank : -rank]
     for k in np.ndindex(y.shape[-rank:]):
@@ -57,7 +58,10 @@ def _zeros(y, space):
 
 @op(x=lambda g, out, x, size, stride, dilation: fold(g, x.shape[-len(size) :], stride, dilation))
 def unfold(x, size, stride, dilation):
-    """All windows of x (..., *space) as (..., *out, *size), in memory as *size arrays of the same place in each window."""
+    """All windows of x (..., *space) as (..., *out, *size).
+
+    In memory they are *size arrays, each of the same place in all windows.
+    """
     rank = len(size)
     ends, starts = range(-rank, 0), range(rank)
     return np.moveaxis(
@@ -69,15 +73,16 @@ def unfold(x, size, stride, dilation):
     y=lambda g, out, y, space, stride, dilation: unfold(g, y.shape[-len(space) :], stride, dilation)
 )
 def fold(y, space, stride, dilation):
-    """Windows y (..., *out, *size) added up where they lie in (..., *space): the transpose of unfold."""
+    """Windows y (..., *out, *size) added up where they lie in (..., *space): unfold's transpose."""
     x = _zeros(y[(..., *(0,) * len(space))], space)
     _add_windows(x, y, stride, dilation)
     return x
 
 
 # ------------------------------------------------------------------------------------- convolutions
-# x (N, C, *space), w (M, C / groups, *size), y (N, M, *out). Results lie in memory as (M, N, *out) and (C, N, *space), as the
-# matrix products give them: the next convolution then reads and writes whole rows.
+# x (N, C, *space), w (M, C / groups, *size), y (N, M, *out). Results lie in memory as (M, N, *out)
+# and (C, N, *space), as the matrix products give them: the next convolution then reads and writes
+# whole rows.
 
 
 @op(
@@ -90,7 +95,10 @@ def fold(y, space, stride, dilation):
     bias=lambda g, out, x, w, bias, stride, dilation, groups: g.sum(axis=(0, *range(2, g.ndim))),
 )
 def convolve(x, w, bias, stride, dilation, groups):
-    """dT/dy (N, M, *out), plus bias (M,) or None: every filter at every place. Filters are not flipped: it is the cross-correlation."""
+    """dT/dy (N, M, *out), plus bias (M,) or None: every filter at every place.
+
+    Filters are not flipped: it is the cross-correlation.
+    """
     samples, (filters, _, *size) = len(x), w.shape
     out = places(x.shape[2:], size, stride, dilation)
     dtype = np.result_type(x, w)
@@ -147,7 +155,7 @@ def convolve_weight(x, y, size, stride, dilation, groups):
 
 
 def _reached(x, y, w, stride, dilation):
-    """The part of x (N, C, *space) that the places of y reach: beyond it there may be room for more."""
+    """The part of x (N, C, *space) that the places of y reach: beyond it may be room for more."""
     ends = (
         s * (n - 1) + d * (k - 1) + 1
         for n, k, s, d in zip(y.shape[2:], w.shape[2:], stride, dilation)
@@ -156,7 +164,10 @@ def _reached(x, y, w, stride, dilation):
 
 
 def _matrices(x, size, stride, dilation, groups):
-    """For a few samples at a time: their slice, and their windows as matrices (groups, C / groups * size, n * out)."""
+    """For a few samples at a time: their slice, and their windows as matrices.
+
+    The matrices have the shape (groups, C / groups * size, n * out).
+    """
     rank = len(size)
     windows = np.moveaxis(
         _windows(x, size, stride, dilation), range(-rank, 0), range(2, 2 + rank)
