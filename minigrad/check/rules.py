@@ -128,7 +128,7 @@ def check_node(node, rng, rates=(), step=STEP, rtol=0.0, atol=0.0):
         alike_moved = {x.order: np.ones(x.shape) for x in inputs.values()}
         together = judge(part, alike_moved, rtol, atol)
         if together.verdict == "FAIL" and np.all(u != 0):
-            names = " and ".join(map(node.op.argument, inputs))
+            names = " and ".join(node.op.names[i] for i in inputs)
             note = f"By {names}, moved alike: {together.note}."
             return together._replace(note=note, rule=where(node.op, next(iter(inputs))))
     if found.verdict not in FAILING:
