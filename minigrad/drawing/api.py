@@ -42,16 +42,15 @@ def read(root, **given):
             known = ", ".join(map(str, choices[:4])) + (", ..." if len(choices) > 4 else "")
             raise ValueError(f"draw: {name} is one of {known}, not {getattr(options, name)!r}.")
     graph = Graph(roots, options)
-    graph.take_checks(options.checks)
-    graph.take_gradients(options.grads == "run")
-    nodes, opened = collapse(graph, options.depth, options.max_nodes)
+    everything = list(graph.read().values())
+    nodes, opened = collapse(everything, options.depth, options.max_nodes)
     for i, node in enumerate(nodes):
         node.id = f"n{i}"
     if options.detail == "auto":
         options.detail = "compact" if len(nodes) > options.max_nodes else "full"
     if options.legend == "auto":
         options.legend = len(nodes) >= LEGEND_FROM
-    return Picture(nodes, graph.edges(nodes), graph.heading(opened), options)
+    return Picture(nodes, graph.edges(nodes), graph.heading(everything, opened), options)
 
 
 def draw(root, *, to_file=None, **options):

@@ -22,13 +22,12 @@ LONGEST_STEP = 12  # kinds of nodes in a step of a loop
 CROWD = 16  # leaves that are alike are one card if there are more than that
 
 
-def collapse(graph, depth, most):
+def collapse(nodes, depth, most):
     """(the Nodes to draw, how deep modules are opened, or None for all of them).
 
     depth   levels of modules to open; "auto": the deepest with at most `most` nodes; None: nothing
             is folded, except the oldest of more than MOST_NODES
     """
-    nodes = list(graph.nodes.values())
     deepest = max((len(node.calls) for node in nodes), default=0)
     if depth is None:
         return _oldest_in_one(nodes, MOST_NODES), None
@@ -112,7 +111,7 @@ def _signatures(nodes):
     for node in nodes:
         if node.is_leaf:
             continue
-        checks = (check for part in node.parts for check in node.known.checks.get(part.key, ()))
+        checks = (check for part in node.parts for check in node.graph.checks.get(part.key, ()))
         if node.name or node.is_root or any(check.wrong for check in checks):
             parted += 1
             continue
@@ -182,7 +181,7 @@ def _oldest_in_one(nodes, most):
 def _card(nodes, words, note=""):
     """A Node that stands for these, in the modules they have in common."""
     common = commonprefix([[id(call.group) for call in node.calls] for node in nodes])
-    card = Node(nodes[0].known, nodes[-1].key, calls=nodes[0].calls[: len(common)])
+    card = Node(nodes[0].graph, nodes[-1].key, calls=nodes[0].calls[: len(common)])
     card.inside = [part for node in nodes for part in node.parts]
     card.words, card.note = words, note
     if all(node.prefix for node in nodes):

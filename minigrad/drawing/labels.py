@@ -71,10 +71,8 @@ def number(x, digits=3):
     text = f"{x + 0.0:.{digits}g}"  # -0 becomes 0
     if not math.isclose(float(text), x, rel_tol=1e-6):
         text = f"{x:#.{digits}g}".rstrip(".")
-    return f"{x:.0f}" if "e" in text and 1 <= abs(x) < 1e5 else _short_exponent(text)
-
-
-def _short_exponent(text):
+    if "e" in text and 1 <= abs(x) < 1e5:
+        return f"{x:.0f}"
     return re.sub(r"e\+?(-?)0*", r"e\1", text)
 
 
@@ -132,15 +130,16 @@ class Numbers:
 
 def _spread(mean, std):
     """`mean ± std`, both to the second digit of std."""
+    apart = f"{number(mean, 8)} ± {number(std, 2)}"
     if not 0 < std < math.inf:
-        return f"{number(mean)} ± {number(std, 2)}"
+        return apart
     power, size = (math.floor(math.log10(float(f"{x:.1e}"))) for x in (std, max(abs(mean), std)))
     if size - power > 5:
-        return _short_exponent(f"{mean:.8g} ± {std:.2g}")
+        return apart
     scale = 0 if size > -4 and power < 4 else size
     digits = max(0, 1 - power + scale)
-    mean, std = round(mean / 10**scale, digits) + 0.0, std / 10**scale
-    text = f"{mean:.{digits}f} ± {std:.{digits}f}"
+    mean = round(mean / 10**scale, digits) + 0.0
+    text = f"{mean:.{digits}f} ± {std / 10**scale:.{digits}f}"
     return f"({text})e{scale}" if scale else text
 
 
@@ -162,12 +161,21 @@ def is_operand(x):
     return isinstance(x, (Tensor, np.ndarray)) and not is_number(x)
 
 
+def operands(t):
+    """(position, value) of the arguments of a result that are Tensors or arrays.
+
+    An index may hold several operands.
+    """
+    groups = [(i, a if isinstance(a, tuple) else (a,)) for i, a in enumerate(t.args or ())]
+    return [(i, x) for i, group in groups for x in group if is_operand(x)]
+
+
 def argument(x):
     """An argument in short: 0.5, inverted, (1:3, ...)."""
     if isinstance(x, (Tensor, np.ndarray)):
         return argument(data_of(x).item()) if x.ndim == 0 else "array"
     if isinstance(x, (float, np.floating)):
-        return _short_exponent(f"{x:.4g}")
+        return number(x, 4)
     if isinstance(x, slice):
         parts = [x.start, x.stop] + [x.step] * (x.step is not None)
         return ":".join("" if part is None else argument(part) for part in parts)
@@ -178,36 +186,35 @@ def argument(x):
 
 def law(noise):
     """The law that noise was drawn from: Bernoulli(keep=0.5)."""
-    return short(re.sub(r" object at 0x\w+", "", repr(noise.distribution)))
+    return short(repr(noise.distribution))
 
 
 def settings(node):
     """What there is to know of a node besides its inputs.
 
     Of an op: numbers, and settings that differ from their default. Of a composition: the settings
-    of windows, and the names of its ops. Of what takes noise: how the noise is drawn.
+    of windows, and the names of its ops. Of a node that takes noise: how the noise is drawn.
     """
     if node.kind == "noise":
         return law(node.last)
-    if node.is_leaf or not node.last.args:
-        return ""
-    random = [text for t in node.tensors for text in _noise_settings(t)]
-    if len(node.tensors) == 1 and not random:
-        return short(_op_settings(node.last))
-    windows = [
-        f"{name}={argument(a)}" for t in node.tensors for name, a in _given(t) if name in WINDOWS
-    ]
-    ops = [t.op.name for t in node.tensors]
-    return short(", ".join(dict.fromkeys(random or windows + ops)))
+    results = [t for t in node.tensors if t.args]
+    words = [text for t in results for text in _noise_settings(t)]
+    if not words and len(results) == 1:
+        words = [_op_settings(results[0])]
+    elif not words:
+        given = (pair for t in results for pair in _given(t))
+        words = [f"{name}={argument(a)}" for name, a in given if name in WINDOWS]
+        words += [t.op.name for t in results]
+    return short(", ".join(dict.fromkeys(words)))
 
 
 def _noise_settings(t):
     """How a result takes noise: the settings of a random op, else the drop rate and the law."""
     if t.op.kind == "random":
         return [_op_settings(t)]
-    laws = [a for a in t.args or () if isinstance(a, Noise)]
-    rates = [getattr(noise.distribution, "drop_rate", None) for noise in laws]
-    return [f"p={rate:.4g}" for rate in rates if rate is not None] + [law(a) for a in laws]
+    noise = [a for a in t.args if isinstance(a, Noise)]
+    rates = [a.distribution.drop_rate for a in noise]
+    return [f"p={rate:.4g}" for rate in rates if rate is not None] + [law(a) for a in noise]
 
 
 def _op_settings(t):
@@ -251,11 +258,12 @@ def is_broadcast(x, t):
 
 def rule_source(op, i):
     """(source, where it stands) of the rule for the i-th argument of an op."""
-    last = len(op.names) - 1  # this one may stand for any number of arguments
-    rule, name = op.rules[min(i, last)], op.names[min(i, last)]
+    family = getattr(op, "family", op)  # its last rule is for all arguments from there on
+    i = min(i, len(family.names) - 1)
+    rule, name = family.rules[i], family.names[i]
     code = getattr(rule, "__code__", None)
     text = "".join(linecache.getlines(code.co_filename)) if code else ""
-    here = [(node, key) for node, key in _functions(text) if code.co_firstlineno == node.lineno]
+    here = [(node, key) for node, key in _functions(text) if node.lineno == code.co_firstlineno]
     named = [node for node, key in here if key == name] or [node for node, _ in here]
     if not named:
         return f"{getattr(rule, '__name__', type(rule).__name__)}: its source is not at hand", ""
@@ -294,7 +302,7 @@ def row(option=None):
 
 def rows(node):
     """The Rows of a node, from top to bottom."""
-    shown = [f for f, option in ROWS.items() if not option or getattr(node.known.options, option)]
+    shown = [f for f, option in ROWS.items() if not option or getattr(node.graph.options, option)]
     return [row for function in shown for row in function(node) if row.text]
 
 
@@ -335,55 +343,63 @@ def freed(node):
 
 @row("values")
 def value(node):
-    value = node.value
-    yield _listed("nan/inf", "band", node, [part for part in node.inside[:-1] if part.value.bad])
-    yield Row(str(value), "band" if value.bad else "number" if value.size == 1 else "value")
+    role = "band" if node.value.bad else "number" if node.value.size == 1 else "value"
+    yield Row(str(node.value), role)
 
 
 @row("grads")
 def gradient(node):
     """Of a node its gradient; of a card the range of the gradients of its parameters."""
-    trained = [part for part in node.parts if part.kind == "parameter"]
-    pairs = [(part, part.gradient) for part in (trained if node.inside else [node])]
-    known = [(part, x) for part, x in pairs if x is not None]
-    if not known:
-        some = trained and node.known.gradients  # if there are none at all, the heading says so
-        yield Row("∂ not computed" if some else "", "missing")
-    elif node.inside:
-        sizes = [number(size, 2) for size in sorted(x.rms for _, x in known if not x.bad)]
-        yield Row(f"∂ rms {span(sizes)}" if sizes else "", "gradient")
-        yield _listed("∂ nan/inf", "band", node, [part for part, x in known if x.bad])
-        yield _listed("∂ all zero", "alarm", node, [part for part, x in known if x.all_zero])
-    else:
-        x = known[0][1]
-        if x.all_zero:
-            yield Row("∂ all zero" if x.shape else "∂ zero", "alarm")
-        else:
-            yield Row(f"∂ {x}".replace("= ", ""), "band" if x.bad else "gradient")
+    x, known = node.gradient, node.graph.gradients
+    if node.inside:
+        gradients = [part.gradient for part in node.inside if part.kind == "parameter"]
+        sizes = sorted(x.rms for x in gradients if x and not x.bad)
+        yield Row(f"∂ rms {span([number(x, 2) for x in sizes])}" if sizes else "", "gradient")
+    elif x:
+        role = "band" if x.bad else "alarm" if x.all_zero else "gradient"
+        yield Row(f"∂ {x}".replace("= ", ""), role)
+    elif node.kind == "parameter" and known:  # if there are none at all, the heading says so
+        yield Row("∂ not computed", "missing")
 
 
 @row("values")
 def terms(node):
     """Of a loss its terms; of a penalty its share. Shares are of a loss without negative terms."""
-    keys = [part.key for part in node.parts]
-    for root, terms in node.known.terms.items():
-        values = [value for _, value in terms.values()]
-        own = [terms[key][1] for key in keys if key in terms]
-        total, part = sum(values), sum(own)
-        shares = 0 < total < math.inf and min(values) >= 0
-        if own and shares and node.kind == "penalty":
-            weighted = not math.isclose(part, np.sum(node.last.data), rel_tol=1e-6)
-            share = percent(part / total)
-            share = f"{number(part)} ({share})" if weighted else share
-            yield Row(f"{share} of the loss", "term")
+    keys = {part.key for part in node.parts}
+    for root, terms in node.graph.terms.items():
+        total = sum(value for *_, value in terms)
+        shares = 0 < total < math.inf and min(value for *_, value in terms) >= 0
+        own = sum(value for key, _, value in terms if key in keys)
+        if node.kind == "penalty" and shares and keys & {key for key, *_ in terms}:
+            weighted = not math.isclose(own, np.sum(node.last.data), rel_tol=1e-6)
+            share = percent(own / total)
+            yield Row(
+                f"{number(own)} ({share}) of the loss" if weighted else f"{share} of the loss",
+                "term",
+            )
         if root in keys:
             alike = {}  # many terms of one name are one row
-            for key, (label, value) in terms.items():
+            for key, label, value in terms:
                 alike.setdefault((label, len(terms) <= MOST_TERMS and key), []).append(value)
             largest = sorted(alike.items(), key=lambda item: -sum(item[1]))[:MOST_TERMS]
             for (label, _), values in largest:
                 share = f"  ({percent(sum(values) / total)})" if shares else ""
                 yield Row(f"{label}{times(len(values))} {number(sum(values))}{share}", "term")
+
+
+@row()
+def alarms(card):
+    """Of a card: what is wrong or missing in it, and at which nodes."""
+    names, below = {}, len(card.calls) + (card.owner is not None)
+    for part in card.inside:
+        for text, role in part.rows:
+            if role in ("band", "alarm", "missing"):
+                kind = re.sub(r"= |[\d,]+ ", "", text), role
+                names.setdefault(kind, Counter())[part.path(below)] += 1
+    for (text, role), counts in sorted(names.items(), key=lambda item: item[0][1] != "band"):
+        listed = [name + times(n) for name, n in counts.items()]
+        more = f" and {len(listed) - 2} more" if listed[2:] else ""
+        yield Row(f"{text}: {short(', '.join(listed[:2]))}{more}", role)
 
 
 VERDICTS = {  # of check_graph, in words, and their roles
@@ -399,39 +415,28 @@ VERDICTS = {  # of check_graph, in words, and their roles
 
 @row()
 def verdict(node):
-    """What check_graph says of a node, its gravest verdict; of a card each that is not OK."""
-    checks = node.known.checks
-    if not node.inside:
-        for result in checks.get(node.key, [])[:1]:
-            words, role = VERDICTS[result.verdict]
-            if result.verdict == "OK":  # smaller errors differ between processors
-                words += " < 1e-15" if result.error < 1e-15 else f" {result.error:.1e}"
-            yield Row(words, role)
-            yield from _reasons(result) if result.wrong else ()
+    """What check_graph says of a node, its gravest verdict; of a card how many are right."""
+    checks = [
+        node.graph.checks[part.key][0] for part in node.parts if part.key in node.graph.checks
+    ]
+    if node.inside:
+        passed = sum(result.passed for result in checks)
+        yield Row(f"grad ok: {passed:,} of {len(checks):,}" if passed else "", "ok")
         return
-    checked = [(part, checks[part.key][0]) for part in node.inside if part.key in checks]
-    graver = sorted((r.severity, r.verdict) for _, r in checked if not r.passed)
-    for _, verdict in dict.fromkeys(graver):
-        yield _listed(*VERDICTS[verdict], node, [p for p, r in checked if r.verdict == verdict])
-    passed = sum(result.passed for _, result in checked)
-    yield Row(f"grad ok: {passed:,} of {len(checked):,}" if passed else "", "ok")
+    for result in checks:
+        words, role = VERDICTS[result.verdict]
+        if result.verdict == "OK":  # smaller errors differ between processors
+            words += " < 1e-15" if result.error < 1e-15 else f" {result.error:.1e}"
+        yield Row(words, role)
+        yield from _reasons(result) if result.wrong else ()
 
 
 def _reasons(result):
     error = [f"relative error {result.error:.2g}"] if math.isfinite(result.error) else []
-    note = re.sub(r" \(its error about [^)]*\)", "", result.note)
-    note = re.sub(r"-?\d+\.\d{3,}(e[-+]?\d+)?", lambda x: f"{float(x[0]):.3g}", note)
+    note = re.sub(r"-?\d+\.\d{3,}(e[-+]?\d+)?", lambda x: f"{float(x[0]):.3g}", result.note)
     note = note.replace(" = ", "\u00a0=\u00a0")  # no line ends beside an equals sign
     lines = [line for part in note.split("Diagnosis: ") for line in textwrap.wrap(part, 38)]
     return [Row(line.replace("\u00a0", " "), "reason") for line in error + lines[:MOST_REASONS]]
-
-
-def _listed(words, role, card, nodes):
-    """A Row about nodes in a card: the words, two of their names, and how many more there are."""
-    names = Counter(node.path(len(card.calls) + (card.owner is not None)) for node in nodes)
-    names = [name + times(n) for name, n in names.items()]
-    more = f" and {len(names) - 2} more" if len(names) > 2 else ""
-    return Row(f"{words}: {short(', '.join(names[:2]))}{more}" if names else "", role)
 
 
 # ------------------------------------------------------------------------------------- tooltips
@@ -448,7 +453,7 @@ def tooltip(node):
     if x.requires_grad:
         missing = "not computed" if x.is_leaf else "not kept"
         lines.append(f"gradient: {gradient.in_full() if gradient else missing}")
-    for r in node.known.checks.get(node.key, ()):
+    for r in node.graph.checks.get(node.key, ()):
         error = f"error {r.error:.3g}. {r.note}".strip()
         lines.append(f"gradient check: {r.op} {r.verdict}, {error}")
     return "\n".join(lines)

@@ -19,7 +19,7 @@ from ..modes import path as dotted
 from ..noise import Noise
 from .api import read
 from .dot import dot, text
-from .labels import Numbers, argument, is_operand, law, rule_source, short
+from .labels import Numbers, argument, is_operand, law, operands, rule_source, short
 from .trace import trace
 
 MOST = 300  # steps, and drawn nodes
@@ -67,7 +67,7 @@ class _Story:
     def forward(self, node):
         """The record of a step forward: what an op takes."""
         inputs, names = [], node.op.names
-        for i, x in _operands(node):
+        for i, x in operands(node):
             inputs.append({"argument": names[i], "tensor": self.tensor(x, names[i])})
         given = [(names[i], a) for i, a in enumerate(node.args) if not is_operand(a)]
         settings = [f"{name}={argument(a)}" for name, a in given]
@@ -82,7 +82,7 @@ class _Story:
             record |= {"returned": str(s.returned), "count": s.count, "of": s.of}
             told.append(record | {"rule": self.rule(node.op, s.argument)})
         receivers = {s.argument for s in sent}
-        nothing = [node.op.names[i] for i, _ in _operands(node) if i not in receivers]
+        nothing = [node.op.names[i] for i, _ in operands(node) if i not in receivers]
         return self.step(node) | {"g": self.array(g), "sent": told, "nothing": nothing}
 
 
@@ -94,12 +94,6 @@ def story(root, gradient=None, drawn=()):
     arrays = [json.loads(array) for array in told.arrays]
     facts = {"tensors": told.tensors, "arrays": arrays, "rules": list(told.rules)}
     return facts | {"forward": forward, "backward": backward}
-
-
-def _operands(node):
-    """(place, value) of the arguments that are Tensors or arrays, also those within an index."""
-    arguments = [(i, a if isinstance(a, tuple) else (a,)) for i, a in enumerate(node.args)]
-    return [(i, x) for i, inner in arguments for x in inner if is_operand(x)]
 
 
 def summary(array):
