@@ -84,6 +84,8 @@ class Node:
     is_leaf = property(lambda self: self.last.is_leaf)
     is_root = property(lambda self: any(part.key in self.graph.roots for part in self.parts))
     is_parameter = property(lambda self: self.kind in ("parameter", "frozen"))
+    checks = property(lambda self: [self.graph.checks.get(part.key, ()) for part in self.parts])
+    is_wrong = property(lambda self: any(row.wrong for rows in self.checks for row in rows))
     maker = property(lambda self: self.composition or self.last.op)  # it has a name and a kind
     tooltip = property(lambda self: labels.tooltip(self))
 
