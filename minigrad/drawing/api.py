@@ -92,14 +92,14 @@ def draw(root, *, to_file=None, **options):
             "to_dot and to_text do not need it."
         ) from None
     drawing = Drawing(picture)
-    if suffix == ".html":
-        from .page import to_html
-
-        to_html(root, to_file, **options)
-    elif suffix == ".txt":
-        Path(to_file).write_text(to_text(root, **options) + "\n", encoding="utf-8")
-    elif suffix in (".gv", ".dot"):
-        Path(to_file).write_text(drawing.source, encoding="utf-8")
+    texts = {
+        ".gv": lambda: drawing.source,
+        ".dot": lambda: drawing.source,
+        ".txt": lambda: to_text(root, **options) + "\n",
+        ".html": lambda: to_html(root, **options),
+    }
+    if suffix in texts:
+        Path(to_file).write_text(texts[suffix](), encoding="utf-8")
     elif suffix is not None:
         drawing.render(outfile=to_file)
     return drawing

@@ -233,17 +233,14 @@ def _beside(picture):
     uses = Counter(edge.source for edge in edges)
     first = {edge.source: edge.target for edge in reversed(edges)}
     trunk = {edge.target for edge in edges if not nodes[edge.source].is_parameter}
-    beside = {}
+    near = {}
     for edge in sorted(edges, key=lambda edge: -uses[edge.source]):  # most users: right side first
         source, op = nodes[edge.source], nodes[edge.target]
-        near = source.is_parameter and source.scope == op.scope and first[source.id] == op.id
-        if near and op.id in trunk and op.kind != "penalty":
-            taken = beside.setdefault(op.id, {})
-            sides = ("right", "left") if uses[source.id] > 1 else ("left", "right")
-            free = [side for side in sides if side not in taken]
-            if free:
-                taken[free[0]] = source.id
-    return beside
+        is_near = source.is_parameter and source.scope == op.scope and first[source.id] == op.id
+        if is_near and op.id in trunk and op.kind != "penalty":
+            near.setdefault(op.id, []).append(source.id)
+    sides = {True: ("right", "left"), False: ("left", "right")}
+    return {op: dict(zip(sides[uses[ids[0]] > 1], ids)) for op, ids in near.items()}
 
 
 # ------------------------------------------------------------------------------- HTML-like text

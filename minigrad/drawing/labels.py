@@ -82,10 +82,10 @@ def number(x, digits=3):
 class Numbers:
     """The statistics of the finite entries of a Tensor or an array; `bad` counts the other entries.
 
-    `low` and `high` are in the dtype of the array.
+    `min` and `max` are in the dtype of the array.
     """
 
-    mean = std = low = high = math.nan
+    mean = std = min = max = math.nan
     bad = zeros = 0
 
     def __init__(self, x):
@@ -95,14 +95,14 @@ class Numbers:
             return
         finite = np.isfinite(array)
         self.bad = int(self.size - np.count_nonzero(finite))
-        self.low = self.high = array.flat[0]
+        self.min = self.max = array.flat[0]
         if self.bad < self.size:
             entries = array[finite] if self.bad else array
-            self.low, self.high = entries.min(), entries.max()
+            self.min, self.max = entries.min(), entries.max()
             self.zeros = int(entries.size - np.count_nonzero(entries))
-            constant = self.low == self.high  # of which a sum would only give the rounded mean
+            constant = self.min == self.max  # of which a sum would only give the rounded mean
             with np.errstate(all="ignore"):
-                self.mean = float(self.low if constant else np.mean(entries, dtype=float))
+                self.mean = float(self.min if constant else np.mean(entries, dtype=float))
                 self.std = 0.0 if constant else float(np.std(entries, dtype=float))
 
     rms = property(lambda self: math.nan if self.bad else math.hypot(self.mean, self.std))
@@ -113,19 +113,19 @@ class Numbers:
         if self.size == 0 or self.dtype.kind == "c":
             return "empty" if self.size == 0 else "complex"
         if self.size == 1:
-            return f"= {number(self.low.item())}"
+            return f"= {number(self.min.item())}"
         if self.bad:
             return f"{self.bad:,} nan/inf"
         if self.dtype.kind == "b":
             return f"{self.mean:.0%} true"
         if self.dtype.kind in "iu":
-            return f"int {self.low}..{self.high}"
-        return f"all {number(self.low)}" if self.low == self.high else _spread(self.mean, self.std)
+            return f"int {self.min}..{self.max}"
+        return f"all {number(self.min)}" if self.min == self.max else _spread(self.mean, self.std)
 
     def in_full(self):
         bad = f"{self.bad:,} of {self.size:,} are nan/inf, " if self.bad else ""
-        moments = f"mean {self.mean:.6g}, std {self.std:.6g}, min {self.low:.6g}"
-        return f"{bad}{moments}, max {self.high:.6g}, {self.zeros:,} zeros"
+        moments = f"mean {self.mean:.6g}, std {self.std:.6g}, min {self.min:.6g}"
+        return f"{bad}{moments}, max {self.max:.6g}, {self.zeros:,} zeros"
 
 
 def _spread(mean, std):
@@ -390,12 +390,20 @@ def terms(node):
 @row()
 def alarms(card):
     """Of a card: what is wrong or missing in it, and at which nodes."""
-    names, below = {}, len(card.calls) + (card.owner is not None)
-    for part in card.inside:
-        for text, role in part.rows:
+    yield from alarms_of(card.inside, len(card.calls) + (card.owner is not None))
+
+
+def alarms_of(nodes, below=0):
+    """Rows that say what is wrong or missing at these nodes, and where: `nan/inf: fc1.weight`.
+
+    Each names two nodes, below so many modules. What is wrong comes before what is missing.
+    """
+    names = {}
+    for node in nodes:
+        for text, role in node.rows:
             if role in ("band", "alarm", "missing"):
                 kind = re.sub(r"= |[\d,]+ ", "", text), role
-                names.setdefault(kind, Counter())[part.path(below)] += 1
+                names.setdefault(kind, Counter())[node.path(below)] += 1
     for (text, role), counts in sorted(names.items(), key=lambda item: item[0][1] != "band"):
         listed = [name + times(n) for name, n in counts.items()]
         more = f" and {len(listed) - 2} more" if listed[2:] else ""

@@ -9,7 +9,6 @@ from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
 from inspect import signature
-from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -351,17 +350,13 @@ class Graph:
         changed = sum(node.is_leaf and changed_since(node.last, newest) for node in nodes)
         if changed:
             words.append(f"{count(changed, 'tensor')} changed since the forward pass")
-        rows = sorted(sum(self.checks.values(), []), key=lambda row: row.order)
-        if rows:
-            passed = sum(row.passed for row in rows)
-            words.append(f"gradient check: {passed:,} of {len(rows):,} passed")
-            silent = sum(row.verdict == "VACUOUS" for row in rows)
+        if checks := sum(self.checks.values(), []):
+            passed = sum(row.passed for row in checks)
+            words.append(f"gradient check: {passed:,} of {len(checks):,} passed")
+            silent = sum(row.verdict == "VACUOUS" for row in checks)
             words += [f"{silent:,} VACUOUS"] if silent else []
-        names = {node.key: node.path() for node in nodes}
-        wrong = [f"first wrong: {names[self.home[row.order]]}" for row in rows if row.wrong][:1]
-        if self.options.values:  # a mask of -inf is data, and no trouble
-            odd = (node for node in nodes if node.last.requires_grad and node.value.bad)
-            wrong += [f"nan/inf, first: {node.path()}" for node in islice(odd, 1)]
+        trained = [node for node in nodes if node.last.requires_grad]  # a mask may hold -inf
+        wrong = [row.text for row in labels.alarms_of(trained) if row.role == "band"]
         return Row(", ".join(filter(None, words + wrong)), "alarm" if wrong else "caption")
 
     # ---- edges
