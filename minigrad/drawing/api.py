@@ -85,6 +85,7 @@ def draw(root, *, to_file=None, **options):
         raise ValueError(f"draw: to_file ends in {', '.join(SUFFIXES)}; got {str(to_file)!r}.")
     picture = read(root, **options)
     try:
+        from .page import to_html
         from .render import Drawing  # graphviz is needed only now
     except ImportError:
         raise ImportError(

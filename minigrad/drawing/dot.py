@@ -303,20 +303,22 @@ def _legend(picture):
     nodes = picture.nodes
     label = _table((_cell(*note, ' ALIGN="LEFT"') for note in _notes(picture)), padding=0)
     drawn = {node.kind if node.kind in LOOKS else "operation" for node in nodes}
-    kinds = [kind for kind in LOOKS if kind in drawn]
-    box = f'graph [style="rounded" color="{MODULE_LINE}" labeljust=l tooltip=" " label={label}]'
-    lines, ids = [], [f"legend_{i}" for i in range(len(kinds))]
-    for id, kind in zip(ids, kinds):
-        lines.append(shape(id, kind, [Row(LOOKS[kind].meaning, "legend")], kind == "root"))
-    small = 'node [margin="0.07,0.04" width=0 height=0]'
+    kinds = {f"legend_{i}": kind for i, kind in enumerate(kind for kind in LOOKS if kind in drawn)}
+    small = [
+        shape(id, kind, [Row(LOOKS[kind].meaning, "legend")], kind == "root")
+        for id, kind in kinds.items()
+    ]
     above = next((node.id for node in reversed(nodes) if node.is_root), nodes[-1].id)
-    abreast = math.ceil(len(ids) / math.ceil(len(ids) / 4))  # rows of four at most, about equal
-    links = []
-    for over, id in zip([above] * abreast + ids, ids):
-        links.append(f"{over} -> {id} [style=invis weight={9 * (over != above)}]")
+    abreast = math.ceil(len(kinds) / math.ceil(len(kinds) / 4))  # rows of four at most, about equal
+    links = [
+        f"{over} -> {id} [style=invis weight={9 * (over != above)}]"
+        for over, id in zip([above] * abreast + [*kinds], kinds)
+    ]
     # from left to right becomes from the bottom to the top in these directions
     step = -1 if picture.options.direction in ("LR", "RL") else 1
-    return ["subgraph cluster_legend {", box, small, *lines[::step], "}", *links[::step]]
+    box = f'graph [style="rounded" color="{MODULE_LINE}" labeljust=l tooltip=" " label={label}]'
+    size = 'node [margin="0.07,0.04" width=0 height=0]'
+    return ["subgraph cluster_legend {", box, size, *small[::step], "}", *links[::step]]
 
 
 def _notes(picture):

@@ -152,13 +152,9 @@ def parameters(nodes):
 # ------------------------------------------------------------------------------------ arguments
 
 
-def is_number(x):
-    return isinstance(x, (int, float, np.generic)) or (isinstance(x, np.ndarray) and x.ndim == 0)
-
-
 def is_operand(x):
     """Whether an argument is a Tensor or an array, and not a number or a setting."""
-    return isinstance(x, (Tensor, np.ndarray)) and not is_number(x)
+    return isinstance(x, Tensor) or (isinstance(x, np.ndarray) and x.ndim > 0)
 
 
 def operands(t):
@@ -174,14 +170,12 @@ def argument(x):
     """An argument in short: 0.5, inverted, (1:3, ...)."""
     if isinstance(x, (Tensor, np.ndarray)):
         return argument(data_of(x).item()) if x.ndim == 0 else "array"
-    if isinstance(x, (float, np.floating)):
-        return number(x, 4)
     if isinstance(x, slice):
         parts = [x.start, x.stop] + [x.step] * (x.step is not None)
         return ":".join("" if part is None else argument(part) for part in parts)
     if isinstance(x, (tuple, list)):
         return f"({', '.join(map(argument, x[:LONGEST]))}{',' * (len(x) == 1)})"
-    return short("..." if x is ... else getattr(x, "__name__", x))
+    return short("..." if x is ... else number(getattr(x, "__name__", x), 4))
 
 
 def law(noise):
@@ -220,8 +214,8 @@ def _noise_settings(t):
 def _op_settings(t):
     """The arguments of a result that are numbers or settings."""
     symbol = SYMBOLS.get(t.op.name)
-    if symbol and any(map(is_number, t.args)):
-        return f" {symbol} ".join(argument(a) if is_number(a) else "x" for a in t.args)
+    if symbol and not all(map(is_operand, t.args)):
+        return f" {symbol} ".join("x" if is_operand(a) else argument(a) for a in t.args)
     return ", ".join(f"{name}={argument(a)}" for name, a in _given(t))
 
 
@@ -309,17 +303,15 @@ def rows(node):
 @row()
 def contents(node):
     """Of a card: what is in it."""
-    if not node.inside:
-        return
-    yield Row(short(node.note, 60), "about")
-    words = [count(len(node.inside), "node")] if node.kind == "module" else []
-    words.append(parameters(node.inside))
-    if node.owner and node.owner.parameters and not words[-1]:
-        words.append("the same parameters again")
-    yield Row(", ".join(filter(None, words)), "about")
-    random = (f"{p.label} {settings(p)}" for p in node.inside if p.kind == "random")
-    for line, n in Counter(random).items():
-        yield Row(short(line + times(n), 60), "attribute")
+    if node.inside:
+        words = [count(len(node.inside), "node")] if node.kind == "module" else []
+        words.append(parameters(node.inside))
+        if node.owner and node.owner.parameters and not words[-1]:
+            words.append("the same parameters again")
+        random = Counter(f"{p.label} {settings(p)}" for p in node.inside if p.kind == "random")
+        yield Row(node.note, "about")
+        yield Row(", ".join(filter(None, words)), "about")
+        yield from (Row(short(line + times(n), 60), "attribute") for line, n in random.items())
 
 
 @row("shapes")
@@ -367,16 +359,14 @@ def terms(node):
     """Of a loss its terms; of a penalty its share. Shares are of a loss without negative terms."""
     keys = {part.key for part in node.parts}
     for root, terms in node.graph.terms.items():
-        total = sum(value for *_, value in terms)
-        shares = 0 < total < math.inf and min(value for *_, value in terms) >= 0
-        own = sum(value for key, _, value in terms if key in keys)
-        if node.kind == "penalty" and shares and keys & {key for key, *_ in terms}:
-            weighted = not math.isclose(own, np.sum(node.last.data), rel_tol=1e-6)
-            share = percent(own / total)
-            yield Row(
-                f"{number(own)} ({share}) of the loss" if weighted else f"{share} of the loss",
-                "term",
-            )
+        values = [value for *_, value in terms]
+        total, own = sum(values), [value for key, _, value in terms if key in keys]
+        shares = 0 < total < math.inf and min(values) >= 0
+        if own and shares and node.kind == "penalty":
+            share = percent(sum(own) / total)
+            if not math.isclose(sum(own), np.sum(node.last.data), rel_tol=1e-6):  # it has a factor
+                share = f"{number(sum(own))} ({share})"
+            yield Row(f"{share} of the loss", "term")
         if root in keys:
             alike = {}  # many terms of one name are one row
             for key, label, value in terms:
@@ -424,9 +414,7 @@ VERDICTS = {  # of check_graph, in words, and their roles
 @row()
 def verdict(node):
     """What check_graph says of a node, its gravest verdict; of a card how many are right."""
-    checks = [
-        node.graph.checks[part.key][0] for part in node.parts if part.key in node.graph.checks
-    ]
+    checks = [rows[0] for rows in node.checks if rows]
     if node.inside:
         passed = sum(result.passed for result in checks)
         yield Row(f"grad ok: {passed:,} of {len(checks):,}" if passed else "", "ok")
@@ -452,16 +440,14 @@ def _reasons(result):
 
 def tooltip(node):
     """Everything there is to know about a node, in full precision."""
-    x, value, gradient = node.last, node.value, node.gradient
     what = "output" if node.inside else node.kind if node.is_leaf else node.maker.name
-    lines = [node.title if node.inside else node.path(), f"{what} {value.shape} {value.dtype}"]
-    if not node.inside:
-        lines += filter(None, [settings(node)])
-    lines.append(f"value: {value.in_full()}")
-    if x.requires_grad:
-        missing = "not computed" if x.is_leaf else "not kept"
-        lines.append(f"gradient: {gradient.in_full() if gradient else missing}")
+    lines = [node.title if node.inside else node.path()]
+    lines.append(f"{what} {node.value.shape} {node.value.dtype}")
+    lines.append("" if node.inside else settings(node))
+    lines.append(f"value: {node.value.in_full()}")
+    if node.last.requires_grad:
+        missing = "not computed" if node.is_leaf else "not kept"
+        lines.append(f"gradient: {node.gradient.in_full() if node.gradient else missing}")
     for r in node.graph.checks.get(node.key, ()):
-        error = f"error {r.error:.3g}. {r.note}".strip()
-        lines.append(f"gradient check: {r.op} {r.verdict}, {error}")
-    return "\n".join(lines)
+        lines.append(f"gradient check: {r.op} {r.verdict}, error {r.error:.3g}. {r.note}".strip())
+    return "\n".join(filter(None, lines))

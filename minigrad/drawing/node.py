@@ -86,7 +86,9 @@ class Node:
     checks = property(lambda self: [self.graph.checks.get(part.key, ()) for part in self.parts])
     is_wrong = property(lambda self: any(row.wrong for rows in self.checks for row in rows))
     maker = property(lambda self: self.composition or self.last.op)  # it has a name and a kind
-    tooltip = property(lambda self: labels.tooltip(self))
+    title = property(lambda self: ": ".join(filter(None, [self.prefix, self.label])))
+    tooltip = property(labels.tooltip)
+    rows = cached_property(labels.rows)  # from top to bottom
 
     @cached_property
     def kind(self):
@@ -97,17 +99,18 @@ class Node:
             return kinds.pop() if alone else "module"
         x = self.last
         if self.is_leaf:
-            if x.requires_grad:
-                return "parameter"
-            if isinstance(x, Parameter):
-                return "frozen"
-            return "noise" if isinstance(x, Noise) else "data"
+            named = (
+                "frozen"
+                if isinstance(x, Parameter)
+                else "noise"
+                if isinstance(x, Noise)
+                else "data"
+            )
+            return "parameter" if x.requires_grad else named
         kind = self.maker.kind
-        arguments = (a for t in self.tensors for a in t.args or ())
-        if kind == "operation" and any(isinstance(a, Noise) for a in arguments):
-            kind = "random"
-        if kind == "operation" and not x.requires_grad:
-            kind = "quiet"
+        if kind == "operation":
+            takes_noise = any(isinstance(a, Noise) for t in self.tensors for a in t.args or ())
+            kind = "random" if takes_noise else "operation" if x.requires_grad else "quiet"
         return "root" if self.is_root and kind in ("operation", "loss", "quiet") else kind
 
     @property
@@ -121,10 +124,6 @@ class Node:
         if self.name:
             return f"{short(self.name)} = {made}"
         return "loss" if self.key in self.graph.terms else short(made)
-
-    @property
-    def title(self):
-        return f"{self.prefix}: {self.label}" if self.prefix else self.label
 
     def path(self, below=0):
         """Where it lies, below so many modules, and its label: `encoder.fc1.weight`."""
@@ -146,11 +145,6 @@ class Node:
         return self.parts[-1].value if self.inside else Numbers(self.last)
 
     @cached_property
-    def rows(self):
-        """Its Rows, from top to bottom."""
-        return labels.rows(self)
-
-    @cached_property
     def gradient(self):
         """The statistics of its gradient, or None if that is not known."""
         array = self.graph.gradients.get(self.last.order)
@@ -159,10 +153,8 @@ class Node:
     @property
     def holds(self):
         """What it stands for: the `order` of each tensor, ("array", id) of an array."""
-        parts = [
-            [part.key] if part.is_leaf else [t.order for t in part.tensors] for part in self.parts
-        ]
-        return [key for keys in parts for key in keys]
+        keys = ([part.key, *(t.order for t in part.tensors[:-1])] for part in self.parts)
+        return [key for of_part in keys for key in of_part]
 
 
 class Edge(NamedTuple):
@@ -234,7 +226,7 @@ class Graph:
                 begun[key] = Node(self, key, composition=made, calls=self._calls(modules))
             begun[key].tensors.append(t)
             for i, x in operands(t):
-                source = self.home[x.order] if isinstance(x, Tensor) else ("array", id(x))
+                source = self.home.get(key_of(x), key_of(x))
                 if not isinstance(x, Tensor):
                     if isinstance(t.args[i], tuple) and _counts(x):
                         continue
@@ -262,7 +254,7 @@ class Graph:
     def _name(self, nodes):
         """Names nodes as the user does, else as a leaf calls itself, its module, or its role."""
         for name, x in (self.options.names or {}).items():
-            node = nodes.get(x.order if isinstance(x, Tensor) else ("array", id(x)))
+            node = nodes.get(key_of(x))
             if node and node.name is None:
                 node.name = str(name)
         held = holders(self.tensors)
@@ -364,7 +356,6 @@ class Graph:
     def edges(self, drawn):
         """The Edges between the Nodes that are drawn. A tensor that enters twice is one Edge."""
         where = {part.key: node for node in drawn for part in node.parts}
-        number = {node: i for i, node in enumerate(drawn)}
         edges = []
         for node in drawn:
             uses = {}
@@ -375,7 +366,7 @@ class Graph:
                 if source is not node and not (again and use.value.is_leaf):
                     uses.setdefault(source, []).append(use)
             results = [n for n in uses if not n.is_leaf and n.kind != "penalty"]
-            trunk = max(results, key=number.get, default=None)
+            trunk = max(results, key=lambda node: node.last.order, default=None)
             for source, same in uses.items():
                 flows = any(use.value.requires_grad and use.by.op.rules[use.place] for use in same)
                 style = "penalty" if node.kind == "penalty" else "gradient"
@@ -395,6 +386,11 @@ class Graph:
                 sums[use.value.order] = sums.get(use.value.order, 0) + sent
         flat = [np.ravel(total) for total in sums.values()]
         return Numbers(np.concatenate(flat)).rms if flat else None
+
+
+def key_of(x):
+    """The key of a node that is x alone, a Tensor or an array."""
+    return x.order if isinstance(x, Tensor) else ("array", id(x))
 
 
 def _label(source, target, uses, where):

@@ -20,6 +20,7 @@ from ..noise import Noise
 from .api import read
 from .dot import dot, text
 from .labels import Numbers, argument, is_operand, law, operands, rule_source, short
+from .node import key_of
 from .trace import trace
 
 MOST = 300  # steps, and drawn nodes
@@ -46,7 +47,7 @@ class _Story:
 
     def tensor(self, x, otherwise=None):
         """The number of a Tensor or an array. `otherwise`: its name if it has none."""
-        key = x.order if isinstance(x, Tensor) else ("array", id(x))
+        key = key_of(x)
         if key not in self.numbers:
             self.numbers[key] = len(self.tensors)
             node, op = self.nodes.get(key), getattr(x, "op", None)
