@@ -46,11 +46,13 @@ def read(root, **given):
     nodes, opened = collapse(everything, options.depth, options.max_nodes)
     for i, node in enumerate(nodes):
         node.id = f"n{i}"
-    if options.detail == "auto":
-        options.detail = "compact" if len(nodes) > options.max_nodes else "full"
     if options.legend == "auto":
         options.legend = len(nodes) >= LEGEND_FROM
-    return Picture(nodes, graph.edges(nodes), graph.heading(everything, opened), options)
+    heading = graph.heading(everything, opened)
+    compact = (
+        len(nodes) > options.max_nodes if options.detail == "auto" else options.detail == "compact"
+    )
+    return Picture(nodes, graph.edges(nodes), heading, options, compact)
 
 
 def draw(root, *, to_file=None, **options):

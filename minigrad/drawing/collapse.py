@@ -198,6 +198,8 @@ def _card(nodes, words, note=""):
 
 def _merged(nodes, cards):
     """The nodes, with each card in place of its parts, in an order in which sources come first."""
+    if not cards:
+        return nodes
     into = {part.key: card for card in cards for part in card.inside}
     merged = dict.fromkeys(into.get(node.parts[0].key, node) for node in nodes)
     return _after_their_sources(merged, _sources(list(merged)), set())

@@ -294,9 +294,10 @@ def row(option=None):
     return declare
 
 
-def rows(node):
-    """The Rows of a node, from top to bottom."""
-    shown = [f for f, option in ROWS.items() if not option or getattr(node.graph.options, option)]
+def rows(node, functions=None):
+    """The Rows of a node, from top to bottom. `functions`: those that write them, if not all."""
+    options = node.graph.options
+    shown = [f for f in functions or ROWS if not ROWS[f] or getattr(options, ROWS[f])]
     return [row for function in shown for row in function(node) if row.text]
 
 
@@ -390,7 +391,7 @@ def alarms_of(nodes, below=0):
     """
     names = {}
     for node in nodes:
-        for text, role in node.rows:
+        for text, role in rows(node, (value, gradient, verdict)):
             if role in ("band", "alarm", "missing"):
                 kind = re.sub(r"= |[\d,]+ ", "", text), role
                 names.setdefault(kind, Counter())[node.path(below)] += 1
@@ -414,7 +415,7 @@ VERDICTS = {  # of check_graph, in words, and their roles
 @row()
 def verdict(node):
     """What check_graph says of a node, its gravest verdict; of a card how many are right."""
-    checks = [rows[0] for rows in node.checks if rows]
+    checks = [rows[0] for rows in node.checks]
     if node.inside:
         passed = sum(result.passed for result in checks)
         yield Row(f"grad ok: {passed:,} of {len(checks):,}" if passed else "", "ok")
@@ -448,6 +449,6 @@ def tooltip(node):
     if node.last.requires_grad:
         missing = "not computed" if node.is_leaf else "not kept"
         lines.append(f"gradient: {node.gradient.in_full() if node.gradient else missing}")
-    for r in node.graph.checks.get(node.key, ()):
+    for r in [] if node.inside else sum(node.checks, []):
         lines.append(f"gradient check: {r.op} {r.verdict}, error {r.error:.3g}. {r.note}".strip())
     return "\n".join(filter(None, lines))

@@ -47,11 +47,11 @@ class Call(NamedTuple):
 
 
 class Use(NamedTuple):
-    """Argument number `place` of the result `by` is `value`, which belongs to another node."""
+    """Argument number `position` of the result `by` is `value`, which belongs to another node."""
 
     source: object  # the key of the other node
     by: Tensor
-    place: int
+    position: int
     value: object
 
 
@@ -83,8 +83,10 @@ class Node:
     is_leaf = property(lambda self: self.last.is_leaf)
     is_root = property(lambda self: any(part.key in self.graph.roots for part in self.parts))
     is_parameter = property(lambda self: self.kind in ("parameter", "frozen"))
-    checks = property(lambda self: [self.graph.checks.get(part.key, ()) for part in self.parts])
-    is_wrong = property(lambda self: any(row.wrong for rows in self.checks for row in rows))
+    checks = property(
+        lambda self: [self.graph.checks[p.key] for p in self.parts if p.key in self.graph.checks]
+    )
+    is_wrong = property(lambda self: any(row.wrong for row in sum(self.checks, [])))
     maker = property(lambda self: self.composition or self.last.op)  # it has a name and a kind
     title = property(lambda self: ": ".join(filter(None, [self.prefix, self.label])))
     tooltip = property(labels.tooltip)
@@ -181,7 +183,7 @@ class Graph:
     options     those of draw
     home        {order of a tensor: the key of its node}
     groups      {ids of a module and of the modules around it, outermost first: its Group}
-    roots       the keys of the nodes of the roots
+    roots       the keys of the nodes of the roots; `outputs` are the roots themselves
     terms       {key of a root that is a sum with a loss or a penalty in it:
                 [(key of a node, or None; label; what it adds to the root)]}
     checks      {key of a node: its rows in the report of check_graph, gravest first}
@@ -192,13 +194,12 @@ class Graph:
     """
 
     def __init__(self, roots, options):
-        self.options, self.groups = options, {}
-        self.tensors = tensors_of(roots)
+        self.options, self.outputs, self.tensors = options, roots, tensors_of(roots)
         scopes = {t.order: split_scope(t.scope) for t in self.tensors}
         newest = {id(call): order for order, (_, call) in scopes.items()}
         self.home = {t: newest[id(call)] if call else t for t, (_, call) in scopes.items()}
-        self.roots = {self.home[root.order]: root for root in roots}
-        self.terms, self.checks, self.gradients, self.sent = {}, {}, {}, {}
+        self.roots = {self.home[root.order] for root in roots}
+        self.groups, self.terms, self.checks, self.gradients, self.sent = {}, {}, {}, {}, {}
 
     # ---- the nodes
 
@@ -210,8 +211,7 @@ class Graph:
         nodes = self._nodes()
         self._name(nodes)
         self._unwrap(nodes)
-        for key, root in self.roots.items():
-            self._take_terms(key, root, nodes)
+        self._take_terms(nodes)
         self._take_checks(self.options.checks)
         self._take_gradients()
         return nodes
@@ -270,8 +270,10 @@ class Graph:
                 if leaf.kind == "noise":
                     leaf.calls = node.calls
                 elif leaf.is_leaf and leaf.name is None:
-                    is_target = node.maker.kind == "loss" and use.place > 0 and leaf.kind == "data"
-                    leaf.name = "target" if is_target else role(use.by.op, use.place)
+                    is_target = (
+                        node.maker.kind == "loss" and use.position > 0 and leaf.kind == "data"
+                    )
+                    leaf.name = "target" if is_target else role(use.by.op, use.position)
 
     def _unwrap(self, nodes):
         """A module without parameters that is one node becomes the prefix of its name."""
@@ -286,19 +288,17 @@ class Graph:
 
     # ---- what is known besides
 
-    def _take_terms(self, key, root, nodes):
-        """Takes the terms of a root, if it is a sum of one entry with a loss or a penalty in it."""
-        if root.size != 1 or not root.args:
-            return
-        terms, kinds = [], set()
-        for term in addends(root):
-            node = nodes.get(self.home[term.node.order]) if term.node is not None else None
-            terms.append(
-                (node.key, node.label, term.value) if node else (None, name_of(term), term.value)
-            )
-            kinds.add(node and not node.is_leaf and node.maker.kind)
-        if len(terms) > 1 and {"loss", "penalty"} & kinds:
-            self.terms[key] = terms
+    def _take_terms(self, nodes):
+        """Takes the terms of each root that is a sum with a loss or a penalty in it."""
+        for root in self.outputs:
+            terms, kinds = [], set()
+            for term in addends(root) if root.size == 1 and root.args else ():
+                node = term.node is not None and nodes.get(self.home[term.node.order])
+                key, label = (node.key, node.label) if node else (None, name_of(term))
+                terms.append((key, label, term.value))
+                kinds.add(node and not node.is_leaf and node.maker.kind)
+            if len(terms) > 1 and {"loss", "penalty"} & kinds:
+                self.terms[self.home[root.order]] = terms
 
     def _take_checks(self, report):
         """Takes the verdicts of the report of check_graph."""
@@ -322,16 +322,15 @@ class Graph:
         if self.options.grads != "run":
             self.gradients = {t.order: t.grad.data for t in self.tensors if t.grad is not None}
             return
-        roots = list(self.roots.values())
-        self.gradients = {root.order: np.ones_like(root.data) for root in roots}
-        for node, g, sent in trace(roots):
+        self.gradients = {root.order: np.ones_like(root.data) for root in self.outputs}
+        for node, g, sent in trace(self.outputs):
             self.gradients[node.order] = g
             for s in sent:
                 self.sent[node.order, s.argument] = s.cotangent
                 self.gradients[s.input.order] = s.total
 
     def heading(self, nodes, depth):
-        """The line above the picture, a Row. `depth`: how deep modules are opened, None: all."""
+        """The Rows above the picture. `depth`: how deep modules are opened, None: all."""
         words = [count(len(nodes), "node"), labels.parameters(nodes)]
         if depth is not None:
             words.append(f"modules opened to depth {depth}" if depth else "modules folded")
@@ -349,7 +348,9 @@ class Graph:
             words += [f"{silent:,} VACUOUS"] if silent else []
         trained = [node for node in nodes if node.last.requires_grad]  # a mask may hold -inf
         wrong = [row.text for row in labels.alarms_of(trained) if row.role == "band"]
-        return Row(", ".join(filter(None, words + wrong)), "alarm" if wrong else "caption")
+        line = Row(", ".join(filter(None, words + wrong)), "alarm" if wrong else "caption")
+        title = self.options.title
+        return [Row(short(title, 80), "title"), line] if title else [line]
 
     # ---- edges
 
@@ -368,7 +369,9 @@ class Graph:
             results = [n for n in uses if not n.is_leaf and n.kind != "penalty"]
             trunk = max(results, key=lambda node: node.last.order, default=None)
             for source, same in uses.items():
-                flows = any(use.value.requires_grad and use.by.op.rules[use.place] for use in same)
+                flows = any(
+                    use.value.requires_grad and use.by.op.rules[use.position] for use in same
+                )
                 style = "penalty" if node.kind == "penalty" else "gradient"
                 label, rms = _label(source, node, same, where), self._rms(same)
                 weight = 12 if source is trunk else 1
@@ -381,7 +384,7 @@ class Graph:
         """The root mean square of the gradient that these uses send back, None if not known."""
         sums = {}  # what each tensor gets
         for use in uses:
-            sent = self.sent.get((use.by.order, use.place))
+            sent = self.sent.get((use.by.order, use.position))
             if sent is not None:
                 sums[use.value.order] = sums.get(use.value.order, 0) + sent
         flat = [np.ravel(total) for total in sums.values()]
@@ -397,8 +400,8 @@ def _label(source, target, uses, where):
     """How the result of an op takes a node: `twice`, or the argument it is, and `broadcast`."""
     if target.inside or source.inside or target.composition or target.kind == "penalty":
         return ""
-    t, words, name = uses[0].by, [], uses[0].by.op.names[uses[0].place]
-    taken = [(t.op.names[use.place], where[use.source].label) for use in target.inputs]
+    t, words, name = uses[0].by, [], uses[0].by.op.names[uses[0].position]
+    taken = [(t.op.names[use.position], where[use.source].label) for use in target.inputs]
     unclear = sum(argument != label for argument, label in taken)
     if len(uses) > 1:
         words.append("twice" if len(uses) == 2 else f"{len(uses)} times")

@@ -42,9 +42,6 @@ class _Story:
     def array(self, x):
         return self.arrays.setdefault(json.dumps(summary(x)), len(self.arrays))
 
-    def rule(self, op, i):
-        return self.rules.setdefault(rule_source(op, i), len(self.rules))
-
     def tensor(self, x, otherwise=None):
         """The number of a Tensor or an array. `otherwise`: its name if it has none."""
         key = key_of(x)
@@ -81,7 +78,8 @@ class _Story:
             record = {"tensor": self.tensor(s.input), "argument": node.op.names[s.argument]}
             record |= {"array": self.array(s.cotangent), "total": self.array(s.total)}
             record |= {"returned": str(s.returned), "count": s.count, "of": s.of}
-            told.append(record | {"rule": self.rule(node.op, s.argument)})
+            rule = rule_source(node.op, s.argument)
+            told.append(record | {"rule": self.rules.setdefault(rule, len(self.rules))})
         receivers = {s.argument for s in sent}
         nothing = [node.op.names[i] for i, _ in operands(node) if i not in receivers]
         return self.step(node) | {"g": self.array(g), "sent": told, "nothing": nothing}

@@ -28,12 +28,9 @@ def renderers():
     The one that the environment variable MINIGRAD_DOT names, graphviz-pure, the system's dot.
     """
     # a virtual environment's scripts need not be on PATH
-    scripts = [
-        sysconfig.get_path("scripts"),
-        str(Path(sys.executable).parent),
-        sysconfig.get_path("scripts", sysconfig.get_preferred_scheme("user")),
-    ]
-    search = os.pathsep.join([*scripts, os.environ.get("PATH", "")])
+    schemes = sysconfig.get_default_scheme(), sysconfig.get_preferred_scheme("user")
+    folders = [Path(sys.executable).parent, *(sysconfig.get_path("scripts", s) for s in schemes)]
+    search = os.pathsep.join([*map(str, folders), os.environ.get("PATH", "")])
     own = os.environ.get("MINIGRAD_DOT")
     pure, system = shutil.which("graphviz-pure", path=search), shutil.which("dot")
     return list(filter(None, [own and (shutil.which(own) or own), pure, system]))
@@ -112,27 +109,25 @@ class Drawing(graphviz.Digraph):
         picture = render(self.source, format or self.format)
         return picture.decode(encoding) if encoding else picture
 
-    def render(
-        self, filename=None, directory=None, view=False, *, outfile=None, format=None, cleanup=False
-    ):
+    def render(self, filename=None, directory=None, view=False, *, outfile=None, **more):
         """Writes the picture, and returns where: `outfile`, or `filename` and the format.
 
-        Arguments as in graphviz. `cleanup`: whether to delete the DOT text that is written beside
-        `filename`. If the picture cannot be drawn, its DOT text is written, and the error says where.
+        Also takes `format` and `cleanup` (whether to delete the DOT text), as graphviz does. If the
+        picture cannot be drawn, its DOT text is written, and the error says where.
         """
         if outfile is None:
             source = Path(self.save(filename=filename, directory=directory))
-            path = Path(f"{source}.{format or self.format}")
+            path = Path(f"{source}.{more.get('format') or self.format}")
         else:
             path = Path(directory or "", outfile)
             source = path.with_suffix(".gv")
         try:
-            path.write_bytes(render(self.source, format or path.suffix[1:]))
+            path.write_bytes(render(self.source, more.get("format") or path.suffix[1:]))
         except RuntimeError as error:
             source.write_text(self.source, encoding="utf-8")
             message = f"Cannot draw {path} (its DOT text is in {source}): {error}"
             raise type(error)(message) from None
-        if cleanup:
+        if more.get("cleanup"):
             source.unlink(missing_ok=True)
         if view:
             graphviz.view(str(path))
