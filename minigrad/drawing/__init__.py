@@ -1,13 +1,13 @@
 """Pictures of graphs, and a page that steps through one.
 
-node.py      from tensors to nodes and edges: what becomes one node, and what it is called
-labels.py    what a node says, in short: rows, tooltips, numbers, arguments, rules, verdicts
+node.py      from tensors to nodes and edges: which tensors become one node, and its name
+labels.py    the texts of a node: rows, tooltip, numbers, arguments, rules, verdicts
 collapse.py  which nodes fold into one card, so that a picture stays small
-dot.py       how each kind of node looks; the DOT text and the plain text
+dot.py       how each kind of node looks; DOT text and plain text
 render.py    from DOT text to a picture, by a Graphviz program
 trace.py     the backward pass as it happens
 page.py      to_html: a page that steps forward and backward (its template is page.html)
-api.py       draw and its relatives
+api.py       the functions for users: draw, to_dot, to_text, describe
 """
 
 from .api import describe, draw, to_dot, to_text

@@ -1,4 +1,4 @@
-"""What one calls for a picture: `draw`, and the same as DOT, as text and as records."""
+"""The functions for users: `draw`, and the same picture as DOT text, plain text and records."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +12,7 @@ SUFFIXES = (".svg", ".png", ".pdf", ".gv", ".dot", ".txt", ".html")
 LEGEND_FROM = 6  # nodes
 
 
-OPTIONS = {  # of all functions here, and their defaults
+OPTIONS = {  # the options of all functions here, with their defaults
     "direction": "TB", "depth": "auto", "detail": "auto", "max_nodes": 60, "values": True,
     "grads": True, "shapes": True, "noise": False, "names": None, "checks": None,
     "legend": "auto", "title": None,
@@ -59,26 +59,26 @@ def draw(root, *, to_file=None, **options):
     """The graph of `root`, a Tensor or a list of them, as a picture that a notebook shows.
 
     direction  "TB" (downwards), "LR", "BT" or "RL"
-    depth      levels of modules to open; "auto": the deepest that gives at most `max_nodes` nodes,
-               30 below and 8 beside each other; None: all, and only the oldest of more than 400
-               nodes are folded
+    depth      how many levels of modules to open. "auto": as many as give at most `max_nodes`
+               nodes, 30 below and 8 beside each other. None: all, but more than 400 nodes
+               are never drawn: the oldest are folded
     detail     "full"; "compact": no numbers except in the tooltips; "auto": compact above
                `max_nodes` nodes
     values     whether to show each node's value, or its mean ± standard deviation
-    grads      whether to show gradients that are there; "run": those of all nodes, and along all
-               edges, from a backward pass that leaves no trace
+    grads      whether to show the gradients that tensors have. "run": the gradients of all nodes
+               and along all edges, from a backward pass that changes nothing
     shapes     whether to show shapes
     noise      whether the noise of a random op is a node of its own
-    names      {name: Tensor}, such as locals(); other values are ignored
-    checks     what check_graph(root) returned: each node shows its verdict
-    legend     whether to say what shapes and lines mean; "auto": from six nodes on
-    title      stands above the picture
-    to_file    also writes it there: .svg, .png, .pdf, .html (a page that steps through the graph),
-               .txt, or the DOT text as .gv or .dot
+    names      {name: Tensor or array}, such as locals(). Other values are ignored
+    checks     the report of check_graph(root): each node shows its verdict
+    legend     whether to explain shapes and lines. "auto": from six nodes on
+    title      a line above the picture
+    to_file    also writes the picture to this path: .svg, .png, .pdf, .html (a page that steps
+               through the graph), .txt, or the DOT text as .gv or .dot
 
     Returns a Drawing, a graphviz.Digraph to which nodes and edges can be added. Raises TypeError
-    for a root that is no Tensor and for an unknown option, ValueError for a setting that does not
-    exist or the report of another graph, RuntimeError if grads="run" cannot run backward,
+    for a root that is not a Tensor and for an unknown option, ValueError for an unknown setting or
+    the report of another graph, RuntimeError if grads="run" cannot run backward,
     ImportError without the package graphviz, and RendererNotFound if a file needs a Graphviz
     program and there is none.
     """
@@ -133,8 +133,8 @@ def describe(root, **options):
 
     Options as for `draw`, except that all modules are open unless `depth` is given.
     A Node has id, kind, title, rows (text, role), tooltip, path(), is_root, its tensors and its
-    inputs; an Edge has source, target, label, style and rms. With them, a picture of one's own in
-    the language of Graphviz takes a few lines:
+    uses; an Edge has source, target, label, style and rms. A picture of your own takes a few
+    lines:
 
     >>> x = Tensor(3.0, requires_grad=True, name="x")
     >>> nodes, edges = describe(x * x)

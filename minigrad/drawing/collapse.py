@@ -1,9 +1,9 @@
 """Which nodes fold into cards, so that a picture stays small.
 
-A module that is not opened is one card for each of its calls. Cards of one scope that do the same,
-such as equal blocks or the time steps of a cell, are one card `Block x12`. If the picture is still
-too large, single ops of one scope that do the same are one card, too. If cards used each other, the
-picture would run in a circle: these become one card, `Linear, relu x30`.
+Each call of a module that is not open becomes one card. Cards of one scope that do the same, such
+as equal blocks or the time steps of a cell, become one card `Block x12`. If the picture is still
+too large, single ops of one scope that do the same become one card, too. Cards that use each other
+would run in a circle: they become one card, `Linear, relu x30`.
 """
 
 import re
@@ -16,18 +16,18 @@ import numpy as np
 from .labels import LONGEST, span
 from .node import Node
 
-MOST_NODES = 400  # that are drawn, whatever is asked for
-TALL, ABREAST = 30, 8  # nodes on a path, and side by side, before modules are folded instead
-REPEATS = 3  # nodes that do the same, at least, to be one card
-LONGEST_STEP = 12  # kinds of nodes in a step of a loop
-CROWD = 16  # leaves that are alike are one card if there are more than that
+MOST_NODES = 400  # of any picture
+TALL, ABREAST = 30, 8  # the most nodes on a path, and side by side, with depth="auto"
+REPEATS = 3  # so many nodes that do the same become one card
+LONGEST_STEP = 12  # the most kinds of nodes in a step of a loop
+CROWD = 16  # more leaves than that become one card if they are alike
 
 
 def collapse(nodes, depth, most):
-    """(the Nodes to draw, how deep modules are opened, or None for all of them).
+    """(the Nodes to draw, how many levels of modules are open, or None for all).
 
-    depth   levels of modules to open; "auto": the deepest with at most `most` nodes; None: nothing
-            is folded, except the oldest of more than MOST_NODES
+    depth   how many levels of modules to open. "auto": as many as give a small picture, of at most
+            `most` nodes. None: nothing is folded, except the oldest of more than MOST_NODES
     """
     deepest = max((len(node.calls) for node in nodes), default=0)
     if depth is None:
@@ -59,9 +59,9 @@ def _is_small(nodes, most):
 
 
 def _calls_in_one(nodes, depth):
-    """The nodes, with each call of a module at this depth in one card.
+    """Folds each call of a module at this depth into one card.
 
-    A parameter that another node uses first stays outside, or the picture would run in a circle.
+    A leaf that is used before the call stays outside, or the picture would run in a circle.
     """
     first, calls, cards = {}, {}, []
     for node in nodes:
@@ -79,10 +79,10 @@ def _calls_in_one(nodes, depth):
 
 
 def _repeats_in_one(nodes, cards_only):
-    """The nodes, with nodes that do the same in one card.
+    """Folds nodes that do the same into one card.
 
-    If nodes that do the same are one card, other nodes may run in a circle with it: these join the
-    card. `cards_only`: begins with cards that do the same, and not with single nodes.
+    If other nodes run in a circle with that card, they join it. `cards_only`: only cards that do
+    the same begin a card, not single nodes.
     """
     does, sources, repeated = _signatures(nodes), _sources(nodes), {}
     for node, what in does.items():
@@ -131,7 +131,7 @@ def _pattern(name):
 
 
 def _card_of_steps(nodes, steps):
-    """A card of the steps of a loop, or of nodes side by side. Its title is that of one step."""
+    """A card of the steps of a loop, or of nodes side by side. Its title is the first step."""
     words = [node.words or node.label for node in nodes[: len(nodes) // steps]]
     if len(", ".join(words)) > LONGEST:
         words = [*words[:3], "..."]
@@ -146,10 +146,10 @@ def _card_of_steps(nodes, steps):
 
 
 def _leaves_in_one(nodes):
-    """The nodes, with leaves in one card that are alike and that the same nodes use.
+    """Folds leaves that are alike and that the same nodes use into one card.
 
-    Three of them if a card uses them, such as the weights of folded layers or the inputs of time
-    steps; whatever uses them if they are a crowd.
+    If a card uses them, such as the weights of folded layers or the inputs of time steps, three
+    leaves are enough. Else it takes a crowd.
     """
     users, alike = {}, {}
     for node, sources in _sources(nodes).items():
@@ -169,7 +169,7 @@ def _leaves_in_one(nodes):
 
 
 def _oldest_in_one(nodes, most):
-    """The nodes, with the oldest in one card if there are more than `most`."""
+    """Folds the oldest nodes into one card if there are more than `most`."""
     if len(nodes) <= most:
         return nodes
     age = {}  # a leaf goes with the node that uses it last
@@ -186,7 +186,7 @@ def _oldest_in_one(nodes, most):
 
 
 def _card(nodes, words, note=""):
-    """A Node that stands for these, in the modules they have in common."""
+    """A Node for all of these, in the modules that they have in common."""
     common = commonprefix([[id(call.group) for call in node.calls] for node in nodes])
     card = Node(nodes[0].graph, nodes[-1].key, calls=nodes[0].calls[: len(common)])
     card.inside = [part for node in nodes for part in node.parts]
@@ -197,7 +197,7 @@ def _card(nodes, words, note=""):
 
 
 def _merged(nodes, cards):
-    """The nodes, with each card in place of its parts, in an order in which sources come first."""
+    """The nodes with the cards in place of their parts. Each node comes after the nodes it uses."""
     if not cards:
         return nodes
     into = {part.key: card for card in cards for part in card.inside}
@@ -219,7 +219,7 @@ def _circles(sources):
 
 
 def _after_their_sources(nodes, sources, seen):
-    """The nodes, and what they use, that are not in `seen`: each after its sources, if it can be."""
+    """These nodes and all that they use, except `seen`. A node follows its sources."""
     order, walk = [], [(None, iter(nodes))]
     while walk:
         node, rest = walk[-1]

@@ -1,9 +1,9 @@
-"""How a picture looks, and the DOT text and the plain text that are written of it.
+"""How a picture looks: its DOT text and its plain text.
 
-`dot` is the core: a line for each node and each edge, and a box around each module. Three tables say
-how they look: LOOKS has a row for each kind of node, STYLES for each role of a row of text, EDGES
-for each style of edge. Kinds differ in shape or border, so a picture can be read in grey. Graphviz
-measures the text, and makes each shape as large as its text needs.
+`dot` writes a line for each node and each edge, and a box around each module. Three tables say how
+they look: LOOKS has a row for each kind of node, STYLES for each role of a row of text, EDGES for
+each style of edge. Kinds differ in shape or border, so a picture can be read in grey. Graphviz
+measures the text, and makes each shape large enough for its text.
 """
 
 import html
@@ -31,8 +31,8 @@ class Look(NamedTuple):
     fill: str
     line: str
     ink: str
-    meaning: str  # in the legend
-    margin: str = ""  # in inches around the text, if not as for other kinds
+    meaning: str  # its text in the legend
+    margin: str = ""  # in inches around the text, if it differs from the margin of other kinds
     rim: int = 0  # points of space above the text
 
 
@@ -40,7 +40,7 @@ PINK, PALE = ("#E6C3DA", "#8E3A72", "#3A0F2C"), ("#F0F0F0", "#8A8A8A", "#333333"
 SNUG = "0.02,0.02"  # the margin in shapes around which Graphviz leaves more room
 RIM = "0.12,0.01", 6  # the margin in a cylinder, and the space below its rim
 
-LOOKS = {  # a kind of op or composition that is not here is drawn as an operation
+LOOKS = {  # a kind that is not here is drawn as an operation
     "data": Look("note", "solid", "#DCEBF7", "#2F6DA8", "#10243A", "data: input or target"),
     "parameter": Look("cylinder", "solid", "#F6D48A", "#9A6A00", "#2B1E00", "parameter", *RIM),
     "frozen": Look("cylinder", "dashed", "#F3EBDB", "#9A8A6A", "#2B1E00", "frozen parameter", *RIM),
@@ -60,10 +60,10 @@ class Style(NamedTuple):
 
     size: int = 9  # in points; Graphviz takes whole numbers
     tag: str = ""  # B or I
-    colour: str = None  # on white; on other fills, and without one, it is the ink of the kind
-    compact: bool = False  # whether a compact node has it
-    outline: float = 0  # how wide a red outline it gives its node
-    meaning: str = ""  # in the legend
+    colour: str = None  # on white. On other fills, and if None, it is the ink of the kind
+    compact: bool = False  # whether compact nodes show the row
+    outline: float = 0  # the width of the red outline that it gives its node
+    meaning: str = ""  # its text in the legend
 
 
 STYLES = {
@@ -137,7 +137,7 @@ def dot(picture):
     lines += _legend(picture) if picture.options.legend else []
     above = [_line(row, LOOKS["operation"], "LEFT") for row in picture.heading]
     heading = f"graph [labelloc=t labeljust=l label={_table([*above, _space(3)])}]"
-    return "\n".join([*lines, heading, "}\n"])  # a heading above would be the modules' too
+    return "\n".join([*lines, heading, "}\n"])  # modules would inherit a heading that comes first
 
 
 def node_line(node, compact=False):
@@ -187,7 +187,7 @@ def group_line(group, depth):
     label, look = "  ".join(filter(None, names)), PENALTIES_BOX
     if group is not PENALTIES:
         look = MODULE_BOX.format(MODULE_TINTS[depth % len(MODULE_TINTS)])
-        # spaces as wide as the text: the edges that come in the middle pass on its right
+        # spaces as wide as the text push it to the left of the edges in the middle
         label += " " * (2 * len(group.name + group.type) + 8) + '<BR ALIGN="LEFT"/>'
     if group.parameters:
         size = f"{group.parameters:,} parameters"
@@ -200,7 +200,7 @@ def group_line(group, depth):
 
 
 def _layout(picture):
-    """What holds for the whole digraph."""
+    """The settings of the whole digraph."""
     n, calls = len(picture.nodes), {call for node in picture.nodes for call in node.calls}
     is_called_again = len({call.group for call in calls}) < len(calls)  # some module
     return [
@@ -268,7 +268,7 @@ def _line(row, look, align=None):
 
 
 def _card(rows, look, line, border):
-    """The table of a card: a dark head, and below it the rows."""
+    """The table of a card: a dark head with the title, and below it the rows."""
     head = f' BGCOLOR="{line}" CELLPADDING="{4 if rows[1:] else 1}"'
     title = f"<B> + {html.escape(rows[0].text)} </B>"
     lines = [_cell(title, STYLES[rows[0].role].size, WHITE, head)]
@@ -278,14 +278,14 @@ def _card(rows, look, line, border):
 
 
 def edge_width(rms):
-    """By the logarithm of the size of the gradient."""
+    """The width of an edge. It grows with the logarithm of the gradient."""
     if not 0 < rms < math.inf:
         return THIN if rms == 0 else THICK
     return THIN + (THICK - THIN) * min(max((math.log10(rms) + 6) / 6, 0), 1)
 
 
 def quoted(text):
-    """A DOT string, in which backslashes (Graphviz unescapes them twice) and entities are text."""
+    """A DOT string. Backslashes (Graphviz unescapes them twice) and entities stay text."""
     lines = (html.escape(printable(line)).replace("\\", "\\" * 4) for line in text.split("\n"))
     return '"' + "\\n".join(lines) + '"' if text else '" "'
 
@@ -294,7 +294,7 @@ def quoted(text):
 
 
 def _legend(picture):
-    """The kinds that are there as small nodes, in rows below the root; above them the notes."""
+    """The legend: notes, and below them a small node for each kind in the picture, in rows."""
     nodes = picture.nodes
     label = _table((_cell(*note, ' ALIGN="LEFT"') for note in _notes(picture)), padding=0)
     drawn = {node.kind if node.kind in LOOKS else "operation" for node in nodes}
@@ -317,7 +317,7 @@ def _legend(picture):
 
 
 def _notes(picture):
-    """(text, size, colour) of what rows and edges mean, if there are such."""
+    """(text, size, colour) of the lines that explain the rows and edges in the picture."""
     rows = [row for node in picture.nodes for row in node.rows]
     roles = {row.role for row in rows if row.role != "value" or "±" in row.text}
     styles = [STYLES[role] for role in STYLES if role in roles]

@@ -1,7 +1,7 @@
-"""What a node says, in short: its rows and its tooltip, made of the texts that come first here.
+"""The texts of a node: its rows and its tooltip. Functions for shorter texts come first.
 
-A row of a node is one function below: `@row()` above a function from a Node to Rows adds it, in the
-order of this file. How a role of row looks is said in dot.py, in STYLES.
+Each row is one function: `@row()` registers a function from a Node to Rows. A node has its rows in
+the order of this file. STYLES in dot.py says how each role of a row looks.
 """
 
 import ast
@@ -19,11 +19,11 @@ from ..array import data_of
 from ..engine import Tensor
 from ..noise import Noise
 
-LONGEST = 40  # letters of a name or of an attribute that are shown
-MOST_TERMS = 8  # terms of a loss that are shown
+LONGEST = 40  # letters of a name or an attribute; longer ones are cut
+MOST_TERMS = 8  # rows for the terms of a loss
 MOST_REASONS = 6  # lines that say why a gradient check failed
 SYMBOLS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "power": "**"}
-# Settings of windows, which a composition shows, and the defaults of its functions for them.
+# The settings of its windows, which a composition shows, and their defaults in `functional`.
 WINDOWS = {"size": None, "stride": 1, "dilation": 1, "groups": 1, "bias": None}
 
 
@@ -65,7 +65,7 @@ def percent(share):
 
 
 def number(x, digits=3):
-    """A number with so many digits: 2.76, 1.80, 1234, 1.2e-8. An exact one without zeros: 1.8."""
+    """A number, rounded: 2.76, 1.80, 1234, 1.2e-8. An exact number has no zeros at its end: 1.8."""
     if not isinstance(x, (float, np.floating)):
         return str(x)
     text = f"{x + 0.0:.{digits}g}"  # -0 becomes 0
@@ -100,7 +100,7 @@ class Numbers:
             entries = array[finite] if self.bad else array
             self.min, self.max = entries.min(), entries.max()
             self.zeros = int(entries.size - np.count_nonzero(entries))
-            constant = self.min == self.max  # of which a sum would only give the rounded mean
+            constant = self.min == self.max  # a sum would only give a rounded mean
             with np.errstate(all="ignore"):
                 self.mean = float(self.min if constant else np.mean(entries, dtype=float))
                 self.std = 0.0 if constant else float(np.std(entries, dtype=float))
@@ -144,7 +144,7 @@ def _spread(mean, std):
 
 
 def parameters(nodes):
-    """`53 parameters`: how many numbers the parameters among these nodes hold, or ""."""
+    """`53 parameters`: how many numbers are in the parameters among these nodes, or ""."""
     sizes = [node.last.size for node in nodes if node.is_parameter]
     return count(sum(sizes), "parameter") if sizes else ""
 
@@ -184,10 +184,11 @@ def law(noise):
 
 
 def settings(node):
-    """What there is to know of a node besides its inputs.
+    """The settings of a node, in one line.
 
-    Of an op: numbers, and settings that differ from their default. Of a composition: the settings
-    of windows, and the names of its ops. Of a node that takes noise: how the noise is drawn.
+    An op shows its numbers, and its settings that differ from their default. A composition shows
+    the settings of its windows, and the names of its ops. A node that takes noise shows how the
+    noise is drawn.
     """
     if node.kind == "noise":
         return law(node.last)
@@ -212,7 +213,7 @@ def _noise_settings(t):
 
 
 def _op_settings(t):
-    """The arguments of a result that are numbers or settings."""
+    """The numbers and settings among the arguments of a result."""
     symbol = SYMBOLS.get(t.op.name)
     if symbol and not all(map(is_operand, t.args)):
         return f" {symbol} ".join("x" if is_operand(a) else argument(a) for a in t.args)
@@ -220,7 +221,7 @@ def _op_settings(t):
 
 
 def _given(t):
-    """(name, value) of the arguments that are no operands and differ from their default."""
+    """(name, value) of the arguments that are not operands and not equal to their default."""
     usual = WINDOWS | t.op.defaults
     given = [(t.op.names[i], a) for i, a in enumerate(t.args or ()) if not is_operand(a)]
     return [(name, a) for name, a in given if name not in usual or not _same(a, usual[name])]
@@ -232,14 +233,14 @@ def _same(value, default):
 
 
 def commutes(op):
-    """Whether the arguments of an elementwise op can be swapped, tried on two numbers."""
+    """Whether an elementwise op gives the same with swapped arguments: tried on 2 and 3."""
     forward = op.forward
     elementwise = isinstance(forward, np.ufunc) and forward.nin == 2 and not forward.signature
     return elementwise and forward(2, 3) == forward(3, 2)
 
 
 def is_broadcast(x, t):
-    """Whether x has another shape than t, and the shape of t is its operands' broadcast shape."""
+    """Whether the result t broadcast its argument x."""
     shapes = [np.shape(data_of(a)) for a in t.args if is_operand(a)]
     try:
         return x.shape != t.shape == np.broadcast_shapes(*shapes)
@@ -252,7 +253,7 @@ def is_broadcast(x, t):
 
 def rule_source(op, i):
     """(source, where it stands) of the rule for the i-th argument of an op."""
-    family = getattr(op, "family", op)  # its last rule is for all arguments from there on
+    family = getattr(op, "family", op)  # the last rule of a family is for all further arguments
     i = min(i, len(family.names) - 1)
     rule, name = family.rules[i], family.names[i]
     code = getattr(rule, "__code__", None)
@@ -270,7 +271,7 @@ def rule_source(op, i):
 
 @cache
 def _functions(text):
-    """(function, keyword it is passed as, or None) for all functions in a Python file."""
+    """(function, keyword it is passed as, or None) of all functions in a Python file."""
     try:
         tree = list(ast.walk(ast.parse(text)))
     except SyntaxError:
@@ -281,11 +282,11 @@ def _functions(text):
 
 # ----------------------------------------------------------------------------------------- rows
 
-ROWS = {}  # {function from a Node to Rows: the option of draw that shows them, or None}
+ROWS = {}  # {function from a Node to Rows: the option of draw that can hide them, or None}
 
 
 def row(option=None):
-    """Declares a function that writes rows of a node, which an option of draw may hide."""
+    """Registers a function from a Node to Rows. `option`: the option of draw that can hide them."""
 
     def declare(function):
         ROWS[function] = option
@@ -295,7 +296,7 @@ def row(option=None):
 
 
 def rows(node, functions=None):
-    """The Rows of a node, from top to bottom. `functions`: those that write them, if not all."""
+    """The Rows of a node, from top to bottom: of these functions, or of all."""
     options = node.graph.options
     shown = [f for f in functions or ROWS if not ROWS[f] or getattr(options, ROWS[f])]
     return [row for function in shown for row in function(node) if row.text]
@@ -303,7 +304,7 @@ def rows(node, functions=None):
 
 @row()
 def contents(node):
-    """Of a card: what is in it."""
+    """Says what is in a card."""
     if node.inside:
         words = [count(len(node.inside), "node")] if node.kind == "module" else []
         words.append(parameters(node.inside))
@@ -342,7 +343,7 @@ def value(node):
 
 @row("grads")
 def gradient(node):
-    """Of a node its gradient; of a card the range of the gradients of its parameters."""
+    """The gradient of a node. Of a card, the range of the gradients of its parameters."""
     x, known = node.gradient, node.graph.gradients
     if node.inside:
         gradients = [part.gradient for part in node.inside if part.kind == "parameter"]
@@ -351,13 +352,13 @@ def gradient(node):
     elif x:
         role = "band" if x.bad else "alarm" if x.all_zero else "gradient"
         yield Row(f"∂ {x}".replace("= ", ""), role)
-    elif node.kind == "parameter" and known:  # if there are none at all, the heading says so
+    elif node.kind == "parameter" and known:  # if no gradient is known, the heading says so
         yield Row("∂ not computed", "missing")
 
 
 @row("values")
 def terms(node):
-    """Of a loss its terms; of a penalty its share. Shares are of a loss without negative terms."""
+    """The terms of a loss, and the share of a penalty; no shares if a term is negative."""
     keys = {part.key for part in node.parts}
     for root, terms in node.graph.terms.items():
         values = [value for *_, value in terms]
@@ -365,7 +366,7 @@ def terms(node):
         shares = 0 < total < math.inf and min(values) >= 0
         if own and shares and node.kind == "penalty":
             share = percent(sum(own) / total)
-            if not math.isclose(sum(own), np.sum(node.last.data), rel_tol=1e-6):  # it has a factor
+            if not math.isclose(sum(own), np.sum(node.last.data), rel_tol=1e-6):  # a multiple
                 share = f"{number(sum(own))} ({share})"
             yield Row(f"{share} of the loss", "term")
         if root in keys:
@@ -380,14 +381,14 @@ def terms(node):
 
 @row()
 def alarms(card):
-    """Of a card: what is wrong or missing in it, and at which nodes."""
+    """Says what is wrong or missing in a card, and at which nodes."""
     yield from alarms_of(card.inside, len(card.calls) + (card.owner is not None))
 
 
 def alarms_of(nodes, below=0):
-    """Rows that say what is wrong or missing at these nodes, and where: `nan/inf: fc1.weight`.
+    """Rows that say what is wrong or missing, and at which of these nodes: `nan/inf: fc1.weight`.
 
-    Each names two nodes, below so many modules. What is wrong comes before what is missing.
+    Each Row names two nodes, without the `below` outermost modules. Red bands come first.
     """
     names = {}
     for node in nodes:
@@ -401,7 +402,7 @@ def alarms_of(nodes, below=0):
         yield Row(f"{text}: {short(', '.join(listed[:2]))}{more}", role)
 
 
-VERDICTS = {  # of check_graph, in words, and their roles
+VERDICTS = {  # verdict of check_graph: (text, role of its Row)
     "NONFINITE": ("GRAD CHECK NOT FINITE", "band"),
     "STOCHASTIC": ("GRAD CHECK STOCHASTIC", "band"),
     "FAIL": ("GRAD CHECK FAILED", "band"),
@@ -414,7 +415,7 @@ VERDICTS = {  # of check_graph, in words, and their roles
 
 @row()
 def verdict(node):
-    """What check_graph says of a node, its gravest verdict; of a card how many are right."""
+    """The gravest verdict of check_graph on a node. Of a card, how many of its nodes are right."""
     checks = [rows[0] for rows in node.checks]
     if node.inside:
         passed = sum(result.passed for result in checks)
@@ -422,7 +423,7 @@ def verdict(node):
         return
     for result in checks:
         words, role = VERDICTS[result.verdict]
-        if result.verdict == "OK":  # smaller errors differ between processors
+        if result.verdict == "OK":  # errors below 1e-15 differ between processors
             words += " < 1e-15" if result.error < 1e-15 else f" {result.error:.1e}"
         yield Row(words, role)
         yield from _reasons(result) if result.wrong else ()
@@ -440,7 +441,7 @@ def _reasons(result):
 
 
 def tooltip(node):
-    """Everything there is to know about a node, in full precision."""
+    """All that is known about a node, with more digits."""
     what = "output" if node.inside else node.kind if node.is_leaf else node.maker.name
     lines = [node.title if node.inside else node.path()]
     lines.append(f"{what} {node.value.shape} {node.value.dtype}")

@@ -33,21 +33,21 @@ class Group:
     name: str
     type: str = ""
     parameters: int = 0
-    full: str = ""  # the module with all that is in it
+    full: str = ""  # the repr of the module, with all modules inside it
 
 
 PENALTIES = Group("penalties")  # the box around penalties that no module made
 
 
 class Call(NamedTuple):
-    """A call of a module: the id of the scope that it opened, and the Group of the module."""
+    """A call of a module: the id of its scope, and the Group of the module."""
 
     scope: int
     group: Group
 
 
 class Use(NamedTuple):
-    """Argument number `position` of the result `by` is `value`, which belongs to another node."""
+    """Argument number `position` of the result `by` is `value`, a Tensor of another node."""
 
     source: object  # the key of the other node
     by: Tensor
@@ -67,18 +67,18 @@ class Node:
     key: object  # the `order` of its newest tensor or ("array", id)
     tensors: list = field(default_factory=list)  # oldest first, without those of `inside`
     composition: Composition = None
-    calls: tuple = ()  # the Calls it lies in, outermost first
+    calls: tuple = ()  # the Calls around it, outermost first
     name: str = None
-    prefix: str = ""  # the name of the module that is this one node
+    prefix: str = ""  # the name of the module, if the node is all of a module
     inputs: list = field(default_factory=list)  # Uses
     inside: list = field(default_factory=list)  # the nodes folded into this card, oldest first
-    owner: Group = None  # the module that this card is
+    owner: Group = None  # the module, if the card is a call of a module
     words: str = ""  # the title of a card
-    note: str = ""  # what a card says besides
-    id: str = ""  # in a picture
+    note: str = ""  # a line below the title of a card
+    id: str = ""  # its name in the DOT text
 
     parts = property(lambda self: self.inside or [self])
-    last = property(lambda self: self.parts[-1].tensors[-1])  # its shape, value and gradient count
+    last = property(lambda self: self.parts[-1].tensors[-1])  # a card shows its shape and value
     uses = property(lambda self: [use for part in self.parts for use in part.inputs])
     is_leaf = property(lambda self: self.last.is_leaf)
     is_root = property(lambda self: any(part.key in self.graph.roots for part in self.parts))
@@ -87,7 +87,7 @@ class Node:
         lambda self: [self.graph.checks[p.key] for p in self.parts if p.key in self.graph.checks]
     )
     is_wrong = property(lambda self: any(row.wrong for row in sum(self.checks, [])))
-    maker = property(lambda self: self.composition or self.last.op)  # it has a name and a kind
+    maker = property(lambda self: self.composition or self.last.op)  # has name and kind
     title = property(lambda self: ": ".join(filter(None, [self.prefix, self.label])))
     tooltip = property(labels.tooltip)
     rows = cached_property(labels.rows)  # from top to bottom
@@ -117,7 +117,7 @@ class Node:
 
     @property
     def label(self):
-        """Its name, or what made it, or both; without the names of the modules around it."""
+        """Its name, or what made it, or both. Without the modules around it."""
         if self.inside:
             return self.words
         if self.is_leaf:
@@ -128,33 +128,33 @@ class Node:
         return "loss" if self.key in self.graph.terms else short(made)
 
     def path(self, below=0):
-        """Where it lies, below so many modules, and its label: `encoder.fc1.weight`."""
+        """The modules around it, but the `below` outermost, and its label: `fc1.weight`."""
         around = [call.group.name for call in self.calls[below:]]
         own = [self.title] if self.inside else [self.prefix, self.label]
         return ".".join(filter(None, around + own))
 
     @property
     def scope(self):
-        """The Groups it is drawn in, outermost first."""
+        """The Groups whose boxes are around it, outermost first."""
         alone = self.kind == "penalty" and not self.is_root and not self.calls
         return (PENALTIES,) if alone else tuple(call.group for call in self.calls)
 
     @cached_property
     def value(self):
-        """The statistics of its value; of a card of leaves, of all of them together."""
+        """The statistics of its value. Of a card of leaves, of all leaves together."""
         if self.inside and self.is_leaf:
             return Numbers(np.stack([part.last.data for part in self.inside]))
         return self.parts[-1].value if self.inside else Numbers(self.last)
 
     @cached_property
     def gradient(self):
-        """The statistics of its gradient, or None if that is not known."""
+        """The statistics of its gradient, or None if the gradient is not known."""
         array = self.graph.gradients.get(self.last.order)
         return Numbers(array) if array is not None and self.last.requires_grad else None
 
     @property
     def holds(self):
-        """What it stands for: the `order` of each tensor, ("array", id) of an array."""
+        """The keys of its tensors and arrays: `order` of a Tensor, ("array", id) of an array."""
         keys = ([part.key, *(t.order for t in part.tensors[:-1])] for part in self.parts)
         return [key for of_part in keys for key in of_part]
 
@@ -178,7 +178,7 @@ class Edge(NamedTuple):
 
 
 class Graph:
-    """What is known of a recorded graph, for all its nodes.
+    """What all nodes of a recorded graph share.
 
     options     those of draw
     home        {order of a tensor: the key of its node}
@@ -190,7 +190,7 @@ class Graph:
     gradients   {order of a tensor: its gradient, an array}
     sent        {(order of a result, position of an argument): the gradient that it sends there}
 
-    It does not hold the Nodes. So tensors are freed as soon as the picture is dropped.
+    A Graph does not hold its Nodes. So the tensors are free as soon as the picture is dropped.
     """
 
     def __init__(self, roots, options):
@@ -252,7 +252,7 @@ class Graph:
         return calls
 
     def _name(self, nodes):
-        """Names nodes as the user does, else as a leaf calls itself, its module, or its role."""
+        """Names nodes: by options.names, or the name of the leaf, or its module, or its role."""
         for name, x in (self.options.names or {}).items():
             node = nodes.get(key_of(x))
             if node and node.name is None:
@@ -276,7 +276,7 @@ class Graph:
                     leaf.name = "target" if is_target else role(use.by.op, use.position)
 
     def _unwrap(self, nodes):
-        """A module without parameters that is one node becomes the prefix of its name."""
+        """A node that is all of a call takes the name of its module, if it has no parameters."""
         inside = Counter(call for node in nodes.values() for call in node.calls)
         for node in nodes.values():
             while node.calls and inside[node.calls[-1]] == 1:
@@ -318,7 +318,7 @@ class Graph:
             )
 
     def _take_gradients(self):
-        """Takes the gradients that are there; all of them, if options.grads is "run"."""
+        """Takes the gradients that tensors have; with grads="run", all from a backward pass."""
         if self.options.grads != "run":
             self.gradients = {t.order: t.grad.data for t in self.tensors if t.grad is not None}
             return
@@ -330,7 +330,7 @@ class Graph:
                 self.gradients[s.input.order] = s.total
 
     def heading(self, nodes, depth):
-        """The Rows above the picture. `depth`: how deep modules are opened, None: all."""
+        """The Rows above the picture. `depth`: how many levels of modules are open, or None."""
         words = [count(len(nodes), "node"), labels.parameters(nodes)]
         if depth is not None:
             words.append(f"modules opened to depth {depth}" if depth else "modules folded")
@@ -381,8 +381,8 @@ class Graph:
         return edges
 
     def _rms(self, uses):
-        """The root mean square of the gradient that these uses send back, None if not known."""
-        sums = {}  # what each tensor gets
+        """The root mean square of the gradient that these uses send back, or None."""
+        sums = {}  # the gradient that each tensor gets
         for use in uses:
             sent = self.sent.get((use.by.order, use.position))
             if sent is not None:
@@ -392,12 +392,12 @@ class Graph:
 
 
 def key_of(x):
-    """The key of a node that is x alone, a Tensor or an array."""
+    """The key of a node that is one Tensor or one array."""
     return x.order if isinstance(x, Tensor) else ("array", id(x))
 
 
 def _label(source, target, uses, where):
-    """How the result of an op takes a node: `twice`, or the argument it is, and `broadcast`."""
+    """The label of an edge: `twice`, or the name of the argument, and `broadcast`."""
     if target.inside or source.inside or target.composition or target.kind == "penalty":
         return ""
     t, words, name = uses[0].by, [], uses[0].by.op.names[uses[0].position]
@@ -411,7 +411,7 @@ def _label(source, target, uses, where):
 
 
 def _counts(index):
-    """Whether an index only counts 0, 1, 2, ...: the rows beside the labels of a loss."""
+    """Whether an index is 0, 1, 2, ...: a loss takes its rows so, and pictures leave it out."""
     return index.ndim == 1 and np.array_equal(index, np.arange(len(index)))
 
 

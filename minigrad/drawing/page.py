@@ -1,8 +1,8 @@
 """A page that steps through a recorded graph, forward and backward: `to_html(loss, "loss.html")`.
 
-`story` writes what trace.py tells of the backward pass as plain records. `to_html` puts them into
-one file with the picture of the graph. The template of the file, page.html, holds all its style and
-script, and needs nothing from a network.
+`story` writes the steps forward, and the steps of trace.py backward, as plain records. `to_html`
+puts them into one file with the picture of the graph. The template of the file, page.html, has all
+style and script, and needs no network.
 """
 
 import html
@@ -33,7 +33,7 @@ SIDE = 64  # rows and columns of noise that are shown
 
 
 class _Story:
-    """The records of one page. What stands in many places is told once, and has a number."""
+    """The records of one page. Each tensor, array and rule is stored once, and has a number."""
 
     def __init__(self, drawn):
         self.tensors, self.numbers, self.arrays, self.rules = [], {}, {}, {}
@@ -63,7 +63,7 @@ class _Story:
         return {"tensor": self.tensor(node), "op": node.op.name, "place": dotted(node.scope)}
 
     def forward(self, node):
-        """The record of a step forward: what an op takes."""
+        """The record of a step forward: the inputs and settings of an op."""
         inputs, names = [], node.op.names
         for i, x in operands(node):
             inputs.append({"argument": names[i], "tensor": self.tensor(x, names[i])})
@@ -72,26 +72,26 @@ class _Story:
         return self.step(node) | {"inputs": inputs, "settings": settings}
 
     def backward(self, node, g, sent):
-        """The record of a step backward: what arrives at an op, and what its rules send on."""
-        told = []
+        """The record of a step backward: the cotangent of an op, and the cotangents it sends on."""
+        records = []
         for s in sent:
             record = {"tensor": self.tensor(s.input), "argument": node.op.names[s.argument]}
             record |= {"array": self.array(s.cotangent), "total": self.array(s.total)}
             record |= {"returned": str(s.returned), "count": s.count, "of": s.of}
             rule = rule_source(node.op, s.argument)
-            told.append(record | {"rule": self.rules.setdefault(rule, len(self.rules))})
+            records.append(record | {"rule": self.rules.setdefault(rule, len(self.rules))})
         receivers = {s.argument for s in sent}
         nothing = [node.op.names[i] for i, _ in operands(node) if i not in receivers]
-        return self.step(node) | {"g": self.array(g), "sent": told, "nothing": nothing}
+        return self.step(node) | {"g": self.array(g), "sent": records, "nothing": nothing}
 
 
 def story(root, gradient=None, drawn=()):
-    """All that the page tells of the graph of `root`, as plain records. `drawn`: the Nodes."""
-    told = _Story(drawn)
-    forward = [told.forward(node) for node in program("to_html", root) if node.args]
-    backward = [told.backward(*frame) for frame in trace(root, gradient)]
-    arrays = [json.loads(array) for array in told.arrays]
-    facts = {"tensors": told.tensors, "arrays": arrays, "rules": list(told.rules)}
+    """All that the page knows of the graph of `root`, as plain records. `drawn`: the Nodes."""
+    records = _Story(drawn)
+    forward = [records.forward(node) for node in program("to_html", root) if node.args]
+    backward = [records.backward(*frame) for frame in trace(root, gradient)]
+    arrays = [json.loads(array) for array in records.arrays]
+    facts = {"tensors": records.tensors, "arrays": arrays, "rules": list(records.rules)}
     return facts | {"forward": forward, "backward": backward}
 
 
@@ -99,14 +99,14 @@ def summary(array):
     """The shape of an array, its statistics, a histogram of the finite entries, and a corner."""
     array = np.asarray(array)
     value = Numbers(array)
-    told = {"shape": str(array.shape), "dtype": str(array.dtype), "size": array.size}
-    told |= {"short": str(value), "corner": _corner(array), "odd": value.bad}
+    facts = {"shape": str(array.shape), "dtype": str(array.dtype), "size": array.size}
+    facts |= {"short": str(value), "corner": _corner(array), "odd": value.bad}
     if value.bad < array.size and array.dtype.kind != "c":
         for name in ("mean", "std", "min", "max"):
-            told[name] = _json(np.float64(getattr(value, name)))
+            facts[name] = _json(np.float64(getattr(value, name)))
         entries = array[np.isfinite(array)].astype(float)
-        told["bins"] = np.histogram(entries / 4, BINS)[0].tolist()  # the range may overflow
-    return told
+        facts["bins"] = np.histogram(entries / 4, BINS)[0].tolist()  # the range may overflow
+    return facts
 
 
 def _corner(array):
@@ -140,13 +140,13 @@ def noise(tensor):
 # -------------------------------------------------------------------------------------- the page
 
 
-@np.errstate(all="ignore")  # the page shows what is not finite
+@np.errstate(all="ignore")  # the page shows which numbers are not finite
 def to_html(root, path=None, *, gradient=None, **options):
     """A page in one file that steps through the graph of `root`, forward and backward.
 
-    path      also writes the page there
+    path      also writes the page to this file
     gradient  the gradient of a root that has more than one entry, as in `backward`
-    options   those of `draw`, for the picture. By default all modules are open
+    options   the options of `draw`, for the picture. By default all modules are open
 
     `.grad` and the noise stay as they are, and the page loads nothing. Step 6 of backward is
     `loss.html#b6`. Returns the page, a str. Raises TypeError if `root` is no Tensor, ValueError if
@@ -167,9 +167,9 @@ def to_html(root, path=None, *, gradient=None, **options):
         )
     if not title:
         title = f"{next(node.title for node in picture.nodes if node.is_root)}, step by step"
-    told = json.dumps(story(root, gradient, picture.nodes), separators=(",", ":"), allow_nan=False)
+    text = json.dumps(story(root, gradient, picture.nodes), separators=(",", ":"), allow_nan=False)
     parts = {"title": html.escape(short(title, 80)), "picture": _drawn(picture)}
-    parts["story"] = told.replace("<", "\\u003c")  # so that no text ends the script it stands in
+    parts["story"] = text.replace("<", "\\u003c")  # no text may end its script
     template = (Path(__file__).parent / "page.html").read_text(encoding="utf-8")
     page = re.sub("<!--(title|picture|story)-->", lambda match: parts[match[1]], template)
     if path is not None:
@@ -177,7 +177,7 @@ def to_html(root, path=None, *, gradient=None, **options):
     return page
 
 
-# What a page does not need of an SVG.
+# The parts of an SVG that a page does not need.
 UNNEEDED = r'<!--.*?-->\n?| (xmlns(:xlink)?|xlink:title|font-family|xml:space)="[^"]*"'
 
 

@@ -1,4 +1,4 @@
-"""From DOT text to a picture: the Graphviz programs at hand, and a Digraph that uses them."""
+"""From DOT text to a picture: the Graphviz programs of this machine, and a Digraph for them."""
 
 import os
 import re
@@ -23,11 +23,11 @@ class RendererNotFound(graphviz.ExecutableNotFound):
 
 
 def renderers():
-    """The Graphviz programs at hand, best first.
+    """The Graphviz programs of this machine, best first.
 
-    The one that the environment variable MINIGRAD_DOT names, graphviz-pure, the system's dot.
+    They are the program in the environment variable MINIGRAD_DOT, graphviz-pure, and dot.
     """
-    # a virtual environment's scripts need not be on PATH
+    # the scripts of a virtual environment may not be on PATH
     schemes = sysconfig.get_default_scheme(), sysconfig.get_preferred_scheme("user")
     folders = [Path(sys.executable).parent, *(sysconfig.get_path("scripts", s) for s in schemes)]
     search = os.pathsep.join([*map(str, folders), os.environ.get("PATH", "")])
@@ -63,9 +63,9 @@ def render(source, format):
 
 
 def _finished(svg):
-    """An SVG for every viewer.
+    """An SVG that looks the same in every viewer.
 
-    Other fonts where Arial is missing, each text as wide as it was laid out, no `%3` as tooltip.
+    It names fonts for viewers without Arial, gives each text its width, and has no tooltip `%3`.
     """
     svg = re.sub(r"<title>%\d+</title>\n?", "", svg, count=1)
     svg = re.sub(r'<g id="\w+" class="node">.*?\n</g>\n', _with_widths, svg, flags=re.S)
@@ -73,9 +73,10 @@ def _finished(svg):
 
 
 def _with_widths(node):
-    """A node of an SVG, with the width of each text, which is centred in it: so it can be read off.
+    """A node of an SVG in which each text has its width.
 
-    Graphviz cannot measure letters that are not Arial's, so their width is left to the viewer.
+    Texts are centred, so the start of a text tells its width. Graphviz cannot measure letters that
+    Arial lacks, so these texts get no width.
     """
     outlines = " ".join(re.findall(r' (?:points|d)="([^"]*)"', node[0]))
     xs = [float(x) for x in re.findall(r"(-?[\d.]+),", outlines)]
@@ -93,10 +94,10 @@ def _with_widths(node):
 
 
 class Drawing(graphviz.Digraph):
-    """A graphviz.Digraph that finds the renderer which pip installs, and never fails in a notebook.
+    """A graphviz.Digraph that finds the renderer from pip, and never fails in a notebook.
 
-    `names` has the id of each node, to draw more edges to, with what the node is called; `text` is
-    the same picture as plain text. No tensor is kept.
+    `names` is {id of a node: its name}, for edges of your own; `text` is the same picture as plain
+    text. A Drawing keeps no tensor.
     """
 
     def __init__(self, picture):
@@ -134,7 +135,7 @@ class Drawing(graphviz.Digraph):
         return str(path)
 
     def _repr_mimebundle_(self, include=None, exclude=None, **_):
-        """For a notebook: the picture and the text; without a renderer, the reason and the text."""
+        """For a notebook: the picture and the text, or, without a renderer, the reason."""
         try:
             return {"image/svg+xml": self.pipe("svg", encoding="utf-8"), "text/plain": self.text}
         except Exception as error:

@@ -1,4 +1,4 @@
-"""The backward pass step by step: what arrives at each op, and what its rules send on."""
+"""The backward pass step by step: the cotangent of each op, and the cotangents it sends on."""
 
 from collections import Counter
 from typing import NamedTuple
@@ -31,7 +31,7 @@ class Sent(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """A step of the backward pass: `node` has its whole cotangent `g`, and its rules send some on."""
+    """A step of the backward pass: `node` has its complete cotangent `g`, and sends on `sent`."""
 
     node: Tensor
     g: np.ndarray
@@ -49,9 +49,15 @@ def trace(root, gradient=None):
 
     >>> x = Tensor(3.0, requires_grad=True)
     >>> for node, g, sent in trace(x * x + x):
-    ...     print(node.op.name, g, [(float(s.cotangent), f"{s.count} of {s.of}", float(s.total)) for s in sent])
-    add 1.0 [(1.0, '1 of 1', 1.0), (1.0, '1 of 3', 1.0)]
-    multiply 1.0 [(3.0, '2 of 3', 4.0), (3.0, '3 of 3', 7.0)]
+    ...     print(node.op.name, g)
+    ...     for s in sent:
+    ...         print("   sends", s.cotangent, f"({s.count} of {s.of}), sum {s.total}")
+    add 1.0
+       sends 1.0 (1 of 1), sum 1.0
+       sends 1.0 (1 of 3), sum 1.0
+    multiply 1.0
+       sends 3.0 (2 of 3), sum 4.0
+       sends 3.0 (3 of 3), sum 7.0
     """
     roots = as_list(root)
     nodes = [node for node in program("trace", *roots) if node.requires_grad]
