@@ -49,10 +49,9 @@ def read(root, **given):
     if options.legend == "auto":
         options.legend = len(nodes) >= LEGEND_FROM
     heading = graph.heading(everything, opened)
-    compact = (
-        len(nodes) > options.max_nodes if options.detail == "auto" else options.detail == "compact"
-    )
-    return Picture(nodes, graph.edges(nodes), heading, options, compact)
+    if options.detail == "auto":
+        options.detail = "compact" if len(nodes) > options.max_nodes else "full"
+    return Picture(nodes, graph.edges(nodes), heading, options)
 
 
 def draw(root, *, to_file=None, **options):
@@ -95,16 +94,12 @@ def draw(root, *, to_file=None, **options):
             "to_dot and to_text do not need it."
         ) from None
     drawing = Drawing(picture)
-    texts = {
-        ".gv": lambda: drawing.source,
-        ".dot": lambda: drawing.source,
-        ".txt": lambda: to_text(root, **options) + "\n",
-        ".html": lambda: to_html(root, **options),
-    }
-    if suffix in texts:
-        Path(to_file).write_text(texts[suffix](), encoding="utf-8")
-    elif suffix is not None:
+    if suffix in (".svg", ".png", ".pdf"):
         drawing.render(outfile=to_file)
+    elif suffix is not None:
+        writers = {".html": to_html, ".txt": to_text, ".gv": to_dot, ".dot": to_dot}
+        content = writers[suffix](root, **options).rstrip("\n") + "\n"
+        Path(to_file).write_text(content, encoding="utf-8")
     return drawing
 
 

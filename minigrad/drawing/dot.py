@@ -95,16 +95,12 @@ AT_ONCE = 80  # nodes; Graphviz may need minutes to rank more of them at once
 
 
 class Picture(NamedTuple):
-    """All that is drawn. `heading`: the Rows above it; `options`: those of draw.
-
-    `compact`: whether numbers are only in the tooltips.
-    """
+    """All that is drawn. `heading`: the Rows above it; `options`: the options of draw."""
 
     nodes: list
     edges: list
     heading: list
     options: object
-    compact: bool
 
 
 # ------------------------------------------------------------------------------------- the core
@@ -127,7 +123,7 @@ def dot(picture):
         for depth, group in enumerate(node.scope[shared:], shared):
             lines += [f"subgraph cluster_{number[group]} {{", group_line(group, depth)]
         opened = node.scope
-        lines.append(node_line(node, picture.compact))
+        lines.append(node_line(node, picture.options.detail == "compact"))
         if node.id in beside:
             abreast = sorted([*beside[node.id].values(), node.id], key=lambda id: int(id[1:]))
             lines.append(f"{{ rank=same; {'; '.join(abreast)} }}")
@@ -321,7 +317,11 @@ def _notes(picture):
     rows = [row for node in picture.nodes for row in node.rows]
     roles = {row.role for row in rows if row.role != "value" or "±" in row.text}
     styles = [STYLES[role] for role in STYLES if role in roles]
-    notes = [(s.meaning, s.colour or DIM) for s in styles if s.compact or not picture.compact]
+    notes = [
+        (s.meaning, s.colour or DIM)
+        for s in styles
+        if s.compact or picture.options.detail == "full"
+    ]
     if any(edge.rms is not None for edge in picture.edges):
         notes.append(("thick line: large gradient", DIM))
     drawn = {edge.style for edge in picture.edges}

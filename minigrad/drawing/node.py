@@ -270,21 +270,21 @@ class Graph:
                 if leaf.kind == "noise":
                     leaf.calls = node.calls
                 elif leaf.is_leaf and leaf.name is None:
-                    is_target = (
-                        node.maker.kind == "loss" and use.position > 0 and leaf.kind == "data"
+                    is_target = use.position > 0 and (node.maker.kind, leaf.kind) == (
+                        "loss",
+                        "data",
                     )
                     leaf.name = "target" if is_target else role(use.by.op, use.position)
 
     def _unwrap(self, nodes):
         """A node that is all of a call takes the name of its module, if it has no parameters."""
         inside = Counter(call for node in nodes.values() for call in node.calls)
+        whole = {call for call, n in inside.items() if n == 1 and not call.group.parameters}
         for node in nodes.values():
-            while node.calls and inside[node.calls[-1]] == 1:
-                group = node.calls[-1].group
-                if group.parameters:
-                    break
-                node.prefix = ".".join(filter(None, [group.name, node.prefix]))
-                node.calls = node.calls[:-1]
+            while node.calls and node.calls[-1] in whole:
+                *outer, call = node.calls
+                node.prefix = ".".join(filter(None, [call.group.name, node.prefix]))
+                node.calls = tuple(outer)
 
     # ---- what is known besides
 

@@ -72,13 +72,12 @@ def trace(root, gradient=None):
         g, sent = whole[node.order], []
         for (i, x), (_, cotangent) in zip(_receivers(node), node.op.vjp(g, node)):
             returned = np.shape(cotangent)
-            if returned != x.shape or not hasattr(cotangent, "shape"):
+            if getattr(cotangent, "shape", None) != x.shape:
                 cotangent = unbroadcast(cotangent, x, node)
             count[x.order] += 1
+            total = totals[x.order] + cotangent if x.order in totals else cotangent
             if count[x.order] == of[x.order]:
                 total = np.asarray(whole[x.order], x.dtype if x.is_leaf else None)
-            else:
-                total = totals[x.order] + cotangent if x.order in totals else cotangent
             totals[x.order] = total
             sent.append(Sent(x, i, returned, cotangent, count[x.order], of[x.order], total))
         yield Frame(node, g, sent)
