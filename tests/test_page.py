@@ -26,7 +26,7 @@ from minigrad import nn, registry
 from minigrad import noise as randomness
 from minigrad.drawing import page as page_module
 from minigrad.drawing.labels import rule_source
-from minigrad.drawing.page import story, summary, to_html
+from minigrad.drawing.page import describe_array, story, to_html
 from minigrad.drawing.trace import trace
 from minigrad.engine import Tensor
 from minigrad.graph import nodes, program
@@ -300,7 +300,7 @@ def test_a_rule_without_source_says_so():
 
 def test_statistics():
     x = np.random.default_rng(0).normal(size=(7, 9, 11)).astype(np.float32)
-    told = summary(x)
+    told = describe_array(x)
     assert (
         told["shape"] == "(7, 9, 11)"
         and told["dtype"] == "float32"
@@ -338,7 +338,7 @@ def test_statistics():
     ids=lambda x: str(x)[:30],
 )
 def test_statistics_of_odd_arrays(array, expected):
-    told = json.loads(json.dumps(summary(array), allow_nan=False))
+    told = json.loads(json.dumps(describe_array(array), allow_nan=False))
     assert {key: told[key] for key in expected} == expected
 
 
@@ -350,12 +350,13 @@ def test_noise_is_shown_as_it_was_drawn():
     assert told["rows"] == ["".join("0f"[kept] for kept in row[:64].astype(int)) for row in mask]
     assert told["label"] == "Bernoulli(keep=0.7), white is kept, its first rows and columns"
     assert (
-        page_module.noise(Noise(randomness.Normal(0, 0.5), (2,), np.float32))["label"]
+        page_module.grey_levels(Noise(randomness.Normal(0, 0.5), (2,), np.float32))["label"]
         == "Normal(mean=0, std=0.5), white is highest"
     )
     for shape, height in (((), 1), ((5,), 1), ((2, 3, 4), 6), ((0,), 0), ((2, 0), 0)):
         assert (
-            len(page_module.noise(Noise(randomness.Normal(), shape, np.float32))["rows"]) == height
+            len(page_module.grey_levels(Noise(randomness.Normal(), shape, np.float32))["rows"])
+            == height
         )
 
 
@@ -372,12 +373,12 @@ def test_the_story_is_that_of_the_trace():
     assert [step["op"] for step in told["backward"]] == [f.node.op.name for f in frames]
     assert [step["op"] for step in told["forward"]] == [t.op.name for t in nodes(loss) if t.args]
     for step, frame in zip(told["backward"], frames):
-        assert told["arrays"][step["g"]] == summary(frame.g)
+        assert told["arrays"][step["g"]] == describe_array(frame.g)
         assert [(s["count"], s["of"]) for s in step["sent"]] == [
             (s.count, s.of) for s in frame.sent
         ]
         assert [told["arrays"][s["total"]] for s in step["sent"]] == [
-            summary(s.total) for s in frame.sent
+            describe_array(s.total) for s in frame.sent
         ]
     dropout = next(step for step in told["backward"] if step["op"] == "dropout")
     assert dropout["nothing"] == ["noise"] and dropout["place"] == "drop"

@@ -11,7 +11,7 @@ import math
 from collections import Counter
 from typing import NamedTuple
 
-from .labels import Row, printable
+from .labels import Row, joined, printable
 from .node import PENALTIES
 
 WHITE, DIM, RED, BLUE, GREEN = "#FFFFFF", "#3D4650", "#C1121F", "#0B5A8A", "#00664B"
@@ -174,13 +174,13 @@ def edge_line(edge, turned=False):
     if edge.label:
         spaces = "&#160;" * (1 if edge.rms is None else 3)
         attributes.append(f"label=<{spaces}{html.escape(edge.label)}>")
-    return f"{ends[0]} -> {ends[1]} [{' '.join(filter(None, attributes))}]"
+    return f"{ends[0]} -> {ends[1]} [{joined(' ', *attributes)}]"
 
 
 def group_line(group, depth):
     """The box around a module, or around the penalties."""
     names = [f"<B>{html.escape(group.name)}</B>" if group.name else "", html.escape(group.type)]
-    label, look = "  ".join(filter(None, names)), PENALTIES_BOX
+    label, look = joined("  ", *names), PENALTIES_BOX
     if group is not PENALTIES:
         look = MODULE_BOX.format(MODULE_TINTS[depth % len(MODULE_TINTS)])
         # spaces as wide as the text push it to the left of the edges in the middle
@@ -188,7 +188,7 @@ def group_line(group, depth):
     if group.parameters:
         size = f"{group.parameters:,} parameters"
         label += f'<FONT COLOR="{DIM}">{size}</FONT><BR ALIGN="LEFT"/>'
-    tooltip = quoted(" ".join(filter(None, [group.name, group.type])))
+    tooltip = quoted(joined(" ", group.name, group.type))
     return f"graph [{look} fontsize=9 tooltip={tooltip} label=<{label}>]"
 
 

@@ -47,6 +47,11 @@ def short(text, longest=LONGEST):
     return line if len(line) <= longest else line[: longest - 3] + "..."
 
 
+def joined(separator, *texts):
+    """The texts that are not empty, with separators between them."""
+    return separator.join(filter(None, texts))
+
+
 def count(n, what):
     return f"{n:,} {what}" + "s" * (n != 1)
 
@@ -93,13 +98,12 @@ class Numbers:
         self.shape, self.dtype, self.size = array.shape, array.dtype, array.size
         if self.size == 0 or self.dtype.kind == "c":
             return
-        finite = np.isfinite(array)
-        self.bad = int(self.size - np.count_nonzero(finite))
+        entries = array[np.isfinite(array)]
+        self.bad = array.size - entries.size
+        self.zeros = entries.size - np.count_nonzero(entries)
         self.min = self.max = array.flat[0]
-        if self.bad < self.size:
-            entries = array[finite] if self.bad else array
+        if entries.size:
             self.min, self.max = entries.min(), entries.max()
-            self.zeros = int(entries.size - np.count_nonzero(entries))
             constant = self.min == self.max  # a sum would only give a rounded mean
             with np.errstate(all="ignore"):
                 self.mean = float(self.min if constant else np.mean(entries, dtype=float))
@@ -312,7 +316,7 @@ def contents(node):
             words.append("the same parameters again")
         random = Counter(f"{p.label} {settings(p)}" for p in node.inside if p.kind == "random")
         yield Row(node.note, "about")
-        yield Row(", ".join(filter(None, words)), "about")
+        yield Row(joined(", ", *words), "about")
         yield from (Row(short(line + times(n), 60), "attribute") for line, n in random.items())
 
 
@@ -394,7 +398,7 @@ def alarms_of(nodes, below=0):
     for node in nodes:
         for text, role in rows(node, (value, gradient, verdict)):
             if role in ("band", "alarm", "missing"):
-                kind = re.sub(r"= |[\d,]+ ", "", text), role
+                kind = re.sub(r"= \S+|[\d,]+ nan/inf", "nan/inf", text), role
                 names.setdefault(kind, Counter())[node.path(below)] += 1
     for (text, role), counts in sorted(names.items(), key=lambda item: item[0][1] != "band"):
         listed = [name + times(n) for name, n in counts.items()]
@@ -452,4 +456,4 @@ def tooltip(node):
         lines.append(f"gradient: {node.gradient.in_full() if node.gradient else missing}")
     for r in [] if node.inside else sum(node.checks, []):
         lines.append(f"gradient check: {r.op} {r.verdict}, error {r.error:.3g}. {r.note}".strip())
-    return "\n".join(filter(None, lines))
+    return joined("\n", *lines)

@@ -22,7 +22,7 @@ from ..names import holders, role, split_scope
 from ..nn import Parameter
 from ..noise import Noise
 from . import labels
-from .labels import Numbers, Row, count, operands, short
+from .labels import Numbers, Row, count, joined, operands, short
 from .trace import trace
 
 
@@ -88,7 +88,7 @@ class Node:
     )
     is_wrong = property(lambda self: any(row.wrong for row in sum(self.checks, [])))
     maker = property(lambda self: self.composition or self.last.op)  # has name and kind
-    title = property(lambda self: ": ".join(filter(None, [self.prefix, self.label])))
+    title = property(lambda self: joined(": ", self.prefix, self.label))
     tooltip = property(labels.tooltip)
     rows = cached_property(labels.rows)  # from top to bottom
 
@@ -131,7 +131,7 @@ class Node:
         """The modules around it, but the `below` outermost, and its label: `fc1.weight`."""
         around = [call.group.name for call in self.calls[below:]]
         own = [self.title] if self.inside else [self.prefix, self.label]
-        return ".".join(filter(None, around + own))
+        return joined(".", *around, *own)
 
     @property
     def scope(self):
@@ -144,7 +144,7 @@ class Node:
         """The statistics of its value. Of a card of leaves, of all leaves together."""
         if self.inside and self.is_leaf:
             return Numbers(np.stack([part.last.data for part in self.inside]))
-        return self.parts[-1].value if self.inside else Numbers(self.last)
+        return Numbers(self.last)
 
     @cached_property
     def gradient(self):
@@ -270,10 +270,8 @@ class Graph:
                 if leaf.kind == "noise":
                     leaf.calls = node.calls
                 elif leaf.is_leaf and leaf.name is None:
-                    is_target = use.position > 0 and (node.maker.kind, leaf.kind) == (
-                        "loss",
-                        "data",
-                    )
+                    kinds = node.maker.kind, leaf.kind
+                    is_target = kinds == ("loss", "data") and use.position > 0
                     leaf.name = "target" if is_target else role(use.by.op, use.position)
 
     def _unwrap(self, nodes):
@@ -283,7 +281,7 @@ class Graph:
         for node in nodes.values():
             while node.calls and node.calls[-1] in whole:
                 *outer, call = node.calls
-                node.prefix = ".".join(filter(None, [call.group.name, node.prefix]))
+                node.prefix = joined(".", call.group.name, node.prefix)
                 node.calls = tuple(outer)
 
     # ---- what is known besides
@@ -348,7 +346,7 @@ class Graph:
             words += [f"{silent:,} VACUOUS"] if silent else []
         trained = [node for node in nodes if node.last.requires_grad]  # a mask may hold -inf
         wrong = [row.text for row in labels.alarms_of(trained) if row.role == "band"]
-        line = Row(", ".join(filter(None, words + wrong)), "alarm" if wrong else "caption")
+        line = Row(joined(", ", *words, *wrong), "alarm" if wrong else "caption")
         title = self.options.title
         return [Row(short(title, 80), "title"), line] if title else [line]
 

@@ -40,7 +40,7 @@ class _Story:
         self.nodes = {key: node for node in drawn for key in node.holds}
 
     def array(self, x):
-        return self.arrays.setdefault(json.dumps(summary(x)), len(self.arrays))
+        return self.arrays.setdefault(json.dumps(describe_array(x)), len(self.arrays))
 
     def tensor(self, x, otherwise=None):
         """The number of a Tensor or an array. `otherwise`: its name if it has none."""
@@ -55,7 +55,7 @@ class _Story:
             elif node:
                 record["within"] = node.path()
             if isinstance(x, Noise):
-                name, record["noise"] = name or law(x), noise(x)
+                name, record["noise"] = name or law(x), grey_levels(x)
             self.tensors.append(record | {"name": name or otherwise})
         return self.numbers[key]
 
@@ -95,7 +95,7 @@ def story(root, gradient=None, drawn=()):
     return facts | {"forward": forward, "backward": backward}
 
 
-def summary(array):
+def describe_array(array):
     """The shape of an array, its statistics, a histogram of the finite entries, and a corner."""
     array = np.asarray(array)
     value = Numbers(array)
@@ -124,7 +124,7 @@ def _json(x):
     return str(x) if isinstance(x, np.complexfloating) else x.item()
 
 
-def noise(tensor):
+def grey_levels(tensor):
     """Noise as rows of grey levels, 0 (lowest) to f, and the label above them."""
     columns = tensor.shape[-1] if tensor.ndim else 1
     rows = tensor.data.reshape(tensor.size // max(columns, 1), columns)[:SIDE, :SIDE].astype(float)
