@@ -14,7 +14,7 @@ from os.path import commonprefix
 import numpy as np
 
 from .labels import LONGEST, span
-from .node import Node
+from .node import Node, links
 
 MOST_NODES = 400  # of any picture
 TALL, ABREAST = 30, 8  # the most nodes on a path, and side by side, with depth="auto"
@@ -41,17 +41,10 @@ def collapse(nodes, depth, most):
     return drawn, level if level < deepest else None
 
 
-def _sources(nodes):
-    """{node: the nodes it uses}."""
-    where = {part.key: node for node in nodes for part in node.parts}
-    uses = {node: dict.fromkeys(where[use.source] for use in node.uses) for node in nodes}
-    return {node: [x for x in used if x is not node] for node, used in uses.items()}
-
-
 def _is_small(nodes, most):
     """Whether there are few nodes, no path is too long, and few nodes stand side by side."""
     rank = {}
-    for node, sources in _sources(nodes).items():
+    for node, sources in links(nodes).items():
         if not node.is_leaf:
             rank[node] = 1 + max((rank.get(source, 0) for source in sources), default=0)
     abreast = Counter(rank.values()).values()
@@ -84,7 +77,7 @@ def _repeats_in_one(nodes, cards_only):
     If other nodes run in a circle with that card, they join it. `cards_only`: only cards that do
     the same begin a card, not single nodes.
     """
-    does, sources, repeated = _signatures(nodes), _sources(nodes), {}
+    does, sources, repeated = _signatures(nodes), links(nodes), {}
     for node, what in does.items():
         repeated.setdefault(what, []).append(node)
     repeated = {what: alike for what, alike in repeated.items() if len(alike) >= REPEATS}
@@ -135,12 +128,7 @@ def _card_of_steps(nodes, steps):
     words = [node.words or node.label for node in nodes[: len(nodes) // steps]]
     if len(", ".join(words)) > LONGEST:
         words = [*words[:3], "..."]
-    home = {part.key: node for node in nodes for part in node.parts}
-    linked = any(
-        home.get(use.source, node) is not node and not use.value.is_leaf
-        for node in nodes
-        for use in node.uses
-    )
+    linked = any(links(nodes).values())
     title = f"{', '.join(words)} x{steps:,}"
     return _card(nodes, title, "" if linked else "side by side")
 
@@ -152,7 +140,7 @@ def _leaves_in_one(nodes):
     leaves are enough. Else it takes a crowd.
     """
     users, alike = {}, {}
-    for node, sources in _sources(nodes).items():
+    for node, sources in links(nodes).items():
         for source in sources:
             users.setdefault(source, []).append(node)
     for node, used_by in users.items():
@@ -173,7 +161,7 @@ def _oldest_in_one(nodes, most):
     if len(nodes) <= most:
         return nodes
     age = {}  # a leaf goes with the node that uses it last
-    for i, (node, sources) in enumerate(_sources(nodes).items()):
+    for i, (node, sources) in enumerate(links(nodes).items()):
         age[node] = np.inf if node.is_leaf else i
         age |= {source: i + 0.5 for source in sources if source.is_leaf}
     oldest = set(sorted(nodes, key=age.get)[: len(nodes) - most + 1])
@@ -202,7 +190,7 @@ def _merged(nodes, cards):
         return nodes
     into = {part.key: card for card in cards for part in card.inside}
     merged = dict.fromkeys(into.get(node.parts[0].key, node) for node in nodes)
-    return _after_their_sources(merged, _sources(list(merged)), set())
+    return _after_their_sources(merged, links(merged), set())
 
 
 def _circles(sources):

@@ -354,28 +354,18 @@ class Graph:
 
     def edges(self, drawn):
         """The Edges between the Nodes that are drawn. A tensor that enters twice is one Edge."""
-        where = {part.key: node for node in drawn for part in node.parts}
         edges = []
-        for node in drawn:
-            uses = {}
-            for use in node.uses:
-                source = where[use.source]
-                # the parameters of a module that is called twice are drawn in its first call
-                again = source.owner is not None and source.owner is node.owner
-                if source is not node and not (again and use.value.is_leaf):
-                    uses.setdefault(source, []).append(use)
-            results = [n for n in uses if not n.is_leaf and n.kind != "penalty"]
+        for node, sources in links(drawn).items():
+            results = [n for n in sources if not n.is_leaf and n.kind != "penalty"]
             trunk = max(results, key=lambda node: node.last.order, default=None)
-            for source, same in uses.items():
+            for source, uses in sources.items():
                 flows = any(
-                    use.value.requires_grad and use.by.op.rules[use.position] for use in same
+                    use.value.requires_grad and use.by.op.rules[use.position] for use in uses
                 )
                 style = "penalty" if node.kind == "penalty" else "gradient"
-                label, rms = _label(source, node, same, where), self._rms(same)
-                weight = 12 if source is trunk else 1
-                edges.append(
-                    Edge(source.id, node.id, label, style if flows else "none", weight, rms)
-                )
+                style, weight = style if flows else "none", 12 if source is trunk else 1
+                label = _label(node, source, sources)
+                edges.append(Edge(source.id, node.id, label, style, weight, self._rms(uses)))
         return edges
 
     def _rms(self, uses):
@@ -394,18 +384,36 @@ def key_of(x):
     return x.order if isinstance(x, Tensor) else ("array", id(x))
 
 
-def _label(source, target, uses, where):
+def links(nodes):
+    """{node: {another of the nodes that it uses: the Uses}}.
+
+    The parameters of a module that is called twice belong to its first call alone.
+    """
+    home = {part.key: node for node in nodes for part in node.parts}
+    linked = {node: {} for node in nodes}
+    for node in nodes:
+        for use in node.uses:
+            source = home.get(use.source, node)
+            again = use.value.is_leaf and source.owner is not None and source.owner is node.owner
+            if source is not node and not again:
+                linked[node].setdefault(source, []).append(use)
+    return linked
+
+
+def _label(node, source, sources):
     """The label of an edge: `twice`, or the name of the argument, and `broadcast`."""
-    if target.inside or source.inside or target.composition or target.kind == "penalty":
+    if node.inside or source.inside or node.composition or node.kind == "penalty":
         return ""
-    t, words, name = uses[0].by, [], uses[0].by.op.names[uses[0].position]
-    taken = [(t.op.names[use.position], where[use.source].label) for use in target.inputs]
+    use, *again = sources[source]
+    names, words = use.by.op.names, []
+    taken = [(names[use.position], x.label) for x, uses in sources.items() for use in uses]
     unclear = sum(argument != label for argument, label in taken)
-    if len(uses) > 1:
-        words.append("twice" if len(uses) == 2 else f"{len(uses)} times")
-    elif unclear > 1 and name != source.label and not labels.commutes(t.op):
+    name = names[use.position]
+    if again:
+        words.append("twice" if len(again) == 1 else f"{len(again) + 1} times")
+    elif unclear > 1 and name != source.label and not labels.commutes(use.by.op):
         words.append(name)
-    return ", ".join(words + ["broadcast"] * labels.is_broadcast(source.last, t))
+    return ", ".join(words + ["broadcast"] * labels.is_broadcast(source.last, use.by))
 
 
 def _counts(index):
