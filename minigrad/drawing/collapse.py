@@ -56,12 +56,9 @@ def _calls_in_one(nodes, depth):
 
     A leaf that is used before the call stays outside, or the picture would run in a circle.
     """
-    first, calls, cards = {}, {}, []
+    users, calls, cards = _users(links(nodes)), {}, []
     for node in nodes:
-        for use in node.uses:
-            first.setdefault(use.source, node)
-    for node in nodes:
-        user = first.get(node.key, node) if node.is_leaf else node
+        user = users[node][0] if node.is_leaf and users[node] else node
         if len(node.calls) > depth and node.calls[: depth + 1] == user.calls[: depth + 1]:
             calls.setdefault(node.calls[depth], []).append(node)
     for call, inner in calls.items():
@@ -139,12 +136,9 @@ def _leaves_in_one(nodes):
     If a card uses them, such as the weights of folded layers or the inputs of time steps, three
     leaves are enough. Else it takes a crowd.
     """
-    users, alike = {}, {}
-    for node, sources in links(nodes).items():
-        for source in sources:
-            users.setdefault(source, []).append(node)
+    users, alike = _users(links(nodes)), {}
     for node, used_by in users.items():
-        if node.is_leaf and not node.inside:
+        if node.is_leaf and not node.inside and used_by:
             shape, label = node.last.shape, _pattern(node.label)
             alike.setdefault((node.kind, shape, label, node.calls, *used_by), []).append(node)
     cards = []
@@ -198,12 +192,18 @@ def _circles(sources):
 
     These are the strongly connected components, by the algorithm of Kosaraju and Sharir 1981.
     """
+    users = _users(sources)
+    order, seen = _after_their_sources(sources, sources, set()), set()
+    return [_after_their_sources([node], users, seen) for node in reversed(order)]
+
+
+def _users(sources):
+    """{node: the nodes that use it}, from {node: the nodes it uses}."""
     users = {node: [] for node in sources}
     for node, used in sources.items():
         for source in used:
             users[source].append(node)
-    order, seen = _after_their_sources(sources, sources, set()), set()
-    return [_after_their_sources([node], users, seen) for node in reversed(order)]
+    return users
 
 
 def _after_their_sources(nodes, sources, seen):
