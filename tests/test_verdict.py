@@ -365,6 +365,12 @@ def test_a_saturated_gate_is_no_mistake(x):
         assert {row.verdict for row in mg.check_graph(loss).rows} <= {"OK", "VACUOUS"}
 
 
+@pytest.mark.parametrize("x", [5.0, 14.0, 21.0, 22.0, 26.0, 27.0, 30.0])
+def test_a_derivative_below_the_smallest_numbers_is_no_mistake(x):
+    report = mg.check_graph(np.sum(F.erf(mg.Tensor(np.array([x, -x - 0.1]), True))))
+    assert {row.verdict for row in report.rows} <= {"OK", "VACUOUS"}, report
+
+
 @pytest.mark.parametrize("power", range(-16, 17, 4))
 def test_scales_make_no_kinks_and_hide_nothing(power):
     size = 10.0**power

@@ -10,10 +10,11 @@ what is lost.
 import numpy as np
 
 from ..engine import Tensor, constant, data_of, result
-from .numeric import Part
+from .numeric import H, Part
 
 EPS = 2.0**-52  # of float64
 ROUNDINGS = 64  # allowed at each node; right graphs were seen to need 20 at most
+FINEST = 2.0**-1074 / H  # of what an imaginary part over H is a multiple
 HASHES = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB  # odd, of no pattern
 
 
@@ -31,7 +32,9 @@ def without_sign(gradients, tangents):
 def of_sums(part, walk):
     """What rounding may make of the sums on the way of a walk."""
     added_up = without_sign(part.gradients, walk.tangents)
-    return ROUNDINGS * EPS * added_up + without_sign(part.gradients, walk.doubts)
+    finest = {order: np.full(np.shape(t), FINEST) for order, t in walk.tangents.items()}
+    doubts = without_sign(part.gradients, walk.doubts) + without_sign(part.gradients, finest)
+    return ROUNDINGS * EPS * added_up + doubts
 
 
 def inside_ops(part, directions, walk):
