@@ -443,3 +443,47 @@ def test_a_rule_is_linear_in_cotangents_of_all_signs_and_sizes(name, shape):
 
 def np_sin(x):
     return np.sin(x)
+
+
+# ----------------------------------------------------------------------- each part of a direction counts
+
+
+def test_an_entry_of_small_gradient_counts_as_much_as_others():
+    x = np.linspace(1, 2, 2000)
+    x[77] = 1e-2
+    wrong = np.where(np.arange(2000) == 77, 1 + 1e-8, 1)  # of 3e-4, beside gradients of 3 to 12
+    broken = op(cube, x=lambda g, out, x: 3 * g * x * x * wrong)
+    assert mg.check_graph(np.sum(broken(mg.Tensor(x, True)))).first_wrong.op == "cube"
+
+
+def test_a_leaf_that_rounding_nearly_hides_does_not_hide_others(monkeypatch):
+    a, b = leaf(3), leaf(2, seed=1)
+
+    def loss():
+        return np.sum(np.sin(a)) + np.sum(1e6 * b) - np.sum((1e6 - 1e-4) * b)
+
+    assert mg.check_graph(loss())
+    right = numeric.grad
+
+    def gradients(*args, **options):
+        found = right(*args, **options)
+        inputs = args[1]
+        return [
+            mg.Tensor(g.data * (1 + 1e-5)) if g is not None and x.is_leaf and x.shape == (3,) else g
+            for x, g in zip(inputs, found)
+        ]
+
+    monkeypatch.setattr(numeric, "grad", gradients)
+    assert mg.check_graph(loss()).first_wrong.shape == (3,)
+
+
+def test_an_entry_beside_zeros_in_value_is_compared_apart_from_them():
+    x = np.random.default_rng(0).standard_normal(2000)
+    x[::2] = 0
+    nearest = np.argmin(np.where(x == 0, np.inf, abs(x)))
+    wrong = np.where(np.arange(2000) == nearest, 1 + 1e-6, 1)
+    broken = op(lambda x: np.abs(x + 0), x=lambda g, out, x: g * np.sign(x) * wrong)
+    assert mg.check_graph(F.l1_penalty(mg.Tensor(x, True), c=1.0))
+    piecewise = op(lambda x: np.maximum(x, -x), x=lambda g, out, x: g * np.sign(x) * wrong)
+    for f in (broken, piecewise):
+        assert mg.check_graph(np.sum(f(mg.Tensor(x, True)))).first_wrong is not None

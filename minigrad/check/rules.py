@@ -13,6 +13,7 @@ from .verdict import FAILING, Finding, cotangent, judge, look, worst
 
 SIZES = (1e-3, -1.0, 1e3, -1e6)  # times a cotangent: a rule is linear at all sizes, of both signs
 LINEAR = 1e-11  # relative to the largest entry: some 1e5 roundings, for sums of many entries
+SMALLEST = 1e-290  # what is smaller may have lost digits, as numbers below 2e-308 have
 
 
 def alone(node):
@@ -94,7 +95,7 @@ def unsound(node, i, rng):
 def alike(a, b, scale=None):
     """Whether two arrays are equal to rounding."""
     scale = abs(a) if scale is None else scale
-    allowed = LINEAR * np.max(scale, initial=0, where=np.isfinite(scale))
+    allowed = LINEAR * np.max(scale, initial=SMALLEST, where=np.isfinite(scale))
     return np.allclose(a, b, rtol=LINEAR, atol=allowed, equal_nan=True)
 
 
