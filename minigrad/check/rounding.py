@@ -86,7 +86,7 @@ def shaken(steps, seed, way):
             moved[node.order] = result(node.op, args, data, node.track)
         else:
             moved[node.order] = leaf = constant(_moved(node.data, seed, way))
-            leaf.requires_grad = node.requires_grad
+            leaf.requires_grad = node.requires_grad and node.dtype.kind == "f"
     return moved
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..engine import Tensor, constant, data_of, result
 from .diagnosis import Map, diagnose
-from .numeric import STEP, Part, along
+from .numeric import STEP, Part, along, has_no_rule
 from .rounding import HASHES, ROUNDINGS, shaken
 from .verdict import FAILING, Finding, cotangent, judge, look, worst
 
@@ -22,10 +22,15 @@ def alone(node):
     for a in node.args:
         if isinstance(a, Tensor):
             leaf = constant(a.data)
-            leaf.requires_grad = a.requires_grad
+            leaf.requires_grad = a.requires_grad and a.dtype.kind == "f"
             a = leaf
         args.append(a)
     return result(node.op, tuple(args), node.data, node.track)
+
+
+def ruled_nodes(steps):
+    """The nodes among `steps` whose rules are to be checked."""
+    return [node for node in steps if node.args and node.requires_grad and not has_no_rule(node)]
 
 
 def by_rules(outputs, cotangents, tensors):
@@ -114,13 +119,14 @@ def check_node(node, rng, rates=(), step=STEP, rtol=0.0, atol=0.0):
         return Finding("STOCHASTIC", np.inf, note)
     if not np.any(np.isfinite(node.data)) and node.size:
         return Finding("NONFINITE", np.inf, "the value is not finite")
-    inputs = {i: a for i, a in enumerate(node.args) if isinstance(a, Tensor) and a.requires_grad}
+    tensors = [(i, a) for i, a in enumerate(node.args) if isinstance(a, Tensor)]
+    inputs = {i: a for i, a in tensors if a.requires_grad}
     for i in inputs:
         if trouble := unsound(node, i, rng):
             note = f"The rule for {node.op.argument(i)}{trouble}"
             return Finding("FAIL", np.inf, note, where(node.op, i))
     u = np.where(np.isfinite(node.data), cotangent(rng, node.shape), 0)
-    steps = [*(a for a in node.args if isinstance(a, Tensor)), node]
+    steps = [*(a for _, a in tensors), node]
     part = Part(steps, [node], [u], by_rules, step)
     findings = {i: look(part, [x], rng, rtol, atol)[x.order] for i, x in inputs.items()}
     found = worst(findings.values())
