@@ -41,7 +41,8 @@ def op(forward=None, /, *, numpy=None, kind="operation", prox=None, **rules):
             sequence of cotangents, one for each of `rest`; only those that are needed are read.
 
     Raises TypeError for a rule of an argument that does not exist, for keyword-only arguments and
-    for names of arguments that begin with "_"; ValueError if another module has an op of this name.
+    for arguments whose names begin or end with "_"; ValueError if another module has an op of this
+    name.
     """
     if forward is None:
         return partial(op, numpy=numpy, kind=kind, prox=prox, **rules)
