@@ -60,7 +60,7 @@ def penalty(*, prox, rule):
             values = defaults | given
             if values.keys() != known:
                 raise TypeError(f"{name} takes {', '.join(names)} by name, got {sorted(given)}.")
-            values |= {n: _coefficient(name, n, values[n]) for n in prox}
+            values |= {n: coefficient(name, n, values[n]) for n in prox}
             return record(*[values[n] for n in names], *weights)
 
         update_wrapper(call, forward, updated=())
@@ -72,15 +72,14 @@ def penalty(*, prox, rule):
     return declare
 
 
-def _coefficient(penalty, name, value):
+def coefficient(penalty, name, value, needed="a number >= 0"):
+    """A coefficient as a float. Raises ValueError unless it is a number >= 0."""
+    what = f"{penalty}: the coefficient {name}"
     if callable(value):
-        raise TypeError(
-            f"{penalty}: the coefficient {name} must be a number. "
-            "The penalties of nn take functions of the step."
-        )
+        raise TypeError(f"{what} must be a number. The penalties of nn take functions of the step.")
     is_number = isinstance(value, (float, numbers.Real, Tensor))
     if not is_number or not 0 <= value < math.inf:
-        raise ValueError(f"{penalty}: the coefficient {name} must be a number >= 0, got {value!r}.")
+        raise ValueError(f"{what} must be {needed}, got {value!r}.")
     return float(value)
 
 
