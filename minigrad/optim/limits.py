@@ -9,11 +9,11 @@ from ..engine import Tensor, constant
 
 
 def clip_grad_norm_(parameters, max_norm):
-    """Scales the gradients so that their norm, of all together, is at most `max_norm`.
+    """Scales the gradients so that the norm of all gradients together is at most `max_norm`.
 
     Call it before a step.
 
-    parameters  a Tensor or several; those without a gradient are passed over
+    parameters  a Tensor or several. Parameters without a gradient are ignored
     returns     the norm before, a float
 
     Raises ValueError unless max_norm > 0. Pascanu, Mikolov & Bengio 2013 (arXiv:1211.5063).
@@ -31,10 +31,10 @@ def clip_grad_norm_(parameters, max_norm):
 
 
 def max_norm(weights, limit):
-    """Shortens, in place, each row of the weights whose norm is above `limit` to that norm.
+    """Scales, in place, each row of the weights whose norm is above `limit` to the norm `limit`.
 
-    Call it after a step. A row, w[i], is what enters one unit: of a Linear's weight a row, of a
-    convolution's one filter. weights is a Tensor or several.
+    Call it after a step. A row, w[i], holds the weights that enter one unit: a row of a Linear's
+    weight, or one filter of a convolution. weights is a Tensor or several.
 
     Raises ValueError unless limit > 0. Srebro & Shraibman 2005; Srivastava et al. 2014, section
     5.1.

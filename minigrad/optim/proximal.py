@@ -22,15 +22,16 @@ class ProximalSGD(Optimizer):
     restart      Drops the momentum when it points uphill (O'Donoghue & Candes 2015).
 
     `step(closure)` calls closure(), which returns the recorded loss with its penalties and does
-    not call backward. The loss is read as a sum: L1, elastic-net and group-L2 penalties, and other
-    penalties with a proximal operator, act by that operator alone; all other terms act by their
+    not call backward. The loss is a sum of terms: L1, elastic-net and group-L2 penalties, and other
+    penalties with a proximal operator, act by this operator alone. All other terms act by their
     gradient.
 
     >>> w = Tensor([3.0, 0.2], requires_grad=True)
     >>> optimizer = ProximalSGD([w], lr=0.5)
     >>> from minigrad.functional import l1_penalty
     >>> for _ in range(50):
-    ...     loss = optimizer.step(lambda: 0.5 * ((w - [2.0, 0.3]) ** 2).sum() + l1_penalty(w, c=0.5))
+    ...     distance = lambda: 0.5 * ((w - [2.0, 0.3]) ** 2).sum()
+    ...     loss = optimizer.step(lambda: distance() + l1_penalty(w, c=0.5))
     >>> w
     Tensor([1.5, 0. ], requires_grad=True)
     """
@@ -51,10 +52,8 @@ class ProximalSGD(Optimizer):
         penalties that have no proximal step. The parameters then stay as they were.
         """
         if not callable(closure):
-            raise TypeError(
-                "ProximalSGD.step takes a function that returns the recorded loss, "
-                "without backward: step(lambda: loss_of(model))."
-            )
+            needed = "a function that returns the recorded loss, without backward"
+            raise TypeError(f"ProximalSGD.step takes {needed}: step(lambda: loss_of(model)).")
         rates = [(group, self.rate(group)) for group in self.param_groups]
         trained = [(self.state[w], lr) for g, lr in rates for w in g["params"] if w.requires_grad]
         parameters = [t.parameter for t, _ in trained]
@@ -122,4 +121,4 @@ def kkt_residual(loss, parameters=None):
         new = p.data if gradient is None else p.data - gradient
         move = p.data - (prox(new, 1.0) if prox else new)
         moves.append(np.max(np.abs(move), initial=0.0))
-    return float(np.max(moves))  # nan, if one of them is nan
+    return float(np.max(moves))  # np.max returns nan if one move is nan
