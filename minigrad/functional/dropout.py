@@ -32,6 +32,9 @@ from ..noise import Bernoulli, Noise, Normal, sampling_mode
 from ..registry import composition
 from .checks import check_axes, check_fits
 
+__all__ = ["dropout", "dropout1d", "dropout2d", "drop_path", "drop_connect"]
+__all__ += ["alpha_dropout", "gaussian_dropout", "gaussian_noise"]
+
 TABLE, _, ERRORS = (__doc__ or "").rstrip().partition("\n\n    Raises")
 ARGUMENTS = dict(re.findall(r"^    (\w+) (.*(?:\n {14}.*)*)", TABLE, re.MULTILINE))
 HEADING = "Arguments:"

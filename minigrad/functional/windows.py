@@ -24,6 +24,10 @@ from ..ops import windows
 from ..registry import composition
 from .checks import check_axes, check_divides, check_shapes, each
 
+__all__ = ["conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d", "unfold", "fold"]
+__all__ += ["max_pool1d", "max_pool2d", "avg_pool1d", "avg_pool2d"]
+__all__ += ["adaptive_avg_pool1d", "adaptive_avg_pool2d", "interpolate"]
+
 LAYOUTS = {1: "(N, C, L)", 2: "(N, C, H, W)"}
 
 

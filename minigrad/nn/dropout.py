@@ -12,6 +12,9 @@ from ..modes import scoped
 from .layers import Function, layer_of
 from .module import Module
 
+__all__ = ["Dropout", "Dropout1d", "Dropout2d", "DropPath", "DropConnect", "AlphaDropout"]
+__all__ += ["GaussianDropout", "GaussianNoise", "Residual", "Stochastic"]
+
 
 class Stochastic(Function):
     """A function of `functional` that draws noise, as a layer: in training, and in `sampling()`.

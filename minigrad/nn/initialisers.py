@@ -6,6 +6,9 @@ fan_in   how many inputs each unit has; fan_out: how many units each input enter
 
 import numpy as np
 
+__all__ = ["zeros", "ones", "normal", "fan_in_uniform"]
+__all__ += ["glorot_uniform", "glorot_normal", "he_uniform", "he_normal"]
+
 
 def zeros(rng, shape, fan_in, fan_out):
     """All 0: the usual start of a bias."""

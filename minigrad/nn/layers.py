@@ -7,7 +7,12 @@ import numpy as np
 
 from .. import functional as F
 from ..functional.checks import check_divides, each
-from .module import Layer, Module, check_sizes
+from .module import Layer, Module
+
+__all__ = ["Affine", "Linear", "Conv1d", "Conv2d", "ConvTranspose1d", "ConvTranspose2d", "Flatten"]
+__all__ += ["ReLU", "Sigmoid", "Tanh", "Softplus", "SiLU", "SELU", "GELU", "ELU", "LeakyReLU"]
+__all__ += ["Softmax", "LogSoftmax", "MaxPool1d", "MaxPool2d", "AvgPool1d", "AvgPool2d"]
+__all__ += ["AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "Upsample"]
 
 
 class Function(Layer):
@@ -67,9 +72,8 @@ class Linear(Affine):
     """
 
     def __init__(self, in_features, out_features, bias=True, **settings):
-        check_sizes(self, in_features=in_features, out_features=out_features)
+        self.hold_sizes(in_features=in_features, out_features=out_features)
         super().__init__((out_features, in_features), out_features, bias, **settings)
-        self.in_features, self.out_features = in_features, out_features
 
     def forward(self, x):
         return F.linear(x, self.weight, self.bias)
@@ -90,7 +94,7 @@ class Convolution(Affine, Function):
         self.hold(kernel_size=kernel_size, **dict(zip(self.settings, options)))
         groups = self.groups
         channels = {"in_channels": in_channels, "out_channels": out_channels}
-        check_sizes(self, **channels, groups=groups)
+        self.hold_sizes(**channels, groups=groups)
         check_divides(kind, "groups", groups, **channels)
         size = each(kind, "kernel_size", kernel_size, self.axes, 1)
         if self.transposed:
@@ -98,7 +102,6 @@ class Convolution(Affine, Function):
         else:
             shape = out_channels, in_channels // groups, *size
         super().__init__(shape, out_channels, bias, **layer_settings)
-        vars(self).update(channels)
 
     def forward(self, x):
         return self.function(x, self.weight, self.bias, **self.held())

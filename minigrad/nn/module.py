@@ -17,6 +17,8 @@ from ..noise import stream
 from ..state import require_same
 from .initialisers import fan_in_uniform
 
+__all__ = ["Layer", "Module", "Parameter", "Sequential"]
+
 
 class Parameter(Tensor):
     """A leaf that a Module trains. With requires_grad=False it is frozen.
@@ -46,9 +48,8 @@ def _is_saved(value):
 
 
 def _is_parameter(value):
-    return isinstance(value, Parameter) or (
-        _is_saved(value) and getattr(value, "requires_grad", False)
-    )
+    is_trained = _is_saved(value) and getattr(value, "requires_grad", False)
+    return is_trained or isinstance(value, Parameter)
 
 
 def _join(prefix, name):
@@ -290,6 +291,14 @@ class Layer(Module):
                 value = None if shape is None else Parameter(init(rng, shape, *fans), dtype=dtype)
                 setattr(self, name, value)
 
+    def hold_sizes(self, **sizes):
+        """Makes attributes of the sizes. Raises ValueError unless they are whole numbers >= 1."""
+        for name, size in sizes.items():
+            if not isinstance(size, (int, np.integer)) or size < 1:
+                needed = f"{name} must be a whole number >= 1"
+                raise ValueError(f"{type(self).__name__}: {needed}, got {size!r}.")
+            setattr(self, name, size)
+
     def extra_repr(self):
         """The constructor's arguments that differ from their defaults, and always the rate p."""
         own = vars(self) | {"penalty": self.weight_penalty, "bias_penalty": self.bias_penalty}
@@ -311,17 +320,7 @@ def _arguments(kind):
     for above in kind.__mro__:
         for parameter in signature(above.__init__).parameters.values():
             arguments.setdefault(parameter.name, parameter.default)
-    arguments.setdefault("penalty", None)
-    arguments.setdefault("bias_penalty", None)
-    return arguments
-
-
-def check_sizes(module, **sizes):
-    """Raises ValueError for sizes that are not whole numbers of at least 1."""
-    for name, size in sizes.items():
-        if not isinstance(size, (int, np.integer)) or size < 1:
-            kind = type(module).__name__
-            raise ValueError(f"{kind}: {name} must be a whole number >= 1, got {size!r}.")
+    return arguments | {"penalty": None, "bias_penalty": None}
 
 
 class Sequential(Module):
@@ -337,10 +336,10 @@ class Sequential(Module):
     def __init__(self, *modules, **named):
         names = [*map(str, range(len(modules))), *named]
         for name, module in zip(names, [*modules, *named.values()]):
-            kind = type(module).__name__
-            if isinstance(module, type):
-                kind = f"the class {module.__name__}: make one"
             if isinstance(module, type) or not callable(module):
+                kind = type(module).__name__
+                if isinstance(module, type):
+                    kind = f"the class {module.__name__}: make an instance"
                 raise TypeError(f"Sequential: {name} must be a module or a function, not {kind}.")
             if hasattr(self, name):
                 raise ValueError(f"Sequential: every Sequential has a {name!r}. Rename the module.")

@@ -12,6 +12,9 @@ from ..noise import is_frozen
 from .initialisers import ones, zeros
 from .module import Layer
 
+__all__ = ["BatchNorm1d", "BatchNorm2d", "LayerNorm", "GroupNorm", "InstanceNorm1d"]
+__all__ += ["InstanceNorm2d"]
+
 
 class Norm(Layer):
     """The base of the norms: a `weight` that begins as 1 and a `bias` that begins as 0, or None.

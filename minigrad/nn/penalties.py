@@ -5,6 +5,8 @@ from fnmatch import fnmatchcase
 from .. import functional as F
 from ..ops.penalties import coefficient
 
+__all__ = ["L1", "L2", "ElasticNet", "GroupL2", "Penalty", "penalty"]
+
 
 class Penalty:
     """A penalty function with its coefficients. A call with weights gives a node of the loss.

@@ -16,7 +16,9 @@ from ..modes import scoped
 from ..registry import composition
 from .initialisers import glorot_uniform, normal, zeros
 from .layers import Linear
-from .module import Layer, check_sizes
+from .module import Layer
+
+__all__ = ["Embedding", "RNN", "LSTM", "GRU", "MultiheadAttention"]
 
 
 class Embedding(Layer):
@@ -32,8 +34,7 @@ class Embedding(Layer):
     """
 
     def __init__(self, num_embeddings, embedding_dim, padding_idx=None, **settings):
-        check_sizes(self, num_embeddings=num_embeddings, embedding_dim=embedding_dim)
-        self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
+        self.hold_sizes(num_embeddings=num_embeddings, embedding_dim=embedding_dim)
         self.padding_idx = padding_idx
         shape = num_embeddings, embedding_dim
         self.add_parameters(shape, {"weight": shape}, {}, {"init": normal} | settings)
@@ -140,14 +141,13 @@ class Recurrent(Layer):
         kind = type(self).__name__
         for p in dropout, recurrent_dropout:
             check_settings(kind, p=p)
-        check_sizes(self, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
+        self.hold_sizes(input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
         if dropout and num_layers == 1:
             one = f"{kind}: dropout={dropout} acts between layers, and there is one."
             warnings.warn(f"{one} Put a Dropout after it.", stacklevel=2)
-        self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.bidirectional = bias, batch_first, bidirectional
-        self.dropout, self.variational = dropout, variational
-        self.recurrent_dropout = recurrent_dropout
+        self.dropout, self.recurrent_dropout = dropout, recurrent_dropout
+        self.variational = variational
         self.directions = ("", "_reverse") if bidirectional else ("",)
         rows, fans = self.gates * hidden_size, (hidden_size, hidden_size)
         for layer, direction in product(range(num_layers), self.directions):
@@ -291,10 +291,9 @@ class MultiheadAttention(Layer):
         self, embed_dim, num_heads, dropout=0.0, bias=True, *, batch_first=False, **settings
     ):
         check_settings("MultiheadAttention", p=dropout)
-        check_sizes(self, embed_dim=embed_dim, num_heads=num_heads)
+        self.hold_sizes(embed_dim=embed_dim, num_heads=num_heads)
         check_divides("MultiheadAttention", "num_heads", num_heads, embed_dim=embed_dim)
-        self.embed_dim, self.num_heads, self.dropout = embed_dim, num_heads, dropout
-        self.bias, self.batch_first = bias, batch_first
+        self.dropout, self.bias, self.batch_first = dropout, bias, batch_first
         weights = {"in_proj_weight": (3 * embed_dim, embed_dim)}
         biases = {"in_proj_bias": (3 * embed_dim,) if bias else None}
         usual = {"init": glorot_uniform, "bias_init": zeros}
