@@ -308,10 +308,8 @@ def _conv_transpose(rank, x, weight, bias, stride, padding, output_padding, grou
     if any(e >= max(s, d) for e, s, d in zip(extra, stride, dilation)):
         limits = f"the stride {stride} or the dilation {dilation}"
         raise ValueError(f"{name}: output_padding {extra} must be smaller than {limits}.")
-    space = tuple(
-        s * (n - 1) + d * (k - 1) + 1 + e
-        for n, k, s, d, e in zip(x.shape[2:], window.size, stride, dilation, extra)
-    )
+    covered = windows.covered(x.shape[2:], window.size, stride, dilation)
+    space = tuple(map(sum, zip(covered, extra)))
     if any(n <= before + after for n, (before, after) in zip(space, window.padding)):
         raise ValueError(f"{name}: without the padding, nothing is left of {space}; x {x.shape}.")
     out = window.crop(windows.convolve_input(x, weight, space, stride, dilation, groups))

@@ -39,6 +39,12 @@ def places(space, size, stride, dilation):
     return tuple((n - d * (k - 1) - 1) // s + 1 for n, k, s, d in axes)
 
 
+def covered(out, size, stride, dilation):
+    """How many entries `out` windows cover along each axis."""
+    axes = zip(out, size, stride, dilation)
+    return tuple(s * (n - 1) + d * (k - 1) + 1 for n, k, s, d in axes)
+
+
 def _add_windows(x, y, stride, dilation):
     """Adds windows y (..., *out, *size) to x (..., *space) in place: the transpose of _windows."""
     rank = len(stride)
@@ -137,8 +143,7 @@ def convolve_weight(x, y, size, stride, dilation, groups):
 
 def _reached(x, y, w, stride, dilation, groups):
     """The part of x (N, C, *space) that the windows cover. More entries may follow it."""
-    axes = zip(y.shape[2:], w.shape[2:], stride, dilation)
-    return x[(..., *(slice(s * (n - 1) + d * (k - 1) + 1) for n, k, s, d in axes))]
+    return x[(..., *map(slice, covered(y.shape[2:], w.shape[2:], stride, dilation)))]
 
 
 def _matrices(x, size, stride, dilation, groups):
