@@ -47,28 +47,22 @@ class BatchNorm1d(Norm):
                          batch
 
     Training normalises by the statistics of the batch, evaluation by `running_mean` and
-    `running_var`. `sampling()` does not change the mode. For eps and the settings see Norm. Raises
-    ValueError for x of another layout or number of channels, and in training for a batch with one
-    entry a channel.
+    `running_var`. `sampling()` does not change the mode. For eps and the other settings see Norm.
+    Raises ValueError for x of another layout or number of channels, and in training for channels of
+    one entry.
     """
 
     layouts = "(N, C)", "(N, C, L)"
 
     def __init__(
-        self,
-        num_features,
-        eps=1e-5,
-        momentum=0.1,
-        affine=True,
-        track_running_stats=True,
-        **settings,
+        self, num_features, eps=1e-5, momentum=0.1, affine=True, track_running_stats=True, **others
     ):
-        super().__init__((num_features,), eps, affine, affine, settings)
+        super().__init__((num_features,), eps, affine, affine, others)
         self.num_features, self.momentum, self.affine = num_features, momentum, affine
         self.track_running_stats = track_running_stats
         self.running_mean = self.running_var = self.num_batches_tracked = None
         if track_running_stats:
-            dtype = settings.get("dtype") or array.default_dtype
+            dtype = others.get("dtype") or array.default_dtype
             self.running_mean = np.zeros(num_features, dtype)
             self.running_var = np.ones(num_features, dtype)
             self.num_batches_tracked = np.array(0)

@@ -32,16 +32,13 @@ class Penalty:
 
     def __call__(self, *weights, step=None):
         """The node of the penalty on the weights. `step` is for coefficients that depend on it."""
-        values = {name: self._at(step, name, value) for name, value in self.settings.items()}
+        values = {}
+        for name, value in self.settings.items():
+            if callable(value) and step is None:
+                what = f"the coefficient {name} is a function of the step"
+                raise TypeError(f"{self}: {what}. Give the step: penalty(step=t).")
+            values[name] = value(step) if callable(value) else value
         return self.function(*weights, **values)
-
-    def _at(self, step, name, value):
-        if not callable(value):
-            return value
-        if step is None:
-            what = f"the coefficient {name} is a function of the step"
-            raise TypeError(f"{self}: {what}. Give the step: penalty(step=t).")
-        return value(step)
 
     def _key(self):
         return type(self), self.function, *self.settings.items()

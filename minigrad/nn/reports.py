@@ -1,5 +1,7 @@
 """Tables of the layers of a model, and of the zeros in its parameters."""
 
+from functools import partial
+
 import numpy as np
 
 from ..engine import Tensor
@@ -19,20 +21,16 @@ def summary(model, input_shape, dtype=np.float32):
     The model runs once on zeros in evaluation mode; its modes, gradients and noise stay as they
     are. Errors of the model pass through.
     """
-    shapes = {}
+    shapes = {}  # module -> the shape of its result, or the class of the result if it is no Tensor
 
-    def noting(module, forward):
-        def call(*args, **kwargs):
-            out = forward(*args, **kwargs)
-            is_one = isinstance(out, Tensor)
-            shapes[module] = (None, *out.shape[1:]) if is_one else type(out).__name__
-            return out
-
-        return call
+    def noted(module, forward, *args, **kwargs):
+        out = forward(*args, **kwargs)
+        shapes[module] = (None, *out.shape[1:]) if isinstance(out, Tensor) else type(out).__name__
+        return out
 
     with model.put_back(), no_grad(), frozen_noise():
         for module in model.eval().modules():
-            module.forward = noting(module, module.forward)
+            module.forward = partial(noted, module, module.forward)
         samples = 2  # a batch norm may need two samples
         model(Tensor(np.zeros((samples, *np.atleast_1d(input_shape).tolist()), dtype)))
     rows = [("layer", "output shape", "parameters", "penalty")]

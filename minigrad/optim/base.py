@@ -18,6 +18,7 @@ import numbers
 
 import numpy as np
 
+from ..array import as_list
 from ..changes import mark_changed
 from ..engine import Tensor
 from ..ops.penalties import blocks
@@ -49,7 +50,7 @@ class Optimizer:
         self.defaults = settings
         self.param_groups = []
         self.state = {}  # parameter -> Trained
-        parameters = _listed(parameters)
+        parameters = as_list(parameters)
         are_groups = all(isinstance(group, dict) for group in parameters)
         for group in parameters if are_groups else [{"params": parameters}]:
             self.add_param_group(group)
@@ -68,7 +69,7 @@ class Optimizer:
         if unknown := group.keys() - self.defaults.keys() - {"params"}:
             known = ", ".join(self.defaults)
             raise TypeError(f"{kind} has no setting {sorted(unknown)}; it has {known}.")
-        group = {**self.defaults, **group, "params": _listed(group["params"])}
+        group = {**self.defaults, **group, "params": as_list(group["params"])}
         for name in self.defaults:
             if not (name == "lr" and callable(group[name]) or self.valid(name, group[name])):
                 raise ValueError(f"{kind}: {name}={group[name]!r} is out of range.")
@@ -215,10 +216,6 @@ class Trained:
         buffers, dtype = state_dict["buffers"], self.parameter.dtype
         self.updates = state_dict["updates"]
         self.buffers = {name: np.array(buffer, dtype) for name, buffer in buffers.items()}
-
-
-def _listed(parameters):
-    return [parameters] if isinstance(parameters, Tensor) else list(parameters)
 
 
 def _plain(settings):

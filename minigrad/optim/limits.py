@@ -4,8 +4,9 @@ import math
 
 import numpy as np
 
+from ..array import as_list
 from ..changes import mark_changed
-from ..engine import Tensor, constant
+from ..engine import constant
 
 
 def clip_grad_norm_(parameters, max_norm):
@@ -20,8 +21,7 @@ def clip_grad_norm_(parameters, max_norm):
     """
     if not max_norm > 0:
         raise ValueError(f"clip_grad_norm_: max_norm must be > 0, got {max_norm}.")
-    parameters = [parameters] if isinstance(parameters, Tensor) else parameters
-    trained = [w for w in parameters if w.grad is not None]
+    trained = [w for w in as_list(parameters) if w.grad is not None]
     gradients = [w.grad.data.astype(np.float64, copy=False) for w in trained]
     norm = math.hypot(*(float(np.linalg.norm(g)) for g in gradients))
     if not norm <= max_norm:
@@ -41,7 +41,7 @@ def max_norm(weights, limit):
     """
     if not limit > 0:
         raise ValueError(f"max_norm: the limit must be > 0, got {limit}.")
-    for w in [weights] if isinstance(weights, Tensor) else weights:
+    for w in as_list(weights):
         rows = w.data.reshape(len(w.data), -1)
         norms = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
         if (long := norms > limit).any():

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from ..array import as_list
 from ..changes import mark_changed
 from ..engine import Tensor
 from ..graph import nodes
@@ -114,7 +115,7 @@ def kkt_residual(loss, parameters=None):
     """
     if parameters is None and isinstance(loss, Tensor):
         parameters = [n for n in nodes(loss) if n.is_leaf and n.requires_grad]
-    parameters = [parameters] if isinstance(parameters, Tensor) else list(parameters or ())
+    parameters = [] if parameters is None else as_list(parameters)
     gradients, operators = split(loss, parameters, "kkt_residual", retain_graph=True)
     moves = [0.0]
     for p, gradient, prox in zip(parameters, gradients, operators):
