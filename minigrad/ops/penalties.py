@@ -3,7 +3,7 @@
 A penalty is declared in one place. The declaration gives the function that users call, its node in
 ledgers and pictures, the check of its coefficients, and the step of a proximal optimizer.
 
-    @penalty(prox={"c": soft_threshold}, rule=lambda g, w, c: c * g * np.sign(w))
+    @penalty(prox={"c": soft_threshold}, weights=rule)
     def l1_penalty(c, *weights): ...
 
 A penalty is a sum of coefficients times norms. `prox` has, for the name of each coefficient, the
@@ -17,7 +17,7 @@ only come near (Parikh & Boyd 2014, "Proximal Algorithms", section 6).
 
 import math
 import numbers
-from functools import update_wrapper, wraps
+from functools import update_wrapper
 from inspect import Parameter, signature
 from operator import index
 from typing import NamedTuple
@@ -28,13 +28,13 @@ from ..engine import Tensor
 from ..registry import op
 
 
-def penalty(*, prox, rule):
+def penalty(*, prox, **rules):
     """Decorates the forward of a penalty, forward(*coefficients, *settings, *weights).
 
-    prox  {name of a coefficient: the proximal operator of its norm, as prox(v, t)}. The value is
-          None if the operator has no closed form. If the penalty has settings beside its
-          coefficients, the value is a function (w, *settings) that returns the operator for w.
-    rule  The gradient rule of one weight: rule(g, w, *coefficients, *settings) -> cotangent.
+    prox   {name of a coefficient: the proximal operator of its norm, as prox(v, t)}. The value is
+           None if the operator has no closed form. If the penalty has settings beside its
+           coefficients, the value is a function (w, *settings) that returns the operator for w.
+    rules  The gradient rule of the weights. It returns a list, one cotangent for each weight.
 
     Returns the function for users: weights first, coefficients and settings by name, such as
     l1_penalty(w1, w2, c=1e-3). It raises TypeError if the weights are not Tensors, ValueError if a
@@ -44,14 +44,9 @@ def penalty(*, prox, rule):
     def declare(forward):
         *settings, weights = signature(forward).parameters.values()
         name, names = forward.__name__, [s.name for s in settings]
-        known, n = set(names), len(names)
+        known = set(names)
         defaults = {s.name: s.default for s in settings if s.default is not s.empty}
-
-        @wraps(rule)
-        def rule_of_all(g, out, *args):
-            return [rule(g, w, *args[:n]) for w in args[n:]]
-
-        record = op(forward, kind="penalty", prox=prox, **{weights.name: rule_of_all})
+        record = op(forward, kind="penalty", prox=prox, **rules)
 
         def call(*weights, **given):
             if not weights or not all(isinstance(w, Tensor) for w in weights):
@@ -166,7 +161,7 @@ def _sum_of_magnitudes(w):
     return sum(magnitude(piece) @ ones[: piece.size] for piece in pieces)
 
 
-@penalty(prox={"c": soft_threshold}, rule=lambda g, w, c: _signs(w, c * g))
+@penalty(prox={"c": soft_threshold}, weights=lambda g, out, c, *ws: [_signs(w, c * g) for w in ws])
 def l1_penalty(c, *weights):
     """c * sum |w| over all entries of the weights: one node of the loss (the lasso's penalty).
 
@@ -181,7 +176,7 @@ def l1_penalty(c, *weights):
     return c * sum(map(_sum_of_magnitudes, weights))
 
 
-@penalty(prox={"c": shrink}, rule=lambda g, w, c: 2 * c * g * w)
+@penalty(prox={"c": shrink}, weights=lambda g, out, c, *ws: [2 * c * g * w for w in ws])
 def l2_penalty(c, *weights):
     """c * sum w^2 over all entries of the weights: one node of the loss (Keras's convention).
 
@@ -197,7 +192,7 @@ def l2_penalty(c, *weights):
 
 @penalty(
     prox={"l1": soft_threshold, "l2": shrink},
-    rule=lambda g, w, l1, l2: g * (l1 * np.sign(w) + 2 * l2 * w),
+    weights=lambda g, out, l1, l2, *ws: [g * (l1 * np.sign(w) + 2 * l2 * w) for w in ws],
 )
 def elastic_net(l1, l2, *weights):
     """l1 * sum |w| + l2 * sum w^2 over all entries of the weights: one node of the loss.
@@ -227,13 +222,17 @@ def _group_prox(w, axis):
     return BlockSoftThreshold(axes) if axes else soft_threshold
 
 
-def _group_rule(g, w, c, axis):
+def _group_rule(g, out, c, axis, *weights):
+    return [_group_cotangent(g, c, axis, w) for w in weights]
+
+
+def _group_cotangent(g, c, axis, w):
     squares = np.sum(w * w, axis=axes_inside(w, axis), keepdims=True)
     is_zero = squares == 0  # the square root has no finite derivative at 0
     return w * np.where(is_zero, 0, c * g / np.sqrt(np.where(is_zero, 1, squares)))
 
 
-@penalty(prox={"c": _group_prox}, rule=_group_rule)
+@penalty(prox={"c": _group_prox}, weights=_group_rule)
 def group_l2(c, axis=None, *weights):
     """c * sum over groups of |w_group|: one node of the loss (the group lasso, Yuan & Lin 2006).
 
