@@ -35,7 +35,7 @@ class Parameter(Tensor):
 
 
 def _members(container, prefix=""):
-    """The pairs (name, value) in a dict, list or tuple, and in those inside it, as `layers.0`."""
+    """The pairs (name, value) in a dict, list or tuple, nested ones too, such as `layers.0`."""
     for key, value in container.items() if isinstance(container, dict) else enumerate(container):
         if isinstance(value, (list, tuple, dict)):
             yield from _members(value, f"{prefix}{key}.")
@@ -119,7 +119,7 @@ class Module:
     def named_modules(self, prefix="", by_kind=False, seen=None):
         """The pairs (dotted name, module) of this module and all modules inside it, each once.
 
-        Modules whose id is in `seen` are left out. See `named_children` for `by_kind`.
+        It leaves out modules with an id in `seen`. See `named_children` for `by_kind`.
         """
         seen = set() if seen is None else seen
         if id(self) not in seen:

@@ -49,7 +49,7 @@ positive = op(np.positive, x=lambda g, out, x: g)
 def _less_one(x, y):
     """The exponent of the derivative of x**y: y - 1, but 0 for y = 0, where the derivative is 0.
 
-    For a Tensor y, whose own derivative counts, it is 0 for 0**0 only.
+    For a Tensor y it is 0 for 0**0 only, since y has a derivative too.
     """
     return y - ((x != 0) | (y != 0)) if isinstance(y, Tensor) else y - (y != 0)
 

@@ -48,7 +48,7 @@ def expand_dims(x, axis):
 
 @op(numpy=np.squeeze, x=lambda g, out, x, axis: np.reshape(g, x.shape))
 def squeeze(x, axis=None):
-    """x without its axes of size 1, or without those in `axis`."""
+    """x without all axes of size 1; with `axis`, without these axes only."""
     return np.squeeze(x, axis)
 
 

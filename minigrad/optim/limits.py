@@ -31,7 +31,7 @@ def clip_grad_norm_(parameters, max_norm):
 
 
 def max_norm(weights, limit):
-    """Scales, in place, each row of the weights whose norm is above `limit` to the norm `limit`.
+    """Scales each row of the weights with a norm above `limit` to the norm `limit`, in place.
 
     Call it after a step. A row, w[i], holds the weights that enter one unit: a row of a Linear's
     weight, or one filter of a convolution. weights is a Tensor or several.
