@@ -1,5 +1,19 @@
-"""`pytest --seed 7` runs the same tests on other random numbers: what passes only by the luck of its seed shows."""
+"""Options and fixtures of the tests, and why tests are skipped.
 
+`pytest --seed 7` runs the same tests on other random numbers: a test that passes only by the luck of
+its seed fails. `pytest --golden` writes the DOT texts in tests/drawing/golden anew.
+"""
+
+import gc
+import os
+from collections import Counter
+
+# Before NumPy is imported, here and in the programs that tests run: two threads of BLAS for each of
+# two processes wait for one another most of the time.
+for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
+
+import helpers
 import hypothesis
 import numpy as np
 import pytest
@@ -15,6 +29,11 @@ def pytest_addoption(parser):
         type=int,
         metavar="N",
         help="mix N into the seed of every generator (default: the seeds as they are written)",
+    )
+    parser.addoption(
+        "--golden",
+        action="store_true",
+        help="write the DOT texts in tests/drawing/golden anew",
     )
 
 
@@ -55,14 +74,38 @@ def pytest_collection_modifyitems(config, items):
             )
 
 
+def pytest_terminal_summary(terminalreporter):
+    """Why tests were skipped, one line a reason."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in skipped)
+    for reason, count in reasons.most_common():
+        terminalreporter.write_line(f"{count} skipped: {reason}")
+
+
 @pytest.fixture
 def own_registry():
     """Ops that a test defines are gone after it."""
-    before, functions = dict(registry.ops), dict(array.numpy_functions)
+    with helpers.own_registry():
+        yield
+
+
+@pytest.fixture
+def as_before(own_registry):
+    """After a test, the ops, the default dtype and the generators of this thread are as before it."""
+    dtype = array.default_dtype
+    entropy, streams = randomness.state.entropy, randomness.state.streams
     yield
-    for table, saved in ((registry.ops, before), (array.numpy_functions, functions)):
-        table.clear()
-        table.update(saved)
+    mg.set_default_dtype(dtype)
+    randomness.state.entropy, randomness.state.streams = entropy, streams
+
+
+@pytest.fixture
+def no_collector():
+    """What dies in the test dies by reference counts alone."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
 
 
 @pytest.fixture

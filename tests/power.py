@@ -15,6 +15,7 @@ import time
 import warnings
 
 import numpy as np
+from helpers import leaf
 
 import minigrad as mg
 from minigrad import functional as F
@@ -28,10 +29,6 @@ SMOOTH = [np.sin, np.cos, np.tanh, np.arctan, F.sigmoid, F.softplus, F.gelu, F.e
 SMOOTH += [lambda x: x * x, lambda x: np.exp(-x * x), lambda x: np.sqrt(1 + x * x), np.negative]
 KINKED = [F.relu, np.abs, F.leaky_relu, F.elu, lambda x: np.clip(x, -0.5, 0.5)]
 KINKED += [lambda x: np.maximum(x, 0.25), lambda x: np.minimum(x, 0)]
-
-
-def leaf(data):
-    return mg.Tensor(np.asarray(data, np.float64), True)
 
 
 def grown(rng, x, y, ops, steps):

@@ -101,11 +101,11 @@ def test_the_command_of_the_readme_prints_what_it_shows(capsys):
     assert without_errors(capsys.readouterr().out).strip() == without_errors(shown).strip()
 
 
-def test_the_zoo_of_the_readme_is_the_zoo():
-    from zoo import BUGS
+def test_the_bugs_of_the_readme_are_those_that_are_planted():
+    from planted_bugs import BUGS
 
-    assert f"a zoo of {len(BUGS)} bugs" in README and f"{len(BUGS)} bugs, " in README
-    lines = README.split("(`python tests/zoo.py`):")[1].split("```")[1].splitlines()
+    assert f"And {len(BUGS)} bugs" in README and f"{len(BUGS)} bugs, " in README
+    lines = README.split("(`python tests/planted_bugs.py`):")[1].split("```")[1].splitlines()
     for line in lines[2:-1]:
         assert line == "..." or any(
             line.startswith(f"{bug.name:42} {bug.killer.__name__:22}")

@@ -15,7 +15,7 @@ import zipfile
 from contextlib import contextmanager
 
 import numpy as np
-import programs
+import processes
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -490,7 +490,7 @@ def whole_after_kills(folder, kills):
 @posix
 def test_a_process_killed_at_any_moment_leaves_a_whole_file(tmp_path):
     program = f"import pathlib, test_state as t; print(t.whole_after_kills(pathlib.Path({str(tmp_path)!r}), 40))"
-    broken, left = eval(programs.output(program, "0"))
+    broken, left = eval(processes.output(program, "0"))
     assert broken == [] and left >= 10  # those at the writes
 
 

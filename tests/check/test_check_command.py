@@ -1,16 +1,13 @@
 """`python -m minigrad.check`: what it proves, what it says, and its exit status."""
 
 import dataclasses
-import os
 import re
-import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import python
 
-import minigrad
 from minigrad import array, registry
 from minigrad.array import data_of
 from minigrad.check import __main__ as command
@@ -121,15 +118,9 @@ def test_a_stochastic_op_whose_noise_breaks_its_law_is_named(prove, monkeypatch)
 
 
 def test_as_a_command_it_ends_with_status_0_and_warns_of_nothing():
-    environment = {**os.environ, "PYTHONPATH": str(Path(minigrad.__file__).parents[1])}
-    done = subprocess.run(
-        [sys.executable, "-W", "always", "-m", "minigrad.check", "add", "tanh"],
-        capture_output=True,
-        text=True,
-        env=environment,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "2 of 2 ops proved" in done.stdout
+    done = python("-W", "always", "-m", "minigrad.check", "add", "tanh")
+    assert done.stderr == b""
+    assert b"2 of 2 ops proved" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -151,7 +142,7 @@ def test_what_is_not_there_is_said_to_be_so(what, message, capsys):
     [
         (
             lambda g, out, x: 2 * (g - g * out * out),
-            r"first derivatives: FAIL, tanh for x \(tests/test_prove.py:\d+\)\n +input 0, entry \(0, 0\): "
+            r"first derivatives: FAIL, tanh for x \(tests/check/test_check_command.py:\d+\)\n +input 0, entry \(0, 0\): "
             ".* Diagnosis: 2 times the numeric gradient",
         ),
         (lambda g, out, x: -g, r"first derivatives: FAIL, .*\n.* Diagnosis: no simple pattern"),
@@ -193,7 +184,7 @@ def test_all_failures_are_printed_those_of_first_derivatives_first(prove):
         "x**2, x [0.0, 1.0]",
         "x**3, x [0.0, 1.0]",
     }
-    line = f"power for x (tests/test_prove.py:{wrong.__code__.co_firstlineno})"
+    line = f"power for x (tests/check/test_check_command.py:{wrong.__code__.co_firstlineno})"
     assert all(where.startswith(line) for *_, where in shown)  # of second derivatives all rules
 
 
@@ -201,7 +192,7 @@ def test_the_rule_is_named_by_the_input_whose_gradient_fails(prove):
     right = registry.ops["matmul"].rules[1]
     registry.ops["matmul"].rules[1] = wrong = lambda g, out, x, y: 1.01 * right(g, out, x, y)
     _, printed = prove("matmul")
-    line = f"matmul for y (tests/test_prove.py:{wrong.__code__.co_firstlineno})"
+    line = f"matmul for y (tests/check/test_check_command.py:{wrong.__code__.co_firstlineno})"
     assert f"x @ y, x (2, 3), y (3,): first derivatives: FAIL, {line}\n" in printed
 
 
@@ -232,7 +223,7 @@ def test_a_wrong_helper_of_a_forward_is_shown_with_file_and_line(prove, monkeypa
 
     monkeypatch.setattr("minigrad.ops.windows.places", broken)
     status, printed = prove("convolve", "tanh")
-    line = f"tests/test_prove.py:{broken.__code__.co_firstlineno + 1}, in broken"
+    line = f"tests/check/test_check_command.py:{broken.__code__.co_firstlineno + 1}, in broken"
     assert status == 1 and row(printed, "tanh")[3] == "OK"
     assert f"first derivatives: FAIL, {line}\n          ValueError: convolve of " in printed
     assert "Traceback" not in printed and "numpy" not in printed

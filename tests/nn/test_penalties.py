@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
+from helpers import normal_leaf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,10 +17,6 @@ from minigrad.engine import Tensor
 from minigrad.graph import nodes
 from minigrad.loss import addends
 from minigrad.noise import Normal
-
-
-def leaf(*shape, seed=0, name=None, dtype=np.float64):
-    return Tensor(np.random.default_rng(seed).standard_normal(shape).astype(dtype), True, name=name)
 
 
 def gradient(y, *xs):
@@ -39,7 +36,7 @@ def warnings_are_errors():
 
 
 def test_the_elastic_net_is_l1_plus_l2():
-    v, w = leaf(2, 3), leaf(4, seed=1)
+    v, w = normal_leaf(2, 3), normal_leaf(4, seed=1)
     apart = F.l1_penalty(v, w, c=0.3) + F.l2_penalty(v, w, c=0.2)
     assert F.elastic_net(v, w, l1=0.3, l2=0.2).item() == pytest.approx(apart.item(), rel=1e-15)
     for a, b in zip(gradient(F.elastic_net(v, w, l1=0.3, l2=0.2), v, w), gradient(apart, v, w)):
@@ -64,7 +61,7 @@ def test_the_elastic_net_is_l1_plus_l2():
     ],
 )
 def test_a_group_norm_is_over_the_axes_inside_a_group(shape, axis, groups):
-    w = leaf(*shape)
+    w = normal_leaf(*shape)
     node = F.group_l2(w, c=0.7, axis=axis)
     norms = [np.linalg.norm(w.data.ravel()[g]) for g in groups]
     assert node.item() == pytest.approx(0.7 * sum(norms), rel=1e-14)
@@ -100,11 +97,11 @@ def test_norms_and_squared_norms_have_names_of_their_own():
 )
 def test_axes_that_are_none_are_refused(axis, error):
     with pytest.raises((ValueError, TypeError), match=rf"group_l2.*{error}"):
-        F.group_l2(leaf(2, 2), c=1.0, axis=axis)
+        F.group_l2(normal_leaf(2, 2), c=1.0, axis=axis)
 
 
 def test_penalties_take_tensors_and_numbers_not_functions():
-    w = leaf(2)
+    w = normal_leaf(2)
     for f, coefficients in (
         (F.l2_penalty, {"c": 1.0}),
         (F.elastic_net, {"l1": 1.0, "l2": 1.0}),
@@ -121,7 +118,7 @@ def test_penalties_take_tensors_and_numbers_not_functions():
 def test_both_coefficients_of_the_elastic_net_are_checked():
     for wrong in ({"l1": -1.0, "l2": 1.0}, {"l1": 1.0, "l2": math.nan}):
         with pytest.raises(ValueError, match="elastic_net: the coefficient l[12] must be"):
-            F.elastic_net(leaf(2), **wrong)
+            F.elastic_net(normal_leaf(2), **wrong)
 
 
 # ------------------------------------------------------------------------------------------- objects
@@ -137,7 +134,7 @@ OBJECTS = [
 
 
 def test_objects_are_functions_of_weights_and_equal_if_they_do_the_same():
-    v, w = leaf(2, 3), leaf(3, 2, seed=1)
+    v, w = normal_leaf(2, 3), normal_leaf(3, 2, seed=1)
     expected = [
         F.l1_penalty(v, w, c=0.5),
         F.l2_penalty(v, w, c=0.5),
@@ -323,7 +320,7 @@ def test_sparsity_counts_what_is_zero_and_what_is_only_small():
 
 def run(optimizer, c=0.0, steps=20, **settings):
     """Weights after some steps on a nonlinear loss, with an L2 penalty of c."""
-    w, x = leaf(3, 2), np.random.default_rng(1).standard_normal((5, 3))
+    w, x = normal_leaf(3, 2), np.random.default_rng(1).standard_normal((5, 3))
     optimizer = optimizer([w], **settings)
     for _ in range(steps):
         optimizer.zero_grad()
@@ -362,7 +359,7 @@ def test_adamw_is_something_else():
 def test_an_l2_penalty_of_c_is_pytorchs_weight_decay_of_2c(name):
     torch = pytest.importorskip("torch")
     optimizer, settings = SETTINGS[name]
-    w = torch.tensor(leaf(3, 2).data, requires_grad=True)
+    w = torch.tensor(normal_leaf(3, 2).data, requires_grad=True)
     x = torch.tensor(np.random.default_rng(1).standard_normal((5, 3)))
     theirs = getattr(torch.optim, optimizer.__name__)([w], weight_decay=0.06, **settings)
     for _ in range(20):
@@ -452,8 +449,8 @@ def test_the_ledger_as_a_table():
         ["constant", "5", "70.3%", "0"],
         ["loss", "7.1118"],
     ]
-    many = sum(np.sum(leaf(2, name=f"p{i}")) for i in range(2)) + np.sum(
-        np.concatenate([leaf(1, name=f"q{i}") for i in range(7)])
+    many = sum(np.sum(normal_leaf(2, name=f"p{i}")) for i in range(2)) + np.sum(
+        np.concatenate([normal_leaf(1, name=f"q{i}") for i in range(7)])
     )
     assert "q0, q1, q2, q3 and 3 more" in str(mg.terms(many))
 
@@ -502,7 +499,7 @@ def test_terms_that_are_leaves_or_data_or_noise():
 
 
 def test_the_ledger_does_not_depend_on_the_order_of_the_sum():
-    w = leaf(2, 2, name="w")
+    w = normal_leaf(2, 2, name="w")
     parts = [F.mse_loss(w, np.zeros((2, 2))), F.l1_penalty(w, c=0.1), F.l2_penalty(w, c=0.2)]
     rows = [
         [(t.name, t.value, t.gradient) for t in mg.terms(loss)]
@@ -526,7 +523,7 @@ COMBINATIONS = [
 @given(st.data())
 def test_random_sums_add_up(data):
     """Sums, differences, signs and multiples of terms, in any nesting: the ledger adds up, and so do the gradients."""
-    w = leaf(2, 3)
+    w = normal_leaf(2, 3)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         pool = [
@@ -558,7 +555,7 @@ def test_random_sums_add_up(data):
 
 
 def test_sixty_doublings_are_read_at_once():
-    y = F.l2_penalty(leaf(2), c=0.1)
+    y = F.l2_penalty(normal_leaf(2), c=0.1)
     for _ in range(60):
         y = y + y
     (part,) = addends(y)
@@ -567,14 +564,14 @@ def test_sixty_doublings_are_read_at_once():
 
 def test_a_parameter_is_named_after_itself_its_module_or_the_argument_it_is():
     layer = nn.Linear(2, 2, dtype=np.float64)
-    named, a, b, c = leaf(2, name="mine"), leaf(2), leaf(2), leaf(3)
+    named, a, b, c = normal_leaf(2, name="mine"), normal_leaf(2), normal_leaf(2), normal_leaf(3)
     (t,) = mg.terms(np.sum(layer(Tensor(np.ones((1, 2))))) * np.sum(named * a * b) * np.sum(c))
     assert set(t.parameters) == {"weight", "bias", "mine", "parameter#1", "parameter#2", "x"}
 
 
 def test_a_loss_has_one_entry():
     with pytest.raises(ValueError, match=r"terms: a loss has one entry, not shape \(2,\)"):
-        mg.terms(leaf(2) * 2)
+        mg.terms(normal_leaf(2) * 2)
 
 
 def test_the_picture_shows_what_the_ledger_says():
@@ -614,7 +611,7 @@ def warned(loss, optimizer=None):
 
 
 def test_the_same_penalty_twice_on_a_parameter_is_told():
-    w, data = leaf(2, 2, name="w"), np.sum(leaf(2))
+    w, data = normal_leaf(2, 2, name="w"), np.sum(normal_leaf(2))
     reg = F.l2_penalty(w, c=0.1)
     assert warned(data + reg + F.l2_penalty(w, c=0.3)) == [
         "w is penalised twice: l2_penalty(c=0.1) as term 2 and l2_penalty(c=0.3) as term 3. Keep one."
@@ -631,9 +628,9 @@ def test_the_same_penalty_twice_on_a_parameter_is_told():
 
 def test_penalties_that_do_not_meet_are_no_cause_for_a_warning():
     v, w, data = (
-        leaf(2, 2, name="v"),
-        leaf(2, 2, name="w"),
-        [np.sum(leaf(2)), np.sum(leaf(2, seed=1))],
+        normal_leaf(2, 2, name="v"),
+        normal_leaf(2, 2, name="w"),
+        [np.sum(normal_leaf(2)), np.sum(normal_leaf(2, seed=1))],
     )
     assert not warned(data[0] + F.l2_penalty(v, c=0.1) + F.l2_penalty(w, c=0.1))  # two parameters
     assert not warned(

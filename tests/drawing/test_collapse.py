@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 import pytest
+from helpers import leaf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,10 +18,6 @@ from minigrad.drawing.node import module_text
 from minigrad.engine import Tensor
 from minigrad.graph import nodes as nodes_of
 from minigrad.noise import Noise, manual_seed
-
-
-def leaf(value=2.0, **kwargs):
-    return Tensor(value, requires_grad=True, **kwargs)
 
 
 def data(*shape, name="x"):

@@ -9,6 +9,7 @@ import threading
 
 import numpy as np
 import pytest
+from helpers import close, positive_leaf
 
 import minigrad as mg
 import minigrad.functional as F
@@ -57,18 +58,10 @@ def seeded():
     assert str(np.random.get_state()) == before  # whatever was drawn
 
 
-def leaf(*shape, seed=0, dtype=np.float64):
-    return Tensor(np.random.default_rng(seed).uniform(0.5, 1.5, shape), True, dtype=dtype)
-
-
 def called(name, training=True, x=None, p=P, **settings):
     function, shape, _ = FAMILY[name]
-    x = leaf(*shape) if x is None else x
+    x = positive_leaf(*shape) if x is None else x
     return x, function(x, p, training, **settings)
-
-
-def close(a, b, rtol=1e-12):
-    np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=rtol, atol=1e-13)
 
 
 # ------------------------------------------------------------------------------------- the whole family
@@ -130,20 +123,20 @@ def test_arguments_have_the_same_names_and_order_and_training_no_default(name):
     assert list(parameters) == [n for n in order if n in parameters]
     assert parameters["training"].default is inspect.Parameter.empty
     with pytest.raises(TypeError, match="training"):
-        FAMILY[name][0](leaf(*FAMILY[name][1]), P)
+        FAMILY[name][0](positive_leaf(*FAMILY[name][1]), P)
 
 
 @members
 def test_both_gradient_checks(name):
     function, shape, _ = FAMILY[name]
-    assert mg.gradcheck(lambda x: np.sin(function(x, 0.2, True)) * x, leaf(*shape))
-    assert mg.gradgradcheck(lambda x: np.sin(function(x, 0.2, True)) * x, leaf(*shape))
+    assert mg.gradcheck(lambda x: np.sin(function(x, 0.2, True)) * x, positive_leaf(*shape))
+    assert mg.gradgradcheck(lambda x: np.sin(function(x, 0.2, True)) * x, positive_leaf(*shape))
 
 
 @members
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_shape_and_dtype_stay_and_noise_has_the_shape_it_should(name, dtype):
-    x, y = called(name, x=leaf(*FAMILY[name][1], dtype=dtype))
+    x, y = called(name, x=positive_leaf(*FAMILY[name][1], dtype=dtype))
     y.backward(np.ones(y.shape))
     assert (y.shape, y.dtype, x.grad.dtype) == (x.shape, dtype, dtype)
     _, y = called(name)
@@ -169,9 +162,9 @@ def test_what_is_recorded_bears_the_name_and_numpy_arrays_are_taken(name):
 @members
 def test_frozen_noise_repeats_and_otherwise_no_two_calls_agree(name):
     def draw():
-        return called(name, x=leaf(*(8 * n for n in FAMILY[name][1][:1]), *FAMILY[name][1][1:]))[
-            1
-        ].data
+        return called(
+            name, x=positive_leaf(*(8 * n for n in FAMILY[name][1][:1]), *FAMILY[name][1][1:])
+        )[1].data
 
     results = []
     for _ in range(2):
@@ -206,7 +199,7 @@ def test_noise_of_an_earlier_call_can_be_given_and_stays_one_leaf(name):
 
 
 def test_noise_is_listed_in_the_order_it_was_drawn_and_a_freed_graph_is_told():
-    x = leaf(3)
+    x = positive_leaf(3)
     y = np.sum(F.gaussian_noise(F.dropout(x, P, True), 0.1, True) * F.alpha_dropout(x, P, True))
     assert [n.stream for n in mg.noise_leaves(y)] == ["", "gaussian_noise", "alpha_dropout"]
     assert mg.noise_leaves(np.sum(x)) == []
@@ -218,7 +211,7 @@ def test_noise_is_listed_in_the_order_it_was_drawn_and_a_freed_graph_is_told():
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_layer_does_what_its_function_does(name):
     layer, (function, shape, _) = LAYERS[name](0.3), FAMILY[name]
-    x = leaf(*shape)
+    x = positive_leaf(*shape)
     y = layer(x)
     (noise,) = mg.noise_leaves(y)
     close(
@@ -260,7 +253,9 @@ def test_edge_rates(name, p):
 @pytest.mark.parametrize("p", [0.2, 0.7])
 def test_both_scalings_have_the_mean_of_evaluation(name, p):
     for scaling, factor in (("inverted", 1), ("classic", 1 - p)):
-        x, y = called(name, x=leaf(*(min(n, 2) for n in FAMILY[name][1])), p=p, scaling=scaling)
+        x, y = called(
+            name, x=positive_leaf(*(min(n, 2) for n in FAMILY[name][1])), p=p, scaling=scaling
+        )
         close(mg.expectation(y).value.data, factor * x.data)
         close(called(name, False, x, p, scaling=scaling)[1].data, factor * x.data)
 
@@ -283,7 +278,7 @@ def test_alpha_dropout_keeps_mean_0_and_variance_1(p):
 def test_alpha_dropout_is_the_formula_of_the_paper(p):
     q, mask = 1 - p, np.array([True, False, True])
     a = (q + LOW**2 * q * (1 - q)) ** -0.5
-    x = leaf(3)
+    x = positive_leaf(3)
     close(
         F.alpha_dropout(x, p, True, mask=mask).data,
         a * np.where(mask, x.data, LOW) - a * (1 - q) * LOW,
@@ -315,7 +310,7 @@ def test_the_law_of_layers(layer):
 
 
 def test_gaussian_dropout_on_a_linear_model_is_the_same_ridge_as_dropout():
-    X, w, y = leaf(3, 2).detach(), leaf(2, seed=1), np.arange(3.0)
+    X, w, y = positive_leaf(3, 2).detach(), positive_leaf(2, seed=1), np.arange(3.0)
     penalty = P / (1 - P) * np.sum(X.data**2, axis=0)
     for function in (F.dropout, F.gaussian_dropout):
         residual = function(X, P, training=True) @ w - y
@@ -326,7 +321,7 @@ def test_gaussian_dropout_on_a_linear_model_is_the_same_ridge_as_dropout():
 
 def test_gaussian_noise_on_inputs_is_weight_decay():
     """E|(x + e) W|^2 = |x W|^2 + n std^2 |W|^2 (Bishop 1995)."""
-    x, w = leaf(2, 2).detach(), leaf(2, seed=1)
+    x, w = positive_leaf(2, 2).detach(), positive_leaf(2, seed=1)
     found = mg.expectation(np.sum((F.gaussian_noise(x, 0.4, training=True) @ w) ** 2), order=2)
     close(found.value.data, np.sum((x.data @ w.data) ** 2) + 2 * 0.16 * np.sum(w.data**2))
     close(found.gradients[w].data, 2 * x.data.T @ x.data @ w.data + 4 * 0.16 * w.data)
@@ -334,7 +329,7 @@ def test_gaussian_noise_on_inputs_is_weight_decay():
 
 def test_drop_connect_averages_to_its_layer():
     layer = nn.DropConnect(nn.Linear(3, 2, dtype=np.float64), P)
-    x, y, weight = leaf(4, 3), np.ones((4, 2)), layer.module.weight
+    x, y, weight = positive_leaf(4, 3), np.ones((4, 2)), layer.module.weight
     found = mg.expectation(np.sum((layer(x) - y) ** 2))
     calm = np.sum((layer.eval()(x) - y) ** 2) + P / (1 - P) * np.sum((x * x) @ np.square(weight).T)
     close(found.value.data, calm.data)
@@ -346,11 +341,11 @@ def test_drop_connect_leaves_its_module_as_it_is():
     inner = nn.Linear(3, 2, penalty=nn.L2(0.1))
     layer = nn.DropConnect(inner, P)
     before = inner.weight
-    layer(leaf(4, 3, dtype=np.float32))
+    layer(positive_leaf(4, 3, dtype=np.float32))
     assert inner.weight is before and list(layer.state_dict()) == ["module.weight", "module.bias"]
     close(layer.penalty().data, F.l2_penalty(before, c=0.1).data)
     with pytest.raises(ValueError):
-        layer(leaf(4, 5, dtype=np.float32))
+        layer(positive_leaf(4, 5, dtype=np.float32))
     assert inner.weight is before
     with pytest.raises(
         TypeError, match="DropConnect takes a module with a weight, such as Linear, not Flatten"
@@ -379,7 +374,7 @@ def test_weight_scaling_is_the_geometric_mean_of_softmax_regression_and_not_the_
 
 
 def test_one_mask_for_all_time_steps():
-    x = leaf(4, 6, 50)
+    x = positive_leaf(4, 6, 50)
     y = F.dropout(x, P, True, share=1).data
     kept = y != 0
     assert np.array_equal(kept, np.broadcast_to(kept[:, :1], kept.shape)) and 0 < kept.mean() < 1
@@ -397,12 +392,12 @@ def test_one_mask_for_all_time_steps():
     ],
 )
 def test_share_names_axes(share, shape):
-    (noise,) = mg.noise_leaves(nn.Dropout(P, share=share)(leaf(2, 3, 4)))
+    (noise,) = mg.noise_leaves(nn.Dropout(P, share=share)(positive_leaf(2, 3, 4)))
     assert noise.shape == shape
 
 
 def test_a_recurrent_net_may_use_the_noise_of_its_first_step():
-    steps = [leaf(3, 8, seed=i) for i in range(4)]
+    steps = [positive_leaf(3, 8, seed=i) for i in range(4)]
     outs = [F.dropout(steps[0], P, True)]
     (mask,) = mg.noise_leaves(outs[0])
     outs += [F.dropout(x, P, True, mask=mask) for x in steps[1:]]
@@ -421,7 +416,7 @@ def test_a_mask_is_taken_as_bools_or_as_ones_and_zeros(name):
     ]
     assert all(np.array_equal(y.data, results[0].data) and y.dtype == np.float64 for y in results)
     assert not randomness.state.streams and not mg.noise_leaves(results[0])  # nothing is drawn
-    assert called(name, False, mask=kept)[1].data.tolist() == leaf(*shape).data.tolist()
+    assert called(name, False, mask=kept)[1].data.tolist() == positive_leaf(*shape).data.tolist()
     with pytest.raises(
         ValueError,
         match=rf"^{name}: a mask has 1 or True where x is kept and 0 or False where it is dropped; got 0\.5\.$",
@@ -438,12 +433,12 @@ def test_a_mask_larger_than_x_is_refused():
     with pytest.raises(
         ValueError, match=r"a mask of shape \(2, 3\) does not broadcast to x of shape \(3,\)"
     ):
-        F.dropout(leaf(3), P, True, mask=np.ones((2, 3), bool))
+        F.dropout(positive_leaf(3), P, True, mask=np.ones((2, 3), bool))
     with pytest.raises(
         ValueError,
         match=r"gaussian_noise: a noise of shape \(2, 3\) does not broadcast to x of shape \(3,\)",
     ):
-        F.gaussian_noise(leaf(3), 0.1, True, noise=np.ones((2, 3)))
+        F.gaussian_noise(positive_leaf(3), 0.1, True, noise=np.ones((2, 3)))
 
 
 # -------------------------------------------------------------------------------------------- sampling
@@ -470,7 +465,7 @@ def test_sampling_draws_in_evaluation(name):
 
 def test_sampling_changes_no_mode_and_ends():
     model = nn.Sequential(nn.Dropout(P), Counting()).eval()
-    x = leaf(50)
+    x = positive_leaf(50)
     with pytest.raises(KeyError), mg.sampling():
         with mg.sampling():
             assert np.any(model(x).data == 0)
@@ -482,7 +477,7 @@ def test_sampling_changes_no_mode_and_ends():
 
 
 def test_sampling_is_a_matter_of_one_thread_and_one_coroutine():
-    x, found = leaf(100), {}
+    x, found = positive_leaf(100), {}
 
     def elsewhere():
         found["thread"] = F.dropout(x, P, False)
@@ -521,7 +516,7 @@ def test_monte_carlo_dropout_averages_to_the_expectation():
 def masks(model, shape=(64,)):
     """{stream: noise} of one run after a fresh seed."""
     mg.manual_seed(5)
-    return {n.stream: n.data for n in mg.noise_leaves(model(leaf(*shape)))}
+    return {n.stream: n.data for n in mg.noise_leaves(model(positive_leaf(*shape)))}
 
 
 def same(a, b):
@@ -601,7 +596,7 @@ def test_lists_dicts_blocks_and_other_kinds_have_streams_of_their_own():
 def test_one_layer_in_two_places_draws_twice_and_counts_once():
     drop = nn.Dropout(P)
     mg.manual_seed(5)
-    noise = mg.noise_leaves(nn.Sequential(drop, nn.Tanh(), drop, nn.Dropout(P))(leaf(64)))
+    noise = mg.noise_leaves(nn.Sequential(drop, nn.Tanh(), drop, nn.Dropout(P))(positive_leaf(64)))
     assert [n.stream for n in noise] == ["Dropout_0", "Dropout_0", "Dropout_1"]
     assert not same(noise[0].data, noise[1].data)
     assert same(noise[2].data, masks(nn.Sequential(drop, nn.Dropout(P)))["Dropout_1"])
@@ -618,7 +613,7 @@ def test_two_models_built_alike_agree_after_the_same_seed():
 def test_functions_of_different_names_draw_from_streams_of_their_own():
     def run(more):
         mg.manual_seed(1)
-        x = leaf(64)
+        x = positive_leaf(64)
         if more:
             F.gaussian_noise(x, 1.0, True)
         return F.alpha_dropout(x, P, True).data
@@ -631,10 +626,10 @@ def test_a_named_stream_follows_the_seed_and_a_generator_does_not():
         drawn = []
         for _ in range(2):
             mg.manual_seed(2)
-            drawn.append(F.dropout(leaf(64), P, True, rng=rng).data)
+            drawn.append(F.dropout(positive_leaf(64), P, True, rng=rng).data)
         assert same(*drawn) == follows
     mg.manual_seed(2)
-    (noise,) = mg.noise_leaves(F.dropout(leaf(64), P, True, rng="mine"))
+    (noise,) = mg.noise_leaves(F.dropout(positive_leaf(64), P, True, rng="mine"))
     assert noise.stream == "mine" and noise.rng is stream("mine")
 
 
@@ -648,7 +643,7 @@ def test_threads_draw_the_same_after_the_same_seed_and_do_not_disturb_each_other
     def run(i):
         mg.manual_seed(7)
         start.wait()
-        found[i] = [model(leaf(5, 8)).data for _ in range(100)]
+        found[i] = [model(positive_leaf(5, 8)).data for _ in range(100)]
 
     threads = [threading.Thread(target=run, args=(i,)) for i in range(4)]
     before = model[1].module.weight
@@ -688,7 +683,7 @@ def test_gaussian_dropout_cannot_drop_all_and_std_is_a_number():
             ValueError,
             match="^gaussian_noise: std is the standard deviation of the noise, a number >= 0; got ",
         ):
-            F.gaussian_noise(leaf(2), std, True)
+            F.gaussian_noise(positive_leaf(2), std, True)
 
 
 @members
@@ -738,14 +733,14 @@ def test_rng_is_a_generator_or_a_name(name):
 @pytest.mark.parametrize("training", [True, False])
 def test_no_guess_is_made_at_the_axes(function, shape, message, training):
     with pytest.raises(ValueError, match=f"^{message}$"):
-        function(leaf(*shape), P, training)
+        function(positive_leaf(*shape), P, training)
 
 
 def test_axes_to_share_along_must_be_there():
     with pytest.raises(
         ValueError, match=r"^dropout: there is no axis 2 to share along in x of shape \(3, 4\)\.$"
     ):
-        F.dropout(leaf(3, 4), P, True, share=(0, 2))
+        F.dropout(positive_leaf(3, 4), P, True, share=(0, 2))
     for share in ("1", 1.0, (0, None)):
         with pytest.raises(TypeError, match="^dropout: share is an axis or a tuple of axes, not "):
             nn.Dropout(P, share=share)
@@ -770,7 +765,7 @@ def test_pytorch_agrees_on_alpha_dropout():
 def test_pytorch_agrees_where_the_mask_is_its(name):
     torch = pytest.importorskip("torch")
     torch.manual_seed(0)
-    data = leaf(*FAMILY[name][1]).data
+    data = positive_leaf(*FAMILY[name][1]).data
     x = torch.tensor(data, requires_grad=True)
     theirs = getattr(torch.nn.functional, name)(x, P, training=True)
     (theirs**2).sum().backward()
@@ -783,6 +778,6 @@ def test_pytorch_agrees_where_the_mask_is_its(name):
 
 def test_noise_of_a_law_of_ones_own_can_be_given():
     noise = Noise(Bernoulli(0.9), (4, 1), bool)
-    y = F.dropout(leaf(4, 3), 0.1, True, mask=noise)
+    y = F.dropout(positive_leaf(4, 3), 0.1, True, mask=noise)
     assert mg.noise_leaves(y) == [noise]
-    close(mg.expectation(y).value.data, leaf(4, 3).data)
+    close(mg.expectation(y).value.data, positive_leaf(4, 3).data)

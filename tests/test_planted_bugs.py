@@ -1,7 +1,7 @@
 """Real bugs, planted one by one: the check that is named for each must fail, and without bugs all checks pass."""
 
 import pytest
-from zoo import BUGS, CHECKS, fails
+from planted_bugs import BUGS, CHECKS, fails
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)

@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from helpers import leaf, normal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -33,14 +34,6 @@ def each_sample(wanted=lambda name: True):
 
 
 every_sample = each_sample()
-
-
-def leaf(data, dtype=np.float64):
-    return Tensor(data, True, dtype=dtype)
-
-
-def normal(*shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape)
 
 
 def pulled(f, *arrays, cotangent=None):

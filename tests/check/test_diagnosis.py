@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from checking import OWN_RNG, affine, cube, leaf, matrices, product, right_affine
+from helpers import OWN_RNG, affine, cube, matrices, positive_leaf, product, right_affine
 
 import minigrad as mg
 from minigrad import functional as F
@@ -148,7 +148,11 @@ DIAGNOSED = {  # name: (forward, shapes, rules, the first hypothesis)
 def diagnosed(request):
     """(op with a wrong rule, inputs, the diagnosis)."""
     forward, shapes, rules, text = DIAGNOSED[request.param]
-    return op(forward, **rules), tuple(leaf(*shape, seed=i) for i, shape in enumerate(shapes)), text
+    return (
+        op(forward, **rules),
+        tuple(positive_leaf(*shape, seed=i) for i, shape in enumerate(shapes)),
+        text,
+    )
 
 
 def test_gradcheck_says_what_is_wrong(diagnosed):
@@ -197,10 +201,10 @@ def test_what_is_wrong_with_a_dropout_is_said(break_rule, name):
     rule, text = DROPOUTS[name]
     break_rule("dropout", lambda g, out, x, noise, p, scaling: rule(g, noise, p))
     with pytest.raises(GradcheckError) as error:
-        mg.gradcheck(lambda x: F.dropout(np.exp(x), 0.3, training=True), leaf(5, 8))
+        mg.gradcheck(lambda x: F.dropout(np.exp(x), 0.3, training=True), positive_leaf(5, 8))
     assert text in str(error.value)
     report = mg.check_graph(
-        np.sum(np.sin(nn.Sequential(nn.Tanh(), drop=nn.Dropout(0.3))(leaf(5, 8))))
+        np.sum(np.sin(nn.Sequential(nn.Tanh(), drop=nn.Dropout(0.3))(positive_leaf(5, 8))))
     )
     assert [(row.op, row.module) for row in report.rows if row.verdict in FAILING] == [
         ("dropout", "drop")
@@ -245,12 +249,12 @@ def test_an_error_too_small_for_a_pattern_has_none(rows, seed):
         ),
     )
     with pytest.raises(GradcheckError, match="Diagnosis: no simple pattern"):
-        mg.gradcheck(tiny, leaf(rows, 4, seed=seed))
+        mg.gradcheck(tiny, positive_leaf(rows, 4, seed=seed))
 
 
 def right_maps():
     """{name: Map} of functions of two operands, by both, with their right gradients."""
-    x, y = leaf(3, 3).data, leaf(3, 3, seed=1).data
+    x, y = positive_leaf(3, 3).data, positive_leaf(3, 3, seed=1).data
     functions = {
         "add": (np.add, lambda u, x, y: (u, u)),
         "subtract": (np.subtract, lambda u, x, y: (u, -u)),
@@ -280,7 +284,7 @@ def test_a_right_gradient_is_never_diagnosed(name):
 
 def diagnosis_of(forward, shapes, rules):
     wrong = op(forward, **rules)
-    inputs = tuple(leaf(*shape, seed=i) for i, shape in enumerate(shapes))
+    inputs = tuple(positive_leaf(*shape, seed=i) for i, shape in enumerate(shapes))
     return mg.check_graph(np.sum(np.sin(wrong(*inputs)))).first_wrong.note.partition("Diagnosis: ")[
         2
     ]

@@ -1,20 +1,17 @@
-"""Pictures: what the records and the DOT text hold, and that every picture can be rendered.
-
-`python tests/test_draw.py` writes the DOT texts in tests/golden/ anew.
-"""
+"""Pictures: what the records and the DOT text hold, and that every picture can be rendered."""
 
 import os
 import re
 import runpy
 import shutil
-import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import numpy as np
 import pytest
-from programs import output
+from helpers import leaf
+from processes import ROOT, output, python
 
 import minigrad as mg
 import minigrad.functional as F
@@ -57,10 +54,6 @@ def training_step():
         data_loss = F.cross_entropy(model(x), np.array([0, 2, 1, 1]))
         if grad(data_loss, model.fc1.bias, retain_graph=True)[0].data.any():
             return data_loss + F.l1_penalty(*weights, c=1e-2) + F.l2_penalty(*weights, c=1e-1)
-
-
-def leaf(value=2.0, **kwargs):
-    return Tensor(value, requires_grad=True, **kwargs)
 
 
 def texts(node):
@@ -178,8 +171,8 @@ def test_a_row_is_added_in_one_place(monkeypatch):
     def dtype(node):
         yield labels.Row(str(node.last.dtype), "attribute")
 
-    nodes, _ = describe(leaf(np.ones(2, np.float32)) * 2)
-    assert all(("float32", "attribute") in n.rows for n in nodes)
+    nodes, _ = describe(leaf(np.ones(2)) * 2)
+    assert all(("float64", "attribute") in n.rows for n in nodes)
 
 
 def test_small_errors_are_not_printed_since_they_differ_between_processors():
@@ -795,13 +788,7 @@ def test_a_notebook_never_gets_an_exception(monkeypatch, trouble):
 
 def test_minigrad_alone_does_not_import_graphviz():
     program = "import sys, minigrad, minigrad.drawing; sys.exit('graphviz' in sys.modules)"
-    folder = str(Path(__file__).parent.parent)
-    assert (
-        subprocess.run(
-            [sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": folder}
-        ).returncode
-        == 0
-    )
+    python("-c", program)
 
 
 def test_drawing_is_imported_when_first_used():
@@ -812,10 +799,7 @@ from minigrad.drawing import trace
 from minigrad import *
 assert minigrad.draw is draw and callable(draw) and minigrad.drawing.trace is trace and "minigrad.check" in sys.modules
 """
-    folder = str(Path(__file__).parent.parent)
-    subprocess.run(
-        [sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": folder}, check=True
-    )
+    python("-c", program)
 
 
 # ----------------------------------------------------------------------------------- folded modules
@@ -1110,7 +1094,7 @@ def test_tooltips_tell_all():
 def test_tooltips_survive_hostile_names(name):
     svg = ET.fromstring(draw(np.sin(leaf(name=name))).pipe("svg"))
     shown = [e.get("{http://www.w3.org/1999/xlink}title") for e in svg.iter()]
-    assert any((text or "").startswith(f"{name}\nparameter () float32\n") for text in shown)
+    assert any((text or "").startswith(f"{name}\nparameter () float64\n") for text in shown)
 
 
 def test_the_legend_shows_the_kinds_that_are_there():
@@ -1491,20 +1475,14 @@ def test_programs_that_hang_fail_or_write_nothing_are_passed_over(tmp_path, monk
 @needs_renderer
 def test_a_virtual_environment_need_not_be_on_the_path():
     program = "from minigrad import Tensor, draw; assert draw(Tensor(1.0)).pipe('svg').startswith(b'<?xml')"
-    folder = str(Path(__file__).parent.parent)
-    assert (
-        subprocess.run(
-            [sys.executable, "-c", program], env={"PYTHONPATH": folder, "PATH": ""}
-        ).returncode
-        == 0
-    )
+    python("-c", program, PATH="")
 
 
 # ---------------------------------------------------------------------------------- golden pictures
 
 
 GOLDEN = Path(__file__).parent / "golden"
-PICTURES = Path(__file__).parent.parent / "examples" / "pictures"
+PICTURES = ROOT / "examples" / "pictures"
 
 
 def golden():
@@ -1530,10 +1508,11 @@ def stable(dot):
 
 @pytest.mark.fixed_seeds
 @pytest.mark.parametrize("name", ["mlp", "mlp_depth_1", "residual", "residual_depth_2"])
-def test_golden_dot_texts(name):
-    assert stable(golden()[name]) == (GOLDEN / f"{name}.gv").read_text(encoding="utf-8"), (
-        "python tests/test_draw.py writes them anew"
-    )
+def test_golden_dot_texts(name, request):
+    file, text = GOLDEN / f"{name}.gv", stable(golden()[name])
+    if request.config.getoption("golden"):
+        file.write_text(text, encoding="utf-8")
+    assert text == file.read_text(encoding="utf-8"), "pytest --golden writes it anew"
 
 
 @pytest.mark.fixed_seeds
@@ -1554,12 +1533,6 @@ def test_the_photograph_of_the_page_is_there():
     assert picture.startswith(b"\x89PNG") and [
         int.from_bytes(picture[i : i + 4], "big") for i in (16, 20)
     ] == [1280, 860]
-
-
-if __name__ == "__main__":
-    GOLDEN.mkdir(exist_ok=True)
-    for name, dot in golden().items():
-        (GOLDEN / f"{name}.gv").write_text(stable(dot), encoding="utf-8")
 
 
 def test_a_mask_of_minus_infinity_is_no_trouble():

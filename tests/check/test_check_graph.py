@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-from checking import all_random_states, leaf, rows_of
+from helpers import all_random_states, positive_leaf, rows_of
 
 import minigrad as mg
 from minigrad import engine, nn, registry
@@ -78,7 +78,7 @@ def test_check_graph_names_nodes_as_pictures_do_and_numbers_equal_names():
         "drop.dropout",
         "last.linear",
     ]
-    x = leaf()
+    x = positive_leaf()
     assert [row.name for row in mg.check_graph(np.sin(np.sin(x) * x)).rows] == [
         "sin#1",
         "multiply",
@@ -135,7 +135,7 @@ def test_leaves_behind_a_wrong_node_are_affected_and_others_are_not(break_rule):
 def test_the_first_of_two_wrong_nodes_is_named(break_rule):
     break_rule("tanh", lambda g, out, x: g)
     break_rule("sin", lambda g, out, x: g)
-    report = mg.check_graph(np.sum(np.tanh(np.exp(np.sin(leaf(3))))))
+    report = mg.check_graph(np.sum(np.tanh(np.exp(np.sin(positive_leaf(3))))))
     assert report.first_wrong.op == "sin"
     assert [op for _, op in rows_of(report, "FAIL")] == ["sin", "tanh"]
 
@@ -143,7 +143,7 @@ def test_the_first_of_two_wrong_nodes_is_named(break_rule):
 def test_a_bug_of_the_engine_shows_in_the_leaf_when_every_rule_is_right(monkeypatch):
     right = engine.unbroadcast
     monkeypatch.setattr(engine, "unbroadcast", lambda *args: right(*args) / 2)
-    report = mg.check_graph(np.sum(np.sin(leaf(4, 3) + leaf(3, seed=1))))
+    report = mg.check_graph(np.sum(np.sin(positive_leaf(4, 3) + positive_leaf(3, seed=1))))
     assert not report and report.first_wrong.op == "leaf"
     assert [(row.op, row.shape) for row in report.rows if row.verdict == "FAIL"] == [("leaf", (3,))]
 
@@ -152,17 +152,17 @@ def test_a_bug_of_the_engine_shows_in_the_leaf_when_every_rule_is_right(monkeypa
 
 
 def test_check_graph_of_a_loss_that_is_not_a_scalar():
-    assert mg.check_graph(np.sin(leaf(3, 2)) * leaf(2, seed=1))
+    assert mg.check_graph(np.sin(positive_leaf(3, 2)) * positive_leaf(2, seed=1))
 
 
 def test_check_graph_with_shared_nodes_and_a_leaf_used_twice_in_one_op():
-    x = leaf(4)
+    x = positive_leaf(4)
     y = x * x
     assert mg.check_graph(np.sum(y * y + np.exp(y) * x))
 
 
 def test_check_graph_with_constants_indices_and_integers():
-    x = leaf(4, 3)
+    x = positive_leaf(4, 3)
     picked = x[np.array([0, 0, 2]), mg.Tensor(np.array([1, 1, 0]))]
     assert mg.check_graph(
         np.sum(picked * np.arange(3) ** 2 + np.where(picked > 1, picked, 2 * picked))
@@ -170,7 +170,7 @@ def test_check_graph_with_constants_indices_and_integers():
 
 
 def test_check_graph_passes_a_cast_to_float32():
-    assert mg.check_graph(np.sum(np.sin(leaf(5).astype(np.float32))))
+    assert mg.check_graph(np.sum(np.sin(positive_leaf(5).astype(np.float32))))
 
 
 def test_check_graph_at_a_kink_of_one_entry():
@@ -218,7 +218,9 @@ def test_a_dead_unit_gives_vacuous_rows_that_do_not_pass():
 
 
 def test_one_dead_unit_beside_a_live_one_is_shown_and_does_not_fail():
-    report = mg.check_graph(np.sum(F.relu(mg.Tensor(-np.ones(3), True))) + np.sum(np.exp(leaf(3))))
+    report = mg.check_graph(
+        np.sum(F.relu(mg.Tensor(-np.ones(3), True))) + np.sum(np.exp(positive_leaf(3)))
+    )
     assert report
     assert [op for _, op in rows_of(report, "VACUOUS")] == ["relu", "leaf"]
     assert "VACUOUS" in str(report)
@@ -283,7 +285,7 @@ def test_check_graph_gives_the_same_report_twice():
 
 
 def test_check_graph_of_a_long_chain_with_one_leaf_used_at_every_link():
-    x = y = leaf(2)
+    x = y = positive_leaf(2)
     for _ in range(50):
         y = np.sin(y) + x
     report = mg.check_graph(np.sum(y))
@@ -308,7 +310,7 @@ PROGRAMS = {  # name: (function, shape)
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_every_reader_of_a_graph_takes_any_index_and_any_scalar(name):
     f, shape = PROGRAMS[name]
-    x = leaf(*shape)
+    x = positive_leaf(*shape)
     y = f(x)
     assert mg.check_graph(np.sum(y * y))
     assert mg.gradcheck(f, x) and mg.gradgradcheck(f, x)
@@ -324,13 +326,13 @@ def test_a_report_names_the_rule_with_its_file_and_line(break_rule):
     rule = lambda g, out, x: 1.1 * g * (1 - out * out)  # noqa: E731
     break_rule("tanh", rule)
     report = mg.check_graph(loss_of(small_model()))
-    place = f"tests/test_check_graph.py:{rule.__code__.co_firstlineno}"
+    place = f"tests/check/test_check_graph.py:{rule.__code__.co_firstlineno}"
     assert f"act.tanh: the rule of tanh for x ({place}) is wrong." in str(report)
     assert report.first_wrong.rule == f"tanh for x ({place})"
     with pytest.raises(
         GradcheckError, match=re.escape(f"The rule of tanh for x ({place}) is wrong")
     ):
-        mg.gradcheck(np.tanh, leaf(3))
+        mg.gradcheck(np.tanh, positive_leaf(3))
 
 
 def test_a_report_is_its_table_and_in_a_notebook_a_coloured_one(break_rule):
@@ -365,9 +367,9 @@ def test_the_cost_of_a_check_grows_with_nodes_and_not_with_their_square():
             calls.append(1)
             return np.sin(x)
 
-        y = leaf(3)
+        y = positive_leaf(3)
         for seed in range(n):
-            y = counted(y * leaf(3, seed=seed))
+            y = counted(y * positive_leaf(3, seed=seed))
         loss = np.sum(y)
         calls.clear()
         assert mg.check_graph(loss)

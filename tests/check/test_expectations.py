@@ -6,20 +6,17 @@ import time
 
 import numpy as np
 import pytest
+from helpers import close, positive_leaf
 
 import minigrad as mg
-from minigrad import array, nn, registry
 from minigrad import functional as F
+from minigrad import nn, registry
 from minigrad import noise as randomness
 from minigrad.check.samples import samples, tensors
 from minigrad.graph import nodes
 from minigrad.noise import Bernoulli, Law, Noise, Normal
 
 RATES = [0.1, 0.3, 0.5, 0.8]
-
-
-def leaf(*shape, seed=0, dtype=np.float64):
-    return mg.Tensor(np.random.default_rng(seed).uniform(0.5, 1.5, shape), True, dtype=dtype)
 
 
 def noises(root):
@@ -45,15 +42,6 @@ def brute_force(loss_of, inputs, p, *shapes):
         value += probability * loss.item()
         gradients = [a + probability * g.data for a, g in zip(gradients, mg.grad(loss, inputs))]
     return value, gradients
-
-
-def close(actual, expected, rtol=1e-12, size=0):
-    """Up to rtol of the largest entry; or of `size`, that of the terms, where they may cancel in every entry."""
-    __tracebackhide__ = True
-    actual, expected = array.data_of(actual), array.data_of(expected)
-    np.testing.assert_allclose(
-        actual, expected, rtol=rtol, atol=rtol * np.max(np.abs(expected), initial=size)
-    )
 
 
 # -------------------------------------------------------------------------- dropout on a linear model
@@ -97,7 +85,7 @@ def test_classic_dropout_is_ridge_about_the_shrunken_model(regression, p):
 
 @pytest.mark.parametrize("p", RATES)
 def test_an_enumeration_in_plain_numpy_agrees(p):
-    X, w, y = leaf(2, 4), leaf(4, seed=1), np.array([0.5, 2.0])
+    X, w, y = positive_leaf(2, 4), positive_leaf(4, seed=1), np.array([0.5, 2.0])
     expected = mg.expectation(np.sum((y - F.dropout(X, p, training=True) @ w) ** 2))
     value, slope = 0.0, 0.0
     for probability, kept in masks(p, (2, 4)):
@@ -111,7 +99,7 @@ def test_an_enumeration_in_plain_numpy_agrees(p):
 
 @pytest.mark.parametrize("p", RATES)
 def test_a_mask_shared_by_the_columns(p):
-    X, w, y = leaf(3, 2), leaf(2, seed=1), np.array([0.5, 2.0, 1.0])
+    X, w, y = positive_leaf(3, 2), positive_leaf(2, seed=1), np.array([0.5, 2.0, 1.0])
     kept = Noise(Bernoulli(1 - p), (3, 1), bool)
     expected = mg.expectation(np.sum((y - (X * kept / (1 - p)) @ w) ** 2))
     fit = X.data @ w.data  # whole rows are dropped, so the variance is that of the fit
@@ -122,7 +110,7 @@ def test_a_mask_shared_by_the_columns(p):
 
 @pytest.mark.parametrize("p", RATES)
 def test_dropped_weights(p):
-    X, w, y = leaf(3, 4), leaf(4, seed=1), np.array([0.5, 2.0, 1.0])
+    X, w, y = positive_leaf(3, 4), positive_leaf(4, seed=1), np.array([0.5, 2.0, 1.0])
     expected = mg.expectation(np.sum((y - X @ F.dropout(w, p, training=True)) ** 2))
     residual, size = X.data @ w.data - y, np.sum(X.data**2, axis=0)
     close(expected.value, np.sum(residual**2) + p / (1 - p) * np.sum(w.data**2 * size))
@@ -134,7 +122,7 @@ def test_dropped_weights(p):
 
 @pytest.mark.parametrize("p", RATES)
 def test_two_dropouts_about_a_nonlinearity(p):
-    x, w, v = leaf(3), leaf(3, 2, seed=1), leaf(2, seed=2)
+    x, w, v = positive_leaf(3), positive_leaf(3, 2, seed=1), positive_leaf(2, seed=2)
 
     def model(drop_x, drop_h):
         return (
@@ -165,7 +153,12 @@ def test_two_dropouts_about_a_nonlinearity(p):
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 @pytest.mark.parametrize("p", [0.3, 0.8])
 def test_a_classifier(p, reduction):
-    x, w, b, labels = leaf(2, 3), leaf(3, 3, seed=1), leaf(3, seed=2), np.array([2, 0])
+    x, w, b, labels = (
+        positive_leaf(2, 3),
+        positive_leaf(3, 3, seed=1),
+        positive_leaf(3, seed=2),
+        np.array([2, 0]),
+    )
     expected = mg.expectation(
         F.cross_entropy(F.linear(F.dropout(x, p, training=True), w, b), labels, reduction)
     )
@@ -182,7 +175,7 @@ def test_a_classifier(p, reduction):
 
 
 def test_a_module_used_twice_draws_two_masks():
-    drop, x = nn.Dropout(0.3), leaf(2)
+    drop, x = nn.Dropout(0.3), positive_leaf(2)
     expected = mg.expectation(np.sum(drop(x) * drop(x) ** 2))
     assert expected.outcomes == 2**4
     close(
@@ -212,7 +205,7 @@ def test_the_gradient_is_the_slope_of_the_expected_value(p):
 
 
 def test_a_loss_of_several_entries_has_an_expected_value_only():
-    x = leaf(2, 3)
+    x = positive_leaf(2, 3)
     expected = mg.expectation(F.dropout(x, 0.3, training=True))
     assert expected.value.shape == (2, 3) and expected.gradients is None and expected.outcomes == 64
     close(expected.value, x.data)
@@ -229,7 +222,7 @@ def moment(k, s):
 @pytest.mark.parametrize("s", [0.3, 1.0])
 @pytest.mark.parametrize("k", range(16))
 def test_polynomials_of_gaussian_noise_up_to_degree_15_are_exact(k, s):
-    x = leaf()
+    x = positive_leaf()
     expected = mg.expectation((x * Noise(Normal(1, s), (), np.float64)) ** k)
     assert expected.outcomes == 8
     close(expected.value, x.data**k * moment(k, s))
@@ -254,7 +247,7 @@ def test_the_exponential_of_gaussian_noise():
 
 def test_gaussian_dropout_on_a_linear_model_is_ridge_too(regression):
     _, w, y = regression
-    x = leaf(4)
+    x = positive_leaf(4)
     expected = mg.expectation(
         (y[0] - (x * Noise(Normal(1, 0.6), (4,), np.float64)) @ w) ** 2, order=2
     )
@@ -263,7 +256,7 @@ def test_gaussian_dropout_on_a_linear_model_is_ridge_too(regression):
 
 
 def test_dropout_and_gaussian_noise_together():
-    x = leaf(2)
+    x = positive_leaf(2)
     expected = mg.expectation(
         np.sum(F.dropout(x, 0.3, training=True) * Noise(Normal(1, 0.5), (2,), np.float64)) ** 2,
         order=3,
@@ -276,7 +269,7 @@ def test_dropout_and_gaussian_noise_together():
 
 
 def test_a_rate_of_0_or_1_has_one_outcome_whatever_the_size():
-    x = leaf(1000)
+    x = positive_leaf(1000)
     kept = mg.expectation(np.sum(F.dropout(x, 0, training=True) ** 2))
     dropped = mg.expectation(np.sum(F.dropout(x, 1, training=True) ** 2))
     assert kept.outcomes == dropped.outcomes == 1
@@ -286,7 +279,7 @@ def test_a_rate_of_0_or_1_has_one_outcome_whatever_the_size():
 
 
 def test_a_single_node_of_quadrature_is_the_mean_and_not_what_was_drawn():
-    x = leaf()
+    x = positive_leaf()
     assert (
         mg.expectation(x * Noise(Normal(3, 1), (), np.float64), order=1).value.item()
         == 3 * x.item()
@@ -294,7 +287,7 @@ def test_a_single_node_of_quadrature_is_the_mean_and_not_what_was_drawn():
 
 
 def test_without_noise_it_is_the_value_and_its_gradient():
-    x, w = leaf(3), leaf(3, seed=1)
+    x, w = positive_leaf(3), positive_leaf(3, seed=1)
     loss = np.sum(np.sin(x) * w)
     expected = mg.expectation(loss)
     assert expected.outcomes == 1 and expected.value.item() == loss.item()
@@ -303,20 +296,20 @@ def test_without_noise_it_is_the_value_and_its_gradient():
 
 
 def test_noise_that_the_loss_does_not_use_does_not_count():
-    x = leaf(3)
+    x = positive_leaf(3)
     F.dropout(x, 0.3, training=True)
     assert mg.expectation(np.sum(x)).outcomes == 1
 
 
 def test_a_loss_that_is_a_leaf():
-    x = leaf()
+    x = positive_leaf()
     assert mg.expectation(x).gradients[x].item() == 1
     plain = mg.expectation(mg.Tensor(2.0))
     assert plain.value.item() == 2 and plain.gradients == {} and plain.outcomes == 1
 
 
 def test_noise_of_no_entries():
-    x = leaf(0, 2)
+    x = positive_leaf(0, 2)
     expected = mg.expectation(np.sum(F.dropout(x, 0.3, training=True)) + 1.0)
     assert (
         expected.value.item() == 1
@@ -326,14 +319,14 @@ def test_noise_of_no_entries():
 
 
 def test_a_leaf_that_no_gradient_reaches_gets_zeros():
-    x, condition = leaf(3), leaf(3, seed=1)
+    x, condition = positive_leaf(3), positive_leaf(3, seed=1)
     expected = mg.expectation(np.sum(np.where(condition, F.dropout(x, 0.3, training=True), 0)))
     assert expected.gradients[condition].data.tolist() == [0, 0, 0]
     close(expected.gradients[x], np.ones(3))
 
 
 def test_noise_gets_no_gradient_even_if_it_requires_one():
-    noise, w = Noise(Normal(0.5, 2.0), (2,), np.float64).requires_grad_(), leaf(2)
+    noise, w = Noise(Normal(0.5, 2.0), (2,), np.float64).requires_grad_(), positive_leaf(2)
     alone = mg.expectation(np.sum(np.square(noise)))
     assert alone.gradients == {}
     close(alone.value, 2 * (0.5**2 + 2.0**2))
@@ -343,12 +336,12 @@ def test_noise_gets_no_gradient_even_if_it_requires_one():
 
 
 def test_plain_data_gets_no_gradient():
-    x, data = leaf(3), mg.Tensor([1.0, 2.0, 3.0])
+    x, data = positive_leaf(3), mg.Tensor([1.0, 2.0, 3.0])
     assert mg.expectation(np.sum(F.dropout(x, 0.3, training=True) * data)).gradients.keys() == {x}
 
 
 def test_a_float32_model_is_computed_in_float64():
-    x, w = leaf(4, dtype=np.float32), leaf(4, seed=1, dtype=np.float32)
+    x, w = positive_leaf(4, dtype=np.float32), positive_leaf(4, seed=1, dtype=np.float32)
     expected = mg.expectation((3 - F.dropout(x, 0.3, training=True) @ w) ** 2)
     a, b = x.data.astype(np.float64), w.data.astype(np.float64)
     assert expected.value.dtype == expected.gradients[w].dtype == np.float64
@@ -357,8 +350,8 @@ def test_a_float32_model_is_computed_in_float64():
 
 
 def test_inside_no_grad():
-    x = leaf(2, 3)
-    loss = np.sum((F.dropout(x, 0.3, training=True) @ leaf(3, seed=1)) ** 2)
+    x = positive_leaf(2, 3)
+    loss = np.sum((F.dropout(x, 0.3, training=True) @ positive_leaf(3, seed=1)) ** 2)
     with mg.no_grad():
         inside = mg.expectation(loss)
     assert np.array_equal(inside.gradients[x].data, mg.expectation(loss).gradients[x].data)
@@ -378,7 +371,7 @@ def test_inside_no_grad():
     ids=lambda value: None,
 )
 def test_too_many_outcomes_are_refused_at_once(shape, distribution, count):
-    loss = np.sum(leaf(*shape) * Noise(distribution, shape, np.float64))
+    loss = np.sum(positive_leaf(*shape) * Noise(distribution, shape, np.float64))
     began = time.perf_counter()
     with pytest.raises(
         ValueError,
@@ -394,11 +387,11 @@ def test_the_refusal_names_the_layers_with_the_most_outcomes():
         ValueError,
         match=r"2\^40 outcomes.*: Bernoulli\(keep=0.9\) of shape \(10,\) in 'Dropout_0' has 1,024, .*, 1 more\. Use",
     ):
-        mg.expectation(np.sum(model(leaf(10))))
+        mg.expectation(np.sum(model(positive_leaf(10))))
 
 
 def test_up_to_65536_outcomes_are_enumerated():
-    x = leaf(16)
+    x = positive_leaf(16)
     expected = mg.expectation(np.sum(F.dropout(x, 0.3, training=True)) ** 2)
     assert expected.outcomes == 65_536
     close(expected.value, np.sum(x.data) ** 2 + 3 / 7 * np.sum(x.data**2))
@@ -414,11 +407,11 @@ def test_noise_that_cannot_list_its_outcomes():
         TypeError,
         match=r"expectation: Uniform\(\) noise cannot list its outcomes\. Give its law a method outcomes\(order\)",
     ):
-        mg.expectation(np.sum(leaf(2) * Noise(Uniform(), (2,), np.float64)))
+        mg.expectation(np.sum(positive_leaf(2) * Noise(Uniform(), (2,), np.float64)))
 
 
 def test_a_freed_graph_is_refused_and_a_retained_one_is_not():
-    x = leaf(2)
+    x = positive_leaf(2)
     loss = np.sum(F.dropout(x, 0.3, training=True) ** 2)
     loss.backward(retain_graph=True)
     mg.expectation(loss)
@@ -428,7 +421,7 @@ def test_a_freed_graph_is_refused_and_a_retained_one_is_not():
 
 
 def test_a_freed_graph_of_value_0_is_refused_too():
-    loss = np.sum(F.dropout(leaf(2), 1, training=True))
+    loss = np.sum(F.dropout(positive_leaf(2), 1, training=True))
     loss.backward()
     with pytest.raises(RuntimeError, match=r"expectation: the graph was freed by backward\(\)"):
         mg.expectation(loss)
@@ -440,7 +433,7 @@ def test_a_freed_graph_of_value_0_is_refused_too():
 @pytest.mark.parametrize("interrupted", [False, True])
 def test_the_graph_and_the_generators_stay_as_they_are(monkeypatch, interrupted):
     mg.manual_seed(0)
-    x, rng = leaf(4), np.random.default_rng(1)
+    x, rng = positive_leaf(4), np.random.default_rng(1)
     h = F.dropout(np.tanh(F.dropout(x, 0.3, training=True)), 0.4, training=True, rng=rng)
     loss = np.sum(h)
     loss.backward(retain_graph=True)
@@ -488,7 +481,7 @@ WRONG = {
 
 def is_unbiased(name, p):
     apply, keep = WRONG[name]
-    x = leaf(3)
+    x = positive_leaf(3)
     return np.allclose(
         mg.expectation(apply(x, Noise(Bernoulli(keep(p)), (3,), bool), p)).value.data,
         x.data,
@@ -529,13 +522,13 @@ def test_every_op_runs_again_as_replay_runs_it(name):
         for slope, g in zip(slopes, mg.grad(again, inputs, weights, allow_unused=True)):
             slope += 0 if g is None else g.data / 2 ** len(inputs)
     assert expected.outcomes == 2 ** len(inputs)
-    close(expected.value, value, 1e-12, size=1)
+    close(expected.value, value, atol=1e-12)
     for x, slope in zip(inputs, slopes):
-        close(expected.gradients[x], slope, 1e-12, size=1)
+        close(expected.gradients[x], slope, atol=1e-12)
 
 
 def test_a_mask_made_by_a_comparison_is_made_again():
-    x = leaf(4)
+    x = positive_leaf(4)
 
     def expected(f):
         return mg.expectation(np.sum(f(F.dropout(x, 0.3, training=True) - 0.9)))
@@ -546,7 +539,7 @@ def test_a_mask_made_by_a_comparison_is_made_again():
 
 
 def test_only_what_depends_on_noise_runs_again(monkeypatch):
-    x = leaf(3)
+    x = positive_leaf(3)
     loss = np.sum(F.dropout(np.exp(np.sin(x)), 0.3, training=True)[:] * np.cos(x))
     ran = []
     for op in registry.ops.values():
@@ -559,7 +552,7 @@ def test_only_what_depends_on_noise_runs_again(monkeypatch):
 
 
 def test_the_loop_is_quick():
-    h = F.dropout(leaf(12), 0.3, training=True)
+    h = F.dropout(positive_leaf(12), 0.3, training=True)
     for _ in range(5):
         h = np.tanh(h * 1.5)
     began = time.perf_counter()

@@ -8,11 +8,11 @@ import stat
 
 import numpy as np
 import pytest
+from helpers import all_random_states
 
 import minigrad as mg
 from minigrad import array, modes, nn
 from minigrad import functional as F
-from minigrad import noise as randomness
 from minigrad.graph import nodes
 from minigrad.modes import path
 
@@ -74,12 +74,6 @@ def torch_net():
 
 def ones(*shape):
     return mg.Tensor(np.ones(shape, np.float32))
-
-
-def states():
-    return {
-        name: str(rng.bit_generator.state) for name, rng in randomness.state.streams.items()
-    }, str(np.random.get_state())
 
 
 # ------------------------------------------------------------------------------------ what is inside
@@ -946,7 +940,7 @@ def test_the_summary_leaves_everything_as_it_was(fails):
         [set(vars(m)) - {"training"} for m in model.modules()],
     )
     model.zero_grad()
-    values, generators = model.state_dict(), states()
+    values, generators = model.state_dict(), all_random_states()
     if fails:
         with pytest.raises(KeyError, match="inside"):
             mg.summary(model, 784)
@@ -956,7 +950,7 @@ def test_the_summary_leaves_everything_as_it_was(fails):
     assert [set(vars(m)) - {"training"} for m in model.modules()] == attributes
     assert all(p.grad is None for p in model.parameters())
     assert all(np.array_equal(v, values[k]) for k, v in model.state_dict().items())
-    assert states() == generators
+    assert all_random_states() == generators
     assert modes.recording.get() and modes.scope.get() is None
 
 

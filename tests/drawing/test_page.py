@@ -16,9 +16,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import all_random_states, leaf
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from programs import output
+from processes import output
 
 import minigrad as mg
 import minigrad.functional as F
@@ -32,8 +33,6 @@ from minigrad.engine import Tensor
 from minigrad.graph import nodes, program
 from minigrad.noise import Noise
 from minigrad.registry import ops
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 try:
     from minigrad.drawing.render import renderers
@@ -65,10 +64,6 @@ def training_step():
         + F.l1_penalty(*weights, c=2e-3)
         + F.l2_penalty(*weights, c=1e-2)
     )
-
-
-def leaf(value=2.0, **kwargs):
-    return Tensor(value, requires_grad=True, **kwargs)
 
 
 def read(page):
@@ -219,19 +214,13 @@ def test_nothing_is_touched():
     before = [
         (bits(t.data), t.grad, t.grad is not None and bits(t.grad.data), t.args) for t in walk
     ]
-    generators = (
-        {name: str(rng.bit_generator.state) for name, rng in randomness.state.streams.items()},
-        str(np.random.get_state()),
-    )
+    generators = all_random_states()
     list(trace(loss))
     to_html(loss)
     assert [
         (bits(t.data), t.grad, t.grad is not None and bits(t.grad.data), t.args) for t in walk
     ] == before
-    assert (
-        {name: str(rng.bit_generator.state) for name, rng in randomness.state.streams.items()},
-        str(np.random.get_state()),
-    ) == generators
+    assert all_random_states() == generators
 
 
 def test_what_cannot_be_traced_is_refused_with_the_remedy():

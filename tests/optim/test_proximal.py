@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from helpers import leaf, normal_leaf
 
 import minigrad as mg
 import minigrad.functional as F
@@ -12,14 +13,6 @@ from minigrad.engine import Tensor
 from minigrad.loss import addends, penalised
 from minigrad.ops.penalties import BlockSoftThreshold, prox_of_sum, soft_threshold
 from minigrad.optim import ProximalSGD, kkt_residual
-
-
-def parameter(values, dtype=np.float64, name=None):
-    return Tensor(np.array(values, dtype), True, name=name)
-
-
-def leaf(*shape, seed=0):
-    return parameter(np.random.default_rng(seed).standard_normal(shape))
 
 
 def solved(closure, parameters, lr, steps=20_000, tolerance=1e-9, **settings):
@@ -52,7 +45,7 @@ PENALTIES = {
 def operator_of(penalty, shape):
     """The proximal operator that the declarations of the penalties give on a weight of this shape."""
     sums = {}
-    for _, _, weights in penalised(addends(penalty(leaf(*shape)))):
+    for _, _, weights in penalised(addends(penalty(normal_leaf(*shape)))):
         for norm, c in weights.items():
             sums[norm] = sums.get(norm, 0.0) + c
     return prox_of_sum(sums)
@@ -159,7 +152,7 @@ CLOSED_FORMS = {
 def test_closed_forms_on_orthogonal_designs(name, settings):
     penalty, formula = CLOSED_FORMS[name]
     x, y, least_squares = orthogonal()
-    w, expected = parameter(np.ones_like(least_squares)), formula(least_squares)
+    w, expected = leaf(np.ones_like(least_squares)), formula(least_squares)
     assert name == "ridge" or 0 < np.sum(expected == 0) < expected.size
 
     def closure():
@@ -210,7 +203,7 @@ def test_scikit_learns_linear_models(name, a, r):
     x, y = diabetes()
     theirs, (l1, l2) = linear_model(name, a, r)
     theirs.fit(x, y)
-    w, b = parameter(np.zeros(x.shape[1])), parameter(0.0)
+    w, b = leaf(np.zeros(x.shape[1])), leaf(0.0)
 
     def closure():
         return F.mse_loss(x @ w + b, y) + F.elastic_net(w, l1=l1, l2=l2)
@@ -238,7 +231,7 @@ def test_scikit_learns_logistic_regression(c, r):
     theirs = linear.LogisticRegression(
         C=c, l1_ratio=r, solver="saga" if r else "lbfgs", tol=1e-9, max_iter=50_000, random_state=0
     ).fit(x, y)
-    w, b, n = parameter(np.zeros(x.shape[1])), parameter(0.0), len(x)
+    w, b, n = leaf(np.zeros(x.shape[1])), leaf(0.0), len(x)
 
     def closure():
         return F.binary_cross_entropy_with_logits(x @ w + b, y) + F.elastic_net(
@@ -258,7 +251,7 @@ def test_the_group_lasso_meets_its_optimality_conditions():
     """On real data: -gradient = c w_g / |w_g| where a group is not 0, |gradient_g| <= c where it is."""
     x, y = cancer()
     targets = np.stack([1 - y, y], axis=1)[:, ::-1] * [[1.0, -0.5]] + x[:, :1] * [[0.3, 0.1]]
-    w, c, n = parameter(np.zeros((2, x.shape[1]))), 0.12, len(x)
+    w, c, n = leaf(np.zeros((2, x.shape[1]))), 0.12, len(x)
 
     def smooth():
         return np.sum((x @ w.T - targets) ** 2) / (2 * n)
@@ -295,7 +288,7 @@ def test_subgradient_steps_give_no_zeros_and_proximal_steps_give_them_all():
         "Adam": lambda w: optim.Adam([w], lr=0.01),
         "proximal": None,
     }.items():
-        w = leaf(20)
+        w = normal_leaf(20)
 
         def closure(w=w):
             return F.mse_loss(x @ w, y) + F.l1_penalty(w, c=0.2)
@@ -342,7 +335,7 @@ def test_a_network_loses_whole_units():
 
 def test_one_step_is_a_gradient_step_and_a_threshold():
     x, y = sparse_problem()
-    w = leaf(20)
+    w = normal_leaf(20)
     before = w.data.copy()
     gradient = 2 * x.T @ (x @ before - y) / len(x) + 2 * 0.1 * before
     c = (
@@ -360,7 +353,7 @@ def test_one_step_is_a_gradient_step_and_a_threshold():
 
 
 def test_without_a_penalty_that_it_takes_over_it_is_plain_sgd():
-    ours, theirs = leaf(4), leaf(4)
+    ours, theirs = normal_leaf(4), normal_leaf(4)
     a, b = ProximalSGD([ours], lr=0.1), optim.SGD([theirs], lr=0.1)
     for _ in range(10):
         a.step(lambda: np.sum(np.tanh(ours) ** 2) + F.l2_penalty(ours, c=0.3))
@@ -373,7 +366,7 @@ def test_without_a_penalty_that_it_takes_over_it_is_plain_sgd():
 def test_fista_is_the_algorithm_of_the_paper():
     """Beck & Teboulle 2009, (4.1)-(4.3), written out."""
     x, y = sparse_problem()
-    w, lr, c = leaf(20), 0.02, 0.2
+    w, lr, c = normal_leaf(20), 0.02, 0.2
     optimizer = ProximalSGD([w], lr=lr, accelerated=True)
     point = old = ahead = w.data.copy()
     t = 1.0
@@ -395,7 +388,7 @@ def test_fista_needs_far_fewer_steps_and_restarts_fewer_still():
         {"accelerated": True},
         {"accelerated": True, "restart": True},
     ):
-        w, b = parameter(np.zeros(x.shape[1])), parameter(0.0)
+        w, b = leaf(np.zeros(x.shape[1])), leaf(0.0)
         lr = 0.05 / np.linalg.eigvalsh(design.T @ design / len(x))[-1]
         steps.append(
             solved(
@@ -410,7 +403,7 @@ def test_fista_needs_far_fewer_steps_and_restarts_fewer_still():
 
 
 def test_groups_of_parameters_have_their_own_lr_and_lr_can_be_a_schedule():
-    v, w = parameter([1.0, 0.05]), parameter([1.0, 0.05])
+    v, w = leaf([1.0, 0.05]), leaf([1.0, 0.05])
     optimizer = ProximalSGD(
         [{"params": [v], "lr": 0.1}, {"params": [w], "lr": lambda step: 0.5 / (step + 1)}]
     )
@@ -445,7 +438,7 @@ def test_a_shared_parameter_is_thresholded_once():
 
 
 def test_a_penalty_that_stands_there_twice_acts_twice():
-    w = parameter([1.0, 0.3])
+    w = leaf([1.0, 0.3])
     reg = F.l1_penalty(w, c=0.1)
     ProximalSGD([w], lr=1.0).step(lambda: reg + 2 * reg + F.l1_penalty(w, w, c=0.05))
     np.testing.assert_allclose(w.data, [0.6, 0.0], atol=1e-15)
@@ -455,8 +448,8 @@ def test_what_is_frozen_or_not_in_the_loss_or_not_its_own_stays():
     model = nn.Sequential(nn.Linear(2, 2, dtype=np.float64))
     frozen, absent, other = (
         nn.Parameter(np.ones(2), requires_grad=False),
-        parameter([1.0, 2.0]),
-        parameter([1.0, 2.0]),
+        leaf([1.0, 2.0]),
+        leaf([1.0, 2.0]),
     )
     optimizer = ProximalSGD([*model.parameters(), frozen, absent], lr=0.1, accelerated=True)
     for _ in range(3):
@@ -470,7 +463,7 @@ def test_what_is_frozen_or_not_in_the_loss_or_not_its_own_stays():
 
 
 def test_float32_stays_float32():
-    w = parameter([1.0, 0.01], np.float32)
+    w = leaf([1.0, 0.01], np.float32)
     optimizer = ProximalSGD([w], lr=0.1, accelerated=True)
     for _ in range(3):
         loss = optimizer.step(
@@ -480,7 +473,7 @@ def test_float32_stays_float32():
 
 
 def test_a_step_frees_the_graph_as_backward_does():
-    w = parameter([1.0, 0.3], name="w")
+    w = leaf([1.0, 0.3], name="w")
     loss = ProximalSGD([w], lr=0.1).step(lambda: np.sum(w * w) + F.l1_penalty(w, c=0.1))
     with pytest.raises(RuntimeError, match="freed"):  # the smooth part was walked
         mg.terms(loss)
@@ -492,7 +485,7 @@ def test_a_step_frees_the_graph_as_backward_does():
 def test_the_kkt_residual_is_zero_at_the_minimum_and_only_there():
     x, y, b = orthogonal()
     penalty, formula = CLOSED_FORMS["lasso"]
-    w = parameter(formula(b))
+    w = leaf(formula(b))
 
     def loss():
         return np.sum((x @ w.T - y) ** 2) / (2 * len(x)) + penalty(w)
@@ -510,7 +503,7 @@ def test_the_kkt_residual_is_zero_at_the_minimum_and_only_there():
 
 
 def test_the_kkt_residual_of_chosen_parameters_and_of_a_smooth_loss():
-    v, w = parameter([1.0, -2.0]), parameter([0.0, 3.0])
+    v, w = leaf([1.0, -2.0]), leaf([0.0, 3.0])
     loss = np.sum(v * v) + np.sum(w * w) / 2
     assert kkt_residual(loss) == 4 and kkt_residual(loss, w) == 3 and kkt_residual(loss, [v]) == 4
     v.grad = Tensor(np.ones(2))  # from elsewhere: no concern of it
@@ -524,7 +517,7 @@ def test_the_kkt_residual_of_chosen_parameters_and_of_a_smooth_loss():
 
 
 def test_never_the_subgradient_and_the_threshold_both():
-    w = parameter([1.0, 0.3])
+    w = leaf([1.0, 0.3])
 
     def with_backward(**settings):
         def closure():
@@ -569,7 +562,7 @@ def test_never_the_subgradient_and_the_threshold_both():
             r"on a parameter of shape \(2, 2\), the penalties together have no known proximal operator: "
             r"BlockSoftThreshold\(axes=\(1,\)\) and BlockSoftThreshold\(axes=\(0,\)\)",
         ),
-        (lambda w: np.sum(leaf(2)), "does not depend on any of the parameters"),
+        (lambda w: np.sum(normal_leaf(2)), "does not depend on any of the parameters"),
         (lambda w: w * w, "a Tensor of one entry"),
         (lambda w: None, "needs the recorded loss.*got None"),
         (lambda w: 3.0, "needs the recorded loss.*got 3.0"),
@@ -577,7 +570,7 @@ def test_never_the_subgradient_and_the_threshold_both():
     ],
 )
 def test_what_has_no_proximal_step_is_refused_and_nothing_moves(closure, error):
-    w = leaf(2, 2)
+    w = normal_leaf(2, 2)
     optimizer = ProximalSGD([w], lr=0.1, accelerated=True)
     for _ in range(3):
         optimizer.step(lambda: np.sum(w * w))  # so that there is a momentum
@@ -588,7 +581,7 @@ def test_what_has_no_proximal_step_is_refused_and_nothing_moves(closure, error):
 
 
 def test_groups_that_are_the_same_or_of_single_entries_do_not_overlap():
-    w = leaf(2, 2)
+    w = normal_leaf(2, 2)
     before = w.data.copy()
     ProximalSGD([w], lr=1.0).step(
         lambda: (
@@ -599,7 +592,7 @@ def test_groups_that_are_the_same_or_of_single_entries_do_not_overlap():
 
 
 def test_an_error_in_the_closure_leaves_the_parameters_where_they_were():
-    w = leaf(3)
+    w = normal_leaf(3)
     optimizer = ProximalSGD([w], lr=0.1, accelerated=True)
     for _ in range(3):
         optimizer.step(lambda: np.sum(w * w))
@@ -615,7 +608,7 @@ def test_an_error_in_the_closure_leaves_the_parameters_where_they_were():
 
 
 def test_settings_are_checked():
-    w = leaf(2)
+    w = normal_leaf(2)
     with pytest.raises(TypeError, match=r"step\(lambda: loss_of\(model\)\)"):
         ProximalSGD([w]).step(np.sum(w))
     with pytest.raises(TypeError, match="takes a function that returns the recorded loss"):
@@ -630,9 +623,9 @@ def test_settings_are_checked():
 
 
 def test_nan_does_not_look_like_sparsity():
-    w = parameter(np.ones((2, 3)))
+    w = leaf(np.ones((2, 3)))
     ProximalSGD([w], lr=0.1).step(lambda: (w * np.nan).sum() + F.group_l2(w, c=0.1))
     assert np.isnan(w.data).all()
-    v = parameter(np.ones((2, 3)))
+    v = leaf(np.ones((2, 3)))
     for pair in ([v, w], [w, v]):
         assert math.isnan(kkt_residual((v * v).sum() + w.sum() + F.group_l2(w, c=0.1), pair))

@@ -8,14 +8,14 @@ from itertools import count, cycle
 
 import numpy as np
 import pytest
-from checking import (
+from helpers import (
     OWN_RNG,
     affine,
     all_random_states,
     cube,
-    leaf,
     matrices,
     one_off,
+    positive_leaf,
     product,
     right_affine,
     right_x,
@@ -55,25 +55,26 @@ RIGHT = {
 @pytest.mark.parametrize("name", RIGHT)
 def test_gradcheck_is_true_on_right_functions(name):
     func, shapes = RIGHT[name]
-    inputs = tuple(leaf(*shape, seed=i) for i, shape in enumerate(shapes))
+    inputs = tuple(positive_leaf(*shape, seed=i) for i, shape in enumerate(shapes))
     assert mg.gradcheck(func, inputs) is True
 
 
 @pytest.mark.parametrize("name", RIGHT)
 def test_gradgradcheck_is_true_on_right_functions(name):
     func, shapes = RIGHT[name]
-    inputs = tuple(leaf(*shape, seed=i) for i, shape in enumerate(shapes))
+    inputs = tuple(positive_leaf(*shape, seed=i) for i, shape in enumerate(shapes))
     assert mg.gradgradcheck(func, inputs) is True
 
 
 def test_a_single_input_needs_no_tuple():
-    assert mg.gradcheck(np.exp, leaf(3)) is True
+    assert mg.gradcheck(np.exp, positive_leaf(3)) is True
 
 
 def test_inputs_that_need_no_gradient_and_are_no_tensors_pass_through():
     assert (
         mg.gradcheck(
-            lambda x, c, n, s: (x * c) ** n + len(s), (leaf(3), mg.Tensor(np.arange(3.0)), 2, "s")
+            lambda x, c, n, s: (x * c) ** n + len(s),
+            (positive_leaf(3), mg.Tensor(np.arange(3.0)), 2, "s"),
         )
         is True
     )
@@ -85,7 +86,7 @@ def test_no_input_with_a_gradient_is_an_error():
 
 
 def test_float32_inputs_are_copied_to_float64_with_a_warning():
-    x = leaf(3, dtype=np.float32)
+    x = positive_leaf(3, dtype=np.float32)
     seen = []
     with pytest.warns(UserWarning, match=r"inputs \[0\] were copied to float64"):
         assert mg.gradcheck(lambda x: (seen.append(x.dtype), np.exp(np.sin(x)))[1], x)
@@ -94,7 +95,7 @@ def test_float32_inputs_are_copied_to_float64_with_a_warning():
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 def test_a_graph_in_low_precision_is_checked_in_float64(dtype):
-    x, w = leaf(3, 4, dtype=dtype), leaf(4, 2, seed=1, dtype=dtype)
+    x, w = positive_leaf(3, 4, dtype=dtype), positive_leaf(4, 2, seed=1, dtype=dtype)
     loss = np.mean(np.tanh(x @ w - 4)) + F.l2_penalty(w, c=dtype(0.1))
     report = mg.check_graph(loss)
     assert loss.dtype == dtype and report
@@ -106,7 +107,7 @@ def test_a_graph_in_low_precision_is_checked_in_float64(dtype):
 def test_float64_inputs_give_no_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert mg.gradcheck(np.exp, leaf(3))
+        assert mg.gradcheck(np.exp, positive_leaf(3))
 
 
 # ----------------------------------------------------------------- gradcheck: called as PyTorch's
@@ -144,7 +145,7 @@ def test_the_usual_call_gives_what_it_gives_in_pytorch(wrong, fast_mode, second)
             return factor * g * ctx.saved_tensors[0] ** 2
 
     ours = op(cube, x=lambda g, out, x: factor * g * x * x)
-    x = leaf(4)
+    x = positive_leaf(4)
     here = mg.gradgradcheck if second else mg.gradcheck
     there = torch.autograd.gradgradcheck if second else torch.autograd.gradcheck
     for check, f, inputs in (
@@ -179,7 +180,9 @@ def off_by(absolute, relative):
     ids=str,
 )
 def test_the_tolerances_count(settings, passes):
-    assert mg.gradcheck(off_by(0, 3e-4), leaf(4), raise_exception=False, **settings) is passes
+    assert (
+        mg.gradcheck(off_by(0, 3e-4), positive_leaf(4), raise_exception=False, **settings) is passes
+    )
 
 
 def test_eps_is_the_relative_step_of_a_difference():
@@ -191,7 +194,7 @@ def test_eps_is_the_relative_step_of_a_difference():
         seen.append(x)
         return x * x
 
-    x, square = leaf(2), op(forward, x=lambda g, out, x: 2 * g * x)
+    x, square = positive_leaf(2), op(forward, x=lambda g, out, x: 2 * g * x)
     assert mg.gradcheck(lambda x: square(x + 0), x, eps=1e-3)
     reach = [np.max(abs(y - x.data)) / np.max(x.data) for y in seen if y.shape == x.shape]
     near = [r for r in reach if r > 0]
@@ -205,8 +208,8 @@ def test_nondet_tol_allows_a_function_to_change_a_little():
         return np.exp(x) + 1e-13 * (next(ticks) % 2)
 
     with pytest.raises(GradcheckError, match="STOCHASTIC"):
-        mg.gradcheck(trembling, leaf(3))
-    assert mg.gradcheck(trembling, leaf(3), nondet_tol=1e-9, rtol=1e-4)
+        mg.gradcheck(trembling, positive_leaf(3))
+    assert mg.gradcheck(trembling, positive_leaf(3), nondet_tol=1e-9, rtol=1e-4)
 
 
 def test_fast_mode_asks_less_and_still_finds_one_wrong_entry():
@@ -223,11 +226,11 @@ def test_fast_mode_asks_less_and_still_finds_one_wrong_entry():
     assert mg.gradcheck(counted, at_kinks, fast_mode=True)
     assert len(calls) < whole / 3
     wrong = op(cube, x=lambda g, out, x: 3 * g * x * x * one_off(x))
-    assert mg.gradcheck(wrong, leaf(300), fast_mode=True, raise_exception=False) is False
+    assert mg.gradcheck(wrong, positive_leaf(300), fast_mode=True, raise_exception=False) is False
 
 
 def test_fast_mode_of_several_inputs_outputs_and_of_second_derivatives():
-    inputs = leaf(3, 2), leaf(2, 4, seed=1)
+    inputs = positive_leaf(3, 2), positive_leaf(2, 4, seed=1)
     assert mg.gradcheck(lambda x, y: (np.tanh(x @ y), np.exp(x)), inputs, fast_mode=True)
     assert mg.gradgradcheck(lambda x, y: (np.tanh(x @ y), np.exp(x)), inputs, fast_mode=True)
 
@@ -245,7 +248,7 @@ def test_a_large_input_is_checked_at_every_entry_for_the_price_of_a_few_runs():
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert mg.gradcheck(lambda x: np.tanh(counted(x)) * x, leaf(50_000))
+        assert mg.gradcheck(lambda x: np.tanh(counted(x)) * x, positive_leaf(50_000))
     assert len(runs) < 40
 
 
@@ -259,8 +262,8 @@ def test_one_wrong_entry_among_10000_is_found_and_named(entry):
     wrong = op(cube, x=lambda g, out, x: 3 * g * x * x * scale(x))
     index = re.escape(str(divmod(entry, 100)))
     with pytest.raises(GradcheckError, match=f"FAIL: input 0, entry {index}"):
-        mg.gradcheck(wrong, leaf(100, 100))
-    assert mg.check_graph(np.sum(wrong(leaf(100, 100)))).first_wrong.op == "cube"
+        mg.gradcheck(wrong, positive_leaf(100, 100))
+    assert mg.check_graph(np.sum(wrong(positive_leaf(100, 100)))).first_wrong.op == "cube"
 
 
 # --------------------------------------------------------------------------- gradcheck: planted bugs
@@ -354,7 +357,7 @@ def planted(request):
     forward, shapes, rules, where = PLANTED[request.param]
     return (
         op(forward, **rules),
-        tuple(leaf(*shape, seed=i) for i, shape in enumerate(shapes)),
+        tuple(positive_leaf(*shape, seed=i) for i, shape in enumerate(shapes)),
         where,
     )
 
@@ -402,7 +405,7 @@ def test_the_same_ops_with_right_rules_pass(name):
     }[name]
     right, inputs = (
         op(forward, **rules),
-        tuple(leaf(*shape, seed=i) for i, shape in enumerate(shapes)),
+        tuple(positive_leaf(*shape, seed=i) for i, shape in enumerate(shapes)),
     )
     assert mg.gradcheck(right, inputs) and mg.gradgradcheck(right, inputs)
     assert mg.check_graph(np.sum(np.sin(right(*(np.tanh(x) for x in inputs)))))
@@ -413,8 +416,8 @@ def test_a_rule_of_the_wrong_shape_is_an_error_that_names_the_op():
     with pytest.raises(
         ValueError, match=r"rule of cube for x returned shape \(2, 3\); x has shape \(3, 2\)"
     ):
-        mg.gradcheck(turned, leaf(3, 2))
-    wrong = mg.check_graph(np.sum(turned(leaf(3, 2)))).first_wrong
+        mg.gradcheck(turned, positive_leaf(3, 2))
+    wrong = mg.check_graph(np.sum(turned(positive_leaf(3, 2)))).first_wrong
     assert (
         wrong.op == "cube"
         and "it returned shape (2, 3), the argument has shape (3, 2)" in wrong.note
@@ -452,14 +455,17 @@ def test_a_softmax_rule_of_zero_is_found_although_its_outputs_sum_to_one():
         return np.exp(x) / np.sum(np.exp(x), axis=-1, keepdims=True)
 
     with pytest.raises(GradcheckError, match="FAIL"):
-        mg.gradcheck(broken_softmax, leaf(2, 3))
-    assert mg.check_graph(np.sum(broken_softmax(leaf(2, 3)))).first_wrong.op == "broken_softmax"
+        mg.gradcheck(broken_softmax, positive_leaf(2, 3))
+    assert (
+        mg.check_graph(np.sum(broken_softmax(positive_leaf(2, 3)))).first_wrong.op
+        == "broken_softmax"
+    )
 
 
 def test_a_small_derivative_is_not_excused_by_an_absolute_tolerance():
     tiny = op(lambda x: 1e-6 * x * x, x=lambda g, out, x: 0 * g)
     with pytest.raises(GradcheckError, match="FAIL"):
-        mg.gradcheck(tiny, leaf(3))
+        mg.gradcheck(tiny, positive_leaf(3))
 
 
 @pytest.mark.parametrize("factor", [2.0**20, 2.0**-20, 2.0**-30])
@@ -469,7 +475,7 @@ def test_the_verdict_does_not_depend_on_the_scale_of_the_function(factor):
         op(cube, x=lambda g, out, x: g * x),
         op(lambda x: x**4, x=lambda g, out, x: 4.04 * g * x**3),
     )
-    corner = leaf(3).data
+    corner = positive_leaf(3).data
     verdicts = {
         "OK": [np.exp, lambda x: 1 + x * x, lambda x: np.stack([np.sin(x), 0 * x])],
         "KINK": [lambda x: F.relu(x - corner), lambda x: np.abs(np.sin(x - corner)) + x, np.max],
@@ -487,7 +493,7 @@ def test_the_verdict_does_not_depend_on_the_scale_of_the_function(factor):
 
 
 def test_a_function_that_ignores_its_inputs_for_leaves_of_its_own_is_told():
-    model, x = nn.Linear(3, 2), leaf(4, 3)
+    model, x = nn.Linear(3, 2), positive_leaf(4, 3)
     with (
         pytest.warns(UserWarning, match="float64"),
         pytest.raises(
@@ -503,7 +509,7 @@ def test_a_function_that_computes_in_few_digits_is_told():
     with pytest.raises(
         GradcheckError, match=r"FAIL: .*But astype computes in float16, .*keep float64"
     ):
-        mg.gradcheck(lambda x: np.exp(x.astype(np.float16)), leaf(3))
+        mg.gradcheck(lambda x: np.exp(x.astype(np.float16)), positive_leaf(3))
 
 
 @pytest.mark.parametrize(
@@ -513,7 +519,7 @@ def test_what_rounding_hides_is_no_failure_and_does_not_pass(constant, scale):
     """Beside such a constant the numeric derivative tells little: nothing is tested, or what is wrong is seen, or what is right passes."""
     wrong = op(cube, x=lambda g, out, x: 9 * g * x * x)
     beside = {
-        f: functions.examine(lambda x, f=f: constant + scale * np.sum(f(x)), leaf(3))
+        f: functions.examine(lambda x, f=f: constant + scale * np.sum(f(x)), positive_leaf(3))
         for f in (cube, wrong)
     }
     assert beside[cube].verdict in ("OK", "VACUOUS") and beside[wrong].verdict in (
@@ -522,9 +528,9 @@ def test_what_rounding_hides_is_no_failure_and_does_not_pass(constant, scale):
     )
     if beside[wrong].verdict == "VACUOUS":
         with pytest.raises(GradcheckError, match="VACUOUS: .* large constant"):
-            mg.gradcheck(lambda x: constant + scale * np.sum(wrong(x)), leaf(3))
+            mg.gradcheck(lambda x: constant + scale * np.sum(wrong(x)), positive_leaf(3))
     assert (
-        mg.check_graph(constant + scale * np.sum(wrong(leaf(3)))).first_wrong.op == "cube"
+        mg.check_graph(constant + scale * np.sum(wrong(positive_leaf(3)))).first_wrong.op == "cube"
     )  # alone, it is as wrong as ever
 
 
@@ -546,7 +552,7 @@ def test_randomness_of_its_own_is_stochastic(noisy):
     saved = np.random.get_state()
     try:
         with pytest.raises(GradcheckError, match="STOCHASTIC.*rng"):
-            mg.gradcheck(noisy, leaf(3))
+            mg.gradcheck(noisy, positive_leaf(3))
     finally:
         np.random.set_state(saved)
 
@@ -617,18 +623,20 @@ def test_the_source_of_randomness_is_named(name, shaky):
     make, source = SOURCES[name]
     func = make(shaky)
     with pytest.raises(GradcheckError, match="STOCHASTIC: func changed between two calls" + source):
-        mg.gradcheck(func, leaf(8))
+        mg.gradcheck(func, positive_leaf(8))
 
     def curved(x):
         outputs = func(x)
         return np.exp(outputs[-1] if isinstance(outputs, tuple) else outputs)
 
     with pytest.raises(GradcheckError, match="STOCHASTIC: func changed between two calls"):
-        mg.gradgradcheck(curved, leaf(8))
+        mg.gradgradcheck(curved, positive_leaf(8))
 
 
 def test_check_graph_names_an_op_that_draws_by_itself(shaky):
-    report = mg.check_graph(np.sum(np.sin(nn.Sequential(nn.Tanh(), noisy=Layer(shaky))(leaf(8)))))
+    report = mg.check_graph(
+        np.sum(np.sin(nn.Sequential(nn.Tanh(), noisy=Layer(shaky))(positive_leaf(8))))
+    )
     assert not report
     assert [(row.op, row.module) for row in report.rows if row.verdict in FAILING] == [
         ("shaky", "noisy")
@@ -676,7 +684,7 @@ def masked_attention(x, w, seen):
 
 
 def test_scores_masked_by_minus_infinity_are_no_reason_to_fail():
-    x, w, seen = leaf(4, 3), leaf(3, 3, seed=1), np.tril(np.ones((4, 4), bool))
+    x, w, seen = positive_leaf(4, 3), positive_leaf(3, 3, seed=1), np.tril(np.ones((4, 4), bool))
     assert mg.gradcheck(lambda x, w: masked_attention(x, w, seen), (x, w))
     report = mg.check_graph(np.sum(np.sin(masked_attention(x, w, seen))))
     assert {row.verdict for row in report.rows} == {"OK"}
@@ -692,7 +700,7 @@ def test_scores_masked_by_minus_infinity_are_no_reason_to_fail():
     ],
 )
 def test_scores_masked_by_minus_infinity_do_not_hide_a_wrong_rule(break_rule, name, rule, i):
-    x, w, seen = leaf(4, 3), leaf(3, 3, seed=1), np.tril(np.ones((4, 4), bool))
+    x, w, seen = positive_leaf(4, 3), positive_leaf(3, 3, seed=1), np.tril(np.ones((4, 4), bool))
     break_rule(name, rule, i)
     assert (
         mg.gradcheck(lambda x, w: masked_attention(x, w, seen), (x, w), raise_exception=False)
@@ -714,8 +722,8 @@ def test_scores_masked_by_minus_infinity_do_not_hide_a_wrong_rule(break_rule, na
 )
 def test_a_check_that_tests_nothing_does_not_pass(silent):
     with pytest.raises(GradcheckError, match="VACUOUS"):
-        mg.gradcheck(silent, leaf(3))
-    assert mg.gradcheck(silent, leaf(3), raise_exception=False) is False
+        mg.gradcheck(silent, positive_leaf(3))
+    assert mg.gradcheck(silent, positive_leaf(3), raise_exception=False) is False
 
 
 def test_an_input_without_influence_beside_one_with_some_is_warned_of():
@@ -724,14 +732,19 @@ def test_an_input_without_influence_beside_one_with_some_is_warned_of():
     ):
         assert mg.gradcheck(
             lambda x, y, z, w: x * z + F.relu(-y),
-            (leaf(2), leaf(2, seed=1), leaf(2, seed=2), leaf(3)),
+            (
+                positive_leaf(2),
+                positive_leaf(2, seed=1),
+                positive_leaf(2, seed=2),
+                positive_leaf(3),
+            ),
         )
 
 
 @pytest.mark.parametrize("func", [lambda x: x.data * 2.0, lambda x: 2.0], ids=["array", "number"])
 def test_a_function_that_returns_no_tensor_is_an_error_that_says_so(func):
     with pytest.raises((GradcheckError, TypeError), match="Tensor"):
-        mg.gradcheck(func, leaf(3))
+        mg.gradcheck(func, positive_leaf(3))
 
 
 @pytest.mark.parametrize(
@@ -749,7 +762,7 @@ def test_a_detached_path_fails(func):
     with pytest.raises(
         GradcheckError, match="FAIL: input 0: func depends on it by a way that is not"
     ):
-        mg.gradcheck(func, leaf(3))
+        mg.gradcheck(func, positive_leaf(3))
 
 
 @pytest.mark.parametrize(
@@ -775,7 +788,7 @@ def test_a_function_that_changes_an_input_without_gradient_is_reported():
 
     c = mg.Tensor(np.ones(3))
     with pytest.raises(GradcheckError):
-        mg.gradcheck(func, (leaf(3), c))
+        mg.gradcheck(func, (positive_leaf(3), c))
     assert c.tolist() == [1, 1, 1]
 
 
@@ -855,22 +868,22 @@ def active(x):
 
 
 def test_active_dropout_passes_without_a_seed():
-    assert mg.gradcheck(active, leaf(60)) and mg.gradgradcheck(
-        active, leaf(60)
+    assert mg.gradcheck(active, positive_leaf(60)) and mg.gradgradcheck(
+        active, positive_leaf(60)
     )  # all dropped: once in 10^23 runs
 
 
 def test_active_dropout_with_a_generator_passes():
     rng = np.random.default_rng(5)
     before = str(rng.bit_generator.state)
-    assert mg.gradcheck(lambda x: F.dropout(x, 0.4, True, rng=rng) * x, leaf(60))
+    assert mg.gradcheck(lambda x: F.dropout(x, 0.4, True, rng=rng) * x, positive_leaf(60))
     assert str(rng.bit_generator.state) == before
 
 
 def test_a_dropout_with_a_wrong_scale_in_its_rule_fails(break_rule):
     break_rule("dropout", lambda g, out, x, noise, p, scaling: g * noise)
     with pytest.raises(GradcheckError, match="FAIL"):
-        mg.gradcheck(active, leaf(60))
+        mg.gradcheck(active, positive_leaf(60))
 
 
 @pytest.mark.parametrize("check", [mg.gradcheck, mg.gradgradcheck])
@@ -878,16 +891,18 @@ def test_a_dropout_with_a_wrong_scale_in_its_rule_fails(break_rule):
 def test_generators_are_bit_identical_afterwards(check, fails):
     wrong = op(cube, x=lambda g, out, x: 2.0 * g * np.sin(x))
     mg.manual_seed(3)
-    active(leaf(2))  # the stream exists
+    active(positive_leaf(2))  # the stream exists
     before = all_random_states()
-    passed = check(lambda x: active(wrong(x) if fails else x), leaf(40), raise_exception=False)
+    passed = check(
+        lambda x: active(wrong(x) if fails else x), positive_leaf(40), raise_exception=False
+    )
     assert passed is not fails
     assert all_random_states() == before
 
 
 def test_generators_are_bit_identical_after_an_error_in_func():
     mg.manual_seed(3)
-    active(leaf(2))
+    active(positive_leaf(2))
     before = all_random_states()
 
     def func(x):
@@ -895,14 +910,14 @@ def test_generators_are_bit_identical_after_an_error_in_func():
         raise KeyError("in func")
 
     with pytest.raises(KeyError, match="in func"):
-        mg.gradcheck(func, leaf(4))
+        mg.gradcheck(func, positive_leaf(4))
     assert all_random_states() == before
 
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_inputs_and_their_grads_are_untouched(fails):
     wrong = op(cube, x=lambda g, out, x: g)
-    x, y = leaf(3), leaf(3, seed=1)
+    x, y = positive_leaf(3), positive_leaf(3, seed=1)
     (x * y).sum().backward()
     before = [(t, t.data, t.data.copy(), t.grad, t.grad.data.copy()) for t in (x, y)]
     mg.gradcheck(lambda x, y: (wrong(x) if fails else x) * y, (x, y), raise_exception=False)
@@ -912,9 +927,9 @@ def test_inputs_and_their_grads_are_untouched(fails):
 
 
 def test_a_leaf_in_the_closure_keeps_its_grad_and_data():
-    w = leaf(3, seed=2)
+    w = positive_leaf(3, seed=2)
     before = w.data.copy()
-    assert mg.gradcheck(lambda x: x * w * w, leaf(3))
+    assert mg.gradcheck(lambda x: x * w * w, positive_leaf(3))
     assert w.grad is None and np.array_equal(w.data, before)
 
 
@@ -981,7 +996,7 @@ def test_a_check_that_is_interrupted_leaves_everything_as_it_was(check, where, k
 
     mg.manual_seed(0)
     model = nn.Sequential(nn.Dropout(0.5), nn.Dropout(0.3, rng=np.random.default_rng(4)))
-    w, x = leaf(60, seed=1), leaf(60)  # so many that not all are dropped
+    w, x = positive_leaf(60, seed=1), positive_leaf(60)  # so many that not all are dropped
 
     def func(x):
         y = model(slow(x * w)) * w
@@ -1014,11 +1029,13 @@ def test_a_check_that_is_interrupted_leaves_everything_as_it_was(check, where, k
     ],
 )
 def test_gradgradcheck_passes_linear_functions(linear):
-    assert mg.gradgradcheck(linear, leaf(3, 2)) is True
+    assert mg.gradgradcheck(linear, positive_leaf(3, 2)) is True
 
 
 def test_gradgradcheck_of_dropout_inside_a_nonlinear_function():
-    assert mg.gradgradcheck(lambda x: np.tanh(F.dropout(x, 0.5, training=True)) ** 2, leaf(6))
+    assert mg.gradgradcheck(
+        lambda x: np.tanh(F.dropout(x, 0.5, training=True)) ** 2, positive_leaf(6)
+    )
 
 
 DETACHED = {  # right first derivatives of x^3 that lose part or all of the second
@@ -1032,18 +1049,20 @@ DETACHED = {  # right first derivatives of x^3 that lose part or all of the seco
 @pytest.mark.parametrize("what", DETACHED)
 def test_a_rule_that_detaches_passes_gradcheck_and_fails_gradgradcheck(what):
     wrong = op(cube, x=DETACHED[what])
-    assert mg.gradcheck(wrong, leaf(3))
+    assert mg.gradcheck(wrong, positive_leaf(3))
     with pytest.raises(GradcheckError, match="FAIL"):
-        mg.gradgradcheck(wrong, leaf(3))
+        mg.gradgradcheck(wrong, positive_leaf(3))
 
 
 @pytest.mark.parametrize("what", DETACHED)
 def test_gradgradcheck_finds_a_detaching_rule_inside_a_chain(what):
     wrong = op(cube, x=DETACHED[what])
     with pytest.raises(GradcheckError, match="FAIL"):
-        mg.gradgradcheck(lambda x: np.sin(wrong(np.tanh(x))), leaf(3))
+        mg.gradgradcheck(lambda x: np.sin(wrong(np.tanh(x))), positive_leaf(3))
     assert (
-        mg.gradgradcheck(lambda x: np.sin(wrong(np.tanh(x))), leaf(3), raise_exception=False)
+        mg.gradgradcheck(
+            lambda x: np.sin(wrong(np.tanh(x))), positive_leaf(3), raise_exception=False
+        )
         is False
     )
 
@@ -1053,7 +1072,7 @@ def test_grad_outputs_are_the_cotangents_at_which_second_derivatives_are_checked
     def wrong_for_large_cotangents(x):
         return x * x * x
 
-    x, small = leaf(3), np.full(3, 0.5)
+    x, small = positive_leaf(3), np.full(3, 0.5)
     assert mg.gradgradcheck(wrong_for_large_cotangents, x, small)
     assert mg.gradgradcheck(
         wrong_for_large_cotangents, (x,), (mg.Tensor(small, True),)
@@ -1066,18 +1085,18 @@ def test_grad_outputs_of_several_outputs():
     def func(x):
         return np.sin(x), 2 * x.detach(), np.sum(np.exp(x))
 
-    x = leaf(3)
+    x = positive_leaf(3)
     assert mg.gradgradcheck(
-        func, x, (leaf(3, seed=1), leaf(seed=2))
+        func, x, (positive_leaf(3, seed=1), positive_leaf(seed=2))
     )  # one for each output that requires a gradient
     with pytest.raises(ValueError, match="2 outputs but 1 grad_outputs"):
-        mg.gradgradcheck(func, x, (leaf(3, seed=1),))
+        mg.gradgradcheck(func, x, (positive_leaf(3, seed=1),))
     with pytest.raises(ValueError, match="shape"):
-        mg.gradgradcheck(func, x, (leaf(2, seed=1), leaf(seed=2)))
+        mg.gradgradcheck(func, x, (positive_leaf(2, seed=1), positive_leaf(seed=2)))
 
 
 def test_gradgradcheck_finds_a_wrong_rule_in_the_backward_graph(break_rule):
     break_rule("cos", lambda g, out, x: g * np.sin(x))  # the sign is lost; sin's own rule uses cos
-    assert mg.gradcheck(np.sin, leaf(3))
+    assert mg.gradcheck(np.sin, positive_leaf(3))
     with pytest.raises(GradcheckError, match="FAIL"):
-        mg.gradgradcheck(np.sin, leaf(3))
+        mg.gradgradcheck(np.sin, positive_leaf(3))

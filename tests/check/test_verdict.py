@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from checking import cube, leaf, product
+from helpers import cube, positive_leaf, product
 
 import minigrad as mg
 from minigrad import functional as F
@@ -24,8 +24,10 @@ def test_a_small_part_beside_a_large_one_is_checked():
     wrong = op(cube, x=lambda g, out, x: 3.001 * g * x * x)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert mg.gradcheck(loss(np.sin), (leaf(3), leaf(3, seed=1)))
-    assert not mg.gradcheck(loss(wrong), (leaf(3), leaf(3, seed=1)), raise_exception=False)
+        assert mg.gradcheck(loss(np.sin), (positive_leaf(3), positive_leaf(3, seed=1)))
+    assert not mg.gradcheck(
+        loss(wrong), (positive_leaf(3), positive_leaf(3, seed=1)), raise_exception=False
+    )
 
 
 def near_kinks(scale, seed):
@@ -82,7 +84,7 @@ def test_a_cross_entropy_written_out_passes_where_the_model_is_sure():
 
 @pytest.mark.parametrize("size", [1e5, 1e6, 1e7])
 def test_right_gradients_of_large_losses_pass(size):
-    a, y = leaf(50, 5).data, size * (1 + abs(leaf(50, seed=1).data))
+    a, y = positive_leaf(50, 5).data, size * (1 + abs(positive_leaf(50, seed=1).data))
 
     def loss(w):
         return F.mse_loss(np.matmul(a, w), y)
@@ -104,7 +106,7 @@ def test_a_gradient_that_every_tie_of_a_maximum_gets_whole_is_wrong(break_rule):
     "shape", [(3, 4), (4,), (60, 60)]
 )  # as both sides, broadcast, beyond what is checked entry by entry
 def test_a_gradient_that_both_sides_of_a_tie_get_whole_is_wrong(break_rule, shape):
-    x = leaf(*(shape if len(shape) > 1 else (3, 4)))
+    x = positive_leaf(*(shape if len(shape) > 1 else (3, 4)))
     y = mg.Tensor(x.data.copy() if len(shape) > 1 else x.data[0], True)
     y.data[..., ::2] += 1
 
@@ -128,7 +130,7 @@ def test_where_a_function_jumps_no_slope_is_right():
 
 
 def test_a_node_with_entries_at_kinks_is_compared_at_all_others(break_rule):
-    x = leaf(40, 50).data
+    x = positive_leaf(40, 50).data
     x[::2, ::7] = 0
     loss = np.sum(F.relu(mg.Tensor(x, True)) * np.cos(x))
     report = mg.check_graph(loss)
@@ -210,7 +212,7 @@ def test_large_values_beside_small_ones_are_no_mistakes(f, x):
 
 def test_a_gradient_of_nothing_but_rounding_has_no_error():
     for f in (lambda x: F.layer_norm(x, (5,)), F.softmax):  # their sums are constant
-        report = mg.check_graph(np.sum(f(leaf(5))))
+        report = mg.check_graph(np.sum(f(positive_leaf(5))))
         assert report.rows[-1].verdict == "VACUOUS" and max(row.error for row in report.rows) < 1e-9
 
 
@@ -221,11 +223,11 @@ def test_a_rule_that_is_another_one_on_tensors_is_found():
     two_faced = op(
         lambda x: np.sinh(x), x=lambda g, out, x: g * (np.cosh(x) if type(x) is np.ndarray else out)
     )
-    assert mg.gradcheck(two_faced, leaf(3))
+    assert mg.gradcheck(two_faced, positive_leaf(3))
     with pytest.raises(
         GradcheckError, match="FAIL: the gradient by input 0 is another one under create_graph=True"
     ):
-        mg.gradgradcheck(two_faced, leaf(3))
+        mg.gradgradcheck(two_faced, positive_leaf(3))
 
 
 def test_a_rule_that_is_not_linear_in_the_cotangent_is_found():
@@ -233,14 +235,14 @@ def test_a_rule_that_is_not_linear_in_the_cotangent_is_found():
     with pytest.raises(
         GradcheckError, match="FAIL: cube for x .*The rule for x is not linear in the cotangent"
     ):
-        mg.gradcheck(clipped, leaf(3))
-    wrong = mg.check_graph(np.sum(np.exp(clipped(leaf(3))))).first_wrong
+        mg.gradcheck(clipped, positive_leaf(3))
+    wrong = mg.check_graph(np.sum(np.exp(clipped(positive_leaf(3))))).first_wrong
     assert wrong.op == "cube" and "The rule for x is not linear in the cotangent" in wrong.note
 
 
 def test_a_rule_that_is_declared_missing_is_named_where_one_is_needed():
     scale = op(product, x=lambda g, out, x, y: g * y, y=None)
-    x, y, z = leaf(3), leaf(3, seed=1), leaf(3, seed=2)
+    x, y, z = positive_leaf(3), positive_leaf(3, seed=1), positive_leaf(3, seed=2)
     report = mg.check_graph(np.sum(scale(x, y) * z))
     assert report.first_wrong.op == "product" and "By y: analytic 0" in report.first_wrong.note
     assert [row.verdict for row in report.rows if row.op == "leaf"] == ["OK", "AFFECTED", "OK"]
@@ -256,7 +258,7 @@ def test_a_rule_that_is_declared_missing_is_named_where_one_is_needed():
 )
 def test_a_rule_that_returns_no_gradient_is_named(returned, told):
     total = op(lambda x: np.sum(x), x=lambda g, out, x: returned(g, x))
-    report = mg.check_graph(np.sin(total(np.exp(leaf(2, 3)))))
+    report = mg.check_graph(np.sin(total(np.exp(positive_leaf(2, 3)))))
     assert report.first_wrong.op == "<lambda>" and [row.verdict for row in report.rows] == [
         "OK",
         "FAIL",
@@ -271,10 +273,10 @@ def test_a_rule_that_returns_no_gradient_is_named(returned, told):
 
 def test_a_check_of_what_is_not_recorded_or_no_float_is_told():
     with mg.no_grad(), pytest.raises(RuntimeError, match=r"inside no_grad\(\) nothing is recorded"):
-        mg.gradcheck(np.exp, leaf(3))
+        mg.gradcheck(np.exp, positive_leaf(3))
     for func in (lambda x: x > 0, lambda x: ()):
         with pytest.raises(TypeError, match="func returned no Tensor of floats"):
-            mg.gradcheck(func, leaf(3))
+            mg.gradcheck(func, positive_leaf(3))
 
 
 # ------------------------------------------------------------------------------------------- zeros
@@ -429,7 +431,7 @@ NOT_LINEAR = {
 def test_a_rule_is_linear_in_cotangents_of_all_signs_and_sizes(name, shape):
     wrong = op(np_sin, x=lambda g, out, x: NOT_LINEAR[name](g) * np.cos(x))
     for seed in range(5):
-        x = leaf(*shape, seed=seed)
+        x = positive_leaf(*shape, seed=seed)
         assert not mg.gradcheck(wrong, x, raise_exception=False)
         assert not mg.gradcheck(lambda x: 2 + np.exp(wrong(x)), x, raise_exception=False)
         assert mg.check_graph(np.sum(np.exp(wrong(x))), seed).first_wrong.op == "np_sin"
