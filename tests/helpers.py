@@ -1,6 +1,8 @@
 """What several test files use."""
 
 import contextlib
+import math
+import time
 
 import numpy as np
 
@@ -36,6 +38,34 @@ def close(found, expected, rtol=1e-12, atol=1e-13):
     """Asserts that two arrays or Tensors are equal up to rounding."""
     __tracebackhide__ = True
     np.testing.assert_allclose(data_of(found), data_of(expected), rtol=rtol, atol=atol)
+
+
+# -------------------------------------------------------------------------------------- what work costs
+
+
+def cpu_time(prepare, times=3):
+    """The least CPU time of a few runs of prepare(): other processes only add to it.
+
+    `prepare` is a function that returns the function to be measured, so that each run has a graph of
+    its own.
+    """
+    least = math.inf
+    for _ in range(times):
+        work = prepare()
+        start = time.process_time()
+        work()
+        least = min(least, time.process_time() - start)
+    return least
+
+
+def assert_linear(prepare, n, times=3):
+    """Asserts that the work of prepare(8 * n) costs about 8 times as much as that of prepare(n).
+
+    Work that is quadratic costs 64 times as much.
+    """
+    __tracebackhide__ = True
+    small, large = (cpu_time(lambda size=size: prepare(size), times) for size in (n, 8 * n))
+    assert large < 24 * small, f"8 times the size costs {large / small:.0f} times as much"
 
 
 # ------------------------------------------------------------------ the state of the whole process

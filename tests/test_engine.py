@@ -5,13 +5,12 @@ import contextlib
 import inspect
 import io
 import math
-import time
 import tokenize
 import weakref
 
 import numpy as np
 import pytest
-from helpers import leaf
+from helpers import assert_linear, leaf
 
 import minigrad as mg
 from minigrad import engine
@@ -715,19 +714,11 @@ def code_lines(module):
     ids=["concatenate", "stack", "l1_penalty", "l2_penalty", "group_l2"],
 )
 def test_backward_is_linear_in_the_number_of_operands(join):
-    """Eight times as many operands cost about eight times as much, and by no means 64 times."""
+    def backward(n):
+        loss = join([leaf([1.0, 2.0]) for _ in range(n)])
+        return loss.backward
 
-    def cost(n):
-        parts = [leaf([1.0, 2.0]) for _ in range(n)]
-        best = math.inf
-        for _ in range(5):
-            loss = join(parts)
-            start = time.process_time()
-            loss.backward()
-            best = min(best, time.process_time() - start)
-        return best
-
-    assert cost(4000) < 24 * cost(500)
+    assert_linear(backward, 500, times=5)
 
 
 def test_a_retained_gradient_is_none_before_backward_and_off_the_path():

@@ -2,11 +2,10 @@
 
 import itertools
 import math
-import time
 
 import numpy as np
 import pytest
-from helpers import close, positive_leaf
+from helpers import close, cpu_time, positive_leaf
 
 import minigrad as mg
 from minigrad import functional as F
@@ -370,15 +369,14 @@ def test_inside_no_grad():
     ],
     ids=lambda value: None,
 )
-def test_too_many_outcomes_are_refused_at_once(shape, distribution, count):
+def test_too_many_outcomes_are_refused_at_once(shape, distribution, count, monkeypatch):
     loss = np.sum(positive_leaf(*shape) * Noise(distribution, shape, np.float64))
-    began = time.perf_counter()
+    monkeypatch.setattr(loss.op, "forward", None)  # no outcome is computed
     with pytest.raises(
         ValueError,
         match=rf"expectation: {count}, but at most 65,536 .* of shape \({shape[0]},.*smaller batch.*resample",
     ):
         mg.expectation(loss)
-    assert time.perf_counter() - began < 0.1
 
 
 def test_the_refusal_names_the_layers_with_the_most_outcomes():
@@ -551,10 +549,21 @@ def test_only_what_depends_on_noise_runs_again(monkeypatch):
     assert ran.count("dropout") == ran.count("getitem") == 1 + 8  # once for the copy
 
 
-def test_the_loop_is_quick():
-    h = F.dropout(positive_leaf(12), 0.3, training=True)
-    for _ in range(5):
-        h = np.tanh(h * 1.5)
-    began = time.perf_counter()
-    mg.expectation(np.sum(h))
-    assert time.perf_counter() - began < 5
+def test_an_outcome_costs_little_more_than_a_replay_and_a_gradient():
+    def loss():
+        h = F.dropout(positive_leaf(9), 0.3, training=True)
+        for _ in range(5):
+            h = np.tanh(h * 1.5)
+        return np.sum(h)
+
+    def replays():
+        root = loss()
+        return lambda: [mg.replay(root) for _ in range(512)]
+
+    def expectation():
+        root = loss()
+        return lambda: mg.expectation(root)
+
+    assert cpu_time(expectation) < 20 * cpu_time(
+        replays
+    )  # it computes gradients too: about 5 times

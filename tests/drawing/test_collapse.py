@@ -3,11 +3,9 @@
 Nothing gets lost, and no picture runs in a circle.
 """
 
-import time
-
 import numpy as np
 import pytest
-from helpers import leaf
+from helpers import assert_linear, leaf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -442,38 +440,33 @@ def test_a_root_that_nothing_uses_is_not_among_the_oldest():
 # -------------------------------------------------------------------------------------------- times
 
 
-def seconds(f, times=3):
-    """The least of a few runs: what the machine does besides only adds to it."""
-    best = np.inf
-    for _ in range(times):
-        start = time.perf_counter()
-        f()
-        best = min(best, time.perf_counter() - start)
-    return best
+@pytest.mark.parametrize("options", [{}, {"depth": None}, {"grads": "run"}], ids=str)
+def test_the_cost_of_a_picture_grows_with_the_nodes_and_not_with_their_square(options):
+    def picture(blocks):
+        deep = Residual(blocks)(data(8, 6)).sum()
+        return lambda: to_dot(deep, **options)
+
+    assert_linear(picture, 15)  # of 120 blocks, more than 1,400 nodes
 
 
-def test_times():
-    """At rest 0.01 and 0.1 s on one core of 2024; work quadratic in the nodes takes longer."""
-    step = F.cross_entropy(
-        nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Dropout(), nn.Linear(128, 10))(
-            data(32, 64)
-        ),
-        np.arange(32) % 10,
-    )
-    assert seconds(lambda: to_dot(step, grads="run")) < 0.3
-    deep = Residual(120)(data(8, 6)).sum()
-    assert len(nodes_of(deep)) > 1400
-    assert seconds(lambda: to_dot(deep)) < 3 and seconds(lambda: to_dot(deep, depth=None), 1) < 3
-
-
-def test_a_long_chain_is_drawn_in_seconds():
+def chain(length):
     y = leaf(1.0, name="x")
-    for _ in range(33_333):
+    for _ in range(length):
         y = np.tanh(y) * 1.01 + 0.1
-    start = time.perf_counter()
-    titles, _ = drawn(3 * (y * y))
-    assert time.perf_counter() - start < 20  # 3 s on a core at rest
-    assert titles == ["x", "tanh, multiply, add x33,333", "multiply"]
+    return 3 * (y * y)
+
+
+def test_a_long_chain_is_one_card():
+    titles, _ = drawn(chain(5000))
+    assert titles == ["x", "tanh, multiply, add x5,000", "multiply"]
+
+
+def test_the_cost_of_a_card_grows_with_its_nodes_and_not_with_their_square():
+    def picture(length):
+        loss = chain(length)
+        return lambda: drawn(loss)
+
+    assert_linear(picture, 250)
 
 
 @pytest.mark.parametrize(("count", "drawn"), [(16, 19), (17, 4), (60, 4)])
