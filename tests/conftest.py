@@ -6,6 +6,7 @@ its seed fails. `pytest --golden` writes the DOT texts in tests/drawing/golden a
 
 import gc
 import os
+import warnings
 from collections import Counter
 
 # Before NumPy is imported, here and in the programs that tests run: two threads of BLAS for each of
@@ -97,6 +98,14 @@ def as_before(own_registry):
     yield
     mg.set_default_dtype(dtype)
     randomness.state.entropy, randomness.state.streams = entropy, streams
+
+
+@pytest.fixture
+def warnings_are_errors():
+    """No warning comes that a test does not ask for."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        yield
 
 
 @pytest.fixture

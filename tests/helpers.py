@@ -34,6 +34,21 @@ def positive_leaf(*shape, seed=0, dtype=np.float64, name=None):
     return leaf(np.random.default_rng(seed).uniform(0.5, 1.5, shape), dtype, name)
 
 
+def gradient(y, *xs):
+    """The gradient of y by x, as an array; by several xs, a list."""
+    gradients = [g.data for g in mg.grad(y, list(xs))]
+    return gradients[0] if len(xs) == 1 else gradients
+
+
+def pulled(f, *arrays, cotangent=None):
+    """The value of f(*arrays) and its gradients, as arrays. The cotangent is 1 at each entry."""
+    inputs = [leaf(a) for a in arrays]
+    out = f(*inputs)
+    u = np.ones(out.shape) if cotangent is None else cotangent
+    gradients = mg.grad(out, inputs, u, allow_unused=True)
+    return out.data, [np.zeros(x.shape) if g is None else g.data for x, g in zip(inputs, gradients)]
+
+
 def close(found, expected, rtol=1e-12, atol=1e-13):
     """Asserts that two arrays or Tensors are equal up to rounding."""
     __tracebackhide__ = True

@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from helpers import cpu_time, leaf, normal
+from helpers import cpu_time, leaf, normal, pulled
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -33,16 +33,6 @@ def each_sample(wanted=lambda name: True):
 
 
 every_sample = each_sample()
-
-
-def pulled(f, *arrays, cotangent=None):
-    """The value of f(*arrays) and its gradients, as arrays."""
-    inputs = [leaf(a) for a in arrays]
-    out = f(*inputs)
-    found = mg.grad(
-        out, inputs, np.ones(out.shape) if cotangent is None else cotangent, allow_unused=True
-    )
-    return out.data, [np.zeros(x.shape) if g is None else g.data for x, g in zip(inputs, found)]
 
 
 # ---------------------------------------------------------------------------------------- every op
