@@ -79,7 +79,7 @@ def test_integers_cannot_require_a_gradient(data):
     ],
     ids=repr,
 )
-def test_what_is_no_array_of_numbers_is_refused(data, error):
+def test_data_that_are_no_array_of_numbers_are_refused(data, error):
     with pytest.raises(error, match="Tensor: "):
         Tensor(data)
 
@@ -92,7 +92,7 @@ def test_data_is_copied_and_contiguous():
     assert t.data.flags.c_contiguous
 
 
-def test_shape_and_its_kin():
+def test_shape_ndim_size_dtype_length_and_transpose():
     t = Tensor(np.zeros((2, 3)))
     assert (t.shape, t.ndim, t.size, t.dtype, len(t), t.T.shape) == (
         (2, 3),
@@ -104,7 +104,7 @@ def test_shape_and_its_kin():
     )
 
 
-def test_leaves_results_and_plain_data_are_told_apart():
+def test_leaves_results_and_plain_data_differ():
     x, c = leaf([1.0]), Tensor([1.0])
     y = x * c
     assert (x.is_leaf, c.is_leaf, y.is_leaf) == (True, True, False)

@@ -122,7 +122,7 @@ changes = {
 
 @pytest.mark.parametrize("create_graph", [False, True])
 @pytest.mark.parametrize("change", changes.values(), ids=changes)
-def test_backward_through_a_leaf_that_was_changed_since_is_an_error(change, create_graph):
+def test_backward_through_a_changed_leaf_is_an_error(change, create_graph):
     w, x = Tensor(np.ones((2, 3)), requires_grad=True, name="w"), leaf([1.0, 2.0, 3.0])
     older = ((w * x) ** 2).sum()
     change(w)
@@ -154,7 +154,7 @@ def test_backward_through_a_leaf_that_was_changed_since_is_an_error(change, crea
     ],
 )
 @pytest.mark.parametrize("kind", ["plain data", "frozen", "a parameter's detach()"])
-def test_backward_through_a_view_of_what_was_changed_since_is_an_error(view, kind):
+def test_backward_through_a_view_of_changed_data_is_an_error(view, kind):
     x, w = leaf(2.0), Tensor(np.eye(2), kind != "plain data")
     if kind == "frozen":
         w.requires_grad = False
@@ -170,7 +170,7 @@ def test_backward_through_a_view_of_what_was_changed_since_is_an_error(view, kin
     assert x.grad.item() == np.sum(view(Tensor(10 * np.eye(2))).__array__())
 
 
-def test_what_was_changed_is_forgotten_with_its_memory(no_collector):
+def test_a_change_is_forgotten_with_its_memory(no_collector):
     before = len(clock.changes)
     w = Tensor(np.ones(3))
     w += 1

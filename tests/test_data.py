@@ -87,7 +87,7 @@ def test_tensors_and_lists_are_taken_and_batches_are_copies():
 # ---- position and state
 
 
-def test_what_a_loop_left_is_where_the_next_begins():
+def test_a_loop_begins_where_the_last_one_was_left():
     batches, whole = (Batches(np.arange(10), batch_size=3, rng=0) for _ in range(2))
     expected = rows(whole)
     for (x,) in batches:

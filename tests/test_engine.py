@@ -208,7 +208,7 @@ def test_the_grad_has_the_dtype_of_its_leaf():
 
 
 @pytest.mark.parametrize("create_graph", [False, True])
-def test_a_gradient_that_comes_in_another_dtype_takes_that_of_its_leaf(create_graph):
+def test_a_gradient_of_another_dtype_takes_the_dtype_of_its_leaf(create_graph):
     x = Tensor([1.0], requires_grad=True)
     for _ in range(2):
         (x * np.array([2.0])).sum().backward(create_graph=create_graph)
@@ -219,7 +219,7 @@ def test_a_gradient_that_comes_in_another_dtype_takes_that_of_its_leaf(create_gr
     )
 
 
-def test_backward_of_what_is_no_scalar_needs_a_gradient():
+def test_backward_of_several_entries_needs_a_gradient():
     y = leaf([1.0, 2.0]) * 2
     with pytest.raises(
         RuntimeError,
@@ -320,7 +320,7 @@ def test_each_node_is_visited_once_however_the_graph_is_linked(n):
     assert len(calls) == n
 
 
-def test_only_what_the_loss_depends_on_is_visited():
+def test_only_nodes_that_the_loss_depends_on_are_visited():
     counted, calls = counting_op()
     x = leaf(0.5)
     y = counted(x)
@@ -585,7 +585,7 @@ def test_grad_by_a_result():
     assert grad(w, w)[0].item() == 1
 
 
-def test_grad_by_a_result_does_not_run_what_lies_before_it():
+def test_grad_by_a_result_does_not_run_the_nodes_before_it():
     counted, calls = counting_op()
     x = leaf(2.0)
     y = counted(x)

@@ -211,7 +211,7 @@ def test_the_options_of_an_example(script, capsys):
     assert "--steps: must be at least 2" in capsys.readouterr().err
 
 
-def test_every_row_is_in_one_batch_each_time_round_but_what_makes_no_full_one(script):
+def test_every_row_is_in_one_batch_of_an_epoch_but_the_last_incomplete_batch(script):
     pytest.importorskip("tqdm")
     batches = list(itertools.islice(script("study")["shuffled"](10, 0, batch=3), 6))
     assert all(len(np.unique(np.concatenate(batches[i : i + 3]))) == 9 for i in (0, 3))
@@ -446,7 +446,7 @@ def test_a_killed_resnet_goes_on_to_the_same_bits(tmp_path):
 
 
 @pytest.mark.parametrize("between", [True, False], ids=["a layer before", "right before"])
-def test_the_variance_that_dropout_adds_is_that_of_all_masks(script, between):
+def test_the_variance_that_dropout_adds_equals_the_variance_over_all_masks(script, between):
     shift, p, h = script("variance_shift"), 0.3, np.random.default_rng(0).normal(1, 1, (4, 3))
     layers = [nn.Dropout(p)] + [nn.Linear(3, 2, dtype=np.float64)] * between
     masks = np.array(list(itertools.product([False, True], repeat=12))).reshape(-1, 4, 3)
@@ -462,7 +462,7 @@ def test_the_variance_that_dropout_adds_is_that_of_all_masks(script, between):
     assert np.all(model[-1].running_var == 1)
 
 
-def test_running_variances_are_those_of_the_formula_and_evaluation_sees_others(script):
+def test_running_variances_follow_the_formula_and_evaluation_has_others(script):
     shift = script("variance_shift")
     (evaluation, running, formula), _ = shift["train"](("right before", 0.5), 0, 150, 0.0)
     assert running.shape == (3, 128) and np.all(
@@ -504,7 +504,7 @@ def test_guesses_from_counts_are_witten_and_bells(script):
     assert abs(by_counts(train, validation, 3, 2) + np.mean(np.log2(second))) < 1e-12
 
 
-def test_every_character_of_the_validation_but_a_last_piece_is_predicted_once_and_from_what_came_before(
+def test_every_validation_character_is_predicted_once_from_earlier_ones_but_a_last_piece(
     script,
 ):
     pytest.importorskip("tqdm")
@@ -559,7 +559,7 @@ def test_a_text_that_will_not_do_is_refused_by_name(script, tmp_path):
     assert done.returncode == 2 and "none.txt" in done.stderr and "Traceback" not in done.stderr
 
 
-def test_the_gru_reads_rows_and_its_masks_are_where_they_are_said_to_be(script):
+def test_the_gru_reads_rows_and_has_its_masks_at_the_right_places(script):
     pytest.importorskip("tqdm")
     job = script("seq_gru")
     shapes = {}
@@ -583,7 +583,7 @@ def test_the_gru_reads_rows_and_its_masks_are_where_they_are_said_to_be(script):
 # ---- Keras
 
 
-def test_the_keras_model_is_what_its_lines_say(script):
+def test_the_keras_model_has_the_layers_and_penalties_of_its_lines(script):
     keras = script("keras_regularization")
     model = keras["build"](0)
     assert [str(m.weight_penalty) for m in model if hasattr(m, "weight")] == [

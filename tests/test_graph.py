@@ -66,7 +66,7 @@ def reachable(root):
 
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(graphs())
-def test_nodes_is_a_topological_order_of_exactly_what_is_reachable(graph):
+def test_nodes_is_a_topological_order_of_all_reachable_nodes(graph):
     n, recipe = graph
     root = built([positive_leaf(2, seed=i) for i in range(n)], recipe)[-1]
     order = nodes(root)
@@ -230,14 +230,14 @@ def test_replay_of_a_freed_graph_is_an_error_with_a_remedy():
 @pytest.mark.parametrize(
     "root", [mg.nn.Linear(3, 2), np.ones(3), 1.0, None, []], ids=lambda root: type(root).__name__
 )
-def test_what_is_no_graph_is_told(read, root):
+def test_roots_that_are_no_graph_are_refused(read, root):
     with pytest.raises(
         TypeError, match=f"the Tensor that a forward pass returned, .*not a {type(root).__name__}"
     ):
         read(root)
 
 
-def test_replay_refuses_what_is_no_leaf_of_this_graph():
+def test_replay_refuses_values_of_other_tensors_than_leaves_of_the_graph():
     x = positive_leaf(3)
     y = np.exp(x)
     with pytest.raises(ValueError, match=r"replay: values are .* Tensor of shape \(3,\) is none"):
@@ -362,7 +362,7 @@ def test_a_copy_keeps_names():
 # ------------------------------------------------------------------------------------------ evaluate
 
 
-def test_evaluate_runs_only_what_depends_on_a_changed_leaf(forwards):
+def test_evaluate_runs_only_nodes_that_depend_on_a_changed_leaf(forwards):
     x, y = positive_leaf(3), positive_leaf(3, seed=1)
     root = np.sum(np.exp(np.sin(x)) + np.cos(np.tanh(y)))
     steps = nodes(root)

@@ -251,7 +251,7 @@ def warned(loss, optimizer=None):
     return [str(w.message) for w in caught]
 
 
-def test_the_same_penalty_twice_on_a_parameter_is_told():
+def test_the_same_penalty_twice_on_a_parameter_is_a_warning():
     w, data = normal_leaf(2, 2, name="w"), np.sum(normal_leaf(2))
     reg = F.l2_penalty(w, c=0.1)
     assert warned(data + reg + F.l2_penalty(w, c=0.3)) == [
@@ -296,7 +296,7 @@ OPTIMIZERS = {"SGD": (optim.SGD, {}), "Adam": (optim.Adam, {}), "AdamW": (optim.
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_l2_in_the_loss_and_decay_in_the_optimizer_is_told(name):
+def test_l2_in_the_loss_and_decay_in_the_optimizer_is_a_warning(name):
     make, settings = OPTIMIZERS[name]
     model, loss = model_and_loss()
     optimizer = make(model.parameters(), weight_decay=0.01, **settings)

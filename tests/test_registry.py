@@ -155,7 +155,7 @@ def test_an_error_in_a_forward_names_the_op_and_the_shapes():
         joined(leaf(np.ones((2, 2))), np.ones(3))
 
 
-def test_an_error_of_numpys_own_kind_is_told_as_a_built_in_one():
+def test_an_error_class_of_numpy_becomes_a_built_in_one():
     with pytest.raises(TypeError, match=r"less of \(1,\): "):
         leaf([1.0]) < "a"  # noqa: B015
 
@@ -182,7 +182,7 @@ def test_wrong_calls_of_ops(call, message):
         call(leaf(np.ones((2, 2))))
 
 
-def test_an_op_whose_arguments_have_no_places_is_refused():
+def test_an_op_with_keyword_only_arguments_is_refused():
     def scaled(x, *, factor=2.0):
         return x * factor
 
@@ -194,7 +194,7 @@ def test_an_op_whose_arguments_have_no_places_is_refused():
     assert "scaled" not in registry.ops
 
 
-def test_an_op_is_called_by_its_own_names():
+def test_an_op_can_be_called_by_the_names_of_its_arguments():
     @op(
         pred=lambda g, out, pred, target: g * (pred - target),
         target=lambda g, out, pred, target: g * (target - pred),

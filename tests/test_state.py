@@ -131,7 +131,7 @@ def test_numpy_opens_a_checkpoint_and_the_names_are_readable(tmp_path):
         }
 
 
-def test_what_has_a_state_is_asked_for_it(tmp_path):
+def test_objects_with_a_state_dict_are_saved_by_it(tmp_path):
     class Counter:
         def state_dict(self):
             return {"seen": 3, "inner": [nn.Linear(1, 1, rng=np.random.default_rng(0))]}
@@ -192,7 +192,7 @@ def test_torchs_state_dicts_are_saved_too(tmp_path):
         ({"a": [{None: ONE}]}, TypeError, "must be strings, not None, in a/0"),
     ],
 )
-def test_what_cannot_be_saved_is_named_and_nothing_is_written(tmp_path, tree, error, message):
+def test_an_object_that_cannot_be_saved_is_named_and_nothing_is_written(tmp_path, tree, error, message):
     with pytest.raises(error, match=message):
         mg.save(tree, tmp_path / "c")
     assert os.listdir(tmp_path) == []
@@ -292,7 +292,7 @@ def test_a_changed_byte_is_noticed_or_does_not_matter(tmp_path, bits):
 
 
 @pytest.mark.skipif(not hasattr(os, "symlink") or os.name == "nt", reason="links of POSIX")
-def test_through_a_link_what_it_points_to_is_replaced(tmp_path):
+def test_saving_through_a_link_replaces_its_target(tmp_path):
     (tmp_path / "large_disk").mkdir()
     os.symlink(tmp_path / "large_disk" / "c", tmp_path / "c")
     for k in 1, 2:

@@ -130,7 +130,7 @@ def test_as_a_command_it_ends_with_status_0_and_warns_of_nothing():
         ("no.py", "there is no file no.py"),
     ],
 )
-def test_what_is_not_there_is_said_to_be_so(what, message, capsys):
+def test_ops_and_files_that_do_not_exist_are_named(what, message, capsys):
     with pytest.raises(SystemExit) as error:
         main(["add", what])
     assert error.value.code == 2
@@ -326,7 +326,7 @@ samples = {
 """
 
 
-def test_an_op_with_parameters_needs_samples_and_is_told_how(prove, file):
+def test_an_op_with_parameters_needs_samples_and_the_command_shows_how(prove, file):
     status, printed = prove(file(PARAMETER))
     assert status == 1
     assert "NO SAMPLES: give the file a table" in printed
@@ -417,7 +417,7 @@ def test_a_law_of_ones_own_is_proved_with_its_function(prove, file, right, wrong
     assert status == bool(right)
 
 
-def test_a_file_without_ops_is_said_to_be_so(file, capsys):
+def test_a_file_without_ops_is_an_error(file, capsys):
     with pytest.raises(SystemExit) as error:
         main([str(file("x = 1\n"))])
     assert error.value.code == 2

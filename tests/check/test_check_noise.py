@@ -147,7 +147,7 @@ def test_noise_that_acts_on_a_part_of_the_output_is_right():
     assert report and {row.verdict for row in report.rows} == {"OK"}, report
 
 
-def test_of_a_module_that_bends_its_noise_evaluation_is_no_mean():
+def test_evaluation_is_not_the_mean_where_noise_goes_through_a_nonlinear_function():
     report = check_noise(nn.Sequential(nn.Dropout(P), nn.Sigmoid()))
     assert report and report.rows[-1].verdict == "UNKNOWN", report
     assert (
@@ -481,14 +481,14 @@ def test_the_same_noise_in_two_layers_is_found_for_every_law():
 # --------------------------------------------------------------------------- nothing was, or can be, tested
 
 
-def test_no_noise_is_no_pass():
+def test_a_model_without_noise_does_not_pass():
     for op in (lambda x: F.dropout(x, P, training=False), nn.Dropout(P).eval(), lambda x: x):
         report = check_noise(op)
         assert not report and not report.rows and report.first_wrong is None
         assert "VACUOUS: op records no noise. Is it in evaluation mode" in str(report)
 
 
-def test_noise_from_elsewhere_is_told_with_the_remedy():
+def test_noise_from_another_generator_is_named_with_the_remedy():
     own = np.random.default_rng(0)
     for op in (
         lambda x: x * (np.random.rand(*x.shape) < 0.7),
@@ -499,13 +499,13 @@ def test_noise_from_elsewhere_is_told_with_the_remedy():
         assert "STOCHASTIC" in str(report) and "Use minigrad's noise, or pass rng" in str(report)
 
 
-def test_noise_that_the_graph_does_not_hold_is_told():
+def test_noise_outside_the_graph_is_named():
     report = check_noise(mg.no_grad()(lambda x: F.dropout(x, P, training=True)))
     assert not report and "op records no noise. Is it" in str(report)
     assert "under no_grad()?" in str(report)
 
 
-def test_other_noise_in_every_call_is_told():
+def test_noise_that_differs_between_calls_is_named():
     rates = iter([0.1, 0.1, 0.2, 0.3, 0.4])
     assert "between calls" in str(check_noise(lambda x: F.dropout(x, next(rates), training=True)))
 
@@ -558,7 +558,7 @@ def test_a_law_without_a_cdf_is_never_passed():
     assert "every call draws the same noise" in report.verdict()
 
 
-def test_what_is_no_law_or_draws_another_shape_is_refused():
+def test_other_objects_than_laws_and_draws_of_another_shape_are_refused():
     class Flat(Law):
         def draw(self, rng, shape, dtype):
             return rng.random(4)
@@ -573,7 +573,7 @@ def test_what_is_no_law_or_draws_another_shape_is_refused():
         Noise(Law(), (2,), bool)
 
 
-def test_noise_has_the_dtype_it_is_asked_for_whatever_the_law_draws():
+def test_noise_has_the_dtype_that_the_caller_wants():
     assert Noise(Uniform(), (3,), np.float32).dtype == np.float32
     assert Noise(Bernoulli(0.5), (3,), np.float64).dtype == np.float64
 
@@ -651,7 +651,7 @@ def test_the_last_line_of_a_notebook_cell_is_a_table():
     assert "no noise" in check_noise(lambda x: x)._repr_html_()
 
 
-def test_it_says_the_same_again():
+def test_a_second_check_gives_the_same_report():
     op = lambda x: F.dropout(x, P, training=True)
     assert str(check_noise(op)) == str(check_noise(op))
 
@@ -683,7 +683,7 @@ def test_the_bound_of_a_rate_is_no_wider_than_it_must_be():
     assert rate_bound(q, n, x) == pytest.approx(math.sqrt(2 * x * q * (1 - q) / n), rel=0.02)
 
 
-def test_where_a_constant_would_pass_nothing_is_told():
+def test_no_verdict_is_given_where_a_constant_would_pass():
     assert rate_bound(0.999, 1000, 25.0) == law_bound(40, 25.0) == math.inf
     assert rate_bound(0.999, 10**6, 25.0) < 0.001 and law_bound(60, 25.0) < 0.5
 

@@ -197,7 +197,7 @@ DROPOUTS = {  # wrong rules of dropout at p = 0.3: (rule, the first hypothesis)
 
 
 @pytest.mark.parametrize("name", DROPOUTS)
-def test_what_is_wrong_with_a_dropout_is_said(break_rule, name):
+def test_a_wrong_dropout_is_diagnosed(break_rule, name):
     rule, text = DROPOUTS[name]
     break_rule("dropout", lambda g, out, x, noise, p, scaling: rule(g, noise, p))
     with pytest.raises(GradcheckError) as error:
@@ -290,12 +290,12 @@ def diagnosis_of(forward, shapes, rules):
     ]
 
 
-def test_only_what_was_broadcast_can_be_left_unsummed():
+def test_a_missing_sum_is_named_only_where_something_was_broadcast():
     text = diagnosis_of(squared, [(2,)], {"x": lambda g, out, x: g * 2 * x * np.array([0, 1])})
     assert "not summed" not in text and text.startswith("zero at 1 of 2 entries")
 
 
-def test_where_two_hypotheses_fit_both_are_said():
+def test_two_hypotheses_that_fit_are_both_named():
     text = diagnosis_of(batch_sum, [(2, 3)], {"x": lambda g, out, x: g * x})
     assert "half the numeric gradient: a factor 2 is lost" in text
     assert ", or 1/2 of the numeric gradient, and 2 is the size of an axis" in text

@@ -267,7 +267,7 @@ def test_dropout_and_gaussian_noise_together():
 # ------------------------------------------------------------------------------------------ edges
 
 
-def test_a_rate_of_0_or_1_has_one_outcome_whatever_the_size():
+def test_a_rate_of_0_or_1_has_one_outcome_for_any_size():
     x = positive_leaf(1000)
     kept = mg.expectation(np.sum(F.dropout(x, 0, training=True) ** 2))
     dropped = mg.expectation(np.sum(F.dropout(x, 1, training=True) ** 2))
@@ -493,7 +493,7 @@ def test_wrong_dropouts_are_seen(name, p):
     assert not is_unbiased(name, p)
 
 
-def test_at_a_rate_of_a_half_two_of_them_are_no_mistakes_at_all():
+def test_at_a_rate_of_a_half_two_of_the_wrong_dropouts_are_right():
     assert {name for name in WRONG if is_unbiased(name, 0.5)} == {
         "scale 1/p",
         "keep and drop swapped",
@@ -536,7 +536,7 @@ def test_a_mask_made_by_a_comparison_is_made_again():
     close(by_hand.gradients[x], relu.gradients[x])
 
 
-def test_only_what_depends_on_noise_runs_again(monkeypatch):
+def test_only_nodes_that_depend_on_noise_run_again(monkeypatch):
     x = positive_leaf(3)
     loss = np.sum(F.dropout(np.exp(np.sin(x)), 0.3, training=True)[:] * np.cos(x))
     ran = []

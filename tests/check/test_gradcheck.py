@@ -70,7 +70,7 @@ def test_a_single_input_needs_no_tuple():
     assert mg.gradcheck(np.exp, positive_leaf(3)) is True
 
 
-def test_inputs_that_need_no_gradient_and_are_no_tensors_pass_through():
+def test_inputs_without_a_gradient_and_other_objects_are_passed_on():
     assert (
         mg.gradcheck(
             lambda x, c, n, s: (x * c) ** n + len(s),
@@ -492,7 +492,7 @@ def test_the_verdict_does_not_depend_on_the_scale_of_the_function(factor):
             assert found.verdict == verdict, found
 
 
-def test_a_function_that_ignores_its_inputs_for_leaves_of_its_own_is_told():
+def test_a_function_that_uses_its_own_leaves_and_not_its_inputs_is_refused():
     model, x = nn.Linear(3, 2), positive_leaf(4, 3)
     with (
         pytest.warns(UserWarning, match="float64"),
@@ -505,7 +505,7 @@ def test_a_function_that_ignores_its_inputs_for_leaves_of_its_own_is_told():
         mg.gradcheck(lambda x: model(0 * x).sum(), x)
 
 
-def test_a_function_that_computes_in_few_digits_is_told():
+def test_a_function_that_computes_in_few_digits_is_named():
     with pytest.raises(
         GradcheckError, match=r"FAIL: .*But astype computes in float16, .*keep float64"
     ):
@@ -515,7 +515,7 @@ def test_a_function_that_computes_in_few_digits_is_told():
 @pytest.mark.parametrize(
     ("constant", "scale"), [(1e13, 1), (1e4, 1e-8), (1e6, 1e-4), (100, 1e-9), (1e8, 0.01)]
 )
-def test_what_rounding_hides_is_no_failure_and_does_not_pass(constant, scale):
+def test_an_error_hidden_by_rounding_is_no_failure_and_no_pass(constant, scale):
     """Beside such a constant the numeric derivative tells little: nothing is tested, or what is wrong is seen, or what is right passes."""
     wrong = op(cube, x=lambda g, out, x: 9 * g * x * x)
     beside = {
@@ -548,7 +548,7 @@ SIZES = cycle([1, 2])
         pytest.param(lambda x: x[: next(SIZES)], id="a shape that varies"),
     ],
 )
-def test_randomness_of_its_own_is_stochastic(noisy):
+def test_randomness_inside_a_function_is_stochastic(noisy):
     saved = np.random.get_state()
     try:
         with pytest.raises(GradcheckError, match="STOCHASTIC.*rng"):
@@ -661,7 +661,7 @@ NONFINITE = {  # name: (function, point, the message)
 
 
 @pytest.mark.parametrize("name", NONFINITE)
-def test_what_is_not_finite_is_said_to_be_so(name):
+def test_values_that_are_not_finite_are_named(name):
     func, point, message = NONFINITE[name]
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # said once, not also by NumPy
@@ -742,7 +742,7 @@ def test_an_input_without_influence_beside_one_with_some_is_warned_of():
 
 
 @pytest.mark.parametrize("func", [lambda x: x.data * 2.0, lambda x: 2.0], ids=["array", "number"])
-def test_a_function_that_returns_no_tensor_is_an_error_that_says_so(func):
+def test_a_function_that_returns_no_tensor_is_an_error(func):
     with pytest.raises((GradcheckError, TypeError), match="Tensor"):
         mg.gradcheck(func, positive_leaf(3))
 

@@ -51,7 +51,7 @@ def test_one_row_of_several_samples():
     assert [s.name for s in over("x @ y", ((3,), (3, 1)))] == ["x @ y, x (3,), y (3, 1)"]
 
 
-def test_inputs_belong_to_the_name_and_lie_where_the_row_says():
+def test_inputs_depend_on_the_name_and_lie_where_the_row_says():
     first, again, other = case("x", (50,)), case("x", (50,)), case("x + 0", (50,))
     assert np.array_equal(first.inputs(), again.inputs())
     assert not np.array_equal(first.inputs(), other.inputs())

@@ -271,7 +271,7 @@ def test_a_rule_that_returns_no_gradient_is_named(returned, told):
     )
 
 
-def test_a_check_of_what_is_not_recorded_or_no_float_is_told():
+def test_a_check_of_unrecorded_or_whole_numbers_is_refused():
     with mg.no_grad(), pytest.raises(RuntimeError, match=r"inside no_grad\(\) nothing is recorded"):
         mg.gradcheck(np.exp, positive_leaf(3))
     for func in (lambda x: x > 0, lambda x: ()):

@@ -280,7 +280,7 @@ def test_weights_of_layers_without_modules_are_one_node():
 
 
 @pytest.mark.parametrize("in_turn", [False, True])
-def test_branches_stay_apart_whatever_their_order(in_turn):
+def test_branches_stay_apart_in_any_order(in_turn):
     titles, edges = drawn(Branches(in_turn)(data(4, 4)), depth=1)
     assert titles == [
         "left.0 to left.3: Block x4",
@@ -350,7 +350,7 @@ def test_a_pattern_of_two_branches_and_a_join():
     )
 
 
-def test_what_is_named_or_wrong_stays_out_of_loops():
+def test_named_and_wrong_nodes_stay_out_of_loops():
     x, steps = leaf(name="x"), [leaf(name="h")]
     for _ in range(80):
         steps.append(np.sin(steps[-1] * x))

@@ -122,7 +122,7 @@ def test_a_kind_of_node_is_added_in_one_place(monkeypatch):
     assert source.count("trapezium") == 2 and ">attention<" in source  # one is in the legend
 
 
-def test_kinds_are_said_and_not_guessed_from_names():
+def test_kinds_are_declared_and_not_guessed_from_names():
     @composition(kind="loss")
     def margin(x, target):
         return np.mean(np.maximum(1 - x * target, 0.0))
@@ -155,7 +155,7 @@ def test_a_frozen_parameter_is_one_that_a_module_calls_its_parameter():
     }
 
 
-def test_what_takes_no_gradient_is_as_quiet_as_data():
+def test_nodes_without_a_gradient_look_like_data():
     mask = np.exp(Tensor([1.0, 2.0], name="x"))  # recorded, because the input has a name
     nodes, edges = describe(np.sum(leaf([3.0, 4.0]) * mask))
     assert only(nodes, title="exp").kind == "quiet"
@@ -277,7 +277,7 @@ def test_a_gradient_of_a_result_is_shown_when_kept():
     assert not any(row.role == "gradient" for row in only(describe(z)[0], kind="root").rows)
 
 
-def test_a_freed_graph_says_so():
+def test_the_picture_of_a_freed_graph_says_that_it_is_freed():
     x = leaf()
     y = (x * x).sum()
     y.backward()
@@ -324,7 +324,7 @@ def test_arguments_are_short():
         (np.sum, []),
     ],
 )
-def test_settings_are_those_that_differ_from_the_default(function, told):
+def test_settings_are_shown_if_they_differ_from_the_default(function, told):
     nodes, _ = describe(function(leaf(np.ones((2, 1, 6, 6)))))
     assert [row.text for row in only(nodes, is_root=True).rows if row.role == "attribute"] == told
 
@@ -500,7 +500,7 @@ def test_a_term_of_zero_keeps_its_name_and_its_node():
     assert "0% of the loss" in texts(only(nodes, kind="penalty"))
 
 
-def test_names_are_cut_and_what_they_name_is_not():
+def test_the_title_of_an_op_is_whole_behind_a_given_name():
     w = leaf([1.0, -2.0])
     loss = F.binary_cross_entropy_with_logits(w, np.ones(2))
     assert (
@@ -675,7 +675,7 @@ def test_render_and_pipe_as_in_graphviz(tmp_path):
     assert drawing.render(outfile=tmp_path / "other.svg") == str(tmp_path / "other.svg")
 
 
-def test_after_a_step_the_picture_says_so_and_no_gradient_mixes_old_and_new():
+def test_after_a_step_the_picture_says_that_values_changed_and_mixes_no_gradients():
     """The leaves have new values then, the results old ones."""
     model = nn.Linear(3, 2)
     loss = np.mean(np.tanh(model(np.ones((4, 3)))))
@@ -691,7 +691,7 @@ def test_after_a_step_the_picture_says_so_and_no_gradient_mixes_old_and_new():
     assert "changed" not in mg.to_text(np.mean(model(np.ones((4, 3)))), grads="run")
 
 
-def test_the_heading_counts_the_checks_of_what_is_in_the_picture():
+def test_the_heading_counts_the_checks_of_nodes_in_the_picture():
     x = leaf(2.0, name="x")
     part = np.sin(x)
     whole = part + np.exp(x) + F.relu(-x)
@@ -1127,7 +1127,7 @@ def test_every_gradient_on_demand():
     assert all(e.rms is None for e in describe(loss)[1])
 
 
-def test_a_line_is_as_wide_as_what_comes_back_along_it():
+def test_the_width_of_an_edge_grows_with_its_gradient():
     """Of w, used three ways: each edge has what its own target sends, not their sum."""
     a, w = np.array([3.0, -4.0]), leaf([1.0, 2.0], name="w")
     loss = np.sum(a * w) + 1e-3 * np.sum(w * w) + F.l2_penalty(w, c=0.5)
@@ -1150,7 +1150,7 @@ def test_a_line_is_as_wide_as_what_comes_back_along_it():
     assert [e.rms for e in edges if e.label == "broadcast"] == [1.0]
 
 
-def test_what_comes_back_to_a_card_is_that_of_all_its_inputs():
+def test_the_gradient_at_a_card_is_over_all_its_inputs():
     loss = training_step()
     _, edges = describe(loss, depth=0, grads="run")
     loss.backward(retain_graph=True)
@@ -1254,7 +1254,7 @@ def test_dot_and_text_need_no_graphviz(monkeypatch):
         draw(leaf() * 2)
 
 
-def test_the_other_ways_to_draw_draw_the_same():
+def test_all_ways_to_draw_draw_the_same():
     loss = training_step()
     assert to_dot(loss, depth=1, title="a") == draw(loss, depth=1, title="a").source
     assert mg.draw is draw and mg.to_dot is to_dot and mg.to_text is to_text
@@ -1268,7 +1268,7 @@ def test_the_docstring_has_every_option():
             draw(leaf(), **wrong)
 
 
-def test_what_is_not_wanted_is_not_shown():
+def test_rows_can_be_left_out():
     loss = training_step()
     bare = to_text(loss, values=False, grads=False, shapes=False)
     assert not re.search(r"±| = |∂|\(4, 5\)", bare) and "p=0.5" in bare

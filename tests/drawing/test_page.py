@@ -174,7 +174,7 @@ def test_several_roots_are_traced_together():
     assert float(frames[-1].sent[-1].total) == 18.0
 
 
-def test_broadcasting_is_undone_and_told():
+def test_the_trace_says_where_broadcasting_is_undone():
     w, b = leaf(np.ones((4, 3))), leaf(np.ones(3))
     frames = traced_as_the_engine_does((w * b).sum())
     assert [(s.returned, s.cotangent.shape) for s in frames[-1].sent] == [
@@ -223,7 +223,7 @@ def test_nothing_is_touched():
     assert all_random_states() == generators
 
 
-def test_what_cannot_be_traced_is_refused_with_the_remedy():
+def test_graphs_that_cannot_be_traced_are_refused_with_the_remedy():
     x = leaf([1.0, 2.0])
     with pytest.raises(
         RuntimeError,
@@ -262,7 +262,7 @@ def test_the_source_shown_is_the_rules(name):
             assert where.startswith(f"{rule.__module__}, line ")
 
 
-def test_a_rule_without_source_says_so():
+def test_the_page_says_that_a_rule_has_no_source():
     scope = {"np": np, "op": registry.op}
     try:
         exec(
@@ -338,7 +338,7 @@ def test_noise_is_shown_as_it_was_drawn():
         )
 
 
-def test_the_story_is_that_of_the_trace():
+def test_the_story_of_the_page_equals_the_trace():
     loss = training_step()
     told = story(loss)
     assert (
@@ -461,7 +461,7 @@ def test_the_options_of_draw():
     assert drawn["node"] is not None
 
 
-def test_folded_modules_hold_what_is_in_them(tmp_path):
+def test_a_folded_module_holds_the_steps_of_its_nodes(tmp_path):
     told = read(to_html(training_step(), depth=0))
     cards = {
         t["node"]

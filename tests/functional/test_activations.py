@@ -175,7 +175,7 @@ soft = {
 
 @pytest.mark.parametrize("axis", [0, 1, -1])
 @pytest.mark.parametrize("name", soft)
-def test_softmax_and_its_kin_are_the_closed_form(name, axis):
+def test_the_softmax_family_equals_the_closed_forms(name, axis):
     f, value, slope = soft[name]
     x = normal(3, 4, 2)
     expected = value(x, axis)
@@ -205,7 +205,7 @@ def test_a_shift_of_all_scores_changes_nothing(name, shift):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_softmax_and_its_kin_far_apart(dtype):
+def test_the_softmax_family_of_scores_far_apart(dtype):
     x = leaf([[1e4, -1e4, 0.0]], dtype)
     with np.errstate(over="raise", invalid="raise", divide="raise"):
         assert F.softmax(x).tolist() == [[1, 0, 0]]

@@ -70,7 +70,7 @@ def test_picking_is_numpys(f, indices, settings):
         ),
     ],
 )
-def test_picking_and_splitting_refuse_what_does_not_fit(error, text, call):
+def test_picking_and_splitting_refuse_shapes_that_do_not_fit(error, text, call):
     with pytest.raises(error, match=text):
         call(leaf(normal(3, 2)))
 

@@ -84,7 +84,7 @@ def test_every_function_that_draws_is_proved():
 
 
 @members
-def test_help_says_what_each_argument_means_and_which_errors_there_are(name):
+def test_help_explains_each_argument_and_each_error(name):
     text = FAMILY[name][0].__doc__
     described = [line.split()[0] for line in text.splitlines() if re.match(r"    \w+ ", line)]
     names = list(inspect.signature(FAMILY[name][0]).parameters)
@@ -94,7 +94,7 @@ def test_help_says_what_each_argument_means_and_which_errors_there_are(name):
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_the_arguments_of_a_layer_are_those_of_its_function(name):
+def test_a_layer_takes_the_arguments_of_its_function(name):
     layer = LAYERS[name]
     made, called = (inspect.signature(f).parameters for f in (layer, FAMILY[name][0]))
     assert list(made) == [n for n in called if n not in ("x", "training", "mask", "noise")]
@@ -152,7 +152,7 @@ def test_evaluation_is_the_identity_and_draws_nothing(name):
 
 
 @members
-def test_what_is_recorded_bears_the_name_and_numpy_arrays_are_taken(name):
+def test_the_node_has_the_name_of_the_function_and_arrays_are_taken(name):
     x, y = called(name)
     assert modes.path(y.scope) == ("" if name == "dropout" else name)
     mg.manual_seed(0)
@@ -198,7 +198,7 @@ def test_noise_of_an_earlier_call_can_be_given_and_stays_one_leaf(name):
     assert mg.noise_leaves(np.sum(first) + np.sum(second)) == [noise]
 
 
-def test_noise_is_listed_in_the_order_it_was_drawn_and_a_freed_graph_is_told():
+def test_noise_is_listed_in_the_order_of_drawing_and_a_freed_graph_is_an_error():
     x = positive_leaf(3)
     y = np.sum(F.gaussian_noise(F.dropout(x, P, True), 0.1, True) * F.alpha_dropout(x, P, True))
     assert [n.stream for n in mg.noise_leaves(y)] == ["", "gaussian_noise", "alpha_dropout"]
@@ -209,7 +209,7 @@ def test_noise_is_listed_in_the_order_it_was_drawn_and_a_freed_graph_is_told():
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_a_layer_does_what_its_function_does(name):
+def test_a_layer_equals_its_function(name):
     layer, (function, shape, _) = LAYERS[name](0.3), FAMILY[name]
     x = positive_leaf(*shape)
     y = layer(x)
@@ -227,7 +227,7 @@ def test_a_layer_does_what_its_function_does(name):
         LAYERS[name](0.1, rng=3)
 
 
-def test_a_repr_says_what_is_unusual():
+def test_a_repr_shows_settings_other_than_the_defaults():
     assert (
         repr(nn.Dropout(0.25, scaling="classic", share=1, rng="a"))
         == "Dropout(p=0.25, rng=a, scaling=classic, share=1)"
@@ -549,7 +549,7 @@ def test_a_layer_of_the_same_kind_behind_changes_nothing_and_one_in_front_takes_
 
 
 @pytest.mark.parametrize("named", ["by keyword", "by rng"])
-def test_named_layers_stay_whatever_is_inserted(named):
+def test_named_layers_keep_their_noise_when_others_are_inserted(named):
     def model(*names):
         if named == "by keyword":
             return nn.Sequential(**{name: nn.Dropout(P) for name in names})
@@ -662,7 +662,7 @@ def test_threads_draw_the_same_after_the_same_seed_and_do_not_disturb_each_other
 @pytest.mark.parametrize(
     "p, hint", [(float("nan"), ""), (-0.1, ""), (30, r" Did you mean 0\.3\?"), (101, "")]
 )
-def test_what_is_no_probability_is_refused(name, p, hint):
+def test_a_rate_outside_0_to_1_is_refused(name, p, hint):
     for training in (True, False):
         with pytest.raises(
             ValueError,
@@ -731,7 +731,7 @@ def test_rng_is_a_generator_or_a_name(name):
     ],
 )
 @pytest.mark.parametrize("training", [True, False])
-def test_no_guess_is_made_at_the_axes(function, shape, message, training):
+def test_inputs_of_other_ranks_are_refused(function, shape, message, training):
     with pytest.raises(ValueError, match=f"^{message}$"):
         function(positive_leaf(*shape), P, training)
 

@@ -31,7 +31,7 @@ def test_every_public_name_is_tested():
     assert not gone, f"tested, but not public: {gone}"
 
 
-def test_what_pytorch_has_at_another_place_is_given_by_name():
+def test_arguments_at_another_place_in_pytorch_are_given_by_name():
     x = np.ones((1, 2, 4, 4))
     for by_place in (
         lambda: F.instance_norm(x, np.ones(2), np.ones(2)),

@@ -281,7 +281,7 @@ def test_binary_cross_entropy_of_an_infinite_score():
 
 
 @pytest.mark.parametrize("t", [-0.1, 1.1, math.nan])
-def test_binary_cross_entropy_refuses_what_is_no_probability(t):
+def test_binary_cross_entropy_refuses_targets_that_are_no_probabilities(t):
     with pytest.raises(
         ValueError, match="binary_cross_entropy_with_logits: the targets must be from 0 to 1"
     ):
@@ -294,7 +294,7 @@ def test_binary_cross_entropy_refuses_what_is_no_probability(t):
     ids=lambda f: f.__name__,
 )
 @pytest.mark.parametrize("dtype", [np.uint8, np.int8, bool])
-def test_losses_of_whole_numbers_are_those_of_floats(loss, dtype):
+def test_losses_of_whole_numbers_equal_losses_of_floats(loss, dtype):
     x, t = np.array([[0, 1, 1, 0], [0, 0, 1, 1]], dtype)
     assert (
         loss(Tensor(x), t).item() == loss(Tensor(x.astype(np.float32)), t.astype(np.float32)).item()
@@ -307,7 +307,7 @@ def test_a_tuple_or_a_number_is_data():
     assert F.silu(0) == 0
 
 
-def test_what_is_no_number_is_refused_by_the_name_of_the_function():
+def test_an_error_about_a_non_number_names_the_function():
     for f in (
         F.gelu,
         F.silu,
@@ -499,7 +499,7 @@ def test_ignored_targets_and_smoothed_ones_follow_pytorch(reduction, smoothing, 
         )
 
 
-def test_what_is_ignored_must_be_the_only_stranger():
+def test_all_targets_but_the_ignored_one_must_be_classes():
     with pytest.raises(
         ValueError,
         match=r"cross_entropy: the target has classes 0\.\.9, the scores 0\.\.3",

@@ -100,7 +100,7 @@ def test_nothing_and_everything_dropped(p, factor, scaling):
 
 
 @pytest.mark.parametrize("scaling, factor", [("inverted", 1 / 0.7), ("classic", 1.0)])
-def test_what_is_kept_is_scaled_by_the_mode(scaling, factor):
+def test_kept_entries_are_scaled_as_the_mode_says(scaling, factor):
     mg.manual_seed(1)
     out = F.dropout(leaf(np.ones(100)), 0.3, training=True, scaling=scaling)
     assert set(out.tolist()) == {0.0, factor}
@@ -146,7 +146,7 @@ def test_a_generator_of_ones_own_decides_the_mask():
     ],
 )
 @pytest.mark.parametrize("training", [True, False])
-def test_what_is_no_probability_is_refused(p, hint, training):
+def test_a_rate_outside_0_to_1_is_refused(p, hint, training):
     with pytest.raises(
         ValueError,
         match=rf"^dropout: p is the probability of DROPPING, in \[0, 1\]; got {p}\.{hint}$",

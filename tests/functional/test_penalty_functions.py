@@ -116,7 +116,7 @@ def test_the_penalty_of_plain_data_is_plain_data(name):
 
 @pytest.mark.parametrize("c", [-1, -1e-9, math.inf, math.nan])
 @every_penalty
-def test_coefficients_that_are_no_weight_are_refused(name, c):
+def test_negative_and_infinite_coefficients_are_refused(name, c):
     with pytest.raises(
         ValueError, match=f"{name}: the coefficient (c|l1) must be a number >= 0, got {c}"
     ):

@@ -470,7 +470,7 @@ def test_interpolation_to_a_size_reads_entry_floor_of_i_n_over_m(n, m):
     ]
 
 
-def test_interpolation_leaves_what_is_infinite_where_it_is_and_means_of_whole_numbers_are_none():
+def test_interpolation_does_not_spread_infinite_entries_and_means_of_whole_numbers_are_floats():
     assert F.interpolate(np.array([[[1.0, np.inf, np.nan]]]), size=6)[0, 0, :4].tolist() == [
         1,
         1,
@@ -542,7 +542,7 @@ def test_a_maximum_of_padding_alone_is_refused():
     "n, k, stride, padding, extra, dilation",
     [(1, 2, 1, 0, 1, 2), (3, 2, 1, 1, 2, 3), (2, 3, 2, 0, 3, 4), (1, 1, 1, 0, 2, 3)],
 )
-def test_the_gradients_of_conv_transpose_with_room_for_more_places_are_those_of_a_map(
+def test_the_gradients_of_conv_transpose_with_room_for_more_places_are_right(
     n, k, stride, padding, extra, dilation, rng
 ):
     """x[i] w[k] is added at i stride + k dilation - padding, so <u, y> has the gradients sum_k w[k] u[...] and sum_i x[i] u[...]."""

@@ -153,7 +153,7 @@ def test_a_leaf_that_is_a_plain_tensor_is_trained_too():
     assert [name for name, _ in Scale().named_parameters()] == ["by"]
 
 
-def test_what_is_inside_lists_of_lists_is_found():
+def test_parameters_inside_lists_of_lists_are_found():
     class Grid(nn.Module):
         def __init__(self):
             self.cells = [[nn.Linear(1, 1, bias=False)], {"a": (nn.Linear(1, 1, bias=False),)}]
@@ -164,7 +164,7 @@ def test_what_is_inside_lists_of_lists_is_found():
     ]
 
 
-def test_what_is_appended_to_a_list_later_is_found():
+def test_parameters_appended_to_a_list_later_are_found():
     model = Net()
     model.blocks.append(nn.Linear(3, 3))
     assert "blocks.2.weight" in dict(model.named_parameters())
@@ -356,7 +356,7 @@ def test_settings_that_make_no_sense_are_named(make, told):
 @pytest.mark.parametrize(
     "state", ["model.npz", nn.Linear(3, 2), None, [1, 2]], ids=lambda state: type(state).__name__
 )
-def test_what_is_no_state_is_told(state):
+def test_a_wrong_state_is_refused(state):
     model = nn.Linear(3, 2)
     for target in (model, mg.optim.SGD(model.parameters())):
         with pytest.raises(
@@ -444,7 +444,7 @@ def test_saving_again_replaces_the_file(tmp_path):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="file modes of POSIX")
-def test_a_saved_file_can_be_read_by_those_who_can_read_other_new_files(tmp_path):
+def test_a_saved_file_has_the_permissions_of_other_new_files(tmp_path):
     (tmp_path / "plain").write_text("")
     mg.save({"w": np.zeros(3)}, tmp_path / "m.npz")
     assert stat.S_IMODE(os.stat(tmp_path / "m.npz").st_mode) == stat.S_IMODE(
@@ -504,7 +504,7 @@ def test_reprs_of_layers(module, text):
     assert repr(module) == text
 
 
-def test_the_repr_of_a_layer_of_ones_own_has_what_it_has_of_the_layer():
+def test_the_repr_of_a_subclass_of_a_layer_shows_the_settings_it_inherits():
     class Masked(nn.Linear):
         def __init__(self, mask, width=3, depth=1):
             super().__init__(len(mask), 2, bias=False)
@@ -516,7 +516,7 @@ def test_the_repr_of_a_layer_of_ones_own_has_what_it_has_of_the_layer():
     )
 
 
-def test_the_repr_of_a_module_of_ones_own_is_what_it_says_itself():
+def test_the_repr_of_a_subclass_of_module_guesses_no_settings():
     class Block(nn.Module):
         def __init__(self, width, place=0):
             self.width, self.place = width, place
@@ -792,7 +792,7 @@ def test_sequential_refuses_what_cannot_be_called(wrong):
         nn.Sequential(nn.ReLU(), wrong)
 
 
-def test_a_module_without_forward_says_so():
+def test_a_module_without_forward_is_an_error():
     class Empty(nn.Module):
         pass
 
@@ -1138,7 +1138,7 @@ def test_all_masks_are_the_same_after_the_same_seed():
 @pytest.mark.parametrize(
     "name", ["forward", "training", "train", "penalty", "weight_penalty", "_order"]
 )
-def test_a_sequential_refuses_names_it_has_itself(name):
+def test_a_sequential_refuses_the_names_of_its_own_attributes(name):
     with pytest.raises(ValueError, match=f"Sequential: {name} is what"):
         nn.Sequential(**{name: nn.Tanh()})
 

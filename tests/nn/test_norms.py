@@ -121,7 +121,7 @@ def test_small_numbers_by_hand():
 
 
 @each_form
-def test_a_form_and_its_first_and_second_derivatives_are_those_of_its_parts(name):
+def test_a_form_and_its_two_derivatives_equal_a_composition_of_other_ops(name):
     form, *arrays = drawn(name)
     broadcast, axis = FORMS[name][2:]
 
@@ -237,7 +237,7 @@ def test_scale_and_shift_of_a_channel_change_nothing(batch):
 
 @settings(max_examples=20, deadline=None, derandomize=True)
 @given(batches(), st.randoms(use_true_random=False))
-def test_mean_zero_variance_one_and_what_follows_for_gradients(batch, random):
+def test_mean_zero_variance_one_and_no_slope_along_shift_and_scale(batch, random):
     x, scale, _ = batch
     axes = (0, *range(2, x.ndim))
     out = train(x)
@@ -403,7 +403,7 @@ def test_the_functions_are_pytorchs():
 # ------------------------------------------------------------------------------- running statistics
 
 
-def test_running_statistics_are_the_weighted_mean_of_those_of_the_batches():
+def test_running_statistics_are_the_weighted_mean_over_the_batches():
     x = normal(5, 8, 3)  # five batches
     means, variances = x.mean(axis=1), x.var(axis=1, ddof=1)
     layer, average = (
@@ -454,7 +454,7 @@ def same_state(model, before):
     return all(np.array_equal(value, before[key]) for key, value in model.state_dict().items())
 
 
-def test_what_looks_at_a_model_in_training_does_not_move_its_statistics():
+def test_checks_and_pictures_of_a_model_in_training_do_not_move_its_statistics():
     model, x, labels = noisy_model()
     loss = loss_of(model, x, labels)
     state, value = model.state_dict(), loss.item()
@@ -555,7 +555,7 @@ def test_the_penalties_of_a_norm_count():
     assert repr(layer) == "LayerNorm(normalized_shape=(3,), penalty=L1(0.5), bias_penalty=L2(2))"
 
 
-def test_what_they_look_like_and_what_they_hold():
+def test_reprs_and_parameters_of_norms():
     assert repr(nn.BatchNorm2d(8)) == "BatchNorm2d(num_features=8)"
     assert repr(nn.GroupNorm(2, 8)) == "GroupNorm(num_groups=2, num_channels=8)"
     assert repr(nn.InstanceNorm1d(8)) == "InstanceNorm1d(num_features=8)"

@@ -192,7 +192,7 @@ def test_penalties_of_a_loop_each_keep_their_own_layer():
     assert nn.Sequential(*layers).penalty().item() == pytest.approx(expected)
 
 
-def test_sparsity_counts_what_is_zero_and_what_is_only_small():
+def test_sparsity_counts_zeros_and_small_entries():
     model = nn.Sequential(nn.Linear(4, 2, dtype=np.float64))
     model[0].weight.data[...] = [[0.0, -0.0, 1e-4, -1e-4], [1e-3, 1.0, -1.0, 0.0]]
     model[0].bias.data[...] = [1.0, 5e-4]

@@ -78,12 +78,12 @@ def test_the_padding_row_is_read_and_gets_no_gradient(padding):
         ([[-1]], IndexError, r"must be from 0 to 2, got -1"),
     ],
 )
-def test_what_is_no_row_is_refused(input, error, message):
+def test_an_index_that_has_no_row_is_refused(input, error, message):
     with pytest.raises(error, match=message):
         F.embedding(input, normal_leaf(3, 2))
 
 
-def test_what_is_no_table_and_no_padding_row_is_refused():
+def test_a_wrong_table_and_a_wrong_padding_row_are_refused():
     with pytest.raises(
         ValueError,
         match=r"embedding: weight must be \(num_embeddings, embedding_dim\), got \(3,\)",
@@ -178,7 +178,7 @@ attended = st.tuples(
 
 @given(attended)
 @settings(max_examples=60, deadline=None)
-def test_attention_is_what_loops_give_whatever_shapes_and_masks(drawn):
+def test_attention_equals_loops_for_all_shapes_and_masks(drawn):
     (a, b, c), length, size, e, d, kind, causal, scale, seed = drawn
     rng = np.random.default_rng(seed)
     q, k, v = (
@@ -340,7 +340,7 @@ def test_dropout_of_attention_asks_for_training_and_is_named_after_the_layer():
         ),
     ],
 )
-def test_attention_says_what_does_not_fit(shapes, mask, error, message):
+def test_attention_names_shapes_that_do_not_fit(shapes, mask, error, message):
     with pytest.raises(error, match=message):
         F.scaled_dot_product_attention(*(normal_leaf(*shape) for shape in shapes), mask)
 
@@ -524,7 +524,7 @@ def test_masks_of_both_kinds_may_be_mixed():
         ),
     ],
 )
-def test_multihead_attention_says_what_does_not_fit(call, error, message):
+def test_multihead_attention_names_shapes_that_do_not_fit(call, error, message):
     with pytest.raises(error, match=message):
         call(nn.MultiheadAttention(4, 2))
 
@@ -606,7 +606,7 @@ def test_a_layer_is_its_equations(kind):
 
 
 @kinds
-def test_both_ways_is_one_way_and_the_other_way_round(kind):
+def test_a_bidirectional_layer_is_one_layer_forward_and_one_backward(kind):
     layer, x = layer_of(kind, 3, 4, bidirectional=True, batch_first=True), normal(2, 5, 3)
     out, last = layer(x)
     forward, _ = by_hand(kind, x.swapaxes(0, 1), [np.zeros((2, 4))] * 2, *arrays_of(layer))
@@ -838,7 +838,7 @@ def test_a_whole_model_in_training_passes_the_check_of_its_graph():
     )
 
 
-def test_one_seed_reproduces_the_noise_and_a_further_layer_leaves_that_of_others():
+def test_one_seed_reproduces_the_noise_and_a_further_layer_does_not_change_it():
     def noise(layers):
         mg.manual_seed(3)
         return {
@@ -919,7 +919,7 @@ def test_penalties_reach_all_weights_and_all_biases():
         ),
     ],
 )
-def test_a_recurrent_layer_says_what_does_not_fit(call, error, message):
+def test_a_recurrent_layer_names_shapes_that_do_not_fit(call, error, message):
     with pytest.raises(error, match=message):
         call()
 

@@ -132,7 +132,7 @@ own = set(registry.ops) - reached - composed  # their values are tested by hand
 
 
 @each_sample(lambda name: name not in own)
-def test_values_are_those_of_numpy(name, sample, inputs):
+def test_values_are_equal_to_numpys(name, sample, inputs):
     expected, found = sample.call(*inputs), sample.call(*tensors(inputs))
     assert not isinstance(expected, Tensor)
     assert found.shape == np.shape(expected)
@@ -181,7 +181,7 @@ closed_forms = {
 
 @pytest.mark.parametrize("name", closed_forms)
 @pytest.mark.parametrize("shape", [(2, 3), (4,), (1, 1), (2, 1, 3)], ids=str)
-def test_values_of_what_numpy_lacks(name, shape):
+def test_values_of_ops_that_numpy_lacks(name, shape):
     f, reference = closed_forms[name]
     x = normal(*shape)
     np.testing.assert_allclose(f(leaf(x)).data, reference(x), rtol=1e-13, atol=1e-15)
@@ -211,7 +211,7 @@ def test_linear_names_the_shapes_it_refuses(weight, bias):
         ops.linear(leaf(normal(2, 4)), normal(*weight), None if bias is None else normal(*bias))
 
 
-def test_scatter_adds_what_is_named_twice():
+def test_scatter_adds_entries_of_equal_indices():
     assert ops.scatter(leaf([1.0, 2.0, 4.0]), [0, 0, 2], (4,)).tolist() == [3, 0, 4, 0]
     assert ops.scatter(leaf([1.0, 2.0]), slice(1, 3), (4,)).tolist() == [0, 1, 2, 0]
 
@@ -486,7 +486,7 @@ without_gradient = {
 
 
 @pytest.mark.parametrize("name", without_gradient)
-def test_what_has_no_gradient_gives_plain_data(name):
+def test_functions_without_a_gradient_give_plain_data(name):
     x = leaf([[1.0, 2.5], [-3.0, 4.0]])
     for f in without_gradient[name]:
         for other in (2.0, np.array([2.0, 2.5]), leaf([2.0, 2.5])):
@@ -513,7 +513,7 @@ def test_what_has_no_gradient_gives_plain_data(name):
     ],
     ids=lambda f: f.__name__,
 )
-def test_what_is_flat_or_discrete_gives_plain_data(f):
+def test_flat_and_discrete_functions_give_plain_data(f):
     out = f(leaf([0.4, -1.6]))
     assert not out.requires_grad
     assert np.array_equal(out.data, f(np.array([0.4, -1.6])))
@@ -829,7 +829,7 @@ def torch_pairs():
 
 
 @pytest.mark.parametrize("name", torch_pairs())
-def test_values_and_gradients_are_those_of_pytorch(name):
+def test_values_and_gradients_are_equal_to_pytorchs(name):
     torch = pytest.importorskip("torch")
     here, there, shapes, low = torch_pairs()[name]
     rng = np.random.default_rng(len(name))
@@ -892,7 +892,7 @@ WAYS = (
 @pytest.mark.filterwarnings("ignore:.where. used without .out.")  # by NumPy, of plain data
 @pytest.mark.parametrize("named", refused)
 @pytest.mark.parametrize("requires_grad", [True, False], ids=["recorded", "plain"])
-def test_what_has_no_rule_is_refused_by_name(named, requires_grad):
+def test_functions_without_a_rule_are_refused_by_name(named, requires_grad):
     if not requires_grad and named.startswith(WAYS):
         data = square[0] if named == "np.add.at" else square
         np.testing.assert_array_equal(refused[named](Tensor(data)), refused[named](data))
@@ -1031,7 +1031,7 @@ def test_logsumexp_of_nothing_at_all_is_quiet():
         assert ops.logsumexp(Tensor([-np.inf, -np.inf])).item() == -np.inf
 
 
-def test_the_trace_is_that_of_the_diagonal_alone():
+def test_the_trace_uses_the_diagonal_alone():
     x = leaf([[1.0, np.inf], [np.nan, 2.0]])
     assert np.trace(x).item() == 3
     assert mg.grad(np.trace(x), x)[0].tolist() == [[1, 0], [0, 1]]

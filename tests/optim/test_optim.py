@@ -716,7 +716,7 @@ def test_max_norm_of_rows_whose_squares_overflow():
 
 
 @pytest.mark.parametrize("rate", [-1.0, math.nan, None, "a"])
-def test_a_schedule_that_gives_no_rate_is_told(rate):
+def test_a_schedule_that_returns_no_learning_rate_is_refused(rate):
     w = leaf(np.ones(2))
     optimizer, w.grad = optim.SGD([w], lr=lambda step: rate), mg.Tensor(np.ones(2))
     with pytest.raises(ValueError, match=f"SGD: the schedule of lr gave {rate!r} at step 0"):
@@ -791,7 +791,7 @@ def test_an_optimizer_is_one_class():
             Lion([w], **wrong)
 
 
-def test_a_class_without_an_update_says_so():
+def test_a_class_without_an_update_is_an_error():
     class Idle(optim.Optimizer):
         pass
 

@@ -52,7 +52,7 @@ def operator_of(penalty, shape):
 
 
 @pytest.mark.parametrize("name", PENALTIES)
-def test_a_proximal_operator_minimises_what_it_is_defined_by(name):
+def test_a_proximal_operator_minimises_the_function_that_defines_it(name):
     """No point near prox(v) has a smaller |w - v|^2 / 2 + t * penalty(w); by convexity then none at all."""
     penalty = PENALTIES[name]
     prox = operator_of(penalty, (3, 4))
@@ -444,7 +444,7 @@ def test_a_penalty_that_stands_there_twice_acts_twice():
     np.testing.assert_allclose(w.data, [0.6, 0.0], atol=1e-15)
 
 
-def test_what_is_frozen_or_not_in_the_loss_or_not_its_own_stays():
+def test_parameters_that_are_frozen_or_foreign_or_not_in_the_loss_stay():
     model = nn.Sequential(nn.Linear(2, 2, dtype=np.float64))
     frozen, absent, other = (
         nn.Parameter(np.ones(2), requires_grad=False),
@@ -569,7 +569,7 @@ def test_never_the_subgradient_and_the_threshold_both():
         (lambda w: np.sum(w).detach(), "needs the recorded loss"),
     ],
 )
-def test_what_has_no_proximal_step_is_refused_and_nothing_moves(closure, error):
+def test_a_penalty_without_a_proximal_step_is_refused_and_nothing_moves(closure, error):
     w = normal_leaf(2, 2)
     optimizer = ProximalSGD([w], lr=0.1, accelerated=True)
     for _ in range(3):
