@@ -11,7 +11,7 @@ from minigrad import array, registry
 from minigrad import noise as randomness
 from minigrad.array import data_of
 
-# ----------------------------------------------------------------------------- leaves and comparisons
+# --------------------------------------------------------------------------- leaves and comparisons
 
 
 def leaf(data=2.0, dtype=np.float64, name=None):
@@ -55,7 +55,7 @@ def close(found, expected, rtol=1e-12, atol=1e-13):
     np.testing.assert_allclose(data_of(found), data_of(expected), rtol=rtol, atol=atol)
 
 
-# -------------------------------------------------------------------------------------- what work costs
+# ---------------------------------------------------------------------------------- what work costs
 
 
 def cpu_time(prepare, times=3):
@@ -83,7 +83,7 @@ def assert_linear(prepare, n, times=3):
     assert large < 24 * small, f"8 times the size costs {large / small:.0f} times as much"
 
 
-# ------------------------------------------------------------------ the state of the whole process
+# ------------------------------------------------------------------- the state of the whole process
 
 
 def all_random_states():
@@ -105,7 +105,7 @@ def own_registry():
             table.update(before)
 
 
-# ------------------------------------------------------------- functions whose rules the tests break
+# ------------------------------------------------------------ functions whose rules the tests break
 
 OWN_RNG = np.random.default_rng(0)  # minigrad does not know this generator
 

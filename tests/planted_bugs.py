@@ -72,7 +72,9 @@ def expected_value():
 
 
 def ridge():
-    """Dropout on a linear model is ridge regression: E|y - (M*X)w|^2 = |y - Xw|^2 + p/(1-p) sum_j w_j^2 |X_j|^2."""
+    """Dropout on a linear model is ridge regression: E|y - (M*X)w|^2 = |y - Xw|^2 + p/(1-p) sum_j
+    w_j^2 |X_j|^2.
+    """
     X, w, y = positive_leaf(3, 4).detach(), positive_leaf(4, seed=1), np.arange(3.0)
     residual = F.dropout(X, P, training=True) @ w - y
     found = mg.expectation(np.sum(residual * residual))
@@ -145,7 +147,9 @@ def keeps_moments():
 
 
 def noisy_weights():
-    """DropConnect drops weights, the same for all rows x_r: E|sum_r W x_r|^2 = |W s|^2 + p/(1-p) sum_ij w_ij^2 s_j^2, s = sum_r x_r."""
+    """DropConnect drops weights, the same for all rows x_r: E|sum_r W x_r|^2 = |W s|^2 + p/(1-p)
+    sum_ij w_ij^2 s_j^2, s = sum_r x_r.
+    """
     layer, x = (
         nn.DropConnect(nn.Linear(3, 2, bias=False, dtype=np.float64), P),
         positive_leaf(4, 3).detach(),
@@ -250,7 +254,9 @@ def zero_weights():
 
 
 def proximal_step():
-    """A step on a quadratic with its minimum at b, by hand: gradient, soft threshold, shrinking, block threshold, each once and times lr."""
+    """A step on a quadratic with its minimum at b, by hand: gradient, soft threshold, shrinking,
+    block threshold, each once and times lr.
+    """
     b, lr = np.array([[2.0, -0.1], [0.3, 0.4]]), 0.25
     for penalty, by_hand in (
         (lambda w: F.l1_penalty(w, c=0.8), lambda v: soft(v, 0.8 * lr)),
@@ -317,7 +323,9 @@ def ledger():
 
 
 def doubled():
-    """A parameter that is penalised twice is told, one that is decayed by penalty and optimizer too; all others are not."""
+    """A parameter that is penalised twice is told, one that is decayed by penalty and optimizer
+    too; all others are not.
+    """
     w, data = positive_leaf(2), np.sum(positive_leaf(2, seed=1))
     penalised = data + F.l2_penalty(w, c=0.1)
     for loss, decay, messages in (
@@ -383,7 +391,9 @@ def retained():
 
 
 def changed_leaves():
-    """A graph whose leaves an optimizer has changed since is refused: the rules would mix old and new values."""
+    """A graph whose leaves an optimizer has changed since is refused: the rules would mix old and
+    new values.
+    """
     w = positive_leaf(3)
     y, newer = np.sum(w * w), np.sum(w * w)
     newer.backward()
@@ -468,7 +478,9 @@ def leaves_inputs_alone():
 
 
 def judges_kinks():
-    """The checker: a valid subgradient passes, one outside the slopes fails, and a steep tanh is no kink."""
+    """The checker: a valid subgradient passes, one outside the slopes fails, and a steep tanh is no
+    kink.
+    """
     at = Tensor(np.array([0.0, 0.5]), True)
     assert gradcheck(F.relu, at)
     assert not gradcheck(
@@ -543,7 +555,9 @@ class Bug(NamedTuple):
 
 
 def text(function, *changes):
-    """The bug of `function` with parts of its text replaced: text(f, old, new, ...). If a part is no longer there, that is an error."""
+    """The bug of `function` with parts of its text replaced: text(f, old, new, ...). If a part is
+    no longer there, that is an error.
+    """
 
     @contextlib.contextmanager
     def plant():

@@ -13,7 +13,7 @@ from minigrad.engine import Tensor
 pytestmark = pytest.mark.usefixtures("as_before")
 
 
-# ------------------------------------------------------------------------------------------- a tensor
+# ----------------------------------------------------------------------------------------- a tensor
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_a_leaf_can_be_copied_and_pickled_and_a_result_cannot():
         copy.deepcopy(x * 2)
 
 
-# ------------------------------------------------------------------------------------ leaving the graph
+# -------------------------------------------------------------------------------- leaving the graph
 
 
 @pytest.mark.parametrize(

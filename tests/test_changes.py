@@ -1,4 +1,6 @@
-"""Changes in place: which are refused, which are made, and what backward says of a graph that used the old values."""
+"""Changes in place: which are refused, which are made, and what backward says of a graph that used
+the old values.
+"""
 
 import numpy as np
 import pytest

@@ -84,7 +84,7 @@ def test_tensors_and_lists_are_taken_and_batches_are_copies():
     assert x[0, 1] == 1
 
 
-# ---- position and state
+# ------------------------------------------------------------------------------- position and state
 
 
 def test_a_loop_begins_where_the_last_one_was_left():
@@ -176,7 +176,7 @@ def test_a_state_of_other_batches_is_refused_and_changes_nothing(settings, messa
     assert batches.state_dict() == before
 
 
-# ---- errors
+# ------------------------------------------------------------------------------------------- errors
 
 
 @pytest.mark.parametrize(

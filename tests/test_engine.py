@@ -1,4 +1,6 @@
-"""The engine: what backward does and when it refuses, size, time and memory, higher derivatives, grad."""
+"""The engine: what backward does and when it refuses, size, time and memory, higher derivatives,
+grad.
+"""
 
 import ast
 import contextlib
@@ -38,7 +40,7 @@ def counting_op():
     return counted, calls
 
 
-# -------------------------------------------------------------------------------------------- backward
+# ----------------------------------------------------------------------------------------- backward
 
 
 def test_backward_fills_the_grad_of_every_leaf():
@@ -294,7 +296,7 @@ def test_a_leaf_that_no_longer_wants_a_gradient_gets_none(func):
     assert x.grad is None and y.grad is not None
 
 
-# ---------------------------------------------------------------------------------- size, time, memory
+# ------------------------------------------------------------------------------- size, time, memory
 
 
 def test_sixty_doublings_are_two_to_the_sixty_and_sixty_rule_calls():
@@ -459,7 +461,7 @@ def test_only_rules_of_inputs_that_need_a_gradient_run():
                 assert grad(f(x, constant_), x, create_graph=recorded)[0].tolist() == [1]
 
 
-# ---------------------------------------------------------------------------------- higher derivatives
+# ------------------------------------------------------------------------------- higher derivatives
 
 
 def test_a_hessian():
@@ -555,7 +557,7 @@ def test_create_graph_keeps_the_graph():
         grad(y, x)
 
 
-# ------------------------------------------------------------------------------------------------ grad
+# --------------------------------------------------------------------------------------------- grad
 
 
 def test_grad_leaves_every_grad_untouched():
@@ -649,7 +651,7 @@ def test_gradients_of_grad_share_no_memory():
     assert not np.shares_memory(gx.data, u)
 
 
-# ------------------------------------------------------------------------- what is recorded without a gradient
+# -------------------------------------------------------------- what is recorded without a gradient
 
 
 def test_named_data_are_an_input_of_the_graph():

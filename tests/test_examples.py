@@ -189,7 +189,7 @@ def test_every_method_of_the_main_job_is_in_the_readme(script):
     )
 
 
-# ---- what the examples share
+# -------------------------------------------------------------------------- what the examples share
 
 
 def test_the_options_of_an_example(script, capsys):
@@ -256,7 +256,7 @@ def test_a_loss_that_cannot_be_drawn_is_checked_all_the_same(script, tmp_path, m
     )
 
 
-# ---- diabetes, and dropout as ridge
+# ------------------------------------------------------------------- diabetes, and dropout as ridge
 
 
 def test_the_diabetes_data_are_whole(script):
@@ -307,7 +307,7 @@ def test_sgd_with_dropout_comes_near_ridge(script):
     )  # least squares is farther by 20 times
 
 
-# ---- the lasso
+# ---------------------------------------------------------------------------------------- the lasso
 
 
 def test_proximal_steps_find_the_zeros_of_the_lasso_and_gradient_steps_none(script):
@@ -349,7 +349,7 @@ def test_at_the_largest_lambda_all_coefficients_are_zero(script):
     assert np.sum(lasso["solve"](x, y, 0.999 * lasso["largest"](x, y))[0] != 0) == 1
 
 
-# ---- MC dropout
+# --------------------------------------------------------------------------------------- MC dropout
 
 
 def test_scaled_weights_are_the_geometric_mean_of_softmax_regression_and_not_the_arithmetic(script):
@@ -388,7 +388,7 @@ def test_the_class_left_out_is_in_no_other_set(script):
     )
 
 
-# ---- LeNet and ResNet
+# --------------------------------------------------------------------------------- LeNet and ResNet
 
 
 def test_lenet_has_the_sizes_of_the_original_on_large_images(script):
@@ -442,7 +442,7 @@ def test_a_killed_resnet_goes_on_to_the_same_bits(tmp_path):
     assert (tmp_path / "killed").read_bytes() == (tmp_path / "whole").read_bytes()
 
 
-# ---- the variance shift of dropout before batch norm
+# -------------------------------------------------- the variance shift of dropout before batch norm
 
 
 @pytest.mark.parametrize("between", [True, False], ids=["a layer before", "right before"])
@@ -478,7 +478,7 @@ def test_running_variances_follow_the_formula_and_evaluation_has_others(script):
     )  # 199/200
 
 
-# ---- sequences
+# ---------------------------------------------------------------------------------------- sequences
 
 
 def test_guesses_from_counts_are_witten_and_bells(script):
@@ -580,7 +580,7 @@ def test_the_gru_reads_rows_and_has_its_masks_at_the_right_places(script):
     }
 
 
-# ---- Keras
+# -------------------------------------------------------------------------------------------- Keras
 
 
 def test_the_keras_model_has_the_layers_and_penalties_of_its_lines(script):
@@ -602,7 +602,7 @@ def test_the_keras_model_has_the_layers_and_penalties_of_its_lines(script):
     assert abs(model.penalty().item() / (0.001 * squares) - 1) < 1e-5
 
 
-# ---- idx files
+# ---------------------------------------------------------------------------------------- idx files
 
 
 def idx_file(path, array, magic=None, cut=0):

@@ -23,7 +23,7 @@ def forwards(monkeypatch):
     return ran
 
 
-# --------------------------------------------------------------------------------------------- nodes
+# -------------------------------------------------------------------------------------------- nodes
 
 BINARY = [np.add, np.multiply, np.subtract, np.maximum]
 UNARY = [np.sin, np.tanh, np.negative]
@@ -31,7 +31,9 @@ UNARY = [np.sin, np.tanh, np.negative]
 
 @st.composite
 def graphs(draw):
-    """(leaves, recipe): each line of the recipe is a function and the numbers of the earlier tensors it takes."""
+    """(leaves, recipe): each line of the recipe is a function and the numbers of the earlier
+    tensors it takes.
+    """
     leaves = draw(st.integers(1, 3))
     recipe = []
     for made in range(leaves, leaves + draw(st.integers(1, 25))):
@@ -135,7 +137,7 @@ def test_the_cost_of_a_walk_grows_with_the_nodes_and_not_with_their_square():
     assert_linear(walks, 1000)
 
 
-# -------------------------------------------------------------------------------------------- replay
+# ------------------------------------------------------------------------------------------- replay
 
 
 def model(x, w, b):
@@ -257,7 +259,7 @@ def test_replay_refuses_a_value_of_another_shape(value):
         mg.replay(np.sum(np.exp(x)), {x: value})
 
 
-# ------------------------------------------------------------------------------------------ resample
+# ----------------------------------------------------------------------------------------- resample
 
 
 def noisy(x):
@@ -313,7 +315,7 @@ def test_the_mean_of_samples_is_the_expectation():
     )  # seeded; by chance less than once in 1e10 seeds
 
 
-# -------------------------------------------------------------------------------------------- copies
+# ------------------------------------------------------------------------------------------- copies
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -359,7 +361,7 @@ def test_a_copy_keeps_names():
     assert copy(nodes(w * 2))[w.order].name == "w"
 
 
-# ------------------------------------------------------------------------------------------ evaluate
+# ----------------------------------------------------------------------------------------- evaluate
 
 
 def test_evaluate_runs_only_nodes_that_depend_on_a_changed_leaf(forwards):

@@ -20,7 +20,7 @@ from minigrad.noise import Normal
 pytestmark = pytest.mark.usefixtures("warnings_are_errors")
 
 
-# -------------------------------------------------------------------------------------------- ledger
+# ------------------------------------------------------------------------------------------- ledger
 
 
 def model_and_loss(dtype=np.float64):
@@ -163,7 +163,9 @@ COMBINATIONS = [
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_random_sums_add_up(data):
-    """Sums, differences, signs and multiples of terms, in any nesting: the ledger adds up, and so do the gradients."""
+    """Sums, differences, signs and multiples of terms, in any nesting: the ledger adds up, and so
+    do the gradients.
+    """
     w = normal_leaf(2, 3)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -240,7 +242,7 @@ def test_the_picture_shows_what_the_ledger_says():
     )  # half of each stands in the loss
 
 
-# ------------------------------------------------------------------------------------------ warnings
+# ----------------------------------------------------------------------------------------- warnings
 
 
 def warned(loss, optimizer=None):

@@ -1,4 +1,6 @@
-"""Real bugs, planted one by one: the check that is named for each must fail, and without bugs all checks pass."""
+"""Real bugs, planted one by one: the check that is named for each must fail, and without bugs all
+checks pass.
+"""
 
 import pytest
 from planted_bugs import BUGS, CHECKS, fails

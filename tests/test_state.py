@@ -1,4 +1,6 @@
-"""Checkpoints: trees that come back as they were, files that are whole whatever happens, trainings that go on bit by bit."""
+"""Checkpoints: trees that come back as they were, files that are whole whatever happens, trainings
+that go on bit by bit.
+"""
 
 import gc
 import io
@@ -59,7 +61,7 @@ def patched(target, name, value):
         yield
 
 
-# ------------------------------------------------------------------------------------------------ trees
+# -------------------------------------------------------------------------------------------- trees
 
 KEYS = st.text(max_size=4) | st.sampled_from(
     [
@@ -192,13 +194,15 @@ def test_torchs_state_dicts_are_saved_too(tmp_path):
         ({"a": [{None: ONE}]}, TypeError, "must be strings, not None, in a/0"),
     ],
 )
-def test_an_object_that_cannot_be_saved_is_named_and_nothing_is_written(tmp_path, tree, error, message):
+def test_an_object_that_cannot_be_saved_is_named_and_nothing_is_written(
+    tmp_path, tree, error, message
+):
     with pytest.raises(error, match=message):
         mg.save(tree, tmp_path / "c")
     assert os.listdir(tmp_path) == []
 
 
-# ------------------------------------------------------------------------------------------------ files
+# -------------------------------------------------------------------------------------------- files
 
 
 def test_the_same_state_gives_the_same_bytes(tmp_path, monkeypatch):
@@ -309,14 +313,16 @@ def test_a_missing_folder_is_an_error(tmp_path):
     assert os.listdir(tmp_path) == ["folder"]
 
 
-# ------------------------------------------------------------------------- whole, whatever interrupts it
+# -------------------------------------------------------------------- whole, whatever interrupts it
 
 OLD, NEW = ({"w": np.full(20_000, k), "more": [np.full((30, 30), k)], "k": k} for k in (1, 2))
 
 
 @contextmanager
 def watched(happens, calls):
-    """Each system call of `save` is put down in `calls`, and happens(number of the call) first; a write is then half done."""
+    """Each system call of `save` is put down in `calls`, and happens(number of the call) first; a
+    write is then half done.
+    """
 
     def call(name, function):
         def run(*args, **kwargs):
@@ -416,7 +422,9 @@ def test_a_failure_at_any_system_call_leaves_the_old_file_or_the_new(tmp_path, m
 
 
 def whole_after_kills(folder, kills):
-    """Kills processes that save, in `folder`, and says what was found: (files that were not whole, kills amid a save)."""
+    """Kills processes that save, in `folder`, and says what was found: (files that were not whole,
+    kills amid a save).
+    """
     file, broken, left = folder / "c", [], 0
 
     def fork(child):
@@ -508,7 +516,7 @@ def test_two_threads_that_save_to_one_file_leave_one_of_the_two(tmp_path):
     assert (same(found, OLD) or same(found, NEW)) and os.listdir(tmp_path) == ["c"]
 
 
-# ------------------------------------------------------------------------------------- random numbers
+# ----------------------------------------------------------------------------------- random numbers
 
 
 def drawn():
@@ -580,7 +588,7 @@ def test_a_wrong_random_state_changes_nothing(wrong):
     assert mg.get_rng_state() == before
 
 
-# ---------------------------------------------------------------------------------------- optimizers
+# --------------------------------------------------------------------------------------- optimizers
 
 
 class Momentum(optim.Optimizer):

@@ -18,7 +18,7 @@ RED = reports.RED
 pytestmark = pytest.mark.usefixtures("own_registry")
 
 
-# ----------------------------------------------------------------------------- check_graph: whole models
+# ------------------------------------------------------------------------ check_graph: whole models
 
 
 def small_model():
@@ -148,7 +148,7 @@ def test_a_bug_of_the_engine_shows_in_the_leaf_when_every_rule_is_right(monkeypa
     assert [(row.op, row.shape) for row in report.rows if row.verdict == "FAIL"] == [("leaf", (3,))]
 
 
-# ---------------------------------------------------------------------- check_graph: the corner cases
+# -------------------------------------------------------------------- check_graph: the corner cases
 
 
 def test_check_graph_of_a_loss_that_is_not_a_scalar():

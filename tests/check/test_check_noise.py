@@ -38,7 +38,7 @@ def gaussian(x, std=0.5, mean=1.0, law=Normal):
     return x * Noise(law(mean, std), x.shape, x.dtype)
 
 
-# ------------------------------------------------------------------------------------- right noise
+# -------------------------------------------------------------------------------------- right noise
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -175,7 +175,9 @@ def test_no_false_alarm_over_seeds():
 
 
 def test_false_alarms_are_as_rare_as_asked_for(monkeypatch):
-    """At a level where they can be seen: of 300 reports at most the share of 0.2 asked for (but for a chance of 1e-9)."""
+    """At a level where they can be seen: of 300 reports at most the share of 0.2 asked for (but for
+    a chance of 1e-9).
+    """
     monkeypatch.setattr(noise, "FALSE_ALARM", 0.2)
 
     def both(x):
@@ -188,7 +190,7 @@ def test_false_alarms_are_as_rare_as_asked_for(monkeypatch):
     assert 0 < alarms / 300 <= 0.2 + rate_bound(0.2, 300, math.log(2e9))
 
 
-# ------------------------------------------------------------------------------------ planted bugs
+# ------------------------------------------------------------------------------------- planted bugs
 
 
 class Swapped(Bernoulli):
@@ -478,7 +480,7 @@ def test_the_same_noise_in_two_layers_is_found_for_every_law():
     ]
 
 
-# --------------------------------------------------------------------------- nothing was, or can be, tested
+# ------------------------------------------------------------------- nothing was, or can be, tested
 
 
 def test_a_model_without_noise_does_not_pass():
@@ -599,7 +601,7 @@ def test_arguments_that_make_no_sense():
         check_noise(lambda x: 1.0)
 
 
-# ----------------------------------------------------------------------------- everything stays as it was
+# ----------------------------------------------------------------------- everything stays as it was
 
 
 @pytest.mark.parametrize("fails", [False, True])
@@ -656,7 +658,7 @@ def test_a_second_check_gives_the_same_report():
     assert str(check_noise(op)) == str(check_noise(op))
 
 
-# ---------------------------------------------------------------------------------------- the bounds
+# --------------------------------------------------------------------------------------- the bounds
 
 
 def tail(n, q, at_least):

@@ -15,7 +15,7 @@ from minigrad.registry import op
 pytestmark = pytest.mark.usefixtures("own_registry")
 
 
-# --------------------------------------------------------------------------------------- diagnosis
+# ---------------------------------------------------------------------------------------- diagnosis
 
 
 def squared(x):
@@ -46,7 +46,9 @@ def drawing(g, out, x):
 
 
 def transposed(a):
-    """The entries of the transposed array in the shape of a: what a forgotten .T gives where the engine cannot tell."""
+    """The entries of the transposed array in the shape of a: what a forgotten .T gives where the
+    engine cannot tell.
+    """
     return np.reshape(np.transpose(a), a.shape)
 
 

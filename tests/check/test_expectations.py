@@ -1,4 +1,6 @@
-"""Exact expectations: every outcome of the noise, against closed forms and against enumerations in plain NumPy."""
+"""Exact expectations: every outcome of the noise, against closed forms and against enumerations in
+plain NumPy.
+"""
 
 import itertools
 import math
@@ -34,7 +36,9 @@ def masks(p, *shapes):
 
 
 def brute_force(loss_of, inputs, p, *shapes):
-    """The expected value, and the expected gradients by `inputs`, of loss_of(*masks), a graph without noise."""
+    """The expected value, and the expected gradients by `inputs`, of loss_of(*masks), a graph
+    without noise.
+    """
     value, gradients = 0.0, [0.0 for _ in inputs]
     for probability, *kept in masks(p, *shapes):
         loss = loss_of(*kept)
@@ -43,7 +47,7 @@ def brute_force(loss_of, inputs, p, *shapes):
     return value, gradients
 
 
-# -------------------------------------------------------------------------- dropout on a linear model
+# ------------------------------------------------------------------------ dropout on a linear model
 
 
 @pytest.fixture
@@ -116,7 +120,7 @@ def test_dropped_weights(p):
     close(expected.gradients[w], 2 * X.data.T @ residual + 2 * p / (1 - p) * w.data * size)
 
 
-# -------------------------------------------------------------------------------------- other models
+# ------------------------------------------------------------------------------------- other models
 
 
 @pytest.mark.parametrize("p", RATES)
@@ -210,7 +214,7 @@ def test_a_loss_of_several_entries_has_an_expected_value_only():
     close(expected.value, x.data)
 
 
-# -------------------------------------------------------------------------------------- Gaussian noise
+# ----------------------------------------------------------------------------------- Gaussian noise
 
 
 def moment(k, s):
@@ -264,7 +268,7 @@ def test_dropout_and_gaussian_noise_together():
     close(expected.value, np.sum(x.data) ** 2 + (1.25 / 0.7 - 1) * np.sum(x.data**2))
 
 
-# ------------------------------------------------------------------------------------------ edges
+# -------------------------------------------------------------------------------------------- edges
 
 
 def test_a_rate_of_0_or_1_has_one_outcome_for_any_size():
@@ -356,7 +360,7 @@ def test_inside_no_grad():
     assert np.array_equal(inside.gradients[x].data, mg.expectation(loss).gradients[x].data)
 
 
-# ---------------------------------------------------------------------------------- refusals
+# ----------------------------------------------------------------------------------------- refusals
 
 
 @pytest.mark.parametrize(
@@ -467,7 +471,7 @@ def test_the_graph_and_the_generators_stay_as_they_are(monkeypatch, interrupted)
     assert np.array_equal(x.grad.data, gradient)
 
 
-# ------------------------------------------------------------------------------ wrong dropouts are seen
+# -------------------------------------------------------------------------- wrong dropouts are seen
 
 WRONG = {
     "no scale": (lambda x, m, p: x * m, lambda p: 1 - p),
@@ -500,7 +504,7 @@ def test_at_a_rate_of_a_half_two_of_the_wrong_dropouts_are_right():
     }
 
 
-# ------------------------------------------------------------------------------- what runs again
+# ---------------------------------------------------------------------------------- what runs again
 
 
 @pytest.mark.parametrize("name", samples)

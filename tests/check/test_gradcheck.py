@@ -1,4 +1,6 @@
-"""gradcheck and gradgradcheck: planted wrong rules must be found and named, right ones must pass, nothing may pass untested."""
+"""gradcheck and gradgradcheck: planted wrong rules must be found and named, right ones must pass,
+nothing may pass untested.
+"""
 
 import inspect
 import math
@@ -35,7 +37,7 @@ from minigrad.registry import op
 pytestmark = pytest.mark.usefixtures("own_registry")
 
 
-# --------------------------------------------------------------------------- gradcheck: what is right
+# ------------------------------------------------------------------------- gradcheck: what is right
 
 RIGHT = {
     "sum": (lambda x: x.sum(), [(3, 2)]),
@@ -110,7 +112,7 @@ def test_float64_inputs_give_no_warning():
         assert mg.gradcheck(np.exp, positive_leaf(3))
 
 
-# ----------------------------------------------------------------- gradcheck: called as PyTorch's
+# ------------------------------------------------------------------- gradcheck: called as PyTorch's
 
 
 def test_the_keywords_are_those_of_pytorch():
@@ -235,7 +237,7 @@ def test_fast_mode_of_several_inputs_outputs_and_of_second_derivatives():
     assert mg.gradgradcheck(lambda x, y: (np.tanh(x @ y), np.exp(x)), inputs, fast_mode=True)
 
 
-# ------------------------------------------------------------------------ gradcheck: large inputs
+# -------------------------------------------------------------------------- gradcheck: large inputs
 
 
 def test_a_large_input_is_checked_at_every_entry_for_the_price_of_a_few_runs():
@@ -266,7 +268,7 @@ def test_one_wrong_entry_among_10000_is_found_and_named(entry):
     assert mg.check_graph(np.sum(wrong(positive_leaf(100, 100)))).first_wrong.op == "cube"
 
 
-# --------------------------------------------------------------------------- gradcheck: planted bugs
+# -------------------------------------------------------------------------- gradcheck: planted bugs
 
 
 PLANTED = {  # name: (forward, shapes, rules, (input, an entry) that gradcheck must name)
@@ -470,7 +472,9 @@ def test_a_small_derivative_is_not_excused_by_an_absolute_tolerance():
 
 @pytest.mark.parametrize("factor", [2.0**20, 2.0**-20, 2.0**-30])
 def test_the_verdict_does_not_depend_on_the_scale_of_the_function(factor):
-    """Down to what rounding hides: numbers of the size of 1, as here inside, hide gradients below 1e-13."""
+    """Down to what rounding hides: numbers of the size of 1, as here inside, hide gradients below
+    1e-13.
+    """
     wrong, hundredth_off = (
         op(cube, x=lambda g, out, x: g * x),
         op(lambda x: x**4, x=lambda g, out, x: 4.04 * g * x**3),
@@ -516,7 +520,9 @@ def test_a_function_that_computes_in_few_digits_is_named():
     ("constant", "scale"), [(1e13, 1), (1e4, 1e-8), (1e6, 1e-4), (100, 1e-9), (1e8, 0.01)]
 )
 def test_an_error_hidden_by_rounding_is_no_failure_and_no_pass(constant, scale):
-    """Beside such a constant the numeric derivative tells little: nothing is tested, or what is wrong is seen, or what is right passes."""
+    """Beside such a constant the numeric derivative tells little: nothing is tested, or what is
+    wrong is seen, or what is right passes.
+    """
     wrong = op(cube, x=lambda g, out, x: 9 * g * x * x)
     beside = {
         f: functions.examine(lambda x, f=f: constant + scale * np.sum(f(x)), positive_leaf(3))
@@ -534,7 +540,7 @@ def test_an_error_hidden_by_rounding_is_no_failure_and_no_pass(constant, scale):
     )  # alone, it is as wrong as ever
 
 
-# --------------------------------------------------------------------- gradcheck: what cannot be checked
+# ---------------------------------------------------------------- gradcheck: what cannot be checked
 
 
 SIZES = cycle([1, 2])
@@ -792,7 +798,7 @@ def test_a_function_that_changes_an_input_without_gradient_is_reported():
     assert c.tolist() == [1, 1, 1]
 
 
-# ------------------------------------------------------------------------------ gradcheck: kinks
+# --------------------------------------------------------------------------------- gradcheck: kinks
 
 KINKS = {  # name: (function, point): the rule's value is a valid subgradient
     "relu at 0": (F.relu, [0.0, 1.0, -1.0]),
@@ -846,7 +852,9 @@ def test_between_the_one_sided_slopes_a_value_is_valid(slope_at_0, valid):
     "subgradient, valid", [(0.0, True), (0.7, True), (1.0, True), (-0.2, False), (1.3, False)]
 )
 def test_outputs_that_are_all_at_a_kink_are_compared_one_by_one(break_rule, subgradient, valid):
-    """Along an entry of x the kinks of several outputs meet, with slopes of both signs: summed up they would hide each other."""
+    """Along an entry of x the kinks of several outputs meet, with slopes of both signs: summed up
+    they would hide each other.
+    """
     w = np.random.default_rng(0).standard_normal((5, 4))
     break_rule("relu", lambda g, out, x: g * np.where(x == 0, subgradient, x > 0))
     x = mg.Tensor(np.zeros((3, 5)), True)
@@ -860,7 +868,7 @@ def test_a_kink_does_not_hide_a_wrong_entry_elsewhere():
         mg.gradcheck(wrong, mg.Tensor(np.array([0.0, 0.7]), True))
 
 
-# ------------------------------------------------------------------- gradcheck: leaves all as it was
+# ------------------------------------------------------------------ gradcheck: leaves all as it was
 
 
 def active(x):
@@ -1015,7 +1023,7 @@ def test_a_check_that_is_interrupted_leaves_everything_as_it_was(check, where, k
     loss.backward()  # still
 
 
-# --------------------------------------------------------------------------------- gradgradcheck
+# ------------------------------------------------------------------------------------ gradgradcheck
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,9 @@ def out_for_input(rule, g, out, arguments, own):
 
 
 def detached(name, what):
-    """`what` the rule is given ("g", "out" or an argument) arrives without its graph: second derivatives are wrong, first ones are not."""
+    """`what` the rule is given ("g", "out" or an argument) arrives without its graph: second
+    derivatives are wrong, first ones are not.
+    """
 
     def mutation(rule, g, out, arguments, own):
         def plain(label, a):
@@ -134,7 +136,7 @@ def broken(name, i, mutation):
     return lambda g, out, *arguments: mutation(partial(right, i), g, out, arguments, i)
 
 
-# ------------------------------------------------------------------- which of them change anything
+# -------------------------------------------------------------------- which of them change anything
 
 
 @cache
@@ -152,7 +154,9 @@ def recorded(name):
 
 
 def calls(name, i):
-    """(own, g, out, arguments) of every call of the i-th rule that the samples lead to; floats are leaves of their own."""
+    """(own, g, out, arguments) of every call of the i-th rule that the samples lead to; floats are
+    leaves of their own.
+    """
     rng = np.random.default_rng(0)
     for node in recorded(name):
         for own, x in enumerate(node.args):
@@ -210,7 +214,9 @@ def same(x, y):
 
 @np.errstate(all="ignore")  # confused inputs may be outside a domain
 def effect(name, i, mutation):
-    """What the mutation does on the samples: "changes" the cotangent, "applies" (the rule is given something else, to no effect), or "none"."""
+    """What the mutation does on the samples: "changes" the cotangent, "applies" (the rule is given
+    something else, to no effect), or "none".
+    """
     applies = changes = False
     for own, g, out, arguments in calls(name, i):
         g, out, arguments = g.data, out.data, [data_of(a) for a in arguments]
@@ -307,11 +313,13 @@ def test_every_rule_uses_its_cotangent_and_those_of_curved_ops_their_inputs_or_o
     assert straight == listed
 
 
-# ------------------------------------------------------------------------------------------ the gate
+# ----------------------------------------------------------------------------------------- the gate
 
 
 def killed(name, i, mutation, order):
-    """Whether some sample of the op, its i-th rule broken, FAILs: VACUOUS is what samples with zero gradients are meant to be."""
+    """Whether some sample of the op, its i-th rule broken, FAILs: VACUOUS is what samples with zero
+    gradients are meant to be.
+    """
     rules = list(ops[name].rules)
     try:
         ops[name].rules[i] = broken(name, i, mutation)

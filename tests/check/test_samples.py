@@ -1,4 +1,6 @@
-"""The rows that sample tables are written with: what they call, what they are called, which inputs they draw."""
+"""The rows that sample tables are written with: what they call, what they are called, which inputs
+they draw.
+"""
 
 import numpy as np
 import pytest

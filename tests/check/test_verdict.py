@@ -165,7 +165,7 @@ def test_mistakes_are_found_among_kinks(scale, monkeypatch):
         assert mg.check_graph(f(x), seed).first_wrong.op == "leaf"
 
 
-# ------------------------------------------------------------------------------- what rounding hides
+# ------------------------------------------------------------------------------ what rounding hides
 
 
 @pytest.mark.parametrize("distance", [1e-6, 1e-7, 2.5e-8, 1e-8, 3e-9, 1e-9, 1e-10])
@@ -216,7 +216,7 @@ def test_a_gradient_of_nothing_but_rounding_has_no_error():
         assert report.rows[-1].verdict == "VACUOUS" and max(row.error for row in report.rows) < 1e-9
 
 
-# ------------------------------------------------------------------------------------- rules that are no derivative
+# --------------------------------------------------------------------- rules that are no derivative
 
 
 def test_a_rule_that_is_another_one_on_tensors_is_found():
@@ -279,7 +279,7 @@ def test_a_check_of_unrecorded_or_whole_numbers_is_refused():
             mg.gradcheck(func, positive_leaf(3))
 
 
-# ------------------------------------------------------------------------------------------- zeros
+# -------------------------------------------------------------------------------------------- zeros
 
 
 @pytest.mark.parametrize("factor", [100, 1 + 1e-6])
@@ -381,7 +381,7 @@ def test_scales_make_no_kinks_and_hide_nothing(power):
     assert not mg.check_graph(np.sum(wrong(x)))
 
 
-# -------------------------------------------------------------------------------- kinks that meet
+# ---------------------------------------------------------------------------------- kinks that meet
 
 MEETING = {  # functions of a point where kinks of two ops meet
     "max of minimum": (lambda v: np.max(np.minimum(0.0, v), axis=0), [[0.0, -1.0], [0.0, -2.0]]),
@@ -415,7 +415,7 @@ def test_where_kinks_meet_a_wrong_rule_is_found(break_rule):
     assert not mg.gradcheck(f, x, raise_exception=False)
 
 
-# ---------------------------------------------------------------------------- linear in the cotangent
+# -------------------------------------------------------------------------- linear in the cotangent
 
 NOT_LINEAR = {
     "negative cotangents are lost": lambda g: np.maximum(g, 0),

@@ -9,7 +9,7 @@ from helpers import leaf, normal, pulled
 from minigrad import functional as F
 from minigrad.check import gradcheck, gradgradcheck
 
-# --------------------------------------------------------------------------------------- activations
+# -------------------------------------------------------------------------------------- activations
 
 
 erf = np.vectorize(math.erf, otypes=[float])
@@ -141,7 +141,7 @@ def test_gelu_knows_two_forms():
         F.gelu(leaf([1.0]), approximate="fast")
 
 
-# ---------------------------------------------------------------------------------- softmax and its kin
+# ------------------------------------------------------------------------------ softmax and its kin
 
 
 def soft_reference(x, axis):

@@ -12,7 +12,7 @@ from minigrad import functional as F
 from minigrad.check import gradcheck, gradgradcheck
 from minigrad.engine import Tensor
 
-# --------------------------------------------------------------------------------------------- losses
+# ------------------------------------------------------------------------------------------- losses
 
 
 x_, t_ = normal(4, 3), normal(4, 3, seed=1)

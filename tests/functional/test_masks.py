@@ -225,7 +225,9 @@ class Exhaustive:
     "keep", [0.3, 0.7, 0.1, 1 / 3, 1 - 1 / 3, 0.5, 0.25, 1e-6, 1 - 1e-6, 2**-16, 1 - 2**-53, 1e-300]
 )
 def test_the_rate_is_exact(keep):
-    """Of the 256 equally likely draws of 8 bits so many are kept; then each is kept or dropped, whatever it was, with probability p."""
+    """Of the 256 equally likely draws of 8 bits so many are kept; then each is kept or dropped,
+    whatever it was, with probability p.
+    """
     if keep == 0.5:  # takes a bit an entry
         assert Bernoulli(keep).draw(Exhaustive(1), (8 * 256,), bool).sum() == 8 * 128
         return
@@ -243,7 +245,9 @@ def test_the_rate_is_exact(keep):
     "p, count", [(0.004, 100_000), (0.3, 50_000), (1e-300, 10), (0.5, 1), (0.0, 5), (0.01, 0)]
 )
 def test_successes_are_a_bernoulli_process(p, count):
-    """The number of successes, and of those in each half: each within a distance that has probability below 1e-10 (Bernstein)."""
+    """The number of successes, and of those in each half: each within a distance that has
+    probability below 1e-10 (Bernstein).
+    """
     rng = np.random.default_rng(3)
     places = randomness._successes(rng, p, count)
     assert np.all(np.diff(places) > 0) and (

@@ -1,4 +1,6 @@
-"""Windows, convolutions, pooling and their layers, against their definitions, each other and PyTorch."""
+"""Windows, convolutions, pooling and their layers, against their definitions, each other and
+PyTorch.
+"""
 
 import itertools
 import math
@@ -116,11 +118,13 @@ def test_a_convolution_never_holds_all_its_windows(rng):
     assert peak < everything / 2, f"{peak} bytes; all windows are {everything}"
 
 
-# ------------------------------------------------------------------------------------- beside PyTorch
+# ----------------------------------------------------------------------------------- beside PyTorch
 
 
 def cases():
-    """(name, call of either library's functions on x and more, shapes of those) of every public function here."""
+    """(name, call of either library's functions on x and more, shapes of those) of every public
+    function here.
+    """
     for rank, space in ((1, (11,)), (2, (11, 9))):
         x = (2, 4, *space)
         for stride, padding, dilation, groups in itertools.product(
@@ -223,7 +227,7 @@ def test_both_gradient_checks_pass(name, rng):
     assert mg.gradgradcheck(lambda *xs: np.sin(1e-3 * call(F, *xs)), inputs, fast_mode=True)
 
 
-# --------------------------------------------------------------------------- definitions, without PyTorch
+# --------------------------------------------------------------------- definitions, without PyTorch
 
 
 def test_pools_by_hand():
@@ -369,7 +373,7 @@ def test_errors_say_what_is_wrong(call, message):
         call()
 
 
-# -------------------------------------------------------------------------------------------- layers
+# ------------------------------------------------------------------------------------------- layers
 
 LAYERS = {
     "Conv1d": ((4, 6, 3), {"stride": 2, "padding": 1, "dilation": 2, "groups": 2}, (2, 4, 11)),
@@ -545,7 +549,9 @@ def test_a_maximum_of_padding_alone_is_refused():
 def test_the_gradients_of_conv_transpose_with_room_for_more_places_are_right(
     n, k, stride, padding, extra, dilation, rng
 ):
-    """x[i] w[k] is added at i stride + k dilation - padding, so <u, y> has the gradients sum_k w[k] u[...] and sum_i x[i] u[...]."""
+    """x[i] w[k] is added at i stride + k dilation - padding, so <u, y> has the gradients sum_k w[k]
+    u[...] and sum_i x[i] u[...].
+    """
     x, w = (
         mg.Tensor(rng.standard_normal((1, 1, n)), True),
         mg.Tensor(rng.standard_normal((1, 1, k)), True),

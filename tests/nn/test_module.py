@@ -76,7 +76,7 @@ def ones(*shape):
     return mg.Tensor(np.ones(shape, np.float32))
 
 
-# ------------------------------------------------------------------------------------ what is inside
+# ----------------------------------------------------------------------------------- what is inside
 
 NET_PARAMETERS = ["gain", "first.weight", "first.bias"]
 NET_PARAMETERS += [
@@ -203,7 +203,7 @@ def test_a_deep_copy_of_a_model_trains_alone():
     assert np.any(model[0].weight.data)
 
 
-# --------------------------------------------------------------------------------------------- modes
+# -------------------------------------------------------------------------------------------- modes
 
 
 def test_train_and_eval_reach_everything_and_return_the_module():
@@ -375,7 +375,7 @@ def test_the_repr_of_a_module_that_refers_to_one_around_it_ends():
     )
 
 
-# ---------------------------------------------------------------------------------------------- files
+# -------------------------------------------------------------------------------------------- files
 
 
 def test_save_and_load_round_trip(tmp_path):
@@ -452,7 +452,7 @@ def test_a_saved_file_has_the_permissions_of_other_new_files(tmp_path):
     )
 
 
-# ----------------------------------------------------------------------------------------------- repr
+# --------------------------------------------------------------------------------------------- repr
 
 
 def test_the_repr_reads_like_pytorchs():
@@ -524,7 +524,7 @@ def test_the_repr_of_a_subclass_of_module_guesses_no_settings():
     assert repr(Block(3, place=1)) == "Block()"
 
 
-# ---------------------------------------------------------------------------------------------- lists
+# -------------------------------------------------------------------------------------------- lists
 
 
 @pytest.mark.parametrize(
@@ -549,7 +549,7 @@ def test_layers_take_lists(layer, x):
         np.testing.assert_allclose(array.data_of(a), b.data, rtol=1e-5, atol=1e-6)
 
 
-# --------------------------------------------------------------------------------------------- Linear
+# ------------------------------------------------------------------------------------------- Linear
 
 
 @pytest.mark.parametrize("shape", [(5, 4), (4,), (2, 3, 4), (0, 4)])
@@ -612,7 +612,7 @@ def test_linear_of_the_wrong_width_names_both_shapes():
         nn.Linear(4, 3)(ones(2, 5))
 
 
-# ----------------------------------------------------------------------------- dropout and activations
+# -------------------------------------------------------------------------- dropout and activations
 
 
 def test_dropout_drops_in_training_and_is_the_identity_in_evaluation():
@@ -716,7 +716,7 @@ def test_activations_refuse_settings_they_do_not_have(make):
         make()
 
 
-# ------------------------------------------------------------------------------------------- Residual
+# ----------------------------------------------------------------------------------------- Residual
 
 
 def test_a_residual_block_adds_its_branch_and_drops_it_by_samples():
@@ -748,7 +748,7 @@ def test_a_residual_block_refuses_shapes_that_would_broadcast():
         nn.Residual(nn.Linear(3, 1), nn.Linear(3, 2))(x)
 
 
-# ----------------------------------------------------------------------------------------- Sequential
+# --------------------------------------------------------------------------------------- Sequential
 
 
 def test_sequential_applies_in_order_and_takes_functions():
@@ -800,7 +800,7 @@ def test_a_module_without_forward_is_an_error():
         Empty()(ones(2))
 
 
-# ------------------------------------------------------------------------------------------ penalties
+# ---------------------------------------------------------------------------------------- penalties
 
 
 def test_a_model_without_penalties_adds_zero():
@@ -863,7 +863,7 @@ def test_l1_and_l2_are_functions_of_weights_too():
     assert nn.L1(0.5) == nn.L1(0.5) != nn.L2(0.5)
 
 
-# -------------------------------------------------------------------------------------------- summary
+# ------------------------------------------------------------------------------------------ summary
 
 
 def summed_model():
@@ -970,7 +970,7 @@ def test_the_summary_keeps_a_forward_that_was_put_on_the_instance():
     assert np.array_equal(model(ones(2)).data, [3, 3])
 
 
-# --------------------------------------------------------------------------------------- initialisers
+# ------------------------------------------------------------------------------------- initialisers
 
 OUT, IN = 200, 300
 UNIFORM = {  # name: the bound of |w|
@@ -1038,7 +1038,7 @@ def test_initialisation_follows_manual_seed_and_leaves_numpys_generator():
     assert str(np.random.get_state()) == before
 
 
-# ------------------------------------------------------------------------------- scopes, noise streams
+# ---------------------------------------------------------------------------- scopes, noise streams
 
 
 def test_recorded_nodes_know_the_module_they_were_made_in():
@@ -1197,7 +1197,7 @@ def test_a_parameter_is_not_lost_to_plain_data(value):
     assert [name for name, _ in layer.named_parameters()] == []
 
 
-# ---------------------------------------------------------------------------------- layers of one's own
+# ------------------------------------------------------------------------------ layers of one's own
 
 
 class Bilinear(nn.Layer):
@@ -1217,7 +1217,9 @@ class Bilinear(nn.Layer):
 
 
 def test_a_layer_is_one_class():
-    """Initialisers, dtype, penalties, state, repr, name in summaries: all follow from its constructor."""
+    """Initialisers, dtype, penalties, state, repr, name in summaries: all follow from its
+    constructor.
+    """
     settings = {"penalty": nn.L1(0.1), "bias_penalty": nn.L2(0.2), "dtype": np.float64}
     layer = Bilinear(3, 2, rng=np.random.default_rng(0), **settings)
     weight = np.random.default_rng(0).normal(0, math.sqrt(2 / 5), (2, 3, 3))

@@ -1,4 +1,6 @@
-"""Normalisation: closed forms, PyTorch, invariances, running statistics, and what leaves them alone."""
+"""Normalisation: closed forms, PyTorch, invariances, running statistics, and what leaves them
+alone.
+"""
 
 import copy
 import itertools
@@ -79,7 +81,9 @@ each_form = pytest.mark.parametrize("name", FORMS)
 
 
 def drawn(name):
-    """(function of x, weight, bias and eps; these three arrays, weight and bias as the function takes them)."""
+    """(function of x, weight, bias and eps; these three arrays, weight and bias as the function
+    takes them).
+    """
     form, shape, broadcast, _ = FORMS[name]
     own = broadcast if name.startswith("layer") else (max(broadcast),)
     return form, normal(*shape), 1 + normal(*own, seed=1) / 2, normal(*own, seed=2)
@@ -182,7 +186,7 @@ def test_the_op_is_analytic():
         assert is_analytic(standardize(leaf(normal(3, 2, 4)), axis, 1e-5))
 
 
-# ------------------------------------------------------------------------------------- invariances
+# -------------------------------------------------------------------------------------- invariances
 
 numbers = st.floats(-3, 3)
 positive = st.floats(0.1, 10)
@@ -253,7 +257,7 @@ def test_mean_zero_variance_one_and_no_slope_along_shift_and_scale(batch, random
     close((g.data * x).sum(axis=axes), np.zeros(x.shape[1]), 1e-9)  # nor along its scale
 
 
-# ---------------------------------------------------------------------------- float32, memory, extremes
+# ------------------------------------------------------------------------ float32, memory, extremes
 
 
 @pytest.mark.parametrize(
@@ -535,7 +539,7 @@ def test_a_model_with_batch_norm_trains_and_evaluates():
     close(model(x), single)  # in evaluation a sample does not depend on its batch
 
 
-# ------------------------------------------------------------------------------------------- modules
+# ------------------------------------------------------------------------------------------ modules
 
 
 def test_the_default_selection_of_penalties_leaves_norms_alone():
@@ -600,7 +604,7 @@ def test_a_norm_is_one_node_of_the_picture():
     assert "1.batch norm (8, 6)" in text and "standardize, multiply, add" in text
 
 
-# -------------------------------------------------------------------------------------------- errors
+# ------------------------------------------------------------------------------------------- errors
 
 X = np.zeros((4, 3), np.float32)
 MISTAKES = [

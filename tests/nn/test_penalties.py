@@ -15,7 +15,7 @@ from minigrad.graph import nodes
 pytestmark = pytest.mark.usefixtures("warnings_are_errors")
 
 
-# ------------------------------------------------------------------------------------------- objects
+# ------------------------------------------------------------------------------------------ objects
 
 
 OBJECTS = [
@@ -210,7 +210,7 @@ def test_sparsity_counts_zeros_and_small_entries():
     assert mg.sparsity({"none": Tensor(np.zeros((0, 2)))}).zeros == {"none": 0}
 
 
-# ------------------------------------------------------- a penalty in the loss, and the optimizers' weight decay
+# ------------------------------------------ a penalty in the loss, and the optimizers' weight decay
 
 
 def run(optimizer, c=0.0, steps=20, **settings):

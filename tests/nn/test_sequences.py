@@ -1,4 +1,6 @@
-"""Sequences: embedding, attention and recurrent layers against loops written out here and against PyTorch; masks, noise, penalties."""
+"""Sequences: embedding, attention and recurrent layers against loops written out here and against
+PyTorch; masks, noise, penalties.
+"""
 
 import math
 
@@ -31,7 +33,7 @@ def streams(out):
     return [noise.stream for noise in mg.noise_leaves(out)]
 
 
-# ------------------------------------------------------------------------------------------ embedding
+# ---------------------------------------------------------------------------------------- embedding
 
 
 @pytest.mark.parametrize(
@@ -131,7 +133,7 @@ def test_the_embedding_is_pytorchs():
     close(ours.weight.grad, theirs.weight.grad.numpy())
 
 
-# ------------------------------------------------------------------------------------------ attention
+# ---------------------------------------------------------------------------------------- attention
 
 
 def attention_by_loops(q, k, v, allowed=None, added=None, scale=None):
@@ -366,7 +368,7 @@ def test_attention_is_pytorchs(mask, causal):
         close(gradient, other.grad.numpy())
 
 
-# --------------------------------------------------------------------------------- multi-head attention
+# ----------------------------------------------------------------------------- multi-head attention
 
 
 def test_several_heads_are_several_attentions_side_by_side():
@@ -547,13 +549,15 @@ def test_weights_of_attention_begin_as_pytorchs():
     )
 
 
-# ------------------------------------------------------------------------------------------- recurrence
+# --------------------------------------------------------------------------------------- recurrence
 
 sigmoid = lambda x: 1 / (1 + np.exp(-x))
 
 
 def by_hand(kind, x, states, w_ih, w_hh, b_ih, b_hh, act=np.tanh):
-    """One layer, one way, step by step, from the equations of PyTorch's manual: (outputs, last states)."""
+    """One layer, one way, step by step, from the equations of PyTorch's manual: (outputs, last
+    states).
+    """
     h, *c = states
     hidden, outputs = h.shape[-1], []
     for x_t in x:
@@ -710,7 +714,7 @@ def test_weights_begin_as_pytorchs(kind):
     assert not layer_of(kind, 3, 4, bias_init=nn.zeros).bias_hh_l0.data.any()
 
 
-# --------------------------------------------------------------------------- noise and penalties in layers
+# -------------------------------------------------------------------- noise and penalties in layers
 
 
 def between(out):

@@ -1,4 +1,6 @@
-"""Every op of the registry: its values, its rules of first and second order, its shapes, dtypes, kinks, and ways to reach it."""
+"""Every op of the registry: its values, its rules of first and second order, its shapes, dtypes,
+kinks, and ways to reach it.
+"""
 
 import math
 import operator
@@ -35,7 +37,7 @@ def each_sample(wanted=lambda name: True):
 every_sample = each_sample()
 
 
-# ---------------------------------------------------------------------------------------- every op
+# ----------------------------------------------------------------------------------------- every op
 
 
 def test_the_table_has_every_op_and_nothing_else():
@@ -232,7 +234,7 @@ def test_a_product_of_float32_and_float64_gives_each_leaf_its_own_dtype():
     assert (x.grad.dtype, y.grad.dtype) == (np.float32, np.float64)
 
 
-# -------------------------------------------------------------------------------- ways to reach an op
+# ------------------------------------------------------------------------------ ways to reach an op
 
 binary = {
     "add": (operator.add, np.add),
@@ -600,7 +602,7 @@ def test_large_inputs_neither_overflow_nor_give_nan(f, dtype):
     assert np.isfinite(x.grad.data).all()
 
 
-# ----------------------------------------------------------------------------------------- properties
+# --------------------------------------------------------------------------------------- properties
 
 
 @st.composite
@@ -616,7 +618,9 @@ def broadcastable(draw):
 
 
 def summed_to(g, shape):
-    """g, summed over what was broadcast: by adding entry after entry at its index, no reduction involved."""
+    """g, summed over what was broadcast: by adding entry after entry at its index, no reduction
+    involved.
+    """
     out = np.zeros(shape)
     for index in np.ndindex(g.shape):
         tail = index[len(index) - len(shape) :]
@@ -740,11 +744,13 @@ def test_erf_of_whole_numbers_is_not_a_whole_number():
     assert ops.erf(Tensor([0, 1])).tolist() == pytest.approx([0, math.erf(1)], rel=1e-15)
 
 
-# ------------------------------------------------------------------------------------ against PyTorch
+# ---------------------------------------------------------------------------------- against PyTorch
 
 
 def torch_pairs():
-    """{name: (here, there, shapes, lowest entry)}; `there` is told torch, so that the file runs without it."""
+    """{name: (here, there, shapes, lowest entry)}; `there` is told torch, so that the file runs
+    without it.
+    """
     return {
         "exp(sin)": (lambda x: np.exp(np.sin(x)), lambda t, x: t.exp(t.sin(x)), [(3, 4)], -2),
         "log, sqrt": (
@@ -843,7 +849,7 @@ def test_values_and_gradients_are_equal_to_pytorchs(name):
         np.testing.assert_allclose(g, t.numpy(), rtol=1e-12, atol=1e-12)
 
 
-# -------------------------------------------------------------------------------------------- refusals
+# ----------------------------------------------------------------------------------------- refusals
 
 refused = {
     "np.median": lambda t: np.median(t),

@@ -288,7 +288,7 @@ def test_each_group_can_have_a_schedule():
     np.testing.assert_allclose([u.data[0], v.data[0]], [-1.5, -0.2])
 
 
-# ----------------------------------------------------------------------------------- step, zero_grad
+# ---------------------------------------------------------------------------------- step, zero_grad
 
 
 def test_zero_grad_forgets_and_without_it_gradients_add_up():
@@ -360,7 +360,7 @@ def test_a_frozen_parameter_of_a_model_is_left_alone():
     assert changed == ["0.bias", "1.weight", "1.bias"]
 
 
-# -------------------------------------------------------------------------------------- memory layout
+# ------------------------------------------------------------------------------------ memory layout
 
 OPTIMIZERS = {
     "SGD": lambda p: optim.SGD(p, lr=0.1, momentum=0.9, weight_decay=0.1, nesterov=True),
@@ -447,7 +447,7 @@ def test_a_number_is_a_parameter_too():
         assert w.shape == () and w.data == vector.data[0] != 2.0
 
 
-# --------------------------------------------------------------------------------------------- errors
+# ------------------------------------------------------------------------------------------- errors
 
 
 @pytest.mark.parametrize(
@@ -511,7 +511,7 @@ def test_misuse_is_an_error_that_names_it(make, error, message):
         make(leaf([1.0, 2.0]))
 
 
-# ------------------------------------------------------------------------------------------ penalties
+# ---------------------------------------------------------------------------------------- penalties
 
 
 def with_l2(c):
@@ -564,7 +564,7 @@ def test_an_l1_node_gives_small_weights_but_no_exact_zeros(make):
     assert np.count_nonzero(w.data) == 8
 
 
-# ------------------------------------------------------------------------------------------- max_norm
+# ----------------------------------------------------------------------------------------- max_norm
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -649,7 +649,7 @@ def test_max_norm_of_one_weight_alone_does_not_clip_its_entries():
         np.testing.assert_allclose(np.linalg.norm(w.data, axis=1), 1.0)
 
 
-# ------------------------------------------------------------------------------------------ schedules
+# ---------------------------------------------------------------------------------------- schedules
 
 
 @pytest.mark.parametrize(
@@ -724,11 +724,13 @@ def test_a_schedule_that_returns_no_learning_rate_is_refused(rate):
     assert w.tolist() == [1, 1] and optimizer.steps == 0
 
 
-# ------------------------------------------------------------------------------ optimizers of one's own
+# -------------------------------------------------------------------------- optimizers of one's own
 
 
 class Lion(optim.Optimizer):
-    """w -= lr (sign(beta1 m + (1 - beta1) g) + weight_decay w) (Chen et al. 2023, arXiv:2302.06675)."""
+    """w -= lr (sign(beta1 m + (1 - beta1) g) + weight_decay w) (Chen et al. 2023,
+    arXiv:2302.06675).
+    """
 
     def __init__(self, parameters, lr=1e-3, betas=(0.9, 0.99), weight_decay=0.0, cautious=False):
         super().__init__(

@@ -1,4 +1,6 @@
-"""Proximal steps: closed forms, optimality conditions, scikit-learn on real data, and what is refused."""
+"""Proximal steps: closed forms, optimality conditions, scikit-learn on real data, and what is
+refused.
+"""
 
 import math
 
@@ -28,7 +30,7 @@ def solved(closure, parameters, lr, steps=20_000, tolerance=1e-9, **settings):
     return optimizer
 
 
-# --------------------------------------------------------------------------------- proximal operators
+# ------------------------------------------------------------------------------- proximal operators
 
 PENALTIES = {
     "l1": lambda w: F.l1_penalty(w, c=0.7),
@@ -53,7 +55,9 @@ def operator_of(penalty, shape):
 
 @pytest.mark.parametrize("name", PENALTIES)
 def test_a_proximal_operator_minimises_the_function_that_defines_it(name):
-    """No point near prox(v) has a smaller |w - v|^2 / 2 + t * penalty(w); by convexity then none at all."""
+    """No point near prox(v) has a smaller |w - v|^2 / 2 + t * penalty(w); by convexity then none at
+    all.
+    """
     penalty = PENALTIES[name]
     prox = operator_of(penalty, (3, 4))
     rng = np.random.default_rng(0)
@@ -92,11 +96,13 @@ def test_soft_thresholds_by_hand():
         assert rows_and_entries(np.zeros(shape), 1.0).shape == shape
 
 
-# ---------------------------------------------------------------------- closed forms on orthogonal designs
+# --------------------------------------------------------------- closed forms on orthogonal designs
 
 
 def orthogonal(n=30):
-    """X with X'X = n I, targets, and the least-squares weights (2, 6): the second row, and the first columns, small enough to be dropped."""
+    """X with X'X = n I, targets, and the least-squares weights (2, 6): the second row, and the
+    first columns, small enough to be dropped.
+    """
     rng = np.random.default_rng(0)
     q, _ = np.linalg.qr(rng.standard_normal((n, 6)))
     size = np.array([[0.02, 0.1, 1, 1, 1, 1], [0.02, 0.02, 0.02, 0.02, 0.02, 0.1]])
@@ -163,7 +169,7 @@ def test_closed_forms_on_orthogonal_designs(name, settings):
     assert np.array_equal(w.data == 0, expected == 0)
 
 
-# ------------------------------------------------------------------------------ scikit-learn on real data
+# ------------------------------------------------------------------------ scikit-learn on real data
 
 
 def diabetes():
@@ -177,7 +183,9 @@ def cancer():
 
 
 def linear_model(name, a, r=None):
-    """scikit-learn's model, the mean-squared-error loss that it minimises, and (l1, l2) by the conversion table."""
+    """scikit-learn's model, the mean-squared-error loss that it minimises, and (l1, l2) by the
+    conversion table.
+    """
     linear = pytest.importorskip("sklearn.linear_model")
     n = len(diabetes()[0])
     tight = {"tol": 1e-14, "max_iter": 100_000}
@@ -248,7 +256,9 @@ def test_scikit_learns_logistic_regression(c, r):
 
 
 def test_the_group_lasso_meets_its_optimality_conditions():
-    """On real data: -gradient = c w_g / |w_g| where a group is not 0, |gradient_g| <= c where it is."""
+    """On real data: -gradient = c w_g / |w_g| where a group is not 0, |gradient_g| <= c where it
+    is.
+    """
     x, y = cancer()
     targets = np.stack([1 - y, y], axis=1)[:, ::-1] * [[1.0, -0.5]] + x[:, :1] * [[0.3, 0.1]]
     w, c, n = leaf(np.zeros((2, x.shape[1]))), 0.12, len(x)
@@ -270,7 +280,7 @@ def test_the_group_lasso_meets_its_optimality_conditions():
     assert np.all(np.linalg.norm(g.data[:, zero], axis=0) <= c + 1e-9)
 
 
-# -------------------------------------------------------------------------------- zeros that are zeros
+# ----------------------------------------------------------------------------- zeros that are zeros
 
 
 def sparse_problem():
@@ -307,7 +317,9 @@ def test_subgradient_steps_give_no_zeros_and_proximal_steps_give_them_all():
 
 
 def test_a_network_loses_whole_units():
-    """The group lasso over what enters a hidden unit switches most of 30 units off; noise in the loss is no hindrance."""
+    """The group lasso over what enters a hidden unit switches most of 30 units off; noise in the
+    loss is no hindrance.
+    """
     mg.manual_seed(0)
     rng = np.random.default_rng(0)
     x = rng.standard_normal((200, 5))
@@ -330,7 +342,7 @@ def test_a_network_loses_whole_units():
     )
 
 
-# ------------------------------------------------------------------------------------------ what a step is
+# ----------------------------------------------------------------------------------- what a step is
 
 
 def test_one_step_is_a_gradient_step_and_a_threshold():
@@ -479,7 +491,7 @@ def test_a_step_frees_the_graph_as_backward_does():
         mg.terms(loss)
 
 
-# ------------------------------------------------------------------------------------------- KKT residual
+# ------------------------------------------------------------------------------------- KKT residual
 
 
 def test_the_kkt_residual_is_zero_at_the_minimum_and_only_there():
@@ -513,7 +525,7 @@ def test_the_kkt_residual_of_chosen_parameters_and_of_a_smooth_loss():
         kkt_residual(loss)
 
 
-# ------------------------------------------------------------------------------------------- refusals
+# ----------------------------------------------------------------------------------------- refusals
 
 
 def test_never_the_subgradient_and_the_threshold_both():
