@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from helpers import leaf
 
+import minigrad as mg
 from minigrad import functional as F
 from minigrad import registry
 from minigrad.check import GradcheckError, gradcheck, gradgradcheck
@@ -210,3 +211,31 @@ def test_an_op_can_be_called_by_the_names_of_its_arguments():
         TypeError, match=r"half_square\(\) missing 1 required positional argument: 'target'"
     ):
         half_square(x)
+
+
+def test_an_op_needs_arguments_that_it_can_name():
+    for forward in (lambda: np.ones(2), lambda _x: _x, lambda x_: x_):
+        with pytest.raises(TypeError, match="whose names do not begin or end with '_'"):
+            op(forward)
+
+
+def test_a_fixed_argument_of_a_family_may_have_a_rule():
+    @op(
+        scale=lambda g, out, scale, *xs: g * sum(xs),
+        xs=lambda g, out, scale, *xs: [g * scale for _ in xs],
+    )
+    def scaled_sum(scale, *xs):
+        return scale * sum(xs)
+
+    s, x, y = leaf([2.0, 3.0]), leaf([1.0, -1.0]), leaf([0.5, 4.0])
+    assert gradcheck(scaled_sum, (s, x, y)) and gradgradcheck(scaled_sum, (s, x, y))
+    assert mg.check_graph(scaled_sum(s, x, y, x).sum())
+
+
+def test_an_op_may_have_any_other_names_for_its_arguments():
+    @op(op=lambda g, out, op, flags, data: g * flags, flags=None, data=None)
+    def odd(op, flags, data=1.0):
+        return op * flags
+
+    x = leaf([1.0, 2.0])
+    assert grad(odd(op=x, flags=np.array([3.0, 4.0])).sum(), x)[0].tolist() == [3, 4]

@@ -31,7 +31,7 @@ class Sent(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """A step of the backward pass: `node` has its whole cotangent `g`, and its rules send some on."""
+    """A step of the backward pass: `node` has its whole cotangent `g`, and its rules send it on."""
 
     node: Tensor
     g: np.ndarray
@@ -49,9 +49,12 @@ def trace(root, gradient=None):
 
     >>> x = Tensor(3.0, requires_grad=True)
     >>> for node, g, sent in trace(x * x + x):
-    ...     print(node.op.name, g, [(float(s.cotangent), f"{s.count} of {s.of}", float(s.total)) for s in sent])
-    add 1.0 [(1.0, '1 of 1', 1.0), (1.0, '1 of 3', 1.0)]
-    multiply 1.0 [(3.0, '2 of 3', 4.0), (3.0, '3 of 3', 7.0)]
+    ...     for s in sent:
+    ...         print(node.op.name, g, s.cotangent, f"{s.count} of {s.of}, {s.total} so far")
+    add 1.0 1.0 1 of 1, 1.0 so far
+    add 1.0 1.0 1 of 3, 1.0 so far
+    multiply 1.0 3.0 2 of 3, 4.0 so far
+    multiply 1.0 3.0 3 of 3, 7.0 so far
     """
     roots = as_list(root)
     nodes = [node for node in program("trace", *roots) if node.requires_grad]

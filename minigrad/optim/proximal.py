@@ -29,8 +29,10 @@ class ProximalSGD(Optimizer):
     >>> w = Tensor([3.0, 0.2], requires_grad=True)
     >>> optimizer = ProximalSGD([w], lr=0.5)
     >>> from minigrad.functional import l1_penalty
+    >>> def loss():
+    ...     return 0.5 * ((w - [2.0, 0.3]) ** 2).sum() + l1_penalty(w, c=0.5)
     >>> for _ in range(50):
-    ...     loss = optimizer.step(lambda: 0.5 * ((w - [2.0, 0.3]) ** 2).sum() + l1_penalty(w, c=0.5))
+    ...     value = optimizer.step(loss)
     >>> w
     Tensor([1.5, 0. ], requires_grad=True)
     """

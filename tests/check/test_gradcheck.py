@@ -1108,3 +1108,17 @@ def test_gradgradcheck_finds_a_wrong_rule_in_the_backward_graph(break_rule):
     assert mg.gradcheck(np.sin, positive_leaf(3))
     with pytest.raises(GradcheckError, match="FAIL"):
         mg.gradgradcheck(np.sin, positive_leaf(3))
+
+
+def test_a_constant_of_the_data_that_changes_nothing_but_rounding_is_allowed():
+    def stabilised(x):
+        middle = -1.37 * x.data.mean()
+        return np.sin((x - middle) + middle)
+
+    assert mg.gradcheck(stabilised, mg.Tensor(np.array([10000.3, 9999.4, 10001.1]), True))
+
+    def logsumexp(x):
+        top = x.data.max()
+        return top + np.log(np.sum(np.exp(x - top)))
+
+    assert mg.gradcheck(logsumexp, positive_leaf(5))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 from minigrad import functional as F
-from minigrad.check import numeric, rounding, verdict
+from minigrad.check import GradcheckError, numeric, rounding, verdict
 from minigrad.check.samples import samples, tensors
 from minigrad.graph import nodes
 from minigrad.registry import op
@@ -115,6 +115,7 @@ KINKS = {  # name: (f, x, direction, left, right)
     "max of a tie": (np.max, [3.0, 3.0, 1.0], [1.0, -1.0, 5.0], -1, 1),
     "min of a tie": (np.min, [1.0, 1.0], [2.0, 3.0], 3, 2),
     "the norm at 0": (lambda x: F.group_l2(x, c=1.0, axis=0), [0.0, 0.0], [3.0, 4.0], -5, 5),
+    "the norm at 0, backwards": (lambda x: F.group_l2(x, c=1.0, axis=0), [0, 0], [-3, -4], -5, 5),
     "the deviation of equal numbers": (np.std, [2.0, 2.0], [1.0, -1.0], -1, 1),
     "l1 penalty": (lambda x: F.l1_penalty(x, c=0.5), [0.0, 2.0], [1.0, 1.0], 0, 1),
 }
@@ -184,6 +185,8 @@ def test_where_a_complex_number_overflows_a_difference_is_taken():
     x = mg.Tensor(np.array([-800.0, 3.0]), True)
     assert mg.gradcheck(F.sigmoid, x)
     assert np.isfinite(slopes(F.sigmoid, [-800.0, 3.0])).all()
+    steep = op(lambda x: 1 / (1 + np.exp(-x) ** 2), x=lambda g, out, x: 2 * g * out * (1 - out))
+    assert mg.gradcheck(steep, x)
 
 
 def test_the_program_is_run_as_it_was_recorded():
@@ -204,3 +207,20 @@ def test_moving_numbers_by_a_rounding_leaves_equal_numbers_equal():
         assert a[1] == a[2] and a[3] == 0 and 0 < np.max(abs(a - x.data)) < 3e-16
         top = next(m for m in moved.values() if m.op is not None and m.op.name == "max")
         assert top.data == a[1]
+
+
+def test_what_has_no_rule_is_run_again_on_the_side_that_the_direction_goes_to():
+    above = op(lambda x: x > 0, x=None)
+    whole = op(lambda x: np.floor(x), x=None)
+
+    def leaky(x):
+        return np.where(above(x), x, 0.1 * x) + whole(x + 0.5) * x
+
+    assert slopes(leaky, [0.0, 2.0, -3.0]) == (
+        pytest.approx([0.1, 3.0, -2.9]),
+        pytest.approx([1.0, 3.0, -2.9]),
+    )
+    x = mg.Tensor(np.array([0.0, 2.0]), True)
+    assert mg.gradcheck(leaky, x)
+    with pytest.raises(GradcheckError, match="NONFINITE"):
+        mg.gradcheck(lambda x: np.where(above(x), x + 1, x), x)

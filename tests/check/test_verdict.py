@@ -367,6 +367,12 @@ def test_a_saturated_gate_is_no_mistake(x):
         assert {row.verdict for row in mg.check_graph(loss).rows} <= {"OK", "VACUOUS"}
 
 
+@pytest.mark.parametrize("x", [5.0, 14.0, 21.0, 22.0, 26.0, 27.0, 30.0])
+def test_a_derivative_below_the_smallest_numbers_is_no_mistake(x):
+    report = mg.check_graph(np.sum(F.erf(mg.Tensor(np.array([x, -x - 0.1]), True))))
+    assert {row.verdict for row in report.rows} <= {"OK", "VACUOUS"}, report
+
+
 @pytest.mark.parametrize("power", range(-16, 17, 4))
 def test_scales_make_no_kinks_and_hide_nothing(power):
     size = 10.0**power
@@ -439,3 +445,45 @@ def test_a_rule_is_linear_in_cotangents_of_all_signs_and_sizes(name, shape):
 
 def np_sin(x):
     return np.sin(x)
+
+
+# ----------------------------------------------------------------------- each part of a direction counts
+
+
+def test_an_entry_of_small_gradient_counts_as_much_as_others():
+    x = np.linspace(1, 2, 2000)
+    x[77] = 1e-2
+    wrong = np.where(np.arange(2000) == 77, 1 + 1e-8, 1)  # of 3e-4, beside gradients of 3 to 12
+    broken = op(cube, x=lambda g, out, x: 3 * g * x * x * wrong)
+    assert mg.check_graph(np.sum(broken(mg.Tensor(x, True)))).first_wrong.op == "cube"
+
+
+def test_a_leaf_that_rounding_nearly_hides_does_not_hide_others(monkeypatch):
+    a, b = positive_leaf(3), positive_leaf(2, seed=1)
+
+    def loss():
+        return np.sum(np.sin(a)) + np.sum(1e6 * b) - np.sum((1e6 - 1e-4) * b)
+
+    assert mg.check_graph(loss())
+    right = numeric.grad
+
+    def gradients(*args, **options):
+        found = right(*args, **options)
+        inputs = args[1]
+        return [
+            mg.Tensor(g.data * (1 + 1e-5)) if g is not None and x.is_leaf and x.shape == (3,) else g
+            for x, g in zip(inputs, found)
+        ]
+
+    monkeypatch.setattr(numeric, "grad", gradients)
+    assert mg.check_graph(loss()).first_wrong.shape == (3,)
+
+
+def test_an_entry_beside_zeros_in_value_is_compared_apart_from_them():
+    x = np.random.default_rng(0).standard_normal(2000)
+    x[::2] = 0
+    nearest = np.argmin(np.where(x == 0, np.inf, abs(x)))
+    wrong = np.where(np.arange(2000) == nearest, 1 + 1e-6, 1)
+    assert mg.check_graph(F.l1_penalty(mg.Tensor(x, True), c=1.0))
+    broken = op(lambda x: np.maximum(x, -x), x=lambda g, out, x: g * np.sign(x) * wrong)
+    assert mg.check_graph(np.sum(broken(mg.Tensor(x, True)))).first_wrong is not None
