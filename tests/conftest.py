@@ -39,7 +39,7 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    """Before the tests are imported, since some draw numbers then."""
+    """Replaces the generators before the tests are imported, since some tests draw numbers then."""
     n = config.getoption("seed")
     if n is None:
         return
@@ -76,7 +76,7 @@ def pytest_collection_modifyitems(config, items):
 
 
 def pytest_terminal_summary(terminalreporter):
-    """Why tests were skipped, one line a reason."""
+    """Says why tests were skipped, one line a reason."""
     skipped = terminalreporter.stats.get("skipped", [])
     reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in skipped)
     for reason, count in reasons.most_common():
@@ -85,14 +85,14 @@ def pytest_terminal_summary(terminalreporter):
 
 @pytest.fixture
 def own_registry():
-    """Ops that a test defines are gone after it."""
+    """After a test, the ops that it defined are gone."""
     with helpers.own_registry():
         yield
 
 
 @pytest.fixture
 def as_before(own_registry):
-    """After a test, the ops, the default dtype and the generators of this thread are as before it."""
+    """After a test, the ops, the default dtype and this thread's generators are as before."""
     dtype = array.default_dtype
     entropy, streams = randomness.state.entropy, randomness.state.streams
     yield
@@ -102,7 +102,7 @@ def as_before(own_registry):
 
 @pytest.fixture
 def warnings_are_errors():
-    """No warning comes that a test does not ask for."""
+    """A warning that a test does not expect is an error."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         yield
@@ -110,7 +110,7 @@ def warnings_are_errors():
 
 @pytest.fixture
 def no_collector():
-    """What dies in the test dies by reference counts alone."""
+    """Without the garbage collector, objects die by reference counts alone."""
     gc.collect()
     gc.disable()
     yield
@@ -119,7 +119,9 @@ def no_collector():
 
 @pytest.fixture
 def break_rule():
-    """break_rule("tanh", rule) replaces a rule of a real op for the time of the test."""
+    """A function: break_rule("tanh", rule) replaces a rule of an op of the package until the test
+    ends.
+    """
     undo = []
 
     def replace(name, rule, i=0):

@@ -62,7 +62,9 @@ def pathwise():
 
 
 def expected_value():
-    """E[dropout(x)] is what dropout(x) gives in evaluation: value and gradient, by all masks."""
+    """The expectation of dropout(x) equals dropout(x) in evaluation: value and gradient, by all
+    masks.
+    """
     for scaling in ("inverted", "classic"):
         x, w = positive_leaf(6), np.arange(1.0, 7)
         found = mg.expectation(F.dropout(x, P, training=True, scaling=scaling) @ w)
@@ -169,7 +171,7 @@ def monte_carlo():
 
 
 def streams():
-    """A dropout layer more leaves the noise of the others as it was."""
+    """A further dropout layer leaves the noise of the others as it was."""
 
     def masks(**layers):
         mg.manual_seed(0)
@@ -180,7 +182,7 @@ def streams():
 
 
 def numbered_streams():
-    """So does a layer of another kind, where layers have numbers, not names."""
+    """A further layer of another kind leaves it too, where layers have numbers, not names."""
 
     def mask(*layers):
         mg.manual_seed(0)
@@ -208,7 +210,7 @@ PENALTIES = [
 
 
 def penalty_gradients():
-    """Each penalty node's rule."""
+    """The rule of each penalty."""
     for penalty, _ in PENALTIES:
         assert gradcheck(penalty, (positive_leaf(2, 3), positive_leaf(4, seed=1)))
 
@@ -221,7 +223,7 @@ def penalty_values():
 
 
 def penalised():
-    """A model's penalty: the weights of its layers, each once, no bias, whatever was called before."""
+    """The penalty of a model: the weights of its layers, each once, no bias, at any call."""
     shared = nn.Linear(3, 3, penalty=nn.L2(0.1), dtype=np.float64)
     model = nn.Sequential(
         shared, nn.Tanh(), shared, nn.Linear(3, 2, penalty=nn.L1(0.2), dtype=np.float64)
@@ -254,8 +256,8 @@ def zero_weights():
 
 
 def proximal_step():
-    """A step on a quadratic with its minimum at b, by hand: gradient, soft threshold, shrinking,
-    block threshold, each once and times lr.
+    """A step on a quadratic with its minimum at b, by hand: the gradient, the soft threshold, the
+    shrinking and the block threshold, each once and times lr.
     """
     b, lr = np.array([[2.0, -0.1], [0.3, 0.4]]), 0.25
     for penalty, by_hand in (
@@ -323,8 +325,8 @@ def ledger():
 
 
 def doubled():
-    """A parameter that is penalised twice is told, one that is decayed by penalty and optimizer
-    too; all others are not.
+    """A warning comes for a parameter that two penalties act on, or a penalty and the decay of an
+    optimizer, and for no other.
     """
     w, data = positive_leaf(2), np.sum(positive_leaf(2, seed=1))
     penalised = data + F.l2_penalty(w, c=0.1)
@@ -381,7 +383,7 @@ def accumulation():
 
 
 def retained():
-    """Two backwards through one graph that is kept."""
+    """Two backward passes through one graph that is retained."""
     x = positive_leaf(3)
     y = np.sum(np.exp(x) * x)
     y.backward(retain_graph=True)
@@ -391,8 +393,8 @@ def retained():
 
 
 def changed_leaves():
-    """A graph whose leaves an optimizer has changed since is refused: the rules would mix old and
-    new values.
+    """A graph is refused after an optimizer has changed its leaves: the rules would mix old and new
+    values.
     """
     w = positive_leaf(3)
     y, newer = np.sum(w * w), np.sum(w * w)
@@ -463,7 +465,7 @@ def refuses_empty_proofs():
 
 
 def leaves_inputs_alone():
-    """The checker: inputs, noise and generators are afterwards what they were."""
+    """The checker: after it, inputs, noise and generators are as before."""
     x = positive_leaf(3)
     np.random.random()  # so that a generator seeded by an earlier check shows
     before, state = x.data.copy(), str(np.random.get_state())
@@ -478,8 +480,8 @@ def leaves_inputs_alone():
 
 
 def judges_kinks():
-    """The checker: a valid subgradient passes, one outside the slopes fails, and a steep tanh is no
-    kink.
+    """The checker: a valid subgradient passes, a value outside the slopes fails, and a steep tanh
+    is no kink.
     """
     at = Tensor(np.array([0.0, 0.5]), True)
     assert gradcheck(F.relu, at)
@@ -502,7 +504,7 @@ def samples_bite():
 
 
 def planted(forward, rule):
-    """An op with this rule that is in no registry."""
+    """An op with this rule that is not in the registry."""
     before = dict(ops)
     call = op(forward, x=rule)
     ops.clear()
@@ -555,8 +557,8 @@ class Bug(NamedTuple):
 
 
 def text(function, *changes):
-    """The bug of `function` with parts of its text replaced: text(f, old, new, ...). If a part is
-    no longer there, that is an error.
+    """The bug of a function with parts of its text replaced: text(f, old, new, ...). Raises an
+    error if the function no longer has a part.
     """
 
     @contextlib.contextmanager
@@ -581,7 +583,7 @@ def text(function, *changes):
 
 
 def rule(name, wrong):
-    """The bug of op `name` whose last rule is `wrong(right rule)`."""
+    """The bug of the op `name` with wrong(right rule) in place of its last rule."""
 
     @contextlib.contextmanager
     def plant():
@@ -598,7 +600,7 @@ def rule(name, wrong):
 
 
 def value(owner, name, wrong):
-    """The bug of another value for owner.name."""
+    """The bug of another value of owner.name."""
 
     @contextlib.contextmanager
     def plant():
@@ -1125,7 +1127,7 @@ BUGS = [
 
 
 def fails(check):
-    """What a check says of what is planted, or None if it passes."""
+    """The error that a check raises, or None if it passes."""
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         try:

@@ -63,7 +63,7 @@ def smooth(rng):
 
 
 def kinks(rng, distance=0.0):
-    """Entries at kinks exactly, or by `distance` beside them; and ties."""
+    """Entries exactly at kinks, or within `distance` of them; and ties."""
     shape = sizes(rng)
     x, y = rng.standard_normal((2, *shape))
     for values in (x, y):
@@ -98,7 +98,7 @@ def saturated(rng):
 
 
 def sure(rng):
-    """Cross-entropies of models that are sure, and mostly right."""
+    """Cross-entropies of models that are sure and mostly right."""
     n, k = int(rng.integers(1, 6)), int(rng.integers(2, 6))
     labels = rng.integers(0, k, n)
     scores = rng.standard_normal((n, k)) + 10 ** rng.uniform(0, 3) * np.eye(k)[labels]
@@ -137,7 +137,7 @@ RIGHT = [smooth, kinks, near_kinks, scales, saturated, sure, chains, offset, flo
 
 
 def false_alarms(count, seed=0):
-    """{kind: [graphs, false alarms, those that said nothing]}."""
+    """{kind: [graphs, false alarms, reports that said nothing]}."""
     table = collections.defaultdict(lambda: [0, 0, 0])
     for i in range(count):
         kind = RIGHT[i % len(RIGHT)]
@@ -181,14 +181,14 @@ def contiguous(x):
 
 
 def last(x, error):
-    """Ones, but for one entry in the middle."""
+    """Ones, except one entry in the middle."""
     factor = np.ones(x.shape)
     factor.flat[x.shape[0] // 2] += error
     return factor
 
 
 def like(x, array):
-    """A NumPy array as what can be multiplied with x."""
+    """A NumPy array in a form that can be multiplied with x."""
     if type(x).__module__.startswith("torch"):
         return sys.modules["torch"].tensor(array)
     return array
@@ -294,7 +294,7 @@ def found(fault, rng):
 
 
 def found_by_torch(fault, rng, second):
-    """Whether PyTorch's gradcheck, at its usual settings, finds it."""
+    """Whether PyTorch's gradcheck finds it, with its default settings."""
     import torch
 
     class Planted(torch.autograd.Function):

@@ -33,12 +33,12 @@ def python(*arguments, folder=None, check=True, **variables):
 
 
 def output(program, hash_seed):
-    """What a Python program prints, as bytes, when strings are hashed with this seed."""
+    """The bytes that a Python program prints when strings are hashed with this seed."""
     return python("-c", program, PYTHONHASHSEED=hash_seed).stdout
 
 
 def in_thread(function):
-    """What function() returns in a thread of its own."""
+    """The result of function() in another thread."""
     results = []
     thread = threading.Thread(target=lambda: results.append(function()))
     thread.start()

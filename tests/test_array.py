@@ -1,4 +1,4 @@
-"""What makes a Tensor an array: values in and out, dtypes, text, and what leaves the graph."""
+"""Tensors as arrays: values in and out, dtypes, text, and the ways out of the graph."""
 
 import copy
 import pickle

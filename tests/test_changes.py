@@ -1,6 +1,4 @@
-"""Changes in place: which are refused, which are made, and what backward says of a graph that used
-the old values.
-"""
+"""Changes in place: which are refused, which are made, and the errors of backward after them."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Batches: every row once an epoch, in orders that are uniform, and the same again after a load."""
+"""Batches: every row once an epoch, in orders that are uniform, and the same orders after a load."""
 
 import itertools
 import math

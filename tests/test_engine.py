@@ -1,6 +1,4 @@
-"""The engine: what backward does and when it refuses, size, time and memory, higher derivatives,
-grad.
-"""
+"""The engine: backward and its errors, size, time and memory, higher derivatives, grad."""
 
 import ast
 import contextlib
@@ -26,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("as_before")
 
 
 def counting_op():
-    """An op `counted`, the identity, and the list its rule appends to at each call."""
+    """The identity as an op `counted`, and the list to which its rule appends at each call."""
     calls = []
 
     def rule(g, out, x):

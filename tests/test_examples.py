@@ -1,4 +1,4 @@
-"""What the README shows is what its code does, and the example data are what they claim."""
+"""The code of the README prints what the README shows, and the data of the examples are whole."""
 
 import gzip
 import itertools
@@ -35,7 +35,7 @@ SCRIPTS = {  # the pictures that each writes
 
 @pytest.fixture
 def script(monkeypatch):
-    """A function: the names that an example defines."""
+    """A function that returns the names that an example defines."""
     monkeypatch.syspath_prepend(str(ROOT / "examples"))
     return lambda name: runpy.run_path(str(ROOT / "examples" / f"{name}.py"))
 
@@ -57,7 +57,7 @@ def run(code, folder):
 
 
 def without_errors(text):
-    """The output with the sizes of numeric errors and times taken out: they depend on the machine."""
+    """The output without the sizes of numeric errors and times, which depend on the machine."""
     numbers = r" *((< )?\d(\.\d+)?e[-+]\d\d|\d+\.\d$|\d+ s$|\((\S*checks.py|<string>):\d+\))"
     return re.sub(numbers, " ~", text, flags=re.M)
 
@@ -568,7 +568,7 @@ def test_every_validation_character_is_predicted_once_from_earlier_ones_but_a_la
     context, codes = job["CONTEXT"], np.arange(1000)
 
     class Next:
-        """Sure of the right character, for it is the last one plus 1."""
+        """A model that is sure of the right character: the last one plus 1."""
 
         eval = train = lambda self: None
 

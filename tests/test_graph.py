@@ -31,9 +31,7 @@ UNARY = [np.sin, np.tanh, np.negative]
 
 @st.composite
 def graphs(draw):
-    """(leaves, recipe): each line of the recipe is a function and the numbers of the earlier
-    tensors it takes.
-    """
+    """(leaves, recipe). A line of the recipe has a function and the numbers of earlier tensors."""
     leaves = draw(st.integers(1, 3))
     recipe = []
     for made in range(leaves, leaves + draw(st.integers(1, 25))):

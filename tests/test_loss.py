@@ -163,8 +163,8 @@ COMBINATIONS = [
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_random_sums_add_up(data):
-    """Sums, differences, signs and multiples of terms, in any nesting: the ledger adds up, and so
-    do the gradients.
+    """Sums, differences, signs and multiples of terms, nested in any way: the ledger adds up, and
+    so do the gradients.
     """
     w = normal_leaf(2, 3)
     with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""no_grad: what is recorded, and where."""
+"""no_grad: which results it records, and for which thread."""
 
 import threading
 

@@ -1,6 +1,4 @@
-"""Real bugs, planted one by one: the check that is named for each must fail, and without bugs all
-checks pass.
-"""
+"""With a planted bug the check named for it fails. Without bugs all checks pass."""
 
 import pytest
 from planted_bugs import BUGS, CHECKS, fails

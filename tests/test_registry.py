@@ -1,4 +1,4 @@
-"""Ops of one's own: how they are declared, called and named in errors."""
+"""Ops that a user adds: how they are declared and called, and how errors name them."""
 
 import numpy as np
 import pytest

@@ -1,5 +1,5 @@
-"""Checkpoints: trees that come back as they were, files that are whole whatever happens, trainings
-that go on bit by bit.
+"""Checkpoints: trees come back as they were, files stay whole at any interruption, trainings go on
+bit by bit.
 """
 
 import gc
@@ -32,7 +32,7 @@ posix = pytest.mark.skipif(os.name != "posix", reason="fork and SIGKILL of POSIX
 
 
 def same(a, b):
-    """Equal in structure, type, dtype, shape and bits. A tuple and a list are the same."""
+    """Whether both are equal in structure, type, dtype, shape and bits. A tuple equals a list."""
     if isinstance(a, np.ndarray):
         return isinstance(b, np.ndarray) and (a.dtype, a.shape, a.tobytes()) == (
             b.dtype,
@@ -51,7 +51,7 @@ def same(a, b):
 
 
 def no_sync(descriptor):
-    """In place of os.fsync, which takes long."""
+    """Takes the place of os.fsync, which is slow."""
 
 
 @contextmanager
@@ -320,8 +320,8 @@ OLD, NEW = ({"w": np.full(20_000, k), "more": [np.full((30, 30), k)], "k": k} fo
 
 @contextmanager
 def watched(happens, calls):
-    """Each system call of `save` is put down in `calls`, and happens(number of the call) first; a
-    write is then half done.
+    """Appends each system call of `save` to `calls`, and calls happens(number of the call) before
+    it. A write is then half done.
     """
 
     def call(name, function):
@@ -422,8 +422,8 @@ def test_a_failure_at_any_system_call_leaves_the_old_file_or_the_new(tmp_path, m
 
 
 def whole_after_kills(folder, kills):
-    """Kills processes that save, in `folder`, and says what was found: (files that were not whole,
-    kills amid a save).
+    """Kills processes that save in `folder`. Returns (the files that were not whole, the number of
+    kills during a save).
     """
     file, broken, left = folder / "c", [], 0
 
@@ -520,7 +520,7 @@ def test_two_threads_that_save_to_one_file_leave_one_of_the_two(tmp_path):
 
 
 def drawn():
-    """Masks of two layers, and noise of no layer."""
+    """Masks of two layers, and noise outside any layer."""
     model = nn.Sequential(a=nn.Dropout(0.5), b=nn.GaussianDropout(0.5))
     return [model(np.ones(9)).data, F.dropout(mg.Tensor(np.ones(9)), 0.3, training=True).data]
 
@@ -592,7 +592,7 @@ def test_a_wrong_random_state_changes_nothing(wrong):
 
 
 class Momentum(optim.Optimizer):
-    """One of a reader's own: it says what it counts, the rest is inherited."""
+    """An optimizer of a reader: it names the arrays of its state and inherits the rest."""
 
     counters = ("steps", "speed")
 
@@ -632,7 +632,7 @@ OPTIMIZERS = {
 
 
 class Training:
-    """A small network with everything that has a state: buffers, noise, batches, and an optimizer."""
+    """A small network with everything that has a state: buffers, noise, batches, an optimizer."""
 
     def __init__(self, make, seed):
         mg.manual_seed(seed)
@@ -840,7 +840,7 @@ def test_a_state_of_another_optimizer_is_refused_and_changes_nothing(tmp_path, n
 
 
 def test_settings_come_with_the_state_as_in_pytorch():
-    """Those that were changed by hand, too."""
+    """Also settings that were changed by hand."""
     w, b = pair(W, H)
     optimizer = optim.Adam([{"params": [w], "betas": (0.5, 0.9)}, {"params": [b]}], lr=0.1)
     optimizer.param_groups[1]["lr"] = 0.003

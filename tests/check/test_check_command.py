@@ -17,7 +17,7 @@ from minigrad.check.samples import noisy, samples
 
 @pytest.fixture(autouse=True)
 def as_it_was(monkeypatch):
-    """Ops that a file defines, rules that a test breaks and folders on the path are gone after it."""
+    """After a test, the ops, the rules and the folders on the path are as before it."""
     kept = [(table, dict(table)) for table in (registry.ops, array.numpy_functions)]
     rules = {name: list(op.rules) for name, op in registry.ops.items()}
     monkeypatch.setattr(sys, "path", list(sys.path))
@@ -31,7 +31,7 @@ def as_it_was(monkeypatch):
 
 @pytest.fixture
 def prove(capsys):
-    """prove("tanh") -> (exit status, what was printed)."""
+    """A function: prove("tanh") returns (exit status, the printed text)."""
 
     def run(*arguments):
         status = main([str(a) for a in arguments])
@@ -42,7 +42,7 @@ def prove(capsys):
 
 @pytest.fixture
 def file(tmp_path):
-    """file(source) -> a Python file of ops."""
+    """A function: file(source) writes a Python file of ops and returns its path."""
 
     def write(source):
         path = tmp_path / "my_ops.py"

@@ -1,4 +1,4 @@
-"""check_graph: which node or leaf is wrong, in whole models and in corners."""
+"""check_graph: it names the node or leaf that is wrong, in whole models and in corner cases."""
 
 import re
 import sys

@@ -142,7 +142,9 @@ def test_a_recurrent_layer_may_use_its_noise_again_but_two_layers_may_not():
 
 
 def test_noise_that_acts_on_a_part_of_the_output_is_right():
-    """What is kept whatever is drawn has no variance, so that of the output is not p/(1-p) mean^2."""
+    """Entries without noise have no variance, so the output has another variance than p/(1-p)
+    mean^2.
+    """
     report = check_noise(nn.Residual(nn.Linear(8, 8), drop_path=P), (4096, 8), shared=1)
     assert report and {row.verdict for row in report.rows} == {"OK"}, report
 
@@ -175,8 +177,8 @@ def test_no_false_alarm_over_seeds():
 
 
 def test_false_alarms_are_as_rare_as_asked_for(monkeypatch):
-    """At a level where they can be seen: of 300 reports at most the share of 0.2 asked for (but for
-    a chance of 1e-9).
+    """The level of 0.2 makes false alarms frequent enough to count: 300 reports have at most this
+    share of them. The test itself fails by chance once in 1e9 runs.
     """
     monkeypatch.setattr(noise, "FALSE_ALARM", 0.2)
 
@@ -229,7 +231,7 @@ class Shifted(Normal):
 
 
 class Uniform(Law):
-    """A law of one's own; a subclass may draw another one."""
+    """A law of the test; a subclass may draw from another law."""
 
     low, high = 0.5, 1.5
     mean, variance = 1.0, 1 / 12
@@ -250,14 +252,16 @@ class HalfUniform(Uniform):
 
 
 class SameMoments(Uniform):
-    """The mean and the variance of Uniform, with another shape."""
+    """It has the mean and the variance of Uniform and another shape."""
 
     def draw(self, rng, shape, dtype):
         return rng.normal(1.0, math.sqrt(1 / 12), shape)
 
 
 class Die(Law):
-    """Six values, one of them 2 times as often as the others, all from 1/7 on, rounded by float32."""
+    """Six values, of which one is twice as likely as the others; float32 rounds their
+    probabilities.
+    """
 
     weights = np.array([1, 1, 2, 1, 1, 1]) / 7
 
@@ -753,7 +757,9 @@ def test_the_distance_of_a_law_is_the_largest_on_either_side_of_a_jump():
     "law", [Bernoulli(0.3), Bernoulli(0.0), Bernoulli(1.0), Normal(0.5, 2.0), Uniform()]
 )
 def test_cdf_mean_and_variance_and_outcomes_of_a_law_are_of_one_law(law):
-    """By integrals of the cdf: E x = integral of 1 - F above 0 less that of F below 0."""
+    """By integrals of the cdf F: the mean is the integral of 1 - F above 0 minus the integral of F
+    below 0.
+    """
     x = np.linspace(-40, 40, 800_001)
     f = law.cdf(x)
     assert np.all(np.diff(f) >= -1e-15) and f[0] < 1e-12 and f[-1] == 1
@@ -768,7 +774,9 @@ def test_cdf_mean_and_variance_and_outcomes_of_a_law_are_of_one_law(law):
 
 
 def test_entries_that_agree_by_chance_are_counted_right_for_every_law():
-    """Mixed laws, ties among them: the rate of independent noise lies where the test expects it."""
+    """Also for laws that mix continuous and discrete parts: the rate of independent noise lies
+    where the test expects it.
+    """
     op = lambda x: gaussian(F.dropout(x, 0.3, training=True) * Noise(Uniform(), x.shape, x.dtype))
     report = check_noise(op)
     assert report, report

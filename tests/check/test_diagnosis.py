@@ -1,4 +1,4 @@
-"""Diagnoses: each planted pattern must be named, and no other."""
+"""Diagnoses: each planted pattern must be named, and no other pattern."""
 
 import numpy as np
 import pytest
@@ -46,8 +46,8 @@ def drawing(g, out, x):
 
 
 def transposed(a):
-    """The entries of the transposed array in the shape of a: what a forgotten .T gives where the
-    engine cannot tell.
+    """The entries of the transposed array in the shape of a: a forgotten .T that no shape gives
+    away.
     """
     return np.reshape(np.transpose(a), a.shape)
 
@@ -215,7 +215,7 @@ def test_a_wrong_dropout_is_diagnosed(break_rule, name):
 
 
 def random_error(rng, right):
-    """A wrong gradient of no simple pattern."""
+    """A wrong gradient without a simple pattern."""
     size = 10 ** rng.uniform(-5, 1)
     noise = rng.standard_normal(right.shape)
     return [
@@ -255,7 +255,7 @@ def test_an_error_too_small_for_a_pattern_has_none(rows, seed):
 
 
 def right_maps():
-    """{name: Map} of functions of two operands, by both, with their right gradients."""
+    """{name: Map} of functions of two operands with their right gradients by each operand."""
     x, y = positive_leaf(3, 3).data, positive_leaf(3, 3, seed=1).data
     functions = {
         "add": (np.add, lambda u, x, y: (u, u)),

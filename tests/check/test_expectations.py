@@ -1,5 +1,5 @@
-"""Exact expectations: every outcome of the noise, against closed forms and against enumerations in
-plain NumPy.
+"""Exact expectations over every outcome of the noise, against closed forms and enumerations in
+NumPy.
 """
 
 import itertools

@@ -1,5 +1,5 @@
-"""gradcheck and gradgradcheck: planted wrong rules must be found and named, right ones must pass,
-nothing may pass untested.
+"""gradcheck and gradgradcheck: planted wrong rules are found and named, right rules pass, and
+nothing passes without a test.
 """
 
 import inspect
@@ -472,7 +472,7 @@ def test_a_small_derivative_is_not_excused_by_an_absolute_tolerance():
 
 @pytest.mark.parametrize("factor", [2.0**20, 2.0**-20, 2.0**-30])
 def test_the_verdict_does_not_depend_on_the_scale_of_the_function(factor):
-    """Down to what rounding hides: numbers of the size of 1, as here inside, hide gradients below
+    """As long as rounding hides nothing: numbers near 1 inside the function hide gradients below
     1e-13.
     """
     wrong, hundredth_off = (
@@ -520,8 +520,8 @@ def test_a_function_that_computes_in_few_digits_is_named():
     ("constant", "scale"), [(1e13, 1), (1e4, 1e-8), (1e6, 1e-4), (100, 1e-9), (1e8, 0.01)]
 )
 def test_an_error_hidden_by_rounding_is_no_failure_and_no_pass(constant, scale):
-    """Beside such a constant the numeric derivative tells little: nothing is tested, or what is
-    wrong is seen, or what is right passes.
+    """Beside a large constant the numeric derivative has few digits. Then the verdict is VACUOUS;
+    otherwise the wrong rule fails and the right rule passes.
     """
     wrong = op(cube, x=lambda g, out, x: 9 * g * x * x)
     beside = {
@@ -565,7 +565,7 @@ def test_randomness_inside_a_function_is_stochastic(noisy):
 
 @pytest.fixture
 def shaky():
-    """An op whose forward draws by itself."""
+    """An op whose forward draws random numbers."""
 
     @op(x=lambda g, out, x: g)
     def shaky(x):
@@ -583,7 +583,7 @@ class Layer(nn.Module):
 
 
 class Stubborn(Law):
-    """A distribution that does not use the generator it is given."""
+    """A law that ignores the generator it is given."""
 
     def draw(self, rng, shape, dtype):
         return OWN_RNG.random(shape)
@@ -852,8 +852,8 @@ def test_between_the_one_sided_slopes_a_value_is_valid(slope_at_0, valid):
     "subgradient, valid", [(0.0, True), (0.7, True), (1.0, True), (-0.2, False), (1.3, False)]
 )
 def test_outputs_that_are_all_at_a_kink_are_compared_one_by_one(break_rule, subgradient, valid):
-    """Along an entry of x the kinks of several outputs meet, with slopes of both signs: summed up
-    they would hide each other.
+    """Several outputs have a kink at the same x, with slopes of both signs. In a sum the kinks
+    would hide each other.
     """
     w = np.random.default_rng(0).standard_normal((5, 4))
     break_rule("relu", lambda g, out, x: g * np.where(x == 0, subgradient, x > 0))
@@ -942,7 +942,7 @@ def test_a_leaf_in_the_closure_keeps_its_grad_and_data():
 
 
 class Interruption:
-    """Raises KeyboardInterrupt at the k-th call, once armed."""
+    """When armed, raises KeyboardInterrupt at the k-th call."""
 
     def __init__(self):
         self.left = math.inf
@@ -954,7 +954,7 @@ class Interruption:
 
 
 def everything(model, *tensors):
-    """All that a check could leave changed, in a form that compares."""
+    """All state that a check could change, in a form that compares."""
     kept = [
         (id(t.data), t.data.tobytes(), t.dtype, id(t.grad), id(t.args), t.op, t.requires_grad)
         for t in tensors

@@ -60,15 +60,15 @@ def entries_reversed(rule, g, out, arguments, own):
 
 
 def broadcast_not_summed(rule, g, out, arguments, own):
-    """One slice along each axis that the engine would have summed."""
+    """Takes one slice along each axis that the engine would have summed."""
     right, shape = rule(g, out, arguments), arguments[own].shape
     return right[tuple(slice(n) for n in (1,) * (right.ndim - len(shape)) + shape)]
 
 
 def operands_swapped(rule, g, out, arguments, own):
-    """The first two float operands exchanged, where their shapes agree: the slip that writes g * x for g * y.
+    """Exchanges the first two float operands if their shapes agree, as in g * x for g * y.
 
-    To take the rule of the other operand instead is the same for a product, and means nothing for a family.
+    The rule of the other operand would be the same mutation for a product, and a family has none.
     """
     arguments = list(arguments)
     i, j, *_ = [
@@ -80,15 +80,15 @@ def operands_swapped(rule, g, out, arguments, own):
 
 
 def out_for_input(rule, g, out, arguments, own):
-    """The result and the input exchanged, where their shapes agree."""
+    """Exchanges the result and the input if their shapes agree."""
     if out.shape == arguments[own].shape:
         out, arguments = arguments[own], [*arguments[:own], out, *arguments[own + 1 :]]
     return rule(g, out, arguments)
 
 
 def detached(name, what):
-    """`what` the rule is given ("g", "out" or an argument) arrives without its graph: second
-    derivatives are wrong, first ones are not.
+    """Gives the rule its argument `what` ("g", "out" or a name) without its graph. First
+    derivatives stay right, second derivatives become wrong.
     """
 
     def mutation(rule, g, out, arguments, own):
@@ -119,7 +119,7 @@ MUTATIONS = [
 
 
 def rule_of(name, i):
-    """The i-th rule of the op, whatever its kind, as rule(own, g, out, arguments)."""
+    """The i-th rule of any op as rule(own, g, out, arguments)."""
     op, rule = ops[name], ops[name].rules[i]
     if isinstance(op, Family) and i == len(op.names) - 1:
         return lambda own, g, out, arguments: rule(g, out, *arguments)[own - i]
@@ -127,7 +127,7 @@ def rule_of(name, i):
 
 
 def broken(name, i, mutation):
-    """What replaces the i-th rule of the op."""
+    """The function that replaces the i-th rule of the op."""
     op, right = ops[name], rule_of(name, i)
     if isinstance(op, Family) and i == len(op.names) - 1:
         return lambda g, out, *arguments: [
@@ -141,7 +141,7 @@ def broken(name, i, mutation):
 
 @cache
 def recorded(name):
-    """The nodes of the op that its samples record."""
+    """The nodes of the op in the graphs of its samples."""
     graphs = [
         nodes(sample.call(*tensors(sample.inputs()))) for i, sample in enumerate(samples[name])
     ]
@@ -154,8 +154,8 @@ def recorded(name):
 
 
 def calls(name, i):
-    """(own, g, out, arguments) of every call of the i-th rule that the samples lead to; floats are
-    leaves of their own.
+    """(own, g, out, arguments) of every call of the i-th rule in its samples. Float arguments are
+    leaves.
     """
     rng = np.random.default_rng(0)
     for node in recorded(name):
@@ -189,7 +189,7 @@ def with_gradient(root):
 
 
 def used(name, i):
-    """What the recorded i-th rule depends on and is not constant in: "g", "out", argument names."""
+    """The inputs that the recorded i-th rule depends on: "g", "out", names of arguments."""
     found = set()
     for own, g, out, arguments in calls(name, i):
         reached = with_gradient(rule_of(name, i)(own, g, out, arguments))
@@ -214,8 +214,8 @@ def same(x, y):
 
 @np.errstate(all="ignore")  # confused inputs may be outside a domain
 def effect(name, i, mutation):
-    """What the mutation does on the samples: "changes" the cotangent, "applies" (the rule is given
-    something else, to no effect), or "none".
+    """The effect of the mutation on the samples: it "changes" the cotangent, it "applies" (the rule
+    gets another input and returns the same), or "none".
     """
     applies = changes = False
     for own, g, out, arguments in calls(name, i):
@@ -317,8 +317,8 @@ def test_every_rule_uses_its_cotangent_and_those_of_curved_ops_their_inputs_or_o
 
 
 def killed(name, i, mutation, order):
-    """Whether some sample of the op, its i-th rule broken, FAILs: VACUOUS is what samples with zero
-    gradients are meant to be.
+    """Whether a sample of the op FAILs with the i-th rule broken. VACUOUS is expected of samples
+    with zero gradients.
     """
     rules = list(ops[name].rules)
     try:

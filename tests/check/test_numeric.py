@@ -1,5 +1,6 @@
-"""The complex step: exact on smooth functions and on both sides of kinks, for every op of the package, and past ops that take no
-complex numbers."""
+"""The complex step: exact for smooth functions and on both sides of kinks, for every op of the
+package. Ops that take no complex numbers are passed by differences.
+"""
 
 import math
 
@@ -128,7 +129,7 @@ def test_at_a_kink_both_slopes_are_exact(name):
 
 
 def test_every_op_takes_complex_numbers_as_the_analytic_function_that_it_is():
-    """On the whole table of samples: no op is passed by a difference, and none differs from one."""
+    """For all samples: no op needs a difference, and the complex step agrees with one."""
     tried = set()
     for name, calls in samples.items():
         for i, sample in enumerate(calls):

@@ -1,5 +1,5 @@
-"""The rows that sample tables are written with: what they call, what they are called, which inputs
-they draw.
+"""The rows of the sample tables: the function that they call, their names, the inputs that they
+draw.
 """
 
 import numpy as np

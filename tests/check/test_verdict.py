@@ -1,4 +1,6 @@
-"""Verdicts: what is right near kinks, at ties and where rounding hides the truth, and what is not."""
+"""Verdicts near kinks, at ties and where rounding hides the truth: right gradients pass, wrong ones
+fail.
+"""
 
 import re
 import warnings
@@ -31,7 +33,9 @@ def test_a_small_part_beside_a_large_one_is_checked():
 
 
 def near_kinks(scale, seed):
-    """A loss and its 3000 entries, all within `scale` of a kink; the first half that far."""
+    """A loss and its 3000 entries. All lie within `scale` of a kink, the first half exactly that
+    far from it.
+    """
     rng = np.random.default_rng(seed)
     x = scale * rng.uniform(-1, 1, 3000)
     x[0] = scale / 2
@@ -145,7 +149,7 @@ def test_a_node_with_entries_at_kinks_is_compared_at_all_others(break_rule):
 
 @pytest.mark.parametrize("scale", [1e-3, 1e-9, 1e-15])
 def test_mistakes_are_found_among_kinks(scale, monkeypatch):
-    """The engine's own, since those of a rule are found at its node."""
+    """Mistakes of the engine, since a mistake of a rule is found at its node."""
     right = numeric.grad
 
     def changed(change):

@@ -1,6 +1,6 @@
-"""What folds in a picture: modules, loops over layers and time, branches side by side.
+"""What a picture folds: modules, loops over layers and over time, branches side by side.
 
-Nothing gets lost, and no picture runs in a circle.
+No node gets lost, and no picture has a cycle.
 """
 
 import numpy as np
@@ -54,7 +54,7 @@ class Cell(nn.Module):
 
 
 class Recurrent(nn.Module):
-    """One cell for all steps, and an output at each of them if `every`."""
+    """One cell for all steps. If `every`, each step has an output."""
 
     def __init__(self, every):
         self.cell, self.out, self.every = Cell(6, 5), nn.Linear(5, 3), every
@@ -102,7 +102,7 @@ class Heads(nn.Module):
 
 
 def drawn(root, **options):
-    """(titles, {(source, target)} of titles) of the nodes that are no data."""
+    """(titles, {(source, target)} of titles) of all nodes but data."""
     nodes, edges = describe(root, **({"depth": "auto"} | options))
     titles = {n.id: n.title for n in nodes if n.kind != "data"}
     return list(titles.values()), {
@@ -141,7 +141,9 @@ def test_steps_in_time_are_one_card_of_the_module_that_is_called_again():
 
 
 def test_a_cell_that_is_open_shows_its_weights_beside_its_steps():
-    """The auto depth opens the cell: its 20 steps fold op by op, and what is one circle as one."""
+    """The automatic depth opens the cell. Its 20 steps fold op by op, and ops in a cycle fold as
+    one.
+    """
     titles, edges = drawn(Recurrent(every=False)(data(4, 20, 6, name=None)))
     assert sorted(titles) == sorted(
         [
@@ -337,7 +339,9 @@ def test_losses_of_steps_and_penalties_of_layers_keep_their_shape():
 
 
 def test_a_pattern_of_two_branches_and_a_join():
-    """A decoder with attention: what its steps hand on is one circle, what they only give is not."""
+    """A decoder with attention: ops whose results go to the next step fold as one, other ops do
+    not.
+    """
     keys, h, out = leaf(np.ones((5, 4))), leaf(np.ones(4)), []
     W, V = leaf(np.ones((8, 4)), name="W"), leaf(np.ones((4, 2)), name="V")
     for _ in range(12):
@@ -370,7 +374,7 @@ def test_named_and_wrong_nodes_stay_out_of_loops():
 
 @st.composite
 def programs(draw):
-    """A random program with loops and a module that is called again: its root."""
+    """The root of a random program with loops and a module that is called again."""
     manual_seed(0)
     layer, made = (
         nn.Linear(3, 3, dtype=np.float64),

@@ -62,7 +62,7 @@ def node(kind, *rows):
 
 
 def painted(text, fill):
-    """(ink, what is behind it) of the texts of an HTML-like label."""
+    """(ink, the fill behind it) of the texts of an HTML-like label."""
     without_frames = re.sub(r'(<TABLE[^>]*?) COLOR="#\w{6}"', r"\1", text)
     for name, value in re.findall(r'<TD|(BGCOLOR|COLOR)="(#\w{6})"', without_frames):
         if not name:

@@ -1,4 +1,4 @@
-"""Pictures: what the records and the DOT text hold, and that every picture can be rendered."""
+"""Pictures: the records, the DOT text, and that every picture can be rendered."""
 
 import os
 import re
@@ -45,7 +45,7 @@ class MLP(nn.Module):
 
 
 def training_step():
-    """The first loss drawn to which a hidden unit matters: relu and dropout may shut them all."""
+    """The first drawn loss that depends on a hidden unit: relu and dropout may set all units to 0."""
     manual_seed(0)
     while True:
         model = MLP()
@@ -105,7 +105,7 @@ def test_each_kind_has_its_shape_and_fill(kind, title, shape):
 
 
 def test_a_kind_of_node_is_added_in_one_place(monkeypatch):
-    """An op or a composition says its kind; how the kind looks is a row in LOOKS."""
+    """An op or a composition declares its kind; a row in LOOKS says how the kind looks."""
 
     @composition(kind="attention")
     def attend(x):
@@ -642,7 +642,7 @@ def test_a_system_dot_draws_the_same(monkeypatch, options):
     not SYSTEM_DOT, reason="only a system dot writes PDF (Debian: apt-get install graphviz)"
 )
 def test_pdf_comes_from_a_system_dot(tmp_path):
-    """graphviz-pure cannot write PDF: the next program in the chain does."""
+    """graphviz-pure cannot write PDF, so the next program in the list writes it."""
     draw(training_step(), to_file=tmp_path / "step.pdf")
     assert (tmp_path / "step.pdf").read_bytes().startswith(b"%PDF") and len(
         list(tmp_path.iterdir())
@@ -676,7 +676,7 @@ def test_render_and_pipe_as_in_graphviz(tmp_path):
 
 
 def test_after_a_step_the_picture_says_that_values_changed_and_mixes_no_gradients():
-    """The leaves have new values then, the results old ones."""
+    """After a step the leaves have new values and the results have old ones."""
     model = nn.Linear(3, 2)
     loss = np.mean(np.tanh(model(np.ones((4, 3)))))
     loss.backward(retain_graph=True)
@@ -1128,7 +1128,7 @@ def test_every_gradient_on_demand():
 
 
 def test_the_width_of_an_edge_grows_with_its_gradient():
-    """Of w, used three ways: each edge has what its own target sends, not their sum."""
+    """w is used three times. Each edge shows the gradient from its own target, not their sum."""
     a, w = np.array([3.0, -4.0]), leaf([1.0, 2.0], name="w")
     loss = np.sum(a * w) + 1e-3 * np.sum(w * w) + F.l2_penalty(w, c=0.5)
     nodes, edges = describe(loss, grads="run")
@@ -1300,7 +1300,7 @@ def outlines(node):
 
 
 def span(polygon, y):
-    """Where the horizontal line at y lies in a convex polygon."""
+    """The interval in which the horizontal line at y lies inside a convex polygon."""
     found = []
     for (x1, y1), (x2, y2) in zip(polygon, polygon[1:] + polygon[:1]):
         if min(y1, y2) <= y <= max(y1, y2) and y1 != y2:
@@ -1498,7 +1498,9 @@ def golden():
 
 
 def stable(dot):
-    """Without tooltips, which tell numbers in full, and without the sizes of numeric errors."""
+    """The text without tooltips, which hold numbers in full, and without the sizes of numeric
+    errors.
+    """
     return re.sub(
         r"grad ok( < 1e-15| &lt; 1e-15| \d\.\de-\d\d)",
         "grad ok",
@@ -1528,7 +1530,7 @@ def test_the_committed_pictures_are_what_the_code_draws(name, monkeypatch):
 
 
 def test_the_photograph_of_the_page_is_there():
-    """Its pixels depend on the browser and its fonts; test_page.py tests what the page shows."""
+    """Its pixels depend on the browser and its fonts; test_page.py tests the page itself."""
     picture = (PICTURES / "stepper.png").read_bytes()
     assert picture.startswith(b"\x89PNG") and [
         int.from_bytes(picture[i : i + 4], "big") for i in (16, 20)

@@ -1,4 +1,4 @@
-"""The page that steps through a graph: its trace is the engine's backward, it tells the truth,
+"""The page that steps through a graph: its trace equals the engine's backward, its texts are right,
 and it works in a real browser.
 """
 
@@ -82,7 +82,9 @@ def bits(array):
 
 
 def traced_as_the_engine_does(root, gradient=None, monkeypatch=None):
-    """Asserts that the trace visits what backward visits, in order, and ends at the `.grad`s."""
+    """Asserts that the trace visits the nodes that backward visits, in its order, and ends at its
+    `.grad`s.
+    """
     walk = nodes(root)
     frames = list(trace(root, gradient))
     assert all(t.grad is None for t in walk)
@@ -135,7 +137,7 @@ def diamond():
 
 
 def mixed_dtypes():
-    """x gets a float32 contribution first, into which the engine adds the float64 ones in place."""
+    """x gets a float32 contribution first. The engine adds the float64 ones to it in place."""
     x = leaf(np.linspace(0.1, 1, 50, dtype=np.float32))
     wide = np.linspace(0, 1, 50) / 3
     first, second = x * wide, x * (1 - wide)
@@ -143,7 +145,7 @@ def mixed_dtypes():
 
 
 def unreached():
-    """A result that wants a gradient, but goes only where no gradient flows."""
+    """A result that requires a gradient is used only where no gradient flows."""
     x = leaf([1.0, -2.0])
     return np.where(np.tanh(x), x, 2 * x).sum()
 
@@ -504,7 +506,7 @@ class Browser:
             self.call(f"{domain}.enable")
 
     def _wire(self):
-        """In the child: Chromium reads from 3 and writes to 4."""
+        """Runs in the child process: Chromium reads from 3 and writes to 4."""
         ends = os.dup(self.theirs_in), os.dup(self.theirs_out)
         os.dup2(ends[0], 3), os.dup2(ends[1], 4)
 
@@ -530,7 +532,7 @@ class Browser:
         return json.loads(message)
 
     def open(self, path, fragment="", width=1300, height=850):
-        """Loads a page afresh, and forgets what happened before."""
+        """Loads a page anew and forgets earlier events."""
         self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -619,7 +621,7 @@ def state(browser):
 
 
 def wait_until(condition, seconds=60):
-    """Returns when condition() holds. A browser on a busy machine needs its time."""
+    """Returns when condition() holds. A busy machine may take long."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds} s"
@@ -627,7 +629,7 @@ def wait_until(condition, seconds=60):
 
 
 def quiet(browser, path):
-    """No error was reported, and nothing but the page itself was asked for."""
+    """Asserts that no error was reported and that only the page itself was loaded."""
     assert not browser.seen("Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded")
     asked = {
         request["request"]["url"].split("?")[0]
@@ -637,7 +639,7 @@ def quiet(browser, path):
 
 
 def badge(sent, told):
-    """What stands above a contribution."""
+    """The text above a contribution."""
     how = "all of" if sent["of"] == 1 else "the first part of" if sent["count"] == 1 else "added to"
     return f"contribution {sent['count']} of {sent['of']}: {how} {'.grad' if told['tensors'][sent['tensor']]['leaf'] else 'its gradient'}"
 

@@ -1,4 +1,4 @@
-"""Activations, softmax and its kin, and linear: closed forms, PyTorch, extremes."""
+"""Activations, the softmax family, and linear: closed forms, PyTorch, extreme inputs."""
 
 import math
 

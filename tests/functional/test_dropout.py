@@ -1,5 +1,5 @@
-"""The dropout family: exact statements, noise that is shared, given, read back and repeated, and
-what is refused.
+"""The dropout family: exact statements, noise that is shared, given, read and drawn again, and
+errors.
 """
 
 import asyncio
@@ -265,8 +265,8 @@ def test_both_scalings_have_the_mean_of_evaluation(name, p):
 
 @pytest.mark.parametrize("p", [0.05, 0.3, 0.9])
 def test_alpha_dropout_keeps_mean_0_and_variance_1(p):
-    """Of standard normal entries, by Gauss-Hermite quadrature, whose moments are exact, and all
-    masks of an entry.
+    """For standard normal entries, exactly: by Gauss-Hermite quadrature and by both masks of an
+    entry.
     """
     nodes, weights = np.polynomial.hermite_e.hermegauss(5)
     weights /= weights.sum()
@@ -303,8 +303,8 @@ def test_alpha_dropout_is_the_formula_of_the_paper(p):
     ids=repr,
 )
 def test_the_law_of_layers(layer):
-    """Alpha dropout keeps moments over entries, not those of one: what it gives in evaluation is no
-    mean to compare with.
+    """Alpha dropout keeps moments over all entries, not those of one entry. So its evaluation is
+    not the mean of an entry.
     """
     shared = (1,) if isinstance(layer, nn.DropPath) or getattr(layer, "share", ()) else ()
     report = mg.check_noise(layer, (4096, 16), shared=shared)
@@ -452,7 +452,7 @@ def test_a_mask_larger_than_x_is_refused():
 
 
 class Counting(nn.Module):
-    """Counts its calls in training, as batch norm moves its statistics."""
+    """Counts its calls in training, as batch norm changes its statistics."""
 
     def __init__(self):
         self.calls = np.zeros(())
@@ -510,8 +510,8 @@ def test_sampling_is_a_matter_of_one_thread_and_one_coroutine():
 
 
 def test_monte_carlo_dropout_averages_to_the_expectation():
-    """Hoeffding: with entries in [0, x/(1-p)] the mean of n samples is within t of x but for a
-    chance of 2 exp(-2 n (t(1-p)/x)^2).
+    """By Hoeffding: entries lie in [0, x/(1-p)], so the mean of n samples is further than t from x
+    with a probability of at most 2 exp(-2 n (t(1-p)/x)^2).
     """
     model, x, n = nn.Sequential(nn.Dropout(P)).eval(), Tensor(np.ones(10)), 2000
     with mg.sampling():
@@ -523,7 +523,7 @@ def test_monte_carlo_dropout_averages_to_the_expectation():
 
 
 def masks(model, shape=(64,)):
-    """{stream: noise} of one run after a fresh seed."""
+    """{stream: noise} of one run after a seed."""
     mg.manual_seed(5)
     return {n.stream: n.data for n in mg.noise_leaves(model(positive_leaf(*shape)))}
 

@@ -1,4 +1,4 @@
-"""Losses: closed forms, PyTorch, extremes, and what is refused."""
+"""Losses: closed forms, PyTorch, extreme inputs, and errors."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The masks of dropout: exact expectations, the law of the draws, and what is refused."""
+"""The masks of dropout: exact expectations, the law of the draws, and errors."""
 
 import itertools
 import math

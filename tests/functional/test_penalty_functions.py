@@ -1,4 +1,4 @@
-"""Penalties as functions: values, subgradients, coefficients, and what is refused."""
+"""Penalties as functions: values, subgradients, coefficients, and errors."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Penalties as objects: of layers, of a selection of parameters, and what optimizers make of them."""
+"""Penalties as objects: of layers, of chosen parameters, and their effect in optimizers."""
 
 import math
 

@@ -1,5 +1,5 @@
-"""Sequences: embedding, attention and recurrent layers against loops written out here and against
-PyTorch; masks, noise, penalties.
+"""Embedding, attention and recurrent layers, against loops in this file and against PyTorch: masks,
+noise, penalties.
 """
 
 import math
@@ -137,7 +137,7 @@ def test_the_embedding_is_pytorchs():
 
 
 def attention_by_loops(q, k, v, allowed=None, added=None, scale=None):
-    """One query at a time, exponentials of the allowed scores only; (result, weights)."""
+    """(result, weights), one query at a time, with exponentials of the allowed scores only."""
     batch = np.broadcast_shapes(q.shape[:-2], k.shape[:-2], v.shape[:-2])
     q, k, v = (np.broadcast_to(x, (*batch, *x.shape[-2:])) for x in (q, k, v))
     shape = *batch, q.shape[-2], k.shape[-2]
@@ -443,7 +443,7 @@ def test_multihead_attention_is_pytorchs(made, called):
 
 
 def same_weights(torch, ours, theirs):
-    """Gives both the same random weights, biases that begin as 0 too."""
+    """Gives both layers the same random weights, also where they begin as 0."""
     state = {
         key: normal(*value.shape, seed=i) / 2
         for i, (key, value) in enumerate(ours.state_dict().items())
@@ -555,8 +555,8 @@ sigmoid = lambda x: 1 / (1 + np.exp(-x))
 
 
 def by_hand(kind, x, states, w_ih, w_hh, b_ih, b_hh, act=np.tanh):
-    """One layer, one way, step by step, from the equations of PyTorch's manual: (outputs, last
-    states).
+    """One layer in one direction, step by step, from the equations of PyTorch's manual: (outputs,
+    last states).
     """
     h, *c = states
     hidden, outputs = h.shape[-1], []
@@ -718,7 +718,7 @@ def test_weights_begin_as_pytorchs(kind):
 
 
 def between(out):
-    """The noise between layers (T or 1, N, features) and that of states, by their streams."""
+    """The noise between layers (T or 1, N, features) and the noise of states, by their streams."""
     return {
         noise.stream.rpartition(".")[2] or noise.stream: noise for noise in mg.noise_leaves(out)
     }
@@ -797,7 +797,7 @@ def test_evaluation_draws_nothing_and_sampling_draws(kind):
 
 
 class Tagger(nn.Module):
-    """Everything of this file in one model."""
+    """One model with everything that this file tests."""
 
     def __init__(self, layers=2, **settings):
         self.embed = nn.Embedding(7, 4, padding_idx=0, **settings)

@@ -1,5 +1,5 @@
-"""Every op of the registry: its values, its rules of first and second order, its shapes, dtypes,
-kinks, and ways to reach it.
+"""Every op of the registry: values, rules of first and second order, shapes, dtypes, kinks, and the
+ways to call it.
 """
 
 import math
@@ -94,7 +94,7 @@ def test_recorded_and_plain_backward_agree(name, sample, inputs):
 
 
 def strided(x):
-    """The same values as `x`, in memory backwards and with gaps."""
+    """The values of `x`, backwards and with gaps in memory."""
     wide = np.full(tuple(2 * n for n in x.shape), np.nan)
     view = wide[(*(slice(None, None, -2) for _ in x.shape), ...)]
     view[...] = x
@@ -330,7 +330,7 @@ def test_einsum_takes_numbers(number):
     ["ij,jk,kl->il", "ij,kl->jl", "ij,kl->", "ii,kl->kl", "i...,j...->...", "ij,jk->ik"],
 )
 def test_einsum_of_large_operands_takes_no_loop_over_all_labels(subscripts):
-    """Against sums and products by hand; a loop over all labels would take minutes."""
+    """Compares with sums and products by hand; a loop over all labels would take minutes."""
     x, y, z = (normal(400, 400, seed=i) / 25 for i in range(3))
     u = normal(400, 400, seed=3)
     ones = np.ones((400, 400))
@@ -618,9 +618,7 @@ def broadcastable(draw):
 
 
 def summed_to(g, shape):
-    """g, summed over what was broadcast: by adding entry after entry at its index, no reduction
-    involved.
-    """
+    """g, summed over broadcast axes: it adds entry after entry at its index and uses no reduction."""
     out = np.zeros(shape)
     for index in np.ndindex(g.shape):
         tail = index[len(index) - len(shape) :]
@@ -748,8 +746,8 @@ def test_erf_of_whole_numbers_is_not_a_whole_number():
 
 
 def torch_pairs():
-    """{name: (here, there, shapes, lowest entry)}; `there` is told torch, so that the file runs
-    without it.
+    """{name: (here, there, shapes, lowest entry)}. `there` gets torch as an argument, so that the
+    file runs without it.
     """
     return {
         "exp(sin)": (lambda x: np.exp(np.sin(x)), lambda t, x: t.exp(t.sin(x)), [(3, 4)], -2),

@@ -1,4 +1,4 @@
-"""Optimizers against PyTorch and against recurrences written out here; constraints; schedules."""
+"""Optimizers against PyTorch and against recurrences in this file; limits; schedules."""
 
 import math
 
@@ -215,7 +215,7 @@ def test_parameters_may_come_from_a_generator_or_alone():
 
 
 def test_settings_are_read_and_changed_and_parameters_added_as_in_pytorch():
-    """lr by hand, gradients clipped by hand, and a layer that is trained from the second step on."""
+    """A change of lr, clipped gradients, and a layer that is trained from the second step on."""
 
     def make(module, p):
         optimizer = module.SGD([p[0]], lr=0.1, momentum=0.9)
@@ -763,7 +763,7 @@ def lion(lr, betas, weight_decay):
 
 
 def test_an_optimizer_is_one_class():
-    """Its rule, settings, groups, schedules, states and errors, and what `terms` says of its decay."""
+    """It has its rule, settings, groups, schedules, states and errors, and `terms` knows its decay."""
     settings = {"lr": 0.01, "betas": (0.8, 0.9), "weight_decay": 0.1}
     found = trajectory(lambda p: Lion(p, **settings))
     np.testing.assert_allclose(found, written_out(lion(**settings)), rtol=1e-12, atol=1e-12)

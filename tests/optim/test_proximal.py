@@ -1,6 +1,4 @@
-"""Proximal steps: closed forms, optimality conditions, scikit-learn on real data, and what is
-refused.
-"""
+"""Proximal steps: closed forms, optimality conditions, scikit-learn on real data, and errors."""
 
 import math
 
@@ -18,7 +16,7 @@ from minigrad.optim import ProximalSGD, kkt_residual
 
 
 def solved(closure, parameters, lr, steps=20_000, tolerance=1e-9, **settings):
-    """The optimizer, after as many steps as it takes for a KKT residual below the tolerance."""
+    """The optimizer after as many steps as a KKT residual below the tolerance takes."""
     settings = settings or {"accelerated": True, "restart": True}
     optimizer = ProximalSGD(parameters, lr=lr, **settings)
     while kkt_residual(closure()) > tolerance:
@@ -45,7 +43,7 @@ PENALTIES = {
 
 
 def operator_of(penalty, shape):
-    """The proximal operator that the declarations of the penalties give on a weight of this shape."""
+    """The proximal operator that the penalties declare for a weight of this shape."""
     sums = {}
     for _, _, weights in penalised(addends(penalty(normal_leaf(*shape)))):
         for norm, c in weights.items():
@@ -55,8 +53,8 @@ def operator_of(penalty, shape):
 
 @pytest.mark.parametrize("name", PENALTIES)
 def test_a_proximal_operator_minimises_the_function_that_defines_it(name):
-    """No point near prox(v) has a smaller |w - v|^2 / 2 + t * penalty(w); by convexity then none at
-    all.
+    """No point near prox(v) has a smaller |w - v|^2 / 2 + t * penalty(w). The function is convex,
+    so no other point has.
     """
     penalty = PENALTIES[name]
     prox = operator_of(penalty, (3, 4))
@@ -100,8 +98,8 @@ def test_soft_thresholds_by_hand():
 
 
 def orthogonal(n=30):
-    """X with X'X = n I, targets, and the least-squares weights (2, 6): the second row, and the
-    first columns, small enough to be dropped.
+    """X with X'X = n I, targets, and the least-squares weights (2, 6). The second row and the first
+    columns are small enough to become 0.
     """
     rng = np.random.default_rng(0)
     q, _ = np.linalg.qr(rng.standard_normal((n, 6)))
@@ -183,9 +181,7 @@ def cancer():
 
 
 def linear_model(name, a, r=None):
-    """scikit-learn's model, the mean-squared-error loss that it minimises, and (l1, l2) by the
-    conversion table.
-    """
+    """scikit-learn's model, its loss (mean squared error), and (l1, l2) by the conversion table."""
     linear = pytest.importorskip("sklearn.linear_model")
     n = len(diabetes()[0])
     tight = {"tol": 1e-14, "max_iter": 100_000}
@@ -256,8 +252,8 @@ def test_scikit_learns_logistic_regression(c, r):
 
 
 def test_the_group_lasso_meets_its_optimality_conditions():
-    """On real data: -gradient = c w_g / |w_g| where a group is not 0, |gradient_g| <= c where it
-    is.
+    """On real data: -gradient = c w_g / |w_g| for a group that is not 0, |gradient_g| <= c for a
+    group that is 0.
     """
     x, y = cancer()
     targets = np.stack([1 - y, y], axis=1)[:, ::-1] * [[1.0, -0.5]] + x[:, :1] * [[0.3, 0.1]]
@@ -317,8 +313,8 @@ def test_subgradient_steps_give_no_zeros_and_proximal_steps_give_them_all():
 
 
 def test_a_network_loses_whole_units():
-    """The group lasso over what enters a hidden unit switches most of 30 units off; noise in the
-    loss is no hindrance.
+    """The group lasso on the weights into each hidden unit makes most of 30 units 0, also with
+    noise in the loss.
     """
     mg.manual_seed(0)
     rng = np.random.default_rng(0)
