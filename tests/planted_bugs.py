@@ -1,9 +1,11 @@
-"""Bugs, most of them reported once for a library or a course. Each is planted in minigrad, and the check named for it fails.
+"""Bugs, most of them reported once for a library or a course, and the checks that find them.
+
+Each bug is planted in minigrad, and the check named for it fails.
 
     python tests/planted_bugs.py      prints the table
 
-A bug is a change to the text of a function, or to a rule of an op. A check is a function that raises an AssertionError or an
-error of its own where something is wrong, and passes on minigrad as it is.
+A bug is a change to the text of a function, or to a rule of an op. A check is a function that
+raises an error where something is wrong, and passes on minigrad as it is.
 """
 
 import contextlib
@@ -551,7 +553,7 @@ CHECKS = [
 
 class Bug(NamedTuple):
     name: str
-    seen: str  # a thread that reports it or asks about it, or the library that has it; nothing where it is merely easy to make
+    seen: str  # a thread about it, or a library that has it; empty for a bug that is easy to make
     plant: object  # makes a context manager
     killer: object  # the check that must fail
 

@@ -2,10 +2,11 @@
 
     python tests/power.py                    1,000 right graphs, 40 graphs for each fault
     python tests/power.py --graphs 10000
-    python tests/power.py --torch            beside PyTorch's gradcheck on the same faults, where PyTorch is installed
+    python tests/power.py --torch            beside PyTorch's gradcheck, where it is installed
 
-A fault is one wrong rule in a small program. Beside each kind stands the share of graphs in which a check found it. Right graphs
-are random programs that are hard on a checker; a check that says FAIL, NONFINITE or AFFECTED of one is a false alarm.
+A fault is one wrong rule in a small program. Beside each kind of fault stands the share of graphs in
+which a check found it. Right graphs are random programs that are hard on a checker. A check that
+says FAIL, NONFINITE or AFFECTED of a right graph is a false alarm.
 """
 
 import argparse
@@ -158,8 +159,8 @@ def false_alarms(count, seed=0):
 
 
 # ------------------------------------------------------------------------------------------- faults
-# Each makes (forward, rules, inputs) of an op that is wrong by a relative `error`, and what a program makes of its inputs. The
-# same text serves NumPy and PyTorch: `data` reads the numbers of a tensor without its graph, `same` does nothing.
+# Each makes (forward, rules, inputs) of an op that is wrong by a relative `error`, and the program
+# around it. The same text serves NumPy and PyTorch: `plain` reads the numbers of a tensor.
 
 
 class Fault:

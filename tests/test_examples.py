@@ -276,7 +276,8 @@ def test_every_row_is_in_one_batch_of_an_epoch_but_the_last_incomplete_batch(scr
 
 def test_the_table_of_methods(script, capsys):
     pytest.importorskip("tqdm")
-    results = {  # step, accuracy in training and test, loss in validation and test, and a number of its own
+    # step, accuracy in training and test, loss in validation and test, and a number of the method
+    results = {
         "none": [
             [(1, 50, 60, 0.2, 0.9, 7), (2, 100, 40, 0.8, 0.9, 7)],
             [(1, 50, 70, 0.1, 0.9, 7), (2, 90, 50, 0.9, 0.9, 8)],

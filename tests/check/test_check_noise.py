@@ -259,9 +259,7 @@ class SameMoments(Uniform):
 
 
 class Die(Law):
-    """Six values, of which one is twice as likely as the others; float32 rounds their
-    probabilities.
-    """
+    """The values 1/7 to 6/7, of which one is twice as likely; float32 rounds the values."""
 
     weights = np.array([1, 1, 2, 1, 1, 1]) / 7
 
@@ -774,9 +772,7 @@ def test_cdf_mean_and_variance_and_outcomes_of_a_law_are_of_one_law(law):
 
 
 def test_entries_that_agree_by_chance_are_counted_right_for_every_law():
-    """Also for laws that mix continuous and discrete parts: the rate of independent noise lies
-    where the test expects it.
-    """
+    """Three laws in one report, one of them with ties: the rate of independent noise is expected."""
     op = lambda x: gaussian(F.dropout(x, 0.3, training=True) * Noise(Uniform(), x.shape, x.dtype))
     report = check_noise(op)
     assert report, report

@@ -1,6 +1,6 @@
-"""The mutation gate: every rule of every op, broken on purpose in each of many ways, must fail a check of its samples.
+"""The mutation gate: every rule of every op is broken in many ways, and a check of its samples fails.
 
-A check that cannot fail proves nothing. That the unbroken ops pass the same samples is tested in test_ops.
+A check that cannot fail proves nothing. The right rules pass on the same samples: see test_ops.py.
 """
 
 from functools import cache, partial
@@ -29,7 +29,8 @@ def argument(name, position):
 
 
 # ---------------------------------------------------------------------------------------- mutations
-# A mutation is a wrong rule, made of the right one, `rule(g, out, arguments)`. `own` is the position of the argument it is for.
+# A mutation makes a wrong rule of the right one, `rule(g, out, arguments)`. `own` is the position of
+# the argument that the rule is for.
 
 
 def scaled(rule, g, out, arguments, own):

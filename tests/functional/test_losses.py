@@ -58,7 +58,9 @@ def ce_slope(x, t):
     return soft_reference(x, class_axis(x)) - one_hot(x.shape, t)
 
 
-losses = {  # name: (function of input and target, input, target, losses an entry, their slope by the input, PyTorch's name and settings)
+# name: (function of input and target, input, target, losses of the entries, their slopes by the
+# input, PyTorch's name and settings)
+losses = {
     "mse_loss": (
         F.mse_loss,
         x_,

@@ -121,7 +121,7 @@ def blocked(v, t, axis):
     return np.where(norms > t, v * (1 - t / np.maximum(norms, t)), 0)
 
 
-# The loss is |y - Xw'|^2 / (2n) + penalty: its minimiser in closed form, from the least-squares weights b.
+# The minimiser of the loss |y - Xw'|^2 / (2n) + penalty, from the least-squares weights b.
 CLOSED_FORMS = {
     "ridge": (lambda w: F.l2_penalty(w, c=0.2), lambda b: b / 1.4),
     "lasso": (lambda w: F.l1_penalty(w, c=0.2), lambda b: soft(b, 0.2)),
