@@ -27,7 +27,7 @@ def set_default_dtype(dtype):
 
 
 def as_array(data, dtype=None):
-    """A new contiguous array of `data`. Python floats and lists of floats take the default dtype."""
+    """A new contiguous array of `data`. Python floats, also in lists, take the default dtype."""
     if isinstance(data, Array):
         data._leave("Tensor(t)", "t.detach() leaves the graph")
         data = data.data

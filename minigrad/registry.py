@@ -40,8 +40,9 @@ def op(forward=None, /, *, numpy=None, kind="operation", prox=None, **rules):
             that no gradient flows to the argument. The rule of a last argument `*rest` returns a
             sequence of cotangents, one for each of `rest`; only those that are needed are read.
 
-    Raises TypeError for a rule of an argument that does not exist, and for keyword-only arguments;
-    ValueError if another module has defined an op of this name.
+    Raises TypeError for a rule of an argument that does not exist, for keyword-only arguments and
+    for arguments whose names begin or end with "_"; ValueError if another module has an op of this
+    name.
     """
     if forward is None:
         return partial(op, numpy=numpy, kind=kind, prox=prox, **rules)
@@ -52,6 +53,8 @@ def op(forward=None, /, *, numpy=None, kind="operation", prox=None, **rules):
     else:
         arguments = list(inspect.signature(forward).parameters.values())
     names = [a.name for a in arguments]
+    if not names or any(n != n.strip("_") for n in names):
+        raise TypeError(f"op {name}: it needs arguments whose names do not begin or end with '_'.")
     if any(a.kind in (a.KEYWORD_ONLY, a.VAR_KEYWORD) for a in arguments):
         raise TypeError(f"op {name}: keyword-only arguments and ** are not supported.")
     if unknown := set(rules) - set(names):
@@ -149,15 +152,13 @@ class Member(Op):
     def vjp(self, g, node, on_tensors=False):
         """As Op.vjp. The rule of the operands is called once, for all of them."""
         given = (node, *node.args) if on_tensors else (node.data, *map(data_of, node.args))
-        wanted = [i for i, x in enumerate(node.args) if self.rules[i] and wants_gradient(x)]
-        operands = self.family.rules[-1](g, *given) if self.family.rules[-1] else ()
-        return [
-            (
-                node.args[i],
-                operands[i - self.first] if i >= self.first else self.rules[i](g, *given),
-            )
-            for i in wanted
-        ]
+        shared = self.family.rules[-1] and self.family.rules[-1](g, *given)
+        pairs = []
+        for i, x in enumerate(node.args):
+            if self.rules[i] and wants_gradient(x):
+                is_fixed = i < self.first
+                pairs.append((x, self.rules[i](g, *given) if is_fixed else shared[i - self.first]))
+        return pairs
 
 
 def composition(function=None, *, kind="operation"):

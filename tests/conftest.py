@@ -1,5 +1,20 @@
-"""`pytest --seed 7` runs the same tests on other random numbers: what passes only by the luck of its seed shows."""
+"""Options and fixtures of the tests, and why tests are skipped.
 
+`pytest --seed 7` runs the same tests on other random numbers: a test that passes only by the luck of
+its seed fails. `pytest --golden` writes the DOT texts in tests/drawing/golden anew.
+"""
+
+import gc
+import os
+import warnings
+from collections import Counter
+
+# Before NumPy is imported, here and in the programs that tests run: two threads of BLAS for each of
+# two processes wait for one another most of the time.
+for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
+
+import helpers
 import hypothesis
 import numpy as np
 import pytest
@@ -16,10 +31,15 @@ def pytest_addoption(parser):
         metavar="N",
         help="mix N into the seed of every generator (default: the seeds as they are written)",
     )
+    parser.addoption(
+        "--golden",
+        action="store_true",
+        help="write the DOT texts in tests/drawing/golden anew",
+    )
 
 
 def pytest_configure(config):
-    """Before the tests are imported, since some draw numbers then."""
+    """Replaces the generators before the tests are imported, since some tests draw numbers then."""
     n = config.getoption("seed")
     if n is None:
         return
@@ -55,19 +75,53 @@ def pytest_collection_modifyitems(config, items):
             )
 
 
+def pytest_terminal_summary(terminalreporter):
+    """Says why tests were skipped, one line a reason."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in skipped)
+    for reason, count in reasons.most_common():
+        terminalreporter.write_line(f"{count} skipped: {reason}")
+
+
 @pytest.fixture
 def own_registry():
-    """Ops that a test defines are gone after it."""
-    before, functions = dict(registry.ops), dict(array.numpy_functions)
+    """After a test, the ops that it defined are gone."""
+    with helpers.own_registry():
+        yield
+
+
+@pytest.fixture
+def as_before(own_registry):
+    """After a test, the ops, the default dtype and this thread's generators are as before."""
+    dtype = array.default_dtype
+    entropy, streams = randomness.state.entropy, randomness.state.streams
     yield
-    for table, saved in ((registry.ops, before), (array.numpy_functions, functions)):
-        table.clear()
-        table.update(saved)
+    mg.set_default_dtype(dtype)
+    randomness.state.entropy, randomness.state.streams = entropy, streams
+
+
+@pytest.fixture
+def warnings_are_errors():
+    """A warning that a test does not expect is an error."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        yield
+
+
+@pytest.fixture
+def no_collector():
+    """Without the garbage collector, objects die by reference counts alone."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
 
 
 @pytest.fixture
 def break_rule():
-    """break_rule("tanh", rule) replaces a rule of a real op for the time of the test."""
+    """A function: break_rule("tanh", rule) replaces a rule of an op of the package until the test
+    ends.
+    """
     undo = []
 
     def replace(name, rule, i=0):

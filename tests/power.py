@@ -2,10 +2,11 @@
 
     python tests/power.py                    1,000 right graphs, 40 graphs for each fault
     python tests/power.py --graphs 10000
-    python tests/power.py --torch            beside PyTorch's gradcheck on the same faults, where PyTorch is installed
+    python tests/power.py --torch            beside PyTorch's gradcheck, where it is installed
 
-A fault is one wrong rule in a small program. Beside each kind stands the share of graphs in which a check found it. Right graphs
-are random programs that are hard on a checker; a check that says FAIL, NONFINITE or AFFECTED of one is a false alarm.
+A fault is one wrong rule in a small program. Beside each kind of fault stands the share of graphs in
+which a check found it. Right graphs are random programs that are hard on a checker. A check that
+says FAIL, NONFINITE or AFFECTED of a right graph is a false alarm.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import time
 import warnings
 
 import numpy as np
+from helpers import leaf
 
 import minigrad as mg
 from minigrad import functional as F
@@ -28,10 +30,6 @@ SMOOTH = [np.sin, np.cos, np.tanh, np.arctan, F.sigmoid, F.softplus, F.gelu, F.e
 SMOOTH += [lambda x: x * x, lambda x: np.exp(-x * x), lambda x: np.sqrt(1 + x * x), np.negative]
 KINKED = [F.relu, np.abs, F.leaky_relu, F.elu, lambda x: np.clip(x, -0.5, 0.5)]
 KINKED += [lambda x: np.maximum(x, 0.25), lambda x: np.minimum(x, 0)]
-
-
-def leaf(data):
-    return mg.Tensor(np.asarray(data, np.float64), True)
 
 
 def grown(rng, x, y, ops, steps):
@@ -66,7 +64,7 @@ def smooth(rng):
 
 
 def kinks(rng, distance=0.0):
-    """Entries at kinks exactly, or by `distance` beside them; and ties."""
+    """Entries exactly at kinks, or within `distance` of them; and ties."""
     shape = sizes(rng)
     x, y = rng.standard_normal((2, *shape))
     for values in (x, y):
@@ -101,7 +99,7 @@ def saturated(rng):
 
 
 def sure(rng):
-    """Cross-entropies of models that are sure, and mostly right."""
+    """Cross-entropies of models that are sure and mostly right."""
     n, k = int(rng.integers(1, 6)), int(rng.integers(2, 6))
     labels = rng.integers(0, k, n)
     scores = rng.standard_normal((n, k)) + 10 ** rng.uniform(0, 3) * np.eye(k)[labels]
@@ -140,7 +138,7 @@ RIGHT = [smooth, kinks, near_kinks, scales, saturated, sure, chains, offset, flo
 
 
 def false_alarms(count, seed=0):
-    """{kind: [graphs, false alarms, those that said nothing]}."""
+    """{kind: [graphs, false alarms, reports that said nothing]}."""
     table = collections.defaultdict(lambda: [0, 0, 0])
     for i in range(count):
         kind = RIGHT[i % len(RIGHT)]
@@ -161,8 +159,8 @@ def false_alarms(count, seed=0):
 
 
 # ------------------------------------------------------------------------------------------- faults
-# Each makes (forward, rules, inputs) of an op that is wrong by a relative `error`, and what a program makes of its inputs. The
-# same text serves NumPy and PyTorch: `data` reads the numbers of a tensor without its graph, `same` does nothing.
+# Each makes (forward, rules, inputs) of an op that is wrong by a relative `error`, and the program
+# around it. The same text serves NumPy and PyTorch: `plain` reads the numbers of a tensor.
 
 
 class Fault:
@@ -184,14 +182,14 @@ def contiguous(x):
 
 
 def last(x, error):
-    """Ones, but for one entry in the middle."""
+    """Ones, except one entry in the middle."""
     factor = np.ones(x.shape)
     factor.flat[x.shape[0] // 2] += error
     return factor
 
 
 def like(x, array):
-    """A NumPy array as what can be multiplied with x."""
+    """A NumPy array in a form that can be multiplied with x."""
     if type(x).__module__.startswith("torch"):
         return sys.modules["torch"].tensor(array)
     return array
@@ -297,7 +295,7 @@ def found(fault, rng):
 
 
 def found_by_torch(fault, rng, second):
-    """Whether PyTorch's gradcheck, at its usual settings, finds it."""
+    """Whether PyTorch's gradcheck finds it, with its default settings."""
     import torch
 
     class Planted(torch.autograd.Function):

@@ -1,4 +1,4 @@
-"""Batches: every row once an epoch, in orders that are uniform, and the same again after a load."""
+"""Batches: every row once an epoch, in orders that are uniform, and the same orders after a load."""
 
 import itertools
 import math
@@ -84,10 +84,10 @@ def test_tensors_and_lists_are_taken_and_batches_are_copies():
     assert x[0, 1] == 1
 
 
-# ---- position and state
+# ------------------------------------------------------------------------------- position and state
 
 
-def test_what_a_loop_left_is_where_the_next_begins():
+def test_a_loop_begins_where_the_last_one_was_left():
     batches, whole = (Batches(np.arange(10), batch_size=3, rng=0) for _ in range(2))
     expected = rows(whole)
     for (x,) in batches:
@@ -176,7 +176,7 @@ def test_a_state_of_other_batches_is_refused_and_changes_nothing(settings, messa
     assert batches.state_dict() == before
 
 
-# ---- errors
+# ------------------------------------------------------------------------------------------- errors
 
 
 @pytest.mark.parametrize(

@@ -1,773 +1,230 @@
-"""check_noise: right noise passes, each planted bug is caught and named, and the bounds hold."""
+"""Randomness: seeds and streams, noise leaves, frozen noise, noise on plain data."""
 
-import math
+import copy
 
 import numpy as np
 import pytest
+from helpers import leaf
+from processes import in_thread
 
 import minigrad as mg
-import minigrad.functional as F
-from minigrad import nn
-from minigrad.check import noise
-from minigrad.check.noise import check_noise, law_bound, rate_bound
-from minigrad.engine import Tensor
-from minigrad.noise import Bernoulli, Law, Noise, Normal, state, stream
-from minigrad.ops import dropout as stochastic
+from minigrad import functional as F
+from minigrad import modes, registry
+from minigrad import noise as randomness
+from minigrad.engine import Tensor, grad
+from minigrad.graph import nodes
+from minigrad.modes import no_grad
+from minigrad.noise import Bernoulli, Noise, Normal
 
-P = 0.3
-SMALL = (16, 32)
+pytestmark = pytest.mark.usefixtures("as_before")
 
 
-@pytest.fixture(autouse=True)
-def seeded():
+def drawn(name="", n=64):
+    """Noise from the stream `name`."""
+    return (
+        modes.scoped(name, lambda: Noise(Bernoulli(0.5), (n,), bool)).data
+        if name
+        else Noise(Bernoulli(0.5), (n,), bool).data
+    )
+
+
+def test_a_seed_repeats_the_noise():
+    mg.manual_seed(3)
+    first = [drawn(), drawn(), drawn("a")]
+    mg.manual_seed(3)
+    again = [drawn(), drawn(), drawn("a")]
+    assert all(np.array_equal(x, y) for x, y in zip(first, again))
+    mg.manual_seed(4)
+    assert not np.array_equal(first[0], drawn())
+    assert not np.array_equal(first[0], first[1])
+    assert not np.array_equal(first[0], first[2])
+
+
+def test_streams_are_independent():
     mg.manual_seed(0)
+    expected = [drawn("b"), drawn("b")]
+    mg.manual_seed(0)
+    drawn("a")
+    first = drawn("b")
+    drawn("a", 1000)
+    drawn("")
+    drawn("aa")
+    assert np.array_equal(expected[0], first)
+    assert np.array_equal(expected[1], drawn("b"))
 
 
-def kept(x, keep=1 - P, shape=None, rng=None, law=Bernoulli):
-    """x * mask, not scaled."""
-    return x * Noise(law(keep), x.shape if shape is None else shape, bool, rng)
+def test_streams_of_similar_names_differ():
+    mg.manual_seed(0)
+    names = ["", "a", "b", "aa", "ab", "ba", "a.b", "drop1", "drop10", "é"]
+    values = [randomness.stream(name).random(2).tolist() for name in names]
+    assert len({tuple(v) for v in values}) == len(names)
 
 
-def dropped(x, shape=None, keep=1 - P, law=Bernoulli, rng=None):
-    return stochastic.dropout(
-        x, Noise(law(keep), x.shape if shape is None else shape, bool, rng), P
+@pytest.mark.parametrize("seed", [-1, 1.5, "a", None])
+def test_a_seed_is_a_whole_number(seed):
+    with pytest.raises(ValueError, match="manual_seed: a whole number >= 0"):
+        mg.manual_seed(seed)
+
+
+def test_a_seed_may_be_large_or_numpys():
+    for a, b in ((2**200, 2**200), (np.int64(5), 5)):
+        mg.manual_seed(a)
+        first = drawn()
+        mg.manual_seed(b)
+        assert np.array_equal(first, drawn())
+
+
+def test_without_a_seed_two_threads_differ():
+    assert not np.array_equal(in_thread(drawn), in_thread(drawn))
+
+
+def test_threads_share_no_generator():
+    mg.manual_seed(0)
+    mine = randomness.stream("a")
+    before = mine.bit_generator.state
+
+    def other():
+        theirs = randomness.stream("a")
+        mg.manual_seed(0)
+        return theirs is not mine, drawn("a")
+
+    apart, values = in_thread(other)
+    assert apart
+    assert mine.bit_generator.state == before
+    assert np.array_equal(values, drawn("a"))  # but a seed means the same in every thread
+
+
+def test_numpys_own_generator_is_neither_used_nor_moved():
+    np.random.seed(0)
+    before = str(np.random.get_state())
+    mg.manual_seed(1)
+    first = drawn()
+    F.dropout(leaf(np.ones(9)), 0.5, True)
+    assert str(np.random.get_state()) == before
+    np.random.seed(9)
+    mg.manual_seed(1)
+    assert np.array_equal(first, drawn())
+
+
+def test_noise_is_a_leaf_that_knows_where_it_came_from():
+    mg.manual_seed(0)
+    noise = modes.scoped("drop", lambda: Noise(Bernoulli(0.3), (2, 3), bool))
+    assert noise.is_leaf
+    assert not noise.requires_grad
+    assert noise.stream == "drop"
+    assert noise.rng is randomness.stream("drop")
+    assert (noise.shape, noise.dtype) == ((2, 3), bool)
+    assert noise.draw().shape == (2, 3)
+
+
+def test_noise_from_a_generator_of_ones_own():
+    mg.manual_seed(0)
+    before = drawn()
+    mg.manual_seed(0)
+    a = Noise(Bernoulli(0.5), (64,), bool, np.random.default_rng(5)).data
+    b = Noise(Bernoulli(0.5), (64,), bool, np.random.default_rng(5)).data
+    assert np.array_equal(a, b)
+    assert np.array_equal(before, drawn())  # minigrad's own was not moved
+
+
+def test_two_frozen_blocks_draw_the_same_and_different_noise_inside():
+    mg.manual_seed(0)
+    blocks = []
+    for _ in range(2):
+        with mg.frozen_noise():
+            blocks.append([drawn(), drawn(), drawn("a")])
+    assert all(np.array_equal(x, y) for x, y in zip(*blocks))
+    assert not np.array_equal(blocks[0][0], blocks[0][1])
+
+
+def test_frozen_noise_puts_generators_back_also_after_an_error():
+    mg.manual_seed(0)
+    rng = np.random.default_rng(1)
+    drawn()
+    before = [str(g.bit_generator.state) for g in (randomness.stream(""), rng)]
+    with pytest.raises(KeyError), mg.frozen_noise():
+        drawn()
+        Noise(Bernoulli(0.5), (5,), bool, rng)
+        raise KeyError
+    assert [str(g.bit_generator.state) for g in (randomness.stream(""), rng)] == before
+    assert randomness.state.drawn is None
+
+
+def test_a_stream_first_used_in_a_frozen_block_starts_anew_in_the_next():
+    mg.manual_seed(0)
+    with mg.frozen_noise():
+        first = drawn("new")
+    assert np.array_equal(first, drawn("new"))
+
+
+def test_frozen_blocks_nest():
+    mg.manual_seed(0)
+    for _ in range(2):
+        with mg.frozen_noise():
+            a = drawn()
+            with mg.frozen_noise():
+                b = drawn()
+            c = drawn()
+    assert np.array_equal(b, c)
+    assert not np.array_equal(a, b)
+    assert np.array_equal(a, drawn())
+
+
+# ------------------------------------------------------------------------------ noise on plain data
+
+
+def on_data(x=None):
+    """A loss with dropout of plain data, through ops of one, two and more operands."""
+    mg.manual_seed(0)
+    x = Tensor(np.linspace(1, 2, 40)) if x is None else x
+    return np.sum(
+        np.exp(0.5 * F.dropout(x, 0.5, training=True) + 1).reshape(4, 10) * leaf(np.ones(10))
     )
 
 
-def gaussian(x, std=0.5, mean=1.0, law=Normal):
-    return x * Noise(law(mean, std), x.shape, x.dtype)
-
-
-# ------------------------------------------------------------------------------------- right noise
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("p", [0.0, 0.001, 0.1, 0.3, 0.499, 0.5, 0.50001, 0.8, 0.999, 1.0])
-def test_right_dropout_passes(p, dtype):
-    inverted = check_noise(lambda x: F.dropout(x, p, training=True), dtype=dtype)
-    classic = check_noise(
-        lambda x: F.dropout(x, p, training=True, scaling="classic"),
-        mean=lambda x: (1 - p) * x,
-        dtype=dtype,
-    )
-    for report in (inverted, classic):
-        assert report, report
-        assert {row.verdict for row in report.rows} == {"OK"}
-        assert "passed" in str(report)
-
-
-@pytest.mark.parametrize("scaling", ["inverted", "classic"])
-@pytest.mark.parametrize("p", [0.0, 0.3, 1.0])
-def test_a_module_is_compared_with_itself_in_evaluation(p, scaling):
-    report = check_noise(nn.Dropout(p, scaling=scaling))
-    assert report, report
-    assert {row.verdict for row in report.rows} == {"OK"}
-    assert any(row.test == "noise in evaluation" for row in report.rows)
-
-
-def test_a_model_is_checked_layer_by_layer():
-    model = nn.Sequential(
-        nn.Linear(20, 64), nn.ReLU(), nn.Dropout(0.3), nn.Linear(64, 30), nn.Tanh(), nn.Dropout(0.5)
-    )
-    report = check_noise(model, (128, 20))
-    assert report, report
-    assert {row.layer for row in report.rows} == {
-        "Dropout_0",
-        "Dropout_1",
-        "Dropout_0, Dropout_1",
-        "output",
+def test_noise_on_plain_data_is_recorded_and_wants_no_gradient():
+    recorded = {n.op.name: n.requires_grad for n in nodes(on_data()) if n.op and not n.is_leaf}
+    assert recorded == {
+        "dropout": False,
+        "multiply": True,
+        "add": False,
+        "exp": False,
+        "reshape": False,
+        "sum": True,
     }
-    assert [row.test for row in report.rows if row.verdict == "UNKNOWN"] == ["mean"]
-
-
-def test_layers_of_one_name_are_told_apart():
-    report = check_noise(lambda x: F.dropout(F.dropout(x, 0.3, training=True), 0.4, training=True))
-    assert report, report
-    assert {row.layer for row in report.rows} == {
-        "dropout",
-        "dropout #2",
-        "dropout, dropout #2",
-        "output",
-    }
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_right_gaussian_noise_passes(dtype):
-    for p in (None, 0.2):  # std^2 = 1/4 = p/(1-p)
-        report = check_noise(gaussian, p=p, dtype=dtype)
-        assert report and {row.verdict for row in report.rows} == {"OK"}, report
-
-
-def test_noise_of_little_spread_is_not_blamed_for_the_rounding_of_its_dtype():
-    for std in (1e-3, 1e-5, 1e-7):
-        assert check_noise(lambda x, std=std: gaussian(x, std))
-
-
-def test_one_shared_axis_needs_no_tuple():
-    assert check_noise(lambda x: dropped(x, (len(x), 1)), (64, 32), shared=1)
-
-
-@pytest.mark.parametrize("shared", [(2, 3), (-1, -2), (2, -1)])
-def test_channel_noise_passes(shared):
-    report = check_noise(lambda x: dropped(x, (*x.shape[:2], 1, 1)), (32, 64, 5, 4), shared=shared)
-    assert report, report
-
-
-def test_noise_of_fewer_axes_is_shared_along_the_first():
-    assert check_noise(lambda x: dropped(x, x.shape[1:]), (8, 64, 32), shared=(0,))
-    assert (
-        "shared along axis 0"
-        in check_noise(lambda x: dropped(x, x.shape[1:]), (8, 64, 32)).verdict()
-    )
-
-
-def test_a_recurrent_layer_may_use_its_noise_again_but_two_layers_may_not():
-    class Use(nn.Module):
-        def forward(self, x, noise):
-            return stochastic.dropout(x, noise, P)
-
-    class Recurrent(nn.Module):
-        def __init__(self, *cells):
-            self.cells = list(cells)
-
-        def forward(self, x):
-            noise = Noise(Bernoulli(1 - P), x.shape, bool) if self.training else 1.0
-            for cell in self.cells:
-                x = np.tanh(cell(x, noise))
-            return x
-
-    cell = Use()
-    assert check_noise(Recurrent(cell, cell))
-    assert "two layers draw the same noise" in check_noise(Recurrent(cell, Use())).verdict()
-
-
-def test_noise_that_acts_on_a_part_of_the_output_is_right():
-    """What is kept whatever is drawn has no variance, so that of the output is not p/(1-p) mean^2."""
-    report = check_noise(nn.Residual(nn.Linear(8, 8), drop_path=P), (4096, 8), shared=1)
-    assert report and {row.verdict for row in report.rows} == {"OK"}, report
-
-
-def test_of_a_module_that_bends_its_noise_evaluation_is_no_mean():
-    report = check_noise(nn.Sequential(nn.Dropout(P), nn.Sigmoid()))
-    assert report and report.rows[-1].verdict == "UNKNOWN", report
-    assert (
-        "no multiple of x"
-        in check_noise(lambda x: np.tanh(F.dropout(x, P, training=True))).verdict()
-    )
-
-
-def test_any_entrywise_use_of_a_mask_has_an_exact_mean():
-    report = check_noise(lambda x: np.exp(kept(x)), mean=lambda x: 0.7 * np.exp(x) + 0.3)
-    assert report and {row.verdict for row in report.rows} == {"OK"}, report
-    report = check_noise(
-        lambda x: np.where(Noise(Bernoulli(0.7), x.shape, bool), x / 0.7, 0.0), p=P
-    )
-    assert report and {row.verdict for row in report.rows} == {"OK"}, report
-
-
-def test_no_false_alarm_over_seeds():
-    for seed in range(200):
-        mg.manual_seed(seed)
-        report = check_noise(lambda x: F.dropout(x, 0.3, training=True), SMALL)
-        assert report, report
-        report = check_noise(gaussian, SMALL, p=0.2)
-        assert report, report
-
-
-def test_false_alarms_are_as_rare_as_asked_for(monkeypatch):
-    """At a level where they can be seen: of 300 reports at most the share of 0.2 asked for (but for a chance of 1e-9)."""
-    monkeypatch.setattr(noise, "FALSE_ALARM", 0.2)
-
-    def both(x):
-        return gaussian(F.dropout(x, 0.3, training=True))
-
-    alarms = 0
-    for seed in range(300):
-        mg.manual_seed(seed)
-        alarms += not check_noise(both, (8, 10))
-    assert 0 < alarms / 300 <= 0.2 + rate_bound(0.2, 300, math.log(2e9))
-
-
-# ------------------------------------------------------------------------------------ planted bugs
-
-
-class Swapped(Bernoulli):
-    def draw(self, rng, shape, dtype):
-        return ~super().draw(rng, shape, dtype)
-
-
-class Repeated(Bernoulli):
-    def draw(self, rng, shape, dtype):
-        return np.broadcast_to(super().draw(rng, (*shape[:-1], 1), dtype), shape)
-
-
-class Pairs(Normal):
-    def draw(self, rng, shape, dtype):
-        return np.repeat(super().draw(rng, (shape[0] // 2, *shape[1:]), dtype), 2, axis=0)
-
-
-class Rare(Bernoulli):
-    def draw(self, rng, shape, dtype):
-        return rng.random(shape) < 0.98 * self.keep
-
-
-class VarianceForStd(Normal):
-    def draw(self, rng, shape, dtype):
-        return Normal(self.mean, self.variance).draw(rng, shape, dtype)
-
-
-class StdForVariance(Normal):
-    def draw(self, rng, shape, dtype):
-        return Normal(self.mean, math.sqrt(self.std)).draw(rng, shape, dtype)
-
-
-class Shifted(Normal):
-    def draw(self, rng, shape, dtype):
-        return 1.02 * super().draw(rng, shape, dtype)
-
-
-class Uniform(Law):
-    """A law of one's own; a subclass may draw another one."""
-
-    low, high = 0.5, 1.5
-    mean, variance = 1.0, 1 / 12
-
-    def draw(self, rng, shape, dtype):
-        return rng.uniform(self.low, self.high, shape)
-
-    def cdf(self, x):
-        return np.clip(x - 0.5, 0, 1)
-
-    def outcomes(self, order=8):
-        nodes, weights = np.polynomial.legendre.leggauss(order)
-        return 1 + nodes / 2, weights / 2
-
-
-class HalfUniform(Uniform):
-    high = 1.0
-
-
-class SameMoments(Uniform):
-    """The mean and the variance of Uniform, with another shape."""
-
-    def draw(self, rng, shape, dtype):
-        return rng.normal(1.0, math.sqrt(1 / 12), shape)
-
-
-class Die(Law):
-    """Six values, one of them 2 times as often as the others, all from 1/7 on, rounded by float32."""
-
-    weights = np.array([1, 1, 2, 1, 1, 1]) / 7
-
-    def draw(self, rng, shape, dtype):
-        return (rng.choice(6, shape, p=self.weights) + 1) / 7
-
-    def cdf(self, x):
-        return np.append(0, np.cumsum(self.weights))[
-            np.searchsorted((np.arange(6) + 1) / 7, x, "right")
-        ]
-
-
-class FairDie(Die):
-    def draw(self, rng, shape, dtype):
-        return (rng.integers(6, size=shape) + 1) / 7
-
-
-def seeded_generator():
-    return np.random.default_rng(7)
-
-
-def two_layers(first, second):
-    return lambda x: second(np.tanh(first(x)))
-
-
-def one_mask_twice(x):
-    mask = Noise(Bernoulli(1 - P), x.shape, bool)
-    return stochastic.dropout(np.tanh(stochastic.dropout(x, mask, P)), mask, P)
-
-
-class IgnoresMode(nn.Dropout):
-    def forward(self, x):
-        return F.dropout(x, self.p, True)
-
-
-class ScaledInBothModes(nn.Dropout):
-    def forward(self, x):
-        return F.dropout(x, self.p, self.training) if self.training else x * (1 - self.p)
-
-
-class KeepsItsMask(nn.Dropout):
-    mask = None
-
-    def forward(self, x):
-        self.mask = Noise(Bernoulli(1 - self.p), x.shape, bool) if self.mask is None else self.mask
-        return stochastic.dropout(x, self.mask, self.p) if self.training else x
-
-
-CHANNELS = {"shape": (32, 64, 5, 4), "shared": (2, 3)}
-MASK = np.random.default_rng(3)
-BUGS = {
-    "the rate is p": (
-        lambda x: dropped(x, keep=P),
-        {},
-        "the keep rate is p: keep and drop are swapped",
-    ),
-    "drawn the wrong way round": (
-        lambda x: dropped(x, law=Swapped),
-        {},
-        "keep and drop are swapped in the draw",
-    ),
-    "mask for drop, by hand": (lambda x: kept(x, P) / (1 - P), {}, "keep and drop are swapped"),
-    "another rate than promised": (
-        lambda x: F.dropout(x, 0.31, training=True),
-        {"p": 0.3},
-        "the keep rate is not 1-p",
-    ),
-    "no scale": (kept, {}, "the mean is 0.7 times x: the scale 1/(1-p) is missing"),
-    "scale 1/p": (lambda x: kept(x) / P, {"p": P}, "the scale 1/(1-p) is 1/p"),
-    "scaled twice": (
-        lambda x: dropped(x) / (1 - P),
-        {},
-        "the mean is 1.43 times x: the scale 1/(1-p) is applied twice",
-    ),
-    "scaled in both modes": (ScaledInBothModes(P), {}, "applied twice, or in evaluation too"),
-    "2% too large": (lambda x: 1.02 * dropped(x), {}, "the mean is 1.02 times x"),
-    "kept 2% too rarely": (
-        lambda x: dropped(x, law=Rare),
-        {},
-        "the keep rate is not that of the law in the draw",
-    ),
-    "one seed for all calls": (
-        lambda x: dropped(x, rng=seeded_generator()),
-        {},
-        "every call draws the same noise",
-    ),
-    "one seed, Normal noise": (
-        lambda x: x * Noise(Normal(1, 0.5), x.shape, x.dtype, seeded_generator()),
-        {},
-        "every call draws the same noise",
-    ),
-    "one seed, rate 0.999": (
-        lambda x: F.dropout(x, 0.999, True, seeded_generator()),
-        {},
-        "every call draws the same noise",
-    ),
-    "the mask is kept": (KeepsItsMask(P), {}, "every call draws the same noise"),
-    "one mask, two layers": (one_mask_twice, {}, "two layers draw the same noise"),
-    "one generator state, two rates": (
-        nn.Sequential(
-            nn.Dropout(0.2, rng=np.random.default_rng(1)),
-            nn.Tanh(),
-            nn.Dropout(0.4, rng=np.random.default_rng(1)),
-        ),
-        {},
-        "two layers draw the same noise, or part of it",
-    ),
-    "one generator state, two widths": (
-        nn.Sequential(
-            nn.Dropout(P, rng=np.random.default_rng(1)),
-            nn.Linear(1024, 500),
-            nn.Dropout(P, rng=np.random.default_rng(1)),
-        ),
-        {},
-        "two layers draw the same noise",
-    ),
-    "drawn once along an axis": (
-        lambda x: dropped(x, law=Repeated),
-        {},
-        "noise repeats along axis 1",
-    ),
-    "drawn in pairs": (lambda x: gaussian(x, law=Pairs), {}, "noise repeats along axis 0"),
-    "one mask for all rows": (
-        lambda x: dropped(x, x.shape[1:]),
-        {},
-        "noise is shared along axis 0, where it should differ",
-    ),
-    "one mask for all columns": (
-        lambda x: dropped(x, (x.shape[0], 1)),
-        {},
-        "noise is shared along axis 1, where it should differ",
-    ),
-    "entries for channels": (
-        dropped,
-        CHANNELS,
-        "noise differs along axis 2, which should share it",
-    ),
-    "channels for entries": (
-        lambda x: dropped(x, (*x.shape[:2], 1, 1)),
-        {"shape": (32, 64, 5, 4)},
-        "noise is shared along axis 2",
-    ),
-    "the wrong axis": (
-        lambda x: dropped(x, (x.shape[0], 1, *x.shape[2:])),
-        CHANNELS,
-        "noise is shared along axis 1",
-    ),
-    "half of a uniform law": (
-        lambda x: x * Noise(HalfUniform(), x.shape, x.dtype),
-        {},
-        "the mean drawn is 0.75, of its law 1",
-    ),
-    "another shape": (
-        lambda x: x * Noise(SameMoments(), x.shape, x.dtype),
-        {},
-        "(multiply, law: 0.0",
-    ),
-    "a fair die": (
-        lambda x: x * Noise(FairDie(), x.shape, x.dtype),
-        {},
-        "(multiply, law: 0.0",
-    ),
-    "variance for std": (
-        lambda x: gaussian(x, law=VarianceForStd),
-        {},
-        "the variance is taken for the standard deviation",
-    ),
-    "std for variance": (
-        lambda x: gaussian(x, law=StdForVariance),
-        {},
-        "the standard deviation is taken for the variance",
-    ),
-    "alpha for std": (
-        lambda x: gaussian(x, std=0.25),
-        {"p": 0.2},
-        "the variance is taken for the standard deviation",
-    ),
-    "added, mean 1": (
-        lambda x: x + Noise(Normal(1, 0.5), x.shape, x.dtype),
-        {},
-        "no multiple of x: is noise added where it should multiply",
-    ),
-    "added, mean 0": (
-        lambda x: x + Noise(Normal(0, 0.5), x.shape, x.dtype),
-        {"p": 0.2},
-        "the variance is no multiple of p/(1-p) mean^2: is noise added where it should multiply?",
-    ),
-    "mean 1.02, promised": (lambda x: gaussian(x, mean=1.02), {}, "the mean is 1.02 times x ("),
-    "mean 1.02, drawn": (
-        lambda x: gaussian(x, law=Shifted),
-        {},
-        "the mean drawn is 1.02, of its law 1",
-    ),
-    "evaluation is noisy": (IgnoresMode(P), {}, "noise is drawn in evaluation too"),
-    "nan where all is dropped": (
-        lambda x: x * Noise(Bernoulli(0.0), x.shape, bool) / np.float32(0),
-        {"p": 1.0},
-        "not finite",
-    ),
-}
-
-
-@pytest.mark.parametrize("name", BUGS)
-@pytest.mark.filterwarnings("error")
-def test_a_bug_is_caught_and_named(name):
-    op, arguments, words = BUGS[name]
-    report = check_noise(op, **arguments)
-    assert not report
-    assert report.first_wrong is not None
-    assert report.verdict().startswith("noise check FAILED: ")
-    assert words in report.verdict(), report
-    assert str(report).endswith(report.verdict())
-
-
-def test_the_same_noise_in_two_layers_is_found_for_every_law():
-    first = lambda x: x * Noise(Normal(1, 0.5), x.shape, x.dtype, seeded_generator())
-    report = check_noise(two_layers(first, first))
-    assert "two layers draw the same noise" in [
-        row.hint for row in report.rows if row.verdict == "FAIL"
-    ]
-
-
-# --------------------------------------------------------------------------- nothing was, or can be, tested
-
-
-def test_no_noise_is_no_pass():
-    for op in (lambda x: F.dropout(x, P, training=False), nn.Dropout(P).eval(), lambda x: x):
-        report = check_noise(op)
-        assert not report and not report.rows and report.first_wrong is None
-        assert "VACUOUS: op records no noise. Is it in evaluation mode" in str(report)
-
-
-def test_noise_from_elsewhere_is_told_with_the_remedy():
-    own = np.random.default_rng(0)
-    for op in (
-        lambda x: x * (np.random.rand(*x.shape) < 0.7),
-        lambda x: dropped(x) * own.random(x.shape),
-    ):
-        report = check_noise(op)
-        assert not report
-        assert "STOCHASTIC" in str(report) and "Use minigrad's noise, or pass rng" in str(report)
-
-
-def test_noise_that_the_graph_does_not_hold_is_told():
-    report = check_noise(mg.no_grad()(lambda x: F.dropout(x, P, training=True)))
-    assert not report and "op records no noise. Is it" in str(report)
-    assert "under no_grad()?" in str(report)
-
-
-def test_other_noise_in_every_call_is_told():
-    rates = iter([0.1, 0.1, 0.2, 0.3, 0.4])
-    assert "between calls" in str(check_noise(lambda x: F.dropout(x, next(rates), training=True)))
-
-
-def test_a_law_of_ones_own_passes_with_every_test_told():
-    for law in (Uniform(), Die()):
-        for dtype in (np.float32, np.float64):
-            report = check_noise(
-                lambda x, law=law: x * Noise(law, x.shape, x.dtype),
-                dtype=dtype,
-                mean=lambda x, law=law: x * law.mean,
-            )
-            unknown = [row.test for row in report.rows if row.verdict == "UNKNOWN"]
-            assert report and unknown == ([] if law.mean == 1 else ["mean"]), report
-            assert {(r.layer, r.test): r.verdict for r in report.rows}["multiply", "law"] == "OK"
-    report = check_noise(lambda x: x * Noise(Uniform(), x.shape, x.dtype, seeded_generator()))
-    assert "every call draws the same noise" in report.verdict()
-
-
-def test_a_law_of_ones_own_is_enumerated_replayed_drawn_again_and_shown():
-    """One class and a function of two lines: everything else follows."""
-
-    def uniform_noise(x, training):
-        return x * Noise(Uniform(), x.shape, x.dtype) if training else x
-
-    x = Tensor([1.0, -2.0], True, dtype=np.float64)
-    loss = np.sum(uniform_noise(x, training=True) ** 2)
-    found = mg.expectation(loss, order=2)
-    np.testing.assert_allclose(found.value.data, 5 * (1 + 1 / 12), rtol=1e-13)
-    np.testing.assert_allclose(found.gradients[x].data, 2 * x.data * (1 + 1 / 12), rtol=1e-13)
-    (noise,) = mg.noise_leaves(loss)
-    assert mg.replay(loss, {noise: np.ones(2)}).item() == 5
-    assert len({mg.resample(loss).item() for _ in range(9)}) == 9
-    assert mg.gradcheck(lambda x: uniform_noise(x, True), x)
-    assert "Uniform()" in mg.draw(loss, noise=True).source
-
-
-def test_a_law_without_a_cdf_is_never_passed():
-    class Silent(Law):
-        def draw(self, rng, shape, dtype):
-            return rng.uniform(0.5, 1.5, shape)
-
-    report = check_noise(lambda x: x * Noise(Silent(), x.shape, x.dtype), p=P)
-    assert not report and report.first_wrong is None
-    assert report.verdict() == (
-        "noise check VACUOUS: Silent() has no cdf to compare its draws with. Define cdf(x). "
-        "(multiply, law)"
-    )
-    report = check_noise(lambda x: x * Noise(Silent(), x.shape, x.dtype, seeded_generator()))
-    assert "every call draws the same noise" in report.verdict()
-
-
-def test_what_is_no_law_or_draws_another_shape_is_refused():
-    class Flat(Law):
-        def draw(self, rng, shape, dtype):
-            return rng.random(4)
-
-    with pytest.raises(
-        TypeError, match=r"Noise: 0\.5 is no law\. Pass one such as Bernoulli\(0\.5\)"
-    ):
-        Noise(0.5, (2,), bool)
-    with pytest.raises(ValueError, match=r"Noise: Flat\(\) drew shape \(4,\), not \(2, 2\)\."):
-        Noise(Flat(), (2, 2), np.float32)
-    with pytest.raises(NotImplementedError, match=r"Law has no method draw\(rng, shape, dtype\)"):
-        Noise(Law(), (2,), bool)
-
-
-def test_noise_has_the_dtype_it_is_asked_for_whatever_the_law_draws():
-    assert Noise(Uniform(), (3,), np.float32).dtype == np.float32
-    assert Noise(Bernoulli(0.5), (3,), np.float64).dtype == np.float64
-
-
-def test_too_little_noise_tells_nothing_and_says_so():
-    report = check_noise(lambda x: F.dropout(x, P, training=True), (2, 3))
-    verdicts = {row.test: row.verdict for row in report.rows}
-    assert not report
-    assert verdicts["calls"] == verdicts["neighbours, axis 1"] == verdicts["keep rate"] == "VACUOUS"
-    assert verdicts["law"] == "VACUOUS"
-    assert "VACUOUS: too little noise to tell. Use a larger shape" in report.verdict(), report
-    assert check_noise(lambda x: F.dropout(x, P, training=True), (2, 3), calls=200)
-
-
-def test_arguments_that_make_no_sense():
-    drop = lambda x: F.dropout(x, P, training=True)
-    for wrong in ({"calls": 1}, {"shape": (0, 3)}, {"shared": (2,)}, {"shared": (-3,)}):
-        with pytest.raises(ValueError, match="calls must be >= 2"):
-            check_noise(drop, **wrong)
-    with pytest.raises(ValueError, match="p is the probability of DROPPING"):
-        check_noise(drop, p=30)
-    with pytest.raises(TypeError, match="must return a Tensor, not float"):
-        check_noise(lambda x: 1.0)
-
-
-# ----------------------------------------------------------------------------- everything stays as it was
-
-
-@pytest.mark.parametrize("fails", [False, True])
-def test_everything_is_left_as_it_was(fails):
-    class Busy(nn.Module):
-        def __init__(self):
-            self.drop, self.linear = nn.Dropout(P, rng=np.random.default_rng(5)), nn.Linear(32, 32)
-            self.count, self.buffer = 0, np.zeros(3)
-
-        def forward(self, x):
-            self.count += 1
-            self.buffer += 1
-            np.random.rand()
-            if fails and self.count == 3:
-                raise KeyError("in op")
-            return F.dropout(self.drop(self.linear(x)), P, training=self.training)
-
-    model = Busy()
-    model.linear.weight.grad = Tensor(np.ones((32, 32)))
-    weight, gradient = model.linear.weight.data.copy(), model.linear.weight.grad
-    named = stream("")
-    generators = [named, model.drop.rng]
-    named.random(), np.random.rand()
-    before = [g.bit_generator.state for g in generators]
-    world = np.random.get_state()
-    attributes = [dict(vars(m)) for m in model.modules()]
-    if fails:
-        with pytest.raises(KeyError, match="in op"):
-            check_noise(model, SMALL)
-    else:
-        assert check_noise(model, SMALL)
-    assert [g.bit_generator.state for g in generators] == before
-    assert state.drawn is None
-    assert all(np.array_equal(a, b) for a, b in zip(world, np.random.get_state()))
-    assert [vars(m) for m in model.modules()] == attributes
-    assert not model.buffer.any() and model.count == 0
-    assert (
-        np.array_equal(model.linear.weight.data, weight)
-        and model.linear.weight.grad is gradient
-        and (gradient.data == 1).all()
-    )
-
-
-def test_the_last_line_of_a_notebook_cell_is_a_table():
-    report = check_noise(nn.Dropout(P))
-    assert repr(report) == str(report) and report.verdict() in str(report)
-    html = report._repr_html_()
-    assert html.startswith("<table>") and html.count("OK</b>") == len(report.rows)
-    assert "no noise" in check_noise(lambda x: x)._repr_html_()
-
-
-def test_it_says_the_same_again():
-    op = lambda x: F.dropout(x, P, training=True)
-    assert str(check_noise(op)) == str(check_noise(op))
-
-
-# ---------------------------------------------------------------------------------------- the bounds
-
-
-def tail(n, q, at_least):
-    """P(at least so many of n trials succeed), exactly, by binomial coefficients."""
-    return math.fsum(math.comb(n, k) * q**k * (1 - q) ** (n - k) for k in range(at_least, n + 1))
-
-
-@pytest.mark.parametrize("q", [0.0, 0.1, 0.3, 0.5, 0.58, 0.9, 0.99, 1.0])
-def test_a_rate_beyond_its_bound_is_as_improbable_as_claimed(q):
-    tested = 0
-    for n in (1, 2, 3, 7, 20, 41, 60, 300, 1000):
-        for x in (0.1, 0.7, 2.0, 5.0, 12.0, 25.0):
-            allowed = rate_bound(q, n, x)
-            beyond = [k for k in range(n + 1) if k / n - q > allowed]
-            tested += bool(beyond)
-            if beyond:
-                assert tail(n, q, beyond[0]) <= math.exp(-x) * (1 + 1e-9)
-            assert allowed == pytest.approx(rate_bound(1 - q, n, x))  # so the same holds below
-    assert tested > 5 or q == 1
-
-
-def test_the_bound_of_a_rate_is_no_wider_than_it_must_be():
-    n, q, x = 200_000, 0.7, 25.0
-    assert rate_bound(q, n, x) == pytest.approx(math.sqrt(2 * x * q * (1 - q) / n), rel=0.02)
-
-
-def test_where_a_constant_would_pass_nothing_is_told():
-    assert rate_bound(0.999, 1000, 25.0) == law_bound(40, 25.0) == math.inf
-    assert rate_bound(0.999, 10**6, 25.0) < 0.001 and law_bound(60, 25.0) < 0.5
-
-
-def test_a_report_uses_the_bounds_of_disjoint_trials_and_shares_the_level_among_its_tests():
-    for seed in range(4):
-        mg.manual_seed(seed)
-        report = check_noise(lambda x: F.dropout(x, 0.3, training=True))
-        level = math.log(2 * 5 / 1e-9)  # calls, two axes, the rate and the law
-        rows = {row.test: row for row in report.rows}
-        for test, q, n in [
-            ("calls", 0.58, 2**17),
-            ("neighbours, axis 0", 0.58, 2**17),
-            ("neighbours, axis 1", 0.58, 2**17),
-            ("keep rate", 0.7, 2**18),
-        ]:
-            assert rows[test].bound == pytest.approx(rate_bound(q, n, level), rel=1e-9)
-        assert rows["law"].bound == pytest.approx(law_bound(2**18, level), rel=1e-12)
-
-
-@pytest.mark.parametrize("keep", [0.1, 0.5, 0.8])
-def test_the_bound_of_a_law_of_two_values_dominates_the_true_tails(keep):
-    for n in (30, 200, 1000):
-        for x in (1.0, 5.0, 10.0):
-            allowed = law_bound(n, x)
-            above = tail(n, keep, math.floor(n * (keep + allowed)) + 1)
-            below = tail(n, 1 - keep, math.floor(n * (1 - keep + allowed)) + 1)
-            assert allowed == math.inf or above + below <= 2 * math.exp(-x)
-
-
-def test_the_bound_of_a_continuous_law_dominates_the_true_tails():
-    """P(D > d) of n uniform entries, exactly (Marsaglia, Tsang & Wang 2003)."""
-    for n in (30, 100, 140):
-        for x in (1.0, 3.0):
-            d = law_bound(n, x)
-            k = math.ceil(n * d)
-            h, size = k - n * d, 2 * k - 1
-            matrix = np.tri(size, k=1)
-            powers = h ** np.arange(1, size + 1)
-            matrix[:, 0] -= powers
-            matrix[-1] -= powers[::-1]
-            matrix[-1, 0] += max(2 * h - 1, 0) ** size
-            for i, j in np.ndindex(size, size):
-                if i - j + 1 > 0:
-                    matrix[i, j] /= math.factorial(i - j + 1)
-            within = np.linalg.matrix_power(matrix * n**-1.0 * math.e, n)[k - 1, k - 1]
-            within *= math.exp(math.lgamma(n + 1) - n)
-            assert 0 < 1 - within <= 2 * math.exp(-x)
-
-
-def test_the_distance_of_a_law_is_the_largest_on_either_side_of_a_jump():
-    values = np.array([0.0, 0.25, 0.25, 1.0])
-    assert noise._distance(values, Normal(9.0, 0.0)) == 1.0
-    assert noise._distance(values, Uniform()) == pytest.approx(0.75)  # at 0.25: 3/4 against 0
-    assert noise._distance(np.array([True, True, False, True]), Bernoulli(0.75)) == 0
-    assert noise._distance(np.array([True, True, False, False]), Bernoulli(0.75)) == 0.25
-    drawn = np.random.default_rng(0).standard_normal(200)
-    grid = np.sort(np.concatenate([np.linspace(-5, 5, 100_001), drawn, drawn - 1e-9]))
-    counted = np.searchsorted(np.sort(drawn), grid, "right") / 200
-    exact = np.max(abs(counted - Normal().cdf(grid)))
-    assert noise._distance(drawn, Normal()) == pytest.approx(exact, abs=1e-8)
-
-
-@pytest.mark.parametrize(
-    "law", [Bernoulli(0.3), Bernoulli(0.0), Bernoulli(1.0), Normal(0.5, 2.0), Uniform()]
-)
-def test_cdf_mean_and_variance_and_outcomes_of_a_law_are_of_one_law(law):
-    """By integrals of the cdf: E x = integral of 1 - F above 0 less that of F below 0."""
-    x = np.linspace(-40, 40, 800_001)
-    f = law.cdf(x)
-    assert np.all(np.diff(f) >= -1e-15) and f[0] < 1e-12 and f[-1] == 1
-    step, positive = x[1] - x[0], x >= 0
-    mean = step * (np.sum((1 - f)[positive]) - np.sum(f[~positive]))
-    square = 2 * step * (np.sum((x * (1 - f))[positive]) - np.sum((x * f)[~positive]))
-    values, probabilities = law.outcomes(8)
-    assert mean == pytest.approx(law.mean, abs=2e-4)
-    assert square - mean**2 == pytest.approx(law.variance, abs=1e-3)
-    assert probabilities @ values == pytest.approx(law.mean, abs=1e-13)
-    assert probabilities @ (values - law.mean) ** 2 == pytest.approx(law.variance, abs=1e-12)
-
-
-def test_entries_that_agree_by_chance_are_counted_right_for_every_law():
-    """Mixed laws, ties among them: the rate of independent noise lies where the test expects it."""
-    op = lambda x: gaussian(F.dropout(x, 0.3, training=True) * Noise(Uniform(), x.shape, x.dtype))
-    report = check_noise(op)
-    assert report, report
-    assert len([row for row in report.rows if row.test == "independence"]) == 3
+    first = next(n for n in nodes(on_data()) if n.op and n.op.name == "multiply")
+    assert not first.requires_grad
+    assert np.asarray(first).shape == (40,)  # leaves the graph without losing a gradient
+    with pytest.raises(RuntimeError, match="does not depend on any leaf"):
+        np.sum(first).backward()
+
+
+def test_noise_on_plain_data_is_drawn_again():
+    loss = on_data()
+    assert len({mg.resample(loss).item() for _ in range(20)}) > 10
+    assert mg.replay(loss).item() == loss.item()
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_no_rule_runs_on_the_way_to_plain_data(monkeypatch, create_graph):
+    loss = on_data()
+    for name in ("dropout", "add", "exp", "reshape"):
+        monkeypatch.setattr(registry.ops[name], "rules", None)  # any use is an error
+    w = next(n for n in nodes(loss) if n.requires_grad and n.is_leaf)
+    factor = next(n for n in nodes(loss) if n.op and n.op.name == "reshape").data
+    (gradient,) = grad(loss, w, create_graph=create_graph)
+    np.testing.assert_allclose(gradient.data, factor.sum(axis=0), rtol=1e-12, atol=1e-14)
+
+
+def test_noise_is_recorded_also_where_it_is_compared_but_not_under_no_grad():
+    noise = Noise(Bernoulli(0.5), (3,), bool)
+    assert (noise == 1).op.name == "equal" and not (noise == 1).requires_grad
+    with no_grad():
+        assert (noise * 2).op is None
+    assert not noise.requires_grad and (noise * 2).op is not None
+    assert copy.copy(noise).op is None
+    real = Noise(Normal(), (3,), np.float64)
+    real.requires_grad = True
+    assert grad(np.sum(real * real), real)[0].tolist() == (2 * real.data).tolist()
+    real.requires_grad = False
+    assert not real.requires_grad and (real * 2).op is not None

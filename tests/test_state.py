@@ -1,4 +1,6 @@
-"""Checkpoints: trees that come back as they were, files that are whole whatever happens, trainings that go on bit by bit."""
+"""Checkpoints: trees come back as they were, files stay whole at any interruption, trainings go on
+bit by bit.
+"""
 
 import gc
 import io
@@ -15,7 +17,7 @@ import zipfile
 from contextlib import contextmanager
 
 import numpy as np
-import programs
+import processes
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -30,7 +32,7 @@ posix = pytest.mark.skipif(os.name != "posix", reason="fork and SIGKILL of POSIX
 
 
 def same(a, b):
-    """Equal in structure, type, dtype, shape and bits. A tuple and a list are the same."""
+    """Whether both are equal in structure, type, dtype, shape and bits. A tuple equals a list."""
     if isinstance(a, np.ndarray):
         return isinstance(b, np.ndarray) and (a.dtype, a.shape, a.tobytes()) == (
             b.dtype,
@@ -49,7 +51,7 @@ def same(a, b):
 
 
 def no_sync(descriptor):
-    """In place of os.fsync, which takes long."""
+    """Takes the place of os.fsync, which is slow."""
 
 
 @contextmanager
@@ -59,7 +61,7 @@ def patched(target, name, value):
         yield
 
 
-# ------------------------------------------------------------------------------------------------ trees
+# -------------------------------------------------------------------------------------------- trees
 
 KEYS = st.text(max_size=4) | st.sampled_from(
     [
@@ -131,7 +133,7 @@ def test_numpy_opens_a_checkpoint_and_the_names_are_readable(tmp_path):
         }
 
 
-def test_what_has_a_state_is_asked_for_it(tmp_path):
+def test_objects_with_a_state_dict_are_saved_by_it(tmp_path):
     class Counter:
         def state_dict(self):
             return {"seen": 3, "inner": [nn.Linear(1, 1, rng=np.random.default_rng(0))]}
@@ -192,13 +194,15 @@ def test_torchs_state_dicts_are_saved_too(tmp_path):
         ({"a": [{None: ONE}]}, TypeError, "must be strings, not None, in a/0"),
     ],
 )
-def test_what_cannot_be_saved_is_named_and_nothing_is_written(tmp_path, tree, error, message):
+def test_an_object_that_cannot_be_saved_is_named_and_nothing_is_written(
+    tmp_path, tree, error, message
+):
     with pytest.raises(error, match=message):
         mg.save(tree, tmp_path / "c")
     assert os.listdir(tmp_path) == []
 
 
-# ------------------------------------------------------------------------------------------------ files
+# -------------------------------------------------------------------------------------------- files
 
 
 def test_the_same_state_gives_the_same_bytes(tmp_path, monkeypatch):
@@ -292,7 +296,7 @@ def test_a_changed_byte_is_noticed_or_does_not_matter(tmp_path, bits):
 
 
 @pytest.mark.skipif(not hasattr(os, "symlink") or os.name == "nt", reason="links of POSIX")
-def test_through_a_link_what_it_points_to_is_replaced(tmp_path):
+def test_saving_through_a_link_replaces_its_target(tmp_path):
     (tmp_path / "large_disk").mkdir()
     os.symlink(tmp_path / "large_disk" / "c", tmp_path / "c")
     for k in 1, 2:
@@ -309,14 +313,16 @@ def test_a_missing_folder_is_an_error(tmp_path):
     assert os.listdir(tmp_path) == ["folder"]
 
 
-# ------------------------------------------------------------------------- whole, whatever interrupts it
+# -------------------------------------------------------------------- whole, whatever interrupts it
 
 OLD, NEW = ({"w": np.full(20_000, k), "more": [np.full((30, 30), k)], "k": k} for k in (1, 2))
 
 
 @contextmanager
 def watched(happens, calls):
-    """Each system call of `save` is put down in `calls`, and happens(number of the call) first; a write is then half done."""
+    """Appends each system call of `save` to `calls`, and calls happens(number of the call) before
+    it. A write is then half done.
+    """
 
     def call(name, function):
         def run(*args, **kwargs):
@@ -416,7 +422,9 @@ def test_a_failure_at_any_system_call_leaves_the_old_file_or_the_new(tmp_path, m
 
 
 def whole_after_kills(folder, kills):
-    """Kills processes that save, in `folder`, and says what was found: (files that were not whole, kills amid a save)."""
+    """Kills processes that save in `folder`. Returns (the files that were not whole, the number of
+    kills during a save).
+    """
     file, broken, left = folder / "c", [], 0
 
     def fork(child):
@@ -490,7 +498,7 @@ def whole_after_kills(folder, kills):
 @posix
 def test_a_process_killed_at_any_moment_leaves_a_whole_file(tmp_path):
     program = f"import pathlib, test_state as t; print(t.whole_after_kills(pathlib.Path({str(tmp_path)!r}), 40))"
-    broken, left = eval(programs.output(program, "0"))
+    broken, left = eval(processes.output(program, "0"))
     assert broken == [] and left >= 10  # those at the writes
 
 
@@ -508,11 +516,11 @@ def test_two_threads_that_save_to_one_file_leave_one_of_the_two(tmp_path):
     assert (same(found, OLD) or same(found, NEW)) and os.listdir(tmp_path) == ["c"]
 
 
-# ------------------------------------------------------------------------------------- random numbers
+# ----------------------------------------------------------------------------------- random numbers
 
 
 def drawn():
-    """Masks of two layers, and noise of no layer."""
+    """Masks of two layers, and noise outside any layer."""
     model = nn.Sequential(a=nn.Dropout(0.5), b=nn.GaussianDropout(0.5))
     return [model(np.ones(9)).data, F.dropout(mg.Tensor(np.ones(9)), 0.3, training=True).data]
 
@@ -580,11 +588,11 @@ def test_a_wrong_random_state_changes_nothing(wrong):
     assert mg.get_rng_state() == before
 
 
-# ---------------------------------------------------------------------------------------- optimizers
+# --------------------------------------------------------------------------------------- optimizers
 
 
 class Momentum(optim.Optimizer):
-    """One of a reader's own: it says what it counts, the rest is inherited."""
+    """An optimizer of a reader: it names the arrays of its state and inherits the rest."""
 
     counters = ("steps", "speed")
 
@@ -624,7 +632,7 @@ OPTIMIZERS = {
 
 
 class Training:
-    """A small network with everything that has a state: buffers, noise, batches, and an optimizer."""
+    """A small network with everything that has a state: buffers, noise, batches, an optimizer."""
 
     def __init__(self, make, seed):
         mg.manual_seed(seed)
@@ -832,7 +840,7 @@ def test_a_state_of_another_optimizer_is_refused_and_changes_nothing(tmp_path, n
 
 
 def test_settings_come_with_the_state_as_in_pytorch():
-    """Those that were changed by hand, too."""
+    """Also settings that were changed by hand."""
     w, b = pair(W, H)
     optimizer = optim.Adam([{"params": [w], "betas": (0.5, 0.9)}, {"params": [b]}], lr=0.1)
     optimizer.param_groups[1]["lr"] = 0.003

@@ -12,7 +12,7 @@ from ..noise import Noise, frozen_noise
 from .diagnosis import diagnose, function_of, rates
 from .numeric import STEP, Part, by_engine, largest
 from .reports import progress
-from .rules import alike, check_node
+from .rules import alike, check_node, ruled_nodes
 from .verdict import FAILING, Finding, cotangent, look, worst, wrong_entry
 
 ENTRIES = 2_000  # times that entries are split, where there are kinks
@@ -160,7 +160,7 @@ def examine(
     if trouble := _trouble(first, again, changed(), nondet_tol):
         return trouble
     steps, xs = nodes(first), [own[i] for i in trained]
-    inner = [node for node in steps if node.args and node.requires_grad]
+    inner = ruled_nodes(steps)
     drop, wrong = rates(steps), None
     precise = [node for node in inner if node.dtype.itemsize >= 8]
     for node in progress(precise, "gradcheck", "nodes"):

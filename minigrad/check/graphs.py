@@ -12,7 +12,7 @@ from ..tables import aligned
 from .diagnosis import diagnose, function_of, rates
 from .numeric import Part, by_engine
 from .reports import progress, shown, table
-from .rules import check_node
+from .rules import check_node, ruled_nodes
 from .verdict import FAILING, SEVERITY, Finding, cotangent, look
 
 COMPOSED = (
@@ -130,8 +130,7 @@ def check_graph(loss, seed=0):
         return Row(*what, error, finding.verdict, node.order, note, finding.rule)
 
     rows = []
-    inner = [node for node in steps if node.args and node.requires_grad]
-    for node in progress(inner, "check_graph", "nodes"):
+    for node in progress(ruled_nodes(steps), "check_graph", "nodes"):
         rows.append(row(node, check_node(copies[node.order], rng, drop)))
     wrong = {r.order for r in rows if r.wrong}
     root, own = copies[loss.order], [copies[leaf.order] for leaf in leaves]

@@ -67,9 +67,7 @@ def lifted(data, tangent):
     """data + i H tangent. The real part stays as recorded, so that equal numbers stay equal."""
     value = np.empty(data.shape, complex)
     value.real = data
-    value.imag = (
-        np.where(np.isfinite(data), H * tangent, 0) + 0.0
-    )  # a root would see the sign of -0
+    value.imag = np.where(np.isfinite(data), H * tangent, 0)
     return value
 
 

@@ -11,10 +11,11 @@ import numpy as np
 
 from ..array import data_of
 from ..engine import Tensor, constant, result
-from .numeric import Part
+from .numeric import H, Part
 
 EPS = 2.0**-52  # of float64
 ROUNDINGS = 64  # allowed at each node; right graphs were seen to need 20 at most
+FINEST = 2.0**-1074 / H  # of what an imaginary part over H is a multiple
 HASHES = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB  # odd, of no pattern
 
 
@@ -32,7 +33,9 @@ def without_sign(gradients, tangents):
 def of_sums(part, walk):
     """What rounding may make of the sums on the way of a walk."""
     added_up = without_sign(part.gradients, walk.tangents)
-    return ROUNDINGS * EPS * added_up + without_sign(part.gradients, walk.doubts)
+    finest = {order: np.full(np.shape(t), FINEST) for order, t in walk.tangents.items()}
+    doubts = without_sign(part.gradients, walk.doubts) + without_sign(part.gradients, finest)
+    return ROUNDINGS * EPS * added_up + doubts
 
 
 def inside_ops(part, directions, walk):
@@ -84,7 +87,7 @@ def shaken(steps, seed, way):
             moved[node.order] = result(node.op, args, data, node.flags)
         else:
             moved[node.order] = leaf = constant(_moved(node.data, seed, way))
-            leaf.requires_grad = node.requires_grad
+            leaf.requires_grad = node.requires_grad and node.dtype.kind == "f"
     return moved
 
 

@@ -8,12 +8,13 @@ import numpy as np
 from ..array import data_of
 from ..engine import Tensor, constant, result
 from .diagnosis import Map, diagnose
-from .numeric import STEP, Part, along
+from .numeric import STEP, Part, along, has_no_rule
 from .rounding import HASHES, ROUNDINGS, shaken
 from .verdict import FAILING, Finding, cotangent, judge, look, worst
 
 SIZES = (1e-3, -1.0, 1e3, -1e6)  # times a cotangent: a rule is linear at all sizes, of both signs
 LINEAR = 1e-11  # relative to the largest entry: some 1e5 roundings, for sums of many entries
+SMALLEST = 1e-290  # what is smaller may have lost digits, as numbers below 2e-308 have
 
 
 def alone(node):
@@ -22,10 +23,15 @@ def alone(node):
     for a in node.args:
         if isinstance(a, Tensor):
             leaf = constant(a.data)
-            leaf.requires_grad = a.requires_grad
+            leaf.requires_grad = a.requires_grad and a.dtype.kind == "f"
             a = leaf
         args.append(a)
     return result(node.op, tuple(args), node.data, node.flags)
+
+
+def ruled_nodes(steps):
+    """The nodes among `steps` whose rules are to be checked."""
+    return [node for node in steps if node.args and node.requires_grad and not has_no_rule(node)]
 
 
 def by_rules(outputs, cotangents, tensors):
@@ -95,7 +101,7 @@ def unsound(node, i, rng):
 def alike(a, b, scale=None):
     """Whether two arrays are equal to rounding."""
     scale = abs(a) if scale is None else scale
-    allowed = LINEAR * np.max(scale, initial=0, where=np.isfinite(scale))
+    allowed = LINEAR * np.max(scale, initial=SMALLEST, where=np.isfinite(scale))
     return np.allclose(a, b, rtol=LINEAR, atol=allowed, equal_nan=True)
 
 
@@ -114,13 +120,14 @@ def check_node(node, rng, rates=(), step=STEP, rtol=0.0, atol=0.0):
         return Finding("STOCHASTIC", np.inf, note)
     if not np.any(np.isfinite(node.data)) and node.size:
         return Finding("NONFINITE", np.inf, "the value is not finite")
-    inputs = {i: a for i, a in enumerate(node.args) if isinstance(a, Tensor) and a.requires_grad}
+    tensors = [(i, a) for i, a in enumerate(node.args) if isinstance(a, Tensor)]
+    inputs = {i: a for i, a in tensors if a.requires_grad}
     for i in inputs:
         if trouble := unsound(node, i, rng):
             note = f"The rule for {node.op.names[i]}{trouble}"
             return Finding("FAIL", np.inf, note, where(node.op, i))
     u = np.where(np.isfinite(node.data), cotangent(rng, node.shape), 0)
-    steps = [*(a for a in node.args if isinstance(a, Tensor)), node]
+    steps = [*(a for _, a in tensors), node]
     part = Part(steps, [node], [u], by_rules, step)
     findings = {i: look(part, [x], rng, rtol, atol)[x.order] for i, x in inputs.items()}
     found = worst(findings.values())

@@ -49,15 +49,12 @@ def trace(root, gradient=None):
 
     >>> x = Tensor(3.0, requires_grad=True)
     >>> for node, g, sent in trace(x * x + x):
-    ...     print(node.op.name, g)
     ...     for s in sent:
-    ...         print("   sends", s.cotangent, f"({s.count} of {s.of}), sum {s.total}")
-    add 1.0
-       sends 1.0 (1 of 1), sum 1.0
-       sends 1.0 (1 of 3), sum 1.0
-    multiply 1.0
-       sends 3.0 (2 of 3), sum 4.0
-       sends 3.0 (3 of 3), sum 7.0
+    ...         print(node.op.name, g, s.cotangent, f"{s.count} of {s.of}, {s.total} so far")
+    add 1.0 1.0 1 of 1, 1.0 so far
+    add 1.0 1.0 1 of 3, 1.0 so far
+    multiply 1.0 3.0 2 of 3, 4.0 so far
+    multiply 1.0 3.0 3 of 3, 7.0 so far
     """
     roots = as_list(root)
     nodes = [node for node in program("trace", *roots) if node.requires_grad]

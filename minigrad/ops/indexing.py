@@ -1,4 +1,4 @@
-"""Reading entries by index, and its transpose, adding entries into zeros. Each is the other's rule."""
+"""Reading entries by index, and its transpose: adding entries into zeros."""
 
 import numbers
 
@@ -10,7 +10,7 @@ from ..registry import op
 
 
 def _plain(index):
-    """An index as NumPy takes it. Index arrays are copied, so later edits do not change the graph."""
+    """An index for NumPy. Index arrays are copied, so that later edits do not change the graph."""
     return tuple(map(_plain_item, index)) if isinstance(index, tuple) else _plain_item(index)
 
 
@@ -19,7 +19,7 @@ def _plain_item(i):
         return i
     array = np.array(data_of(i))
     is_list = not isinstance(i, (np.ndarray, Tensor))
-    return array.astype(int) if is_list and not array.size else array  # [] has no floats in it
+    return array.astype(int) if is_list and not array.size else array  # np.array([]) has floats
 
 
 def at(x, index):
@@ -35,11 +35,11 @@ def getitem(x, index):
 
 @op(x=lambda g, out, x, index, shape: getitem(g, index))
 def scatter(x, index, shape):
-    """Zeros of `shape` with x added at `index`. An entry that the index names twice gets the sum."""
+    """Zeros of `shape` with x added at `index`. An entry that is named twice gets the sum."""
     out, index = np.zeros(shape, x.dtype), _plain(index)
     items = index if isinstance(index, tuple) else (index,)
     if any(isinstance(i, np.ndarray) and i.dtype != bool for i in items):
-        np.add.at(out, index, x)  # arrays of integers can name an entry twice
+        np.add.at(out, index, x)  # an array of integers can name an entry twice
     else:
         out[index] = x
     return out

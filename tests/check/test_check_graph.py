@@ -1,0 +1,378 @@
+"""check_graph: it names the node or leaf that is wrong, in whole models and in corner cases."""
+
+import re
+import sys
+
+import numpy as np
+import pytest
+from helpers import all_random_states, positive_leaf, rows_of
+
+import minigrad as mg
+from minigrad import engine, nn, registry
+from minigrad import functional as F
+from minigrad.check import GradcheckError, reports
+from minigrad.graph import nodes
+from minigrad.registry import op
+
+RED = reports.RED
+pytestmark = pytest.mark.usefixtures("own_registry")
+
+
+# ------------------------------------------------------------------------ check_graph: whole models
+
+
+def small_model():
+    mg.manual_seed(0)
+    return nn.Sequential(
+        first=nn.Linear(5, 8, penalty=nn.L2(1e-2)),
+        act=nn.Tanh(),
+        drop=nn.Dropout(0.5),
+        last=nn.Linear(8, 3, penalty=nn.L1(1e-2)),
+    )
+
+
+def loss_of(model, n=7):
+    rng = np.random.default_rng(1)
+    x, target = rng.standard_normal((n, 5)).astype(np.float32), rng.integers(0, 3, n)
+    return F.cross_entropy(model(mg.Tensor(x)), mg.Tensor(target)) + model.penalty()
+
+
+def test_check_graph_passes_a_float32_model_with_dropout_and_penalties():
+    model = small_model()
+    loss = loss_of(model)
+    report = mg.check_graph(loss)
+    assert loss.dtype == np.float32
+    assert report and report.first_wrong is None
+    assert {row.verdict for row in report.rows} == {"OK"}
+    assert max(row.error for row in report.rows) < 1e-6
+    assert {"linear", "tanh", "dropout", "l1_penalty", "l2_penalty", "leaf"} <= {
+        row.op for row in report.rows
+    }
+
+
+def test_check_graph_has_a_row_for_each_recorded_node_and_leaf():
+    loss = loss_of(small_model())
+    rows = mg.check_graph(loss).rows
+    assert sorted(row.order for row in rows) == sorted(
+        n.order for n in nodes(loss) if n.requires_grad
+    )
+    names = [row.name for row in rows if row.op == "leaf"]
+    assert names == ["first.weight", "first.bias", "last.weight", "last.bias"]
+    assert {row.op: row.module for row in rows}["dropout"] == "drop"
+
+
+def test_check_graph_prints_as_a_table():
+    lines = str(mg.check_graph(loss_of(small_model()))).splitlines()
+    assert lines[0].split() == ["node", "or", "leaf", "shape", "error", "verdict"]
+    assert lines[-1].startswith("gradient check passed: ") and "4 leaves" in lines[-1]
+    (drop,) = [line for line in lines if line.startswith("drop.dropout ")]
+    assert "(7, 8)" in drop and drop.split()[-1] == "OK"
+
+
+def test_check_graph_names_nodes_as_pictures_do_and_numbers_equal_names():
+    loss = loss_of(small_model())
+    rows = mg.check_graph(loss).rows
+    assert [row.name for row in rows if row.op in ("linear", "dropout", "tanh")] == [
+        "first.linear",
+        "act.tanh",
+        "drop.dropout",
+        "last.linear",
+    ]
+    x = positive_leaf()
+    assert [row.name for row in mg.check_graph(np.sin(np.sin(x) * x)).rows] == [
+        "sin#1",
+        "multiply",
+        "sin#2",
+        "x",
+    ]
+
+
+def test_the_last_line_counts_what_was_tested():
+    """A bias before batch norm has no effect on the loss: its gradient is rounding alone."""
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+    report = mg.check_graph(
+        np.sum(np.tanh(model(np.random.default_rng(0).normal(size=(5, 3)))) ** 2)
+    )
+    assert [row.name for row in report.rows if not row.passed] == ["0.bias"]
+    assert " and 3 leaves, 1 VACUOUS, largest" in report.verdict()
+
+
+@pytest.mark.parametrize(
+    "name, rule",
+    [
+        ("tanh", lambda g, out, x: g - 0.99 * g * out * out),
+        ("dropout", lambda g, out, x, noise, p, scaling: g * noise),
+        ("l2_penalty", lambda g, out, c, *weights: [c * g * w for w in weights]),
+        ("l1_penalty", lambda g, out, c, *weights: [g * np.sign(w) for w in weights]),
+    ],
+)
+def test_check_graph_names_the_real_op_that_was_broken(break_rule, name, rule):
+    i = len(registry.ops[name].names) - 1 if isinstance(registry.ops[name], registry.Family) else 0
+    loss = loss_of(small_model())
+    assert mg.check_graph(loss)
+    break_rule(name, rule, i)
+    report = mg.check_graph(loss)
+    assert not report and report.first_wrong.op == name
+    assert [row.op for row in report.rows if row.verdict == "FAIL"] == [name]
+    assert (
+        f"{name}, relative error" in str(report).splitlines()[-1]
+        and "FAILED" in str(report).splitlines()[-1]
+    )
+
+
+def test_leaves_behind_a_wrong_node_are_affected_and_others_are_not(break_rule):
+    break_rule("tanh", lambda g, out, x: 1.1 * (g - g * out * out))
+    report = mg.check_graph(loss_of(small_model()))
+    leaves = {row.name: row.verdict for row in report.rows if row.op == "leaf"}
+    assert leaves == {
+        "first.weight": "AFFECTED",
+        "first.bias": "AFFECTED",
+        "last.weight": "OK",
+        "last.bias": "OK",
+    }
+
+
+def test_the_first_of_two_wrong_nodes_is_named(break_rule):
+    break_rule("tanh", lambda g, out, x: g)
+    break_rule("sin", lambda g, out, x: g)
+    report = mg.check_graph(np.sum(np.tanh(np.exp(np.sin(positive_leaf(3))))))
+    assert report.first_wrong.op == "sin"
+    assert [op for _, op in rows_of(report, "FAIL")] == ["sin", "tanh"]
+
+
+def test_a_bug_of_the_engine_shows_in_the_leaf_when_every_rule_is_right(monkeypatch):
+    right = engine.unbroadcast
+    monkeypatch.setattr(engine, "unbroadcast", lambda *args: right(*args) / 2)
+    report = mg.check_graph(np.sum(np.sin(positive_leaf(4, 3) + positive_leaf(3, seed=1))))
+    assert not report and report.first_wrong.op == "leaf"
+    assert [(row.op, row.shape) for row in report.rows if row.verdict == "FAIL"] == [("leaf", (3,))]
+
+
+# -------------------------------------------------------------------- check_graph: the corner cases
+
+
+def test_check_graph_of_a_loss_that_is_not_a_scalar():
+    assert mg.check_graph(np.sin(positive_leaf(3, 2)) * positive_leaf(2, seed=1))
+
+
+def test_check_graph_with_shared_nodes_and_a_leaf_used_twice_in_one_op():
+    x = positive_leaf(4)
+    y = x * x
+    assert mg.check_graph(np.sum(y * y + np.exp(y) * x))
+
+
+def test_check_graph_with_constants_indices_and_integers():
+    x = positive_leaf(4, 3)
+    picked = x[np.array([0, 0, 2]), mg.Tensor(np.array([1, 1, 0]))]
+    assert mg.check_graph(
+        np.sum(picked * np.arange(3) ** 2 + np.where(picked > 1, picked, 2 * picked))
+    )
+
+
+def test_check_graph_passes_a_cast_to_float32():
+    assert mg.check_graph(np.sum(np.sin(positive_leaf(5).astype(np.float32))))
+
+
+def test_check_graph_at_a_kink_of_one_entry():
+    report = mg.check_graph(F.relu(mg.Tensor(0.0, True)) * 2)
+    assert report and ("relu", "relu") in rows_of(report, "KINK")
+
+
+@pytest.mark.parametrize(
+    "func",
+    [
+        pytest.param(F.relu, id="relu"),
+        pytest.param(lambda x: np.clip(x, 0, 1), id="clip"),
+        pytest.param(lambda x: F.l1_penalty(x, c=0.1), id="l1"),
+        pytest.param(lambda x: np.maximum(x, 0), id="maximum"),
+    ],
+)
+def test_check_graph_with_many_entries_at_a_kink(func):
+    x = np.random.default_rng(0).standard_normal(12)
+    x[::2] = 0
+    report = mg.check_graph(np.sum(func(mg.Tensor(x, True))))
+    assert report, str(report)
+    assert rows_of(report, "KINK")
+
+
+def test_check_graph_with_relu_after_dropout():
+    mg.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.5), nn.ReLU(), nn.Linear(8, 1))
+    report = mg.check_graph(
+        np.mean(model(mg.Tensor(np.random.default_rng(0).standard_normal((5, 4)))))
+    )
+    assert report, str(report)
+
+
+def test_check_graph_finds_a_wrong_subgradient(break_rule):
+    break_rule("absolute", lambda g, out, x: g * np.where(x == 0, 2.0, np.sign(x)))
+    assert mg.check_graph(abs(mg.Tensor(0.0, True)) * 2).first_wrong.op == "absolute"
+
+
+def test_a_dead_unit_gives_vacuous_rows_that_do_not_pass():
+    dead = mg.Tensor(-np.ones(3), True)
+    report = mg.check_graph(np.sum(F.relu(dead)))
+    assert [op for _, op in rows_of(report, "VACUOUS")] == ["relu", "leaf"]
+    assert not report  # no gradient of any leaf was tested
+    assert "passed" not in report.verdict()
+
+
+def test_one_dead_unit_beside_a_live_one_is_shown_and_does_not_fail():
+    report = mg.check_graph(
+        np.sum(F.relu(mg.Tensor(-np.ones(3), True))) + np.sum(np.exp(positive_leaf(3)))
+    )
+    assert report
+    assert [op for _, op in rows_of(report, "VACUOUS")] == ["relu", "leaf"]
+    assert "VACUOUS" in str(report)
+
+
+def test_check_graph_of_a_loss_without_leaves_does_not_pass():
+    with pytest.raises(RuntimeError, match="requires_grad"):
+        mg.check_graph(np.sum(mg.Tensor([1.0, 2.0])))
+
+
+def test_check_graph_of_a_freed_graph_says_what_to_do():
+    loss = loss_of(small_model())
+    loss.backward()
+    with pytest.raises(RuntimeError, match=r"check_graph: the graph was freed.*retain_graph=True"):
+        mg.check_graph(loss)
+
+
+def test_check_graph_after_backward_with_the_graph_retained():
+    loss = loss_of(small_model())
+    loss.backward(retain_graph=True)
+    assert mg.check_graph(loss)
+    loss.backward()  # still there
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_check_graph_leaves_everything_as_it_was(fails, break_rule):
+    model = small_model()
+    loss_of(model).backward()
+    model.eval()
+    model.train()
+    loss = loss_of(model)
+    steps = nodes(loss)
+    before = [
+        (
+            n,
+            n.data,
+            n.data.copy(),
+            n.dtype,
+            n.grad,
+            None if n.grad is None else n.grad.data.copy(),
+            n.args,
+            n.order,
+            n.op,
+        )
+        for n in steps
+    ]
+    states = all_random_states()
+    if fails:
+        break_rule("tanh", lambda g, out, x: g)
+    assert bool(mg.check_graph(loss)) is not fails
+    for n, data, values, dtype, grad, gradient, args, order, made in before:
+        assert n.data is data and n.dtype == dtype and np.array_equal(data, values)
+        assert n.grad is grad and (grad is None or np.array_equal(grad.data, gradient))
+        assert n.args is args and n.order == order and n.op is made
+    assert all_random_states() == states
+    assert all(m.training for m in model.modules())
+
+
+def test_check_graph_gives_the_same_report_twice():
+    loss = loss_of(small_model())
+    assert mg.check_graph(loss).rows == mg.check_graph(loss).rows
+
+
+def test_check_graph_of_a_long_chain_with_one_leaf_used_at_every_link():
+    x = y = positive_leaf(2)
+    for _ in range(50):
+        y = np.sin(y) + x
+    report = mg.check_graph(np.sum(y))
+    assert report and len(report.rows) == 102
+
+
+# ------------------------------------------------------------------------- whatever can be recorded
+
+PROGRAMS = {  # name: (function, shape)
+    "a slice and a list": (lambda x: x[:, [0, 2]] * 2, (3, 4)),
+    "a list and a slice": (lambda x: np.sin(x[[0, 0, 1], 1:]), (3, 4)),
+    "take along an axis": (lambda x: x[:, np.array([1, 1, 0])] * x[:, [0, 1, 2]], (2, 3)),
+    "two to a sum": (lambda x: 2.0 ** x.sum(), (3,)),
+    "a power of a mean": (lambda x: np.mean(x) ** 3 * np.max(x), (2, 2)),
+    "an index of a Tensor": (lambda x: x[mg.Tensor(np.array([0, 2]))], (3, 2)),
+    "interpolated": (lambda x: F.interpolate(x, scale_factor=2), (1, 1, 2, 3)),
+    "an empty slice beside": (lambda x: np.concatenate([x[:0], x * x]), (3,)),
+    "an empty index": (lambda x: x[[]].sum() + np.prod(x), (3,)),
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_every_reader_of_a_graph_takes_any_index_and_any_scalar(name):
+    f, shape = PROGRAMS[name]
+    x = positive_leaf(*shape)
+    y = f(x)
+    assert mg.check_graph(np.sum(y * y))
+    assert mg.gradcheck(f, x) and mg.gradgradcheck(f, x)
+    assert np.array_equal(mg.replay(y).data, y.data) and mg.replay(y).shape == y.shape
+    assert np.array_equal(mg.resample(y).data, y.data)
+    assert mg.replay(y, {x: x.data + 1}).data == pytest.approx(f(mg.Tensor(x.data + 1)).data)
+
+
+# ------------------------------------------------------------------------------------ what is shown
+
+
+def test_a_report_names_the_rule_with_its_file_and_line(break_rule):
+    rule = lambda g, out, x: 1.1 * g * (1 - out * out)  # noqa: E731
+    break_rule("tanh", rule)
+    report = mg.check_graph(loss_of(small_model()))
+    place = f"tests/check/test_check_graph.py:{rule.__code__.co_firstlineno}"
+    assert f"act.tanh: the rule of tanh for x ({place}) is wrong." in str(report)
+    assert report.first_wrong.rule == f"tanh for x ({place})"
+    with pytest.raises(
+        GradcheckError, match=re.escape(f"The rule of tanh for x ({place}) is wrong")
+    ):
+        mg.gradcheck(np.tanh, positive_leaf(3))
+
+
+def test_a_report_is_its_table_and_in_a_notebook_a_coloured_one(break_rule):
+    report = mg.check_graph(loss_of(small_model()))
+    assert repr(report) == str(report) and "< 1e-15" in str(report)
+    html = report._repr_html_()
+    assert html.count("<tr>") == len(report.rows) + 1 and "OK" in html and RED not in html
+    break_rule("tanh", lambda g, out, x: g)
+    html = mg.check_graph(loss_of(small_model()))._repr_html_()
+    assert RED in html and "&lt;" in html and "<b style" in html
+
+
+@pytest.mark.parametrize("bar", [True, False])
+def test_a_long_check_says_how_far_it_is(monkeypatch, capsys, bar):
+    monkeypatch.setattr(reports, "PATIENCE", 0.0)
+    if not bar:
+        monkeypatch.setitem(sys.modules, "tqdm", None)
+    assert mg.check_graph(loss_of(small_model()))
+    shown = capsys.readouterr().err
+    assert "check_graph" in shown and "nodes" in shown
+    monkeypatch.setattr(reports, "PATIENCE", 60.0)
+    assert mg.check_graph(loss_of(small_model()))
+    assert capsys.readouterr().err == ""
+
+
+def test_the_cost_of_a_check_grows_with_nodes_and_not_with_their_square():
+    def forwards(n):
+        calls = []
+
+        @op(x=lambda g, out, x: g * np.cos(x))
+        def counted(x):
+            calls.append(1)
+            return np.sin(x)
+
+        y = positive_leaf(3)
+        for seed in range(n):
+            y = counted(y * positive_leaf(3, seed=seed))
+        loss = np.sum(y)
+        calls.clear()
+        assert mg.check_graph(loss)
+        return len(calls)
+
+    assert forwards(40) < 2.2 * forwards(20)

@@ -1,0 +1,779 @@
+"""check_noise: right noise passes, each planted bug is caught and named, and the bounds hold."""
+
+import math
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+import minigrad.functional as F
+from minigrad import nn
+from minigrad.check import noise
+from minigrad.check.noise import check_noise, law_bound, rate_bound
+from minigrad.engine import Tensor
+from minigrad.noise import Bernoulli, Law, Noise, Normal, state, stream
+from minigrad.ops import dropout as stochastic
+
+P = 0.3
+SMALL = (16, 32)
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    mg.manual_seed(0)
+
+
+def kept(x, keep=1 - P, shape=None, rng=None, law=Bernoulli):
+    """x * mask, not scaled."""
+    return x * Noise(law(keep), x.shape if shape is None else shape, bool, rng)
+
+
+def dropped(x, shape=None, keep=1 - P, law=Bernoulli, rng=None):
+    return stochastic.dropout(
+        x, Noise(law(keep), x.shape if shape is None else shape, bool, rng), P
+    )
+
+
+def gaussian(x, std=0.5, mean=1.0, law=Normal):
+    return x * Noise(law(mean, std), x.shape, x.dtype)
+
+
+# -------------------------------------------------------------------------------------- right noise
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("p", [0.0, 0.001, 0.1, 0.3, 0.499, 0.5, 0.50001, 0.8, 0.999, 1.0])
+def test_right_dropout_passes(p, dtype):
+    inverted = check_noise(lambda x: F.dropout(x, p, training=True), dtype=dtype)
+    classic = check_noise(
+        lambda x: F.dropout(x, p, training=True, scaling="classic"),
+        mean=lambda x: (1 - p) * x,
+        dtype=dtype,
+    )
+    for report in (inverted, classic):
+        assert report, report
+        assert {row.verdict for row in report.rows} == {"OK"}
+        assert "passed" in str(report)
+
+
+@pytest.mark.parametrize("scaling", ["inverted", "classic"])
+@pytest.mark.parametrize("p", [0.0, 0.3, 1.0])
+def test_a_module_is_compared_with_itself_in_evaluation(p, scaling):
+    report = check_noise(nn.Dropout(p, scaling=scaling))
+    assert report, report
+    assert {row.verdict for row in report.rows} == {"OK"}
+    assert any(row.test == "noise in evaluation" for row in report.rows)
+
+
+def test_a_model_is_checked_layer_by_layer():
+    model = nn.Sequential(
+        nn.Linear(20, 64), nn.ReLU(), nn.Dropout(0.3), nn.Linear(64, 30), nn.Tanh(), nn.Dropout(0.5)
+    )
+    report = check_noise(model, (128, 20))
+    assert report, report
+    assert {row.layer for row in report.rows} == {
+        "Dropout_0",
+        "Dropout_1",
+        "Dropout_0, Dropout_1",
+        "output",
+    }
+    assert [row.test for row in report.rows if row.verdict == "UNKNOWN"] == ["mean"]
+
+
+def test_layers_of_one_name_are_told_apart():
+    report = check_noise(lambda x: F.dropout(F.dropout(x, 0.3, training=True), 0.4, training=True))
+    assert report, report
+    assert {row.layer for row in report.rows} == {
+        "dropout",
+        "dropout #2",
+        "dropout, dropout #2",
+        "output",
+    }
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_right_gaussian_noise_passes(dtype):
+    for p in (None, 0.2):  # std^2 = 1/4 = p/(1-p)
+        report = check_noise(gaussian, p=p, dtype=dtype)
+        assert report and {row.verdict for row in report.rows} == {"OK"}, report
+
+
+def test_noise_of_little_spread_is_not_blamed_for_the_rounding_of_its_dtype():
+    for std in (1e-3, 1e-5, 1e-7):
+        assert check_noise(lambda x, std=std: gaussian(x, std))
+
+
+def test_one_shared_axis_needs_no_tuple():
+    assert check_noise(lambda x: dropped(x, (len(x), 1)), (64, 32), shared=1)
+
+
+@pytest.mark.parametrize("shared", [(2, 3), (-1, -2), (2, -1)])
+def test_channel_noise_passes(shared):
+    report = check_noise(lambda x: dropped(x, (*x.shape[:2], 1, 1)), (32, 64, 5, 4), shared=shared)
+    assert report, report
+
+
+def test_noise_of_fewer_axes_is_shared_along_the_first():
+    assert check_noise(lambda x: dropped(x, x.shape[1:]), (8, 64, 32), shared=(0,))
+    assert (
+        "shared along axis 0"
+        in check_noise(lambda x: dropped(x, x.shape[1:]), (8, 64, 32)).verdict()
+    )
+
+
+def test_a_recurrent_layer_may_use_its_noise_again_but_two_layers_may_not():
+    class Use(nn.Module):
+        def forward(self, x, noise):
+            return stochastic.dropout(x, noise, P)
+
+    class Recurrent(nn.Module):
+        def __init__(self, *cells):
+            self.cells = list(cells)
+
+        def forward(self, x):
+            noise = Noise(Bernoulli(1 - P), x.shape, bool) if self.training else 1.0
+            for cell in self.cells:
+                x = np.tanh(cell(x, noise))
+            return x
+
+    cell = Use()
+    assert check_noise(Recurrent(cell, cell))
+    assert "two layers draw the same noise" in check_noise(Recurrent(cell, Use())).verdict()
+
+
+def test_noise_that_acts_on_a_part_of_the_output_is_right():
+    """Entries without noise have no variance, so the output has another variance than p/(1-p)
+    mean^2.
+    """
+    report = check_noise(nn.Residual(nn.Linear(8, 8), drop_path=P), (4096, 8), shared=1)
+    assert report and {row.verdict for row in report.rows} == {"OK"}, report
+
+
+def test_evaluation_is_not_the_mean_where_noise_goes_through_a_nonlinear_function():
+    report = check_noise(nn.Sequential(nn.Dropout(P), nn.Sigmoid()))
+    assert report and report.rows[-1].verdict == "UNKNOWN", report
+    assert (
+        "no multiple of x"
+        in check_noise(lambda x: np.tanh(F.dropout(x, P, training=True))).verdict()
+    )
+
+
+def test_any_entrywise_use_of_a_mask_has_an_exact_mean():
+    report = check_noise(lambda x: np.exp(kept(x)), mean=lambda x: 0.7 * np.exp(x) + 0.3)
+    assert report and {row.verdict for row in report.rows} == {"OK"}, report
+    report = check_noise(
+        lambda x: np.where(Noise(Bernoulli(0.7), x.shape, bool), x / 0.7, 0.0), p=P
+    )
+    assert report and {row.verdict for row in report.rows} == {"OK"}, report
+
+
+def test_no_false_alarm_over_seeds():
+    for seed in range(200):
+        mg.manual_seed(seed)
+        report = check_noise(lambda x: F.dropout(x, 0.3, training=True), SMALL)
+        assert report, report
+        report = check_noise(gaussian, SMALL, p=0.2)
+        assert report, report
+
+
+def test_false_alarms_are_as_rare_as_asked_for(monkeypatch):
+    """The level of 0.2 makes false alarms frequent enough to count: 300 reports have at most this
+    share of them. The test itself fails by chance once in 1e9 runs.
+    """
+    monkeypatch.setattr(noise, "FALSE_ALARM", 0.2)
+
+    def both(x):
+        return gaussian(F.dropout(x, 0.3, training=True))
+
+    alarms = 0
+    for seed in range(300):
+        mg.manual_seed(seed)
+        alarms += not check_noise(both, (8, 10))
+    assert 0 < alarms / 300 <= 0.2 + rate_bound(0.2, 300, math.log(2e9))
+
+
+# ------------------------------------------------------------------------------------- planted bugs
+
+
+class Swapped(Bernoulli):
+    def draw(self, rng, shape, dtype):
+        return ~super().draw(rng, shape, dtype)
+
+
+class Repeated(Bernoulli):
+    def draw(self, rng, shape, dtype):
+        return np.broadcast_to(super().draw(rng, (*shape[:-1], 1), dtype), shape)
+
+
+class Pairs(Normal):
+    def draw(self, rng, shape, dtype):
+        return np.repeat(super().draw(rng, (shape[0] // 2, *shape[1:]), dtype), 2, axis=0)
+
+
+class Rare(Bernoulli):
+    def draw(self, rng, shape, dtype):
+        return rng.random(shape) < 0.98 * self.keep
+
+
+class VarianceForStd(Normal):
+    def draw(self, rng, shape, dtype):
+        return Normal(self.mean, self.variance).draw(rng, shape, dtype)
+
+
+class StdForVariance(Normal):
+    def draw(self, rng, shape, dtype):
+        return Normal(self.mean, math.sqrt(self.std)).draw(rng, shape, dtype)
+
+
+class Shifted(Normal):
+    def draw(self, rng, shape, dtype):
+        return 1.02 * super().draw(rng, shape, dtype)
+
+
+class Uniform(Law):
+    """A law of the test; a subclass may draw from another law."""
+
+    low, high = 0.5, 1.5
+    mean, variance = 1.0, 1 / 12
+
+    def draw(self, rng, shape, dtype):
+        return rng.uniform(self.low, self.high, shape)
+
+    def cdf(self, x):
+        return np.clip(x - 0.5, 0, 1)
+
+    def outcomes(self, order=8):
+        nodes, weights = np.polynomial.legendre.leggauss(order)
+        return 1 + nodes / 2, weights / 2
+
+
+class HalfUniform(Uniform):
+    high = 1.0
+
+
+class SameMoments(Uniform):
+    """It has the mean and the variance of Uniform and another shape."""
+
+    def draw(self, rng, shape, dtype):
+        return rng.normal(1.0, math.sqrt(1 / 12), shape)
+
+
+class Die(Law):
+    """The values 1/7 to 6/7, of which one is twice as likely; float32 rounds the values."""
+
+    weights = np.array([1, 1, 2, 1, 1, 1]) / 7
+
+    def draw(self, rng, shape, dtype):
+        return (rng.choice(6, shape, p=self.weights) + 1) / 7
+
+    def cdf(self, x):
+        return np.append(0, np.cumsum(self.weights))[
+            np.searchsorted((np.arange(6) + 1) / 7, x, "right")
+        ]
+
+
+class FairDie(Die):
+    def draw(self, rng, shape, dtype):
+        return (rng.integers(6, size=shape) + 1) / 7
+
+
+def seeded_generator():
+    return np.random.default_rng(7)
+
+
+def two_layers(first, second):
+    return lambda x: second(np.tanh(first(x)))
+
+
+def one_mask_twice(x):
+    mask = Noise(Bernoulli(1 - P), x.shape, bool)
+    return stochastic.dropout(np.tanh(stochastic.dropout(x, mask, P)), mask, P)
+
+
+class IgnoresMode(nn.Dropout):
+    def forward(self, x):
+        return F.dropout(x, self.p, True)
+
+
+class ScaledInBothModes(nn.Dropout):
+    def forward(self, x):
+        return F.dropout(x, self.p, self.training) if self.training else x * (1 - self.p)
+
+
+class KeepsItsMask(nn.Dropout):
+    mask = None
+
+    def forward(self, x):
+        self.mask = Noise(Bernoulli(1 - self.p), x.shape, bool) if self.mask is None else self.mask
+        return stochastic.dropout(x, self.mask, self.p) if self.training else x
+
+
+CHANNELS = {"shape": (32, 64, 5, 4), "shared": (2, 3)}
+MASK = np.random.default_rng(3)
+BUGS = {
+    "the rate is p": (
+        lambda x: dropped(x, keep=P),
+        {},
+        "the keep rate is p: keep and drop are swapped",
+    ),
+    "drawn the wrong way round": (
+        lambda x: dropped(x, law=Swapped),
+        {},
+        "keep and drop are swapped in the draw",
+    ),
+    "mask for drop, by hand": (lambda x: kept(x, P) / (1 - P), {}, "keep and drop are swapped"),
+    "another rate than promised": (
+        lambda x: F.dropout(x, 0.31, training=True),
+        {"p": 0.3},
+        "the keep rate is not 1-p",
+    ),
+    "no scale": (kept, {}, "the mean is 0.7 times x: the scale 1/(1-p) is missing"),
+    "scale 1/p": (lambda x: kept(x) / P, {"p": P}, "the scale 1/(1-p) is 1/p"),
+    "scaled twice": (
+        lambda x: dropped(x) / (1 - P),
+        {},
+        "the mean is 1.43 times x: the scale 1/(1-p) is applied twice",
+    ),
+    "scaled in both modes": (ScaledInBothModes(P), {}, "applied twice, or in evaluation too"),
+    "2% too large": (lambda x: 1.02 * dropped(x), {}, "the mean is 1.02 times x"),
+    "kept 2% too rarely": (
+        lambda x: dropped(x, law=Rare),
+        {},
+        "the keep rate is not that of the law in the draw",
+    ),
+    "one seed for all calls": (
+        lambda x: dropped(x, rng=seeded_generator()),
+        {},
+        "every call draws the same noise",
+    ),
+    "one seed, Normal noise": (
+        lambda x: x * Noise(Normal(1, 0.5), x.shape, x.dtype, seeded_generator()),
+        {},
+        "every call draws the same noise",
+    ),
+    "one seed, rate 0.999": (
+        lambda x: F.dropout(x, 0.999, True, seeded_generator()),
+        {},
+        "every call draws the same noise",
+    ),
+    "the mask is kept": (KeepsItsMask(P), {}, "every call draws the same noise"),
+    "one mask, two layers": (one_mask_twice, {}, "two layers draw the same noise"),
+    "one generator state, two rates": (
+        nn.Sequential(
+            nn.Dropout(0.2, rng=np.random.default_rng(1)),
+            nn.Tanh(),
+            nn.Dropout(0.4, rng=np.random.default_rng(1)),
+        ),
+        {},
+        "two layers draw the same noise, or part of it",
+    ),
+    "one generator state, two widths": (
+        nn.Sequential(
+            nn.Dropout(P, rng=np.random.default_rng(1)),
+            nn.Linear(1024, 500),
+            nn.Dropout(P, rng=np.random.default_rng(1)),
+        ),
+        {},
+        "two layers draw the same noise",
+    ),
+    "drawn once along an axis": (
+        lambda x: dropped(x, law=Repeated),
+        {},
+        "noise repeats along axis 1",
+    ),
+    "drawn in pairs": (lambda x: gaussian(x, law=Pairs), {}, "noise repeats along axis 0"),
+    "one mask for all rows": (
+        lambda x: dropped(x, x.shape[1:]),
+        {},
+        "noise is shared along axis 0, where it should differ",
+    ),
+    "one mask for all columns": (
+        lambda x: dropped(x, (x.shape[0], 1)),
+        {},
+        "noise is shared along axis 1, where it should differ",
+    ),
+    "entries for channels": (
+        dropped,
+        CHANNELS,
+        "noise differs along axis 2, which should share it",
+    ),
+    "channels for entries": (
+        lambda x: dropped(x, (*x.shape[:2], 1, 1)),
+        {"shape": (32, 64, 5, 4)},
+        "noise is shared along axis 2",
+    ),
+    "the wrong axis": (
+        lambda x: dropped(x, (x.shape[0], 1, *x.shape[2:])),
+        CHANNELS,
+        "noise is shared along axis 1",
+    ),
+    "half of a uniform law": (
+        lambda x: x * Noise(HalfUniform(), x.shape, x.dtype),
+        {},
+        "the mean drawn is 0.75, of its law 1",
+    ),
+    "another shape": (
+        lambda x: x * Noise(SameMoments(), x.shape, x.dtype),
+        {},
+        "(multiply, law: 0.0",
+    ),
+    "a fair die": (
+        lambda x: x * Noise(FairDie(), x.shape, x.dtype),
+        {},
+        "(multiply, law: 0.0",
+    ),
+    "variance for std": (
+        lambda x: gaussian(x, law=VarianceForStd),
+        {},
+        "the variance is taken for the standard deviation",
+    ),
+    "std for variance": (
+        lambda x: gaussian(x, law=StdForVariance),
+        {},
+        "the standard deviation is taken for the variance",
+    ),
+    "alpha for std": (
+        lambda x: gaussian(x, std=0.25),
+        {"p": 0.2},
+        "the variance is taken for the standard deviation",
+    ),
+    "added, mean 1": (
+        lambda x: x + Noise(Normal(1, 0.5), x.shape, x.dtype),
+        {},
+        "no multiple of x: is noise added where it should multiply",
+    ),
+    "added, mean 0": (
+        lambda x: x + Noise(Normal(0, 0.5), x.shape, x.dtype),
+        {"p": 0.2},
+        "the variance is no multiple of p/(1-p) mean^2: is noise added where it should multiply?",
+    ),
+    "mean 1.02, promised": (lambda x: gaussian(x, mean=1.02), {}, "the mean is 1.02 times x ("),
+    "mean 1.02, drawn": (
+        lambda x: gaussian(x, law=Shifted),
+        {},
+        "the mean drawn is 1.02, of its law 1",
+    ),
+    "evaluation is noisy": (IgnoresMode(P), {}, "noise is drawn in evaluation too"),
+    "nan where all is dropped": (
+        lambda x: x * Noise(Bernoulli(0.0), x.shape, bool) / np.float32(0),
+        {"p": 1.0},
+        "not finite",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BUGS)
+@pytest.mark.filterwarnings("error")
+def test_a_bug_is_caught_and_named(name):
+    op, arguments, words = BUGS[name]
+    report = check_noise(op, **arguments)
+    assert not report
+    assert report.first_wrong is not None
+    assert report.verdict().startswith("noise check FAILED: ")
+    assert words in report.verdict(), report
+    assert str(report).endswith(report.verdict())
+
+
+def test_the_same_noise_in_two_layers_is_found_for_every_law():
+    first = lambda x: x * Noise(Normal(1, 0.5), x.shape, x.dtype, seeded_generator())
+    report = check_noise(two_layers(first, first))
+    assert "two layers draw the same noise" in [
+        row.hint for row in report.rows if row.verdict == "FAIL"
+    ]
+
+
+# ------------------------------------------------------------------- nothing was, or can be, tested
+
+
+def test_a_model_without_noise_does_not_pass():
+    for op in (lambda x: F.dropout(x, P, training=False), nn.Dropout(P).eval(), lambda x: x):
+        report = check_noise(op)
+        assert not report and not report.rows and report.first_wrong is None
+        assert "VACUOUS: op records no noise. Is it in evaluation mode" in str(report)
+
+
+def test_noise_from_another_generator_is_named_with_the_remedy():
+    own = np.random.default_rng(0)
+    for op in (
+        lambda x: x * (np.random.rand(*x.shape) < 0.7),
+        lambda x: dropped(x) * own.random(x.shape),
+    ):
+        report = check_noise(op)
+        assert not report
+        assert "STOCHASTIC" in str(report) and "Use minigrad's noise, or pass rng" in str(report)
+
+
+def test_noise_outside_the_graph_is_named():
+    report = check_noise(mg.no_grad()(lambda x: F.dropout(x, P, training=True)))
+    assert not report and "op records no noise. Is it" in str(report)
+    assert "under no_grad()?" in str(report)
+
+
+def test_noise_that_differs_between_calls_is_named():
+    rates = iter([0.1, 0.1, 0.2, 0.3, 0.4])
+    assert "between calls" in str(check_noise(lambda x: F.dropout(x, next(rates), training=True)))
+
+
+def test_a_law_of_ones_own_passes_with_every_test_told():
+    for law in (Uniform(), Die()):
+        for dtype in (np.float32, np.float64):
+            report = check_noise(
+                lambda x, law=law: x * Noise(law, x.shape, x.dtype),
+                dtype=dtype,
+                mean=lambda x, law=law: x * law.mean,
+            )
+            unknown = [row.test for row in report.rows if row.verdict == "UNKNOWN"]
+            assert report and unknown == ([] if law.mean == 1 else ["mean"]), report
+            assert {(r.layer, r.test): r.verdict for r in report.rows}["multiply", "law"] == "OK"
+    report = check_noise(lambda x: x * Noise(Uniform(), x.shape, x.dtype, seeded_generator()))
+    assert "every call draws the same noise" in report.verdict()
+
+
+def test_a_law_of_ones_own_is_enumerated_replayed_drawn_again_and_shown():
+    """One class and a function of two lines: everything else follows."""
+
+    def uniform_noise(x, training):
+        return x * Noise(Uniform(), x.shape, x.dtype) if training else x
+
+    x = Tensor([1.0, -2.0], True, dtype=np.float64)
+    loss = np.sum(uniform_noise(x, training=True) ** 2)
+    found = mg.expectation(loss, order=2)
+    np.testing.assert_allclose(found.value.data, 5 * (1 + 1 / 12), rtol=1e-13)
+    np.testing.assert_allclose(found.gradients[x].data, 2 * x.data * (1 + 1 / 12), rtol=1e-13)
+    (noise,) = mg.noise_leaves(loss)
+    assert mg.replay(loss, {noise: np.ones(2)}).item() == 5
+    assert len({mg.resample(loss).item() for _ in range(9)}) == 9
+    assert mg.gradcheck(lambda x: uniform_noise(x, True), x)
+    assert "Uniform()" in mg.draw(loss, noise=True).source
+
+
+def test_a_law_without_a_cdf_is_never_passed():
+    class Silent(Law):
+        def draw(self, rng, shape, dtype):
+            return rng.uniform(0.5, 1.5, shape)
+
+    report = check_noise(lambda x: x * Noise(Silent(), x.shape, x.dtype), p=P)
+    assert not report and report.first_wrong is None
+    assert report.verdict() == (
+        "noise check VACUOUS: Silent() has no cdf to compare its draws with. Define cdf(x). "
+        "(multiply, law)"
+    )
+    report = check_noise(lambda x: x * Noise(Silent(), x.shape, x.dtype, seeded_generator()))
+    assert "every call draws the same noise" in report.verdict()
+
+
+def test_other_objects_than_laws_and_draws_of_another_shape_are_refused():
+    class Flat(Law):
+        def draw(self, rng, shape, dtype):
+            return rng.random(4)
+
+    with pytest.raises(
+        TypeError, match=r"Noise: 0\.5 is no law\. Pass one such as Bernoulli\(0\.5\)"
+    ):
+        Noise(0.5, (2,), bool)
+    with pytest.raises(ValueError, match=r"Noise: Flat\(\) drew shape \(4,\), not \(2, 2\)\."):
+        Noise(Flat(), (2, 2), np.float32)
+    with pytest.raises(NotImplementedError, match=r"Law has no method draw\(rng, shape, dtype\)"):
+        Noise(Law(), (2,), bool)
+
+
+def test_noise_has_the_dtype_that_the_caller_wants():
+    assert Noise(Uniform(), (3,), np.float32).dtype == np.float32
+    assert Noise(Bernoulli(0.5), (3,), np.float64).dtype == np.float64
+
+
+def test_too_little_noise_tells_nothing_and_says_so():
+    report = check_noise(lambda x: F.dropout(x, P, training=True), (2, 3))
+    verdicts = {row.test: row.verdict for row in report.rows}
+    assert not report
+    assert verdicts["calls"] == verdicts["neighbours, axis 1"] == verdicts["keep rate"] == "VACUOUS"
+    assert verdicts["law"] == "VACUOUS"
+    assert "VACUOUS: too little noise to tell. Use a larger shape" in report.verdict(), report
+    assert check_noise(lambda x: F.dropout(x, P, training=True), (2, 3), calls=200)
+
+
+def test_arguments_that_make_no_sense():
+    drop = lambda x: F.dropout(x, P, training=True)
+    for wrong in ({"calls": 1}, {"shape": (0, 3)}, {"shared": (2,)}, {"shared": (-3,)}):
+        with pytest.raises(ValueError, match="calls must be >= 2"):
+            check_noise(drop, **wrong)
+    with pytest.raises(ValueError, match="p is the probability of DROPPING"):
+        check_noise(drop, p=30)
+    with pytest.raises(TypeError, match="must return a Tensor, not float"):
+        check_noise(lambda x: 1.0)
+
+
+# ----------------------------------------------------------------------- everything stays as it was
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_everything_is_left_as_it_was(fails):
+    class Busy(nn.Module):
+        def __init__(self):
+            self.drop, self.linear = nn.Dropout(P, rng=np.random.default_rng(5)), nn.Linear(32, 32)
+            self.count, self.buffer = 0, np.zeros(3)
+
+        def forward(self, x):
+            self.count += 1
+            self.buffer += 1
+            np.random.rand()
+            if fails and self.count == 3:
+                raise KeyError("in op")
+            return F.dropout(self.drop(self.linear(x)), P, training=self.training)
+
+    model = Busy()
+    model.linear.weight.grad = Tensor(np.ones((32, 32)))
+    weight, gradient = model.linear.weight.data.copy(), model.linear.weight.grad
+    named = stream("")
+    generators = [named, model.drop.rng]
+    named.random(), np.random.rand()
+    before = [g.bit_generator.state for g in generators]
+    world = np.random.get_state()
+    attributes = [dict(vars(m)) for m in model.modules()]
+    if fails:
+        with pytest.raises(KeyError, match="in op"):
+            check_noise(model, SMALL)
+    else:
+        assert check_noise(model, SMALL)
+    assert [g.bit_generator.state for g in generators] == before
+    assert state.drawn is None
+    assert all(np.array_equal(a, b) for a, b in zip(world, np.random.get_state()))
+    assert [vars(m) for m in model.modules()] == attributes
+    assert not model.buffer.any() and model.count == 0
+    assert (
+        np.array_equal(model.linear.weight.data, weight)
+        and model.linear.weight.grad is gradient
+        and (gradient.data == 1).all()
+    )
+
+
+def test_the_last_line_of_a_notebook_cell_is_a_table():
+    report = check_noise(nn.Dropout(P))
+    assert repr(report) == str(report) and report.verdict() in str(report)
+    html = report._repr_html_()
+    assert html.startswith("<table>") and html.count("OK</b>") == len(report.rows)
+    assert "no noise" in check_noise(lambda x: x)._repr_html_()
+
+
+def test_a_second_check_gives_the_same_report():
+    op = lambda x: F.dropout(x, P, training=True)
+    assert str(check_noise(op)) == str(check_noise(op))
+
+
+# --------------------------------------------------------------------------------------- the bounds
+
+
+def tail(n, q, at_least):
+    """P(at least so many of n trials succeed), exactly, by binomial coefficients."""
+    return math.fsum(math.comb(n, k) * q**k * (1 - q) ** (n - k) for k in range(at_least, n + 1))
+
+
+@pytest.mark.parametrize("q", [0.0, 0.1, 0.3, 0.5, 0.58, 0.9, 0.99, 1.0])
+def test_a_rate_beyond_its_bound_is_as_improbable_as_claimed(q):
+    tested = 0
+    for n in (1, 2, 3, 7, 20, 41, 60, 300, 1000):
+        for x in (0.1, 0.7, 2.0, 5.0, 12.0, 25.0):
+            allowed = rate_bound(q, n, x)
+            beyond = [k for k in range(n + 1) if k / n - q > allowed]
+            tested += bool(beyond)
+            if beyond:
+                assert tail(n, q, beyond[0]) <= math.exp(-x) * (1 + 1e-9)
+            assert allowed == pytest.approx(rate_bound(1 - q, n, x))  # so the same holds below
+    assert tested > 5 or q == 1
+
+
+def test_the_bound_of_a_rate_is_no_wider_than_it_must_be():
+    n, q, x = 200_000, 0.7, 25.0
+    assert rate_bound(q, n, x) == pytest.approx(math.sqrt(2 * x * q * (1 - q) / n), rel=0.02)
+
+
+def test_no_verdict_is_given_where_a_constant_would_pass():
+    assert rate_bound(0.999, 1000, 25.0) == law_bound(40, 25.0) == math.inf
+    assert rate_bound(0.999, 10**6, 25.0) < 0.001 and law_bound(60, 25.0) < 0.5
+
+
+def test_a_report_uses_the_bounds_of_disjoint_trials_and_shares_the_level_among_its_tests():
+    for seed in range(4):
+        mg.manual_seed(seed)
+        report = check_noise(lambda x: F.dropout(x, 0.3, training=True))
+        level = math.log(2 * 5 / 1e-9)  # calls, two axes, the rate and the law
+        rows = {row.test: row for row in report.rows}
+        for test, q, n in [
+            ("calls", 0.58, 2**17),
+            ("neighbours, axis 0", 0.58, 2**17),
+            ("neighbours, axis 1", 0.58, 2**17),
+            ("keep rate", 0.7, 2**18),
+        ]:
+            assert rows[test].bound == pytest.approx(rate_bound(q, n, level), rel=1e-9)
+        assert rows["law"].bound == pytest.approx(law_bound(2**18, level), rel=1e-12)
+
+
+@pytest.mark.parametrize("keep", [0.1, 0.5, 0.8])
+def test_the_bound_of_a_law_of_two_values_dominates_the_true_tails(keep):
+    for n in (30, 200, 1000):
+        for x in (1.0, 5.0, 10.0):
+            allowed = law_bound(n, x)
+            above = tail(n, keep, math.floor(n * (keep + allowed)) + 1)
+            below = tail(n, 1 - keep, math.floor(n * (1 - keep + allowed)) + 1)
+            assert allowed == math.inf or above + below <= 2 * math.exp(-x)
+
+
+def test_the_bound_of_a_continuous_law_dominates_the_true_tails():
+    """P(D > d) of n uniform entries, exactly (Marsaglia, Tsang & Wang 2003)."""
+    for n in (30, 100, 140):
+        for x in (1.0, 3.0):
+            d = law_bound(n, x)
+            k = math.ceil(n * d)
+            h, size = k - n * d, 2 * k - 1
+            matrix = np.tri(size, k=1)
+            powers = h ** np.arange(1, size + 1)
+            matrix[:, 0] -= powers
+            matrix[-1] -= powers[::-1]
+            matrix[-1, 0] += max(2 * h - 1, 0) ** size
+            for i, j in np.ndindex(size, size):
+                if i - j + 1 > 0:
+                    matrix[i, j] /= math.factorial(i - j + 1)
+            within = np.linalg.matrix_power(matrix * n**-1.0 * math.e, n)[k - 1, k - 1]
+            within *= math.exp(math.lgamma(n + 1) - n)
+            assert 0 < 1 - within <= 2 * math.exp(-x)
+
+
+def test_the_distance_of_a_law_is_the_largest_on_either_side_of_a_jump():
+    values = np.array([0.0, 0.25, 0.25, 1.0])
+    assert noise._distance(values, Normal(9.0, 0.0)) == 1.0
+    assert noise._distance(values, Uniform()) == pytest.approx(0.75)  # at 0.25: 3/4 against 0
+    assert noise._distance(np.array([True, True, False, True]), Bernoulli(0.75)) == 0
+    assert noise._distance(np.array([True, True, False, False]), Bernoulli(0.75)) == 0.25
+    drawn = np.random.default_rng(0).standard_normal(200)
+    grid = np.sort(np.concatenate([np.linspace(-5, 5, 100_001), drawn, drawn - 1e-9]))
+    counted = np.searchsorted(np.sort(drawn), grid, "right") / 200
+    exact = np.max(abs(counted - Normal().cdf(grid)))
+    assert noise._distance(drawn, Normal()) == pytest.approx(exact, abs=1e-8)
+
+
+@pytest.mark.parametrize(
+    "law", [Bernoulli(0.3), Bernoulli(0.0), Bernoulli(1.0), Normal(0.5, 2.0), Uniform()]
+)
+def test_cdf_mean_and_variance_and_outcomes_of_a_law_are_of_one_law(law):
+    """By integrals of the cdf F: the mean is the integral of 1 - F above 0 minus the integral of F
+    below 0.
+    """
+    x = np.linspace(-40, 40, 800_001)
+    f = law.cdf(x)
+    assert np.all(np.diff(f) >= -1e-15) and f[0] < 1e-12 and f[-1] == 1
+    step, positive = x[1] - x[0], x >= 0
+    mean = step * (np.sum((1 - f)[positive]) - np.sum(f[~positive]))
+    square = 2 * step * (np.sum((x * (1 - f))[positive]) - np.sum((x * f)[~positive]))
+    values, probabilities = law.outcomes(8)
+    assert mean == pytest.approx(law.mean, abs=2e-4)
+    assert square - mean**2 == pytest.approx(law.variance, abs=1e-3)
+    assert probabilities @ values == pytest.approx(law.mean, abs=1e-13)
+    assert probabilities @ (values - law.mean) ** 2 == pytest.approx(law.variance, abs=1e-12)
+
+
+def test_entries_that_agree_by_chance_are_counted_right_for_every_law():
+    """Three laws in one report, one of them with ties: the rate of independent noise is expected."""
+    op = lambda x: gaussian(F.dropout(x, 0.3, training=True) * Noise(Uniform(), x.shape, x.dtype))
+    report = check_noise(op)
+    assert report, report
+    assert len([row for row in report.rows if row.test == "independence"]) == 3

@@ -1,0 +1,227 @@
+"""The complex step: exact for smooth functions and on both sides of kinks, for every op of the
+package. Ops that take no complex numbers are passed by differences.
+"""
+
+import math
+
+import numpy as np
+import pytest
+from helpers import positive_leaf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import minigrad as mg
+from minigrad import functional as F
+from minigrad.check import GradcheckError, numeric, rounding, verdict
+from minigrad.check.samples import samples, tensors
+from minigrad.graph import nodes
+from minigrad.registry import op
+from minigrad.registry import ops as registry
+
+pytestmark = pytest.mark.usefixtures("own_registry")
+
+
+def slopes(f, x, v=1.0):
+    """(left, right) of f at x along v, by the recorded graph of f."""
+    x = mg.Tensor(np.asarray(x, np.float64), True)
+    y = f(x)
+    v = v * np.ones(x.shape)
+    right, left = (
+        numeric.along(nodes(y), {x.order: w}).tangents.get(y.order, np.zeros(y.shape))
+        for w in (v, -v)
+    )
+    return -left, right
+
+
+SMOOTH = {  # name: (f, its derivative, points)
+    "exp": (np.exp, np.exp, (-3.0, 0.0, 0.7, 5.0, 300.0)),
+    "sin": (np.sin, np.cos, (0.0, 1.0, 3.0, 100.0, 1e6)),
+    "1/x": (lambda x: 1 / x, lambda x: -1 / x**2, (0.2, 1.0, -7.0, 1e-8, 1e8)),
+    "tanh(1000 x)": (
+        lambda x: np.tanh(1e3 * x),
+        lambda x: 1e3 / np.cosh(1e3 * x) ** 2,
+        (0.0, 5e-4, -1e-3),
+    ),
+    "x^7": (lambda x: x**7, lambda x: 7 * x**6, (-1.0, 0.5, 2.0)),
+    "sqrt": (np.sqrt, lambda x: 0.5 / np.sqrt(x), (0.05, 1.0, 9.0, 1e-20)),
+    "log(x - 5)": (lambda x: np.log(x - 5), lambda x: 1 / (x - 5), (5.001, 5.0000001)),
+    "arcsin": (np.arcsin, lambda x: 1 / np.sqrt((1 - x) * (1 + x)), (0.9999, -0.9999999)),
+    "log(1 - p)": (lambda p: np.log(1 - p), lambda p: -1 / (1 - p), (0.9999,)),
+    "sigmoid": (
+        F.sigmoid,
+        lambda x: math.exp(-abs(x)) / (1 + math.exp(-abs(x))) ** 2,
+        (-200.0, 40.0),
+    ),
+    "erf": (F.erf, lambda x: 2 / math.sqrt(math.pi) * math.exp(-x * x), (0.3, -2.0, 5.0, 0.46875)),
+}
+POINTS = [
+    pytest.param(f, d, x, id=f"{name} at {x:g}")
+    for name, (f, d, points) in SMOOTH.items()
+    for x in points
+]
+
+
+@pytest.mark.parametrize("f, derivative, x", POINTS)
+def test_the_derivative_of_a_smooth_function_is_exact_to_rounding(f, derivative, x):
+    for found in slopes(f, x):
+        assert abs(found - derivative(x)) <= 4e-15 * abs(derivative(x))
+
+
+LINKS = {  # name: (f, its derivative)
+    "sin": (np.sin, np.cos),
+    "cos": (np.cos, lambda x: -np.sin(x)),
+    "tanh": (np.tanh, lambda x: 1 / np.cosh(x) ** 2),
+    "arctan": (np.arctan, lambda x: 1 / (1 + x * x)),
+    "sinh": (np.sinh, np.cosh),
+    "x^2": (lambda x: x * x, lambda x: 2 * x),
+    "3 x - 1": (lambda x: 3 * x - 1, lambda x: 3.0),
+    "1/(1 + x^2)": (lambda x: 1 / (1 + x * x), lambda x: -2 * x / (1 + x * x) ** 2),
+    "log(2 + sin)": (lambda x: np.log(2 + np.sin(x)), lambda x: np.cos(x) / (2 + np.sin(x))),
+    "exp(x/2)": (lambda x: np.exp(x / 2), lambda x: np.exp(x / 2) / 2),
+}
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(st.lists(st.sampled_from(sorted(LINKS)), min_size=1, max_size=6), st.floats(-2, 2))
+def test_the_derivative_of_any_smooth_composition(links, x):
+    value, derivative = np.float64(x), 1.0
+    with np.errstate(all="ignore"):
+        for link in links:
+            f, d = LINKS[link]
+            value, derivative = f(value), derivative * d(value)
+    if not abs(value) < 1e8 or not abs(derivative) > 1e-100:
+        return
+
+    def composed(x):
+        for link in links:
+            x = LINKS[link][0](x)
+        return x
+
+    for found in slopes(composed, x):
+        assert abs(found - derivative) <= 1e-12 * abs(derivative)
+
+
+KINKS = {  # name: (f, x, direction, left, right)
+    "|x|": (np.abs, 0.0, 1, -1, 1),
+    "|x| along -2": (np.abs, 0.0, -2, -2, 2),
+    "relu": (F.relu, 0.0, 1, 0, 1),
+    "relu beside its kink": (F.relu, 1e-300, 1, 1, 1),
+    "minimum": (lambda x: np.minimum(2 + x, 2.0), 0.0, 1, 1, 0),
+    "maximum of two": (lambda x: np.maximum(1 + x, 1 - 2 * x), 0.0, 1, -2, 1),
+    "leaky relu": (F.leaky_relu, 0.0, 1, 0.01, 1),
+    "exp(|x|)": (lambda x: np.exp(np.abs(x)), 0.0, 1, -1, 1),
+    "small slopes": (lambda x: 1e-30 * np.abs(x), 0.0, 1, -1e-30, 1e-30),
+    "relu(x) - relu(-x)": (lambda x: F.relu(x) - F.relu(-x), 0.0, 1, 1, 1),
+    "clip at a bound": (lambda x: np.clip(x, 0, 1), 1.0, 1, 1, 0),
+    "max of a tie": (np.max, [3.0, 3.0, 1.0], [1.0, -1.0, 5.0], -1, 1),
+    "min of a tie": (np.min, [1.0, 1.0], [2.0, 3.0], 3, 2),
+    "the norm at 0": (lambda x: F.group_l2(x, c=1.0, axis=0), [0.0, 0.0], [3.0, 4.0], -5, 5),
+    "the norm at 0, backwards": (lambda x: F.group_l2(x, c=1.0, axis=0), [0, 0], [-3, -4], -5, 5),
+    "the deviation of equal numbers": (np.std, [2.0, 2.0], [1.0, -1.0], -1, 1),
+    "l1 penalty": (lambda x: F.l1_penalty(x, c=0.5), [0.0, 2.0], [1.0, 1.0], 0, 1),
+}
+
+
+@pytest.mark.parametrize("name", KINKS)
+def test_at_a_kink_both_slopes_are_exact(name):
+    f, x, v, left, right = KINKS[name]
+    assert slopes(f, x, np.asarray(v, float)) == pytest.approx((left, right), rel=1e-15)
+
+
+def test_every_op_takes_complex_numbers_as_the_analytic_function_that_it_is():
+    """For all samples: no op needs a difference, and the complex step agrees with one."""
+    tried = set()
+    for name, calls in samples.items():
+        for i, sample in enumerate(calls):
+            xs = tensors(sample.inputs())
+            steps = nodes(sample.call(*xs))
+            rng = np.random.default_rng(i)
+            directions = {x.order: verdict.cotangent(rng, x.shape) for x in xs}
+            assert not numeric.along(steps, directions).doubts, f"{name}, sample {i}"
+            for node in steps:
+                if node.args and node.requires_grad and node.size:
+                    tried.add(node.op.name)
+                    with np.errstate(all="ignore"):
+                        assert numeric.is_analytic(node), f"{name}, sample {i}: {node.op.name}"
+    assert tried >= set(registry)
+
+
+NOT_ANALYTIC = {  # functions whose complex step means nothing: (f, its derivative)
+    "|x|": (np.abs, np.sign),
+    "|x|^2 + x": (lambda x: np.abs(x) ** 2 + x, lambda x: 2 * x + 1),
+    "x + 1e-6 |x|": (lambda x: x + 1e-6 * np.abs(x), lambda x: 1 + 1e-6 * np.sign(x)),
+    "conjugate": (np.conj, lambda x: 1 + 0 * x),
+    "x times its conjugate": (lambda x: x * np.conj(x), lambda x: 2 * x),
+    "the real part": (lambda x: np.sin(x) * np.real(x), lambda x: np.cos(x) * x + np.sin(x)),
+    "no complex numbers": (lambda x: np.floor(0 * x) + np.sin(x), np.cos),
+    "cast": (lambda x: np.asarray(np.sin(x), np.float64), np.cos),
+}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", NOT_ANALYTIC)
+def test_an_op_that_is_not_analytic_is_passed_by_a_difference_and_named(name):
+    f, derivative = NOT_ANALYTIC[name]
+    right = op(lambda x: f(x), x=lambda g, out, x: g * derivative(x))
+    wrong = op(lambda x: f(x), x=lambda g, out, x: g * derivative(x) * (1 + 1e-6))
+    x = positive_leaf(4)
+    report = mg.check_graph(np.sum(np.sin(right(np.exp(x)))))
+    assert report and "takes no complex numbers" in str(report)
+    assert mg.gradcheck(right, x)
+    assert mg.check_graph(np.sum(np.sin(wrong(np.exp(x))))).first_wrong.op == "<lambda>"
+    assert not mg.gradcheck(wrong, x, raise_exception=False)
+
+
+def test_a_difference_has_two_sides_too():
+    def distance(x):
+        return np.sqrt(np.floor(x * 0) + x * x)  # floor takes no complex numbers
+
+    right = op(distance, x=lambda g, out, x: g * np.sign(x))
+    wrong = op(distance, x=lambda g, out, x: g * np.where(x == 0, 2, np.sign(x)))
+    x = mg.Tensor(np.array([0.0, 0.5, -1.0]), True)
+    assert mg.gradcheck(right, x) and not mg.gradcheck(wrong, x, raise_exception=False)
+
+
+def test_where_a_complex_number_overflows_a_difference_is_taken():
+    x = mg.Tensor(np.array([-800.0, 3.0]), True)
+    assert mg.gradcheck(F.sigmoid, x)
+    assert np.isfinite(slopes(F.sigmoid, [-800.0, 3.0])).all()
+    steep = op(lambda x: 1 / (1 + np.exp(-x) ** 2), x=lambda g, out, x: 2 * g * out * (1 - out))
+    assert mg.gradcheck(steep, x)
+
+
+def test_the_program_is_run_as_it_was_recorded():
+    x = mg.Tensor(np.array([0.1, 0.7]), True)
+    y = np.exp(x) * x
+    before = [node.data.copy() for node in nodes(y)]
+    walk = numeric.along(nodes(y), {x.order: np.ones(2)})
+    assert np.array_equal(walk.tangents[x.order], np.ones(2))
+    assert all(np.array_equal(a, n.data) for a, n in zip(before, nodes(y)))
+
+
+def test_moving_numbers_by_a_rounding_leaves_equal_numbers_equal():
+    x = mg.Tensor(np.array([0.3, 0.7, 0.7, 0.0]), True)
+    y = np.max(x) + F.relu(x)
+    for way in (1, -1):
+        moved = rounding.shaken(nodes(y), rounding.HASHES[0], way)
+        a = moved[x.order].data
+        assert a[1] == a[2] and a[3] == 0 and 0 < np.max(abs(a - x.data)) < 3e-16
+        top = next(m for m in moved.values() if m.op is not None and m.op.name == "max")
+        assert top.data == a[1]
+
+
+def test_what_has_no_rule_is_run_again_on_the_side_that_the_direction_goes_to():
+    above = op(lambda x: x > 0, x=None)
+    whole = op(lambda x: np.floor(x), x=None)
+
+    def leaky(x):
+        return np.where(above(x), x, 0.1 * x) + whole(x + 0.5) * x
+
+    assert slopes(leaky, [0.0, 2.0, -3.0]) == (
+        pytest.approx([0.1, 3.0, -2.9]),
+        pytest.approx([1.0, 3.0, -2.9]),
+    )
+    x = mg.Tensor(np.array([0.0, 2.0]), True)
+    assert mg.gradcheck(leaky, x)
+    with pytest.raises(GradcheckError, match="NONFINITE"):
+        mg.gradcheck(lambda x: np.where(above(x), x + 1, x), x)

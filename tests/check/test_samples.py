@@ -1,0 +1,70 @@
+"""The rows of the sample tables: the function that they call, their names, the inputs that they
+draw.
+"""
+
+import numpy as np
+import pytest
+
+from minigrad.check.samples.case import (
+    apart,
+    binary,
+    case,
+    each,
+    on,
+    over,
+    positive,
+    shifted,
+    unary,
+    zero,
+)
+
+
+def test_a_text_is_called_with_its_inputs_and_settings():
+    sample = case("np.roll(x, k) + y", (2, 3), [1.0], k=1)
+    x, y = sample.inputs()
+    assert x.shape == (2, 3) and y.tolist() == [1.0]
+    assert np.array_equal(sample.call(x, y), np.roll(x, 1) + 1)
+    assert str(sample) == sample.name == "np.roll(x, k) + y, x (2, 3), y [1.0], k=1"
+    assert not sample.zero and zero("x", (0,)).zero
+
+
+def test_a_function_is_called_with_its_inputs_and_settings():
+    def scaled(x, y, c):
+        return c * x - y
+
+    sample = case(scaled, (2,), (2,), c=3.0)
+    x, y = sample.inputs()
+    assert np.array_equal(sample.call(x, y), 3 * x - y)
+    assert sample.name == "scaled(x, y, c=c), x (2,), y (2,), c=3.0"
+    assert case(lambda x: x + 1, (2,)).call(1) == 2
+
+
+@pytest.mark.parametrize("f, call", [("np.exp", "np.exp"), (np.exp, "exp"), (lambda x: x, "f")])
+def test_sweeps_take_a_function_or_its_text(f, call):
+    names = [sample.name for sample in unary(f)]
+    assert names[0] == f"{call}(x), x (2, 3)" and f"{call}(x.T[::-1, ::2]), x (5, 2)" in names
+    assert all(np.all(np.isfinite(sample.call(*sample.inputs()))) for sample in unary(f))
+    assert len(binary("np.add")) == len({sample.name for sample in binary("np.add")}) == 17
+
+
+def test_one_row_of_several_samples():
+    assert [s.name for s in on((3,), "x", "-x")] == ["x, x (3,)", "-x, x (3,)"]
+    assert [s.name for s in each("x + c", (), c=[1, 2])] == ["x + c, x (), c=1", "x + c, x (), c=2"]
+    assert [s.name for s in over("x @ y", ((3,), (3, 1)))] == ["x @ y, x (3,), y (3, 1)"]
+
+
+def test_inputs_depend_on_the_name_and_lie_where_the_row_says():
+    first, again, other = case("x", (50,)), case("x", (50,)), case("x + 0", (50,))
+    assert np.array_equal(first.inputs(), again.inputs())
+    assert not np.array_equal(first.inputs(), other.inputs())
+    near, far = case("x", positive(100)).inputs()[0], case("x - y", apart(4, 5), shifted(4, 5))
+    assert near.min() >= 0.3 and near.max() <= 2.0
+    x, y = far.inputs()
+    entries = np.concatenate([x.ravel(), y.ravel(), [0.0]])
+    gaps = abs(entries[:, None] - entries) + np.eye(len(entries))
+    assert gaps.min() > 0.04
+
+
+def test_a_row_that_is_no_expression_is_refused_where_it_is_written():
+    with pytest.raises(SyntaxError):
+        case("x +", (2,))
