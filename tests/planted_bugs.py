@@ -829,13 +829,13 @@ BUGS = [
     Bug(
         "coefficient applied twice",
         "nitrain#42",
-        text(penalties._coefficient, "return float(value)", "return float(value) ** 2"),
+        text(penalties.coefficient, "return float(value)", "return float(value) ** 2"),
         penalty_values,
     ),
     Bug(
         "another convention, c/2",
         "cs231n.github.io#89",
-        text(penalties._coefficient, "return float(value)", "return float(value) / 2"),
+        text(penalties.coefficient, "return float(value)", "return float(value) / 2"),
         weight_decay,
     ),
     Bug(

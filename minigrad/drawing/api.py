@@ -42,16 +42,17 @@ def read(root, **given):
             known = ", ".join(map(str, choices[:4])) + (", ..." if len(choices) > 4 else "")
             raise ValueError(f"draw: {name} is one of {known}, not {getattr(options, name)!r}.")
     graph = Graph(roots, options)
-    graph.take_checks(options.checks)
-    graph.take_gradients(options.grads == "run")
-    nodes, opened = collapse(graph, options.depth, options.max_nodes)
+    everything = list(graph.read().values())
+    nodes, opened = collapse(everything, options.depth, options.max_nodes)
     for i, node in enumerate(nodes):
         node.id = f"n{i}"
-    if options.detail == "auto":
-        options.detail = "compact" if len(nodes) > options.max_nodes else "full"
     if options.legend == "auto":
         options.legend = len(nodes) >= LEGEND_FROM
-    return Picture(nodes, graph.edges(nodes), graph.heading(opened), options)
+    heading = graph.heading(everything, opened)
+    compact = (
+        len(nodes) > options.max_nodes if options.detail == "auto" else options.detail == "compact"
+    )
+    return Picture(nodes, graph.edges(nodes), heading, options, compact)
 
 
 def draw(root, *, to_file=None, **options):
@@ -86,6 +87,7 @@ def draw(root, *, to_file=None, **options):
         raise ValueError(f"draw: to_file ends in {', '.join(SUFFIXES)}; got {str(to_file)!r}.")
     picture = read(root, **options)
     try:
+        from .page import to_html
         from .render import Drawing  # graphviz is needed only now
     except ImportError:
         raise ImportError(
@@ -93,14 +95,14 @@ def draw(root, *, to_file=None, **options):
             "to_dot and to_text do not need it."
         ) from None
     drawing = Drawing(picture)
-    if suffix == ".html":
-        from .page import to_html
-
-        to_html(root, to_file, **options)
-    elif suffix == ".txt":
-        Path(to_file).write_text(to_text(root, **options) + "\n", encoding="utf-8")
-    elif suffix in (".gv", ".dot"):
-        Path(to_file).write_text(drawing.source, encoding="utf-8")
+    texts = {
+        ".gv": lambda: drawing.source,
+        ".dot": lambda: drawing.source,
+        ".txt": lambda: to_text(root, **options) + "\n",
+        ".html": lambda: to_html(root, **options),
+    }
+    if suffix in texts:
+        Path(to_file).write_text(texts[suffix](), encoding="utf-8")
     elif suffix is not None:
         drawing.render(outfile=to_file)
     return drawing

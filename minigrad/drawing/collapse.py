@@ -8,6 +8,7 @@ picture would run in a circle: these become one card, `Linear, relu x30`.
 
 import re
 from collections import Counter
+from itertools import product
 from os.path import commonprefix
 
 import numpy as np
@@ -22,22 +23,19 @@ LONGEST_STEP = 12  # kinds of nodes in a step of a loop
 CROWD = 16  # leaves that are alike are one card if there are more than that
 
 
-def collapse(graph, depth, most):
+def collapse(nodes, depth, most):
     """(the Nodes to draw, how deep modules are opened, or None for all of them).
 
     depth   levels of modules to open; "auto": the deepest with at most `most` nodes; None: nothing
             is folded, except the oldest of more than MOST_NODES
     """
-    nodes = list(graph.nodes.values())
     deepest = max((len(node.calls) for node in nodes), default=0)
     if depth is None:
         return _oldest_in_one(nodes, MOST_NODES), None
-    for level in range(deepest, -1, -1) if depth == "auto" else [depth]:
-        drawn = _repeats_in_one(_calls_in_one(nodes, level), cards_only=True)
-        if len(drawn) > most or not _is_compact(drawn):
-            drawn = _repeats_in_one(drawn, cards_only=False)
-        drawn = _leaves_in_one(drawn)
-        if len(drawn) <= most and _is_compact(drawn):
+    levels = range(deepest, -1, -1) if depth == "auto" else [depth]
+    for level, cards_only in product(levels, (True, False)):
+        drawn = _leaves_in_one(_repeats_in_one(_calls_in_one(nodes, level), cards_only))
+        if _is_small(drawn, most):
             break
     drawn = _oldest_in_one(drawn, most if depth == "auto" else MOST_NODES)
     return drawn, level if level < deepest else None
@@ -50,21 +48,28 @@ def _sources(nodes):
     return {node: [x for x in used if x is not node] for node, used in uses.items()}
 
 
-def _is_compact(nodes):
-    """Whether no path is too long, and not too many nodes stand side by side."""
+def _is_small(nodes, most):
+    """Whether there are few nodes, no path is too long, and few nodes stand side by side."""
     rank = {}
     for node, sources in _sources(nodes).items():
         if not node.is_leaf:
             rank[node] = 1 + max((rank.get(source, 0) for source in sources), default=0)
-    abreast = Counter(rank.values())
-    return len(abreast) <= TALL and max(abreast.values(), default=0) <= ABREAST
+    abreast = Counter(rank.values()).values()
+    return len(nodes) <= most and len(abreast) <= TALL and max(abreast, default=0) <= ABREAST
 
 
 def _calls_in_one(nodes, depth):
-    """The nodes, with each call of a module at this depth in one card."""
-    calls, cards = {}, []
+    """The nodes, with each call of a module at this depth in one card.
+
+    A parameter that another node uses first stays outside, or the picture would run in a circle.
+    """
+    first, calls, cards = {}, {}, []
     for node in nodes:
-        if len(node.calls) > depth:
+        for use in node.uses:
+            first.setdefault(use.source, node)
+    for node in nodes:
+        user = first.get(node.key, node) if node.is_leaf else node
+        if len(node.calls) > depth and node.calls[: depth + 1] == user.calls[: depth + 1]:
             calls.setdefault(node.calls[depth], []).append(node)
     for call, inner in calls.items():
         card = _card(inner, call.group.type)
@@ -74,52 +79,50 @@ def _calls_in_one(nodes, depth):
 
 
 def _repeats_in_one(nodes, cards_only):
-    """The nodes, with those in one card that do the same, and those that would run in a circle.
+    """The nodes, with nodes that do the same in one card.
 
-    `cards_only`: only what cards repeat, and what would run in a circle with them.
+    If nodes that do the same are one card, other nodes may run in a circle with it: these join the
+    card. `cards_only`: begins with cards that do the same, and not with single nodes.
     """
-    does, sources = _signatures(nodes), _sources(nodes)
-    repeated = {what for what, n in Counter(does.values()).items() if n >= REPEATS}
-    joined = repeated & {does[node] for node in does if node.inside or not cards_only}
+    does, sources, repeated = _signatures(nodes), _sources(nodes), {}
+    for node, what in does.items():
+        repeated.setdefault(what, []).append(node)
+    repeated = {what: alike for what, alike in repeated.items() if len(alike) >= REPEATS}
+    joined = {what for what, (node, *_) in repeated.items() if node.inside or not cards_only}
     while True:
-        whole = {node: does[node] if does.get(node) in joined else node for node in nodes}
-        uses, members = {}, {}
-        for node in nodes:
-            uses.setdefault(whole[node], {}).update((whole[x], None) for x in sources[node])
-            members.setdefault(whole[node], []).append(node)
-        circles = [[node for x in circle for node in members[x]] for circle in _circles(uses)]
-        circles = [circle for circle in circles if len(circle) > 1]
-        entangled = repeated & {does.get(node) for circle in circles for node in circle}
+        uses = {node: list(used) for node, used in sources.items()}
+        for alike in (repeated[what] for what in joined):
+            for i, node in enumerate(alike):
+                uses[node].append(alike[i - 1])  # a ring: so they are in one circle
+        circles = [circle for circle in _circles(uses) if len(circle) > 1]
+        entangled = repeated.keys() & {does.get(node) for circle in circles for node in circle}
         if entangled <= joined:
             break
         joined |= entangled
-    place, cards = {node: i for i, node in enumerate(nodes)}, []
+    cards = []
     for circle in circles:
         counts = Counter(does.get(node) for node in circle)
         steps = min(counts.values())
-        even = all(n % steps <= 1 for n in counts.values())  # a loop may be entered midway
-        if None not in counts and steps >= REPEATS and even and len(counts) <= LONGEST_STEP:
-            cards.append(_card_of_steps(sorted(circle, key=place.get), steps))
+        is_loop = all(n % steps <= 1 for n in counts.values())  # it may be entered midway
+        if counts.keys() <= joined and is_loop and len(counts) <= LONGEST_STEP:
+            cards.append(_card_of_steps(sorted(circle, key=lambda node: node.last.order), steps))
     return _merged(nodes, cards)
 
 
 def _signatures(nodes):
-    """{node: what it does and where}. Without leaves, roots, and what has a name or is wrong.
+    """{node: what it does and where}, without leaves, roots, named nodes and wrong nodes.
 
-    Such a node also parts those before it from those after it.
+    A root, a named node or a wrong node also parts the nodes before it from the nodes after it.
     """
-    found, parted = {}, 0
+    does, parted = {}, 0
     for node in nodes:
-        if node.is_leaf:
-            continue
-        checks = (check for part in node.parts for check in node.known.checks.get(part.key, ()))
-        if node.name or node.is_root or any(check.wrong for check in checks):
-            parted += 1
-            continue
-        parts = tuple((p.maker.name, p.last.shape) for p in node.parts if not p.is_leaf)
-        where, module = (node.scope, _pattern(node.prefix)), node.owner and node.owner.full
-        found[node] = parted, where, module, parts
-    return found
+        if node.name or node.is_root or node.is_wrong:
+            parted += not node.is_leaf
+        elif not node.is_leaf:
+            ops = tuple((p.maker.name, p.last.shape) for p in node.parts if not p.is_leaf)
+            module = node.owner and node.owner.full
+            does[node] = parted, node.scope, _pattern(node.prefix), module, ops
+    return does
 
 
 def _pattern(name):
@@ -132,8 +135,12 @@ def _card_of_steps(nodes, steps):
     words = [node.words or node.label for node in nodes[: len(nodes) // steps]]
     if len(", ".join(words)) > LONGEST:
         words = [*words[:3], "..."]
-    result = {part.key: node for node in nodes for part in node.parts if not part.is_leaf}
-    linked = any(result.get(use.source, node) is not node for node in nodes for use in node.uses)
+    home = {part.key: node for node in nodes for part in node.parts}
+    linked = any(
+        home.get(use.source, node) is not node and not use.value.is_leaf
+        for node in nodes
+        for use in node.uses
+    )
     title = f"{', '.join(words)} x{steps:,}"
     return _card(nodes, title, "" if linked else "side by side")
 
@@ -148,14 +155,13 @@ def _leaves_in_one(nodes):
     for node, sources in _sources(nodes).items():
         for source in sources:
             users.setdefault(source, []).append(node)
-    for node in nodes:
-        if node.is_leaf and not node.inside and node in users:
-            shape, users_of = node.last.shape, tuple(users[node])
-            what = node.kind, shape, _pattern(node.label), node.calls, users_of
-            alike.setdefault(what, []).append(node)
+    for node, used_by in users.items():
+        if node.is_leaf and not node.inside:
+            shape, label = node.last.shape, _pattern(node.label)
+            alike.setdefault((node.kind, shape, label, node.calls, *used_by), []).append(node)
     cards = []
-    for (*_, used_by), leaves in alike.items():
-        folded = any(user.inside for user in used_by)
+    for leaves in alike.values():
+        folded = any(user.inside for user in users[leaves[0]])
         if len(leaves) > CROWD or (len(leaves) >= REPEATS and folded):
             names = span([leaf.label for leaf in leaves])
             cards.append(_card(leaves, f"{names} x{len(leaves):,}"))
@@ -182,7 +188,7 @@ def _oldest_in_one(nodes, most):
 def _card(nodes, words, note=""):
     """A Node that stands for these, in the modules they have in common."""
     common = commonprefix([[id(call.group) for call in node.calls] for node in nodes])
-    card = Node(nodes[0].known, nodes[-1].key, calls=nodes[0].calls[: len(common)])
+    card = Node(nodes[0].graph, nodes[-1].key, calls=nodes[0].calls[: len(common)])
     card.inside = [part for node in nodes for part in node.parts]
     card.words, card.note = words, note
     if all(node.prefix for node in nodes):
@@ -192,38 +198,36 @@ def _card(nodes, words, note=""):
 
 def _merged(nodes, cards):
     """The nodes, with each card in place of its parts, in an order in which sources come first."""
+    if not cards:
+        return nodes
     into = {part.key: card for card in cards for part in card.inside}
     merged = dict.fromkeys(into.get(node.parts[0].key, node) for node in nodes)
-    return [node for circle in _circles(_sources(list(merged))) for node in circle]
+    return _after_their_sources(merged, _sources(list(merged)), set())
 
 
 def _circles(sources):
-    """The strongly connected components of {node: nodes it uses}, sources first.
+    """The nodes of each circle in {node: nodes it uses}; a node outside circles is its own circle.
 
-    Tarjan 1972, "Depth-first search and linear graph algorithms", as a loop.
+    These are the strongly connected components, by the algorithm of Kosaraju and Sharir 1981.
     """
-    number, low, path, found = {}, {}, {}, []
-    for start in sources:
-        walk = [] if start in number else [(start, iter(sources[start]))]
-        while walk:
-            node, rest = walk[-1]
-            if node not in number:
-                number[node] = low[node] = len(number)
-                path[node] = None
-            for source in rest:
-                if source not in number:
-                    walk.append((source, iter(sources[source])))
-                    break
-                if source in path:
-                    low[node] = min(low[node], number[source])
-            else:
-                walk.pop()
-                if walk:
-                    above = walk[-1][0]
-                    low[above] = min(low[above], low[node])
-                if low[node] == number[node]:
-                    circle = []
-                    while not circle or circle[-1] is not node:
-                        circle.append(path.popitem()[0])
-                    found.append(circle)
-    return found
+    users = {node: [] for node in sources}
+    for node, used in sources.items():
+        for source in used:
+            users[source].append(node)
+    order, seen = _after_their_sources(sources, sources, set()), set()
+    return [_after_their_sources([node], users, seen) for node in reversed(order)]
+
+
+def _after_their_sources(nodes, sources, seen):
+    """The nodes, and what they use, that are not in `seen`: each after its sources, if it can be."""
+    order, walk = [], [(None, iter(nodes))]
+    while walk:
+        node, rest = walk[-1]
+        source = next((source for source in rest if source not in seen), None)
+        if source is not None:
+            seen.add(source)
+            walk.append((source, iter(sources[source])))
+        else:
+            order.append(node)
+            walk.pop()
+    return order[:-1]

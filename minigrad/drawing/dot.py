@@ -11,7 +11,7 @@ import math
 from collections import Counter
 from typing import NamedTuple
 
-from .labels import Row, printable, short
+from .labels import Row, printable
 from .node import PENALTIES
 
 WHITE, DIM, RED, BLUE, GREEN = "#FFFFFF", "#3D4650", "#C1121F", "#0B5A8A", "#00664B"
@@ -95,12 +95,16 @@ AT_ONCE = 80  # nodes; Graphviz may need minutes to rank more of them at once
 
 
 class Picture(NamedTuple):
-    """All that is drawn. `heading`: a Row above it; `options`: those of draw."""
+    """All that is drawn. `heading`: the Rows above it; `options`: those of draw.
+
+    `compact`: whether numbers are only in the tooltips.
+    """
 
     nodes: list
     edges: list
-    heading: Row
+    heading: list
     options: object
+    compact: bool
 
 
 # ------------------------------------------------------------------------------------- the core
@@ -108,23 +112,22 @@ class Picture(NamedTuple):
 
 def dot(picture):
     """The picture as the text of a DOT digraph."""
-    beside, compact = _beside(picture), picture.options.detail == "compact"
+    beside = _beside(picture)
     number = {PENALTIES: 0}  # the penalties come first, which keeps them right of the modules
-    for node in picture.nodes:
-        for group in node.scope:
-            number.setdefault(group, len(number))
+    for group in (group for node in picture.nodes for group in node.scope):
+        number.setdefault(group, len(number))
     lines, opened = ["digraph {", *_layout(picture)], ()
 
-    def place(node):  # each module is opened once
+    def order(node):  # each module is opened once
         return PENALTIES not in node.scope, [number[group] for group in node.scope]
 
-    for node in sorted(picture.nodes, key=place):
+    for node in sorted(picture.nodes, key=order):
         shared = sum(a is b for a, b in zip(opened, node.scope))
         lines += ["}"] * (len(opened) - shared)
         for depth, group in enumerate(node.scope[shared:], shared):
             lines += [f"subgraph cluster_{number[group]} {{", group_line(group, depth)]
         opened = node.scope
-        lines.append(node_line(node, compact))
+        lines.append(node_line(node, picture.compact))
         if node.id in beside:
             abreast = sorted([*beside[node.id].values(), node.id], key=lambda id: int(id[1:]))
             lines.append(f"{{ rank=same; {'; '.join(abreast)} }}")
@@ -132,8 +135,7 @@ def dot(picture):
     for edge in picture.edges:
         lines.append(edge_line(edge, beside.get(edge.target, {}).get("right") == edge.source))
     lines += _legend(picture) if picture.options.legend else []
-    title = [Row(short(picture.options.title, 80), "title")] if picture.options.title else []
-    above = [_line(row, LOOKS["operation"], "LEFT") for row in [*title, picture.heading]]
+    above = [_line(row, LOOKS["operation"], "LEFT") for row in picture.heading]
     heading = f"graph [labelloc=t labeljust=l label={_table([*above, _space(3)])}]"
     return "\n".join([*lines, heading, "}\n"])  # a heading above would be the modules' too
 
@@ -141,9 +143,8 @@ def dot(picture):
 def node_line(node, compact=False):
     """A node in DOT."""
     rows = [Row(node.title, "title")] if node.title else []
-    for row in node.rows:
-        if not compact or STYLES[row.role].compact or node.is_root or not node.title:
-            rows.append(row)
+    whole = not compact or node.is_root or not rows
+    rows += [row for row in node.rows if whole or STYLES[row.role].compact]
     return shape(node.id, node.kind, rows, node.is_root, node.tooltip)
 
 
@@ -155,10 +156,8 @@ def shape(id, kind, rows, is_root=False, tooltip=""):
     if look.shape == "plain":
         paint, label = "shape=plain", _card(rows, look, line, outline or (3 if is_root else 1))
     else:
-        paint = (
-            f'shape={look.shape} style="filled,{look.style}" fillcolor="{look.fill}" color="{line}"'
-        )
-        paint += f" penwidth={outline}" if outline else ""
+        paint = f'shape={look.shape} style="filled,{look.style}" fillcolor="{look.fill}"'
+        paint += f' color="{line}"' + (f" penwidth={outline}" if outline else "")
         paint += " peripheries=2" if is_root else ""
         paint += f' margin="{look.margin}"' if look.margin else ""
         rim = [_space(look.rim)] if look.rim else []
@@ -202,7 +201,8 @@ def group_line(group, depth):
 
 def _layout(picture):
     """What holds for the whole digraph."""
-    n = len(picture.nodes)
+    n, calls = len(picture.nodes), {call for node in picture.nodes for call in node.calls}
+    is_called_again = len({call.group for call in calls}) < len(calls)  # some module
     return [
         f'graph [rankdir={picture.options.direction} fontname=Arial bgcolor="{WHITE}" nodesep=0.3 '
         'ranksep=0.35 pad=0.2 size="160,160" tooltip=" "]',  # few viewers open a larger PNG
@@ -213,14 +213,9 @@ def _layout(picture):
         'node [fontname=Arial fontsize=9 margin="0.12,0.06" penwidth=1.1]',
         f"edge [fontname=Arial fontsize=8 arrowsize=0.7 penwidth={NORMAL} "
         f'color="#39424B" fontcolor="{DIM}"]',
-        *(["graph [newrank=true]"] if n <= AT_ONCE and _is_called_again(picture) else []),
+        # if a module is called again, its edges may run up, unless all is ranked at once
+        *(["graph [newrank=true]"] if is_called_again and n <= AT_ONCE else []),
     ]
-
-
-def _is_called_again(picture):
-    """Whether a module is called twice. Edges may run up then, unless all is ranked at once."""
-    calls = {call for node in picture.nodes for call in node.calls}
-    return len({call.group for call in calls}) < len(calls)
 
 
 def _beside(picture):
@@ -233,17 +228,14 @@ def _beside(picture):
     uses = Counter(edge.source for edge in edges)
     first = {edge.source: edge.target for edge in reversed(edges)}
     trunk = {edge.target for edge in edges if not nodes[edge.source].is_parameter}
-    beside = {}
+    near = {}
     for edge in sorted(edges, key=lambda edge: -uses[edge.source]):  # most users: right side first
         source, op = nodes[edge.source], nodes[edge.target]
-        near = source.is_parameter and source.scope == op.scope and first[source.id] == op.id
-        if near and op.id in trunk and op.kind != "penalty":
-            taken = beside.setdefault(op.id, {})
-            sides = ("right", "left") if uses[source.id] > 1 else ("left", "right")
-            free = [side for side in sides if side not in taken]
-            if free:
-                taken[free[0]] = source.id
-    return beside
+        is_near = source.is_parameter and source.scope == op.scope and first[source.id] == op.id
+        if is_near and op.id in trunk and op.kind != "penalty":
+            near.setdefault(op.id, []).append(source.id)
+    sides = {True: ("right", "left"), False: ("left", "right")}
+    return {op: dict(zip(sides[uses[ids[0]] > 1], ids)) for op, ids in near.items()}
 
 
 # ------------------------------------------------------------------------------- HTML-like text
@@ -306,29 +298,30 @@ def _legend(picture):
     nodes = picture.nodes
     label = _table((_cell(*note, ' ALIGN="LEFT"') for note in _notes(picture)), padding=0)
     drawn = {node.kind if node.kind in LOOKS else "operation" for node in nodes}
-    kinds = [kind for kind in LOOKS if kind in drawn]
-    box = f'graph [style="rounded" color="{MODULE_LINE}" labeljust=l tooltip=" " label={label}]'
-    lines, ids = [], [f"legend_{i}" for i in range(len(kinds))]
-    for id, kind in zip(ids, kinds):
-        lines.append(shape(id, kind, [Row(LOOKS[kind].meaning, "legend")], kind == "root"))
-    small = 'node [margin="0.07,0.04" width=0 height=0]'
+    kinds = {f"legend_{i}": kind for i, kind in enumerate(kind for kind in LOOKS if kind in drawn)}
+    small = [
+        shape(id, kind, [Row(LOOKS[kind].meaning, "legend")], kind == "root")
+        for id, kind in kinds.items()
+    ]
     above = next((node.id for node in reversed(nodes) if node.is_root), nodes[-1].id)
-    abreast = math.ceil(len(ids) / math.ceil(len(ids) / 4))  # rows of four at most, about equal
-    links = []
-    for over, id in zip([above] * abreast + ids, ids):
-        links.append(f"{over} -> {id} [style=invis weight={9 * (over != above)}]")
+    abreast = math.ceil(len(kinds) / math.ceil(len(kinds) / 4))  # rows of four at most, about equal
+    links = [
+        f"{over} -> {id} [style=invis weight={9 * (over != above)}]"
+        for over, id in zip([above] * abreast + [*kinds], kinds)
+    ]
     # from left to right becomes from the bottom to the top in these directions
     step = -1 if picture.options.direction in ("LR", "RL") else 1
-    return ["subgraph cluster_legend {", box, small, *lines[::step], "}", *links[::step]]
+    box = f'graph [style="rounded" color="{MODULE_LINE}" labeljust=l tooltip=" " label={label}]'
+    size = 'node [margin="0.07,0.04" width=0 height=0]'
+    return ["subgraph cluster_legend {", box, size, *small[::step], "}", *links[::step]]
 
 
 def _notes(picture):
     """(text, size, colour) of what rows and edges mean, if there are such."""
-    compact = picture.options.detail == "compact"
     rows = [row for node in picture.nodes for row in node.rows]
     roles = {row.role for row in rows if row.role != "value" or "±" in row.text}
     styles = [STYLES[role] for role in STYLES if role in roles]
-    notes = [(s.meaning, s.colour or DIM) for s in styles if s.compact or not compact]
+    notes = [(s.meaning, s.colour or DIM) for s in styles if s.compact or not picture.compact]
     if any(edge.rms is not None for edge in picture.edges):
         notes.append(("thick line: large gradient", DIM))
     drawn = {edge.style for edge in picture.edges}
@@ -345,8 +338,7 @@ def text(picture):
     for edge in picture.edges:
         often = f" ({edge.label})" if edge.label.endswith(("twice", "times")) else ""
         inputs[edge.target].append(edge.source + often)
-    lines = [short(picture.options.title, 80)] if picture.options.title else []
-    lines.append(picture.heading.text)
+    lines = [row.text for row in picture.heading]
     for node in picture.nodes:
         shape = [row.text for row in node.rows if row.role == "shape"]
         others = [row.text for row in node.rows if row.role != "shape"]

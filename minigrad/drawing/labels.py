@@ -71,10 +71,8 @@ def number(x, digits=3):
     text = f"{x + 0.0:.{digits}g}"  # -0 becomes 0
     if not math.isclose(float(text), x, rel_tol=1e-6):
         text = f"{x:#.{digits}g}".rstrip(".")
-    return f"{x:.0f}" if "e" in text and 1 <= abs(x) < 1e5 else _short_exponent(text)
-
-
-def _short_exponent(text):
+    if "e" in text and 1 <= abs(x) < 1e5:
+        return f"{x:.0f}"
     return re.sub(r"e\+?(-?)0*", r"e\1", text)
 
 
@@ -84,10 +82,10 @@ def _short_exponent(text):
 class Numbers:
     """The statistics of the finite entries of a Tensor or an array; `bad` counts the other entries.
 
-    `low` and `high` are in the dtype of the array.
+    `min` and `max` are in the dtype of the array.
     """
 
-    mean = std = low = high = math.nan
+    mean = std = min = max = math.nan
     bad = zeros = 0
 
     def __init__(self, x):
@@ -97,14 +95,14 @@ class Numbers:
             return
         finite = np.isfinite(array)
         self.bad = int(self.size - np.count_nonzero(finite))
-        self.low = self.high = array.flat[0]
+        self.min = self.max = array.flat[0]
         if self.bad < self.size:
             entries = array[finite] if self.bad else array
-            self.low, self.high = entries.min(), entries.max()
+            self.min, self.max = entries.min(), entries.max()
             self.zeros = int(entries.size - np.count_nonzero(entries))
-            constant = self.low == self.high  # of which a sum would only give the rounded mean
+            constant = self.min == self.max  # of which a sum would only give the rounded mean
             with np.errstate(all="ignore"):
-                self.mean = float(self.low if constant else np.mean(entries, dtype=float))
+                self.mean = float(self.min if constant else np.mean(entries, dtype=float))
                 self.std = 0.0 if constant else float(np.std(entries, dtype=float))
 
     rms = property(lambda self: math.nan if self.bad else math.hypot(self.mean, self.std))
@@ -115,32 +113,33 @@ class Numbers:
         if self.size == 0 or self.dtype.kind == "c":
             return "empty" if self.size == 0 else "complex"
         if self.size == 1:
-            return f"= {number(self.low.item())}"
+            return f"= {number(self.min.item())}"
         if self.bad:
             return f"{self.bad:,} nan/inf"
         if self.dtype.kind == "b":
             return f"{self.mean:.0%} true"
         if self.dtype.kind in "iu":
-            return f"int {self.low}..{self.high}"
-        return f"all {number(self.low)}" if self.low == self.high else _spread(self.mean, self.std)
+            return f"int {self.min}..{self.max}"
+        return f"all {number(self.min)}" if self.min == self.max else _spread(self.mean, self.std)
 
     def in_full(self):
         bad = f"{self.bad:,} of {self.size:,} are nan/inf, " if self.bad else ""
-        moments = f"mean {self.mean:.6g}, std {self.std:.6g}, min {self.low:.6g}"
-        return f"{bad}{moments}, max {self.high:.6g}, {self.zeros:,} zeros"
+        moments = f"mean {self.mean:.6g}, std {self.std:.6g}, min {self.min:.6g}"
+        return f"{bad}{moments}, max {self.max:.6g}, {self.zeros:,} zeros"
 
 
 def _spread(mean, std):
     """`mean ± std`, both to the second digit of std."""
+    apart = f"{number(mean, 8)} ± {number(std, 2)}"
     if not 0 < std < math.inf:
-        return f"{number(mean)} ± {number(std, 2)}"
+        return apart
     power, size = (math.floor(math.log10(float(f"{x:.1e}"))) for x in (std, max(abs(mean), std)))
     if size - power > 5:
-        return _short_exponent(f"{mean:.8g} ± {std:.2g}")
+        return apart
     scale = 0 if size > -4 and power < 4 else size
     digits = max(0, 1 - power + scale)
-    mean, std = round(mean / 10**scale, digits) + 0.0, std / 10**scale
-    text = f"{mean:.{digits}f} ± {std:.{digits}f}"
+    mean = round(mean / 10**scale, digits) + 0.0
+    text = f"{mean:.{digits}f} ± {std / 10**scale:.{digits}f}"
     return f"({text})e{scale}" if scale else text
 
 
@@ -153,68 +152,70 @@ def parameters(nodes):
 # ------------------------------------------------------------------------------------ arguments
 
 
-def is_number(x):
-    return isinstance(x, (int, float, np.generic)) or (isinstance(x, np.ndarray) and x.ndim == 0)
-
-
 def is_operand(x):
     """Whether an argument is a Tensor or an array, and not a number or a setting."""
-    return isinstance(x, (Tensor, np.ndarray)) and not is_number(x)
+    return isinstance(x, Tensor) or (isinstance(x, np.ndarray) and x.ndim > 0)
+
+
+def operands(t):
+    """(position, value) of the arguments of a result that are Tensors or arrays.
+
+    An index may hold several operands.
+    """
+    groups = [(i, a if isinstance(a, tuple) else (a,)) for i, a in enumerate(t.args or ())]
+    return [(i, x) for i, group in groups for x in group if is_operand(x)]
 
 
 def argument(x):
     """An argument in short: 0.5, inverted, (1:3, ...)."""
     if isinstance(x, (Tensor, np.ndarray)):
         return argument(data_of(x).item()) if x.ndim == 0 else "array"
-    if isinstance(x, (float, np.floating)):
-        return _short_exponent(f"{x:.4g}")
     if isinstance(x, slice):
         parts = [x.start, x.stop] + [x.step] * (x.step is not None)
         return ":".join("" if part is None else argument(part) for part in parts)
     if isinstance(x, (tuple, list)):
         return f"({', '.join(map(argument, x[:LONGEST]))}{',' * (len(x) == 1)})"
-    return short("..." if x is ... else getattr(x, "__name__", x))
+    return short("..." if x is ... else number(getattr(x, "__name__", x), 4))
 
 
 def law(noise):
     """The law that noise was drawn from: Bernoulli(keep=0.5)."""
-    return short(re.sub(r" object at 0x\w+", "", repr(noise.distribution)))
+    return short(repr(noise.distribution))
 
 
 def settings(node):
     """What there is to know of a node besides its inputs.
 
     Of an op: numbers, and settings that differ from their default. Of a composition: the settings
-    of windows, and the names of its ops. Of what takes noise: how the noise is drawn.
+    of windows, and the names of its ops. Of a node that takes noise: how the noise is drawn.
     """
     if node.kind == "noise":
         return law(node.last)
-    if node.is_leaf or not node.last.args:
-        return ""
-    random = [text for t in node.tensors for text in _noise_settings(t)]
-    if len(node.tensors) == 1 and not random:
-        return short(_op_settings(node.last))
-    windows = [
-        f"{name}={argument(a)}" for t in node.tensors for name, a in _given(t) if name in WINDOWS
-    ]
-    ops = [t.op.name for t in node.tensors]
-    return short(", ".join(dict.fromkeys(random or windows + ops)))
+    results = [t for t in node.tensors if t.args]
+    words = [text for t in results for text in _noise_settings(t)]
+    if not words and len(results) == 1:
+        words = [_op_settings(results[0])]
+    elif not words:
+        given = (pair for t in results for pair in _given(t))
+        words = [f"{name}={argument(a)}" for name, a in given if name in WINDOWS]
+        words += [t.op.name for t in results]
+    return short(", ".join(dict.fromkeys(words)))
 
 
 def _noise_settings(t):
     """How a result takes noise: the settings of a random op, else the drop rate and the law."""
     if t.op.kind == "random":
         return [_op_settings(t)]
-    laws = [a for a in t.args or () if isinstance(a, Noise)]
-    rates = [getattr(noise.distribution, "drop_rate", None) for noise in laws]
-    return [f"p={rate:.4g}" for rate in rates if rate is not None] + [law(a) for a in laws]
+    noise = [a for a in t.args if isinstance(a, Noise)]
+    rates = [a.distribution.drop_rate for a in noise]
+    return [f"p={rate:.4g}" for rate in rates if rate is not None] + [law(a) for a in noise]
 
 
 def _op_settings(t):
     """The arguments of a result that are numbers or settings."""
     symbol = SYMBOLS.get(t.op.name)
-    if symbol and any(map(is_number, t.args)):
-        return f" {symbol} ".join(argument(a) if is_number(a) else "x" for a in t.args)
+    if symbol and not all(map(is_operand, t.args)):
+        return f" {symbol} ".join("x" if is_operand(a) else argument(a) for a in t.args)
     return ", ".join(f"{name}={argument(a)}" for name, a in _given(t))
 
 
@@ -251,11 +252,12 @@ def is_broadcast(x, t):
 
 def rule_source(op, i):
     """(source, where it stands) of the rule for the i-th argument of an op."""
-    last = len(op.names) - 1  # this one may stand for any number of arguments
-    rule, name = op.rules[min(i, last)], op.names[min(i, last)]
+    family = getattr(op, "family", op)  # its last rule is for all arguments from there on
+    i = min(i, len(family.names) - 1)
+    rule, name = family.rules[i], family.names[i]
     code = getattr(rule, "__code__", None)
     text = "".join(linecache.getlines(code.co_filename)) if code else ""
-    here = [(node, key) for node, key in _functions(text) if code.co_firstlineno == node.lineno]
+    here = [(node, key) for node, key in _functions(text) if node.lineno == code.co_firstlineno]
     named = [node for node, key in here if key == name] or [node for node, _ in here]
     if not named:
         return f"{getattr(rule, '__name__', type(rule).__name__)}: its source is not at hand", ""
@@ -292,26 +294,25 @@ def row(option=None):
     return declare
 
 
-def rows(node):
-    """The Rows of a node, from top to bottom."""
-    shown = [f for f, option in ROWS.items() if not option or getattr(node.known.options, option)]
+def rows(node, functions=None):
+    """The Rows of a node, from top to bottom. `functions`: those that write them, if not all."""
+    options = node.graph.options
+    shown = [f for f in functions or ROWS if not ROWS[f] or getattr(options, ROWS[f])]
     return [row for function in shown for row in function(node) if row.text]
 
 
 @row()
 def contents(node):
     """Of a card: what is in it."""
-    if not node.inside:
-        return
-    yield Row(short(node.note, 60), "about")
-    words = [count(len(node.inside), "node")] if node.kind == "module" else []
-    words.append(parameters(node.inside))
-    if node.owner and node.owner.parameters and not words[-1]:
-        words.append("the same parameters again")
-    yield Row(", ".join(filter(None, words)), "about")
-    random = (f"{p.label} {settings(p)}" for p in node.inside if p.kind == "random")
-    for line, n in Counter(random).items():
-        yield Row(short(line + times(n), 60), "attribute")
+    if node.inside:
+        words = [count(len(node.inside), "node")] if node.kind == "module" else []
+        words.append(parameters(node.inside))
+        if node.owner and node.owner.parameters and not words[-1]:
+            words.append("the same parameters again")
+        random = Counter(f"{p.label} {settings(p)}" for p in node.inside if p.kind == "random")
+        yield Row(node.note, "about")
+        yield Row(", ".join(filter(None, words)), "about")
+        yield from (Row(short(line + times(n), 60), "attribute") for line, n in random.items())
 
 
 @row("shapes")
@@ -335,55 +336,69 @@ def freed(node):
 
 @row("values")
 def value(node):
-    value = node.value
-    yield _listed("nan/inf", "band", node, [part for part in node.inside[:-1] if part.value.bad])
-    yield Row(str(value), "band" if value.bad else "number" if value.size == 1 else "value")
+    role = "band" if node.value.bad else "number" if node.value.size == 1 else "value"
+    yield Row(str(node.value), role)
 
 
 @row("grads")
 def gradient(node):
     """Of a node its gradient; of a card the range of the gradients of its parameters."""
-    trained = [part for part in node.parts if part.kind == "parameter"]
-    pairs = [(part, part.gradient) for part in (trained if node.inside else [node])]
-    known = [(part, x) for part, x in pairs if x is not None]
-    if not known:
-        some = trained and node.known.gradients  # if there are none at all, the heading says so
-        yield Row("∂ not computed" if some else "", "missing")
-    elif node.inside:
-        sizes = [number(size, 2) for size in sorted(x.rms for _, x in known if not x.bad)]
-        yield Row(f"∂ rms {span(sizes)}" if sizes else "", "gradient")
-        yield _listed("∂ nan/inf", "band", node, [part for part, x in known if x.bad])
-        yield _listed("∂ all zero", "alarm", node, [part for part, x in known if x.all_zero])
-    else:
-        x = known[0][1]
-        if x.all_zero:
-            yield Row("∂ all zero" if x.shape else "∂ zero", "alarm")
-        else:
-            yield Row(f"∂ {x}".replace("= ", ""), "band" if x.bad else "gradient")
+    x, known = node.gradient, node.graph.gradients
+    if node.inside:
+        gradients = [part.gradient for part in node.inside if part.kind == "parameter"]
+        sizes = sorted(x.rms for x in gradients if x and not x.bad)
+        yield Row(f"∂ rms {span([number(x, 2) for x in sizes])}" if sizes else "", "gradient")
+    elif x:
+        role = "band" if x.bad else "alarm" if x.all_zero else "gradient"
+        yield Row(f"∂ {x}".replace("= ", ""), role)
+    elif node.kind == "parameter" and known:  # if there are none at all, the heading says so
+        yield Row("∂ not computed", "missing")
 
 
 @row("values")
 def terms(node):
     """Of a loss its terms; of a penalty its share. Shares are of a loss without negative terms."""
-    keys = [part.key for part in node.parts]
-    for root, terms in node.known.terms.items():
-        values = [value for _, value in terms.values()]
-        own = [terms[key][1] for key in keys if key in terms]
-        total, part = sum(values), sum(own)
+    keys = {part.key for part in node.parts}
+    for root, terms in node.graph.terms.items():
+        values = [value for *_, value in terms]
+        total, own = sum(values), [value for key, _, value in terms if key in keys]
         shares = 0 < total < math.inf and min(values) >= 0
         if own and shares and node.kind == "penalty":
-            weighted = not math.isclose(part, np.sum(node.last.data), rel_tol=1e-6)
-            share = percent(part / total)
-            share = f"{number(part)} ({share})" if weighted else share
+            share = percent(sum(own) / total)
+            if not math.isclose(sum(own), np.sum(node.last.data), rel_tol=1e-6):  # it has a factor
+                share = f"{number(sum(own))} ({share})"
             yield Row(f"{share} of the loss", "term")
         if root in keys:
             alike = {}  # many terms of one name are one row
-            for key, (label, value) in terms.items():
+            for key, label, value in terms:
                 alike.setdefault((label, len(terms) <= MOST_TERMS and key), []).append(value)
             largest = sorted(alike.items(), key=lambda item: -sum(item[1]))[:MOST_TERMS]
             for (label, _), values in largest:
                 share = f"  ({percent(sum(values) / total)})" if shares else ""
                 yield Row(f"{label}{times(len(values))} {number(sum(values))}{share}", "term")
+
+
+@row()
+def alarms(card):
+    """Of a card: what is wrong or missing in it, and at which nodes."""
+    yield from alarms_of(card.inside, len(card.calls) + (card.owner is not None))
+
+
+def alarms_of(nodes, below=0):
+    """Rows that say what is wrong or missing at these nodes, and where: `nan/inf: fc1.weight`.
+
+    Each names two nodes, below so many modules. What is wrong comes before what is missing.
+    """
+    names = {}
+    for node in nodes:
+        for text, role in rows(node, (value, gradient, verdict)):
+            if role in ("band", "alarm", "missing"):
+                kind = re.sub(r"= |[\d,]+ ", "", text), role
+                names.setdefault(kind, Counter())[node.path(below)] += 1
+    for (text, role), counts in sorted(names.items(), key=lambda item: item[0][1] != "band"):
+        listed = [name + times(n) for name, n in counts.items()]
+        more = f" and {len(listed) - 2} more" if listed[2:] else ""
+        yield Row(f"{text}: {short(', '.join(listed[:2]))}{more}", role)
 
 
 VERDICTS = {  # of check_graph, in words, and their roles
@@ -399,39 +414,26 @@ VERDICTS = {  # of check_graph, in words, and their roles
 
 @row()
 def verdict(node):
-    """What check_graph says of a node, its gravest verdict; of a card each that is not OK."""
-    checks = node.known.checks
-    if not node.inside:
-        for result in checks.get(node.key, [])[:1]:
-            words, role = VERDICTS[result.verdict]
-            if result.verdict == "OK":  # smaller errors differ between processors
-                words += " < 1e-15" if result.error < 1e-15 else f" {result.error:.1e}"
-            yield Row(words, role)
-            yield from _reasons(result) if result.wrong else ()
+    """What check_graph says of a node, its gravest verdict; of a card how many are right."""
+    checks = [rows[0] for rows in node.checks]
+    if node.inside:
+        passed = sum(result.passed for result in checks)
+        yield Row(f"grad ok: {passed:,} of {len(checks):,}" if passed else "", "ok")
         return
-    checked = [(part, checks[part.key][0]) for part in node.inside if part.key in checks]
-    graver = sorted((r.severity, r.verdict) for _, r in checked if not r.passed)
-    for _, verdict in dict.fromkeys(graver):
-        yield _listed(*VERDICTS[verdict], node, [p for p, r in checked if r.verdict == verdict])
-    passed = sum(result.passed for _, result in checked)
-    yield Row(f"grad ok: {passed:,} of {len(checked):,}" if passed else "", "ok")
+    for result in checks:
+        words, role = VERDICTS[result.verdict]
+        if result.verdict == "OK":  # smaller errors differ between processors
+            words += " < 1e-15" if result.error < 1e-15 else f" {result.error:.1e}"
+        yield Row(words, role)
+        yield from _reasons(result) if result.wrong else ()
 
 
 def _reasons(result):
     error = [f"relative error {result.error:.2g}"] if math.isfinite(result.error) else []
-    note = re.sub(r" \(its error about [^)]*\)", "", result.note)
-    note = re.sub(r"-?\d+\.\d{3,}(e[-+]?\d+)?", lambda x: f"{float(x[0]):.3g}", note)
+    note = re.sub(r"-?\d+\.\d{3,}(e[-+]?\d+)?", lambda x: f"{float(x[0]):.3g}", result.note)
     note = note.replace(" = ", "\u00a0=\u00a0")  # no line ends beside an equals sign
     lines = [line for part in note.split("Diagnosis: ") for line in textwrap.wrap(part, 38)]
     return [Row(line.replace("\u00a0", " "), "reason") for line in error + lines[:MOST_REASONS]]
-
-
-def _listed(words, role, card, nodes):
-    """A Row about nodes in a card: the words, two of their names, and how many more there are."""
-    names = Counter(node.path(len(card.calls) + (card.owner is not None)) for node in nodes)
-    names = [name + times(n) for name, n in names.items()]
-    more = f" and {len(names) - 2} more" if len(names) > 2 else ""
-    return Row(f"{words}: {short(', '.join(names[:2]))}{more}" if names else "", role)
 
 
 # ------------------------------------------------------------------------------------- tooltips
@@ -439,16 +441,14 @@ def _listed(words, role, card, nodes):
 
 def tooltip(node):
     """Everything there is to know about a node, in full precision."""
-    x, value, gradient = node.last, node.value, node.gradient
     what = "output" if node.inside else node.kind if node.is_leaf else node.maker.name
-    lines = [node.title if node.inside else node.path(), f"{what} {value.shape} {value.dtype}"]
-    if not node.inside:
-        lines += filter(None, [settings(node)])
-    lines.append(f"value: {value.in_full()}")
-    if x.requires_grad:
-        missing = "not computed" if x.is_leaf else "not kept"
-        lines.append(f"gradient: {gradient.in_full() if gradient else missing}")
-    for r in node.known.checks.get(node.key, ()):
-        error = f"error {r.error:.3g}. {r.note}".strip()
-        lines.append(f"gradient check: {r.op} {r.verdict}, {error}")
-    return "\n".join(lines)
+    lines = [node.title if node.inside else node.path()]
+    lines.append(f"{what} {node.value.shape} {node.value.dtype}")
+    lines.append("" if node.inside else settings(node))
+    lines.append(f"value: {node.value.in_full()}")
+    if node.last.requires_grad:
+        missing = "not computed" if node.is_leaf else "not kept"
+        lines.append(f"gradient: {node.gradient.in_full() if node.gradient else missing}")
+    for r in [] if node.inside else sum(node.checks, []):
+        lines.append(f"gradient check: {r.op} {r.verdict}, error {r.error:.3g}. {r.note}".strip())
+    return "\n".join(filter(None, lines))

@@ -1,29 +1,28 @@
 """From the tensors of a graph to the nodes and edges of its picture.
 
-`Graph` reads a recorded graph: it decides what becomes one node, names and places it, and collects
-what is known besides: the terms of the loss, gradients, verdicts. A `Node` owns its tensors, and
-writes its title, rows and tooltip when it is asked for them. Nothing of the graph is changed.
+A `Graph` decides which tensors become one node, and it knows what all nodes share: the terms of the
+loss, gradients, verdicts. A `Node` owns its tensors, and writes its title, rows and tooltip when
+they are asked for. The recorded graph does not change.
 """
 
-import math
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
 from inspect import signature
-from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
 
 from ..changes import changed_since
 from ..engine import Tensor, constant
-from ..graph import nodes
+from ..graph import nodes as tensors_of
 from ..loss import addends, name_of
 from ..modes import Composition
 from ..names import holders, role, split_scope
+from ..nn import Parameter
 from ..noise import Noise
 from . import labels
-from .labels import Numbers, Row, count, is_operand, short
+from .labels import Numbers, Row, count, operands, short
 from .trace import trace
 
 
@@ -48,33 +47,12 @@ class Call(NamedTuple):
 
 
 class Use(NamedTuple):
-    """Argument number `place` of the result `by` is `value`, which belongs to another node."""
+    """Argument number `position` of the result `by` is `value`, which belongs to another node."""
 
     source: object  # the key of the other node
     by: Tensor
-    place: int
+    position: int
     value: object
-
-
-@dataclass
-class Known:
-    """What is known of a graph besides its tensors, for all its nodes.
-
-    options     those of draw
-    roots       the keys of the nodes of the roots
-    parameters  the ids of the tensors that modules call their parameters
-    terms       {key of a root that is a sum with a loss or a penalty in it:
-                {key of a node, or a name: (label, what it adds to the root)}}
-    gradients   {order of a tensor: array}
-    checks      {key of a node: its rows in the report of check_graph, gravest first}
-    """
-
-    options: object
-    roots: set = field(default_factory=set)
-    parameters: set = field(default_factory=set)
-    terms: dict = field(default_factory=dict)
-    gradients: dict = field(default_factory=dict)
-    checks: dict = field(default_factory=dict)
 
 
 @dataclass(eq=False)
@@ -85,7 +63,7 @@ class Node:
     nodes folded into one.
     """
 
-    known: Known
+    graph: object  # the Graph it belongs to
     key: object  # the `order` of its newest tensor or ("array", id)
     tensors: list = field(default_factory=list)  # oldest first, without those of `inside`
     composition: Composition = None
@@ -103,10 +81,16 @@ class Node:
     last = property(lambda self: self.parts[-1].tensors[-1])  # its shape, value and gradient count
     uses = property(lambda self: [use for part in self.parts for use in part.inputs])
     is_leaf = property(lambda self: self.last.is_leaf)
-    is_root = property(lambda self: any(part.key in self.known.roots for part in self.parts))
+    is_root = property(lambda self: any(part.key in self.graph.roots for part in self.parts))
     is_parameter = property(lambda self: self.kind in ("parameter", "frozen"))
+    checks = property(
+        lambda self: [self.graph.checks[p.key] for p in self.parts if p.key in self.graph.checks]
+    )
+    is_wrong = property(lambda self: any(row.wrong for row in sum(self.checks, [])))
     maker = property(lambda self: self.composition or self.last.op)  # it has a name and a kind
-    tooltip = property(lambda self: labels.tooltip(self))
+    title = property(lambda self: ": ".join(filter(None, [self.prefix, self.label])))
+    tooltip = property(labels.tooltip)
+    rows = cached_property(labels.rows)  # from top to bottom
 
     @cached_property
     def kind(self):
@@ -117,17 +101,18 @@ class Node:
             return kinds.pop() if alone else "module"
         x = self.last
         if self.is_leaf:
-            if x.requires_grad:
-                return "parameter"
-            if id(x) in self.known.parameters:
-                return "frozen"
-            return "noise" if isinstance(x, Noise) else "data"
+            named = (
+                "frozen"
+                if isinstance(x, Parameter)
+                else "noise"
+                if isinstance(x, Noise)
+                else "data"
+            )
+            return "parameter" if x.requires_grad else named
         kind = self.maker.kind
-        arguments = (a for t in self.tensors for a in t.args or ())
-        if kind == "operation" and any(isinstance(a, Noise) for a in arguments):
-            kind = "random"
-        if kind == "operation" and not x.requires_grad:
-            kind = "quiet"
+        if kind == "operation":
+            takes_noise = any(isinstance(a, Noise) for t in self.tensors for a in t.args or ())
+            kind = "random" if takes_noise else "operation" if x.requires_grad else "quiet"
         return "root" if self.is_root and kind in ("operation", "loss", "quiet") else kind
 
     @property
@@ -140,11 +125,7 @@ class Node:
         made = self.maker.name.replace("_", " ")
         if self.name:
             return f"{short(self.name)} = {made}"
-        return "loss" if self.key in self.known.terms else short(made)
-
-    @property
-    def title(self):
-        return f"{self.prefix}: {self.label}" if self.prefix else self.label
+        return "loss" if self.key in self.graph.terms else short(made)
 
     def path(self, below=0):
         """Where it lies, below so many modules, and its label: `encoder.fc1.weight`."""
@@ -166,22 +147,16 @@ class Node:
         return self.parts[-1].value if self.inside else Numbers(self.last)
 
     @cached_property
-    def rows(self):
-        """Its Rows, from top to bottom."""
-        return labels.rows(self)
-
-    @cached_property
     def gradient(self):
         """The statistics of its gradient, or None if that is not known."""
-        known = self.known.gradients.get(self.last.order)
-        return Numbers(known) if known is not None and self.last.requires_grad else None
+        array = self.graph.gradients.get(self.last.order)
+        return Numbers(array) if array is not None and self.last.requires_grad else None
 
     @property
     def holds(self):
         """What it stands for: the `order` of each tensor, ("array", id) of an array."""
-        parts = [part for part in self.parts if isinstance(part.key, tuple)]
-        results = [t.order for part in self.parts for t in part.tensors if part not in parts]
-        return (*results, *(part.key for part in parts))
+        keys = ([part.key, *(t.order for t in part.tensors[:-1])] for part in self.parts)
+        return [key for of_part in keys for key in of_part]
 
 
 class Edge(NamedTuple):
@@ -203,60 +178,66 @@ class Edge(NamedTuple):
 
 
 class Graph:
-    """A recorded graph as Nodes, before anything is folded.
+    """What is known of a recorded graph, for all its nodes.
 
-    nodes   {key: Node}, oldest first
-    home    {order of a tensor: key of its node}
-    known   what is Known of it
-    groups  {ids of a module and of those around it, outermost first: its Group}
-    sent    {(order of a result, place of an argument): the gradient that the result sends to it}
+    options     those of draw
+    home        {order of a tensor: the key of its node}
+    groups      {ids of a module and of the modules around it, outermost first: its Group}
+    roots       the keys of the nodes of the roots; `outputs` are the roots themselves
+    terms       {key of a root that is a sum with a loss or a penalty in it:
+                [(key of a node, or None; label; what it adds to the root)]}
+    checks      {key of a node: its rows in the report of check_graph, gravest first}
+    gradients   {order of a tensor: its gradient, an array}
+    sent        {(order of a result, position of an argument): the gradient that it sends there}
+
+    It does not hold the Nodes. So tensors are freed as soon as the picture is dropped.
     """
 
     def __init__(self, roots, options):
-        tensors = nodes(roots)
-        self.roots, self.newest, self.report = roots, tensors[-1].order, None
-        self.nodes, self.groups, self.sent, self.known = {}, {}, {}, Known(options)
-        self._add(tensors, {root.order for root in roots})
-        self.known.roots = {self.home[root.order] for root in roots}
-        self._name(tensors, options.names or {})
-        self._unwrap()
-        terms = {self.home[root.order]: self._terms(root) for root in roots}
-        self.known.terms = {key: of_root for key, of_root in terms.items() if of_root}
-
-    # ---- what becomes one node
-
-    def _add(self, tensors, roots):
-        """Makes a node of each tensor, but of those of one call of a composition one node."""
-        scopes = {t.order: split_scope(t.scope) for t in tensors if not t.is_leaf}
+        self.options, self.outputs, self.tensors = options, roots, tensors_of(roots)
+        scopes = {t.order: split_scope(t.scope) for t in self.tensors}
         newest = {id(call): order for order, (_, call) in scopes.items()}
-        self.home = {t.order: t.order for t in tensors}
-        self.home |= {order: newest[id(call)] for order, (_, call) in scopes.items() if call}
-        hide, begun = not self.known.options.noise, {}
-        for t in tensors:
-            modules, call = scopes.get(t.order, ((), None))
-            key = self.home[t.order]
+        self.home = {t: newest[id(call)] if call else t for t, (_, call) in scopes.items()}
+        self.roots = {self.home[root.order] for root in roots}
+        self.groups, self.terms, self.checks, self.gradients, self.sent = {}, {}, {}, {}, {}
+
+    # ---- the nodes
+
+    def read(self):
+        """The Nodes before anything is folded: {key: Node}, oldest first.
+
+        Raises the errors of `draw` for options.checks and options.grads.
+        """
+        nodes = self._nodes()
+        self._name(nodes)
+        self._unwrap(nodes)
+        self._take_terms(nodes)
+        self._take_checks(self.options.checks)
+        self._take_gradients()
+        return nodes
+
+    def _nodes(self):
+        """A Node for each tensor, and one for all tensors of one call of a composition."""
+        shown, begun, nodes = self.options.noise, {}, {}
+        for t in self.tensors:
+            key, (modules, call) = self.home[t.order], split_scope(t.scope)
             if key not in begun:
                 made = call[1] if call else None
-                begun[key] = Node(self.known, key, composition=made, calls=self._calls(modules))
+                begun[key] = Node(self, key, composition=made, calls=self._calls(modules))
             begun[key].tensors.append(t)
-            for source, i, x in self._arguments(t):
-                if source != key and not (hide and isinstance(x, Noise)):
-                    if source not in self.home:
-                        self.nodes.setdefault(source, Node(self.known, source, [x]))
+            for i, x in operands(t):
+                source = self.home.get(key_of(x), key_of(x))
+                if not isinstance(x, Tensor):
+                    if isinstance(t.args[i], tuple) and _counts(x):
+                        continue
+                    x = constant(x)
+                    nodes.setdefault(source, Node(self, source, [x]))
+                if source != key and (shown or not isinstance(x, Noise)):
                     begun[key].inputs.append(Use(source, t, i, x))
             # a node takes its place when its newest tensor comes: after all its inputs
-            if key == t.order and not (hide and isinstance(t, Noise) and key not in roots):
-                self.nodes[key] = begun[key]
-
-    def _arguments(self, t):
-        """(key, place, Tensor) of the arguments of a result that are nodes."""
-        for i, given in enumerate(t.args or ()):
-            index = isinstance(given, tuple)
-            for x in given if index else (given,):
-                if isinstance(x, Tensor):
-                    yield self.home[x.order], i, x
-                elif is_operand(x) and not (index and _counts(x)):
-                    yield ("array", id(x)), i, constant(x)
+            if key == t.order and (shown or not isinstance(t, Noise) or key in self.roots):
+                nodes[key] = begun[key]
+        return nodes
 
     def _calls(self, scopes):
         """The Calls of these scopes, outermost first."""
@@ -264,42 +245,40 @@ class Graph:
         for scope in scopes:
             module, path = scope[1], (*path, id(scope[1]))
             if path not in self.groups:
-                parameters = list(module.parameters())
-                self.known.parameters.update(map(id, parameters))
                 name = short(outer.name_of(module)) if outer is not None else ""
-                size, kind = sum(p.size for p in parameters), short(module_text(module), 60)
-                self.groups[path] = Group(name, kind, size, repr(module))
+                size = sum(p.size for p in module.parameters())
+                self.groups[path] = Group(name, short(module_text(module), 60), size, repr(module))
             calls, outer = (*calls, Call(id(scope), self.groups[path])), module
         return calls
 
-    # ---- names and places
-
-    def _name(self, tensors, names):
+    def _name(self, nodes):
         """Names nodes as the user does, else as a leaf calls itself, its module, or its role."""
-        for name, x in names.items():
-            key = x.order if isinstance(x, Tensor) else ("array", id(x))
-            if key in self.nodes and self.nodes[key].name is None:
-                self.nodes[key].name = str(name)
-        held = holders(tensors)
-        for key, node in self.nodes.items():
+        for name, x in (self.options.names or {}).items():
+            node = nodes.get(key_of(x))
+            if node and node.name is None:
+                node.name = str(name)
+        held = holders(self.tensors)
+        for key, node in nodes.items():
             if node.is_leaf:
                 node.name = node.name or node.last.name
             if key in held:
                 scope, attribute = held[key]
                 node.calls, node.name = self._calls(split_scope(scope)[0]), node.name or attribute
-        for node in self.nodes.values():
+        for node in nodes.values():
             for use in node.inputs:
-                leaf = self.nodes[use.source]
+                leaf = nodes[use.source]
                 if leaf.kind == "noise":
                     leaf.calls = node.calls
                 elif leaf.is_leaf and leaf.name is None:
-                    is_target = node.maker.kind == "loss" and use.place > 0 and leaf.kind == "data"
-                    leaf.name = "target" if is_target else role(use.by.op, use.place)
+                    is_target = (
+                        node.maker.kind == "loss" and use.position > 0 and leaf.kind == "data"
+                    )
+                    leaf.name = "target" if is_target else role(use.by.op, use.position)
 
-    def _unwrap(self):
+    def _unwrap(self, nodes):
         """A module without parameters that is one node becomes the prefix of its name."""
-        inside = Counter(call for node in self.nodes.values() for call in node.calls)
-        for node in self.nodes.values():
+        inside = Counter(call for node in nodes.values() for call in node.calls)
+        for node in nodes.values():
             while node.calls and inside[node.calls[-1]] == 1:
                 group = node.calls[-1].group
                 if group.parameters:
@@ -309,24 +288,20 @@ class Graph:
 
     # ---- what is known besides
 
-    def _terms(self, root):
-        """The terms of a root, if it is a sum of one entry with a loss or a penalty in it."""
-        if root.size != 1 or not root.args:
-            return {}
-        terms, said = {}, []
-        for term in addends(root):
-            order = None if term.node is None else term.node.order
-            node = self.nodes.get(self.home.get(order))
-            key, label = (node.key, node.label) if node else (name_of(term), name_of(term))
-            terms[key] = label, terms.get(key, (label, 0.0))[1] + term.value
-            said.append(node and not node.is_leaf and node.maker.kind)
-        return terms if len(terms) > 1 and {"loss", "penalty"} & {*said} else {}
+    def _take_terms(self, nodes):
+        """Takes the terms of each root that is a sum with a loss or a penalty in it."""
+        for root in self.outputs:
+            terms, kinds = [], set()
+            for term in addends(root) if root.size == 1 and root.args else ():
+                node = term.node is not None and nodes.get(self.home[term.node.order])
+                key, label = (node.key, node.label) if node else (None, name_of(term))
+                terms.append((key, label, term.value))
+                kinds.add(node and not node.is_leaf and node.maker.kind)
+            if len(terms) > 1 and {"loss", "penalty"} & kinds:
+                self.terms[self.home[root.order]] = terms
 
-    def take_checks(self, report):
-        """Takes the verdicts of the report of check_graph.
-
-        Raises TypeError for another object, ValueError for the report of another graph.
-        """
+    def _take_checks(self, report):
+        """Takes the verdicts of the report of check_graph."""
         if report is None:
             return
         if not hasattr(report, "rows"):
@@ -334,65 +309,54 @@ class Graph:
             raise TypeError(f"draw: checks is what check_graph(loss) returns, not {given}.")
         known = [row for row in report.rows if row.order in self.home]
         for row in sorted(known, key=lambda row: (row.severity, -row.error)):
-            self.known.checks.setdefault(self.home[row.order], []).append(row)
+            self.checks.setdefault(self.home[row.order], []).append(row)
         # two graphs of one model share its leaves, so a leaf does not tell which graph was checked
-        if not any(row.op != "leaf" or self.home[row.order] in self.known.roots for row in known):
+        if not any(row.op != "leaf" or self.home[row.order] in self.roots for row in known):
             raise ValueError(
                 "draw: checks is the report of another graph. "
                 "Check and draw the same loss, with no forward pass between."
             )
-        self.report = report
 
-    def take_gradients(self, run):
-        """Takes the gradients that are there.
-
-        With `run` it takes all gradients, and what flows along each edge, from a backward pass that
-        leaves no trace; RuntimeError if backward could not start from a root.
-        """
-        if not run:
-            tensors = (x for node in self.nodes.values() for x in node.tensors)
-            self.known.gradients = {t.order: t.grad.data for t in tensors if t.grad is not None}
+    def _take_gradients(self):
+        """Takes the gradients that are there; all of them, if options.grads is "run"."""
+        if self.options.grads != "run":
+            self.gradients = {t.order: t.grad.data for t in self.tensors if t.grad is not None}
             return
-        self.known.gradients = {root.order: np.ones_like(root.data) for root in self.roots}
-        for node, g, sent in trace(self.roots):
-            self.known.gradients[node.order] = g
+        self.gradients = {root.order: np.ones_like(root.data) for root in self.outputs}
+        for node, g, sent in trace(self.outputs):
+            self.gradients[node.order] = g
             for s in sent:
                 self.sent[node.order, s.argument] = s.cotangent
-                self.known.gradients[s.input.order] = s.total
+                self.gradients[s.input.order] = s.total
 
-    def heading(self, depth):
-        """The line above the picture, a Row. `depth`: how deep modules are opened, None: all."""
-        nodes = self.nodes.values()
-        words, wrong = [count(len(nodes), "node"), labels.parameters(nodes)], []
+    def heading(self, nodes, depth):
+        """The Rows above the picture. `depth`: how deep modules are opened, None: all."""
+        words = [count(len(nodes), "node"), labels.parameters(nodes)]
         if depth is not None:
             words.append(f"modules opened to depth {depth}" if depth else "modules folded")
-        trained = [node for node in nodes if node.kind == "parameter"]
-        if trained and not self.known.gradients and self.known.options.grads:
+        trained = any(node.kind == "parameter" for node in nodes)
+        if trained and not self.gradients and self.options.grads:
             words.append("gradients not computed")
-        changed = sum(node.is_leaf and changed_since(node.last, self.newest) for node in nodes)
+        newest = self.tensors[-1].order
+        changed = sum(node.is_leaf and changed_since(node.last, newest) for node in nodes)
         if changed:
             words.append(f"{count(changed, 'tensor')} changed since the forward pass")
-        if self.report is not None:
-            rows = [row for row in self.report.rows if row.order in self.home]
-            wrong = [self.nodes[self.home[row.order]].path() for row in rows if row.wrong]
-            passed = sum(row.passed for row in rows)
-            words.append(f"gradient check: {passed:,} of {len(rows):,} passed")
-            silent = sum(row.verdict == "VACUOUS" for row in rows)
+        if checks := sum(self.checks.values(), []):
+            passed = sum(row.passed for row in checks)
+            words.append(f"gradient check: {passed:,} of {len(checks):,} passed")
+            silent = sum(row.verdict == "VACUOUS" for row in checks)
             words += [f"{silent:,} VACUOUS"] if silent else []
-            words += [f"first wrong: {name}" for name in wrong[:1]]
-        if self.known.options.values:  # a mask of -inf is data, and no trouble
-            odd = (n.path() for n in nodes if n.last.requires_grad and n.value.bad)
-            first = [f"nan/inf, first: {path}" for path in islice(odd, 1)]
-            words += first
-            wrong += first
-        return Row(", ".join(filter(None, words)), "alarm" if wrong else "caption")
+        trained = [node for node in nodes if node.last.requires_grad]  # a mask may hold -inf
+        wrong = [row.text for row in labels.alarms_of(trained) if row.role == "band"]
+        line = Row(", ".join(filter(None, words + wrong)), "alarm" if wrong else "caption")
+        title = self.options.title
+        return [Row(short(title, 80), "title"), line] if title else [line]
 
     # ---- edges
 
     def edges(self, drawn):
         """The Edges between the Nodes that are drawn. A tensor that enters twice is one Edge."""
         where = {part.key: node for node in drawn for part in node.parts}
-        number = {node: i for i, node in enumerate(drawn)}
         edges = []
         for node in drawn:
             uses = {}
@@ -403,38 +367,47 @@ class Graph:
                 if source is not node and not (again and use.value.is_leaf):
                     uses.setdefault(source, []).append(use)
             results = [n for n in uses if not n.is_leaf and n.kind != "penalty"]
-            trunk = max(results, key=number.get, default=None)
+            trunk = max(results, key=lambda node: node.last.order, default=None)
             for source, same in uses.items():
-                flows = any(use.value.requires_grad and use.by.op.rules[use.place] for use in same)
+                flows = any(
+                    use.value.requires_grad and use.by.op.rules[use.position] for use in same
+                )
                 style = "penalty" if node.kind == "penalty" else "gradient"
-                label, weight = self._label(source, node, same), 12 if source is trunk else 1
-                style = style if flows else "none"
-                edges.append(Edge(source.id, node.id, label, style, weight, self._flow(same)))
+                label, rms = _label(source, node, same, where), self._rms(same)
+                weight = 12 if source is trunk else 1
+                edges.append(
+                    Edge(source.id, node.id, label, style if flows else "none", weight, rms)
+                )
         return edges
 
-    def _label(self, source, target, uses):
-        """How the result of an op takes a node: `twice`, or the argument it is, and `broadcast`."""
-        if target.inside or source.inside or target.composition or target.kind == "penalty":
-            return ""
-        t, words, name = uses[0].by, [], uses[0].by.op.names[uses[0].place]
-        taken = [(t.op.names[use.place], self.nodes[use.source].label) for use in target.inputs]
-        unclear = sum(argument != label for argument, label in taken)
-        if len(uses) > 1:
-            words.append("twice" if len(uses) == 2 else f"{len(uses)} times")
-        elif unclear > 1 and name != source.label and not labels.commutes(t.op):
-            words.append(name)
-        return ", ".join(words + ["broadcast"] * labels.is_broadcast(source.last, t))
-
-    def _flow(self, uses):
-        """The root mean square of the gradient that these uses send back, if known."""
+    def _rms(self, uses):
+        """The root mean square of the gradient that these uses send back, None if not known."""
         sums = {}  # what each tensor gets
         for use in uses:
-            sent = self.sent.get((use.by.order, use.place))
+            sent = self.sent.get((use.by.order, use.position))
             if sent is not None:
                 sums[use.value.order] = sums.get(use.value.order, 0) + sent
-        size = sum(total.size for total in sums.values())
-        squares = sum(float(np.sum(np.square(total, dtype=float))) for total in sums.values())
-        return math.sqrt(squares / size) if size else None
+        flat = [np.ravel(total) for total in sums.values()]
+        return Numbers(np.concatenate(flat)).rms if flat else None
+
+
+def key_of(x):
+    """The key of a node that is x alone, a Tensor or an array."""
+    return x.order if isinstance(x, Tensor) else ("array", id(x))
+
+
+def _label(source, target, uses, where):
+    """How the result of an op takes a node: `twice`, or the argument it is, and `broadcast`."""
+    if target.inside or source.inside or target.composition or target.kind == "penalty":
+        return ""
+    t, words, name = uses[0].by, [], uses[0].by.op.names[uses[0].position]
+    taken = [(t.op.names[use.position], where[use.source].label) for use in target.inputs]
+    unclear = sum(argument != label for argument, label in taken)
+    if len(uses) > 1:
+        words.append("twice" if len(uses) == 2 else f"{len(uses)} times")
+    elif unclear > 1 and name != source.label and not labels.commutes(t.op):
+        words.append(name)
+    return ", ".join(words + ["broadcast"] * labels.is_broadcast(source.last, t))
 
 
 def _counts(index):

@@ -19,7 +19,8 @@ from ..modes import path as dotted
 from ..noise import Noise
 from .api import read
 from .dot import dot, text
-from .labels import Numbers, argument, is_operand, law, rule_source, short
+from .labels import Numbers, argument, is_operand, law, operands, rule_source, short
+from .node import key_of
 from .trace import trace
 
 MOST = 300  # steps, and drawn nodes
@@ -41,12 +42,9 @@ class _Story:
     def array(self, x):
         return self.arrays.setdefault(json.dumps(summary(x)), len(self.arrays))
 
-    def rule(self, op, i):
-        return self.rules.setdefault(rule_source(op, i), len(self.rules))
-
     def tensor(self, x, otherwise=None):
         """The number of a Tensor or an array. `otherwise`: its name if it has none."""
-        key = x.order if isinstance(x, Tensor) else ("array", id(x))
+        key = key_of(x)
         if key not in self.numbers:
             self.numbers[key] = len(self.tensors)
             node, op = self.nodes.get(key), getattr(x, "op", None)
@@ -67,7 +65,7 @@ class _Story:
     def forward(self, node):
         """The record of a step forward: what an op takes."""
         inputs, names = [], node.op.names
-        for i, x in _operands(node):
+        for i, x in operands(node):
             inputs.append({"argument": names[i], "tensor": self.tensor(x, names[i])})
         given = [(names[i], a) for i, a in enumerate(node.args) if not is_operand(a)]
         settings = [f"{name}={argument(a)}" for name, a in given]
@@ -80,9 +78,10 @@ class _Story:
             record = {"tensor": self.tensor(s.input), "argument": node.op.names[s.argument]}
             record |= {"array": self.array(s.cotangent), "total": self.array(s.total)}
             record |= {"returned": str(s.returned), "count": s.count, "of": s.of}
-            told.append(record | {"rule": self.rule(node.op, s.argument)})
+            rule = rule_source(node.op, s.argument)
+            told.append(record | {"rule": self.rules.setdefault(rule, len(self.rules))})
         receivers = {s.argument for s in sent}
-        nothing = [node.op.names[i] for i, _ in _operands(node) if i not in receivers]
+        nothing = [node.op.names[i] for i, _ in operands(node) if i not in receivers]
         return self.step(node) | {"g": self.array(g), "sent": told, "nothing": nothing}
 
 
@@ -96,12 +95,6 @@ def story(root, gradient=None, drawn=()):
     return facts | {"forward": forward, "backward": backward}
 
 
-def _operands(node):
-    """(place, value) of the arguments that are Tensors or arrays, also those within an index."""
-    arguments = [(i, a if isinstance(a, tuple) else (a,)) for i, a in enumerate(node.args)]
-    return [(i, x) for i, inner in arguments for x in inner if is_operand(x)]
-
-
 def summary(array):
     """The shape of an array, its statistics, a histogram of the finite entries, and a corner."""
     array = np.asarray(array)
@@ -109,17 +102,11 @@ def summary(array):
     told = {"shape": str(array.shape), "dtype": str(array.dtype), "size": array.size}
     told |= {"short": str(value), "corner": _corner(array), "odd": value.bad}
     if value.bad < array.size and array.dtype.kind != "c":
-        moments = {"mean": value.mean, "std": value.std, "min": value.low, "max": value.high}
-        told |= {name: _json(np.float64(moment)) for name, moment in moments.items()}
-        told["bins"] = _histogram(array.astype(float), value)
+        for name in ("mean", "std", "min", "max"):
+            told[name] = _json(np.float64(getattr(value, name)))
+        entries = array[np.isfinite(array)].astype(float)
+        told["bins"] = np.histogram(entries / 4, BINS)[0].tolist()  # the range may overflow
     return told
-
-
-def _histogram(x, value):
-    x, low, high = x[np.isfinite(x)], float(value.low), float(value.high)
-    with np.errstate(all="ignore"):
-        bins = np.clip((x - low) / (high - low) * BINS, 0, BINS - 1) if low < high else np.zeros(1)
-    return np.bincount(np.nan_to_num(bins).astype(int), minlength=BINS).tolist()
 
 
 def _corner(array):

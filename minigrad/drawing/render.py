@@ -27,19 +27,13 @@ def renderers():
 
     The one that the environment variable MINIGRAD_DOT names, graphviz-pure, the system's dot.
     """
-    scripts = [  # a virtual environment's scripts need not be on PATH
-        sysconfig.get_path("scripts"),
-        sysconfig.get_path("scripts", sysconfig.get_preferred_scheme("user")),
-        str(Path(sys.executable).parent),
-    ]
-    search = os.pathsep.join([*scripts, os.environ.get("PATH", "")])
+    # a virtual environment's scripts need not be on PATH
+    schemes = sysconfig.get_default_scheme(), sysconfig.get_preferred_scheme("user")
+    folders = [Path(sys.executable).parent, *(sysconfig.get_path("scripts", s) for s in schemes)]
+    search = os.pathsep.join([*map(str, folders), os.environ.get("PATH", "")])
     own = os.environ.get("MINIGRAD_DOT")
-    programs = [
-        own and (shutil.which(own) or own),
-        shutil.which("graphviz-pure", path=search),
-        shutil.which("dot"),
-    ]
-    return [program for program in programs if program]
+    pure, system = shutil.which("graphviz-pure", path=search), shutil.which("dot")
+    return list(filter(None, [own and (shutil.which(own) or own), pure, system]))
 
 
 def render(source, format):
@@ -121,16 +115,14 @@ class Drawing(graphviz.Digraph):
         Also takes `format` and `cleanup` (whether to delete the DOT text), as graphviz does. If the
         picture cannot be drawn, its DOT text is written, and the error says where.
         """
-        format = more.get("format") or self.format
         if outfile is None:
             source = Path(self.save(filename=filename, directory=directory))
-            path = Path(f"{source}.{format}")
+            path = Path(f"{source}.{more.get('format') or self.format}")
         else:
             path = Path(directory or "", outfile)
-            format = more.get("format") or path.suffix[1:]
             source = path.with_suffix(".gv")
         try:
-            path.write_bytes(render(self.source, format))
+            path.write_bytes(render(self.source, more.get("format") or path.suffix[1:]))
         except RuntimeError as error:
             source.write_text(self.source, encoding="utf-8")
             message = f"Cannot draw {path} (its DOT text is in {source}): {error}"

@@ -1,6 +1,7 @@
 """Activations other than the ops relu, sigmoid, tanh and softplus.
 
-x may have any shape; the result has the same. All raise TypeError for data that are not numbers.
+x may have any shape; the result has the same shape. All functions raise TypeError if x does not
+hold numbers.
 """
 
 import math
@@ -9,6 +10,8 @@ import numpy as np
 
 from ..ops import erf, relu, sigmoid
 from ..registry import composition
+
+__all__ = ["leaky_relu", "elu", "selu", "silu", "gelu"]
 
 
 @composition
@@ -42,8 +45,8 @@ def silu(x):
 def gelu(x, approximate="none"):
     """x * Phi(x), where Phi is the normal distribution function.
 
-    Hendrycks & Gimpel 2016 (arXiv:1606.08415). approximate="tanh" takes their fast approximation by
-    tanh. Raises ValueError for any other value but "none".
+    approximate="tanh" takes a fast approximation by tanh. Raises ValueError for any other value but
+    "none". Hendrycks & Gimpel 2016 (arXiv:1606.08415).
     """
     if approximate == "tanh":
         return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))

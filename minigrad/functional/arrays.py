@@ -1,7 +1,7 @@
 """NumPy functions that are compositions of ops: np.split(t, 3) takes a Tensor as it takes an array.
 
-Arguments are NumPy's, as far as they are listed here. Raises ValueError for an axis that does not
-exist.
+The arguments have NumPy's names and meanings. Arguments that are not listed here are not supported.
+All functions raise ValueError for an axis that does not exist.
 """
 
 import numbers
@@ -13,14 +13,14 @@ from .checks import whole_numbers
 
 
 def _axis(name, x, axis):
-    """`axis` counted from the first; refuses one that x does not have."""
+    """`axis` counted from the first axis. Raises ValueError if x has no such axis."""
     if not isinstance(axis, numbers.Integral) or not -x.ndim <= axis < x.ndim:
         raise ValueError(f"{name}: there is no axis {axis} in shape {x.shape}.")
     return axis % x.ndim
 
 
 def _flat(x, axis):
-    """x and axis, without an axis x flattened and axis 0."""
+    """(x, axis); without an axis (x flattened, 0)."""
     return (np.ravel(x), 0) if axis is None else (x, axis)
 
 
@@ -37,9 +37,9 @@ def _indices(name, x, indices, axis):
 
 @implements(np.split)
 def split(x, indices_or_sections, axis=0):
-    """The list of parts of x along `axis`: a number of equal parts, or cut at these indices.
+    """The list of parts of x along `axis`: a number of equal parts, or parts cut at indices.
 
-    Raises ValueError for a number that does not divide the axis.
+    Raises ValueError for a number of parts that does not divide the axis.
     """
     n = x.shape[_axis("split", x, axis)]
     cuts = indices_or_sections
@@ -47,7 +47,7 @@ def split(x, indices_or_sections, axis=0):
         parts, half = cuts, cuts // 2
         if parts < 1 or n % parts:
             raise ValueError(f"split: {parts} equal parts do not divide an axis of size {n}.")
-        if parts > 8:  # by halves: with k parts of the whole, backward would take k^2 time
+        if parts > 8:  # by halves: backward of k parts of x would take k^2 time
             first, second = split(x, [half * n // parts], axis)
             return split(first, half, axis) + split(second, parts - half, axis)
         cuts = [i * n // parts for i in range(1, parts)]
@@ -56,7 +56,7 @@ def split(x, indices_or_sections, axis=0):
 
 @implements(np.take)
 def take(x, indices, axis=None):
-    """The entries of x with these indices along `axis`; without axis, of x flattened.
+    """The entries of x with these indices along `axis`; without an axis, of x flattened.
 
     Raises IndexError for an index out of range, TypeError for indices that are not whole numbers.
     """
@@ -67,7 +67,7 @@ def take(x, indices, axis=None):
 
 @implements(np.take_along_axis)
 def take_along_axis(x, indices, axis=-1):
-    """Entries of x by an index along `axis` for each result, as np.argsort gives them.
+    """The entries of x at `indices` along `axis`, an index for each result, as from np.argsort.
 
     Raises ValueError unless indices has as many axes as x; for other errors see np.take.
     """
@@ -82,9 +82,11 @@ def take_along_axis(x, indices, axis=-1):
 
 @implements(np.repeat)
 def repeat(x, repeats, axis=None):
-    """Each entry along `axis`, `repeats` times: a number, or one an entry; without axis, of x flat.
+    """Each entry of x along `axis`, `repeats` times; without an axis, of x flattened.
 
-    Raises ValueError for negative numbers, or for another count of numbers than of entries.
+    repeats  a number, or a number for each entry
+
+    Raises ValueError for negative numbers, and unless there are one or as many as entries.
     """
     x, axis = _flat(x, axis)
     n = x.shape[_axis("repeat", x, axis)]
@@ -95,7 +97,7 @@ def repeat(x, repeats, axis=None):
 
 @implements(np.tile)
 def tile(x, reps):
-    """x repeated as a whole, `reps` times: a number, or one an axis."""
+    """x as a whole, repeated `reps` times: a number, or a number for each axis."""
     reps = tuple(np.atleast_1d(reps))
     x = np.reshape(x, (1,) * (len(reps) - np.ndim(x)) + np.shape(x))
     for axis, times in enumerate(reps, x.ndim - len(reps)):
@@ -106,20 +108,20 @@ def tile(x, reps):
 
 @implements(np.hstack)
 def hstack(arrays):
-    """Arrays joined along axis 1, vectors along axis 0. Raises ValueError for other shapes."""
+    """Arrays joined along axis 1, vectors along axis 0. Raises ValueError if shapes differ."""
     arrays = [a if np.ndim(a) else np.reshape(a, 1) for a in arrays]
     return np.concatenate(arrays, axis=min(1, np.ndim(arrays[0]) - 1))
 
 
 @implements(np.vstack)
 def vstack(arrays):
-    """Arrays joined along axis 0, vectors as rows. Raises ValueError for shapes that differ."""
+    """Arrays joined along axis 0, vectors as rows. Raises ValueError if shapes differ."""
     return np.concatenate([a if np.ndim(a) > 1 else np.reshape(a, (1, -1)) for a in arrays], axis=0)
 
 
 @implements(np.diff)
 def diff(x, n=1, axis=-1):
-    """The difference of neighbours along `axis`, n times."""
+    """The differences of neighbours along `axis`; of these again, n times in all."""
     for _ in range(n):
         after, before = _along("diff", x, axis, slice(1, None), slice(None, -1))
         x = after - before
@@ -128,13 +130,13 @@ def diff(x, n=1, axis=-1):
 
 @implements(np.diagonal)
 def diagonal(x, offset=0, axis1=0, axis2=1):
-    """The entries [i, i + offset] of two axes, as a last axis. Raises ValueError for one axis."""
+    """The entries [i, i + offset] of two axes, as a last axis. Raises ValueError for equal axes."""
     return _diagonal("diagonal", x, offset, axis1, axis2)
 
 
 @implements(np.trace)
 def trace(x, offset=0, axis1=0, axis2=1):
-    """The sum of the entries [i, i + offset] of two axes. Raises ValueError for one axis."""
+    """The sum of the entries [i, i + offset] of two axes. Raises ValueError for equal axes."""
     return np.sum(_diagonal("trace", x, offset, axis1, axis2), axis=-1)
 
 
@@ -161,7 +163,7 @@ def triu(x, k=0):
 
 @implements(np.outer)
 def outer(x, y):
-    """All products of an entry of x and an entry of y, both flattened: (x.size, y.size)."""
+    """The products of each entry of x and each entry of y: (x.size, y.size)."""
     return np.reshape(x, (-1, 1)) * np.reshape(y, (1, -1))
 
 

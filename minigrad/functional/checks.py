@@ -1,6 +1,6 @@
-"""What functions and layers refuse, in the same words everywhere.
+"""Checks of arguments, with the same words in all functions and layers.
 
-`name` is the function or the layer, for the message.
+`name` is the name of the function or layer, for the message.
 """
 
 import numbers
@@ -11,7 +11,10 @@ from ..array import data_of
 
 
 def whole_numbers(name, what, values, low=None, high=None):
-    """`values` as an array. Raises TypeError for other dtypes, IndexError outside low..high - 1."""
+    """`values` as an array of whole numbers.
+
+    Raises TypeError for another dtype, IndexError for a value outside low..high - 1.
+    """
     values = np.asarray(data_of(values))
     if values.dtype.kind not in "iu":
         raise TypeError(f"{name}: {what} must be of an integer dtype, not {values.dtype}.")
@@ -22,7 +25,7 @@ def whole_numbers(name, what, values, low=None, high=None):
 
 
 def mask_values(name, what, mask, meaning):
-    """`mask` as an array. Raises TypeError unless it is boolean, with this `meaning`, or floats."""
+    """`mask` as an array. Raises TypeError unless it has floats, or bools with this `meaning`."""
     values = np.asarray(data_of(mask))
     if values.dtype.kind not in "bf":
         kinds = f"boolean, {meaning}, or floats that are added to the scores"
@@ -31,14 +34,14 @@ def mask_values(name, what, mask, meaning):
 
 
 def check_shapes(name, shape, **arrays):
-    """Raises ValueError for arrays of another shape; None is no array."""
+    """Raises ValueError for an array of another shape. None stands for no array."""
     for what, array in arrays.items():
         if array is not None and np.shape(array) != shape:
             raise ValueError(f"{name}: {what} must have shape {shape}, got {np.shape(array)}.")
 
 
 def check_divides(name, what, parts, **wholes):
-    """Raises ValueError for a number of parts, called `what`, that does not divide the `wholes`."""
+    """Raises ValueError if `what`, a number of parts, does not divide each of the `wholes`."""
     for whole, n in wholes.items():
         if parts < 1 or n % parts:
             raise ValueError(f"{name}: {what}={parts} does not divide {whole}={n}.")
@@ -52,28 +55,26 @@ def each(name, what, value, rank, least, kind=numbers.Integral):
     values = tuple(value) if isinstance(value, (tuple, list)) else (value,) * rank
     if len(values) != rank or not all(isinstance(v, kind) and v >= least for v in values):
         noun = "a whole number" if kind is numbers.Integral else "a number"
-        raise ValueError(
-            f"{name}: {what} must be {noun} >= {least}, or {rank} of them, one an axis; "
-            f"got {value!r}."
-        )
+        needed = f"{noun} >= {least}, or {rank} of them, one for each axis"
+        raise ValueError(f"{name}: {what} must be {needed}; got {value!r}.")
     return values
 
 
-def check_axes(name, x, axes):
-    """Raises ValueError unless x has as many axes as `axes` names, such as "(N, C, L)"."""
-    wanted, shape = axes.count(",") + 1, np.shape(x)
-    if len(shape) != wanted:
-        remedy = " For one sample write x[None]." if len(shape) == wanted - 1 else ""
-        raise ValueError(f"{name}: x must be {axes}, got shape {shape}.{remedy}")
+def check_axes(name, x, *layouts, channels=None):
+    """Raises ValueError unless x has the axes of a layout, such as "(N, C, L)", and C channels."""
+    shape, ranks = np.shape(x), [layout.count(",") + 1 for layout in layouts]
+    if len(shape) not in ranks or channels not in (None, shape[1]):
+        needed = " or ".join(layouts) + (f" with C = {channels}" if channels else "")
+        remedy = " For one sample write x[None]." if len(shape) == min(ranks) - 1 else ""
+        raise ValueError(f"{name}: x must be {needed}, got shape {shape}.{remedy}")
 
 
 def check_fits(name, what, shape, of, needed):
-    """Raises ValueError unless `shape`, the shape of `what`, broadcasts to `needed`."""
+    """Raises ValueError unless `what`, of this shape, broadcasts to `of`, of shape `needed`."""
     try:
-        fits = np.broadcast_shapes(shape, needed) == needed
+        broadcast = np.broadcast_shapes(shape, needed)
     except ValueError:
-        fits = False
-    if not fits:
-        raise ValueError(
-            f"{name}: {what} of shape {shape} does not broadcast to {of} of shape {needed}."
-        )
+        broadcast = None
+    if broadcast != needed:
+        shapes = f"{what} of shape {shape} does not broadcast to {of} of shape {needed}"
+        raise ValueError(f"{name}: {shapes}.")

@@ -1,23 +1,23 @@
-"""The dropout family. Noise is a leaf, and these functions use it in ops like any others.
+"""The dropout family. Noise is a leaf of the graph, and ordinary ops use it.
 
 For noise with another law write a function of `x * Noise(law, x.shape, x.dtype)`: see noise.py.
 In all functions of this file:
 
     p         the probability that an entry is dropped, a number in [0, 1]
     std       the standard deviation of the noise, a number >= 0
-    training  True: noise is drawn. False: the function of evaluation, which draws nothing, except
-              inside `sampling()`
+    training  True: noise is drawn. False: evaluation, which draws noise only inside `sampling()`
     rng       a np.random.Generator, or the name of one of minigrad's streams, which `manual_seed`
               restarts. None: the stream is named after the module that runs
-    scaling   "inverted": training divides the kept entries by 1 - p, and evaluation is the
-              identity. "classic": training leaves them, and evaluation multiplies by 1 - p
-    share     an axis, or several, of x along which all entries have the same mask
+    scaling   "inverted": training divides the kept entries by 1 - p, and evaluation changes
+              nothing. "classic": training keeps them as they are, and evaluation multiplies by
+              1 - p
+    share     one axis of x or several axes. All entries along them have the same mask
     mask      True or 1 where x is kept, False or 0 where it is dropped: an array that broadcasts to
               x, or a Noise leaf of an earlier call. None: a mask is drawn
     noise     an array that broadcasts to x, or a Noise leaf of an earlier call. None: it is drawn
 
-    Raises ValueError for a number out of range, a mask of other values, and shapes or axes that do
-    not fit x, TypeError for an argument of the wrong type. Each message names the function.
+    Raises ValueError for a number out of range, a mask with other values, and shapes or axes that
+    do not fit x; TypeError for an argument of the wrong type. Each message names the function.
 """
 
 import inspect
@@ -32,18 +32,19 @@ from ..noise import Bernoulli, Noise, Normal, sampling_mode
 from ..registry import composition
 from .checks import check_axes, check_fits
 
-# name: its lines in the table above
-ARGUMENTS = dict(
-    re.findall(r"^    ((?!Raises)\w+) (.*(?:\n {14}.*)*)", __doc__ or "", re.MULTILINE)
-)
-ERRORS = "".join(re.findall(r"^    Raises.*(?:\n    .*)*", __doc__ or "", re.MULTILINE))
+__all__ = ["dropout", "dropout1d", "dropout2d", "drop_path", "drop_connect"]
+__all__ += ["alpha_dropout", "gaussian_dropout", "gaussian_noise"]
+
+TABLE, _, ERRORS = (__doc__ or "").rstrip().partition("\n\n    Raises")
+ARGUMENTS = dict(re.findall(r"^    (\w+) (.*(?:\n {14}.*)*)", TABLE, re.MULTILINE))
 HEADING = "Arguments:"
 
 
 def described(summary, names):
     """A docstring: the summary, then the meaning of these arguments, and the errors."""
     lines = [f"    {name} {ARGUMENTS[name]}" for name in names if name in ARGUMENTS]
-    return "\n".join([inspect.cleandoc(summary or ""), "", HEADING, "", *lines, "", ERRORS])
+    errors = f"    Raises{ERRORS}"
+    return "\n".join([inspect.cleandoc(summary or ""), "", HEADING, "", *lines, "", errors])
 
 
 def summary_of(function):
@@ -51,13 +52,18 @@ def summary_of(function):
     return function.__doc__.partition("\n\n" + HEADING)[0]
 
 
-def _family(function):
+def _explained(function):
     """Decorator: completes a docstring with the meaning of the arguments and the errors."""
     function.__doc__ = described(function.__doc__, inspect.signature(function).parameters)
     return function
 
 
-@_family
+def _random(function):
+    """Decorator: the same, for a composition that draws noise."""
+    return composition(_explained(function), kind="random")
+
+
+@_explained
 def dropout(x, p, training, rng=None, scaling="inverted", share=(), mask=None):
     """Sets each entry of x (any shape) to 0 with probability p (Srivastava et al. 2014, JMLR 15).
 
@@ -67,24 +73,21 @@ def dropout(x, p, training, rng=None, scaling="inverted", share=(), mask=None):
     return _dropped("dropout", x, p, training, rng, scaling, share, mask)
 
 
-@composition(kind="random")
-@_family
+@_random
 def dropout1d(x, p, training, rng=None, scaling="inverted", mask=None):
     """Drops whole channels of x (N, C, L) (Tompson et al. 2015, arXiv:1411.4280)."""
     check_axes("dropout1d", x, "(N, C, L)")
     return _dropped("dropout1d", x, p, training, rng, scaling, 2, mask)
 
 
-@composition(kind="random")
-@_family
+@_random
 def dropout2d(x, p, training, rng=None, scaling="inverted", mask=None):
     """Drops whole channels of x (N, C, H, W) (Tompson et al. 2015, arXiv:1411.4280)."""
     check_axes("dropout2d", x, "(N, C, H, W)")
     return _dropped("dropout2d", x, p, training, rng, scaling, (2, 3), mask)
 
 
-@composition(kind="random")
-@_family
+@_random
 def drop_path(x, p, training, rng=None, scaling="inverted", mask=None):
     """Drops whole samples x[i] of x (N, ...).
 
@@ -95,20 +98,18 @@ def drop_path(x, p, training, rng=None, scaling="inverted", mask=None):
     return _dropped("drop_path", x, p, training, rng, scaling, range(1, np.ndim(x)), mask)
 
 
-@composition(kind="random")
-@_family
+@_random
 def drop_connect(weight, p, training, rng=None, scaling="inverted", mask=None):
-    """Drops entries of a weight (any shape): one mask a call, so one for a whole batch.
+    """Drops entries of a weight (any shape). Each call draws one mask, for the whole batch.
 
     Wan et al. 2013, ICML.
     """
     return _dropped("drop_connect", weight, p, training, rng, scaling, (), mask)
 
 
-@composition(kind="random")
-@_family
+@_random
 def alpha_dropout(x, p, training, rng=None, mask=None):
-    """Dropout for selu: entries of x (any shape) with mean 0 and variance 1 keep both.
+    """Dropout for selu: if the entries of x (any shape) have mean 0 and variance 1, they keep both.
 
     a (m x + (1 - m) A) + b, where m is the mask, A = selu(-inf), a = ((1 - p) (1 + p A^2))^-1/2 and
     b = -a p A (Klambauer et al. 2017, arXiv:1706.02515). The mean over masks is a (1 - p) x, not x.
@@ -120,10 +121,9 @@ def alpha_dropout(x, p, training, rng=None, mask=None):
     return a * np.where(_mask("alpha_dropout", x, p, rng, (), mask), x, low) - a * p * low
 
 
-@composition(kind="random")
-@_family
+@_random
 def gaussian_dropout(x, p, training, rng=None, noise=None):
-    """x (any shape) times N(1, p / (1 - p)): mean and variance of dropout at rate p < 1.
+    """x (any shape) times N(1, p / (1 - p)), which has the mean and variance of dropout, p < 1.
 
     Srivastava et al. 2014, JMLR 15, section 10.
     """
@@ -132,8 +132,7 @@ def gaussian_dropout(x, p, training, rng=None, noise=None):
     return x * _gaussian("gaussian_dropout", x, 1.0, math.sqrt(p / (1 - p)), rng, noise)
 
 
-@composition(kind="random")
-@_family
+@_random
 def gaussian_noise(x, std, training, rng=None, noise=None):
     """x (any shape) plus N(0, std^2). On inputs it acts as weight decay (Bishop 1995)."""
     if not _draws("gaussian_noise", training, std=std, rng=rng):
@@ -142,14 +141,14 @@ def gaussian_noise(x, std, training, rng=None, noise=None):
 
 
 def _draws(name, training, **settings):
-    """Whether noise is drawn. Refuses wrong settings, in evaluation too."""
+    """Whether noise is drawn. Checks the settings, in evaluation too."""
     check_settings(name, **settings)
     return training or sampling_mode.get()
 
 
 def check_settings(name, p=0.0, std=0.0, rng=None, scaling="inverted", share=()):
-    """Refuses settings that no call of the function `name` can use."""
-    for setting, value in (("p", p), ("std", std)):
+    """Raises ValueError or TypeError for settings that the function `name` cannot use."""
+    for setting, value in ("p", p), ("std", std):
         single = isinstance(value, np.ndarray) and value.ndim == 0
         if not isinstance(value, (float, int, np.number)) and not single:
             raise TypeError(f"{name}: {setting} is a number, not {value!r}.")
@@ -157,21 +156,16 @@ def check_settings(name, p=0.0, std=0.0, rng=None, scaling="inverted", share=())
         hint = f" Did you mean {p / 100:g}?" if 1 < p <= 100 else ""
         raise ValueError(f"{name}: p is the probability of DROPPING, in [0, 1]; got {p}.{hint}")
     if p == 1 and name == "gaussian_dropout":
-        raise ValueError(
-            "gaussian_dropout: p must be below 1, where the variance p/(1-p) of the noise is "
-            "infinite."
-        )
+        limit = "where the variance p/(1-p) of the noise is infinite"
+        raise ValueError(f"gaussian_dropout: p must be below 1, {limit}.")
     if not 0 <= std < math.inf:
-        raise ValueError(
-            f"{name}: std is the standard deviation of the noise, a number >= 0; got {std}."
-        )
+        needed = "the standard deviation of the noise, a number >= 0"
+        raise ValueError(f"{name}: std is {needed}; got {std}.")
     if scaling not in ("inverted", "classic"):
         raise ValueError(f'{name}: scaling is "inverted" or "classic", not {scaling!r}.')
     if rng is not None and not isinstance(rng, (np.random.Generator, str)):
-        raise TypeError(
-            f"{name}: rng must be a np.random.Generator, such as np.random.default_rng(0), "
-            f"or the name of a stream, not {type(rng).__name__}."
-        )
+        needed = "a np.random.Generator, such as np.random.default_rng(0), or the name of a stream"
+        raise TypeError(f"{name}: rng must be {needed}, not {type(rng).__name__}.")
     if not all(isinstance(axis, int) for axis in _axes(share)):
         raise TypeError(f"{name}: share is an axis or a tuple of axes, not {share!r}.")
 
@@ -187,30 +181,28 @@ def _dropped(name, x, p, training, rng, scaling, share, mask):
 
 
 def _mask(name, x, p, rng, share, mask):
-    """The mask of x: drawn, of size 1 along the axes `share`, or the given one."""
+    """The given mask of x, or a mask that is drawn, of size 1 along the axes `share`."""
     shape = np.shape(x)
     if mask is None:
         shared = _axes(share)
         for axis in shared:
             if not -len(shape) <= axis < len(shape):
-                raise ValueError(
-                    f"{name}: there is no axis {axis} to share along in x of shape {shape}."
-                )
+                place = f"to share along in x of shape {shape}"
+                raise ValueError(f"{name}: there is no axis {axis} {place}.")
         if shared:
             shared = [axis % len(shape) for axis in shared]
             shape = tuple(1 if axis in shared else n for axis, n in enumerate(shape))
         return Noise(Bernoulli(1 - p), shape, bool, rng)
     values = np.asarray(data_of(mask))
-    if values.dtype != bool and not (ones := np.isin(values, (0, 1))).all():
-        raise ValueError(
-            f"{name}: a mask has 1 or True where x is kept and 0 or False where it is dropped; "
-            f"got {values[~ones][0]}."
-        )
+    others = [] if values.dtype == bool else values[~np.isin(values, (0, 1))]
+    if len(others):
+        needed = "1 or True where x is kept and 0 or False where it is dropped"
+        raise ValueError(f"{name}: a mask has {needed}; got {others[0]}.")
     return _given(name, "mask", mask, bool, shape)
 
 
 def _gaussian(name, x, mean, std, rng, noise):
-    """Gaussian noise of the shape of x: drawn, or the given one."""
+    """The given noise, or Gaussian noise of the shape of x that is drawn."""
     dtype = x.dtype if x.dtype.kind == "f" else np.float64
     if noise is None:
         return Noise(Normal(mean, std), x.shape, dtype, rng)

@@ -1,51 +1,53 @@
 """Losses of predictions. They return one number, unless reduction="none".
 
 reduction  "mean" over all entries, "sum", or "none": a loss for each entry. All losses raise
-           ValueError for another reduction, and for an input and a target whose shapes do not fit.
+           ValueError for another reduction, and if the shapes of input and target do not fit.
 """
 
 import numpy as np
 
 from ..array import as_array, data_of
 from ..engine import Tensor
-from ..ops import log_softmax, losses, softplus
+from ..ops import log_softmax, losses, reductions, softplus
 from ..ops.elementwise import floats
 from ..registry import composition
 from .checks import whole_numbers
 
+__all__ = ["cross_entropy", "nll_loss", "binary_cross_entropy_with_logits"]
+__all__ += ["mse_loss", "l1_loss", "huber_loss"]
+
+
+REDUCTIONS = {"mean": reductions.mean, "sum": reductions.sum, "none": lambda entries: entries}
+
 
 def _check_reduction(name, reduction):
-    if not isinstance(reduction, str) or reduction not in ("mean", "sum", "none"):
+    if not isinstance(reduction, str) or reduction not in REDUCTIONS:
         raise ValueError(f'{name}: reduction is "mean", "sum" or "none", not {reduction!r}.')
 
 
 def _reduced(entries, reduction, kept=None):
-    """The mean or the sum of the entries that are `kept`; with "none" all, 0 where not kept."""
-    if kept is not None:
-        entries = np.where(kept, entries, 0)
-    if reduction == "none":
-        return entries
-    if reduction == "mean" and kept is None:
-        return entries.mean()
-    return entries.sum() / kept.sum() if reduction == "mean" else entries.sum()
+    """The mean or the sum of the entries that are `kept`. With "none" the others are 0."""
+    if kept is None:
+        return REDUCTIONS[reduction](entries)
+    entries = np.where(kept, entries, 0)
+    return entries.sum() / kept.sum() if reduction == "mean" else REDUCTIONS[reduction](entries)
 
 
 # ---------------------------------------------------------------------------------- classification
 
 
 def _counted(name, scores, target, reduction, ignored):
-    """Which targets are not `ignored`; None for all. Refuses targets that are not class numbers."""
+    """A mask of the targets that count, None if all do. Raises an error for wrong targets."""
     _check_reduction(name, reduction)
     shape, labels = np.shape(scores), np.asarray(data_of(target))
     axis = min(1, len(shape) - 1)  # of the classes
     needed = shape[:axis] + shape[axis + 1 :]
     if not shape or labels.shape != needed:
-        raise ValueError(
-            f"{name}: scores {shape} need a target of shape {needed}, got {labels.shape}."
-        )
+        target_shape = f"a target of shape {needed}, got {labels.shape}"
+        raise ValueError(f"{name}: scores {shape} need {target_shape}.")
     whole_numbers(name, "the target", labels)
     classes = shape[axis]
-    # As an unsigned number a negative one is huge, so one comparison finds both ends.
+    # A negative number is huge as an unsigned number, so one comparison checks both ends.
     unsigned = labels.astype(np.uint64)
     outside = labels.size and unsigned.item(unsigned.argmax()) >= classes
     if not outside and ignored < 0:
@@ -74,12 +76,12 @@ def cross_entropy(input, target, reduction="mean", *, ignore_index=-100, label_s
     input            scores before any softmax, (N, C, ...) or (C,) for C classes
     target           class numbers 0..C-1, (N, ...) or ()
     reduction        "mean", "sum" or "none"
-    ignore_index     targets of this number do not count
+    ignore_index     targets with this number do not count
     label_smoothing  the part of the target, in [0, 1], that is spread over all classes
                      (Szegedy et al. 2016, arXiv:1512.00567)
 
-    Raises ValueError for other shapes, for classes that the scores do not have and for settings out
-    of range, TypeError for targets that are not whole numbers.
+    Raises ValueError for other shapes, for classes that the scores do not have, and for settings
+    out of range; TypeError for targets that are not whole numbers.
     """
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"cross_entropy: label_smoothing is in [0, 1], got {label_smoothing}.")
@@ -94,7 +96,7 @@ def cross_entropy(input, target, reduction="mean", *, ignore_index=-100, label_s
 
 
 def nll_loss(input, target, reduction="mean", *, ignore_index=-100):
-    """-input[target], where input are log-probabilities, as log_softmax gives them.
+    """-input[target], where input holds log-probabilities, as log_softmax returns them.
 
     input is (N, C, ...) or (C,). target, reduction, ignore_index and errors as for cross_entropy.
     """
@@ -106,7 +108,7 @@ def nll_loss(input, target, reduction="mean", *, ignore_index=-100):
 
 
 def _equal_shapes(name, input, target, reduction):
-    """The input and the target as floats; refuses shapes that differ, even if they broadcast."""
+    """The input and the target as floats. Raises ValueError if their shapes differ."""
     _check_reduction(name, reduction)
     a, b = np.shape(input), np.shape(target)
     if a != b:
@@ -138,10 +140,11 @@ def l1_loss(input, target, reduction="mean"):
 
 @composition(kind="loss")
 def huber_loss(input, target, reduction="mean", delta=1.0):
-    """d^2/2 where |d| <= delta, else delta (|d| - delta/2), for d = input - target, shapes equal.
+    """d^2/2 where |d| <= delta, else delta (|d| - delta/2), with d = input - target.
 
-    reduction  "mean", "sum" or "none"
-    delta      where the square becomes a line, > 0
+    input, target  arrays of the same shape
+    reduction      "mean", "sum" or "none"
+    delta          the |d| from which on the loss is linear, > 0
 
     Raises ValueError if the shapes differ or delta is not positive. Huber 1964.
     """
@@ -155,9 +158,10 @@ def huber_loss(input, target, reduction="mean", delta=1.0):
 
 @composition(kind="loss")
 def binary_cross_entropy_with_logits(input, target, reduction="mean"):
-    """-t log sigmoid(x) - (1-t) log(1 - sigmoid(x)) of scores x and targets t, shapes equal.
+    """-t log sigmoid(x) - (1-t) log(1 - sigmoid(x)) of scores x = input and targets t = target.
 
-    target     numbers in [0, 1]
+    input      scores of any shape
+    target     numbers in [0, 1], of the same shape
     reduction  "mean", "sum" or "none"
 
     Raises ValueError if the shapes differ or a target is outside [0, 1]. A target that requires a

@@ -3,7 +3,7 @@
 The result is multiplied by `weight` and added to `bias`, unless they are None.
 
 eps       keeps the divisor from 0, a number >= 0
-momentum  how far running statistics move to the statistics of a batch, from 0 to 1
+momentum  the step of running statistics towards the statistics of a batch, from 0 to 1
 All functions raise ValueError for other shapes, settings out of range, and means of a single entry.
 """
 
@@ -17,6 +17,8 @@ from ..ops import standardize
 from ..registry import composition
 from .checks import check_divides, check_shapes
 
+__all__ = ["batch_norm", "layer_norm", "group_norm", "instance_norm"]
+
 
 @composition
 def batch_norm(
@@ -28,16 +30,16 @@ def batch_norm(
 
     running_mean, running_var  arrays (C,) or None
     weight, bias               (C,) or None: the result is multiplied by weight, then bias is added
-    training                   True: by the mean and variance of the batch; the running statistics
-                               move in place towards them, the variance over n - 1. False: by the
-                               running statistics
-    momentum                   how far they move, from 0 to 1
+    training                   True: uses the mean and variance of the batch. The running statistics
+                               move in place towards them; that variance is over n - 1. False: uses
+                               the running statistics
+    momentum                   the step of the running statistics, from 0 to 1
     eps                        is added to the variance, >= 0
 
     Inside `frozen_noise()`, and so in every check, running statistics do not move. Raises
-    ValueError for other shapes, settings out of range, one entry a channel in training, or no
-    running statistics in evaluation; TypeError for running statistics that are not arrays of
-    floats.
+    ValueError for other shapes, for settings out of range, in training for channels of one entry,
+    and in evaluation without running statistics; TypeError for running statistics that are not
+    arrays of floats.
     """
     running = {"running_mean": running_mean, "running_var": running_var}
     _check_channels("batch_norm", x, eps, **running, weight=weight, bias=bias)
@@ -51,10 +53,9 @@ def batch_norm(
             _move(running_var, var, momentum)
         return _affine_by_channel(out, weight, bias)
     if running_mean is None or running_var is None:
-        raise ValueError(
-            "batch_norm: evaluation needs running_mean and running_var; else training=True."
-        )
-    # The mean first: with a large mean, x * scale would lose digits.
+        needed = "running_mean and running_var; else training=True"
+        raise ValueError(f"batch_norm: evaluation needs {needed}.")
+    # The mean goes first: x * scale would lose digits if the mean is large.
     centred = _affine_by_channel(x, None, -np.asarray(running_mean))
     scale = (1 if weight is None else weight) / np.sqrt(np.asarray(running_var) + eps)
     return _affine_by_channel(centred, scale, bias)
@@ -83,7 +84,7 @@ def layer_norm(x, normalized_shape, weight=None, bias=None, eps=1e-5):
 
     Ba, Kiros & Hinton 2016 (arXiv:1607.06450).
 
-    normalized_shape  the sizes of these axes, a number or a tuple
+    normalized_shape  the sizes of the last axes, a number or a tuple
     weight, bias      of shape normalized_shape, or None
     eps               is added to the variance, >= 0
 
@@ -101,7 +102,7 @@ def group_norm(x, num_groups, weight=None, bias=None, eps=1e-5):
     """Normalises each group of C / num_groups channels of each sample of x (N, C, ...).
 
     weight and bias are (C,) or None; eps >= 0 is added to the variance. Raises ValueError for other
-    shapes, for groups that do not divide the channels, and for one entry a group. Wu & He 2018
+    shapes, if num_groups does not divide the channels, and for groups of one entry. Wu & He 2018
     (arXiv:1803.08494).
     """
     _check_channels("group_norm", x, eps, weight=weight, bias=bias)
@@ -117,7 +118,7 @@ def instance_norm(x, *, weight=None, bias=None, eps=1e-5):
     """Normalises each channel of each sample of x (N, C, ...).
 
     weight and bias are (C,) or None; eps >= 0 is added to the variance. Raises ValueError for other
-    shapes and for one entry a channel. Ulyanov et al. 2016 (arXiv:1607.08022).
+    shapes and for channels of one entry. Ulyanov et al. 2016 (arXiv:1607.08022).
     """
     _check_channels("instance_norm", x, eps, weight=weight, bias=bias)
     out = _standardized("instance_norm", x, tuple(range(2, x.ndim)), eps)
@@ -125,7 +126,7 @@ def instance_norm(x, *, weight=None, bias=None, eps=1e-5):
 
 
 def _standardized(name, x, axes, eps):
-    """`standardize`; refuses means of a single entry, since the result would be 0."""
+    """`standardize`. Raises ValueError for means of a single entry, whose result would be 0."""
     if math.prod(x.shape[a] for a in axes) < 2:
         remedy = " Train on two rows or more, or use evaluation mode." if 0 in axes else ""
         raise ValueError(f"{name}: the axes {axes} of x {x.shape} have one entry or none.{remedy}")
@@ -133,6 +134,7 @@ def _standardized(name, x, axes, eps):
 
 
 def _affine(x, weight, bias):
+    """x * weight + bias; either may be None."""
     x = x if weight is None else x * weight
     return x if bias is None else x + bias
 
@@ -147,8 +149,8 @@ def _affine_by_channel(x, weight, bias):
 
 def _check_channels(name, x, eps, **arrays):
     if x.ndim < 2:
-        remedy = "For one sample write x[None]."
-        raise ValueError(f"{name}: x must be (N, C, ...), got shape {x.shape}. {remedy}")
+        given = f"got shape {x.shape}. For one sample write x[None]"
+        raise ValueError(f"{name}: x must be (N, C, ...), {given}.")
     _check(name, x.shape[1:2], eps, **arrays)
 
 

@@ -9,6 +9,8 @@ from ..registry import composition
 from .checks import check_fits, mask_values, whole_numbers
 from .dropout import check_settings, dropout
 
+__all__ = ["embedding", "scaled_dot_product_attention"]
+
 
 @composition
 def embedding(x, weight, padding_idx=None):
@@ -16,10 +18,10 @@ def embedding(x, weight, padding_idx=None):
 
     The result is (..., embedding_dim).
 
-    padding_idx  the row that stands for no token: it gets no gradient
+    padding_idx  the row that stands for no token. It gets no gradient
 
-    Raises ValueError for a weight of another rank, TypeError for x of another dtype, IndexError for
-    a row that the weight does not have.
+    Raises ValueError unless the weight has two axes, TypeError unless x has whole numbers,
+    IndexError for a row that the weight does not have.
     """
     if np.ndim(weight) != 2:
         shape = np.shape(weight)
@@ -58,14 +60,15 @@ def scaled_dot_product_attention(
 
     attn_mask     broadcasts to the scores (..., L, S): True where a query may attend to a key, or
                   floats, which are added to the scores
-    dropout_p     the rate of dropout for the weights; unless it is 0, `training` must be given
-    is_causal     query i attends to the keys 0..i only, whatever else the mask allows
-    scale         1 / sqrt(E) if not given
+    dropout_p     the rate of dropout for the weights
+    is_causal     True: query i attends to the keys 0..i only, and only where the mask allows it
+    scale         the factor of the scores, 1 / sqrt(E) if not given
+    training      whether dropout draws noise; must be given unless dropout_p is 0
     rng           for the dropout, as in functional.dropout
     need_weights  True: returns (result, weights (..., L, S)), the weights after dropout
 
-    A query that may attend to no key has weights of 0, so its result is 0, not nan. Raises
-    ValueError for other shapes, TypeError for a mask of another dtype.
+    If a query may attend to no key, its weights and its result are 0, not nan. Raises ValueError
+    for other shapes, TypeError for a mask of another dtype or without `training`.
     """
     name = "scaled_dot_product_attention"
     check_settings(name, p=dropout_p, rng=rng)
@@ -83,7 +86,7 @@ def scaled_dot_product_attention(
         weights = softmax(scores)
     else:
         some = allowed.any(axis=-1, keepdims=True)
-        # A query that may attend to no key: weights as without a mask, which then become 0.
+        # A query that may attend to no key gets weights as without a mask, which then become 0.
         weights = softmax(np.where(allowed | ~some, scores, -np.inf))
         weights = weights if some.all() else np.where(some, weights, 0)
     if dropout_p:
@@ -92,14 +95,14 @@ def scaled_dot_product_attention(
 
 
 def _masks(name, mask, is_causal, scores):
-    """By the masks: which scores count, None for all, and what is added to them, or None."""
+    """(a mask of the scores that count, or None for all; floats to add to the scores, or None)."""
     allowed = added = None
     if mask is not None:
         values = mask_values(name, "attn_mask", mask, "True where a query may attend")
         check_fits(name, "an attn_mask", values.shape, "the scores", scores.shape)
         allowed = values
         if values.dtype != bool:
-            with np.errstate(over="ignore"):  # the usual -1e9 is -inf in float16
+            with np.errstate(over="ignore"):  # -1e9, which many use, is -inf in float16
                 allowed = values.astype(scores.dtype) != -np.inf
             added = np.where(allowed, mask, 0).astype(scores.dtype)
     if is_causal:

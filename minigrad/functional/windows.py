@@ -1,16 +1,15 @@
 """Convolution and pooling: functions of windows that slide over the space of x.
 
-x is (N, C, L) for the functions in 1d and (N, C, H, W) for those in 2d. Their arguments, where a
-function takes them:
+x is (N, C, L) for the functions in 1d and (N, C, H, W) for the functions in 2d. Their arguments:
 
 kernel_size  the size of a window
-stride       how far a window is from the next one
-padding      how many zeros are put at both ends of each axis; for convolutions also "same", as many
-             as keep the size (stride 1 only), and "valid", none
-dilation     how far entries of a window are apart: with 2, every other entry of x
-groups       into how many groups the channels are split, each with filters of its own
+stride       the distance from one window to the next
+padding      the number of zeros at both ends of each axis. Convolutions also take "same", which
+             keeps the size (stride 1 only), and "valid", which is 0
+dilation     the distance from one entry of a window to the next: 2 takes every other entry of x
+groups       the number of groups of channels, each with its own filters
 
-Sizes, strides, paddings and dilations are whole numbers, or one number an axis. An axis of n
+Sizes, strides, paddings and dilations are whole numbers, or one number for each axis. An axis of n
 entries has (n + 2 padding - dilation (kernel_size - 1) - 1) // stride + 1 windows. All functions
 raise ValueError for x, weights or biases of other shapes, for settings out of range, and for a
 window larger than x.
@@ -18,13 +17,16 @@ window larger than x.
 
 import math
 import numbers
-from typing import NamedTuple
 
 import numpy as np
 
 from ..ops import windows
 from ..registry import composition
 from .checks import check_axes, check_divides, check_shapes, each
+
+__all__ = ["conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d", "unfold", "fold"]
+__all__ += ["max_pool1d", "max_pool2d", "avg_pool1d", "avg_pool2d"]
+__all__ += ["adaptive_avg_pool1d", "adaptive_avg_pool2d", "interpolate"]
 
 LAYOUTS = {1: "(N, C, L)", 2: "(N, C, H, W)"}
 
@@ -60,10 +62,10 @@ def conv_transpose1d(
 ):
     """The transpose of conv1d as a linear map: x (N, M, L) gives (N, C, longer L).
 
-    weight (M, C / groups, K), bias (C,) or None. stride, padding, groups and dilation are those of
-    the conv1d that is transposed; output_padding, less than stride or dilation, is added to the
-    length of the result, since that conv1d gives L for several lengths. Raises ValueError for
-    shapes and settings that do not fit.
+    weight (M, C / groups, K), bias (C,) or None. stride, padding, groups and dilation are the
+    arguments of the conv1d. That conv1d gives L for several lengths: output_padding, less than
+    stride or dilation, is added to the length of the result. Raises ValueError for shapes and
+    settings that do not fit.
     """
     return _conv_transpose(1, x, weight, bias, stride, padding, output_padding, groups, dilation)
 
@@ -82,18 +84,18 @@ def conv_transpose2d(
 
 @composition
 def max_pool1d(x, kernel_size, stride=None, padding=0, dilation=1):
-    """The largest entry of each window of x (N, C, L); ties share the gradient equally.
+    """The largest entry of each window of x (N, C, L). Ties share the gradient equally.
 
-    stride is kernel_size unless given. padding adds entries that never win, at most half of
-    kernel_size; dilation is the step inside a window. Raises ValueError for shapes and settings
-    that do not fit.
+    stride is kernel_size unless given. padding adds entries of -inf; no window may have padding
+    alone. dilation is the step inside a window. Raises ValueError for shapes and settings that do
+    not fit.
     """
     return _max_pool(1, x, kernel_size, stride, padding, dilation)
 
 
 @composition
 def max_pool2d(x, kernel_size, stride=None, padding=0, dilation=1):
-    """The largest entry of each window of x (N, C, H, W); ties share the gradient equally.
+    """The largest entry of each window of x (N, C, H, W). Ties share the gradient equally.
 
     Arguments and errors as for max_pool1d; each is a number or a pair (vertical, horizontal).
     """
@@ -104,9 +106,9 @@ def max_pool2d(x, kernel_size, stride=None, padding=0, dilation=1):
 def avg_pool1d(x, kernel_size, stride=None, padding=0, *, count_include_pad=True):
     """The mean of each window of x (N, C, L).
 
-    stride is kernel_size unless given. padding adds zeros, at most half of kernel_size, which count
-    in the mean unless count_include_pad=False. Raises ValueError for shapes and settings that do
-    not fit.
+    stride is kernel_size unless given. padding adds zeros, which count in the mean unless
+    count_include_pad=False; no window may have padding alone. Raises ValueError for shapes and
+    settings that do not fit.
     """
     return _avg_pool(1, x, kernel_size, stride, padding, count_include_pad)
 
@@ -122,9 +124,9 @@ def avg_pool2d(x, kernel_size, stride=None, padding=0, *, count_include_pad=True
 
 @composition
 def adaptive_avg_pool1d(x, output_size):
-    """x (N, C, L) as means over `output_size` stretches: (N, C, output_size).
+    """The means of `output_size` sections of x (N, C, L): (N, C, output_size).
 
-    Stretch i is from floor(i L / output_size) to ceil((i + 1) L / output_size). Raises ValueError
+    Section i goes from floor(i L / output_size) to ceil((i + 1) L / output_size). Raises ValueError
     unless output_size is a whole number >= 1.
     """
     return _adaptive_avg_pool(1, x, output_size)
@@ -132,7 +134,7 @@ def adaptive_avg_pool1d(x, output_size):
 
 @composition
 def adaptive_avg_pool2d(x, output_size):
-    """x (N, C, H, W) as means over a grid of rectangles: (N, C, rows, columns).
+    """The means of a grid of rectangles of x (N, C, H, W): (N, C, rows, columns).
 
     output_size is a number, or (rows, columns) in which None leaves an axis as it is. Errors as for
     adaptive_avg_pool1d.
@@ -144,12 +146,12 @@ def adaptive_avg_pool2d(x, output_size):
 def interpolate(x, size=None, scale_factor=None, mode="nearest"):
     """x (N, C, *space) made larger or smaller: entry i of an axis is entry floor(i / scale) of x.
 
-    size          the new sizes, a number or one an axis
-    scale_factor  in place of size, how many times as large each axis becomes
+    size          the new sizes, a number, or one number for each axis
+    scale_factor  the new sizes divided by the old sizes, in place of `size`
     mode          only "nearest"
 
-    Raises ValueError for another mode, for both or none of size and scale_factor, and if nothing is
-    left.
+    Raises ValueError for another mode, if not exactly one of size and scale_factor is given, and if
+    an axis would have size 0.
     """
     rank = _rank("interpolate", x)
     space = x.shape[2:]
@@ -180,7 +182,7 @@ def unfold(x, kernel_size, dilation=1, padding=0, stride=1):
     windows. Raises ValueError for shapes and settings that do not fit.
     """
     rank = _rank("unfold", x)
-    window = _window("unfold", rank, kernel_size, stride, padding, dilation)
+    window = Window("unfold", rank, kernel_size, stride, padding, dilation)
     y = np.moveaxis(window.unfold(x), range(-rank, 0), range(2, 2 + rank))
     column, out = y.shape[1 : 2 + rank], y.shape[2 + rank :]
     return np.reshape(y, (len(y), math.prod(column), math.prod(out)))
@@ -188,14 +190,14 @@ def unfold(x, kernel_size, dilation=1, padding=0, stride=1):
 
 @composition
 def fold(x, output_size, kernel_size, dilation=1, padding=0, stride=1):
-    """The transpose of unfold: adds up columns where they were taken from, in (N, C, *output_size).
+    """The transpose of unfold: adds the columns of x to zeros (N, C, *output_size), as windows.
 
     x is (N, C * prod(kernel_size), number of windows). All other arguments as for unfold. Raises
-    ValueError if the windows of output_size are not the columns of x.
+    ValueError if output_size has another number of windows.
     """
     rank = len(output_size) if isinstance(output_size, (tuple, list)) else 2
     output_size = each("fold", "output_size", output_size, rank, 1)
-    window = _window("fold", rank, kernel_size, stride, padding, dilation)
+    window = Window("fold", rank, kernel_size, stride, padding, dilation)
     space = window.padded(output_size)
     out = windows.places(space, window.size, window.stride, window.dilation)
     entries = math.prod(window.size)
@@ -208,37 +210,45 @@ def fold(x, output_size, kernel_size, dilation=1, padding=0, stride=1):
     return window.crop(windows.fold(y, space, window.stride, window.dilation))
 
 
-class Window(NamedTuple):
-    """The settings of windows, a number for each axis; for the padding a pair (before, after)."""
+class Window:
+    """The settings of windows over `rank` axes: a number, or one number for each axis.
 
-    name: str  # of the function, for its errors
-    size: tuple
-    stride: tuple
-    padding: list
-    dilation: tuple
+    name  the function that takes the settings, for its errors
+    """
+
+    def __init__(self, name, rank, size, stride, padding, dilation):
+        self.name = name
+        self.size = each(name, "kernel_size", size, rank, 1)
+        self.dilation = each(name, "dilation", dilation, rank, 1)
+        self.stride = self.size if stride is None else each(name, "stride", stride, rank, 1)
+        if padding == "same":
+            if max(self.stride) > 1:
+                raise ValueError(f'{name}: padding="same" is for stride 1, not {self.stride}.')
+            total = [d * (k - 1) for k, d in zip(self.size, self.dilation)]
+            self.padding = [(t // 2, t - t // 2) for t in total]
+        else:
+            padding = 0 if padding == "valid" else padding
+            self.padding = [(p, p) for p in each(name, "padding", padding, rank, 0)]
+        self.pads = any(map(any, self.padding))  # whether there is any padding
 
     def padded(self, space):
         """The sizes of a space with its padding."""
         return tuple(n + before + after for n, (before, after) in zip(space, self.padding))
 
-    def pads(self):
-        """Whether there is any padding."""
-        return any(map(any, self.padding))
-
     def pad(self, x, value=0):
         """x with `value` around it."""
         widths = [(0, 0), (0, 0), *self.padding]
-        return np.pad(x, widths, constant_values=value) if self.pads() else x
+        return np.pad(x, widths, constant_values=value) if self.pads else x
 
     def crop(self, x):
         """x without its padding."""
-        if not self.pads():
+        if not self.pads:
             return x
         ends = zip(x.shape[2:], self.padding)
         return x[(..., *(slice(before, n - after) for n, (before, after) in ends))]
 
     def check_size(self, x):
-        """Refuses x that is smaller than a window."""
+        """Raises ValueError if x is smaller than a window."""
         for n, k, d in zip(self.padded(x.shape[2:]), self.size, self.dilation):
             if n < d * (k - 1) + 1:
                 window = f"a window of {d * (k - 1) + 1} does not fit into an axis of {n}"
@@ -250,7 +260,7 @@ class Window(NamedTuple):
         return windows.unfold(self.pad(x, value), self.size, self.stride, self.dilation)
 
     def shares(self, x):
-        """The share of each window in x, not in the padding; refuses windows of padding alone."""
+        """The share of each window that is not padding. Raises ValueError if a share is 0."""
         axes = tuple(range(-len(self.size), 0))
         shares = np.mean(self.unfold(np.ones((1, 1, *x.shape[2:]), x.dtype)), axis=axes)
         if not shares.all():
@@ -266,24 +276,8 @@ def _rank(name, x):
     return np.ndim(x) - 2
 
 
-def _window(name, rank, size, stride, padding, dilation):
-    """A Window for `rank` axes, of settings that are a number or one number an axis."""
-    size = each(name, "kernel_size", size, rank, 1)
-    dilation = each(name, "dilation", dilation, rank, 1)
-    stride = size if stride is None else each(name, "stride", stride, rank, 1)
-    if padding == "same":
-        if max(stride) > 1:
-            raise ValueError(f'{name}: padding="same" is for stride 1, not {stride}.')
-        total = [d * (k - 1) for k, d in zip(size, dilation)]
-        padding = [(t // 2, t - t // 2) for t in total]
-    else:
-        padding = 0 if padding == "valid" else padding
-        padding = [(p, p) for p in each(name, "padding", padding, rank, 0)]
-    return Window(name, size, stride, padding, dilation)
-
-
 def _filters(name, rank, x, weight, bias, stride, padding, dilation, groups, transposed=False):
-    """The Window of a convolution; refuses filters and biases that do not fit the channels of x."""
+    """The Window of a convolution. Raises ValueError if weight and bias do not fit x."""
     check_axes(name, x, LAYOUTS[rank])
     shape = np.shape(weight)
     if len(shape) != x.ndim:
@@ -296,7 +290,7 @@ def _filters(name, rank, x, weight, bias, stride, padding, dilation, groups, tra
         needed = f"weight {shape} with groups={groups} takes {channels}"
         raise ValueError(f"{name}: x {x.shape} has {x.shape[1]} channels, {needed}.")
     check_shapes(name, (outputs,), bias=bias)
-    return _window(name, rank, shape[2:], stride, padding, dilation)
+    return Window(name, rank, shape[2:], stride, padding, dilation)
 
 
 def _conv(rank, x, weight, bias, stride, padding, dilation, groups):
@@ -314,10 +308,8 @@ def _conv_transpose(rank, x, weight, bias, stride, padding, output_padding, grou
     if any(e >= max(s, d) for e, s, d in zip(extra, stride, dilation)):
         limits = f"the stride {stride} or the dilation {dilation}"
         raise ValueError(f"{name}: output_padding {extra} must be smaller than {limits}.")
-    space = tuple(
-        s * (n - 1) + d * (k - 1) + 1 + e
-        for n, k, s, d, e in zip(x.shape[2:], window.size, stride, dilation, extra)
-    )
+    covered = windows.covered(x.shape[2:], window.size, stride, dilation)
+    space = tuple(map(sum, zip(covered, extra)))
     if any(n <= before + after for n, (before, after) in zip(space, window.padding)):
         raise ValueError(f"{name}: without the padding, nothing is left of {space}; x {x.shape}.")
     out = window.crop(windows.convolve_input(x, weight, space, stride, dilation, groups))
@@ -327,8 +319,8 @@ def _conv_transpose(rank, x, weight, bias, stride, padding, output_padding, grou
 def _max_pool(rank, x, kernel_size, stride, padding, dilation):
     name = f"max_pool{rank}d"
     check_axes(name, x, LAYOUTS[rank])
-    window = _window(name, rank, kernel_size, stride, padding, dilation)
-    if window.pads():
+    window = Window(name, rank, kernel_size, stride, padding, dilation)
+    if window.pads:
         window.shares(x)
     return np.max(window.unfold(x, -math.inf), axis=tuple(range(-rank, 0)))
 
@@ -336,9 +328,9 @@ def _max_pool(rank, x, kernel_size, stride, padding, dilation):
 def _avg_pool(rank, x, kernel_size, stride, padding, count_include_pad):
     name = f"avg_pool{rank}d"
     check_axes(name, x, LAYOUTS[rank])
-    window = _window(name, rank, kernel_size, stride, padding, 1)
+    window = Window(name, rank, kernel_size, stride, padding, 1)
     mean = np.mean(window.unfold(x), axis=tuple(range(-rank, 0)))
-    if not window.pads():
+    if not window.pads:
         return mean
     shares = window.shares(x)
     return mean if count_include_pad else mean / shares

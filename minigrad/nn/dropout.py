@@ -1,7 +1,7 @@
 """Layers that draw noise: the dropout family, and blocks that use it."""
 
 from copy import copy
-from inspect import Parameter, Signature, signature
+from inspect import signature
 
 import numpy as np
 
@@ -9,59 +9,44 @@ from .. import functional as F
 from ..engine import Tensor
 from ..functional.dropout import check_settings, described, summary_of
 from ..modes import scoped
-from .module import Layer, Module
+from .layers import Function, layer_of
+from .module import Module
+
+__all__ = ["Dropout", "Dropout1d", "Dropout2d", "DropPath", "DropConnect", "AlphaDropout"]
+__all__ += ["GaussianDropout", "GaussianNoise", "Residual", "Stochastic"]
 
 
-class Stochastic(Layer):
+class Stochastic(Function):
     """A function of `functional` that draws noise, as a layer: in training, and in `sampling()`.
 
-    Its noise comes from the stream of the layer's name, so that the masks of a layer do not change
-    when others come or go. In Sequential(...) or a list, a layer has only a number. Its stream is
-    then named after its kind and its count among its kind: layers of other kinds do not matter, but
-    one of the same kind inserted before it takes its number and its noise. Name such layers,
-    Sequential(drop1=...), or their streams: Dropout(0.5, rng="drop1").
+    The noise comes from the stream of the layer's name, so the masks of a layer do not change when
+    other layers come or go. In Sequential(...) or a list, a layer has only a number. Its stream is
+    then named after its kind and its number among the layers of its kind. So layers of other kinds
+    do not matter, but a layer of the same kind inserted before it takes its number and its noise.
+    Name such layers, Sequential(drop1=...), or their streams: Dropout(0.5, rng="drop1").
     """
 
-    settings = ()  # the arguments of the function that the layer holds
+    def hold(self, **settings):
+        check_settings(self.function.__name__, **settings)
+        super().hold(**settings)
 
     def forward(self, x):
-        held = {name: getattr(self, name) for name in self.settings}
-        return self.function(x, training=self.training, **held)
+        return self.function(x, training=self.training, **self.held())
 
 
 def _layer_of(function, name):
     """The Stochastic layer of a function(x, p, training, rng, ...) of `functional`.
 
-    The layer is made with the settings of the function: p, which is 0.5 if not given, and keywords.
-    Its mode is `training`. A mask or noise belongs to a call, not to a layer, and is always drawn.
+    The constructor takes the settings of the function: p, by default 0.5, and keywords. The mode of
+    the layer is `training`. A mask or noise belongs to a call, so the layer always draws it.
     """
     _, first, *others = signature(function).parameters.values()
     first = first.replace(default=0.5) if first.name == "p" else first
     others = [s for s in others if s.name not in ("training", "mask", "noise")]
-    settings = (first.name, *(s.name for s in others))
-    own = Parameter("self", Parameter.POSITIONAL_ONLY)
-    expected = Signature([own, first, *(s.replace(kind=s.KEYWORD_ONLY) for s in others)])
-
-    def init(self, *values, **keywords):
-        try:
-            bound = expected.bind(self, *values, **keywords)
-        except TypeError as error:
-            raise TypeError(f"{name}: {error}.") from None
-        bound.apply_defaults()
-        given = {s: bound.arguments[s] for s in settings}
-        check_settings(function.__name__, **given)
-        vars(self).update(given)
-
-    init.__signature__ = expected
-    summary = f"functional.{function.__name__} as a layer. {summary_of(function)}"
-    members = {
-        "__init__": init,
-        "__doc__": described(summary, settings),
-        "__module__": __name__,
-        "function": staticmethod(function),
-        "settings": settings,
-    }
-    return type(name, (Stochastic,), members)
+    settings = [first, *(s.replace(kind=s.KEYWORD_ONLY) for s in others)]
+    summary = f"functional.{function.__name__} as a layer.\n\n{summary_of(function)}"
+    doc = described(summary, [s.name for s in settings])
+    return layer_of(function, name, settings, doc, Stochastic)
 
 
 Dropout = _layer_of(F.dropout, "Dropout")
@@ -81,10 +66,8 @@ class DropConnect(_layer_of(F.drop_connect, "DropConnect")):
 
     def __init__(self, module, p=0.5, *, rng=None, scaling="inverted"):
         if not isinstance(getattr(module, "weight", None), Tensor):
-            kind = type(module).__name__
-            raise TypeError(
-                f"DropConnect takes a module with a weight, such as Linear, not {kind}."
-            )
+            needed = "a module with a weight, such as Linear"
+            raise TypeError(f"DropConnect takes {needed}, not {type(module).__name__}.")
         super().__init__(p, rng=rng, scaling=scaling)
         self.module = module
 
@@ -92,7 +75,7 @@ class DropConnect(_layer_of(F.drop_connect, "DropConnect")):
         return scoped(self.module, self._without, *args, **kwargs)
 
     def _without(self, *args, **kwargs):
-        noisy = copy(self.module)  # others who call the module meanwhile see its whole weight
+        noisy = copy(self.module)  # the module keeps its whole weight, for other calls meanwhile
         noisy.weight = Stochastic.forward(self, self.module.weight)
         return noisy.forward(*args, **kwargs)
 
@@ -112,10 +95,8 @@ class Residual(Module):
         branch = self.branch(x)
         around = x if self.shortcut is None else self.shortcut(x)
         if branch.shape != np.shape(around):
-            what, remedy = "the shortcut gives", ""
+            other = f"the shortcut gives {np.shape(around)}."
             if self.shortcut is None:
-                what, remedy = "x is", " Give a shortcut that changes x alike."
-            raise ValueError(
-                f"Residual: the branch gives {branch.shape}, {what} {np.shape(around)}.{remedy}"
-            )
+                other = f"x is {np.shape(around)}. Give a shortcut that changes the shape of x too."
+            raise ValueError(f"Residual: the branch gives {branch.shape}, {other}")
         return around + (branch if self.drop is None else self.drop(branch))

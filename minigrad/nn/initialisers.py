@@ -1,10 +1,15 @@
-"""How weights begin. An initialiser is a function init(rng, shape, fan_in, fan_out) -> array.
+"""Initialisers of weights. Each is a function init(rng, shape, fan_in, fan_out) -> array.
 
 rng      the np.random.Generator to draw from
-fan_in   how many inputs each unit has; fan_out: how many units each input enters
+shape    the shape of the weight
+fan_in   the number of inputs of each unit
+fan_out  the number of units that each input enters
 """
 
 import numpy as np
+
+__all__ = ["zeros", "ones", "normal", "fan_in_uniform"]
+__all__ += ["glorot_uniform", "glorot_normal", "he_uniform", "he_normal"]
 
 
 def zeros(rng, shape, fan_in, fan_out):
@@ -40,11 +45,11 @@ def glorot_normal(rng, shape, fan_in, fan_out):
 
 
 def he_uniform(rng, shape, fan_in, fan_out):
-    """U(-a, a), a = sqrt(6 / fan_in) (He et al. 2015, arXiv:1502.01852): made for relu."""
+    """U(-a, a), a = sqrt(6 / fan_in) (He et al. 2015, arXiv:1502.01852): use it before a relu."""
     bound = np.sqrt(6 / fan_in)
     return rng.uniform(-bound, bound, shape)
 
 
 def he_normal(rng, shape, fan_in, fan_out):
-    """N(0, 2 / fan_in) (He et al. 2015, arXiv:1502.01852): made for relu."""
+    """N(0, 2 / fan_in) (He et al. 2015, arXiv:1502.01852): use it before a relu."""
     return rng.normal(0, np.sqrt(2 / fan_in), shape)

@@ -1,19 +1,59 @@
 """Layers. Names, arguments, layouts and state_dict keys are PyTorch's."""
 
-import inspect
 import math
+from inspect import Parameter, Signature, getdoc, signature
 
 import numpy as np
 
 from .. import functional as F
 from ..functional.checks import check_divides, each
-from .module import Layer, Module, check_sizes
+from .module import Layer, Module
+
+__all__ = ["Affine", "Linear", "Conv1d", "Conv2d", "ConvTranspose1d", "ConvTranspose2d", "Flatten"]
+__all__ += ["ReLU", "Sigmoid", "Tanh", "Softplus", "SiLU", "SELU", "GELU", "ELU", "LeakyReLU"]
+__all__ += ["Softmax", "LogSoftmax", "MaxPool1d", "MaxPool2d", "AvgPool1d", "AvgPool2d"]
+__all__ += ["AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "Upsample"]
+
+
+class Function(Layer):
+    """A function(x, ...) as a layer. The layer holds the other arguments, its `settings`."""
+
+    settings = ()  # the names
+
+    def hold(self, **settings):
+        """Takes over the settings, at construction. A subclass may check them first."""
+        vars(self).update(settings)
+
+    def held(self):
+        """{name: value} of the settings."""
+        return {name: getattr(self, name) for name in self.settings}
+
+    def forward(self, x):
+        return self.function(x, **self.held())
+
+
+def layer_of(function, name, settings, doc, base=Function):
+    """A subclass of `base` for a function. Its constructor takes `settings`, inspect.Parameters."""
+    expected = Signature([Parameter("self", Parameter.POSITIONAL_ONLY), *settings])
+
+    def init(self, *values, **keywords):
+        try:
+            bound = expected.bind(self, *values, **keywords)
+        except TypeError as error:
+            raise TypeError(f"{name}: {error}.") from None
+        bound.apply_defaults()
+        self.hold(**{s.name: bound.arguments[s.name] for s in settings})
+
+    init.__signature__ = expected
+    members = {"__init__": init, "__doc__": doc, "__module__": base.__module__}
+    members |= {"function": staticmethod(function), "settings": tuple(s.name for s in settings)}
+    return type(name, (base,), members)
 
 
 class Affine(Layer):
-    """What Linear and the convolutions share: a weight, and a bias or None.
+    """The base of Linear and the convolutions: a weight, and a bias or None.
 
-    shape     of the weight; its first axis is the units, all others are what enters a unit
+    shape     the shape of the weight: units first, then the inputs of a unit
     units     the length of the bias
     settings  penalty, bias_penalty, init, bias_init, rng, dtype: see Layer
     """
@@ -32,42 +72,39 @@ class Linear(Affine):
     """
 
     def __init__(self, in_features, out_features, bias=True, **settings):
-        check_sizes(self, in_features=in_features, out_features=out_features)
+        self.hold_sizes(in_features=in_features, out_features=out_features)
         super().__init__((out_features, in_features), out_features, bias, **settings)
-        self.in_features, self.out_features = in_features, out_features
 
     def forward(self, x):
         return F.linear(x, self.weight, self.bias)
 
 
-class Convolution(Affine):
-    """What the convolutions share: filters over `axes` axes, slid over x by `function`.
+class Convolution(Affine, Function):
+    """The base of the convolutions: filters slide over `axes` axes of x.
 
-    `options` are the arguments of the function after x, weight and bias. A `transposed` convolution
-    has weight (in_channels, out_channels / groups, *kernel_size), the others (out_channels,
-    in_channels / groups, *kernel_size).
+    `options` are the values of `settings`, the arguments of the function after x, weight and bias.
+    A `transposed` convolution has weight (in_channels, out_channels / groups, *kernel_size), any
+    other (out_channels, in_channels / groups, *kernel_size).
     """
 
     transposed = False
 
-    def __init__(self, in_channels, out_channels, kernel_size, bias, options, settings):
+    def __init__(self, in_channels, out_channels, kernel_size, bias, options, layer_settings):
         kind = type(self).__name__
-        groups = options["groups"]
+        self.hold(kernel_size=kernel_size, **dict(zip(self.settings, options)))
+        groups = self.groups
         channels = {"in_channels": in_channels, "out_channels": out_channels}
-        check_sizes(self, **channels, groups=groups)
+        self.hold_sizes(**channels, groups=groups)
         check_divides(kind, "groups", groups, **channels)
         size = each(kind, "kernel_size", kernel_size, self.axes, 1)
         if self.transposed:
             shape = in_channels, out_channels // groups, *size
         else:
             shape = out_channels, in_channels // groups, *size
-        super().__init__(shape, out_channels, bias, **settings)
-        vars(self).update(channels, kernel_size=kernel_size, **options)
-        self._options = tuple(options)
+        super().__init__(shape, out_channels, bias, **layer_settings)
 
     def forward(self, x):
-        options = {name: getattr(self, name) for name in self._options}
-        return self.function(x, self.weight, self.bias, **options)
+        return self.function(x, self.weight, self.bias, **self.held())
 
 
 class Conv1d(Convolution):
@@ -80,6 +117,7 @@ class Conv1d(Convolution):
     """
 
     axes, function = 1, staticmethod(F.conv1d)
+    settings = "stride", "padding", "dilation", "groups"
 
     def __init__(
         self,
@@ -93,7 +131,7 @@ class Conv1d(Convolution):
         bias=True,
         **settings,
     ):
-        options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+        options = stride, padding, dilation, groups
         super().__init__(in_channels, out_channels, kernel_size, bias, options, settings)
 
 
@@ -116,6 +154,7 @@ class ConvTranspose1d(Convolution):
     """
 
     axes, function, transposed = 1, staticmethod(F.conv_transpose1d), True
+    settings = "stride", "padding", "output_padding", "groups", "dilation"
 
     def __init__(
         self,
@@ -130,8 +169,7 @@ class ConvTranspose1d(Convolution):
         dilation=1,
         **settings,
     ):
-        options = {"stride": stride, "padding": padding, "output_padding": output_padding}
-        options |= {"groups": groups, "dilation": dilation}
+        options = stride, padding, output_padding, groups, dilation
         super().__init__(in_channels, out_channels, kernel_size, bias, options, settings)
 
 
@@ -153,45 +191,30 @@ class Flatten(Module):
         return np.reshape(x, (*shape[:1], math.prod(shape[1:])))
 
 
-def _module_of(function, name, doc=None):
-    """The Layer class of a function: its constructor takes the function's arguments after x."""
-    signature = inspect.signature(function)
-    settings = list(signature.parameters)[1:]
-
-    def init(self, *values, **keywords):
-        try:
-            bound = signature.bind(self, *values, **keywords)
-        except TypeError as error:
-            raise TypeError(f"{name}: {error}.") from None
-        bound.apply_defaults()
-        vars(self).update((s, bound.arguments[s]) for s in settings)
-
-    def forward(self, x):
-        return function(x, **{s: getattr(self, s) for s in settings})
-
-    init.__signature__ = signature
-    arguments = f"({', '.join(settings)})" if settings else "()"
-    doc = f"{doc or inspect.getdoc(function)}\n\nAs a module: {name}{arguments}(x)."
-    members = {"__init__": init, "forward": forward, "__doc__": doc, "__module__": __name__}
-    return type(name, (Layer,), members)
+def _layer_of(function, name, doc=None):
+    """The Function layer of function(x, ...), with its docstring."""
+    settings = list(signature(function).parameters.values())[1:]
+    arguments = ", ".join(s.name for s in settings)
+    doc = f"{doc or getdoc(function)}\n\nAs a module: {name}({arguments})(x)."
+    return layer_of(function, name, settings, doc)
 
 
-ReLU = _module_of(F.relu, "ReLU")
-Sigmoid = _module_of(F.sigmoid, "Sigmoid")
-Tanh = _module_of(F.tanh, "Tanh", "tanh(x).")
-Softplus = _module_of(F.softplus, "Softplus")
-SiLU = _module_of(F.silu, "SiLU")
-SELU = _module_of(F.selu, "SELU")
-GELU = _module_of(F.gelu, "GELU")
-ELU = _module_of(F.elu, "ELU")
-LeakyReLU = _module_of(F.leaky_relu, "LeakyReLU")
-Softmax = _module_of(F.softmax, "Softmax")
-LogSoftmax = _module_of(F.log_softmax, "LogSoftmax")
+ReLU = _layer_of(F.relu, "ReLU")
+Sigmoid = _layer_of(F.sigmoid, "Sigmoid")
+Tanh = _layer_of(F.tanh, "Tanh", "tanh(x).")
+Softplus = _layer_of(F.softplus, "Softplus")
+SiLU = _layer_of(F.silu, "SiLU")
+SELU = _layer_of(F.selu, "SELU")
+GELU = _layer_of(F.gelu, "GELU")
+ELU = _layer_of(F.elu, "ELU")
+LeakyReLU = _layer_of(F.leaky_relu, "LeakyReLU")
+Softmax = _layer_of(F.softmax, "Softmax")
+LogSoftmax = _layer_of(F.log_softmax, "LogSoftmax")
 
-MaxPool1d = _module_of(F.max_pool1d, "MaxPool1d")
-MaxPool2d = _module_of(F.max_pool2d, "MaxPool2d")
-AvgPool1d = _module_of(F.avg_pool1d, "AvgPool1d")
-AvgPool2d = _module_of(F.avg_pool2d, "AvgPool2d")
-AdaptiveAvgPool1d = _module_of(F.adaptive_avg_pool1d, "AdaptiveAvgPool1d")
-AdaptiveAvgPool2d = _module_of(F.adaptive_avg_pool2d, "AdaptiveAvgPool2d")
-Upsample = _module_of(F.interpolate, "Upsample")
+MaxPool1d = _layer_of(F.max_pool1d, "MaxPool1d")
+MaxPool2d = _layer_of(F.max_pool2d, "MaxPool2d")
+AvgPool1d = _layer_of(F.avg_pool1d, "AvgPool1d")
+AvgPool2d = _layer_of(F.avg_pool2d, "AvgPool2d")
+AdaptiveAvgPool1d = _layer_of(F.adaptive_avg_pool1d, "AdaptiveAvgPool1d")
+AdaptiveAvgPool2d = _layer_of(F.adaptive_avg_pool2d, "AdaptiveAvgPool2d")
+Upsample = _layer_of(F.interpolate, "Upsample")

@@ -17,6 +17,8 @@ from ..noise import stream
 from ..state import require_same
 from .initialisers import fan_in_uniform
 
+__all__ = ["Layer", "Module", "Parameter", "Sequential"]
+
 
 class Parameter(Tensor):
     """A leaf that a Module trains. With requires_grad=False it is frozen.
@@ -33,7 +35,7 @@ class Parameter(Tensor):
 
 
 def _members(container, prefix=""):
-    """The pairs (name, value) in a dict, list or tuple, and in those inside it, as `layers.0`."""
+    """The pairs (name, value) in a dict, list or tuple, nested ones too, such as `layers.0`."""
     for key, value in container.items() if isinstance(container, dict) else enumerate(container):
         if isinstance(value, (list, tuple, dict)):
             yield from _members(value, f"{prefix}{key}.")
@@ -46,9 +48,8 @@ def _is_saved(value):
 
 
 def _is_parameter(value):
-    return isinstance(value, Parameter) or (
-        _is_saved(value) and getattr(value, "requires_grad", False)
-    )
+    is_trained = _is_saved(value) and getattr(value, "requires_grad", False)
+    return is_trained or isinstance(value, Parameter)
 
 
 def _join(prefix, name):
@@ -63,8 +64,8 @@ class Module:
     buffers: saved, but not trained.
 
     A module's `weight_penalty`, such as L2(1e-3), acts on its own parameters with `weight` in their
-    names, its `bias_penalty` on those with `bias` in their names. `penalised` says this; a subclass
-    whose parameters have other names sets it anew.
+    names. Its `bias_penalty` acts on its own parameters with `bias` in their names. `penalised`
+    holds these two words; a subclass whose parameters have other names sets other words.
 
     Raises TypeError if plain data are assigned to the name of a Parameter.
     """
@@ -81,7 +82,7 @@ class Module:
             scope.reset(token)
 
     def forward(self, *args):
-        """What the module computes; each subclass defines it."""
+        """The result of the module. Each subclass defines this method."""
         raise NotImplementedError(f"{type(self).__name__} has no forward method.")
 
     def __setattr__(self, name, value):
@@ -96,14 +97,14 @@ class Module:
     # ---- parameters and modules inside
 
     def named_members(self):
-        """The pairs (name, value) of attributes, and of entries of lists and dicts: `layers.0`."""
+        """The pairs (name, value) of attributes, and of entries in lists and dicts: `layers.0`."""
         return _members(vars(self))
 
     def named_children(self, by_kind=False):
         """The pairs (name, module) of the modules directly inside this one.
 
-        by_kind  a module that has only a number, such as `layers.3`, is named by its kind and its
-                 number among the modules of its kind, `layers.Dropout_0`
+        by_kind  True: a module that has only a number, such as `layers.3`, is named by its kind
+                 and its number among the modules of its kind, `layers.Dropout_0`
         """
         numbers = {}  # kind -> {id: number}
         for name, child in self.named_members():
@@ -118,7 +119,7 @@ class Module:
     def named_modules(self, prefix="", by_kind=False, seen=None):
         """The pairs (dotted name, module) of this module and all modules inside it, each once.
 
-        Modules whose id is in `seen` are left out. See `named_children` for `by_kind`.
+        It leaves out modules with an id in `seen`. See `named_children` for `by_kind`.
         """
         seen = set() if seen is None else seen
         if id(self) not in seen:
@@ -138,7 +139,7 @@ class Module:
         return (module for _, module in self.named_modules())
 
     def named_parameters(self):
-        """The pairs (dotted name, parameter), each parameter once, however often it is used."""
+        """The pairs (dotted name, parameter), each parameter once, also if modules share it."""
         seen = set()
         for prefix, module in self.named_modules():
             for name, value in module.named_members():
@@ -151,15 +152,16 @@ class Module:
         return (parameter for _, parameter in self.named_parameters())
 
     def zero_grad(self):
-        """Sets the gradient of every parameter to None, so that the next backward starts afresh."""
+        """Sets the gradient of every parameter to None. The next backward then starts from zero."""
         for parameter in self.parameters():
             parameter.grad = None
 
     def penalty(self, step=None):
-        """The sum of the penalties given to layers, to be added to the loss; 0.0 if there are none.
+        """The sum of the penalties of all layers, 0.0 if there are none. Add it to the loss.
 
-        Each penalty is one node; a weight that several modules share is in it once. `step` goes to
-        coefficients that are functions of the step; for these, raises TypeError without it.
+        Each penalty is one node. It counts a weight once, also if modules share it. `step` is the
+        argument of coefficients that are functions of the step. Raises TypeError if a coefficient
+        needs a step and there is none.
         """
         weights = {}  # penalty -> {id: weight}
         for module in self.modules():
@@ -186,7 +188,7 @@ class Module:
 
     @contextmanager
     def put_back(self):
-        """On leaving, all attributes of this module and those inside it are as before."""
+        """A block that ends with the attributes of all modules inside as they were before it."""
         before = {module: dict(vars(module)) for module in self.modules()}
         try:
             yield
@@ -198,12 +200,12 @@ class Module:
     # ---- saving
 
     def _saved(self, prefix="", around=()):
-        """The pairs (key, Tensor or array) of parameters and buffers, shared ones several times."""
+        """The pairs (key, Tensor or array) of all parameters and buffers, once for each holder."""
         for name, value in self.named_members():
             if _is_saved(value):
                 yield _join(prefix, name), value
         for name, child in self.named_children():
-            if id(child) not in (*around, id(self)):  # not again a module that this one is in
+            if id(child) not in (*around, id(self)):  # a module that holds this one comes no more
                 yield from child._saved(_join(prefix, name), (*around, id(self)))
 
     def state_dict(self):
@@ -213,15 +215,15 @@ class Module:
     def load_state_dict(self, state_dict, strict=True):
         """Copies the values of a state_dict into the parameters and buffers.
 
-        strict  False: keys that only the module has, or only the state_dict, are passed over
+        strict  False: keys that only one of the two has are ignored
 
-        Raises TypeError if state_dict is not a dict, ValueError for other keys, shapes and for
+        Raises TypeError if state_dict is not a dict, ValueError for other keys, other shapes, and
         dtypes that cannot be cast. Nothing changes then.
         """
         own = dict(self._saved())
         arrays = {key: data_of(value) for key, value in own.items()}
         require_same(type(self).__name__, arrays, state_dict, strict=strict)
-        for key in [key for key in own if key in state_dict]:
+        for key in own.keys() & state_dict.keys():
             new = np.asarray(data_of(state_dict[key]))
             if isinstance(own[key], Tensor) and not np.array_equal(arrays[key], new):
                 mark_changed(own[key])
@@ -249,28 +251,28 @@ SETTINGS |= {"init": fan_in_uniform, "bias_init": fan_in_uniform}
 
 
 class Layer(Module):
-    """The base of this package's layers: the repr is the call that makes it, weights take settings.
+    """The base of this package's layers. Its repr is the call that makes the layer.
 
-    The settings, all keywords:
+    A layer with parameters takes these settings, all keywords:
 
     penalty       a penalty of the weights, such as L2(1e-3); add model.penalty() to the loss
     bias_penalty  a penalty of the biases
-    init          how the weights begin: an initialiser of `nn`, or your own function
-    bias_init     how the biases begin
-    rng           the np.random.Generator that initialisers draw from; without it minigrad's own
-    dtype         the dtype of the parameters; without it the default dtype
+    init          the initialiser of the weights: a function of `nn`, or your own function
+    bias_init     the initialiser of the biases
+    rng           the np.random.Generator of the initialisers; by default minigrad's own
+    dtype         the dtype of the parameters; by default the default dtype
 
     A new layer is one class: its __init__(..., **settings) calls `add_parameters`, its `forward`
-    uses the parameters. Raises TypeError for unknown settings and for a penalty that is no penalty,
-    ValueError for a penalty of a weight or bias that the layer does not have.
+    uses the parameters. Raises TypeError for unknown settings and for a penalty that is not a
+    function, ValueError for a penalty of a weight or bias that the layer does not have.
     """
 
     def add_parameters(self, fans, weights, biases, settings):
-        """Makes the weights and biases, {name: shape}. Where a shape is None, so is the attribute.
+        """Makes the weights and biases, {name: shape}. A shape of None gives an attribute None.
 
         fans      (fan_in, fan_out) for the initialisers
-        settings  {name: value}, as the constructor got them; a layer with defaults of its own
-                  passes e.g. {"init": ones} | settings
+        settings  {name: value}, as the constructor got them. A layer with its own defaults passes
+                  them first: {"init": ones} | settings
         """
         kind = type(self).__name__
         if unknown := settings.keys() - SETTINGS.keys():
@@ -280,23 +282,30 @@ class Layer(Module):
         rng = stream("init") if settings["rng"] is None else settings["rng"]
         for what, prefix, shapes in ("weight", "", weights), ("bias", "bias_", biases):
             penalty, init = settings[f"{prefix}penalty"], settings[f"{prefix}init"]
-            wanted = {name: shape for name, shape in shapes.items() if shape is not None}
-            if penalty is not None and not wanted:
+            if penalty is not None and all(shape is None for shape in shapes.values()):
                 raise ValueError(f"{kind}: {prefix}penalty={penalty}, but there is no {what}.")
             if penalty is not None and (not callable(penalty) or isinstance(penalty, type)):
                 raise TypeError(f"{kind}: {prefix}penalty must be e.g. L2(1e-3), not {penalty}.")
             setattr(self, f"{what}_penalty", penalty)
-            vars(self).update(dict.fromkeys(shapes))
-            for name, shape in wanted.items():
-                setattr(self, name, Parameter(init(rng, shape, *fans), dtype=dtype))
+            for name, shape in shapes.items():
+                value = None if shape is None else Parameter(init(rng, shape, *fans), dtype=dtype)
+                setattr(self, name, value)
+
+    def hold_sizes(self, **sizes):
+        """Makes attributes of the sizes. Raises ValueError unless they are whole numbers >= 1."""
+        for name, size in sizes.items():
+            if not isinstance(size, (int, np.integer)) or size < 1:
+                needed = f"{name} must be a whole number >= 1"
+                raise ValueError(f"{type(self).__name__}: {needed}, got {size!r}.")
+            setattr(self, name, size)
 
     def extra_repr(self):
-        """The constructor's arguments that differ from their defaults; a dropout's p always."""
+        """The constructor's arguments that differ from their defaults, and always the rate p."""
         own = vars(self) | {"penalty": self.weight_penalty, "bias_penalty": self.bias_penalty}
         shown = []
         for name, usual in _arguments(type(self)).items():
             value = own.get(name)
-            if isinstance(usual, bool):  # a bias is a Parameter or None, and its argument a bool
+            if isinstance(usual, bool):  # the argument `bias` is a bool, the attribute a Parameter
                 value = bool(value) if np.isscalar(value) else value is not None
             is_data = isinstance(value, (Module, Tensor, np.ndarray))
             if name in own and not is_data and (name == "p" or value != usual):
@@ -311,25 +320,15 @@ def _arguments(kind):
     for above in kind.__mro__:
         for parameter in signature(above.__init__).parameters.values():
             arguments.setdefault(parameter.name, parameter.default)
-    arguments.setdefault("penalty", None)
-    arguments.setdefault("bias_penalty", None)
-    return arguments
-
-
-def check_sizes(module, **sizes):
-    """Raises ValueError for sizes that are not whole numbers of at least 1."""
-    for name, size in sizes.items():
-        if not isinstance(size, (int, np.integer)) or size < 1:
-            kind = type(module).__name__
-            raise ValueError(f"{kind}: {name} must be a whole number >= 1, got {size!r}.")
+    return arguments | {"penalty": None, "bias_penalty": None}
 
 
 class Sequential(Module):
     """Modules one after the other: Sequential(a, b), or with names Sequential(first=a, second=b).
 
-    Without names the keys are PyTorch's, 0, 1, ... Each may be any function of one argument. Raises
-    TypeError for an argument that cannot be called, ValueError for a name that a Sequential uses
-    itself. A slice of it is a Sequential too.
+    Without names the keys are PyTorch's, 0, 1, ... A module may be any function of one argument.
+    A slice of a Sequential is a Sequential too. Raises TypeError for an argument that cannot be
+    called, ValueError for a name that every Sequential has, such as `forward`.
     """
 
     _order = ()  # the names, from first to last
@@ -337,13 +336,13 @@ class Sequential(Module):
     def __init__(self, *modules, **named):
         names = [*map(str, range(len(modules))), *named]
         for name, module in zip(names, [*modules, *named.values()]):
-            kind = type(module).__name__
-            if isinstance(module, type):
-                kind = f"the class {module.__name__}: make one"
             if isinstance(module, type) or not callable(module):
+                kind = type(module).__name__
+                if isinstance(module, type):
+                    kind = f"the class {module.__name__}: make an instance"
                 raise TypeError(f"Sequential: {name} must be a module or a function, not {kind}.")
             if hasattr(self, name):
-                raise ValueError(f"Sequential: {name} is what a Sequential has itself. Rename it.")
+                raise ValueError(f"Sequential: every Sequential has a {name!r}. Rename the module.")
             setattr(self, name, module)
         self._order = tuple(names)
 

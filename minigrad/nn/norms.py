@@ -6,15 +6,18 @@ import numpy as np
 
 from .. import array
 from .. import functional as F
-from ..functional.checks import check_divides
+from ..functional.checks import check_axes, check_divides
 from ..functional.norms import as_shape
 from ..noise import is_frozen
 from .initialisers import ones, zeros
 from .module import Layer
 
+__all__ = ["BatchNorm1d", "BatchNorm2d", "LayerNorm", "GroupNorm", "InstanceNorm1d"]
+__all__ += ["InstanceNorm2d"]
+
 
 class Norm(Layer):
-    """What the norms share: a `weight` that begins as 1, a `bias` that begins as 0; or None.
+    """The base of the norms: a `weight` that begins as 1 and a `bias` that begins as 0, or None.
 
     eps       is added to the variance, a number >= 0
     settings  penalty, bias_penalty, init, bias_init, rng, dtype: see Layer
@@ -28,14 +31,8 @@ class Norm(Layer):
         self.add_parameters((math.prod(shape),) * 2, weights, biases, settings)
 
     def _check(self, x):
-        """Refuses x that has none of the layouts, or another number of channels."""
-        shape = np.shape(x)
-        axes = [layout.count(",") + 1 for layout in self.layouts]
-        if len(shape) not in axes or shape[1] != self.num_features:
-            remedy = " For one sample write x[None]." if len(shape) == min(axes) - 1 else ""
-            needed = f"{' or '.join(self.layouts)} with C = {self.num_features}"
-            kind = type(self).__name__
-            raise ValueError(f"{kind}: x must be {needed}, got shape {shape}.{remedy}")
+        """Raises ValueError unless x has one of the layouts and num_features channels."""
+        check_axes(type(self).__name__, x, *self.layouts, channels=self.num_features)
 
 
 class BatchNorm1d(Norm):
@@ -43,35 +40,29 @@ class BatchNorm1d(Norm):
 
     num_features         C, the number of channels: the length of weight, bias and running
                          statistics
-    momentum             how far the running statistics move to the statistics of a batch in
-                         training, from 0 to 1; None: they are the mean over all batches
+    momentum             the step of the running statistics towards the statistics of a batch in
+                         training, from 0 to 1. None: they are the mean over all batches
     affine               False: no weight and no bias
     track_running_stats  False: no running statistics, and evaluation uses the statistics of its
                          batch
 
     Training normalises by the statistics of the batch, evaluation by `running_mean` and
-    `running_var`. `sampling()` does not change the mode. For eps and the settings see Norm. Raises
-    ValueError for x of another layout or number of channels, and in training for a batch with one
-    entry a channel.
+    `running_var`. `sampling()` does not change the mode. For eps and the other settings see Norm.
+    Raises ValueError for x of another layout or number of channels, and in training for channels of
+    one entry.
     """
 
     layouts = "(N, C)", "(N, C, L)"
 
     def __init__(
-        self,
-        num_features,
-        eps=1e-5,
-        momentum=0.1,
-        affine=True,
-        track_running_stats=True,
-        **settings,
+        self, num_features, eps=1e-5, momentum=0.1, affine=True, track_running_stats=True, **others
     ):
-        super().__init__((num_features,), eps, affine, affine, settings)
+        super().__init__((num_features,), eps, affine, affine, others)
         self.num_features, self.momentum, self.affine = num_features, momentum, affine
         self.track_running_stats = track_running_stats
         self.running_mean = self.running_var = self.num_batches_tracked = None
         if track_running_stats:
-            dtype = settings.get("dtype") or array.default_dtype
+            dtype = others.get("dtype") or array.default_dtype
             self.running_mean = np.zeros(num_features, dtype)
             self.running_var = np.ones(num_features, dtype)
             self.num_batches_tracked = np.array(0)
@@ -150,6 +141,6 @@ class InstanceNorm1d(Norm):
 
 
 class InstanceNorm2d(InstanceNorm1d):
-    """Normalises each channel of each sample of x (N, C, H, W). For all else see InstanceNorm1d."""
+    """Normalises each channel of each sample of x (N, C, H, W). Arguments: see InstanceNorm1d."""
 
     layouts = ("(N, C, H, W)",)

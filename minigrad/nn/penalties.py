@@ -1,23 +1,23 @@
 """Penalties as objects, for the weights of a layer or for any selection of parameters."""
 
-import numbers
 from fnmatch import fnmatchcase
 
-import numpy as np
-
 from .. import functional as F
+from ..ops.penalties import coefficient
+
+__all__ = ["L1", "L2", "ElasticNet", "GroupL2", "Penalty", "penalty"]
 
 
 class Penalty:
-    """A penalty function with its coefficients. Called on weights, it gives their node of the loss.
+    """A penalty function with its coefficients. A call with weights gives a node of the loss.
 
-    function   A penalty such as F.l1_penalty, or one that you declared.
+    function   A penalty such as F.l1_penalty, or a penalty that you declared.
     settings   Its coefficients and settings by name. A coefficient is a number >= 0 or a function
                of the step.
 
     A layer takes a Penalty as `penalty=` for its weight, and as `bias_penalty=` (Keras:
     kernel_regularizer, bias_regularizer); add `model.penalty()` to the loss. `nn.penalty` applies
-    one to a selection of parameters.
+    a Penalty to a selection of parameters.
 
     Raises ValueError for any other coefficient.
     """
@@ -25,28 +25,20 @@ class Penalty:
     def __init__(self, function, **settings):
         for name in function.op.prox:
             value = settings.get(name)
-            is_number = isinstance(value, numbers.Real) and 0 <= value < np.inf
-            if not callable(value) and not is_number:
-                raise ValueError(
-                    f"{type(self).__name__}: the coefficient {name} must be a number >= 0 or a "
-                    f"function of the step, got {value!r}."
-                )
+            if not callable(value):
+                needed = "a number >= 0 or a function of the step"
+                coefficient(type(self).__name__, name, value, needed)
         self.function, self.settings = function, settings
 
     def __call__(self, *weights, step=None):
         """The node of the penalty on the weights. `step` is for coefficients that depend on it."""
-        values = {name: self._at(step, name, value) for name, value in self.settings.items()}
+        values = {}
+        for name, value in self.settings.items():
+            if callable(value) and step is None:
+                what = f"the coefficient {name} is a function of the step"
+                raise TypeError(f"{self}: {what}. Give the step: penalty(step=t).")
+            values[name] = value(step) if callable(value) else value
         return self.function(*weights, **values)
-
-    def _at(self, step, name, value):
-        if not callable(value):
-            return value
-        if step is None:
-            raise TypeError(
-                f"{self}: the coefficient {name} is a function of the step. "
-                "Say which: penalty(step=t)."
-            )
-        return value(step)
 
     def _key(self):
         return type(self), self.function, *self.settings.items()
@@ -96,7 +88,7 @@ class ElasticNet(Penalty):
 
 
 class GroupL2(Penalty):
-    """c * sum over groups of |w_group|: see `functional.group_l2`. Whole units become 0.
+    """c * sum over groups of |w_group|: see `functional.group_l2`. Whole groups become 0.
 
     axis  The axis or axes inside a group; default: all but the first.
     """
@@ -110,9 +102,9 @@ def penalty(model, penalty, where=None, step=None):
     """The node of `penalty`, such as L2(1e-4), over some parameters of a model, each once.
 
     where  Selects parameters: a pattern for their dotted names, such as "encoder.*.weight", or a
-           function (name, parameter) -> bool. Default: the weights, that is, all parameters of two
-           or more axes, so no biases.
-    step   For coefficients that are functions of the step.
+           function (name, parameter) -> bool. Default: the parameters with two axes or more, so
+           no biases.
+    step   The argument of coefficients that are functions of the step.
 
     Add the node to the loss. Raises ValueError if no parameter is selected.
     """

@@ -1,4 +1,6 @@
-"""What a model consists of: tables of its layers and of its zeros."""
+"""Tables of the layers of a model, and of the zeros in its parameters."""
+
+from functools import partial
 
 import numpy as np
 
@@ -6,6 +8,8 @@ from ..engine import Tensor
 from ..modes import no_grad
 from ..noise import frozen_noise
 from ..tables import ruled
+
+__all__ = ["sparsity", "summary"]
 
 
 def summary(model, input_shape, dtype=np.float32):
@@ -15,23 +19,19 @@ def summary(model, input_shape, dtype=np.float32):
     dtype        of the input: int for a model that begins with an Embedding
 
     The model runs once on zeros in evaluation mode; its modes, gradients and noise stay as they
-    are. Errors of the model are not caught.
+    are. Errors of the model pass through.
     """
-    shapes = {}
+    shapes = {}  # module -> the shape of its result, or the class of the result if it is no Tensor
 
-    def noting(module, forward):
-        def call(*args, **kwargs):
-            out = forward(*args, **kwargs)
-            is_one = isinstance(out, Tensor)
-            shapes[module] = (None, *out.shape[1:]) if is_one else type(out).__name__
-            return out
-
-        return call
+    def noted(module, forward, *args, **kwargs):
+        out = forward(*args, **kwargs)
+        shapes[module] = (None, *out.shape[1:]) if isinstance(out, Tensor) else type(out).__name__
+        return out
 
     with model.put_back(), no_grad(), frozen_noise():
         for module in model.eval().modules():
-            module.forward = noting(module, module.forward)
-        samples = 2  # a batch norm may need two
+            module.forward = partial(noted, module, module.forward)
+        samples = 2  # a batch norm may need two samples
         model(Tensor(np.zeros((samples, *np.atleast_1d(input_shape).tolist()), dtype)))
     rows = [("layer", "output shape", "parameters", "penalty")]
     for name, module in model.named_modules():
@@ -49,7 +49,7 @@ def summary(model, input_shape, dtype=np.float32):
 
 
 class Sparsity:
-    """How many entries of each parameter are exactly 0, and how many are small; printed, a table.
+    """The numbers of exact zeros and of small entries in each parameter. Printed, it is a table.
 
     entries, zeros, small  {name: count}; `small` counts entries that are not 0, but below `near`
     """
@@ -62,11 +62,12 @@ class Sparsity:
         self.small = {name: int(np.sum((a > 0) & (a < near))) for name, a in arrays.items()}
 
     def __str__(self):
-        counts = {n: (self.entries[n], self.zeros[n], self.small[n]) for n in self.entries}
-        total = [sum(column) for column in zip((0, 0, 0), *counts.values())]
-        _, zeros, small = total
+        counts = self.entries, self.zeros, self.small
+        totals = [sum(count.values()) for count in counts]
+        _, zeros, small = totals
+        named = [(name, *(count[name] for count in counts)) for name in self.entries]
         rows = [("parameter", "entries", "exact zeros", f"below {self.near:g}")]
-        for name, (n, *parts) in [*counts.items(), ("all", total)]:
+        for name, n, *parts in [*named, ("all", *totals)]:
             shares = [f"{part:,} ({part / n:.0%})" if n else "0" for part in parts]
             rows.append((name, f"{n:,}", *shares))
         text = ruled(rows, right=(1, 2, 3))
@@ -81,6 +82,8 @@ class Sparsity:
 def sparsity(model, near=1e-3):
     """Counts the exact zeros in a model's parameters, or in {name: Tensor}, as a Sparsity.
 
-    With L1 penalties SGD and Adam give none: a small entry is not 0.
+    near  entries with a smaller magnitude count as small
+
+    SGD and Adam with L1 penalties give small entries, but no exact zeros.
     """
     return Sparsity(model.items() if isinstance(model, dict) else model.named_parameters(), near)

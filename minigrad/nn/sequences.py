@@ -16,7 +16,9 @@ from ..modes import scoped
 from ..registry import composition
 from .initialisers import glorot_uniform, normal, zeros
 from .layers import Linear
-from .module import Layer, check_sizes
+from .module import Layer
+
+__all__ = ["Embedding", "RNN", "LSTM", "GRU", "MultiheadAttention"]
 
 
 class Embedding(Layer):
@@ -32,8 +34,7 @@ class Embedding(Layer):
     """
 
     def __init__(self, num_embeddings, embedding_dim, padding_idx=None, **settings):
-        check_sizes(self, num_embeddings=num_embeddings, embedding_dim=embedding_dim)
-        self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
+        self.hold_sizes(num_embeddings=num_embeddings, embedding_dim=embedding_dim)
         self.padding_idx = padding_idx
         shape = num_embeddings, embedding_dim
         self.add_parameters(shape, {"weight": shape}, {}, {"init": normal} | settings)
@@ -45,9 +46,9 @@ class Embedding(Layer):
 
 
 # ------------------------------------------------------------------------------ recurrent networks
-# A cell makes one time step. It takes x = W_ih x_t + b_ih and y = W_hh h + b_hh, both
-# (N, gates * H), and the state, one or more (N, H). It gives the next state, a tuple; its
-# first entry is the output.
+# A cell makes one time step. It takes x = W_ih x_t + b_ih and y = W_hh h + b_hh, both of shape
+# (N, gates * H), and the arrays of the state, each of shape (N, H). It returns the next state, a
+# tuple. The first array of the state is the output.
 
 
 @composition
@@ -58,9 +59,10 @@ def rnn_cell(x, y, h, nonlinearity=F.tanh):
 
 @composition
 def lstm_cell(x, y, h, c):
-    """c' = f c + i g and h' = o tanh(c'), i, f, o sigmoids and g the tanh of the parts of x + y.
+    """c' = f c + i g and h' = o tanh(c'), with the gates i, f, g, o from the four parts of x + y.
 
-    Hochreiter & Schmidhuber 1997; the forget gate f: Gers et al. 2000.
+    i, f, o = sigmoid(part), g = tanh(part). Hochreiter & Schmidhuber 1997; the forget gate f: Gers
+    et al. 2000.
     """
     i, f, g, o = np.split(x + y, 4, axis=-1)
     c = F.sigmoid(f) * c + F.sigmoid(i) * F.tanh(g)
@@ -69,9 +71,10 @@ def lstm_cell(x, y, h, c):
 
 @composition
 def gru_cell(x, y, h):
-    """h' = (1-z) n + z h, with r, z = sigmoid(x + y) and n = tanh(x + r y), each of its part.
+    """h' = (1-z) n + z h, with the gates r, z, n from the three parts of x and y.
 
-    Cho et al. 2014 (arXiv:1406.1078), but as in PyTorch r acts after the product with W_hh.
+    r, z = sigmoid(x + y), n = tanh(x + r y). Cho et al. 2014 (arXiv:1406.1078), but r acts after
+    the product with W_hh, as in PyTorch.
     """
     gates = 2 * h.shape[-1]
     r, z = np.split(F.sigmoid(x[:, :gates] + y[:, :gates]), 2, axis=-1)
@@ -81,7 +84,7 @@ def gru_cell(x, y, h):
 
 @composition
 def unstack(x):
-    """The list x[0], x[1], ..., cut by halves: n slices of the whole would take n^2 time."""
+    """The list x[0], x[1], ..., made by halves: backward of n slices of x would take n^2 time."""
     half = len(x) // 2
     return unstack(x[:half]) + unstack(x[half:]) if half else [x[0]]
 
@@ -96,29 +99,30 @@ def _one_sequence(batch_first, rank):
 
 
 class Recurrent(Layer):
-    """What RNN, LSTM and GRU share: layers of cells, in one direction or both, over a sequence.
+    """The base of RNN, LSTM and GRU: layers of cells over a sequence, in one direction or both.
 
     x (T, N, input_size), or (N, T, input_size) with batch_first, gives the output of the last
     layer, (T, N, H) or (N, T, H), and the last state of each layer, (num_layers, N, H); H is
-    hidden_size. The first states have the same shape; without them they are 0.
+    hidden_size. The first states have the same shape. Their default is 0.
 
-    num_layers         cells on top of each other
+    num_layers         the number of layers: each reads the output of the layer below
     bias               False: no biases
-    bidirectional      a second cell a layer reads backward. The output then has 2 H features, and
-                       the states are of layer 0 forward, layer 0 backward, layer 1 forward, ...
-    dropout            the rate for the outputs of each layer but the last, in training
-    variational        that dropout has one mask for all time steps of a sequence
+    bidirectional      True: a second cell in each layer reads backward. The output then has 2 H
+                       features, and the states come in the order layer 0 forward, layer 0 backward,
+                       layer 1 forward, ...
+    dropout            the rate for the outputs of all layers but the last, in training
+    variational        True: that dropout has one mask for all time steps of a sequence
                        (Gal & Ghahramani 2016, arXiv:1512.05287)
-    recurrent_dropout  the rate for the state before the cell multiplies it by W_hh, with one mask
-                       for all time steps
-    settings           penalty, bias_penalty, init, bias_init, rng, dtype: see Layer; as in PyTorch,
+    recurrent_dropout  the rate for the state before the cell multiplies it by W_hh, in training,
+                       with one mask for all time steps
+    settings           penalty, bias_penalty, init, bias_init, rng, dtype: see Layer. As in PyTorch,
                        initialisers get hidden_size for both fans
 
-    Raises ValueError for sizes that are not whole numbers >= 1, rates outside [0, 1], and for x or
+    Raises ValueError for sizes that are not whole numbers >= 1, rates outside [0, 1], and x or
     states of other shapes.
     """
 
-    gates = states = 1  # how many (N, H) a cell computes, and how many its state has
+    gates = states = 1  # how many arrays (N, H) a cell computes, and how many are in its state
 
     def __init__(
         self,
@@ -137,22 +141,21 @@ class Recurrent(Layer):
         kind = type(self).__name__
         for p in dropout, recurrent_dropout:
             check_settings(kind, p=p)
-        check_sizes(self, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
+        self.hold_sizes(input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
         if dropout and num_layers == 1:
             one = f"{kind}: dropout={dropout} acts between layers, and there is one."
             warnings.warn(f"{one} Put a Dropout after it.", stacklevel=2)
-        self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.bidirectional = bias, batch_first, bidirectional
-        self.dropout, self.variational = dropout, variational
-        self.recurrent_dropout = recurrent_dropout
+        self.dropout, self.recurrent_dropout = dropout, recurrent_dropout
+        self.variational = variational
         self.directions = ("", "_reverse") if bidirectional else ("",)
         rows, fans = self.gates * hidden_size, (hidden_size, hidden_size)
         for layer, direction in product(range(num_layers), self.directions):
             columns = len(self.directions) * hidden_size if layer else input_size
-            shapes = (rows, columns), (rows, hidden_size), (rows,), (rows,)
             names = [f"{name}_l{layer}{direction}" for name in WEIGHT_NAMES]
-            weights, biases = dict(zip(names[:2], shapes)), dict(zip(names[2:], shapes[2:]))
-            self.add_parameters(fans, weights, biases if bias else dict.fromkeys(biases), settings)
+            weights = dict(zip(names[:2], [(rows, columns), (rows, hidden_size)]))
+            biases = dict.fromkeys(names[2:], (rows,) if bias else None)
+            self.add_parameters(fans, weights, biases, settings)
 
     def forward(self, x, h0=None):
         x = self._time_first(x)
@@ -189,7 +192,7 @@ class Recurrent(Layer):
         return np.stack(outputs[order]), state
 
     def _time_first(self, x):
-        """x as (T, N, input_size); refuses other shapes."""
+        """x as (T, N, input_size). Raises ValueError for other shapes."""
         shape = np.shape(x)
         time = 1 if self.batch_first else 0
         if len(shape) != 3 or shape[2] != self.input_size or not shape[time]:
@@ -216,17 +219,15 @@ class Recurrent(Layer):
 class RNN(Recurrent):
     """The plain recurrent network: `rnn(x, h0) -> output, h_n`.
 
-    h' = tanh(W_ih x + b_ih + W_hh h + b_hh) (Elman 1990). nonlinearity "relu" takes relu in place
-    of tanh; ValueError for others. All else: see Recurrent.
+    h' = tanh(W_ih x + b_ih + W_hh h + b_hh) (Elman 1990). nonlinearity="relu" takes relu in place
+    of tanh. Other arguments and shapes: see Recurrent. Raises ValueError for another nonlinearity.
     """
 
-    def __init__(
-        self, input_size, hidden_size, num_layers=1, nonlinearity="tanh", *args, **settings
-    ):
+    def __init__(self, input_size, hidden_size, num_layers=1, nonlinearity="tanh", *args, **others):
         if nonlinearity not in ("tanh", "relu"):
             raise ValueError(f'RNN: nonlinearity is "tanh" or "relu", not {nonlinearity!r}.')
         self.nonlinearity = nonlinearity
-        super().__init__(input_size, hidden_size, num_layers, *args, **settings)
+        super().__init__(input_size, hidden_size, num_layers, *args, **others)
 
     def cell(self, x, y, h):
         return rnn_cell(x, y, h, getattr(F, self.nonlinearity))
@@ -235,7 +236,7 @@ class RNN(Recurrent):
 class LSTM(Recurrent):
     """Long short-term memory: `lstm(x, (h0, c0)) -> output, (h_n, c_n)`. See also lstm_cell.
 
-    The rows of the weights are the gates i, f, g, o, each of hidden_size rows. Arguments, shapes,
+    The rows of the weights are the gates i, f, g, o, hidden_size rows for each. Arguments, shapes
     and errors: see Recurrent.
     """
 
@@ -246,8 +247,8 @@ class LSTM(Recurrent):
 class GRU(Recurrent):
     """Gated recurrent units: `gru(x, h0) -> output, h_n`. See also gru_cell.
 
-    The rows of the weights are the gates r, z, n, each of hidden_size rows. Arguments, shapes,
-    and errors: see Recurrent.
+    The rows of the weights are the gates r, z, n, hidden_size rows for each. Arguments, shapes and
+    errors: see Recurrent.
     """
 
     gates = 3
@@ -258,12 +259,13 @@ class GRU(Recurrent):
 
 
 class MultiheadAttention(Layer):
-    """Attention in `num_heads` parts of embed_dim / num_heads features each.
+    """Attention with `num_heads` heads of embed_dim / num_heads features each.
 
     Vaswani et al. 2017 (arXiv:1706.03762).
 
-    query (L, N, embed_dim), key and value (S, N, embed_dim), or batch first, give
-    (output like query, weights (N, L, S): the mean over heads).
+    query (L, N, embed_dim), key and value (S, N, embed_dim), or with batch_first (N, L, embed_dim)
+    and (N, S, embed_dim), give the pair (output, of the shape of query; weights (N, L, S), the mean
+    over the heads).
 
     dropout   the rate for the weights, in training
     bias      False: no biases
@@ -271,17 +273,17 @@ class MultiheadAttention(Layer):
               all weights and biases, the initialisers on in_proj_weight and in_proj_bias; out_proj
               is a Linear
 
-    The masks are PyTorch's, and so contrary to the mask of F.scaled_dot_product_attention: True
-    where a key is NOT attended to. Each can also be floats, which are added to the scores.
+    The masks are PyTorch's: True where a query must NOT attend to a key. This is the opposite of
+    the mask of F.scaled_dot_product_attention. A mask can also hold floats, which are added to the
+    scores.
 
-    key_padding_mask      (N, S): keys that no query attends to
-    attn_mask             (L, S), or (N * num_heads, L, S): keys that single queries do not attend
-                          to
-    is_causal             query i attends to the keys 0..i only; needs no attn_mask
+    key_padding_mask      (N, S): keys to which no query attends
+    attn_mask             (L, S), or (N * num_heads, L, S): keys to which one query does not attend
+    is_causal             True: query i attends to the keys 0..i only. It needs no attn_mask
     need_weights          False: returns None for the weights, which are computed all the same
     average_attn_weights  False: returns the weights of each head, (N, num_heads, L, S)
 
-    Raises ValueError for sizes that num_heads does not divide and for other shapes, TypeError for
+    Raises ValueError if num_heads does not divide embed_dim and for other shapes, TypeError for
     masks of another dtype.
     """
 
@@ -289,10 +291,9 @@ class MultiheadAttention(Layer):
         self, embed_dim, num_heads, dropout=0.0, bias=True, *, batch_first=False, **settings
     ):
         check_settings("MultiheadAttention", p=dropout)
-        check_sizes(self, embed_dim=embed_dim, num_heads=num_heads)
+        self.hold_sizes(embed_dim=embed_dim, num_heads=num_heads)
         check_divides("MultiheadAttention", "num_heads", num_heads, embed_dim=embed_dim)
-        self.embed_dim, self.num_heads, self.dropout = embed_dim, num_heads, dropout
-        self.bias, self.batch_first = bias, batch_first
+        self.dropout, self.bias, self.batch_first = dropout, bias, batch_first
         weights = {"in_proj_weight": (3 * embed_dim, embed_dim)}
         biases = {"in_proj_bias": (3 * embed_dim,) if bias else None}
         usual = {"init": glorot_uniform, "bias_init": zeros}
@@ -326,7 +327,7 @@ class MultiheadAttention(Layer):
         return out, np.mean(weights, axis=1) if average_attn_weights else weights
 
     def _batch_first(self, *inputs):
-        """Query, key and value as (N, time, embed_dim); refuses other shapes."""
+        """Query, key and value as (N, time, embed_dim). Raises ValueError for other shapes."""
         shapes = q, k, v = [np.shape(x) for x in inputs]
         batch, time = (0, 1) if self.batch_first else (1, 0)
         right = all(len(s) == 3 and s[2] == self.embed_dim for s in shapes)
@@ -343,15 +344,13 @@ class MultiheadAttention(Layer):
         return np.swapaxes(np.reshape(x, split), 1, 2)
 
     def _mask(self, padding, attention, n, length, size):
-        """Both masks as the one that scaled_dot_product_attention takes; None without any."""
+        """One mask for scaled_dot_product_attention, from both masks. None without any."""
         heads = self.num_heads
-        per_query = {(length, size): (length, size)}
-        per_query |= {(n * heads, length, size): (n, heads, length, size)}
-        masks = [
-            _reshaped("key_padding_mask", padding, {(n, size): (n, 1, 1, size)}),
-            _reshaped("attn_mask", attention, per_query),
-        ]
-        masks = [mask for mask in masks if mask is not None]
+        keys = {(n, size): (n, 1, 1, size)}
+        queries = {(length, size): (length, size)}
+        queries |= {(n * heads, length, size): (n, heads, length, size)}
+        masks = _reshaped("key_padding_mask", padding, keys)
+        masks += _reshaped("attn_mask", attention, queries)
         if all(data_of(mask).dtype == bool for mask in masks):
             return ~reduce(np.logical_or, map(data_of, masks)) if masks else None
         added = [np.where(m, -np.inf, 0.0) if data_of(m).dtype == bool else m for m in masks]
@@ -359,11 +358,11 @@ class MultiheadAttention(Layer):
 
 
 def _reshaped(name, mask, shapes):
-    """A mask of one of the `shapes`, {shape: new shape}, in its new shape. None stays None."""
+    """[the mask in its new shape] for {allowed shape: new shape}; [] if the mask is None."""
     if mask is None:
-        return None
+        return []
     mask_values("MultiheadAttention", name, mask, "True where a key is NOT attended to")
     if np.shape(mask) not in shapes:
-        allowed = " or ".join(map(str, shapes))
-        raise ValueError(f"MultiheadAttention: {name} {np.shape(mask)} must be {allowed}.")
-    return np.reshape(mask, shapes[np.shape(mask)])
+        needed = " or ".join(map(str, shapes))
+        raise ValueError(f"MultiheadAttention: {name} {np.shape(mask)} must be {needed}.")
+    return [np.reshape(mask, shapes[np.shape(mask)])]

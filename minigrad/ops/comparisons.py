@@ -1,39 +1,24 @@
 """Ops without rules: comparisons, signs, rounding, truth, positions of extremes.
 
 Their derivative is zero or has no meaning, so no gradient flows through them. They are recorded
-all the same: a graph that is run again computes its masks again.
+all the same: a graph that runs again computes its masks again. NumPy's functions call these ops on
+Tensors: np.sign(t), np.floor(t).
 """
 
 import numpy as np
 
 from ..registry import on_data, op
 
-equal = op(np.equal, x=None, y=None)
-not_equal = op(np.not_equal, x=None, y=None)
-less = op(np.less, x=None, y=None)
-less_equal = op(np.less_equal, x=None, y=None)
-greater = op(np.greater, x=None, y=None)
-greater_equal = op(np.greater_equal, x=None, y=None)
+COMPARISONS = np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal
+LOGICAL = np.logical_and, np.logical_or, np.logical_xor
+BITWISE = np.bitwise_and, np.bitwise_or, np.bitwise_xor
+ROUNDING = np.sign, np.signbit, np.floor, np.ceil, np.rint, np.trunc
+TRUTH = np.logical_not, np.invert, np.isnan, np.isinf, np.isfinite
 
-logical_and = op(np.logical_and, x=None, y=None)
-logical_or = op(np.logical_or, x=None, y=None)
-logical_xor = op(np.logical_xor, x=None, y=None)
-logical_not = op(np.logical_not, x=None)
-bitwise_and = op(np.bitwise_and, x=None, y=None)
-bitwise_or = op(np.bitwise_or, x=None, y=None)
-bitwise_xor = op(np.bitwise_xor, x=None, y=None)
-invert = op(np.invert, x=None)
-
-sign = op(np.sign, x=None)
-signbit = op(np.signbit, x=None)
-floor = op(np.floor, x=None)
-ceil = op(np.ceil, x=None)
-rint = op(np.rint, x=None)
-trunc = op(np.trunc, x=None)
-floor_divide = op(np.floor_divide, x=None, y=None)
-isnan = op(np.isnan, x=None)
-isinf = op(np.isinf, x=None)
-isfinite = op(np.isfinite, x=None)
+for ufunc in (*COMPARISONS, *LOGICAL, *BITWISE, np.floor_divide):
+    op(ufunc, x=None, y=None)
+for ufunc in (*ROUNDING, *TRUTH):
+    op(ufunc, x=None)
 
 
 @op(numpy=np.round, x=None)
@@ -50,13 +35,13 @@ def isclose(x, y, rtol=1e-5, atol=1e-8, equal_nan=False):
 
 @op(numpy=np.argmax, x=None)
 def argmax(x, axis=None, keepdims=False):
-    """The positions of the largest entries along `axis`; of ties the first."""
+    """The positions of the largest entries along `axis`; the first one if there are ties."""
     return np.argmax(x, axis=axis, keepdims=keepdims)
 
 
 @op(numpy=np.argmin, x=None)
 def argmin(x, axis=None, keepdims=False):
-    """The positions of the smallest entries along `axis`; of ties the first."""
+    """The positions of the smallest entries along `axis`; the first one if there are ties."""
     return np.argmin(x, axis=axis, keepdims=keepdims)
 
 
@@ -90,7 +75,7 @@ def astype_whole(x, dtype):
     return x.astype(dtype)
 
 
-on_data(  # these read shapes, dtypes, memory or text, or give no array
+on_data(  # these functions read shapes, dtypes, memory or text, or return no array
     *(np.shape, np.ndim, np.size, np.result_type, np.may_share_memory, np.shares_memory),
     *(np.zeros_like, np.ones_like, np.full_like, np.empty_like),
     *(np.array_equal, np.allclose, np.nonzero),

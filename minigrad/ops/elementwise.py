@@ -1,7 +1,7 @@
 """Arithmetic and functions of one entry at a time. Inputs broadcast as in NumPy.
 
-The engine undoes the broadcasting. Every forward also takes complex numbers, as the analytic
-function that its real form is: that is how the checks differentiate it.
+The engine undoes the broadcasting. Every forward also takes complex numbers and extends the real
+function to an analytic function: the checks differentiate it with complex steps.
 
 Kinks: relu'(0) = 0, |x|'(0) = 0, ties of maximum and minimum share the gradient equally, and clip
 passes the gradient on at its bounds.
@@ -17,7 +17,7 @@ from ..registry import op
 
 
 def floats(x):
-    """x, whole numbers as floats of the default dtype: results of small whole ones wrap around."""
+    """x, with whole numbers as floats of the default dtype: int8 arithmetic would wrap around."""
     return x.astype(array.default_dtype) if x.dtype.kind in "iub" else x
 
 
@@ -38,7 +38,7 @@ def remainder(x, y):
     """x - floor(x / y) y."""
     try:
         return np.remainder(x, y)
-    except TypeError:  # of complex numbers, whose quotient is constant between jumps
+    except TypeError:  # complex numbers; the quotient is constant between jumps
         return x - np.floor(np.real(x) / np.real(y)) * y
 
 
@@ -47,9 +47,9 @@ positive = op(np.positive, x=lambda g, out, x: g)
 
 
 def _less_one(x, y):
-    """y - 1, but 0 for x**0, whose slope is 0 everywhere.
+    """The exponent of the derivative of x**y: y - 1, but 0 for y = 0, where the derivative is 0.
 
-    A Tensor, which is differentiated by y, becomes 0 for 0**0 only.
+    For a Tensor y it is 0 for 0**0 only, since y has a derivative too.
     """
     return y - ((x != 0) | (y != 0)) if isinstance(y, Tensor) else y - (y != 0)
 
@@ -57,14 +57,14 @@ def _less_one(x, y):
 def _log_of_base(x):
     """log(x), but 0 where x is 0, since 0**y does not change with y.
 
-    Numbers stay numbers, which do not widen a dtype.
+    A number gives a number, which does not widen the dtype of the cotangent.
     """
     if isinstance(x, (int, float)):
         return math.log(x or 1) if x >= 0 else math.nan
     return np.log(x + (x == 0))
 
 
-_products = {  # where x is negative, NumPy takes a hundred times as long for these
+_products = {  # NumPy takes a hundred times as long for these powers if x is negative
     0: np.ones_like,
     1: np.positive,
     2: np.square,
@@ -114,7 +114,7 @@ def logaddexp(x, y):
     """log(exp(x) + exp(y)), without overflow."""
     try:
         return np.logaddexp(x, y)
-    except TypeError:  # of complex numbers
+    except TypeError:  # complex numbers
         top = np.maximum(x, y)
         return top + np.log1p(np.exp(np.minimum(x, y) - top))
 
@@ -137,16 +137,15 @@ tanh = op(np.tanh, x=lambda g, out, x: g - g * out * out)
 @op(x=lambda g, out, x: g * out * (1 - out))
 def sigmoid(x):
     """1 / (1 + exp(-x))."""
-    with np.errstate(over="ignore"):  # where exp(-x) is infinite, 1 / inf is the 0 it should be
+    with np.errstate(over="ignore"):  # where exp(-x) overflows, 1 / inf is 0, as it should be
         return 1 / (1 + np.exp(-floats(x)))
 
 
 @op(x=lambda g, out, x: g * (out > 0))
 def relu(x):
     """max(x, 0)."""
-    return np.maximum(
-        x, np.zeros(x.shape[-1:], x.dtype)
-    )  # a row of zeros: twice as fast as the number 0
+    # With a row of zeros, np.maximum is twice as fast as with the number 0.
+    return np.maximum(x, np.zeros(x.shape[-1:], x.dtype))
 
 
 @op(x=lambda g, out, x: g * sigmoid(x))
@@ -161,15 +160,13 @@ def erf(x):
     """The error function, to 1e-15, by rational functions (Cody 1969, Math. Comp. 23; CALERF)."""
     wide = x if x.dtype.kind == "c" else np.asarray(x, np.float64)
     size = np.atleast_1d(magnitude(wide))
-    out = np.ones_like(size)
+    y = size.real
+    out = np.ones_like(size)  # from 27 on, exp(-y * y) is 0
     for inside, value in (
-        (size.real <= 0.46875, lambda y: y * _ratio(_NEAR, y * y)),
-        (
-            (size.real > 0.46875) & (size.real <= 4),
-            lambda y: 1 - np.exp(-y * y) * _ratio(_MIDDLE, y),
-        ),
-        ((size.real > 4) & (size.real < 27), _far),  # beyond, exp(-y * y) is 0
-        (np.isnan(size.real), np.positive),
+        (y <= 0.46875, lambda y: y * _ratio(_NEAR, y * y)),
+        ((y > 0.46875) & (y <= 4), lambda y: 1 - np.exp(-y * y) * _ratio(_MIDDLE, y)),
+        ((y > 4) & (y < 27), _far),
+        (np.isnan(y), np.positive),
     ):
         if np.any(inside):
             out[inside] = value(size[inside])
@@ -177,26 +174,28 @@ def erf(x):
     return out if x.dtype.kind == "c" else out.astype(np.result_type(x.dtype, np.float16))
 
 
-# Coefficients of the numerators and denominators, the highest power first.
-_NEAR = (
-    (1.85777706184603153e-1, 3.16112374387056560, 1.13864154151050156e2, 3.77485237685302021e2)
-    + (3.20937758913846947e3,),
-    (1.0, 2.36012909523441209e1, 2.44024637934444173e2, 1.28261652607737228e3)
-    + (2.84423683343917062e3,),
+def _coefficients(*texts):
+    return [[float(number) for number in text.split()] for text in texts]
+
+
+# The coefficients of numerators and denominators, the highest power first.
+_NEAR = _coefficients(
+    "1.85777706184603153e-1 3.16112374387056560 1.13864154151050156e2 3.77485237685302021e2 "
+    "3.20937758913846947e3",
+    "1.0 2.36012909523441209e1 2.44024637934444173e2 1.28261652607737228e3 2.84423683343917062e3",
 )
-_MIDDLE = (
-    (2.15311535474403846e-8, 5.64188496988670089e-1, 8.88314979438837594, 6.61191906371416295e1)
-    + (2.98635138197400131e2, 8.81952221241769090e2, 1.71204761263407058e3)
-    + (2.05107837782607147e3, 1.23033935479799725e3),
-    (1.0, 1.57449261107098347e1, 1.17693950891312499e2, 5.37181101862009858e2)
-    + (1.62138957456669019e3, 3.29079923573345963e3, 4.36261909014324716e3)
-    + (3.43936767414372164e3, 1.23033935480374942e3),
+_MIDDLE = _coefficients(
+    "2.15311535474403846e-8 5.64188496988670089e-1 8.88314979438837594 6.61191906371416295e1 "
+    "2.98635138197400131e2 8.81952221241769090e2 1.71204761263407058e3 2.05107837782607147e3 "
+    "1.23033935479799725e3",
+    "1.0 1.57449261107098347e1 1.17693950891312499e2 5.37181101862009858e2 1.62138957456669019e3 "
+    "3.29079923573345963e3 4.36261909014324716e3 3.43936767414372164e3 1.23033935480374942e3",
 )
-_FAR = (
-    (1.63153871373020978e-2, 3.05326634961232344e-1, 3.60344899949804439e-1)
-    + (1.25781726111229246e-1, 1.60837851487422766e-2, 6.58749161529837803e-4),
-    (1.0, 2.56852019228982242, 1.87295284992346725, 5.27905102951428412e-1)
-    + (6.05183413124413191e-2, 2.33520497626869185e-3),
+_FAR = _coefficients(
+    "1.63153871373020978e-2 3.05326634961232344e-1 3.60344899949804439e-1 1.25781726111229246e-1 "
+    "1.60837851487422766e-2 6.58749161529837803e-4",
+    "1.0 2.56852019228982242 1.87295284992346725 5.27905102951428412e-1 6.05183413124413191e-2 "
+    "2.33520497626869185e-3",
 )
 
 
@@ -214,7 +213,7 @@ def _far(y):
 
 
 def magnitude(x):
-    """|x|; of complex numbers the analytic function that |x| is on each side of 0."""
+    """|x|; for complex numbers x or -x, by the sign of the real part."""
     return np.maximum(x, -x) if x.dtype.kind == "c" else np.absolute(x)
 
 
@@ -245,7 +244,7 @@ minimum = op(
 def where(condition, x, y):
     """x where the condition holds, else y.
 
-    Both are computed: mask the argument too where one could be nan.
+    Both are computed. So where f(x) could be nan, mask x too.
     """
     chosen = np.where(condition, x, y)
     if chosen.dtype.kind == "O":
@@ -255,11 +254,11 @@ def where(condition, x, y):
 
 @op(numpy=np.clip, x=lambda g, out, x, a_min, a_max: g * (out == x))
 def clip(x, a_min=None, a_max=None):
-    """x held within [a_min, a_max]; the bounds are constants."""
+    """x limited to [a_min, a_max]. The bounds are constants."""
     return x.clip(a_min, a_max)
 
 
 @op(x=lambda g, out, x, dtype: g.astype(x.dtype))
 def astype(x, dtype):
-    """x in another float dtype; complex numbers stay what they are."""
+    """x in another float dtype. Complex numbers keep their dtype."""
     return x if x.dtype.kind == "c" else x.astype(dtype)

@@ -19,7 +19,7 @@ def _plain_item(i):
         return i
     array = np.array(data_of(i))
     is_list = not isinstance(i, (np.ndarray, Tensor))
-    return array.astype(int) if is_list and not array.size else array  # [] has no floats in it
+    return array.astype(int) if is_list and not array.size else array  # np.array([]) has floats
 
 
 def at(x, index):
@@ -39,7 +39,7 @@ def scatter(x, index, shape):
     out, index = np.zeros(shape, x.dtype), _plain(index)
     items = index if isinstance(index, tuple) else (index,)
     if any(isinstance(i, np.ndarray) and i.dtype != bool for i in items):
-        np.add.at(out, index, x)  # arrays of integers can name an entry twice
+        np.add.at(out, index, x)  # an array of integers can name an entry twice
     else:
         out[index] = x
     return out

@@ -32,7 +32,7 @@ def _matmul_x(g, out, x, y):
 
 def _matmul_y(g, out, x, y):
     rows, _, g = _matrices(x, y, g)
-    if y.ndim == 2:  # one matrix for the whole batch: one product, not one a batch entry
+    if y.ndim == 2:  # one matrix for the whole batch: one product does it
         rows, g = flat(rows), flat(g)
     product = np.matmul(np.swapaxes(rows, -1, -2), g)
     return np.squeeze(product, -1) if y.ndim == 1 else product
@@ -51,13 +51,12 @@ def matmul(x, y):
         inner = x.shape[-1], y.shape[-2 if y.ndim > 1 else 0]
         if inner[0] != inner[1]:
             raise ValueError(f"{shapes}: inner sizes {inner[0]} and {inner[1]} differ") from None
-        raise ValueError(
-            f"{shapes}: batch axes {x.shape[:-2]} and {y.shape[:-2]} do not broadcast"
-        ) from None
+        batches = f"{x.shape[:-2]} and {y.shape[:-2]}"
+        raise ValueError(f"{shapes}: batch axes {batches} do not broadcast") from None
 
 
 def _rows_dot(x, matrix):
-    """x @ matrix for x (..., n), as one product of all rows. `dot` starts sooner than matmul."""
+    """x @ matrix for x (..., n), as one product of all rows. `dot` starts faster than matmul."""
     if x.ndim == 2:
         return x.dot(matrix)
     return np.reshape(flat(x).dot(matrix), (*x.shape[:-1], matrix.shape[1]))
@@ -75,19 +74,15 @@ def linear(x, weight, bias=None):
     ValueError if these shapes do not agree.
     """
     if weight.ndim != 2 or x.ndim == 0 or x.shape[-1] != weight.shape[1]:
-        raise ValueError(
-            f"x {x.shape} and weight {weight.shape}: "
-            "the last axis of x and the last of weight (n_out, n_in) must agree"
-        )
+        shapes = f"x {x.shape} and weight {weight.shape}"
+        raise ValueError(f"{shapes}: the last axis of x and weight (n_out, n_in) must agree")
     out = _rows_dot(x, weight.T)
-    if bias is not None:
-        if bias.shape != weight.shape[:1]:
-            raise ValueError(
-                f"bias {bias.shape} and weight {weight.shape}: "
-                f"the bias must have shape {weight.shape[:1]}"
-            )
-        return np.add(out, bias, out=out if out.dtype == bias.dtype else None)
-    return out
+    if bias is None:
+        return out
+    if bias.shape != weight.shape[:1]:
+        shapes = f"bias {bias.shape} and weight {weight.shape}"
+        raise ValueError(f"{shapes}: the bias must have shape {weight.shape[:1]}")
+    return np.add(out, bias, out=out if out.dtype == bias.dtype else None)
 
 
 @lru_cache
@@ -111,11 +106,11 @@ def _explicit(subscripts, *ndims):
 
 
 def _einsum_cotangent(i, g, subscripts, operands):
-    """The cotangent of operand i, which is an einsum too: g takes the place of the operand.
+    """The cotangent of operand i. It is an einsum too, in which g replaces the operand.
 
-    The labels of the operand become the labels of the result. A label that no other factor has (or
-    has at size 1 only) was summed over: the cotangent is the same everywhere along it. A label that
-    the operand has twice took a diagonal: off the diagonal the cotangent is 0.
+    The labels of the operand become the labels of the result. If no other factor has a label, or
+    only at size 1, einsum summed over it: the cotangent is constant along its axis. If the operand
+    has a label twice, einsum took a diagonal: the cotangent is 0 off the diagonal.
     """
     terms, output = _explicit(subscripts, *map(np.ndim, operands))
     x, term = operands[i], terms[i]
@@ -155,5 +150,5 @@ def einsum(subscripts, *operands):
     """np.einsum with a string of subscripts: implicit or explicit, ellipses, repeated labels."""
     if not isinstance(subscripts, str):
         raise TypeError("the subscripts must be a string")
-    is_large = math.prod(map(np.size, operands)) > 2**20  # then planning and BLAS pay off
+    is_large = math.prod(map(np.size, operands)) > 2**20  # then a plan and BLAS save time
     return np.einsum(subscripts, *operands, optimize=is_large)

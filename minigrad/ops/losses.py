@@ -1,4 +1,4 @@
-"""Picking the score of a class: losses of classification are made of this and of log_softmax."""
+"""The score of a class: losses of classification consist of this op and log_softmax."""
 
 import numpy as np
 
@@ -26,7 +26,7 @@ def _rule(g, out, x, target, reduction):
 
 @op(kind="loss", x=_rule, target=None)
 def nll_loss(x, target, reduction):
-    """-x[target]: log-probabilities x (N, C, ...) or (C,), whole numbers target (N, ...) or ()."""
+    """-x[target] for log-probabilities x (N, C, ...) or (C,) and classes target (N, ...) or ()."""
     picked = x[class_index(target, min(1, x.ndim - 1))]
     if reduction == "none":
         return -picked

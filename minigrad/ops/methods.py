@@ -2,79 +2,63 @@
 
 import numpy as np
 
-from ..array import implements
+from ..array import implementation, implements
 from ..engine import Tensor
-from . import comparisons as c
-from . import elementwise as e
-from . import indexing, linalg, reductions, shaping
+from . import comparisons, elementwise, indexing, linalg, reductions, shaping
 
-BINARY = {  # x + y and y + x, for each of them
-    "add": e.add,
-    "sub": e.subtract,
-    "mul": e.multiply,
-    "truediv": e.divide,
-    "pow": e.power,
-    "mod": e.remainder,
-    "matmul": linalg.matmul,
-    "floordiv": c.floor_divide,
-    "and": c.bitwise_and,
-    "or": c.bitwise_or,
-    "xor": c.bitwise_xor,
+BINARY = {  # t + u and u + t, for each of them
+    "add": np.add,
+    "sub": np.subtract,
+    "mul": np.multiply,
+    "truediv": np.divide,
+    "pow": np.power,
+    "mod": np.remainder,
+    "matmul": np.matmul,
+    "floordiv": np.floor_divide,
+    "and": np.bitwise_and,
+    "or": np.bitwise_or,
+    "xor": np.bitwise_xor,
 }
-METHODS = {
-    "__neg__": e.negative,
-    "__pos__": e.positive,
-    "__abs__": e.absolute,
-    "__invert__": c.invert,
-    "__eq__": c.equal,
-    "__ne__": c.not_equal,
-    "__lt__": c.less,
-    "__le__": c.less_equal,
-    "__gt__": c.greater,
-    "__ge__": c.greater_equal,
-    "__getitem__": indexing.at,
-    "sum": reductions.sum,
-    "mean": reductions.mean,
-    "max": reductions.max,
-    "min": reductions.min,
-    "prod": reductions.prod,
-    "var": reductions.var,
-    "std": reductions.std,
-    "cumsum": reductions.cumsum,
-    "argmax": c.argmax,
-    "argmin": c.argmin,
-    "any": c.any,
-    "all": c.all,
-    "round": c.round,
-    "exp": e.exp,
-    "log": e.log,
-    "sqrt": e.sqrt,
-    "abs": e.absolute,
-    "tanh": e.tanh,
-    "sigmoid": e.sigmoid,
-    "relu": e.relu,
-    "clip": e.clip,
-    "matmul": linalg.matmul,
-    "dot": lambda x, y: np.dot(x, y),
-    "swapaxes": shaping.swapaxes,
-    "squeeze": shaping.squeeze,
+OTHER = {  # -t, t == u
+    "neg": np.negative,
+    "pos": np.positive,
+    "abs": np.absolute,
+    "invert": np.invert,
+    "eq": np.equal,
+    "ne": np.not_equal,
+    "lt": np.less,
+    "le": np.less_equal,
+    "gt": np.greater,
+    "ge": np.greater_equal,
 }
+# t.sum(...) is np.sum(t, ...)
+METHODS = ["sum", "mean", "max", "min", "prod", "var", "std", "cumsum", "argmax", "argmin"]
+METHODS += ["any", "all", "round", "exp", "log", "sqrt", "abs", "tanh", "clip", "matmul"]
+METHODS += ["swapaxes", "squeeze"]
 
-for name, op in BINARY.items():
+for name, function in BINARY.items():
+    op = implementation(function)
     setattr(Tensor, f"__{name}__", op)
     setattr(Tensor, f"__r{name}__", lambda x, y, op=op: op(y, x))
-for name, op in METHODS.items():
-    setattr(Tensor, name, op)
+for name, function in OTHER.items():
+    setattr(Tensor, f"__{name}__", implementation(function))
+for name in METHODS:
+    setattr(Tensor, name, implementation(getattr(np, name)))
+Tensor.__getitem__ = indexing.at
+Tensor.sigmoid = elementwise.sigmoid
+Tensor.relu = elementwise.relu
+Tensor.dot = lambda x, y: np.dot(x, y)  # a composition, which comes later
 
 
 def astype(x, dtype):
     """x in another dtype. A gradient flows if both dtypes are float dtypes."""
     dtype = np.dtype(dtype)
-    return e.astype(x, dtype) if dtype.kind == "f" else c.astype_whole(x, dtype)
+    cast = elementwise.astype if dtype.kind == "f" else comparisons.astype_whole
+    return cast(x, dtype)
 
 
 def _several(args):
-    """The arguments of t.reshape(2, 3) as those of t.reshape((2, 3))."""
+    """One tuple for t.reshape(2, 3) and for t.reshape((2, 3))."""
     return args[0] if len(args) == 1 and not isinstance(args[0], int) else args
 
 
@@ -105,6 +89,7 @@ implements(np.amin)(reductions.min)
 
 @implements(np.concatenate)
 def concatenate(arrays, axis=0):
+    """The arrays joined along an axis; without an axis, all entries as one vector."""
     if axis is None:
         arrays, axis = [np.ravel(a) for a in arrays], 0
     return shaping.concatenate(axis, *arrays)
@@ -112,10 +97,11 @@ def concatenate(arrays, axis=0):
 
 @implements(np.stack)
 def stack(arrays, axis=0):
+    """The arrays, all of one shape, joined along a new axis."""
     return shaping.stack(axis, *arrays)
 
 
 @implements(np.einsum)
 def einsum(subscripts, *operands, optimize=True):
-    """The op, which chooses a good order itself, whatever `optimize` says."""
+    """The op einsum. It chooses the order of the products itself and ignores `optimize`."""
     return linalg.einsum(subscripts, *operands)

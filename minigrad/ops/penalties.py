@@ -1,8 +1,7 @@
 """Penalties: nodes of the loss over any number of weights. They are sums, not means.
 
-A penalty is declared in one place, and everything else follows from the declaration: the function
-that users call, its node in ledgers and pictures, the check of its coefficients, what a proximal
-optimizer does.
+A penalty is declared in one place. The declaration gives the function that users call, its node in
+ledgers and pictures, the check of its coefficients, and the step of a proximal optimizer.
 
     @penalty(prox={"c": soft_threshold}, weights=rule)
     def l1_penalty(c, *weights): ...
@@ -12,8 +11,8 @@ proximal operator of its norm at step t,
 
     prox(v, t) = argmin_w |w - v|^2 / 2 + t * norm(w)
 
-A proximal optimizer uses the operator in place of the rule. It reaches exact zeros, where gradient
-steps only come near (Parikh & Boyd 2014, "Proximal Algorithms", section 6).
+A proximal optimizer uses the operator in place of the rule. It reaches exact zeros; gradient steps
+only come near (Parikh & Boyd 2014, "Proximal Algorithms", section 6).
 """
 
 import math
@@ -32,10 +31,10 @@ from ..registry import op
 def penalty(*, prox, **rules):
     """Decorates the forward of a penalty, forward(*coefficients, *settings, *weights).
 
-    prox   {name of a coefficient: the proximal operator of its norm, as prox(v, t)}, or None where
-           there is no closed form. If the penalty has settings beside its coefficients, the value
-           is a function (w, *settings) that returns the operator for the weight w.
-    rules  The gradient rule of the weights: it returns a list, one cotangent for each weight.
+    prox   {name of a coefficient: the proximal operator of its norm, as prox(v, t)}. The value is
+           None if the operator has no closed form. If the penalty has settings beside its
+           coefficients, the value is a function (w, *settings) that returns the operator for w.
+    rules  The gradient rule of the weights. It returns a list, one cotangent for each weight.
 
     Returns the function for users: weights first, coefficients and settings by name, such as
     l1_penalty(w1, w2, c=1e-3). It raises TypeError if the weights are not Tensors, ValueError if a
@@ -43,12 +42,11 @@ def penalty(*, prox, **rules):
     """
 
     def declare(forward):
-        record = op(forward, kind="penalty", prox=prox, **rules)
-        parameters = list(signature(forward).parameters.values())
-        *settings, weights = parameters
+        *settings, weights = signature(forward).parameters.values()
         name, names = forward.__name__, [s.name for s in settings]
         known = set(names)
         defaults = {s.name: s.default for s in settings if s.default is not s.empty}
+        record = op(forward, kind="penalty", prox=prox, **rules)
 
         def call(*weights, **given):
             if not weights or not all(isinstance(w, Tensor) for w in weights):
@@ -57,7 +55,7 @@ def penalty(*, prox, **rules):
             values = defaults | given
             if values.keys() != known:
                 raise TypeError(f"{name} takes {', '.join(names)} by name, got {sorted(given)}.")
-            values |= {n: _coefficient(name, n, values[n]) for n in prox}
+            values |= {n: coefficient(name, n, values[n]) for n in prox}
             return record(*[values[n] for n in names], *weights)
 
         update_wrapper(call, forward, updated=())
@@ -69,20 +67,18 @@ def penalty(*, prox, **rules):
     return declare
 
 
-def _coefficient(penalty, name, value):
+def coefficient(penalty, name, value, needed="a number >= 0"):
+    """A coefficient as a float. Raises ValueError unless it is a number >= 0."""
+    if isinstance(value, (float, numbers.Real, Tensor)) and 0 <= value < math.inf:
+        return float(value)
+    what = f"{penalty}: the coefficient {name}"
     if callable(value):
-        raise TypeError(
-            f"{penalty}: the coefficient {name} must be a number. "
-            "The penalties of nn take functions of the step."
-        )
-    is_number = isinstance(value, (float, numbers.Real, Tensor))
-    if not is_number or not 0 <= value < math.inf:
-        raise ValueError(f"{penalty}: the coefficient {name} must be a number >= 0, got {value!r}.")
-    return float(value)
+        raise TypeError(f"{what} must be a number. The penalties of nn take functions of the step.")
+    raise ValueError(f"{what} must be {needed}, got {value!r}.")
 
 
 def blocks(arrays, size=32_768):
-    """The entries of arrays of one shape in flat pieces that fit the cache, as tuples of views."""
+    """Flat pieces of arrays of one shape, as lists of views. The pieces fit the cache."""
     if arrays[0].size <= size or not all(a.flags.c_contiguous for a in arrays):
         return (arrays,)
     flat = [a.reshape(-1) for a in arrays]
@@ -116,12 +112,11 @@ class BlockSoftThreshold(NamedTuple):
 
 
 def norms(node, w):
-    """{proximal operator: coefficient} of the norms that a penalty node adds up on its weight w."""
+    """{proximal operator: coefficient} of the norms of the weight w in a penalty node."""
     op, values = node.op, dict(zip(node.op.names, node.args))
     settings = [values[n] for n in op.family.names[:-1] if n not in op.prox]
-    return {
-        (prox(w, *settings) if settings else prox): values[name] for name, prox in op.prox.items()
-    }
+    operators = {n: prox(w, *settings) if settings else prox for n, prox in op.prox.items()}
+    return {operator: values[n] for n, operator in operators.items()}
 
 
 def prox_of_sum(operators):
@@ -166,10 +161,7 @@ def _sum_of_magnitudes(w):
     return sum(magnitude(piece) @ ones[: piece.size] for piece in pieces)
 
 
-@penalty(
-    prox={"c": soft_threshold},
-    weights=lambda g, out, c, *weights: [_signs(w, c * g) for w in weights],
-)
+@penalty(prox={"c": soft_threshold}, weights=lambda g, out, c, *ws: [_signs(w, c * g) for w in ws])
 def l1_penalty(c, *weights):
     """c * sum |w| over all entries of the weights: one node of the loss (the lasso's penalty).
 
@@ -184,10 +176,7 @@ def l1_penalty(c, *weights):
     return c * sum(map(_sum_of_magnitudes, weights))
 
 
-@penalty(
-    prox={"c": shrink},
-    weights=lambda g, out, c, *weights: [2 * c * g * w for w in weights],
-)
+@penalty(prox={"c": shrink}, weights=lambda g, out, c, *ws: [2 * c * g * w for w in ws])
 def l2_penalty(c, *weights):
     """c * sum w^2 over all entries of the weights: one node of the loss (Keras's convention).
 
@@ -203,7 +192,7 @@ def l2_penalty(c, *weights):
 
 @penalty(
     prox={"l1": soft_threshold, "l2": shrink},
-    weights=lambda g, out, l1, l2, *weights: [g * (l1 * np.sign(w) + 2 * l2 * w) for w in weights],
+    weights=lambda g, out, l1, l2, *ws: [g * (l1 * np.sign(w) + 2 * l2 * w) for w in ws],
 )
 def elastic_net(l1, l2, *weights):
     """l1 * sum |w| + l2 * sum w^2 over all entries of the weights: one node of the loss.
@@ -224,8 +213,13 @@ def axes_inside(w, axis):
     if axis is None:
         return tuple(range(1, w.ndim))
     axes = map(index, np.atleast_1d(axis))
-    # An axis that w does not have stays as it is, and NumPy refuses it.
+    # An axis that w does not have stays unchanged, and NumPy refuses it.
     return tuple(sorted(a % w.ndim if -w.ndim <= a < w.ndim else a for a in axes))
+
+
+def _group_prox(w, axis):
+    axes = axes_inside(w, axis)
+    return BlockSoftThreshold(axes) if axes else soft_threshold
 
 
 def _group_rule(g, out, c, axis, *weights):
@@ -234,18 +228,11 @@ def _group_rule(g, out, c, axis, *weights):
 
 def _group_cotangent(g, c, axis, w):
     squares = np.sum(w * w, axis=axes_inside(w, axis), keepdims=True)
-    is_zero = squares == 0  # the derivatives of the root are not finite at 0
+    is_zero = squares == 0  # the square root has no finite derivative at 0
     return w * np.where(is_zero, 0, c * g / np.sqrt(np.where(is_zero, 1, squares)))
 
 
-@penalty(
-    prox={
-        "c": lambda w, axis: (
-            BlockSoftThreshold(axes_inside(w, axis)) if axes_inside(w, axis) else soft_threshold
-        )
-    },
-    weights=_group_rule,
-)
+@penalty(prox={"c": _group_prox}, weights=_group_rule)
 def group_l2(c, axis=None, *weights):
     """c * sum over groups of |w_group|: one node of the loss (the group lasso, Yuan & Lin 2006).
 

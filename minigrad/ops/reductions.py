@@ -9,33 +9,35 @@ from .elementwise import floats
 
 
 def restored(g, x, axis, keepdims):
-    """`g` with the reduced axes back, as size 1, so that it broadcasts against `x`."""
+    """g with the reduced axes again, of size 1, so that it broadcasts to the shape of x."""
     return g if keepdims or axis is None or x.ndim == 0 else np.expand_dims(g, axis)
 
 
 def count(x, axis):
     """How many entries go into each result."""
-    return math.prod(
-        x.shape if axis is None or x.ndim == 0 else (x.shape[a] for a in np.atleast_1d(axis))
-    )
+    if axis is None or x.ndim == 0:
+        return x.size
+    return math.prod(x.shape[a] for a in np.atleast_1d(axis))
 
 
-@op(
-    numpy=np.sum,
-    x=lambda g, out, x, axis, keepdims: np.broadcast_to(restored(g, x, axis, keepdims), x.shape),
-)
+def _sum_rule(g, out, x, axis, keepdims):
+    return np.broadcast_to(restored(g, x, axis, keepdims), x.shape)
+
+
+@op(numpy=np.sum, x=_sum_rule)
 def sum(x, axis=None, keepdims=False):
+    """The sum of the entries."""
     return np.add.reduce(x, axis=axis, keepdims=keepdims)
 
 
-@op(
-    numpy=np.mean,
-    x=lambda g, out, x, axis, keepdims: np.broadcast_to(
-        restored(g / count(x, axis), x, axis, keepdims), x.shape
-    ),
-)
+def _mean_rule(g, out, x, axis, keepdims):
+    return _sum_rule(g / count(x, axis), out, x, axis, keepdims)
+
+
+@op(numpy=np.mean, x=_mean_rule)
 def mean(x, axis=None, keepdims=False):
-    half = x.dtype == np.float16  # whose sums overflow
+    """The mean of the entries. Raises ValueError if there are none."""
+    half = x.dtype == np.float16  # a sum of float16 overflows
     out = np.add.reduce(x, axis=axis, keepdims=keepdims, dtype=np.float32 if half else None)
     if out.size and not count(x, axis):
         raise ValueError("the mean of no entries is undefined")
@@ -59,40 +61,41 @@ def min(x, axis=None, keepdims=False):
     return np.min(x, axis=axis, keepdims=keepdims)
 
 
-def centred(x, axis):
+def _centred(x, axis):
+    """x minus its mean."""
     return x - np.mean(x, axis=axis, keepdims=True)
 
 
 def _degrees(x, axis, ddof):
-    if count(x, axis) <= ddof:
-        raise ValueError(f"{count(x, axis)} entries a result are too few for ddof={ddof}")
-    return count(x, axis) - ddof
+    """The divisor of a variance, n - ddof. Raises ValueError unless it is positive."""
+    n = count(x, axis)
+    if n <= ddof:
+        raise ValueError(f"{n} entries a result are too few for ddof={ddof}")
+    return n - ddof
 
 
-@op(
-    numpy=np.var,
-    x=lambda g, out, x, axis, ddof, keepdims: (
-        restored(2 * g / _degrees(x, axis, ddof), x, axis, keepdims) * centred(x, axis)
-    ),
-)
+def _var_rule(g, out, x, axis, ddof, keepdims):
+    return restored(2 * g / _degrees(x, axis, ddof), x, axis, keepdims) * _centred(x, axis)
+
+
+@op(numpy=np.var, x=_var_rule)
 def var(x, axis=None, ddof=0, keepdims=False):
-    """The variance: squared deviations over n - ddof."""
-    if x.dtype.kind == "c":  # where np.var is no analytic function
-        out = np.mean(centred(x, axis) ** 2, axis=axis, keepdims=keepdims)
+    """The variance: the sum of squared deviations, divided by n - ddof."""
+    if x.dtype.kind == "c":  # np.var of complex numbers is not analytic
+        out = np.mean(_centred(x, axis) ** 2, axis=axis, keepdims=keepdims)
     else:
         out = np.var(x, axis=axis, ddof=0, keepdims=keepdims)
     return out * (count(x, axis) / _degrees(x, axis, ddof))
 
 
-@op(
-    numpy=np.std,
-    x=lambda g, out, x, axis, ddof, keepdims: (
-        restored(g / ((out + (out == 0)) * _degrees(x, axis, ddof)), x, axis, keepdims)
-        * centred(x, axis)
-    ),
-)
+def _std_rule(g, out, x, axis, ddof, keepdims):
+    scaled = g / ((out + (out == 0)) * _degrees(x, axis, ddof))
+    return restored(scaled, x, axis, keepdims) * _centred(x, axis)
+
+
+@op(numpy=np.std, x=_std_rule)
 def std(x, axis=None, ddof=0, keepdims=False):
-    """The standard deviation; its gradient is 0 where it is 0."""
+    """The standard deviation. Where it is 0, its gradient is 0 too."""
     return np.sqrt(var(x, axis, ddof, keepdims))
 
 
@@ -103,36 +106,32 @@ def _standardize_rule(g, out, x, axis, eps):
 
 @op(x=_standardize_rule)
 def standardize(x, axis, eps):
-    """(x - mean) / sqrt(variance + eps) over `axis`; the variance over n."""
+    """(x - mean) / sqrt(variance + eps) over `axis`, where variance = mean((x - mean)^2)."""
     out = x - mean(x, axis, keepdims=True)
-    out /= np.sqrt(
-        mean(out * out, axis, keepdims=True) + eps
-    )  # not var, which is no analytic function
+    variance = mean(out * out, axis, keepdims=True)  # np.var of complex numbers is not analytic
+    out /= np.sqrt(variance + eps)
     return out
 
 
 def _product_of_others(x, axis):
-    """For each entry the product of the others along `axis`, also where factors are 0."""
-    axes = (
-        tuple(range(x.ndim))
-        if axis is None or not x.ndim
-        else tuple(a % x.ndim for a in np.atleast_1d(axis))
-    )
-    last = tuple(range(x.ndim - len(axes), x.ndim))
+    """For each entry the product of the other entries along `axis`, also where factors are 0."""
+    axes = tuple(range(x.ndim)) if axis is None or not x.ndim else tuple(np.atleast_1d(axis))
+    last = tuple(range(-len(axes), 0))
     rows = np.moveaxis(x, axes, last)
     flat = np.reshape(rows, (*rows.shape[: x.ndim - len(axes)], -1))
     return np.moveaxis(np.reshape(_others(flat), rows.shape), last, axes)
 
 
 def _others(rows):
-    """By pairs: what the others of an entry give is its twin times what the other pairs give."""
+    """The same along the last axis, by pairs.
+
+    The other entries of a row are the partner of the entry in its pair, and the other pairs.
+    """
     n = rows.shape[-1]
     if n == 1:
         return np.ones_like(rows)
-    pairs = np.reshape(
-        np.pad(rows, [(0, 0)] * (rows.ndim - 1) + [(0, n % 2)], constant_values=1),
-        (*rows.shape[:-1], -1, 2),
-    )
+    even = np.pad(rows, [(0, 0)] * (rows.ndim - 1) + [(0, n % 2)], constant_values=1)
+    pairs = np.reshape(even, (*rows.shape[:-1], -1, 2))
     others = np.expand_dims(_others(pairs[..., 0] * pairs[..., 1]), -1)
     return np.reshape(pairs[..., ::-1] * others, (*rows.shape[:-1], -1))[..., :n]
 
@@ -145,23 +144,18 @@ def _prod_rule(g, out, x, axis, keepdims):
 
 @op(numpy=np.prod, x=_prod_rule)
 def prod(x, axis=None, keepdims=False):
+    """The product of the entries."""
     return np.prod(x, axis=axis, keepdims=keepdims)
-
-
-def _top(x, axis):
-    """The largest entries, kept finite so that no inf - inf arises."""
-    limits = np.finfo(x.dtype)
-    return np.minimum(
-        np.maximum(np.maximum.reduce(x.real, axis=axis, keepdims=True), limits.min), limits.max
-    )
 
 
 @op(x=lambda g, out, x, axis, keepdims: restored(g, x, axis, keepdims) * softmax(x, axis))
 def logsumexp(x, axis=None, keepdims=False):
     """log(sum(exp(x))), without overflow."""
     x = floats(x)
-    top = _top(x, axis)
-    with np.errstate(divide="ignore"):  # the log of no probability at all is -inf
+    limits = np.finfo(x.dtype)  # a finite maximum gives no inf - inf
+    top = np.maximum(np.maximum.reduce(x.real, axis=axis, keepdims=True), limits.min)
+    top = np.minimum(top, limits.max)
+    with np.errstate(divide="ignore"):  # log(0) is -inf
         out = np.log(np.add.reduce(np.exp(x - top), axis=axis, keepdims=True)) + top
     return out if keepdims else np.squeeze(out, axis)
 
@@ -179,7 +173,7 @@ def softmax(x, axis=-1):
 def log_softmax(x, axis=-1):
     """log(softmax(x)) along `axis`, without overflow."""
     x = floats(x)
-    # A few classes: NumPy reduces down columns several times as fast as along rows.
+    # For few classes, NumPy reduces along the first axis several times as fast as along the last.
     if isinstance(axis, int) and -x.ndim <= axis < x.ndim and x.shape[axis] < 200:
         x = x.swapaxes(0, axis).copy().swapaxes(0, axis)
     x = x - np.maximum.reduce(x.real, axis=axis, keepdims=True)
@@ -193,8 +187,8 @@ def _cumsum_rule(g, out, x, axis):
 
 @op(numpy=np.cumsum, x=_cumsum_rule)
 def cumsum(x, axis=None):
-    """Sums of the first 1, 2, ... entries along `axis`; without it, of x flattened.
+    """The sums of the first 1, 2, ... entries along `axis`; without an axis, of x flattened.
 
-    Its rule is the same from the other end.
+    Its rule is a cumsum from the other end.
     """
     return np.cumsum(x, axis)

@@ -1,7 +1,7 @@
 """Linear ops that move entries. The rule of each is its transpose: the op that moves them back.
 
-Arguments are those of the NumPy function of the same name. An impossible axis or shape raises
-NumPy's error with the name of the op.
+Each op takes the arguments of the NumPy function of the same name. An impossible axis or shape
+raises NumPy's error with the name of the op.
 """
 
 from itertools import accumulate
@@ -13,7 +13,7 @@ from ..registry import op
 
 @op(numpy=np.reshape, x=lambda g, out, x, shape: np.reshape(g, x.shape))
 def reshape(x, shape):
-    """x in another shape of as many entries; one size may be -1."""
+    """x in another shape with the same number of entries. One size may be -1."""
     return np.reshape(x, shape)
 
 
@@ -24,7 +24,7 @@ def _transpose_rule(g, out, x, axes):
 
 @op(numpy=np.transpose, x=_transpose_rule)
 def transpose(x, axes=None):
-    """x with its axes in the order `axes`; without it, reversed."""
+    """x with its axes in the order `axes`; without `axes`, in reverse order."""
     return np.transpose(x, axes)
 
 
@@ -34,10 +34,7 @@ def swapaxes(x, axis1, axis2):
     return np.swapaxes(x, axis1, axis2)
 
 
-@op(
-    numpy=np.moveaxis,
-    x=lambda g, out, x, source, destination: np.moveaxis(g, destination, source),
-)
+@op(numpy=np.moveaxis, x=lambda g, out, x, source, to: np.moveaxis(g, to, source))
 def moveaxis(x, source, destination):
     """x with the axes `source` moved to the positions `destination`."""
     return np.moveaxis(x, source, destination)
@@ -51,7 +48,7 @@ def expand_dims(x, axis):
 
 @op(numpy=np.squeeze, x=lambda g, out, x, axis: np.reshape(g, x.shape))
 def squeeze(x, axis=None):
-    """x without its axes of size 1, or without those in `axis`."""
+    """x without all axes of size 1; with `axis`, without these axes only."""
     return np.squeeze(x, axis)
 
 
@@ -63,13 +60,13 @@ def broadcast_to(x, shape):
 
 @op(numpy=np.flip, x=lambda g, out, x, axis: np.flip(g, axis))
 def flip(x, axis=None):
-    """x in reverse order along `axis`; without it, along all axes."""
+    """x in reverse order along `axis`; without an axis, along all axes."""
     return np.flip(x, axis)
 
 
 @op(numpy=np.roll, x=lambda g, out, x, shift, axis: np.roll(g, -np.asarray(shift), axis))
 def roll(x, shift, axis=None):
-    """x shifted along `axis`; entries beyond the end come back at the start."""
+    """x shifted along `axis`. Entries that leave at the end come in at the start."""
     return np.roll(x, shift, axis)
 
 
@@ -79,10 +76,7 @@ def _inside(x, pad_width):
     return tuple(slice(before, before + n) for (before, _), n in zip(widths, x.shape))
 
 
-@op(
-    numpy=np.pad,
-    x=lambda g, out, x, pad_width, mode, constant_values: g[_inside(x, pad_width)],
-)
+@op(numpy=np.pad, x=lambda g, out, x, pad_width, *settings: g[_inside(x, pad_width)])
 def pad(x, pad_width, mode="constant", constant_values=0):
     """x with constant values around it.
 
@@ -90,7 +84,9 @@ def pad(x, pad_width, mode="constant", constant_values=0):
     mode       "constant"; others raise ValueError.
     """
     if isinstance(pad_width, dict):
-        raise TypeError("pad_width is n, (before, after) or one such pair an axis, not a dict")
+        raise TypeError(
+            "pad_width is n, (before, after) or one such pair for each axis, not a dict"
+        )
     if mode != "constant":
         raise ValueError(f"mode {mode!r} has no rule; only 'constant' has")
     return np.pad(x, pad_width, mode, constant_values=constant_values)
@@ -105,7 +101,7 @@ def _parts(g, axis, arrays):
 
 @op(arrays=lambda g, out, axis, *arrays: _parts(g, axis, arrays))
 def concatenate(axis, *arrays):
-    """The arrays joined along an axis that they have."""
+    """The arrays joined along an existing axis."""
     return np.concatenate(arrays, axis)
 
 

@@ -1,13 +1,16 @@
-"""Windows that slide over the last axes of x, and the convolutions, which are made of them.
+"""Windows that slide over the last axes of x, and the convolutions, which are made of windows.
 
-The convolutions are the partial derivatives, by y, x and w, of one form that is linear in each:
+The three convolutions are the derivatives, by y, x and w, of one form that is linear in each:
 
     T(x, w, y) = sum of x[n, c, stride o + dilation k] w[m, c, k] y[n, m, o]   over n, m, c, o, k
 
-x is the input, w the filters, y what weighs the output; o and k are places along each axis. So the
-rules of each are the other two, for derivatives of every order. Each is a matrix product over the
-windows of x (Chellapilla et al. 2006), a few samples at a time: all windows together would be
-prod(size) times as large as x, a few stay in the cache.
+Here x is the input, w holds the filters, and y weighs the output; o and k are positions along each
+axis. So the rules of each convolution are the other two convolutions, for derivatives of every
+order. Each convolution is a matrix product over the windows of x (Chellapilla et al. 2006). It
+takes a few samples at a time, whose windows stay in the cache: all windows together would be
+prod(size) times as large as x.
+
+In the rules, `settings` are the last arguments of the op, such as (stride, dilation, groups).
 """
 
 import math
@@ -23,81 +26,73 @@ def _windows(x, size, stride, dilation):
     """The view (..., *out, *size) of all windows in x (..., *space)."""
     axes = range(x.ndim - len(size), x.ndim)
     span = [d * (k - 1) + 1 for k, d in zip(size, dilation)]
-    if any(s > n for s, n in zip(span, x.shape[-len(size) :])):
-        raise ValueError(
-            f"x {x.shape}: a window of {tuple(span)} does not fit into {x.shape[-len(size) :]}"
-        )
+    space = x.shape[-len(size) :]
+    if any(s > n for s, n in zip(span, space)):
+        raise ValueError(f"x {x.shape}: a window of {tuple(span)} does not fit into {space}")
     view = np.lib.stride_tricks.sliding_window_view(x, span, tuple(axes))
-    return view[
-        (..., *(slice(None, None, s) for s in stride), *(slice(None, None, d) for d in dilation))
-    ]
+    return view[(..., *(slice(None, None, step) for step in (*stride, *dilation)))]
 
 
 def places(space, size, stride, dilation):
     """How many windows fit along each axis."""
-    return tuple(
-        (n - d * (k - 1) - 1) // s + 1 for n, k, s, d in zip(space, size, stride, dilation)
-    )
+    axes = zip(space, size, stride, dilation)
+    return tuple((n - d * (k - 1) - 1) // s + 1 for n, k, s, d in axes)
+
+
+def covered(out, size, stride, dilation):
+    """How many entries `out` windows cover along each axis."""
+    axes = zip(out, size, stride, dilation)
+    return tuple(s * (n - 1) + d * (k - 1) + 1 for n, k, s, d in axes)
 
 
 def _add_windows(x, y, stride, dilation):
-    """Adds windows y (..., *out, *size) to x (..., *space) in place: the transpose of taking."""
+    """Adds windows y (..., *out, *size) to x (..., *space) in place: the transpose of _windows."""
     rank = len(stride)
     out = y.shape[-2 * rank : -rank]
     for k in np.ndindex(y.shape[-rank:]):
-        at = (
-            slice(d * i, d * i + s * (n - 1) + 1, s) for i, n, s, d in zip(k, out, stride, dilation)
-        )
+        axes = zip(k, out, stride, dilation)
+        at = (slice(d * i, d * i + s * (n - 1) + 1, s) for i, n, s, d in axes)
         x[(..., *at)] += y[(..., *k)]
 
 
-def _zeros(y, space):
-    """Zeros (..., *space), in memory in the order of y (..., *out)."""
-    return np.zeros_like(y, shape=(*y.shape[: -len(space)], *space))
-
-
-@op(x=lambda g, out, x, size, stride, dilation: fold(g, x.shape[-len(size) :], stride, dilation))
+@op(x=lambda g, out, x, size, *settings: fold(g, x.shape[-len(size) :], *settings))
 def unfold(x, size, stride, dilation):
     """All windows of x (..., *space) as (..., *out, *size).
 
-    In memory they are *size arrays, each of the same place in all windows.
+    In memory, an array for each position in a window comes after the other.
     """
-    rank = len(size)
-    ends, starts = range(-rank, 0), range(rank)
-    return np.moveaxis(
-        np.moveaxis(_windows(x, size, stride, dilation), ends, starts).copy(), starts, ends
-    )
+    ends, starts = range(-len(size), 0), range(len(size))
+    first = np.moveaxis(_windows(x, size, stride, dilation), ends, starts).copy()
+    return np.moveaxis(first, starts, ends)
 
 
-@op(
-    y=lambda g, out, y, space, stride, dilation: unfold(g, y.shape[-len(space) :], stride, dilation)
-)
+@op(y=lambda g, out, y, space, *settings: unfold(g, y.shape[-len(space) :], *settings))
 def fold(y, space, stride, dilation):
-    """Windows y (..., *out, *size) added up where they lie in (..., *space): unfold's transpose."""
-    x = _zeros(y[(..., *(0,) * len(space))], space)
+    """Windows y (..., *out, *size) added up at their positions in (..., *space).
+
+    It is the transpose of unfold.
+    """
+    y_0 = y[(..., *(0,) * len(space))]  # the result lies in memory in the order of its axes
+    x = np.zeros_like(y_0, shape=(*y_0.shape[: -len(space)], *space))
     _add_windows(x, y, stride, dilation)
     return x
 
 
 # ------------------------------------------------------------------------------------- convolutions
-# x (N, C, *space), w (M, C / groups, *size), y (N, M, *out). Results lie in memory as (M, N, *out)
-# and (C, N, *space), as the matrix products give them: the next convolution then reads and writes
-# whole rows.
+# x (N, C, *space), w (M, C / groups, *size), y (N, M, *out). The matrix products give results that
+# lie in memory as (M, N, *out) and (C, N, *space). So the next convolution reads and writes whole
+# rows.
 
 
 @op(
-    x=lambda g, out, x, w, bias, stride, dilation, groups: convolve_input(
-        g, w, x.shape[2:], stride, dilation, groups
-    ),
-    w=lambda g, out, x, w, bias, stride, dilation, groups: convolve_weight(
-        x, g, w.shape[2:], stride, dilation, groups
-    ),
-    bias=lambda g, out, x, w, bias, stride, dilation, groups: g.sum(axis=(0, *range(2, g.ndim))),
+    x=lambda g, out, x, w, bias, *settings: convolve_input(g, w, x.shape[2:], *settings),
+    w=lambda g, out, x, w, bias, *settings: convolve_weight(x, g, w.shape[2:], *settings),
+    bias=lambda g, out, x, w, bias, *settings: g.sum(axis=(0, *range(2, g.ndim))),
 )
 def convolve(x, w, bias, stride, dilation, groups):
-    """dT/dy (N, M, *out), plus bias (M,) or None: every filter at every place.
+    """dT/dy (N, M, *out), plus bias (M,) or None: every filter at every position.
 
-    Filters are not flipped: it is the cross-correlation.
+    Filters are not flipped, so this is the cross-correlation.
     """
     samples, (filters, _, *size) = len(x), w.shape
     out = places(x.shape[2:], size, stride, dilation)
@@ -105,45 +100,37 @@ def convolve(x, w, bias, stride, dilation, groups):
     if bias is not None and bias.dtype.kind == "c":
         dtype = bias.dtype
     y = np.empty((filters, samples, *out), dtype)
+    weights = w.reshape(groups, filters // groups, -1)
     for rows, windows in _matrices(x, size, stride, dilation, groups):
-        product = np.matmul(w.reshape(groups, filters // groups, -1), windows).reshape(
-            filters, -1, *out
-        )
+        product = np.matmul(weights, windows).reshape(filters, -1, *out)
         y[:, rows] = product if bias is None else product + bias.reshape(-1, *[1] * (y.ndim - 1))
     return y.swapaxes(0, 1)
 
 
-@op(
-    y=lambda g, out, y, w, space, stride, dilation, groups: convolve(
-        _reached(g, y, w, stride, dilation), w, None, stride, dilation, groups
-    ),
-    w=lambda g, out, y, w, space, stride, dilation, groups: convolve_weight(
-        _reached(g, y, w, stride, dilation), y, w.shape[2:], stride, dilation, groups
-    ),
-)
+def _input_y(g, out, y, w, space, *settings):
+    return convolve(_reached(g, y, w, *settings), w, None, *settings)
+
+
+def _input_w(g, out, y, w, space, *settings):
+    return convolve_weight(_reached(g, y, w, *settings), y, w.shape[2:], *settings)
+
+
+@op(y=_input_y, w=_input_w)
 def convolve_input(y, w, space, stride, dilation, groups):
-    """dT/dx (N, C, *space): at every place, the filters times its y. The transposed convolution."""
+    """dT/dx (N, C, *space), the transposed convolution: at every position, the filters times y."""
     (samples, _, *out), (filters, channels, *size) = y.shape, w.shape
     channels, weights = channels * groups, w.reshape(groups, filters // groups, -1).swapaxes(1, 2)
     x = np.zeros((channels, samples, *space), np.result_type(y, w))
     for rows in _blocks(samples, channels * math.prod(size) * math.prod(out)):
         windows = np.matmul(weights, _maps(y[rows], groups)).reshape(channels, *size, -1, *out)
-        _add_windows(
-            x[:, rows],
-            np.moveaxis(windows, range(1, 1 + len(size)), range(-len(size), 0)),
-            stride,
-            dilation,
-        )
+        windows = np.moveaxis(windows, range(1, 1 + len(size)), range(-len(size), 0))
+        _add_windows(x[:, rows], windows, stride, dilation)
     return x.swapaxes(0, 1)
 
 
 @op(
-    x=lambda g, out, x, y, size, stride, dilation, groups: convolve_input(
-        y, g, x.shape[2:], stride, dilation, groups
-    ),
-    y=lambda g, out, x, y, size, stride, dilation, groups: convolve(
-        x, g, None, stride, dilation, groups
-    ),
+    x=lambda g, out, x, y, size, *settings: convolve_input(y, g, x.shape[2:], *settings),
+    y=lambda g, out, x, y, size, *settings: convolve(x, g, None, *settings),
 )
 def convolve_weight(x, y, size, stride, dilation, groups):
     """dT/dw (M, C / groups, *size): the windows of x, weighted by y."""
@@ -154,13 +141,9 @@ def convolve_weight(x, y, size, stride, dilation, groups):
     return w.reshape(filters, channels, *size)
 
 
-def _reached(x, y, w, stride, dilation):
-    """The part of x (N, C, *space) that the places of y reach: beyond it may be room for more."""
-    ends = (
-        s * (n - 1) + d * (k - 1) + 1
-        for n, k, s, d in zip(y.shape[2:], w.shape[2:], stride, dilation)
-    )
-    return x[(..., *map(slice, ends))]
+def _reached(x, y, w, stride, dilation, groups):
+    """The part of x (N, C, *space) that the windows cover. More entries may follow it."""
+    return x[(..., *map(slice, covered(y.shape[2:], w.shape[2:], stride, dilation)))]
 
 
 def _matrices(x, size, stride, dilation, groups):
@@ -169,9 +152,8 @@ def _matrices(x, size, stride, dilation, groups):
     The matrices have the shape (groups, C / groups * size, n * out).
     """
     rank = len(size)
-    windows = np.moveaxis(
-        _windows(x, size, stride, dilation), range(-rank, 0), range(2, 2 + rank)
-    )  # (N, C, *size, *out)
+    windows = _windows(x, size, stride, dilation)
+    windows = np.moveaxis(windows, range(-rank, 0), range(2, 2 + rank))  # (N, C, *size, *out)
     for rows in _blocks(len(x), math.prod(windows.shape[1:])):
         part = np.moveaxis(windows[rows], 0, rank + 1)
         yield rows, part.reshape(groups, x.shape[1] // groups * math.prod(size), -1)
@@ -183,6 +165,6 @@ def _maps(y, groups):
 
 
 def _blocks(samples, entries):
-    """Slices of so many samples, `entries` each, as stay in the cache."""
+    """Slices of the samples, `entries` entries each. The samples of one slice fit the cache."""
     step = max(1, BLOCK // max(1, entries))
     return (slice(i, i + step) for i in range(0, samples, step))

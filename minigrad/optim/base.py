@@ -1,4 +1,4 @@
-"""What all optimizers share: groups of parameters with settings, checks, and a state to save.
+"""The base of all optimizers: groups of parameters with settings, checks, and a state to save.
 
 A new optimizer is one class, a subclass of Optimizer with a method `update`:
 
@@ -18,6 +18,7 @@ import numbers
 
 import numpy as np
 
+from ..array import as_list
 from ..changes import mark_changed
 from ..engine import Tensor
 from ..ops.penalties import blocks
@@ -28,18 +29,18 @@ class Optimizer:
     """Holds parameters and their settings; `step` updates the parameters that have a gradient.
 
     parameters  Tensors that require a gradient, such as model.parameters(), or groups as in
-                PyTorch: [{"params": [...], "lr": 0.1}, ...], where each group may have settings of
-                its own
-    settings    the settings of this kind of optimizer with their defaults; all but `lr` are numbers
-                >= 0, unless `valid` says otherwise. `lr` is a number >= 0 or a schedule: a function
-                of the step number 0, 1, 2, ...
+                PyTorch: [{"params": [...], "lr": 0.1}, ...], where each group may have its own
+                settings
+    settings    the settings of this kind of optimizer with their defaults. `lr` is a number >= 0 or
+                a schedule: a function of the step number 0, 1, 2, ... All other settings are
+                numbers >= 0, unless the method `valid` allows other values
 
     Raises TypeError for parameters that are not Tensors and for unknown settings, ValueError for
     settings out of range, for results, constants and parameters passed twice, and if there are no
     parameters.
     """
 
-    counters = ("steps",)  # attributes that a step changes: a state restores them
+    counters = ("steps",)  # the attributes that a step changes: load_state_dict restores them
 
     def __init__(self, parameters, **settings):
         kind = type(self).__name__
@@ -49,7 +50,7 @@ class Optimizer:
         self.defaults = settings
         self.param_groups = []
         self.state = {}  # parameter -> Trained
-        parameters = _listed(parameters)
+        parameters = as_list(parameters)
         are_groups = all(isinstance(group, dict) for group in parameters)
         for group in parameters if are_groups else [{"params": parameters}]:
             self.add_param_group(group)
@@ -59,8 +60,8 @@ class Optimizer:
     def add_param_group(self, group):
         """Trains more parameters: {"params": [...], ...}.
 
-        Settings that are not in the group are the constructor's. Raises the same errors as the
-        constructor; nothing changes then.
+        A setting that is not in the group has the constructor's value. Raises the same errors as
+        the constructor; nothing changes then.
         """
         kind = type(self).__name__
         if "params" not in group:
@@ -68,7 +69,7 @@ class Optimizer:
         if unknown := group.keys() - self.defaults.keys() - {"params"}:
             known = ", ".join(self.defaults)
             raise TypeError(f"{kind} has no setting {sorted(unknown)}; it has {known}.")
-        group = {**self.defaults, **group, "params": _listed(group["params"])}
+        group = {**self.defaults, **group, "params": as_list(group["params"])}
         for name in self.defaults:
             if not (name == "lr" and callable(group[name]) or self.valid(name, group[name])):
                 raise ValueError(f"{kind}: {name}={group[name]!r} is out of range.")
@@ -79,11 +80,11 @@ class Optimizer:
         self.param_groups.append(group)
 
     def valid(self, name, value):
-        """Whether a setting can have this value: a number >= 0. Extend it for other kinds."""
+        """Whether a setting can have this value: a number >= 0. A subclass may allow others."""
         return isinstance(value, numbers.Real) and 0 <= value < math.inf
 
     def zero_grad(self):
-        """Sets the gradient of every parameter to None, so that the next backward starts afresh."""
+        """Sets the gradient of every parameter to None. The next backward then starts from zero."""
         for parameter in self.state:
             parameter.grad = None
 
@@ -94,12 +95,11 @@ class Optimizer:
         shape or a schedule that gives no number >= 0, TypeError for data that are not an array.
         Nothing is updated then.
         """
-        kind = type(self).__name__
+        step = f"{type(self).__name__}.step"
         if all(w.grad is None for w in self.state):
-            remedy = "Call loss.backward() first."
-            raise RuntimeError(f"{kind}.step: no parameter has a gradient. {remedy}")
+            raise RuntimeError(f"{step}: no parameter has a gradient. Call loss.backward() first.")
         for trained in self.state.values():
-            trained.check(kind)
+            trained.check(step)
         for group, lr in [(group, self.rate(group)) for group in self.param_groups]:
             for w in group["params"]:
                 if w.grad is not None:
@@ -110,7 +110,7 @@ class Optimizer:
         self.steps += 1
 
     def update(self, trained, lr, settings):
-        """Changes one parameter in place; each subclass defines it.
+        """Changes one parameter in place. Each subclass defines this method.
 
         trained   the parameter, a Trained: loop over `trained.pieces(...)` and write to `w`
         lr        its learning rate at this step, a number
@@ -122,12 +122,10 @@ class Optimizer:
         """The learning rate of a group at this step. Raises ValueError unless it is >= 0."""
         if not callable(group["lr"]):
             return group["lr"]
-        kind = type(self).__name__
         lr = group["lr"](self.steps)
         if not self.valid("lr", lr):
-            raise ValueError(
-                f"{kind}: the schedule of lr gave {lr!r} at step {self.steps}, not >= 0."
-            )
+            given = f"the schedule of lr gave {lr!r} at step {self.steps}"
+            raise ValueError(f"{type(self).__name__}: {given}, not >= 0.")
         return lr
 
     def decays(self):
@@ -139,8 +137,8 @@ class Optimizer:
     def state_dict(self):
         """The settings, counters and buffers of each parameter, as plain data; arrays are copies.
 
-        A schedule is a function, which no file can hold: the state has "function" in its place, and
-        `load_state_dict` keeps the schedule of the constructor.
+        A file cannot hold a schedule, which is a function. The state has "function" in its place,
+        and `load_state_dict` keeps the schedule of the constructor.
         """
         groups = []
         for group in self.param_groups:
@@ -152,8 +150,8 @@ class Optimizer:
     def load_state_dict(self, state_dict):
         """Takes over the settings, counters and buffers of a state_dict.
 
-        Raises TypeError if it is not a dict, and ValueError if it is the state of another kind of
-        optimizer, of other groups, or of parameters of other shapes. Nothing changes then.
+        Raises TypeError if it is not a dict, and ValueError if it comes from another kind of
+        optimizer, from other groups, or from parameters of other shapes. Nothing changes then.
         """
         free = {*self.counters, *self.defaults, "updates", "buffers"}
         require_same(type(self).__name__, self.state_dict(), state_dict, free)
@@ -168,9 +166,9 @@ class Optimizer:
 
 
 class Trained:
-    """A parameter with what its optimizer keeps for it: the number of its updates, and its buffers.
+    """A parameter in an optimizer, with the number of its updates and its buffers.
 
-    Raises TypeError or ValueError for what cannot be trained; i is its number in its group.
+    Raises TypeError or ValueError if it cannot be trained. i is its number in its group.
     """
 
     def __init__(self, parameter, i):
@@ -185,31 +183,28 @@ class Trained:
             raise ValueError(f"{what} (shape {parameter.shape}) does not require a gradient.")
         self.parameter, self.updates, self.buffers = parameter, 0, {}
 
-    def check(self, kind):
-        """Refuses data and gradients that an optimizer of this kind cannot make a step with."""
+    def check(self, step):
+        """Raises an error unless data and gradient are an array and a Tensor of the same shape."""
         w, g = self.parameter, self.parameter.grad
         if g is None:
             return
         if not isinstance(w.data, np.ndarray):
             what = f"the .data of a parameter is a {type(w.data).__name__}"
-            raise TypeError(f"{kind}.step: {what}, not an array. Write the values to w.data[...].")
+            raise TypeError(f"{step}: {what}, not an array. Write the values to w.data[...].")
         if not isinstance(g, Tensor) or g.data.shape != w.data.shape:
             what = f"{type(g).__name__} of shape {np.shape(g)}, not a Tensor of this shape"
-            raise ValueError(
-                f"{kind}.step: the .grad of a parameter of shape {w.shape} is a {what}."
-            )
+            raise ValueError(f"{step}: the .grad of a parameter of shape {w.shape} is a {what}.")
 
     def pieces(self, *names):
-        """Flat pieces (w, g, buffers...) of the data, the gradient and these buffers; write to w.
+        """Flat pieces (w, g, buffers...) of the data, the gradient and these buffers. Write to w.
 
-        The pieces are views that fit the processor's cache together. A buffer begins as zeros.
+        The pieces are views. One of each fits the cache together. A buffer begins as zeros.
         """
-        arrays = [self.parameter.data, self.parameter.grad.data]
+        data = self.parameter.data
         for name in names:
             if name not in self.buffers:
-                self.buffers[name] = np.zeros_like(self.parameter.data)
-            arrays.append(self.buffers[name])
-        return blocks(arrays)
+                self.buffers[name] = np.zeros_like(data)
+        return blocks([data, self.parameter.grad.data, *(self.buffers[name] for name in names)])
 
     def state_dict(self):
         """The shape, the number of updates and copies of the buffers."""
@@ -221,10 +216,6 @@ class Trained:
         buffers, dtype = state_dict["buffers"], self.parameter.dtype
         self.updates = state_dict["updates"]
         self.buffers = {name: np.array(buffer, dtype) for name, buffer in buffers.items()}
-
-
-def _listed(parameters):
-    return [parameters] if isinstance(parameters, Tensor) else list(parameters)
 
 
 def _plain(settings):

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from ..array import as_list
 from ..changes import mark_changed
 from ..engine import Tensor
 from ..graph import nodes
@@ -22,8 +23,8 @@ class ProximalSGD(Optimizer):
     restart      Drops the momentum when it points uphill (O'Donoghue & Candes 2015).
 
     `step(closure)` calls closure(), which returns the recorded loss with its penalties and does
-    not call backward. The loss is read as a sum: L1, elastic-net and group-L2 penalties, and other
-    penalties with a proximal operator, act by that operator alone; all other terms act by their
+    not call backward. The loss is a sum of terms: L1, elastic-net and group-L2 penalties, and other
+    penalties with a proximal operator, act by this operator alone. All other terms act by their
     gradient.
 
     >>> w = Tensor([3.0, 0.2], requires_grad=True)
@@ -53,10 +54,8 @@ class ProximalSGD(Optimizer):
         penalties that have no proximal step. The parameters then stay as they were.
         """
         if not callable(closure):
-            raise TypeError(
-                "ProximalSGD.step takes a function that returns the recorded loss, "
-                "without backward: step(lambda: loss_of(model))."
-            )
+            needed = "a function that returns the recorded loss, without backward"
+            raise TypeError(f"ProximalSGD.step takes {needed}: step(lambda: loss_of(model)).")
         rates = [(group, self.rate(group)) for group in self.param_groups]
         trained = [(self.state[w], lr) for g, lr in rates for w in g["params"] if w.requires_grad]
         parameters = [t.parameter for t, _ in trained]
@@ -117,11 +116,11 @@ def kkt_residual(loss, parameters=None):
     """
     if parameters is None and isinstance(loss, Tensor):
         parameters = [n for n in nodes(loss) if n.is_leaf and n.requires_grad]
-    parameters = [parameters] if isinstance(parameters, Tensor) else list(parameters or ())
+    parameters = [] if parameters is None else as_list(parameters)
     gradients, operators = split(loss, parameters, "kkt_residual", retain_graph=True)
     moves = [0.0]
     for p, gradient, prox in zip(parameters, gradients, operators):
         new = p.data if gradient is None else p.data - gradient
         move = p.data - (prox(new, 1.0) if prox else new)
         moves.append(np.max(np.abs(move), initial=0.0))
-    return float(np.max(moves))  # nan, if one of them is nan
+    return float(np.max(moves))  # np.max returns nan if one move is nan

@@ -15,9 +15,8 @@ class SGD(Optimizer):
     """
 
     def __init__(self, parameters, lr=1e-3, momentum=0.0, weight_decay=0.0, nesterov=False):
-        super().__init__(
-            parameters, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov
-        )
+        settings = {"momentum": momentum, "weight_decay": weight_decay, "nesterov": nesterov}
+        super().__init__(parameters, lr=lr, **settings)
 
     def valid(self, name, value):
         """`nesterov` is True or False, all other settings are numbers >= 0."""
@@ -48,8 +47,8 @@ class Adam(Optimizer):
 
     The means are corrected for their start at 0.
 
-    betas         how much of the old mean of grad, and of grad^2, each update keeps: two numbers in
-                  [0, 1)
+    betas         the parts of the old means of grad and of grad^2 that each update keeps: two
+                  numbers in [0, 1)
     eps           keeps the divisor from 0
     weight_decay  added to the gradient as weight_decay w, so it goes through both means
 

@@ -338,6 +338,17 @@ def test_losses_of_steps_and_penalties_of_layers_keep_their_shape():
     ]
 
 
+def test_a_parameter_that_is_used_before_its_module_is_called_stays_outside_the_card():
+    layer = nn.Linear(3, 3)
+    gain = np.sum(np.tanh(layer.weight))
+    nodes, edges = describe(layer(np.ones((2, 3), np.float32) * gain).sum(), depth=0)
+    place = {n.id: i for i, n in enumerate(nodes)}
+    assert all(place[e.source] < place[e.target] for e in edges)
+    (card,) = [n for n in nodes if n.kind == "module"]
+    assert [n.title for n in nodes if n.kind == "parameter"] == ["weight"]
+    assert card.rows[0].text == "2 nodes, 3 parameters"
+
+
 def test_a_pattern_of_two_branches_and_a_join():
     """A decoder with attention: ops whose results go to the next step fold as one, other ops do
     not.

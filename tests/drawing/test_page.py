@@ -264,6 +264,16 @@ def test_the_source_shown_is_the_rules(name):
             assert where.startswith(f"{rule.__module__}, line ")
 
 
+def test_the_source_of_a_rule_for_any_number_of_operands_is_shown():
+    x = leaf(np.ones(3))
+    for y, name in ((np.concatenate([x, x, x]), "arrays"), (F.l2_penalty(x, x, c=0.1), "weights")):
+        last = len(y.args) - 1
+        source, where = rule_source(y.op, last)
+        assert source == rule_source(ops[y.op.name], len(ops[y.op.name].names) - 1)[0]
+        assert "lambda" in source or source.startswith("def "), source
+        assert where.startswith("minigrad.ops.") and y.op.names[last].startswith(name)
+
+
 def test_the_page_says_that_a_rule_has_no_source():
     scope = {"np": np, "op": registry.op}
     try:

@@ -303,11 +303,11 @@ x3, x4, w4 = np.zeros((2, 3, 5)), np.zeros((2, 3, 5, 5)), np.zeros((4, 3, 3, 3))
         ),
         (
             lambda: F.conv2d(x4, w4, stride=0),
-            "conv2d: stride must be a whole number >= 1, or 2 of them, one an axis; got 0",
+            "conv2d: stride must be a whole number >= 1, or 2 of them, one for each axis; got 0",
         ),
         (
             lambda: F.conv2d(x4, w4, padding=(1, 2, 3)),
-            r"conv2d: padding must be a whole number >= 0, or 2 of them, one an axis; got \(1, 2, 3\)",
+            r"conv2d: padding must be a whole number >= 0, or 2 of them, one for each axis; got \(1, 2, 3\)",
         ),
         (
             lambda: F.conv2d(x4, w4, padding="same", stride=2),

@@ -741,7 +741,7 @@ def test_a_residual_block_refuses_shapes_that_would_broadcast():
     x = np.ones((5, 3), np.float32)
     with pytest.raises(
         ValueError,
-        match=r"Residual: the branch gives \(5, 1\), x is \(5, 3\). Give a shortcut that changes x alike",
+        match=r"Residual: the branch gives \(5, 1\), x is \(5, 3\). Give a shortcut that changes the shape of x",
     ):
         nn.Residual(nn.Linear(3, 1))(x)
     with pytest.raises(ValueError, match=r"the branch gives \(5, 1\), the shortcut gives \(5, 2\)"):
@@ -1139,7 +1139,7 @@ def test_all_masks_are_the_same_after_the_same_seed():
     "name", ["forward", "training", "train", "penalty", "weight_penalty", "_order"]
 )
 def test_a_sequential_refuses_the_names_of_its_own_attributes(name):
-    with pytest.raises(ValueError, match=f"Sequential: {name} is what"):
+    with pytest.raises(ValueError, match=f"Sequential: every Sequential has a '{name}'"):
         nn.Sequential(**{name: nn.Tanh()})
 
 

@@ -177,10 +177,10 @@ def test_coefficients_can_be_functions_of_the_step():
         assert both.args[:2] == (step, 2 * step)
     with pytest.raises(
         TypeError,
-        match=r"L2\(<lambda>\): the coefficient c is a function of the step. Say which: penalty\(step=t\)",
+        match=r"L2\(<lambda>\): the coefficient c is a function of the step. Give the step: penalty\(step=t\)",
     ):
         model.penalty()
-    with pytest.raises(TypeError, match="Say which"):
+    with pytest.raises(TypeError, match="Give the step"):
         nn.penalty(model, nn.ElasticNet(1.0, lambda t: t))
     with pytest.raises(ValueError, match="must be a number >= 0, got -1"):
         nn.penalty(model, nn.L1(lambda t: -1.0), step=0)
