@@ -14,7 +14,6 @@ from collections import Counter
 for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
-import helpers
 import hypothesis
 import numpy as np
 import pytest
@@ -85,9 +84,21 @@ def pytest_terminal_summary(terminalreporter):
 
 @pytest.fixture
 def own_registry():
-    """After a test, the ops that it defined are gone."""
-    with helpers.own_registry():
-        yield
+    """After a test, the ops that it defined are gone, and all others have their rules again."""
+    tables = [(table, dict(table)) for table in (registry.ops, array.numpy_functions)]
+    rules = {name: list(op.rules) for name, op in registry.ops.items()}
+    yield
+    for table, before in tables:
+        table.clear()
+        table.update(before)
+    for name, before in rules.items():
+        registry.ops[name].rules[:] = before
+
+
+@pytest.fixture
+def seeded():
+    """Each test begins with the same seed."""
+    mg.manual_seed(0)
 
 
 @pytest.fixture

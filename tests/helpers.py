@@ -1,13 +1,11 @@
 """What several test files use."""
 
-import contextlib
 import math
 import time
 
 import numpy as np
 
 import minigrad as mg
-from minigrad import array, registry
 from minigrad import noise as randomness
 from minigrad.array import data_of
 
@@ -91,18 +89,6 @@ def all_random_states():
     streams = randomness.state.streams.items()
     states = {name: str(rng.bit_generator.state) for name, rng in streams}
     return states, str(np.random.get_state())
-
-
-@contextlib.contextmanager
-def own_registry():
-    """On leaving, the ops and NumPy functions that were defined inside are gone."""
-    saved = [(table, dict(table)) for table in (registry.ops, array.numpy_functions)]
-    try:
-        yield
-    finally:
-        for table, before in saved:
-            table.clear()
-            table.update(before)
 
 
 # ------------------------------------------------------------ functions whose rules the tests break

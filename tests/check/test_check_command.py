@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from processes import python
 
-from minigrad import array, registry
+from minigrad import registry
 from minigrad.array import data_of
 from minigrad.check import __main__ as command
 from minigrad.check.__main__ import main
@@ -16,17 +16,9 @@ from minigrad.check.samples import noisy, samples
 
 
 @pytest.fixture(autouse=True)
-def as_it_was(monkeypatch):
+def as_it_was(own_registry, monkeypatch):
     """After a test, the ops, the rules and the folders on the path are as before it."""
-    kept = [(table, dict(table)) for table in (registry.ops, array.numpy_functions)]
-    rules = {name: list(op.rules) for name, op in registry.ops.items()}
     monkeypatch.setattr(sys, "path", list(sys.path))
-    yield
-    for table, before in kept:
-        table.clear()
-        table.update(before)
-    for name, before in rules.items():
-        registry.ops[name].rules[:] = before
 
 
 @pytest.fixture

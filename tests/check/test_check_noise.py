@@ -18,9 +18,7 @@ P = 0.3
 SMALL = (16, 32)
 
 
-@pytest.fixture(autouse=True)
-def seeded():
-    mg.manual_seed(0)
+pytestmark = pytest.mark.usefixtures("seeded")
 
 
 def kept(x, keep=1 - P, shape=None, rng=None, law=Bernoulli):

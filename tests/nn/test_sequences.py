@@ -17,16 +17,13 @@ from minigrad.engine import Tensor
 from minigrad.graph import nodes
 from minigrad.nn.sequences import WEIGHT_NAMES, gru_cell, lstm_cell, rnn_cell, unstack
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:gradcheck. VACUOUS for inputs"
-)  # of what a mask hides, and of a state that is not used
+pytestmark = [
+    pytest.mark.usefixtures("seeded"),
+    # some entries are behind a mask, and some states are not used
+    pytest.mark.filterwarnings("ignore:gradcheck. VACUOUS for inputs"),
+]
 KINDS = ["RNN", "LSTM", "GRU"]
 kinds = pytest.mark.parametrize("kind", KINDS)
-
-
-@pytest.fixture(autouse=True)
-def seeded():
-    mg.manual_seed(0)
 
 
 def streams(out):
