@@ -16,9 +16,10 @@ Read this file first. Three ideas carry it.
 3.  Each tensor gets a number when it is made, and the numbers rise. An op is newer than its
     arguments. So `backward` visits the newest node first, in a loop, and needs no recursion.
 
-Elsewhere: arithmetic operators and methods of Tensor are attached in ops/methods.py; array.py has
-the part of Tensor that needs no graph; registry.py declares ops; fast.py does the work of `record`
-and `Op.vjp` in less time, and nothing changes without it.
+Elsewhere: ops/methods.py attaches operators and methods to Tensor. array.py has the part of Tensor
+that needs no graph. registry.py declares ops, also those of any number of operands. fast.py
+replaces `record` and `Op.vjp` by faster lines with the same results. If you edit these two, set
+MINIGRAD_FAST=0 in the environment, or your edits have no effect.
 """
 
 from heapq import heappop, heappush
@@ -38,7 +39,8 @@ from .modes import recording, scope
 #     data with a name                    x
 #     result                           the flags of its arguments together
 #
-# Data without flags are constants. A result of an op without rules has no GRADIENT.
+# Data without flags are constants. A result of an op without rules has no GRADIENT. A tensor
+# requires a gradient if its flags are at least GRADIENT.
 RECORDED, GRADIENT = 1, 2
 
 
@@ -69,7 +71,7 @@ class Tensor(Array):
     # op, args      a result: the Op that made it and its arguments, Tensors and constants; a leaf:
     #               None and (). Once the graph is freed, args is None
     # scope         a result: the modules and functions that were running; a leaf: None
-    # order         the number of this tensor: newer tensors have larger numbers
+    # order         the number of this tensor, from the clock `tick`: newer tensors have larger ones
     # flags         RECORDED, GRADIENT or both, as in the table above
     # grad          None or a Tensor
     # retains_grad  whether backward also gives this result a `.grad`
@@ -100,7 +102,7 @@ class Tensor(Array):
             raise errors.not_a_leaf(self.op)
         if value and self.data.dtype.kind != "f":
             raise errors.not_a_float(self.dtype)
-        self.flags = self.flags & RECORDED | (GRADIENT if value else 0)
+        self.flags = (self.flags & RECORDED) | (GRADIENT if value else 0)
 
     def retain_grad(self):
         """Makes backward give this result a `.grad`, as it does for a leaf."""
@@ -117,12 +119,13 @@ class Tensor(Array):
                       tensor of one entry needs none.
         retain_graph  Unless True, the graph is freed on the way. Default: `create_graph`.
         create_graph  Records the backward pass itself, for higher derivatives. Each `.grad` then
-                      holds that graph; `grad` does not have this drawback.
+                      keeps that graph in memory. `grad` returns the derivatives instead.
 
         Raises RuntimeError if nothing requires a gradient, if the graph was freed, or if an array
         of the graph was changed in place.
         """
         seeds = seeds_of("backward", [self], [gradient], create_graph)
+        # The whole pass comes first: if a rule fails, no .grad has changed.
         for x, cotangent, is_own in list(backward_pass(seeds, retain_graph, create_graph)):
             g = _as_gradient(x, cotangent, is_own)
             x.grad = g if x.grad is None else x.grad + g
@@ -134,7 +137,7 @@ def wants_gradient(x):
 
 
 def constant(array):
-    """A Tensor of plain data that shares `array`."""
+    """A Tensor of plain data that shares `array`. Tensor(array) would copy it."""
     return Tensor.__new__(Tensor)._fill(array)
 
 
@@ -153,7 +156,8 @@ class Op:
     forward     the function on arrays
     names       the names of its arguments, in order
     rules       for each argument a rule, or None where no gradient flows
-    undeclared  the positions of arguments for which nobody said whether a gradient flows
+    undeclared  the positions of arguments without a rule and without `name=None`, which says that
+                no gradient flows
     kind        how pictures and ledgers treat a result: "operation", "loss", "penalty" or "random"
     prox        of a penalty: {name of a coefficient: the proximal operator of the norm it weighs}
     """
@@ -178,7 +182,10 @@ class Op:
 
 
 def record(op, args):
-    """op(*args). The result remembers op and args if one of the arguments has flags."""
+    """op(*args). The result remembers op and args if one of the arguments has flags.
+
+    Without a Tensor among the arguments, the op just computes an array.
+    """
     tensors = [a for a in args if isinstance(a, Tensor)]
     try:
         args = tuple(operand(a, rule, tensors) for a, rule in zip(args, op.rules))
@@ -204,7 +211,11 @@ def backward_pass(seeds, retain_graph=None, create_graph=False, wanted=()):
 
     Yields (tensor, cotangent, is_own) when a cotangent is complete: for each leaf, and for each
     result that retains its gradient. With `wanted`, a set of orders, it yields these tensors alone
-    and stops at the oldest of them. `is_own`: nothing else uses the array of the cotangent.
+    and stops at the oldest of them.
+
+    is_own: nothing else uses the array of the cotangent. Then the next cotangent of this leaf is
+    added in place, and the array becomes the `.grad` without a copy. The array of a seed belongs to
+    the caller, and a rule may pass on an array that it was given.
     """
     retain_graph = create_graph if retain_graph is None else retain_graph
     oldest = min(wanted, default=0)
@@ -228,12 +239,12 @@ def backward_pass(seeds, retain_graph=None, create_graph=False, wanted=()):
             else:
                 entry[1:] = entry[1] + cotangent, not create_graph
         if node is not None and not retain_graph:
-            node.args = None
+            node.args = None  # nobody needs them any more: the graph is freed on the way
         if not heap:
             break
         node, g, is_own = sums.pop(-heappop(heap))  # the newest: all its cotangents have arrived
         given = None
-        if node.order in wanted if wanted else node.retains_grad:
+        if (node.order in wanted) if wanted else node.retains_grad:
             yield node, g, is_own
         if node.order <= oldest:
             break
@@ -276,7 +287,8 @@ def seeds_of(what, outputs, gradients, create_graph):
     for y, g in zip(outputs, gradients):
         if not wants_gradient(y):
             raise errors.not_recorded(what)
-        if y.size != 1 if g is None else np.shape(data_of(g)) != y.shape:
+        is_fit = y.size == 1 if g is None else np.shape(data_of(g)) == y.shape
+        if not is_fit:
             raise errors.wrong_gradient(what, g, y.shape)
         if not create_graph or not isinstance(g, Tensor):
             g = np.ones(y.shape, y.dtype) if g is None else np.asarray(data_of(g), y.dtype)
@@ -287,7 +299,7 @@ def seeds_of(what, outputs, gradients, create_graph):
 
 def _as_gradient(x, cotangent, is_own):
     """A complete cotangent of x as a Tensor of its dtype: recorded, or on an array of its own."""
-    if isinstance(cotangent, Tensor):
+    if isinstance(cotangent, Tensor):  # + makes a new Tensor, since x may be passed on as it is
         return cotangent.astype(x.dtype) if cotangent.dtype != x.dtype else +cotangent
     copied = not is_own or cotangent.dtype != x.data.dtype
     return constant(np.array(cotangent, x.data.dtype) if copied else cotangent)
@@ -318,7 +330,7 @@ def grad(
     if not all(map(wants_gradient, inputs)):
         raise errors.wrong_inputs()
     walk = backward_pass(seeds, retain_graph, create_graph, {x.order for x in inputs})
-    gradients = {x.order: _as_gradient(x, *cotangent) for x, *cotangent in walk}
+    gradients = {x.order: _as_gradient(x, g, is_own) for x, g, is_own in walk}
     unused = [i for i, x in enumerate(inputs) if x.order not in gradients]
     if unused and not allow_unused:
         raise errors.unused(unused)

@@ -113,7 +113,15 @@ def unsupported_ufunc(ufunc, method, keywords):
 
 
 def in_rule(op, error):
-    return same_kind(error, f"backward, in a rule of {op.name}: {error}")
+    """The error of a rule, with the argument, the file and the line of the rule."""
+    place, frame = f" (called as rule(g, out, {', '.join(op.names)}))", error.__traceback__
+    codes = {getattr(rule, "__code__", None): name for rule, name in zip(op.rules, op.names)}
+    while frame is not None:
+        code = frame.tb_frame.f_code
+        if code in codes:
+            place = f" for {codes[code]} ({code.co_filename}:{frame.tb_lineno})"
+        frame = frame.tb_next
+    return same_kind(error, f"backward, in a rule of {op.name}{place}: {error}")
 
 
 def wrong_cotangent(op, args, x, cotangent):

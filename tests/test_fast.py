@@ -21,3 +21,9 @@ def test_without_fast_py_everything_is_the_same(tmp_path):
     options = ["-q", "-p", "no:cacheprovider", "-c", os.devnull, f"--rootdir={TESTS}"]
     options += ["-k", "not million and not long_chain and not linear_in_the_number"]
     python("-m", "pytest", *options, *files, folder=tmp_path, PYTHONPATH=str(tmp_path))
+
+
+def test_the_user_can_switch_it_off():
+    program = "from minigrad import registry as r; print(r.speed_up is None)"
+    for value, off in (("0", b"True"), ("1", b"False")):
+        assert python("-c", program, MINIGRAD_FAST=value).stdout.strip() == off

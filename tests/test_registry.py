@@ -143,8 +143,15 @@ def test_an_error_in_a_rule_names_the_op():
     def broken(x):
         return +x
 
-    with pytest.raises(ValueError, match="in a rule of broken"):
+    with pytest.raises(ValueError, match=r"in a rule of broken for x \(.*test_registry.py:\d+\)"):
         broken(leaf([1.0, 2.0])).sum().backward()
+
+    @op(x=lambda g, out: g, y=None)
+    def unaware(x, y):
+        return +x
+
+    with pytest.raises(TypeError, match=r"unaware \(called as rule\(g, out, x, y\)\)"):
+        unaware(leaf([1.0]), 2).sum().backward()
 
 
 def test_an_error_in_a_forward_names_the_op_and_the_shapes():
