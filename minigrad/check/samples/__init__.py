@@ -34,10 +34,11 @@ from . import (
     shaping,
     windows,
 )
+from .case import flat
 from .dropout import noisy
 
 FAMILIES = [elementwise, reductions, shaping, indexing, linalg, windows, losses, penalties, dropout]
-samples = {name: rows for family in FAMILIES for name, rows in family.samples.items()}
+samples = {name: flat(rows) for family in FAMILIES for name, rows in family.samples.items()}
 
 
 def table():
