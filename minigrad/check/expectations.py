@@ -55,47 +55,27 @@ def expectation(loss, order=8):
     laws = _outcomes(nodes, order)
     first = {noise.order: np.full(noise.shape, values[0]) for noise, (values, _) in laws.items()}
     copies = copy(nodes, values=first)  # in float64
-    root = copies[loss.order]
+    inputs = [n for n in nodes if n.is_leaf and n.requires_grad and not isinstance(n, Noise)]
+    own = [copies[n.order] for n in inputs if loss.size == 1]
+    root, known = copies[loss.order], {node.order: node for node in copies.values()}
     laws = {copies[noise.order]: law for noise, law in laws.items() if len(law[0]) > 1}
+    random = depending(copies.values(), [noise.order for noise in laws])  # what runs again
 
-    # Only the nodes that depend on noise run for each outcome, on leaves in place of all others.
-    random = depending(copies.values(), [noise.order for noise in laws])
-    known = {node.order for node in (*laws, *random)}
-    operands = [a for node in random for a in node.args if isinstance(a, Tensor)] or [root]
-    fixed = {a.order: a for a in operands if a.order not in known}
-    leaves = {key: Tensor(a.data, a.requires_grad) for key, a in fixed.items()}
-    wanted = [a for a in fixed.values() if a.requires_grad and loss.size == 1]
-
-    totals, count = [0.0] * (1 + len(wanted)), 0
+    totals, count = [0.0] * (1 + len(own)), 0
     for drawn, probability in _enumerated(laws):
-        made = leaves | drawn
+        made = known | drawn
         for node in random:
             args = tuple(made[a.order] if isinstance(a, Tensor) else a for a in node.args)
             data = node.op.forward(*map(data_of, args))
             made[node.order] = result(node.op, args, data, node.flags)
-        out = made[root.order]
-        parts = [out.data, *_gradients([out], [leaves[a.order] for a in wanted])]
-        totals = [total + probability * part for total, part in zip(totals, parts)]
+        out, slopes = made[root.order], [None] * len(own)
+        if own and out.requires_grad:
+            slopes = grad(out, own, retain_graph=True, allow_unused=True)
+        slopes = [np.zeros(x.shape) if g is None else g.data for x, g in zip(own, slopes)]
+        totals = [total + probability * part for total, part in zip(totals, [out.data, *slopes])]
         count += 1
-
-    value, *cotangents = totals
-    gradients = None
-    if loss.size == 1:
-        inputs = [n for n in nodes if n.is_leaf and n.requires_grad and not isinstance(n, Noise)]
-        by_input = _gradients(wanted, [copies[n.order] for n in inputs], cotangents)
-        gradients = {n: constant(g) for n, g in zip(inputs, by_input)}
-    return Expectation(constant(value), gradients, count)
-
-
-def _gradients(outputs, inputs, cotangents=None):
-    """The arrays of `grad`; zeros for inputs that no output depends on."""
-    trained = [i for i, y in enumerate(outputs) if y.requires_grad]
-    outputs = [outputs[i] for i in trained]
-    cotangents = cotangents and [
-        np.reshape(cotangents[i], y.shape) for i, y in zip(trained, outputs)
-    ]
-    found = grad(outputs, inputs, cotangents, allow_unused=True) if inputs else []
-    return [np.zeros(x.shape) if g is None else g.data for x, g in zip(inputs, found)]
+    value, *gradients = map(constant, totals)
+    return Expectation(value, dict(zip(inputs, gradients)) if loss.size == 1 else None, count)
 
 
 def _outcomes(nodes, order):
@@ -112,14 +92,14 @@ def _outcomes(nodes, order):
         dtype = np.float64 if noise.dtype.kind == "f" else noise.dtype
         laws[noise] = np.asarray(values, dtype), np.asarray(probabilities)
         bits[noise] = noise.size * math.log2(len(values))
-    total = sum(bits.values())
-    if total > math.log2(MOST_OUTCOMES):
+    if sum(bits.values()) > math.log2(MOST_OUTCOMES):
         largest = sorted(bits, key=bits.get, reverse=True)
         parts = [f"{_described(noise)} has {_count(bits[noise])}" for noise in largest[:3]]
         parts += [f"{len(largest) - 3} more"] if len(largest) > 3 else []
         raise ValueError(
-            f"expectation: {_count(total)} outcomes, but at most {MOST_OUTCOMES:,} are enumerated: "
-            f"{', '.join(parts)}. Use a smaller batch, or average many resample(loss)."
+            f"expectation: {_count(sum(bits.values()))} outcomes, but at most {MOST_OUTCOMES:,} "
+            f"are enumerated: {', '.join(parts)}. Use a smaller batch, or average many "
+            "resample(loss)."
         )
     return laws
 
@@ -136,12 +116,12 @@ def _count(bits):
 
 def _enumerated(laws):
     """({order of noise: a Tensor of its values}, probability) of every outcome of all noise."""
+    ends = np.cumsum([noise.size for noise in laws])
     digits = [range(len(values)) for noise, (values, _) in laws.items() for _ in range(noise.size)]
     for choice in progress(list(itertools.product(*digits)), "expectation", "outcomes"):
-        drawn, probability, start = {}, 1.0, 0
-        for noise, (values, probabilities) in laws.items():
-            chosen = np.array(choice[start : start + noise.size], int)
-            drawn[noise.order] = constant(values[chosen].reshape(noise.shape))
-            probability *= probabilities[chosen].prod()
-            start += noise.size
+        drawn, probability = {}, 1.0
+        for noise, part in zip(laws, np.split(np.array(choice, int), ends)):
+            values, probabilities = laws[noise]
+            drawn[noise.order] = constant(values[part].reshape(noise.shape))
+            probability *= probabilities[part].prod()
         yield drawn, probability
