@@ -156,8 +156,8 @@ def check_noise(op, shape=(64, 1024), *, p=None, shared=(), mean=None, calls=4, 
     x = x.astype(dtype or array.default_dtype)
     with _untouched(op):
         with frozen_noise():
-            again = _called(op, x)
-        outputs = [_called(op, x) for _ in range(calls)]
+            again = op(Tensor(x, True))
+        outputs = [op(Tensor(x, True)) for _ in range(calls)]
         graphs = [program("check_noise", out) for out in outputs]
         drawn = [[node for node in graph if isinstance(node, Noise)] for graph in graphs]
         if problem := _problem(again, outputs, drawn):
@@ -189,13 +189,6 @@ def _untouched(op):
         np.random.set_state(drawn)
         if arrays:
             op.load_state_dict(arrays)
-
-
-def _called(op, x):
-    out = op(Tensor(x, True))
-    if not isinstance(out, Tensor):
-        raise TypeError(f"check_noise: op must return a Tensor, not {type(out).__name__}.")
-    return out
 
 
 def _problem(again, outputs, drawn):
@@ -272,16 +265,14 @@ def _law(layer, level):
 
 def _independence(layer, level):
     """Independence of calls, and of neighbours along each axis of the node that takes the noise."""
-    laws, first = (layer.law, layer.law), layer.uses[0].ndim - layer.noise.ndim
-    tests = [("calls", "every call draws the same noise")]
-    for axis in range(first, first + layer.noise.ndim):
-        tests.append((f"neighbours, axis {axis}", f"noise repeats along axis {axis}"))
-    for i, (test, hint) in enumerate(tests):
-        values = np.moveaxis(layer.values, i, 0)
-        half = len(values) // 2
-        if half and layer.law.variance != 0:
-            pair = values[: 2 * half : 2], values[1 : 2 * half : 2]
-            yield _independent(layer.name, test, *pair, laws, level, hint)
+    laws, first = (layer.law, layer.law), layer.uses[0].ndim - layer.values.ndim
+    for i, size in enumerate(layer.values.shape):
+        test, hint = f"neighbours, axis {first + i}", f"noise repeats along axis {first + i}"
+        if i == 0:
+            test, hint = "calls", "every call draws the same noise"
+        if size > 1 and layer.law.variance != 0:
+            pairs = np.moveaxis(layer.values, i, 0)[: size // 2 * 2]
+            yield _independent(layer.name, test, pairs[::2], pairs[1::2], laws, level, hint)
 
 
 def _independent(name, test, a, b, laws, level, hint):
@@ -330,7 +321,7 @@ def _output(op, x, outputs, graph, layers, mean, p):
     if mean is not None:
         promised, of = np.asarray(data_of(mean(Tensor(x)))), "the promised mean"
     elif hasattr(op, "put_back"):
-        evaluated = _called(op.eval(), x)
+        evaluated = op.eval()(Tensor(x, True))
         promised, of, at = evaluated.data, "the output in evaluation", 0.5
         count = sum(isinstance(n, Noise) for n in program("check_noise", evaluated))
         hint = "noise is drawn in evaluation too"

@@ -1,6 +1,7 @@
 """One table: for every op of the registry, sample calls, one file for each file of ops/.
 
-An op needs one thing besides its definition: a row here, {name: list of samples}. Then
+An op needs one thing besides its definition: a row here, {name: samples}, a list with samples
+and lists of samples. Then
 `python -m minigrad.check` proves it, and the tests of all ops and the mutation gate include it. An
 op without a row fails a test. A new penalty is an op like any other. A function that draws noise
 needs a row in `noisy`, in dropout.py.
@@ -9,12 +10,13 @@ needs a row in `noisy`, in dropout.py.
     "roll": [case("np.roll(x, 1)", (2, 3)), ...]            x has normal entries and this shape
     "clip": [case("np.clip(x, -1, 1)", [-2.0, 0.5]), ...]   x has these values
     "log": [case("np.log(x)", positive(2, 3)), ...]         x is drawn so
+    "flip": cases("np.flip(x, k)", (2, 3), k=[0, 1, None])  one for each k
 
 A file of ops of one's own has such a table too, with functions in place of text:
 
     from minigrad.check.samples.case import case, unary
 
-    samples = {"cube": [*unary(cube), case(lambda x: cube(x * x), (3,))]}
+    samples = {"cube": [unary(cube), case(lambda x: cube(x * x), (3,))]}
 
 Rows are part of the package, not of the tests, so that the command proves the ops wherever they are
 installed. Inputs lie away from kinks and inside the domains, unless a row is about these.

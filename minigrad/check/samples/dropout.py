@@ -50,14 +50,16 @@ def of(function, settings, variance, **rest):
     return Noisy(shown, call, variance, **rest)
 
 
-def dropping(function, rates=((0.3, "inverted"), (0.8, "classic")), **shapes):
-    """The Noisy of a function that sets entries to 0. No rate is 0.5: keep and drop look alike."""
-    rows = []
-    for p, scaling in rates:
-        factor = p / (1 - p) if scaling == "inverted" else p * (1 - p)
-        variance = lambda x, factor=factor: factor * x * x
-        rows.append(of(function, {"p": p, "scaling": scaling}, variance, **shapes))
-    return rows
+def dropping(function, p, scaling, **shapes):
+    """The Noisy of a function that sets entries to 0."""
+    factor = p / (1 - p) if scaling == "inverted" else p * (1 - p)
+    return of(function, {"p": p, "scaling": scaling}, lambda x: factor * x * x, **shapes)
+
+
+def twice(function, **shapes):
+    """Both scalings. No rate is 0.5, where keep and drop look the same."""
+    inverted = dropping(function, 0.3, "inverted", **shapes)
+    return [inverted, dropping(function, 0.8, "classic", **shapes)]
 
 
 def alpha(p, low=-1.7580993408473766):
@@ -66,27 +68,29 @@ def alpha(p, low=-1.7580993408473766):
     return of(F.alpha_dropout, {"p": p}, variance, mean=lambda x: a * (1 - p) * x)
 
 
+def gaussian(p):
+    return of(F.gaussian_dropout, {"p": p}, lambda x: p / (1 - p) * x * x, small=(4,))
+
+
+def added(std):
+    return of(F.gaussian_noise, {"std": std}, lambda x: std**2 + 0 * x, small=(4,))
+
+
 ALL = [(p, scaling) for p in (0.1, 0.3, 0.8) for scaling in ("inverted", "classic")]
-SHARED = {"small": (8, 2), "shared": (1,)}
+SHARED = {"p": 0.3, "share": -1}
 IMAGES = {"small": (2, 3, 2, 1), "large": (64, 64, 4, 2), "shared": (2, 3)}
 
 # Every function of `functional` that draws noise.
 noisy = {
     "dropout": [
-        *dropping(F.dropout, ALL),
-        of(F.dropout, {"p": 0.3, "share": -1}, lambda x: 3 / 7 * x * x, **SHARED),
+        *[dropping(F.dropout, p, scaling) for p, scaling in ALL],
+        of(F.dropout, SHARED, lambda x: 3 / 7 * x * x, small=(8, 2), shared=(1,)),
     ],
-    "dropout1d": dropping(F.dropout1d, small=(2, 3, 2), large=(64, 64, 8), shared=(2,)),
-    "dropout2d": dropping(F.dropout2d, **IMAGES),
-    "drop_path": dropping(F.drop_path, small=(6, 2), large=(4096, 8), shared=(1,)),
-    "drop_connect": dropping(F.drop_connect),
+    "dropout1d": twice(F.dropout1d, small=(2, 3, 2), large=(64, 64, 8), shared=(2,)),
+    "dropout2d": twice(F.dropout2d, **IMAGES),
+    "drop_path": twice(F.drop_path, small=(6, 2), large=(4096, 8), shared=(1,)),
+    "drop_connect": twice(F.drop_connect),
     "alpha_dropout": [alpha(0.1), alpha(0.8)],
-    "gaussian_dropout": [
-        of(F.gaussian_dropout, {"p": 0.1}, lambda x: x * x / 9, small=(4,)),
-        of(F.gaussian_dropout, {"p": 0.8}, lambda x: 4 * x * x, small=(4,)),
-    ],
-    "gaussian_noise": [
-        of(F.gaussian_noise, {"std": 0.2}, lambda x: 0.04 + 0 * x, small=(4,)),
-        of(F.gaussian_noise, {"std": 1.5}, lambda x: 2.25 + 0 * x, small=(4,)),
-    ],
+    "gaussian_dropout": [gaussian(0.1), gaussian(0.8)],
+    "gaussian_noise": [added(0.2), added(1.5)],
 }
