@@ -76,8 +76,20 @@ def cases(texts, *inputs, zero=None, **settings):
 
 
 def flat(rows):
-    """A list of samples, of a list that may also have lists of samples in it."""
-    return [sample for row in rows for sample in (row if isinstance(row, list) else [row])]
+    """The samples of a list of rows: samples, lists of rows, and texts.
+
+    A text is a call or several, and its inputs or several of them. A third part is `zero`:
+
+        "x @ y | (2, 3), (3,); (3,), (3,)"    "x**2; x**3 | [0.0, 1.0]"    "x - x | (3,) | zero"
+    """
+    samples = []
+    for row in rows:
+        if isinstance(row, str):
+            calls, inputs, *zero = row.split(" | ")
+            groups = [tuple(eval(f"[{group}]", globals())) for group in inputs.split("; ")]
+            row = cases(calls.split("; "), *groups, zero=zero == ["zero"] if zero else None)
+        samples += flat(row) if isinstance(row, list) else [row]
+    return samples
 
 
 def _named(f):
@@ -128,6 +140,8 @@ positive = within(0.3, 2.0)
 small = within(-0.9, 0.9)
 near = np.array([1e-3, -2e-3, 3e-3, -0.7])  # to 0, to each other: some rules err close to a kink
 mask = np.array([[True, False, True], [False, True, True]])
+large = np.array([[900.0, 901.0, 899.5], [-900.0, -901.0, -900.5]])
+offsets = np.array([[2.0, 0.3, -0.4], [0.1, 1.5, 0.7]])
 whole = np.array([[1, 2], [3, 4]], np.int8)  # of a dtype that leaves float32 what it is
 
 NAMES = {"np": np, "F": F, "Tensor": Tensor, "mask": mask, "whole": whole}

@@ -20,21 +20,20 @@ def penalty(name, settings, none, draw=apart):
 
 
 samples = {
-    "l1_penalty": [penalty("l1_penalty", "c=0.3", "c=0"), case("l1_penalty(x, c=2)", near)],
+    "l1_penalty": [penalty("l1_penalty", "c=0.3", "c=0"), "l1_penalty(x, c=2) | near"],
     "l2_penalty": penalty("l2_penalty", "c=0.3", "c=0", normal),
     "elastic_net": [
         penalty("elastic_net", "l1=0.3, l2=0.2", "l1=0, l2=0"),
         cases("elastic_net(x, l1=l1, l2=0.2)", apart(2, 3), l1=[0, 2]),
-        case("elastic_net(x, l1=0.3, l2=0)", apart(2, 3)),
-        case("elastic_net(x, l1=0.3, l2=0.2)", near),
+        "elastic_net(x, l1=0.3, l2=0) | apart(2, 3)",
+        "elastic_net(x, l1=0.3, l2=0.2) | near",
     ],
     "group_l2": [
         penalty("group_l2", "c=0.3", "c=0", normal),
         cases("group_l2(x, c=0.3, axis=k)", (2, 3), k=[0, 1, -1, (0, 1), (-1, 0)]),
         cases("group_l2(x, c=0.3, axis=k)", (2, 3, 2), k=[None, 1, (0, 2), (2, 0, 1)]),
         cases("group_l2(x, c=k)", (2, 2), k=[1, 2.5]),
-        cases("group_l2(x, c=0.3)", apart(3), apart(), apart(1, 1, 2), (3, 0)),
-        cases("group_l2(x, c=0.3)", near, near.reshape(2, 2)),
-        case("group_l2(x.T[::-1], x, c=2, axis=0)", (3, 2)),
+        "group_l2(x, c=0.3) | apart(3); apart(); apart(1, 1, 2); (3, 0); near; near.reshape(2, 2)",
+        "group_l2(x.T[::-1], x, c=2, axis=0) | (3, 2)",
     ],
 }
