@@ -84,12 +84,20 @@ def flat(rows):
     """
     samples = []
     for row in rows:
-        if isinstance(row, str):
-            calls, inputs, *zero = row.split(" | ")
-            groups = [tuple(eval(f"[{group}]", globals())) for group in inputs.split("; ")]
-            row = cases(calls.split("; "), *groups, zero=zero == ["zero"] if zero else None)
+        row = _read(row) if isinstance(row, str) else row
         samples += flat(row) if isinstance(row, list) else [row]
     return samples
+
+
+def _read(row, draws=(), zero=None, **settings):
+    """The samples of a text. Of these ways to draw, each draws the shapes of one input."""
+    calls, inputs, *rest = row.split(" | ")
+    draws, groups = [*draws, *[normal] * len(LETTERS)], []
+    for group in inputs.split("; "):
+        pairs = zip(draws, eval(f"[{group}]", globals()))
+        groups.append(tuple(draw(*x) if isinstance(x, tuple) else x for draw, x in pairs))
+    zero = rest == ["zero"] if rest else zero
+    return cases(calls.split("; "), *groups, zero=zero, **settings)
 
 
 def _named(f):
@@ -98,13 +106,6 @@ def _named(f):
         return f, {}
     name = f.__name__ if f.__name__.isidentifier() else "f"
     return name, {name: f}
-
-
-def _calls(f, arguments, *inputs, zero=None):
-    """`cases` of f(...), for each of these arguments in text."""
-    name, known = _named(f)
-    texts = [f"{name}({text})" for text in arguments]
-    return cases(texts, *inputs, zero=zero, **{name: [f] for name in known})
 
 
 # ---- how inputs are drawn
@@ -148,57 +149,64 @@ NAMES = {"np": np, "F": F, "Tensor": Tensor, "mask": mask, "whole": whole}
 for module in filter(lambda m: isinstance(m, types.ModuleType), vars(ops).values()):
     NAMES |= {name: f for name, f in vars(module).items() if hasattr(f, "op")}
 
-# ---- the shapes that go wrong. f is the text of a function, or a function
+# ---- the shapes that go wrong, in rows of a function f
 
-# The view keeps more than half the entries, so of `apart` both signs.
-VIEWS = {"x.T[::-1, ::2]": (5, 2), "np.broadcast_to(x, (2, 3))": (3,)}
-PAIRS = [
-    *[((2, 3), (2, 3)), ((), ()), ((2, 3), ()), ((), (2, 3)), ((2, 3), (3,)), ((3,), (2, 3))],
-    *[((2, 1), (1, 3)), ((1, 1), (3,)), ((2, 1, 2), (3, 1)), ((1,), (2, 1, 1)), ((1, 2), (1, 2))],
-    *[((0,), (0,)), ((0, 3), (3,)), ((1,), (0,))],
+UNARY = [
+    "f(x) | (2, 3); (); (1,); (2, 1, 2); (0, 3)",
+    "f(x.T[::-1, ::2]) | (5, 2)",  # keeps more than half the entries, so of `apart` both signs
+    "f(np.broadcast_to(x, (2, 3))) | (3,)",
 ]
+BINARY = [
+    "f(x, y) | (2, 3), (2, 3); (), (); (2, 3), (); (), (2, 3); (2, 3), (3,); (3,), (2, 3)",
+    "f(x, y) | (2, 1), (1, 3); (1, 1), (3,); (2, 1, 2), (3, 1); (1,), (2, 1, 1); (1, 2), (1, 2)",
+    "f(x, y) | (0,), (0,); (0, 3), (3,); (1,), (0,)",
+    "f(x.T[::-1], y[::2]) | (2, 3), (4,)",
+]
+REDUCTION = [
+    "f(x); f(x, axis=0); f(x, axis=-1); f(x, axis=1, keepdims=True); f(x, keepdims=True) | (2, 3)",
+    "f(x, axis=(0, 2)); f(x, axis=(-1, 0), keepdims=True) | (2, 3, 2)",
+    "f(x, axis=(0, 1, 2)) | (2, 1, 2)",
+    "f(x, axis=1) | (2, 2, 2)",
+    "f(x.T[::-1], axis=0) | (3, 2)",
+]
+SINGLE = ["f(x) | (); (1,)", "f(x, axis=1) | (0, 2)"]
+ALONG = [
+    "f(x); f(x, axis=0) | (2, 3)",
+    "f(x, axis=1); f(x, axis=-2) | (2, 3, 2)",
+    "f(x) | (3,); (0, 3)",
+    "f(x.T[::-1]) | (3, 2)",
+]
+
+
+def _swept(rows, f, *draws, zero=None):
+    """The samples of these rows for f, the text of a function, or a function."""
+    name, known = _named(f)
+    rows = [row.replace("f(", f"{name}(") for row in rows]
+    known = {name: [f] for name, f in known.items()}
+    return flat([_read(row, draws, zero, **known) for row in rows])
 
 
 def unary(f, draw=normal):
     """Samples of a function of one array."""
-    plain = _calls(f, ["x"], draw(2, 3), draw(), draw(1), draw(2, 1, 2), draw(0, 3))
-    return flat([plain, *(_calls(f, [view], draw(*shape)) for view, shape in VIEWS.items())])
+    return _swept(UNARY, f, draw)
 
 
 def binary(f, x=normal, y=normal, number=1.5):
     """Samples of a function of two arrays that broadcasts."""
-    pairs = _calls(f, ["x, y"], *[(x(*a), y(*b)) for a, b in PAIRS])
-    views = _calls(f, ["x.T[::-1], y[::2]"], (x(2, 3), y(4)))
-    numbers = [_calls(f, [f"x, {number}"], x(2, 2)), _calls(f, [f"{number}, x"], y(2, 2))]
-    return flat([pairs, views, *numbers])
+    numbers = [f"f(x, {number}) | (2, 2)", f"f({number}, x) | (2, 2)"]
+    return _swept([*BINARY, numbers[0]], f, x, y) + _swept(numbers[1:], f, y)
 
 
 def reduction(f, draw=normal):
     """Every axis and keepdims, of more than one entry; see `single`."""
-    two = ["x", "x, axis=0", "x, axis=-1", "x, axis=1, keepdims=True", "x, keepdims=True"]
-    return flat(
-        [
-            _calls(f, two, draw(2, 3)),
-            _calls(f, ["x, axis=(0, 2)", "x, axis=(-1, 0), keepdims=True"], draw(2, 3, 2)),
-            _calls(f, ["x, axis=(0, 1, 2)"], draw(2, 1, 2)),
-            _calls(f, ["x, axis=1"], draw(2, 2, 2)),
-            _calls(f, ["x.T[::-1], axis=0"], draw(3, 2)),
-        ]
-    )
+    return _swept(REDUCTION, f, draw)
 
 
 def single(f, draw=normal, zero=None):
     """A number, an array of one entry, and one of none."""
-    return _calls(f, ["x"], draw(), draw(1), zero=zero) + _calls(f, ["x, axis=1"], draw(0, 2))
+    return _swept(SINGLE, f, draw, zero=zero)
 
 
 def along(f, draw=normal):
     """As `reduction`, for functions along one axis that keep the shape."""
-    return flat(
-        [
-            _calls(f, ["x", "x, axis=0"], draw(2, 3)),
-            _calls(f, ["x, axis=1", "x, axis=-2"], draw(2, 3, 2)),
-            _calls(f, ["x"], draw(3), draw(0, 3)),
-            _calls(f, ["x.T[::-1]"], draw(3, 2)),
-        ]
-    )
+    return _swept(ALONG, f, draw)
