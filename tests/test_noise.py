@@ -594,7 +594,9 @@ def test_arguments_that_make_no_sense():
             check_noise(drop, **wrong)
     with pytest.raises(ValueError, match="p is the probability of DROPPING"):
         check_noise(drop, p=30)
-    with pytest.raises(TypeError, match="pass the Tensor that a forward pass returned, .* not a float"):
+    with pytest.raises(
+        TypeError, match="pass the Tensor that a forward pass returned, .* not a float"
+    ):
         check_noise(lambda x: 1.0)
 
 

@@ -8,6 +8,7 @@ from minigrad.check.samples.case import (
     binary,
     case,
     cases,
+    flat,
     positive,
     shifted,
     unary,
@@ -43,17 +44,22 @@ def test_sweeps_take_a_function_or_its_text(f, call):
 
 
 def test_one_row_of_several_samples():
-    def names(*row, **settings):
-        return [sample.name for sample in cases(*row, **settings)]
+    def names(row, **settings):
+        return [sample.name for sample in cases(row, **settings)]
 
-    assert names(["x", "-x"], (3,)) == ["x, x (3,)", "-x, x (3,)"]
-    assert names("x + c", (), c=[1, 2]) == ["x + c, x (), c=1", "x + c, x (), c=2"]
-    assert names("x", (2, 3), [1.0]) == ["x, x (2, 3)", "x, x [1.0]"]
-    assert names("x @ y", ((3,), (3, 1)), ((), ())) == [
-        "x @ y, x (3,), y (3, 1)",
-        "x @ y, x (), y ()",
-    ]
-    assert len(names(["x", "-x"], (3,), (), a=[1, 2], b=[1, 2, 3])) == 24
+    assert names("x; -x | (3,)") == ["x, x (3,)", "-x, x (3,)"]
+    assert names("x + c | ()", c=[1, 2]) == ["x + c, x (), c=1", "x + c, x (), c=2"]
+    assert names("x | (2, 3); [1.0]; apart(2)") == ["x, x (2, 3)", "x, x [1.0]", "x, x apart (2,)"]
+    assert names("x @ y | (3,), (3, 1); (), ()") == ["x @ y, x (3,), y (3, 1)", "x @ y, x (), y ()"]
+    assert len(names("x; -x | (3,); ()", a=[1, 2], b=[1, 2, 3])) == 24
+    (zero,), (other,) = cases("x - x | (3,) | zero"), cases("x + y | (0,), (1,) | not zero")
+    assert zero.zero and not other.zero
+
+
+def test_a_table_may_nest_its_rows():
+    rows = ["x | (3,)", [case("-x", (3,)), ["x; y | (), ()"]], unary("np.exp")]
+    assert [sample.text for sample in flat(rows)[:5]] == ["x", "-x", "x", "y", "np.exp(x)"]
+    assert len(flat(rows)) == 4 + 7
 
 
 def test_inputs_belong_to_the_name_and_lie_where_the_row_says():

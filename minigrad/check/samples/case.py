@@ -62,42 +62,33 @@ def case(text, *inputs, zero=None, **settings):
     return Sample(text, inputs, zero, settings)
 
 
-def cases(texts, *inputs, zero=None, **settings):
-    """A Sample for each text, each of the inputs, and each value of each setting.
+def cases(row, draws=(), zero=None, **settings):
+    """The samples of a text: a call or several, and its inputs or several of them.
 
-    Of a call with several inputs, they are a tuple:
+    With settings, each value of each. A third part of the text is `zero`. Examples:
 
-        cases("x @ y", ((3,), (3,)), ((2, 3), (3,)))    cases("np.roll(x, k)", (3,), k=[1, -2])
+        cases("x @ y | (2, 3), (3,); (3,), (3,)")     cases("x**2; x**3 | [0.0, 1.0]")
+        cases("np.roll(x, k) | (3,)", k=[1, -2])      cases("x - x | (3,) | zero")
+
+    draws  for each input the way to draw its shapes, if it is not `normal`
     """
-    texts = [texts] if isinstance(texts, str) else texts
-    groups = [x if isinstance(x, tuple) and x and type(x[0]) is not int else (x,) for x in inputs]
-    chosen = [dict(zip(settings, values)) for values in itertools.product(*settings.values())]
-    return [case(t, *g, zero=zero, **c) for t in texts for g in groups for c in chosen]
-
-
-def flat(rows):
-    """The samples of a list of rows: samples, lists of rows, and texts.
-
-    A text is a call or several, and its inputs or several of them. A third part is `zero`:
-
-        "x @ y | (2, 3), (3,); (3,), (3,)"    "x**2; x**3 | [0.0, 1.0]"    "x - x | (3,) | zero"
-    """
-    samples = []
-    for row in rows:
-        row = _read(row) if isinstance(row, str) else row
-        samples += flat(row) if isinstance(row, list) else [row]
-    return samples
-
-
-def _read(row, draws=(), zero=None, **settings):
-    """The samples of a text. Of these ways to draw, each draws the shapes of one input."""
     calls, inputs, *rest = row.split(" | ")
     draws, groups = [*draws, *[normal] * len(LETTERS)], []
     for group in inputs.split("; "):
         pairs = zip(draws, eval(f"[{group}]", globals()))
-        groups.append(tuple(draw(*x) if isinstance(x, tuple) else x for draw, x in pairs))
+        groups.append([draw(*x) if isinstance(x, tuple) else x for draw, x in pairs])
     zero = rest == ["zero"] if rest else zero
-    return cases(calls.split("; "), *groups, zero=zero, **settings)
+    every = itertools.product(calls.split("; "), groups, *settings.values())
+    return [Sample(call, group, zero, dict(zip(settings, v))) for call, group, *v in every]
+
+
+def flat(rows):
+    """The samples of a list of rows: samples, lists of rows, and texts as for `cases`."""
+    samples = []
+    for row in rows:
+        row = cases(row) if isinstance(row, str) else row
+        samples += flat(row) if isinstance(row, list) else [row]
+    return samples
 
 
 def _named(f):
@@ -183,7 +174,7 @@ def _swept(rows, f, *draws, zero=None):
     name, known = _named(f)
     rows = [row.replace("f(", f"{name}(") for row in rows]
     known = {name: [f] for name, f in known.items()}
-    return flat([_read(row, draws, zero, **known) for row in rows])
+    return flat([cases(row, draws, zero, **known) for row in rows])
 
 
 def unary(f, draw=normal):

@@ -10,9 +10,9 @@ NOTHING = "dropout(x, Tensor(np.zeros_like(mask)), *s)"
 
 samples = {
     "dropout": [
-        cases("dropout(x, Tensor(mask), *s)", (2, 3), s=SETTINGS),
+        cases("dropout(x, Tensor(mask), *s) | (2, 3)", s=SETTINGS),
         "dropout(x, Tensor(np.ones((2, 3), bool)), 0) | (2, 3)",
-        cases(NOTHING, (2, 3), s=[(1, "inverted"), (1, "classic"), (0.2,)], zero=True),
+        cases(NOTHING + " | (2, 3)", s=[(1, "inverted"), (1, "classic"), (0.2,)], zero=True),
         "dropout(x, Tensor(np.array(True)), 0.2) | ()",
         "dropout(x.T, Tensor(mask), 0.2) | (3, 2)",
         "dropout(x, Tensor(np.zeros((0, 2), bool)), 0.2) | (0, 2)",

@@ -17,24 +17,22 @@ SUBSCRIPTS = [
     # numbers, and several operands
     *["->", ",", ",i->i", "i,i,i", "ij,jk,kl->il", "i,ij,j", "i,j,k->ik", "i,i,i,i->"],
 ]
-STRETCHED = {  # ellipses of several axes, and axes of size 1 that broadcast
-    "ij,kl->": ((2, 1), (1, 3)),
-    "ij,ij->ij": ((1, 3), (2, 3)),
-    "ij,ij->j": ((1, 3), (2, 3)),
-    "...": ((2, 3),),
-    "...,...": ((2, 3), (3,)),
-    "...i,...i->...": ((2, 1, 3), (2, 3)),
-    "...a,...b->...ab": ((1, 2), (3, 2)),
-    "...i,i,...j->j...": ((2, 3), (3,), (2, 2)),
-    "...i,...i,...->...": ((2, 1, 2), (1, 3, 2), (3,)),
-}
+STRETCHED = [  # ellipses of several axes, and axes of size 1 that broadcast
+    "np.einsum('ij,kl->', x, y) | (2, 1), (1, 3)",
+    "np.einsum('ij,ij->ij', x, y); np.einsum('ij,ij->j', x, y) | (1, 3), (2, 3)",
+    "np.einsum('...', x) | (2, 3)",
+    "np.einsum('...,...', x, y) | (2, 3), (3,)",
+    "np.einsum('...i,...i->...', x, y) | (2, 1, 3), (2, 3)",
+    "np.einsum('...a,...b->...ab', x, y) | (1, 2), (3, 2)",
+    "np.einsum('...i,i,...j->j...', x, y, z) | (2, 3), (3,), (2, 2)",
+    "np.einsum('...i,...i,...->...', x, y, z) | (2, 1, 2), (1, 3, 2), (3,)",
+]
 
 
-def einsum(subscripts, shapes=None):
-    """A sample of np.einsum. Without shapes, each letter has its size in SIZES."""
+def einsum(subscripts):
+    """A sample of np.einsum, where each letter has its size in SIZES."""
     operands = subscripts.replace(" ", "").split("->")[0].split(",")
-    letters = [re.findall(r"\.\.\.|\w", operand) for operand in operands]
-    shapes = shapes or [tuple(SIZES[letter] for letter in operand) for operand in letters]
+    shapes = [tuple(SIZES[i] for i in re.findall(r"\.\.\.|\w", operand)) for operand in operands]
     return case(f"np.einsum('{subscripts}', {', '.join(LETTERS[: len(shapes)])})", *shapes)
 
 
@@ -64,8 +62,8 @@ samples = {
         "linear(whole[:1, [0, 1, 1]], x, y) | (2, 3), (2,)",
     ],
     "einsum": [
-        *map(einsum, SUBSCRIPTS),
-        *[einsum(subscripts, shapes) for subscripts, shapes in STRETCHED.items()],
+        [einsum(subscripts) for subscripts in SUBSCRIPTS],
+        STRETCHED,
         "np.einsum('ij,ij', x, x) | (2, 3)",
         "np.einsum('ij,jk->ki', x.T[::-1], y[::2]) | (3, 2), (6, 2)",
         "np.einsum('ij,j->i', whole, x) | (2,)",
