@@ -240,8 +240,8 @@ def _rate(layer, test, measured, expected, n, level, hint):
 def _law(layer, level):
     """The drop rate of the law against the promised p, and the values against the law."""
     name, _, law, values, _, p = layer
-    if law.drop_rate is not None and p is not None:
-        keep = 1 - law.drop_rate
+    keep = math.nan if law.drop_rate is None else 1 - law.drop_rate
+    if p is not None and law.drop_rate is not None:
         hint = f"the keep rate is {keep:.3g}, not 1-p{_mistake('rate', keep, 1 - p)}"
         yield NoiseTest(name, "law, 1-p", keep, 1 - p, 1e-12, hint)
     if law.cdf is None:
@@ -250,16 +250,18 @@ def _law(layer, level):
         return
     x, counts = np.unique(values, return_counts=True)
     x, n, rounding = x.astype(float), values.size, 0.0
-    if values.dtype.kind == "f":  # of the values to their dtype
+    if values.dtype.kind == "f":  # the values are rounded to their dtype
         rounding = 4 * np.finfo(values.dtype).eps * (abs(x) + np.nan_to_num(abs(law.mean)))
     upto = np.cumsum(counts) / n
     below = upto - counts / n
     most, least = law.cdf(x + rounding), law.cdf(np.nextafter(x - rounding, -np.inf))
     expected = np.append(np.minimum(upto, most), np.maximum(below, least))
     mean, variance = values.mean(dtype=float), np.square(values - law.mean, dtype=float).mean()
-    hint = f"the mean drawn is {mean:.3g}, of its law {law.mean:.3g}; the variance drawn is "
-    hint += f"{variance:.3g}, of its law {law.variance:.3g}"
-    hint += _mistake("rate", mean, law.mean) + _mistake("variance", variance, law.variance)
+    hint = (
+        f"the mean drawn is {mean:.3g}, of its law {law.mean:.3g}{_mistake('rate', mean, keep)}; "
+    )
+    hint += f"the variance drawn is {variance:.3g}, of its law {law.variance:.3g}"
+    hint += _mistake("variance", variance, law.variance)
     yield _rate(name, "law", np.append(upto, below), expected, n, level + math.log(n), hint)
 
 
@@ -366,7 +368,8 @@ def _line(out, graph, noise, at):
         return values[out.order].astype(float)
 
     with contextlib.suppress(ValueError, TypeError, IndexError):  # masks that must be bools, ...
-        a, b = output(0), (output(at) - output(0)) / at
+        a = output(0)
+        b = (output(at) - a) / at
         size = tolerance * abs(out.data).max()
         if np.allclose(a + b * noise.data, out.data, rtol=tolerance, atol=size):
             return a, b
