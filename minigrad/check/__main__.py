@@ -62,13 +62,14 @@ def prove(name, rows):
         for order, found in findings.items():
             finding = _examined(sample, order)
             found.append(finding)
+            if finding.verdict not in (*FAILING, "VACUOUS"):
+                continue
             used = finding.rule.split(" ")[0]
             if used in ops and used != name:
                 uses[used] += 1
-            elif finding.verdict in (*FAILING, "VACUOUS"):
+            else:
                 failures.append((order, finding.verdict, _failure(sample, order, finding, name)))
-            if finding.verdict in (*FAILING, "VACUOUS"):
-                break
+            break
     first = findings["first"]
     if any(f.verdict != "VACUOUS" for f, sample in zip(first, rows) if not sample.zero):
         failures = [failure for failure in failures if failure[1] != "VACUOUS"]
