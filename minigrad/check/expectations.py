@@ -55,27 +55,44 @@ def expectation(loss, order=8):
     laws = _outcomes(nodes, order)
     first = {noise.order: np.full(noise.shape, values[0]) for noise, (values, _) in laws.items()}
     copies = copy(nodes, values=first)  # in float64
-    inputs = [n for n in nodes if n.is_leaf and n.requires_grad and not isinstance(n, Noise)]
-    own = [copies[n.order] for n in inputs if loss.size == 1]
-    root, known = copies[loss.order], {node.order: node for node in copies.values()}
+    root = copies[loss.order]
     laws = {copies[noise.order]: law for noise, law in laws.items() if len(law[0]) > 1}
-    random = depending(copies.values(), [noise.order for noise in laws])  # what runs again
 
-    totals, count = [0.0] * (1 + len(own)), 0
+    # Only the nodes that depend on noise run for each outcome, on leaves in place of all others.
+    random = depending(copies.values(), [noise.order for noise in laws])
+    known = {node.order for node in (*laws, *random)}
+    operands = [a for node in random for a in node.args if isinstance(a, Tensor)] or [root]
+    fixed = {a.order: a for a in operands if a.order not in known}
+    leaves = {key: Tensor(a.data, a.requires_grad) for key, a in fixed.items()}
+    wanted = [key for key, a in fixed.items() if a.requires_grad and loss.size == 1]
+
+    totals, count = [0.0] * (1 + len(wanted)), 0
     for drawn, probability in _enumerated(laws):
-        made = known | drawn
+        made = leaves | drawn
         for node in random:
             args = tuple(made[a.order] if isinstance(a, Tensor) else a for a in node.args)
             data = node.op.forward(*map(data_of, args))
             made[node.order] = result(node.op, args, data, node.flags)
-        out, slopes = made[root.order], [None] * len(own)
-        if own and out.requires_grad:
-            slopes = grad(out, own, retain_graph=True, allow_unused=True)
-        slopes = [np.zeros(x.shape) if g is None else g.data for x, g in zip(own, slopes)]
-        totals = [total + probability * part for total, part in zip(totals, [out.data, *slopes])]
+        out = made[root.order]
+        parts = [out.data, *_gradients([out], [leaves[key] for key in wanted])]
+        totals = [total + probability * part for total, part in zip(totals, parts)]
         count += 1
-    value, *gradients = map(constant, totals)
-    return Expectation(value, dict(zip(inputs, gradients)) if loss.size == 1 else None, count)
+
+    value, *cotangents = map(constant, totals)
+    if loss.size != 1:
+        return Expectation(value, None, count)
+    inputs = [n for n in nodes if n.is_leaf and n.requires_grad and not isinstance(n, Noise)]
+    own = [copies[n.order] for n in inputs]
+    gradients = _gradients([fixed[key] for key in wanted], own, cotangents)
+    return Expectation(value, dict(zip(inputs, map(constant, gradients))), count)
+
+
+def _gradients(outputs, inputs, cotangents=None):
+    """The arrays of `grad`; zeros for inputs that no output depends on."""
+    found = [None] * len(inputs)
+    if inputs and all(y.requires_grad for y in outputs):
+        found = grad(outputs, inputs, cotangents, allow_unused=True)
+    return [np.zeros(x.shape) if g is None else g.data for x, g in zip(inputs, found)]
 
 
 def _outcomes(nodes, order):
@@ -120,8 +137,8 @@ def _enumerated(laws):
     digits = [range(len(values)) for noise, (values, _) in laws.items() for _ in range(noise.size)]
     for choice in progress(list(itertools.product(*digits)), "expectation", "outcomes"):
         drawn, probability = {}, 1.0
-        for noise, part in zip(laws, np.split(np.array(choice, int), ends)):
-            values, probabilities = laws[noise]
+        for (noise, (values, probabilities)), end in zip(laws.items(), ends):
+            part = np.array(choice[end - noise.size : end], int)
             drawn[noise.order] = constant(values[part].reshape(noise.shape))
             probability *= probabilities[part].prod()
         yield drawn, probability
