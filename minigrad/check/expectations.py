@@ -64,7 +64,7 @@ def expectation(loss, order=8):
     operands = [a for node in random for a in node.args if isinstance(a, Tensor)] or [root]
     fixed = {a.order: a for a in operands if a.order not in known}
     leaves = {key: Tensor(a.data, a.requires_grad) for key, a in fixed.items()}
-    wanted = [a for a in fixed.values() if a.requires_grad and loss.size == 1]
+    wanted = [key for key, a in fixed.items() if a.requires_grad and loss.size == 1]
 
     totals, count = [0.0] * (1 + len(wanted)), 0
     for drawn, probability in _enumerated(laws):
@@ -74,27 +74,24 @@ def expectation(loss, order=8):
             data = node.op.forward(*map(data_of, args))
             made[node.order] = result(node.op, args, data, node.flags)
         out = made[root.order]
-        parts = [out.data, *_gradients([out], [leaves[a.order] for a in wanted])]
+        parts = [out.data, *_gradients([out], [leaves[key] for key in wanted])]
         totals = [total + probability * part for total, part in zip(totals, parts)]
         count += 1
 
-    value, *cotangents = totals
-    gradients = None
-    if loss.size == 1:
-        inputs = [n for n in nodes if n.is_leaf and n.requires_grad and not isinstance(n, Noise)]
-        by_input = _gradients(wanted, [copies[n.order] for n in inputs], cotangents)
-        gradients = {n: constant(g) for n, g in zip(inputs, by_input)}
-    return Expectation(constant(value), gradients, count)
+    value, *cotangents = map(constant, totals)
+    if loss.size != 1:
+        return Expectation(value, None, count)
+    inputs = [n for n in nodes if n.is_leaf and n.requires_grad and not isinstance(n, Noise)]
+    own = [copies[n.order] for n in inputs]
+    gradients = _gradients([fixed[key] for key in wanted], own, cotangents)
+    return Expectation(value, dict(zip(inputs, map(constant, gradients))), count)
 
 
 def _gradients(outputs, inputs, cotangents=None):
     """The arrays of `grad`; zeros for inputs that no output depends on."""
-    trained = [i for i, y in enumerate(outputs) if y.requires_grad]
-    outputs = [outputs[i] for i in trained]
-    cotangents = cotangents and [
-        np.reshape(cotangents[i], y.shape) for i, y in zip(trained, outputs)
-    ]
-    found = grad(outputs, inputs, cotangents, allow_unused=True) if inputs else []
+    found = [None] * len(inputs)
+    if inputs and all(y.requires_grad for y in outputs):
+        found = grad(outputs, inputs, cotangents, allow_unused=True)
     return [np.zeros(x.shape) if g is None else g.data for x, g in zip(inputs, found)]
 
 
@@ -112,14 +109,14 @@ def _outcomes(nodes, order):
         dtype = np.float64 if noise.dtype.kind == "f" else noise.dtype
         laws[noise] = np.asarray(values, dtype), np.asarray(probabilities)
         bits[noise] = noise.size * math.log2(len(values))
-    total = sum(bits.values())
-    if total > math.log2(MOST_OUTCOMES):
+    if sum(bits.values()) > math.log2(MOST_OUTCOMES):
         largest = sorted(bits, key=bits.get, reverse=True)
         parts = [f"{_described(noise)} has {_count(bits[noise])}" for noise in largest[:3]]
         parts += [f"{len(largest) - 3} more"] if len(largest) > 3 else []
         raise ValueError(
-            f"expectation: {_count(total)} outcomes, but at most {MOST_OUTCOMES:,} are enumerated: "
-            f"{', '.join(parts)}. Use a smaller batch, or average many resample(loss)."
+            f"expectation: {_count(sum(bits.values()))} outcomes, but at most {MOST_OUTCOMES:,} "
+            f"are enumerated: {', '.join(parts)}. Use a smaller batch, or average many "
+            "resample(loss)."
         )
     return laws
 
@@ -136,12 +133,12 @@ def _count(bits):
 
 def _enumerated(laws):
     """({order of noise: a Tensor of its values}, probability) of every outcome of all noise."""
+    ends = np.cumsum([noise.size for noise in laws])
     digits = [range(len(values)) for noise, (values, _) in laws.items() for _ in range(noise.size)]
     for choice in progress(list(itertools.product(*digits)), "expectation", "outcomes"):
-        drawn, probability, start = {}, 1.0, 0
-        for noise, (values, probabilities) in laws.items():
-            chosen = np.array(choice[start : start + noise.size], int)
-            drawn[noise.order] = constant(values[chosen].reshape(noise.shape))
-            probability *= probabilities[chosen].prod()
-            start += noise.size
+        drawn, probability = {}, 1.0
+        for (noise, (values, probabilities)), end in zip(laws.items(), ends):
+            part = np.array(choice[end - noise.size : end], int)
+            drawn[noise.order] = constant(values[part].reshape(noise.shape))
+            probability *= probabilities[part].prod()
         yield drawn, probability

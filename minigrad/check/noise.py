@@ -1,24 +1,24 @@
 """The noise of a stochastic function: is it drawn as its law says, and does it act as promised?
 
 How noise *acts* is checked exactly: the recorded graph runs again with noise of the check's choice.
-How noise is *drawn* is compared with its law by bounds that hold for any number n of entries:
+How noise is *drawn* is seen from rates: a right rate r of n independent trials of probability q has
 
-law           P(sup |F_n - F| > e) <= 2 exp(-2 n e^2), where F is the cdf of the law and F_n that of
-              n independent entries (Massart 1990). It sees mean, variance and shape at once
-rate          P(|r - q| > e) <= 2 exp(-n e^2 / (2 q (1 - q) + 2 e / 3)), where r is the rate of
-              successes in n independent trials of probability q (Bernstein 1927)
-independence  is a rate. Two arrays of noise that drops agree on an entry, dropped or not, at the
-              rate p q + (1 - p) (1 - q). Two arrays of any other law rise or fall together, from
-              one entry to another, at the rate 1/2 (Kendall 1938; ties are left out)
+    P(|r - q| > e) <= 2 exp(-n e^2 / (2 q (1 - q) + 2 e / 3)),   for every n (Bernstein 1927)
+
+law           For each value x among n entries, the rate of entries <= x is compared with cdf(x) of
+              the law. Each of these n tests has an n-th of the allowed probability. Together they
+              see mean, variance and shape.
+independence  Two arrays of noise that drops agree on an entry, dropped or not, at the rate
+              p q + (1 - p) (1 - q). Two arrays of any other law rise or fall together, from one
+              entry to another, at the rate 1/2 (Kendall 1938; ties are left out).
 
 The trials of a test share no entry, so they are independent. All tests of a report together fail a
 right function with probability FALSE_ALARM at most.
 """
 
 import contextlib
+import itertools
 import math
-from dataclasses import dataclass
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -28,37 +28,25 @@ from ..array import data_of
 from ..engine import Tensor
 from ..graph import evaluate, program
 from ..modes import path
+from ..names import numbered
 from ..noise import Noise, frozen_noise
 from ..tables import aligned
 from .reports import table
 
 FALSE_ALARM = 1e-9
-
-
-def law_bound(n, level):
-    """The allowed distance sup |F_n - F|: a larger one has probability 2 exp(-level) at most.
-
-    inf where it is too large to tell laws apart.
-    """
-    allowed = math.sqrt(level / (2 * n))
-    return allowed if allowed < 0.5 else math.inf
+SAME_NOISE = "two layers draw the same noise"
 
 
 def rate_bound(q, n, level):
-    """The allowed distance of a rate from q: a larger one has probability 2 exp(-level) at most.
-
-    inf where successes at every trial, or at none, would be allowed.
-    """
-    third = level / (3 * max(n, 1))
-    allowed = third + math.sqrt(third**2 + 2 * q * (1 - q) * level / max(n, 1))
-    return allowed if allowed < min(q, 1 - q) or q in (0, 1) else math.inf
+    """The allowed distance of a rate from q: a larger one has probability 2 exp(-level) at most."""
+    third = level / (3 * n)
+    return third + np.sqrt(third**2 + 2 * q * (1 - q) * level / n)
 
 
 # ------------------------------------------------------------------------------------------ report
 
 
-@dataclass
-class NoiseTest:
+class NoiseTest(NamedTuple):
     """One test: it passes if |measured - expected| <= bound. `hint` says what a failure means.
 
     The bound is inf if the noise cannot tell, nan if there is nothing to compare with.
@@ -66,9 +54,9 @@ class NoiseTest:
 
     layer: str
     test: str
-    measured: float
-    expected: float
-    bound: float
+    measured: float = math.nan
+    expected: float = math.nan
+    bound: float = 0.0
     hint: str = ""
 
     @property
@@ -79,7 +67,6 @@ class NoiseTest:
         return "VACUOUS" if self.bound == math.inf else "OK" if close else "FAIL"
 
 
-@dataclass(repr=False)
 class NoiseReport:
     """The result of check_noise: `rows`, a list of NoiseTest. Printed, it is a table.
 
@@ -88,8 +75,8 @@ class NoiseReport:
     no test). `problem` says why there are no rows.
     """
 
-    rows: list
-    problem: str = ""
+    def __init__(self, rows, problem=""):
+        self.rows, self.problem = rows, problem
 
     def __bool__(self):
         return {"OK"} <= {row.verdict for row in self.rows} <= {"OK", "UNKNOWN"}
@@ -102,22 +89,22 @@ class NoiseReport:
     def verdict(self):
         """One line."""
         vacuous = [row for row in self.rows if row.verdict == "VACUOUS"]
+        unknown = sum(row.verdict == "UNKNOWN" for row in self.rows)
+        text = self.problem or f"passed: {len(self.rows) - unknown} tests"
         if row := self.first_wrong:
             numbers = f"{row.measured:.4g}, expected {row.expected:.4g} +- {row.bound:.1g}"
             text = f"FAILED: {row.hint} ({row.layer}, {row.test}: {numbers})"
         elif vacuous:
             text = f"VACUOUS: {vacuous[0].hint} ({vacuous[0].layer}, {vacuous[0].test})"
-        else:
-            unknown = sum(row.verdict == "UNKNOWN" for row in self.rows)
-            text = self.problem or f"passed: {len(self.rows) - unknown} tests"
-            text += f", {unknown} more have nothing to compare with" if unknown else ""
+        elif unknown:
+            text += f", {unknown} more have nothing to compare with"
         return f"noise check {text}"
 
     def lines(self):
         """The rows of the table, its head first."""
+        head = ("noise", "test", "measured", "expected", "allowed", "verdict")
         numbers = [(f"{r.measured:.5g}", f"{r.expected:.5g}", f"{r.bound:.1e}") for r in self.rows]
-        body = [(r.layer, r.test, *n, r.verdict) for r, n in zip(self.rows, numbers)]
-        return [("noise", "test", "measured", "expected", "allowed", "verdict"), *body]
+        return [head, *((*r[:2], *n, r.verdict) for r, n in zip(self.rows, numbers))]
 
     def __repr__(self):
         return "\n".join([*(aligned(self.lines()) if self.rows else []), self.verdict()])
@@ -169,26 +156,24 @@ def check_noise(op, shape=(64, 1024), *, p=None, shared=(), mean=None, calls=4, 
     x = x.astype(dtype or array.default_dtype)
     with _untouched(op):
         with frozen_noise():
-            again = _called(op, x)
-        outputs = [_called(op, x) for _ in range(calls)]
+            again = op(Tensor(x, True))
+        outputs = [op(Tensor(x, True)) for _ in range(calls)]
         graphs = [program("check_noise", out) for out in outputs]
         drawn = [[node for node in graph if isinstance(node, Noise)] for graph in graphs]
         if problem := _problem(again, outputs, drawn):
             return NoiseReport([], problem)
-        layers = _layers(graphs[0], list(zip(*drawn)), p)
-        apart = [row for layer in layers for row in _independence(layer)]
-        apart += [_of_layers(a, b) for i, b in enumerate(layers) for a in layers[:i]]
-        repeats = [row for row in apart if row.measured >= 1]  # first: all other tests suffer
-        rows = repeats + [row for layer in layers for row in _law(layer)]
-        rows += [row for row in apart if row not in repeats]
-        rows += [row for layer in layers for row in _sharing(layer, shared)]
+        layers = list(_layers(graphs[0], drawn, p))
+        tests = sum(2 + layer.noise.ndim for layer in layers) + math.comb(len(layers), 2)
+        level, rows = math.log(2 * tests / FALSE_ALARM), []
+        for layer in layers:
+            rows += [*_law(layer, level), *_independence(layer, level), *_sharing(layer, shared)]
+        for a, b in itertools.combinations(layers, 2):
+            names, laws = f"{a.name}, {b.name}", (a.law, b.law)
+            agree = _independent(names, "independence", a.values, b.values, laws, level, SAME_NOISE)
+            rows.append(agree)
+        # Repeated noise comes first: all other tests suffer from it.
+        rows.sort(key=lambda row: (row.measured, row.verdict) != (1, "FAIL"))
         rows += _output(op, x, outputs, graphs[0], layers, mean, p)
-    level = math.log(2 * sum(callable(row.bound) for row in rows) / FALSE_ALARM)
-    for row in rows:
-        if callable(row.bound):
-            row.bound = row.bound(level)
-            if row.bound == math.inf:
-                row.hint = "too little noise to tell. Use a larger shape or more calls."
     return NoiseReport(rows)
 
 
@@ -204,13 +189,6 @@ def _untouched(op):
         np.random.set_state(drawn)
         if arrays:
             op.load_state_dict(arrays)
-
-
-def _called(op, x):
-    out = op(Tensor(x, True))
-    if not isinstance(out, Tensor):
-        raise TypeError(f"check_noise: op must return a Tensor, not {type(out).__name__}.")
-    return out
 
 
 def _problem(again, outputs, drawn):
@@ -229,91 +207,84 @@ class _Layer(NamedTuple):
     name: str
     noise: Noise  # of the first call
     law: object
-    uses: list  # the nodes that take the noise
     values: np.ndarray  # of all calls, (calls, *shape)
+    uses: list  # the nodes that take the noise
     p: float | None  # the promised probability of dropping, if there is one
 
 
-def _layers(graph, leaves, p):
-    layers, names = [], []
-    for first, *others in leaves:
-        uses = [node for node in graph if any(a is first for a in node.args)]
-        names.append(first.stream or uses[0].op.name)
-        same = names.count(names[-1])
-        name = f"{names[-1]} #{same}" if same > 1 else names[-1]
-        given = [dict(zip(n.op.names, n.args)).get("p") for n in uses if n.op.kind == "random"]
-        promised = given[0] if p is None and given else p
-        values = np.stack([first.data, *(n.data for n in others)])
-        layers.append(_Layer(name, first, first.distribution, uses, values, promised))
-    return layers
+def _layers(graph, drawn, p):
+    """The layers of a graph that draw noise. `drawn`: the Noise leaves of each call."""
+    uses = {n: [node for node in graph if any(a is n for a in node.args)] for n in drawn[0]}
+    names = numbered({n: n.stream or uses[n][0].op.name for n in drawn[0]})
+    for noise, *others in zip(*drawn):
+        values = np.stack([noise.data, *(n.data for n in others)])
+        given = [dict(zip(n.op.names, n.args)) for n in uses[noise] if n.op.kind == "random"]
+        promised = given[0].get("p") if given and p is None else p
+        yield _Layer(names[noise], noise, noise.distribution, values, uses[noise], promised)
 
 
 # ---- how noise is drawn
 
 
-def _law(layer):
+def _rate(layer, test, measured, expected, n, level, hint):
+    """The row of a rate of n trials; of several rates, the one that differs most from its bound."""
+    measured, expected = np.atleast_1d(measured), np.atleast_1d(expected)
+    bounds, possible = rate_bound(expected, n, level), np.minimum(expected, 1 - expected)
+    i = np.argmax(abs(measured - expected) / bounds)
+    bound = bounds[i]
+    if np.any(possible > 0) and np.all(bounds >= possible):  # noise that is constant would pass
+        bound, hint = math.inf, "too little noise to tell. Use a larger shape or more calls."
+    return NoiseTest(layer, test, measured[i], expected[i], bound, hint)
+
+
+def _law(layer, level):
     """The drop rate of the law against the promised p, and the values against the law."""
-    name, _, law, _, values, p = layer
-    if law.drop_rate is not None:
-        keep, rate = 1 - law.drop_rate, np.mean(values != 0)
-        if p is not None:
-            rate_is = "p: keep and drop are swapped" if math.isclose(keep, p) else "not 1-p"
-            yield NoiseTest(name, "law, 1-p", keep, 1 - p, 1e-12, f"the keep rate is {rate_is}")
-        swapped = abs(rate - law.drop_rate) < abs(rate - keep) / 10
-        hint = "keep and drop are swapped" if swapped else "the keep rate is not that of the law"
-        yield _rate(name, "keep rate", values != 0, keep, f"{hint} in the draw")
+    name, _, law, values, _, p = layer
+    keep = math.nan if law.drop_rate is None else 1 - law.drop_rate
+    if p is not None and law.drop_rate is not None:
+        hint = f"the keep rate is {keep:.3g}, not 1-p{_mistake('rate', keep, 1 - p)}"
+        yield NoiseTest(name, "law, 1-p", keep, 1 - p, 1e-12, hint)
     if law.cdf is None:
         hint = f"{law!r} has no cdf to compare its draws with. Define cdf(x)."
         yield NoiseTest(name, "law", math.nan, 0, math.inf, hint)
         return
-    mean, variance = values.mean(dtype=float), np.square(values - law.mean, dtype=float).mean()
-    ratio = variance / law.variance if law.variance else math.inf
-    hint = f"the mean drawn is {mean:.3g}, of its law {law.mean:.3g}; the variance is "
-    hint += f"{ratio:.3g} times its law's{_mistake(ratio, _spreads(law.variance))}"
-    bound = partial(law_bound, values.size)
-    yield NoiseTest(name, "law", _distance(values, law), 0, bound, hint)
-
-
-def _distance(values, law):
-    """sup |F_n - F|, less the part that the rounding of values to their dtype can explain."""
-    x, rounding = np.sort(values, axis=None).astype(float), 0.0
-    if values.dtype.kind == "f":
+    x, counts = np.unique(values, return_counts=True)
+    x, n, rounding = x.astype(float), values.size, 0.0
+    if values.dtype.kind == "f":  # the values are rounded to their dtype
         rounding = 4 * np.finfo(values.dtype).eps * (abs(x) + np.nan_to_num(abs(law.mean)))
-    rank = np.arange(x.size + 1) / x.size
-    above = rank[1:] - law.cdf(x + rounding)
-    below = law.cdf(np.nextafter(x - rounding, -np.inf)) - rank[:-1]
-    return float(max(above.max(), below.max(), 0))
+    upto = np.cumsum(counts) / n
+    below = upto - counts / n
+    most, least = law.cdf(x + rounding), law.cdf(np.nextafter(x - rounding, -np.inf))
+    expected = np.append(np.minimum(upto, most), np.maximum(below, least))
+    mean, variance = values.mean(dtype=float), np.square(values - law.mean, dtype=float).mean()
+    hint = (
+        f"the mean drawn is {mean:.3g}, of its law {law.mean:.3g}{_mistake('rate', mean, keep)}; "
+    )
+    hint += f"the variance drawn is {variance:.3g}, of its law {law.variance:.3g}"
+    hint += _mistake("variance", variance, law.variance)
+    yield _rate(name, "law", np.append(upto, below), expected, n, level + math.log(n), hint)
 
 
-def _independence(layer):
-    """Independence of calls and of neighbours along each axis; whether layers share the noise."""
-    name, _, law, uses, values, _ = layer
-    first = uses[0].ndim - values.ndim  # axes are numbered as where the noise is taken
-    for i, size in enumerate(values.shape):
-        pairs = np.moveaxis(values, i, 0)[: size // 2 * 2]
+def _independence(layer, level):
+    """Independence of calls, and of neighbours along each axis of the node that takes the noise."""
+    laws, first = (layer.law, layer.law), layer.uses[0].ndim - layer.values.ndim
+    for i, size in enumerate(layer.values.shape):
         test, hint = f"neighbours, axis {first + i}", f"noise repeats along axis {first + i}"
         if i == 0:
             test, hint = "calls", "every call draws the same noise"
-        if size > 1 and law.variance != 0:
-            yield _independent(name, test, pairs[0::2], pairs[1::2], (law, law), hint)
-    users = {path(n.scope) if n.scope else n.order for n in uses}  # a module may use it twice
-    if len(users) > 1:
-        hint = "two layers draw the same noise"
-        yield NoiseTest(name, "layers that take it", len(users), 1, 0, hint)
+        if size > 1 and layer.law.variance != 0:
+            pairs = np.moveaxis(layer.values, i, 0)[: size // 2 * 2]
+            yield _independent(layer.name, test, pairs[::2], pairs[1::2], laws, level, hint)
 
 
-def _of_layers(a, b):
-    """Independence of two layers, from the start of each call: equal generators begin alike."""
-    n = min(a.noise.size, b.noise.size)
-    values = [layer.values.reshape(len(layer.values), -1)[:, :n] for layer in (a, b)]
-    hint = "two layers draw the same noise"
-    return _independent(f"{a.name}, {b.name}", "independence", *values, (a.law, b.law), hint)
+def _independent(name, test, a, b, laws, level, hint):
+    """The rate at which two arrays of noise agree, each from the start of its rows.
 
-
-def _independent(name, test, a, b, laws, hint):
-    """The rate at which two arrays of noise agree; `hint` if they always agree."""
+    Equal generators begin alike, whatever the shapes. `hint` is for arrays that always agree.
+    """
+    n = min(a[0].size, b[0].size)
+    a, b = (v.reshape(len(v), -1)[:, :n].ravel() for v in (a, b))
     p, q = (law.drop_rate for law in laws)
-    a, b = a.ravel(), b.ravel()
     if p is None or q is None:
         half = a.size // 2
         a, b = (np.sign(v[:half] - 1.0 * v[::-1][:half]) for v in (a, b))
@@ -321,79 +292,68 @@ def _independent(name, test, a, b, laws, hint):
     else:
         agree, rate = (a == 0) == (b == 0), p * q + (1 - p) * (1 - q)
     hint = hint if agree.all() else f"not independent: {hint}, or part of it"
-    return _rate(name, test, agree, rate, hint)
-
-
-def _rate(name, test, trials, q, hint):
-    """A rate of successes of probability q."""
-    rate = float(trials.mean()) if trials.size else math.nan
-    return NoiseTest(name, test, rate, q, partial(rate_bound, q, trials.size), hint)
+    n = max(agree.size, 1)
+    return _rate(name, test, agree.sum() / n, rate, n, level, hint)
 
 
 # ---- how noise acts
 
 
 def _sharing(layer, shared):
-    """The entries of the noise along each axis of the node that takes it: 1 where it is shared."""
-    node, noise = layer.uses[0], layer.noise
+    """How many layers take the noise, and how many entries it has along each axis of the first."""
+    name, noise, node = layer.name, layer.noise, layer.uses[0]
+    takers = {path(n.scope) if n.scope else n.order for n in layer.uses}
+    if len(takers) > 1:  # a module may take it twice
+        yield NoiseTest(name, "layers that take it", len(takers), 1, 0, SAME_NOISE)
     own = (1,) * (node.ndim - noise.ndim) + noise.shape
-    if len(own) != node.ndim or layer.law.variance == 0:
-        return
     for axis, (size, drawn) in enumerate(zip(node.shape, own)):
-        test, expected = f"differs along axis {axis}", size
-        hint = f"noise is shared along axis {axis}, where it should differ"
-        if axis in [a % node.ndim for a in shared]:
-            test, expected = f"shared along axis {axis}", 1
-            hint = f"noise differs along axis {axis}, which should share it"
-        bound = 0 if drawn in (1, size) else math.nan  # else the node does more than broadcast
-        if size > 1:
-            yield NoiseTest(layer.name, test, drawn, expected, bound, hint)
+        expected = 1 if axis in [a % node.ndim for a in shared] else size
+        if size > 1 and len(own) == node.ndim and layer.law.variance != 0:
+            bound = 0 if drawn in (1, size) else math.nan  # else the node does more than broadcast
+            hint = f"noise has size {drawn} along axis {axis}, not {expected}"
+            yield NoiseTest(name, f"size along axis {axis}", drawn, expected, bound, hint)
 
 
 def _output(op, x, outputs, graph, layers, mean, p):
     """The mean and the variance of the output, exact where each entry is a + b * noise."""
-    finite = float(np.mean([np.isfinite(out.data) for out in outputs]))
+    out, law, rate, line = outputs[0], layers[0].law, layers[0].p, None
+    finite = np.mean([np.isfinite(out.data) for out in outputs])
     yield NoiseTest("output", "finite", finite, 1, 0, "the output is not finite")
     promised, of, at = x, "x", 1
     if mean is not None:
         promised, of = np.asarray(data_of(mean(Tensor(x)))), "the promised mean"
     elif hasattr(op, "put_back"):
-        evaluated = _called(op.eval(), x)
+        evaluated = op.eval()(Tensor(x, True))
         promised, of, at = evaluated.data, "the output in evaluation", 0.5
         count = sum(isinstance(n, Noise) for n in program("check_noise", evaluated))
         hint = "noise is drawn in evaluation too"
         yield NoiseTest("output", "noise in evaluation", count, 0, 0, hint)
-    law, rate, line = layers[0].law, layers[0].p, None
-    if len(layers) == 1 and promised.shape == outputs[0].shape and not math.isnan(law.mean):
-        line = _line(outputs[0], graph, layers[0].noise, at)
+    if len(layers) == 1 and promised.shape == out.shape and not math.isnan(law.mean):
+        line = _line(out, graph, layers[0].noise, at)
     if line is None:
-        yield NoiseTest("output", "mean", math.nan, math.nan, math.nan)
+        yield NoiseTest("output", "mean", bound=math.nan)
         return
     a, b = line
-    mean = a + b * law.mean
-    rounding = max(64 * float(np.finfo(outputs[0].dtype).eps), 1e-9)
-    keep = law.mean if rate is None else 1 - rate
+    mean, keep = a + b * law.mean, law.mean if rate is None else 1 - rate
     promised = 0 * promised if rate == 1 else promised  # a rate of 1 drops everything
-    mistakes = _scales(keep) if 0 < keep < 1 else {}
-    yield _entries("mean", mean, promised, of, rounding, mistakes)
+    yield _entries("mean", mean, promised, of, keep, out.dtype)
     if p is not None and p < 1:
-        odds, variance = p / (1 - p), b**2 * law.variance
-        target = odds * mean**2
-        yield _entries("variance", variance, target, "p/(1-p) mean^2", rounding, _spreads(odds))
+        odds = p / (1 - p)
+        right, of = odds * mean**2, "p/(1-p) mean^2"
+        yield _entries("variance", b**2 * law.variance, right, of, odds, out.dtype)
 
 
-def _entries(test, measured, promised, of, rounding, mistakes):
-    """The relative difference, over all entries, of a measured from a promised array.
+def _entries(test, measured, right, of, parameter, dtype):
+    """The largest relative difference of a measured from the right array.
 
-    `mistakes` may explain the ratio of the two, if all entries have the same.
+    If all entries have the same ratio, a usual mistake with this parameter may explain it.
     """
-    size = np.sum(np.square(promised, dtype=float)) or 1.0
-    ratio = np.sum(measured * promised) / size
-    rest, error = (math.sqrt(np.sum((measured - r * promised) ** 2) / size) for r in (ratio, 1))
-    text = f"the {test} is {ratio:.3g} times {of}{_mistake(ratio, mistakes)}"
-    if rest > rounding:
-        text = f"the {test} is no multiple of {of}: is noise added where it should multiply?"
-    return NoiseTest("output", test, error, 0, rounding, text)
+    rounding, size = max(64 * float(np.finfo(dtype).eps), 1e-9), np.max(abs(right)) or 1.0
+    ratio = np.sum(measured * right) / np.sum(np.square(right, dtype=float))
+    hint = f"the {test} is {ratio:.3g} times {of}{_mistake(test, ratio * parameter, parameter)}"
+    if not np.allclose(measured, ratio * right, atol=rounding * size):
+        hint = f"the {test} is no multiple of {of}: is noise added where it should multiply?"
+    return NoiseTest("output", test, np.max(abs(measured - right)) / size, 0, rounding, hint)
 
 
 def _line(out, graph, noise, at):
@@ -401,8 +361,7 @@ def _line(out, graph, noise, at):
 
     at=1 asks for a line through two outcomes of a mask, at=0.5 for one between them too.
     """
-    tolerance = 64 * np.finfo(out.dtype).eps
-    dtype = noise.dtype if at == 1 else float
+    tolerance, dtype = 64 * np.finfo(out.dtype).eps, noise.dtype if at == 1 else float
 
     def output(value):
         values = evaluate(graph, {noise.order: np.full(noise.shape, value, dtype)})
@@ -417,23 +376,20 @@ def _line(out, graph, noise, at):
     return None
 
 
-def _scales(keep):
-    """{a usual mistake: the factor by which it changes the mean}."""
-    return {
-        "the scale 1/(1-p) is missing": keep,
-        "the scale 1/(1-p) is applied twice, or in evaluation too": 1 / keep,
-        "the scale 1/(1-p) is 1/p, or keep and drop are swapped": keep / (1 - keep),
-    }
+MISTAKES = [  # (in what, what it makes of the right keep rate or variance, a usual mistake)
+    ("rate", lambda keep: 1 - keep, "keep and drop are swapped"),
+    ("mean", lambda keep: keep**2, "the scale 1/(1-p) is missing"),
+    ("mean", lambda keep: 1, "the scale 1/(1-p) is applied twice, or in evaluation too"),
+    ("mean", lambda keep: keep**2 / (1 - keep), "the scale is 1/p, or keep and drop are swapped"),
+    ("variance", lambda v: v**2, "the variance is taken for the standard deviation"),
+    ("variance", lambda v: v**0.5, "the standard deviation is taken for the variance"),
+]
 
 
-def _spreads(variance):
-    """{a usual mistake: the factor by which it changes this variance}."""
-    return {
-        "the variance is taken for the standard deviation": variance,
-        "the standard deviation is taken for the variance": (variance or 1) ** -0.5,
-    }
-
-
-def _mistake(ratio, mistakes):
-    """The mistake that explains a ratio, but for chance, as the end of a sentence, or ""."""
-    return next((f": {m}" for m, r in mistakes.items() if math.isclose(ratio, r, rel_tol=0.03)), "")
+def _mistake(what, measured, right):
+    """The mistake that explains what is measured, but for chance, as the end of a sentence."""
+    for of, changed, text in MISTAKES:
+        wrong = changed(np.float64(right))
+        if of == what and math.isclose(measured, wrong, rel_tol=0.03):
+            return "" if math.isclose(right, wrong, rel_tol=0.03) else f": {text}"
+    return ""

@@ -282,7 +282,7 @@ def test_a_right_op_without_samples_is_proved_on_shapes_that_go_wrong(prove, fil
         (
             define("cubed", "x", "x**3", x="g.fly()"),
             r"first derivatives: FAIL, .*my_ops.py:5, in <lambda>\n +RuntimeError: backward, in a rule "
-            "of cubed: .*has no attribute 'fly'",
+            "of cubed for x .*: .*has no attribute 'fly'",
         ),
         (
             define("cubed", "x", "np.log(x)", x="g / x"),
@@ -398,7 +398,7 @@ noisy = {"uniform_noise": [Noisy("0.5 to 1.5", uniform_noise, lambda x: x * x / 
     "right, wrong, column",
     [
         ("", "", r"OK +(< 1e-15|\d\.\de-\d\d) +passed: \d+ tests"),
-        ("uniform(0.5, 1.5", "uniform(0.5, 1.0", r"OK +.* FAILED: .*0\.75, of its law 1;.*"),
+        ("uniform(0.5, 1.5", "uniform(0.5, 1.0", r"OK +.* FAILED: .*0\.7[45]\d?, of its law 1;.*"),
         ("x * x / 12", "x * x / 6", r"OK +\d\.\de-0[12] +passed: \d+ tests"),
         ("training else x", "training else 2 * x", ".*FAILED: the mean is 0.5 times.*"),
     ],

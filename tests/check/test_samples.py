@@ -9,13 +9,11 @@ from minigrad.check.samples.case import (
     apart,
     binary,
     case,
-    each,
-    on,
-    over,
+    cases,
+    flat,
     positive,
     shifted,
     unary,
-    zero,
 )
 
 
@@ -25,7 +23,7 @@ def test_a_text_is_called_with_its_inputs_and_settings():
     assert x.shape == (2, 3) and y.tolist() == [1.0]
     assert np.array_equal(sample.call(x, y), np.roll(x, 1) + 1)
     assert str(sample) == sample.name == "np.roll(x, k) + y, x (2, 3), y [1.0], k=1"
-    assert not sample.zero and zero("x", (0,)).zero
+    assert not sample.zero and case("x", (0,)).zero and not case("x", (0,), zero=False).zero
 
 
 def test_a_function_is_called_with_its_inputs_and_settings():
@@ -48,9 +46,22 @@ def test_sweeps_take_a_function_or_its_text(f, call):
 
 
 def test_one_row_of_several_samples():
-    assert [s.name for s in on((3,), "x", "-x")] == ["x, x (3,)", "-x, x (3,)"]
-    assert [s.name for s in each("x + c", (), c=[1, 2])] == ["x + c, x (), c=1", "x + c, x (), c=2"]
-    assert [s.name for s in over("x @ y", ((3,), (3, 1)))] == ["x @ y, x (3,), y (3, 1)"]
+    def names(row, **settings):
+        return [sample.name for sample in cases(row, **settings)]
+
+    assert names("x; -x | (3,)") == ["x, x (3,)", "-x, x (3,)"]
+    assert names("x + c | ()", c=[1, 2]) == ["x + c, x (), c=1", "x + c, x (), c=2"]
+    assert names("x | (2, 3); [1.0]; apart(2)") == ["x, x (2, 3)", "x, x [1.0]", "x, x apart (2,)"]
+    assert names("x @ y | (3,), (3, 1); (), ()") == ["x @ y, x (3,), y (3, 1)", "x @ y, x (), y ()"]
+    assert len(names("x; -x | (3,); ()", a=[1, 2], b=[1, 2, 3])) == 24
+    (zero,), (other,) = cases("x - x | (3,) | zero"), cases("x + y | (0,), (1,) | not zero")
+    assert zero.zero and not other.zero
+
+
+def test_a_table_may_nest_its_rows():
+    rows = ["x | (3,)", [case("-x", (3,)), ["x; y | (), ()"]], unary("np.exp")]
+    assert [sample.text for sample in flat(rows)[:5]] == ["x", "-x", "x", "y", "np.exp(x)"]
+    assert len(flat(rows)) == 4 + 7
 
 
 def test_inputs_depend_on_the_name_and_lie_where_the_row_says():

@@ -1,20 +1,25 @@
 """One table: for every op of the registry, sample calls, one file for each file of ops/.
 
-An op needs one thing besides its definition: a row here, {name: list of samples}. Then
+An op needs one thing besides its definition: a list of rows here, {name: rows}. Then
 `python -m minigrad.check` proves it, and the tests of all ops and the mutation gate include it. An
-op without a row fails a test. A new penalty is an op like any other. A function that draws noise
-needs a row in `noisy`, in dropout.py.
+op without rows fails a test. A new penalty is an op like any other. A function that draws noise
+needs rows in `noisy`, in dropout.py.
 
-    "cube": unary("cube"),                                  on shapes that go wrong
-    "roll": [case("np.roll(x, 1)", (2, 3)), ...]            x has normal entries and this shape
-    "clip": [case("np.clip(x, -1, 1)", [-2.0, 0.5]), ...]   x has these values
-    "log": [case("np.log(x)", positive(2, 3)), ...]         x is drawn so
+A row is a call and its inputs x, y, z, w. An input is a shape, values, or a way to draw it:
+
+    "np.roll(x, 1) | (2, 3)"                        x has normal entries and this shape
+    "np.clip(x, -1, 1) | [-2.0, 0.5]"               x has these values
+    "np.log(x) | positive(2, 3)"                    x is drawn so
+    "x @ y | (3,), (3,); (2, 3), (3,)"              two samples of two inputs each
+    "x - x | (3,) | zero"                           its gradients are 0 by intention
+    cases("np.roll(x, k) | (3,)", k=[1, -2])        a sample for each k
+    unary("cube")                                   shapes that go wrong
 
 A file of ops of one's own has such a table too, with functions in place of text:
 
     from minigrad.check.samples.case import case, unary
 
-    samples = {"cube": [*unary(cube), case(lambda x: cube(x * x), (3,))]}
+    samples = {"cube": [unary(cube), case(lambda x: cube(x * x), (3,))]}
 
 Rows are part of the package, not of the tests, so that the command proves the ops wherever they are
 installed. Inputs lie away from kinks and inside the domains, unless a row is about these.
@@ -34,10 +39,11 @@ from . import (
     shaping,
     windows,
 )
+from .case import flat
 from .dropout import noisy
 
 FAMILIES = [elementwise, reductions, shaping, indexing, linalg, windows, losses, penalties, dropout]
-samples = {name: rows for family in FAMILIES for name, rows in family.samples.items()}
+samples = {name: flat(rows) for family in FAMILIES for name, rows in family.samples.items()}
 
 
 def table():

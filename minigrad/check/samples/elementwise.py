@@ -1,96 +1,81 @@
 """Samples of ops/elementwise.py."""
 
-from .case import apart, binary, case, each, near, on, positive, shifted, small, unary, within, zero
+from .case import apart, binary, cases, normal, positive, shifted, small, unary, within
 
+UNARY = {
+    normal: "negative positive square exp expm1 sin cos arctan sinh cosh tanh",
+    positive: "reciprocal log log1p log2 log10 sqrt",
+    small: "tan arcsin arccos",
+    apart: "absolute",
+}
 samples = {
+    name: unary(f"np.{name}", draw) for draw, names in UNARY.items() for name in names.split()
+}
+samples["expm1"] += cases("np.expm1(x) | [0.0, 1e-9]")
+samples["log1p"] += cases("np.log1p(x) | [0.0, 1e-9, -0.5]")
+samples["absolute"] += cases("abs(x) | near")
+samples |= {
     # ---- arithmetic
-    "add": [*binary("np.add"), case("x + x", (3,))],
-    "subtract": [*binary("np.subtract"), zero("x - x", (3,))],
-    "multiply": [*binary("np.multiply"), case("x * x", (3,)), case("x * x.T", (2, 2))],
-    "divide": [*binary("np.divide", y=positive), case("x / y", (3,), [-0.5, -1.0, 2.0])],
+    "add": [binary("np.add"), "x + x | (3,)"],
+    "subtract": [binary("np.subtract"), "x - x | (3,) | zero"],
+    "multiply": [binary("np.multiply"), "x * x | (3,)", "x * x.T | (2, 2)"],
+    "divide": [binary("np.divide", y=positive), "x / y | (3,), [-0.5, -1.0, 2.0]"],
     "remainder": [
-        *binary("np.remainder", within(2.2, 2.8), within(0.95, 1.05)),  # x / y is between jumps
-        case("x % y", [-2.5, 2.5, -2.5, 0.5], [1.5, -1.5, -1.5, 3.0]),
-        case("7 % x", [2.0, -3.0, 4.0]),
+        binary("np.remainder", within(2.2, 2.8), within(0.95, 1.05)),  # x / y is between jumps
+        "x % y | [-2.5, 2.5, -2.5, 0.5], [1.5, -1.5, -1.5, 3.0]",
+        "7 % x | [2.0, -3.0, 4.0]",
     ],
-    "negative": unary("np.negative"),
-    "positive": unary("np.positive"),
     "power": [
-        *binary("np.power", x=positive),
-        *each("x**n", [-1.5, 0.7, 2.0], n=[1, 2, 3, 4, 5, -1, -2, -3, 2.0]),
-        *each("x**n", positive(2, 2), n=[0.5, -0.5, 1.5]),
-        case("x ** np.int8(3)", positive(2, 2)),
-        *on([0.0, 1.0], "x**2", "x**3"),  # at 0 itself
-        zero("x**0", [-1.5, 0.0, 2.0]),
-        case("x ** np.arange(4, dtype=np.int8)", [0.0, 0.0, 0.0, -1.5]),
-        case("x**y", positive(3), [0.0, 1.0, 2.0]),
-        case("x**x", positive(3)),
-        case("2**x", (3,)),
+        binary("np.power", x=positive),
+        cases("x**n | [-1.5, 0.7, 2.0]", n=[1, 2, 3, 4, 5, -1, -2, -3, 2.0]),
+        cases("x**n | positive(2, 2)", n=[0.5, -0.5, 1.5]),
+        "x ** np.int8(3) | positive(2, 2)",
+        "x**2; x**3 | [0.0, 1.0]",  # at 0 itself
+        "x**0 | [-1.5, 0.0, 2.0] | zero",
+        "x ** np.arange(4, dtype=np.int8) | [0.0, 0.0, 0.0, -1.5]",
+        "x**y | positive(3), [0.0, 1.0, 2.0]",
+        "x**x | positive(3)",
+        "2**x | (3,)",
     ],
-    "square": unary("np.square"),
-    "reciprocal": unary("np.reciprocal", positive),
-    # ---- exponentials and logarithms
-    "exp": unary("np.exp"),
-    "expm1": [*unary("np.expm1"), case("np.expm1(x)", [0.0, 1e-9])],
-    "log": unary("np.log", positive),
-    "log1p": [*unary("np.log1p", positive), case("np.log1p(x)", [0.0, 1e-9, -0.5])],
-    "log2": unary("np.log2", positive),
-    "log10": unary("np.log10", positive),
-    "sqrt": unary("np.sqrt", positive),
     "logaddexp": [
-        *binary("np.logaddexp"),
-        case("np.logaddexp(x, y)", [900.0, -900.0, 0.0], [901.0, -900.5, 0.0]),
+        binary("np.logaddexp"),
+        "np.logaddexp(x, y) | [900.0, -900.0, 0.0], [901.0, -900.5, 0.0]",
     ],
-    # ---- trigonometry
-    "sin": unary("np.sin"),
-    "cos": unary("np.cos"),
-    "tan": unary("np.tan", small),
-    "arcsin": unary("np.arcsin", small),
-    "arccos": unary("np.arccos", small),
-    "arctan": unary("np.arctan"),
-    "sinh": unary("np.sinh"),
-    "cosh": unary("np.cosh"),
-    "tanh": unary("np.tanh"),
     # ---- activations
-    "sigmoid": [*unary("sigmoid"), case("sigmoid(x)", [-12.0, 0.0, 12.0])],
-    "relu": [*unary("relu", apart), case("relu(x)", near)],
-    "softplus": [*unary("softplus"), case("softplus(x)", [-12.0, 0.0, 900.0])],
+    "sigmoid": [unary("sigmoid"), "sigmoid(x) | [-12.0, 0.0, 12.0]"],
+    "relu": [unary("relu", apart), "relu(x) | near"],
+    "softplus": [unary("softplus"), "softplus(x) | [-12.0, 0.0, 900.0]"],
     "erf": unary("erf"),
-    # ---- kinks and choices
-    "absolute": [*unary("np.absolute", apart), case("abs(x)", near)],
-    "maximum": [
-        *binary("np.maximum", apart, shifted, number=0),
-        case("np.maximum(x, y)", near, near[::-1]),
-    ],
-    "minimum": [
-        *binary("np.minimum", apart, shifted, number=0),
-        case("np.minimum(x, y)", near, near[::-1]),
-    ],
+    # ---- choices
+    **{
+        name: [
+            binary(f"np.{name}", apart, shifted, number=0),
+            f"np.{name}(x, y) | near, near[::-1]",
+        ]
+        for name in ("maximum", "minimum")
+    },
     "where": [
-        case("np.where(mask, x, y)", (2, 3), (2, 3)),
-        case("np.where([True, False, True], x, y)", (2, 1), (3,)),
-        case("np.where(mask, x, y)", (), (1, 3)),
-        case("np.where(x > 0, x, y)", apart(2, 3), (3,)),
-        case("np.where(mask, x, 0)", (2, 3)),
-        case("np.where(mask, 2.5, x)", (3,)),
-        case("np.where(True, x, x * x)", (2,)),
-        case("np.where(mask.T, x.T, y)", (2, 3), (2,)),
-        zero("np.where(np.zeros((0, 2), bool), x, 1)", (2,)),
+        "np.where(mask, x, y) | (2, 3), (2, 3); (), (1, 3)",
+        "np.where([True, False, True], x, y) | (2, 1), (3,)",
+        "np.where(x > 0, x, y) | apart(2, 3), (3,)",
+        "np.where(mask, x, 0) | (2, 3)",
+        "np.where(mask, 2.5, x) | (3,)",
+        "np.where(True, x, x * x) | (2,)",
+        "np.where(mask.T, x.T, y) | (2, 3), (2,)",
+        "np.where(np.zeros((0, 2), bool), x, 1) | (2,) | zero",
     ],
     "clip": [
-        *on(apart(2, 3), "np.clip(x, -0.4, 0.4)", "np.clip(x, None, 0.4)", "x.clip(-0.4, 0.4)"),
-        *on(apart(2, 3), "np.clip(x, -0.4, None)", "np.clip(x, a_min=-0.4, a_max=None)"),
-        case("np.clip(x, np.int8(-2) * mask, whole[:, :1])", apart(2, 3)),
-        case("np.clip(x, -1e-3, 2e-3)", near),
-        case("np.clip(x, -9, 9)", apart()),
-        case("np.clip(x.T, 0, 9)", apart(3, 2)),
-        zero("np.clip(x, 5, 6)", apart(3)),
-        zero("np.clip(x, 0, 1)", apart(0, 2)),
+        cases("np.clip(x, *ab) | apart(2, 3)", ab=[(-0.4, 0.4), (None, 0.4), (-0.4, None)]),
+        "x.clip(-0.4, 0.4); np.clip(x, a_min=-0.4, a_max=None) | apart(2, 3)",
+        "np.clip(x, np.int8(-2) * mask, whole[:, :1]) | apart(2, 3)",
+        "np.clip(x, -1e-3, 2e-3) | near",
+        "np.clip(x, -9, 9) | apart()",
+        "np.clip(x.T, 0, 9) | apart(3, 2)",
+        "np.clip(x, 5, 6) | apart(3) | zero",
+        "np.clip(x, 0, 1) | apart(0, 2)",
     ],
     "astype": [
-        case("x.astype(np.float64)", (2, 3)),
-        case("x.astype(np.longdouble)", ()),
-        case("x.T.astype('f8')", (2, 1)),
-        zero("x.astype(float)", (0, 2)),
+        "x.astype(float) | (2, 3); (0, 2)",
+        *["x.astype(np.longdouble) | ()", "x.T.astype('f8') | (2, 1)"],
     ],
 }

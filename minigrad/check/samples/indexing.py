@@ -1,45 +1,36 @@
 """Samples of ops/indexing.py."""
 
-from .case import apart, case, on, zero
-
-
-def indices(*texts):
-    """Samples of x[index], x of shape (3, 4), for each index in text."""
-    return on((3, 4), *[f"x[{text}]" for text in texts])
-
-
 samples = {
     "getitem": [
-        *indices("1", "-1", "np.int64(2)", "1, 2", "-1, -2", "()"),
-        *indices("1:", "::-1", "2:0:-1", ":, 1", "::2, 1::2", "0:2, ::-2"),
-        *indices("None", "None, 1", ":, None, ::2", "...", "..., 1", "..., None", "1, ..."),
+        "x[1]; x[-1]; x[np.int64(2)]; x[1, 2]; x[-1, -2]; x[()]; x[1:]; x[::-1] | (3, 4)",
+        "x[2:0:-1]; x[:, 1]; x[::2, 1::2]; x[0:2, ::-2]; x[None]; x[None, 1] | (3, 4)",
+        "x[:, None, ::2]; x[...]; x[..., 1]; x[..., None]; x[1, ...] | (3, 4)",
         # lists and arrays, with repeats
-        *indices("[0, 2]", "[0, 0, 2, 0]", "[0, 0, 1], [1, 1, 3]", "[0, 0], 1:3", "((0, 0, 1),)"),
-        *indices("1:3, [2, 2, -1]", "[0, 0, -3], 1", "[[0, 1], [0, 1]],", "..., [-1, 3]"),
-        *indices("np.array([[0], [0]]), [1, 1]", "None, [0, 0], ..., None"),
-        *indices("np.array([1, 1, 0], np.uint8)", "np.int64([[1, 1], [0, 1]])"),
-        *indices("np.array(1), :", "np.array(1)"),
+        "x[[0, 2]]; x[[0, 0, 2, 0]]; x[[0, 0, 1], [1, 1, 3]]; x[[0, 0], 1:3] | (3, 4)",
+        "x[((0, 0, 1),)]; x[1:3, [2, 2, -1]]; x[[0, 0, -3], 1]; x[[[0, 1], [0, 1]],] | (3, 4)",
+        "x[..., [-1, 3]]; x[np.array([[0], [0]]), [1, 1]]; x[None, [0, 0], ..., None] | (3, 4)",
+        "x[np.array([1, 1, 0], np.uint8)]; x[np.int64([[1, 1], [0, 1]])] | (3, 4)",
+        "x[np.array(1), :]; x[np.array(1)] | (3, 4)",
         # bools
-        *indices("np.arange(12).reshape(3, 4) % 3 == 0", "[True, False, True]", "True"),
-        *indices("[True, False, True], [1, 1]", ":, np.arange(4) > 1"),
-        *on((2, 2, 3), "x[[0, 0], :, [1, 1]]", "x[:, [0, 0], None, [1, 1]]", "x[0, ..., [1, 1]]"),
-        case("x[[[True, False], [True, True]]]", (2, 2, 2)),
-        *on((), "x[()]", "x[None, ...]"),
-        case("x[x > 0]", apart(2, 3)),
-        case("x.T[[1, 1], ::-1]", (2, 3)),
-        case("x[np.argmax(x, axis=1)]", apart(2, 2)),
-        zero("x[np.zeros(0, int)]", (3,)),
-        zero("x[1:1]", (3, 2)),
-        zero("x[x > 100]", (3,)),
+        "x[np.arange(12).reshape(3, 4) % 3 == 0]; x[[True, False, True]]; x[True] | (3, 4)",
+        "x[[True, False, True], [1, 1]]; x[:, np.arange(4) > 1] | (3, 4)",
+        "x[[[True, False], [True, True]]] | (2, 2, 2)",
+        # separated lists, and others
+        "x[[0, 0], :, [1, 1]]; x[:, [0, 0], None, [1, 1]]; x[0, ..., [1, 1]] | (2, 2, 3)",
+        "x[()]; x[None, ...] | ()",
+        "x[x > 0] | apart(2, 3)",
+        "x.T[[1, 1], ::-1] | (2, 3)",
+        "x[np.argmax(x, axis=1)] | apart(2, 2)",
+        "x[np.zeros(0, int)]; x[1:1]; x[x > 100] | (3, 2) | zero",
     ],
     "scatter": [
-        case("scatter(x, [0, 0, 2], (4,))", (3,)),
-        case("scatter(x, 1, (3,))", ()),
-        case("scatter(x, ([0, 0], [1, 1]), (2, 3))", (2,)),
-        case("scatter(x, (slice(None, None, 2), -1), (3, 2))", (2,)),
-        case("scatter(x, (..., None, [1, 1, 0]), (2, 2))", (2, 1, 3)),
-        case("scatter(x.T, [1, 1], (3, 2))", (2, 2)),
-        case("scatter(x, mask, (2, 3))", (4,)),
-        zero("scatter(x, np.zeros(0, int), (3,))", (0,)),
+        "scatter(x, [0, 0, 2], (4,)) | (3,)",
+        "scatter(x, 1, (3,)) | ()",
+        "scatter(x, ([0, 0], [1, 1]), (2, 3)) | (2,)",
+        "scatter(x, (slice(None, None, 2), -1), (3, 2)) | (2,)",
+        "scatter(x, (..., None, [1, 1, 0]), (2, 2)) | (2, 1, 3)",
+        "scatter(x.T, [1, 1], (3, 2)) | (2, 2)",
+        "scatter(x, mask, (2, 3)) | (4,)",
+        "scatter(x, np.zeros(0, int), (3,)) | (0,)",
     ],
 }

@@ -1,7 +1,7 @@
 """Samples of ops/windows.py."""
 
 from ...ops.windows import places
-from .case import case, zero
+from .case import case
 
 ALL = [  # (shape of the input, of the filters, (stride, dilation, groups))
     ((2, 1, 4), (2, 1, 3), ((1,), (1,), 1)),
@@ -22,31 +22,31 @@ def out(x, w, settings):
 
 samples = {
     "unfold": [
-        case("unfold(x, (2,), (1,), (1,))", (2, 4)),
-        case("unfold(x, (2,), (2,), (3,))", (1, 2, 8)),
-        case("unfold(x, (3,), (1,), (1,))", (3,)),
-        case("unfold(x, (2, 1), (1, 2), (1, 3))", (2, 3, 4)),
-        case("unfold(x.T, (2, 3), (3, 1), (1, 2))", (6, 5, 2)),
+        "unfold(x, (2,), (1,), (1,)) | (2, 4)",
+        "unfold(x, (2,), (2,), (3,)) | (1, 2, 8)",
+        "unfold(x, (3,), (1,), (1,)) | (3,)",
+        "unfold(x, (2, 1), (1, 2), (1, 3)) | (2, 3, 4)",
+        "unfold(x.T, (2, 3), (3, 1), (1, 2)) | (6, 5, 2)",
     ],
     "fold": [
-        case("fold(x, (4,), (1,), (1,))", (2, 3, 2)),
-        case("fold(x, (8,), (2,), (3,))", (1, 2, 3, 2)),
-        case("fold(x, (5, 4), (2, 1), (1, 3))", (2, 2, 1, 2, 2)),
+        "fold(x, (4,), (1,), (1,)) | (2, 3, 2)",
+        "fold(x, (8,), (2,), (3,)) | (1, 2, 3, 2)",
+        "fold(x, (5, 4), (2, 1), (1, 3)) | (2, 2, 1, 2, 2)",
     ],
     "convolve": [
-        *[case("convolve(x, y, None, *a)", x, w, a=a) for x, w, a in ALL],
-        *[case("convolve(x, y, z, *a)", x, w, w[:1], a=a) for x, w, a in ALL[4:6]],
-        case("convolve(whole.reshape(1, 1, 4), x, None, (1,), (1,), 1)", (2, 1, 2)),
-        case("convolve(x.T, y[::-1], None, (1,), (1,), 1)", (4, 1, 2), (3, 1, 2)),
-        zero("convolve(x, y, None, (1,), (1,), 1)", (0, 1, 3), (2, 1, 2)),
+        [case("convolve(x, y, None, *a)", x, w, a=a) for x, w, a in ALL],
+        [case("convolve(x, y, z, *a)", x, w, w[:1], a=a) for x, w, a in ALL[4:6]],
+        "convolve(whole.reshape(1, 1, 4), x, None, (1,), (1,), 1) | (2, 1, 2)",
+        "convolve(x.T, y[::-1], None, (1,), (1,), 1) | (4, 1, 2), (3, 1, 2)",
+        "convolve(x, y, None, (1,), (1,), 1) | (0, 1, 3), (2, 1, 2)",
     ],
     "convolve_input": [
-        *[case("convolve_input(x, y, n, *a)", out(x, w, a), w, n=x[2:], a=a) for x, w, a in ALL],
-        case("convolve_input(x, y, (4, 5), (1, 2), (2, 3), 1)", (1, 1, 1, 1), (1, 2, 2, 2)),  # room
-        zero("convolve_input(x, y, (3,), (1,), (1,), 1)", (0, 2, 2), (2, 1, 2)),
+        [case("convolve_input(x, y, n, *a)", out(x, w, a), w, n=x[2:], a=a) for x, w, a in ALL],
+        "convolve_input(x, y, (4, 5), (1, 2), (2, 3), 1) | (1, 1, 1, 1), (1, 2, 2, 2)",  # room
+        "convolve_input(x, y, (3,), (1,), (1,), 1) | (0, 2, 2), (2, 1, 2)",
     ],
     "convolve_weight": [
-        *[case("convolve_weight(x, y, n, *a)", x, out(x, w, a), n=w[2:], a=a) for x, w, a in ALL],
-        zero("convolve_weight(x, y, (2,), (1,), (1,), 1)", (0, 1, 3), (0, 2, 2)),
+        [case("convolve_weight(x, y, n, *a)", x, out(x, w, a), n=w[2:], a=a) for x, w, a in ALL],
+        "convolve_weight(x, y, (2,), (1,), (1,), 1) | (0, 1, 3), (0, 2, 2)",
     ],
 }
