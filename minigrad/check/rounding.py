@@ -1,17 +1,17 @@
 """How far rounding may set apart two derivatives that are both right.
 
 Both are sums of many terms, and the terms may cancel: then rounding is all that is left. At every
-node, cotangent times tangent, summed over entries with signs, is the derivative itself. Summed
-without signs it is the size of what was added up there. Where an op loses digits inside, as in
-1 - tanh(x)^2 and x - mean, moving every number by one rounding, one way and the other way, shows
-what is lost.
+node the derivative is a sum of products, cotangent times tangent. What rounding may do there grows
+with the lengths of the two, however much of their product cancels. Where an op loses digits inside,
+as in 1 - tanh(x)^2 and x - mean, the loss is measured: every number moves by one rounding, one way
+and the other way, and both sides are computed again.
 """
 
 import numpy as np
 
 from ..array import data_of
-from ..engine import Tensor, constant, result
-from .numeric import H, Part
+from ..engine import constant, result
+from .numeric import H
 
 EPS = 2.0**-52  # of float64
 ROUNDINGS = 64  # allowed at each node; right graphs were seen to need 20 at most
@@ -30,64 +30,54 @@ def without_sign(gradients, tangents):
     return sum(np.sum(abs(product)) for product in products(gradients, tangents))
 
 
-def of_sums(part, walk):
-    """What rounding may make of the sums on the way of a walk."""
-    added_up = without_sign(part.gradients, walk.tangents)
-    finest = {order: np.full(np.shape(t), FINEST) for order, t in walk.tangents.items()}
-    doubts = without_sign(part.gradients, walk.doubts) + without_sign(part.gradients, finest)
-    return ROUNDINGS * EPS * added_up + doubts
-
-
-def inside_ops(part, directions, walk):
-    """What rounding inside the ops may do.
-
-    A number beside a larger one loses digits to it: a rounding of all that meets at a node. And
-    when every number moves by a rounding, both sides move.
-    """
-    norm = np.linalg.norm
-    beside = [
-        norm(np.ravel(part.gradients[node.order])) * norm(np.ravel(walk.tangents[node.order]))
-        for node in part.steps
-        if node.args and node.order in walk.tangents.keys() & part.gradients.keys()
-    ]
+def lost(part, directions, walk):
+    """How far rounding may set apart the two derivatives of a Part along `directions`."""
+    finest, sums = 0.0, []
+    for node in part.steps:
+        if node.order in walk.tangents.keys() & part.gradients.keys():
+            gradient, tangent = part.gradients[node.order], walk.tangents[node.order]
+            finest += FINEST * np.sum(abs(gradient))
+            if node.args:
+                sums.append(EPS * _length(gradient) * _length(tangent))
     changes = [_change(part, directions, seed) for seed in HASHES]
-    changes = [change for change in changes if np.isfinite(change)]
-    return ROUNDINGS * (EPS * max(beside, default=0.0) + max(changes, default=0.0))
+    return ROUNDINGS * (_most(sums) + _most(changes)) + finest
+
+
+def _most(numbers):
+    return max(filter(np.isfinite, numbers), default=0.0)
+
+
+def _length(array):
+    return np.linalg.norm(np.ravel(array))
 
 
 def _change(part, directions, seed):
-    """By how much the terms of both sides differ when every number moves one way, and the other."""
-    gradients, terms = [], []
-    for way in (1, -1):
-        moved = shaken(part.steps, seed, way)
-        outputs = [moved[y.order] for y in part.outputs]
-        there = Part([*moved.values()], outputs, part.cotangents, part.pull, part.step)
-        walk = there.walk({moved[order].order: v for order, v in directions.items()})
-        terms.append(there.terms(walk))
-        gradients.append({order: there.gradients[moved[order].order] for order in directions})
-    up, down = gradients
-    rules = without_sign({order: up[order] - down[order] for order in up}, directions)
-    return rules + np.sum(abs(np.subtract(*terms)))
+    up, down = (part.moved(shaken(part.steps, seed, way)) for way in (1, -1))
+    rules = {order: up.gradients[order] - down.gradients[order] for order in directions}
+    forwards = up.terms(up.walk(directions)) - down.terms(down.walk(directions))
+    return without_sign(rules, directions) + np.sum(abs(forwards))
 
 
 def shaken(steps, seed, way):
-    """The graph run again, every number moved by a rounding, one `way` (1) or the other (-1).
+    """{order: the same tensor, but every number is moved by a rounding}, run from the leaves on.
 
-    Returns {order: new Tensor}. By what the two ways differ, rounding may change a result.
+    `way` is 1 or -1. The moved tensors keep the orders of `steps`.
     """
     moved = {}
     for node in steps:
-        if node.args:
-            args = tuple(moved.get(a.order, a) if isinstance(a, Tensor) else a for a in node.args)
+        args = tuple(moved.get(getattr(a, "order", None), a) for a in node.args)
+        if args:
             arrays = list(map(data_of, args))
             data = np.asarray(node.op.forward(*arrays))
             given = np.concatenate([a for a in arrays if isinstance(a, np.ndarray)], axis=None)
             passed_on = np.isin(data, given)  # as by max, whose rule asks for the same number
             data = np.where(passed_on, data, _moved(data, seed, way))
-            moved[node.order] = result(node.op, args, data, node.flags)
+            new = result(node.op, args, data, node.flags)
         else:
-            moved[node.order] = leaf = constant(_moved(node.data, seed, way))
-            leaf.requires_grad = node.requires_grad and node.dtype.kind == "f"
+            new = constant(_moved(node.data, seed, way))
+            new.flags = node.flags
+        new.order = node.order
+        moved[node.order] = new
     return moved
 
 
