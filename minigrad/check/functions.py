@@ -15,18 +15,12 @@ from .rules import DRAWS, alike, ruled_nodes, same
 from .verdict import FAILING, Finding, Settings, cotangent, worst, wrong_entry
 
 LOOKS = 2_000  # times that entries are split, where there are kinks
-AWAY = (
-    2.0**-4,
-    2.0**-16,
-    2.0**-36,
-)  # how far from the inputs func runs again, relative to each entry
+# How far from the inputs func is run again, relative to each entry: so near that it is defined.
+AWAY = 2.0**-4, 2.0**-16, 2.0**-36
 STEPS = 2.0**-6, 2.0**-12  # how far from there once more, relative to that
 SAME = 2.0**-46  # of the largest value: equal, if a constant was rounded in another way
 
-UNRECORDED = (
-    "func depends on it by a way that is not recorded, so that no gradient flows there: "
-    "detach, x.data, x.numpy() or float(x)?"
-)
+UNRECORDED = "func depends on it by a way that is not recorded: detach, x.data, x.numpy()?"
 ZERO = (
     "both gradients are 0 at every entry, or too small to tell from rounding, so nothing was "
     "tested. Check at a random point, in training mode, without what is a large constant."
@@ -91,7 +85,7 @@ def examine(
     func, inputs, eps=STEP, atol=0, rtol=0, nondet_tol=0, fast_mode=False, zero_allowed=False
 ):
     """The Finding of a gradient check; with `zero_allowed` gradients may be 0 at every entry."""
-    inputs, rng = _tuple(inputs), np.random.default_rng(0)
+    inputs = _tuple(inputs)
     trained = [i for i, x in enumerate(inputs) if isinstance(x, Tensor) and x.requires_grad]
     if not recording.get():
         raise RuntimeError("gradcheck: inside no_grad() nothing is recorded. Call it outside.")
@@ -105,27 +99,21 @@ def examine(
     first, again = _outputs(func, own), _outputs(func, own)
     if not first:
         raise TypeError("gradcheck: func returned no Tensor of floats.")
-    if changed := [i for i, x in enumerate(own) if not same(data_of(x), before[i])]:
-        return Finding("FAIL", np.inf, f"func changes its inputs {changed}.")
-    if trouble := _trouble(first, again, nondet_tol):
+    changed = [i for i, x in enumerate(own) if not same(data_of(x), before[i])]
+    if trouble := _trouble(changed, first, again, nondet_tol):
         return trouble
     xs = {i: own[i] for i in trained}
     steps = nodes([*first, *xs.values()])
     looks = 0 if fast_mode else min(LOOKS, 2 * max(x.size for x in xs.values()))
-    settings = Settings(rng, eps, rtol, atol, looks)
+    settings = Settings(np.random.default_rng(0), eps, rtol, atol, looks)
     checks = Checks("gradcheck", steps, first, xs.values(), settings)
-    found = {i: checks.findings[x.order] for i, x in xs.items()}
-    wrong = [checks.findings[node.order] for node in ruled_nodes(steps)]
-    wrong = next((f for f in wrong if f.verdict in FAILING), None)
-    for i, finding in found.items():
-        if finding.verdict in (*FAILING, "AFFECTED"):
-            return _explained(i, finding, wrong, checks, xs[i])
-    if wrong and wrong.verdict == "FAIL":
-        return wrong._replace(note=f"{wrong.rule}: {wrong.note}")
+    if wrong := _wrong(checks, xs):
+        return wrong
     if hidden := _unrecorded(func, own, xs, nondet_tol):
         return Finding("FAIL", np.inf, f"input {hidden[0]}: {UNRECORDED}")
+    found = {i: checks.findings[x.order] for i, x in xs.items()}
+    told = [f for f in found.values() if f.verdict != "VACUOUS"]
     silent = [i for i, f in found.items() if f.verdict == "VACUOUS" and xs[i].size]
-    told = [f for i, f in found.items() if f.verdict != "VACUOUS"]
     if silent and not zero_allowed:
         used = {node.order for node in nodes(first)} & {xs[i].order for i in silent}
         note = ZERO if used or not ruled_nodes(steps) else NOT_ITS_INPUTS
@@ -175,17 +163,18 @@ def _outputs(func, arguments):
         return [y for y in _tensors(func(*arguments)) if y.dtype.kind == "f"]
 
 
-def _trouble(first, again, nondet_tol):
-    """Why the outputs of two calls cannot be checked, or None."""
-    for y, z in zip(first, again):
+def _trouble(changed, first, again, nondet_tol):
+    """Why the outputs of two calls, which changed these inputs, cannot be checked, or None."""
+    if changed:
+        return Finding("FAIL", np.inf, f"func changes its inputs {changed}.")
+    for i, (y, z) in enumerate(zip(first, again)):
         tolerance = {"rtol": 0, "atol": nondet_tol, "equal_nan": True}
         if y.shape != z.shape or not np.allclose(y.data, z.data, **tolerance):
             note = f"func changed between two calls, {_source(first)}."
             return Finding("STOCHASTIC", np.inf, note)
-    for i, y in enumerate(first):
-        if len(bad := np.argwhere(~np.isfinite(y.data))):
-            index = tuple(bad[0].tolist())
-            return Finding("NONFINITE", np.inf, f"output {i} is {y.data[index]} at entry {index}.")
+        for index in np.argwhere(~np.isfinite(y.data)).tolist():
+            note = f"output {i} is {y.data[tuple(index)]} at entry {tuple(index)}."
+            return Finding("NONFINITE", np.inf, note)
     return None
 
 
@@ -205,16 +194,24 @@ def _source(outputs):
     )
 
 
-def _explained(i, finding, wrong, checks, x):
-    """The Finding on the i-th input x, which fails: at which entry, and by which rule."""
-    if checks.part is None:
+def _wrong(checks, xs):
+    """The Finding on the first input that fails, or on a wrong rule that no input shows, or None.
+
+    It names the entry, and the rule if one is wrong.
+    """
+    nodes = [f for f in checks.findings.values() if f.verdict in FAILING]
+    wrong = nodes[0] if nodes else None
+    for i, x in xs.items() if checks.part else ():
+        finding = checks.findings[x.order]
+        if finding.verdict in (*FAILING, "AFFECTED"):
+            entry, alone = wrong_entry(checks.part, checks.copies[x.order], finding)
+            note = f"input {i}, entry {entry}: {alone.note}, relative difference {alone.error:.2g}."
+            if wrong.rule:
+                note += f" The rule of {wrong.rule} is wrong."
+            return wrong._replace(error=alone.error, note=f"{note} {wrong.note}")
+    if wrong and wrong.verdict == "FAIL":
         return wrong._replace(note=f"{wrong.rule}: {wrong.note}")
-    entry, alone = wrong_entry(checks.part, checks.copies[x.order], finding)
-    note = f"input {i}, entry {entry}: {alone.note}, relative difference {alone.error:.2g}."
-    if finding.verdict != "AFFECTED":
-        return finding._replace(note=f"{note} {finding.note}")
-    rule = f" The rule of {wrong.rule} is wrong." if wrong.rule else ""
-    return wrong._replace(error=alone.error, note=f"{note}{rule} {wrong.note}")
+    return None
 
 
 def _unrecorded(func, own, xs, nondet_tol):
