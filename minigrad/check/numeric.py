@@ -90,8 +90,12 @@ def _complex(forward, args):
         return None
 
 
+def is_array(x):
+    return isinstance(x, (np.ndarray, np.generic))
+
+
 def is_complex(x):
-    return isinstance(x, (np.ndarray, np.generic)) and x.dtype.kind == "c"
+    return is_array(x) and x.dtype.kind == "c"
 
 
 def _real(x):
@@ -109,7 +113,7 @@ def _through(node, args, step, plain):
     if value is None or is_complex(value) != any(map(is_complex, args)):
         return difference(node, args, step)
     tangent, data = np.imag(value) / H, node.data
-    size = abs(data) + max(largest(np.real(a)) for a in args if isinstance(a, np.ndarray))
+    size = abs(data) + max(largest(np.real(a)) for a in args if is_array(a))
     tangent = np.where(abs(np.real(value) - data) > JUMP * size + H, np.nan, tangent)
     lost = np.isfinite(data) & ~np.isfinite(value)  # as where exp(x) overflows
     if not np.any(lost):

@@ -9,14 +9,12 @@ and the other way, and both sides are computed again.
 
 import numpy as np
 
-from ..array import data_of
-from ..engine import constant, result
 from .numeric import H
 
 EPS = 2.0**-52  # of float64
 ROUNDINGS = 64  # allowed at each node; right graphs were seen to need 20 at most
 FINEST = 2.0**-1074 / H  # of what an imaginary part over H is a multiple
-HASHES = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB  # odd, of no pattern
+HASH = 0x9E3779B97F4A7C15  # odd, of no pattern
 
 
 def products(gradients, tangents):
@@ -32,59 +30,36 @@ def without_sign(gradients, tangents):
 
 def lost(part, directions, walk):
     """How far rounding may set apart the two derivatives of a Part along `directions`."""
-    finest, sums = 0.0, []
+    finest, at_nodes = 0.0, [0.0]
     for node in part.steps:
         if node.order in walk.tangents.keys() & part.gradients.keys():
             gradient, tangent = part.gradients[node.order], walk.tangents[node.order]
             finest += FINEST * np.sum(abs(gradient))
             if node.args:
-                sums.append(EPS * _length(gradient) * _length(tangent))
-    changes = [_change(part, directions, seed) for seed in HASHES]
-    return ROUNDINGS * (_most(sums) + _most(changes)) + finest
-
-
-def _most(numbers):
-    return max(filter(np.isfinite, numbers), default=0.0)
-
-
-def _length(array):
-    return np.linalg.norm(np.ravel(array))
-
-
-def _change(part, directions, seed):
-    up, down = (part.moved(shaken(part.steps, seed, way)) for way in (1, -1))
+                lengths = [np.linalg.norm(np.ravel(a)) for a in (gradient, tangent)]
+                at_nodes.append(EPS * np.prod(lengths))
+    up, down = part.again(moved(1)), part.again(moved(-1))
     rules = {order: up.gradients[order] - down.gradients[order] for order in directions}
     forwards = up.terms(up.walk(directions)) - down.terms(down.walk(directions))
-    return without_sign(rules, directions) + np.sum(abs(forwards))
+    inside = without_sign(rules, directions) + np.sum(abs(forwards))
+    largest = [max(filter(np.isfinite, some), default=0.0) for some in (at_nodes, [inside])]
+    return ROUNDINGS * sum(largest) + finest
 
 
-def shaken(steps, seed, way):
-    """{order: the same tensor, but every number is moved by a rounding}, run from the leaves on.
+def moved(way):
+    """A change of numbers for `Part.again`: each moves by one rounding.
 
-    `way` is 1 or -1. The moved tensors keep the orders of `steps`.
+    `way` is 1 or -1. Its own bits say whether a number moves up or down: so equal numbers stay
+    equal. A number that an op passes on, as max does, has moved already.
     """
-    moved = {}
-    for node in steps:
-        args = tuple(moved.get(getattr(a, "order", None), a) for a in node.args)
-        if args:
-            arrays = list(map(data_of, args))
-            data = np.asarray(node.op.forward(*arrays))
-            given = np.concatenate([a for a in arrays if isinstance(a, np.ndarray)], axis=None)
-            passed_on = np.isin(data, given)  # as by max, whose rule asks for the same number
-            data = np.where(passed_on, data, _moved(data, seed, way))
-            new = result(node.op, args, data, node.flags)
-        else:
-            new = constant(_moved(node.data, seed, way))
-            new.flags = node.flags
-        new.order = node.order
-        moved[node.order] = new
-    return moved
 
+    def change(node, data, arguments):
+        if data.dtype != np.float64:
+            return data
+        given = [np.empty(0), *(a for a in arguments if isinstance(a, np.ndarray))]
+        bits = np.ascontiguousarray(abs(data)).view(np.uint64).reshape(data.shape)
+        up = (bits * np.uint64(HASH)) >> np.uint64(63)
+        passed_on = np.isin(data, np.concatenate(given, axis=None))
+        return np.where(passed_on, data, data * (1 + way * EPS * (1 - 2.0 * up)))
 
-def _moved(data, seed, way):
-    """Every number one rounding up or down, as its own bits say: so equal numbers stay equal."""
-    if data.dtype != np.float64:
-        return data
-    bits = np.ascontiguousarray(abs(data)).view(np.uint64)
-    up = (bits * np.uint64(seed)) >> np.uint64(63)
-    return data * (1 + way * EPS * (1 - 2.0 * up.reshape(data.shape)))
+    return change

@@ -5,7 +5,7 @@ import os
 import numpy as np
 
 from ..array import data_of
-from ..engine import Tensor, constant, result
+from ..engine import Tensor, constant, result, wants_gradient
 from .diagnosis import diagnose, function_of
 from .numeric import has_no_rule
 from .verdict import FAILING, Finding, Part, cotangent, judge, look, worst
@@ -25,7 +25,7 @@ def check_node(node, rates, settings):
     if not np.array_equal(node.op.forward(*map(data_of, node.args)), node.data, equal_nan=True):
         return Finding("STOCHASTIC", np.inf, f"{DRAWS}.")
     tensors = [a for a in node.args if isinstance(a, Tensor)]
-    inputs = {i: a for i, a in enumerate(node.args) if isinstance(a, Tensor) and a.requires_grad}
+    inputs = {i: a for i, a in enumerate(node.args) if wants_gradient(a)}
     for i in inputs:
         if trouble := unsound(node, i, settings.rng):
             note = f"The rule for {node.op.names[i]}{trouble}"
@@ -53,14 +53,11 @@ def check_node(node, rates, settings):
 
 def alone(node):
     """The same node on leaves of its own. It shares its data with `node`."""
-    args = []
-    for a in node.args:
-        if isinstance(a, Tensor):
-            leaf = constant(a.data)
-            leaf.requires_grad = a.requires_grad and a.dtype.kind == "f"
-            a = leaf
-        args.append(a)
-    return result(node.op, tuple(args), node.data, node.flags)
+    args = tuple(constant(a.data) if isinstance(a, Tensor) else a for a in node.args)
+    for leaf, a in zip(args, node.args):
+        if wants_gradient(a):
+            leaf.requires_grad = True
+    return result(node.op, args, node.data, node.flags)
 
 
 def ruled_nodes(steps):
@@ -144,16 +141,12 @@ def where(op, i):
 
 def _diagnosed(part, i, rates):
     """The diagnosis of the wrong i-th rule of a node that stands alone."""
-    *tensors, node = part.steps
-    others, turned = {}, {}
-    for k, a in enumerate(node.args):
-        if k != i and isinstance(a, Tensor) and a.dtype.kind == "f":
-            name = node.op.names[k]
+    (node,), others, turned = part.outputs, {}, {}
+    x = node.args[i]
+    for a, name in zip(node.args, node.op.names):
+        if a is not x and isinstance(a, Tensor) and a.dtype.kind == "f":
             others[name] = function_of(part, a)
             if a.ndim == 2 and a.shape[0] == a.shape[1] > 1:
-                args = (*node.args[:k], constant(a.data.T), *node.args[k + 1 :])
-                data = node.op.forward(*map(data_of, args))
-                there = result(node.op, args, data, node.flags)
-                other = Part([*tensors, there], [there], by_rules, part.settings)
-                turned[name] = function_of(other, node.args[i]).push
-    return diagnose(function_of(part, node.args[i]), rates, others, turned)
+                there = part.again(lambda node, data, _, a=a: data.T if node is a else data)
+                turned[name] = function_of(there, x).push
+    return diagnose(function_of(part, x), rates, others, turned)

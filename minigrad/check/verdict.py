@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..array import data_of
+from ..engine import result
 from .numeric import STEP, along, largest, not_analytic
 from .rounding import EPS, ROUNDINGS, lost, products, without_sign
 
@@ -70,10 +72,22 @@ class Part:
         self.plain = not_analytic(steps) if plain is None else plain
         self.gradients = pull(outputs, self.cotangents, [n for n in steps if n.requires_grad])
 
-    def moved(self, tensors):
-        """The same Part of other tensors, {order: Tensor}."""
-        steps, outputs = [*tensors.values()], [tensors[y.order] for y in self.outputs]
-        return Part(steps, outputs, self.pull, self.settings, self.cotangents, self.plain)
+    def again(self, change):
+        """The same Part run again from the leaves on, with the data change(node, data, arguments).
+
+        The new tensors keep their orders.
+        """
+        new = {}
+        for node in self.steps:
+            args = tuple(new.get(getattr(a, "order", None), a) for a in node.args)
+            arrays = list(map(data_of, args))
+            data = np.asarray(node.op.forward(*arrays)) if args else node.data
+            tensor = result(node.op, args, change(node, data, arrays), node.flags)
+            tensor.order = node.order
+            new[node.order] = tensor
+        outputs = [new[y.order] for y in self.outputs]
+        settings, cotangents, plain = self.settings, self.cotangents, self.plain
+        return Part([*new.values()], outputs, self.pull, settings, cotangents, plain)
 
     def walk(self, directions):
         return along(self.steps, directions, self.settings.step, self.plain)
