@@ -1032,7 +1032,7 @@ BUGS = [
     Bug(
         "compares nothing",
         "SmallPebble",
-        text(verdict.judge, "agree = apart <= ", "agree = True or apart <= "),
+        text(verdict.judge, "    if apart <= ", "    if True or apart <= "),
         finds_wrong_rules,
     ),
     Bug(
@@ -1090,13 +1090,13 @@ BUGS = [
     Bug(
         "a kink is a failure",
         "HIPS/autograd; BVLC/caffe#1334",
-        text(verdict.judge, '"KINK" if agree', '"KINK" if False'),
+        text(verdict.judge, 'Finding("KINK"', 'Finding("FAIL"'),
         judges_kinks,
     ),
     Bug(
         "a kink excuses all",
         "deeplearning4j#1280 left relu out",
-        text(verdict.judge, '"KINK" if agree', '"KINK" if True'),
+        text(verdict.judge, 'Finding("FAIL"', 'Finding("KINK"'),
         judges_kinks,
     ),
     Bug(

@@ -16,5 +16,6 @@ AFFECTED    a leaf whose gradient is wrong because a rule on the way is
 
 from .expectations import Expectation, expectation
 from .functions import GradcheckError, gradcheck, gradgradcheck
-from .graphs import Report, Row, check_graph
+from .graphs import check_graph
 from .noise import check_noise
+from .reports import Report, Row

@@ -1,29 +1,18 @@
 """The gradient check of a recorded graph: no function needed, noise as drawn."""
 
-from collections import Counter
-from dataclasses import dataclass
-
 import numpy as np
 
 from ..engine import grad
 from ..graph import copy, depending, program
 from ..modes import path
 from ..names import leaf_names, numbered
-from ..tables import aligned
 from .diagnosis import diagnose, function_of, rates
-from .reports import progress, shown, table
+from .reports import Report, Row, progress
 from .rules import check_node, ruled_nodes
-from .verdict import FAILING, SEVERITY, Finding, Part, Settings, look
+from .verdict import FAILING, Finding, Part, Settings, look
 
-COMPOSED = (
-    "At a kink of a node on the way. The rules give valid subgradients, but their composition need "
-    "not be one."
-)
-ENGINE = (
-    "Every rule on the way is right. So the engine's own work is wrong: adding up, or undoing "
-    "broadcasts."
-)
-UNTESTED = "every gradient is 0, or too small to tell from rounding: nothing was tested"
+COMPOSED = "At a kink on the way: of valid subgradients the composition need not be one."
+ENGINE = "Every rule on the way is right, so the engine's own work is wrong: sums or broadcasts."
 
 
 class Checks:
@@ -82,79 +71,6 @@ def by_engine(outputs, cotangents, tensors):
         ys, us = zip(*recorded)
         found = grad(ys, tensors, us, retain_graph=True, allow_unused=True)
     return {x.order: np.zeros(x.shape) if g is None else g.data for x, g in zip(tensors, found)}
-
-
-@dataclass(repr=False)
-class Row:
-    """One line of a report: a node whose rules were checked, or a leaf whose whole gradient was."""
-
-    name: str  # as in a picture; equal names are numbered
-    op: str
-    module: str
-    shape: tuple
-    error: float
-    verdict: str
-    order: int  # of the Tensor in the checked graph
-    note: str = ""  # what was seen, where it is not simply right
-    rule: str = ""  # which rule is wrong, with file and line
-
-    severity = property(lambda self: SEVERITY.index(self.verdict))  # 0 is worst
-    wrong = property(lambda self: self.verdict in FAILING)
-    passed = property(lambda self: self.verdict in ("OK", "KINK"))
-
-    def __repr__(self):
-        return f"Row({self.name} {self.shape}: {self.verdict})"
-
-
-@dataclass(repr=False)
-class Report:
-    """What check_graph found. True if nothing failed; printed, a table."""
-
-    rows: list
-
-    def __bool__(self):
-        tested = any(row.op == "leaf" and row.passed for row in self.rows)
-        return tested and not any(row.wrong or row.verdict == "AFFECTED" for row in self.rows)
-
-    @property
-    def first_wrong(self):
-        """The row of the first node whose own rule is wrong, or None."""
-        return next((row for row in self.rows if row.wrong), None)
-
-    def verdict(self):
-        """One line."""
-        if wrong := self.first_wrong:
-            how = f", relative error {wrong.error:.2g}" if np.isfinite(wrong.error) else ""
-            return f"gradient check FAILED: the first wrong node is {wrong.name}{how}"
-        if not self:
-            return f"gradient check VACUOUS: {UNTESTED}"
-        tested = Counter(row.op == "leaf" for row in self.rows if row.passed)
-        words = f"{tested[False]} nodes and {tested[True]} leaves"
-        if silent := len(self.rows) - tested.total():
-            words += f", {silent} VACUOUS"
-        error = shown(max(row.error for row in self.rows))
-        return f"gradient check passed: {words}, largest relative error {error}"
-
-    def lines(self):
-        """The rows of the table, its head first."""
-        head = ("node or leaf", "shape", "error", "verdict")
-        return [head, *((r.name, str(r.shape), shown(r.error), r.verdict) for r in self.rows)]
-
-    def notes(self):
-        """What the table has no room for."""
-        for row in self.rows:
-            if row.rule:
-                yield f"{row.name}: the rule of {row.rule} is wrong."
-            if row.note:
-                yield f"{row.name}: {row.note}"
-
-    def __str__(self):
-        return "\n".join([*aligned(self.lines()), *self.notes(), self.verdict()])
-
-    __repr__ = __str__
-
-    def _repr_html_(self):
-        return table(self.lines(), [*self.notes(), self.verdict()])
 
 
 @np.errstate(all="ignore")  # what is not finite is reported, once

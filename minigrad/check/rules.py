@@ -8,7 +8,7 @@ from ..array import data_of
 from ..engine import Tensor, constant, result, wants_gradient
 from .diagnosis import diagnose, function_of
 from .numeric import has_no_rule
-from .verdict import FAILING, Finding, Part, cotangent, judge, look, worst
+from .verdict import FAILING, Finding, Part, cotangent, gravity, judge, look
 
 # Times a cotangent: a rule is linear at all sizes and signs. Powers of 2 scale without rounding.
 SIZES = -1.0, 2.0**-10, 2.0**10, -(2.0**20)
@@ -31,10 +31,9 @@ def check_node(node, rates, settings):
             note = f"The rule for {node.op.names[i]}{trouble}"
             return Finding("FAIL", np.inf, note, where(node.op, i))
     part = Part([*tensors, node], [node], by_rules, settings)
-    findings = {i: look(part, [x])[x.order] for i, x in inputs.items()}
-    found = worst(findings.values())
-    first = next(i for i, finding in findings.items() if finding is found)
-    name = node.op.names[first]
+    findings = look(part, [*inputs.values()])
+    first = min(inputs, key=lambda i: gravity(findings[inputs[i].order]))
+    name, found = node.op.names[first], findings[inputs[first].order]
     finite = np.all(np.isfinite(node.data))
     if found.verdict == "KINK" and finite:  # entries that tie tie on where all move alike
         together = judge(part, {x.order: np.ones(x.shape) for x in inputs.values()})

@@ -38,12 +38,13 @@ SEVERITY = ["NONFINITE", "STOCHASTIC", "FAIL", "AFFECTED", "KINK", "OK", "VACUOU
 FAILING = SEVERITY[:3]
 
 
+def gravity(finding):
+    """A key by which the gravest Finding comes first, of these the one of largest error."""
+    return SEVERITY.index(finding.verdict), -finding.error
+
+
 def worst(findings):
-    """The gravest Finding, of these the one of largest error. VACUOUS counts only if all are."""
-
-    def gravity(finding):
-        return SEVERITY.index(finding.verdict), -finding.error
-
+    """The gravest Finding. VACUOUS counts only if all are."""
     return min(findings, key=gravity, default=Finding("VACUOUS"))
 
 
@@ -109,39 +110,40 @@ def cotangent(rng, shape):
 
 
 def judge(part, directions):
-    """The Finding on the derivative of a Part along `directions` ({order: array})."""
-    right = part.walk(directions)
-    left = part.walk({order: -v for order, v in directions.items()})
+    """The Finding on the derivative of a Part along `directions` ({order: array}).
+
+    At a kink the analytic value must lie between the slopes of all entries, elsewhere at the slope.
+    """
+    right, left = (part.walk({o: way * v for o, v in directions.items()}) for way in (1, -1))
     forward, backward = part.terms(right), -part.terms(left)
     low, high = np.sum(np.minimum(forward, backward)), np.sum(np.maximum(forward, backward))
     analytic = sum(np.sum(product) for product in products(part.gradients, directions))
-    numeric = np.sum(forward)
+    numeric, size = np.sum(forward), without_sign(part.gradients, directions)
+    size = max(size, abs(numeric))
+    rounding = ROUNDINGS * EPS * size + without_sign(part.gradients, right.doubts)
+    two_sided = high - low > rounding
     sides = f"analytic {analytic:.10g}, numeric {numeric:.10g}"
+    if two_sided:
+        sides += f", and {np.sum(backward):.10g}, the slopes on the two sides of a kink"
     infinite = not np.isfinite(analytic) and abs(numeric) > INFINITE
     if infinite or not np.isfinite(low + high):
         return Finding("NONFINITE", np.inf, f"the derivative is not finite: {sides}")
-    size = max(without_sign(part.gradients, directions), abs(numeric))
-    rounding = ROUNDINGS * EPS * size + without_sign(part.gradients, right.doubts)
-    between = high - low > rounding
     apart = np.max([low - analytic, analytic - high, 0.0])
     tolerance = part.settings.atol + part.settings.rtol * size
     if not apart <= rounding + tolerance:
         rounding += lost(part, directions, right)
-    agree = apart <= rounding + tolerance
-    error = apart / size if np.isfinite(apart) else np.inf
-    if between:
-        sides = f"analytic {analytic:.10g}, slopes {np.sum(backward):.6g} and {numeric:.6g}"
-        sides += " on the two sides of a kink"
-        return Finding("KINK" if agree else "FAIL", 0.0 if agree else error, sides, kinked=True)
-    if max(abs(analytic), abs(numeric)) <= rounding:
+    if max(abs(analytic), abs(numeric)) <= rounding and not two_sided:
         return Finding("VACUOUS")
-    if agree:
-        return Finding("OK", error, rounding=rounding)
-    return Finding("FAIL", error, sides, kinked=_at_kink(right, left))
+    if apart <= rounding + tolerance:
+        if two_sided:
+            return Finding("KINK", 0.0, sides, kinked=True)
+        return Finding("OK", apart / size, rounding=rounding)
+    error = apart / size if np.isfinite(apart) else np.inf
+    return Finding("FAIL", error, sides, kinked=two_sided or _at_kink(right, left))
 
 
 def _at_kink(right, left):
-    """Whether some node is at a kink: whether its tangents on the two sides differ."""
+    """Whether the tangents of some node differ on the two sides of a point."""
     for order, tangent in right.tangents.items():
         rounding = ROUNDINGS * EPS * largest(tangent) + 2 * largest(right.doubts.get(order, 0.0))
         if largest(tangent + left.tangents[order]) > rounding:
