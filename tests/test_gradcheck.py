@@ -634,7 +634,7 @@ def test_check_graph_names_an_op_that_draws_by_itself(shaky):
     ]
     assert (
         report.first_wrong.verdict == "STOCHASTIC"
-        and "Its forward draws by itself" in report.first_wrong.note
+        and "its forward draws by itself" in report.first_wrong.note
     )
     assert str(report).endswith("the first wrong node is noisy.shaky")
 

@@ -88,7 +88,7 @@ def _explanations(function, rates, others, turned):
     for factor, text in _factors(rates, {*shape, *x.shape, columns[0].size, x.size}):
         if fits(factor * right):
             yield 1, text
-    for axis in _broadcast_axes(x.shape, shape):
+    for axis in broadcast_axes(x.shape, shape) or ():
         for i in {0, shape[axis] - 1}:
             one = np.zeros([n if a == axis else 1 for a, n in enumerate(shape)])
             one[(0,) * axis + (i,)] = 1
@@ -132,12 +132,14 @@ def _columns(function, entries):
     return np.array(columns)
 
 
-def _broadcast_axes(shape, value):
-    """The axes of the shape `value` along which an array of this shape may have been broadcast."""
-    lead = (1,) * (len(value) - len(shape)) + shape
-    if len(lead) != len(value) or any(n not in (1, m) for n, m in zip(lead, value)):
-        return []
-    return [axis for axis, (n, m) in enumerate(zip(lead, value)) if n != m]
+def broadcast_axes(shape, to):
+    """The axes of the shape `to` along which an array was broadcast to it; None if it was not."""
+    lead = (1,) * (len(to) - len(shape)) + shape
+    if len(lead) != len(to) or any(n not in (1, m) for n, m in zip(lead, to)):
+        return None
+    return tuple(
+        axis for axis, n in enumerate(lead) if n != to[axis] or axis < len(to) - len(shape)
+    )
 
 
 def _factors(rates, sizes):

@@ -7,11 +7,11 @@ import numpy as np
 from ..array import data_of
 from ..engine import Tensor, grad
 from ..graph import evaluate, nodes
-from ..modes import path, recording
-from ..noise import Noise, frozen_noise
+from ..modes import recording
+from ..noise import frozen_noise
 from .graphs import Checks
 from .numeric import STEP, largest
-from .rules import DRAWS, alike, ruled_nodes, same
+from .rules import alike, ruled_nodes, same, source
 from .verdict import FAILING, Finding, Settings, cotangent, worst, wrong_entry
 
 LOOKS = 2_000  # times that entries are split, where there are kinks
@@ -21,6 +21,10 @@ STEPS = 2.0**-6, 2.0**-12  # how far from there once more, relative to that
 SAME = 2.0**-46  # of the largest value: equal, if a constant was rounded in another way
 
 UNRECORDED = "func depends on it by a way that is not recorded: detach, x.data, x.numpy()?"
+OWN_RANDOMNESS = (
+    "by randomness that minigrad cannot hold fixed (np.random inside func?). "
+    "Use minigrad's stochastic ops, or pass rng"
+)
 ZERO = (
     "both gradients are 0 at every entry, or too small to tell from rounding, so nothing was "
     "tested. Check at a random point, in training mode, without what is a large constant."
@@ -170,28 +174,12 @@ def _trouble(changed, first, again, nondet_tol):
     for i, (y, z) in enumerate(zip(first, again)):
         tolerance = {"rtol": 0, "atol": nondet_tol, "equal_nan": True}
         if y.shape != z.shape or not np.allclose(y.data, z.data, **tolerance):
-            note = f"func changed between two calls, {_source(first)}."
-            return Finding("STOCHASTIC", np.inf, note)
+            drawn = next(filter(None, map(source, nodes(first))), OWN_RANDOMNESS)
+            return Finding("STOCHASTIC", np.inf, f"func changed between two calls, {drawn}.")
         for index in np.argwhere(~np.isfinite(y.data)).tolist():
             note = f"output {i} is {y.data[tuple(index)]} at entry {tuple(index)}."
             return Finding("NONFINITE", np.inf, note)
     return None
-
-
-def _source(outputs):
-    """Where the randomness of a recorded graph comes from."""
-    for node in nodes(outputs):
-        if isinstance(node, Noise):
-            law, rngs = node.distribution, [np.random.default_rng(0) for _ in range(2)]
-            if not same(*(law.draw(rng, node.shape, node.dtype) for rng in rngs)):
-                return f"at the noise {law!r}, which does not draw from the generator it is given"
-        elif node.args and not same(node.op.forward(*map(data_of, node.args)), node.data):
-            place = f" in {path(node.scope)}" if node.scope else ""
-            return f"at {node.op.name}{place}: {DRAWS[0].lower()}{DRAWS[1:]}"
-    return (
-        "by randomness that minigrad cannot hold fixed (np.random inside func?). "
-        "Use minigrad's stochastic ops, or pass rng"
-    )
 
 
 def _wrong(checks, xs):

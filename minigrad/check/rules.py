@@ -6,8 +6,10 @@ import numpy as np
 
 from ..array import data_of
 from ..engine import Tensor, constant, result, wants_gradient
-from .diagnosis import diagnose, function_of
-from .numeric import has_no_rule
+from ..modes import path
+from ..noise import Noise
+from .diagnosis import broadcast_axes, diagnose, function_of
+from .numeric import has_no_rule, is_array
 from .verdict import FAILING, Finding, Part, cotangent, gravity, judge, look
 
 # Times a cotangent: a rule is linear at all sizes and signs. Powers of 2 scale without rounding.
@@ -15,15 +17,14 @@ SIZES = -1.0, 2.0**-10, 2.0**10, -(2.0**20)
 ALIKE = 1e-11  # relative to the largest entry: some 1e5 roundings, for sums of many entries
 SMALLEST = 1e-290  # what is smaller may have lost digits, as numbers below 2e-308 have
 
-DRAWS = "Its forward draws by itself. Give the op its noise as an input, a Noise leaf"
 PAST = "By a plain difference: its forward takes no complex numbers here."
 
 
 def check_node(node, rates, settings):
     """The Finding on the rules of one recorded node. `rates`: the drop rates in play."""
     node = alone(node)
-    if not np.array_equal(node.op.forward(*map(data_of, node.args)), node.data, equal_nan=True):
-        return Finding("STOCHASTIC", np.inf, f"{DRAWS}.")
+    if drawn := source(node):
+        return Finding("STOCHASTIC", np.inf, f"It changes when it is computed again, {drawn}.")
     tensors = [a for a in node.args if isinstance(a, Tensor)]
     inputs = {i: a for i, a in enumerate(node.args) if wants_gradient(a)}
     for i in inputs:
@@ -83,15 +84,24 @@ def ruled(node, i, u):
     if rule is None:  # none: it claims that nothing comes of x
         return np.zeros(x.shape)
     g = rule(u, node.data, *map(data_of, node.args))
-    if np.shape(g) == x.shape:
-        return np.asarray(g)
-    lead = np.ndim(g) - x.ndim
-    fits = isinstance(g, (np.ndarray, np.generic)) and lead >= 0
-    if not fits or any(n not in (1, m) for n, m in zip(x.shape, g.shape[lead:])):
+    axes = broadcast_axes(x.shape, np.shape(g)) if is_array(g) else None
+    if axes is None:
         given = f"shape {g.shape}" if hasattr(g, "shape") else repr(g)
         raise ValueError(f"it returned {given}, the argument has shape {x.shape}")
-    ones = tuple(i + lead for i, n in enumerate(x.shape) if n == 1)
-    return np.sum(g, axis=(*range(lead), *ones), keepdims=True).reshape(x.shape)
+    return np.sum(g, axis=axes).reshape(x.shape) if axes else np.asarray(g)
+
+
+def source(node):
+    """How a node draws by itself, so that it is another one when it is computed again, or None."""
+    if isinstance(node, Noise):
+        law, rngs = node.distribution, [np.random.default_rng(0) for _ in range(2)]
+        if not same(*(law.draw(rng, node.shape, node.dtype) for rng in rngs)):
+            return f"at the noise {law!r}, which does not draw from the generator it is given"
+    elif node.args and not same(node.op.forward(*map(data_of, node.args)), node.data):
+        place = f" in {path(node.scope)}" if node.scope else ""
+        remedy = "Give the op its noise as an input, a Noise leaf"
+        return f"at {node.op.name}{place}: its forward draws by itself. {remedy}"
+    return None
 
 
 def unsound(node, i, rng):
