@@ -129,31 +129,30 @@ def examine(
 
 def examine_second(func, inputs, grad_outputs=None, **settings):
     """The Finding of a check of second derivatives."""
-    inputs = _tuple(inputs)
-    trained = [x for x in inputs if isinstance(x, Tensor) and x.requires_grad]
-    outputs = [y for y in _outputs(func, inputs) if y.requires_grad]
+    inputs, outputs = _tuple(inputs), _outputs(func, _tuple(inputs))
     if grad_outputs is None:
         rng = np.random.default_rng(1)
-        grad_outputs = [rng.standard_normal(y.shape) for y in outputs]
+        grad_outputs = [rng.standard_normal(y.shape) for y in outputs if y.requires_grad]
     given = [np.asarray(data_of(u), np.float64) for u in _tuple(grad_outputs)]
     cotangents = tuple(Tensor(u, True) for u in given)
-    plain, recorded = (
-        grad(outputs, trained, cotangents, True, create_graph, allow_unused=True)
-        for create_graph in (False, True)
-    )
+    plain, recorded = (_gradients(outputs, inputs, cotangents, on) for on in (False, True))
     for i, (a, b) in enumerate(zip(plain, recorded)):
-        if a is not None and not alike(data_of(a), data_of(b)):
-            note = f"the gradient by input {i} is another one under create_graph=True: "
+        if not alike(a.data, b.data):
+            note = f"gradient {i} is another one under create_graph=True: "
             return Finding("FAIL", np.inf, note + "a rule is not the same on Tensors.")
 
     def gradients(*arguments):
-        own, us = arguments[: len(inputs)], arguments[len(inputs) :]
-        outputs = [y for y in _tensors(func(*own)) if y.requires_grad]
-        trained = [x for x in own if isinstance(x, Tensor) and x.requires_grad]
-        found = grad(outputs, trained, us, create_graph=True, allow_unused=True)
-        return tuple(g for g in found if g is not None)
+        own, cotangents = arguments[: len(inputs)], arguments[len(inputs) :]
+        return _gradients(_tensors(func(*own)), own, cotangents, create_graph=True)
 
     return examine(gradients, inputs + cotangents, zero_allowed=True, **settings)
+
+
+def _gradients(outputs, inputs, cotangents, create_graph):
+    outputs = [y for y in outputs if y.requires_grad]
+    trained = [x for x in inputs if isinstance(x, Tensor) and x.requires_grad]
+    found = grad(outputs, trained, cotangents, True, create_graph, allow_unused=True)
+    return tuple(g for g in found if g is not None)
 
 
 def _own(x):
@@ -228,8 +227,8 @@ def _unrecorded(func, own, xs, nondet_tol):
             values = evaluate(steps, {base[i].order: there})
             outputs = _tried(func, [*base[:i], Tensor(there, True), *base[i + 1 :]])
             pairs = [(y.data, values.get(z.order, z.data)) for y, z in zip(outputs, recorded)]
-            same_shapes = all(np.shape(y) == np.shape(z) for y, z in pairs)
-            apart.append(max((largest(y - z) for y, z in pairs), default=0) if same_shapes else 0)
+            pairs = [(y, z) for y, z in pairs if np.shape(y) == np.shape(z)]
+            apart.append(max((largest(y - z) for y, z in pairs), default=0.0))
         long, short = apart
         if long > least and 1 / 4 < long / (short * STEPS[0] / STEPS[1] or np.inf) < 4:
             found.append(i)

@@ -52,7 +52,7 @@ class Checks:
             self.findings[leaf.order] = finding
 
     def _explained(self, finding, x, affected):
-        """The Finding on a leaf that fails: because of a wrong node, of a kink, or of the engine."""
+        """The Finding on a leaf that fails, by a wrong node, a kink or the engine."""
         if affected:
             return finding._replace(verdict="AFFECTED")
         if finding.verdict != "FAIL":
