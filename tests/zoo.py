@@ -29,6 +29,7 @@ from minigrad.check import (
     functions,
     gradcheck,
     numeric,
+    part,
     samples,
     verdict,
 )
@@ -1051,7 +1052,7 @@ BUGS = [
         "a cotangent of ones",
         "DeZero, minitorch, needle",
         text(
-            verdict.Part.__init__,
+            part.Part.__init__,
             "if cotangents is None:",
             "cotangents = [np.ones(y.shape) for y in outputs]\n    if cotangents is None:",
         ),

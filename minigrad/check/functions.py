@@ -11,8 +11,9 @@ from ..modes import recording
 from ..noise import frozen_noise
 from .graphs import Checks
 from .numeric import STEP, largest
+from .part import Settings, cotangent
 from .rules import alike, ruled_nodes, same, source
-from .verdict import FAILING, Finding, Settings, cotangent, worst, wrong_entry
+from .verdict import FAILING, Finding, worst, wrong_entry
 
 LOOKS = 2_000  # times that entries are split, where there are kinks
 # How far from the inputs func is run again, relative to each entry: so near that it is defined.

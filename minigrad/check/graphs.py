@@ -7,9 +7,10 @@ from ..graph import copy, depending, program
 from ..modes import path
 from ..names import leaf_names, numbered
 from .diagnosis import diagnose, function_of, rates
+from .part import Part, Settings
 from .reports import Report, Row, progress
 from .rules import check_node, ruled_nodes
-from .verdict import FAILING, Finding, Part, Settings, look
+from .verdict import FAILING, Finding, look
 
 COMPOSED = "At a kink on the way: of valid subgradients the composition need not be one."
 ENGINE = "Every rule on the way is right, so the engine's own work is wrong: sums or broadcasts."

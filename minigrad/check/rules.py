@@ -10,7 +10,8 @@ from ..modes import path
 from ..noise import Noise
 from .diagnosis import broadcast_axes, diagnose, function_of
 from .numeric import has_no_rule, is_array
-from .verdict import FAILING, Finding, Part, cotangent, gravity, judge, look
+from .part import Part, cotangent
+from .verdict import FAILING, Finding, gravity, judge, look
 
 # Times a cotangent: a rule is linear at all sizes and signs. Powers of 2 scale without rounding.
 SIZES = -1.0, 2.0**-10, 2.0**10, -(2.0**20)
