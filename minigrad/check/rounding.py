@@ -28,9 +28,9 @@ def without_sign(gradients, tangents):
     return sum(np.sum(abs(product)) for product in products(gradients, tangents))
 
 
-def lost(part, directions, walk):
-    """How far rounding may set apart the two derivatives of a Part along `directions`."""
-    finest, at_nodes = 0.0, [0.0]
+def of_sums(part, directions, walk):
+    """What rounding may make of the sums at the nodes of a Part."""
+    finest, at_nodes = 0.0, []
     for node in part.steps:
         if node.order in walk.tangents.keys() & part.gradients.keys():
             gradient, tangent = part.gradients[node.order], walk.tangents[node.order]
@@ -38,12 +38,16 @@ def lost(part, directions, walk):
             if node.args:
                 lengths = [np.linalg.norm(np.ravel(a)) for a in (gradient, tangent)]
                 at_nodes.append(EPS * np.prod(lengths))
+    return ROUNDINGS * max(filter(np.isfinite, at_nodes), default=0.0) + finest
+
+
+def inside_ops(part, directions, walk):
+    """What rounding inside the ops may do: how far both sides move where all numbers do."""
     up, down = part.again(moved(1)), part.again(moved(-1))
     rules = {order: up.gradients[order] - down.gradients[order] for order in directions}
     forwards = up.terms(up.walk(directions)) - down.terms(down.walk(directions))
     inside = without_sign(rules, directions) + np.sum(abs(forwards))
-    largest = [max(filter(np.isfinite, some), default=0.0) for some in (at_nodes, [inside])]
-    return ROUNDINGS * sum(largest) + finest
+    return ROUNDINGS * inside if np.isfinite(inside) else 0.0
 
 
 def moved(way):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .numeric import largest
-from .rounding import EPS, ROUNDINGS, lost, products, without_sign
+from .rounding import EPS, ROUNDINGS, inside_ops, of_sums, products, without_sign
 
 # As which a root at 0 comes out: the root of 1 / H is 2^200.
 INFINITE = 2.0**180
@@ -69,8 +69,9 @@ def judge(part, directions):
         return Finding("NONFINITE", np.inf, f"the derivative is not finite: {sides}")
     apart = np.max([low - analytic, analytic - high, 0.0])
     tolerance = part.settings.atol + part.settings.rtol * size
-    if not apart <= rounding + tolerance:
-        rounding += lost(part, directions, right)
+    for allowance in (of_sums, inside_ops):
+        if not apart <= rounding + tolerance:
+            rounding += allowance(part, directions, right)
     if max(abs(analytic), abs(numeric)) <= rounding and not two_sided:
         return Finding("VACUOUS")
     if apart <= rounding + tolerance:
