@@ -32,6 +32,7 @@ from minigrad.check import (
     functions,
     gradcheck,
     numeric,
+    part,
     samples,
     verdict,
 )
@@ -1049,13 +1050,13 @@ BUGS = [
     Bug(
         "compares nothing",
         "SmallPebble",
-        text(verdict.judge, "    if difference <= allowed", "    if True"),
+        text(verdict.judge, "    if apart <= ", "    if True or apart <= "),
         finds_wrong_rules,
     ),
     Bug(
         "a tolerance of 1e-2",
         "minitorch; Odyssey#2018",
-        text(verdict.judge, "rtol * size", "1e-2 * max(size, 1)"),
+        text(verdict.judge, "part.settings.rtol * size", "1e-2 * max(size, 1)"),
         finds_wrong_rules,
     ),
     Bug(
@@ -1068,16 +1069,16 @@ BUGS = [
         "a cotangent of ones",
         "DeZero, minitorch, needle",
         text(
-            numeric.Part.__init__,
-            "self.steps, self.outputs",
-            "cotangents = [np.ones(y.shape) for y in outputs]\n    self.steps, self.outputs",
+            part.Part.__init__,
+            "if cotangents is None:",
+            "cotangents = [np.ones(y.shape) for y in outputs]\n    if cotangents is None:",
         ),
         finds_what_ones_hide,
     ),
     Bug(
         "zero equals zero",
         "Burton2000/CS231n-2017#9, cs231n.github.io#11",
-        text(functions.examine, "if zero_allowed:", "if True:"),
+        text(functions.examine, "if silent and not zero_allowed:", "if False:"),
         refuses_empty_proofs,
     ),
     Bug(
@@ -1107,13 +1108,13 @@ BUGS = [
     Bug(
         "a kink is a failure",
         "HIPS/autograd; BVLC/caffe#1334",
-        text(verdict.judge, "if low - allowed <= analytic", "if False and analytic"),
+        text(verdict.judge, 'Finding("KINK"', 'Finding("FAIL"'),
         judges_kinks,
     ),
     Bug(
         "a kink excuses all",
         "deeplearning4j#1280 left relu out",
-        text(verdict.judge, "if low - allowed <= analytic", "if True or analytic"),
+        text(verdict.judge, 'Finding("FAIL"', 'Finding("KINK"'),
         judges_kinks,
     ),
     Bug(

@@ -5,6 +5,10 @@
 and work in float64 whatever the dtype of the model. A disagreement counts only beyond what rounding
 explains.
 
+What is asked of a function is in functions.py, of a graph in graphs.py, of a node in rules.py. What
+is compared is in part.py, the numeric side in numeric.py, what rounding may do in rounding.py, what
+follows in verdict.py, and the likely cause in diagnosis.py.
+
 OK          the two sides agree
 FAIL        they do not; the likely cause follows
 KINK        one-sided slopes differ and the analytic value lies between them: a valid subgradient
@@ -16,5 +20,6 @@ AFFECTED    a leaf whose gradient is wrong because a rule on the way is
 
 from .expectations import Expectation, expectation
 from .functions import GradcheckError, gradcheck, gradgradcheck
-from .graphs import Report, Row, check_graph
+from .graphs import check_graph
 from .noise import check_noise
+from .reports import Report, Row

@@ -23,42 +23,43 @@ class Map(NamedTuple):
 
 
 def function_of(part, x):
-    """The Map from x to the outputs of a Part, all of them joined."""
+    """The Map from x to the output of a Part; several outputs are joined to one row."""
+    shapes = [y.shape for y in part.outputs]
     ends = np.cumsum([y.size for y in part.outputs])[:-1]
+
+    def joined(arrays):
+        return arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=None)
 
     def push(v):
         tangents = part.walk({x.order: v}).tangents
-        all_of_them = [tangents.get(y.order, np.zeros(y.shape)) for y in part.outputs]
-        return np.concatenate(all_of_them, axis=None)
+        return joined([tangents.get(y.order, np.zeros(y.shape)) for y in part.outputs])
 
     def pull(u):
-        parts = [u.reshape(y.shape) for u, y in zip(np.split(u, ends), part.outputs)]
+        parts = [p.reshape(shape) for p, shape in zip(np.split(u.ravel(), ends), shapes)]
         return part.pull(part.outputs, parts, [x])[x.order]
 
     return Map(x.data, push, pull)
 
 
-def diagnose(function, rates=(), others=None, turned=None, broadcast=()):
+def diagnose(function, rates=(), others=None, turned=None):
     """The simple hypotheses that explain the wrong gradients of a Map, in words.
 
-    rates      the drop rates in play
-    others     {name: Map} of the other operands
-    turned     {name: push} of this function with another operand transposed
-    broadcast  the axes of the value along which x was broadcast
+    rates   the drop rates in play
+    others  {name: Map} of the other operands
+    turned  {name: push} of this function with another operand transposed
     """
-    found = list(_explanations(function, rates, others or {}, turned or {}, broadcast))
+    found = list(_explanations(function, rates, others or {}, turned or {}))
     first = [text for rank, text in found if rank == min(r for r, _ in found)]
     return ", or ".join(first) or "no simple pattern"
 
 
 def rates(steps):
     """The drop rates of the noise in a graph."""
-    laws = [n.distribution for n in steps if isinstance(n, Noise)]
-    found = {1 - law.keep for law in laws if hasattr(law, "keep")}
-    return sorted(p for p in found if 0 < p < 1)
+    found = {n.distribution.drop_rate for n in steps if isinstance(n, Noise)}
+    return sorted(p for p in found if p is not None and 0 < p < 1)
 
 
-def _explanations(function, rates, others, turned, broadcast):
+def _explanations(function, rates, others, turned):
     """(rank, text) of those that fit several random cotangents at once; a low rank is likely."""
     rng, x = np.random.default_rng(0), function.x
     entries = np.sort(rng.choice(x.size, min(x.size, SAMPLE), replace=False))
@@ -87,7 +88,7 @@ def _explanations(function, rates, others, turned, broadcast):
     for factor, text in _factors(rates, {*shape, *x.shape, columns[0].size, x.size}):
         if fits(factor * right):
             yield 1, text
-    for axis in broadcast:
+    for axis in broadcast_axes(x.shape, shape) or ():
         for i in {0, shape[axis] - 1}:
             one = np.zeros([n if a == axis else 1 for a, n in enumerate(shape)])
             one[(0,) * axis + (i,)] = 1
@@ -129,6 +130,16 @@ def _columns(function, entries):
         right, left = function.push(v), -function.push(-v)
         columns.append(np.where(abs(right - left) <= EXACT * abs(right), right, np.nan))
     return np.array(columns)
+
+
+def broadcast_axes(shape, to):
+    """The axes of the shape `to` along which an array was broadcast to it; None if it was not."""
+    lead = (1,) * (len(to) - len(shape)) + shape
+    if len(lead) != len(to) or any(n not in (1, m) for n, m in zip(lead, to)):
+        return None
+    return tuple(
+        axis for axis, n in enumerate(lead) if n != to[axis] or axis < len(to) - len(shape)
+    )
 
 
 def _factors(rates, sizes):

@@ -1,103 +1,77 @@
 """The gradient check of a recorded graph: no function needed, noise as drawn."""
 
-from collections import Counter
-from dataclasses import dataclass
-
 import numpy as np
 
+from ..engine import grad
 from ..graph import copy, depending, program
 from ..modes import path
 from ..names import leaf_names, numbered
-from ..tables import aligned
 from .diagnosis import diagnose, function_of, rates
-from .numeric import Part, by_engine
-from .reports import progress, shown, table
+from .part import Part, Settings
+from .reports import Report, Row, progress
 from .rules import check_node, ruled_nodes
-from .verdict import FAILING, SEVERITY, Finding, cotangent, look
+from .verdict import FAILING, Finding, look
 
-COMPOSED = (
-    "At a kink of a node on the way. The rules give valid subgradients, but their composition need "
-    "not be one."
-)
-ENGINE = (
-    "Every rule on the way is right. So the engine's own work is wrong: adding up, or undoing "
-    "broadcasts."
-)
-PAST = "By a plain difference: its forward takes no complex numbers here."
-UNTESTED = "every gradient is 0, or too small to tell from rounding: nothing was tested"
+COMPOSED = "At a kink on the way: of valid subgradients the composition need not be one."
+ENGINE = "Every rule on the way is right, so the engine's own work is wrong: sums or broadcasts."
 
 
-@dataclass(repr=False)
-class Row:
-    """One line of a report: a node whose rules were checked, or a leaf whose whole gradient was."""
+class Checks:
+    """The checks of a recorded graph: each node's own rules, and each leaf's whole gradient.
 
-    name: str  # as in a picture; equal names are numbered
-    op: str
-    module: str
-    shape: tuple
-    error: float
-    verdict: str
-    order: int  # of the Tensor in the checked graph
-    note: str = ""  # what was seen, where it is not simply right
-    rule: str = ""  # which rule is wrong, with file and line
+    A copy of the graph in float64 is checked, with the noise as it was drawn.
 
-    severity = property(lambda self: SEVERITY.index(self.verdict))  # 0 is worst
-    wrong = property(lambda self: self.verdict in FAILING)
-    passed = property(lambda self: self.verdict in ("OK", "KINK"))
+    steps, outputs  the graph, oldest first, and its results
+    leaves          whose gradients are checked
+    what            who asks, for the progress
 
-    def __repr__(self):
-        return f"Row({self.name} {self.shape}: {self.verdict})"
+    findings        {order in the given graph: Finding} of the nodes and of the leaves
+    part            the copy of the graph as a Part, None if a wrong rule left no gradients
+    """
+
+    def __init__(self, what, steps, outputs, leaves, settings):
+        self.copies, self.findings, self.part = copy(steps), {}, None
+        self.rates = rates(steps)
+        for node in progress(ruled_nodes(steps), what, "nodes"):
+            finding = check_node(self.copies[node.order], self.rates, settings)
+            self.findings[node.order] = finding
+        wrong = {order for order, f in self.findings.items() if f.verdict in FAILING}
+        own = [self.copies[leaf.order] for leaf in leaves]
+        looked = {}
+        try:
+            ends = [self.copies[y.order] for y in outputs]
+            self.part = Part([*self.copies.values()], ends, by_engine, settings)
+            looked = look(self.part, own)
+        except Exception:
+            if not wrong:  # else a rule is to blame that the engine cannot take either
+                raise
+        for leaf, x in zip(leaves, own):
+            finding = looked.get(x.order, Finding("AFFECTED", np.inf))
+            if finding.verdict in FAILING:
+                behind = {node.order for node in depending(steps, [leaf.order])}
+                finding = self._explained(finding, x, bool(wrong & behind))
+            self.findings[leaf.order] = finding
+
+    def _explained(self, finding, x, affected):
+        """The Finding on a leaf that fails, by a wrong node, a kink or the engine."""
+        if affected:
+            return finding._replace(verdict="AFFECTED")
+        if finding.verdict != "FAIL":
+            return finding
+        if finding.kinked:
+            return finding._replace(verdict="KINK", error=0.0, note=COMPOSED)
+        text = diagnose(function_of(self.part, x), self.rates)
+        return finding._replace(note=f"{ENGINE} {finding.note}. Diagnosis: {text}.")
 
 
-@dataclass(repr=False)
-class Report:
-    """What check_graph found. True if nothing failed; printed, a table."""
-
-    rows: list
-
-    def __bool__(self):
-        tested = any(row.op == "leaf" and row.passed for row in self.rows)
-        return tested and not any(row.wrong or row.verdict == "AFFECTED" for row in self.rows)
-
-    @property
-    def first_wrong(self):
-        """The row of the first node whose own rule is wrong, or None."""
-        return next((row for row in self.rows if row.wrong), None)
-
-    def verdict(self):
-        """One line."""
-        if wrong := self.first_wrong:
-            how = f", relative error {wrong.error:.2g}" if np.isfinite(wrong.error) else ""
-            return f"gradient check FAILED: the first wrong node is {wrong.name}{how}"
-        if not self:
-            return f"gradient check VACUOUS: {UNTESTED}"
-        tested = Counter(row.op == "leaf" for row in self.rows if row.passed)
-        words = f"{tested[False]} nodes and {tested[True]} leaves"
-        if silent := len(self.rows) - tested.total():
-            words += f", {silent} VACUOUS"
-        error = shown(max(row.error for row in self.rows))
-        return f"gradient check passed: {words}, largest relative error {error}"
-
-    def lines(self):
-        """The rows of the table, its head first."""
-        head = ("node or leaf", "shape", "error", "verdict")
-        return [head, *((r.name, str(r.shape), shown(r.error), r.verdict) for r in self.rows)]
-
-    def notes(self):
-        """What the table has no room for."""
-        for row in self.rows:
-            if row.rule:
-                yield f"{row.name}: the rule of {row.rule} is wrong."
-            if row.note:
-                yield f"{row.name}: {row.note}"
-
-    def __str__(self):
-        return "\n".join([*aligned(self.lines()), *self.notes(), self.verdict()])
-
-    __repr__ = __str__
-
-    def _repr_html_(self):
-        return table(self.lines(), [*self.notes(), self.verdict()])
+def by_engine(outputs, cotangents, tensors):
+    """The gradients that backward gives; 0 by what it does not reach."""
+    recorded = [(y, u) for y, u in zip(outputs, cotangents) if y.requires_grad]
+    found = [None] * len(tensors)
+    if recorded and tensors:
+        ys, us = zip(*recorded)
+        found = grad(ys, tensors, us, retain_graph=True, allow_unused=True)
+    return {x.order: np.zeros(x.shape) if g is None else g.data for x, g in zip(tensors, found)}
 
 
 @np.errstate(all="ignore")  # what is not finite is reported, once
@@ -117,48 +91,14 @@ def check_graph(loss, seed=0):
     if not leaves:
         hint = "(was it recorded under no_grad()?)"
         raise RuntimeError(f"check_graph: no leaf of this graph has requires_grad=True {hint}.")
-    copies, rng, drop = copy(steps), np.random.default_rng(seed), rates(steps)
     names = {n.order: ".".join(filter(None, [path(n.scope), n.op.name])) for n in steps if n.args}
     names = {loss.order: loss.name or "parameter"} | numbered(names) | leaf_names(steps)
-
-    def row(node, finding):
-        op, module = (node.op.name, path(node.scope)) if node.args else ("leaf", "")
-        note = finding.note if finding.verdict not in ("OK", "VACUOUS") else ""
-        if node.args and finding.by_difference:
-            note += PAST
-        what, error = (names[node.order], op, module, node.shape), float(finding.error)
-        return Row(*what, error, finding.verdict, node.order, note, finding.rule)
-
+    checks = Checks("check_graph", steps, [loss], leaves, Settings(np.random.default_rng(seed)))
     rows = []
-    for node in progress(ruled_nodes(steps), "check_graph", "nodes"):
-        rows.append(row(node, check_node(copies[node.order], rng, drop)))
-    wrong = {r.order for r in rows if r.wrong}
-    root, own = copies[loss.order], [copies[leaf.order] for leaf in leaves]
-    part, found = None, {}
-    try:
-        part = Part([*copies.values()], [root], [cotangent(rng, loss.shape)], by_engine)
-        found = look(part, own, rng)
-    except Exception:
-        if not wrong:  # else a rule is to blame that the engine cannot take either
-            raise
-    for leaf, x in zip(leaves, own):
-        finding = found.get(x.order, Finding("AFFECTED", np.inf))
-        if not np.all(np.isfinite(root.data)):
-            finding = Finding("NONFINITE", np.inf, "The root of the graph is not finite.")
-        if finding.verdict in FAILING:
-            behind = {node.order for node in depending(steps, [leaf.order])}
-            finding = _explained(finding, part, x, bool(wrong & behind), drop)
-        rows.append(row(leaf, finding))
+    for node in [*ruled_nodes(steps), *leaves]:
+        found = checks.findings[node.order]
+        op, module = (node.op.name, path(node.scope)) if node.args else ("leaf", "")
+        note = "" if found.verdict == "AFFECTED" else found.note
+        what = names[node.order], op, module, node.shape, float(found.error), found.verdict
+        rows.append(Row(*what, node.order, note, found.rule))
     return Report(rows)
-
-
-def _explained(finding, part, x, affected, rates):
-    """The Finding on a leaf that fails: because of a wrong node, of a kink, or of the engine."""
-    if affected:
-        return finding._replace(verdict="AFFECTED", note="")
-    if finding.verdict != "FAIL":
-        return finding
-    if finding.kinked:
-        return finding._replace(verdict="KINK", error=0.0, note=COMPOSED)
-    text = diagnose(function_of(part, x), rates)
-    return finding._replace(note=f"{ENGINE} {finding.note}. Diagnosis: {text}.")

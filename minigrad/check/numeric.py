@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..array import data_of
-from ..engine import Tensor, grad
+from ..engine import Tensor
 from ..registry import ops
 
 H = 2.0**-400  # H**3, the next power in an imaginary part, is 0 in float64, and H * v is not
@@ -47,18 +47,18 @@ def along(steps, directions, step=STEP, plain=None):
         warnings.simplefilter("error", np.exceptions.ComplexWarning)
         for node in steps:
             order = node.order
+            args = [values.get(getattr(a, "order", None), data_of(a)) for a in node.args]
             if order in directions:
                 walk.tangents[order] = directions[order]
-            elif any(isinstance(a, Tensor) and a.order in values for a in node.args):
-                args = [values.get(getattr(a, "order", None), data_of(a)) for a in node.args]
-                if has_no_rule(node):
-                    values[order] = _piecewise_constant(node.op.forward, args)
-                    continue
-                walk.tangents[order], doubt = _through(node, args, step, order in plain)
-                if doubt is not None:
-                    walk.doubts[order] = doubt
-            else:
+            elif not any(isinstance(a, Tensor) and a.order in values for a in node.args):
                 continue
+            elif has_no_rule(node):
+                values[order] = _without_rule(node.op.forward, args)
+                continue
+            else:
+                walk.tangents[order], doubt = _through(node, args, step, order in plain)
+                if np.any(doubt):
+                    walk.doubts[order] = doubt
             values[order] = lifted(node.data, walk.tangents[order])
     return walk
 
@@ -76,7 +76,7 @@ def has_no_rule(node):
     return not any(node.op.rules[i] for i in range(len(node.args)))
 
 
-def _piecewise_constant(forward, args):
+def _without_rule(forward, args):
     """Comparisons take complex numbers, and so the side that they go to; others take real parts."""
     value = _complex(forward, args)
     return value if value is not None and value.dtype.kind in "biu" else forward(*map(_real, args))
@@ -90,8 +90,12 @@ def _complex(forward, args):
         return None
 
 
+def is_array(x):
+    return isinstance(x, (np.ndarray, np.generic))
+
+
 def is_complex(x):
-    return isinstance(x, (np.ndarray, np.generic)) and x.dtype.kind == "c"
+    return is_array(x) and x.dtype.kind == "c"
 
 
 def _real(x):
@@ -104,30 +108,29 @@ def largest(array):
 
 
 def _through(node, args, step, plain):
-    """(the tangent of a node, None), or (its tangent by a difference, how far it may be off)."""
+    """(the tangent of a node, how far it may be off): nan where the function jumps."""
     value = None if plain else _complex(node.op.forward, args)
     if value is None or is_complex(value) != any(map(is_complex, args)):
         return difference(node, args, step)
-    tangent, arrays = np.imag(value) / H, [a for a in args if isinstance(a, np.ndarray)]
-    if node.op not in PACKAGE or any(a.dtype.kind in "biu" for a in arrays):
-        size = abs(node.data) + max(largest(np.real(a)) for a in arrays)
-        tangent = np.where(abs(np.real(value) - node.data) > JUMP * size, np.nan, tangent)
-    lost = np.isfinite(node.data) & ~np.isfinite(value)  # as where exp(x) overflows
+    tangent, data = np.imag(value) / H, node.data
+    size = abs(data) + max(largest(np.real(a)) for a in args if is_array(a))
+    tangent = np.where(abs(np.real(value) - data) > JUMP * size + H, np.nan, tangent)
+    lost = np.isfinite(data) & ~np.isfinite(value)  # as where exp(x) overflows
     if not np.any(lost):
-        return tangent, None
+        return tangent, 0.0
     other, doubt = difference(node, args, step)
     return np.where(lost, other, tangent), np.where(lost, doubt, 0)
 
 
 def difference(node, args, step=STEP):
     """(tangent, how far it may be off) of a node alone: one-sided differences of second order."""
-    tangents = [np.imag(a) / H if is_complex(a) else 0.0 for a in args]
-    moved, args = [i for i, a in enumerate(args) if is_complex(a)], [_real(a) for a in args]
+    tangents = [np.imag(a) / H if is_complex(a) else None for a in args]
+    moved, args = [i for i, v in enumerate(tangents) if v is not None], [_real(a) for a in args]
     size, speed = (max(largest(a[i]) for i in moved) or 1.0 for a in (args, tangents))
     h, middle = step * size / speed, node.data
 
     def f(t):
-        there = [a + t * tangents[i] if i in moved else a for i, a in enumerate(args)]
+        there = [a if v is None else a + t * v for a, v in zip(args, tangents)]
         return np.asarray(node.op.forward(*there), np.float64)
 
     half, one, two = f(h / 2), f(h), f(2 * h)
@@ -154,40 +157,3 @@ def is_analytic(node):
     plain, doubt = difference(node, args)
     near = abs(np.imag(value) / H - plain) <= 4 * doubt + 1e-7 * abs(plain)
     return 2 * np.sum(near) >= near.size  # kinks nearby may upset the difference at some entries
-
-
-# ---------------------------------------------------------------------------------------- gradients
-
-
-class Part:
-    """A part of a recorded graph, `steps` from some tensors to `outputs`, as the checks compare it.
-
-    pull(outputs, cotangents, tensors) gives the gradients {order: array} that are in question.
-    `cotangents` are given for the outputs; `gradients` are those by all steps that want one, and
-    so they are the cotangents on the way.
-    """
-
-    def __init__(self, steps, outputs, cotangents, pull, step=STEP):
-        self.steps, self.outputs, self.cotangents, self.pull = steps, outputs, cotangents, pull
-        self.step, self.plain = step, not_analytic(steps)
-        self.gradients = pull(outputs, cotangents, [n for n in steps if n.requires_grad])
-
-    def walk(self, directions):
-        return along(self.steps, directions, self.step, self.plain)
-
-    def terms(self, walk):
-        """Cotangent times derivative for each entry of the outputs: their sum is the derivative."""
-        terms = []
-        for y, u in zip(self.outputs, self.cotangents):
-            terms.append((u * walk.tangents.get(y.order, np.zeros(y.shape)))[u != 0])
-        return np.concatenate(terms, axis=None)
-
-
-def by_engine(outputs, cotangents, tensors):
-    """The gradients that backward gives; 0 by what it does not reach."""
-    recorded = [(y, u) for y, u in zip(outputs, cotangents) if y.requires_grad]
-    found = [None] * len(tensors)
-    if recorded and tensors:
-        ys, us = zip(*recorded)
-        found = grad(ys, tensors, us, retain_graph=True, allow_unused=True)
-    return {x.order: np.zeros(x.shape) if g is None else g.data for x, g in zip(tensors, found)}

@@ -1,22 +1,20 @@
 """How far rounding may set apart two derivatives that are both right.
 
 Both are sums of many terms, and the terms may cancel: then rounding is all that is left. At every
-node, cotangent times tangent, summed over entries with signs, is the derivative itself. Summed
-without signs it is the size of what was added up there. Where an op loses digits inside, as in
-1 - tanh(x)^2 and x - mean, moving every number by one rounding, one way and the other way, shows
-what is lost.
+node the derivative is a sum of products, cotangent times tangent. What rounding may do there grows
+with the lengths of the two, however much of their product cancels. Where an op loses digits inside,
+as in 1 - tanh(x)^2 and x - mean, the loss is measured: every number moves by one rounding, one way
+and the other way, and both sides are computed again.
 """
 
 import numpy as np
 
-from ..array import data_of
-from ..engine import Tensor, constant, result
-from .numeric import H, Part
+from .numeric import H
 
 EPS = 2.0**-52  # of float64
 ROUNDINGS = 64  # allowed at each node; right graphs were seen to need 20 at most
 FINEST = 2.0**-1074 / H  # of what an imaginary part over H is a multiple
-HASHES = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB  # odd, of no pattern
+HASH = 0x9E3779B97F4A7C15  # odd, of no pattern
 
 
 def products(gradients, tangents):
@@ -30,71 +28,42 @@ def without_sign(gradients, tangents):
     return sum(np.sum(abs(product)) for product in products(gradients, tangents))
 
 
-def of_sums(part, walk):
-    """What rounding may make of the sums on the way of a walk."""
-    added_up = without_sign(part.gradients, walk.tangents)
-    finest = {order: np.full(np.shape(t), FINEST) for order, t in walk.tangents.items()}
-    doubts = without_sign(part.gradients, walk.doubts) + without_sign(part.gradients, finest)
-    return ROUNDINGS * EPS * added_up + doubts
+def of_sums(part, directions, walk):
+    """What rounding may make of the sums at the nodes of a Part."""
+    finest, at_nodes = 0.0, []
+    for node in part.steps:
+        if node.order in walk.tangents.keys() & part.gradients.keys():
+            gradient, tangent = part.gradients[node.order], walk.tangents[node.order]
+            finest += FINEST * np.sum(abs(gradient))
+            if node.args:
+                lengths = [np.linalg.norm(np.ravel(a)) for a in (gradient, tangent)]
+                at_nodes.append(EPS * np.prod(lengths))
+    return ROUNDINGS * max(filter(np.isfinite, at_nodes), default=0.0) + finest
 
 
 def inside_ops(part, directions, walk):
-    """What rounding inside the ops may do.
+    """What rounding inside the ops may do: how far both sides move where all numbers do."""
+    up, down = part.again(moved(1)), part.again(moved(-1))
+    rules = {order: up.gradients[order] - down.gradients[order] for order in directions}
+    forwards = up.terms(up.walk(directions)) - down.terms(down.walk(directions))
+    inside = without_sign(rules, directions) + np.sum(abs(forwards))
+    return ROUNDINGS * inside if np.isfinite(inside) else 0.0
 
-    A number beside a larger one loses digits to it: a rounding of all that meets at a node. And
-    when every number moves by a rounding, both sides move.
+
+def moved(way):
+    """A change of numbers for `Part.again`: each moves by one rounding.
+
+    `way` is 1 or -1. Its own bits say whether a number moves up or down: so equal numbers stay
+    equal. A number that an op passes on, as max does, has moved already.
     """
-    norm = np.linalg.norm
-    beside = [
-        norm(np.ravel(part.gradients[node.order])) * norm(np.ravel(walk.tangents[node.order]))
-        for node in part.steps
-        if node.args and node.order in walk.tangents.keys() & part.gradients.keys()
-    ]
-    changes = [_change(part, directions, seed) for seed in HASHES]
-    changes = [change for change in changes if np.isfinite(change)]
-    return ROUNDINGS * (EPS * max(beside, default=0.0) + max(changes, default=0.0))
 
+    def change(node, data, arguments):
+        if data.dtype != np.float64:
+            return data
+        given = [np.empty(0), *(a for a in arguments if isinstance(a, np.ndarray))]
+        bits = np.ascontiguousarray(abs(data)).view(np.uint64).reshape(data.shape)
+        up = (bits * np.uint64(HASH)) >> np.uint64(63)
+        passed_on = np.isin(data, np.concatenate(given, axis=None))
+        return np.where(passed_on, data, data * (1 + way * EPS * (1 - 2.0 * up)))
 
-def _change(part, directions, seed):
-    """By how much the terms of both sides differ when every number moves one way, and the other."""
-    gradients, terms = [], []
-    for way in (1, -1):
-        moved = shaken(part.steps, seed, way)
-        outputs = [moved[y.order] for y in part.outputs]
-        there = Part([*moved.values()], outputs, part.cotangents, part.pull, part.step)
-        walk = there.walk({moved[order].order: v for order, v in directions.items()})
-        terms.append(there.terms(walk))
-        gradients.append({order: there.gradients[moved[order].order] for order in directions})
-    up, down = gradients
-    rules = without_sign({order: up[order] - down[order] for order in up}, directions)
-    return rules + np.sum(abs(np.subtract(*terms)))
-
-
-def shaken(steps, seed, way):
-    """The graph run again, every number moved by a rounding, one `way` (1) or the other (-1).
-
-    Returns {order: new Tensor}. By what the two ways differ, rounding may change a result.
-    """
-    moved = {}
-    for node in steps:
-        if node.args:
-            args = tuple(moved.get(a.order, a) if isinstance(a, Tensor) else a for a in node.args)
-            arrays = list(map(data_of, args))
-            data = np.asarray(node.op.forward(*arrays))
-            given = np.concatenate([a for a in arrays if isinstance(a, np.ndarray)], axis=None)
-            passed_on = np.isin(data, given)  # as by max, whose rule asks for the same number
-            data = np.where(passed_on, data, _moved(data, seed, way))
-            moved[node.order] = result(node.op, args, data, node.flags)
-        else:
-            moved[node.order] = leaf = constant(_moved(node.data, seed, way))
-            leaf.requires_grad = node.requires_grad and node.dtype.kind == "f"
-    return moved
-
-
-def _moved(data, seed, way):
-    """Every number one rounding up or down, as its own bits say: so equal numbers stay equal."""
-    if data.dtype != np.float64:
-        return data
-    bits = np.ascontiguousarray(abs(data)).view(np.uint64)
-    up = (bits * np.uint64(seed)) >> np.uint64(63)
-    return data * (1 + way * EPS * (1 - 2.0 * up.reshape(data.shape)))
+    return change

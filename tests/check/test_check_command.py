@@ -142,7 +142,7 @@ def test_ops_and_files_that_do_not_exist_are_named(what, message, capsys):
         (lambda g, out, x: g - g * out * data_of(out), "second derivatives: FAIL, "),
         (
             lambda g, out, x: g[0],
-            r"first derivatives: FAIL, .*\n.*rule of tanh for x returned shape",
+            r"first derivatives: FAIL, tanh for x .*\n.*rule for x: ValueError: it returned shape",
         ),
     ],
 )
@@ -281,8 +281,8 @@ def test_a_right_op_without_samples_is_proved_on_shapes_that_go_wrong(prove, fil
         ),
         (
             define("cubed", "x", "x**3", x="g.fly()"),
-            r"first derivatives: FAIL, .*my_ops.py:5, in <lambda>\n +RuntimeError: backward, in a rule "
-            "of cubed for x .*: .*has no attribute 'fly'",
+            r"first derivatives: FAIL, cubed for x \(.*my_ops.py:5\)\n.*The rule for x: "
+            "AttributeError: .*has no attribute 'fly'",
         ),
         (
             define("cubed", "x", "np.log(x)", x="g / x"),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 from minigrad import functional as F
-from minigrad.check import GradcheckError, numeric, rounding, verdict
+from minigrad.check import GradcheckError, graphs, numeric, part, rounding
 from minigrad.check.samples import samples, tensors
 from minigrad.graph import nodes
 from minigrad.registry import op
@@ -136,7 +136,7 @@ def test_every_op_takes_complex_numbers_as_the_analytic_function_that_it_is():
             xs = tensors(sample.inputs())
             steps = nodes(sample.call(*xs))
             rng = np.random.default_rng(i)
-            directions = {x.order: verdict.cotangent(rng, x.shape) for x in xs}
+            directions = {x.order: part.cotangent(rng, x.shape) for x in xs}
             assert not numeric.along(steps, directions).doubts, f"{name}, sample {i}"
             for node in steps:
                 if node.args and node.requires_grad and node.size:
@@ -202,8 +202,10 @@ def test_the_program_is_run_as_it_was_recorded():
 def test_moving_numbers_by_a_rounding_leaves_equal_numbers_equal():
     x = mg.Tensor(np.array([0.3, 0.7, 0.7, 0.0]), True)
     y = np.max(x) + F.relu(x)
+    settings = part.Settings(np.random.default_rng(0))
+    whole = part.Part(nodes(y), [y], graphs.by_engine, settings)
     for way in (1, -1):
-        moved = rounding.shaken(nodes(y), rounding.HASHES[0], way)
+        moved = {m.order: m for m in whole.again(rounding.moved(way)).steps}
         a = moved[x.order].data
         assert a[1] == a[2] and a[3] == 0 and 0 < np.max(abs(a - x.data)) < 3e-16
         top = next(m for m in moved.values() if m.op is not None and m.op.name == "max")
