@@ -376,3 +376,20 @@ def test_the_cost_of_a_check_grows_with_nodes_and_not_with_their_square():
         return len(calls)
 
     assert forwards(40) < 2.2 * forwards(20)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+@pytest.mark.parametrize("factor", [1.0, 1.02, -1.0, 0.0])
+def test_a_forward_that_loses_digits_is_not_passed(dtype, factor):
+    @op(x=lambda g, out, x: factor * g * x / out)
+    def cast(x):
+        return np.sqrt(1 + x * x).astype(dtype)
+
+    x = positive_leaf(2, 3)
+    report = mg.check_graph(np.sum(cast(x)))
+    assert report.first_wrong.op == "cast" and "too few digits" in report.first_wrong.note
+    with pytest.raises(GradcheckError, match="too few digits"):
+        mg.gradcheck(cast, x)
+    single = mg.Tensor(np.ones(3, np.float32), True)  # of float32 arguments it loses nothing
+    with pytest.warns(UserWarning, match="float64"):
+        assert mg.gradcheck(lambda x: np.sqrt(1 + x * x), single)
