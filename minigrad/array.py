@@ -54,17 +54,18 @@ def _has_flags(x):
     return isinstance(x, Array) and x.flags != 0
 
 
-def operand(x, rule, tensors):
-    """x as the argument of an op that has this rule, beside `tensors` among the arguments.
+def operand(x, rule, args):
+    """x, one of the arguments of an op, as its forward takes it. `rule`: the rule of this argument.
 
-    Beside tensors a number of NumPy becomes one of Python, which does not widen their dtype. Lists
-    with a rule become arrays.
+    Beside Tensors a number of NumPy becomes one of Python, which does not widen their dtype. A list
+    with a rule becomes an array, and so does a number without Tensors or arrays beside it.
     """
     if isinstance(x, np.generic):
-        return x.item() if tensors else x
+        return x.item() if any(isinstance(a, Array) for a in args) else x
     if not rule or x is None or isinstance(x, (Array, np.ndarray)):
         return x
-    return x if tensors and isinstance(x, (int, float)) else as_array(x)
+    stays = isinstance(x, (int, float)) and any(isinstance(a, (Array, np.ndarray)) for a in args)
+    return x if stays else as_array(x)
 
 
 def as_list(x):
@@ -194,7 +195,7 @@ class Array:
     def __array_ufunc__(self, ufunc, method, *inputs, **keywords):
         if method == "__call__" and not keywords:
             return implementation(ufunc)(*inputs)
-        if any(map(_has_flags, inputs)):
+        if any(isinstance(x, Array) and x.requires_grad for x in inputs):
             raise errors.unsupported_ufunc(ufunc, method, keywords)
         result = getattr(ufunc, method)(*map(data_of, inputs), **keywords)  # plain data only
         if "out" in keywords or result is None:

@@ -188,7 +188,7 @@ def record(op, args):
     """
     tensors = [a for a in args if isinstance(a, Tensor)]
     try:
-        args = tuple(operand(a, rule, tensors) for a, rule in zip(args, op.rules))
+        args = tuple(operand(a, rule, args) for a, rule in zip(args, op.rules))
         data = op.forward(*map(data_of, args))
     except Exception as error:
         raise errors.in_forward(op, args, error) from error

@@ -1,5 +1,7 @@
 """The errors of the engine: the op, the shapes and the remedy. Each function makes one error."""
 
+from inspect import unwrap
+
 import numpy as np
 
 
@@ -115,7 +117,7 @@ def unsupported_ufunc(ufunc, method, keywords):
 def in_rule(op, error):
     """The error of a rule, with the argument, the file and the line of the rule."""
     place, frame = f" (called as rule(g, out, {', '.join(op.names)}))", error.__traceback__
-    codes = {getattr(rule, "__code__", None): name for rule, name in zip(op.rules, op.names)}
+    codes = {getattr(unwrap(r), "__code__", None): n for r, n in zip(op.rules, op.names) if r}
     while frame is not None:
         code = frame.tb_frame.f_code
         if code in codes:

@@ -166,7 +166,7 @@ def _term(part, loss, names):
     node, total = part.node, float(loss.data.item())
     leaves = [n for n in nodes(node) if n.order in names] if node is not None else []
     norm = 0.0
-    if leaves:
+    if leaves and node.requires_grad:
         cotangent = np.full(node.shape, part.factor)
         gradients = grad(node, leaves, cotangent, retain_graph=True, allow_unused=True)
         squares = [np.sum(np.square(g.data, dtype=np.float64)) for g in gradients if g is not None]

@@ -143,24 +143,32 @@ class Member(Op):
         names = [*fixed, *(f"{rest}[{i}]" for i in range(count))]
         super().__init__(family.name, family.forward, names, {}, family.kind, family.prox)
         self.undeclared = [i for i in range(len(names)) if min(i, self.first) in family.undeclared]
-        self.rules[: self.first] = family.rules[:-1]
         self.defaults = family.defaults
-        if family.rules[-1]:
-            self.rules[self.first :] = [partial(self._cotangent, i) for i in range(count)]
+        for i in range(len(names)):
+            rule = family.rules[min(i, self.first)]
+            if rule:
+                self.rules[i] = partial(self._cotangent, i)
+                self.rules[i].__wrapped__ = rule  # inspect.unwrap finds it
 
     def _cotangent(self, i, g, out, *arguments):
-        """The rule of operand i alone."""
-        return self.family.rules[-1](g, out, *arguments)[i]
+        """The rule of argument i alone."""
+        if i < self.first:
+            return self.family.rules[i](g, out, *arguments)
+        return self.family.rules[-1](g, out, *arguments)[i - self.first]
 
     def vjp(self, g, node, on_tensors=False):
         """As Op.vjp. The rule of the operands is called once, for all of them."""
         given = (node, *node.args) if on_tensors else (node.data, *map(data_of, node.args))
         shared = self.family.rules[-1] and self.family.rules[-1](g, *given)
-        pairs = []
+        pairs, ids = [], set()
         for i, x in enumerate(node.args):
             if self.rules[i] and wants_gradient(x):
                 is_fixed = i < self.first
-                pairs.append((x, self.rules[i](g, *given) if is_fixed else shared[i - self.first]))
+                cotangent = self.rules[i](g, *given) if is_fixed else shared[i - self.first]
+                if id(cotangent) in ids and not on_tensors:
+                    cotangent = np.array(cotangent)  # one array for two operands
+                ids.add(id(cotangent))
+                pairs.append((x, cotangent))
         return pairs
 
 

@@ -172,6 +172,29 @@ print(layer.weight.numpy().ravel().round(12), optim.kkt_residual(loss()) < 1e-12
     assert printed[1] == "[1.5 0.2] True"
 
 
+@pytest.mark.parametrize(
+    "right, wrong, told",
+    [
+        ("v - t * np.sign(v))", "v - 2 * t * np.sign(v))", "is not the minimiser"),
+        ("v / (1 + t), v", "v, v", "is not the minimiser"),
+        ("    return np.where", "    return np.sum(v) + 0 * np.where", "is not the minimiser"),
+        ("v - t * np.sign(v))", "v - t * np.sign(v))[:1]", r"returns shape \(1, 3\)"),
+    ],
+)
+def test_a_wrong_proximal_operator_of_a_penalty_is_not_proved(right, wrong, told, tmp_path):
+    (code,) = [block for block in adding() if block.startswith("# my_penalties.py\n")]
+    assert right in code
+    (tmp_path / "my_penalties.py").write_text(code.replace(right, wrong), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "minigrad.check", "my_penalties.py"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1 and re.search(told, done.stdout), done.stdout
+
+
 def test_the_layer_the_optimizer_and_the_kind_of_the_readme_work(tmp_path):
     shown = README.split(adding()[-1])[1].split("prints `")[1].split("`")[0]
     assert run(adding()[-1], tmp_path).strip() == shown

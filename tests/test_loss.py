@@ -339,3 +339,9 @@ def test_decay_without_l2_and_l2_without_decay_are_no_cause_for_a_warning():
     assert not warned(
         np.sum(model(x)) + F.l2_penalty(np.tanh(model[0].weight), c=0.1), decaying
     )  # of activations
+
+
+def test_a_term_without_a_gradient_pulls_at_nothing():
+    w = normal_leaf(3)
+    data, count = mg.terms((w * w).sum() + 0.1 * (w != 0).sum())
+    assert data.gradient > 0 and count.gradient == 0 and count.value == pytest.approx(0.3)

@@ -246,3 +246,41 @@ def test_an_op_may_have_any_other_names_for_its_arguments():
 
     x = leaf([1.0, 2.0])
     assert grad(odd(op=x, flags=np.array([3.0, 4.0])).sum(), x)[0].tolist() == [3, 4]
+
+
+def test_a_rule_may_give_one_array_for_several_operands():
+    @op(xs=lambda g, out, *xs: [g * 1.0] * len(xs))
+    def total(*xs):
+        return sum(xs)
+
+    x, y = leaf(np.ones(3)), leaf(np.ones(3))
+    total(x, x, y).sum().backward()
+    assert x.grad.tolist() == [2, 2, 2] and y.grad.tolist() == [1, 1, 1]
+    x.grad = y.grad = None
+    total(x, y).sum().backward()
+    assert not np.shares_memory(x.grad.data, y.grad.data)
+
+
+def test_a_changed_rule_of_a_family_is_used_for_every_number_of_operands():
+    @op(c=lambda g, out, c, *ws: g * sum(map(np.sum, ws)), ws=lambda g, out, c, *ws: ws)
+    def scaled(c, *ws):
+        return c * sum(map(np.sum, ws))
+
+    c, w = leaf(2.0), leaf(np.ones(3))
+    assert grad(scaled(c, w), c)[0].item() == 3
+    registry.ops["scaled"].rules[0] = lambda g, out, c, *ws: 100 * g
+    assert grad(scaled(c, w), c)[0].item() == grad(scaled(c, w, w), c)[0].item() == 100
+
+
+def test_python_numbers_keep_their_digits_beside_arrays():
+    x = leaf([0.7, 0.2])
+    (g,) = grad(np.einsum("i,->", x, 0.1), x)
+    assert g.tolist() == [0.1, 0.1]
+
+
+def test_a_reduction_of_a_comparison_loses_no_gradient():
+    x = leaf([-1.0, 2.0])
+    assert np.logical_and.reduce(x > -2).item() is True and np.add.reduce(x > 0).item() == 1
+    count = np.zeros(())
+    count += (x > 0).sum()
+    assert count == 1

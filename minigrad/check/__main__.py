@@ -25,10 +25,12 @@ from typing import NamedTuple
 import numpy as np
 
 from ..engine import Op, Tensor, grad
+from ..graph import nodes
 from ..registry import Family, ops
 from .expectations import expectation
 from .functions import examine, examine_second
 from .noise import check_noise
+from .proximal import check_prox
 from .reports import shown
 from .rules import where
 from .samples import noisy, samples, tensors
@@ -93,9 +95,13 @@ def _examined(sample, order):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of single silent inputs
-            if order == "first":
-                return examine(sample.call, inputs, zero_allowed=sample.zero)
-            return examine_second(bent, inputs)
+            if order == "second":
+                return examine_second(bent, inputs)
+            rng = np.random.default_rng(0)
+            graph = nodes(sample.call(*inputs))
+            penalties = [n for n in graph if n.args and n.op.kind == "penalty"]
+            found = examine(sample.call, inputs, zero_allowed=sample.zero)
+            return worst([found, *(check_prox(node, rng) for node in penalties)])
     except Exception as error:  # of an op that cannot even be called: a line, not the end
         return Finding("FAIL", np.inf, f"{type(error).__name__}: {error}", _line_of(error))
 

@@ -1,5 +1,6 @@
 """The rules of one node, alone, against its forward."""
 
+import inspect
 import os
 
 import numpy as np
@@ -147,7 +148,7 @@ def alike(a, b):
 
 def where(op, i):
     """Which rule that is, and where it is written."""
-    code = getattr(op.rules[i], "__code__", None)
+    code = getattr(inspect.unwrap(op.rules[i]), "__code__", None) if op.rules[i] else None
     place = f" ({os.path.relpath(code.co_filename)}:{code.co_firstlineno})" if code else ""
     return f"{op.name} for {op.names[i]}{place}"
 

@@ -115,8 +115,11 @@ def norms(node, w):
     """{proximal operator: coefficient} of the norms of the weight w in a penalty node."""
     op, values = node.op, dict(zip(node.op.names, node.args))
     settings = [values[n] for n in op.family.names[:-1] if n not in op.prox]
-    operators = {n: prox(w, *settings) if settings else prox for n, prox in op.prox.items()}
-    return {operator: values[n] for n, operator in operators.items()}
+    sums = {}
+    for name, prox in op.prox.items():
+        operator = prox(w, *settings) if settings and prox else prox
+        sums[operator] = sums.get(operator, 0.0) + values[name]
+    return sums
 
 
 def prox_of_sum(operators):

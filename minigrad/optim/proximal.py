@@ -120,7 +120,7 @@ def kkt_residual(loss, parameters=None):
     gradients, operators = split(loss, parameters, "kkt_residual", retain_graph=True)
     moves = [0.0]
     for p, gradient, prox in zip(parameters, gradients, operators):
-        new = p.data if gradient is None else p.data - gradient
+        new = p.data - (0 if gradient is None else gradient)  # a copy: prox may write to it
         move = p.data - (prox(new, 1.0) if prox else new)
         moves.append(np.max(np.abs(move), initial=0.0))
     return float(np.max(moves))  # np.max returns nan if one move is nan

@@ -11,7 +11,7 @@ import minigrad.functional as F
 from minigrad import nn, optim
 from minigrad.engine import Tensor
 from minigrad.loss import addends, penalised
-from minigrad.ops.penalties import BlockSoftThreshold, prox_of_sum, soft_threshold
+from minigrad.ops.penalties import BlockSoftThreshold, penalty, prox_of_sum, soft_threshold
 from minigrad.optim import ProximalSGD, kkt_residual
 
 
@@ -637,3 +637,22 @@ def test_nan_does_not_look_like_sparsity():
     v = leaf(np.ones((2, 3)))
     for pair in ([v, w], [w, v]):
         assert math.isnan(kkt_residual((v * v).sum() + w.sum() + F.group_l2(w, c=0.1), pair))
+
+
+@pytest.mark.usefixtures("own_registry")
+def test_two_coefficients_of_one_norm_add_up_and_an_operator_may_write_to_its_argument():
+    def in_place(v, t):
+        v -= np.clip(v, -t, t)
+        return v
+
+    @penalty(
+        prox={"a": in_place, "b": in_place},
+        weights=lambda g, out, a, b, *ws: [g * (a + b) * np.sign(w) for w in ws],
+    )
+    def twice(a, b, *weights):
+        return sum((a + b) * np.sum(np.abs(w)) for w in weights)
+
+    w = leaf([3.0])
+    assert kkt_residual(twice(w, a=1.0, b=0.5)) == 1.5 and w.item() == 3
+    ProximalSGD([w], lr=1.0).step(lambda: twice(w, a=1.0, b=0.5))
+    assert w.item() == 1.5
