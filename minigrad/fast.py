@@ -125,8 +125,5 @@ def names_of(op):
 
 
 def speed_up(op):
-    """Gives an op its own vjp. Returns the body of its call, and the names that the body uses."""
-    names = names_of(op)
-    exec(vjp_text(op), names)
-    op.vjp = names["vjp"]
-    return call_text(op), names
+    """(the body of the call of an op, the text of its vjp, the names that both use)."""
+    return call_text(op), vjp_text(op), names_of(op)

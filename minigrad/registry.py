@@ -6,7 +6,7 @@ ops. `ops` knows every op that has rules, by name: the proofs, the tests and the
 
 import inspect
 import os
-from functools import partial, update_wrapper, wraps
+from functools import cache, partial, update_wrapper, wraps
 from textwrap import indent
 
 import numpy as np
@@ -91,7 +91,9 @@ def _called(op, arguments):
         body = f"return _record(_op.of(len({last})), ({', '.join([*fixed, '*' + last])},))"
         names = {"_op": op, "_record": record}
     elif speed_up:
-        body, names = speed_up(op)
+        body, vjp, names = speed_up(op)
+        exec(compiled(vjp), names)
+        op.vjp = names["vjp"]
     else:
         body = f"return _record(_op, ({', '.join(op.names)},))"
         names = {"_op": op, "_record": record}
@@ -101,8 +103,14 @@ def _called(op, arguments):
         default = "" if a.default is a.empty else f"=_default_{a.name}"
         names[f"_default_{a.name}"] = a.default
         signature.append(star + a.name + default)
-    exec(f"def call({', '.join(signature)}):\n{indent(body, '    ')}", names)
+    exec(compiled(f"def call({', '.join(signature)}):\n{indent(body, '    ')}"), names)
     return names["call"]
+
+
+@cache
+def compiled(text):
+    """The code of a text. Many ops have the same text: they differ in what its names mean."""
+    return compile(text, "<op>", "exec")
 
 
 def on_data(*functions):
