@@ -91,9 +91,7 @@ def _called(op, arguments):
         body = f"return _record(_op.of(len({last})), ({', '.join([*fixed, '*' + last])},))"
         names = {"_op": op, "_record": record}
     elif speed_up:
-        body, vjp, names = speed_up(op)
-        exec(compiled(vjp), names)
-        op.vjp = names["vjp"]
+        body, names = speed_up(op, compiled)
     else:
         body = f"return _record(_op, ({', '.join(op.names)},))"
         names = {"_op": op, "_record": record}
