@@ -67,13 +67,26 @@ def gradcheck(
     return _verdict(examine(func, inputs, eps, atol, rtol, nondet_tol, fast_mode), raise_exception)
 
 
-def gradgradcheck(func, inputs, grad_outputs=None, *, raise_exception=True, **settings):
+def gradgradcheck(
+    func,
+    inputs,
+    grad_outputs=None,
+    *,
+    eps=STEP,
+    atol=0,
+    rtol=0,
+    raise_exception=True,
+    nondet_tol=0,
+    fast_mode=False,
+):
     """As gradcheck, with the same settings, for second derivatives.
 
     It checks the gradients that create_graph=True records, as functions of inputs and cotangents.
     `grad_outputs`, one for each output that requires a gradient, are the cotangents: random ones if
     not given.
     """
+    settings = {"eps": eps, "atol": atol, "rtol": rtol}
+    settings |= {"nondet_tol": nondet_tol, "fast_mode": fast_mode}
     return _verdict(examine_second(func, inputs, grad_outputs, **settings), raise_exception)
 
 
