@@ -86,21 +86,19 @@ def _called(op, arguments):
 
     Its text is written here, as dataclasses write __init__, so that Python itself binds arguments.
     """
-    *fixed, last = op.names
-    if isinstance(op, Family):
-        body = f"return _record(_op.of(len({last})), ({', '.join([*fixed, '*' + last])},))"
-        names = {"_op": op, "_record": record}
-    elif speed_up:
-        body, names = speed_up(op, compiled)
-    else:
-        body = f"return _record(_op, ({', '.join(op.names)},))"
-        names = {"_op": op, "_record": record}
-    signature = []
+    is_family, names = isinstance(op, Family), {"_op": op, "_record": record}
+    signature, given = [], []
     for a in arguments:
         star = "*" if a.kind is a.VAR_POSITIONAL else ""
         default = "" if a.default is a.empty else f"=_default_{a.name}"
         names[f"_default_{a.name}"] = a.default
         signature.append(star + a.name + default)
+        given.append(star + a.name)
+    member = f"_op.of(len({op.names[-1]}))" if is_family else "_op"
+    body = f"return _record({member}, ({', '.join(given)},))"
+    if speed_up and not is_family:
+        body, faster = speed_up(op, compiled)
+        names |= faster
     exec(compiled(f"def call({', '.join(signature)}):\n{indent(body, '    ')}"), names)
     return names["call"]
 
