@@ -23,7 +23,7 @@ def leaky_relu(x, negative_slope=0.01):
 @composition
 def elu(x, alpha=1.0):
     """x where x > 0, else alpha (exp(x) - 1) (Clevert et al. 2016, arXiv:1511.07289)."""
-    return np.maximum(x, 0) + alpha * np.expm1(np.minimum(x, 0))
+    return relu(x) + alpha * np.expm1(np.clip(x, None, 0))
 
 
 @composition
@@ -32,7 +32,7 @@ def selu(x):
 
     s x where x > 0, else s a (exp(x) - 1), with s = 1.0507 and a = 1.6733.
     """
-    return 1.0507009873554805 * (np.maximum(x, 0) + 1.6732632423543772 * np.expm1(np.minimum(x, 0)))
+    return 1.0507009873554805 * elu(x, 1.6732632423543772)
 
 
 @composition

@@ -3,11 +3,14 @@
 The engine undoes the broadcasting. Every forward also takes complex numbers and extends the real
 function to an analytic function: the checks differentiate it with complex steps.
 
-Kinks: relu'(0) = 0, |x|'(0) = 0, ties of maximum and minimum share the gradient equally, and clip
-passes the gradient on at its bounds.
+Kinks, as in PyTorch: at 0 relu has the slope of its left side, 0, and so have leaky_relu, elu and
+selu; |x|'(0) = 0; ties of maximum and minimum share the gradient equally, as in max and min; clip
+passes the gradient on at its bounds, unless the lower one is above the upper one. A nan in relu,
+maximum and minimum passes the gradient on.
 """
 
 import math
+from functools import wraps
 
 import numpy as np
 
@@ -19,6 +22,23 @@ from ..registry import op
 def floats(x):
     """x, with whole numbers as floats of the default dtype: int8 arithmetic would wrap around."""
     return x.astype(array.default_dtype) if x.dtype.kind in "iub" else x
+
+
+def in_float32(function):
+    """Decorates a forward or a rule: it computes in float32 what it returns in float16.
+
+    In float16 a count, or a sum of many exponentials, overflows above 65,504.
+    """
+
+    @wraps(function)
+    def run(first, *others):
+        if first.dtype.char != "e":  # the character of float16
+            return function(first, *others)
+        given = (first, *others)
+        wide = [a.astype(np.float32) if getattr(a, "dtype", None) == "e" else a for a in given]
+        return function(*wide).astype(np.float16)
+
+    return run
 
 
 # -------------------------------------------------------------------------------------- arithmetic
@@ -141,7 +161,7 @@ def sigmoid(x):
         return 1 / (1 + np.exp(-floats(x)))
 
 
-@op(x=lambda g, out, x: g * (out > 0))
+@op(x=lambda g, out, x: g * (out != 0))  # out is positive, 0 or nan
 def relu(x):
     """max(x, 0)."""
     # With a row of zeros, np.maximum is twice as fast as with the number 0.
@@ -223,16 +243,16 @@ def absolute(x):
     return magnitude(x)
 
 
-maximum = op(
-    np.maximum,
-    x=lambda g, out, x, y: g * (x > y) + g * (x == y) / 2,
-    y=lambda g, out, x, y: g * (y > x) + g * (x == y) / 2,
-)
-minimum = op(
-    np.minimum,
-    x=lambda g, out, x, y: g * (x < y) + g * (x == y) / 2,
-    y=lambda g, out, x, y: g * (y < x) + g * (x == y) / 2,
-)
+def _chosen_x(g, out, x, y):
+    return g * (out != y) + g * (x == y) / 2  # a nan in out differs from both
+
+
+def _chosen_y(g, out, x, y):
+    return g * (out != x) + g * (x == y) / 2
+
+
+maximum = op(np.maximum, x=_chosen_x, y=_chosen_y)
+minimum = op(np.minimum, x=_chosen_x, y=_chosen_y)
 
 
 @op(
@@ -252,9 +272,14 @@ def where(condition, x, y):
     return chosen
 
 
-@op(numpy=np.clip, x=lambda g, out, x, a_min, a_max: g * (out == x))
+def _clip_rule(g, out, x, a_min, a_max):
+    proper = a_min is None or a_max is None or a_min <= a_max
+    return g * (out == x if proper is True else (out == x) & proper)
+
+
+@op(numpy=np.clip, x=_clip_rule)
 def clip(x, a_min=None, a_max=None):
-    """x limited to [a_min, a_max]. The bounds are constants."""
+    """x limited to [a_min, a_max]. The bounds are constants. If a_min > a_max, it is a_max."""
     return x.clip(a_min, a_max)
 
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from ..registry import op
-from .elementwise import floats
+from .elementwise import floats, in_float32
 
 
 def restored(g, x, axis, keepdims):
@@ -30,20 +30,22 @@ def sum(x, axis=None, keepdims=False):
     return np.add.reduce(x, axis=axis, keepdims=keepdims)
 
 
+@in_float32
 def _mean_rule(g, out, x, axis, keepdims):
-    return _sum_rule(g / count(x, axis), out, x, axis, keepdims)
+    return np.broadcast_to(restored(g / count(x, axis), x, axis, keepdims), x.shape)
 
 
 @op(numpy=np.mean, x=_mean_rule)
+@in_float32
 def mean(x, axis=None, keepdims=False):
     """The mean of the entries. Raises ValueError if there are none."""
-    half = x.dtype == np.float16  # a sum of float16 overflows
-    out = np.add.reduce(x, axis=axis, keepdims=keepdims, dtype=np.float32 if half else None)
-    if out.size and not count(x, axis):
+    out, n = np.add.reduce(x, axis=axis, keepdims=keepdims), count(x, axis)
+    if out.size and not n:
         raise ValueError("the mean of no entries is undefined")
-    return (out / count(x, axis)).astype(np.float16) if half else out / count(x, axis)
+    return out / n
 
 
+@in_float32
 def _shared_by_ties(g, out, x, axis, keepdims):
     chosen = (x == restored(out, x, axis, keepdims)).astype(x.dtype)
     return chosen * (restored(g, x, axis, keepdims) / np.sum(chosen, axis=axis, keepdims=True))
@@ -66,6 +68,11 @@ def _centred(x, axis):
     return x - np.mean(x, axis=axis, keepdims=True)
 
 
+def _top(x, axis):
+    """The largest entries, -inf of none, with the reduced axes."""
+    return np.maximum.reduce(x.real, axis=axis, keepdims=True, initial=-math.inf)
+
+
 def _degrees(x, axis, ddof):
     """The divisor of a variance, n - ddof. Raises ValueError unless it is positive."""
     n = count(x, axis)
@@ -74,11 +81,13 @@ def _degrees(x, axis, ddof):
     return n - ddof
 
 
+@in_float32
 def _var_rule(g, out, x, axis, ddof, keepdims):
     return restored(2 * g / _degrees(x, axis, ddof), x, axis, keepdims) * _centred(x, axis)
 
 
 @op(numpy=np.var, x=_var_rule)
+@in_float32
 def var(x, axis=None, ddof=0, keepdims=False):
     """The variance: the sum of squared deviations, divided by n - ddof."""
     if x.dtype.kind == "c":  # np.var of complex numbers is not analytic
@@ -88,23 +97,27 @@ def var(x, axis=None, ddof=0, keepdims=False):
     return out * (count(x, axis) / _degrees(x, axis, ddof))
 
 
+@in_float32
 def _std_rule(g, out, x, axis, ddof, keepdims):
     scaled = g / ((out + (out == 0)) * _degrees(x, axis, ddof))
     return restored(scaled, x, axis, keepdims) * _centred(x, axis)
 
 
 @op(numpy=np.std, x=_std_rule)
+@in_float32
 def std(x, axis=None, ddof=0, keepdims=False):
     """The standard deviation. Where it is 0, its gradient is 0 too."""
     return np.sqrt(var(x, axis, ddof, keepdims))
 
 
+@in_float32
 def _standardize_rule(g, out, x, axis, eps):
     along = g - g.mean(axis=axis, keepdims=True) - out * (g * out).mean(axis=axis, keepdims=True)
     return along / np.sqrt(x.var(axis=axis, keepdims=True) + eps)
 
 
 @op(x=_standardize_rule)
+@in_float32
 def standardize(x, axis, eps):
     """(x - mean) / sqrt(variance + eps) over `axis`, where variance = mean((x - mean)^2)."""
     out = x - mean(x, axis, keepdims=True)
@@ -149,11 +162,12 @@ def prod(x, axis=None, keepdims=False):
 
 
 @op(x=lambda g, out, x, axis, keepdims: restored(g, x, axis, keepdims) * softmax(x, axis))
+@in_float32
 def logsumexp(x, axis=None, keepdims=False):
     """log(sum(exp(x))), without overflow."""
     x = floats(x)
     limits = np.finfo(x.dtype)  # a finite maximum gives no inf - inf
-    top = np.maximum(np.maximum.reduce(x.real, axis=axis, keepdims=True), limits.min)
+    top = np.maximum(_top(x, axis), limits.min)
     top = np.minimum(top, limits.max)
     with np.errstate(divide="ignore"):  # log(0) is -inf
         out = np.log(np.add.reduce(np.exp(x - top), axis=axis, keepdims=True)) + top
@@ -161,22 +175,26 @@ def logsumexp(x, axis=None, keepdims=False):
 
 
 @op(x=lambda g, out, x, axis: out * (g - (g * out).sum(axis=axis, keepdims=True)))
+@in_float32
 def softmax(x, axis=-1):
     """exp(x) / sum(exp(x)) along `axis`, without overflow: the gradient of logsumexp."""
     x = floats(x)
-    e = np.exp(x - np.maximum.reduce(x.real, axis=axis, keepdims=True))
+    e = np.exp(x - _top(x, axis))
     e /= np.add.reduce(e, axis=axis, keepdims=True)
     return e
 
 
 @op(x=lambda g, out, x, axis: g - np.exp(out) * g.sum(axis=axis, keepdims=True))
+@in_float32
 def log_softmax(x, axis=-1):
     """log(softmax(x)) along `axis`, without overflow."""
     x = floats(x)
     # For few classes, NumPy reduces along the first axis several times as fast as along the last.
     if isinstance(axis, int) and -x.ndim <= axis < x.ndim and x.shape[axis] < 200:
         x = x.swapaxes(0, axis).copy().swapaxes(0, axis)
-    x = x - np.maximum.reduce(x.real, axis=axis, keepdims=True)
+    if not x.size:
+        return x
+    x = x - _top(x, axis)
     return x - np.log(np.add.reduce(np.exp(x), axis=axis, keepdims=True))
 
 
