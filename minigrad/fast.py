@@ -88,18 +88,24 @@ def vjp_text(op):
 
 def _filled(op, *parts):
     """The parts as one text. A part that is a list has a text for each argument of the op."""
+    names = identifiers(op)
     words = {
-        "args": ", ".join(op.names),
-        "arrays": ", ".join(f"{x}_" for x in op.names),
-        "has_tensors": " or ".join(f"isinstance({x}, _Tensor)" for x in op.names),
+        "args": ", ".join(names),
+        "arrays": ", ".join(f"{x}_" for x in names),
+        "has_tensors": " or ".join(f"isinstance({x}, _Tensor)" for x in names),
         "flags": "_flags" if any(op.rules) else RECORDED,
         "GRADIENT": GRADIENT,
     }
     text = ""
     for part in parts:
         for i, piece in enumerate(part if isinstance(part, list) else [part]):
-            text += piece.format(x=op.names[i], i=i, **words)
+            text += piece.format(x=names[i], i=i, **words)
     return text
+
+
+def identifiers(op):
+    """The names of the arguments in the texts: index[0] of a Member is index_0."""
+    return [name.replace("[", "_").replace("]", "") for name in op.names]
 
 
 def names_of(op):

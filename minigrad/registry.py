@@ -17,7 +17,7 @@ from .errors import same_kind
 from .modes import Composition, scoped
 
 try:  # fast.py saves time and changes nothing else. MINIGRAD_FAST=0 in the environment omits it.
-    from .fast import speed_up
+    from .fast import identifiers, speed_up
 except ImportError:
     speed_up = None
 if os.environ.get("MINIGRAD_FAST") == "0":
@@ -86,7 +86,7 @@ def _called(op, arguments):
 
     Its text is written here, as dataclasses write __init__, so that Python itself binds arguments.
     """
-    is_family, names = isinstance(op, Family), {"_op": op, "_record": record}
+    names = {"_op": op, "_record": record}
     signature, given = [], []
     for a in arguments:
         star = "*" if a.kind is a.VAR_POSITIONAL else ""
@@ -94,12 +94,20 @@ def _called(op, arguments):
         names[f"_default_{a.name}"] = a.default
         signature.append(star + a.name + default)
         given.append(star + a.name)
-    member = f"_op.of(len({op.names[-1]}))" if is_family else "_op"
-    body = f"return _record({member}, ({', '.join(given)},))"
-    if speed_up and not is_family:
+    given = ", ".join(given)
+    if isinstance(op, Family):
+        names["_members"] = op.members
+        body = f"return _members[len({op.names[-1]})].call({given})"
+    elif speed_up:
         body, faster = speed_up(op, compiled)
         names |= faster
-    exec(compiled(f"def call({', '.join(signature)}):\n{indent(body, '    ')}"), names)
+    else:
+        body = f"return _record(_op, ({given},))"
+    return _function(", ".join(signature), body, names)
+
+
+def _function(signature, body, names):
+    exec(compiled(f"def call({signature}):\n{indent(body, '    ')}"), names)
     return names["call"]
 
 
@@ -129,13 +137,18 @@ class Family(Op):
 
     def __init__(self, *definition):
         super().__init__(*definition)
-        self.members = {}
+        self.members = Members(self)
 
-    def of(self, count):
-        """The Op that takes `count` operands after the fixed arguments."""
-        if count not in self.members:
-            self.members[count] = Member(self, count)
-        return self.members[count]
+
+class Members(dict):
+    """{number of operands: the Member of a family for so many}. Each is made when it is needed."""
+
+    def __init__(self, family):
+        self.family = family
+
+    def __missing__(self, count):
+        self[count] = Member(self.family, count)
+        return self[count]
 
 
 class Member(Op):
@@ -153,6 +166,13 @@ class Member(Op):
             if rule:
                 self.rules[i] = partial(self._cotangent, i)
                 self.rules[i].__wrapped__ = rule  # inspect.unwrap finds it
+        if speed_up and not family.rules[-1]:  # then vjp need not share the rule of the operands
+            body, faster = speed_up(self, compiled)
+            faster["_rules"] = family.rules
+            self.call = _function(", ".join(identifiers(self)), body, faster)
+
+    def call(self, *args):
+        return record(self, args)
 
     def _cotangent(self, i, g, out, *arguments):
         """The rule of argument i alone."""

@@ -1,45 +1,52 @@
-"""Reading entries by index, and its transpose: adding entries into zeros."""
+"""Reading entries by index, and its transpose: adding entries into zeros.
+
+An index has one part for each axis, or for several. Parts are operands. So a Tensor in an index is
+an argument of the node: a graph that runs again computes its indices again.
+"""
 
 import numbers
 
 import numpy as np
 
-from ..array import data_of
 from ..engine import Tensor
 from ..registry import op
 
-
-def _plain(index):
-    """An index for NumPy. Index arrays are copied, so that later edits do not change the graph."""
-    return tuple(map(_plain_item, index)) if isinstance(index, tuple) else _plain_item(index)
+PLAIN = frozenset([int, slice, type(None), type(...)])  # the types of the parts that are no arrays
 
 
-def _plain_item(i):
-    if i is None or i is ... or isinstance(i, (slice, numbers.Integral)):
-        return i
-    array = np.array(data_of(i))
-    is_list = not isinstance(i, (np.ndarray, Tensor))
-    return array.astype(int) if is_list and not array.size else array  # np.array([]) has floats
-
-
-def at(x, index):
-    """x[index] of a Tensor. If the index is a Tensor, the graph shows it."""
-    return getitem(x, index if isinstance(index, Tensor) else _plain(index))
-
-
-@op(x=lambda g, out, x, index: scatter(g, index, x.shape))
-def getitem(x, index):
+@op(x=lambda g, out, x, *index: scatter(g, x.shape, *index), index=None)
+def getitem(x, *index):
     """x[index] for every index of NumPy: integers, slices, None, ..., bool and integer arrays."""
     return x[index]
 
 
-@op(x=lambda g, out, x, index, shape: getitem(g, index))
-def scatter(x, index, shape):
+@op(x=lambda g, out, x, shape, *index: getitem(g, *index), index=None)
+def scatter(x, shape, *index):
     """Zeros of `shape` with x added at `index`. An entry that is named twice gets the sum."""
-    out, index = np.zeros(shape, x.dtype), _plain(index)
-    items = index if isinstance(index, tuple) else (index,)
-    if any(isinstance(i, np.ndarray) and i.dtype != bool for i in items):
-        np.add.at(out, index, x)  # an array of integers can name an entry twice
-    else:
+    out = np.zeros(shape, x.dtype)
+    if PLAIN.issuperset(map(type, index)) or all(map(_names_once, index)):
         out[index] = x
+    else:
+        np.add.at(out, index, x)
     return out
+
+
+def _names_once(i):
+    """Whether a part of an index names no entry twice, as an array of integers can."""
+    return type(i) in PLAIN or np.asarray(i).dtype == bool
+
+
+def at(x, index):
+    """x[index] of a Tensor. Raises IndexError for an entry or an axis that x does not have."""
+    if isinstance(index, tuple):
+        return getitem(x, *map(_part, index))
+    return getitem(x, _part(index))
+
+
+def _part(i):
+    """A part of an index. An array is copied, so that later edits do not change the graph."""
+    if type(i) in PLAIN or isinstance(i, (Tensor, numbers.Integral)):
+        return i
+    array = np.array(i)
+    is_list = not isinstance(i, np.ndarray)
+    return array.astype(int) if is_list and not array.size else array  # np.array([]) has floats

@@ -214,8 +214,8 @@ def test_linear_names_the_shapes_it_refuses(weight, bias):
 
 
 def test_scatter_adds_entries_of_equal_indices():
-    assert ops.scatter(leaf([1.0, 2.0, 4.0]), [0, 0, 2], (4,)).tolist() == [3, 0, 4, 0]
-    assert ops.scatter(leaf([1.0, 2.0]), slice(1, 3), (4,)).tolist() == [0, 1, 2, 0]
+    assert ops.scatter(leaf([1.0, 2.0, 4.0]), (4,), [0, 0, 2]).tolist() == [3, 0, 4, 0]
+    assert ops.scatter(leaf([1.0, 2.0]), (4,), slice(1, 3)).tolist() == [0, 1, 2, 0]
 
 
 def test_a_cast_carries_the_gradient_in_the_dtype_of_each_side():
