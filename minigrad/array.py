@@ -49,8 +49,8 @@ def data_of(x):
     return x.data if isinstance(x, Array) else x
 
 
-def _has_flags(x):
-    """Whether x is a Tensor whose results are recorded."""
+def is_recorded(x):
+    """Whether x is a Tensor whose results are recorded: a part of a graph."""
     return isinstance(x, Array) and x.flags != 0
 
 
@@ -168,7 +168,7 @@ class Array:
 
     def _in_place(ufunc, symbol):
         def update(self, other):
-            joins = recording.get() and not self.requires_grad and _has_flags(other)
+            joins = recording.get() and not self.requires_grad and is_recorded(other)
             if not self.is_leaf or joins:
                 return NotImplemented  # so that `t += u` is `t = t + u` for tensors of a graph
             if recording.get() and self.requires_grad:

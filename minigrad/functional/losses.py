@@ -6,7 +6,7 @@ reduction  "mean" over all entries, "sum", or "none": a loss for each entry. All
 
 import numpy as np
 
-from ..array import as_array, data_of
+from ..array import as_array, data_of, is_recorded
 from ..engine import Tensor
 from ..ops import log_softmax, losses, reductions, softplus
 from ..ops.elementwise import floats
@@ -25,19 +25,11 @@ def _check_reduction(name, reduction):
         raise ValueError(f'{name}: reduction is "mean", "sum" or "none", not {reduction!r}.')
 
 
-def _reduced(entries, reduction, kept=None):
-    """The mean or the sum of the entries that are `kept`. With "none" the others are 0."""
-    if kept is None:
-        return REDUCTIONS[reduction](entries)
-    entries = np.where(kept, entries, 0)
-    return entries.sum() / kept.sum() if reduction == "mean" else REDUCTIONS[reduction](entries)
-
-
 # ---------------------------------------------------------------------------------- classification
 
 
-def _counted(name, scores, target, reduction, ignored):
-    """A mask of the targets that count, None if all do. Raises an error for wrong targets."""
+def _checked(name, scores, target, reduction, ignore_index):
+    """`ignore_index`, or None if no target has it. Raises an error for wrong targets."""
     _check_reduction(name, reduction)
     shape, labels = np.shape(scores), np.asarray(data_of(target))
     axis = min(1, len(shape) - 1)  # of the classes
@@ -50,23 +42,16 @@ def _counted(name, scores, target, reduction, ignored):
     # A negative number is huge as an unsigned number, so one comparison checks both ends.
     unsigned = labels.astype(np.uint64)
     outside = labels.size and unsigned.item(unsigned.argmax()) >= classes
-    if not outside and ignored < 0:
-        return None
-    kept = labels != ignored
+    if not outside and ignore_index < 0:
+        return ignore_index if is_recorded(target) else None  # the next target may have it
+    kept = labels != ignore_index
     if outside and unsigned.max(where=kept, initial=0) >= classes:
         given = f"{labels[kept].min()}..{labels[kept].max()}"
         raise ValueError(f"{name}: the target has classes {given}, the scores 0..{classes - 1}.")
     if reduction == "mean" and not kept.any():
-        raise ValueError(f"{name}: the mean of no targets: all are {ignored}, which is ignored.")
-    return kept
-
-
-def _picked(log_p, target, reduction, kept):
-    """-log_p[target], reduced over the targets that are `kept`."""
-    if kept is None:
-        return losses.nll_loss(log_p, target, reduction)
-    target = np.where(kept, data_of(target), 0)
-    return _reduced(losses.nll_loss(log_p, target, "none"), reduction, kept)
+        all_are = f"all are {ignore_index}, which is ignored"
+        raise ValueError(f"{name}: the mean of no targets: {all_are}.")
+    return ignore_index
 
 
 @composition(kind="loss")
@@ -85,14 +70,9 @@ def cross_entropy(input, target, reduction="mean", *, ignore_index=-100, label_s
     """
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"cross_entropy: label_smoothing is in [0, 1], got {label_smoothing}.")
-    kept = _counted("cross_entropy", input, target, reduction, ignore_index)
-    axis = min(1, input.ndim - 1)
-    log_p = log_softmax(input, axis)
-    loss = _picked(log_p, target, reduction, kept)
-    if not label_smoothing:
-        return loss
-    uniform = _reduced(-np.mean(log_p, axis=axis), reduction, kept)
-    return (1 - label_smoothing) * loss + label_smoothing * uniform
+    ignored = _checked("cross_entropy", input, target, reduction, ignore_index)
+    log_p = log_softmax(input, losses.class_axis(input))
+    return losses.nll_loss(log_p, target, reduction, ignored, label_smoothing)
 
 
 def nll_loss(input, target, reduction="mean", *, ignore_index=-100):
@@ -100,8 +80,8 @@ def nll_loss(input, target, reduction="mean", *, ignore_index=-100):
 
     input is (N, C, ...) or (C,). target, reduction, ignore_index and errors as for cross_entropy.
     """
-    kept = _counted("nll_loss", input, target, reduction, ignore_index)
-    return _picked(input, target, reduction, kept)
+    ignored = _checked("nll_loss", input, target, reduction, ignore_index)
+    return losses.nll_loss(input, target, reduction, ignored)
 
 
 # -------------------------------------------------------------------------- losses of equal shapes
@@ -125,7 +105,7 @@ def mse_loss(input, target, reduction="mean"):
     reduction  "mean", "sum" or "none"
     """
     input, target = _equal_shapes("mse_loss", input, target, reduction)
-    return _reduced(np.square(input - target), reduction)
+    return REDUCTIONS[reduction](np.square(input - target))
 
 
 @composition(kind="loss")
@@ -135,7 +115,7 @@ def l1_loss(input, target, reduction="mean"):
     reduction  "mean", "sum" or "none"
     """
     input, target = _equal_shapes("l1_loss", input, target, reduction)
-    return _reduced(np.absolute(input - target), reduction)
+    return REDUCTIONS[reduction](np.absolute(input - target))
 
 
 @composition(kind="loss")
@@ -153,7 +133,7 @@ def huber_loss(input, target, reduction="mean", delta=1.0):
         raise ValueError(f"huber_loss: delta must be > 0, got {delta}.")
     d = input - target
     near = np.clip(d, -delta, delta)
-    return _reduced(0.5 * np.square(near) + delta * np.absolute(d - near), reduction)
+    return REDUCTIONS[reduction](0.5 * np.square(near) + delta * np.absolute(d - near))
 
 
 @composition(kind="loss")
@@ -173,4 +153,4 @@ def binary_cross_entropy_with_logits(input, target, reduction="mean"):
     learned = getattr(target, "requires_grad", False)
     if not learned and not (t.min(initial=0) >= 0 and t.max(initial=1) <= 1):
         raise ValueError(f"{name}: the targets must be from 0 to 1.")
-    return _reduced(target * softplus(-input) + (1 - target) * softplus(input), reduction)
+    return REDUCTIONS[reduction](target * softplus(-input) + (1 - target) * softplus(input))

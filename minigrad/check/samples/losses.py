@@ -12,6 +12,11 @@ samples = {
         "nll_loss(x, np.array([[[1, 0]], [[0, 0]]]), 'mean') | (2, 2, 1, 2)",
         "nll_loss(x.T[::-1], Tensor([0, 0]), 'mean') | (3, 2)",
         "nll_loss(x, np.zeros(2, np.uint8), 'mean') | (2, 1)",
+        # targets that do not count, and targets that are spread
+        cases("nll_loss(x, np.array([-9, 0, 1, -9]), r, -9, s) | (4, 3)", r=REDUCTIONS, s=[0.0, 0.3]),
+        cases("nll_loss(x, np.array([[2, 0], [1, 1]]), r, 1, 0.1) | (2, 3, 2)", r=REDUCTIONS),
+        "nll_loss(x, np.argmax(x, axis=1), 'mean', 0) | apart(4, 3)",
+        "nll_loss(x, 1, 'mean', 0, 0.5) | (3,)",
         "nll_loss(x, np.zeros(0, int), 'sum') | (0, 3)",
     ],
 }
