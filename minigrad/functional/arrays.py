@@ -8,7 +8,8 @@ import numbers
 
 import numpy as np
 
-from ..array import implements
+from ..array import data_of, implements, is_recorded
+from ..ops.indexing import at
 from .checks import whole_numbers
 
 
@@ -27,7 +28,15 @@ def _flat(x, axis):
 def _along(name, x, axis, *indices):
     """x[index] along `axis` for each of the indices: x[:, :, index] for axis 2."""
     before = (slice(None),) * _axis(name, x, axis)
-    return [x[(*before, index)] for index in indices]
+    return [at(x, (*before, index)) for index in indices]
+
+
+def _plain(name, what, value):
+    """A setting that decides the shape of the result. Raises TypeError for a part of a graph."""
+    if is_recorded(value):
+        shape = "the shape of the result depends on them, and a graph has fixed shapes"
+        raise TypeError(f"{name}: {what} belong to a graph: {shape}. Pass t.numpy().")
+    return data_of(value)
 
 
 def _indices(name, x, indices, axis):
@@ -42,16 +51,28 @@ def split(x, indices_or_sections, axis=0):
     Raises ValueError for a number of parts that does not divide the axis.
     """
     n = x.shape[_axis("split", x, axis)]
-    cuts = indices_or_sections
-    if isinstance(cuts, numbers.Integral):
-        parts, half = cuts, cuts // 2
-        if parts < 1 or n % parts:
-            raise ValueError(f"split: {parts} equal parts do not divide an axis of size {n}.")
-        if parts > 8:  # by halves: backward of k parts of x would take k^2 time
-            first, second = split(x, [half * n // parts], axis)
-            return split(first, half, axis) + split(second, parts - half, axis)
+    parts = _plain("split", "the indices", indices_or_sections)
+    if not isinstance(parts, numbers.Integral):
+        cuts = [slice(cut).indices(n)[1] for cut in parts]  # counted from the first entry
+    elif parts < 1 or n % parts:
+        raise ValueError(f"split: {parts} equal parts do not divide an axis of size {n}.")
+    else:
         cuts = [i * n // parts for i in range(1, parts)]
-    return _along("split", x, axis, *map(slice, [0, *cuts], [*cuts, n]))
+    return _parts(x, cuts, axis)
+
+
+def _parts(x, cuts, axis):
+    """The parts of x between the cuts. Many are cut by halves.
+
+    Backward adds each part to zeros of the shape of the array that it was cut from. So k parts that
+    were cut from x itself would take k x.size time.
+    """
+    if len(cuts) < 8 or cuts != sorted(cuts):
+        return _along("split", x, axis, *map(slice, [0, *cuts], [*cuts, None]))
+    half = len(cuts) // 2
+    middle, after = cuts[half], cuts[half + 1 :]
+    first, second = _along("split", x, axis, slice(middle), slice(middle, None))
+    return _parts(first, cuts[:half], axis) + _parts(second, [c - middle for c in after], axis)
 
 
 @implements(np.take)
@@ -77,7 +98,18 @@ def take_along_axis(x, indices, axis=-1):
         raise ValueError(f"take_along_axis: {shapes} must have as many axes, with axis {axis}.")
     index = list(np.ogrid[tuple(map(slice, x.shape))])
     index[axis] = _indices("take_along_axis", x, indices, axis)
-    return x[tuple(index)]
+    return at(x, tuple(index))
+
+
+@implements(np.nonzero)
+def nonzero(x):
+    """The positions of the entries that are not 0: for each axis an array of integers.
+
+    Raises ValueError for a number, which has no axis.
+    """
+    if x.ndim == 0:
+        raise ValueError("nonzero: a number has no axis. Write x[None].")
+    return tuple(np.transpose(np.argwhere(x)))
 
 
 @implements(np.repeat)
@@ -89,7 +121,7 @@ def repeat(x, repeats, axis=None):
     Raises ValueError for negative numbers, and unless there are one or as many as entries.
     """
     x, axis = _flat(x, axis)
-    n = x.shape[_axis("repeat", x, axis)]
+    n, repeats = x.shape[_axis("repeat", x, axis)], _plain("repeat", "the repeats", repeats)
     if np.size(repeats) not in (1, n) or np.min(repeats, initial=0) < 0:
         raise ValueError(f"repeat: repeats must be one number >= 0, or {n} of them; got {repeats}.")
     return take(x, np.repeat(np.arange(n), repeats), axis)
@@ -98,7 +130,8 @@ def repeat(x, repeats, axis=None):
 @implements(np.tile)
 def tile(x, reps):
     """x as a whole, repeated `reps` times: a number, or a number for each axis."""
-    reps = tuple(np.atleast_1d(reps))
+    reps = np.atleast_1d(_plain("tile", "the repeats", reps))
+    reps = tuple(whole_numbers("tile", "reps", reps))
     x = np.reshape(x, (1,) * (len(reps) - np.ndim(x)) + np.shape(x))
     for axis, times in enumerate(reps, x.ndim - len(reps)):
         if times != 1:
@@ -121,7 +154,12 @@ def vstack(arrays):
 
 @implements(np.diff)
 def diff(x, n=1, axis=-1):
-    """The differences of neighbours along `axis`; of these again, n times in all."""
+    """The differences of neighbours along `axis`; of these again, n times in all.
+
+    Raises ValueError unless n is a whole number >= 0.
+    """
+    if not isinstance(n, numbers.Integral) or n < 0:
+        raise ValueError(f"diff: n must be a whole number >= 0, got {n!r}.")
     for _ in range(n):
         after, before = _along("diff", x, axis, slice(1, None), slice(None, -1))
         x = after - before

@@ -7,26 +7,30 @@ import numbers
 
 import numpy as np
 
-from ..array import data_of
+from ..array import Array, data_of
 
 
 def whole_numbers(name, what, values, low=None, high=None):
-    """`values` as an array of whole numbers.
+    """`values`, a Tensor as it is, all else as an array of whole numbers.
 
     Raises TypeError for another dtype, IndexError for a value outside low..high - 1.
     """
-    values = np.asarray(data_of(values))
+    given = values if isinstance(values, Array) else np.asarray(values)
+    values = data_of(given)
     if values.dtype.kind not in "iu":
         raise TypeError(f"{name}: {what} must be of an integer dtype, not {values.dtype}.")
     if low is not None and values.size and not low <= values.min() <= values.max() < high:
-        given = f"{values.min()}..{values.max()}" if values.size > 1 else values.item()
-        raise IndexError(f"{name}: {what} must be from {low} to {high - 1}, got {given}.")
-    return values
+        wrong = f"{values.min()}..{values.max()}" if values.size > 1 else values.item()
+        raise IndexError(f"{name}: {what} must be from {low} to {high - 1}, got {wrong}.")
+    return given
 
 
 def mask_values(name, what, mask, meaning):
-    """`mask` as an array. Raises TypeError unless it has floats, or bools with this `meaning`."""
-    values = np.asarray(data_of(mask))
+    """`mask`, a Tensor as it is, all else as an array.
+
+    Raises TypeError unless it has floats, or bools with this `meaning`.
+    """
+    values = mask if isinstance(mask, Array) else np.asarray(mask)
     if values.dtype.kind not in "bf":
         kinds = f"boolean, {meaning}, or floats that are added to the scores"
         raise TypeError(f"{name}: {what} must be {kinds}; not {values.dtype}.")

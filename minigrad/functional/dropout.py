@@ -28,6 +28,7 @@ import numpy as np
 
 from .. import ops
 from ..array import data_of
+from ..engine import Tensor
 from ..noise import Bernoulli, Noise, Normal, sampling_mode
 from ..registry import composition
 from .checks import check_axes, check_fits
@@ -210,6 +211,8 @@ def _gaussian(name, x, mean, std, rng, noise):
 
 
 def _given(name, what, noise, dtype, shape):
-    """A Noise leaf as it is, an array in this dtype."""
+    """A Noise leaf as it is, a Tensor or an array in this dtype."""
     check_fits(name, f"a {what}", np.shape(noise), "x", shape)
-    return noise if isinstance(noise, Noise) else np.asarray(data_of(noise), dtype)
+    if not isinstance(noise, Tensor):
+        return np.asarray(noise, dtype)
+    return noise if noise.dtype == dtype or isinstance(noise, Noise) else noise.astype(dtype)

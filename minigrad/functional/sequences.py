@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from ..array import data_of
-from ..engine import Tensor
+from ..array import is_recorded
 from ..ops import softmax
+from ..ops.comparisons import stop_gradient
+from ..ops.indexing import at
 from ..registry import composition
 from .checks import check_fits, mask_values, whole_numbers
 from .dropout import check_settings, dropout
@@ -27,17 +28,17 @@ def embedding(x, weight, padding_idx=None):
         shape = np.shape(weight)
         raise ValueError(f"embedding: weight must be (num_embeddings, embedding_dim), got {shape}.")
     rows = len(weight)
-    numbers = whole_numbers("embedding", "each row in x", x, 0, rows)
-    out = weight[x if isinstance(x, Tensor) else numbers]
+    x = whole_numbers("embedding", "each row in x", x, 0, rows)
     if padding_idx is None:
-        return out
+        return at(weight, x)
     padding = padding_row(padding_idx, rows)
-    return np.where(np.expand_dims(numbers == padding, -1), data_of(weight)[padding], out)
+    is_padding = np.expand_dims(x == padding, -1)
+    return np.where(is_padding, stop_gradient(at(weight, padding)), at(weight, x))
 
 
 def padding_row(padding_idx, rows):
     """The row of padding_idx, which may count from the end. Raises IndexError if there is none."""
-    return whole_numbers("embedding", "padding_idx", padding_idx, -rows, rows).item() % rows
+    return int(whole_numbers("embedding", "padding_idx", padding_idx, -rows, rows).item()) % rows
 
 
 @composition
@@ -88,7 +89,8 @@ def scaled_dot_product_attention(
         some = allowed.any(axis=-1, keepdims=True)
         # A query that may attend to no key gets weights as without a mask, which then become 0.
         weights = softmax(np.where(allowed | ~some, scores, -np.inf))
-        weights = weights if some.all() else np.where(some, weights, 0)
+        if is_recorded(some) or not some.all():
+            weights = np.where(some, weights, 0)
     if dropout_p:
         weights = dropout(weights, dropout_p, training, rng)
     return (weights @ value, weights) if need_weights else weights @ value
@@ -98,12 +100,11 @@ def _masks(name, mask, is_causal, scores):
     """(a mask of the scores that count, or None for all; floats to add to the scores, or None)."""
     allowed = added = None
     if mask is not None:
-        values = mask_values(name, "attn_mask", mask, "True where a query may attend")
-        check_fits(name, "an attn_mask", values.shape, "the scores", scores.shape)
-        allowed = values
-        if values.dtype != bool:
+        mask = allowed = mask_values(name, "attn_mask", mask, "True where a query may attend")
+        check_fits(name, "an attn_mask", mask.shape, "the scores", scores.shape)
+        if mask.dtype != bool:
             with np.errstate(over="ignore"):  # -1e9, which many use, is -inf in float16
-                allowed = values.astype(scores.dtype) != -np.inf
+                allowed = mask.astype(scores.dtype) != -np.inf
             added = np.where(allowed, mask, 0).astype(scores.dtype)
     if is_causal:
         causal = np.tri(*scores.shape[-2:], dtype=bool)
