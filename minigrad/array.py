@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from . import errors
-from .changes import mark_changed
+from .changes import last_change, mark_changed, take_back
 from .modes import recording
 
 default_dtype = np.dtype(np.float32)
@@ -57,15 +57,24 @@ def is_recorded(x):
 def operand(x, rule, args):
     """x, one of the arguments of an op, as its forward takes it. `rule`: the rule of this argument.
 
-    Beside Tensors a number of NumPy becomes one of Python, which does not widen their dtype. A list
-    with a rule becomes an array, and so does a number without Tensors or arrays beside it.
+    A number of NumPy beside a Tensor of floats becomes a number of Python, which does not widen the
+    dtype of the Tensor, as in PyTorch: float32 times np.float64(2) is float32. Beside Tensors of
+    whole numbers it keeps its dtype, as in NumPy: uint8 plus np.int64(300) is int64. A list with a
+    rule becomes an array, and so does a number without Tensors or arrays beside it.
     """
     if isinstance(x, np.generic):
-        return x.item() if any(isinstance(a, Array) for a in args) else x
+        return x.item() if any(isinstance(a, Array) and a.dtype.kind == "f" for a in args) else x
     if not rule or x is None or isinstance(x, (Array, np.ndarray)):
         return x
     stays = isinstance(x, (int, float)) and any(isinstance(a, (Array, np.ndarray)) for a in args)
     return x if stays else as_array(x)
+
+
+def of_numbers(result):
+    """What a forward returned. Raises TypeError for an array of Python objects, such as None."""
+    if np.asarray(result).dtype.hasobject:
+        raise TypeError("an argument is not a number")
+    return result
 
 
 def as_list(x):
@@ -136,7 +145,7 @@ class Array:
         return len(self.data)
 
     def __iter__(self):
-        return (self[i] for i in range(len(self)))
+        return _rows(self, len(self))
 
     __hash__ = object.__hash__  # `==` compares entries; as the key of a dict, a tensor is itself
 
@@ -173,10 +182,13 @@ class Array:
                 return NotImplemented  # so that `t += u` is `t = t + u` for tensors of a graph
             if recording.get() and self.requires_grad:
                 raise errors.update_of_leaf(self, symbol)
-            mark_changed(self)
+            before = last_change(self.data)
+            mark_changed(self)  # before it is written to, in case the update is interrupted
             try:
                 ufunc(self.data, data_of(other), out=self.data, casting="same_kind")
             except (TypeError, ValueError) as error:
+                if ufunc is not np.power:  # it checks exponents while it writes; others write last
+                    take_back(self, before)
                 place = f"t {symbol} u in place, t of shape {self.shape} and {self.dtype}"
                 raise errors.same_kind(error, f"{place}: {error}") from error
             return self
@@ -203,7 +215,22 @@ class Array:
         return self.detach()._fill(result)
 
     def __array_function__(self, function, types, args, keywords):
-        return implementation(function)(*args, **keywords)
+        ours, name = implementation(function), function.__name__
+        try:
+            return ours(*args, **keywords)
+        except Exception as error:
+            if str(error).startswith(name):
+                raise
+            raise errors.same_kind(error, f"{name}: {error}") from error
+
+
+def _rows(x, n):
+    """The n rows of x. Many are cut by halves, as np.split cuts them and for the same reason."""
+    if n > 8:
+        yield from _rows(x[: n // 2], n // 2)
+        yield from _rows(x[n // 2 :], n - n // 2)
+    else:
+        yield from (x[i] for i in range(n))
 
 
 def implementation(function):

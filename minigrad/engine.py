@@ -27,7 +27,7 @@ from heapq import heappop, heappush
 import numpy as np
 
 from . import changes, errors
-from .array import Array, as_array, as_list, data_of, operand
+from .array import Array, as_array, as_list, data_of, of_numbers, operand
 from .changes import tick
 from .modes import recording, scope
 
@@ -189,7 +189,7 @@ def record(op, args):
     tensors = [a for a in args if isinstance(a, Tensor)]
     try:
         args = tuple(operand(a, rule, args) for a, rule in zip(args, op.rules))
-        data = op.forward(*map(data_of, args))
+        data = of_numbers(op.forward(*map(data_of, args)))
     except Exception as error:
         raise errors.in_forward(op, args, error) from error
     flags = 0

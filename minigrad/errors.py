@@ -7,7 +7,7 @@ import numpy as np
 
 def same_kind(error, message):
     """An error with this message. Its class is the built-in class that `error` derives from."""
-    kinds = (ValueError, IndexError, TypeError)
+    kinds = ValueError, IndexError, TypeError, OverflowError, FloatingPointError, MemoryError
     return next((kind for kind in kinds if isinstance(error, kind)), RuntimeError)(message)
 
 

@@ -22,9 +22,10 @@ if isinstance({x}, _Tensor):
 else:
     {x}_ = {x}"""
 TAKE_OPERAND = """
-    if type({x}) is not _ndarray and {x} is not None:
+    if type({x}) is not _ndarray or {x}.dtype.hasobject:
         if type({x}) not in _NUMBERS or not ({has_tensors}):
             return _record(_op, ({args},))"""
+TAKE_OPTIONAL = TAKE_OPERAND.replace("_NUMBERS", "_NUMBERS_OR_NONE")
 TAKE_SETTING = """
     if isinstance({x}, _generic):
         return _record(_op, ({args},))"""
@@ -72,7 +73,11 @@ PULL_ONLY = """
 
 def call_text(op):
     """The body of the function that calls an op."""
-    take = [TAKE + (TAKE_OPERAND if rule else TAKE_SETTING) for rule in op.rules]
+    optional = {name for name, default in op.defaults.items() if default is None}
+    take = []
+    for name, rule in zip(op.names, op.rules):
+        operand = TAKE_OPTIONAL if name in optional else TAKE_OPERAND
+        take.append(TAKE + (operand if rule else TAKE_SETTING))
     refuse = [REFUSE if i in op.undeclared else "" for i, _ in enumerate(op.names)]
     return _filled(op, START, take, RUN, refuse, RESULT)
 
@@ -116,6 +121,7 @@ def names_of(op):
         "_rules": op.rules,
         "_Tensor": Tensor,
         "_NUMBERS": (float, int),
+        "_NUMBERS_OR_NONE": (float, int, type(None)),
         "_record": record,
         "_constant": constant,
         "_in_forward": in_forward,

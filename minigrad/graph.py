@@ -6,6 +6,7 @@ and with its noise as it was or drawn anew.
 
 import numpy as np
 
+from . import errors
 from .array import as_array, data_of
 from .engine import Tensor, constant, result
 from .noise import Noise
@@ -72,8 +73,16 @@ def evaluate(nodes, values, fresh_noise=False):
         elif node.args and any(isinstance(a, Tensor) and a.order in values for a in node.args):
             arguments = [values.get(a.order, a.data) if isinstance(a, Tensor) else a
                          for a in node.args]  # fmt: skip
-            values[node.order] = np.asarray(node.op.forward(*arguments))
+            values[node.order] = np.asarray(_run(node.op, arguments))
     return values
+
+
+def _run(op, arguments):
+    """The forward of an op. Other values of the leaves can have shapes that do not fit."""
+    try:
+        return op.forward(*arguments)
+    except Exception as error:
+        raise errors.in_forward(op, arguments, error) from error
 
 
 def noise_leaves(root):
@@ -100,7 +109,7 @@ def copy(nodes, dtype=np.float64, values=None):
     for node in nodes:
         if node.args:
             args = tuple(_copied(a, copies, dtype) for a in node.args)
-            data = node.op.forward(*map(data_of, args))
+            data = _run(node.op, list(map(data_of, args)))
             copies[node.order] = result(node.op, args, data, node.flags)
             copies[node.order].scope = node.scope
         else:

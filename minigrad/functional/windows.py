@@ -17,6 +17,7 @@ window larger than x.
 
 import math
 import numbers
+from fractions import Fraction
 
 import numpy as np
 
@@ -159,18 +160,22 @@ def interpolate(x, size=None, scale_factor=None, mode="nearest"):
         raise ValueError(f'interpolate: mode must be "nearest", got {mode!r}.')
     if (size is None) == (scale_factor is None):
         raise ValueError("interpolate: give size or scale_factor, and not both.")
-    if size is None:
-        scales = each("interpolate", "scale_factor", scale_factor, rank, 0, numbers.Real)
-        size = [int(n * scale) for n, scale in zip(space, scales)]
-        exact = [np.arange(m) / scale for m, scale in zip(size, scales)]
-        sources = [np.minimum(i, n - 1).astype(int) for i, n in zip(exact, space)]
-    else:
+    if not min(space):
+        raise ValueError(f"interpolate: x {x.shape} has no entries.")
+    if size is not None:
         size = each("interpolate", "size", size, rank, 1)
-        sources = [np.arange(m) * n // m for m, n in zip(size, space)]
+        ratios = list(map(Fraction, size, space))
+    else:
+        scales = each("interpolate", "scale_factor", scale_factor, rank, 0, numbers.Real)
+        if not all(map(math.isfinite, scales)):
+            raise ValueError(f"interpolate: scale_factor must be finite; got {scale_factor!r}.")
+        size = [int(n * scale) for n, scale in zip(space, scales)]
+        ratios = [Fraction(str(float(scale))) for scale in scales]  # as written: 33 / 1.1 is 30
     if min(size) < 1:
         raise ValueError(f"interpolate: scale_factor={scale_factor} leaves nothing of x {x.shape}.")
-    for axis, source in enumerate(sources, start=2):
-        x = np.take(x, source, axis)
+    for axis, (m, ratio) in enumerate(zip(size, ratios), start=2):
+        above, below = ratio.as_integer_ratio()
+        x = np.take(x, [min(i * below // above, x.shape[axis] - 1) for i in range(m)], axis)
     return x
 
 

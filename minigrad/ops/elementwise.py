@@ -266,10 +266,7 @@ def where(condition, x, y):
 
     Both are computed. So where f(x) could be nan, mask x too.
     """
-    chosen = np.where(condition, x, y)
-    if chosen.dtype.kind == "O":
-        raise TypeError("an argument is not a number")
-    return chosen
+    return np.where(condition, x, y)
 
 
 def _clip_rule(g, out, x, a_min, a_max):

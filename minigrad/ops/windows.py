@@ -96,9 +96,7 @@ def convolve(x, w, bias, stride, dilation, groups):
     """
     samples, (filters, _, *size) = len(x), w.shape
     out = places(x.shape[2:], size, stride, dilation)
-    dtype = np.result_type(x, w)
-    if bias is not None and bias.dtype.kind == "c":
-        dtype = bias.dtype
+    dtype = np.result_type(x, w) if bias is None else np.result_type(x, w, bias)
     y = np.empty((filters, samples, *out), dtype)
     weights = w.reshape(groups, filters // groups, -1)
     for rows, windows in _matrices(x, size, stride, dilation, groups):
