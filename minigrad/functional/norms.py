@@ -56,8 +56,8 @@ def batch_norm(
         needed = "running_mean and running_var; else training=True"
         raise ValueError(f"batch_norm: evaluation needs {needed}.")
     # The mean goes first: x * scale would lose digits if the mean is large.
-    centred = _affine_by_channel(x, None, -np.asarray(running_mean))
-    scale = (1 if weight is None else weight) / np.sqrt(np.asarray(running_var) + eps)
+    centred = _affine_by_channel(x, None, np.negative(running_mean))
+    scale = (1 if weight is None else weight) / np.sqrt(np.add(running_var, eps))
     return _affine_by_channel(centred, scale, bias)
 
 

@@ -31,11 +31,10 @@ def in_float32(function):
     """
 
     @wraps(function)
-    def run(first, *others):
-        if first.dtype.char != "e":  # the character of float16
-            return function(first, *others)
-        given = (first, *others)
-        wide = [a.astype(np.float32) if getattr(a, "dtype", None) == "e" else a for a in given]
+    def run(*args):
+        if args[0].dtype.char != "e":  # the character of float16
+            return function(*args)
+        wide = [a.astype(np.float32) if getattr(a, "dtype", None) == "e" else a for a in args]
         return function(*wide).astype(np.float16)
 
     return run

@@ -18,35 +18,19 @@ def _chosen(x, target, ignore_index):
 
     The mask is None if all count. A target that does not count gets class 0.
     """
-    labels, kept, axis = np.asarray(target), None, class_axis(x)
-    count = labels.size
+    kept, count, axis = None, np.size(target), class_axis(x)
     if ignore_index is not None:
-        kept = labels != ignore_index
-        labels, count = np.where(kept, labels, 0), int(np.count_nonzero(kept))
-    if labels.ndim == axis == 1:
-        return (np.arange(len(labels)), labels), kept, count
-    grid = list(np.ogrid[tuple(map(slice, labels.shape))])
-    return (*grid[:axis], labels, *grid[axis:]), kept, count
+        kept = np.not_equal(target, ignore_index)
+        target, count = np.where(kept, target, 0), np.sum(kept, dtype=x.dtype)
+    if np.ndim(target) == axis == 1:
+        return (np.arange(len(target)), target), kept, count
+    grid = list(np.ogrid[tuple(map(slice, np.shape(target)))])
+    return (*grid[:axis], target, *grid[axis:]), kept, count
 
 
-@in_float32
-def _rule(g, out, x, target, reduction, *settings):
-    derivative = nll_weights if isinstance(g, Tensor) else nll_weights.op.forward
-    weights = derivative(x, target, reduction, *settings)
-    return weights * (restored(g, x, class_axis(x), False) if reduction == "none" else g)
-
-
-@op(x=None, target=None)
-def nll_weights(x, target, reduction, ignore_index, smoothing):
-    """The derivative of nll_loss by x, for each target."""
-    index, kept, count = _chosen(x, target, ignore_index)
-    share = 1 / count if reduction == "mean" else 1
-    weights = np.empty_like(x)  # zeros in the memory layout of x
-    weights.fill(0)
-    weights[index] = -share
-    if smoothing:
-        weights = (1 - smoothing) * weights - smoothing * share / x.shape[class_axis(x)]
-    return weights if kept is None else weights * np.expand_dims(kept, class_axis(x))
+def _rule(g, out, x, target, *settings):
+    transpose = put_back if isinstance(g, Tensor) else put_back.op.forward  # without the call
+    return transpose(g, x, target, *settings)
 
 
 @op(kind="loss", x=_rule, target=None)
@@ -65,7 +49,27 @@ def nll_loss(x, target, reduction, ignore_index=None, smoothing=0.0):
         picked = np.where(kept, picked, 0)
     if reduction == "none":
         return -picked
-    if reduction == "mean" and not count:
-        raise ValueError("the mean of no targets is undefined")
+    if reduction == "mean" and not picked.size:
+        raise ValueError("the mean of no entries is undefined")
     total = -np.add.reduce(picked, axis=None)
     return total / count if reduction == "mean" else total
+
+
+@op(
+    g=lambda h, out, g, x, target, *settings: nll_loss(h, target, *settings),
+    x=None,
+    target=None,
+)
+@in_float32
+def put_back(g, x, target, reduction, ignore_index, smoothing):
+    """The transpose of nll_loss: at each target its share of -g, else 0."""
+    index, kept, count = _chosen(x, target, ignore_index)
+    y = np.empty_like(x)  # zeros in the memory layout of x
+    y.fill(0)
+    y[index] = -1 / count if reduction == "mean" else -1
+    if smoothing:
+        share = smoothing / x.shape[class_axis(x)]
+        y = (1 - smoothing) * y - (share / count if reduction == "mean" else share)
+    if kept is not None:
+        y = y * np.expand_dims(kept, class_axis(x))
+    return y * (restored(g, x, class_axis(x), False) if reduction == "none" else g)

@@ -19,4 +19,9 @@ samples = {
         "nll_loss(x, 1, 'mean', 0, 0.5) | (3,)",
         "nll_loss(x, np.zeros(0, int), 'sum') | (0, 3)",
     ],
+    "put_back": [
+        cases("put_back(x, y, np.array([2, 0, 1, 1]), r, None, 0.0) | (), (4, 3)", r=["mean", "sum"]),
+        "put_back(x, y, np.array([2, 0, 1, 1]), 'none', 1, 0.3) | (4,), (4, 3)",
+        "put_back(x, y, np.array([[2, 0], [1, 1]]), 'none', None, 0.0) | (2, 2), (2, 3, 2)",
+    ],
 }
