@@ -32,7 +32,7 @@ def as_array(data, dtype=None):
         data._leave("Tensor(t)", "t.detach() leaves the graph")
         data = data.data
     try:
-        array = np.array(data, dtype=dtype, order="C")
+        array = np.asarray(data)
     except ValueError as error:
         raise ValueError(
             f"Tensor: the nested lists do not make a rectangular array ({error})."
@@ -40,8 +40,13 @@ def as_array(data, dtype=None):
     if array.dtype.kind not in "fiubc":
         given = f"{type(data).__name__} of dtype {array.dtype}"
         raise TypeError(f"Tensor: numbers are needed, got {given}.")
-    is_typed = dtype is not None or isinstance(data, (np.ndarray, np.generic))
-    return array if is_typed or array.dtype != np.float64 else array.astype(default_dtype)
+    if (
+        dtype is None
+        and not isinstance(data, (np.ndarray, np.generic))
+        and array.dtype == np.float64
+    ):
+        dtype = default_dtype
+    return np.array(array, dtype, order="C")
 
 
 def data_of(x):
@@ -218,7 +223,7 @@ class Array:
         ours, name = implementation(function), function.__name__
         try:
             return ours(*args, **keywords)
-        except Exception as error:
+        except errors.WRONG_CALL as error:
             if str(error).startswith(name):
                 raise
             raise errors.same_kind(error, f"{name}: {error}") from error

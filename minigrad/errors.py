@@ -8,8 +8,12 @@ import numpy as np
 def same_kind(error, message):
     """An error with this message. Its class is the built-in class that `error` derives from."""
     kinds = ValueError, IndexError, TypeError, OverflowError, FloatingPointError, MemoryError
+    if isinstance(error, AttributeError):  # an argument of another type has no such attribute
+        return TypeError(message)
     return next((kind for kind in kinds if isinstance(error, kind)), RuntimeError)(message)
 
+
+WRONG_CALL = ValueError, IndexError, TypeError, AttributeError  # what wrong arguments raise
 
 # ---------------------------------------------------------------------------------------- tensors
 
@@ -79,7 +83,14 @@ def in_forward(op, args, error):
     arrays = [a for a in args if hasattr(a, "shape") and not isinstance(a, np.generic)]
     shapes = [str(a.shape) for a in arrays]
     told = str(error).replace(" ", "")
-    if any(shape.replace(" ", "") in told for shape in shapes):
+    if isinstance(error, AttributeError):
+        others = [
+            f"{name} is {a!r:.60}"
+            for name, rule, a in zip(op.names, op.rules, args)
+            if rule and not hasattr(a, "shape")
+        ]
+        error = TypeError(f"arrays are needed, but {' and '.join(others) or error}")
+    if not shapes or any(shape.replace(" ", "") in told for shape in shapes):
         return same_kind(error, f"{op.name}: {error}")
     return same_kind(error, f"{op.name} of {' and '.join(shapes)}: {error}")
 

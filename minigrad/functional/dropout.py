@@ -27,7 +27,7 @@ import re
 import numpy as np
 
 from .. import ops
-from ..array import data_of
+from ..array import as_array, data_of
 from ..engine import Tensor
 from ..noise import Bernoulli, Noise, Normal, sampling_mode
 from ..registry import composition
@@ -214,5 +214,5 @@ def _given(name, what, noise, dtype, shape):
     """A Noise leaf as it is, a Tensor or an array in this dtype."""
     check_fits(name, f"a {what}", np.shape(noise), "x", shape)
     if not isinstance(noise, Tensor):
-        return np.asarray(noise, dtype)
+        return as_array(noise, dtype)
     return noise if noise.dtype == dtype or isinstance(noise, Noise) else noise.astype(dtype)

@@ -31,6 +31,8 @@ def _check_reduction(name, reduction):
 def _checked(name, scores, target, reduction, ignore_index):
     """`ignore_index`, or None if no target has it. Raises an error for wrong targets."""
     _check_reduction(name, reduction)
+    if not isinstance(ignore_index, (int, np.integer)):
+        raise TypeError(f"{name}: ignore_index is a whole number, not {ignore_index!r}.")
     shape, labels = np.shape(scores), np.asarray(data_of(target))
     axis = min(1, len(shape) - 1)  # of the classes
     needed = shape[:axis] + shape[axis + 1 :]

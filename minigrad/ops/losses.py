@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..array import data_of
 from ..engine import Tensor
 from ..registry import op
 from .elementwise import in_float32
@@ -13,7 +14,7 @@ def class_axis(x):
     return min(1, x.ndim - 1)
 
 
-def _chosen(x, target, ignore_index):
+def _chosen(x, target, ignore_index, dtype):
     """(the index of the target classes in x, a mask of the targets that count, their number).
 
     The mask is None if all count. A target that does not count gets class 0.
@@ -21,7 +22,7 @@ def _chosen(x, target, ignore_index):
     kept, count, axis = None, np.size(target), class_axis(x)
     if ignore_index is not None:
         kept = np.not_equal(target, ignore_index)
-        target, count = np.where(kept, target, 0), np.sum(kept, dtype=x.dtype)
+        target, count = np.where(kept, target, 0), np.sum(kept, dtype=dtype)
     if np.ndim(target) == axis == 1:
         return (np.arange(len(target)), target), kept, count
     grid = list(np.ogrid[tuple(map(slice, np.shape(target)))])
@@ -29,8 +30,8 @@ def _chosen(x, target, ignore_index):
 
 
 def _rule(g, out, x, target, *settings):
-    transpose = put_back if isinstance(g, Tensor) else put_back.op.forward  # without the call
-    return transpose(g, x, target, *settings)
+    transpose = put_back if isinstance(g, Tensor) else put_back.op.forward  # saves a call
+    return transpose(g, data_of(x), target, *settings)
 
 
 @op(kind="loss", x=_rule, target=None)
@@ -41,7 +42,7 @@ def nll_loss(x, target, reduction, ignore_index=None, smoothing=0.0):
     Targets of the class `ignore_index` do not count. The part `smoothing` of each target is spread
     over all classes.
     """
-    index, kept, count = _chosen(x, target, ignore_index)
+    index, kept, count = _chosen(x, target, ignore_index, x.dtype)
     picked = x[index]
     if smoothing:
         picked = (1 - smoothing) * picked + smoothing * x.mean(axis=class_axis(x))
@@ -56,20 +57,24 @@ def nll_loss(x, target, reduction, ignore_index=None, smoothing=0.0):
 
 
 @op(
-    g=lambda h, out, g, x, target, *settings: nll_loss(h, target, *settings),
-    x=None,
+    g=lambda h, out, g, like, target, *settings: nll_loss(h, target, *settings),
+    like=None,
     target=None,
 )
 @in_float32
-def put_back(g, x, target, reduction, ignore_index, smoothing):
-    """The transpose of nll_loss: at each target its share of -g, else 0."""
-    index, kept, count = _chosen(x, target, ignore_index)
-    y = np.empty_like(x)  # zeros in the memory layout of x
+def put_back(g, like, target, reduction, ignore_index, smoothing):
+    """The transpose of nll_loss: at each target its share of -g, else 0.
+
+    The result has the shape and the memory layout of the array `like`.
+    """
+    index, kept, count = _chosen(like, target, ignore_index, g.dtype)
+    axis = class_axis(like)
+    y = np.empty_like(like, g.dtype)
     y.fill(0)
     y[index] = -1 / count if reduction == "mean" else -1
     if smoothing:
-        share = smoothing / x.shape[class_axis(x)]
+        share = smoothing / like.shape[axis]
         y = (1 - smoothing) * y - (share / count if reduction == "mean" else share)
     if kept is not None:
-        y = y * np.expand_dims(kept, class_axis(x))
-    return y * (restored(g, x, class_axis(x), False) if reduction == "none" else g)
+        y = y * np.expand_dims(kept, axis)
+    return y * (restored(g, like, axis, False) if reduction == "none" else g)

@@ -3,6 +3,7 @@
 from .case import cases
 
 REDUCTIONS = ["mean", "sum", "none"]
+SMOOTHING = [0.0, 0.3]
 
 samples = {
     "nll_loss": [
@@ -13,15 +14,22 @@ samples = {
         "nll_loss(x.T[::-1], Tensor([0, 0]), 'mean') | (3, 2)",
         "nll_loss(x, np.zeros(2, np.uint8), 'mean') | (2, 1)",
         # targets that do not count, and targets that are spread
-        cases("nll_loss(x, np.array([-9, 0, 1, -9]), r, -9, s) | (4, 3)", r=REDUCTIONS, s=[0.0, 0.3]),
+        cases(
+            "nll_loss(x, np.array([-9, 0, 1, -9]), r, -9, s) | (4, 3)", r=REDUCTIONS, s=SMOOTHING
+        ),
         cases("nll_loss(x, np.array([[2, 0], [1, 1]]), r, 1, 0.1) | (2, 3, 2)", r=REDUCTIONS),
         "nll_loss(x, np.argmax(x, axis=1), 'mean', 0) | apart(4, 3)",
         "nll_loss(x, 1, 'mean', 0, 0.5) | (3,)",
         "nll_loss(x, np.zeros(0, int), 'sum') | (0, 3)",
     ],
     "put_back": [
-        cases("put_back(x, y, np.array([2, 0, 1, 1]), r, None, 0.0) | (), (4, 3)", r=["mean", "sum"]),
-        "put_back(x, y, np.array([2, 0, 1, 1]), 'none', 1, 0.3) | (4,), (4, 3)",
-        "put_back(x, y, np.array([[2, 0], [1, 1]]), 'none', None, 0.0) | (2, 2), (2, 3, 2)",
+        cases(
+            "put_back(x, np.ones((4, 3)), np.array([2, 0, 1, 1]), r, i, s) | ()",
+            r=["mean", "sum"],
+            i=[None, 1],
+            s=SMOOTHING,
+        ),
+        "put_back(x, np.ones((4, 3)), np.array([2, 0, 1, 1]), 'none', 1, 0.3) | (4,)",
+        "put_back(x, np.ones((2, 3, 2)), np.array([[2, 0], [1, 1]]), 'none', None, 0.0) | (2, 2)",
     ],
 }
