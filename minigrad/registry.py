@@ -196,6 +196,19 @@ class Member(Op):
         return pairs
 
 
+class Each:
+    """The cotangents rule(x) of the operands x of a family, each computed when it is read.
+
+    So a rule runs for the operands that need a cotangent, and for no others.
+    """
+
+    def __init__(self, rule, operands):
+        self.rule, self.operands = rule, operands
+
+    def __getitem__(self, i):
+        return self.rule(self.operands[i])
+
+
 def composition(function=None, *, kind="operation"):
     """Decorates a function of several ops: pictures and reports show its nodes as one.
 

@@ -7,7 +7,7 @@ from itertools import compress
 
 import numpy as np
 
-from ..registry import op
+from ..registry import Each, op
 
 
 def flat(x):
@@ -135,17 +135,11 @@ def _einsum_cotangent(i, g, subscripts, operands):
     return cotangent
 
 
-class _Cotangents:
-    """The cotangents of all operands of an einsum, each computed when it is read."""
-
-    def __init__(self, *given):
-        self.given = given
-
-    def __getitem__(self, i):
-        return _einsum_cotangent(i, *self.given)
+def _einsum_rule(g, out, subscripts, *operands):
+    return Each(lambda i: _einsum_cotangent(i, g, subscripts, operands), range(len(operands)))
 
 
-@op(operands=lambda g, out, subscripts, *operands: _Cotangents(g, subscripts, operands))
+@op(operands=_einsum_rule)
 def einsum(subscripts, *operands):
     """np.einsum with a string of subscripts: implicit or explicit, ellipses, repeated labels."""
     if not isinstance(subscripts, str):

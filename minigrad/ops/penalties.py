@@ -25,7 +25,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..engine import Tensor
-from ..registry import op
+from ..registry import Each, op
 
 
 def penalty(*, prox, **rules):
@@ -34,7 +34,8 @@ def penalty(*, prox, **rules):
     prox   {name of a coefficient: the proximal operator of its norm, as prox(v, t)}. The value is
            None if the operator has no closed form. If the penalty has settings beside its
            coefficients, the value is a function (w, *settings) that returns the operator for w.
-    rules  The gradient rule of the weights. It returns a list, one cotangent for each weight.
+    rules  The gradient rule of the weights. It returns a sequence with one cotangent for each weight,
+           such as an `Each`.
 
     Returns the function for users: weights first, coefficients and settings by name, such as
     l1_penalty(w1, w2, c=1e-3). It raises TypeError if the weights are not Tensors, ValueError if a
@@ -164,7 +165,10 @@ def _sum_of_magnitudes(w):
     return sum(magnitude(piece) @ ones[: piece.size] for piece in pieces)
 
 
-@penalty(prox={"c": soft_threshold}, weights=lambda g, out, c, *ws: [_signs(w, c * g) for w in ws])
+@penalty(
+    prox={"c": soft_threshold},
+    weights=lambda g, out, c, *ws: Each(lambda w: _signs(w, c * g), ws),
+)
 def l1_penalty(c, *weights):
     """c * sum |w| over all entries of the weights: one node of the loss (the lasso's penalty).
 
@@ -179,7 +183,7 @@ def l1_penalty(c, *weights):
     return c * sum(map(_sum_of_magnitudes, weights))
 
 
-@penalty(prox={"c": shrink}, weights=lambda g, out, c, *ws: [2 * c * g * w for w in ws])
+@penalty(prox={"c": shrink}, weights=lambda g, out, c, *ws: Each(lambda w: 2 * c * g * w, ws))
 def l2_penalty(c, *weights):
     """c * sum w^2 over all entries of the weights: one node of the loss (Keras's convention).
 
@@ -195,7 +199,7 @@ def l2_penalty(c, *weights):
 
 @penalty(
     prox={"l1": soft_threshold, "l2": shrink},
-    weights=lambda g, out, l1, l2, *ws: [g * (l1 * np.sign(w) + 2 * l2 * w) for w in ws],
+    weights=lambda g, out, l1, l2, *ws: Each(lambda w: g * (l1 * np.sign(w) + 2 * l2 * w), ws),
 )
 def elastic_net(l1, l2, *weights):
     """l1 * sum |w| + l2 * sum w^2 over all entries of the weights: one node of the loss.
@@ -226,7 +230,7 @@ def _group_prox(w, axis):
 
 
 def _group_rule(g, out, c, axis, *weights):
-    return [_group_cotangent(g, c, axis, w) for w in weights]
+    return Each(lambda w: _group_cotangent(g, c, axis, w), weights)
 
 
 def _group_cotangent(g, c, axis, w):
