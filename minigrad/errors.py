@@ -84,12 +84,9 @@ def in_forward(op, args, error):
     shapes = [str(a.shape) for a in arrays]
     told = str(error).replace(" ", "")
     if isinstance(error, AttributeError):
-        others = [
-            f"{name} is {a!r:.60}"
-            for name, rule, a in zip(op.names, op.rules, args)
-            if rule and not hasattr(a, "shape")
-        ]
-        error = TypeError(f"arrays are needed, but {' and '.join(others) or error}")
+        for name, rule, a in zip(op.names, op.rules, args):
+            if rule and not hasattr(a, "shape"):
+                return TypeError(f"{op.name}: {name} must be an array, not {a!r:.60}.")
     if not shapes or any(shape.replace(" ", "") in told for shape in shapes):
         return same_kind(error, f"{op.name}: {error}")
     return same_kind(error, f"{op.name} of {' and '.join(shapes)}: {error}")

@@ -34,7 +34,7 @@ def penalty(*, prox, **rules):
     prox   {name of a coefficient: the proximal operator of its norm, as prox(v, t)}. The value is
            None if the operator has no closed form. If the penalty has settings beside its
            coefficients, the value is a function (w, *settings) that returns the operator for w.
-    rules  The gradient rule of the weights. It returns a sequence with one cotangent for each weight,
+    rules  The gradient rule of the weights. It returns a sequence, one cotangent for each weight,
            such as an `Each`.
 
     Returns the function for users: weights first, coefficients and settings by name, such as
