@@ -6,7 +6,6 @@ proximal optimizers all read a loss with `addends`.
 
 import math
 import warnings
-from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import NamedTuple
 
@@ -93,8 +92,7 @@ def _number(x):
     return float(np.asarray(data_of(x)).item())
 
 
-@dataclass(eq=False)
-class Term:
+class Term(NamedTuple):
     """A term of a loss.
 
     name        cross_entropy, or l2_penalty(c=0.001), with the factor that the loss gives it
