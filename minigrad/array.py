@@ -77,7 +77,7 @@ def operand(x, rule, args):
 
 def of_numbers(result):
     """What a forward returned. Raises TypeError for an array of Python objects, such as None."""
-    if np.asarray(result).dtype.hasobject:
+    if type(result) is np.ndarray and result.dtype.hasobject:
         raise TypeError("an argument is not a number")
     return result
 

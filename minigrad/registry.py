@@ -121,11 +121,14 @@ def _text(op, objects):
     objects |= {f"_default_{name}": value for name, value in op.defaults.items()}
     named = [f"{n}=_default_{n}" if n in op.defaults else n for n in given]
     head = f"def call({', '.join(named)}):"
+    args, member = ", ".join(given), "_op"
     if isinstance(op, Family):
-        return f"{head}\n    return _op.members[len({op.names[-1]})].call({', '.join(given)})"
-    if speed_up:
+        member = f"_op.members[len({op.names[-1]})]"
+        if op.has_fast_members:
+            return f"{head}\n    return {member}.call({args})"
+    elif speed_up:
         return head + speed_up(op, objects)
-    return f"{head}\n    return _record(_op, ({', '.join(given)},))"
+    return f"{head}\n    return _record({member}, ({args},))"
 
 
 @cache
@@ -155,6 +158,8 @@ class Family(Op):
     def __init__(self, *definition):
         super().__init__(*definition)
         self.members = Members(self)
+        # If operands have a rule, vjp calls it once for all of them: fast.py has no text for that.
+        self.has_fast_members = bool(speed_up) and not self.rules[-1]
 
 
 class Members(dict):
@@ -183,11 +188,8 @@ class Member(Op):
             if rule:
                 self.rules[i] = partial(self._cotangent, i)
                 self.rules[i].__wrapped__ = rule  # inspect.unwrap finds it
-        if speed_up and not family.rules[-1]:  # vjp has no rule to call once: it can be replaced
+        if family.has_fast_members:
             self.call = _called(self)
-
-    def call(self, *args):
-        return record(self, args)
 
     def _cotangent(self, i, g, out, *arguments):
         """The rule of argument i alone."""
