@@ -9,6 +9,7 @@ import numbers
 import numpy as np
 
 from ..array import data_of, implements, is_recorded
+from ..engine import Tensor
 from ..ops.indexing import at
 from .checks import whole_numbers
 
@@ -137,6 +138,13 @@ def tile(x, reps):
         if times != 1:
             x = take(x, np.tile(np.arange(x.shape[axis]), times), axis)
     return x
+
+
+@implements(np.full_like)
+def full_like(x, fill_value):
+    """An array of the shape and dtype of x with `fill_value` everywhere."""
+    fill = fill_value if isinstance(fill_value, Tensor) else Tensor(fill_value, dtype=x.dtype)
+    return np.ones_like(x) * fill.astype(x.dtype)
 
 
 @implements(np.hstack)

@@ -7,7 +7,6 @@ from itertools import product
 import numpy as np
 
 from .. import functional as F
-from ..array import data_of
 from ..engine import Tensor
 from ..functional.checks import check_divides, mask_values
 from ..functional.dropout import check_settings
@@ -351,9 +350,9 @@ class MultiheadAttention(Layer):
         queries |= {(n * heads, length, size): (n, heads, length, size)}
         masks = _reshaped("key_padding_mask", padding, keys)
         masks += _reshaped("attn_mask", attention, queries)
-        if all(data_of(mask).dtype == bool for mask in masks):
-            return ~reduce(np.logical_or, map(data_of, masks)) if masks else None
-        added = [np.where(m, -np.inf, 0.0) if data_of(m).dtype == bool else m for m in masks]
+        if all(mask.dtype == bool for mask in masks):
+            return ~reduce(np.logical_or, masks) if masks else None
+        added = [np.where(m, -np.inf, 0.0) if m.dtype == bool else m for m in masks]
         return reduce(np.add, added)
 
 

@@ -89,7 +89,7 @@ def astype_whole(x, dtype):
 
 on_data(  # these functions read shapes, dtypes, memory or text, or return no array
     *(np.shape, np.ndim, np.size, np.result_type, np.may_share_memory, np.shares_memory),
-    *(np.zeros_like, np.ones_like, np.full_like, np.empty_like),
+    *(np.zeros_like, np.ones_like, np.empty_like),
     *(np.array_equal, np.allclose),
     *(np.array2string, np.array_repr, np.array_str),
 )

@@ -11,7 +11,7 @@ from helpers import normal
 
 import minigrad as mg
 from minigrad import functional as F
-from minigrad import ops
+from minigrad import nn, ops
 from minigrad.array import numpy_functions
 from minigrad.functional import arrays
 
@@ -21,6 +21,7 @@ keep, other = y > 0, y < 0.5
 floats = np.where(keep[:, :3], 0.0, -np.inf)
 closed = np.array([[True, False, True], [False] * 3, [False, True, True]])  # row 1 sees nothing
 labels = np.array([1, 0, 3])
+attention = nn.MultiheadAttention(4, 2, dtype=np.float64)
 
 # the function, how it is called with an array or a Tensor, and two arrays
 CALLS = [
@@ -50,6 +51,8 @@ CALLS = [
     (F.scaled_dot_product_attention, lambda m: F.scaled_dot_product_attention(q, q, q, m), floats, np.where(closed, 0.5, -np.inf)),
     (F.batch_norm, lambda m: F.batch_norm(q, m, np.ones(3), training=False), np.zeros(3), np.arange(3.0)),
     (F.batch_norm, lambda v: F.batch_norm(q, np.ones(3), v, training=False), np.ones(3), np.arange(1.0, 4)),
+    (nn.MultiheadAttention, lambda m: attention(q, q, q, key_padding_mask=m, need_weights=False)[0], closed[:, :2] & False, closed[:, :2]),
+    (np.full_like, lambda v: np.full_like(mg.Tensor(x), v), np.array(2.0), np.array(3.0)),
     (np.take, lambda i: np.take(mg.Tensor(x), i, axis=1), labels, labels - 2),
     (np.take_along_axis, lambda i: np.take_along_axis(mg.Tensor(x), i, 1), labels[:, None], labels[::-1, None].copy()),
     (np.nonzero, lambda m: mg.Tensor(x)[np.nonzero(m)].sum(), keep, other),
