@@ -8,12 +8,10 @@ import numpy as np
 def same_kind(error, message):
     """An error with this message. Its class is the built-in class that `error` derives from."""
     kinds = ValueError, IndexError, TypeError, OverflowError, FloatingPointError, MemoryError
-    if isinstance(error, AttributeError):  # an argument of another type has no such attribute
-        return TypeError(message)
     return next((kind for kind in kinds if isinstance(error, kind)), RuntimeError)(message)
 
 
-WRONG_CALL = ValueError, IndexError, TypeError, AttributeError  # what wrong arguments raise
+WRONG_CALL = ValueError, IndexError, TypeError  # what wrong arguments raise
 
 # ---------------------------------------------------------------------------------------- tensors
 
@@ -85,7 +83,7 @@ def in_forward(op, args, error):
     told = str(error).replace(" ", "")
     if isinstance(error, AttributeError):
         for name, rule, a in zip(op.names, op.rules, args):
-            if rule and not hasattr(a, "shape"):
+            if (rule or not any(op.rules)) and not hasattr(a, "shape"):
                 return TypeError(f"{op.name}: {name} must be an array, not {a!r:.60}.")
     if not shapes or any(shape.replace(" ", "") in told for shape in shapes):
         return same_kind(error, f"{op.name}: {error}")
