@@ -76,7 +76,7 @@ class DropConnect(_layer_of(F.drop_connect, "DropConnect")):
 
     def _without(self, *args, **kwargs):
         noisy = copy(self.module)  # the module keeps its whole weight, for other calls meanwhile
-        noisy.weight = Stochastic.forward(self, self.module.weight)
+        vars(noisy)["weight"] = Stochastic.forward(self, self.module.weight)
         return noisy.forward(*args, **kwargs)
 
 

@@ -1,6 +1,8 @@
 """Modules: parameters with a forward. Names, arguments and state_dict keys are PyTorch's."""
 
+from abc import ABCMeta
 from contextlib import contextmanager
+from copy import copy, deepcopy
 from functools import cache
 from inspect import signature
 from itertools import chain
@@ -11,11 +13,12 @@ import numpy as np
 from .. import array
 from ..array import data_of
 from ..changes import mark_changed
-from ..engine import Tensor
+from ..engine import Tensor, constant
 from ..modes import scope
 from ..noise import stream
 from ..state import require_same
 from .initialisers import fan_in_uniform
+from .penalties import require_penalty
 
 __all__ = ["Layer", "Module", "Parameter", "Sequential"]
 
@@ -43,34 +46,49 @@ def _members(container, prefix=""):
             yield prefix + str(key), value
 
 
-def _is_saved(value):
-    return isinstance(value, np.ndarray) or (isinstance(value, Tensor) and value.is_leaf)
-
-
-def _is_parameter(value):
-    is_trained = _is_saved(value) and getattr(value, "requires_grad", False)
-    return is_trained or isinstance(value, Parameter)
+def _is_data(value):
+    """Whether a value is an array or a Tensor of plain data: what a buffer can be."""
+    is_leaf = isinstance(value, Tensor) and value.is_leaf and not value.requires_grad
+    return isinstance(value, np.ndarray) or (is_leaf and not isinstance(value, Parameter))
 
 
 def _join(prefix, name):
     return f"{prefix}.{name}" if prefix else name
 
 
-class Module:
+class ModuleClass(ABCMeta):
+    """The class of Module and its subclasses: tells a module when its __init__ has ended."""
+
+    __instancecheck__ = type.__instancecheck__  # faster than the one of ABCMeta
+    __signature__ = property(lambda cls: signature(cls.__init__.__get__(cls)))
+
+    def __call__(cls, *args, **kwargs):
+        module = super().__call__(*args, **kwargs)
+        module._take_over()
+        return module
+
+
+class Module(metaclass=ModuleClass):
     """A function with parameters.
 
     Subclass it, put Parameters and Modules in attributes, and define `forward`. Attributes may also
-    be lists and dicts of Parameters and Modules. Plain Tensors and arrays in attributes are
-    buffers: saved, but not trained.
+    be lists and dicts of Parameters and Modules.
+
+    What is in an attribute at the end of `__init__` belongs to the module. Arrays and plain Tensors
+    are its buffers: saved, but not trained. The module has copies of them. A Tensor that requires a
+    gradient becomes a Parameter, also in a list or dict. An array or Tensor that gets into a new
+    attribute later, such as an activation that `forward` keeps, is neither saved nor trained.
 
     A module's `weight_penalty`, such as L2(1e-3), acts on its own parameters with `weight` in their
     names. Its `bias_penalty` acts on its own parameters with `bias` in their names. `penalised`
     holds these two words; a subclass whose parameters have other names sets other words.
 
-    Raises TypeError if plain data are assigned to the name of a Parameter.
+    Raises TypeError if anything but a Parameter or None is assigned to the name of a Parameter, and
+    for a penalty that is no Penalty; ValueError for the name of a method of every Module.
     """
 
     training = True
+    _buffers = None  # the names of the buffers; None until __init__ has ended
     weight_penalty = bias_penalty = None
     penalised = {"weight_penalty": "weight", "bias_penalty": "bias"}  # {penalty: part of the names}
 
@@ -86,19 +104,39 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} has no forward method.")
 
     def __setattr__(self, name, value):
-        untrained = _is_saved(value) and not _is_parameter(value)
-        if untrained and isinstance(vars(self).get(name), Parameter):
+        kind, old = type(self).__name__, vars(self).get(name)
+        if name in METHODS and not (name == "forward" and callable(value)):
+            remedy = "set weight_penalty" if name == "penalty" else "choose another name"
+            raise ValueError(f"{kind}.{name} is a method of every Module: {remedy}.")
+        if isinstance(old, Parameter) and not (value is None or isinstance(value, Parameter)):
             raise TypeError(
-                f"{type(self).__name__}.{name} is a Parameter; a {type(value).__name__} would not "
-                f"be trained. Assign nn.Parameter(...), or write to {name}.data[...]."
+                f"{kind}.{name} is a Parameter; a {type(value).__name__} would not be trained. "
+                f"Assign nn.Parameter(...), write to {name}.data[...], or change {name} in place "
+                f"inside `with no_grad():`. To assign the result of a graph, del {name} first."
             )
+        if name in self.penalised:
+            require_penalty(f"{kind}: {name}", value)
+        if name in (self._buffers or ()) and value is not old and _is_data(value):
+            value = copy(value)
         super().__setattr__(name, value)
+
+    def _take_over(self):
+        """Ends the construction: notes the buffers, and makes Parameters of what is trained."""
+        for _, value in self.named_members():
+            if type(value) is Tensor and value.is_leaf and value.requires_grad:
+                value.__class__ = Parameter  # the same tensor, so that others may hold it too
+        buffers = {name: value for name, value in vars(self).items() if _is_data(value)}
+        vars(self).update(deepcopy(buffers), _buffers=frozenset(buffers))
 
     # ---- parameters and modules inside
 
     def named_members(self):
         """The pairs (name, value) of attributes, and of entries in lists and dicts: `layers.0`."""
         return _members(vars(self))
+
+    def own_parameters(self):
+        """The pairs (name, parameter) of this module without the modules inside it."""
+        return [(n, value) for n, value in self.named_members() if isinstance(value, Parameter)]
 
     def named_children(self, by_kind=False):
         """The pairs (name, module) of the modules directly inside this one.
@@ -142,10 +180,10 @@ class Module:
         """The pairs (dotted name, parameter), each parameter once, also if modules share it."""
         seen = set()
         for prefix, module in self.named_modules():
-            for name, value in module.named_members():
-                if _is_parameter(value) and id(value) not in seen:
-                    seen.add(id(value))
-                    yield _join(prefix, name), value
+            for name, parameter in module.own_parameters():
+                if id(parameter) not in seen:
+                    seen.add(id(parameter))
+                    yield _join(prefix, name), parameter
 
     def parameters(self):
         """The parameters of this module and of all modules inside it, each once."""
@@ -165,14 +203,28 @@ class Module:
         """
         weights = {}  # penalty -> {id: weight}
         for module in self.modules():
-            for kind, part in module.penalised.items():
-                if (penalty := getattr(module, kind)) is not None:
-                    own = weights.setdefault(penalty, {})
-                    for name, value in module.named_members():
-                        if part in name and _is_parameter(value):
-                            own[id(value)] = value
+            for penalty, _, weight in module.own_penalties():
+                weights.setdefault(penalty, {})[id(weight)] = weight
         nodes = [penalty(*own.values(), step=step) for penalty, own in weights.items()]
         return sum(nodes[1:], start=nodes[0]) if nodes else 0.0
+
+    def own_penalties(self):
+        """The triples (penalty, name, parameter) that this module declares for its own parameters.
+
+        Raises ValueError for a penalty without a parameter.
+        """
+        for kind, part in self.penalised.items():
+            if (penalty := getattr(self, kind)) is not None:
+                found = [(penalty, n, w) for n, w in self.own_parameters() if part in n]
+                if not found:
+                    what = f"{kind} is {penalty}, but there is no {part}"
+                    raise ValueError(f"{type(self).__name__}: {what}.")
+                yield from found
+
+    def is_weight(self, name, parameter):
+        """Whether `nn.penalty` takes this parameter of the module by default: no biases."""
+        is_named = self.penalised["weight_penalty"] in name or parameter.ndim >= 2
+        return is_named and self.penalised["bias_penalty"] not in name
 
     # ---- modes
 
@@ -202,7 +254,8 @@ class Module:
     def _saved(self, prefix="", around=()):
         """The pairs (key, Tensor or array) of all parameters and buffers, once for each holder."""
         for name, value in self.named_members():
-            if _is_saved(value):
+            is_buffer = _is_data(value) and (self._buffers is None or name in self._buffers)
+            if is_buffer or isinstance(value, Parameter):
                 yield _join(prefix, name), value
         for name, child in self.named_children():
             if id(child) not in (*around, id(self)):  # a module that holds this one comes no more
@@ -225,8 +278,8 @@ class Module:
         require_same(type(self).__name__, arrays, state_dict, strict=strict)
         for key in own.keys() & state_dict.keys():
             new = np.asarray(data_of(state_dict[key]))
-            if isinstance(own[key], Tensor) and not np.array_equal(arrays[key], new):
-                mark_changed(own[key])
+            if not np.array_equal(arrays[key], new):
+                mark_changed(constant(arrays[key]))  # before the first entry changes
             arrays[key][...] = new
 
     # ---- text
@@ -244,6 +297,8 @@ class Module:
         inside = "\n".join([extra] * bool(extra) + lines).replace("\n", "\n  ")
         return f"{type(self).__name__}(\n  {inside}\n)"
 
+
+METHODS = {name for name, value in vars(Module).items() if callable(value)}
 
 # The settings that every layer with parameters takes as keywords, with their defaults: see Layer.
 SETTINGS = dict.fromkeys(("penalty", "bias_penalty", "rng", "dtype"))
@@ -263,8 +318,8 @@ class Layer(Module):
     dtype         the dtype of the parameters; by default the default dtype
 
     A new layer is one class: its __init__(..., **settings) calls `add_parameters`, its `forward`
-    uses the parameters. Raises TypeError for unknown settings and for a penalty that is not a
-    function, ValueError for a penalty of a weight or bias that the layer does not have.
+    uses the parameters. Raises TypeError for unknown settings and for a penalty that is no
+    Penalty, ValueError for a penalty of a weight or bias that the layer does not have.
     """
 
     def add_parameters(self, fans, weights, biases, settings):
@@ -284,8 +339,7 @@ class Layer(Module):
             penalty, init = settings[f"{prefix}penalty"], settings[f"{prefix}init"]
             if penalty is not None and all(shape is None for shape in shapes.values()):
                 raise ValueError(f"{kind}: {prefix}penalty={penalty}, but there is no {what}.")
-            if penalty is not None and (not callable(penalty) or isinstance(penalty, type)):
-                raise TypeError(f"{kind}: {prefix}penalty must be e.g. L2(1e-3), not {penalty}.")
+            require_penalty(f"{kind}: {prefix}penalty", penalty)
             setattr(self, f"{what}_penalty", penalty)
             for name, shape in shapes.items():
                 value = None if shape is None else Parameter(init(rng, shape, *fans), dtype=dtype)

@@ -30,6 +30,10 @@ class Norm(Layer):
         settings = {"init": ones, "bias_init": zeros} | settings
         self.add_parameters((math.prod(shape),) * 2, weights, biases, settings)
 
+    def is_weight(self, name, parameter):
+        """False: a norm multiplies by its `weight`, but it is not a weight of inputs."""
+        return False
+
     def _check(self, x):
         """Raises ValueError unless x has one of the layouts and num_features channels."""
         check_axes(type(self).__name__, x, *self.layouts, channels=self.num_features)

@@ -56,7 +56,8 @@ class Penalty:
                 value = f"{value:g}"
             if value is not None:
                 value = getattr(value, "__name__", value)
-                shown.append(str(value) if name == "c" else f"{name}={value}")
+                is_plain = name == "c" and type(self) is not Penalty
+                shown.append(str(value) if is_plain else f"{name}={value}")
         return f"{type(self).__name__}({', '.join(shown)})"
 
 
@@ -98,25 +99,39 @@ class GroupL2(Penalty):
         super().__init__(F.group_l2, c=c, axis=axis)
 
 
+def require_penalty(what, value):
+    """Raises TypeError unless a value is a Penalty or None. `what`: the name of its place."""
+    if value is not None and not isinstance(value, Penalty):
+        remedy = "A function such as F.l2_penalty becomes one by nn.Penalty(function, c=1e-3)"
+        raise TypeError(f"{what} must be e.g. L2(1e-3), not {value!r}. {remedy}.")
+
+
 def penalty(model, penalty, where=None, step=None):
     """The node of `penalty`, such as L2(1e-4), over some parameters of a model, each once.
 
     where  Selects parameters: a pattern for their dotted names, such as "encoder.*.weight", or a
-           function (name, parameter) -> bool. Default: the parameters with two axes or more, so
-           no biases.
+           function (name, parameter) -> bool. Default: the weights of all modules but the norms.
+           A parameter is a weight if it has `weight` in its name, or two axes or more, but not
+           `bias` in its name: see `Module.is_weight`.
     step   The argument of coefficients that are functions of the step.
 
     Add the node to the loss. Raises ValueError if no parameter is selected.
     """
     named = list(model.named_parameters())
     if where is None:
-        chosen = [p for _, p in named if p.ndim >= 2]
+        weights = {
+            id(p)
+            for module in model.modules()
+            for name, p in module.own_parameters()
+            if module.is_weight(name, p)
+        }
+        chosen = [p for _, p in named if id(p) in weights]
     elif callable(where):
         chosen = [p for name, p in named if where(name, p)]
     else:
         chosen = [p for name, p in named if fnmatchcase(name, where)]
     if not chosen:
-        wanted = "has two axes" if where is None else f"matches {where!r}"
+        wanted = "is a weight" if where is None else f"matches {where!r}"
         names = ", ".join(name for name, _ in named) or "none"
         raise ValueError(f"penalty: no parameter {wanted}. There are: {names}.")
     return penalty(*chosen, step=step)

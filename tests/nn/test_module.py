@@ -375,6 +375,125 @@ def test_the_repr_of_a_module_that_refers_to_one_around_it_ends():
     )
 
 
+class Keeper(nn.Module):
+    """Has buffers, and keeps its input and its activations."""
+
+    def __init__(self, table, start):
+        self.layer = nn.Linear(2, 2)
+        self.table = self.again = table
+        self.start, self.last, self.seen = start, np.zeros((1, 2)), []
+
+    def forward(self, x):
+        self.x, self.last = x, x
+        self.seen.append(x)
+        self.h = self.layer(x)
+        return self.h
+
+
+KEPT = ["table", "again", "start", "last", "layer.weight", "layer.bias"]
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        np.ones((1, 2), np.float32),
+        mg.Tensor(np.ones((1, 2), np.float32)),
+        mg.Tensor(np.ones((1, 2), np.float32), True),
+    ],
+    ids=["array", "data", "leaf"],
+)
+def test_what_a_forward_keeps_is_neither_saved_nor_trained_nor_written_to(x):
+    table, start = np.arange(3.0), mg.Tensor([1.0, 2.0], name="start")
+    model = Keeper(table, start)
+    assert list(model.state_dict()) == KEPT
+    model(x)
+    wanted = [key for key in KEPT if key != "last" or not getattr(x, "requires_grad", False)]
+    assert list(model.state_dict()) == wanted and model.x is x
+    assert [name for name, _ in model.named_parameters()] == ["layer.weight", "layer.bias"]
+    model.load_state_dict({key: value * 0 + 7 for key, value in model.state_dict().items()})
+    assert np.all(mg.array.data_of(x) == 1) and np.all(model.layer.weight.data == 7)
+    assert table.tolist() == [0, 1, 2] and start.tolist() == [1, 2]  # the user's own
+    assert model.table.tolist() == [7, 7, 7] and model.table is model.again
+    assert model.start.tolist() == [7, 7] and model.start.name == "start"
+
+
+def test_buffers_are_the_modules_own_arrays():
+    table, mask = np.arange(3.0), np.ones(2)
+    model = Keeper(table, mask)
+    table[0], mask[0] = 9, 9
+    assert model.table[0] == 0 and model.start[0] == 1
+    model.start = mask
+    mask[1] = 9
+    assert model.start.tolist() == [9, 1]
+    twin = copy.deepcopy(model)
+    twin.load_state_dict({**twin.state_dict(), "table": np.full(3, 5.0)})
+    assert list(twin.state_dict()) == KEPT and model.table.tolist() == [0, 1, 2]
+
+
+def test_a_plain_leaf_of_the_constructor_is_a_parameter_also_in_a_list_and_once_frozen():
+    leaves = [mg.Tensor([float(i)], True) for i in range(2)]
+
+    class Own(nn.Module):
+        def __init__(self):
+            self.w, self.more = leaves[0], {"a": [leaves[1]]}
+
+    model = Own()
+    assert [p for _, p in model.named_parameters()] == leaves
+    leaves[0].requires_grad = False
+    assert [name for name, _ in model.named_parameters()] == ["w", "more.a.0"]
+    assert list(model.state_dict()) == ["w", "more.a.0"]
+
+
+def test_backward_through_a_buffer_that_was_loaded_is_refused():
+    class Scale(nn.Module):
+        def __init__(self):
+            self.by = np.ones(2)
+
+        def forward(self, x):
+            return x * self.by
+
+    model, x = Scale(), mg.Tensor([1.0, 2.0], True)
+    y = model(x).sum()
+    model.load_state_dict({"by": np.array([1.0, 3.0])})
+    with pytest.raises(RuntimeError, match="was changed in place"):
+        y.backward()
+
+
+def test_modules_mix_with_abstract_classes_and_keep_their_signatures():
+    import abc
+    import inspect
+
+    class Base(nn.Module, abc.ABC):
+        @abc.abstractmethod
+        def forward(self, x): ...
+
+    with pytest.raises(TypeError, match="abstract"):
+        Base()
+    expected = "(in_features, out_features, bias=True, **settings)"
+    assert str(inspect.signature(nn.Linear)) == expected
+    assert str(inspect.signature(nn.Dropout)).startswith("(p=0.5, *, ")
+
+
+@pytest.mark.parametrize(
+    "name", ["modules", "train", "parameters", "state_dict", "_saved", "put_back"]
+)
+def test_the_names_of_methods_are_refused(name):
+    class Net(nn.Module):
+        def __init__(self):
+            setattr(self, name, [])
+
+    with pytest.raises(ValueError, match=f"Net.{name} is a method of every Module: choose another"):
+        Net()
+
+
+def test_a_forward_of_one_module_is_a_function():
+    layer = nn.ReLU()
+    with pytest.raises(ValueError, match="ReLU.forward is a method"):
+        layer.forward = 3
+    layer.forward = lambda x: -x
+    assert layer(2.0) == -2
+
+
 # -------------------------------------------------------------------------------------------- files
 
 
@@ -1159,10 +1278,25 @@ def test_a_batch_of_no_samples_is_flattened_and_attended_to():
     assert nn.MultiheadAttention(4, 2, batch_first=True)(x, x, x)[0].shape == (0, 5, 4)
 
 
-@pytest.mark.parametrize("penalty", [0.001, nn.L2])
+@pytest.mark.parametrize("penalty", [0.001, nn.L2, F.l2_penalty, lambda *w, step: w[0].sum()])
 def test_a_penalty_that_is_none_is_refused(penalty):
-    with pytest.raises(TypeError, match=r"Linear: penalty must be e.g. L2\(1e-3\), not"):
+    remedy = r"must be e.g. L2\(1e-3\), not .* becomes one by nn.Penalty\(function, c=1e-3\)"
+    with pytest.raises(TypeError, match=f"Linear: penalty {remedy}"):
         nn.Linear(2, 1, penalty=penalty)
+    layer = nn.Linear(2, 1)
+    with pytest.raises(TypeError, match=f"Linear: bias_penalty {remedy}"):
+        layer.bias_penalty = penalty
+
+
+def test_a_penalty_that_is_set_later_counts():
+    layer = nn.Linear(2, 1, bias=False)
+    with pytest.raises(ValueError, match="Linear.penalty is a method .*: set weight_penalty"):
+        layer.penalty = nn.L2(1.0)
+    layer.weight_penalty = nn.L2(1.0)
+    assert layer.penalty().item() == pytest.approx(np.sum(layer.weight.data**2))
+    layer.bias_penalty = nn.L1(1.0)
+    with pytest.raises(ValueError, match=r"Linear: bias_penalty is L1\(1\), but there is no bias"):
+        layer.penalty()
 
 
 def test_parameters_in_nested_lists_have_one_name_everywhere():
@@ -1193,8 +1327,30 @@ def test_a_parameter_is_not_lost_to_plain_data(value):
     assert layer.weight is weight
     layer.weight = nn.Parameter(value)
     layer.bias = None
-    layer.weight = 2 * layer.weight  # of a network that makes weights
+    assert [name for name, _ in layer.named_parameters()] == ["weight"]
+
+
+@pytest.mark.parametrize(
+    "made", [lambda w: w * np.ones(2), lambda w: mg.Tensor(w.data, True), lambda w: 0.5]
+)
+def test_a_parameter_is_replaced_by_a_parameter_or_none_alone(made):
+    layer = nn.Linear(2, 1)
+    weight = layer.weight
+    with pytest.raises(TypeError, match=r"Linear.weight is a Parameter; a (Tensor|float) would"):
+        layer.weight = made(layer.weight)
+    assert layer.weight is weight
+    with mg.no_grad():
+        layer.weight *= [[0.0, 1.0]]  # the remedy for a mask
+    assert layer.weight is weight and weight.data[0, 0] == 0 != weight.data[0, 1]
+    with pytest.raises(RuntimeError, match=r"w \*= ... on a leaf that requires a gradient"):
+        layer.weight *= 2.0
+    layer.bias = None
+    assert list(layer.state_dict()) == ["weight"] and layer(ones(1, 2)).shape == (1, 1)
+    del layer.weight  # for a network that makes weights
+    layer.weight = 2 * weight
     assert [name for name, _ in layer.named_parameters()] == []
+    layer(ones(1, 2)).sum().backward()
+    assert weight.grad.tolist() == [[2.0, 2.0]]
 
 
 # ------------------------------------------------------------------------------ layers of one's own

@@ -71,6 +71,7 @@ def test_objects_are_shown_as_they_are_made():
         and repr(nn.ElasticNet(warmed_up, 0.1)) == "ElasticNet(l1=warmed_up, l2=0.1)"
     )
     assert nn.L1(warmed_up) == nn.L1(warmed_up) != nn.L1(lambda step: 1.0)
+    assert repr(nn.Penalty(F.l1_penalty, c=0.2)) == "Penalty(l1_penalty, c=0.2)"
 
 
 @pytest.mark.parametrize("c", [-1, math.nan, math.inf])
@@ -146,8 +147,31 @@ def test_a_selection_of_parameters():
         with pytest.raises(ValueError) as error:
             nn.penalty(model, nn.L2(1.0), where=where)
         assert said in str(error.value) and "encoder.0.weight, encoder.0.bias" in str(error.value)
-    with pytest.raises(ValueError, match="no parameter has two axes. There are: none"):
+    with pytest.raises(ValueError, match="no parameter is a weight. There are: none"):
         nn.penalty(nn.ReLU(), nn.L2(1.0))
+
+
+def test_the_weights_of_a_selection_are_told_by_their_role():
+    """Biases and norms of two axes are none, a weight of one axis is one."""
+
+    class Net(nn.Module):
+        def __init__(self):
+            self.linear, self.norm = nn.Linear(3, 2), nn.LayerNorm((2, 3))
+            self.attention, self.cell = nn.MultiheadAttention(4, 2), nn.GRU(2, 3)
+            self.channels = nn.BatchNorm2d(4)
+            self.out_bias, self.kernel = (
+                nn.Parameter(np.ones((1, 5))),
+                nn.Parameter(np.ones((2, 2))),
+            )
+            self.weight, self.gain = nn.Parameter(np.ones(3)), nn.Parameter(np.ones(3))
+
+    model = Net()
+    names = {id(p): name for name, p in model.named_parameters()}
+    chosen = {names[id(w)] for w in nn.penalty(model, nn.L2(1.0)).args[1:]}
+    assert chosen == {
+        *("linear.weight", "weight", "kernel", "cell.weight_ih_l0", "cell.weight_hh_l0"),
+        *("attention.in_proj_weight", "attention.out_proj.weight"),
+    }
 
 
 def test_a_selection_takes_a_shared_weight_once():
