@@ -186,8 +186,8 @@ class Module(metaclass=ModuleClass):
                     yield _join(prefix, name), parameter
 
     def parameters(self):
-        """The parameters of this module and of all modules inside it, each once."""
-        return (parameter for _, parameter in self.named_parameters())
+        """The parameters of this module and of all modules inside it, each once, as an iterator."""
+        return Parameters(self)
 
     def zero_grad(self):
         """Sets the gradient of every parameter to None. The next backward then starts from zero."""
@@ -199,27 +199,25 @@ class Module(metaclass=ModuleClass):
 
         Each penalty is one node. It counts a weight once, also if modules share it. `step` is the
         argument of coefficients that are functions of the step. Raises TypeError if a coefficient
-        needs a step and there is none.
+        needs a step and there is none, ValueError if a module has no parameter for its penalty.
         """
         weights = {}  # penalty -> {id: weight}
         for module in self.modules():
+            for kind in module.penalised:
+                weights.setdefault(getattr(module, kind), {})
             for penalty, _, weight in module.own_penalties():
-                weights.setdefault(penalty, {})[id(weight)] = weight
+                weights[penalty][id(weight)] = weight
+        weights.pop(None, None)
+        if lost := [penalty for penalty, own in weights.items() if not own]:
+            raise ValueError(f"{type(self).__name__}: no parameter for the penalty {lost[0]}.")
         nodes = [penalty(*own.values(), step=step) for penalty, own in weights.items()]
         return sum(nodes[1:], start=nodes[0]) if nodes else 0.0
 
     def own_penalties(self):
-        """The triples (penalty, name, parameter) that this module declares for its own parameters.
-
-        Raises ValueError for a penalty without a parameter.
-        """
+        """The triples (penalty, name, parameter) that this module declares for what it holds."""
         for kind, part in self.penalised.items():
             if (penalty := getattr(self, kind)) is not None:
-                found = [(penalty, n, w) for n, w in self.own_parameters() if part in n]
-                if not found:
-                    what = f"{kind} is {penalty}, but there is no {part}"
-                    raise ValueError(f"{type(self).__name__}: {what}.")
-                yield from found
+                yield from ((penalty, n, w) for n, w in self.own_parameters() if part in n)
 
     def is_weight(self, name, parameter):
         """Whether `nn.penalty` takes this parameter of the module by default: no biases."""
@@ -296,6 +294,19 @@ class Module(metaclass=ModuleClass):
             return f"{type(self).__name__}({extra})"
         inside = "\n".join([extra] * bool(extra) + lines).replace("\n", "\n  ")
         return f"{type(self).__name__}(\n  {inside}\n)"
+
+
+class Parameters:
+    """The iterator over the parameters of a `module`, which tells others what they are called."""
+
+    def __init__(self, module):
+        self.module, self._named = module, module.named_parameters()
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        return next(self._named)[1]
 
 
 METHODS = {name for name, value in vars(Module).items() if callable(value)}

@@ -1295,7 +1295,7 @@ def test_a_penalty_that_is_set_later_counts():
     layer.weight_penalty = nn.L2(1.0)
     assert layer.penalty().item() == pytest.approx(np.sum(layer.weight.data**2))
     layer.bias_penalty = nn.L1(1.0)
-    with pytest.raises(ValueError, match=r"Linear: bias_penalty is L1\(1\), but there is no bias"):
+    with pytest.raises(ValueError, match=r"Linear: no parameter for the penalty L1\(1\)"):
         layer.penalty()
 
 
