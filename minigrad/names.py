@@ -53,7 +53,7 @@ def holders(nodes):
 
 def _holder(leaf, scope, members):
     while scope is not None:
-        outer, module = scope
+        outer, module, _ = scope
         if not isinstance(module, Composition):
             if id(module) not in members:
                 held = [(id(v), n) for n, v in module.named_members() if isinstance(v, Tensor)]

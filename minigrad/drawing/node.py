@@ -17,7 +17,7 @@ from ..changes import changed_since
 from ..engine import Tensor, constant
 from ..graph import nodes as tensors_of
 from ..loss import addends, left_out, name_of
-from ..modes import Composition
+from ..modes import Composition, name_in
 from ..names import holders, leaf_names, role, split_scope
 from ..nn import Parameter
 from ..noise import Noise
@@ -247,10 +247,10 @@ class Graph:
         for scope in scopes:
             module, path = scope[1], (*path, id(scope[1]))
             if path not in self.groups:
-                name = short(outer.name_of(module)) if outer is not None else ""
+                name = short(name_in(outer, module)) if outer is not None else ""
                 size = sum(p.size for p in module.parameters())
                 self.groups[path] = Group(name, short(module_text(module), 60), size, repr(module))
-            calls, outer = (*calls, Call(id(scope), self.groups[path])), module
+            calls, outer = (*calls, Call(id(scope), self.groups[path])), scope
         return calls
 
     def _name(self, nodes):

@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from copy import copy, deepcopy
 from functools import cache
 from inspect import signature
-from itertools import chain
 from reprlib import recursive_repr
 
 import numpy as np
@@ -93,7 +92,7 @@ class Module(metaclass=ModuleClass):
     penalised = {"weight_penalty": "weight", "bias_penalty": "bias"}  # {penalty: part of the names}
 
     def __call__(self, *args, **kwargs):
-        token = scope.set((scope.get(), self))  # as `scoped` does, but without its call: faster
+        token = scope.set((scope.get(), self, {}))  # as `scoped` does, but without its call: faster
         try:
             return self.forward(*args, **kwargs)
         finally:
@@ -165,12 +164,6 @@ class Module(metaclass=ModuleClass):
             yield prefix, self
             for name, child in self.named_children(by_kind):
                 yield from child.named_modules(_join(prefix, name), by_kind, seen)
-
-    def name_of(self, inner, by_kind=False):
-        """The dotted name of a module inside this one, or "". `by_kind`: see `named_children`."""
-        # Children first: most modules are called by the module that holds them.
-        named = chain(self.named_children(by_kind), self.named_modules(by_kind=by_kind))
-        return next((name for name, module in named if module is inner), "")
 
     def modules(self):
         """This module and all modules inside it, each once."""

@@ -1422,3 +1422,51 @@ def test_a_module_says_which_of_its_parameters_its_penalties_act_on():
 
     assert Plain().penalty().item() == 2.0**2 + 3.0
     assert Named().penalty().item() == 5.0**2 + 2.0 + 3.0
+
+
+@pytest.mark.parametrize("container", ["Sequential", "list", "inside one that is not called"])
+def test_names_are_looked_up_in_one_pass_over_the_siblings(container, monkeypatch):
+    class Listed(nn.Module):
+        def __init__(self, n):
+            self.drops = [nn.Dropout(0.5) for _ in range(n)]
+            if container != "list":
+                self.drops = nn.Sequential(*self.drops)
+
+        def forward(self, x):
+            for drop in self.drops:
+                x = drop(x)
+            return x
+
+    def steps(n):
+        count = 0
+
+        def counted(*args):
+            nonlocal count
+            for member in members(*args):
+                count += 1
+                yield member
+
+        model = Listed(n).drops if container == "Sequential" else Listed(n)
+        scale = nn.Parameter([1.0])
+        model.scale = scale
+        monkeypatch.setattr(nn.module, "_members", counted)
+        y = (model(ones(1)) * scale).sum()
+        read = mg.terms(y), mg.to_text(y), mg.noise_leaves(y)
+        monkeypatch.setattr(nn.module, "_members", members)
+        prefix = "" if container == "Sequential" else "drops."
+        names = [leaf.stream for leaf in read[2]]
+        assert names == [f"{prefix}Dropout_{i}" for i in range(n)]
+        return count
+
+    members = nn.module._members
+    assert steps(64) < 2.5 * steps(32)
+
+
+def test_a_module_that_changes_between_two_calls_is_named_anew():
+    drops = [nn.Dropout(0.5) for _ in range(3)]
+    model = nn.Module()
+    model.drops = drops
+    model.forward = lambda x: drops[-1](x)
+    assert mg.noise_leaves(model(ones(1)))[0].stream == "drops.Dropout_2"
+    drops[0] = nn.ReLU()
+    assert mg.noise_leaves(model(ones(1)))[0].stream == "drops.Dropout_1"
