@@ -69,45 +69,49 @@ def addends(loss):
             parts.append(Addend(node, weight, times))
             continue
         arrays = [data_of(a) for a in node.args]
-        for i in steps[node.order]:
-            x, g = node.args[i], node.op.rules[i](weight, node.data, *arrays)
+        for i, x in steps[node.order]:
+            g = np.asarray(node.op.rules[i](weight, node.data, *arrays))
             if not isinstance(x, Tensor):
                 number += float(np.sum(g * x))
                 continue
-            if x.order not in reached:
+            ways = times * max(1, g.size // max(1, x.size))
+            g = g if g.shape == x.shape else unbroadcast(g, x, node)
+            if x.order in reached:
+                _, before, others = reached[x.order]
+                g, ways = before + g, others + ways
+            else:
                 heappush(heap, -x.order)
-            _, before, ways = reached.get(x.order, (x, 0.0, 0))
-            copies = max(1, np.size(g) // max(1, x.size))
-            weights = before + unbroadcast(np.asarray(g), x, node)
-            reached[x.order] = x, weights, ways + times * copies
+            reached[x.order] = x, np.asarray(g), ways
     return parts[::-1] + [Addend(None, np.asarray(number))] * (number != 0)
 
 
 def _steps(loss):
-    """{order: positions of arguments} of the nodes that `addends` goes through."""
-    linear, stack = {}, [loss]  # linear: order -> (node, positions of the arguments)
+    """{order: operands, as `_operands` gives them} of the nodes that `addends` goes through."""
+    found, stack = {}, [loss]  # found: order -> (node, operands)
     while stack:
         node = stack.pop()
-        if node.order not in linear:
-            positions = _linear_in(node)
-            linear[node.order] = node, positions
-            stack.extend(node.args[i] for i in positions if isinstance(node.args[i], Tensor))
-    steps, leading = {}, set()  # leading: the orders of the nodes with a loss or penalty behind
-    for order in sorted(linear):
-        node, positions = linear[order]
-        orders = {node.args[i].order for i in positions if isinstance(node.args[i], Tensor)}
-        if orders & leading or (node.size == 1 and _kind(node) in ("loss", "penalty")):
+        if node.order not in found:
+            operands = _operands(node)
+            found[node.order] = node, operands
+            stack += [x for _, x in operands if isinstance(x, Tensor)]
+    steps, leading = {}, set()  # leading: the orders of nodes with a loss or a penalty behind them
+    for order in sorted(found):
+        node, operands = found[order]
+        if not operands:
+            is_leading = node.size == 1 and not node.is_leaf and _kind(node) in ("loss", "penalty")
+        else:
+            is_leading = any(isinstance(x, Tensor) and x.order in leading for _, x in operands)
+            if is_leading or (node.size == 1 and node.op.name in (*SUMS, "multiply", "divide")):
+                steps[order] = operands
+        if is_leading:
             leading.add(order)
-        is_sum = positions and node.size == 1 and node.op.name not in REARRANGING
-        if is_sum or (positions and order in leading):
-            steps[order] = positions
     return steps
 
 
 def _kind(node):
-    """The kind of the composition or op that made a node; None for a leaf."""
+    """The kind of the composition or of the op that made a result."""
     call = split_scope(node.scope)[1]
-    return call[1].kind if call else node.op and node.op.kind
+    return call[1].kind if call else node.op.kind
 
 
 SUMS = {"add", "subtract", "negative", "positive"}
@@ -115,16 +119,20 @@ REARRANGING = {"sum", "mean", "stack", "concatenate", "getitem", "where", "broad
 REARRANGING |= {"reshape", "transpose", "swapaxes", "moveaxis", "expand_dims", "squeeze"}
 
 
-def _linear_in(node):
-    """The positions of the arguments whose linear functions a node is the sum of."""
-    if not node.args or split_scope(node.scope)[1]:
+def _operands(node):
+    """The pairs (position, argument) if a node is the sum of a linear function of each, else []."""
+    name = node.op and node.op.name
+    is_sum, is_multiple = name in SUMS or name in REARRANGING, name in ("multiply", "matmul")
+    if not (is_sum or is_multiple or name == "divide") or not node.args:
         return []
-    name, are_numbers = node.op.name, list(map(_is_number, node.args))
-    if name in SUMS or name in REARRANGING:
-        return [i for i, rule in enumerate(node.op.rules) if rule]
-    if name in ("multiply", "matmul") and True in are_numbers:
-        return [are_numbers.index(False)]
-    return [0] if name == "divide" and are_numbers[1] and np.all(data_of(node.args[1])) else []
+    if split_scope(node.scope)[1]:
+        return []
+    linear = [(i, x) for i, x in enumerate(node.args) if node.op.rules[i]]
+    if is_sum:
+        return linear
+    factors = [(i, x) for i, x in linear if not _is_number(x)]
+    is_multiple |= factors == [linear[0]] and bool(np.all(data_of(node.args[1])))
+    return factors if is_multiple and len(factors) == 1 else []
 
 
 def _is_number(x):

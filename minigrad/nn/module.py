@@ -27,6 +27,8 @@ class Parameter(Tensor):
 
     data  numbers of a float dtype, as Tensor takes them; `dtype` and `name` as for a Tensor
 
+    A copy, by copy.copy, copy.deepcopy or pickle, has the same values, name and `.grad`.
+
     Raises TypeError for data of another dtype.
     """
 

@@ -19,11 +19,19 @@ class Penalty:
     kernel_regularizer, bias_regularizer); add `model.penalty()` to the loss. `nn.penalty` applies
     a Penalty to a selection of parameters.
 
-    Raises ValueError for any other coefficient.
+    Raises ValueError for any other coefficient, TypeError for another function and for settings
+    that it does not take.
     """
 
     def __init__(self, function, **settings):
-        for name in function.op.prox:
+        op = getattr(function, "op", None)
+        if op is None or op.kind != "penalty":
+            name = getattr(function, "__name__", function)
+            raise TypeError(f"Penalty: {name} is no penalty function such as F.l1_penalty.")
+        if unknown := settings.keys() - set(op.names[:-1]):
+            own = ", ".join(op.names[:-1])
+            raise TypeError(f"Penalty: {op.name} takes {own}, not {', '.join(sorted(unknown))}.")
+        for name in op.prox:
             value = settings.get(name)
             if not callable(value):
                 needed = "a number >= 0 or a function of the step"

@@ -9,25 +9,53 @@ from ..changes import mark_changed
 from ..engine import constant
 
 
-def clip_grad_norm_(parameters, max_norm):
+def clip_grad_norm_(parameters, max_norm, *, error_if_nonfinite=True):
     """Scales the gradients so that the norm of all gradients together is at most `max_norm`.
 
     Call it before a step.
 
-    parameters  a Tensor or several. Parameters without a gradient are ignored
-    returns     the norm before, a float
+    parameters          a Tensor or several, such as model.parameters(). Parameters without a
+                        gradient are ignored
+    error_if_nonfinite  False: a nan or an infinite norm scales all gradients too. All become nan
+                        or 0 then (PyTorch's default)
+    returns             the norm before, a float
 
-    Raises ValueError unless max_norm > 0. Pascanu, Mikolov & Bengio 2013 (arXiv:1211.5063).
+    Raises ValueError unless max_norm > 0; RuntimeError that names the parameter if a gradient has a
+    nan or an infinite norm, and then changes nothing. Pascanu, Mikolov & Bengio 2013
+    (arXiv:1211.5063).
     """
     if not max_norm > 0:
         raise ValueError(f"clip_grad_norm_: max_norm must be > 0, got {max_norm}.")
-    trained = [w for w in as_list(parameters) if w.grad is not None]
+    all_given = as_list(parameters)
+    trained = [w for w in all_given if w.grad is not None]
     gradients = [w.grad.data.astype(np.float64, copy=False) for w in trained]
-    norm = math.hypot(*(float(np.linalg.norm(g)) for g in gradients))
+    norms = [float(np.linalg.norm(g)) for g in gradients]
+    norm = math.hypot(*norms)
+    if error_if_nonfinite and not math.isfinite(norm):
+        names = names_of(parameters, all_given)
+        found = []
+        for w, g, own in zip(trained, gradients, norms):
+            if not math.isfinite(own):
+                count = f"{np.sum(~np.isfinite(g)):,} of {g.size:,} entries not finite"
+                found.append(f"{names[id(w)]} (norm {own}, {count})")
+        what = f"the norm is {norm}, because of the gradient of {', '.join(found)}"
+        raise RuntimeError(f"clip_grad_norm_: {what}. No gradient was changed.")
     if not norm <= max_norm:
-        for w in trained:
-            w.grad = constant(w.grad.data * (max_norm / norm))
+        clipped = [constant(w.grad.data * (max_norm / norm)) for w in trained]
+        for w, g in zip(trained, clipped):
+            w.grad = g
     return norm
+
+
+def names_of(parameters, listed):
+    """{id: name} of the listed parameters: their own, or the module's, or `parameter 3`.
+
+    parameters  what the user passed; model.parameters() knows the module
+    """
+    module = getattr(parameters, "module", None)
+    held = [] if module is None else module.named_parameters()
+    names = {id(w): w.name or f"parameter {i}" for i, w in enumerate(listed)}
+    return names | {id(w): name for name, w in held}
 
 
 def max_norm(weights, limit):

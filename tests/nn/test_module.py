@@ -4,6 +4,7 @@ import copy
 import math
 import os
 import pathlib
+import pickle
 import stat
 
 import numpy as np
@@ -1470,3 +1471,27 @@ def test_a_module_that_changes_between_two_calls_is_named_anew():
     assert mg.noise_leaves(model(ones(1)))[0].stream == "drops.Dropout_2"
     drops[0] = nn.ReLU()
     assert mg.noise_leaves(model(ones(1)))[0].stream == "drops.Dropout_1"
+
+
+@pytest.mark.parametrize(
+    "twin", [copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))]
+)
+def test_a_copy_keeps_the_gradient(twin):
+    for create_graph in False, True:
+        w = nn.Parameter([1.0, 2.0], name="w")
+        (w**3).sum().backward(create_graph=create_graph)
+        other = twin(w)
+        assert other.grad.tolist() == [3.0, 12.0] and other.name == "w" and other.requires_grad
+        assert other.grad.is_leaf and not np.shares_memory(other.grad.data, w.grad.data)
+        assert not np.shares_memory(other.data, w.data)
+    assert twin(nn.Parameter([1.0])).grad is None
+
+
+def test_a_copy_of_a_model_keeps_gradients_as_in_pytorch():
+    torch = pytest.importorskip("torch")
+    model = torch.nn.Linear(2, 1)
+    model(torch.ones(1, 2)).sum().backward()
+    assert copy.deepcopy(model).weight.grad.tolist() == [[1.0, 1.0]]
+    ours = nn.Linear(2, 1)
+    ours(ones(1, 2)).sum().backward()
+    assert copy.deepcopy(ours).weight.grad.tolist() == [[1.0, 1.0]]

@@ -296,3 +296,16 @@ def test_keras_convention_in_closed_form():
     assert nn.L1(0.1)(w).item() == pytest.approx(0.6) and nn.L2(0.1)(w).item() == pytest.approx(1.4)
     assert nn.ElasticNet(0.1, 0.2)(w).item() == pytest.approx(0.6 + 2.8)
     np.testing.assert_allclose(gradient(nn.L2(0.1)(w), w), 0.2 * w.data)
+
+
+@pytest.mark.parametrize(
+    "make, told",
+    [
+        (lambda: nn.Penalty(np.sum, c=1.0), "Penalty: sum is no penalty function such as F.l1"),
+        (lambda: nn.Penalty(F.relu, c=1.0), "Penalty: relu is no penalty function"),
+        (lambda: nn.Penalty(F.l1_penalty, c=1.0, k=2), "Penalty: l1_penalty takes c, not k"),
+    ],
+)
+def test_a_penalty_of_another_function_is_refused(make, told):
+    with pytest.raises(TypeError, match=told):
+        make()
