@@ -47,10 +47,8 @@ class Addend:
     @property
     def is_penalty(self):
         """Whether one op of kind "penalty" made the node, of one entry."""
-        node = self.node
-        return (
-            node is not None and node.size == 1 and not node.is_leaf and node.op.kind == "penalty"
-        )
+        is_result = self.node is not None and self.node.args and self.node.size == 1
+        return bool(is_result and self.node.op.kind == "penalty")
 
 
 def addends(loss):
@@ -70,7 +68,7 @@ def addends(loss):
             continue
         arrays = [data_of(a) for a in node.args]
         for i, x in steps[node.order]:
-            g = np.asarray(node.op.rules[i](weight, node.data, *arrays))
+            g = np.asarray(node.op.rules[i](weight, node.data, *arrays))  # a number for some
             if not isinstance(x, Tensor):
                 number += float(np.sum(g * x))
                 continue
@@ -78,11 +76,12 @@ def addends(loss):
             g = g if g.shape == x.shape else unbroadcast(g, x, node)
             if x.order in reached:
                 _, before, others = reached[x.order]
-                g, ways = before + g, others + ways
+                g, ways = np.asarray(before + g), others + ways
             else:
                 heappush(heap, -x.order)
-            reached[x.order] = x, np.asarray(g), ways
-    return parts[::-1] + [Addend(None, np.asarray(number))] * (number != 0)
+            reached[x.order] = x, g, ways
+    parts.reverse()
+    return [*parts, Addend(None, np.asarray(number))] if number else parts
 
 
 def _steps(loss):
@@ -95,15 +94,13 @@ def _steps(loss):
             found[node.order] = node, operands
             stack += [x for _, x in operands if isinstance(x, Tensor)]
     steps, leading = {}, set()  # leading: the orders of nodes with a loss or a penalty behind them
-    for order in sorted(found):
-        node, operands = found[order]
-        if not operands:
-            is_leading = node.size == 1 and not node.is_leaf and _kind(node) in ("loss", "penalty")
-        else:
-            is_leading = any(isinstance(x, Tensor) and x.order in leading for _, x in operands)
-            if is_leading or (node.size == 1 and node.op.name in (*SUMS, "multiply", "divide")):
-                steps[order] = operands
-        if is_leading:
+    for order, (node, operands) in sorted(found.items()):
+        if leading and any(isinstance(x, Tensor) and x.order in leading for _, x in operands):
+            leading.add(order)
+            steps[order] = operands
+        elif operands and node.size == 1 and node.op.name in ELEMENTWISE:
+            steps[order] = operands
+        elif node.args and node.size == 1 and _kind(node) in ("loss", "penalty"):
             leading.add(order)
     return steps
 
@@ -115,24 +112,27 @@ def _kind(node):
 
 
 SUMS = {"add", "subtract", "negative", "positive"}
+ELEMENTWISE = SUMS | {"multiply", "divide"}
 REARRANGING = {"sum", "mean", "stack", "concatenate", "getitem", "where", "broadcast_to"}
 REARRANGING |= {"reshape", "transpose", "swapaxes", "moveaxis", "expand_dims", "squeeze"}
+LINEAR = ELEMENTWISE | REARRANGING | {"matmul"}  # in each operand alone or in all together
 
 
 def _operands(node):
     """The pairs (position, argument) if a node is the sum of a linear function of each, else []."""
-    name = node.op and node.op.name
-    is_sum, is_multiple = name in SUMS or name in REARRANGING, name in ("multiply", "matmul")
-    if not (is_sum or is_multiple or name == "divide") or not node.args:
+    if not node.args or node.op.name not in LINEAR or split_scope(node.scope)[1]:
         return []
-    if split_scope(node.scope)[1]:
-        return []
-    linear = [(i, x) for i, x in enumerate(node.args) if node.op.rules[i]]
-    if is_sum:
+    name, linear = node.op.name, [pair for pair, r in zip(enumerate(node.args), node.op.rules) if r]
+    if name in SUMS or name in REARRANGING:
         return linear
     factors = [(i, x) for i, x in linear if not _is_number(x)]
-    is_multiple |= factors == [linear[0]] and bool(np.all(data_of(node.args[1])))
-    return factors if is_multiple and len(factors) == 1 else []
+    if len(factors) > 1 or (name == "divide" and not _is_divisor(node.args[1])):
+        return []
+    return factors
+
+
+def _is_divisor(x):
+    return _is_number(x) and bool(np.all(data_of(x)))
 
 
 def _is_number(x):
@@ -335,14 +335,12 @@ def _untrained(graph, names, optimizers):
 
 
 def is_proximal(op):
-    """Whether a proximal optimizer uses the proximal operators of this op and not its gradient.
+    """Whether a proximal optimizer uses the proximal operators of a penalty, not its gradient.
 
     l2_penalty has a gradient everywhere, so the optimizer uses that.
     """
     operators = op.prox.values()
-    return (
-        op.kind == "penalty" and None not in operators and any(o is not shrink for o in operators)
-    )
+    return None not in operators and any(o is not shrink for o in operators)
 
 
 def split(loss, parameters, what, retain_graph=False):
@@ -363,10 +361,9 @@ def split(loss, parameters, what, retain_graph=False):
     taken = [p for p in parts if p.is_penalty and is_proximal(p.node.op)]
     smooth = [p for p in parts if p not in taken]
     for part in taken:
-        program(what, part.node)
         _require_proximal(part, what)
     for node in program(what, *(p.node for p in smooth)):
-        if node.op is not None and is_proximal(node.op):
+        if node.args and node.op.kind == "penalty" and is_proximal(node.op):
             raise ValueError(
                 f"{what}: {node.op.name} stands inside another term of the loss. "
                 "A proximal step needs it as a term of its own: add it."

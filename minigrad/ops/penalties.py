@@ -138,8 +138,9 @@ def prox_of_sum(operators):
     Raises ValueError for other sums, whose operator has no closed form.
     """
     rank = {soft_threshold: 0, shrink: 2}
-    several = [o for o in operators if isinstance(o, BlockSoftThreshold)]
-    is_known = len(several) <= 1 and all(o in rank or o in several for o in operators)
+    in_order = sorted(operators, key=lambda o: rank.get(o, 1))
+    others = [o for o in operators if o not in rank]
+    is_known = not others or (len(others) == 1 and isinstance(others[0], BlockSoftThreshold))
     if len(operators) > 1 and not is_known:
         names = [getattr(o, "__name__", str(o)) for o in operators]
         raise ValueError(
@@ -148,7 +149,7 @@ def prox_of_sum(operators):
         )
 
     def prox(v, t):
-        for operator in sorted(operators, key=lambda o: rank.get(o, 1)):
+        for operator in in_order:
             moved = operator(v, t * operators[operator])
             if np.shape(moved) != v.shape:
                 name = getattr(operator, "__name__", operator)
