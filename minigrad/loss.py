@@ -186,8 +186,8 @@ def terms(loss, optimizer=None):
     a penalty which its module declares and the loss does not contain; and that the loss depends on,
     but none of the optimizers trains, because it is newer than they are.
 
-    Raises TypeError if the loss is not a Tensor, ValueError if it has several entries, RuntimeError
-    if its graph was freed.
+    Raises TypeError if the loss is not a Tensor or `optimizer` is none, ValueError if the loss has
+    several entries, RuntimeError if its graph was freed.
 
     >>> import minigrad.functional as F
     >>> w = Tensor([3.0, 4.0], requires_grad=True, name="w")
@@ -205,6 +205,8 @@ def terms(loss, optimizer=None):
         raise ValueError(f"terms: {shape}. Call .mean() or .sum().")
     names, parts = leaf_names(graph), addends(loss)
     optimizers = [] if optimizer is None else as_list(optimizer)
+    if others := [o for o in optimizers if not hasattr(o, "param_groups")]:
+        raise TypeError(f"terms: optimizer is a {type(others[0]).__name__}, not an Optimizer.")
     found = [*_penalised_twice(parts, names), *_decayed_twice(parts, names, optimizers)]
     for penalty, weights in left_out(graph, names).items():
         what = f"the loss does not contain the penalty {penalty} of {_listed(weights)}"

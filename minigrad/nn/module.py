@@ -4,7 +4,7 @@ from abc import ABCMeta
 from contextlib import contextmanager
 from copy import copy, deepcopy
 from functools import cache
-from inspect import signature
+from inspect import Signature, signature
 from reprlib import recursive_repr
 
 import numpy as np
@@ -61,7 +61,11 @@ class ModuleClass(ABCMeta):
     """The class of Module and its subclasses: tells a module when its __init__ has ended."""
 
     __instancecheck__ = type.__instancecheck__  # faster than the one of ABCMeta
-    __signature__ = property(lambda cls: signature(cls.__init__.__get__(cls)))
+
+    @property
+    def __signature__(cls):  # inspect and help would show the one of __call__ below
+        makes = cls.__init__ is not object.__init__
+        return signature(cls.__init__.__get__(cls)) if makes else Signature()
 
     def __call__(cls, *args, **kwargs):
         module = super().__call__(*args, **kwargs)
@@ -115,7 +119,7 @@ class Module(metaclass=ModuleClass):
                 f"Assign nn.Parameter(...), write to {name}.data[...], or change {name} in place "
                 f"inside `with no_grad():`. To assign the result of a graph, del {name} first."
             )
-        if name in self.penalised:
+        if name in self.penalised and value is not None:
             require_penalty(f"{kind}: {name}", value)
         if name in (self._buffers or ()) and value is not old and _is_data(value):
             value = copy(value)
@@ -281,9 +285,13 @@ class Module(metaclass=ModuleClass):
         """The text in the brackets of the repr."""
         return ""
 
+    def shown(self):
+        """The pairs (name, text) of the lines in the repr: the modules directly inside."""
+        return [(name, repr(child)) for name, child in self.named_children()]
+
     @recursive_repr("(...)")
     def __repr__(self):
-        lines = [f"({name}): {child!r}" for name, child in self.named_children()]
+        lines = [f"({name}): {text}" for name, text in self.shown()]
         extra = self.extra_repr()
         if not lines:
             return f"{type(self).__name__}({extra})"
@@ -324,8 +332,9 @@ class Layer(Module):
     dtype         the dtype of the parameters; by default the default dtype
 
     A new layer is one class: its __init__(..., **settings) calls `add_parameters`, its `forward`
-    uses the parameters. Raises TypeError for unknown settings and for a penalty that is no
-    Penalty, ValueError for a penalty of a weight or bias that the layer does not have.
+    uses the parameters. Raises TypeError for unknown settings, a penalty that is no Penalty and an
+    rng that is no Generator; ValueError for a penalty of a weight or bias that the layer does not
+    have, and for an initialiser that returns another shape.
     """
 
     def add_parameters(self, fans, weights, biases, settings):
@@ -341,22 +350,27 @@ class Layer(Module):
         settings = SETTINGS | settings
         dtype = settings["dtype"] or array.default_dtype
         rng = stream("init") if settings["rng"] is None else settings["rng"]
+        if not isinstance(rng, np.random.Generator):
+            remedy = "pass a np.random.Generator, such as np.random.default_rng(0)"
+            raise TypeError(f"{kind}: rng is {rng!r}; {remedy}.")
         for what, prefix, shapes in ("weight", "", weights), ("bias", "bias_", biases):
             penalty, init = settings[f"{prefix}penalty"], settings[f"{prefix}init"]
-            if penalty is not None and all(shape is None for shape in shapes.values()):
-                raise ValueError(f"{kind}: {prefix}penalty={penalty}, but there is no {what}.")
-            require_penalty(f"{kind}: {prefix}penalty", penalty)
+            if penalty is not None:
+                if all(shape is None for shape in shapes.values()):
+                    raise ValueError(f"{kind}: {prefix}penalty={penalty}, but there is no {what}.")
+                require_penalty(f"{kind}: {prefix}penalty", penalty)
             setattr(self, f"{what}_penalty", penalty)
             for name, shape in shapes.items():
                 value = None if shape is None else Parameter(init(rng, shape, *fans), dtype=dtype)
+                if shape is not None and value.shape != tuple(shape):
+                    wrong = f"{prefix}init gave {name} the shape {value.shape}"
+                    raise ValueError(f"{kind}: {wrong}, but it needs {tuple(shape)}.")
                 setattr(self, name, value)
 
     def hold_sizes(self, **sizes):
         """Makes attributes of the sizes. Raises ValueError unless they are whole numbers >= 1."""
         for name, size in sizes.items():
-            if not isinstance(size, (int, np.integer)) or size < 1:
-                needed = f"{name} must be a whole number >= 1"
-                raise ValueError(f"{type(self).__name__}: {needed}, got {size!r}.")
+            require_size(type(self).__name__, name, size)
             setattr(self, name, size)
 
     def extra_repr(self):
@@ -371,6 +385,21 @@ class Layer(Module):
             if name in own and not is_data and (name == "p" or value != usual):
                 shown.append(f"{name}={value}")
         return ", ".join(shown)
+
+
+def require_size(kind, name, size):
+    """Raises ValueError unless a size is a whole number >= 1."""
+    if not isinstance(size, (int, np.integer)) or size < 1:
+        raise ValueError(f"{kind}: {name} must be a whole number >= 1, got {size!r}.")
+
+
+def require_function(kind, name, module):
+    """Raises TypeError unless `module` is a module or a function."""
+    if isinstance(module, type) or not callable(module):
+        given = type(module).__name__
+        if isinstance(module, type):
+            given = f"the class {module.__name__}: make an instance"
+        raise TypeError(f"{kind}: {name} must be a module or a function, not {given}.")
 
 
 @cache
@@ -396,11 +425,7 @@ class Sequential(Module):
     def __init__(self, *modules, **named):
         names = [*map(str, range(len(modules))), *named]
         for name, module in zip(names, [*modules, *named.values()]):
-            if isinstance(module, type) or not callable(module):
-                kind = type(module).__name__
-                if isinstance(module, type):
-                    kind = f"the class {module.__name__}: make an instance"
-                raise TypeError(f"Sequential: {name} must be a module or a function, not {kind}.")
+            require_function("Sequential", name, module)
             if hasattr(self, name):
                 raise ValueError(f"Sequential: every Sequential has a {name!r}. Rename the module.")
             setattr(self, name, module)
@@ -410,6 +435,12 @@ class Sequential(Module):
         for name in self._order:
             x = vars(self)[name](x)
         return x
+
+    def shown(self):
+        """As for every Module; functions have their names."""
+        members = self.named_members()
+        parts = [(n, part) for n, part in members if n in self._order or isinstance(part, Module)]
+        return [(n, getattr(part, "__name__", repr(part))) for n, part in parts]
 
     def __len__(self):
         return len(self._order)

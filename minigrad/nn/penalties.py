@@ -108,8 +108,8 @@ class GroupL2(Penalty):
 
 
 def require_penalty(what, value):
-    """Raises TypeError unless a value is a Penalty or None. `what`: the name of its place."""
-    if value is not None and not isinstance(value, Penalty):
+    """Raises TypeError unless a value is a Penalty. `what`: the name of its place."""
+    if not isinstance(value, Penalty):
         remedy = "A function such as F.l2_penalty becomes one by nn.Penalty(function, c=1e-3)"
         raise TypeError(f"{what} must be e.g. L2(1e-3), not {value!r}. {remedy}.")
 
@@ -123,8 +123,10 @@ def penalty(model, penalty, where=None, step=None):
            `bias` in its name: see `Module.is_weight`.
     step   The argument of coefficients that are functions of the step.
 
-    Add the node to the loss. Raises ValueError if no parameter is selected.
+    Add the node to the loss. Raises ValueError if no parameter is selected, TypeError for a penalty
+    that is no Penalty.
     """
+    require_penalty("penalty: the second argument", penalty)
     named = list(model.named_parameters())
     if where is None:
         weights = {

@@ -67,8 +67,9 @@ class Optimizer:
         the constructor; nothing changes then.
         """
         kind = type(self).__name__
-        if "params" not in group:
-            raise TypeError(f"{kind}: a group needs its 'params'; got {sorted(group)}.")
+        if not isinstance(group, dict) or "params" not in group:
+            given = sorted(group) if isinstance(group, dict) else f"a {type(group).__name__}"
+            raise TypeError(f"{kind}: a group is a dict with its 'params'; got {given}.")
         if unknown := group.keys() - self.defaults.keys() - {"params"}:
             known = ", ".join(self.defaults)
             raise TypeError(f"{kind} has no setting {sorted(unknown)}; it has {known}.")
@@ -77,6 +78,7 @@ class Optimizer:
         for name in self.defaults:
             if not (name == "lr" and callable(group[name]) or self.valid(name, group[name])):
                 raise ValueError(f"{kind}: {name}={group[name]!r} is out of range.")
+        self.check_group(group)
         trained = {p: Trained(p, i) for i, p in enumerate(group["params"])}
         if len({**self.state, **trained}) < len(self.state) + len(group["params"]):
             raise ValueError(f"{kind}: a parameter was passed twice.")
@@ -87,6 +89,9 @@ class Optimizer:
     def valid(self, name, value):
         """Whether a setting can have this value: a number >= 0. A subclass may allow others."""
         return isinstance(value, numbers.Real) and 0 <= value < math.inf
+
+    def check_group(self, group):
+        """Raises ValueError for settings that do not go together. A subclass may define it."""
 
     def zero_grad(self):
         """Sets the gradient of every parameter to None. The next backward then starts from zero."""
@@ -129,6 +134,14 @@ class Optimizer:
         if new:
             what = f"{step} leaves {', '.join(new)} as they are: they came after the optimizer"
             warnings.warn(f"{what}. Make it anew, or use add_param_group.", stacklevel=3)
+
+    def __repr__(self):
+        groups = []
+        for group in self.param_groups:
+            named = [f"{name}={group[name]}" for name in self.defaults]
+            count = len(group["params"])
+            groups.append(", ".join([f"{count} parameter{'s' * (count != 1)}", *named]))
+        return f"{type(self).__name__}({'; '.join(groups)})"
 
     def update(self, trained, lr, settings):
         """Changes one parameter in place. Each subclass defines this method.

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..array import as_list
 from ..changes import mark_changed
-from ..engine import constant
+from ..engine import Tensor, constant
 
 
 def clip_grad_norm_(parameters, max_norm, *, error_if_nonfinite=True):
@@ -20,13 +20,13 @@ def clip_grad_norm_(parameters, max_norm, *, error_if_nonfinite=True):
                         or 0 then (PyTorch's default)
     returns             the norm before, a float
 
-    Raises ValueError unless max_norm > 0; RuntimeError that names the parameter if a gradient has a
-    nan or an infinite norm, and then changes nothing. Pascanu, Mikolov & Bengio 2013
-    (arXiv:1211.5063).
+    Raises TypeError for anything but Tensors, ValueError unless max_norm > 0; RuntimeError that
+    names the parameter if a gradient has a nan or an infinite norm, and then changes nothing.
+    Pascanu, Mikolov & Bengio 2013 (arXiv:1211.5063).
     """
     if not max_norm > 0:
         raise ValueError(f"clip_grad_norm_: max_norm must be > 0, got {max_norm}.")
-    all_given = as_list(parameters)
+    all_given = _tensors("clip_grad_norm_", parameters)
     trained = [w for w in all_given if w.grad is not None]
     gradients = [w.grad.data.astype(np.float64, copy=False) for w in trained]
     norms = [float(np.linalg.norm(g)) for g in gradients]
@@ -47,6 +47,16 @@ def clip_grad_norm_(parameters, max_norm, *, error_if_nonfinite=True):
     return norm
 
 
+def _tensors(what, given):
+    """A Tensor or several as a list. Raises TypeError for anything else."""
+    listed = as_list(given)
+    for x in listed:
+        if not isinstance(x, Tensor):
+            kind = type(x).__name__
+            raise TypeError(f"{what} takes Tensors, such as model.parameters(), not a {kind}.")
+    return listed
+
+
 def names_of(parameters, listed):
     """{id: name} of the listed parameters: their own, or the module's, or `parameter 3`.
 
@@ -64,12 +74,12 @@ def max_norm(weights, limit):
     Call it after a step. A row, w[i], holds the weights that enter one unit: a row of a Linear's
     weight, or one filter of a convolution. weights is a Tensor or several.
 
-    Raises ValueError unless limit > 0. Srebro & Shraibman 2005; Srivastava et al. 2014, section
-    5.1.
+    Raises TypeError for anything but Tensors, ValueError unless limit > 0. Srebro & Shraibman 2005;
+    Srivastava et al. 2014, section 5.1.
     """
     if not limit > 0:
         raise ValueError(f"max_norm: the limit must be > 0, got {limit}.")
-    for w in as_list(weights):
+    for w in _tensors("max_norm", weights):
         rows = w.data.reshape(len(w.data), -1)
         norms = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
         if (long := norms > limit).any():

@@ -1,6 +1,7 @@
 """Modules: names, modes, saving, layers, penalties, summaries, scopes and streams of noise."""
 
 import copy
+import inspect
 import math
 import os
 import pathlib
@@ -462,7 +463,6 @@ def test_backward_through_a_buffer_that_was_loaded_is_refused():
 
 def test_modules_mix_with_abstract_classes_and_keep_their_signatures():
     import abc
-    import inspect
 
     class Base(nn.Module, abc.ABC):
         @abc.abstractmethod
@@ -1494,3 +1494,81 @@ def test_a_copy_keeps_the_gradient_as_a_tensor_of_pytorch_does():
     ours = mg.Tensor([1.0, 1.0], requires_grad=True)
     ours.sum().backward()
     assert copy.deepcopy(theirs).grad.tolist() == copy.deepcopy(ours).grad.tolist() == [1.0, 1.0]
+
+
+SAMPLES = {  # one of each kind of object that nn and optim make
+    "Linear": lambda: nn.Linear(2, 3, bias=False, penalty=nn.L2(0.1)),
+    "Conv2d": lambda: nn.Conv2d(1, 2, 3, groups=1),
+    "Upsample": lambda: nn.Upsample(scale_factor=2),
+    "BatchNorm1d": lambda: nn.BatchNorm1d(3),
+    "LSTM": lambda: nn.LSTM(2, 3, 2),
+    "MultiheadAttention": lambda: nn.MultiheadAttention(4, 2),
+    "DropConnect": lambda: nn.DropConnect(nn.Linear(2, 2)),
+    "Residual": lambda: nn.Residual(nn.Linear(2, 2), drop_path=0.1),
+    "Sequential": lambda: nn.Sequential(nn.Linear(2, 2), F.relu, last=nn.Dropout(0.1)),
+    "Penalty": lambda: nn.Penalty(F.group_l2, c=0.1, axis=0),
+    "scheduled": lambda: nn.L1(mg.optim.cosine(0.1, 10)),
+    "SGD": lambda: mg.optim.SGD(nn.Linear(2, 3).parameters(), lr=mg.optim.step_decay(0.1, 5)),
+    "AdamW": lambda: mg.optim.AdamW(
+        [{"params": nn.Linear(2, 3).weight}, {"params": nn.Linear(2, 3).bias}]
+    ),
+    "ProximalSGD": lambda: mg.optim.ProximalSGD(nn.Linear(2, 3).weight),
+}
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_every_object_has_a_repr_and_can_be_copied_and_pickled(name):
+    made = SAMPLES[name]()
+    assert "object at" not in repr(made)
+    for twin in copy.deepcopy(made), pickle.loads(pickle.dumps(made)):
+        assert repr(twin) == repr(made) and type(twin) is type(made)
+        if hasattr(made, "state_dict"):
+            np.testing.assert_equal(twin.state_dict(), made.state_dict())
+
+
+def test_functions_are_in_the_repr_of_a_sequential():
+    model = nn.Sequential(nn.ReLU(), F.relu, end=np.tanh)
+    assert repr(model) == "Sequential(\n  (0): ReLU()\n  (1): relu\n  (end): tanh\n)"
+    assert str(inspect.signature(nn.Flatten)) == "()" == str(inspect.signature(nn.Tanh))
+
+
+@pytest.mark.parametrize(
+    "make, error, told",
+    [
+        (
+            lambda: nn.Linear(3, 2, init=lambda rng, shape, *fans: np.zeros(5)),
+            ValueError,
+            r"Linear: init gave weight the shape \(5,\), but it needs \(2, 3\)",
+        ),
+        (
+            lambda: nn.Linear(3, 2, bias_init=lambda rng, shape, *fans: 0.0),
+            ValueError,
+            r"Linear: bias_init gave bias the shape \(\), but it needs \(2,\)",
+        ),
+        (lambda: nn.Linear(3, 2, rng=3), TypeError, "Linear: rng is 3; pass a np.random.Generator"),
+        (lambda: nn.BatchNorm1d(0), ValueError, "BatchNorm1d: each size must be a whole number"),
+        (lambda: nn.LayerNorm((2, -1)), ValueError, "LayerNorm: each size .* >= 1, got -1"),
+        (lambda: nn.LayerNorm("a"), ValueError, "LayerNorm: each size .* got 'a'"),
+        (lambda: nn.InstanceNorm1d(2.5), ValueError, "InstanceNorm1d: each size .* got 2.5"),
+        (lambda: nn.GroupNorm(2.0, 4), ValueError, "GroupNorm: num_groups must be a whole number"),
+        (
+            lambda: nn.Residual(3),
+            TypeError,
+            "Residual: branch must be a module or a function, not int",
+        ),
+        (
+            lambda: nn.Residual(nn.ReLU(), nn.ReLU),
+            TypeError,
+            "Residual: shortcut .* make an instance",
+        ),
+        (
+            lambda: nn.penalty(nn.Linear(2, 2), F.l2_penalty),
+            TypeError,
+            "penalty: the second argument",
+        ),
+        (lambda: nn.penalty(nn.Linear(2, 2), None), TypeError, "penalty: the second argument"),
+    ],
+)
+def test_more_settings_that_make_no_sense_are_named(make, error, told):
+    with pytest.raises(error, match=told):
+        make()

@@ -201,7 +201,7 @@ def test_coefficients_can_be_functions_of_the_step():
         assert both.args[:2] == (step, 2 * step)
     with pytest.raises(
         TypeError,
-        match=r"L2\(<lambda>\): the coefficient c is a function of the step. Give the step: penalty\(step=t\)",
+        match=r"L2\(exponential\(lr=0.1, factor=0.5\)\): the coefficient c is a function of the step. Give the step: penalty\(step=t\)",
     ):
         model.penalty()
     with pytest.raises(TypeError, match="Give the step"):

@@ -994,3 +994,42 @@ def test_backward_after_an_interrupted_step_mixes_no_values(name, pieces, monkey
     assert not np.array_equal(ws[0].data, np.full((2, 3), 1.0))
     with pytest.raises(RuntimeError, match="was changed in place"):
         y.backward()
+
+
+def test_an_optimizer_is_shown_with_its_settings():
+    model = two_layers()
+    groups = [{"params": model.first.parameters()}, {"params": model.second.bias, "lr": 0.5}]
+    assert repr(optim.SGD(groups, lr=optim.exponential(0.1, 0.9))) == (
+        "SGD(2 parameters, lr=exponential(lr=0.1, factor=0.9), momentum=0.0, weight_decay=0.0, "
+        "nesterov=False; 1 parameter, lr=0.5, momentum=0.0, weight_decay=0.0, nesterov=False)"
+    )
+
+
+@pytest.mark.parametrize(
+    "call, error, told",
+    [
+        (
+            lambda m: optim.SGD(m).add_param_group(3),
+            TypeError,
+            "SGD: a group is a dict .*got a int",
+        ),
+        (lambda m: optim.Adam(m).add_param_group(m), TypeError, "a group is a dict .*got a list"),
+        (lambda m: optim.Adam(m, betas=("a", 0.9)), ValueError, "betas=.* is out of range"),
+        (
+            lambda m: optim.clip_grad_norm_(3, 1.0),
+            TypeError,
+            "clip_grad_norm_ takes Tensors, .* int",
+        ),
+        (lambda m: optim.clip_grad_norm_(two_layers(), 1.0), TypeError, "not a Linear"),
+        (lambda m: optim.max_norm([np.ones((2, 2))], 1.0), TypeError, "max_norm takes .* ndarray"),
+        (lambda m: optim.step_decay(0.1, 0), ValueError, "step_decay: every must be > 0, got 0"),
+        (
+            lambda m: mg.terms(m[0].sum(), 3),
+            TypeError,
+            "terms: optimizer is a int, not an Optimizer",
+        ),
+    ],
+)
+def test_wrong_calls_say_what_is_needed(call, error, told):
+    with pytest.raises(error, match=told):
+        call([leaf([1.0, 2.0])])
