@@ -100,15 +100,11 @@ def _steps(loss):
             steps[order] = operands
         elif operands and node.size == 1 and node.op.name in ELEMENTWISE:
             steps[order] = operands
-        elif node.args and node.size == 1 and _kind(node) in ("loss", "penalty"):
-            leading.add(order)
+        elif node.args and node.size == 1:
+            call = split_scope(node.scope)[1]
+            if (call[1] if call else node.op).kind in ("loss", "penalty"):
+                leading.add(order)
     return steps
-
-
-def _kind(node):
-    """The kind of the composition or of the op that made a result."""
-    call = split_scope(node.scope)[1]
-    return call[1].kind if call else node.op.kind
 
 
 SUMS = {"add", "subtract", "negative", "positive"}
@@ -122,17 +118,15 @@ def _operands(node):
     """The pairs (position, argument) if a node is the sum of a linear function of each, else []."""
     if not node.args or node.op.name not in LINEAR or split_scope(node.scope)[1]:
         return []
-    name, linear = node.op.name, [pair for pair, r in zip(enumerate(node.args), node.op.rules) if r]
-    if name in SUMS or name in REARRANGING:
+    linear = [pair for pair, rule in zip(enumerate(node.args), node.op.rules) if rule]
+    if node.op.name in SUMS or node.op.name in REARRANGING:
         return linear
-    factors = [(i, x) for i, x in linear if not _is_number(x)]
-    if len(factors) > 1 or (name == "divide" and not _is_divisor(node.args[1])):
+    if node.op.name == "divide" and not (
+        _is_number(node.args[1]) and np.all(data_of(node.args[1]))
+    ):
         return []
-    return factors
-
-
-def _is_divisor(x):
-    return _is_number(x) and bool(np.all(data_of(x)))
+    factors = [(i, x) for i, x in linear if not _is_number(x)]
+    return factors if len(factors) == 1 else []
 
 
 def _is_number(x):
@@ -316,10 +310,11 @@ def left_out(graph, names):
     present = {(getattr(n.op, "family", n.op), id(w)) for n in made for w in n.args}
     missing = {}
     for module in modules_of(graph):
-        for penalty, _, w in module.own_penalties() if module.training else ():
-            if w.order in names and (penalty.function.op, id(w)) not in present:
-                missing.setdefault(penalty, {})[names[w.order]] = None
-    return {penalty: list(weights) for penalty, weights in missing.items()}
+        for penalty, own in module.own_penalties() if module.training else ():
+            lost = [w for w in own if (penalty.function.op, id(w)) not in present]
+            if lost := [names[w.order] for w in lost if w.order in names]:
+                missing.setdefault(penalty, []).extend(lost)
+    return missing
 
 
 def _untrained(graph, names, optimizers):

@@ -202,21 +202,19 @@ class Module(metaclass=ModuleClass):
         """
         weights = {}  # penalty -> {id: weight}
         for module in self.modules():
-            for kind in module.penalised:
-                weights.setdefault(getattr(module, kind), {})
-            for penalty, _, weight in module.own_penalties():
-                weights[penalty][id(weight)] = weight
-        weights.pop(None, None)
-        if lost := [penalty for penalty, own in weights.items() if not own]:
-            raise ValueError(f"{type(self).__name__}: no parameter for the penalty {lost[0]}.")
+            for penalty, own in module.own_penalties():
+                if not own:
+                    kind = type(module).__name__
+                    raise ValueError(f"{kind}: no parameter for the penalty {penalty}.")
+                weights.setdefault(penalty, {}).update({id(w): w for w in own})
         nodes = [penalty(*own.values(), step=step) for penalty, own in weights.items()]
         return sum(nodes[1:], start=nodes[0]) if nodes else 0.0
 
     def own_penalties(self):
-        """The triples (penalty, name, parameter) that this module declares for what it holds."""
+        """The pairs (penalty, its parameters) that this module declares for what it holds."""
         for kind, part in self.penalised.items():
             if (penalty := getattr(self, kind)) is not None:
-                yield from ((penalty, n, w) for n, w in self.own_parameters() if part in n)
+                yield penalty, [w for name, w in self.own_parameters() if part in name]
 
     def is_weight(self, name, parameter):
         """Whether `nn.penalty` takes this parameter of the module by default: no biases."""

@@ -19,8 +19,7 @@ class Penalty:
     kernel_regularizer, bias_regularizer); add `model.penalty()` to the loss. `nn.penalty` applies
     a Penalty to a selection of parameters.
 
-    Raises ValueError for any other coefficient, TypeError for another function and for settings
-    that it does not take.
+    Raises ValueError for any other coefficient, TypeError for another function.
     """
 
     def __init__(self, function, **settings):
@@ -28,9 +27,6 @@ class Penalty:
         if op is None or op.kind != "penalty":
             name = getattr(function, "__name__", function)
             raise TypeError(f"Penalty: {name} is no penalty function such as F.l1_penalty.")
-        if unknown := settings.keys() - set(op.names[:-1]):
-            own = ", ".join(op.names[:-1])
-            raise TypeError(f"Penalty: {op.name} takes {own}, not {', '.join(sorted(unknown))}.")
         for name in op.prox:
             value = settings.get(name)
             if not callable(value):
@@ -129,12 +125,8 @@ def penalty(model, penalty, where=None, step=None):
     require_penalty("penalty: the second argument", penalty)
     named = list(model.named_parameters())
     if where is None:
-        weights = {
-            id(p)
-            for module in model.modules()
-            for name, p in module.own_parameters()
-            if module.is_weight(name, p)
-        }
+        held = [(m, name, p) for m in model.modules() for name, p in m.own_parameters()]
+        weights = {id(p) for m, name, p in held if m.is_weight(name, p)}
         chosen = [p for _, p in named if id(p) in weights]
     elif callable(where):
         chosen = [p for name, p in named if where(name, p)]

@@ -136,12 +136,9 @@ class Optimizer:
             warnings.warn(f"{what}. Make it anew, or use add_param_group.", stacklevel=3)
 
     def __repr__(self):
-        groups = []
-        for group in self.param_groups:
-            named = [f"{name}={group[name]}" for name in self.defaults]
-            count = len(group["params"])
-            groups.append(", ".join([f"{count} parameter{'s' * (count != 1)}", *named]))
-        return f"{type(self).__name__}({'; '.join(groups)})"
+        groups = [{**group, "params": len(group["params"])} for group in self.param_groups]
+        texts = [", ".join(f"{name}={value}" for name, value in group.items()) for group in groups]
+        return f"{type(self).__name__}({'; '.join(texts)})"
 
     def update(self, trained, lr, settings):
         """Changes one parameter in place. Each subclass defines this method.

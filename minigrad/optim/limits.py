@@ -26,20 +26,18 @@ def clip_grad_norm_(parameters, max_norm, *, error_if_nonfinite=True):
     """
     if not max_norm > 0:
         raise ValueError(f"clip_grad_norm_: max_norm must be > 0, got {max_norm}.")
-    all_given = _tensors("clip_grad_norm_", parameters)
-    trained = [w for w in all_given if w.grad is not None]
+    listed = _tensors("clip_grad_norm_", parameters)
+    trained = [w for w in listed if w.grad is not None]
     gradients = [w.grad.data.astype(np.float64, copy=False) for w in trained]
-    norms = [float(np.linalg.norm(g)) for g in gradients]
-    norm = math.hypot(*norms)
+    norms = {id(w): float(np.linalg.norm(g)) for w, g in zip(trained, gradients)}
+    norm = math.hypot(*norms.values())
     if error_if_nonfinite and not math.isfinite(norm):
-        names = names_of(parameters, all_given)
-        found = []
-        for w, g, own in zip(trained, gradients, norms):
-            if not math.isfinite(own):
-                count = f"{np.sum(~np.isfinite(g)):,} of {g.size:,} entries not finite"
-                found.append(f"{names[id(w)]} (norm {own}, {count})")
-        what = f"the norm is {norm}, because of the gradient of {', '.join(found)}"
-        raise RuntimeError(f"clip_grad_norm_: {what}. No gradient was changed.")
+        named = [(w.name or f"parameter {i}", w) for i, w in enumerate(listed)]
+        if module := getattr(parameters, "module", None):  # model.parameters() knows the names
+            named = module.named_parameters()
+        wrong = ", ".join(name for name, w in named if not math.isfinite(norms.get(id(w), 0)))
+        what = f"the norm is {norm}, in {wrong}. No gradient was changed"
+        raise RuntimeError(f"clip_grad_norm_: {what}.")
     if not norm <= max_norm:
         clipped = [constant(w.grad.data * (max_norm / norm)) for w in trained]
         for w, g in zip(trained, clipped):
@@ -55,17 +53,6 @@ def _tensors(what, given):
             kind = type(x).__name__
             raise TypeError(f"{what} takes Tensors, such as model.parameters(), not a {kind}.")
     return listed
-
-
-def names_of(parameters, listed):
-    """{id: name} of the listed parameters: their own, or the module's, or `parameter 3`.
-
-    parameters  what the user passed; model.parameters() knows the module
-    """
-    module = getattr(parameters, "module", None)
-    held = [] if module is None else module.named_parameters()
-    names = {id(w): w.name or f"parameter {i}" for i, w in enumerate(listed)}
-    return names | {id(w): name for name, w in held}
 
 
 def max_norm(weights, limit):

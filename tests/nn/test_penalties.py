@@ -303,7 +303,6 @@ def test_keras_convention_in_closed_form():
     [
         (lambda: nn.Penalty(np.sum, c=1.0), "Penalty: sum is no penalty function such as F.l1"),
         (lambda: nn.Penalty(F.relu, c=1.0), "Penalty: relu is no penalty function"),
-        (lambda: nn.Penalty(F.l1_penalty, c=1.0, k=2), "Penalty: l1_penalty takes c, not k"),
     ],
 )
 def test_a_penalty_of_another_function_is_refused(make, told):

@@ -837,11 +837,11 @@ def test_a_gradient_that_is_not_finite_is_named_before_it_spoils_the_others(valu
     backward(model)
     model.second.weight.grad.data[0, 1] = value
     before = [p.grad.data.copy() for p in model.parameters()]
-    told = r"second.weight \(norm (nan|inf), 1 of 2 entries not finite\). No gradient was changed"
-    with pytest.raises(RuntimeError, match=f"clip_grad_norm_: the norm is (nan|inf), .* of {told}"):
+    told = "clip_grad_norm_: the norm is (nan|inf), in second.weight. No gradient was changed"
+    with pytest.raises(RuntimeError, match=told):
         optim.clip_grad_norm_(model.parameters(), 1.0)
     assert all(np.array_equal(p.grad.data, b, True) for p, b in zip(model.parameters(), before))
-    with pytest.raises(RuntimeError, match="gradient of parameter 2 "):
+    with pytest.raises(RuntimeError, match="in parameter 2. No"):
         optim.clip_grad_norm_(list(model.parameters()), 1.0)
     with np.errstate(invalid="ignore"):
         norm = optim.clip_grad_norm_(model.parameters(), 1.0, error_if_nonfinite=False)
@@ -1000,8 +1000,8 @@ def test_an_optimizer_is_shown_with_its_settings():
     model = two_layers()
     groups = [{"params": model.first.parameters()}, {"params": model.second.bias, "lr": 0.5}]
     assert repr(optim.SGD(groups, lr=optim.exponential(0.1, 0.9))) == (
-        "SGD(2 parameters, lr=exponential(lr=0.1, factor=0.9), momentum=0.0, weight_decay=0.0, "
-        "nesterov=False; 1 parameter, lr=0.5, momentum=0.0, weight_decay=0.0, nesterov=False)"
+        "SGD(lr=exponential(lr=0.1, factor=0.9), momentum=0.0, weight_decay=0.0, nesterov=False, "
+        "params=2; lr=0.5, momentum=0.0, weight_decay=0.0, nesterov=False, params=1)"
     )
 
 
