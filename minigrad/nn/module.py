@@ -283,13 +283,13 @@ class Module(metaclass=ModuleClass):
         """The text in the brackets of the repr."""
         return ""
 
-    def shown(self):
+    def _shown(self):
         """The pairs (name, text) of the lines in the repr: the modules directly inside."""
         return [(name, repr(child)) for name, child in self.named_children()]
 
     @recursive_repr("(...)")
     def __repr__(self):
-        lines = [f"({name}): {text}" for name, text in self.shown()]
+        lines = [f"({name}): {text}" for name, text in self._shown()]
         extra = self.extra_repr()
         if not lines:
             return f"{type(self).__name__}({extra})"
@@ -434,7 +434,7 @@ class Sequential(Module):
             x = vars(self)[name](x)
         return x
 
-    def shown(self):
+    def _shown(self):
         """As for every Module; functions have their names."""
         members = self.named_members()
         parts = [(n, part) for n, part in members if n in self._order or isinstance(part, Module)]
