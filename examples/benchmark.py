@@ -3,7 +3,7 @@
 Everything runs on one thread, side by side in rounds; printed are medians of the ratios within a round, so a busy machine
 disturbs both sides alike. Lower is better; 1.00 is the hand-written NumPy. PyTorch takes part when it is installed.
 
-    python examples/benchmark.py [op] [mlp_small] [mlp_reg] [conv] [dropout] [nodes] [memory] [import] [--rounds N]
+    python examples/benchmark.py [op] [mlp_small] [mlp_reg] [conv] [dropout] [nodes] [memory] [import] [growth] [--rounds N]
 """
 
 import os
@@ -495,6 +495,104 @@ def import_time():
     )
 
 
+# ---- growth: how CPU time grows when n doubles; 2 is linear
+
+
+def leaves(n, *shape):
+    return [mg.Tensor(normal(*shape), requires_grad=True) for _ in range(n)]
+
+
+def joined(join):
+    """Forward and backward of a function of n operands."""
+
+    def build(n):
+        operands = leaves(n, 8)
+        return lambda: np.sum(join(operands)).backward()
+
+    return build
+
+
+def parted(part):
+    """Forward and backward of a function that takes an array of n rows apart."""
+
+    def build(n):
+        (x,) = leaves(1, n, 4)
+        return lambda: sum(np.sum(row) for row in part(x, n)).backward()
+
+    return build
+
+
+def chain(n):
+    (x,) = leaves(1, 8)
+
+    def run():
+        y = x
+        for _ in range(n):
+            y = np.tanh(y)
+        np.sum(y).backward()
+
+    return run
+
+
+def lookup(n):
+    (table,) = leaves(1, n, 8)
+    indices = rng.integers(0, n, 4 * n)
+    return lambda: np.sum(F.embedding(indices, table)).backward()
+
+
+def dropouts(n):
+    model, x = nn.Sequential(*[nn.Dropout(0.1) for _ in range(n)]), mg.Tensor(normal(8))
+    return lambda: model(x)
+
+
+def on_layers(read):
+    """A reader of the graph of n layers with penalties."""
+
+    def build(n):
+        model = nn.Sequential(*[nn.Linear(4, 4, penalty=nn.L2(0.1)) for _ in range(n)])
+        x = mg.Tensor(normal(2, 4), name="x")
+        loss = F.mse_loss(model(x), normal(2, 4)) + model.penalty()
+        return lambda: read(loss, x)
+
+    return build
+
+
+GROWTH = {  # name: (what builds the work for n, n)
+    "concatenate": (joined(np.concatenate), 1000),
+    "stack": (joined(np.stack), 1000),
+    "l2_penalty": (joined(lambda xs: F.l2_penalty(*xs, c=0.1)), 1000),
+    "chain of tanh": (chain, 1000),
+    "rows": (parted(lambda x, n: x), 500),
+    "split": (parted(np.split), 500),
+    "split at": (parted(lambda x, n: np.split(x, list(range(1, n)))), 500),
+    "embedding": (lookup, 2000),
+    "dropouts": (dropouts, 200),
+    "terms": (on_layers(lambda loss, x: mg.terms(loss)), 100),
+    "to_dot": (on_layers(lambda loss, x: mg.to_dot(loss)), 50),
+    "replay": (on_layers(lambda loss, x: mg.replay(loss, {x: normal(2, 4)})), 200),
+    "check_graph": (on_layers(lambda loss, x: mg.check_graph(loss)), 16),
+}
+
+
+def growth():
+    """CPU time at n, and by which factor it grows from n to 2n and from 2n to 4n."""
+
+    def seconds(run, times=5):
+        run()
+        found = []
+        for _ in range(times):
+            begin = time.process_time()
+            run()
+            found.append(time.process_time() - begin)
+        return min(found)
+
+    print("\ngrowth: CPU time, and its factor when n doubles, and doubles again")
+    for name, (build, n) in GROWTH.items():
+        one, two, four = (seconds(build(k * n)) for k in (1, 2, 4))
+        factors = f"{two / one:5.2f}  {four / two:5.2f}"
+        print(f"{name:14} n = {n:5}  {one * 1e3:8.2f} ms  {factors}", flush=True)
+
+
 WORK = {
     "op": (op, 5),
     "mlp_small": (mlp_small, 20),
@@ -502,7 +600,7 @@ WORK = {
     "conv": (conv, 2),
     "dropout": (dropout, 4),
 }  # name: (what runs, steps in a row)
-EXTRA = {"nodes": nodes, "memory": memory, "import": import_time}
+EXTRA = {"nodes": nodes, "memory": memory, "import": import_time, "growth": growth}
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])

@@ -1,8 +1,8 @@
 """Speed alone: `record` and `Op.vjp` as straight lines, written and compiled for each op.
 
 Without this file everything is the same, but an op takes about 1.5 times as long.
-`print(call_text(op), vjp_text(op))` shows the lines that run. For an argument x, x_ is its array.
-All other names begin with "_". Names of arguments neither begin nor end with "_".
+`print(text(op))` shows the lines that run. For an argument x, x_ is its array. All other names
+begin with "_". Names of arguments neither begin nor end with "_".
 """
 
 import numpy as np
@@ -15,37 +15,37 @@ from .modes import recording, scope
 # ---- the body of the function that calls an op. Arguments that need more care are left to record.
 
 START = """
-_flags = 0"""
+    _flags = 0"""
 TAKE = """
-if isinstance({x}, _Tensor):
-    {x}_, _flags = {x}.data, _flags | {x}.flags
-else:
-    {x}_ = {x}"""
+    if isinstance({x}, _Tensor):
+        {x}_, _flags = {x}.data, _flags | {x}.flags
+    else:
+        {x}_ = {x}"""
 TAKE_OPERAND = """
-    if type({x}) is not _ndarray and {x} is not None:
-        if type({x}) not in _NUMBERS or not ({has_tensors}):
-            return _record(_op, ({args},))"""
+        if type({x}) is not _ndarray and {x} is not None:
+            if type({x}) not in _NUMBERS or not ({has_tensors}):
+                return _record(_op, ({args},))"""
 TAKE_SETTING = """
-    if isinstance({x}, _generic):
-        return _record(_op, ({args},))"""
+        if isinstance({x}, _generic):
+            return _record(_op, ({args},))"""
 RUN = """
-try:
-    _data = _forward({arrays})
-except Exception as _error:
-    raise _in_forward(_op, ({args},), _error) from _error
-if not _flags or not _recording():
-    return _constant(_data) if {has_tensors} else _data"""
+    try:
+        _data = _forward({arrays})
+    except Exception as _error:
+        raise _in_forward(_op, ({args},), _error) from _error
+    if not _flags or not _recording():
+        return _constant(_data) if {has_tensors} else _data"""
 REFUSE = """
-if isinstance({x}, _Tensor) and {x}.flags >= {GRADIENT}:
-    raise _no_rule(_op, {i})"""
+    if isinstance({x}, _Tensor) and {x}.flags >= {GRADIENT}:
+        raise _no_rule(_op, {i})"""
 RESULT = """
-_out = _new(_Tensor)
-_out.data = _data if type(_data) is _ndarray else _asarray(_data)
-_out.op, _out.args, _out.scope, _out.flags, _out.name = _op, ({args},), _scope(), {flags}, None
-_out.order, _out.grad, _out.retains_grad = _tick(), None, False
-return _out"""
+    _out = _new(_Tensor)
+    _out.data = _data if type(_data) is _ndarray else _asarray(_data)
+    _out.op, _out.args, _out.scope, _out.flags, _out.name = _op, ({args},), _scope(), {flags}, None
+    _out.order, _out.grad, _out.retains_grad = _tick(), None, False
+    return _out"""
 
-# ---- the function that takes the place of Op.vjp
+# ---- the function that replaces Op.vjp
 
 OPEN = """
 def vjp(_g, _node, on_tensors=False):
@@ -68,25 +68,42 @@ CLOSE = """
     return _pairs"""
 PULL_ONLY = """
     return (({args}, _rules[0](_g, _out, {arrays})),)"""
+REPLACE = """
+
+_op.vjp = vjp
+"""
+
+OBJECTS = {  # what the text uses, beside the op, its forward and its rules
+    "_Tensor": Tensor,
+    "_NUMBERS": (float, int),
+    "_record": record,
+    "_constant": constant,
+    "_in_forward": in_forward,
+    "_no_rule": no_rule,
+    "_recording": recording.get,
+    "_scope": scope.get,
+    "_tick": tick,
+    "_new": object.__new__,
+    "_ndarray": np.ndarray,
+    "_generic": np.generic,
+    "_asarray": np.asarray,
+}
 
 
-def call_text(op):
-    """The body of the function that calls an op."""
-    take = [TAKE + (TAKE_OPERAND if rule else TAKE_SETTING) for rule in op.rules]
-    refuse = [REFUSE if i in op.undeclared else "" for i, _ in enumerate(op.names)]
-    return _filled(op, START, take, RUN, refuse, RESULT)
-
-
-def vjp_text(op):
-    """The function that takes the place of Op.vjp."""
-    ask, take = [ASK for _ in op.names], [TAKE_ARRAY for _ in op.names]
+def text(op):
+    """The body of the function that calls an op, and the function that replaces its vjp."""
+    operands = [TAKE + (TAKE_OPERAND if rule else TAKE_SETTING) for rule in op.rules]
+    refusals = [REFUSE if i in op.undeclared else "" for i, _ in enumerate(op.names)]
+    call = [START, operands, RUN, refusals, RESULT]
+    pull = [PAIRS, [PULL if rule else "" for rule in op.rules], CLOSE]
     if len(op.names) == 1:  # the only argument has the gradient that the result has
-        return _filled(op, OPEN, ask, TAKE_TENSORS, take, PULL_ONLY)
-    pull = [PULL if rule else "" for rule in op.rules]
-    return _filled(op, OPEN, ask, TAKE_TENSORS, take, PAIRS, pull, CLOSE)
+        pull = [PULL_ONLY]
+    each = op.names
+    vjp = [OPEN, [ASK for _ in each], TAKE_TENSORS, [TAKE_ARRAY for _ in each], *pull, REPLACE]
+    return "\n".join([_filled(op, call), "", _filled(op, vjp)])
 
 
-def _filled(op, *parts):
+def _filled(op, parts):
     """The parts as one text. A part that is a list has a text for each argument of the op."""
     words = {
         "args": ", ".join(op.names),
@@ -102,40 +119,7 @@ def _filled(op, *parts):
     return text
 
 
-def names_of(op):
-    """The names that both texts use."""
-    return {
-        "_op": op,
-        "_forward": op.forward,
-        "_rules": op.rules,
-        "_Tensor": Tensor,
-        "_NUMBERS": (float, int),
-        "_record": record,
-        "_constant": constant,
-        "_in_forward": in_forward,
-        "_no_rule": no_rule,
-        "_recording": recording.get,
-        "_scope": scope.get,
-        "_tick": tick,
-        "_new": object.__new__,
-        "_ndarray": np.ndarray,
-        "_generic": np.generic,
-        "_asarray": np.asarray,
-    }
-
-
-def speed_up(op, compiled):
-    """Gives an op its own vjp. Returns the body of its call, and the names that the body uses.
-
-    `compiled` makes code of a text. The vjp is compiled when it is first used, so that an import
-    does not wait for it.
-    """
-    names = names_of(op)
-
-    def first_vjp(g, node, on_tensors=False):
-        exec(compiled(vjp_text(op)), names)
-        op.vjp = names["vjp"]
-        return op.vjp(g, node, on_tensors)
-
-    op.vjp = first_vjp
-    return call_text(op), names
+def speed_up(op, objects):
+    """The `text` of an op. The objects that it uses are added."""
+    objects |= OBJECTS | {"_op": op, "_forward": op.forward, "_rules": op.rules}
+    return text(op)

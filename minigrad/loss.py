@@ -6,8 +6,8 @@ proximal optimizers all read a loss with `addends`.
 
 import math
 import warnings
-from dataclasses import dataclass
 from heapq import heappop, heappush
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,7 +20,6 @@ from .ops.penalties import norms, prox_of_sum, shrink
 from .tables import ruled
 
 
-@dataclass(eq=False)
 class Addend:
     """One part of a sum: the sum over all entries of weight * node, or the number `weight`.
 
@@ -30,9 +29,8 @@ class Addend:
             a way counts n times
     """
 
-    node: Tensor
-    weight: np.ndarray
-    times: int = 1
+    def __init__(self, node, weight, times=1):
+        self.node, self.weight, self.times = node, weight, times
 
     @property
     def value(self):
@@ -133,8 +131,7 @@ def _is_number(x):
     return not isinstance(x, Tensor) or not x.flags
 
 
-@dataclass(eq=False)
-class Term:
+class Term(NamedTuple):
     """A term of a loss.
 
     name        cross_entropy, or l2_penalty(c=0.001), with the factor that the loss gives it

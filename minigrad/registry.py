@@ -7,7 +7,7 @@ ops. `ops` knows every op that has rules, by name: the proofs, the tests and the
 import inspect
 import os
 from functools import cache, partial, update_wrapper, wraps
-from textwrap import indent
+from inspect import Parameter, Signature
 
 import numpy as np
 
@@ -43,64 +43,85 @@ def op(forward=None, /, *, numpy=None, kind="operation", prox=None, **rules):
             that no gradient flows to the argument. The rule of a last argument `*rest` returns a
             sequence of cotangents, one for each of `rest`; only those that are needed are read.
 
-    Raises TypeError for a rule of an argument that does not exist, for keyword-only arguments and
-    for arguments whose names begin or end with "_"; ValueError if another module has an op of this
-    name.
+    Raises TypeError for a rule of an argument that does not exist, for keyword-only arguments, for
+    arguments whose names begin or end with "_", and for a `forward` that is neither a Python
+    function nor a ufunc; ValueError if another module has an op of this name.
     """
     if forward is None:
         return partial(op, numpy=numpy, kind=kind, prox=prox, **rules)
-    name = forward.__name__
     if isinstance(forward, np.ufunc):
-        numpy = forward
-        arguments = [inspect.Parameter(n, inspect.Parameter.POSITIONAL_ONLY) for n in rules]
+        numpy, names, defaults, is_family = forward, list(rules), {}, False
+    elif inspect.isfunction(inspect.unwrap(forward)):
+        names, defaults, is_family = _arguments(inspect.unwrap(forward))
     else:
-        arguments = list(inspect.signature(forward).parameters.values())
-    names = [a.name for a in arguments]
+        raise TypeError(f"op: {forward!r} is neither a Python function nor a NumPy ufunc.")
+    name = forward.__name__
     if not names or any(n != n.strip("_") for n in names):
         raise TypeError(f"op {name}: it needs arguments whose names do not begin or end with '_'.")
-    if any(a.kind in (a.KEYWORD_ONLY, a.VAR_KEYWORD) for a in arguments):
-        raise TypeError(f"op {name}: keyword-only arguments and ** are not supported.")
     if unknown := set(rules) - set(names):
         raise TypeError(
             f"op {name}: rules for {sorted(unknown)}, but its arguments are {', '.join(names)}."
         )
     if name in ops and ops[name].forward.__module__ != forward.__module__:
         raise ValueError(f"op {name} is already defined. Choose another name.")
-    is_family = any(a.kind is a.VAR_POSITIONAL for a in arguments)
     this = (Family if is_family else Op)(name, forward, names, rules, kind, prox)
-    this.defaults = {a.name: a.default for a in arguments if a.default is not a.empty}
+    this.defaults = defaults
     if any(this.rules):
         ops[name] = this
-    call = update_wrapper(_called(this, arguments), forward, updated=())
+    call = update_wrapper(_called(this), forward, updated=())
     call.__qualname__ = name  # Python's errors about arguments then say the name alone
-    if isinstance(forward, np.ufunc):
-        del call.__wrapped__  # the signature of the ufunc has out= and where=, the op has not
+    if isinstance(forward, np.ufunc):  # its own signature has out= and where=, the op has not
+        parameters = [Parameter(n, Parameter.POSITIONAL_OR_KEYWORD) for n in names]
+        call.__signature__ = Signature(parameters)
     call.op = this
     if numpy is not None:
         numpy_functions[numpy] = call
     return call
 
 
-def _called(op, arguments):
+def _arguments(function):
+    """(names of the arguments of a function, {name: default}, whether the last one is `*rest`)."""
+    code, flags = function.__code__, function.__code__.co_flags
+    if code.co_kwonlyargcount or flags & inspect.CO_VARKEYWORDS:
+        what = "keyword-only arguments and ** are not supported"
+        raise TypeError(f"op {function.__name__}: {what}.")
+    is_family = bool(flags & inspect.CO_VARARGS)
+    names = code.co_varnames[: code.co_argcount + is_family]
+    values = function.__defaults__ or ()
+    return list(names), dict(zip(names[code.co_argcount - len(values) :], values)), is_family
+
+
+def _called(op):
     """The Python function that calls an op, with the arguments and defaults of its forward.
 
-    Its text is written here, as dataclasses write __init__, so that Python itself binds arguments.
+    Its text is written as dataclasses write __init__, so that Python itself binds arguments. The
+    first call writes it, so that an import does not wait for the texts of all ops.
     """
-    is_family, names = isinstance(op, Family), {"_op": op, "_record": record}
-    signature, given = [], []
-    for a in arguments:
-        star = "*" if a.kind is a.VAR_POSITIONAL else ""
-        default = "" if a.default is a.empty else f"=_default_{a.name}"
-        names[f"_default_{a.name}"] = a.default
-        signature.append(star + a.name + default)
-        given.append(star + a.name)
-    member = f"_op.of(len({op.names[-1]}))" if is_family else "_op"
-    body = f"return _record({member}, ({', '.join(given)},))"
+    objects = {"_op": op, "_record": record}
+
+    def first(*args, **kwargs):
+        exec(compiled(_text(op, objects)), objects)
+        written = objects["call"]
+        call.__defaults__ = written.__defaults__  # before its code: another thread may call it now
+        call.__code__ = written.__code__
+        return call(*args, **kwargs)
+
+    exec(compiled("def call(*args, **kwargs): return _first(*args, **kwargs)"), objects)
+    objects["_first"], call = first, objects["call"]
+    return call
+
+
+def _text(op, objects):
+    """The text of the function that calls an op. The objects that it uses are added."""
+    is_family = isinstance(op, Family)
+    given = [*op.names[:-1], f"*{op.names[-1]}"] if is_family else op.names
+    objects |= {f"_default_{name}": value for name, value in op.defaults.items()}
+    named = [f"{n}=_default_{n}" if n in op.defaults else n for n in given]
+    head = f"def call({', '.join(named)}):"
     if speed_up and not is_family:
-        body, faster = speed_up(op, compiled)
-        names |= faster
-    exec(compiled(f"def call({', '.join(signature)}):\n{indent(body, '    ')}"), names)
-    return names["call"]
+        return head + speed_up(op, objects)
+    member = f"_op.of(len({op.names[-1]}))" if is_family else "_op"
+    return f"{head}\n    return _record({member}, ({', '.join(given)},))"
 
 
 @cache

@@ -1,4 +1,4 @@
-"""The code of the README prints what the README shows, and the data of the examples are whole."""
+"""The code of README and examples prints what they show, and the data of the examples are whole."""
 
 import gzip
 import itertools
@@ -18,6 +18,7 @@ from minigrad import nn
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+EXAMPLES = (ROOT / "examples" / "README.md").read_text(encoding="utf-8")
 digits = runpy.run_path(str(ROOT / "examples" / "digits.py"))
 SCRIPTS = {  # the pictures that each writes
     "regularization": ["learning_curves.png"],
@@ -78,34 +79,18 @@ def test_the_example_prints_what_the_readme_shows_and_draws(tmp_path):
     assert example.endswith(code)
 
 
-def block_with(text):
-    """The only code block of the README that has this text."""
-    (code,) = [block for block in code_blocks() if text in block]
-    return code
+@pytest.mark.parametrize("name", ["checks", "penalties", "resume"])
+def test_an_example_prints_what_the_page_of_examples_shows(name, tmp_path):
+    printed = run((ROOT / "examples" / f"{name}.py").read_text(encoding="utf-8"), tmp_path)
+    shown = re.search(rf"`{name}\.py` prints\s+(?:```\n(.*?)```|`(.*?)`)", EXAMPLES, re.S)
+    assert without_errors(printed).strip() == without_errors(shown[1] or shown[2]).strip()
 
 
-@pytest.mark.parametrize("text", ["3. The law of the noise", "kkt_residual(loss())"])
-def test_the_code_of_the_readme_prints_what_it_shows(text, tmp_path):
-    code = block_with(text)
-    shown = README.split(code)[1].split("```")[2]
-    assert without_errors(run(code, tmp_path)).strip() == without_errors(shown).strip()
-
-
-def test_the_training_of_the_readme_goes_on_as_it_shows(tmp_path):
-    code = block_with("mg.save(")
-    assert run(code, tmp_path) == README.split(code)[1].split("```")[2].lstrip()
-
-
-def test_the_checks_of_the_readme_are_an_example():
-    example = (ROOT / "examples" / "checks.py").read_text(encoding="utf-8")
-    assert example.endswith(block_with("3. The law of the noise"))
-
-
-def test_the_command_of_the_readme_prints_what_it_shows(capsys):
+def test_the_command_of_the_page_of_examples_prints_what_it_shows(capsys):
     from minigrad.check.__main__ import main
 
     command, shown = re.search(
-        r"\$ python -m minigrad.check (.*?)\n(.*?)```", README, re.S
+        r"\$ python -m minigrad.check (.*?)\n(.*?)```", EXAMPLES, re.S
     ).groups()
     assert main(command.split()) == 0
     assert without_errors(capsys.readouterr().out).strip() == without_errors(shown).strip()
@@ -114,8 +99,8 @@ def test_the_command_of_the_readme_prints_what_it_shows(capsys):
 def test_the_bugs_of_the_readme_are_those_that_are_planted():
     from planted_bugs import BUGS
 
-    assert f"And {len(BUGS)} bugs" in README and f"{len(BUGS)} bugs, " in README
-    lines = README.split("(`python tests/planted_bugs.py`):")[1].split("```")[1].splitlines()
+    assert f"And {len(BUGS)} bugs" in README and f"{len(BUGS)} bugs, " in EXAMPLES
+    lines = EXAMPLES.split("`python tests/planted_bugs.py` plants")[1].split("```")[1].splitlines()
     for line in lines[2:-1]:
         assert line == "..." or any(
             line.startswith(f"{bug.name:42} {bug.killer.__name__:22}")
@@ -126,7 +111,7 @@ def test_the_bugs_of_the_readme_are_those_that_are_planted():
 
 def adding():
     """The code blocks of the README's section on adding things."""
-    section = README[README.index("## Adding") : README.index("## Gradient checks")]
+    section = README[README.index("## Adding") : README.index("## Coming from elsewhere")]
     return re.findall(r"```python\n(.*?)```", section, re.S)
 
 
@@ -195,9 +180,10 @@ def test_a_wrong_proximal_operator_of_a_penalty_is_not_proved(right, wrong, told
     assert done.returncode == 1 and re.search(told, done.stdout), done.stdout
 
 
-def test_the_layer_the_optimizer_and_the_kind_of_the_readme_work(tmp_path):
-    shown = README.split(adding()[-1])[1].split("prints `")[1].split("`")[0]
-    assert run(adding()[-1], tmp_path).strip() == shown
+def test_a_layer_an_optimizer_and_a_kind_of_node_are_one_file(tmp_path):
+    assert "`examples/my_parts.py`" in README
+    printed = run((ROOT / "examples" / "my_parts.py").read_text(encoding="utf-8"), tmp_path)
+    assert printed == "Scale(features=3, penalty=L1(0.01)) [0.9 0.9 0.9] True\n"
 
 
 def test_the_commands_of_the_readme_are_one_line_each_and_ci_runs_the_tests():
@@ -253,15 +239,15 @@ def test_every_script_runs_and_writes_its_pictures(tmp_path):
             assert (tmp_path / name / picture).stat().st_size > 20_000
 
 
-def test_the_table_of_examples_in_the_readme_names_every_script():
-    section = README[README.index("## Examples") : README.index("## Pictures")]
+def test_the_table_of_examples_names_every_study():
+    section = EXAMPLES[: EXAMPLES.index("## What regularization does")]
     rows = re.findall(r"^\| `(\w+)\.py` \|", section, re.M)
     assert sorted(rows) == sorted(SCRIPTS)
 
 
-def test_every_method_of_the_main_job_is_in_the_readme(script):
+def test_every_method_of_the_main_job_is_in_its_table(script):
     assert all(
-        re.search(rf"^{re.escape(method)} +\d", README, re.M)
+        re.search(rf"^{re.escape(method)} +\d", EXAMPLES, re.M)
         for method in script("regularization")["METHODS"]
     )
 

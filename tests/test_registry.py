@@ -1,5 +1,9 @@
 """Ops that a user adds: how they are declared and called, and how errors name them."""
 
+import functools
+import inspect
+import math
+
 import numpy as np
 import pytest
 from helpers import leaf
@@ -200,6 +204,24 @@ def test_an_op_with_keyword_only_arguments_is_refused():
     ):
         registry.op(scaled, x=lambda g, out, x: g)
     assert "scaled" not in registry.ops
+
+
+@pytest.mark.parametrize("forward", [len, math.hypot, functools.partial(np.add, 1.0)])
+def test_an_op_of_what_is_no_python_function_is_refused(forward):
+    with pytest.raises(TypeError, match="neither a Python function nor a NumPy ufunc"):
+        registry.op(forward, x=lambda g, out, x: g)
+
+
+def test_the_signature_of_an_op_is_known_before_its_first_call():
+    @op(x=lambda g, out, x, k: g)
+    def stretched(x, k=2.0):
+        return k * x
+
+    inverse = op(np.reciprocal, x=lambda g, out, x: -g * out * out)
+    for _ in range(2):  # before and after the first call
+        assert str(inspect.signature(stretched)) == "(x, k=2.0)"
+        assert str(inspect.signature(inverse)) == "(x)"
+        assert stretched(leaf([1.0])).item() == 2 and inverse(x=leaf([0.5])).item() == 2
 
 
 def test_an_op_can_be_called_by_the_names_of_its_arguments():

@@ -1,13 +1,14 @@
 """Products: matmul of vectors, matrices and batches, the affine map of a layer, einsum."""
 
 import math
-import string
 from functools import lru_cache
 from itertools import compress
 
 import numpy as np
 
 from ..registry import op
+
+LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"  # for the axes of einsum
 
 
 def flat(x):
@@ -95,7 +96,7 @@ def _explicit(subscripts, *ndims):
     terms = inputs.split(",")
     if len(terms) != len(ndims):
         raise ValueError(f"{subscripts!r} names {len(terms)} operands, got {len(ndims)}")
-    free = [c for c in string.ascii_letters if c not in subscripts]
+    free = [c for c in LETTERS if c not in subscripts]
     extra = [n - len(t.replace("...", "")) for t, n in zip(terms, ndims)]
     widest = "".join(free[: max((n for t, n in zip(terms, extra) if "..." in t), default=0)])
     if not arrow:

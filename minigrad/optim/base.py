@@ -109,7 +109,7 @@ class Optimizer:
         step = f"{type(self).__name__}.step"
         idle = [w for w in self.state if w.grad is None]
         if any(w.requires_grad for w in idle):
-            self._tell_newcomers(step)
+            self.tell_newcomers(step, lambda w: w.grad is not None)
         if len(idle) == len(self.state):
             raise RuntimeError(
                 f"{step}: no parameter has a gradient. Call loss.backward() first. If you did, the "
@@ -127,10 +127,10 @@ class Optimizer:
                     self.update(trained, lr, group)
         self.steps += 1
 
-    def _tell_newcomers(self, step):
-        """Warns of parameters with a gradient that the modules have now and this does not train."""
+    def tell_newcomers(self, step, is_used):
+        """Warns of used parameters that the modules have now and this optimizer does not train."""
         named = [pair for module in self.modules for pair in module.named_parameters()]
-        new = [name for name, w in named if w.grad is not None and w not in self.state]
+        new = [name for name, w in named if w not in self.state and is_used(w)]
         if new:
             what = f"{step} leaves {', '.join(new)} as they are: they came after the optimizer"
             warnings.warn(f"{what}. Make it anew, or use add_param_group.", stacklevel=3)
@@ -252,5 +252,5 @@ class Trained:
 
 def _plain(settings):
     """Settings as a file can hold them: tuples as lists, "function" for a function."""
-    plain = {n: list(v) if isinstance(v, tuple) else v for n, v in settings.items()}
-    return {n: "function" if callable(v) else v for n, v in plain.items()}
+    plain = {n: "function" if callable(v) else v for n, v in settings.items()}
+    return {n: list(v) if isinstance(v, tuple) else v for n, v in plain.items()}

@@ -5,11 +5,10 @@ pickled.
 """
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class exponential:
+class exponential(NamedTuple):
     """The schedule lr * factor^step."""
 
     lr: float
@@ -19,24 +18,18 @@ class exponential:
         return self.lr * self.factor**step
 
 
-@dataclass(frozen=True)
-class step_decay:
-    """The schedule lr * factor^(step // every). Raises ValueError unless every > 0."""
+class step_decay(NamedTuple):
+    """The schedule lr * factor^(step // every)."""
 
     lr: float
     every: int
     factor: float = 0.1
 
-    def __post_init__(self):
-        if not self.every > 0:
-            raise ValueError(f"step_decay: every must be > 0, got {self.every}.")
-
     def __call__(self, step):
         return self.lr * self.factor ** (step // self.every)
 
 
-@dataclass(frozen=True)
-class cosine:
+class cosine(NamedTuple):
     """Linear warm-up, then half a cosine (Loshchilov & Hutter 2017, arXiv:1608.03983).
 
     lr      the largest rate, reached after `warmup` steps
