@@ -152,9 +152,9 @@ def prox_of_sum(operators):
         for operator in in_order:
             moved = operator(v, t * operators[operator])
             if np.shape(moved) != v.shape:
-                name = getattr(operator, "__name__", operator)
-                what = f"the proximal operator {name} of a weight of shape {v.shape}"
-                raise ValueError(f"{what} returned {type(moved).__name__} {np.shape(moved)}.")
+                what = f"the proximal operator {getattr(operator, '__name__', operator)}"
+                wrong = f"returns shape {np.shape(moved)} for a weight of shape {v.shape}"
+                raise ValueError(f"{what} {wrong}.")
             v = moved
         return v
 
