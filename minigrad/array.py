@@ -3,6 +3,7 @@
 Nothing here knows the graph. Operators and methods are attached in ops/methods.py.
 """
 
+from copy import copy
 from functools import partial
 
 import numpy as np
@@ -170,10 +171,14 @@ class Array:
     def __format__(self, spec):
         return format(self.item(), spec) if spec and self.size == 1 else str(self)
 
-    def __reduce__(self):  # copy and pickle make a leaf of the same values
+    def __reduce__(self):  # copy and pickle make a leaf of the same values and the same `.grad`
         if not self.is_leaf:
             raise errors.not_a_copy(self)
-        return partial(type(self), name=self.name), (self.data, self.requires_grad)
+        made = partial(type(self), name=self.name), (self.data, self.requires_grad)
+        if self.grad is None:
+            return made
+        grad = self.grad.detach() if isinstance(self.grad, Array) else self.grad
+        return *made, (None, {"grad": copy(grad)})
 
     # ---- changes in place
 

@@ -11,85 +11,124 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .array import data_of
-from .engine import Tensor, grad
+from .array import as_list, data_of
+from .engine import Tensor, grad, unbroadcast
 from .graph import nodes, program
-from .names import leaf_names, split_scope
+from .names import holders, leaf_names, modules_of, split_scope
 from .noise import Noise
 from .ops.penalties import norms, prox_of_sum, shrink
 from .tables import ruled
 
 
-class Addend(NamedTuple):
-    """One part of a sum: factor * node, or the number `factor` if node is None.
+class Addend:
+    """One part of a sum: the sum over all entries of weight * node, or the number `weight`.
 
-    times  the number of ways from the sum to the node
+    node    a Tensor, or None for a number
+    weight  an array of the node's shape
+    times   the number of ways from the sum to the node; where the node was broadcast to n entries,
+            a way counts n times
     """
 
-    node: Tensor
-    factor: float
-    times: int
+    def __init__(self, node, weight, times=1):
+        self.node, self.weight, self.times = node, weight, times
 
     @property
     def value(self):
         """What the part adds to the sum, as a number."""
-        return self.factor * (1.0 if self.node is None else float(self.node.data.item()))
+        return float(np.sum(self.weight * (1.0 if self.node is None else self.node.data)))
+
+    @property
+    def factor(self):
+        """The weight of a node of one entry, as a number."""
+        return float(self.weight.item())
 
     @property
     def is_penalty(self):
-        """Whether one op of kind "penalty" made the node."""
-        return self.node is not None and bool(self.node.args) and self.node.op.kind == "penalty"
+        """Whether one op of kind "penalty" made the node, of one entry."""
+        is_result = self.node is not None and self.node.args and self.node.size == 1
+        return bool(is_result and self.node.op.kind == "penalty")
 
 
 def addends(loss):
     """The Addends of a loss of one entry, oldest first, and its number last.
 
-    The walk goes through sums, differences and multiples by numbers. A composition such as
-    cross_entropy is one addend.
+    The walk goes through sums, differences and multiples of numbers. Where a loss or a penalty is
+    behind them, it goes through linear ops on arrays too, such as np.sum and np.stack. A
+    composition such as cross_entropy is one addend.
     """
-    heap, reached = [-loss.order], {loss.order: (loss, 1.0, 1)}
+    steps = _steps(loss)
+    heap, reached = [-loss.order], {loss.order: (loss, np.ones(loss.shape), 1)}
     number, parts = 0.0, []
     while heap:
-        node, factor, times = reached.pop(-heappop(heap))  # the newest: all ways to it are known
-        multiples = _multiples(node)
-        if multiples is None:
-            parts.append(Addend(node, factor, times))
+        node, weight, times = reached.pop(-heappop(heap))  # the newest: all ways to it are known
+        if node.order not in steps:
+            parts.append(Addend(node, weight, times))
             continue
-        for x, scale in multiples:
+        arrays = [data_of(a) for a in node.args]
+        for i, x in steps[node.order]:
+            g = np.asarray(node.op.rules[i](weight, node.data, *arrays))  # a number for some
             if not isinstance(x, Tensor):
-                number += factor * scale * _number(x)
+                number += float(np.sum(g * x))
                 continue
-            if x.order not in reached:
+            ways = times * max(1, g.size // max(1, x.size))
+            g = g if g.shape == x.shape else unbroadcast(g, x, node)
+            if x.order in reached:
+                _, before, others = reached[x.order]
+                g, ways = np.asarray(before + g), others + ways
+            else:
                 heappush(heap, -x.order)
-            _, before, ways = reached.get(x.order, (x, 0.0, 0))
-            reached[x.order] = x, before + scale * factor, ways + times
-    return parts[::-1] + [Addend(None, number, 1)] * (number != 0)
+            reached[x.order] = x, g, ways
+    parts.reverse()
+    return [*parts, Addend(None, np.asarray(number))] if number else parts
 
 
-SIGNS = {"add": (1.0, 1.0), "subtract": (1.0, -1.0), "negative": (-1.0,), "positive": (1.0,)}
+def _steps(loss):
+    """{order: operands, as `_operands` gives them} of the nodes that `addends` goes through."""
+    found, stack = {}, [loss]  # found: order -> (node, operands)
+    while stack:
+        node = stack.pop()
+        if node.order not in found:
+            operands = _operands(node)
+            found[node.order] = node, operands
+            stack += [x for _, x in operands if isinstance(x, Tensor)]
+    steps, leading = {}, set()  # leading: the orders of nodes with a loss or a penalty behind them
+    for order, (node, operands) in sorted(found.items()):
+        if leading and any(isinstance(x, Tensor) and x.order in leading for _, x in operands):
+            leading.add(order)
+            steps[order] = operands
+        elif operands and node.size == 1 and node.op.name in ELEMENTWISE:
+            steps[order] = operands
+        elif node.args and node.size == 1:
+            call = split_scope(node.scope)[1]
+            if (call[1] if call else node.op).kind in ("loss", "penalty"):
+                leading.add(order)
+    return steps
 
 
-def _multiples(node):
-    """The pairs (x, factor) if the node is the sum of factor * x, else None."""
-    if not node.args or node.size != 1 or split_scope(node.scope)[1]:
-        return None
-    name, args = node.op.name, node.args
-    if name in SIGNS:
-        return list(zip(args, SIGNS[name]))
-    if name == "multiply" and any(map(_is_number, args)):
-        x, scale = args if _is_number(args[1]) else args[::-1]
-        return [(x, _number(scale))]
-    if name == "divide" and _is_number(args[1]) and _number(args[1]):
-        return [(args[0], 1 / _number(args[1]))]
-    return None
+SUMS = {"add", "subtract", "negative", "positive"}
+ELEMENTWISE = SUMS | {"multiply", "divide"}
+REARRANGING = {"sum", "mean", "stack", "concatenate", "getitem", "where", "broadcast_to"}
+REARRANGING |= {"reshape", "transpose", "swapaxes", "moveaxis", "expand_dims", "squeeze"}
+LINEAR = ELEMENTWISE | REARRANGING | {"matmul"}  # in each operand alone or in all together
+
+
+def _operands(node):
+    """The pairs (position, argument) if a node is the sum of a linear function of each, else []."""
+    if not node.args or node.op.name not in LINEAR or split_scope(node.scope)[1]:
+        return []
+    linear = [pair for pair, rule in zip(enumerate(node.args), node.op.rules) if rule]
+    if node.op.name in SUMS or node.op.name in REARRANGING:
+        return linear
+    if node.op.name == "divide" and not (
+        _is_number(node.args[1]) and np.all(data_of(node.args[1]))
+    ):
+        return []
+    factors = [(i, x) for i, x in linear if not _is_number(x)]
+    return factors if len(factors) == 1 else []
 
 
 def _is_number(x):
     return not isinstance(x, Tensor) or not x.flags
-
-
-def _number(x):
-    return float(np.asarray(data_of(x)).item())
 
 
 class Term(NamedTuple):
@@ -134,11 +173,12 @@ def terms(loss, optimizer=None):
     optimizer  The optimizer of its parameters, or several.
 
     The values add up to the loss, and nothing is changed. A UserWarning names a parameter that has
-    the same kind of penalty twice, and a parameter that has an L2 penalty and the weight_decay of
-    the optimizer.
+    the same kind of penalty twice, or an L2 penalty and the weight_decay of the optimizer; that has
+    a penalty which its module declares and the loss does not contain; and that the loss depends on,
+    but none of the optimizers trains, because it is newer than they are.
 
-    Raises TypeError if the loss is not a Tensor, ValueError if it has several entries, RuntimeError
-    if its graph was freed.
+    Raises TypeError if the loss is not a Tensor or `optimizer` is none, ValueError if the loss has
+    several entries, RuntimeError if its graph was freed.
 
     >>> import minigrad.functional as F
     >>> w = Tensor([3.0, 4.0], requires_grad=True, name="w")
@@ -155,7 +195,14 @@ def terms(loss, optimizer=None):
         shape = f"a loss has one entry, not shape {loss.shape}"
         raise ValueError(f"terms: {shape}. Call .mean() or .sum().")
     names, parts = leaf_names(graph), addends(loss)
-    for warning in [*_penalised_twice(parts, names), *_decayed_twice(parts, names, optimizer)]:
+    optimizers = [] if optimizer is None else as_list(optimizer)
+    if others := [o for o in optimizers if not hasattr(o, "param_groups")]:
+        raise TypeError(f"terms: optimizer is a {type(others[0]).__name__}, not an Optimizer.")
+    found = [*_penalised_twice(parts, names), *_decayed_twice(parts, names, optimizers)]
+    for penalty, weights in left_out(graph, names).items():
+        what = f"the loss does not contain the penalty {penalty} of {_listed(weights)}"
+        found.append(f"{what}. Add model.penalty() to it.")
+    for warning in [*found, *_untrained(graph, names, optimizers)]:
         warnings.warn(warning, stacklevel=2)
     return Ledger(_term(part, loss, names) for part in parts)
 
@@ -165,8 +212,7 @@ def _term(part, loss, names):
     leaves = [n for n in nodes(node) if n.order in names] if node is not None else []
     norm = 0.0
     if leaves and node.requires_grad:
-        cotangent = np.full(node.shape, part.factor)
-        gradients = grad(node, leaves, cotangent, retain_graph=True, allow_unused=True)
+        gradients = grad(node, leaves, part.weight, retain_graph=True, allow_unused=True)
         squares = [np.sum(np.square(g.data, dtype=np.float64)) for g in gradients if g is not None]
         norm = math.sqrt(sum(map(float, squares)))
     share = part.value / total if total else math.nan
@@ -193,7 +239,10 @@ def name_of(part):
         name = f"{node.op.name}({', '.join(settings)})"
     else:
         name = node.op.name
-    return name if part.factor == 1 else f"{part.factor:g} * {name}"
+    name = name if node.size == 1 else f"{name}.sum()"
+    weights = set(part.weight.flat) or {1.0}
+    factor = f"{weights.pop():g} * " if len(weights) == 1 else "weighted "
+    return name if factor == "1 * " else factor + name
 
 
 def _setting(x):
@@ -239,8 +288,6 @@ def _penalised_twice(parts, names):
 
 def _decayed_twice(parts, names, optimizers):
     """Warnings: an optimizer decays a parameter that has an L2 penalty in the loss."""
-    if not isinstance(optimizers, (list, tuple)):
-        optimizers = [] if optimizers is None else [optimizers]
     for optimizer in optimizers:
         decays = {id(p): decay for p, decay in optimizer.decays()}
         for part, leaf, weights in penalised(parts):
@@ -250,18 +297,44 @@ def _decayed_twice(parts, names, optimizers):
                 yield f"{names[leaf.order]} is decayed twice: {term} and {decay}. Keep one."
 
 
+def left_out(graph, names):
+    """{penalty: names of parameters} that modules in training declare and a graph does not contain.
+
+    graph  its nodes
+    names  as `leaf_names` gives them
+    """
+    made = [node for node in graph if node.args and node.op.kind == "penalty"]
+    present = {(getattr(n.op, "family", n.op), id(w)) for n in made for w in n.args}
+    missing = {}
+    for module in modules_of(graph):
+        for penalty, own in module.own_penalties() if module.training else ():
+            lost = [w for w in own if (penalty.function.op, id(w)) not in present]
+            if lost := [names[w.order] for w in lost if w.order in names]:
+                missing.setdefault(penalty, []).extend(lost)
+    return missing
+
+
+def _untrained(graph, names, optimizers):
+    """Warnings: a module has a parameter in the loss that came after the optimizers were made."""
+    trained = {w.order for optimizer in optimizers for w in optimizer.state}
+    is_replaced = trained - {node.order for node in graph}  # the loss no longer depends on these
+    made = 0 if is_replaced else max((optimizer.made for optimizer in optimizers), default=math.inf)
+    new = [order for order in holders(graph) if order > made and order not in trained]
+    if left := [names[order] for order in new if order in names]:
+        remedy = "Make the optimizer after the layers, or use optimizer.add_param_group"
+        yield f"the loss depends on {_listed(left)}, which no optimizer trains. {remedy}."
+
+
 # ------------------------------------------------------------- the smooth and the proximal part
 
 
 def is_proximal(op):
-    """Whether a proximal optimizer uses the proximal operators of this op and not its gradient.
+    """Whether a proximal optimizer uses the proximal operators of a penalty, not its gradient.
 
     l2_penalty has a gradient everywhere, so the optimizer uses that.
     """
     operators = op.prox.values()
-    return (
-        op.kind == "penalty" and None not in operators and any(o is not shrink for o in operators)
-    )
+    return None not in operators and any(o is not shrink for o in operators)
 
 
 def split(loss, parameters, what, retain_graph=False):
@@ -282,10 +355,9 @@ def split(loss, parameters, what, retain_graph=False):
     taken = [p for p in parts if p.is_penalty and is_proximal(p.node.op)]
     smooth = [p for p in parts if p not in taken]
     for part in taken:
-        program(what, part.node)
         _require_proximal(part, what)
     for node in program(what, *(p.node for p in smooth)):
-        if node.op is not None and is_proximal(node.op):
+        if node.args and node.op.kind == "penalty" and is_proximal(node.op):
             raise ValueError(
                 f"{what}: {node.op.name} stands inside another term of the loss. "
                 "A proximal step needs it as a term of its own: add it."
@@ -293,9 +365,8 @@ def split(loss, parameters, what, retain_graph=False):
     operators = _operators(taken, parameters, what)
     gradients = [None] * len(parameters)
     if smooth:
-        outputs = [p.node for p in smooth]
-        factors = [np.full(p.node.shape, p.factor) for p in smooth]
-        gradients = grad(outputs, parameters, factors, retain_graph, allow_unused=True)
+        outputs, weights = [p.node for p in smooth], [p.weight for p in smooth]
+        gradients = grad(outputs, parameters, weights, retain_graph, allow_unused=True)
     if all(g is None and o is None for g, o in zip(gradients, operators)):
         raise RuntimeError(f"{what}: the loss does not depend on any of the parameters.")
     return [g if g is None else g.data for g in gradients], operators

@@ -4,7 +4,8 @@ import contextlib
 from contextvars import ContextVar
 
 recording = ContextVar("recording", default=True)  # False inside no_grad()
-scope = ContextVar("scope", default=None)  # (outer scope, the module or Composition that runs)
+# (outer scope, the module or Composition that runs, names: see `name_in`)
+scope = ContextVar("scope", default=None)
 
 
 @contextlib.contextmanager
@@ -35,7 +36,7 @@ def scoped(owner, function, *args, **kwargs):
     Each result remembers the scope in which it was recorded.
     """
     owner = Composition(owner) if isinstance(owner, str) else owner
-    token = scope.set((scope.get(), owner))
+    token = scope.set((scope.get(), owner, {}))
     try:
         return function(*args, **kwargs)
     finally:
@@ -49,15 +50,30 @@ def path(scope, by_kind=False):
     a number there is called by its kind and its count among that kind, such as `Dropout_0`. So
     layers of other kinds do not change the name.
     """
-    owners = []
+    calls = []
     while scope is not None:
-        scope, owner = scope
-        owners.append(owner)
+        calls.append(scope)
+        scope = scope[0]
     names, around = [], None
-    for owner in reversed(owners):
-        if isinstance(owner, Composition):
-            names.append(owner.name)
+    for call in reversed(calls):
+        if isinstance(call[1], Composition):
+            names.append(call[1].name)
         else:
-            names.append("" if around is None else around.name_of(owner, by_kind))
-            around = owner
+            names.append("" if around is None else name_in(around, call[1], by_kind))
+            around = call
     return ".".join(filter(None, names))
+
+
+def name_in(call, inner, by_kind=False):
+    """The name that the module of a scope gives to a module inside it, or "".
+
+    The names are looked up once for each call of the module: the children first, since most modules
+    are called by the module that holds them, then all inside.
+    """
+    _, module, names = call
+    known = names.setdefault(by_kind, {})
+    for look_up in (module.named_children, module.named_modules):
+        if id(inner) not in known:
+            for name, other in look_up(by_kind=by_kind):
+                known.setdefault(id(other), name)
+    return known.setdefault(id(inner), "")

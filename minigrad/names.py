@@ -23,6 +23,18 @@ def split_scope(scope):
     return tuple(reversed(modules)), call
 
 
+def modules_of(nodes):
+    """The modules in whose calls the nodes were made."""
+    scopes = {}  # id of a scope -> the scope
+    for node in nodes:
+        scope = node.scope
+        while scope is not None and id(scope) not in scopes:
+            scopes[id(scope)] = scope
+            scope = scope[0]
+    owners = {id(scope[1]): scope[1] for scope in scopes.values()}
+    return [owner for owner in owners.values() if not isinstance(owner, Composition)]
+
+
 def holders(nodes):
     """{order of a leaf: (scope, name)} of the leaves that a module holds.
 
@@ -41,7 +53,7 @@ def holders(nodes):
 
 def _holder(leaf, scope, members):
     while scope is not None:
-        outer, module = scope
+        outer, module, _ = scope
         if not isinstance(module, Composition):
             if id(module) not in members:
                 held = [(id(v), n) for n, v in module.named_members() if isinstance(v, Tensor)]

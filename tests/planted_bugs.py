@@ -325,6 +325,8 @@ def ledger():
         [3 * data.item(), 3.5 * l1.item(), -0.5 * l2.item()],
     )
     close(sum(t.value for t in mg.terms(loss)), loss.data)
+    penalty, *_ = [x for x in ledgers.addends((w + l1).sum()) if x.is_penalty]
+    close(penalty.value, 6 * l1.item())
 
 
 def doubled():
@@ -854,7 +856,7 @@ BUGS = [
     Bug(
         "biases included",
         "JWarmenhoven/Coursera-Machine-Learning#3",
-        text(nn.Module.penalty, "part in name and ", ""),
+        text(nn.Module.own_penalties, " if part in name", ""),
         penalised,
     ),
     Bug(
@@ -928,7 +930,9 @@ BUGS = [
         "elastic net without the shrinking",
         "",
         text(
-            penalties.prox_of_sum, "v = operator(v", "v = v if operator is shrink else operator(v"
+            penalties.prox_of_sum,
+            "moved = operator(v",
+            "moved = v if operator is shrink else operator(v",
         ),
         proximal_step,
     ),
@@ -942,29 +946,42 @@ BUGS = [
     Bug(
         "momentum after the threshold",
         "",
-        text(optim.ProximalSGD.step, "w[...] = new", "w[...] = new + self.momentum * (new - x)"),
+        text(
+            optim.ProximalSGD.step, "data[...] = new", "data[...] = new + self.momentum * (new - x)"
+        ),
         lasso,
     ),
     # ---- the ledger of a loss
     Bug(
         "a term counted twice",
         "keras#8700",
-        text(ledgers.addends, "return parts[::-1]", "return parts[::-1] + parts[:1]"),
+        text(ledgers.addends, "parts.reverse()", "parts = parts[::-1] + parts[:1]"),
         ledger,
     ),
     Bug(
         "a term reached twice counted once",
         "",
-        text(ledgers.addends, "before + scale", "scale"),
+        text(ledgers.addends, "np.asarray(before + g)", "g"),
         ledger,
     ),
     Bug(
         "a difference read as a sum",
         "",
-        value(ledgers, "SIGNS", {**ledgers.SIGNS, "subtract": (1.0, 1.0)}),
+        text(ledgers.addends, "np.asarray(node.op", "np.abs(node.op"),
         ledger,
     ),
-    Bug("factors forgotten", "", value(ledgers, "_number", lambda x: 1.0), ledger),
+    Bug(
+        "factors forgotten",
+        "",
+        text(ledgers.addends, "np.asarray(node.op", "np.sign(node.op"),
+        ledger,
+    ),
+    Bug(
+        "a penalty on each sample counted once",
+        "",
+        text(ledgers.addends, "g if g.shape == x.shape else unbroadcast(g, x, node)", "g.max()"),
+        ledger,
+    ),
     Bug(
         "L2 and weight decay together go unseen",
         "",

@@ -153,7 +153,7 @@ print(layer.weight.numpy().ravel().round(12), optim.kkt_residual(loss()) < 1e-12
     # the minimum of (w - b)^2 / 2 + c huber(w): b - c where it is above 1, else b / (1 + c)
     printed = run(code, tmp_path).splitlines()
     assert printed[0].endswith(") huber_penalty(c=0.5) True")
-    assert "penalty=Penalty(huber_penalty, 0.5)" in printed[0]
+    assert "penalty=Penalty(huber_penalty, c=0.5)" in printed[0]
     assert printed[1] == "[1.5 0.2] True"
 
 

@@ -117,10 +117,70 @@ def test_terms_are_read_through_sums_signs_and_multiples_and_no_further():
         1 / penalty,
         np.exp(penalty),
         penalty**1,
-        np.sum(penalty),
     ):
         assert [t.name for t in mg.terms(data + inner)] == ["mse_loss", inner.op.name]
     assert [t.name for t in mg.terms(data + 0 * penalty)] == ["mse_loss", "0 * l2_penalty(c=0.1)"]
+
+
+def spread(e, p):
+    """Losses of e, a loss of each of 3 samples, and p, a penalty: {name: (loss, weight of p)}."""
+    mask, k = np.array([1.0, 0.0, 2.0]), Tensor(np.array([0.5, 0.25, 0.25]))
+    return {
+        "sum": ((e + p).sum(), 3),
+        "mean": ((e + p).mean(), 1),
+        "sums of parts": (np.concatenate([(e + p)[:2], (p - e)[:1]]).sum(), 3),
+        "stack": (np.stack([e.sum(), p, p]).sum(), 2),
+        "mean of a stack": (np.mean(np.stack([e.mean(), p])), 0.5),
+        "weighted stack": ((np.stack([*e[:2], 2 * p]) * k).sum(), 0.5),
+        "product": (k @ (e + p), 1),
+        "masked": ((mask * (e + p)).sum() / mask.sum(), 1),
+        "where": (np.where(mask > 0, e + p, 0.0).sum(), 2),
+        "along an axis": ((e.reshape(3, 1) + p / 4 + np.zeros((3, 4))).mean(axis=1).sum(), 0.75),
+        "moved": (np.transpose((e[None] - p).reshape(1, 3, 1)).sum(), -3),
+    }
+
+
+def sample_losses():
+    w = Tensor(np.array([1.0, -2.0, 0.5]), True, name="w")
+    return w, (w - np.arange(3.0)) ** 2, F.l2_penalty(w, c=0.1)
+
+
+@pytest.mark.parametrize("name", spread(*sample_losses()[1:]))
+def test_a_penalty_is_seen_through_linear_ops_on_arrays(name):
+    w, e, p = sample_losses()
+    loss, weight = spread(e, p)[name]
+    parts = [part for part in addends(loss) if part.node is not None]
+    assert [part.factor for part in parts if part.is_penalty] == [pytest.approx(weight)]
+    assert sum(part.value for part in addends(loss)) == pytest.approx(loss.item(), rel=1e-12)
+    (whole,) = mg.grad(loss, w, retain_graph=True)
+    gradients = [mg.grad(x.node, w, x.weight, retain_graph=True)[0].data for x in parts]
+    np.testing.assert_allclose(sum(gradients), whole.data, rtol=1e-12, atol=1e-15)
+    factor = "" if weight == 1 else f"{weight:g} * "
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the penalty may count more than once
+        assert f"{factor}l2_penalty(c=0.1)" in [t.name for t in mg.terms(loss)]
+
+
+def test_a_penalty_that_counts_for_each_sample_is_a_warning():
+    _, e, p = sample_losses()
+    losses = {name: loss for name, (loss, _) in spread(e, p).items()}
+    assert warned(losses["sum"]) == [
+        "w is penalised 3 times: 3 * l2_penalty(c=0.1) as term 2, added 3 times. Keep one."
+    ]
+    assert warned(losses["mean"]) == [] == warned(losses["masked"])
+    assert "2 * l2_penalty(c=0.1) as term 1, added 2 times" in warned(losses["stack"])[0]
+    assert [t.name for t in mg.terms(losses["mean"])][0] == "0.333333 * power.sum()"
+    assert [t.name for t in mg.terms(losses["masked"])][0] == "weighted power.sum()"
+    assert [t.name for t in mg.terms(e.mean() + p)][1] == "mean"  # nothing to be taken apart
+
+
+def test_a_nest_of_sums_of_arrays_is_read_at_once():
+    _, e, p = sample_losses()
+    y = e + p
+    for _ in range(2000):
+        y = (y + 1.0).reshape(3)
+    part = next(part for part in addends(y.sum()) if part.is_penalty)
+    assert part.factor == 3
 
 
 def test_terms_that_are_leaves_or_data_or_noise():
@@ -319,6 +379,7 @@ def test_l2_in_the_loss_and_decay_in_the_optimizer_is_a_warning(name):
 
 def test_decay_without_l2_and_l2_without_decay_are_no_cause_for_a_warning():
     model, loss = model_and_loss()
+    model.eval()  # in training, terms also says which penalties a loss lacks
     decaying = optim.SGD(model.parameters(), weight_decay=0.01)  # alive, but not the one in use
     assert not warned(loss, optim.SGD(model.parameters())) and not warned(
         loss, optim.Adam(model.parameters(), weight_decay=0.0)
@@ -345,3 +406,68 @@ def test_a_term_without_a_gradient_pulls_at_nothing():
     w = normal_leaf(3)
     data, count = mg.terms((w * w).sum() + 0.1 * (w != 0).sum())
     assert data.gradient > 0 and count.gradient == 0 and count.value == pytest.approx(0.3)
+
+
+def test_a_declared_penalty_that_the_loss_lacks_is_a_warning():
+    mg.manual_seed(0)
+    model = nn.Sequential(
+        first=nn.Linear(2, 3, penalty=nn.L2(0.1), bias_penalty=nn.L1(lambda step: 0.1)),
+        second=nn.Linear(3, 1, penalty=nn.L2(0.1)),
+    )
+    x = ones(4, 2)
+    said = [
+        "the loss does not contain the penalty L2(0.1) of first.weight, second.weight. "
+        "Add model.penalty() to it.",
+        "the loss does not contain the penalty L1(<lambda>) of first.bias. "
+        "Add model.penalty() to it.",
+    ]
+    assert warned(np.mean(model(x) ** 2)) == said
+    assert warned(np.mean(model(x) ** 2) + model.penalty(step=0)) == []
+    assert warned(np.mean(model(x) ** 2) + 0.5 * nn.L2(0.1)(model.first.weight)) == [
+        said[1],
+        said[0].replace("first.weight, ", ""),
+    ]
+    assert warned(np.mean(model.first(x) ** 2))[0].endswith("of weight. Add model.penalty() to it.")
+    picture = mg.to_text(np.mean(model(x) ** 2))
+    assert "without L2(0.1) of first.weight, second.weight" in picture
+    assert "without L1(<lambda>) of first.bias" in picture
+    for loss in np.mean(model(x) ** 2) + model.penalty(step=0), model(x), model.eval()(x).mean():
+        assert "without" not in mg.to_text(loss)
+
+
+def ones(*shape):
+    return Tensor(np.ones(shape, np.float32))
+
+
+@pytest.mark.parametrize("name", ["replaced", "added", "made before", "another model"])
+def test_a_layer_that_no_optimizer_trains_is_a_warning(name):
+    model, late = nn.Sequential(a=nn.Linear(2, 2), b=nn.Linear(2, 2)), nn.Linear(2, 2)
+    optimizer = optim.SGD(model.parameters())
+    names = ["b.weight, b.bias"]
+    if name == "replaced":
+        model.b = nn.Linear(2, 2)
+    elif name == "added":
+        model = nn.Sequential(a=model.a, b2=model.b, b=nn.Linear(2, 2))
+    elif name == "made before":
+        model.b = late
+    else:
+        optimizer = optim.SGD(late.parameters())
+        names = ["a.weight, a.bias, b.weight, b.bias"]
+    loss = model(ones(1, 2)).sum()
+    assert warned(loss, optimizer) == [
+        f"the loss depends on {names[0]}, which no optimizer trains. Make the optimizer after the "
+        "layers, or use optimizer.add_param_group."
+    ]
+    optimizer.add_param_group(
+        {"params": [p for p in model.parameters() if p not in optimizer.state]}
+    )
+    assert warned(loss, optimizer) == []
+
+
+def test_what_is_left_to_no_optimizer_on_purpose_is_no_cause_for_a_warning():
+    model = nn.Sequential(a=nn.Linear(2, 2), b=nn.Linear(2, 2))
+    head = optim.SGD(model.b.parameters())
+    x = Tensor(np.ones((1, 2), np.float32), True)  # an input, newer than the optimizer
+    assert warned(model(x).sum(), head) == [] == warned(model(x).sum())
+    both = [head, optim.Adam(model.a.parameters())]
+    assert warned(model(x).sum(), both) == []

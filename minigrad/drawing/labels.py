@@ -384,6 +384,13 @@ def terms(node):
 
 
 @row()
+def left_out(node):
+    """The penalties that modules declare and that a loss lacks."""
+    for penalty, weights in node.graph.left_out.items() if node.is_root else ():
+        yield Row(short(f"without {penalty} of {', '.join(weights)}", 60), "missing")
+
+
+@row()
 def alarms(card):
     """Says what is wrong or missing in a card, and at which nodes."""
     yield from alarms_of(card.inside, len(card.calls) + (card.owner is not None))

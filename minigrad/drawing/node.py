@@ -16,9 +16,9 @@ import numpy as np
 from ..changes import changed_since
 from ..engine import Tensor, constant
 from ..graph import nodes as tensors_of
-from ..loss import addends, name_of
-from ..modes import Composition
-from ..names import holders, role, split_scope
+from ..loss import addends, left_out, name_of
+from ..modes import Composition, name_in
+from ..names import holders, leaf_names, role, split_scope
 from ..nn import Parameter
 from ..noise import Noise
 from . import labels
@@ -186,6 +186,7 @@ class Graph:
     roots       the keys of the nodes of the roots; `outputs` are the roots themselves
     terms       {key of a root that is a sum with a loss or a penalty in it:
                 [(key of a node, or None; label; what it adds to the root)]}
+    left_out    {penalty: names of parameters} that modules declare and roots of one entry lack
     checks      {key of a node: its rows in the report of check_graph, gravest first}
     gradients   {order of a tensor: its gradient, an array}
     sent        {(order of a result, position of an argument): the gradient that it sends there}
@@ -200,6 +201,7 @@ class Graph:
         self.home = {t: newest[id(call)] if call else t for t, (_, call) in scopes.items()}
         self.roots = {self.home[root.order] for root in roots}
         self.groups, self.terms, self.checks, self.gradients, self.sent = {}, {}, {}, {}, {}
+        self.left_out = {}
 
     # ---- the nodes
 
@@ -245,10 +247,10 @@ class Graph:
         for scope in scopes:
             module, path = scope[1], (*path, id(scope[1]))
             if path not in self.groups:
-                name = short(outer.name_of(module)) if outer is not None else ""
+                name = short(name_in(outer, module)) if outer is not None else ""
                 size = sum(p.size for p in module.parameters())
                 self.groups[path] = Group(name, short(module_text(module), 60), size, repr(module))
-            calls, outer = (*calls, Call(id(scope), self.groups[path])), module
+            calls, outer = (*calls, Call(id(scope), self.groups[path])), scope
         return calls
 
     def _name(self, nodes):
@@ -287,7 +289,12 @@ class Graph:
     # ---- what is known besides
 
     def _take_terms(self, nodes):
-        """Takes the terms of each root that is a sum with a loss or a penalty in it."""
+        """Takes the terms of each root that is a sum with a loss or a penalty in it.
+
+        And the penalties that the roots lack.
+        """
+        if all(root.size == 1 for root in self.outputs):
+            self.left_out = left_out(self.tensors, leaf_names(self.tensors))
         for root in self.outputs:
             terms, kinds = [], set()
             for term in addends(root) if root.size == 1 and root.args else ():

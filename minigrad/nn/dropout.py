@@ -10,7 +10,7 @@ from ..engine import Tensor
 from ..functional.dropout import check_settings, described, summary_of
 from ..modes import scoped
 from .layers import Function, layer_of
-from .module import Module
+from .module import Module, require_function
 
 __all__ = ["Dropout", "Dropout1d", "Dropout2d", "DropPath", "DropConnect", "AlphaDropout"]
 __all__ += ["GaussianDropout", "GaussianNoise", "Residual", "Stochastic"]
@@ -76,7 +76,7 @@ class DropConnect(_layer_of(F.drop_connect, "DropConnect")):
 
     def _without(self, *args, **kwargs):
         noisy = copy(self.module)  # the module keeps its whole weight, for other calls meanwhile
-        noisy.weight = Stochastic.forward(self, self.module.weight)
+        vars(noisy)["weight"] = Stochastic.forward(self, self.module.weight)
         return noisy.forward(*args, **kwargs)
 
 
@@ -84,10 +84,14 @@ class Residual(Module):
     """shortcut(x) + branch(x), without a shortcut x + branch(x) (He et al. 2016, arXiv:1512.03385).
 
     In training each sample loses its branch with probability `drop_path`: stochastic depth (Huang
-    et al. 2016, arXiv:1603.09382). `rng` as in Dropout. Raises ValueError if the two shapes differ.
+    et al. 2016, arXiv:1603.09382). `rng` as in Dropout. Raises TypeError for a branch or shortcut
+    that cannot be called, ValueError if their shapes differ.
     """
 
     def __init__(self, branch, shortcut=None, drop_path=0.0, *, rng=None):
+        require_function("Residual", "branch", branch)
+        if shortcut is not None:
+            require_function("Residual", "shortcut", shortcut)
         self.branch, self.shortcut = branch, shortcut
         self.drop = DropPath(drop_path, rng=rng) if drop_path else None
 

@@ -1,9 +1,10 @@
 """Modules: parameters with a forward. Names, arguments and state_dict keys are PyTorch's."""
 
+from abc import ABCMeta
 from contextlib import contextmanager
+from copy import copy, deepcopy
 from functools import cache
-from inspect import signature
-from itertools import chain
+from inspect import Signature, signature
 from reprlib import recursive_repr
 
 import numpy as np
@@ -11,11 +12,12 @@ import numpy as np
 from .. import array
 from ..array import data_of
 from ..changes import mark_changed
-from ..engine import Tensor
+from ..engine import Tensor, constant
 from ..modes import scope
 from ..noise import stream
 from ..state import require_same
 from .initialisers import fan_in_uniform
+from .penalties import require_penalty
 
 __all__ = ["Layer", "Module", "Parameter", "Sequential"]
 
@@ -24,6 +26,8 @@ class Parameter(Tensor):
     """A leaf that a Module trains. With requires_grad=False it is frozen.
 
     data  numbers of a float dtype, as Tensor takes them; `dtype` and `name` as for a Tensor
+
+    A copy, by copy.copy, copy.deepcopy or pickle, has the same values, name and `.grad`.
 
     Raises TypeError for data of another dtype.
     """
@@ -43,39 +47,58 @@ def _members(container, prefix=""):
             yield prefix + str(key), value
 
 
-def _is_saved(value):
-    return isinstance(value, np.ndarray) or (isinstance(value, Tensor) and value.is_leaf)
-
-
-def _is_parameter(value):
-    is_trained = _is_saved(value) and getattr(value, "requires_grad", False)
-    return is_trained or isinstance(value, Parameter)
+def _is_data(value):
+    """Whether a value is an array or a Tensor of plain data: what a buffer can be."""
+    is_leaf = isinstance(value, Tensor) and value.is_leaf and not value.requires_grad
+    return isinstance(value, np.ndarray) or (is_leaf and not isinstance(value, Parameter))
 
 
 def _join(prefix, name):
     return f"{prefix}.{name}" if prefix else name
 
 
-class Module:
+class ModuleClass(ABCMeta):
+    """The class of Module and its subclasses: tells a module when its __init__ has ended."""
+
+    __instancecheck__ = type.__instancecheck__  # faster than the one of ABCMeta
+
+    @property
+    def __signature__(cls):  # inspect and help would show the one of __call__ below
+        makes = cls.__init__ is not object.__init__
+        return signature(cls.__init__.__get__(cls)) if makes else Signature()
+
+    def __call__(cls, *args, **kwargs):
+        module = super().__call__(*args, **kwargs)
+        module._take_over()
+        return module
+
+
+class Module(metaclass=ModuleClass):
     """A function with parameters.
 
     Subclass it, put Parameters and Modules in attributes, and define `forward`. Attributes may also
-    be lists and dicts of Parameters and Modules. Plain Tensors and arrays in attributes are
-    buffers: saved, but not trained.
+    be lists and dicts of Parameters and Modules.
+
+    What is in an attribute at the end of `__init__` belongs to the module. Arrays and plain Tensors
+    are its buffers: saved, but not trained. The module has copies of them. A Tensor that requires a
+    gradient becomes a Parameter, also in a list or dict. An array or Tensor that gets into a new
+    attribute later, such as an activation that `forward` keeps, is neither saved nor trained.
 
     A module's `weight_penalty`, such as L2(1e-3), acts on its own parameters with `weight` in their
     names. Its `bias_penalty` acts on its own parameters with `bias` in their names. `penalised`
     holds these two words; a subclass whose parameters have other names sets other words.
 
-    Raises TypeError if plain data are assigned to the name of a Parameter.
+    Raises TypeError if anything but a Parameter or None is assigned to the name of a Parameter, and
+    for a penalty that is no Penalty; ValueError for the name of a method of every Module.
     """
 
     training = True
+    _buffers = None  # the names of the buffers; None until __init__ has ended
     weight_penalty = bias_penalty = None
     penalised = {"weight_penalty": "weight", "bias_penalty": "bias"}  # {penalty: part of the names}
 
     def __call__(self, *args, **kwargs):
-        token = scope.set((scope.get(), self))  # as `scoped` does, but without its call: faster
+        token = scope.set((scope.get(), self, {}))  # as `scoped` does, but without its call: faster
         try:
             return self.forward(*args, **kwargs)
         finally:
@@ -86,19 +109,39 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} has no forward method.")
 
     def __setattr__(self, name, value):
-        untrained = _is_saved(value) and not _is_parameter(value)
-        if untrained and isinstance(vars(self).get(name), Parameter):
+        kind, old = type(self).__name__, vars(self).get(name)
+        if name in METHODS and not (name == "forward" and callable(value)):
+            remedy = "set weight_penalty" if name == "penalty" else "choose another name"
+            raise ValueError(f"{kind}.{name} is a method of every Module: {remedy}.")
+        if isinstance(old, Parameter) and not (value is None or isinstance(value, Parameter)):
             raise TypeError(
-                f"{type(self).__name__}.{name} is a Parameter; a {type(value).__name__} would not "
-                f"be trained. Assign nn.Parameter(...), or write to {name}.data[...]."
+                f"{kind}.{name} is a Parameter; a {type(value).__name__} would not be trained. "
+                f"Assign nn.Parameter(...), write to {name}.data[...], or change {name} in place "
+                f"inside `with no_grad():`. To assign the result of a graph, del {name} first."
             )
+        if name in self.penalised and value is not None:
+            require_penalty(f"{kind}: {name}", value)
+        if name in (self._buffers or ()) and value is not old and _is_data(value):
+            value = copy(value)
         super().__setattr__(name, value)
+
+    def _take_over(self):
+        """Ends the construction: notes the buffers, and makes Parameters of what is trained."""
+        for _, value in self.named_members():
+            if type(value) is Tensor and value.is_leaf and value.requires_grad:
+                value.__class__ = Parameter  # the same tensor, so that others may hold it too
+        buffers = {name: value for name, value in vars(self).items() if _is_data(value)}
+        vars(self).update(deepcopy(buffers), _buffers=frozenset(buffers))
 
     # ---- parameters and modules inside
 
     def named_members(self):
         """The pairs (name, value) of attributes, and of entries in lists and dicts: `layers.0`."""
         return _members(vars(self))
+
+    def own_parameters(self):
+        """The pairs (name, parameter) of this module without the modules inside it."""
+        return [(n, value) for n, value in self.named_members() if isinstance(value, Parameter)]
 
     def named_children(self, by_kind=False):
         """The pairs (name, module) of the modules directly inside this one.
@@ -128,12 +171,6 @@ class Module:
             for name, child in self.named_children(by_kind):
                 yield from child.named_modules(_join(prefix, name), by_kind, seen)
 
-    def name_of(self, inner, by_kind=False):
-        """The dotted name of a module inside this one, or "". `by_kind`: see `named_children`."""
-        # Children first: most modules are called by the module that holds them.
-        named = chain(self.named_children(by_kind), self.named_modules(by_kind=by_kind))
-        return next((name for name, module in named if module is inner), "")
-
     def modules(self):
         """This module and all modules inside it, each once."""
         return (module for _, module in self.named_modules())
@@ -142,14 +179,14 @@ class Module:
         """The pairs (dotted name, parameter), each parameter once, also if modules share it."""
         seen = set()
         for prefix, module in self.named_modules():
-            for name, value in module.named_members():
-                if _is_parameter(value) and id(value) not in seen:
-                    seen.add(id(value))
-                    yield _join(prefix, name), value
+            for name, parameter in module.own_parameters():
+                if id(parameter) not in seen:
+                    seen.add(id(parameter))
+                    yield _join(prefix, name), parameter
 
     def parameters(self):
-        """The parameters of this module and of all modules inside it, each once."""
-        return (parameter for _, parameter in self.named_parameters())
+        """The parameters of this module and of all modules inside it, each once, as an iterator."""
+        return Parameters(self)
 
     def zero_grad(self):
         """Sets the gradient of every parameter to None. The next backward then starts from zero."""
@@ -161,18 +198,28 @@ class Module:
 
         Each penalty is one node. It counts a weight once, also if modules share it. `step` is the
         argument of coefficients that are functions of the step. Raises TypeError if a coefficient
-        needs a step and there is none.
+        needs a step and there is none, ValueError if a module has no parameter for its penalty.
         """
         weights = {}  # penalty -> {id: weight}
         for module in self.modules():
-            for kind, part in module.penalised.items():
-                if (penalty := getattr(module, kind)) is not None:
-                    own = weights.setdefault(penalty, {})
-                    for name, value in module.named_members():
-                        if part in name and _is_parameter(value):
-                            own[id(value)] = value
+            for penalty, own in module.own_penalties():
+                if not own:
+                    kind = type(module).__name__
+                    raise ValueError(f"{kind}: no parameter for the penalty {penalty}.")
+                weights.setdefault(penalty, {}).update({id(w): w for w in own})
         nodes = [penalty(*own.values(), step=step) for penalty, own in weights.items()]
         return sum(nodes[1:], start=nodes[0]) if nodes else 0.0
+
+    def own_penalties(self):
+        """The pairs (penalty, its parameters) that this module declares for what it holds."""
+        for kind, part in self.penalised.items():
+            if (penalty := getattr(self, kind)) is not None:
+                yield penalty, [w for name, w in self.own_parameters() if part in name]
+
+    def is_weight(self, name, parameter):
+        """Whether `nn.penalty` takes this parameter of the module by default: no biases."""
+        is_named = self.penalised["weight_penalty"] in name or parameter.ndim >= 2
+        return is_named and self.penalised["bias_penalty"] not in name
 
     # ---- modes
 
@@ -202,7 +249,8 @@ class Module:
     def _saved(self, prefix="", around=()):
         """The pairs (key, Tensor or array) of all parameters and buffers, once for each holder."""
         for name, value in self.named_members():
-            if _is_saved(value):
+            is_buffer = _is_data(value) and (self._buffers is None or name in self._buffers)
+            if is_buffer or isinstance(value, Parameter):
                 yield _join(prefix, name), value
         for name, child in self.named_children():
             if id(child) not in (*around, id(self)):  # a module that holds this one comes no more
@@ -225,8 +273,8 @@ class Module:
         require_same(type(self).__name__, arrays, state_dict, strict=strict)
         for key in own.keys() & state_dict.keys():
             new = np.asarray(data_of(state_dict[key]))
-            if isinstance(own[key], Tensor) and not np.array_equal(arrays[key], new):
-                mark_changed(own[key])
+            if not np.array_equal(arrays[key], new):
+                mark_changed(constant(arrays[key]))  # before the first entry changes
             arrays[key][...] = new
 
     # ---- text
@@ -235,15 +283,34 @@ class Module:
         """The text in the brackets of the repr."""
         return ""
 
+    def _shown(self):
+        """The pairs (name, text) of the lines in the repr: the modules directly inside."""
+        return [(name, repr(child)) for name, child in self.named_children()]
+
     @recursive_repr("(...)")
     def __repr__(self):
-        lines = [f"({name}): {child!r}" for name, child in self.named_children()]
+        lines = [f"({name}): {text}" for name, text in self._shown()]
         extra = self.extra_repr()
         if not lines:
             return f"{type(self).__name__}({extra})"
         inside = "\n".join([extra] * bool(extra) + lines).replace("\n", "\n  ")
         return f"{type(self).__name__}(\n  {inside}\n)"
 
+
+class Parameters:
+    """The iterator over the parameters of a `module`, which tells others what they are called."""
+
+    def __init__(self, module):
+        self.module, self._named = module, module.named_parameters()
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        return next(self._named)[1]
+
+
+METHODS = {name for name, value in vars(Module).items() if callable(value)}
 
 # The settings that every layer with parameters takes as keywords, with their defaults: see Layer.
 SETTINGS = dict.fromkeys(("penalty", "bias_penalty", "rng", "dtype"))
@@ -263,8 +330,9 @@ class Layer(Module):
     dtype         the dtype of the parameters; by default the default dtype
 
     A new layer is one class: its __init__(..., **settings) calls `add_parameters`, its `forward`
-    uses the parameters. Raises TypeError for unknown settings and for a penalty that is not a
-    function, ValueError for a penalty of a weight or bias that the layer does not have.
+    uses the parameters. Raises TypeError for unknown settings, a penalty that is no Penalty and an
+    rng that is no Generator; ValueError for a penalty of a weight or bias that the layer does not
+    have, and for an initialiser that returns another shape.
     """
 
     def add_parameters(self, fans, weights, biases, settings):
@@ -280,23 +348,27 @@ class Layer(Module):
         settings = SETTINGS | settings
         dtype = settings["dtype"] or array.default_dtype
         rng = stream("init") if settings["rng"] is None else settings["rng"]
+        if not isinstance(rng, np.random.Generator):
+            remedy = "pass a np.random.Generator, such as np.random.default_rng(0)"
+            raise TypeError(f"{kind}: rng is {rng!r}; {remedy}.")
         for what, prefix, shapes in ("weight", "", weights), ("bias", "bias_", biases):
             penalty, init = settings[f"{prefix}penalty"], settings[f"{prefix}init"]
-            if penalty is not None and all(shape is None for shape in shapes.values()):
-                raise ValueError(f"{kind}: {prefix}penalty={penalty}, but there is no {what}.")
-            if penalty is not None and (not callable(penalty) or isinstance(penalty, type)):
-                raise TypeError(f"{kind}: {prefix}penalty must be e.g. L2(1e-3), not {penalty}.")
+            if penalty is not None:
+                if all(shape is None for shape in shapes.values()):
+                    raise ValueError(f"{kind}: {prefix}penalty={penalty}, but there is no {what}.")
+                require_penalty(f"{kind}: {prefix}penalty", penalty)
             setattr(self, f"{what}_penalty", penalty)
             for name, shape in shapes.items():
                 value = None if shape is None else Parameter(init(rng, shape, *fans), dtype=dtype)
+                if shape is not None and value.shape != tuple(shape):
+                    wrong = f"{prefix}init gave {name} the shape {value.shape}"
+                    raise ValueError(f"{kind}: {wrong}, but it needs {tuple(shape)}.")
                 setattr(self, name, value)
 
     def hold_sizes(self, **sizes):
         """Makes attributes of the sizes. Raises ValueError unless they are whole numbers >= 1."""
         for name, size in sizes.items():
-            if not isinstance(size, (int, np.integer)) or size < 1:
-                needed = f"{name} must be a whole number >= 1"
-                raise ValueError(f"{type(self).__name__}: {needed}, got {size!r}.")
+            require_size(type(self).__name__, name, size)
             setattr(self, name, size)
 
     def extra_repr(self):
@@ -311,6 +383,21 @@ class Layer(Module):
             if name in own and not is_data and (name == "p" or value != usual):
                 shown.append(f"{name}={value}")
         return ", ".join(shown)
+
+
+def require_size(kind, name, size):
+    """Raises ValueError unless a size is a whole number >= 1."""
+    if not isinstance(size, (int, np.integer)) or size < 1:
+        raise ValueError(f"{kind}: {name} must be a whole number >= 1, got {size!r}.")
+
+
+def require_function(kind, name, module):
+    """Raises TypeError unless `module` is a module or a function."""
+    if isinstance(module, type) or not callable(module):
+        given = type(module).__name__
+        if isinstance(module, type):
+            given = f"the class {module.__name__}: make an instance"
+        raise TypeError(f"{kind}: {name} must be a module or a function, not {given}.")
 
 
 @cache
@@ -336,11 +423,7 @@ class Sequential(Module):
     def __init__(self, *modules, **named):
         names = [*map(str, range(len(modules))), *named]
         for name, module in zip(names, [*modules, *named.values()]):
-            if isinstance(module, type) or not callable(module):
-                kind = type(module).__name__
-                if isinstance(module, type):
-                    kind = f"the class {module.__name__}: make an instance"
-                raise TypeError(f"Sequential: {name} must be a module or a function, not {kind}.")
+            require_function("Sequential", name, module)
             if hasattr(self, name):
                 raise ValueError(f"Sequential: every Sequential has a {name!r}. Rename the module.")
             setattr(self, name, module)
@@ -350,6 +433,12 @@ class Sequential(Module):
         for name in self._order:
             x = vars(self)[name](x)
         return x
+
+    def _shown(self):
+        """As for every Module; functions have their names."""
+        members = self.named_members()
+        parts = [(n, part) for n, part in members if n in self._order or isinstance(part, Module)]
+        return [(n, getattr(part, "__name__", repr(part))) for n, part in parts]
 
     def __len__(self):
         return len(self._order)

@@ -10,7 +10,7 @@ from ..functional.checks import check_axes, check_divides
 from ..functional.norms import as_shape
 from ..noise import is_frozen
 from .initialisers import ones, zeros
-from .module import Layer
+from .module import Layer, require_size
 
 __all__ = ["BatchNorm1d", "BatchNorm2d", "LayerNorm", "GroupNorm", "InstanceNorm1d"]
 __all__ += ["InstanceNorm2d"]
@@ -21,14 +21,22 @@ class Norm(Layer):
 
     eps       is added to the variance, a number >= 0
     settings  penalty, bias_penalty, init, bias_init, rng, dtype: see Layer
+
+    Raises ValueError for sizes that are not whole numbers >= 1.
     """
 
     def __init__(self, shape, eps, weighted, biased, settings):
+        for size in shape:
+            require_size(type(self).__name__, "each size", size)
         self.eps = eps
         weights = {"weight": shape if weighted else None}
         biases = {"bias": shape if biased else None}
         settings = {"init": ones, "bias_init": zeros} | settings
         self.add_parameters((math.prod(shape),) * 2, weights, biases, settings)
+
+    def is_weight(self, name, parameter):
+        """False: a norm multiplies by its `weight`, but it is not a weight of inputs."""
+        return False
 
     def _check(self, x):
         """Raises ValueError unless x has one of the layouts and num_features channels."""
@@ -114,8 +122,9 @@ class GroupNorm(Norm):
     """
 
     def __init__(self, num_groups, num_channels, eps=1e-5, affine=True, **settings):
+        self.hold_sizes(num_groups=num_groups, num_channels=num_channels)
         check_divides("GroupNorm", "num_groups", num_groups, num_channels=num_channels)
-        self.num_groups, self.num_channels, self.affine = num_groups, num_channels, affine
+        self.affine = affine
         super().__init__((num_channels,), eps, affine, affine, settings)
 
     def forward(self, x):

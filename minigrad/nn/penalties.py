@@ -19,11 +19,15 @@ class Penalty:
     kernel_regularizer, bias_regularizer); add `model.penalty()` to the loss. `nn.penalty` applies
     a Penalty to a selection of parameters.
 
-    Raises ValueError for any other coefficient.
+    Raises ValueError for any other coefficient, TypeError for another function.
     """
 
     def __init__(self, function, **settings):
-        for name in function.op.prox:
+        op = getattr(function, "op", None)
+        if op is None or op.kind != "penalty":
+            name = getattr(function, "__name__", function)
+            raise TypeError(f"Penalty: {name} is no penalty function such as F.l1_penalty.")
+        for name in op.prox:
             value = settings.get(name)
             if not callable(value):
                 needed = "a number >= 0 or a function of the step"
@@ -56,7 +60,8 @@ class Penalty:
                 value = f"{value:g}"
             if value is not None:
                 value = getattr(value, "__name__", value)
-                shown.append(str(value) if name == "c" else f"{name}={value}")
+                is_plain = name == "c" and type(self) is not Penalty
+                shown.append(str(value) if is_plain else f"{name}={value}")
         return f"{type(self).__name__}({', '.join(shown)})"
 
 
@@ -98,25 +103,37 @@ class GroupL2(Penalty):
         super().__init__(F.group_l2, c=c, axis=axis)
 
 
+def require_penalty(what, value):
+    """Raises TypeError unless a value is a Penalty. `what`: the name of its place."""
+    if not isinstance(value, Penalty):
+        remedy = "A function such as F.l2_penalty becomes one by nn.Penalty(function, c=1e-3)"
+        raise TypeError(f"{what} must be e.g. L2(1e-3), not {value!r}. {remedy}.")
+
+
 def penalty(model, penalty, where=None, step=None):
     """The node of `penalty`, such as L2(1e-4), over some parameters of a model, each once.
 
     where  Selects parameters: a pattern for their dotted names, such as "encoder.*.weight", or a
-           function (name, parameter) -> bool. Default: the parameters with two axes or more, so
-           no biases.
+           function (name, parameter) -> bool. Default: the weights of all modules but the norms.
+           A parameter is a weight if it has `weight` in its name, or two axes or more, but not
+           `bias` in its name: see `Module.is_weight`.
     step   The argument of coefficients that are functions of the step.
 
-    Add the node to the loss. Raises ValueError if no parameter is selected.
+    Add the node to the loss. Raises ValueError if no parameter is selected, TypeError for a penalty
+    that is no Penalty.
     """
+    require_penalty("penalty: the second argument", penalty)
     named = list(model.named_parameters())
     if where is None:
-        chosen = [p for _, p in named if p.ndim >= 2]
+        held = [(m, name, p) for m in model.modules() for name, p in m.own_parameters()]
+        weights = {id(p) for m, name, p in held if m.is_weight(name, p)}
+        chosen = [p for _, p in named if id(p) in weights]
     elif callable(where):
         chosen = [p for name, p in named if where(name, p)]
     else:
         chosen = [p for name, p in named if fnmatchcase(name, where)]
     if not chosen:
-        wanted = "has two axes" if where is None else f"matches {where!r}"
+        wanted = "is a weight" if where is None else f"matches {where!r}"
         names = ", ".join(name for name, _ in named) or "none"
         raise ValueError(f"penalty: no parameter {wanted}. There are: {names}.")
     return penalty(*chosen, step=step)

@@ -143,7 +143,7 @@ class Recurrent(Layer):
         self.hold_sizes(input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
         if dropout and num_layers == 1:
             one = f"{kind}: dropout={dropout} acts between layers, and there is one."
-            warnings.warn(f"{one} Put a Dropout after it.", stacklevel=2)
+            warnings.warn(f"{one} Put a Dropout after it.", stacklevel=3)
         self.bias, self.batch_first, self.bidirectional = bias, batch_first, bidirectional
         self.dropout, self.recurrent_dropout = dropout, recurrent_dropout
         self.variational = variational

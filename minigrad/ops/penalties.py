@@ -13,6 +13,10 @@ proximal operator of its norm at step t,
 
 A proximal optimizer uses the operator in place of the rule. It reaches exact zeros; gradient steps
 only come near (Parikh & Boyd 2014, "Proximal Algorithms", section 6).
+
+Penalties of one norm on a weight are added up. Norms are the same if their operators are equal. So
+a penalty with settings must return equal operators for equal settings: a NamedTuple with __call__,
+such as BlockSoftThreshold, and not a new function each time.
 """
 
 import math
@@ -40,12 +44,17 @@ def penalty(*, prox, **rules):
     Returns the function for users: weights first, coefficients and settings by name, such as
     l1_penalty(w1, w2, c=1e-3). It raises TypeError if the weights are not Tensors, ValueError if a
     coefficient is not a number >= 0.
+
+    Raises TypeError if `prox` names a coefficient that the forward does not have.
     """
 
     def declare(forward):
         *settings, weights = signature(forward).parameters.values()
         name, names = forward.__name__, [s.name for s in settings]
         known = set(names)
+        if unknown := prox.keys() - known:
+            own = ", ".join(names)
+            raise TypeError(f"penalty {name}: prox for {sorted(unknown)}, but it takes {own}.")
         defaults = {s.name: s.default for s in settings if s.default is not s.empty}
         record = op(forward, kind="penalty", prox=prox, **rules)
 
@@ -130,8 +139,9 @@ def prox_of_sum(operators):
     Raises ValueError for other sums, whose operator has no closed form.
     """
     rank = {soft_threshold: 0, shrink: 2}
-    several = [o for o in operators if isinstance(o, BlockSoftThreshold)]
-    is_known = len(several) <= 1 and all(o in rank or o in several for o in operators)
+    in_order = sorted(operators, key=lambda o: rank.get(o, 1))
+    others = [o for o in operators if o not in rank]
+    is_known = not others or (len(others) == 1 and isinstance(others[0], BlockSoftThreshold))
     if len(operators) > 1 and not is_known:
         names = [getattr(o, "__name__", str(o)) for o in operators]
         raise ValueError(
@@ -140,8 +150,13 @@ def prox_of_sum(operators):
         )
 
     def prox(v, t):
-        for operator in sorted(operators, key=lambda o: rank.get(o, 1)):
-            v = operator(v, t * operators[operator])
+        for operator in in_order:
+            moved = operator(v, t * operators[operator])
+            if np.shape(moved) != v.shape:
+                what = f"the proximal operator {getattr(operator, '__name__', operator)}"
+                wrong = f"returns shape {np.shape(moved)} for a weight of shape {v.shape}"
+                raise ValueError(f"{what} {wrong}.")
+            v = moved
         return v
 
     return prox

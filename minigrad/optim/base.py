@@ -15,11 +15,12 @@ A new optimizer is one class, a subclass of Optimizer with a method `update`:
 
 import math
 import numbers
+import warnings
 
 import numpy as np
 
 from ..array import as_list
-from ..changes import mark_changed
+from ..changes import mark_changed, tick
 from ..engine import Tensor
 from ..ops.penalties import blocks
 from ..state import require_same
@@ -46,13 +47,15 @@ class Optimizer:
         kind = type(self).__name__
         if callable(parameters) or not hasattr(parameters, "__iter__"):
             raise TypeError(f"{kind}: pass model.parameters(), not a {type(parameters).__name__}.")
-        self.steps = 0
+        self.steps, self.made = 0, tick()
         self.defaults = settings
         self.param_groups = []
+        self.modules = []  # those whose parameters() are trained
         self.state = {}  # parameter -> Trained
-        parameters = as_list(parameters)
-        are_groups = all(isinstance(group, dict) for group in parameters)
-        for group in parameters if are_groups else [{"params": parameters}]:
+        is_of_module = hasattr(parameters, "module")
+        given = [{"params": parameters}] if is_of_module else as_list(parameters)
+        are_groups = all(isinstance(group, dict) for group in given)
+        for group in given if are_groups else [{"params": given}]:
             self.add_param_group(group)
         if not self.state:
             raise ValueError(f"{kind} got no parameters.")
@@ -64,24 +67,31 @@ class Optimizer:
         the constructor; nothing changes then.
         """
         kind = type(self).__name__
-        if "params" not in group:
-            raise TypeError(f"{kind}: a group needs its 'params'; got {sorted(group)}.")
+        if not isinstance(group, dict) or "params" not in group:
+            given = sorted(group) if isinstance(group, dict) else f"a {type(group).__name__}"
+            raise TypeError(f"{kind}: a group is a dict with its 'params'; got {given}.")
         if unknown := group.keys() - self.defaults.keys() - {"params"}:
             known = ", ".join(self.defaults)
             raise TypeError(f"{kind} has no setting {sorted(unknown)}; it has {known}.")
+        module = getattr(group["params"], "module", None)  # as model.parameters() tells it
         group = {**self.defaults, **group, "params": as_list(group["params"])}
         for name in self.defaults:
             if not (name == "lr" and callable(group[name]) or self.valid(name, group[name])):
                 raise ValueError(f"{kind}: {name}={group[name]!r} is out of range.")
+        self.check_group(group)
         trained = {p: Trained(p, i) for i, p in enumerate(group["params"])}
         if len({**self.state, **trained}) < len(self.state) + len(group["params"]):
             raise ValueError(f"{kind}: a parameter was passed twice.")
         self.state.update(trained)
         self.param_groups.append(group)
+        self.modules += [] if module is None else [module]
 
     def valid(self, name, value):
         """Whether a setting can have this value: a number >= 0. A subclass may allow others."""
         return isinstance(value, numbers.Real) and 0 <= value < math.inf
+
+    def check_group(self, group):
+        """Raises ValueError for settings that do not go together. A subclass may define it."""
 
     def zero_grad(self):
         """Sets the gradient of every parameter to None. The next backward then starts from zero."""
@@ -93,11 +103,19 @@ class Optimizer:
 
         Raises RuntimeError if no parameter has a gradient, ValueError for a gradient of another
         shape or a schedule that gives no number >= 0, TypeError for data that are not an array.
-        Nothing is updated then.
+        Nothing is updated then. A UserWarning names parameters with a gradient that a module got
+        after its `parameters()` were passed to the constructor.
         """
         step = f"{type(self).__name__}.step"
-        if all(w.grad is None for w in self.state):
-            raise RuntimeError(f"{step}: no parameter has a gradient. Call loss.backward() first.")
+        idle = [w for w in self.state if w.grad is None]
+        if any(w.requires_grad for w in idle):
+            self.tell_newcomers(step, lambda w: w.grad is not None)
+        if len(idle) == len(self.state):
+            raise RuntimeError(
+                f"{step}: no parameter has a gradient. Call loss.backward() first. If you did, the "
+                "loss does not depend on these parameters: the optimizer belongs to another model, "
+                "or it was made before layers were replaced."
+            )
         for trained in self.state.values():
             trained.check(step)
         for group, lr in [(group, self.rate(group)) for group in self.param_groups]:
@@ -108,6 +126,19 @@ class Optimizer:
                     mark_changed(w)  # before it is written to, in case the update is interrupted
                     self.update(trained, lr, group)
         self.steps += 1
+
+    def tell_newcomers(self, step, is_used):
+        """Warns of used parameters that the modules have now and this optimizer does not train."""
+        named = [pair for module in self.modules for pair in module.named_parameters()]
+        new = [name for name, w in named if w not in self.state and is_used(w)]
+        if new:
+            what = f"{step} leaves {', '.join(new)} as they are: they came after the optimizer"
+            warnings.warn(f"{what}. Make it anew, or use add_param_group.", stacklevel=3)
+
+    def __repr__(self):
+        groups = [{**group, "params": len(group["params"])} for group in self.param_groups]
+        texts = [", ".join(f"{name}={value}" for name, value in group.items()) for group in groups]
+        return f"{type(self).__name__}({'; '.join(texts)})"
 
     def update(self, trained, lr, settings):
         """Changes one parameter in place. Each subclass defines this method.
@@ -144,7 +175,8 @@ class Optimizer:
         for group in self.param_groups:
             kept = [self.state[w].state_dict() for w in group["params"]]
             groups.append({**_plain(group), "params": kept})
-        own = {n: v for n, v in vars(self).items() if n not in ("defaults", "state")}
+        left_out = "defaults", "made", "modules", "state"
+        own = {n: v for n, v in vars(self).items() if n not in left_out}
         return {"optimizer": type(self).__name__, **_plain(own), "param_groups": groups}
 
     def load_state_dict(self, state_dict):
@@ -220,5 +252,5 @@ class Trained:
 
 def _plain(settings):
     """Settings as a file can hold them: tuples as lists, "function" for a function."""
-    plain = {n: list(v) if isinstance(v, tuple) else v for n, v in settings.items()}
-    return {n: "function" if callable(v) else v for n, v in plain.items()}
+    plain = {n: "function" if callable(v) else v for n, v in settings.items()}
+    return {n: list(v) if isinstance(v, tuple) else v for n, v in plain.items()}

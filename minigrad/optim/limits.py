@@ -6,28 +6,53 @@ import numpy as np
 
 from ..array import as_list
 from ..changes import mark_changed
-from ..engine import constant
+from ..engine import Tensor, constant
 
 
-def clip_grad_norm_(parameters, max_norm):
+def clip_grad_norm_(parameters, max_norm, *, error_if_nonfinite=True):
     """Scales the gradients so that the norm of all gradients together is at most `max_norm`.
 
     Call it before a step.
 
-    parameters  a Tensor or several. Parameters without a gradient are ignored
-    returns     the norm before, a float
+    parameters          a Tensor or several, such as model.parameters(). Parameters without a
+                        gradient are ignored
+    error_if_nonfinite  False: a nan or an infinite norm scales all gradients too. All become nan
+                        or 0 then (PyTorch's default)
+    returns             the norm before, a float
 
-    Raises ValueError unless max_norm > 0. Pascanu, Mikolov & Bengio 2013 (arXiv:1211.5063).
+    Raises TypeError for anything but Tensors, ValueError unless max_norm > 0; RuntimeError that
+    names the parameter if a gradient has a nan or an infinite norm, and then changes nothing.
+    Pascanu, Mikolov & Bengio 2013 (arXiv:1211.5063).
     """
     if not max_norm > 0:
         raise ValueError(f"clip_grad_norm_: max_norm must be > 0, got {max_norm}.")
-    trained = [w for w in as_list(parameters) if w.grad is not None]
+    listed = _tensors("clip_grad_norm_", parameters)
+    trained = [w for w in listed if w.grad is not None]
     gradients = [w.grad.data.astype(np.float64, copy=False) for w in trained]
-    norm = math.hypot(*(float(np.linalg.norm(g)) for g in gradients))
+    norms = {id(w): float(np.linalg.norm(g)) for w, g in zip(trained, gradients)}
+    norm = math.hypot(*norms.values())
+    if error_if_nonfinite and not math.isfinite(norm):
+        named = [(w.name or f"parameter {i}", w) for i, w in enumerate(listed)]
+        if module := getattr(parameters, "module", None):  # model.parameters() knows the names
+            named = module.named_parameters()
+        wrong = ", ".join(name for name, w in named if not math.isfinite(norms.get(id(w), 0)))
+        what = f"the norm is {norm}, in {wrong}. No gradient was changed"
+        raise RuntimeError(f"clip_grad_norm_: {what}.")
     if not norm <= max_norm:
-        for w in trained:
-            w.grad = constant(w.grad.data * (max_norm / norm))
+        clipped = [constant(w.grad.data * (max_norm / norm)) for w in trained]
+        for w, g in zip(trained, clipped):
+            w.grad = g
     return norm
+
+
+def _tensors(what, given):
+    """A Tensor or several as a list. Raises TypeError for anything else."""
+    listed = as_list(given)
+    for x in listed:
+        if not isinstance(x, Tensor):
+            kind = type(x).__name__
+            raise TypeError(f"{what} takes Tensors, such as model.parameters(), not a {kind}.")
+    return listed
 
 
 def max_norm(weights, limit):
@@ -36,12 +61,12 @@ def max_norm(weights, limit):
     Call it after a step. A row, w[i], holds the weights that enter one unit: a row of a Linear's
     weight, or one filter of a convolution. weights is a Tensor or several.
 
-    Raises ValueError unless limit > 0. Srebro & Shraibman 2005; Srivastava et al. 2014, section
-    5.1.
+    Raises TypeError for anything but Tensors, ValueError unless limit > 0. Srebro & Shraibman 2005;
+    Srivastava et al. 2014, section 5.1.
     """
     if not limit > 0:
         raise ValueError(f"max_norm: the limit must be > 0, got {limit}.")
-    for w in as_list(weights):
+    for w in _tensors("max_norm", weights):
         rows = w.data.reshape(len(w.data), -1)
         norms = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
         if (long := norms > limit).any():

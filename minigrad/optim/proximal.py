@@ -51,7 +51,8 @@ class ProximalSGD(Optimizer):
         """One step. closure() returns the recorded loss, which `step` returns too.
 
         Raises TypeError without a closure, RuntimeError if backward was called, ValueError for
-        penalties that have no proximal step. The parameters then stay as they were.
+        penalties that have no proximal step, and for an operator that returns another shape. The
+        parameters then stay as they were.
         """
         if not callable(closure):
             needed = "a function that returns the recorded loss, without backward"
@@ -60,29 +61,36 @@ class ProximalSGD(Optimizer):
         trained = [(self.state[w], lr) for g, lr in rates for w in g["params"] if w.requires_grad]
         parameters = [t.parameter for t, _ in trained]
         before = [w.data.copy() if self.accelerated else w.data for w in parameters]
+        points, uphill = [], 0.0
         try:
             if self.momentum:
                 for (t, _), x in zip(trained, before):
+                    mark_changed(t.parameter)
                     t.parameter.data += self.momentum * (x - t.buffers.get("before", x))
             loss = closure()
             _require_no_gradients(parameters)
             gradients, operators = split(loss, parameters, "ProximalSGD.step")
+            if any(g is None and not prox for g, prox in zip(gradients, operators)):
+                self.tell_newcomers("ProximalSGD.step", lambda w: w.requires_grad)
+            # All new points come first: if an operator fails, nothing has changed.
+            for (t, lr), x, gradient, prox in zip(trained, before, gradients, operators):
+                w = t.parameter.data
+                new = x
+                if gradient is not None or prox:
+                    new = w - lr * (0 if gradient is None else gradient)
+                    new = prox(new, lr) if prox else new
+                if self.accelerated and lr:
+                    uphill += float(np.sum((w - new) * (new - x))) / lr
+                points.append(new)
         except BaseException:
             for w, x in zip(parameters, before):
                 w.data[...] = x
             raise
-        uphill = 0.0
-        for (t, lr), x, gradient, prox in zip(trained, before, gradients, operators):
-            w = t.parameter.data
-            new = x
-            if gradient is not None or prox:
-                new = w - lr * (0 if gradient is None else gradient)
-                new = prox(new, lr) if prox else new
+        for (t, lr), x, new in zip(trained, before, points):
             if self.accelerated and lr:
-                uphill += float(np.sum((w - new) * (new - x))) / lr
                 t.buffers["before"] = x
-            mark_changed(t.parameter)
-            w[...] = new
+            mark_changed(t.parameter)  # before it is written to, in case the step is interrupted
+            t.parameter.data[...] = new
         if self.accelerated:
             last, self.t = self.t, (1 + math.sqrt(1 + 4 * self.t**2)) / 2
             self.momentum = (last - 1) / self.t

@@ -22,11 +22,9 @@ class SGD(Optimizer):
         """`nesterov` is True or False, all other settings are numbers >= 0."""
         return isinstance(value, bool) if name == "nesterov" else super().valid(name, value)
 
-    def add_param_group(self, group):
-        settings = self.defaults | group
-        if settings["nesterov"] and not settings["momentum"]:
+    def check_group(self, group):
+        if group["nesterov"] and not group["momentum"]:
             raise ValueError("SGD: nesterov needs a momentum > 0.")
-        super().add_param_group(group)
 
     def update(self, trained, lr, settings):
         momentum, decay = settings["momentum"], settings["weight_decay"]
@@ -65,7 +63,7 @@ class Adam(Optimizer):
         if name != "betas":
             return super().valid(name, value)
         is_pair = isinstance(value, (tuple, list)) and len(value) == 2
-        return is_pair and all(0 <= beta < 1 for beta in value)
+        return is_pair and all(super(Adam, self).valid(name, b) and b < 1 for b in value)
 
     def update(self, trained, lr, settings):
         (beta1, beta2), eps, decay = settings["betas"], settings["eps"], settings["weight_decay"]

@@ -1,29 +1,48 @@
-"""Schedules: functions of the step number 0, 1, 2, ... that optimizers take as `lr`."""
+"""Schedules: functions of the step number 0, 1, 2, ... that optimizers take as `lr`.
+
+Any function of the step is a schedule. These are objects, so that they can be printed, compared and
+pickled.
+"""
 
 import math
+from typing import NamedTuple
 
 
-def exponential(lr, factor):
+class exponential(NamedTuple):
     """The schedule lr * factor^step."""
-    return lambda step: lr * factor**step
+
+    lr: float
+    factor: float
+
+    def __call__(self, step):
+        return self.lr * self.factor**step
 
 
-def step_decay(lr, every, factor=0.1):
+class step_decay(NamedTuple):
     """The schedule lr * factor^(step // every)."""
-    return lambda step: lr * factor ** (step // every)
+
+    lr: float
+    every: int
+    factor: float = 0.1
+
+    def __call__(self, step):
+        return self.lr * self.factor ** (step // self.every)
 
 
-def cosine(lr, steps, warmup=0, final=0.0):
+class cosine(NamedTuple):
     """Linear warm-up, then half a cosine (Loshchilov & Hutter 2017, arXiv:1608.03983).
 
     lr      the largest rate, reached after `warmup` steps
     steps   the step, warm-up included, from which on the rate is `final`
     """
 
-    def schedule(step):
-        if step < warmup:
-            return lr * (step + 1) / warmup
-        progress = min(1.0, (step - warmup) / max(1, steps - warmup))
-        return final + (lr - final) * 0.5 * (1 + math.cos(math.pi * progress))
+    lr: float
+    steps: int
+    warmup: int = 0
+    final: float = 0.0
 
-    return schedule
+    def __call__(self, step):
+        if step < self.warmup:
+            return self.lr * (step + 1) / self.warmup
+        progress = min(1.0, (step - self.warmup) / max(1, self.steps - self.warmup))
+        return self.final + (self.lr - self.final) * 0.5 * (1 + math.cos(math.pi * progress))

@@ -1,9 +1,11 @@
 """Modules: names, modes, saving, layers, penalties, summaries, scopes and streams of noise."""
 
 import copy
+import inspect
 import math
 import os
 import pathlib
+import pickle
 import stat
 
 import numpy as np
@@ -373,6 +375,124 @@ def test_the_repr_of_a_module_that_refers_to_one_around_it_ends():
         repr(model)
         == "Sequential(\n  (0): Linear(in_features=3, out_features=2)\n  (inner): Module(\n    (around): (...)\n  )\n)"
     )
+
+
+class Keeper(nn.Module):
+    """Has buffers, and keeps its input and its activations."""
+
+    def __init__(self, table, start):
+        self.layer = nn.Linear(2, 2)
+        self.table = self.again = table
+        self.start, self.last, self.seen = start, np.zeros((1, 2)), []
+
+    def forward(self, x):
+        self.x, self.last = x, x
+        self.seen.append(x)
+        self.h = self.layer(x)
+        return self.h
+
+
+KEPT = ["table", "again", "start", "last", "layer.weight", "layer.bias"]
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        np.ones((1, 2), np.float32),
+        mg.Tensor(np.ones((1, 2), np.float32)),
+        mg.Tensor(np.ones((1, 2), np.float32), True),
+    ],
+    ids=["array", "data", "leaf"],
+)
+def test_what_a_forward_keeps_is_neither_saved_nor_trained_nor_written_to(x):
+    table, start = np.arange(3.0), mg.Tensor([1.0, 2.0], name="start")
+    model = Keeper(table, start)
+    assert list(model.state_dict()) == KEPT
+    model(x)
+    wanted = [key for key in KEPT if key != "last" or not getattr(x, "requires_grad", False)]
+    assert list(model.state_dict()) == wanted and model.x is x
+    assert [name for name, _ in model.named_parameters()] == ["layer.weight", "layer.bias"]
+    model.load_state_dict({key: value * 0 + 7 for key, value in model.state_dict().items()})
+    assert np.all(mg.array.data_of(x) == 1) and np.all(model.layer.weight.data == 7)
+    assert table.tolist() == [0, 1, 2] and start.tolist() == [1, 2]  # the user's own
+    assert model.table.tolist() == [7, 7, 7] and model.table is model.again
+    assert model.start.tolist() == [7, 7] and model.start.name == "start"
+
+
+def test_buffers_are_the_modules_own_arrays():
+    table, mask = np.arange(3.0), np.ones(2)
+    model = Keeper(table, mask)
+    table[0], mask[0] = 9, 9
+    assert model.table[0] == 0 and model.start[0] == 1
+    model.start = mask
+    mask[1] = 9
+    assert model.start.tolist() == [9, 1]
+    twin = copy.deepcopy(model)
+    twin.load_state_dict({**twin.state_dict(), "table": np.full(3, 5.0)})
+    assert list(twin.state_dict()) == KEPT and model.table.tolist() == [0, 1, 2]
+
+
+def test_a_plain_leaf_of_the_constructor_is_a_parameter_also_in_a_list_and_once_frozen():
+    leaves = [mg.Tensor([float(i)], True) for i in range(2)]
+
+    class Own(nn.Module):
+        def __init__(self):
+            self.w, self.more = leaves[0], {"a": [leaves[1]]}
+
+    model = Own()
+    assert [p for _, p in model.named_parameters()] == leaves
+    leaves[0].requires_grad = False
+    assert [name for name, _ in model.named_parameters()] == ["w", "more.a.0"]
+    assert list(model.state_dict()) == ["w", "more.a.0"]
+
+
+def test_backward_through_a_buffer_that_was_loaded_is_refused():
+    class Scale(nn.Module):
+        def __init__(self):
+            self.by = np.ones(2)
+
+        def forward(self, x):
+            return x * self.by
+
+    model, x = Scale(), mg.Tensor([1.0, 2.0], True)
+    y = model(x).sum()
+    model.load_state_dict({"by": np.array([1.0, 3.0])})
+    with pytest.raises(RuntimeError, match="was changed in place"):
+        y.backward()
+
+
+def test_modules_mix_with_abstract_classes_and_keep_their_signatures():
+    import abc
+
+    class Base(nn.Module, abc.ABC):
+        @abc.abstractmethod
+        def forward(self, x): ...
+
+    with pytest.raises(TypeError, match="abstract"):
+        Base()
+    expected = "(in_features, out_features, bias=True, **settings)"
+    assert str(inspect.signature(nn.Linear)) == expected
+    assert str(inspect.signature(nn.Dropout)).startswith("(p=0.5, *, ")
+
+
+@pytest.mark.parametrize(
+    "name", ["modules", "train", "parameters", "state_dict", "_saved", "put_back"]
+)
+def test_the_names_of_methods_are_refused(name):
+    class Net(nn.Module):
+        def __init__(self):
+            setattr(self, name, [])
+
+    with pytest.raises(ValueError, match=f"Net.{name} is a method of every Module: choose another"):
+        Net()
+
+
+def test_a_forward_of_one_module_is_a_function():
+    layer = nn.ReLU()
+    with pytest.raises(ValueError, match="ReLU.forward is a method"):
+        layer.forward = 3
+    layer.forward = lambda x: -x
+    assert layer(2.0) == -2
 
 
 # -------------------------------------------------------------------------------------------- files
@@ -1159,10 +1279,25 @@ def test_a_batch_of_no_samples_is_flattened_and_attended_to():
     assert nn.MultiheadAttention(4, 2, batch_first=True)(x, x, x)[0].shape == (0, 5, 4)
 
 
-@pytest.mark.parametrize("penalty", [0.001, nn.L2])
+@pytest.mark.parametrize("penalty", [0.001, nn.L2, F.l2_penalty, lambda *w, step: w[0].sum()])
 def test_a_penalty_that_is_none_is_refused(penalty):
-    with pytest.raises(TypeError, match=r"Linear: penalty must be e.g. L2\(1e-3\), not"):
+    remedy = r"must be e.g. L2\(1e-3\), not .* becomes one by nn.Penalty\(function, c=1e-3\)"
+    with pytest.raises(TypeError, match=f"Linear: penalty {remedy}"):
         nn.Linear(2, 1, penalty=penalty)
+    layer = nn.Linear(2, 1)
+    with pytest.raises(TypeError, match=f"Linear: bias_penalty {remedy}"):
+        layer.bias_penalty = penalty
+
+
+def test_a_penalty_that_is_set_later_counts():
+    layer = nn.Linear(2, 1, bias=False)
+    with pytest.raises(ValueError, match="Linear.penalty is a method .*: set weight_penalty"):
+        layer.penalty = nn.L2(1.0)
+    layer.weight_penalty = nn.L2(1.0)
+    assert layer.penalty().item() == pytest.approx(np.sum(layer.weight.data**2))
+    layer.bias_penalty = nn.L1(1.0)
+    with pytest.raises(ValueError, match=r"Linear: no parameter for the penalty L1\(1\)"):
+        layer.penalty()
 
 
 def test_parameters_in_nested_lists_have_one_name_everywhere():
@@ -1193,8 +1328,30 @@ def test_a_parameter_is_not_lost_to_plain_data(value):
     assert layer.weight is weight
     layer.weight = nn.Parameter(value)
     layer.bias = None
-    layer.weight = 2 * layer.weight  # of a network that makes weights
+    assert [name for name, _ in layer.named_parameters()] == ["weight"]
+
+
+@pytest.mark.parametrize(
+    "made", [lambda w: w * np.ones(2), lambda w: mg.Tensor(w.data, True), lambda w: 0.5]
+)
+def test_a_parameter_is_replaced_by_a_parameter_or_none_alone(made):
+    layer = nn.Linear(2, 1)
+    weight = layer.weight
+    with pytest.raises(TypeError, match=r"Linear.weight is a Parameter; a (Tensor|float) would"):
+        layer.weight = made(layer.weight)
+    assert layer.weight is weight
+    with mg.no_grad():
+        layer.weight *= [[0.0, 1.0]]  # the remedy for a mask
+    assert layer.weight is weight and weight.data[0, 0] == 0 != weight.data[0, 1]
+    with pytest.raises(RuntimeError, match=r"w \*= ... on a leaf that requires a gradient"):
+        layer.weight *= 2.0
+    layer.bias = None
+    assert list(layer.state_dict()) == ["weight"] and layer(ones(1, 2)).shape == (1, 1)
+    del layer.weight  # for a network that makes weights
+    layer.weight = 2 * weight
     assert [name for name, _ in layer.named_parameters()] == []
+    layer(ones(1, 2)).sum().backward()
+    assert weight.grad.tolist() == [[2.0, 2.0]]
 
 
 # ------------------------------------------------------------------------------ layers of one's own
@@ -1266,3 +1423,152 @@ def test_a_module_says_which_of_its_parameters_its_penalties_act_on():
 
     assert Plain().penalty().item() == 2.0**2 + 3.0
     assert Named().penalty().item() == 5.0**2 + 2.0 + 3.0
+
+
+@pytest.mark.parametrize("container", ["Sequential", "list", "inside one that is not called"])
+def test_names_are_looked_up_in_one_pass_over_the_siblings(container, monkeypatch):
+    class Listed(nn.Module):
+        def __init__(self, n):
+            self.drops = [nn.Dropout(0.5) for _ in range(n)]
+            if container != "list":
+                self.drops = nn.Sequential(*self.drops)
+
+        def forward(self, x):
+            for drop in self.drops:
+                x = drop(x)
+            return x
+
+    def steps(n):
+        count = 0
+
+        def counted(*args):
+            nonlocal count
+            for member in members(*args):
+                count += 1
+                yield member
+
+        model = Listed(n).drops if container == "Sequential" else Listed(n)
+        scale = nn.Parameter([1.0])
+        model.scale = scale
+        monkeypatch.setattr(nn.module, "_members", counted)
+        y = (model(ones(1)) * scale).sum()
+        read = mg.terms(y), mg.to_text(y), mg.noise_leaves(y)
+        monkeypatch.setattr(nn.module, "_members", members)
+        prefix = "" if container == "Sequential" else "drops."
+        names = [leaf.stream for leaf in read[2]]
+        assert names == [f"{prefix}Dropout_{i}" for i in range(n)]
+        return count
+
+    members = nn.module._members
+    assert steps(64) < 2.5 * steps(32)
+
+
+def test_a_module_that_changes_between_two_calls_is_named_anew():
+    drops = [nn.Dropout(0.5) for _ in range(3)]
+    model = nn.Module()
+    model.drops = drops
+    model.forward = lambda x: drops[-1](x)
+    assert mg.noise_leaves(model(ones(1)))[0].stream == "drops.Dropout_2"
+    drops[0] = nn.ReLU()
+    assert mg.noise_leaves(model(ones(1)))[0].stream == "drops.Dropout_1"
+
+
+@pytest.mark.parametrize(
+    "twin", [copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))]
+)
+def test_a_copy_keeps_the_gradient(twin):
+    for create_graph in False, True:
+        w = nn.Parameter([1.0, 2.0], name="w")
+        (w**3).sum().backward(create_graph=create_graph)
+        other = twin(w)
+        assert other.grad.tolist() == [3.0, 12.0] and other.name == "w" and other.requires_grad
+        assert other.grad.is_leaf and not np.shares_memory(other.grad.data, w.grad.data)
+        assert not np.shares_memory(other.data, w.data)
+    assert twin(nn.Parameter([1.0])).grad is None
+
+
+def test_a_copy_keeps_the_gradient_as_a_tensor_of_pytorch_does():
+    torch = pytest.importorskip("torch")
+    theirs = torch.ones(2, requires_grad=True)
+    theirs.sum().backward()
+    ours = mg.Tensor([1.0, 1.0], requires_grad=True)
+    ours.sum().backward()
+    assert copy.deepcopy(theirs).grad.tolist() == copy.deepcopy(ours).grad.tolist() == [1.0, 1.0]
+
+
+SAMPLES = {  # one of each kind of object that nn and optim make
+    "Linear": lambda: nn.Linear(2, 3, bias=False, penalty=nn.L2(0.1)),
+    "Conv2d": lambda: nn.Conv2d(1, 2, 3, groups=1),
+    "Upsample": lambda: nn.Upsample(scale_factor=2),
+    "BatchNorm1d": lambda: nn.BatchNorm1d(3),
+    "LSTM": lambda: nn.LSTM(2, 3, 2),
+    "MultiheadAttention": lambda: nn.MultiheadAttention(4, 2),
+    "DropConnect": lambda: nn.DropConnect(nn.Linear(2, 2)),
+    "Residual": lambda: nn.Residual(nn.Linear(2, 2), drop_path=0.1),
+    "Sequential": lambda: nn.Sequential(nn.Linear(2, 2), F.relu, last=nn.Dropout(0.1)),
+    "Penalty": lambda: nn.Penalty(F.group_l2, c=0.1, axis=0),
+    "scheduled": lambda: nn.L1(mg.optim.cosine(0.1, 10)),
+    "SGD": lambda: mg.optim.SGD(nn.Linear(2, 3).parameters(), lr=mg.optim.step_decay(0.1, 5)),
+    "AdamW": lambda: mg.optim.AdamW(
+        [{"params": nn.Linear(2, 3).weight}, {"params": nn.Linear(2, 3).bias}]
+    ),
+    "ProximalSGD": lambda: mg.optim.ProximalSGD(nn.Linear(2, 3).weight),
+}
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_every_object_has_a_repr_and_can_be_copied_and_pickled(name):
+    made = SAMPLES[name]()
+    assert "object at" not in repr(made)
+    for twin in copy.deepcopy(made), pickle.loads(pickle.dumps(made)):
+        assert repr(twin) == repr(made) and type(twin) is type(made)
+        if hasattr(made, "state_dict"):
+            np.testing.assert_equal(twin.state_dict(), made.state_dict())
+
+
+def test_functions_are_in_the_repr_of_a_sequential():
+    model = nn.Sequential(nn.ReLU(), F.relu, end=np.tanh)
+    assert repr(model) == "Sequential(\n  (0): ReLU()\n  (1): relu\n  (end): tanh\n)"
+    assert str(inspect.signature(nn.Flatten)) == "()" == str(inspect.signature(nn.Tanh))
+
+
+@pytest.mark.parametrize(
+    "make, error, told",
+    [
+        (
+            lambda: nn.Linear(3, 2, init=lambda rng, shape, *fans: np.zeros(5)),
+            ValueError,
+            r"Linear: init gave weight the shape \(5,\), but it needs \(2, 3\)",
+        ),
+        (
+            lambda: nn.Linear(3, 2, bias_init=lambda rng, shape, *fans: 0.0),
+            ValueError,
+            r"Linear: bias_init gave bias the shape \(\), but it needs \(2,\)",
+        ),
+        (lambda: nn.Linear(3, 2, rng=3), TypeError, "Linear: rng is 3; pass a np.random.Generator"),
+        (lambda: nn.BatchNorm1d(0), ValueError, "BatchNorm1d: each size must be a whole number"),
+        (lambda: nn.LayerNorm((2, -1)), ValueError, "LayerNorm: each size .* >= 1, got -1"),
+        (lambda: nn.LayerNorm("a"), ValueError, "LayerNorm: each size .* got 'a'"),
+        (lambda: nn.InstanceNorm1d(2.5), ValueError, "InstanceNorm1d: each size .* got 2.5"),
+        (lambda: nn.GroupNorm(2.0, 4), ValueError, "GroupNorm: num_groups must be a whole number"),
+        (
+            lambda: nn.Residual(3),
+            TypeError,
+            "Residual: branch must be a module or a function, not int",
+        ),
+        (
+            lambda: nn.Residual(nn.ReLU(), nn.ReLU),
+            TypeError,
+            "Residual: shortcut .* make an instance",
+        ),
+        (
+            lambda: nn.penalty(nn.Linear(2, 2), F.l2_penalty),
+            TypeError,
+            "penalty: the second argument",
+        ),
+        (lambda: nn.penalty(nn.Linear(2, 2), None), TypeError, "penalty: the second argument"),
+    ],
+)
+def test_more_settings_that_make_no_sense_are_named(make, error, told):
+    with pytest.raises(error, match=told):
+        make()

@@ -71,6 +71,7 @@ def test_objects_are_shown_as_they_are_made():
         and repr(nn.ElasticNet(warmed_up, 0.1)) == "ElasticNet(l1=warmed_up, l2=0.1)"
     )
     assert nn.L1(warmed_up) == nn.L1(warmed_up) != nn.L1(lambda step: 1.0)
+    assert repr(nn.Penalty(F.l1_penalty, c=0.2)) == "Penalty(l1_penalty, c=0.2)"
 
 
 @pytest.mark.parametrize("c", [-1, math.nan, math.inf])
@@ -146,8 +147,31 @@ def test_a_selection_of_parameters():
         with pytest.raises(ValueError) as error:
             nn.penalty(model, nn.L2(1.0), where=where)
         assert said in str(error.value) and "encoder.0.weight, encoder.0.bias" in str(error.value)
-    with pytest.raises(ValueError, match="no parameter has two axes. There are: none"):
+    with pytest.raises(ValueError, match="no parameter is a weight. There are: none"):
         nn.penalty(nn.ReLU(), nn.L2(1.0))
+
+
+def test_the_weights_of_a_selection_are_told_by_their_role():
+    """Biases and norms of two axes are none, a weight of one axis is one."""
+
+    class Net(nn.Module):
+        def __init__(self):
+            self.linear, self.norm = nn.Linear(3, 2), nn.LayerNorm((2, 3))
+            self.attention, self.cell = nn.MultiheadAttention(4, 2), nn.GRU(2, 3)
+            self.channels = nn.BatchNorm2d(4)
+            self.out_bias, self.kernel = (
+                nn.Parameter(np.ones((1, 5))),
+                nn.Parameter(np.ones((2, 2))),
+            )
+            self.weight, self.gain = nn.Parameter(np.ones(3)), nn.Parameter(np.ones(3))
+
+    model = Net()
+    names = {id(p): name for name, p in model.named_parameters()}
+    chosen = {names[id(w)] for w in nn.penalty(model, nn.L2(1.0)).args[1:]}
+    assert chosen == {
+        *("linear.weight", "weight", "kernel", "cell.weight_ih_l0", "cell.weight_hh_l0"),
+        *("attention.in_proj_weight", "attention.out_proj.weight"),
+    }
 
 
 def test_a_selection_takes_a_shared_weight_once():
@@ -177,7 +201,7 @@ def test_coefficients_can_be_functions_of_the_step():
         assert both.args[:2] == (step, 2 * step)
     with pytest.raises(
         TypeError,
-        match=r"L2\(<lambda>\): the coefficient c is a function of the step. Give the step: penalty\(step=t\)",
+        match=r"L2\(exponential\(lr=0.1, factor=0.5\)\): the coefficient c is a function of the step. Give the step: penalty\(step=t\)",
     ):
         model.penalty()
     with pytest.raises(TypeError, match="Give the step"):
@@ -272,3 +296,15 @@ def test_keras_convention_in_closed_form():
     assert nn.L1(0.1)(w).item() == pytest.approx(0.6) and nn.L2(0.1)(w).item() == pytest.approx(1.4)
     assert nn.ElasticNet(0.1, 0.2)(w).item() == pytest.approx(0.6 + 2.8)
     np.testing.assert_allclose(gradient(nn.L2(0.1)(w), w), 0.2 * w.data)
+
+
+@pytest.mark.parametrize(
+    "make, told",
+    [
+        (lambda: nn.Penalty(np.sum, c=1.0), "Penalty: sum is no penalty function such as F.l1"),
+        (lambda: nn.Penalty(F.relu, c=1.0), "Penalty: relu is no penalty function"),
+    ],
+)
+def test_a_penalty_of_another_function_is_refused(make, told):
+    with pytest.raises(TypeError, match=told):
+        make()

@@ -1,6 +1,7 @@
 """Optimizers against PyTorch and against recurrences in this file; limits; schedules."""
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -816,3 +817,228 @@ def test_a_step_that_fails_half_way_still_marks_the_parameter_as_changed():
         Failing([w], lr=0.1).step()
     with pytest.raises(RuntimeError, match="was changed in place"):
         later.backward()
+
+
+# -------------------------------------------------------------------------- gradients without sense
+
+
+def two_layers(seed=0):
+    mg.manual_seed(seed)
+    return nn.Sequential(first=nn.Linear(2, 2), second=nn.Linear(2, 1))
+
+
+def backward(model):
+    np.sum(model(mg.Tensor(np.ones((1, 2), np.float32)))).backward()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_gradient_that_is_not_finite_is_named_before_it_spoils_the_others(value):
+    model = two_layers()
+    backward(model)
+    model.second.weight.grad.data[0, 1] = value
+    before = [p.grad.data.copy() for p in model.parameters()]
+    told = "clip_grad_norm_: the norm is (nan|inf), in second.weight. No gradient was changed"
+    with pytest.raises(RuntimeError, match=told):
+        optim.clip_grad_norm_(model.parameters(), 1.0)
+    assert all(np.array_equal(p.grad.data, b, True) for p, b in zip(model.parameters(), before))
+    with pytest.raises(RuntimeError, match="in parameter 2. No"):
+        optim.clip_grad_norm_(list(model.parameters()), 1.0)
+    with np.errstate(invalid="ignore"):
+        norm = optim.clip_grad_norm_(model.parameters(), 1.0, error_if_nonfinite=False)
+    spoilt = np.nan if np.isnan(value) else 0.0
+    assert not np.isfinite(norm)
+    assert np.array_equal(model.first.bias.grad.data, np.full(2, spoilt, np.float32), True)
+
+
+def test_pytorch_clips_gradients_that_are_not_finite_alike():
+    torch = pytest.importorskip("torch")
+    for value in np.nan, np.inf:
+        ours, theirs = leaf([1.0, 2.0]), torch.tensor([1.0, 2.0], dtype=torch.float64)
+        ours.grad, theirs.grad = (
+            mg.Tensor(np.array([value, 1.0])),
+            torch.tensor([value, 1.0]).double(),
+        )
+        norm = optim.clip_grad_norm_(ours, 1.0, error_if_nonfinite=False)
+        expected = torch.nn.utils.clip_grad_norm_(theirs, 1.0).item()
+        assert np.array_equal(norm, expected, True)
+        assert np.array_equal(ours.grad.data, theirs.grad.numpy(), True)
+        with pytest.raises(RuntimeError):
+            torch.nn.utils.clip_grad_norm_(theirs, 1.0, error_if_nonfinite=True)
+
+
+# ------------------------------------------------------------ optimizers that do not fit their model
+
+
+@pytest.mark.parametrize("form", [lambda m: m.parameters(), lambda m: [{"params": m.parameters()}]])
+def test_a_layer_that_was_replaced_after_the_optimizer_was_made_is_named(form):
+    model = two_layers()
+    optimizer = optim.SGD(form(model), lr=0.1)
+    model.second = nn.Linear(2, 1)
+    backward(model)
+    told = "SGD.step leaves second.weight, second.bias as they are: they came after the optimizer"
+    before = model.state_dict()
+    with pytest.warns(UserWarning, match=told) as caught:
+        optimizer.step()
+    assert caught[0].filename == __file__
+    after = model.state_dict()
+    moved = [key for key in after if not np.array_equal(before[key], after[key])]
+    assert moved == ["first.weight", "first.bias"]
+    optimizer.add_param_group({"params": model.second.parameters()})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        optimizer.step()
+
+
+def test_a_layer_that_a_proximal_optimizer_does_not_have_is_named():
+    model = two_layers()
+    optimizer = optim.ProximalSGD(model.parameters(), lr=0.1)
+    model.second = nn.Linear(2, 1)
+    told = "ProximalSGD.step leaves second.weight, second.bias as they are"
+    with pytest.warns(UserWarning, match=told) as caught:
+        optimizer.step(lambda: np.sum(model(mg.Tensor(np.ones((1, 2), np.float32)))))
+    assert caught[0].filename == __file__
+
+
+def test_a_part_of_a_model_that_gets_no_gradient_is_no_cause_for_a_warning():
+    model = two_layers()
+    one, other = optim.SGD(model.first.parameters()), optim.SGD(model.second.parameters())
+    model.unused = nn.Linear(2, 2)
+    both = optim.Adam(model.parameters())
+    backward(model)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for optimizer in one, other, both:
+            optimizer.step()
+
+
+def test_an_optimizer_of_another_model_says_so():
+    model, optimizer = two_layers(), optim.SGD(two_layers().parameters())
+    backward(model)
+    with pytest.raises(
+        RuntimeError, match="If you did, .*: the optimizer belongs to another model"
+    ):
+        optimizer.step()
+
+
+def test_parameters_are_an_iterator_that_knows_its_module():
+    model = two_layers()
+    parameters = model.parameters()
+    assert parameters.module is model and next(parameters) is model.first.weight
+    assert list(parameters)[-1] is model.second.bias and list(parameters) == []
+
+
+# ------------------------------------------------------------------------------------- interruptions
+
+
+def marked_in_time(monkeypatch, *modules):
+    """Makes `mark_changed` of these modules note the data that it sees: [(data, copy), ...]."""
+    seen = []
+
+    def noted(tensor):
+        seen.append((tensor.data, tensor.data.copy()))
+        mark_changed(tensor)
+
+    mark_changed = mg.changes.mark_changed
+    for module in modules:
+        monkeypatch.setattr(module, "mark_changed", noted)
+    return seen
+
+
+PROXIMAL = {"plain": {}, "accelerated": {"accelerated": True}}
+CHANGES = {  # name: what changes the data of two weights with gradients
+    **{name: lambda ws, make=make: make(ws).step() for name, make in OPTIMIZERS.items()},
+    "SGD, plain": lambda ws: optim.SGD(ws).step(),
+    "max_norm": lambda ws: optim.max_norm(ws, 0.1),
+    **{
+        f"ProximalSGD, {name}": lambda ws, settings=settings: proximal(ws, settings)
+        for name, settings in PROXIMAL.items()
+    },
+    "load_state_dict": lambda ws: loaded(ws),
+}
+
+
+def proximal(ws, settings):
+    for w in ws:
+        w.grad = None
+    optimizer = optim.ProximalSGD(ws, lr=0.1, **settings)
+    for _ in range(3):
+        optimizer.step(lambda: sum((w * w).sum() + F.l1_penalty(w, c=0.1) for w in ws))
+
+
+def loaded(ws):
+    model = nn.Module()
+    model.a, model.b = ws
+    model.load_state_dict({"a": np.full((2, 3), 5.0), "b": np.full((2, 3), 6.0)})
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_change_is_marked_before_the_first_entry_changes(name, monkeypatch):
+    ws = [nn.Parameter(np.full((2, 3), float(i))) for i in (1, 2)]
+    start = [w.data.copy() for w in ws]
+    for w in ws:
+        w.grad = mg.Tensor(np.ones((2, 3)))
+    modules = optim.base, optim.limits, optim.proximal, nn.module
+    seen = marked_in_time(monkeypatch, *modules)
+    CHANGES[name](ws)
+    for w, values in zip(ws, start):
+        first = next(copy for data, copy in seen if data is w.data)
+        assert np.array_equal(first, values) and not np.array_equal(w.data, values)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("pieces", [1, 2], ids=["after a parameter", "within a parameter"])
+def test_backward_after_an_interrupted_step_mixes_no_values(name, pieces, monkeypatch):
+    """Ctrl-C comes when one piece of the first parameter has been written."""
+    ws = [leaf(np.full((2, 3), float(i))) for i in (1, 2)]
+    y = (ws[0] * ws[1]).sum()
+    for w in ws:
+        w.grad = mg.Tensor(np.ones((2, 3)))
+
+    def interrupted(arrays):
+        yield from [[a[i] for a in arrays] for i in range(2)] if pieces == 2 else [arrays]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(optim.base, "blocks", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        OPTIMIZERS[name](ws).step()
+    assert not np.array_equal(ws[0].data, np.full((2, 3), 1.0))
+    with pytest.raises(RuntimeError, match="was changed in place"):
+        y.backward()
+
+
+def test_an_optimizer_is_shown_with_its_settings():
+    model = two_layers()
+    groups = [{"params": model.first.parameters()}, {"params": model.second.bias, "lr": 0.5}]
+    assert repr(optim.SGD(groups, lr=optim.exponential(0.1, 0.9))) == (
+        "SGD(lr=exponential(lr=0.1, factor=0.9), momentum=0.0, weight_decay=0.0, nesterov=False, "
+        "params=2; lr=0.5, momentum=0.0, weight_decay=0.0, nesterov=False, params=1)"
+    )
+
+
+@pytest.mark.parametrize(
+    "call, error, told",
+    [
+        (
+            lambda m: optim.SGD(m).add_param_group(3),
+            TypeError,
+            "SGD: a group is a dict .*got a int",
+        ),
+        (lambda m: optim.Adam(m).add_param_group(m), TypeError, "a group is a dict .*got a list"),
+        (lambda m: optim.Adam(m, betas=("a", 0.9)), ValueError, "betas=.* is out of range"),
+        (
+            lambda m: optim.clip_grad_norm_(3, 1.0),
+            TypeError,
+            "clip_grad_norm_ takes Tensors, .* int",
+        ),
+        (lambda m: optim.clip_grad_norm_(two_layers(), 1.0), TypeError, "not a Linear"),
+        (lambda m: optim.max_norm([np.ones((2, 2))], 1.0), TypeError, "max_norm takes .* ndarray"),
+        (
+            lambda m: mg.terms(m[0].sum(), 3),
+            TypeError,
+            "terms: optimizer is a int, not an Optimizer",
+        ),
+    ],
+)
+def test_wrong_calls_say_what_is_needed(call, error, told):
+    with pytest.raises(error, match=told):
+        call([leaf([1.0, 2.0])])

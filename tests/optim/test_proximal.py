@@ -656,3 +656,75 @@ def test_two_coefficients_of_one_norm_add_up_and_an_operator_may_write_to_its_ar
     assert kkt_residual(twice(w, a=1.0, b=0.5)) == 1.5 and w.item() == 3
     ProximalSGD([w], lr=1.0).step(lambda: twice(w, a=1.0, b=0.5))
     assert w.item() == 1.5
+
+
+@pytest.mark.usefixtures("own_registry")
+@pytest.mark.parametrize("accelerated", [False, True])
+def test_an_operator_that_fails_at_the_second_parameter_moves_none(accelerated):
+    def fails(v, t):
+        if np.any(v < 0):
+            raise ZeroDivisionError("on purpose")
+        return v - t
+
+    @penalty(
+        prox={"c": fails}, weights=lambda g, out, c, *ws: [c * g * np.ones_like(w) for w in ws]
+    )
+    def own(c, *weights):
+        return c * sum(np.sum(w) for w in weights)
+
+    v, w = leaf([2.0, 3.0]), leaf([4.0])
+    optimizer = ProximalSGD([v, w], lr=0.1, accelerated=accelerated)
+    for _ in range(3):  # so that the momentum is not 0
+        optimizer.step(lambda: own(v, w, c=1.0))
+    w.data[...] = -4.0
+    before = v.data.copy(), w.data.copy(), optimizer.state_dict()
+    y = (v * w[0]).sum()
+    with pytest.raises(ZeroDivisionError):
+        optimizer.step(lambda: own(v, w, c=1.0))
+    assert np.array_equal(v.data, before[0]) and np.array_equal(w.data, before[1])
+    np.testing.assert_equal(optimizer.state_dict(), before[2])
+    if not accelerated:
+        y.backward()
+        assert v.grad.tolist() == [-4.0, -4.0]
+
+
+@pytest.mark.usefixtures("own_registry")
+@pytest.mark.parametrize("returned", [lambda v: v[:1], lambda v: v.sum(), lambda v: None])
+def test_an_operator_that_returns_another_shape_is_named(returned):
+    def wrong(v, t):
+        return returned(v)
+
+    @penalty(prox={"c": wrong}, weights=lambda g, out, c, *ws: [c * g * w for w in ws])
+    def own(c, *weights):
+        return c * sum(np.sum(w) for w in weights)
+
+    w = leaf([2.0, 3.0])
+    told = r"the proximal operator wrong returns shape \((1,)?\) for a weight of shape \(2,\)"
+    with pytest.raises(ValueError, match=told):
+        ProximalSGD([w], lr=0.1).step(lambda: own(w, c=1.0))
+    with pytest.raises(ValueError, match=told):
+        kkt_residual(own(w, c=1.0))
+    assert w.tolist() == [2, 3]
+
+
+def test_a_prox_for_a_coefficient_that_does_not_exist_is_named():
+    told = r"penalty own: prox for \['k'\], but it takes c, axis"
+    with pytest.raises(TypeError, match=told):
+
+        @penalty(prox={"k": None}, weights=lambda g, out, c, axis, *ws: [g * w for w in ws])
+        def own(c, axis=None, *weights): ...
+
+
+def test_a_smooth_term_with_the_value_of_a_penalty_counts():
+    """(w/2).sum() and |w|/2 are both 1 at w = 2: the step is -lr/2 by the gradient, -lr/2 by prox."""
+    w = leaf([2.0])
+    ProximalSGD([w], lr=0.1).step(lambda: np.sum(w * 0.5) + F.l1_penalty(w, c=0.5))
+    np.testing.assert_allclose(w.data, [1.9], rtol=1e-12)
+
+
+def test_a_penalty_on_each_sample_is_a_proximal_step_of_all_of_them():
+    x = np.random.default_rng(0).standard_normal((5, 3))
+    w, v = leaf([1.0, -2.0, 0.5]), leaf([1.0, -2.0, 0.5])
+    ProximalSGD([w], lr=0.1).step(lambda: ((x @ w) ** 2 + F.l1_penalty(w, c=0.1)).sum())
+    ProximalSGD([v], lr=0.1).step(lambda: ((x @ v) ** 2).sum() + 5 * F.l1_penalty(v, c=0.1))
+    np.testing.assert_allclose(w.data, v.data, rtol=1e-12)
