@@ -42,9 +42,9 @@ print(f"FAILURE: with h = 1e-16 the slope is {by_difference(f, x, 1e-16)}, not {
 # computer rounds 1 + 1e-16 to 1. The best h gives 8 right digits of 16.
 #
 # ## The idea: a step that needs no subtraction
-# Take the step along the imaginary unit i. The functions that we need have f(x + i h) =
-# f(x) + i h f'(x) + terms with h^2 and smaller. The slope f'(x) stands alone in the imaginary part.
-# Nothing is subtracted, so h may be tiny. This is the *complex step*.
+# Step along the imaginary unit i. For the functions that we need, f(x + i h) = f(x) + i h f'(x) -
+# h^2 f''(x) / 2 - ... The imaginary part divided by h is the slope f'(x), with an error like h^2.
+# Nothing is subtracted, so h may be tiny, such as 2^-100. This is the *complex step*.
 
 
 # %%
