@@ -43,6 +43,14 @@ def scoped(owner, function, *args, **kwargs):
         scope.reset(token)
 
 
+def is_running(owner):
+    """Whether the program is inside a call of this module."""
+    call = scope.get()
+    while call is not None and call[1] is not owner:
+        call = call[0]
+    return call is not None
+
+
 def path(scope, by_kind=False):
     """The dotted name of a scope, such as `encoder.drop1`.
 

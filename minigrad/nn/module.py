@@ -13,7 +13,7 @@ from .. import array
 from ..array import data_of
 from ..changes import mark_changed
 from ..engine import Tensor, constant
-from ..modes import scope
+from ..modes import is_running, scope
 from ..noise import stream
 from ..state import require_same
 from .initialisers import fan_in_uniform
@@ -53,6 +53,11 @@ def _is_data(value):
     return isinstance(value, np.ndarray) or (is_leaf and not isinstance(value, Parameter))
 
 
+def _is_trained(value):
+    """Whether a value is a plain Tensor that backward gives a gradient."""
+    return type(value) is Tensor and value.is_leaf and value.requires_grad
+
+
 def _join(prefix, name):
     return f"{prefix}.{name}" if prefix else name
 
@@ -79,10 +84,11 @@ class Module(metaclass=ModuleClass):
     Subclass it, put Parameters and Modules in attributes, and define `forward`. Attributes may also
     be lists and dicts of Parameters and Modules.
 
-    What is in an attribute at the end of `__init__` belongs to the module. Arrays and plain Tensors
-    are its buffers: saved, but not trained. The module has copies of them. A Tensor that requires a
-    gradient becomes a Parameter, also in a list or dict. An array or Tensor that gets into a new
-    attribute later, such as an activation that `forward` keeps, is neither saved nor trained.
+    Arrays and plain Tensors that are attributes at the end of `__init__` are buffers: saved, but
+    not trained. The module has copies of them. A Tensor that requires a gradient becomes a
+    Parameter when it becomes an attribute, and in lists and dicts at the end of `__init__`. What
+    `forward` keeps, such as its input, is neither saved nor trained. Arrays that get into new
+    attributes after `__init__` are not saved.
 
     A module's `weight_penalty`, such as L2(1e-3), acts on its own parameters with `weight` in their
     names. Its `bias_penalty` acts on its own parameters with `bias` in their names. `penalised`
@@ -121,15 +127,17 @@ class Module(metaclass=ModuleClass):
             )
         if name in self.penalised and value is not None:
             require_penalty(f"{kind}: {name}", value)
+        if _is_trained(value) and not is_running(self):
+            value.__class__ = Parameter  # the same tensor, so that others may hold it too
         if name in (self._buffers or ()) and value is not old and _is_data(value):
             value = copy(value)
         super().__setattr__(name, value)
 
     def _take_over(self):
-        """Ends the construction: notes the buffers, and makes Parameters of what is trained."""
+        """Ends the construction: notes the buffers, and makes Parameters of what is in lists."""
         for _, value in self.named_members():
-            if type(value) is Tensor and value.is_leaf and value.requires_grad:
-                value.__class__ = Parameter  # the same tensor, so that others may hold it too
+            if _is_trained(value):
+                value.__class__ = Parameter
         buffers = {name: value for name, value in vars(self).items() if _is_data(value)}
         vars(self).update(deepcopy(buffers), _buffers=frozenset(buffers))
 

@@ -446,6 +446,25 @@ def test_a_plain_leaf_of_the_constructor_is_a_parameter_also_in_a_list_and_once_
     assert list(model.state_dict()) == ["w", "more.a.0"]
 
 
+def test_a_leaf_that_is_assigned_later_is_a_parameter_unless_a_forward_does_so():
+    class Keeps(nn.Module):
+        def __init__(self):
+            self.early = mg.Tensor([1.0], True)
+            self.trained = list(self.parameters())
+
+        def forward(self, x):
+            self.x = x
+            self.inner = nn.Module()
+            self.inner.w = mg.Tensor([2.0], True)
+            return x
+
+    model, x = Keeps(), mg.Tensor([3.0], True)
+    model.late = mg.Tensor([4.0], True)
+    nn.Sequential(model)(x)
+    assert model.trained == [model.early] and type(x) is mg.Tensor
+    assert [name for name, _ in model.named_parameters()] == ["early", "late", "inner.w"]
+
+
 def test_backward_through_a_buffer_that_was_loaded_is_refused():
     class Scale(nn.Module):
         def __init__(self):
