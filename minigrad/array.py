@@ -41,11 +41,8 @@ def as_array(data, dtype=None):
     if array.dtype.kind not in "fiubc":
         given = f"{type(data).__name__} of dtype {array.dtype}"
         raise TypeError(f"Tensor: numbers are needed, got {given}.")
-    if (
-        dtype is None
-        and not isinstance(data, (np.ndarray, np.generic))
-        and array.dtype == np.float64
-    ):
+    is_typed = dtype is not None or isinstance(data, (np.ndarray, np.generic))
+    if not is_typed and array.dtype == np.float64:
         dtype = default_dtype
     return np.array(array, dtype, order="C")
 
@@ -229,7 +226,7 @@ class Array:
         try:
             return ours(*args, **keywords)
         except errors.WRONG_CALL as error:
-            if str(error).startswith(name):
+            if errors.is_told(error, name):
                 raise
             raise errors.same_kind(error, f"{name}: {error}") from error
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from .array import as_array, data_of, numpy_functions
 from .engine import Op, Tensor, constant, record, wants_gradient
-from .errors import WRONG_CALL, same_kind
+from .errors import WRONG_CALL, is_told, same_kind
 from .modes import Composition, scoped
 
 try:  # fast.py saves time and changes nothing else. MINIGRAD_FAST=0 in the environment omits it.
@@ -247,7 +247,7 @@ def composition(function=None, *, kind="operation"):
         try:
             return scoped(owner, function, *args, **kwargs)
         except WRONG_CALL as error:
-            if str(error).startswith(owner.name):
+            if is_told(error, owner.name):
                 raise
             raise same_kind(error, f"{owner.name}: {error}") from error
 

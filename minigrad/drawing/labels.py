@@ -5,6 +5,7 @@ the order of this file. STYLES in dot.py says how each role of a row looks.
 """
 
 import ast
+import inspect
 import linecache
 import math
 import re
@@ -162,12 +163,8 @@ def is_operand(x):
 
 
 def operands(t):
-    """(position, value) of the arguments of a result that are Tensors or arrays.
-
-    An index may hold several operands.
-    """
-    groups = [(i, a if isinstance(a, tuple) else (a,)) for i, a in enumerate(t.args or ())]
-    return [(i, x) for i, group in groups for x in group if is_operand(x)]
+    """(position, value) of the arguments of a result that are Tensors or arrays."""
+    return [(i, a) for i, a in enumerate(t.args or ()) if is_operand(a)]
 
 
 def argument(x):
@@ -226,8 +223,12 @@ def _op_settings(t):
 
 def _given(t):
     """(name, value) of the arguments that are not operands and not equal to their default."""
-    usual = WINDOWS | t.op.defaults
-    given = [(t.op.names[i], a) for i, a in enumerate(t.args or ()) if not is_operand(a)]
+    usual, given = WINDOWS | t.op.defaults, list(zip(t.op.names, t.args or ()))
+    family = getattr(t.op, "family", None)
+    if given and family and not family.rules[-1]:  # the parts of an index are one setting
+        parts = t.args[t.op.first :]
+        given[t.op.first :] = [(family.names[-1], parts[0] if len(parts) == 1 else parts)]
+    given = [(name, a) for name, a in given if not is_operand(a)]
     return [(name, a) for name, a in given if name not in usual or not _same(a, usual[name])]
 
 
@@ -259,7 +260,7 @@ def rule_source(op, i):
     """(source, where it stands) of the rule for the i-th argument of an op."""
     family = getattr(op, "family", op)  # the last rule of a family is for all further arguments
     i = min(i, len(family.names) - 1)
-    rule, name = family.rules[i], family.names[i]
+    rule, name = inspect.unwrap(family.rules[i]), family.names[i]
     code = getattr(rule, "__code__", None)
     text = "".join(linecache.getlines(code.co_filename)) if code else ""
     here = [(node, key) for node, key in _functions(text) if node.lineno == code.co_firstlineno]

@@ -35,8 +35,8 @@ def _along(name, x, axis, *indices):
 def _plain(name, what, value):
     """A setting that decides the shape of the result. Raises TypeError for a part of a graph."""
     if is_recorded(value):
-        shape = "the shape of the result depends on them, and a graph has fixed shapes"
-        raise TypeError(f"{name}: {what} belong to a graph: {shape}. Pass t.numpy().")
+        shape = "but they decide the shape of the result"
+        raise TypeError(f"{name}: {what} belong to a graph, {shape}. Pass t.numpy().")
     return data_of(value)
 
 

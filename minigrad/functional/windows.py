@@ -17,7 +17,6 @@ window larger than x.
 
 import math
 import numbers
-from fractions import Fraction
 
 import numpy as np
 
@@ -162,20 +161,20 @@ def interpolate(x, size=None, scale_factor=None, mode="nearest"):
         raise ValueError("interpolate: give size or scale_factor, and not both.")
     if not min(space):
         raise ValueError(f"interpolate: x {x.shape} has no entries.")
-    if size is not None:
-        size = each("interpolate", "size", size, rank, 1)
-        ratios = list(map(Fraction, size, space))
-    else:
+    if size is None:
         scales = each("interpolate", "scale_factor", scale_factor, rank, 0, numbers.Real)
         if not all(map(math.isfinite, scales)):
             raise ValueError(f"interpolate: scale_factor must be finite; got {scale_factor!r}.")
         size = [int(n * scale) for n, scale in zip(space, scales)]
-        ratios = [Fraction(str(float(scale))) for scale in scales]  # as written: 33 / 1.1 is 30
+        exact = [np.round(np.arange(m) / scale, 9) for m, scale in zip(size, scales)]  # 33/1.1 = 30
+        sources = [np.minimum(i, n - 1).astype(int) for i, n in zip(exact, space)]
+    else:
+        size = each("interpolate", "size", size, rank, 1)
+        sources = [np.arange(m) * n // m for m, n in zip(size, space)]
     if min(size) < 1:
         raise ValueError(f"interpolate: scale_factor={scale_factor} leaves nothing of x {x.shape}.")
-    for axis, (m, ratio) in enumerate(zip(size, ratios), start=2):
-        above, below = ratio.as_integer_ratio()
-        x = np.take(x, [min(i * below // above, x.shape[axis] - 1) for i in range(m)], axis)
+    for axis, source in enumerate(sources, start=2):
+        x = np.take(x, source, axis)
     return x
 
 

@@ -30,12 +30,11 @@ def sum(x, axis=None, keepdims=False):
     return np.add.reduce(x, axis=axis, keepdims=keepdims)
 
 
-@in_float32
 def _mean_rule(g, out, x, axis, keepdims):
     return np.broadcast_to(restored(g / count(x, axis), x, axis, keepdims), x.shape)
 
 
-@op(numpy=np.mean, x=_mean_rule)
+@op(numpy=np.mean, x=in_float32(_mean_rule))
 @in_float32
 def mean(x, axis=None, keepdims=False):
     """The mean of the entries. Raises ValueError if there are none."""
@@ -45,19 +44,18 @@ def mean(x, axis=None, keepdims=False):
     return out / n
 
 
-@in_float32
 def _shared_by_ties(g, out, x, axis, keepdims):
     chosen = (x == restored(out, x, axis, keepdims)).astype(x.dtype)
     return chosen * (restored(g, x, axis, keepdims) / np.sum(chosen, axis=axis, keepdims=True))
 
 
-@op(numpy=np.max, x=_shared_by_ties)
+@op(numpy=np.max, x=in_float32(_shared_by_ties))
 def max(x, axis=None, keepdims=False):
     """The largest entries; ties share the gradient equally."""
     return np.max(x, axis=axis, keepdims=keepdims)
 
 
-@op(numpy=np.min, x=_shared_by_ties)
+@op(numpy=np.min, x=in_float32(_shared_by_ties))
 def min(x, axis=None, keepdims=False):
     """The smallest entries; ties share the gradient equally."""
     return np.min(x, axis=axis, keepdims=keepdims)
@@ -81,12 +79,11 @@ def _degrees(x, axis, ddof):
     return n - ddof
 
 
-@in_float32
 def _var_rule(g, out, x, axis, ddof, keepdims):
     return restored(2 * g / _degrees(x, axis, ddof), x, axis, keepdims) * _centred(x, axis)
 
 
-@op(numpy=np.var, x=_var_rule)
+@op(numpy=np.var, x=in_float32(_var_rule))
 @in_float32
 def var(x, axis=None, ddof=0, keepdims=False):
     """The variance: the sum of squared deviations, divided by n - ddof."""
@@ -97,26 +94,24 @@ def var(x, axis=None, ddof=0, keepdims=False):
     return out * (count(x, axis) / _degrees(x, axis, ddof))
 
 
-@in_float32
 def _std_rule(g, out, x, axis, ddof, keepdims):
     scaled = g / ((out + (out == 0)) * _degrees(x, axis, ddof))
     return restored(scaled, x, axis, keepdims) * _centred(x, axis)
 
 
-@op(numpy=np.std, x=_std_rule)
+@op(numpy=np.std, x=in_float32(_std_rule))
 @in_float32
 def std(x, axis=None, ddof=0, keepdims=False):
     """The standard deviation. Where it is 0, its gradient is 0 too."""
     return np.sqrt(var(x, axis, ddof, keepdims))
 
 
-@in_float32
 def _standardize_rule(g, out, x, axis, eps):
     along = g - g.mean(axis=axis, keepdims=True) - out * (g * out).mean(axis=axis, keepdims=True)
     return along / np.sqrt(x.var(axis=axis, keepdims=True) + eps)
 
 
-@op(x=_standardize_rule)
+@op(x=in_float32(_standardize_rule))
 @in_float32
 def standardize(x, axis, eps):
     """(x - mean) / sqrt(variance + eps) over `axis`, where variance = mean((x - mean)^2)."""

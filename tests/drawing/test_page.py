@@ -4,6 +4,7 @@ and it works in a real browser.
 
 import base64
 import contextlib
+import inspect
 import json
 import os
 import re
@@ -249,6 +250,7 @@ def test_the_source_shown_is_the_rules(name):
     for i, rule in enumerate(op.rules):
         if rule is not None and rule.__module__.startswith("minigrad"):
             source, where = rule_source(op, i)
+            rule = inspect.unwrap(rule)
             scope = {}
             exec(
                 source

@@ -5,6 +5,7 @@ PyTorch.
 import itertools
 import math
 import tracemalloc
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -565,3 +566,13 @@ def test_the_gradients_of_conv_transpose_with_room_for_more_places_are_right(
     gx, gw = mg.grad(y, [x, w], u)
     np.testing.assert_allclose(gx.data[0, 0], at @ w.data[0, 0], rtol=1e-12)
     np.testing.assert_allclose(gw.data[0, 0], x.data[0, 0] @ at, rtol=1e-12)
+
+
+@pytest.mark.parametrize("scale", ["1.1", "2.3", "0.7", "0.3", "3.3", "1/3", "2/3", "4/3", "2.5"])
+def test_nearest_takes_the_entry_that_the_scale_as_it_is_written_says(scale):
+    ratio = Fraction(scale)
+    for n in (4, 33, 69, 640):
+        entries = F.interpolate(np.arange(float(n))[None, None], scale_factor=float(ratio))[0, 0]
+        assert len(entries) == int(n * float(ratio))
+        expected = [min(math.floor(i / ratio), n - 1) for i in range(len(entries))]
+        assert entries.tolist() == expected

@@ -699,8 +699,14 @@ def test_mistakes_of_type_are_named():
             TypeError, match="training needs running statistics in arrays of floats"
         ):
             F.batch_norm(X, running, None, training=True)
-    with pytest.raises(TypeError, match="would drop the gradient"):
-        F.batch_norm(X, leaf([0.0, 0.0, 0.0]), np.ones(3), training=False)
+
+
+def test_running_statistics_that_are_tensors_are_part_of_the_graph():
+    mean, var = leaf([0.0, 1.0, 2.0]), leaf([1.0, 4.0, 9.0])
+    F.batch_norm(X, mean, var, training=False, eps=0.0).sum().backward()
+    centred = X - mean.data
+    np.testing.assert_allclose(mean.grad.data, -len(X) / np.sqrt(var.data))
+    np.testing.assert_allclose(var.grad.data, -centred.sum(axis=0) / 2 * var.data**-1.5)
 
 
 def test_a_refused_batch_leaves_the_statistics():

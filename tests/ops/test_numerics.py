@@ -12,6 +12,7 @@ import minigrad as mg
 from minigrad import Tensor
 from minigrad import functional as F
 from minigrad.graph import nodes
+from minigrad.registry import composition
 
 MANY = 70_000  # entries: float16 ends at 65,504
 
@@ -296,3 +297,15 @@ def test_an_update_that_fails_changes_nothing():
         powers **= exponents  # NumPy finds the second exponent when the first power is written
     with pytest.raises(RuntimeError, match="was changed in place"):
         loss.backward()
+
+
+def test_an_error_of_a_class_of_its_own_passes_through_a_composition():
+    class Unwanted(ValueError):
+        pass
+
+    @composition
+    def refuses(x):
+        raise Unwanted("this one")
+
+    with pytest.raises(Unwanted, match="^this one"):
+        refuses(leaf([1.0]))
