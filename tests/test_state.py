@@ -556,7 +556,8 @@ def test_the_random_state_of_a_thread_that_has_drawn_nothing_is_settled_by_askin
         thread.join()
     saved, first, second, other, *_ = found
     assert same(first, second) and saved["streams"] == {} and saved["entropy"] != other["entropy"]
-    assert mg.get_rng_state() == before  # a thread's state is its own
+    before["children"] += 2  # a thread's state is its own, but it is derived
+    assert mg.get_rng_state() == before
 
 
 def test_the_random_state_is_a_copy():

@@ -1,6 +1,5 @@
 """Modules: parameters with a forward. Names, arguments and state_dict keys are PyTorch's."""
 
-from contextlib import contextmanager
 from functools import cache
 from inspect import signature
 from itertools import chain
@@ -12,7 +11,7 @@ from .. import array
 from ..array import data_of
 from ..changes import mark_changed
 from ..engine import Tensor
-from ..modes import scope
+from ..modes import Block, scope
 from ..noise import stream
 from ..state import require_same
 from .initialisers import fan_in_uniform
@@ -75,11 +74,12 @@ class Module:
     penalised = {"weight_penalty": "weight", "bias_penalty": "bias"}  # {penalty: part of the names}
 
     def __call__(self, *args, **kwargs):
-        token = scope.set((scope.get(), self))  # as `scoped` does, but without its call: faster
+        outer = scope.get()
         try:
+            scope.set((outer, self))  # as `scoped` does, but without its call: faster
             return self.forward(*args, **kwargs)
         finally:
-            scope.reset(token)
+            scope.set(outer)
 
     def forward(self, *args):
         """The result of the module. Each subclass defines this method."""
@@ -186,16 +186,9 @@ class Module:
         """Puts this module and all inside it in evaluation mode. Returns it."""
         return self.train(False)
 
-    @contextmanager
     def put_back(self):
         """A block that ends with the attributes of all modules inside as they were before it."""
-        before = {module: dict(vars(module)) for module in self.modules()}
-        try:
-            yield
-        finally:
-            for module, attributes in before.items():
-                vars(module).clear()
-                vars(module).update(attributes)
+        return AttributesBlock(self)
 
     # ---- saving
 
@@ -243,6 +236,22 @@ class Module:
             return f"{type(self).__name__}({extra})"
         inside = "\n".join([extra] * bool(extra) + lines).replace("\n", "\n  ")
         return f"{type(self).__name__}(\n  {inside}\n)"
+
+
+class AttributesBlock(Block):
+    """A block that ends with the attributes of a module, and of all inside, as they were before."""
+
+    def __init__(self, module):
+        self.module, self.before = module, {}
+
+    def enter(self, frame):
+        self.before = {module: dict(vars(module)) for module in self.module.modules()}
+
+    def leave(self):
+        for module, attributes in self.before.items():
+            vars(module).update(attributes)  # first: at no moment is a module without its own
+            for name in vars(module).keys() - attributes.keys():
+                del vars(module)[name]
 
 
 # The settings that every layer with parameters takes as keywords, with their defaults: see Layer.
