@@ -7,6 +7,7 @@ Python. Nothing may be left behind then: a function sets a ContextVar inside `tr
 value at hand, and a block is a `Block`, which ends even if its end is interrupted.
 """
 
+import contextlib
 import inspect
 import sys
 from contextvars import ContextVar
@@ -38,9 +39,10 @@ class Block:
         return self
 
     def close(self, *error):
-        """Ends the block. The arguments are those that a with statement gives."""
-        self.leave()
-        self.is_open = False
+        """Ends the block, once. The arguments are those that a with statement gives."""
+        if self.is_open:
+            self.leave()
+            self.is_open = False
 
     def __repr__(self):
         return f"{type(self).__name__}()"
@@ -65,6 +67,8 @@ class Ending(partial):
     this object. No traceback keeps it: partial is written in C, so no frame holds this object.
     """
 
+    __slots__ = ()
+
     def __del__(self):
         self()
 
@@ -81,21 +85,21 @@ class Mode:
         self._blocks = ContextVar(f"{name}: blocks", default=())
         self.get = self._value.get
 
-    @property
     def blocks(self):
         """The open blocks around, the innermost first."""
         return self._blocks.get()
 
-    @blocks.setter
-    def blocks(self, blocks):
+    def set_blocks(self, blocks):
+        """Replaces the open blocks around."""
         self._blocks.set(blocks)
-        if any(block.generator for block in blocks):
-            self._value.set(self)  # __bool__ finds out when it is asked
-        else:
-            self._value.set(blocks[0].value if blocks else self.default)
+        value = blocks[0].value if blocks else self.default
+        for block in blocks:
+            if block.generator is not None:
+                value = self  # __bool__ finds out when it is asked
+        self._value.set(value)
 
     def __bool__(self):
-        return next((block.value for block in self.blocks if block.is_running()), self.default)
+        return next((block.value for block in self.blocks() if block.is_running()), self.default)
 
 
 class ModeBlock(Block):
@@ -117,10 +121,10 @@ class ModeBlock(Block):
 
     def enter(self, frame):
         self.generator = _generator_of(frame)
-        self.mode.blocks = self, *self.mode.blocks
+        self.mode.set_blocks((self, *self.mode.blocks()))
 
     def leave(self):
-        self.mode.blocks = tuple(block for block in self.mode.blocks if block is not self)
+        self.mode.set_blocks(tuple([block for block in self.mode.blocks() if block is not self]))
         self.generator = self.generator and ENDED
 
     def is_running(self):
@@ -161,17 +165,16 @@ class ENDED:
 
 def _generator_of(frame):
     """The frame of the generator that opens a block in `frame`, or None in a plain function."""
-    while _is_contextlib(frame) or (_is_generator(frame) and _is_contextlib(frame.f_back)):
-        frame = frame.f_back
-    return frame if _is_generator(frame) else None
+    while True:
+        is_generator = frame.f_code.co_flags & GENERATOR
+        runs = frame.f_back if is_generator else frame
+        if runs is None or runs.f_globals is not CONTEXTLIB:
+            return frame if is_generator else None
+        frame = runs.f_back
 
 
-def _is_generator(frame):
-    return bool(frame.f_code.co_flags & (inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR))
-
-
-def _is_contextlib(frame):
-    return frame is not None and frame.f_globals.get("__name__") == "contextlib"
+GENERATOR = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
+CONTEXTLIB = vars(contextlib)
 
 
 recording = Mode("recording", default=True)

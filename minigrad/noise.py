@@ -64,7 +64,8 @@ class Noise(Tensor):
     def draw(self):
         """Fresh values from the same law and the same generator, as an array."""
         rng = self.rng
-        _note_state(rng)
+        if frozen.blocks():
+            _note_state(rng)
         shape, dtype = self.data.shape, self.data.dtype
         drawn = np.asarray(self.distribution.draw(rng, shape, dtype), dtype)
         if drawn.shape != shape:
@@ -337,7 +338,7 @@ class frozen_noise(ModeBlock):
         self.drawn = {}  # generator: its state when the block first drew from it
 
     def leave(self):
-        for inner in self.mode.blocks:  # blocks inside that end later put back the older state
+        for inner in self.mode.blocks():  # blocks inside that end later put back the older state
             if inner is self:
                 break
             inner.drawn.update(self.drawn)
@@ -350,7 +351,7 @@ class frozen_noise(ModeBlock):
 
 def _note_state(rng):
     """Keeps the state of a generator, before a draw, for the end of the block of frozen noise."""
-    for block in frozen.blocks:
+    for block in frozen.blocks():
         if block.is_running():
             if rng not in block.drawn:
                 block.drawn[rng] = rng.bit_generator.state

@@ -18,6 +18,8 @@ from .initialisers import fan_in_uniform
 
 __all__ = ["Layer", "Module", "Parameter", "Sequential"]
 
+_get_scope, _set_scope = scope.get, scope.set
+
 
 class Parameter(Tensor):
     """A leaf that a Module trains. With requires_grad=False it is frozen.
@@ -74,12 +76,12 @@ class Module:
     penalised = {"weight_penalty": "weight", "bias_penalty": "bias"}  # {penalty: part of the names}
 
     def __call__(self, *args, **kwargs):
-        outer = scope.get()
+        outer = _get_scope()
         try:
-            scope.set((outer, self))  # as `scoped` does, but without its call: faster
+            _set_scope((outer, self))  # as `scoped` does, but without its call: faster
             return self.forward(*args, **kwargs)
         finally:
-            scope.set(outer)
+            _set_scope(outer)
 
     def forward(self, *args):
         """The result of the module. Each subclass defines this method."""
