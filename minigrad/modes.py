@@ -10,6 +10,7 @@ value at hand, and a block is a `Block`, which ends even if its end is interrupt
 import contextlib
 import inspect
 import sys
+import weakref
 from contextvars import ContextVar
 from functools import partial, wraps
 
@@ -26,6 +27,7 @@ class Block:
     """
 
     is_open = False
+    watch = None
 
     def __enter__(self):
         if self.is_open:
@@ -42,35 +44,31 @@ class Block:
         """Ends the block, once. The arguments are those that a with statement gives."""
         if self.is_open:
             self.leave()
-            self.is_open = False
+            self.is_open, self.watch = False, None
 
     def __repr__(self):
         return f"{type(self).__name__}()"
 
 
 class Exit:
-    """The attribute __exit__ of blocks. A with statement asks for it, and then enters."""
+    """The attribute __exit__ of blocks. A with statement asks for it, enters, and calls it.
+
+    An interrupt at the start of `close` keeps `close` from running. Then the with statement drops
+    what it called, and nothing else holds that: partial is written in C, so no frame and no
+    traceback does. The weak reference sees it die, and closes the block.
+    """
 
     def __get__(self, block, kind):
         if block is None:
             return kind.close
-        return block.close if block.is_open else Ending(block.close)
+        if block.is_open:
+            return block.close
+        end = partial(block.close)
+        block.watch = weakref.ref(end, block.close)
+        return end
 
 
 Block.__exit__ = Exit()
-
-
-class Ending(partial):
-    """The end of a block as a with statement holds it: it runs when called, and again when it dies.
-
-    An interrupt at the start of `close` keeps `close` from running. The with statement then drops
-    this object. No traceback keeps it: partial is written in C, so no frame holds this object.
-    """
-
-    __slots__ = ()
-
-    def __del__(self):
-        self()
 
 
 # ------------------------------------------------------------------------------------------ modes
@@ -99,7 +97,10 @@ class Mode:
         self._value.set(value)
 
     def __bool__(self):
-        return next((block.value for block in self.blocks() if block.is_running()), self.default)
+        for block in self.blocks():
+            if block.is_running():
+                return block.value
+        return self.default
 
 
 class ModeBlock(Block):

@@ -57,13 +57,18 @@ def save(tree, path):
     temporary = os.path.join(folder, f".{name}.{os.urandom(4).hex()}.tmp")
     try:
         with open(temporary, "wb") as file:
-            with zipfile.ZipFile(file, "w") as archive:  # np.savez would refuse some keys
+            archive = zipfile.ZipFile(file, "w")  # np.savez would refuse some keys
+            try:
                 for name, array in arrays.items():
                     member = zipfile.ZipInfo(f"{name}.npy")
                     with archive.open(member, "w", force_zip64=True) as target:
                         np.lib.format.write_array(target, array, allow_pickle=False)
                 archive.writestr(zipfile.ZipInfo(TREE), text)
                 archive.comment = MARK
+                archive.close()
+            except BaseException:
+                archive.fp = None  # half an archive cannot be closed: its error would hide this one
+                raise
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
