@@ -14,11 +14,13 @@ import numpy as np
 
 from .array import data_of
 from .engine import Tensor
-from .modes import Mode, ModeBlock, path
+from .modes import Mode, ModeBlock, path, scope
 from .registry import Family
 
 detecting = Mode("detecting", default=False)
 PACKAGE = os.path.join(os.path.dirname(__file__), "")
+CALLS = "<op>"  # the file name of the functions that call ops, which registry.py compiles
+FILES = {CALLS, inspect.getfile(Tensor), inspect.getfile(Family)}  # CALLS, and where vjp is
 MOST = 2**18  # nodes whose lines are kept
 
 
@@ -32,8 +34,8 @@ class detect_anomaly(ModeBlock):
     is a rule whose cotangent is not finite though it was given a finite one.
 
     It is for a search: inside, an op takes many times as long. The name is that of
-    torch.autograd.detect_anomaly, which looks at the backward pass alone. Raises RuntimeError if
-    another profiler runs in this thread.
+    torch.autograd.detect_anomaly, which looks at the backward pass alone. It is a decorator too.
+    Raises RuntimeError if a profiler (sys.setprofile) runs in this thread.
 
     >>> import minigrad as mg
     >>> x = mg.Tensor([0.0, 1.0], requires_grad=True)
@@ -52,6 +54,7 @@ class detect_anomaly(ModeBlock):
     def enter(self, frame):
         if sys.getprofile() is not None and not detecting.blocks():
             raise RuntimeError("detect_anomaly: a profiler runs in this thread. End it first.")
+        self.scope = scope.get()
         super().enter(frame)
         sys.setprofile(self.look)
 
@@ -59,6 +62,8 @@ class detect_anomaly(ModeBlock):
         if self in detecting.blocks():
             outer = [block.look for block in detecting.blocks() if block is not self]
             sys.setprofile(outer[0] if outer else None)
+            if self.generator is None:  # an interrupt of `look` can keep a module from leaving
+                scope.set(self.scope)
         super().leave()
 
     def look(self, frame, event, value):
@@ -70,7 +75,9 @@ class detect_anomaly(ModeBlock):
             self.steps += 1 if event == "call" else -1
             if event == "return" and value is not None and detecting.get():
                 self.look_at_cotangents(frame.f_locals, value)
-        elif event == "return" and isinstance(value, Tensor) and value.args and detecting.get():
+        elif event == "return" and code.co_filename == CALLS and detecting.get():
+            if not isinstance(value, Tensor) or not value.args:
+                return
             self.lines[value.order] = _line_of_call(frame)
             if len(self.lines) > MOST:
                 del self.lines[next(iter(self.lines))]
@@ -113,9 +120,6 @@ class detect_anomaly(ModeBlock):
         return f"{text}. The forward is at {file}:{number}: {getline(file, number).strip()}"
 
 
-FILES = {"<op>", inspect.getfile(Tensor), inspect.getfile(Family)}
-
-
 def _is_not_finite(array):
     return ~np.isfinite(array)
 
@@ -134,6 +138,6 @@ def _first(is_bad, x):
 
 def _line_of_call(frame):
     """(file, line) of the innermost call outside this package."""
-    while frame.f_back and frame.f_code.co_filename.startswith((PACKAGE, "<op>")):
+    while frame.f_back and frame.f_code.co_filename.startswith((PACKAGE, CALLS)):
         frame = frame.f_back
     return frame.f_code.co_filename, frame.f_lineno
