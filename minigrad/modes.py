@@ -215,6 +215,9 @@ class Composition:
     def __init__(self, name, kind="operation"):
         self.name, self.kind = name, kind
 
+    def __repr__(self):
+        return f"Composition({self.name!r}, {self.kind!r})"
+
 
 def scoped(owner, function, *args, **kwargs):
     """Calls function(*args, **kwargs) in the scope of `owner`: a module, a Composition or a name.

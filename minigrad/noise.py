@@ -37,7 +37,8 @@ class Noise(Tensor):
     of the others alone. `stream` is that name. `rng` is the generator: of a name, the stream of the
     thread that asks, so that each thread draws again from its own.
 
-    Raises TypeError if `distribution` is no Law, ValueError if the law draws another shape.
+    Raises TypeError if `distribution` is no Law or `rng` something else, ValueError if the law
+    draws another shape.
     """
 
     __slots__ = ("_rng", "distribution", "stream")
@@ -48,6 +49,8 @@ class Noise(Tensor):
                 f"Noise: {distribution!r} is no law. Pass one such as Bernoulli(0.5) or Normal(), "
                 "or an instance of your own subclass of minigrad.noise.Law."
             )
+        if not (rng is None or isinstance(rng, (np.random.Generator, str))):
+            raise TypeError(f"Noise: rng is a np.random.Generator or a name, not {rng!r}.")
         self.distribution = distribution
         self.stream = rng if isinstance(rng, str) else path(scope.get(), by_kind=True)
         self._rng = None if isinstance(rng, str) else rng
@@ -107,9 +110,14 @@ class Law:
 
 
 class Bernoulli(Law):
-    """True with probability `keep`, else False. `keep` is exact to double precision."""
+    """True with probability `keep`, else False. `keep` is exact to double precision.
+
+    Raises ValueError for a probability outside [0, 1].
+    """
 
     def __init__(self, keep):
+        if not 0 <= keep <= 1:
+            raise ValueError(f"Bernoulli: keep is a probability, in [0, 1]; got {keep}.")
         self.keep = keep
 
     mean = property(lambda self: self.keep)
@@ -165,10 +173,13 @@ def _successes(rng, p, count):
 class Normal(Law):
     """Gaussian. The outcomes are nodes of Gauss-Hermite quadrature.
 
-    The quadrature is exact for polynomials of degree 2 order - 1.
+    The quadrature is exact for polynomials of degree 2 order - 1. Raises ValueError for a negative
+    standard deviation.
     """
 
     def __init__(self, mean=0.0, std=1.0):
+        if not std >= 0:
+            raise ValueError(f"Normal: std is a number >= 0; got {std}.")
         self.mean, self.std = mean, std
 
     variance = property(lambda self: self.std**2)
@@ -310,7 +321,10 @@ def set_rng_state(rng_state):
     ValueError for anything else, and then changes nothing.
     """
     try:
-        new = Seeded(int(rng_state["entropy"]), int(rng_state.get("children", 0)))
+        entropy, children = int(rng_state["entropy"]), int(rng_state.get("children", 0))
+        if entropy < 0 or children < 0:
+            raise ValueError("a negative number")
+        new = Seeded(entropy, children)
         for name, saved in rng_state["streams"].items():
             new.stream(name).bit_generator.state = saved
     except (AttributeError, KeyError, TypeError, ValueError) as error:

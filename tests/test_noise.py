@@ -63,7 +63,7 @@ def test_streams_of_similar_names_differ():
     assert len({tuple(v) for v in values}) == len(names)
 
 
-@pytest.mark.parametrize("seed", [-1, 1.5, "a", None])
+@pytest.mark.parametrize("seed", [-1, 1.5, "a", None, True])
 def test_a_seed_is_a_whole_number(seed):
     with pytest.raises(ValueError, match="manual_seed: a whole number >= 0"):
         mg.manual_seed(seed)
@@ -389,3 +389,21 @@ def test_noise_is_recorded_also_where_it_is_compared_but_not_under_no_grad():
     assert grad(np.sum(real * real), real)[0].tolist() == (2 * real.data).tolist()
     real.requires_grad = False
     assert not real.requires_grad and (real * 2).op is not None
+
+
+# ------------------------------------------------------------------------------------- wrong calls
+
+
+@pytest.mark.parametrize("rng", [3, np.random, np.random.RandomState(0)])
+def test_a_generator_of_another_kind_is_refused(rng):
+    with pytest.raises(TypeError, match="Noise: rng is a np.random.Generator or a name, not "):
+        Noise(Normal(), (2,), float, rng)
+
+
+def test_laws_that_are_none_are_refused():
+    for keep in -0.1, 1.5, np.nan:
+        with pytest.raises(ValueError, match=r"Bernoulli: keep is a probability, in \[0, 1\]; got"):
+            Bernoulli(keep)
+    for std in -1, np.nan:
+        with pytest.raises(ValueError, match="Normal: std is a number >= 0; got"):
+            Normal(0, std)
