@@ -256,6 +256,8 @@ class Moments:
         code = frame.f_code
         if "__del__" in (code.co_name, frame.f_back.f_code.co_name):
             return False  # Python prints what a finalizer raises, and goes on
+        if code.co_name == "<genexpr>":
+            return False  # Python looks for no signals when it closes one
         if code.co_filename == __file__:
             return code.co_name in INTERRUPTED
         functions = CRITICAL.get(code.co_filename, ())

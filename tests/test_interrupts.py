@@ -1,5 +1,7 @@
 """An interrupt leaves nothing behind. `python tests/interrupts.py` does it by real signals."""
 
+import contextlib
+import inspect
 import os
 import signal
 import sys
@@ -9,18 +11,18 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad import modes, nn
+from minigrad import changes, modes, nn, optim
 from minigrad import noise as randomness
 
 pytestmark = pytest.mark.usefixtures("as_before")
 
 STEPS = {  # calls with many moments: every so manieth is tried here, all by the command
-    interrupts.blocks: 5,
+    interrupts.blocks: 11,
     interrupts.decorated: 2,
     interrupts.forward: 7,
-    interrupts.gradient_check: 11,
+    interrupts.gradient_check: 17,
     interrupts.noise_check: 29,
-    interrupts.summary: 7,
+    interrupts.summary: 11,
     interrupts.save: 5,
     interrupts.anomalies: 7,
 }
@@ -48,6 +50,34 @@ def test_real_signals_at_random_moments(monkeypatch):
     finally:
         signal.signal(signal.SIGALRM, before)
     assert wrong == [] and sum(hits.values()) == 36
+
+
+OPTIMIZERS = {
+    "SGD": lambda w: optim.SGD(w, lr=0.1, momentum=0.9),
+    "Adam": lambda w: optim.Adam(w, lr=0.1),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_step_that_is_interrupted_never_mixes_old_and_new_values(name, monkeypatch):
+    critical = dict.fromkeys([inspect.getfile(optim.SGD), inspect.getfile(optim.Optimizer)])
+    monkeypatch.setattr(interrupts, "CRITICAL", critical | {inspect.getfile(changes): None})
+    refused = 0
+    for fatal in range(200):
+        w = [mg.Tensor(np.ones(3), True), mg.Tensor(np.full(3, 2.0), True)]
+        optimizer = OPTIMIZERS[name](w)
+        (w[0] * w[1]).sum().backward()
+        before, loss = [x.tolist() for x in w], (w[0] * w[1]).sum()
+        moments = interrupts.Moments(fatal)
+        with contextlib.suppress(KeyboardInterrupt):
+            moments.run(lambda optimizer: optimizer.step(), optimizer)
+        if [x.tolist() for x in w] != before:
+            refused += 1
+            with pytest.raises(RuntimeError, match="was changed in place"):
+                loss.backward()
+        if not moments.where:
+            break
+    assert fatal > 50 and refused > 10 and not moments.where
 
 
 def test_an_interrupt_keeps_no_noise_frozen():

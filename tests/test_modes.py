@@ -234,7 +234,17 @@ def test_an_asynchronous_generator_does_not_reach_its_caller(block, is_on):
     async def run():
         return [(inside, is_on()) async for inside in numbers()]
 
+    @contextlib.asynccontextmanager
+    async def manager():
+        with block():
+            yield
+
+    async def inside():
+        async with manager():
+            return is_on()
+
     assert asyncio.run(run()) == [(True, False), (True, False)]
+    assert asyncio.run(inside()) and not is_on()
     with pytest.raises(TypeError, match="open the block inside the asynchronous generator"):
         block()(numbers)
 
