@@ -241,6 +241,7 @@ class State(threading.local):
         self.is_main = threading.current_thread() is threading.main_thread()
         self.seeded = None  # a seed of this thread's own
         self.derived = None  # (the seed of the main thread, the child of it that this thread takes)
+        self.child = None  # the seed of the process that is about to be forked
 
 
 state = State()

@@ -2,8 +2,8 @@
 
     python tests/interrupts.py 5000
 
-interrupts the calls in CALLS by real signals (SIGALRM) at random moments, and looks each time
-whether everything is as before the call, or as after it.
+interrupts the calls in CALLS at every moment, and then 5,000 times by real signals (SIGALRM) at
+random moments. It looks each time whether everything is as before the call, or as after it.
 
 `every_moment` raises KeyboardInterrupt at one moment after the other. CPython looks for signals
 when a function begins, after a call, and when a loop goes back. The start of a function and the end
@@ -27,6 +27,7 @@ import minigrad as mg
 from minigrad import functional as F
 from minigrad import modes, nn
 from minigrad import noise as randomness
+from minigrad.anomaly import detecting
 from minigrad.check.noise import check_noise
 from minigrad.data import Batches
 
@@ -44,6 +45,7 @@ CRITICAL = {  # file: the functions in it where moments are counted; None: all
 }
 CRITICAL = {str(PACKAGE / name): functions for name, functions in CRITICAL.items()}
 CRITICAL[zipfile.__file__] = None
+MODES = modes.recording, randomness.sampling_mode, randomness.frozen, detecting
 
 # ------------------------------------------------------------------------------- what is looked at
 
@@ -72,10 +74,9 @@ class World:
 
     def modes(self):
         """The modes of this thread: always as before."""
-        all_modes = modes.recording, randomness.sampling_mode, randomness.frozen
-        blocks = [[b for b in mode.blocks() if b.is_running()] for mode in all_modes]
-        frozen = randomness.is_frozen(), bool(randomness.sampling_mode.get())
-        return bool(modes.recording.get()), frozen, modes.scope.get(), blocks
+        blocks = [[b for b in mode.blocks() if b.is_running()] for mode in MODES]
+        detects = sys.getprofile() is not None
+        return [bool(mode.get()) for mode in MODES], modes.scope.get(), blocks, detects
 
     def attributes(self):
         """Which values the modules hold: the same objects."""
@@ -319,8 +320,9 @@ def every_moment(call, folder, step=1):
 
 def differences(call, world, before, found, where):
     """What is neither as before the call nor as after it."""
-    for mode in (modes.recording, randomness.sampling_mode, randomness.frozen):
+    for mode in MODES:
         mode.set_blocks(())
+    sys.setprofile(None)
     modes.scope.set(None)
     call(world)
     after = world.look(*found)
@@ -383,9 +385,15 @@ def at_random(interrupts, seed=0):
 
 
 if __name__ == "__main__":
-    wrong, hits = at_random(int(sys.argv[1]) if len(sys.argv) > 1 else 5000)
-    print(hits)
+    wrong = []
+    with tempfile.TemporaryDirectory() as folder:
+        for call in CALLS:
+            found, count = every_moment(call, folder)
+            wrong += found
+            print(f"{call.__name__}: {count} moments, {len(found)} wrong", flush=True)
+    found, hits = at_random(int(sys.argv[1]) if len(sys.argv) > 1 else 5000)
+    wrong += found
     for line in wrong:
         print("WRONG", *line)
-    print(f"{sum(hits.values())} interrupts, {len(wrong)} wrong")
+    print(f"{sum(hits.values())} signals, {len(wrong)} wrong")
     sys.exit(bool(wrong))
