@@ -32,13 +32,13 @@ STEPS = {  # calls with many moments: every so manieth is tried here, all by the
 def test_nothing_is_left_behind_at_any_moment(call, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
     wrong, moments = interrupts.every_moment(call, tmp_path, STEPS.get(call, 1))
-    assert moments > 10 and wrong == []
+    assert moments > 5 and wrong == []
 
 
 def test_the_interrupts_see_what_a_block_that_ends_once_leaves_behind(tmp_path, monkeypatch):
     monkeypatch.setattr(modes.Exit, "__get__", lambda self, block, kind: block.close)
     wrong, _ = interrupts.every_moment(interrupts.decorated, tmp_path)
-    assert len(wrong) > 10 and {name for _, name in wrong} == {"modes"}
+    assert wrong and {name for _, name in wrong} == {"modes"}
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no timer signals")
