@@ -76,29 +76,31 @@ def update_of_leaf(tensor, symbol):
 
 
 def forward_again(op, args, arrays, error):
-    """The result of a forward that failed with `error`, if `_finite` allows it."""
-    return _finite(partial(op.forward, *arrays), error, in_forward(op, args, error))
+    """The result of a forward that failed with `error`, if `_finite` has one; else raises."""
+    if (data := _finite(partial(op.forward, *arrays), error)) is None:
+        raise in_forward(op, args, error) from error
+    return data
 
 
 def vjp_again(node, g, on_tensors, error):
-    """The cotangents of a node whose rules failed with `error`, if `_finite` allows them."""
-    return _finite(partial(node.op.vjp, g, node, on_tensors), error, in_rule(node.op, error))
+    """The cotangents of a node whose rules failed with `error`, likewise."""
+    if (pairs := _finite(partial(node.op.vjp, g, node, on_tensors), error)) is None:
+        raise in_rule(node.op, error) from error
+    return pairs
 
 
-def _finite(again, error, in_words):
-    """What again() returns, if `error` came from floats and all values are finite.
+def _finite(again, error):
+    """What again() returns, if `error` came from floats and all values are finite, else None.
 
     Under np.errstate(all="raise") NumPy also raises for numbers that only arise on the way: exp(-x)
-    underflows in sigmoid(800), which is 1. An op raises only if its results are not finite. Raises
-    the error `in_words` in all other cases.
+    underflows in sigmoid(800), which is 1. An op raises only if its results are not finite.
     """
-    if isinstance(error, FloatingPointError):
-        with np.errstate(all="ignore"):
-            found = again()
-            values = [g for _, g in found] if isinstance(found, (list, tuple)) else [found]
-            if all(np.all(np.isfinite(value)) for value in values):
-                return found
-    raise in_words from error
+    if not isinstance(error, FloatingPointError):
+        return None
+    with np.errstate(all="ignore"):
+        found = again()
+        values = [g for _, g in found] if isinstance(found, (list, tuple)) else [found]
+        return found if all(np.all(np.isfinite(value)) for value in values) else None
 
 
 def in_forward(op, args, error):
