@@ -7,6 +7,7 @@ from .tuning import tune
 tune()  # before graphs are made
 
 from . import data, functional, nn, optim
+from .anomaly import detect_anomaly
 from .array import set_default_dtype
 from .engine import Tensor, grad
 from .graph import noise_leaves, replay, resample
@@ -36,6 +37,7 @@ __all__ = [
     "Noise",
     "Tensor",
     "data",
+    "detect_anomaly",
     "frozen_noise",
     "functional",
     "get_rng_state",

@@ -29,17 +29,20 @@ class Batches:
     there.
 
     Raises ValueError for arrays of different lengths, for settings out of range, and for no
-    batches.
+    batches; TypeError for an rng that is neither.
     """
 
     def __init__(self, *arrays, batch_size=32, shuffle=True, rng=None, drop_last=False):
-        self.arrays = [np.asarray(data_of(a)) for a in arrays]
+        try:
+            self.arrays = [np.asarray(data_of(a)) for a in arrays]
+        except ValueError as error:  # rows of different lengths
+            raise ValueError(f"Batches takes arrays: {error}") from None
         shapes = [a.shape for a in self.arrays]
         if not arrays or () in shapes or len({rows for rows, *_ in shapes}) > 1:
             raise ValueError(
                 f"Batches takes arrays with equally many rows, not of shapes {shapes}."
             )
-        if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
+        if not _is_whole(batch_size) or batch_size < 1:
             raise ValueError(
                 f"Batches: batch_size must be a whole number of at least 1, not {batch_size!r}."
             )
@@ -52,8 +55,7 @@ class Batches:
                 f" of {batch_size}, and drop_last leaves out smaller ones" if drop_last else ""
             )
             raise ValueError(f"Batches: {self.rows} rows make no batch{dropped}.")
-        rng = stream("batches") if rng is None else np.random.default_rng(rng)
-        self.seed = int(rng.integers(2**63))
+        self.seed = int(_generator(rng).integers(2**63))
         self.epoch = self.batch = 0
 
     def __len__(self):
@@ -83,8 +85,37 @@ class Batches:
     def load_state_dict(self, state_dict):
         """Goes on at the position of a state_dict, in its order.
 
-        Raises ValueError for another number of rows or other settings; nothing changes then.
+        Raises ValueError for another number of rows, other settings, and a position that is none;
+        nothing changes then.
         """
-        position = "seed", "epoch", "batch"
-        require_same("Batches", self.state_dict(), state_dict, free=position)
-        vars(self).update({name: int(state_dict[name]) for name in position})
+        names = "seed", "epoch", "batch"
+        require_same("Batches", self.state_dict(), state_dict, free=names)
+        position = {name: state_dict[name] for name in names}
+        is_one = all(_is_whole(value) and value >= 0 for value in position.values())
+        if not is_one or position["batch"] > len(self):
+            raise ValueError(
+                f"load_state_dict into Batches: nothing was changed. {position} is no position: "
+                f"whole numbers >= 0 are needed, and a batch up to {len(self)}."
+            )
+        vars(self).update({name: int(value) for name, value in position.items()})
+
+    def __repr__(self):
+        settings = f"batch_size={self.batch_size}, shuffle={self.shuffle}"
+        if self.drop_last:
+            settings += ", drop_last=True"
+        where = f"epoch {self.epoch}, batch {self.batch} of {len(self)}"
+        return f"Batches({self.rows} rows, {settings}: {where})"
+
+
+def _is_whole(value):
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
+def _generator(rng):
+    """The generator that `rng` stands for: None, a seed or a generator."""
+    if rng is None:
+        return stream("batches")
+    try:
+        return np.random.default_rng(rng)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"Batches: rng is a seed or a np.random.Generator: {error}") from None

@@ -1,5 +1,6 @@
 """The errors of the engine: the op, the shapes and the remedy. Each function makes one error."""
 
+from functools import partial
 from inspect import unwrap
 
 import numpy as np
@@ -81,6 +82,34 @@ def update_of_leaf(tensor, symbol):
 
 
 # -------------------------------------------------------------------------------------------- ops
+
+
+def forward_again(op, args, arrays, error):
+    """The result of a forward that failed with `error`, if `_finite` has one; else raises."""
+    if (data := _finite(partial(op.forward, *arrays), error)) is None:
+        raise in_forward(op, args, error) from error
+    return data
+
+
+def vjp_again(node, g, on_tensors, error):
+    """The cotangents of a node whose rules failed with `error`, likewise."""
+    if (pairs := _finite(partial(node.op.vjp, g, node, on_tensors), error)) is None:
+        raise in_rule(node.op, error) from error
+    return pairs
+
+
+def _finite(again, error):
+    """What again() returns, if `error` came from floats and all values are finite, else None.
+
+    Under np.errstate(all="raise") NumPy also raises for numbers that only arise on the way: exp(-x)
+    underflows in sigmoid(800), which is 1. An op raises only if its results are not finite.
+    """
+    if not isinstance(error, FloatingPointError):
+        return None
+    with np.errstate(all="ignore"):
+        found = again()
+        values = [g for _, g in found] if isinstance(found, (list, tuple)) else [found]
+        return found if all(np.all(np.isfinite(value)) for value in values) else None
 
 
 def in_forward(op, args, error):

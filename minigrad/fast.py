@@ -9,7 +9,7 @@ import numpy as np
 
 from .changes import tick
 from .engine import GRADIENT, RECORDED, Tensor, constant, record
-from .errors import in_forward, no_rule
+from .errors import forward_again, no_rule
 from .modes import recording, scope
 
 # ---- the body of the function that calls an op. Arguments that need more care are left to record.
@@ -33,7 +33,7 @@ RUN = """
     try:
         _data = _forward({arrays})
     except Exception as _error:
-        raise _in_forward(_op, ({args},), _error) from _error
+        _data = _forward_again(_op, ({args},), ({arrays},), _error)
     if not _flags or not _recording():
         return _constant(_data) if {has_tensors} else _data"""
 REFUSE = """
@@ -80,7 +80,7 @@ OBJECTS = {  # what the text uses, beside the op, its forward and its rules
     "_NUMBERS_OR_NONE": (float, int, type(None)),
     "_record": record,
     "_constant": constant,
-    "_in_forward": in_forward,
+    "_forward_again": forward_again,
     "_no_rule": no_rule,
     "_recording": recording.get,
     "_scope": scope.get,

@@ -1,21 +1,34 @@
 """Where the program is: whether results are recorded, and inside which modules and functions."""
 
-import contextlib
 from contextvars import ContextVar
 
-recording = ContextVar("recording", default=True)  # False inside no_grad()
+from .blocks import Mode, ModeBlock
+
+recording = Mode("recording", default=True)
+
+
+class no_grad(ModeBlock):
+    """Inside this block nothing is recorded, so results need no memory. Also a decorator.
+
+    The block holds in its own thread, as in PyTorch. For a pool of threads decorate the function:
+
+    >>> from concurrent.futures import ThreadPoolExecutor
+    >>> predict = no_grad()(lambda x: (x * 2).requires_grad)
+    >>> import minigrad as mg
+    >>> with ThreadPoolExecutor() as pool:
+    ...     list(pool.map(predict, [mg.Tensor(1.0, requires_grad=True)]))
+    [False]
+
+    A decorated generator function records nothing while it runs, and its caller records.
+    """
+
+    mode, value = recording, False
+
+
+# ----------------------------------------------------------------------------------------- scopes
+
 # (outer scope, the module or Composition that runs, names: see `name_in`)
 scope = ContextVar("scope", default=None)
-
-
-@contextlib.contextmanager
-def no_grad():
-    """Inside this block nothing is recorded, so results need no memory. Also a decorator."""
-    token = recording.set(False)
-    try:
-        yield
-    finally:
-        recording.reset(token)
 
 
 class Composition:
@@ -29,6 +42,9 @@ class Composition:
     def __init__(self, name, kind="operation"):
         self.name, self.kind = name, kind
 
+    def __repr__(self):
+        return f"Composition({self.name!r}, {self.kind!r})"
+
 
 def scoped(owner, function, *args, **kwargs):
     """Calls function(*args, **kwargs) in the scope of `owner`: a module, a Composition or a name.
@@ -36,11 +52,12 @@ def scoped(owner, function, *args, **kwargs):
     Each result remembers the scope in which it was recorded.
     """
     owner = Composition(owner) if isinstance(owner, str) else owner
-    token = scope.set((scope.get(), owner, {}))
+    outer = scope.get()
     try:
+        scope.set((outer, owner, {}))
         return function(*args, **kwargs)
     finally:
-        scope.reset(token)
+        scope.set(outer)
 
 
 def is_running(owner):

@@ -18,14 +18,14 @@ A new law is one subclass of `Law`, and a function that multiplies by its noise,
     ...     return x * Noise(Uniform(0.5, 1.5), x.shape, x.dtype) if training else x
 """
 
-import contextlib
 import math
 import numbers
+import os
 import threading
-from contextvars import ContextVar
 
 import numpy as np
 
+from .blocks import Mode, ModeBlock
 from .engine import RECORDED, Tensor
 from .modes import path, scope
 
@@ -33,14 +33,16 @@ from .modes import path, scope
 class Noise(Tensor):
     """A leaf of this shape and dtype whose entries are drawn independently from a `Law`.
 
-    `distribution` is the law. `rng` is a np.random.Generator, or the name of one of this thread's
-    streams. Without it, the stream is named after the module that draws, so that a change of one
-    layer leaves the noise of the others alone. `stream` is that name, `rng` the generator.
+    `distribution` is the law. `rng` is a np.random.Generator, or the name of a stream. Without it,
+    the stream is named after the module that draws, so that a change of one layer leaves the noise
+    of the others alone. `stream` is that name. `rng` is the generator: of a name, the stream of the
+    thread that asks, so that each thread draws again from its own.
 
-    Raises TypeError if `distribution` is no Law, ValueError if the law draws another shape.
+    Raises TypeError if `distribution` is no Law or `rng` something else, ValueError if the law
+    draws another shape.
     """
 
-    __slots__ = ("distribution", "rng", "stream")
+    __slots__ = ("_rng", "distribution", "stream")
 
     def __init__(self, distribution, shape, dtype, rng=None):
         if not isinstance(distribution, Law):
@@ -48,21 +50,28 @@ class Noise(Tensor):
                 f"Noise: {distribution!r} is no law. Pass one such as Bernoulli(0.5) or Normal(), "
                 "or an instance of your own subclass of minigrad.noise.Law."
             )
+        if not (rng is None or isinstance(rng, (np.random.Generator, str))):
+            raise TypeError(f"Noise: rng is a np.random.Generator or a name, not {rng!r}.")
         self.distribution = distribution
         self.stream = rng if isinstance(rng, str) else path(scope.get(), by_kind=True)
-        self.rng = stream(self.stream) if rng is None or isinstance(rng, str) else rng
+        self._rng = None if isinstance(rng, str) else rng
         self._fill(np.empty(shape, dtype), flags=RECORDED)  # tells draw() the shape and the dtype
         self.data = self.draw()
 
     def __reduce__(self):  # a copy is plain data
         return Tensor, (self.data, self.requires_grad)
 
+    @property
+    def rng(self):
+        return stream(self.stream) if self._rng is None else self._rng
+
     def draw(self):
         """Fresh values from the same law and the same generator, as an array."""
-        if state.drawn is not None and self.rng not in state.drawn:
-            state.drawn[self.rng] = self.rng.bit_generator.state
+        rng = self.rng
+        if frozen.blocks():
+            _note_state(rng)
         shape, dtype = self.data.shape, self.data.dtype
-        drawn = np.asarray(self.distribution.draw(self.rng, shape, dtype), dtype)
+        drawn = np.asarray(self.distribution.draw(rng, shape, dtype), dtype)
         if drawn.shape != shape:
             raise ValueError(f"Noise: {self.distribution!r} drew shape {drawn.shape}, not {shape}.")
         return drawn
@@ -102,9 +111,14 @@ class Law:
 
 
 class Bernoulli(Law):
-    """True with probability `keep`, else False. `keep` is exact to double precision."""
+    """True with probability `keep`, else False. `keep` is exact to double precision.
+
+    Raises ValueError for a probability outside [0, 1].
+    """
 
     def __init__(self, keep):
+        if not 0 <= keep <= 1:
+            raise ValueError(f"Bernoulli: keep is a probability, in [0, 1]; got {keep}.")
         self.keep = keep
 
     mean = property(lambda self: self.keep)
@@ -160,10 +174,13 @@ def _successes(rng, p, count):
 class Normal(Law):
     """Gaussian. The outcomes are nodes of Gauss-Hermite quadrature.
 
-    The quadrature is exact for polynomials of degree 2 order - 1.
+    The quadrature is exact for polynomials of degree 2 order - 1. Raises ValueError for a negative
+    standard deviation.
     """
 
     def __init__(self, mean=0.0, std=1.0):
+        if not std >= 0:
+            raise ValueError(f"Normal: std is a number >= 0; got {std}.")
         self.mean, self.std = mean, std
 
     variance = property(lambda self: self.std**2)
@@ -188,27 +205,100 @@ _erfc = np.vectorize(math.erfc, otypes=[float])
 # ----------------------------------------------------------------------------------- generators
 
 
-class State(threading.local):
-    """What each thread has for itself: the generators of its noise."""
+class Seeded:
+    """A seed, and the generators that come from it: streams by name.
 
-    drawn = None  # inside frozen_noise(): {generator: its state when the block first drew from it}
-    entropy = None  # the seed of all streams; the system gives one when it is first needed
+    entropy   a whole number >= 0; None takes one from the system
+    streams   {name: np.random.Generator} of the streams that were used
+    children  how many threads and processes have derived a seed of their own
+    """
+
+    def __init__(self, entropy=None, children=0):
+        self.entropy = np.random.SeedSequence().entropy if entropy is None else entropy
+        self.streams, self.children = {}, children
+
+    def stream(self, name):
+        if name not in self.streams:
+            sequence = np.random.SeedSequence(self.entropy, spawn_key=tuple(name.encode()))
+            self.streams[name] = np.random.Generator(np.random.PCG64(sequence))
+        return self.streams[name]
+
+    def child(self):
+        """Another Seeded, independent of this one and of its other children."""
+        with COUNTING:
+            key = 256, self.children  # no name has a byte of 256
+            self.children += 1
+        sequence = np.random.SeedSequence(self.entropy, spawn_key=key)
+        return Seeded(int.from_bytes(sequence.generate_state(4).tobytes(), "little"))
+
+
+COUNTING = threading.Lock()
+
+
+class State(threading.local):
+    """What each thread has for itself."""
 
     def __init__(self):
-        self.streams = {}  # name -> generator
+        self.is_main = threading.current_thread() is threading.main_thread()
+        self.seeded = None  # a seed of this thread's own
+        self.derived = None  # (the seed of the main thread, the child of it that this thread takes)
+        self.child = None  # the seed of the process that is about to be forked
 
 
 state = State()
+main = Seeded()  # of the main thread
+
+
+def seeded():
+    """The seed of this thread with its streams: its own, or a child of the main thread's."""
+    if state.is_main:
+        return main
+    if state.seeded is not None:
+        return state.seeded
+    if state.derived is None or state.derived[0] is not main:
+        state.derived = main, main.child()
+    return state.derived[1]
+
+
+def _seed(new):
+    """Replaces the seed of this thread and its streams, all at once."""
+    global main
+    if state.is_main:
+        main = new
+    else:
+        state.seeded = new
+
+
+def _seed_child():
+    """Before a fork: makes a seed for the new process, which shall not repeat this one's noise."""
+    state.child = seeded().child()
+
+
+def _take_seed():
+    """In the new process, which has one thread."""
+    global COUNTING
+    COUNTING = threading.Lock()  # another thread may have held the old one
+    state.is_main = True
+    _seed(state.child)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_seed_child, after_in_child=_take_seed)
 
 
 def manual_seed(seed):
-    """Restarts all noise and initialisations of this thread from `seed`, a whole number >= 0.
+    """Restarts all noise and initialisations from `seed`, a whole number >= 0.
+
+    In the main thread it seeds all threads. Each other thread draws noise of its own: the first
+    that draws has the first seed that is derived from the main thread's, and so on. In another
+    thread it seeds this thread alone. A process that is forked draws noise of its own, from a
+    derived seed; a process that is started otherwise has no seed until it calls manual_seed.
 
     Raises ValueError for another seed.
     """
-    if not isinstance(seed, (int, np.integer)) or seed < 0:
+    if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or seed < 0:
         raise ValueError(f"manual_seed: a whole number >= 0, not {seed!r}.")
-    state.entropy, state.streams = int(seed), {}
+    _seed(Seeded(int(seed)))
 
 
 def stream(name):
@@ -216,75 +306,89 @@ def stream(name):
 
     Streams are independent: a draw from one never moves another.
     """
-    if name not in state.streams:
-        sequence = np.random.SeedSequence(_entropy(), spawn_key=tuple(name.encode()))
-        state.streams[name] = np.random.Generator(np.random.PCG64(sequence))
-    return state.streams[name]
-
-
-def _entropy():
-    if state.entropy is None:
-        state.entropy = np.random.SeedSequence().entropy
-    return state.entropy
+    return seeded().stream(name)
 
 
 def get_rng_state():
     """The state of all noise and initialisations of this thread, plain data for `set_rng_state`."""
-    streams = {name: rng.bit_generator.state for name, rng in state.streams.items()}
-    return {"entropy": _entropy(), "streams": streams}
+    own = seeded()
+    streams = {name: rng.bit_generator.state for name, rng in own.streams.items()}
+    return {"entropy": own.entropy, "streams": streams, "children": own.children}
 
 
 def set_rng_state(rng_state):
     """Continues noise and initialisations of this thread from a state of `get_rng_state`.
 
-    Raises ValueError for anything else, and then changes nothing.
+    Like manual_seed, it restarts the threads that derive their seeds from this one. Raises
+    ValueError for anything else, and then changes nothing.
     """
     try:
-        entropy, streams = int(rng_state["entropy"]), {}
+        entropy, children = int(rng_state["entropy"]), int(rng_state.get("children", 0))
+        if entropy < 0 or children < 0:
+            raise ValueError("a negative number")
+        new = Seeded(entropy, children)
         for name, saved in rng_state["streams"].items():
-            streams[name] = np.random.Generator(np.random.PCG64(0))
-            streams[name].bit_generator.state = saved
+            new.stream(name).bit_generator.state = saved
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"set_rng_state: not what get_rng_state returns: {rng_state!r:.60}."
         ) from error
-    state.entropy, state.streams = entropy, streams
+    _seed(new)
 
 
 # ---------------------------------------------------------------------------------------- modes
 
+frozen = Mode("frozen", default=False)
 
-@contextlib.contextmanager
-def frozen_noise():
+
+class frozen_noise(ModeBlock):
     """Every such block draws the same noise: at its end, each generator goes back to its old state.
 
-    Running statistics of batch norm do not move inside.
+    Running statistics of batch norm do not move inside. The block holds in its own thread. It is
+    also a decorator.
     """
-    before, state.drawn = state.drawn, {}
-    try:
-        yield
-    finally:
-        for rng, saved in state.drawn.items():
-            rng.bit_generator.state = saved
-        state.drawn = before
+
+    mode, value = frozen, True
+
+    def __init__(self):
+        self.drawn = {}  # generator: its state when the block first drew from it
+
+    def leave(self):
+        for inner in self.mode.blocks():  # blocks inside that end later put back the older state
+            if inner is self:
+                break
+            inner.drawn.update(self.drawn)
+        while self.drawn:
+            rng, old = next(iter(self.drawn.items()))
+            rng.bit_generator.state = old
+            self.drawn.pop(rng)
+        super().leave()
+
+
+def _note_state(rng):
+    """Keeps the state of a generator, before a draw, for the end of the block of frozen noise."""
+    for block in frozen.blocks():
+        if block.is_running():
+            if rng not in block.drawn:
+                block.drawn[rng] = rng.bit_generator.state
+            return
+        if rng in block.drawn:  # in a generator that is suspended: outside, nothing was drawn
+            rng.bit_generator.state = block.drawn.pop(rng)
 
 
 def is_frozen():
     """Whether this thread is inside a `frozen_noise()` block, which should change no state."""
-    return state.drawn is not None
+    return bool(frozen.get())
 
 
-sampling_mode = ContextVar("sampling_mode", default=False)  # True inside sampling()
+sampling_mode = Mode("sampling", default=False)
 
 
-@contextlib.contextmanager
-def sampling():
-    """Inside, noise is drawn in evaluation mode too. No module's mode changes.
+class sampling(ModeBlock):
+    """Inside, noise is drawn in evaluation mode too. No module's mode changes. Also a decorator.
 
-    This is Monte Carlo dropout (Gal & Ghahramani 2016, arXiv:1506.02142).
+    This is Monte Carlo dropout (Gal & Ghahramani 2016, arXiv:1506.02142). The block holds in its
+    own thread; for a pool of threads, decorate the function that the threads run.
     """
-    token = sampling_mode.set(True)
-    try:
-        yield
-    finally:
-        sampling_mode.reset(token)
+
+    mode, value = sampling_mode, True

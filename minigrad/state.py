@@ -27,8 +27,8 @@ def save(tree, path):
     then renamed: whatever interrupts the writing, `path` is the whole old file or the whole new
     one.
 
-    Raises ValueError for a value of another type, TypeError for a key that is not a string, and
-    OSError if the file cannot be written.
+    Raises ValueError for a value of another type and for a tree that holds itself, TypeError for a
+    key that is not a string, and OSError if the file cannot be written.
     """
     import json  # only when a file is at hand, as np.load does
     import zipfile
@@ -51,19 +51,27 @@ def save(tree, path):
             )
         arrays[_name(keys)] = array
 
-    text = json.dumps({"tree": _mapped(plain, tree), "arrays": list(arrays)})
+    try:
+        text = json.dumps({"tree": _mapped(plain, tree), "arrays": list(arrays)})
+    except RecursionError:
+        raise ValueError("save: the state holds itself, or it is nested too deep.") from None
     path = os.path.realpath(path)  # a link stays a link: the file that it points to is replaced
     folder, name = os.path.split(path)
     temporary = os.path.join(folder, f".{name}.{os.urandom(4).hex()}.tmp")
     try:
         with open(temporary, "wb") as file:
-            with zipfile.ZipFile(file, "w") as archive:  # np.savez would refuse some keys
+            archive = zipfile.ZipFile(file, "w")  # np.savez would refuse some keys
+            try:
                 for name, array in arrays.items():
                     member = zipfile.ZipInfo(f"{name}.npy")
                     with archive.open(member, "w", force_zip64=True) as target:
                         np.lib.format.write_array(target, array, allow_pickle=False)
                 archive.writestr(zipfile.ZipInfo(TREE), text)
                 archive.comment = MARK
+                archive.close()
+            except BaseException:
+                archive.fp = None  # half an archive cannot be closed: its error would hide this one
+                raise
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

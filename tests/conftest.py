@@ -103,12 +103,11 @@ def seeded():
 
 @pytest.fixture
 def as_before(own_registry):
-    """After a test, the ops, the default dtype and this thread's generators are as before."""
-    dtype = array.default_dtype
-    entropy, streams = randomness.state.entropy, randomness.state.streams
+    """After a test, the ops, the default dtype and the main thread's generators are as before."""
+    dtype, seeded = array.default_dtype, randomness.main
     yield
     mg.set_default_dtype(dtype)
-    randomness.state.entropy, randomness.state.streams = entropy, streams
+    randomness.main = seeded
 
 
 @pytest.fixture

@@ -86,7 +86,7 @@ def assert_linear(prepare, n, times=3):
 
 def all_random_states():
     """The states of all generators that a call could move, in a form that compares."""
-    streams = randomness.state.streams.items()
+    streams = randomness.main.streams.items()
     states = {name: str(rng.bit_generator.state) for name, rng in streams}
     return states, str(np.random.get_state())
 

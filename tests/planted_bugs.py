@@ -719,10 +719,15 @@ BUGS = [
     Bug(
         "the same mask every step",
         "elixir-nx/axon#423, PaddlePaddle/Paddle#7796",
-        text(Noise.draw, "draw(self.rng", "draw(np.random.default_rng(0)"),
+        text(Noise.draw, "draw(rng", "draw(np.random.default_rng(0)"),
         law,
     ),
-    Bug("all layers draw the same", "", text(randomness.stream, "tuple(name.encode())", "()"), law),
+    Bug(
+        "all layers draw the same",
+        "",
+        text(randomness.Seeded.stream, "tuple(name.encode())", "()"),
+        law,
+    ),
     Bug(
         "one stream for all layers",
         "",
@@ -1119,7 +1124,7 @@ BUGS = [
     Bug(
         "noise not held fixed",
         "chainer#4010",
-        text(randomness.frozen_noise, "rng.bit_generator.state = saved", "pass"),
+        text(randomness._note_state, "block.drawn[rng] = rng.bit_generator.state", "pass"),
         pathwise,
     ),
     Bug(

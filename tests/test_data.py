@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -207,3 +208,44 @@ def test_a_state_of_other_batches_is_refused_and_changes_nothing(settings, messa
 def test_bad_arguments_are_named(arrays, settings, message):
     with pytest.raises(ValueError, match=message):
         Batches(*arrays, **settings)
+
+
+# ------------------------------------------------------------------------------------- wrong calls
+
+
+def test_the_repr_says_the_settings_and_the_position():
+    batches = Batches(np.arange(5), batch_size=2, shuffle=False, drop_last=True)
+    next(iter(batches))
+    text = "Batches(5 rows, batch_size=2, shuffle=False, drop_last=True: epoch 0, batch 1 of 2)"
+    assert repr(batches) == repr(pickle.loads(pickle.dumps(batches))) == text
+
+
+@pytest.mark.parametrize(
+    "position",
+    [{"batch": 99}, {"batch": -1}, {"batch": 1.5}, {"epoch": -1}, {"seed": 0.5}, {"epoch": True}],
+)
+def test_a_position_that_is_none_changes_nothing(position):
+    batches = Batches(np.arange(5), batch_size=2)
+    before = batches.state_dict()
+    with pytest.raises(ValueError, match="nothing was changed.* is no position"):
+        batches.load_state_dict({**before, **position})
+    assert batches.state_dict() == before
+    batches.load_state_dict({**before, "batch": 3, "epoch": np.int64(2)})
+    assert (batches.epoch, batches.batch, type(batches.epoch)) == (2, 3, int)
+
+
+@pytest.mark.parametrize("rng", ["a", -1, np.random])
+def test_an_rng_that_is_none(rng):
+    with pytest.raises(
+        (TypeError, ValueError), match="Batches: rng is a seed or a np.random.Generator"
+    ):
+        Batches(np.arange(3), rng=rng)
+
+
+def test_other_wrong_calls():
+    with pytest.raises(
+        ValueError, match="batch_size must be a whole number of at least 1, not True"
+    ):
+        Batches(np.arange(3), batch_size=True)
+    with pytest.raises(ValueError, match="Batches takes arrays: "):
+        Batches([[1, 2], [3]])

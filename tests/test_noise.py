@@ -1,6 +1,9 @@
 """Randomness: seeds and streams, noise leaves, frozen noise, noise on plain data."""
 
 import copy
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -60,7 +63,7 @@ def test_streams_of_similar_names_differ():
     assert len({tuple(v) for v in values}) == len(names)
 
 
-@pytest.mark.parametrize("seed", [-1, 1.5, "a", None])
+@pytest.mark.parametrize("seed", [-1, 1.5, "a", None, True])
 def test_a_seed_is_a_whole_number(seed):
     with pytest.raises(ValueError, match="manual_seed: a whole number >= 0"):
         mg.manual_seed(seed)
@@ -147,7 +150,7 @@ def test_frozen_noise_puts_generators_back_also_after_an_error():
         Noise(Bernoulli(0.5), (5,), bool, rng)
         raise KeyError
     assert [str(g.bit_generator.state) for g in (randomness.stream(""), rng)] == before
-    assert randomness.state.drawn is None
+    assert not randomness.is_frozen()
 
 
 def test_a_stream_first_used_in_a_frozen_block_starts_anew_in_the_next():
@@ -168,6 +171,164 @@ def test_frozen_blocks_nest():
     assert np.array_equal(b, c)
     assert not np.array_equal(a, b)
     assert np.array_equal(a, drawn())
+
+
+def test_frozen_blocks_that_end_out_of_order_put_generators_back():
+    mg.manual_seed(0)
+    drawn(), drawn("other")
+    before = mg.get_rng_state()
+    first, second = mg.frozen_noise(), mg.frozen_noise()
+    first.__enter__()
+    drawn()
+    second.__enter__()
+    drawn(), drawn("other")
+    first.__exit__(None, None, None)
+    assert randomness.is_frozen()
+    drawn(), drawn("other")
+    second.__exit__(None, None, None)
+    assert not randomness.is_frozen() and mg.get_rng_state() == before
+
+
+def test_frozen_noise_in_a_suspended_generator_takes_no_noise_from_its_caller():
+    def frozen():
+        with mg.frozen_noise():
+            while True:
+                yield drawn()
+
+    mg.manual_seed(0)
+    expected = [drawn() for _ in range(3)]
+    mg.manual_seed(0)
+    running, found = frozen(), []
+    for _ in range(3):
+        assert np.array_equal(next(running), expected[len(found)])
+        found.append(drawn())
+    running.close()
+    assert all(np.array_equal(a, b) for a, b in zip(found, expected))
+
+
+# ------------------------------------------------------------------------------ threads and processes
+
+
+def test_a_seed_reaches_threads_which_draw_noise_of_their_own():
+    def work():
+        return [drawn(), drawn("a"), mg.nn.Linear(3, 3).weight.data]
+
+    def run(seed):
+        mg.manual_seed(seed)
+        return [in_thread(work), in_thread(work), work()]
+
+    first, again, other = run(3), run(3), run(4)
+    assert str(first) == str(again)
+    masks = [str(values) for values in (*first, *other)]
+    assert len(set(masks)) == 6
+
+
+def test_a_seed_of_the_main_thread_reaches_a_thread_that_runs_already():
+    def work():
+        drawn()
+        seeded.wait(10)
+        return drawn()
+
+    def run():
+        seeded.clear()
+        with ThreadPoolExecutor(1) as pool:
+            later = pool.submit(work)
+            mg.manual_seed(5)
+            seeded.set()
+            return later.result()
+
+    seeded = threading.Event()
+    assert np.array_equal(run(), run())
+
+
+def test_a_seed_of_another_thread_is_for_that_thread_alone():
+    mg.manual_seed(0)
+    here, there = drawn(), in_thread(drawn)
+
+    def work():
+        mg.manual_seed(7)
+        return drawn()
+
+    mg.manual_seed(0)
+    own = in_thread(work)
+    assert np.array_equal(here, drawn()) and np.array_equal(there, in_thread(drawn))
+    mg.manual_seed(7)
+    assert np.array_equal(own, drawn())
+
+
+def test_a_saved_state_counts_the_threads_that_have_drawn():
+    mg.manual_seed(0)
+    in_thread(drawn)
+    saved = mg.get_rng_state()
+    expected = in_thread(drawn)
+    mg.set_rng_state(saved)
+    assert np.array_equal(expected, in_thread(drawn))
+    del saved["children"]  # as a state of an older version
+    mg.set_rng_state(saved)
+    mg.manual_seed(0)
+    assert not np.array_equal(expected, in_thread(drawn))
+
+
+needs_fork = pytest.mark.skipif(
+    not hasattr(os, "fork"), reason="this system does not fork processes"
+)
+
+
+def in_fork(function):
+    """The bytes of the array function() in a process that is forked here."""
+    reader, writer = os.pipe()
+    if (process := os.fork()) == 0:
+        try:
+            os.write(writer, np.packbits(function()).tobytes())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with open(reader, "rb") as file:
+        found = file.read()
+    os.waitpid(process, 0)
+    assert found
+    return found
+
+
+@needs_fork
+def test_forked_processes_draw_noise_of_their_own_and_repeat_it_after_a_seed():
+    def run():
+        mg.manual_seed(0)
+        loss = F.dropout(leaf(np.ones(64)), 0.5, training=True)
+        again = lambda: mg.resample(loss).data > 0
+        found = [in_fork(drawn), in_fork(drawn), in_fork(again), in_fork(again)]
+        return [*found, np.packbits(drawn()).tobytes(), np.packbits(again()).tobytes()]
+
+    first = run()
+    assert len(set(first)) == 6 and first == run()
+
+
+@needs_fork
+def test_a_process_forked_in_a_thread_can_seed_itself():
+    def seeded():
+        mg.manual_seed(1)
+        in_thread(drawn)  # no lock is held for ever
+        return drawn()
+
+    mg.manual_seed(1)
+    expected = np.packbits(drawn()).tobytes()
+    assert in_thread(lambda: in_fork(seeded)) == expected == in_fork(seeded)
+
+
+def test_a_leaf_draws_from_the_stream_of_that_name_here_and_now():
+    mg.manual_seed(0)
+    loss = F.dropout(leaf(np.ones(64)), 0.5, training=True)
+    first = mg.resample(loss).tolist()
+    for _ in range(2):
+        mg.manual_seed(1)
+        again = mg.resample(loss).tolist()
+        (noise,) = mg.noise_leaves(loss)
+        assert noise.rng is randomness.stream(noise.stream)
+    mg.manual_seed(1)
+    assert mg.resample(loss).tolist() == again != first
+    before = str(mg.get_rng_state()["streams"])
+    in_thread(lambda: mg.resample(loss))
+    assert str(mg.get_rng_state()["streams"]) == before
 
 
 # ------------------------------------------------------------------------------ noise on plain data
@@ -228,3 +389,21 @@ def test_noise_is_recorded_also_where_it_is_compared_but_not_under_no_grad():
     assert grad(np.sum(real * real), real)[0].tolist() == (2 * real.data).tolist()
     real.requires_grad = False
     assert not real.requires_grad and (real * 2).op is not None
+
+
+# ------------------------------------------------------------------------------------- wrong calls
+
+
+@pytest.mark.parametrize("rng", [3, np.random, np.random.RandomState(0)])
+def test_a_generator_of_another_kind_is_refused(rng):
+    with pytest.raises(TypeError, match="Noise: rng is a np.random.Generator or a name, not "):
+        Noise(Normal(), (2,), float, rng)
+
+
+def test_laws_that_are_none_are_refused():
+    for keep in -0.1, 1.5, np.nan:
+        with pytest.raises(ValueError, match=r"Bernoulli: keep is a probability, in \[0, 1\]; got"):
+            Bernoulli(keep)
+    for std in -1, np.nan:
+        with pytest.raises(ValueError, match="Normal: std is a number >= 0; got"):
+            Normal(0, std)

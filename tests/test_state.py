@@ -28,7 +28,9 @@ import minigrad.functional as F
 from minigrad import nn, optim, state
 from minigrad.data import Batches
 
-posix = pytest.mark.skipif(os.name != "posix", reason="fork and SIGKILL of POSIX")
+posix = pytest.mark.skipif(
+    os.name != "posix", reason="needs fork and SIGKILL, which POSIX systems have"
+)
 
 
 def same(a, b):
@@ -295,7 +297,10 @@ def test_a_changed_byte_is_noticed_or_does_not_matter(tmp_path, bits):
     )
 
 
-@pytest.mark.skipif(not hasattr(os, "symlink") or os.name == "nt", reason="links of POSIX")
+@pytest.mark.skipif(
+    not hasattr(os, "symlink") or os.name == "nt",
+    reason="needs symbolic links, which POSIX systems have",
+)
 def test_saving_through_a_link_replaces_its_target(tmp_path):
     (tmp_path / "large_disk").mkdir()
     os.symlink(tmp_path / "large_disk" / "c", tmp_path / "c")
@@ -311,6 +316,14 @@ def test_a_missing_folder_is_an_error(tmp_path):
     with pytest.raises(OSError):
         mg.save({"k": 1}, tmp_path / "folder")
     assert os.listdir(tmp_path) == ["folder"]
+
+
+def test_a_state_that_holds_itself_is_refused(tmp_path):
+    tree = {"k": []}
+    tree["k"].append(tree)
+    with pytest.raises(ValueError, match="save: the state holds itself"):
+        mg.save(tree, tmp_path / "c")
+    assert os.listdir(tmp_path) == []
 
 
 # -------------------------------------------------------------------- whole, whatever interrupts it
@@ -556,7 +569,8 @@ def test_the_random_state_of_a_thread_that_has_drawn_nothing_is_settled_by_askin
         thread.join()
     saved, first, second, other, *_ = found
     assert same(first, second) and saved["streams"] == {} and saved["entropy"] != other["entropy"]
-    assert mg.get_rng_state() == before  # a thread's state is its own
+    before["children"] += 2  # a thread's state is its own, but it is derived
+    assert mg.get_rng_state() == before
 
 
 def test_the_random_state_is_a_copy():
@@ -578,6 +592,8 @@ def test_the_random_state_is_a_copy():
         {},
         {"entropy": 1, "streams": {"init": {"state": 3}}},
         {"entropy": "x", "streams": {}},
+        {"entropy": -5, "streams": {}},
+        {"entropy": 5, "streams": {}, "children": -1},
         3,
     ],
 )

@@ -1,7 +1,6 @@
 """Modules: parameters with a forward. Names, arguments and state_dict keys are PyTorch's."""
 
 from abc import ABCMeta
-from contextlib import contextmanager
 from copy import copy, deepcopy
 from functools import cache
 from inspect import Signature, signature
@@ -11,6 +10,7 @@ import numpy as np
 
 from .. import array
 from ..array import data_of
+from ..blocks import Block
 from ..changes import mark_changed
 from ..engine import Tensor, constant
 from ..modes import is_running, scope
@@ -20,6 +20,8 @@ from .initialisers import fan_in_uniform
 from .penalties import require_penalty
 
 __all__ = ["Layer", "Module", "Parameter", "Sequential"]
+
+_get_scope, _set_scope = scope.get, scope.set
 
 
 class Parameter(Tensor):
@@ -104,11 +106,12 @@ class Module(metaclass=ModuleClass):
     penalised = {"weight_penalty": "weight", "bias_penalty": "bias"}  # {penalty: part of the names}
 
     def __call__(self, *args, **kwargs):
-        token = scope.set((scope.get(), self, {}))  # as `scoped` does, but without its call: faster
+        outer = _get_scope()
         try:
+            _set_scope((outer, self, {}))  # as `scoped` does, but without its call: faster
             return self.forward(*args, **kwargs)
         finally:
-            scope.reset(token)
+            _set_scope(outer)
 
     def forward(self, *args):
         """The result of the module. Each subclass defines this method."""
@@ -241,16 +244,9 @@ class Module(metaclass=ModuleClass):
         """Puts this module and all inside it in evaluation mode. Returns it."""
         return self.train(False)
 
-    @contextmanager
     def put_back(self):
         """A block that ends with the attributes of all modules inside as they were before it."""
-        before = {module: dict(vars(module)) for module in self.modules()}
-        try:
-            yield
-        finally:
-            for module, attributes in before.items():
-                vars(module).clear()
-                vars(module).update(attributes)
+        return AttributesBlock(self)
 
     # ---- saving
 
@@ -316,6 +312,22 @@ class Parameters:
 
     def __next__(self):
         return next(self._named)[1]
+
+
+class AttributesBlock(Block):
+    """A block that ends with the attributes of a module, and of all inside, as they were before."""
+
+    def __init__(self, module):
+        self.module, self.before = module, {}
+
+    def enter(self, frame):
+        self.before = {module: dict(vars(module)) for module in self.module.modules()}
+
+    def leave(self):
+        for module, attributes in self.before.items():
+            vars(module).update(attributes)  # first: at no moment is a module without its own
+            for name in vars(module).keys() - attributes.keys():
+                del vars(module)[name]
 
 
 METHODS = {name for name, value in vars(Module).items() if callable(value)}

@@ -440,7 +440,7 @@ def test_the_graph_and_the_generators_stay_as_they_are(monkeypatch, interrupted)
     h = F.dropout(np.tanh(F.dropout(x, 0.3, training=True)), 0.4, training=True, rng=rng)
     loss = np.sum(h)
     loss.backward(retain_graph=True)
-    generators = [*randomness.state.streams.values(), rng]
+    generators = [*randomness.main.streams.values(), rng]
     states = [str(g.bit_generator.state) for g in generators], str(np.random.get_state())
     before = [(n, n.data, n.data.copy(), n.grad, n.args, n.op) for n in nodes(loss)]
     gradient = x.grad.data.copy()

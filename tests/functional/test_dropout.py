@@ -150,9 +150,9 @@ def test_shape_and_dtype_stay_and_noise_has_the_shape_it_should(name, dtype):
 
 @members
 def test_evaluation_is_the_identity_and_draws_nothing(name):
-    randomness.state.streams.clear()
+    randomness.main.streams.clear()
     x, y = called(name, training=False)
-    assert y is x and not randomness.state.streams
+    assert y is x and not randomness.main.streams
 
 
 @members
@@ -415,13 +415,13 @@ def test_a_recurrent_net_may_use_the_noise_of_its_first_step():
 def test_a_mask_is_taken_as_bools_or_as_ones_and_zeros(name):
     _, shape, noise_shape = FAMILY[name]
     kept = np.random.default_rng(1).random(noise_shape) < 0.5
-    randomness.state.streams.clear()
+    randomness.main.streams.clear()
     results = [
         called(name, mask=m)[1]
         for m in (kept, kept.astype(int), kept.astype(np.float32), kept.tolist(), Tensor(kept))
     ]
     assert all(np.array_equal(y.data, results[0].data) and y.dtype == np.float64 for y in results)
-    assert not randomness.state.streams and not mg.noise_leaves(results[0])  # nothing is drawn
+    assert not randomness.main.streams and not mg.noise_leaves(results[0])  # nothing is drawn
     assert called(name, False, mask=kept)[1].data.tolist() == positive_leaf(*shape).data.tolist()
     with pytest.raises(
         ValueError,

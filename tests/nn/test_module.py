@@ -582,7 +582,7 @@ def test_saving_again_replaces_the_file(tmp_path):
     assert os.listdir(tmp_path) == ["m.npz"]
 
 
-@pytest.mark.skipif(os.name != "posix", reason="file modes of POSIX")
+@pytest.mark.skipif(os.name != "posix", reason="needs file modes, which POSIX systems have")
 def test_a_saved_file_has_the_permissions_of_other_new_files(tmp_path):
     (tmp_path / "plain").write_text("")
     mg.save({"w": np.zeros(3)}, tmp_path / "m.npz")
