@@ -35,6 +35,7 @@ PACKAGE = Path(mg.__file__).parent
 CRITICAL = {  # file: the functions in it where moments are counted; None: all
     "anomaly.py": None,
     "data.py": None,
+    "blocks.py": None,
     "modes.py": None,
     "noise.py": None,
     "state.py": ("save",),

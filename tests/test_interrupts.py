@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad import blocks, changes, modes, nn, optim
+from minigrad import blocks, changes, nn, optim
 from minigrad import noise as randomness
 
 pytestmark = pytest.mark.usefixtures("as_before")
