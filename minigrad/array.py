@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from . import errors
-from .changes import last_change, mark_changed, take_back
+from .changes import mark_changed
 from .modes import recording
 
 default_dtype = np.dtype(np.float32)
@@ -189,13 +189,10 @@ class Array:
                 return NotImplemented  # so that `t += u` is `t = t + u` for tensors of a graph
             if recording.get() and self.requires_grad:
                 raise errors.update_of_leaf(self, symbol)
-            before = last_change(self.data)
             mark_changed(self)  # before it is written to, in case the update is interrupted
             try:
                 ufunc(self.data, data_of(other), out=self.data, casting="same_kind")
             except (TypeError, ValueError) as error:
-                if ufunc is not np.power:  # it checks exponents while it writes; others write last
-                    take_back(self, before)
                 place = f"t {symbol} u in place, t of shape {self.shape} and {self.dtype}"
                 raise errors.same_kind(error, f"{place}: {error}") from error
             return self

@@ -25,23 +25,13 @@ def mark_changed(tensor):
     changes[id(owner)] = latest = tick()
 
 
-def last_change(array):
-    """The time of the last change of the memory of an array, 0 if there was none."""
-    return changes.get(id(_owner(array)), 0)
-
-
-def take_back(tensor, before):
-    """Takes back `mark_changed`: the last change was at the time `before`, and nothing changed."""
-    changes[id(_owner(tensor.data))] = before
-
-
 def changed_since(x, time):
     """Whether the memory of x, a Tensor or an array, was changed in place after `time`.
 
     Arguments of other types do not change.
     """
     array = x if isinstance(x, np.ndarray) else getattr(x, "data", None)
-    return isinstance(array, np.ndarray) and last_change(array) > time
+    return isinstance(array, np.ndarray) and changes.get(id(_owner(array)), 0) > time
 
 
 def require_unchanged(node):
