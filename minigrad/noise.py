@@ -63,7 +63,7 @@ class Noise(Tensor):
 
     @property
     def rng(self):
-        return stream(self.stream) if self._rng is None else self._rng
+        return seeded().stream(self.stream) if self._rng is None else self._rng
 
     def draw(self):
         """Fresh values from the same law and the same generator, as an array."""
