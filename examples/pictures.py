@@ -37,12 +37,12 @@ def main_job():
 
 
 def readme():
-    """The loss of the README's example."""
+    """The names that the README's example defines: `loss`, `report` and others."""
     before = os.getcwd()
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         try:
             os.chdir(folder)
-            return runpy.run_path(str(HERE / "readme.py"))["loss"]
+            return runpy.run_path(str(HERE / "readme.py"))
         finally:
             os.chdir(before)
 
@@ -63,7 +63,9 @@ def failed():
 
 
 def drawings():
-    return {"main": main_job(), "readme": mg.draw(readme()), "failed": failed()}
+    example = readme()
+    drawn = mg.draw(example["loss"], checks=example["report"])
+    return {"main": main_job(), "readme": drawn, "failed": failed()}
 
 
 def photograph(loss, fragment, path):
@@ -99,7 +101,7 @@ def main():
         (HERE / "pictures" / f"{name}.gv").write_text(drawing.source, encoding="utf-8")
         print("wrote", drawing.render(outfile=HERE / "pictures" / f"{name}.svg"))
     page = HERE / "pictures" / "stepper.png"
-    done = photograph(readme(), "b10", page)
+    done = photograph(readme()["loss"], "b10", page)
     print(f"wrote {page}" if done else f"no Chromium: {page} stays as it is")
 
 

@@ -16,7 +16,8 @@ model = nn.Sequential(
 x = mg.Tensor(np.random.default_rng(0).normal(size=(5, 4)), name="x")
 loss = F.cross_entropy(model(x), np.array([0, 2, 1, 0, 2])) + model.penalty()
 
-print(mg.check_graph(loss))  # every rule, with the dropout active
+report = mg.check_graph(loss)  # every rule, with the dropout active
+print(report.verdict())  # print(report) has a line for each node and leaf
 loss.backward(retain_graph=True)
 print(f"loss {loss:.4f}, |dloss/dbias| {abs(model[3].bias.grad).sum():.4f}")
-mg.draw(loss, to_file="loss.svg")
+mg.draw(loss, checks=report, to_file="loss.svg")
