@@ -30,7 +30,7 @@ def shrunk(program, wrong):
     """(program, finding): without each step that it does not need, an older result in its place."""
     failing = [check for check in checks.CHECKS if check.__name__ == wrong[0]]
     i = len(program.steps)
-    if program.wrong and wrong[0] != "errors_name_the_op":
+    if program.wrong and wrong[0] != "errors_name_the_function":
         program = program._replace(wrong=None)
     while i:
         i -= 1
