@@ -3,10 +3,9 @@
 import re
 
 from . import checks
-from .checks import finding
 from .grammar import NAME
 
-HEAD = '''import numpy as np
+SCRIPT = '''import numpy as np
 
 import minigrad as mg
 import minigrad.functional as F
@@ -18,45 +17,64 @@ def weigh(v):
         return 0.0
     return np.sum(v * np.cos(np.arange(v.size)).reshape(v.shape).astype(v.dtype))
 
+
+mg.manual_seed(0)
+low = {low!r}
+{leaves}
+{text}
+{wrong}
+{finding}
 '''
+LEAVES = {
+    "x": "mg.Tensor({array}, requires_grad=True)",
+    "d": "mg.Tensor({array}, name={name!r})",
+    "c": "{array}",
+    "i": "mg.Tensor({array})",
+    "b": "mg.Tensor({array})",
+}
 
 
-def kind_of(wrong):
-    """What a shorter program must also show: the check, the error, and its words without numbers."""
-    return wrong and (wrong[0], re.sub(r"\W*\b[vxdcib]?\d+\b.*", "", wrong[1], flags=re.S)[:40])
+def kind(finding):
+    """What a shorter program must show too: the check, the error, the words before any number."""
+    return finding and (finding[0], re.split(r"\W*\b[vxdcib]?\d", finding[1])[0][:40])
 
 
-def shrunk(program, wrong):
-    """(program, finding): without each step that it does not need, an older result in its place."""
-    failing = [check for check in checks.CHECKS if check.__name__ == wrong[0]]
+def shrunk(program, finding):
+    """(program, finding) without the steps that it does not need."""
+    failing = [check for check in checks.CHECKS if check.__name__ == finding[0]]
     i = len(program.steps)
-    if program.wrong and wrong[0] != "errors_name_the_function":
-        program = program._replace(wrong=None)
     while i:
         i -= 1
-        name = program.steps[i][0]
-        rest = program.steps[i + 1 :]
-        older = [*(n for n, _ in program.steps[:i][::-1]), *program.leaves]
-        is_used = any(name in NAME.findall(text) for text in [*(t for _, t in rest), program.wrong or ""])
-        for other in older if is_used else older[:1]:
-            put = lambda text, other=other: re.sub(rf"\b{name}\b", other, text)
-            shorter = program._replace(wrong=program.wrong and put(program.wrong))
-            shorter = shorter.with_steps([*program.steps[:i], *((n, put(t)) for n, t in rest)])
-            again = finding(shorter, failing)
-            if kind_of(again) == kind_of(wrong):
-                program, wrong, i = shorter, again, len(shorter.steps)
+        for shorter in without(program, i):
+            again = checks.finding(shorter, failing)
+            if kind(again) == kind(finding):
+                program, finding, i = shorter, again, len(shorter.steps)
                 break
-    return program, wrong
+    return program, finding
 
 
-def script(program, wrong):
+def without(program, i):
+    """The programs without step i, with an older result or a leaf in its place."""
+    name, rest = program.steps[i][0], program.steps[i + 1 :]
+    for other in [*(n for n, _ in program.steps[:i][::-1]), *program.leaves]:
+        texts = [re.sub(rf"\b{name}\b", other, text) for _, text in rest]
+        wrong = program.wrong and re.sub(rf"\b{name}\b", other, program.wrong)
+        steps = [*program.steps[:i], *((n, text) for (n, _), text in zip(rest, texts))]
+        used = NAME.findall(" ".join(["x0", wrong or "", *(text for _, text in steps)]))
+        leaves = {n: x for n, x in program.leaves.items() if n in used}
+        yield program._replace(leaves=leaves, steps=steps, wrong=wrong)
+        if not any(name in text for _, text in rest) and name not in (program.wrong or ""):
+            return  # nothing uses the step: all places are the same
+
+
+def script(program, finding):
     """The text of a program that runs alone."""
     lines = []
     for name, x in program.leaves.items():
-        array = f"np.array({x.tolist()}, dtype={str(x.dtype)!r})"
-        array += f".reshape({x.shape})" if not x.size else ""
-        wrap = {"x": "mg.Tensor(%s, requires_grad=True)", "d": f"mg.Tensor(%s, name={name!r})", "c": "%s"}
-        lines.append(f"{name} = {wrap.get(name[0], 'mg.Tensor(%s)') % array}")
-    end = f"\nwrong = {program.wrong}" if program.wrong else ""
-    told = "\n".join(f"# {line}" for line in f"{wrong[0]}: {wrong[1]}"[:1500].splitlines())
-    return f"{HEAD}\nmg.manual_seed(0)\nlow = {program.low!r}\n" + "\n".join(lines) + f"\n{program.text()}{end}\n{told}\n"
+        array = f"np.array({x.tolist()}, {str(x.dtype)!r}).reshape({x.shape})"
+        lines.append(f"{name} = {LEAVES[name[0]].format(array=array, name=name)}")
+    told = "\n".join(f"# {line}" for line in ": ".join(finding)[:1500].splitlines())
+    wrong = f"wrong = {program.wrong}" if program.wrong and "errors" in finding[0] else ""
+    return SCRIPT.format(
+        low=program.low, leaves="\n".join(lines), text=program.text(), wrong=wrong, finding=told
+    )
