@@ -13,7 +13,7 @@ from minigrad import engine, graph
 @pytest.mark.parametrize("start", range(0, 200, 20))
 def test_random_programs_compute_what_numpy_computes(start):
     for seed in range(start, start + 20):
-        program = random_program(seed, most=25)
+        program = random_program(seed, most=20)
         if wrong := finding(program):
             pytest.fail(f"program {seed}\n{script(*shrunk(program, wrong))}", pytrace=False)
 
@@ -59,4 +59,7 @@ def test_what_numpy_refuses_must_be_an_error_that_names_the_function():
     x = {"x0": np.zeros((2, 3)), "x1": np.zeros(4)}
     assert finding(Program(x, [], wrong="x0 + x1")) is None
     with text(engine.record, "errors.in_forward(op, args, error)", "error")():
-        assert finding(Program(x, [], wrong="np.concatenate([x0, x1])"))[0] == "errors_name_the_function"
+        assert (
+            finding(Program(x, [], wrong="np.concatenate([x0, x1])"))[0]
+            == "errors_name_the_function"
+        )

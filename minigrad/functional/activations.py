@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from ..ops import erf, sigmoid
+from ..ops import erf, relu, sigmoid
 from ..registry import composition
 
 __all__ = ["leaky_relu", "elu", "selu", "silu", "gelu"]
@@ -17,7 +17,7 @@ __all__ = ["leaky_relu", "elu", "selu", "silu", "gelu"]
 @composition
 def leaky_relu(x, negative_slope=0.01):
     """x where x > 0, else negative_slope * x (Maas et al. 2013)."""
-    return np.where(x > 0, x, negative_slope * x)
+    return negative_slope * x + (1 - negative_slope) * relu(x)
 
 
 @composition

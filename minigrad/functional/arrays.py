@@ -20,9 +20,8 @@ def _axis(name, x, axis):
 
 
 def _flat(x, axis):
-    """(x, axis); without an axis (x flattened, 0). A number becomes a vector, as in NumPy."""
-    x = np.ravel(x) if axis is None or np.ndim(x) == 0 else x
-    return x, 0 if axis is None else axis
+    """(x, axis); without an axis (x flattened, 0)."""
+    return (np.ravel(x), 0) if axis is None else (x, axis)
 
 
 def _along(name, x, axis, *indices):

@@ -9,15 +9,15 @@ import time
 import warnings
 from collections import Counter
 
-import numpy as np
-
 from .checks import CHECKS, finding
 from .grammar import random_program
 from .shrinking import script, shrunk
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.fuzz", description=__doc__.split("\n")[0]
+    )
     parser.add_argument("--programs", type=int, default=1000, help="how many")
     parser.add_argument("--seed", type=int, default=1, help="the seed of the first; they count up")
     parser.add_argument("--findings", type=int, default=10, help="stop after so many")
@@ -36,8 +36,13 @@ def main():
             if found.total() == options.findings:
                 break
         if (n + 1) % 500 == 0:
-            print(f"{n + 1} programs, {time.monotonic() - start:.0f} s, {found.total()} findings", flush=True)
-    print(f"{n + 1} programs of {steps / (n + 1):.0f} steps, {len(CHECKS)} checks each: {dict(found) or 'no finding'}")
+            print(
+                f"{n + 1} programs, {time.monotonic() - start:.0f} s, {found.total()} findings",
+                flush=True,
+            )
+    print(
+        f"{n + 1} programs of {steps / (n + 1):.0f} steps, {len(CHECKS)} checks each: {dict(found) or 'no finding'}"
+    )
     return bool(found)
 
 

@@ -277,7 +277,9 @@ def memory_is_freed(case):
             del run, given, arrays, watched
             left = [n for n, ref in alive.items() if ref() is not None]
             if left:
-                raise Wrong(f"{', '.join(left)} stay in memory {'after' if walk else 'without'} backward")
+                raise Wrong(
+                    f"{', '.join(left)} stay in memory {'after' if walk else 'without'} backward"
+                )
     finally:
         gc.enable()
 

@@ -183,7 +183,9 @@ def shape(r, s):
 
 def values(r, size, dtype, tied):
     """Random entries: halves, which tie, or numbers that do not. They are exact in float32."""
-    top, step = {"int64": (2, 1), "bool": (1, 1)}.get(str(dtype)) or ((4, 2) if tied else (8192, 4096))
+    top, step = {"int64": (2, 1), "bool": (1, 1)}.get(str(dtype)) or (
+        (4, 2) if tied else (8192, 4096)
+    )
     low = 0 if step == 1 else -top
     entries = [r.randint(low, top) / step for _ in range(math.prod(size))]
     return np.array(entries).reshape(size).astype(dtype)
@@ -225,7 +227,9 @@ class Author:
 
     def variable(self, dtypes="fc", letters="vxdcib", fits=lambda s: True):
         known = [n for n in (*self.leaves, *(n for n, _ in self.steps)) if n[0] in letters]
-        found = [n for n in known if self.world[n].dtype.kind in dtypes and fits(self.world[n].shape)]
+        found = [
+            n for n in known if self.world[n].dtype.kind in dtypes and fits(self.world[n].shape)
+        ]
         return self.r.choice(found[-5:] if self.r.random() < 0.4 else found)
 
     def write(self, template):
@@ -241,7 +245,9 @@ class Author:
 
         def leaf(size, kind):
             known = [n for n, x in self.leaves.items() if n[0] in kind and x.shape == size]
-            return r.choice(known) if known and r.random() < 0.5 else self.leaf(size, r.choice(kind))
+            return (
+                r.choice(known) if known and r.random() < 0.5 else self.leaf(size, r.choice(kind))
+            )
 
         def axes():
             some = sorted(r.sample(range(len(s)), r.randint(0, len(s))))
@@ -254,7 +260,9 @@ class Author:
             "any": lambda: self.variable("fcib"),
             "whole": lambda: self.variable("ib", "ib"),
             "ids": lambda: leaf((2,), "i"),
-            "axis": lambda: r.randint(-len(s), len(s) - 1) if s and r.random() < 0.97 else r.randint(-3, 3),
+            "axis": lambda: (
+                r.randint(-len(s), len(s) - 1) if s and r.random() < 0.97 else r.randint(-3, 3)
+            ),
             "axes": axes,
             "index": lambda: index(r, s),
             "mask": lambda: HOLE.sub(filled, r.choice(MASKS)),

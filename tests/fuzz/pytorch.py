@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-
 # PyTorch's methods var and std divide by n - 1, and the axis () means all axes
 OTHER_MEANING = r"\d\.(var|std)\(|[=(]\(\)|;"
 REFUSALS = TypeError, AttributeError, RuntimeError, ValueError, IndexError

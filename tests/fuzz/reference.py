@@ -132,6 +132,7 @@ class Plain(np.ndarray):
         if function is np.dot:
             ranks = [np.ndim(x) for x in args]
             refuse(min(ranks) > 0 and max(ranks) > 2)
+        refuse(function in (np.take, np.repeat) and "axis" in keywords and not np.ndim(args[0]))
         # NumPy 2.4 writes beyond the end of an empty result.
         refuse(function is np.einsum and not all(map(np.size, args[1:])))
         return plain(super().__array_function__(function, types, args, keywords))
@@ -204,7 +205,10 @@ def taps(x, size, stride, padding, dilation, value=0):
     spans = [(n - dilation * (k - 1) - 1) // stride * stride + 1 for n, k in zip(x.shape[2:], size)]
     refuse(min(spans) < 1)
     for k in np.ndindex(*size):
-        yield k, x[(..., *(slice(dilation * i, dilation * i + n, stride) for i, n in zip(k, spans)))]
+        yield (
+            k,
+            x[(..., *(slice(dilation * i, dilation * i + n, stride) for i, n in zip(k, spans)))],
+        )
 
 
 def convolution(rank, x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
@@ -245,7 +249,7 @@ class F:
     sigmoid = lambda x: 1 / (1 + np.exp(-x))
     softplus = lambda x: np.log1p(np.exp(x))
     silu = lambda x: x / (1 + np.exp(-x))
-    leaky_relu = lambda x: np.where(x > 0, x, 0.01 * x)
+    leaky_relu = lambda x: 0.01 * x + 0.99 * F.relu(x)
     elu = lambda x: np.where(x > 0, x, np.expm1(x))
     selu = lambda x: 1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * np.expm1(x))
     gelu = lambda x: x * (1 + F.erf(x * math.sqrt(0.5))) / 2
