@@ -10,7 +10,7 @@ from planted_bugs import rule, text
 from minigrad import engine, graph
 
 
-@pytest.mark.parametrize("start", range(0, 200, 20))
+@pytest.mark.parametrize("start", range(1000, 1200, 20))
 def test_random_programs_compute_what_numpy_computes(start):
     for seed in range(start, start + 20):
         program = random_program(seed, most=20)

@@ -258,56 +258,51 @@ def no_grad_records_nothing(case):
 
 
 def memory_is_freed(case):
-    """After backward all but the loss dies; without it, with the loss. The collector sleeps."""
+    """Results die with the loss, and in backward all but the loss. The collector sleeps."""
     gc.disable()
     try:
-        for walk in (False, True):
+        for walks in (False, True):
             run = case.ours()
-            loss = run["loss"]
-            given = [data_of(run[n]) for n in case.wide] + [data_of(loss)]
-            arrays = {n: v.data for n, v in run.items() if isinstance(v, mg.Tensor)}
-            watched = {n: a for n, a in arrays.items() if not any(a is b for b in given)}
-            alive = {n: weakref.ref(a) for n, a in watched.items()}
-            if walk and getattr(loss, "requires_grad", False):
+            loss = run.pop("loss")
+            if walks and not getattr(loss, "requires_grad", False):
+                continue
+            results = {n: v for n, v in run.items() if n[0] == "v" and isinstance(v, mg.Tensor)}
+            alive = {n: weakref.ref(v.data) for n, v in results.items()}
+            if walks:
                 loss.backward()
-            elif walk:
-                return
             else:
                 del loss
-            del run, given, arrays, watched
-            left = [n for n, ref in alive.items() if ref() is not None]
+            del run, results
+            left = [n for n, array in alive.items() if array() is not None]
             if left:
-                raise Wrong(
-                    f"{', '.join(left)} stay in memory {'after' if walk else 'without'} backward"
-                )
+                raise Wrong(f"{', '.join(left)} stay in memory; backward: {walks}")
     finally:
         gc.enable()
 
 
-def errors_name_the_function(case):
-    """Of the last line, which NumPy refuses."""
-    wrong = case.program.wrong
-    if not wrong:
-        return
-    ours, line = OURS | case.ours(), f"wrong = {wrong}"
-    try:
-        exec(line, PLAIN | case.numpys(case.wide))
-    except (ValueError, TypeError, IndexError) as error:
-        refused = not isinstance(error, Refused)
-    else:
-        refused = False
+def refusal(line, names):
+    """The error of a line, or None."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            exec(line, ours)
+            exec(line, names)
     except (ValueError, TypeError, IndexError) as error:
-        told = re.match(r"(?:np\.|a )?(\w+)(?::| of )", str(error))
-        known = {*FUNCTIONS, *re.findall(r"\w+", wrong), "tensor"}
-        if refused and not (told and told[1] in known):
-            raise Wrong(f"{wrong}: the error names no function: {error!r}") from error
-    else:  # NumPy's mean refuses axis 0 of a number, its sum does not
-        if refused and any(np.ndim(data_of(ours[n])) for n in NAME.findall(wrong)):
-            raise Wrong(f"{wrong}: NumPy refuses, minigrad gives {ours['wrong']}")
+        return error
+    return None
+
+
+def errors_name_the_function(case):
+    """What NumPy refuses, minigrad refuses too. The message says the name of the function."""
+    line, names = f"wrong = {case.program.wrong}", OURS | case.ours()
+    expected, found = refusal(line, PLAIN | case.numpys(case.wide)), refusal(line, names)
+    if expected is None or isinstance(expected, Refused):
+        return
+    told = re.match(r"(?:np\.|a )?(\w+)(?::| of )", str(found))
+    if found and not (told and told[1] in {*FUNCTIONS, *re.findall(r"\w+", line), "tensor"}):
+        raise Wrong(f"{line}: the error names no function: {found!r}")
+    # Of a number NumPy's sum takes axis 0, and its mean does not: here both do.
+    if found is None and any(np.ndim(data_of(names[n])) for n in NAME.findall(line)):
+        raise Wrong(f"{line}: NumPy refuses, minigrad gives {names['wrong']}")
 
 
 def pytorch_agrees(case):
