@@ -41,7 +41,8 @@ def main():
                 flush=True,
             )
     print(
-        f"{n + 1} programs of {steps / (n + 1):.0f} steps, {len(CHECKS)} checks each: {dict(found) or 'no finding'}"
+        f"{n + 1} programs of {steps / (n + 1):.0f} steps, {len(CHECKS)} checks each: "
+        f"{dict(found) or 'no finding'}"
     )
     return bool(found)
 

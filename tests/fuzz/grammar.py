@@ -84,30 +84,36 @@ GRAMMAR = {
         'np.einsum("...i,...i->...", {a}, {b})', 'np.einsum("...i,ij->...j", {a}, {w:s[-1], 2})',
         'np.einsum("i...->...", {a})', 'np.einsum("...i,...j->...ij", {a}, {a})',
         'np.einsum("...ii->...i", {a})', 'np.einsum("ij,kj->ik", {a:2}, {b})',
-        'np.einsum("ij,j->", {a:2}, {w:s[-1],})', "np.trace({a})", "np.diagonal({a}, `r.randint(-1, 1)`)",
+        'np.einsum("ij,j->", {a:2}, {w:s[-1],})', "np.trace({a})",
+        "np.diagonal({a}, `r.randint(-1, 1)`)",
     ],
     "indexing": [
         *["{a}[{index}]"] * 3, "{a}[{index}][{index}]", "np.take({a}, [0, -1, 0], axis={axis})",
         "np.take({a}, [1, 0])", 'np.take_along_axis({a}, np.argsort({a}, {axis}, "stable"), -1)',
         "{a}[{a}.argmax(0)]", "np.sum({a}[{a} > {n}])", "np.sum({a}[{mask}])", "{a}[{whole}]",
-        "np.stack([*{a}])", "{a}[..., None] * {b}", "{a}[::-1] + {a}",
+        "np.stack([*{a}, {a}[0]])", "{a}[..., None] * {b}", "{a}[::-1] + {a}",
     ],
     "shapes": [
         "{a}.reshape(-1)", "{a}.reshape(`shape(r, s)`)", "np.reshape({a}, `shape(r, s)`)", "{a}.T",
-        *each("{a}.%()", "ravel flatten squeeze"), "{a}.transpose(`r.sample(range(len(s)), len(s))`)",
+        *each("{a}.%()", "ravel flatten squeeze"),
+        "{a}.transpose(`r.sample(range(len(s)), len(s))`)",
         "np.transpose({a}, `r.sample(range(len(s)), len(s))`)", "np.squeeze({a})", "np.ravel({a})",
         *each("np.%({a}, {axis}, {axis})", "swapaxes moveaxis"), "np.expand_dims({a}, {axis})",
-        "np.broadcast_to({a}, `(2, *s)`)", "np.broadcast_to({a}, `tuple(3 if n == 1 else n for n in s)`)",
+        "np.broadcast_to({a}, `(2, *s)`)",
+        "np.broadcast_to({a}, `tuple(3 if n == 1 else n for n in s)`)",
         "np.flip({a}, {axis})", "np.roll({a}, `r.randint(-3, 3)`, {axis})", "np.roll({a}, 1)",
         "np.pad({a}, 1)", "np.pad({a}, `[(r.randint(0, 2), r.randint(0, 1)) for n in s]`)",
         "np.concatenate([{a}, {b}], axis={axis})", "np.concatenate([{a}, {a}, {b}])",
         "np.stack([{a}, {same}], axis={axis})", *each("np.%([{a}, {b}])", "hstack vstack"),
-        "np.split({a}, `max(1, s[-1])`, axis=-1)[-1]", "np.split({a}, [1], {axis})[`r.randint(0, 1)`]",
+        "np.split({a}, `max(1, s[-1])`, axis=-1)[-1]",
+        "np.split({a}, [1], {axis})[`r.randint(0, 1)`]",
         "np.repeat({a}, 2, axis={axis})", "np.tile({a}, `[r.randint(1, 2) for _ in range(3)]`)",
-        "np.tril({a})", "np.triu({a}, `r.randint(-1, 1)`)", "np.diff({a}, axis={axis})", "np.diff({a}, 2)",
+        "np.tril({a})", "np.triu({a}, `r.randint(-1, 1)`)", "np.diff({a}, axis={axis})",
+        "np.diff({a}, 2)",
     ],
     "layers": [
-        "F.linear({a}, {w:3, s[-1]}, {w:3,})", "F.linear({a}, {w:2, s[-1]})", "F.embedding({ids}, {w:3, 2})",
+        "F.linear({a}, {w:3, s[-1]}, {w:3,})", "F.linear({a}, {w:2, s[-1]})",
+        "F.embedding({ids}, {w:3, 2})",
         "F.layer_norm({a}, `s[-2:]`, {w:s[-2:]}, {w:s[-2:]})", "F.embedding({ids}, {a:3}[0])",
         "F.group_norm({a}, `r.choice([1, s[1]])`, {w:s[1],}, {w:s[1],})",
         "F.scaled_dot_product_attention({a}, {w:s}, {b}, is_causal={keep})",
@@ -120,16 +126,21 @@ GRAMMAR = {
         "F.avg_pool1d({a:3}, 2, `r.randint(1, 2)`, `r.randint(0, 1)`)", "F.avg_pool2d({a:4}, 2, 1)",
     ],
     "losses": [
-        *each('F.%_loss({a}, {same}, "`r.choice(REDUCED)`")', "mse l1 huber"), "F.mse_loss({a}, {w:s})",
-        "F.huber_loss({a}, {w:s}, delta=0.5)", "F.cross_entropy({a:2}[:2], {ids}, label_smoothing=0.25)",
+        *each('F.%_loss({a}, {same}, "`r.choice(REDUCED)`")', "mse l1 huber"),
+        "F.mse_loss({a}, {w:s})",
+        "F.huber_loss({a}, {w:s}, delta=0.5)",
+        "F.cross_entropy({a:2}[:2], {ids}, label_smoothing=0.25)",
         'F.cross_entropy({a:3}[0], np.arange(`s[1]`) % `s[2]`, "`r.choice(REDUCED)`")',
         'F.binary_cross_entropy_with_logits({a}, F.sigmoid({same}), "`r.choice(REDUCED)`")',
-        "F.l1_penalty({a}, {w:s}, c=0.5)", "F.l2_penalty({a}, c=0.25)", "F.group_l2({a} + 0.3, c=0.5)",
+        "F.l1_penalty({a}, {w:s}, c=0.5)", "F.l2_penalty({a}, c=0.25)",
+        "F.group_l2({a} + 0.3, c=0.5)",
         "F.group_l2({a} + 0.3, c=0.5, axis={axis})", "F.elastic_net({a}, {a}, l1=0.5, l2=0.25)",
     ],
     "noise": [
-        'F.dropout({a}, 0.3, True, "{stream}")', 'F.dropout({a}, 0.3, True, "{stream}", share={axis})',
-        'F.dropout({a}, 0.6, True, "{stream}", "classic")', 'F.gaussian_noise({a}, 0.5, True, "{stream}")',
+        'F.dropout({a}, 0.3, True, "{stream}")',
+        'F.dropout({a}, 0.3, True, "{stream}", share={axis})',
+        'F.dropout({a}, 0.6, True, "{stream}", "classic")',
+        'F.gaussian_noise({a}, 0.5, True, "{stream}")',
     ],
     "memory": [
         "{a} * 1.0; {v} += {n}", "+{a}; {v} *= {n}", "{a} - {b}; {v} -= 0.5", "{a}.astype(low)",
@@ -137,7 +148,8 @@ GRAMMAR = {
     ],
 }  # fmt: skip
 MASKS = [
-    "({a} > {b})", "({a} <= {n})", "np.less({a}, {b})", "({a} == {b})", "~({a} > {n})", "({a} != {n})",
+    "({a} > {b})", "({a} <= {n})", "np.less({a}, {b})", "({a} == {b})", "~({a} > {n})",
+    "({a} != {n})",
     "(({a} > 0.0) & ({b} < 1.0))", "np.isfinite({a})", "np.logical_or({a} >= {b}, {a} < {n})",
 ]  # fmt: skip
 REDUCED = ["mean", "sum", "none"]
@@ -183,11 +195,9 @@ def shape(r, s):
 
 def values(r, size, dtype, tied):
     """Random entries: halves, which tie, or numbers that do not. They are exact in float32."""
-    top, step = {"int64": (2, 1), "bool": (1, 1)}.get(str(dtype)) or (
-        (4, 2) if tied else (8192, 4096)
-    )
-    low = 0 if step == 1 else -top
-    entries = [r.randint(low, top) / step for _ in range(math.prod(size))]
+    wholes = {"int64": (0, 2, 1), "bool": (0, 1, 1)}
+    low, high, step = wholes.get(dtype, (-4, 4, 2) if tied else (-8192, 8192, 4096))
+    entries = [r.randint(low, high) / step for _ in range(math.prod(size))]
     return np.array(entries).reshape(size).astype(dtype)
 
 
@@ -205,7 +215,7 @@ def index(r, s):
 
 
 class Author:
-    """Writes a program. It runs each step on complex arrays, and keeps the steps that stay small."""
+    """Writes a program. It runs each step on complex arrays and keeps what stays small."""
 
     def __init__(self, seed):
         self.r = r = random.Random(seed)

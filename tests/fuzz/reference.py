@@ -1,4 +1,4 @@
-"""What the programs of the fuzzer should compute: plain NumPy, with derivatives by the complex step.
+"""What a program of the fuzzer should compute: plain NumPy, with derivatives by the complex step.
 
 Nothing here uses the engine. The text of a program runs on `Plain` arrays as it runs on Tensors. Of
 real numbers, a Plain array is an array of NumPy with the methods of a Tensor. Of complex numbers
@@ -28,8 +28,11 @@ def refuse(condition):
 
 
 class Decisions:
-    """Comparisons in a run: how many of equal numbers (ties), how many of these let the result jump,
-    and the smallest distance of other numbers (gap).
+    """The comparisons of a run.
+
+    ties   how many were of equal numbers
+    jumps  how many of these let a result jump, as floor does and maximum does not
+    gap    the smallest distance of other numbers
     """
 
     def start(self):
@@ -70,6 +73,7 @@ def along(leaves, directions):
 
 
 def extreme(ufunc, x, axis=None, keepdims=False, jump=False, **_):
+    """ufunc.reduce for maximum and minimum. Ties share the derivative."""
     top = ufunc.reduce(x.real, axis=axis, keepdims=True)
     chosen = x.real == top
     seen.note((x.real - top)[~chosen])
@@ -78,6 +82,8 @@ def extreme(ufunc, x, axis=None, keepdims=False, jump=False, **_):
 
 
 def choice(sign):
+    """maximum (sign 1) or minimum (sign -1). Ties share the derivative."""
+
     def choose(x, y):
         distance = sign * (np.real(x) - np.real(y))
         seen.note(distance)
@@ -154,9 +160,9 @@ class Plain(np.ndarray):
         return np.where(below, low, np.where(above, high, self))
 
     def mean(self, axis=None, keepdims=False, **_):
-        out = plain(super().mean(axis=axis, keepdims=keepdims))
-        refuse(out.size > 0 == self.size)
-        return out
+        total = self.sum(axis=axis, keepdims=keepdims)
+        refuse(total.size > 0 == self.size)
+        return plain(super().mean(axis=axis, keepdims=keepdims))
 
     def var(self, axis=None, ddof=0, keepdims=False, **_):
         squares = (self - self.mean(axis=axis, keepdims=True)) ** 2
