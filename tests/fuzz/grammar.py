@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .reference import F, H, Refused, along, plain, seen
+from .reference import REFUSALS, F, H, Refused, along, plain, seen
 
 NAME = re.compile(r"\b[vxdcib]\d+\b")
 HOLE = re.compile(r"\{(\w+)(?::([^}]*))?\}|`([^`]*)`")
@@ -237,9 +237,8 @@ class Author:
 
     def variable(self, dtypes="fc", letters="vxdcib", fits=lambda s: True):
         known = [n for n in (*self.leaves, *(n for n, _ in self.steps)) if n[0] in letters]
-        found = [
-            n for n in known if self.world[n].dtype.kind in dtypes and fits(self.world[n].shape)
-        ]
+        known = [n for n in known if self.world[n].dtype.kind in dtypes]
+        found = [n for n in known if fits(self.world[n].shape)]
         return self.r.choice(found[-5:] if self.r.random() < 0.4 else found)
 
     def write(self, template):
@@ -255,9 +254,11 @@ class Author:
 
         def leaf(size, kind):
             known = [n for n, x in self.leaves.items() if n[0] in kind and x.shape == size]
-            return (
-                r.choice(known) if known and r.random() < 0.5 else self.leaf(size, r.choice(kind))
-            )
+            return self.leaf(size, r.choice(kind)) if r.random() < 0.5 or not known else known[-1]
+
+        def axis():
+            rank = len(s) if r.random() < 0.97 else 3
+            return r.randint(-rank, max(0, rank - 1))
 
         def axes():
             some = sorted(r.sample(range(len(s)), r.randint(0, len(s))))
@@ -268,11 +269,9 @@ class Author:
             "b": lambda: self.variable(fits=broadcasts),
             "same": lambda: self.variable(fits=lambda other: other == s),
             "any": lambda: self.variable("fcib"),
-            "whole": lambda: self.variable("ib", "ib"),
+            "whole": lambda: self.variable("ib", letters="ib"),
             "ids": lambda: leaf((2,), "i"),
-            "axis": lambda: (
-                r.randint(-len(s), len(s) - 1) if s and r.random() < 0.97 else r.randint(-3, 3)
-            ),
+            "axis": axis,
             "axes": axes,
             "index": lambda: index(r, s),
             "mask": lambda: HOLE.sub(filled, r.choice(MASKS)),
@@ -301,7 +300,7 @@ class Author:
                 self.world[name] = plain(self.world[name])
                 self.steps.append((name, text))
                 return
-        except Exception as error:
+        except REFUSALS as error:
             if text and "F." not in text and not isinstance(error, (AttributeError, Refused)):
                 self.wrong = text.split(";")[0], self.leaves
         self.leaves, self.world = before

@@ -18,6 +18,9 @@ import minigrad.functional as tensors
 H = 1e-30  # its square is far below the rounding of 1
 
 
+REFUSALS = ValueError, TypeError, IndexError, AttributeError, ZeroDivisionError
+
+
 class Refused(ValueError):
     """minigrad does not take these arguments, though NumPy might."""
 
