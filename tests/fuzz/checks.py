@@ -108,17 +108,33 @@ class Case:
         self.is_smooth, self.jumps = not seen.ties and seen.gap > CLEAR, seen.jumps
         return run
 
-    def grad(self, run, create_graph=False):
-        """[the gradient by each x leaf, or None]; [] if the loss depends on none."""
-        if not getattr(run["loss"], "requires_grad", False):
-            return []
-        leaves = [run[n] for n in self.sought]
-        return mg.grad(run["loss"], leaves, None, True, create_graph, allow_unused=True)
+    @cached_property
+    def recorded(self):
+        """A run in float64 whose graph all checks may read."""
+        return self.ours()
 
-    def gradients(self, run):
+    @cached_property
+    def gradients(self):
         """{x leaf: array}, zeros where the loss does not depend on the leaf."""
-        found = {n: g.data for n, g in zip(self.sought, self.grad(run)) if g is not None}
-        return {n: np.zeros(run[n].shape) for n in self.sought} | found
+        zeros = {n: np.zeros(self.wide[n].shape) for n in self.sought}
+        found = {n: g.data for n, g in self.grad(self.recorded).items() if g is not None}
+        return zeros | found
+
+    def grad(self, run, create_graph=False):
+        """{x leaf: Tensor or None}; {} if the loss depends on none. The graph stays."""
+        if not requires_grad(run):
+            return {}
+        leaves = [run[n] for n in self.sought]
+        found = mg.grad(run["loss"], leaves, None, True, create_graph, allow_unused=True)
+        return dict(zip(self.sought, found))
+
+
+def requires_grad(run):
+    return isinstance(run["loss"], mg.Tensor) and run["loss"].requires_grad
+
+
+def is_recorded(run):
+    return isinstance(run["loss"], mg.Tensor) and not run["loss"].is_leaf
 
 
 # ------------------------------------------------------------------------------------------- checks
@@ -142,37 +158,35 @@ def values_and_dtypes_are_numpys(case):
 
 def derivative_is_the_complex_step(case):
     """Along a random direction. Every value is that of the complex run."""
-    run = case.ours()
     for name, x in case.expected.items():
-        same(name, run[name], value(x), 1e-10)
-    terms = [np.sum(g * case.u[n]) for n, g in case.gradients(run).items()]
+        same(name, case.recorded[name], value(x), 1e-10)
+    terms = [np.sum(g * case.u[n]) for n, g in case.gradients.items()]
     slope = value(np.imag(case.expected["loss"]) / H)
     same("the derivative along u", sum(terms), slope, 1e-9, 1 + np.abs(terms).max())
 
 
 def narrow_gradients_are_near(case):
     """In the dtypes as they are, each gradient has its leaf's dtype and is near that in float64."""
-    wide, run = case.gradients(case.ours()), case.ours(case.program.leaves, low=case.program.low)
-    size = 1 + sum(np.abs(g).sum() for g in wide.values())
-    for name, g in zip(case.sought, case.grad(run)):
+    run = case.ours(case.program.leaves, low=case.program.low)
+    size = 1 + sum(np.abs(g).sum() for g in case.gradients.values())
+    for name, g in case.grad(run).items():
         if g is not None and g.dtype != run[name].dtype:
             raise Wrong(f"the gradient of {name} is {g.dtype}")
         if g is not None and case.is_smooth and "gaussian" not in case.text:
-            same(f"the gradient of {name}", g, wide[name], 0.01, size)
+            same(f"the gradient of {name}", g, case.gradients[name], 0.01, size)
 
 
 def backward_accumulates(case):
     """backward gives what grad gives, a second one as much again; then the graph is freed."""
     run = case.ours()
-    once = case.gradients(run)
-    if not case.grad(run):
+    if not requires_grad(run):
         return
     for times in (1, 2):
         run["loss"].backward(retain_graph=times == 1)
         for name in case.sought:
             g = run[name].grad
             g = np.zeros(run[name].shape) if g is None else g
-            same(f"{name}.grad after backward {times}", g, times * once[name], 1e-13)
+            same(f"{name}.grad after backward {times}", g, times * case.gradients[name], 1e-13)
     if run["loss"].args is not None:
         raise Wrong("the second backward does not free the graph")
 
@@ -181,14 +195,13 @@ def second_derivative_is_a_difference(case):
     """The derivative along w of the derivative along u."""
     if not case.is_smooth or "detach" in case.text:
         return
-    run = case.ours()
-    first = zip(case.sought, case.grad(run, create_graph=True))
+    first = case.grad(case.recorded, create_graph=True).items()
     pairs = [(g, case.u[n]) for n, g in first if g is not None and g.requires_grad]
     terms = [0.0]
     if pairs:
         outputs, directions = zip(*pairs)
-        leaves = [run[n] for n in case.sought]
-        second = mg.grad(outputs, leaves, directions, allow_unused=True)
+        leaves = [case.recorded[n] for n in case.sought]
+        second = mg.grad(outputs, leaves, directions, True, allow_unused=True)
         terms += [np.sum(g.data * case.w[n]) for n, g in zip(case.sought, second) if g is not None]
     step = np.finfo(np.longdouble).eps ** (1 / 3)
     moved = [
@@ -205,8 +218,8 @@ def second_derivative_is_a_difference(case):
 
 def replay_is_a_new_run(case):
     """The graph on other numbers gives what the program gives; on the same numbers, the same."""
-    loss = (run := case.ours())["loss"]
-    if not isinstance(loss, mg.Tensor) or loss.is_leaf:
+    run, loss = case.recorded, case.recorded["loss"]
+    if not is_recorded(run):
         return
     same("replay of nothing", mg.replay(loss), loss, 0)
     r = random.Random(case.text)
@@ -225,25 +238,24 @@ def resample_draws_the_next_noise(case):
     if "noise" not in case.text or re.search(LEAVES_GRAPH, case.text):
         return
     expected = case.slope(case.wide, times=2)
-    loss = case.ours()["loss"]
-    if expected and isinstance(loss, mg.Tensor) and not loss.is_leaf:
-        same("resample", mg.resample(loss), value(expected["loss"]), 1e-9)
+    run = case.ours()
+    if expected and is_recorded(run):
+        same("resample", mg.resample(run["loss"]), value(expected["loss"]), 1e-9)
 
 
 def check_graph_agrees(case):
     """The package's own check finds nothing wrong. Where the loss jumps it has no derivative."""
-    run = case.ours()
-    if case.grad(run) and not case.jumps:
+    if requires_grad(case.recorded) and not case.jumps:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            report = mg.check_graph(run["loss"])
+            report = mg.check_graph(case.recorded["loss"])
         if report.first_wrong:
             raise Wrong(f"check_graph: {report}")
 
 
 def no_grad_records_nothing(case):
     """And copies of the leaves, in memory or pickled, are such leaves: the same bits come out."""
-    run = case.ours()
+    run = case.recorded
     with mg.no_grad():
         plainly = case.ours()
     for name, x in plainly.items():
@@ -253,7 +265,7 @@ def no_grad_records_nothing(case):
     for copied in (copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))):
         again = case.run(OURS, {n: copied(run[n]) for n in case.wide})
         same("the loss of copies", again["loss"], run["loss"], 0)
-        if len(case.grad(again)) != len(case.grad(run)):
+        if requires_grad(again) != requires_grad(run):
             raise Wrong("copies do not require a gradient")
 
 
@@ -264,7 +276,7 @@ def memory_is_freed(case):
         for walks in (False, True):
             run = case.ours()
             loss = run.pop("loss")
-            if walks and not getattr(loss, "requires_grad", False):
+            if walks and not requires_grad(case.recorded):
                 continue
             results = {n: v for n, v in run.items() if n[0] == "v" and isinstance(v, mg.Tensor)}
             alive = {n: weakref.ref(v.data) for n, v in results.items()}
@@ -293,7 +305,7 @@ def refusal(line, names):
 
 def errors_name_the_function(case):
     """What NumPy refuses, minigrad refuses too. The message says the name of the function."""
-    line, names = f"wrong = {case.program.wrong}", OURS | case.ours()
+    line, names = f"wrong = {case.program.wrong}", OURS | case.recorded
     expected, found = refusal(line, PLAIN | case.numpys(case.wide)), refusal(line, names)
     if expected is None or isinstance(expected, (Refused, AttributeError)):
         return
@@ -309,7 +321,7 @@ def pytorch_agrees(case):
     """Each step alone, on the numbers that it has in the program: its value and its derivatives."""
     from . import pytorch
 
-    run = case.ours()
+    run = case.recorded
     for name, text in case.program.steps:
         inputs = {n: data_of(run[n]) for n in NAME.findall(text)}
         weights = np.cos(np.arange(np.size(data_of(run[name]))))

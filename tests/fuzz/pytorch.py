@@ -53,6 +53,7 @@ WORLD = {
         maximum=of_two(torch.maximum),
         minimum=of_two(torch.minimum),
         power=of_two(torch.pow),
+        cumsum=lambda x, axis: torch.cumsum(torch.atleast_1d(x), axis),
         rint=torch.round,
         split=torch.tensor_split,
         expand_dims=torch.unsqueeze,
