@@ -22,7 +22,8 @@ mg.manual_seed(0)
 low = {low!r}
 {leaves}
 {text}
-{wrong}
+print(loss)
+{last}
 {finding}
 '''
 LEAVES = {
@@ -74,7 +75,9 @@ def script(program, finding):
         array = f"np.array({x.tolist()}, {str(x.dtype)!r}).reshape({x.shape})"
         lines.append(f"{name} = {LEAVES[name[0]].format(array=array, name=name)}")
     told = "\n".join(f"# {line}" for line in ": ".join(finding)[:1500].splitlines())
-    wrong = f"wrong = {program.wrong}" if program.wrong and "errors" in finding[0] else ""
-    return SCRIPT.format(
-        low=program.low, leaves="\n".join(lines), text=program.text(), wrong=wrong, finding=told
-    )
+    sought = ", ".join(n for n in program.leaves if n[0] == "x")
+    last = f"print(mg.grad(loss, [{sought}], allow_unused=True))"
+    if finding[0].startswith("errors"):
+        last = f"wrong = {program.wrong}"
+    leaves, text = "\n".join(lines), program.text()
+    return SCRIPT.format(low=program.low, leaves=leaves, text=text, last=last, finding=told)
