@@ -25,6 +25,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+import minigrad as mg
+
 from .reference import REFUSALS, F, H, Refused, along, plain, seen
 
 NAME = re.compile(r"\b[vxdcib]\d+\b")
@@ -308,6 +310,7 @@ class Author:
 
 def random_program(seed, least=5, most=40):
     """The program of a seed, of `least` to `most` steps."""
+    mg.manual_seed(0)
     author = Author(seed)
     wanted = author.r.randint(least, most)
     for _ in range(4 * wanted):

@@ -76,7 +76,8 @@ def script(program, finding):
         lines.append(f"{name} = {LEAVES[name[0]].format(array=array, name=name)}")
     told = "\n".join(f"# {line}" for line in ": ".join(finding)[:1500].splitlines())
     sought = ", ".join(n for n in program.leaves if n[0] == "x")
-    last = f"print(mg.grad(loss, [{sought}], allow_unused=True))"
+    last = 'if getattr(loss, "requires_grad", False):\n'
+    last += f"    print(mg.grad(loss, [{sought}], allow_unused=True))"
     if finding[0].startswith("errors"):
         last = f"wrong = {program.wrong}"
     leaves, text = "\n".join(lines), program.text()
