@@ -31,7 +31,7 @@ MAKE = {  # a leaf of minigrad, by the first letter of its name
 }
 CLOSE = 1e-6  # with a smaller gap, rounding may decide
 CLEAR = 1e-3  # decisions with this gap stay as they are when numbers move a little
-LEAVES_GRAPH = "detach|take_along_axis"  # constants of the graph that depend on leaves
+LEAVES_GRAPH = "detach"  # constants of the graph that depend on leaves
 FUNCTIONS = {*ops, *(f.__name__ for f in numpy_functions)}
 
 
