@@ -9,11 +9,8 @@ and the other way, and both sides are computed again.
 
 import numpy as np
 
-from .numeric import H
-
 EPS = 2.0**-52  # of float64
 ROUNDINGS = 64  # allowed at each node; right graphs were seen to need 20 at most
-FINEST = 2.0**-1074 / H  # of what an imaginary part over H is a multiple
 HASH = 0x9E3779B97F4A7C15  # odd, of no pattern
 
 
@@ -34,9 +31,9 @@ def of_sums(part, directions, walk):
     for node in part.steps:
         if node.order in walk.tangents.keys() & part.gradients.keys():
             gradient, tangent = part.gradients[node.order], walk.tangents[node.order]
-            finest += FINEST * np.sum(abs(gradient))
+            finest += np.sum(walk.grains.get(node.order, 0.0) * abs(gradient))
             if node.args:
-                lengths = [np.linalg.norm(np.ravel(a)) for a in (gradient, tangent)]
+                lengths = [np.sqrt(np.sum(np.square(a))) for a in (gradient, tangent)]
                 at_nodes.append(EPS * np.prod(lengths))
     return ROUNDINGS * max(filter(np.isfinite, at_nodes), default=0.0) + finest
 

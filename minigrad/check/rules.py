@@ -48,7 +48,7 @@ def check_node(node, rates, settings):
     if not finite and found.verdict not in ("OK", "KINK"):
         return Finding("NONFINITE", np.inf, "the value is not finite")
     if found.verdict not in FAILING:
-        return found._replace(note=found.note + (PAST if part.plain else ""))
+        return found._replace(note=found.note + (PAST if part.by.plain else ""))
     note = f"By {name}: {found.note}."
     if found.verdict == "FAIL":
         note += f" Diagnosis: {_diagnosed(part, first, rates)}."
@@ -126,6 +126,8 @@ def unsound(node, i, rng):
         return " changes what it is given, in place."
     if not alike(once, again):
         return " gives something else each time it is called, as if it drew noise of its own."
+    if not np.all(np.isfinite(once)):
+        return None  # there is nothing to compare, and the verdict will say so
     if not alike(0 * once, once) and alike(once, ruled(node, i, 2 * u)):
         return " ignores the incoming cotangent: it gives the gradient for a cotangent of ones."
     for size in SIZES:
