@@ -63,12 +63,16 @@ def ways(steps):
 
 
 def depth(data):
-    """For each entry, which range of numbers below TINY it is in; 0 for all others."""
+    """For each entry, which range of numbers below TINY it is in, 0 if it is in none.
+
+    An entry that is 0 has no size of its own, and moves with the smallest of the others.
+    """
     size = abs(data)
     if not np.any((size < TINY) & (size > 0)):
         return 0
     below = np.frexp(TINY)[1] - np.frexp(size)[1]
-    return np.where(size > 0, np.maximum(-(-below // WIDTH), 0), 0)
+    found = np.where(size > 0, np.maximum(-(-below // WIDTH), 0), 0)
+    return np.where(size > 0, found, np.max(found))
 
 
 @np.errstate(all="ignore")
@@ -175,8 +179,9 @@ def through(node, args, tangents, depths, step=STEP):
             lost = lost + 2 * abs(other - _slope(node, args, unit, wide / 64, step)[0])
             used = (d > 0) | (faint & (abs(other) > lost))
             slope, off, h = (np.where(used, *ab) for ab in ((other, slope), (lost, off), (wide, H)))
-        tangent, doubt, grain = tangent + speed * slope, doubt + speed * off, grain + speed / h
-    return tangent, doubt, FINEST * grain
+        tangent, doubt = tangent + speed * slope, doubt + speed * off
+        grain = grain + FINEST / h * speed
+    return tangent, doubt, grain
 
 
 def _wide_step(args, tangents, here):

@@ -163,6 +163,6 @@ def _diagnosed(part, i, rates):
         if a is not x and isinstance(a, Tensor) and a.dtype.kind == "f":
             others[name] = function_of(part, a)
             if a.ndim == 2 and a.shape[0] == a.shape[1] > 1:
-                there = part.again(lambda node, data, _, a=a: data.T if node is a else data)
+                there = part.again(lambda node, data, a=a: data.T if node is a else data)
                 turned[name] = function_of(there, x).push
     return diagnose(function_of(part, x), rates, others, turned)
