@@ -161,7 +161,7 @@ def through(node, args, tangents, depths, step=STEP):
     """
     tangent = doubt = grain = 0.0
     own, *depths = [depths.get(getattr(a, "order", None), 0) for a in (node, *node.args)]
-    for d in sorted({0}.union(*(np.unique(of).tolist() for of in depths))):
+    for d in sorted({0}.union(*(np.unique(of).tolist() for of in depths if is_array(of)))):
         here = [of == d for of in depths]
         part = [t if t is None or np.all(i) else np.where(i, t, 0) for i, t in zip(here, tangents)]
         speed, unit = _unit(part)
@@ -185,10 +185,11 @@ def through(node, args, tangents, depths, step=STEP):
 
 
 def _wide_step(args, tangents, here):
-    """The largest step that is small beside the entries `here` that move."""
+    """The widest step that is small beside the entries `here` that move."""
     sizes = [abs(a)[i & (a != 0)] for a, t, i in zip(args, tangents, here) if t is not None]
     smallest = min(np.min(size, initial=np.inf) for size in sizes)
-    return max(NEAR * smallest, FINEST / NEAR) if np.isfinite(smallest) else NEAR
+    power = np.frexp(smallest)[1] if np.isfinite(smallest) else 1
+    return max(NEAR * np.ldexp(1.0, power - 1), FINEST / NEAR)  # powers of 2 scale exactly
 
 
 def _slope(node, args, tangents, h, step):

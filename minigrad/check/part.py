@@ -11,7 +11,7 @@ from ..array import data_of
 from ..engine import result
 from .numeric import STEP, along, ways
 
-LOOKS = 16  # times that entries are split, where there are kinks
+LOOKS = 8  # times that entries are split, where there are kinks
 
 
 class Settings(NamedTuple):
