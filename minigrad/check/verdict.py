@@ -139,7 +139,7 @@ def _looked(part, tensors, doubtful):
             looks -= len(group) == 1 and len(parts) > 0
         elif parts:
             note = f"; {len(group[0][1])} entries, most at kinks, were only compared together"
-            found, parts = found._replace(note=found.note + note * found.kinked), []
+            found, parts = found._replace(note=found.note + (note if found.kinked else "")), []
         for x, entries in group if not parts else []:
             findings[x.order].append(found._replace(entries=entries))
     return {order: worst(found) for order, found in findings.items()}
