@@ -8,9 +8,9 @@ NumPy orders complex numbers by their real parts, and where these are equal by t
 parts. So at a kink `maximum`, `max` and `clip` take the branch that v goes into. Hence D(v) and
 -D(-v) are the exact slopes on the two sides of a kink.
 
-Each node is passed alone, along tangents of size 1, so no scale is too small or too large. Beside an
-entry below TINY the step H is not small. Such entries move by steps of their own, and the tangents
-add up.
+Each node is passed alone, along tangents of size 1: so no scale is too small or too large. Beside
+numbers below TINY the step H is not small. They move by steps of their own, and the tangents add
+up. Where an imaginary part is too small for float64, a wider step is taken.
 
 A node whose forward takes no complex numbers, or is no analytic function, is passed by a plain
 difference of that node alone.
@@ -54,10 +54,10 @@ class Ways(NamedTuple):
 
 def ways(steps):
     """The Ways of these nodes. Those of other packages' ops are tried."""
-    tried = [n for n in steps if n.args and n.op not in PACKAGE and not has_no_rule(n)]
+    others = [n for n in steps if n.args and getattr(n.op, "family", n.op) not in PACKAGE]
     depths = {node.order: depth(node.data) for node in steps}
     return Ways(
-        {node.order for node in tried if not is_analytic(node)},
+        {n.order for n in others if not has_no_rule(n) and not is_analytic(n)},
         {order: d for order, d in depths.items() if np.any(d)},
     )
 
@@ -211,7 +211,10 @@ def _slope(node, args, tangents, h, step):
 
 
 def difference(node, args, tangents, step=STEP):
-    """(tangent, how far it may be off) of a node alone: one-sided differences of second order."""
+    """(tangent, how far it may be off) of a node alone: one-sided differences of second order.
+
+    The tangent is nan where the function jumps: a thousandth of the way takes it half as far.
+    """
     moved, middle = [i for i, t in enumerate(tangents) if t is not None], node.data
     size, speed = (max(largest(a[i]) for i in moved) or 1.0 for a in (args, tangents))
     h = step * size / speed
@@ -223,7 +226,9 @@ def difference(node, args, tangents, step=STEP):
     half, one, two = f(h / 2), f(h), f(2 * h)
     long, short = (4 * one - two - 3 * middle) / (2 * h), (4 * half - one - 3 * middle) / h
     rounding = 2.0**-49 * np.maximum(abs(middle), abs(one)) / h
-    return short, abs(short - long) + rounding
+    farthest = np.max([abs(there - middle) for there in (half, one, two)], axis=0)
+    jumps = abs(f(h / 1024) - middle) > farthest / 2 + 2**12 * rounding * h
+    return np.where(jumps, np.nan, short), abs(short - long) + rounding
 
 
 def is_analytic(node):
