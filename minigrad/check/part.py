@@ -40,15 +40,16 @@ class Part:
         self.gradients = pull(outputs, self.cotangents, [n for n in steps if n.requires_grad])
 
     def again(self, change):
-        """The same Part run again from the leaves on, with the data change(node, data).
+        """The same Part run again from the leaves on, with the data change(data, arguments).
 
         The new tensors keep their orders.
         """
         new = {}
         for node in self.steps:
             args = tuple(new.get(getattr(a, "order", None), a) for a in node.args)
-            data = np.asarray(node.op.forward(*map(data_of, args))) if args else node.data
-            tensor = result(node.op, args, change(node, data), node.flags)
+            arrays = list(map(data_of, args))
+            data = np.asarray(node.op.forward(*arrays)) if args else node.data
+            tensor = result(node.op, args, change(data, arrays), node.flags)
             tensor.order = node.order
             new[node.order] = tensor
         outputs = [new[y.order] for y in self.outputs]

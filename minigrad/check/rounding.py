@@ -52,7 +52,7 @@ def inside_ops(part, directions):
     rules, forwards = {}, {}
     for ways in ((1, -1), (0, 1), (0, -1)):
         for way in set(ways) - rules.keys():
-            there = part.again(lambda node, data, way=way: nudged(data, way))
+            there = part.again(moved(way))
             aside = {order: nudged(v, way) for order, v in directions.items()}
             rules[way], forwards[way] = there.gradients, there.terms(there.walk(aside))
         a, b = ways
@@ -63,19 +63,29 @@ def inside_ops(part, directions):
     return 0.0
 
 
-def nudged(data, way):
-    """The data with other last bits, 4 roundings apart for the ways 1 and -1; 0 gives a copy.
+def moved(way):
+    """A change of numbers for `Part.again`. Those that an op passes on, as max does, have moved."""
 
-    The other bits say which is up. So equal numbers stay equal, and a number that has moved, and
-    that an op passes on as max does, stays where it is.
+    def change(data, arguments):
+        given = [np.empty(0), *(a for a in arguments if isinstance(a, np.ndarray))]
+        if way == 0 or data.dtype != np.float64:
+            return nudged(data, way)
+        passed_on = np.isin(data, np.concatenate(given, axis=None))
+        return np.where(passed_on, data, nudged(data, way))
+
+    return change
+
+
+def nudged(data, way):
+    """The data, each number moved by one rounding for the ways 1 and -1; 0 gives a copy.
+
+    Its own bits say which way is up. So equal numbers stay equal.
     """
     if way == 0 or data.dtype != np.float64:
         return np.array(data)
-    kept = np.atleast_1d(abs(data)).view(np.uint64) >> np.uint64(3)
-    up = (kept * np.uint64(HASH) >> np.uint64(63)) ^ np.uint64(way < 0)
-    there = (kept << np.uint64(3) | up << np.uint64(2) | np.uint64(2)).view(np.float64)
-    there = np.copysign(there.reshape(data.shape), data)
-    return np.where((data != 0) & np.isfinite(data), there, data)
+    bits = np.atleast_1d(np.ascontiguousarray(abs(data))).view(np.uint64).reshape(data.shape)
+    up = (bits * np.uint64(HASH)) >> np.uint64(63)
+    return data * (1 + way * EPS * (1 - 2.0 * up))
 
 
 def at_most(part, walk):

@@ -178,7 +178,7 @@ def _diagnosed(part, i, rates):
         if a is not x and isinstance(a, Tensor) and a.dtype.kind == "f":
             others[name] = function_of(part, a)
             if a.ndim == 2 and a.shape[0] == a.shape[1] > 1:
-                there = part.again(lambda node, data, a=a: data.T if node is a else data)
+                there = part.again(lambda data, _, x=a.data: data.T if data is x else data)
                 turned[name] = function_of(there, x).push
     pairs = zip(node.op.names, node.args)
     settings = {k: a for k, a in pairs if isinstance(a, (int, float)) and not isinstance(a, bool)}
