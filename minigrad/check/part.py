@@ -9,9 +9,9 @@ import numpy as np
 
 from ..array import data_of
 from ..engine import result
-from .numeric import STEP, along, ways
+from .numeric import STEP, along, not_analytic
 
-LOOKS = 8  # times that entries are split, where there are kinks
+LOOKS = 16  # times that entries are split, where there are kinks
 
 
 class Settings(NamedTuple):
@@ -31,16 +31,16 @@ class Part:
     `gradients` are those by all steps that want one, and so they are the cotangents on the way.
     """
 
-    def __init__(self, steps, outputs, pull, settings, cotangents=None, by=None):
+    def __init__(self, steps, outputs, pull, settings, cotangents=None, plain=None):
         self.steps, self.outputs, self.pull, self.settings = steps, outputs, pull, settings
         if cotangents is None:  # where a value is not finite, there is nothing to compare
             cotangents = [cotangent(settings.rng, y.shape) * np.isfinite(y.data) for y in outputs]
         self.cotangents = cotangents
-        self.by = ways(steps) if by is None else by
+        self.plain = not_analytic(steps) if plain is None else plain
         self.gradients = pull(outputs, self.cotangents, [n for n in steps if n.requires_grad])
 
     def again(self, change):
-        """The same Part run again from the leaves on, with the data change(data, arguments).
+        """The same Part run again from the leaves on, with the data change(node, data, arguments).
 
         The new tensors keep their orders.
         """
@@ -49,15 +49,15 @@ class Part:
             args = tuple(new.get(getattr(a, "order", None), a) for a in node.args)
             arrays = list(map(data_of, args))
             data = np.asarray(node.op.forward(*arrays)) if args else node.data
-            tensor = result(node.op, args, change(data, arrays), node.flags)
+            tensor = result(node.op, args, change(node, data, arrays), node.flags)
             tensor.order = node.order
             new[node.order] = tensor
         outputs = [new[y.order] for y in self.outputs]
-        rest = self.settings, self.cotangents, self.by
-        return Part([*new.values()], outputs, self.pull, *rest)
+        settings, cotangents, plain = self.settings, self.cotangents, self.plain
+        return Part([*new.values()], outputs, self.pull, settings, cotangents, plain)
 
     def walk(self, directions):
-        return along(self.steps, directions, self.settings.step, self.by)
+        return along(self.steps, directions, self.settings.step, self.plain)
 
     def terms(self, walk):
         """Cotangent times derivative for each entry of the outputs: their sum is the derivative."""

@@ -3,16 +3,17 @@
 Both are sums of many terms, and the terms may cancel: then rounding is all that is left. At every
 node the derivative is a sum of products, cotangent times tangent. What rounding may do there grows
 with the lengths of the two, however much of their product cancels. Where an op loses digits inside,
-as in 1 - tanh(x)^2 and x - mean, the loss is measured: every number moves by one rounding, and both
-sides are computed again.
+as in 1 - tanh(x)^2 and x - mean, the loss is measured: every number moves by one rounding, one way
+and the other way, and both sides are computed again.
 """
 
 import numpy as np
 
-from .numeric import largest
+from .numeric import H
 
 EPS = 2.0**-52  # of float64
 ROUNDINGS = 64  # allowed at each node; right graphs were seen to need 20 at most
+FINEST = 2.0**-1074 / H  # of what an imaginary part over H is a multiple
 HASH = 0x9E3779B97F4A7C15  # odd, of no pattern
 
 
@@ -27,68 +28,57 @@ def without_sign(gradients, tangents):
     return sum(np.sum(abs(product)) for product in products(gradients, tangents))
 
 
-def of_sums(part, walk):
+def of_sums(part, directions, walk):
     """What rounding may make of the sums at the nodes of a Part."""
-    finest, at_nodes = 0.0, [0.0]
+    finest, at_nodes = 0.0, []
     for node in part.steps:
         if node.order in walk.tangents.keys() & part.gradients.keys():
             gradient, tangent = part.gradients[node.order], walk.tangents[node.order]
-            finest += np.sum(walk.grains.get(node.order, 0.0) * abs(gradient))
+            finest += FINEST * np.sum(abs(gradient))
             if node.args:
-                at_nodes.append(length(gradient) * length(tangent))
-    return ROUNDINGS * EPS * max(filter(np.isfinite, at_nodes)) + finest
+                lengths = [np.linalg.norm(np.ravel(a)) for a in (gradient, tangent)]
+                at_nodes.append(EPS * np.prod(lengths))
+    return ROUNDINGS * max(filter(np.isfinite, at_nodes), default=0.0) + finest
 
 
-def length(array):
-    size = largest(array)
-    return size * np.sqrt(np.sum(np.square(array / (size or 1.0))))
+def inside_ops(part, directions, walk):
+    """What rounding inside the ops may do: how far both sides move where all numbers do."""
+    up, down = part.again(moved(1)), part.again(moved(-1))
+    rules = {order: up.gradients[order] - down.gradients[order] for order in directions}
+    forwards = up.terms(up.walk(directions)) - down.terms(down.walk(directions))
+    inside = without_sign(rules, directions) + np.sum(abs(forwards))
+    return ROUNDINGS * inside if np.isfinite(inside) else 0.0
 
 
-def inside_ops(part, directions):
-    """What rounding inside the ops may do: how far both sides move where all numbers do.
+def at_most(part, directions, walk):
+    """More than what rounding does anywhere in a Part of several ops, each looked at alone before.
 
-    From one way to the other; where one way leads out of the domain, to the other from where it is.
+    Of a sum that cancels within one of its ops only this is known.
     """
-    rules, forwards = {}, {}
-    for ways in ((1, -1), (0, 1), (0, -1)):
-        for way in set(ways) - rules.keys():
-            there = part.again(moved(way))
-            aside = {order: nudged(v, way) for order, v in directions.items()}
-            rules[way], forwards[way] = there.gradients, there.terms(there.walk(aside))
-        a, b = ways
-        apart = {order: rules[a][order] - rules[b][order] for order in directions}
-        inside = without_sign(apart, directions) + np.sum(abs(forwards[a] - forwards[b]))
-        if np.isfinite(inside):
-            return ROUNDINGS * inside
-    return 0.0
+    if sum(len(node.args) > 0 for node in part.steps) < 2:
+        return 0.0
+    gradients, tangents = (
+        max(map(np.linalg.norm, map(np.ravel, arrays.values())), default=0.0)
+        for arrays in (part.gradients, walk.tangents)
+    )
+    most = ROUNDINGS * EPS * gradients * tangents
+    return most if np.isfinite(most) else 0.0
 
 
 def moved(way):
-    """A change of numbers for `Part.again`. Those that an op passes on, as max does, have moved."""
+    """A change of numbers for `Part.again`: each moves by one rounding.
 
-    def change(data, arguments):
+    `way` is 1 or -1. Its own bits say whether a number moves up or down: so equal numbers stay
+    equal. A number that an op passes on, as max does, has moved already.
+    """
+
+    def change(node, data, arguments):
+        if data.dtype != np.float64:
+            return data
         given = [np.empty(0), *(a for a in arguments if isinstance(a, np.ndarray))]
-        if way == 0 or data.dtype != np.float64:
-            return nudged(data, way)
+        bits = np.ascontiguousarray(abs(data)).view(np.uint64).reshape(data.shape)
+        up = (bits * np.uint64(HASH)) >> np.uint64(63)
         passed_on = np.isin(data, np.concatenate(given, axis=None))
-        return np.where(passed_on, data, nudged(data, way))
+        return np.where(passed_on, data, data * (1 + way * EPS * (1 - 2.0 * up)))
 
     return change
-
-
-def nudged(data, way):
-    """The data, each number moved by one rounding for the ways 1 and -1; 0 gives a copy.
-
-    Its own bits say which way is up. So equal numbers stay equal.
-    """
-    if way == 0 or data.dtype != np.float64:
-        return np.array(data)
-    bits = np.atleast_1d(np.ascontiguousarray(abs(data))).view(np.uint64).reshape(data.shape)
-    up = (bits * np.uint64(HASH)) >> np.uint64(63)
-    return data * (1 + way * EPS * (1 - 2.0 * up))
-
-
-def at_most(part, walk):
-    """More than what rounding does anywhere in a Part: of a sum within an op only this is known."""
-    gradients, tangents = (map(length, d.values()) for d in (part.gradients, walk.tangents))
-    return ROUNDINGS * EPS * max(gradients, default=0.0) * max(tangents, default=0.0)

@@ -50,7 +50,7 @@ def check_node(node, rates, settings):
     if not finite and worst.verdict not in ("OK", "KINK"):
         return Finding("NONFINITE", np.inf, "the value is not finite")
     if not failed(worst):
-        return worst._replace(note=worst.note + (PAST if part.by.plain else ""))
+        return worst._replace(note=worst.note + (PAST if part.plain else ""))
     notes = [f"By {node.op.names[i]}: {found[i].note}." for i in wrong]
     wrong = [i for i in wrong if found[i].verdict == "FAIL"]
     notes += [f"Diagnosis for {node.op.names[i]}: {_diagnosed(part, i, rates)}." for i in wrong]
@@ -178,7 +178,7 @@ def _diagnosed(part, i, rates):
         if a is not x and isinstance(a, Tensor) and a.dtype.kind == "f":
             others[name] = function_of(part, a)
             if a.ndim == 2 and a.shape[0] == a.shape[1] > 1:
-                there = part.again(lambda data, _, x=a.data: data.T if data is x else data)
+                there = part.again(lambda node, data, _, a=a: data.T if node is a else data)
                 turned[name] = function_of(there, x).push
     pairs = zip(node.op.names, node.args)
     settings = {k: a for k, a in pairs if isinstance(a, (int, float)) and not isinstance(a, bool)}

@@ -7,13 +7,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .numeric import largest
+from .numeric import H, largest
 from .rounding import EPS, ROUNDINGS, at_most, inside_ops, of_sums, products, without_sign
 
 # As which a root at 0 comes out: the root of 1 / H is 2^200.
 INFINITE = 2.0**180
 # Of the mean gradient: in a direction that gives all entries one weight, smaller ones count less.
 FAINT = 2.0**-14
+BESIDE = 2.0**-30  # a step is small beside a number if it is less than this part of it
+SHORTEST = 2.0**-500  # a direction; H times a shorter one may be too small for float64
 # Of a tensor's own part of a derivative: if rounding may be more, the tensor is looked at alone.
 TOLD = 1e-7
 
@@ -48,11 +50,10 @@ def worst(findings):
 # ------------------------------------------------------------------------------- one direction
 
 
-def judge(part, directions, thorough=True):
+def judge(part, directions):
     """The Finding on the derivative of a Part along `directions` ({order: array}).
 
     At a kink the analytic value must lie between the slopes of all entries, elsewhere at the slope.
-    If not `thorough`, a FAIL may be rounding.
     """
     right, left = (part.walk({o: way * v for o, v in directions.items()}) for way in (1, -1))
     forward, backward = part.terms(right), -part.terms(left)
@@ -70,33 +71,17 @@ def judge(part, directions, thorough=True):
         return Finding("NONFINITE", np.inf, f"the derivative is not finite: {sides}")
     apart = np.max([low - analytic, analytic - high, 0.0])
     tolerance = part.settings.atol + part.settings.rtol * size
-    told, hidden = max(abs(analytic), abs(numeric)), False
-    for allowed in _allowances(part, directions, right, thorough):
-        allowed += rounding
-        if apart <= allowed + tolerance:
-            if two_sided:
-                return Finding("KINK", 0.0, sides, kinked=True)
-            if told > allowed:
-                return Finding("OK", apart / size, rounding=allowed)
-            hidden = True  # by so much rounding; less may explain it too
-    if hidden:
+    for allowance in (of_sums, inside_ops, at_most):
+        if not apart <= rounding + tolerance:
+            rounding += allowance(part, directions, right)
+    if max(abs(analytic), abs(numeric)) <= rounding and not two_sided:
         return Finding("VACUOUS")
+    if apart <= rounding + tolerance:
+        if two_sided:
+            return Finding("KINK", 0.0, sides, kinked=True)
+        return Finding("OK", apart / size, rounding=rounding)
     error = apart / size if np.isfinite(apart) else np.inf
     return Finding("FAIL", error, sides, kinked=two_sided or _at_kink(right, left))
-
-
-def _allowances(part, directions, walk, thorough):
-    """What rounding may do on the way, beside that in the last sum: small and cheap ones first."""
-    yield 0.0
-    sums = of_sums(part, walk)
-    yield sums
-    if not thorough:
-        return
-    inside = inside_ops(part, directions)
-    yield inside
-    yield sums + inside
-    if sum(len(node.args) > 0 for node in part.steps) > 1:  # each node was looked at alone
-        yield at_most(part, walk)
 
 
 def _at_kink(right, left):
@@ -116,36 +101,26 @@ def look(part, tensors):
 
     A random direction misses a wrong entry with probability zero, so what is OK is OK at every
     entry. Where it is not OK, parts are looked at: halves of the tensors, down to single ones. Then
-    only a kink leaves a doubt, since it widens the verdict, and the entries are split. They are
-    split too where rounding in some entries hides all others.
+    only a kink leaves a doubt, since it widens the verdict, and the entries are split.
     """
-    findings = _looked(part, tensors, ("KINK", "FAIL"))
-    silent = all(finding.verdict == "VACUOUS" for finding in findings.values())
-    if silent and any(np.any(part.gradients[x.order]) for x in tensors):
-        findings = _looked(part, tensors, ("KINK", "FAIL", "VACUOUS"))
-    return findings
-
-
-def _looked(part, tensors, doubtful):
-    """As `look`. Entries are split where the verdict is `doubtful`, at a kink or VACUOUS."""
     findings, looks = {x.order: [] for x in tensors}, part.settings.looks
-    every = [(x, np.arange(x.size)) for x in tensors if x.size]
+    every = [(x, np.argsort(np.ravel(x.data), kind="stable")) for x in tensors if x.size]
     groups = [every] if every else []
     for group in groups:  # it grows on the way
-        found = judge(part, _directions(part, group), thorough=len(group) == 1)
-        parts = _parts(part, group, found, doubtful)
+        found = judge(part, _directions(part, group))
+        parts = _doubtful(part, group, found)
         if len(group) > 1 or looks > 0:
             groups += parts
             looks -= len(group) == 1 and len(parts) > 0
         elif parts:
             note = f"; {len(group[0][1])} entries, most at kinks, were only compared together"
-            found, parts = found._replace(note=found.note + (note if found.kinked else "")), []
+            found, parts = found._replace(note=found.note + note), []
         for x, entries in group if not parts else []:
             findings[x.order].append(found._replace(entries=entries))
     return {order: worst(found) for order, found in findings.items()}
 
 
-def _parts(part, group, found, doubtful):
+def _doubtful(part, group, found):
     """The parts of a group, [(tensor, entries)], of which its Finding does not tell enough."""
     if len(group) > 1:
         live = all(np.any(part.gradients[x.order]) for x, _ in group)
@@ -153,21 +128,17 @@ def _parts(part, group, found, doubtful):
             return []
         return [group[: len(group) // 2], group[len(group) // 2 :]]
     ((x, entries),) = group
-    if found.verdict not in doubtful or len(entries) == 1:
+    if not found.kinked or len(entries) == 1:
         return []
-    if found.verdict == "VACUOUS":
-        return [[(x, some)] for some in _split(abs(part.gradients[x.order]), entries)]
-    return [[(x, some)] for some in _split(x.data, entries)] if found.kinked else []
+    return [[(x, some)] for some in _split(x, entries)]
 
 
-def _split(array, entries):
-    """Two parts of these entries: those where the array is 0 or has equal values, and others.
+def _split(x, entries):
+    """Two parts of the entries of x, which are sorted by value: where kinks are likely, and others.
 
-    Kinks are likely at the first. Where that tells nothing, small and large ones part.
+    Kinks are likely at 0 and where values tie. Where that tells nothing, the entries are halved.
     """
-    values = np.ravel(array)
-    entries = entries[np.argsort(values[entries], kind="stable")]
-    values = values[entries]
+    values = np.ravel(x.data)[entries]
     ties = np.diff(values) == 0
     likely = (values == 0) | np.append(ties, False) | np.append(False, ties)
     if np.any(likely) and not np.all(likely):
@@ -179,18 +150,25 @@ def _directions(part, group):
     """A random direction of a group. If it has several tensors, each has the same part in it."""
     directions = {}
     for x, entries in group:
-        v = direction(part.settings.rng, part.gradients[x.order], entries)
+        v = direction(part.settings.rng, x.data, part.gradients[x.order], entries)
         own = without_sign(part.gradients, {x.order: v}) if len(group) > 1 else 1.0
         directions[x.order] = v / (own or 1.0)
     return directions
 
 
-def direction(rng, gradient, entries):
-    """A random direction of these entries (flat numbers). Each counts alike, however small."""
-    chosen = np.ravel(gradient)[entries]
+def direction(rng, data, gradient, entries):
+    """A random direction of these entries (flat numbers). Each counts alike, however small.
+
+    Where the gradient is large, the direction is small: so the complex step is small beside tiny
+    entries of functions such as log. An entry does not move if the step is not small beside it.
+    """
+    values, chosen = np.ravel(data)[entries], np.ravel(gradient)[entries]
     sizes = np.where(np.isfinite(chosen), abs(chosen), 0)
     mean = np.mean(sizes[sizes > 0]) if np.any(sizes) else 1.0
     weights = mean / np.where(sizes > 0, np.maximum(sizes, FAINT * mean), mean)
+    weights *= np.clip(1 / mean, SHORTEST, 1.0)
+    least = np.min(abs(values), initial=np.inf, where=values != 0)  # beside it zeros move
+    weights[H * weights > BESIDE * np.where(values == 0, least, abs(values))] = 0
     v = np.zeros(gradient.size)
     v[entries] = np.where(chosen < 0, -1.0, 1.0) * weights * rng.uniform(0.5, 1.5, len(entries))
     return v.reshape(gradient.shape)

@@ -522,14 +522,27 @@ EXTREME = {  # name: (f, points)
 
 
 @pytest.mark.parametrize("name", EXTREME)
-def test_no_number_is_too_small_or_too_large(name):
+def test_no_number_is_small_or_large_enough_for_a_false_alarm(name):
     f, points = EXTREME[name]
     for point in points:
-        x = mg.Tensor(np.array(point), True)
         with np.errstate(all="ignore"):
-            report = mg.check_graph(np.sum(f(x)))
-            assert report and {row.verdict for row in report.rows} <= {"OK", "VACUOUS"}, report
-            assert mg.gradcheck(f, x)
+            report = mg.check_graph(np.sum(f(mg.Tensor(np.array(point), True))))
+        assert {row.verdict for row in report.rows} <= {"OK", "VACUOUS"}, report
+
+
+@pytest.mark.parametrize(
+    "f, point",
+    [
+        (lambda x: np.log(F.softmax(x)), [0.0, -400.0, -1.0]),
+        (lambda x: np.log(F.sigmoid(x)), [-300.0, 1.0]),
+        (lambda x: np.sqrt(np.exp(-x)), [300.0, 1.0]),
+        (np.sqrt, [1e-300, 1e-200, 1.0]),
+        (np.log, [1e-150, 1e-100, 1.0]),
+    ],
+)
+def test_tiny_numbers_are_checked_too(f, point):
+    x = mg.Tensor(np.array(point), True)
+    assert mg.check_graph(np.sum(f(x))) and mg.gradcheck(f, x)
 
 
 @pytest.mark.parametrize("size", [1e-300, 1e-200, 1e-150, 1e-120, 1e-100, 1e200])
@@ -544,26 +557,6 @@ def test_numbers_that_have_lost_digits_are_no_mistakes():
         with np.errstate(all="ignore"):
             report = mg.check_graph(np.sum(f(mg.Tensor(np.array([1e-310]), True))))
         assert "FAIL" not in {row.verdict for row in report.rows}
-
-
-SATURATED = {  # functions of which some gradients are nothing but rounding, others are not
-    "softmax": (lambda x: F.softmax(x) * np.arange(3), [0.0, 37.0, -1.0]),
-    "softmax, far": (lambda x: F.softmax(x) * np.arange(3), [0.0, 300.0, -1.0]),
-    "tanh": (np.tanh, [14.0, 14.3, 19.0, 17.0]),
-    "log of sigmoid": (lambda x: np.log(F.sigmoid(x)), [[-139.0, 12.2], [-28.9, -4.1]]),
-    "softplus": (lambda x: np.log(1 + np.exp(-x)), [162.0, 78.0, 13.5, 400.0, 0.5, -9.0]),
-    "log of one minus": (lambda x: np.log(1 - F.sigmoid(x)), [-23.0, -26.5, 35.9, -0.3]),
-}
-
-
-@pytest.mark.parametrize("name", SATURATED)
-@pytest.mark.parametrize("seed", range(5))
-def test_entries_of_nothing_but_rounding_hide_no_others(name, seed):
-    f, point = SATURATED[name]
-    x = mg.Tensor(np.array(point), True)
-    report = mg.check_graph(np.sum(f(x)), seed)
-    assert report, report
-    assert mg.gradcheck(f, x)
 
 
 @pytest.mark.parametrize("seed", range(10))

@@ -271,7 +271,7 @@ class Author:
             "b": lambda: self.variable(fits=broadcasts),
             "same": lambda: self.variable(fits=lambda other: other == s),
             "any": lambda: self.variable("fcib"),
-            "whole": lambda: self.variable("ib", letters="ib"),
+            "whole": lambda: self.variable("ib", letters="vib"),
             "ids": lambda: leaf((2,), "i"),
             "axis": axis,
             "axes": axes,
