@@ -172,12 +172,12 @@ def softmax(x, axis=-1):
 @op(x=lambda g, out, x, axis: g - np.exp(out) * g.sum(axis=axis, keepdims=True))
 def log_softmax(x, axis=-1):
     """log(softmax(x)) along `axis`, without overflow."""
-    x = floats(x)
+    scores = floats(x)
     # For few classes, NumPy reduces along the first axis several times as fast as along the last.
     if isinstance(axis, int) and -x.ndim <= axis < x.ndim and x.shape[axis] < 200:
-        x = x.swapaxes(0, axis).copy().swapaxes(0, axis)
-    x = x - np.maximum.reduce(x.real, axis=axis, keepdims=True)
-    return x - np.log(np.add.reduce(np.exp(x), axis=axis, keepdims=True))
+        scores = scores.swapaxes(0, axis).copy().swapaxes(0, axis)
+    shifted = scores - np.maximum.reduce(scores.real, axis=axis, keepdims=True)
+    return shifted - np.log(np.add.reduce(np.exp(shifted), axis=axis, keepdims=True))
 
 
 def _cumsum_rule(g, out, x, axis):
