@@ -30,7 +30,9 @@ def _reduced(entries, reduction, kept=None):
     if kept is None:
         return REDUCTIONS[reduction](entries)
     entries = np.where(kept, entries, 0)
-    return entries.sum() / kept.sum() if reduction == "mean" else REDUCTIONS[reduction](entries)
+    if reduction != "mean":
+        return REDUCTIONS[reduction](entries)
+    return entries.sum() / (kept.sum() if isinstance(kept, np.ndarray) else floats(kept).sum())
 
 
 # ---------------------------------------------------------------------------------- classification
@@ -58,14 +60,14 @@ def _counted(name, scores, target, reduction, ignored):
         raise ValueError(f"{name}: the target has classes {given}, the scores 0..{classes - 1}.")
     if reduction == "mean" and not kept.any():
         raise ValueError(f"{name}: the mean of no targets: all are {ignored}, which is ignored.")
-    return kept
+    return target != ignored if isinstance(target, Tensor) else kept  # which the graph shows
 
 
 def _picked(log_p, target, reduction, kept):
     """-log_p[target], reduced over the targets that are `kept`."""
     if kept is None:
         return losses.nll_loss(log_p, target, reduction)
-    target = np.where(kept, data_of(target), 0)
+    target = np.where(kept, target, 0)
     return _reduced(losses.nll_loss(log_p, target, "none"), reduction, kept)
 
 

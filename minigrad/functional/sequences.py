@@ -32,7 +32,8 @@ def embedding(x, weight, padding_idx=None):
     if padding_idx is None:
         return out
     padding = padding_row(padding_idx, rows)
-    return np.where(np.expand_dims(numbers == padding, -1), data_of(weight)[padding], out)
+    is_padding = (x if isinstance(x, Tensor) else numbers) == padding
+    return np.where(np.expand_dims(is_padding, -1), data_of(weight)[padding], out)
 
 
 def padding_row(padding_idx, rows):
