@@ -4,6 +4,7 @@ import inspect
 import linecache
 import warnings
 from operator import is_
+from typing import NamedTuple
 
 import numpy as np
 
@@ -102,6 +103,16 @@ class Recorded:
                 where = f" in line {frame.tb_lineno} of the program, `{line}`"
             frame = frame.tb_next
         return same_kind(error, f"compile: {error}{where}")
+
+
+class Refused(NamedTuple):
+    """In the place of a program that cannot be written."""
+
+    refusal: str
+    inputs: tuple = ()
+
+    def fits(self):
+        return True
 
 
 def _owners(nodes):
@@ -224,9 +235,15 @@ class Step:
         finally:
             effects.reset(token)
         inputs = [x for x in inputs if isinstance(x, Tensor)]
-        programs.append(Recorded(loss, inputs, told, self.trials))
-        loss.backward()
-        for leaf, _ in programs[-1].inputs:
+        try:
+            p = Recorded(loss, inputs, told, self.trials)
+        except Exception as error:  # such as a rule that does not run on Tensors
+            p = Refused(f"{type(error).__name__}: {error}")
+        loss.backward()  # raises the error of a loss that has no gradient
+        programs.append(p)
+        if p.refusal:
+            warnings.warn(f"compile: no program, so this step is eager: {p.refusal}", stacklevel=3)
+        for leaf, _ in p.inputs:
             if isinstance(leaf, Noise):  # what was drawn is not needed any more
                 leaf.data = np.broadcast_to(leaf.dtype.type(), leaf.shape)
         return loss.detach()

@@ -39,6 +39,7 @@ VIEWS = {"reshape", "transpose", "swapaxes", "squeeze"}  # methods that return n
 METHODS = VIEWS | {"dot", "max", "min", "prod", "var", "any", "all", "argmax", "argmin", "cumsum"}
 SHAPES = np.shape, np.ndim, np.size, np.result_type  # what they return tells no entry
 USUAL = ("keepdims", False), ("dtype", None), ("ddof", 0), ("axis", None)  # needs no words
+RESERVED = {"np", "data", "gradients", *dir(builtins), *keyword.kwlist}
 NAME = re.compile(r"\b_\d+_\b")
 
 
@@ -118,15 +119,7 @@ class Page:
         """
         text = "\n".join(line.text for line in self.lines)
         known = {name: f.__name__ for name, f in self.constants.items() if callable(f)}
-        taken = {
-            "np",
-            "data",
-            "gradients",
-            *dir(builtins),
-            *keyword.kwlist,
-            *known.values(),
-            *taken,
-        }
+        taken = RESERVED.union(known.values(), taken)
         for name in dict.fromkeys([*self.inputs, *NAME.findall(text)]):
             if name in known:
                 continue
@@ -240,10 +233,12 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
         self.nodes = self.uses = 0
 
     data = property(lambda self: self)
-    shape, dtype, ndim, size, flags, strides = (
-        property(attrgetter(f"value.{name}"))
-        for name in ("shape", "dtype", "ndim", "size", "flags", "strides")
-    )
+    shape = property(attrgetter("value.shape"))
+    dtype = property(attrgetter("value.dtype"))
+    ndim = property(attrgetter("value.ndim"))
+    size = property(attrgetter("value.size"))
+    flags = property(attrgetter("value.flags"))
+    strides = property(attrgetter("value.strides"))
     T = property(lambda self: self.transpose())
     real = property(lambda self: self if self.dtype.kind != "c" else _refuse())
     __bool__ = __float__ = __int__ = __index__ = __array__ = item = numpy = tolist = _refuse

@@ -36,8 +36,8 @@ class Writer:
     symbols    {order of a tensor: its Symbol}
     gradients  {leaf: its gradient, a Symbol}
 
-    Raises TypeError if the loss is not a Tensor, RuntimeError if its graph was freed, if it has
-    more than one entry, or if nothing requires a gradient.
+    Raises TypeError if the loss is not a Tensor or a rule does not run on Tensors, RuntimeError if
+    the graph was freed, if the loss has more than one entry, or if nothing requires a gradient.
     """
 
     def __init__(self, what, loss, names=None, effects=(), reading=True):
@@ -71,6 +71,9 @@ class Writer:
         (seed,) = seeds_of(what, [loss], [None], create_graph=True)
         cotangents, self.begun = {loss.order: seed}, []
         for x, g, _ in backward_pass([seed], True, True, wanted):
+            if not isinstance(g, Tensor):
+                place = f"on the way to {self.names[x.order]}"
+                raise TypeError(f"{what}: a rule {place} returned no Tensor for Tensors.")
             cotangents[x.order] = x, g
             self.begun.append((tick(), x))  # what comes now is made by the rules of x
         return cotangents
