@@ -44,6 +44,7 @@ class Writer:
         self.page, self.nodes = Page(reading), program(what, loss)
         self.forward = {node.order for node in self.nodes}
         self.names, self.symbols = names_of(self.nodes, loss, names), {}
+        self.named = set()  # symbols that have the name of a node
         cotangents = self._record_backward(what, loss)
         self._name_cotangents(cotangents)
         found = {x: g for x, g in cotangents.values() if x.is_leaf}
@@ -115,6 +116,7 @@ class Writer:
         if not node.args and node.flags:
             self.symbols[node.order] = leaf = self.page.input(self.names[node.order], node)
             leaf.nodes = 1
+            self.named.add(leaf.name)
         elif node.args and node.order not in self.late:
             out = self._sum(node)
             self.symbols[node.order] = self._result(node) if out is None else out
@@ -135,9 +137,10 @@ class Writer:
             del page.lines[start:]
             text = page.call(page.bound(node.op.name, node.op.forward), args, {})
             out = page.write(node.op.name, text, node.data)
-        if out.nodes == 0:
-            page.wishes[out.name] = self.names.get(node.order, page.wishes[out.name])
-        else:  # an older node has the same value, and this node uses it
+        if node.order in self.names and out.name not in self.named:
+            page.wishes[out.name] = self.names[node.order]
+            self.named.add(out.name)
+        if out.nodes:  # an older node has the same value, and this node uses it
             out.uses -= 1
         out.nodes, out.uses = out.nodes + 1, out.uses + self.uses[node.order]
         return out
@@ -201,6 +204,7 @@ class Writer:
         if not can_change:
             return None
         page.wishes[first.name] = name
+        self.named.add(first.name)
         place = first.name if index is None else f"{first.name}[{page.index(index)}]"
         page.do(f"{place} += {page.text(self._argument(b))}")
         first.value, first.uses = node.data.astype(first.dtype), self.uses[node.order]
@@ -215,7 +219,7 @@ def _is_close(x, y):
 
 def _scatter(x, index, shape):
     """The forward of the op scatter for a Symbol: zeros are no Symbol."""
-    text = f"np.zeros({shape}, np.{x.dtype})"
+    text = f"np.zeros({shape if len(shape) != 1 else shape[0]}, np.{x.dtype})"
     out = x.page.write("zeros", text, np.zeros(shape, x.dtype), is_own=True)
     items = index if isinstance(index, tuple) else (index,)
     if any(getattr(i, "ndim", 0) and i.dtype != bool for i in items):

@@ -139,7 +139,7 @@ def test_slices_are_added_where_they_lie():
     x = normal_leaf(6, name="x")
     lines = body(mg.write_out(np.sum(np.exp(x[:3]) * x[3:])))
     assert [line for line in lines if line.startswith("g_x")] == [
-        "g_x = np.zeros((6,), np.float64)",
+        "g_x = np.zeros(6, np.float64)",
         "g_x[3:] = exp",
         "g_x[:3] += getitem * exp",
     ]
