@@ -252,12 +252,17 @@ def merged(page, results, inside):
         into = lines[found[0]]
         text = into.text.replace(line.target, f"({line.expression})")
         is_near = into.node is line.node if inside else into.part == line.part
-        if is_near and not text.startswith("(") and len(tidy(page.wished(text))) <= WIDTH:
+        if is_near and not text.startswith("(") and _fits(page.wished(text)):
             into.expression = text.removeprefix(f"{into.target} = ")
             del lines[i]
             for name in line.names:
                 uses[name] = [found[0] if use == i else use for use in uses[name]]
     return list(lines.values())
+
+
+def _fits(text):
+    """Whether a statement fits on a line, where needless parentheses do not count."""
+    return len(text) <= WIDTH or (len(text) < 2 * WIDTH and len(tidy(text)) <= WIDTH)
 
 
 def tidy(text):
