@@ -259,14 +259,16 @@ class Step:
         before = [leaf.grad for leaf in p.leaves]
         for leaf in p.leaves:
             leaf.grad = None
-        loss, nodes = self._eager(arrays)
-        gradients = [leaf.grad for leaf in p.leaves]
+        try:
+            loss, nodes = self._eager(arrays)
+        finally:
+            gradients = [leaf.grad for leaf in p.leaves]
+            for leaf, g in zip(p.leaves, before):
+                leaf.grad = g
+        _add(p.leaves, gradients)
         p.refusal = p.refusal or p.difference(values, nodes, list(map(data_of, gradients)))
         if p.refusal:
             warnings.warn(f"compile: from now on eager: {p.refusal}. {HINT}", stacklevel=3)
-        for leaf, g in zip(p.leaves, before):
-            leaf.grad = g
-        _add(p.leaves, gradients)
         return loss
 
 

@@ -361,7 +361,23 @@ def test_an_error_names_the_line_of_the_program():
     np.testing.assert_array_equal(w.grad.data, before)
 
 
-# -------------------------------------------------------------------------- text, memory, speed
+def test_an_error_of_the_function_loses_no_gradient():
+    w = leaf([1.0, 2.0])
+
+    def function(x):
+        if x[0] > 1:
+            raise ZeroDivisionError("too large")
+        return np.sum(w * x)
+
+    step = mg.compile(function)
+    step(np.ones(2))
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError, match="too large"):
+            step(np.full(2, 5.0))
+        assert w.grad.tolist() == [1, 1]
+
+
+# --------------------------------------------------------------------------------- text, memory
 
 
 def test_a_step_shows_its_programs():
