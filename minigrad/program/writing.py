@@ -1,0 +1,268 @@
+"""A recorded loss as lines: its forward pass and its backward pass.
+
+The backward pass is recorded as a graph as well: the rules run on Tensors. So a program is a list
+of nodes, and there is one way to write a node: its forward runs on Symbols. At the end, what is
+used once is written where it is used.
+"""
+
+import ast
+from collections import Counter
+from operator import attrgetter, itemgetter
+
+import numpy as np
+
+from ..changes import tick
+from ..engine import Tensor, backward_pass, seeds_of, wants_gradient
+from ..graph import nodes as nodes_of
+from ..graph import program
+from ..noise import effect
+from .naming import names_of
+from .symbols import Page, Text, values
+
+WIDTH = 84  # of a line
+MOST = 12  # lines of an op; one that needs more is called by its name
+
+
+class Writer:
+    """The lines of a loss and its gradients.
+
+    what     the function that asks, for errors
+    loss     a recorded result of one entry
+    names    {name: Tensor} or None: names that the user gave
+    effects  (time, function, arguments) of the changes of state in the forward pass
+
+    page       the Page with the lines
+    nodes      the tensors of the forward pass, oldest first
+    symbols    {order of a tensor: its Symbol}
+    gradients  {leaf: its gradient, a Symbol}
+
+    Raises TypeError if the loss is not a Tensor or a rule does not run on Tensors, RuntimeError if
+    the graph was freed, if the loss has more than one entry, or if nothing requires a gradient.
+    """
+
+    def __init__(self, what, loss, names=None, effects=(), reading=True):
+        self.page, self.nodes = Page(reading), program(what, loss)
+        self.forward = {node.order for node in self.nodes}
+        self.names, self.symbols = names_of(self.nodes, loss, names), {}
+        self.named = set()  # symbols that have the name of a node
+        cotangents = self._record_backward(what, loss)
+        self._name_cotangents(cotangents)
+        found = {x: g for x, g in cotangents.values() if x.is_leaf}
+        every = nodes_of([loss, *found.values()])
+        self.uses = Counter(a.order for n in every for a in n.args if isinstance(a, Tensor))
+        self.uses.update([loss.order, *(g.order for g in found.values())])
+        sums = [node for node in every if node.order in self.sums]
+        self.late = {b.order for _, b in map(attrgetter("args"), sums) if self._is_slice(b)}
+        steps = [(node.order, self._visit, (node,)) for node in every]
+        steps += [(time, self._do, given) for time, *given in effects]
+        for _, write, given in sorted(steps, key=itemgetter(0)):
+            write(*given)
+        self.gradients = {x: self._gradient(x, g) for x, g in found.items()}
+        given = [loss, *(names or {}).values()]
+        kept = [self.symbols.get(x.order) for x in given if isinstance(x, Tensor)]
+        results = {x.name for x in [*kept, *self.gradients.values()] if x is not None}
+        for inside in (True, False):
+            self.page.lines = merged(self.page, results, inside)
+
+    # ---- the backward pass
+
+    def _record_backward(self, what, loss):
+        """Runs backward on Tensors. Returns {order of a tensor: (the tensor, its cotangent)}."""
+        wanted = {node.order for node in self.nodes if node.requires_grad}
+        (seed,) = seeds_of(what, [loss], [None], create_graph=True)
+        cotangents, self.begun = {loss.order: seed}, []
+        for x, g, _ in backward_pass([seed], True, True, wanted):
+            if not isinstance(g, Tensor):
+                place = f"on the way to {self.names[x.order]}"
+                raise TypeError(f"{what}: a rule {place} returned no Tensor for Tensors.")
+            cotangents[x.order] = x, g
+            self.begun.append((tick(), x))  # what comes now is made by the rules of x
+        return cotangents
+
+    def _name_cotangents(self, cotangents):
+        """Names cotangents and finds their sums.
+
+        self.sums  {order of a sum: (its name, whether it is the gradient of a leaf)}
+        """
+        received = Counter()
+        for node, _ in cotangents.values():
+            pairs = zip(node.args, node.op.rules) if node.args else ()
+            received.update(x.order for x, rule in pairs if rule and wants_gradient(x))
+        self.sums = {}
+        for order in sorted(cotangents, reverse=True):
+            (x, g), name = cotangents[order], f"g_{self.names[order]}"
+            if x.is_leaf:
+                self.names[g.order] = name
+            self.names.setdefault(g.order, name)
+            for _ in range(received[order] - 1):
+                if g.is_leaf or g.op.name != "add":  # a sum of constants is a constant
+                    break
+                self.sums[g.order] = name, x.is_leaf
+                g = g.args[0]
+
+    def _gradient(self, leaf, g):
+        """The gradient of a leaf as a Symbol."""
+        if g.order in self.symbols:
+            return self.symbols[g.order]
+        out = self.page.write(f"g_{self.names[leaf.order]}", self.page.text(g.data), g.data)
+        self.page.lines[-1].part = "backward"
+        return out
+
+    # ---- nodes
+
+    def _visit(self, node):
+        """Writes a node, or takes a leaf as an input."""
+        start = len(self.page.lines)
+        if not node.args and node.flags:
+            self.symbols[node.order] = leaf = self.page.input(self.names[node.order], node)
+            leaf.nodes = 1
+            self.named.add(leaf.name)
+        elif node.args and node.order not in self.late:
+            out = self._sum(node)
+            self.symbols[node.order] = self._result(node) if out is None else out
+        part = "forward" if node.order in self.forward else "backward"
+        for line in self.page.lines[start:]:
+            line.node, line.owner, line.part = node, self._owner(node), part
+
+    def _result(self, node):
+        """Runs the forward of a node on Symbols."""
+        page, start = self.page, len(self.page.lines)
+        args = [self._argument(*given, node.op.kind) for given in zip(node.args, node.op.names)]
+        try:
+            out = self._forward_of(node)(*args)
+            is_written = out.dtype == node.dtype and _is_close(out.value, node.data)
+        except Exception:  # it reads values, or fills an array that is no Symbol
+            is_written = False
+        if not is_written or len(page.lines) - start > MOST:
+            del page.lines[start:]
+            text = page.call(page.bound(node.op.name, node.op.forward), args, {})
+            out = page.write(node.op.name, text, node.data)
+        if node.order in self.names and out.name not in self.named:
+            page.wishes[out.name] = self.names[node.order]
+            self.named.add(out.name)
+        if out.nodes:  # an older node has the same value, and this node uses it
+            out.uses -= 1
+        out.nodes, out.uses = out.nodes + 1, out.uses + self.uses[node.order]
+        return out
+
+    def _forward_of(self, node):
+        """The forward of a node, as it runs in eager mode."""
+        if node.op.name == "matmul" and self._owner(node).op.name == "linear":
+            return np.dot  # x.dot(y) of arrays is x @ y of Tensors
+        return _scatter if node.op.name == "scatter" else node.op.forward
+
+    def _owner(self, node):
+        """The node of the forward pass to which a node belongs: its rule made it."""
+        if node.order in self.forward:
+            return node
+        return next((x for time, x in reversed(self.begun) if time < node.order), node)
+
+    def _argument(self, a, role="constant", kind=None):
+        """An argument of a node: a Symbol for a Tensor that changes from run to run."""
+        if isinstance(a, Tensor):
+            return self.symbols.get(a.order, a.data)
+        if isinstance(a, np.ndarray):
+            self.page.bound("target" if kind == "loss" else role.partition("[")[0], a)
+        return a
+
+    def _do(self, function, args):
+        """Writes an effect."""
+        given = []
+        for a in (function, *args):
+            a = self._argument(a)
+            if callable(a) or isinstance(a, np.ndarray):  # the array itself, which changes
+                a = Text(self.page.bound(getattr(a, "__name__", "state"), a))
+            given.append(a)
+        self.page.do(self.page.call(self.page.bound("effect", effect), given, {}))
+
+    def _is_slice(self, x):
+        """Whether x is a cotangent within zeros, at an index of slices, that is used once."""
+        if not isinstance(x, Tensor) or x.is_leaf or x.op.name != "scatter":
+            return False
+        return self.uses[x.order] == 1 and all(type(i) in (int, slice) for i in x.args[2:])
+
+    def _sum(self, node):
+        """Writes a sum of cotangents as `g_x += ...`, if nothing else uses the first of them.
+
+        Returns None, and writes nothing of the sum, if it cannot.
+        """
+        if node.order not in self.sums:
+            return None
+        page, (a, b) = self.page, node.args
+        first, index = self.symbols.get(a.order), None
+        line = first is not None and next(
+            (x for x in reversed(page.lines) if x.target == first.name), None
+        )
+        name, of_leaf = self.sums[node.order]  # the sum of a leaf keeps the dtype of its first term
+        can_change = line and line.is_own and first.uses == 1
+        can_change = can_change and (of_leaf or first.dtype == node.dtype)
+        if b.order in self.late and not can_change:
+            self.symbols[b.order] = self._result(b)
+        elif b.order in self.late:
+            b, _, *index = b.args  # adds where the slice lies
+        if not can_change:
+            return None
+        page.wishes[first.name] = name
+        self.named.add(first.name)
+        place = first.name if index is None else f"{first.name}[{page.index(tuple(index))}]"
+        page.do(f"{place} += {page.text(self._argument(b))}")
+        first.value, first.uses = node.data.astype(first.dtype), self.uses[node.order]
+        return first
+
+
+def _is_close(x, y):
+    """Whether x and y are equal up to rounding: a dot may differ from a matmul in the last bit."""
+    is_float = x.dtype.kind == "f"
+    return np.allclose(x, y, 1e-3, 1e-5, True) if is_float else np.array_equal(x, y)
+
+
+def _scatter(x, shape, *index):
+    """The forward of the op scatter for a Symbol: zeros are no Symbol."""
+    text = f"np.zeros({shape if len(shape) != 1 else shape[0]}, np.{x.dtype})"
+    out = x.page.write("zeros", text, np.zeros(shape, x.dtype), is_own=True)
+    if any(getattr(i, "ndim", 0) and i.dtype != bool for i in index):
+        x.page.do(x.page.call("np.add.at", (out, index, x), {}))  # an entry can be named twice
+        np.add.at(out.value, *map(values, (index, x)))
+    else:
+        out[index] = x
+    return out
+
+
+def merged(page, results, inside):
+    """The lines of a page, with a value that is used once written where it is used.
+
+    results  names that are needed at the end
+    inside   True: within the lines of a node only
+    """
+    lines, uses = dict(enumerate(page.lines)), {}
+    for i, line in lines.items():
+        for name in line.names:
+            uses.setdefault(name, []).append(i)
+    for i, line in list(lines.items()):
+        found = uses.get(line.target, [])
+        if line.target is None or line.target in results or len(found) > 1:
+            continue
+        if not found:  # nobody needs it
+            del lines[i]
+            for name in line.names:
+                uses[name].remove(i)
+            continue
+        into = lines[found[0]]
+        text = into.text.replace(line.target, f"({line.expression})")
+        is_near = into.node is line.node if inside else into.part == line.part
+        if is_near and not text.startswith("(") and _fits(page.wished(text)):
+            into.expression = text.removeprefix(f"{into.target} = ")
+            del lines[i]
+            for name in line.names:
+                uses[name] = [found[0] if use == i else use for use in uses[name]]
+    return list(lines.values())
+
+
+def _fits(text):
+    """Whether a statement fits on a line, where needless parentheses do not count."""
+    return len(text) <= WIDTH or (len(text) < 2 * WIDTH and len(tidy(text)) <= WIDTH)
+
+
+def tidy(text):
+    """The text of a statement without needless parentheses."""
+    return ast.unparse(ast.parse(text))
