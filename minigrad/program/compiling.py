@@ -2,15 +2,15 @@
 
 import inspect
 import linecache
+import traceback
 import warnings
 from operator import is_
-from typing import NamedTuple
 
 import numpy as np
 
 from .. import array
 from ..array import data_of
-from ..engine import Tensor, constant
+from ..engine import Tensor, constant, grad
 from ..errors import same_kind
 from ..graph import program
 from ..modes import recording
@@ -25,16 +25,22 @@ HINT = "A program cannot see what Python decides by values, such as `if x.sum() 
 class Recorded:
     """The program of one signature: run(*arrays) -> (loss, gradients of the leaves).
 
-    text     the program
-    leaves   the leaves that get a gradient
     trials   how many more calls are compared with eager mode
     refusal  None, or why calls are eager
+    text     the program
+    leaves   the leaves that get a gradient
     """
 
-    def __init__(self, loss, inputs, told, trials):
+    inputs = attributes = ()
+
+    def __init__(self, trials):
+        self.trials, self.refusal = trials, None
+
+    def write(self, loss, inputs, told):
+        """Writes the program of a loss, a function of the Tensors `inputs`, with its effects."""
         writer = Writer("compile", loss, effects=told, reading=False)
         page, final = writer.page, writer.page.final()
-        self.leaves, self.trials, self.refusal = list(writer.gradients), trials, None
+        self.leaves = list(writer.gradients)
         arguments = {x.order: f"input{i}_" for i, x in enumerate(inputs)}
         known = {final(name): value for name, value in page.constants.items()}
         known["np"] = np
@@ -44,7 +50,8 @@ class Recorded:
                 arguments[leaf.order] = final(name)
             else:
                 known[f"{final(name)}_"] = leaf
-                reads.append(f"{final(name)} = {_reading(leaf).format(final(name))}")
+                how = "draw()" if isinstance(leaf, Noise) else "data"
+                reads.append(f"{final(name)} = {final(name)}_.{how}")
         head = f"def run({', '.join(arguments.values())}):", page.errors, reads
         lines = [tidy(final(line.text)) for line in page.lines]
         results = writer.symbols[loss.order], *writer.gradients.values()
@@ -97,23 +104,10 @@ class Recorded:
 
     def located(self, error):
         """An error of a run, with the line of the program."""
-        frame, where = error.__traceback__, ""
-        while frame is not None:
-            if frame.tb_frame.f_code.co_filename == self.file:
-                line = self.text.splitlines()[frame.tb_lineno - 1].strip()
-                where = f" in line {frame.tb_lineno} of the program, `{line}`"
-            frame = frame.tb_next
-        return same_kind(error, f"compile: {error}{where}")
-
-
-class Refused(NamedTuple):
-    """In the place of a program that cannot be written."""
-
-    refusal: str
-    inputs: tuple = ()
-
-    def fits(self):
-        return True
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [(f.lineno, f.line) for f in frames if f.filename == self.file]
+        where = "in line {} of the program, `{}`".format(*lines[-1]) if lines else ""
+        return same_kind(error, f"compile: {error} {where}")
 
 
 def _forgetting(page, lines, results, final):
@@ -158,11 +152,6 @@ def _compiled(text, known):
     return space["run"], file
 
 
-def _reading(leaf):
-    """How a program reads a leaf: a parameter anew, and noise is drawn anew."""
-    return "{}_.draw()" if isinstance(leaf, Noise) else "{}_.data"
-
-
 class Step:
     """A training step that runs as a program: see `compile`. `print(step)` shows its programs.
 
@@ -185,27 +174,23 @@ class Step:
         if p is None and sum(map(len, self.programs.values())) < MOST:
             return self._record(programs, arrays)
         if p is None or p.refusal:
-            return self._eager(arrays)[0]
+            loss = self.function(*self._tensors(arrays))
+            loss.backward()
+            return loss.detach()
         if p.trials:
             return self._try(p, arrays)
         try:
             loss, gradients = p.run(*(a for a in arrays if isinstance(a, np.ndarray)))
         except Exception as error:
             raise p.located(error) from error
-        _add(p.leaves, map(constant, gradients))
+        for leaf, g in zip(p.leaves, map(constant, gradients)):
+            leaf.grad = g if leaf.grad is None else leaf.grad + g
         return constant(loss)
 
     def _tensors(self, arrays):
         names = self.names + ["x"] * len(arrays)
         pairs = zip(arrays, names)
         return [Tensor(a, name=n) if isinstance(a, np.ndarray) else a for a, n in pairs]
-
-    def _eager(self, arrays):
-        """(the loss, the tensors of its graph) of an eager step."""
-        loss = self.function(*self._tensors(arrays))
-        nodes = program("compile", loss)
-        loss.backward()
-        return loss.detach(), nodes
 
     def _record(self, programs, arrays):
         """An eager step, of which a program is written."""
@@ -215,11 +200,11 @@ class Step:
             loss = self.function(*inputs)
         finally:
             effects.reset(token)
-        inputs = [x for x in inputs if isinstance(x, Tensor)]
+        p = Recorded(self.trials)
         try:
-            p = Recorded(loss, inputs, told, self.trials)
+            p.write(loss, [x for x in inputs if isinstance(x, Tensor)], told)
         except Exception as error:  # such as a rule that does not run on Tensors
-            p = Refused(f"{type(error).__name__}: {error}")
+            p.refusal = f"{type(error).__name__}: {error}"
         loss.backward()  # raises the error of a loss that has no gradient
         programs.append(p)
         if p.refusal:
@@ -237,26 +222,14 @@ class Step:
                 values = p.follow(*(a for a in arrays if isinstance(a, np.ndarray)))
         except Exception as error:
             p.refusal = str(p.located(error))
-        before = [leaf.grad for leaf in p.leaves]
-        for leaf in p.leaves:
-            leaf.grad = None
-        try:
-            loss, nodes = self._eager(arrays)
-        finally:
-            gradients = [leaf.grad for leaf in p.leaves]
-            for leaf, g in zip(p.leaves, before):
-                leaf.grad = g
-        _add(p.leaves, gradients)
+        loss = self.function(*self._tensors(arrays))
+        nodes = program("compile", loss)
+        gradients = grad(loss, p.leaves, retain_graph=True, allow_unused=True)
+        loss.backward()
         p.refusal = p.refusal or p.difference(values, nodes, list(map(data_of, gradients)))
         if p.refusal:
             warnings.warn(f"compile: from now on eager: {p.refusal}. {HINT}", stacklevel=3)
-        return loss
-
-
-def _add(leaves, gradients):
-    for leaf, g in zip(leaves, gradients):
-        if g is not None:
-            leaf.grad = g if leaf.grad is None else leaf.grad + g
+        return loss.detach()
 
 
 def _kind(a):

@@ -37,6 +37,7 @@ UFUNCS |= {n: f"{{}} {sign} {{}}" for n, sign in zip(NAMES.split(), SIGNS.split(
 REDUCTIONS = {"add": "sum", "multiply": "prod", "maximum": "max", "minimum": "min"}
 VIEWS = {"reshape", "transpose", "swapaxes", "squeeze"}  # methods that return no array of their own
 METHODS = VIEWS | {"dot", "max", "min", "prod", "var", "any", "all", "argmax", "argmin", "cumsum"}
+KNOWN = "shape", "dtype", "ndim", "size", "flags", "strides"  # attributes that tell no entry
 SHAPES = np.shape, np.ndim, np.size, np.result_type  # what they return tells no entry
 USUAL = ("keepdims", False), ("dtype", None), ("ddof", 0), ("axis", None)  # needs no words
 RESERVED = {"np", "data", "gradients", *dir(builtins), *keyword.kwlist}
@@ -233,12 +234,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
         self.nodes = self.uses = 0
 
     data = property(lambda self: self)
-    shape = property(attrgetter("value.shape"))
-    dtype = property(attrgetter("value.dtype"))
-    ndim = property(attrgetter("value.ndim"))
-    size = property(attrgetter("value.size"))
-    flags = property(attrgetter("value.flags"))
-    strides = property(attrgetter("value.strides"))
+    shape, dtype, ndim, size, flags, strides = (property(attrgetter(f"value.{n}")) for n in KNOWN)
     T = property(lambda self: self.transpose())
     real = property(lambda self: self if self.dtype.kind != "c" else _refuse())
     __bool__ = __float__ = __int__ = __index__ = __array__ = item = numpy = tolist = _refuse
