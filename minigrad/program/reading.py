@@ -38,8 +38,9 @@ class Program:
         self.data = {name: leaf.data for name, leaf in leaves.items()} | arrays
         laws = {name: str(x.distribution) for name, x in leaves.items() if isinstance(x, Noise)}
         loads = [(f'{n} = data["{n}"]', a.shape, laws.get(n, "")) for n, a in self.data.items()]
+        results = sum(bool(node.args) for node in writer.nodes)
         parts = [
-            _summary(writer),
+            f"# A loss of {results} operations and its gradient, written out by minigrad.",
             "\n".join([*sorted(imports), *[""] * bool(imports), "import numpy as np"]),
             *(f"\n{text}\n" for text in texts if text not in imports),
             "\n".join([f'data = np.load("{file}")', *_commented(loads)]),
@@ -78,12 +79,6 @@ class Program:
         return "\n".join(["gradients = {", *pairs, "}"])
 
 
-def _summary(writer):
-    results = sum(bool(node.args) for node in writer.nodes)
-    by = f"{len(writer.gradients)} parameter{'s' * (len(writer.gradients) != 1)}"
-    return f"# A loss of {results} operations and its gradient by {by}, written out by minigrad."
-
-
 def _modules_around(node):
     """The (name, class) of the modules around a node, without the outermost one."""
     calls = split_scope(node.scope)[0] if node is not None else ()
@@ -114,7 +109,7 @@ def write_out(loss, *, names=None, to_file=None):
     >>> import minigrad as mg
     >>> w = mg.Tensor([1.0, 2.0], requires_grad=True, name="w")
     >>> print(write_out(np.sum(np.tanh(w) * w)))  # doctest: +ELLIPSIS
-    # A loss of 3 operations and its gradient by 1 parameter, written out by minigrad.
+    # A loss of 3 operations and its gradient, written out by minigrad.
     <BLANKLINE>
     import numpy as np
     <BLANKLINE>

@@ -230,4 +230,4 @@ def test_the_readme_shows_the_program_of_its_example(capsys):
     names = {}
     exec(example.split("\nreport =")[0], names)
     text = str(mg.write_out(names["loss"]))
-    assert shown.strip() == text[text.index("# ---") : text.index("gradients = {")].strip()
+    assert shown.strip() == text[text.index("# " + 71 * "-" + " backward") : text.index("gradients = {")].strip()
