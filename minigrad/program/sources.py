@@ -4,6 +4,7 @@ import ast
 import builtins
 import inspect
 import re
+import sys
 import textwrap
 import types
 
@@ -39,7 +40,7 @@ def _define(name, value, texts):
         texts[name] = f"{name} = np.{value.__name__}"
     elif isinstance(value, (int, float, str, tuple, list)):
         texts[name] = f"{name} = {value!r}"
-    elif not isinstance(value, (type, types.FunctionType)) or value.__module__ == "itertools":
+    elif not isinstance(value, (type, types.FunctionType)) or _is_standard(value):
         texts[name] = f"from {value.__module__} import {name}"
     else:
         texts[name] = None  # on the way: a function may use itself
@@ -53,11 +54,18 @@ def _define(name, value, texts):
         texts[name] = text
 
 
+def _is_standard(value):
+    """Whether a file can import a function or class: it is of Python or NumPy."""
+    return str(value.__module__).partition(".")[0] in {"numpy", *sys.stdlib_module_names}
+
+
 def _source(value):
-    """The text of a function or class without its decorators."""
+    """The text of a function or class, without what makes an op or a composition of it."""
     try:
         text = textwrap.dedent(inspect.getsource(value))
         node = ast.parse(text).body[0]
     except (OSError, SyntaxError):
         raise TypeError(f"write_out: the source of {value.__name__} is not at hand.") from None
-    return "\n".join(text.splitlines()[node.lineno - 1 : node.end_lineno])
+    names = [d.id for d in node.decorator_list if isinstance(d, ast.Name)]
+    decorators = [f"@{name}" for name in names if name not in ("op", "composition")]
+    return "\n".join([*decorators, *text.splitlines()[node.lineno - 1 : node.end_lineno]])

@@ -6,6 +6,7 @@ import minigrad as mg
 import minigrad.functional as F
 from minigrad import nn
 
+DTYPES = np.float32, np.float64, np.float16
 SHAPES = (3, 4), (4,), (3, 1), (1,), (), (2, 3, 4)
 UNARY = [np.tanh, np.sin, np.square, np.exp, F.relu, F.sigmoid, F.softplus, F.softmax]
 UNARY += [np.cumsum, np.abs, F.gelu, lambda x: x**3, lambda x: 0.5 - x, lambda x: x / 3, F.elu]

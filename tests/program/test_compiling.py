@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import pytest
 from helpers import all_random_states, leaf, normal, normal_leaf
-from programs import NETWORKS, batch, random_loss
+from programs import DTYPES, NETWORKS, batch, random_loss
 
 import minigrad as mg
 import minigrad.functional as F
@@ -99,7 +99,7 @@ def test_a_compiled_network_trains_to_the_same_bits(network):
 @pytest.mark.parametrize("seed", range(20))
 def test_a_random_loss_trains_to_the_same_bits(seed):
     def make():
-        parameters, function = random_loss(seed, [np.float32, np.float64][seed % 2])
+        parameters, function = random_loss(seed, DTYPES[seed % 2])
         return parameters, function, lambda: {i: p.data for i, p in enumerate(parameters)}
 
     batches = [(np.random.default_rng(i).normal(size=(3, 4)),) for i in range(20)]
