@@ -225,13 +225,10 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
 
     value  the array in the recorded run: it tells shapes and dtypes
     made   the method that made it and the Symbol that had it: (name, x, arguments, keywords)
-    nodes  of how many nodes of the graph it is the value
-    uses   how often other nodes use these nodes
     """
 
     def __init__(self, page, name, value, made=()):
         self.page, self.name, self.value, self.made = page, name, value, made or (None,) * 4
-        self.nodes = self.uses = 0
 
     data = property(lambda self: self)
     shape, dtype, ndim, size, flags, strides = (property(attrgetter(f"value.{n}")) for n in KNOWN)

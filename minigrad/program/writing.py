@@ -6,8 +6,9 @@ used once is written where it is used.
 """
 
 import ast
+import re
 from collections import Counter
-from operator import attrgetter, itemgetter
+from operator import itemgetter
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from ..graph import nodes as nodes_of
 from ..graph import program
 from ..noise import effect
 from .naming import names_of
-from .symbols import Page, Text, values
+from .symbols import NAME, Page, Text, values
 
 WIDTH = 84  # of a line
 MOST = 12  # lines of an op; one that needs more is called by its name
@@ -49,10 +50,6 @@ class Writer:
         self._name_cotangents(cotangents)
         found = {x: g for x, g in cotangents.values() if x.is_leaf}
         every = nodes_of([loss, *found.values()])
-        self.uses = Counter(a.order for n in every for a in n.args if isinstance(a, Tensor))
-        self.uses.update([loss.order, *(g.order for g in found.values())])
-        sums = [node for node in every if node.order in self.sums]
-        self.late = {b.order for _, b in map(attrgetter("args"), sums) if self._is_slice(b)}
         steps = [(node.order, self._visit, (node,)) for node in every]
         steps += [(time, self._do, given) for time, *given in effects]
         for _, write, given in sorted(steps, key=itemgetter(0)):
@@ -61,6 +58,7 @@ class Writer:
         given = [loss, *(names or {}).values()]
         kept = [self.symbols.get(x.order) for x in given if isinstance(x, Tensor)]
         results = {x.name for x in [*kept, *self.gradients.values()] if x is not None}
+        accumulate(self.page, self.sums, results)
         for inside in (True, False):
             self.page.lines = merged(self.page, results, inside)
 
@@ -82,7 +80,7 @@ class Writer:
     def _name_cotangents(self, cotangents):
         """Names cotangents and finds their sums.
 
-        self.sums  {order of a sum: (its name, whether it is the gradient of a leaf)}
+        self.sums  {order of a sum: whether it is the gradient of a leaf}
         """
         received = Counter()
         for node, _ in cotangents.values():
@@ -93,11 +91,11 @@ class Writer:
             (x, g), name = cotangents[order], f"g_{self.names[order]}"
             if x.is_leaf:
                 self.names[g.order] = name
-            self.names.setdefault(g.order, name)
-            for _ in range(received[order] - 1):
+            for _ in range(received[order]):
+                self.names.setdefault(g.order, name)
                 if g.is_leaf or g.op.name != "add":  # a sum of constants is a constant
                     break
-                self.sums[g.order] = name, x.is_leaf
+                self.sums[g.order] = x.is_leaf
                 g = g.args[0]
 
     def _gradient(self, leaf, g):
@@ -115,11 +113,9 @@ class Writer:
         start = len(self.page.lines)
         if not node.args and node.flags:
             self.symbols[node.order] = leaf = self.page.input(self.names[node.order], node)
-            leaf.nodes = 1
             self.named.add(leaf.name)
-        elif node.args and node.order not in self.late:
-            out = self._sum(node)
-            self.symbols[node.order] = self._result(node) if out is None else out
+        elif node.args:
+            self.symbols[node.order] = self._result(node)
         part = "forward" if node.order in self.forward else "backward"
         for line in self.page.lines[start:]:
             line.node, line.owner, line.part = node, self._owner(node), part
@@ -140,9 +136,6 @@ class Writer:
         if node.order in self.names and out.name not in self.named:
             page.wishes[out.name] = self.names[node.order]
             self.named.add(out.name)
-        if out.nodes:  # an older node has the same value, and this node uses it
-            out.uses -= 1
-        out.nodes, out.uses = out.nodes + 1, out.uses + self.uses[node.order]
         return out
 
     def _forward_of(self, node):
@@ -175,40 +168,6 @@ class Writer:
             given.append(a)
         self.page.do(self.page.call(self.page.bound("effect", effect), given, {}))
 
-    def _is_slice(self, x):
-        """Whether x is a cotangent within zeros, at an index of slices, that is used once."""
-        if not isinstance(x, Tensor) or x.is_leaf or x.op.name != "scatter":
-            return False
-        return self.uses[x.order] == 1 and all(type(i) in (int, slice) for i in x.args[2:])
-
-    def _sum(self, node):
-        """Writes a sum of cotangents as `g_x += ...`, if nothing else uses the first of them.
-
-        Returns None, and writes nothing of the sum, if it cannot.
-        """
-        if node.order not in self.sums:
-            return None
-        page, (a, b) = self.page, node.args
-        first, index = self.symbols.get(a.order), None
-        line = first is not None and next(
-            (x for x in reversed(page.lines) if x.target == first.name), None
-        )
-        name, of_leaf = self.sums[node.order]  # the sum of a leaf keeps the dtype of its first term
-        can_change = line and line.is_own and first.uses == 1
-        can_change = can_change and (of_leaf or first.dtype == node.dtype)
-        if b.order in self.late and not can_change:
-            self.symbols[b.order] = self._result(b)
-        elif b.order in self.late:
-            b, _, *index = b.args  # adds where the slice lies
-        if not can_change:
-            return None
-        page.wishes[first.name] = name
-        self.named.add(first.name)
-        place = first.name if index is None else f"{first.name}[{page.index(tuple(index))}]"
-        page.do(f"{place} += {page.text(self._argument(b))}")
-        first.value, first.uses = node.data.astype(first.dtype), self.uses[node.order]
-        return first
-
 
 def _is_close(x, y):
     """Whether x and y are equal up to rounding: a dot may differ from a matmul in the last bit."""
@@ -226,6 +185,44 @@ def _scatter(x, shape, *index):
     else:
         out[index] = x
     return out
+
+
+def accumulate(page, sums, results):
+    """Writes sums of cotangents as `g += ...`, and a part within zeros as `g[:3] += ...`.
+
+    It does so where nothing else uses the first cotangent.
+
+    sums     {order of a sum: whether it is the gradient of a leaf, whose dtype is the first one's}
+    results  names that are needed at the end
+    """
+    mentions, dropped = {}, set()  # name -> the line that makes it, and the lines that use it
+    for line in page.lines:
+        for name in {line.target, *line.names}:
+            mentions.setdefault(name, []).append(line)
+    for line in [x for x in page.lines if x.node is not None and x.node.order in sums]:
+        first, _, second = line.expression.partition(" + ")
+        made, *others = mentions.get(first, [line])
+        is_change = re.compile(rf"(np\.add\.at\()?{re.escape(first)}\b").match
+        is_free = all(x is line or (not x.target and is_change(x.expression)) for x in others)
+        is_fit = sums[line.node.order] or line.node.args[0].dtype == line.node.dtype
+        is_own = made.target == first != second and made.is_own and first not in results
+        if not (is_own and is_free and is_fit):
+            continue
+        place, added, name = "", second, line.target
+        part = mentions.get(second, ())
+        if len(part) == 3 and part[0].expression.startswith("np.zeros("):
+            found = re.match(rf"{second}(\[[-\d:, ]+\]) = (.*)", part[1].expression)
+            if found:
+                place, added = found.groups()
+                dropped |= set(part[:2])
+                for used in NAME.findall(added):
+                    mentions[used] = [line if x is part[1] else x for x in mentions[used]]
+        line.target, line.shape, line.expression = None, None, f"{first}{place} += {added}"
+        made.target = name
+        for x in [made, *others]:
+            x.expression = x.expression.replace(first, name)
+        mentions[name] = [made, *others, *(x for x in mentions[name] if x is not line)]
+    page.lines = [line for line in page.lines if line not in dropped]
 
 
 def merged(page, results, inside):
