@@ -52,14 +52,14 @@ class Recorded:
                 known[f"{final(name)}_"] = leaf
                 how = "draw()" if isinstance(leaf, Noise) else "data"
                 reads.append(f"{final(name)} = {final(name)}_.{how}")
-        head = f"def run({', '.join(arguments.values())}):", page.errors, reads
+        head = f"def run({', '.join(arguments.values())}):"
         lines = [tidy(final(line.text)) for line in page.lines]
         results = writer.symbols[loss.order], *writer.gradients.values()
-        self.text = _function(
-            *head, _forgetting(page, lines, results, final), _returned(writer, final)
-        )
+        steps = _forgetting(page, lines, results, final)
+        self.text = _function(head, [*reads, *steps, _returned(writer, final)], page.errors)
         self.run, self.file = _compiled(self.text, known)
-        self.follow, _ = _compiled(_function(*head, lines, "return locals()"), known)
+        text = _function(head, [*reads, *lines, "return locals()"], page.errors)
+        self.follow, _ = _compiled(text, known)
         # What the trials compare, and what the program takes for granted.
         self.ops = [node.op and node.op.name for node in writer.nodes]
         symbols = [writer.symbols.get(node.order) for node in writer.nodes]
@@ -134,9 +134,8 @@ def _returned(writer, final):
     return f"return np.asarray({loss}), [{', '.join(gradients)}]"
 
 
-def _function(head, errors, *bodies):
+def _function(head, lines, errors):
     """The text of a function. errors: how NumPy treats overflow and the like inside."""
-    lines = [line for body in bodies for line in ([body] if isinstance(body, str) else body)]
     ignored = [f'{k}="{how}"' for k, how in errors.items() if how != np.geterr()[k]]
     if ignored:
         lines = [f"with np.errstate({', '.join(ignored)}):", *(f"    {line}" for line in lines)]
