@@ -245,8 +245,8 @@ def _kind(a):
             "compile: an argument requires a gradient, but arguments are data. Use the Tensor in "
             "the function without passing it."
         )
-    a = data_of(a)  # a negative whole number may be an index that counts from the end
-    return a.shape, a.dtype, a.dtype.kind == "i" and a.size > 0 and bool(a.min() < 0)
+    a = data_of(a)  # a negative whole number may be an error, or stand for what is ignored
+    return a.shape, a.dtype, a.dtype.kind == "i" and frozenset(a[a < 0].tolist())
 
 
 builtin_compile = compile

@@ -35,7 +35,8 @@ NAMES += "bitwise_xor equal not_equal less less_equal greater greater_equal"
 SIGNS = "+ - * / @ ** % // & | ^ == != < <= > >="
 UFUNCS |= {n: f"{{}} {sign} {{}}" for n, sign in zip(NAMES.split(), SIGNS.split())}
 REDUCTIONS = {"add": "sum", "multiply": "prod", "maximum": "max", "minimum": "min"}
-VIEWS = {"reshape", "transpose", "swapaxes", "squeeze"}  # methods that return no array of their own
+# Methods that return no array of their own.
+VIEWS = {"reshape", "transpose", "swapaxes", "squeeze", "ravel", "diagonal", "view"}
 METHODS = VIEWS | {"dot", "max", "min", "prod", "var", "any", "all", "argmax", "argmin", "cumsum"}
 KNOWN = "shape", "dtype", "ndim", "size", "flags", "strides"  # attributes that tell no entry
 SHAPES = np.shape, np.ndim, np.size, np.result_type  # what they return tells no entry

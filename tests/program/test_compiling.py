@@ -136,6 +136,10 @@ def test_ignored_targets_and_padding_are_found_again():
         batches.append((x, y))
     step = assert_same(of_leaves(function, weight, table), batches)
     assert len(recorded(step)) == 2  # with a negative target, and without
+    x, y = batches[1]
+    y[2] = -1
+    with pytest.raises(ValueError, match=r"the target has classes -1\.\."):
+        step(x, y)
 
 
 def test_gradients_are_added_and_have_memory_of_their_own():
