@@ -22,8 +22,9 @@ import linecache
 import re
 import sys
 from inspect import getmodule
-from itertools import chain, count
+from itertools import count
 from operator import attrgetter
+from string import ascii_lowercase
 
 import numpy as np
 
@@ -83,6 +84,7 @@ class Page:
     def __init__(self, reading=True):
         self.reading = reading
         self.lines, self.wishes, self.inputs, self.constants = [], {}, {}, {}
+        self.ids = {}  # id of a constant -> its name
         self.errors = np.geterr()  # how NumPy treats overflow and the like in the forwards
 
     def name(self, wish):
@@ -98,8 +100,9 @@ class Page:
 
     def bound(self, wish, value):
         """The name of a constant."""
-        known = next((name for name, kept in self.constants.items() if kept is value), None)
-        name = known or self.name(wish)
+        if id(value) not in self.ids:
+            self.ids[id(value)] = self.name(wish)
+        name = self.ids[id(value)]
         self.constants[name] = value
         return name
 
@@ -122,14 +125,12 @@ class Page:
         text = "\n".join(line.text for line in self.lines)
         known = {name: f.__name__ for name, f in self.constants.items() if callable(f)}
         taken = RESERVED.union(known.values(), taken)
+        versions = {}  # wish -> the versions that are left
         for name in dict.fromkeys([*self.inputs, *NAME.findall(text)]):
             if name in known:
                 continue
-            wish = self.wishes[name]
-            letters = "bcdefghijklmnopqrstuvwxyz" if wish[-1].isdigit() else ""  # x, x2; x1, x1b
-            numbered = (f"{wish}{'_' * bool(letters)}{n}" for n in count(2))
-            versions = chain([wish], (wish + letter for letter in letters), numbered)
-            known[name] = next(x for x in versions if x not in taken)
+            left = versions.setdefault(self.wishes[name], _versions(self.wishes[name]))
+            known[name] = next(x for x in left if x not in taken)
             taken.add(known[name])
         return lambda text: NAME.sub(lambda match: known.get(match[0], match[0]), text)
 
@@ -185,6 +186,15 @@ class Page:
             if shape == np.shape(value) and all(other.dtype == x.dtype for other in others):
                 text = str(x.flat[0]).removesuffix(".0")
         return f"({text})" if text.startswith("-") else text
+
+
+def _versions(wish):
+    """The names for a wish, the best one first: x, x2, x3, ..., but x1, x1b, x1c, ..., x1_2, ..."""
+    yield wish
+    is_numbered = wish[-1].isdigit()
+    if is_numbered:
+        yield from (wish + letter for letter in ascii_lowercase[1:])
+    yield from (f"{wish}{'_' * is_numbered}{n}" for n in count(2))
 
 
 def _pattern(x):

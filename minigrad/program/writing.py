@@ -7,6 +7,7 @@ used once is written where it is used.
 
 import ast
 import re
+from bisect import bisect
 from collections import Counter
 from operator import itemgetter
 
@@ -58,7 +59,10 @@ class Writer:
         given = [loss, *(names or {}).values()]
         kept = [self.symbols.get(x.order) for x in given if isinstance(x, Tensor)]
         results = {x.name for x in [*kept, *self.gradients.values()] if x is not None}
-        accumulate(self.page, self.sums, results)
+        first_of = accumulate(self.page, self.sums, results)
+        for symbol in self.symbols.values():
+            symbol.name = first_of.get(symbol.name, symbol.name)
+        results = {first_of.get(name, name) for name in results}
         for inside in (True, False):
             self.page.lines = merged(self.page, results, inside)
 
@@ -148,7 +152,8 @@ class Writer:
         """The node of the forward pass to which a node belongs: its rule made it."""
         if node.order in self.forward:
             return node
-        return next((x for time, x in reversed(self.begun) if time < node.order), node)
+        i = bisect(self.begun, node.order, key=itemgetter(0))
+        return self.begun[i - 1][1] if i else node
 
     def _argument(self, a, role="constant", kind=None):
         """An argument of a node: a Symbol for a Tensor that changes from run to run."""
@@ -194,8 +199,10 @@ def accumulate(page, sums, results):
 
     sums     {order of a sum: whether it is the gradient of a leaf, whose dtype is the first one's}
     results  names that are needed at the end
+
+    Returns {name of a sum: name of the first cotangent, which becomes the sum}.
     """
-    mentions, dropped = {}, set()  # name -> the line that makes it, and the lines that use it
+    mentions, first_of, dropped = {}, {}, set()  # name -> the line that makes it, and its uses
     for line in page.lines:
         for name in {line.target, *line.names}:
             mentions.setdefault(name, []).append(line)
@@ -204,11 +211,11 @@ def accumulate(page, sums, results):
         made, *others = mentions.get(first, [line])
         is_change = re.compile(rf"(np\.add\.at\()?{re.escape(first)}\b").match
         is_free = all(x is line or (not x.target and is_change(x.expression)) for x in others)
+        is_own = first in first_of or (made.target == first and made.is_own)
         is_fit = sums[line.node.order] or line.node.args[0].dtype == line.node.dtype
-        is_own = made.target == first != second and made.is_own and first not in results
-        if not (is_own and is_free and is_fit):
+        if not (is_free and is_own and is_fit) or first == second or first in results:
             continue
-        place, added, name = "", second, line.target
+        root, place, added = first_of.get(first, first), "", second
         part = mentions.get(second, ())
         if len(part) == 3 and part[0].expression.startswith("np.zeros("):
             found = re.match(rf"{second}(\[[-\d:, ]+\]) = (.*)", part[1].expression)
@@ -217,12 +224,13 @@ def accumulate(page, sums, results):
                 dropped |= set(part[:2])
                 for used in NAME.findall(added):
                     mentions[used] = [line if x is part[1] else x for x in mentions[used]]
-        line.target, line.shape, line.expression = None, None, f"{first}{place} += {added}"
-        made.target = name
-        for x in [made, *others]:
-            x.expression = x.expression.replace(first, name)
-        mentions[name] = [made, *others, *(x for x in mentions[name] if x is not line)]
+        first_of[line.target] = root
+        page.wishes[root] = page.wishes[line.target]
+        line.target, line.shape, line.expression = None, None, f"{root}{place} += {added}"
     page.lines = [line for line in page.lines if line not in dropped]
+    for line in page.lines:
+        line.expression = NAME.sub(lambda found: first_of.get(found[0], found[0]), line.expression)
+    return first_of
 
 
 def merged(page, results, inside):
@@ -251,7 +259,8 @@ def merged(page, results, inside):
             into.expression = text.removeprefix(f"{into.target} = ")
             del lines[i]
             for name in line.names:
-                uses[name] = [found[0] if use == i else use for use in uses[name]]
+                uses[name].remove(i)
+                uses[name].append(found[0])
     return list(lines.values())
 
 
