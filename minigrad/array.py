@@ -145,6 +145,8 @@ class Array:
     # ---- Python's protocols
 
     def __len__(self):
+        if not self.ndim:
+            raise errors.no_length()
         return len(self.data)
 
     def __iter__(self):

@@ -60,6 +60,13 @@ def not_one_number(tensor):
     )
 
 
+def no_length():
+    return TypeError(
+        "a tensor of shape () has no len() and no items. t.item() reads the value, t.reshape(1) "
+        "adds an axis."
+    )
+
+
 def ambiguous_truth(tensor):
     return ValueError(
         f"the truth of a tensor of shape {tensor.shape} is ambiguous. Use np.any(t) or np.all(t)."

@@ -22,6 +22,8 @@ import minigrad as mg
 from minigrad import array, registry
 from minigrad import noise as randomness
 
+collect_ignore = ["fuzz/pytorch.py"]  # it has no tests, and PyTorch may be missing
+
 
 def pytest_addoption(parser):
     parser.addoption(

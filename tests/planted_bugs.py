@@ -1112,7 +1112,7 @@ BUGS = [
     Bug(
         "inputs moved and not put back",
         "HomericIntelligence/Odyssey#2090",
-        text(numeric.lifted, "np.empty(data.shape, complex)", "data"),
+        text(numeric.lifted, "np.empty(tangent.shape, complex)", "args[i]"),
         finds_wrong_rules,
     ),
     Bug(

@@ -134,7 +134,39 @@ def float32_models(rng):
     return F.cross_entropy(model(x), rng.integers(0, 3, n)) + model.penalty()
 
 
-RIGHT = [smooth, kinks, near_kinks, scales, saturated, sure, chains, offset, float32_models]
+def extreme(rng):
+    """Numbers from 1e-150 to 1e150, and gaps that make probabilities and gates as small."""
+    n, m = sizes(rng)
+    x = leaf(rng.choice([-1, 1], (n, m)) * 10.0 ** rng.uniform(-150, 150, (n, 1)))
+    far = leaf(rng.standard_normal((n, m)) * 10 ** rng.uniform(1, 2.5))
+    functions = [
+        lambda: np.log(F.softmax(far)),
+        lambda: np.log(F.sigmoid(far)),
+        lambda: np.sqrt(np.exp(-abs(far))),
+        lambda: np.sqrt(x * x),
+        lambda: np.sqrt(abs(x)) * far,
+        lambda: np.std(x, axis=1) + np.sum(x, axis=1),
+        lambda: F.group_l2(x, c=1.0, axis=1),
+        lambda: np.log(abs(x)) * F.sigmoid(far),
+        lambda: x / abs(x[:, ::-1]) + np.tanh(far),
+        lambda: F.softmax(far) * (x / np.max(abs(x.data))),
+        lambda: F.layer_norm(far, (m,)) * 1e-200,
+    ]
+    return np.sum(functions[rng.integers(len(functions))]())
+
+
+RIGHT = [
+    smooth,
+    kinks,
+    near_kinks,
+    scales,
+    saturated,
+    sure,
+    chains,
+    offset,
+    float32_models,
+    extreme,
+]
 
 
 def false_alarms(count, seed=0):

@@ -34,7 +34,7 @@ from .proximal import check_prox
 from .reports import shown
 from .rules import where
 from .samples import noisy, samples, tensors
-from .samples.case import binary, flat, unary
+from .samples.case import at_zero, binary, flat, unary
 from .verdict import FAILING, Finding, worst
 
 LOCATION = Path(__file__).parents[1]
@@ -120,8 +120,8 @@ def _line_of(error):
 
 def _failure(sample, order, finding, name):
     """A failure as text. Where no rule is known to be wrong, it names all of the op."""
-    rules = [where(ops[name], i) for i, rule in enumerate(ops[name].rules) if rule]
-    place = finding.rule or (", ".join(rules) if finding.verdict == "FAIL" else "")
+    rules = [i for i, rule in enumerate(ops[name].rules) if rule]
+    place = finding.rule or (where(ops[name], rules) if finding.verdict == "FAIL" else "")
     verdict = ", ".join(filter(None, [finding.verdict, place]))
     return f"      {sample.name}: {order} derivatives: {verdict}\n          {finding.note}"
 
@@ -192,7 +192,15 @@ def guessed(op, call):
     needed = [name for name in op.names if name not in op.defaults]
     if call is None or isinstance(op, Family) or trained != needed or len(needed) > 2:
         return None
-    return (unary if len(needed) == 1 else binary)(call)
+    if len(needed) == 1:
+        return unary(call) + [sample for sample in at_zero(call, 1) if _is_smooth(sample)]
+    return binary(call) + [sample for sample in at_zero(call, 2) if _is_smooth(sample)]
+
+
+def _is_smooth(sample):
+    """Whether an op has derivatives at these inputs. At 0, log has none, and |x| has two."""
+    first, second = (_examined(sample, order).verdict for order in ("first", "second"))
+    return first not in ("NONFINITE", "KINK") and second != "NONFINITE"
 
 
 def load(path):

@@ -41,14 +41,15 @@ def function_of(part, x):
     return Map(x.data, push, pull)
 
 
-def diagnose(function, rates=(), others=None, turned=None):
+def diagnose(function, rates=(), others=None, turned=None, settings=None):
     """The simple hypotheses that explain the wrong gradients of a Map, in words.
 
     rates   the drop rates in play
     others  {name: Map} of the other operands
     turned  {name: push} of this function with another operand transposed
+    settings  {name: number} of the op
     """
-    found = list(_explanations(function, rates, others or {}, turned or {}))
+    found = list(_explanations(function, rates, others or {}, turned or {}, settings or {}))
     first = [text for rank, text in found if rank == min(r for r, _ in found)]
     return ", or ".join(first) or "no simple pattern"
 
@@ -59,7 +60,7 @@ def rates(steps):
     return sorted(p for p in found if p is not None and 0 < p < 1)
 
 
-def _explanations(function, rates, others, turned):
+def _explanations(function, rates, others, turned, settings):
     """(rank, text) of those that fit several random cotangents at once; a low rank is likely."""
     rng, x = np.random.default_rng(0), function.x
     entries = np.sort(rng.choice(x.size, min(x.size, SAMPLE), replace=False))
@@ -85,7 +86,8 @@ def _explanations(function, rates, others, turned):
     if fits(0):
         yield 0, "zero everywhere: the way back is cut (detach, .data?), or the rule is empty"
         return
-    for factor, text in _factors(rates, {*shape, *x.shape, columns[0].size, x.size}):
+    sizes = {*shape, *x.shape, columns[0].size, x.size}
+    for factor, text in _factors(rates, sizes, settings):
         if fits(factor * right):
             yield 1, text
     for axis in broadcast_axes(x.shape, shape) or ():
@@ -142,12 +144,16 @@ def broadcast_axes(shape, to):
     )
 
 
-def _factors(rates, sizes):
+def _factors(rates, sizes, settings):
     """(factor, what it means): the usual ones."""
     numeric = "the numeric gradient"
     yield 2, f"2 times {numeric}"
     yield 0.5, f"half {numeric}: a factor 2 is lost"
     yield -1, "the sign is wrong"
+    for name, k in settings.items():
+        if k not in (0, 1, -1):
+            yield k, f"{name} times {numeric}, {name} = {k:g}: a factor {name} too many"
+            yield 1 / k, f"1/{name} of {numeric}, {name} = {k:g}: a factor {name} is lost"
     for p in rates:
         keep = 1 - p
         yield keep, f"(1 - p) times {numeric}, p = {p:g}: the scale 1/(1 - p) is lost"

@@ -244,12 +244,23 @@ def _rate(layer, test, measured, expected, n, level, hint):
 
 
 def _law(layer, level):
-    """The drop rate of the law against the promised p, and the values against the law."""
+    """The drop rate of the law against the promised p, and the values against the law.
+
+    What the law says of its mean and variance is compared with its outcomes.
+    """
     name, _, law, values, _, p = layer
     keep = math.nan if law.drop_rate is None else 1 - law.drop_rate
     if p is not None and law.drop_rate is not None:
         hint = f"the keep rate is {keep:.3g}, not 1-p{_mistake('rate', keep, 1 - p)}"
         yield NoiseTest(name, "law, 1-p", keep, 1 - p, 1e-12, hint)
+    if law.outcomes is not None and not math.isnan(law.mean + law.variance):
+        outcomes, weights = (np.asarray(a, float) for a in law.outcomes(8))
+        m = np.sum(weights * outcomes)
+        v = np.sum(weights * (outcomes - m) ** 2)
+        apart, size = max(abs(m - law.mean), abs(v - law.variance)), np.max(outcomes**2, initial=1)
+        hint = f"{law!r} says mean {law.mean:.3g} and variance {law.variance:.3g}, "
+        hint += f"its outcomes have {m:.3g} and {v:.3g}"
+        yield NoiseTest(name, "law, its outcomes", apart / size, 0, 1e-12, hint)
     if law.cdf is None:
         hint = f"{law!r} has no cdf to compare its draws with. Define cdf(x)."
         yield NoiseTest(name, "law", math.nan, 0, math.inf, hint)

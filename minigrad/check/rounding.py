@@ -50,6 +50,21 @@ def inside_ops(part, directions, walk):
     return ROUNDINGS * inside if np.isfinite(inside) else 0.0
 
 
+def at_most(part, directions, walk):
+    """More than what rounding does anywhere in a Part of several ops, each looked at alone before.
+
+    Of a sum that cancels within one of its ops only this is known.
+    """
+    if sum(len(node.args) > 0 for node in part.steps) < 2:
+        return 0.0
+    gradients, tangents = (
+        max(map(np.linalg.norm, map(np.ravel, arrays.values())), default=0.0)
+        for arrays in (part.gradients, walk.tangents)
+    )
+    most = ROUNDINGS * EPS * gradients * tangents
+    return most if np.isfinite(most) else 0.0
+
+
 def moved(way):
     """A change of numbers for `Part.again`: each moves by one rounding.
 

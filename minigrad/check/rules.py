@@ -10,13 +10,14 @@ from ..engine import Tensor, constant, result, wants_gradient
 from ..modes import path
 from ..noise import Noise
 from .diagnosis import broadcast_axes, diagnose, function_of
-from .numeric import has_no_rule, is_array
+from .numeric import has_no_rule, is_array, largest
 from .part import Part, cotangent
 from .verdict import FAILING, Finding, gravity, judge, look
 
 # Times a cotangent: a rule is linear at all sizes and signs. Powers of 2 scale without rounding.
 SIZES = -1.0, 2.0**-10, 2.0**10, -(2.0**20)
 ALIKE = 1e-11  # relative to the largest entry: some 1e5 roundings, for sums of many entries
+ADDITIVE = 1e-9  # relative to results and cotangents: of results that cancel, rounding is left
 SMALLEST = 1e-290  # what is smaller may have lost digits, as numbers below 2e-308 have
 
 PAST = "By a plain difference: its forward takes no complex numbers here."
@@ -32,28 +33,35 @@ def check_node(node, rates, settings):
         return Finding("FAIL", np.inf, f"{note} Keep the dtype of the arguments.")
     tensors = [a for a in node.args if isinstance(a, Tensor)]
     inputs = {i: a for i, a in enumerate(node.args) if wants_gradient(a)}
-    for i in inputs:
-        if trouble := unsound(node, i, settings.rng):
-            note = f"The rule for {node.op.names[i]}{trouble}"
-            return Finding("FAIL", np.inf, note, where(node.op, i))
+    if notes := {i: note for i in inputs if (note := unsound(node, i, settings.rng))}:
+        text = ". ".join(f"The rule for {node.op.names[i]}{note}" for i, note in notes.items())
+        return Finding("FAIL", np.inf, text, where(node.op, notes))
     part = Part([*tensors, node], [node], by_rules, settings)
     findings = look(part, [*inputs.values()])
-    first = min(inputs, key=lambda i: gravity(findings[inputs[i].order]))
-    name, found = node.op.names[first], findings[inputs[first].order]
-    finite = np.all(np.isfinite(node.data))
-    if found.verdict == "KINK" and finite:  # entries that tie tie on where all move alike
+    found = {i: findings[x.order] for i, x in inputs.items()}
+    worst = min(found.values(), key=gravity)
+    finite, wrong = np.all(np.isfinite(node.data)), [i for i in found if failed(found[i])]
+    if worst.verdict == "KINK" and finite:  # entries that tie tie on where all move alike
         together = judge(part, {x.order: np.ones(x.shape) for x in inputs.values()})
         if together.verdict == "FAIL":
-            name, found = " and ".join(node.op.names[i] for i in inputs) + ", moved alike", together
-    if not finite and found.verdict not in ("OK", "KINK"):
+            names = " and ".join(node.op.names[i] for i in inputs)
+            note = f"By {names}, moved alike: {together.note}."
+            return together._replace(note=note, rule=where(node.op, inputs))
+    if not finite and worst.verdict not in ("OK", "KINK"):
         return Finding("NONFINITE", np.inf, "the value is not finite")
-    if found.verdict not in FAILING:
-        return found._replace(note=found.note + (PAST if part.plain else ""))
-    note = f"By {name}: {found.note}."
-    if found.verdict == "FAIL":
-        note += f" Diagnosis: {_diagnosed(part, first, rates)}."
-        return found._replace(note=note, rule=where(node.op, first))
-    return found._replace(note=note)
+    if not failed(worst):
+        return worst._replace(note=worst.note + (PAST if part.plain else ""))
+    notes = [f"By {node.op.names[i]}: {found[i].note}." for i in wrong]
+    wrong = [i for i in wrong if found[i].verdict == "FAIL"]
+    notes += [f"Diagnosis for {node.op.names[i]}: {_diagnosed(part, i, rates)}." for i in wrong]
+    if len(wrong) == 1:
+        notes[-1] = notes[-1].replace(f"Diagnosis for {node.op.names[wrong[0]]}", "Diagnosis")
+    rule = where(node.op, wrong) if worst.verdict == "FAIL" else ""
+    return worst._replace(note=" ".join(notes), rule=rule)
+
+
+def failed(finding):
+    return finding.verdict in FAILING
 
 
 def alone(node):
@@ -126,12 +134,18 @@ def unsound(node, i, rng):
         return " changes what it is given, in place."
     if not alike(once, again):
         return " gives something else each time it is called, as if it drew noise of its own."
+    if not np.all(np.isfinite(once)):
+        return None  # there is nothing to compare, and the verdict will say so
     if not alike(0 * once, once) and alike(once, ruled(node, i, 2 * u)):
         return " ignores the incoming cotangent: it gives the gradient for a cotangent of ones."
     for size in SIZES:
         if not alike(size * once, ruled(node, i, size * u)):
             times = f"{size:g} times as much gives something else"
             return f" is not linear in the cotangent: {times}."
+    for w in (4 * cotangent(rng, u.shape), -2 * u * (rng.random(u.shape) < 0.5)):
+        parts = once + ruled(node, i, w)
+        if largest(ruled(node, i, u + w) - parts) > ADDITIVE * max(largest(parts), largest(w)):
+            return " is not linear in the cotangent: a sum gives something else than the parts."
     return None
 
 
@@ -143,14 +157,17 @@ def same(a, b):
 def alike(a, b):
     """Whether two arrays are equal to rounding."""
     allowed = ALIKE * np.max(abs(a), initial=SMALLEST, where=np.isfinite(a))
-    return np.allclose(a, b, rtol=ALIKE, atol=allowed, equal_nan=True)
+    return same(a, b) or np.allclose(a, b, rtol=ALIKE, atol=allowed, equal_nan=True)
 
 
-def where(op, i):
-    """Which rule that is, and where it is written."""
-    code = getattr(inspect.unwrap(op.rules[i]), "__code__", None) if op.rules[i] else None
-    place = f" ({os.path.relpath(code.co_filename)}:{code.co_firstlineno})" if code else ""
-    return f"{op.name} for {op.names[i]}{place}"
+def where(op, positions):
+    """Which rules those are, and where they are written."""
+    found = []
+    for i in positions:
+        code = getattr(inspect.unwrap(op.rules[i]), "__code__", None) if op.rules[i] else None
+        place = f" ({os.path.relpath(code.co_filename)}:{code.co_firstlineno})" if code else ""
+        found.append(f"{op.name} for {op.names[i]}{place}")
+    return " and of ".join(found)
 
 
 def _diagnosed(part, i, rates):
@@ -163,4 +180,6 @@ def _diagnosed(part, i, rates):
             if a.ndim == 2 and a.shape[0] == a.shape[1] > 1:
                 there = part.again(lambda node, data, _, a=a: data.T if node is a else data)
                 turned[name] = function_of(there, x).push
-    return diagnose(function_of(part, x), rates, others, turned)
+    pairs = zip(node.op.names, node.args)
+    settings = {k: a for k, a in pairs if isinstance(a, (int, float)) and not isinstance(a, bool)}
+    return diagnose(function_of(part, x), rates, others, turned, settings)

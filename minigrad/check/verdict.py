@@ -7,13 +7,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .numeric import largest
-from .rounding import EPS, ROUNDINGS, inside_ops, of_sums, products, without_sign
+from .numeric import H, largest
+from .rounding import EPS, ROUNDINGS, at_most, inside_ops, of_sums, products, without_sign
 
 # As which a root at 0 comes out: the root of 1 / H is 2^200.
 INFINITE = 2.0**180
 # Of the mean gradient: in a direction that gives all entries one weight, smaller ones count less.
 FAINT = 2.0**-14
+BESIDE = 2.0**-30  # a step is small beside a number if it is less than this part of it
+SHORTEST = 2.0**-500  # a direction; H times a shorter one may be too small for float64
 # Of a tensor's own part of a derivative: if rounding may be more, the tensor is looked at alone.
 TOLD = 1e-7
 
@@ -69,7 +71,7 @@ def judge(part, directions):
         return Finding("NONFINITE", np.inf, f"the derivative is not finite: {sides}")
     apart = np.max([low - analytic, analytic - high, 0.0])
     tolerance = part.settings.atol + part.settings.rtol * size
-    for allowance in (of_sums, inside_ops):
+    for allowance in (of_sums, inside_ops, at_most):
         if not apart <= rounding + tolerance:
             rounding += allowance(part, directions, right)
     if max(abs(analytic), abs(numeric)) <= rounding and not two_sided:
@@ -148,18 +150,25 @@ def _directions(part, group):
     """A random direction of a group. If it has several tensors, each has the same part in it."""
     directions = {}
     for x, entries in group:
-        v = direction(part.settings.rng, part.gradients[x.order], entries)
+        v = direction(part.settings.rng, x.data, part.gradients[x.order], entries)
         own = without_sign(part.gradients, {x.order: v}) if len(group) > 1 else 1.0
         directions[x.order] = v / (own or 1.0)
     return directions
 
 
-def direction(rng, gradient, entries):
-    """A random direction of these entries (flat numbers). Each counts alike, however small."""
-    chosen = np.ravel(gradient)[entries]
+def direction(rng, data, gradient, entries):
+    """A random direction of these entries (flat numbers). Each counts alike, however small.
+
+    Where the gradient is large, the direction is small: so the complex step is small beside tiny
+    entries of functions such as log. An entry does not move if the step is not small beside it.
+    """
+    values, chosen = np.ravel(data)[entries], np.ravel(gradient)[entries]
     sizes = np.where(np.isfinite(chosen), abs(chosen), 0)
     mean = np.mean(sizes[sizes > 0]) if np.any(sizes) else 1.0
     weights = mean / np.where(sizes > 0, np.maximum(sizes, FAINT * mean), mean)
+    weights *= np.clip(1 / mean, SHORTEST, 1.0)
+    least = np.min(abs(values), initial=np.inf, where=values != 0)  # beside it zeros move
+    weights[H * weights > BESIDE * np.where(values == 0, least, abs(values))] = 0
     v = np.zeros(gradient.size)
     v[entries] = np.where(chosen < 0, -1.0, 1.0) * weights * rng.uniform(0.5, 1.5, len(entries))
     return v.reshape(gradient.shape)

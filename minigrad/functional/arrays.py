@@ -198,13 +198,20 @@ def _diagonal(name, x, offset, axis1, axis2):
 @implements(np.tril)
 def tril(x, k=0):
     """x with zeros above diagonal k of its last two axes."""
-    return np.where(np.tri(*np.shape(x)[-2:], k=k, dtype=bool), x, 0)
+    return np.where(_triangle("tril", x, k), x, 0)
 
 
 @implements(np.triu)
 def triu(x, k=0):
     """x with zeros below diagonal k of its last two axes."""
-    return np.where(np.tri(*np.shape(x)[-2:], k=k - 1, dtype=bool), 0, x)
+    return np.where(_triangle("triu", x, k - 1), 0, x)
+
+
+def _triangle(name, x, k):
+    """True up to diagonal k of the last two axes of x."""
+    if np.ndim(x) == 0:
+        raise ValueError(f"{name} of (): a matrix is needed, or a vector, which is its rows.")
+    return np.tri(*np.shape(x)[-2:], k=k, dtype=bool)
 
 
 @implements(np.outer)

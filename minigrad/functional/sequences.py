@@ -76,8 +76,8 @@ def scaled_dot_product_attention(
     if dropout_p and training is None:
         raise TypeError(f"{name}: dropout_p={dropout_p} needs training=True or training=False.")
     shapes = q, k, v = np.shape(query), np.shape(key), np.shape(value)
-    if min(map(len, shapes)) < 2 or q[-1] != k[-1] or k[-2] != v[-2]:
-        needed = "(..., L, E), (..., S, E) and (..., S, D)"
+    if min(map(len, shapes)) < 2 or not 0 < q[-1] == k[-1] or k[-2] != v[-2]:
+        needed = "(..., L, E), (..., S, E) and (..., S, D) with E > 0"
         raise ValueError(f"{name}: query {q}, key {k} and value {v} must be {needed}.")
     scores = (query * (q[-1] ** -0.5 if scale is None else scale)) @ np.swapaxes(key, -1, -2)
     allowed, added = _masks(name, attn_mask, is_causal, scores)

@@ -106,6 +106,16 @@ def _explicit(subscripts, *ndims):
     return terms, output.replace("...", widest)
 
 
+def _sizes(terms, operands):
+    """{label: size} of the labels whose size is not 1. Raises ValueError if two sizes differ."""
+    sizes = {}
+    for labels, x in zip(terms, operands):
+        for label, n in zip(labels, np.shape(x)):
+            if n != 1 and sizes.setdefault(label, n) != n:
+                raise ValueError(f"label {label!r} has the sizes {sizes[label]} and {n}")
+    return sizes
+
+
 def _einsum_cotangent(i, g, subscripts, operands):
     """The cotangent of operand i. It is an einsum too, in which g replaces the operand.
 
@@ -117,9 +127,7 @@ def _einsum_cotangent(i, g, subscripts, operands):
     x, term = operands[i], terms[i]
     inputs = [output, *terms[:i], *terms[i + 1 :]]
     factors = [g, *operands[:i], *operands[i + 1 :]]
-    sizes = {}
-    for labels, factor in zip(inputs, factors):
-        sizes |= {label: n for label, n in zip(labels, np.shape(factor)) if n != 1}
+    sizes = _sizes(inputs, factors)
     kept = [
         sizes.get(label) == n and label not in term[:axis]
         for axis, (label, n) in enumerate(zip(term, x.shape))
@@ -145,5 +153,10 @@ def einsum(subscripts, *operands):
     """np.einsum with a string of subscripts: implicit or explicit, ellipses, repeated labels."""
     if not isinstance(subscripts, str):
         raise TypeError("the subscripts must be a string")
-    is_large = math.prod(map(np.size, operands)) > 2**20  # then a plan and BLAS save time
+    products = math.prod(map(np.size, operands))
+    if products == 0:  # np.einsum can write beyond the end of an empty result
+        terms, output = _explicit(subscripts, *map(np.ndim, operands))
+        sizes = _sizes(terms, operands)
+        return np.zeros([sizes.get(label, 1) for label in output], np.result_type(*operands))
+    is_large = products > 2**20  # then a plan and BLAS save time
     return np.einsum(subscripts, *operands, optimize=is_large)

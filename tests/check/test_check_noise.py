@@ -731,7 +731,7 @@ def test_a_law_fails_by_chance_as_rarely_as_claimed():
 def row_of(values, law):
     """The row in which these values are compared with a law."""
     with np.errstate(all="ignore"):
-        (row,) = noise._law(("", None, law, np.asarray(values), [], None), 25.0)
+        *_, row = noise._law(("", None, law, np.asarray(values), [], None), 25.0)
     return row
 
 
@@ -788,3 +788,18 @@ def test_entries_that_agree_by_chance_are_counted_right_for_every_law():
     report = check_noise(op)
     assert report, report
     assert len([row for row in report.rows if row.test == "independence"]) == 3
+
+
+class LyingVariance(Normal):
+    variance = property(lambda self: self.std)
+
+
+class LyingMean(Bernoulli):
+    mean = property(lambda self: self.keep + 1e-6)
+
+
+@pytest.mark.parametrize("law", [LyingVariance(0.0, 0.5), LyingMean(0.7)])
+def test_a_law_that_lies_about_its_mean_or_variance_is_found(law):
+    report = check_noise(lambda x: x + Noise(law, x.shape, x.dtype))
+    assert not report and report.first_wrong.test == "law, its outcomes"
+    assert "its outcomes have" in report.verdict()

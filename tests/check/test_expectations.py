@@ -573,3 +573,12 @@ def test_an_outcome_costs_little_more_than_a_replay_and_a_gradient():
     assert cpu_time(expectation) < 20 * cpu_time(
         replays
     )  # it computes gradients too: about 5 times
+
+
+@pytest.mark.parametrize("dtype", ["float32", np.float16])
+def test_a_cast_in_the_graph_costs_no_digits(dtype):
+    x = mg.Tensor(np.array([0.1, 0.7]), True)
+    dropped = mg.functional.dropout(x, 0.3, training=True)
+    found = mg.expectation(np.sum(dropped.astype(dtype) * np.array([1.1, 0.3])))
+    assert found.value.data == pytest.approx(0.1 * 1.1 + 0.7 * 0.3, rel=1e-14)
+    assert found.gradients[x].data == pytest.approx(np.array([1.1, 0.3]), rel=1e-14)

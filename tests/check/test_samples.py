@@ -5,6 +5,7 @@ draw.
 import numpy as np
 import pytest
 
+from minigrad.check.samples import elementwise, samples
 from minigrad.check.samples.case import (
     apart,
     binary,
@@ -79,3 +80,13 @@ def test_inputs_depend_on_the_name_and_lie_where_the_row_says():
 def test_a_row_that_is_no_expression_is_refused_where_it_is_written():
     with pytest.raises(SyntaxError):
         case("x +", (2,))
+
+
+SINGULAR = {"log", "log2", "log10", "sqrt", "reciprocal"}  # at 0 they or their slopes are infinite
+KINKED = {"absolute", "relu", "maximum", "minimum", "clip", "remainder", "where"}
+
+
+def test_every_smooth_function_of_one_entry_is_tried_at_exactly_0():
+    smooth = set(elementwise.samples) - SINGULAR - KINKED - {"astype"}
+    for name in smooth:
+        assert any(np.any(x == 0) for sample in samples[name] for x in sample.inputs()), name

@@ -491,3 +491,76 @@ def test_an_entry_beside_zeros_in_value_is_compared_apart_from_them():
     assert mg.check_graph(F.l1_penalty(mg.Tensor(x, True), c=1.0))
     broken = op(lambda x: np.maximum(x, -x), x=lambda g, out, x: g * np.sign(x) * wrong)
     assert mg.check_graph(np.sum(broken(mg.Tensor(x, True)))).first_wrong is not None
+
+
+# ----------------------------------------------------------------------------- extreme magnitudes
+
+
+def exp_root(x):
+    return np.sqrt(np.exp(-x))
+
+
+EXTREME = {  # name: (f, points)
+    "log of softmax": (
+        lambda x: np.log(F.softmax(x)),
+        [[0.0, -gap, -1.0] for gap in (264, 270, 300, 500, 690)],
+    ),
+    "one log of softmax": (lambda x: np.log(F.softmax(x))[1], [[0.0, -270.0], [0.0, -690.0]]),
+    "log of sigmoid": (lambda x: np.log(F.sigmoid(x)), [[-300.0, 1.0], [-700.0]]),
+    "root": (np.sqrt, [[1e-120, 2.0], [1e-150], [1e-300, 1e-200, 1.0]]),
+    "root of exp": (exp_root, [[300.0, 1.0], [700.0]]),
+    "log": (np.log, [[1e-120], [1e-300, 1.0]]),
+    "inverse": (lambda x: 1 / x, [[1e-120, 1.0], [1e-150], [1e120]]),
+    "ratio": (lambda x: x / x[::-1], [[1e-150, -2e-150, 3e-150]]),
+    "deviation": (np.std, [[1e-120, -1e-120, 2e-120], [0.0, 2.5e-150, 0.0, 0.0]]),
+    "norm": (lambda x: F.group_l2(x, c=1.0, axis=0), [[1e-130, -1e-130, 2e-130]]),
+    "product": (np.prod, [[1e-200, 2.0, 3.0], [1e-100, 0.0, 3.0]]),
+    "a small factor": (lambda x: 1e-280 * np.sin(x), [[1.0, 2.0]]),
+    "a large factor": (lambda x: 1e280 * np.sin(x), [[1.0, 2.0]]),
+    "a large number": (lambda x: np.tanh(x / 1e300), [[1e300, 2e300]]),
+}
+
+
+@pytest.mark.parametrize("name", EXTREME)
+def test_no_number_is_small_or_large_enough_for_a_false_alarm(name):
+    f, points = EXTREME[name]
+    for point in points:
+        with np.errstate(all="ignore"):
+            report = mg.check_graph(np.sum(f(mg.Tensor(np.array(point), True))))
+        assert {row.verdict for row in report.rows} <= {"OK", "VACUOUS"}, report
+
+
+@pytest.mark.parametrize(
+    "f, point",
+    [
+        (lambda x: np.log(F.softmax(x)), [0.0, -400.0, -1.0]),
+        (lambda x: np.log(F.sigmoid(x)), [-300.0, 1.0]),
+        (lambda x: np.sqrt(np.exp(-x)), [300.0, 1.0]),
+        (np.sqrt, [1e-300, 1e-200, 1.0]),
+        (np.log, [1e-150, 1e-100, 1.0]),
+    ],
+)
+def test_tiny_numbers_are_checked_too(f, point):
+    x = mg.Tensor(np.array(point), True)
+    assert mg.check_graph(np.sum(f(x))) and mg.gradcheck(f, x)
+
+
+@pytest.mark.parametrize("size", [1e-300, 1e-200, 1e-150, 1e-120, 1e-100, 1e200])
+def test_wrong_rules_of_tiny_and_large_numbers_are_found(size):
+    wrong = op(lambda x: np.sqrt(x), x=lambda g, out, x: g / (2 * out) * (1 + 1e-8))
+    for point in ([size], [size, 1.0]):
+        assert not mg.check_graph(np.sum(wrong(mg.Tensor(np.array(point), True))))
+
+
+def test_numbers_that_have_lost_digits_are_no_mistakes():
+    for f in (np.sqrt, np.log, lambda x: 1 / x):
+        with np.errstate(all="ignore"):
+            report = mg.check_graph(np.sum(f(mg.Tensor(np.array([1e-310]), True))))
+        assert "FAIL" not in {row.verdict for row in report.rows}
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_what_cancels_inside_an_op_is_no_mistake(seed):
+    x = mg.Tensor(np.array([[0.1952932, 17.64012561 + seed]]), True)  # their sum is constant
+    report = mg.check_graph(np.sum(-1.3013 * F.layer_norm(x, (2,))), seed)
+    assert {row.verdict for row in report.rows} <= {"OK", "VACUOUS"}, report

@@ -116,3 +116,9 @@ def test_a_split_into_many_parts_is_cut_by_halves(parts):
     slices = [node for node in nodes(pieces) if node.args]
     given = sum(node.args[0].size for node in slices)  # what backward fills with zeros
     assert given <= x.size * (8 + 2 * math.log2(parts))
+
+
+@pytest.mark.parametrize("f", [np.tril, np.triu])
+def test_a_number_has_no_triangle(f):
+    with pytest.raises(ValueError, match=f"{f.__name__} of \\(\\): a matrix is needed"):
+        f(leaf(3.0))

@@ -324,6 +324,7 @@ def test_dropout_of_attention_asks_for_training_and_is_named_after_the_layer():
         ),
         ([(3, 2), (4, 2), (5, 2)], None, ValueError, r"value \(5, 2\) must be"),
         ([(2,), (4, 2), (4, 2)], None, ValueError, r"query \(2,\)"),
+        ([(3, 0), (4, 0), (4, 2)], None, ValueError, r"query \(3, 0\), .* with E > 0"),
         (
             [(3, 2), (4, 2), (4, 2)],
             np.ones((4, 3), bool),

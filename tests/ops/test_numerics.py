@@ -280,19 +280,16 @@ def test_an_error_names_the_function_that_was_called(call, error, text):
         call(leaf(normal(2, 3)))
 
 
-def test_an_update_that_fails_changes_nothing():
-    x, y = leaf([1.0, 2.0]), Tensor([1.0, 2.0])
-    loss = (x * y).sum()
+def test_an_update_that_fails_is_named_and_counts_as_a_change():
     for wrong in (np.ones(3), "a", np.ones(2, complex)):
+        x, y = leaf([1.0, 2.0]), Tensor([1.0, 2.0])
+        loss = (x * y).sum()
         with pytest.raises((TypeError, ValueError), match="in place"):
             y += wrong
-    loss.backward(retain_graph=True)
-    assert x.grad.tolist() == [1, 2]
-    y += 1
-    with pytest.raises(RuntimeError, match="was changed in place"):
-        loss.backward()
+        with pytest.raises(RuntimeError, match="was changed in place"):
+            loss.backward()
     powers, exponents = Tensor([2, 3]), np.array([2, -1])
-    loss = (x * powers).sum()
+    loss = (leaf([1.0, 2.0]) * powers).sum()
     with pytest.raises(ValueError, match="negative integer powers"):
         powers **= exponents  # NumPy finds the second exponent when the first power is written
     with pytest.raises(RuntimeError, match="was changed in place"):

@@ -21,6 +21,7 @@ from minigrad.check import GradcheckError, gradcheck, gradgradcheck
 from minigrad.check.samples import samples, table, tensors
 from minigrad.engine import Tensor, constant
 from minigrad.graph import nodes
+from minigrad.ops import linalg
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:gradcheck. VACUOUS for inputs"
@@ -323,6 +324,27 @@ def test_einsum_takes_numbers(number):
     x = leaf([1.0, -2.0])
     for out in (np.einsum("i,->i", x, number), np.einsum(",i", number, x)):
         assert mg.grad(out.sum(), x)[0].tolist() == [2, 2]
+
+
+@pytest.mark.parametrize(
+    "subscripts, shapes, out",
+    [
+        ("...i,...i->...", [(0, 4), (3, 1, 1)], (3, 0)),
+        ("ij,jk->ik", [(3, 0), (0, 2)], (3, 2)),
+        ("ii->i", [(0, 0)], (0,)),
+        ("i,j->ij", [(0,), (2,)], (0, 2)),
+    ],
+)
+def test_an_einsum_of_no_entries_never_reaches_numpy(subscripts, shapes, out, monkeypatch):
+    """np.einsum (NumPy 2.4) writes beyond the end of an empty result."""
+    monkeypatch.setattr(linalg.np, "einsum", None)
+    xs = [leaf(np.ones(shape, np.float32), np.float32) for shape in shapes]
+    result = linalg.einsum(subscripts, *xs)
+    assert result.shape == out and result.dtype == np.float32 and not result.data.any()
+    for x, g in zip(xs, mg.grad(result.sum(), xs)):
+        assert g.shape == x.shape and not g.data.any()
+    with pytest.raises(ValueError, match="label 'j' has the sizes 0 and 5"):
+        linalg.einsum("ij,jk->ik", leaf(np.ones((3, 0))), leaf(np.ones((5, 2))))
 
 
 @pytest.mark.parametrize(

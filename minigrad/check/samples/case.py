@@ -177,6 +177,14 @@ def _swept(rows, f, *draws, zero=None):
     return flat([cases(row, draws, zero, **known) for row in rows])
 
 
+def at_zero(f, arguments):
+    """Samples of a function of one or two arrays where entries of one of them are exactly 0."""
+    others = ["[0.7, -0.4]"] * (arguments - 1)
+    rows = [[*others[:i], "[0.0, 0.6]", *others[i:]] for i in range(arguments)]
+    names = ", ".join(LETTERS[:arguments])
+    return _swept([f"f({names}) | {', '.join(row)}" for row in rows], f)
+
+
 def unary(f, draw=normal):
     """Samples of a function of one array."""
     return _swept(UNARY, f, draw)

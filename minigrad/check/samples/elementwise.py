@@ -1,6 +1,6 @@
 """Samples of ops/elementwise.py."""
 
-from .case import apart, binary, cases, normal, positive, shifted, small, unary, within
+from .case import apart, at_zero, binary, cases, normal, positive, shifted, small, unary, within
 
 UNARY = {
     normal: "negative positive square exp expm1 sin cos arctan sinh cosh tanh",
@@ -11,15 +11,25 @@ UNARY = {
 samples = {
     name: unary(f"np.{name}", draw) for draw, names in UNARY.items() for name in names.split()
 }
+for name in f"{UNARY[normal]} {UNARY[small]} log1p".split():
+    samples[name] += at_zero(f"np.{name}", 1)
 samples["expm1"] += cases("np.expm1(x) | [0.0, 1e-9]")
 samples["log1p"] += cases("np.log1p(x) | [0.0, 1e-9, -0.5]")
 samples["absolute"] += cases("abs(x) | near")
 samples |= {
     # ---- arithmetic
-    "add": [binary("np.add"), "x + x | (3,)"],
-    "subtract": [binary("np.subtract"), "x - x | (3,) | zero"],
-    "multiply": [binary("np.multiply"), "x * x | (3,)", "x * x.T | (2, 2)"],
-    "divide": [binary("np.divide", y=positive), "x / y | (3,), [-0.5, -1.0, 2.0]"],
+    "add": [binary("np.add"), at_zero("np.add", 2), "x + x | (3,)"],
+    "subtract": [binary("np.subtract"), at_zero("np.subtract", 2), "x - x | (3,) | zero"],
+    "multiply": [
+        binary("np.multiply"),
+        at_zero("np.multiply", 2),
+        "x * x | (3,)",
+        "x * x.T | (2, 2)",
+    ],
+    "divide": [
+        binary("np.divide", y=positive),
+        "x / y | (3,), [-0.5, -1.0, 2.0]; [0.0, 0.6], [0.7, -0.4]",
+    ],
     "remainder": [
         binary("np.remainder", within(2.2, 2.8), within(0.95, 1.05)),  # x / y is between jumps
         "x % y | [-2.5, 2.5, -2.5, 0.5], [1.5, -1.5, -1.5, 3.0]",
@@ -38,14 +48,14 @@ samples |= {
         "2**x | (3,)",
     ],
     "logaddexp": [
-        binary("np.logaddexp"),
+        *[binary("np.logaddexp"), at_zero("np.logaddexp", 2)],
         "np.logaddexp(x, y) | [900.0, -900.0, 0.0], [901.0, -900.5, 0.0]",
     ],
     # ---- activations
     "sigmoid": [unary("sigmoid"), "sigmoid(x) | [-12.0, 0.0, 12.0]"],
     "relu": [unary("relu", apart), "relu(x) | near"],
     "softplus": [unary("softplus"), "softplus(x) | [-12.0, 0.0, 900.0]"],
-    "erf": unary("erf"),
+    "erf": [unary("erf"), at_zero("erf", 1)],
     # ---- choices
     **{
         name: [

@@ -1,0 +1,83 @@
+"""The rules of one node: linear in the cotangent, each wrong one named, what lost factors are called."""
+
+import numpy as np
+import pytest
+from helpers import positive_leaf, product
+
+import minigrad as mg
+from minigrad.check.__main__ import main
+from minigrad.registry import op
+
+pytestmark = pytest.mark.usefixtures("own_registry")
+
+
+def np_sin(x):
+    return np.sin(x)
+
+
+NOT_ADDITIVE = {  # rules that scale as they should
+    "signs of sums": lambda g: g * np.sign(np.sum(g)) * np.sign(np.ravel(g)[0]),
+    "sizes of pairs": lambda g: np.sign(g) * np.sqrt(abs(g * g[::-1])),
+    "the largest": lambda g: np.where(abs(g) == np.max(abs(g)), g, 0.5 * g),
+}
+
+
+@pytest.mark.parametrize("name", NOT_ADDITIVE)
+def test_a_rule_gives_for_a_sum_of_cotangents_the_sum(name):
+    wrong = op(np_sin, x=lambda g, out, x: NOT_ADDITIVE[name](g) * np.cos(x))
+    for seed in range(5):
+        report = mg.check_graph(np.sum(wrong(positive_leaf(6, seed=seed))), seed)
+        assert "a sum gives something else than the parts" in report.first_wrong.note
+
+
+def test_each_wrong_rule_of_a_node_is_named():
+    wrong = op(product, x=lambda g, out, x, y: 2 * g * y, y=lambda g, out, x, y: -g * x)
+    first = mg.check_graph(np.sum(wrong(positive_leaf(3), positive_leaf(3, seed=1)))).first_wrong
+    assert "product for x (" in first.rule and "product for y (" in first.rule
+    assert "Diagnosis for x: 2 times" in first.note and "Diagnosis for y: the sign" in first.note
+    blind = op(product, x=lambda g, out, x, y: y, y=lambda g, out, x, y: x)
+    first = mg.check_graph(np.sum(blind(positive_leaf(3), positive_leaf(3, seed=1)))).first_wrong
+    assert first.note.count("ignores the incoming cotangent") == 2
+
+
+def test_a_lost_factor_is_called_by_the_name_of_the_setting():
+    def bent(x, slope):
+        return np.sin(slope * x)
+
+    lost = op(bent, x=lambda g, out, x, slope: g * np.cos(slope * x), slope=None)
+    twice = op(bent, x=lambda g, out, x, slope: slope**2 * g * np.cos(slope * x), slope=None)
+    for f, text in ((lost, "a factor slope is lost"), (twice, "a factor slope too many")):
+        report = mg.check_graph(np.sum(f(positive_leaf(3), 0.3)))
+        assert f"slope = 0.3: {text}" in report.first_wrong.note
+
+
+ZERO = """
+import numpy as np
+from minigrad.registry import op
+
+@op(x=lambda g, out, x: 3 * g * x * x + (x == 0) * g)
+def cubed(x):
+    return x * x * x
+
+@op(x=lambda g, out, x, y: 2 * g * x * y, y=lambda g, out, x, y: g * x * x * (y != 0))
+def mixed(x, y):
+    return x * x * y
+
+@op(x=lambda g, out, x: 2 * g / x)
+def logarithm(x):
+    return np.log(x * x)
+
+@op(x=lambda g, out, x: g * np.sign(x))
+def size(x):
+    return np.maximum(x, -x)
+"""
+
+
+def test_guessed_samples_are_0_at_some_entries(tmp_path, capsys):
+    file = tmp_path / "zero_ops.py"
+    file.write_text(ZERO)
+    assert main([str(file)])
+    printed = capsys.readouterr().out
+    assert "cubed(x), x [0.0, 0.6]: first derivatives: FAIL" in printed
+    assert "mixed(x, y), x [0.7, -0.4], y [0.0, 0.6]: first derivatives: FAIL" in printed
+    assert "FAILED: cubed, mixed\n" in printed
