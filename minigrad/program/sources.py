@@ -40,6 +40,8 @@ def _define(name, value, texts):
         texts[name] = f"{name} = np.{value.__name__}"
     elif isinstance(value, (int, float, str, tuple, list)):
         texts[name] = f"{name} = {value!r}"
+    elif not hasattr(value, "__module__"):
+        raise TypeError(f"write_out: {name} is a {type(value).__name__}, which cannot be written.")
     elif not isinstance(value, (type, types.FunctionType)) or _is_standard(value):
         texts[name] = f"from {value.__module__} import {name}"
     else:

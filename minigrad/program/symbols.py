@@ -21,6 +21,7 @@ import keyword
 import linecache
 import re
 import sys
+from functools import partial
 from inspect import getmodule
 from itertools import count
 from operator import attrgetter
@@ -280,8 +281,10 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
         if keywords.keys() == {"dtype"}:  # a number of that dtype tells it too
             cast = keywords["dtype"].type
             inputs, keywords = [cast(i) if isinstance(i, float) else i for i in inputs], {}
-        operands = [page.operand(i, inputs, value) for i in inputs]
-        if name in UFUNCS and not keywords:
+        write = page.text if name == "matmul" else partial(page.operand, inputs=inputs, value=value)
+        operands = list(map(write, inputs))
+        is_number = np.ndim(value) == 0  # of NumPy, whose ** gives other bits than np.power
+        if name in UFUNCS and not keywords and not (is_number and name == "power"):
             text = UFUNCS[name].format(*operands)
         else:
             text = page.call(f"np.{name}", map(Text, operands), keywords)

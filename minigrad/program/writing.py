@@ -146,7 +146,19 @@ class Writer:
         """The forward of a node, as it runs in eager mode."""
         if node.op.name == "matmul" and self._owner(node).op.name == "linear":
             return np.dot  # x.dot(y) of arrays is x @ y of Tensors
-        return _scatter if node.op.name == "scatter" else node.op.forward
+        return self._scatter if node.op.name == "scatter" else node.op.forward
+
+    def _scatter(self, x, shape, *index):
+        """The forward of the op scatter: zeros are no Symbol."""
+        page, dtype = self.page, values(x).dtype
+        text = f"np.zeros({shape if len(shape) != 1 else shape[0]}, np.{dtype})"
+        out = page.write("zeros", text, np.zeros(shape, dtype), is_own=True)
+        if any(getattr(i, "ndim", 0) and i.dtype != bool for i in index):
+            page.do(page.call("np.add.at", (out, index, x), {}))  # an entry can be named twice
+            np.add.at(out.value, *map(values, (index, x)))
+        else:
+            out[index] = x
+        return out
 
     def _owner(self, node):
         """The node of the forward pass to which a node belongs: its rule made it."""
@@ -178,18 +190,6 @@ def _is_close(x, y):
     """Whether x and y are equal up to rounding: a dot may differ from a matmul in the last bit."""
     is_float = x.dtype.kind == "f"
     return np.allclose(x, y, 1e-3, 1e-5, True) if is_float else np.array_equal(x, y)
-
-
-def _scatter(x, shape, *index):
-    """The forward of the op scatter for a Symbol: zeros are no Symbol."""
-    text = f"np.zeros({shape if len(shape) != 1 else shape[0]}, np.{x.dtype})"
-    out = x.page.write("zeros", text, np.zeros(shape, x.dtype), is_own=True)
-    if any(getattr(i, "ndim", 0) and i.dtype != bool for i in index):
-        x.page.do(x.page.call("np.add.at", (out, index, x), {}))  # an entry can be named twice
-        np.add.at(out.value, *map(values, (index, x)))
-    else:
-        out[index] = x
-    return out
 
 
 def accumulate(page, sums, results):

@@ -142,6 +142,17 @@ def test_ignored_targets_and_padding_are_found_again():
         step(x, y)
 
 
+def test_numbers_give_the_bits_of_arrays():
+    w, v = leaf(0.3), normal_leaf(3)
+
+    def function(x):
+        return 1.5 ** np.mean(np.square(w * x)) + np.ones(3) @ v + v[w > x].sum() ** 2.5
+
+    batches = [(np.array(0.1 + i / 40),) for i in range(8)]
+    step = assert_same(of_leaves(function, w, v), batches)
+    assert [p.refusal for p in recorded(step)] == [None]
+
+
 def test_gradients_are_added_and_have_memory_of_their_own():
     w, v = normal_leaf(3), normal_leaf(3, seed=1)
     step = mg.compile(lambda x: np.sum(w + v) + np.sum(x))

@@ -67,6 +67,7 @@ def body(program):
     return [line for line in lines if line and not line.startswith("#")]
 
 
+KNOWN = frozenset([1.0])
 # Each has a function complete_loss.
 EXAMPLES = {"regularization": [], "lenet": [], "resnet": [], "seq_gru": []}
 EXAMPLES["char_transformer"] = [None]
@@ -87,6 +88,8 @@ def test_written_losses_give_the_same_bits_without_minigrad(tmp_path, monkeypatc
         assert all(p.grad is None for p in model.parameters())
     w = leaf([1.0, 0.0, 2.0], name="w")  # erf and prod read values
     losses["reads"] = np.sum(np.cumsum(F.gelu(w)) * np.prod(w + 1))
+    losses["numbers"] = np.ones(3) @ w + np.sum(w)[w[0] > 0].sum() ** 1.5
+    mg.write_out(losses["numbers"], to_file=tmp_path / "numbers.py")
     mg.write_out(losses["reads"], to_file=tmp_path / "reads.py")
     assert "def erf(x):" in (tmp_path / "reads.py").read_text(encoding="utf-8")
     w = leaf(np.eye(3), dtype=np.float16, name="w")  # nll_loss in float16 takes too many lines
@@ -205,6 +208,15 @@ def test_an_own_op_is_written_as_lines_or_as_a_call(tmp_path, own_registry, monk
         assert ("def many" in str(program)) == (n > 12)
         names = runpy.run_path("own.py")
         assert_equal({"loss": np.asarray(names["loss"])} | names["gradients"], loss)
+
+
+def test_an_op_whose_constants_cannot_be_written_is_refused(own_registry):
+    @op(x=lambda g, out, x: g)
+    def known(x):
+        return x + (1 if x.tolist()[0] in KNOWN else 2)
+
+    with pytest.raises(TypeError, match="write_out: KNOWN is a frozenset, which cannot be written"):
+        mg.write_out(np.sum(known(leaf([1.0]))))
 
 
 def test_an_op_without_a_source_is_refused_by_its_name(own_registry):
