@@ -88,8 +88,8 @@ def test_written_losses_give_the_same_bits_without_minigrad(tmp_path, monkeypatc
         assert all(p.grad is None for p in model.parameters())
     w = leaf([1.0, 0.0, 2.0], name="w")  # erf and prod read values
     losses["reads"] = np.sum(np.cumsum(F.gelu(w)) * np.prod(w + 1))
-    losses["numbers"] = np.ones(3) @ w + np.sum(w)[w[0] > 0].sum() ** 1.5
-    mg.write_out(losses["numbers"], to_file=tmp_path / "numbers.py")
+    losses["arrays"] = np.ones(3) @ w + np.sum(w)[w[0] > 0].sum() ** 1.5
+    mg.write_out(losses["arrays"], to_file=tmp_path / "arrays.py")
     mg.write_out(losses["reads"], to_file=tmp_path / "reads.py")
     assert "def erf(x):" in (tmp_path / "reads.py").read_text(encoding="utf-8")
     w = leaf(np.eye(3), dtype=np.float16, name="w")  # nll_loss in float16 takes too many lines
