@@ -344,6 +344,8 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
         text = self.page.call(f"{x.name}.{name}", given, keywords)
         if name == "transpose" and args in ((), (None,)):
             text = f"{x.name}.T"
-        if name == "dot" and all(x.strides + args[0].strides):  # else BLAS takes part in dot only
-            text = f"{x.name} @ {self.page.text(args[0])}"
+        if name == "dot":  # The last bits of @ differ for strides of 0, and for a row that is cast.
+            is_cast = x.dtype != args[0].dtype and len(x) == 1
+            if all(x.strides + args[0].strides) and not is_cast:
+                text = f"{x.name} @ {self.page.text(args[0])}"
         return self.page.write(name, text, value, name not in VIEWS, (name, x, args, keywords))
