@@ -90,7 +90,7 @@ def test_written_losses_give_the_same_bits_without_minigrad(tmp_path, monkeypatc
     losses["reads"] = np.sum(np.cumsum(F.gelu(w)) * np.prod(w + 1))
     narrow = normal_leaf(7, 8, dtype=np.float32, name="narrow")
     wide = F.linear(np.concatenate([np.exp(w), np.sin(w + 1), np.tanh(w[:2] + 1)]), narrow)
-    losses["arrays"] = wide.sum() + np.ones(3) @ w + np.sum(w)[w[0] > 0].sum() ** 1.5
+    losses["arrays"] = np.sum(np.square(wide)) + np.ones(3) @ w + np.sum(w)[w[0] > 0].sum() ** 1.5
     mg.write_out(losses["arrays"], to_file=tmp_path / "arrays.py")
     mg.write_out(losses["reads"], to_file=tmp_path / "reads.py")
     assert "def erf(x):" in (tmp_path / "reads.py").read_text(encoding="utf-8")
