@@ -102,9 +102,11 @@ def write_out(loss, *, names=None, to_file=None):
     to_file  also writes the file to this path, and the arrays that it loads beside it, as .npz
 
     Returns a Program. The graph and all `.grad` stay as they are. The file needs nothing but NumPy
-    and gives the same bits; where float32 meets float64 in a rule, the same up to rounding. Raises TypeError if `loss` is no Tensor or if an op, whose source is
-    not at hand, cannot be written as lines; RuntimeError if the graph was freed, if the loss has
-    more than one entry or depends on nothing that requires a gradient.
+    and gives the same bits; where a rule mixes float32 and float64, the same up to rounding.
+
+    Raises TypeError if `loss` is no Tensor or if an op, whose source is not at hand, cannot be
+    written as lines; RuntimeError if the graph was freed, if the loss has more than one entry or
+    depends on nothing that requires a gradient.
 
     >>> import minigrad as mg
     >>> w = mg.Tensor([1.0, 2.0], requires_grad=True, name="w")
