@@ -247,20 +247,17 @@ def merged(page, results, inside):
         found = uses.get(line.target, [])
         if line.target is None or line.target in results or len(found) > 1:
             continue
-        if not found:  # nobody needs it
-            del lines[i]
-            for name in line.names:
-                uses[name].remove(i)
-            continue
-        into = lines[found[0]]
-        text = into.text.replace(line.target, f"({line.expression})")
-        is_near = into.node is line.node if inside else into.part == line.part
-        if is_near and not text.startswith("(") and _fits(page.wished(text)):
+        if found:
+            into = lines[found[0]]
+            text = into.text.replace(line.target, f"({line.expression})")
+            is_near = into.node is line.node if inside else into.part == line.part
+            if not is_near or text.startswith("(") or not _fits(page.wished(text)):
+                continue
             into.expression = text.removeprefix(f"{into.target} = ")
-            del lines[i]
-            for name in line.names:
-                uses[name].remove(i)
-                uses[name].append(found[0])
+        del lines[i]  # nobody needs it any more
+        for name in line.names:
+            uses[name].remove(i)
+            uses[name] += found
     return list(lines.values())
 
 
