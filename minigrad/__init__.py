@@ -6,7 +6,7 @@ from .tuning import tune
 
 tune()  # before graphs are made
 
-from . import data, functional, nn, optim
+from . import data, functional, later, nn, optim
 from .array import set_default_dtype
 from .engine import Tensor, grad
 from .graph import noise_leaves, replay, resample
@@ -60,9 +60,12 @@ __all__ = [
 ]
 
 
+later.packages.append("minigrad.vocabulary")
+
+
 def __getattr__(name):
     if name not in _LATER:
-        raise AttributeError(f"module 'minigrad' has no attribute {name!r}")
+        return later.attribute(__name__, name)
     value = getattr(import_module(f".{_LATER[name]}", __name__), name)
     globals()[name] = value
     return value

@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from . import errors
+from . import errors, later
 from .changes import mark_changed
 from .modes import recording
 
@@ -193,25 +193,39 @@ class Array:
     # ---- NumPy's functions
 
     def __array_ufunc__(self, ufunc, method, *inputs, **keywords):
-        if method == "__call__" and not keywords:
-            return implementation(ufunc)(*inputs)
-        if any(isinstance(x, Array) and x.requires_grad for x in inputs):
-            raise errors.unsupported_ufunc(ufunc, method, keywords)
-        result = getattr(ufunc, method)(*map(data_of, inputs), **keywords)  # plain data only
-        if "out" in keywords or result is None:
-            return result
-        return self.detach()._fill(result)
+        if method == "__call__" and not keywords and ufunc in numpy_functions:
+            return numpy_functions[ufunc](*inputs)
+        from .vocabulary import calls
+
+        return calls.ufunc(ufunc, method, inputs, keywords)
 
     def __array_function__(self, function, types, args, keywords):
-        return implementation(function)(*args, **keywords)
+        try:
+            return implementation(function)(*args, **keywords)
+        except (TypeError, ValueError) as error:
+            from .vocabulary import calls
+
+            return calls.otherwise(function, args, keywords, error)
 
 
 def implementation(function):
     """The op or composition that a NumPy function calls on Tensors; TypeError if there is none."""
+    if function not in numpy_functions:
+        later.vocabulary()
     try:
         return numpy_functions[function]
     except KeyError:
         raise errors.no_numpy_rule(function) from None
+
+
+def complex_result(op, args, out):
+    """`out`, or where a NumPy function has become this op, what the function gives for `args`."""
+    own = (f for f, call in numpy_functions.items() if getattr(call, "op", None) is op)
+    for function in own:
+        given = dict(zip(op.names, map(data_of, args)))
+        settings = {name: given.pop(name) for name in op.defaults}
+        return out._fill(function(*given.values(), **settings))
+    return out
 
 
 def implements(function):

@@ -101,6 +101,25 @@ def no_numpy_rule(function):
     )
 
 
+def in_place(function):
+    return TypeError(
+        f"np.{function.__name__} changes a tensor of a graph in place, which the graph could not "
+        "see. Build a new one with np.where(mask, new, t), or write to t.data[...] before the "
+        "forward pass."
+    )
+
+
+def complex_result(op):
+    return TypeError(
+        f"{op.name} of complex numbers gives a complex result, and gradients here are those of "
+        "real numbers. Keep real and imaginary parts as two tensors, or use t.detach()."
+    )
+
+
+def unknown_keyword(op, name):
+    return TypeError(f"{op.name}() got an unexpected keyword argument {name!r}")
+
+
 def unsupported_ufunc(ufunc, method, keywords):
     call = f"np.{ufunc.__name__}"
     call += f".{method}" if method != "__call__" else f"(..., {', '.join(keywords)}=)"

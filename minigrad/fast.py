@@ -8,8 +8,8 @@ begin with "_". Names of arguments neither begin nor end with "_".
 import numpy as np
 
 from .changes import tick
-from .engine import GRADIENT, RECORDED, Tensor, constant, record
-from .errors import in_forward, no_rule
+from .engine import GRADIENT, RECORDED, Tensor, plain_result, record
+from .errors import complex_result, in_forward, no_rule
 from .modes import recording, scope
 
 # ---- the body of the function that calls an op. Arguments that need more care are left to record.
@@ -34,13 +34,15 @@ RUN = """
     except Exception as _error:
         raise _in_forward(_op, ({args},), _error) from _error
     if not _flags or not _recording():
-        return _constant(_data) if {has_tensors} else _data"""
+        return _plain_result(_op, ({args},), _data) if {has_tensors} else _data"""
 REFUSE = """
     if isinstance({x}, _Tensor) and {x}.flags >= {GRADIENT}:
         raise _no_rule(_op, {i})"""
 RESULT = """
     _out = _new(_Tensor)
     _out.data = _data if type(_data) is _ndarray else _asarray(_data)
+    if _out.data.dtype.kind == "c":
+        raise _complex_result(_op)
     _out.op, _out.args, _out.scope, _out.flags, _out.name = _op, ({args},), _scope(), {flags}, None
     _out.order, _out.grad, _out.retains_grad = _tick(), None, False
     return _out"""
@@ -77,7 +79,8 @@ OBJECTS = {  # what the text uses, beside the op, its forward and its rules
     "_Tensor": Tensor,
     "_NUMBERS": (float, int),
     "_record": record,
-    "_constant": constant,
+    "_plain_result": plain_result,
+    "_complex_result": complex_result,
     "_in_forward": in_forward,
     "_no_rule": no_rule,
     "_recording": recording.get,

@@ -11,6 +11,7 @@ from inspect import Parameter, Signature
 
 import numpy as np
 
+from . import later
 from .array import as_array, data_of, numpy_functions
 from .engine import Op, Tensor, constant, record, wants_gradient
 from .errors import same_kind
@@ -49,6 +50,7 @@ def op(forward=None, /, *, numpy=None, kind="operation", prox=None, **rules):
     """
     if forward is None:
         return partial(op, numpy=numpy, kind=kind, prox=prox, **rules)
+    later.vocabulary()  # its names are taken, whether a program has used them or not
     if isinstance(forward, np.ufunc):
         numpy, names, defaults, is_family = forward, list(rules), {}, False
     elif inspect.isfunction(inspect.unwrap(forward)):
@@ -111,13 +113,29 @@ def _called(op):
     return call
 
 
+# Keywords that an op does not have: those of NumPy (where=) and PyTorch (dim=).
+OTHERS = """
+    if _others:
+        return _otherwise(_op, ({},), _others)"""
+
+
+def _otherwise(op, args, others):
+    from .vocabulary import keywords
+
+    return keywords.call(op, args, others)
+
+
 def _text(op, objects):
     """The text of the function that calls an op. The objects that it uses are added."""
     is_family = isinstance(op, Family)
     given = [*op.names[:-1], f"*{op.names[-1]}"] if is_family else op.names
     objects |= {f"_default_{name}": value for name, value in op.defaults.items()}
     named = [f"{n}=_default_{n}" if n in op.defaults else n for n in given]
-    head = f"def call({', '.join(named)}):"
+    if not op.defaults or is_family:
+        head = f"def call({', '.join(named)}):"
+    else:
+        head = f"def call({', '.join(named)}, **_others):" + OTHERS.format(", ".join(given))
+        objects["_otherwise"] = _otherwise
     if speed_up and not is_family:
         return head + speed_up(op, objects)
     member = f"_op.of(len({op.names[-1]}))" if is_family else "_op"

@@ -1,0 +1,131 @@
+"""Calls of NumPy's functions that are not simply calls of an op or a composition.
+
+A function in `forms` has a second form, for arguments that the first one refuses. On Tensors that
+are not recorded every function of NumPy works: NumPy itself computes on their data. Ufuncs have
+methods, such as np.add.reduce.
+"""
+
+import numpy as np
+
+from .. import errors
+from ..array import data_of, implementation, numpy_functions
+from ..changes import mark_changed
+from ..engine import Tensor, constant
+from ..modes import recording
+from ..ops import logsumexp
+
+forms = {}  # NumPy function -> the composition for arguments that the op of the function refuses
+IN_PLACE = np.copyto, np.fill_diagonal, np.put, np.put_along_axis, np.putmask, np.place
+
+
+def wider(function):
+    """Decorates the second form of a NumPy function."""
+
+    def register(composition):
+        forms[function] = composition
+        return composition
+
+    return register
+
+
+def otherwise(function, args, keywords, error):
+    """The NumPy function on arguments for which its op or composition raised `error`."""
+    if function in forms:
+        return forms[function](*args, **keywords)
+    if isinstance(error, ValueError):
+        raise error
+    if wants_gradient((args, keywords)):
+        raise errors.in_place(function) if function in IN_PLACE else error
+    return on_plain_data(function, args, keywords, args[:1] if function in IN_PLACE else ())
+
+
+def on_plain_data(call, args, keywords, changed=()):
+    """What NumPy makes of the data of the Tensors. `changed`: Tensors that it changes in place."""
+    out = keywords.get("out")
+    for tensor in _tensors((out, changed)):
+        mark_changed(tensor)
+    result = call(*_plain(args), **_plain(keywords))
+    if out is None:
+        return _wrapped(result)
+    return out[0] if isinstance(out, tuple) and len(out) == 1 else out
+
+
+def has_tensors(x):
+    """Whether x is a Tensor, or a list or dict with one in it."""
+    return any(True for _ in _tensors(x))
+
+
+def wants_gradient(x):
+    """Whether x is a Tensor through which a gradient would flow, or a list or dict with one."""
+    return recording.get() and any(t.requires_grad for t in _tensors(x))
+
+
+def _tensors(x):
+    if isinstance(x, Tensor):
+        yield x
+    elif isinstance(x, (list, tuple, dict)):
+        for part in x.values() if isinstance(x, dict) else x:
+            yield from _tensors(part)
+
+
+def _plain(x):
+    """x with arrays for all Tensors in it."""
+    if isinstance(x, dict):
+        return {name: _plain(part) for name, part in x.items()}
+    return type(x)(map(_plain, x)) if type(x) in (list, tuple) else data_of(x)
+
+
+def _wrapped(x):
+    """A result of NumPy, with Tensors for all arrays in it. A named tuple stays one."""
+    if isinstance(x, (list, tuple)):
+        parts = map(_wrapped, x)
+        return type(x)(*parts) if hasattr(x, "_fields") else type(x)(parts)
+    return constant(x) if isinstance(x, (np.ndarray, np.generic)) else x
+
+
+# ------------------------------------------------------------------------------- methods of ufuncs
+
+REDUCED = {  # np.add.reduce(x, axis) is np.sum(x, axis)
+    np.add: np.sum,
+    np.multiply: np.prod,
+    np.maximum: np.max,
+    np.minimum: np.min,
+    np.logical_and: np.all,
+    np.logical_or: np.any,
+    np.logaddexp: logsumexp,
+}
+
+
+def ufunc(function, method, inputs, keywords):
+    """function.method(*inputs, **keywords). The method "__call__" calls the function itself."""
+    if not wants_gradient((inputs, keywords)):
+        call = numpy_functions.get(function) if method == "__call__" and not keywords else None
+        changed = inputs[:1] if method == "at" else ()
+        return call(*inputs) if call else on_plain_data(getattr(function, method), inputs, keywords, changed)
+    if method == "__call__" and not keywords:
+        return implementation(function)(*inputs)
+    if method == "reduce" and function in REDUCED and "out" not in keywords:
+        return REDUCED[function](*inputs, **{"axis": 0} | keywords)
+    if method == "accumulate" and function in REDUCED and not keywords.keys() - {"axis"}:
+        return accumulate(function, *inputs, **keywords)
+    if method == "outer" and not keywords:
+        return outer(function, *inputs)
+    raise errors.unsupported_ufunc(function, method, keywords)
+
+
+def accumulate(function, x, axis=0):
+    """The results of `function`, which is associative, on the first 1, 2, ... entries along `axis`.
+
+    Each step combines entries twice as far apart as the step before (Hillis & Steele 1986).
+    """
+    x = np.moveaxis(x, axis, 0)
+    step = 1
+    while step < len(x):
+        x = np.concatenate([x[:step], function(x[step:], x[:-step])])
+        step *= 2
+    return np.moveaxis(x, 0, axis)
+
+
+def outer(function, x, y):
+    """`function` of each entry of x and each entry of y, in the shape (*x.shape, *y.shape)."""
+    return function(np.reshape(x, np.shape(x) + (1,) * np.ndim(y)), y)
