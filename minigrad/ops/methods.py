@@ -1,7 +1,10 @@
 """Operators and methods of Tensor. They are attached here, since engine.py knows no op."""
 
+import math
+
 import numpy as np
 
+from .. import later
 from ..array import implementation, implements
 from ..engine import Tensor
 from . import comparisons, elementwise, indexing, linalg, reductions, shaping
@@ -72,9 +75,17 @@ def transpose(x, *axes):
     return shaping.transpose(x, _several(axes) or None)
 
 
-def flatten(x):
-    """x with one axis."""
-    return shaping.reshape(x, -1)
+def flatten(x, start_dim=0, end_dim=-1):
+    """x with the axes from start_dim to end_dim as one axis; by default all."""
+    shape = x.shape or (1,)
+    start, end = (a % len(shape) for a in (start_dim, end_dim))
+    merged = math.prod(shape[start : end + 1])
+    return shaping.reshape(x, (*shape[:start], merged, *shape[end + 1 :]))
+
+
+def other_name(x, name):
+    """PyTorch's names for methods: the vocabulary has them, or says what to write."""
+    return later.attribute("Tensor", name, x)
 
 
 Tensor.astype = astype
@@ -82,6 +93,7 @@ Tensor.reshape = reshape
 Tensor.transpose = transpose
 Tensor.flatten = Tensor.ravel = flatten
 Tensor.T = property(transpose)
+Tensor.__getattr__ = other_name
 
 implements(np.amax)(reductions.max)
 implements(np.amin)(reductions.min)

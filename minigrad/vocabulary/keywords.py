@@ -36,7 +36,7 @@ def call(op, args, others):
     given = dict(zip(op.names, args))
     given |= {SAME.get(name, name): value for name, value in others.items()}
     if op.name in BY_DIM and ("dim" in others or "keepdim" in others):
-        return BY_DIM[op.name](op, **given)
+        return BY_DIM[op.name](given, others)
     if op.name in CAST and given.get("dtype") is not None:
         given["x"] = given["x"].astype(given["dtype"])
     combine, fill = REDUCTIONS.get(op.name, (None, None))

@@ -204,7 +204,7 @@ def matrix_power(a, n):
     return half @ half @ a if n % 2 else half @ half
 
 
-def _pinv_rule(g, out, a):
+def _pinv_rule(g, out, a, *settings):
     p = T(out)
     left, right = eye_like(T(a)) - a @ out, eye_like(a) - out @ a
     return left @ T(g) @ out @ p + p @ out @ T(g) @ right - p @ g @ p
