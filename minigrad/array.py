@@ -218,10 +218,20 @@ def implementation(function):
         raise errors.no_numpy_rule(function) from None
 
 
-def complex_result(op, args, out):
-    """`out`, or where a NumPy function has become this op, what the function gives for `args`."""
+def require_real(out):
+    """`out`, a recorded result. Raises TypeError if it has complex numbers."""
+    if out.dtype.kind == "c":
+        raise errors.complex_result(out.op)
+    return out
+
+
+def plain(op, args, out):
+    """`out`, the result of op(*args) that is not recorded. Of complex numbers it is NumPy's result.
+
+    Forwards extend real functions to analytic ones, and so they make x or -x of |x|.
+    """
     own = (f for f, call in numpy_functions.items() if getattr(call, "op", None) is op)
-    for function in own:
+    for function in own if out.dtype.kind == "c" else ():
         given = dict(zip(op.names, map(data_of, args)))
         settings = {name: given.pop(name) for name in op.defaults}
         return out._fill(function(*given.values(), **settings))

@@ -27,7 +27,7 @@ from heapq import heappop, heappush
 import numpy as np
 
 from . import changes, errors
-from .array import Array, as_array, as_list, complex_result, data_of, operand
+from .array import Array, as_array, as_list, data_of, operand, plain, require_real
 from .changes import tick
 from .modes import recording, scope
 
@@ -196,24 +196,11 @@ def record(op, args):
     for x in tensors:
         flags |= x.flags
     if not flags or not recording.get():
-        return plain_result(op, args, data) if tensors else data
+        return plain(op, args, constant(data)) if tensors else data
     for i in op.undeclared:
         if wants_gradient(args[i]):
             raise errors.no_rule(op, i)
-    out = result(op, args, data, flags if any(op.rules) else RECORDED)
-    if out.data.dtype.kind == "c":
-        raise errors.complex_result(op)
-    return out
-
-
-def plain_result(op, args, data):
-    """The Tensor of op(*args) = data, which is not recorded.
-
-    Of complex numbers it is what NumPy gives. Forwards extend real functions to analytic ones, and
-    so they make x or -x of |x|.
-    """
-    out = constant(data)
-    return complex_result(op, args, out) if out.data.dtype.kind == "c" else out
+    return require_real(result(op, args, data, flags if any(op.rules) else RECORDED))
 
 
 # --------------------------------------------------------------------------------------- backward

@@ -7,8 +7,9 @@ begin with "_". Names of arguments neither begin nor end with "_".
 
 import numpy as np
 
+from .array import plain
 from .changes import tick
-from .engine import GRADIENT, RECORDED, Tensor, plain_result, record
+from .engine import GRADIENT, RECORDED, Tensor, constant, record
 from .errors import complex_result, in_forward, no_rule
 from .modes import recording, scope
 
@@ -34,7 +35,10 @@ RUN = """
     except Exception as _error:
         raise _in_forward(_op, ({args},), _error) from _error
     if not _flags or not _recording():
-        return _plain_result(_op, ({args},), _data) if {has_tensors} else _data"""
+        if not ({has_tensors}):
+            return _data
+        _out = _constant(_data)
+        return _out if _out.data.dtype.kind != "c" else _plain(_op, ({args},), _out)"""
 REFUSE = """
     if isinstance({x}, _Tensor) and {x}.flags >= {GRADIENT}:
         raise _no_rule(_op, {i})"""
@@ -79,7 +83,8 @@ OBJECTS = {  # what the text uses, beside the op, its forward and its rules
     "_Tensor": Tensor,
     "_NUMBERS": (float, int),
     "_record": record,
-    "_plain_result": plain_result,
+    "_constant": constant,
+    "_plain": plain,
     "_complex_result": complex_result,
     "_in_forward": in_forward,
     "_no_rule": no_rule,

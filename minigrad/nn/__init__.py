@@ -1,6 +1,6 @@
 """Modules, layers, initialisers and penalties, with PyTorch's names and state_dict keys."""
 
-from ..later import names_of
+from .. import later
 from .dropout import *
 from .initialisers import *
 from .layers import *
@@ -10,4 +10,4 @@ from .penalties import *
 from .reports import *
 from .sequences import *
 
-__getattr__ = names_of(__name__)
+__getattr__ = later.names_of(__name__)

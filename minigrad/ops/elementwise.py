@@ -77,7 +77,8 @@ _products = {  # NumPy takes a hundred times as long for these powers if x is ne
 
 
 def _power(x, y):
-    product = _products.get(y) if isinstance(y, (int, float)) and x.dtype.kind in "fc" else None
+    is_number = isinstance(y, (int, float)) and hasattr(x, "dtype")
+    product = _products.get(y) if is_number and x.dtype.kind in "fc" else None
     return product(x) if product else x**y
 
 

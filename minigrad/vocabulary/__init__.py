@@ -13,5 +13,4 @@ ops that they are made of.
     pytorch       PyTorch's names
 """
 
-from . import elementwise, entries, linalg, reductions
-from . import calls, keywords, pytorch  # isort: skip
+from . import calls, elementwise, entries, keywords, linalg, pytorch, reductions

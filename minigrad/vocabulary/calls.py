@@ -19,7 +19,7 @@ IN_PLACE = np.copyto, np.fill_diagonal, np.put, np.put_along_axis, np.putmask, n
 
 
 def wider(function):
-    """Decorates the second form of a NumPy function."""
+    """Decorates a second form. It returns NotImplemented for arguments of the first form."""
 
     def register(composition):
         forms[function] = composition
@@ -31,7 +31,9 @@ def wider(function):
 def otherwise(function, args, keywords, error):
     """The NumPy function on arguments for which its op or composition raised `error`."""
     if function in forms:
-        return forms[function](*args, **keywords)
+        result = forms[function](*args, **keywords)
+        if result is not NotImplemented:
+            return result
     if isinstance(error, ValueError):
         raise error
     if wants_gradient((args, keywords)):
@@ -101,7 +103,11 @@ def ufunc(function, method, inputs, keywords):
     if not wants_gradient((inputs, keywords)):
         call = numpy_functions.get(function) if method == "__call__" and not keywords else None
         changed = inputs[:1] if method == "at" else ()
-        return call(*inputs) if call else on_plain_data(getattr(function, method), inputs, keywords, changed)
+        return (
+            call(*inputs)
+            if call
+            else on_plain_data(getattr(function, method), inputs, keywords, changed)
+        )
     if method == "__call__" and not keywords:
         return implementation(function)(*inputs)
     if method == "reduce" and function in REDUCED and "out" not in keywords:

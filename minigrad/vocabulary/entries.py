@@ -10,9 +10,8 @@ from inspect import signature
 
 import numpy as np
 
-from ..array import data_of, implements, numpy_functions
+from ..array import data_of, numpy_functions
 from ..engine import Tensor
-from ..functional.arrays import _axis
 from .calls import has_tensors, wider
 
 arguments = cache(signature)
@@ -25,8 +24,7 @@ def moved(function, *operands):
     """
 
     def composition(*args, **keywords):
-        given = arguments(function).bind(*args, **keywords)
-        arrays = []
+        given, arrays = arguments(function).bind(*args, **keywords), []
         for name in operands or [*given.arguments][:1]:
             if name in given.arguments:
                 given.arguments[name] = _numbered(given.arguments[name], arrays)
@@ -61,6 +59,7 @@ for function in (
     *(np.diag, np.diagflat, np.rot90, np.flipud, np.fliplr, np.rollaxis, np.matrix_transpose),
     *(np.linalg.matrix_transpose, np.unstack, np.resize, np.delete),
     *(np.block, np.column_stack, np.dstack),
+    *(np.array_split, np.hsplit, np.vsplit, np.dsplit),
 ):
     moved(function)
 moved(np.append, "arr", "values")
@@ -71,40 +70,8 @@ moved(np.choose, "choices")
 moved(np.select, "choicelist", "default")
 
 
-# ---------------------------------------------------------------------------------------- in pieces
-
-
-@implements(np.array_split)
-def array_split(x, indices_or_sections, axis=0):
-    """The parts of x along `axis`. A number of parts need not divide the axis."""
-    numbers = np.arange(x.shape[_axis("array_split", x, axis)])
-    parts = np.array_split(numbers, indices_or_sections)
-    return np.split(x, np.cumsum([len(part) for part in parts[:-1]]), axis)
-
-
-@implements(np.hsplit)
-def hsplit(x, indices_or_sections):
-    """The parts of x along axis 1; of a vector, along axis 0."""
-    return np.split(x, indices_or_sections, axis=1 if np.ndim(x) > 1 else 0)
-
-
-@implements(np.vsplit)
-def vsplit(x, indices_or_sections):
-    """The parts of x along axis 0. Raises ValueError for a vector."""
-    if np.ndim(x) < 2:
-        raise ValueError(f"vsplit of {np.shape(x)}: at least two axes are needed.")
-    return np.split(x, indices_or_sections, axis=0)
-
-
-@implements(np.dsplit)
-def dsplit(x, indices_or_sections):
-    """The parts of x along axis 2. Raises ValueError for a matrix."""
-    if np.ndim(x) < 3:
-        raise ValueError(f"dsplit of {np.shape(x)}: at least three axes are needed.")
-    return np.split(x, indices_or_sections, axis=2)
-
-
 # ------------------------------------------------------------------------------------------ padding
+
 
 @wider(np.pad)
 def pad(x, pad_width, mode="constant", **settings):
@@ -114,6 +81,8 @@ def pad(x, pad_width, mode="constant", **settings):
     matrix: NumPy's padding of each column of the identity. Raises ValueError for the modes
     "maximum", "minimum", "median" and "empty".
     """
+    if mode == "constant":
+        return NotImplemented
     if mode in ("edge", "wrap") or settings.get("reflect_type", "odd") == "even":
         numbers = np.arange(x.size).reshape(x.shape)
         return np.ravel(x)[np.pad(numbers, pad_width, mode, **settings)]
@@ -138,6 +107,8 @@ def _of_axis(setting, axis, rank):
 @wider(np.reshape)
 def reshape(x, shape, order="C"):
     """x in another shape. The entries are read and written in the order "C", "F" or "A"."""
+    if order == "C":
+        return NotImplemented
     numbers = np.arange(x.size).reshape(x.shape)
     return np.ravel(x)[np.reshape(numbers, shape, order=order)]
 

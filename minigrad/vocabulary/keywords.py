@@ -1,4 +1,4 @@
-"""Keywords that an op does not have: NumPy's where=, initial=, dtype=, and PyTorch's dim=, keepdim=.
+"""Keywords that an op does not have: NumPy's where=, initial= and dtype=, PyTorch's dim= and kin.
 
 An op whose settings have defaults comes here when it is called with another keyword.
 """
@@ -19,7 +19,7 @@ SAME = {  # PyTorch's keyword, or a newer one of NumPy -> the setting of an op
     "correction": "ddof",
     "unbiased": "ddof",
 }
-REDUCTIONS = {  # op -> (the function of two entries, what stands for an entry that where= leaves out)
+REDUCTIONS = {  # op -> (the function of two entries, the entry that changes nothing)
     "sum": (np.add, 0),
     "prod": (np.multiply, 1),
     "any": (np.logical_or, False),

@@ -9,6 +9,8 @@ Eigenvectors of equal eigenvalues and singular vectors of equal singular values 
 with 1 / (difference) are left out for them; eigenvalues keep theirs.
 """
 
+from functools import reduce
+
 import numpy as np
 
 from ..array import data_of, implements, numpy_functions
@@ -26,55 +28,27 @@ def tensordot(x, y, axes=2):
     """The sums of products over axes of x and of y.
 
     axes  the last n axes of x and the first n of y, or (axes of x, axes of y)
+
+    Raises ValueError if the sizes of these axes differ.
     """
-    n = np.ndim(axes) == 0
-    of_x = [*range(np.ndim(x) - axes, np.ndim(x))] if n else np.atleast_1d(axes[0]).tolist()
-    of_y = [*range(axes)] if n else np.atleast_1d(axes[1]).tolist()
-    labels_x = [*LETTERS[: np.ndim(x)]]
-    labels_y = [*LETTERS[26 : 26 + np.ndim(y)]]
-    for i, j in zip(of_x, of_y):
+    last_first = np.arange(-axes, 0), np.arange(axes)
+    labels = [*LETTERS[:26][: np.ndim(x)]], [*LETTERS[26:][: np.ndim(y)]]
+    for i, j in zip(*map(np.atleast_1d, last_first if np.ndim(axes) == 0 else axes)):
         if np.shape(x)[i] != np.shape(y)[j]:
-            raise ValueError(f"tensordot of {np.shape(x)} and {np.shape(y)}: axes {i} and {j} differ.")
-        labels_y[j] = labels_x[i]
-    labels = [c for c in labels_x + labels_y if (labels_x + labels_y).count(c) == 1]
-    return np.einsum(f"{''.join(labels_x)},{''.join(labels_y)}->{''.join(labels)}", x, y)
+            shapes = f"{np.shape(x)} and {np.shape(y)}"
+            raise ValueError(f"tensordot of {shapes}: axes {i} and {j} differ in size.")
+        labels[1][j] = labels[0][i]
+    inputs = ["".join(own) for own in labels]
+    output = "".join(c for c in inputs[0] + inputs[1] if not all(c in own for own in inputs))
+    return np.einsum(f"{','.join(inputs)}->{output}", x, y)
 
 
 @wider(np.dot)
 def dot(x, y):
     """The sums of products over the last axis of x and the last but one of y, or its only one."""
+    if max(np.ndim(x), np.ndim(y)) < 3:
+        return NotImplemented
     return np.tensordot(x, y, (-1, -1 if np.ndim(y) == 1 else -2))
-
-
-@implements(np.inner)
-def inner(x, y):
-    """The sums of products over the last axes of x and y; the product if one is a number."""
-    return x * y if 0 in (np.ndim(x), np.ndim(y)) else np.tensordot(x, y, (-1, -1))
-
-
-@implements(np.vdot)
-def vdot(x, y):
-    """The sum of the products of all entries."""
-    return np.ravel(x) @ np.ravel(y)
-
-
-@implements(np.vecdot)
-@implements(np.linalg.vecdot)
-def vecdot(x, y, /, *, axis=-1):
-    """The sum of the products along an axis of two arrays that broadcast."""
-    return np.sum(x * y, axis=axis)
-
-
-@implements(np.matvec)
-def matvec(x, y):
-    """Matrices times vectors: (..., m, n), (..., n) to (..., m)."""
-    return np.einsum("...mn,...n->...m", x, y)
-
-
-@implements(np.vecmat)
-def vecmat(x, y):
-    """Vectors times matrices: (..., m), (..., m, n) to (..., n)."""
-    return np.einsum("...m,...mn->...n", x, y)
 
 
 @implements(np.kron)
@@ -82,8 +56,8 @@ def kron(x, y):
     """The Kronecker product: each entry of x times all of y, block by block."""
     rank = max(np.ndim(x), np.ndim(y))
     x, y = (np.reshape(a, (1,) * (rank - np.ndim(a)) + np.shape(a)) for a in (x, y))
-    pairs = np.reshape(x, [n for m in x.shape for n in (m, 1)])
-    pairs = pairs * np.reshape(y, [n for m in y.shape for n in (1, m)])
+    pairs = np.expand_dims(x, tuple(range(1, 2 * rank, 2)))
+    pairs = pairs * np.expand_dims(y, tuple(range(0, 2 * rank, 2)))
     return np.reshape(pairs, [m * n for m, n in zip(x.shape, y.shape)])
 
 
@@ -103,24 +77,19 @@ def cross(x, y, axisa=-1, axisb=-1, axisc=-1, axis=None):
 @wider(np.einsum)
 def einsum(*operands, optimize=True):
     """np.einsum with lists of labels: einsum(x, [0, 1], y, [1, 2], [0, 2])."""
-    *pairs, output = operands if len(operands) % 2 else (*operands, None)
-
-    def text(labels):
-        return "".join("..." if i is ... else LETTERS[i] for i in labels)
-
-    subscripts = ",".join(map(text, pairs[1::2]))
-    subscripts += "" if output is None else "->" + text(output)
-    return np.einsum(subscripts, *pairs[::2])
+    if isinstance(operands[0], str):
+        return NotImplemented
+    lists = operands[1::2] if len(operands) % 2 == 0 else (*operands[1::2], operands[-1])
+    texts = ["".join("..." if i is ... else LETTERS[i] for i in labels) for labels in lists]
+    inputs = texts[: len(operands) // 2]
+    return np.einsum("->".join([",".join(inputs), *texts[len(inputs) :]]), *operands[:-1:2])
 
 
-@implements(np.linalg.multi_dot)
-def multi_dot(arrays):
-    """The matrix product of all arrays, in the order that NumPy finds cheapest by their shapes."""
-    product = arrays[0]
-    for x in arrays[1:]:
-        product = product @ x
-    return product
-
+numpy_functions |= {
+    np.inner: lambda x, y: x * y if 0 in (np.ndim(x), np.ndim(y)) else np.tensordot(x, y, (-1, -1)),
+    np.vdot: lambda x, y: np.ravel(x) @ np.ravel(y),
+    np.linalg.multi_dot: lambda arrays: reduce(np.matmul, arrays),
+}
 
 # ------------------------------------------------------------------------- systems and determinants
 
@@ -128,6 +97,11 @@ def multi_dot(arrays):
 def T(x):
     """The transposes of matrices."""
     return np.swapaxes(x, -1, -2)
+
+
+def require_real(a):
+    if is_complex(a):  # LAPACK would take conjugates
+        raise TypeError("on complex matrices it is no analytic function")
 
 
 def eye_like(x):
@@ -216,14 +190,11 @@ def pinv(a, rcond=None, hermitian=False):
 
     The rank must stay the same nearby, or there is no derivative.
     """
-    if not is_complex(a):
-        return np.linalg.pinv(a, rcond, hermitian)
-    if a.shape[-2] < a.shape[-1]:
-        return T(pinv(T(a)))
-    return np.linalg.solve(T(a) @ a, T(a))
+    require_real(a)
+    return np.linalg.pinv(a, rcond, hermitian)
 
 
-# ------------------------------------------------------------------------------- factors of matrices
+# ------------------------------------------------------------------------------ factors of matrices
 # An op has one result. So the factors of a matrix lie in one array, below one another.
 
 
@@ -232,8 +203,7 @@ def symmetric(name, a):
     x = data_of(a)
     if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
         raise ValueError(f"{name} of {x.shape}: square matrices are needed.")
-    allowed = np.sqrt(np.finfo(x.dtype).eps) * np.max(abs(x), initial=0)
-    if np.any(abs(x - T(x)) > allowed):
+    if np.any(abs(x - T(x)) > np.sqrt(np.finfo(x.dtype).eps) * np.max(abs(x), initial=0)):
         remedy = f"Write {name}((a + a.T) / 2)"
         raise ValueError(f"{name} of {x.shape}: the matrix is not symmetric. {remedy}.")
     return a
@@ -242,11 +212,6 @@ def symmetric(name, a):
 def _both(x):
     """The symmetric part of x, which is the derivative by a symmetric matrix."""
     return (x + T(x)) / 2
-
-
-def _require_real(*xs):
-    if is_complex(*xs):
-        raise TypeError("the factors of complex matrices are no analytic functions of them")
 
 
 def _apart(x, y):
@@ -266,14 +231,8 @@ def _cholesky_rule(g, out, a):
 @op(a=_cholesky_rule)
 def lower_cholesky(a):
     """The lower triangular matrices l with l @ l.T = a, the symmetric part of each matrix."""
-    a = _both(a)
-    if not is_complex(a):
-        return np.linalg.cholesky(a)
-    out = np.zeros_like(a)  # NumPy's would take conjugates
-    for j in range(a.shape[-1]):
-        column = a[..., j:, j] - np.einsum("...ik,...k->...i", out[..., j:, :j], out[..., j, :j])
-        out[..., j:, j] = column / np.sqrt(column[..., :1])
-    return out
+    require_real(a)
+    return np.linalg.cholesky(_both(a))
 
 
 @implements(np.linalg.cholesky)
@@ -292,7 +251,7 @@ def _eigh_rule(g, out, a):
 @op(a=_eigh_rule)
 def eigh_in_one(a):
     """The eigenvalues, rising, as one row, and below them the eigenvectors as columns."""
-    _require_real(a)
+    require_real(a)
     w, v = np.linalg.eigh(_both(a))
     return np.concatenate([np.expand_dims(w, -2), v], axis=-2)
 
@@ -334,7 +293,7 @@ def _svd_rule(g, out, a):
 @op(a=_svd_rule)
 def svd_in_one(a):
     """The thin singular value decomposition in one array: u, below it the row s, below it v."""
-    _require_real(a)
+    require_real(a)
     u, s, vh = np.linalg.svd(a, full_matrices=False)
     return np.concatenate([u, np.expand_dims(s, -2), T(vh)], axis=-2)
 
@@ -367,7 +326,7 @@ def _qr_rule(g, out, a):
 @op(a=_qr_rule)
 def qr_in_one(a):
     """The factors of matrices that are not wide, in one array: q, below it r.T."""
-    _require_real(a)
+    require_real(a)
     q, r = np.linalg.qr(a)
     return np.concatenate([q, T(r)], axis=-2)
 
@@ -401,39 +360,38 @@ def length(x, axis=None, keepdims=False):
     return np.sqrt(np.sum(x * x, axis=axis, keepdims=keepdims))
 
 
+EXTREMES = {np.inf: np.max, -np.inf: np.min}
+
+
 def _norm(x, ord, axis, keepdims):
-    """The vector norm along an axis or several."""
-    settings = {"axis": axis, "keepdims": keepdims}
-    if ord in (None, 2):
-        return length(x, **settings)
-    size = np.absolute(x)
-    if ord in (np.inf, -np.inf):
-        return (np.max if ord > 0 else np.min)(size, **settings)
-    if ord == 0:
-        return np.sum((x != 0).astype(x.dtype), **settings)
-    if ord == 1:
-        return np.sum(size, **settings)
+    """The norm of vectors along an axis or several."""
+    settings, size = {"axis": axis, "keepdims": keepdims}, np.absolute(x)
     if isinstance(ord, str):
         raise ValueError(f"norm of vectors: there is no order {ord!r}.")
+    if ord in EXTREMES:
+        return EXTREMES[ord](size, **settings)
+    if ord == 2:
+        return length(x, **settings)
+    if ord == 0:
+        return np.sum((x != 0).astype(x.dtype), **settings)
     total = np.sum(size**ord, **settings)
     return np.where(total == 0, 0, np.where(total == 0, 1, total) ** (1 / ord))
 
 
 def _matrix_norm(x, ord, axes, keepdims):
-    """The matrix norm over two axes."""
-    if ord in (None, "fro", "f"):
+    """The norm of matrices over two axes."""
+    if ord in ("fro", "f"):
         return length(x, axes, keepdims)
+    x = np.moveaxis(x, axes, (-2, -1))
     if ord in (1, -1, np.inf, -np.inf):
-        along, over = axes if abs(ord) == 1 else axes[::-1]
-        sums = np.sum(np.absolute(x), axis=along, keepdims=True)
-        out = (np.max if ord > 0 else np.min)(sums, axis=over, keepdims=True)
+        sums = np.sum(np.absolute(x), axis=-2 if abs(ord) == 1 else -1)
+        out = EXTREMES[ord * np.inf](sums, axis=-1)
     elif ord in (2, -2, "nuc"):
-        s = np.linalg.svdvals(np.moveaxis(x, axes, (-2, -1)))
+        s = np.linalg.svdvals(x)
         out = np.sum(s, axis=-1) if ord == "nuc" else s[..., 0 if ord == 2 else -1]
-        out = np.expand_dims(out, axes)
     else:
         raise ValueError(f"norm of matrices: there is no order {ord!r}.")
-    return out if keepdims else np.squeeze(out, axes)
+    return np.expand_dims(out, axes) if keepdims else out
 
 
 @implements(np.linalg.norm)
@@ -445,43 +403,13 @@ def norm(x, ord=None, axis=None, keepdims=False):
 
     The gradient is 0 where the norm is 0. Raises ValueError for another order.
     """
-    if axis is None and ord is None:
-        return length(x, None, keepdims)
     axes = range(x.ndim) if axis is None else np.atleast_1d(axis).tolist()
-    if len(axes) == 1:
-        return _norm(x, ord, axes[0], keepdims)
+    if len(axes) == 1 or axis is None and ord is None:
+        return _norm(x, 2 if ord is None else ord, axis, keepdims)
     if len(axes) != 2:
         raise ValueError(f"norm of {x.shape}: name one axis for vectors, or two for matrices.")
+    ord = "fro" if ord is None else ord
     return _matrix_norm(x, ord, tuple(a % x.ndim for a in axes), keepdims)
 
 
-@implements(np.linalg.vector_norm)
-def vector_norm(x, /, *, axis=None, keepdims=False, ord=2):
-    """The norm of vectors along one axis or several; without an axis, of all entries."""
-    return _norm(x, ord, axis, keepdims)
-
-
-@implements(np.linalg.matrix_norm)
-def matrix_norm(x, /, *, keepdims=False, ord="fro"):
-    """The norm of matrices."""
-    return _matrix_norm(x, ord, (x.ndim - 2, x.ndim - 1), keepdims)
-
-
-@implements(np.linalg.cond)
-def cond(x, p=None):
-    """The condition number: the norm of x times the norm of its inverse."""
-    if p in (None, 2, -2):
-        s = np.linalg.svdvals(x)
-        return s[..., -1] / s[..., 0] if p == -2 else s[..., 0] / s[..., -1]
-    over = {"ord": p, "axis": (-2, -1)}
-    return np.linalg.norm(x, **over) * np.linalg.norm(np.linalg.inv(x), **over)
-
-
-numpy_functions |= {
-    np.linalg.matmul: lambda x, y, /: x @ y,
-    np.linalg.tensordot: lambda x, y, /, *, axes=2: np.tensordot(x, y, axes),
-    np.linalg.outer: lambda x, y, /: np.outer(x, y),
-    np.linalg.diagonal: lambda x, /, *, offset=0: np.diagonal(x, offset, -2, -1),
-    np.linalg.trace: lambda x, /, *, offset=0: np.trace(x, offset, -2, -1),
-}
 on_data(np.linalg.matrix_rank)

@@ -13,15 +13,6 @@ from ..registry import on_data, op
 from .calls import accumulate, wider
 
 
-def merged(x, axis):
-    """x with the axes `axis`, an int, a tuple, or None for all, merged into one last axis."""
-    if axis is None:
-        return np.ravel(x)
-    axes = [_axis("quantile", x, a) for a in np.atleast_1d(axis).tolist()]
-    last = np.moveaxis(x, axes, range(-len(axes), 0))
-    return np.reshape(last, (*last.shape[: x.ndim - len(axes)], -1))
-
-
 def root(x):
     """sqrt(x), with the derivative 0 where x is 0."""
     return np.where(x == 0, 0, np.sqrt(np.where(x == 0, 1, x)))
@@ -36,21 +27,6 @@ def cumprod(x, axis=None):
     return accumulate(np.multiply, *_flat(x, axis))
 
 
-def _cumulative(function, start):
-    def cumulative(x, /, *, axis=None, include_initial=False):
-        """The running sum or product; with include_initial, it begins with 0 or 1."""
-        if axis is None and x.ndim > 1:
-            raise ValueError(f"cumulative sums and products of {x.shape} need an axis.")
-        axis = _axis("cumulative", x, axis or 0)
-        widths = [(int(include_initial and i == axis), 0) for i in range(x.ndim)]
-        return np.pad(function(x, axis), widths, constant_values=start)
-
-    return cumulative
-
-
-implements(np.cumulative_sum)(_cumulative(np.cumsum, 0))
-implements(np.cumulative_prod)(_cumulative(np.cumprod, 1))
-
 # -------------------------------------------------------------------------------- means and moments
 
 
@@ -60,16 +36,19 @@ def average(x, axis=None, weights=None, returned=False, *, keepdims=False):
 
     With `returned`, the tuple (mean, sum of the weights). Raises ValueError if the shapes differ.
     """
-    if weights is None:
-        weights = np.ones_like(data_of(x))
-    elif np.shape(weights) != x.shape:
-        if axis is None or np.shape(weights) != (x.shape[_axis("average", x, axis)],):
-            raise ValueError(f"average of {x.shape}: weights {np.shape(weights)} do not fit.")
-        shape = [n if i == axis % x.ndim else 1 for i, n in enumerate(x.shape)]
-        weights = np.broadcast_to(np.reshape(weights, shape), x.shape)
-    total = np.sum(weights, axis=axis, keepdims=keepdims)
+    weights = np.ones_like(data_of(x)) if weights is None else weights
+    if np.ndim(weights) < x.ndim:
+        weights = lying_along(weights, axis, x.ndim)
+    total = np.sum(np.broadcast_to(weights, x.shape), axis=axis, keepdims=keepdims)
     mean = np.sum(x * weights, axis=axis, keepdims=keepdims) / total
     return (mean, total) if returned else mean
+
+
+def lying_along(v, axis, rank):
+    """The vector v with `rank` axes, all but `axis` of size 1. Raises ValueError for no axis."""
+    if axis is None or np.ndim(v) != 1:
+        raise ValueError(f"an array of shape {np.shape(v)} does not lie along an axis {axis}.")
+    return np.reshape(v, [-1 if i == axis % rank else 1 for i in range(rank)])
 
 
 @implements(np.ptp)
@@ -85,21 +64,16 @@ def cov(m, y=None, rowvar=True, bias=False, ddof=None, fweights=None, aweights=N
     The divisor is n - ddof, by default n - 1, with `bias` n. fweights and aweights weigh the
     observations: how often each was made, how important it is.
     """
-    rows = [_as_rows(a, rowvar) for a in (m, y) if a is not None]
-    x = np.concatenate(rows, axis=0)
-    times = np.ones(x.shape[1]) if fweights is None else np.asarray(data_of(fweights))
-    weights = times if aweights is None else times * np.asarray(data_of(aweights))
-    ddof = (0 if bias else 1) if ddof is None else ddof
-    total = np.sum(weights)
-    lost = ddof if aweights is None else ddof * np.sum(weights * data_of(aweights)) / total
-    weights = weights.astype(x.dtype)
-    centred = x - np.average(x, axis=1, weights=weights, keepdims=True)
-    return np.squeeze((centred * weights) @ centred.T / float(total - lost))
-
-
-def _as_rows(x, rowvar):
-    x = np.atleast_2d(x)
-    return x if rowvar or len(x) == 1 else x.T
+    rows = [np.atleast_2d(a) for a in (m, y) if a is not None]
+    x = np.concatenate([a if rowvar or len(a) == 1 else a.T for a in rows], axis=0)
+    weights = np.ones(x.shape[1]) if fweights is None else np.asarray(data_of(fweights))
+    lost = (0 if bias else 1) if ddof is None else ddof
+    if aweights is not None:
+        weights = weights * data_of(aweights)
+        lost = lost * np.sum(weights * data_of(aweights)) / np.sum(weights)
+    centred = x - np.average(x, axis=1, weights=weights.astype(x.dtype), keepdims=True)
+    scaled = centred * (weights / (np.sum(weights) - lost)).astype(x.dtype)
+    return np.squeeze(scaled @ centred.T)
 
 
 @implements(np.corrcoef)
@@ -204,103 +178,56 @@ def searchsorted(x, v, side="left", sorter=None):
     return np.asarray(np.searchsorted(x, v, side, sorter))
 
 
-@op(numpy=np.digitize, x=None, bins=None)
-def digitize(x, bins, right=False):
-    """The number of the bin of each entry: bins[i - 1] <= x < bins[i]."""
-    return np.asarray(np.digitize(x, bins, right))
-
-
 @implements(np.quantile)
 def quantile(x, q, axis=None, *, method="linear", keepdims=False):
     """The quantiles of x along `axis`, at shares q from 0 to 1: (*q.shape, *rest of x.shape).
 
-    `method` is any of NumPy's: each takes one or two neighbours of the sorted entries. A quantile
-    of entries with nan is nan. Raises ValueError for q out of range and for no entries.
+    `method` is any of NumPy's: each takes a mean of two neighbours among the sorted entries. A
+    quantile of entries with nan is nan. Raises ValueError for q out of range and for no entries.
     """
-    *rest, n = merged(x, axis).shape
-    if not n:
+    axes = range(x.ndim) if axis is None else [a % x.ndim for a in np.atleast_1d(axis).tolist()]
+    rows = np.moveaxis(x, axes, range(-len(axes), 0))
+    rows = np.sort(np.reshape(rows, (*rows.shape[: x.ndim - len(axes)], -1)), axis=-1)
+    if not rows.shape[-1]:
         raise ValueError(f"quantile of {x.shape}: there are no entries.")
-    places = np.asarray(np.quantile(np.arange(n), data_of(q), method=method))
-    places = np.reshape(places, places.shape + (1,) * len(rest))
-    return _between(x, axis, np.shape(q), places, keepdims, np.any)
+    places = np.asarray(np.quantile(np.arange(rows.shape[-1]), data_of(q), method=method))
+    low = np.floor(places).astype(int)
+    out = rows[..., low]
+    out = out + (rows[..., np.ceil(places).astype(int)] - out) * (places - low).astype(x.dtype)
+    has_nan = np.any(np.isnan(rows), axis=-1)
+    out = np.where(np.reshape(has_nan, has_nan.shape + (1,) * places.ndim), np.nan, out)
+    out = np.moveaxis(out, range(-places.ndim, 0), range(places.ndim))
+    kept = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
+    return np.reshape(out, places.shape + kept) if keepdims else out
 
 
-@implements(np.percentile)
-def percentile(x, q, axis=None, *, method="linear", keepdims=False):
-    """As np.quantile, with q from 0 to 100."""
-    return np.quantile(x, np.asarray(data_of(q)) / 100, axis, method=method, keepdims=keepdims)
+numpy_functions |= {
+    np.percentile: lambda x, q, *settings, **named: np.quantile(
+        x, np.asarray(data_of(q)) / 100, *settings, **named
+    ),
+    np.median: lambda x, axis=None, keepdims=False: np.quantile(x, 0.5, axis, keepdims=keepdims),
+}
 
-
-@implements(np.median)
-def median(x, axis=None, keepdims=False):
-    """The middle of the sorted entries along `axis`, or the mean of the two in the middle."""
-    return np.quantile(x, 0.5, axis, keepdims=keepdims)
-
-
-@implements(np.nanquantile)
-def nanquantile(x, q, axis=None, *, method="linear", keepdims=False):
-    """The quantiles of the entries that are not nan. `method` must be "linear"."""
-    if method != "linear":
-        raise ValueError(f'nanquantile: method is "linear", not {method!r}.')
-    known = np.logical_not(np.isnan(merged(x, axis)))
-    last = np.maximum(np.sum(known.astype(np.float64), axis=-1) - 1, 0)
-    places = np.reshape(data_of(q), np.shape(q) + (1,) * last.ndim) * last
-    return _between(x, axis, np.shape(q), places, keepdims, np.all)
-
-
-@implements(np.nanpercentile)
-def nanpercentile(x, q, axis=None, *, method="linear", keepdims=False):
-    """As np.nanquantile, with q from 0 to 100."""
-    return np.nanquantile(x, np.asarray(data_of(q)) / 100, axis, method=method, keepdims=keepdims)
-
-
-@implements(np.nanmedian)
-def nanmedian(x, axis=None, keepdims=False):
-    """The median of the entries that are not nan."""
-    return np.nanquantile(x, 0.5, axis, keepdims=keepdims)
-
-
-def _between(x, axis, shape_of_q, places, keepdims, is_nan):
-    """The sorted entries at fractional places, (*shape_of_q, *rest of x.shape) or broadcast to it.
-
-    Between two entries it is linear. `is_nan`: np.any or np.all, of the entries that are nan.
-    """
-    rows = np.sort(merged(x, axis), axis=-1)
-    kept = rows.shape[:-1]
-    if keepdims:
-        axes = range(x.ndim) if axis is None else [a % x.ndim for a in np.atleast_1d(axis)]
-        kept = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
-    places = np.reshape(places, (-1, *places.shape[len(shape_of_q) :]))
-    places = np.moveaxis(places, 0, -1)
-    low = np.floor(places)
-    before, after = (picked(rows, at.astype(np.int64), -1) for at in (low, np.ceil(places)))
-    out = before + (after - before) * (places - low).astype(x.dtype)
-    out = np.where(is_nan(np.isnan(rows), axis=-1, keepdims=True), np.nan, out)
-    return np.reshape(np.moveaxis(out, -1, 0), (*shape_of_q, *kept))
-
-
-# ------------------------------------------------------------------------- differences and integrals
+# ------------------------------------------------------------------------ differences and integrals
 
 
 @wider(np.diff)
-def diff(x, n=1, axis=-1, prepend=None, append=None):
+def diff(x, n=1, axis=-1, **ends):
     """The n-th differences along `axis`, of x with `prepend` before it and `append` after it."""
-    axis = _axis("diff", x, axis)
-    ends = [n if i != axis else 1 for i, n in enumerate(x.shape)]
-    parts = [
-        np.broadcast_to(a, ends) if np.ndim(a) == 0 else a for a in (prepend, append) if a is not None
-    ]
-    first = [] if prepend is None else parts[:1]
-    return np.diff(np.concatenate([*first, x, *parts[len(first) :]], axis), n, axis)
+    if not ends:
+        return NotImplemented
+    one = [1 if i == axis % x.ndim else n for i, n in enumerate(x.shape)]
+    ends = {name: np.broadcast_to(a, one) if np.ndim(a) == 0 else a for name, a in ends.items()}
+    parts = [ends.get("prepend"), x, ends.get("append")]
+    return np.diff(np.concatenate([a for a in parts if a is not None], axis), n, axis)
 
 
 @implements(np.trapezoid)
 def trapezoid(y, x=None, dx=1.0, axis=-1):
     """The integral of y along `axis` by the trapezoidal rule, with samples at x or `dx` apart."""
     if x is not None:
-        dx = np.diff(x, axis=axis if np.ndim(x) > 1 else -1)
-        if np.ndim(x) == 1:
-            dx = np.reshape(dx, [-1 if i == axis % y.ndim else 1 for i in range(y.ndim)])
+        x = lying_along(x, axis, y.ndim) if np.ndim(x) == 1 else x
+        dx = np.diff(x, axis=axis)
     after, before = _along("trapezoid", y, axis, slice(1, None), slice(None, -1))
     return np.sum(dx * (after + before) / 2, axis=axis)
 
@@ -325,9 +252,11 @@ def gradient(f, *varargs, axis=None, edge_order=1):
 
 
 def _gradient(f, spacing, edge_order):
-    """The derivative along the last axis. A slope between neighbours counts more if it is nearer."""
+    """The derivative along the last axis: a mean of the slopes on both sides, by distance."""
     if f.shape[-1] <= edge_order:
-        raise ValueError(f"gradient: edge_order={edge_order} needs more than {f.shape[-1]} entries.")
+        raise ValueError(
+            f"gradient: edge_order={edge_order} needs more than {f.shape[-1]} entries."
+        )
     h = np.diff(data_of(spacing)) if np.ndim(spacing) else np.full(f.shape[-1] - 1, spacing)
     h = h.astype(f.dtype)
     slopes = np.diff(f) / h
@@ -344,6 +273,6 @@ on_data(np.flatnonzero, np.argwhere, np.array_equiv)
 
 
 @wider(np.where)
-def where(condition):
+def where(condition, *branches):
     """The positions where the condition holds, as np.nonzero gives them."""
-    return np.nonzero(condition)
+    return NotImplemented if branches else np.nonzero(condition)
