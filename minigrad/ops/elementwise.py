@@ -253,10 +253,15 @@ def where(condition, x, y):
     return chosen
 
 
-@op(numpy=np.clip, x=lambda g, out, x, a_min, a_max: g * (out == x))
+@op(
+    numpy=np.clip,
+    x=lambda g, out, x, a_min, a_max: g * (out == x),
+    a_min=lambda g, out, x, a_min, a_max: g * ((out != x) & (out == a_min)),
+    a_max=lambda g, out, x, a_min, a_max: g * ((out != x) & (out == a_max)),
+)
 def clip(x, a_min=None, a_max=None):
-    """x limited to [a_min, a_max]. The bounds are constants."""
-    return x.clip(a_min, a_max)
+    """x limited to [a_min, a_max]. A bound of None is no bound."""
+    return np.asarray(x).clip(a_min, a_max)
 
 
 @op(x=lambda g, out, x, dtype: g.astype(x.dtype))

@@ -46,7 +46,7 @@ def on_plain_data(call, args, keywords, changed=()):
     out = keywords.get("out")
     for tensor in _tensors((out, changed)):
         mark_changed(tensor)
-    result = call(*_plain(args), **_plain(keywords))
+    result = call(*plain(args), **plain(keywords))
     if out is None:
         return _wrapped(result)
     return out[0] if isinstance(out, tuple) and len(out) == 1 else out
@@ -70,11 +70,11 @@ def _tensors(x):
             yield from _tensors(part)
 
 
-def _plain(x):
+def plain(x):
     """x with arrays for all Tensors in it."""
     if isinstance(x, dict):
-        return {name: _plain(part) for name, part in x.items()}
-    return type(x)(map(_plain, x)) if type(x) in (list, tuple) else data_of(x)
+        return {name: plain(part) for name, part in x.items()}
+    return type(x)(map(plain, x)) if type(x) in (list, tuple) else data_of(x)
 
 
 def _wrapped(x):

@@ -122,5 +122,8 @@ numpy_functions |= {
     np.imag: _of_reals(np.imag, lambda x: 0 * x),
     np.isreal: _of_reals(np.isreal, lambda x: np.isnan(x) | True),
     np.iscomplex: _of_reals(np.iscomplex, lambda x: np.isnan(x) & False),
-    np.angle: _of_reals(np.angle, lambda x, deg=False: np.signbit(x) * (180 if deg else math.pi)),
+    np.angle: _of_reals(
+        np.angle,
+        lambda x, deg=False: np.signbit(x).astype(x.dtype) * (180 if deg else math.pi),
+    ),
 }

@@ -10,9 +10,9 @@ from inspect import signature
 
 import numpy as np
 
-from ..array import data_of, numpy_functions
+from ..array import numpy_functions
 from ..engine import Tensor
-from .calls import has_tensors, wider
+from .calls import has_tensors, plain, wider
 
 arguments = cache(signature)
 
@@ -28,8 +28,7 @@ def moved(function, *operands):
         for name in operands or [*given.arguments][:1]:
             if name in given.arguments:
                 given.arguments[name] = _numbered(given.arguments[name], arrays)
-        plain = {name: data_of(a) for name, a in given.kwargs.items()}
-        return _picked(arrays, function(*map(data_of, given.args), **plain))
+        return _picked(arrays, function(*plain(given.args), **plain(given.kwargs)))
 
     numpy_functions[function] = composition
 
@@ -38,7 +37,8 @@ def _numbered(x, arrays):
     """The numbers of the entries of x, from 1. The array x is added to the `arrays` before it."""
     if isinstance(x, (list, tuple)) and has_tensors(x):
         return type(x)([_numbered(part, arrays) for part in x])
-    x = x if isinstance(x, Tensor) else np.asarray(x)
+    if not isinstance(x, Tensor):
+        x = np.asarray(x, arrays[0].dtype if arrays and isinstance(x, (int, float)) else None)
     first = 1 + sum(a.size for a in arrays)
     arrays.append(x)
     return np.arange(first, first + x.size).reshape(x.shape)
@@ -105,15 +105,17 @@ def _of_axis(setting, axis, rank):
 
 
 @wider(np.reshape)
-def reshape(x, shape, order="C"):
-    """x in another shape. The entries are read and written in the order "C", "F" or "A"."""
-    if order == "C":
+def reshape(x, shape, order=None):
+    """x in another shape. The entries are read and written in the order "C" or "F"."""
+    if order is None:
         return NotImplemented
+    if order not in ("C", "F"):
+        raise ValueError(f'reshape: order is "C" or "F", not {order!r}.')
     numbers = np.arange(x.size).reshape(x.shape)
     return np.ravel(x)[np.reshape(numbers, shape, order=order)]
 
 
 @wider(np.ravel)
 def ravel(x, order="C"):
-    """x as a vector. The entries are read in the order "C", "F", "A" or "K"."""
-    return np.ravel(x)[np.ravel(np.arange(x.size).reshape(x.shape), order=order)]
+    """x as a vector. The entries are read in the order "C" or "F"."""
+    return np.reshape(x, -1, order)

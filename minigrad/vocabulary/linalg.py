@@ -31,9 +31,10 @@ def tensordot(x, y, axes=2):
 
     Raises ValueError if the sizes of these axes differ.
     """
-    last_first = np.arange(-axes, 0), np.arange(axes)
+    if np.ndim(axes) == 0:
+        axes = range(-axes, 0), range(axes)
     labels = [*LETTERS[:26][: np.ndim(x)]], [*LETTERS[26:][: np.ndim(y)]]
-    for i, j in zip(*map(np.atleast_1d, last_first if np.ndim(axes) == 0 else axes)):
+    for i, j in zip(*map(np.atleast_1d, axes)):
         if np.shape(x)[i] != np.shape(y)[j]:
             shapes = f"{np.shape(x)} and {np.shape(y)}"
             raise ValueError(f"tensordot of {shapes}: axes {i} and {j} differ in size.")

@@ -5,6 +5,8 @@ to the one that the sort puts there, as in PyTorch. Functions whose names begin 
 the entries that are nan. Where a deviation is 0, so is its gradient.
 """
 
+import math
+
 import numpy as np
 
 from ..array import data_of, implements, numpy_functions
@@ -66,13 +68,14 @@ def cov(m, y=None, rowvar=True, bias=False, ddof=None, fweights=None, aweights=N
     """
     rows = [np.atleast_2d(a) for a in (m, y) if a is not None]
     x = np.concatenate([a if rowvar or len(a) == 1 else a.T for a in rows], axis=0)
+    x = x.astype(np.result_type(x.dtype, np.float64))
     weights = np.ones(x.shape[1]) if fweights is None else np.asarray(data_of(fweights))
     lost = (0 if bias else 1) if ddof is None else ddof
     if aweights is not None:
         weights = weights * data_of(aweights)
         lost = lost * np.sum(weights * data_of(aweights)) / np.sum(weights)
-    centred = x - np.average(x, axis=1, weights=weights.astype(x.dtype), keepdims=True)
-    scaled = centred * (weights / (np.sum(weights) - lost)).astype(x.dtype)
+    centred = x - np.average(x, axis=1, weights=weights, keepdims=True)
+    scaled = centred * (weights / (np.sum(weights) - lost))
     return np.squeeze(scaled @ centred.T)
 
 
@@ -145,11 +148,15 @@ numpy_functions |= {
 # ------------------------------------------------------------------------------ order and quantiles
 
 
+@op(positions=None)
+def places(positions, shape, axis):
+    """The places in a flat array of `shape` of the entries at `positions` along `axis`."""
+    return np.take_along_axis(np.arange(math.prod(shape)).reshape(shape), positions, axis)
+
+
 def picked(x, positions, axis):
-    """The entries of x at `positions` along `axis`, positions that the graph shows."""
-    rows, positions = np.moveaxis(x, axis, -1), np.moveaxis(positions, axis, -1)
-    starts = np.arange(rows.size).reshape(rows.shape)[..., :1]
-    return np.moveaxis(np.ravel(rows)[starts + positions], -1, axis)
+    """The entries of x at `positions` along `axis`. The graph shows how the positions were found."""
+    return np.ravel(x)[places(positions, x.shape, axis)]
 
 
 @implements(np.sort)
@@ -191,9 +198,9 @@ def quantile(x, q, axis=None, *, method="linear", keepdims=False):
     if not rows.shape[-1]:
         raise ValueError(f"quantile of {x.shape}: there are no entries.")
     places = np.asarray(np.quantile(np.arange(rows.shape[-1]), data_of(q), method=method))
-    low = np.floor(places).astype(int)
-    out = rows[..., low]
-    out = out + (rows[..., np.ceil(places).astype(int)] - out) * (places - low).astype(x.dtype)
+    below, above = (rows[..., f(places).astype(int)] for f in (np.floor, np.ceil))
+    share = np.mod(places, 1).astype(x.dtype if places.ndim == 0 else float)
+    out = below + (above - below) * share
     has_nan = np.any(np.isnan(rows), axis=-1)
     out = np.where(np.reshape(has_nan, has_nan.shape + (1,) * places.ndim), np.nan, out)
     out = np.moveaxis(out, range(-places.ndim, 0), range(places.ndim))
