@@ -13,4 +13,10 @@ ops that they are made of.
     pytorch       PyTorch's names
 """
 
+from ..array import numpy_functions
+
+before = {*numpy_functions}
+
 from . import calls, elementwise, entries, keywords, linalg, pytorch, reductions
+
+calls.leave_complex_numbers_to_numpy(numpy_functions.keys() - before)

@@ -5,6 +5,8 @@ are not recorded every function of NumPy works: NumPy itself computes on their d
 methods, such as np.add.reduce.
 """
 
+from functools import partial
+
 import numpy as np
 
 from .. import errors
@@ -46,10 +48,27 @@ def on_plain_data(call, args, keywords, changed=()):
     out = keywords.get("out")
     for tensor in _tensors((out, changed)):
         mark_changed(tensor)
-    result = call(*plain(args), **plain(keywords))
+    try:
+        result = call(*plain(args), **plain(keywords))
+    except Exception as error:
+        raise errors.same_kind(error, f"np.{call.__name__}: {error}") from error
     if out is None:
         return _wrapped(result)
     return out[0] if isinstance(out, tuple) and len(out) == 1 else out
+
+
+def leave_complex_numbers_to_numpy(functions):
+    """Makes these compositions hand complex data, which are never recorded, to NumPy."""
+    for function in functions:
+        own = numpy_functions[function]
+        if not hasattr(own, "op"):
+            numpy_functions[function] = partial(_of_reals, function, own)
+
+
+def _of_reals(function, composition, *args, **keywords):
+    if any(t.dtype.kind == "c" for t in _tensors((args, keywords))):
+        return on_plain_data(function, args, keywords)
+    return composition(*args, **keywords)
 
 
 def has_tensors(x):

@@ -9,7 +9,6 @@ import math
 import numpy as np
 
 from ..array import implements, numpy_functions
-from ..engine import constant
 from ..ops import erf
 from ..ops.elementwise import _FAR, _MIDDLE, _ratio
 from ..registry import op
@@ -93,15 +92,6 @@ def _of_numbers(function):
     return lambda x, y: np.where(np.isnan(x), y, np.where(np.isnan(y), x, function(x, y)))
 
 
-def _of_reals(function, composition):
-    """`composition`. Of complex numbers, which are never recorded, NumPy computes `function`."""
-    return lambda x, *settings, **named: (
-        constant(function(x.data, *settings, **named))
-        if is_complex(x.data)
-        else composition(x, *settings, **named)
-    )
-
-
 numpy_functions |= {
     np.exp2: lambda x: np.power(2.0, x),
     np.logaddexp2: lambda x, y: np.logaddexp(x * math.log(2), y * math.log(2)) / math.log(2),
@@ -117,13 +107,10 @@ numpy_functions |= {
     np.modf: lambda x: (np.fmod(x, 1.0), np.trunc(x)),
     np.fix: lambda x: np.trunc(x),
     np.around: lambda x, decimals=0: np.round(x, decimals),
-    np.conjugate: _of_reals(np.conjugate, lambda x: +x),
-    np.real: _of_reals(np.real, lambda x: +x),
-    np.imag: _of_reals(np.imag, lambda x: 0 * x),
-    np.isreal: _of_reals(np.isreal, lambda x: np.isnan(x) | True),
-    np.iscomplex: _of_reals(np.iscomplex, lambda x: np.isnan(x) & False),
-    np.angle: _of_reals(
-        np.angle,
-        lambda x, deg=False: np.signbit(x).astype(x.dtype) * (180 if deg else math.pi),
-    ),
+    np.conjugate: lambda x: +x,  # of real numbers, as all that follow
+    np.real: lambda x: +x,
+    np.imag: lambda x: 0 * x,
+    np.isreal: lambda x: np.isnan(x) | True,
+    np.iscomplex: lambda x: np.isnan(x) & False,
+    np.angle: lambda x, deg=False: np.signbit(x).astype(x.dtype) * (180 if deg else math.pi),
 }

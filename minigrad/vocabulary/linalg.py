@@ -4,9 +4,9 @@ Results and errors are NumPy's, with two exceptions. A matrix that must be symme
 raises ValueError: NumPy would read one half of it. Functions with complex results (eig) are
 refused.
 
-Where a derivative does not exist, the conventions are PyTorch's: a norm has the gradient 0 at 0.
-Eigenvectors of equal eigenvalues and singular vectors of equal singular values have none, so terms
-with 1 / (difference) are left out for them; eigenvalues keep theirs.
+Where a derivative does not exist, the conventions are PyTorch's. A norm has the gradient 0 at 0.
+Eigenvectors of equal eigenvalues and singular vectors of equal singular values have none: what
+depends on them has the gradient nan. The values alone keep theirs.
 """
 
 from functools import reduce
@@ -76,7 +76,7 @@ def cross(x, y, axisa=-1, axisb=-1, axisc=-1, axis=None):
 
 
 @wider(np.einsum)
-def einsum(*operands, optimize=True):
+def einsum(*operands, **settings):
     """np.einsum with lists of labels: einsum(x, [0, 1], y, [1, 2], [0, 2])."""
     if isinstance(operands[0], str):
         return NotImplemented
@@ -215,12 +215,12 @@ def _both(x):
     return (x + T(x)) / 2
 
 
-def _apart(x, y):
-    """1 / (x - y), and 0 where both are equal up to rounding."""
-    gap = x - y
-    allowed = 8 * np.finfo(gap.dtype).eps * np.max(np.absolute(x), axis=(-1, -2), keepdims=True)
-    same = np.absolute(gap) <= allowed
-    return np.where(same, 0, 1 / np.where(same, 1, gap))
+def _over_gap(numerator, x, y):
+    """numerator / (x - y). Where x equals y up to rounding: nan, but 0 for a numerator of 0."""
+    size = np.max(np.absolute(x), axis=(-1, -2), keepdims=True)
+    same = np.absolute(x - y) <= 8 * np.finfo(x.dtype).eps * size
+    quotient = numerator / np.where(same, 1, x - y)
+    return np.where(same, np.where(numerator == 0, 0, np.nan), quotient)
 
 
 def _cholesky_rule(g, out, a):
@@ -245,7 +245,8 @@ def cholesky(a, /, *, upper=False):
 
 def _eigh_rule(g, out, a):
     w, v = out[..., :1, :], out[..., 1:, :]
-    inner = _apart(w, T(w)) * (T(v) @ g[..., 1:, :]) + g[..., :1, :] * eye_like(a)
+    turned = T(v) @ g[..., 1:, :] * (1 - eye_like(a))
+    inner = _over_gap(turned, w, T(w)) + g[..., :1, :] * eye_like(a)
     return _both(v @ inner @ T(v))
 
 
@@ -278,16 +279,14 @@ def _svd_parts(x, a):
 
 def _svd_rule(g, out, a):
     (u, s, v), (gu, gs, gv) = _svd_parts(out, a), _svd_parts(g, a)
-    squares = s * s
-    apart = _apart(squares, T(squares))
     left, right = T(u) @ gu, T(v) @ gv
-    inner = apart * (left - T(left)) * s + T(s) * (apart * (right - T(right)))
+    inner = _over_gap(left - T(left), s * s, T(s * s)) * s
+    inner = inner + T(s) * _over_gap(right - T(right), s * s, T(s * s))
     both = u @ (inner + gs * eye_like(inner)) @ T(v)
-    inverse = np.where(s == 0, 0, 1 / np.where(s == 0, 1, s))
     if a.shape[-2] > s.shape[-1]:
-        both = both + (gu - u @ left) * inverse @ T(v)
+        both = both + _over_gap(gu - u @ left, s, 0 * s) @ T(v)
     if a.shape[-1] > s.shape[-1]:
-        both = both + u * inverse @ T(gv - v @ right)
+        both = both + u @ T(_over_gap(gv - v @ right, s, 0 * s))
     return both
 
 
@@ -364,7 +363,7 @@ def length(x, axis=None, keepdims=False):
 EXTREMES = {np.inf: np.max, -np.inf: np.min}
 
 
-def _norm(x, ord, axis, keepdims):
+def vector_norm(x, ord, axis, keepdims):
     """The norm of vectors along an axis or several."""
     settings, size = {"axis": axis, "keepdims": keepdims}, np.absolute(x)
     if isinstance(ord, str):
@@ -379,7 +378,7 @@ def _norm(x, ord, axis, keepdims):
     return np.where(total == 0, 0, np.where(total == 0, 1, total) ** (1 / ord))
 
 
-def _matrix_norm(x, ord, axes, keepdims):
+def matrix_norm(x, ord, axes, keepdims):
     """The norm of matrices over two axes."""
     if ord in ("fro", "f"):
         return length(x, axes, keepdims)
@@ -406,11 +405,11 @@ def norm(x, ord=None, axis=None, keepdims=False):
     """
     axes = range(x.ndim) if axis is None else np.atleast_1d(axis).tolist()
     if len(axes) == 1 or axis is None and ord is None:
-        return _norm(x, 2 if ord is None else ord, axis, keepdims)
+        return vector_norm(x, 2 if ord is None else ord, axis, keepdims)
     if len(axes) != 2:
         raise ValueError(f"norm of {x.shape}: name one axis for vectors, or two for matrices.")
     ord = "fro" if ord is None else ord
-    return _matrix_norm(x, ord, tuple(a % x.ndim for a in axes), keepdims)
+    return matrix_norm(x, ord, tuple(a % x.ndim for a in axes), keepdims)
 
 
 on_data(np.linalg.matrix_rank)

@@ -20,6 +20,7 @@ from ..noise import stream
 from ..ops import erf, log_softmax, logsumexp, relu, sigmoid, softmax, softplus
 from .elementwise import erfc
 from .keywords import BY_DIM, SAME
+from .linalg import vector_norm
 from .reductions import picked
 
 # ---------------------------------------------------------------------------- NumPy's own functions
@@ -77,7 +78,7 @@ def t(x):
 
 def norm(x, p=2, dim=None, keepdim=False):
     """The p-norm of vectors along `dim`, by default of all entries. At 0 its gradient is 0."""
-    return np.linalg.vector_norm(x, ord=2 if p == "fro" else p, axis=dim, keepdims=keepdim)
+    return vector_norm(x, 2 if p == "fro" else p, dim, keepdim)
 
 
 def gather(x, dim, index):
@@ -193,7 +194,7 @@ def _in_place(tensor, name):
         if recording.get() and tensor.requires_grad:
             raise errors.update_of_leaf(tensor, f".{name}")
         value = function(tensor.detach(), *args, **keywords)
-        if getattr(value, "flags", 0) and recording.get():
+        if isinstance(value, Tensor) and value.flags and recording.get():
             raise RuntimeError(f"t.{name}: t would join a graph. {remedy}.")
         if np.shape(value) not in ((), tensor.shape):
             raise ValueError(f"t.{name}: {tensor.shape} cannot hold {np.shape(value)}. {remedy}.")
@@ -216,9 +217,8 @@ def _maker(function, alike=None):
     def make(*args, dtype=None, requires_grad=False):
         given = [args[0].shape, *args[1:]] if alike else args if alike is None else [_sizes(args)]
         made = np.asarray(function(*map(data_of, given)))
-        if dtype is None and made.dtype == np.float64:
-            dtype = args[0].dtype if alike else array.default_dtype
-        return Tensor(made, requires_grad, dtype=dtype)
+        own = array.default_dtype if made.dtype == np.float64 else made.dtype
+        return Tensor(made, requires_grad, dtype=dtype or (args[0].dtype if alike else own))
 
     return make
 
