@@ -46,75 +46,62 @@ def otherwise(function, args, keywords, error):
 def on_plain_data(call, args, keywords, changed=()):
     """What NumPy makes of the data of the Tensors. `changed`: Tensors that it changes in place."""
     out = keywords.get("out")
-    for tensor in _tensors((out, changed)):
+    for tensor in tensors((out, changed)):
         mark_changed(tensor)
     try:
-        result = call(*plain(args), **plain(keywords))
+        result = call(*mapped(data_of, args), **mapped(data_of, keywords))
     except Exception as error:
         raise errors.same_kind(error, f"np.{call.__name__}: {error}") from error
     if out is None:
-        return _wrapped(result)
+        return mapped(_wrapped, result)
     return out[0] if isinstance(out, tuple) and len(out) == 1 else out
 
 
 def leave_complex_numbers_to_numpy(functions):
     """Makes these compositions hand complex data, which are never recorded, to NumPy."""
+
+    def of_reals(function, composition, *args, **keywords):
+        if any(t.dtype.kind == "c" for t in tensors((args, keywords))):
+            return on_plain_data(function, args, keywords)
+        return composition(*args, **keywords)
+
     for function in functions:
         own = numpy_functions[function]
         if not hasattr(own, "op"):
-            numpy_functions[function] = partial(_of_reals, function, own)
+            numpy_functions[function] = partial(of_reals, function, own)
 
 
-def _of_reals(function, composition, *args, **keywords):
-    if any(t.dtype.kind == "c" for t in _tensors((args, keywords))):
-        return on_plain_data(function, args, keywords)
-    return composition(*args, **keywords)
+def mapped(f, x):
+    """x with f of each value in it, in lists, tuples and dicts too."""
+    if isinstance(x, dict):
+        return {name: mapped(f, part) for name, part in x.items()}
+    if not isinstance(x, (list, tuple)):
+        return f(x)
+    parts = [mapped(f, part) for part in x]
+    return type(x)(*parts) if hasattr(x, "_fields") else type(x)(parts)
 
 
-def has_tensors(x):
-    """Whether x is a Tensor, or a list or dict with one in it."""
-    return any(True for _ in _tensors(x))
+def tensors(x):
+    """The Tensors in x, in lists, tuples and dicts too."""
+    found = []
+    mapped(lambda t: found.append(t) if isinstance(t, Tensor) else None, x)
+    return found
 
 
 def wants_gradient(x):
-    """Whether x is a Tensor through which a gradient would flow, or a list or dict with one."""
-    return recording.get() and any(t.requires_grad for t in _tensors(x))
-
-
-def _tensors(x):
-    if isinstance(x, Tensor):
-        yield x
-    elif isinstance(x, (list, tuple, dict)):
-        for part in x.values() if isinstance(x, dict) else x:
-            yield from _tensors(part)
-
-
-def plain(x):
-    """x with arrays for all Tensors in it."""
-    if isinstance(x, dict):
-        return {name: plain(part) for name, part in x.items()}
-    return type(x)(map(plain, x)) if type(x) in (list, tuple) else data_of(x)
+    """Whether a gradient would flow through one of the Tensors in x."""
+    return recording.get() and any(t.requires_grad for t in tensors(x))
 
 
 def _wrapped(x):
-    """A result of NumPy, with Tensors for all arrays in it. A named tuple stays one."""
-    if isinstance(x, (list, tuple)):
-        parts = map(_wrapped, x)
-        return type(x)(*parts) if hasattr(x, "_fields") else type(x)(parts)
     return constant(x) if isinstance(x, (np.ndarray, np.generic)) else x
 
 
 # ------------------------------------------------------------------------------- methods of ufuncs
 
-REDUCED = {  # np.add.reduce(x, axis) is np.sum(x, axis)
-    np.add: np.sum,
-    np.multiply: np.prod,
-    np.maximum: np.max,
-    np.minimum: np.min,
-    np.logical_and: np.all,
-    np.logical_or: np.any,
-    np.logaddexp: logsumexp,
-}
+# np.add.reduce(x, axis) is np.sum(x, axis)
+REDUCED = {np.add: np.sum, np.multiply: np.prod, np.maximum: np.max, np.minimum: np.min}
+REDUCED |= {np.logical_and: np.all, np.logical_or: np.any, np.logaddexp: logsumexp}
 
 
 def ufunc(function, method, inputs, keywords):

@@ -95,10 +95,8 @@ def _of_numbers(function):
 numpy_functions |= {
     np.exp2: lambda x: np.power(2.0, x),
     np.logaddexp2: lambda x, y: np.logaddexp(x * math.log(2), y * math.log(2)) / math.log(2),
-    np.deg2rad: lambda x: x * (math.pi / 180),
-    np.radians: lambda x: x * (math.pi / 180),
-    np.rad2deg: lambda x: x * (180 / math.pi),
-    np.degrees: lambda x: x * (180 / math.pi),
+    **dict.fromkeys((np.deg2rad, np.radians), lambda x: x * (math.pi / 180)),
+    **dict.fromkeys((np.rad2deg, np.degrees), lambda x: x * (180 / math.pi)),
     np.fabs: lambda x: np.absolute(x),
     np.fmax: _of_numbers(np.maximum),
     np.fmin: _of_numbers(np.minimum),

@@ -10,9 +10,9 @@ from inspect import signature
 
 import numpy as np
 
-from ..array import numpy_functions
+from ..array import data_of, numpy_functions
 from ..engine import Tensor
-from .calls import has_tensors, plain, wider
+from .calls import mapped, tensors, wider
 
 arguments = cache(signature)
 
@@ -28,14 +28,15 @@ def moved(function, *operands):
         for name in operands or [*given.arguments][:1]:
             if name in given.arguments:
                 given.arguments[name] = _numbered(given.arguments[name], arrays)
-        return _picked(arrays, function(*plain(given.args), **plain(given.kwargs)))
+        args, settings = mapped(data_of, (given.args, given.kwargs))
+        return _picked(arrays, function(*args, **settings))
 
     numpy_functions[function] = composition
 
 
 def _numbered(x, arrays):
     """The numbers of the entries of x, from 1. The array x is added to the `arrays` before it."""
-    if isinstance(x, (list, tuple)) and has_tensors(x):
+    if isinstance(x, (list, tuple)) and tensors(x):
         return type(x)([_numbered(part, arrays) for part in x])
     if not isinstance(x, Tensor):
         x = np.asarray(x, arrays[0].dtype if arrays and isinstance(x, (int, float)) else None)

@@ -9,8 +9,6 @@ Eigenvectors of equal eigenvalues and singular vectors of equal singular values 
 depends on them has the gradient nan. The values alone keep theirs.
 """
 
-from functools import reduce
-
 import numpy as np
 
 from ..array import data_of, implements, numpy_functions
@@ -33,15 +31,13 @@ def tensordot(x, y, axes=2):
     """
     if np.ndim(axes) == 0:
         axes = range(-axes, 0), range(axes)
-    labels = [*LETTERS[:26][: np.ndim(x)]], [*LETTERS[26:][: np.ndim(y)]]
+    labels = [*range(np.ndim(x))], [*range(26, 26 + np.ndim(y))]
     for i, j in zip(*map(np.atleast_1d, axes)):
         if np.shape(x)[i] != np.shape(y)[j]:
             shapes = f"{np.shape(x)} and {np.shape(y)}"
             raise ValueError(f"tensordot of {shapes}: axes {i} and {j} differ in size.")
         labels[1][j] = labels[0][i]
-    inputs = ["".join(own) for own in labels]
-    output = "".join(c for c in inputs[0] + inputs[1] if not all(c in own for own in inputs))
-    return np.einsum(f"{','.join(inputs)}->{output}", x, y)
+    return np.einsum(x, labels[0], y, labels[1], sorted({*labels[0]} ^ {*labels[1]}))
 
 
 @wider(np.dot)
@@ -68,11 +64,10 @@ def cross(x, y, axisa=-1, axisb=-1, axisc=-1, axis=None):
     """The vector product of vectors of size 3. Raises ValueError for other sizes."""
     axisa, axisb, axisc = (axisa, axisb, axisc) if axis is None else (axis,) * 3
     x, y = np.moveaxis(x, axisa, -1), np.moveaxis(y, axisb, -1)
-    if x.shape[-1] != 3 or y.shape[-1] != 3:
+    if {x.shape[-1], y.shape[-1]} != {3}:
         raise ValueError(f"cross of {x.shape} and {y.shape}: vectors of size 3 are needed.")
-    after, before = [1, 2, 0], [2, 0, 1]
-    out = x[..., after] * y[..., before] - x[..., before] * y[..., after]
-    return np.moveaxis(out, -1, axisc)
+    turned = [a[..., [1, 2, 0]] * b[..., [2, 0, 1]] for a, b in ((x, y), (y, x))]
+    return np.moveaxis(turned[0] - turned[1], -1, axisc)
 
 
 @wider(np.einsum)
@@ -89,7 +84,6 @@ def einsum(*operands, **settings):
 numpy_functions |= {
     np.inner: lambda x, y: x * y if 0 in (np.ndim(x), np.ndim(y)) else np.tensordot(x, y, (-1, -1)),
     np.vdot: lambda x, y: np.ravel(x) @ np.ravel(y),
-    np.linalg.multi_dot: lambda arrays: reduce(np.matmul, arrays),
 }
 
 # ------------------------------------------------------------------------- systems and determinants
@@ -160,12 +154,6 @@ def logabsdet(a):
 def sign_of_det(a):
     """The sign of det(a), without overflow."""
     return np.linalg.slogdet(a)[0]
-
-
-@implements(np.linalg.slogdet)
-def slogdet(a):
-    """(sign, log |det|) of matrices. The gradient of the logarithm is inv(a).T."""
-    return SlogdetResult(sign_of_det(a), logabsdet(a))
 
 
 @implements(np.linalg.matrix_power)
@@ -265,12 +253,6 @@ def eigh(a, UPLO="L"):
     return EighResult(both[..., 0, :], both[..., 1:, :])
 
 
-@implements(np.linalg.eigvalsh)
-def eigvalsh(a, UPLO="L"):
-    """The eigenvalues of symmetric matrices, rising."""
-    return np.linalg.eigh(a)[0]
-
-
 def _svd_parts(x, a):
     """The left vectors, the values as a row, and the right vectors, as columns."""
     m = a.shape[-2]
@@ -308,12 +290,6 @@ def svd(a, full_matrices=True, compute_uv=True):
         raise ValueError(f"svd of {a.shape}: write full_matrices=False for a gradient.")
     u, s, v = _svd_parts(svd_in_one(a), a)
     return SVDResult(u, s[..., 0, :], T(v)) if compute_uv else s[..., 0, :]
-
-
-@implements(np.linalg.svdvals)
-def svdvals(x, /):
-    """The singular values of matrices, falling."""
-    return np.linalg.svd(x, compute_uv=False)
 
 
 def _qr_rule(g, out, a):
@@ -412,4 +388,9 @@ def norm(x, ord=None, axis=None, keepdims=False):
     return matrix_norm(x, ord, tuple(a % x.ndim for a in axes), keepdims)
 
 
+numpy_functions |= {
+    np.linalg.slogdet: lambda a: SlogdetResult(sign_of_det(a), logabsdet(a)),
+    np.linalg.eigvalsh: lambda a, UPLO="L": np.linalg.eigh(a)[0],
+    np.linalg.svdvals: lambda x, /: np.linalg.svd(x, compute_uv=False),
+}
 on_data(np.linalg.matrix_rank)

@@ -119,18 +119,6 @@ def _extreme(position, reduce, of_two):
     return extreme
 
 
-def _spread(reduce):
-    def spread(x, dim=None, unbiased=None, keepdim=False, *, correction=None):
-        """The variance or deviation, with the divisor n - correction. It must be given."""
-        ddof = unbiased if correction is None else correction
-        if ddof is None:
-            name = reduce.__name__
-            raise TypeError(f"{name}: say correction=1, PyTorch's default, or 0, NumPy's.")
-        return reduce(x, axis=dim, ddof=int(ddof), keepdims=keepdim)
-
-    return spread
-
-
 def split(x, split_size_or_sections, dim=0):
     """Parts of x along `dim` of this size, the last one perhaps smaller, or of these sizes."""
     sizes, n = split_size_or_sections, x.shape[dim]
@@ -151,8 +139,6 @@ FUNCTIONS = {f.__name__: f for f in (*OPS, norm, t, gather, argsort, sort, topk,
     "min": _extreme(np.argmin, np.min, np.minimum),
     "amax": spelled(np.max),
     "amin": spelled(np.min),
-    "var": _spread(np.var),
-    "std": _spread(np.std),
     "chunk": lambda x, chunks, dim=0: split(x, max(1, -(-x.shape[dim] // chunks)), dim),
     "unbind": lambda x, dim=0: tuple(np.moveaxis(x, dim, 0)),
     "det": np.linalg.det,
@@ -208,29 +194,32 @@ def _in_place(tensor, name):
 # ------------------------------------------------------------------------------- making of tensors
 
 
-def _maker(function, alike=None):
-    """A function that makes a tensor of what `function` returns. float64 becomes the default dtype.
-
-    alike  True: its first argument is a tensor, whose shape and dtype are taken; False: sizes
-    """
+def _maker(function, takes_sizes=False):
+    """A function that makes a tensor of the default dtype of what `function` returns."""
 
     def make(*args, dtype=None, requires_grad=False):
-        given = [args[0].shape, *args[1:]] if alike else args if alike is None else [_sizes(args)]
-        made = np.asarray(function(*map(data_of, given)))
+        made = np.asarray(function(_sizes(args)) if takes_sizes else function(*map(data_of, args)))
         own = array.default_dtype if made.dtype == np.float64 else made.dtype
-        return Tensor(made, requires_grad, dtype=dtype or (args[0].dtype if alike else own))
+        return Tensor(made, requires_grad, dtype=dtype or own)
 
     return make
+
+
+def _alike(function):
+    """A function that makes a tensor with the shape and the dtype of its first argument."""
+    return lambda x, *args, dtype=None, requires_grad=False: Tensor(
+        function(x.shape, *args), requires_grad, dtype=dtype or x.dtype
+    )
 
 
 OF_SHAPE = {"zeros": np.zeros, "ones": np.ones, "empty": np.zeros}
 OF_SHAPE |= {"rand": lambda size: stream("tensors").random(size)}
 OF_SHAPE |= {"randn": lambda size: stream("tensors").standard_normal(size)}
 MODULE = {
-    **{name: _maker(f, alike=False) for name, f in OF_SHAPE.items()},
-    **{f"{name}_like": _maker(f, alike=True) for name, f in OF_SHAPE.items()},
+    **{name: _maker(f, True) for name, f in OF_SHAPE.items()},
+    **{f"{name}_like": _alike(f) for name, f in OF_SHAPE.items()},
     "full": _maker(np.full),
-    "full_like": _maker(np.full, alike=True),
+    "full_like": _alike(np.full),
     "randint": _maker(lambda low, high, size: stream("tensors").integers(low, high, size)),
     "randperm": _maker(lambda n: stream("tensors").permutation(n)),
     "arange": _maker(np.arange),
@@ -247,41 +236,27 @@ MODULE = {
 
 # ------------------------------------------------------------------------------------ what to write
 
+DEVICES = ["device", "cuda", "backends", "amp", "nn.DataParallel", "Tensor.to", "Tensor.cuda", "Tensor.device"]
 NO_DEVICE = "minigrad computes on the CPU: leave devices out; t.astype(dtype) casts"
-TWO_MEANINGS = {
+DIVISOR = "write x.std(dim=0, correction=1) as PyTorch means it, np.std(x, axis=0) for NumPy's"
+BATCHES = "write mg.data.Batches(x, y, batch_size=32)"
+ADVICE = dict.fromkeys(DEVICES, NO_DEVICE) | {  # what to write for a name that does not exist
+    "DataLoader": BATCHES,
+    "utils": BATCHES,
+    "autograd": "write mg.grad(outputs, inputs)",
+    "functional.pad": "write np.pad(x, ((before, after), ...)), the first axis first",
+    "nn.functional": "import minigrad.functional as F",
+    "nn.utils": "write optim.clip_grad_norm_(parameters, max_norm)",
+    "optim.lr_scheduler": "write optim.step_decay, optim.exponential or optim.cosine",
+}
+TWO_MEANINGS = {  # of a function and of a method
+    "std": DIVISOR,
+    "var": DIVISOR,
     "median": 'write np.median(t), or np.quantile(t, 0.5, method="lower") as PyTorch means it',
     "nonzero": "write np.argwhere(t) as PyTorch means it, or np.nonzero(t)",
     "transpose": "write np.swapaxes(t, 0, 1) as PyTorch means it, or np.transpose(t, axes)",
     "repeat": "write np.tile(t, times) as PyTorch means it, or np.repeat(t, times)",
     "unique": "write np.unique(t.numpy()): no gradient flows through it",
-}
-ADVICE = {  # what to write for a name that does not exist
-    "Tensor": TWO_MEANINGS
-    | dict.fromkeys(("to", "cuda", "device", "is_cuda", "pin_memory"), NO_DEVICE)
-    | {
-        "register_hook": "write mg.grad(loss, t), or t.retain_grad() before backward",
-        "scatter": "write minigrad.ops.scatter(x, index, shape), which adds entries into zeros",
-    },
-    "minigrad": TWO_MEANINGS
-    | dict.fromkeys(("device", "cuda", "backends", "amp", "autocast"), NO_DEVICE)
-    | dict.fromkeys(("DataLoader", "utils"), "write mg.data.Batches(x, y, batch_size=32)")
-    | {
-        "compile": "the program runs as it is written: leave this out",
-        "autograd": "write mg.grad(outputs, inputs)",
-        "inference_mode": "write mg.no_grad()",
-    },
-    "minigrad.functional": {
-        "pad": "write np.pad(x, widths), with (before, after) for each axis, the first axis first",
-        "one_hot": "write np.eye(classes)[labels]",
-    },
-    "minigrad.nn": {
-        "DataParallel": NO_DEVICE,
-        "functional": "import minigrad.functional as F",
-        "utils": "write optim.clip_grad_norm_(parameters, max_norm)",
-    },
-    "minigrad.optim": {
-        "lr_scheduler": "schedules are functions: optim.step_decay, optim.exponential, optim.cosine"
-    },
 }
 
 
@@ -294,11 +269,15 @@ def attribute(owner, name, tensor=None):
     in_place = tensor is not None and name.endswith("_")
     if in_place and (name[:-1] in NEW_VALUES or hasattr(Tensor, name[:-1])):
         return _in_place(tensor, name)
-    advice = ADVICE.get(owner, {}).get(name)
-    raise AttributeError(f"{owner} has no attribute {name!r}" + (f": {advice}." if advice else "."))
+    place = f"{owner}.".removeprefix("minigrad.") + name
+    advice = ADVICE.get(place) or (
+        TWO_MEANINGS.get(name) if owner in ("minigrad", "Tensor") else ""
+    )
+    message = f"{owner} has no attribute {name!r}"
+    raise AttributeError(f"{message}: {advice}." if advice else f"{message}.")
 
 
-# ----------------------------------------------------------------------------------- the whole table
+# ---------------------------------------------------------------------------------- the whole table
 
 numpys = {f.__name__: f for f in array.numpy_functions if hasattr(np, f.__name__)}
 numpys = {name: f for name, f in numpys.items() if name not in OTHER_MEANING.split()}
@@ -310,15 +289,4 @@ for name in METHODS.keys() - {*dir(Tensor)}:
     setattr(Tensor, name, METHODS[name])
 
 
-def _by_dim(name):
-    """The function `name` of PyTorch for a call of the op with dim= or keepdim=."""
-
-    def call(given, others):
-        spread = {"correction": others.get("correction", others.get("unbiased"))}
-        settings = spread if "ddof" in given else {}
-        return FUNCTIONS[name](given["x"], given["axis"], keepdim=given["keepdims"], **settings)
-
-    return call
-
-
-BY_DIM |= {name: _by_dim(name) for name in ("max", "min", "var", "std")}
+BY_DIM |= {name: FUNCTIONS[name] for name in ("max", "min")}

@@ -15,23 +15,6 @@ from ..registry import on_data, op
 from .calls import accumulate, wider
 
 
-def root(x):
-    """sqrt(x), with the derivative 0 where x is 0."""
-    return np.where(x == 0, 0, np.sqrt(np.where(x == 0, 1, x)))
-
-
-# ------------------------------------------------------------------------------------ running ones
-
-
-@implements(np.cumprod)
-def cumprod(x, axis=None):
-    """The products of the first 1, 2, ... entries along `axis`; without an axis, of x flattened."""
-    return accumulate(np.multiply, *_flat(x, axis))
-
-
-# -------------------------------------------------------------------------------- means and moments
-
-
 @implements(np.average)
 def average(x, axis=None, weights=None, returned=False, *, keepdims=False):
     """The weighted mean along `axis`. `weights` has the shape of x, or its size along one axis.
@@ -51,12 +34,6 @@ def lying_along(v, axis, rank):
     if axis is None or np.ndim(v) != 1:
         raise ValueError(f"an array of shape {np.shape(v)} does not lie along an axis {axis}.")
     return np.reshape(v, [-1 if i == axis % rank else 1 for i in range(rank)])
-
-
-@implements(np.ptp)
-def ptp(x, axis=None, keepdims=False):
-    """The largest entry minus the smallest one."""
-    return np.max(x, axis=axis, keepdims=keepdims) - np.min(x, axis=axis, keepdims=keepdims)
 
 
 @implements(np.cov)
@@ -108,30 +85,26 @@ def _extreme(function, fill):
     return extreme
 
 
-def _counted(x, axis):
-    """How many entries along `axis` are not nan, with axes of size 1, in the dtype of x."""
-    return np.sum(np.logical_not(np.isnan(x)).astype(x.dtype), axis=axis, keepdims=True)
-
-
-def nanmean(x, axis=None, keepdims=False):
-    """The mean of the entries that are not nan."""
-    out = np.nansum(x, axis=axis, keepdims=True) / _counted(x, axis)
-    return out if keepdims else np.squeeze(out, axis)
+def nanmean(x, axis=None, keepdims=False, ddof=0):
+    """The sum of the entries that are not nan, divided by their number less ddof."""
+    counts = np.sum(np.logical_not(np.isnan(x)).astype(x.dtype), axis=axis, keepdims=keepdims)
+    return np.nansum(x, axis=axis, keepdims=keepdims) / (counts - ddof)
 
 
 def nanvar(x, axis=None, ddof=0, keepdims=False):
     """The variance of the entries that are not nan."""
-    squares = np.nansum(np.square(x - nanmean(x, axis, True)), axis=axis, keepdims=True)
-    out = squares / (_counted(x, axis) - ddof)
-    return out if keepdims else np.squeeze(out, axis)
+    return nanmean(np.square(x - nanmean(x, axis, True)), axis, keepdims, ddof)
 
 
 def nanstd(x, axis=None, ddof=0, keepdims=False):
     """The standard deviation of the entries that are not nan."""
-    return root(nanvar(x, axis, ddof, keepdims))
+    variance = nanvar(x, axis, ddof, keepdims)
+    return np.where(variance == 0, 0, np.sqrt(np.where(variance == 0, 1, variance)))
 
 
 numpy_functions |= {
+    np.cumprod: lambda x, axis=None: accumulate(np.multiply, *_flat(x, axis)),
+    np.ptp: lambda x, axis=None, **kept: np.max(x, axis, **kept) - np.min(x, axis, **kept),
     np.nansum: _filled(np.sum, 0),
     np.nanprod: _filled(np.prod, 1),
     np.nancumsum: _filled(np.cumsum, 0),
@@ -155,7 +128,7 @@ def places(positions, shape, axis):
 
 
 def picked(x, positions, axis):
-    """The entries of x at `positions` along `axis`. The graph shows how the positions were found."""
+    """The entries of x at `positions` along `axis`. The graph shows where they come from."""
     return np.ravel(x)[places(positions, x.shape, axis)]
 
 

@@ -25,9 +25,38 @@ WANTED = {  # what was asked for, by theme
     "insert delete array_split hsplit vsplit dsplit roll rot90 flipud fliplr rollaxis "
     "broadcast_arrays meshgrid block select choose copy reshape pad clip sum",
 }
-METHODS = """view permute unsqueeze clone contiguous expand t mT norm masked_fill gather index_select
-    topk sort argsort zero_ mul_""".split()
-MODULE = "zeros ones full arange linspace eye randn rand cat stack exp".split()
+METHODS = [
+    "view",
+    "permute",
+    "unsqueeze",
+    "clone",
+    "contiguous",
+    "expand",
+    "t",
+    "mT",
+    "norm",
+    "masked_fill",
+    "gather",
+    "index_select",
+    "topk",
+    "sort",
+    "argsort",
+    "zero_",
+    "mul_",
+]
+MODULE = [
+    "zeros",
+    "ones",
+    "full",
+    "arange",
+    "linspace",
+    "eye",
+    "randn",
+    "rand",
+    "cat",
+    "stack",
+    "exp",
+]
 ADVISED = [(Tensor, "to"), (Tensor, "cuda"), (functional, "pad"), (mg, "DataLoader")]
 ADVISED += [(nn, "functional"), (optim, "lr_scheduler")]
 
