@@ -116,10 +116,6 @@ def complex_result(op):
     )
 
 
-def unknown_keyword(op, name):
-    return TypeError(f"{op.name}() got an unexpected keyword argument {name!r}")
-
-
 def unsupported_ufunc(ufunc, method, keywords):
     call = f"np.{ufunc.__name__}"
     call += f".{method}" if method != "__call__" else f"(..., {', '.join(keywords)}=)"

@@ -37,15 +37,16 @@ RUN = """
     if not _flags or not _recording():
         if not ({has_tensors}):
             return _data
-        _out = _constant(_data)
-        return _out if _out.data.dtype.kind != "c" else _plain(_op, ({args},), _out)"""
+        if type(_data) is _ndarray and _data.dtype is not _COMPLEX:
+            return _constant(_data)
+        return _plain(_op, ({args},), _constant(_data))"""
 REFUSE = """
     if isinstance({x}, _Tensor) and {x}.flags >= {GRADIENT}:
         raise _no_rule(_op, {i})"""
 RESULT = """
     _out = _new(_Tensor)
     _out.data = _data if type(_data) is _ndarray else _asarray(_data)
-    if _out.data.dtype.kind == "c":
+    if _data.dtype is _COMPLEX:
         raise _complex_result(_op)
     _out.op, _out.args, _out.scope, _out.flags, _out.name = _op, ({args},), _scope(), {flags}, None
     _out.order, _out.grad, _out.retains_grad = _tick(), None, False
@@ -85,6 +86,7 @@ OBJECTS = {  # what the text uses, beside the op, its forward and its rules
     "_record": record,
     "_constant": constant,
     "_plain": plain,
+    "_COMPLEX": np.dtype(complex),
     "_complex_result": complex_result,
     "_in_forward": in_forward,
     "_no_rule": no_rule,

@@ -113,16 +113,17 @@ def _called(op):
     return call
 
 
-# Keywords that an op does not have: those of NumPy (where=) and PyTorch (dim=).
-OTHERS = """
-    if _others:
-        return _otherwise(_op, ({},), _others)"""
+# PyTorch's names of settings that have defaults.
+OTHER_NAMES = {"axis": "dim", "keepdims": "keepdim", "ddof": "correction"}
+OTHERWISE = """
+    if {}:
+        return _by_other_names(_op, ({},), {})"""
 
 
-def _otherwise(op, args, others):
+def _by_other_names(op, args, **others):
     from .vocabulary import keywords
 
-    return keywords.call(op, args, others)
+    return keywords.by_other_names(op, args, others)
 
 
 def _text(op, objects):
@@ -131,11 +132,12 @@ def _text(op, objects):
     given = [*op.names[:-1], f"*{op.names[-1]}"] if is_family else op.names
     objects |= {f"_default_{name}": value for name, value in op.defaults.items()}
     named = [f"{n}=_default_{n}" if n in op.defaults else n for n in given]
-    if not op.defaults or is_family:
-        head = f"def call({', '.join(named)}):"
-    else:
-        head = f"def call({', '.join(named)}, **_others):" + OTHERS.format(", ".join(given))
-        objects["_otherwise"] = _otherwise
+    others = [OTHER_NAMES[n] for n in op.defaults if n in OTHER_NAMES and not is_family]
+    head = f"def call({', '.join([*named, *(f'{n}=None' for n in others)])}):"
+    if others:
+        objects["_by_other_names"] = _by_other_names
+        asked, passed = (f"{n} is not None" for n in others), (f"{n}={n}" for n in others)
+        head += OTHERWISE.format(" or ".join(asked), ", ".join(op.names), ", ".join(passed))
     if speed_up and not is_family:
         return head + speed_up(op, objects)
     member = f"_op.of(len({op.names[-1]}))" if is_family else "_op"

@@ -83,17 +83,13 @@ def flatten(x, start_dim=0, end_dim=-1):
     return shaping.reshape(x, (*shape[:start], merged, *shape[end + 1 :]))
 
 
-def other_name(x, name):
-    """PyTorch's names for methods: the vocabulary has them, or says what to write."""
-    return later.attribute("Tensor", name, x)
-
-
 Tensor.astype = astype
 Tensor.reshape = reshape
 Tensor.transpose = transpose
 Tensor.flatten = Tensor.ravel = flatten
 Tensor.T = property(transpose)
-Tensor.__getattr__ = other_name
+for name in later.METHODS.split():
+    setattr(Tensor, name, later.Method(name))
 
 implements(np.amax)(reductions.max)
 implements(np.amin)(reductions.min)

@@ -15,6 +15,7 @@ from ..changes import mark_changed
 from ..engine import Tensor, constant
 from ..modes import recording
 from ..ops import logsumexp
+from .keywords import by_numpy
 
 forms = {}  # NumPy function -> the composition for arguments that the op of the function refuses
 IN_PLACE = np.copyto, np.fill_diagonal, np.put, np.put_along_axis, np.putmask, np.place
@@ -32,10 +33,13 @@ def wider(function):
 
 def otherwise(function, args, keywords, error):
     """The NumPy function on arguments for which its op or composition raised `error`."""
+    own, result = numpy_functions.get(function), NotImplemented
     if function in forms:
         result = forms[function](*args, **keywords)
-        if result is not NotImplemented:
-            return result
+    elif hasattr(own, "op") and isinstance(error, TypeError) and keywords:
+        result = by_numpy(own.op, args, keywords)
+    if result is not NotImplemented:
+        return result
     if isinstance(error, ValueError):
         raise error
     if wants_gradient((args, keywords)):

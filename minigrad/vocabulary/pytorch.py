@@ -6,12 +6,11 @@ Tensor has from NumPy keep NumPy's meaning: x.max(1) gives values. A name with t
 refused, and so is a name that does not exist: the error says what to write.
 """
 
-import inspect
 from collections import namedtuple
 
 import numpy as np
 
-from .. import array, errors
+from .. import array, errors, later
 from ..array import data_of
 from ..changes import mark_changed
 from ..engine import Tensor
@@ -27,7 +26,6 @@ from .reductions import picked
 
 OTHER_MEANING = """argsort equal gradient max median meshgrid min nanmedian nonzero repeat reshape
     resize select size sort split std transpose unique unstack var"""
-NOT_OF_ONE = {"arrays", "tup", "condition", "condlist", "subscripts", "operands", "arys", "args"}
 RENAMED = """absolute abs  acos arccos  acosh arccosh  asin arcsin  asinh arcsinh  atan arctan
     atan2 arctan2  atanh arctanh  sub subtract  mul multiply  div divide  true_divide divide
     neg negative  pow power  mm matmul  bmm matmul  mv matmul  ger outer  clamp clip  eq equal
@@ -36,21 +34,13 @@ RENAMED = """absolute abs  acos arccos  acosh arccosh  asin arcsin  asinh arcsin
 
 
 def spelled(function):
-    """A NumPy function with PyTorch's keywords. An op with settings takes them by itself."""
-    own = array.numpy_functions[function]
-    if hasattr(own, "op") and (own.op.defaults or isinstance(function, np.ufunc)):
-        return own
+    """A NumPy function with PyTorch's keywords."""
 
     def call(*args, **keywords):
         return function(*args, **{SAME.get(name, name): v for name, v in keywords.items()})
 
     call.__name__, call.__doc__ = function.__name__, f"np.{function.__name__}."
     return call
-
-
-def _takes_one(function):
-    code = getattr(inspect.unwrap(function), "__code__", None)
-    return code is None or code.co_varnames[0] not in NOT_OF_ONE
 
 
 # ------------------------------------------------------------------- functions of PyTorch's meaning
@@ -236,7 +226,8 @@ MODULE = {
 
 # ------------------------------------------------------------------------------------ what to write
 
-DEVICES = ["device", "cuda", "backends", "amp", "nn.DataParallel", "Tensor.to", "Tensor.cuda", "Tensor.device"]
+DEVICES = ["device", "cuda", "backends", "nn.DataParallel"]
+DEVICES += ["Tensor.to", "Tensor.cuda", "Tensor.device"]
 NO_DEVICE = "minigrad computes on the CPU: leave devices out; t.astype(dtype) casts"
 DIVISOR = "write x.std(dim=0, correction=1) as PyTorch means it, np.std(x, axis=0) for NumPy's"
 BATCHES = "write mg.data.Batches(x, y, batch_size=32)"
@@ -264,10 +255,9 @@ def attribute(owner, name, tensor=None):
     """What `owner` has under a name of PyTorch. Raises AttributeError, perhaps with advice."""
     if owner == "minigrad" and name in MODULE:
         return MODULE[name]
-    if tensor is not None and hasattr(Tensor, name):
-        return getattr(tensor, name)  # the import of this file has attached it
-    in_place = tensor is not None and name.endswith("_")
-    if in_place and (name[:-1] in NEW_VALUES or hasattr(Tensor, name[:-1])):
+    if owner == "Tensor" and name in METHODS:
+        return getattr(Tensor if tensor is None else tensor, name)  # this file has attached it
+    if tensor is not None and name.endswith("_"):
         return _in_place(tensor, name)
     place = f"{owner}.".removeprefix("minigrad.") + name
     advice = ADVICE.get(place) or (
@@ -284,9 +274,7 @@ numpys = {name: f for name, f in numpys.items() if name not in OTHER_MEANING.spl
 words = RENAMED.split()
 numpys |= {name: getattr(np, other) for name, other in zip(words[::2], words[1::2])}
 MODULE = {name: spelled(f) for name, f in numpys.items()} | FUNCTIONS | MODULE
-METHODS |= {name: MODULE[name] for name, f in numpys.items() if _takes_one(f)} | FUNCTIONS
-for name in METHODS.keys() - {*dir(Tensor)}:
-    setattr(Tensor, name, METHODS[name])
-
-
+METHODS = {name: f for name, f in (MODULE | METHODS).items() if name in later.METHODS.split()}
+for name, method in METHODS.items():
+    setattr(Tensor, name, method)
 BY_DIM |= {name: FUNCTIONS[name] for name in ("max", "min")}

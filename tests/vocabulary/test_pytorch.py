@@ -7,8 +7,9 @@ from processes import python
 
 import minigrad as mg
 import minigrad.functional as F
-from minigrad import nn, optim
+from minigrad import later, nn, optim
 from minigrad.engine import Tensor
+from minigrad.vocabulary import pytorch
 
 pytestmark = pytest.mark.usefixtures("as_before")
 
@@ -40,12 +41,12 @@ SAME = {  # text that means the same for m = minigrad and m = torch; x (2, 3) an
     ),
     *(
         "x.std(dim=0, correction=1)",
-        "x.var(dim=1, unbiased=False)",
+        "x.var(dim=1, correction=1)",
         "x.prod(dim=1)",
         "x.argmax(dim=1)",
     ),
     *("x.cumsum(dim=1)", "x.cumprod(dim=0)", "x.any(dim=1)", "x.all(dim=0)", "x.squeeze(dim=0)"),
-    *("x.clamp(min=0)", "x.clamp(-1, 1)", "x.clip(max=0.5)", "x.pow(2)", "x.add(y)", "x.sub(y)"),
+    *("x.clamp(min=0)", "x.clamp(-1, 1)", "x.clamp(max=0.5)", "x.pow(2)", "x.add(y)", "x.sub(y)"),
     *(
         "x.mul(y)",
         "x.div(y)",
@@ -113,7 +114,7 @@ SAME = {  # text that means the same for m = minigrad and m = torch; x (2, 3) an
     ),
     *("m.linalg.norm(x)", "m.det(x[:, :2])", "m.inverse(x[:, :2])", "m.outer(x[0], y[0])"),
     *(
-        "x.std(dim=1, unbiased=True)",
+        "x.std(dim=1, correction=0)",
         "m.sort(x, dim=1)",
         "m.topk(x, 2, dim=1)",
         "m.clamp(x, 0, 1)",
@@ -225,6 +226,15 @@ def test_any_other_name_is_an_ordinary_attribute_error(owner):
     with pytest.raises(AttributeError, match="has no attribute 'no_such_name'"):
         owner.no_such_name  # noqa: B018
     assert not hasattr(owner, "__no_such_protocol__") and not hasattr(owner, "no_such_name_")
+
+
+def test_every_name_of_a_method_is_in_the_table():
+    advised = {"to", "cuda", "device", "repeat", "nonzero", "median", "unique"}
+    for name in later.METHODS.split():
+        is_known = name in pytorch.METHODS or name[:-1] in pytorch.NEW_VALUES
+        assert is_known or name in advised or hasattr(Tensor, name.removesuffix("_")), name
+    assert set(pytorch.METHODS) <= set(later.METHODS.split())
+    assert Tensor.view is pytorch.METHODS["view"]
 
 
 def test_deviations_must_say_their_divisor():
