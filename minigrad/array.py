@@ -12,6 +12,7 @@ from .changes import mark_changed
 from .modes import recording
 
 default_dtype = np.dtype(np.float32)
+COMPLEX = -4  # the flags of complex data, beside those in engine.py
 numpy_functions = {}  # NumPy function -> the op or composition that it calls on Tensors
 
 
@@ -218,14 +219,16 @@ def implementation(function):
         raise errors.no_numpy_rule(function) from None
 
 
-def require_real(out):
-    """`out`, a recorded result. Raises TypeError if it has complex numbers."""
-    if out.dtype.kind == "c":
-        raise errors.complex_result(out.op)
-    return out
+def flags_of(data, op, flags):
+    """`flags`, those of complex data instead. Raises TypeError for a recorded complex result."""
+    if data.dtype.kind != "c":
+        return flags
+    if op:
+        raise errors.complex_result(op)
+    return COMPLEX
 
 
-def plain(op, args, out):
+def of_complex(op, args, out):
     """`out`, the result of op(*args) that is not recorded. Of complex numbers it is NumPy's result.
 
     Forwards extend real functions to analytic ones, and so they make x or -x of |x|.

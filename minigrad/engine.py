@@ -27,8 +27,7 @@ from heapq import heappop, heappush
 import numpy as np
 
 from . import changes, errors
-from .array import Array, as_array, as_list, data_of, operand, plain, require_real
-from .changes import tick
+from .array import COMPLEX, Array, as_array, as_list, data_of, flags_of, of_complex, operand
 from .modes import recording, scope
 
 # The flags of a tensor say whether the results of an op on it are recorded, and why.
@@ -39,8 +38,9 @@ from .modes import recording, scope
 #     data with a name                    x
 #     result                           the flags of its arguments together
 #
-# Data without flags are constants. A result of an op without rules has no GRADIENT. A tensor
-# requires a gradient if its flags are at least GRADIENT.
+# Data without flags are constants. Complex data have the flags COMPLEX, which are negative: they
+# never enter a graph. A result of an op without rules has no GRADIENT. A tensor requires a gradient
+# if its flags are at least GRADIENT.
 RECORDED, GRADIENT = 1, 2
 
 
@@ -85,8 +85,9 @@ class Tensor(Array):
 
     def _fill(self, data, op=None, args=(), flags=0, scope=None, name=None):
         self.data = data if type(data) is np.ndarray else np.asarray(data)
-        self.op, self.args, self.scope, self.flags, self.name = op, args, scope, flags, name
-        self.order, self.grad, self.retains_grad = tick(), None, False
+        self.op, self.args, self.scope, self.name = op, args, scope, name
+        self.flags = flags_of(self.data, op, flags)
+        self.order, self.grad, self.retains_grad = changes.tick(), None, False
         return self
 
     is_leaf = property(lambda self: self.op is None, doc="Whether no op made this tensor.")
@@ -102,7 +103,7 @@ class Tensor(Array):
             raise errors.not_a_leaf(self.op)
         if value and self.data.dtype.kind != "f":
             raise errors.not_a_float(self.dtype)
-        self.flags = (self.flags & RECORDED) | (GRADIENT if value else 0)
+        self.flags = (self.flags & ~GRADIENT) | (GRADIENT if value else 0)
 
     def retain_grad(self):
         """Makes backward give this result a `.grad`, as it does for a leaf."""
@@ -195,12 +196,12 @@ def record(op, args):
     flags = 0
     for x in tensors:
         flags |= x.flags
-    if not flags or not recording.get():
-        return plain(op, args, constant(data)) if tensors else data
+    if flags in (0, COMPLEX) or not recording.get():
+        return of_complex(op, args, constant(data)) if tensors else data
     for i in op.undeclared:
         if wants_gradient(args[i]):
             raise errors.no_rule(op, i)
-    return require_real(result(op, args, data, flags if any(op.rules) else RECORDED))
+    return result(op, args, data, flags if any(op.rules) else RECORDED)
 
 
 # --------------------------------------------------------------------------------------- backward

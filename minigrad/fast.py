@@ -7,10 +7,10 @@ begin with "_". Names of arguments neither begin nor end with "_".
 
 import numpy as np
 
-from .array import plain
+from .array import of_complex
 from .changes import tick
 from .engine import GRADIENT, RECORDED, Tensor, constant, record
-from .errors import complex_result, in_forward, no_rule
+from .errors import in_forward, no_rule
 from .modes import recording, scope
 
 # ---- the body of the function that calls an op. Arguments that need more care are left to record.
@@ -23,9 +23,11 @@ TAKE = """
     else:
         {x}_ = {x}"""
 TAKE_OPERAND = """
-        if type({x}) is not _ndarray and {x} is not None:
-            if type({x}) not in _NUMBERS or not ({has_tensors}):
-                return _record(_op, ({args},))"""
+        if type({x}) is _ndarray:
+            if {x}.dtype.kind == "c":
+                return _record(_op, ({args},))
+        elif {x} is not None and (type({x}) not in _NUMBERS or not ({has_tensors})):
+            return _record(_op, ({args},))"""
 TAKE_SETTING = """
         if isinstance({x}, _generic):
             return _record(_op, ({args},))"""
@@ -34,20 +36,16 @@ RUN = """
         _data = _forward({arrays})
     except Exception as _error:
         raise _in_forward(_op, ({args},), _error) from _error
-    if not _flags or not _recording():
-        if not ({has_tensors}):
-            return _data
-        if type(_data) is _ndarray and _data.dtype is not _COMPLEX:
-            return _constant(_data)
-        return _plain(_op, ({args},), _constant(_data))"""
+    if _flags < 1 or not _recording():
+        if _flags < 0:
+            return _record(_op, ({args},))
+        return _plain(_op, ({args},), _data) if {has_tensors} else _data"""
 REFUSE = """
     if isinstance({x}, _Tensor) and {x}.flags >= {GRADIENT}:
         raise _no_rule(_op, {i})"""
 RESULT = """
     _out = _new(_Tensor)
     _out.data = _data if type(_data) is _ndarray else _asarray(_data)
-    if _data.dtype is _COMPLEX:
-        raise _complex_result(_op)
     _out.op, _out.args, _out.scope, _out.flags, _out.name = _op, ({args},), _scope(), {flags}, None
     _out.order, _out.grad, _out.retains_grad = _tick(), None, False
     return _out"""
@@ -80,20 +78,28 @@ REPLACE = """
 _op.vjp = vjp
 """
 
+
+def plain(op, args, data):
+    """The Tensor of op(*args) = data, which is not recorded."""
+    out = new(Tensor)
+    out.data = data if type(data) is np.ndarray else np.asarray(data)
+    out.op, out.args, out.scope, out.flags, out.name = None, (), None, 0, None
+    out.order, out.grad, out.retains_grad = tick(), None, False
+    return out if out.data.dtype.kind != "c" else of_complex(op, args, constant(data))
+
+
+new = object.__new__
 OBJECTS = {  # what the text uses, beside the op, its forward and its rules
     "_Tensor": Tensor,
     "_NUMBERS": (float, int),
     "_record": record,
-    "_constant": constant,
     "_plain": plain,
-    "_COMPLEX": np.dtype(complex),
-    "_complex_result": complex_result,
     "_in_forward": in_forward,
     "_no_rule": no_rule,
     "_recording": recording.get,
     "_scope": scope.get,
     "_tick": tick,
-    "_new": object.__new__,
+    "_new": new,
     "_ndarray": np.ndarray,
     "_generic": np.generic,
     "_asarray": np.asarray,

@@ -56,6 +56,8 @@ Tensor.dot = lambda x, y: np.dot(x, y)  # a composition, which comes later
 def astype(x, dtype):
     """x in another dtype. A gradient flows if both dtypes are float dtypes."""
     dtype = np.dtype(dtype)
+    if dtype.kind == "c":
+        return x * np.ones((), dtype)  # refused if x is recorded
     cast = elementwise.astype if dtype.kind == "f" else comparisons.astype_whole
     return cast(x, dtype)
 

@@ -1,4 +1,4 @@
-"""Keywords that an op does not have: NumPy's where=, initial= and dtype=, PyTorch's dim= and kin."""
+"""Keywords that an op does not have: NumPy's where=, initial=, dtype=, and PyTorch's dim=."""
 
 import numpy as np
 
@@ -16,7 +16,7 @@ BY_DIM = {}  # op -> PyTorch's function of the same name, if dim= gives it anoth
 
 
 def by_other_names(op, args, others):
-    """op(*args) with settings that are spelled as in PyTorch, and that mean what they mean there."""
+    """op(*args) with settings that are spelled as in PyTorch. They mean what they mean there."""
     given = dict(zip(op.names, args))
     given |= {SAME[name]: value for name, value in others.items() if value is not None}
     if op.name in BY_DIM:
