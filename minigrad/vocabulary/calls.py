@@ -92,6 +92,11 @@ def tensors(x):
     return found
 
 
+def settled(x):
+    """The array of a Tensor; anything else as it is. Raises TypeError if x wants a gradient."""
+    return np.asarray(x) if isinstance(x, Tensor) else x
+
+
 def wants_gradient(x):
     """Whether a gradient would flow through one of the Tensors in x."""
     return recording.get() and any(t.requires_grad for t in tensors(x))
@@ -113,11 +118,9 @@ def ufunc(function, method, inputs, keywords):
     if not wants_gradient((inputs, keywords)):
         call = numpy_functions.get(function) if method == "__call__" and not keywords else None
         changed = inputs[:1] if method == "at" else ()
-        return (
-            call(*inputs)
-            if call
-            else on_plain_data(getattr(function, method), inputs, keywords, changed)
-        )
+        if call:
+            return call(*inputs)
+        return on_plain_data(getattr(function, method), inputs, keywords, changed)
     if method == "__call__" and not keywords:
         return implementation(function)(*inputs)
     if method == "reduce" and function in REDUCED and "out" not in keywords:

@@ -10,9 +10,9 @@ from inspect import signature
 
 import numpy as np
 
-from ..array import data_of, numpy_functions
+from ..array import implements, numpy_functions
 from ..engine import Tensor
-from .calls import mapped, tensors, wider
+from .calls import mapped, settled, tensors, wider
 
 arguments = cache(signature)
 
@@ -28,7 +28,7 @@ def moved(function, *operands):
         for name in operands or [*given.arguments][:1]:
             if name in given.arguments:
                 given.arguments[name] = _numbered(given.arguments[name], arrays)
-        args, settings = mapped(data_of, (given.args, given.kwargs))
+        args, settings = mapped(settled, (given.args, given.kwargs))
         return _picked(arrays, function(*args, **settings))
 
     numpy_functions[function] = composition
@@ -68,7 +68,15 @@ moved(np.insert, "arr", "values")
 moved(np.compress, "a")
 moved(np.extract, "arr")
 moved(np.choose, "choices")
-moved(np.select, "choicelist", "default")
+
+
+@implements(np.select)
+def select(condlist, choicelist, default=0):
+    """For each entry the choice of the first condition that holds, else `default`."""
+    out = default
+    for condition, choice in [*zip(condlist, choicelist, strict=True)][::-1]:
+        out = np.where(condition, choice, out)
+    return out
 
 
 # ------------------------------------------------------------------------------------------ padding

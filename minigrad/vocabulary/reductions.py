@@ -46,11 +46,12 @@ def cov(m, y=None, rowvar=True, bias=False, ddof=None, fweights=None, aweights=N
     rows = [np.atleast_2d(a) for a in (m, y) if a is not None]
     x = np.concatenate([a if rowvar or len(a) == 1 else a.T for a in rows], axis=0)
     x = x.astype(np.result_type(x.dtype, np.float64))
-    weights = np.ones(x.shape[1]) if fweights is None else np.asarray(data_of(fweights))
+    weights = np.ones(x.shape[1]) if fweights is None else np.asarray(fweights)
     lost = (0 if bias else 1) if ddof is None else ddof
     if aweights is not None:
-        weights = weights * data_of(aweights)
-        lost = lost * np.sum(weights * data_of(aweights)) / np.sum(weights)
+        aweights = np.asarray(aweights)
+        weights = weights * aweights
+        lost = lost * np.sum(weights * aweights) / np.sum(weights)
     centred = x - np.average(x, axis=1, weights=weights, keepdims=True)
     scaled = centred * (weights / (np.sum(weights) - lost))
     return np.squeeze(scaled @ centred.T)
@@ -77,12 +78,10 @@ def _filled(function, fill):
 
 
 def _extreme(function, fill):
-    def extreme(x, axis=None, keepdims=False):
-        """An extreme of the entries that are not nan; nan where all are."""
-        out = _filled(function, fill)(x, axis=axis, keepdims=keepdims)
-        return np.where(np.all(np.isnan(x), axis=axis, keepdims=keepdims), np.nan, out)
-
-    return extreme
+    """The same; nan where all entries are nan."""
+    return lambda x, axis=None, **kept: np.where(
+        np.all(np.isnan(x), axis, **kept), np.nan, _filled(function, fill)(x, axis, **kept)
+    )
 
 
 def nanmean(x, axis=None, keepdims=False, ddof=0):
@@ -170,7 +169,7 @@ def quantile(x, q, axis=None, *, method="linear", keepdims=False):
     rows = np.sort(np.reshape(rows, (*rows.shape[: x.ndim - len(axes)], -1)), axis=-1)
     if not rows.shape[-1]:
         raise ValueError(f"quantile of {x.shape}: there are no entries.")
-    places = np.asarray(np.quantile(np.arange(rows.shape[-1]), data_of(q), method=method))
+    places = np.asarray(np.quantile(np.arange(rows.shape[-1]), np.asarray(q), method=method))
     below, above = (rows[..., f(places).astype(int)] for f in (np.floor, np.ceil))
     share = np.mod(places, 1).astype(x.dtype if places.ndim == 0 else float)
     out = below + (above - below) * share
@@ -183,7 +182,7 @@ def quantile(x, q, axis=None, *, method="linear", keepdims=False):
 
 numpy_functions |= {
     np.percentile: lambda x, q, *settings, **named: np.quantile(
-        x, np.asarray(data_of(q)) / 100, *settings, **named
+        x, np.asarray(q) / 100, *settings, **named
     ),
     np.median: lambda x, axis=None, keepdims=False: np.quantile(x, 0.5, axis, keepdims=keepdims),
 }
@@ -233,11 +232,10 @@ def gradient(f, *varargs, axis=None, edge_order=1):
 
 def _gradient(f, spacing, edge_order):
     """The derivative along the last axis: a mean of the slopes on both sides, by distance."""
-    if f.shape[-1] <= edge_order:
-        raise ValueError(
-            f"gradient: edge_order={edge_order} needs more than {f.shape[-1]} entries."
-        )
-    h = np.diff(data_of(spacing)) if np.ndim(spacing) else np.full(f.shape[-1] - 1, spacing)
+    n = f.shape[-1]
+    if n <= edge_order:
+        raise ValueError(f"gradient: edge_order={edge_order} needs more than {n} entries.")
+    h = np.diff(np.asarray(spacing)) if np.ndim(spacing) else np.full(n - 1, spacing)
     h = h.astype(f.dtype)
     slopes = np.diff(f) / h
     before, after = slopes[..., :-1], slopes[..., 1:]

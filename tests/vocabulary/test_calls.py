@@ -175,3 +175,24 @@ except ValueError as error:
 """
     shown = python("-c", own).stdout.decode()
     assert "[7.0]" in shown and "op hypot is already defined" in shown
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x, q: np.quantile(x, q),
+        lambda x, q: np.percentile(x, q),
+        lambda x, q: np.cov(x, aweights=q),
+        lambda x, q: np.gradient(x, q),
+        lambda x, q: np.compress(q, x),
+    ],
+)
+def test_settings_do_not_lose_a_gradient(call):
+    with pytest.raises(TypeError, match="would drop the gradient"):
+        call(leaf([1.0, 2.0, 4.0]), leaf([0.1, 0.2, 0.7]))
+
+
+def test_select_records_its_conditions():
+    x = mg.Tensor([-1.0, 2.0], name="x")
+    y = np.select([x > 0, x < -5], [x, 2 * x], 9.0)
+    assert mg.replay(y, {x: np.array([3.0, -6.0])}).tolist() == [3, -12]
