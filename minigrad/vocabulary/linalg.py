@@ -341,16 +341,16 @@ EXTREMES = {np.inf: np.max, -np.inf: np.min}
 
 def vector_norm(x, ord, axis, keepdims):
     """The norm of vectors along an axis or several."""
-    settings, size = {"axis": axis, "keepdims": keepdims}, np.absolute(x)
+    settings = {"axis": axis, "keepdims": keepdims}
     if isinstance(ord, str):
         raise ValueError(f"norm of vectors: there is no order {ord!r}.")
     if ord in EXTREMES:
-        return EXTREMES[ord](size, **settings)
+        return EXTREMES[ord](np.absolute(x), **settings)
     if ord == 2:
         return length(x, **settings)
     if ord == 0:
         return np.sum((x != 0).astype(x.dtype), **settings)
-    total = np.sum(size**ord, **settings)
+    total = np.sum(np.absolute(x) ** ord, **settings)
     return np.where(total == 0, 0, np.where(total == 0, 1, total) ** (1 / ord))
 
 
