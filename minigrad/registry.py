@@ -132,7 +132,8 @@ def _text(op, objects):
     given = [*op.names[:-1], f"*{op.names[-1]}"] if is_family else op.names
     objects |= {f"_default_{name}": value for name, value in op.defaults.items()}
     named = [f"{n}=_default_{n}" if n in op.defaults else n for n in given]
-    others = [OTHER_NAMES[n] for n in op.defaults if n in OTHER_NAMES and not is_family]
+    others = [] if is_family else [OTHER_NAMES[n] for n in op.defaults if n in OTHER_NAMES]
+    others = [n for n in others if n not in op.names]
     head = f"def call({', '.join([*named, *(f'{n}=None' for n in others)])}):"
     if others:
         objects["_by_other_names"] = _by_other_names

@@ -252,7 +252,7 @@ EQUIVALENT = {  # those that apply and change nothing, and why
         "convolve.x convolve.w convolve_input.y convolve_input.w convolve_weight.x convolve_weight.y",
         "moves entries or adds them up, so the rule uses shapes only": "transpose.x flip.x roll.x getitem.x cumsum.x",
         "out > 0 where x > 0": "relu.x",
-        "out == x and x == out": "clip.x",
+        "out == x and x == out, and a bound that is out is not x": "clip.x clip.a_min clip.a_max",
         "of the shape of the result only if x has one entry, and then the slope is 0": "var.x",
         "of the shape of the result only if x has one entry, and then x / out is out / x": "length.x",
     },
@@ -280,7 +280,10 @@ def test_every_binary_ufunc_is_broadcast_in_its_samples():
     binary = {
         f"{call.op.name}.{n}"
         for ufunc, call in numpy_functions.items()
-        if isinstance(ufunc, np.ufunc) and ufunc.nin == 2 and hasattr(call, "op") and call.op.name in ops
+        if isinstance(ufunc, np.ufunc)
+        and ufunc.nin == 2
+        and hasattr(call, "op")
+        and call.op.name in ops
         for n in call.op.names
     }
     others = {"where.x", "where.y", "broadcast_to.x"}

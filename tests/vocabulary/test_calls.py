@@ -9,6 +9,7 @@ import minigrad as mg
 from minigrad import ops
 from minigrad.array import data_of
 from minigrad.engine import Tensor
+from minigrad.registry import op
 
 square = np.array([[1.5, 0.5], [0.25, 2.0]])
 PLAIN = {
@@ -134,6 +135,20 @@ def test_a_keyword_that_nobody_knows_is_refused_in_pythons_words(call):
     text = rf"^{call.op.name}\(\) got an unexpected keyword argument 'wrong'$"
     with pytest.raises(TypeError, match=text):
         call(leaf(normal(2)), *[normal(2, 2)] * (call is ops.linear), wrong=1)
+
+
+@pytest.mark.usefixtures("own_registry")
+def test_settings_of_a_users_op_have_pytorchs_names_too_unless_it_has_them_itself():
+    @op(x=lambda g, out, x, axis: g + 0 * x)
+    def totals(x, axis=None):
+        return np.sum(x, axis)
+
+    @op(x=lambda g, out, x, axis, dim: g)
+    def own_dim(x, axis=0, dim=5):
+        return x + dim
+
+    assert totals(leaf(normal(2, 3)), dim=0).shape == (3,)
+    assert own_dim(leaf([1.0]), dim=2).item() == 3
 
 
 # ------------------------------------------------------------------------- when the names are there
