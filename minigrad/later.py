@@ -6,18 +6,18 @@ packages = []  # once minigrad itself is complete: the package with the rest of 
 
 # PyTorch's names for methods of Tensor, and names that only have advice
 METHODS = """
-    " view view_as permute unsqueeze clone contiguous expand expand_as t mT norm masked_fill
-    gather index_select topk sort argsort chunk split unbind dim numel equal cpu float double
-    half long int bool amax amin det inverse swapdims movedim moveaxis flip fliplr flipud roll
-    rot90 tile take diag diagonal trace tril triu diff cumprod count_nonzero nansum nanmean
-    quantile isnan isinf isfinite isclose allclose add sub subtract mul multiply div divide
-    true_divide neg negative pow remainder square reciprocal absolute sign floor ceil trunc sin
-    cos tan arcsin asin arccos acos arctan atan arctan2 atan2 sinh cosh arcsinh asinh arccosh
-    acosh arctanh atanh exp2 expm1 log1p log2 log10 logaddexp hypot sinc erf erfc maximum
-    minimum fmax fmin clamp softmax log_softmax logsumexp softplus mm bmm mv outer ger inner
-    kron cross eq ne lt le gt ge logical_and logical_or logical_not to cuda device repeat
-    nonzero median unique zero_ fill_ copy_ normal_ uniform_ add_ sub_ mul_ div_ pow_ neg_ abs_
-    exp_ log_ sqrt_ square_ clamp_ clip_ relu_ sigmoid_ tanh_ masked_fill_ floor_ round_"""
+    view view_as permute unsqueeze clone contiguous expand expand_as t mT norm masked_fill gather
+    index_select topk sort argsort chunk split unbind dim numel equal cpu float double half long
+    int bool amax amin det inverse swapdims movedim moveaxis flip fliplr flipud roll rot90 tile
+    take diag diagonal trace tril triu diff cumprod count_nonzero nansum nanmean quantile isnan
+    isinf isfinite isclose allclose add sub subtract mul multiply div divide true_divide neg
+    negative pow remainder square reciprocal absolute sign floor ceil trunc sin cos tan arcsin
+    asin arccos acos arctan atan arctan2 atan2 sinh cosh arcsinh asinh arccosh acosh arctanh atanh
+    exp2 expm1 log1p log2 log10 logaddexp hypot sinc erf erfc maximum minimum fmax fmin clamp
+    softmax log_softmax logsumexp softplus mm bmm mv outer ger inner kron cross eq ne lt le gt ge
+    logical_and logical_or logical_not to cuda device repeat nonzero median unique zero_ fill_
+    copy_ normal_ uniform_ add_ sub_ mul_ div_ pow_ neg_ abs_ exp_ log_ sqrt_ square_ clamp_ clip_
+    relu_ sigmoid_ tanh_ masked_fill_ floor_ round_"""
 
 
 def vocabulary():
