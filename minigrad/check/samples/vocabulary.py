@@ -3,6 +3,7 @@
 import numpy as np
 
 from ...vocabulary.elementwise import erfc
+from ...vocabulary.linalg import qr_in_one, svd_in_one
 from .case import apart, case, cases, drawn, positive, shifted, small, within
 
 regular = drawn("regular", lambda rng, shape: rng.standard_normal(shape) + 3 * np.eye(*shape[-2:]))
@@ -15,12 +16,6 @@ PAIRS = "(2, 3), (2, 3); (2, 1), (1, 3); (3,), (); (0,), (1,); (2, 1, 2), (2, 2)
 def of_matrices(call, shapes=SQUARE, draw=regular):
     """Samples of a call for matrices of these shapes, drawn by `draw`."""
     return [case(call, draw(*eval(shape))) for shape in shapes.split("; ")]
-
-
-def each_part(call, parts, shapes, draw=regular):
-    """The same for each of the results, and for all of them in one."""
-    calls = [call + part for part in parts]
-    return [of_matrices(text, shapes, draw) for text in calls]
 
 
 samples = {
@@ -81,17 +76,15 @@ samples = {
         case("np.linalg.cholesky(x @ x.T, upper=True)", regular(3, 3)),
     ],
     "eigh_in_one": [
-        each_part("np.linalg.eigh(x + x.swapaxes(-1, -2))", ["[0]"], "(3, 3); (1, 1); (2, 2, 2)"),
-        each_part("np.linalg.eigh(x + x.swapaxes(-1, -2))", ["[1]"], "(3, 3)"),
+        of_matrices("np.linalg.eigh(x + x.swapaxes(-1, -2))[1]", "(3, 3); (2, 2, 2)"),
         case("np.linalg.eigvalsh(x @ x.T)", regular(3, 3)),
     ],
     "svd_in_one": [
-        each_part("np.linalg.svd(x, full_matrices=False)", ["[0]", "[1]"], RECTANGLES),
-        of_matrices("np.linalg.svd(x, full_matrices=False)[2]", "(3, 2); (2, 3)"),
+        [case(svd_in_one, shape) for shape in [(3, 2), (2, 3), (2, 2, 2)]],
         case("np.linalg.svdvals(x)", (2, 3)),
     ],
     "qr_in_one": [
-        each_part("np.linalg.qr(x)", ["[0]", "[1]"], RECTANGLES),
-        case("np.linalg.qr(x, mode='r')", regular(3, 3)),
+        [case(qr_in_one, shape) for shape in [(3, 2), (2, 2, 2)]],
+        "np.linalg.qr(x, mode='r') | (2, 3)",
     ],
 }
