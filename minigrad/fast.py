@@ -22,7 +22,7 @@ TAKE = """
     else:
         {x}_ = {x}"""
 TAKE_OPERAND = """
-        if type({x}) is not _ndarray or {x}.dtype.hasobject:
+        if type({x}) is not _ndarray or {x}.dtype.kind in "cO":
             if type({x}) not in _NUMBERS or not ({has_tensors}):
                 return _record(_op, ({args},))"""
 TAKE_OPTIONAL = TAKE_OPERAND.replace("_NUMBERS", "_NUMBERS_OR_NONE")
