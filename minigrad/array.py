@@ -41,7 +41,7 @@ def as_array(data, dtype=None):
         raise ValueError(
             f"Tensor: the nested lists do not make a rectangular array ({error})."
         ) from None
-    if array.dtype.kind not in "fiub":
+    if array.dtype.kind not in "fiub" or (dtype is not None and np.dtype(dtype).kind == "c"):
         given = f"{type(data).__name__} of dtype {array.dtype}"
         raise TypeError(f"Tensor: real numbers are needed, got {given}.")
     is_typed = dtype is not None or isinstance(data, (np.ndarray, np.generic))

@@ -38,17 +38,17 @@ def otherwise(function, args, keywords, error):
         result = by_numpy(own.op, args, keywords)
     if result is not NotImplemented:
         return result
-    if own and not isinstance(error, TypeError):
+    if own and (not isinstance(error, TypeError) or is_recorded((args, keywords))):
         raise _named(function, error)
     if wants_gradient((args, keywords)):
-        raise errors.in_place(function) if function in IN_PLACE else _named(function, error)
+        raise errors.in_place(function) if function in IN_PLACE else error
     return on_plain_data(function, args, keywords, args[:1] if function in IN_PLACE else ())
 
 
 def _named(function, error):
     """`error` with the name of the function in front, unless its message names one."""
     name = function.__name__
-    if function not in numpy_functions or errors.is_told(error, name):
+    if errors.is_told(error, name):
         return error
     named = errors.same_kind(error, f"{name}: {error}")
     named.__cause__ = error
@@ -89,6 +89,11 @@ def tensors(x):
 def settled(x):
     """The array of a Tensor; anything else as it is. Raises TypeError if x wants a gradient."""
     return np.asarray(x) if isinstance(x, Tensor) else x
+
+
+def is_recorded(x):
+    """Whether a result of one of the Tensors in x would be recorded."""
+    return recording.get() and any(t.flags for t in tensors(x))
 
 
 def wants_gradient(x):

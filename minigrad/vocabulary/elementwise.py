@@ -1,7 +1,7 @@
 """Functions of one entry at a time. Arguments broadcast as in NumPy; names and results are NumPy's.
 
 Kinks: hypot has the gradient 0 at 0, ties of fmax and fmin share the gradient equally. nan_to_num
-passes no gradient where it replaces an entry. Through copysign none flows to the sign.
+passes no gradient where it replaces an entry.
 """
 
 import math
@@ -100,15 +100,10 @@ numpy_functions |= {
     np.fabs: lambda x: np.absolute(x),
     np.fmax: _of_numbers(np.maximum),
     np.fmin: _of_numbers(np.minimum),
-    np.copysign: lambda x, y: np.where(np.signbit(y), -np.absolute(x), np.absolute(x)),
-    np.fmod: lambda x, y: np.copysign(np.remainder(np.absolute(x), np.absolute(y)), x),
-    np.modf: lambda x: (np.fmod(x, 1.0), np.trunc(x)),
-    np.fix: lambda x: np.trunc(x),
     np.around: lambda x, decimals=0: np.round(x, decimals),
     np.conjugate: lambda x: +x,  # of real numbers, as all that follow
     np.real: lambda x: +x,
     np.imag: lambda x: 0 * x,
     np.isreal: lambda x: np.isnan(x) | True,
-    np.iscomplex: lambda x: np.isnan(x) & False,
     np.angle: lambda x, deg=False: np.signbit(x).astype(x.dtype) * (180 if deg else math.pi),
 }

@@ -65,8 +65,6 @@ for function in (
     moved(function)
 moved(np.append, "arr", "values")
 moved(np.insert, "arr", "values")
-moved(np.compress, "a")
-moved(np.extract, "arr")
 moved(np.choose, "choices")
 
 
@@ -92,7 +90,8 @@ def pad(x, pad_width, mode="constant", **settings):
     """
     if mode == "constant":
         return NotImplemented
-    if mode in ("edge", "wrap") or settings.get("reflect_type", "odd") == "even":
+    moves = mode in ("edge", "wrap", "reflect", "symmetric")
+    if moves and settings.get("reflect_type") != "odd":
         numbers = np.arange(x.size).reshape(x.shape)
         return np.ravel(x)[np.pad(numbers, pad_width, mode, **settings)]
     if mode not in ("reflect", "symmetric", "linear_ramp", "mean"):
@@ -122,9 +121,3 @@ def reshape(x, shape, order=None):
         raise ValueError(f'reshape: order is "C" or "F", not {order!r}.')
     numbers = np.arange(x.size).reshape(x.shape)
     return np.ravel(x)[np.reshape(numbers, shape, order=order)]
-
-
-@wider(np.ravel)
-def ravel(x, order="C"):
-    """x as a vector. The entries are read in the order "C" or "F"."""
-    return np.reshape(x, -1, order)

@@ -226,21 +226,18 @@ MODULE = {
 
 # ------------------------------------------------------------------------------------ what to write
 
-DEVICES = ["device", "cuda", "backends", "nn.DataParallel"]
-DEVICES += ["Tensor.to", "Tensor.cuda", "Tensor.device"]
-NO_DEVICE = "minigrad computes on the CPU: leave devices out; t.astype(dtype) casts"
 DIVISOR = "write x.std(dim=0, correction=1) as PyTorch means it, np.std(x, axis=0) for NumPy's"
 BATCHES = "write mg.data.Batches(x, y, batch_size=32)"
-ADVICE = dict.fromkeys(DEVICES, NO_DEVICE) | {  # what to write for a name that does not exist
+NO_DEVICE = "minigrad computes on the CPU: leave devices out; t.astype(dtype) casts"
+ADVICE = dict.fromkeys(("to", "cuda", "device", "backends", "DataParallel"), NO_DEVICE) | {
     "DataLoader": BATCHES,
     "utils": BATCHES,
-    "autograd": "write mg.grad(outputs, inputs)",
-    "functional.pad": "write np.pad(x, ((before, after), ...)), the first axis first",
-    "nn.functional": "import minigrad.functional as F",
     "nn.utils": "write optim.clip_grad_norm_(parameters, max_norm)",
-    "optim.lr_scheduler": "write optim.step_decay, optim.exponential or optim.cosine",
-}
-TWO_MEANINGS = {  # of a function and of a method
+    "nn.functional": "import minigrad.functional as F",
+    "autograd": "write mg.grad(outputs, inputs)",
+    "lr_scheduler": "write optim.step_decay, optim.exponential or optim.cosine",
+    "functional.pad": "write np.pad(x, ((before, after), ...)), the first axis first",
+    # names with two meanings
     "std": DIVISOR,
     "var": DIVISOR,
     "median": 'write np.median(t), or np.quantile(t, 0.5, method="lower") as PyTorch means it',
@@ -259,12 +256,8 @@ def attribute(owner, name, tensor=None):
         return getattr(Tensor if tensor is None else tensor, name)  # this file has attached it
     if tensor is not None and name.endswith("_"):
         return _in_place(tensor, name)
-    place = f"{owner}.".removeprefix("minigrad.") + name
-    advice = ADVICE.get(place) or (
-        TWO_MEANINGS.get(name) if owner in ("minigrad", "Tensor") else ""
-    )
-    message = f"{owner} has no attribute {name!r}"
-    raise AttributeError(f"{message}: {advice}." if advice else f"{message}.")
+    advice = ADVICE.get(f"{owner}.{name}".removeprefix("minigrad."), ADVICE.get(name, ""))
+    raise AttributeError(f"{owner} has no attribute {name!r}{advice and ': '}{advice}.")
 
 
 # ---------------------------------------------------------------------------------- the whole table

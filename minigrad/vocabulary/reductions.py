@@ -16,17 +16,16 @@ from .calls import accumulate, wider
 
 
 @implements(np.average)
-def average(x, axis=None, weights=None, returned=False, *, keepdims=False):
+def average(x, axis=None, weights=None, *, keepdims=False):
     """The weighted mean along `axis`. `weights` has the shape of x, or its size along one axis.
 
-    With `returned`, the tuple (mean, sum of the weights). Raises ValueError if the shapes differ.
+    Raises ValueError if the shapes differ.
     """
     weights = np.ones_like(data_of(x)) if weights is None else weights
     if np.ndim(weights) < x.ndim:
         weights = lying_along(weights, axis, x.ndim)
     total = np.sum(np.broadcast_to(weights, x.shape), axis=axis, keepdims=keepdims)
-    mean = np.sum(x * weights, axis=axis, keepdims=keepdims) / total
-    return (mean, total) if returned else mean
+    return np.sum(x * weights, axis=axis, keepdims=keepdims) / total
 
 
 def lying_along(v, axis, rank):
@@ -37,24 +36,17 @@ def lying_along(v, axis, rank):
 
 
 @implements(np.cov)
-def cov(m, y=None, rowvar=True, bias=False, ddof=None, fweights=None, aweights=None):
+def cov(m, y=None, rowvar=True, bias=False, ddof=None):
     """The covariances of the rows of m, and of y; of the columns with rowvar=False.
 
-    The divisor is n - ddof, by default n - 1, with `bias` n. fweights and aweights weigh the
-    observations: how often each was made, how important it is.
+    The divisor is n - ddof, by default n - 1, with `bias` n.
     """
     rows = [np.atleast_2d(a) for a in (m, y) if a is not None]
     x = np.concatenate([a if rowvar or len(a) == 1 else a.T for a in rows], axis=0)
     x = x.astype(np.result_type(x.dtype, np.float64))
-    weights = np.ones(x.shape[1]) if fweights is None else np.asarray(fweights)
     lost = (0 if bias else 1) if ddof is None else ddof
-    if aweights is not None:
-        aweights = np.asarray(aweights)
-        weights = weights * aweights
-        lost = lost * np.sum(weights * aweights) / np.sum(weights)
-    centred = x - np.average(x, axis=1, weights=weights, keepdims=True)
-    scaled = centred * (weights / (np.sum(weights) - lost))
-    return np.squeeze(scaled @ centred.T)
+    centred = x - np.mean(x, axis=1, keepdims=True)
+    return np.squeeze(centred @ centred.T / (x.shape[1] - lost))
 
 
 @implements(np.corrcoef)
@@ -212,42 +204,36 @@ def trapezoid(y, x=None, dx=1.0, axis=-1):
 
 
 @implements(np.gradient)
-def gradient(f, *varargs, axis=None, edge_order=1):
+def gradient(f, *varargs, axis=None):
     """The derivative of samples along each axis: central differences, at the ends one-sided ones.
 
-    varargs     the spacing: one number, or for each axis a number or the coordinates
-    axis        an axis or several; by default all: then the result is a tuple
-    edge_order  1 or 2, the order of accuracy at the ends
+    varargs  the spacing: one number, or a number for each axis
+    axis     an axis or several; by default all: then the result is a tuple
 
-    Raises ValueError for another number of spacings and for an axis of too few entries.
+    Raises ValueError for another number of spacings and for an axis of one entry.
     """
     axes = range(f.ndim) if axis is None else np.atleast_1d(axis).tolist()
     spacings = varargs * len(axes) if len(varargs) == 1 else varargs or [1.0] * len(axes)
-    if len(spacings) != len(axes) or edge_order not in (1, 2):
-        raise ValueError("gradient: one spacing for all axes or one for each; edge_order 1 or 2.")
-    found = [_gradient(np.moveaxis(f, a, -1), h, edge_order) for a, h in zip(axes, spacings)]
-    found = [np.moveaxis(d, -1, a) for a, d in zip(axes, found)]
+    if len(spacings) != len(axes) or any(map(np.ndim, spacings)):
+        raise ValueError("gradient: one spacing for all axes or one for each, all of them numbers.")
+    found = [_gradient(f, axis, float(spacing)) for axis, spacing in zip(axes, spacings)]
     return found[0] if len(found) == 1 else tuple(found)
 
 
-def _gradient(f, spacing, edge_order):
-    """The derivative along the last axis: a mean of the slopes on both sides, by distance."""
-    n = f.shape[-1]
-    if n <= edge_order:
-        raise ValueError(f"gradient: edge_order={edge_order} needs more than {n} entries.")
-    h = np.diff(np.asarray(spacing)) if np.ndim(spacing) else np.full(n - 1, spacing)
-    h = h.astype(f.dtype)
-    slopes = np.diff(f) / h
-    before, after = slopes[..., :-1], slopes[..., 1:]
-    inner = (before * h[1:] + after * h[:-1]) / (h[:-1] + h[1:])
-    first, last = slopes[..., :1], slopes[..., -1:]
-    if edge_order == 2:
-        first = first - (slopes[..., 1:2] - first) * h[0] / (h[0] + h[1])
-        last = last + (last - slopes[..., -2:-1]) * h[-1] / (h[-1] + h[-2])
-    return np.concatenate([first, inner, last], axis=-1)
+def _gradient(f, axis, spacing):
+    """The derivative along an axis: the mean of the slopes on both sides."""
+    slopes = np.diff(f, axis=axis) / spacing
+    if not slopes.shape[axis]:
+        raise ValueError(f"gradient of {f.shape}: axis {axis} needs two entries.")
+    first, last, before, after = _along("gradient", slopes, axis, *_ENDS)
+    return np.concatenate([first, (before + after) / 2, last], axis=axis)
 
 
-on_data(np.flatnonzero, np.argwhere, np.array_equiv)
+_ENDS = slice(1), slice(-1, None), slice(-1), slice(1, None)
+
+
+numpy_functions[np.flatnonzero] = lambda x: np.nonzero(np.ravel(x))[0]
+on_data(np.array_equiv)
 
 
 @wider(np.where)
