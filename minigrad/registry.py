@@ -129,8 +129,8 @@ def _text(op, objects):
         given = identifiers(op)
     objects |= {f"_default_{name}": value for name, value in op.defaults.items()}
     named = [f"{n}=_default_{n}" if n in op.defaults else n for n in given]
-    others = {n: OTHER_NAMES[n] for n in op.defaults if n in OTHER_NAMES} if type(op) is Op else {}
-    others = [n for n in others.values() if n not in op.names]
+    others = [OTHER_NAMES[n] for n in op.defaults if n in OTHER_NAMES] if type(op) is Op else []
+    others = [n for n in others if n not in op.names]
     head = f"def call({', '.join([*named, *(f'{n}=None' for n in others)])}):"
     args, member = ", ".join(given), "_op"
     if others:

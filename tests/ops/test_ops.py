@@ -916,7 +916,9 @@ def test_an_array_changed_in_place_by_a_tensor_is_refused():
 
 
 def test_settings_cannot_want_a_gradient():
-    with pytest.raises(TypeError, match=r"pad has no rule for its argument constant_values.*detach"):
+    with pytest.raises(
+        TypeError, match=r"pad has no rule for its argument constant_values.*detach"
+    ):
         np.pad(leaf([1.0]), 1, constant_values=leaf(2.0))
 
 
