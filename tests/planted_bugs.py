@@ -1072,7 +1072,7 @@ BUGS = [
     Bug(
         "compares nothing",
         "SmallPebble",
-        text(verdict.judge, "    if apart <= ", "    if True or apart <= "),
+        text(verdict.judge, "    if not differs:", "    if True:"),
         finds_wrong_rules,
     ),
     Bug(
@@ -1112,7 +1112,7 @@ BUGS = [
     Bug(
         "inputs moved and not put back",
         "HomericIntelligence/Odyssey#2090",
-        text(numeric.lifted, "np.empty(tangent.shape, complex)", "args[i]"),
+        text(numeric.lifted, "np.empty(data.shape, complex)", "data"),
         finds_wrong_rules,
     ),
     Bug(

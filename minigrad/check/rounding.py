@@ -50,19 +50,16 @@ def inside_ops(part, directions, walk):
     return ROUNDINGS * inside if np.isfinite(inside) else 0.0
 
 
-def at_most(part, directions, walk):
-    """More than what rounding does anywhere in a Part of several ops, each looked at alone before.
+def at_most(part, walk):
+    """More than what rounding does anywhere in a Part.
 
-    Of a sum that cancels within one of its ops only this is known.
+    Of a sum that cancels inside an op, as the mean of equal numbers minus each, only this is known.
     """
-    if sum(len(node.args) > 0 for node in part.steps) < 2:
-        return 0.0
     gradients, tangents = (
         max(map(np.linalg.norm, map(np.ravel, arrays.values())), default=0.0)
         for arrays in (part.gradients, walk.tangents)
     )
-    most = ROUNDINGS * EPS * gradients * tangents
-    return most if np.isfinite(most) else 0.0
+    return ROUNDINGS * EPS * gradients * tangents
 
 
 def moved(way):

@@ -133,7 +133,7 @@ GRAMMAR = {
         "F.huber_loss({a}, {w:s}, delta=0.5)",
         "F.cross_entropy({a:2}[:2], {ids}, label_smoothing=0.25)",
         'F.cross_entropy({a:3}[0], np.arange(`s[1]`) % `s[2]`, "`r.choice(REDUCED)`")',
-        'F.binary_cross_entropy_with_logits({a}, F.sigmoid({same}), "`r.choice(REDUCED)`")',
+        'F.binary_cross_entropy_with_logits({a}, np.full_like({a}, 0.3), "`r.choice(REDUCED)`")',
         "F.l1_penalty({a}, {w:s}, c=0.5)", "F.l2_penalty({a}, c=0.25)",
         "F.group_l2({a} + 0.3, c=0.5)",
         "F.group_l2({a} + 0.3, c=0.5, axis={axis})", "F.elastic_net({a}, {a}, l1=0.5, l2=0.25)",
