@@ -82,10 +82,11 @@ def of_numbers(result, tensors):
     Raises TypeError for an array of Python objects, such as None, and for complex numbers that
     would enter a Tensor.
     """
-    if tensors and np.iscomplexobj(result):
-        raise errors.is_complex()
-    if type(result) is np.ndarray and result.dtype.hasobject:
+    kind = result.dtype.kind if isinstance(result, (np.ndarray, np.generic)) else ""
+    if kind == "O":
         raise TypeError("an argument is not a number")
+    if kind == "c" and tensors:
+        raise errors.is_complex()
     return result
 
 

@@ -78,9 +78,16 @@ def transpose(x, *axes):
 
 
 def flatten(x, start_dim=0, end_dim=-1):
-    """x with the axes from start_dim to end_dim as one axis; by default all."""
+    """x with the axes from start_dim to end_dim as one axis; by default all.
+
+    Raises ValueError if there are no such axes.
+    """
+    if start_dim == 0 and end_dim == -1:
+        return shaping.reshape(x, -1)
     shape = x.shape or (1,)
-    start, end = (a % len(shape) for a in (start_dim, end_dim))
+    if not all(-len(shape) <= axis < len(shape) for axis in (start_dim, end_dim)):
+        raise ValueError(f"flatten of {x.shape}: there are no axes from {start_dim} to {end_dim}.")
+    start, end = start_dim % len(shape), end_dim % len(shape)
     merged = math.prod(shape[start : end + 1])
     return shaping.reshape(x, (*shape[:start], merged, *shape[end + 1 :]))
 
