@@ -1,7 +1,8 @@
 """How fast is minigrad beside the same work written by hand in NumPy, and beside PyTorch?
 
 Everything runs on one thread, side by side in rounds; printed are medians of the ratios within a round, so a busy machine
-disturbs both sides alike. Lower is better; 1.00 is the hand-written NumPy. PyTorch takes part when it is installed.
+disturbs both sides alike. Lower is better; 1.00 is the hand-written NumPy. PyTorch takes part when it is installed. The column
+"compiled" is minigrad with `mg.compile`; its steps update the parameters as the eager steps do.
 
     python examples/benchmark.py [op] [mlp_small] [mlp_reg] [conv] [dropout] [nodes] [memory] [import] [growth] [--rounds N]
 """
@@ -62,6 +63,21 @@ def op(links=333):
         x.backward(np.ones(8, np.float32))
         return first.grad.data
 
+    leaf, a_data, b_data = mg.Tensor(start, requires_grad=True), mg.Tensor(a), mg.Tensor(b)
+
+    def chain():
+        x = leaf
+        for _ in range(links):
+            x = F.tanh(x * a_data + b_data)
+        return x.sum()
+
+    step = mg.compile(chain)
+
+    def compiled():
+        leaf.grad = None
+        step()
+        return leaf.grad.data
+
     def pytorch():
         first, scale, shift = (
             torch.tensor(start, requires_grad=True),
@@ -74,7 +90,7 @@ def op(links=333):
         x.backward(torch.ones(8))
         return first.grad.numpy()
 
-    return by_hand, minigrad, pytorch
+    return by_hand, minigrad, compiled, pytorch
 
 
 # ---- mlp_small: batch 64, 64-128-64-10, relu, cross-entropy, one SGD step
@@ -126,6 +142,14 @@ def mlp_small(batch=64, sizes=(64, 128, 64, 10), lr=0.01):
         optimizer.step()
         return loss.item()
 
+    step = mg.compile(lambda x, y: F.cross_entropy(model(x), y))
+
+    def compiled():
+        optimizer.zero_grad()
+        loss = step(images, labels)
+        optimizer.step()
+        return loss.item()
+
     if torch:
         twin = torch.nn.Sequential(
             *sum(([torch.nn.Linear(m, n), torch.nn.ReLU()] for m, n in zip(sizes, sizes[1:])), [])[
@@ -143,7 +167,7 @@ def mlp_small(batch=64, sizes=(64, 128, 64, 10), lr=0.01):
         twin_optimizer.step()
         return loss.item()
 
-    return by_hand, minigrad, pytorch
+    return by_hand, minigrad, compiled, pytorch
 
 
 # ---- mlp_reg: batch 128, 784-1024-1024-10, dropout .2/.5/.5, L2 on all weights, L1 on the first, SGD with momentum
@@ -219,6 +243,18 @@ def mlp_reg(
         optimizer.step()
         return loss.item()
 
+    def penalised(x, y):
+        penalty = model.penalty() + F.l1_penalty(model[1].weight, c=l1)
+        return F.cross_entropy(model(x), y) + penalty
+
+    step = mg.compile(penalised)
+
+    def compiled():
+        optimizer.zero_grad()
+        loss = step(images, labels)
+        optimizer.step()
+        return loss.item()
+
     if torch:
         twins = {nn.Dropout: lambda m: torch.nn.Dropout(m.p), nn.ReLU: lambda m: torch.nn.ReLU()}
         twins[nn.Linear] = lambda m: torch.nn.Linear(m.in_features, m.out_features)
@@ -239,7 +275,7 @@ def mlp_reg(
         twin_optimizer.step()
         return loss.item()
 
-    return by_hand, minigrad, pytorch
+    return by_hand, minigrad, compiled, pytorch
 
 
 # ---- conv: batch 64 of 1x28x28, conv3x3x16, relu, conv3x3x32, relu, maxpool2, linear, one SGD step
@@ -327,6 +363,14 @@ def conv(batch=64, pixels=28, channels=(1, 16, 32), classes=10, lr=0.01):
         optimizer.step()
         return loss.item()
 
+    step = mg.compile(lambda x, y: F.cross_entropy(model(x), y))
+
+    def compiled():
+        optimizer.zero_grad()
+        loss = step(images, labels)
+        optimizer.step()
+        return loss.item()
+
     if torch:
         twins = sum(
             ([torch.nn.Conv2d(c, m, 3), torch.nn.ReLU()] for c, m in zip(channels, channels[1:])),
@@ -346,7 +390,7 @@ def conv(batch=64, pixels=28, channels=(1, 16, 32), classes=10, lr=0.01):
         twin_optimizer.step()
         return loss.item()
 
-    return by_hand, minigrad, pytorch
+    return by_hand, minigrad, compiled, pytorch
 
 
 # ---- dropout: p = 0.5 on (4096, 1024), forward and backward; nothing made here outlives a call
@@ -367,6 +411,13 @@ def dropout(p=0.3, shape=(4096, 1024)):
         g, x.grad = x.grad, None
         return g
 
+    step = mg.compile(lambda c: (F.dropout(x, p, training=True) * c).sum())
+
+    def compiled():
+        step(cotangent)
+        g, x.grad = x.grad, None
+        return g
+
     if torch:
         twin, g_twin = torch.tensor(data, requires_grad=True), torch.tensor(cotangent)
 
@@ -375,7 +426,7 @@ def dropout(p=0.3, shape=(4096, 1024)):
         g, twin.grad = twin.grad, None
         return g
 
-    return by_hand, minigrad, pytorch
+    return by_hand, minigrad, compiled, pytorch
 
 
 # ---- measuring
@@ -383,9 +434,9 @@ def dropout(p=0.3, shape=(4096, 1024)):
 
 def compare(name, contenders, rounds, inner):
     """Medians, over rounds, of each contender's time relative to the first's in the same round."""
-    contenders = contenders if torch else contenders[:2]
+    contenders = contenders if torch else contenders[:3]
     for run in contenders:
-        for _ in range(3):
+        for _ in range(5):
             run()
     seconds = []
     for _ in range(rounds):
@@ -398,8 +449,9 @@ def compare(name, contenders, rounds, inner):
         seconds.append(row)
     ratios = [statistics.median(row[i] / row[0] for row in seconds) for i in range(len(contenders))]
     hand = statistics.median(row[0] for row in seconds)
-    peer = f"{ratios[2]:10.2f}   {ratios[1] / ratios[2]:8.2f}" if torch else "         -          -"
-    print(f"{name:10}  {hand * 1e3:10.3f} ms  {1.0:8.2f}  {ratios[1]:8.2f}  {peer}", flush=True)
+    peer = f"{ratios[3]:10.2f}   {ratios[1] / ratios[3]:8.2f}" if torch else "         -          -"
+    own = f"{1.0:8.2f}  {ratios[1]:8.2f}  {ratios[2]:8.2f}"
+    print(f"{name:10}  {hand * 1e3:10.3f} ms  {own}  {peer}", flush=True)
 
 
 def nodes():
@@ -462,7 +514,7 @@ def memory():
             / 2**20
         )
 
-    sides = {"by hand": 0, "minigrad": 1, **({"PyTorch": 2} if torch else {})}
+    sides = {"by hand": 0, "minigrad": 1, **({"PyTorch": 3} if torch else {})}
     print(
         "memory: a step of conv adds",
         ", ".join(f"{peak(side):.0f} MiB {name}" for name, side in sides.items()),
@@ -618,7 +670,7 @@ if __name__ == "__main__":
         f"NumPy {np.__version__}, PyTorch {torch.__version__ if torch else 'not installed'}, one thread\n"
     )
     print(
-        f"{'work':10}  {'by hand':>13}  {'by hand':>8}  {'minigrad':>8}  {'PyTorch':>10}  minigrad/PyTorch"
+        f"{'work':10}  {'by hand':>13}  {'by hand':>8}  {'minigrad':>8}  {'compiled':>8}  {'PyTorch':>10}  minigrad/PyTorch"
     )
     for name in [n for n in WORK if n in chosen]:
         build, inner = WORK[name]

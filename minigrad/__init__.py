@@ -21,10 +21,11 @@ tensor = Tensor
 
 __version__ = "0.1.0"
 
-# Training needs neither proofs nor pictures: they are imported when they are first used.
+# Training needs neither proofs, pictures nor programs: they are imported when they are first used.
 _LATER = {
     "check_graph": "check",
     "check_noise": "check",
+    "compile": "program",
     "expectation": "check",
     "gradcheck": "check",
     "gradgradcheck": "check",
@@ -32,6 +33,7 @@ _LATER = {
     "to_dot": "drawing",
     "to_html": "drawing",
     "to_text": "drawing",
+    "write_out": "program",
 }
 __all__ = [
     "Noise",

@@ -45,8 +45,13 @@ REFUSE = """
 RESULT = """
     _out = _new(_Tensor)
     _out.data = _data if type(_data) is _ndarray else _asarray(_data)
-    _out.op, _out.args, _out.scope, _out.flags, _out.name = _op, ({args},), _scope(), {flags}, None
-    _out.order, _out.grad, _out.retains_grad = _tick(), None, False
+    _out.op = _op
+    _out.args = ({args},)
+    _out.scope = _scope()
+    _out.flags = {flags}
+    _out.order = _tick()
+    _out.name = _out.grad = None
+    _out.retains_grad = False
     return _out"""
 
 # ---- the function that replaces Op.vjp
@@ -72,8 +77,15 @@ CLOSE = """
     return _pairs"""
 PULL_ONLY = """
     return (({args}, _rules[0](_g, _out, {arrays})),)"""
+PULL_BOTH = """
+    if not (_is_{y} and {y}.flags >= {GRADIENT}):
+        return (({x}, _rules[0](_g, _out, {arrays})),)
+    if not (_is_{x} and {x}.flags >= {GRADIENT}):
+        return (({y}, _rules[1](_g, _out, {arrays})),)
+    return ({x}, _rules[0](_g, _out, {arrays})), ({y}, _rules[1](_g, _out, {arrays}))"""
 REPLACE = """
 
+vjp.__code__ = vjp.__code__.replace()
 _op.vjp = vjp
 """
 
@@ -103,6 +115,8 @@ def text(op):
     pull = [PAIRS, [PULL if rule else "" for rule in op.rules], CLOSE]
     if len(op.names) == 1:  # the only argument has the gradient that the result has
         pull = [PULL_ONLY]
+    elif len(op.names) == 2 and all(op.rules):  # a list of pairs would take longer
+        pull = [PULL_BOTH]
     each = op.names
     vjp = [OPEN, [ASK for _ in each], TAKE_TENSORS, [TAKE_ARRAY for _ in each], *pull, REPLACE]
     return "\n".join([_filled(op, call), "", _filled(op, vjp)])
@@ -133,7 +147,7 @@ def _filled(op, parts):
     text = ""
     for part in parts:
         for i, piece in enumerate(part if isinstance(part, list) else [part]):
-            text += piece.format(x=names[i], i=i, **words)
+            text += piece.format(x=names[i], y=names[-1], i=i, **words)
     return text
 
 

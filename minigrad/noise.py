@@ -22,10 +22,13 @@ import math
 import numbers
 import os
 import threading
+from contextvars import ContextVar
 
 import numpy as np
 
+from .array import data_of
 from .blocks import Mode, ModeBlock
+from .changes import tick
 from .engine import RECORDED, Tensor
 from .modes import path, scope
 
@@ -381,6 +384,19 @@ def is_frozen():
     return bool(frozen.get())
 
 
+def effect(function, *args):
+    """Calls function(*args), with arrays for Tensors, for what it changes: running statistics.
+
+    It does nothing inside `frozen_noise()`. Whoever set `effects` to a list is told of the call.
+    """
+    if is_frozen():
+        return
+    function(*map(data_of, args))
+    if (told := effects.get()) is not None:
+        told.append((tick(), function, args))
+
+
+effects = ContextVar("effects", default=None)
 sampling_mode = Mode("sampling", default=False)
 
 

@@ -105,7 +105,7 @@ def _called(op):
         exec(compiled(_text(op, objects)), objects)
         written = objects["call"]
         call.__defaults__ = written.__defaults__  # before its code: another thread may call it now
-        call.__code__ = written.__code__
+        call.__code__ = written.__code__.replace()
         return call(*args, **kwargs)
 
     exec(compiled("def call(*args, **kwargs): return _first(*args, **kwargs)"), objects)
@@ -148,7 +148,10 @@ def _text(op, objects):
 
 @cache
 def compiled(text):
-    """The code of a text. Many ops have the same text: they differ in what its names mean."""
+    """The code of a text. Many ops have the same text: they differ in what its names mean.
+
+    Each takes copies of the code of its functions, which Python adapts to the objects they meet.
+    """
     return compile(text, "<op>", "exec")
 
 

@@ -11,8 +11,7 @@ import math
 
 import numpy as np
 
-from ..array import data_of
-from ..noise import is_frozen
+from ..noise import effect
 from ..ops import standardize
 from ..registry import composition
 from .checks import check_divides, check_shapes
@@ -46,11 +45,8 @@ def batch_norm(
     if training:
         axes = (0, *range(2, x.ndim))
         out = _standardized("batch_norm", x, axes, eps)
-        if not is_frozen() and (running_mean is not None or running_var is not None):
-            mean = np.mean(data_of(x), axis=axes, keepdims=True)
-            var = np.var(data_of(x), axis=axes, ddof=1, mean=mean)
-            _move(running_mean, mean.ravel(), momentum)
-            _move(running_var, var, momentum)
+        if running_mean is not None or running_var is not None:
+            effect(move_statistics, running_mean, running_var, x, axes, momentum)
         return _affine_by_channel(out, weight, bias)
     if running_mean is None or running_var is None:
         needed = "running_mean and running_var; else training=True"
@@ -61,11 +57,16 @@ def batch_norm(
     return _affine_by_channel(centred, scale, bias)
 
 
+def move_statistics(running_mean, running_var, x, axes, momentum):
+    """Moves running statistics, arrays or None, towards the statistics of x over `axes`."""
+    mean = np.mean(x, axis=axes, keepdims=True)
+    _move(running_mean, mean.ravel(), momentum)
+    _move(running_var, np.var(x, axis=axes, ddof=1, mean=mean), momentum)
+
+
 def _move(running, batch, momentum):
-    """Moves an array of running statistics, unless None, towards the statistics of a batch."""
     if running is None:
         return
-    running = data_of(running)
     if not isinstance(running, np.ndarray) or running.dtype.kind != "f":
         raise TypeError("batch_norm: training needs running statistics in arrays of floats.")
     if momentum is None or not 0 <= momentum <= 1:

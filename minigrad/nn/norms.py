@@ -8,7 +8,7 @@ from .. import array
 from .. import functional as F
 from ..functional.checks import check_axes, check_divides
 from ..functional.norms import as_shape
-from ..noise import is_frozen
+from ..noise import effect
 from .initialisers import ones, zeros
 from .module import Layer, require_size
 
@@ -84,8 +84,8 @@ class BatchNorm1d(Norm):
         training = self.training or not self.track_running_stats
         settings = {"training": training, "momentum": momentum, "eps": self.eps}
         out = F.batch_norm(x, *running, self.weight, self.bias, **settings)
-        if self.training and self.track_running_stats and not is_frozen():
-            self.num_batches_tracked += 1
+        if self.training and self.track_running_stats:
+            effect(np.add, self.num_batches_tracked, 1, self.num_batches_tracked)
         return out
 
 

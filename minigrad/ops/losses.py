@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from ..array import data_of
 from ..engine import Tensor
 from ..registry import op
 from .elementwise import in_float32
@@ -31,7 +30,7 @@ def _chosen(x, target, ignore_index, dtype):
 
 def _rule(g, out, x, target, *settings):
     transpose = put_back if isinstance(g, Tensor) else put_back.op.forward  # saves a call
-    return transpose(g, data_of(x), target, *settings)
+    return transpose(g, x, target, *settings)
 
 
 @op(kind="loss", x=_rule, target=None)

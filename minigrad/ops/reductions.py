@@ -183,14 +183,14 @@ def softmax(x, axis=-1):
 @in_float32
 def log_softmax(x, axis=-1):
     """log(softmax(x)) along `axis`, without overflow."""
-    x = floats(x)
+    scores = floats(x)
     # For few classes, NumPy reduces along the first axis several times as fast as along the last.
     if isinstance(axis, int) and -x.ndim <= axis < x.ndim and x.shape[axis] < 200:
-        x = x.swapaxes(0, axis).copy().swapaxes(0, axis)
-    if not x.size:
-        return x
-    x = x - _top(x, axis)
-    return x - np.log(np.add.reduce(np.exp(x), axis=axis, keepdims=True))
+        scores = scores.swapaxes(0, axis).copy().swapaxes(0, axis)
+    if not scores.size:
+        return scores
+    shifted = scores - _top(scores, axis)
+    return shifted - np.log(np.add.reduce(np.exp(shifted), axis=axis, keepdims=True))
 
 
 def _cumsum_rule(g, out, x, axis):

@@ -107,7 +107,12 @@ class Optimizer:
         after its `parameters()` were passed to the constructor.
         """
         step = f"{type(self).__name__}.step"
-        idle = [w for w in self.state if w.grad is None]
+        idle = []
+        for w, trained in self.state.items():
+            if w.grad is None:
+                idle.append(w)
+            else:
+                trained.check(step)
         if any(w.requires_grad for w in idle):
             self.tell_newcomers(step, lambda w: w.grad is not None)
         if len(idle) == len(self.state):
@@ -116,8 +121,6 @@ class Optimizer:
                 "loss does not depend on these parameters: the optimizer belongs to another model, "
                 "or it was made before layers were replaced."
             )
-        for trained in self.state.values():
-            trained.check(step)
         for group, lr in [(group, self.rate(group)) for group in self.param_groups]:
             for w in group["params"]:
                 if w.grad is not None:
@@ -216,10 +219,8 @@ class Trained:
         self.parameter, self.updates, self.buffers = parameter, 0, {}
 
     def check(self, step):
-        """Raises an error unless data and gradient are an array and a Tensor of the same shape."""
+        """Raises an error unless data and gradient are an array and a Tensor of one shape."""
         w, g = self.parameter, self.parameter.grad
-        if g is None:
-            return
         if not isinstance(w.data, np.ndarray):
             what = f"the .data of a parameter is a {type(w.data).__name__}"
             raise TypeError(f"{step}: {what}, not an array. Write the values to w.data[...].")

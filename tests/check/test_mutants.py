@@ -185,7 +185,7 @@ def with_gradient(root):
         t = stack.pop()
         if isinstance(t, Tensor) and t.requires_grad:
             orders.add(t.order)
-            stack.extend(t.args)
+            stack.extend(a for a, rule in zip(t.args, t.op.rules if t.op else ()) if rule)
     return orders
 
 

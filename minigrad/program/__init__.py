@@ -1,0 +1,12 @@
+"""A recorded loss written out as straight-line NumPy: to read, and to run faster.
+
+symbols.py    what a forward does, as lines: it runs on arrays that write
+naming.py     the names of tensors in a program
+writing.py    the lines of a graph: forward, and the backward pass, which is recorded too
+sources.py    the source of functions that a program calls
+reading.py    `write_out`: the lines as a file of Python
+compiling.py  `compile`: the lines as a training step
+"""
+
+from .compiling import compile
+from .reading import write_out

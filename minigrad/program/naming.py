@@ -1,0 +1,63 @@
+"""The names of tensors in a program: those of pictures and reports, as names of Python."""
+
+import keyword
+import re
+
+from ..engine import Tensor
+from ..modes import path
+from ..names import leaf_names, split_scope
+from ..noise import Noise
+
+
+def identifier(text):
+    """A dotted name as one of Python: fc1_weight, blocks0_norm1_weight, layer0_weight."""
+    text = re.sub(r"\W+", "_", re.sub(r"\.(\d)", r"\1", text)).strip("_")
+    text = text if text[:1].isalpha() else f"layer{text}"
+    return f"{text}_" if keyword.iskeyword(text) else text
+
+
+def names_of(nodes, root, names):
+    """{order: name} of the tensors of a forward pass. Equal names are told apart later.
+
+    names  {name: Tensor}: names that the user gave, such as locals()
+    """
+    named = {order: name.partition("#")[0] for order, name in leaf_names(nodes).items()}
+    last = {}  # id of a scope -> the newest result inside
+    for node in nodes:
+        scope = node.scope if node.args else None
+        while scope is not None:
+            last[id(scope)], scope = node.order, scope[0]
+    for node in nodes:
+        for i, a in enumerate(node.args):
+            if isinstance(a, Tensor) and a.is_leaf:
+                named.setdefault(a.order, a.name or _role(a, node, i))
+        if node.args:
+            named[node.order] = _name_of_result(node, last)
+    named[root.order] = "loss"
+    given = {x.order: name for name, x in (names or {}).items() if isinstance(x, Tensor)}
+    return {order: identifier(name) for order, name in (named | given).items()}
+
+
+def _role(leaf, node, i):
+    """What a leaf without a name is to the op that uses it first."""
+    if isinstance(leaf, Noise):
+        modules, _ = split_scope(node.scope)
+        place = path(modules[-1]) if modules else ""
+        return f"{'mask' if leaf.dtype == bool else 'noise'}_{identifier(place or 'x')}"
+    return "target" if node.op.kind == "loss" and i else node.op.names[i].partition("[")[0]
+
+
+def _name_of_result(node, last):
+    """The module or the composition of which it is the last result, or the op; and digits.
+
+    The digits are those of the modules around it: up_0 is the result of blocks.0.up.
+    """
+    modules, composed = split_scope(node.scope)
+    dotted = path(modules[-1]).split(".") if modules else []
+    name = node.op.name
+    if modules and last[id(modules[-1])] == node.order:
+        name = dotted.pop()
+        name = dotted.pop() + name if name.isdigit() and dotted else name
+    elif composed and last[id(composed)] == node.order:
+        name = composed[1].name
+    return "_".join([name, *filter(str.isdigit, dotted)])

@@ -1,0 +1,73 @@
+"""The source of functions that are called by their names, with all that they need."""
+
+import ast
+import builtins
+import inspect
+import re
+import sys
+import textwrap
+import types
+
+import numpy as np
+
+
+def sources(functions):
+    """The texts that define `functions`, a list, and what these use. What is used comes first.
+
+    Raises TypeError if the source of a function is not at hand.
+    """
+    texts = {}
+    for function in functions:
+        _define(function.__name__, function, texts)
+    return list(filter(None, texts.values()))
+
+
+def defined(texts):
+    """The names that texts define."""
+    return set(
+        re.findall(r"^(?:def |class |import |from \S+ import )?(\w+)", "\n".join(texts), re.M)
+    )
+
+
+def _define(name, value, texts):
+    """Adds the definition of a name to `texts`, {name: text}, and before it what it uses."""
+    value = inspect.unwrap(getattr(getattr(value, "op", None), "forward", value))
+    if name in texts or value is getattr(builtins, name, None) or value is np:
+        return
+    if isinstance(value, types.ModuleType):
+        texts[name] = f"import {value.__name__}"
+    elif isinstance(value, np.ufunc):
+        texts[name] = f"{name} = np.{value.__name__}"
+    elif isinstance(value, (int, float, str, tuple, list)):
+        texts[name] = f"{name} = {value!r}"
+    elif not hasattr(value, "__module__"):
+        raise TypeError(f"write_out: {name} is a {type(value).__name__}, which cannot be written.")
+    elif not isinstance(value, (type, types.FunctionType)) or _is_standard(value):
+        texts[name] = f"from {value.__module__} import {name}"
+    else:
+        texts[name] = None  # on the way: a function may use itself
+        text = _source(value)
+        known = getattr(value, "__globals__", None) or vars(inspect.getmodule(value))
+        names = [x.id for x in ast.walk(ast.parse(text)) if isinstance(x, ast.Name)]
+        for used in dict.fromkeys(names):
+            if used in known:
+                _define(used, known[used], texts)
+        del texts[name]
+        texts[name] = text
+
+
+def _is_standard(value):
+    """Whether a file can import a function or class: it is of Python or NumPy."""
+    return str(value.__module__).partition(".")[0] in {"numpy", *sys.stdlib_module_names}
+
+
+def _source(value):
+    """The text of a function or class, without what makes an op or a composition of it."""
+    try:
+        text = textwrap.dedent(inspect.getsource(value))
+        node = ast.parse(text).body[0]
+    except (OSError, SyntaxError):
+        raise TypeError(f"write_out: the source of {value.__name__} is not at hand.") from None
+    names = [d.id for d in node.decorator_list if isinstance(d, ast.Name)]
+    decorators = [f"@{name}" for name in names if name not in ("op", "composition")]
+    return "\n".join([*decorators, *text.splitlines()[node.lineno - 1 : node.end_lineno]])

@@ -1,0 +1,351 @@
+"""Symbols: arrays that write down what is done with them.
+
+A forward is plain NumPy, so it runs on Symbols too, and what it does with them are the lines of a
+program. Each `if` on a shape, a dtype or a setting is decided on the way:
+
+    >>> from minigrad import Tensor
+    >>> from minigrad.ops import linear
+    >>> page = Page()
+    >>> x, w = (page.input(name, Tensor(np.ones((3, 3)))) for name in "xw")
+    >>> y = linear.op.forward(x, w, None)
+    >>> for line in page.lines:
+    ...     print(page.final()(line.text))
+    out = w.T
+    dot = x @ out
+
+A forward that reads values, with an `if` on an entry, raises Unwritable.
+"""
+
+import builtins
+import keyword
+import linecache
+import re
+import sys
+from functools import partial
+from inspect import getmodule
+from itertools import count
+from operator import attrgetter
+from string import ascii_lowercase
+
+import numpy as np
+
+from ..array import Array
+
+UFUNCS = {"negative": "-{}", "invert": "~{}", "absolute": "np.abs({})"}  # ufunc -> its text
+NAMES = "add subtract multiply divide matmul power remainder floor_divide bitwise_and bitwise_or "
+NAMES += "bitwise_xor equal not_equal less less_equal greater greater_equal"
+SIGNS = "+ - * / @ ** % // & | ^ == != < <= > >="
+UFUNCS |= {n: f"{{}} {sign} {{}}" for n, sign in zip(NAMES.split(), SIGNS.split())}
+REDUCTIONS = {"add": "sum", "multiply": "prod", "maximum": "max", "minimum": "min"}
+# Methods that return no array of their own.
+VIEWS = {"reshape", "transpose", "swapaxes", "squeeze", "ravel", "diagonal", "view"}
+METHODS = VIEWS | {"dot", "max", "min", "prod", "var", "any", "all", "argmax", "argmin", "cumsum"}
+KNOWN = "shape", "dtype", "ndim", "size", "flags", "strides"  # attributes that tell no entry
+SHAPES = np.shape, np.ndim, np.size, np.result_type  # what they return tells no entry
+USUAL = ("keepdims", False), ("dtype", None), ("ddof", 0), ("axis", None)  # needs no words
+RESERVED = {"np", "data", "gradients", *dir(builtins), *keyword.kwlist}
+NAME = re.compile(r"\b_\d+_\b")
+
+
+class Unwritable(TypeError):
+    """A forward reads values, so it cannot be written as lines."""
+
+
+class Text(str):
+    """An expression that is written already."""
+
+
+class Line:
+    """A line of a program: `target = text`, or the statement `text` without a target.
+
+    shape    the shape of the value
+    is_own   nothing else uses the memory of the value, so `+=` may change it
+    part     "forward" or "backward"
+    node     the result that it computes, of the forward or the backward pass
+    owner    the result of the forward pass to which it belongs
+    """
+
+    def __init__(self, text, target=None, shape=None, is_own=False):
+        self.expression, self.target, self.shape, self.is_own = text, target, shape, is_own
+        self.part, self.node, self.owner = "forward", None, None
+
+    text = property(lambda self: (f"{self.target} = " if self.target else "") + self.expression)
+    names = property(lambda self: NAME.findall(self.expression))
+
+
+class Page:
+    """The lines that Symbols write. A name is a number at first, such as _12_.
+
+    reading    True: for people. False: constant arrays are made once, which is faster
+    wishes     {name: the name that it should get at the end}
+    inputs     {name: leaf}
+    constants  {name: array or function}
+    """
+
+    def __init__(self, reading=True):
+        self.reading = reading
+        self.lines, self.wishes, self.inputs, self.constants = [], {}, {}, {}
+        self.ids = {}  # id of a constant -> its name
+        self.errors = np.geterr()  # how NumPy treats overflow and the like in the forwards
+
+    def name(self, wish):
+        name = f"_{len(self.wishes)}_"
+        self.wishes[name] = wish
+        return name
+
+    def input(self, wish, leaf):
+        """The Symbol of a leaf."""
+        name = self.name(wish)
+        self.inputs[name] = leaf
+        return Symbol(self, name, leaf.data)
+
+    def bound(self, wish, value):
+        """The name of a constant."""
+        if id(value) not in self.ids:
+            self.ids[id(value)] = self.name(wish)
+        name = self.ids[id(value)]
+        self.constants[name] = value
+        return name
+
+    def write(self, wish, text, value, is_own=False, made=()):
+        """Writes `name = text`. Returns the Symbol of the name."""
+        self.errors |= {k: "ignore" for k, how in np.geterr().items() if how == "ignore"}
+        name = self.name(_name_in_source() or wish)
+        self.lines.append(Line(text, name, np.shape(value), is_own))
+        return Symbol(self, name, value, made)
+
+    def do(self, text):
+        """Writes a statement without a value."""
+        self.lines.append(Line(text))
+
+    def final(self, taken=()):
+        """A function that gives a text the names of the end. No two are equal, and none is `taken`.
+
+        Functions keep their names.
+        """
+        text = "\n".join(line.text for line in self.lines)
+        known = {name: f.__name__ for name, f in self.constants.items() if callable(f)}
+        taken = RESERVED.union(known.values(), taken)
+        versions = {}  # wish -> the versions that are left
+        for name in dict.fromkeys([*self.inputs, *NAME.findall(text)]):
+            if name in known:
+                continue
+            left = versions.setdefault(self.wishes[name], _versions(self.wishes[name]))
+            known[name] = next(x for x in left if x not in taken)
+            taken.add(known[name])
+        return lambda text: NAME.sub(lambda match: known.get(match[0], match[0]), text)
+
+    def wished(self, text):
+        """A text with the names that are wished."""
+        return NAME.sub(lambda match: self.wishes[match[0]], text)
+
+    # ---- expressions
+
+    def text(self, x):
+        """The expression of x, a Symbol or a constant."""
+        if isinstance(x, (Symbol, Text)):
+            return x.name if isinstance(x, Symbol) else x
+        if isinstance(x, (tuple, list, range)):
+            items = ", ".join(map(self.text, x))
+            return f"[{items}]" if isinstance(x, list) else f"({items}{',' * bool(items)})"
+        if isinstance(x, slice):
+            return f"slice({self.text(x.start)}, {self.text(x.stop)}, {self.text(x.step)})"
+        if isinstance(x, (np.dtype, type)):
+            return f"np.{np.dtype(x)}"
+        if isinstance(x, (float, np.floating)):
+            return repr(x).replace("inf", "np.inf").replace("nan", "np.nan")
+        if x is None or isinstance(x, (int, str, complex, np.generic)):
+            return repr(x)
+        if x is ...:
+            return "..."
+        if isinstance(x, np.ndarray) and x.ndim == 0:
+            return self.text(x[()])
+        pattern = self.reading and isinstance(x, np.ndarray) and _pattern(x)
+        return pattern or self.bound("constant", x)
+
+    def index(self, x):
+        """The text of x in square brackets, where a slice is `start:stop`."""
+        if isinstance(x, tuple) and x:
+            return ", ".join(map(self.index, x))
+        if not isinstance(x, slice):
+            return self.text(x)
+        ends = [x.start, x.stop] + [x.step] * (x.step is not None)
+        return ":".join("" if end is None else self.text(end) for end in ends)
+
+    def call(self, function, args, keywords):
+        """The text of a call."""
+        given = [f"{k}={self.text(v)}" for k, v in keywords.items() if (k, v) not in USUAL]
+        return f"{function}({', '.join([*map(self.text, args), *given])})"
+
+    def operand(self, x, inputs, value):
+        """The text of an operand of a ufunc. An array of equal entries is a number."""
+        text = self.text(x)
+        is_array = isinstance(x, np.ndarray) and x.size and (self.reading or not any(x.strides))
+        if is_array and np.isfinite(x.flat[0]) and np.all(x == x.flat[0]):
+            others = [other for other in inputs if isinstance(other, Symbol)]
+            shape = np.broadcast_shapes(*(other.shape for other in others))
+            if shape == np.shape(value) and all(other.dtype == x.dtype for other in others):
+                text = str(x.flat[0]).removesuffix(".0")
+        return f"({text})" if text.startswith("-") else text
+
+
+def _versions(wish):
+    """The names for a wish, the best one first: x, x2, x3, ..., but x1, x1b, x1c, ..., x1_2, ..."""
+    yield wish
+    is_numbered = wish[-1].isdigit()
+    if is_numbered:
+        yield from (wish + letter for letter in ascii_lowercase[1:])
+    yield from (f"{wish}{'_' * is_numbered}{n}" for n in count(2))
+
+
+def _pattern(x):
+    """The text of an array that follows a simple pattern, or None."""
+    if x.ndim == 1 and x.dtype == int and np.array_equal(x, np.arange(x.size)):
+        return f"np.arange({x.size})"
+    if x.size and np.isfinite(x.flat[0]) and np.all(x == x.flat[0]):
+        shape = x.size if x.ndim == 1 else x.shape
+        if x.flat[0] in (0, 1):
+            return f"np.{'ones' if x.flat[0] else 'zeros'}({shape}, np.{x.dtype})"
+        return f"np.full({shape}, {x.flat[0]}, np.{x.dtype})"
+    return None
+
+
+def _name_in_source():
+    """What the line of the forward that runs calls its value, or None."""
+    frame = sys._getframe(2)
+    while frame.f_globals["__name__"] in (__name__, np.lib.mixins.__name__):
+        frame = frame.f_back
+    line = linecache.getline(frame.f_code.co_filename, frame.f_lineno)
+    found = re.match(r"\s*(\w+) \S?= ", line)
+    is_new = found and found[1] not in frame.f_code.co_varnames[: frame.f_code.co_argcount]
+    return found[1] if is_new and frame.f_globals["__package__"] != __package__ else None
+
+
+def values(x):
+    """x with arrays for Symbols."""
+    if isinstance(x, (tuple, list)):
+        return type(x)(map(values, x))
+    return x.value if isinstance(x, Symbol) else x
+
+
+def _refuse(*args, **keywords):
+    raise Unwritable("the forward reads values")
+
+
+class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
+    """An array under a name of a Page. What is done with it is written there.
+
+    value  the array in the recorded run: it tells shapes and dtypes
+    made   the method that made it and the Symbol that had it: (name, x, arguments, keywords)
+    """
+
+    def __init__(self, page, name, value, made=()):
+        self.page, self.name, self.value, self.made = page, name, value, made or (None,) * 4
+
+    data = property(lambda self: self)
+    shape, dtype, ndim, size, flags, strides = (property(attrgetter(f"value.{n}")) for n in KNOWN)
+    T = property(lambda self: self.transpose())
+    real = property(lambda self: self if self.dtype.kind != "c" else _refuse())
+    __bool__ = __float__ = __int__ = __index__ = __array__ = item = numpy = tolist = _refuse
+
+    def __len__(self):
+        return len(self.value)
+
+    def __getitem__(self, index):
+        text = f"{self.name}[{self.page.index(index)}]"
+        return self.page.write("part", text, self.value[values(index)])
+
+    def __setitem__(self, index, value):
+        self.page.do(f"{self.name}[{self.page.index(index)}] = {self.page.text(value)}")
+        self.value[values(index)] = values(value)
+
+    def fill(self, value):
+        line = self.page.lines[-1]
+        if line.text.startswith(f"{self.name} = np.empty_like(") and value == 0:
+            line.expression = line.expression.replace("empty_like", "zeros_like")
+        else:
+            self[...] = value
+        self.value.fill(value)
+
+    def __array_ufunc__(self, ufunc, method, *inputs, out=None, **keywords):
+        page, name = self.page, ufunc.__name__
+        if method == "reduce" and name in REDUCTIONS:
+            if inputs[0].size and keywords.get("initial") == -np.inf:  # the maximum of no entries
+                del keywords["initial"]
+            return inputs[0]._method(REDUCTIONS[name], (), {"axis": 0} | keywords)
+        value = ufunc(*values(inputs), **keywords) if method == "__call__" else _refuse()
+        if out and out[0].dtype != value.dtype:
+            _refuse()
+        if (same := self._simpler(name, inputs, value)) is not None:
+            return same
+        if keywords.keys() == {"dtype"}:  # a number of that dtype tells it too
+            cast = keywords["dtype"].type
+            inputs, keywords = [cast(i) if isinstance(i, float) else i for i in inputs], {}
+        write = page.text if name == "matmul" else partial(page.operand, inputs=inputs, value=value)
+        operands = list(map(write, inputs))
+        is_number = np.ndim(value) == 0  # of NumPy, whose ** gives other bits than np.power
+        if name in UFUNCS and not keywords and not (is_number and name == "power"):
+            text = UFUNCS[name].format(*operands)
+        else:
+            text = page.call(f"np.{name}", map(Text, operands), keywords)
+        return page.write(name, text, value, is_own=True)
+
+    @staticmethod
+    def _simpler(name, inputs, value):
+        """What ufunc `name` of the inputs is in simpler words, with the same bits, or None."""
+        x, y = inputs if len(inputs) == 2 else (None, None)
+        if name == "add" and type(x) is int and x == 0:  # as sum(...) begins
+            return y
+        if name == "multiply" and not (isinstance(x, Symbol) and isinstance(y, Symbol)):
+            x, y = (x, y) if isinstance(x, Symbol) else (y, x)
+            if x.dtype != value.dtype or not np.all(np.equal(y, 1)):
+                return None
+            return x if x.shape == np.shape(value) else np.broadcast_to(x, value.shape)
+        if name == "divide" and isinstance(x, Symbol) and x.made[0] == "sum":
+            _, of, args, keywords = x.made
+            if isinstance(y, int) and y * x.size == of.size:
+                return of._method("mean", args, keywords)
+        return None
+
+    def __array_function__(self, function, types, args, keywords):
+        name = function.__name__
+        if function in SHAPES:
+            return function(*values(args), **keywords)
+        if name in METHODS and isinstance(args[0], Symbol):
+            return args[0]._method(name, args[1:], keywords)
+        if name == "moveaxis" and args[1] == args[2]:
+            return args[0]
+        value = function(*values(args), **keywords)
+        module = "numpy" if getattr(np, name, None) is function else getmodule(function).__name__
+        text = self.page.call(f"{module.replace('numpy', 'np', 1)}.{name}", args, keywords)
+        return self.page.write(name, text, value, is_own=name.endswith("_like"))
+
+    def __getattr__(self, name):
+        return lambda *args, **keywords: self._method(name, args, keywords)
+
+    def _method(self, name, args, keywords):
+        """Writes the call of a method of arrays."""
+        x, axis = self, keywords.get("axis")
+        if type(axis) is tuple and len(axis) == 1:
+            keywords = keywords | {"axis": axis[0]}
+        value = getattr(x.value, name)(*values(args), **keywords)
+        if not isinstance(value, (np.ndarray, np.generic)):
+            _refuse()
+        if name == "swapaxes" and x.made[0] == name and x.made[2] == args:
+            return x.made[1]
+        if name == "reshape" and x.shape == value.shape:
+            return x
+        if name == "reshape" and x.made[0] == name:
+            x = x.made[1]
+        is_several = (
+            name in ("reshape", "transpose") and args and type(args[0]) is tuple and args[0]
+        )
+        given = args[0] if is_several else args
+        text = self.page.call(f"{x.name}.{name}", given, keywords)
+        if name == "transpose" and args in ((), (None,)):
+            text = f"{x.name}.T"
+        if name == "dot":  # The last bits of @ differ for strides of 0, and for a row that is cast.
+            is_cast = x.dtype != args[0].dtype and len(x) == 1
+            if all(x.strides + args[0].strides) and not is_cast:
+                text = f"{x.name} @ {self.page.text(args[0])}"
+        return self.page.write(name, text, value, name not in VIEWS, (name, x, args, keywords))
