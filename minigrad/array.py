@@ -82,7 +82,7 @@ def of_numbers(result, tensors):
     Raises TypeError for an array of Python objects, such as None, and for complex numbers that
     would enter a Tensor.
     """
-    kind = result.dtype.kind if isinstance(result, (np.ndarray, np.generic)) else ""
+    kind = getattr(result, "dtype", default_dtype).kind
     if kind == "O":
         raise TypeError("an argument is not a number")
     if kind == "c" and tensors:

@@ -85,9 +85,10 @@ def flatten(x, start_dim=0, end_dim=-1):
     if start_dim == 0 and end_dim == -1:
         return shaping.reshape(x, -1)
     shape = x.shape or (1,)
-    if not all(-len(shape) <= axis < len(shape) for axis in (start_dim, end_dim)):
+    rank = len(shape)
+    if not (-rank <= start_dim < rank and -rank <= end_dim < rank):
         raise ValueError(f"flatten of {x.shape}: there are no axes from {start_dim} to {end_dim}.")
-    start, end = start_dim % len(shape), end_dim % len(shape)
+    start, end = start_dim % rank, end_dim % rank
     merged = math.prod(shape[start : end + 1])
     return shaping.reshape(x, (*shape[:start], merged, *shape[end + 1 :]))
 
