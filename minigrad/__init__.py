@@ -6,7 +6,7 @@ from .tuning import tune
 
 tune()  # before graphs are made
 
-from . import data, functional, nn, optim
+from . import data, functional, later, nn, optim
 from .anomaly import detect_anomaly
 from .array import set_default_dtype
 from .engine import Tensor, grad
@@ -63,10 +63,12 @@ __all__ = [
     *_LATER,
 ]
 
+later.is_complete = True
+
 
 def __getattr__(name):
     if name not in _LATER:
-        raise AttributeError(f"module 'minigrad' has no attribute {name!r}")
+        return later.attribute(__name__, name)
     value = getattr(import_module(f".{_LATER[name]}", __name__), name)
     globals()[name] = value
     return value

@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from . import errors
+from . import errors, later
 from .changes import mark_changed
 from .modes import recording
 
@@ -28,7 +28,10 @@ def set_default_dtype(dtype):
 
 
 def as_array(data, dtype=None):
-    """A new contiguous array of `data`. Python floats, also in lists, take the default dtype."""
+    """A new contiguous array of `data`. Python floats, also in lists, take the default dtype.
+
+    Raises TypeError if `data` are no real numbers.
+    """
     if isinstance(data, Array):
         data._leave("Tensor(t)", "t.detach() leaves the graph")
         data = data.data
@@ -38,9 +41,9 @@ def as_array(data, dtype=None):
         raise ValueError(
             f"Tensor: the nested lists do not make a rectangular array ({error})."
         ) from None
-    if array.dtype.kind not in "fiubc":
+    if array.dtype.kind not in "fiub" or (dtype is not None and np.dtype(dtype).kind == "c"):
         given = f"{type(data).__name__} of dtype {array.dtype}"
-        raise TypeError(f"Tensor: numbers are needed, got {given}.")
+        raise TypeError(f"Tensor: real numbers are needed, got {given}.")
     is_typed = dtype is not None or isinstance(data, (np.ndarray, np.generic))
     if not is_typed and array.dtype == np.float64:
         dtype = default_dtype
@@ -73,10 +76,17 @@ def operand(x, rule, args):
     return x if stays else as_array(x)
 
 
-def of_numbers(result):
-    """What a forward returned. Raises TypeError for an array of Python objects, such as None."""
-    if type(result) is np.ndarray and result.dtype.hasobject:
+def of_numbers(result, tensors):
+    """What a forward returned, with `tensors` among its arguments.
+
+    Raises TypeError for an array of Python objects, such as None, and for complex numbers that
+    would enter a Tensor.
+    """
+    kind = getattr(result, "dtype", default_dtype).kind
+    if kind == "O":
         raise TypeError("an argument is not a number")
+    if kind == "c" and tensors:
+        raise errors.is_complex()
     return result
 
 
@@ -211,23 +221,15 @@ class Array:
     # ---- NumPy's functions
 
     def __array_ufunc__(self, ufunc, method, *inputs, **keywords):
-        if method == "__call__" and not keywords:
-            return implementation(ufunc)(*inputs)
-        if any(isinstance(x, Array) and x.requires_grad for x in inputs):
-            raise errors.unsupported_ufunc(ufunc, method, keywords)
-        result = getattr(ufunc, method)(*map(data_of, inputs), **keywords)  # plain data only
-        if "out" in keywords or result is None:
-            return result
-        return self.detach()._fill(result)
+        if method == "__call__" and not keywords and ufunc in numpy_functions:
+            return numpy_functions[ufunc](*inputs)
+        return later.calls().ufunc(ufunc, method, inputs, keywords)
 
     def __array_function__(self, function, types, args, keywords):
-        ours, name = implementation(function), function.__name__
         try:
-            return ours(*args, **keywords)
+            return implementation(function)(*args, **keywords)
         except errors.WRONG_CALL as error:
-            if errors.is_told(error, name):
-                raise
-            raise errors.same_kind(error, f"{name}: {error}") from error
+            return later.calls().otherwise(function, args, keywords, error)
 
 
 def _rows(x, n):
@@ -241,6 +243,8 @@ def _rows(x, n):
 
 def implementation(function):
     """The op or composition that a NumPy function calls on Tensors; TypeError if there is none."""
+    if function not in numpy_functions:
+        later.vocabulary()
     try:
         return numpy_functions[function]
     except KeyError:

@@ -189,7 +189,7 @@ def record(op, args):
     tensors = [a for a in args if isinstance(a, Tensor)]
     try:
         args = tuple(operand(a, rule, args) for a, rule in zip(args, op.rules))
-        data = of_numbers(op.forward(*map(data_of, args)))
+        data = of_numbers(op.forward(*map(data_of, args)), tensors)
     except Exception as error:
         data = errors.forward_again(op, args, map(data_of, args), error)
     flags = 0

@@ -150,6 +150,21 @@ def no_numpy_rule(function):
     )
 
 
+def in_place(function):
+    return TypeError(
+        f"np.{function.__name__} changes a tensor of a graph in place, which the graph could not "
+        "see. Build a new one with np.where(mask, new, t), or write to t.data[...] before the "
+        "forward pass."
+    )
+
+
+def is_complex():
+    return TypeError(
+        "a Tensor holds real numbers, and the result is complex. Keep the real and the imaginary "
+        "part as two tensors, or compute with t.numpy()."
+    )
+
+
 def unsupported_ufunc(ufunc, method, keywords):
     call = f"np.{ufunc.__name__}"
     call += f".{method}" if method != "__call__" else f"(..., {', '.join(keywords)}=)"

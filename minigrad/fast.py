@@ -12,6 +12,9 @@ from .engine import GRADIENT, RECORDED, Tensor, constant, record
 from .errors import forward_again, no_rule
 from .modes import recording, scope
 
+# NumPy numbers its dtypes: bool, integers, floats, then complex numbers, objects and all others.
+LAST_REAL = np.dtype(np.longdouble).num
+
 # ---- the body of the function that calls an op. Arguments that need more care are left to record.
 
 START = """
@@ -22,7 +25,7 @@ TAKE = """
     else:
         {x}_ = {x}"""
 TAKE_OPERAND = """
-        if type({x}) is not _ndarray or {x}.dtype.hasobject:
+        if type({x}) is not _ndarray or {x}.dtype.num > {LAST_REAL}:
             if type({x}) not in _NUMBERS or not ({has_tensors}):
                 return _record(_op, ({args},))"""
 TAKE_OPTIONAL = TAKE_OPERAND.replace("_NUMBERS", "_NUMBERS_OR_NONE")
@@ -139,6 +142,7 @@ def _filled(op, parts):
         "has_tensors": " or ".join(f"isinstance({x}, _Tensor)" for x in names),
         "flags": "_flags" if any(op.rules) else RECORDED,
         "GRADIENT": GRADIENT,
+        "LAST_REAL": LAST_REAL,
     }
     text = ""
     for part in parts:

@@ -11,6 +11,7 @@ from inspect import Parameter, Signature
 
 import numpy as np
 
+from . import later
 from .array import as_array, data_of, numpy_functions
 from .engine import Op, Tensor, constant, record, wants_gradient
 from .errors import WRONG_CALL, is_told, same_kind
@@ -49,6 +50,7 @@ def op(forward=None, /, *, numpy=None, kind="operation", prox=None, **rules):
     """
     if forward is None:
         return partial(op, numpy=numpy, kind=kind, prox=prox, **rules)
+    later.vocabulary()  # its names are taken, whether a program has used them or not
     if isinstance(forward, np.ufunc):
         numpy, names, defaults, is_family = forward, list(rules), {}, False
     elif inspect.isfunction(inspect.unwrap(forward)):
@@ -111,6 +113,13 @@ def _called(op):
     return call
 
 
+# PyTorch's names of settings that have a default
+OTHER_NAMES = {"axis": "dim", "keepdims": "keepdim", "ddof": "correction"}
+OTHERWISE = """
+    if not (None is {chain}):
+        return _by_other_names(_op, ({args},), {given})"""
+
+
 def _text(op, objects):
     """The text of the function that calls an op. The objects that it uses are added."""
     given = op.names
@@ -120,8 +129,14 @@ def _text(op, objects):
         given = identifiers(op)
     objects |= {f"_default_{name}": value for name, value in op.defaults.items()}
     named = [f"{n}=_default_{n}" if n in op.defaults else n for n in given]
-    head = f"def call({', '.join(named)}):"
+    others = [OTHER_NAMES[n] for n in op.defaults if n in OTHER_NAMES] if type(op) is Op else []
+    others = [n for n in others if n not in op.names]
+    head = f"def call({', '.join([*named, *(f'{n}=None' for n in others)])}):"
     args, member = ", ".join(given), "_op"
+    if others:
+        objects["_by_other_names"] = later.by_other_names
+        words = {"chain": " is ".join(others), "given": ", ".join(f"{n}={n}" for n in others)}
+        head += OTHERWISE.format(args=args, **words)
     if isinstance(op, Family):
         member = f"_op.members[len({op.names[-1]})]"
         if op.has_fast_members:

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
+import minigrad.vocabulary
 from minigrad import array, registry
 from minigrad import noise as randomness
 

@@ -52,7 +52,7 @@ def along(steps, directions, step=STEP, plain=None):
                 walk.tangents[order] = directions[order]
             elif not any(isinstance(a, Tensor) and a.order in values for a in node.args):
                 continue
-            elif has_no_rule(node) or node.dtype.kind in "biu":
+            elif has_no_rule(node) or node.dtype.kind != "f":
                 values[order] = _without_rule(node.op.forward, args)
                 continue
             else:

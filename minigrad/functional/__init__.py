@@ -5,6 +5,7 @@ data is called `x`, in a loss `input` and `target`. Where PyTorch has another or
 they are keywords.
 """
 
+from .. import later
 from ..ops import erf, linear, log_softmax, logsumexp, relu, sigmoid, softmax, softplus, tanh
 from ..ops.penalties import elastic_net, group_l2, l1_penalty, l2_penalty
 from . import arrays
@@ -14,3 +15,5 @@ from .losses import *
 from .norms import *
 from .sequences import *
 from .windows import *
+
+__getattr__ = later.names_of(__name__)

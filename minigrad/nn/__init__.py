@@ -1,5 +1,6 @@
 """Modules, layers, initialisers and penalties, with PyTorch's names and state_dict keys."""
 
+from .. import later
 from .dropout import *
 from .initialisers import *
 from .layers import *
@@ -8,3 +9,5 @@ from .norms import *
 from .penalties import *
 from .reports import *
 from .sequences import *
+
+__getattr__ = later.names_of(__name__)

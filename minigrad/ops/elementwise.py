@@ -96,7 +96,7 @@ _products = {  # NumPy takes a hundred times as long for these powers if x is ne
 
 
 def _power(x, y):
-    product = _products.get(y) if isinstance(y, (int, float)) and x.dtype.kind in "fc" else None
+    product = _products.get(y) if type(y) in (int, float) and x.dtype.kind in "fc" else None
     return product(x) if product else x**y
 
 
@@ -268,15 +268,21 @@ def where(condition, x, y):
     return np.where(condition, x, y)
 
 
-def _clip_rule(g, out, x, a_min, a_max):
+def _is_kept(out, x, a_min, a_max):
+    """Where clip passes x on. It does not where a_min > a_max."""
     proper = a_min is None or a_max is None or a_min <= a_max
-    return g * (out == x if proper is True else (out == x) & proper)
+    return out == x if proper is True else (out == x) & proper
 
 
-@op(numpy=np.clip, x=_clip_rule)
+@op(
+    numpy=np.clip,
+    x=lambda g, out, *given: g * _is_kept(out, *given),
+    a_min=lambda g, out, x, a_min, a_max: g * ((out != x) & (out == a_min)),
+    a_max=lambda g, out, *given: np.where(_is_kept(out, *given), 0, g * (out == given[-1])),
+)
 def clip(x, a_min=None, a_max=None):
-    """x limited to [a_min, a_max]. The bounds are constants. If a_min > a_max, it is a_max."""
-    return x.clip(a_min, a_max)
+    """x limited to [a_min, a_max]. A bound of None is no bound. If a_min > a_max, it is a_max."""
+    return np.asarray(x).clip(a_min, a_max)
 
 
 @op(x=lambda g, out, x, dtype: g.astype(x.dtype))

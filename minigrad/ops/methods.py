@@ -1,7 +1,10 @@
 """Operators and methods of Tensor. They are attached here, since engine.py knows no op."""
 
+import math
+
 import numpy as np
 
+from .. import errors, later
 from ..array import implementation, implements
 from ..engine import Tensor
 from . import comparisons, elementwise, indexing, linalg, reductions, shaping
@@ -53,6 +56,8 @@ Tensor.dot = lambda x, y: np.dot(x, y)  # a composition, which comes later
 def astype(x, dtype):
     """x in another dtype. A gradient flows if both dtypes are float dtypes."""
     dtype = np.dtype(dtype)
+    if dtype.kind == "c":
+        raise errors.is_complex()
     cast = elementwise.astype if dtype.kind == "f" else comparisons.astype_whole
     return cast(x, dtype)
 
@@ -72,9 +77,20 @@ def transpose(x, *axes):
     return shaping.transpose(x, _several(axes) or None)
 
 
-def flatten(x):
-    """x with one axis."""
-    return shaping.reshape(x, -1)
+def flatten(x, start_dim=0, end_dim=-1):
+    """x with the axes from start_dim to end_dim as one axis; by default all.
+
+    Raises ValueError if there are no such axes.
+    """
+    if start_dim == 0 and end_dim == -1:
+        return shaping.reshape(x, -1)
+    shape = x.shape or (1,)
+    rank = len(shape)
+    if not (-rank <= start_dim < rank and -rank <= end_dim < rank):
+        raise ValueError(f"flatten of {x.shape}: there are no axes from {start_dim} to {end_dim}.")
+    start, end = start_dim % rank, end_dim % rank
+    merged = math.prod(shape[start : end + 1])
+    return shaping.reshape(x, (*shape[:start], merged, *shape[end + 1 :]))
 
 
 Tensor.astype = astype
@@ -82,6 +98,8 @@ Tensor.reshape = reshape
 Tensor.transpose = transpose
 Tensor.flatten = Tensor.ravel = flatten
 Tensor.T = property(transpose)
+for name in later.METHODS.split():
+    setattr(Tensor, name, later.Method(name))
 
 implements(np.amax)(reductions.max)
 implements(np.amin)(reductions.min)

@@ -1,7 +1,10 @@
 """Optimizers as in PyTorch, proximal steps, schedules of the learning rate, and limits on norms."""
 
+from .. import later
 from .base import Optimizer
 from .limits import clip_grad_norm_, max_norm
 from .proximal import ProximalSGD, kkt_residual
 from .rules import SGD, Adam, AdamW
 from .schedules import cosine, exponential, step_decay
+
+__getattr__ = later.names_of(__name__)

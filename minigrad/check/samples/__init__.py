@@ -37,12 +37,14 @@ from . import (
     penalties,
     reductions,
     shaping,
+    vocabulary,
     windows,
 )
 from .case import flat
 from .dropout import noisy
 
 FAMILIES = [elementwise, reductions, shaping, indexing, linalg, windows, losses, penalties, dropout]
+FAMILIES += [vocabulary]
 samples = {name: flat(rows) for family in FAMILIES for name, rows in family.samples.items()}
 
 

@@ -1,0 +1,151 @@
+"""Calls of NumPy's functions that are not simply calls of an op or a composition.
+
+A function in `forms` has a second form, for arguments that the first one refuses. On Tensors that
+are not recorded every function of NumPy works: NumPy itself computes on their data. Ufuncs have
+methods, such as np.add.reduce.
+"""
+
+import numpy as np
+
+from .. import errors
+from ..array import data_of, implementation, numpy_functions
+from ..changes import mark_changed
+from ..engine import Tensor, constant
+from ..modes import recording
+from ..ops import logsumexp
+from .keywords import by_numpy
+
+forms = {}  # NumPy function -> the composition for arguments that the op of the function refuses
+IN_PLACE = np.copyto, np.fill_diagonal, np.put, np.put_along_axis, np.putmask, np.place
+
+
+def wider(function):
+    """Decorates a second form. It returns NotImplemented for arguments of the first form."""
+
+    def register(composition):
+        forms[function] = composition
+        return composition
+
+    return register
+
+
+def otherwise(function, args, keywords, error):
+    """The NumPy function on arguments for which its op or composition raised `error`."""
+    own, result = numpy_functions.get(function), NotImplemented
+    if function in forms:
+        result = forms[function](*args, **keywords)
+    elif hasattr(own, "op") and isinstance(error, TypeError) and keywords:
+        result = by_numpy(own.op, args, keywords)
+    if result is not NotImplemented:
+        return result
+    if own and (not isinstance(error, TypeError) or is_recorded((args, keywords))):
+        raise _named(function, error)
+    if wants_gradient((args, keywords)):
+        raise errors.in_place(function) if function in IN_PLACE else error
+    return on_plain_data(function, args, keywords, args[:1] if function in IN_PLACE else ())
+
+
+def _named(function, error):
+    """`error` with the name of the function in front, unless its message names one."""
+    name = function.__name__
+    if errors.is_told(error, name):
+        return error
+    named = errors.same_kind(error, f"{name}: {error}")
+    named.__cause__ = error
+    return named
+
+
+def on_plain_data(call, args, keywords, changed=()):
+    """What NumPy makes of the data of the Tensors. `changed`: Tensors that it changes in place."""
+    out = keywords.get("out")
+    for tensor in tensors((out, changed)):
+        mark_changed(tensor)
+    try:
+        result = call(*mapped(data_of, args), **mapped(data_of, keywords))
+    except Exception as error:
+        raise errors.same_kind(error, f"np.{call.__name__}: {error}") from error
+    if out is None:
+        return mapped(_wrapped, result)
+    return out[0] if isinstance(out, tuple) and len(out) == 1 else out
+
+
+def mapped(f, x):
+    """x with f of each value in it, in lists, tuples and dicts too."""
+    if isinstance(x, dict):
+        return {name: mapped(f, part) for name, part in x.items()}
+    if not isinstance(x, (list, tuple)):
+        return f(x)
+    parts = [mapped(f, part) for part in x]
+    return type(x)(*parts) if hasattr(x, "_fields") else type(x)(parts)
+
+
+def tensors(x):
+    """The Tensors in x, in lists, tuples and dicts too."""
+    found = []
+    mapped(lambda t: found.append(t) if isinstance(t, Tensor) else None, x)
+    return found
+
+
+def settled(x):
+    """The array of a Tensor; anything else as it is. Raises TypeError if x wants a gradient."""
+    return np.asarray(x) if isinstance(x, Tensor) else x
+
+
+def is_recorded(x):
+    """Whether a result of one of the Tensors in x would be recorded."""
+    return recording.get() and any(t.flags for t in tensors(x))
+
+
+def wants_gradient(x):
+    """Whether a gradient would flow through one of the Tensors in x."""
+    return recording.get() and any(t.requires_grad for t in tensors(x))
+
+
+def _wrapped(x):
+    """Real numbers of NumPy as a Tensor. All else, complex numbers too, stays as it is."""
+    is_real = isinstance(x, (np.ndarray, np.generic)) and x.dtype.kind in "fiub"
+    return constant(x) if is_real else x
+
+
+# ------------------------------------------------------------------------------- methods of ufuncs
+
+# np.add.reduce(x, axis) is np.sum(x, axis)
+REDUCED = {np.add: np.sum, np.multiply: np.prod, np.maximum: np.max, np.minimum: np.min}
+REDUCED |= {np.logical_and: np.all, np.logical_or: np.any, np.logaddexp: logsumexp}
+
+
+def ufunc(function, method, inputs, keywords):
+    """function.method(*inputs, **keywords). The method "__call__" calls the function itself."""
+    if not wants_gradient((inputs, keywords)):
+        call = numpy_functions.get(function) if method == "__call__" and not keywords else None
+        changed = inputs[:1] if method == "at" else ()
+        if call:
+            return call(*inputs)
+        return on_plain_data(getattr(function, method), inputs, keywords, changed)
+    if method == "__call__" and not keywords:
+        return implementation(function)(*inputs)
+    if method == "reduce" and function in REDUCED and "out" not in keywords:
+        return REDUCED[function](*inputs, **{"axis": 0} | keywords)
+    if method == "accumulate" and function in REDUCED and not keywords.keys() - {"axis"}:
+        return accumulate(function, *inputs, **keywords)
+    if method == "outer" and not keywords:
+        return outer(function, *inputs)
+    raise errors.unsupported_ufunc(function, method, keywords)
+
+
+def accumulate(function, x, axis=0):
+    """The results of `function`, which is associative, on the first 1, 2, ... entries along `axis`.
+
+    Each step combines entries twice as far apart as the step before (Hillis & Steele 1986).
+    """
+    x = np.moveaxis(x, axis, 0)
+    step = 1
+    while step < len(x):
+        x = np.concatenate([x[:step], function(x[step:], x[:-step])])
+        step *= 2
+    return np.moveaxis(x, 0, axis)
+
+
+def outer(function, x, y):
+    """`function` of each entry of x and each entry of y, in the shape (*x.shape, *y.shape)."""
+    return function(np.reshape(x, np.shape(x) + (1,) * np.ndim(y)), y)

@@ -1,0 +1,123 @@
+"""What moves, repeats, drops and joins entries, or puts zeros between them.
+
+NumPy itself does it, with the numbers 1, 2, ... of the entries in place of the entries. Then one
+index picks the entries. So all arguments, shapes and errors are NumPy's, and the op `getitem` has
+the derivatives.
+"""
+
+from functools import cache
+from inspect import signature
+
+import numpy as np
+
+from ..array import implements, numpy_functions
+from ..engine import Tensor
+from .calls import mapped, settled, tensors, wider
+
+arguments = cache(signature)
+
+
+def moved(function, *operands):
+    """Makes a composition of a NumPy function that moves the entries of some of its arguments.
+
+    operands  the names of these arguments, arrays or (nested) lists of them; by default the first
+    """
+
+    def composition(*args, **keywords):
+        given, arrays = arguments(function).bind(*args, **keywords), []
+        for name in operands or [*given.arguments][:1]:
+            if name in given.arguments:
+                given.arguments[name] = _numbered(given.arguments[name], arrays)
+        args, settings = mapped(settled, (given.args, given.kwargs))
+        return _picked(arrays, function(*args, **settings))
+
+    numpy_functions[function] = composition
+
+
+def _numbered(x, arrays):
+    """The numbers of the entries of x, from 1. The array x is added to the `arrays` before it."""
+    if isinstance(x, (list, tuple)) and tensors(x):
+        return type(x)([_numbered(part, arrays) for part in x])
+    if not isinstance(x, Tensor):
+        x = np.asarray(x, arrays[0].dtype if arrays and isinstance(x, (int, float)) else None)
+    first = 1 + sum(a.size for a in arrays)
+    arrays.append(x)
+    return np.arange(first, first + x.size).reshape(x.shape)
+
+
+def _picked(arrays, numbers):
+    """The entries of the arrays with these numbers; 0 for the number 0."""
+    if isinstance(numbers, (list, tuple)):
+        return type(numbers)([_picked(arrays, n) for n in numbers])
+    if len(arrays) == 1 and np.all(numbers):
+        return np.ravel(arrays[0])[numbers - 1]
+    entries = [np.ravel(a) for a in arrays]
+    return np.concatenate([np.zeros(1, entries[0].dtype), *entries])[numbers]
+
+
+for function in (
+    *(np.atleast_1d, np.atleast_2d, np.atleast_3d, np.broadcast_arrays, np.meshgrid, np.copy),
+    *(np.diag, np.diagflat, np.rot90, np.flipud, np.fliplr, np.rollaxis, np.matrix_transpose),
+    *(np.linalg.matrix_transpose, np.unstack, np.resize, np.delete),
+    *(np.block, np.column_stack, np.dstack),
+    *(np.array_split, np.hsplit, np.vsplit, np.dsplit),
+):
+    moved(function)
+moved(np.append, "arr", "values")
+moved(np.insert, "arr", "values")
+moved(np.choose, "choices")
+
+
+@implements(np.select)
+def select(condlist, choicelist, default=0):
+    """For each entry the choice of the first condition that holds, else `default`."""
+    out = default
+    for condition, choice in [*zip(condlist, choicelist, strict=True)][::-1]:
+        out = np.where(condition, choice, out)
+    return out
+
+
+# ------------------------------------------------------------------------------------------ padding
+
+
+@wider(np.pad)
+def pad(x, pad_width, mode="constant", **settings):
+    """x padded in every mode of NumPy that is linear in x.
+
+    In most modes the padding moves entries. Along one axis the others are the product with a
+    matrix: NumPy's padding of each column of the identity. Raises ValueError for the modes
+    "maximum", "minimum", "median" and "empty".
+    """
+    if mode == "constant":
+        return NotImplemented
+    moves = mode in ("edge", "wrap", "reflect", "symmetric")
+    if moves and settings.get("reflect_type") != "odd":
+        numbers = np.arange(x.size).reshape(x.shape)
+        return np.ravel(x)[np.pad(numbers, pad_width, mode, **settings)]
+    if mode not in ("reflect", "symmetric", "linear_ramp", "mean"):
+        raise ValueError(f"pad: mode {mode!r} has no rule.")
+    for axis, n in enumerate(x.shape):
+        width, *own = (_of_axis(v, axis, x.ndim) for v in (pad_width, *settings.values()))
+        identity = np.pad(np.eye(n), [width[0], (0, 0)], mode, **dict(zip(settings, own)))
+        zeros = np.pad(np.zeros((n, 1)), [width[0], (0, 0)], mode, **dict(zip(settings, own)))
+        rows = np.moveaxis(x, axis, -1) @ (identity - zeros).T.astype(x.dtype)
+        x = np.moveaxis(rows + zeros[:, 0].astype(x.dtype), -1, axis)
+    return x
+
+
+def _of_axis(setting, axis, rank):
+    """A setting of np.pad for one axis, twice: the identity has two axes."""
+    if setting is None or isinstance(setting, str):
+        return setting
+    return [np.broadcast_to(setting, (rank, 2))[axis].tolist()] * 2
+
+
+@wider(np.reshape)
+def reshape(x, shape, order=None):
+    """x in another shape. The entries are read and written in the order "C" or "F"."""
+    if order is None:
+        return NotImplemented
+    if order not in ("C", "F"):
+        raise ValueError(f'reshape: order is "C" or "F", not {order!r}.')
+    numbers = np.arange(x.size).reshape(x.shape)
+    return np.ravel(x)[np.reshape(numbers, shape, order=order)]

@@ -1,0 +1,396 @@
+"""Products of arrays, and np.linalg. Matrices are the last two axes; other axes are batches.
+
+Results and errors are NumPy's, with two exceptions. A matrix that must be symmetric and is not
+raises ValueError: NumPy would read one half of it. Functions with complex results (eig) are
+refused.
+
+Where a derivative does not exist, the conventions are PyTorch's. A norm has the gradient 0 at 0.
+Eigenvectors of equal eigenvalues and singular vectors of equal singular values have none: what
+depends on them has the gradient nan. The values alone keep theirs.
+"""
+
+import numpy as np
+
+from ..array import data_of, implements, numpy_functions
+from ..ops.linalg import LETTERS
+from ..ops.reductions import _product_of_others, restored
+from ..registry import on_data, op
+from .calls import wider
+from .elementwise import is_complex
+
+# -------------------------------------------------------------------------------------- products
+
+
+@implements(np.tensordot)
+def tensordot(x, y, axes=2):
+    """The sums of products over axes of x and of y.
+
+    axes  the last n axes of x and the first n of y, or (axes of x, axes of y)
+
+    Raises ValueError if the sizes of these axes differ.
+    """
+    if np.ndim(axes) == 0:
+        axes = range(-axes, 0), range(axes)
+    labels = [*range(np.ndim(x))], [*range(26, 26 + np.ndim(y))]
+    for i, j in zip(*map(np.atleast_1d, axes)):
+        if np.shape(x)[i] != np.shape(y)[j]:
+            shapes = f"{np.shape(x)} and {np.shape(y)}"
+            raise ValueError(f"tensordot of {shapes}: axes {i} and {j} differ in size.")
+        labels[1][j] = labels[0][i]
+    return np.einsum(x, labels[0], y, labels[1], sorted({*labels[0]} ^ {*labels[1]}))
+
+
+@wider(np.dot)
+def dot(x, y):
+    """The sums of products over the last axis of x and the last but one of y, or its only one."""
+    if max(np.ndim(x), np.ndim(y)) < 3:
+        return NotImplemented
+    return np.tensordot(x, y, (-1, -1 if np.ndim(y) == 1 else -2))
+
+
+@implements(np.kron)
+def kron(x, y):
+    """The Kronecker product: each entry of x times all of y, block by block."""
+    rank = max(np.ndim(x), np.ndim(y))
+    x, y = (np.reshape(a, (1,) * (rank - np.ndim(a)) + np.shape(a)) for a in (x, y))
+    pairs = np.expand_dims(x, tuple(range(1, 2 * rank, 2)))
+    pairs = pairs * np.expand_dims(y, tuple(range(0, 2 * rank, 2)))
+    return np.reshape(pairs, [m * n for m, n in zip(x.shape, y.shape)])
+
+
+@implements(np.cross)
+@implements(np.linalg.cross)
+def cross(x, y, axisa=-1, axisb=-1, axisc=-1, axis=None):
+    """The vector product of vectors of size 3. Raises ValueError for other sizes."""
+    axisa, axisb, axisc = (axisa, axisb, axisc) if axis is None else (axis,) * 3
+    x, y = np.moveaxis(x, axisa, -1), np.moveaxis(y, axisb, -1)
+    if {x.shape[-1], y.shape[-1]} != {3}:
+        raise ValueError(f"cross of {x.shape} and {y.shape}: vectors of size 3 are needed.")
+    turned = [a[..., [1, 2, 0]] * b[..., [2, 0, 1]] for a, b in ((x, y), (y, x))]
+    return np.moveaxis(turned[0] - turned[1], -1, axisc)
+
+
+@wider(np.einsum)
+def einsum(*operands, **settings):
+    """np.einsum with lists of labels: einsum(x, [0, 1], y, [1, 2], [0, 2])."""
+    if isinstance(operands[0], str):
+        return NotImplemented
+    lists = operands[1::2] if len(operands) % 2 == 0 else (*operands[1::2], operands[-1])
+    texts = ["".join("..." if i is ... else LETTERS[i] for i in labels) for labels in lists]
+    inputs = texts[: len(operands) // 2]
+    return np.einsum("->".join([",".join(inputs), *texts[len(inputs) :]]), *operands[:-1:2])
+
+
+numpy_functions |= {
+    np.inner: lambda x, y: x * y if 0 in (np.ndim(x), np.ndim(y)) else np.tensordot(x, y, (-1, -1)),
+    np.vdot: lambda x, y: np.ravel(x) @ np.ravel(y),
+}
+
+# ------------------------------------------------------------------------- systems and determinants
+
+
+def T(x):
+    """The transposes of matrices."""
+    return np.swapaxes(x, -1, -2)
+
+
+def require_real(a):
+    if is_complex(a):  # LAPACK would take conjugates
+        raise TypeError("on complex matrices it is no analytic function")
+
+
+def eye_like(x):
+    """The identity for square matrices x."""
+    return np.eye(x.shape[-1], dtype=x.dtype)
+
+
+@op(
+    a=lambda g, out, a, b: -np.linalg.solve(T(a), g) @ T(out),
+    b=lambda g, out, a, b: np.linalg.solve(T(a), g),
+)
+def solve_matrices(a, b):
+    """The x with a @ x = b, for matrices a (..., n, n) and b (..., n, k)."""
+    return np.linalg.solve(a, b)
+
+
+@implements(np.linalg.solve)
+def solve(a, b):
+    """The x with a @ x = b: a (..., n, n), and b (n,) or (..., n, k)."""
+    if np.ndim(b) == 1:
+        return np.squeeze(solve_matrices(a, np.expand_dims(b, -1)), -1)
+    return solve_matrices(a, b)
+
+
+@op(numpy=np.linalg.inv, a=lambda g, out, a: -T(out) @ g @ T(out))
+def inv(a):
+    """The inverses of matrices (..., n, n). Raises LinAlgError for a singular one."""
+    return np.linalg.inv(a)
+
+
+def _cofactors(a, out):
+    """The derivative of det: det(a) inv(a).T, or by the singular values if a is singular."""
+    if np.all(out != 0):
+        return np.expand_dims(out, (-1, -2)) * T(np.linalg.inv(a))
+    u, s, vh = np.linalg.svd(a)
+    sign = np.linalg.det(u) * np.linalg.det(vh)
+    others = np.expand_dims(sign, -1) * _product_of_others(s, -1)
+    return u * np.expand_dims(others, -2) @ vh
+
+
+@op(numpy=np.linalg.det, a=lambda g, out, a: np.expand_dims(g, (-1, -2)) * _cofactors(a, out))
+def det(a):
+    """The determinants of matrices (..., n, n)."""
+    return np.linalg.det(a)
+
+
+@op(a=lambda g, out, a: np.expand_dims(g, (-1, -2)) * T(np.linalg.inv(a)))
+def logabsdet(a):
+    """log |det(a)| of matrices (..., n, n), without overflow."""
+    sign, out = np.linalg.slogdet(a)
+    return out + np.log(sign * np.sign(sign.real)) if is_complex(a) else out
+
+
+@op(a=None)
+def sign_of_det(a):
+    """The sign of det(a), without overflow."""
+    return np.linalg.slogdet(a)[0]
+
+
+@implements(np.linalg.matrix_power)
+def matrix_power(a, n):
+    """The matrix product of n copies of a; for negative n, of its inverse."""
+    if n < 0:
+        return np.linalg.matrix_power(np.linalg.inv(a), -n)
+    if n < 2:
+        return a @ eye_like(a) if n else np.broadcast_to(eye_like(a), a.shape) + 0 * a
+    half = np.linalg.matrix_power(a, n // 2)
+    return half @ half @ a if n % 2 else half @ half
+
+
+def _pinv_rule(g, out, a, *settings):
+    p = T(out)
+    left, right = eye_like(T(a)) - a @ out, eye_like(a) - out @ a
+    return left @ T(g) @ out @ p + p @ out @ T(g) @ right - p @ g @ p
+
+
+@op(numpy=np.linalg.pinv, a=_pinv_rule)
+def pinv(a, rcond=None, hermitian=False):
+    """The pseudo-inverses of matrices (Golub & Pereyra 1973, SIAM J. Numer. Anal. 10, eq. 4.12).
+
+    The rank must stay the same nearby, or there is no derivative.
+    """
+    require_real(a)
+    return np.linalg.pinv(a, rcond, hermitian)
+
+
+# ------------------------------------------------------------------------------ factors of matrices
+# An op has one result. So the factors of a matrix lie in one array, below one another.
+
+
+def symmetric(name, a):
+    """a. Raises ValueError unless it is symmetric, up to rounding."""
+    x = data_of(a)
+    if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
+        raise ValueError(f"{name} of {x.shape}: square matrices are needed.")
+    if np.any(abs(x - T(x)) > np.sqrt(np.finfo(x.dtype).eps) * np.max(abs(x), initial=0)):
+        remedy = f"Write {name}((a + a.T) / 2)"
+        raise ValueError(f"{name} of {x.shape}: the matrix is not symmetric. {remedy}.")
+    return a
+
+
+def _both(x):
+    """The symmetric part of x, which is the derivative by a symmetric matrix."""
+    return (x + T(x)) / 2
+
+
+def _over_gap(numerator, x, y):
+    """numerator / (x - y). Where x equals y up to rounding: nan, but 0 for a numerator of 0."""
+    size = np.max(np.absolute(x), axis=(-1, -2), keepdims=True)
+    same = np.absolute(x - y) <= 8 * np.finfo(x.dtype).eps * size
+    quotient = numerator / np.where(same, 1, x - y)
+    return np.where(same, np.where(numerator == 0, 0, np.nan), quotient)
+
+
+def _cholesky_rule(g, out, a):
+    half = np.tri(a.shape[-1], dtype=a.dtype) - eye_like(a) / 2
+    inner = np.linalg.solve(T(out), T(out) @ g * half)
+    return _both(np.linalg.solve(T(out), T(inner)))
+
+
+@op(a=_cholesky_rule)
+def lower_cholesky(a):
+    """The lower triangular matrices l with l @ l.T = a, the symmetric part of each matrix."""
+    require_real(a)
+    return np.linalg.cholesky(_both(a))
+
+
+@implements(np.linalg.cholesky)
+def cholesky(a, /, *, upper=False):
+    """The Cholesky factors of symmetric matrices (Murray 2016, arXiv:1602.07527)."""
+    lower = lower_cholesky(symmetric("cholesky", a))
+    return T(lower) if upper else lower
+
+
+def _eigh_rule(g, out, a):
+    w, v = out[..., :1, :], out[..., 1:, :]
+    turned = T(v) @ g[..., 1:, :] * (1 - eye_like(a))
+    inner = _over_gap(turned, w, T(w)) + g[..., :1, :] * eye_like(a)
+    return _both(v @ inner @ T(v))
+
+
+@op(a=_eigh_rule)
+def eigh_in_one(a):
+    """The eigenvalues, rising, as one row, and below them the eigenvectors as columns."""
+    require_real(a)
+    w, v = np.linalg.eigh(_both(a))
+    return np.concatenate([np.expand_dims(w, -2), v], axis=-2)
+
+
+@implements(np.linalg.eigh)
+def eigh(a, UPLO="L"):
+    """(eigenvalues, eigenvectors) of symmetric matrices (Giles 2008, section 3.1)."""
+    both = eigh_in_one(symmetric("eigh", a))
+    return EighResult(both[..., 0, :], both[..., 1:, :])
+
+
+def _svd_parts(x, a):
+    """The left vectors, the values as a row, and the right vectors, as columns."""
+    m = a.shape[-2]
+    return x[..., :m, :], x[..., m : m + 1, :], x[..., m + 1 :, :]
+
+
+def _svd_rule(g, out, a):
+    (u, s, v), (gu, gs, gv) = _svd_parts(out, a), _svd_parts(g, a)
+    left, right = T(u) @ gu, T(v) @ gv
+    inner = _over_gap(left - T(left), s * s, T(s * s)) * s
+    inner = inner + T(s) * _over_gap(right - T(right), s * s, T(s * s))
+    both = u @ (inner + gs * eye_like(inner)) @ T(v)
+    if a.shape[-2] > s.shape[-1]:
+        both = both + _over_gap(gu - u @ left, s, 0 * s) @ T(v)
+    if a.shape[-1] > s.shape[-1]:
+        both = both + u @ T(_over_gap(gv - v @ right, s, 0 * s))
+    return both
+
+
+@op(a=_svd_rule)
+def svd_in_one(a):
+    """The thin singular value decomposition in one array: u, below it the row s, below it v."""
+    require_real(a)
+    u, s, vh = np.linalg.svd(a, full_matrices=False)
+    return np.concatenate([u, np.expand_dims(s, -2), T(vh)], axis=-2)
+
+
+@implements(np.linalg.svd)
+def svd(a, full_matrices=True, compute_uv=True):
+    """(u, s, vh) with a = u * s @ vh, or s alone (Townsend 2016; Giles 2008, section 3.2).
+
+    Raises ValueError for full_matrices=True if a is not square: its further vectors are arbitrary.
+    """
+    if compute_uv and full_matrices and a.shape[-1] != a.shape[-2]:
+        raise ValueError(f"svd of {a.shape}: write full_matrices=False for a gradient.")
+    u, s, v = _svd_parts(svd_in_one(a), a)
+    return SVDResult(u, s[..., 0, :], T(v)) if compute_uv else s[..., 0, :]
+
+
+def _qr_rule(g, out, a):
+    m = a.shape[-2]
+    q, r, gq, gr = out[..., :m, :], T(out[..., m:, :]), g[..., :m, :], T(g[..., m:, :])
+    inner = np.tril(r @ T(gr) - T(gq) @ q)
+    return T(np.linalg.solve(r, T(gq + q @ (inner + T(np.tril(inner, -1))))))
+
+
+@op(a=_qr_rule)
+def qr_in_one(a):
+    """The factors of matrices that are not wide, in one array: q, below it r.T."""
+    require_real(a)
+    q, r = np.linalg.qr(a)
+    return np.concatenate([q, T(r)], axis=-2)
+
+
+@implements(np.linalg.qr)
+def qr(a, mode="reduced"):
+    """(q, r) with a = q @ r, or r alone with mode="r" (Liao et al. 2019, arXiv:1903.09650).
+
+    Raises ValueError for the modes "complete" and "raw".
+    """
+    if mode not in ("reduced", "r"):
+        raise ValueError(f'qr: mode is "reduced" or "r", not {mode!r}.')
+    m, n = a.shape[-2:]
+    both = qr_in_one(a[..., :m])  # of a wide matrix, the first columns
+    q, r = both[..., :m, :], T(both[..., m:, :])
+    if n > m:
+        r = np.concatenate([r, T(q) @ a[..., m:]], axis=-1)
+    return r if mode == "r" else QRResult(q, r)
+
+
+_one = np.eye(1)
+SlogdetResult, EighResult = type(np.linalg.slogdet(_one)), type(np.linalg.eigh(_one))
+SVDResult, QRResult = type(np.linalg.svd(_one)), type(np.linalg.qr(_one))
+
+# -------------------------------------------------------------------------------------------- norms
+
+
+@op(x=lambda g, out, x, axis, keepdims: x * restored(g / (out + (out == 0)), x, axis, keepdims))
+def length(x, axis=None, keepdims=False):
+    """sqrt(sum(x * x)). At 0 its gradient is 0."""
+    return np.sqrt(np.sum(x * x, axis=axis, keepdims=keepdims))
+
+
+EXTREMES = {np.inf: np.max, -np.inf: np.min}
+
+
+def vector_norm(x, ord, axis, keepdims):
+    """The norm of vectors along an axis or several."""
+    settings = {"axis": axis, "keepdims": keepdims}
+    if isinstance(ord, str):
+        raise ValueError(f"norm of vectors: there is no order {ord!r}.")
+    if ord in EXTREMES:
+        return EXTREMES[ord](np.absolute(x), **settings)
+    if ord == 2:
+        return length(x, **settings)
+    if ord == 0:
+        return np.sum((x != 0).astype(x.dtype), **settings)
+    total = np.sum(np.absolute(x) ** ord, **settings)
+    return np.where(total == 0, 0, np.where(total == 0, 1, total) ** (1 / ord))
+
+
+def matrix_norm(x, ord, axes, keepdims):
+    """The norm of matrices over two axes."""
+    if ord in ("fro", "f"):
+        return length(x, axes, keepdims)
+    x = np.moveaxis(x, axes, (-2, -1))
+    if ord in (1, -1, np.inf, -np.inf):
+        sums = np.sum(np.absolute(x), axis=-2 if abs(ord) == 1 else -1)
+        out = EXTREMES[ord * np.inf](sums, axis=-1)
+    elif ord in (2, -2, "nuc"):
+        s = np.linalg.svdvals(x)
+        out = np.sum(s, axis=-1) if ord == "nuc" else s[..., 0 if ord == 2 else -1]
+    else:
+        raise ValueError(f"norm of matrices: there is no order {ord!r}.")
+    return np.expand_dims(out, axes) if keepdims else out
+
+
+@implements(np.linalg.norm)
+def norm(x, ord=None, axis=None, keepdims=False):
+    """The norm of vectors along one axis, or of matrices over two; without an axis, of all entries.
+
+    ord  of vectors: any number, inf or -inf, by default 2; of matrices: "fro" by default, "nuc", 1,
+         -1, 2, -2, inf, -inf
+
+    The gradient is 0 where the norm is 0. Raises ValueError for another order.
+    """
+    axes = range(x.ndim) if axis is None else np.atleast_1d(axis).tolist()
+    if len(axes) == 1 or axis is None and ord is None:
+        return vector_norm(x, 2 if ord is None else ord, axis, keepdims)
+    if len(axes) != 2:
+        raise ValueError(f"norm of {x.shape}: name one axis for vectors, or two for matrices.")
+    ord = "fro" if ord is None else ord
+    return matrix_norm(x, ord, tuple(a % x.ndim for a in axes), keepdims)
+
+
+numpy_functions |= {
+    np.linalg.slogdet: lambda a: SlogdetResult(sign_of_det(a), logabsdet(a)),
+    np.linalg.eigvalsh: lambda a, UPLO="L": np.linalg.eigh(a)[0],
+    np.linalg.svdvals: lambda x, /: np.linalg.svd(x, compute_uv=False),
+}
+on_data(np.linalg.matrix_rank)

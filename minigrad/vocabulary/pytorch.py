@@ -1,0 +1,273 @@
+"""PyTorch's names for functions, methods and the making of tensors, and advice where none exists.
+
+Such a name means what it means in PyTorch: mg.max(x, 1) and x.max(dim=1) give values and indices.
+The functions are NumPy's: `dim=` and `keepdim=` are their `axis=` and `keepdims=`. Methods that
+Tensor has from NumPy keep NumPy's meaning: x.max(1) gives values. A name with two meanings is
+refused, and so is a name that does not exist: the error says what to write.
+"""
+
+from collections import namedtuple
+
+import numpy as np
+
+from .. import array, errors, later
+from ..array import data_of
+from ..changes import mark_changed
+from ..engine import Tensor
+from ..modes import recording
+from ..noise import stream
+from ..ops import erf, log_softmax, logsumexp, relu, sigmoid, softmax, softplus
+from .elementwise import erfc
+from .keywords import BY_DIM, SAME
+from .linalg import vector_norm
+from .reductions import picked
+
+# ---------------------------------------------------------------------------- NumPy's own functions
+
+OTHER_MEANING = """argsort equal gradient max median meshgrid min nanmedian nonzero repeat reshape
+    resize select size sort split std transpose unique unstack var"""
+RENAMED = """absolute abs  acos arccos  acosh arccosh  asin arcsin  asinh arcsinh  atan arctan
+    atan2 arctan2  atanh arctanh  sub subtract  mul multiply  div divide  true_divide divide
+    neg negative  pow power  mm matmul  bmm matmul  mv matmul  ger outer  clamp clip  eq equal
+    ne not_equal  lt less  le less_equal  gt greater  ge greater_equal  sgn sign  swapdims swapaxes
+    movedim moveaxis  unsqueeze expand_dims  cat concatenate  broadcast_tensors broadcast_arrays"""
+
+
+def spelled(function):
+    """A NumPy function with PyTorch's keywords."""
+
+    def call(*args, **keywords):
+        return function(*args, **{SAME.get(name, name): v for name, v in keywords.items()})
+
+    call.__name__, call.__doc__ = function.__name__, f"np.{function.__name__}."
+    return call
+
+
+# ------------------------------------------------------------------- functions of PyTorch's meaning
+
+ValuesAndIndices = namedtuple("ValuesAndIndices", "values indices")
+
+
+def _sizes(sizes):
+    return tuple(sizes[0]) if len(sizes) == 1 and not isinstance(sizes[0], int) else sizes
+
+
+def expand(x, *sizes):
+    """x broadcast to these sizes; -1 keeps the size of an axis."""
+    sizes = _sizes(sizes)
+    own = (1,) * (len(sizes) - x.ndim) + x.shape
+    return np.broadcast_to(x, tuple(n if size == -1 else size for n, size in zip(own, sizes)))
+
+
+def t(x):
+    """The transpose of a matrix; a vector as it is. Raises ValueError for more axes."""
+    if x.ndim > 2:
+        raise ValueError(f"t of {x.shape}: a matrix is needed. Use x.mT, or x.permute(...).")
+    return np.transpose(x)
+
+
+def norm(x, p=2, dim=None, keepdim=False):
+    """The p-norm of vectors along `dim`, by default of all entries. At 0 its gradient is 0."""
+    return vector_norm(x, 2 if p == "fro" else p, dim, keepdim)
+
+
+def gather(x, dim, index):
+    """The entries of x at `index` along `dim`, one for each index."""
+    sizes = np.shape(index)
+    rest = tuple(slice(None if i == dim % x.ndim else n) for i, n in enumerate(sizes))
+    return np.take_along_axis(x[rest], index, dim)
+
+
+def argsort(x, dim=-1, descending=False, stable=False):
+    """The positions that sort x along `dim`."""
+    return np.argsort(-x if descending else x, axis=dim, kind="stable" if stable else None)
+
+
+def sort(x, dim=-1, descending=False, stable=False):
+    """(values, indices) of x sorted along `dim`."""
+    indices = argsort(x, dim, descending, stable)
+    return ValuesAndIndices(picked(x, indices, dim), indices)
+
+
+def topk(x, k, dim=-1, largest=True, sorted=True):
+    """(values, indices) of the k largest entries along `dim`, the largest first."""
+    first = (..., slice(k), *[slice(None)] * (-1 - dim if dim < 0 else x.ndim - 1 - dim))
+    return ValuesAndIndices(*(a[first] for a in sort(x, dim, descending=largest)))
+
+
+def _extreme(position, reduce, of_two):
+    def extreme(x, dim=None, keepdim=False):
+        """(values, indices) along `dim`, the first of ties; without dim, the value alone."""
+        if isinstance(dim, Tensor):
+            return of_two(x, dim)
+        if dim is None:
+            return reduce(x)
+        indices = position(x, axis=dim, keepdims=True)
+        both = picked(x, indices, dim), indices
+        return ValuesAndIndices(*(a if keepdim else np.squeeze(a, dim) for a in both))
+
+    return extreme
+
+
+def split(x, split_size_or_sections, dim=0):
+    """Parts of x along `dim` of this size, the last one perhaps smaller, or of these sizes."""
+    sizes, n = split_size_or_sections, x.shape[dim]
+    sizes = [min(sizes, n - i) for i in range(0, n, sizes)] if isinstance(sizes, int) else sizes
+    if sum(sizes) != n:
+        raise ValueError(f"split of {x.shape}: sizes {sizes} do not add up to {n}.")
+    return tuple(np.split(x, np.cumsum(sizes)[:-1], dim))
+
+
+OPS = erf, erfc, log_softmax, logsumexp, relu, sigmoid, softmax, softplus
+FUNCTIONS = {f.__name__: f for f in (*OPS, norm, t, gather, argsort, sort, topk, split)} | {
+    "permute": lambda x, *dims: np.transpose(x, _sizes(dims)),
+    "clone": lambda x: +x,
+    "equal": lambda x, y: np.array_equal(x, y),
+    "masked_fill": lambda x, mask, value: np.where(mask, value, x),
+    "index_select": lambda x, dim, index: np.take(x, index, dim),
+    "max": _extreme(np.argmax, np.max, np.maximum),
+    "min": _extreme(np.argmin, np.min, np.minimum),
+    "amax": spelled(np.max),
+    "amin": spelled(np.min),
+    "chunk": lambda x, chunks, dim=0: split(x, max(1, -(-x.shape[dim] // chunks)), dim),
+    "unbind": lambda x, dim=0: tuple(np.moveaxis(x, dim, 0)),
+    "det": np.linalg.det,
+    "inverse": np.linalg.inv,
+    "numel": lambda x: x.size,
+    "reshape": lambda x, *shape: x.reshape(*shape),
+}
+DTYPES = {"float": np.float32, "double": np.float64, "half": np.float16}
+DTYPES |= {"long": np.int64, "int": np.int32, "bool": np.bool_}
+METHODS = {name: lambda x, dtype=dtype: x.astype(dtype) for name, dtype in DTYPES.items()} | {
+    "view": lambda x, *shape: x.reshape(*shape),
+    "expand": expand,
+    **dict.fromkeys(("contiguous", "cpu"), lambda x: x),
+    "view_as": lambda x, other: np.reshape(x, other.shape),
+    "expand_as": lambda x, other: np.broadcast_to(x, other.shape),
+    "dim": lambda x: x.ndim,
+    "mT": property(lambda x: np.swapaxes(x, -1, -2)),
+}
+
+# -------------------------------------------------------------------------------------- in place
+
+NEW_VALUES = {  # t.zero_() takes the values of "zero"
+    "zero": lambda x: np.zeros_like(x),
+    "fill": lambda x, value: np.full_like(x, value),
+    "copy": lambda x, source: source,
+    "normal": lambda x, mean=0.0, std=1.0: stream("tensors").normal(mean, std, x.shape),
+    "uniform": lambda x, low=0.0, high=1.0: stream("tensors").uniform(low, high, x.shape),
+}
+
+
+def _in_place(tensor, name):
+    """The method t.f_(...): t with the values of t.f(...). `name`: f_."""
+    function = NEW_VALUES.get(name[:-1]) or getattr(Tensor, name[:-1])
+    remedy = f"Write t = t.{name[:-1]}(...)"
+
+    def update(*args, **keywords):
+        if not tensor.is_leaf:
+            raise RuntimeError(f"t.{name}: t is the result of {tensor.op.name}. {remedy}.")
+        if recording.get() and tensor.requires_grad:
+            raise errors.update_of_leaf(tensor, f".{name}")
+        value = function(tensor.detach(), *args, **keywords)
+        if isinstance(value, Tensor) and value.flags and recording.get():
+            raise RuntimeError(f"t.{name}: t would join a graph. {remedy}.")
+        if np.shape(value) not in ((), tensor.shape):
+            raise ValueError(f"t.{name}: {tensor.shape} cannot hold {np.shape(value)}. {remedy}.")
+        mark_changed(tensor)
+        np.copyto(tensor.data, data_of(value), casting="same_kind")
+        return tensor
+
+    return update
+
+
+# ------------------------------------------------------------------------------- making of tensors
+
+
+def _maker(function, takes_sizes=False):
+    """A function that makes a tensor of the default dtype of what `function` returns."""
+
+    def make(*args, dtype=None, requires_grad=False):
+        made = np.asarray(function(_sizes(args)) if takes_sizes else function(*map(data_of, args)))
+        own = array.default_dtype if made.dtype == np.float64 else made.dtype
+        return Tensor(made, requires_grad, dtype=dtype or own)
+
+    return make
+
+
+def _alike(function):
+    """A function that makes a tensor with the shape and the dtype of its first argument."""
+    return lambda x, *args, dtype=None, requires_grad=False: Tensor(
+        function(x.shape, *args), requires_grad, dtype=dtype or x.dtype
+    )
+
+
+OF_SHAPE = {"zeros": np.zeros, "ones": np.ones, "empty": np.zeros}
+OF_SHAPE |= {"rand": lambda size: stream("tensors").random(size)}
+OF_SHAPE |= {"randn": lambda size: stream("tensors").standard_normal(size)}
+MODULE = {
+    **{name: _maker(f, True) for name, f in OF_SHAPE.items()},
+    **{f"{name}_like": _alike(f) for name, f in OF_SHAPE.items()},
+    "full": _maker(np.full),
+    "full_like": _alike(np.full),
+    "randint": _maker(lambda low, high, size: stream("tensors").integers(low, high, size)),
+    "randperm": _maker(lambda n: stream("tensors").permutation(n)),
+    "arange": _maker(np.arange),
+    "linspace": _maker(np.linspace),
+    "eye": _maker(np.eye),
+    "from_numpy": Tensor,
+    "as_tensor": lambda x, dtype=None: x if isinstance(x, Tensor) else Tensor(x, dtype=dtype),
+    "is_tensor": lambda x: isinstance(x, Tensor),
+    "meshgrid": lambda *tensors, indexing="ij": np.meshgrid(*tensors, indexing=indexing),
+    "linalg": np.linalg,
+    **{f.__name__: f for f in (np.float16, np.float32, np.float64, np.int32, np.int64)},
+    **DTYPES,
+}
+
+# ------------------------------------------------------------------------------------ what to write
+
+DIVISOR = "write x.std(dim=0, correction=1) as PyTorch means it, np.std(x, axis=0) for NumPy's"
+BATCHES = "write mg.data.Batches(x, y, batch_size=32)"
+NO_DEVICE = "minigrad computes on the CPU: leave devices out; t.astype(dtype) casts"
+ADVICE = dict.fromkeys(("to", "cuda", "device", "backends", "DataParallel"), NO_DEVICE) | {
+    "DataLoader": BATCHES,
+    "utils": BATCHES,
+    "nn.utils": "write optim.clip_grad_norm_(parameters, max_norm)",
+    "nn.functional": "import minigrad.functional as F",
+    "autograd": "write mg.grad(outputs, inputs)",
+    "lr_scheduler": "write optim.step_decay, optim.exponential or optim.cosine",
+    "functional.pad": "write np.pad(x, ((before, after), ...)), the first axis first",
+    # names with two meanings
+    "std": DIVISOR,
+    "var": DIVISOR,
+    "median": 'write np.median(t), or np.quantile(t, 0.5, method="lower") as PyTorch means it',
+    "nonzero": "write np.argwhere(t) as PyTorch means it, or np.nonzero(t)",
+    "transpose": "write np.swapaxes(t, 0, 1) as PyTorch means it, or np.transpose(t, axes)",
+    "repeat": "write np.tile(t, times) as PyTorch means it, or np.repeat(t, times)",
+    "unique": "write np.unique(t.numpy()): no gradient flows through it",
+}
+
+
+def attribute(owner, name, tensor=None):
+    """What `owner` has under a name of PyTorch. Raises AttributeError, perhaps with advice."""
+    if owner == "minigrad" and name in MODULE:
+        return MODULE[name]
+    if owner == "Tensor" and name in METHODS:
+        return getattr(Tensor if tensor is None else tensor, name)  # this file has attached it
+    if tensor is not None and name.endswith("_"):
+        return _in_place(tensor, name)
+    advice = ADVICE.get(f"{owner}.{name}".removeprefix("minigrad."), ADVICE.get(name, ""))
+    raise AttributeError(f"{owner} has no attribute {name!r}{advice and ': '}{advice}.")
+
+
+# ---------------------------------------------------------------------------------- the whole table
+
+numpys = {f.__name__: f for f in array.numpy_functions if hasattr(np, f.__name__)}
+numpys = {name: f for name, f in numpys.items() if name not in OTHER_MEANING.split()}
+words = RENAMED.split()
+numpys |= {name: getattr(np, other) for name, other in zip(words[::2], words[1::2])}
+MODULE = {name: spelled(f) for name, f in numpys.items()} | FUNCTIONS | MODULE
+METHODS = {name: f for name, f in (MODULE | METHODS).items() if name in later.METHODS.split()}
+for name, method in METHODS.items():
+    setattr(Tensor, name, method)
+BY_DIM |= {name: FUNCTIONS[name] for name in ("max", "min")}

@@ -1,0 +1,242 @@
+"""Sums and means of other kinds, running ones, quantiles, differences, and sorting.
+
+Gradients of sorted entries and of quantiles go to the entries that were picked; of equal entries,
+to the one that the sort puts there, as in PyTorch. Functions whose names begin with "nan" leave out
+the entries that are nan. Where a deviation is 0, so is its gradient.
+"""
+
+import math
+
+import numpy as np
+
+from ..array import data_of, implements, numpy_functions
+from ..functional.arrays import _along, _axis, _flat
+from ..registry import on_data, op
+from .calls import accumulate, wider
+
+
+@implements(np.average)
+def average(x, axis=None, weights=None, *, keepdims=False):
+    """The weighted mean along `axis`. `weights` has the shape of x, or its size along one axis.
+
+    Raises ValueError if the shapes differ.
+    """
+    weights = np.ones_like(data_of(x)) if weights is None else weights
+    if np.ndim(weights) < x.ndim:
+        weights = lying_along(weights, axis, x.ndim)
+    total = np.sum(np.broadcast_to(weights, x.shape), axis=axis, keepdims=keepdims)
+    return np.sum(x * weights, axis=axis, keepdims=keepdims) / total
+
+
+def lying_along(v, axis, rank):
+    """The vector v with `rank` axes, all but `axis` of size 1. Raises ValueError for no axis."""
+    if axis is None or np.ndim(v) != 1:
+        raise ValueError(f"an array of shape {np.shape(v)} does not lie along an axis {axis}.")
+    return np.reshape(v, [-1 if i == axis % rank else 1 for i in range(rank)])
+
+
+@implements(np.cov)
+def cov(m, y=None, rowvar=True, bias=False, ddof=None):
+    """The covariances of the rows of m, and of y; of the columns with rowvar=False.
+
+    The divisor is n - ddof, by default n - 1, with `bias` n.
+    """
+    rows = [np.atleast_2d(a) for a in (m, y) if a is not None]
+    x = np.concatenate([a if rowvar or len(a) == 1 else a.T for a in rows], axis=0)
+    x = x.astype(np.result_type(x.dtype, np.float64))
+    lost = (0 if bias else 1) if ddof is None else ddof
+    centred = x - np.mean(x, axis=1, keepdims=True)
+    return np.squeeze(centred @ centred.T / (x.shape[1] - lost))
+
+
+@implements(np.corrcoef)
+def corrcoef(x, y=None, rowvar=True):
+    """The correlations of the rows of x, and of y: covariances over standard deviations."""
+    c = np.cov(x, y, rowvar)
+    if c.ndim == 0:
+        return c / c
+    deviations = np.sqrt(np.diagonal(c))
+    return np.clip(c / np.outer(deviations, deviations), -1, 1)
+
+
+# ------------------------------------------------------------------------------------ without nan
+
+
+def _filled(function, fill):
+    """`function` of x with `fill` for nan."""
+    return lambda x, *settings, **named: function(
+        np.where(np.isnan(x), fill, x), *settings, **named
+    )
+
+
+def _extreme(function, fill):
+    """The same; nan where all entries are nan."""
+    return lambda x, axis=None, **kept: np.where(
+        np.all(np.isnan(x), axis, **kept), np.nan, _filled(function, fill)(x, axis, **kept)
+    )
+
+
+def nanmean(x, axis=None, keepdims=False, ddof=0):
+    """The sum of the entries that are not nan, divided by their number less ddof."""
+    counts = np.sum(np.logical_not(np.isnan(x)).astype(x.dtype), axis=axis, keepdims=keepdims)
+    return np.nansum(x, axis=axis, keepdims=keepdims) / (counts - ddof)
+
+
+def nanvar(x, axis=None, ddof=0, keepdims=False):
+    """The variance of the entries that are not nan."""
+    return nanmean(np.square(x - nanmean(x, axis, True)), axis, keepdims, ddof)
+
+
+def nanstd(x, axis=None, ddof=0, keepdims=False):
+    """The standard deviation of the entries that are not nan."""
+    variance = nanvar(x, axis, ddof, keepdims)
+    return np.where(variance == 0, 0, np.sqrt(np.where(variance == 0, 1, variance)))
+
+
+numpy_functions |= {
+    np.cumprod: lambda x, axis=None: accumulate(np.multiply, *_flat(x, axis)),
+    np.ptp: lambda x, axis=None, **kept: np.max(x, axis, **kept) - np.min(x, axis, **kept),
+    np.nansum: _filled(np.sum, 0),
+    np.nanprod: _filled(np.prod, 1),
+    np.nancumsum: _filled(np.cumsum, 0),
+    np.nancumprod: _filled(np.cumprod, 1),
+    np.nanmax: _extreme(np.max, -np.inf),
+    np.nanmin: _extreme(np.min, np.inf),
+    np.nanargmax: _filled(np.argmax, -np.inf),
+    np.nanargmin: _filled(np.argmin, np.inf),
+    np.nanmean: nanmean,
+    np.nanvar: nanvar,
+    np.nanstd: nanstd,
+}
+
+# ------------------------------------------------------------------------------ order and quantiles
+
+
+@op(positions=None)
+def places(positions, shape, axis):
+    """The places in a flat array of `shape` of the entries at `positions` along `axis`."""
+    return np.take_along_axis(np.arange(math.prod(shape)).reshape(shape), positions, axis)
+
+
+def picked(x, positions, axis):
+    """The entries of x at `positions` along `axis`. The graph shows where they come from."""
+    return np.ravel(x)[places(positions, x.shape, axis)]
+
+
+@implements(np.sort)
+def sort(x, axis=-1, kind=None):
+    """x with its entries in rising order along `axis`; without an axis, x flattened."""
+    x, axis = _flat(x, axis)
+    return picked(x, np.argsort(x, axis=axis, kind=kind), _axis("sort", x, axis))
+
+
+@op(numpy=np.argpartition, x=None)
+def argpartition(x, kth, axis=-1):
+    """The positions that put smaller entries before the kth one along `axis`, larger ones after."""
+    return np.argpartition(x, kth, axis)
+
+
+@implements(np.partition)
+def partition(x, kth, axis=-1):
+    """x with smaller entries before the kth one along `axis`, and larger ones after it."""
+    x, axis = _flat(x, axis)
+    return picked(x, np.argpartition(x, kth, axis=axis), _axis("partition", x, axis))
+
+
+@op(numpy=np.searchsorted, x=None, v=None)
+def searchsorted(x, v, side="left", sorter=None):
+    """Where v would be inserted into a sorted x, so that x stays sorted."""
+    return np.asarray(np.searchsorted(x, v, side, sorter))
+
+
+@implements(np.quantile)
+def quantile(x, q, axis=None, *, method="linear", keepdims=False):
+    """The quantiles of x along `axis`, at shares q from 0 to 1: (*q.shape, *rest of x.shape).
+
+    `method` is any of NumPy's: each takes a mean of two neighbours among the sorted entries. A
+    quantile of entries with nan is nan. Raises ValueError for q out of range and for no entries.
+    """
+    axes = range(x.ndim) if axis is None else [a % x.ndim for a in np.atleast_1d(axis).tolist()]
+    rows = np.moveaxis(x, axes, range(-len(axes), 0))
+    rows = np.sort(np.reshape(rows, (*rows.shape[: x.ndim - len(axes)], -1)), axis=-1)
+    if not rows.shape[-1]:
+        raise ValueError(f"quantile of {x.shape}: there are no entries.")
+    places = np.asarray(np.quantile(np.arange(rows.shape[-1]), np.asarray(q), method=method))
+    below, above = (rows[..., f(places).astype(int)] for f in (np.floor, np.ceil))
+    share = np.mod(places, 1).astype(x.dtype if places.ndim == 0 else float)
+    out = below + (above - below) * share
+    has_nan = np.any(np.isnan(rows), axis=-1)
+    out = np.where(np.reshape(has_nan, has_nan.shape + (1,) * places.ndim), np.nan, out)
+    out = np.moveaxis(out, range(-places.ndim, 0), range(places.ndim))
+    kept = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
+    return np.reshape(out, places.shape + kept) if keepdims else out
+
+
+numpy_functions |= {
+    np.percentile: lambda x, q, *settings, **named: np.quantile(
+        x, np.asarray(q) / 100, *settings, **named
+    ),
+    np.median: lambda x, axis=None, keepdims=False: np.quantile(x, 0.5, axis, keepdims=keepdims),
+}
+
+# ------------------------------------------------------------------------ differences and integrals
+
+
+@wider(np.diff)
+def diff(x, n=1, axis=-1, **ends):
+    """The n-th differences along `axis`, of x with `prepend` before it and `append` after it."""
+    if not ends:
+        return NotImplemented
+    one = [1 if i == axis % x.ndim else n for i, n in enumerate(x.shape)]
+    ends = {name: np.broadcast_to(a, one) if np.ndim(a) == 0 else a for name, a in ends.items()}
+    parts = [ends.get("prepend"), x, ends.get("append")]
+    return np.diff(np.concatenate([a for a in parts if a is not None], axis), n, axis)
+
+
+@implements(np.trapezoid)
+def trapezoid(y, x=None, dx=1.0, axis=-1):
+    """The integral of y along `axis` by the trapezoidal rule, with samples at x or `dx` apart."""
+    if x is not None:
+        x = lying_along(x, axis, y.ndim) if np.ndim(x) == 1 else x
+        dx = np.diff(x, axis=axis)
+    after, before = _along("trapezoid", y, axis, slice(1, None), slice(None, -1))
+    return np.sum(dx * (after + before) / 2, axis=axis)
+
+
+@implements(np.gradient)
+def gradient(f, *varargs, axis=None):
+    """The derivative of samples along each axis: central differences, at the ends one-sided ones.
+
+    varargs  the spacing: one number, or a number for each axis
+    axis     an axis or several; by default all: then the result is a tuple
+
+    Raises ValueError for another number of spacings and for an axis of one entry.
+    """
+    axes = range(f.ndim) if axis is None else np.atleast_1d(axis).tolist()
+    spacings = varargs * len(axes) if len(varargs) == 1 else varargs or [1.0] * len(axes)
+    if len(spacings) != len(axes) or any(map(np.ndim, spacings)):
+        raise ValueError("gradient: one spacing for all axes or one for each, all of them numbers.")
+    found = [_gradient(f, axis, float(spacing)) for axis, spacing in zip(axes, spacings)]
+    return found[0] if len(found) == 1 else tuple(found)
+
+
+def _gradient(f, axis, spacing):
+    """The derivative along an axis: the mean of the slopes on both sides."""
+    slopes = np.diff(f, axis=axis) / spacing
+    if not slopes.shape[axis]:
+        raise ValueError(f"gradient of {f.shape}: axis {axis} needs two entries.")
+    first, last, before, after = _along("gradient", slopes, axis, *_ENDS)
+    return np.concatenate([first, (before + after) / 2, last], axis=axis)
+
+
+_ENDS = slice(1), slice(-1, None), slice(-1), slice(1, None)
+
+
+numpy_functions[np.flatnonzero] = lambda x: np.nonzero(np.ravel(x))[0]
+on_data(np.array_equiv)
+
+
+@wider(np.where)
+def where(condition, *branches):
+    """The positions where the condition holds, as np.nonzero gives them."""
+    return NotImplemented if branches else np.nonzero(condition)

@@ -1,0 +1,107 @@
+"""Counts NumPy's and PyTorch's names that work on Tensors, from the live tables of minigrad.
+
+python tests/vocabulary/count.py      prints the counts and what is missing
+"""
+
+import numpy as np
+
+import minigrad as mg
+from minigrad import functional, later, nn, optim
+from minigrad.array import numpy_functions
+from minigrad.engine import Tensor
+
+later.vocabulary()
+
+WANTED = {  # what was asked for, by theme
+    "matrices": "linalg.norm linalg.solve linalg.inv linalg.det linalg.slogdet linalg.cholesky "
+    "linalg.svd linalg.eigh linalg.pinv linalg.matrix_power linalg.qr",
+    "products": "tensordot inner vdot kron cross dot einsum",
+    "elementwise": "arctan2 exp2 arcsinh arccosh arctanh cbrt logaddexp2 hypot sinc fabs fmax fmin "
+    "deg2rad rad2deg degrees radians nan_to_num real conj angle isreal",
+    "reductions": "cumprod diff gradient trapezoid average median quantile percentile nansum nanprod "
+    "nanmean nanvar nanstd nanmax nanmin nancumsum nancumprod nanargmax nanargmin ptp cov corrcoef",
+    "order": "sort partition argpartition searchsorted argwhere flatnonzero nonzero where",
+    "entries": "diag diagflat tril triu atleast_1d atleast_2d atleast_3d column_stack dstack append "
+    "insert delete array_split hsplit vsplit dsplit roll rot90 flipud fliplr rollaxis "
+    "broadcast_arrays meshgrid block select choose copy reshape pad clip sum",
+}
+METHODS = [
+    "view",
+    "permute",
+    "unsqueeze",
+    "clone",
+    "contiguous",
+    "expand",
+    "t",
+    "mT",
+    "norm",
+    "masked_fill",
+    "gather",
+    "index_select",
+    "topk",
+    "sort",
+    "argsort",
+    "zero_",
+    "mul_",
+]
+MODULE = [
+    "zeros",
+    "ones",
+    "full",
+    "arange",
+    "linspace",
+    "eye",
+    "randn",
+    "rand",
+    "cat",
+    "stack",
+    "exp",
+]
+ADVISED = [(Tensor, "to"), (Tensor, "cuda"), (functional, "pad"), (mg, "DataLoader")]
+ADVISED += [(nn, "functional"), (optim, "lr_scheduler")]
+
+
+def known(name):
+    """Whether np.name records on Tensors, or reads their positions, shapes and dtypes."""
+    module, _, own = name.rpartition(".")
+    return getattr(np.linalg if module else np, own) in numpy_functions
+
+
+def everything():
+    """All names of np and np.linalg that NumPy lets other arrays take over."""
+
+    def of(module, prefix):
+        names = (n for n in dir(module) if not n.startswith("_"))
+        values = {f"{prefix}{n}": getattr(module, n) for n in names}
+        return [
+            n for n, f in values.items() if hasattr(f, "_implementation") or isinstance(f, np.ufunc)
+        ]
+
+    return of(np, "") + of(np.linalg, "linalg.")
+
+
+def counts():
+    """{what: (names that work, all names)}."""
+    table = {theme: words.split() for theme, words in WANTED.items()}
+    found = {f"NumPy, {theme}": ([n for n in ns if known(n)], ns) for theme, ns in table.items()}
+    found["NumPy, all"] = [n for n in everything() if known(n)], everything()
+    x = mg.zeros(2, 2)
+    found["PyTorch, methods"] = [n for n in METHODS if hasattr(x, n)], METHODS
+    found["PyTorch, functions"] = [n for n in MODULE if hasattr(mg, n)], MODULE
+    found["PyTorch, advice"] = [n for o, n in ADVISED if advice(o, n)], [n for _, n in ADVISED]
+    return found
+
+
+def advice(owner, name):
+    """The text of the error that says what to write for a name that does not exist."""
+    try:
+        getattr(mg.zeros(2) if owner is Tensor else owner, name)
+    except AttributeError as error:
+        return str(error).partition(": ")[2]
+    return ""
+
+
+if __name__ == "__main__":
+    for what, (names, every) in counts().items():
+        missing = " ".join(n for n in every if n not in names)
+        print(f"{what:20} {len(names):3} of {len(every):3}  {missing}")

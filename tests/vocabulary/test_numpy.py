@@ -1,0 +1,203 @@
+"""NumPy's functions on Tensors: values, shapes and dtypes are those of NumPy itself."""
+
+import numpy as np
+import pytest
+
+from minigrad.array import data_of
+from minigrad.check import gradcheck
+from minigrad.check.samples import tensors
+from minigrad.check.samples.case import cases, flat
+from minigrad.engine import Tensor
+
+pytestmark = pytest.mark.filterwarnings("ignore:gradcheck. VACUOUS for inputs")
+
+AXES = [None, 0, -1, (0, 1)]
+CALLS = {
+    "elementwise": [
+        "np.exp2(x); np.deg2rad(x); np.radians(x); np.rad2deg(x); np.degrees(x) | (2, 3); (); (0,)",
+        "np.fabs(x); np.around(x, 1) | (2, 3); ()",
+        "np.conj(x); np.real(x); np.isreal(x) | (2, 3)",
+        "np.imag(x) | (2, 3) | zero",
+        "np.angle(x); np.angle(x, deg=True) | [[2.0, -3.0], [-0.5, 1.0]]",
+        "np.sinc(x) | [0.0, 1e-9, 0.1, 0.159, 0.16, 0.5, 1.0, -2.5, -0.05]; (2, 3); ()",
+        "np.logaddexp2(x, y); np.fmax(x, y); np.fmin(x, y) | (2, 3), (3,); (), (2,)",
+        "np.nan_to_num(x) | (2, 3)",
+    ],
+    "running": [
+        cases("np.cumprod(x, a) | (2, 3)", a=[None, 0, -1]),
+        "np.cumprod(x) | [2.0, 0.0, 3.0, 0.0]; (); (1,); (0,)",
+        "np.cumprod(x, axis=1) | (2, 7); (2, 0, 2)",
+        "np.multiply.accumulate(x); np.add.accumulate(x, axis=1) | (3, 2)",
+        "np.maximum.accumulate(x); np.minimum.accumulate(x); np.logaddexp.accumulate(x) | (5, 2)",
+    ],
+    "ufunc methods": [
+        "np.add.reduce(x); np.add.reduce(x, axis=1, keepdims=True); np.add.reduce(x, axis=None) | (2, 3)",
+        "np.multiply.reduce(x); np.maximum.reduce(x, axis=-1); np.minimum.reduce(x) | (2, 3)",
+        "np.logaddexp.reduce(x); np.add.reduce(x, where=x > 0) | (4, 2)",
+        "np.multiply.outer(x, y); np.subtract.outer(x, y) | (2, 3), (4,); (), (2,)",
+        "np.power.outer(np.abs(x), y) | (2,), (2, 1)",
+    ],
+    "keywords of reductions": [
+        cases("np.sum(x, axis=a, where=x > 0); np.prod(x, axis=a, where=x > 0) | (2, 3)", a=AXES),
+        cases("np.sum(x, axis=a, initial=2.0); np.max(x, axis=a, initial=0.1) | (2, 3)", a=AXES),
+        "np.min(x, where=x > 0, initial=3.0, axis=1); np.prod(x, initial=3.0) | (2, 3)",
+        "np.sum(x, dtype=np.float64); np.mean(x, axis=0, dtype=np.float64) | (2, 3)",
+        "np.clip(x, min=-0.5); np.clip(x, max=0.5); np.clip(x, min=-1, max=0.8) | (2, 3)",
+        "np.clip(x, y, y + 1); np.clip(x, None, y); np.clip(x, y, None) | (2, 3), (3,)",
+        "np.clip(0.1, x, y) | [-1.0, 0.2, -2.0], [1.0, 3.0, 0.0]",
+    ],
+    "moments": [
+        cases("np.average(x, a); np.average(x, a, y) | (2, 3), (2, 3)", a=AXES),
+        "np.average(x, 1, y); np.average(x, -2, y[:2]) | (2, 3), positive(3)",
+        "np.average(x, 0, y, keepdims=True) | (2, 3), positive(2)",
+        cases("np.ptp(x, axis=a); np.ptp(x, axis=a, keepdims=True) | apart(2, 3)", a=AXES),
+        "np.cov(x); np.cov(x, rowvar=False); np.cov(x, bias=True); np.cov(x, ddof=0) | (3, 4)",
+        "np.cov(x, y) | (2, 4), (4,)",
+        "np.cov(x) | (5,)",
+        "np.corrcoef(x) | (5,) | zero",
+        "np.corrcoef(x); np.corrcoef(x, rowvar=False) | (3, 4)",
+        "np.corrcoef(x, y) | (2, 5), (5,)",
+    ],
+    "without nan": [
+        cases("np.nansum(x, axis=a); np.nanprod(x, axis=a) | (2, 3)", a=AXES),
+        cases("np.nanmean(x, axis=a); np.nanvar(x, axis=a); np.nanstd(x, a) | (2, 3)", a=AXES),
+        cases("np.nanmax(x, axis=a); np.nanmin(x, axis=a, keepdims=True) | apart(2, 3)", a=AXES),
+        "np.nanvar(x, ddof=1, axis=0); np.nanstd(x, keepdims=True) | (3, 2)",
+        "np.nancumsum(x, axis=1); np.nancumprod(x, axis=0); np.nancumsum(x) | (2, 3)",
+        "np.nanargmax(x); np.nanargmin(x, axis=0) | (2, 3)",
+    ],
+    "order": [
+        cases("np.sort(x, axis=a); np.argsort(x, axis=a) | (3, 4)", a=[0, -1]),
+        "np.sort(x); np.sort(x, axis=None); np.sort(x, kind='stable') | (3, 2, 2); (4,); (0,)",
+        "np.sort(np.partition(x, 2)[:3]); np.partition(x, 2)[2]; np.partition(x, -1)[-1] | (6,)",
+        "np.partition(x, 1, axis=0)[1]; np.argpartition(x, 1, axis=0)[1] | (4, 2)",
+        "np.searchsorted(np.sort(x), y); np.searchsorted(np.sort(x), y, side='right') | (5,), (2, 2)",
+        cases("np.median(x, axis=a); np.median(x, axis=a, keepdims=True) | (3, 4)", a=AXES),
+        "np.median(x); np.median(x, axis=-1) | (5,); (2, 2, 4); (1,)",
+        cases("np.quantile(x, 0.3, axis=a, method=m) | (3, 4)", a=AXES, m=["linear", "higher"]),
+        cases(
+            "np.quantile(x, q, axis=0, method=m) | (5, 2)",
+            q=[0.35],
+            m=[
+                "lower",
+                "nearest",
+                "midpoint",
+                "hazen",
+                "weibull",
+                "median_unbiased",
+                "inverted_cdf",
+            ],
+        ),
+        "np.quantile(x, [0.0, 0.25, 1.0]); np.quantile(x, [[0.5, 0.1]], axis=1, keepdims=True) | (3, 4)",
+        "np.percentile(x, 30); np.percentile(x, [10, 50], axis=0) | (3, 4)",
+        "np.flatnonzero(x > 0); np.argwhere(x > 0); np.where(x > 0); np.nonzero(x) | (2, 3)",
+    ],
+    "differences": [
+        "np.diff(x, prepend=0.0); np.diff(x, append=1.0, axis=0); np.diff(x, 2, 0, prepend=2.0) | (2, 3)",
+        "np.diff(x, prepend=y, append=y) | (2, 3), (2, 1)",
+        "np.gradient(x); np.gradient(x, 0.5) | (4,); (3, 4)",
+        "np.gradient(x, axis=0); np.gradient(x, 0.5, 2.0) | (3, 4)",
+        "np.gradient(x, 2.0, axis=(-1, 0)) | (2, 3)",
+        "np.trapezoid(x); np.trapezoid(x, dx=0.5, axis=0); np.trapezoid(x, axis=1) | (3, 4)",
+        "np.trapezoid(x, y); np.trapezoid(x.T, y, axis=0) | (3, 4), (4,)",
+        "np.trapezoid(x, y, axis=0) | (3, 4), (3, 4)",
+    ],
+    "entries": [
+        "np.atleast_1d(x); np.atleast_2d(x); np.atleast_3d(x) | (); (2,); (2, 3)",
+        "np.atleast_2d(x, y); np.broadcast_arrays(x, y); np.meshgrid(x, y, indexing='ij') | (2,), ()",
+        "np.meshgrid(x, y); np.meshgrid(x, y, sparse=True) | (2,), (3,)",
+        "np.diag(x); np.diag(x, -1); np.diag(x, k=1); np.diagflat(x) | (3,); (2, 3)",
+        "np.rot90(x); np.rot90(x, 3, (1, 0)); np.flipud(x); np.fliplr(x); np.copy(x) | (2, 3); (2, 3, 2)",
+        "np.rollaxis(x, 2); np.rollaxis(x, 0, 2); np.matrix_transpose(x); np.unstack(x) | (2, 3, 2)",
+        "np.resize(x, (3, 3)); np.delete(x, 1); np.delete(x, [0, 1], axis=1) | (2, 3)",
+        "np.append(x, y); np.append(x, y[:1], axis=0); np.append(1.0, x) | (2, 3), (2, 3)",
+        "np.insert(x, 1, y); np.insert(x, [0, 2], y); np.insert(x, 1, 5.0, axis=0) | (2, 3), ()",
+        "np.insert(x, 1, y, axis=1) | (2, 3), (2,)",
+        "np.choose([[0, 1], [1, 0]], [x, y]) | (2, 2), (2,)",
+        "np.select([x > 0, x < -1], [x, y]); np.select([x > 0], [x], 7.0) | (2, 3), (2, 3)",
+        "np.block([[x, y], [y, x]]); np.block([x, 2.0 * y]) | (2, 2), (2, 2)",
+        "np.column_stack([x, y]); np.dstack([x, y]); np.dstack((x, [1.0, 2.0])) | (2,), (2,)",
+        "np.array_split(x, 3); np.array_split(x, 2, axis=1); np.hsplit(x, [1]); np.vsplit(x, 2) | (4, 3)",
+        "np.dsplit(x, 2); np.hsplit(x, 3) | (2, 3, 2)",
+        "np.hsplit(x, 2) | (4,)",
+        "np.reshape(x, (3, 2), order='F'); np.reshape(x, -1, 'F') | (2, 3)",
+    ],
+    "padding": [
+        cases(
+            "np.pad(x, w, m) | (3, 4)",
+            w=[1, ((0, 2), (1, 0))],
+            m=["edge", "reflect", "symmetric", "wrap", "linear_ramp", "mean"],
+        ),
+        "np.pad(x, (2, 1), 'reflect', reflect_type='odd') | (4,)",
+        "np.pad(x, 1, 'symmetric', reflect_type='odd'); np.pad(x, 1, 'mean', stat_length=2) | (3, 2)",
+        "np.pad(x, ((1, 2), (0, 1)), 'linear_ramp', end_values=((1, 2), (3, 4))) | (3, 2)",
+    ],
+    "products": [
+        "np.dot(x, y); np.inner(x, y); np.kron(x, y); np.vdot(x, x) | (2, 3), (3,); (3,), (3,); (), ()",
+        "np.dot(x, y) | (2, 3, 2), (2,); (2, 3, 2), (2, 2, 3); (3,), (2, 3, 2)",
+        "np.inner(x, y) | (2, 3), (4, 3); (2, 2, 3), (2, 3); (2,), ()",
+        "np.kron(x, y) | (2, 3), (2, 1); (2,), (2, 2); (2, 1, 2), (3,)",
+        "np.tensordot(x, y); np.tensordot(x, y, 1); np.tensordot(x, y, ([0], [1])) | (3, 3), (3, 3)",
+        "np.tensordot(x, y, 0); np.tensordot(x, y, ((-1, 0), (0, -1))) | (2, 3), (3, 2)",
+        "np.cross(x, y); np.cross(x.T, y.T, axis=0); np.cross(x, y[0]) | (2, 3), (2, 3)",
+        "np.linalg.cross(x, y); np.cross(x, y, axisc=0) | (2, 3), (2, 3)",
+        "np.einsum(x, [0, 1], y, [1, 2], [0, 2]); np.einsum(x, [..., 0], y, [0, 1]) | (2, 3), (3, 2)",
+        "np.einsum(x, [0, 0]) | (3, 3)",
+    ],
+    "norms": [
+        cases("np.linalg.norm(x, o) | (4,)", o=[None, 1, 2, 3, 0.5, np.inf, -np.inf, -1]),
+        cases(
+            "np.linalg.norm(x, o); np.linalg.norm(x, ord=o, axis=(0, 1), keepdims=True) | (3, 2)",
+            o=[None, "fro", "nuc", 1, -1, 2, -2, np.inf, -np.inf],
+        ),
+        cases("np.linalg.norm(x, o, axis=(-1, 0)) | (3, 2, 2)", o=["fro", 1, 2, np.inf]),
+        cases("np.linalg.norm(x, 1.5, axis=a, keepdims=True) | (3, 2)", a=[0, -1]),
+        "np.linalg.norm(x, 0) | [1.0, 0.0, 2.0] | zero",
+    ],
+    "matrices": [
+        cases("np.linalg.matrix_power(x, n) | (3, 3); (2, 2, 2)", n=[1, 2, 3, 5, -1, -2]),
+        "np.linalg.matrix_power(x, 0) | (3, 3); (2, 2, 2) | zero",
+        "np.linalg.slogdet(x); np.linalg.matrix_rank(x) | (3, 3); (2, 2, 2)",
+        "np.linalg.eigvalsh(x @ x.T); np.linalg.cholesky(x @ x.T + np.eye(3)) | (3, 3)",
+        "np.linalg.svdvals(x); np.linalg.svd(x, compute_uv=False) | (3, 2)",
+        "np.abs(np.linalg.eigh(x @ x.T)[1]); np.abs(np.linalg.svd(x)[0]) | (3, 3)",
+        "np.linalg.qr(x) | (3, 2); (2, 4); (2, 2, 3)",
+        "np.linalg.solve(x + 3 * np.eye(2), y) | (2, 2), (2,); (3, 2, 2), (2, 1)",
+    ],
+}
+SAMPLES = [sample for rows in CALLS.values() for sample in flat(rows)]
+for sample in SAMPLES:
+    sample.settings["c"] = np.array([1, 2, 1, 3])
+
+
+def parts(value):
+    return list(value) if isinstance(value, (tuple, list)) else [value]
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=str)
+def test_values_shapes_and_dtypes_are_numpys(sample):
+    for dtype, rounding in ((np.float64, 1e-12), (np.float32, 1e-4)):
+        arrays = [x.astype(dtype) for x in sample.inputs()]
+        found, expected = sample.call(*tensors(arrays, dtype)), sample.call(*arrays)
+        assert type(found) is type(expected) or not isinstance(expected, (tuple, list))
+        for a, b in zip(parts(found), parts(expected), strict=True):
+            assert isinstance(a, Tensor) or a.dtype.kind == "i"
+            assert (a.dtype, a.shape) == (np.asarray(b).dtype, np.shape(b))
+            np.testing.assert_allclose(data_of(a), b, rtol=rounding, atol=rounding)
+
+
+CONSTANT = "np.around", "np.angle", "np.isreal", "np.linalg.matrix_rank"
+CONSTANT += "np.nanargm", "np.argsort", "np.argpartition", "np.searchsorted", "np.linalg.norm(x, 0)"
+CONSTANT += "np.flatnonzero", "np.argwhere", "np.where", "np.nonzero"
+
+
+# Other axes than the last move the same rules.
+CURVED = [s for s in SAMPLES if not s.zero and s.settings.get("a", -1) == -1]
+
+
+@pytest.mark.parametrize("sample", [s for s in CURVED if not s.name.startswith(CONSTANT)], ids=str)
+def test_gradients_are_right(sample):
+    def recorded(*xs):
+        return [a for a in parts(sample.call(*xs)) if a.requires_grad]
+
+    assert gradcheck(recorded, tensors(sample.inputs()))
