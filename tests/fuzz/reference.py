@@ -270,7 +270,9 @@ class F:
 
     def logsumexp(x, axis=None, keepdims=False):
         refuse(not x.size)
-        return np.log(np.sum(np.exp(x), axis=axis, keepdims=keepdims))
+        top = np.max(bare(x).real, axis=axis, keepdims=True)  # exp(x) may be too large
+        total = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top
+        return total if keepdims else np.squeeze(total, axis)
 
     softmax = lambda x, axis=-1: np.exp(x - F.logsumexp(x, axis, True))
     log_softmax = lambda x, axis=-1: x - F.logsumexp(x, axis, True)
