@@ -178,7 +178,9 @@ class Array:
         return f"{type(self).__name__}({values}{notes})"
 
     def __format__(self, spec):
-        return format(self.item(), spec) if spec and self.size == 1 else str(self)
+        if spec and self.size != 1:
+            raise errors.no_format(self, spec)
+        return format(self.item(), spec) if spec else str(self)
 
     def __reduce__(self):  # copy and pickle make a leaf of the same values and the same `.grad`
         if not self.is_leaf:

@@ -24,6 +24,12 @@ def is_told(error, name):
 # ---------------------------------------------------------------------------------------- tensors
 
 
+def no_format(tensor, spec):
+    return TypeError(
+        f"a tensor of shape {tensor.shape} has no format {spec!r}. Format its entries one by one."
+    )
+
+
 def not_a_leaf(op):
     return RuntimeError(
         f"requires_grad can be set on a leaf only; this is the result of {op.name}. Use t.detach()."
@@ -224,7 +230,9 @@ def not_recording(what):
     )
 
 
-def not_recorded(what):
+def not_recorded(what, y):
+    if not hasattr(y, "requires_grad"):
+        return TypeError(f"{what}: the outputs must be Tensors, not {y!r:.60}.")
     return RuntimeError(
         f"{what}: this tensor does not depend on any leaf with requires_grad=True "
         "(or was made under no_grad())."

@@ -160,7 +160,11 @@ def replay(root, values=None, fresh_noise=False):
         if array.shape != leaf.shape:
             raise ValueError(f"replay: a leaf has shape {leaf.shape}, its new value {array.shape}.")
         replaced[leaf.order] = array
-    value = evaluate(graph, replaced, fresh_noise).get(root.order, root.data)
+    return _again(graph, root, replaced, fresh_noise)
+
+
+def _again(graph, root, values, fresh_noise):
+    value = evaluate(graph, values, fresh_noise).get(root.order, root.data)
     return constant(np.array(value))
 
 
@@ -169,4 +173,4 @@ def resample(root):
 
     Raises as `replay` does.
     """
-    return replay(root, fresh_noise=True)
+    return _again(program("resample", root), root, {}, fresh_noise=True)

@@ -228,6 +228,8 @@ def test_format():
     assert f"{leaf(1.23456):.2f}" == "1.23"
     assert f"{leaf([2.0]):6.1f}" == "   2.0"
     assert f"{Tensor([1.0, 2.0])}" == "Tensor([1., 2.])"
+    with pytest.raises(TypeError, match=r"a tensor of shape \(2,\) has no format '\.2f'"):
+        format(Tensor([1.0, 2.0]), ".2f")
 
 
 @pytest.mark.parametrize(

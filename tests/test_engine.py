@@ -744,3 +744,13 @@ def test_comparisons_are_recorded_without_a_gradient():
     with no_grad():
         assert (x > 0).op is None
     assert (Tensor([1.0]) > 0).op is None
+
+
+def test_wrong_calls_are_named():
+    x = leaf([1.0])
+    with pytest.raises(TypeError, match="grad: the outputs must be Tensors, not 3"):
+        grad(3, x)
+    with pytest.raises(TypeError, match="gradcheck: func must be a function, not 3"):
+        mg.gradcheck(3, x)
+    with pytest.raises(TypeError, match="sparsity: a module or {name: Tensor}, not 3"):
+        mg.sparsity(3)

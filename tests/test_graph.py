@@ -403,3 +403,10 @@ def test_evaluate_runs_on_other_dtypes():
     assert abs(turned.imag / 1e-20 - np.sum(np.exp(x.data) * (x.data + 1))) < 1e-13 * abs(
         turned
     )  # the complex step
+
+
+def test_resampling_a_freed_graph_says_so():
+    loss = F.dropout(leaf([1.0, 2.0]), 0.5, training=True).sum()
+    loss.backward()
+    with pytest.raises(RuntimeError, match="resample: the graph was freed"):
+        mg.resample(loss)

@@ -103,6 +103,8 @@ def examine(
     func, inputs, eps=STEP, atol=0, rtol=0, nondet_tol=0, fast_mode=False, zero_allowed=False
 ):
     """The Finding of a gradient check; with `zero_allowed` gradients may be 0 at every entry."""
+    if not callable(func):
+        raise TypeError(f"gradcheck: func must be a function, not {func!r:.60}.")
     inputs = _tuple(inputs)
     trained = [i for i, x in enumerate(inputs) if isinstance(x, Tensor) and x.requires_grad]
     if not recording.get():

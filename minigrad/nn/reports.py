@@ -8,6 +8,7 @@ from ..engine import Tensor
 from ..modes import no_grad
 from ..noise import frozen_noise
 from ..tables import ruled
+from .module import Module
 
 __all__ = ["sparsity", "summary"]
 
@@ -84,6 +85,11 @@ def sparsity(model, near=1e-3):
 
     near  entries with a smaller magnitude count as small
 
-    SGD and Adam with L1 penalties give small entries, but no exact zeros.
+    SGD and Adam with L1 penalties give small entries, but no exact zeros. Raises TypeError for
+    anything but a module or a dict.
     """
-    return Sparsity(model.items() if isinstance(model, dict) else model.named_parameters(), near)
+    if isinstance(model, dict):
+        return Sparsity(model.items(), near)
+    if not isinstance(model, Module):
+        raise TypeError(f"sparsity: a module or {{name: Tensor}}, not {model!r:.60}.")
+    return Sparsity(model.named_parameters(), near)

@@ -231,6 +231,7 @@ class Author:
 
     def leaf(self, size, kind):
         dtype = {"i": "int64", "b": "bool"}.get(kind) or self.r.choice(self.dtypes)
+        kind = "d" if kind == "c" and not size else kind  # NumPy's numbers do not widen Tensors
         name, self.made = f"{kind}{self.made}", self.made + 1
         x = self.leaves[name] = values(self.r, size, dtype, self.tied)
         direction = np.array([self.r.uniform(-1, 1) for _ in range(x.size)]).reshape(x.shape)
