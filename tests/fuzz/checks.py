@@ -248,8 +248,8 @@ def resample_draws_the_next_noise(case):
     """Each stream goes on where it was."""
     if "noise" not in case.text or re.search(LEAVES_GRAPH, case.text):
         return
-    run = case.ours()
     expected = case.slope(case.wide, times=2)
+    run = case.ours()
     if has_shapes_of(run, expected) and is_recorded(run):
         same("resample", mg.resample(run["loss"]), value(expected["loss"]), 1e-9)
 
