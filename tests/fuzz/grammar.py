@@ -90,7 +90,7 @@ GRAMMAR = {
         "np.diagonal({a}, `r.randint(-1, 1)`)",
     ],
     "indexing": [
-        *["{a}[{index}]"] * 3, "{a}[{index}][{index}]", "np.take(np.stack([{a}, {a}], {axis}), [0, -1, 0], {axis})",
+        *["{a}[{index}]"] * 3, "{a}[{index}][{index}]", "np.take(np.stack([{a}, {a}]), [0, -1, 0], axis=0)",
         "np.take({a}, [1, 0])", 'np.take_along_axis({a}, np.argsort({a}, {axis}, "stable"), -1)',
         "{a}[{a}.argmax(0)]", "np.sum({a}[{a} > {n}])", "np.sum({a}[{mask}])", "{a}[{whole}]",
         "np.stack([*{a}, {a}[0]])", "{a}[..., None] * {b}", "{a}[::-1] + {a}",

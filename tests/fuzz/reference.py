@@ -256,7 +256,11 @@ class F:
 
     relu = lambda x: x * (x > 0)
     sigmoid = lambda x: 1 / (1 + np.exp(-x))
-    softplus = lambda x: np.log1p(np.exp(x))
+
+    def softplus(x):
+        large = bare(x).real > 0  # exp(x) may be too large
+        return np.where(large, x + np.log1p(np.exp(-x)), np.log1p(np.exp(x)))
+
     silu = lambda x: x / (1 + np.exp(-x))
     leaky_relu = lambda x: 0.01 * x + 0.99 * F.relu(x)
     elu = lambda x: np.where(x > 0, x, np.expm1(x))
@@ -305,7 +309,7 @@ class F:
     l1_loss = reduced(lambda x, y: np.abs(x - y))
     huber_loss = reduced(huber)
     binary_cross_entropy_with_logits = reduced(
-        lambda x, y: y * np.log1p(np.exp(-x)) + (1 - y) * np.log1p(np.exp(x))
+        lambda x, y: y * F.softplus(-x) + (1 - y) * F.softplus(x)
     )
 
     def cross_entropy(x, target, reduction="mean", label_smoothing=0.0):
