@@ -150,8 +150,9 @@ def means(model, x):
     """(scaled, arithmetic mean, normalised geometric mean), each (n, 10), over all masks of the inputs. `share=0`: one mask for all images."""
     with mg.sampling():
         scores = model(x)
-    arithmetic = mg.expectation(F.softmax(scores)).value.numpy()
-    geometric = np.exp(mg.expectation(F.log_softmax(scores)).value.numpy())
+    both = np.stack([F.softmax(scores), F.log_softmax(scores)])
+    arithmetic, logarithmic = mg.expectation(both).value.numpy()
+    geometric = np.exp(logarithmic)
     return scaled(model, x), arithmetic, geometric / geometric.sum(axis=1, keepdims=True)
 
 

@@ -34,6 +34,7 @@ SCRIPTS = {  # the pictures that each writes
 }
 # Fewer steps than --quick takes, where steps cost more than all the rest.
 FEWER = {"regularization": 20, "char_transformer": 5, "variance_shift": 20}
+FEWER |= {"dropout_is_ridge": 100, "lenet": 3, "resnet": 2, "seq_gru": 3}
 
 
 @pytest.fixture
