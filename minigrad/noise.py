@@ -217,8 +217,13 @@ class Seeded:
     """
 
     def __init__(self, entropy=None, children=0):
-        self.entropy = np.random.SeedSequence().entropy if entropy is None else entropy
-        self.streams, self.children = {}, children
+        self._entropy, self.streams, self.children = entropy, {}, children
+
+    @property
+    def entropy(self):
+        if self._entropy is None:  # only now: the import of np.random takes a while
+            self._entropy = np.random.SeedSequence().entropy
+        return self._entropy
 
     def stream(self, name):
         if name not in self.streams:
