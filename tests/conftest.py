@@ -54,7 +54,8 @@ def pytest_configure(config):
         )
 
     def other_manual_seed(seed):
-        manual_seed(int(seed) + (n << 64) if isinstance(seed, whole) and seed >= 0 else seed)
+        is_seed = isinstance(seed, whole) and not isinstance(seed, bool) and seed >= 0
+        manual_seed(int(seed) + (n << 64) if is_seed else seed)
 
     patch = pytest.MonkeyPatch()
     patch.setattr(np.random, "default_rng", other_rng)
