@@ -281,7 +281,8 @@ def test_check_graph_leaves_everything_as_it_was(fails, break_rule):
 
 def test_check_graph_gives_the_same_report_twice():
     loss = loss_of(small_model())
-    assert mg.check_graph(loss).rows == mg.check_graph(loss).rows
+    first, second = mg.check_graph(loss), mg.check_graph(loss)
+    assert str(first) == str(second)  # errors below 1e-15 may depend on where arrays lie in memory
 
 
 def test_check_graph_of_a_long_chain_with_one_leaf_used_at_every_link():
