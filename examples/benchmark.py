@@ -39,6 +39,27 @@ def normal(*shape):
     return rng.standard_normal(shape).astype(np.float32)
 
 
+def classifying(model, optimizer, x, y):
+    """A training step of a classifier, and the same step compiled."""
+
+    def minigrad():
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(x), y)
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    step = mg.compile(lambda x, y: F.cross_entropy(model(x), y))
+
+    def compiled():
+        optimizer.zero_grad()
+        loss = step(x, y)
+        optimizer.step()
+        return loss.item()
+
+    return minigrad, compiled
+
+
 # ---- op: a chain of 333 tanh(x * a + b) on 8 floats, forward and backward to x
 
 
@@ -135,20 +156,7 @@ def mlp_small(batch=64, sizes=(64, 128, 64, 10), lr=0.01):
         layer.weight.data[...], layer.bias.data[...] = w, b
     optimizer = optim.SGD(model.parameters(), lr=lr)
 
-    def minigrad():
-        optimizer.zero_grad()
-        loss = F.cross_entropy(model(images), labels)
-        loss.backward()
-        optimizer.step()
-        return loss.item()
-
-    step = mg.compile(lambda x, y: F.cross_entropy(model(x), y))
-
-    def compiled():
-        optimizer.zero_grad()
-        loss = step(images, labels)
-        optimizer.step()
-        return loss.item()
+    minigrad, compiled = classifying(model, optimizer, images, labels)
 
     if torch:
         twin = torch.nn.Sequential(
@@ -356,20 +364,7 @@ def conv(batch=64, pixels=28, channels=(1, 16, 32), classes=10, lr=0.01):
         layer.weight.data[...], layer.bias.data[...] = w, b
     optimizer = optim.SGD(model.parameters(), lr=lr)
 
-    def minigrad():
-        optimizer.zero_grad()
-        loss = F.cross_entropy(model(images), labels)
-        loss.backward()
-        optimizer.step()
-        return loss.item()
-
-    step = mg.compile(lambda x, y: F.cross_entropy(model(x), y))
-
-    def compiled():
-        optimizer.zero_grad()
-        loss = step(images, labels)
-        optimizer.step()
-        return loss.item()
+    minigrad, compiled = classifying(model, optimizer, images, labels)
 
     if torch:
         twins = sum(

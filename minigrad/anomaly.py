@@ -16,12 +16,11 @@ from .array import data_of
 from .blocks import Mode, ModeBlock
 from .engine import Tensor
 from .modes import path, scope
-from .registry import Family
+from .registry import FILE, Family
 
 detecting = Mode("detecting", default=False)
 PACKAGE = os.path.join(os.path.dirname(__file__), "")
-CALLS = "<op>"  # the file name of the functions that call ops, which registry.py compiles
-FILES = {CALLS, inspect.getfile(Tensor), inspect.getfile(Family)}  # CALLS, and where vjp is
+FILES = {FILE, inspect.getfile(Tensor), inspect.getfile(Family)}  # of calls, and where vjp is
 MOST = 2**18  # nodes whose lines are kept
 
 
@@ -76,7 +75,7 @@ class detect_anomaly(ModeBlock):
             self.steps += 1 if event == "call" else -1
             if event == "return" and value is not None and detecting.get():
                 self.look_at_cotangents(frame.f_locals, value)
-        elif event == "return" and code.co_filename == CALLS and detecting.get():
+        elif event == "return" and code.co_filename == FILE and detecting.get():
             if not isinstance(value, Tensor) or not value.args:
                 return
             self.lines[value.order] = _line_of_call(frame)
@@ -139,6 +138,6 @@ def _first(is_bad, x):
 
 def _line_of_call(frame):
     """(file, line) of the innermost call outside this package."""
-    while frame.f_back and frame.f_code.co_filename.startswith((PACKAGE, CALLS)):
+    while frame.f_back and frame.f_code.co_filename.startswith((PACKAGE, FILE)):
         frame = frame.f_back
     return frame.f_code.co_filename, frame.f_lineno

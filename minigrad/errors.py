@@ -15,10 +15,17 @@ def same_kind(error, message):
 WRONG_CALL = ValueError, IndexError, TypeError  # what wrong arguments raise
 
 
-def is_told(error, name):
-    """Whether an error names the function that was called, or has a class of its own."""
+def named(error, name):
+    """The error with the name of the function that was called in front.
+
+    It stays as it is if it has the name already, or a class of its own.
+    """
     package = type(error).__module__.partition(".")[0]
-    return str(error).startswith(name) or package not in ("builtins", "numpy")
+    if str(error).startswith(name) or package not in ("builtins", "numpy"):
+        return error
+    told = same_kind(error, f"{name}: {error}")
+    told.__cause__ = error
+    return told
 
 
 # ---------------------------------------------------------------------------------------- tensors

@@ -8,7 +8,7 @@ begin with "_". Names of arguments neither begin nor end with "_".
 import numpy as np
 
 from .changes import tick
-from .engine import GRADIENT, RECORDED, Tensor, constant, record
+from .engine import GRADIENT, RECORDED, Tensor, constant
 from .errors import forward_again, no_rule
 from .modes import recording, scope
 
@@ -89,11 +89,10 @@ vjp.__code__ = vjp.__code__.replace()
 _op.vjp = vjp
 """
 
-OBJECTS = {  # what the text uses, beside the op, its forward and its rules
+OBJECTS = {  # what the text uses, beside the op, its forward and rules, and `record`
     "_Tensor": Tensor,
     "_NUMBERS": (float, int),
     "_NUMBERS_OR_NONE": (float, int, type(None)),
-    "_record": record,
     "_constant": constant,
     "_forward_again": forward_again,
     "_no_rule": no_rule,
@@ -154,5 +153,5 @@ def _filled(op, parts):
 def speed_up(op, objects):
     """The `text` of an op. The objects that it uses are added."""
     rules = getattr(op, "family", op).rules  # a Member takes the rules of its family
-    objects |= OBJECTS | {"_op": op, "_forward": op.forward, "_rules": rules}
+    objects |= OBJECTS | {"_forward": op.forward, "_rules": rules}
     return text(op)

@@ -14,7 +14,7 @@ import numpy as np
 from . import later
 from .array import as_array, data_of, numpy_functions
 from .engine import Op, Tensor, constant, record, wants_gradient
-from .errors import WRONG_CALL, is_told, same_kind
+from .errors import WRONG_CALL, named, same_kind
 from .modes import Composition, scoped
 
 try:  # fast.py saves time and changes nothing else. MINIGRAD_FAST=0 in the environment omits it.
@@ -24,6 +24,7 @@ except ImportError:
 if os.environ.get("MINIGRAD_FAST") == "0":
     speed_up = None
 
+FILE = "<op>"  # the file name of the functions that call ops
 ops = {}  # name -> the Op, or the Family, of every op that has a rule
 
 
@@ -128,10 +129,10 @@ def _text(op, objects):
     elif isinstance(op, Member):
         given = identifiers(op)
     objects |= {f"_default_{name}": value for name, value in op.defaults.items()}
-    named = [f"{n}=_default_{n}" if n in op.defaults else n for n in given]
+    signature = [f"{n}=_default_{n}" if n in op.defaults else n for n in given]
     others = [OTHER_NAMES[n] for n in op.defaults if n in OTHER_NAMES] if type(op) is Op else []
     others = [n for n in others if n not in op.names]
-    head = f"def call({', '.join([*named, *(f'{n}=None' for n in others)])}):"
+    head = f"def call({', '.join([*signature, *(f'{n}=None' for n in others)])}):"
     args, member = ", ".join(given), "_op"
     if others:
         objects["_by_other_names"] = later.by_other_names
@@ -152,7 +153,7 @@ def compiled(text):
 
     Each takes copies of the code of its functions, which Python adapts to the objects they meet.
     """
-    return compile(text, "<op>", "exec")
+    return compile(text, FILE, "exec")
 
 
 def on_data(*functions):
@@ -265,8 +266,6 @@ def composition(function=None, *, kind="operation"):
         try:
             return scoped(owner, function, *args, **kwargs)
         except WRONG_CALL as error:
-            if is_told(error, owner.name):
-                raise
-            raise same_kind(error, f"{owner.name}: {error}") from error
+            raise named(error, owner.name)  # noqa: B904 (it has its cause)
 
     return call

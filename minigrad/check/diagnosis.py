@@ -44,9 +44,9 @@ def function_of(part, x):
 def diagnose(function, rates=(), others=None, turned=None, settings=None):
     """The simple hypotheses that explain the wrong gradients of a Map, in words.
 
-    rates   the drop rates in play
-    others  {name: Map} of the other operands
-    turned  {name: push} of this function with another operand transposed
+    rates     the drop rates in play
+    others    {name: Map} of the other operands
+    turned    {name: push} of this function with another operand transposed
     settings  {name: number} of the op
     """
     found = list(_explanations(function, rates, others or {}, turned or {}, settings or {}))

@@ -53,9 +53,9 @@ def check_node(node, rates, settings):
         return worst._replace(note=worst.note + (PAST if part.plain else ""))
     notes = [f"By {node.op.names[i]}: {found[i].note}." for i in wrong]
     wrong = [i for i in wrong if found[i].verdict == "FAIL"]
-    notes += [f"Diagnosis for {node.op.names[i]}: {_diagnosed(part, i, rates)}." for i in wrong]
-    if len(wrong) == 1:
-        notes[-1] = notes[-1].replace(f"Diagnosis for {node.op.names[wrong[0]]}", "Diagnosis")
+    for i in wrong:
+        which = f" for {node.op.names[i]}" if len(wrong) > 1 else ""
+        notes.append(f"Diagnosis{which}: {_diagnosed(part, i, rates)}.")
     rule = where(node.op, wrong) if worst.verdict == "FAIL" else ""
     return worst._replace(note=" ".join(notes), rule=rule)
 

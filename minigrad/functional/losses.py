@@ -34,7 +34,7 @@ def _checked(name, scores, target, reduction, ignore_index):
     if not isinstance(ignore_index, (int, np.integer)):
         raise TypeError(f"{name}: ignore_index is a whole number, not {ignore_index!r}.")
     shape, labels = np.shape(scores), np.asarray(data_of(target))
-    axis = min(1, len(shape) - 1)  # of the classes
+    axis = losses.class_axis(scores)
     needed = shape[:axis] + shape[axis + 1 :]
     if not shape or labels.shape != needed:
         target_shape = f"a target of shape {needed}, got {labels.shape}"

@@ -10,7 +10,7 @@ from .reductions import restored
 
 def class_axis(x):
     """The axis of the classes of scores x (N, C, ...) or (C,)."""
-    return min(1, x.ndim - 1)
+    return min(1, np.ndim(x) - 1)
 
 
 def _chosen(x, target, ignore_index, dtype):

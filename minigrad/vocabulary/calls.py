@@ -8,9 +8,9 @@ methods, such as np.add.reduce.
 import numpy as np
 
 from .. import errors
-from ..array import data_of, implementation, numpy_functions
+from ..array import data_of, implementation, is_recorded, numpy_functions
 from ..changes import mark_changed
-from ..engine import Tensor, constant
+from ..engine import Tensor, constant, wants_gradient
 from ..modes import recording
 from ..ops import logsumexp
 from .keywords import by_numpy
@@ -38,21 +38,11 @@ def otherwise(function, args, keywords, error):
         result = by_numpy(own.op, args, keywords)
     if result is not NotImplemented:
         return result
-    if own and (not isinstance(error, TypeError) or is_recorded((args, keywords))):
-        raise _named(function, error)
-    if wants_gradient((args, keywords)):
+    if own and (not isinstance(error, TypeError) or joins_graph((args, keywords))):
+        raise errors.named(error, function.__name__)
+    if joins_backward((args, keywords)):
         raise errors.in_place(function) if function in IN_PLACE else error
     return on_plain_data(function, args, keywords, args[:1] if function in IN_PLACE else ())
-
-
-def _named(function, error):
-    """`error` with the name of the function in front, unless its message names one."""
-    name = function.__name__
-    if errors.is_told(error, name):
-        return error
-    named = errors.same_kind(error, f"{name}: {error}")
-    named.__cause__ = error
-    return named
 
 
 def on_plain_data(call, args, keywords, changed=()):
@@ -91,14 +81,14 @@ def settled(x):
     return np.asarray(x) if isinstance(x, Tensor) else x
 
 
-def is_recorded(x):
+def joins_graph(x):
     """Whether a result of one of the Tensors in x would be recorded."""
-    return recording.get() and any(t.flags for t in tensors(x))
+    return recording.get() and any(map(is_recorded, tensors(x)))
 
 
-def wants_gradient(x):
+def joins_backward(x):
     """Whether a gradient would flow through one of the Tensors in x."""
-    return recording.get() and any(t.requires_grad for t in tensors(x))
+    return recording.get() and any(map(wants_gradient, tensors(x)))
 
 
 def _wrapped(x):
@@ -116,7 +106,7 @@ REDUCED |= {np.logical_and: np.all, np.logical_or: np.any, np.logaddexp: logsume
 
 def ufunc(function, method, inputs, keywords):
     """function.method(*inputs, **keywords). The method "__call__" calls the function itself."""
-    if not wants_gradient((inputs, keywords)):
+    if not joins_backward((inputs, keywords)):
         call = numpy_functions.get(function) if method == "__call__" and not keywords else None
         changed = inputs[:1] if method == "at" else ()
         if call:

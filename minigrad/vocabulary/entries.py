@@ -55,6 +55,11 @@ def _picked(arrays, numbers):
     return np.concatenate([np.zeros(1, entries[0].dtype), *entries])[numbers]
 
 
+def _rearranged(x, move):
+    """The entries of x where `move` puts their numbers, which are 0, 1, ... in the shape of x."""
+    return np.ravel(x)[move(np.arange(x.size).reshape(x.shape))]
+
+
 for function in (
     *(np.atleast_1d, np.atleast_2d, np.atleast_3d, np.broadcast_arrays, np.meshgrid, np.copy),
     *(np.diag, np.diagflat, np.rot90, np.flipud, np.fliplr, np.rollaxis, np.matrix_transpose),
@@ -92,8 +97,7 @@ def pad(x, pad_width, mode="constant", **settings):
         return NotImplemented
     moves = mode in ("edge", "wrap", "reflect", "symmetric")
     if moves and settings.get("reflect_type") != "odd":
-        numbers = np.arange(x.size).reshape(x.shape)
-        return np.ravel(x)[np.pad(numbers, pad_width, mode, **settings)]
+        return _rearranged(x, lambda numbers: np.pad(numbers, pad_width, mode, **settings))
     if mode not in ("reflect", "symmetric", "linear_ramp", "mean"):
         raise ValueError(f"pad: mode {mode!r} has no rule.")
     for axis, n in enumerate(x.shape):
@@ -119,5 +123,4 @@ def reshape(x, shape, order=None):
         return NotImplemented
     if order not in ("C", "F"):
         raise ValueError(f'reshape: order is "C" or "F", not {order!r}.')
-    numbers = np.arange(x.size).reshape(x.shape)
-    return np.ravel(x)[np.reshape(numbers, shape, order=order)]
+    return _rearranged(x, lambda numbers: np.reshape(numbers, shape, order=order))
