@@ -3,8 +3,10 @@
 Nothing here knows the graph. Operators and methods are attached in ops/methods.py.
 """
 
+from collections.abc import Callable, Iterator
 from copy import copy
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,11 +14,22 @@ from . import errors, later
 from .changes import mark_changed
 from .modes import recording
 
+if TYPE_CHECKING:  # a base class for editors; at run time ops/methods.py attaches what it holds
+    from .engine import Tensor
+    from .ops.methods import Methods
+else:
+    Methods = object
+
 default_dtype = np.dtype(np.float32)
 numpy_functions = {}  # NumPy function -> the op or composition that it calls on Tensors
 
+# Types of arguments, for signatures; Operand is below.
+DType = np.dtype | type | str
+Axis = int | tuple[int, ...] | None
+Sizes = int | tuple[int, ...]  # one number, or a number for each axis
 
-def set_default_dtype(dtype):
+
+def set_default_dtype(dtype: DType) -> None:
     """Sets the float dtype of Tensors that are made of Python floats and lists (float32 at first).
 
     Raises TypeError if `dtype` is not a float dtype.
@@ -96,47 +109,66 @@ def as_list(x):
     return [x] if is_one else list(x)
 
 
-class Array:
+class Array(Methods):
     """The part of Tensor that needs its `data` only."""
 
     __slots__ = ()
+    data: np.ndarray  # of Tensor, and so are
+    grad: "Tensor | None"
+    name: str | None
 
-    shape = property(lambda self: self.data.shape)
-    dtype = property(lambda self: self.data.dtype)
-    ndim = property(lambda self: self.data.ndim)
-    size = property(lambda self: self.data.size)
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The size of each axis."""
+        return self.data.shape
 
-    def requires_grad_(self, value=True):
+    @property
+    def dtype(self) -> np.dtype:
+        """The dtype of the entries."""
+        return self.data.dtype
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return self.data.ndim
+
+    @property
+    def size(self) -> int:
+        """The number of entries."""
+        return self.data.size
+
+    def requires_grad_(self, value: bool = True) -> "Tensor":
         """Sets requires_grad and returns the tensor."""
         self.requires_grad = value
         return self
 
     # ---- leaving the graph
 
-    def item(self):
+    def item(self) -> Any:
         """The only entry as a Python number. Raises ValueError if there are more or none."""
         if self.size != 1:
             raise errors.not_one_number(self)
         return self.data.item()
 
-    def numpy(self):
+    def numpy(self) -> np.ndarray:
         """The values as a NumPy array, without the graph. It shares memory with this tensor."""
         return self.data
 
-    def tolist(self):
+    def tolist(self) -> Any:
         """The values as nested lists of Python numbers."""
         return self.data.tolist()
 
-    def __array__(self, dtype=None, copy=None):
+    # of objects: else type checkers would take array * tensor for an array
+    def __array__(self, dtype=None, copy=None) -> "np.ndarray[Any, np.dtype[np.object_]]":
         remedy = "np.f(t) keeps the graph for every f with a rule; t.numpy() leaves it"
         self._leave("np.asarray(t)", remedy)
         return np.array(self.data, dtype=dtype, copy=copy)
 
-    def __float__(self):
+    def __float__(self) -> float:
         self._leave("float(t)", "t.item() reads the value")
         return float(self.item())
 
-    def __int__(self):
+    def __int__(self) -> int:
         self._leave("int(t)", "t.item() reads the value")
         return int(self.item())
 
@@ -144,22 +176,22 @@ class Array:
         if self.requires_grad:
             raise errors.drops_gradient(self, action, remedy)
 
-    def __index__(self):
+    def __index__(self) -> int:
         return self.data.__index__()
 
-    def __bool__(self):
+    def __bool__(self) -> bool:
         if self.size != 1:
             raise errors.ambiguous_truth(self)
         return bool(self.data)
 
     # ---- Python's protocols
 
-    def __len__(self):
+    def __len__(self) -> int:
         if not self.ndim:
             raise errors.no_length()
         return len(self.data)
 
-    def __iter__(self):
+    def __iter__(self) -> "Iterator[Tensor]":
         return _rows(self, len(self))
 
     __hash__ = object.__hash__  # `==` compares entries; as the key of a dict, a tensor is itself
@@ -196,7 +228,7 @@ class Array:
     def __setitem__(self, index, value):
         raise errors.item_assignment(self)
 
-    def _in_place(ufunc, symbol):
+    def _in_place(ufunc, symbol) -> "Callable[[Any, Operand], Tensor]":
         def update(self, other):
             joins = recording.get() and not self.requires_grad and is_recorded(other)
             if not self.is_leaf or joins:
@@ -232,6 +264,9 @@ class Array:
             return implementation(function)(*args, **keywords)
         except errors.WRONG_CALL as error:
             return later.calls().otherwise(function, args, keywords, error)
+
+
+Operand = Array | np.ndarray | np.generic | float | list[Any]
 
 
 def _rows(x, n):

@@ -92,7 +92,7 @@ class Tensor(Array):
     is_leaf = property(lambda self: self.op is None, doc="Whether no op made this tensor.")
 
     @property
-    def requires_grad(self):
+    def requires_grad(self) -> bool:
         """Whether backward passes through this tensor. Can be set on a leaf."""
         return self.flags >= GRADIENT
 
@@ -104,15 +104,15 @@ class Tensor(Array):
             raise errors.not_a_float(self.dtype)
         self.flags = (self.flags & RECORDED) | (GRADIENT if value else 0)
 
-    def retain_grad(self):
+    def retain_grad(self) -> None:
         """Makes backward give this result a `.grad`, as it does for a leaf."""
         self.retains_grad = not self.is_leaf
 
-    def detach(self):
+    def detach(self) -> "Tensor":
         """A Tensor of the same values without the graph. It shares memory with this tensor."""
         return constant(self.data)
 
-    def backward(self, gradient=None, retain_graph=None, create_graph=False):
+    def backward(self, gradient=None, retain_graph=None, create_graph=False) -> None:
         """Adds to the `.grad` of each leaf the derivative of this tensor by that leaf.
 
         gradient      An array or Tensor of this tensor's shape that multiplies the derivative. A
@@ -307,7 +307,7 @@ def _as_gradient(x, cotangent, is_own):
 
 def grad(
     outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=False, allow_unused=False
-):
+) -> tuple[Tensor, ...]:
     """The derivatives of the sum of `outputs` by each of `inputs`, as a tuple. No `.grad` changes.
 
     outputs, inputs  A Tensor or a list of Tensors.

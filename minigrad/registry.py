@@ -6,13 +6,15 @@ ops. `ops` knows every op that has rules, by name: the proofs, the tests and the
 
 import inspect
 import os
+from collections.abc import Callable
 from functools import cache, partial, update_wrapper, wraps
 from inspect import Parameter, Signature
+from typing import Any, ParamSpec, overload
 
 import numpy as np
 
 from . import later
-from .array import as_array, data_of, numpy_functions
+from .array import Operand, as_array, data_of, numpy_functions
 from .engine import Op, Tensor, constant, record, wants_gradient
 from .errors import WRONG_CALL, named, same_kind
 from .modes import Composition, scoped
@@ -27,7 +29,23 @@ if os.environ.get("MINIGRAD_FAST") == "0":
 FILE = "<op>"  # the file name of the functions that call ops
 ops = {}  # name -> the Op, or the Family, of every op that has a rule
 
+# Editors and type checkers see an op with the arguments of its forward, and with a Tensor as its
+# result. So a forward says what its callers pass, and nothing says it twice.
+P = ParamSpec("P")
+Recorded = Callable[P, Tensor]
+Declaration = Callable[[Callable[P, Any]], Recorded[P]]
 
+
+@overload
+def op(forward: np.ufunc, /, *, x: Any, y: Any) -> Callable[[Operand, Operand], Tensor]: ...
+@overload
+def op(forward: np.ufunc, /, *, x: Any) -> Callable[[Operand], Tensor]: ...
+@overload
+def op(forward: Callable[P, Any], /, **rules: Any) -> Recorded[P]: ...
+@overload
+def op(
+    forward: None = None, /, **rules: Any
+) -> Callable[[Callable[P, Any]], Callable[P, Tensor]]: ...
 def op(forward=None, /, *, numpy=None, kind="operation", prox=None, **rules):
     """Makes an op of a function on arrays. Each keyword is the rule of one argument:
 
@@ -76,6 +94,7 @@ def op(forward=None, /, *, numpy=None, kind="operation", prox=None, **rules):
     if isinstance(forward, np.ufunc):  # its own signature has out= and where=, the op has not
         parameters = [Parameter(n, Parameter.POSITIONAL_OR_KEYWORD) for n in names]
         call.__signature__ = Signature(parameters)
+        call.__doc__ = f"np.{name}({', '.join(names)}), entry by entry."
     call.op = this
     if numpy is not None:
         numpy_functions[numpy] = call
@@ -245,6 +264,12 @@ class Each:
         return self.rule(self.operands[i])
 
 
+@overload
+def composition(function: Callable[P, Any]) -> Recorded[P]: ...
+@overload
+def composition(
+    function: None = None, *, kind: str = "operation"
+) -> Callable[[Callable[P, Any]], Callable[P, Tensor]]: ...
 def composition(function=None, *, kind="operation"):
     """Decorates a function of several ops: pictures and reports show its nodes as one.
 

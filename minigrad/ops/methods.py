@@ -1,59 +1,18 @@
 """Operators and methods of Tensor. They are attached here, since engine.py knows no op."""
 
 import math
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import numpy as np
 
 from .. import errors, later
-from ..array import implementation, implements
+from ..array import DType, Operand, implementation, implements
 from ..engine import Tensor
 from . import comparisons, elementwise, indexing, linalg, reductions, shaping
 
-BINARY = {  # t + u and u + t, for each of them
-    "add": np.add,
-    "sub": np.subtract,
-    "mul": np.multiply,
-    "truediv": np.divide,
-    "pow": np.power,
-    "mod": np.remainder,
-    "matmul": np.matmul,
-    "floordiv": np.floor_divide,
-    "and": np.bitwise_and,
-    "or": np.bitwise_or,
-    "xor": np.bitwise_xor,
-}
-OTHER = {  # -t, t == u
-    "neg": np.negative,
-    "pos": np.positive,
-    "abs": np.absolute,
-    "invert": np.invert,
-    "eq": np.equal,
-    "ne": np.not_equal,
-    "lt": np.less,
-    "le": np.less_equal,
-    "gt": np.greater,
-    "ge": np.greater_equal,
-}
-# t.sum(...) is np.sum(t, ...)
-METHODS = ["sum", "mean", "max", "min", "prod", "var", "std", "cumsum", "argmax", "argmin"]
-METHODS += ["any", "all", "round", "exp", "log", "sqrt", "abs", "tanh", "clip", "matmul"]
-METHODS += ["swapaxes", "squeeze"]
 
-for name, function in BINARY.items():
-    op = implementation(function)
-    setattr(Tensor, f"__{name}__", op)
-    setattr(Tensor, f"__r{name}__", lambda x, y, op=op: op(y, x))
-for name, function in OTHER.items():
-    setattr(Tensor, f"__{name}__", implementation(function))
-for name in METHODS:
-    setattr(Tensor, name, implementation(getattr(np, name)))
-Tensor.__getitem__ = indexing.at
-Tensor.sigmoid = elementwise.sigmoid
-Tensor.relu = elementwise.relu
-Tensor.dot = lambda x, y: np.dot(x, y)  # a composition, which comes later
-
-
-def astype(x, dtype):
+def astype(x, dtype: DType) -> Tensor:
     """x in another dtype. A gradient flows if both dtypes are float dtypes."""
     dtype = np.dtype(dtype)
     if dtype.kind == "c":
@@ -67,17 +26,17 @@ def _several(args):
     return args[0] if len(args) == 1 and not isinstance(args[0], int) else args
 
 
-def reshape(x, *shape):
+def reshape(x, *shape: Any) -> Tensor:
     """x in another shape: x.reshape(2, 3) or x.reshape((2, 3))."""
     return shaping.reshape(x, _several(shape))
 
 
-def transpose(x, *axes):
+def transpose(x, *axes: Any) -> Tensor:
     """x with its axes reversed, or in the order `axes`."""
     return shaping.transpose(x, _several(axes) or None)
 
 
-def flatten(x, start_dim=0, end_dim=-1):
+def flatten(x, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """x with the axes from start_dim to end_dim as one axis; by default all.
 
     Raises ValueError if there are no such axes.
@@ -93,11 +52,75 @@ def flatten(x, start_dim=0, end_dim=-1):
     return shaping.reshape(x, (*shape[:start], merged, *shape[end + 1 :]))
 
 
-Tensor.astype = astype
-Tensor.reshape = reshape
-Tensor.transpose = transpose
-Tensor.flatten = Tensor.ravel = flatten
-Tensor.T = property(transpose)
+def dot(x, y: Operand) -> Tensor:
+    """x @ y for vectors and matrices, x * y for a scalar: np.dot(x, y)."""
+    return np.dot(x, y)  # a composition, which comes later
+
+
+Unary = Callable[[Any], Tensor]
+Binary = Callable[[Any, Operand], Tensor]
+
+
+def _unary(function: np.ufunc) -> Unary:
+    return implementation(function)
+
+
+def _binary(function: np.ufunc) -> Binary:
+    return implementation(function)
+
+
+def _both(function: np.ufunc) -> tuple[Binary, Binary]:
+    """The functions of t + u and of u + t."""
+    op = implementation(function)
+    return op, lambda x, y: op(y, x)
+
+
+class Methods:
+    """What Tensor gets here. t.sum(...) is np.sum(t, ...)."""
+
+    __add__, __radd__ = _both(np.add)
+    __sub__, __rsub__ = _both(np.subtract)
+    __mul__, __rmul__ = _both(np.multiply)
+    __truediv__, __rtruediv__ = _both(np.divide)
+    __pow__, __rpow__ = _both(np.power)
+    __mod__, __rmod__ = _both(np.remainder)
+    __matmul__, __rmatmul__ = _both(np.matmul)
+    __floordiv__, __rfloordiv__ = _both(np.floor_divide)
+    __and__, __rand__ = _both(np.bitwise_and)
+    __or__, __ror__ = _both(np.bitwise_or)
+    __xor__, __rxor__ = _both(np.bitwise_xor)
+    __neg__ = _unary(np.negative)
+    __pos__ = _unary(np.positive)
+    __abs__ = _unary(np.absolute)
+    __invert__ = _unary(np.invert)
+    __eq__: ClassVar[Binary] = _binary(np.equal)
+    __ne__: ClassVar[Binary] = _binary(np.not_equal)
+    __lt__ = _binary(np.less)
+    __le__ = _binary(np.less_equal)
+    __gt__ = _binary(np.greater)
+    __ge__ = _binary(np.greater_equal)
+    __getitem__ = indexing.at
+
+    sum, mean, prod, cumsum = reductions.sum, reductions.mean, reductions.prod, reductions.cumsum
+    max, min, var, std = reductions.max, reductions.min, reductions.var, reductions.std
+    argmax, argmin = comparisons.argmax, comparisons.argmin
+    any, all, round = comparisons.any, comparisons.all, comparisons.round
+    exp, log, sqrt, tanh = elementwise.exp, elementwise.log, elementwise.sqrt, elementwise.tanh
+    abs, clip = elementwise.absolute, elementwise.clip
+    relu, sigmoid = elementwise.relu, elementwise.sigmoid
+    matmul, dot = linalg.matmul, dot
+    astype, reshape, transpose, flatten, ravel = astype, reshape, transpose, flatten, flatten
+    swapaxes, squeeze = shaping.swapaxes, shaping.squeeze
+
+    @property
+    def T(self) -> Tensor:
+        """The tensor with its axes reversed."""
+        return transpose(self)
+
+
+for name, method in vars(Methods).items():
+    if name not in ("__module__", "__doc__", "__dict__", "__weakref__", "__hash__"):
+        setattr(Tensor, name, method)
 for name in later.METHODS.split():
     setattr(Tensor, name, later.Method(name))
 
