@@ -7,6 +7,7 @@ Tensors: np.sign(t), np.floor(t).
 
 import numpy as np
 
+from ..array import Axis
 from ..registry import on_data, op
 
 COMPARISONS = np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal
@@ -22,7 +23,7 @@ for ufunc in (*ROUNDING, *TRUTH):
 
 
 @op(numpy=np.round, x=None)
-def round(x, decimals=0):
+def round(x, decimals: int = 0):
     """x rounded to `decimals` digits after the point."""
     return np.round(x, decimals)
 
@@ -34,13 +35,13 @@ def isclose(x, y, rtol=1e-5, atol=1e-8, equal_nan=False):
 
 
 @op(numpy=np.argmax, x=None)
-def argmax(x, axis=None, keepdims=False):
+def argmax(x, axis: int | None = None, keepdims: bool = False):
     """The positions of the largest entries along `axis`; the first one if there are ties."""
     return np.argmax(x, axis=axis, keepdims=keepdims)
 
 
 @op(numpy=np.argmin, x=None)
-def argmin(x, axis=None, keepdims=False):
+def argmin(x, axis: int | None = None, keepdims: bool = False):
     """The positions of the smallest entries along `axis`; the first one if there are ties."""
     return np.argmin(x, axis=axis, keepdims=keepdims)
 
@@ -52,13 +53,13 @@ def argsort(x, axis=-1, kind=None):
 
 
 @op(numpy=np.any, x=None)
-def any(x, axis=None, keepdims=False):
+def any(x, axis: Axis = None, keepdims: bool = False):
     """Whether any entry along `axis` is true."""
     return np.any(x, axis=axis, keepdims=keepdims)
 
 
 @op(numpy=np.all, x=None)
-def all(x, axis=None, keepdims=False):
+def all(x, axis: Axis = None, keepdims: bool = False):
     """Whether all entries along `axis` are true."""
     return np.all(x, axis=axis, keepdims=keepdims)
 

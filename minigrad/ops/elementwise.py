@@ -10,13 +10,18 @@ maximum and minimum passes the gradient on.
 """
 
 import math
+from collections.abc import Callable
 from functools import wraps
+from typing import Any, TypeVar
 
 import numpy as np
 
 from .. import array
+from ..array import Operand
 from ..engine import Tensor
 from ..registry import op
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def floats(x):
@@ -24,7 +29,7 @@ def floats(x):
     return x.astype(array.default_dtype) if x.dtype.kind in "iub" else x
 
 
-def in_float32(function):
+def in_float32(function: F) -> F:
     """Decorates a forward or a rule: it computes in float32 what it returns in float16.
 
     In float16 a count, or a sum of many exponentials, overflows above 65,504.
@@ -154,28 +159,28 @@ tanh = op(np.tanh, x=lambda g, out, x: g - g * out * out)
 
 
 @op(x=lambda g, out, x: g * out * (1 - out))
-def sigmoid(x):
+def sigmoid(x: Operand):
     """1 / (1 + exp(-x))."""
     with np.errstate(over="ignore"):  # where exp(-x) overflows, 1 / inf is 0, as it should be
         return 1 / (1 + np.exp(-floats(x)))
 
 
 @op(x=lambda g, out, x: g * (out != 0))  # out is positive, 0 or nan
-def relu(x):
+def relu(x: Operand):
     """max(x, 0)."""
     # With a row of zeros, np.maximum is twice as fast as with the number 0.
     return np.maximum(x, np.zeros(x.shape[-1:], x.dtype))
 
 
 @op(x=lambda g, out, x: g * sigmoid(x))
-def softplus(x):
+def softplus(x: Operand):
     """log(1 + exp(x)), a smooth relu, without overflow."""
     x = floats(x)
     return np.maximum(x, 0) + np.log1p(np.exp(-magnitude(x)))  # np.logaddexp takes 15 times as long
 
 
 @op(x=lambda g, out, x: g * np.exp(-x * x) * (2 / math.sqrt(math.pi)))
-def erf(x):
+def erf(x: Operand):
     """The error function, to 1e-15, by rational functions (Cody 1969, Math. Comp. 23; CALERF)."""
     wide = x if x.dtype.kind == "c" else np.asarray(x, np.float64)
     size = np.atleast_1d(magnitude(wide))
@@ -280,7 +285,7 @@ def _is_kept(out, x, a_min, a_max):
     a_min=lambda g, out, x, a_min, a_max: g * ((out != x) & (out == a_min)),
     a_max=lambda g, out, *given: np.where(_is_kept(out, *given), 0, g * (out == given[-1])),
 )
-def clip(x, a_min=None, a_max=None):
+def clip(x, a_min: Operand | None = None, a_max: Operand | None = None):
     """x limited to [a_min, a_max]. A bound of None is no bound. If a_min > a_max, it is a_max."""
     return np.asarray(x).clip(a_min, a_max)
 

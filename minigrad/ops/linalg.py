@@ -6,6 +6,7 @@ from itertools import compress
 
 import numpy as np
 
+from ..array import Operand
 from ..registry import Each, op
 
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"  # for the axes of einsum
@@ -40,7 +41,7 @@ def _matmul_y(g, out, x, y):
 
 
 @op(numpy=np.matmul, x=_matmul_x, y=_matmul_y)
-def matmul(x, y):
+def matmul(x, y: Operand):
     """x @ y: vectors, matrices, and batches of matrices that broadcast."""
     try:
         return np.matmul(x, y)
@@ -68,7 +69,7 @@ def _rows_dot(x, matrix):
     weight=lambda g, out, x, weight, bias: flat(g).T.dot(flat(x)),
     bias=lambda g, out, x, weight, bias: flat(g).sum(axis=0),
 )
-def linear(x, weight, bias=None):
+def linear(x: Operand, weight: Operand, bias: Operand | None = None):
     """The affine map x @ weight.T + bias.
 
     x (..., n_in), weight (n_out, n_in), bias (n_out,) or None; the result is (..., n_out). Raises

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from ..array import Axis, Operand
 from ..registry import op
 from .elementwise import floats, in_float32
 
@@ -25,7 +26,7 @@ def _sum_rule(g, out, x, axis, keepdims):
 
 
 @op(numpy=np.sum, x=_sum_rule)
-def sum(x, axis=None, keepdims=False):
+def sum(x, axis: Axis = None, keepdims: bool = False):
     """The sum of the entries."""
     return np.add.reduce(x, axis=axis, keepdims=keepdims)
 
@@ -36,7 +37,7 @@ def _mean_rule(g, out, x, axis, keepdims):
 
 @op(numpy=np.mean, x=in_float32(_mean_rule))
 @in_float32
-def mean(x, axis=None, keepdims=False):
+def mean(x, axis: Axis = None, keepdims: bool = False):
     """The mean of the entries. Raises ValueError if there are none."""
     out, n = np.add.reduce(x, axis=axis, keepdims=keepdims), count(x, axis)
     if out.size and not n:
@@ -50,13 +51,13 @@ def _shared_by_ties(g, out, x, axis, keepdims):
 
 
 @op(numpy=np.max, x=in_float32(_shared_by_ties))
-def max(x, axis=None, keepdims=False):
+def max(x, axis: Axis = None, keepdims: bool = False):
     """The largest entries; ties share the gradient equally."""
     return np.max(x, axis=axis, keepdims=keepdims)
 
 
 @op(numpy=np.min, x=in_float32(_shared_by_ties))
-def min(x, axis=None, keepdims=False):
+def min(x, axis: Axis = None, keepdims: bool = False):
     """The smallest entries; ties share the gradient equally."""
     return np.min(x, axis=axis, keepdims=keepdims)
 
@@ -85,7 +86,7 @@ def _var_rule(g, out, x, axis, ddof, keepdims):
 
 @op(numpy=np.var, x=in_float32(_var_rule))
 @in_float32
-def var(x, axis=None, ddof=0, keepdims=False):
+def var(x, axis: Axis = None, ddof: float = 0, keepdims: bool = False):
     """The variance: the sum of squared deviations, divided by n - ddof."""
     if x.dtype.kind == "c":  # np.var of complex numbers is not analytic
         out = np.mean(_centred(x, axis) ** 2, axis=axis, keepdims=keepdims)
@@ -101,7 +102,7 @@ def _std_rule(g, out, x, axis, ddof, keepdims):
 
 @op(numpy=np.std, x=in_float32(_std_rule))
 @in_float32
-def std(x, axis=None, ddof=0, keepdims=False):
+def std(x, axis: Axis = None, ddof: float = 0, keepdims: bool = False):
     """The standard deviation. Where it is 0, its gradient is 0 too."""
     return np.sqrt(var(x, axis, ddof, keepdims))
 
@@ -151,14 +152,14 @@ def _prod_rule(g, out, x, axis, keepdims):
 
 
 @op(numpy=np.prod, x=_prod_rule)
-def prod(x, axis=None, keepdims=False):
+def prod(x, axis: Axis = None, keepdims: bool = False):
     """The product of the entries."""
     return np.prod(x, axis=axis, keepdims=keepdims)
 
 
 @op(x=lambda g, out, x, axis, keepdims: restored(g, x, axis, keepdims) * softmax(x, axis))
 @in_float32
-def logsumexp(x, axis=None, keepdims=False):
+def logsumexp(x: Operand, axis: Axis = None, keepdims: bool = False):
     """log(sum(exp(x))), without overflow."""
     x = floats(x)
     limits = np.finfo(x.dtype)  # a finite maximum gives no inf - inf
@@ -171,7 +172,7 @@ def logsumexp(x, axis=None, keepdims=False):
 
 @op(x=lambda g, out, x, axis: out * (g - (g * out).sum(axis=axis, keepdims=True)))
 @in_float32
-def softmax(x, axis=-1):
+def softmax(x: Operand, axis: Axis = -1):
     """exp(x) / sum(exp(x)) along `axis`, without overflow: the gradient of logsumexp."""
     x = floats(x)
     e = np.exp(x - _top(x, axis))
@@ -181,7 +182,7 @@ def softmax(x, axis=-1):
 
 @op(x=lambda g, out, x, axis: g - np.exp(out) * g.sum(axis=axis, keepdims=True))
 @in_float32
-def log_softmax(x, axis=-1):
+def log_softmax(x: Operand, axis: Axis = -1):
     """log(softmax(x)) along `axis`, without overflow."""
     scores = floats(x)
     # For few classes, NumPy reduces along the first axis several times as fast as along the last.
@@ -199,7 +200,7 @@ def _cumsum_rule(g, out, x, axis):
 
 
 @op(numpy=np.cumsum, x=_cumsum_rule)
-def cumsum(x, axis=None):
+def cumsum(x, axis: int | None = None):
     """The sums of the first 1, 2, ... entries along `axis`; without an axis, of x flattened.
 
     Its rule is a cumsum from the other end.

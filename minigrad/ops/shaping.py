@@ -8,6 +8,7 @@ from itertools import accumulate
 
 import numpy as np
 
+from ..array import Axis
 from ..registry import op
 
 
@@ -29,7 +30,7 @@ def transpose(x, axes=None):
 
 
 @op(numpy=np.swapaxes, x=lambda g, out, x, axis1, axis2: np.swapaxes(g, axis1, axis2))
-def swapaxes(x, axis1, axis2):
+def swapaxes(x, axis1: int, axis2: int):
     """x with two axes exchanged."""
     return np.swapaxes(x, axis1, axis2)
 
@@ -47,7 +48,7 @@ def expand_dims(x, axis):
 
 
 @op(numpy=np.squeeze, x=lambda g, out, x, axis: np.reshape(g, x.shape))
-def squeeze(x, axis=None):
+def squeeze(x, axis: Axis = None):
     """x without all axes of size 1; with `axis`, without these axes only."""
     return np.squeeze(x, axis)
 
