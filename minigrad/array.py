@@ -3,10 +3,10 @@
 Nothing here knows the graph. Operators and methods are attached in ops/methods.py.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -26,7 +26,8 @@ numpy_functions = {}  # NumPy function -> the op or composition that it calls on
 # Types of arguments, for signatures; Operand is below.
 DType = np.dtype | type | str
 Axis = int | tuple[int, ...] | None
-Sizes = int | tuple[int, ...]  # one number, or a number for each axis
+Sizes = int | Sequence[int]  # one number, or a number for each axis
+Rng: TypeAlias = "np.random.Generator | str | None"  # its import would take a while
 
 
 def set_default_dtype(dtype: DType) -> None:
