@@ -1,6 +1,7 @@
 """minigrad: a reverse-mode autodiff engine on NumPy to read, change, prove and look at."""
 
 from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from .tuning import tune
 
@@ -22,51 +23,27 @@ tensor = Tensor
 __version__ = "0.1.0"
 
 # Training needs neither proofs, pictures nor programs: they are imported when they are first used.
-_LATER = {
-    "check_graph": "check",
-    "check_noise": "check",
-    "compile": "program",
-    "expectation": "check",
-    "gradcheck": "check",
-    "gradgradcheck": "check",
-    "draw": "drawing",
-    "to_dot": "drawing",
-    "to_html": "drawing",
-    "to_text": "drawing",
-    "write_out": "program",
-}
-__all__ = [
-    "Noise",
-    "Tensor",
-    "data",
-    "detect_anomaly",
-    "frozen_noise",
-    "functional",
-    "get_rng_state",
-    "grad",
-    "load",
-    "manual_seed",
-    "nn",
-    "no_grad",
-    "noise_leaves",
-    "optim",
-    "replay",
-    "resample",
-    "sampling",
-    "save",
-    "set_default_dtype",
-    "set_rng_state",
-    "sparsity",
-    "summary",
-    "tensor",
-    "terms",
-    *_LATER,
-]
+if TYPE_CHECKING:
+    from .check import check_graph, check_noise, expectation, gradcheck, gradgradcheck
+    from .drawing import draw, to_dot, to_html, to_text
+    from .program import compile, write_out
+
+_CHECK = ["check_graph", "check_noise", "expectation", "gradcheck", "gradgradcheck"]
+_LATER = dict.fromkeys(_CHECK, "check")
+_LATER |= dict.fromkeys(["draw", "to_dot", "to_html", "to_text"], "drawing")
+_LATER |= dict.fromkeys(["compile", "write_out"], "program")
+
+__all__ = ["Tensor", "data", "functional", "grad", "nn", "no_grad", "optim", "tensor"]
+__all__ += ["Noise", "frozen_noise", "manual_seed", "sampling", "get_rng_state", "set_rng_state"]
+__all__ += ["noise_leaves", "replay", "resample", "terms", "sparsity", "summary"]
+__all__ += ["detect_anomaly", "load", "save", "set_default_dtype"]
+__all__ += ["check_graph", "check_noise", "expectation", "gradcheck", "gradgradcheck"]
+__all__ += ["draw", "to_dot", "to_html", "to_text", "compile", "write_out"]
 
 later.is_complete = True
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name not in _LATER:
         return later.attribute(__name__, name)
     value = getattr(import_module(f".{_LATER[name]}", __name__), name)

@@ -26,7 +26,7 @@ numpy_functions = {}  # NumPy function -> the op or composition that it calls on
 # Types of arguments, for signatures; Operand is below.
 DType = np.dtype | type | str
 Axis = int | tuple[int, ...] | None
-Sizes = int | Sequence[int]  # one number, or a number for each axis
+Ints = int | Sequence[int]  # one number, or a number for each axis
 Rng: TypeAlias = "np.random.Generator | str | None"  # its import would take a while
 
 

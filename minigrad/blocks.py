@@ -10,8 +10,13 @@ import contextlib
 import inspect
 import sys
 import weakref
+from collections.abc import Callable
 from contextvars import ContextVar
 from functools import partial, wraps
+from typing import Any, TypeVar
+
+B = TypeVar("B", bound="Block")
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Block:
@@ -25,8 +30,9 @@ class Block:
 
     is_open = False
     watch = None
+    __exit__: Callable[..., None]  # see Exit
 
-    def __enter__(self):
+    def __enter__(self: B) -> B:
         if self.is_open:
             raise RuntimeError(f"this {self!r} block is open already. Make a new one: {self!r}.")
         try:
@@ -129,7 +135,7 @@ class ModeBlock(Block):
         """Whether the program is inside, and not in the caller of a generator that is suspended."""
         return self.generator is None or self.generator.f_back is not None
 
-    def __call__(self, function):
+    def __call__(self, function: F) -> F:
         if not callable(function) or isinstance(function, type):
             raise TypeError(f"{self!r} decorates a function, not {function!r}.")
         if inspect.isasyncgenfunction(function):

@@ -1,8 +1,11 @@
 """Data: batches of arrays, in an order that a checkpoint can go on with."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 
-from .array import data_of
+from .array import Operand, data_of
 from .noise import stream
 from .state import require_same
 
@@ -32,7 +35,7 @@ class Batches:
     batches; TypeError for an rng that is neither.
     """
 
-    def __init__(self, *arrays, batch_size=32, shuffle=True, rng=None, drop_last=False):
+    def __init__(self, *arrays: Operand, batch_size=32, shuffle=True, rng=None, drop_last=False):
         try:
             self.arrays = [np.asarray(data_of(a)) for a in arrays]
         except ValueError as error:  # rows of different lengths
@@ -58,11 +61,11 @@ class Batches:
         self.seed = int(_generator(rng).integers(2**63))
         self.epoch = self.batch = 0
 
-    def __len__(self):
+    def __len__(self) -> int:
         """The number of batches in an epoch."""
         return self.rows // self.batch_size if self.drop_last else -(-self.rows // self.batch_size)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[tuple[np.ndarray, ...]]:
         begun = None  # the seed and the epoch of `order`
         while self.batch < len(self):
             if begun and (self.epoch, self.batch) == (begun[1] + 1, 0):
@@ -78,11 +81,11 @@ class Batches:
             yield tuple(a[rows] for a in self.arrays)
         self.epoch, self.batch = self.epoch + 1, 0
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, Any]:
         """The settings and the position, without the arrays."""
         return {name: value for name, value in vars(self).items() if name != "arrays"}
 
-    def load_state_dict(self, state_dict):
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Goes on at the position of a state_dict, in its order.
 
         Raises ValueError for another number of rows, other settings, and a position that is none;

@@ -4,6 +4,8 @@ Ops, arguments and noise are all in the graph. So it can run again with other va
 and with its noise as it was or drawn anew.
 """
 
+from typing import Any
+
 import numpy as np
 
 from . import errors
@@ -12,7 +14,7 @@ from .engine import Tensor, constant, result
 from .noise import Noise
 
 
-def nodes(root):
+def nodes(root) -> list[Tensor]:
     """Each Tensor that `root`, a Tensor or several, depends on, and `root` itself, oldest first."""
     stack = list(root) if isinstance(root, (list, tuple)) else [root]
     by_order = {}
@@ -85,7 +87,7 @@ def _run(op, arguments):
         raise errors.in_forward(op, arguments, error) from error
 
 
-def noise_leaves(root):
+def noise_leaves(root: Tensor) -> list[Noise]:
     """The Noise leaves that `root` depends on, in the order in which they were drawn.
 
     Each has its `data`, its `distribution` and the name of its `stream`. Raises as `replay` does.
@@ -132,7 +134,7 @@ def _copied(argument, copies, dtype):
     return dtype if is_float else argument
 
 
-def replay(root, values=None, fresh_noise=False):
+def replay(root: Tensor, values: dict[Tensor, Any] | None = None, fresh_noise=False) -> Tensor:
     """The value of `root` when its graph runs again. Nothing is recorded.
 
     values       {leaf: array or Tensor of the leaf's shape}: other values for some leaves
@@ -168,7 +170,7 @@ def _again(graph, root, values, fresh_noise):
     return constant(np.array(value))
 
 
-def resample(root):
+def resample(root: Tensor) -> Tensor:
     """The value of `root` with all its noise drawn anew: one Monte Carlo sample.
 
     Raises as `replay` does.

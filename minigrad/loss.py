@@ -7,7 +7,7 @@ proximal optimizers all read a loss with `addends`.
 import math
 import warnings
 from heapq import heappop, heappush
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -148,7 +148,7 @@ class Term(NamedTuple):
     parameters: tuple
 
 
-class Ledger(list):
+class Ledger(list[Term]):
     """The Terms of a loss. Printed, it is a table."""
 
     def __str__(self):
@@ -166,7 +166,7 @@ def _listed(names, most=4):
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def terms(loss, optimizer=None):
+def terms(loss: Tensor, optimizer: Any = None) -> Ledger:
     """The terms of a recorded loss, its data loss and each of its penalties, as a Ledger.
 
     loss       A recorded Tensor of one entry, before backward.

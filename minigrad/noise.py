@@ -23,10 +23,11 @@ import numbers
 import os
 import threading
 from contextvars import ContextVar
+from typing import Any
 
 import numpy as np
 
-from .array import data_of
+from .array import DType, Rng, data_of
 from .blocks import Mode, ModeBlock
 from .changes import tick
 from .engine import RECORDED, Tensor
@@ -47,7 +48,7 @@ class Noise(Tensor):
 
     __slots__ = ("_rng", "distribution", "stream")
 
-    def __init__(self, distribution, shape, dtype, rng=None):
+    def __init__(self, distribution: "Law", shape: tuple[int, ...], dtype: DType, rng: Rng = None):
         if not isinstance(distribution, Law):
             raise TypeError(
                 f"Noise: {distribution!r} is no law. Pass one such as Bernoulli(0.5) or Normal(), "
@@ -68,7 +69,7 @@ class Noise(Tensor):
     def rng(self):
         return seeded().stream(self.stream) if self._rng is None else self._rng
 
-    def draw(self):
+    def draw(self) -> np.ndarray:
         """Fresh values from the same law and the same generator, as an array."""
         rng = self.rng
         if frozen.blocks():
@@ -294,7 +295,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_seed_child, after_in_child=_take_seed)
 
 
-def manual_seed(seed):
+def manual_seed(seed: int) -> None:
     """Restarts all noise and initialisations from `seed`, a whole number >= 0.
 
     In the main thread it seeds all threads. Each other thread draws noise of its own: the first
@@ -309,7 +310,7 @@ def manual_seed(seed):
     _seed(Seeded(int(seed)))
 
 
-def stream(name):
+def stream(name: str) -> "np.random.Generator":
     """This thread's generator of that name.
 
     Streams are independent: a draw from one never moves another.
@@ -317,14 +318,14 @@ def stream(name):
     return seeded().stream(name)
 
 
-def get_rng_state():
+def get_rng_state() -> dict[str, Any]:
     """The state of all noise and initialisations of this thread, plain data for `set_rng_state`."""
     own = seeded()
     streams = {name: rng.bit_generator.state for name, rng in own.streams.items()}
     return {"entropy": own.entropy, "streams": streams, "children": own.children}
 
 
-def set_rng_state(rng_state):
+def set_rng_state(rng_state: dict[str, Any]) -> None:
     """Continues noise and initialisations of this thread from a state of `get_rng_state`.
 
     Like manual_seed, it restarts the threads that derive their seeds from this one. Raises

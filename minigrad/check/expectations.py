@@ -23,7 +23,7 @@ class Expectation(NamedTuple):
     outcomes: int  # how many there are
 
 
-def expectation(loss, order=8):
+def expectation(loss: Tensor, order=8) -> Expectation:
     """The exact expected value of a recorded `loss`, and of its gradients by every leaf.
 
     loss   a recorded Tensor of any shape. It has gradients if it has one entry

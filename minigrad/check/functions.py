@@ -1,6 +1,8 @@
 """Gradient checks of functions on Tensors."""
 
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -41,8 +43,16 @@ class GradcheckError(RuntimeError):
 
 
 def gradcheck(
-    func, inputs, *, eps=STEP, atol=0, rtol=0, raise_exception=True, nondet_tol=0, fast_mode=False
-):
+    func: Callable[..., Any],
+    inputs: Any,
+    *,
+    eps: float = STEP,
+    atol: float = 0,
+    rtol: float = 0,
+    raise_exception: bool = True,
+    nondet_tol: float = 0,
+    fast_mode: bool = False,
+) -> bool:
     """True if the gradients of func(*inputs) are right at every entry of all inputs that want one.
 
     func        returns a Tensor or several, of any shape; its noise (active dropout) is held fixed
@@ -68,17 +78,17 @@ def gradcheck(
 
 
 def gradgradcheck(
-    func,
-    inputs,
-    grad_outputs=None,
+    func: Callable[..., Any],
+    inputs: Any,
+    grad_outputs: Any = None,
     *,
-    eps=STEP,
-    atol=0,
-    rtol=0,
-    raise_exception=True,
-    nondet_tol=0,
-    fast_mode=False,
-):
+    eps: float = STEP,
+    atol: float = 0,
+    rtol: float = 0,
+    raise_exception: bool = True,
+    nondet_tol: float = 0,
+    fast_mode: bool = False,
+) -> bool:
     """As gradcheck, with the same settings, for second derivatives.
 
     It checks the gradients that create_graph=True records, as functions of inputs and cotangents.

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..engine import grad
+from ..engine import Tensor, grad
 from ..graph import copy, depending, program
 from ..modes import path
 from ..names import leaf_names, numbered
@@ -75,7 +75,7 @@ def by_engine(outputs, cotangents, tensors):
 
 
 @np.errstate(all="ignore")  # what is not finite is reported, once
-def check_graph(loss, seed=0):
+def check_graph(loss: Tensor, seed=0) -> Report:
     """Checks the recorded graph of `loss`: each node's own rules, and each leaf's whole gradient.
 
     Returns a Report. Noise stays as drawn, and nothing of the graph changes: a copy in float64 is

@@ -79,7 +79,7 @@ class NoiseReport:
     def __init__(self, rows, problem=""):
         self.rows, self.problem = rows, problem
 
-    def __bool__(self):
+    def __bool__(self) -> bool:
         return {"OK"} <= {row.verdict for row in self.rows} <= {"OK", "UNKNOWN"}
 
     @property
@@ -87,7 +87,7 @@ class NoiseReport:
         """The first row that failed, or None. Later failures may be its consequences."""
         return next((row for row in self.rows if row.verdict == "FAIL"), None)
 
-    def verdict(self):
+    def verdict(self) -> str:
         """One line."""
         vacuous = [row for row in self.rows if row.verdict == "VACUOUS"]
         unknown = sum(row.verdict == "UNKNOWN" for row in self.rows)

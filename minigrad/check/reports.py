@@ -44,16 +44,16 @@ class Report:
 
     rows: list
 
-    def __bool__(self):
+    def __bool__(self) -> bool:
         tested = any(row.op == "leaf" and row.passed for row in self.rows)
         return tested and not any(row.wrong or row.verdict == "AFFECTED" for row in self.rows)
 
     @property
-    def first_wrong(self):
+    def first_wrong(self) -> Row | None:
         """The row of the first node whose own rule is wrong, or None."""
         return next((row for row in self.rows if row.wrong), None)
 
-    def verdict(self):
+    def verdict(self) -> str:
         """One line."""
         if wrong := self.first_wrong:
             how = f", relative error {wrong.error:.2g}" if np.isfinite(wrong.error) else ""

@@ -2,11 +2,15 @@
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 from ..engine import Tensor
 from .collapse import collapse
 from .dot import Picture, dot, text
 from .node import Graph
+
+if TYPE_CHECKING:
+    from .render import Drawing
 
 SUFFIXES = (".svg", ".png", ".pdf", ".gv", ".dot", ".txt", ".html")
 LEGEND_FROM = 6  # nodes
@@ -54,7 +58,7 @@ def read(root, **given):
     return Picture(nodes, graph.edges(nodes), heading, options)
 
 
-def draw(root, *, to_file=None, **options):
+def draw(root, *, to_file=None, **options) -> "Drawing":
     """The graph of `root`, a Tensor or a list of them, as a picture that a notebook shows.
 
     direction  "TB" (downwards), "LR", "BT" or "RL"
@@ -103,12 +107,12 @@ def draw(root, *, to_file=None, **options):
     return drawing
 
 
-def to_dot(root, **options):
+def to_dot(root, **options) -> str:
     """The DOT text of the picture, for any Graphviz; needs no package. Options as for `draw`."""
     return dot(read(root, **options))
 
 
-def to_text(root, **options):
+def to_text(root, **options) -> str:
     """The graph as text, a line for each node, for a terminal.
 
     Options as for `draw`, except that noise is shown unless noise=False.

@@ -5,6 +5,9 @@ data is called `x`, in a loss `input` and `target`. Where PyTorch has another or
 they are keywords.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from .. import later
 from ..ops import erf, linear, log_softmax, logsumexp, relu, sigmoid, softmax, softplus, tanh
 from ..ops.penalties import elastic_net, group_l2, l1_penalty, l2_penalty
@@ -16,4 +19,10 @@ from .norms import *
 from .sequences import *
 from .windows import *
 
-__getattr__ = later.names_of(__name__)
+__all__ = ["erf", "linear", "log_softmax", "logsumexp", "relu", "sigmoid", "softmax", "softplus"]
+__all__ += ["tanh", "elastic_net", "group_l2", "l1_penalty", "l2_penalty"]
+for _part in "activations", "dropout", "losses", "norms", "sequences", "windows":
+    __all__ += import_module(f".{_part}", __name__).__all__  # F.dropout is the function
+
+if not TYPE_CHECKING:  # else every name would seem to exist
+    __getattr__ = later.names_of(__name__)

@@ -8,6 +8,7 @@ import math
 
 import numpy as np
 
+from ..array import Operand
 from ..ops import erf, relu, sigmoid
 from ..registry import composition
 
@@ -15,19 +16,19 @@ __all__ = ["leaky_relu", "elu", "selu", "silu", "gelu"]
 
 
 @composition
-def leaky_relu(x, negative_slope=0.01):
+def leaky_relu(x: Operand, negative_slope=0.01):
     """x where x > 0, else negative_slope * x (Maas et al. 2013)."""
     return negative_slope * x + (1 - negative_slope) * relu(x)
 
 
 @composition
-def elu(x, alpha=1.0):
+def elu(x: Operand, alpha=1.0):
     """x where x > 0, else alpha (exp(x) - 1) (Clevert et al. 2016, arXiv:1511.07289)."""
     return relu(x) + alpha * np.expm1(np.clip(x, None, 0))
 
 
 @composition
-def selu(x):
+def selu(x: Operand):
     """The self-normalising elu (Klambauer et al. 2017, arXiv:1706.02515).
 
     s x where x > 0, else s a (exp(x) - 1), with s = 1.0507 and a = 1.6733.
@@ -36,13 +37,13 @@ def selu(x):
 
 
 @composition
-def silu(x):
+def silu(x: Operand):
     """x * sigmoid(x), also called swish (Elfwing et al. 2018, arXiv:1702.03118)."""
     return x * sigmoid(x)
 
 
 @composition
-def gelu(x, approximate="none"):
+def gelu(x: Operand, approximate="none"):
     """x * Phi(x), where Phi is the normal distribution function.
 
     approximate="tanh" takes a fast approximation by tanh. Raises ValueError for any other value but

@@ -23,14 +23,16 @@ In all functions of this file:
 import inspect
 import math
 import re
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from .. import ops
-from ..array import as_array, data_of
+from ..array import Operand, Rng, as_array, data_of
 from ..engine import Tensor
 from ..noise import Bernoulli, Noise, Normal, sampling_mode
-from ..registry import composition
+from ..registry import P, composition
 from .checks import check_axes, check_fits
 
 __all__ = ["dropout", "dropout1d", "dropout2d", "drop_path", "drop_connect"]
@@ -53,19 +55,19 @@ def summary_of(function):
     return function.__doc__.partition("\n\n" + HEADING)[0]
 
 
-def _explained(function):
+def _explained(function: Callable[P, Any]) -> Callable[P, Tensor]:
     """Decorator: completes a docstring with the meaning of the arguments and the errors."""
     function.__doc__ = described(function.__doc__, inspect.signature(function).parameters)
     return function
 
 
-def _random(function):
+def _random(function: Callable[P, Any]) -> Callable[P, Tensor]:
     """Decorator: the same, for a composition that draws noise."""
     return composition(_explained(function), kind="random")
 
 
 @_explained
-def dropout(x, p, training, rng=None, scaling="inverted", share=(), mask=None):
+def dropout(x: Operand, p: float, training, rng=None, scaling="inverted", share=(), mask=None):
     """Sets each entry of x (any shape) to 0 with probability p (Srivastava et al. 2014, JMLR 15).
 
     share=1 of x (N, T, features) is the variational dropout of a recurrent net (Gal & Ghahramani
@@ -75,21 +77,21 @@ def dropout(x, p, training, rng=None, scaling="inverted", share=(), mask=None):
 
 
 @_random
-def dropout1d(x, p, training, rng=None, scaling="inverted", mask=None):
+def dropout1d(x: Operand, p: float, training: bool, rng: Rng = None, scaling="inverted", mask=None):
     """Drops whole channels of x (N, C, L) (Tompson et al. 2015, arXiv:1411.4280)."""
     check_axes("dropout1d", x, "(N, C, L)")
     return _dropped("dropout1d", x, p, training, rng, scaling, 2, mask)
 
 
 @_random
-def dropout2d(x, p, training, rng=None, scaling="inverted", mask=None):
+def dropout2d(x: Operand, p: float, training: bool, rng: Rng = None, scaling="inverted", mask=None):
     """Drops whole channels of x (N, C, H, W) (Tompson et al. 2015, arXiv:1411.4280)."""
     check_axes("dropout2d", x, "(N, C, H, W)")
     return _dropped("dropout2d", x, p, training, rng, scaling, (2, 3), mask)
 
 
 @_random
-def drop_path(x, p, training, rng=None, scaling="inverted", mask=None):
+def drop_path(x: Operand, p: float, training: bool, rng: Rng = None, scaling="inverted", mask=None):
     """Drops whole samples x[i] of x (N, ...).
 
     Stochastic depth is x + drop_path(branch(x), ...) (Huang et al. 2016, arXiv:1603.09382).
@@ -100,7 +102,7 @@ def drop_path(x, p, training, rng=None, scaling="inverted", mask=None):
 
 
 @_random
-def drop_connect(weight, p, training, rng=None, scaling="inverted", mask=None):
+def drop_connect(weight: Operand, p: float, training, rng=None, scaling="inverted", mask=None):
     """Drops entries of a weight (any shape). Each call draws one mask, for the whole batch.
 
     Wan et al. 2013, ICML.
@@ -109,7 +111,7 @@ def drop_connect(weight, p, training, rng=None, scaling="inverted", mask=None):
 
 
 @_random
-def alpha_dropout(x, p, training, rng=None, mask=None):
+def alpha_dropout(x: Operand, p: float, training: bool, rng: Rng = None, mask=None):
     """Dropout for selu: if the entries of x (any shape) have mean 0 and variance 1, they keep both.
 
     a (m x + (1 - m) A) + b, where m is the mask, A = selu(-inf), a = ((1 - p) (1 + p A^2))^-1/2 and
@@ -123,7 +125,7 @@ def alpha_dropout(x, p, training, rng=None, mask=None):
 
 
 @_random
-def gaussian_dropout(x, p, training, rng=None, noise=None):
+def gaussian_dropout(x: Operand, p: float, training: bool, rng: Rng = None, noise=None):
     """x (any shape) times N(1, p / (1 - p)), which has the mean and variance of dropout, p < 1.
 
     Srivastava et al. 2014, JMLR 15, section 10.
@@ -134,7 +136,7 @@ def gaussian_dropout(x, p, training, rng=None, noise=None):
 
 
 @_random
-def gaussian_noise(x, std, training, rng=None, noise=None):
+def gaussian_noise(x: Operand, std: float, training: bool, rng: Rng = None, noise=None):
     """x (any shape) plus N(0, std^2). On inputs it acts as weight decay (Bishop 1995)."""
     if not _draws("gaussian_noise", training, std=std, rng=rng):
         return x

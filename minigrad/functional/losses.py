@@ -6,7 +6,7 @@ reduction  "mean" over all entries, "sum", or "none": a loss for each entry. All
 
 import numpy as np
 
-from ..array import as_array, data_of, is_recorded
+from ..array import Operand, as_array, data_of, is_recorded
 from ..engine import Tensor
 from ..ops import log_softmax, losses, reductions, softplus
 from ..ops.elementwise import floats
@@ -57,7 +57,9 @@ def _checked(name, scores, target, reduction, ignore_index):
 
 
 @composition(kind="loss")
-def cross_entropy(input, target, reduction="mean", *, ignore_index=-100, label_smoothing=0.0):
+def cross_entropy(
+    input: Operand, target: Operand, reduction="mean", *, ignore_index=-100, label_smoothing=0.0
+):
     """-log softmax(input)[target], for classification.
 
     input            scores before any softmax, (N, C, ...) or (C,) for C classes
@@ -77,7 +79,7 @@ def cross_entropy(input, target, reduction="mean", *, ignore_index=-100, label_s
     return losses.nll_loss(log_p, target, reduction, ignored, label_smoothing)
 
 
-def nll_loss(input, target, reduction="mean", *, ignore_index=-100):
+def nll_loss(input: Operand, target: Operand, reduction="mean", *, ignore_index=-100) -> Tensor:
     """-input[target], where input holds log-probabilities, as log_softmax returns them.
 
     input is (N, C, ...) or (C,). target, reduction, ignore_index and errors as for cross_entropy.
@@ -101,7 +103,7 @@ def _equal_shapes(name, input, target, reduction):
 
 
 @composition(kind="loss")
-def mse_loss(input, target, reduction="mean"):
+def mse_loss(input: Operand, target: Operand, reduction="mean"):
     """(input - target)^2 of two arrays of the same shape. Raises ValueError if their shapes differ.
 
     reduction  "mean", "sum" or "none"
@@ -111,7 +113,7 @@ def mse_loss(input, target, reduction="mean"):
 
 
 @composition(kind="loss")
-def l1_loss(input, target, reduction="mean"):
+def l1_loss(input: Operand, target: Operand, reduction="mean"):
     """|input - target| of two arrays of the same shape. Raises ValueError if their shapes differ.
 
     reduction  "mean", "sum" or "none"
@@ -121,7 +123,7 @@ def l1_loss(input, target, reduction="mean"):
 
 
 @composition(kind="loss")
-def huber_loss(input, target, reduction="mean", delta=1.0):
+def huber_loss(input: Operand, target: Operand, reduction="mean", delta=1.0):
     """d^2/2 where |d| <= delta, else delta (|d| - delta/2), with d = input - target.
 
     input, target  arrays of the same shape
@@ -139,7 +141,7 @@ def huber_loss(input, target, reduction="mean", delta=1.0):
 
 
 @composition(kind="loss")
-def binary_cross_entropy_with_logits(input, target, reduction="mean"):
+def binary_cross_entropy_with_logits(input: Operand, target: Operand, reduction="mean"):
     """-t log sigmoid(x) - (1-t) log(1 - sigmoid(x)) of scores x = input and targets t = target.
 
     input      scores of any shape

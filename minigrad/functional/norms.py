@@ -11,6 +11,7 @@ import math
 
 import numpy as np
 
+from ..array import Ints, Operand
 from ..noise import effect
 from ..ops import standardize
 from ..registry import composition
@@ -80,7 +81,7 @@ def as_shape(sizes):
 
 
 @composition
-def layer_norm(x, normalized_shape, weight=None, bias=None, eps=1e-5):
+def layer_norm(x: Operand, normalized_shape: Ints, weight=None, bias=None, eps=1e-5):
     """Normalises each sample of x (..., *normalized_shape) over its last axes.
 
     Ba, Kiros & Hinton 2016 (arXiv:1607.06450).
@@ -99,7 +100,7 @@ def layer_norm(x, normalized_shape, weight=None, bias=None, eps=1e-5):
 
 
 @composition
-def group_norm(x, num_groups, weight=None, bias=None, eps=1e-5):
+def group_norm(x: Operand, num_groups: int, weight=None, bias=None, eps=1e-5):
     """Normalises each group of C / num_groups channels of each sample of x (N, C, ...).
 
     weight and bias are (C,) or None; eps >= 0 is added to the variance. Raises ValueError for other
@@ -115,7 +116,7 @@ def group_norm(x, num_groups, weight=None, bias=None, eps=1e-5):
 
 
 @composition
-def instance_norm(x, *, weight=None, bias=None, eps=1e-5):
+def instance_norm(x: Operand, *, weight=None, bias=None, eps=1e-5):
     """Normalises each channel of each sample of x (N, C, ...).
 
     weight and bias are (C,) or None; eps >= 0 is added to the variance. Raises ValueError for other

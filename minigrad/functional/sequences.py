@@ -1,8 +1,10 @@
 """Embedding and attention."""
 
+from typing import Any
+
 import numpy as np
 
-from ..array import is_recorded
+from ..array import Operand, Rng, is_recorded
 from ..ops import softmax
 from ..ops.comparisons import stop_gradient
 from ..ops.indexing import at
@@ -14,7 +16,7 @@ __all__ = ["embedding", "scaled_dot_product_attention"]
 
 
 @composition
-def embedding(x, weight, padding_idx=None):
+def embedding(x: Operand, weight: Operand, padding_idx: int | None = None):
     """A row of weight (num_embeddings, embedding_dim) for each whole number in x (...).
 
     The result is (..., embedding_dim).
@@ -43,18 +45,18 @@ def padding_row(padding_idx, rows):
 
 @composition
 def scaled_dot_product_attention(
-    query,
-    key,
-    value,
-    attn_mask=None,
-    dropout_p=0.0,
-    is_causal=False,
-    scale=None,
+    query: Operand,
+    key: Operand,
+    value: Operand,
+    attn_mask: Operand | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
     *,
-    training=None,
-    rng=None,
-    need_weights=False,
-):
+    training: bool | None = None,
+    rng: Rng = None,
+    need_weights: bool = False,
+) -> Any:
     """softmax(query @ key.T * scale) @ value (Vaswani et al. 2017, arXiv:1706.03762).
 
     query (..., L, E), key (..., S, E) and value (..., S, D) give (..., L, D).

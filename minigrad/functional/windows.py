@@ -17,9 +17,11 @@ window larger than x.
 
 import math
 import numbers
+from typing import Any
 
 import numpy as np
 
+from ..array import Ints, Operand
 from ..ops import windows
 from ..registry import composition
 from .checks import check_axes, check_divides, check_shapes, each
@@ -32,7 +34,7 @@ LAYOUTS = {1: "(N, C, L)", 2: "(N, C, H, W)"}
 
 
 @composition
-def conv1d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+def conv1d(x, weight, bias=None, stride=1, padding: int | str = 0, dilation=1, groups=1):
     """Filters slid over x (N, C, L), without flipping them: (N, M, windows).
 
     weight (M, C / groups, K), one filter an output channel; bias (M,) or None; stride, the step
@@ -44,7 +46,9 @@ def conv1d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
 
 
 @composition
-def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+def conv2d(
+    x, weight, bias=None, stride: Ints = 1, padding: Ints | str = 0, dilation: Ints = 1, groups=1
+):
     """Filters slid over x (N, C, H, W), without flipping them: (N, M, rows, columns of windows).
 
     weight (M, C / groups, KH, KW), one filter an output channel; bias (M,) or None; stride, the
@@ -72,7 +76,14 @@ def conv_transpose1d(
 
 @composition
 def conv_transpose2d(
-    x, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1
+    x,
+    weight,
+    bias=None,
+    stride: Ints = 1,
+    padding: Ints = 0,
+    output_padding: Ints = 0,
+    groups=1,
+    dilation: Ints = 1,
 ):
     """The transpose of conv2d as a linear map: x (N, M, H, W) gives (N, C, larger H, larger W).
 
@@ -83,7 +94,7 @@ def conv_transpose2d(
 
 
 @composition
-def max_pool1d(x, kernel_size, stride=None, padding=0, dilation=1):
+def max_pool1d(x: Operand, kernel_size: int, stride=None, padding=0, dilation=1):
     """The largest entry of each window of x (N, C, L). Ties share the gradient equally.
 
     stride is kernel_size unless given. padding adds entries of -inf; no window may have padding
@@ -94,7 +105,7 @@ def max_pool1d(x, kernel_size, stride=None, padding=0, dilation=1):
 
 
 @composition
-def max_pool2d(x, kernel_size, stride=None, padding=0, dilation=1):
+def max_pool2d(x: Operand, kernel_size: Ints, stride=None, padding: Ints = 0, dilation: Ints = 1):
     """The largest entry of each window of x (N, C, H, W). Ties share the gradient equally.
 
     Arguments and errors as for max_pool1d; each is a number or a pair (vertical, horizontal).
@@ -103,7 +114,7 @@ def max_pool2d(x, kernel_size, stride=None, padding=0, dilation=1):
 
 
 @composition
-def avg_pool1d(x, kernel_size, stride=None, padding=0, *, count_include_pad=True):
+def avg_pool1d(x: Operand, kernel_size: int, stride=None, padding=0, *, count_include_pad=True):
     """The mean of each window of x (N, C, L).
 
     stride is kernel_size unless given. padding adds zeros, which count in the mean unless
@@ -114,7 +125,7 @@ def avg_pool1d(x, kernel_size, stride=None, padding=0, *, count_include_pad=True
 
 
 @composition
-def avg_pool2d(x, kernel_size, stride=None, padding=0, *, count_include_pad=True):
+def avg_pool2d(x: Operand, kernel_size, stride=None, padding: Ints = 0, *, count_include_pad=True):
     """The mean of each window of x (N, C, H, W).
 
     Arguments and errors as for avg_pool1d; each is a number or a pair (vertical, horizontal).
@@ -123,7 +134,7 @@ def avg_pool2d(x, kernel_size, stride=None, padding=0, *, count_include_pad=True
 
 
 @composition
-def adaptive_avg_pool1d(x, output_size):
+def adaptive_avg_pool1d(x: Operand, output_size: Ints):
     """The means of `output_size` sections of x (N, C, L): (N, C, output_size).
 
     Section i goes from floor(i L / output_size) to ceil((i + 1) L / output_size). Raises ValueError
@@ -133,7 +144,7 @@ def adaptive_avg_pool1d(x, output_size):
 
 
 @composition
-def adaptive_avg_pool2d(x, output_size):
+def adaptive_avg_pool2d(x: Operand, output_size: Any):
     """The means of a grid of rectangles of x (N, C, H, W): (N, C, rows, columns).
 
     output_size is a number, or (rows, columns) in which None leaves an axis as it is. Errors as for
@@ -143,7 +154,7 @@ def adaptive_avg_pool2d(x, output_size):
 
 
 @composition
-def interpolate(x, size=None, scale_factor=None, mode="nearest"):
+def interpolate(x: Operand, size: Ints | None = None, scale_factor: Any = None, mode="nearest"):
     """x (N, C, *space) made larger or smaller: entry i of an axis is entry floor(i / scale) of x.
 
     size          the new sizes, a number, or one number for each axis
@@ -179,7 +190,7 @@ def interpolate(x, size=None, scale_factor=None, mode="nearest"):
 
 
 @composition
-def unfold(x, kernel_size, dilation=1, padding=0, stride=1):
+def unfold(x: Operand, kernel_size: Ints, dilation: Ints = 1, padding: Ints = 0, stride: Ints = 1):
     """All windows of x (N, C, *space) as columns: (N, C * prod(kernel_size), number of windows).
 
     dilation is the step inside a window, padding the zeros on all sides, stride the step between
@@ -193,7 +204,9 @@ def unfold(x, kernel_size, dilation=1, padding=0, stride=1):
 
 
 @composition
-def fold(x, output_size, kernel_size, dilation=1, padding=0, stride=1):
+def fold(
+    x: Operand, output_size, kernel_size, dilation: Ints = 1, padding: Ints = 0, stride: Ints = 1
+):
     """The transpose of unfold: adds the columns of x to zeros (N, C, *output_size), as windows.
 
     x is (N, C * prod(kernel_size), number of windows). All other arguments as for unfold. Raises

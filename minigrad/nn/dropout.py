@@ -1,11 +1,14 @@
 """Layers that draw noise: the dropout family, and blocks that use it."""
 
+from collections.abc import Callable
 from copy import copy
 from inspect import signature
+from typing import Any
 
 import numpy as np
 
 from .. import functional as F
+from ..array import Operand, Rng
 from ..engine import Tensor
 from ..functional.dropout import check_settings, described, summary_of
 from ..modes import scoped
@@ -26,15 +29,18 @@ class Stochastic(Function):
     Name such layers, Sequential(drop1=...), or their streams: Dropout(0.5, rng="drop1").
     """
 
+    def __init__(self, p: float = 0.5, *, rng: Rng = None, **settings: Any):
+        """Each subclass that `_layer_of` makes has a constructor of its own."""
+
     def hold(self, **settings):
         check_settings(self.function.__name__, **settings)
         super().hold(**settings)
 
-    def forward(self, x):
+    def forward(self, x: Operand) -> Tensor:
         return self.function(x, training=self.training, **self.held())
 
 
-def _layer_of(function, name):
+def _layer_of(function, name) -> type[Stochastic]:
     """The Stochastic layer of a function(x, p, training, rng, ...) of `functional`.
 
     The constructor takes the settings of the function: p, by default 0.5, and keywords. The mode of
@@ -64,14 +70,14 @@ class DropConnect(_layer_of(F.drop_connect, "DropConnect")):
     Its penalty stays on the whole weight. Raises TypeError if the module has no weight.
     """
 
-    def __init__(self, module, p=0.5, *, rng=None, scaling="inverted"):
+    def __init__(self, module: Module, p=0.5, *, rng: Rng = None, scaling="inverted"):
         if not isinstance(getattr(module, "weight", None), Tensor):
             needed = "a module with a weight, such as Linear"
             raise TypeError(f"DropConnect takes {needed}, not {type(module).__name__}.")
         super().__init__(p, rng=rng, scaling=scaling)
         self.module = module
 
-    def forward(self, *args, **kwargs):
+    def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         return scoped(self.module, self._without, *args, **kwargs)
 
     def _without(self, *args, **kwargs):
@@ -88,14 +94,14 @@ class Residual(Module):
     that cannot be called, ValueError if their shapes differ.
     """
 
-    def __init__(self, branch, shortcut=None, drop_path=0.0, *, rng=None):
+    def __init__(self, branch: Callable[..., Any], shortcut=None, drop_path=0.0, *, rng=None):
         require_function("Residual", "branch", branch)
         if shortcut is not None:
             require_function("Residual", "shortcut", shortcut)
         self.branch, self.shortcut = branch, shortcut
         self.drop = DropPath(drop_path, rng=rng) if drop_path else None
 
-    def forward(self, x):
+    def forward(self, x: Operand) -> Tensor:
         branch = self.branch(x)
         around = x if self.shortcut is None else self.shortcut(x)
         if branch.shape != np.shape(around):

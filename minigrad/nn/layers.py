@@ -1,12 +1,17 @@
 """Layers. Names, arguments, layouts and state_dict keys are PyTorch's."""
 
 import math
+from collections.abc import Callable
 from inspect import Parameter, Signature, getdoc, signature
+from typing import Any, Concatenate, Generic
 
 import numpy as np
 
 from .. import functional as F
+from ..array import Ints, Operand
+from ..engine import Tensor
 from ..functional.checks import check_divides, each
+from ..registry import P
 from .module import Layer, Module
 
 __all__ = ["Affine", "Linear", "Conv1d", "Conv2d", "ConvTranspose1d", "ConvTranspose2d", "Flatten"]
@@ -15,10 +20,13 @@ __all__ += ["Softmax", "LogSoftmax", "MaxPool1d", "MaxPool2d", "AvgPool1d", "Avg
 __all__ += ["AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "Upsample"]
 
 
-class Function(Layer):
+class Function(Layer, Generic[P]):
     """A function(x, ...) as a layer. The layer holds the other arguments, its `settings`."""
 
     settings = ()  # the names
+
+    def __init__(self, *args: P.args, **kwargs: P.kwargs):
+        """Each subclass that `layer_of` makes has a constructor of its own."""
 
     def hold(self, **settings):
         """Takes over the settings, at construction. A subclass may check them first."""
@@ -28,7 +36,7 @@ class Function(Layer):
         """{name: value} of the settings."""
         return {name: getattr(self, name) for name in self.settings}
 
-    def forward(self, x):
+    def forward(self, x: Operand) -> Tensor:
         return self.function(x, **self.held())
 
 
@@ -58,7 +66,7 @@ class Affine(Layer):
     settings  penalty, bias_penalty, init, bias_init, rng, dtype: see Layer
     """
 
-    def __init__(self, shape, units, bias=True, **settings):
+    def __init__(self, shape, units, bias=True, **settings: Any):
         fans = math.prod(shape[1:]), shape[0] * math.prod(shape[2:])
         self.add_parameters(fans, {"weight": shape}, {"bias": (units,) if bias else None}, settings)
 
@@ -71,11 +79,11 @@ class Linear(Affine):
     Raises ValueError for sizes that are not whole numbers >= 1, and for x of another width.
     """
 
-    def __init__(self, in_features, out_features, bias=True, **settings):
+    def __init__(self, in_features: int, out_features: int, bias=True, **settings: Any):
         self.hold_sizes(in_features=in_features, out_features=out_features)
         super().__init__((out_features, in_features), out_features, bias, **settings)
 
-    def forward(self, x):
+    def forward(self, x: Operand) -> Tensor:
         return F.linear(x, self.weight, self.bias)
 
 
@@ -103,7 +111,7 @@ class Convolution(Affine, Function):
             shape = out_channels, in_channels // groups, *size
         super().__init__(shape, out_channels, bias, **layer_settings)
 
-    def forward(self, x):
+    def forward(self, x: Operand) -> Tensor:
         return self.function(x, self.weight, self.bias, **self.held())
 
 
@@ -121,15 +129,15 @@ class Conv1d(Convolution):
 
     def __init__(
         self,
-        in_channels,
-        out_channels,
-        kernel_size,
-        stride=1,
-        padding=0,
-        dilation=1,
-        groups=1,
-        bias=True,
-        **settings,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Ints,
+        stride: Ints = 1,
+        padding: Ints | str = 0,
+        dilation: Ints = 1,
+        groups: int = 1,
+        bias: bool = True,
+        **settings: Any,
     ):
         options = stride, padding, dilation, groups
         super().__init__(in_channels, out_channels, kernel_size, bias, options, settings)
@@ -158,16 +166,16 @@ class ConvTranspose1d(Convolution):
 
     def __init__(
         self,
-        in_channels,
-        out_channels,
-        kernel_size,
-        stride=1,
-        padding=0,
-        output_padding=0,
-        groups=1,
-        bias=True,
-        dilation=1,
-        **settings,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Ints,
+        stride: Ints = 1,
+        padding: Ints = 0,
+        output_padding: Ints = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation: Ints = 1,
+        **settings: Any,
     ):
         options = stride, padding, output_padding, groups, dilation
         super().__init__(in_channels, out_channels, kernel_size, bias, options, settings)
@@ -186,12 +194,12 @@ class ConvTranspose2d(ConvTranspose1d):
 class Flatten(Module):
     """x (N, ...) as (N, features): all axes after the first become one."""
 
-    def forward(self, x):
+    def forward(self, x: Operand) -> Tensor:
         shape = np.shape(x)
         return np.reshape(x, (*shape[:1], math.prod(shape[1:])))
 
 
-def _layer_of(function, name, doc=None):
+def _layer_of(function: Callable[Concatenate[Any, P], Any], name, doc=None) -> "type[Function[P]]":
     """The Function layer of function(x, ...), with its docstring."""
     settings = list(signature(function).parameters.values())[1:]
     arguments = ", ".join(s.name for s in settings)

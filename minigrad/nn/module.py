@@ -1,20 +1,23 @@
 """Modules: parameters with a forward. Names, arguments and state_dict keys are PyTorch's."""
 
 from abc import ABCMeta
+from collections.abc import Callable, Iterator, Mapping
 from copy import copy, deepcopy
 from functools import cache
 from inspect import Signature, signature
 from reprlib import recursive_repr
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
 from .. import array
-from ..array import data_of
+from ..array import DType, Operand, data_of
 from ..blocks import Block
 from ..changes import mark_changed
 from ..engine import Tensor, constant
 from ..modes import is_running, scope
 from ..noise import stream
+from ..registry import P
 from ..state import require_same
 from .initialisers import fan_in_uniform
 from .penalties import require_penalty
@@ -22,6 +25,15 @@ from .penalties import require_penalty
 __all__ = ["Layer", "Module", "Parameter", "Sequential"]
 
 _get_scope, _set_scope = scope.get, scope.set
+
+M = TypeVar("M", bound="Module")
+R = TypeVar("R", covariant=True)
+
+
+class Forwards(Protocol[P, R]):
+    """For type checkers: a module is called as its `forward` is."""
+
+    def forward(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
 
 
 class Parameter(Tensor):
@@ -36,7 +48,7 @@ class Parameter(Tensor):
 
     __slots__ = ()
 
-    def __init__(self, data, requires_grad=True, *, dtype=None, name=None):
+    def __init__(self, data: Operand, requires_grad=True, *, dtype: DType | None = None, name=None):
         super().__init__(data, requires_grad, dtype=dtype, name=name)
 
 
@@ -105,7 +117,7 @@ class Module(metaclass=ModuleClass):
     weight_penalty = bias_penalty = None
     penalised = {"weight_penalty": "weight", "bias_penalty": "bias"}  # {penalty: part of the names}
 
-    def __call__(self, *args, **kwargs):
+    def __call__(self: Forwards[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         outer = _get_scope()
         try:
             _set_scope((outer, self, {}))  # as `scoped` does, but without its call: faster
@@ -113,7 +125,7 @@ class Module(metaclass=ModuleClass):
         finally:
             _set_scope(outer)
 
-    def forward(self, *args):
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The result of the module. Each subclass defines this method."""
         raise NotImplementedError(f"{type(self).__name__} has no forward method.")
 
@@ -154,7 +166,7 @@ class Module(metaclass=ModuleClass):
         """The pairs (name, parameter) of this module without the modules inside it."""
         return [(n, value) for n, value in self.named_members() if isinstance(value, Parameter)]
 
-    def named_children(self, by_kind=False):
+    def named_children(self, by_kind=False) -> "Iterator[tuple[str, Module]]":
         """The pairs (name, module) of the modules directly inside this one.
 
         by_kind  True: a module that has only a number, such as `layers.3`, is named by its kind
@@ -170,7 +182,7 @@ class Module(metaclass=ModuleClass):
                     name = f"{kind}_{alike.setdefault(id(child), len(alike))}"
                 yield name, child
 
-    def named_modules(self, prefix="", by_kind=False, seen=None):
+    def named_modules(self, prefix="", by_kind=False, seen=None) -> "Iterator[tuple[str, Module]]":
         """The pairs (dotted name, module) of this module and all modules inside it, each once.
 
         It leaves out modules with an id in `seen`. See `named_children` for `by_kind`.
@@ -182,11 +194,11 @@ class Module(metaclass=ModuleClass):
             for name, child in self.named_children(by_kind):
                 yield from child.named_modules(_join(prefix, name), by_kind, seen)
 
-    def modules(self):
+    def modules(self) -> "Iterator[Module]":
         """This module and all modules inside it, each once."""
         return (module for _, module in self.named_modules())
 
-    def named_parameters(self):
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """The pairs (dotted name, parameter), each parameter once, also if modules share it."""
         seen = set()
         for prefix, module in self.named_modules():
@@ -195,16 +207,16 @@ class Module(metaclass=ModuleClass):
                     seen.add(id(parameter))
                     yield _join(prefix, name), parameter
 
-    def parameters(self):
+    def parameters(self) -> "Parameters":
         """The parameters of this module and of all modules inside it, each once, as an iterator."""
         return Parameters(self)
 
-    def zero_grad(self):
+    def zero_grad(self) -> None:
         """Sets the gradient of every parameter to None. The next backward then starts from zero."""
         for parameter in self.parameters():
             parameter.grad = None
 
-    def penalty(self, step=None):
+    def penalty(self, step: int | None = None) -> Tensor | float:
         """The sum of the penalties of all layers, 0.0 if there are none. Add it to the loss.
 
         Each penalty is one node. It counts a weight once, also if modules share it. `step` is the
@@ -234,13 +246,13 @@ class Module(metaclass=ModuleClass):
 
     # ---- modes
 
-    def train(self, mode=True):
+    def train(self: M, mode=True) -> M:
         """Puts this module and all inside it in training mode: dropout drops. Returns it."""
         for module in self.modules():
             module.training = bool(mode)
         return self
 
-    def eval(self):
+    def eval(self: M) -> M:
         """Puts this module and all inside it in evaluation mode. Returns it."""
         return self.train(False)
 
@@ -260,11 +272,11 @@ class Module(metaclass=ModuleClass):
             if id(child) not in (*around, id(self)):  # a module that holds this one comes no more
                 yield from child._saved(_join(prefix, name), (*around, id(self)))
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, np.ndarray]:
         """{key: array} of all parameters and buffers, under PyTorch's keys. Arrays are copies."""
         return {key: np.array(data_of(value)) for key, value in self._saved()}
 
-    def load_state_dict(self, state_dict, strict=True):
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict=True) -> None:
         """Copies the values of a state_dict into the parameters and buffers.
 
         strict  False: keys that only one of the two has are ignored
@@ -283,7 +295,7 @@ class Module(metaclass=ModuleClass):
 
     # ---- text
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         """The text in the brackets of the repr."""
         return ""
 
@@ -307,10 +319,10 @@ class Parameters:
     def __init__(self, module):
         self.module, self._named = module, module.named_parameters()
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Parameter]:
         return self
 
-    def __next__(self):
+    def __next__(self) -> Parameter:
         return next(self._named)[1]
 
 
@@ -440,7 +452,7 @@ class Sequential(Module):
 
     _order = ()  # the names, from first to last
 
-    def __init__(self, *modules, **named):
+    def __init__(self, *modules: Callable[..., Any], **named: Callable[..., Any]):
         names = [*map(str, range(len(modules))), *named]
         for name, module in zip(names, [*modules, *named.values()]):
             require_function("Sequential", name, module)
@@ -449,7 +461,7 @@ class Sequential(Module):
             setattr(self, name, module)
         self._order = tuple(names)
 
-    def forward(self, x):
+    def forward(self, x: Any) -> Any:
         for name in self._order:
             x = vars(self)[name](x)
         return x
@@ -460,13 +472,13 @@ class Sequential(Module):
         parts = [(n, part) for n, part in members if n in self._order or isinstance(part, Module)]
         return [(n, getattr(part, "__name__", repr(part))) for n, part in parts]
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._order)
 
-    def __getitem__(self, i):
+    def __getitem__(self, i: int | slice) -> Any:
         if isinstance(i, slice):
             return Sequential(**{name: vars(self)[name] for name in self._order[i]})
         return vars(self)[self._order[i]]
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Any]:
         return (vars(self)[name] for name in self._order)

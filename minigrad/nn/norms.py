@@ -1,11 +1,14 @@
 """Normalisation layers."""
 
 import math
+from typing import Any
 
 import numpy as np
 
 from .. import array
 from .. import functional as F
+from ..array import Operand
+from ..engine import Tensor
 from ..functional.checks import check_axes, check_divides
 from ..functional.norms import as_shape
 from ..noise import effect
@@ -63,7 +66,13 @@ class BatchNorm1d(Norm):
     layouts = "(N, C)", "(N, C, L)"
 
     def __init__(
-        self, num_features, eps=1e-5, momentum=0.1, affine=True, track_running_stats=True, **others
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        **others: Any,
     ):
         super().__init__((num_features,), eps, affine, affine, others)
         self.num_features, self.momentum, self.affine = num_features, momentum, affine
@@ -75,7 +84,7 @@ class BatchNorm1d(Norm):
             self.running_var = np.ones(num_features, dtype)
             self.num_batches_tracked = np.array(0)
 
-    def forward(self, x):
+    def forward(self, x: Operand) -> Tensor:
         self._check(x)
         momentum = self.momentum
         if momentum is None and self.track_running_stats:
@@ -110,7 +119,7 @@ class LayerNorm(Norm):
         biased = elementwise_affine and bias
         super().__init__(self.normalized_shape, eps, elementwise_affine, biased, settings)
 
-    def forward(self, x):
+    def forward(self, x: Operand) -> Tensor:
         return F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
 
 
@@ -121,13 +130,13 @@ class GroupNorm(Norm):
     Norm. Raises ValueError if the groups do not divide the channels.
     """
 
-    def __init__(self, num_groups, num_channels, eps=1e-5, affine=True, **settings):
+    def __init__(self, num_groups: int, num_channels: int, eps=1e-5, affine=True, **settings: Any):
         self.hold_sizes(num_groups=num_groups, num_channels=num_channels)
         check_divides("GroupNorm", "num_groups", num_groups, num_channels=num_channels)
         self.affine = affine
         super().__init__((num_channels,), eps, affine, affine, settings)
 
-    def forward(self, x):
+    def forward(self, x: Operand) -> Tensor:
         return F.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
 
 
@@ -140,11 +149,11 @@ class InstanceNorm1d(Norm):
 
     layouts = ("(N, C, L)",)
 
-    def __init__(self, num_features, eps=1e-5, *, affine=False, **settings):
+    def __init__(self, num_features: int, eps=1e-5, *, affine=False, **settings: Any):
         self.num_features, self.affine = num_features, affine
         super().__init__((num_features,), eps, affine, affine, settings)
 
-    def forward(self, x):
+    def forward(self, x: Operand) -> Tensor:
         self._check(x)
         return F.instance_norm(x, weight=self.weight, bias=self.bias, eps=self.eps)
 

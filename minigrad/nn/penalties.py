@@ -1,11 +1,17 @@
 """Penalties as objects, for the weights of a layer or for any selection of parameters."""
 
+from collections.abc import Callable
 from fnmatch import fnmatchcase
+from typing import Any
 
 from .. import functional as F
+from ..array import Axis
+from ..engine import Tensor
 from ..ops.penalties import coefficient
 
 __all__ = ["L1", "L2", "ElasticNet", "GroupL2", "Penalty", "penalty"]
+
+Coefficient = float | Callable[[int], float]
 
 
 class Penalty:
@@ -22,7 +28,7 @@ class Penalty:
     Raises ValueError for any other coefficient, TypeError for another function.
     """
 
-    def __init__(self, function, **settings):
+    def __init__(self, function: Callable[..., Any], **settings: Any):
         op = getattr(function, "op", None)
         if op is None or op.kind != "penalty":
             name = getattr(function, "__name__", function)
@@ -34,7 +40,7 @@ class Penalty:
                 coefficient(type(self).__name__, name, value, needed)
         self.function, self.settings = function, settings
 
-    def __call__(self, *weights, step=None):
+    def __call__(self, *weights: Tensor, step: int | None = None) -> Tensor:
         """The node of the penalty on the weights. `step` is for coefficients that depend on it."""
         values = {}
         for name, value in self.settings.items():
@@ -71,7 +77,7 @@ class L1(Penalty):
     Only a proximal optimizer makes weights exactly 0: `optim.ProximalSGD`.
     """
 
-    def __init__(self, c):
+    def __init__(self, c: Coefficient):
         super().__init__(F.l1_penalty, c=c)
 
 
@@ -81,14 +87,14 @@ class L2(Penalty):
     Under plain SGD and Adam it equals their weight_decay = 2c; not under AdamW.
     """
 
-    def __init__(self, c):
+    def __init__(self, c: Coefficient):
         super().__init__(F.l2_penalty, c=c)
 
 
 class ElasticNet(Penalty):
     """l1 * sum |w| + l2 * sum w^2: see `functional.elastic_net` (Keras: regularizers.L1L2)."""
 
-    def __init__(self, l1, l2):
+    def __init__(self, l1: Coefficient, l2: Coefficient):
         super().__init__(F.elastic_net, l1=l1, l2=l2)
 
 
@@ -98,7 +104,7 @@ class GroupL2(Penalty):
     axis  The axis or axes inside a group; default: all but the first.
     """
 
-    def __init__(self, c, axis=None):
+    def __init__(self, c: Coefficient, axis: Axis = None):
         axis = tuple(axis) if isinstance(axis, (tuple, list)) else axis
         super().__init__(F.group_l2, c=c, axis=axis)
 
@@ -110,7 +116,7 @@ def require_penalty(what, value):
         raise TypeError(f"{what} must be e.g. L2(1e-3), not {value!r}. {remedy}.")
 
 
-def penalty(model, penalty, where=None, step=None):
+def penalty(model, penalty: Penalty, where=None, step: int | None = None) -> Tensor:
     """The node of `penalty`, such as L2(1e-4), over some parameters of a model, each once.
 
     where  Selects parameters: a pattern for their dotted names, such as "encoder.*.weight", or a

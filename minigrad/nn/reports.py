@@ -13,7 +13,7 @@ from .module import Module
 __all__ = ["sparsity", "summary"]
 
 
-def summary(model, input_shape, dtype=np.float32):
+def summary(model, input_shape, dtype: type = np.float32):
     """A table of the layers: output shape (None stands for the batch), parameters, penalty.
 
     input_shape  the shape of the input without the batch, a number or a tuple

@@ -3,10 +3,12 @@
 import warnings
 from functools import reduce
 from itertools import product
+from typing import Any
 
 import numpy as np
 
 from .. import functional as F
+from ..array import Operand
 from ..engine import Tensor
 from ..functional.checks import check_divides, mask_values
 from ..functional.dropout import check_settings
@@ -32,7 +34,7 @@ class Embedding(Layer):
     exist, TypeError for x of another dtype.
     """
 
-    def __init__(self, num_embeddings, embedding_dim, padding_idx=None, **settings):
+    def __init__(self, num_embeddings: int, embedding_dim: int, padding_idx=None, **settings: Any):
         self.hold_sizes(num_embeddings=num_embeddings, embedding_dim=embedding_dim)
         self.padding_idx = padding_idx
         shape = num_embeddings, embedding_dim
@@ -40,7 +42,7 @@ class Embedding(Layer):
         if padding_idx is not None:
             self.weight.data[padding_row(padding_idx, num_embeddings)] = 0
 
-    def forward(self, x):
+    def forward(self, x: Operand) -> Tensor:
         return F.embedding(x, self.weight, self.padding_idx)
 
 
@@ -125,17 +127,17 @@ class Recurrent(Layer):
 
     def __init__(
         self,
-        input_size,
-        hidden_size,
-        num_layers=1,
-        bias=True,
-        batch_first=False,
-        dropout=0.0,
-        bidirectional=False,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
         *,
-        variational=False,
-        recurrent_dropout=0.0,
-        **settings,
+        variational: bool = False,
+        recurrent_dropout: float = 0.0,
+        **settings: Any,
     ):
         kind = type(self).__name__
         for p in dropout, recurrent_dropout:
@@ -156,7 +158,7 @@ class Recurrent(Layer):
             biases = dict.fromkeys(names[2:], (rows,) if bias else None)
             self.add_parameters(fans, weights, biases, settings)
 
-    def forward(self, x, h0=None):
+    def forward(self, x: Operand, h0: Any = None) -> tuple[Tensor, Any]:
         x = self._time_first(x)
         first = iter(self._first_states(h0, np.shape(x)[1]))
         last = []
@@ -287,7 +289,7 @@ class MultiheadAttention(Layer):
     """
 
     def __init__(
-        self, embed_dim, num_heads, dropout=0.0, bias=True, *, batch_first=False, **settings
+        self, embed_dim: int, num_heads, dropout=0.0, bias=True, *, batch_first=False, **settings
     ):
         check_settings("MultiheadAttention", p=dropout)
         self.hold_sizes(embed_dim=embed_dim, num_heads=num_heads)
@@ -302,15 +304,15 @@ class MultiheadAttention(Layer):
 
     def forward(
         self,
-        query,
-        key,
-        value,
-        key_padding_mask=None,
-        need_weights=True,
-        attn_mask=None,
-        average_attn_weights=True,
-        is_causal=False,
-    ):
+        query: Operand,
+        key: Operand,
+        value: Operand,
+        key_padding_mask: Operand | None = None,
+        need_weights: bool = True,
+        attn_mask: Operand | None = None,
+        average_attn_weights: bool = True,
+        is_causal: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:
         inputs = self._batch_first(query, key, value)
         matrices = np.split(self.in_proj_weight, 3)
         biases = [None] * 3 if self.in_proj_bias is None else np.split(self.in_proj_bias, 3)

@@ -21,10 +21,11 @@ such as BlockSoftThreshold, and not a new function each time.
 
 import math
 import numbers
+from collections.abc import Callable
 from functools import update_wrapper
 from inspect import Parameter, signature
 from operator import index
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -32,7 +33,7 @@ from ..engine import Tensor
 from ..registry import Each, op
 
 
-def penalty(*, prox, **rules):
+def penalty(*, prox, **rules) -> Callable[[Callable[..., Any]], Callable[..., Tensor]]:
     """Decorates the forward of a penalty, forward(*coefficients, *settings, *weights).
 
     prox   {name of a coefficient: the proximal operator of its norm, as prox(v, t)}. The value is

@@ -1,5 +1,7 @@
 """Optimizers as in PyTorch, proximal steps, schedules of the learning rate, and limits on norms."""
 
+from typing import TYPE_CHECKING
+
 from .. import later
 from .base import Optimizer
 from .limits import clip_grad_norm_, max_norm
@@ -7,4 +9,8 @@ from .proximal import ProximalSGD, kkt_residual
 from .rules import SGD, Adam, AdamW
 from .schedules import cosine, exponential, step_decay
 
-__getattr__ = later.names_of(__name__)
+__all__ = ["SGD", "Adam", "AdamW", "ProximalSGD", "Optimizer", "clip_grad_norm_", "max_norm"]
+__all__ += ["cosine", "exponential", "step_decay", "kkt_residual"]
+
+if not TYPE_CHECKING:  # else every name would seem to exist
+    __getattr__ = later.names_of(__name__)

@@ -16,6 +16,8 @@ A new optimizer is one class, a subclass of Optimizer with a method `update`:
 import math
 import numbers
 import warnings
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +26,9 @@ from ..changes import mark_changed, tick
 from ..engine import Tensor
 from ..ops.penalties import blocks
 from ..state import require_same
+
+Params = Iterable[Tensor] | Iterable[dict[str, Any]]
+Rate = float | Callable[[int], float]
 
 
 class Optimizer:
@@ -43,7 +48,7 @@ class Optimizer:
 
     counters = ("steps",)  # the attributes that a step changes: load_state_dict restores them
 
-    def __init__(self, parameters, **settings):
+    def __init__(self, parameters: Params, **settings: Any):
         kind = type(self).__name__
         if callable(parameters) or not hasattr(parameters, "__iter__"):
             raise TypeError(f"{kind}: pass model.parameters(), not a {type(parameters).__name__}.")
@@ -60,7 +65,7 @@ class Optimizer:
         if not self.state:
             raise ValueError(f"{kind} got no parameters.")
 
-    def add_param_group(self, group):
+    def add_param_group(self, group: dict[str, Any]) -> None:
         """Trains more parameters: {"params": [...], ...}.
 
         A setting that is not in the group has the constructor's value. Raises the same errors as
@@ -93,12 +98,12 @@ class Optimizer:
     def check_group(self, group):
         """Raises ValueError for settings that do not go together. A subclass may define it."""
 
-    def zero_grad(self):
+    def zero_grad(self) -> None:
         """Sets the gradient of every parameter to None. The next backward then starts from zero."""
         for parameter in self.state:
             parameter.grad = None
 
-    def step(self):
+    def step(self) -> Any:
         """Updates every parameter that has a gradient, in place.
 
         Raises RuntimeError if no parameter has a gradient, ValueError for a gradient of another
@@ -168,7 +173,7 @@ class Optimizer:
             if group.get("weight_decay"):
                 yield from ((w, group["weight_decay"]) for w in group["params"])
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, Any]:
         """The settings, counters and buffers of each parameter, as plain data; arrays are copies.
 
         A file cannot hold a schedule, which is a function. The state has "function" in its place,
@@ -182,7 +187,7 @@ class Optimizer:
         own = {n: v for n, v in vars(self).items() if n not in left_out}
         return {"optimizer": type(self).__name__, **_plain(own), "param_groups": groups}
 
-    def load_state_dict(self, state_dict):
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Takes over the settings, counters and buffers of a state_dict.
 
         Raises TypeError if it is not a dict, and ValueError if it comes from another kind of

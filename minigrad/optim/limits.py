@@ -1,6 +1,7 @@
 """Limits on norms: of the gradients before a step, of the weights after a step."""
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -9,7 +10,7 @@ from ..changes import mark_changed
 from ..engine import Tensor, constant
 
 
-def clip_grad_norm_(parameters, max_norm, *, error_if_nonfinite=True):
+def clip_grad_norm_(parameters, max_norm: float, *, error_if_nonfinite=True) -> float:
     """Scales the gradients so that the norm of all gradients together is at most `max_norm`.
 
     Call it before a step.
@@ -55,7 +56,7 @@ def _tensors(what, given):
     return listed
 
 
-def max_norm(weights, limit):
+def max_norm(weights: Tensor | Iterable[Tensor], limit: float) -> None:
     """Scales each row of the weights with a norm above `limit` to the norm `limit`, in place.
 
     Call it after a step. A row, w[i], holds the weights that enter one unit: a row of a Linear's

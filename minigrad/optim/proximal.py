@@ -1,6 +1,7 @@
 """Proximal steps: penalties that have kinks give exact zeros."""
 
 import math
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -9,7 +10,7 @@ from ..changes import mark_changed
 from ..engine import Tensor
 from ..graph import nodes
 from ..loss import split
-from .base import Optimizer
+from .base import Optimizer, Params, Rate
 
 
 class ProximalSGD(Optimizer):
@@ -40,14 +41,14 @@ class ProximalSGD(Optimizer):
 
     counters = ("steps", "t", "momentum")
 
-    def __init__(self, parameters, lr=1e-3, accelerated=False, restart=False):
+    def __init__(self, parameters: Params, lr: Rate = 1e-3, accelerated=False, restart=False):
         super().__init__(parameters, lr=lr)
         if restart and not accelerated:
             raise ValueError("ProximalSGD: restart is for accelerated=True.")
         self.accelerated, self.restart = accelerated, restart
         self.t, self.momentum = 1.0, 0.0
 
-    def step(self, closure=None):
+    def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor:
         """One step. closure() returns the recorded loss, which `step` returns too.
 
         Raises TypeError without a closure, RuntimeError if backward was called, ValueError for
@@ -110,7 +111,7 @@ def _require_no_gradients(parameters):
             )
 
 
-def kkt_residual(loss, parameters=None):
+def kkt_residual(loss: Tensor, parameters: Tensor | Iterable[Tensor] | None = None) -> float:
     """How far a recorded loss is from its optimality conditions, a number >= 0.
 
     The largest entry of |w - prox(w - gradient of the smooth part)| at step 1. For a convex loss

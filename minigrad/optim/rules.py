@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from .base import Optimizer
+from .base import Optimizer, Params, Rate
 
 
 class SGD(Optimizer):
@@ -14,7 +14,9 @@ class SGD(Optimizer):
     Raises ValueError for nesterov without a momentum; for other errors see Optimizer.
     """
 
-    def __init__(self, parameters, lr=1e-3, momentum=0.0, weight_decay=0.0, nesterov=False):
+    def __init__(
+        self, parameters: Params, lr: Rate = 1e-3, momentum=0.0, weight_decay=0.0, nesterov=False
+    ):
         settings = {"momentum": momentum, "weight_decay": weight_decay, "nesterov": nesterov}
         super().__init__(parameters, lr=lr, **settings)
 
@@ -55,7 +57,9 @@ class Adam(Optimizer):
 
     decoupled = False
 
-    def __init__(self, parameters, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0):
+    def __init__(
+        self, parameters: Params, lr: Rate = 1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0
+    ):
         super().__init__(parameters, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
 
     def valid(self, name, value):
@@ -88,5 +92,7 @@ class AdamW(Adam):
 
     decoupled = True
 
-    def __init__(self, parameters, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01):
+    def __init__(
+        self, parameters: Params, lr: Rate = 1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01
+    ):
         super().__init__(parameters, lr, betas, eps, weight_decay)

@@ -14,7 +14,7 @@ class exponential(NamedTuple):
     lr: float
     factor: float
 
-    def __call__(self, step):
+    def __call__(self, step: int) -> float:
         return self.lr * self.factor**step
 
 
@@ -25,7 +25,7 @@ class step_decay(NamedTuple):
     every: int
     factor: float = 0.1
 
-    def __call__(self, step):
+    def __call__(self, step: int) -> float:
         return self.lr * self.factor ** (step // self.every)
 
 
@@ -41,7 +41,7 @@ class cosine(NamedTuple):
     warmup: int = 0
     final: float = 0.0
 
-    def __call__(self, step):
+    def __call__(self, step: int) -> float:
         if step < self.warmup:
             return self.lr * (step + 1) / self.warmup
         progress = min(1.0, (step - self.warmup) / max(1, self.steps - self.warmup))

@@ -165,7 +165,7 @@ class Step:
         programs = [p for programs in self.programs.values() for p in programs]
         return "\n\n".join(f"# eager: {p.refusal}" if p.refusal else p.text for p in programs)
 
-    def __call__(self, *args):
+    def __call__(self, *args) -> Tensor:
         arrays = [data_of(a) for a in args]
         modes = map(bool, (recording.get(), sampling_mode.get(), frozen.get()))
         programs = self.programs.setdefault((*modes, array.default_dtype, *map(_kind, args)), [])
@@ -252,7 +252,7 @@ def _kind(a):
 builtin_compile = compile
 
 
-def compile(function, trials=2):
+def compile(function, trials=2) -> Step:
     """A training step as a program: step(*args) does `function(*args).backward()`, but faster.
 
     function  Takes arrays, as Tensors, and settings. Returns the loss, a Tensor of one entry.

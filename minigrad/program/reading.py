@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..engine import Tensor
 from ..modes import name_in
 from ..names import leaf_names, split_scope
 from ..noise import Noise
@@ -94,7 +95,7 @@ def _commented(rows):
     return [f"{text:{wide}}  # {c}" if c else text for (text, *_), c in zip(rows, comments)]
 
 
-def write_out(loss, *, names=None, to_file=None):
+def write_out(loss: Tensor, *, names=None, to_file=None) -> Program:
     """The forward and the backward pass of a recorded loss as a file of Python, to read and to run.
 
     loss     a recorded Tensor of one entry
