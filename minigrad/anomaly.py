@@ -52,6 +52,7 @@ class detect_anomaly(ModeBlock):
         self.steps = 0  # how many backward steps are running: with create_graph they call ops
 
     def enter(self, frame):
+        """Begins to look at each result and each cotangent of this thread."""
         if sys.getprofile() is not None and not detecting.blocks():
             raise RuntimeError("detect_anomaly: a profiler runs in this thread. End it first.")
         self.scope = scope.get()
@@ -59,6 +60,7 @@ class detect_anomaly(ModeBlock):
         sys.setprofile(self.look)
 
     def leave(self):
+        """Ends the search."""
         if self in detecting.blocks():
             outer = [block.look for block in detecting.blocks() if block is not self]
             sys.setprofile(outer[0] if outer else None)

@@ -3,10 +3,10 @@
 Nothing here knows the graph. Operators and methods are attached in ops/methods.py.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from copy import copy
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,20 +17,15 @@ from .modes import recording
 if TYPE_CHECKING:  # a base class for editors; at run time ops/methods.py attaches what it holds
     from .engine import Tensor
     from .ops.methods import Methods
+    from .types import DType, Operand
 else:
     Methods = object
 
 default_dtype = np.dtype(np.float32)
 numpy_functions = {}  # NumPy function -> the op or composition that it calls on Tensors
 
-# Types of arguments, for signatures; Operand is below.
-DType = np.dtype | type | str
-Axis = int | tuple[int, ...] | None
-Ints = int | Sequence[int]  # one number, or a number for each axis
-Rng: TypeAlias = "np.random.Generator | str | None"  # its import would take a while
 
-
-def set_default_dtype(dtype: DType) -> None:
+def set_default_dtype(dtype: "DType") -> None:
     """Sets the float dtype of Tensors that are made of Python floats and lists (float32 at first).
 
     Raises TypeError if `dtype` is not a float dtype.
@@ -265,9 +260,6 @@ class Array(Methods):
             return implementation(function)(*args, **keywords)
         except errors.WRONG_CALL as error:
             return later.calls().otherwise(function, args, keywords, error)
-
-
-Operand = Array | np.ndarray | np.generic | float | list[Any]
 
 
 def _rows(x, n):

@@ -119,15 +119,17 @@ class ModeBlock(Block):
     mode = value = None  # of a subclass
     generator = None  # the frame of the generator that opened the block, if one did
 
-    def __new__(cls, function=None):
+    def __new__(cls: type[B], function: Any = None) -> B:
         block = super().__new__(cls)
         return block if function is None else block(function)  # the decorator without brackets
 
     def enter(self, frame):
+        """Sets the mode."""
         self.generator = _generator_of(frame)
         self.mode.set_blocks((self, *self.mode.blocks()))
 
     def leave(self):
+        """Ends the block: the mode is as it is around the block."""
         self.mode.set_blocks(tuple([block for block in self.mode.blocks() if block is not self]))
         self.generator = self.generator and ENDED
 

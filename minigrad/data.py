@@ -5,9 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from .array import Operand, data_of
+from .array import data_of
 from .noise import stream
 from .state import require_same
+from .types import Operand
+
+__all__ = ["Batches"]
 
 
 class Batches:

@@ -78,7 +78,7 @@ class Tensor(Array):
     # name          None or the name that the user gave
     __slots__ = "args", "data", "flags", "grad", "name", "op", "order", "retains_grad", "scope"
 
-    def __init__(self, data, requires_grad=False, *, dtype=None, name=None):
+    def __init__(self, data, requires_grad=False, *, dtype=None, name=None) -> None:
         self._fill(as_array(data, dtype), flags=0 if name is None else RECORDED, name=name)
         if requires_grad:
             self.requires_grad = True

@@ -13,6 +13,9 @@ from .array import as_array, data_of
 from .engine import Tensor, constant, result
 from .noise import Noise
 
+__all__ = ["nodes", "program", "depending", "evaluate", "copy", "replay", "resample"]
+__all__ += ["noise_leaves"]
+
 
 def nodes(root) -> list[Tensor]:
     """Each Tensor that `root`, a Tensor or several, depends on, and `root` itself, oldest first."""

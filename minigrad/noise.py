@@ -27,11 +27,15 @@ from typing import Any
 
 import numpy as np
 
-from .array import DType, Rng, data_of
+from .array import data_of
 from .blocks import Mode, ModeBlock
 from .changes import tick
 from .engine import RECORDED, Tensor
 from .modes import path, scope
+from .types import DType, Rng
+
+__all__ = ["Noise", "Law", "Bernoulli", "Normal", "manual_seed", "stream", "get_rng_state"]
+__all__ += ["set_rng_state", "frozen_noise", "sampling", "is_frozen", "effect"]
 
 
 class Noise(Tensor):
@@ -67,6 +71,7 @@ class Noise(Tensor):
 
     @property
     def rng(self):
+        """The generator that draws."""
         return seeded().stream(self.stream) if self._rng is None else self._rng
 
     def draw(self) -> np.ndarray:
@@ -104,6 +109,7 @@ class Law:
     mean = variance = math.nan
 
     def draw(self, rng, shape, dtype):
+        """An array of independent entries. Each subclass defines this method."""
         raise NotImplementedError(f"{type(self).__name__} has no method draw(rng, shape, dtype).")
 
     def __repr__(self):
@@ -125,9 +131,9 @@ class Bernoulli(Law):
             raise ValueError(f"Bernoulli: keep is a probability, in [0, 1]; got {keep}.")
         self.keep = keep
 
-    mean = property(lambda self: self.keep)
-    variance = property(lambda self: self.keep * (1 - self.keep))
-    drop_rate = property(lambda self: 1 - self.keep)
+    mean = property(lambda self: self.keep, doc="P(True).")
+    variance = property(lambda self: self.keep * (1 - self.keep), doc="keep (1 - keep).")
+    drop_rate = property(lambda self: 1 - self.keep, doc="P(False).")
 
     def draw(self, rng, shape, dtype):
         """Compares 8 random bits an entry with `keep`, then corrects a few entries.
@@ -150,9 +156,11 @@ class Bernoulli(Law):
         return drawn.reshape(shape)
 
     def cdf(self, x):
+        """P(entry <= x) for each entry of the array x."""
         return (x >= 0) * (1 - self.keep) + (x >= 1) * self.keep
 
     def outcomes(self, order=None):
+        """(values, probabilities) of an entry: False and True, without the impossible one."""
         possible = np.array([self.keep < 1, self.keep > 0])
         return np.array([False, True])[possible], np.array([1 - self.keep, self.keep])[possible]
 
@@ -187,18 +195,21 @@ class Normal(Law):
             raise ValueError(f"Normal: std is a number >= 0; got {std}.")
         self.mean, self.std = mean, std
 
-    variance = property(lambda self: self.std**2)
+    variance = property(lambda self: self.std**2, doc="std^2.")
 
     def draw(self, rng, shape, dtype):
+        """Draws in float32 or float64, whichever `dtype` is; else in float64."""
         kind = dtype if dtype in (np.float32, np.float64) else np.float64
         return self.mean + self.std * rng.standard_normal(shape, kind)
 
     def cdf(self, x):
+        """P(entry <= x) for each entry of the array x."""
         if self.std == 0:
             return (x >= self.mean) * 1.0
         return _erfc((self.mean - x) / (self.std * math.sqrt(2))) / 2
 
     def outcomes(self, order=8):
+        """(nodes, weights) of the quadrature with `order` nodes."""
         nodes, weights = np.polynomial.hermite_e.hermegauss(order)
         return self.mean + self.std * nodes, weights / weights.sum()
 
@@ -363,6 +374,7 @@ class frozen_noise(ModeBlock):
         self.drawn = {}  # generator: its state when the block first drew from it
 
     def leave(self):
+        """Puts back the states of the generators."""
         for inner in self.mode.blocks():  # blocks inside that end later put back the older state
             if inner is self:
                 break

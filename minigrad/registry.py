@@ -9,15 +9,18 @@ import os
 from collections.abc import Callable
 from functools import cache, partial, update_wrapper, wraps
 from inspect import Parameter, Signature
-from typing import Any, ParamSpec, overload
+from typing import Any, overload
 
 import numpy as np
 
 from . import later
-from .array import Operand, as_array, data_of, numpy_functions
+from .array import as_array, data_of, numpy_functions
 from .engine import Op, Tensor, constant, record, wants_gradient
 from .errors import WRONG_CALL, named, same_kind
 from .modes import Composition, scoped
+from .types import Operand, P, Recorded
+
+__all__ = ["op", "composition", "on_data"]
 
 try:  # fast.py saves time and changes nothing else. MINIGRAD_FAST=0 in the environment omits it.
     from .fast import identifiers, speed_up
@@ -31,9 +34,6 @@ ops = {}  # name -> the Op, or the Family, of every op that has a rule
 
 # Editors and type checkers see an op with the arguments of its forward, and with a Tensor as its
 # result. So a forward says what its callers pass, and nothing says it twice.
-P = ParamSpec("P")
-Recorded = Callable[P, Tensor]
-Declaration = Callable[[Callable[P, Any]], Recorded[P]]
 
 
 @overload

@@ -23,3 +23,6 @@ from .functions import GradcheckError, gradcheck, gradgradcheck
 from .graphs import check_graph
 from .noise import check_noise
 from .reports import Report, Row
+
+__all__ = ["gradcheck", "gradgradcheck", "check_graph", "check_noise", "expectation"]
+__all__ += ["Expectation", "GradcheckError", "Report", "Row"]

@@ -30,9 +30,11 @@ class Row:
     note: str = ""  # what was seen, where it is not simply right
     rule: str = ""  # which rule is wrong, with file and line
 
-    severity = property(lambda self: SEVERITY.index(self.verdict))  # 0 is worst
-    wrong = property(lambda self: self.verdict in FAILING)
-    passed = property(lambda self: self.verdict in ("OK", "KINK"))
+    severity = property(lambda self: SEVERITY.index(self.verdict), doc="0 is worst.")
+    wrong = property(lambda self: self.verdict in FAILING, doc="Whether the verdict is a failure.")
+    passed = property(
+        lambda self: self.verdict in ("OK", "KINK"), doc="Whether it was found right."
+    )
 
     def __repr__(self):
         return f"Row({self.name} {self.shape}: {self.verdict})"

@@ -13,3 +13,5 @@ api.py       the functions for users: draw, to_dot, to_text, describe
 from .api import describe, draw, to_dot, to_text
 from .page import to_html
 from .trace import trace
+
+__all__ = ["draw", "to_dot", "to_html", "to_text", "describe", "trace"]

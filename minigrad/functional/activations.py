@@ -8,9 +8,9 @@ import math
 
 import numpy as np
 
-from ..array import Operand
 from ..ops import erf, relu, sigmoid
 from ..registry import composition
+from ..types import Operand
 
 __all__ = ["leaky_relu", "elu", "selu", "silu", "gelu"]
 

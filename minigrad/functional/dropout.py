@@ -29,10 +29,11 @@ from typing import Any
 import numpy as np
 
 from .. import ops
-from ..array import Operand, Rng, as_array, data_of
+from ..array import as_array, data_of
 from ..engine import Tensor
 from ..noise import Bernoulli, Noise, Normal, sampling_mode
-from ..registry import P, composition
+from ..registry import composition
+from ..types import Operand, P, Rng
 from .checks import check_axes, check_fits
 
 __all__ = ["dropout", "dropout1d", "dropout2d", "drop_path", "drop_connect"]

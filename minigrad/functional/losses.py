@@ -6,11 +6,12 @@ reduction  "mean" over all entries, "sum", or "none": a loss for each entry. All
 
 import numpy as np
 
-from ..array import Operand, as_array, data_of, is_recorded
+from ..array import as_array, data_of, is_recorded
 from ..engine import Tensor
 from ..ops import log_softmax, losses, reductions, softplus
 from ..ops.elementwise import floats
 from ..registry import composition
+from ..types import Operand
 from .checks import whole_numbers
 
 __all__ = ["cross_entropy", "nll_loss", "binary_cross_entropy_with_logits"]

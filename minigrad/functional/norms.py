@@ -11,10 +11,10 @@ import math
 
 import numpy as np
 
-from ..array import Ints, Operand
 from ..noise import effect
 from ..ops import standardize
 from ..registry import composition
+from ..types import Ints, Operand
 from .checks import check_divides, check_shapes
 
 __all__ = ["batch_norm", "layer_norm", "group_norm", "instance_norm"]

@@ -4,11 +4,12 @@ from typing import Any
 
 import numpy as np
 
-from ..array import Operand, Rng, is_recorded
+from ..array import is_recorded
 from ..ops import softmax
 from ..ops.comparisons import stop_gradient
 from ..ops.indexing import at
 from ..registry import composition
+from ..types import Operand, Rng
 from .checks import check_fits, mask_values, whole_numbers
 from .dropout import check_settings, dropout
 

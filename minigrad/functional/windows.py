@@ -21,9 +21,9 @@ from typing import Any
 
 import numpy as np
 
-from ..array import Ints, Operand
 from ..ops import windows
 from ..registry import composition
+from ..types import Ints, Operand
 from .checks import check_axes, check_divides, check_shapes, each
 
 __all__ = ["conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d", "unfold", "fold"]

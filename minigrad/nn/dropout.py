@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from .. import functional as F
-from ..array import Operand, Rng
 from ..engine import Tensor
 from ..functional.dropout import check_settings, described, summary_of
 from ..modes import scoped
+from ..types import Operand, Rng
 from .layers import Function, layer_of
 from .module import Module, require_function
 
@@ -33,10 +33,12 @@ class Stochastic(Function):
         """Each subclass that `_layer_of` makes has a constructor of its own."""
 
     def hold(self, **settings):
+        """Takes over the settings. Raises ValueError or TypeError for wrong settings."""
         check_settings(self.function.__name__, **settings)
         super().hold(**settings)
 
     def forward(self, x: Operand) -> Tensor:
+        """The function of x; it draws noise in training, and inside `sampling()`."""
         return self.function(x, training=self.training, **self.held())
 
 
@@ -78,6 +80,7 @@ class DropConnect(_layer_of(F.drop_connect, "DropConnect")):
         self.module = module
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
+        """The module on these arguments, with a weight that has lost entries."""
         return scoped(self.module, self._without, *args, **kwargs)
 
     def _without(self, *args, **kwargs):
@@ -102,6 +105,7 @@ class Residual(Module):
         self.drop = DropPath(drop_path, rng=rng) if drop_path else None
 
     def forward(self, x: Operand) -> Tensor:
+        """shortcut(x) + branch(x), or x + branch(x)."""
         branch = self.branch(x)
         around = x if self.shortcut is None else self.shortcut(x)
         if branch.shape != np.shape(around):

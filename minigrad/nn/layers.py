@@ -8,10 +8,9 @@ from typing import Any, Concatenate, Generic
 import numpy as np
 
 from .. import functional as F
-from ..array import Ints, Operand
 from ..engine import Tensor
 from ..functional.checks import check_divides, each
-from ..registry import P
+from ..types import Ints, Operand, P
 from .module import Layer, Module
 
 __all__ = ["Affine", "Linear", "Conv1d", "Conv2d", "ConvTranspose1d", "ConvTranspose2d", "Flatten"]
@@ -37,6 +36,7 @@ class Function(Layer, Generic[P]):
         return {name: getattr(self, name) for name in self.settings}
 
     def forward(self, x: Operand) -> Tensor:
+        """The function of x, with the settings of the layer."""
         return self.function(x, **self.held())
 
 
@@ -84,6 +84,7 @@ class Linear(Affine):
         super().__init__((out_features, in_features), out_features, bias, **settings)
 
     def forward(self, x: Operand) -> Tensor:
+        """x @ weight.T + bias: x (..., in_features) gives (..., out_features)."""
         return F.linear(x, self.weight, self.bias)
 
 
@@ -112,6 +113,7 @@ class Convolution(Affine, Function):
         super().__init__(shape, out_channels, bias, **layer_settings)
 
     def forward(self, x: Operand) -> Tensor:
+        """The convolution of x (N, in_channels, *space): (N, out_channels, *windows)."""
         return self.function(x, self.weight, self.bias, **self.held())
 
 
@@ -195,6 +197,7 @@ class Flatten(Module):
     """x (N, ...) as (N, features): all axes after the first become one."""
 
     def forward(self, x: Operand) -> Tensor:
+        """x (N, ...) as (N, features)."""
         shape = np.shape(x)
         return np.reshape(x, (*shape[:1], math.prod(shape[1:])))
 

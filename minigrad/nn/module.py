@@ -11,14 +11,14 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from .. import array
-from ..array import DType, Operand, data_of
+from ..array import data_of
 from ..blocks import Block
 from ..changes import mark_changed
 from ..engine import Tensor, constant
 from ..modes import is_running, scope
 from ..noise import stream
-from ..registry import P
 from ..state import require_same
+from ..types import DType, Operand, P
 from .initialisers import fan_in_uniform
 from .penalties import require_penalty
 
@@ -462,6 +462,7 @@ class Sequential(Module):
         self._order = tuple(names)
 
     def forward(self, x: Any) -> Any:
+        """x, through the first module, then the second one, and so on."""
         for name in self._order:
             x = vars(self)[name](x)
         return x

@@ -7,11 +7,11 @@ import numpy as np
 
 from .. import array
 from .. import functional as F
-from ..array import Operand
 from ..engine import Tensor
 from ..functional.checks import check_axes, check_divides
 from ..functional.norms import as_shape
 from ..noise import effect
+from ..types import Operand
 from .initialisers import ones, zeros
 from .module import Layer, require_size
 
@@ -85,6 +85,7 @@ class BatchNorm1d(Norm):
             self.num_batches_tracked = np.array(0)
 
     def forward(self, x: Operand) -> Tensor:
+        """x normalised, of the same shape; in training the statistics move."""
         self._check(x)
         momentum = self.momentum
         if momentum is None and self.track_running_stats:
@@ -120,6 +121,7 @@ class LayerNorm(Norm):
         super().__init__(self.normalized_shape, eps, elementwise_affine, biased, settings)
 
     def forward(self, x: Operand) -> Tensor:
+        """x (..., *normalized_shape) normalised, of the same shape."""
         return F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
 
 
@@ -137,6 +139,7 @@ class GroupNorm(Norm):
         super().__init__((num_channels,), eps, affine, affine, settings)
 
     def forward(self, x: Operand) -> Tensor:
+        """x (N, num_channels, ...) normalised, of the same shape."""
         return F.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
 
 
@@ -154,6 +157,7 @@ class InstanceNorm1d(Norm):
         super().__init__((num_features,), eps, affine, affine, settings)
 
     def forward(self, x: Operand) -> Tensor:
+        """x (N, num_features, ...) normalised, of the same shape."""
         self._check(x)
         return F.instance_norm(x, weight=self.weight, bias=self.bias, eps=self.eps)
 

@@ -5,13 +5,11 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from .. import functional as F
-from ..array import Axis
 from ..engine import Tensor
 from ..ops.penalties import coefficient
+from ..types import Axis, Rate
 
 __all__ = ["L1", "L2", "ElasticNet", "GroupL2", "Penalty", "penalty"]
-
-Coefficient = float | Callable[[int], float]
 
 
 class Penalty:
@@ -77,7 +75,7 @@ class L1(Penalty):
     Only a proximal optimizer makes weights exactly 0: `optim.ProximalSGD`.
     """
 
-    def __init__(self, c: Coefficient):
+    def __init__(self, c: Rate):
         super().__init__(F.l1_penalty, c=c)
 
 
@@ -87,14 +85,14 @@ class L2(Penalty):
     Under plain SGD and Adam it equals their weight_decay = 2c; not under AdamW.
     """
 
-    def __init__(self, c: Coefficient):
+    def __init__(self, c: Rate):
         super().__init__(F.l2_penalty, c=c)
 
 
 class ElasticNet(Penalty):
     """l1 * sum |w| + l2 * sum w^2: see `functional.elastic_net` (Keras: regularizers.L1L2)."""
 
-    def __init__(self, l1: Coefficient, l2: Coefficient):
+    def __init__(self, l1: Rate, l2: Rate):
         super().__init__(F.elastic_net, l1=l1, l2=l2)
 
 
@@ -104,7 +102,7 @@ class GroupL2(Penalty):
     axis  The axis or axes inside a group; default: all but the first.
     """
 
-    def __init__(self, c: Coefficient, axis: Axis = None):
+    def __init__(self, c: Rate, axis: Axis = None):
         axis = tuple(axis) if isinstance(axis, (tuple, list)) else axis
         super().__init__(F.group_l2, c=c, axis=axis)
 

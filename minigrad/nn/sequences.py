@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from .. import functional as F
-from ..array import Operand
 from ..engine import Tensor
 from ..functional.checks import check_divides, mask_values
 from ..functional.dropout import check_settings
 from ..functional.sequences import padding_row
 from ..modes import scoped
 from ..registry import composition
+from ..types import Operand
 from .initialisers import glorot_uniform, normal, zeros
 from .layers import Linear
 from .module import Layer
@@ -43,6 +43,7 @@ class Embedding(Layer):
             self.weight.data[padding_row(padding_idx, num_embeddings)] = 0
 
     def forward(self, x: Operand) -> Tensor:
+        """The rows of weight for the whole numbers x (...): (..., embedding_dim)."""
         return F.embedding(x, self.weight, self.padding_idx)
 
 
@@ -159,6 +160,7 @@ class Recurrent(Layer):
             self.add_parameters(fans, weights, biases, settings)
 
     def forward(self, x: Operand, h0: Any = None) -> tuple[Tensor, Any]:
+        """(the output of the last layer, the last state of each layer) for x and h0."""
         x = self._time_first(x)
         first = iter(self._first_states(h0, np.shape(x)[1]))
         last = []
@@ -231,6 +233,7 @@ class RNN(Recurrent):
         super().__init__(input_size, hidden_size, num_layers, *args, **others)
 
     def cell(self, x, y, h):
+        """The next state, a tuple of one array."""
         return rnn_cell(x, y, h, getattr(F, self.nonlinearity))
 
 
@@ -313,6 +316,7 @@ class MultiheadAttention(Layer):
         average_attn_weights: bool = True,
         is_causal: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
+        """(output, weights, or None without need_weights): see the class."""
         inputs = self._batch_first(query, key, value)
         matrices = np.split(self.in_proj_weight, 3)
         biases = [None] * 3 if self.in_proj_bias is None else np.split(self.in_proj_bias, 3)

@@ -23,3 +23,6 @@ from .elementwise import erf, relu, sigmoid, softplus, tanh
 from .indexing import getitem, scatter
 from .linalg import linear
 from .reductions import log_softmax, logsumexp, softmax, standardize
+
+__all__ = ["erf", "relu", "sigmoid", "softplus", "tanh", "log_softmax", "logsumexp", "softmax"]
+__all__ += ["linear", "standardize", "getitem", "scatter"]

@@ -7,8 +7,8 @@ Tensors: np.sign(t), np.floor(t).
 
 import numpy as np
 
-from ..array import Axis
 from ..registry import on_data, op
+from ..types import Axis
 
 COMPARISONS = np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal
 LOGICAL = np.logical_and, np.logical_or, np.logical_xor

@@ -17,9 +17,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from .. import array
-from ..array import Operand
 from ..engine import Tensor
 from ..registry import op
+from ..types import Operand
 
 F = TypeVar("F", bound=Callable[..., Any])
 

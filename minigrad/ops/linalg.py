@@ -6,8 +6,8 @@ from itertools import compress
 
 import numpy as np
 
-from ..array import Operand
 from ..registry import Each, op
+from ..types import Operand
 
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"  # for the axes of einsum
 

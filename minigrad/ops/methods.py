@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from .. import errors, later
-from ..array import DType, Operand, implementation, implements
+from ..array import implementation, implements
 from ..engine import Tensor
+from ..types import DType, Operand
 from . import comparisons, elementwise, indexing, linalg, reductions, shaping
 
 
@@ -116,6 +117,21 @@ class Methods:
     def T(self) -> Tensor:
         """The tensor with its axes reversed."""
         return transpose(self)
+
+    if TYPE_CHECKING:  # PyTorch's names, which come with the vocabulary
+        _UNARY, _BINARY = list[Unary](), list[Binary]()
+        _OTHER, _ANY = list[Callable[..., Tensor]](), list[Any]()
+        clone, contiguous, cpu, t, det, inverse, float, double, half, long, int, bool = _UNARY
+        neg, negative, absolute, sign, square, reciprocal, floor, ceil, trunc, erf = _UNARY
+        sin, cos, tan, asin, acos, atan, sinh, cosh, asinh, acosh, atanh = _UNARY
+        exp2, expm1, log1p, log2, log10, isnan, isinf, isfinite, logical_not = _UNARY
+        add, sub, mul, div, pow, remainder, maximum, minimum, atan2, logaddexp, mm, bmm = _BINARY
+        mv, outer, eq, ne, lt, le, gt, ge, logical_and, logical_or, view_as, expand_as = _BINARY
+        view, permute, unsqueeze, expand, swapdims, movedim, flip, roll, tile, amax, amin = _OTHER
+        clamp, norm, masked_fill, gather, index_select, take, argsort, diff, cumprod = _OTHER
+        diag, diagonal, trace, tril, triu, softmax, log_softmax, logsumexp, count_nonzero = _OTHER
+        zero_, fill_, copy_, normal_, uniform_, add_, sub_, mul_, div_, clamp_ = _OTHER
+        mT, numel, dim, equal, topk, sort, chunk, split, unbind = _ANY
 
 
 for name, method in vars(Methods).items():

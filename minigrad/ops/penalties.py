@@ -32,6 +32,9 @@ import numpy as np
 from ..engine import Tensor
 from ..registry import Each, op
 
+__all__ = ["penalty", "l1_penalty", "l2_penalty", "elastic_net", "group_l2"]
+__all__ += ["BlockSoftThreshold", "soft_threshold", "shrink"]
+
 
 def penalty(*, prox, **rules) -> Callable[[Callable[..., Any]], Callable[..., Tensor]]:
     """Decorates the forward of a penalty, forward(*coefficients, *settings, *weights).

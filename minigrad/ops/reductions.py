@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from ..array import Axis, Operand
 from ..registry import op
+from ..types import Axis, Operand
 from .elementwise import floats, in_float32
 
 

@@ -8,8 +8,8 @@ from itertools import accumulate
 
 import numpy as np
 
-from ..array import Axis
 from ..registry import op
+from ..types import Axis
 
 
 @op(numpy=np.reshape, x=lambda g, out, x, shape: np.reshape(g, x.shape))

@@ -16,7 +16,6 @@ A new optimizer is one class, a subclass of Optimizer with a method `update`:
 import math
 import numbers
 import warnings
-from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -26,9 +25,7 @@ from ..changes import mark_changed, tick
 from ..engine import Tensor
 from ..ops.penalties import blocks
 from ..state import require_same
-
-Params = Iterable[Tensor] | Iterable[dict[str, Any]]
-Rate = float | Callable[[int], float]
+from ..types import Params
 
 
 class Optimizer:

@@ -10,7 +10,8 @@ from ..changes import mark_changed
 from ..engine import Tensor
 from ..graph import nodes
 from ..loss import split
-from .base import Optimizer, Params, Rate
+from ..types import Params, Rate
+from .base import Optimizer
 
 
 class ProximalSGD(Optimizer):

@@ -4,7 +4,8 @@ import math
 
 import numpy as np
 
-from .base import Optimizer, Params, Rate
+from ..types import Params, Rate
+from .base import Optimizer
 
 
 class SGD(Optimizer):
@@ -15,7 +16,12 @@ class SGD(Optimizer):
     """
 
     def __init__(
-        self, parameters: Params, lr: Rate = 1e-3, momentum=0.0, weight_decay=0.0, nesterov=False
+        self,
+        parameters: Params,
+        lr: Rate = 1e-3,
+        momentum=0.0,
+        weight_decay=0.0,
+        nesterov=False,
     ):
         settings = {"momentum": momentum, "weight_decay": weight_decay, "nesterov": nesterov}
         super().__init__(parameters, lr=lr, **settings)
@@ -25,10 +31,12 @@ class SGD(Optimizer):
         return isinstance(value, bool) if name == "nesterov" else super().valid(name, value)
 
     def check_group(self, group):
+        """Raises ValueError for nesterov without a momentum."""
         if group["nesterov"] and not group["momentum"]:
             raise ValueError("SGD: nesterov needs a momentum > 0.")
 
     def update(self, trained, lr, settings):
+        """w -= lr v for one parameter, with v as in the class."""
         momentum, decay = settings["momentum"], settings["weight_decay"]
         if not momentum:
             for w, g in trained.pieces():
@@ -58,7 +66,12 @@ class Adam(Optimizer):
     decoupled = False
 
     def __init__(
-        self, parameters: Params, lr: Rate = 1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0
+        self,
+        parameters: Params,
+        lr: Rate = 1e-3,
+        betas=(0.9, 0.999),
+        eps=1e-8,
+        weight_decay=0.0,
     ):
         super().__init__(parameters, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
 
@@ -70,6 +83,7 @@ class Adam(Optimizer):
         return is_pair and all(super(Adam, self).valid(name, b) and b < 1 for b in value)
 
     def update(self, trained, lr, settings):
+        """One update of one parameter, as the class says."""
         (beta1, beta2), eps, decay = settings["betas"], settings["eps"], settings["weight_decay"]
         correction1, correction2 = 1 - beta1**trained.updates, 1 - beta2**trained.updates
         for w, g, m, v in trained.pieces("mean", "mean of squares"):
@@ -93,6 +107,11 @@ class AdamW(Adam):
     decoupled = True
 
     def __init__(
-        self, parameters: Params, lr: Rate = 1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01
+        self,
+        parameters: Params,
+        lr: Rate = 1e-3,
+        betas=(0.9, 0.999),
+        eps=1e-8,
+        weight_decay=0.01,
     ):
         super().__init__(parameters, lr, betas, eps, weight_decay)

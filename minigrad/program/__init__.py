@@ -10,3 +10,5 @@ compiling.py  `compile`: the lines as a training step
 
 from .compiling import compile
 from .reading import write_out
+
+__all__ = ["compile", "write_out"]
