@@ -154,8 +154,8 @@ class Array(Methods):
         """The values as nested lists of Python numbers."""
         return self.data.tolist()
 
-    # of objects: else type checkers would take array * tensor for an array
     def __array__(self, dtype=None, copy=None) -> "np.ndarray[Any, np.dtype[np.object_]]":
+        # of objects: else type checkers would take array * tensor for an array
         remedy = "np.f(t) keeps the graph for every f with a rule; t.numpy() leaves it"
         self._leave("np.asarray(t)", remedy)
         return np.array(self.data, dtype=dtype, copy=copy)

@@ -107,3 +107,29 @@ def test_each_public_function_class_and_method_has_a_docstring_of_its_own():
         if not doc.strip() or is_numpys or "out=" in doc:
             missing.append(name)
     assert names > 300 and missing == []
+
+
+HELP = """
+import pydoc
+from minigrad import Tensor
+for name, member in list(vars(Tensor).items()):  # PyTorch's names, which come when they are used
+    if type(member).__module__ == "minigrad.later":
+        delattr(Tensor, name)
+print(pydoc.render_doc(Tensor, renderer=pydoc.plaintext))
+"""
+
+
+def test_help_of_tensor_is_short_and_true():
+    lines = python("-c", HELP).stdout.decode().splitlines()
+    assert len(lines) < 340  # the 54 operators and protocols of Python alone take 130
+    assert [line for line in lines if "out=" in line or "where=" in line] == []
+    assert any("sum(x, axis: int | tuple[int, ...] | None = None" in line for line in lines)
+
+
+def test_pdoc_draws_a_site(tmp_path):
+    pytest.importorskip("pdoc")
+    others = [name for name in MODULES if name.partition(".")[2] not in mg.__all__]
+    python("-W", "error", "-m", "pdoc", "-t", ROOT / "docs", "-o", tmp_path, *others)
+    for name, of in ("nn", "MultiheadAttention"), ("functional", "cross_entropy"), ("ops", "erf"):
+        assert f'id="{of}"' in (tmp_path / "minigrad" / f"{name}.html").read_text("utf-8")
+    assert "pre-wrap" in (tmp_path / "minigrad.html").read_text("utf-8")

@@ -77,7 +77,10 @@ def _both(function: np.ufunc) -> tuple[Binary, Binary]:
 
 
 class Methods:
-    """What Tensor gets here. t.sum(...) is np.sum(t, ...)."""
+    """The operators and methods of Tensor, which get their signatures from the ops.
+
+    t.sum(...) is np.sum(t, ...). Type checkers take this class for a base of Tensor.
+    """
 
     __add__, __radd__ = _both(np.add)
     __sub__, __rsub__ = _both(np.subtract)
@@ -90,16 +93,12 @@ class Methods:
     __and__, __rand__ = _both(np.bitwise_and)
     __or__, __ror__ = _both(np.bitwise_or)
     __xor__, __rxor__ = _both(np.bitwise_xor)
-    __neg__ = _unary(np.negative)
-    __pos__ = _unary(np.positive)
-    __abs__ = _unary(np.absolute)
-    __invert__ = _unary(np.invert)
-    __eq__: ClassVar[Binary] = _binary(np.equal)
+    __neg__, __pos__ = _unary(np.negative), _unary(np.positive)
+    __abs__, __invert__ = _unary(np.absolute), _unary(np.invert)
+    __eq__: ClassVar[Binary] = _binary(np.equal)  # the types of object would be inherited
     __ne__: ClassVar[Binary] = _binary(np.not_equal)
-    __lt__ = _binary(np.less)
-    __le__ = _binary(np.less_equal)
-    __gt__ = _binary(np.greater)
-    __ge__ = _binary(np.greater_equal)
+    __lt__, __le__ = _binary(np.less), _binary(np.less_equal)
+    __gt__, __ge__ = _binary(np.greater), _binary(np.greater_equal)
     __getitem__ = indexing.at
 
     sum, mean, prod, cumsum = reductions.sum, reductions.mean, reductions.prod, reductions.cumsum
@@ -134,8 +133,9 @@ class Methods:
         mT, numel, dim, equal, topk, sort, chunk, split, unbind = _ANY
 
 
+NO_METHODS = "__module__", "__doc__", "__dict__", "__weakref__", "__hash__", "__annotations__"
 for name, method in vars(Methods).items():
-    if name not in ("__module__", "__doc__", "__dict__", "__weakref__", "__hash__"):
+    if name not in NO_METHODS:
         setattr(Tensor, name, method)
 for name in later.METHODS.split():
     setattr(Tensor, name, later.Method(name))

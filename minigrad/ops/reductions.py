@@ -201,8 +201,5 @@ def _cumsum_rule(g, out, x, axis):
 
 @op(numpy=np.cumsum, x=_cumsum_rule)
 def cumsum(x, axis: int | None = None):
-    """The sums of the first 1, 2, ... entries along `axis`; without an axis, of x flattened.
-
-    Its rule is a cumsum from the other end.
-    """
-    return np.cumsum(x, axis)
+    """The sums of the first 1, 2, ... entries along `axis`; without an axis, of x flattened."""
+    return np.cumsum(x, axis)  # its rule is a cumsum from the other end
