@@ -13,10 +13,12 @@ import weakref
 from collections.abc import Callable
 from contextvars import ContextVar
 from functools import partial, wraps
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-B = TypeVar("B", bound="Block")
-F = TypeVar("F", bound=Callable[..., Any])
+if TYPE_CHECKING:
+    from typing_extensions import Self  # noqa: UP035 (Python 3.10 has none)
+
+    F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Block:
@@ -32,7 +34,7 @@ class Block:
     watch = None
     __exit__: Callable[..., None]  # see Exit
 
-    def __enter__(self: B) -> B:
+    def __enter__(self) -> "Self":
         if self.is_open:
             raise RuntimeError(f"this {self!r} block is open already. Make a new one: {self!r}.")
         try:
@@ -119,7 +121,7 @@ class ModeBlock(Block):
     mode = value = None  # of a subclass
     generator = None  # the frame of the generator that opened the block, if one did
 
-    def __new__(cls: type[B], function: Any = None) -> B:
+    def __new__(cls, function: Any = None) -> "Self":
         block = super().__new__(cls)
         return block if function is None else block(function)  # the decorator without brackets
 
@@ -137,7 +139,7 @@ class ModeBlock(Block):
         """Whether the program is inside, and not in the caller of a generator that is suspended."""
         return self.generator is None or self.generator.f_back is not None
 
-    def __call__(self, function: F) -> F:
+    def __call__(self, function: "F") -> "F":
         if not callable(function) or isinstance(function, type):
             raise TypeError(f"{self!r} decorates a function, not {function!r}.")
         if inspect.isasyncgenfunction(function):

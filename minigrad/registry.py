@@ -18,7 +18,7 @@ from .array import as_array, data_of, numpy_functions
 from .engine import Op, Tensor, constant, record, wants_gradient
 from .errors import WRONG_CALL, named, same_kind
 from .modes import Composition, scoped
-from .types import Operand, P, Recorded
+from .types import Declares, Operand, P
 
 __all__ = ["op", "composition", "on_data"]
 
@@ -41,11 +41,9 @@ def op(forward: np.ufunc, /, *, x: Any, y: Any) -> Callable[[Operand, Operand], 
 @overload
 def op(forward: np.ufunc, /, *, x: Any) -> Callable[[Operand], Tensor]: ...
 @overload
-def op(forward: Callable[P, Any], /, **rules: Any) -> Recorded[P]: ...
+def op(forward: Callable[P, Any], /, **rules: Any) -> Callable[P, Tensor]: ...
 @overload
-def op(
-    forward: None = None, /, **rules: Any
-) -> Callable[[Callable[P, Any]], Callable[P, Tensor]]: ...
+def op(forward: None = None, /, **rules: Any) -> Declares: ...
 def op(forward=None, /, *, numpy=None, kind="operation", prox=None, **rules):
     """Makes an op of a function on arrays. Each keyword is the rule of one argument:
 
@@ -265,11 +263,9 @@ class Each:
 
 
 @overload
-def composition(function: Callable[P, Any]) -> Recorded[P]: ...
+def composition(function: Callable[P, Any]) -> Callable[P, Tensor]: ...
 @overload
-def composition(
-    function: None = None, *, kind: str = "operation"
-) -> Callable[[Callable[P, Any]], Callable[P, Tensor]]: ...
+def composition(function: None = None, *, kind: str = "operation") -> Declares: ...
 def composition(function=None, *, kind="operation"):
     """Decorates a function of several ops: pictures and reports show its nodes as one.
 

@@ -14,8 +14,13 @@ DType = np.dtype | type | str
 Rng: TypeAlias = "np.random.Generator | str | None"  # a string: its import would take a while
 Params = Iterable[Tensor] | Iterable[dict[str, Any]]
 
-P = ParamSpec("P")
-Recorded = Callable[P, Tensor]  # an op or a composition with the arguments P
+P = ParamSpec("P")  # the arguments of a function
+
+
+class Declares(Protocol):
+    """Makes an op or a composition, which has the arguments of a function, of this function."""
+
+    def __call__(self, function: Callable[P, Any], /) -> Callable[P, Tensor]: ...
 
 
 class Schedule(Protocol):

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from inspect import Parameter, Signature, getdoc, signature
-from typing import Any, Concatenate, Generic
+from typing import TYPE_CHECKING, Any, Concatenate, Generic
 
 import numpy as np
 
@@ -19,13 +19,10 @@ __all__ += ["Softmax", "LogSoftmax", "MaxPool1d", "MaxPool2d", "AvgPool1d", "Avg
 __all__ += ["AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "Upsample"]
 
 
-class Function(Layer, Generic[P]):
+class Function(Layer):
     """A function(x, ...) as a layer. The layer holds the other arguments, its `settings`."""
 
     settings = ()  # the names
-
-    def __init__(self, *args: P.args, **kwargs: P.kwargs):
-        """Each subclass that `layer_of` makes has a constructor of its own."""
 
     def hold(self, **settings):
         """Takes over the settings, at construction. A subclass may check them first."""
@@ -38,6 +35,14 @@ class Function(Layer, Generic[P]):
     def forward(self, x: Operand) -> Tensor:
         """The function of x, with the settings of the layer."""
         return self.function(x, **self.held())
+
+
+if TYPE_CHECKING:
+
+    class Made(Function, Generic[P]):
+        """A layer whose constructor takes the settings of its function: see `layer_of`."""
+
+        def __init__(self, *args: P.args, **kwargs: P.kwargs): ...
 
 
 def layer_of(function, name, settings, doc, base=Function):
@@ -202,7 +207,7 @@ class Flatten(Module):
         return np.reshape(x, (*shape[:1], math.prod(shape[1:])))
 
 
-def _layer_of(function: Callable[Concatenate[Any, P], Any], name, doc=None) -> "type[Function[P]]":
+def _layer_of(function: Callable[Concatenate[Any, P], Any], name, doc=None) -> "type[Made[P]]":
     """The Function layer of function(x, ...), with its docstring."""
     settings = list(signature(function).parameters.values())[1:]
     arguments = ", ".join(s.name for s in settings)

@@ -6,7 +6,7 @@ from copy import copy, deepcopy
 from functools import cache
 from inspect import Signature, signature
 from reprlib import recursive_repr
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -26,14 +26,15 @@ __all__ = ["Layer", "Module", "Parameter", "Sequential"]
 
 _get_scope, _set_scope = scope.get, scope.set
 
-M = TypeVar("M", bound="Module")
-R = TypeVar("R", covariant=True)
+if TYPE_CHECKING:
+    from typing_extensions import Self  # noqa: UP035 (Python 3.10 has none)
 
+    R = TypeVar("R", covariant=True)
 
-class Forwards(Protocol[P, R]):
-    """For type checkers: a module is called as its `forward` is."""
+    class Forwards(Protocol[P, R]):
+        """A module, which is called as its `forward` is."""
 
-    def forward(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+        def forward(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
 
 
 class Parameter(Tensor):
@@ -117,7 +118,7 @@ class Module(metaclass=ModuleClass):
     weight_penalty = bias_penalty = None
     penalised = {"weight_penalty": "weight", "bias_penalty": "bias"}  # {penalty: part of the names}
 
-    def __call__(self: Forwards[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self: "Forwards[P, R]", *args: "P.args", **kwargs: "P.kwargs") -> "R":
         outer = _get_scope()
         try:
             _set_scope((outer, self, {}))  # as `scoped` does, but without its call: faster
@@ -246,13 +247,13 @@ class Module(metaclass=ModuleClass):
 
     # ---- modes
 
-    def train(self: M, mode=True) -> M:
+    def train(self, mode=True) -> "Self":
         """Puts this module and all inside it in training mode: dropout drops. Returns it."""
         for module in self.modules():
             module.training = bool(mode)
         return self
 
-    def eval(self: M) -> M:
+    def eval(self) -> "Self":
         """Puts this module and all inside it in evaluation mode. Returns it."""
         return self.train(False)
 

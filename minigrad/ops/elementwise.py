@@ -12,16 +12,14 @@ maximum and minimum passes the gradient on.
 import math
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from .. import array
 from ..engine import Tensor
 from ..registry import op
-from ..types import Operand
-
-F = TypeVar("F", bound=Callable[..., Any])
+from ..types import Operand, P
 
 
 def floats(x):
@@ -29,7 +27,7 @@ def floats(x):
     return x.astype(array.default_dtype) if x.dtype.kind in "iub" else x
 
 
-def in_float32(function: F) -> F:
+def in_float32(function: Callable[P, Any]) -> Callable[P, Any]:
     """Decorates a forward or a rule: it computes in float32 what it returns in float16.
 
     In float16 a count, or a sum of many exponentials, overflows above 65,504.
