@@ -489,9 +489,9 @@ def test_modules_mix_with_abstract_classes_and_keep_their_signatures():
 
     with pytest.raises(TypeError, match="abstract"):
         Base()
-    expected = "(in_features, out_features, bias=True, **settings)"
+    expected = "(in_features: int, out_features: int, bias=True, **settings: Any)"
     assert str(inspect.signature(nn.Linear)) == expected
-    assert str(inspect.signature(nn.Dropout)).startswith("(p=0.5, *, ")
+    assert str(inspect.signature(nn.Dropout)).startswith("(p: float = 0.5, *, ")
 
 
 @pytest.mark.parametrize(

@@ -212,6 +212,19 @@ def test_an_own_op_is_written_as_lines_or_as_a_call(tmp_path, own_registry, monk
         assert_equal({"loss": np.asarray(names["loss"])} | names["gradients"], loss)
 
 
+def test_an_own_op_with_types_is_written_without_them(tmp_path, own_registry, monkeypatch, capsys):
+    @op(x=lambda g, out, x, k: g * k)
+    def signed(x: mg.Tensor | np.ndarray, k: float = 2.0) -> mg.Tensor:
+        """k x."""
+        return k * x if x.max() > 0 else x * k
+
+    monkeypatch.chdir(tmp_path)
+    loss = np.sum(signed(leaf([1.0, 2.0], name="x"), 3.0))
+    assert "def signed(x, k=2.0):" in str(mg.write_out(loss, to_file="own.py"))
+    names = runpy.run_path("own.py")
+    assert_equal({"loss": np.asarray(names["loss"])} | names["gradients"], loss)
+
+
 def test_an_op_whose_constants_cannot_be_written_is_refused(own_registry):
     @op(x=lambda g, out, x: g)
     def known(x):
