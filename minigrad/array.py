@@ -113,25 +113,10 @@ class Array(Methods):
     grad: "Tensor | None"
     name: str | None
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The size of each axis."""
-        return self.data.shape
-
-    @property
-    def dtype(self) -> np.dtype:
-        """The dtype of the entries."""
-        return self.data.dtype
-
-    @property
-    def ndim(self) -> int:
-        """The number of axes."""
-        return self.data.ndim
-
-    @property
-    def size(self) -> int:
-        """The number of entries."""
-        return self.data.size
+    shape: tuple[int, ...] = property(lambda self: self.data.shape, doc="The size of each axis.")
+    dtype: np.dtype = property(lambda self: self.data.dtype, doc="The dtype of the entries.")
+    ndim: int = property(lambda self: self.data.ndim, doc="The number of axes.")
+    size: int = property(lambda self: self.data.size, doc="The number of entries.")
 
     def requires_grad_(self, value: bool = True) -> "Tensor":
         """Sets requires_grad and returns the tensor."""

@@ -1,7 +1,6 @@
 """Data: batches of arrays, in an order that a checkpoint can go on with."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
@@ -84,11 +83,11 @@ class Batches:
             yield tuple(a[rows] for a in self.arrays)
         self.epoch, self.batch = self.epoch + 1, 0
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict:
         """The settings and the position, without the arrays."""
         return {name: value for name, value in vars(self).items() if name != "arrays"}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: dict) -> None:
         """Goes on at the position of a state_dict, in its order.
 
         Raises ValueError for another number of rows, other settings, and a position that is none;

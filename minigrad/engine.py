@@ -89,7 +89,7 @@ class Tensor(Array):
         self.order, self.grad, self.retains_grad = tick(), None, False
         return self
 
-    is_leaf = property(lambda self: self.op is None, doc="Whether no op made this tensor.")
+    is_leaf: bool = property(lambda self: self.op is None, doc="Whether no op made this tensor.")
 
     @property
     def requires_grad(self) -> bool:

@@ -4,8 +4,6 @@ Ops, arguments and noise are all in the graph. So it can run again with other va
 and with its noise as it was or drawn anew.
 """
 
-from typing import Any
-
 import numpy as np
 
 from . import errors
@@ -137,7 +135,7 @@ def _copied(argument, copies, dtype):
     return dtype if is_float else argument
 
 
-def replay(root: Tensor, values: dict[Tensor, Any] | None = None, fresh_noise=False) -> Tensor:
+def replay(root: Tensor, values: dict | None = None, fresh_noise=False) -> Tensor:
     """The value of `root` when its graph runs again. Nothing is recorded.
 
     values       {leaf: array or Tensor of the leaf's shape}: other values for some leaves

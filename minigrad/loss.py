@@ -7,7 +7,7 @@ proximal optimizers all read a loss with `addends`.
 import math
 import warnings
 from heapq import heappop, heappush
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -166,7 +166,7 @@ def _listed(names, most=4):
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def terms(loss: Tensor, optimizer: Any = None) -> Ledger:
+def terms(loss: Tensor, optimizer=None) -> Ledger:
     """The terms of a recorded loss, its data loss and each of its penalties, as a Ledger.
 
     loss       A recorded Tensor of one entry, before backward.

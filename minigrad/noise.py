@@ -23,7 +23,6 @@ import numbers
 import os
 import threading
 from contextvars import ContextVar
-from typing import Any
 
 import numpy as np
 
@@ -329,14 +328,14 @@ def stream(name: str) -> "np.random.Generator":
     return seeded().stream(name)
 
 
-def get_rng_state() -> dict[str, Any]:
+def get_rng_state() -> dict:
     """The state of all noise and initialisations of this thread, plain data for `set_rng_state`."""
     own = seeded()
     streams = {name: rng.bit_generator.state for name, rng in own.streams.items()}
     return {"entropy": own.entropy, "streams": streams, "children": own.children}
 
 
-def set_rng_state(rng_state: dict[str, Any]) -> None:
+def set_rng_state(rng_state: dict) -> None:
     """Continues noise and initialisations of this thread from a state of `get_rng_state`.
 
     Like manual_seed, it restarts the threads that derive their seeds from this one. Raises

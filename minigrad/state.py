@@ -9,7 +9,6 @@ run code.
 import contextlib
 import os
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -20,7 +19,7 @@ MARK = b"minigrad checkpoint"  # the comment of the zip file
 MOST = 8  # differences that one message lists
 
 
-def save(tree: Any, path: str | os.PathLike) -> None:
+def save(tree, path: str | os.PathLike) -> None:
     """Writes `tree`: nested dicts and lists of arrays, Tensors, numbers, strings, bools and None.
 
     An object with a state_dict, such as a Module, an optimizer or Batches, is saved as its
@@ -89,7 +88,7 @@ def save(tree: Any, path: str | os.PathLike) -> None:
             os.close(descriptor)
 
 
-def load(path: str | os.PathLike) -> Any:
+def load(path: str | os.PathLike):
     """Reads a file that `save` wrote: dicts, lists, arrays, numbers and strings.
 
     They are as each load_state_dict takes them. Any other .npz gives a dict of its arrays. Raises

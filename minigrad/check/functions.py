@@ -1,8 +1,6 @@
 """Gradient checks of functions on Tensors."""
 
 import warnings
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
@@ -43,8 +41,8 @@ class GradcheckError(RuntimeError):
 
 
 def gradcheck(
-    func: Callable[..., Any],
-    inputs: Any,
+    func,
+    inputs,
     *,
     eps: float = STEP,
     atol: float = 0,
@@ -78,9 +76,9 @@ def gradcheck(
 
 
 def gradgradcheck(
-    func: Callable[..., Any],
-    inputs: Any,
-    grad_outputs: Any = None,
+    func,
+    inputs,
+    grad_outputs=None,
     *,
     eps: float = STEP,
     atol: float = 0,

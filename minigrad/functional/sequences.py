@@ -1,7 +1,5 @@
 """Embedding and attention."""
 
-from typing import Any
-
 import numpy as np
 
 from ..array import is_recorded
@@ -57,7 +55,7 @@ def scaled_dot_product_attention(
     training: bool | None = None,
     rng: Rng = None,
     need_weights: bool = False,
-) -> Any:
+):
     """softmax(query @ key.T * scale) @ value (Vaswani et al. 2017, arXiv:1706.03762).
 
     query (..., L, E), key (..., S, E) and value (..., S, D) give (..., L, D).

@@ -17,7 +17,6 @@ window larger than x.
 
 import math
 import numbers
-from typing import Any
 
 import numpy as np
 
@@ -144,7 +143,7 @@ def adaptive_avg_pool1d(x: Operand, output_size: Ints):
 
 
 @composition
-def adaptive_avg_pool2d(x: Operand, output_size: Any):
+def adaptive_avg_pool2d(x: Operand, output_size):
     """The means of a grid of rectangles of x (N, C, H, W): (N, C, rows, columns).
 
     output_size is a number, or (rows, columns) in which None leaves an axis as it is. Errors as for
@@ -154,7 +153,7 @@ def adaptive_avg_pool2d(x: Operand, output_size: Any):
 
 
 @composition
-def interpolate(x: Operand, size: Ints | None = None, scale_factor: Any = None, mode="nearest"):
+def interpolate(x: Operand, size: Ints | None = None, scale_factor=None, mode="nearest"):
     """x (N, C, *space) made larger or smaller: entry i of an axis is entry floor(i / scale) of x.
 
     size          the new sizes, a number, or one number for each axis

@@ -1,9 +1,7 @@
 """Layers that draw noise: the dropout family, and blocks that use it."""
 
-from collections.abc import Callable
 from copy import copy
 from inspect import signature
-from typing import Any
 
 import numpy as np
 
@@ -29,7 +27,7 @@ class Stochastic(Function):
     Name such layers, Sequential(drop1=...), or their streams: Dropout(0.5, rng="drop1").
     """
 
-    def __init__(self, p: float = 0.5, *, rng: Rng = None, **settings: Any):
+    def __init__(self, p: float = 0.5, *, rng: Rng = None, **settings):
         """Each subclass that `_layer_of` makes has a constructor of its own."""
 
     def hold(self, **settings):
@@ -79,7 +77,7 @@ class DropConnect(_layer_of(F.drop_connect, "DropConnect")):
         super().__init__(p, rng=rng, scaling=scaling)
         self.module = module
 
-    def forward(self, *args: Any, **kwargs: Any) -> Tensor:
+    def forward(self, *args, **kwargs) -> Tensor:
         """The module on these arguments, with a weight that has lost entries."""
         return scoped(self.module, self._without, *args, **kwargs)
 
@@ -97,7 +95,7 @@ class Residual(Module):
     that cannot be called, ValueError if their shapes differ.
     """
 
-    def __init__(self, branch: Callable[..., Any], shortcut=None, drop_path=0.0, *, rng=None):
+    def __init__(self, branch, shortcut=None, drop_path=0.0, *, rng=None):
         require_function("Residual", "branch", branch)
         if shortcut is not None:
             require_function("Residual", "shortcut", shortcut)

@@ -1,7 +1,6 @@
 """Normalisation layers."""
 
 import math
-from typing import Any
 
 import numpy as np
 
@@ -72,7 +71,7 @@ class BatchNorm1d(Norm):
         momentum: float | None = 0.1,
         affine: bool = True,
         track_running_stats: bool = True,
-        **others: Any,
+        **others,
     ):
         super().__init__((num_features,), eps, affine, affine, others)
         self.num_features, self.momentum, self.affine = num_features, momentum, affine
@@ -132,7 +131,7 @@ class GroupNorm(Norm):
     Norm. Raises ValueError if the groups do not divide the channels.
     """
 
-    def __init__(self, num_groups: int, num_channels: int, eps=1e-5, affine=True, **settings: Any):
+    def __init__(self, num_groups: int, num_channels: int, eps=1e-5, affine=True, **settings):
         self.hold_sizes(num_groups=num_groups, num_channels=num_channels)
         check_divides("GroupNorm", "num_groups", num_groups, num_channels=num_channels)
         self.affine = affine
@@ -152,7 +151,7 @@ class InstanceNorm1d(Norm):
 
     layouts = ("(N, C, L)",)
 
-    def __init__(self, num_features: int, eps=1e-5, *, affine=False, **settings: Any):
+    def __init__(self, num_features: int, eps=1e-5, *, affine=False, **settings):
         self.num_features, self.affine = num_features, affine
         super().__init__((num_features,), eps, affine, affine, settings)
 

@@ -1,8 +1,6 @@
 """Penalties as objects, for the weights of a layer or for any selection of parameters."""
 
-from collections.abc import Callable
 from fnmatch import fnmatchcase
-from typing import Any
 
 from .. import functional as F
 from ..engine import Tensor
@@ -26,7 +24,7 @@ class Penalty:
     Raises ValueError for any other coefficient, TypeError for another function.
     """
 
-    def __init__(self, function: Callable[..., Any], **settings: Any):
+    def __init__(self, function, **settings):
         op = getattr(function, "op", None)
         if op is None or op.kind != "penalty":
             name = getattr(function, "__name__", function)

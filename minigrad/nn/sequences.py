@@ -3,7 +3,6 @@
 import warnings
 from functools import reduce
 from itertools import product
-from typing import Any
 
 import numpy as np
 
@@ -34,7 +33,7 @@ class Embedding(Layer):
     exist, TypeError for x of another dtype.
     """
 
-    def __init__(self, num_embeddings: int, embedding_dim: int, padding_idx=None, **settings: Any):
+    def __init__(self, num_embeddings: int, embedding_dim: int, padding_idx=None, **settings):
         self.hold_sizes(num_embeddings=num_embeddings, embedding_dim=embedding_dim)
         self.padding_idx = padding_idx
         shape = num_embeddings, embedding_dim
@@ -138,7 +137,7 @@ class Recurrent(Layer):
         *,
         variational: bool = False,
         recurrent_dropout: float = 0.0,
-        **settings: Any,
+        **settings,
     ):
         kind = type(self).__name__
         for p in dropout, recurrent_dropout:
@@ -159,7 +158,7 @@ class Recurrent(Layer):
             biases = dict.fromkeys(names[2:], (rows,) if bias else None)
             self.add_parameters(fans, weights, biases, settings)
 
-    def forward(self, x: Operand, h0: Any = None) -> tuple[Tensor, Any]:
+    def forward(self, x: Operand, h0=None) -> tuple:
         """(the output of the last layer, the last state of each layer) for x and h0."""
         x = self._time_first(x)
         first = iter(self._first_states(h0, np.shape(x)[1]))

@@ -5,7 +5,6 @@ an argument of the node: a graph that runs again computes its indices again.
 """
 
 import numbers
-from typing import Any
 
 import numpy as np
 
@@ -37,7 +36,7 @@ def _names_once(i):
     return type(i) in PLAIN or np.asarray(i).dtype == bool
 
 
-def at(x, index: Any) -> Tensor:
+def at(x, index) -> Tensor:
     """x[index] of a Tensor. Raises IndexError for an entry or an axis that x does not have."""
     if isinstance(index, tuple):
         return getitem(x, *map(_part, index))

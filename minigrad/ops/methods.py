@@ -111,11 +111,7 @@ class Methods:
     matmul, dot = linalg.matmul, dot
     astype, reshape, transpose, flatten, ravel = astype, reshape, transpose, flatten, flatten
     swapaxes, squeeze = shaping.swapaxes, shaping.squeeze
-
-    @property
-    def T(self) -> Tensor:
-        """The tensor with its axes reversed."""
-        return transpose(self)
+    T: Tensor = property(transpose)
 
     if TYPE_CHECKING:  # PyTorch's names, which come with the vocabulary
         _UNARY, _BINARY = list[Unary](), list[Binary]()

@@ -16,7 +16,6 @@ A new optimizer is one class, a subclass of Optimizer with a method `update`:
 import math
 import numbers
 import warnings
-from typing import Any
 
 import numpy as np
 
@@ -45,7 +44,7 @@ class Optimizer:
 
     counters = ("steps",)  # the attributes that a step changes: load_state_dict restores them
 
-    def __init__(self, parameters: Params, **settings: Any):
+    def __init__(self, parameters: Params, **settings):
         kind = type(self).__name__
         if callable(parameters) or not hasattr(parameters, "__iter__"):
             raise TypeError(f"{kind}: pass model.parameters(), not a {type(parameters).__name__}.")
@@ -62,7 +61,7 @@ class Optimizer:
         if not self.state:
             raise ValueError(f"{kind} got no parameters.")
 
-    def add_param_group(self, group: dict[str, Any]) -> None:
+    def add_param_group(self, group: dict) -> None:
         """Trains more parameters: {"params": [...], ...}.
 
         A setting that is not in the group has the constructor's value. Raises the same errors as
@@ -100,7 +99,7 @@ class Optimizer:
         for parameter in self.state:
             parameter.grad = None
 
-    def step(self) -> Any:
+    def step(self) -> None:
         """Updates every parameter that has a gradient, in place.
 
         Raises RuntimeError if no parameter has a gradient, ValueError for a gradient of another
@@ -170,7 +169,7 @@ class Optimizer:
             if group.get("weight_decay"):
                 yield from ((w, group["weight_decay"]) for w in group["params"])
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict:
         """The settings, counters and buffers of each parameter, as plain data; arrays are copies.
 
         A file cannot hold a schedule, which is a function. The state has "function" in its place,
@@ -184,7 +183,7 @@ class Optimizer:
         own = {n: v for n, v in vars(self).items() if n not in left_out}
         return {"optimizer": type(self).__name__, **_plain(own), "param_groups": groups}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: dict) -> None:
         """Takes over the settings, counters and buffers of a state_dict.
 
         Raises TypeError if it is not a dict, and ValueError if it comes from another kind of

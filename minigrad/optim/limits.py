@@ -1,7 +1,6 @@
 """Limits on norms: of the gradients before a step, of the weights after a step."""
 
 import math
-from collections.abc import Iterable
 
 import numpy as np
 
@@ -56,7 +55,7 @@ def _tensors(what, given):
     return listed
 
 
-def max_norm(weights: Tensor | Iterable[Tensor], limit: float) -> None:
+def max_norm(weights, limit: float) -> None:
     """Scales each row of the weights with a norm above `limit` to the norm `limit`, in place.
 
     Call it after a step. A row, w[i], holds the weights that enter one unit: a row of a Linear's

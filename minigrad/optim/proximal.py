@@ -1,7 +1,6 @@
 """Proximal steps: penalties that have kinks give exact zeros."""
 
 import math
-from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -49,7 +48,7 @@ class ProximalSGD(Optimizer):
         self.accelerated, self.restart = accelerated, restart
         self.t, self.momentum = 1.0, 0.0
 
-    def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor:
+    def step(self, closure=None) -> Tensor:
         """One step. closure() returns the recorded loss, which `step` returns too.
 
         Raises TypeError without a closure, RuntimeError if backward was called, ValueError for
@@ -112,7 +111,7 @@ def _require_no_gradients(parameters):
             )
 
 
-def kkt_residual(loss: Tensor, parameters: Tensor | Iterable[Tensor] | None = None) -> float:
+def kkt_residual(loss: Tensor, parameters=None) -> float:
     """How far a recorded loss is from its optimality conditions, a number >= 0.
 
     The largest entry of |w - prox(w - gradient of the smooth part)| at step 1. For a convex loss

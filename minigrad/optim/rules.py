@@ -16,12 +16,7 @@ class SGD(Optimizer):
     """
 
     def __init__(
-        self,
-        parameters: Params,
-        lr: Rate = 1e-3,
-        momentum=0.0,
-        weight_decay=0.0,
-        nesterov=False,
+        self, parameters: Params, lr: Rate = 1e-3, momentum=0.0, weight_decay=0.0, nesterov=False
     ):
         settings = {"momentum": momentum, "weight_decay": weight_decay, "nesterov": nesterov}
         super().__init__(parameters, lr=lr, **settings)
@@ -66,12 +61,7 @@ class Adam(Optimizer):
     decoupled = False
 
     def __init__(
-        self,
-        parameters: Params,
-        lr: Rate = 1e-3,
-        betas=(0.9, 0.999),
-        eps=1e-8,
-        weight_decay=0.0,
+        self, parameters: Params, lr: Rate = 1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0
     ):
         super().__init__(parameters, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
 
@@ -107,11 +97,6 @@ class AdamW(Adam):
     decoupled = True
 
     def __init__(
-        self,
-        parameters: Params,
-        lr: Rate = 1e-3,
-        betas=(0.9, 0.999),
-        eps=1e-8,
-        weight_decay=0.01,
+        self, parameters: Params, lr: Rate = 1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01
     ):
         super().__init__(parameters, lr, betas, eps, weight_decay)
