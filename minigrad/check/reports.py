@@ -32,9 +32,7 @@ class Row:
 
     severity = property(lambda self: SEVERITY.index(self.verdict), doc="0 is worst.")
     wrong = property(lambda self: self.verdict in FAILING, doc="Whether the verdict is a failure.")
-    passed = property(
-        lambda self: self.verdict in ("OK", "KINK"), doc="Whether it was found right."
-    )
+    passed = property(lambda self: self.verdict in ("OK", "KINK"), doc="Whether it is right.")
 
     def __repr__(self):
         return f"Row({self.name} {self.shape}: {self.verdict})"

@@ -22,7 +22,7 @@ from .windows import *
 __all__ = ["erf", "linear", "log_softmax", "logsumexp", "relu", "sigmoid", "softmax", "softplus"]
 __all__ += ["tanh", "elastic_net", "group_l2", "l1_penalty", "l2_penalty"]
 for _part in "activations", "dropout", "losses", "norms", "sequences", "windows":
-    __all__ += import_module(f".{_part}", __name__).__all__  # F.dropout is the function
+    __all__ += import_module(f".{_part}", __name__).__all__  # here `dropout` is the function
 
 if not TYPE_CHECKING:  # else every name would seem to exist
     __getattr__ = later.names_of(__name__)
