@@ -32,8 +32,8 @@ if os.environ.get("MINIGRAD_FAST") == "0":
 FILE = "<op>"  # the file name of the functions that call ops
 ops = {}  # name -> the Op, or the Family, of every op that has a rule
 
-# To editors and type checkers an op or a composition takes the arguments of its function and returns
-# a Tensor. So the types of a forward's arguments say what callers pass, and nothing says it twice.
+# To editors and type checkers an op takes the arguments of its forward and returns a Tensor. So the
+# types of a forward's arguments say what callers pass, and nothing says it twice.
 
 
 @overload
