@@ -29,23 +29,23 @@ def _check_reduction(name, reduction):
 
 
 def _checked(name, scores, target, reduction, ignore_index):
-    """`ignore_index`, or None if no target has it. Raises an error for wrong targets."""
+    """(target, `ignore_index` or None if no target has it). Raises an error for wrong targets."""
     _check_reduction(name, reduction)
     if not isinstance(ignore_index, (int, np.integer)):
         raise TypeError(f"{name}: ignore_index is a whole number, not {ignore_index!r}.")
-    shape, labels = np.shape(scores), np.asarray(data_of(target))
+    shape, labels = scores.shape, np.asarray(data_of(target))
     axis = losses.class_axis(scores)
     needed = shape[:axis] + shape[axis + 1 :]
     if not shape or labels.shape != needed:
         target_shape = f"a target of shape {needed}, got {labels.shape}"
         raise ValueError(f"{name}: scores {shape} need {target_shape}.")
-    whole_numbers(name, "the target", labels)
-    classes = shape[axis]
+    target, classes = whole_numbers(name, "the target", target), shape[axis]
     # A negative number is huge as an unsigned number, so one comparison checks both ends.
     unsigned = labels.astype(np.uint64)
     outside = labels.size and unsigned.item(unsigned.argmax()) >= classes
     if not outside and ignore_index < 0:
-        return ignore_index if is_recorded(target) else None  # the next target may have it
+        may_come = is_recorded(target)  # the next target may have it
+        return target, ignore_index if may_come else None
     kept = labels != ignore_index
     if outside and unsigned.max(where=kept, initial=0) >= classes:
         given = f"{labels[kept].min()}..{labels[kept].max()}"
@@ -53,7 +53,7 @@ def _checked(name, scores, target, reduction, ignore_index):
     if reduction == "mean" and not kept.any():
         all_are = f"all are {ignore_index}, which is ignored"
         raise ValueError(f"{name}: the mean of no targets: {all_are}.")
-    return ignore_index
+    return target, ignore_index
 
 
 @composition(kind="loss")
@@ -72,17 +72,18 @@ def cross_entropy(input, target, reduction="mean", *, ignore_index=-100, label_s
     """
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"cross_entropy: label_smoothing is in [0, 1], got {label_smoothing}.")
-    ignored = _checked("cross_entropy", input, target, reduction, ignore_index)
+    target, ignored = _checked("cross_entropy", input, target, reduction, ignore_index)
     log_p = log_softmax(input, losses.class_axis(input))
     return losses.nll_loss(log_p, target, reduction, ignored, label_smoothing)
 
 
+@composition(kind="loss")
 def nll_loss(input, target, reduction="mean", *, ignore_index=-100):
     """-input[target], where input holds log-probabilities, as log_softmax returns them.
 
     input is (N, C, ...) or (C,). target, reduction, ignore_index and errors as for cross_entropy.
     """
-    ignored = _checked("nll_loss", input, target, reduction, ignore_index)
+    target, ignored = _checked("nll_loss", input, target, reduction, ignore_index)
     return losses.nll_loss(input, target, reduction, ignored)
 
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from ..array import as_list
 from ..changes import mark_changed, tick
-from ..engine import Tensor
+from ..engine import Tensor, wants_gradient
 from ..ops.penalties import blocks
 from ..state import require_same
 
@@ -113,7 +113,7 @@ class Optimizer:
                 idle.append(w)
             else:
                 trained.check(step)
-        if any(w.requires_grad for w in idle):
+        if any(map(wants_gradient, idle)):
             self.tell_newcomers(step, lambda w: w.grad is not None)
         if len(idle) == len(self.state):
             raise RuntimeError(
@@ -233,11 +233,12 @@ class Trained:
 
         The pieces are views. One of each fits the cache together. A buffer begins as zeros.
         """
-        data = self.parameter.data
+        arrays = [self.parameter.data, self.parameter.grad.data]
         for name in names:
             if name not in self.buffers:
-                self.buffers[name] = np.zeros_like(data)
-        return blocks([data, self.parameter.grad.data, *(self.buffers[name] for name in names)])
+                self.buffers[name] = np.zeros_like(arrays[0])
+            arrays.append(self.buffers[name])
+        return blocks(arrays)
 
     def state_dict(self):
         """The shape, the number of updates and copies of the buffers."""
