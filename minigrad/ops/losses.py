@@ -18,13 +18,13 @@ def _chosen(x, target, ignore_index, dtype):
 
     The mask is None if all count. A target that does not count gets class 0.
     """
-    kept, count, axis = None, target.size, class_axis(x)
+    kept, count, axis = None, np.size(target), class_axis(x)
     if ignore_index is not None:
         kept = np.not_equal(target, ignore_index)
         target, count = np.where(kept, target, 0), np.sum(kept, dtype=dtype)
-    if target.ndim == axis == 1:
+    if axis == 1 == np.ndim(target):
         return (np.arange(len(target)), target), kept, count
-    grid = list(np.ogrid[tuple(map(slice, target.shape))])
+    grid = list(np.ogrid[tuple(map(slice, np.shape(target)))])
     return (*grid[:axis], target, *grid[axis:]), kept, count
 
 
