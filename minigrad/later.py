@@ -32,6 +32,11 @@ def calls():
     return import_module("minigrad.vocabulary.calls")
 
 
+def foreign():
+    """The module for arrays of other libraries."""
+    return import_module("minigrad.foreign")
+
+
 def by_other_names(op, args, **others):
     """op(*args) with settings that are spelled as in PyTorch."""
     return import_module("minigrad.vocabulary.keywords").by_other_names(op, args, others)

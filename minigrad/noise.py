@@ -26,7 +26,8 @@ from contextvars import ContextVar
 
 import numpy as np
 
-from .array import data_of
+from . import later
+from .array import data_of, is_foreign
 from .blocks import Mode, ModeBlock
 from .changes import tick
 from .engine import RECORDED, Tensor
@@ -39,7 +40,8 @@ class Noise(Tensor):
     `distribution` is the law. `rng` is a np.random.Generator, or the name of a stream. Without it,
     the stream is named after the module that draws, so that a change of one layer leaves the noise
     of the others alone. `stream` is that name. `rng` is the generator: of a name, the stream of the
-    thread that asks, so that each thread draws again from its own.
+    thread that asks, so that each thread draws again from its own. If `like` is an array of another
+    library, the noise is one too: of Dask, drawn by the workers, chunk by chunk.
 
     Raises TypeError if `distribution` is no Law or `rng` something else, ValueError if the law
     draws another shape.
@@ -47,7 +49,7 @@ class Noise(Tensor):
 
     __slots__ = ("_rng", "distribution", "stream")
 
-    def __init__(self, distribution, shape, dtype, rng=None):
+    def __init__(self, distribution, shape, dtype, rng=None, like=None):
         if not isinstance(distribution, Law):
             raise TypeError(
                 f"Noise: {distribution!r} is no law. Pass one such as Bernoulli(0.5) or Normal(), "
@@ -58,8 +60,7 @@ class Noise(Tensor):
         self.distribution = distribution
         self.stream = rng if isinstance(rng, str) else path(scope.get(), by_kind=True)
         self._rng = None if isinstance(rng, str) else rng
-        self._fill(np.empty(shape, dtype), flags=RECORDED)  # tells draw() the shape and the dtype
-        self.data = self.draw()
+        self._fill(self._drawn(tuple(shape), np.dtype(dtype), data_of(like)), flags=RECORDED)
 
     def __reduce__(self):  # a copy is plain data
         return Tensor, (self.data, self.requires_grad)
@@ -70,10 +71,14 @@ class Noise(Tensor):
 
     def draw(self):
         """Fresh values from the same law and the same generator, as an array."""
+        return self._drawn(self.data.shape, self.data.dtype, self.data)
+
+    def _drawn(self, shape, dtype, like):
         rng = self.rng
         if frozen.blocks():
             _note_state(rng)
-        shape, dtype = self.data.shape, self.data.dtype
+        if is_foreign(like):
+            return later.foreign().drawn(self.distribution, rng, shape, dtype, like)
         drawn = np.asarray(self.distribution.draw(rng, shape, dtype), dtype)
         if drawn.shape != shape:
             raise ValueError(f"Noise: {self.distribution!r} drew shape {drawn.shape}, not {shape}.")

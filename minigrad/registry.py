@@ -11,8 +11,8 @@ from functools import cache, partial, update_wrapper, wraps
 import numpy as np
 
 from . import later
-from .array import as_array, data_of, numpy_functions
-from .engine import Op, Tensor, constant, record, wants_gradient
+from .array import as_array, data_of, is_array, numpy_functions
+from .engine import Op, constant, record, wants_gradient
 from .errors import WRONG_CALL, named, same_kind
 from .modes import Composition, scoped
 
@@ -167,7 +167,7 @@ def _on_data(function, *args, **kwargs):
         result = function(*map(data_of, args), **kwargs)
     except (TypeError, ValueError) as error:
         raise same_kind(error, f"np.{function.__name__}: {error}") from error
-    return constant(result) if isinstance(result, (np.ndarray, np.generic)) else result
+    return constant(result) if isinstance(result, np.generic) or is_array(result) else result
 
 
 class Family(Op):
@@ -257,7 +257,7 @@ def composition(function=None, *, kind="operation"):
 
     @wraps(function)
     def call(*args, **kwargs):
-        if args and not isinstance(args[0], (Tensor, np.ndarray)):
+        if args and not is_array(args[0]):
             try:
                 args = (as_array(args[0]), *args[1:])
             except TypeError as error:

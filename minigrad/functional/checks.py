@@ -7,7 +7,7 @@ import numbers
 
 import numpy as np
 
-from ..array import Array, data_of
+from ..array import Array, asanyarray, data_of
 
 
 def whole_numbers(name, what, values, low=None, high=None):
@@ -15,7 +15,7 @@ def whole_numbers(name, what, values, low=None, high=None):
 
     Raises TypeError for another dtype, IndexError for a value outside low..high - 1.
     """
-    given = values if isinstance(values, Array) else np.asarray(values)
+    given = values if isinstance(values, Array) else asanyarray(values)
     values = data_of(given)
     if values.dtype.kind not in "iu":
         raise TypeError(f"{name}: {what} must be of an integer dtype, not {values.dtype}.")

@@ -4,10 +4,12 @@ reduction  "mean" over all entries, "sum", or "none": a loss for each entry. All
            ValueError for another reduction, and if the shapes of input and target do not fit.
 """
 
+from functools import partial
+
 import numpy as np
 
-from ..array import as_array, data_of, is_recorded
-from ..engine import Tensor
+from .. import later
+from ..array import as_array, asanyarray, data_of, is_array, is_foreign, is_recorded
 from ..ops import log_softmax, losses, reductions, softplus
 from ..ops.elementwise import floats
 from ..registry import composition
@@ -33,27 +35,36 @@ def _checked(name, scores, target, reduction, ignore_index):
     _check_reduction(name, reduction)
     if not isinstance(ignore_index, (int, np.integer)):
         raise TypeError(f"{name}: ignore_index is a whole number, not {ignore_index!r}.")
-    shape, labels = scores.shape, np.asarray(data_of(target))
+    shape, labels = scores.shape, asanyarray(data_of(target))
     axis = losses.class_axis(scores)
     needed = shape[:axis] + shape[axis + 1 :]
     if not shape or labels.shape != needed:
         target_shape = f"a target of shape {needed}, got {labels.shape}"
         raise ValueError(f"{name}: scores {shape} need {target_shape}.")
-    target, classes = whole_numbers(name, "the target", target), shape[axis]
+    target = whole_numbers(name, "the target", target)
+    all_count = partial(_all_count, name, shape[axis], ignore_index)
+    if is_foreign(labels):
+        return later.foreign().checked(labels, all_count), ignore_index
+    if all_count(labels):
+        return target, ignore_index if is_recorded(target) else None  # the next target may have it
+    if reduction == "mean" and np.all(labels == ignore_index):
+        all_are = f"all are {ignore_index}, which is ignored"
+        raise ValueError(f"{name}: the mean of no targets: {all_are}.")
+    return target, ignore_index
+
+
+def _all_count(name, classes, ignore_index, labels):
+    """Whether no label is `ignore_index`. Raises ValueError if another one is no class."""
     # A negative number is huge as an unsigned number, so one comparison checks both ends.
     unsigned = labels.astype(np.uint64)
     outside = labels.size and unsigned.item(unsigned.argmax()) >= classes
     if not outside and ignore_index < 0:
-        may_come = is_recorded(target)  # the next target may have it
-        return target, ignore_index if may_come else None
+        return True
     kept = labels != ignore_index
     if outside and unsigned.max(where=kept, initial=0) >= classes:
         given = f"{labels[kept].min()}..{labels[kept].max()}"
         raise ValueError(f"{name}: the target has classes {given}, the scores 0..{classes - 1}.")
-    if reduction == "mean" and not kept.any():
-        all_are = f"all are {ignore_index}, which is ignored"
-        raise ValueError(f"{name}: the mean of no targets: {all_are}.")
-    return target, ignore_index
+    return bool(kept.all())
 
 
 @composition(kind="loss")
@@ -96,7 +107,7 @@ def _equal_shapes(name, input, target, reduction):
     a, b = np.shape(input), np.shape(target)
     if a != b:
         raise ValueError(f"{name}: input {a} and target {b} must have the same shape. Reshape one.")
-    if not isinstance(target, (Tensor, np.ndarray)):
+    if not is_array(target):
         target = as_array(target)
     return floats(input), floats(target)
 

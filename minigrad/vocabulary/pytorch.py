@@ -11,7 +11,7 @@ from collections import namedtuple
 import numpy as np
 
 from .. import array, errors, later
-from ..array import data_of
+from ..array import data_of, is_recorded
 from ..changes import mark_changed
 from ..engine import Tensor
 from ..modes import recording
@@ -170,7 +170,7 @@ def _in_place(tensor, name):
         if recording.get() and tensor.requires_grad:
             raise errors.update_of_leaf(tensor, f".{name}")
         value = function(tensor.detach(), *args, **keywords)
-        if isinstance(value, Tensor) and value.flags and recording.get():
+        if is_recorded(value) and recording.get():
             raise RuntimeError(f"t.{name}: t would join a graph. {remedy}.")
         if np.shape(value) not in ((), tensor.shape):
             raise ValueError(f"t.{name}: {tensor.shape} cannot hold {np.shape(value)}. {remedy}.")
