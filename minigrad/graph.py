@@ -83,7 +83,7 @@ def evaluate(nodes, values, fresh_noise=False):
 def _run(op, arguments):
     """The forward of an op. Other values of the leaves can have shapes that do not fit."""
     try:
-        return computed(op, arguments, has_tensors=False)
+        return computed(op, arguments, tensors=())
     except Exception as error:
         raise errors.in_forward(op, arguments, error) from error
 

@@ -28,7 +28,7 @@ import numpy as np
 
 from . import later
 from .array import data_of, is_foreign
-from .blocks import Mode, ModeBlock
+from .blocks import Block, Mode, ModeBlock
 from .changes import tick
 from .engine import RECORDED, Tensor
 from .modes import path, scope
@@ -216,7 +216,7 @@ _erfc = np.vectorize(math.erfc, otypes=[float])
 class Seeded:
     """A seed, and the generators that come from it: streams by name.
 
-    entropy   a whole number >= 0; None takes one from the system
+    entropy   a whole number >= 0 or several; None takes one from the system
     streams   {name: np.random.Generator} of the streams that were used
     children  how many threads and processes have derived a seed of their own
     """
@@ -300,7 +300,10 @@ if hasattr(os, "register_at_fork"):
 
 
 def manual_seed(seed):
-    """Restarts all noise and initialisations from `seed`, a whole number >= 0.
+    """Restarts all noise and initialisations from `seed`, a whole number >= 0 or several.
+
+    Several numbers, such as (seed, step, chunk), make a generator of its own for each part of a
+    work, wherever it runs.
 
     In the main thread it seeds all threads. Each other thread draws noise of its own: the first
     that draws has the first seed that is derived from the main thread's, and so on. In another
@@ -309,9 +312,31 @@ def manual_seed(seed):
 
     Raises ValueError for another seed.
     """
-    if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or seed < 0:
-        raise ValueError(f"manual_seed: a whole number >= 0, not {seed!r}.")
-    _seed(Seeded(int(seed)))
+    _seed(Seeded(_entropy("manual_seed", seed)))
+
+
+class seeded_with(Block):
+    """Inside, noise and initialisations of this thread come from `seed`, as after manual_seed."""
+
+    def __init__(self, seed):
+        self.seed, self.before = Seeded(_entropy("seeded_with", seed)), None
+
+    def enter(self, frame):
+        self.before = seeded()
+        _seed(self.seed)
+
+    def leave(self):
+        if self.before is not None:
+            _seed(self.before)
+
+
+def _entropy(what, seed):
+    """A seed as a number, or as a list of numbers. Raises ValueError for another one."""
+    numbers = seed if isinstance(seed, (list, tuple)) and seed else [seed]
+    for n in numbers:
+        if not isinstance(n, (int, np.integer)) or isinstance(n, bool) or n < 0:
+            raise ValueError(f"{what}: whole numbers >= 0, not {seed!r}.")
+    return [int(n) for n in numbers] if numbers is seed else int(seed)
 
 
 def stream(name):
@@ -336,9 +361,8 @@ def set_rng_state(rng_state):
     ValueError for anything else, and then changes nothing.
     """
     try:
-        entropy, children = int(rng_state["entropy"]), int(rng_state.get("children", 0))
-        if entropy < 0 or children < 0:
-            raise ValueError("a negative number")
+        entropy = _entropy("set_rng_state", rng_state["entropy"])
+        children = _entropy("set_rng_state", rng_state.get("children", 0))
         new = Seeded(entropy, children)
         for name, saved in rng_state["streams"].items():
             new.stream(name).bit_generator.state = saved

@@ -7,7 +7,8 @@ import numbers
 
 import numpy as np
 
-from ..array import Array, asanyarray, data_of
+from .. import later
+from ..array import Array, asanyarray, data_of, is_foreign
 
 
 def whole_numbers(name, what, values, low=None, high=None):
@@ -23,6 +24,17 @@ def whole_numbers(name, what, values, low=None, high=None):
         wrong = f"{values.min()}..{values.max()}" if values.size > 1 else values.item()
         raise IndexError(f"{name}: {what} must be from {low} to {high - 1}, got {wrong}.")
     return given
+
+
+def checked(values, check):
+    """`values`, an array or a Tensor, after check(array) found no error in it.
+
+    A lazy array of another library is checked when it is computed.
+    """
+    if is_foreign(data_of(values)):
+        return later.foreign().checked(data_of(values), check)
+    check(data_of(values))
+    return values
 
 
 def mask_values(name, what, mask, meaning):

@@ -13,7 +13,7 @@ from ..array import as_array, asanyarray, data_of, is_array, is_foreign, is_reco
 from ..ops import log_softmax, losses, reductions, softplus
 from ..ops.elementwise import floats
 from ..registry import composition
-from .checks import whole_numbers
+from .checks import checked, whole_numbers
 
 __all__ = ["cross_entropy", "nll_loss", "binary_cross_entropy_with_logits"]
 __all__ += ["mse_loss", "l1_loss", "huber_loss"]
@@ -150,6 +150,11 @@ def huber_loss(input, target, reduction="mean", delta=1.0):
     return REDUCTIONS[reduction](0.5 * np.square(near) + delta * np.absolute(d - near))
 
 
+def _require_shares(name, target):
+    if not (target.min(initial=0) >= 0 and target.max(initial=1) <= 1):
+        raise ValueError(f"{name}: the targets must be from 0 to 1.")
+
+
 @composition(kind="loss")
 def binary_cross_entropy_with_logits(input, target, reduction="mean"):
     """-t log sigmoid(x) - (1-t) log(1 - sigmoid(x)) of scores x = input and targets t = target.
@@ -163,8 +168,6 @@ def binary_cross_entropy_with_logits(input, target, reduction="mean"):
     """
     name = "binary_cross_entropy_with_logits"
     input, target = _equal_shapes(name, input, target, reduction)
-    t = data_of(target)
-    learned = getattr(target, "requires_grad", False)
-    if not learned and not (t.min(initial=0) >= 0 and t.max(initial=1) <= 1):
-        raise ValueError(f"{name}: the targets must be from 0 to 1.")
+    if not getattr(target, "requires_grad", False):
+        target = checked(target, partial(_require_shares, name))
     return REDUCTIONS[reduction](target * softplus(-input) + (1 - target) * softplus(input))

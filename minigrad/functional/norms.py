@@ -11,6 +11,7 @@ import math
 
 import numpy as np
 
+from ..array import is_foreign
 from ..noise import effect
 from ..ops import standardize
 from ..registry import composition
@@ -69,6 +70,9 @@ def _move(running, batch, momentum):
         return
     if not isinstance(running, np.ndarray) or running.dtype.kind != "f":
         raise TypeError("batch_norm: training needs running statistics in arrays of floats.")
+    if is_foreign(batch):
+        remedy = "Use BatchNorm without track_running_stats, or LayerNorm"
+        raise TypeError(f"batch_norm: running statistics move with NumPy arrays alone. {remedy}.")
     if momentum is None or not 0 <= momentum <= 1:
         raise ValueError(f"batch_norm: momentum must be from 0 to 1, got {momentum}.")
     running += momentum * (batch - running)

@@ -19,7 +19,8 @@ import warnings
 
 import numpy as np
 
-from ..array import as_list
+from .. import errors
+from ..array import FOREIGN, as_list
 from ..changes import mark_changed, tick
 from ..engine import Tensor, wants_gradient
 from ..ops.penalties import blocks
@@ -227,6 +228,8 @@ class Trained:
         if not isinstance(g, Tensor) or g.data.shape != w.data.shape:
             what = f"{type(g).__name__} of shape {np.shape(g)}, not a Tensor of this shape"
             raise ValueError(f"{step}: the .grad of a parameter of shape {w.shape} is a {what}.")
+        if g.flags & FOREIGN:
+            raise errors.not_numpy(g, step)
 
     def pieces(self, *names):
         """Flat pieces (w, g, buffers...) of the data, the gradient and these buffers. Write to w.
