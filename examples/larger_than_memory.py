@@ -6,7 +6,7 @@ scheduler of Dask runs it chunk by chunk. *Chunks*: parallel.backward maps the g
 
     python examples/larger_than_memory.py [--rows 4000000] [--columns 64] [--chunk 100000] [--steps 5] [--kill] [--quick] [--plan]
 
---kill kills a worker in the second step of the last run: Dask runs its chunk again, and the loss has the same bits.
+--kill kills a worker in the first step of the last run: Dask runs its chunk again, and the loss has the same bits.
 --plan prints, without training, what a step moves and how that grows. It needs dask[array,distributed].
 """
 
@@ -16,6 +16,7 @@ import study  # before NumPy, which it keeps to one thread
 import os
 import resource
 import signal
+import tempfile
 import time
 from functools import partial
 from pathlib import Path
@@ -29,6 +30,7 @@ from minigrad import foreign, nn, parallel
 from minigrad.ops.penalties import soft_threshold
 
 L1, LR, DROP = 2e-3, 1.0, 0.2
+SIZES = 200, 1_000, 5_000, 25_000, 100_000
 
 
 class Rows:
@@ -71,7 +73,7 @@ def loss_of_chunk(model, start, data):
 
 
 def dying(model, start, data, path):
-    """The same. The first process that comes here in the second step kills itself."""
+    """The same. The first process that comes here kills itself."""
     if path.exists():
         path.unlink()
         os.kill(os.getpid(), signal.SIGKILL)
@@ -114,6 +116,28 @@ def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
 
 
+def by_size(options, ways, rows):
+    """{way: seconds of a step} over so many rows, for each of SIZES as the rows of a chunk."""
+    found = {name: [] for name in ways}
+    for size in SIZES:
+        data = Rows(rows, options.columns, size)
+        for name, way in ways.items():
+            given = {"arrays": data.lazy()} if name == "lazy" else {}
+            found[name].append(train(partial(way, **given), data, 1)[2])
+    return found
+
+
+def plot(found, rows, file):
+    """Seconds a step against the rows of a chunk."""
+    figure, axis = study.figure(6.4, 4.2, 1)
+    for (name, seconds), (colour, line, marker) in zip(found.items(), study.LOOKS[1:]):
+        axis.plot(SIZES, seconds, line, color=colour, marker=marker, label=name)
+    axis.set(xscale="log", yscale="log", xlabel="rows in a chunk", ylabel="seconds a step")
+    axis.set_title(f"{rows:,} rows: small chunks cost more than they compute", fontsize=11)
+    axis.legend(frameon=False)
+    study.save(figure, file)
+
+
 def plan(data, workers):
     """What a step moves, and where the sum of the gradients becomes the limit."""
     chunks, parameters = len(data.starts), data.columns + 1
@@ -139,7 +163,7 @@ def main():
         steps=(5, 2, "steps"),
         workers=(2, 2, "processes"),
     )
-    options.add_argument("--kill", action="store_true", help="kill a worker in the second step")
+    options.add_argument("--kill", action="store_true", help="kill a worker in the last run")
     options.add_argument("--plan", action="store_true", help="say what a step moves, and stop")
     options = options.parse_args()
     data = Rows(options.rows, options.columns, options.chunk)
@@ -156,7 +180,7 @@ def main():
         settings = {"n_workers": workers, "threads_per_worker": 1}
         with LocalCluster(**settings) as cluster, Client(cluster) as client:
             print(f"{workers} workers, dashboard: {client.dashboard_link}")
-            pool, path = client.get_executor(), Path("die").absolute()
+            pool, path = client.get_executor(), Path(tempfile.mkdtemp()) / "die"
             lazy = partial(lazily, arrays=data.lazy())
             results[f"lazy, {workers} workers"] = train(lazy, data, options.steps)
             chunks = partial(by_chunks, map=pool.map)
@@ -165,6 +189,11 @@ def main():
                 chunks = partial(by_chunks, map=pool.map, loss=partial(dying, path=path))
             results[f"chunks, {workers} workers"] = train(chunks, data, options.steps)
             most = max(client.run(peak).values())
+            if workers == options.workers:
+                rows = min(options.rows, 100_000)
+                ways = {"lazy": lazily, "chunks": partial(by_chunks, map=pool.map)}
+                ways["chunks, one process"] = partial(by_chunks, map=map)
+                sizes = by_size(options, ways, rows)
     print(f"{'':20} {'seconds a step':>14} {'last loss':>20} {'zeros':>6}")
     for name, (losses, weights, seconds) in results.items():
         print(f"{name:20} {seconds:14.2f} {losses[-1]:20.16f} {np.mean(weights == 0):6.0%}")
@@ -173,6 +202,7 @@ def main():
     )
     losses = {name: result[0] for name, result in results.items() if "chunks" in name}
     assert len({tuple(found) for found in losses.values()}) == 1, "the bits differ"
+    plot(sizes, rows, options.out / "larger_than_memory.png")
 
 
 if __name__ == "__main__":
