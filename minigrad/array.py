@@ -101,6 +101,11 @@ def operand(x, rule, args):
     return x if stays else as_array(x)
 
 
+def ones_or(values, like):
+    """`values`, or ones where they are None, as an array of the library and dtype of `like`."""
+    return np.ones_like(like) if values is None else np.asarray(values, like.dtype, like=like)
+
+
 def copied(array, like):
     """A copy of an array in the dtype of `like`. Raises TypeError if it has left its library."""
     if is_foreign(like) and not is_foreign(array):

@@ -27,7 +27,7 @@ from heapq import heappop, heappush
 import numpy as np
 
 from . import changes, errors
-from .array import Array, as_array, as_list, computed, copied, data_of, held, operand
+from .array import Array, as_array, as_list, computed, copied, data_of, held, ones_or, operand
 from .changes import tick
 from .modes import recording, scope
 
@@ -85,8 +85,7 @@ class Tensor(Array):
             self.requires_grad = True
 
     def _fill(self, data, op=None, args=(), flags=0, scope=None, name=None):
-        if type(data) is not np.ndarray:
-            data, flags = held(data, flags)
+        data, flags = (data, flags) if type(data) is np.ndarray else held(data, flags)
         self.data, self.op, self.args, self.scope, self.flags = data, op, args, scope, flags
         self.order, self.name, self.grad, self.retains_grad = tick(), name, None, False
         return self
@@ -222,7 +221,7 @@ def backward_pass(seeds, retain_graph=None, create_graph=False, wanted=()):
     retain_graph = create_graph if retain_graph is None else retain_graph
     oldest = min(wanted, default=0)
     sums, heap = {}, []  # order -> [tensor, sum of its cotangents, is_own]; -order of each result
-    node, g, arriving = None, None, seeds
+    node, g, given, arriving = None, None, {id(g) for _, g in seeds}, seeds
     while True:
         for x, cotangent in arriving:
             if getattr(cotangent, "shape", None) != x.data.shape:
@@ -233,7 +232,9 @@ def backward_pass(seeds, retain_graph=None, create_graph=False, wanted=()):
                 sums[order] = [x, cotangent, False]
                 heappush(heap, -order)
             elif entry is None:
-                sums[order] = [x, cotangent, _is_own(cotangent, g, node)]
+                given = given or _ids_of_given(g, node)
+                is_new = getattr(cotangent, "base", given) is None and id(cotangent) not in given
+                sums[order] = [x, cotangent, is_new]
             elif entry[2]:
                 entry[1] += cotangent
             else:
@@ -242,6 +243,7 @@ def backward_pass(seeds, retain_graph=None, create_graph=False, wanted=()):
             node.args = None  # nobody needs them any more: the graph is freed on the way
         if not heap:
             break
+        given = None
         node, g, is_own = sums.pop(-heappop(heap))  # the newest: all its cotangents have arrived
         if (node.order in wanted) if wanted else node.retains_grad:
             yield node, g, is_own
@@ -269,15 +271,13 @@ def unbroadcast(g, x, node):
     fits = lead >= 0 and all(n in (1, m) for n, m in zip(x.shape, np.shape(g)[lead:]))
     if not fits or not hasattr(g, "reshape"):
         raise errors.wrong_cotangent(node.op, node.args, x, g)
-    copied = [lead + i for i, n in enumerate(x.shape) if n == 1 != g.shape[lead + i]]
-    return g.sum(axis=(*range(lead), *copied)).reshape(x.shape)
+    axes = [lead + i for i, n in enumerate(x.shape) if n == 1 != g.shape[lead + i]]
+    return g.sum(axis=(*range(lead), *axes)).reshape(x.shape)
 
 
-def _is_own(cotangent, g, node):
-    """Whether a cotangent is a new array, which the rule of `node` was not given."""
-    if node is None or type(cotangent) is not np.ndarray or cotangent.base is not None:
-        return False
-    return id(cotangent) not in map(id, (g, *map(data_of, node.args)))
+def _ids_of_given(g, node):
+    """The ids of the arrays that the rules of a node are given: a rule may pass one of them on."""
+    return {id(g), *(id(data_of(a)) for a in node.args)}
 
 
 def seeds_of(what, outputs, gradients, create_graph):
@@ -292,7 +292,7 @@ def seeds_of(what, outputs, gradients, create_graph):
         if not is_fit:
             raise errors.wrong_gradient(what, g, y.shape)
         if not create_graph or not isinstance(g, Tensor):
-            g = np.ones_like(y.data) if g is None else as_array(data_of(g), y.dtype)
+            g = ones_or(data_of(g), like=y.data)
             g = constant(g) if create_graph else g
         seeds.append((y, g))
     return seeds
@@ -302,7 +302,7 @@ def _as_gradient(x, cotangent, is_own):
     """A complete cotangent of x as a Tensor of its dtype: recorded, or on an array of its own."""
     if isinstance(cotangent, Tensor):  # + makes a new Tensor, since x may be passed on as it is
         return cotangent.astype(x.dtype) if cotangent.dtype != x.dtype else +cotangent
-    is_fit = is_own and type(x.data) is np.ndarray and cotangent.dtype == x.data.dtype
+    is_fit = is_own and type(cotangent) is type(x.data) and cotangent.dtype == x.data.dtype
     return constant(cotangent if is_fit else copied(cotangent, x.data))
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from . import errors
 from .array import FOREIGN, is_foreign
 from .engine import Tensor
-from .ops import losses
+from .ops import losses, reductions
 from .ops.dropout import _scale
 
 NUMPY_ONLY = {"convolve", "convolve_input", "convolve_weight", "erf", "erfc", "prod"}
@@ -107,6 +107,12 @@ def _checked(chunk, check):
 # ------------------------------------------------------------------------------------- reductions
 
 
+def var(x, axis=None, ddof=0, keepdims=False):
+    centred = x - np.mean(x, axis=axis, keepdims=True)
+    n = reductions.count(x, axis)
+    return np.sum(centred * centred, axis=axis, keepdims=keepdims) / (n - ddof)
+
+
 def logsumexp(x, axis=None, keepdims=False):
     top = np.max(x, axis=axis, keepdims=True)
     top = np.where(np.isfinite(top), top, 0)
@@ -192,6 +198,7 @@ def put_back(g, like, target, reduction, ignore_index, smoothing):
 elsewhere = {
     "sum": lambda x, axis=None, keepdims=False: np.sum(x, axis=axis, keepdims=keepdims),
     "mean": lambda x, axis=None, keepdims=False: np.mean(x, axis=axis, keepdims=keepdims),
+    "var": var,
     "logsumexp": logsumexp,
     "log_softmax": log_softmax,
     "softmax": softmax,

@@ -7,7 +7,7 @@ and with its noise as it was or drawn anew.
 import numpy as np
 
 from . import errors
-from .array import FOREIGN, as_array, asanyarray, computed, data_of
+from .array import FOREIGN, as_array, asanyarray, computed, copied, data_of
 from .engine import Tensor, constant, result
 from .noise import Noise
 
@@ -172,7 +172,7 @@ def replay(root, values=None, fresh_noise=False):
 
 def _again(graph, root, values, fresh_noise):
     value = evaluate(graph, values, fresh_noise).get(root.order, root.data)
-    return constant(np.array(value))
+    return constant(copied(value, value))
 
 
 def resample(root):

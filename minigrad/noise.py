@@ -335,7 +335,7 @@ def _entropy(what, seed):
     numbers = seed if isinstance(seed, (list, tuple)) and seed else [seed]
     for n in numbers:
         if not isinstance(n, (int, np.integer)) or isinstance(n, bool) or n < 0:
-            raise ValueError(f"{what}: whole numbers >= 0, not {seed!r}.")
+            raise ValueError(f"{what}: a whole number >= 0 or several, not {seed!r}.")
     return [int(n) for n in numbers] if numbers is seed else int(seed)
 
 

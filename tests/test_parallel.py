@@ -103,7 +103,7 @@ def test_a_worker_of_dask_that_dies_changes_no_bit(tmp_path):
 
 @pytest.mark.parametrize("seed", [-1, (), (1, -2), 1.5, (1, True), "a"])
 def test_seeds_that_are_no_whole_numbers_are_refused(seed):
-    with pytest.raises(ValueError, match="whole numbers >= 0"):
+    with pytest.raises(ValueError, match="a whole number >= 0"):
         mg.manual_seed(seed)
 
 

@@ -9,13 +9,15 @@ import warnings
 from collections import defaultdict
 from typing import NamedTuple
 
-import dask
-import dask.array as da
 import numpy as np
+import pytest
 
 import minigrad as mg
 from minigrad.array import data_of
 from minigrad.check.samples import table
+
+dask = pytest.importorskip("dask", reason="other libraries' arrays are tested with Dask")
+da = pytest.importorskip("dask.array")
 
 LAZY, REFUSED, WRONG = "lazy and equal", "refused", "wrong"
 
@@ -40,7 +42,10 @@ def entries(x):
 
 
 class Outcome(NamedTuple):
-    """What came of one sample: LAZY, REFUSED or WRONG, and the error or the difference."""
+    """What came of one sample: dask = pytest.importorskip("dask", reason="other libraries' arrays are tested with Dask")
+    da = pytest.importorskip("dask.array")
+
+    LAZY, REFUSED or WRONG, and the error or the difference."""
 
     kind: str
     note: str = ""
