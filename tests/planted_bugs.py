@@ -1021,7 +1021,7 @@ BUGS = [
     Bug(
         "broadcast undone along one axis only",
         "harvard-edge/cs249r_book#1867",
-        text(engine.unbroadcast, "(*range(lead), *copied)", "(*range(lead), *copied)[:1]"),
+        text(engine.unbroadcast, "(*range(lead), *axes)", "(*range(lead), *axes)[:1]"),
         broadcasts,
     ),
     Bug(
