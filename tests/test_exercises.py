@@ -1,10 +1,8 @@
 """The twelve exercises: solvable, never right while blank, and wrong answers are called wrong."""
 
 import json
-import os
 import re
 import runpy
-import subprocess
 import sys
 from pathlib import Path
 
@@ -16,6 +14,8 @@ from minigrad.registry import ops
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "examples" / "exercises"
 FILES = {path.stem: path for path in sorted(FOLDER.glob("[0-9]*.py"))}
+
+END = '\n"""\n'  # of a docstring
 
 SUMS = "s * (g - mean(g) - out * mean(g * out))"
 BY_X = "sum(padded(g * w[i], i, len(w)) for i in range(len(w)))"
@@ -40,11 +40,9 @@ SOLUTIONS = {
 }
 # Bug hunts: what is wrong, and what belongs there.
 REPAIRS = {
-    "10_engine": [("+= slope", "= slopes[x.order] + slope")],
-    "11_attention": [
-        ("self.query(x), self.query(x), self", "self.query(x), self.key(x), self"),
-    ],
-    "12_checker": [("np.ones(out.shape)", "rng.normal(size=out.shape)")],
+    "10_engine": ("+= slope", "= slopes[x.order] + slope"),
+    "11_attention": ("= self.query(x), self.query(x)", "= self.query(x), self.key(x)"),
+    "12_checker": ("np.ones(out.shape)", "rng.normal(size=out.shape)"),
 }
 
 # Answers that people give: {number of the blank: code}, and what the grader says.
@@ -96,54 +94,190 @@ WRONG = [
     ("09_lasso", {2: L1}, "not the minimiser"),
 ]  # fmt: skip
 WRONG_REPAIRS = [
-    ("10_engine", "+= slope", "= slope", ""),
-    ("11_attention", "query(x), self.query(x), self", "query(x), self.value(x), self", "differ"),
-    ("12_checker", "np.ones(out.shape)", "out", "rule"),
+    ("10_engine", "+= slope", "= slope", "cube, shared"),
+    ("10_engine", "nodes[-heappop(heap)]", "nodes[-heap.pop()]", "cube"),
+    ("11_attention", "= self.query(x), self.query", "= self.query(x), self.value", "my_attention"),
+    ("11_attention", "keys.T / np.sqrt(x.shape[-1])", "keys.T / x.shape[-1]", "my_attention"),
+    ("12_checker", "np.ones(out.shape)", "out", "my_checker"),
+    ("12_checker", "bool(abs(by_rule - numeric)", "bool((by_rule - numeric)", "my_checker"),
 ]
 
 
 @pytest.fixture
-def graded(tmp_path, monkeypatch, capsys):
-    """A function of (name of an exercise, text of the file) that gives (exit status, printed)."""
+def graded(monkeypatch, capsys):
+    """A function of files and options that runs the grader: (exit status, what it printed)."""
     before = dict(ops)
     monkeypatch.setattr(sys, "path", [*sys.path])
 
-    def grade(name, text):
-        path = tmp_path / f"{name}.py"
-        path.write_text(text, encoding="utf-8")
-        return int(main([str(path)])), capsys.readouterr().out
+    def grade(*arguments):
+        return int(main(list(map(str, arguments)))), capsys.readouterr().out
 
     yield grade
     ops.clear()
     ops.update(before)
+    sys.modules.pop("03_softmax", None)
+
+
+@pytest.fixture
+def written(tmp_path):
+    """A function that writes a file of this name: its path."""
+
+    def write(name, text):
+        (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
+        return tmp_path / f"{name}.py"
+
+    return write
 
 
 def filled(name, answers):
     """The text of an exercise with answers in place of its first blanks."""
-    docstring, code = FILES[name].read_text(encoding="utf-8").split('\n"""\n', 1)
+    docstring, code = FILES[name].read_text(encoding="utf-8").split(END, 1)
     parts = code.split("...")
     assert len(parts) == 1 + len(SOLUTIONS[name])
     answers = [*answers, *["..."] * (len(parts) - 1 - len(answers)), ""]
-    return docstring + '\n"""\n' + "".join(map("".join, zip(parts, answers)))
+    return docstring + END + "".join(map("".join, zip(parts, answers)))
+
+
+def repaired(name, wrong, right):
+    text = FILES[name].read_text(encoding="utf-8")
+    assert text.count(wrong) == 1
+    return text.replace(wrong, right)
 
 
 def solved(name):
-    text = FILES[name].read_text(encoding="utf-8")
-    for wrong, right in REPAIRS.get(name, ()):
-        assert text.count(wrong) == 1
-        text = text.replace(wrong, right)
-    return filled(name, SOLUTIONS[name]) if name in SOLUTIONS else text
+    return filled(name, SOLUTIONS[name]) if name in SOLUTIONS else repaired(name, *REPAIRS[name])
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_an_exercise_can_be_solved(name, graded):
-    status, printed = graded(name, solved(name))
+def test_an_exercise_can_be_solved(name, graded, written):
+    status, printed = graded(written(name, solved(name)))
     assert status == 0 and "FAIL" not in printed, printed
 
 
 @pytest.mark.parametrize("name, given, told", WRONG)
-def test_a_wrong_answer_is_called_wrong(name, given, told, graded):
+def test_a_wrong_answer_is_called_wrong(name, given, told, graded, written):
     answers = [given.get(i, answer) for i, answer in enumerate(SOLUTIONS[name])]
-    status, printed = graded(name, filled(name, answers))
-    print(printed)
-    assert status == 1 and "FAILED" in printed and told in printed, printed
+    status, printed = graded(written(name, filled(name, answers)))
+    assert status == 1 and "\nFAILED: my_" in printed and told in printed, printed
+
+
+@pytest.mark.parametrize("name, wrong, given, told", WRONG_REPAIRS)
+def test_a_wrong_repair_is_called_wrong(name, wrong, given, told, graded, written):
+    status, printed = graded(written(name, repaired(name, wrong, given)))
+    assert status == 1 and f"\nFAILED: {told}" in printed, printed
+
+
+def test_wrong_answers_of_each_exercise_are_tried():
+    tried = {name for name, *_ in [*WRONG, *WRONG_REPAIRS]}
+    assert tried == {*SOLUTIONS, *REPAIRS} == set(FILES) and len(FILES) == 12
+
+
+# ------------------------------------------------------------------------------------- the grader
+
+
+@pytest.mark.parametrize("name", SOLUTIONS)
+def test_an_exercise_with_a_blank_is_not_right_yet(name, graded, written):
+    for known in range(len(SOLUTIONS[name])):
+        path = written(name, filled(name, SOLUTIONS[name][:known]))
+        lines = path.read_text(encoding="utf-8").splitlines()
+        status, printed = graded(path)
+        told = list(map(int, re.search(r"^not yet: .* line ([\d, ]+)\n$", printed)[1].split(", ")))
+        assert status == 1 and "proved" not in printed
+        assert told and all("..." in lines[line - 1] for line in told)
+        assert len(told) == len(SOLUTIONS[name]) - known
+
+
+@pytest.mark.parametrize("name", REPAIRS)
+def test_a_bug_that_is_planted_is_found(name, graded):
+    status, printed = graded(FILES[name])
+    assert status == 1 and "\nFAILED: " in printed
+
+
+@pytest.mark.parametrize(
+    "code, lines",
+    [
+        ("rule = lambda g, out, x: g[..., 0] * x[..., None, :2]", []),
+        ("def rule(g):\n    return (g *\n        ...)", [3]),
+        ("def rule(g):\n    ...", [2]),
+        ("f = op(g, x=..., y=...)\nclass A:\n    a: int = ...", [1, 3]),
+        ("'...'  # ...", []),
+    ],
+)
+def test_a_blank_is_an_ellipsis_in_place_of_code(code, lines, written):
+    assert blanks(written("code", code)) == lines
+
+
+def test_the_verdicts_are_also_written_as_json(graded, written, tmp_path):
+    right, blank = written("02_tanh", solved("02_tanh")), FILES["03_softmax"]
+    wrong, told = written("01_product", filled("01_product", ["g", "g"])), tmp_path / "told.json"
+    status, printed = graded("--json", told, right, blank, wrong)
+    assert status == 1 and "\n1 of 2 ops proved" in printed and "\nnot yet: " in printed
+    waiting = {str(blank): blanks(blank)}
+    expected = {"proved": ["my_tanh"], "failed": ["my_product"], "not yet": waiting}
+    assert json.loads(told.read_text(encoding="utf-8")) == expected
+
+
+def test_a_row_of_samples_without_samples_proves_nothing(graded, written):
+    status, printed = graded(written("own", "samples = {'my_layer': []}"))
+    assert status == 1 and "NO SAMPLES" in printed and "\nFAILED: my_layer" in printed
+
+
+# --------------------------------------------------------------------------------------- the files
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_an_exercise_is_short_says_its_command_and_gives_nothing_away(name):
+    text = FILES[name].read_text(encoding="utf-8")
+    docstring, code = text.split(END, 1)
+    assert docstring.startswith(f'"""Exercise {int(name[:2])}: ')
+    assert f"\n    python -m minigrad.check examples/exercises/{name}.py\n" in docstring + "\n"
+    assert len(text.splitlines()) <= (90 if name == "10_engine" else 70)
+    assert "\n# ---- " in code and "Leave it as it is.\n" in code
+    solution = SOLUTIONS.get(name) or [REPAIRS[name][1]]
+    assert not any(answer in text for answer in solution if len(answer) > len("a * g"))
+
+
+def test_the_ledger_shows_the_bug_of_the_layer_and_the_gradient_check_passes(capsys, written):
+    def weights_behind_the_data_loss(path):
+        runpy.run_path(str(path), run_name="__main__")
+        printed = capsys.readouterr().out
+        assert "gradient check passed" in printed
+        return re.search(r"^mse_loss  .*", printed, re.M)[0].count(".weight")
+
+    assert weights_behind_the_data_loss(FILES["11_attention"]) == 2
+    mended = written("11_attention", solved("11_attention"))
+    assert weights_behind_the_data_loss(mended) == 3
+
+
+def test_minigrad_finds_what_the_checker_passes(capsys):
+    names = runpy.run_path(str(FILES["12_checker"]), run_name="__main__")
+    told = re.findall(r"^rule \d: gradient check (\w+)", capsys.readouterr().out, re.M)
+    assert told == ["passed" if is_right else "FAILED" for *_, is_right in names["RULES"]]
+
+
+def test_the_page_names_each_exercise_in_order_and_what_the_grader_prints(graded):
+    page = (FOLDER / "README.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `(\d\d_\w+)\.py` \|", page, re.M) == list(FILES)
+    assert f"{graded(FILES['03_softmax'])[1].split('.py')[1].strip()}`" in page
+    assert f'"not yet": {{"anna/04_layer_norm.py": {blanks(FILES["04_layer_norm"])}}}' in page
+    for other in (ROOT / "README.md", ROOT / "examples" / "README.md"):
+        assert "exercises/README.md" in other.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "answer, forward, told",
+    [
+        (*SOLUTIONS["03_softmax"], "return e / np", "1 of 1 ops proved"),
+        ("out * (g - np.sum(g * out))", "return e / np", "FAILED: my_softmax"),
+        ("...", "return e / np", "FAILED: my_softmax"),
+        ("2 * g", "return 2 * x  # np", "another function now"),
+    ],
+)
+def test_the_hidden_tests_of_the_page_grade_what_is_handed_in(
+    answer, forward, told, graded, written
+):
+    page = (FOLDER / "README.md").read_text(encoding="utf-8")
+    (hidden,) = re.findall(r"```python\n# hidden_softmax.py\n(.*?)```", page, re.S)
+    written("03_softmax", filled("03_softmax", [answer]).replace("return e / np", forward))
+    status, printed = graded(written("hidden_softmax", hidden))  # the two lie side by side
+    assert status == ("proved" not in told) and told in printed, printed

@@ -43,6 +43,7 @@ RULES = [  # function, rule, whether it is right
     (np.tanh, lambda g, out, x: g * (1 - out * out), True),
     (np.tanh, lambda g, out, x: g * (1 - out), False),
     (np.tanh, lambda g, out, x: 1 - out * out, False),
+    (np.tanh, lambda g, out, x: out * (1 - out * out), False),
     (softmax, lambda g, out, x: out * (g - np.sum(g * out, axis=-1, keepdims=True)), True),
     (softmax, lambda g, out, x: out * (1 - out) * g, False),
     (softmax, lambda g, out, x: 0 * g, False),
