@@ -4,8 +4,8 @@
 
 Write the rule of x. It returns an array of the shape of x: the slope of the loss by each entry.
 
-Hint: derive tanh by the quotient rule. In the result, find tanh(x) again. You need not compute it:
-the rule is given `out`, and `out` is tanh(x).
+Hint: find the derivative of tanh by the quotient rule. In the result, find tanh(x) again. You need
+not compute it: the rule is given `out`, and `out` is tanh(x).
 
     python -m minigrad.check examples/exercises/02_tanh.py
 """

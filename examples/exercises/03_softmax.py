@@ -5,10 +5,11 @@
 x holds scores, and `out` holds probabilities: each row of `out` has the sum 1. A row lies along
 `axis`. Write the rule of x.
 
-Hint: one score moves all probabilities of its row. Derive out_j by x_i, for j = i and for another
-j. You get out_j * (1 - out_i) and -out_j * out_i. The slope by x_i is the sum over all j of
-g_j * (slope of out_j by x_i). Simplify: it takes one sum for each row, and no loop.
-`np.sum(..., axis=axis, keepdims=True)` keeps the axis, so that the sum fits beside x.
+Hint: one score x_i moves all probabilities out_j of its row. The slope of out_j by x_i is
+out_j * (1 - out_i) for j = i, and -out_j * out_i for every other j. (Check this by the quotient
+rule.) The slope of the loss by x_i is the sum over all j of g_j * (slope of out_j by x_i). Simplify
+it: one sum for each row is enough, and no loop. `np.sum(a, axis=axis, keepdims=True)` keeps the
+axis, so that the sum fits beside x.
 
     python -m minigrad.check examples/exercises/03_softmax.py
 """

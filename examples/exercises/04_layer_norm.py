@@ -4,18 +4,19 @@
     s = 1 / sqrt(mean(c^2) + EPS)     one over the standard deviation (EPS: never divide by 0)
     out = c * s                       a row with mean 0 and variance 1
 
-Each row is normalised alone. A row lies along the last axis, and the mean is over this axis. Write
-the rule of x.
+Each row is normalised alone. A row has n entries, which lie along the last axis, and the mean is
+over this axis. Write the rule of x.
 
 Hint: go back step by step, as backward does.
 
-1. From `out` to c: c is used twice, in out = c * s and in s. Add both slopes. The slope of s by c_i
-   is -s^3 * c_i / n, and the slope of the loss by s is the sum of g * c over the row. Write the
-   result with `out` in place of c * s. It has one factor s, and one mean over the row.
-2. From c to x: if x_i grows, then c_i grows, and the mean grows too. So c is x minus its mean, and
-   the slope by x is the slope by c minus its mean.
+1. From `out` to c: c is used twice, in c * s and inside s. Add the two slopes. The slope of the
+   loss by s is the sum of g * c over the row. The slope of s by c_i is -s^3 * c_i / n. Then
+   simplify: write a mean in place of a sum divided by n, and `out` in place of c * s.
+2. From c to x: c is x minus its mean. The rule of this op looks the same: the slope by x is the
+   slope by c minus its mean. (Why? If x_i grows by d, then c_i grows by d, and all entries of the
+   row fall by d / n.)
 
-Both means are over the last axis. `mean` below keeps this axis, so that a mean fits beside x.
+`mean` below is over the last axis, and keeps it, so that a mean fits beside x.
 
     python -m minigrad.check examples/exercises/04_layer_norm.py
 """

@@ -8,10 +8,11 @@ has the shape (batch, length - k + 1). Write both rules.
 Hint: `out` is a sum of k products. The product number i is w[i] times the part of x that begins at
 i. So both rules are the product rule, k times.
 
-- By w: the slope by w[i] is a sum over the batch and over t. `np.stack(list)` makes an array of a
-  list.
-- By x: each entry of x is used up to k times, so its slopes are added. The slopes g * w[i] belong
-  to the part of x that begins at i. `padded(g, i, k)` puts g at this place, in zeros.
+- By x: the slopes by the part that begins at i are g * w[i]. The parts overlap, so an entry of x is
+  used up to k times, and its slopes are added. `padded(a, i, k)` has the shape of x: it is the
+  array a at the place of this part, and 0 elsewhere. Python's `sum` adds arrays, too.
+- By w: w[i] is used for every row and every t, so its slopes are added too: one number for each i.
+  `np.stack(list)` makes an array of a list of numbers.
 
     python -m minigrad.check examples/exercises/06_convolution.py
 """
@@ -27,16 +28,18 @@ def part(x, i, k):
     return x[:, i : x.shape[1] - k + 1 + i]
 
 
-def padded(g, i, k):
-    """The transpose of `part`: g at the place of this part, zeros elsewhere: (batch, length)."""
-    return np.pad(g, ((0, 0), (i, k - 1 - i)))
+def padded(a, i, k):
+    """The transpose of `part`: a at the place of this part, zeros elsewhere: (batch, length)."""
+    return np.pad(a, ((0, 0), (i, k - 1 - i)))
 
 
 def rule_of_x(g, out, x, w):
+    k = len(w)
     return ...
 
 
 def rule_of_w(g, out, x, w):
+    k = len(w)
     return ...
 
 

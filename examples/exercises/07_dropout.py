@@ -6,11 +6,12 @@ Each entry of the mask is 0 with probability p, and 1 otherwise. So p is the pro
 entry of x is dropped. The mask has the shape of x, and its entries are drawn independently.
 
 1. Write the rule of x.
-2. Write `draw`. It returns a mask of the given shape, from the generator `rng`. The class is the
-   *law* of the noise. What it promises stands below `draw`.
+2. Write `draw` of the class Mask, the *law* of the noise. It returns a mask of this shape, drawn by
+   the generator `rng`. You may ignore `dtype`. Below `draw` stands what the law promises.
 
-Hint: noise is a leaf of the graph (step 7 of examples/from_scratch). To the rule, the mask is a
-given array. To `draw`: `rng.random(shape)` gives numbers that are uniform between 0 and 1.
+Hint: noise is a leaf of the graph (step 7 of examples/from_scratch). For the rule, the mask is an
+array like any other. For `draw`: `rng.random(shape)` gives numbers, uniform between 0 and 1. With
+which probability is such a number less than p?
 
     python -m minigrad.check examples/exercises/07_dropout.py
 """

@@ -10,9 +10,9 @@ probability p.
 1. Write a and b, functions of p. If x has mean 0 and variance 1, `out` must have them too.
 2. Write the rule of x.
 
-Hint: z is x with probability 1 - p, and LOW with probability p. Find the mean m of z, then the mean
-of z^2. Its variance is v = mean(z^2) - m^2. Now scale: out = (z - m) / sqrt(v). What is a? What is
-b?
+Hint: z is x with probability 1 - p, and LOW with probability p. Find the mean m of z. Then find the
+mean of z^2 (the mean of x^2 is 1). The variance of z is v = mean of z^2 - m^2. So (z - m) / sqrt(v)
+has mean 0 and variance 1. Which a and b make this of a * z + b?
 
     python -m minigrad.check examples/exercises/08_alpha_dropout.py
 """

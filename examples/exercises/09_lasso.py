@@ -4,15 +4,19 @@
     group(w) = c * (|row_1| + ... + |row_n|)        |row| = sqrt(sum of the squares of a row)
 
 A gradient step jumps over 0. A *proximal* step reaches it (step 7 of examples/from_scratch): it
-replaces v by prox(v, t), the w that makes |w - v|^2 / 2 + t * norm(w) smallest.
+replaces v by prox(v, t), the w that makes (sum of (w - v)^2) / 2 + t * penalty smallest. Here the
+penalty is without its c: the c is part of t.
 
 1. Write `l1_prox`. Each entry is alone: look for the best number w for a number v. For w > 0 the
-   slope of (w - v)^2 / 2 + t * w is w - v + t. When is it 0? When is 0 the best w?
-2. Write `group_rule`, the slope of `group` by each entry of one w. Of a row of zeros it is 0.
-3. Write `group_prox`. Each row (n, k) is alone. The best w has the direction of v. So look for its
-   length, and you are at 1 again: each row becomes shorter by t, or 0.
+   slope of (w - v)^2 / 2 + t * |w| is w - v + t. For which w is it 0? For which v is this w > 0?
+   For w < 0 all is mirrored. For all other v, the best w is 0.
+2. Write `group_rule`, the slope of the loss by each entry of w (n, k). The number g is the slope of
+   the loss by the penalty. In a row of zeros, the slope is 0.
+3. Write `group_prox` for v (n, k). Each row is alone. The best row w has the direction of the row
+   of v, so only its length is unknown. For the length, it is task 1 again.
 
-Hint: `lengths(w)` has the shape (n, 1), and you may divide by it: it is never 0.
+Hint: `lengths(w)` has the shape (n, 1), and it is never 0, so you may divide by it. For arrays,
+np.sign, np.abs and np.maximum take the place of "if".
 
     python -m minigrad.check examples/exercises/09_lasso.py
 """

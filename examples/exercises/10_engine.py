@@ -1,17 +1,19 @@
 """Exercise 10: a bug hunt in an engine.
 
-This is a small engine, like that of step 5 of examples/from_scratch. One line of it is wrong. Find
-it and mend it. Two programs are differentiated by it. Grade the file before you read on: for
-which program, and by which of its inputs, is the slope wrong?
+Below is a small engine, like the engine of step 5 of examples/from_scratch. One line of it is
+wrong. The grader differentiates two programs with it, `cube` and `shared`. Grade the file before
+you read the engine. Which program is wrong, and the slope by which input? Read the diagnosis too.
 
     python -m minigrad.check examples/exercises/10_engine.py
 
-Then look at the picture of this program, as minigrad draws it:
+Then print the graph of the wrong program, as minigrad records it. n0 is the oldest node:
 
     python examples/exercises/10_engine.py
 
-Hint: number the nodes as they are made, and go back on the picture, the newest first. Which arrays
-does the engine make, and which ones does it only pass on?
+Now read `slopes_of`, find the line, and mend it.
+
+Hint: go back through the graph with paper and pencil, from the newest node to the oldest. Which
+arrays does the engine make, and which ones does it only pass on?
 """
 
 from heapq import heappop, heappush

@@ -4,17 +4,18 @@
     out = softmax(Q K^T / sqrt(d)) V               softmax of each row
 
 Each of n words asks a question (a row of Q). Each word has a key (a row of K) and a value (a row of
-V). A row of `out` is a mean of the values, and those whose keys fit the question count most. Each
-weight has an L2 penalty, which is part of the loss.
+V). A row of `out` is a mean of the values. The values whose keys fit the question count most. Each
+weight has an L2 penalty, which is a term of the loss.
 
-The layer below trains, and every gradient is right. All the same, one line is wrong: it computes
-another function. Find it without reading the class. This prints a gradient check, the ledger of the
-loss, and the picture of its graph:
+The layer below trains, and all its gradients are right. But one line is wrong: the layer computes
+another function. Do not read the class yet. This prints a gradient check, the ledger of the loss
+(its terms, and the weights that each term depends on), and the graph:
 
     python examples/exercises/11_attention.py
 
-Hint: on which terms of the loss should each weight have an influence? And on which has it? Read the
-last column of the ledger.
+Say what is wrong. Then read the class and mend it.
+
+Hint: which weights should each term of the loss depend on? Look at the last column of the ledger.
 
     python -m minigrad.check examples/exercises/11_attention.py
 """

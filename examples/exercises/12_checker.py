@@ -1,16 +1,17 @@
 """Exercise 12: a bug hunt in a checker.
 
-The gradient check of step 6 of examples/from_scratch is below. One line is wrong: the check passes
-rules that are wrong. The grader names one. Find out why it passes, and mend the check.
+Below is a gradient check, like the check of step 6 of examples/from_scratch. One line of it is
+wrong, so it passes some rules of the list RULES that are wrong. The grader names the first. Find
+out why the check passes it, and mend the check.
 
     python -m minigrad.check examples/exercises/12_checker.py
 
-minigrad's own check finds all of these rules. This shows what it says of them:
+minigrad's own check finds every wrong rule of the list. This prints what it says:
 
     python examples/exercises/12_checker.py
 
-Hint: the entries of a row of softmax have the sum 1, whatever x is. So what is the slope of their
-sum? What is `numeric` below?
+Hint: the last rule of the list is wrong too, and it would pass. The entries of a row of softmax
+have the sum 1, whatever x is. So how does their sum move? What is `numeric` below?
 """
 
 import numpy as np

@@ -94,7 +94,7 @@ def by_one_backward_pass(inputs):
     for k in range(len(inputs) - 1, 0, -1):  # here products[k] = products[k - 1] * inputs[k]
         slopes[k] = times(g, products[k - 1])
         g = times(g, inputs[k])
-    slopes[0] = g
+    slopes[0] = g  # products[0] is inputs[0]
     return slopes
 
 

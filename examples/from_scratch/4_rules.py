@@ -87,7 +87,7 @@ class Tensor:
 add = Op(np.add, x=lambda g, out, x, y: g, y=lambda g, out, x, y: g)
 multiply = Op(np.multiply, x=lambda g, out, x, y: g * y, y=lambda g, out, x, y: g * x)
 exp = Op(np.exp, x=lambda g, out, x: g * out)  # a new op is one line
-Tensor.__add__ = lambda x, y: add(x, y)
+Tensor.__add__ = lambda x, y: add(x, y)  # Python makes methods of functions only, not of an Op
 Tensor.__mul__ = lambda x, y: multiply(x, y)
 Tensor.exp = lambda x: exp(x)
 
