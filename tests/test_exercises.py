@@ -73,13 +73,16 @@ WRONG = [
     ("06_convolution", {0: "sum(padded(g * w[-1 - i], i, len(w)) for i in range(len(w)))"}, ""),
     ("06_convolution", {0: "padded(g * w[0], 0, len(w))"}, ""),
     ("06_convolution", {1: "np.stack([np.sum(g * part(x, i, len(w)), 1) for i in range(3)])"}, ""),
+    ("06_convolution", {1: "np.array([np.sum(g * part(x, i, len(w))) for i in range(len(w))])"},
+     "second derivatives: FAIL"),
     ("06_convolution", {1: "np.stack([np.mean(g * part(x, i, len(w))) for i in range(len(w))])"},
      "a mean where a sum belongs"),
     ("07_dropout", {0: "g * mask"}, "the scale 1/(1 - p) is lost"),
     ("07_dropout", {0: "g / (1 - p)"}, "a mask is ignored"),
     ("07_dropout", {0: "g * mask / p"}, "p and 1 - p are swapped"),
     ("07_dropout", {1: "rng.random(shape) < self.p"}, "keep and drop are swapped"),
-    ("07_dropout", {1: "np.broadcast_to(rng.random(shape[:1])[0] >= self.p, shape)"}, "noise repeats"),
+    ("07_dropout", {1: "np.full(shape, rng.random() >= self.p)"}, "FAILED"),
+    ("07_dropout", {1: "rng.random((1, *shape[1:])) >= self.p + np.zeros(shape)"}, "noise repeats"),
     ("07_dropout", {1: "np.random.default_rng(0).random(shape) >= self.p"}, "the same noise"),
     ("08_alpha_dropout", {0: "1.0", 1: "0.0"}, "not 0 and 1"),
     ("08_alpha_dropout", {1: "a * p * LOW"}, "not 0 and 1"),
@@ -93,6 +96,14 @@ WRONG = [
     ("09_lasso", {1: "g * c * np.sign(w)"}, ""),
     ("09_lasso", {2: L1}, "not the minimiser"),
 ]  # fmt: skip
+# Right answers that look different from ours.
+OTHERS = [
+    ("02_tanh", ["g / np.cosh(x) ** 2"]),
+    ("03_softmax", ["out * g - out * (out * g).sum(axis=axis, keepdims=True)"]),
+    ("05_matmul", ["np.einsum('...nm,...km->...nk', g, y)", "np.moveaxis(x, -1, -2) @ g"]),
+    ("07_dropout", ["g * (out != 0) / (1 - p)", "rng.binomial(1, 1 - self.p, shape)"]),
+    ("09_lasso", ["v - np.clip(v, -t, t)", GROUP, "v / lengths(v) * l1_prox(lengths(v), t)"]),
+]
 WRONG_REPAIRS = [
     ("10_engine", "+= slope", "= slope", "cube, shared"),
     ("10_engine", "nodes[-heappop(heap)]", "nodes[-heap.pop()]", "cube"),
@@ -151,6 +162,12 @@ def solved(name):
 @pytest.mark.parametrize("name", FILES)
 def test_an_exercise_can_be_solved(name, graded, written):
     status, printed = graded(written(name, solved(name)))
+    assert status == 0 and "FAIL" not in printed, printed
+
+
+@pytest.mark.parametrize("name, answers", OTHERS)
+def test_another_right_answer_is_right(name, answers, graded, written):
+    status, printed = graded(written(name, filled(name, answers)))
     assert status == 0 and "FAIL" not in printed, printed
 
 
@@ -215,6 +232,16 @@ def test_the_verdicts_are_also_written_as_json(graded, written, tmp_path):
     waiting = {str(blank): blanks(blank)}
     expected = {"proved": ["my_tanh"], "failed": ["my_product"], "not yet": waiting}
     assert json.loads(told.read_text(encoding="utf-8")) == expected
+
+
+def test_a_file_that_python_cannot_read_is_refused_with_its_line(graded, written, capsys):
+    path = written("02_tanh", filled("02_tanh", ["g * (1 - out"]))
+    with pytest.raises(SystemExit) as refused:
+        graded(path)
+    assert (
+        refused.value.code == 2
+        and f"02_tanh.py, line {blanks(FILES['02_tanh'])[0]}: '(' was" in capsys.readouterr().err
+    )
 
 
 def test_a_row_of_samples_without_samples_proves_nothing(graded, written):

@@ -241,7 +241,11 @@ def chosen(what, refuse):
         if name.endswith(".py"):
             if not Path(name).is_file():
                 refuse(f"there is no file {name}.")
-            if lines := blanks(Path(name)):
+            try:
+                lines = blanks(Path(name))
+            except SyntaxError as error:
+                refuse(f"{name}, line {error.lineno}: {error.msg}.")
+            if lines:
                 waiting[name] = lines
                 continue
             rows, proofs = load(Path(name).resolve())
