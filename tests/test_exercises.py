@@ -81,6 +81,7 @@ WRONG = [
     ("07_dropout", {0: "g / (1 - p)"}, "a mask is ignored"),
     ("07_dropout", {0: "g * mask / p"}, "p and 1 - p are swapped"),
     ("07_dropout", {1: "rng.random(shape) < self.p"}, "keep and drop are swapped"),
+    ("07_dropout", {1: "rng.random(shape) >= p"}, "NameError: name 'p' is not defined"),
     ("07_dropout", {1: "np.full(shape, rng.random() >= self.p)"}, "FAILED"),
     ("07_dropout", {1: "rng.random((1, *shape[1:])) >= self.p + np.zeros(shape)"}, "noise repeats"),
     ("07_dropout", {1: "np.random.default_rng(0).random(shape) >= self.p"}, "the same noise"),
@@ -175,7 +176,7 @@ def test_another_right_answer_is_right(name, answers, graded, written):
 def test_a_wrong_answer_is_called_wrong(name, given, told, graded, written):
     answers = [given.get(i, answer) for i, answer in enumerate(SOLUTIONS[name])]
     status, printed = graded(written(name, filled(name, answers)))
-    assert status == 1 and "\nFAILED: my_" in printed and told in printed, printed
+    assert status == 1 and re.search(r"^FAILED: my_", printed, re.M) and told in printed, printed
 
 
 @pytest.mark.parametrize("name, wrong, given, told", WRONG_REPAIRS)

@@ -180,7 +180,12 @@ def prove_drawing(drawing):
     print(f"\n{'function that draws noise':30}  pathwise  expectation  law of the noise")
     for name, proof in drawing:
         print(f"{f'{name} {proof.settings}':30}", end="  ", flush=True)
-        pathwise, error, report = prove_noise(proof)
+        try:
+            pathwise, error, report = prove_noise(proof)
+        except Exception as error:  # as in _examined
+            print(f"FAIL, {_line_of(error)}\n          {type(error).__name__}: {error}")
+            yield name, [name]
+            continue
         law = report.verdict().removeprefix("noise check ")
         print(f"{pathwise.verdict:8}  {shown(error):11}  {law}", flush=True)
         yield name, [] if pathwise.verdict == "OK" and error <= 1e-12 and report else [name]
