@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from minigrad.check.__main__ import blanks, main
-from minigrad.registry import ops
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "examples" / "exercises"
@@ -116,17 +115,14 @@ WRONG_REPAIRS = [
 
 
 @pytest.fixture
-def graded(monkeypatch, capsys):
+def graded(own_registry, monkeypatch, capsys):
     """A function of files and options that runs the grader: (exit status, what it printed)."""
-    before = dict(ops)
     monkeypatch.setattr(sys, "path", [*sys.path])
 
     def grade(*arguments):
         return int(main(list(map(str, arguments)))), capsys.readouterr().out
 
     yield grade
-    ops.clear()
-    ops.update(before)
     sys.modules.pop("03_softmax", None)
 
 

@@ -99,7 +99,7 @@ x, w = Tensor(0.5), Tensor(1.5)
 their_x, their_w = (mg.Tensor(leaf.data, requires_grad=True, dtype=float) for leaf in (x, w))
 y, their_y = x * w, their_x * their_w
 loss, their_loss = y + y.exp(), their_y + their_y.exp()
-program, their_program = reversed(loss.backward()), graph.nodes(their_loss)
+program, their_program = reversed(loss.backward()), graph.nodes(their_loss)  # the oldest first
 their_loss.backward()
 
 names = {}
