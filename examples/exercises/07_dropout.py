@@ -24,7 +24,7 @@ from minigrad.noise import Law, Noise
 from minigrad.registry import op
 
 
-@op(kind="random", mask=None, x=lambda g, out, x, mask, p: ...)
+@op(kind="random", mask=None, x=lambda g, out, x, mask, p: ...)  # None: no slope by the mask
 def my_dropout(x, mask, p):
     return x * mask / (1 - p)
 

@@ -36,7 +36,7 @@ def rule(g, out, x, mask, p):
     return ...
 
 
-@op(kind="random", mask=None, x=rule)
+@op(kind="random", mask=None, x=rule)  # None: no slope by the mask
 def my_alpha_dropout(x, mask, p):
     a, b = scale_and_shift(p)
     return a * np.where(mask, x, LOW) + b
