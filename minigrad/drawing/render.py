@@ -44,13 +44,18 @@ def render(source, format):
     programs, failures = renderers(), []
     for program in programs:
         try:
-            command, data = [program, f"-T{format}"], source.encode()
-            done = subprocess.run(command, input=data, capture_output=True, timeout=SECONDS)
+            command = [program, f"-T{format}", *["-Txdot"] * (format == "svg")]
+            done = subprocess.run(
+                command, input=source.encode(), capture_output=True, timeout=SECONDS
+            )
         except (OSError, subprocess.TimeoutExpired) as error:
             failures.append(f"{program}: {error}")
             continue
         if done.returncode == 0 and done.stdout:
-            return _finished(done.stdout.decode()).encode() if format == "svg" else done.stdout
+            if format != "svg":
+                return done.stdout
+            svg, end, xdot = done.stdout.decode().partition("</svg>\n")
+            return (_finished(svg, xdot) + end).encode()
         said = done.stderr.decode(errors="replace").strip()[:300]
         failures.append(f"{program}: {said or f'exit {done.returncode}'}")
     if programs:
@@ -62,35 +67,25 @@ def render(source, format):
     )
 
 
-def _finished(svg):
+def _finished(svg, xdot):
     """An SVG that looks the same in every viewer.
 
-    It names fonts for viewers without Arial, gives each text its width, and has no tooltip `%3`.
+    Each text gets the width that Graphviz gave it in the same picture as xdot, so that it fits in
+    any font. Graphviz cannot measure letters that Arial lacks, so texts with such letters get no
+    width.
     """
-    svg = re.sub(r"<title>%\d+</title>\n?", "", svg, count=1)
-    svg = re.sub(r'<g id="\w+" class="node">.*?\n</g>\n', _with_widths, svg, flags=re.S)
-    return svg.replace('"Arial"', "\"Arial, Helvetica, 'Liberation Sans', sans-serif\"")
-
-
-def _with_widths(node):
-    """A node of an SVG in which each text has its width.
-
-    Texts are centred, so the start of a text tells its width. Graphviz cannot measure letters that
-    Arial lacks, so these texts get no width.
-    """
-    outlines = " ".join(re.findall(r' (?:points|d)="([^"]*)"', node[0]))
-    xs = [float(x) for x in re.findall(r"(-?[\d.]+),", outlines)]
-    xs += [float(x) for x in re.findall(r' cx="([^"]*)"', node[0])]
-    if not xs:
-        return node[0]
-    middle = (min(xs) + max(xs)) / 2
+    numbers = r"(-?[\d.]+)"
+    texts = re.findall(f"T {numbers} {numbers} -?[01] {numbers} ", xdot.replace("\\\n", ""))
+    widths = {(float(x), -float(y)): width for x, y, width in texts}
 
     def with_width(text):
-        width = 2 * (middle - float(text[1]))
-        length = f'textLength="{width:.1f}" lengthAdjust="spacingAndGlyphs"'
-        return f"<text {length}{text[0][5:]}"
+        width = widths.get((float(text[1]), float(text[2])))
+        fixed = f' textLength="{width}" lengthAdjust="spacingAndGlyphs"' if width else ""
+        return f"<text{fixed}{text[0][5:]}"
 
-    return re.sub(r'<text [^>]*\bx="([^"]*)"[^>]*>[ -~±∂]*<', with_width, node[0])
+    svg = re.sub(rf'<text [^>]*x="{numbers}" y="{numbers}"[^>]*>[ -~±∂]*<', with_width, svg)
+    svg = re.sub(r"<title>%\d+</title>\n?", "", svg, count=1)  # it would be shown as a tooltip
+    return svg.replace('"Arial"', "\"Arial, Helvetica, 'Liberation Sans', sans-serif\"")
 
 
 class Drawing(graphviz.Digraph):
