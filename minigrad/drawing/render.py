@@ -72,7 +72,7 @@ def _finished(svg, xdot):
 
     Each text gets the width that Graphviz gave it in the same picture as xdot, so that it fits in
     any font. Graphviz cannot measure letters that Arial lacks, so texts with such letters get no
-    width.
+    width. The titles of boxes come last, and have a halo: no arrow strikes through them.
     """
     numbers = r"(-?[\d.]+)"
     texts = re.findall(f"T {numbers} {numbers} -?[01] {numbers} ", xdot.replace("\\\n", ""))
@@ -85,6 +85,10 @@ def _finished(svg, xdot):
 
     svg = re.sub(rf'<text [^>]*x="{numbers}" y="{numbers}"[^>]*>[ -~±∂]*<', with_width, svg)
     svg = re.sub(r"<title>%\d+</title>\n?", "", svg, count=1)  # it would be shown as a tooltip
+    boxes = re.compile(r'(class="cluster">.*?)((?:<text[^\n]*\n)*)(?=</a>)', re.S)
+    titles = "".join(texts for _, texts in boxes.findall(svg))
+    halo = '<g paint-order="stroke" stroke="#FFFFFF" stroke-width="3" stroke-opacity="0.8">'
+    svg = boxes.sub(r"\1", svg).removesuffix("</g>\n") + f"{halo}\n{titles}</g>\n</g>\n"
     return svg.replace('"Arial"', "\"Arial, Helvetica, 'Liberation Sans', sans-serif\"")
 
 

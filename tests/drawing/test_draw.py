@@ -1468,7 +1468,25 @@ def test_text_in_an_svg_has_the_width_it_was_laid_out_for():
     assert width == pytest.approx(11 * sum(letters[c] for c in "weight") / 1000, abs=0.2)
     assert not re.search(r"<text [^>]*textLength[^>]*>張量<", svg)
     assert "font-family=\"Arial, Helvetica, 'Liberation Sans'" in svg
+    heading = draw(training_step(), title="A heading that is wider than its picture" * 2).pipe(
+        "svg"
+    )
+    texts = [e for e in ET.fromstring(heading).iter() if e.tag.endswith("text")]
+    assert len(texts) > 60 and all(float(e.get("textLength")) > 0 for e in texts)
+    assert max(float(e.get("x")) + float(e.get("textLength")) for e in texts) <= float(
+        ET.fromstring(heading).get("width").removesuffix("pt")
+    )
     assert "%3" not in svg and "%0" not in svg
+
+
+@needs_renderer
+def test_titles_of_boxes_lie_above_the_arrows():
+    """Arrows would strike through them."""
+    svg = re.sub(r'xlink:title="[^"]*"', "", draw(training_step()).pipe("svg").decode())
+    titles = svg[svg.index('<g paint-order="stroke"') :]
+    told = [">fc1<", "Linear(6, 5)", "35 parameters", "penalties", "number ± number"]
+    assert all(svg.count(text) == titles.count(text) == 1 for text in told)
+    assert "<path" not in titles and "<polygon" not in titles
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the stand-in renderers are shell scripts")
