@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import time
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import numpy as np
@@ -391,6 +392,14 @@ def test_a_page_is_one_file_that_loads_nothing(tmp_path):
     )
     assert "default-src 'none'" in page
     assert read(page)["forward"]
+
+
+def test_a_page_shows_itself_in_a_notebook_and_says_elsewhere_where_to_look(tmp_path):
+    page = mg.to_html(training_step(), tmp_path / "step.html")
+    told = f"<a page that steps through a graph: open {tmp_path / 'step.html'} in a browser>"
+    assert repr(page) == told and 'to_html(loss, "loss.html")' in repr(to_html(training_step()))
+    (frame,) = ET.fromstring(f"<body>{page._repr_html_()}</body>".replace("\n", "&#10;"))
+    assert frame.tag == "iframe" and frame.get("srcdoc") == page
 
 
 @pytest.mark.fixed_seeds
@@ -773,6 +782,22 @@ def test_browser_keys_slider_address_and_play(pages):
         and browser.run("timer") is None
     )
     quiet(browser, path)
+
+
+def test_browser_in_the_cell_of_a_notebook_links_stay_in_the_page(pages, tmp_path):
+    browser, _, told = pages
+    cell = f"<!DOCTYPE html><h1>notebook</h1>{to_html(training_step())._repr_html_()}"
+    (tmp_path / "notebook.html").write_text(cell, encoding="utf-8")
+    browser.open(tmp_path / "notebook.html", width=900)
+    inside = "document.querySelector('iframe').contentDocument.querySelector"
+    assert browser.run(f"{inside}('#panel h2').textContent") == told["forward"][0]["op"]
+    browser.run(f"{inside}('#next').click()")
+    assert browser.run(f"{inside}('#panel h2').textContent") == told["forward"][1]["op"]
+    browser.run(f"{inside}('#panel a').click()")
+    assert browser.run(f"{inside}('#panel h2').textContent") == told["forward"][0]["op"]
+    assert browser.run("document.querySelector('h1').textContent") == "notebook"
+    assert browser.run(f"{inside}('#picture').clientHeight") > 300
+    quiet(browser, tmp_path / "notebook.html")
 
 
 def test_browser_says_which_op_of_a_composition_a_step_is(pages, tmp_path):
