@@ -164,8 +164,9 @@ def to_html(root, path=None, *, gradient=None, **options):
     options   the options of `draw`, for the picture. By default all modules are open
 
     `.grad` and the noise stay as they are, and the page loads nothing. Step 6 of backward is
-    `loss.html#b6`. Returns the page, a str that a notebook shows in its cell. Raises TypeError if `root` is no Tensor, ValueError if
-    it is a leaf or its graph has more than 300 steps or nodes, RuntimeError if backward cannot run.
+    `loss.html#b6`. Returns the page, a str that a notebook shows in its cell. Raises TypeError if
+    `root` is no Tensor, ValueError if it is a leaf or its graph has more than 300 steps or nodes,
+    RuntimeError if backward cannot run.
     """
     if not isinstance(root, Tensor):
         raise TypeError(f"to_html: the root is one Tensor, not {type(root).__name__}.")
