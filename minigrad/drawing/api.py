@@ -14,8 +14,7 @@ LEGEND_FROM = 6  # nodes
 
 OPTIONS = {  # the options of all functions here, with their defaults
     "direction": "TB", "depth": "auto", "detail": "auto", "max_nodes": 60, "values": True,
-    "grads": True, "shapes": True, "noise": False, "names": None, "checks": None,
-    "legend": "auto", "title": None,
+    "grads": True, "noise": False, "names": None, "checks": None, "legend": "auto", "title": None,
 }  # fmt: skip
 CHOICES = {
     "direction": ("TB", "LR", "BT", "RL"),
@@ -64,9 +63,8 @@ def draw(root, *, to_file=None, **options):
     detail     "full"; "compact": no numbers except in the tooltips; "auto": compact above
                `max_nodes` nodes
     values     whether to show each node's value, or its mean ± standard deviation
-    grads      whether to show the gradients that tensors have. "run": the gradients of all nodes
-               and along all edges, from a backward pass that changes nothing
-    shapes     whether to show shapes
+    grads      whether to show the gradients that tensors have. "run": the gradients of all nodes,
+               from a backward pass that changes nothing
     noise      whether the noise of a random op is a node of its own
     names      {name: Tensor or array}, such as locals(). Other values are ignored
     checks     the report of check_graph(root): each node shows its verdict
@@ -128,7 +126,7 @@ def describe(root, **options):
 
     Options as for `draw`, except that all modules are open unless `depth` is given.
     A Node has id, kind, title, rows (text, role), tooltip, path(), is_root, its tensors and its
-    uses; an Edge has source, target, label, style and rms. A picture of your own takes a few
+    uses; an Edge has source, target, label and style. A picture of your own takes a few
     lines:
 
     >>> x = Tensor(3.0, requires_grad=True, name="x")

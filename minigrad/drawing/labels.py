@@ -321,7 +321,7 @@ def contents(node):
         yield from (Row(short(line + times(n), 60), "attribute") for line, n in random.items())
 
 
-@row("shapes")
+@row()
 def shape(node):
     before = "each " if node.is_leaf else "out "
     shape = f"{before if node.inside else ''}{node.last.shape}"

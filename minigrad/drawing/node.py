@@ -14,16 +14,15 @@ from typing import NamedTuple
 import numpy as np
 
 from ..changes import changed_since
-from ..engine import Tensor, constant
+from ..engine import Tensor, backward_pass, constant, seeds_of
 from ..graph import nodes as tensors_of
 from ..loss import addends, left_out, name_of
-from ..modes import Composition, name_in
+from ..modes import name_in
 from ..names import holders, leaf_names, role, split_scope
 from ..nn import Parameter
 from ..noise import Noise
 from . import labels
 from .labels import Numbers, Row, count, joined, operands, short
-from .trace import trace
 
 
 @dataclass(eq=False)
@@ -66,7 +65,6 @@ class Node:
     graph: object  # the Graph it belongs to
     key: object  # the `order` of its newest tensor or ("array", id)
     tensors: list = field(default_factory=list)  # oldest first, without those of `inside`
-    composition: Composition = None
     calls: tuple = ()  # the Calls around it, outermost first
     name: str = None
     prefix: str = ""  # the name of the module, if the node is all of a module
@@ -87,10 +85,15 @@ class Node:
         lambda self: [self.graph.checks[p.key] for p in self.parts if p.key in self.graph.checks]
     )
     is_wrong = property(lambda self: any(row.wrong for row in sum(self.checks, [])))
-    maker = property(lambda self: self.composition or self.last.op)  # has name and kind
     title = property(lambda self: joined(": ", self.prefix, self.label))
     tooltip = property(labels.tooltip)
     rows = cached_property(labels.rows)  # from top to bottom
+
+    @property
+    def maker(self):
+        """The op or the composition that made it. Both have a name and a kind."""
+        call = split_scope(self.last.scope)[1]
+        return call[1] if call else self.last.op
 
     @cached_property
     def kind(self):
@@ -101,14 +104,8 @@ class Node:
             return kinds.pop() if alone else "module"
         x = self.last
         if self.is_leaf:
-            named = (
-                "frozen"
-                if isinstance(x, Parameter)
-                else "noise"
-                if isinstance(x, Noise)
-                else "data"
-            )
-            return "parameter" if x.requires_grad else named
+            held = {Parameter: "frozen", Noise: "noise"}
+            return "parameter" if x.requires_grad else held.get(type(x), "data")
         kind = self.maker.kind
         if kind == "operation":
             takes_noise = any(isinstance(a, Noise) for t in self.tensors for a in t.args or ())
@@ -166,7 +163,6 @@ class Edge(NamedTuple):
     label           "twice", the name of the argument where the order matters, "broadcast"
     style           "gradient", "none" (no gradient flows) or "penalty" (into a penalty)
     weight          how straight it should run
-    rms             the root mean square of the gradient that comes back along it, or None
     """
 
     source: str
@@ -174,7 +170,6 @@ class Edge(NamedTuple):
     label: str = ""
     style: str = "gradient"
     weight: int = 1
-    rms: float = None
 
 
 class Graph:
@@ -189,7 +184,6 @@ class Graph:
     left_out    {penalty: names of parameters} that modules declare and roots of one entry lack
     checks      {key of a node: its rows in the report of check_graph, gravest first}
     gradients   {order of a tensor: its gradient, an array}
-    sent        {(order of a result, position of an argument): the gradient that it sends there}
 
     A Graph does not hold its Nodes. So the tensors are free as soon as the picture is dropped.
     """
@@ -200,8 +194,7 @@ class Graph:
         newest = {id(call): order for order, (_, call) in scopes.items()}
         self.home = {t: newest[id(call)] if call else t for t, (_, call) in scopes.items()}
         self.roots = {self.home[root.order] for root in roots}
-        self.groups, self.terms, self.checks, self.gradients, self.sent = {}, {}, {}, {}, {}
-        self.left_out = {}
+        self.groups, self.terms, self.left_out, self.checks, self.gradients = {}, {}, {}, {}, {}
 
     # ---- the nodes
 
@@ -222,10 +215,9 @@ class Graph:
         """A Node for each tensor, and one for all tensors of one call of a composition."""
         shown, begun, nodes = self.options.noise, {}, {}
         for t in self.tensors:
-            key, (modules, call) = self.home[t.order], split_scope(t.scope)
+            key, (modules, _) = self.home[t.order], split_scope(t.scope)
             if key not in begun:
-                made = call[1] if call else None
-                begun[key] = Node(self, key, composition=made, calls=self._calls(modules))
+                begun[key] = Node(self, key, calls=self._calls(modules))
             begun[key].tensors.append(t)
             for i, x in operands(t):
                 source = self.home.get(key_of(x), key_of(x))
@@ -324,35 +316,33 @@ class Graph:
 
     def _take_gradients(self):
         """Takes the gradients that tensors have; with grads="run", all from a backward pass."""
-        if self.options.grads != "run":
+        if self.options.grads == "run":
+            seeds = seeds_of("draw", self.outputs, [None] * len(self.outputs), create_graph=False)
+            found = backward_pass(seeds, retain_graph=True, wanted={t.order for t in self.tensors})
+            self.gradients = {x.order: np.asarray(g) for x, g, _ in found}
+        else:
             self.gradients = {t.order: t.grad.data for t in self.tensors if t.grad is not None}
-            return
-        self.gradients = {root.order: np.ones_like(root.data) for root in self.outputs}
-        for node, g, sent in trace(self.outputs):
-            self.gradients[node.order] = g
-            for s in sent:
-                self.sent[node.order, s.argument] = s.cotangent
-                self.gradients[s.input.order] = s.total
 
     def heading(self, nodes, depth):
         """The Rows above the picture. `depth`: how many levels of modules are open, or None."""
-        words = [count(len(nodes), "node"), labels.parameters(nodes)]
-        if depth is not None:
-            words.append(f"modules opened to depth {depth}" if depth else "modules folded")
-        trained = any(node.kind == "parameter" for node in nodes)
-        if trained and not self.gradients and self.options.grads:
-            words.append("gradients not computed")
+        trained = [node for node in nodes if node.last.requires_grad]
+        unknown = self.options.grads and not self.gradients and any(n.is_leaf for n in trained)
         newest = self.tensors[-1].order
         changed = sum(node.is_leaf and changed_since(node.last, newest) for node in nodes)
-        if changed:
-            words.append(f"{count(changed, 'tensor')} changed since the forward pass")
-        if checks := sum(self.checks.values(), []):
-            passed = sum(row.passed for row in checks)
-            words.append(f"gradient check: {passed:,} of {len(checks):,} passed")
-            silent = sum(row.verdict == "VACUOUS" for row in checks)
-            words += [f"{silent:,} VACUOUS"] if silent else []
-        trained = [node for node in nodes if node.last.requires_grad]  # a mask may hold -inf
+        checks = sum(self.checks.values(), [])
+        passed = sum(row.passed for row in checks)
+        silent = sum(row.verdict == "VACUOUS" for row in checks)
+        # without gradient, a value need not be finite: a mask may hold -inf
         wrong = [row.text for row in labels.alarms_of(trained) if row.role == "band"]
+        words = [
+            count(len(nodes), "node"),
+            labels.parameters(nodes),
+            {None: "", 0: "modules folded"}.get(depth, f"modules opened to depth {depth}"),
+            unknown and "gradients not computed",
+            changed and f"{count(changed, 'tensor')} changed since the forward pass",
+            checks and f"gradient check: {passed:,} of {len(checks):,} passed",
+            silent and f"{silent:,} VACUOUS",
+        ]
         line = Row(joined(", ", *words, *wrong), "alarm" if wrong else "caption")
         title = self.options.title
         return [Row(short(title, 80), "title"), line] if title else [line]
@@ -372,18 +362,8 @@ class Graph:
                 style = "penalty" if node.kind == "penalty" else "gradient"
                 style, weight = style if flows else "none", 12 if source is trunk else 1
                 label = _label(node, source, sources)
-                edges.append(Edge(source.id, node.id, label, style, weight, self._rms(uses)))
+                edges.append(Edge(source.id, node.id, label, style, weight))
         return edges
-
-    def _rms(self, uses):
-        """The root mean square of the gradient that these uses send back, or None."""
-        sums = {}  # the gradient that each tensor gets
-        for use in uses:
-            sent = self.sent.get((use.by.order, use.position))
-            if sent is not None:
-                sums[use.value.order] = sums.get(use.value.order, 0) + sent
-        flat = [np.ravel(total) for total in sums.values()]
-        return Numbers(np.concatenate(flat)).rms if flat else None
 
 
 def key_of(x):
@@ -409,7 +389,8 @@ def links(nodes):
 
 def _label(node, source, sources):
     """The label of an edge: `twice`, or the name of the argument, and `broadcast`."""
-    if node.inside or source.inside or node.composition or node.kind == "penalty":
+    is_one_op = node.maker is node.last.op and not node.inside and not source.inside
+    if not is_one_op or node.kind == "penalty":
         return ""
     use, *again = sources[source]
     names, words = use.by.op.names, []

@@ -20,7 +20,7 @@ from minigrad import noise as randomness
 from minigrad.check import check_graph
 from minigrad.drawing import describe, draw, labels, to_dot, to_text
 from minigrad.drawing.api import OPTIONS, read
-from minigrad.drawing.dot import LOOKS, STYLES, edge_width, node_line
+from minigrad.drawing.dot import LOOKS, STYLES, node_line
 from minigrad.engine import Tensor, grad
 from minigrad.noise import Noise, frozen_noise, manual_seed, stream
 from minigrad.registry import composition
@@ -1101,8 +1101,6 @@ def test_tooltips_tell_all():
         weight.tooltip.startswith("fc1.weight\nparameter (5, 6) float32\nvalue: mean ")
         and "\ngradient: mean " in weight.tooltip
     )
-    rms = r'tooltip="the gradient that comes back has rms 0\.\d+"'
-    assert re.search(rms, to_dot(loss, grads="run")) and not re.search(rms, to_dot(loss))
 
 
 @needs_renderer
@@ -1140,54 +1138,14 @@ def test_every_gradient_on_demand():
         for n in nodes
         if n.kind not in ("data", "frozen")
     )
-    assert all(e.rms is not None for e in edges if e.style == "gradient")
-    widths = [float(w) for w in re.findall(r"penwidth=(\d\.\d\d)", to_dot(loss, grads="run"))]
-    assert len(set(widths)) > 3 and all(0.6 <= w <= 3.4 for w in widths)
-    assert all(t.grad is None for t in (n for n in mg.graph.nodes(loss))) and loss.args is not None
-    assert all(e.rms is None for e in describe(loss)[1])
-
-
-def test_the_width_of_an_edge_grows_with_its_gradient():
-    """w is used three times. Each edge shows the gradient from its own target, not their sum."""
-    a, w = np.array([3.0, -4.0]), leaf([1.0, 2.0], name="w")
-    loss = np.sum(a * w) + 1e-3 * np.sum(w * w) + F.l2_penalty(w, c=0.5)
-    nodes, edges = describe(loss, grads="run")
-    names = {n.id: n.title for n in nodes}
-    found = {e.label or names[e.target]: e.rms for e in edges if names[e.source] == "w"}
-    assert found == pytest.approx(
-        {"multiply": np.sqrt(12.5), "twice": 2e-3 * np.sqrt(2.5), "l2 penalty": np.sqrt(2.5)}
-    )
-    widths = {label: edge_width(rms) for label, rms in found.items()}
-    assert (
-        widths["multiply"] == widths["l2 penalty"] == 3.4
-        and 2 < widths["twice"] < 2.3
-        and edge_width(0) == edge_width(1e-9) == 0.6
-    )
-    x, y = leaf([0.0, 1.0]), leaf(2.0)
-    _, edges = describe(
-        (np.maximum(x, -1.0) * y).sum(), grads="run"
-    )  # y is broadcast: its gradient is one number
-    assert [e.rms for e in edges if e.label == "broadcast"] == [1.0]
-
-
-def test_the_gradient_at_a_card_is_over_all_its_inputs():
-    loss = training_step()
-    _, edges = describe(loss, depth=0, grads="run")
+    assert all(t.grad is None for t in mg.graph.nodes(loss)) and loss.args is not None
+    told = {
+        n.title: [r.text for r in n.rows if r.role == "gradient"] for n in nodes if not n.scope[1:]
+    }
+    assert told["loss"] == ["∂ 1"] and told["relu"] != told["cross entropy"] == ["∂ 1"]
     loss.backward(retain_graph=True)
-    weights = [
-        t.grad.data - 0.01 * np.sign(t.data) - 0.2 * t.data
-        for t in mg.graph.nodes(loss)
-        if t.is_leaf and t.requires_grad and t.ndim == 2
-    ]
-    penalties = [
-        0.2 * t.data.ravel()
-        for t in mg.graph.nodes(loss)
-        if t.is_leaf and t.requires_grad and t.ndim == 2
-    ]
-    rms = np.sqrt(np.mean(np.square(np.concatenate(penalties))))
-    assert len(weights) == 2 and any(
-        e.style == "penalty" and e.rms == pytest.approx(rms) for e in edges
-    )
+    for kept, run in zip(*(describe(loss, grads=grads)[0] for grads in (True, "run"))):
+        assert kept.kind != "parameter" or kept.rows == run.rows
 
 
 def test_two_roots_get_their_gradients_together():
@@ -1290,8 +1248,8 @@ def test_the_docstring_has_every_option():
 
 def test_rows_can_be_left_out():
     loss = training_step()
-    bare = to_text(loss, values=False, grads=False, shapes=False)
-    assert not re.search(r"±| = |∂|\(4, 5\)", bare) and "p=0.5" in bare
+    bare = to_text(loss, values=False, grads=False)
+    assert not re.search(r"±| = |∂", bare) and "p=0.5" in bare
     compact = to_dot(loss, detail="compact")
     assert ">(4, 5)<" in compact and "p=0.5" not in re.sub(
         r'tooltip="[^"]*"', "", dot_line(compact, only(describe(loss)[0], kind="random").id)
