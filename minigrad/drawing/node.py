@@ -181,7 +181,7 @@ class Graph:
     roots       the keys of the nodes of the roots; `outputs` are the roots themselves
     terms       {key of a root that is a sum with a loss or a penalty in it:
                 [(key of a node, or None; label; what it adds to the root)]}
-    left_out    {penalty: names of parameters} that modules declare and roots of one entry lack
+    left_out    lines on the penalties that modules declare and roots of one entry lack
     checks      {key of a node: its rows in the report of check_graph, gravest first}
     gradients   {order of a tensor: its gradient, an array}
 
@@ -194,7 +194,7 @@ class Graph:
         newest = {id(call): order for order, (_, call) in scopes.items()}
         self.home = {t: newest[id(call)] if call else t for t, (_, call) in scopes.items()}
         self.roots = {self.home[root.order] for root in roots}
-        self.groups, self.terms, self.left_out, self.checks, self.gradients = {}, {}, {}, {}, {}
+        self.groups, self.terms, self.left_out, self.checks, self.gradients = {}, {}, [], {}, {}
 
     # ---- the nodes
 
@@ -247,17 +247,12 @@ class Graph:
 
     def _name(self, nodes):
         """Names nodes: by options.names, or the name of the leaf, or its module, or its role."""
-        for name, x in (self.options.names or {}).items():
-            node = nodes.get(key_of(x))
-            if node and node.name is None:
-                node.name = str(name)
-        held = holders(self.tensors)
+        given = [(key_of(x), str(name)) for name, x in (self.options.names or {}).items()]
+        given, held = dict(reversed(given)), holders(self.tensors)
         for key, node in nodes.items():
-            if node.is_leaf:
-                node.name = node.name or node.last.name
-            if key in held:
-                scope, attribute = held[key]
-                node.calls, node.name = self._calls(split_scope(scope)[0]), node.name or attribute
+            scope, attribute = held.get(key, (None, None))
+            node.calls = self._calls(split_scope(scope)[0]) if scope else node.calls
+            node.name = given.get(key) or node.last.name or attribute
         for node in nodes.values():
             for use in node.inputs:
                 leaf = nodes[use.source]
@@ -286,7 +281,8 @@ class Graph:
         And the penalties that the roots lack.
         """
         if all(root.size == 1 for root in self.outputs):
-            self.left_out = left_out(self.tensors, leaf_names(self.tensors))
+            lacking = left_out(self.tensors, leaf_names(self.tensors)).items()
+            self.left_out = [f"without {penalty} of {', '.join(of)}" for penalty, of in lacking]
         for root in self.outputs:
             terms, kinds = [], set()
             for term in addends(root) if root.size == 1 and root.args else ():
@@ -333,7 +329,7 @@ class Graph:
         passed = sum(row.passed for row in checks)
         silent = sum(row.verdict == "VACUOUS" for row in checks)
         # without gradient, a value need not be finite: a mask may hold -inf
-        wrong = [row.text for row in labels.alarms_of(trained) if row.role == "band"]
+        wrong = [row.text for row in labels.alarms(trained) if row.role == "band"]
         words = [
             count(len(nodes), "node"),
             labels.parameters(nodes),

@@ -18,7 +18,7 @@ import minigrad.functional as F
 from minigrad import nn
 from minigrad import noise as randomness
 from minigrad.check import check_graph
-from minigrad.drawing import describe, draw, labels, to_dot, to_text
+from minigrad.drawing import describe, draw, to_dot, to_text
 from minigrad.drawing.api import OPTIONS, read
 from minigrad.drawing.dot import LOOKS, STYLES, node_line
 from minigrad.engine import Tensor, grad
@@ -182,17 +182,6 @@ def test_two_results_of_one_call_are_both_roots():
     nodes, _ = describe(list(both(leaf(name="x"))), grads="run")
     assert [n.kind for n in nodes] == ["parameter", "root"]
     assert texts(nodes[0])[-1] == "∂ 5"
-
-
-def test_a_row_is_added_in_one_place(monkeypatch):
-    monkeypatch.setattr(labels, "ROWS", dict(labels.ROWS))
-
-    @labels.row()
-    def dtype(node):
-        yield labels.Row(str(node.last.dtype), "attribute")
-
-    nodes, _ = describe(leaf(np.ones(2)) * 2)
-    assert all(("float64", "attribute") in n.rows for n in nodes)
 
 
 def test_small_errors_are_not_printed_since_they_differ_between_processors():
