@@ -12,16 +12,16 @@ SUFFIXES = (".svg", ".png", ".pdf", ".gv", ".dot", ".txt", ".html")
 LEGEND_FROM = 6  # nodes
 
 
-OPTIONS = {  # the options of all functions here, with their defaults
-    "direction": "TB", "depth": "auto", "detail": "auto", "max_nodes": 60, "values": True,
-    "grads": True, "noise": False, "names": None, "checks": None, "legend": "auto", "title": None,
-}  # fmt: skip
-CHOICES = {
+OPTIONS = {  # the options of all functions here: their choices, the default first
     "direction": ("TB", "LR", "BT", "RL"),
-    "detail": ("full", "compact", "auto"),
-    "grads": (True, False, "run"),
     "depth": ("auto", None, *range(100)),
+    "detail": ("auto", "full", "compact"),
+    "values": (True, False),
+    "grads": (True, False, "run"),
+    "noise": (False, True),
+    "legend": ("auto", True, False),
 }
+FREE = {"max_nodes": 60, "names": None, "checks": None, "title": None}  # options of any value
 
 
 def read(root, **given):
@@ -32,14 +32,15 @@ def read(root, **given):
             "draw: the root is the Tensor that a forward pass returned, or a list of them, "
             f"not a {type(root).__name__}."
         )
-    unknown = ", ".join(name for name in given if name not in OPTIONS)
-    if unknown:
-        raise TypeError(f"draw has no option {unknown}. There are {', '.join(OPTIONS)}.")
-    options = SimpleNamespace(**OPTIONS | given)
-    for name, choices in CHOICES.items():
-        if getattr(options, name) not in choices:
-            known = ", ".join(map(str, choices[:4])) + (", ..." if len(choices) > 4 else "")
-            raise ValueError(f"draw: {name} is one of {known}, not {getattr(options, name)!r}.")
+    options = SimpleNamespace(**FREE, **{name: first for name, (first, *_) in OPTIONS.items()})
+    for name, value in given.items():
+        if not hasattr(options, name):
+            known = ", ".join([*OPTIONS, *FREE])
+            raise TypeError(f"draw has no option {name}. There are {known}.")
+        if name in OPTIONS and value not in OPTIONS[name]:
+            known = [*map(str, OPTIONS[name][:4]), *["..."] * (len(OPTIONS[name]) > 4)]
+            raise ValueError(f"draw: {name} is one of {', '.join(known)}, not {value!r}.")
+        setattr(options, name, value)
     graph = Graph(roots, options)
     everything = list(graph.read().values())
     nodes, opened = collapse(everything, options.depth, options.max_nodes)
@@ -47,10 +48,9 @@ def read(root, **given):
         node.id = f"n{i}"
     if options.legend == "auto":
         options.legend = len(nodes) >= LEGEND_FROM
-    heading = graph.heading(everything, opened)
     if options.detail == "auto":
         options.detail = "compact" if len(nodes) > options.max_nodes else "full"
-    return Picture(nodes, graph.edges(nodes), heading, options)
+    return Picture(nodes, graph.edges(nodes), graph.heading(everything, opened), options)
 
 
 def draw(root, *, to_file=None, **options):
@@ -79,8 +79,8 @@ def draw(root, *, to_file=None, **options):
     ImportError without the package graphviz, and RendererNotFound if a file needs a Graphviz
     program and there is none.
     """
-    suffix = Path(to_file).suffix if to_file is not None else None
-    if suffix is not None and suffix not in SUFFIXES:
+    suffix = None if to_file is None else Path(to_file).suffix
+    if suffix not in (None, *SUFFIXES):
         raise ValueError(f"draw: to_file ends in {', '.join(SUFFIXES)}; got {str(to_file)!r}.")
     picture = read(root, **options)
     try:

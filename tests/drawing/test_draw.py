@@ -19,7 +19,7 @@ from minigrad import nn
 from minigrad import noise as randomness
 from minigrad.check import check_graph
 from minigrad.drawing import describe, draw, to_dot, to_text
-from minigrad.drawing.api import OPTIONS, read
+from minigrad.drawing.api import FREE, OPTIONS, read
 from minigrad.drawing.dot import LOOKS, STYLES, node_line
 from minigrad.engine import Tensor, grad
 from minigrad.noise import Noise, frozen_noise, manual_seed, stream
@@ -1229,7 +1229,7 @@ def test_all_ways_to_draw_draw_the_same():
 
 def test_the_docstring_has_every_option():
     told = re.findall(r"^    (\w+)  +\S", draw.__doc__, flags=re.M)
-    assert sorted(told) == sorted({*OPTIONS, "to_file"} - {"max_nodes"})
+    assert sorted(told) == sorted({*OPTIONS, *FREE, "to_file"} - {"max_nodes"})
     for wrong in ({"depth": -1}, {"detail": "tiny"}):
         with pytest.raises(ValueError, match=f"draw: {next(iter(wrong))} is"):
             draw(leaf(), **wrong)
