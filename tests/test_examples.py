@@ -67,7 +67,6 @@ def without_errors(text):
 
 
 def test_the_example_prints_what_the_readme_shows_and_draws(tmp_path):
-    pytest.importorskip("graphviz")
     from minigrad.drawing.render import renderers
 
     if not renderers():

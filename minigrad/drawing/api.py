@@ -7,6 +7,7 @@ from ..engine import Tensor
 from .collapse import collapse
 from .dot import Picture, dot, text
 from .node import Graph
+from .render import Drawing
 
 SUFFIXES = (".svg", ".png", ".pdf", ".gv", ".dot", ".txt", ".html")
 LEGEND_FROM = 6  # nodes
@@ -73,36 +74,27 @@ def draw(root, *, to_file=None, **options):
     to_file    also writes the picture to this path: .svg, .png, .pdf, .html (a page that steps
                through the graph), .txt, or the DOT text as .gv or .dot
 
-    Returns a Drawing, a graphviz.Digraph to which nodes and edges can be added. Raises TypeError
-    for a root that is not a Tensor and for an unknown option, ValueError for an unknown setting or
-    the report of another graph, RuntimeError if grads="run" cannot run backward,
-    ImportError without the package graphviz, and RendererNotFound if a file needs a Graphviz
-    program and there is none.
+    Returns a Drawing, with the DOT text in `source`. Raises TypeError for a root that is not a
+    Tensor and for an unknown option, ValueError for an unknown setting or the report of another
+    graph, RuntimeError if grads="run" cannot run backward or if a file needs a Graphviz program and
+    there is none.
     """
+    from .page import to_html  # it reads options with `read` above
+
     suffix = None if to_file is None else Path(to_file).suffix
     if suffix not in (None, *SUFFIXES):
         raise ValueError(f"draw: to_file ends in {', '.join(SUFFIXES)}; got {str(to_file)!r}.")
-    picture = read(root, **options)
-    try:
-        from .page import to_html
-        from .render import Drawing  # graphviz is needed only now
-    except ImportError:
-        raise ImportError(
-            "draw needs the package graphviz: pip install graphviz graphviz-pure. "
-            "to_dot and to_text do not need it."
-        ) from None
-    drawing = Drawing(picture)
-    if suffix in (".svg", ".png", ".pdf"):
-        drawing.render(outfile=to_file)
-    elif suffix is not None:
-        writers = {".html": to_html, ".txt": to_text, ".gv": to_dot, ".dot": to_dot}
+    drawing, writers = Drawing(read(root, **options)), {".html": to_html, ".txt": to_text}
+    if suffix in writers:
         content = writers[suffix](root, **options).rstrip("\n") + "\n"
         Path(to_file).write_text(content, encoding="utf-8")
+    elif suffix is not None:
+        drawing.render(to_file)
     return drawing
 
 
 def to_dot(root, **options):
-    """The DOT text of the picture, for any Graphviz; needs no package. Options as for `draw`."""
+    """The DOT text of the picture, for any Graphviz. Options as for `draw`."""
     return dot(read(root, **options))
 
 

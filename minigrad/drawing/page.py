@@ -21,6 +21,7 @@ from .api import read
 from .dot import dot, text
 from .labels import Numbers, argument, is_operand, law, operands, rule_source, short
 from .node import key_of
+from .render import render
 from .trace import trace
 
 MOST = 300  # steps, and drawn nodes
@@ -201,10 +202,8 @@ UNNEEDED = r'<!--.*?-->\n?| (xmlns(:xlink)?|xlink:title|font-family|xml:space)="
 def _drawn(picture):
     """A Picture as SVG; if no program can draw it, the reason and the picture as text."""
     try:
-        from .render import render  # graphviz is needed only now
-
         svg = render(dot(picture), "svg").decode()
-    except (ImportError, RuntimeError) as error:
+    except RuntimeError as error:
         node = r'<span class="node" data-id="\2">\1</span>'
         lines = re.sub(r"^((n\d+) .*)$", node, html.escape(text(picture)), flags=re.M)
         return f"<p>{html.escape(str(error))}</p>\n<pre>{lines}</pre>"

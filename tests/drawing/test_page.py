@@ -11,7 +11,6 @@ import re
 import select
 import shutil
 import subprocess
-import sys
 import time
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -30,20 +29,15 @@ from minigrad import noise as randomness
 from minigrad.drawing import page as page_module
 from minigrad.drawing.labels import rule_source
 from minigrad.drawing.page import describe_array, story, to_html
+from minigrad.drawing.render import renderers
 from minigrad.drawing.trace import trace
 from minigrad.engine import Tensor
 from minigrad.graph import nodes, program
 from minigrad.noise import Noise
 from minigrad.registry import ops
 
-try:
-    from minigrad.drawing.render import renderers
-
-    drawable = bool(renderers())
-except ImportError:
-    drawable = False
 needs_renderer = pytest.mark.skipif(
-    not drawable, reason="no Graphviz program: pip install graphviz graphviz-pure"
+    not renderers(), reason="no Graphviz program: pip install graphviz-pure"
 )
 
 
@@ -445,7 +439,7 @@ def test_without_a_renderer_the_page_has_the_reason_and_the_graph_as_text(monkey
     def broken(*_, **__):
         raise RuntimeError("no Graphviz program was found.\n<pip install graphviz-pure>")
 
-    monkeypatch.setattr(sys.modules["minigrad.drawing.render"], "render", broken)
+    monkeypatch.setattr(page_module, "render", broken)
     page = to_html(training_step())
     assert "no Graphviz program was found.\n&lt;pip install graphviz-pure&gt;" in page
     assert "<svg" not in page and re.search(r'<span class="node" data-id="n5">n5 .*</span>', page)
@@ -625,8 +619,8 @@ def pages(tmp_path_factory):
     """(browser, path of the page of a training step, its story)."""
     if os.name != "posix" or not CHROMIUM:
         pytest.skip("no Chromium to try the page in (Debian: apt-get install chromium)")
-    if not drawable:
-        pytest.skip("no Graphviz program: pip install graphviz graphviz-pure")
+    if not renderers():
+        pytest.skip("no Graphviz program: pip install graphviz-pure")
     folder = tmp_path_factory.mktemp("pages")
     try:
         browser = Browser(folder / "profile")
@@ -995,7 +989,7 @@ def test_browser_the_page_without_a_picture(pages, tmp_path, monkeypatch):
     def broken(*_, **__):
         raise RuntimeError("no Graphviz program was found.")
 
-    monkeypatch.setattr(sys.modules["minigrad.drawing.render"], "render", broken)
+    monkeypatch.setattr(page_module, "render", broken)
     to_html(training_step(), tmp_path / "page.html")
     browser.open(tmp_path / "page.html", "#b2")
     assert browser.run("document.querySelectorAll('pre .now').length") == 1
