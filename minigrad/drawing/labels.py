@@ -101,13 +101,14 @@ class Numbers:
         entries = array[np.isfinite(array)]
         self.bad = array.size - entries.size
         self.zeros = entries.size - np.count_nonzero(entries)
-        self.min = self.max = array.flat[0]
-        if entries.size:
-            self.min, self.max = entries.min(), entries.max()
-            constant = self.min == self.max  # a sum would only give a rounded mean
+        some = entries if entries.size else array
+        self.min, self.max = some.min(), some.max()
+        if self.min == self.max:  # a sum would only give a rounded mean
+            self.mean, self.std = float(self.min), 0.0
+        elif entries.size:
             with np.errstate(all="ignore"):
-                self.mean = float(self.min if constant else np.mean(entries, dtype=float))
-                self.std = 0.0 if constant else float(np.std(entries, dtype=float))
+                self.mean = float(np.mean(entries, dtype=float))
+                self.std = float(np.std(entries, dtype=float))
 
     rms = property(lambda self: math.nan if self.bad else math.hypot(self.mean, self.std))
     all_zero = property(lambda self: self.zeros == self.size > 0)
@@ -385,7 +386,7 @@ VERDICTS = {  # verdict of check_graph: (text, role of its Row)
 
 def verdicts(node):
     """The gravest verdict of check_graph on a node. Of a card, how many of its nodes are right."""
-    checks = [rows[0] for rows in node.checks]
+    checks = [part.checks[0] for part in node.checked]
     if passed := node.inside and sum(result.passed for result in checks):
         yield Row(f"grad ok: {passed:,} of {len(checks):,}", "ok")
     for result in [] if node.inside else checks:
@@ -416,7 +417,7 @@ def tooltip(node):
     shape = f"{node.value.shape} {node.value.dtype}"
     if node.inside:
         return "\n".join([node.title, f"output {shape}", *lines])
-    for r in sum(node.checks, []):
+    for r in node.checks:
         lines.append(f"gradient check: {r.op} {r.verdict}, error {r.error:.3g}. {r.note}".strip())
     made = node.kind if node.is_leaf else node.maker.name
     return joined("\n", node.path(), f"{made} {shape}", settings(node), *lines)

@@ -69,6 +69,7 @@ class Node:
     name: str = None
     prefix: str = ""  # the name of the module, if the node is all of a module
     inputs: list = field(default_factory=list)  # Uses
+    checks: list = field(default_factory=list)  # its rows in a report, gravest first
     inside: list = field(default_factory=list)  # the nodes folded into this card, oldest first
     owner: Group = None  # the module, if the card is a call of a module
     words: str = ""  # the title of a card
@@ -81,10 +82,8 @@ class Node:
     is_leaf = property(lambda self: self.last.is_leaf)
     is_root = property(lambda self: any(part.key in self.graph.roots for part in self.parts))
     is_parameter = property(lambda self: self.kind in ("parameter", "frozen"))
-    checks = property(
-        lambda self: [self.graph.checks[p.key] for p in self.parts if p.key in self.graph.checks]
-    )
-    is_wrong = property(lambda self: any(row.wrong for row in sum(self.checks, [])))
+    checked = property(lambda self: [part for part in self.parts if part.checks])
+    is_wrong = property(lambda self: any(row.wrong for p in self.parts for row in p.checks))
     title = property(lambda self: joined(": ", self.prefix, self.label))
     tooltip = property(labels.tooltip)
     rows = cached_property(labels.rows)  # from top to bottom
@@ -182,7 +181,6 @@ class Graph:
     terms       {key of a root that is a sum with a loss or a penalty in it:
                 [(key of a node, or None; label; what it adds to the root)]}
     left_out    lines on the penalties that modules declare and roots of one entry lack
-    checks      {key of a node: its rows in the report of check_graph, gravest first}
     gradients   {order of a tensor: its gradient, an array}
 
     A Graph does not hold its Nodes. So the tensors are free as soon as the picture is dropped.
@@ -194,7 +192,7 @@ class Graph:
         newest = {id(call): order for order, (_, call) in scopes.items()}
         self.home = {t: newest[id(call)] if call else t for t, (_, call) in scopes.items()}
         self.roots = {self.home[root.order] for root in roots}
-        self.groups, self.terms, self.left_out, self.checks, self.gradients = {}, {}, [], {}, {}
+        self.groups, self.terms, self.left_out, self.gradients = {}, {}, [], {}
 
     # ---- the nodes
 
@@ -207,7 +205,8 @@ class Graph:
         self._name(nodes)
         self._unwrap(nodes)
         self._take_terms(nodes)
-        self._take_checks(self.options.checks)
+        if self.options.checks is not None:
+            self._take_checks(self.options.checks, nodes)
         self._take_gradients()
         return nodes
 
@@ -293,16 +292,14 @@ class Graph:
             if len(terms) > 1 and {"loss", "penalty"} & kinds:
                 self.terms[self.home[root.order]] = terms
 
-    def _take_checks(self, report):
-        """Takes the verdicts of the report of check_graph."""
-        if report is None:
-            return
+    def _take_checks(self, report, nodes):
+        """Gives nodes their rows in the report of check_graph."""
         if not hasattr(report, "rows"):
             given = type(report).__name__
             raise TypeError(f"draw: checks is what check_graph(loss) returns, not {given}.")
         known = [row for row in report.rows if row.order in self.home]
         for row in sorted(known, key=lambda row: (row.severity, -row.error)):
-            self.checks.setdefault(self.home[row.order], []).append(row)
+            nodes[self.home[row.order]].checks.append(row)
         # two graphs of one model share its leaves, so a leaf does not tell which graph was checked
         if not any(row.op != "leaf" or self.home[row.order] in self.roots for row in known):
             raise ValueError(
@@ -325,7 +322,7 @@ class Graph:
         unknown = self.options.grads and not self.gradients and any(n.is_leaf for n in trained)
         newest = self.tensors[-1].order
         changed = sum(node.is_leaf and changed_since(node.last, newest) for node in nodes)
-        checks = sum(self.checks.values(), [])
+        checks = [row for node in nodes for row in node.checks]
         passed = sum(row.passed for row in checks)
         silent = sum(row.verdict == "VACUOUS" for row in checks)
         # without gradient, a value need not be finite: a mask may hold -inf
