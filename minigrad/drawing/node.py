@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..changes import changed_since
-from ..engine import Tensor, backward_pass, constant, seeds_of
+from ..engine import Tensor, backward_pass, constant, seeds_of, wants_gradient
 from ..graph import nodes as tensors_of
 from ..loss import addends, left_out, name_of
 from ..modes import name_in
@@ -45,15 +45,6 @@ class Call(NamedTuple):
     group: Group
 
 
-class Use(NamedTuple):
-    """Argument number `position` of the result `by` is `value`, a Tensor of another node."""
-
-    source: object  # the key of the other node
-    by: Tensor
-    position: int
-    value: object
-
-
 @dataclass(eq=False)
 class Node:
     """One node of a picture.
@@ -68,7 +59,6 @@ class Node:
     calls: tuple = ()  # the Calls around it, outermost first
     name: str = None
     prefix: str = ""  # the name of the module, if the node is all of a module
-    inputs: list = field(default_factory=list)  # Uses
     checks: list = field(default_factory=list)  # its rows in a report, gravest first
     inside: list = field(default_factory=list)  # the nodes folded into this card, oldest first
     owner: Group = None  # the module, if the card is a call of a module
@@ -93,6 +83,11 @@ class Node:
         """The op or the composition that made it. Both have a name and a kind."""
         call = split_scope(self.last.scope)[1]
         return call[1] if call else self.last.op
+
+    @cached_property
+    def inputs(self):
+        """(result, position, argument) of the Tensors and arrays that its results are made of."""
+        return [(t, i, x) for t in self.tensors for i, x in operands(t)]
 
     @cached_property
     def kind(self):
@@ -218,15 +213,8 @@ class Graph:
             if key not in begun:
                 begun[key] = Node(self, key, calls=self._calls(modules))
             begun[key].tensors.append(t)
-            for i, x in operands(t):
-                source = self.home.get(key_of(x), key_of(x))
-                if not isinstance(x, Tensor):
-                    if isinstance(t.args[i], tuple) and _counts(x):
-                        continue
-                    x = constant(x)
-                    nodes.setdefault(source, Node(self, source, [x]))
-                if source != key and (shown or not isinstance(x, Noise)):
-                    begun[key].inputs.append(Use(source, t, i, x))
+            for array in (x for _, x in operands(t) if not isinstance(x, Tensor)):
+                nodes.setdefault(key_of(array), Node(self, key_of(array), [constant(array)]))
             # a node takes its place when its newest tensor comes: after all its inputs
             if key == t.order and (shown or not isinstance(t, Noise) or key in self.roots):
                 nodes[key] = begun[key]
@@ -252,15 +240,13 @@ class Graph:
             scope, attribute = held.get(key, (None, None))
             node.calls = self._calls(split_scope(scope)[0]) if scope else node.calls
             node.name = given.get(key) or node.last.name or attribute
-        for node in nodes.values():
-            for use in node.inputs:
-                leaf = nodes[use.source]
+        for node, sources in links(nodes.values()).items():
+            for leaf, ((by, position, _), *_) in sources.items():
                 if leaf.kind == "noise":
                     leaf.calls = node.calls
                 elif leaf.is_leaf and leaf.name is None:
-                    kinds = node.maker.kind, leaf.kind
-                    is_target = kinds == ("loss", "data") and use.position > 0
-                    leaf.name = "target" if is_target else role(use.by.op, use.position)
+                    is_target = (node.maker.kind, leaf.kind) == ("loss", "data") and position > 0
+                    leaf.name = "target" if is_target else role(by.op, position)
 
     def _unwrap(self, nodes):
         """A node that is all of a call takes the name of its module, if it has no parameters."""
@@ -349,9 +335,7 @@ class Graph:
             results = [n for n in sources if not n.is_leaf and n.kind != "penalty"]
             trunk = max(results, key=lambda node: node.last.order, default=None)
             for source, uses in sources.items():
-                flows = any(
-                    use.value.requires_grad and use.by.op.rules[use.position] for use in uses
-                )
+                flows = any(wants_gradient(x) and by.op.rules[i] for by, i, x in uses)
                 style = "penalty" if node.kind == "penalty" else "gradient"
                 style, weight = style if flows else "none", 12 if source is trunk else 1
                 label = _label(node, source, sources)
@@ -365,16 +349,17 @@ def key_of(x):
 
 
 def links(nodes):
-    """{node: {another of the nodes that it uses: the Uses}}.
+    """{node: {another of the nodes that it uses: how, as in `inputs`}}.
 
     The parameters of a module that is called twice belong to its first call alone.
     """
-    home = {part.key: node for node in nodes for part in node.parts}
+    home = {key: node for node in nodes for key in node.holds}
     linked = {node: {} for node in nodes}
     for node in nodes:
         for use in node.uses:
-            source = home.get(use.source, node)
-            again = use.value.is_leaf and source.owner is not None and source.owner is node.owner
+            source = home.get(key_of(use[2]), node)
+            is_leaf = getattr(use[2], "op", None) is None
+            again = is_leaf and source.owner is not None and source.owner is node.owner
             if source is not node and not again:
                 linked[node].setdefault(source, []).append(use)
     return linked
@@ -385,21 +370,13 @@ def _label(node, source, sources):
     is_one_op = node.maker is node.last.op and not node.inside and not source.inside
     if not is_one_op or node.kind == "penalty":
         return ""
-    use, *again = sources[source]
-    names, words = use.by.op.names, []
-    taken = [(names[use.position], x.label) for x, uses in sources.items() for use in uses]
-    unclear = sum(argument != label for argument, label in taken)
-    name = names[use.position]
+    op, ((_, position, _), *again), words = node.last.op, sources[source], []
+    unclear = [op.names[i] != x.label for x, uses in sources.items() for _, i, _ in uses]
     if again:
         words.append("twice" if len(again) == 1 else f"{len(again) + 1} times")
-    elif unclear > 1 and name != source.label and not labels.commutes(use.by.op):
-        words.append(name)
-    return ", ".join(words + ["broadcast"] * labels.is_broadcast(source.last, use.by))
-
-
-def _counts(index):
-    """Whether an index is 0, 1, 2, ...: a loss takes its rows so, and pictures leave it out."""
-    return index.ndim == 1 and np.array_equal(index, np.arange(len(index)))
+    elif sum(unclear) > 1 and op.names[position] != source.label and not labels.commutes(op):
+        words.append(op.names[position])
+    return ", ".join(words + ["broadcast"] * labels.is_broadcast(source.last, node.last))
 
 
 def module_text(module):
