@@ -10,6 +10,7 @@ import math
 import re
 import textwrap
 from collections import Counter
+from contextlib import suppress
 from functools import cache
 from typing import NamedTuple
 
@@ -246,10 +247,9 @@ def commutes(op):
 def is_broadcast(x, t):
     """Whether the result t broadcast its argument x."""
     shapes = [np.shape(data_of(a)) for a in t.args if is_operand(a)]
-    try:
+    with suppress(ValueError):
         return x.shape != t.shape == np.broadcast_shapes(*shapes)
-    except ValueError:
-        return False
+    return False
 
 
 # ---------------------------------------------------------------------------------------- rules

@@ -34,10 +34,10 @@ SIDE = 64  # rows and columns of noise that are shown
 
 
 class _Story:
-    """The records of one page. Each tensor, array and rule is stored once, and has a number."""
+    """The records of one page. Each tensor and each array is stored once, and has a number."""
 
     def __init__(self, drawn):
-        self.tensors, self.numbers, self.arrays, self.rules = [], {}, {}, {}
+        self.tensors, self.arrays = {}, {}
         self.nodes = {key: node for node in drawn for key in node.holds}
 
     def array(self, x):
@@ -46,10 +46,9 @@ class _Story:
     def tensor(self, x, otherwise=None):
         """The number of a Tensor or an array. `otherwise`: its name if it has none."""
         key = key_of(x)
-        if key not in self.numbers:
-            self.numbers[key] = len(self.tensors)
+        if key not in self.tensors:
             node, op = self.nodes.get(key), getattr(x, "op", None)
-            record = {"node": node and node.id, "leaf": op is None, "value": self.array(data_of(x))}
+            record = {"number": len(self.tensors), "node": node and node.id, "leaf": op is None}
             name = getattr(x, "name", None) or (op and op.name)
             if node and len(node.holds) == 1:
                 name = node.path()
@@ -57,8 +56,9 @@ class _Story:
                 record["within"] = node.path()
             if isinstance(x, Noise):
                 name, record["noise"] = name or law(x), grey_levels(x)
-            self.tensors.append(record | {"name": name or otherwise})
-        return self.numbers[key]
+            record |= {"name": name or otherwise, "value": self.array(data_of(x))}
+            self.tensors[key] = record
+        return self.tensors[key]["number"]
 
     def step(self, node):
         return {"tensor": self.tensor(node), "op": node.op.name, "place": dotted(node.scope)}
@@ -79,8 +79,7 @@ class _Story:
             record = {"tensor": self.tensor(s.input), "argument": node.op.names[s.argument]}
             record |= {"array": self.array(s.cotangent), "total": self.array(s.total)}
             record |= {"returned": str(s.returned), "count": s.count, "of": s.of}
-            rule = rule_source(node.op, s.argument)
-            records.append(record | {"rule": self.rules.setdefault(rule, len(self.rules))})
+            records.append(record | {"rule": rule_source(node.op, s.argument)})
         receivers = {s.argument for s in sent}
         nothing = [node.op.names[i] for i, _ in operands(node) if i not in receivers]
         return self.step(node) | {"g": self.array(g), "sent": records, "nothing": nothing}
@@ -92,7 +91,7 @@ def story(root, gradient=None, drawn=()):
     forward = [records.forward(node) for node in program("to_html", root) if node.args]
     backward = [records.backward(*frame) for frame in trace(root, gradient)]
     arrays = [json.loads(array) for array in records.arrays]
-    facts = {"tensors": records.tensors, "arrays": arrays, "rules": list(records.rules)}
+    facts = {"tensors": list(records.tensors.values()), "arrays": arrays}
     return facts | {"forward": forward, "backward": backward}
 
 
@@ -182,11 +181,10 @@ def to_html(root, path=None, *, gradient=None, **options):
             f"to_html: the graph has {most:,} steps or nodes, more than {MOST}. Step through a "
             "smaller one: fewer layers, fewer steps in time, or a smaller batch in a loop over it."
         )
-    if not title:
-        title = f"{next(node.title for node in picture.nodes if node.is_root)}, step by step"
+    name = next(node.title for node in picture.nodes if node.is_root)
     text = json.dumps(story(root, gradient, picture.nodes), separators=(",", ":"), allow_nan=False)
-    parts = {"title": html.escape(short(title, 80)), "picture": _drawn(picture)}
-    parts["story"] = text.replace("<", "\\u003c")  # no text may end its script
+    parts = {"story": text.replace("<", "\\u003c"), "picture": _drawn(picture)}  # no </script>
+    parts["title"] = html.escape(short(title or f"{name}, step by step", 80))
     template = (Path(__file__).parent / "page.html").read_text(encoding="utf-8")
     page = Page(re.sub("<!--(title|picture|story)-->", lambda match: parts[match[1]], template))
     if path is not None:

@@ -688,7 +688,7 @@ def test_browser_every_step_shows_its_op(pages):
             )
             arrived = browser.run("document.querySelector('#panel .box').textContent")
             if mode == "backward":
-                assert rules == [told["rules"][to["rule"]][0] for to in step["sent"]]
+                assert rules == [to["rule"][0] for to in step["sent"]]
                 assert badges == [badge(to, told) for to in step["sent"]]
                 g = told["arrays"][step["g"]]
                 assert arrived.startswith(g["shape"] if g["size"] > 1 else g["short"])
