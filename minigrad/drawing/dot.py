@@ -174,7 +174,8 @@ def group_line(group, depth):
     if group is not PENALTIES:
         look = MODULE_BOX.format(MODULE_TINTS[depth % len(MODULE_TINTS)])
         # spaces as wide as the text push it to the left of the edges in the middle
-        label += " " * (2 * len(group.name + group.type) + 8) + left
+        spaces = " " * (round(1.6 * len(group.name + group.type)) + 6)
+        label += f'<FONT POINT-SIZE="11">{spaces}</FONT>{left}'  # a text of their own
     if group.parameters:
         label += f'<FONT COLOR="{DIM}">{group.parameters:,} parameters</FONT>{left}'
     tooltip = quoted(joined(" ", group.name, group.type))
