@@ -262,12 +262,14 @@ def rule_source(op, i):
     rule, name = inspect.unwrap(family.rules[i]), family.names[i]
     code = getattr(rule, "__code__", None)
     text = "".join(linecache.getlines(code.co_filename)) if code else ""
-    here = [given for given in _functions(text) if given[0].lineno == code.co_firstlineno]
-    if not here:
+    here = [(node, key) for node, key in _functions(text) if node.lineno == code.co_firstlineno]
+    named = [node for node, key in here if key == name] or [node for node, _ in here]
+    if not named:
         return f"{getattr(rule, '__name__', type(rule).__name__)}: its source is not at hand", ""
-    node, _ = max(here, key=lambda given: given[1] == name)  # a line may have several rules
-    source = textwrap.dedent(ast.get_source_segment(text, node, padded=True))
-    return source.strip(), f"{rule.__module__}, line {code.co_firstlineno}"
+    source = ast.get_source_segment(text, named[0], padded=True)
+    if len(named) > 1:  # which one is not clear: the whole line
+        source = linecache.getline(code.co_filename, code.co_firstlineno)
+    return textwrap.dedent(source).strip(), f"{rule.__module__}, line {code.co_firstlineno}"
 
 
 @cache

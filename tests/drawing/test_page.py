@@ -271,6 +271,21 @@ def test_the_source_of_a_rule_for_any_number_of_operands_is_shown():
         assert where.startswith("minigrad.ops.") and y.op.names[last].startswith(name)
 
 
+def test_of_two_rules_on_one_line_the_page_shows_the_right_one_or_the_line():
+    def twice(x, y):
+        return x * y
+
+    try:
+        op = registry.op(twice, x=lambda g, *a: g * a[2], y=lambda g, *a: g * a[1]).op
+        assert rule_source(op, 1)[0] == "lambda g, *a: g * a[1]"
+        del ops["twice"]
+        rules = {"x": lambda g, *a: g * a[2], "y": lambda g, *a: g * a[1]}  # which is which?
+        op = registry.op(twice, **rules).op
+        assert rule_source(op, 1)[0].startswith('rules = {"x": lambda g, *a: g * a[2], "y"')
+    finally:
+        ops.pop("twice", None)
+
+
 def test_the_page_says_that_a_rule_has_no_source():
     scope = {"np": np, "op": registry.op}
     try:
