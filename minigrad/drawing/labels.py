@@ -297,8 +297,7 @@ def rows(node):
         Row(whose + shape, "shape"),
         Row("" if node.inside else settings(node), "attribute"),
         *(Row(line, "note") for line in FREED if node.last.args is None),
-        *([value(node)] if shown.values else []),
-        *([gradient(node)] if shown.grads else []),
+        *measured(node),
         *(terms(node) if shown.values else []),
         *(Row(short(text, 60), "note") for text in node.graph.left_out if node.is_root),
         *alarms(node.inside, len(node.calls) + (node.owner is not None)),
@@ -318,9 +317,11 @@ def contents(node):
         yield from (Row(short(line + times(n), 60), "attribute") for line, n in random.items())
 
 
-def value(node):
-    role = "band" if node.value.bad else "number" if node.value.size == 1 else "value"
-    return Row(str(node.value), role)
+def measured(node):
+    """The value and the gradient of a node, if they are shown."""
+    shown, x = node.graph.options, node.value
+    role = "band" if x.bad else "number" if x.size == 1 else "value"
+    return [Row(str(x), role)] * shown.values + [gradient(node)] * bool(shown.grads)
 
 
 def gradient(node):
@@ -365,8 +366,8 @@ def alarms(nodes, below=0):
     """
     names = {}
     for node in nodes:
-        for text, role in node.rows:
-            if role in ("band", "alarm", "missing"):
+        for text, role in (*measured(node), *verdicts(node)):
+            if text and role in ("band", "alarm", "missing"):
                 kind = re.sub(r"= \S+|[\d,]+ nan/inf", "nan/inf", text), role
                 names.setdefault(kind, Counter())[node.path(below)] += 1
     for (text, role), counts in sorted(names.items(), key=lambda item: item[0][1] != "band"):

@@ -67,8 +67,7 @@ class Node:
     id: str = ""  # its name in the DOT text
 
     parts = property(lambda self: self.inside or [self])
-    last = property(lambda self: self.parts[-1].tensors[-1])  # a card shows its shape and value
-    uses = property(lambda self: [use for part in self.parts for use in part.inputs])
+    last = cached_property(lambda self: self.parts[-1].tensors[-1])  # whose value a card shows
     is_leaf = property(lambda self: self.last.is_leaf)
     is_root = property(lambda self: any(part.key in self.graph.roots for part in self.parts))
     is_parameter = property(lambda self: self.kind in ("parameter", "frozen"))
@@ -78,15 +77,17 @@ class Node:
     tooltip = property(labels.tooltip)
     rows = cached_property(labels.rows)  # from top to bottom
 
-    @property
+    @cached_property
     def maker(self):
         """The op or the composition that made it. Both have a name and a kind."""
         call = split_scope(self.last.scope)[1]
         return call[1] if call else self.last.op
 
     @cached_property
-    def inputs(self):
+    def uses(self):
         """(result, position, argument) of the Tensors and arrays that its results are made of."""
+        if self.inside:
+            return [use for part in self.inside for use in part.uses]
         return [(t, i, x) for t in self.tensors for i, x in operands(t)]
 
     @cached_property
@@ -143,11 +144,12 @@ class Node:
         array = self.graph.gradients.get(self.last.order)
         return Numbers(array) if array is not None and self.last.requires_grad else None
 
-    @property
+    @cached_property
     def holds(self):
         """The keys of its tensors and arrays: `order` of a Tensor, ("array", id) of an array."""
-        keys = ([part.key, *(t.order for t in part.tensors[:-1])] for part in self.parts)
-        return [key for of_part in keys for key in of_part]
+        if self.inside:
+            return [key for part in self.inside for key in part.holds]
+        return [self.key, *(t.order for t in self.tensors[:-1])]
 
 
 class Edge(NamedTuple):
@@ -349,7 +351,7 @@ def key_of(x):
 
 
 def links(nodes):
-    """{node: {another of the nodes that it uses: how, as in `inputs`}}.
+    """{node: {another of the nodes that it uses: how, as in `uses`}}.
 
     The parameters of a module that is called twice belong to its first call alone.
     """
@@ -358,8 +360,8 @@ def links(nodes):
     for node in nodes:
         for use in node.uses:
             source = home.get(key_of(use[2]), node)
-            is_leaf = getattr(use[2], "op", None) is None
-            again = is_leaf and source.owner is not None and source.owner is node.owner
+            is_one_module = source.owner is not None and source.owner is node.owner
+            again = is_one_module and getattr(use[2], "op", None) is None
             if source is not node and not again:
                 linked[node].setdefault(source, []).append(use)
     return linked
