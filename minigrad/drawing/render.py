@@ -32,21 +32,19 @@ def render(source, format):
 
     Raises RuntimeError if there is no program, or none can write the format.
     """
-    programs, failures = renderers(), []
-    for program in programs:
+    told = dict.fromkeys(renderers(), "it wrote nothing")
+    settings = {"input": source.encode(), "capture_output": True, "timeout": SECONDS, "check": True}
+    for program in told:
         command = [program, f"-T{format}", *["-Txdot"] * (format == "svg")]
-        settings = {"input": source.encode(), "capture_output": True, "timeout": SECONDS}
         try:
-            done = subprocess.run(command, **settings)
-        except (OSError, subprocess.TimeoutExpired) as error:
-            failures.append(f"{program}: {error}")
-            continue
-        if done.returncode == 0 and done.stdout:
-            return _finished(done.stdout.decode()).encode() if format == "svg" else done.stdout
-        said = done.stderr.decode(errors="replace").strip()[:300]
-        failures.append(f"{program}: {said or f'exit {done.returncode}'}")
-    if programs:
-        raise RuntimeError(f"no Graphviz program could write {format}. " + " ".join(failures))
+            if drawn := subprocess.run(command, **settings).stdout:
+                return _finished(drawn.decode()).encode() if format == "svg" else drawn
+        except (OSError, subprocess.SubprocessError) as error:
+            said = (getattr(error, "stderr", None) or b"").decode(errors="replace").strip()
+            told[program] = said[:300] or error
+    if told:
+        failures = " ".join(f"{program}: {why}" for program, why in told.items())
+        raise RuntimeError(f"no Graphviz program could write {format}. {failures}")
     raise RuntimeError(
         "no Graphviz program was found.\n"
         "Without administrator rights:  pip install graphviz-pure\n"
