@@ -59,7 +59,9 @@ def _finished(output):
     measure letters that Arial lacks, so texts with such letters get no width. The titles of boxes
     come last, and have a halo: no arrow strikes through them.
     """
-    svg, _, xdot = output.partition("</g>\n</svg>\n")
+    svg, end, xdot = output.replace("\r\n", "\n").partition("</g>\n</svg>\n")
+    if not end:  # a program of the user's own may write anything
+        return output
     numbers = r"(-?[\d.]+)"
     texts = re.findall(f"T {numbers} {numbers} -?[01] {numbers} ", xdot.replace("\\\n", ""))
     widths = {(float(x), -float(y)): width for x, y, width in texts}
@@ -74,7 +76,7 @@ def _finished(output):
     boxes = re.compile(r'(class="cluster">.*?)((?:<text[^\n]*\n)*)(?=</a>)', re.S)
     titles = "".join(texts for _, texts in boxes.findall(svg))
     halo = '<g paint-order="stroke" stroke="#FFFFFF" stroke-width="3" stroke-opacity="0.8">'
-    svg = boxes.sub(r"\1", svg) + f"{halo}\n{titles}</g>\n</g>\n</svg>\n"
+    svg = boxes.sub(r"\1", svg) + f"{halo}\n{titles}</g>\n{end}"
     return svg.replace('"Arial"', "\"Arial, Helvetica, 'Liberation Sans', sans-serif\"")
 
 

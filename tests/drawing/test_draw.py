@@ -4,6 +4,7 @@ import os
 import re
 import runpy
 import shutil
+import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -1412,6 +1413,18 @@ def test_text_in_an_svg_has_the_width_it_was_laid_out_for():
 
 
 @needs_renderer
+def test_an_svg_of_windows_and_one_without_xdot_are_finished_too():
+    drawing = draw(training_step())
+    (program, *_), plain = renderers(), drawing.pipe()
+    output = subprocess.run(
+        [program, "-Tsvg", "-Txdot"], input=drawing.source.encode(), capture_output=True
+    ).stdout.decode()
+    assert module._finished(output.replace("\n", "\r\n")).encode() == plain
+    alone = module._finished(output[: output.index("</svg>\n") + len("</svg>\n")])
+    assert "textLength" not in alone and len(list(ET.fromstring(alone).iter())) > 100
+
+
+@needs_renderer
 def test_titles_of_boxes_lie_above_the_arrows():
     """Arrows would strike through them."""
     svg = re.sub(r'xlink:title="[^"]*"', "", draw(training_step()).pipe("svg").decode())
@@ -1439,7 +1452,7 @@ def test_programs_that_hang_fail_or_write_nothing_are_passed_over(tmp_path, monk
         "renderers",
         lambda: [str(tmp_path / name) for name in ("own", "empty", "bad", "good")],
     )
-    assert draw(leaf()).pipe("png") == b"drawn\n"
+    assert draw(leaf()).pipe("png") == draw(leaf()).pipe("svg") == b"drawn\n"
 
 
 @needs_renderer
