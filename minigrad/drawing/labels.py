@@ -192,25 +192,20 @@ def settings(node):
     the settings of its windows, and the names of its ops. A node that takes noise shows how the
     noise is drawn.
     """
-    if node.kind == "noise":
-        return law(node.last)
     results = [t for t in node.tensors if t.args]
-    words = [text for t in results for text in _noise_settings(t)]
-    if not words and len(results) == 1:
-        words = [_op_settings(results[0])]
-    elif not words:
+    random = [t for t in results if t.op.kind == "random"]
+    noise = [a for t in results for a in t.args if isinstance(a, Noise)]
+    if node.kind == "noise":
+        words = [law(node.last)]
+    elif random or (len(results) == 1 and not noise):
+        words = [_op_settings(t) for t in random or results]
+    elif noise:
+        rates = [a.distribution.drop_rate for a in noise]
+        words = [f"p={rate:.4g}" for rate in rates if rate is not None] + [*map(law, noise)]
+    else:
         given = [pair for t in results for pair in _given(t) if pair[0] in WINDOWS]
         words = [f"{name}={argument(a)}" for name, a in given] + [t.op.name for t in results]
     return short(", ".join(dict.fromkeys(words)))
-
-
-def _noise_settings(t):
-    """How a result takes noise: the settings of a random op, else the drop rate and the law."""
-    if t.op.kind == "random":
-        return [_op_settings(t)]
-    noise = [a for a in t.args if isinstance(a, Noise)]
-    rates = [a.distribution.drop_rate for a in noise]
-    return [f"p={rate:.4g}" for rate in rates if rate is not None] + [law(a) for a in noise]
 
 
 def _op_settings(t):
