@@ -845,6 +845,25 @@ def test_browser_shows_the_inputs_of_a_step_too_if_there_is_room(pages, tmp_path
     assert browser.run(inside)
 
 
+def test_browser_the_first_jump_is_at_once_and_later_ones_are_smooth(pages):
+    browser, path, told = pages
+    browser.open(path, "#b1", height=500)
+    place = browser.run("region.scrollTop")
+    assert place > 0 and still(browser) == place
+    browser.run("region.scrollBy = given => { region.asked = given.behavior; }")
+    browser.press("End")
+    assert browser.run("region.asked") == "smooth"
+
+
+def still(browser):
+    """Where the picture stands when it no longer scrolls."""
+    places = [None, browser.run("region.scrollTop")]
+    while places[-1] != places[-2]:
+        time.sleep(0.2)
+        places.append(browser.run("region.scrollTop"))
+    return places[-1]
+
+
 def test_browser_clicks_on_the_picture(pages):
     browser, path, told = pages
     browser.open(path, "#b1", height=2000)
