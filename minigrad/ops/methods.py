@@ -98,8 +98,7 @@ Tensor.reshape = reshape
 Tensor.transpose = transpose
 Tensor.flatten = Tensor.ravel = flatten
 Tensor.T = property(transpose)
-for name in later.METHODS.split():
-    setattr(Tensor, name, later.Method(name))
+Tensor.__getattr__ = later.method
 
 implements(np.amax)(reductions.max)
 implements(np.amin)(reductions.min)

@@ -8,7 +8,7 @@ methods, such as np.add.reduce.
 import numpy as np
 
 from .. import errors
-from ..array import data_of, implementation, is_recorded, numpy_functions
+from ..array import data_of, is_recorded, numpy_functions
 from ..changes import mark_changed
 from ..engine import Tensor, constant, wants_gradient
 from ..modes import recording
@@ -106,14 +106,13 @@ REDUCED |= {np.logical_and: np.all, np.logical_or: np.any, np.logaddexp: logsume
 
 def ufunc(function, method, inputs, keywords):
     """function.method(*inputs, **keywords). The method "__call__" calls the function itself."""
+    if method == "__call__" and not keywords and function in numpy_functions:
+        return numpy_functions[function](*inputs)
     if not joins_backward((inputs, keywords)):
-        call = numpy_functions.get(function) if method == "__call__" and not keywords else None
         changed = inputs[:1] if method == "at" else ()
-        if call:
-            return call(*inputs)
         return on_plain_data(getattr(function, method), inputs, keywords, changed)
     if method == "__call__" and not keywords:
-        return implementation(function)(*inputs)
+        raise errors.no_numpy_rule(function)
     if method == "reduce" and function in REDUCED and "out" not in keywords:
         return REDUCED[function](*inputs, **{"axis": 0} | keywords)
     if method == "accumulate" and function in REDUCED and not keywords.keys() - {"axis"}:

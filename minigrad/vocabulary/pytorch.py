@@ -10,14 +10,13 @@ from collections import namedtuple
 
 import numpy as np
 
-from .. import array, errors, later
+from .. import array, errors
 from ..array import data_of
 from ..changes import mark_changed
 from ..engine import Tensor
 from ..modes import recording
 from ..noise import stream
 from ..ops import erf, log_softmax, logsumexp, relu, sigmoid, softmax, softplus
-from .elementwise import erfc
 from .keywords import BY_DIM, SAME
 from .linalg import vector_norm
 from .reductions import picked
@@ -26,7 +25,7 @@ from .reductions import picked
 
 OTHER_MEANING = """argsort equal gradient max median meshgrid min nanmedian nonzero repeat reshape
     resize select size sort split std transpose unique unstack var"""
-RENAMED = """absolute abs  acos arccos  acosh arccosh  asin arcsin  asinh arcsinh  atan arctan
+RENAMED = """abs absolute  acos arccos  acosh arccosh  asin arcsin  asinh arcsinh  atan arctan
     atan2 arctan2  atanh arctanh  sub subtract  mul multiply  div divide  true_divide divide
     neg negative  pow power  mm matmul  bmm matmul  mv matmul  ger outer  clamp clip  eq equal
     ne not_equal  lt less  le less_equal  gt greater  ge greater_equal  sgn sign  swapdims swapaxes
@@ -118,10 +117,11 @@ def split(x, split_size_or_sections, dim=0):
     return tuple(np.split(x, np.cumsum(sizes)[:-1], dim))
 
 
-OPS = erf, erfc, log_softmax, logsumexp, relu, sigmoid, softmax, softplus
+OPS = erf, log_softmax, logsumexp, relu, sigmoid, softmax, softplus
 FUNCTIONS = {f.__name__: f for f in (*OPS, norm, t, gather, argsort, sort, topk, split)} | {
     "permute": lambda x, *dims: np.transpose(x, _sizes(dims)),
     "clone": lambda x: +x,
+    "erfc": lambda x: 1 - erf(x),
     "equal": lambda x, y: np.array_equal(x, y),
     "masked_fill": lambda x, mask, value: np.where(mask, value, x),
     "index_select": lambda x, dim, index: np.take(x, index, dim),
@@ -141,6 +141,7 @@ DTYPES |= {"long": np.int64, "int": np.int32, "bool": np.bool_}
 METHODS = {name: lambda x, dtype=dtype: x.astype(dtype) for name, dtype in DTYPES.items()} | {
     "view": lambda x, *shape: x.reshape(*shape),
     "expand": expand,
+    "where": lambda x, condition, y: np.where(condition, x, y),
     **dict.fromkeys(("contiguous", "cpu"), lambda x: x),
     "view_as": lambda x, other: np.reshape(x, other.shape),
     "expand_as": lambda x, other: np.broadcast_to(x, other.shape),
@@ -161,7 +162,7 @@ NEW_VALUES = {  # t.zero_() takes the values of "zero"
 
 def _in_place(tensor, name):
     """The method t.f_(...): t with the values of t.f(...). `name`: f_."""
-    function = NEW_VALUES.get(name[:-1]) or getattr(Tensor, name[:-1])
+    function = NEW_VALUES[name[:-1]]
     remedy = f"Write t = t.{name[:-1]}(...)"
 
     def update(*args, **keywords):
@@ -253,8 +254,9 @@ def attribute(owner, name, tensor=None):
     if owner == "minigrad" and name in MODULE:
         return MODULE[name]
     if owner == "Tensor" and name in METHODS:
-        return getattr(Tensor if tensor is None else tensor, name)  # this file has attached it
-    if tensor is not None and name.endswith("_"):
+        setattr(Tensor, name, METHODS[name])
+        return getattr(tensor, name)
+    if owner == "Tensor" and name.endswith("_") and name[:-1] in NEW_VALUES:
         return _in_place(tensor, name)
     advice = ADVICE.get(f"{owner}.{name}".removeprefix("minigrad."), ADVICE.get(name, ""))
     raise AttributeError(f"{owner} has no attribute {name!r}{advice and ': '}{advice}.")
@@ -266,8 +268,8 @@ numpys = {f.__name__: f for f in array.numpy_functions if hasattr(np, f.__name__
 numpys = {name: f for name, f in numpys.items() if name not in OTHER_MEANING.split()}
 words = RENAMED.split()
 numpys |= {name: getattr(np, other) for name, other in zip(words[::2], words[1::2])}
-MODULE = {name: spelled(f) for name, f in numpys.items()} | FUNCTIONS | MODULE
-METHODS = {name: f for name, f in (MODULE | METHODS).items() if name in later.METHODS.split()}
-for name, method in METHODS.items():
-    setattr(Tensor, name, method)
+FUNCTIONS = {name: spelled(f) for name, f in numpys.items()} | FUNCTIONS
+MODULE = FUNCTIONS | MODULE
+METHODS = FUNCTIONS | METHODS
+NEW_VALUES = METHODS | NEW_VALUES
 BY_DIM |= {name: FUNCTIONS[name] for name in ("max", "min")}

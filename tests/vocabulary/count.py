@@ -25,6 +25,11 @@ WANTED = {  # what was asked for, by theme
     "insert delete array_split hsplit vsplit dsplit roll rot90 flipud fliplr rollaxis "
     "broadcast_arrays meshgrid block select choose copy reshape pad clip sum",
 }
+LEFT_OUT = {  # names without a gradient, and why; on data outside a graph NumPy computes them
+    "linalg.qr": "its derivative is long, and few programs differentiate it",
+    "partition": "np.sort has the same entries",
+    "argpartition": "np.argsort has the same positions",
+}
 METHODS = [
     "view",
     "permute",
