@@ -44,6 +44,13 @@ def check_shapes(name, shape, **arrays):
             raise ValueError(f"{name}: {what} must have shape {shape}, got {np.shape(array)}.")
 
 
+def by_channel(name, weight, x):
+    """weight (C,) along the channels of x (N, C, ...). Raises ValueError for another size."""
+    axis = min(1, np.ndim(x) - 1)
+    check_shapes(name, np.shape(x)[axis : axis + 1], weight=weight)
+    return np.reshape(weight, (-1, *[1] * (np.ndim(x) - 1 - axis)))
+
+
 def check_divides(name, what, parts, **wholes):
     """Raises ValueError if `what`, a number of parts, does not divide each of the `wholes`."""
     for whole, n in wholes.items():

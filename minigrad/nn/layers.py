@@ -11,8 +11,13 @@ from .module import Layer, Module
 
 __all__ = ["Affine", "Linear", "Conv1d", "Conv2d", "ConvTranspose1d", "ConvTranspose2d", "Flatten"]
 __all__ += ["ReLU", "Sigmoid", "Tanh", "Softplus", "SiLU", "SELU", "GELU", "ELU", "LeakyReLU"]
+__all__ += ["CELU", "Mish", "ReLU6", "Hardtanh", "Hardsigmoid", "Hardswish", "Softsign"]
+__all__ += ["LogSigmoid", "Tanhshrink", "Softshrink", "Softmin", "GLU", "PReLU", "Identity"]
 __all__ += ["Softmax", "LogSoftmax", "MaxPool1d", "MaxPool2d", "AvgPool1d", "AvgPool2d"]
-__all__ += ["AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "Upsample"]
+__all__ += ["AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveMaxPool1d", "AdaptiveMaxPool2d"]
+__all__ += ["Upsample", "CosineSimilarity"]
+__all__ += ["CrossEntropyLoss", "NLLLoss", "BCELoss", "BCEWithLogitsLoss", "MSELoss", "L1Loss"]
+__all__ += ["HuberLoss", "SmoothL1Loss", "KLDivLoss", "TripletMarginLoss"]
 
 
 class Function(Layer):
@@ -28,8 +33,8 @@ class Function(Layer):
         """{name: value} of the settings."""
         return {name: getattr(self, name) for name in self.settings}
 
-    def forward(self, x):
-        return self.function(x, **self.held())
+    def forward(self, *inputs):
+        return self.function(*inputs, **self.held())
 
 
 def layer_of(function, name, settings, doc, base=Function):
@@ -37,6 +42,7 @@ def layer_of(function, name, settings, doc, base=Function):
     expected = Signature([Parameter("self", Parameter.POSITIONAL_ONLY), *settings])
 
     def init(self, *values, **keywords):
+        keywords.pop("inplace", None)  # PyTorch's way to save memory: the numbers are the same
         try:
             bound = expected.bind(self, *values, **keywords)
         except TypeError as error:
@@ -191,12 +197,57 @@ class Flatten(Module):
         return np.reshape(x, (*shape[:1], math.prod(shape[1:])))
 
 
-def _layer_of(function, name, doc=None):
-    """The Function layer of function(x, ...), with its docstring."""
-    settings = list(signature(function).parameters.values())[1:]
+class Identity(Module):
+    """x as it is: the place of a layer that is left out. It takes any arguments."""
+
+    def __init__(self, *args, **kwargs):
+        pass
+
+    def forward(self, x):
+        return x
+
+
+class PReLU(Layer):
+    """`functional.prelu`: x where x > 0, else weight * x, with a weight that is learned.
+
+    num_parameters  1, or the number of channels of x (N, C, ...): the length of the weight
+    init            the first value of the weight, or an initialiser
+    settings        penalty, rng, dtype: see Layer
+    """
+
+    def __init__(self, num_parameters=1, init=0.25, **settings):
+        self.hold_sizes(num_parameters=num_parameters)
+        constant = init if callable(init) else lambda rng, shape, *fans: np.full(shape, init)
+        shape = (num_parameters,)
+        self.add_parameters(shape * 2, {"weight": shape}, {}, settings | {"init": constant})
+
+    def is_weight(self, name, parameter):
+        """False: a decay of the slope would only make a relu of the layer (He et al. 2015)."""
+        return False
+
+    def forward(self, x):
+        return F.prelu(x, self.weight)
+
+
+def _layer_of(function, name, doc=None, inputs=1, first=()):
+    """The Function layer of a function of so many inputs, with its docstring.
+
+    first  names of settings. If there are any, these come first, and all others are keywords
+    """
+    given = list(signature(function).parameters.values())
+    settings, inputs = given[inputs:], ", ".join(s.name for s in given[:inputs])
+    if first:
+        settings = [s.replace(kind=s.KEYWORD_ONLY) for s in settings if s.name not in first]
+        own = [s.replace(kind=s.POSITIONAL_OR_KEYWORD) for s in given if s.name in first]
+        settings = own + settings
     arguments = ", ".join(s.name for s in settings)
-    doc = f"{doc or getdoc(function)}\n\nAs a module: {name}({arguments})(x)."
+    doc = f"{doc or getdoc(function)}\n\nAs a module: {name}({arguments})({inputs})."
     return layer_of(function, name, settings, doc)
+
+
+def _loss_of(function, name, inputs=2):
+    """The Function layer of a loss. What PyTorch users give by position comes first."""
+    return _layer_of(function, name, None, inputs, ("weight", "margin", "dim"))
 
 
 ReLU = _layer_of(F.relu, "ReLU")
@@ -208,6 +259,18 @@ SELU = _layer_of(F.selu, "SELU")
 GELU = _layer_of(F.gelu, "GELU")
 ELU = _layer_of(F.elu, "ELU")
 LeakyReLU = _layer_of(F.leaky_relu, "LeakyReLU")
+CELU = _layer_of(F.celu, "CELU")
+Mish = _layer_of(F.mish, "Mish")
+ReLU6 = _layer_of(F.relu6, "ReLU6")
+Hardtanh = _layer_of(F.hardtanh, "Hardtanh")
+Hardsigmoid = _layer_of(F.hardsigmoid, "Hardsigmoid")
+Hardswish = _layer_of(F.hardswish, "Hardswish")
+Softsign = _layer_of(F.softsign, "Softsign")
+LogSigmoid = _layer_of(F.logsigmoid, "LogSigmoid")
+Tanhshrink = _layer_of(F.tanhshrink, "Tanhshrink")
+Softshrink = _layer_of(F.softshrink, "Softshrink")
+Softmin = _layer_of(F.softmin, "Softmin")
+GLU = _layer_of(F.glu, "GLU")
 Softmax = _layer_of(F.softmax, "Softmax")
 LogSoftmax = _layer_of(F.log_softmax, "LogSoftmax")
 
@@ -217,4 +280,18 @@ AvgPool1d = _layer_of(F.avg_pool1d, "AvgPool1d")
 AvgPool2d = _layer_of(F.avg_pool2d, "AvgPool2d")
 AdaptiveAvgPool1d = _layer_of(F.adaptive_avg_pool1d, "AdaptiveAvgPool1d")
 AdaptiveAvgPool2d = _layer_of(F.adaptive_avg_pool2d, "AdaptiveAvgPool2d")
+AdaptiveMaxPool1d = _layer_of(F.adaptive_max_pool1d, "AdaptiveMaxPool1d")
+AdaptiveMaxPool2d = _layer_of(F.adaptive_max_pool2d, "AdaptiveMaxPool2d")
 Upsample = _layer_of(F.interpolate, "Upsample")
+
+CrossEntropyLoss = _loss_of(F.cross_entropy, "CrossEntropyLoss")
+NLLLoss = _loss_of(F.nll_loss, "NLLLoss")
+BCELoss = _loss_of(F.binary_cross_entropy, "BCELoss")
+BCEWithLogitsLoss = _loss_of(F.binary_cross_entropy_with_logits, "BCEWithLogitsLoss")
+MSELoss = _loss_of(F.mse_loss, "MSELoss")
+L1Loss = _loss_of(F.l1_loss, "L1Loss")
+HuberLoss = _loss_of(F.huber_loss, "HuberLoss")
+SmoothL1Loss = _loss_of(F.smooth_l1_loss, "SmoothL1Loss")
+KLDivLoss = _loss_of(F.kl_div, "KLDivLoss")
+TripletMarginLoss = _loss_of(F.triplet_margin_loss, "TripletMarginLoss", inputs=3)
+CosineSimilarity = _loss_of(F.cosine_similarity, "CosineSimilarity")

@@ -13,11 +13,14 @@ from ..functional.dropout import check_settings
 from ..functional.sequences import padding_row
 from ..modes import scoped
 from ..registry import composition
+from .dropout import Dropout
 from .initialisers import glorot_uniform, normal, zeros
 from .layers import Linear
 from .module import Layer
+from .norms import LayerNorm
 
-__all__ = ["Embedding", "RNN", "LSTM", "GRU", "MultiheadAttention"]
+__all__ = ["Embedding", "RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell"]
+__all__ += ["MultiheadAttention", "TransformerEncoderLayer"]
 
 
 class Embedding(Layer):
@@ -97,6 +100,15 @@ def _one_sequence(batch_first, rank):
     return f" For one sequence write x[{index}]." if rank == 2 else ""
 
 
+def _drop_weight(weight, layer, name):
+    """A weight of a layer that loses entries in training, at the rate layer.weight_dropout.
+
+    name  of the scope, and so of the stream of the masks
+    """
+    p = layer.weight_dropout
+    return scoped(name, F.drop_connect, weight, p, layer.training) if p else weight
+
+
 class Recurrent(Layer):
     """The base of RNN, LSTM and GRU: layers of cells over a sequence, in one direction or both.
 
@@ -114,6 +126,8 @@ class Recurrent(Layer):
                        (Gal & Ghahramani 2016, arXiv:1512.05287)
     recurrent_dropout  the rate for the state before the cell multiplies it by W_hh, in training,
                        with one mask for all time steps
+    weight_dropout     the rate for the entries of W_hh, in training, with one mask for all time
+                       steps and samples (AWD-LSTM, Merity et al. 2018, arXiv:1708.02182)
     settings           penalty, bias_penalty, init, bias_init, rng, dtype: see Layer. As in PyTorch,
                        initialisers get hidden_size for both fans
 
@@ -135,10 +149,11 @@ class Recurrent(Layer):
         *,
         variational=False,
         recurrent_dropout=0.0,
+        weight_dropout=0.0,
         **settings,
     ):
         kind = type(self).__name__
-        for p in dropout, recurrent_dropout:
+        for p in dropout, recurrent_dropout, weight_dropout:
             check_settings(kind, p=p)
         self.hold_sizes(input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
         if dropout and num_layers == 1:
@@ -146,7 +161,7 @@ class Recurrent(Layer):
             warnings.warn(f"{one} Put a Dropout after it.", stacklevel=3)
         self.bias, self.batch_first, self.bidirectional = bias, batch_first, bidirectional
         self.dropout, self.recurrent_dropout = dropout, recurrent_dropout
-        self.variational = variational
+        self.variational, self.weight_dropout = variational, weight_dropout
         self.directions = ("", "_reverse") if bidirectional else ("",)
         rows, fans = self.gates * hidden_size, (hidden_size, hidden_size)
         for layer, direction in product(range(num_layers), self.directions):
@@ -179,6 +194,7 @@ class Recurrent(Layer):
         """One cell over x (T, N, features), from a first state: (outputs (T, N, H), last state)."""
         w_ih, w_hh, b_ih, b_hh = (getattr(self, f"{name}_{cell}") for name in WEIGHT_NAMES)
         order = slice(None, None, -1 if cell.endswith("_reverse") else 1)
+        w_hh = _drop_weight(w_hh, self, f"weight_dropout_{cell}")
         inputs = unstack(F.linear(x, w_ih, b_ih))
         outputs = []
         if p := self.recurrent_dropout:
@@ -254,6 +270,64 @@ class GRU(Recurrent):
     cell = staticmethod(gru_cell)
 
 
+class Cell(Layer):
+    """The base of RNNCell, LSTMCell and GRUCell: one time step.
+
+    x (N, input_size) and the state, arrays (N, hidden_size), give the next state. The default of
+    the state is 0. The parameters are weight_ih, weight_hh, bias_ih and bias_hh; for the settings
+    see Recurrent. Raises ValueError for other shapes.
+    """
+
+    gates = states = 1
+
+    def __init__(self, input_size, hidden_size, bias=True, **settings):
+        self.hold_sizes(input_size=input_size, hidden_size=hidden_size)
+        self.bias, rows = bias, self.gates * hidden_size
+        shapes = (rows, input_size), (rows, hidden_size)
+        biases = dict.fromkeys(WEIGHT_NAMES[2:], (rows,) if bias else None)
+        weights = dict(zip(WEIGHT_NAMES, shapes))
+        self.add_parameters((hidden_size, hidden_size), weights, biases, settings)
+
+    def forward(self, x, state=None):
+        if state is None:
+            zero = np.zeros((len(x), self.hidden_size), self.weight_hh.dtype)
+            state = (zero,) * self.states
+        state = tuple(state) if isinstance(state, (tuple, list)) else (state,)
+        if [np.shape(s) for s in state] != [(len(x), self.hidden_size)] * self.states:
+            shapes = ", ".join(str(np.shape(s)) for s in state)
+            needed = f"{self.states} of shape {(len(x), self.hidden_size)}"
+            raise ValueError(f"{type(self).__name__}: the state must be {needed}, got {shapes}.")
+        x = F.linear(x, self.weight_ih, self.bias_ih)
+        state = self.cell(x, F.linear(state[0], self.weight_hh, self.bias_hh), *state)
+        return state if self.states > 1 else state[0]
+
+
+class RNNCell(Cell):
+    """One step of RNN: `cell(x, h) -> h`. Arguments: see Cell; nonlinearity: see RNN."""
+
+    def __init__(self, input_size, hidden_size, bias=True, nonlinearity="tanh", **settings):
+        if nonlinearity not in ("tanh", "relu"):
+            raise ValueError(f'RNNCell: nonlinearity is "tanh" or "relu", not {nonlinearity!r}.')
+        self.nonlinearity = nonlinearity
+        super().__init__(input_size, hidden_size, bias, **settings)
+
+    cell = RNN.cell
+
+
+class LSTMCell(Cell):
+    """One step of LSTM: `cell(x, (h, c)) -> h, c`. Arguments: see Cell."""
+
+    gates, states = LSTM.gates, LSTM.states
+    cell = staticmethod(lstm_cell)
+
+
+class GRUCell(Cell):
+    """One step of GRU: `cell(x, h) -> h`. Arguments: see Cell."""
+
+    gates = GRU.gates
+    cell = staticmethod(gru_cell)
+
+
 # --------------------------------------------------------------------------------------- attention
 
 
@@ -268,6 +342,9 @@ class MultiheadAttention(Layer):
 
     dropout   the rate for the weights, in training
     bias      False: no biases
+    kdim      the number of features of key, by default embed_dim; vdim: of value. With one of them
+              there are q_proj_weight, k_proj_weight and v_proj_weight in place of in_proj_weight
+    weight_dropout  the rate for the entries of these matrices, in training
     settings  penalty, bias_penalty, init, bias_init, rng, dtype: see Layer. The penalties act on
               all weights and biases, the initialisers on in_proj_weight and in_proj_bias; out_proj
               is a Linear
@@ -287,13 +364,29 @@ class MultiheadAttention(Layer):
     """
 
     def __init__(
-        self, embed_dim, num_heads, dropout=0.0, bias=True, *, batch_first=False, **settings
+        self,
+        embed_dim,
+        num_heads,
+        dropout=0.0,
+        bias=True,
+        *,
+        kdim=None,
+        vdim=None,
+        batch_first=False,
+        weight_dropout=0.0,
+        **settings,
     ):
-        check_settings("MultiheadAttention", p=dropout)
-        self.hold_sizes(embed_dim=embed_dim, num_heads=num_heads)
+        for p in dropout, weight_dropout:
+            check_settings("MultiheadAttention", p=p)
+        sizes = [embed_dim if size is None else size for size in (kdim, vdim)]
+        self.hold_sizes(embed_dim=embed_dim, num_heads=num_heads, kdim=sizes[0], vdim=sizes[1])
         check_divides("MultiheadAttention", "num_heads", num_heads, embed_dim=embed_dim)
         self.dropout, self.bias, self.batch_first = dropout, bias, batch_first
+        self.weight_dropout, self.in_proj_weight = weight_dropout, None
         weights = {"in_proj_weight": (3 * embed_dim, embed_dim)}
+        if sizes != [embed_dim] * 2:
+            features = zip("qkv", (embed_dim, *sizes))
+            weights = {f"{name}_proj_weight": (embed_dim, size) for name, size in features}
         biases = {"in_proj_bias": (3 * embed_dim,) if bias else None}
         usual = {"init": glorot_uniform, "bias_init": zeros}
         self.add_parameters((embed_dim, 3 * embed_dim), weights, biases, usual | settings)
@@ -312,7 +405,11 @@ class MultiheadAttention(Layer):
         is_causal=False,
     ):
         inputs = self._batch_first(query, key, value)
-        matrices = np.split(self.in_proj_weight, 3)
+        if self.in_proj_weight is None:
+            matrices = [getattr(self, f"{name}_proj_weight") for name in "qkv"]
+            matrices = [_drop_weight(w, self, "weight_dropout") for w in matrices]
+        else:
+            matrices = np.split(_drop_weight(self.in_proj_weight, self, "weight_dropout"), 3)
         biases = [None] * 3 if self.in_proj_bias is None else np.split(self.in_proj_bias, 3)
         heads = [self._heads(F.linear(*arguments)) for arguments in zip(inputs, matrices, biases)]
         (n, length, _), (_, size, _) = inputs[0].shape, inputs[1].shape
@@ -329,11 +426,12 @@ class MultiheadAttention(Layer):
         """Query, key and value as (N, time, embed_dim). Raises ValueError for other shapes."""
         shapes = q, k, v = [np.shape(x) for x in inputs]
         batch, time = (0, 1) if self.batch_first else (1, 0)
-        right = all(len(s) == 3 and s[2] == self.embed_dim for s in shapes)
+        features = self.embed_dim, self.kdim, self.vdim
+        right = all(len(s) == 3 and s[2] == n for s, n in zip(shapes, features))
         if not right or not q[batch] == k[batch] == v[batch] or k[time] != v[time]:
-            order = "(N, {}, E)" if self.batch_first else "({}, N, E)"
-            needed = ", ".join(order.format(time) for time in "LSS")
-            needed += f" with E={self.embed_dim}.{_one_sequence(self.batch_first, len(q))}"
+            order = "(N, {}, {})" if self.batch_first else "({}, N, {})"
+            needed = ", ".join(order.format(*pair) for pair in zip("LSS", features))
+            needed += f".{_one_sequence(self.batch_first, len(q))}"
             raise ValueError(f"MultiheadAttention: query {q}, key {k}, value {v} must be {needed}")
         return inputs if self.batch_first else [np.swapaxes(x, 0, 1) for x in inputs]
 
@@ -365,3 +463,63 @@ def _reshaped(name, mask, shapes):
         needed = " or ".join(map(str, shapes))
         raise ValueError(f"MultiheadAttention: {name} {np.shape(mask)} must be {needed}.")
     return [np.reshape(mask, shapes[np.shape(mask)])]
+
+
+class TransformerEncoderLayer(Layer):
+    """Self-attention and then a network of two layers for each position, each with a shortcut.
+
+    Vaswani et al. 2017 (arXiv:1706.03762).
+
+    d_model, nhead   the embed_dim and the num_heads of the attention
+    dim_feedforward  the width of the network
+    dropout          the rate for the attention's weights, for the hidden units and both branches
+    activation       "relu", "gelu" or a function
+    layer_norm_eps   the eps of both LayerNorms
+    batch_first      as in MultiheadAttention
+    norm_first       True: the norms come before the branches; False: after the sums
+    settings         penalty, rng, dtype, ...: of all Linear layers, see Layer
+
+    src_mask and src_key_padding_mask are the attn_mask and key_padding_mask of MultiheadAttention,
+    which also tells shapes and errors.
+    """
+
+    def __init__(
+        self,
+        d_model,
+        nhead,
+        dim_feedforward=2048,
+        dropout=0.1,
+        activation=F.relu,
+        layer_norm_eps=1e-5,
+        batch_first=False,
+        norm_first=False,
+        bias=True,
+        **settings,
+    ):
+        order = {"batch_first": batch_first}
+        self.self_attn = MultiheadAttention(d_model, nhead, dropout, bias, **order, **settings)
+        self.linear1 = Linear(d_model, dim_feedforward, bias, **settings)
+        self.linear2 = Linear(dim_feedforward, d_model, bias, **settings)
+        dtype = {"dtype": settings.get("dtype")}
+        self.norm1, self.norm2 = (
+            LayerNorm(d_model, layer_norm_eps, bias=bias, **dtype) for _ in range(2)
+        )
+        self.dropout, self.dropout1, self.dropout2 = (Dropout(dropout) for _ in range(3))
+        self.activation = getattr(F, activation) if isinstance(activation, str) else activation
+        self.norm_first = norm_first
+
+    def forward(self, src, src_mask=None, src_key_padding_mask=None, is_causal=False):
+        masks = {"attn_mask": src_mask, "key_padding_mask": src_key_padding_mask}
+
+        def attend(x):
+            out, _ = self.self_attn(x, x, x, need_weights=False, is_causal=is_causal, **masks)
+            return self.dropout1(out)
+
+        def feed(x):
+            hidden = self.dropout(self.activation(self.linear1(x)))
+            return self.dropout2(self.linear2(hidden))
+
+        x = src
+        for branch, norm in (attend, self.norm1), (feed, self.norm2):
+            x = x + branch(norm(x)) if self.norm_first else norm(x + branch(x))
+        return x
