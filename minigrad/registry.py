@@ -7,7 +7,6 @@ ops. `ops` knows every op that has rules, by name: the proofs, the tests and the
 import inspect
 import os
 from functools import cache, partial, update_wrapper, wraps
-from inspect import Parameter, Signature
 
 import numpy as np
 
@@ -74,8 +73,7 @@ def op(forward=None, /, *, numpy=None, kind="operation", prox=None, **rules):
     call = update_wrapper(_called(this), forward, updated=())
     call.__qualname__ = name  # Python's errors about arguments then say the name alone
     if isinstance(forward, np.ufunc):  # its own signature has out= and where=, the op has not
-        parameters = [Parameter(n, Parameter.POSITIONAL_OR_KEYWORD) for n in names]
-        call.__signature__ = Signature(parameters)
+        del call.__wrapped__
     call.op = this
     if numpy is not None:
         numpy_functions[numpy] = call
@@ -109,7 +107,8 @@ def _called(op):
         call.__code__ = written.__code__.replace()
         return call(*args, **kwargs)
 
-    exec(compiled("def call(*args, **kwargs): return _first(*args, **kwargs)"), objects)
+    args = ", ".join(op.names) if isinstance(op.forward, np.ufunc) else "*args, **kwargs"
+    exec(compiled(f"def call({args}): return _first({args})"), objects)
     objects["_first"], call = first, objects["call"]
     return call
 

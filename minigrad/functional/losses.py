@@ -30,23 +30,23 @@ def _check_reduction(name, reduction):
 
 
 def _checked(name, scores, target, reduction, ignore_index):
-    """`ignore_index`, or None if no target has it. Raises an error for wrong targets."""
+    """(target, `ignore_index` or None if no target has it). Raises an error for wrong targets."""
     _check_reduction(name, reduction)
     if not isinstance(ignore_index, (int, np.integer)):
         raise TypeError(f"{name}: ignore_index is a whole number, not {ignore_index!r}.")
-    shape, labels = np.shape(scores), np.asarray(data_of(target))
+    shape, labels = scores.shape, np.asarray(data_of(target))
     axis = losses.class_axis(scores)
     needed = shape[:axis] + shape[axis + 1 :]
     if not shape or labels.shape != needed:
         target_shape = f"a target of shape {needed}, got {labels.shape}"
         raise ValueError(f"{name}: scores {shape} need {target_shape}.")
-    whole_numbers(name, "the target", labels)
-    classes = shape[axis]
+    target, classes = whole_numbers(name, "the target", target), shape[axis]
     # A negative number is huge as an unsigned number, so one comparison checks both ends.
     unsigned = labels.astype(np.uint64)
     outside = labels.size and unsigned.item(unsigned.argmax()) >= classes
     if not outside and ignore_index < 0:
-        return ignore_index if is_recorded(target) else None  # the next target may have it
+        may_come = is_recorded(target)  # the next target may have it
+        return target, ignore_index if may_come else None
     kept = labels != ignore_index
     if outside and unsigned.max(where=kept, initial=0) >= classes:
         given = f"{labels[kept].min()}..{labels[kept].max()}"
@@ -54,7 +54,7 @@ def _checked(name, scores, target, reduction, ignore_index):
     if reduction == "mean" and not kept.any():
         all_are = f"all are {ignore_index}, which is ignored"
         raise ValueError(f"{name}: the mean of no targets: {all_are}.")
-    return ignore_index
+    return target, ignore_index
 
 
 def _nll(log_p, target, weight, reduction, ignored, smoothing=0.0):
@@ -94,7 +94,7 @@ def cross_entropy(
         p = (1 - label_smoothing) * given + label_smoothing / given.shape[axis]
         p = p if weight is None else p * by_channel("weight", weight, input)
         return REDUCTIONS[reduction](-np.sum(p * log_softmax(input, axis), axis=axis))
-    ignored = _checked("cross_entropy", input, target, reduction, ignore_index)
+    target, ignored = _checked("cross_entropy", input, target, reduction, ignore_index)
     log_p = log_softmax(input, axis)
     return _nll(log_p, target, weight, reduction, ignored, label_smoothing)
 
@@ -106,7 +106,7 @@ def nll_loss(input, target, reduction="mean", *, weight=None, ignore_index=-100)
     input is (N, C, ...) or (C,). target is class numbers. weight, reduction, ignore_index and
     errors as for cross_entropy.
     """
-    ignored = _checked("nll_loss", input, target, reduction, ignore_index)
+    target, ignored = _checked("nll_loss", input, target, reduction, ignore_index)
     return _nll(input, target, weight, reduction, ignored)
 
 

@@ -84,43 +84,44 @@ def conv_transpose2d(
 
 
 @composition
-def max_pool1d(x, kernel_size, stride=None, padding=0, dilation=1):
+def max_pool1d(x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False):
     """The largest entry of each window of x (N, C, L). Ties share the gradient equally.
 
     stride is kernel_size unless given. padding adds entries of -inf; no window may have padding
-    alone. dilation is the step inside a window. Raises ValueError for shapes and settings that do
+    alone. dilation is the step inside a window. ceil_mode=True adds a last window that is not full,
+    if it begins inside x or the padding before x. Raises ValueError for shapes and settings that do
     not fit.
     """
-    return _max_pool(1, x, kernel_size, stride, padding, dilation)
+    return _max_pool(1, x, kernel_size, stride, padding, dilation, ceil_mode)
 
 
 @composition
-def max_pool2d(x, kernel_size, stride=None, padding=0, dilation=1):
+def max_pool2d(x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False):
     """The largest entry of each window of x (N, C, H, W). Ties share the gradient equally.
 
     Arguments and errors as for max_pool1d; each is a number or a pair (vertical, horizontal).
     """
-    return _max_pool(2, x, kernel_size, stride, padding, dilation)
+    return _max_pool(2, x, kernel_size, stride, padding, dilation, ceil_mode)
 
 
 @composition
-def avg_pool1d(x, kernel_size, stride=None, padding=0, *, count_include_pad=True):
+def avg_pool1d(x, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
     """The mean of each window of x (N, C, L).
 
     stride is kernel_size unless given. padding adds zeros, which count in the mean unless
-    count_include_pad=False; no window may have padding alone. Raises ValueError for shapes and
-    settings that do not fit.
+    count_include_pad=False; no window may have padding alone. ceil_mode as for max_pool1d: what is
+    outside the padding does not count. Raises ValueError for shapes and settings that do not fit.
     """
-    return _avg_pool(1, x, kernel_size, stride, padding, count_include_pad)
+    return _avg_pool(1, x, kernel_size, stride, padding, ceil_mode, count_include_pad)
 
 
 @composition
-def avg_pool2d(x, kernel_size, stride=None, padding=0, *, count_include_pad=True):
+def avg_pool2d(x, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
     """The mean of each window of x (N, C, H, W).
 
     Arguments and errors as for avg_pool1d; each is a number or a pair (vertical, horizontal).
     """
-    return _avg_pool(2, x, kernel_size, stride, padding, count_include_pad)
+    return _avg_pool(2, x, kernel_size, stride, padding, ceil_mode, count_include_pad)
 
 
 @composition
@@ -252,8 +253,8 @@ class Window:
     name  the function that takes the settings, for its errors
     """
 
-    def __init__(self, name, rank, size, stride, padding, dilation):
-        self.name = name
+    def __init__(self, name, rank, size, stride, padding, dilation, ceil_mode=False):
+        self.name, self.ceil_mode = name, ceil_mode
         self.size = each(name, "kernel_size", size, rank, 1)
         self.dilation = each(name, "dilation", dilation, rank, 1)
         self.stride = self.size if stride is None else each(name, "stride", stride, rank, 1)
@@ -265,7 +266,7 @@ class Window:
         else:
             padding = 0 if padding == "valid" else padding
             self.padding = [(p, p) for p in each(name, "padding", padding, rank, 0)]
-        self.pads = any(map(any, self.padding))  # whether there is any padding
+        self.pads = ceil_mode or any(map(any, self.padding))  # whether there may be any padding
 
     def padded(self, space):
         """The sizes of a space with its padding."""
@@ -273,8 +274,20 @@ class Window:
 
     def pad(self, x, value=0):
         """x with `value` around it."""
-        widths = [(0, 0), (0, 0), *self.padding]
-        return np.pad(x, widths, constant_values=value) if self.pads else x
+        if not self.pads:
+            return x
+        ends = [(b, a + more) for (b, a), more in zip(self.padding, self.extra(x.shape[2:]))]
+        return np.pad(x, [(0, 0), (0, 0), *ends], constant_values=value)
+
+    def extra(self, space):
+        """How many entries ceil_mode adds at the end of each axis, for one window more."""
+        if not self.ceil_mode:
+            return (0,) * len(space)
+        spans = [d * (k - 1) + 1 for k, d in zip(self.size, self.dilation)]
+        rests = [n - span for n, span in zip(self.padded(space), spans)]  # after the first window
+        ends = [n + before for n, (before, _) in zip(space, self.padding)]
+        axes = zip(rests, ends, self.stride)
+        return [-rest % s if rest + -rest % s < end else 0 for rest, end, s in axes]
 
     def crop(self, x):
         """x without its padding."""
@@ -295,10 +308,16 @@ class Window:
         self.check_size(x)
         return windows.unfold(self.pad(x, value), self.size, self.stride, self.dilation)
 
-    def shares(self, x):
-        """The share of each window that is not padding. Raises ValueError if a share is 0."""
-        axes = tuple(range(-len(self.size), 0))
-        shares = np.mean(self.unfold(np.ones((1, 1, *x.shape[2:]), x.dtype)), axis=axes)
+    def shares(self, x, of_padding=0.0):
+        """The share of each window that is not padding. Raises ValueError if a share is 0.
+
+        of_padding  1.0 counts the padding that was asked for, but not what ceil_mode adds
+        """
+        inside = np.ones((1, 1, *x.shape[2:]), x.dtype)
+        inside = np.pad(inside, [(0, 0)] * 2 + self.padding, constant_values=of_padding)
+        inside = np.pad(inside, [(0, 0)] * 2 + [(0, more) for more in self.extra(x.shape[2:])])
+        inside = windows.unfold(inside, self.size, self.stride, self.dilation)
+        shares = np.mean(inside, axis=tuple(range(-len(self.size), 0)))
         if not shares.all():
             settings = f"padding {self.padding} is too large for kernel_size {self.size}"
             raise ValueError(f"{self.name}: {settings}: a window of x {x.shape} has padding alone.")
@@ -352,24 +371,26 @@ def _conv_transpose(rank, x, weight, bias, stride, padding, output_padding, grou
     return out if bias is None else out + np.reshape(bias, (-1, *[1] * rank))
 
 
-def _max_pool(rank, x, kernel_size, stride, padding, dilation):
+def _max_pool(rank, x, kernel_size, stride, padding, dilation, ceil_mode):
     name = f"max_pool{rank}d"
     check_axes(name, x, LAYOUTS[rank])
-    window = Window(name, rank, kernel_size, stride, padding, dilation)
+    window = Window(name, rank, kernel_size, stride, padding, dilation, ceil_mode)
     if window.pads:
         window.shares(x)
     return np.max(window.unfold(x, -math.inf), axis=tuple(range(-rank, 0)))
 
 
-def _avg_pool(rank, x, kernel_size, stride, padding, count_include_pad):
+def _avg_pool(rank, x, kernel_size, stride, padding, ceil_mode, count_include_pad):
     name = f"avg_pool{rank}d"
     check_axes(name, x, LAYOUTS[rank])
-    window = Window(name, rank, kernel_size, stride, padding, 1)
+    window = Window(name, rank, kernel_size, stride, padding, 1, ceil_mode)
     mean = np.mean(window.unfold(x), axis=tuple(range(-rank, 0)))
     if not window.pads:
         return mean
     shares = window.shares(x)
-    return mean if count_include_pad else mean / shares
+    if count_include_pad:
+        return mean / window.shares(x, 1.0) if ceil_mode else mean
+    return mean / shares
 
 
 def _adaptive_pool(kind, rank, x, output_size):

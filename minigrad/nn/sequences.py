@@ -378,15 +378,17 @@ class MultiheadAttention(Layer):
     ):
         for p in dropout, weight_dropout:
             check_settings("MultiheadAttention", p=p)
-        sizes = [embed_dim if size is None else size for size in (kdim, vdim)]
-        self.hold_sizes(embed_dim=embed_dim, num_heads=num_heads, kdim=sizes[0], vdim=sizes[1])
+        own = {"kdim": kdim, "vdim": vdim}
+        own = {name: size for name, size in own.items() if size not in (None, embed_dim)}
+        self.hold_sizes(embed_dim=embed_dim, num_heads=num_heads, **own)
         check_divides("MultiheadAttention", "num_heads", num_heads, embed_dim=embed_dim)
         self.dropout, self.bias, self.batch_first = dropout, bias, batch_first
         self.weight_dropout, self.in_proj_weight = weight_dropout, None
         weights = {"in_proj_weight": (3 * embed_dim, embed_dim)}
-        if sizes != [embed_dim] * 2:
-            features = zip("qkv", (embed_dim, *sizes))
-            weights = {f"{name}_proj_weight": (embed_dim, size) for name, size in features}
+        self.features = embed_dim, kdim or embed_dim, vdim or embed_dim
+        if own:
+            pairs = zip("qkv", self.features)
+            weights = {f"{name}_proj_weight": (embed_dim, size) for name, size in pairs}
         biases = {"in_proj_bias": (3 * embed_dim,) if bias else None}
         usual = {"init": glorot_uniform, "bias_init": zeros}
         self.add_parameters((embed_dim, 3 * embed_dim), weights, biases, usual | settings)
@@ -426,11 +428,10 @@ class MultiheadAttention(Layer):
         """Query, key and value as (N, time, embed_dim). Raises ValueError for other shapes."""
         shapes = q, k, v = [np.shape(x) for x in inputs]
         batch, time = (0, 1) if self.batch_first else (1, 0)
-        features = self.embed_dim, self.kdim, self.vdim
-        right = all(len(s) == 3 and s[2] == n for s, n in zip(shapes, features))
+        right = all(len(s) == 3 and s[2] == n for s, n in zip(shapes, self.features))
         if not right or not q[batch] == k[batch] == v[batch] or k[time] != v[time]:
             order = "(N, {}, {})" if self.batch_first else "({}, N, {})"
-            needed = ", ".join(order.format(*pair) for pair in zip("LSS", features))
+            needed = ", ".join(order.format(*pair) for pair in zip("LSS", self.features))
             needed += f".{_one_sequence(self.batch_first, len(q))}"
             raise ValueError(f"MultiheadAttention: query {q}, key {k}, value {v} must be {needed}")
         return inputs if self.batch_first else [np.swapaxes(x, 0, 1) for x in inputs]

@@ -10,7 +10,7 @@ from .reductions import restored
 
 def class_axis(x):
     """The axis of the classes of scores x (N, C, ...) or (C,)."""
-    return min(1, np.ndim(x) - 1)
+    return min(1, x.ndim - 1)
 
 
 def _chosen(x, target, ignore_index, dtype):
@@ -22,7 +22,7 @@ def _chosen(x, target, ignore_index, dtype):
     if ignore_index is not None:
         kept = np.not_equal(target, ignore_index)
         target, count = np.where(kept, target, 0), np.sum(kept, dtype=dtype)
-    if np.ndim(target) == axis == 1:
+    if axis == 1 == np.ndim(target):
         return (np.arange(len(target)), target), kept, count
     grid = list(np.ogrid[tuple(map(slice, np.shape(target)))])
     return (*grid[:axis], target, *grid[axis:]), kept, count

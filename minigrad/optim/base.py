@@ -21,7 +21,7 @@ import numpy as np
 
 from ..array import as_list
 from ..changes import mark_changed, tick
-from ..engine import Tensor
+from ..engine import Tensor, wants_gradient
 from ..ops.penalties import blocks
 from ..state import require_same
 
@@ -41,6 +41,7 @@ class Optimizer:
     parameters.
     """
 
+    flags = "nesterov", "maximize", "amsgrad", "centered"
     counters = ("steps",)  # the attributes that a step changes: load_state_dict restores them
 
     def __init__(self, parameters, **settings):
@@ -87,7 +88,16 @@ class Optimizer:
         self.modules += [] if module is None else [module]
 
     def valid(self, name, value):
-        """Whether a setting can have this value: a number >= 0. A subclass may allow others."""
+        """Whether a setting can have this value. A subclass may allow others.
+
+        `betas` are two numbers in [0, 1), the `flags` are True or False, and all other settings are
+        numbers >= 0.
+        """
+        if name in self.flags:
+            return isinstance(value, bool)
+        if name == "betas":
+            is_pair = isinstance(value, (tuple, list)) and len(value) == 2
+            return is_pair and all(self.valid("beta", b) and b < 1 for b in value)
         return isinstance(value, numbers.Real) and 0 <= value < math.inf
 
     def check_group(self, group):
@@ -113,7 +123,7 @@ class Optimizer:
                 idle.append(w)
             else:
                 trained.check(step)
-        if any(w.requires_grad for w in idle):
+        if any(map(wants_gradient, idle)):
             self.tell_newcomers(step, lambda w: w.grad is not None)
         if len(idle) == len(self.state):
             raise RuntimeError(
@@ -233,11 +243,12 @@ class Trained:
 
         The pieces are views. One of each fits the cache together. A buffer begins as zeros.
         """
-        data = self.parameter.data
+        arrays = [self.parameter.data, self.parameter.grad.data]
         for name in names:
             if name not in self.buffers:
-                self.buffers[name] = np.zeros_like(data)
-        return blocks([data, self.parameter.grad.data, *(self.buffers[name] for name in names)])
+                self.buffers[name] = np.zeros_like(arrays[0])
+            arrays.append(self.buffers[name])
+        return blocks(arrays)
 
     def state_dict(self):
         """The shape, the number of updates and copies of the buffers."""
