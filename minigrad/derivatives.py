@@ -2,8 +2,8 @@
 
 func          takes Tensors, and returns a Tensor or a tuple of them
 inputs        a Tensor or a tuple of them, of float dtypes
-v             a vector: arrays or Tensors of the shapes of the inputs or of the outputs. It may be
-              left out where there is one number
+v             a vector: an array or Tensor of the shape of the input or of the output, or a tuple of
+              them. It may be left out where there is one number
 create_graph  True: the results are recorded as functions of the inputs, for further derivatives
 
 For a tuple of inputs or outputs the results are tuples too. An output that does not depend on an
@@ -13,87 +13,72 @@ Tensors, and ValueError for vectors of other shapes.
 
 import numpy as np
 
-from .array import data_of
+from . import errors
 from .engine import Tensor, grad
 
 __all__ = ["hessian", "hvp", "jacobian", "jvp", "vjp"]
 
 
-def _several(name, what, x):
-    """x as a tuple of Tensors."""
-    xs = tuple(x) if isinstance(x, (tuple, list)) else (x,)
-    for t in xs:
-        if not isinstance(t, Tensor):
-            raise TypeError(f"{name}: the {what} must be Tensors, not {t!r:.60}.")
-    return xs
+def _tuple(x):
+    return tuple(x) if isinstance(x, (tuple, list)) else (x,)
 
 
-def _called(name, func, inputs, create_graph):
-    """(leaves for the inputs, the outputs). With create_graph, the inputs stay in their graphs."""
-    xs = _several(name, "inputs", inputs)
-    xs = [+x if create_graph and x.requires_grad else Tensor(x.data, True) for x in xs]
+def _like(given, results):
+    """The results as `given` was: one, or a tuple."""
+    return tuple(results) if isinstance(given, (tuple, list)) else results[0]
+
+
+def _called(func, inputs, create_graph):
+    """(leaves for the inputs, the outputs). With create_graph the inputs keep their graphs."""
+    xs = []
+    for x in _tuple(inputs):
+        if not isinstance(x, Tensor):
+            raise TypeError(f"derivatives: the inputs must be Tensors, not {x!r:.60}.")
+        xs.append(+x if create_graph and x.requires_grad else Tensor(x.data, True))
     out = func(*xs)
-    return xs, out, _several(name, "outputs", out)
-
-
-def _vectors(name, v, like):
-    """v as a list of arrays or Tensors of these shapes. Without v, 1 for one number."""
-    if v is None and [x.size for x in like] == [1]:
-        return [np.ones(like[0].shape, like[0].dtype)]
-    vs = list(v) if isinstance(v, (tuple, list)) else [v]
-    if [np.shape(data_of(u)) for u in vs] != [x.shape for x in like]:
-        given = [u if u is None else np.shape(data_of(u)) for u in vs]
-        raise ValueError(f"{name}: v needs the shapes {[x.shape for x in like]}, got {given}.")
-    return vs
+    if others := [y for y in _tuple(out) if not isinstance(y, Tensor)]:
+        raise TypeError(f"derivatives: the outputs must be Tensors, not {others[0]!r:.60}.")
+    return xs, out
 
 
 def _pulled(ys, vectors, xs, create_graph):
     """The sum over the outputs of vector times Jacobian, for each input."""
+    ys, vectors, found = _tuple(ys), _tuple(vectors), [None] * len(xs)
+    if len(ys) != len(vectors):
+        raise errors.wrong_count(ys, vectors)
     pairs = [(y, v) for y, v in zip(ys, vectors) if y.requires_grad]
-    found = [None] * len(xs)
     if pairs:
-        outputs, weights = map(list, zip(*pairs))
-        found = grad(outputs, xs, weights, True, create_graph, allow_unused=True)
+        outputs, vectors = zip(*pairs)
+        found = grad(list(outputs), xs, list(vectors), True, create_graph, allow_unused=True)
     return tuple(Tensor(np.zeros_like(x.data)) if g is None else g for x, g in zip(xs, found))
-
-
-def _like(given, results, create_graph=True):
-    """The results as `given` was: one Tensor or a tuple."""
-    results = tuple(results if create_graph else (t.detach() for t in results))
-    return results if isinstance(given, (tuple, list)) else results[0]
 
 
 def vjp(func, inputs, v=None, create_graph=False):
     """(outputs, v times the Jacobian): one pass back.
 
     >>> x = Tensor([1.0, 2.0])
-    >>> vjp(lambda x: x * x, x, [1.0, 10.0])
-    (Tensor([1., 4.]), Tensor([ 2., 40.]))
+    >>> vjp(lambda x: x * x, x, np.array([1.0, 10.0]))[1]
+    Tensor([ 2., 40.])
     """
-    xs, out, ys = _called("vjp", func, inputs, create_graph)
-    products = _pulled(ys, _vectors("vjp", v, ys), xs, create_graph)
-    return _like(out, ys, create_graph), _like(inputs, products)
+    xs, out = _called(func, inputs, create_graph)
+    return out, _like(inputs, _pulled(out, v, xs, create_graph))
 
 
 def jvp(func, inputs, v=None, create_graph=False):
     """(outputs, the Jacobian times v): the derivative along v.
 
-    u times the Jacobian is linear in u. Its derivative by u along v is the Jacobian times v
-    (Townsend 2017).
+    u times the Jacobian is linear in u. Its derivative by u along v is the Jacobian times v.
     """
-    xs, out, ys = _called("jvp", func, inputs, create_graph)
-    vs = _vectors("jvp", v, xs)
-    us = [Tensor(np.zeros_like(y.data), True) for y in ys]
-    products = _pulled(_pulled(ys, us, xs, True), vs, us, create_graph)
-    return _like(out, ys, create_graph), _like(out, products)
+    xs, out = _called(func, inputs, create_graph)
+    us = [Tensor(np.zeros_like(y.data), True) for y in _tuple(out)]
+    return out, _like(out, _pulled(_pulled(out, us, xs, True), v, us, create_graph))
 
 
 def hvp(func, inputs, v=None, create_graph=False):
     """(output, the Hessian times v) of a func that returns one number (Pearlmutter 1994)."""
-    xs, out, ys = _called("hvp", func, inputs, create_graph)
-    slopes = _pulled(ys, _vectors("hvp", None, ys), xs, True)
-    products = _pulled(slopes, _vectors("hvp", v, xs), xs, create_graph)
-    return _like(out, ys, create_graph), _like(inputs, products)
+    xs, out = _called(func, inputs, create_graph)
+    slopes = _pulled(out, None, xs, True)
+    return out, _like(inputs, _pulled(slopes, v, xs, create_graph))
 
 
 def jacobian(func, inputs, create_graph=False):
@@ -101,14 +86,14 @@ def jacobian(func, inputs, create_graph=False):
 
     It takes one pass back for each entry of the outputs.
     """
-    xs, out, ys = _called("jacobian", func, inputs, create_graph)
+    xs, out = _called(func, inputs, create_graph)
     rows = []
-    for y in ys:
-        unit = np.eye(y.size, dtype=y.dtype).reshape(y.size, *y.shape)
-        slopes = [_pulled([y], [u], xs, create_graph) for u in unit]
-        columns = zip(*slopes) if slopes else [[np.zeros((0, *x.shape), x.dtype)] for x in xs]
+    for y in _tuple(out):
+        units = np.eye(y.size, dtype=y.dtype).reshape(y.size, *y.shape)
+        slopes = [_pulled(y, unit, xs, create_graph) for unit in units]
+        columns = [np.stack(c) for c in zip(*slopes)] or [Tensor(np.zeros(0)) for x in xs]
         shapes = [(*y.shape, *x.shape) for x in xs]
-        rows.append(_like(inputs, [np.reshape(np.stack(c), s) for c, s in zip(columns, shapes)]))
+        rows.append(_like(inputs, [np.reshape(c, shape) for c, shape in zip(columns, shapes)]))
     return _like(out, rows)
 
 
@@ -119,11 +104,10 @@ def hessian(func, inputs, create_graph=False):
 
     >>> hessian(lambda x: (x**3).sum(), Tensor([1.0, 2.0]))
     Tensor([[ 6.,  0.],
-           [ 0., 12.]])
+            [ 0., 12.]])
     """
 
     def slope(*xs):
-        ys = _several("hessian", "outputs", func(*xs))
-        return _like(inputs, _pulled(ys, _vectors("hessian", None, ys), xs, True))
+        return _like(inputs, _pulled(func(*xs), None, xs, True))
 
     return jacobian(slope, inputs, create_graph)

@@ -8,13 +8,12 @@ import math
 
 import numpy as np
 
-from ..ops import erf, relu, sigmoid, softmax, softplus
+from ..ops import erf, relu, sigmoid, softplus
 from ..registry import composition
 from .checks import by_channel
 
-__all__ = ["leaky_relu", "elu", "selu", "celu", "silu", "gelu", "mish", "relu6", "hardtanh"]
-__all__ += ["hardsigmoid", "hardswish", "softsign", "logsigmoid", "tanhshrink", "softshrink"]
-__all__ += ["softmin", "glu", "prelu"]
+__all__ = ["leaky_relu", "elu", "selu", "silu", "gelu", "mish", "relu6", "hardtanh", "hardsigmoid"]
+__all__ += ["hardswish", "softsign", "logsigmoid", "glu", "prelu"]
 
 
 @composition
@@ -59,12 +58,6 @@ def gelu(x, approximate="none"):
 
 
 @composition
-def celu(x, alpha=1.0):
-    """x where x > 0, else alpha (exp(x / alpha) - 1) (Barron 2017, arXiv:1704.07483)."""
-    return relu(x) + alpha * np.expm1(np.clip(x, None, 0) / alpha)
-
-
-@composition
 def mish(x):
     """x * tanh(softplus(x)) (Misra 2020, arXiv:1908.08681)."""
     return x * np.tanh(softplus(x))
@@ -104,24 +97,6 @@ def softsign(x):
 def logsigmoid(x):
     """log sigmoid(x), without overflow."""
     return -softplus(-x)
-
-
-@composition
-def tanhshrink(x):
-    """x - tanh(x)."""
-    return x - np.tanh(x)
-
-
-@composition
-def softshrink(x, lambd=0.5):
-    """x moved towards 0 by lambd, and 0 where |x| <= lambd: the proximal operator of the lasso."""
-    return relu(x - lambd) - relu(-x - lambd)
-
-
-@composition
-def softmin(x, axis=-1):
-    """softmax(-x): shares along `axis` that are large where x is small."""
-    return softmax(-x, axis)
 
 
 @composition

@@ -164,9 +164,7 @@ def huber_loss(input, target, reduction="mean", delta=1.0):
 
 @composition(kind="loss")
 def smooth_l1_loss(input, target, reduction="mean", beta=1.0):
-    """huber_loss with delta = beta, divided by beta; for beta = 0, l1_loss. Errors: see there."""
-    if beta == 0:
-        return l1_loss(input, target, reduction)
+    """huber_loss with delta = beta, divided by beta (Girshick 2015). Errors: see there."""
     return huber_loss(input, target, reduction, beta) / beta
 
 
@@ -175,11 +173,6 @@ def _check_probabilities(name, what, p):
     values = data_of(p)
     if not (values.min(initial=0) >= 0 and values.max(initial=1) <= 1):
         raise ValueError(f"{name}: the {what} must be from 0 to 1.")
-
-
-def _check_targets(name, target):
-    if not getattr(target, "requires_grad", False):
-        _check_probabilities(name, "targets", target)
 
 
 def _weighted(entries, weight, reduction):
@@ -203,7 +196,8 @@ def binary_cross_entropy_with_logits(
     """
     name = "binary_cross_entropy_with_logits"
     input, target = _equal_shapes(name, input, target, reduction)
-    _check_targets(name, target)
+    if not getattr(target, "requires_grad", False):
+        _check_probabilities(name, "targets", target)
     positive = target if pos_weight is None else pos_weight * target
     entries = positive * softplus(-input) + (1 - target) * softplus(input)
     return _weighted(entries, weight, reduction)
@@ -219,32 +213,27 @@ def binary_cross_entropy(input, target, reduction="mean", *, weight=None):
     """-t log p - (1-t) log(1-p) of probabilities p = input and targets t = target; logs >= -100.
 
     Of scores, binary_cross_entropy_with_logits is more precise. Arguments and errors: see there;
-    the input must be in [0, 1] too.
+    both must be in [0, 1].
     """
     input, target = _equal_shapes("binary_cross_entropy", input, target, reduction)
-    _check_targets("binary_cross_entropy", target)
-    _check_probabilities("binary_cross_entropy", "probabilities", input)
+    for what, p in ("targets", target), ("probabilities", input):
+        _check_probabilities("binary_cross_entropy", what, p)
     return _weighted(-target * _log(input) - (1 - target) * _log(1 - input), weight, reduction)
 
 
 @composition(kind="loss")
-def kl_div(input, target, reduction="mean", log_target=False):
+def kl_div(input, target, reduction="mean"):
     """target * (log target - input) of log-probabilities `input` and probabilities `target`.
 
-    reduction   "mean" over all entries, "batchmean", the sum divided by len(input), which is the
-                mean of the Kullback-Leibler divergences, "sum" or "none"
-    log_target  True: the target holds log-probabilities too
+    reduction  "mean" over all entries, "batchmean", the sum divided by len(input), which is the
+               mean of the Kullback-Leibler divergences, "sum" or "none"
 
     Raises ValueError if the shapes differ.
     """
     summed = "sum" if reduction == "batchmean" else reduction
     input, target = _equal_shapes("kl_div", input, target, summed)
-    if log_target:
-        entries = np.exp(target) * (target - input)
-    else:
-        entries = np.where(target > 0, target * np.log(np.where(target > 0, target, 1)), 0)
-        entries = entries - target * input
-    out = REDUCTIONS[summed](entries)
+    entropy = np.where(target > 0, target * np.log(np.where(target > 0, target, 1)), 0)
+    out = REDUCTIONS[summed](entropy - target * input)
     return out / len(input) if reduction == "batchmean" else out
 
 
@@ -266,7 +255,7 @@ def cosine_similarity(x1, x2, dim=1, eps=1e-8):
 
 @composition(kind="loss")
 def triplet_margin_loss(
-    anchor, positive, negative, margin=1.0, p=2.0, eps=1e-6, swap=False, *, reduction="mean"
+    anchor, positive, negative, margin=1.0, p=2.0, eps=1e-6, *, reduction="mean"
 ):
     """max(0, margin + |anchor - positive| - |anchor - negative|), distances along the last axis.
 
@@ -274,7 +263,6 @@ def triplet_margin_loss(
 
     p          the order of the norm
     eps        is added to each difference, since a norm has no derivative at 0
-    swap       True: the distance of the positive to the negative counts if it is smaller
     reduction  "mean", "sum" or "none"
     """
     _check_reduction("triplet_margin_loss", reduction)
@@ -282,6 +270,5 @@ def triplet_margin_loss(
     def distance(x, y):
         return np.linalg.norm(x - y + eps, p, axis=-1)
 
-    apart = distance(anchor, negative)
-    apart = np.minimum(apart, distance(positive, negative)) if swap else apart
-    return REDUCTIONS[reduction](relu(margin + distance(anchor, positive) - apart))
+    gap = distance(anchor, negative) - distance(anchor, positive)
+    return REDUCTIONS[reduction](relu(margin - gap))

@@ -84,44 +84,43 @@ def conv_transpose2d(
 
 
 @composition
-def max_pool1d(x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False):
+def max_pool1d(x, kernel_size, stride=None, padding=0, dilation=1):
     """The largest entry of each window of x (N, C, L). Ties share the gradient equally.
 
     stride is kernel_size unless given. padding adds entries of -inf; no window may have padding
-    alone. dilation is the step inside a window. ceil_mode=True adds a last window that is not full,
-    if it begins inside x or the padding before x. Raises ValueError for shapes and settings that do
+    alone. dilation is the step inside a window. Raises ValueError for shapes and settings that do
     not fit.
     """
-    return _max_pool(1, x, kernel_size, stride, padding, dilation, ceil_mode)
+    return _max_pool(1, x, kernel_size, stride, padding, dilation)
 
 
 @composition
-def max_pool2d(x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False):
+def max_pool2d(x, kernel_size, stride=None, padding=0, dilation=1):
     """The largest entry of each window of x (N, C, H, W). Ties share the gradient equally.
 
     Arguments and errors as for max_pool1d; each is a number or a pair (vertical, horizontal).
     """
-    return _max_pool(2, x, kernel_size, stride, padding, dilation, ceil_mode)
+    return _max_pool(2, x, kernel_size, stride, padding, dilation)
 
 
 @composition
-def avg_pool1d(x, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
+def avg_pool1d(x, kernel_size, stride=None, padding=0, *, count_include_pad=True):
     """The mean of each window of x (N, C, L).
 
     stride is kernel_size unless given. padding adds zeros, which count in the mean unless
-    count_include_pad=False; no window may have padding alone. ceil_mode as for max_pool1d: what is
-    outside the padding does not count. Raises ValueError for shapes and settings that do not fit.
+    count_include_pad=False; no window may have padding alone. Raises ValueError for shapes and
+    settings that do not fit.
     """
-    return _avg_pool(1, x, kernel_size, stride, padding, ceil_mode, count_include_pad)
+    return _avg_pool(1, x, kernel_size, stride, padding, count_include_pad)
 
 
 @composition
-def avg_pool2d(x, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
+def avg_pool2d(x, kernel_size, stride=None, padding=0, *, count_include_pad=True):
     """The mean of each window of x (N, C, H, W).
 
     Arguments and errors as for avg_pool1d; each is a number or a pair (vertical, horizontal).
     """
-    return _avg_pool(2, x, kernel_size, stride, padding, ceil_mode, count_include_pad)
+    return _avg_pool(2, x, kernel_size, stride, padding, count_include_pad)
 
 
 @composition
@@ -196,18 +195,11 @@ def interpolate(x, size=None, scale_factor=None, mode="nearest", align_corners=F
     for axis, (m, n, scale) in enumerate(zip(size, space, scales), start=2):
         if mode == "nearest":
             places = np.round(np.arange(m) / scale, 9)  # 33 / 1.1 = 30
-        elif align_corners:
-            places = np.linspace(0, n - 1, m)
-        else:
-            places = np.maximum((np.arange(m) + 0.5) / scale - 0.5, 0)
-        places = np.minimum(places, n - 1)
-        below = places.astype(int)
-        lower = np.take(x, below, axis)
-        if mode != "nearest":
-            share = np.reshape(places - below, (-1, *[1] * (x.ndim - 1 - axis))).astype(x.dtype)
-            upper = np.take(x, np.minimum(below + 1, n - 1), axis)
-            lower = lower + share * (upper - lower)
-        x = lower
+            x = np.take(x, np.minimum(places, n - 1).astype(int), axis)
+            continue
+        places = np.linspace(0, n - 1, m) if align_corners else (np.arange(m) + 0.5) / scale - 0.5
+        apart = np.absolute(np.arange(n)[:, None] - np.clip(places, 0, n - 1))
+        x = _mixed(x, axis, np.maximum(1 - apart, 0))
     return x
 
 
@@ -253,8 +245,8 @@ class Window:
     name  the function that takes the settings, for its errors
     """
 
-    def __init__(self, name, rank, size, stride, padding, dilation, ceil_mode=False):
-        self.name, self.ceil_mode = name, ceil_mode
+    def __init__(self, name, rank, size, stride, padding, dilation):
+        self.name = name
         self.size = each(name, "kernel_size", size, rank, 1)
         self.dilation = each(name, "dilation", dilation, rank, 1)
         self.stride = self.size if stride is None else each(name, "stride", stride, rank, 1)
@@ -266,7 +258,7 @@ class Window:
         else:
             padding = 0 if padding == "valid" else padding
             self.padding = [(p, p) for p in each(name, "padding", padding, rank, 0)]
-        self.pads = ceil_mode or any(map(any, self.padding))  # whether there may be any padding
+        self.pads = any(map(any, self.padding))  # whether there is any padding
 
     def padded(self, space):
         """The sizes of a space with its padding."""
@@ -274,20 +266,8 @@ class Window:
 
     def pad(self, x, value=0):
         """x with `value` around it."""
-        if not self.pads:
-            return x
-        ends = [(b, a + more) for (b, a), more in zip(self.padding, self.extra(x.shape[2:]))]
-        return np.pad(x, [(0, 0), (0, 0), *ends], constant_values=value)
-
-    def extra(self, space):
-        """How many entries ceil_mode adds at the end of each axis, for one window more."""
-        if not self.ceil_mode:
-            return (0,) * len(space)
-        spans = [d * (k - 1) + 1 for k, d in zip(self.size, self.dilation)]
-        rests = [n - span for n, span in zip(self.padded(space), spans)]  # after the first window
-        ends = [n + before for n, (before, _) in zip(space, self.padding)]
-        axes = zip(rests, ends, self.stride)
-        return [-rest % s if rest + -rest % s < end else 0 for rest, end, s in axes]
+        widths = [(0, 0), (0, 0), *self.padding]
+        return np.pad(x, widths, constant_values=value) if self.pads else x
 
     def crop(self, x):
         """x without its padding."""
@@ -308,16 +288,10 @@ class Window:
         self.check_size(x)
         return windows.unfold(self.pad(x, value), self.size, self.stride, self.dilation)
 
-    def shares(self, x, of_padding=0.0):
-        """The share of each window that is not padding. Raises ValueError if a share is 0.
-
-        of_padding  1.0 counts the padding that was asked for, but not what ceil_mode adds
-        """
-        inside = np.ones((1, 1, *x.shape[2:]), x.dtype)
-        inside = np.pad(inside, [(0, 0)] * 2 + self.padding, constant_values=of_padding)
-        inside = np.pad(inside, [(0, 0)] * 2 + [(0, more) for more in self.extra(x.shape[2:])])
-        inside = windows.unfold(inside, self.size, self.stride, self.dilation)
-        shares = np.mean(inside, axis=tuple(range(-len(self.size), 0)))
+    def shares(self, x):
+        """The share of each window that is not padding. Raises ValueError if a share is 0."""
+        axes = tuple(range(-len(self.size), 0))
+        shares = np.mean(self.unfold(np.ones((1, 1, *x.shape[2:]), x.dtype)), axis=axes)
         if not shares.all():
             settings = f"padding {self.padding} is too large for kernel_size {self.size}"
             raise ValueError(f"{self.name}: {settings}: a window of x {x.shape} has padding alone.")
@@ -371,26 +345,24 @@ def _conv_transpose(rank, x, weight, bias, stride, padding, output_padding, grou
     return out if bias is None else out + np.reshape(bias, (-1, *[1] * rank))
 
 
-def _max_pool(rank, x, kernel_size, stride, padding, dilation, ceil_mode):
+def _max_pool(rank, x, kernel_size, stride, padding, dilation):
     name = f"max_pool{rank}d"
     check_axes(name, x, LAYOUTS[rank])
-    window = Window(name, rank, kernel_size, stride, padding, dilation, ceil_mode)
+    window = Window(name, rank, kernel_size, stride, padding, dilation)
     if window.pads:
         window.shares(x)
     return np.max(window.unfold(x, -math.inf), axis=tuple(range(-rank, 0)))
 
 
-def _avg_pool(rank, x, kernel_size, stride, padding, ceil_mode, count_include_pad):
+def _avg_pool(rank, x, kernel_size, stride, padding, count_include_pad):
     name = f"avg_pool{rank}d"
     check_axes(name, x, LAYOUTS[rank])
-    window = Window(name, rank, kernel_size, stride, padding, 1, ceil_mode)
+    window = Window(name, rank, kernel_size, stride, padding, 1)
     mean = np.mean(window.unfold(x), axis=tuple(range(-rank, 0)))
     if not window.pads:
         return mean
     shares = window.shares(x)
-    if count_include_pad:
-        return mean / window.shares(x, 1.0) if ceil_mode else mean
-    return mean / shares
+    return mean if count_include_pad else mean / shares
 
 
 def _adaptive_pool(kind, rank, x, output_size):
@@ -405,11 +377,15 @@ def _adaptive_pool(kind, rank, x, output_size):
     for axis, (m, n) in enumerate(zip(sizes, space), start=2):
         i, j = np.arange(m), np.arange(n)[:, None]
         inside = (j >= i * n // m) & (j < -(-(i + 1) * n // m))
-        x = np.moveaxis(x, axis, -1)
         if kind == "max":
-            x = np.max(np.where(inside.T, np.expand_dims(x, -2), -math.inf), axis=-1)
+            sections = np.where(inside.T, np.expand_dims(np.moveaxis(x, axis, -1), -2), -math.inf)
+            x = np.moveaxis(np.max(sections, axis=-1), -1, axis)
         else:
-            floats = np.result_type(x.dtype, np.float16)  # whole numbers become floats
-            x = x @ (inside / inside.sum(axis=0)).astype(floats)
-        x = np.moveaxis(x, -1, axis)
+            x = _mixed(x, axis, inside / inside.sum(axis=0))
     return x
+
+
+def _mixed(x, axis, shares):
+    """Mixtures of the entries of x along an axis, by their shares (entries, mixtures)."""
+    shares = shares.astype(np.result_type(x.dtype, np.float16))  # whole numbers become floats
+    return np.moveaxis(np.moveaxis(x, axis, -1) @ shares, -1, axis)

@@ -1,7 +1,6 @@
 """Modules, layers, initialisers and penalties, with PyTorch's names and state_dict keys."""
 
 from .. import later
-from .activity import *
 from .dropout import *
 from .initialisers import *
 from .layers import *

@@ -7,13 +7,12 @@ import numpy as np
 
 from .. import functional as F
 from ..functional.checks import check_divides, each
-from ..functional.windows import Window
 from .module import Layer, Module
 
 __all__ = ["Affine", "Linear", "Conv1d", "Conv2d", "ConvTranspose1d", "ConvTranspose2d", "Flatten"]
 __all__ += ["ReLU", "Sigmoid", "Tanh", "Softplus", "SiLU", "SELU", "GELU", "ELU", "LeakyReLU"]
-__all__ += ["CELU", "Mish", "ReLU6", "Hardtanh", "Hardsigmoid", "Hardswish", "Softsign"]
-__all__ += ["LogSigmoid", "Tanhshrink", "Softshrink", "Softmin", "GLU", "PReLU", "Identity"]
+__all__ += ["Mish", "ReLU6", "Hardtanh", "Hardsigmoid", "Hardswish", "Softsign"]
+__all__ += ["LogSigmoid", "GLU", "PReLU", "Identity"]
 __all__ += ["Softmax", "LogSoftmax", "MaxPool1d", "MaxPool2d", "AvgPool1d", "AvgPool2d"]
 __all__ += ["AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveMaxPool1d", "AdaptiveMaxPool2d"]
 __all__ += ["Upsample", "CosineSimilarity"]
@@ -118,15 +117,13 @@ class Conv1d(Convolution):
     """The convolution `functional.conv1d`, which explains stride, padding, dilation and groups.
 
     x (N, in_channels, L), weight (out_channels, in_channels / groups, kernel_size), bias
-    (out_channels,). padding_mode: "zeros", "reflect", "replicate" (the entry at the edge) or
-    "circular". Settings: penalty, bias_penalty, init, bias_init, rng, dtype: see Layer.
-    Raises ValueError for sizes that are not whole numbers >= 1, groups that do not divide the
-    channels, and another padding_mode.
+    (out_channels,). Settings: penalty, bias_penalty, init, bias_init, rng, dtype: see Layer.
+    Raises ValueError for sizes that are not whole numbers >= 1, and groups that do not divide the
+    channels.
     """
 
     axes, function = 1, staticmethod(F.conv1d)
     settings = "stride", "padding", "dilation", "groups"
-    modes = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}  # NumPy's names
 
     def __init__(
         self,
@@ -138,24 +135,10 @@ class Conv1d(Convolution):
         dilation=1,
         groups=1,
         bias=True,
-        padding_mode="zeros",
         **settings,
     ):
         options = stride, padding, dilation, groups
         super().__init__(in_channels, out_channels, kernel_size, bias, options, settings)
-        if padding_mode != "zeros" and padding_mode not in self.modes:
-            known = ", ".join(map(repr, ["zeros", *self.modes]))
-            kind = type(self).__name__
-            raise ValueError(f"{kind}: padding_mode is one of {known}, not {padding_mode!r}.")
-        self.padding_mode = padding_mode
-
-    def forward(self, x):
-        if self.padding_mode == "zeros":
-            return super().forward(x)
-        sizes = self.kernel_size, self.stride, self.padding, self.dilation
-        window = Window(type(self).__name__, self.axes, *sizes)
-        x = np.pad(x, [(0, 0), (0, 0), *window.padding], self.modes[self.padding_mode])
-        return self.function(x, self.weight, self.bias, **self.held() | {"padding": 0})
 
 
 class Conv2d(Conv1d):
@@ -276,7 +259,6 @@ SELU = _layer_of(F.selu, "SELU")
 GELU = _layer_of(F.gelu, "GELU")
 ELU = _layer_of(F.elu, "ELU")
 LeakyReLU = _layer_of(F.leaky_relu, "LeakyReLU")
-CELU = _layer_of(F.celu, "CELU")
 Mish = _layer_of(F.mish, "Mish")
 ReLU6 = _layer_of(F.relu6, "ReLU6")
 Hardtanh = _layer_of(F.hardtanh, "Hardtanh")
@@ -284,9 +266,6 @@ Hardsigmoid = _layer_of(F.hardsigmoid, "Hardsigmoid")
 Hardswish = _layer_of(F.hardswish, "Hardswish")
 Softsign = _layer_of(F.softsign, "Softsign")
 LogSigmoid = _layer_of(F.logsigmoid, "LogSigmoid")
-Tanhshrink = _layer_of(F.tanhshrink, "Tanhshrink")
-Softshrink = _layer_of(F.softshrink, "Softshrink")
-Softmin = _layer_of(F.softmin, "Softmin")
 GLU = _layer_of(F.glu, "GLU")
 Softmax = _layer_of(F.softmax, "Softmax")
 LogSoftmax = _layer_of(F.log_softmax, "LogSoftmax")

@@ -4,7 +4,9 @@ from abc import ABCMeta
 from copy import copy, deepcopy
 from functools import cache
 from inspect import Signature, signature
+from itertools import chain
 from reprlib import recursive_repr
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -19,15 +21,8 @@ from ..state import require_same
 from .initialisers import fan_in_uniform
 from .penalties import require_penalty
 
-__all__ = [
-    "Layer",
-    "Module",
-    "ModuleDict",
-    "ModuleList",
-    "Parameter",
-    "ParameterList",
-    "Sequential",
-]
+__all__ = ["Layer", "Module", "Parameter", "Sequential"]
+__all__ += ["ModuleDict", "ModuleList", "ParameterList"]
 
 _get_scope, _set_scope = scope.get, scope.set
 
@@ -231,15 +226,11 @@ class Module(metaclass=ModuleClass):
 
         Raises TypeError for anything but an array, a Tensor of plain data, or None.
         """
-        if tensor is not None and not _is_data(tensor):
-            kind = type(self).__name__
-            raise TypeError(
-                f"{kind}: the buffer {name} is an array, not a {type(tensor).__name__}."
-            )
-        if not persistent:
-            self._unsaved = {*self._unsaved, name}
+        if not (tensor is None or _is_data(tensor)):
+            raise TypeError(f"register_buffer: {name} is a {type(tensor).__name__}, not an array.")
         if self._buffers is not None:
-            vars(self)["_buffers"] = self._buffers | {name}
+            self._buffers |= {name}
+        self._unsaved = self._unsaved if persistent else (*self._unsaved, name)
         setattr(self, name, tensor)
 
     def apply(self, function):
@@ -256,11 +247,16 @@ class Module(metaclass=ModuleClass):
         return self
 
     def register_forward_hook(self, hook):
-        """Calls hook(module, args, output) after each forward. What it returns replaces the output,
-        unless it is None. The result has a method `remove`.
+        """Calls hook(module, args, output) after each forward. Returns what has a method `remove`.
+
+        What the hook returns replaces the output, unless it is None.
         """
         self._hooks = (*self._hooks, hook)
-        return Hook(self, hook)
+
+        def remove():
+            self._hooks = tuple(h for h in self._hooks if h is not hook)
+
+        return SimpleNamespace(remove=remove)
 
     def zero_grad(self):
         """Sets the gradient of every parameter to None. The next backward then starts from zero."""
@@ -363,17 +359,6 @@ class Module(metaclass=ModuleClass):
             return f"{type(self).__name__}({extra})"
         inside = "\n".join([extra] * bool(extra) + lines).replace("\n", "\n  ")
         return f"{type(self).__name__}(\n  {inside}\n)"
-
-
-class Hook:
-    """A forward hook of a module, to remove it."""
-
-    def __init__(self, module, hook):
-        self.module, self.hook = module, hook
-
-    def remove(self):
-        """Takes the hook out of the module."""
-        self.module._hooks = tuple(h for h in self.module._hooks if h is not self.hook)
 
 
 class Parameters:
@@ -505,31 +490,28 @@ def _arguments(kind):
     return arguments | {"penalty": None, "bias_penalty": None}
 
 
-class ModuleList(Module, list):
-    """A list of modules or parameters that is a module too: it has parameters() and state_dict().
+class Container(Module):
+    """The base of ModuleList and ModuleDict: a list or dict of modules and parameters.
 
-    In a module a plain list does the same, but for its methods.
+    It is a module too, so it has parameters() and state_dict(). As an attribute of a module, a
+    plain list or dict does the same.
     """
 
     __eq__, __hash__ = object.__eq__, object.__hash__
 
     def __init__(self, entries=()):
-        list.__init__(self, entries)
+        super(Module, self).__init__(entries)
 
     def named_members(self):
-        return _members(vars(self) | dict(enumerate(self)))
+        return chain(_members(vars(self)), _members(self))
 
 
-class ModuleDict(Module, dict):
-    """A dict of modules or parameters that is a module too. In a module a plain dict does, too."""
+class ModuleList(Container, list):
+    """A list of modules or parameters that is a module: see Container."""
 
-    __eq__, __hash__ = object.__eq__, object.__hash__
 
-    def __init__(self, entries=()):
-        dict.__init__(self, entries)
-
-    def named_members(self):
-        return _members(vars(self) | self)
+class ModuleDict(Container, dict):
+    """A dict of modules or parameters that is a module: see Container."""
 
 
 ParameterList = ModuleList
@@ -569,22 +551,19 @@ class Sequential(Module):
 
     def append(self, module):
         """Adds a module at the end. Returns the Sequential."""
-        self._add(str(len(self)), module)
-        return self
+        return self.insert(len(self), module)
 
     def insert(self, index, module):
-        """Puts a module before the one at `index`; all after it get new numbers.
+        """Puts a module before the one at `index`; those after it get new numbers.
 
-        Returns the Sequential. Raises ValueError if it has names that are no numbers.
+        Returns the Sequential. Raises ValueError if one of them has a name that is no number.
         """
-        require_function("Sequential", index, module)
-        if not all(map(str.isdigit, self._order)):
-            raise ValueError(f"Sequential.insert: the modules have names, {self._order}.")
-        modules = list(self)
-        modules.insert(index, module)
-        self.append(modules[-1])
-        for i, module in enumerate(modules):
-            self[i] = module
+        moved = [*self][index:]
+        if not all(map(str.isdigit, self._order[index:])):
+            raise ValueError(f"Sequential.insert: modules after {index} have names: {self._order}.")
+        self._add(str(len(self)), module)
+        for i, part in enumerate([module, *moved], len(self) - 1 - len(moved)):
+            self[i] = part
         return self
 
     def __setitem__(self, i, module):

@@ -8,19 +8,17 @@ import numpy as np
 
 from .. import functional as F
 from ..engine import Tensor
-from ..functional.checks import check_divides, mask_values
+from ..functional.checks import check_divides, check_shapes, mask_values
 from ..functional.dropout import check_settings
 from ..functional.sequences import padding_row
 from ..modes import scoped
 from ..registry import composition
-from .dropout import Dropout
 from .initialisers import glorot_uniform, normal, zeros
 from .layers import Linear
 from .module import Layer
-from .norms import LayerNorm
 
 __all__ = ["Embedding", "RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell"]
-__all__ += ["MultiheadAttention", "TransformerEncoderLayer"]
+__all__ += ["MultiheadAttention"]
 
 
 class Embedding(Layer):
@@ -273,59 +271,44 @@ class GRU(Recurrent):
 class Cell(Layer):
     """The base of RNNCell, LSTMCell and GRUCell: one time step.
 
-    x (N, input_size) and the state, arrays (N, hidden_size), give the next state. The default of
-    the state is 0. The parameters are weight_ih, weight_hh, bias_ih and bias_hh; for the settings
-    see Recurrent. Raises ValueError for other shapes.
+    x (N, input_size) and the state, one or two arrays (N, hidden_size), give the next state. The
+    state begins as 0. Parameters: weight_ih, weight_hh, bias_ih, bias_hh; settings: see Recurrent.
+    Raises ValueError for other shapes.
     """
-
-    gates = states = 1
 
     def __init__(self, input_size, hidden_size, bias=True, **settings):
         self.hold_sizes(input_size=input_size, hidden_size=hidden_size)
         self.bias, rows = bias, self.gates * hidden_size
-        shapes = (rows, input_size), (rows, hidden_size)
+        weights = dict(zip(WEIGHT_NAMES, [(rows, input_size), (rows, hidden_size)]))
         biases = dict.fromkeys(WEIGHT_NAMES[2:], (rows,) if bias else None)
-        weights = dict(zip(WEIGHT_NAMES, shapes))
         self.add_parameters((hidden_size, hidden_size), weights, biases, settings)
 
     def forward(self, x, state=None):
         if state is None:
-            zero = np.zeros((len(x), self.hidden_size), self.weight_hh.dtype)
-            state = (zero,) * self.states
-        state = tuple(state) if isinstance(state, (tuple, list)) else (state,)
-        if [np.shape(s) for s in state] != [(len(x), self.hidden_size)] * self.states:
-            shapes = ", ".join(str(np.shape(s)) for s in state)
-            needed = f"{self.states} of shape {(len(x), self.hidden_size)}"
-            raise ValueError(f"{type(self).__name__}: the state must be {needed}, got {shapes}.")
+            state = (np.zeros((len(x), self.hidden_size), self.weight_hh.dtype),) * self.states
+        state = state if isinstance(state, (tuple, list)) else (state,)
         x = F.linear(x, self.weight_ih, self.bias_ih)
+        check_shapes(type(self).__name__, (len(x), self.hidden_size), state=state[0])
         state = self.cell(x, F.linear(state[0], self.weight_hh, self.bias_hh), *state)
         return state if self.states > 1 else state[0]
 
 
 class RNNCell(Cell):
-    """One step of RNN: `cell(x, h) -> h`. Arguments: see Cell; nonlinearity: see RNN."""
+    """One step of RNN, with tanh: `cell(x, h) -> h`. Arguments: see Cell."""
 
-    def __init__(self, input_size, hidden_size, bias=True, nonlinearity="tanh", **settings):
-        if nonlinearity not in ("tanh", "relu"):
-            raise ValueError(f'RNNCell: nonlinearity is "tanh" or "relu", not {nonlinearity!r}.')
-        self.nonlinearity = nonlinearity
-        super().__init__(input_size, hidden_size, bias, **settings)
-
-    cell = RNN.cell
+    gates, states, cell = 1, 1, staticmethod(rnn_cell)
 
 
 class LSTMCell(Cell):
     """One step of LSTM: `cell(x, (h, c)) -> h, c`. Arguments: see Cell."""
 
-    gates, states = LSTM.gates, LSTM.states
-    cell = staticmethod(lstm_cell)
+    gates, states, cell = 4, 2, staticmethod(lstm_cell)
 
 
 class GRUCell(Cell):
     """One step of GRU: `cell(x, h) -> h`. Arguments: see Cell."""
 
-    gates = GRU.gates
-    cell = staticmethod(gru_cell)
+    gates, states, cell = 3, 1, staticmethod(gru_cell)
 
 
 # --------------------------------------------------------------------------------------- attention
@@ -342,9 +325,7 @@ class MultiheadAttention(Layer):
 
     dropout   the rate for the weights, in training
     bias      False: no biases
-    kdim      the number of features of key, by default embed_dim; vdim: of value. With one of them
-              there are q_proj_weight, k_proj_weight and v_proj_weight in place of in_proj_weight
-    weight_dropout  the rate for the entries of these matrices, in training
+    weight_dropout  the rate for the entries of in_proj_weight, in training
     settings  penalty, bias_penalty, init, bias_init, rng, dtype: see Layer. The penalties act on
               all weights and biases, the initialisers on in_proj_weight and in_proj_bias; out_proj
               is a Linear
@@ -370,25 +351,17 @@ class MultiheadAttention(Layer):
         dropout=0.0,
         bias=True,
         *,
-        kdim=None,
-        vdim=None,
         batch_first=False,
         weight_dropout=0.0,
         **settings,
     ):
         for p in dropout, weight_dropout:
             check_settings("MultiheadAttention", p=p)
-        own = {"kdim": kdim, "vdim": vdim}
-        own = {name: size for name, size in own.items() if size not in (None, embed_dim)}
-        self.hold_sizes(embed_dim=embed_dim, num_heads=num_heads, **own)
+        self.weight_dropout = weight_dropout
+        self.hold_sizes(embed_dim=embed_dim, num_heads=num_heads)
         check_divides("MultiheadAttention", "num_heads", num_heads, embed_dim=embed_dim)
         self.dropout, self.bias, self.batch_first = dropout, bias, batch_first
-        self.weight_dropout, self.in_proj_weight = weight_dropout, None
         weights = {"in_proj_weight": (3 * embed_dim, embed_dim)}
-        self.features = embed_dim, kdim or embed_dim, vdim or embed_dim
-        if own:
-            pairs = zip("qkv", self.features)
-            weights = {f"{name}_proj_weight": (embed_dim, size) for name, size in pairs}
         biases = {"in_proj_bias": (3 * embed_dim,) if bias else None}
         usual = {"init": glorot_uniform, "bias_init": zeros}
         self.add_parameters((embed_dim, 3 * embed_dim), weights, biases, usual | settings)
@@ -407,11 +380,7 @@ class MultiheadAttention(Layer):
         is_causal=False,
     ):
         inputs = self._batch_first(query, key, value)
-        if self.in_proj_weight is None:
-            matrices = [getattr(self, f"{name}_proj_weight") for name in "qkv"]
-            matrices = [_drop_weight(w, self, "weight_dropout") for w in matrices]
-        else:
-            matrices = np.split(_drop_weight(self.in_proj_weight, self, "weight_dropout"), 3)
+        matrices = np.split(_drop_weight(self.in_proj_weight, self, "weight_dropout"), 3)
         biases = [None] * 3 if self.in_proj_bias is None else np.split(self.in_proj_bias, 3)
         heads = [self._heads(F.linear(*arguments)) for arguments in zip(inputs, matrices, biases)]
         (n, length, _), (_, size, _) = inputs[0].shape, inputs[1].shape
@@ -428,11 +397,11 @@ class MultiheadAttention(Layer):
         """Query, key and value as (N, time, embed_dim). Raises ValueError for other shapes."""
         shapes = q, k, v = [np.shape(x) for x in inputs]
         batch, time = (0, 1) if self.batch_first else (1, 0)
-        right = all(len(s) == 3 and s[2] == n for s, n in zip(shapes, self.features))
+        right = all(len(s) == 3 and s[2] == self.embed_dim for s in shapes)
         if not right or not q[batch] == k[batch] == v[batch] or k[time] != v[time]:
-            order = "(N, {}, {})" if self.batch_first else "({}, N, {})"
-            needed = ", ".join(order.format(*pair) for pair in zip("LSS", self.features))
-            needed += f".{_one_sequence(self.batch_first, len(q))}"
+            order = "(N, {}, E)" if self.batch_first else "({}, N, E)"
+            needed = ", ".join(order.format(time) for time in "LSS")
+            needed += f" with E={self.embed_dim}.{_one_sequence(self.batch_first, len(q))}"
             raise ValueError(f"MultiheadAttention: query {q}, key {k}, value {v} must be {needed}")
         return inputs if self.batch_first else [np.swapaxes(x, 0, 1) for x in inputs]
 
@@ -464,63 +433,3 @@ def _reshaped(name, mask, shapes):
         needed = " or ".join(map(str, shapes))
         raise ValueError(f"MultiheadAttention: {name} {np.shape(mask)} must be {needed}.")
     return [np.reshape(mask, shapes[np.shape(mask)])]
-
-
-class TransformerEncoderLayer(Layer):
-    """Self-attention and then a network of two layers for each position, each with a shortcut.
-
-    Vaswani et al. 2017 (arXiv:1706.03762).
-
-    d_model, nhead   the embed_dim and the num_heads of the attention
-    dim_feedforward  the width of the network
-    dropout          the rate for the attention's weights, for the hidden units and both branches
-    activation       "relu", "gelu" or a function
-    layer_norm_eps   the eps of both LayerNorms
-    batch_first      as in MultiheadAttention
-    norm_first       True: the norms come before the branches; False: after the sums
-    settings         penalty, rng, dtype, ...: of all Linear layers, see Layer
-
-    src_mask and src_key_padding_mask are the attn_mask and key_padding_mask of MultiheadAttention,
-    which also tells shapes and errors.
-    """
-
-    def __init__(
-        self,
-        d_model,
-        nhead,
-        dim_feedforward=2048,
-        dropout=0.1,
-        activation=F.relu,
-        layer_norm_eps=1e-5,
-        batch_first=False,
-        norm_first=False,
-        bias=True,
-        **settings,
-    ):
-        order = {"batch_first": batch_first}
-        self.self_attn = MultiheadAttention(d_model, nhead, dropout, bias, **order, **settings)
-        self.linear1 = Linear(d_model, dim_feedforward, bias, **settings)
-        self.linear2 = Linear(dim_feedforward, d_model, bias, **settings)
-        dtype = {"dtype": settings.get("dtype")}
-        self.norm1, self.norm2 = (
-            LayerNorm(d_model, layer_norm_eps, bias=bias, **dtype) for _ in range(2)
-        )
-        self.dropout, self.dropout1, self.dropout2 = (Dropout(dropout) for _ in range(3))
-        self.activation = getattr(F, activation) if isinstance(activation, str) else activation
-        self.norm_first = norm_first
-
-    def forward(self, src, src_mask=None, src_key_padding_mask=None, is_causal=False):
-        masks = {"attn_mask": src_mask, "key_padding_mask": src_key_padding_mask}
-
-        def attend(x):
-            out, _ = self.self_attn(x, x, x, need_weights=False, is_causal=is_causal, **masks)
-            return self.dropout1(out)
-
-        def feed(x):
-            hidden = self.dropout(self.activation(self.linear1(x)))
-            return self.dropout2(self.linear2(hidden))
-
-        x = src
-        for branch, norm in (attend, self.norm1), (feed, self.norm2):
-            x = x + branch(norm(x)) if self.norm_first else norm(x + branch(x))
-        return x

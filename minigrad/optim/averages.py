@@ -2,22 +2,17 @@
 
 from copy import deepcopy
 
-from ..changes import mark_changed
-
 
 class EMA:
-    """A copy of a model whose weights are running means of the weights: `ema(x)` uses it.
+    """`module`, a copy of a model whose weights are running means of the weights (Polyak 1992).
 
-    decay  the part of the old mean that each update keeps, from 0 to 1
+    decay  the part of the old mean that each update keeps
 
-    Call `update()` after each step of the optimizer. The first update copies the weights, and every
-    update copies the buffers, as in PyTorch's AveragedModel. Polyak & Juditsky 1992. Raises
-    ValueError for a decay out of range.
+    Call `update()` after each step of the optimizer; the first one copies the weights, and each one
+    copies the buffers, as in PyTorch's AveragedModel. `ema(x)` is `ema.module(x)`.
     """
 
     def __init__(self, model, decay=0.999):
-        if not 0 <= decay <= 1:
-            raise ValueError(f"EMA: decay is from 0 to 1, got {decay!r}.")
         self.model, self.decay, self.updates = model, decay, 0
         self.module = deepcopy(model).requires_grad_(False)
 
@@ -26,20 +21,10 @@ class EMA:
 
     def update(self):
         """Moves the means towards the weights of the model."""
-        share = 1 - self.decay if self.updates else 1.0
-        for mean, w in zip(self.module.parameters(), self.model.parameters(), strict=True):
-            mark_changed(mean)
-            mean.data[...] += share * (w.data - mean.data)
-        own = dict(self.module.named_buffers())
-        for name, buffer in self.model.named_buffers():
-            own[name][...] = buffer
+        now = self.model.state_dict()
+        weights = {name for name, _ in self.module.named_parameters()} if self.updates else ()
+        means = self.module.state_dict()
+        for name in weights:
+            now[name] = means[name] + (1 - self.decay) * (now[name] - means[name])
+        self.module.load_state_dict(now)
         self.updates += 1
-
-    def state_dict(self):
-        """The number of updates, and the state of the averaged module."""
-        return {"updates": self.updates, "module": self.module.state_dict()}
-
-    def load_state_dict(self, state_dict):
-        """Takes over a state_dict. Raises as Module.load_state_dict does."""
-        self.module.load_state_dict(state_dict["module"])
-        self.updates = state_dict["updates"]

@@ -41,7 +41,7 @@ class Optimizer:
     parameters.
     """
 
-    flags = "nesterov", "maximize", "amsgrad", "centered"
+    flags = "nesterov", "amsgrad"
     counters = ("steps",)  # the attributes that a step changes: load_state_dict restores them
 
     def __init__(self, parameters, **settings):

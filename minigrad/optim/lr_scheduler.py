@@ -1,8 +1,7 @@
 """PyTorch's schedulers: objects that set the learning rates of an optimizer once an epoch.
 
-A scheduler is made after the optimizer. Call scheduler.step() at the end of each epoch; of
-ReduceLROnPlateau, scheduler.step(validation_loss). A function of the step as `lr` needs none of
-them: see minigrad.optim.schedules.
+Call scheduler.step() at the end of each epoch; of ReduceLROnPlateau, scheduler.step(loss). An lr
+that is a function of the step needs none of them: see minigrad.optim.schedules.
 """
 
 import math
@@ -12,26 +11,20 @@ from ..state import require_same
 
 
 class Scheduler:
-    """The base: sets lr = self.rate(lr of the constructor, epoch) in each group.
+    """Sets the lr of each group to rate(lr at first, epoch), for the epochs 0, 1, ...
 
-    A new scheduler is a subclass with a method `rate`. Raises TypeError if a group has a function
-    as its lr.
+    Raises TypeError for an optimizer whose lr is a function.
     """
 
-    def __init__(self, optimizer):
-        if any(callable(group["lr"]) for group in optimizer.param_groups):
-            kind = type(self).__name__
-            raise TypeError(f"{kind}: the optimizer has a function as lr. Use one of the two.")
-        self.optimizer, self.epoch = optimizer, 0
-        self.base_lrs = [group["lr"] for group in optimizer.param_groups]
+    def __init__(self, optimizer, rate):
+        self.groups, self.rate, self.epoch = optimizer.param_groups, rate, 0
+        if any(callable(group["lr"]) for group in self.groups):
+            raise TypeError("lr_scheduler: the lr of the optimizer is a function. Use one of both.")
+        self.base_lrs = [group["lr"] for group in self.groups]
         self._set()
 
-    def rate(self, lr, epoch):
-        """The learning rate in an epoch 0, 1, ... of a group that began with lr."""
-        raise NotImplementedError(f"{type(self).__name__} has no method rate.")
-
     def _set(self):
-        for group, lr in zip(self.optimizer.param_groups, self.base_lrs):
+        for group, lr in zip(self.groups, self.base_lrs):
             group["lr"] = self.rate(lr, self.epoch)
 
     def step(self):
@@ -41,123 +34,80 @@ class Scheduler:
 
     def get_last_lr(self):
         """The learning rate of each group."""
-        return [group["lr"] for group in self.optimizer.param_groups]
+        return [group["lr"] for group in self.groups]
 
     def state_dict(self):
-        """The numbers that change."""
-        return {n: v for n, v in vars(self).items() if isinstance(v, (int, float, str, list))}
+        """The numbers that the scheduler holds."""
+        numbers = int, float, list
+        held = {name: v for name, v in vars(self).items() if isinstance(v, numbers)}
+        return {name: v for name, v in held.items() if name != "groups"}
 
     def load_state_dict(self, state_dict):
-        """Takes over a state_dict. The optimizer has the learning rates in its own state.
-
-        Raises TypeError if it is no dict, ValueError if it comes from another kind of scheduler.
-        """
+        """Takes over a state_dict. Raises ValueError for the state of another kind of scheduler."""
         own = self.state_dict()
         require_same(type(self).__name__, own, state_dict, free=own)
         vars(self).update(state_dict)
+        self._set()
 
 
-class LambdaLR(Scheduler):
-    """lr * lr_lambda(epoch)."""
-
-    def __init__(self, optimizer, lr_lambda):
-        self.lr_lambda = lr_lambda
-        super().__init__(optimizer)
-
-    def rate(self, lr, epoch):
-        return lr * self.lr_lambda(epoch)
+def LambdaLR(optimizer, lr_lambda):
+    """The Scheduler lr * lr_lambda(epoch)."""
+    return Scheduler(optimizer, lambda lr, epoch: lr * lr_lambda(epoch))
 
 
-class MultiStepLR(Scheduler):
-    """lr * gamma^k, where k of the milestones, epochs, have passed."""
-
-    def __init__(self, optimizer, milestones, gamma=0.1):
-        self.milestones, self.gamma = sorted(milestones), gamma
-        super().__init__(optimizer)
-
-    def rate(self, lr, epoch):
-        return lr * self.gamma ** bisect_right(self.milestones, epoch)
+def StepLR(optimizer, step_size, gamma=0.1):
+    """The Scheduler lr * gamma^(epoch // step_size)."""
+    return Scheduler(optimizer, lambda lr, epoch: lr * gamma ** (epoch // step_size))
 
 
-class StepLR(Scheduler):
-    """lr * gamma^(epoch // step_size)."""
-
-    def __init__(self, optimizer, step_size, gamma=0.1):
-        self.step_size, self.gamma = step_size, gamma
-        super().__init__(optimizer)
-
-    def rate(self, lr, epoch):
-        return lr * self.gamma ** (epoch // self.step_size)
+def MultiStepLR(optimizer, milestones, gamma=0.1):
+    """The Scheduler lr * gamma^k, where k of the milestones, epochs, have passed."""
+    ends = sorted(milestones)
+    return Scheduler(optimizer, lambda lr, epoch: lr * gamma ** bisect_right(ends, epoch))
 
 
-class ExponentialLR(StepLR):
-    """lr * gamma^epoch."""
-
-    def __init__(self, optimizer, gamma):
-        super().__init__(optimizer, 1, gamma)
+def ExponentialLR(optimizer, gamma):
+    """The Scheduler lr * gamma^epoch."""
+    return StepLR(optimizer, 1, gamma)
 
 
-class CosineAnnealingLR(Scheduler):
-    """From lr to eta_min along half a cosine in T_max epochs (Loshchilov & Hutter 2017)."""
+def CosineAnnealingLR(optimizer, T_max, eta_min=0.0):
+    """The Scheduler from lr to eta_min along half a cosine, in T_max epochs (arXiv:1608.03983)."""
 
-    def __init__(self, optimizer, T_max, eta_min=0.0):
-        self.T_max, self.eta_min = T_max, eta_min
-        super().__init__(optimizer)
+    def rate(lr, epoch):
+        return eta_min + (lr - eta_min) * (1 + math.cos(math.pi * epoch / T_max)) / 2
 
-    def rate(self, lr, epoch):
-        share = (1 + math.cos(math.pi * epoch / self.T_max)) / 2
-        return self.eta_min + (lr - self.eta_min) * share
+    return Scheduler(optimizer, rate)
 
 
 class ReduceLROnPlateau(Scheduler):
     """lr * factor after more than `patience` epochs without a better value: step(value).
 
     mode       "min": smaller values are better; "max": larger ones
-    threshold  a value is better if it is so by this part of the best one; with
-               threshold_mode="abs", by this much
-    cooldown   epochs after a reduction that do not count
+    threshold  a value is better if it is better than the best one by this part of the best one
+    cooldown   the number of epochs after a reduction that do not count
     min_lr     the smallest learning rate
 
     Raises ValueError for another mode.
     """
 
     def __init__(
-        self,
-        optimizer,
-        mode="min",
-        factor=0.1,
-        patience=10,
-        threshold=1e-4,
-        threshold_mode="rel",
-        cooldown=0,
-        min_lr=0.0,
+        self, optimizer, mode="min", factor=0.1, patience=10, threshold=1e-4, cooldown=0, min_lr=0.0
     ):
-        if mode not in ("min", "max") or threshold_mode not in ("rel", "abs"):
-            raise ValueError(
-                'ReduceLROnPlateau: mode is "min" or "max", threshold_mode "rel" or "abs".'
-            )
-        self.sign = 1 if mode == "min" else -1
-        self.factor, self.patience, self.cooldown, self.min_lr = factor, patience, cooldown, min_lr
-        self.threshold, self.threshold_mode = threshold, threshold_mode
-        self.best, self.bad, self.cooling, self.reductions = math.inf, 0, 0, 0
-        super().__init__(optimizer)
-
-    def rate(self, lr, epoch):
-        return max(self.min_lr, lr * self.factor**self.reductions)
+        if mode not in ("min", "max"):
+            raise ValueError(f'ReduceLROnPlateau: mode is "min" or "max", not {mode!r}.')
+        self.sign, self.patience, self.cooldown = 1 if mode == "min" else -1, patience, cooldown
+        self.threshold, self.best = threshold, math.inf
+        self.bad = self.resting = self.reductions = 0
+        super().__init__(optimizer, lambda lr, _: max(min_lr, lr * factor**self.reductions))
 
     def step(self, metrics):
         """Ends an epoch with this value of what is watched."""
-        value = self.sign * float(metrics)
-        margin = self.threshold
-        if self.threshold_mode == "rel":
-            margin *= self.sign * self.best if math.isfinite(self.best) else 0.0
-        if value < self.best - margin:
-            self.best, self.bad = value, 0
-        else:
-            self.bad += 1
-        if self.cooling:
-            self.cooling, self.bad = self.cooling - 1, 0
+        value, best = self.sign * float(metrics), self.best
+        is_better = best == math.inf or value < best - self.threshold * self.sign * best
+        self.best, self.bad = (value, 0) if is_better else (best, self.bad + 1)
+        if self.resting:
+            self.resting, self.bad = self.resting - 1, 0
         if self.bad > self.patience:
-            self.reductions += 1
-            self.cooling, self.bad = self.cooldown, 0
+            self.reductions, self.resting, self.bad = self.reductions + 1, self.cooldown, 0
         super().step()

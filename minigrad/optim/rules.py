@@ -8,35 +8,31 @@ from .base import Optimizer
 
 
 def slope(w, g, settings):
-    """The gradient g, or -g to maximize, plus weight_decay * w."""
-    g = -g if settings["maximize"] else g
+    """g + weight_decay * w."""
     return g + settings["weight_decay"] * w if settings["weight_decay"] else g
+
+
+def move(mean, value, kept):
+    """Moves a running mean towards a value, in place. It keeps this part of itself."""
+    mean *= kept
+    mean += (1 - kept) * value
 
 
 class SGD(Optimizer):
     """Stochastic gradient descent: w -= lr v, where v = momentum v + grad + weight_decay w.
 
-    dampening  the part of grad + weight_decay w that v does not take, after its first value
+    dampening  the part of grad + weight_decay w that does not enter v, but for the first update
     nesterov   takes grad + weight_decay w + momentum v in place of v (Sutskever et al. 2013)
-    maximize   takes -grad in place of grad, as for all rules of this file
 
     Raises ValueError for nesterov without a momentum or with a dampening; for other errors see
     Optimizer.
     """
 
     def __init__(
-        self,
-        parameters,
-        lr=1e-3,
-        momentum=0.0,
-        dampening=0.0,
-        weight_decay=0.0,
-        nesterov=False,
-        *,
-        maximize=False,
+        self, parameters, lr=1e-3, momentum=0.0, dampening=0.0, weight_decay=0.0, nesterov=False
     ):
         settings = {"momentum": momentum, "dampening": dampening, "weight_decay": weight_decay}
-        super().__init__(parameters, lr=lr, **settings, nesterov=nesterov, maximize=maximize)
+        super().__init__(parameters, lr=lr, **settings, nesterov=nesterov)
 
     def check_group(self, group):
         if group["nesterov"] and (not group["momentum"] or group["dampening"]):
@@ -48,7 +44,7 @@ class SGD(Optimizer):
             for w, g in trained.pieces():
                 w -= lr * slope(w, g, settings)
             return
-        damped = settings["dampening"] if trained.updates > 1 else 0
+        damped = settings["dampening"] if trained.updates > 1 else 0.0
         for w, g, v in trained.pieces("velocity"):
             g = slope(w, g, settings)
             v *= momentum
@@ -65,43 +61,31 @@ class Adam(Optimizer):
                   numbers in [0, 1)
     eps           keeps the divisor from 0
     weight_decay  added to the gradient as weight_decay w, so it goes through both means
-    amsgrad       takes the largest v so far (Reddi et al. 2018, arXiv:1904.09237)
+    amsgrad       True: the largest v so far in place of v (Reddi et al. 2018, arXiv:1904.09237)
 
-    Kingma & Ba 2015 (arXiv:1412.6980). For maximize see SGD, for errors Optimizer.
+    Kingma & Ba 2015 (arXiv:1412.6980). For errors see Optimizer.
     """
 
     decoupled = False
 
     def __init__(
-        self,
-        parameters,
-        lr=1e-3,
-        betas=(0.9, 0.999),
-        eps=1e-8,
-        weight_decay=0.0,
-        amsgrad=False,
-        *,
-        maximize=False,
+        self, parameters, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, amsgrad=False
     ):
-        settings = {"betas": betas, "eps": eps, "weight_decay": weight_decay}
-        super().__init__(parameters, lr=lr, **settings, amsgrad=amsgrad, maximize=maximize)
+        settings = {"betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad}
+        super().__init__(parameters, lr=lr, **settings)
 
     def update(self, trained, lr, settings):
         (beta1, beta2), eps = settings["betas"], settings["eps"]
         correction1, correction2 = 1 - beta1**trained.updates, 1 - beta2**trained.updates
-        buffers = ["mean", "mean of squares"] + ["largest"] * settings["amsgrad"]
-        if self.decoupled:
-            settings = {**settings, "weight_decay": 0.0, "decay": settings["weight_decay"]}
-        for w, g, m, v, *largest in trained.pieces(*buffers):
-            if self.decoupled and settings["decay"]:
-                w *= 1 - lr * settings["decay"]
-            g = slope(w, g, settings)
-            m *= beta1
-            m += (1 - beta1) * g
-            v *= beta2
-            v += (1 - beta2) * (g * g)
-            for u in largest:
-                v = np.maximum(u, v, out=u)
+        largest = ["largest"] if settings["amsgrad"] else []
+        for w, g, m, v, *u in trained.pieces("mean", "mean of squares", *largest):
+            if not self.decoupled:
+                g = slope(w, g, settings)
+            elif settings["weight_decay"]:
+                w *= 1 - lr * settings["weight_decay"]
+            move(m, g, beta1)
+            move(v, g * g, beta2)
+            v = np.maximum(v, *u, out=u[0]) if u else v
             w -= (lr / correction1) * m / (np.sqrt(v) / math.sqrt(correction2) + eps)
 
 
@@ -114,48 +98,9 @@ class AdamW(Adam):
     decoupled = True
 
     def __init__(
-        self, parameters, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01, **more
+        self, parameters, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01, amsgrad=False
     ):
-        super().__init__(parameters, lr, betas, eps, weight_decay, **more)
-
-
-class NAdam(Optimizer):
-    """Adam with Nesterov's momentum, at the rate mu_t = beta1 (1 - 0.96^(t momentum_decay) / 2).
-
-    Dozat 2016. For the other arguments see Adam, for errors Optimizer.
-    """
-
-    def __init__(
-        self,
-        parameters,
-        lr=2e-3,
-        betas=(0.9, 0.999),
-        eps=1e-8,
-        weight_decay=0.0,
-        momentum_decay=4e-3,
-        *,
-        maximize=False,
-    ):
-        settings = {"betas": betas, "eps": eps, "weight_decay": weight_decay}
-        settings |= {"momentum_decay": momentum_decay, "maximize": maximize}
-        super().__init__(parameters, lr=lr, **settings)
-
-    def update(self, trained, lr, settings):
-        (beta1, beta2), t = settings["betas"], trained.updates
-        decay = 0.96 ** settings["momentum_decay"]
-        mu, following = (beta1 * (1 - 0.5 * decay**n) for n in (t, t + 1))
-        correction = math.sqrt(1 - beta2**t)
-        # `taken` is 1 - mu_1 mu_2 ... mu_t: what the steps up to t took of the way.
-        for w, g, m, v, taken in trained.pieces("mean", "mean of squares", "taken"):
-            g = slope(w, g, settings)
-            m *= beta1
-            m += (1 - beta1) * g
-            v *= beta2
-            v += (1 - beta2) * (g * g)
-            taken *= mu
-            taken += 1 - mu
-            step = (1 - mu) / taken * g + following / (1 - following * (1 - taken)) * m
-            w -= lr * step / (np.sqrt(v) / correction + settings["eps"])
+        super().__init__(parameters, lr, betas, eps, weight_decay, amsgrad)
 
 
 class RMSprop(Optimizer):
@@ -163,67 +108,35 @@ class RMSprop(Optimizer):
 
     alpha     the part of the old mean that each update keeps
     momentum  above 0: w -= lr u, where u = momentum u + grad / (sqrt(v) + eps)
-    centered  v - m^2 in place of v, where m is the running mean of grad: the variance
 
-    For other arguments see SGD, for errors Optimizer.
+    For errors see Optimizer.
     """
 
-    def __init__(
-        self,
-        parameters,
-        lr=1e-2,
-        alpha=0.99,
-        eps=1e-8,
-        weight_decay=0.0,
-        momentum=0.0,
-        centered=False,
-        *,
-        maximize=False,
-    ):
+    def __init__(self, parameters, lr=1e-2, alpha=0.99, eps=1e-8, weight_decay=0.0, momentum=0.0):
         settings = {"alpha": alpha, "eps": eps, "weight_decay": weight_decay, "momentum": momentum}
-        super().__init__(parameters, lr=lr, **settings, centered=centered, maximize=maximize)
+        super().__init__(parameters, lr=lr, **settings)
 
     def update(self, trained, lr, settings):
-        alpha, momentum, eps = settings["alpha"], settings["momentum"], settings["eps"]
-        buffers = {"mean of squares": True, "mean": settings["centered"], "velocity": momentum}
-        for w, g, v, *others in trained.pieces(*(name for name in buffers if buffers[name])):
+        velocity = ["velocity"] if settings["momentum"] else []
+        for w, g, v, *u in trained.pieces("mean of squares", *velocity):
             g = slope(w, g, settings)
-            v *= alpha
-            v += (1 - alpha) * (g * g)
-            if settings["centered"]:
-                m = others[0]
-                m *= alpha
-                m += (1 - alpha) * g
-                v = np.maximum(v - m * m, 0)
-            step = g / (np.sqrt(v) + eps)
-            if momentum:
-                u = others[-1]
-                u *= momentum
-                u += step
-                step = u
+            move(v, g * g, settings["alpha"])
+            step = g / (np.sqrt(v) + settings["eps"])
+            for velocity in u:
+                velocity *= settings["momentum"]
+                velocity += step
+                step = velocity
             w -= lr * step
 
 
 class Adagrad(Optimizer):
     """w -= lr grad / (1 + t lr_decay) / (sqrt(v) + eps), where v is the sum of grad^2.
 
-    t is 0 at the first update. initial_accumulator_value is added to v. Duchi, Hazan & Singer 2011
-    (JMLR 12). For other arguments see SGD, for errors Optimizer.
+    t is 0 at the first update. Duchi, Hazan & Singer 2011 (JMLR 12). For errors see Optimizer.
     """
 
-    def __init__(
-        self,
-        parameters,
-        lr=1e-2,
-        lr_decay=0.0,
-        weight_decay=0.0,
-        initial_accumulator_value=0.0,
-        eps=1e-10,
-        *,
-        maximize=False,
-    ):
+    def __init__(self, parameters, lr=1e-2, lr_decay=0.0, weight_decay=0.0, *, eps=1e-10):
         settings = {"lr_decay": lr_decay, "weight_decay": weight_decay, "eps": eps}
-        settings |= {"initial_accumulator_value": initial_accumulator_value, "maximize": maximize}
         super().__init__(parameters, lr=lr, **settings)
 
     def update(self, trained, lr, settings):
@@ -231,4 +144,4 @@ class Adagrad(Optimizer):
         for w, g, v in trained.pieces("sum of squares"):
             g = slope(w, g, settings)
             v += g * g
-            w -= lr * g / (np.sqrt(settings["initial_accumulator_value"] + v) + settings["eps"])
+            w -= lr * g / (np.sqrt(v) + settings["eps"])
