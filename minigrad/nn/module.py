@@ -497,7 +497,7 @@ class Container(Module):
     plain list or dict does the same.
     """
 
-    __eq__, __hash__ = object.__eq__, object.__hash__
+    __eq__, __ne__, __hash__ = object.__eq__, object.__ne__, object.__hash__
 
     def __init__(self, entries=()):
         super(Module, self).__init__(entries)

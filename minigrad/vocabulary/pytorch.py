@@ -235,8 +235,10 @@ ADVICE = dict.fromkeys(("to", "cuda", "device", "backends", "DataParallel"), NO_
     "utils": BATCHES,
     "nn.utils": "write optim.clip_grad_norm_(parameters, max_norm)",
     "nn.functional": "import minigrad.functional as F",
-    "autograd": "write mg.grad(outputs, inputs)",
-    "lr_scheduler": "write optim.step_decay, optim.exponential or optim.cosine",
+    "autograd": "write mg.grad, mg.jacobian, mg.hessian, mg.hvp, mg.vjp or mg.jvp",
+    "optim.LBFGS": "write scipy.optimize.minimize, or optim.ProximalSGD(..., accelerated=True)",
+    "optim.NAdam": "write optim.Adam",
+    "nn.TransformerEncoderLayer": "write nn.MultiheadAttention, nn.LayerNorm and nn.Linear layers",
     "functional.pad": "write np.pad(x, ((before, after), ...)), the first axis first",
     # names with two meanings
     "std": DIVISOR,
