@@ -4,6 +4,21 @@ from importlib import import_module
 
 is_complete = False  # whether minigrad itself is imported
 
+# PyTorch's names for methods of Tensor, and names that only have advice
+METHODS = """
+    view view_as permute unsqueeze clone contiguous expand expand_as t mT norm masked_fill gather
+    index_select where topk sort argsort chunk split unbind dim numel equal cpu float double half
+    long int bool amax amin det inverse swapdims movedim moveaxis flip fliplr flipud roll rot90 tile
+    take diag diagonal trace tril triu diff cumprod count_nonzero nansum nanmean quantile isnan
+    isinf isfinite isclose allclose add sub subtract mul multiply div divide true_divide neg
+    negative pow remainder square reciprocal absolute sign floor ceil trunc sin cos tan arcsin
+    asin arccos acos arctan atan arctan2 atan2 sinh cosh arcsinh asinh arccosh acosh arctanh atanh
+    exp2 expm1 log1p log2 log10 logaddexp hypot sinc erf erfc maximum minimum fmax fmin clamp
+    softmax log_softmax logsumexp softplus mm bmm mv outer ger inner kron cross eq ne lt le gt ge
+    logical_and logical_or logical_not to cuda device repeat nonzero median unique zero_ fill_
+    copy_ normal_ uniform_ add_ sub_ mul_ div_ pow_ neg_ abs_ exp_ log_ sqrt_ square_ clamp_ clip_
+    relu_ sigmoid_ tanh_ masked_fill_ floor_ round_"""
+
 
 def vocabulary():
     """Imports the rest of the vocabulary. It adds NumPy's functions and the methods of Tensor."""
@@ -34,6 +49,11 @@ def names_of(owner):
     return lambda name: attribute(owner, name)
 
 
-def method(tensor, name):
-    """The `__getattr__` of Tensor: methods with names of PyTorch."""
-    return attribute("Tensor", name, tensor)
+class Method:
+    """A method of Tensor whose function comes with the vocabulary."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def __get__(self, tensor, owner):
+        return attribute("Tensor", self.name, tensor)

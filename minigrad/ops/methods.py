@@ -98,7 +98,8 @@ Tensor.reshape = reshape
 Tensor.transpose = transpose
 Tensor.flatten = Tensor.ravel = flatten
 Tensor.T = property(transpose)
-Tensor.__getattr__ = later.method
+for name in later.METHODS.split():
+    setattr(Tensor, name, later.Method(name))
 
 implements(np.amax)(reductions.max)
 implements(np.amin)(reductions.min)

@@ -5,7 +5,6 @@ that is a function of the step needs none of them: see minigrad.optim.schedules.
 """
 
 import math
-from bisect import bisect_right
 
 from ..state import require_same
 
@@ -62,8 +61,7 @@ def StepLR(optimizer, step_size, gamma=0.1):
 
 def MultiStepLR(optimizer, milestones, gamma=0.1):
     """The Scheduler lr * gamma^k, where k of the milestones, epochs, have passed."""
-    ends = sorted(milestones)
-    return Scheduler(optimizer, lambda lr, epoch: lr * gamma ** bisect_right(ends, epoch))
+    return Scheduler(optimizer, lambda lr, epoch: lr * gamma ** sum(epoch >= m for m in milestones))
 
 
 def ExponentialLR(optimizer, gamma):

@@ -10,7 +10,7 @@ from collections import namedtuple
 
 import numpy as np
 
-from .. import array, errors
+from .. import array, errors, later
 from ..array import data_of
 from ..changes import mark_changed
 from ..engine import Tensor
@@ -162,7 +162,7 @@ NEW_VALUES = {  # t.zero_() takes the values of "zero"
 
 def _in_place(tensor, name):
     """The method t.f_(...): t with the values of t.f(...). `name`: f_."""
-    function = NEW_VALUES[name[:-1]]
+    function = NEW_VALUES.get(name[:-1]) or getattr(Tensor, name[:-1])
     remedy = f"Write t = t.{name[:-1]}(...)"
 
     def update(*args, **keywords):
@@ -256,9 +256,8 @@ def attribute(owner, name, tensor=None):
     if owner == "minigrad" and name in MODULE:
         return MODULE[name]
     if owner == "Tensor" and name in METHODS:
-        setattr(Tensor, name, METHODS[name])
-        return getattr(tensor, name)
-    if owner == "Tensor" and name.endswith("_") and name[:-1] in NEW_VALUES:
+        return getattr(Tensor if tensor is None else tensor, name)  # this file has attached it
+    if tensor is not None and name.endswith("_"):
         return _in_place(tensor, name)
     advice = ADVICE.get(f"{owner}.{name}".removeprefix("minigrad."), ADVICE.get(name, ""))
     raise AttributeError(f"{owner} has no attribute {name!r}{advice and ': '}{advice}.")
@@ -270,8 +269,8 @@ numpys = {f.__name__: f for f in array.numpy_functions if hasattr(np, f.__name__
 numpys = {name: f for name, f in numpys.items() if name not in OTHER_MEANING.split()}
 words = RENAMED.split()
 numpys |= {name: getattr(np, other) for name, other in zip(words[::2], words[1::2])}
-FUNCTIONS = {name: spelled(f) for name, f in numpys.items()} | FUNCTIONS
-MODULE = FUNCTIONS | MODULE
-METHODS = FUNCTIONS | METHODS
-NEW_VALUES = METHODS | NEW_VALUES
+MODULE = {name: spelled(f) for name, f in numpys.items()} | FUNCTIONS | MODULE
+METHODS = {name: f for name, f in (MODULE | METHODS).items() if name in later.METHODS.split()}
+for name, method in METHODS.items():
+    setattr(Tensor, name, method)
 BY_DIM |= {name: FUNCTIONS[name] for name in ("max", "min")}
