@@ -21,10 +21,9 @@ class EMA:
 
     def update(self):
         """Moves the means towards the weights of the model."""
-        now = self.model.state_dict()
-        weights = {name for name, _ in self.module.named_parameters()} if self.updates else ()
-        means = self.module.state_dict()
-        for name in weights:
+        now, means = self.model.state_dict(), self.module.state_dict()
+        buffers = {name for name, _ in self.model.named_buffers()}
+        for name in now.keys() - buffers if self.updates else ():
             now[name] = means[name] + (1 - self.decay) * (now[name] - means[name])
         self.module.load_state_dict(now)
         self.updates += 1

@@ -181,6 +181,17 @@ def test_ema_is_the_running_mean_and_copies_buffers():
     assert ema(x).shape == (5, 3) and model[0].weight.requires_grad
 
 
+def test_ema_of_a_weight_that_two_layers_share():
+    model = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False))
+    model[1].weight = model[0].weight
+    ema = optim.EMA(model, decay=0.5)
+    for value in (1.0, 2.0, 4.0):
+        model[0].weight.data[...] = value
+        ema.update()
+    assert ema.module[0].weight is ema.module[1].weight
+    close(ema.module[0].weight, np.full((2, 2), 2.75))
+
+
 if __name__ == "__main__":
     import torch
 
