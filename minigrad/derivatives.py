@@ -28,6 +28,11 @@ def _like(given, results):
     return tuple(results) if isinstance(given, (tuple, list)) else results[0]
 
 
+def _values(out, create_graph):
+    """The outputs, without their graph unless it was asked for."""
+    return out if create_graph else _like(out, [y.detach() for y in _tuple(out)])
+
+
 def _called(func, inputs, create_graph):
     """(leaves for the inputs, the outputs). With create_graph the inputs keep their graphs."""
     xs = []
@@ -61,7 +66,7 @@ def vjp(func, inputs, v=None, create_graph=False):
     Tensor([ 2., 40.])
     """
     xs, out = _called(func, inputs, create_graph)
-    return out, _like(inputs, _pulled(out, v, xs, create_graph))
+    return _values(out, create_graph), _like(inputs, _pulled(out, v, xs, create_graph))
 
 
 def jvp(func, inputs, v=None, create_graph=False):
@@ -71,14 +76,16 @@ def jvp(func, inputs, v=None, create_graph=False):
     """
     xs, out = _called(func, inputs, create_graph)
     us = [Tensor(np.zeros_like(y.data), True) for y in _tuple(out)]
-    return out, _like(out, _pulled(_pulled(out, us, xs, True), v, us, create_graph))
+    return _values(out, create_graph), _like(
+        out, _pulled(_pulled(out, us, xs, True), v, us, create_graph)
+    )
 
 
 def hvp(func, inputs, v=None, create_graph=False):
     """(output, the Hessian times v) of a func that returns one number (Pearlmutter 1994)."""
     xs, out = _called(func, inputs, create_graph)
     slopes = _pulled(out, None, xs, True)
-    return out, _like(inputs, _pulled(slopes, v, xs, create_graph))
+    return _values(out, create_graph), _like(inputs, _pulled(slopes, v, xs, create_graph))
 
 
 def jacobian(func, inputs, create_graph=False):

@@ -31,6 +31,8 @@ def test_closed_forms():
     close(mg.hvp(cubic, x, v)[0], cubic(x))
     close(mg.vjp(cubic, x)[1], mg.jacobian(cubic, x))
     assert not x.requires_grad and x.grad is None
+    for found in (mg.jvp(f, x, v), mg.vjp(f, x, u), mg.hvp(cubic, x, v)):
+        assert not any(t.requires_grad for t in found)
 
 
 def test_several_inputs_and_outputs():

@@ -117,5 +117,5 @@ def prelu(x, weight):
 
     Raises ValueError for another shape.
     """
-    weight = weight if np.shape(weight) == (1,) else by_channel("prelu", weight, x)
+    weight = weight if np.shape(weight) == (1,) else by_channel(weight, x)
     return relu(x) - weight * relu(-x)

@@ -44,11 +44,13 @@ def check_shapes(name, shape, **arrays):
             raise ValueError(f"{name}: {what} must have shape {shape}, got {np.shape(array)}.")
 
 
-def by_channel(name, weight, x):
+def by_channel(weight, x):
     """weight (C,) along the channels of x (N, C, ...). Raises ValueError for another size."""
-    axis = min(1, np.ndim(x) - 1)
-    check_shapes(name, np.shape(x)[axis : axis + 1], weight=weight)
-    return np.reshape(weight, (-1, *[1] * (np.ndim(x) - 1 - axis)))
+    axis, rank = min(1, np.ndim(x) - 1), np.ndim(x)
+    if np.shape(weight) != np.shape(x)[axis : axis + 1]:
+        shapes = f"weight {np.shape(weight)} and shape {np.shape(x)}"
+        raise ValueError(f"{shapes}: one weight for each entry of axis {axis} is needed.")
+    return np.reshape(weight, (-1, *[1] * (rank - 1 - axis)))
 
 
 def check_divides(name, what, parts, **wholes):

@@ -61,7 +61,7 @@ def _nll(log_p, target, weight, reduction, ignored, smoothing=0.0):
     """The op nll_loss with the classes weighted; the mean is then a weighted mean."""
     if weight is None:
         return losses.nll_loss(log_p, target, reduction, ignored, smoothing)
-    weight = np.broadcast_to(by_channel("weight", weight, log_p), log_p.shape)
+    weight = np.broadcast_to(by_channel(weight, log_p), log_p.shape)
     summed = "sum" if reduction == "mean" else reduction
     loss = losses.nll_loss(weight * log_p, target, summed, ignored, smoothing)
     return loss / -losses.nll_loss(weight, target, "sum", ignored) if reduction == "mean" else loss
@@ -92,7 +92,7 @@ def cross_entropy(
     if given.dtype.kind == "f" and given.shape == np.shape(input) != ():
         _check_reduction("cross_entropy", reduction)
         p = (1 - label_smoothing) * given + label_smoothing / given.shape[axis]
-        p = p if weight is None else p * by_channel("weight", weight, input)
+        p = p if weight is None else p * by_channel(weight, input)
         return REDUCTIONS[reduction](-np.sum(p * log_softmax(input, axis), axis=axis))
     target, ignored = _checked("cross_entropy", input, target, reduction, ignore_index)
     log_p = log_softmax(input, axis)

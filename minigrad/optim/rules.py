@@ -77,15 +77,16 @@ class Adam(Optimizer):
     def update(self, trained, lr, settings):
         (beta1, beta2), eps = settings["betas"], settings["eps"]
         correction1, correction2 = 1 - beta1**trained.updates, 1 - beta2**trained.updates
-        largest = ["largest"] if settings["amsgrad"] else []
-        for w, g, m, v, *u in trained.pieces("mean", "mean of squares", *largest):
+        buffers = ["mean", "mean of squares"] + ["largest"] * settings["amsgrad"]
+        for w, g, m, v, *largest in trained.pieces(*buffers):
             if not self.decoupled:
                 g = slope(w, g, settings)
             elif settings["weight_decay"]:
                 w *= 1 - lr * settings["weight_decay"]
             move(m, g, beta1)
             move(v, g * g, beta2)
-            v = np.maximum(v, *u, out=u[0]) if u else v
+            for u in largest:
+                v = np.maximum(u, v, out=u)
             w -= (lr / correction1) * m / (np.sqrt(v) / math.sqrt(correction2) + eps)
 
 
@@ -117,15 +118,16 @@ class RMSprop(Optimizer):
         super().__init__(parameters, lr=lr, **settings)
 
     def update(self, trained, lr, settings):
-        velocity = ["velocity"] if settings["momentum"] else []
-        for w, g, v, *u in trained.pieces("mean of squares", *velocity):
+        momentum = settings["momentum"]
+        buffers = ["mean of squares"] + ["velocity"] * (momentum > 0)
+        for w, g, v, *velocity in trained.pieces(*buffers):
             g = slope(w, g, settings)
             move(v, g * g, settings["alpha"])
             step = g / (np.sqrt(v) + settings["eps"])
-            for velocity in u:
-                velocity *= settings["momentum"]
-                velocity += step
-                step = velocity
+            for u in velocity:
+                u *= momentum
+                u += step
+                step = u
             w -= lr * step
 
 

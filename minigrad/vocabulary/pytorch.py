@@ -90,8 +90,7 @@ def sort(x, dim=-1, descending=False, stable=False):
 
 def topk(x, k, dim=-1, largest=True, sorted=True):
     """(values, indices) of the k largest entries along `dim`, the largest first."""
-    first = (..., slice(k), *[slice(None)] * (-1 - dim if dim < 0 else x.ndim - 1 - dim))
-    return ValuesAndIndices(*(a[first] for a in sort(x, dim, descending=largest)))
+    return ValuesAndIndices(*(np.take(a, range(k), dim) for a in sort(x, dim, largest)))
 
 
 def _extreme(position, reduce, of_two):

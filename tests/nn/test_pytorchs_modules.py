@@ -208,8 +208,14 @@ def test_losses_are_one_node_in_reports_and_pictures():
 @pytest.mark.parametrize(
     "call, message",
     [
-        (lambda x: F.cross_entropy(x, [0, 1], weight=[1.0, 2.0]), r"weight must have shape \(3,\)"),
-        (lambda x: F.prelu(x, np.ones(2)), r"prelu: weight must have shape \(3,\), got \(2,\)"),
+        (
+            lambda x: F.cross_entropy(x, [0, 1], weight=[1.0, 2.0]),
+            r"cross_entropy: weight \(2,\) and shape \(2, 3\): one weight",
+        ),
+        (
+            lambda x: F.prelu(x, np.ones(2)),
+            r"prelu: weight \(2,\) and shape \(2, 3\): one weight for each entry of axis 1",
+        ),
         (lambda x: F.glu(x), "glu: .*do not divide an axis of size 3"),
         (lambda x: F.rms_norm(x, 2), r"rms_norm: x \(2, 3\) does not end in"),
         (lambda x: F.binary_cross_entropy(x, x * 0), "probabilities must be from 0 to 1"),
