@@ -1,20 +1,21 @@
 """Derivatives of functions, as torch.autograd.functional has them. They are readers of `grad`.
 
 func          takes Tensors, and returns a Tensor or a tuple of them
-inputs        a Tensor or a tuple of them, of float dtypes
+inputs        a Tensor or an array of floats, or a tuple of them
 v             a vector: an array or Tensor of the shape of the input or of the output, or a tuple of
               them. It may be left out where there is one number
 create_graph  True: the results are recorded as functions of the inputs, for further derivatives
 
 For a tuple of inputs or outputs the results are tuples too. An output that does not depend on an
-input has the derivative 0. All functions raise TypeError for inputs and outputs that are no
-Tensors, and ValueError for vectors of other shapes.
+input has the derivative 0. All functions raise TypeError for inputs that are no floats and outputs
+that are no Tensors, and ValueError for vectors of other shapes.
 """
 
 import numpy as np
 
 from . import errors
-from .engine import Tensor, grad
+from .array import data_of
+from .engine import Tensor, grad, wants_gradient
 
 __all__ = ["hessian", "hvp", "jacobian", "jvp", "vjp"]
 
@@ -35,11 +36,8 @@ def _values(out, create_graph):
 
 def _called(func, inputs, create_graph):
     """(leaves for the inputs, the outputs). With create_graph the inputs keep their graphs."""
-    xs = []
-    for x in _tuple(inputs):
-        if not isinstance(x, Tensor):
-            raise TypeError(f"derivatives: the inputs must be Tensors, not {x!r:.60}.")
-        xs.append(+x if create_graph and x.requires_grad else Tensor(x.data, True))
+    joined = [create_graph and wants_gradient(x) for x in _tuple(inputs)]
+    xs = [+x if j else Tensor(data_of(x), True) for x, j in zip(_tuple(inputs), joined)]
     out = func(*xs)
     if others := [y for y in _tuple(out) if not isinstance(y, Tensor)]:
         raise TypeError(f"derivatives: the outputs must be Tensors, not {others[0]!r:.60}.")
@@ -98,7 +96,7 @@ def jacobian(func, inputs, create_graph=False):
     for y in _tuple(out):
         units = np.eye(y.size, dtype=y.dtype).reshape(y.size, *y.shape)
         slopes = [_pulled(y, unit, xs, create_graph) for unit in units]
-        columns = [np.stack(c) for c in zip(*slopes)] or [Tensor(np.zeros(0)) for x in xs]
+        columns = [np.stack(c) for c in zip(*slopes)] or [Tensor(np.zeros(0))] * len(xs)
         shapes = [(*y.shape, *x.shape) for x in xs]
         rows.append(_like(inputs, [np.reshape(c, shape) for c, shape in zip(columns, shapes)]))
     return _like(out, rows)

@@ -94,8 +94,7 @@ def test_pytorchs_values():
 
 
 def test_errors():
-    with pytest.raises(TypeError, match="the inputs must be Tensors, not array"):
-        mg.jacobian(lambda x: x, np.ones(2))
+    assert mg.jacobian(lambda x: x, np.ones(2)).tolist() == [[1, 0], [0, 1]]  # an array will do
     with pytest.raises(TypeError, match="the outputs must be Tensors, not 3"):
         mg.jacobian(lambda x: 3, x)
     with pytest.raises(ValueError, match=r"the gradient has shape \(2,\), the tensor \(3,\)"):

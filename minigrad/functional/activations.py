@@ -117,5 +117,4 @@ def prelu(x, weight):
 
     Raises ValueError for another shape.
     """
-    weight = weight if np.shape(weight) == (1,) else by_channel(weight, x)
-    return relu(x) - weight * relu(-x)
+    return leaky_relu(x, weight if np.shape(weight) == (1,) else by_channel(weight, x))

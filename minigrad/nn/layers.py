@@ -217,9 +217,9 @@ class PReLU(Layer):
 
     def __init__(self, num_parameters=1, init=0.25, **settings):
         self.hold_sizes(num_parameters=num_parameters)
-        constant = init if callable(init) else lambda rng, shape, *fans: np.full(shape, init)
-        shape = (num_parameters,)
-        self.add_parameters(shape * 2, {"weight": shape}, {}, settings | {"init": constant})
+        first = init if callable(init) else lambda rng, shape, *fans: np.full(shape, init)
+        weights, settings = {"weight": (num_parameters,)}, settings | {"init": first}
+        self.add_parameters((num_parameters,) * 2, weights, {}, settings)
 
     def is_weight(self, name, parameter):
         """False: a decay of the slope would only make a relu of the layer (He et al. 2015)."""
