@@ -38,9 +38,9 @@ def otherwise(function, args, keywords, error):
         result = by_numpy(own.op, args, keywords)
     if result is not NotImplemented:
         return result
-    if own and (not isinstance(error, TypeError) or joins_graph((args, keywords))):
+    if own and (not isinstance(error, TypeError) or joins((args, keywords), is_recorded)):
         raise errors.named(error, function.__name__)
-    if joins_backward((args, keywords)):
+    if joins((args, keywords)):
         raise errors.in_place(function) if function in IN_PLACE else error
     return on_plain_data(function, args, keywords, args[:1] if function in IN_PLACE else ())
 
@@ -81,14 +81,9 @@ def settled(x):
     return np.asarray(x) if isinstance(x, Tensor) else x
 
 
-def joins_graph(x):
-    """Whether a result of one of the Tensors in x would be recorded."""
-    return recording.get() and any(map(is_recorded, tensors(x)))
-
-
-def joins_backward(x):
-    """Whether a gradient would flow through one of the Tensors in x."""
-    return recording.get() and any(map(wants_gradient, tensors(x)))
+def joins(x, kind=wants_gradient):
+    """Whether one of the Tensors in x is of this kind, and results are recorded."""
+    return recording.get() and any(map(kind, tensors(x)))
 
 
 def _wrapped(x):
@@ -108,7 +103,7 @@ def ufunc(function, method, inputs, keywords):
     """function.method(*inputs, **keywords). The method "__call__" calls the function itself."""
     if method == "__call__" and not keywords and function in numpy_functions:
         return numpy_functions[function](*inputs)
-    if not joins_backward((inputs, keywords)):
+    if not joins((inputs, keywords)):
         changed = inputs[:1] if method == "at" else ()
         return on_plain_data(getattr(function, method), inputs, keywords, changed)
     if method == "__call__" and not keywords:
