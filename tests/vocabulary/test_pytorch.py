@@ -218,7 +218,7 @@ ADVICE = [
     (nn, "utils", r"optim\.clip_grad_norm_"),
     *(
         (nn, name, "write ")
-        for name in "CELU Hardshrink Softmin Softshrink Tanhshrink Threshold".split()
+        for name in ["CELU", "Hardshrink", "Softmin", "Softshrink", "Tanhshrink", "Threshold"]
     ),
 ]
 
