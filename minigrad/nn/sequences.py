@@ -98,15 +98,6 @@ def _one_sequence(batch_first, rank):
     return f" For one sequence write x[{index}]." if rank == 2 else ""
 
 
-def _drop_weight(weight, layer, name):
-    """A weight of a layer that loses entries in training, at the rate layer.weight_dropout.
-
-    name  of the scope, and so of the stream of the masks
-    """
-    p = layer.weight_dropout
-    return scoped(name, F.drop_connect, weight, p, layer.training) if p else weight
-
-
 class Recurrent(Layer):
     """The base of RNN, LSTM and GRU: layers of cells over a sequence, in one direction or both.
 
@@ -192,7 +183,8 @@ class Recurrent(Layer):
         """One cell over x (T, N, features), from a first state: (outputs (T, N, H), last state)."""
         w_ih, w_hh, b_ih, b_hh = (getattr(self, f"{name}_{cell}") for name in WEIGHT_NAMES)
         order = slice(None, None, -1 if cell.endswith("_reverse") else 1)
-        w_hh = _drop_weight(w_hh, self, f"weight_dropout_{cell}")
+        if p := self.weight_dropout:
+            w_hh = scoped(f"weight_dropout_{cell}", F.drop_connect, w_hh, p, self.training)
         inputs = unstack(F.linear(x, w_ih, b_ih))
         outputs = []
         if p := self.recurrent_dropout:
@@ -325,7 +317,6 @@ class MultiheadAttention(Layer):
 
     dropout   the rate for the weights, in training
     bias      False: no biases
-    weight_dropout  the rate for the entries of in_proj_weight, in training
     settings  penalty, bias_penalty, init, bias_init, rng, dtype: see Layer. The penalties act on
               all weights and biases, the initialisers on in_proj_weight and in_proj_bias; out_proj
               is a Linear
@@ -345,19 +336,9 @@ class MultiheadAttention(Layer):
     """
 
     def __init__(
-        self,
-        embed_dim,
-        num_heads,
-        dropout=0.0,
-        bias=True,
-        *,
-        batch_first=False,
-        weight_dropout=0.0,
-        **settings,
+        self, embed_dim, num_heads, dropout=0.0, bias=True, *, batch_first=False, **settings
     ):
-        for p in dropout, weight_dropout:
-            check_settings("MultiheadAttention", p=p)
-        self.weight_dropout = weight_dropout
+        check_settings("MultiheadAttention", p=dropout)
         self.hold_sizes(embed_dim=embed_dim, num_heads=num_heads)
         check_divides("MultiheadAttention", "num_heads", num_heads, embed_dim=embed_dim)
         self.dropout, self.bias, self.batch_first = dropout, bias, batch_first
@@ -380,7 +361,7 @@ class MultiheadAttention(Layer):
         is_causal=False,
     ):
         inputs = self._batch_first(query, key, value)
-        matrices = np.split(_drop_weight(self.in_proj_weight, self, "weight_dropout"), 3)
+        matrices = np.split(self.in_proj_weight, 3)
         biases = [None] * 3 if self.in_proj_bias is None else np.split(self.in_proj_bias, 3)
         heads = [self._heads(F.linear(*arguments)) for arguments in zip(inputs, matrices, biases)]
         (n, length, _), (_, size, _) = inputs[0].shape, inputs[1].shape

@@ -37,14 +37,11 @@ class Scheduler:
 
     def state_dict(self):
         """The numbers that the scheduler holds."""
-        numbers = int, float, list
-        held = {name: v for name, v in vars(self).items() if isinstance(v, numbers)}
-        return {name: v for name, v in held.items() if name != "groups"}
+        return {name: v for name, v in vars(self).items() if name not in ("groups", "rate")}
 
     def load_state_dict(self, state_dict):
         """Takes over a state_dict. Raises ValueError for the state of another kind of scheduler."""
-        own = self.state_dict()
-        require_same(type(self).__name__, own, state_dict, free=own)
+        require_same(type(self).__name__, self.state_dict(), state_dict, free=vars(self))
         vars(self).update(state_dict)
         self._set()
 

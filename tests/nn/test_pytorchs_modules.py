@@ -173,18 +173,6 @@ def test_weight_dropout_is_the_layer_without_some_weights(kind, gates):
     close(layer.eval()(x)[0], layer(x)[0])
 
 
-def test_weight_dropout_of_attention():
-    layer = nn.MultiheadAttention(4, 2, weight_dropout=0.5, dtype=np.float64)
-    x = leaf(normal(3, 2, 4))
-    out = layer(x, x, x)[0]
-    (mask,) = mg.noise_leaves(out)
-    layer.in_proj_weight.data *= mask.data * 2
-    close(layer.eval()(x, x, x)[0], out, rtol=1e-12)
-    assert mask.shape == (12, 4) and check_graph((out**2).sum())
-    with pytest.raises(ValueError, match="p is the probability of DROPPING"):
-        nn.MultiheadAttention(4, 2, weight_dropout=1.5)
-
-
 def test_a_penalty_on_activations_is_a_term_of_the_loss():
     layer, x = nn.Linear(2, 3), normal(5, 2).astype(np.float32)
     h = F.relu(layer(x))

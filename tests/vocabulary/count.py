@@ -123,6 +123,7 @@ LEFT_OUT = {  # names that do not work on a graph, and why
     ),
     "LBFGS": "its line search costs more than all other rules together; SciPy has it",
     "NAdam": "Adam is close to it",
+    "MultiheadAttention(weight_dropout": "F.drop_connect(layer.in_proj_weight, p, training) does it",
     "SGD(maximize": "loss.backward() of -loss does the same",
 }
 ADVISED = [(Tensor, "to"), (Tensor, "cuda"), (functional, "pad"), (mg, "DataLoader")]
