@@ -220,9 +220,9 @@ class Module(metaclass=ModuleClass):
         return (value for _, value in self.named_buffers())
 
     def register_buffer(self, name, tensor, persistent=True):
-        """Makes a buffer: an array or a Tensor that moves with the module and is not trained.
+        """Makes the attribute `name` a buffer: an array or a Tensor that is not trained.
 
-        persistent  False: state_dict leaves it out
+        persistent  False: state_dict leaves the buffer out
 
         Raises TypeError for anything but an array, a Tensor of plain data, or None.
         """
@@ -247,9 +247,9 @@ class Module(metaclass=ModuleClass):
         return self
 
     def register_forward_hook(self, hook):
-        """Calls hook(module, args, output) after each forward. Returns what has a method `remove`.
+        """Calls hook(module, args, output) after each forward. Returns a handle: handle.remove().
 
-        What the hook returns replaces the output, unless it is None.
+        If the hook returns a value, this value replaces the output.
         """
         self._hooks = (*self._hooks, hook)
 

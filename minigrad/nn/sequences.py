@@ -279,8 +279,9 @@ class Cell(Layer):
         if state is None:
             state = (np.zeros((len(x), self.hidden_size), self.weight_hh.dtype),) * self.states
         state = state if isinstance(state, (tuple, list)) else (state,)
+        for s in state:
+            check_shapes(type(self).__name__, (len(x), self.hidden_size), state=s)
         x = F.linear(x, self.weight_ih, self.bias_ih)
-        check_shapes(type(self).__name__, (len(x), self.hidden_size), state=state[0])
         state = self.cell(x, F.linear(state[0], self.weight_hh, self.bias_hh), *state)
         return state if self.states > 1 else state[0]
 
