@@ -7,17 +7,6 @@ import numpy as np
 from .base import Optimizer
 
 
-def slope(w, g, settings):
-    """g + weight_decay * w."""
-    return g + settings["weight_decay"] * w if settings["weight_decay"] else g
-
-
-def move(mean, value, kept):
-    """Moves a running mean towards a value, in place. It keeps this part of itself."""
-    mean *= kept
-    mean += (1 - kept) * value
-
-
 class SGD(Optimizer):
     """Stochastic gradient descent: w -= lr v, where v = momentum v + grad + weight_decay w.
 
@@ -39,14 +28,15 @@ class SGD(Optimizer):
             raise ValueError("SGD: nesterov needs a momentum > 0 and no dampening.")
 
     def update(self, trained, lr, settings):
-        momentum = settings["momentum"]
+        momentum, decay = settings["momentum"], settings["weight_decay"]
         if not momentum:
             for w, g in trained.pieces():
-                w -= lr * slope(w, g, settings)
+                w -= lr * (g + decay * w if decay else g)
             return
         damped = settings["dampening"] if trained.updates > 1 else 0.0
         for w, g, v in trained.pieces("velocity"):
-            g = slope(w, g, settings)
+            if decay:
+                g = g + decay * w
             v *= momentum
             v += (1 - damped) * g if damped else g
             w -= lr * (g + momentum * v if settings["nesterov"] else v)
@@ -75,18 +65,20 @@ class Adam(Optimizer):
         super().__init__(parameters, lr=lr, **settings)
 
     def update(self, trained, lr, settings):
-        (beta1, beta2), eps = settings["betas"], settings["eps"]
+        (beta1, beta2), eps, decay = settings["betas"], settings["eps"], settings["weight_decay"]
         correction1, correction2 = 1 - beta1**trained.updates, 1 - beta2**trained.updates
-        buffers = ["mean", "mean of squares"] + ["largest"] * settings["amsgrad"]
-        for w, g, m, v, *largest in trained.pieces(*buffers):
-            if not self.decoupled:
-                g = slope(w, g, settings)
-            elif settings["weight_decay"]:
-                w *= 1 - lr * settings["weight_decay"]
-            move(m, g, beta1)
-            move(v, g * g, beta2)
-            for u in largest:
-                v = np.maximum(u, v, out=u)
+        largest = ["largest"] if settings["amsgrad"] else []
+        for w, g, m, v, *u in trained.pieces("mean", "mean of squares", *largest):
+            if decay and self.decoupled:
+                w *= 1 - lr * decay
+            elif decay:
+                g = g + decay * w
+            m *= beta1
+            m += (1 - beta1) * g
+            v *= beta2
+            v += (1 - beta2) * (g * g)
+            if u:
+                v = np.maximum(u[0], v, out=u[0])
             w -= (lr / correction1) * m / (np.sqrt(v) / math.sqrt(correction2) + eps)
 
 
@@ -118,17 +110,17 @@ class RMSprop(Optimizer):
         super().__init__(parameters, lr=lr, **settings)
 
     def update(self, trained, lr, settings):
-        momentum = settings["momentum"]
-        buffers = ["mean of squares"] + ["velocity"] * (momentum > 0)
-        for w, g, v, *velocity in trained.pieces(*buffers):
-            g = slope(w, g, settings)
-            move(v, g * g, settings["alpha"])
+        alpha, momentum, decay = settings["alpha"], settings["momentum"], settings["weight_decay"]
+        velocity = ["velocity"] if momentum else []
+        for w, g, v, *u in trained.pieces("mean of squares", *velocity):
+            g = g + decay * w if decay else g
+            v *= alpha
+            v += (1 - alpha) * (g * g)
             step = g / (np.sqrt(v) + settings["eps"])
-            for u in velocity:
-                u *= momentum
-                u += step
-                step = u
-            w -= lr * step
+            if momentum:
+                u[0] *= momentum
+                u[0] += step
+            w -= lr * (u[0] if momentum else step)
 
 
 class Adagrad(Optimizer):
@@ -142,8 +134,11 @@ class Adagrad(Optimizer):
         super().__init__(parameters, lr=lr, **settings)
 
     def update(self, trained, lr, settings):
-        lr = lr / (1 + (trained.updates - 1) * settings["lr_decay"])
+        lr, decay = (
+            lr / (1 + (trained.updates - 1) * settings["lr_decay"]),
+            settings["weight_decay"],
+        )
         for w, g, v in trained.pieces("sum of squares"):
-            g = slope(w, g, settings)
+            g = g + decay * w if decay else g
             v += g * g
             w -= lr * g / (np.sqrt(v) + settings["eps"])
