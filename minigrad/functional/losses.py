@@ -266,9 +266,5 @@ def triplet_margin_loss(
     reduction  "mean", "sum" or "none"
     """
     _check_reduction("triplet_margin_loss", reduction)
-
-    def distance(x, y):
-        return np.linalg.norm(x - y + eps, p, axis=-1)
-
-    gap = distance(anchor, negative) - distance(anchor, positive)
-    return REDUCTIONS[reduction](relu(margin - gap))
+    near, far = (np.linalg.norm(anchor - x + eps, p, axis=-1) for x in (positive, negative))
+    return REDUCTIONS[reduction](relu(margin + near - far))

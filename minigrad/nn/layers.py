@@ -229,25 +229,21 @@ class PReLU(Layer):
         return F.prelu(x, self.weight)
 
 
-def _layer_of(function, name, doc=None, inputs=1, first=()):
+def _layer_of(function, name, doc=None, inputs=1):
     """The Function layer of a function of so many inputs, with its docstring.
 
-    first  names of settings. If there are any, these come first, and all others are keywords
+    With several inputs it is a loss. The settings that PyTorch's users give by position come first,
+    and all others are keywords.
     """
     given = list(signature(function).parameters.values())
-    settings, inputs = given[inputs:], ", ".join(s.name for s in given[:inputs])
-    if first:
-        settings = [s.replace(kind=s.KEYWORD_ONLY) for s in settings if s.name not in first]
-        own = [s.replace(kind=s.POSITIONAL_OR_KEYWORD) for s in given if s.name in first]
-        settings = own + settings
-    arguments = ", ".join(s.name for s in settings)
+    settings, inputs = given[inputs:], given[:inputs]
+    if len(inputs) > 1:
+        first = [s for s in settings if s.name in ("weight", "margin", "dim")]
+        others = [s.replace(kind=s.KEYWORD_ONLY) for s in settings if s not in first]
+        settings = [*(s.replace(kind=s.POSITIONAL_OR_KEYWORD) for s in first), *others]
+    inputs, arguments = (", ".join(s.name for s in part) for part in (inputs, settings))
     doc = f"{doc or getdoc(function)}\n\nAs a module: {name}({arguments})({inputs})."
     return layer_of(function, name, settings, doc)
-
-
-def _loss_of(function, name, inputs=2):
-    """The Function layer of a loss. What PyTorch users give by position comes first."""
-    return _layer_of(function, name, None, inputs, ("weight", "margin", "dim"))
 
 
 ReLU = _layer_of(F.relu, "ReLU")
@@ -280,14 +276,14 @@ AdaptiveMaxPool1d = _layer_of(F.adaptive_max_pool1d, "AdaptiveMaxPool1d")
 AdaptiveMaxPool2d = _layer_of(F.adaptive_max_pool2d, "AdaptiveMaxPool2d")
 Upsample = _layer_of(F.interpolate, "Upsample")
 
-CrossEntropyLoss = _loss_of(F.cross_entropy, "CrossEntropyLoss")
-NLLLoss = _loss_of(F.nll_loss, "NLLLoss")
-BCELoss = _loss_of(F.binary_cross_entropy, "BCELoss")
-BCEWithLogitsLoss = _loss_of(F.binary_cross_entropy_with_logits, "BCEWithLogitsLoss")
-MSELoss = _loss_of(F.mse_loss, "MSELoss")
-L1Loss = _loss_of(F.l1_loss, "L1Loss")
-HuberLoss = _loss_of(F.huber_loss, "HuberLoss")
-SmoothL1Loss = _loss_of(F.smooth_l1_loss, "SmoothL1Loss")
-KLDivLoss = _loss_of(F.kl_div, "KLDivLoss")
-TripletMarginLoss = _loss_of(F.triplet_margin_loss, "TripletMarginLoss", inputs=3)
-CosineSimilarity = _loss_of(F.cosine_similarity, "CosineSimilarity")
+CrossEntropyLoss = _layer_of(F.cross_entropy, "CrossEntropyLoss", inputs=2)
+NLLLoss = _layer_of(F.nll_loss, "NLLLoss", inputs=2)
+BCELoss = _layer_of(F.binary_cross_entropy, "BCELoss", inputs=2)
+BCEWithLogitsLoss = _layer_of(F.binary_cross_entropy_with_logits, "BCEWithLogitsLoss", inputs=2)
+MSELoss = _layer_of(F.mse_loss, "MSELoss", inputs=2)
+L1Loss = _layer_of(F.l1_loss, "L1Loss", inputs=2)
+HuberLoss = _layer_of(F.huber_loss, "HuberLoss", inputs=2)
+SmoothL1Loss = _layer_of(F.smooth_l1_loss, "SmoothL1Loss", inputs=2)
+KLDivLoss = _layer_of(F.kl_div, "KLDivLoss", inputs=2)
+TripletMarginLoss = _layer_of(F.triplet_margin_loss, "TripletMarginLoss", inputs=3)
+CosineSimilarity = _layer_of(F.cosine_similarity, "CosineSimilarity", inputs=2)

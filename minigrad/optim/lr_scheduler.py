@@ -16,20 +16,17 @@ class Scheduler:
     """
 
     def __init__(self, optimizer, rate):
-        self.groups, self.rate, self.epoch = optimizer.param_groups, rate, 0
+        self.groups, self.rate, self.epoch = optimizer.param_groups, rate, -1
         if any(callable(group["lr"]) for group in self.groups):
             raise TypeError("lr_scheduler: the lr of the optimizer is a function. Use one of both.")
         self.base_lrs = [group["lr"] for group in self.groups]
-        self._set()
-
-    def _set(self):
-        for group, lr in zip(self.groups, self.base_lrs):
-            group["lr"] = self.rate(lr, self.epoch)
+        Scheduler.step(self)  # epoch 0
 
     def step(self):
         """Ends an epoch: sets the learning rates of the next one."""
         self.epoch += 1
-        self._set()
+        for group, lr in zip(self.groups, self.base_lrs):
+            group["lr"] = self.rate(lr, self.epoch)
 
     def get_last_lr(self):
         """The learning rate of each group."""
@@ -40,10 +37,12 @@ class Scheduler:
         return {name: v for name, v in vars(self).items() if name not in ("groups", "rate")}
 
     def load_state_dict(self, state_dict):
-        """Takes over a state_dict. Raises ValueError for the state of another kind of scheduler."""
+        """Takes over a state_dict; the state of the optimizer has the learning rates.
+
+        Raises ValueError for the state of another kind of scheduler.
+        """
         require_same(type(self).__name__, self.state_dict(), state_dict, free=vars(self))
         vars(self).update(state_dict)
-        self._set()
 
 
 def LambdaLR(optimizer, lr_lambda):
