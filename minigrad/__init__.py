@@ -34,6 +34,7 @@ _LATER = {
     "to_html": "drawing",
     "to_text": "drawing",
     "write_out": "program",
+    **dict.fromkeys(("hessian", "hvp", "jacobian", "jvp", "vjp"), "derivatives"),
 }
 __all__ = [
     "Noise",

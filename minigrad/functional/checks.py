@@ -56,6 +56,15 @@ def check_shapes(name, shape, **arrays):
             raise ValueError(f"{name}: {what} must have shape {shape}, got {np.shape(array)}.")
 
 
+def by_channel(weight, x):
+    """weight (C,) along the channels of x (N, C, ...). Raises ValueError for another size."""
+    axis, rank = min(1, np.ndim(x) - 1), np.ndim(x)
+    if np.shape(weight) != np.shape(x)[axis : axis + 1]:
+        shapes = f"weight {np.shape(weight)} and shape {np.shape(x)}"
+        raise ValueError(f"{shapes}: one weight for each entry of axis {axis} is needed.")
+    return np.reshape(weight, (-1, *[1] * (rank - 1 - axis)))
+
+
 def check_divides(name, what, parts, **wholes):
     """Raises ValueError if `what`, a number of parts, does not divide each of the `wholes`."""
     for whole, n in wholes.items():

@@ -42,6 +42,7 @@ class Optimizer:
     parameters.
     """
 
+    flags = "nesterov", "amsgrad"
     counters = ("steps",)  # the attributes that a step changes: load_state_dict restores them
 
     def __init__(self, parameters, **settings):
@@ -88,7 +89,16 @@ class Optimizer:
         self.modules += [] if module is None else [module]
 
     def valid(self, name, value):
-        """Whether a setting can have this value: a number >= 0. A subclass may allow others."""
+        """Whether a setting can have this value. A subclass may allow others.
+
+        `betas` are two numbers in [0, 1), the `flags` are True or False, and all other settings are
+        numbers >= 0.
+        """
+        if name in self.flags:
+            return isinstance(value, bool)
+        if name == "betas":
+            is_pair = isinstance(value, (tuple, list)) and len(value) == 2
+            return is_pair and all(self.valid("beta", b) and b < 1 for b in value)
         return isinstance(value, numbers.Real) and 0 <= value < math.inf
 
     def check_group(self, group):

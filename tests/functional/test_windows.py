@@ -351,7 +351,7 @@ x3, x4, w4 = np.zeros((2, 3, 5)), np.zeros((2, 3, 5, 5)), np.zeros((4, 3, 3, 3))
         ),
         (
             lambda: F.interpolate(x4, size=3, mode="cubic"),
-            "interpolate: mode must be \"nearest\", got 'cubic'",
+            r"interpolate: mode of x \(2, 3, 5, 5\) must be \"nearest\" or \"bilinear\", got 'cubic'",
         ),
         (lambda: F.unfold(x4, 6), "unfold: a window of 6 does not fit into an axis of 5"),
         (

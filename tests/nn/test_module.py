@@ -497,7 +497,7 @@ def test_modules_mix_with_abstract_classes_and_keep_their_signatures():
 
 
 @pytest.mark.parametrize(
-    "name", ["modules", "train", "parameters", "state_dict", "_saved", "put_back"]
+    "name", ["modules", "train", "parameters", "state_dict", "_held", "put_back"]
 )
 def test_the_names_of_methods_are_refused(name):
     class Net(nn.Module):
