@@ -30,7 +30,6 @@ METHODS = {  # the settings of each line of the table
     "dropout + l2": {"p": 0.1, "c": 3e-4},
 }
 CONTEXT, WIDTH, HEADS, BLOCKS, BATCH = 64, 64, 4, 2, 16
-CURVE_EVERY = 50  # steps between points of a learning curve
 SHORTEST, MANUAL, MOST_VALIDATION = 2_000, 20_000, 20_000  # characters
 BASELINES = {"letters": 1, "bigrams": 2, "4-grams": 4}
 
@@ -175,7 +174,7 @@ def train(method, seed, file, steps):
         optimizer.zero_grad()
         loss_of(model, x, y, c).backward()
         optimizer.step()
-        if step % CURVE_EVERY == CURVE_EVERY - 1 or step == steps - 1:
+        if study.is_on_curve(step + 1, steps):
             curve.append(
                 (step + 1, evaluate(model, codes[: len(validation)]), evaluate(model, validation))
             )

@@ -37,7 +37,6 @@ METHODS = {  # the settings of each line of the table
     "both dropouts": {"p": 0.5, "p2d": 0.2},
     "both dropouts + l2": {"p": 0.5, "p2d": 0.2, "penalty": nn.L2(1e-3)},
 }
-CURVE_EVERY = 50  # steps between points of a learning curve
 
 
 class LeNet(nn.Module):
@@ -106,7 +105,7 @@ def train(method, seed, steps, folder=None):
             optimizer.zero_grad()
             loss().backward()
             optimizer.step()
-        if step % CURVE_EVERY == 0 or step == steps:
+        if study.is_on_curve(step, steps):
             curve.append((step, *study.point(model, *parts), model.filters_at_zero()))
     return curve
 

@@ -99,7 +99,7 @@ def photograph(loss, fragment, path):
 def main():
     for name, drawing in drawings().items():
         (HERE / "pictures" / f"{name}.gv").write_text(drawing.source, encoding="utf-8")
-        print("wrote", drawing.render(outfile=HERE / "pictures" / f"{name}.svg"))
+        print("wrote", drawing.render(HERE / "pictures" / f"{name}.svg"))
     page = HERE / "pictures" / "stepper.png"
     done = photograph(readme()["loss"], "b10", page)
     print(f"wrote {page}" if done else f"no Chromium: {page} stays as it is")

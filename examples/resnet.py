@@ -38,7 +38,6 @@ METHODS = {  # the settings of each line of the table
     "all three": {"path": 0.5, "p": 0.5, "penalty": nn.L2(1e-2)},
 }
 WIDTHS = 8, 16, 32  # channels of the stages; each but the first halves the image
-CURVE_EVERY = 25  # steps between points of a learning curve
 
 
 def block(channels, width, stride, path, **settings):
@@ -108,7 +107,7 @@ class Training:
                 self.optimizer.zero_grad()
                 (F.cross_entropy(self.model(x), y) + self.model.penalty()).backward()
                 self.optimizer.step()
-                if (step := self.optimizer.steps) % CURVE_EVERY == 0 or step == self.steps:
+                if study.is_on_curve(step := self.optimizer.steps, self.steps, every=25):
                     self.curve.append([step, *study.point(self.model, *self.parts)])
 
     def state_dict(self):

@@ -26,7 +26,6 @@ METHODS = {  # the settings of each line of the table
     "variational + recurrent": {"p": 0.5, "variational": True, "recurrent": 0.5},
 }
 HIDDEN = 64
-CURVE_EVERY = 50  # steps between points of a learning curve
 
 
 class Reader(nn.Module):
@@ -62,7 +61,7 @@ def train(method, seed, steps):
         optimizer.zero_grad()
         F.cross_entropy(model(images[batch]), labels[batch]).backward()
         optimizer.step()
-        if step % CURVE_EVERY == 0 or step == steps:
+        if study.is_on_curve(step, steps):
             curve.append((step, *study.point(model, *parts)))
     return curve
 

@@ -172,6 +172,11 @@ def runs(train, methods, seeds, **settings):
     return {method: [next(found) for _ in range(seeds)] for method in methods}
 
 
+def is_on_curve(step, steps, every=50):
+    """Whether a learning curve has a point after this step: every so many steps, at least at four, and at the last."""
+    return step % max(1, min(every, steps // 4)) == 0 or step == steps
+
+
 def evaluate(model, images, labels):
     """(cross-entropy, accuracy in per cent) in evaluation mode."""
     model.eval()
@@ -305,6 +310,7 @@ def draw_curves(axis, curves, column):
             label=method,
         )
     axis.set(xlabel="step")
+    axis.xaxis.get_major_locator().set_params(integer=True)
 
 
 def plot(results, shown, file):
@@ -319,16 +325,7 @@ def plot(results, shown, file):
         title=f"'{baseline}' learns {ends[baseline][1]:.0f}% of the labels;\na fifth are wrong",
         ylabel="accuracy, per cent",
     )
-    left.axhline(80, color="#999999", linewidth=1, linestyle=":")
-    left.annotate(
-        "share of right labels",
-        (0.01, 80.3),
-        xycoords=("axes fraction", "data"),
-        ha="left",
-        va="bottom",
-        fontsize=8,
-        color="#666666",
-    )
+    left.axhline(80, color="#999999", linestyle=":", label="share of right labels")
     draw_curves(middle, curves, 2)
     middle.set(
         title=f"New images: '{baseline}' {ends[baseline][2]:.0f}% right,\nat best {ends[best][2]:.0f}% ({best})",
@@ -336,7 +333,10 @@ def plot(results, shown, file):
     )
     middle.set_ylim(bottom=max(runs[:, :, 2].max() for runs in curves.values()) - 22)
     picture.legend(
-        *left.get_legend_handles_labels(), loc="outside lower left", ncols=len(shown), frameon=False
+        *left.get_legend_handles_labels(),
+        loc="outside lower left",
+        ncols=len(shown) + 1,
+        frameon=False,
     )
 
     others = [method for method in results if method != baseline]

@@ -25,6 +25,7 @@ __version__ = "0.1.0"
 # Training needs neither proofs, pictures nor programs: they are imported when they are first used.
 if TYPE_CHECKING:
     from .check import check_graph, check_noise, expectation, gradcheck, gradgradcheck
+    from .derivatives import hessian, hvp, jacobian, jvp, vjp
     from .drawing import draw, to_dot, to_html, to_text
     from .program import compile, write_out
 
@@ -32,6 +33,7 @@ _CHECK = ["check_graph", "check_noise", "expectation", "gradcheck", "gradgradche
 _LATER = dict.fromkeys(_CHECK, "check")
 _LATER |= dict.fromkeys(["draw", "to_dot", "to_html", "to_text"], "drawing")
 _LATER |= dict.fromkeys(["compile", "write_out"], "program")
+_LATER |= dict.fromkeys(["hessian", "hvp", "jacobian", "jvp", "vjp"], "derivatives")
 
 __all__ = ["Tensor", "data", "functional", "grad", "nn", "no_grad", "optim", "tensor"]
 __all__ += ["Noise", "frozen_noise", "manual_seed", "sampling", "get_rng_state", "set_rng_state"]
@@ -39,6 +41,7 @@ __all__ += ["noise_leaves", "replay", "resample", "terms", "sparsity", "summary"
 __all__ += ["detect_anomaly", "load", "save", "set_default_dtype"]
 __all__ += ["check_graph", "check_noise", "expectation", "gradcheck", "gradgradcheck"]
 __all__ += ["draw", "to_dot", "to_html", "to_text", "compile", "write_out"]
+__all__ += ["hessian", "hvp", "jacobian", "jvp", "vjp"]
 
 later.is_complete = True
 

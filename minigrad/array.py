@@ -22,6 +22,7 @@ else:
     Methods = object
 
 default_dtype = np.dtype(np.float32)
+FOREIGN = 1  # the flag of a Tensor whose data are an array of another library
 numpy_functions = {}  # NumPy function -> the op or composition that it calls on Tensors
 
 
@@ -45,7 +46,7 @@ def as_array(data, dtype=None):
         data._leave("Tensor(t)", "t.detach() leaves the graph")
         data = data.data
     try:
-        array = np.asarray(data)
+        array = asanyarray(data)
     except ValueError as error:
         raise ValueError(
             f"Tensor: the nested lists do not make a rectangular array ({error})."
@@ -53,10 +54,34 @@ def as_array(data, dtype=None):
     if array.dtype.kind not in "fiub" or (dtype is not None and np.dtype(dtype).kind == "c"):
         given = f"{type(data).__name__} of dtype {array.dtype}"
         raise TypeError(f"Tensor: real numbers are needed, got {given}.")
-    is_typed = dtype is not None or isinstance(data, (np.ndarray, np.generic))
+    is_typed = dtype is not None or isinstance(data, np.generic) or is_array(data)
     if not is_typed and array.dtype == np.float64:
         dtype = default_dtype
+    if is_foreign(array):
+        if array.size != array.size:  # nan
+            raise errors.unknown_shape(array)
+        return array if dtype is None else array.astype(dtype)
     return np.array(array, dtype, order="C")
+
+
+def is_foreign(x):
+    """Whether x is an array of another library that NumPy's functions accept, such as Dask's."""
+    return not isinstance(x, (Array, np.ndarray)) and hasattr(x, "__array_function__")
+
+
+def asanyarray(x):
+    """x as an ndarray, or as it is if it is an array of another library."""
+    return x if is_foreign(x) else np.asarray(x)
+
+
+def held(data, flags):
+    """(`data` as the array that a Tensor holds, its `flags` with FOREIGN where it belongs)."""
+    return (data, flags | FOREIGN) if is_foreign(data) else (np.asarray(data), flags)
+
+
+def is_array(x):
+    """Whether x is a Tensor or an array."""
+    return isinstance(x, (Array, np.ndarray)) or is_foreign(x)
 
 
 def data_of(x):
@@ -66,7 +91,7 @@ def data_of(x):
 
 def is_recorded(x):
     """Whether x is a Tensor whose results are recorded: a part of a graph."""
-    return isinstance(x, Array) and x.flags != 0
+    return isinstance(x, Array) and x.flags > FOREIGN
 
 
 def operand(x, rule, args):
@@ -79,18 +104,35 @@ def operand(x, rule, args):
     """
     if isinstance(x, np.generic):
         return x.item() if any(isinstance(a, Array) and a.dtype.kind == "f" for a in args) else x
-    if not rule or x is None or isinstance(x, (Array, np.ndarray)):
+    if not rule or x is None or is_array(x):
         return x
-    stays = isinstance(x, (int, float)) and any(isinstance(a, (Array, np.ndarray)) for a in args)
+    stays = isinstance(x, (int, float)) and any(map(is_array, args))
     return x if stays else as_array(x)
 
 
-def of_numbers(result, tensors):
-    """What a forward returned, with `tensors` among its arguments.
+def ones_or(values, like):
+    """`values`, or ones where they are None, as an array of the library and dtype of `like`."""
+    return np.ones_like(like) if values is None else np.asarray(values, like.dtype, like=like)
+
+
+def copied(array, like):
+    """A copy of an array in the dtype of `like`. Raises TypeError if it has left its library."""
+    if is_foreign(like) and not is_foreign(array):
+        raise errors.not_foreign(like)
+    return asanyarray(array).astype(like.dtype)
+
+
+def computed(op, args, tensors):
+    """What the forward of an op returns for these arguments, with `tensors` among them.
+
+    Arrays of other libraries have forwards of their own in foreign.py.
 
     Raises TypeError for an array of Python objects, such as None, and for complex numbers that
     would enter a Tensor.
     """
+    arrays = [data_of(a) for a in args]
+    forward = later.foreign().forward_of(op) if any(map(is_foreign, arrays)) else op.forward
+    result = forward(*arrays)
     kind = getattr(result, "dtype", default_dtype).kind
     if kind == "O":
         raise TypeError("an argument is not a number")
@@ -101,7 +143,7 @@ def of_numbers(result, tensors):
 
 def as_list(x):
     """A Tensor, an array or a number as a list of one; any other sequence as a list."""
-    is_one = isinstance(x, (Array, np.ndarray)) or not hasattr(x, "__iter__")
+    is_one = is_array(x) or not hasattr(x, "__iter__")
     return [x] if is_one else list(x)
 
 
@@ -129,21 +171,26 @@ class Array(Methods):
         """The only entry as a Python number. Raises ValueError if there are more or none."""
         if self.size != 1:
             raise errors.not_one_number(self)
-        return self.data.item()
+        return self._entries("t.item()").item()
 
     def numpy(self) -> np.ndarray:
         """The values as a NumPy array, without the graph. It shares memory with this tensor."""
-        return self.data
+        return self._entries("t.numpy()")
 
     def tolist(self) -> Any:
         """The values as nested lists of Python numbers."""
-        return self.data.tolist()
+        return self._entries("t.tolist()").tolist()
+
+    def _entries(self, action):
+        if self.flags & FOREIGN:
+            raise errors.not_numpy(self, action)
+        return self.data
 
     def __array__(self, dtype=None, copy=None) -> "np.ndarray[Any, np.dtype[np.object_]]":
         # of objects: else type checkers would take array * tensor for an array
         remedy = "np.f(t) keeps the graph for every f with a rule; t.numpy() leaves it"
         self._leave("np.asarray(t)", remedy)
-        return np.array(self.data, dtype=dtype, copy=copy)
+        return np.array(self._entries("np.asarray(t)"), dtype=dtype, copy=copy)
 
     def __float__(self) -> float:
         self._leave("float(t)", "t.item() reads the value")
@@ -158,12 +205,12 @@ class Array(Methods):
             raise errors.drops_gradient(self, action, remedy)
 
     def __index__(self) -> int:
-        return self.data.__index__()
+        return self._entries("t as an index").__index__()
 
     def __bool__(self) -> bool:
         if self.size != 1:
             raise errors.ambiguous_truth(self)
-        return bool(self.data)
+        return bool(self._entries("bool(t)"))
 
     # ---- Python's protocols
 
@@ -178,9 +225,11 @@ class Array(Methods):
     __hash__ = object.__hash__  # `==` compares entries; as the key of a dict, a tensor is itself
 
     def __repr__(self):
-        values = np.array2string(
-            self.data, separator=", ", prefix="Tensor(", threshold=100, edgeitems=3
-        )
+        values = repr(self.data)
+        if not self.flags & FOREIGN:
+            values = np.array2string(
+                self.data, separator=", ", prefix="Tensor(", threshold=100, edgeitems=3
+            )
         notes = ""
         if self.dtype.kind == "f" and self.dtype != default_dtype:
             notes += f", dtype={self.dtype}"

@@ -27,21 +27,22 @@ from heapq import heappop, heappush
 import numpy as np
 
 from . import changes, errors
-from .array import Array, as_array, as_list, data_of, of_numbers, operand
+from .array import Array, as_array, as_list, computed, copied, data_of, held, ones_or, operand
 from .changes import tick
 from .modes import recording, scope
 
 # The flags of a tensor say whether the results of an op on it are recorded, and why.
 #
-#                                      RECORDED   GRADIENT
-#     leaf with requires_grad=True                   x
-#     noise                               x
-#     data with a name                    x
-#     result                           the flags of its arguments together
+#                                      FOREIGN   RECORDED   GRADIENT
+#     leaf with requires_grad=True                              x
+#     noise                                         x
+#     data with a name                              x
+#     data of another array library       x
+#     result                              the flags of its arguments together
 #
-# Data without flags are constants. A result of an op without rules has no GRADIENT. A tensor
-# requires a gradient if its flags are at least GRADIENT.
-RECORDED, GRADIENT = 1, 2
+# Data without RECORDED and GRADIENT are constants. A result of an op without rules has no GRADIENT.
+# A tensor requires a gradient if its flags are at least GRADIENT.
+RECORDED, GRADIENT = 2, 4
 
 
 # ---------------------------------------------------------------------------------------- tensors
@@ -84,9 +85,9 @@ class Tensor(Array):
             self.requires_grad = True
 
     def _fill(self, data, op=None, args=(), flags=0, scope=None, name=None):
-        self.data = data if type(data) is np.ndarray else np.asarray(data)
-        self.op, self.args, self.scope, self.flags, self.name = op, args, scope, flags, name
-        self.order, self.grad, self.retains_grad = tick(), None, False
+        data, flags = (data, flags) if type(data) is np.ndarray else held(data, flags)
+        self.data, self.op, self.args, self.scope, self.flags = data, op, args, scope, flags
+        self.order, self.name, self.grad, self.retains_grad = tick(), name, None, False
         return self
 
     is_leaf: bool = property(lambda self: self.op is None, doc="Whether no op made this tensor.")
@@ -102,7 +103,7 @@ class Tensor(Array):
             raise errors.not_a_leaf(self.op)
         if value and self.data.dtype.kind != "f":
             raise errors.not_a_float(self.dtype)
-        self.flags = (self.flags & RECORDED) | (GRADIENT if value else 0)
+        self.flags = self.flags & ~GRADIENT | (GRADIENT if value else 0)
 
     def retain_grad(self) -> None:
         """Makes backward give this result a `.grad`, as it does for a leaf."""
@@ -189,13 +190,13 @@ def record(op, args):
     tensors = [a for a in args if isinstance(a, Tensor)]
     try:
         args = tuple(operand(a, rule, args) for a, rule in zip(args, op.rules))
-        data = of_numbers(op.forward(*map(data_of, args)), tensors)
+        data = computed(op, args, tensors)
     except Exception as error:
         data = errors.forward_again(op, args, map(data_of, args), error)
     flags = 0
     for x in tensors:
         flags |= x.flags
-    if not flags or not recording.get():
+    if flags < RECORDED or not recording.get():
         return constant(data) if tensors else data
     for i in op.undeclared:
         if wants_gradient(args[i]):
@@ -220,7 +221,7 @@ def backward_pass(seeds, retain_graph=None, create_graph=False, wanted=()):
     retain_graph = create_graph if retain_graph is None else retain_graph
     oldest = min(wanted, default=0)
     sums, heap = {}, []  # order -> [tensor, sum of its cotangents, is_own]; -order of each result
-    node, g, given, arriving = None, None, None, seeds
+    node, g, given, arriving = None, None, {id(g) for _, g in seeds}, seeds
     while True:
         for x, cotangent in arriving:
             if getattr(cotangent, "shape", None) != x.data.shape:
@@ -232,8 +233,8 @@ def backward_pass(seeds, retain_graph=None, create_graph=False, wanted=()):
                 heappush(heap, -order)
             elif entry is None:
                 given = given or _ids_of_given(g, node)
-                is_own = not create_graph and cotangent.base is None and id(cotangent) not in given
-                sums[order] = [x, cotangent, is_own and node is not None]
+                is_new = getattr(cotangent, "base", given) is None and id(cotangent) not in given
+                sums[order] = [x, cotangent, is_new]
             elif entry[2]:
                 entry[1] += cotangent
             else:
@@ -242,8 +243,8 @@ def backward_pass(seeds, retain_graph=None, create_graph=False, wanted=()):
             node.args = None  # nobody needs them any more: the graph is freed on the way
         if not heap:
             break
-        node, g, is_own = sums.pop(-heappop(heap))  # the newest: all its cotangents have arrived
         given = None
+        node, g, is_own = sums.pop(-heappop(heap))  # the newest: all its cotangents have arrived
         if (node.order in wanted) if wanted else node.retains_grad:
             yield node, g, is_own
         if node.order <= oldest:
@@ -267,16 +268,16 @@ def unbroadcast(g, x, node):
     Broadcasting copies entries along an axis. The transpose of copying is summing.
     """
     lead = np.ndim(g) - x.ndim
-    is_array = isinstance(g, (np.ndarray, np.generic, Tensor))
-    if not is_array or lead < 0 or any(n not in (1, m) for n, m in zip(x.shape, g.shape[lead:])):
+    fits = lead >= 0 and all(n in (1, m) for n, m in zip(x.shape, np.shape(g)[lead:]))
+    if not fits or not hasattr(g, "reshape"):
         raise errors.wrong_cotangent(node.op, node.args, x, g)
-    copied = [lead + i for i, n in enumerate(x.shape) if n == 1 != g.shape[lead + i]]
-    return g.sum(axis=(*range(lead), *copied)).reshape(x.shape)
+    axes = [lead + i for i, n in enumerate(x.shape) if n == 1 != g.shape[lead + i]]
+    return g.sum(axis=(*range(lead), *axes)).reshape(x.shape)
 
 
 def _ids_of_given(g, node):
     """The ids of the arrays that the rules of a node are given: a rule may pass one of them on."""
-    return {id(g), *(id(data_of(a)) for a in (() if node is None else node.args))}
+    return {id(g), *(id(data_of(a)) for a in node.args)}
 
 
 def seeds_of(what, outputs, gradients, create_graph):
@@ -291,7 +292,7 @@ def seeds_of(what, outputs, gradients, create_graph):
         if not is_fit:
             raise errors.wrong_gradient(what, g, y.shape)
         if not create_graph or not isinstance(g, Tensor):
-            g = np.ones(y.shape, y.dtype) if g is None else np.asarray(data_of(g), y.dtype)
+            g = ones_or(data_of(g), like=y.data)
             g = constant(g) if create_graph else g
         seeds.append((y, g))
     return seeds
@@ -301,8 +302,8 @@ def _as_gradient(x, cotangent, is_own):
     """A complete cotangent of x as a Tensor of its dtype: recorded, or on an array of its own."""
     if isinstance(cotangent, Tensor):  # + makes a new Tensor, since x may be passed on as it is
         return cotangent.astype(x.dtype) if cotangent.dtype != x.dtype else +cotangent
-    copied = not is_own or cotangent.dtype != x.data.dtype
-    return constant(np.array(cotangent, x.data.dtype) if copied else cotangent)
+    is_fit = is_own and type(cotangent) is type(x.data) and cotangent.dtype == x.data.dtype
+    return constant(cotangent if is_fit else copied(cotangent, x.data))
 
 
 def grad(

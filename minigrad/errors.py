@@ -269,3 +269,46 @@ def unused(positions):
         f"grad: the outputs do not depend on inputs {positions}. "
         "Pass allow_unused=True to get None for them."
     )
+
+
+# --------------------------------------------------------------------- arrays of other libraries
+
+
+def library_of(array):
+    return type(array).__module__.partition(".")[0]
+
+
+def not_numpy(tensor, action):
+    return TypeError(
+        f"{action} needs the entries, and t, of shape {tensor.shape}, holds an array of "
+        f"{library_of(tensor.data)}. minigrad.foreign.compute(t) makes it a NumPy array."
+    )
+
+
+def unknown_shape(array):
+    return ValueError(
+        f"the shape {array.shape} is not known before the array of {library_of(array)} is "
+        "computed. Call its compute_chunk_sizes() first, or use np.where in place of a mask"
+    )
+
+
+def needs_numpy():
+    return TypeError(
+        "this op needs NumPy arrays. Compute the arrays first, with minigrad.foreign.compute"
+    )
+
+
+def not_foreign(array):
+    return TypeError(
+        f"backward: the data of a tensor of shape {array.shape} are an array of "
+        f"{library_of(array)}, and a rule made its gradient a NumPy array."
+    )
+
+
+def left_library(arguments):
+    libraries = [library_of(a) for a in arguments if hasattr(a, "shape")]
+    library = next(name for name in libraries if name != "numpy")
+    return TypeError(
+        f"its forward turned an array of {library} into a NumPy array. Write it in functions of "
+        "NumPy that accept such arrays, or compute the array first"
+    )

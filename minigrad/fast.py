@@ -7,6 +7,7 @@ begin with "_". Names of arguments neither begin nor end with "_".
 
 import numpy as np
 
+from .array import FOREIGN
 from .changes import tick
 from .engine import GRADIENT, RECORDED, Tensor, constant
 from .errors import forward_again, no_rule
@@ -33,6 +34,8 @@ TAKE_SETTING = """
         if isinstance({x}, _generic):
             return _record(_op, ({args},))"""
 RUN = """
+    if _flags & {FOREIGN}:
+        return _record(_op, ({args},))
     try:
         _data = _forward({arrays})
     except Exception as _error:
@@ -140,6 +143,7 @@ def _filled(op, parts):
         "arrays": ", ".join(f"{x}_" for x in names),
         "has_tensors": " or ".join(f"isinstance({x}, _Tensor)" for x in names),
         "flags": "_flags" if any(op.rules) else RECORDED,
+        "FOREIGN": FOREIGN,
         "GRADIENT": GRADIENT,
         "LAST_REAL": LAST_REAL,
     }

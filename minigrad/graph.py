@@ -7,7 +7,7 @@ and with its noise as it was or drawn anew.
 import numpy as np
 
 from . import errors
-from .array import as_array, data_of
+from .array import FOREIGN, as_array, asanyarray, computed, copied, data_of
 from .engine import Tensor, constant, result
 from .noise import Noise
 
@@ -27,10 +27,11 @@ def nodes(root) -> list[Tensor]:
     return [by_order[order] for order in sorted(by_order)]
 
 
-def program(what, *roots):
+def program(what, *roots, reads_entries=True):
     """`nodes` of the roots. `what`: the name of the function that asks, for the errors.
 
-    Raises TypeError if a root is not a Tensor, RuntimeError if the graph was freed.
+    Raises TypeError if a root is not a Tensor, or holds an array of another library though `what`
+    reads entries; RuntimeError if the graph was freed.
     """
     for root in roots:
         if not isinstance(root, Tensor):
@@ -40,6 +41,8 @@ def program(what, *roots):
             )
     found = nodes(roots)
     for node in found:
+        if reads_entries and node.flags & FOREIGN:
+            raise errors.not_numpy(node, what)
         if node.args is None:
             raise RuntimeError(
                 f"{what}: the graph was freed by backward() (at {node.op.name}). Do it before, "
@@ -76,14 +79,14 @@ def evaluate(nodes, values, fresh_noise=False):
         elif node.args and any(isinstance(a, Tensor) and a.order in values for a in node.args):
             arguments = [values.get(a.order, a.data) if isinstance(a, Tensor) else a
                          for a in node.args]  # fmt: skip
-            values[node.order] = np.asarray(_run(node.op, arguments))
+            values[node.order] = asanyarray(_run(node.op, arguments))
     return values
 
 
 def _run(op, arguments):
     """The forward of an op. Other values of the leaves can have shapes that do not fit."""
     try:
-        return op.forward(*arguments)
+        return computed(op, arguments, tensors=())
     except Exception as error:
         raise errors.in_forward(op, arguments, error) from error
 
@@ -99,7 +102,11 @@ def noise_leaves(root: Tensor) -> list[Noise]:
     >>> mg.noise_leaves(y)[0].distribution
     Bernoulli(keep=0.75)
     """
-    return [node for node in program("noise_leaves", root) if isinstance(node, Noise)]
+    return [
+        node
+        for node in program("noise_leaves", root, reads_entries=False)
+        if isinstance(node, Noise)
+    ]
 
 
 def copy(nodes, dtype=np.float64, values=None):
@@ -150,7 +157,7 @@ def replay(root: Tensor, values: dict | None = None, fresh_noise=False) -> Tenso
     >>> mg.replay(y, {x: [3.0, 4.0]})
     Tensor(25.)
     """
-    graph = program("replay", root)
+    graph = program("replay", root, reads_entries=False)
     known = {node.order for node in graph}
     replaced = {}
     for leaf, value in (values or {}).items():
@@ -168,7 +175,7 @@ def replay(root: Tensor, values: dict | None = None, fresh_noise=False) -> Tenso
 
 def _again(graph, root, values, fresh_noise):
     value = evaluate(graph, values, fresh_noise).get(root.order, root.data)
-    return constant(np.array(value))
+    return constant(copied(value, value))
 
 
 def resample(root: Tensor) -> Tensor:
@@ -176,4 +183,4 @@ def resample(root: Tensor) -> Tensor:
 
     Raises as `replay` does.
     """
-    return _again(program("resample", root), root, {}, fresh_noise=True)
+    return _again(program("resample", root, reads_entries=False), root, {}, fresh_noise=True)

@@ -7,8 +7,8 @@ is_complete = False  # whether minigrad itself is imported
 # PyTorch's names for methods of Tensor, and names that only have advice
 METHODS = """
     view view_as permute unsqueeze clone contiguous expand expand_as t mT norm masked_fill gather
-    index_select topk sort argsort chunk split unbind dim numel equal cpu float double half long
-    int bool amax amin det inverse swapdims movedim moveaxis flip fliplr flipud roll rot90 tile
+    index_select where topk sort argsort chunk split unbind dim numel equal cpu float double half
+    long int bool amax amin det inverse swapdims movedim moveaxis flip fliplr flipud roll rot90 tile
     take diag diagonal trace tril triu diff cumprod count_nonzero nansum nanmean quantile isnan
     isinf isfinite isclose allclose add sub subtract mul multiply div divide true_divide neg
     negative pow remainder square reciprocal absolute sign floor ceil trunc sin cos tan arcsin
@@ -30,6 +30,11 @@ def calls():
     """The module that calls NumPy's functions in other ways than by an op or a composition."""
     vocabulary()
     return import_module("minigrad.vocabulary.calls")
+
+
+def foreign():
+    """The module for arrays of other libraries."""
+    return import_module("minigrad.foreign")
 
 
 def by_other_names(op, args, **others):

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .array import as_list, data_of
+from .array import as_list, data_of, is_recorded
 from .engine import Tensor, grad, unbroadcast
 from .graph import nodes, program
 from .names import holders, leaf_names, modules_of, split_scope
@@ -128,7 +128,7 @@ def _operands(node):
 
 
 def _is_number(x):
-    return not isinstance(x, Tensor) or not x.flags
+    return not is_recorded(x)
 
 
 class Term(NamedTuple):

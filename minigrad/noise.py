@@ -26,12 +26,12 @@ from contextvars import ContextVar
 
 import numpy as np
 
-from .array import data_of
-from .blocks import Mode, ModeBlock
+from . import later
+from .array import data_of, is_foreign
+from .blocks import Block, Mode, ModeBlock
 from .changes import tick
 from .engine import RECORDED, Tensor
 from .modes import path, scope
-from .types import DType, Rng
 
 __all__ = ["Noise", "Law", "Bernoulli", "Normal", "manual_seed", "stream", "get_rng_state"]
 __all__ += ["set_rng_state", "frozen_noise", "sampling", "is_frozen", "effect"]
@@ -43,7 +43,8 @@ class Noise(Tensor):
     `distribution` is the law. `rng` is a np.random.Generator, or the name of a stream. Without it,
     the stream is named after the module that draws, so that a change of one layer leaves the noise
     of the others alone. `stream` is that name. `rng` is the generator: of a name, the stream of the
-    thread that asks, so that each thread draws again from its own.
+    thread that asks, so that each thread draws again from its own. If `like` is an array of another
+    library, the noise is one too: of Dask, drawn by the workers, chunk by chunk.
 
     Raises TypeError if `distribution` is no Law or `rng` something else, ValueError if the law
     draws another shape.
@@ -51,7 +52,7 @@ class Noise(Tensor):
 
     __slots__ = ("_rng", "distribution", "stream")
 
-    def __init__(self, distribution: "Law", shape: tuple[int, ...], dtype: DType, rng: Rng = None):
+    def __init__(self, distribution, shape, dtype, rng=None, like=None):
         if not isinstance(distribution, Law):
             raise TypeError(
                 f"Noise: {distribution!r} is no law. Pass one such as Bernoulli(0.5) or Normal(), "
@@ -62,8 +63,7 @@ class Noise(Tensor):
         self.distribution = distribution
         self.stream = rng if isinstance(rng, str) else path(scope.get(), by_kind=True)
         self._rng = None if isinstance(rng, str) else rng
-        self._fill(np.empty(shape, dtype), flags=RECORDED)  # tells draw() the shape and the dtype
-        self.data = self.draw()
+        self._fill(self._drawn(tuple(shape), np.dtype(dtype), data_of(like)), flags=RECORDED)
 
     def __reduce__(self):  # a copy is plain data
         return Tensor, (self.data, self.requires_grad)
@@ -75,10 +75,14 @@ class Noise(Tensor):
 
     def draw(self) -> np.ndarray:
         """Fresh values from the same law and the same generator, as an array."""
+        return self._drawn(self.data.shape, self.data.dtype, self.data)
+
+    def _drawn(self, shape, dtype, like):
         rng = self.rng
         if frozen.blocks():
             _note_state(rng)
-        shape, dtype = self.data.shape, self.data.dtype
+        if is_foreign(like):
+            return later.foreign().drawn(self.distribution, rng, shape, dtype, like)
         drawn = np.asarray(self.distribution.draw(rng, shape, dtype), dtype)
         if drawn.shape != shape:
             raise ValueError(f"Noise: {self.distribution!r} drew shape {drawn.shape}, not {shape}.")
@@ -222,7 +226,7 @@ _erfc = np.vectorize(math.erfc, otypes=[float])
 class Seeded:
     """A seed, and the generators that come from it: streams by name.
 
-    entropy   a whole number >= 0; None takes one from the system
+    entropy   a whole number >= 0 or several; None takes one from the system
     streams   {name: np.random.Generator} of the streams that were used
     children  how many threads and processes have derived a seed of their own
     """
@@ -305,8 +309,11 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_seed_child, after_in_child=_take_seed)
 
 
-def manual_seed(seed: int) -> None:
-    """Restarts all noise and initialisations from `seed`, a whole number >= 0.
+def manual_seed(seed) -> None:
+    """Restarts all noise and initialisations from `seed`, a whole number >= 0 or several.
+
+    Several numbers, such as (seed, step, chunk), make a generator of its own for each part of a
+    work, wherever it runs.
 
     In the main thread it seeds all threads. Each other thread draws noise of its own: the first
     that draws has the first seed that is derived from the main thread's, and so on. In another
@@ -315,9 +322,31 @@ def manual_seed(seed: int) -> None:
 
     Raises ValueError for another seed.
     """
-    if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or seed < 0:
-        raise ValueError(f"manual_seed: a whole number >= 0, not {seed!r}.")
-    _seed(Seeded(int(seed)))
+    _seed(Seeded(_entropy("manual_seed", seed)))
+
+
+class seeded_with(Block):
+    """Inside, noise and initialisations of this thread come from `seed`, as after manual_seed."""
+
+    def __init__(self, seed):
+        self.seed, self.before = Seeded(_entropy("seeded_with", seed)), None
+
+    def enter(self, frame):
+        self.before = seeded()
+        _seed(self.seed)
+
+    def leave(self):
+        if self.before is not None:
+            _seed(self.before)
+
+
+def _entropy(what, seed):
+    """A seed as a number, or as a list of numbers. Raises ValueError for another one."""
+    numbers = seed if isinstance(seed, (list, tuple)) and seed else [seed]
+    for n in numbers:
+        if not isinstance(n, (int, np.integer)) or isinstance(n, bool) or n < 0:
+            raise ValueError(f"{what}: a whole number >= 0 or several, not {seed!r}.")
+    return [int(n) for n in numbers] if numbers is seed else int(seed)
 
 
 def stream(name: str) -> "np.random.Generator":
@@ -342,9 +371,8 @@ def set_rng_state(rng_state: dict) -> None:
     ValueError for anything else, and then changes nothing.
     """
     try:
-        entropy, children = int(rng_state["entropy"]), int(rng_state.get("children", 0))
-        if entropy < 0 or children < 0:
-            raise ValueError("a negative number")
+        entropy = _entropy("set_rng_state", rng_state["entropy"])
+        children = _entropy("set_rng_state", rng_state.get("children", 0))
         new = Seeded(entropy, children)
         for name, saved in rng_state["streams"].items():
             new.stream(name).bit_generator.state = saved

@@ -8,13 +8,12 @@ import inspect
 import os
 from collections.abc import Callable
 from functools import cache, partial, update_wrapper, wraps
-from inspect import Parameter, Signature
 from typing import Any, overload
 
 import numpy as np
 
 from . import later
-from .array import as_array, data_of, numpy_functions
+from .array import as_array, data_of, is_array, numpy_functions
 from .engine import Op, Tensor, constant, record, wants_gradient
 from .errors import WRONG_CALL, named, same_kind
 from .modes import Composition, scoped
@@ -90,8 +89,7 @@ def op(forward=None, /, *, numpy=None, kind="operation", prox=None, **rules):
     call = update_wrapper(_called(this), forward, updated=())
     call.__qualname__ = name  # Python's errors about arguments then say the name alone
     if isinstance(forward, np.ufunc):  # its own signature has out= and where=, the op has not
-        parameters = [Parameter(n, Parameter.POSITIONAL_OR_KEYWORD) for n in names]
-        call.__signature__ = Signature(parameters)
+        del call.__wrapped__
         call.__doc__ = f"np.{name}({', '.join(names)}), entry by entry."
     call.op = this
     if numpy is not None:
@@ -126,7 +124,8 @@ def _called(op):
         call.__code__ = written.__code__.replace()
         return call(*args, **kwargs)
 
-    exec(compiled("def call(*args, **kwargs): return _first(*args, **kwargs)"), objects)
+    args = ", ".join(op.names) if isinstance(op.forward, np.ufunc) else "*args, **kwargs"
+    exec(compiled(f"def call({args}): return _first({args})"), objects)
     objects["_first"], call = first, objects["call"]
     return call
 
@@ -185,7 +184,7 @@ def _on_data(function, *args, **kwargs):
         result = function(*map(data_of, args), **kwargs)
     except (TypeError, ValueError) as error:
         raise same_kind(error, f"np.{function.__name__}: {error}") from error
-    return constant(result) if isinstance(result, (np.ndarray, np.generic)) else result
+    return constant(result) if isinstance(result, np.generic) or is_array(result) else result
 
 
 class Family(Op):
@@ -279,7 +278,7 @@ def composition(function=None, *, kind="operation"):
 
     @wraps(function)
     def call(*args, **kwargs):
-        if args and not isinstance(args[0], (Tensor, np.ndarray)):
+        if args and not is_array(args[0]):
             try:
                 args = (as_array(args[0]), *args[1:])
             except TypeError as error:

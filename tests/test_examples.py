@@ -67,7 +67,6 @@ def without_errors(text):
 
 
 def test_the_example_prints_what_the_readme_shows_and_draws(tmp_path):
-    pytest.importorskip("graphviz")
     from minigrad.drawing.render import renderers
 
     if not renderers():
@@ -280,6 +279,18 @@ def test_every_row_is_in_one_batch_of_an_epoch_but_the_last_incomplete_batch(scr
     batches = list(itertools.islice(script("study")["shuffled"](10, 0, batch=3), 6))
     assert all(len(np.unique(np.concatenate(batches[i : i + 3]))) == 9 for i in (0, 3))
     assert not np.array_equal(batches[:3], batches[3:])
+
+
+def test_the_curve_of_a_short_run_has_several_points_too(script):
+    pytest.importorskip("tqdm")
+    is_on_curve = script("study")["is_on_curve"]
+
+    def points(steps, **every):
+        return [step for step in range(1, steps + 1) if is_on_curve(step, steps, **every)]
+
+    assert points(210) == [50, 100, 150, 200, 210]
+    assert points(120, every=25) == [25, 50, 75, 100, 120] and points(20) == [5, 10, 15, 20]
+    assert points(10) == [2, 4, 6, 8, 10] and points(1) == [1] and points(3) == [1, 2, 3]
 
 
 def test_the_table_of_methods(script, capsys):

@@ -745,6 +745,7 @@ def test_an_optimizers_state_is_readable_and_a_copy():
                     "betas": [0.9, 0.999],
                     "eps": 1e-8,
                     "weight_decay": 0.0,
+                    "amsgrad": False,
                     "params": [{"shape": [2], "updates": 1, "buffers": kept}],
                 },
                 {
@@ -752,6 +753,7 @@ def test_an_optimizers_state_is_readable_and_a_copy():
                     "betas": [0.9, 0.999],
                     "eps": 1e-8,
                     "weight_decay": 0.0,
+                    "amsgrad": False,
                     "params": [{"shape": [1], "updates": 0, "buffers": {}}],
                 },
             ],

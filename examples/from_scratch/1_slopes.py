@@ -94,7 +94,7 @@ def by_one_backward_pass(inputs):
     for k in range(len(inputs) - 1, 0, -1):  # here products[k] = products[k - 1] * inputs[k]
         slopes[k] = times(g, products[k - 1])
         g = times(g, inputs[k])
-    slopes[0] = g
+    slopes[0] = g  # products[0] is inputs[0]
     return slopes
 
 
@@ -110,7 +110,7 @@ for n in (10, 100, 500):
         slopes.append(method(inputs))
         counts.append(count)
     tensors = [mg.Tensor(x, requires_grad=True, dtype=float) for x in inputs]
-    forward(tensors)[-1].backward()
+    forward(tensors)[-1].backward()  # the same function, on minigrad's numbers
     theirs = [x.grad.item() for x in tensors]
     assert np.allclose(slopes[0], theirs, rtol=1e-12) and np.allclose(slopes[1], theirs, rtol=1e-12)
     print(f"{n:6}  {counts[0]:33,}  {counts[1]:17,}")

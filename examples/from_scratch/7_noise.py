@@ -87,7 +87,7 @@ nodes = square(sum(dropout(w, noise, p))).backward()
 numeric = evaluate(nodes, {w: w.data + 1j * h * v}).imag / h
 print(f"Noise as a leaf: by the rules {np.sum(v * w.grad):.6f}, by the complex step {numeric:.6f}.")
 masks = np.array(list(np.ndindex(2, 2, 2, 2)))
-chances = np.prod(noise.law[masks], axis=1)
+chances = np.prod(noise.law[masks], axis=1)  # of a mask: p for each 0, times 1 - p for each 1
 expected = chances @ [evaluate(nodes, {noise: mask}) for mask in masks]
 penalised = add(square(sum(w)), l2_penalty(w, p / (1 - p))).data
 print(f"Mean loss of 16 masks {expected:.6f}; with L2 in place of dropout {penalised:.6f}.")

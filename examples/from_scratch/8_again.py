@@ -199,7 +199,8 @@ print("The gradients of the last loss are equal to minigrad's.")
 
 # %% [markdown]
 # ## There, here
-# Each line of this file has its place in minigrad. There it does a little more:
+# Each line of this file has its place in minigrad. There it does a little more. To write rules
+# yourself, go on with the exercises: examples/exercises/README.md.
 #
 # | here | there, in `minigrad/` | and what for |
 # |---|---|---|

@@ -6,12 +6,15 @@
                                              `noisy`, as in minigrad/check/samples
 
 A failure names the sample and the rule, with file and line. An op that is wrong only because it
-uses a wrong op is AFFECTED. Ctrl-C shows what was proved so far. Exit status 1 if anything fails.
+uses a wrong op is AFFECTED. A file with blanks, `...` in place of code, is not run: not yet. Ctrl-C
+shows what was proved so far. Exit status 1 if anything fails, or is left blank.
 """
 
 import argparse
+import ast
 import importlib.util
 import itertools
+import json
 import math
 import os
 import sys
@@ -120,8 +123,9 @@ def _line_of(error):
 
 def _failure(sample, order, finding, name):
     """A failure as text. Where no rule is known to be wrong, it names all of the op."""
-    rules = [i for i, rule in enumerate(ops[name].rules) if rule]
-    place = finding.rule or (where(ops[name], rules) if finding.verdict == "FAIL" else "")
+    op = ops.get(name)  # None: a function of several ops
+    rules = [i for i, rule in enumerate(op.rules) if rule] if op else []
+    place = finding.rule or (where(op, rules) if op and finding.verdict == "FAIL" else "")
     verdict = ", ".join(filter(None, [finding.verdict, place]))
     return f"      {sample.name}: {order} derivatives: {verdict}\n          {finding.note}"
 
@@ -176,7 +180,12 @@ def prove_drawing(drawing):
     print(f"\n{'function that draws noise':30}  pathwise  expectation  law of the noise")
     for name, proof in drawing:
         print(f"{f'{name} {proof.settings}':30}", end="  ", flush=True)
-        pathwise, error, report = prove_noise(proof)
+        try:
+            pathwise, error, report = prove_noise(proof)
+        except Exception as error:  # as in _examined
+            print(f"FAIL, {_line_of(error)}\n          {type(error).__name__}: {error}")
+            yield name, [name]
+            continue
         law = report.verdict().removeprefix("noise check ")
         print(f"{pathwise.verdict:8}  {shown(error):11}  {law}", flush=True)
         yield name, [] if pathwise.verdict == "OK" and error <= 1e-12 and report else [name]
@@ -188,9 +197,11 @@ def prove_drawing(drawing):
 
 def guessed(op, call):
     """Samples for an op of one or two arguments that nobody gave samples for, or None."""
+    if call is None or isinstance(op, Family):
+        return None
     trained = [name for name, rule in zip(op.names, op.rules) if rule is not None]
     needed = [name for name in op.names if name not in op.defaults]
-    if call is None or isinstance(op, Family) or trained != needed or len(needed) > 2:
+    if trained != needed or len(needed) > 2:
         return None
     if len(needed) == 1:
         return unary(call) + [sample for sample in at_zero(call, 1) if _is_smooth(sample)]
@@ -203,6 +214,15 @@ def _is_smooth(sample):
     return first not in ("NONFINITE", "KINK") and second != "NONFINITE"
 
 
+def blanks(path):
+    """The lines of a file that have `...` in place of code. In an index, `...` is no blank."""
+    tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    indices = [node.slice for node in ast.walk(tree) if isinstance(node, ast.Subscript)]
+    known = {id(node) for index in indices for node in ast.walk(index)}
+    dots = [n for n in ast.walk(tree) if isinstance(n, ast.Constant) and n.value is ...]
+    return sorted({node.lineno for node in dots if id(node) not in known})
+
+
 def load(path):
     """What a file defines: ({op: samples, or None}, {function that draws noise: list of Noisy})."""
     before = set(ops)
@@ -213,19 +233,26 @@ def load(path):
     own = vars(module)
     given = {name: flat(rows) for name, rows in own.get("samples", {}).items()}
     calls = {f.op.name: f for f in own.values() if isinstance(getattr(f, "op", None), Op)}
-    new = [name for name in ops if name not in before or name in given]
-    rows = {name: given.get(name) or guessed(ops[name], calls.get(name)) for name in new}
+    new = dict.fromkeys([*(name for name in ops if name not in before), *given])
+    rows = {name: given.get(name) or guessed(ops.get(name), calls.get(name)) for name in new}
     return rows, own.get("noisy", {})
 
 
 def chosen(what, refuse):
-    """({op: samples}, [(name, Noisy)]) of the names and files on the command line."""
-    table, drawing = {}, []
+    """({op: samples}, [(name, Noisy)], {file: blank lines}) of the names on the command line."""
+    table, drawing, waiting = {}, [], {}
     for name in what or dict.fromkeys([*samples, *noisy]):
         rows, proofs = ({name: known[name]} if name in known else {} for known in (samples, noisy))
         if name.endswith(".py"):
             if not Path(name).is_file():
                 refuse(f"there is no file {name}.")
+            try:
+                lines = blanks(Path(name))
+            except SyntaxError as error:
+                refuse(f"{name}, line {error.lineno}: {error.msg}.")
+            if lines:
+                waiting[name] = lines
+                continue
             rows, proofs = load(Path(name).resolve())
             if not rows and not proofs:
                 refuse(f"{name} defines no ops, and no table `noisy`.")
@@ -233,14 +260,16 @@ def chosen(what, refuse):
             refuse(f"there is no op {name!r}. The ops: {', '.join(sorted({*samples, *noisy}))}.")
         table |= rows
         drawing += [(name, proof) for name, several in proofs.items() for proof in several]
-    return table, drawing
+    return table, drawing, waiting
 
 
 def main(arguments=None):
     style = {"description": __doc__, "formatter_class": argparse.RawDescriptionHelpFormatter}
     parser = argparse.ArgumentParser("python -m minigrad.check", **style)
     parser.add_argument("what", nargs="*", metavar="op or file.py", help="default: all")
-    table, drawing = chosen(parser.parse_args(arguments).what, parser.error)
+    parser.add_argument("--json", metavar="FILE", help="also write the verdicts to this file")
+    given = parser.parse_args(arguments)
+    table, drawing, waiting = chosen(given.what, parser.error)
     begin, proved, failed, interrupted = time.perf_counter(), set(), {}, False
     proofs = [prove_table(table)] * bool(table) + [prove_drawing(drawing)] * bool(drawing)
     try:
@@ -252,10 +281,16 @@ def main(arguments=None):
         print("\ninterrupted; so far:")
     everything = {*table, *(name for name, _ in drawing)}
     seconds = time.perf_counter() - begin
-    print(f"{len(proved - failed.keys())} of {len(everything)} ops proved, {seconds:.0f} s")
+    if everything or not waiting:
+        print(f"{len(proved - failed.keys())} of {len(everything)} ops proved, {seconds:.0f} s")
     if failed:
         print(f"FAILED: {', '.join(failed)}")
-    return bool(failed) or interrupted
+    for name, lines in waiting.items():
+        print(f"not yet: {name} has a blank (...) in line {', '.join(map(str, lines))}")
+    if given.json:
+        verdicts = {"proved": sorted(proved - failed.keys()), "failed": [*failed]}
+        Path(given.json).write_text(json.dumps(verdicts | {"not yet": waiting}), encoding="utf-8")
+    return bool(failed or waiting) or interrupted
 
 
 if __name__ == "__main__":

@@ -2,31 +2,27 @@
 
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
 
 from ..engine import Tensor
 from .collapse import collapse
 from .dot import Picture, dot, text
 from .node import Graph
-
-if TYPE_CHECKING:
-    from .render import Drawing
+from .render import Drawing
 
 SUFFIXES = (".svg", ".png", ".pdf", ".gv", ".dot", ".txt", ".html")
 LEGEND_FROM = 6  # nodes
 
 
-OPTIONS = {  # the options of all functions here, with their defaults
-    "direction": "TB", "depth": "auto", "detail": "auto", "max_nodes": 60, "values": True,
-    "grads": True, "shapes": True, "noise": False, "names": None, "checks": None,
-    "legend": "auto", "title": None,
-}  # fmt: skip
-CHOICES = {
+OPTIONS = {  # the options of all functions here: their choices, the default first
     "direction": ("TB", "LR", "BT", "RL"),
-    "detail": ("full", "compact", "auto"),
-    "grads": (True, False, "run"),
     "depth": ("auto", None, *range(100)),
+    "detail": ("auto", "full", "compact"),
+    "values": (True, False),
+    "grads": (True, False, "run"),
+    "noise": (False, True),
+    "legend": ("auto", True, False),
 }
+FREE = {"max_nodes": 60, "names": None, "checks": None, "title": None}  # options of any value
 
 
 def read(root, **given):
@@ -37,14 +33,15 @@ def read(root, **given):
             "draw: the root is the Tensor that a forward pass returned, or a list of them, "
             f"not a {type(root).__name__}."
         )
-    unknown = ", ".join(name for name in given if name not in OPTIONS)
-    if unknown:
-        raise TypeError(f"draw has no option {unknown}. There are {', '.join(OPTIONS)}.")
-    options = SimpleNamespace(**OPTIONS | given)
-    for name, choices in CHOICES.items():
-        if getattr(options, name) not in choices:
-            known = ", ".join(map(str, choices[:4])) + (", ..." if len(choices) > 4 else "")
-            raise ValueError(f"draw: {name} is one of {known}, not {getattr(options, name)!r}.")
+    options = SimpleNamespace(**FREE, **{name: first for name, (first, *_) in OPTIONS.items()})
+    for name, value in given.items():
+        if not hasattr(options, name):
+            known = ", ".join([*OPTIONS, *FREE])
+            raise TypeError(f"draw has no option {name}. There are {known}.")
+        if name in OPTIONS and value not in OPTIONS[name]:
+            known = [*map(str, OPTIONS[name][:4]), *["..."] * (len(OPTIONS[name]) > 4)]
+            raise ValueError(f"draw: {name} is one of {', '.join(known)}, not {value!r}.")
+        setattr(options, name, value)
     graph = Graph(roots, options)
     everything = list(graph.read().values())
     nodes, opened = collapse(everything, options.depth, options.max_nodes)
@@ -52,13 +49,12 @@ def read(root, **given):
         node.id = f"n{i}"
     if options.legend == "auto":
         options.legend = len(nodes) >= LEGEND_FROM
-    heading = graph.heading(everything, opened)
     if options.detail == "auto":
         options.detail = "compact" if len(nodes) > options.max_nodes else "full"
-    return Picture(nodes, graph.edges(nodes), heading, options)
+    return Picture(nodes, graph.edges(nodes), graph.heading(everything, opened), options)
 
 
-def draw(root, *, to_file=None, **options) -> "Drawing":
+def draw(root, *, to_file=None, **options) -> Drawing:
     """The graph of `root`, a Tensor or a list of them, as a picture that a notebook shows.
 
     direction  "TB" (downwards), "LR", "BT" or "RL"
@@ -68,9 +64,8 @@ def draw(root, *, to_file=None, **options) -> "Drawing":
     detail     "full"; "compact": no numbers except in the tooltips; "auto": compact above
                `max_nodes` nodes
     values     whether to show each node's value, or its mean ± standard deviation
-    grads      whether to show the gradients that tensors have. "run": the gradients of all nodes
-               and along all edges, from a backward pass that changes nothing
-    shapes     whether to show shapes
+    grads      whether to show the gradients that tensors have. "run": the gradients of all nodes,
+               from a backward pass that changes nothing
     noise      whether the noise of a random op is a node of its own
     names      {name: Tensor or array}, such as locals(). Other values are ignored
     checks     the report of check_graph(root): each node shows its verdict
@@ -79,36 +74,27 @@ def draw(root, *, to_file=None, **options) -> "Drawing":
     to_file    also writes the picture to this path: .svg, .png, .pdf, .html (a page that steps
                through the graph), .txt, or the DOT text as .gv or .dot
 
-    Returns a Drawing, a graphviz.Digraph to which nodes and edges can be added. Raises TypeError
-    for a root that is not a Tensor and for an unknown option, ValueError for an unknown setting or
-    the report of another graph, RuntimeError if grads="run" cannot run backward,
-    ImportError without the package graphviz, and RendererNotFound if a file needs a Graphviz
-    program and there is none.
+    Returns a Drawing, with the DOT text in `source`. Raises TypeError for a root that is not a
+    Tensor and for an unknown option, ValueError for an unknown setting or the report of another
+    graph, RuntimeError if grads="run" cannot run backward or if a file needs a Graphviz program and
+    there is none.
     """
-    suffix = Path(to_file).suffix if to_file is not None else None
-    if suffix is not None and suffix not in SUFFIXES:
+    from .page import to_html  # it reads options with `read` above
+
+    suffix = None if to_file is None else Path(to_file).suffix
+    if suffix not in (None, *SUFFIXES):
         raise ValueError(f"draw: to_file ends in {', '.join(SUFFIXES)}; got {str(to_file)!r}.")
-    picture = read(root, **options)
-    try:
-        from .page import to_html
-        from .render import Drawing  # graphviz is needed only now
-    except ImportError:
-        raise ImportError(
-            "draw needs the package graphviz: pip install graphviz graphviz-pure. "
-            "to_dot and to_text do not need it."
-        ) from None
-    drawing = Drawing(picture)
-    if suffix in (".svg", ".png", ".pdf"):
-        drawing.render(outfile=to_file)
-    elif suffix is not None:
-        writers = {".html": to_html, ".txt": to_text, ".gv": to_dot, ".dot": to_dot}
+    drawing, writers = Drawing(read(root, **options)), {".html": to_html, ".txt": to_text}
+    if suffix in writers:
         content = writers[suffix](root, **options).rstrip("\n") + "\n"
         Path(to_file).write_text(content, encoding="utf-8")
+    elif suffix is not None:
+        drawing.render(to_file)
     return drawing
 
 
 def to_dot(root, **options) -> str:
-    """The DOT text of the picture, for any Graphviz; needs no package. Options as for `draw`."""
+    """The DOT text of the picture, for any Graphviz. Options as for `draw`."""
     return dot(read(root, **options))
 
 
@@ -132,7 +118,7 @@ def describe(root, **options):
 
     Options as for `draw`, except that all modules are open unless `depth` is given.
     A Node has id, kind, title, rows (text, role), tooltip, path(), is_root, its tensors and its
-    uses; an Edge has source, target, label, style and rms. A picture of your own takes a few
+    uses; an Edge has source, target, label and style. A picture of your own takes a few
     lines:
 
     >>> x = Tensor(3.0, requires_grad=True, name="x")

@@ -78,18 +78,16 @@ def _repeats_in_one(nodes, cards_only):
     for node, what in does.items():
         repeated.setdefault(what, []).append(node)
     repeated = {what: alike for what, alike in repeated.items() if len(alike) >= REPEATS}
-    joined = {what for what, (node, *_) in repeated.items() if node.inside or not cards_only}
-    while True:
+    entangled = {what for what, (node, *_) in repeated.items() if node.inside or not cards_only}
+    joined, circles, cards = set(), [], []
+    while not entangled <= joined:
+        joined |= entangled
         uses = {node: list(used) for node, used in sources.items()}
         for alike in (repeated[what] for what in joined):
             for i, node in enumerate(alike):
                 uses[node].append(alike[i - 1])  # a ring: so they are in one circle
         circles = [circle for circle in _circles(uses) if len(circle) > 1]
         entangled = repeated.keys() & {does.get(node) for circle in circles for node in circle}
-        if entangled <= joined:
-            break
-        joined |= entangled
-    cards = []
     for circle in circles:
         counts = Counter(does.get(node) for node in circle)
         steps = min(counts.values())
@@ -159,9 +157,9 @@ def _oldest_in_one(nodes, most):
         age[node] = np.inf if node.is_leaf else i
         age |= {source: i + 0.5 for source in sources if source.is_leaf}
     oldest = set(sorted(nodes, key=age.get)[: len(nodes) - most + 1])
-    card = _card([node for node in nodes if node in oldest], "")
-    card.words = f"{len(card.inside):,} older nodes"
-    return _merged(nodes, [card])
+    inside = [node for node in nodes if node in oldest]
+    words = f"{sum(len(node.parts) for node in inside):,} older nodes"
+    return _merged(nodes, [_card(inside, words)])
 
 
 # ---------------------------------------------------------------------------------------- cards
@@ -180,8 +178,6 @@ def _card(nodes, words, note=""):
 
 def _merged(nodes, cards):
     """The nodes with the cards in place of their parts. Each node comes after the nodes it uses."""
-    if not cards:
-        return nodes
     into = {part.key: card for card in cards for part in card.inside}
     merged = dict.fromkeys(into.get(node.parts[0].key, node) for node in nodes)
     return _after_their_sources(merged, links(merged), set())

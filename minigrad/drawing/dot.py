@@ -90,7 +90,6 @@ EDGES = {  # style: (DOT attributes, meaning and its colour in the legend)
     "none": (f'style=dotted color="{GREY}"', "dotted line: no gradient", DIM),
     "penalty": (f'style=dashed color="{BROWN}"', "dashed line: into a penalty", BROWN),
 }
-NORMAL, THIN, THICK = 1.1, 0.6, 3.4  # width of edges: gradient unknown; rms <= 1e-6; rms >= 1
 AT_ONCE = 80  # nodes; Graphviz may need minutes to rank more of them at once
 
 
@@ -149,45 +148,36 @@ def shape(id, kind, rows, is_root=False, tooltip=""):
     look = LOOKS.get(kind, LOOKS["operation"])
     outline = max((STYLES[row.role].outline for row in rows), default=0)
     line = RED if outline else look.line
+    paint = [f"shape={look.shape}"]
     if look.shape == "plain":
-        paint, label = "shape=plain", _card(rows, look, line, outline or (3 if is_root else 1))
+        label = _card(rows, look, line, outline or (3 if is_root else 1))
     else:
-        paint = f'shape={look.shape} style="filled,{look.style}" fillcolor="{look.fill}"'
-        paint += f' color="{line}"' + (f" penwidth={outline}" if outline else "")
-        paint += " peripheries=2" if is_root else ""
-        paint += f' margin="{look.margin}"' if look.margin else ""
-        rim = [_space(look.rim)] if look.rim else []
-        label = _table(rim + [_line(row, look) for row in rows])
-    return f"{id} [{paint} tooltip={quoted(tooltip)} label={label}]"
+        label = _table([_space(look.rim) if look.rim else "", *(_line(row, look) for row in rows)])
+        paint += [f'style="filled,{look.style}" fillcolor="{look.fill}" color="{line}"']
+        paint += [outline and f"penwidth={outline}", is_root and "peripheries=2"]
+        paint += [look.margin and f'margin="{look.margin}"']
+    return f"{id} [{joined(' ', *paint)} tooltip={quoted(tooltip)} label={label}]"
 
 
 def edge_line(edge, turned=False):
-    """An edge in DOT. `turned`: written from target to source, which puts the source on the right.
-
-    Spaces keep the label off the line and, if that is thick, off the arrowhead.
-    """
+    """An edge in DOT. `turned`: from target to source, which puts the source on the right."""
     ends = (edge.target, edge.source) if turned else (edge.source, edge.target)
-    attributes = [f"weight={edge.weight}", EDGES[edge.style][0], "dir=back" if turned else ""]
-    if edge.rms is not None:
-        attributes.append(f"penwidth={edge_width(edge.rms):.2f}")
-        attributes.append(f'tooltip="the gradient that comes back has rms {edge.rms:.3g}"')
-    if edge.label:
-        spaces = "&#160;" * (1 if edge.rms is None else 3)
-        attributes.append(f"label=<{spaces}{html.escape(edge.label)}>")
-    return f"{ends[0]} -> {ends[1]} [{joined(' ', *attributes)}]"
+    label = edge.label and f"label=<&#160;{html.escape(edge.label)}>"  # a space off the line
+    attributes = f"weight={edge.weight}", EDGES[edge.style][0], turned and "dir=back", label
+    return f"{' -> '.join(ends)} [{joined(' ', *attributes)}]"
 
 
 def group_line(group, depth):
     """The box around a module, or around the penalties."""
-    names = [f"<B>{html.escape(group.name)}</B>" if group.name else "", html.escape(group.type)]
-    label, look = joined("  ", *names), PENALTIES_BOX
+    name, look = group.name and f"<B>{html.escape(group.name)}</B>", PENALTIES_BOX
+    label, left = joined("  ", name, html.escape(group.type)), '<BR ALIGN="LEFT"/>'
     if group is not PENALTIES:
         look = MODULE_BOX.format(MODULE_TINTS[depth % len(MODULE_TINTS)])
         # spaces as wide as the text push it to the left of the edges in the middle
-        label += " " * (2 * len(group.name + group.type) + 8) + '<BR ALIGN="LEFT"/>'
+        spaces = " " * (round(1.6 * len(group.name + group.type)) + 6)
+        label += f'<FONT POINT-SIZE="11">{spaces}</FONT>{left}'  # a text of their own
     if group.parameters:
-        size = f"{group.parameters:,} parameters"
-        label += f'<FONT COLOR="{DIM}">{size}</FONT><BR ALIGN="LEFT"/>'
+        label += f'<FONT COLOR="{DIM}">{group.parameters:,} parameters</FONT>{left}'
     tooltip = quoted(joined(" ", group.name, group.type))
     return f"graph [{look} fontsize=9 tooltip={tooltip} label=<{label}>]"
 
@@ -207,7 +197,7 @@ def _layout(picture):
         # lower one, long edges are crooked, and take long.
         f"graph [remincross=false nslimit={min(20, 2000 // n)} nslimit1=5]",
         'node [fontname=Arial fontsize=9 margin="0.12,0.06" penwidth=1.1]',
-        f"edge [fontname=Arial fontsize=8 arrowsize=0.7 penwidth={NORMAL} "
+        f"edge [fontname=Arial fontsize=8 arrowsize=0.7 penwidth=1.1 "
         f'color="#39424B" fontcolor="{DIM}"]',
         # if a module is called again, its edges may run up, unless all is ranked at once
         *(["graph [newrank=true]"] if is_called_again and n <= AT_ONCE else []),
@@ -242,7 +232,7 @@ def _table(lines, border=0, padding=1, more=""):
     return f"<<TABLE {frame}>{''.join(lines)}</TABLE>>"
 
 
-def _cell(text, size, colour, cell=""):
+def _cell(text, colour, size, cell=""):
     return f'<TR><TD{cell}><FONT POINT-SIZE="{size}" COLOR="{colour}">{text}</FONT></TD></TR>'
 
 
@@ -260,24 +250,17 @@ def _line(row, look, align=None):
     cell = f' CELLPADDING="0" HEIGHT="{math.ceil(1.2 * size + 2)}" VALIGN="{place}"'
     cell += f' BGCOLOR="{RED}"' if row.role == "band" else ""
     cell += f' ALIGN="{align}"' if align else ""
-    return _cell(f"<{tag}>{text}</{tag}>" if tag else text, size, colour, cell)
+    return _cell(f"<{tag}>{text}</{tag}>" if tag else text, colour, size, cell)
 
 
 def _card(rows, look, line, border):
     """The table of a card: a dark head with the title, and below it the rows."""
     head = f' BGCOLOR="{line}" CELLPADDING="{4 if rows[1:] else 1}"'
     title = f"<B> + {html.escape(rows[0].text)} </B>"
-    lines = [_cell(title, STYLES[rows[0].role].size, WHITE, head)]
+    lines = [_cell(title, WHITE, STYLES[rows[0].role].size, head)]
     lines += [_line(Row(f"  {row.text}  ", row.role), look) for row in rows[1:]]
-    lines += [_space(3)] if rows[1:] else []
+    lines += [_space(3)] * bool(rows[1:])
     return _table(lines, f"{border:g}", more=f' COLOR="{line}" BGCOLOR="{look.fill}"')
-
-
-def edge_width(rms):
-    """The width of an edge. It grows with the logarithm of the gradient."""
-    if not 0 < rms < math.inf:
-        return THIN if rms == 0 else THICK
-    return THIN + (THICK - THIN) * min(max((math.log10(rms) + 6) / 6, 0), 1)
 
 
 def quoted(text):
@@ -292,19 +275,16 @@ def quoted(text):
 def _legend(picture):
     """The legend: notes, and below them a small node for each kind in the picture, in rows."""
     nodes = picture.nodes
-    label = _table((_cell(*note, ' ALIGN="LEFT"') for note in _notes(picture)), padding=0)
+    label = _table((_cell(*note, 8, ' ALIGN="LEFT"') for note in _notes(picture)), padding=0)
     drawn = {node.kind if node.kind in LOOKS else "operation" for node in nodes}
-    kinds = {f"legend_{i}": kind for i, kind in enumerate(kind for kind in LOOKS if kind in drawn)}
-    small = [
-        shape(id, kind, [Row(LOOKS[kind].meaning, "legend")], kind == "root")
-        for id, kind in kinds.items()
-    ]
-    above = next((node.id for node in reversed(nodes) if node.is_root), nodes[-1].id)
+    kinds = [kind for kind in LOOKS if kind in drawn]
+    ids = [f"legend_{i}" for i in range(len(kinds))]
+    rows = [[Row(LOOKS[kind].meaning, "legend")] for kind in kinds]
+    small = [shape(*sample, sample[1] == "root") for sample in zip(ids, kinds, rows)]
+    root = next((node.id for node in reversed(nodes) if node.is_root), nodes[-1].id)
     abreast = math.ceil(len(kinds) / math.ceil(len(kinds) / 4))  # rows of four at most, about equal
-    links = [
-        f"{over} -> {id} [style=invis weight={9 * (over != above)}]"
-        for over, id in zip([above] * abreast + [*kinds], kinds)
-    ]
+    above = [root] * abreast + ids
+    links = [f"{a} -> {b} [style=invis weight={9 * (a != root)}]" for a, b in zip(above, ids)]
     # from left to right becomes from the bottom to the top in these directions
     step = -1 if picture.options.direction in ("LR", "RL") else 1
     box = f'graph [style="rounded" color="{MODULE_LINE}" labeljust=l tooltip=" " label={label}]'
@@ -313,20 +293,14 @@ def _legend(picture):
 
 
 def _notes(picture):
-    """(text, size, colour) of the lines that explain the rows and edges in the picture."""
+    """(text, colour) of the lines that explain the rows and edges in the picture."""
     rows = [row for node in picture.nodes for row in node.rows]
     roles = {row.role for row in rows if row.role != "value" or "±" in row.text}
-    styles = [STYLES[role] for role in STYLES if role in roles]
-    notes = [
-        (s.meaning, s.colour or DIM)
-        for s in styles
-        if s.compact or picture.options.detail == "full"
-    ]
-    if any(edge.rms is not None for edge in picture.edges):
-        notes.append(("thick line: large gradient", DIM))
+    styles = [] if picture.options.detail == "compact" else STYLES.items()
+    notes = [(s.meaning, s.colour or DIM) for role, s in styles if role in roles]
     drawn = {edge.style for edge in picture.edges}
     notes += [EDGES[style][1:] for style in EDGES if style in drawn]
-    return [("legend", 8, DIM), *((text, 8, colour) for text, colour in notes if text)]
+    return [("legend", DIM), *(note for note in notes if note[0])]
 
 
 # --------------------------------------------------------------------------------------- plain text
@@ -340,8 +314,8 @@ def text(picture):
         inputs[edge.target].append(edge.source + often)
     lines = [row.text for row in picture.heading]
     for node in picture.nodes:
-        shape = [row.text for row in node.rows if row.role == "shape"]
+        shape = "".join(row.text for row in node.rows if row.role == "shape")
         others = [row.text for row in node.rows if row.role != "shape"]
-        arrow = ["<-", ", ".join(inputs[node.id])] if inputs[node.id] else []
-        lines.append(" | ".join([" ".join([node.id, node.path(), *shape, *arrow]), *others]))
+        arrow = inputs[node.id] and f"<- {', '.join(inputs[node.id])}"
+        lines.append(" | ".join([joined(" ", node.id, node.path(), shape, arrow), *others]))
     return "\n".join(lines)

@@ -1,7 +1,6 @@
 """The texts of a node: its rows and its tooltip. Functions for shorter texts come first.
 
-Each row is one function: `@row()` registers a function from a Node to Rows. A node has its rows in
-the order of this file. STYLES in dot.py says how each role of a row looks.
+`rows` lists all rows in order. STYLES in dot.py says how each role of a row looks.
 """
 
 import ast
@@ -11,6 +10,7 @@ import math
 import re
 import textwrap
 from collections import Counter
+from contextlib import suppress
 from functools import cache
 from typing import NamedTuple
 
@@ -102,13 +102,14 @@ class Numbers:
         entries = array[np.isfinite(array)]
         self.bad = array.size - entries.size
         self.zeros = entries.size - np.count_nonzero(entries)
-        self.min = self.max = array.flat[0]
-        if entries.size:
-            self.min, self.max = entries.min(), entries.max()
-            constant = self.min == self.max  # a sum would only give a rounded mean
+        some = entries if entries.size else array
+        self.min, self.max = some.min(), some.max()
+        if self.min == self.max:  # a sum would only give a rounded mean
+            self.mean, self.std = float(self.min), 0.0
+        elif entries.size:
             with np.errstate(all="ignore"):
-                self.mean = float(self.min if constant else np.mean(entries, dtype=float))
-                self.std = 0.0 if constant else float(np.std(entries, dtype=float))
+                self.mean = float(np.mean(entries, dtype=float))
+                self.std = float(np.std(entries, dtype=float))
 
     rms = property(lambda self: math.nan if self.bad else math.hypot(self.mean, self.std))
     all_zero = property(lambda self: self.zeros == self.size > 0)
@@ -191,26 +192,20 @@ def settings(node):
     the settings of its windows, and the names of its ops. A node that takes noise shows how the
     noise is drawn.
     """
-    if node.kind == "noise":
-        return law(node.last)
     results = [t for t in node.tensors if t.args]
-    words = [text for t in results for text in _noise_settings(t)]
-    if not words and len(results) == 1:
-        words = [_op_settings(results[0])]
-    elif not words:
-        given = (pair for t in results for pair in _given(t))
-        words = [f"{name}={argument(a)}" for name, a in given if name in WINDOWS]
-        words += [t.op.name for t in results]
+    random = [t for t in results if t.op.kind == "random"]
+    noise = [a for t in results for a in t.args if isinstance(a, Noise)]
+    if node.kind == "noise":
+        words = [law(node.last)]
+    elif random or (len(results) == 1 and not noise):
+        words = [_op_settings(t) for t in random or results]
+    elif noise:
+        rates = [a.distribution.drop_rate for a in noise]
+        words = [f"p={rate:.4g}" for rate in rates if rate is not None] + [*map(law, noise)]
+    else:
+        given = [pair for t in results for pair in _given(t) if pair[0] in WINDOWS]
+        words = [f"{name}={argument(a)}" for name, a in given] + [t.op.name for t in results]
     return short(", ".join(dict.fromkeys(words)))
-
-
-def _noise_settings(t):
-    """How a result takes noise: the settings of a random op, else the drop rate and the law."""
-    if t.op.kind == "random":
-        return [_op_settings(t)]
-    noise = [a for a in t.args if isinstance(a, Noise)]
-    rates = [a.distribution.drop_rate for a in noise]
-    return [f"p={rate:.4g}" for rate in rates if rate is not None] + [law(a) for a in noise]
 
 
 def _op_settings(t):
@@ -247,10 +242,9 @@ def commutes(op):
 def is_broadcast(x, t):
     """Whether the result t broadcast its argument x."""
     shapes = [np.shape(data_of(a)) for a in t.args if is_operand(a)]
-    try:
+    with suppress(ValueError):
         return x.shape != t.shape == np.broadcast_shapes(*shapes)
-    except ValueError:
-        return False
+    return False
 
 
 # ---------------------------------------------------------------------------------------- rules
@@ -267,9 +261,8 @@ def rule_source(op, i):
     named = [node for node, key in here if key == name] or [node for node, _ in here]
     if not named:
         return f"{getattr(rule, '__name__', type(rule).__name__)}: its source is not at hand", ""
-    if len(named) == 1:
-        source = ast.get_source_segment(text, named[0], padded=True)
-    else:
+    source = ast.get_source_segment(text, named[0], padded=True)
+    if len(named) > 1:  # which one is not clear: the whole line
         source = linecache.getline(code.co_filename, code.co_firstlineno)
     return textwrap.dedent(source).strip(), f"{rule.__module__}, line {code.co_firstlineno}"
 
@@ -282,97 +275,74 @@ def _functions(text):
     except SyntaxError:
         return []
     keywords = {n.value: n.arg for n in tree if isinstance(n, ast.keyword)}
-    return [(n, keywords.get(n)) for n in tree if isinstance(n, (ast.Lambda, ast.FunctionDef))]
+    return [(n, keywords.get(n)) for n in tree if isinstance(n, ast.Lambda | ast.FunctionDef)]
 
 
 # ----------------------------------------------------------------------------------------- rows
 
-ROWS = {}  # {function from a Node to Rows: the option of draw that can hide them, or None}
+FREED = "graph freed by backward(): draw before it,", "or use backward(retain_graph=True)"
 
 
-def row(option=None):
-    """Registers a function from a Node to Rows. `option`: the option of draw that can hide them."""
+def rows(node):
+    """The Rows of a node, from top to bottom. A row is added here, and gets a style in dot.py."""
+    shown, shape = node.graph.options, str(node.last.shape or "")
+    whose = ("each " if node.is_leaf else "out ") * bool(node.inside and shape)
+    rows = [
+        *contents(node),
+        Row(whose + shape, "shape"),
+        Row("" if node.inside else settings(node), "attribute"),
+        *(Row(line, "note") for line in FREED if node.last.args is None),
+        *measured(node),
+        *(terms(node) if shown.values else []),
+        *(Row(short(text, 60), "note") for text in node.graph.left_out if node.is_root),
+        *alarms(node.inside, len(node.calls) + (node.owner is not None)),
+        *verdicts(node),
+    ]
+    return [row for row in rows if row.text]
 
-    def declare(function):
-        ROWS[function] = option
-        return function
 
-    return declare
-
-
-def rows(node, functions=None):
-    """The Rows of a node, from top to bottom: of these functions, or of all."""
-    options = node.graph.options
-    shown = [f for f in functions or ROWS if not ROWS[f] or getattr(options, ROWS[f])]
-    return [row for function in shown for row in function(node) if row.text]
-
-
-@row()
 def contents(node):
     """Says what is in a card."""
     if node.inside:
-        words = [count(len(node.inside), "node")] if node.kind == "module" else []
-        words.append(parameters(node.inside))
-        if node.owner and node.owner.parameters and not words[-1]:
-            words.append("the same parameters again")
+        size = count(len(node.inside), "node") if node.kind == "module" else ""
+        again = node.owner and node.owner.parameters and "the same parameters again"
         random = Counter(f"{p.label} {settings(p)}" for p in node.inside if p.kind == "random")
         yield Row(node.note, "about")
-        yield Row(joined(", ", *words), "about")
+        yield Row(joined(", ", size, parameters(node.inside) or again), "about")
         yield from (Row(short(line + times(n), 60), "attribute") for line, n in random.items())
 
 
-@row("shapes")
-def shape(node):
-    before = "each " if node.is_leaf else "out "
-    shape = f"{before if node.inside else ''}{node.last.shape}"
-    yield Row(shape if node.last.shape else "", "shape")
+def measured(node):
+    """The value and the gradient of a node, if they are shown."""
+    shown, x = node.graph.options, node.value
+    role = "band" if x.bad else "number" if x.size == 1 else "value"
+    return [Row(str(x), role)] * shown.values + [gradient(node)] * bool(shown.grads)
 
 
-@row()
-def attributes(node):
-    yield Row("" if node.inside else settings(node), "attribute")
-
-
-@row()
-def freed(node):
-    if node.last.args is None:
-        yield Row("graph freed by backward(): draw before it,", "note")
-        yield Row("or use backward(retain_graph=True)", "note")
-
-
-@row("values")
-def value(node):
-    role = "band" if node.value.bad else "number" if node.value.size == 1 else "value"
-    yield Row(str(node.value), role)
-
-
-@row("grads")
 def gradient(node):
     """The gradient of a node. Of a card, the range of the gradients of its parameters."""
-    x, known = node.gradient, node.graph.gradients
+    x = node.gradient
     if node.inside:
         gradients = [part.gradient for part in node.inside if part.kind == "parameter"]
-        sizes = sorted(x.rms for x in gradients if x and not x.bad)
-        yield Row(f"∂ rms {span([number(x, 2) for x in sizes])}" if sizes else "", "gradient")
-    elif x:
+        sizes = [number(rms, 2) for rms in sorted(x.rms for x in gradients if x and not x.bad)]
+        return Row(f"∂ rms {span(sizes)}" if sizes else "", "gradient")
+    if x:
         role = "band" if x.bad else "alarm" if x.all_zero else "gradient"
-        yield Row(f"∂ {x}".replace("= ", ""), role)
-    elif node.kind == "parameter" and known:  # if no gradient is known, the heading says so
-        yield Row("∂ not computed", "missing")
+        return Row(f"∂ {x}".replace("= ", ""), role)
+    is_missing = node.kind == "parameter" and node.graph.gradients  # else the heading says so
+    return Row("∂ not computed" if is_missing else "", "missing")
 
 
-@row("values")
 def terms(node):
     """The terms of a loss, and the share of a penalty; no shares if a term is negative."""
     keys = {part.key for part in node.parts}
     for root, terms in node.graph.terms.items():
         values = [value for *_, value in terms]
-        total, own = sum(values), [value for key, _, value in terms if key in keys]
+        total, own = sum(values), sum(value for key, _, value in terms if key in keys)
         shares = 0 < total < math.inf and min(values) >= 0
-        if own and shares and node.kind == "penalty":
-            share = percent(sum(own) / total)
-            if not math.isclose(sum(own), np.sum(node.last.data), rel_tol=1e-6):  # a multiple
-                share = f"{number(sum(own))} ({share})"
+        if shares and node.kind == "penalty" and any(key in keys for key, *_ in terms):
+            is_all = math.isclose(own, np.sum(node.last.data), rel_tol=1e-6)  # and no multiple
+            share = percent(own / total) if is_all else f"{number(own)} ({percent(own / total)})"
             yield Row(f"{share} of the loss", "term")
         if root in keys:
             alike = {}  # many terms of one name are one row
@@ -384,28 +354,15 @@ def terms(node):
                 yield Row(f"{label}{times(len(values))} {number(sum(values))}{share}", "term")
 
 
-@row()
-def left_out(node):
-    """The penalties that modules declare and that a loss lacks."""
-    for penalty, weights in node.graph.left_out.items() if node.is_root else ():
-        yield Row(short(f"without {penalty} of {', '.join(weights)}", 60), "missing")
-
-
-@row()
-def alarms(card):
-    """Says what is wrong or missing in a card, and at which nodes."""
-    yield from alarms_of(card.inside, len(card.calls) + (card.owner is not None))
-
-
-def alarms_of(nodes, below=0):
+def alarms(nodes, below=0):
     """Rows that say what is wrong or missing, and at which of these nodes: `nan/inf: fc1.weight`.
 
     Each Row names two nodes, without the `below` outermost modules. Red bands come first.
     """
     names = {}
     for node in nodes:
-        for text, role in rows(node, (value, gradient, verdict)):
-            if role in ("band", "alarm", "missing"):
+        for text, role in (*measured(node), *verdicts(node)):
+            if text and role in ("band", "alarm", "missing"):
                 kind = re.sub(r"= \S+|[\d,]+ nan/inf", "nan/inf", text), role
                 names.setdefault(kind, Counter())[node.path(below)] += 1
     for (text, role), counts in sorted(names.items(), key=lambda item: item[0][1] != "band"):
@@ -425,15 +382,12 @@ VERDICTS = {  # verdict of check_graph: (text, role of its Row)
 }
 
 
-@row()
-def verdict(node):
+def verdicts(node):
     """The gravest verdict of check_graph on a node. Of a card, how many of its nodes are right."""
-    checks = [rows[0] for rows in node.checks]
-    if node.inside:
-        passed = sum(result.passed for result in checks)
-        yield Row(f"grad ok: {passed:,} of {len(checks):,}" if passed else "", "ok")
-        return
-    for result in checks:
+    checks = [part.checks[0] for part in node.checked]
+    if passed := node.inside and sum(result.passed for result in checks):
+        yield Row(f"grad ok: {passed:,} of {len(checks):,}", "ok")
+    for result in [] if node.inside else checks:
         words, role = VERDICTS[result.verdict]
         if result.verdict == "OK":  # errors below 1e-15 differ between processors
             words += " < 1e-15" if result.error < 1e-15 else f" {result.error:.1e}"
@@ -454,14 +408,14 @@ def _reasons(result):
 
 def tooltip(node):
     """All that is known about a node, with more digits."""
-    what = "output" if node.inside else node.kind if node.is_leaf else node.maker.name
-    lines = [node.title if node.inside else node.path()]
-    lines.append(f"{what} {node.value.shape} {node.value.dtype}")
-    lines.append("" if node.inside else settings(node))
-    lines.append(f"value: {node.value.in_full()}")
+    lines = [f"value: {node.value.in_full()}"]
     if node.last.requires_grad:
         missing = "not computed" if node.is_leaf else "not kept"
         lines.append(f"gradient: {node.gradient.in_full() if node.gradient else missing}")
-    for r in [] if node.inside else sum(node.checks, []):
+    shape = f"{node.value.shape} {node.value.dtype}"
+    if node.inside:
+        return "\n".join([node.title, f"output {shape}", *lines])
+    for r in node.checks:
         lines.append(f"gradient check: {r.op} {r.verdict}, error {r.error:.3g}. {r.note}".strip())
-    return joined("\n", *lines)
+    made = node.kind if node.is_leaf else node.maker.name
+    return joined("\n", node.path(), f"{made} {shape}", settings(node), *lines)

@@ -14,16 +14,15 @@ from typing import NamedTuple
 import numpy as np
 
 from ..changes import changed_since
-from ..engine import Tensor, constant
+from ..engine import Tensor, backward_pass, constant, seeds_of, wants_gradient
 from ..graph import nodes as tensors_of
 from ..loss import addends, left_out, name_of
-from ..modes import Composition, name_in
+from ..modes import name_in
 from ..names import holders, leaf_names, role, split_scope
 from ..nn import Parameter
 from ..noise import Noise
 from . import labels
 from .labels import Numbers, Row, count, joined, operands, short
-from .trace import trace
 
 
 @dataclass(eq=False)
@@ -46,15 +45,6 @@ class Call(NamedTuple):
     group: Group
 
 
-class Use(NamedTuple):
-    """Argument number `position` of the result `by` is `value`, a Tensor of another node."""
-
-    source: object  # the key of the other node
-    by: Tensor
-    position: int
-    value: object
-
-
 @dataclass(eq=False)
 class Node:
     """One node of a picture.
@@ -66,11 +56,10 @@ class Node:
     graph: object  # the Graph it belongs to
     key: object  # the `order` of its newest tensor or ("array", id)
     tensors: list = field(default_factory=list)  # oldest first, without those of `inside`
-    composition: Composition = None
     calls: tuple = ()  # the Calls around it, outermost first
     name: str = None
     prefix: str = ""  # the name of the module, if the node is all of a module
-    inputs: list = field(default_factory=list)  # Uses
+    checks: list = field(default_factory=list)  # its rows in a report, gravest first
     inside: list = field(default_factory=list)  # the nodes folded into this card, oldest first
     owner: Group = None  # the module, if the card is a call of a module
     words: str = ""  # the title of a card
@@ -78,19 +67,28 @@ class Node:
     id: str = ""  # its name in the DOT text
 
     parts = property(lambda self: self.inside or [self])
-    last = property(lambda self: self.parts[-1].tensors[-1])  # a card shows its shape and value
-    uses = property(lambda self: [use for part in self.parts for use in part.inputs])
+    last = cached_property(lambda self: self.parts[-1].tensors[-1])  # whose value a card shows
     is_leaf = property(lambda self: self.last.is_leaf)
     is_root = property(lambda self: any(part.key in self.graph.roots for part in self.parts))
     is_parameter = property(lambda self: self.kind in ("parameter", "frozen"))
-    checks = property(
-        lambda self: [self.graph.checks[p.key] for p in self.parts if p.key in self.graph.checks]
-    )
-    is_wrong = property(lambda self: any(row.wrong for row in sum(self.checks, [])))
-    maker = property(lambda self: self.composition or self.last.op)  # has name and kind
+    checked = property(lambda self: [part for part in self.parts if part.checks])
+    is_wrong = property(lambda self: any(row.wrong for p in self.parts for row in p.checks))
     title = property(lambda self: joined(": ", self.prefix, self.label))
     tooltip = property(labels.tooltip)
     rows = cached_property(labels.rows)  # from top to bottom
+
+    @cached_property
+    def maker(self):
+        """The op or the composition that made it. Both have a name and a kind."""
+        call = split_scope(self.last.scope)[1]
+        return call[1] if call else self.last.op
+
+    @cached_property
+    def uses(self):
+        """(result, position, argument) of the Tensors and arrays that its results are made of."""
+        if self.inside:
+            return [use for part in self.inside for use in part.uses]
+        return [(t, i, x) for t in self.tensors for i, x in operands(t)]
 
     @cached_property
     def kind(self):
@@ -101,14 +99,8 @@ class Node:
             return kinds.pop() if alone else "module"
         x = self.last
         if self.is_leaf:
-            named = (
-                "frozen"
-                if isinstance(x, Parameter)
-                else "noise"
-                if isinstance(x, Noise)
-                else "data"
-            )
-            return "parameter" if x.requires_grad else named
+            held = {Parameter: "frozen", Noise: "noise"}
+            return "parameter" if x.requires_grad else held.get(type(x), "data")
         kind = self.maker.kind
         if kind == "operation":
             takes_noise = any(isinstance(a, Noise) for t in self.tensors for a in t.args or ())
@@ -152,11 +144,12 @@ class Node:
         array = self.graph.gradients.get(self.last.order)
         return Numbers(array) if array is not None and self.last.requires_grad else None
 
-    @property
+    @cached_property
     def holds(self):
         """The keys of its tensors and arrays: `order` of a Tensor, ("array", id) of an array."""
-        keys = ([part.key, *(t.order for t in part.tensors[:-1])] for part in self.parts)
-        return [key for of_part in keys for key in of_part]
+        if self.inside:
+            return [key for part in self.inside for key in part.holds]
+        return [self.key, *(t.order for t in self.tensors[:-1])]
 
 
 class Edge(NamedTuple):
@@ -166,7 +159,6 @@ class Edge(NamedTuple):
     label           "twice", the name of the argument where the order matters, "broadcast"
     style           "gradient", "none" (no gradient flows) or "penalty" (into a penalty)
     weight          how straight it should run
-    rms             the root mean square of the gradient that comes back along it, or None
     """
 
     source: str
@@ -174,7 +166,6 @@ class Edge(NamedTuple):
     label: str = ""
     style: str = "gradient"
     weight: int = 1
-    rms: float = None
 
 
 class Graph:
@@ -186,10 +177,8 @@ class Graph:
     roots       the keys of the nodes of the roots; `outputs` are the roots themselves
     terms       {key of a root that is a sum with a loss or a penalty in it:
                 [(key of a node, or None; label; what it adds to the root)]}
-    left_out    {penalty: names of parameters} that modules declare and roots of one entry lack
-    checks      {key of a node: its rows in the report of check_graph, gravest first}
+    left_out    lines on the penalties that modules declare and roots of one entry lack
     gradients   {order of a tensor: its gradient, an array}
-    sent        {(order of a result, position of an argument): the gradient that it sends there}
 
     A Graph does not hold its Nodes. So the tensors are free as soon as the picture is dropped.
     """
@@ -200,8 +189,7 @@ class Graph:
         newest = {id(call): order for order, (_, call) in scopes.items()}
         self.home = {t: newest[id(call)] if call else t for t, (_, call) in scopes.items()}
         self.roots = {self.home[root.order] for root in roots}
-        self.groups, self.terms, self.checks, self.gradients, self.sent = {}, {}, {}, {}, {}
-        self.left_out = {}
+        self.groups, self.terms, self.left_out, self.gradients = {}, {}, [], {}
 
     # ---- the nodes
 
@@ -214,7 +202,8 @@ class Graph:
         self._name(nodes)
         self._unwrap(nodes)
         self._take_terms(nodes)
-        self._take_checks(self.options.checks)
+        if self.options.checks is not None:
+            self._take_checks(self.options.checks, nodes)
         self._take_gradients()
         return nodes
 
@@ -222,20 +211,12 @@ class Graph:
         """A Node for each tensor, and one for all tensors of one call of a composition."""
         shown, begun, nodes = self.options.noise, {}, {}
         for t in self.tensors:
-            key, (modules, call) = self.home[t.order], split_scope(t.scope)
+            key, (modules, _) = self.home[t.order], split_scope(t.scope)
             if key not in begun:
-                made = call[1] if call else None
-                begun[key] = Node(self, key, composition=made, calls=self._calls(modules))
+                begun[key] = Node(self, key, calls=self._calls(modules))
             begun[key].tensors.append(t)
-            for i, x in operands(t):
-                source = self.home.get(key_of(x), key_of(x))
-                if not isinstance(x, Tensor):
-                    if isinstance(t.args[i], tuple) and _counts(x):
-                        continue
-                    x = constant(x)
-                    nodes.setdefault(source, Node(self, source, [x]))
-                if source != key and (shown or not isinstance(x, Noise)):
-                    begun[key].inputs.append(Use(source, t, i, x))
+            for array in (x for _, x in operands(t) if not isinstance(x, Tensor)):
+                nodes.setdefault(key_of(array), Node(self, key_of(array), [constant(array)]))
             # a node takes its place when its newest tensor comes: after all its inputs
             if key == t.order and (shown or not isinstance(t, Noise) or key in self.roots):
                 nodes[key] = begun[key]
@@ -255,26 +236,19 @@ class Graph:
 
     def _name(self, nodes):
         """Names nodes: by options.names, or the name of the leaf, or its module, or its role."""
-        for name, x in (self.options.names or {}).items():
-            node = nodes.get(key_of(x))
-            if node and node.name is None:
-                node.name = str(name)
-        held = holders(self.tensors)
+        given = [(key_of(x), str(name)) for name, x in (self.options.names or {}).items()]
+        given, held = dict(reversed(given)), holders(self.tensors)
         for key, node in nodes.items():
-            if node.is_leaf:
-                node.name = node.name or node.last.name
-            if key in held:
-                scope, attribute = held[key]
-                node.calls, node.name = self._calls(split_scope(scope)[0]), node.name or attribute
-        for node in nodes.values():
-            for use in node.inputs:
-                leaf = nodes[use.source]
+            scope, attribute = held.get(key, (None, None))
+            node.calls = self._calls(split_scope(scope)[0]) if scope else node.calls
+            node.name = given.get(key) or node.last.name or attribute
+        for node, sources in links(nodes.values()).items():
+            for leaf, ((by, position, _), *_) in sources.items():
                 if leaf.kind == "noise":
                     leaf.calls = node.calls
                 elif leaf.is_leaf and leaf.name is None:
-                    kinds = node.maker.kind, leaf.kind
-                    is_target = kinds == ("loss", "data") and use.position > 0
-                    leaf.name = "target" if is_target else role(use.by.op, use.position)
+                    is_target = (node.maker.kind, leaf.kind) == ("loss", "data") and position > 0
+                    leaf.name = "target" if is_target else role(by.op, position)
 
     def _unwrap(self, nodes):
         """A node that is all of a call takes the name of its module, if it has no parameters."""
@@ -294,7 +268,8 @@ class Graph:
         And the penalties that the roots lack.
         """
         if all(root.size == 1 for root in self.outputs):
-            self.left_out = left_out(self.tensors, leaf_names(self.tensors))
+            lacking = left_out(self.tensors, leaf_names(self.tensors)).items()
+            self.left_out = [f"without {penalty} of {', '.join(of)}" for penalty, of in lacking]
         for root in self.outputs:
             terms, kinds = [], set()
             for term in addends(root) if root.size == 1 and root.args else ():
@@ -305,16 +280,14 @@ class Graph:
             if len(terms) > 1 and {"loss", "penalty"} & kinds:
                 self.terms[self.home[root.order]] = terms
 
-    def _take_checks(self, report):
-        """Takes the verdicts of the report of check_graph."""
-        if report is None:
-            return
+    def _take_checks(self, report, nodes):
+        """Gives nodes their rows in the report of check_graph."""
         if not hasattr(report, "rows"):
             given = type(report).__name__
             raise TypeError(f"draw: checks is what check_graph(loss) returns, not {given}.")
         known = [row for row in report.rows if row.order in self.home]
         for row in sorted(known, key=lambda row: (row.severity, -row.error)):
-            self.checks.setdefault(self.home[row.order], []).append(row)
+            nodes[self.home[row.order]].checks.append(row)
         # two graphs of one model share its leaves, so a leaf does not tell which graph was checked
         if not any(row.op != "leaf" or self.home[row.order] in self.roots for row in known):
             raise ValueError(
@@ -324,35 +297,33 @@ class Graph:
 
     def _take_gradients(self):
         """Takes the gradients that tensors have; with grads="run", all from a backward pass."""
-        if self.options.grads != "run":
+        if self.options.grads == "run":
+            seeds = seeds_of("draw", self.outputs, [None] * len(self.outputs), create_graph=False)
+            found = backward_pass(seeds, retain_graph=True, wanted={t.order for t in self.tensors})
+            self.gradients = {x.order: np.asarray(g) for x, g, _ in found}
+        else:
             self.gradients = {t.order: t.grad.data for t in self.tensors if t.grad is not None}
-            return
-        self.gradients = {root.order: np.ones_like(root.data) for root in self.outputs}
-        for node, g, sent in trace(self.outputs):
-            self.gradients[node.order] = g
-            for s in sent:
-                self.sent[node.order, s.argument] = s.cotangent
-                self.gradients[s.input.order] = s.total
 
     def heading(self, nodes, depth):
         """The Rows above the picture. `depth`: how many levels of modules are open, or None."""
-        words = [count(len(nodes), "node"), labels.parameters(nodes)]
-        if depth is not None:
-            words.append(f"modules opened to depth {depth}" if depth else "modules folded")
-        trained = any(node.kind == "parameter" for node in nodes)
-        if trained and not self.gradients and self.options.grads:
-            words.append("gradients not computed")
+        trained = [node for node in nodes if node.last.requires_grad]
+        unknown = self.options.grads and not self.gradients and any(n.is_leaf for n in trained)
         newest = self.tensors[-1].order
         changed = sum(node.is_leaf and changed_since(node.last, newest) for node in nodes)
-        if changed:
-            words.append(f"{count(changed, 'tensor')} changed since the forward pass")
-        if checks := sum(self.checks.values(), []):
-            passed = sum(row.passed for row in checks)
-            words.append(f"gradient check: {passed:,} of {len(checks):,} passed")
-            silent = sum(row.verdict == "VACUOUS" for row in checks)
-            words += [f"{silent:,} VACUOUS"] if silent else []
-        trained = [node for node in nodes if node.last.requires_grad]  # a mask may hold -inf
-        wrong = [row.text for row in labels.alarms_of(trained) if row.role == "band"]
+        checks = [row for node in nodes for row in node.checks]
+        passed = sum(row.passed for row in checks)
+        silent = sum(row.verdict == "VACUOUS" for row in checks)
+        # without gradient, a value need not be finite: a mask may hold -inf
+        wrong = [row.text for row in labels.alarms(trained) if row.role == "band"]
+        words = [
+            count(len(nodes), "node"),
+            labels.parameters(nodes),
+            {None: "", 0: "modules folded"}.get(depth, f"modules opened to depth {depth}"),
+            unknown and "gradients not computed",
+            changed and f"{count(changed, 'tensor')} changed since the forward pass",
+            checks and f"gradient check: {passed:,} of {len(checks):,} passed",
+            silent and f"{silent:,} VACUOUS",
+        ]
         line = Row(joined(", ", *words, *wrong), "alarm" if wrong else "caption")
         title = self.options.title
         return [Row(short(title, 80), "title"), line] if title else [line]
@@ -366,24 +337,12 @@ class Graph:
             results = [n for n in sources if not n.is_leaf and n.kind != "penalty"]
             trunk = max(results, key=lambda node: node.last.order, default=None)
             for source, uses in sources.items():
-                flows = any(
-                    use.value.requires_grad and use.by.op.rules[use.position] for use in uses
-                )
+                flows = any(wants_gradient(x) and by.op.rules[i] for by, i, x in uses)
                 style = "penalty" if node.kind == "penalty" else "gradient"
                 style, weight = style if flows else "none", 12 if source is trunk else 1
                 label = _label(node, source, sources)
-                edges.append(Edge(source.id, node.id, label, style, weight, self._rms(uses)))
+                edges.append(Edge(source.id, node.id, label, style, weight))
         return edges
-
-    def _rms(self, uses):
-        """The root mean square of the gradient that these uses send back, or None."""
-        sums = {}  # the gradient that each tensor gets
-        for use in uses:
-            sent = self.sent.get((use.by.order, use.position))
-            if sent is not None:
-                sums[use.value.order] = sums.get(use.value.order, 0) + sent
-        flat = [np.ravel(total) for total in sums.values()]
-        return Numbers(np.concatenate(flat)).rms if flat else None
 
 
 def key_of(x):
@@ -392,16 +351,17 @@ def key_of(x):
 
 
 def links(nodes):
-    """{node: {another of the nodes that it uses: the Uses}}.
+    """{node: {another of the nodes that it uses: how, as in `uses`}}.
 
     The parameters of a module that is called twice belong to its first call alone.
     """
-    home = {part.key: node for node in nodes for part in node.parts}
+    home = {key: node for node in nodes for key in node.holds}
     linked = {node: {} for node in nodes}
     for node in nodes:
         for use in node.uses:
-            source = home.get(use.source, node)
-            again = use.value.is_leaf and source.owner is not None and source.owner is node.owner
+            source = home.get(key_of(use[2]), node)
+            is_one_module = source.owner is not None and source.owner is node.owner
+            again = is_one_module and getattr(use[2], "op", None) is None
             if source is not node and not again:
                 linked[node].setdefault(source, []).append(use)
     return linked
@@ -409,23 +369,16 @@ def links(nodes):
 
 def _label(node, source, sources):
     """The label of an edge: `twice`, or the name of the argument, and `broadcast`."""
-    if node.inside or source.inside or node.composition or node.kind == "penalty":
+    is_one_op = node.maker is node.last.op and not node.inside and not source.inside
+    if not is_one_op or node.kind == "penalty":
         return ""
-    use, *again = sources[source]
-    names, words = use.by.op.names, []
-    taken = [(names[use.position], x.label) for x, uses in sources.items() for use in uses]
-    unclear = sum(argument != label for argument, label in taken)
-    name = names[use.position]
+    op, ((_, position, _), *again), words = node.last.op, sources[source], []
+    unclear = [op.names[i] != x.label for x, uses in sources.items() for _, i, _ in uses]
     if again:
         words.append("twice" if len(again) == 1 else f"{len(again) + 1} times")
-    elif unclear > 1 and name != source.label and not labels.commutes(use.by.op):
-        words.append(name)
-    return ", ".join(words + ["broadcast"] * labels.is_broadcast(source.last, use.by))
-
-
-def _counts(index):
-    """Whether an index is 0, 1, 2, ...: a loss takes its rows so, and pictures leave it out."""
-    return index.ndim == 1 and np.array_equal(index, np.arange(len(index)))
+    elif sum(unclear) > 1 and op.names[position] != source.label and not labels.commutes(op):
+        words.append(op.names[position])
+    return ", ".join(words + ["broadcast"] * labels.is_broadcast(source.last, node.last))
 
 
 def module_text(module):

@@ -21,6 +21,7 @@ from .api import read
 from .dot import dot, text
 from .labels import Numbers, argument, is_operand, law, operands, rule_source, short
 from .node import key_of
+from .render import render
 from .trace import trace
 
 MOST = 300  # steps, and drawn nodes
@@ -33,10 +34,10 @@ SIDE = 64  # rows and columns of noise that are shown
 
 
 class _Story:
-    """The records of one page. Each tensor, array and rule is stored once, and has a number."""
+    """The records of one page. Each tensor and each array is stored once, and has a number."""
 
     def __init__(self, drawn):
-        self.tensors, self.numbers, self.arrays, self.rules = [], {}, {}, {}
+        self.tensors, self.arrays = {}, {}
         self.nodes = {key: node for node in drawn for key in node.holds}
 
     def array(self, x):
@@ -45,10 +46,9 @@ class _Story:
     def tensor(self, x, otherwise=None):
         """The number of a Tensor or an array. `otherwise`: its name if it has none."""
         key = key_of(x)
-        if key not in self.numbers:
-            self.numbers[key] = len(self.tensors)
+        if key not in self.tensors:
             node, op = self.nodes.get(key), getattr(x, "op", None)
-            record = {"node": node and node.id, "leaf": op is None, "value": self.array(data_of(x))}
+            record = {"number": len(self.tensors), "node": node and node.id, "leaf": op is None}
             name = getattr(x, "name", None) or (op and op.name)
             if node and len(node.holds) == 1:
                 name = node.path()
@@ -56,8 +56,9 @@ class _Story:
                 record["within"] = node.path()
             if isinstance(x, Noise):
                 name, record["noise"] = name or law(x), grey_levels(x)
-            self.tensors.append(record | {"name": name or otherwise})
-        return self.numbers[key]
+            record |= {"name": name or otherwise, "value": self.array(data_of(x))}
+            self.tensors[key] = record
+        return self.tensors[key]["number"]
 
     def step(self, node):
         return {"tensor": self.tensor(node), "op": node.op.name, "place": dotted(node.scope)}
@@ -78,8 +79,7 @@ class _Story:
             record = {"tensor": self.tensor(s.input), "argument": node.op.names[s.argument]}
             record |= {"array": self.array(s.cotangent), "total": self.array(s.total)}
             record |= {"returned": str(s.returned), "count": s.count, "of": s.of}
-            rule = rule_source(node.op, s.argument)
-            records.append(record | {"rule": self.rules.setdefault(rule, len(self.rules))})
+            records.append(record | {"rule": rule_source(node.op, s.argument)})
         receivers = {s.argument for s in sent}
         nothing = [node.op.names[i] for i, _ in operands(node) if i not in receivers]
         return self.step(node) | {"g": self.array(g), "sent": records, "nothing": nothing}
@@ -91,7 +91,7 @@ def story(root, gradient=None, drawn=()):
     forward = [records.forward(node) for node in program("to_html", root) if node.args]
     backward = [records.backward(*frame) for frame in trace(root, gradient)]
     arrays = [json.loads(array) for array in records.arrays]
-    facts = {"tensors": records.tensors, "arrays": arrays, "rules": list(records.rules)}
+    facts = {"tensors": list(records.tensors.values()), "arrays": arrays}
     return facts | {"forward": forward, "backward": backward}
 
 
@@ -140,6 +140,21 @@ def grey_levels(tensor):
 # -------------------------------------------------------------------------------------- the page
 
 
+class Page(str):
+    """The text of a page, which a notebook shows in its cell. `file`: where it was written."""
+
+    file = None
+
+    def _repr_html_(self):
+        size = 'width="100%" height="720" frameborder="0"'
+        return f'<iframe srcdoc="{html.escape(self)}" {size}></iframe>'
+
+    def __repr__(self):
+        remedy = 'to_html(loss, "loss.html") writes it to a file for a browser'
+        where = f"open {self.file} in a browser" if self.file else remedy
+        return f"<a page that steps through a graph: {where}>"
+
+
 @np.errstate(all="ignore")  # the page shows which numbers are not finite
 def to_html(root, path=None, *, gradient=None, **options):
     """A page in one file that steps through the graph of `root`, forward and backward.
@@ -149,8 +164,9 @@ def to_html(root, path=None, *, gradient=None, **options):
     options   the options of `draw`, for the picture. By default all modules are open
 
     `.grad` and the noise stay as they are, and the page loads nothing. Step 6 of backward is
-    `loss.html#b6`. Returns the page, a str. Raises TypeError if `root` is no Tensor, ValueError if
-    it is a leaf or its graph has more than 300 steps or nodes, RuntimeError if backward cannot run.
+    `loss.html#b6`. Returns the page, a str that a notebook shows in its cell. Raises TypeError if
+    `root` is no Tensor, ValueError if it is a leaf or its graph has more than 300 steps or nodes,
+    RuntimeError if backward cannot run.
     """
     if not isinstance(root, Tensor):
         raise TypeError(f"to_html: the root is one Tensor, not {type(root).__name__}.")
@@ -165,15 +181,15 @@ def to_html(root, path=None, *, gradient=None, **options):
             f"to_html: the graph has {most:,} steps or nodes, more than {MOST}. Step through a "
             "smaller one: fewer layers, fewer steps in time, or a smaller batch in a loop over it."
         )
-    if not title:
-        title = f"{next(node.title for node in picture.nodes if node.is_root)}, step by step"
+    name = next(node.title for node in picture.nodes if node.is_root)
     text = json.dumps(story(root, gradient, picture.nodes), separators=(",", ":"), allow_nan=False)
-    parts = {"title": html.escape(short(title, 80)), "picture": _drawn(picture)}
-    parts["story"] = text.replace("<", "\\u003c")  # no text may end its script
+    parts = {"story": text.replace("<", "\\u003c"), "picture": _drawn(picture)}  # no </script>
+    parts["title"] = html.escape(short(title or f"{name}, step by step", 80))
     template = (Path(__file__).parent / "page.html").read_text(encoding="utf-8")
-    page = re.sub("<!--(title|picture|story)-->", lambda match: parts[match[1]], template)
+    page = Page(re.sub("<!--(title|picture|story)-->", lambda match: parts[match[1]], template))
     if path is not None:
-        Path(path).write_text(page, encoding="utf-8")
+        page.file = Path(path).absolute()
+        page.file.write_text(page, encoding="utf-8")
     return page
 
 
@@ -184,10 +200,8 @@ UNNEEDED = r'<!--.*?-->\n?| (xmlns(:xlink)?|xlink:title|font-family|xml:space)="
 def _drawn(picture):
     """A Picture as SVG; if no program can draw it, the reason and the picture as text."""
     try:
-        from .render import render  # graphviz is needed only now
-
         svg = render(dot(picture), "svg").decode()
-    except (ImportError, RuntimeError) as error:
+    except RuntimeError as error:
         node = r'<span class="node" data-id="\2">\1</span>'
         lines = re.sub(r"^((n\d+) .*)$", node, html.escape(text(picture)), flags=re.M)
         return f"<p>{html.escape(str(error))}</p>\n<pre>{lines}</pre>"

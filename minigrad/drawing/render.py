@@ -1,4 +1,4 @@
-"""From DOT text to a picture: the Graphviz programs of this machine, and a Digraph for them."""
+"""From DOT text to a picture, by the Graphviz programs of this machine."""
 
 import os
 import re
@@ -8,18 +8,9 @@ import sys
 import sysconfig
 from pathlib import Path
 
-import graphviz
-
 from .dot import dot, text
 
 SECONDS = 60  # given to a Graphviz program
-
-
-class RendererNotFound(graphviz.ExecutableNotFound):
-    """No Graphviz program was found."""
-
-    def __init__(self, message):
-        RuntimeError.__init__(self, message)
 
 
 def renderers():
@@ -39,104 +30,98 @@ def renderers():
 def render(source, format):
     """The picture of a DOT text as bytes, by the first program that can draw it.
 
-    Raises RendererNotFound if there is no program, RuntimeError if none can write the format.
+    Raises RuntimeError if there is no program, or none can write the format.
     """
-    programs, failures = renderers(), []
-    for program in programs:
+    told = dict.fromkeys(renderers(), "it wrote nothing")
+    settings = {"input": source.encode(), "capture_output": True, "timeout": SECONDS, "check": True}
+    for program in told:
+        command = [program, f"-T{format}", *["-Txdot"] * (format == "svg")]
         try:
-            command, data = [program, f"-T{format}"], source.encode()
-            done = subprocess.run(command, input=data, capture_output=True, timeout=SECONDS)
-        except (OSError, subprocess.TimeoutExpired) as error:
-            failures.append(f"{program}: {error}")
-            continue
-        if done.returncode == 0 and done.stdout:
-            return _finished(done.stdout.decode()).encode() if format == "svg" else done.stdout
-        said = done.stderr.decode(errors="replace").strip()[:300]
-        failures.append(f"{program}: {said or f'exit {done.returncode}'}")
-    if programs:
-        raise RuntimeError(f"no Graphviz program could write {format}. " + " ".join(failures))
-    raise RendererNotFound(
+            if drawn := subprocess.run(command, **settings).stdout:
+                return _finished(drawn.decode()).encode() if format == "svg" else drawn
+        except (OSError, subprocess.SubprocessError) as error:
+            said = (getattr(error, "stderr", None) or b"").decode(errors="replace").strip()
+            told[program] = said[:300] or error
+    if told:
+        failures = " ".join(f"{program}: {why}" for program, why in told.items())
+        raise RuntimeError(f"no Graphviz program could write {format}. {failures}")
+    raise RuntimeError(
         "no Graphviz program was found.\n"
         "Without administrator rights:  pip install graphviz-pure\n"
         "With them, also for PDF:       your system's package graphviz"
     )
 
 
-def _finished(svg):
-    """An SVG that looks the same in every viewer.
+def _finished(output):
+    """An SVG that looks the same in every viewer, from the same picture as SVG and as xdot.
 
-    It names fonts for viewers without Arial, gives each text its width, and has no tooltip `%3`.
+    Each text gets the width that it has in the xdot, so that it fits in any font. Graphviz cannot
+    measure letters that Arial lacks, so texts with such letters get no width. The titles of boxes
+    come last, and have a halo: no arrow strikes through them.
     """
-    svg = re.sub(r"<title>%\d+</title>\n?", "", svg, count=1)
-    svg = re.sub(r'<g id="\w+" class="node">.*?\n</g>\n', _with_widths, svg, flags=re.S)
+    svg, end, xdot = output.replace("\r\n", "\n").partition("</g>\n</svg>\n")
+    if not end:  # a program of the user's own may write anything
+        return output
+    numbers = r"(-?[\d.]+)"
+    texts = re.findall(f"T {numbers} {numbers} -?[01] {numbers} ", xdot.replace("\\\n", ""))
+    widths = {(float(x), -float(y)): width for x, y, width in texts}
+
+    def with_width(text):
+        width = widths.get((float(text[1]), float(text[2])))
+        fixed = f' textLength="{width}" lengthAdjust="spacingAndGlyphs"' if width else ""
+        return f"<text{fixed}{text[0][5:]}"
+
+    svg = re.sub(rf'<text [^>]*x="{numbers}" y="{numbers}"[^>]*>[ -~±∂]*<', with_width, svg)
+    svg = re.sub(r"<title>%\d+</title>\n?", "", svg, count=1)  # it would be shown as a tooltip
+    boxes = re.compile(r'(class="cluster">.*?)((?:<text[^\n]*\n)*)(?=</a>)', re.S)
+    titles = "".join(texts for _, texts in boxes.findall(svg))
+    halo = '<g paint-order="stroke" stroke="#FFFFFF" stroke-width="3" stroke-opacity="0.8">'
+    svg = boxes.sub(r"\1", svg) + f"{halo}\n{titles}</g>\n{end}"
     return svg.replace('"Arial"', "\"Arial, Helvetica, 'Liberation Sans', sans-serif\"")
 
 
-def _with_widths(node):
-    """A node of an SVG in which each text has its width.
+class Drawing:
+    """A picture, which a notebook shows. It keeps no tensor.
 
-    Texts are centred, so the start of a text tells its width. Graphviz cannot measure letters that
-    Arial lacks, so these texts get no width.
-    """
-    outlines = " ".join(re.findall(r' (?:points|d)="([^"]*)"', node[0]))
-    xs = [float(x) for x in re.findall(r"(-?[\d.]+),", outlines)]
-    xs += [float(x) for x in re.findall(r' cx="([^"]*)"', node[0])]
-    if not xs:
-        return node[0]
-    middle = (min(xs) + max(xs)) / 2
-
-    def with_width(text):
-        width = 2 * (middle - float(text[1]))
-        length = f'textLength="{width:.1f}" lengthAdjust="spacingAndGlyphs"'
-        return f"<text {length}{text[0][5:]}"
-
-    return re.sub(r'<text [^>]*\bx="([^"]*)"[^>]*>[ -~±∂]*<', with_width, node[0])
-
-
-class Drawing(graphviz.Digraph):
-    """A graphviz.Digraph that finds the renderer from pip, and never fails in a notebook.
-
-    `names` is {id of a node: its name}, for edges of your own; `text` is the same picture as plain
-    text. A Drawing keeps no tensor.
+    source  its DOT text, to which nodes and edges can be added
+    text    the same as plain text
+    names   {id of a node in the DOT text: its name}
     """
 
     def __init__(self, picture):
-        super().__init__(format="svg", body=dot(picture).splitlines(keepends=True)[1:-1])
+        self.source, self.text = dot(picture), text(picture)
         self.names = {node.id: node.path() for node in picture.nodes}
-        self.text = text(picture)
 
-    def pipe(self, format=None, *_, engine=None, encoding=None, **__):
-        """The picture as bytes, or as text in `encoding`. Errors as for `render` in render.py."""
-        picture = render(self.source, format or self.format)
-        return picture.decode(encoding) if encoding else picture
+    def __repr__(self):
+        return self.text
 
-    def render(self, filename=None, directory=None, view=False, *, outfile=None, **more):
-        """Writes the picture, and returns where: `outfile`, or `filename` and the format.
+    def pipe(self, format="svg"):
+        """The picture as bytes: svg, png, or what else a Graphviz program writes.
 
-        Also takes `format` and `cleanup` (whether to delete the DOT text), as graphviz does. If the
-        picture cannot be drawn, its DOT text is written, and the error says where.
+        Raises RuntimeError if no program can draw it.
         """
-        if outfile is None:
-            source = Path(self.save(filename=filename, directory=directory))
-            path = Path(f"{source}.{more.get('format') or self.format}")
-        else:
-            path = Path(directory or "", outfile)
-            source = path.with_suffix(".gv")
+        return render(self.source, format)
+
+    def render(self, outfile):
+        """Writes the picture to a file: .svg, .png, .pdf, or its DOT text as .gv or .dot.
+
+        Returns the path. If no program can draw the picture, its DOT text is written, and the
+        RuntimeError says where.
+        """
+        path = Path(outfile)
         try:
-            path.write_bytes(render(self.source, more.get("format") or path.suffix[1:]))
+            is_text = path.suffix in (".gv", ".dot")
+            path.write_bytes(self.source.encode() if is_text else self.pipe(path.suffix[1:]))
         except RuntimeError as error:
+            source = path.with_suffix(".gv")
             source.write_text(self.source, encoding="utf-8")
             message = f"Cannot draw {path} (its DOT text is in {source}): {error}"
-            raise type(error)(message) from None
-        if more.get("cleanup"):
-            source.unlink(missing_ok=True)
-        if view:
-            graphviz.view(str(path))
+            raise RuntimeError(message) from None
         return str(path)
 
     def _repr_mimebundle_(self, include=None, exclude=None, **_):
         """For a notebook: the picture and the text, or, without a renderer, the reason."""
         try:
-            return {"image/svg+xml": self.pipe("svg", encoding="utf-8"), "text/plain": self.text}
+            return {"image/svg+xml": self.pipe().decode(), "text/plain": self.text}
         except Exception as error:
             return {"text/plain": f"{error}\n\n{self.text}"}

@@ -8,11 +8,13 @@ import math
 
 import numpy as np
 
-from ..ops import erf, relu, sigmoid
+from ..ops import erf, relu, sigmoid, softplus
 from ..registry import composition
 from ..types import Operand
+from .checks import by_channel
 
-__all__ = ["leaky_relu", "elu", "selu", "silu", "gelu"]
+__all__ = ["leaky_relu", "elu", "selu", "silu", "gelu", "mish", "relu6", "hardtanh", "hardsigmoid"]
+__all__ += ["hardswish", "softsign", "logsigmoid", "glu", "prelu"]
 
 
 @composition
@@ -54,3 +56,66 @@ def gelu(x: Operand, approximate="none"):
     if approximate != "none":
         raise ValueError(f'gelu: approximate is "none" or "tanh", not {approximate!r}.')
     return 0.5 * x * (1 + erf(x * math.sqrt(0.5)))
+
+
+@composition
+def mish(x: Operand):
+    """x * tanh(softplus(x)) (Misra 2020, arXiv:1908.08681)."""
+    return x * np.tanh(softplus(x))
+
+
+@composition
+def hardtanh(x: Operand, min_val=-1.0, max_val=1.0):
+    """x limited to [min_val, max_val]. At the limits the slope is 1."""
+    return np.clip(x, min_val, max_val)
+
+
+@composition
+def relu6(x: Operand):
+    """x limited to [0, 6] (Krizhevsky 2010)."""
+    return np.clip(relu(x), None, 6)
+
+
+@composition
+def hardsigmoid(x: Operand):
+    """x / 6 + 1/2, limited to [0, 1] (Howard et al. 2019, arXiv:1905.02244)."""
+    return relu6(x + 3) / 6
+
+
+@composition
+def hardswish(x: Operand):
+    """x * hardsigmoid(x) (Howard et al. 2019, arXiv:1905.02244)."""
+    return x * hardsigmoid(x)
+
+
+@composition
+def softsign(x: Operand):
+    """x / (1 + |x|) (Bergstra et al. 2009)."""
+    return x / (1 + np.absolute(x))
+
+
+@composition
+def logsigmoid(x: Operand):
+    """log sigmoid(x), without overflow."""
+    return -softplus(-x)
+
+
+@composition
+def glu(x: Operand, dim=-1):
+    """a * sigmoid(b) of the halves a and b of x along `dim`. Raises ValueError for an odd size.
+
+    Dauphin et al. 2017 (arXiv:1612.08083).
+    """
+    a, b = np.split(x, 2, dim)
+    return a * sigmoid(b)
+
+
+@composition
+def prelu(x: Operand, weight: Operand):
+    """x where x > 0, else weight * x (He et al. 2015, arXiv:1502.01852).
+
+    weight  (1,), or (C,) for the channels of x (N, C, ...)
+
+    Raises ValueError for another shape.
+    """
+    return leaky_relu(x, weight if np.shape(weight) == (1,) else by_channel(weight, x))

@@ -7,7 +7,8 @@ import numbers
 
 import numpy as np
 
-from ..array import Array, data_of
+from .. import later
+from ..array import Array, asanyarray, data_of, is_foreign
 
 
 def whole_numbers(name, what, values, low=None, high=None):
@@ -15,7 +16,7 @@ def whole_numbers(name, what, values, low=None, high=None):
 
     Raises TypeError for another dtype, IndexError for a value outside low..high - 1.
     """
-    given = values if isinstance(values, Array) else np.asarray(values)
+    given = values if isinstance(values, Array) else asanyarray(values)
     values = data_of(given)
     if values.dtype.kind not in "iu":
         raise TypeError(f"{name}: {what} must be of an integer dtype, not {values.dtype}.")
@@ -23,6 +24,17 @@ def whole_numbers(name, what, values, low=None, high=None):
         wrong = f"{values.min()}..{values.max()}" if values.size > 1 else values.item()
         raise IndexError(f"{name}: {what} must be from {low} to {high - 1}, got {wrong}.")
     return given
+
+
+def checked(values, check):
+    """`values`, an array or a Tensor, after check(array) found no error in it.
+
+    A lazy array of another library is checked when it is computed.
+    """
+    if is_foreign(data_of(values)):
+        return later.foreign().checked(data_of(values), check)
+    check(data_of(values))
+    return values
 
 
 def mask_values(name, what, mask, meaning):
@@ -42,6 +54,15 @@ def check_shapes(name, shape, **arrays):
     for what, array in arrays.items():
         if array is not None and np.shape(array) != shape:
             raise ValueError(f"{name}: {what} must have shape {shape}, got {np.shape(array)}.")
+
+
+def by_channel(weight, x):
+    """weight (C,) along the channels of x (N, C, ...). Raises ValueError for another size."""
+    axis, rank = min(1, np.ndim(x) - 1), np.ndim(x)
+    if np.shape(weight) != np.shape(x)[axis : axis + 1]:
+        shapes = f"weight {np.shape(weight)} and shape {np.shape(x)}"
+        raise ValueError(f"{shapes}: one weight for each entry of axis {axis} is needed.")
+    return np.reshape(weight, (-1, *[1] * (rank - 1 - axis)))
 
 
 def check_divides(name, what, parts, **wholes):

@@ -196,7 +196,7 @@ def _mask(name, x, p, rng, share, mask):
         if shared:
             shared = [axis % len(shape) for axis in shared]
             shape = tuple(1 if axis in shared else n for axis, n in enumerate(shape))
-        return Noise(Bernoulli(1 - p), shape, bool, rng)
+        return Noise(Bernoulli(1 - p), shape, bool, rng, like=x)
     values = np.asarray(data_of(mask))
     others = [] if values.dtype == bool else values[~np.isin(values, (0, 1))]
     if len(others):
@@ -209,7 +209,7 @@ def _gaussian(name, x, mean, std, rng, noise):
     """The given noise, or Gaussian noise of the shape of x that is drawn."""
     dtype = x.dtype if x.dtype.kind == "f" else np.float64
     if noise is None:
-        return Noise(Normal(mean, std), x.shape, dtype, rng)
+        return Noise(Normal(mean, std), x.shape, dtype, rng, like=x)
     return _given(name, "noise", noise, dtype, x.shape)
 
 

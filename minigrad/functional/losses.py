@@ -4,18 +4,21 @@ reduction  "mean" over all entries, "sum", or "none": a loss for each entry. All
            ValueError for another reduction, and if the shapes of input and target do not fit.
 """
 
+from functools import partial
+
 import numpy as np
 
-from ..array import as_array, data_of, is_recorded
-from ..engine import Tensor
-from ..ops import log_softmax, losses, reductions, softplus
+from .. import later
+from ..array import as_array, asanyarray, data_of, is_array, is_foreign, is_recorded
+from ..ops import log_softmax, losses, reductions, relu, softplus
 from ..ops.elementwise import floats
 from ..registry import composition
 from ..types import Operand
-from .checks import whole_numbers
+from .checks import by_channel, checked, whole_numbers
 
-__all__ = ["cross_entropy", "nll_loss", "binary_cross_entropy_with_logits"]
-__all__ += ["mse_loss", "l1_loss", "huber_loss"]
+__all__ = ["cross_entropy", "nll_loss", "binary_cross_entropy_with_logits", "binary_cross_entropy"]
+__all__ += ["mse_loss", "l1_loss", "huber_loss", "smooth_l1_loss", "kl_div", "triplet_margin_loss"]
+__all__ += ["cosine_similarity", "normalize"]
 
 
 REDUCTIONS = {"mean": reductions.mean, "sum": reductions.sum, "none": lambda entries: entries}
@@ -30,42 +33,69 @@ def _check_reduction(name, reduction):
 
 
 def _checked(name, scores, target, reduction, ignore_index):
-    """`ignore_index`, or None if no target has it. Raises an error for wrong targets."""
+    """(target, `ignore_index` or None if no target has it). Raises an error for wrong targets."""
     _check_reduction(name, reduction)
     if not isinstance(ignore_index, (int, np.integer)):
         raise TypeError(f"{name}: ignore_index is a whole number, not {ignore_index!r}.")
-    shape, labels = np.shape(scores), np.asarray(data_of(target))
+    shape, labels = scores.shape, asanyarray(data_of(target))
     axis = losses.class_axis(scores)
     needed = shape[:axis] + shape[axis + 1 :]
     if not shape or labels.shape != needed:
         target_shape = f"a target of shape {needed}, got {labels.shape}"
         raise ValueError(f"{name}: scores {shape} need {target_shape}.")
-    whole_numbers(name, "the target", labels)
-    classes = shape[axis]
+    target = whole_numbers(name, "the target", target)
+    all_count = partial(_all_count, name, shape[axis], ignore_index)
+    if is_foreign(labels):
+        return later.foreign().checked(labels, all_count), ignore_index
+    if all_count(labels):
+        return target, ignore_index if is_recorded(target) else None  # the next target may have it
+    if reduction == "mean" and np.all(labels == ignore_index):
+        all_are = f"all are {ignore_index}, which is ignored"
+        raise ValueError(f"{name}: the mean of no targets: {all_are}.")
+    return target, ignore_index
+
+
+def _all_count(name, classes, ignore_index, labels):
+    """Whether no label is `ignore_index`. Raises ValueError if another one is no class."""
     # A negative number is huge as an unsigned number, so one comparison checks both ends.
     unsigned = labels.astype(np.uint64)
     outside = labels.size and unsigned.item(unsigned.argmax()) >= classes
     if not outside and ignore_index < 0:
-        return ignore_index if is_recorded(target) else None  # the next target may have it
+        return True
     kept = labels != ignore_index
     if outside and unsigned.max(where=kept, initial=0) >= classes:
         given = f"{labels[kept].min()}..{labels[kept].max()}"
         raise ValueError(f"{name}: the target has classes {given}, the scores 0..{classes - 1}.")
-    if reduction == "mean" and not kept.any():
-        all_are = f"all are {ignore_index}, which is ignored"
-        raise ValueError(f"{name}: the mean of no targets: {all_are}.")
-    return ignore_index
+    return bool(kept.all())
+
+
+def _nll(log_p, target, weight, reduction, ignored, smoothing=0.0):
+    """The op nll_loss with the classes weighted; the mean is then a weighted mean."""
+    if weight is None:
+        return losses.nll_loss(log_p, target, reduction, ignored, smoothing)
+    weight = np.broadcast_to(by_channel(weight, log_p), log_p.shape)
+    summed = "sum" if reduction == "mean" else reduction
+    loss = losses.nll_loss(weight * log_p, target, summed, ignored, smoothing)
+    return loss / -losses.nll_loss(weight, target, "sum", ignored) if reduction == "mean" else loss
 
 
 @composition(kind="loss")
 def cross_entropy(
-    input: Operand, target: Operand, reduction="mean", *, ignore_index=-100, label_smoothing=0.0
+    input: Operand,
+    target: Operand,
+    reduction: str = "mean",
+    *,
+    weight: Operand | None = None,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
 ):
     """-log softmax(input)[target], for classification.
 
     input            scores before any softmax, (N, C, ...) or (C,) for C classes
-    target           class numbers 0..C-1, (N, ...) or ()
+    target           class numbers 0..C-1, (N, ...) or (); or floats of the shape of the input, the
+                     probabilities p of the classes: the loss is -sum of p log softmax(input)
     reduction        "mean", "sum" or "none"
+    weight           a factor for each class, (C,). The mean over class numbers is weighted too
     ignore_index     targets with this number do not count
     label_smoothing  the part of the target, in [0, 1], that is spread over all classes
                      (Szegedy et al. 2016, arXiv:1512.00567)
@@ -75,18 +105,27 @@ def cross_entropy(
     """
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"cross_entropy: label_smoothing is in [0, 1], got {label_smoothing}.")
-    ignored = _checked("cross_entropy", input, target, reduction, ignore_index)
-    log_p = log_softmax(input, losses.class_axis(input))
-    return losses.nll_loss(log_p, target, reduction, ignored, label_smoothing)
+    axis = losses.class_axis(input)
+    given = target if is_array(target) else np.asarray(target)
+    if given.dtype.kind == "f" and given.shape == np.shape(input) != ():
+        _check_reduction("cross_entropy", reduction)
+        p = (1 - label_smoothing) * given + label_smoothing / given.shape[axis]
+        p = p if weight is None else p * by_channel(weight, input)
+        return REDUCTIONS[reduction](-np.sum(p * log_softmax(input, axis), axis=axis))
+    target, ignored = _checked("cross_entropy", input, target, reduction, ignore_index)
+    log_p = log_softmax(input, axis)
+    return _nll(log_p, target, weight, reduction, ignored, label_smoothing)
 
 
-def nll_loss(input: Operand, target: Operand, reduction="mean", *, ignore_index=-100) -> Tensor:
+@composition(kind="loss")
+def nll_loss(input: Operand, target: Operand, reduction="mean", *, weight=None, ignore_index=-100):
     """-input[target], where input holds log-probabilities, as log_softmax returns them.
 
-    input is (N, C, ...) or (C,). target, reduction, ignore_index and errors as for cross_entropy.
+    input is (N, C, ...) or (C,). target is class numbers. weight, reduction, ignore_index and
+    errors as for cross_entropy.
     """
-    ignored = _checked("nll_loss", input, target, reduction, ignore_index)
-    return losses.nll_loss(input, target, reduction, ignored)
+    target, ignored = _checked("nll_loss", input, target, reduction, ignore_index)
+    return _nll(input, target, weight, reduction, ignored)
 
 
 # -------------------------------------------------------------------------- losses of equal shapes
@@ -98,7 +137,7 @@ def _equal_shapes(name, input, target, reduction):
     a, b = np.shape(input), np.shape(target)
     if a != b:
         raise ValueError(f"{name}: input {a} and target {b} must have the same shape. Reshape one.")
-    if not isinstance(target, (Tensor, np.ndarray)):
+    if not is_array(target):
         target = as_array(target)
     return floats(input), floats(target)
 
@@ -142,20 +181,111 @@ def huber_loss(input: Operand, target: Operand, reduction="mean", delta=1.0):
 
 
 @composition(kind="loss")
-def binary_cross_entropy_with_logits(input: Operand, target: Operand, reduction="mean"):
+def smooth_l1_loss(input: Operand, target: Operand, reduction="mean", beta=1.0):
+    """huber_loss with delta = beta, divided by beta (Girshick 2015). Errors: see there."""
+    return huber_loss(input, target, reduction, beta) / beta
+
+
+def _probabilities(name, what, p):
+    """p. Raises ValueError for a number outside [0, 1]."""
+
+    def check(values):
+        if not (values.min(initial=0) >= 0 and values.max(initial=1) <= 1):
+            raise ValueError(f"{name}: the {what} must be from 0 to 1.")
+
+    return checked(p, check)
+
+
+def _weighted(entries, weight, reduction):
+    return REDUCTIONS[reduction](entries if weight is None else weight * entries)
+
+
+@composition(kind="loss")
+def binary_cross_entropy_with_logits(
+    input: Operand, target: Operand, reduction="mean", *, weight=None, pos_weight=None
+):
     """-t log sigmoid(x) - (1-t) log(1 - sigmoid(x)) of scores x = input and targets t = target.
 
-    input      scores of any shape
-    target     numbers in [0, 1], of the same shape
-    reduction  "mean", "sum" or "none"
+    input       scores of any shape
+    target      numbers in [0, 1], of the same shape
+    reduction   "mean", "sum" or "none"
+    weight      a factor for each entry, which broadcasts to the input
+    pos_weight  a factor for the first term, which broadcasts: above 1 it favours recall
 
     Raises ValueError if the shapes differ or a target is outside [0, 1]. A target that requires a
     gradient is not checked, since a step of an optimizer may leave [0, 1].
     """
     name = "binary_cross_entropy_with_logits"
     input, target = _equal_shapes(name, input, target, reduction)
-    t = data_of(target)
-    learned = getattr(target, "requires_grad", False)
-    if not learned and not (t.min(initial=0) >= 0 and t.max(initial=1) <= 1):
-        raise ValueError(f"{name}: the targets must be from 0 to 1.")
-    return REDUCTIONS[reduction](target * softplus(-input) + (1 - target) * softplus(input))
+    if not getattr(target, "requires_grad", False):
+        target = _probabilities(name, "targets", target)
+    positive = target if pos_weight is None else pos_weight * target
+    entries = positive * softplus(-input) + (1 - target) * softplus(input)
+    return _weighted(entries, weight, reduction)
+
+
+def _log(p):
+    """log p, at least -100 as in PyTorch. At and below that the gradient is 0."""
+    return np.maximum(np.where(p > 0, np.log(np.where(p > 0, p, 1)), -100), -100)
+
+
+@composition(kind="loss")
+def binary_cross_entropy(input: Operand, target: Operand, reduction="mean", *, weight=None):
+    """-t log p - (1-t) log(1-p) of probabilities p = input and targets t = target; logs >= -100.
+
+    Of scores, binary_cross_entropy_with_logits is more precise. Arguments and errors: see there;
+    both must be in [0, 1].
+    """
+    input, target = _equal_shapes("binary_cross_entropy", input, target, reduction)
+    target = _probabilities("binary_cross_entropy", "targets", target)
+    input = _probabilities("binary_cross_entropy", "probabilities", input)
+    return _weighted(-target * _log(input) - (1 - target) * _log(1 - input), weight, reduction)
+
+
+@composition(kind="loss")
+def kl_div(input: Operand, target: Operand, reduction="mean"):
+    """target * (log target - input) of log-probabilities `input` and probabilities `target`.
+
+    reduction  "mean" over all entries, "batchmean", the sum divided by len(input), which is the
+               mean of the Kullback-Leibler divergences, "sum" or "none"
+
+    Raises ValueError if the shapes differ.
+    """
+    summed = "sum" if reduction == "batchmean" else reduction
+    input, target = _equal_shapes("kl_div", input, target, summed)
+    entropy = np.where(target > 0, target * np.log(np.where(target > 0, target, 1)), 0)
+    out = REDUCTIONS[summed](entropy - target * input)
+    return out / len(input) if reduction == "batchmean" else out
+
+
+# ------------------------------------------------------------------------------- lengths and angles
+
+
+@composition
+def normalize(x: Operand, p=2.0, dim=1, eps=1e-12):
+    """x divided by its p-norm along `dim`, or by eps where the norm is smaller."""
+    return x / np.maximum(np.linalg.norm(x, p, axis=dim, keepdims=True), eps)
+
+
+@composition
+def cosine_similarity(x1, x2, dim=1, eps=1e-8):
+    """The cosine of the angle between vectors along `dim`. Norms count as eps at least."""
+    x1, x2 = (x / np.maximum(np.linalg.norm(x, axis=dim, keepdims=True), eps) for x in (x1, x2))
+    return np.sum(x1 * x2, axis=dim)
+
+
+@composition(kind="loss")
+def triplet_margin_loss(
+    anchor, positive, negative, margin=1.0, p=2.0, eps=1e-6, *, reduction="mean"
+):
+    """max(0, margin + |anchor - positive| - |anchor - negative|), distances along the last axis.
+
+    Balntas et al. 2016, BMVC.
+
+    p          the order of the norm
+    eps        is added to each difference, since a norm has no derivative at 0
+    reduction  "mean", "sum" or "none"
+    """
+    _check_reduction("triplet_margin_loss", reduction)
+    near, far = (np.linalg.norm(anchor - x + eps, p, axis=-1) for x in (positive, negative))
+    return REDUCTIONS[reduction](relu(margin + near - far))

@@ -11,13 +11,14 @@ import math
 
 import numpy as np
 
+from ..array import is_foreign
 from ..noise import effect
 from ..ops import standardize
 from ..registry import composition
 from ..types import Ints, Operand
 from .checks import check_divides, check_shapes
 
-__all__ = ["batch_norm", "layer_norm", "group_norm", "instance_norm"]
+__all__ = ["batch_norm", "layer_norm", "rms_norm", "group_norm", "instance_norm"]
 
 
 @composition
@@ -70,6 +71,9 @@ def _move(running, batch, momentum):
         return
     if not isinstance(running, np.ndarray) or running.dtype.kind != "f":
         raise TypeError("batch_norm: training needs running statistics in arrays of floats.")
+    if is_foreign(batch):
+        remedy = "Use BatchNorm without track_running_stats, or LayerNorm"
+        raise TypeError(f"batch_norm: running statistics move with NumPy arrays alone. {remedy}.")
     if momentum is None or not 0 <= momentum <= 1:
         raise ValueError(f"batch_norm: momentum must be from 0 to 1, got {momentum}.")
     running += momentum * (batch - running)
@@ -97,6 +101,22 @@ def layer_norm(x: Operand, normalized_shape: Ints, weight=None, bias=None, eps=1
         raise ValueError(f"layer_norm: x {x.shape} does not end in normalized_shape {shape}.")
     _check("layer_norm", shape, eps, weight=weight, bias=bias)
     return _affine(standardize(x, tuple(range(-len(shape), 0)), eps), weight, bias)
+
+
+@composition
+def rms_norm(x: Operand, normalized_shape: Ints, weight=None, eps=None):
+    """Divides each sample of x (..., *normalized_shape) by its root of the mean square.
+
+    Zhang & Sennrich 2019 (arXiv:1910.07467). eps is added to the mean square; by default it is the
+    machine epsilon of the dtype. For other arguments and errors see layer_norm.
+    """
+    shape = as_shape(normalized_shape)
+    if not shape or x.shape[-len(shape) :] != shape:
+        raise ValueError(f"rms_norm: x {x.shape} does not end in normalized_shape {shape}.")
+    eps = np.finfo(x.dtype).eps if eps is None else eps
+    _check("rms_norm", shape, eps, weight=weight)
+    square = np.mean(np.square(x), axis=tuple(range(-len(shape), 0)), keepdims=True)
+    return _affine(x / np.sqrt(square + float(eps)), weight, None)
 
 
 @composition

@@ -27,7 +27,8 @@ from .checks import check_axes, check_divides, check_shapes, each
 
 __all__ = ["conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d", "unfold", "fold"]
 __all__ += ["max_pool1d", "max_pool2d", "avg_pool1d", "avg_pool2d"]
-__all__ += ["adaptive_avg_pool1d", "adaptive_avg_pool2d", "interpolate"]
+__all__ += ["adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_max_pool1d"]
+__all__ += ["adaptive_max_pool2d", "interpolate"]
 
 LAYOUTS = {1: "(N, C, L)", 2: "(N, C, H, W)"}
 
@@ -93,7 +94,7 @@ def conv_transpose2d(
 
 
 @composition
-def max_pool1d(x: Operand, kernel_size: int, stride=None, padding=0, dilation=1):
+def max_pool1d(x: Operand, kernel_size, stride=None, padding=0, dilation=1):
     """The largest entry of each window of x (N, C, L). Ties share the gradient equally.
 
     stride is kernel_size unless given. padding adds entries of -inf; no window may have padding
@@ -113,7 +114,7 @@ def max_pool2d(x: Operand, kernel_size: Ints, stride=None, padding: Ints = 0, di
 
 
 @composition
-def avg_pool1d(x: Operand, kernel_size: int, stride=None, padding=0, *, count_include_pad=True):
+def avg_pool1d(x: Operand, kernel_size, stride=None, padding=0, *, count_include_pad=True):
     """The mean of each window of x (N, C, L).
 
     stride is kernel_size unless given. padding adds zeros, which count in the mean unless
@@ -133,13 +134,13 @@ def avg_pool2d(x: Operand, kernel_size, stride=None, padding: Ints = 0, *, count
 
 
 @composition
-def adaptive_avg_pool1d(x: Operand, output_size: Ints):
+def adaptive_avg_pool1d(x: Operand, output_size):
     """The means of `output_size` sections of x (N, C, L): (N, C, output_size).
 
     Section i goes from floor(i L / output_size) to ceil((i + 1) L / output_size). Raises ValueError
     unless output_size is a whole number >= 1.
     """
-    return _adaptive_avg_pool(1, x, output_size)
+    return _adaptive_pool("avg", 1, x, output_size)
 
 
 @composition
@@ -149,24 +150,44 @@ def adaptive_avg_pool2d(x: Operand, output_size):
     output_size is a number, or (rows, columns) in which None leaves an axis as it is. Errors as for
     adaptive_avg_pool1d.
     """
-    return _adaptive_avg_pool(2, x, output_size)
+    return _adaptive_pool("avg", 2, x, output_size)
 
 
 @composition
-def interpolate(x: Operand, size: Ints | None = None, scale_factor=None, mode="nearest"):
-    """x (N, C, *space) made larger or smaller: entry i of an axis is entry floor(i / scale) of x.
+def adaptive_max_pool1d(x: Operand, output_size):
+    """The largest entries of `output_size` sections of x (N, C, L): see adaptive_avg_pool1d."""
+    return _adaptive_pool("max", 1, x, output_size)
 
-    size          the new sizes, a number, or one number for each axis
-    scale_factor  the new sizes divided by the old sizes, in place of `size`
-    mode          only "nearest"
+
+@composition
+def adaptive_max_pool2d(x: Operand, output_size):
+    """The largest entries of rectangles of x (N, C, H, W): see adaptive_avg_pool2d.
+
+    Ties in a row share the gradient equally, and so do ties of rows.
+    """
+    return _adaptive_pool("max", 2, x, output_size)
+
+
+@composition
+def interpolate(x: Operand, size=None, scale_factor=None, mode="nearest", align_corners=False):
+    """x (N, C, *space) made larger or smaller.
+
+    size           the new sizes, a number, or one number for each axis
+    scale_factor   the new sizes divided by the old sizes, in place of `size`
+    mode           "nearest": entry i of an axis is entry floor(i / scale) of x; "linear" for one
+                   axis and "bilinear" for two: between the two nearest entries it is linear
+    align_corners  of the linear modes: True puts the first and the last entries of x at the ends.
+                   False puts the edges of x there, half an entry further
 
     Raises ValueError for another mode, if not exactly one of size and scale_factor is given, and if
     an axis would have size 0.
     """
     rank = _rank("interpolate", x)
     space = x.shape[2:]
-    if mode != "nearest":
-        raise ValueError(f'interpolate: mode must be "nearest", got {mode!r}.')
+    linear = {1: "linear", 2: "bilinear"}.get(rank)
+    if mode not in ("nearest", linear):
+        needed = '"nearest"' + (f' or "{linear}"' if linear else "")
+        raise ValueError(f"interpolate: mode of x {x.shape} must be {needed}, got {mode!r}.")
     if (size is None) == (scale_factor is None):
         raise ValueError("interpolate: give size or scale_factor, and not both.")
     if not min(space):
@@ -176,15 +197,19 @@ def interpolate(x: Operand, size: Ints | None = None, scale_factor=None, mode="n
         if not all(map(math.isfinite, scales)):
             raise ValueError(f"interpolate: scale_factor must be finite; got {scale_factor!r}.")
         size = [int(n * scale) for n, scale in zip(space, scales)]
-        exact = [np.round(np.arange(m) / scale, 9) for m, scale in zip(size, scales)]  # 33/1.1 = 30
-        sources = [np.minimum(i, n - 1).astype(int) for i, n in zip(exact, space)]
     else:
         size = each("interpolate", "size", size, rank, 1)
-        sources = [np.arange(m) * n // m for m, n in zip(size, space)]
+        scales = [m / n for m, n in zip(size, space)]
     if min(size) < 1:
         raise ValueError(f"interpolate: scale_factor={scale_factor} leaves nothing of x {x.shape}.")
-    for axis, source in enumerate(sources, start=2):
-        x = np.take(x, source, axis)
+    for axis, (m, n, scale) in enumerate(zip(size, space, scales), start=2):
+        if mode == "nearest":
+            places = np.round(np.arange(m) / scale, 9)  # 33 / 1.1 = 30
+            x = np.take(x, np.minimum(places, n - 1).astype(int), axis)
+            continue
+        places = np.linspace(0, n - 1, m) if align_corners else (np.arange(m) + 0.5) / scale - 0.5
+        apart = np.absolute(np.arange(n)[:, None] - np.clip(places, 0, n - 1))
+        x = _mixed(x, axis, np.maximum(1 - apart, 0))
     return x
 
 
@@ -352,8 +377,8 @@ def _avg_pool(rank, x, kernel_size, stride, padding, count_include_pad):
     return mean if count_include_pad else mean / shares
 
 
-def _adaptive_avg_pool(rank, x, output_size):
-    name = f"adaptive_avg_pool{rank}d"
+def _adaptive_pool(kind, rank, x, output_size):
+    name = f"adaptive_{kind}_pool{rank}d"
     check_axes(name, x, LAYOUTS[rank])
     space = x.shape[2:]
     if isinstance(output_size, (tuple, list)) and len(output_size) == rank:
@@ -364,7 +389,15 @@ def _adaptive_avg_pool(rank, x, output_size):
     for axis, (m, n) in enumerate(zip(sizes, space), start=2):
         i, j = np.arange(m), np.arange(n)[:, None]
         inside = (j >= i * n // m) & (j < -(-(i + 1) * n // m))
-        floats = np.result_type(x.dtype, np.float16)  # whole numbers become floats
-        shares = (inside / inside.sum(axis=0)).astype(floats)
-        x = np.moveaxis(np.moveaxis(x, axis, -1) @ shares, -1, axis)
+        if kind == "max":
+            sections = np.where(inside.T, np.expand_dims(np.moveaxis(x, axis, -1), -2), -math.inf)
+            x = np.moveaxis(np.max(sections, axis=-1), -1, axis)
+        else:
+            x = _mixed(x, axis, inside / inside.sum(axis=0))
     return x
+
+
+def _mixed(x, axis, shares):
+    """Mixtures of the entries of x along an axis, by their shares (entries, mixtures)."""
+    shares = shares.astype(np.result_type(x.dtype, np.float16))  # whole numbers become floats
+    return np.moveaxis(np.moveaxis(x, axis, -1) @ shares, -1, axis)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from inspect import Parameter, Signature, getdoc, signature
-from typing import TYPE_CHECKING, Any, Concatenate, Generic
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, overload
 
 import numpy as np
 
@@ -15,8 +15,13 @@ from .module import Layer, Module
 
 __all__ = ["Affine", "Linear", "Conv1d", "Conv2d", "ConvTranspose1d", "ConvTranspose2d", "Flatten"]
 __all__ += ["ReLU", "Sigmoid", "Tanh", "Softplus", "SiLU", "SELU", "GELU", "ELU", "LeakyReLU"]
+__all__ += ["Mish", "ReLU6", "Hardtanh", "Hardsigmoid", "Hardswish", "Softsign"]
+__all__ += ["LogSigmoid", "GLU", "PReLU", "Identity"]
 __all__ += ["Softmax", "LogSoftmax", "MaxPool1d", "MaxPool2d", "AvgPool1d", "AvgPool2d"]
-__all__ += ["AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "Upsample"]
+__all__ += ["AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveMaxPool1d", "AdaptiveMaxPool2d"]
+__all__ += ["Upsample", "CosineSimilarity"]
+__all__ += ["CrossEntropyLoss", "NLLLoss", "BCELoss", "BCEWithLogitsLoss", "MSELoss", "L1Loss"]
+__all__ += ["HuberLoss", "SmoothL1Loss", "KLDivLoss", "TripletMarginLoss"]
 
 
 class Function(Layer):
@@ -32,9 +37,9 @@ class Function(Layer):
         """{name: value} of the settings."""
         return {name: getattr(self, name) for name in self.settings}
 
-    def forward(self, x: Operand) -> Tensor:
-        """The function of x, with the settings of the layer."""
-        return self.function(x, **self.held())
+    def forward(self, *inputs: Operand) -> Tensor:
+        """The function of the inputs, with the settings of the layer."""
+        return self.function(*inputs, **self.held())
 
 
 if TYPE_CHECKING:
@@ -50,6 +55,7 @@ def layer_of(function, name, settings, doc, base=Function):
     expected = Signature([Parameter("self", Parameter.POSITIONAL_ONLY), *settings])
 
     def init(self, *values, **keywords):
+        keywords.pop("inplace", None)  # PyTorch's way to save memory: the numbers are the same
         try:
             bound = expected.bind(self, *values, **keywords)
         except TypeError as error:
@@ -71,7 +77,7 @@ class Affine(Layer):
     settings  penalty, bias_penalty, init, bias_init, rng, dtype: see Layer
     """
 
-    def __init__(self, shape, units, bias=True, **settings: Any):
+    def __init__(self, shape, units, bias=True, **settings):
         fans = math.prod(shape[1:]), shape[0] * math.prod(shape[2:])
         self.add_parameters(fans, {"weight": shape}, {"bias": (units,) if bias else None}, settings)
 
@@ -207,11 +213,58 @@ class Flatten(Module):
         return np.reshape(x, (*shape[:1], math.prod(shape[1:])))
 
 
-def _layer_of(function: Callable[Concatenate[Any, P], Any], name, doc=None) -> "type[Made[P]]":
-    """The Function layer of function(x, ...), with its docstring."""
-    settings = list(signature(function).parameters.values())[1:]
-    arguments = ", ".join(s.name for s in settings)
-    doc = f"{doc or getdoc(function)}\n\nAs a module: {name}({arguments})(x)."
+class Identity(Module):
+    """x as it is: the place of a layer that is left out. It takes any arguments."""
+
+    def __init__(self, *args, **kwargs):
+        pass
+
+    def forward(self, x: Operand) -> Tensor:
+        """x."""
+        return x
+
+
+class PReLU(Layer):
+    """`functional.prelu`: x where x > 0, else weight * x, with a weight that is learned.
+
+    num_parameters  1, or the number of channels of x (N, C, ...): the length of the weight
+    init            the first value of the weight, or an initialiser
+    settings        penalty, rng, dtype: see Layer
+    """
+
+    def __init__(self, num_parameters=1, init: Any = 0.25, **settings):
+        self.hold_sizes(num_parameters=num_parameters)
+        first = init if callable(init) else lambda rng, shape, *fans: np.full(shape, init)
+        weights, settings = {"weight": (num_parameters,)}, settings | {"init": first}
+        self.add_parameters((num_parameters,) * 2, weights, {}, settings)
+
+    def is_weight(self, name, parameter):
+        """False: a decay of the slope would only make a relu of the layer (He et al. 2015)."""
+        return False
+
+    def forward(self, x: Operand) -> Tensor:
+        """x where x > 0, else weight * x, of the shape of x."""
+        return F.prelu(x, self.weight)
+
+
+@overload
+def _layer_of(f: Callable[Concatenate[Any, P], Any], name, doc=None) -> "type[Made[P]]": ...
+@overload
+def _layer_of(f, name, doc=None, *, inputs: int) -> "type[Made[...]]": ...
+def _layer_of(function, name, doc=None, inputs=1):
+    """The Function layer of a function of so many inputs, with its docstring.
+
+    With several inputs it is a loss. The settings that PyTorch's users give by position come first,
+    and all others are keywords.
+    """
+    given = list(signature(function).parameters.values())
+    settings, inputs = given[inputs:], given[:inputs]
+    if len(inputs) > 1:
+        first = [s for s in settings if s.name in ("weight", "margin", "dim")]
+        others = [s.replace(kind=s.KEYWORD_ONLY) for s in settings if s not in first]
+        settings = [*(s.replace(kind=s.POSITIONAL_OR_KEYWORD) for s in first), *others]
+    inputs, arguments = (", ".join(s.name for s in part) for part in (inputs, settings))
+    doc = f"{doc or getdoc(function)}\n\nAs a module: {name}({arguments})({inputs})."
     return layer_of(function, name, settings, doc)
 
 
@@ -224,6 +277,14 @@ SELU = _layer_of(F.selu, "SELU")
 GELU = _layer_of(F.gelu, "GELU")
 ELU = _layer_of(F.elu, "ELU")
 LeakyReLU = _layer_of(F.leaky_relu, "LeakyReLU")
+Mish = _layer_of(F.mish, "Mish")
+ReLU6 = _layer_of(F.relu6, "ReLU6")
+Hardtanh = _layer_of(F.hardtanh, "Hardtanh")
+Hardsigmoid = _layer_of(F.hardsigmoid, "Hardsigmoid")
+Hardswish = _layer_of(F.hardswish, "Hardswish")
+Softsign = _layer_of(F.softsign, "Softsign")
+LogSigmoid = _layer_of(F.logsigmoid, "LogSigmoid")
+GLU = _layer_of(F.glu, "GLU")
 Softmax = _layer_of(F.softmax, "Softmax")
 LogSoftmax = _layer_of(F.log_softmax, "LogSoftmax")
 
@@ -233,4 +294,18 @@ AvgPool1d = _layer_of(F.avg_pool1d, "AvgPool1d")
 AvgPool2d = _layer_of(F.avg_pool2d, "AvgPool2d")
 AdaptiveAvgPool1d = _layer_of(F.adaptive_avg_pool1d, "AdaptiveAvgPool1d")
 AdaptiveAvgPool2d = _layer_of(F.adaptive_avg_pool2d, "AdaptiveAvgPool2d")
+AdaptiveMaxPool1d = _layer_of(F.adaptive_max_pool1d, "AdaptiveMaxPool1d")
+AdaptiveMaxPool2d = _layer_of(F.adaptive_max_pool2d, "AdaptiveMaxPool2d")
 Upsample = _layer_of(F.interpolate, "Upsample")
+
+CrossEntropyLoss = _layer_of(F.cross_entropy, "CrossEntropyLoss", inputs=2)
+NLLLoss = _layer_of(F.nll_loss, "NLLLoss", inputs=2)
+BCELoss = _layer_of(F.binary_cross_entropy, "BCELoss", inputs=2)
+BCEWithLogitsLoss = _layer_of(F.binary_cross_entropy_with_logits, "BCEWithLogitsLoss", inputs=2)
+MSELoss = _layer_of(F.mse_loss, "MSELoss", inputs=2)
+L1Loss = _layer_of(F.l1_loss, "L1Loss", inputs=2)
+HuberLoss = _layer_of(F.huber_loss, "HuberLoss", inputs=2)
+SmoothL1Loss = _layer_of(F.smooth_l1_loss, "SmoothL1Loss", inputs=2)
+KLDivLoss = _layer_of(F.kl_div, "KLDivLoss", inputs=2)
+TripletMarginLoss = _layer_of(F.triplet_margin_loss, "TripletMarginLoss", inputs=3)
+CosineSimilarity = _layer_of(F.cosine_similarity, "CosineSimilarity", inputs=2)

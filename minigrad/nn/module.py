@@ -5,7 +5,9 @@ from collections.abc import Callable, Iterator, Mapping
 from copy import copy, deepcopy
 from functools import cache
 from inspect import Signature, signature
+from itertools import chain
 from reprlib import recursive_repr
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
@@ -23,6 +25,7 @@ from .initialisers import fan_in_uniform
 from .penalties import require_penalty
 
 __all__ = ["Layer", "Module", "Parameter", "Sequential"]
+__all__ += ["ModuleDict", "ModuleList", "ParameterList"]
 
 _get_scope, _set_scope = scope.get, scope.set
 
@@ -115,6 +118,7 @@ class Module(metaclass=ModuleClass):
 
     training = True
     _buffers = None  # the names of the buffers; None until __init__ has ended
+    _unsaved = _hooks = ()  # the names of buffers that are not saved; the functions after forward
     weight_penalty = bias_penalty = None
     penalised = {"weight_penalty": "weight", "bias_penalty": "bias"}  # {penalty: part of the names}
 
@@ -122,7 +126,11 @@ class Module(metaclass=ModuleClass):
         outer = _get_scope()
         try:
             _set_scope((outer, self, {}))  # as `scoped` does, but without its call: faster
-            return self.forward(*args, **kwargs)
+            out = self.forward(*args, **kwargs)
+            for hook in self._hooks:
+                changed = hook(self, args, out)
+                out = out if changed is None else changed
+            return out
         finally:
             _set_scope(outer)
 
@@ -212,6 +220,57 @@ class Module(metaclass=ModuleClass):
         """The parameters of this module and of all modules inside it, each once, as an iterator."""
         return Parameters(self)
 
+    def children(self) -> "Iterator[Module]":
+        """The modules directly inside this one."""
+        return (child for _, child in self.named_children())
+
+    def named_buffers(self):
+        """The pairs (dotted name, array or Tensor) of the buffers of all modules inside."""
+        return ((name, value) for name, value in self._held() if not isinstance(value, Parameter))
+
+    def buffers(self):
+        """The buffers of this module and of all modules inside it."""
+        return (value for _, value in self.named_buffers())
+
+    def register_buffer(self, name, tensor, persistent=True):
+        """Makes the attribute `name` a buffer: an array or a Tensor that is not trained.
+
+        persistent  False: state_dict leaves the buffer out
+
+        Raises TypeError for anything but an array, a Tensor of plain data, or None.
+        """
+        if not (tensor is None or _is_data(tensor)):
+            raise TypeError(f"register_buffer: {name} is a {type(tensor).__name__}, not an array.")
+        if self._buffers is not None:
+            self._buffers |= {name}
+        self._unsaved = self._unsaved if persistent else (*self._unsaved, name)
+        setattr(self, name, tensor)
+
+    def apply(self, function) -> "Self":
+        """Calls function(module) for all modules inside and then for this one. Returns it."""
+        for child in self.children():
+            child.apply(function)
+        function(self)
+        return self
+
+    def requires_grad_(self, value=True) -> "Self":
+        """Sets requires_grad of every parameter: False freezes the module. Returns it."""
+        for parameter in self.parameters():
+            parameter.requires_grad = value
+        return self
+
+    def register_forward_hook(self, hook):
+        """Calls hook(module, args, output) after each forward. Returns a handle: handle.remove().
+
+        If the hook returns a value, this value replaces the output.
+        """
+        self._hooks = (*self._hooks, hook)
+
+        def remove():
+            self._hooks = tuple(h for h in self._hooks if h is not hook)
+
+        return SimpleNamespace(remove=remove)
+
     def zero_grad(self) -> None:
         """Sets the gradient of every parameter to None. The next backward then starts from zero."""
         for parameter in self.parameters():
@@ -263,19 +322,20 @@ class Module(metaclass=ModuleClass):
 
     # ---- saving
 
-    def _saved(self, prefix="", around=()):
+    def _held(self, prefix="", around=(), saved=False):
         """The pairs (key, Tensor or array) of all parameters and buffers, once for each holder."""
         for name, value in self.named_members():
             is_buffer = _is_data(value) and (self._buffers is None or name in self._buffers)
-            if is_buffer or isinstance(value, Parameter):
+            is_held = is_buffer and not (saved and name in self._unsaved)
+            if is_held or isinstance(value, Parameter):
                 yield _join(prefix, name), value
         for name, child in self.named_children():
             if id(child) not in (*around, id(self)):  # a module that holds this one comes no more
-                yield from child._saved(_join(prefix, name), (*around, id(self)))
+                yield from child._held(_join(prefix, name), (*around, id(self)), saved)
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """{key: array} of all parameters and buffers, under PyTorch's keys. Arrays are copies."""
-        return {key: np.array(data_of(value)) for key, value in self._saved()}
+        return {key: np.array(data_of(value)) for key, value in self._held(saved=True)}
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict=True) -> None:
         """Copies the values of a state_dict into the parameters and buffers.
@@ -285,7 +345,7 @@ class Module(metaclass=ModuleClass):
         Raises TypeError if state_dict is not a dict, ValueError for other keys, other shapes, and
         dtypes that cannot be cast. Nothing changes then.
         """
-        own = dict(self._saved())
+        own = dict(self._held(saved=True))
         arrays = {key: data_of(value) for key, value in own.items()}
         require_same(type(self).__name__, arrays, state_dict, strict=strict)
         for key in own.keys() & state_dict.keys():
@@ -443,6 +503,34 @@ def _arguments(kind):
     return arguments | {"penalty": None, "bias_penalty": None}
 
 
+class Container(Module):
+    """The base of ModuleList and ModuleDict: a list or dict of modules and parameters.
+
+    It is a module too, so it has parameters() and state_dict(). As an attribute of a module, a
+    plain list or dict does the same.
+    """
+
+    __eq__, __ne__, __hash__ = object.__eq__, object.__ne__, object.__hash__
+
+    def __init__(self, entries=()):
+        super(Module, self).__init__(entries)
+
+    def named_members(self):
+        """The pairs (key, module), and then those of other attributes."""
+        return chain(_members(vars(self)), _members(self))
+
+
+class ModuleList(Container, list):
+    """A list of modules or parameters that is a module: see Container."""
+
+
+class ModuleDict(Container, dict):
+    """A dict of modules or parameters that is a module: see Container."""
+
+
+ParameterList = ModuleList
+
+
 class Sequential(Module):
     """Modules one after the other: Sequential(a, b), or with names Sequential(first=a, second=b).
 
@@ -454,13 +542,15 @@ class Sequential(Module):
     _order = ()  # the names, from first to last
 
     def __init__(self, *modules: Callable[..., Any], **named: Callable[..., Any]):
-        names = [*map(str, range(len(modules))), *named]
-        for name, module in zip(names, [*modules, *named.values()]):
-            require_function("Sequential", name, module)
-            if hasattr(self, name):
-                raise ValueError(f"Sequential: every Sequential has a {name!r}. Rename the module.")
-            setattr(self, name, module)
-        self._order = tuple(names)
+        for name, module in [*zip(map(str, range(len(modules))), modules), *named.items()]:
+            self._add(name, module)
+
+    def _add(self, name, module):
+        require_function("Sequential", name, module)
+        if hasattr(self, name):
+            raise ValueError(f"Sequential: every Sequential has a {name!r}. Rename the module.")
+        setattr(self, name, module)
+        self._order = (*self._order, name)
 
     def forward(self, x: Any) -> Any:
         """x, through the first module, then the second one, and so on."""
@@ -473,6 +563,27 @@ class Sequential(Module):
         members = self.named_members()
         parts = [(n, part) for n, part in members if n in self._order or isinstance(part, Module)]
         return [(n, getattr(part, "__name__", repr(part))) for n, part in parts]
+
+    def append(self, module) -> "Self":
+        """Adds a module at the end. Returns the Sequential."""
+        return self.insert(len(self), module)
+
+    def insert(self, index, module) -> "Self":
+        """Puts a module before the one at `index`; those after it get new numbers.
+
+        Returns the Sequential. Raises ValueError if one of them has a name that is no number.
+        """
+        moved = [*self][index:]
+        if not all(map(str.isdigit, self._order[index:])):
+            raise ValueError(f"Sequential.insert: modules after {index} have names: {self._order}.")
+        self._add(str(len(self)), module)
+        for i, part in enumerate([module, *moved], len(self) - 1 - len(moved)):
+            self[i] = part
+        return self
+
+    def __setitem__(self, i, module):
+        require_function("Sequential", self._order[i], module)
+        setattr(self, self._order[i], module)
 
     def __len__(self) -> int:
         return len(self._order)

@@ -14,7 +14,7 @@ from ..types import Operand
 from .initialisers import ones, zeros
 from .module import Layer, require_size
 
-__all__ = ["BatchNorm1d", "BatchNorm2d", "LayerNorm", "GroupNorm", "InstanceNorm1d"]
+__all__ = ["BatchNorm1d", "BatchNorm2d", "LayerNorm", "RMSNorm", "GroupNorm", "InstanceNorm1d"]
 __all__ += ["InstanceNorm2d"]
 
 
@@ -122,6 +122,22 @@ class LayerNorm(Norm):
     def forward(self, x: Operand) -> Tensor:
         """x (..., *normalized_shape) normalised, of the same shape."""
         return F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
+
+
+class RMSNorm(Norm):
+    """Divides each sample by its root of the mean square: see `functional.rms_norm`.
+
+    Arguments and errors as for LayerNorm; it has no bias.
+    """
+
+    def __init__(self, normalized_shape, eps=None, elementwise_affine=True, **settings):
+        self.normalized_shape = as_shape(normalized_shape)
+        self.elementwise_affine = elementwise_affine
+        super().__init__(self.normalized_shape, eps, elementwise_affine, False, settings)
+
+    def forward(self, x: Operand) -> Tensor:
+        """x (..., *normalized_shape) over its root of the mean square, of the same shape."""
+        return F.rms_norm(x, self.normalized_shape, self.weight, self.eps)
 
 
 class GroupNorm(Norm):

@@ -19,7 +19,8 @@ class Penalty:
 
     A layer takes a Penalty as `penalty=` for its weight, and as `bias_penalty=` (Keras:
     kernel_regularizer, bias_regularizer); add `model.penalty()` to the loss. `nn.penalty` applies
-    a Penalty to a selection of parameters.
+    a Penalty to a selection of parameters. On activations h, add L1(1e-3)(h) / len(h) to the loss
+    (Keras: activity_regularizer).
 
     Raises ValueError for any other coefficient, TypeError for another function.
     """

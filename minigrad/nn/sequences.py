@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import functional as F
 from ..engine import Tensor
-from ..functional.checks import check_divides, mask_values
+from ..functional.checks import check_divides, check_shapes, mask_values
 from ..functional.dropout import check_settings
 from ..functional.sequences import padding_row
 from ..modes import scoped
@@ -18,7 +18,8 @@ from .initialisers import glorot_uniform, normal, zeros
 from .layers import Linear
 from .module import Layer
 
-__all__ = ["Embedding", "RNN", "LSTM", "GRU", "MultiheadAttention"]
+__all__ = ["Embedding", "RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell"]
+__all__ += ["MultiheadAttention"]
 
 
 class Embedding(Layer):
@@ -116,6 +117,8 @@ class Recurrent(Layer):
                        (Gal & Ghahramani 2016, arXiv:1512.05287)
     recurrent_dropout  the rate for the state before the cell multiplies it by W_hh, in training,
                        with one mask for all time steps
+    weight_dropout     the rate for the entries of W_hh, in training, with one mask for all time
+                       steps and samples (AWD-LSTM, Merity et al. 2018, arXiv:1708.02182)
     settings           penalty, bias_penalty, init, bias_init, rng, dtype: see Layer. As in PyTorch,
                        initialisers get hidden_size for both fans
 
@@ -127,20 +130,21 @@ class Recurrent(Layer):
 
     def __init__(
         self,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int = 1,
-        bias: bool = True,
-        batch_first: bool = False,
-        dropout: float = 0.0,
-        bidirectional: bool = False,
+        input_size,
+        hidden_size,
+        num_layers=1,
+        bias=True,
+        batch_first=False,
+        dropout=0.0,
+        bidirectional=False,
         *,
-        variational: bool = False,
-        recurrent_dropout: float = 0.0,
+        variational=False,
+        recurrent_dropout=0.0,
+        weight_dropout=0.0,
         **settings,
     ):
         kind = type(self).__name__
-        for p in dropout, recurrent_dropout:
+        for p in dropout, recurrent_dropout, weight_dropout:
             check_settings(kind, p=p)
         self.hold_sizes(input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
         if dropout and num_layers == 1:
@@ -148,7 +152,7 @@ class Recurrent(Layer):
             warnings.warn(f"{one} Put a Dropout after it.", stacklevel=3)
         self.bias, self.batch_first, self.bidirectional = bias, batch_first, bidirectional
         self.dropout, self.recurrent_dropout = dropout, recurrent_dropout
-        self.variational = variational
+        self.variational, self.weight_dropout = variational, weight_dropout
         self.directions = ("", "_reverse") if bidirectional else ("",)
         rows, fans = self.gates * hidden_size, (hidden_size, hidden_size)
         for layer, direction in product(range(num_layers), self.directions):
@@ -182,6 +186,8 @@ class Recurrent(Layer):
         """One cell over x (T, N, features), from a first state: (outputs (T, N, H), last state)."""
         w_ih, w_hh, b_ih, b_hh = (getattr(self, f"{name}_{cell}") for name in WEIGHT_NAMES)
         order = slice(None, None, -1 if cell.endswith("_reverse") else 1)
+        if p := self.weight_dropout:
+            w_hh = scoped(f"weight_dropout_{cell}", F.drop_connect, w_hh, p, self.training)
         inputs = unstack(F.linear(x, w_ih, b_ih))
         outputs = []
         if p := self.recurrent_dropout:
@@ -258,6 +264,51 @@ class GRU(Recurrent):
     cell = staticmethod(gru_cell)
 
 
+class Cell(Layer):
+    """The base of RNNCell, LSTMCell and GRUCell: one time step.
+
+    x (N, input_size) and the state, one or two arrays (N, hidden_size), give the next state. The
+    state begins as 0. Parameters: weight_ih, weight_hh, bias_ih, bias_hh; settings: see Recurrent.
+    Raises ValueError for other shapes.
+    """
+
+    def __init__(self, input_size, hidden_size, bias=True, **settings):
+        self.hold_sizes(input_size=input_size, hidden_size=hidden_size)
+        self.bias, rows = bias, self.gates * hidden_size
+        weights = dict(zip(WEIGHT_NAMES, [(rows, input_size), (rows, hidden_size)]))
+        biases = dict.fromkeys(WEIGHT_NAMES[2:], (rows,) if bias else None)
+        self.add_parameters((hidden_size, hidden_size), weights, biases, settings)
+
+    def forward(self, x, state=None):
+        """The next state for x (N, input_size), or (input_size,), and the state before."""
+        if state is None:
+            state = (np.zeros((len(x), self.hidden_size), self.weight_hh.dtype),) * self.states
+        state = state if isinstance(state, (tuple, list)) else (state,)
+        for s in state:
+            check_shapes(type(self).__name__, (len(x), self.hidden_size), state=s)
+        x = F.linear(x, self.weight_ih, self.bias_ih)
+        state = self.cell(x, F.linear(state[0], self.weight_hh, self.bias_hh), *state)
+        return state if self.states > 1 else state[0]
+
+
+class RNNCell(Cell):
+    """One step of RNN, with tanh: `cell(x, h) -> h`. Arguments: see Cell."""
+
+    gates, states, cell = 1, 1, staticmethod(rnn_cell)
+
+
+class LSTMCell(Cell):
+    """One step of LSTM: `cell(x, (h, c)) -> h, c`. Arguments: see Cell."""
+
+    gates, states, cell = 4, 2, staticmethod(lstm_cell)
+
+
+class GRUCell(Cell):
+    """One step of GRU: `cell(x, h) -> h`. Arguments: see Cell."""
+
+    gates, states, cell = 3, 1, staticmethod(gru_cell)
+
+
 # --------------------------------------------------------------------------------------- attention
 
 
@@ -291,7 +342,7 @@ class MultiheadAttention(Layer):
     """
 
     def __init__(
-        self, embed_dim: int, num_heads, dropout=0.0, bias=True, *, batch_first=False, **settings
+        self, embed_dim, num_heads, dropout=0.0, bias=True, *, batch_first=False, **settings
     ):
         check_settings("MultiheadAttention", p=dropout)
         self.hold_sizes(embed_dim=embed_dim, num_heads=num_heads)
@@ -306,14 +357,14 @@ class MultiheadAttention(Layer):
 
     def forward(
         self,
-        query: Operand,
-        key: Operand,
-        value: Operand,
-        key_padding_mask: Operand | None = None,
-        need_weights: bool = True,
-        attn_mask: Operand | None = None,
-        average_attn_weights: bool = True,
-        is_causal: bool = False,
+        query,
+        key,
+        value,
+        key_padding_mask=None,
+        need_weights=True,
+        attn_mask=None,
+        average_attn_weights=True,
+        is_causal=False,
     ) -> tuple[Tensor, Tensor | None]:
         """(output, weights, or None without need_weights): see the class."""
         inputs = self._batch_first(query, key, value)

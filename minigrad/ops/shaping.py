@@ -89,7 +89,9 @@ def pad(x, pad_width, mode="constant", constant_values=0):
             "pad_width is n, (before, after) or one such pair for each axis, not a dict"
         )
     if mode != "constant":
-        raise ValueError(f"mode {mode!r} has no rule; only 'constant' has")
+        raise ValueError(
+            f"mode {mode!r} has no rule; constant, edge, wrap, reflect, symmetric have"
+        )
     return np.pad(x, pad_width, mode, constant_values=constant_values)
 
 

@@ -19,9 +19,10 @@ import warnings
 
 import numpy as np
 
-from ..array import as_list
+from .. import errors
+from ..array import FOREIGN, as_list
 from ..changes import mark_changed, tick
-from ..engine import Tensor
+from ..engine import Tensor, wants_gradient
 from ..ops.penalties import blocks
 from ..state import require_same
 from ..types import Params
@@ -42,6 +43,7 @@ class Optimizer:
     parameters.
     """
 
+    flags = "nesterov", "amsgrad"
     counters = ("steps",)  # the attributes that a step changes: load_state_dict restores them
 
     def __init__(self, parameters: Params, **settings):
@@ -88,7 +90,16 @@ class Optimizer:
         self.modules += [] if module is None else [module]
 
     def valid(self, name, value):
-        """Whether a setting can have this value: a number >= 0. A subclass may allow others."""
+        """Whether a setting can have this value. A subclass may allow others.
+
+        `betas` are two numbers in [0, 1), the `flags` are True or False, and all other settings are
+        numbers >= 0.
+        """
+        if name in self.flags:
+            return isinstance(value, bool)
+        if name == "betas":
+            is_pair = isinstance(value, (tuple, list)) and len(value) == 2
+            return is_pair and all(self.valid("beta", b) and b < 1 for b in value)
         return isinstance(value, numbers.Real) and 0 <= value < math.inf
 
     def check_group(self, group):
@@ -114,7 +125,7 @@ class Optimizer:
                 idle.append(w)
             else:
                 trained.check(step)
-        if any(w.requires_grad for w in idle):
+        if any(map(wants_gradient, idle)):
             self.tell_newcomers(step, lambda w: w.grad is not None)
         if len(idle) == len(self.state):
             raise RuntimeError(
@@ -228,17 +239,20 @@ class Trained:
         if not isinstance(g, Tensor) or g.data.shape != w.data.shape:
             what = f"{type(g).__name__} of shape {np.shape(g)}, not a Tensor of this shape"
             raise ValueError(f"{step}: the .grad of a parameter of shape {w.shape} is a {what}.")
+        if g.flags & FOREIGN:
+            raise errors.not_numpy(g, step)
 
     def pieces(self, *names):
         """Flat pieces (w, g, buffers...) of the data, the gradient and these buffers. Write to w.
 
         The pieces are views. One of each fits the cache together. A buffer begins as zeros.
         """
-        data = self.parameter.data
+        arrays = [self.parameter.data, self.parameter.grad.data]
         for name in names:
             if name not in self.buffers:
-                self.buffers[name] = np.zeros_like(data)
-        return blocks([data, self.parameter.grad.data, *(self.buffers[name] for name in names)])
+                self.buffers[name] = np.zeros_like(arrays[0])
+            arrays.append(self.buffers[name])
+        return blocks(arrays)
 
     def state_dict(self):
         """The shape, the number of updates and copies of the buffers."""

@@ -45,6 +45,20 @@ def clip_grad_norm_(parameters, max_norm: float, *, error_if_nonfinite=True) -> 
     return norm
 
 
+def clip_grad_value_(parameters, clip_value):
+    """Limits each entry of the gradients to [-clip_value, clip_value]. Call it before a step.
+
+    parameters  as for clip_grad_norm_
+
+    Raises TypeError for anything but Tensors, ValueError unless clip_value > 0.
+    """
+    if not clip_value > 0:
+        raise ValueError(f"clip_grad_value_: clip_value must be > 0, got {clip_value}.")
+    for w in _tensors("clip_grad_value_", parameters):
+        if w.grad is not None:
+            w.grad = constant(w.grad.data.clip(-clip_value, clip_value))
+
+
 def _tensors(what, given):
     """A Tensor or several as a list. Raises TypeError for anything else."""
     listed = as_list(given)

@@ -11,37 +11,43 @@ from .base import Optimizer
 class SGD(Optimizer):
     """Stochastic gradient descent: w -= lr v, where v = momentum v + grad + weight_decay w.
 
-    `nesterov` takes grad + weight_decay w + momentum v in place of v (Sutskever et al. 2013).
-    Raises ValueError for nesterov without a momentum; for other errors see Optimizer.
+    dampening  the part of grad + weight_decay w that does not enter v, but for the first update
+    nesterov   takes grad + weight_decay w + momentum v in place of v (Sutskever et al. 2013)
+
+    Raises ValueError for nesterov without a momentum or with a dampening; for other errors see
+    Optimizer.
     """
 
     def __init__(
-        self, parameters: Params, lr: Rate = 1e-3, momentum=0.0, weight_decay=0.0, nesterov=False
+        self,
+        parameters: Params,
+        lr: Rate = 1e-3,
+        momentum=0.0,
+        dampening=0.0,
+        weight_decay=0.0,
+        nesterov=False,
     ):
-        settings = {"momentum": momentum, "weight_decay": weight_decay, "nesterov": nesterov}
-        super().__init__(parameters, lr=lr, **settings)
-
-    def valid(self, name, value):
-        """`nesterov` is True or False, all other settings are numbers >= 0."""
-        return isinstance(value, bool) if name == "nesterov" else super().valid(name, value)
+        settings = {"momentum": momentum, "dampening": dampening, "weight_decay": weight_decay}
+        super().__init__(parameters, lr=lr, **settings, nesterov=nesterov)
 
     def check_group(self, group):
-        """Raises ValueError for nesterov without a momentum."""
-        if group["nesterov"] and not group["momentum"]:
-            raise ValueError("SGD: nesterov needs a momentum > 0.")
+        """Raises ValueError for nesterov without a momentum or with a dampening."""
+        if group["nesterov"] and (not group["momentum"] or group["dampening"]):
+            raise ValueError("SGD: nesterov needs a momentum > 0 and no dampening.")
 
     def update(self, trained, lr, settings):
-        """w -= lr v for one parameter, with v as in the class."""
+        """One update of one parameter, as the class says."""
         momentum, decay = settings["momentum"], settings["weight_decay"]
         if not momentum:
             for w, g in trained.pieces():
                 w -= lr * (g + decay * w if decay else g)
             return
+        damped = settings["dampening"] if trained.updates > 1 else 0.0
         for w, g, v in trained.pieces("velocity"):
             if decay:
                 g = g + decay * w
             v *= momentum
-            v += g
+            v += (1 - damped) * g if damped else g
             w -= lr * (g + momentum * v if settings["nesterov"] else v)
 
 
@@ -54,6 +60,7 @@ class Adam(Optimizer):
                   numbers in [0, 1)
     eps           keeps the divisor from 0
     weight_decay  added to the gradient as weight_decay w, so it goes through both means
+    amsgrad       True: the largest v so far in place of v (Reddi et al. 2018, arXiv:1904.09237)
 
     Kingma & Ba 2015 (arXiv:1412.6980). For errors see Optimizer.
     """
@@ -61,22 +68,23 @@ class Adam(Optimizer):
     decoupled = False
 
     def __init__(
-        self, parameters: Params, lr: Rate = 1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0
+        self,
+        parameters: Params,
+        lr: Rate = 1e-3,
+        betas=(0.9, 0.999),
+        eps=1e-8,
+        weight_decay=0.0,
+        amsgrad=False,
     ):
-        super().__init__(parameters, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
-
-    def valid(self, name, value):
-        """`betas` are two numbers in [0, 1), all other settings are numbers >= 0."""
-        if name != "betas":
-            return super().valid(name, value)
-        is_pair = isinstance(value, (tuple, list)) and len(value) == 2
-        return is_pair and all(super(Adam, self).valid(name, b) and b < 1 for b in value)
+        settings = {"betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad}
+        super().__init__(parameters, lr=lr, **settings)
 
     def update(self, trained, lr, settings):
         """One update of one parameter, as the class says."""
         (beta1, beta2), eps, decay = settings["betas"], settings["eps"], settings["weight_decay"]
         correction1, correction2 = 1 - beta1**trained.updates, 1 - beta2**trained.updates
-        for w, g, m, v in trained.pieces("mean", "mean of squares"):
+        largest = ["largest"] if settings["amsgrad"] else []
+        for w, g, m, v, *u in trained.pieces("mean", "mean of squares", *largest):
             if decay and self.decoupled:
                 w *= 1 - lr * decay
             elif decay:
@@ -85,6 +93,8 @@ class Adam(Optimizer):
             m += (1 - beta1) * g
             v *= beta2
             v += (1 - beta2) * (g * g)
+            if u:
+                v = np.maximum(u[0], v, out=u[0])
             w -= (lr / correction1) * m / (np.sqrt(v) / math.sqrt(correction2) + eps)
 
 
@@ -97,6 +107,72 @@ class AdamW(Adam):
     decoupled = True
 
     def __init__(
-        self, parameters: Params, lr: Rate = 1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01
+        self,
+        parameters: Params,
+        lr: Rate = 1e-3,
+        betas=(0.9, 0.999),
+        eps=1e-8,
+        weight_decay=0.01,
+        amsgrad=False,
     ):
-        super().__init__(parameters, lr, betas, eps, weight_decay)
+        super().__init__(parameters, lr, betas, eps, weight_decay, amsgrad)
+
+
+class RMSprop(Optimizer):
+    """w -= lr grad / (sqrt(v) + eps), where v is a running mean of grad^2 (Hinton 2012).
+
+    alpha     the part of the old mean that each update keeps
+    momentum  above 0: w -= lr u, where u = momentum u + grad / (sqrt(v) + eps)
+
+    For errors see Optimizer.
+    """
+
+    def __init__(
+        self,
+        parameters: Params,
+        lr: Rate = 1e-2,
+        alpha=0.99,
+        eps=1e-8,
+        weight_decay=0.0,
+        momentum=0.0,
+    ):
+        settings = {"alpha": alpha, "eps": eps, "weight_decay": weight_decay, "momentum": momentum}
+        super().__init__(parameters, lr=lr, **settings)
+
+    def update(self, trained, lr, settings):
+        """One update of one parameter, as the class says."""
+        alpha, momentum, decay = settings["alpha"], settings["momentum"], settings["weight_decay"]
+        velocity = ["velocity"] if momentum else []
+        for w, g, v, *u in trained.pieces("mean of squares", *velocity):
+            g = g + decay * w if decay else g
+            v *= alpha
+            v += (1 - alpha) * (g * g)
+            step = g / (np.sqrt(v) + settings["eps"])
+            if momentum:
+                u[0] *= momentum
+                u[0] += step
+            w -= lr * (u[0] if momentum else step)
+
+
+class Adagrad(Optimizer):
+    """w -= lr grad / (1 + t lr_decay) / (sqrt(v) + eps), where v is the sum of grad^2.
+
+    t is 0 at the first update. Duchi, Hazan & Singer 2011 (JMLR 12). For errors see Optimizer.
+    """
+
+    def __init__(
+        self, parameters: Params, lr: Rate = 1e-2, lr_decay=0.0, weight_decay=0.0, *, eps=1e-10
+    ):
+        settings = {"lr_decay": lr_decay, "weight_decay": weight_decay, "eps": eps}
+        super().__init__(parameters, lr=lr, **settings)
+
+    def update(self, trained, lr, settings):
+        """One update of one parameter, as the class says."""
+        lr, decay = (
+            lr / (1 + (trained.updates - 1) * settings["lr_decay"]),
+            settings["weight_decay"],
+        )
+        for w, g, v in trained.pieces("sum of squares"):
+            g = g + decay * w if decay else g
+            v += g * g
+            w -= lr * g / (np.sqrt(v) + settings["eps"])

@@ -13,6 +13,7 @@ from operator import itemgetter
 
 import numpy as np
 
+from ..array import is_recorded
 from ..changes import tick
 from ..engine import Tensor, backward_pass, seeds_of, wants_gradient
 from ..graph import nodes as nodes_of
@@ -115,7 +116,7 @@ class Writer:
     def _visit(self, node):
         """Writes a node, or takes a leaf as an input."""
         start = len(self.page.lines)
-        if not node.args and node.flags:
+        if not node.args and is_recorded(node):
             self.symbols[node.order] = leaf = self.page.input(self.names[node.order], node)
             self.named.add(leaf.name)
         elif node.args:

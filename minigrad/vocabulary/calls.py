@@ -8,7 +8,7 @@ methods, such as np.add.reduce.
 import numpy as np
 
 from .. import errors
-from ..array import data_of, implementation, is_recorded, numpy_functions
+from ..array import data_of, is_recorded, numpy_functions
 from ..changes import mark_changed
 from ..engine import Tensor, constant, wants_gradient
 from ..modes import recording
@@ -38,9 +38,9 @@ def otherwise(function, args, keywords, error):
         result = by_numpy(own.op, args, keywords)
     if result is not NotImplemented:
         return result
-    if own and (not isinstance(error, TypeError) or joins_graph((args, keywords))):
+    if own and (not isinstance(error, TypeError) or joins((args, keywords), is_recorded)):
         raise errors.named(error, function.__name__)
-    if joins_backward((args, keywords)):
+    if joins((args, keywords)):
         raise errors.in_place(function) if function in IN_PLACE else error
     return on_plain_data(function, args, keywords, args[:1] if function in IN_PLACE else ())
 
@@ -81,14 +81,9 @@ def settled(x):
     return np.asarray(x) if isinstance(x, Tensor) else x
 
 
-def joins_graph(x):
-    """Whether a result of one of the Tensors in x would be recorded."""
-    return recording.get() and any(map(is_recorded, tensors(x)))
-
-
-def joins_backward(x):
-    """Whether a gradient would flow through one of the Tensors in x."""
-    return recording.get() and any(map(wants_gradient, tensors(x)))
+def joins(x, kind=wants_gradient):
+    """Whether one of the Tensors in x is of this kind, and results are recorded."""
+    return recording.get() and any(map(kind, tensors(x)))
 
 
 def _wrapped(x):
@@ -106,14 +101,13 @@ REDUCED |= {np.logical_and: np.all, np.logical_or: np.any, np.logaddexp: logsume
 
 def ufunc(function, method, inputs, keywords):
     """function.method(*inputs, **keywords). The method "__call__" calls the function itself."""
-    if not joins_backward((inputs, keywords)):
-        call = numpy_functions.get(function) if method == "__call__" and not keywords else None
+    if method == "__call__" and not keywords and function in numpy_functions:
+        return numpy_functions[function](*inputs)
+    if not joins((inputs, keywords)):
         changed = inputs[:1] if method == "at" else ()
-        if call:
-            return call(*inputs)
         return on_plain_data(getattr(function, method), inputs, keywords, changed)
     if method == "__call__" and not keywords:
-        return implementation(function)(*inputs)
+        raise errors.no_numpy_rule(function)
     if method == "reduce" and function in REDUCED and "out" not in keywords:
         return REDUCED[function](*inputs, **{"axis": 0} | keywords)
     if method == "accumulate" and function in REDUCED and not keywords.keys() - {"axis"}:

@@ -9,8 +9,6 @@ import math
 import numpy as np
 
 from ..array import implements, numpy_functions
-from ..ops import erf
-from ..ops.elementwise import _FAR, _MIDDLE, _ratio
 from ..registry import op
 
 
@@ -52,18 +50,6 @@ def arctan2(x, y):
     steep = abs(np.real(x)) > abs(np.real(y))
     ratio = np.where(steep, -y, x) / np.where(steep, x, y)
     return np.arctan(ratio) + (np.arctan2(np.real(x), np.real(y)) - np.arctan(ratio.real))
-
-
-@op(x=lambda g, out, x: g * np.exp(-x * x) * (-2 / math.sqrt(math.pi)))
-def erfc(x):
-    """1 - erf(x), the complementary error function, to 1e-15 also where it is small (Cody 1969)."""
-    wide = x if is_complex(x) else np.asarray(x, np.float64)
-    is_far = wide.real > 0.46875  # elsewhere nothing cancels
-    y = np.where(is_far, wide, 1)
-    far = (1 / math.sqrt(math.pi) - _ratio(_FAR, 1 / (y * y)) / (y * y)) / y
-    tail = np.exp(-y * y) * np.where(y.real > 4, far, _ratio(_MIDDLE, y))
-    out = np.where(is_far, tail, 1 - erf(wide))
-    return out if is_complex(x) else out.astype(np.result_type(x.dtype, np.float16))
 
 
 @implements(np.sinc)

@@ -11,13 +11,12 @@ from collections import namedtuple
 import numpy as np
 
 from .. import array, errors, later
-from ..array import data_of
+from ..array import data_of, is_recorded
 from ..changes import mark_changed
 from ..engine import Tensor
 from ..modes import recording
 from ..noise import stream
 from ..ops import erf, log_softmax, logsumexp, relu, sigmoid, softmax, softplus
-from .elementwise import erfc
 from .keywords import BY_DIM, SAME
 from .linalg import vector_norm
 from .reductions import picked
@@ -26,7 +25,7 @@ from .reductions import picked
 
 OTHER_MEANING = """argsort equal gradient max median meshgrid min nanmedian nonzero repeat reshape
     resize select size sort split std transpose unique unstack var"""
-RENAMED = """absolute abs  acos arccos  acosh arccosh  asin arcsin  asinh arcsinh  atan arctan
+RENAMED = """abs absolute  acos arccos  acosh arccosh  asin arcsin  asinh arcsinh  atan arctan
     atan2 arctan2  atanh arctanh  sub subtract  mul multiply  div divide  true_divide divide
     neg negative  pow power  mm matmul  bmm matmul  mv matmul  ger outer  clamp clip  eq equal
     ne not_equal  lt less  le less_equal  gt greater  ge greater_equal  sgn sign  swapdims swapaxes
@@ -91,8 +90,7 @@ def sort(x, dim=-1, descending=False, stable=False):
 
 def topk(x, k, dim=-1, largest=True, sorted=True):
     """(values, indices) of the k largest entries along `dim`, the largest first."""
-    first = (..., slice(k), *[slice(None)] * (-1 - dim if dim < 0 else x.ndim - 1 - dim))
-    return ValuesAndIndices(*(a[first] for a in sort(x, dim, descending=largest)))
+    return ValuesAndIndices(*(np.take(a, range(k), dim) for a in sort(x, dim, largest)))
 
 
 def _extreme(position, reduce, of_two):
@@ -118,10 +116,11 @@ def split(x, split_size_or_sections, dim=0):
     return tuple(np.split(x, np.cumsum(sizes)[:-1], dim))
 
 
-OPS = erf, erfc, log_softmax, logsumexp, relu, sigmoid, softmax, softplus
+OPS = erf, log_softmax, logsumexp, relu, sigmoid, softmax, softplus
 FUNCTIONS = {f.__name__: f for f in (*OPS, norm, t, gather, argsort, sort, topk, split)} | {
     "permute": lambda x, *dims: np.transpose(x, _sizes(dims)),
     "clone": lambda x: +x,
+    "erfc": lambda x: 1 - erf(x),
     "equal": lambda x, y: np.array_equal(x, y),
     "masked_fill": lambda x, mask, value: np.where(mask, value, x),
     "index_select": lambda x, dim, index: np.take(x, index, dim),
@@ -141,6 +140,7 @@ DTYPES |= {"long": np.int64, "int": np.int32, "bool": np.bool_}
 METHODS = {name: lambda x, dtype=dtype: x.astype(dtype) for name, dtype in DTYPES.items()} | {
     "view": lambda x, *shape: x.reshape(*shape),
     "expand": expand,
+    "where": lambda x, condition, y: np.where(condition, x, y),
     **dict.fromkeys(("contiguous", "cpu"), lambda x: x),
     "view_as": lambda x, other: np.reshape(x, other.shape),
     "expand_as": lambda x, other: np.broadcast_to(x, other.shape),
@@ -170,7 +170,7 @@ def _in_place(tensor, name):
         if recording.get() and tensor.requires_grad:
             raise errors.update_of_leaf(tensor, f".{name}")
         value = function(tensor.detach(), *args, **keywords)
-        if isinstance(value, Tensor) and value.flags and recording.get():
+        if is_recorded(value) and recording.get():
             raise RuntimeError(f"t.{name}: t would join a graph. {remedy}.")
         if np.shape(value) not in ((), tensor.shape):
             raise ValueError(f"t.{name}: {tensor.shape} cannot hold {np.shape(value)}. {remedy}.")
@@ -234,8 +234,16 @@ ADVICE = dict.fromkeys(("to", "cuda", "device", "backends", "DataParallel"), NO_
     "utils": BATCHES,
     "nn.utils": "write optim.clip_grad_norm_(parameters, max_norm)",
     "nn.functional": "import minigrad.functional as F",
-    "autograd": "write mg.grad(outputs, inputs)",
-    "lr_scheduler": "write optim.step_decay, optim.exponential or optim.cosine",
+    "autograd": "write mg.grad, mg.jacobian, mg.hessian, mg.hvp, mg.vjp or mg.jvp",
+    "optim.LBFGS": "write scipy.optimize.minimize, or optim.ProximalSGD(..., accelerated=True)",
+    "optim.NAdam": "write optim.Adam",
+    "nn.TransformerEncoderLayer": "write nn.MultiheadAttention, nn.LayerNorm and nn.Linear layers",
+    "nn.CELU": "write alpha * F.elu(x / alpha)",
+    "nn.Hardshrink": "write np.where(np.abs(x) > lambd, x, 0)",
+    "nn.Softmin": "write F.softmax(-x)",
+    "nn.Softshrink": "write F.relu(x - lambd) - F.relu(-x - lambd)",
+    "nn.Tanhshrink": "write x - np.tanh(x)",
+    "nn.Threshold": "write np.where(x > threshold, x, value)",
     "functional.pad": "write np.pad(x, ((before, after), ...)), the first axis first",
     # names with two meanings
     "std": DIVISOR,

@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from ..array import data_of, implements, numpy_functions
-from ..functional.arrays import _along, _axis, _flat
+from ..functional.arrays import _axis, _flat
 from ..registry import on_data, op
 from .calls import accumulate, wider
 
@@ -22,17 +22,13 @@ def average(x, axis=None, weights=None, *, keepdims=False):
     Raises ValueError if the shapes differ.
     """
     weights = np.ones_like(data_of(x)) if weights is None else weights
-    if np.ndim(weights) < x.ndim:
-        weights = lying_along(weights, axis, x.ndim)
-    total = np.sum(np.broadcast_to(weights, x.shape), axis=axis, keepdims=keepdims)
-    return np.sum(x * weights, axis=axis, keepdims=keepdims) / total
-
-
-def lying_along(v, axis, rank):
-    """The vector v with `rank` axes, all but `axis` of size 1. Raises ValueError for no axis."""
-    if axis is None or np.ndim(v) != 1:
-        raise ValueError(f"an array of shape {np.shape(v)} does not lie along an axis {axis}.")
-    return np.reshape(v, [-1 if i == axis % rank else 1 for i in range(rank)])
+    if axis is not None and np.ndim(weights) == 1:
+        weights = np.broadcast_to(weights, np.moveaxis(x, axis, -1).shape)
+        weights = np.moveaxis(weights, -1, axis)
+    if np.shape(weights) != x.shape:
+        raise ValueError(f"average of {x.shape}: weights {np.shape(weights)} do not fit.")
+    settings = {"axis": axis, "keepdims": keepdims}
+    return np.sum(x * weights, **settings) / np.sum(weights, **settings)
 
 
 @implements(np.cov)
@@ -43,7 +39,7 @@ def cov(m, y=None, rowvar=True, bias=False, ddof=None):
     """
     rows = [np.atleast_2d(a) for a in (m, y) if a is not None]
     x = np.concatenate([a if rowvar or len(a) == 1 else a.T for a in rows], axis=0)
-    x = x.astype(np.result_type(x.dtype, np.float64))
+    x = x.astype(np.float64)
     lost = (0 if bias else 1) if ddof is None else ddof
     centred = x - np.mean(x, axis=1, keepdims=True)
     return np.squeeze(centred @ centred.T / (x.shape[1] - lost))
@@ -52,11 +48,9 @@ def cov(m, y=None, rowvar=True, bias=False, ddof=None):
 @implements(np.corrcoef)
 def corrcoef(x, y=None, rowvar=True):
     """The correlations of the rows of x, and of y: covariances over standard deviations."""
-    c = np.cov(x, y, rowvar)
-    if c.ndim == 0:
-        return c / c
+    c = np.atleast_2d(np.cov(x, y, rowvar))
     deviations = np.sqrt(np.diagonal(c))
-    return np.clip(c / np.outer(deviations, deviations), -1, 1)
+    return np.squeeze(np.clip(c / np.outer(deviations, deviations), -1, 1))
 
 
 # ------------------------------------------------------------------------------------ without nan
@@ -78,7 +72,7 @@ def _extreme(function, fill):
 
 def nanmean(x, axis=None, keepdims=False, ddof=0):
     """The sum of the entries that are not nan, divided by their number less ddof."""
-    counts = np.sum(np.logical_not(np.isnan(x)).astype(x.dtype), axis=axis, keepdims=keepdims)
+    counts = np.sum((~np.isnan(x)).astype(x.dtype), axis=axis, keepdims=keepdims)
     return np.nansum(x, axis=axis, keepdims=keepdims) / (counts - ddof)
 
 
@@ -130,19 +124,6 @@ def sort(x, axis=-1, kind=None):
     return picked(x, np.argsort(x, axis=axis, kind=kind), _axis("sort", x, axis))
 
 
-@op(numpy=np.argpartition, x=None)
-def argpartition(x, kth, axis=-1):
-    """The positions that put smaller entries before the kth one along `axis`, larger ones after."""
-    return np.argpartition(x, kth, axis)
-
-
-@implements(np.partition)
-def partition(x, kth, axis=-1):
-    """x with smaller entries before the kth one along `axis`, and larger ones after it."""
-    x, axis = _flat(x, axis)
-    return picked(x, np.argpartition(x, kth, axis=axis), _axis("partition", x, axis))
-
-
 @op(numpy=np.searchsorted, x=None, v=None)
 def searchsorted(x, v, side="left", sorter=None):
     """Where v would be inserted into a sorted x, so that x stays sorted."""
@@ -157,17 +138,18 @@ def quantile(x, q, axis=None, *, method="linear", keepdims=False):
     quantile of entries with nan is nan. Raises ValueError for q out of range and for no entries.
     """
     axes = range(x.ndim) if axis is None else [a % x.ndim for a in np.atleast_1d(axis).tolist()]
-    rows = np.moveaxis(x, axes, range(-len(axes), 0))
-    rows = np.sort(np.reshape(rows, (*rows.shape[: x.ndim - len(axes)], -1)), axis=-1)
-    if not rows.shape[-1]:
+    n, rest = (
+        math.prod(x.shape[a] for a in axes),
+        [m for a, m in enumerate(x.shape) if a not in axes],
+    )
+    if not n:
         raise ValueError(f"quantile of {x.shape}: there are no entries.")
-    places = np.asarray(np.quantile(np.arange(rows.shape[-1]), np.asarray(q), method=method))
-    below, above = (rows[..., f(places).astype(int)] for f in (np.floor, np.ceil))
+    rows = np.sort(np.reshape(np.moveaxis(x, axes, range(len(axes))), (n, *rest)), axis=0)
+    places = np.asarray(np.quantile(np.arange(n), np.asarray(q), method=method))
+    below, above = (rows[f(places).astype(int)] for f in (np.floor, np.ceil))
     share = np.mod(places, 1).astype(x.dtype if places.ndim == 0 else float)
-    out = below + (above - below) * share
-    has_nan = np.any(np.isnan(rows), axis=-1)
-    out = np.where(np.reshape(has_nan, has_nan.shape + (1,) * places.ndim), np.nan, out)
-    out = np.moveaxis(out, range(-places.ndim, 0), range(places.ndim))
+    out = below + (above - below) * np.reshape(share, places.shape + (1,) * len(rest))
+    out = np.where(np.any(np.isnan(rows), axis=0), np.nan, out)
     kept = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
     return np.reshape(out, places.shape + kept) if keepdims else out
 
@@ -196,11 +178,10 @@ def diff(x, n=1, axis=-1, **ends):
 @implements(np.trapezoid)
 def trapezoid(y, x=None, dx=1.0, axis=-1):
     """The integral of y along `axis` by the trapezoidal rule, with samples at x or `dx` apart."""
+    y = np.moveaxis(y, axis, -1)
     if x is not None:
-        x = lying_along(x, axis, y.ndim) if np.ndim(x) == 1 else x
-        dx = np.diff(x, axis=axis)
-    after, before = _along("trapezoid", y, axis, slice(1, None), slice(None, -1))
-    return np.sum(dx * (after + before) / 2, axis=axis)
+        dx = np.diff(x if np.ndim(x) == 1 else np.moveaxis(x, axis, -1))
+    return np.sum(dx * (y[..., 1:] + y[..., :-1]) / 2, axis=-1)
 
 
 @implements(np.gradient)
@@ -222,14 +203,11 @@ def gradient(f, *varargs, axis=None):
 
 def _gradient(f, axis, spacing):
     """The derivative along an axis: the mean of the slopes on both sides."""
-    slopes = np.diff(f, axis=axis) / spacing
-    if not slopes.shape[axis]:
+    if f.shape[axis] < 2:
         raise ValueError(f"gradient of {f.shape}: axis {axis} needs two entries.")
-    first, last, before, after = _along("gradient", slopes, axis, *_ENDS)
-    return np.concatenate([first, (before + after) / 2, last], axis=axis)
-
-
-_ENDS = slice(1), slice(-1, None), slice(-1), slice(1, None)
+    slopes = np.moveaxis(np.diff(f, axis=axis) / spacing, axis, -1)
+    slopes = np.concatenate([slopes[..., :1], slopes, slopes[..., -1:]], axis=-1)
+    return np.moveaxis((slopes[..., 1:] + slopes[..., :-1]) / 2, -1, axis)
 
 
 numpy_functions[np.flatnonzero] = lambda x: np.nonzero(np.ravel(x))[0]

@@ -11,8 +11,8 @@ import re
 import select
 import shutil
 import subprocess
-import sys
 import time
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import numpy as np
@@ -29,20 +29,15 @@ from minigrad import noise as randomness
 from minigrad.drawing import page as page_module
 from minigrad.drawing.labels import rule_source
 from minigrad.drawing.page import describe_array, story, to_html
+from minigrad.drawing.render import renderers
 from minigrad.drawing.trace import trace
 from minigrad.engine import Tensor
 from minigrad.graph import nodes, program
 from minigrad.noise import Noise
 from minigrad.registry import ops
 
-try:
-    from minigrad.drawing.render import renderers
-
-    drawable = bool(renderers())
-except ImportError:
-    drawable = False
 needs_renderer = pytest.mark.skipif(
-    not drawable, reason="no Graphviz program: pip install graphviz graphviz-pure"
+    not renderers(), reason="no Graphviz program: pip install graphviz-pure"
 )
 
 
@@ -276,6 +271,21 @@ def test_the_source_of_a_rule_for_any_number_of_operands_is_shown():
         assert where.startswith("minigrad.ops.") and y.op.names[last].startswith(name)
 
 
+def test_of_two_rules_on_one_line_the_page_shows_the_right_one_or_the_line():
+    def twice(x, y):
+        return x * y
+
+    try:
+        op = registry.op(twice, x=lambda g, *a: g * a[2], y=lambda g, *a: g * a[1]).op
+        assert rule_source(op, 1)[0] == "lambda g, *a: g * a[1]"
+        del ops["twice"]
+        rules = {"x": lambda g, *a: g * a[2], "y": lambda g, *a: g * a[1]}  # which is which?
+        op = registry.op(twice, **rules).op
+        assert rule_source(op, 1)[0].startswith('rules = {"x": lambda g, *a: g * a[2], "y"')
+    finally:
+        ops.pop("twice", None)
+
+
 def test_the_page_says_that_a_rule_has_no_source():
     scope = {"np": np, "op": registry.op}
     try:
@@ -393,6 +403,14 @@ def test_a_page_is_one_file_that_loads_nothing(tmp_path):
     assert read(page)["forward"]
 
 
+def test_a_page_shows_itself_in_a_notebook_and_says_elsewhere_where_to_look(tmp_path):
+    page = mg.to_html(training_step(), tmp_path / "step.html")
+    told = f"<a page that steps through a graph: open {tmp_path / 'step.html'} in a browser>"
+    assert repr(page) == told and 'to_html(loss, "loss.html")' in repr(to_html(training_step()))
+    (frame,) = ET.fromstring(f"<body>{page._repr_html_()}</body>".replace("\n", "&#10;"))
+    assert frame.tag == "iframe" and frame.get("srcdoc") == page
+
+
 @pytest.mark.fixed_seeds
 def test_the_same_program_gives_the_same_bytes():
     program = (
@@ -436,7 +454,7 @@ def test_without_a_renderer_the_page_has_the_reason_and_the_graph_as_text(monkey
     def broken(*_, **__):
         raise RuntimeError("no Graphviz program was found.\n<pip install graphviz-pure>")
 
-    monkeypatch.setattr(sys.modules["minigrad.drawing.render"], "render", broken)
+    monkeypatch.setattr(page_module, "render", broken)
     page = to_html(training_step())
     assert "no Graphviz program was found.\n&lt;pip install graphviz-pure&gt;" in page
     assert "<svg" not in page and re.search(r'<span class="node" data-id="n5">n5 .*</span>', page)
@@ -616,8 +634,8 @@ def pages(tmp_path_factory):
     """(browser, path of the page of a training step, its story)."""
     if os.name != "posix" or not CHROMIUM:
         pytest.skip("no Chromium to try the page in (Debian: apt-get install chromium)")
-    if not drawable:
-        pytest.skip("no Graphviz program: pip install graphviz graphviz-pure")
+    if not renderers():
+        pytest.skip("no Graphviz program: pip install graphviz-pure")
     folder = tmp_path_factory.mktemp("pages")
     try:
         browser = Browser(folder / "profile")
@@ -685,7 +703,7 @@ def test_browser_every_step_shows_its_op(pages):
             )
             arrived = browser.run("document.querySelector('#panel .box').textContent")
             if mode == "backward":
-                assert rules == [told["rules"][to["rule"]][0] for to in step["sent"]]
+                assert rules == [to["rule"][0] for to in step["sent"]]
                 assert badges == [badge(to, told) for to in step["sent"]]
                 g = told["arrays"][step["g"]]
                 assert arrived.startswith(g["shape"] if g["size"] > 1 else g["short"])
@@ -775,6 +793,22 @@ def test_browser_keys_slider_address_and_play(pages):
     quiet(browser, path)
 
 
+def test_browser_in_the_cell_of_a_notebook_links_stay_in_the_page(pages, tmp_path):
+    browser, _, told = pages
+    cell = f"<!DOCTYPE html><h1>notebook</h1>{to_html(training_step())._repr_html_()}"
+    (tmp_path / "notebook.html").write_text(cell, encoding="utf-8")
+    browser.open(tmp_path / "notebook.html", width=900)
+    inside = "document.querySelector('iframe').contentDocument.querySelector"
+    assert browser.run(f"{inside}('#panel h2').textContent") == told["forward"][0]["op"]
+    browser.run(f"{inside}('#next').click()")
+    assert browser.run(f"{inside}('#panel h2').textContent") == told["forward"][1]["op"]
+    browser.run(f"{inside}('#panel a').click()")
+    assert browser.run(f"{inside}('#panel h2').textContent") == told["forward"][0]["op"]
+    assert browser.run("document.querySelector('h1').textContent") == "notebook"
+    assert browser.run(f"{inside}('#picture').clientHeight") > 300
+    quiet(browser, tmp_path / "notebook.html")
+
+
 def test_browser_says_which_op_of_a_composition_a_step_is(pages, tmp_path):
     browser = pages[0]
     x = Tensor(np.linspace(-1, 1, 6), True, name="x")
@@ -809,6 +843,25 @@ def test_browser_shows_the_inputs_of_a_step_too_if_there_is_room(pages, tmp_path
     browser.call("Emulation.setEmulatedMedia", features=[])
     inside = "(a => a.top >= region.getBoundingClientRect().top)(nodes.n0.getBoundingClientRect())"
     assert browser.run(inside)
+
+
+def test_browser_the_first_jump_is_at_once_and_later_ones_are_smooth(pages):
+    browser, path, told = pages
+    browser.open(path, "#b1", height=500)
+    place = browser.run("region.scrollTop")
+    assert place > 0 and still(browser) == place
+    browser.run("region.scrollBy = given => { region.asked = given.behavior; }")
+    browser.press("End")
+    assert browser.run("region.asked") == "smooth"
+
+
+def still(browser):
+    """Where the picture stands when it no longer scrolls."""
+    places = [None, browser.run("region.scrollTop")]
+    while places[-1] != places[-2]:
+        time.sleep(0.2)
+        places.append(browser.run("region.scrollTop"))
+    return places[-1]
 
 
 def test_browser_clicks_on_the_picture(pages):
@@ -970,7 +1023,7 @@ def test_browser_the_page_without_a_picture(pages, tmp_path, monkeypatch):
     def broken(*_, **__):
         raise RuntimeError("no Graphviz program was found.")
 
-    monkeypatch.setattr(sys.modules["minigrad.drawing.render"], "render", broken)
+    monkeypatch.setattr(page_module, "render", broken)
     to_html(training_step(), tmp_path / "page.html")
     browser.open(tmp_path / "page.html", "#b2")
     assert browser.run("document.querySelectorAll('pre .now').length") == 1

@@ -7,6 +7,7 @@ import pytest
 import test_activations
 import test_losses
 import test_penalty_functions
+import test_same
 import test_windows
 
 from minigrad import functional as F
@@ -20,6 +21,8 @@ def test_every_public_name_is_tested():
     tested |= {*noisy, *test_windows.CASES}
     tested |= {"batch_norm", "layer_norm", "group_norm", "instance_norm"}  # in nn/test_norms.py
     tested |= {"embedding", "scaled_dot_product_attention"}  # in nn/test_sequences.py
+    texts = test_same.FUNCTIONS + test_same.LOSSES
+    tested |= {text.removeprefix("F.").partition("(")[0] for text in texts}
     public = {name for name, value in vars(F).items() if callable(value) and name[0] != "_"}
     missing, gone = public - tested, tested - public
     assert not missing, (
@@ -51,7 +54,14 @@ def test_the_data_is_x_but_a_loss_compares_input_and_target():
             and not name.startswith("_")
             and "penalty" not in name
             and name
-            not in ("elastic_net", "group_l2", "drop_connect", "scaled_dot_product_attention")
+            not in (
+                "elastic_net",
+                "group_l2",
+                "drop_connect",
+                "scaled_dot_product_attention",
+                "cosine_similarity",
+                "triplet_margin_loss",
+            )
         ):
             names = list(inspect.signature(function).parameters)
             assert names[:2] == ["input", "target"] or names[0] == "x" and "input" not in names, (

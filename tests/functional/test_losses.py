@@ -425,7 +425,7 @@ def test_shapes_that_would_broadcast_are_refused(f, a, b):
             "the target must be of an integer dtype, not float64",
         ),
         ((2, 3), np.array([True, False]), TypeError, "an integer dtype, not bool"),
-        ((2, 3), np.zeros((2, 3)), ValueError, r"target of shape \(2,\), got \(2, 3\)"),
+        ((2, 3), np.zeros((2, 3), int), ValueError, r"target of shape \(2,\), got \(2, 3\)"),
     ],
 )
 def test_targets_that_are_no_classes_are_refused(f, scores, target, error, message):

@@ -1,7 +1,9 @@
 """Counts NumPy's and PyTorch's names that work on Tensors, from the live tables of minigrad.
 
-python tests/vocabulary/count.py      prints the counts and what is missing
+PYTHONPATH=. python tests/vocabulary/count.py      prints the counts and what is missing
 """
+
+import inspect
 
 import numpy as np
 
@@ -56,9 +58,76 @@ MODULE = [
     "cat",
     "stack",
     "exp",
+    "jacobian",
+    "hessian",
+    "hvp",
+    "vjp",
+    "jvp",
 ]
+# what: (owner, names); a name with a bracket is an argument: Conv2d(padding_mode
+OWNED = {
+    "layers": (
+        nn,
+        """Identity ModuleList ModuleDict ParameterList PReLU RMSNorm GLU LSTMCell GRUCell
+        TransformerEncoderLayer AdaptiveMaxPool1d AdaptiveMaxPool2d Upsample(mode MaxPool2d(ceil_mode
+        Conv2d(padding_mode MultiheadAttention(kdim MultiheadAttention(vdim""",
+    ),
+    "activations": (
+        nn,
+        """CELU ELU GELU GLU Hardshrink Hardsigmoid Hardswish Hardtanh LeakyReLU LogSigmoid LogSoftmax
+        Mish PReLU ReLU ReLU6 RReLU SELU SiLU Sigmoid Softmax Softmin Softplus Softshrink Softsign
+        Tanh Tanhshrink Threshold""",
+    ),
+    "methods of Module": (
+        nn.Module,
+        """apply children buffers register_buffer(persistent requires_grad_ register_forward_hook""",
+    ),
+    "methods of Sequential": (nn.Sequential, "append insert __setitem__"),
+    "loss modules": (
+        nn,
+        """CrossEntropyLoss(weight NLLLoss(weight BCELoss BCEWithLogitsLoss(pos_weight MSELoss L1Loss
+        HuberLoss SmoothL1Loss KLDivLoss TripletMarginLoss CosineSimilarity""",
+    ),
+    "losses": (
+        functional,
+        """cross_entropy(weight nll_loss(weight binary_cross_entropy binary_cross_entropy_with_logits(pos_weight
+        smooth_l1_loss kl_div cosine_similarity normalize triplet_margin_loss""",
+    ),
+    "optimizers": (
+        optim,
+        """RMSprop Adagrad LBFGS NAdam Adam(amsgrad SGD(dampening SGD(maximize clip_grad_norm_
+        clip_grad_value_ EMA""",
+    ),
+    "schedulers": (
+        optim.lr_scheduler,
+        "LambdaLR StepLR MultiStepLR ExponentialLR CosineAnnealingLR ReduceLROnPlateau",
+    ),
+    "noise on weights": (
+        nn,
+        "LSTM(weight_dropout GRU(weight_dropout MultiheadAttention(weight_dropout",
+    ),
+}
+SORTED = "np.sort has the same entries, np.argsort the same positions"
+RARE = "few programs use it, and it is one line of other functions"
+LEFT_OUT = {  # names that do not work on a graph, and why
+    "linalg.qr": "its derivative is long, and few programs need it",
+    **dict.fromkeys(("partition", "argpartition"), SORTED),
+    "TransformerEncoderLayer": "a dozen settings; examples/char_transformer.py writes it out",
+    "MaxPool2d(ceil_mode": "it costs 22 lines; np.pad does the same",
+    "Conv2d(padding_mode": "np.pad(x, widths, mode) before the layer does the same",
+    **dict.fromkeys(
+        ("MultiheadAttention(kdim", "MultiheadAttention(vdim"), "a Linear does the same"
+    ),
+    **dict.fromkeys(
+        ["CELU", "Hardshrink", "RReLU", "Softmin", "Softshrink", "Tanhshrink", "Threshold"], RARE
+    ),
+    "LBFGS": "its line search costs more than all other rules together; SciPy has it",
+    "NAdam": "Adam is close to it",
+    "MultiheadAttention(weight_dropout": "F.drop_connect(layer.in_proj_weight, p, training) does it",
+    "SGD(maximize": "loss.backward() of -loss does the same",
+}
 ADVISED = [(Tensor, "to"), (Tensor, "cuda"), (functional, "pad"), (mg, "DataLoader")]
-ADVISED += [(nn, "functional"), (optim, "lr_scheduler")]
+ADVISED += [(nn, "functional"), (optim, "LBFGS")]
 
 
 def known(name):
@@ -88,8 +157,21 @@ def counts():
     x = mg.zeros(2, 2)
     found["PyTorch, methods"] = [n for n in METHODS if hasattr(x, n)], METHODS
     found["PyTorch, functions"] = [n for n in MODULE if hasattr(mg, n)], MODULE
+    for what, (owner, names) in OWNED.items():
+        names = names.split()
+        found[f"PyTorch, {what}"] = [n for n in names if has(owner, n)], names
     found["PyTorch, advice"] = [n for o, n in ADVISED if advice(o, n)], [n for _, n in ADVISED]
     return found
+
+
+def has(owner, name):
+    """Whether the owner has a name, or for "name(argument" an argument of this name."""
+    name, _, argument = name.partition("(")
+    function = getattr(owner, name, None)
+    if function is None or not argument:
+        return function is not None
+    above = function.__mro__ if isinstance(function, type) else [function]
+    return any(argument in inspect.signature(f).parameters for f in above)
 
 
 def advice(owner, name):
@@ -104,4 +186,4 @@ def advice(owner, name):
 if __name__ == "__main__":
     for what, (names, every) in counts().items():
         missing = " ".join(n for n in every if n not in names)
-        print(f"{what:20} {len(names):3} of {len(every):3}  {missing}")
+        print(f"{what:30} {len(names):3} of {len(every):3}  {missing}")

@@ -7,7 +7,6 @@ import pytest
 from helpers import close, gradient, leaf, normal, pulled
 
 import minigrad as mg
-from minigrad.vocabulary.elementwise import erfc
 
 regular = normal(3, 3) + 3 * np.eye(3)
 PAIRS = {  # the function here, PyTorch's, the input
@@ -41,17 +40,15 @@ PAIRS = {  # the function here, PyTorch's, the input
         lambda t, x: t.linalg.svd(x, full_matrices=False)[2] ** 2,
         normal(2, 3),
     ),
-    "qr": (lambda x: np.linalg.qr(x)[0] ** 2, lambda t, x: t.linalg.qr(x)[0] ** 2, normal(4, 3)),
-    "wide qr": (lambda x: np.linalg.qr(x)[1], lambda t, x: t.linalg.qr(x)[1], normal(2, 3)),
     "pinv": (np.linalg.pinv, lambda t, x: t.linalg.pinv(x), normal(4, 2)),
     "matrix power": (
         lambda x: np.linalg.matrix_power(x, -3),
         lambda t, x: t.linalg.matrix_power(x, -3),
         regular,
     ),
-    "nuclear norm": (
-        lambda x: np.linalg.norm(x, "nuc"),
-        lambda t, x: t.linalg.norm(x, "nuc"),
+    "spectral norm": (
+        lambda x: np.linalg.norm(x, 2),
+        lambda t, x: t.linalg.norm(x, 2),
         normal(3, 2),
     ),
     "norm 3": (
@@ -82,7 +79,11 @@ PAIRS = {  # the function here, PyTorch's, the input
     ),
     "cumprod": (np.cumprod, lambda t, x: t.cumprod(x, 0), np.array([2.0, 0.0, 3.0, 0.0, 5.0])),
     "sinc": (np.sinc, lambda t, x: t.sinc(x), np.array([0.0, 1e-3, 0.3, -2.5])),
-    "erfc": (erfc, lambda t, x: t.erfc(x), np.array([-2.0, 0.1, 0.5, 3.0, 6.0, 20.0])),
+    "erfc": (
+        lambda x: x.erfc(),
+        lambda t, x: t.erfc(x),
+        np.array([-2.0, 0.1, 0.5, 3.0, 6.0, 20.0]),
+    ),
     "hypot": (lambda x: np.hypot(x, 2 * x), lambda t, x: t.hypot(x, 2 * x), normal(3)),
     "arctan2": (lambda x: np.arctan2(x, x[::-1]), lambda t, x: t.atan2(x, x.flip(0)), normal(4)),
     "gradient": (
@@ -120,7 +121,7 @@ def test_the_gradient_of_a_norm_is_0_at_0(ord):
 
 
 def test_the_gradient_of_the_matrix_norms_is_0_at_0():
-    for ord in (None, "fro", "nuc", 2, -2, 1, -1, np.inf, -np.inf):
+    for ord in (None, "fro", 2, 1, np.inf):
         x = leaf(np.zeros((2, 3)))
         assert not np.isnan(gradient(np.linalg.norm(x, ord), x)).any()
 
@@ -150,7 +151,7 @@ def test_equal_singular_values_have_a_gradient_and_their_vectors_have_none():
 
 def test_svd_of_a_matrix_without_full_rank():
     x = leaf(np.outer([1.0, 2.0, 3.0], [1.0, -1.0]))
-    assert np.isfinite(gradient(np.linalg.norm(x, "nuc"), x)).all()
+    assert np.isfinite(gradient(np.sum(np.linalg.svdvals(x)), x)).all()
     u = np.linalg.svd(x, full_matrices=False)[0]
     assert np.isnan(gradient(np.sum(u[:, 1] ** 3), x)).any()
 
@@ -184,25 +185,19 @@ def test_derivatives_of_det_are_right_at_singular_matrices(matrices):
     close(second, turned(further, weights), atol=1e-13)
 
 
-def test_erfc_keeps_its_digits_where_it_is_small():
-    for x in (-5.0, 0.0, 0.46, 0.47, 1.0, 3.99, 4.01, 10.0, 26.0):
-        close(erfc(np.array(x)), math.erfc(x), rtol=4e-15, atol=0)
-    assert np.isnan(erfc(np.array(np.nan))) and erfc(np.array([-np.inf, np.inf])).tolist() == [2, 0]
-
-
 # ---------------------------------------------------------------------------------------- refusals
 
 REFUSED = {
-    r"cholesky of \(2, 2\): the matrix is not symmetric. Write cholesky\(": lambda x: (
+    r"cholesky of \(2, 2\): symmetric matrices are needed. Write cholesky\(": lambda x: (
         np.linalg.cholesky(x)
     ),
-    r"eigh of \(2, 2\): the matrix is not symmetric": lambda x: np.linalg.eigh(x),
-    r"eigh of \(2,\): square matrices": lambda x: np.linalg.eigh(x[0]),
+    r"eigh of \(2, 2\): symmetric matrices": lambda x: np.linalg.eigh(x),
+    r"eigh of \(2,\): symmetric matrices": lambda x: np.linalg.eigh(x[0]),
     r"svd of \(1, 2\): write full_matrices=False": lambda x: np.linalg.svd(x[:1]),
-    'qr: mode is "reduced" or "r"': lambda x: np.linalg.qr(x, mode="complete"),
-    "norm of vectors: there is no order 'fro'": lambda x: np.linalg.norm(x[0], "fro"),
-    "norm of matrices: there is no order 3": lambda x: np.linalg.norm(x, 3),
-    r"norm of \(1, 2, 2\): name one axis": lambda x: np.linalg.norm(x[None], 1),
+    r"norm of \(2,\): there is no order 'fro'": lambda x: np.linalg.norm(x[0], "fro"),
+    r"norm of \(2, 2\): there is no order 3": lambda x: np.linalg.norm(x, 3),
+    r"norm of \(2, 2\): there is no order 'nuc'": lambda x: np.linalg.norm(x, "nuc"),
+    r"norm of \(1, 2, 2\): there is no order 1 over the axes": lambda x: np.linalg.norm(x[None], 1),
     r"cross of \(2, 2\) and \(2, 2\): vectors of size 3": lambda x: np.cross(x, x),
     r"tensordot of \(2, 2\) and \(1, 2\): axes 0 and 0 differ": lambda x: np.tensordot(
         x, x[:1], (0, 0)
@@ -211,12 +206,13 @@ REFUSED = {
     r"solve_matrices of \(2, 2\) and \(1, 2\)": lambda x: np.linalg.solve(x, x[:1]),
     "inv.*[Ss]ingular": lambda x: np.linalg.inv(0 * x),
     r"quantile of \(0, 2\): there are no entries": lambda x: np.median(x[:0]),
-    "pad: mode 'maximum' has no rule": lambda x: np.pad(x, 1, "maximum"),
+    "pad.*: mode 'maximum' has no rule": lambda x: np.pad(x, 1, "maximum"),
+    "pad.*: mode 'mean' has no rule": lambda x: np.pad(x, 1, "mean"),
     'reshape: order is "C" or "F"': lambda x: np.reshape(x, 4, order="A"),
     r"gradient of \(1, 2\): axis 0 needs two entries": lambda x: np.gradient(x[:1]),
     "gradient: one spacing for all axes": lambda x: np.gradient(x, 1.0, 2.0, 3.0),
     "gradient: .* all of them numbers": lambda x: np.gradient(x, [0.0, 1.0], axis=0),
-    "lie along": lambda x: np.average(x, weights=[1.0, 2.0]),
+    r"average of \(2, 2\): weights \(2,\) do not fit": lambda x: np.average(x, weights=[1.0, 2.0]),
     "max: where= needs initial=": lambda x: np.max(x, where=x.data > 0),
 }
 

@@ -69,8 +69,6 @@ CALLS = {
     "order": [
         cases("np.sort(x, axis=a); np.argsort(x, axis=a) | (3, 4)", a=[0, -1]),
         "np.sort(x); np.sort(x, axis=None); np.sort(x, kind='stable') | (3, 2, 2); (4,); (0,)",
-        "np.sort(np.partition(x, 2)[:3]); np.partition(x, 2)[2]; np.partition(x, -1)[-1] | (6,)",
-        "np.partition(x, 1, axis=0)[1]; np.argpartition(x, 1, axis=0)[1] | (4, 2)",
         "np.searchsorted(np.sort(x), y); np.searchsorted(np.sort(x), y, side='right') | (5,), (2, 2)",
         cases("np.median(x, axis=a); np.median(x, axis=a, keepdims=True) | (3, 4)", a=AXES),
         "np.median(x); np.median(x, axis=-1) | (5,); (2, 2, 4); (1,)",
@@ -126,11 +124,8 @@ CALLS = {
         cases(
             "np.pad(x, w, m) | (3, 4)",
             w=[1, ((0, 2), (1, 0))],
-            m=["edge", "reflect", "symmetric", "wrap", "linear_ramp", "mean"],
+            m=["edge", "reflect", "symmetric", "wrap"],
         ),
-        "np.pad(x, (2, 1), 'reflect', reflect_type='odd') | (4,)",
-        "np.pad(x, 1, 'symmetric', reflect_type='odd'); np.pad(x, 1, 'mean', stat_length=2) | (3, 2)",
-        "np.pad(x, ((1, 2), (0, 1)), 'linear_ramp', end_values=((1, 2), (3, 4))) | (3, 2)",
     ],
     "products": [
         "np.dot(x, y); np.inner(x, y); np.kron(x, y); np.vdot(x, x) | (2, 3), (3,); (3,), (3,); (), ()",
@@ -148,7 +143,7 @@ CALLS = {
         cases("np.linalg.norm(x, o) | (4,)", o=[None, 1, 2, 3, 0.5, np.inf, -np.inf, -1]),
         cases(
             "np.linalg.norm(x, o); np.linalg.norm(x, ord=o, axis=(0, 1), keepdims=True) | (3, 2)",
-            o=[None, "fro", "nuc", 1, -1, 2, -2, np.inf, -np.inf],
+            o=[None, "fro", 1, 2, np.inf],
         ),
         cases("np.linalg.norm(x, o, axis=(-1, 0)) | (3, 2, 2)", o=["fro", 1, 2, np.inf]),
         cases("np.linalg.norm(x, 1.5, axis=a, keepdims=True) | (3, 2)", a=[0, -1]),
@@ -161,7 +156,6 @@ CALLS = {
         "np.linalg.eigvalsh(x @ x.T); np.linalg.cholesky(x @ x.T + np.eye(3)) | (3, 3)",
         "np.linalg.svdvals(x); np.linalg.svd(x, compute_uv=False) | (3, 2)",
         "np.abs(np.linalg.eigh(x @ x.T)[1]); np.abs(np.linalg.svd(x)[0]) | (3, 3)",
-        "np.linalg.qr(x) | (3, 2); (2, 4); (2, 2, 3)",
         "np.linalg.solve(x + 3 * np.eye(2), y) | (2, 2), (2,); (3, 2, 2), (2, 1)",
     ],
 }
@@ -187,7 +181,7 @@ def test_values_shapes_and_dtypes_are_numpys(sample):
 
 
 CONSTANT = "np.around", "np.angle", "np.isreal", "np.linalg.matrix_rank"
-CONSTANT += "np.nanargm", "np.argsort", "np.argpartition", "np.searchsorted", "np.linalg.norm(x, 0)"
+CONSTANT += "np.nanargm", "np.argsort", "np.searchsorted", "np.linalg.norm(x, 0)"
 CONSTANT += "np.flatnonzero", "np.argwhere", "np.where", "np.nonzero"
 
 

@@ -1,0 +1,107 @@
+"""PyTorch's schedulers: objects that set the learning rates of an optimizer once an epoch.
+
+Call scheduler.step() at the end of each epoch; of ReduceLROnPlateau, scheduler.step(loss). An lr
+that is a function of the step needs none of them: see minigrad.optim.schedules.
+"""
+
+import math
+
+from ..state import require_same
+
+
+class Scheduler:
+    """Sets the lr of each group to rate(lr at first, epoch), for the epochs 0, 1, ...
+
+    Raises TypeError for an optimizer whose lr is a function.
+    """
+
+    def __init__(self, optimizer, rate):
+        self.groups, self.rate, self.epoch = optimizer.param_groups, rate, -1
+        if any(callable(group["lr"]) for group in self.groups):
+            raise TypeError("lr_scheduler: the lr of the optimizer is a function. Use one of both.")
+        self.base_lrs = [group["lr"] for group in self.groups]
+        Scheduler.step(self)  # epoch 0
+
+    def step(self):
+        """Ends an epoch: sets the learning rates of the next one."""
+        self.epoch += 1
+        for group, lr in zip(self.groups, self.base_lrs):
+            group["lr"] = self.rate(lr, self.epoch)
+
+    def get_last_lr(self):
+        """The learning rate of each group."""
+        return [group["lr"] for group in self.groups]
+
+    def state_dict(self):
+        """The numbers that the scheduler holds."""
+        return {name: v for name, v in vars(self).items() if name not in ("groups", "rate")}
+
+    def load_state_dict(self, state_dict):
+        """Takes over a state_dict; the state of the optimizer has the learning rates.
+
+        Raises ValueError for the state of another kind of scheduler.
+        """
+        require_same(type(self).__name__, self.state_dict(), state_dict, free=vars(self))
+        vars(self).update(state_dict)
+
+
+def LambdaLR(optimizer, lr_lambda):
+    """The Scheduler lr * lr_lambda(epoch)."""
+    return Scheduler(optimizer, lambda lr, epoch: lr * lr_lambda(epoch))
+
+
+def StepLR(optimizer, step_size, gamma=0.1):
+    """The Scheduler lr * gamma^(epoch // step_size)."""
+    return Scheduler(optimizer, lambda lr, epoch: lr * gamma ** (epoch // step_size))
+
+
+def MultiStepLR(optimizer, milestones, gamma=0.1):
+    """The Scheduler lr * gamma^k, where k of the milestones, epochs, have passed."""
+    return Scheduler(optimizer, lambda lr, epoch: lr * gamma ** sum(epoch >= m for m in milestones))
+
+
+def ExponentialLR(optimizer, gamma):
+    """The Scheduler lr * gamma^epoch."""
+    return StepLR(optimizer, 1, gamma)
+
+
+def CosineAnnealingLR(optimizer, T_max, eta_min=0.0):
+    """The Scheduler from lr to eta_min along half a cosine, in T_max epochs (arXiv:1608.03983)."""
+
+    def rate(lr, epoch):
+        return eta_min + (lr - eta_min) * (1 + math.cos(math.pi * epoch / T_max)) / 2
+
+    return Scheduler(optimizer, rate)
+
+
+class ReduceLROnPlateau(Scheduler):
+    """lr * factor after more than `patience` epochs without a better value: step(value).
+
+    mode       "min": smaller values are better; "max": larger ones
+    threshold  a value is better if it is better than the best one by this part of the best one
+    cooldown   the number of epochs after a reduction that do not count
+    min_lr     the smallest learning rate
+
+    Raises ValueError for another mode.
+    """
+
+    def __init__(
+        self, optimizer, mode="min", factor=0.1, patience=10, threshold=1e-4, cooldown=0, min_lr=0.0
+    ):
+        if mode not in ("min", "max"):
+            raise ValueError(f'ReduceLROnPlateau: mode is "min" or "max", not {mode!r}.')
+        self.sign, self.patience, self.cooldown = 1 if mode == "min" else -1, patience, cooldown
+        self.threshold, self.best = threshold, math.inf
+        self.bad = self.resting = self.reductions = 0
+        super().__init__(optimizer, lambda lr, _: max(min_lr, lr * factor**self.reductions))
+
+    def step(self, metrics):
+        """Ends an epoch with this value of what is watched."""
+        value, best = self.sign * float(metrics), self.best
+        is_better = best == math.inf or value < best - self.threshold * self.sign * best
+        self.best, self.bad = (value, 0) if is_better else (best, self.bad + 1)
+        if self.resting:
+            self.resting, self.bad = self.resting - 1, 0
+        if self.bad > self.patience:
+            self.reductions, self.resting, self.bad = self.reductions + 1, self.cooldown, 0
+        super().step()

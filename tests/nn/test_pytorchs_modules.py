@@ -1,0 +1,224 @@
+"""Containers and the methods of Module that PyTorch's users know: closed forms and PyTorch's keys."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+from helpers import close, leaf, normal
+
+import minigrad as mg
+import minigrad.functional as F
+from minigrad import nn, optim
+from minigrad.check import check_graph
+
+
+class Net(nn.Module):
+    def __init__(self, nn=nn):
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Linear(2, 3), nn.Linear(3, 3)])
+        self.heads = nn.ModuleDict({"a": nn.Linear(3, 1), "b": nn.PReLU()})
+        self.norm = nn.RMSNorm(3)
+        self.cell = nn.LSTMCell(3, 2)
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer(x)
+        return self.heads["b"](self.heads["a"](self.norm(x)))
+
+
+KEYS = [
+    "layers.0.weight",
+    "layers.0.bias",
+    "layers.1.weight",
+    "layers.1.bias",
+    "heads.a.weight",
+    "heads.a.bias",
+    "heads.b.weight",
+    "norm.weight",
+    "cell.weight_ih",
+    "cell.weight_hh",
+    "cell.bias_ih",
+    "cell.bias_hh",
+]
+
+
+def test_keys_are_pytorchs():
+    assert [*Net().state_dict()] == KEYS
+    torch = pytest.importorskip("torch")
+    theirs = type("Net", (torch.nn.Module,), {})()
+    torch.nn.Module.__init__(theirs)
+    theirs.layers = torch.nn.ModuleList([torch.nn.Linear(2, 3), torch.nn.Linear(3, 3)])
+    theirs.heads = torch.nn.ModuleDict({"a": torch.nn.Linear(3, 1), "b": torch.nn.PReLU()})
+    theirs.norm, theirs.cell = torch.nn.RMSNorm(3), torch.nn.LSTMCell(3, 2)
+    assert [*theirs.state_dict()] == KEYS
+
+
+def test_a_container_is_a_list_or_a_dict_and_a_module():
+    net = Net()
+    layers, heads = net.layers, net.heads
+    layers.append(nn.Linear(3, 3))
+    layers.insert(0, nn.Linear(2, 2))
+    layers[1] = nn.Linear(2, 3)
+    assert len(layers) == 4 and layers[1:3][0] is layers[1] and [*heads] == ["a", "b"]
+    assert len(list(layers.parameters())) == 8 == len(layers.state_dict())
+    assert isinstance(layers, nn.Module) and heads["a"] in set(net.modules())
+    heads.update(c=nn.Linear(1, 1))
+    assert "heads.c.bias" in net.state_dict() and "c.bias" in heads.state_dict()
+    optim.SGD(layers.parameters(), lr=0.1)
+    for twin in copy.deepcopy(layers), pickle.loads(pickle.dumps(layers)):
+        assert type(twin) is nn.ModuleList and twin[0] is not layers[0] and len(twin) == 4
+        close(twin[3].weight, layers[3].weight)
+    assert {layers: 1}[layers] == 1 and layers != nn.ModuleList(layers)
+    layers.eval()
+    assert not layers[2].training
+
+
+def test_a_list_of_parameters():
+    weights = nn.ParameterList([nn.Parameter(np.ones(2)), leaf([3.0])])
+    net = nn.Module()
+    net.weights = weights
+    assert [name for name, _ in net.named_parameters()] == ["weights.0", "weights.1"]
+    assert all(type(w) is nn.Parameter for w in weights.parameters())
+
+
+def test_sequential_grows():
+    net = nn.Sequential(nn.Linear(2, 3), nn.Tanh())
+    first, last = net
+    assert net.append(nn.Linear(3, 1)) is net and net.insert(1, nn.ReLU()) is net
+    net[3] = nn.Linear(3, 5)
+    net.insert(-1, F.relu)
+    kinds = [getattr(m, "__name__", type(m).__name__) for m in net]
+    assert kinds == ["Linear", "ReLU", "Tanh", "relu", "Linear"] and net[0] is first
+    assert [*net.state_dict()] == ["0.weight", "0.bias", "4.weight", "4.bias"] and net[2] is last
+    assert net(normal(4, 2)).shape == (4, 5) and len(nn.Sequential().append(nn.Tanh())) == 1
+    named = nn.Sequential(a=nn.Tanh()).append(nn.ReLU())
+    assert [name for name, _ in named.named_children()] == ["a", "1"]
+    with pytest.raises(ValueError, match=r"Sequential.insert: modules after 0 have names"):
+        named.insert(0, nn.ReLU())
+    with pytest.raises(TypeError, match="must be a module or a function"):
+        net.append(3)
+    with pytest.raises(TypeError, match="must be a module or a function"):
+        net[0] = nn.Linear
+    assert len(net) == 5
+
+
+def test_apply_children_and_requires_grad():
+    net, seen = Net(), []
+    assert net.apply(lambda m: seen.append(type(m).__name__)) is net
+    assert seen[-1] == "Net" and seen.count("Linear") == 3 and len(seen) == 7
+    assert len(list(net.children())) == 6  # the modules of a list or dict are children
+    assert not any(p.requires_grad for p in net.requires_grad_(False).parameters())
+    assert all(p.requires_grad for p in net.requires_grad_().parameters())
+
+
+def test_buffers():
+    class Scaled(nn.Module):
+        def __init__(self):
+            self.register_buffer("scale", np.full(2, 3.0))
+            self.register_buffer("mask", mg.Tensor([1.0, 0.0]), persistent=False)
+            self.register_buffer("none", None)
+
+        def forward(self, x):
+            return x * self.scale * self.mask
+
+    net = nn.Sequential(Scaled(), nn.BatchNorm1d(2))
+    running = ["1.running_mean", "1.running_var", "1.num_batches_tracked"]
+    assert [name for name, _ in net.named_buffers()] == ["0.scale", "0.mask", *running]
+    assert len(list(net.buffers())) == 5
+    assert [*net.state_dict()] == ["0.scale", "1.weight", "1.bias", *running]
+    net.load_state_dict(net.state_dict())
+    net[0].register_buffer("late", np.zeros(1))
+    net[0].register_buffer("later", np.zeros(1), persistent=False)
+    assert "0.late" in net.state_dict() and "0.later" not in copy.deepcopy(net).state_dict()
+    assert net[0](np.ones(2)).tolist() == [3, 0]
+    with pytest.raises(TypeError, match="register_buffer: w is a Parameter, not an array"):
+        net[0].register_buffer("w", nn.Parameter([1.0]))
+
+
+def test_forward_hooks():
+    layer, seen = nn.Linear(2, 2), []
+    x = leaf(normal(3, 2), np.float32)
+    plain = layer(x).data
+    watch = layer.register_forward_hook(lambda m, args, out: seen.append((m, args, out.shape)))
+    double = layer.register_forward_hook(lambda m, args, out: 2 * out)
+    close(layer(x), 2 * plain)
+    assert seen[0][0] is layer and seen[0][1] == (x,) and seen[0][2] == (3, 2)
+    watch.remove()
+    close(layer(x), 2 * plain)
+    double.remove()
+    close(layer(x), plain)
+    assert len(seen) == 1 and copy.deepcopy(layer)(x).shape == (3, 2)
+
+
+# ------------------------------------------------------------------------------------- noise, terms
+
+
+@pytest.mark.parametrize("kind, gates", [(nn.RNN, 1), (nn.LSTM, 4), (nn.GRU, 3)])
+def test_weight_dropout_is_the_layer_without_some_weights(kind, gates):
+    layer = kind(3, 4, weight_dropout=0.4, bidirectional=True, dtype=np.float64)
+    x = leaf(normal(5, 2, 3))
+    out = layer(x)[0]
+    masks = [n.data for n in mg.noise_leaves(out)]
+    assert [m.shape for m in masks] == [(gates * 4, 4)] * 2 and 0 < masks[0].mean() < 1
+    plain = kind(3, 4, bidirectional=True, dtype=np.float64)
+    plain.load_state_dict(layer.state_dict())
+    for weight, mask in zip((plain.weight_hh_l0, plain.weight_hh_l0_reverse), masks):
+        weight.data *= mask / 0.6
+    close(out, plain(x)[0], rtol=1e-12)
+    assert check_graph((out**2).sum())
+    weight = layer.weight_hh_l0
+    (g,) = mg.grad((out**2).sum(), weight)
+    assert not g.data[~masks[0]].any() and g.data[masks[0]].all()
+    close(layer.eval()(x)[0], layer(x)[0])
+
+
+def test_a_penalty_on_activations_is_a_term_of_the_loss():
+    layer, x = nn.Linear(2, 3), normal(5, 2).astype(np.float32)
+    h = F.relu(layer(x))
+    loss = F.mse_loss(h, np.ones((5, 3), np.float32)) + nn.L1(0.3)(h) / len(h)
+    names = [term.name for term in mg.terms(loss)]
+    assert names == ["mse_loss", "0.2 * l1_penalty(c=0.3)"]
+    close(loss.item(), np.mean((h.data - 1) ** 2) + 0.3 * h.data.sum() / 5, rtol=1e-6)
+
+
+def test_losses_are_one_node_in_reports_and_pictures():
+    x, t = leaf(normal(4, 3)), np.array([0, 2, 1, 1])
+    loss = nn.CrossEntropyLoss(weight=[1.0, 2.0, 3.0])(x, t) + 0.1 * nn.L1Loss()(x, normal(4, 3))
+    assert [term.name for term in mg.terms(loss)] == ["cross_entropy", "0.1 * l1_loss"]
+    text = mg.to_text(loss)
+    assert "cross entropy" in text and check_graph(loss)
+    weighted = nn.CrossEntropyLoss(weight=np.ones(3))
+    assert [*weighted.state_dict()] == ["weight"]  # as in PyTorch
+    assert repr(nn.CrossEntropyLoss(label_smoothing=0.1)) == "CrossEntropyLoss(label_smoothing=0.1)"
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (
+            lambda x: F.cross_entropy(x, [0, 1], weight=[1.0, 2.0]),
+            r"cross_entropy: weight \(2,\) and shape \(2, 3\): one weight",
+        ),
+        (
+            lambda x: F.prelu(x, np.ones(2)),
+            r"prelu: weight \(2,\) and shape \(2, 3\): one weight for each entry of axis 1",
+        ),
+        (lambda x: F.glu(x), "glu: .*do not divide an axis of size 3"),
+        (lambda x: F.rms_norm(x, 2), r"rms_norm: x \(2, 3\) does not end in"),
+        (lambda x: F.binary_cross_entropy(x, x * 0), "probabilities must be from 0 to 1"),
+        (lambda x: F.binary_cross_entropy(x * 0, x + 3), "targets must be from 0 to 1"),
+        (lambda x: F.kl_div(x, x[:1]), "must have the same shape"),
+        (lambda x: nn.CrossEntropyLoss(reduction="all")(x, [0, 1]), "reduction is"),
+        (lambda x: nn.LSTMCell(3, 2)(x, (x, x)), r"LSTMCell: state must have shape \(2, 2\)"),
+        (
+            lambda x: nn.LSTMCell(3, 2)(x, (x[:, :2], x[:, :1])),
+            r"LSTMCell: state must have shape \(2, 2\), got \(2, 1\)",
+        ),
+        (lambda x: nn.GRUCell(3, 0), "hidden_size must be a whole number >= 1"),
+        (lambda x: nn.PReLU(0), "num_parameters must be a whole number >= 1"),
+    ],
+)
+def test_errors_name_the_function(call, message):
+    with pytest.raises(ValueError, match=message):
+        call(leaf([[0.5, -2.0, 3.0], [1.0, 2.0, 0.1]]))

@@ -1,0 +1,200 @@
+"""Optimizers and schedulers take PyTorch's steps: its numbers are here, so no PyTorch is needed.
+
+python tests/optim/test_pytorchs_steps.py     prints the numbers anew, with PyTorch installed
+"""
+
+import numpy as np
+import pytest
+from helpers import close, leaf, normal
+
+import minigrad as mg
+from minigrad import nn, optim
+
+STEPS = 12
+KNOWN = {
+    "optim.RMSprop([w, v], lr=0.05)":
+        [0.30791186336, -0.666832410109, -0.130941966078, -1.64411681798e-05, 8.9373718453e-05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05],
+    "optim.RMSprop([w, v], lr=0.02, alpha=0.8, eps=1e-3, weight_decay=0.1, momentum=0.9)":
+        [0.058098703793, -0.756196578454, -0.377011328542, -0.0861881442789, -0.044016242027, 0.02, 0.02, 0.02, 0.02, 0.02, 0.02, 0.02, 0.02, 0.02, 0.02, 0.02, 0.02],
+    "optim.Adagrad([w, v], lr=0.3)":
+        [0.387156903114, -0.953803378542, -0.0617099909069, 2.31481369056e-40, 0.000157923790191, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3],
+    "optim.Adagrad([w, v], lr=0.3, lr_decay=0.1, weight_decay=0.05, eps=1e-3)":
+        [0.429971541847, -1.11174749279, -0.0196768889682, 5.8369959535e-05, 9.15373920857e-06, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3],
+    "optim.SGD([w, v], lr=0.01, momentum=0.9, dampening=0.3, weight_decay=0.1)":
+        [0.310921895209, 1.60413440806, -0.0209122219792, 0.108457589012, -0.0361525296706, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01],
+    "optim.SGD([w, v], 0.01, 0.9, 0.0, 0.1, True)":
+        [0.223545296255, 1.21086992892, -0.100885323246, 0.035950514761, -0.0119835049203, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01],
+    "optim.Adam([w, v], lr=0.1, amsgrad=True)":
+        [0.150851562307, -0.929318585025, -0.314162912102, -0.115631520526, -0.0721195477577, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1],
+    "optim.Adam([w, v], 0.1, (0.8, 0.9), 1e-4, 0.1, True)":
+        [0.253520558819, -0.981319842826, -0.190340037645, 0.0341839485435, 0.00891077984597, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1],
+    "optim.AdamW([w, v], lr=0.1, weight_decay=0.2, amsgrad=True)":
+        [0.0826756462461, -0.67068028916, -0.303198671906, -0.0922512997284, -0.0631115968765, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1],
+    "optim.RMSprop([{'params': [w], 'lr': 0.1}, {'params': [v], 'momentum': 0.5}], lr=0.05)":
+        [0.0128605760139, -0.377770627019, -0.417341113967, -0.0433239733283, -0.00492762348006, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1],
+    "optim.SGD([w, v], lr=0.01); optim.lr_scheduler.StepLR(optimizer, 5, gamma=0.3)":
+        [0.847806135644, -0.900386140926, 0.388035758522, 0.266929268993, -0.0889764229976, 0.01, 0.01, 0.01, 0.01, 0.003, 0.003, 0.003, 0.003, 0.003, 0.0009, 0.0009, 0.0009],
+    "optim.SGD([w, v], lr=0.01); optim.lr_scheduler.MultiStepLR(optimizer, milestones=[3, 7, 8], gamma=0.5)":
+        [0.8648301521, -0.963421906802, 0.401091952364, 0.269067956464, -0.0896893188214, 0.01, 0.01, 0.005, 0.005, 0.005, 0.005, 0.0025, 0.00125, 0.00125, 0.00125, 0.00125, 0.00125],
+    "optim.SGD([w, v], lr=0.01); optim.lr_scheduler.ExponentialLR(optimizer, 0.9)":
+        [0.840149627077, -0.881411417979, 0.381977109568, 0.26216121187, -0.0873870706234, 0.009, 0.0081, 0.00729, 0.006561, 0.0059049, 0.00531441, 0.004782969, 0.0043046721, 0.00387420489, 0.003486784401, 0.0031381059609, 0.00282429536481],
+    "optim.SGD([w, v], lr=0.01); optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=12, eta_min=0.001)":
+        [0.841822540751, -0.883188494146, 0.383343236823, 0.263303933174, -0.0877679777248, 0.0098466662183, 0.00939711431703, 0.00868198051534, 0.00775, 0.00666468570296, 0.0055, 0.00433531429704, 0.00325, 0.00231801948466, 0.00160288568297, 0.0011533337817, 0.001],
+    "optim.SGD([w, v], lr=0.01); optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 1 / (1 + epoch))":
+        [0.919532254991, -1.22273558519, 0.442154849591, 0.286430490417, -0.0954768301389, 0.005, 0.00333333333333, 0.0025, 0.002, 0.00166666666667, 0.00142857142857, 0.00125, 0.00111111111111, 0.001, 0.000909090909091, 0.000833333333333, 0.000769230769231],
+    "optim.SGD([w, v], lr=0.01); optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=1, factor=0.5)":
+        [0.803137896404, -0.766002103571, 0.352963898723, 0.251203854461, -0.0837346181537, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.005, 0.005, 0.0025, 0.0025, 0.00125],
+    "optim.SGD([w, v], lr=0.01); optim.lr_scheduler.ReduceLROnPlateau(optimizer, 'max', 0.3, 2, cooldown=2, min_lr=1e-3)":
+        [0.863655663105, -0.956855016584, 0.400228942056, 0.270579631593, -0.0901932105312, 0.01, 0.01, 0.01, 0.003, 0.003, 0.003, 0.003, 0.003, 0.001, 0.001, 0.001, 0.001],
+}  # fmt: skip
+
+
+def steps(text, optim, tensor):
+    """The weights and learning rates after a few epochs of `text`: optimizer; scheduler; values."""
+    optimizer_text, _, scheduler_text = text.partition("; ")
+    w, v = tensor([1.0, -2.0, 0.5], True), tensor([[0.3, -0.1]], True)
+    optimizer = eval(optimizer_text, {"optim": optim, "w": w, "v": v})
+    scheduler = eval(scheduler_text or "None", {"optim": optim, "optimizer": optimizer})
+    rates = []
+    for n in range(STEPS):
+        optimizer.zero_grad()
+        loss = ((w - tensor([0.1, 0.2, -0.3], False)) ** 4).sum() + (v * v * (n % 3)).sum()
+        loss.backward()
+        optimizer.step()
+        if scheduler is not None:
+            scheduler.step(*[abs(5 - n)] * ("Plateau" in scheduler_text))
+        rates.append(optimizer.param_groups[0]["lr"])
+    return [*w.detach().numpy().ravel().tolist(), *v.detach().numpy().ravel().tolist(), *rates]
+
+
+@pytest.mark.parametrize("text", KNOWN)
+def test_steps_and_rates_are_pytorchs(text):
+    close(steps(text, optim, lambda a, grad: mg.Tensor(np.array(a), grad)), KNOWN[text], rtol=1e-9)
+
+
+@pytest.mark.parametrize("text", KNOWN)
+def test_the_numbers_are_pytorchs(text):
+    torch = pytest.importorskip("torch")
+
+    def tensor(a, grad):
+        return torch.tensor(a, dtype=torch.float64, requires_grad=grad)
+
+    close(steps(text, torch.optim, tensor), KNOWN[text], rtol=1e-9)
+
+
+@pytest.mark.parametrize("text", [text for text in KNOWN if ";" not in text])
+def test_a_state_goes_on_where_it_was(text):
+    def steps_of(w, optimizer, n):
+        for _ in range(n):
+            optimizer.zero_grad()
+            (w**4).sum().backward()
+            optimizer.step()
+
+    def made(w):
+        return eval(text.replace("[w, v]", "[w]"), {"optim": optim, "w": w, "v": leaf(1.0)})
+
+    w = leaf([1.0, -2.0, 0.5])
+    first = made(w)
+    steps_of(w, first, 3)
+    u = leaf(w.data)
+    second = made(u)
+    second.load_state_dict(first.state_dict())
+    steps_of(w, first, 3)
+    steps_of(u, second, 3)
+    assert w.tolist() == u.tolist()
+
+
+def test_a_scheduler_goes_on_where_it_was():
+    def made():
+        optimizer = optim.SGD([leaf(1.0)], lr=0.5)
+        return optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=0, cooldown=1)
+
+    losses = [3.0, 2.0, 4.0, 5.0, 6.0, 1.0, 1.0]
+    whole, first = made(), made()
+    for loss in losses[:4]:
+        whole.step(loss)
+        first.step(loss)
+    second = made()
+    second.load_state_dict(first.state_dict())
+    for loss in losses[4:]:
+        whole.step(loss)
+        second.step(loss)
+        assert whole.get_last_lr() == second.get_last_lr()
+    with pytest.raises(
+        ValueError, match="load_state_dict into Scheduler: .*best: only in the state"
+    ):
+        optim.lr_scheduler.StepLR(optim.SGD([leaf(1.0)]), 1).load_state_dict(first.state_dict())
+
+
+def test_schedulers_refuse_what_they_cannot_do():
+    scheduled = optim.SGD([leaf(1.0)], lr=optim.exponential(0.1, 0.9))
+    with pytest.raises(TypeError, match="the lr of the optimizer is a function"):
+        optim.lr_scheduler.StepLR(scheduled, 3)
+    with pytest.raises(ValueError, match='mode is "min" or "max", not \'least\''):
+        optim.lr_scheduler.ReduceLROnPlateau(optim.SGD([leaf(1.0)]), "least")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda w: optim.SGD([w], nesterov=True, momentum=0.9, dampening=0.1),
+        lambda w: optim.Adam([w], amsgrad=1),
+        lambda w: optim.RMSprop([w], alpha=-1),
+        lambda w: optim.Adagrad([w], lr_decay=float("nan")),
+    ],
+)
+def test_settings_out_of_range_are_refused(make):
+    with pytest.raises(ValueError, match="out of range|no dampening"):
+        make(leaf(1.0))
+
+
+def test_clip_grad_value():
+    w, u, idle = leaf([1.0, 2.0]), leaf([[3.0]]), leaf(0.0)
+    (w * [5.0, -0.25]).sum().backward()
+    (u * -9.0).sum().backward()
+    optim.clip_grad_value_([w, u, idle], 0.5)
+    assert (w.grad.tolist(), u.grad.tolist(), idle.grad) == ([0.5, -0.25], [[-0.5]], None)
+    with pytest.raises(ValueError, match="clip_value must be > 0, got 0"):
+        optim.clip_grad_value_(w, 0)
+    with pytest.raises(TypeError, match="takes Tensors"):
+        optim.clip_grad_value_([1.0], 1)
+
+
+def test_ema_is_the_running_mean_and_copies_buffers():
+    model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+    ema, history = optim.EMA(model, decay=0.75), []
+    x = normal(5, 2).astype(np.float32)
+    for n in range(4):
+        model[0].weight.data[...] = n * n + 1
+        model(x)
+        ema.update()
+        history.append(n * n + 1)
+    expected = history[0]
+    for value in history[1:]:
+        expected = 0.75 * expected + 0.25 * value
+    close(ema.module[0].weight, np.full((3, 2), expected), rtol=1e-6)
+    close(ema.module[1].running_var, model[1].running_var)
+    assert ema.module[1].num_batches_tracked == 4 and not any(
+        p.requires_grad for p in ema.module.parameters()
+    )
+    assert ema(x).shape == (5, 3) and model[0].weight.requires_grad
+
+
+def test_ema_of_a_weight_that_two_layers_share():
+    model = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False))
+    model[1].weight = model[0].weight
+    ema = optim.EMA(model, decay=0.5)
+    for value in (1.0, 2.0, 4.0):
+        model[0].weight.data[...] = value
+        ema.update()
+    assert ema.module[0].weight is ema.module[1].weight
+    close(ema.module[0].weight, np.full((2, 2), 2.75))
+
+
+if __name__ == "__main__":
+    import torch
+
+    torch.set_default_dtype(torch.float64)
+    for text in KNOWN:
+        found = steps(text, torch.optim, lambda a, grad: torch.tensor(a, requires_grad=grad))
+        print(f'    "{text}":\n        {[float(f"{x:.12g}") for x in found]},')
