@@ -100,7 +100,7 @@ def test_layers_take_any_penalty_for_the_weight_and_for_the_bias_if_named():
     assert (
         repr(both) == "Linear(in_features=3, out_features=2, penalty=L1(0.1), bias_penalty=L2(0.2))"
     )
-    assert "L1(0.1), L2(0.2) on the bias" in mg.summary(both, 3)
+    assert "L1(0.1), L2(0.2) on the bias" in str(mg.summary(both, 3))
     with pytest.raises(ValueError, match=r"bias_penalty=L2\(0.2\), but there is no bias"):
         nn.Linear(3, 2, bias=False, bias_penalty=nn.L2(0.2))
 
