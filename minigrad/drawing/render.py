@@ -134,6 +134,9 @@ class Drawing(graphviz.Digraph):
             graphviz.view(str(path))
         return str(path)
 
+    def __repr__(self):
+        return self.text
+
     def _repr_mimebundle_(self, include=None, exclude=None, **_):
         """For a notebook: the picture and the text, or, without a renderer, the reason."""
         try:
