@@ -50,7 +50,7 @@ display(mg.draw(loss, grads="run"))
 
 # %%
 Path("out").mkdir(exist_ok=True)
-mg.to_html(loss, "out/loss.html")
+_ = mg.to_html(loss, "out/loss.html")
 
 # %% [markdown]
 # ## Derivatives of derivatives
@@ -155,56 +155,58 @@ display(wrong)
 # state of the optimizer, the place in the data, and the random state.
 
 # %%
-figure, axis = plt.subplots(figsize=(7, 3), layout="constrained")
-plt.close(figure)
-curve = display(figure, display_id=True)
+optimizer = optim.Adam(model.parameters(), lr=3e-3)
+batches = mg.data.Batches(*training, batch_size=32)
 
 
-def accuracy(model, images, labels):
-    """In evaluation mode dropout does nothing."""
-    model.eval()
-    with mg.no_grad():
-        right = (model(images).numpy().argmax(axis=1) == labels).mean()
-    model.train()
-    return right
-
-
-def train(model, optimizer, batches, until, points=None):
-    while batches.epoch < until:
+def train(epochs):
+    """Trains until there were so many epochs. Yields after each of them."""
+    while batches.epoch < epochs:
         for images, labels in batches:
             optimizer.zero_grad()
             loss = F.cross_entropy(model(images), labels) + model.penalty()
             loss.backward()
             optimizer.step()
-        if points is not None:
-            points.append([accuracy(model, *training), accuracy(model, *validation)])
-            axis.clear()
-            axis.plot(np.array(points), label=["training, a fifth of it wrong", "new digits"])
-            axis.set(xlabel="epoch", ylabel="share of right labels", xlim=(0, 30), ylim=(0, 1))
-            axis.legend(loc="lower right")
-            if curve:
-                curve.update(figure)
+        yield batches.epoch
 
 
-optimizer, points = optim.Adam(model.parameters(), lr=3e-3), []
-batches = mg.data.Batches(*training, batch_size=32)
-train(model, optimizer, batches, 15, points)
-state = {"model": model, "optimizer": optimizer, "batches": batches, "rng": mg.get_rng_state()}
-mg.save(state, "out/tour.npz")
-train(model, optimizer, batches, 30, points)
-print(f"right on new digits: {points[-1][1]:.1%}")
+def accuracy(images, labels):
+    model.eval()  # no dropout
+    with mg.no_grad():
+        right = model(images).numpy().argmax(axis=1) == labels
+    model.train()
+    return right.mean()
+
+
+points = []
+figure, axis = plt.subplots(figsize=(7, 3), layout="constrained")
+plt.close(figure)  # else the notebook shows it once more at the end of this cell
+curve = display(figure, display_id=True)
+for epoch in train(30):
+    points.append((epoch, accuracy(*training), accuracy(*validation)))
+    epochs, *accuracies = np.transpose(points)
+    axis.clear()
+    axis.plot(epochs, accuracies[0], "--", label="training digits, a fifth with wrong labels")
+    axis.plot(epochs, accuracies[1], label="new digits")
+    axis.set(xlabel="epoch", ylabel="share of right labels", xlim=(0, 30), ylim=(0, 1))
+    axis.legend(loc="lower right")
+    if curve:  # in a notebook
+        curve.update(figure)
+    if epoch == 15:
+        parts = {"model": model, "optimizer": optimizer, "batches": batches}
+        mg.save(parts | {"rng": mg.get_rng_state()}, "out/tour.npz")
+print(f"right labels for new digits: {points[-1][2]:.1%}")
 
 # %% [markdown]
-# A new process would load the checkpoint and go on, to the same bits:
+# From the checkpoint after 15 epochs the training goes on to the same bits.
 
 # %%
-after = model[0].weight.numpy().copy()
-saved = mg.load("out/tour.npz")
-for name in ("model", "optimizer", "batches"):
-    state[name].load_state_dict(saved[name])
+before, saved = model[0].weight.numpy().copy(), mg.load("out/tour.npz")
+for name, part in parts.items():
+    part.load_state_dict(saved[name])
 mg.set_rng_state(saved["rng"])
-train(model, optimizer, batches, 30)
-np.testing.assert_array_equal(model[0].weight.numpy(), after)
+assert list(train(30)) == list(range(16, 31))
+np.testing.assert_array_equal(model[0].weight.numpy(), before)
 
 # %% [markdown]
 # ## Zeros that are zeros
@@ -231,21 +233,30 @@ display(mg.sparsity(model))
 w = mg.Tensor([0.5, -1.0], requires_grad=True, name="w")
 display(mg.write_out(np.sum(np.tanh(w) * w)))
 
-# %%
-step = mg.compile(lambda x, y: F.cross_entropy(model(x), y) + model.penalty())
-mg.manual_seed(1)
-for _ in range(5):
-    optimizer.zero_grad()
-    compiled = step(images, labels)
-grads = [p.grad.numpy() for p in model.parameters()]
 
-mg.manual_seed(1)
-for _ in range(5):
-    optimizer.zero_grad()
-    eager = F.cross_entropy(model(images), labels) + model.penalty()
-    eager.backward()
-assert compiled.item() == eager.item()
-assert all(np.array_equal(g, p.grad.numpy()) for g, p in zip(grads, model.parameters()))
+# %%
+def loss_of(images, labels):
+    return F.cross_entropy(model(images), labels) + model.penalty()
+
+
+def five(step):
+    """The loss and a gradient of the fifth step."""
+    mg.manual_seed(1)  # the same masks
+    for _ in range(5):  # the first steps of a program are also compared with eager ones
+        optimizer.zero_grad()
+        loss = step(images, labels)
+    return loss.item(), model[0].weight.grad.numpy()
+
+
+def eager(images, labels):
+    loss = loss_of(images, labels)
+    loss.backward()
+    return loss
+
+
+(here, gradient), (there, same) = five(eager), five(mg.compile(loss_of))
+assert here == there and np.array_equal(gradient, same)
+print(f"eager {here:.9f}, compiled {there:.9f}, the gradients have the same bits")
 
 # %% [markdown]
 # ## A new op

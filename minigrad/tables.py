@@ -30,16 +30,18 @@ class Table:
     def _repr_html_(self):
         head, *rows = self.lines()
         body = [self._row("th", head), *(self._row("td", row) for row in rows)]
-        parts = ["<table>", *body, "</table>"] if rows else []
-        return "".join([*parts, *(f"<p>{escape(note)}</p>" for note in self.notes())])
+        if self.sums:
+            body[-self.sums] = body[-self.sums].replace("style='", "style='border-top:1px solid;")
+        notes = [f"<p>{escape(note)}</p>" for note in self.notes()]
+        return "".join([*(["<table>", *body, "</table>"] if rows else []), *notes])
 
     def _row(self, tag, texts):
         cells = []
         for i, text in enumerate(texts):
-            side, text = "right" if i in self.right else "left", escape(text)
+            side, shown = "right" if i in self.right else "left", escape(text)
             if text in COLOURS:
-                text = f"<b style='color:{COLOURS[text]}'>{text}</b>"
-            cells.append(f"<{tag} style='text-align:{side}'>{text}</{tag}>")
+                shown = f"<b style='color:{COLOURS[text]}'>{shown}</b>"
+            cells.append(f"<{tag} style='text-align:{side}'>{shown}</{tag}>")
         return f"<tr>{''.join(cells)}</tr>"
 
 
