@@ -5,6 +5,7 @@
 
 # %%
 from pathlib import Path
+from tempfile import mkdtemp
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -49,8 +50,8 @@ display(mg.draw(loss, grads="run"))
 # backward, op by op, with the source of each rule and the numbers that it returns.
 
 # %%
-Path("out").mkdir(exist_ok=True)
-_ = mg.to_html(loss, "out/loss.html")
+folder = Path(mkdtemp())
+_ = mg.to_html(loss, folder / "loss.html")
 
 # %% [markdown]
 # ## Derivatives of derivatives
@@ -194,14 +195,14 @@ for epoch in train(30):
         curve.update(figure)
     if epoch == 15:
         parts = {"model": model, "optimizer": optimizer, "batches": batches}
-        mg.save(parts | {"rng": mg.get_rng_state()}, "out/tour.npz")
+        mg.save(parts | {"rng": mg.get_rng_state()}, folder / "tour.npz")
 print(f"right labels for new digits: {points[-1][2]:.1%}")
 
 # %% [markdown]
 # From the checkpoint after 15 epochs the training goes on to the same bits.
 
 # %%
-before, saved = model[0].weight.numpy().copy(), mg.load("out/tour.npz")
+before, saved = model[0].weight.numpy().copy(), mg.load(folder / "tour.npz")
 for name, part in parts.items():
     part.load_state_dict(saved[name])
 mg.set_rng_state(saved["rng"])

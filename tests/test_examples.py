@@ -31,6 +31,8 @@ SCRIPTS = {  # the pictures that each writes
     "variance_shift": ["variance_shift.png"],
     "char_transformer": ["char_transformer.png"],
     "seq_gru": ["seq_gru.png"],
+    "saliency": ["saliency.png"],
+    "hessian": ["hessian.png"],
 }
 # Fewer steps than --quick takes, where steps cost more than all the rest.
 FEWER = {"regularization": 20, "char_transformer": 5, "variance_shift": 20}
@@ -643,6 +645,72 @@ def test_the_gru_reads_rows_and_has_its_masks_at_the_right_places(script):
         "recurrent": state,
         "variational + recurrent": sorted(up["same"] + state),
     }
+
+
+# ------------------------------------------------------------------ gradients, and their gradients
+
+
+def test_the_gradient_of_a_relu_network_is_the_product_of_its_weights_that_are_on(script):
+    pytest.importorskip("tqdm")
+    saliency = script("saliency")
+    x = np.random.default_rng(0).random((40, 64)).astype(np.float32)
+    model = saliency["fit"](x, np.arange(40) % 10, 3, seed=0)
+    best, gradients = saliency["saliency"](model, x)
+    np.testing.assert_array_equal(best, model(x).argmax(axis=1))
+    right = saliency["in_closed_form"](model, x, best)
+    np.testing.assert_allclose(gradients, right, atol=1e-6 * np.abs(right).max())
+    # a step that passes no kink moves the score along the gradient
+    step = 1e-3 * np.random.default_rng(1).standard_normal(x.shape).astype(np.float32)
+    near = saliency["in_closed_form"](model, x + step, best)
+    same = np.all(near == right, axis=1)
+    moved = (model(x + step).numpy() - model(x).numpy())[np.arange(40), best]
+    assert same.any()
+    np.testing.assert_allclose(moved[same], np.sum(right * step, axis=1)[same], atol=1e-6)
+
+
+def test_pixels_are_blanked_in_their_order(script):
+    pytest.importorskip("tqdm")
+    saliency = script("saliency")
+    x, mean = np.ones((2, 64)), np.zeros(64)
+    score = lambda x: np.stack([1 - x[:, 3], x[:, 3]], axis=1)  # class 1 while pixel 3 is there
+    orders = np.array([[3, *range(4, 64)], [*range(4, 64), 3]])
+    right = saliency["blanked"](score, x, np.ones(2, int), orders, mean)
+    assert right == [100] + 32 * [50] and np.all(x == 1)
+
+
+def test_the_hessian_is_that_of_differences_and_of_a_sum_of_squares(script):
+    pytest.importorskip("tqdm")
+    hessian = script("hessian")
+    w = np.random.default_rng(3).standard_normal(7)
+    value, g, h = hessian["derivatives"](w)
+    assert abs(value - hessian["in_numpy"](w)) < 1e-14
+    apart = h - hessian["hessian_without_rules"](w)
+    assert np.abs(apart).max() < 1e-6 * np.abs(h).max()
+    np.testing.assert_allclose(h, h.T, atol=1e-13)
+    # by the last bias d, the loss is the mean of (d + ...)^2, and 0.01 d^2
+    assert abs(h[-1, -1] - 2.02) < 1e-13
+
+
+def test_descent_shrinks_and_newton_squares_the_distance_to_the_minimum(script):
+    pytest.importorskip("tqdm")
+    hessian = script("hessian")
+    start = np.random.default_rng(0).standard_normal(7)
+    path = hessian["descent"](start, 0.1, 1000)
+    minimum = hessian["newton"](path[-1], 8)[-1]
+    curvatures, directions = np.linalg.eigh(hessian["derivatives"](minimum)[2])
+    assert curvatures[0] > 0 and hessian["slope"](minimum) < 1e-14
+    for i in (0, -1):
+        near = minimum + 1e-6 * directions[:, i]
+        after = hessian["descent"](near, 0.1, 1)[-1] - minimum
+        shrunk = 1e-6 * (1 - 0.1 * curvatures[i]) * directions[:, i]
+        np.testing.assert_allclose(after, shrunk, atol=1e-10)
+    near = minimum + 1e-3 * directions[:, 0]
+    distances = np.linalg.norm(hessian["newton"](near, 2) - minimum, axis=1)
+    assert distances[1] < 100 * distances[0] ** 2 and distances[2] < 100 * distances[1] ** 2
+    saddle = hessian["newton"](path[100], 8)[-1]  # it goes to any point without slope
+    assert hessian["slope"](saddle) < 1e-12
+    assert np.linalg.eigvalsh(hessian["derivatives"](saddle)[2])[0] < -0.1
+    assert hessian["in_numpy"](saddle) > hessian["in_numpy"](path[100])
 
 
 # -------------------------------------------------------------------------------------------- Keras
