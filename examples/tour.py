@@ -39,19 +39,17 @@ display(x.grad)
 
 # %% [markdown]
 # ## The picture
-# Each node shows its value, and each arrow the size of the gradient that flows back along it.
-# x is used twice: the two contributions are added.
+# Each node shows its value and its gradient. x is used twice: the two contributions are added.
 
 # %%
 display(mg.draw(loss, grads="run"))
 
 # %% [markdown]
-# `mg.to_html(loss, "loss.html")` writes a page that steps through this graph, forward and
-# backward, op by op, with the source of each rule and the numbers that it returns.
+# `mg.to_html` makes a page that steps through this graph, forward and backward, op by op, with the
+# source of each rule and the numbers that it returns. `mg.to_html(loss, "loss.html")` writes it.
 
 # %%
-folder = Path(mkdtemp())
-_ = mg.to_html(loss, folder / "loss.html")
+display(mg.to_html(loss))
 
 # %% [markdown]
 # ## Derivatives of derivatives
@@ -179,7 +177,7 @@ def accuracy(images, labels):
     return right.mean()
 
 
-points = []
+folder, points = Path(mkdtemp()), []
 figure, axis = plt.subplots(figsize=(7, 3), layout="constrained")
 plt.close(figure)  # else the notebook shows it once more at the end of this cell
 curve = display(figure, display_id=True)

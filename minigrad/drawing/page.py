@@ -140,6 +140,21 @@ def grey_levels(tensor):
 # -------------------------------------------------------------------------------------- the page
 
 
+class Page(str):
+    """The text of a page, which a notebook shows in its cell. `file`: where it was written."""
+
+    file = None
+
+    def _repr_html_(self):
+        size = 'width="100%" height="720" frameborder="0"'
+        return f'<iframe srcdoc="{html.escape(self)}" {size}></iframe>'
+
+    def __repr__(self):
+        remedy = 'to_html(loss, "loss.html") writes it to a file for a browser'
+        where = f"open {self.file} in a browser" if self.file else remedy
+        return f"<a page that steps through a graph: {where}>"
+
+
 @np.errstate(all="ignore")  # the page shows which numbers are not finite
 def to_html(root, path=None, *, gradient=None, **options):
     """A page in one file that steps through the graph of `root`, forward and backward.
@@ -149,8 +164,9 @@ def to_html(root, path=None, *, gradient=None, **options):
     options   the options of `draw`, for the picture. By default all modules are open
 
     `.grad` and the noise stay as they are, and the page loads nothing. Step 6 of backward is
-    `loss.html#b6`. Returns the page, a str. Raises TypeError if `root` is no Tensor, ValueError if
-    it is a leaf or its graph has more than 300 steps or nodes, RuntimeError if backward cannot run.
+    `loss.html#b6`. Returns the page, a str that a notebook shows in its cell. Raises TypeError if
+    `root` is no Tensor, ValueError if it is a leaf or its graph has more than 300 steps or nodes,
+    RuntimeError if backward cannot run.
     """
     if not isinstance(root, Tensor):
         raise TypeError(f"to_html: the root is one Tensor, not {type(root).__name__}.")
@@ -171,9 +187,10 @@ def to_html(root, path=None, *, gradient=None, **options):
     parts = {"title": html.escape(short(title, 80)), "picture": _drawn(picture)}
     parts["story"] = text.replace("<", "\\u003c")  # no text may end its script
     template = (Path(__file__).parent / "page.html").read_text(encoding="utf-8")
-    page = re.sub("<!--(title|picture|story)-->", lambda match: parts[match[1]], template)
+    page = Page(re.sub("<!--(title|picture|story)-->", lambda match: parts[match[1]], template))
     if path is not None:
-        Path(path).write_text(page, encoding="utf-8")
+        page.file = Path(path).absolute()
+        page.file.write_text(page, encoding="utf-8")
     return page
 
 

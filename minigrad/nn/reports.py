@@ -1,11 +1,17 @@
 """Tables of the layers of a model, and of the zeros in its parameters."""
 
+from collections import Counter
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
+from ..array import as_list, data_of
+from ..blocks import ModeBlock
 from ..engine import Tensor
-from ..modes import no_grad
+from ..graph import nodes
+from ..modes import recording
+from ..names import split_scope
 from ..noise import frozen_noise
 from ..tables import Table
 from .module import Module
@@ -13,30 +19,59 @@ from .module import Module
 __all__ = ["sparsity", "summary"]
 
 
-class Summary(Table):
-    """The layers of a model.
+# The bilinear ops of layers. Their other ops cost little beside these.
+PRODUCTS = {"matmul", "linear", "einsum", "convolve", "convolve_input"}
 
-    rows                 (name, class, output shape, number of parameters, penalties) of each layer
-    parameters, trained  how many numbers the model has in its parameters, and how many are trained
+
+class Layer(NamedTuple):
+    """A row of a Summary.
+
+    name        the path of the layer and its type: `encoder.0 (Linear)`
+    shape       the shape of its result, or the type of a result that is no Tensor, or "not called"
+    parameters  how many numbers it holds, without the modules inside it
+    mult_adds   how many products it adds up in matrix products and convolutions, for one sample
+    penalty     the penalties that it declares
     """
 
-    right = (2,)
+    name: str
+    shape: str
+    parameters: int
+    mult_adds: int
+    penalty: str
 
-    def __init__(self, rows, parameters, trained):
-        self.rows, self.parameters, self.trained = rows, parameters, trained
+
+class Summary(Table):
+    """The layers of a model and what they cost. Printed, it is a table.
+
+    layers               a Layer for each module with parameters, products or no modules inside
+    parameters, trained  how many numbers the model holds, and how many of them are trained
+    mult_adds            the sum over all layers, for one sample
+    memory               bytes: of the "parameters", and of the "results" of one sample that a graph
+                         in evaluation mode keeps for backward
+    """
+
+    right = 2, 3
+
+    def __init__(self, layers, parameters, results):
+        self.layers = layers
+        self.parameters = sum(p.size for p in parameters)
+        self.trained = sum(p.size for p in parameters if p.requires_grad)
+        self.mult_adds = sum(layer.mult_adds for layer in layers)
+        self.memory = {"parameters": sum(p.data.nbytes for p in parameters), "results": results}
 
     def lines(self):
-        rows = [("layer", "output shape", "parameters", "penalty")]
-        for name, kind, shape, count, penalty in self.rows:
-            rows.append((f"{name} ({kind})" if name else kind, shape, f"{count:,}", penalty))
-        return rows
+        numbers = ((*row[:2], f"{row[2]:,}", f"{row[3]:,}", row[4]) for row in self.layers)
+        return [("layer", "output shape", "parameters", "mult-adds", "penalty"), *numbers]
 
     def notes(self):
-        return [f"{self.parameters:,} parameters, {self.trained:,} of them trained"]
+        sizes = {name: f"{size / 1000:,.1f} kB" for name, size in self.memory.items()}
+        counts = f"{self.parameters:,} parameters ({sizes['parameters']})"
+        yield f"{counts}, {self.trained:,} of them trained"
+        yield f"one sample: {self.mult_adds:,} mult-adds, {sizes['results']} kept for backward"
 
 
 def summary(model, input_shape, dtype=np.float32):
-    """The layers of a model as a Summary: output shape (the batch is None), parameters, penalty.
+    """A Summary of the layers: output shapes (None stands for the batch), parameters and costs.
 
     input_shape  the shape of the input without the batch, a number or a tuple
     dtype        of the input: int for a model that begins with an Embedding
@@ -44,31 +79,56 @@ def summary(model, input_shape, dtype=np.float32):
     The model runs once on zeros in evaluation mode; its modes, gradients and noise stay as they
     are. Errors of the model pass through.
     """
-    shapes = {}  # module -> the shape of its result, or the class of the result if it is no Tensor
+    shapes, made = {}, []  # shapes: module -> the shape of its result, or the type of the result
 
     def noted(module, forward, *args, **kwargs):
         out = forward(*args, **kwargs)
         shapes[module] = (None, *out.shape[1:]) if isinstance(out, Tensor) else type(out).__name__
+        made.extend(x for x in as_list(out) if isinstance(x, Tensor))
         return out
 
-    with model.put_back(), no_grad(), frozen_noise():
+    samples = 2  # a batch norm may need two samples
+    with model.put_back(), Recorded(), frozen_noise():
         for module in model.eval().modules():
             module.forward = partial(noted, module, module.forward)
-        samples = 2  # a batch norm may need two samples
-        model(Tensor(np.zeros((samples, *np.atleast_1d(input_shape).tolist()), dtype)))
-    rows = []
+        shape = samples, *np.atleast_1d(input_shape).tolist()
+        model(Tensor(np.zeros(shape, dtype), name="x"))  # with a name all is recorded
+    results = [node for node in nodes(made) if node.args]
+    products = Counter()
+    for node in results:
+        if modules := split_scope(node.scope)[0]:
+            products[modules[-1][1]] += _products(node)
+    layers = []
     for name, module in model.named_modules():
         children = [child for _, child in module.named_children()]
         inside = {id(p) for child in children for p in child.parameters()}
         count = sum(p.size for p in module.parameters() if id(p) not in inside)
-        if count or not children:
+        if count or products[module] or not children:
             penalties = (module.weight_penalty, ""), (module.bias_penalty, " on the bias")
             penalty = ", ".join(f"{p}{where}" for p, where in penalties if p)
-            shape = str(shapes.get(module, "not called"))
-            rows.append((name, type(module).__name__, shape, count, penalty))
-    total = sum(p.size for p in model.parameters())
-    trained = sum(p.size for p in model.parameters() if p.requires_grad)
-    return Summary(rows, total, trained)
+            label = f"{name} ({type(module).__name__})" if name else type(module).__name__
+            shape, cost = str(shapes.get(module, "not called")), products[module] // samples
+            layers.append(Layer(label, shape, count, cost, penalty))
+    arrays = (node.data if node.data.base is None else node.data.base for node in results)
+    kept = sum({id(array): array.nbytes for array in arrays}.values())
+    return Summary(layers, list(model.parameters()), kept // samples)
+
+
+class Recorded(ModeBlock):
+    """Inside this block results are recorded, also inside no_grad."""
+
+    mode, value = recording, True
+
+
+def _products(node):
+    """How many products a result adds up: its sum, if all entries of its operands were 1."""
+    if node.op.name not in PRODUCTS:
+        return 0
+    arguments = []
+    for name, rule, a in zip(node.op.names, node.op.rules, node.args):
+        ones = np.ones_like(data_of(a)) if rule else a
+        arguments.append(None if name == "bias" else ones)
+    return int(np.sum(node.op.forward(*arguments), dtype=float))
 
 
 class Sparsity(Table):
@@ -77,7 +137,7 @@ class Sparsity(Table):
     entries, zeros, small  {name: count}; `small` counts entries that are not 0, but below `near`
     """
 
-    right, sums = (1, 2, 3), 1
+    right = 1, 2, 3
 
     def __init__(self, named, near):
         arrays = {name: np.abs(p.data) for name, p in named}
@@ -86,24 +146,21 @@ class Sparsity(Table):
         self.zeros = {name: int(np.sum(a == 0)) for name, a in arrays.items()}
         self.small = {name: int(np.sum((a > 0) & (a < near))) for name, a in arrays.items()}
 
-    def totals(self):
-        """The numbers of entries, of zeros and of small entries in all parameters."""
-        return [sum(count.values()) for count in (self.entries, self.zeros, self.small)]
-
     def lines(self):
-        named = [(n, self.entries[n], self.zeros[n], self.small[n]) for n in self.entries]
-        rows = [("parameter", "entries", "exact zeros", f"below {self.near:g}")]
-        for name, n, *parts in [*named, ("all", *self.totals())]:
+        counts = self.entries, self.zeros, self.small
+        rows = [(name, *(count[name] for count in counts)) for name in self.entries]
+        rows.append(("all", *(sum(count.values()) for count in counts)))
+        lines = [("parameter", "entries", "exact zeros", f"below {self.near:g}")]
+        for name, n, *parts in rows:
             shares = [f"{part:,} ({part / n:.0%})" if n else "0" for part in parts]
-            rows.append((name, f"{n:,}", *shares))
-        return rows
+            lines.append((name, f"{n:,}", *shares))
+        return lines
 
     def notes(self):
-        _, zeros, small = self.totals()
-        text = f"{zeros:,} exact zeros, {small:,} more below {self.near:g}."
-        if small and not zeros:
-            text += " Subgradient steps do not reach 0; use optim.ProximalSGD."
-        return [text]
+        zeros, small = sum(self.zeros.values()), sum(self.small.values())
+        remedy = " Subgradient steps do not reach 0; use optim.ProximalSGD."
+        told = f"{zeros:,} exact zeros, {small:,} more below {self.near:g}."
+        yield told + remedy * bool(small and not zeros)
 
 
 def sparsity(model, near=1e-3):

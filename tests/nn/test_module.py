@@ -1,5 +1,6 @@
 """Modules: names, modes, saving, layers, penalties, summaries, scopes and streams of noise."""
 
+import contextlib
 import copy
 import inspect
 import math
@@ -7,6 +8,7 @@ import os
 import pathlib
 import pickle
 import stat
+import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
@@ -1016,23 +1018,70 @@ def summed_model():
 def test_the_summary_is_a_table_of_the_layers():
     model = summed_model()
     model.out.weight.requires_grad = False
-    assert str(mg.summary(model, 784)) == (
-        "layer               output shape  parameters  penalty\n"
-        "--------------------------------------------------------\n"
-        "encoder.0 (Linear)  (None, 100)       78,500  L2(0.001)\n"
-        "encoder.1 (ReLU)    (None, 100)            0\n"
-        "drop (Dropout)      (None, 100)            0\n"
-        "out (Linear)        (None, 10)         1,000  L1(0.0001)\n"
-        "--------------------------------------------------------\n"
-        "79,500 parameters, 78,500 of them trained"
+    summary = mg.summary(model, 784)
+    assert str(summary) == (
+        "layer               output shape  parameters  mult-adds  penalty\n"
+        "-------------------------------------------------------------------\n"
+        "encoder.0 (Linear)  (None, 100)       78,500     78,400  L2(0.001)\n"
+        "encoder.1 (ReLU)    (None, 100)            0          0\n"
+        "drop (Dropout)      (None, 100)            0          0\n"
+        "out (Linear)        (None, 10)         1,000      1,000  L1(0.0001)\n"
+        "-------------------------------------------------------------------\n"
+        "79,500 parameters (318.0 kB), 78,500 of them trained\n"
+        "one sample: 79,400 mult-adds, 0.8 kB kept for backward"
     )
+    assert (summary.parameters, summary.trained, summary.mult_adds) == (79_500, 78_500, 79_400)
+    assert summary.memory == {"parameters": 4 * 79_500, "results": 4 * (100 + 100 + 10)}
+    assert summary.layers[3] == ("out (Linear)", "(None, 10)", 1000, 1000, "L1(0.0001)")
+
+
+def test_a_notebook_shows_the_summary_and_the_sparsity_as_tables():
+    class Odd(nn.Linear):
+        pass
+
+    Odd.__name__ = "<b>"
+    model = Odd(3, 2)
+    for report, rows in ((mg.summary(model, 3), 2), (mg.sparsity(model), 4)):
+        table, *notes = ET.fromstring(f"<div>{report._repr_html_()}</div>")
+        assert [e.tag for e in notes] == ["p"] * len(notes) and len(table) == rows
+        told = ["  ".join(cell.text or "" for cell in row) for row in table]
+        lines = [line.split() for line in str(report).splitlines() if not line.startswith("--")]
+        assert [row.split() for row in told] + [note.text.split() for note in notes] == lines
+        styles = {cell.get("style") for row in table for cell in row[2:3]}
+        assert styles == {"text-align:right"}
+
+
+@pytest.mark.parametrize(
+    "layer, shape, products",
+    [
+        (lambda: nn.Linear(5, 3), (7, 5), 7 * 5 * 3),
+        (lambda: nn.Conv2d(4, 6, 3, stride=2, groups=2), (4, 9, 9), 6 * 4 * 4 * 2 * 9),
+        (lambda: nn.ConvTranspose2d(2, 3, 2, stride=2), (2, 4, 4), 3 * 8 * 8 * 2),
+        (lambda: nn.MultiheadAttention(8, 2, batch_first=True), (5, 8), 4 * 5 * 64 + 2 * 5 * 5 * 8),
+        (lambda: nn.GRU(6, 5, batch_first=True), (4, 6), 4 * 3 * 5 * (6 + 5)),
+        (lambda: nn.Sequential(nn.BatchNorm1d(3), nn.ReLU()), 3, 0),
+    ],
+)
+@pytest.mark.parametrize("recorded", [True, False])
+def test_the_summary_counts_the_products_of_one_sample(layer, shape, products, recorded):
+    class Model(nn.Module):
+        def __init__(self):
+            self.layer = layer()
+
+        def forward(self, x):
+            attends = isinstance(self.layer, nn.MultiheadAttention)
+            return self.layer(x, x, x) if attends else self.layer(x)
+
+    with contextlib.nullcontext() if recorded else mg.no_grad():
+        summary = mg.summary(Model(), shape)
+    assert summary.mult_adds == sum(row.mult_adds for row in summary.layers) == products
+    assert summary.memory["results"] > 0 and modes.recording.get()
 
 
 def test_the_summary_of_a_single_layer_and_of_a_shape_with_several_axes():
-    assert "\nLinear  (None, 2)              8\n" in str(mg.summary(nn.Linear(3, 2), 3))
-    assert "0 (Flatten)  (None, 12)" in str(
-        mg.summary(nn.Sequential(nn.Flatten(), nn.Linear(12, 1)), (3, 4))
-    )
+    assert "\nLinear  (None, 2)              8          6\n" in str(mg.summary(nn.Linear(3, 2), 3))
+    model = nn.Sequential(nn.Flatten(), nn.Linear(12, 1))
+    assert "0 (Flatten)  (None, 12)" in str(mg.summary(model, (3, 4)))
 
 
 def test_the_summary_of_a_model_that_takes_whole_numbers():
@@ -1050,8 +1099,8 @@ def test_the_summary_shows_a_layer_that_is_not_called():
         def forward(self, x):
             return self.used(x)
 
-    (line,) = [line for line in str(mg.summary(Idle(), 2)).splitlines() if line.startswith("idle")]
-    assert line.split() == ["idle", "(Linear)", "not", "called", "6"]
+    (row,) = [row for row in mg.summary(Idle(), 2).layers if row.name.startswith("idle")]
+    assert row == ("idle (Linear)", "not called", 6, 0, "")
 
 
 class Raising(nn.Module):
@@ -1405,7 +1454,7 @@ def test_a_layer_is_one_class():
     np.testing.assert_allclose(layer.penalty().item(), 0.1 * np.sum(abs(weight)) + 0.4, rtol=1e-12)
     x = mg.Tensor(np.random.default_rng(1).standard_normal((4, 3)), True)
     assert mg.check_graph(np.sum(np.sin(layer(x))))
-    assert "(None, 2)             20  L1(0.1), L2(0.2) on the bias" in str(mg.summary(layer, 3))
+    assert mg.summary(layer, 3).layers[0].penalty == "L1(0.1), L2(0.2) on the bias"
     assert Bilinear(3, 2, bias=False, init=nn.zeros).weight.tolist() == np.zeros((2, 3, 3)).tolist()
 
 
