@@ -118,14 +118,17 @@ def adding():
     return re.findall(r"```python\n(.*?)```", section, re.S)
 
 
-@pytest.mark.parametrize("name", ["my_ops", "my_penalties", "my_noise"])
-def test_what_the_readme_adds_is_one_file_and_is_proved(name, tmp_path):
-    (code,) = [block for block in adding() if block.startswith(f"# {name}.py\n")]
-    (tmp_path / f"{name}.py").write_text(code, encoding="utf-8")
-    command = re.search(rf"`python (-m minigrad.check {name}.py)`", README)[1]
+@pytest.mark.parametrize("file", ["my_ops.py", "my_penalties.py", "examples/my_noise.py"])
+def test_what_the_readme_adds_is_one_file_and_is_proved(file, tmp_path):
+    folder = ROOT
+    if "/" not in file:
+        folder = tmp_path
+        (code,) = [block for block in adding() if block.startswith(f"# {file}\n")]
+        (tmp_path / file).write_text(code, encoding="utf-8")
+    command = re.search(rf"`python (-m minigrad.check {file})`", README)[1]
     done = subprocess.run(
         [sys.executable, *command.split()],
-        cwd=tmp_path,
+        cwd=folder,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
@@ -195,6 +198,23 @@ def test_the_commands_of_the_readme_are_one_line_each_and_ci_runs_the_tests():
     assert commands[0].endswith("examples/regularization.py") and commands[1].endswith(
         "pytest -n 2"
     )
+
+
+@pytest.mark.parametrize("page", sorted(ROOT.glob("**/README.md")), ids=lambda p: p.parent.name)
+def test_links_of_a_page_lead_to_files_and_headings(page):
+    text = page.read_text(encoding="utf-8")
+    links = re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", text)
+    for path, anchor in links:
+        target = page.parent / path if path else page
+        assert target.exists(), path
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", target.read_text(encoding="utf-8"), re.M)
+            names = [re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in headings]
+            assert anchor in names, anchor
+
+
+def test_the_readme_is_short():
+    assert len(README.splitlines()) <= 280
 
 
 def test_the_digits_are_whole():
