@@ -63,10 +63,10 @@ def test_the_cells_of_the_last_step_run_as_a_notebook_does(monkeypatch, capsys):
 @percent_files
 def test_jupyter_executes_a_percent_file(path, monkeypatch):
     """As `jupytext --to ipynb FILE` and `jupyter nbconvert --execute --to html` do."""
-    jupytext = pytest.importorskip("jupytext")
-    nbclient = pytest.importorskip("nbclient")
-    nbconvert = pytest.importorskip("nbconvert")
-    pytest.importorskip("ipykernel")
+    remedy = "no Jupyter: pip install -e '.[notebooks]'"
+    jupytext = pytest.importorskip("jupytext", reason=remedy)
+    nbclient = pytest.importorskip("nbclient", reason=remedy)
+    nbconvert = pytest.importorskip("nbconvert", reason=remedy)
     monkeypatch.setenv("PYTHONPATH", str(EXAMPLES.parent))
     notebook = jupytext.read(path)
     resources = {"metadata": {"path": str(path.parent)}}
