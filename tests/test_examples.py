@@ -302,6 +302,8 @@ def test_every_row_is_in_one_batch_of_an_epoch_but_the_last_incomplete_batch(scr
     batches = list(itertools.islice(script("study")["shuffled"](10, 0, batch=3), 6))
     assert all(len(np.unique(np.concatenate(batches[i : i + 3]))) == 9 for i in (0, 3))
     assert not np.array_equal(batches[:3], batches[3:])
+    with pytest.raises(ValueError, match="9 rows make no batch of 10"):
+        next(script("study")["shuffled"](9, 0, batch=10))
 
 
 def test_the_table_of_methods(script, capsys):
