@@ -105,6 +105,9 @@ class Drawing(graphviz.Digraph):
         self.names = {node.id: node.path() for node in picture.nodes}
         self.text = text(picture)
 
+    def __repr__(self):
+        return self.text
+
     def pipe(self, format=None, *_, engine=None, encoding=None, **__):
         """The picture as bytes, or as text in `encoding`. Errors as for `render` in render.py."""
         picture = render(self.source, format or self.format)
@@ -133,9 +136,6 @@ class Drawing(graphviz.Digraph):
         if view:
             graphviz.view(str(path))
         return str(path)
-
-    def __repr__(self):
-        return self.text
 
     def _repr_mimebundle_(self, include=None, exclude=None, **_):
         """For a notebook: the picture and the text, or, without a renderer, the reason."""
