@@ -17,7 +17,7 @@ from .graph import nodes, program
 from .names import holders, leaf_names, modules_of, split_scope
 from .noise import Noise
 from .ops.penalties import norms, prox_of_sum, shrink
-from .tables import ruled
+from .tables import Table
 
 
 class Addend:
@@ -148,18 +148,17 @@ class Term(NamedTuple):
     parameters: tuple
 
 
-class Ledger(list):
+class Ledger(Table, list):
     """The Terms of a loss. Printed, it is a table."""
 
-    def __str__(self):
+    right, sums = (1, 2, 3), 1
+
+    def lines(self):
         rows = [("term", "value", "share", "|gradient|", "by")]
         for t in self:
             numbers = f"{t.value:.6g}", f"{t.share:.1%}", f"{t.gradient:.3g}"
             rows.append((t.name, *numbers, _listed(t.parameters)))
-        rows.append(("loss", f"{sum(t.value for t in self):.6g}", "", "", ""))
-        return ruled(rows, right=(1, 2, 3), footer=1)
-
-    __repr__ = __str__
+        return [*rows, ("loss", f"{sum(t.value for t in self):.6g}", "", "", "")]
 
 
 def _listed(names, most=4):
