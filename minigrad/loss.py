@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .array import as_list, data_of, is_recorded
+from .array import as_list, data_of, is_foreign, is_recorded
 from .engine import Tensor, grad, unbroadcast
 from .graph import nodes, program
 from .names import holders, leaf_names, modules_of, split_scope
@@ -34,7 +34,9 @@ class Addend:
 
     @property
     def value(self):
-        """What the part adds to the sum, as a number."""
+        """What the part adds to the sum, as a number; nan before a lazy array is computed."""
+        if self.node is not None and is_foreign(self.node.data):
+            return math.nan
         return float(np.sum(self.weight * (1.0 if self.node is None else self.node.data)))
 
     @property
