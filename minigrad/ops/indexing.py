@@ -4,10 +4,13 @@ An index has one part for each axis, or for several. Parts are operands. So a Te
 an argument of the node: a graph that runs again computes its indices again.
 """
 
+import math
 import numbers
+from operator import index as whole
 
 import numpy as np
 
+from ..array import is_recorded
 from ..engine import Tensor
 from ..registry import op
 
@@ -26,8 +29,13 @@ def scatter(x, shape, *index):
     out = np.zeros(shape, x.dtype)
     if PLAIN.issuperset(map(type, index)) or all(map(_names_once, index)):
         out[index] = x
-    else:
+    elif len(index) > 1 or len(shape) == 1:
         np.add.at(out, index, x)
+    else:  # NumPy adds numbers to a vector several times as fast as rows to a matrix
+        row = math.prod(shape[1:])
+        starts = np.multiply(index[0], row, dtype=np.intp)
+        places = np.add.outer(starts, np.arange(row))
+        np.add.at(out.reshape(-1), places.reshape(-1), np.broadcast_to(x, places.shape).reshape(-1))
     return out
 
 
@@ -37,7 +45,11 @@ def _names_once(i):
 
 
 def at(x, index):
-    """x[index] of a Tensor. Raises IndexError for an entry or an axis that x does not have."""
+    """x[index] of a Tensor.
+
+    Raises IndexError for an entry or an axis that x does not have, TypeError for a slice from or to
+    a number that belongs to a graph.
+    """
     if isinstance(index, tuple):
         return getitem(x, *map(_part, index))
     return getitem(x, _part(index))
@@ -45,8 +57,23 @@ def at(x, index):
 
 def _part(i):
     """A part of an index. An array is copied, so that later edits do not change the graph."""
-    if type(i) in PLAIN or isinstance(i, (Tensor, numbers.Integral)):
+    kind = type(i)
+    if kind is slice:
+        if type(i.start) in PLAIN and type(i.stop) in PLAIN and type(i.step) in PLAIN:
+            return i
+        return slice(*(_bound(b) for b in (i.start, i.stop, i.step)))
+    if kind in PLAIN or isinstance(i, (Tensor, numbers.Integral)):
         return i
     array = np.array(i)
     is_list = not isinstance(i, np.ndarray)
     return array.astype(int) if is_list and not array.size else array  # np.array([]) has floats
+
+
+def _bound(b):
+    """A bound of a slice, which a graph that runs again does not compute again, as an int."""
+    if is_recorded(b):
+        raise TypeError(
+            "getitem: a bound of a slice belongs to a graph, but it decides the shape of the "
+            "result. Pass t.item(), or take x[t + np.arange(n)] for n entries."
+        )
+    return b if b is None else whole(b)
