@@ -13,6 +13,7 @@ import numpy as np
 
 from ..noise import effect
 from ..ops import standardize
+from ..ops.reductions import var
 from ..registry import composition
 from .checks import check_divides, check_shapes
 
@@ -59,9 +60,8 @@ def batch_norm(
 
 def move_statistics(running_mean, running_var, x, axes, momentum):
     """Moves running statistics, arrays or None, towards the statistics of x over `axes`."""
-    mean = np.mean(x, axis=axes, keepdims=True)
-    _move(running_mean, mean.ravel(), momentum)
-    _move(running_var, np.var(x, axis=axes, ddof=1, mean=mean), momentum)
+    _move(running_mean, np.mean(x, axis=axes), momentum)
+    _move(running_var, var(x, axes, ddof=1), momentum)
 
 
 def _move(running, batch, momentum):

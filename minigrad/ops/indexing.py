@@ -32,9 +32,8 @@ def scatter(x, shape, *index):
     elif len(index) > 1 or len(shape) == 1:
         np.add.at(out, index, x)
     else:  # NumPy adds numbers to a vector several times as fast as rows to a matrix
-        row = math.prod(shape[1:])
-        starts = np.multiply(index[0], row, dtype=np.intp)
-        places = np.add.outer(starts, np.arange(row))
+        row = np.arange(math.prod(shape[1:])).reshape(shape[1:])
+        places = np.add.outer(np.multiply(index[0], row.size, dtype=np.intp), row)
         np.add.at(out.reshape(-1), places.reshape(-1), np.broadcast_to(x, places.shape).reshape(-1))
     return out
 

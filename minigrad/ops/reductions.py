@@ -1,11 +1,14 @@
 """Reductions over axes: `axis` is an int, negative from the end, a tuple, or None for all."""
 
 import math
+from functools import cache
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..registry import op
 from .elementwise import floats, in_float32
+from .linalg import LETTERS
 
 
 def restored(g, x, axis, keepdims):
@@ -61,9 +64,31 @@ def min(x, axis=None, keepdims=False):
     return np.min(x, axis=axis, keepdims=keepdims)
 
 
+@cache
+def _sum_of_products(factors, axis, ndim):
+    """(the einsum that sums products of so many arrays over `axis`, an index for its result)."""
+    axes = range(ndim) if axis is None else normalize_axis_tuple(axis, ndim)
+    labels, index = LETTERS[:ndim], [None if a in axes else slice(None) for a in range(ndim)]
+    kept = "".join(label for label, part in zip(labels, index) if part)
+    return ",".join([labels] * factors) + "->" + kept, tuple(index)
+
+
+def mean_over(axis, *factors):
+    """The mean of the product of arrays of one shape, with the reduced axes.
+
+    It makes no array of the products, and is several times as fast as np.mean.
+    """
+    subscripts, index = _sum_of_products(len(factors), axis, factors[0].ndim)
+    total = np.einsum(subscripts, *factors)
+    n = factors[0].size // (total.size or 1)
+    if total.size and not n:
+        raise ValueError("the mean of no entries is undefined")
+    return total[index] / n
+
+
 def _centred(x, axis):
     """x minus its mean."""
-    return x - np.mean(x, axis=axis, keepdims=True)
+    return x - mean_over(axis, x)
 
 
 def _top(x, axis):
@@ -87,11 +112,9 @@ def _var_rule(g, out, x, axis, ddof, keepdims):
 @in_float32
 def var(x, axis=None, ddof=0, keepdims=False):
     """The variance: the sum of squared deviations, divided by n - ddof."""
-    if x.dtype.kind == "c":  # np.var of complex numbers is not analytic
-        out = np.mean(_centred(x, axis) ** 2, axis=axis, keepdims=keepdims)
-    else:
-        out = np.var(x, axis=axis, ddof=0, keepdims=keepdims)
-    return out * (count(x, axis) / _degrees(x, axis, ddof))
+    x = _centred(floats(x), axis)
+    out = mean_over(axis, x, x) * (count(x, axis) / _degrees(x, axis, ddof))
+    return out if keepdims else np.squeeze(out, axis)
 
 
 def _std_rule(g, out, x, axis, ddof, keepdims):
@@ -107,17 +130,20 @@ def std(x, axis=None, ddof=0, keepdims=False):
 
 
 def _standardize_rule(g, out, x, axis, eps):
-    along = g - g.mean(axis=axis, keepdims=True) - out * (g * out).mean(axis=axis, keepdims=True)
-    return along / np.sqrt(x.var(axis=axis, keepdims=True) + eps)
+    along = out * -mean_over(axis, g, out)
+    along += g  # in place on an array; of a Tensor it makes a new one
+    along -= mean_over(axis, g)
+    centred = _centred(x, axis)
+    along *= (mean_over(axis, centred, centred) + eps) ** -0.5
+    return along
 
 
 @op(x=in_float32(_standardize_rule))
 @in_float32
 def standardize(x, axis, eps):
     """(x - mean) / sqrt(variance + eps) over `axis`, where variance = mean((x - mean)^2)."""
-    out = x - mean(x, axis, keepdims=True)
-    variance = mean(out * out, axis, keepdims=True)  # np.var of complex numbers is not analytic
-    out /= np.sqrt(variance + eps)
+    out = _centred(x, axis)
+    out *= (mean_over(axis, out, out) + eps) ** -0.5
     return out
 
 

@@ -678,7 +678,7 @@ MISTAKES = [
     ),
     (
         lambda: standardize(leaf(normal(3, 0)), 1, 0.1),
-        r"standardize: mean of \(3, 0\): the mean of no entries is undefined",
+        r"standardize of \(3, 0\): the mean of no entries is undefined",
     ),
     (lambda: standardize(leaf(normal(3, 2)), 2, 0.1), r"axis 2 is out of bounds"),
 ]
