@@ -130,12 +130,9 @@ def std(x, axis=None, ddof=0, keepdims=False):
 
 
 def _standardize_rule(g, out, x, axis, eps):
-    along = out * -mean_over(axis, g, out)
-    along += g  # in place on an array; of a Tensor it makes a new one
-    along -= mean_over(axis, g)
     centred = _centred(x, axis)
-    along *= (mean_over(axis, centred, centred) + eps) ** -0.5
-    return along
+    along = _centred(g, axis) - out * mean_over(axis, g, out)
+    return along * (mean_over(axis, centred, centred) + eps) ** -0.5
 
 
 @op(x=in_float32(_standardize_rule))
