@@ -73,17 +73,22 @@ def _sum_of_products(factors, axis, ndim):
     return ",".join([labels] * factors) + "->" + kept, tuple(index)
 
 
-def mean_over(axis, *factors):
-    """The mean of the product of arrays of one shape, with the reduced axes.
+def sum_over(axis, *factors):
+    """The sum of the product of arrays of one shape, with the reduced axes.
 
-    It makes no array of the products, and is several times as fast as np.mean.
+    It makes no array of the products, and is several times as fast as np.sum.
     """
     subscripts, index = _sum_of_products(len(factors), axis, factors[0].ndim)
-    total = np.einsum(subscripts, *factors)
+    return np.einsum(subscripts, *factors)[index]
+
+
+def mean_over(axis, *factors):
+    """The mean of the product, likewise. Raises ValueError if there are no entries."""
+    total = sum_over(axis, *factors)
     n = factors[0].size // (total.size or 1)
     if total.size and not n:
         raise ValueError("the mean of no entries is undefined")
-    return total[index] / n
+    return total / n
 
 
 def _centred(x, axis):
@@ -192,13 +197,13 @@ def logsumexp(x, axis=None, keepdims=False):
     return out if keepdims else np.squeeze(out, axis)
 
 
-@op(x=lambda g, out, x, axis: out * (g - (g * out).sum(axis=axis, keepdims=True)))
+@op(x=lambda g, out, x, axis: out * (g - sum_over(axis, g, out)))
 @in_float32
 def softmax(x, axis=-1):
     """exp(x) / sum(exp(x)) along `axis`, without overflow: the gradient of logsumexp."""
     x = floats(x)
     e = np.exp(x - _top(x, axis))
-    e /= np.add.reduce(e, axis=axis, keepdims=True)
+    e /= sum_over(axis, e)
     return e
 
 
