@@ -203,7 +203,7 @@ def from_table(table, low, x):
     x, high = x.astype(np.result_type(dtype, np.float64)), low + STEP * (len(table[0]) - 1)
     index = np.rint((np.fmax(np.fmin(x.real, high), low) - low) / STEP).astype(np.intp)
     distance, out = x - (low + index * STEP), 0
-    for coefficients in table[2::-1] if dtype.itemsize <= 4 else table[::-1]:
+    for coefficients in table[3::-1] if dtype.itemsize <= 4 else table[::-1]:
         out = out * distance + coefficients[index]
     return out.astype(dtype)
 
