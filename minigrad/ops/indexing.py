@@ -6,11 +6,11 @@ an argument of the node: a graph that runs again computes its indices again.
 
 import math
 import numbers
-from operator import index as whole
+from copy import copy
 
 import numpy as np
 
-from ..array import is_recorded
+from ..array import data_of, is_recorded
 from ..engine import Tensor
 from ..registry import op
 
@@ -46,8 +46,8 @@ def _names_once(i):
 def at(x, index):
     """x[index] of a Tensor.
 
-    Raises IndexError for an entry or an axis that x does not have, TypeError for a slice from or to
-    a number that belongs to a graph.
+    Raises IndexError for an entry or an axis that x does not have, TypeError for a slice with a
+    bound that belongs to a graph.
     """
     if isinstance(index, tuple):
         return getitem(x, *map(_part, index))
@@ -56,23 +56,21 @@ def at(x, index):
 
 def _part(i):
     """A part of an index. An array is copied, so that later edits do not change the graph."""
-    kind = type(i)
-    if kind is slice:
+    if type(i) is slice:
         if type(i.start) in PLAIN and type(i.stop) in PLAIN and type(i.step) in PLAIN:
             return i
-        return slice(*(_bound(b) for b in (i.start, i.stop, i.step)))
-    if kind in PLAIN or isinstance(i, (Tensor, numbers.Integral)):
+        bounds = i.start, i.stop, i.step
+        return slice(*(copy(plain("getitem", "bounds of a slice", b)) for b in bounds))
+    if type(i) in PLAIN or isinstance(i, (Tensor, numbers.Integral)):
         return i
     array = np.array(i)
     is_list = not isinstance(i, np.ndarray)
     return array.astype(int) if is_list and not array.size else array  # np.array([]) has floats
 
 
-def _bound(b):
-    """A bound of a slice, which a graph that runs again does not compute again, as an int."""
-    if is_recorded(b):
-        raise TypeError(
-            "getitem: a bound of a slice belongs to a graph, but it decides the shape of the "
-            "result. Pass t.item(), or take x[t + np.arange(n)] for n entries."
-        )
-    return b if b is None else whole(b)
+def plain(name, what, value):
+    """A setting that decides the shape of the result. Raises TypeError for a part of a graph."""
+    if is_recorded(value):
+        shape = "but they decide the shape of the result"
+        raise TypeError(f"{name}: {what} belong to a graph, {shape}. Pass t.numpy().")
+    return data_of(value)

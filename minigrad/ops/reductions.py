@@ -41,10 +41,15 @@ def _mean_rule(g, out, x, axis, keepdims):
 @in_float32
 def mean(x, axis=None, keepdims=False):
     """The mean of the entries. Raises ValueError if there are none."""
-    out, n = np.add.reduce(x, axis=axis, keepdims=keepdims), count(x, axis)
-    if out.size and not n:
+    return _mean_of(x, np.add.reduce(x, axis=axis, keepdims=keepdims))
+
+
+def _mean_of(x, sums):
+    """The means of which the sums over entries of x are given."""
+    n = x.size // (sums.size or 1)
+    if sums.size and not n:
         raise ValueError("the mean of no entries is undefined")
-    return out / n
+    return sums / n
 
 
 def _shared_by_ties(g, out, x, axis, keepdims):
@@ -84,11 +89,7 @@ def sum_over(axis, *factors):
 
 def mean_over(axis, *factors):
     """The mean of the product, likewise. Raises ValueError if there are no entries."""
-    total = sum_over(axis, *factors)
-    n = factors[0].size // (total.size or 1)
-    if total.size and not n:
-        raise ValueError("the mean of no entries is undefined")
-    return total / n
+    return _mean_of(factors[0], sum_over(axis, *factors))
 
 
 def _centred(x, axis):
@@ -118,7 +119,7 @@ def _var_rule(g, out, x, axis, ddof, keepdims):
 def var(x, axis=None, ddof=0, keepdims=False):
     """The variance: the sum of squared deviations, divided by n - ddof."""
     x = _centred(floats(x), axis)
-    out = mean_over(axis, x, x) * (count(x, axis) / _degrees(x, axis, ddof))
+    out = sum_over(axis, x, x) / _degrees(x, axis, ddof)
     return out if keepdims else np.squeeze(out, axis)
 
 

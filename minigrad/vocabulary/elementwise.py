@@ -67,7 +67,10 @@ def erfc(x):
 
 @cache
 def _scaled_erfc():
-    """The Taylor coefficients of f = exp(x^2) erfc(x) at 0, ..., 26.5. f' = 2 x f - 2 / sqrt(pi)."""
+    """The Taylor coefficients of f = exp(x^2) erfc(x) at 0, ..., 26.5.
+
+    Its derivative is 2 x f - 2 / sqrt(pi).
+    """
     x = np.arange(0, 26.5 + STEP, STEP)
     f = np.exp(x * x) * np.vectorize(math.erfc)(x)
     table = [f, 2 * x * f - 2 / math.sqrt(math.pi)]

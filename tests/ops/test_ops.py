@@ -784,7 +784,9 @@ BOUNDS = {
 def test_a_slice_from_a_number_of_a_graph_is_refused(name):
     """A graph that runs again would not compute it again."""
     x, function = leaf(normal(4, 4)), BOUNDS[name]
-    with pytest.raises(TypeError, match=r"getitem: a bound of a slice belongs to a graph.*t.item"):
+    with pytest.raises(
+        TypeError, match=r"getitem: bounds of a slice belong to a graph.*t.numpy\(\)"
+    ):
         function(x, np.argmax(x[0, :3]) + 1)
     with pytest.raises(TypeError, match="getitem"):
         function(x, Tensor(1, name="t"))
@@ -818,7 +820,7 @@ def test_erf_and_its_derivative_are_right_between_the_points_of_its_table():
     np.testing.assert_allclose(single, expected, rtol=1.2e-7, atol=1e-45)  # and subnormal numbers
     inside = x[abs(x) < 5.9]
     slope = ops.erf(inside + 1e-30j).imag / 1e-30
-    np.testing.assert_allclose(slope, 2 / math.sqrt(math.pi) * np.exp(-inside**2), rtol=1e-12)
+    np.testing.assert_allclose(slope, 2 / math.sqrt(math.pi) * np.exp(-(inside**2)), rtol=1e-12)
 
 
 def test_erf_of_whole_numbers_is_not_a_whole_number():
