@@ -94,6 +94,7 @@ def mean_over(axis, *factors):
 
 def _centred(x, axis):
     """x minus its mean."""
+    x = x if x.dtype.kind in "fc" else x.astype(np.float64)  # sums of int8 would wrap around
     return x - mean_over(axis, x)
 
 
@@ -118,7 +119,7 @@ def _var_rule(g, out, x, axis, ddof, keepdims):
 @in_float32
 def var(x, axis=None, ddof=0, keepdims=False):
     """The variance: the sum of squared deviations, divided by n - ddof."""
-    x = _centred(floats(x), axis)
+    x = _centred(x, axis)
     out = sum_over(axis, x, x) / _degrees(x, axis, ddof)
     return out if keepdims else np.squeeze(out, axis)
 

@@ -811,6 +811,19 @@ def test_an_index_that_is_changed_after_the_forward_does_not_change_the_gradient
     assert x.grad.tolist() == [2, 1, 0]
 
 
+@pytest.mark.parametrize("dtype", [bool, np.int8, np.uint8, np.int64])
+@pytest.mark.parametrize("axis", [0, 1, (0, 1), None])
+def test_statistics_of_whole_numbers_are_those_of_numpy(axis, dtype):
+    x = (np.arange(600).reshape(300, 2) % 127).astype(dtype)
+    for f in (np.var, np.std):
+        out = f(Tensor(x, dtype=dtype), axis=axis)
+        assert out.dtype == np.float64
+        np.testing.assert_allclose(out.data, f(x, axis=axis), rtol=1e-14)
+    mean, var = x.mean(axis=axis, keepdims=True), x.var(axis=axis, keepdims=True)
+    out = ops.standardize(Tensor(x, dtype=dtype), axis, 0.1)
+    np.testing.assert_allclose(out.data, (x - mean) / np.sqrt(var + 0.1), rtol=1e-13)
+
+
 def test_erf_and_its_derivative_are_right_between_the_points_of_its_table():
     x = np.concatenate([np.linspace(-7, 7, 20_001), [1e-300, 1e-8, np.inf, -np.inf, np.nan]])
     exact = np.vectorize(math.erf)(x)
