@@ -153,10 +153,10 @@ def einsum(subscripts, *operands):
     """np.einsum with a string of subscripts: implicit or explicit, ellipses, repeated labels."""
     if not isinstance(subscripts, str):
         raise TypeError("the subscripts must be a string")
-    terms, output = _explicit(subscripts, *map(np.ndim, operands))
     products = math.prod(map(np.size, operands))
     if products == 0:  # np.einsum can write beyond the end of an empty result
+        terms, output = _explicit(subscripts, *map(np.ndim, operands))
         sizes = _sizes(terms, operands)
         return np.zeros([sizes.get(label, 1) for label in output], np.result_type(*operands))
-    is_large = products > 2**20 and len(set(terms)) > 1  # then a plan and BLAS save time
+    is_large = products > 2**20  # then a plan and BLAS save time
     return np.einsum(subscripts, *operands, optimize=is_large)

@@ -1,14 +1,11 @@
 """Reductions over axes: `axis` is an int, negative from the end, a tuple, or None for all."""
 
 import math
-from functools import cache
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..registry import op
 from .elementwise import floats, in_float32
-from .linalg import LETTERS
 
 
 def restored(g, x, axis, keepdims):
@@ -20,7 +17,7 @@ def count(x, axis):
     """How many entries go into each result."""
     if axis is None or x.ndim == 0:
         return x.size
-    return math.prod(x.shape[a] for a in np.atleast_1d(axis))
+    return math.prod([x.shape[a] for a in (axis if isinstance(axis, tuple) else (axis,))])
 
 
 def _sum_rule(g, out, x, axis, keepdims):
@@ -41,15 +38,10 @@ def _mean_rule(g, out, x, axis, keepdims):
 @in_float32
 def mean(x, axis=None, keepdims=False):
     """The mean of the entries. Raises ValueError if there are none."""
-    return _mean_of(x, np.add.reduce(x, axis=axis, keepdims=keepdims))
-
-
-def _mean_of(x, sums):
-    """The means of which the sums over entries of x are given."""
-    n = x.size // (sums.size or 1)
-    if sums.size and not n:
+    out, n = np.add.reduce(x, axis=axis, keepdims=keepdims), count(x, axis)
+    if out.size and not n:
         raise ValueError("the mean of no entries is undefined")
-    return sums / n
+    return out / n
 
 
 def _shared_by_ties(g, out, x, axis, keepdims):
@@ -69,33 +61,9 @@ def min(x, axis=None, keepdims=False):
     return np.min(x, axis=axis, keepdims=keepdims)
 
 
-@cache
-def _sum_of_products(factors, axis, ndim):
-    """(the einsum that sums products of so many arrays over `axis`, an index for its result)."""
-    axes = range(ndim) if axis is None else normalize_axis_tuple(axis, ndim)
-    labels, index = LETTERS[:ndim], [None if a in axes else slice(None) for a in range(ndim)]
-    kept = "".join(label for label, part in zip(labels, index) if part)
-    return ",".join([labels] * factors) + "->" + kept, tuple(index)
-
-
-def sum_over(axis, *factors):
-    """The sum of the product of arrays of one shape, with the reduced axes.
-
-    It makes no array of the products, and is several times as fast as np.sum.
-    """
-    subscripts, index = _sum_of_products(len(factors), axis, factors[0].ndim)
-    return np.einsum(subscripts, *factors)[index]
-
-
-def mean_over(axis, *factors):
-    """The mean of the product, likewise. Raises ValueError if there are no entries."""
-    return _mean_of(factors[0], sum_over(axis, *factors))
-
-
 def _centred(x, axis):
     """x minus its mean."""
-    x = x if x.dtype.kind in "fc" else x.astype(np.float64)  # sums of int8 would wrap around
-    return x - mean_over(axis, x)
+    return x - mean(x, axis, keepdims=True)
 
 
 def _top(x, axis):
@@ -119,9 +87,8 @@ def _var_rule(g, out, x, axis, ddof, keepdims):
 @in_float32
 def var(x, axis=None, ddof=0, keepdims=False):
     """The variance: the sum of squared deviations, divided by n - ddof."""
-    x = _centred(x, axis)
-    out = sum_over(axis, x, x) / _degrees(x, axis, ddof)
-    return out if keepdims else np.squeeze(out, axis)
+    squares = np.square(_centred(x, axis))  # np.var of complex numbers is not analytic
+    return mean(squares, axis, keepdims) * (count(x, axis) / _degrees(x, axis, ddof))
 
 
 def _std_rule(g, out, x, axis, ddof, keepdims):
@@ -137,9 +104,8 @@ def std(x, axis=None, ddof=0, keepdims=False):
 
 
 def _standardize_rule(g, out, x, axis, eps):
-    centred = _centred(x, axis)
-    along = _centred(g, axis) - out * mean_over(axis, g, out)
-    return along * (mean_over(axis, centred, centred) + eps) ** -0.5
+    along = _centred(g, axis) - out * mean(g * out, axis, keepdims=True)
+    return along / np.sqrt(var(x, axis, keepdims=True) + eps)
 
 
 @op(x=in_float32(_standardize_rule))
@@ -147,7 +113,7 @@ def _standardize_rule(g, out, x, axis, eps):
 def standardize(x, axis, eps):
     """(x - mean) / sqrt(variance + eps) over `axis`, where variance = mean((x - mean)^2)."""
     out = _centred(x, axis)
-    out *= (mean_over(axis, out, out) + eps) ** -0.5
+    out /= np.sqrt(mean(out * out, axis, keepdims=True) + eps)
     return out
 
 
@@ -199,13 +165,13 @@ def logsumexp(x, axis=None, keepdims=False):
     return out if keepdims else np.squeeze(out, axis)
 
 
-@op(x=lambda g, out, x, axis: out * (g - sum_over(axis, g, out)))
+@op(x=lambda g, out, x, axis: out * (g - (g * out).sum(axis=axis, keepdims=True)))
 @in_float32
 def softmax(x, axis=-1):
     """exp(x) / sum(exp(x)) along `axis`, without overflow: the gradient of logsumexp."""
     x = floats(x)
     e = np.exp(x - _top(x, axis))
-    e /= sum_over(axis, e)
+    e /= np.add.reduce(e, axis=axis, keepdims=True)
     return e
 
 
