@@ -42,11 +42,8 @@ def batch_norm(
     """
     running = {"running_mean": running_mean, "running_var": running_var}
     _check_channels("batch_norm", x, eps, **running, weight=weight, bias=bias)
-    if training and x.dtype == np.float16:  # squares of numbers above 255 would overflow
-        dtype = np.result_type(*(a.dtype for a in (x, weight, bias) if a is not None))
-        settings = {"training": True, "momentum": momentum, "eps": eps}
-        wide = x.astype(np.float32)
-        return batch_norm(wide, *running.values(), weight, bias, **settings).astype(dtype)
+    is_half = training and x.dtype == np.float16
+    x = x.astype(np.float32) if is_half else x  # squares of numbers above 255 would overflow
     mean, variance = running_mean, running_var
     if training:
         axes = (0, *range(2, x.ndim))
@@ -59,8 +56,9 @@ def batch_norm(
         raise ValueError(f"batch_norm: evaluation needs {needed}.")
     # The mean goes first: x * scale would lose digits if the mean is large.
     centred = x - _by_channel(mean, x)
-    scale = (1 if weight is None else weight) / np.sqrt(variance + eps)
-    return _affine_by_channel(centred, scale, bias)
+    scale = (1 if weight is None else weight) / np.sqrt(np.add(variance, eps))
+    out = _affine_by_channel(centred, scale, bias)
+    return out.astype(np.float16) if is_half else out
 
 
 def move_statistics(running_mean, running_var, mean, variance, factor, momentum):
@@ -132,6 +130,7 @@ def instance_norm(x, *, weight=None, bias=None, eps=1e-5):
 
 
 def _standardized(name, x, axes, eps):
+    """`standardize`, of two entries or more."""
     _entries(name, x, axes)
     return standardize(x, axes, eps)
 

@@ -177,7 +177,7 @@ def softplus(x):
 @op(x=lambda g, out, x: g * np.exp(-x * x) * (2 / math.sqrt(math.pi)))
 def erf(x):
     """The error function, 2 / sqrt(pi) times the integral of exp(-t^2) from 0 to x, to 1e-16."""
-    return from_table(_erf_table(), -6, np.clip(x, -6, 6))  # from 6 on it is 1
+    return from_table(_erf_table(), -6, x, 6)  # from 6 on it is 1
 
 
 STEP = 2.0**-8  # the distance of the points of a table
@@ -194,17 +194,21 @@ def _erf_table():
     return table
 
 
-def from_table(table, low, x):
+def from_table(table, low, x, most):
     """A function at x by its Taylor series at the nearest point of a table.
 
-    table  the coefficients at the points low, low + STEP, ...: an array for each power
+    table      the coefficients at the points low, low + STEP, ...: an array for each power
+    low, most  x is limited to them
     """
     dtype = np.result_type(x.dtype, np.float16)
-    x, high = x.astype(np.result_type(dtype, np.float64)), low + STEP * (len(table[0]) - 1)
-    index = np.rint((np.fmax(np.fmin(x.real, high), low) - low) / STEP).astype(np.intp)
-    distance, out = x - (low + index * STEP), 0
+    x = np.clip(x.astype(np.result_type(dtype, np.float64)), low, most)
+    steps = np.fmax(np.rint((x.real - low) / STEP), 0)  # of nan it is 0
+    index = np.minimum(steps, len(table[0]) - 1).astype(np.intp)
+    distance = x - (low + index * STEP)
+    out = np.zeros_like(distance)
     for coefficients in table[3::-1] if dtype.itemsize <= 4 else table[::-1]:
-        out = out * distance + coefficients[index]
+        out *= distance
+        out += coefficients[index]
     return out.astype(dtype)
 
 

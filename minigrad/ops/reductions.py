@@ -17,7 +17,8 @@ def count(x, axis):
     """How many entries go into each result."""
     if axis is None or x.ndim == 0:
         return x.size
-    return math.prod([x.shape[a] for a in (axis if isinstance(axis, tuple) else (axis,))])
+    axes = axis if isinstance(axis, tuple) else (axis,)
+    return math.prod([x.shape[a] for a in axes])
 
 
 def _sum_rule(g, out, x, axis, keepdims):

@@ -60,8 +60,9 @@ def erfc(x):
     """1 - erf(x), the complementary error function, to 1e-15 also where it is small."""
     wide = x if is_complex(x) else np.asarray(x, np.float64)
     is_far = wide.real > 0.46875  # elsewhere nothing cancels
-    y = np.where(is_far, np.clip(wide, 0, 28), 1)  # erfc(28) is 0
-    out = np.where(is_far, np.exp(-y * y) * from_table(_scaled_erfc(), 0, y), 1 - erf(wide))
+    y = np.where(is_far, wide, 1)
+    tail = np.exp(-y * y) * from_table(_scaled_erfc(), 0, y, 28)  # erfc(28) is 0
+    out = np.where(is_far, tail, 1 - erf(wide))
     return out if is_complex(x) else out.astype(np.result_type(x.dtype, np.float16))
 
 
