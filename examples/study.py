@@ -144,6 +144,8 @@ def squares(seed, folder=None):
 
 def shuffled(rows, seed, batch=32):
     """The numbers of `rows` rows, a batch at a time, in a new order each time round, without end. What makes no full batch is left out."""
+    if rows < batch:
+        raise ValueError(f"shuffled: {rows} rows make no batch of {batch}.")
     rng = np.random.default_rng(seed)
     while True:
         order = rng.permutation(rows)

@@ -1,4 +1,27 @@
-"""minigrad: a reverse-mode autodiff engine on NumPy to read, change, prove and look at."""
+"""minigrad: a reverse-mode autodiff engine on NumPy to read, change, prove and look at.
+
+The files, in the order in which to read them. Imports point up this list only.
+
+engine.py      read this first. modes.py, array.py, changes.py and errors.py hold what needs no
+               graph; blocks.py ends `with` blocks at whatever moment Ctrl-C comes
+registry.py    how an op is declared. fast.py replaces two functions of the engine by faster lines
+               with the same results: set MINIGRAD_FAST=0 in the environment when you edit these
+               two. tuning.py raises the collector's threshold and lets the allocator keep large
+               arrays, for the whole process: MINIGRAD_TUNING=0 prevents it
+types.py       types of arguments, for the signatures that editors read
+noise.py       noise leaves, their laws and streams
+ops/           the ops, each a forward with its rules; ops/methods.py gives Tensor its operators
+functional/    compositions of ops. They have no rules, so there are none to get wrong
+graph.py       a recorded graph runs again; names.py: what its leaves are called
+loss.py        the terms of a loss; anomaly.py: where the first nan arises
+nn/, optim/    modules and optimizers with PyTorch's arguments, state_dict keys and update rules;
+               penalties; proximal steps
+state.py       the state of a whole training in one file; data.py: batches
+check/         the proofs: numeric.py is the complex step, samples/ has calls of every op
+drawing/       the pictures, and the page that steps through the backward pass
+program/       a loss written out as NumPy, to read and to run
+vocabulary/    NumPy's and PyTorch's other names, imported when they are first used
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

@@ -11,13 +11,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .array import as_list, data_of, is_recorded
+from .array import as_list, data_of, is_foreign, is_recorded
 from .engine import Tensor, grad, unbroadcast
 from .graph import nodes, program
 from .names import holders, leaf_names, modules_of, split_scope
 from .noise import Noise
 from .ops.penalties import norms, prox_of_sum, shrink
-from .tables import ruled
+from .tables import Table
 
 
 class Addend:
@@ -34,7 +34,9 @@ class Addend:
 
     @property
     def value(self):
-        """What the part adds to the sum, as a number."""
+        """What the part adds to the sum, as a number; nan before a lazy array is computed."""
+        if self.node is not None and is_foreign(self.node.data):
+            return math.nan
         return float(np.sum(self.weight * (1.0 if self.node is None else self.node.data)))
 
     @property
@@ -148,18 +150,17 @@ class Term(NamedTuple):
     parameters: tuple
 
 
-class Ledger(list[Term]):
+class Ledger(Table, list[Term]):
     """The Terms of a loss. Printed, it is a table."""
 
-    def __str__(self):
+    right, sums = (1, 2, 3), 1
+
+    def lines(self):
         rows = [("term", "value", "share", "|gradient|", "by")]
         for t in self:
             numbers = f"{t.value:.6g}", f"{t.share:.1%}", f"{t.gradient:.3g}"
             rows.append((t.name, *numbers, _listed(t.parameters)))
-        rows.append(("loss", f"{sum(t.value for t in self):.6g}", "", "", ""))
-        return ruled(rows, right=(1, 2, 3), footer=1)
-
-    __repr__ = __str__
+        return [*rows, ("loss", f"{sum(t.value for t in self):.6g}", "", "", "")]
 
 
 def _listed(names, most=4):

@@ -1,4 +1,4 @@
-"""How much the gradient checks find, and how often they are wrong: the table of README.
+"""How much the gradient checks find, and how often they are wrong: the table of examples/README.md.
 
     python tests/power.py                    1,000 right graphs, 40 graphs for each fault
     python tests/power.py --graphs 10000

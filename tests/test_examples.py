@@ -31,6 +31,8 @@ SCRIPTS = {  # the pictures that each writes
     "variance_shift": ["variance_shift.png"],
     "char_transformer": ["char_transformer.png"],
     "seq_gru": ["seq_gru.png"],
+    "saliency": ["saliency.png"],
+    "hessian": ["hessian.png"],
 }
 # Fewer steps than --quick takes, where steps cost more than all the rest.
 FEWER = {"regularization": 20, "char_transformer": 5, "variance_shift": 20}
@@ -115,14 +117,17 @@ def adding():
     return re.findall(r"```python\n(.*?)```", section, re.S)
 
 
-@pytest.mark.parametrize("name", ["my_ops", "my_penalties", "my_noise"])
-def test_what_the_readme_adds_is_one_file_and_is_proved(name, tmp_path):
-    (code,) = [block for block in adding() if block.startswith(f"# {name}.py\n")]
-    (tmp_path / f"{name}.py").write_text(code, encoding="utf-8")
-    command = re.search(rf"`python (-m minigrad.check {name}.py)`", README)[1]
+@pytest.mark.parametrize("file", ["my_ops.py", "my_penalties.py", "examples/my_noise.py"])
+def test_what_the_readme_adds_is_one_file_and_is_proved(file, tmp_path):
+    folder = ROOT
+    if "/" not in file:
+        folder = tmp_path
+        (code,) = [block for block in adding() if block.startswith(f"# {file}\n")]
+        (tmp_path / file).write_text(code, encoding="utf-8")
+    command = re.search(rf"`python (-m minigrad.check {file})`", README)[1]
     done = subprocess.run(
         [sys.executable, *command.split()],
-        cwd=tmp_path,
+        cwd=folder,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
@@ -192,6 +197,23 @@ def test_the_commands_of_the_readme_are_one_line_each_and_ci_runs_the_tests():
     assert commands[0].endswith("examples/regularization.py") and commands[1].endswith(
         "pytest -n 2"
     )
+
+
+@pytest.mark.parametrize("page", sorted(ROOT.glob("**/README.md")), ids=lambda p: p.parent.name)
+def test_links_of_a_page_lead_to_files_and_headings(page):
+    text = page.read_text(encoding="utf-8")
+    links = re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", text)
+    for path, anchor in links:
+        target = page.parent / path if path else page
+        assert target.exists(), path
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", target.read_text(encoding="utf-8"), re.M)
+            names = [re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in headings]
+            assert anchor in names, anchor
+
+
+def test_the_readme_is_short():
+    assert len(README.splitlines()) <= 280
 
 
 def test_the_digits_are_whole():
@@ -279,6 +301,8 @@ def test_every_row_is_in_one_batch_of_an_epoch_but_the_last_incomplete_batch(scr
     batches = list(itertools.islice(script("study")["shuffled"](10, 0, batch=3), 6))
     assert all(len(np.unique(np.concatenate(batches[i : i + 3]))) == 9 for i in (0, 3))
     assert not np.array_equal(batches[:3], batches[3:])
+    with pytest.raises(ValueError, match="9 rows make no batch of 10"):
+        next(script("study")["shuffled"](9, 0, batch=10))
 
 
 def test_the_curve_of_a_short_run_has_several_points_too(script):
@@ -654,6 +678,72 @@ def test_the_gru_reads_rows_and_has_its_masks_at_the_right_places(script):
         "recurrent": state,
         "variational + recurrent": sorted(up["same"] + state),
     }
+
+
+# ------------------------------------------------------------------ gradients, and their gradients
+
+
+def test_the_gradient_of_a_relu_network_is_the_product_of_its_weights_that_are_on(script):
+    pytest.importorskip("tqdm")
+    saliency = script("saliency")
+    x = np.random.default_rng(0).random((40, 64)).astype(np.float32)
+    model = saliency["fit"](x, np.arange(40) % 10, 3, seed=0)
+    best, gradients = saliency["saliency"](model, x)
+    np.testing.assert_array_equal(best, model(x).argmax(axis=1))
+    right = saliency["in_closed_form"](model, x, best)
+    np.testing.assert_allclose(gradients, right, atol=1e-6 * np.abs(right).max())
+    # a step that passes no kink moves the score along the gradient
+    step = 1e-3 * np.random.default_rng(1).standard_normal(x.shape).astype(np.float32)
+    near = saliency["in_closed_form"](model, x + step, best)
+    same = np.all(near == right, axis=1)
+    moved = (model(x + step).numpy() - model(x).numpy())[np.arange(40), best]
+    assert same.any()
+    np.testing.assert_allclose(moved[same], np.sum(right * step, axis=1)[same], atol=1e-6)
+
+
+def test_pixels_are_blanked_in_their_order(script):
+    pytest.importorskip("tqdm")
+    saliency = script("saliency")
+    x, mean = np.ones((2, 64)), np.zeros(64)
+    score = lambda x: np.stack([1 - x[:, 3], x[:, 3]], axis=1)  # class 1 while pixel 3 is there
+    orders = np.array([[3, *range(4, 64)], [*range(4, 64), 3]])
+    right = saliency["blanked"](score, x, np.ones(2, int), orders, mean)
+    assert right == [100] + 32 * [50] and np.all(x == 1)
+
+
+def test_the_hessian_is_that_of_differences_and_of_a_sum_of_squares(script):
+    pytest.importorskip("tqdm")
+    hessian = script("hessian")
+    w = np.random.default_rng(3).standard_normal(7)
+    value, g, h = hessian["derivatives"](w)
+    assert abs(value - hessian["in_numpy"](w)) < 1e-14
+    apart = h - hessian["hessian_without_rules"](w)
+    assert np.abs(apart).max() < 1e-6 * np.abs(h).max()
+    np.testing.assert_allclose(h, h.T, atol=1e-13)
+    # by the last bias d, the loss is the mean of (d + ...)^2, and 0.01 d^2
+    assert abs(h[-1, -1] - 2.02) < 1e-13
+
+
+def test_descent_shrinks_and_newton_squares_the_distance_to_the_minimum(script):
+    pytest.importorskip("tqdm")
+    hessian = script("hessian")
+    start = np.random.default_rng(0).standard_normal(7)
+    path = hessian["descent"](start, 0.1, 1000)
+    minimum = hessian["newton"](path[-1], 8)[-1]
+    curvatures, directions = np.linalg.eigh(hessian["derivatives"](minimum)[2])
+    assert curvatures[0] > 0 and hessian["slope"](minimum) < 1e-14
+    for i in (0, -1):
+        near = minimum + 1e-6 * directions[:, i]
+        after = hessian["descent"](near, 0.1, 1)[-1] - minimum
+        shrunk = 1e-6 * (1 - 0.1 * curvatures[i]) * directions[:, i]
+        np.testing.assert_allclose(after, shrunk, atol=1e-10)
+    near = minimum + 1e-3 * directions[:, 0]
+    distances = np.linalg.norm(hessian["newton"](near, 2) - minimum, axis=1)
+    assert distances[1] < 100 * distances[0] ** 2 and distances[2] < 100 * distances[1] ** 2
+    saddle = hessian["newton"](path[100], 8)[-1]  # it goes to any point without slope
+    assert hessian["slope"](saddle) < 1e-12
+    assert np.linalg.eigvalsh(hessian["derivatives"](saddle)[2])[0] < -0.1
+    assert hessian["in_numpy"](saddle) > hessian["in_numpy"](path[100])
 
 
 # -------------------------------------------------------------------------------------------- Keras

@@ -2,25 +2,46 @@
 
 import itertools
 import math
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 
 from ..array import data_of
 from ..engine import Tensor, constant, grad, result
 from ..graph import copy, depending, program
+from ..names import leaf_names
 from ..noise import Noise
+from ..tables import Table
 from .reports import progress
 
 MOST_OUTCOMES = 2**16  # some seconds
 
 
-class Expectation(NamedTuple):
+@dataclass(repr=False, eq=False)
+class Expectation(Table):
     """The result of `expectation`. All arrays are float64."""
 
     value: Tensor  # of the shape of the loss
     gradients: dict | None  # {leaf: gradient} of a loss with one entry, None for other losses
     outcomes: int  # how many there are
+    names: dict  # {order of a leaf: its name}
+
+    def lines(self):
+        """The rows of the table, its head first."""
+        means = {"loss": self.value}
+        for leaf, g in (self.gradients or {}).items():
+            means[f"gradient by {self.names.get(leaf.order, 'the loss')}"] = g
+        head = ("the mean of", "shape", "is")
+        return [head, *((name, str(x.shape), _in_one_line(x.data)) for name, x in means.items())]
+
+    def notes(self):
+        """How many outcomes there were."""
+        return [f"over {self.outcomes:,} outcomes of the noise"]
+
+
+def _in_one_line(array):
+    few = {"threshold": 6, "edgeitems": 2 if array.ndim < 2 else 1}
+    return " ".join(np.array2string(array, precision=6, **few).split())
 
 
 def expectation(loss: Tensor, order=8) -> Expectation:
@@ -81,11 +102,12 @@ def expectation(loss: Tensor, order=8) -> Expectation:
 
     value, *cotangents = map(constant, totals)
     if loss.size != 1:
-        return Expectation(value, None, count)
+        return Expectation(value, None, count, {})
     inputs = [n for n in nodes if n.is_leaf and n.requires_grad and not isinstance(n, Noise)]
     own = [copies[n.order] for n in inputs]
     gradients = _gradients([fixed[key] for key in wanted], own, cotangents)
-    return Expectation(value, dict(zip(inputs, map(constant, gradients))), count)
+    found = dict(zip(inputs, map(constant, gradients)))
+    return Expectation(value, found, count, leaf_names(nodes))
 
 
 def _gradients(outputs, inputs, cotangents=None):

@@ -31,8 +31,7 @@ from ..graph import evaluate, program
 from ..modes import path
 from ..names import numbered
 from ..noise import Noise, frozen_noise
-from ..tables import aligned
-from .reports import table
+from ..tables import Table
 
 FALSE_ALARM = 1e-9
 SAME_NOISE = "two layers draw the same noise"
@@ -68,13 +67,15 @@ class NoiseTest(NamedTuple):
         return "VACUOUS" if self.bound == math.inf else "OK" if close else "FAIL"
 
 
-class NoiseReport:
+class NoiseReport(Table):
     """The result of check_noise: `rows`, a list of NoiseTest. Printed, it is a table.
 
     True if there are tests, and no FAIL and no VACUOUS among them. Verdicts of rows: OK; FAIL;
     VACUOUS (too little noise to tell, or a law without a cdf); UNKNOWN (no mean to compare with, so
     no test). `problem` says why there are no rows.
     """
+
+    right = (2, 3, 4)
 
     def __init__(self, rows, problem=""):
         self.rows, self.problem = rows, problem
@@ -107,11 +108,8 @@ class NoiseReport:
         numbers = [(f"{r.measured:.5g}", f"{r.expected:.5g}", f"{r.bound:.1e}") for r in self.rows]
         return [head, *((*r[:2], *n, r.verdict) for r, n in zip(self.rows, numbers))]
 
-    def __repr__(self):
-        return "\n".join([*(aligned(self.lines()) if self.rows else []), self.verdict()])
-
-    def _repr_html_(self):
-        return table(self.lines(), [self.verdict()])
+    def notes(self):
+        return [self.verdict()]
 
 
 # ------------------------------------------------------------------------------------------- check

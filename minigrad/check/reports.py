@@ -1,19 +1,16 @@
-"""What checks show: the report of a graph, tables in notebooks, progress."""
+"""What checks show: the report of a graph, and progress."""
 
 import sys
 import time
 from collections import Counter
 from dataclasses import dataclass
-from html import escape
 
 import numpy as np
 
-from ..tables import aligned
+from ..tables import Table
 from .verdict import FAILING, SEVERITY
 
 PATIENCE = 2.0  # seconds without a word
-COLOURS = {"OK": "#1a7f37", "KINK": "#1a7f37", "VACUOUS": "#9a6700", "UNKNOWN": "#9a6700"}
-RED = "#cf222e"  # every other verdict
 
 
 @dataclass(repr=False)
@@ -39,10 +36,11 @@ class Row:
 
 
 @dataclass(repr=False)
-class Report:
+class Report(Table):
     """What check_graph found. True if nothing failed; printed, a table."""
 
     rows: list
+    right = (2,)
 
     def __bool__(self) -> bool:
         tested = any(row.op == "leaf" and row.passed for row in self.rows)
@@ -73,36 +71,18 @@ class Report:
         return [head, *((r.name, str(r.shape), shown(r.error), r.verdict) for r in self.rows)]
 
     def notes(self):
-        """What the table has no room for."""
+        """What the table has no room for, and the verdict."""
         for row in self.rows:
             if row.rule:
                 yield f"{row.name}: the rule of {row.rule} is wrong."
             if row.note:
                 yield f"{row.name}: {row.note}"
-
-    def __str__(self):
-        return "\n".join([*aligned(self.lines()), *self.notes(), self.verdict()])
-
-    __repr__ = __str__
-
-    def _repr_html_(self):
-        return table(self.lines(), [*self.notes(), self.verdict()])
+        yield self.verdict()
 
 
 def shown(error):
     """An error as reports print it: below 1e-15 it differs from one processor to another."""
     return f"{error:.1e}" if not 0 < error < 1e-15 else "< 1e-15"
-
-
-def table(lines, notes):
-    """Rows of strings as an HTML table: the head is first, the last column is coloured."""
-    (head, *rows), cell = lines, "<td style='text-align:left'>"
-    body = ["<table><tr>" + "".join(f"<th>{escape(h)}</th>" for h in head) + "</tr>"]
-    for row in rows:
-        colour = COLOURS.get(row[-1], RED)
-        cells = "".join(f"{cell}{escape(c)}</td>" for c in row[:-1])
-        body.append(f"<tr>{cells}{cell}<b style='color:{colour}'>{escape(row[-1])}</b></td></tr>")
-    return "".join([*body, "</table>", *(f"<p>{escape(note)}</p>" for note in notes)])
 
 
 def progress(items, what, units):

@@ -4,6 +4,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from ..engine import Tensor
+from ..tables import Listing
 from .collapse import collapse
 from .dot import Picture, dot, text
 from .node import Graph
@@ -95,7 +96,7 @@ def draw(root, *, to_file=None, **options) -> Drawing:
 
 def to_dot(root, **options) -> str:
     """The DOT text of the picture, for any Graphviz. Options as for `draw`."""
-    return dot(read(root, **options))
+    return Listing(dot(read(root, **options)))
 
 
 def to_text(root, **options) -> str:
@@ -110,7 +111,7 @@ def to_text(root, **options) -> str:
     n1 multiply (2,) <- n0 (twice) | 2.5 ± 1.5
     n2 sum <- n1 | = 5
     """
-    return text(read(root, **{"noise": True, **options}))
+    return Listing(text(read(root, **{"noise": True, **options})))
 
 
 def describe(root, **options):

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..array import data_of
+from ..array import asanyarray, data_of, is_foreign
 from ..engine import Tensor
 from ..noise import Noise
 
@@ -95,9 +95,10 @@ class Numbers:
     bad = zeros = 0
 
     def __init__(self, x):
-        array = np.asarray(data_of(x))
+        array = asanyarray(data_of(x))
         self.shape, self.dtype, self.size = array.shape, array.dtype, array.size
-        if self.size == 0 or self.dtype.kind == "c":
+        self.chunks = getattr(array, "chunksize", ()) if is_foreign(array) else None
+        if self.size == 0 or self.dtype.kind == "c" or self.chunks is not None:
             return
         entries = array[np.isfinite(array)]
         self.bad = array.size - entries.size
@@ -116,6 +117,8 @@ class Numbers:
 
     def __str__(self):
         """`= 2.76`, `-0.03 ± 0.32` (mean and standard deviation), `all 0`, `int 0..3`."""
+        if self.chunks is not None:
+            return f"chunks {self.chunks}"
         if self.size == 0 or self.dtype.kind == "c":
             return "empty" if self.size == 0 else "complex"
         if self.size == 1:

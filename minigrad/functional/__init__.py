@@ -5,7 +5,7 @@ data is called `x`, in a loss `input` and `target`. Where PyTorch has another or
 they are keywords.
 """
 
-from importlib import import_module
+from importlib import import_module as _module
 from typing import TYPE_CHECKING
 
 from .. import later
@@ -21,8 +21,8 @@ from .windows import *
 
 __all__ = ["erf", "linear", "log_softmax", "logsumexp", "relu", "sigmoid", "softmax", "softplus"]
 __all__ += ["tanh", "elastic_net", "group_l2", "l1_penalty", "l2_penalty"]
-for _part in "activations", "dropout", "losses", "norms", "sequences", "windows":
-    __all__ += import_module(f".{_part}", __name__).__all__  # here `dropout` is the function
+for _name in "activations", "dropout", "losses", "norms", "sequences", "windows":
+    __all__ += _module(f".{_name}", __name__).__all__  # F.dropout is the function, not the file
 
 if not TYPE_CHECKING:  # else every name would seem to exist
     __getattr__ = later.names_of(__name__)

@@ -8,9 +8,9 @@ import numbers
 
 import numpy as np
 
-from ..array import data_of, implements, is_recorded
+from ..array import implements
 from ..engine import Tensor
-from ..ops.indexing import at
+from ..ops.indexing import at, plain
 from .checks import whole_numbers
 
 
@@ -32,14 +32,6 @@ def _along(name, x, axis, *indices):
     return [at(x, (*before, index)) for index in indices]
 
 
-def _plain(name, what, value):
-    """A setting that decides the shape of the result. Raises TypeError for a part of a graph."""
-    if is_recorded(value):
-        shape = "but they decide the shape of the result"
-        raise TypeError(f"{name}: {what} belong to a graph, {shape}. Pass t.numpy().")
-    return data_of(value)
-
-
 def _indices(name, x, indices, axis):
     n = x.shape[axis]
     return whole_numbers(name, f"indices into an axis of {n} entries", indices, -n, n)
@@ -52,7 +44,7 @@ def split(x, indices_or_sections, axis=0):
     Raises ValueError for a number of parts that does not divide the axis.
     """
     n = x.shape[_axis("split", x, axis)]
-    parts = _plain("split", "the indices", indices_or_sections)
+    parts = plain("split", "the indices", indices_or_sections)
     if not isinstance(parts, numbers.Integral):
         cuts = [slice(cut).indices(n)[1] for cut in parts]  # counted from the first entry
     elif parts < 1 or n % parts:
@@ -122,7 +114,7 @@ def repeat(x, repeats, axis=None):
     Raises ValueError for negative numbers, and unless there are one or as many as entries.
     """
     x, axis = _flat(x, axis)
-    n, repeats = x.shape[_axis("repeat", x, axis)], _plain("repeat", "the repeats", repeats)
+    n, repeats = x.shape[_axis("repeat", x, axis)], plain("repeat", "the repeats", repeats)
     if np.size(repeats) not in (1, n) or np.min(repeats, initial=0) < 0:
         raise ValueError(f"repeat: repeats must be one number >= 0, or {n} of them; got {repeats}.")
     return take(x, np.repeat(np.arange(n), repeats), axis)
@@ -131,7 +123,7 @@ def repeat(x, repeats, axis=None):
 @implements(np.tile)
 def tile(x, reps):
     """x as a whole, repeated `reps` times: a number, or a number for each axis."""
-    reps = np.atleast_1d(_plain("tile", "the repeats", reps))
+    reps = np.atleast_1d(plain("tile", "the repeats", reps))
     reps = tuple(whole_numbers("tile", "reps", reps))
     x = np.reshape(x, (1,) * (len(reps) - np.ndim(x)) + np.shape(x))
     for axis, times in enumerate(reps, x.ndim - len(reps)):

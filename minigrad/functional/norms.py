@@ -13,7 +13,7 @@ import numpy as np
 
 from ..array import is_foreign
 from ..noise import effect
-from ..ops import standardize
+from ..ops import reductions, standardize
 from ..registry import composition
 from ..types import Ints, Operand
 from .checks import check_divides, check_shapes
@@ -44,26 +44,29 @@ def batch_norm(
     """
     running = {"running_mean": running_mean, "running_var": running_var}
     _check_channels("batch_norm", x, eps, **running, weight=weight, bias=bias)
+    is_half = training and x.dtype == np.float16
+    x = x.astype(np.float32) if is_half else x  # squares of numbers above 255 would overflow
+    mean, variance = running_mean, running_var
     if training:
         axes = (0, *range(2, x.ndim))
-        out = _standardized("batch_norm", x, axes, eps)
+        n = _entries("batch_norm", x, axes)
+        mean, variance = reductions.mean(x, axes), reductions.var(x, axes)
         if running_mean is not None or running_var is not None:
-            effect(move_statistics, running_mean, running_var, x, axes, momentum)
-        return _affine_by_channel(out, weight, bias)
-    if running_mean is None or running_var is None:
+            effect(move_statistics, *running.values(), mean, variance, n / (n - 1), momentum)
+    elif mean is None or variance is None:
         needed = "running_mean and running_var; else training=True"
         raise ValueError(f"batch_norm: evaluation needs {needed}.")
     # The mean goes first: x * scale would lose digits if the mean is large.
-    centred = _affine_by_channel(x, None, np.negative(running_mean))
-    scale = (1 if weight is None else weight) / np.sqrt(np.add(running_var, eps))
-    return _affine_by_channel(centred, scale, bias)
+    centred = x - _by_channel(mean, x)
+    scale = (1 if weight is None else weight) / np.sqrt(np.add(variance, eps))
+    out = _affine_by_channel(centred, scale, bias)
+    return out.astype(np.float16) if is_half else out
 
 
-def move_statistics(running_mean, running_var, x, axes, momentum):
-    """Moves running statistics, arrays or None, towards the statistics of x over `axes`."""
-    mean = np.mean(x, axis=axes, keepdims=True)
-    _move(running_mean, mean.ravel(), momentum)
-    _move(running_var, np.var(x, axis=axes, ddof=1, mean=mean), momentum)
+def move_statistics(running_mean, running_var, mean, variance, factor, momentum):
+    """Moves running statistics, arrays or None, towards mean and factor * variance."""
+    _move(running_mean, mean, momentum)
+    _move(running_var, factor * variance, momentum)
 
 
 def _move(running, batch, momentum):
@@ -148,11 +151,18 @@ def instance_norm(x: Operand, *, weight=None, bias=None, eps=1e-5):
 
 
 def _standardized(name, x, axes, eps):
-    """`standardize`. Raises ValueError for means of a single entry, whose result would be 0."""
-    if math.prod(x.shape[a] for a in axes) < 2:
+    """`standardize`, of two entries or more."""
+    _entries(name, x, axes)
+    return standardize(x, axes, eps)
+
+
+def _entries(name, x, axes):
+    """How many entries a mean has. Raises ValueError for a single one, whose result would be 0."""
+    n = math.prod(x.shape[a] for a in axes)
+    if n < 2:
         remedy = " Train on two rows or more, or use evaluation mode." if 0 in axes else ""
         raise ValueError(f"{name}: the axes {axes} of x {x.shape} have one entry or none.{remedy}")
-    return standardize(x, axes, eps)
+    return n
 
 
 def _affine(x, weight, bias):
@@ -163,10 +173,13 @@ def _affine(x, weight, bias):
 
 def _affine_by_channel(x, weight, bias):
     """`_affine` with weight and bias (C,), for x (N, C, ...)."""
-    if x.ndim > 2:
-        shape = (-1,) + (1,) * (x.ndim - 2)
-        weight, bias = (None if a is None else np.reshape(a, shape) for a in (weight, bias))
+    weight, bias = (None if a is None else _by_channel(a, x) for a in (weight, bias))
     return _affine(x, weight, bias)
+
+
+def _by_channel(a, x):
+    """a (C,), so that it broadcasts to x (N, C, ...)."""
+    return np.reshape(a, (-1,) + (1,) * (x.ndim - 2)) if x.ndim > 2 else a
 
 
 def _check_channels(name, x, eps, **arrays):

@@ -4,10 +4,13 @@ An index has one part for each axis, or for several. Parts are operands. So a Te
 an argument of the node: a graph that runs again computes its indices again.
 """
 
+import math
 import numbers
+from copy import copy
 
 import numpy as np
 
+from ..array import data_of, is_recorded
 from ..engine import Tensor
 from ..registry import op
 
@@ -26,8 +29,12 @@ def scatter(x, shape, *index):
     out = np.zeros(shape, x.dtype)
     if PLAIN.issuperset(map(type, index)) or all(map(_names_once, index)):
         out[index] = x
-    else:
+    elif len(index) > 1 or len(shape) == 1:
         np.add.at(out, index, x)
+    else:  # NumPy adds numbers to a vector several times as fast as rows to a matrix
+        row = np.arange(math.prod(shape[1:])).reshape(shape[1:])
+        places = np.add.outer(np.multiply(index[0], row.size, dtype=np.intp), row)
+        np.add.at(out.reshape(-1), places.reshape(-1), np.broadcast_to(x, places.shape).reshape(-1))
     return out
 
 
@@ -37,7 +44,11 @@ def _names_once(i):
 
 
 def at(x, index) -> Tensor:
-    """x[index] of a Tensor. Raises IndexError for an entry or an axis that x does not have."""
+    """x[index] of a Tensor.
+
+    Raises IndexError for an entry or an axis that x does not have, TypeError for a slice with a
+    bound that belongs to a graph.
+    """
     if isinstance(index, tuple):
         return getitem(x, *map(_part, index))
     return getitem(x, _part(index))
@@ -45,8 +56,21 @@ def at(x, index) -> Tensor:
 
 def _part(i):
     """A part of an index. An array is copied, so that later edits do not change the graph."""
+    if type(i) is slice:
+        if type(i.start) in PLAIN and type(i.stop) in PLAIN and type(i.step) in PLAIN:
+            return i
+        bounds = i.start, i.stop, i.step
+        return slice(*(copy(plain("getitem", "bounds of a slice", b)) for b in bounds))
     if type(i) in PLAIN or isinstance(i, (Tensor, numbers.Integral)):
         return i
     array = np.array(i)
     is_list = not isinstance(i, np.ndarray)
     return array.astype(int) if is_list and not array.size else array  # np.array([]) has floats
+
+
+def plain(name, what, value):
+    """A setting that decides the shape of the result. Raises TypeError for a part of a graph."""
+    if is_recorded(value):
+        shape = "but they decide the shape of the result"
+        raise TypeError(f"{name}: {what} belong to a graph, {shape}. Pass t.numpy().")
+    return data_of(value)

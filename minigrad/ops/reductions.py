@@ -18,7 +18,8 @@ def count(x, axis):
     """How many entries go into each result."""
     if axis is None or x.ndim == 0:
         return x.size
-    return math.prod(x.shape[a] for a in np.atleast_1d(axis))
+    axes = axis if isinstance(axis, tuple) else (axis,)
+    return math.prod([x.shape[a] for a in axes])
 
 
 def _sum_rule(g, out, x, axis, keepdims):
@@ -64,7 +65,7 @@ def min(x, axis: Axis = None, keepdims: bool = False):
 
 def _centred(x, axis):
     """x minus its mean."""
-    return x - np.mean(x, axis=axis, keepdims=True)
+    return x - mean(x, axis, keepdims=True)
 
 
 def _top(x, axis):
@@ -88,11 +89,8 @@ def _var_rule(g, out, x, axis, ddof, keepdims):
 @in_float32
 def var(x, axis: Axis = None, ddof: float = 0, keepdims: bool = False):
     """The variance: the sum of squared deviations, divided by n - ddof."""
-    if x.dtype.kind == "c":  # np.var of complex numbers is not analytic
-        out = np.mean(_centred(x, axis) ** 2, axis=axis, keepdims=keepdims)
-    else:
-        out = np.var(x, axis=axis, ddof=0, keepdims=keepdims)
-    return out * (count(x, axis) / _degrees(x, axis, ddof))
+    squares = np.square(_centred(x, axis))  # np.var of complex numbers is not analytic
+    return mean(squares, axis, keepdims) * (count(x, axis) / _degrees(x, axis, ddof))
 
 
 def _std_rule(g, out, x, axis, ddof, keepdims):
@@ -108,17 +106,16 @@ def std(x, axis: Axis = None, ddof: float = 0, keepdims: bool = False):
 
 
 def _standardize_rule(g, out, x, axis, eps):
-    along = g - g.mean(axis=axis, keepdims=True) - out * (g * out).mean(axis=axis, keepdims=True)
-    return along / np.sqrt(x.var(axis=axis, keepdims=True) + eps)
+    along = _centred(g, axis) - out * mean(g * out, axis, keepdims=True)
+    return along / np.sqrt(var(x, axis, keepdims=True) + eps)
 
 
 @op(x=in_float32(_standardize_rule))
 @in_float32
 def standardize(x, axis, eps):
     """(x - mean) / sqrt(variance + eps) over `axis`, where variance = mean((x - mean)^2)."""
-    out = x - mean(x, axis, keepdims=True)
-    variance = mean(out * out, axis, keepdims=True)  # np.var of complex numbers is not analytic
-    out /= np.sqrt(variance + eps)
+    out = _centred(x, axis)
+    out /= np.sqrt(mean(out * out, axis, keepdims=True) + eps)
     return out
 
 

@@ -119,8 +119,9 @@ def convolve_input(y, w, space, stride, dilation, groups):
     (samples, _, *out), (filters, channels, *size) = y.shape, w.shape
     channels, weights = channels * groups, w.reshape(groups, filters // groups, -1).swapaxes(1, 2)
     x = np.zeros((channels, samples, *space), np.result_type(y, w))
+    product = np.multiply if filters == groups else np.matmul  # faster with one filter a group
     for rows in _blocks(samples, channels * math.prod(size) * math.prod(out)):
-        windows = np.matmul(weights, _maps(y[rows], groups)).reshape(channels, *size, -1, *out)
+        windows = product(weights, _maps(y[rows], groups)).reshape(channels, *size, -1, *out)
         windows = np.moveaxis(windows, range(1, 1 + len(size)), range(-len(size), 0))
         _add_windows(x[:, rows], windows, stride, dilation)
     return x.swapaxes(0, 1)

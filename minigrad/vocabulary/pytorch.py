@@ -17,6 +17,7 @@ from ..engine import Tensor
 from ..modes import recording
 from ..noise import stream
 from ..ops import erf, log_softmax, logsumexp, relu, sigmoid, softmax, softplus
+from .elementwise import erfc
 from .keywords import BY_DIM, SAME
 from .linalg import vector_norm
 from .reductions import picked
@@ -116,11 +117,10 @@ def split(x, split_size_or_sections, dim=0):
     return tuple(np.split(x, np.cumsum(sizes)[:-1], dim))
 
 
-OPS = erf, log_softmax, logsumexp, relu, sigmoid, softmax, softplus
+OPS = erf, erfc, log_softmax, logsumexp, relu, sigmoid, softmax, softplus
 FUNCTIONS = {f.__name__: f for f in (*OPS, norm, t, gather, argsort, sort, topk, split)} | {
     "permute": lambda x, *dims: np.transpose(x, _sizes(dims)),
     "clone": lambda x: +x,
-    "erfc": lambda x: 1 - erf(x),
     "equal": lambda x, y: np.array_equal(x, y),
     "masked_fill": lambda x, mask, value: np.where(mask, value, x),
     "index_select": lambda x, dim, index: np.take(x, index, dim),

@@ -13,8 +13,8 @@ from minigrad import functional as F
 from minigrad.check import GradcheckError, reports
 from minigrad.graph import nodes
 from minigrad.registry import op
+from minigrad.tables import RED
 
-RED = reports.RED
 pytestmark = pytest.mark.usefixtures("own_registry")
 
 

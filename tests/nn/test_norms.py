@@ -596,10 +596,23 @@ def test_statistics_are_saved_copied_and_loaded(tmp_path):
     np.testing.assert_array_equal(twin.eval()(x).data, other.eval()(x).data)
 
 
+def test_batch_norm_in_half_precision_is_rounded_at_its_end_only():
+    """The squares of its numbers overflow."""
+    x = leaf((300 * normal(64, 3, 7) + 300).astype(np.float16), np.float16)
+    exact = leaf(x.data.astype(np.float64), np.float64)
+    running, cotangent = np.zeros(3), normal(64, 3, 7, seed=1)
+    for t in (x, exact):
+        out = F.batch_norm(t, None, running, training=True, momentum=1.0)
+        assert out.dtype == t.dtype
+        np.testing.assert_allclose(running, exact.data.var(axis=(0, 2), ddof=1), rtol=1e-6)
+        out.backward(cotangent.astype(t.dtype))
+    np.testing.assert_allclose(x.grad.data, exact.grad.data, rtol=2e-3, atol=1e-5)
+
+
 def test_a_norm_is_one_node_of_the_picture():
     model, x, labels = noisy_model()
     text = mg.to_text(loss_of(model, x, labels))
-    assert "1.batch norm (8, 6)" in text and "standardize, multiply, add" in text
+    assert "1.batch norm (8, 6)" in text and "mean, var, subtract" in text
 
 
 # ------------------------------------------------------------------------------------------- errors

@@ -752,12 +752,88 @@ def test_any_sequence_is_an_index_as_in_numpy(index):
     np.testing.assert_array_equal(gradient, expected)
 
 
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int32, np.uint64])
+@pytest.mark.parametrize("shape", [(90, 64), (90, 3, 4), (3, 0)])
+def test_rows_are_added_in_the_order_in_which_they_come(shape, dtype):
+    """To the last bit, for each dtype of indices: 89 * 64 is no number of 8 bits."""
+    rows = np.array([[2, 1, 2], [0, 2, 1]] if shape[0] == 3 else [[89, 1, 89], [7, 89, 1]], dtype)
+    x = normal(*rows.shape, *shape[1:]).astype(np.float32)
+    expected = np.zeros(shape, np.float32)
+    for row, cotangent in zip(rows.reshape(-1), x.reshape(6, *shape[1:])):
+        expected[row] += cotangent
+    np.testing.assert_array_equal(ops.scatter(x, shape, rows), expected)
+
+
+def test_scatter_refuses_rows_of_another_length():
+    for wrong in (normal(2, 2), normal(3, 2), normal(2, 6)):
+        with pytest.raises(ValueError, match="scatter"):
+            ops.scatter(wrong, (5, 3), [0, 1])
+    assert ops.scatter(normal(1, 3), (5, 3), [0, 1]).shape == (5, 3)  # one row for both
+
+
+BOUNDS = {
+    "start": lambda x, t: x[t:],
+    "stop": lambda x, t: x[:t],
+    "step": lambda x, t: x[::t],
+    "both": lambda x, t: x[t : t + 3],
+    "second axis": lambda x, t: x[0, t:],
+}
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+def test_a_slice_from_a_number_of_a_graph_is_refused(name):
+    """A graph that runs again would not compute it again."""
+    x, function = leaf(normal(4, 4)), BOUNDS[name]
+    with pytest.raises(
+        TypeError, match=r"getitem: bounds of a slice belong to a graph.*t.numpy\(\)"
+    ):
+        function(x, np.argmax(x[0, :3]) + 1)
+    with pytest.raises(TypeError, match="getitem"):
+        function(x, Tensor(1, name="t"))
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+def test_a_slice_from_a_constant_takes_its_value_at_once(name):
+    x, function, t = leaf(normal(4, 4)), BOUNDS[name], np.array(1)
+    out, as_tensor = function(x, t), function(x, constant(np.array(1)))
+    np.testing.assert_array_equal(out.data, function(x.data, 1))
+    np.testing.assert_array_equal(out.data, as_tensor.data)
+    expected = mg.grad(np.sum(as_tensor), x)[0].data
+    t[...] = 2
+    np.testing.assert_array_equal(mg.grad(np.sum(out), x)[0].data, expected)
+
+
 def test_an_index_that_is_changed_after_the_forward_does_not_change_the_gradient():
     x, i = leaf([1.0, 2.0, 3.0]), np.array([0, 0, 1])
     y = x[i].sum()
     i[:] = 2
     y.backward()
     assert x.grad.tolist() == [2, 1, 0]
+
+
+@pytest.mark.parametrize("dtype", [bool, np.int8, np.uint8, np.int64])
+@pytest.mark.parametrize("axis", [0, 1, (0, 1), None])
+def test_statistics_of_whole_numbers_are_those_of_numpy(axis, dtype):
+    x = (np.arange(600).reshape(300, 2) % 127).astype(dtype)
+    for f in (np.var, np.std):
+        out = f(Tensor(x, dtype=dtype), axis=axis)
+        assert out.dtype == np.float64
+        np.testing.assert_allclose(out.data, f(x, axis=axis), rtol=1e-14)
+    mean, var = x.mean(axis=axis, keepdims=True), x.var(axis=axis, keepdims=True)
+    out = ops.standardize(Tensor(x, dtype=dtype), axis, 0.1)
+    np.testing.assert_allclose(out.data, (x - mean) / np.sqrt(var + 0.1), rtol=1e-13)
+
+
+def test_erf_and_its_derivative_are_right_between_the_points_of_its_table():
+    x = np.concatenate([np.linspace(-7, 7, 20_001), [1e-300, 1e-8, np.inf, -np.inf, np.nan]])
+    exact = np.vectorize(math.erf)(x)
+    np.testing.assert_allclose(ops.erf(x), exact, rtol=2.3e-16, atol=0)
+    single = ops.erf(x.astype(np.float32)).astype(np.float64)
+    expected = np.vectorize(math.erf)(x.astype(np.float32).astype(np.float64))
+    np.testing.assert_allclose(single, expected, rtol=1.2e-7, atol=1e-45)  # and subnormal numbers
+    inside = x[abs(x) < 5.9]
+    slope = ops.erf(inside + 1e-30j).imag / 1e-30
+    np.testing.assert_allclose(slope, 2 / math.sqrt(math.pi) * np.exp(-(inside**2)), rtol=1e-12)
 
 
 def test_erf_of_whole_numbers_is_not_a_whole_number():

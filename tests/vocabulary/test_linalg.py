@@ -7,6 +7,7 @@ import pytest
 from helpers import close, gradient, leaf, normal, pulled
 
 import minigrad as mg
+from minigrad.vocabulary.elementwise import erfc
 
 regular = normal(3, 3) + 3 * np.eye(3)
 PAIRS = {  # the function here, PyTorch's, the input
@@ -183,6 +184,14 @@ def test_derivatives_of_det_are_right_at_singular_matrices(matrices):
     close(first, turned(x.data, weights), atol=1e-14)
     (second,) = mg.grad(np.sum(first * further), x)
     close(second, turned(further, weights), atol=1e-13)
+
+
+def test_erfc_keeps_its_digits_where_it_is_small():
+    for x in (-5.0, 0.0, 0.46, 0.47, 1.0, 3.99, 4.01, 10.0, 26.0, 26.54):
+        close(erfc(np.array(x)), math.erfc(x), rtol=4e-15 if x <= 26 else 1e-13, atol=0)
+    x = np.arange(0, 26.5, 1 / 1024)  # its squares are exact
+    close(erfc(x), np.vectorize(math.erfc)(x), rtol=4e-15, atol=0)
+    assert np.isnan(erfc(np.array(np.nan))) and erfc(np.array([-np.inf, np.inf])).tolist() == [2, 0]
 
 
 # ---------------------------------------------------------------------------------------- refusals

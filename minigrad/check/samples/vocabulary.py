@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from ...vocabulary.elementwise import erfc
 from ...vocabulary.linalg import svd_in_one
-from .case import apart, case, cases, drawn, shifted, small, within
+from .case import apart, case, cases, drawn, positive, shifted, small, within
 
 regular = drawn("regular", lambda rng, shape: rng.standard_normal(shape) + 3 * np.eye(*shape[-2:]))
 above_1 = within(1.2, 3.0)
@@ -22,6 +23,10 @@ samples = {
     "arccosh": cases("np.arccosh(x) | (2, 3); (); (0,)", [above_1]),
     "arctanh": cases("np.arctanh(x) | (2, 3); (); (0,)", [small]),
     "cbrt": ["np.cbrt(x) | apart(2, 3); apart(); (0,)", "np.cbrt(x) | [8.0, -1e-6]"],
+    "erfc": [
+        [case(erfc, positive(*shape)) for shape in [(2, 3), (), (0,)]],
+        case("f(x)", np.array([-3.0, -0.2, 0.1, 0.6, 2.0, 3.9, 4.1, 8.0]), f=erfc),
+    ],
     "arctan2": [
         cases(f"np.arctan2(x, y) | {PAIRS}", [apart, shifted]),
         "np.arctan2(x, y) | [1.0, 1.0, -1.0, -1.0, 3.0, -3.0], [2.0, -2.0, 2.0, -2.0, 0.0, 0.0]",
