@@ -4,22 +4,25 @@ import inspect
 import linecache
 import traceback
 import warnings
-from operator import is_
 
 import numpy as np
 
 from .. import array
 from ..array import data_of
+from ..changes import tick
 from ..engine import Tensor, constant, grad
 from ..errors import same_kind
 from ..graph import program
 from ..modes import recording
-from ..names import modules_of
-from ..noise import Noise, effects, frozen, frozen_noise, sampling_mode
+from ..names import leaf_names, modules_of
+from ..noise import Noise, frozen, frozen_noise, sampling_mode
+from .surroundings import Surroundings
+from .watching import Watch
 from .writing import Writer, tidy
 
 MOST = 32  # programs of a step
 HINT = "A program cannot see what Python decides by values, such as `if x.sum() > 0`."
+CHANGES = "the function changes a variable, an attribute or an item"
 
 
 class Recorded:
@@ -31,14 +34,19 @@ class Recorded:
     leaves   the leaves that get a gradient
     """
 
-    inputs = attributes = ()
+    inputs, surroundings = (), None
 
     def __init__(self, trials):
         self.trials, self.refusal = trials, None
 
-    def write(self, loss, inputs, told):
-        """Writes the program of a loss, a function of the Tensors `inputs`, with its effects."""
-        writer = Writer("compile", loss, effects=told, reading=False)
+    def write(self, function, loss, inputs, watch):
+        """Writes the program of a loss, what `function` made of the Tensors `inputs`."""
+        writer = Writer("compile", loss, watch, reading=False)
+        for node in writer.nodes:
+            if node.op and node.op.name in ("getitem", "argwhere") and _is_sized_by_values(node):
+                raise TypeError(
+                    f"{node.op.name}: the shape of the result depends on values. Use np.where."
+                )
         page, final = writer.page, writer.page.final()
         self.leaves = list(writer.gradients)
         arguments = {x.order: f"input{i}_" for i, x in enumerate(inputs)}
@@ -58,48 +66,38 @@ class Recorded:
         steps = _forgetting(page, lines, results, final)
         self.text = _function(head, [*reads, *steps, _returned(writer, final)], page.errors)
         self.run, self.file = _compiled(self.text, known)
-        text = _function(head, [*reads, *lines, "return locals()"], page.errors)
-        self.follow, _ = _compiled(text, known)
         # What the trials compare, and what the program takes for granted.
         self.ops = [node.op and node.op.name for node in writer.nodes]
-        symbols = [writer.symbols.get(node.order) for node in writer.nodes]
-        self.names = [None if x is None else final(x.name) for x in symbols]
-        self.gradients = [final(g.name) for g in writer.gradients.values()]
         leaves = [x for x in page.inputs.values() if x.order not in arguments]
         self.inputs = [(x, (x.flags, x.shape, x.dtype)) for x in leaves]
-        modules = dict.fromkeys(m for owner in modules_of(writer.nodes) for m in owner.modules())
-        self.attributes = [(vars(module), list(vars(module).values())) for module in modules]
+        modules = [m for owner in modules_of(writer.nodes) for m in owner.modules()]
+        moving = [a for _, _, args in watch.effects for a in args]
+        self.surroundings = Surroundings([function, *modules], moving)
+        self.effects = _settings(watch)
 
     def fits(self):
-        """Whether all is still so that the program takes for granted.
+        """Whether all is still so that the program takes for granted."""
+        return not self.surroundings or (
+            all((x.flags, x.data.shape, x.data.dtype) == kind for x, kind in self.inputs)
+            and self.surroundings.are_same()
+        )
 
-        These are the attributes of modules, such as `training`, parameters and rates, and what
-        the leaves are like.
-        """
-        for now, then in self.attributes:
-            if len(now) != len(then) or not all(map(is_, now.values(), then)):
-                return False
-        return all((x.flags, x.data.shape, x.data.dtype) == kind for x, kind in self.inputs)
-
-    def difference(self, values, nodes, gradients):
-        """What differs first between a run, {name: value}, and an eager run; None: nothing.
-
-        nodes, gradients  of the eager run: its tensors, and the gradients of self.leaves
-        """
+    def difference(self, found, loss, watch):
+        """What differs between a run, (loss, gradients), and an eager run; None: nothing."""
+        nodes = program("compile", loss)
         ops = [node.op and node.op.name for node in nodes]
         if ops != self.ops:
             pairs = zip([*ops, "the end"], [*self.ops, "the end"])
             here, there = next((a, b) for a, b in pairs if a != b)
             return f"the graph is another one now: there is {here or 'a leaf'} in place of {there}"
-        eager = [(name, node.data) for name, node in zip(self.names, nodes) if node.op]
-        for name, right in [*eager, *zip(self.gradients, gradients)]:
-            if name not in values:  # it is written within a line
-                continue
-            found = np.asarray(values[name]).astype(getattr(right, "dtype", None))
-            if not np.array_equal(found, right, equal_nan=True):
-                lines = enumerate(self.text.splitlines(), 1)
-                i, line = next(((i, x) for i, x in lines if f" {name} = " in x), (1, name))
-                return f"{name} differs first, line {i} of the program: {line.strip()}"
+        if _settings(watch) != self.effects:
+            return "the settings of a change of state are others now"
+        gradients = grad(loss, self.leaves, retain_graph=True, allow_unused=True)
+        names = leaf_names(nodes)
+        names = ["the loss", *(f"the gradient of {names[x.order]}" for x in self.leaves)]
+        for name, a, b in zip(names, [found[0], *found[1]], [loss, *gradients]):
+            if not np.array_equal(a, b.data, equal_nan=True):
+                return f"{name} differs"
         return None
 
     def located(self, error):
@@ -191,17 +189,20 @@ class Step:
         pairs = zip(arrays, names)
         return [Tensor(a, name=n) if isinstance(a, np.ndarray) else a for a, n in pairs]
 
+    def _watched(self, arrays):
+        """(the loss of the function, its inputs, the Watch)."""
+        inputs = self._tensors(arrays)
+        with Watch(tick()) as watch:
+            return self.function(*inputs), [x for x in inputs if isinstance(x, Tensor)], watch
+
     def _record(self, programs, arrays):
         """An eager step, of which a program is written."""
-        told, inputs = [], self._tensors(arrays)
-        token = effects.set(told)
-        try:
-            loss = self.function(*inputs)
-        finally:
-            effects.reset(token)
+        loss, inputs, watch = self._watched(arrays)
         p = Recorded(self.trials)
         try:
-            p.write(loss, [x for x in inputs if isinstance(x, Tensor)], told)
+            p.refusal = watch.found
+            if not p.refusal:
+                p.write(self.function, loss, inputs, watch)
         except Exception as error:  # such as a rule that does not run on Tensors
             p.refusal = f"{type(error).__name__}: {error}"
         loss.backward()  # raises the error of a loss that has no gradient
@@ -218,17 +219,29 @@ class Step:
         p.trials -= 1
         try:
             with frozen_noise():
-                values = p.follow(*(a for a in arrays if isinstance(a, np.ndarray)))
+                found = p.run(*(a for a in arrays if isinstance(a, np.ndarray)))
         except Exception as error:
             p.refusal = str(p.located(error))
-        loss = self.function(*self._tensors(arrays))
-        nodes = program("compile", loss)
-        gradients = grad(loss, p.leaves, retain_graph=True, allow_unused=True)
+        loss, _, watch = self._watched(arrays)
+        p.refusal = p.refusal or watch.found or p.difference(found, loss, watch)
         loss.backward()
-        p.refusal = p.refusal or p.difference(values, nodes, list(map(data_of, gradients)))
+        if not p.fits():
+            p.refusal, p.surroundings = CHANGES, None
         if p.refusal:
             warnings.warn(f"compile: from now on eager: {p.refusal}. {HINT}", stacklevel=3)
         return loss.detach()
+
+
+def _is_sized_by_values(node):
+    """Whether a result of getitem or argwhere has a shape that depends on values."""
+    masks = [a for a in node.args[1:] if isinstance(a, Tensor) and a.dtype == bool]
+    return bool(masks) or node.op.name == "argwhere"
+
+
+def _settings(watch):
+    """The changes of state, without their Tensors and arrays."""
+    kinds = Tensor, np.ndarray
+    return [(f, [a for a in args if not isinstance(a, kinds)]) for _, f, args in watch.effects]
 
 
 def _kind(a):

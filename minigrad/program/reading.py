@@ -26,7 +26,7 @@ class Program:
     """
 
     def __init__(self, loss, names, file):
-        writer = Writer("write_out", loss, names)
+        writer = Writer("write_out", loss, names=names)
         page = writer.page
         used = {name for line in page.lines for name in line.names}
         constants = {name: value for name, value in page.constants.items() if name in used}

@@ -31,7 +31,7 @@ class Writer:
     what     the function that asks, for errors
     loss     a recorded result of one entry
     names    {name: Tensor} or None: names that the user gave
-    effects  (time, function, arguments) of the changes of state in the forward pass
+    watch    None, or the Watch of the forward pass
 
     page       the Page with the lines
     nodes      the tensors of the forward pass, oldest first
@@ -42,7 +42,9 @@ class Writer:
     the graph was freed, if the loss has more than one entry, or if nothing requires a gradient.
     """
 
-    def __init__(self, what, loss, names=None, effects=(), reading=True):
+    def __init__(self, what, loss, watch=None, names=None, reading=True):
+        self.start = watch.start if watch else 0
+        effects, drawn = (watch.effects, watch.drawn.values()) if watch else ((), ())
         self.page, self.nodes = Page(reading), program(what, loss)
         self.forward = {node.order for node in self.nodes}
         self.names, self.symbols = names_of(self.nodes, loss, names), {}
@@ -50,7 +52,7 @@ class Writer:
         cotangents = self._record_backward(what, loss)
         self._name_cotangents(cotangents)
         found = {x: g for x, g in cotangents.values() if x.is_leaf}
-        every = nodes_of([loss, *found.values()])
+        every = nodes_of([loss, *drawn, *found.values()])
         steps = [(node.order, self._visit, (node,)) for node in every]
         steps += [(time, self._do, given) for time, *given in effects]
         for _, write, given in sorted(steps, key=itemgetter(0)):
@@ -115,8 +117,9 @@ class Writer:
     def _visit(self, node):
         """Writes a node, or takes a leaf as an input."""
         start = len(self.page.lines)
-        if not node.args and node.flags:
-            self.symbols[node.order] = leaf = self.page.input(self.names[node.order], node)
+        if not node.args and (node.flags or node.order < self.start):
+            name = self.names.get(node.order, "unused")
+            self.symbols[node.order] = leaf = self.page.input(name, node)
             self.named.add(leaf.name)
         elif node.args:
             self.symbols[node.order] = self._result(node)
