@@ -16,7 +16,8 @@ from ..registry import FILE
 
 # Who may read the array of a Tensor: what computes a node of the graph, and checks of arguments.
 READERS = {
-    *("engine.record", "engine.backward_pass", "noise.draw", "noise.effect"),
+    *("op.call", "engine.record", "engine.backward_pass", "engine.<genexpr>"),
+    *("noise.draw", "noise.effect"),
     *("functional.checks.whole_numbers", "functional.dropout._mask", "functional.losses._checked"),
     "functional.losses.binary_cross_entropy_with_logits",
 }
@@ -71,25 +72,22 @@ class Watch(Block):
                 return
             reads, frame = name, frame.f_back
             module, name = _place(frame)
-        is_neutral = name == "_on_data" and frame.f_locals["function"] in SHAPES
-        is_reader = f"{module}.{name}" in READERS or (frame.f_code.co_filename, name) == (
-            FILE,
-            "call",
-        )
-        if reads == "data_of" and (is_reader or is_neutral):
+        is_shape = name == "_on_data" and frame.f_locals["function"] in SHAPES
+        if reads == "data_of" and (is_shape or f"{module}.{name}" in READERS):
             return
-        while _place(frame)[0] or frame.f_code.co_filename == FILE:
-            frame = frame.f_back
+        while _place(frame)[0] and _place(frame.f_back)[1] != "vjp":
+            frame = frame.f_back  # to the function of the user, or to the rule
         if self.found is None:
             file, line = frame.f_code.co_filename, frame.f_lineno
             text = linecache.getline(file, line, frame.f_globals).strip()
-            self.found = f"{file}:{line}, `{text}`, reads or changes values of a Tensor"
+            self.found = f"`{text}` ({file}:{line}), which reads or changes values of a Tensor"
 
 
 def _place(frame):
     """(module, function) of a frame. The module is "" if it is not one of minigrad."""
-    package, _, module = frame.f_globals.get("__name__", "").partition(".")
-    return module if package == "minigrad" else "", frame.f_code.co_name
+    name, code = frame.f_globals.get("__name__", ""), frame.f_code
+    module = "op" if code.co_filename == FILE else name.removeprefix("minigrad.")
+    return "" if module == name else module, code.co_name
 
 
 def _flags(x):

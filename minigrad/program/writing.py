@@ -20,6 +20,7 @@ from ..graph import program
 from ..noise import effect
 from .naming import names_of
 from .symbols import NAME, Page, Text, values
+from .watching import Watch
 
 WIDTH = 84  # of a line
 MOST = 12  # lines of an op; one that needs more is called by its name
@@ -75,24 +76,26 @@ class Writer:
         wanted = {node.order for node in self.nodes if node.requires_grad}
         (seed,) = seeds_of(what, [loss], [None], create_graph=True)
         cotangents, self.begun = {loss.order: seed}, []
-        for x, g, _ in backward_pass([seed], True, True, wanted):
-            if not isinstance(g, Tensor):
-                place = f"on the way to {self.names[x.order]}"
-                raise TypeError(f"{what}: a rule {place} returned no Tensor for Tensors.")
-            cotangents[x.order] = x, g
-            self.begun.append((tick(), x))  # what comes now is made by the rules of x
+        with Watch(0) as self.rules:
+            for x, g, _ in backward_pass([seed], True, True, wanted):
+                if not isinstance(g, Tensor):
+                    place = f"on the way to {self.names[x.order]}"
+                    raise TypeError(f"{what}: a rule {place} returned no Tensor for Tensors.")
+                cotangents[x.order] = x, g
+                self.begun.append((tick(), x))  # what comes now is made by the rules of x
         return cotangents
 
     def _name_cotangents(self, cotangents):
         """Names cotangents and finds their sums.
 
-        self.sums  {order of a sum: whether it is the gradient of a leaf}
+        self.sums   {order of a sum: whether it is the gradient of a leaf}
+        self.mixed  None, or the gradient of a leaf that is a sum of different dtypes
         """
         received = Counter()
         for node, _ in cotangents.values():
             pairs = zip(node.args, node.op.rules) if node.args else ()
             received.update(x.order for x, rule in pairs if rule and wants_gradient(x))
-        self.sums = {}
+        self.sums, self.mixed = {}, None
         for order in sorted(cotangents, reverse=True):
             (x, g), name = cotangents[order], f"g_{self.names[order]}"
             if x.is_leaf:
@@ -102,6 +105,8 @@ class Writer:
                 if g.is_leaf or g.op.name != "add":  # a sum of constants is a constant
                     break
                 self.sums[g.order] = x.is_leaf
+                if x.is_leaf and g.args[0].dtype != g.args[1].dtype:
+                    self.mixed = name
                 g = g.args[0]
 
     def _gradient(self, leaf, g):

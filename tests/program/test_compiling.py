@@ -337,7 +337,7 @@ def test_a_gradient_that_is_reset_inside_the_function_is_refused():
         return np.sum(w * x)
 
     step = mg.compile(function)
-    with pytest.warns(UserWarning, match="`w.grad = None`, reads or changes"):
+    with pytest.warns(UserWarning, match="`w.grad = None`"):
         for (x,) in LATER:
             step(x)
             assert w.grad.tolist() == x.tolist()
