@@ -44,8 +44,6 @@ class Recorded:
         writer = Writer("compile", loss, watch, reading=False)
         if writer.rules.found:
             raise TypeError(f"a rule has {writer.rules.found}")
-        if writer.mixed:  # += rounds each term, + the sum
-            raise TypeError(f"{writer.mixed} is a sum of different dtypes")
         for node in writer.nodes:
             if node.op and node.op.name in ("getitem", "argwhere") and _is_sized_by_values(node):
                 raise TypeError(

@@ -1,17 +1,17 @@
 """What a function can read beside its arguments: a program is right while all of this stays."""
 
+import gc
 import sys
-from functools import partial
 from operator import is_
-from types import CellType, CodeType, FunctionType, MethodType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 
 import numpy as np
 
 from ..engine import Tensor
 
-LARGEST = 1000  # what holds more is data, which a program takes as they are
-NUMBERS = {int, float, bool, str}
-FOREIGN = {"minigrad", "numpy", *sys.stdlib_module_names}
+LARGEST = 1000  # what holds more, or has more entries, is data that stays as they are
+EQUAL = {int, float, bool, str, bytes}  # their equals stand for them
+FOREIGN = {"minigrad", "numpy", *sys.stdlib_module_names}  # their functions and classes stay
 
 
 class Surroundings:
@@ -22,64 +22,53 @@ class Surroundings:
     """
 
     def __init__(self, roots, moving):
-        self.places, self.arrays = (
-            [],
-            [],
-        )  # [(what returns the values, its values)], [(array, bytes)]
+        self.holders, self.variables, self.arrays = [], [], []
         known, stack = set(map(id, moving)), list(roots)
         while stack:
             x = stack.pop()
-            if id(x) in known:
+            if id(x) in known or _is_known(x):
                 continue
             known.add(id(x))
-            if isinstance(x, np.ndarray) and x.size <= LARGEST and x.dtype != object:
-                self.arrays.append((x, x.tobytes()))
-            look = _look(x)
-            then = [] if look is None else look()
-            if 0 < len(then) <= LARGEST:
-                self.places.append((look, then))
-                stack += then
+            if isinstance(x, np.ndarray):
+                self.arrays += [x] * (x.size <= LARGEST and x.dtype != object)
+                continue
+            if isinstance(x, FunctionType):
+                space, names = x.__globals__, _names(x.__code__)
+                self.variables += [(space, name) for name in names if name in space]
+                stack += [space[name] for name in names if name in space]
+                stack.append(x.__defaults__)
+                x = x.__closure__
+            getattr(x, "__dict__", None)  # from now on its attributes are in a dict
+            held = gc.get_referents(x)
+            if len(held) <= LARGEST:
+                self.holders.append(x)
+                stack += held
+        self.then, self.entries = self._now(), [x.tobytes() for x in self.arrays]
+
+    def _now(self):
+        values = [space.get(name) for space, name in self.variables]
+        return gc.get_referents(*self.holders) + values
 
     def are_same(self):
-        """Whether all of it is as it was."""
-        return all(_equal(look(), then) for look, then in self.places) and all(
-            array.tobytes() == then for array, then in self.arrays
-        )
+        """Whether all are the same objects as before, or equal numbers and arrays."""
+        now, then = self._now(), self.then
+        if len(now) != len(then) or [x.tobytes() for x in self.arrays] != self.entries:
+            return False
+        return all(map(is_, now, then)) or all(map(_is_same, now, then))
 
 
-def _equal(now, then):
-    """Whether two lists have the same objects, or equal numbers."""
-    return len(now) == len(then) and (all(map(is_, now, then)) or all(map(_is_same, now, then)))
+def _is_same(a, b):
+    return a is b or (type(a) is type(b) in EQUAL and a == b)
 
 
-def _look(x):
-    """A function that returns the list of what x holds, or None."""
-    if isinstance(x, (list, tuple, dict)):
-        return partial(list, x.values() if isinstance(x, dict) else x)
-    if isinstance(x, (MethodType, partial, property)):
-        names = "__self__", "__func__", "func", "args", "keywords", "fget"
-        parts = [getattr(x, name, None) for name in names]
-        return lambda: parts
-    is_known = isinstance(x, (ModuleType, Tensor)) or not hasattr(x, "__dict__")
-    owner = x if isinstance(x, (FunctionType, type)) else type(x)
-    if is_known or (owner.__module__ or "minigrad").partition(".")[0] in FOREIGN:
-        return None if is_known or owner is x else partial(list, vars(x).values())
-    if isinstance(x, FunctionType):
-        return _variables(x)
-    return lambda: [*vars(x).values(), *(x.__bases__ if isinstance(x, type) else [type(x)])]
+def _is_known(x):
+    """Whether x is read elsewhere, or does not change."""
+    if isinstance(x, (FunctionType, type)):
+        return (x.__module__ or "minigrad").partition(".")[0] in FOREIGN
+    return isinstance(x, (Tensor, ModuleType, CodeType, np.dtype, np.generic, str, int, float))
 
 
-def _variables(function):
-    """A function that returns the variables around `function` that it names."""
-    names, codes = {}, [function.__code__]
-    for code in codes:  # also in the functions inside
-        names |= dict.fromkeys(code.co_names)
-        codes += [inner for inner in code.co_consts if isinstance(inner, CodeType)]
-    known = function.__globals__
-    names = [name for name in names if name in known]
-    cells = [cell for cell in function.__closure__ or () if cell != CellType()]  # not the empty
-    return lambda: [*(cell.cell_contents for cell in cells), *map(known.get, names)]
-
-
-def _is_same(now, then):
-    return now is then or (type(now) in NUMBERS and type(now) is type(then) and now == then)
+def _names(code):
+    """The names of globals in the code of a function, and of the functions inside it."""
+    inner = [c for c in code.co_consts if isinstance(c, CodeType)]
+    return dict.fromkeys([*code.co_names, *(name for c in inner for name in _names(c))])

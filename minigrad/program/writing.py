@@ -88,14 +88,13 @@ class Writer:
     def _name_cotangents(self, cotangents):
         """Names cotangents and finds their sums.
 
-        self.sums   {order of a sum: whether it is the gradient of a leaf}
-        self.mixed  None, or the gradient of a leaf that is a sum of different dtypes
+        self.sums  {order of a sum: whether it is the gradient of a leaf}
         """
         received = Counter()
         for node, _ in cotangents.values():
             pairs = zip(node.args, node.op.rules) if node.args else ()
             received.update(x.order for x, rule in pairs if rule and wants_gradient(x))
-        self.sums, self.mixed = {}, None
+        self.sums = {}
         for order in sorted(cotangents, reverse=True):
             (x, g), name = cotangents[order], f"g_{self.names[order]}"
             if x.is_leaf:
@@ -105,8 +104,6 @@ class Writer:
                 if g.is_leaf or g.op.name != "add":  # a sum of constants is a constant
                     break
                 self.sums[g.order] = x.is_leaf
-                if x.is_leaf and g.args[0].dtype != g.args[1].dtype:
-                    self.mixed = name
                 g = g.args[0]
 
     def _gradient(self, leaf, g):
