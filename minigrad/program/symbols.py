@@ -86,6 +86,7 @@ class Page:
         self.reading = reading
         self.lines, self.wishes, self.inputs, self.constants = [], {}, {}, {}
         self.ids = {}  # id of a constant -> its name
+        self.computed = {}  # expression -> its Symbol
         self.errors = np.geterr()  # how NumPy treats overflow and the like in the forwards
 
     def name(self, wish):
@@ -109,14 +110,27 @@ class Page:
 
     def write(self, wish, text, value, is_own=False, made=()):
         """Writes `name = text`. Returns the Symbol of the name."""
+        if text in self.computed:
+            return self.computed[text]
         self.errors |= {k: "ignore" for k, how in np.geterr().items() if how == "ignore"}
         name = self.name(_name_in_source() or wish)
         self.lines.append(Line(text, name, np.shape(value), is_own))
-        return Symbol(self, name, value, made)
+        symbol = Symbol(self, name, value, made)
+        if is_own and wish not in ("zeros", "copy") and not wish.endswith("_like"):
+            self.computed[text] = symbol
+        return symbol
 
     def do(self, text):
         """Writes a statement without a value."""
         self.lines.append(Line(text))
+        changed = NAME.search(text)[0] if NAME.search(text) else ""
+        self.computed = {t: s for t, s in self.computed.items() if changed not in t}
+
+    def forget(self, start):
+        """Takes back the lines from number `start` on."""
+        dropped = {line.target for line in self.lines[start:]}
+        self.computed = {t: x for t, x in self.computed.items() if x.name not in dropped}
+        del self.lines[start:]
 
     def final(self, taken=()):
         """A function that gives a text the names of the end. No two are equal, and none is `taken`.
@@ -169,7 +183,7 @@ class Page:
             return ", ".join(map(self.index, x))
         if not isinstance(x, slice):
             return self.text(x)
-        ends = [x.start, x.stop] + [x.step] * (x.step is not None)
+        ends = [x.start or None, x.stop] + [x.step] * (x.step not in (None, 1))
         return ":".join("" if end is None else self.text(end) for end in ends)
 
     def call(self, function, args, keywords):
@@ -252,8 +266,19 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
         return len(self.value)
 
     def __getitem__(self, index):
-        text = f"{self.name}[{self.page.index(index)}]"
-        return self.page.write("part", text, self.value[values(index)])
+        x, first = self.made[1:3] if self.made[0] == "rows" else (self, 0)
+        index = index[0] if type(index) is tuple and len(index) == 1 else index
+        made = ()
+        if type(index) is int and index >= 0:  # a row of some rows of x is a row of x
+            index += first
+        elif type(index) is slice and index.step is None and index != slice(None):
+            start, stop, _ = index.indices(len(self))
+            made = "rows", x, first + start, None
+            index = slice(first + start, None if first + stop == len(x) else first + stop)
+        else:
+            x = self
+        text = f"{x.name}[{self.page.index(index)}]"
+        return self.page.write("part", text, x.value[values(index)], made=made)
 
     def __setitem__(self, index, value):
         self.page.do(f"{self.name}[{self.page.index(index)}] = {self.page.text(value)}")
@@ -333,10 +358,10 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
             _refuse()
         if name == "swapaxes" and x.made[0] == name and x.made[2] == args:
             return x.made[1]
-        if name == "reshape" and x.shape == value.shape:
-            return x
         if name == "reshape" and x.made[0] == name:
             x = x.made[1]
+        if name == "reshape" and x.shape == value.shape and x.strides == value.strides:
+            return x
         is_several = (
             name in ("reshape", "transpose") and args and type(args[0]) is tuple and args[0]
         )

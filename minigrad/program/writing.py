@@ -62,7 +62,9 @@ class Writer:
         given = [loss, *(names or {}).values()]
         kept = [self.symbols.get(x.order) for x in given if isinstance(x, Tensor)]
         results = {x.name for x in [*kept, *self.gradients.values()] if x is not None}
+        nested(self.page)
         first_of = accumulate(self.page, self.sums, results)
+        nested(self.page)
         for symbol in self.symbols.values():
             symbol.name = first_of.get(symbol.name, symbol.name)
         results = {first_of.get(name, name) for name in results}
@@ -138,8 +140,8 @@ class Writer:
             is_written = out.dtype == node.dtype and _is_close(out.value, node.data)
         except Exception:  # it reads values, or fills an array that is no Symbol
             is_written = False
-        if not is_written or len(page.lines) - start > MOST:
-            del page.lines[start:]
+        if not is_written or len(page.lines) - start > max(MOST, 4 * len(args)):
+            page.forget(start)
             text = page.call(page.bound(node.op.name, node.op.forward), args, {})
             out = page.write(node.op.name, text, node.data)
         if node.order in self.names and out.name not in self.named:
@@ -207,10 +209,7 @@ def accumulate(page, sums, results):
 
     Returns {name of a sum: name of the first cotangent, which becomes the sum}.
     """
-    mentions, first_of, dropped = {}, {}, set()  # name -> the line that makes it, and its uses
-    for line in page.lines:
-        for name in {line.target, *line.names}:
-            mentions.setdefault(name, []).append(line)
+    mentions, first_of, dropped = _mentions(page), {}, set()
     for line in [x for x in page.lines if x.node is not None and x.node.order in sums]:
         first, _, second = line.expression.partition(" + ")
         made, *others = mentions.get(first, [line])
@@ -236,6 +235,56 @@ def accumulate(page, sums, results):
     for line in page.lines:
         line.expression = NAME.sub(lambda found: first_of.get(found[0], found[0]), line.expression)
     return first_of
+
+
+def nested(page):
+    """Writes into a part of zeros directly: x = zeros, x[0] = g, y[1:] = x become y[1] = g."""
+    mentions = _mentions(page)
+    for line in list(page.lines):
+        found = re.fullmatch(rf"({NAME.pattern})({PLACE}) = ({NAME.pattern})", line.text)
+        if not found:
+            continue
+        whole, place, part = found.groups()
+        made, *changes, last = mentions[part]
+        is_part = made.target == part and made.expression.startswith("np.zeros(")
+        if not is_part or last is not line or any(x.target for x in changes):
+            continue
+        if not all(re.match(rf"{part}{PLACE} \+?= ", x.expression) for x in changes):
+            continue
+        zeros = mentions[whole][0]
+        page.lines.remove(zeros)
+        page.lines[page.lines.index(made)] = zeros
+        page.lines.remove(line)
+        for x in changes:
+            x.expression = joined(x.expression.replace(part, whole + place, 1))
+        mentions[whole] = [zeros, *changes, *mentions[whole][2:]]
+
+
+PLACE = r"\[[-\d:, ]+\]"
+
+
+def joined(text):
+    """A text in which rows of rows are rows: x[2:][1] becomes x[3]."""
+
+    def join(found):
+        start, stop, first, colon, end = found.groups()
+        start, first = int(start or 0), int(first or 0)
+        end = start + int(end) if end else stop
+        return f"[{start + first}{colon}{end if colon else ''}]"
+
+    pair = re.compile(r"\[(\d*):(\d*)\]\[(\d*)(:?)(\d*)\]")
+    while text != (text := pair.sub(join, text, 1)):
+        pass
+    return text
+
+
+def _mentions(page):
+    """{name: the line that makes it, and the lines that use it}"""
+    mentions = {}
+    for line in page.lines:
+        for name in dict.fromkeys([line.target, *line.names]):
+            mentions.setdefault(name, []).append(line)
+    return mentions
 
 
 def merged(page, results, inside):
