@@ -17,6 +17,7 @@ from ..engine import Tensor
 from ..graph import program
 from ..modes import path as dotted
 from ..noise import Noise
+from ..program import write_out
 from .api import read
 from .dot import dot, text
 from .labels import Numbers, argument, is_operand, law, operands, rule_source, short
@@ -92,7 +93,18 @@ def story(root, gradient=None, drawn=()):
     backward = [records.backward(*frame) for frame in trace(root, gradient)]
     arrays = [json.loads(array) for array in records.arrays]
     facts = {"tensors": records.tensors, "arrays": arrays, "rules": list(records.rules)}
-    return facts | {"forward": forward, "backward": backward}
+    program_of = [
+        [text, part, sorted(map(records.tensor, results))] for text, part, results in _lines(root)
+    ]
+    return facts | {"forward": forward, "backward": backward, "program": program_of}
+
+
+def _lines(root):
+    """The lines of `root`, written out; [] if it cannot be written."""
+    try:
+        return write_out(root).lines
+    except (RuntimeError, TypeError):
+        return []
 
 
 def describe_array(array):

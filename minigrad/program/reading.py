@@ -21,8 +21,9 @@ for name, gradient in gradients.items():
 class Program:
     """A loss and its gradients as a file of Python that needs nothing but NumPy.
 
-    text  the file; `print(program)` shows it
-    data  {name: array}: the parameters, inputs and noise, which the file loads
+    text   the file; `print(program)` shows it
+    data   {name: array}: the parameters, inputs and noise, which the file loads
+    lines  (text, "forward" or "backward", the results to which it belongs) of both passes
     """
 
     def __init__(self, loss, names, file):
@@ -39,6 +40,9 @@ class Program:
         laws = {name: str(x.distribution) for name, x in leaves.items() if isinstance(x, Noise)}
         loads = [(f'{n} = data["{n}"]', a.shape, laws.get(n, "")) for n, a in self.data.items()]
         results = sum(bool(node.args) for node in writer.nodes)
+        self.lines = [
+            (tidy(self.final(line.text)), line.part, line.owners - {None}) for line in page.lines
+        ]
         parts = [
             f"# A loss of {results} operations and its gradient, written out by minigrad.",
             "\n".join([*sorted(imports), *[""] * bool(imports), "import numpy as np"]),

@@ -63,11 +63,12 @@ class Line:
     part     "forward" or "backward"
     node     the result that it computes, of the forward or the backward pass
     owner    the result of the forward pass to which it belongs
+    owners   this one, and those of lines that were written into this one
     """
 
     def __init__(self, text, target=None, shape=None, is_own=False):
         self.expression, self.target, self.shape, self.is_own = text, target, shape, is_own
-        self.part, self.node, self.owner = "forward", None, None
+        self.part, self.node, self.owner, self.owners = "forward", None, None, set()
 
     text = property(lambda self: (f"{self.target} = " if self.target else "") + self.expression)
     names = property(lambda self: NAME.findall(self.expression))

@@ -130,6 +130,7 @@ class Writer:
         part = "forward" if node.order in self.forward else "backward"
         for line in self.page.lines[start:]:
             line.node, line.owner, line.part = node, self._owner(node), part
+            line.owners = {line.owner}
 
     def _result(self, node):
         """Runs the forward of a node on Symbols."""
@@ -308,6 +309,7 @@ def merged(page, results, inside):
             if not is_near or text.startswith("(") or not _fits(page.wished(text)):
                 continue
             into.expression = text.removeprefix(f"{into.target} = ")
+            into.owners |= line.owners
         del lines[i]  # nobody needs it any more
         for name in line.names:
             uses[name].remove(i)
