@@ -23,6 +23,7 @@ from .writing import Writer, tidy
 MOST = 32  # programs of a step
 HINT = "A program cannot see what Python decides by values, such as `if x.sum() > 0`."
 CHANGES = "the function changes a variable, an attribute or an item"
+MANY = f"compile: what the function reads changes often: after {MOST} programs steps are eager."
 
 
 class Recorded:
@@ -45,10 +46,9 @@ class Recorded:
         if writer.rules.found:
             raise TypeError(f"a rule has {writer.rules.found}")
         for node in writer.nodes:
-            if node.op and node.op.name in ("getitem", "argwhere") and _is_sized_by_values(node):
-                raise TypeError(
-                    f"{node.op.name}: the shape of the result depends on values. Use np.where."
-                )
+            masks = [a for a in node.args[1:] if isinstance(a, Tensor) and a.dtype == bool]
+            if node.op and (node.op.name == "argwhere" or (node.op.name == "getitem" and masks)):
+                raise TypeError(f"the shape of {node.op.name} depends on values. Use np.where")
         page, final = writer.page, writer.page.final()
         self.leaves = list(writer.gradients)
         arguments = {x.order: f"input{i}_" for i, x in enumerate(inputs)}
@@ -69,13 +69,12 @@ class Recorded:
         self.text = _function(head, [*reads, *steps, _returned(writer, final)], page.errors)
         self.run, self.file = _compiled(self.text, known)
         # What the trials compare, and what the program takes for granted.
-        self.ops = [node.op and node.op.name for node in writer.nodes]
+        self.outline = _outline(writer.nodes, watch)
         leaves = [x for x in page.inputs.values() if x.order not in arguments]
         self.inputs = [(x, (x.flags, x.shape, x.dtype)) for x in leaves]
         modules = [m for owner in modules_of(writer.nodes) for m in owner.modules()]
         moving = [a for _, _, args in watch.effects for a in args]
         self.surroundings = Surroundings([function, *modules], moving)
-        self.effects = _settings(watch)
 
     def fits(self):
         """Whether all is still so that the program takes for granted."""
@@ -87,13 +86,8 @@ class Recorded:
     def difference(self, found, loss, watch):
         """What differs between a run, (loss, gradients), and an eager run; None: nothing."""
         nodes = program("compile", loss)
-        ops = [node.op and node.op.name for node in nodes]
-        if ops != self.ops:
-            pairs = zip([*ops, "the end"], [*self.ops, "the end"])
-            here, there = next((a, b) for a, b in pairs if a != b)
-            return f"the graph is another one now: there is {here or 'a leaf'} in place of {there}"
-        if _settings(watch) != self.effects:
-            return "the settings of a change of state are others now"
+        if _outline(nodes, watch) != self.outline:
+            return "other operations or changes of state ran now"
         gradients = grad(loss, self.leaves, retain_graph=True, allow_unused=True)
         names = leaf_names(nodes)
         names = ["the loss", *(f"the gradient of {names[x.order]}" for x in self.leaves)]
@@ -172,6 +166,8 @@ class Step:
         p = next((p for p in programs if p.fits()), None)
         if p is None and sum(map(len, self.programs.values())) < MOST:
             return self._record(programs, arrays)
+        if p is None:
+            warnings.warn(MANY, stacklevel=2)  # Python shows it once
         if p is None or p.refusal:
             loss = self.function(*self._tensors(arrays))
             loss.backward()
@@ -234,16 +230,11 @@ class Step:
         return loss.detach()
 
 
-def _is_sized_by_values(node):
-    """Whether a result of getitem or argwhere has a shape that depends on values."""
-    masks = [a for a in node.args[1:] if isinstance(a, Tensor) and a.dtype == bool]
-    return bool(masks) or node.op.name == "argwhere"
-
-
-def _settings(watch):
-    """The changes of state, without their Tensors and arrays."""
-    kinds = Tensor, np.ndarray
-    return [(f, [a for a in args if not isinstance(a, kinds)]) for _, f, args in watch.effects]
+def _outline(nodes, watch):
+    """The ops of a run, and its changes of state without their Tensors and arrays."""
+    kinds, calls = (Tensor, np.ndarray), [(f, args) for _, f, args in watch.effects]
+    calls = [(f, [a for a in args if not isinstance(a, kinds)]) for f, args in calls]
+    return [node.op and node.op.name for node in nodes], calls
 
 
 def _kind(a):
@@ -275,13 +266,16 @@ def compile(function, trials=2):
 
     The first call for new shapes, dtypes and settings runs eagerly, and writes its forward and
     backward pass down as straight-line NumPy (see `write_out`). Later calls run these lines, read
-    the parameters anew and draw noise anew, from the same streams: the same bits as eager mode. A
-    new mode, parameter or rate of a module makes a new program. After 32 programs calls are eager.
+    all Tensors anew and draw noise anew, from the same streams: the same bits as eager mode, or up
+    to rounding where float32 and float64 mix. A change of what the function reads beside its
+    arguments makes a new program: variables, attributes, items, arrays of up to 1,000 entries.
+    After 32 programs calls are eager. Larger arrays of NumPy should be arguments.
 
-    A program cannot see what Python decides by values. So the first `trials` calls also run
-    eagerly, with the same noise. If a result differs, a warning says which, and the step stays
-    eager. What changes from step to step must be an argument, an attribute of a module that is set
-    anew, or the data of a leaf that has a name or requires a gradient.
+    A program cannot see what Python decides by values. So a function stays eager, and a warning
+    says why, if it or a rule reads values (`t.item()`, `if t > 0`, `t.data`, `print(t)`), if
+    shapes depend on values, or if it changes a variable, an attribute or an item. `t.detach()` and
+    `no_grad()` are fine. The first `trials` calls also run eagerly, with the same noise: a step
+    whose loss or gradients differ stays eager.
 
     Returns a Step; `print(step)` shows its programs. A call returns the loss without its graph.
     Raises TypeError for an argument that requires a gradient or cannot be hashed, and the errors of
