@@ -117,11 +117,10 @@ def _forgetting(page, lines, results, final):
 
 def _returned(writer, final):
     """The line that returns the results. A gradient that shares memory is copied."""
-    own = {line.target for line in writer.page.lines if line.is_own}
     names = [g.name for g in writer.gradients.values()]
     gradients = []
     for leaf, g in writer.gradients.items():
-        is_own = g.name in own and names.count(g.name) == 1 and g.dtype == leaf.dtype
+        is_own = g.is_own and names.count(g.name) == 1 and g.dtype == leaf.dtype
         text = "{}" if is_own and g.ndim else f"np.array({{}}, np.{leaf.dtype})"
         gradients.append(text.format(final(g.name)))
     loss = final(writer.symbols[writer.nodes[-1].order].name)

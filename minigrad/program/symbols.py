@@ -116,7 +116,7 @@ class Page:
         self.errors |= {k: "ignore" for k, how in np.geterr().items() if how == "ignore"}
         name = self.name(_name_in_source() or wish)
         self.lines.append(Line(text, name, np.shape(value), is_own))
-        symbol = Symbol(self, name, value, made)
+        symbol = Symbol(self, name, value, made, is_own)
         if is_own and wish not in ("zeros", "copy") and not wish.endswith("_like"):
             self.computed[text] = symbol
         return symbol
@@ -125,7 +125,8 @@ class Page:
         """Writes a statement without a value."""
         self.lines.append(Line(text))
         changed = NAME.search(text)[0] if NAME.search(text) else ""
-        self.computed = {t: s for t, s in self.computed.items() if changed not in t}
+        old = self.computed.items()
+        self.computed = {t: x for t, x in old if changed not in t and x.name != changed}
 
     def forget(self, start):
         """Takes back the lines from number `start` on."""
@@ -252,10 +253,12 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
 
     value  the array in the recorded run: it tells shapes and dtypes
     made   the method that made it and the Symbol that had it: (name, x, arguments, keywords)
+    is_own  nothing else uses the memory of the value, so `+=` may change it
     """
 
-    def __init__(self, page, name, value, made=()):
+    def __init__(self, page, name, value, made=(), is_own=False):
         self.page, self.name, self.value, self.made = page, name, value, made or (None,) * 4
+        self.is_own = is_own
 
     data = property(lambda self: self)
     shape, dtype, ndim, size, flags, strides = (property(attrgetter(f"value.{n}")) for n in KNOWN)
@@ -267,6 +270,11 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
         return len(self.value)
 
     def __getitem__(self, index):
+        part = self.part(index)
+        return self.page.write("part", part.name, part.value, made=part.made)
+
+    def part(self, index):
+        """self[index] as a Symbol whose name is its text."""
         x, first = self.made[1:3] if self.made[0] == "rows" else (self, 0)
         index = index[0] if type(index) is tuple and len(index) == 1 else index
         made = ()
@@ -278,8 +286,8 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
             index = slice(first + start, None if first + stop == len(x) else first + stop)
         else:
             x = self
-        text = f"{x.name}[{self.page.index(index)}]"
-        return self.page.write("part", text, x.value[values(index)], made=made)
+        name = f"{x.name}[{self.page.index(index)}]"
+        return Symbol(self.page, name, x.value[values(index)], made)
 
     def __setitem__(self, index, value):
         self.page.do(f"{self.name}[{self.page.index(index)}] = {self.page.text(value)}")

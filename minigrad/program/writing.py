@@ -6,7 +6,6 @@ used once is written where it is used.
 """
 
 import ast
-import re
 from bisect import bisect
 from collections import Counter
 from operator import itemgetter
@@ -19,7 +18,7 @@ from ..graph import nodes as nodes_of
 from ..graph import program
 from ..noise import effect
 from .naming import names_of
-from .symbols import NAME, Page, Text, values
+from .symbols import Page, Symbol, Text, values
 from .watching import Watch
 
 WIDTH = 84  # of a line
@@ -50,10 +49,14 @@ class Writer:
         self.forward = {node.order for node in self.nodes}
         self.names, self.symbols = names_of(self.nodes, loss, names), {}
         self.named = set()  # symbols that have the name of a node
+        self.makers = {}  # name of a symbol -> the order of its node; None if it has several
+        self.parts = {}  # order of zeros with parts that are not written yet -> the parts
         cotangents = self._record_backward(what, loss)
         self._name_cotangents(cotangents)
         found = {x: g for x, g in cotangents.values() if x.is_leaf}
         every = nodes_of([loss, *drawn, *found.values()])
+        uses = [a.order for node in every for a in node.args if isinstance(a, Tensor)]
+        self.uses = Counter([*uses, loss.order, *(g.order for g in found.values())])
         steps = [(node.order, self._visit, (node,)) for node in every]
         steps += [(time, self._do, given) for time, *given in effects]
         for _, write, given in sorted(steps, key=itemgetter(0)):
@@ -62,12 +65,6 @@ class Writer:
         given = [loss, *(names or {}).values()]
         kept = [self.symbols.get(x.order) for x in given if isinstance(x, Tensor)]
         results = {x.name for x in [*kept, *self.gradients.values()] if x is not None}
-        nested(self.page)
-        first_of = accumulate(self.page, self.sums, results)
-        nested(self.page)
-        for symbol in self.symbols.values():
-            symbol.name = first_of.get(symbol.name, symbol.name)
-        results = {first_of.get(name, name) for name in results}
         for inside in (True, False):
             self.page.lines = merged(self.page, results, inside)
 
@@ -110,10 +107,11 @@ class Writer:
 
     def _gradient(self, leaf, g):
         """The gradient of a leaf as a Symbol."""
-        if g.order in self.symbols:
-            return self.symbols[g.order]
-        out = self.page.write(f"g_{self.names[leaf.order]}", self.page.text(g.data), g.data)
-        self.page.lines[-1].part = "backward"
+        start, out = len(self.page.lines), self._argument(g)
+        if isinstance(out, np.ndarray):
+            out = self.page.write(f"g_{self.names[leaf.order]}", self.page.text(out), out)
+        for line in self.page.lines[start:]:
+            line.part = "backward"
         return out
 
     # ---- nodes
@@ -125,8 +123,13 @@ class Writer:
             name = self.names.get(node.order, "unused")
             self.symbols[node.order] = leaf = self.page.input(name, node)
             self.named.add(leaf.name)
-        elif node.args:
-            self.symbols[node.order] = self._result(node)
+        elif node.args and not self._accumulate(node):
+            out = self.symbols[node.order] = self._result(node)
+            maker = self.makers.get(out.name, node.order)  # it may be an argument, as it is
+            is_last = any(
+                getattr(a, "order", 0) == maker for a in node.args if self.uses[maker] == 1
+            )
+            self.makers[out.name] = node.order if is_last or maker == node.order else None
         part = "forward" if node.order in self.forward else "backward"
         for line in self.page.lines[start:]:
             line.node, line.owner, line.part = node, self._owner(node), part
@@ -145,8 +148,12 @@ class Writer:
             page.forget(start)
             text = page.call(page.bound(node.op.name, node.op.forward), args, {})
             out = page.write(node.op.name, text, node.data)
+        return self._name(out, node)
+
+    def _name(self, out, node):
+        """The Symbol `out`, called as the node is, if it has no such name yet."""
         if node.order in self.names and out.name not in self.named:
-            page.wishes[out.name] = self.names[node.order]
+            self.page.wishes[out.name] = self.names[node.order]
             self.named.add(out.name)
         return out
 
@@ -156,17 +163,63 @@ class Writer:
             return np.dot  # x.dot(y) of arrays is x @ y of Tensors
         return self._scatter if node.op.name == "scatter" else node.op.forward
 
-    def _scatter(self, x, shape, *index):
-        """The forward of the op scatter: zeros are no Symbol."""
-        page, dtype = self.page, values(x).dtype
+    def _zeros(self, shape, dtype):
         text = f"np.zeros({shape if len(shape) != 1 else shape[0]}, np.{dtype})"
-        out = page.write("zeros", text, np.zeros(shape, dtype), is_own=True)
-        if any(getattr(i, "ndim", 0) and i.dtype != bool for i in index):
-            page.do(page.call("np.add.at", (out, index, x), {}))  # an entry can be named twice
-            np.add.at(out.value, *map(values, (index, x)))
-        else:
-            out[index] = x
+        return self.page.write("zeros", text, np.zeros(shape, dtype), is_own=True)
+
+    def _scatter(self, x, shape, *index):
+        """The forward of the op scatter, where an entry can be named twice."""
+        out = self._zeros(shape, values(x).dtype)
+        self.page.do(self.page.call("np.add.at", (out, index, x), {}))
+        np.add.at(out.value, *map(values, (index, x)))
         return out
+
+    def _accumulate(self, node):
+        """Whether a node needs no lines of its own, since it is added to others.
+
+        Zeros with a part are written where they are needed: as `g[:3] += part` in a sum, within
+        other zeros, or as zeros. A sum of cotangents is `g += ...` if nothing else uses the first.
+        """
+        if node.op.name == "scatter":
+            x, _, *index = node.args
+            if any(getattr(i, "ndim", 0) and i.dtype != bool for i in index):
+                return False
+            index = tuple(self._argument(i) for i in index)
+            inner = self._parts(x)
+            self.parts[node.order] = [((index, *places), part) for places, part in inner]
+            return True
+        if node.order not in self.sums:
+            return False
+        first, second = node.args
+        zeros, parts = self._parts(first), self._parts(second)
+        parts = parts if len(parts) == 1 else [((), second)]  # else they may overlap
+        if zeros[0][0] and parts[0][0] and first.dtype == second.dtype:
+            self.parts[node.order] = zeros + parts
+            return True
+        out = self._argument(first)
+        is_free = self.uses[first.order] == 1 and first is not second
+        is_own = getattr(out, "is_own", False) and self.makers.get(out.name) == first.order
+        if not (is_free and is_own and (self.sums[node.order] or first.dtype == node.dtype)):
+            return False
+        self._add(out, parts)
+        self.page.wishes[out.name] = self.names[node.order]
+        self.makers[out.name] = node.order
+        self.symbols[node.order] = Symbol(self.page, out.name, node.data, is_own=True)
+        return True
+
+    def _parts(self, x):
+        """The parts [(places, part)] of zeros that are needed here only; else x at no place."""
+        is_free = self.uses[getattr(x, "order", 0)] == 1
+        return self.parts.get(x.order, [((), x)]) if is_free else [((), x)]
+
+    def _add(self, out, parts, is_first=False):
+        """Writes `out[place] += part` for each of the parts; `=` for the first of new zeros."""
+        for places, part in parts:
+            target, part = out, self.page.text(self._argument(part))
+            for index in places:
+                target = target.part(index)
+            self.page.do(f"{target.name} {'=' if is_first else '+='} {part}")
+            is_first = False
 
     def _owner(self, node):
         """The node of the forward pass to which a node belongs: its rule made it."""
@@ -177,6 +230,11 @@ class Writer:
 
     def _argument(self, a, role="constant", kind=None):
         """An argument of a node: a Symbol for a Tensor that changes from run to run."""
+        if isinstance(a, Tensor) and a.order in self.parts and a.order not in self.symbols:
+            out = self._name(self._zeros(a.shape, a.dtype), a)
+            self._add(out, self.parts[a.order], is_first=True)
+            self.makers[out.name] = a.order
+            self.symbols[a.order], out.value = out, a.data
         if isinstance(a, Tensor):
             return self.symbols.get(a.order, a.data)
         if isinstance(a, np.ndarray):
@@ -198,94 +256,6 @@ def _is_close(x, y):
     """Whether x and y are equal up to rounding: a dot may differ from a matmul in the last bit."""
     is_float = x.dtype.kind == "f"
     return np.allclose(x, y, 1e-3, 1e-5, True) if is_float else np.array_equal(x, y)
-
-
-def accumulate(page, sums, results):
-    """Writes sums of cotangents as `g += ...`, and a part within zeros as `g[:3] += ...`.
-
-    It does so where nothing else uses the first cotangent.
-
-    sums     {order of a sum: whether it is the gradient of a leaf, whose dtype is the first one's}
-    results  names that are needed at the end
-
-    Returns {name of a sum: name of the first cotangent, which becomes the sum}.
-    """
-    mentions, first_of, dropped = _mentions(page), {}, set()
-    for line in [x for x in page.lines if x.node is not None and x.node.order in sums]:
-        first, _, second = line.expression.partition(" + ")
-        made, *others = mentions.get(first, [line])
-        is_change = re.compile(rf"(np\.add\.at\()?{re.escape(first)}\b").match
-        is_free = all(x is line or (not x.target and is_change(x.expression)) for x in others)
-        is_own = first in first_of or (made.target == first and made.is_own)
-        is_fit = sums[line.node.order] or line.node.args[0].dtype == line.node.dtype
-        if not (is_free and is_own and is_fit) or first == second or first in results:
-            continue
-        root, place, added = first_of.get(first, first), "", second
-        part = mentions.get(second, ())
-        if len(part) == 3 and part[0].expression.startswith("np.zeros("):
-            found = re.match(rf"{second}(\[[-\d:, ]+\]) = (.*)", part[1].expression)
-            if found:
-                place, added = found.groups()
-                dropped |= set(part[:2])
-                for used in NAME.findall(added):
-                    mentions[used] = [line if x is part[1] else x for x in mentions[used]]
-        first_of[line.target] = root
-        page.wishes[root] = page.wishes[line.target]
-        line.target, line.shape, line.expression = None, None, f"{root}{place} += {added}"
-    page.lines = [line for line in page.lines if line not in dropped]
-    for line in page.lines:
-        line.expression = NAME.sub(lambda found: first_of.get(found[0], found[0]), line.expression)
-    return first_of
-
-
-def nested(page):
-    """Writes into a part of zeros directly: x = zeros, x[0] = g, y[1:] = x become y[1] = g."""
-    mentions = _mentions(page)
-    for line in list(page.lines):
-        found = re.fullmatch(rf"({NAME.pattern})({PLACE}) = ({NAME.pattern})", line.text)
-        if not found:
-            continue
-        whole, place, part = found.groups()
-        made, *changes, last = mentions[part]
-        is_part = made.target == part and made.expression.startswith("np.zeros(")
-        if not is_part or last is not line or any(x.target for x in changes):
-            continue
-        if not all(re.match(rf"{part}{PLACE} \+?= ", x.expression) for x in changes):
-            continue
-        zeros = mentions[whole][0]
-        page.lines.remove(zeros)
-        page.lines[page.lines.index(made)] = zeros
-        page.lines.remove(line)
-        for x in changes:
-            x.expression = joined(x.expression.replace(part, whole + place, 1))
-        mentions[whole] = [zeros, *changes, *mentions[whole][2:]]
-
-
-PLACE = r"\[[-\d:, ]+\]"
-
-
-def joined(text):
-    """A text in which rows of rows are rows: x[2:][1] becomes x[3]."""
-
-    def join(found):
-        start, stop, first, colon, end = found.groups()
-        start, first = int(start or 0), int(first or 0)
-        end = start + int(end) if end else stop
-        return f"[{start + first}{colon}{end if colon else ''}]"
-
-    pair = re.compile(r"\[(\d*):(\d*)\]\[(\d*)(:?)(\d*)\]")
-    while text != (text := pair.sub(join, text, 1)):
-        pass
-    return text
-
-
-def _mentions(page):
-    """{name: the line that makes it, and the lines that use it}"""
-    mentions = {}
-    for line in page.lines:
-        for name in dict.fromkeys([line.target, *line.names]):
-            mentions.setdefault(name, []).append(line)
-    return mentions
 
 
 def merged(page, results, inside):
