@@ -56,6 +56,7 @@ class Writer:
         found = {x: g for x, g in cotangents.values() if x.is_leaf}
         every = nodes_of([loss, *drawn, *found.values()])
         uses = [a.order for node in every for a in node.args if isinstance(a, Tensor)]
+        self.ends = {g.order for g in found.values()}
         self.uses = Counter([*uses, loss.order, *(g.order for g in found.values())])
         steps = [(node.order, self._visit, (node,)) for node in every]
         steps += [(time, self._do, given) for time, *given in effects]
@@ -195,7 +196,7 @@ class Writer:
         parts = parts if len(parts) == 1 else [((), second)]  # else they may overlap
         if zeros[0][0] and parts[0][0] and first.dtype == second.dtype:
             self.parts[node.order] = zeros + parts
-            return True
+            return node.order not in self.ends or self._argument(node) is not None
         out = self._argument(first)
         is_free = self.uses[first.order] == 1 and first is not second
         is_own = getattr(out, "is_own", False) and self.makers.get(out.name) == first.order
