@@ -9,7 +9,7 @@ from ..modes import name_in
 from ..names import leaf_names, split_scope
 from ..noise import Noise
 from .sources import defined, sources
-from .writing import Writer, tidy
+from .writing import WIDTH, Writer, tidy
 
 RULE, FEWEST = 80, 3  # the width of a rule; how many lines a heading needs
 PRINTING = """\
@@ -95,6 +95,7 @@ def _commented(rows):
     rows = [(row, None, "") if isinstance(row, str) else row for row in rows]
     comments = [f"{shape or ''} {words}".strip() for _, shape, words in rows]
     wide = max((len(text) for (text, *_), c in zip(rows, comments) if c), default=0)
+    wide = min(wide, WIDTH)
     return [f"{text:{wide}}  # {c}" if c else text for (text, *_), c in zip(rows, comments)]
 
 

@@ -176,8 +176,8 @@ class Page:
             return "..."
         if isinstance(x, np.ndarray) and x.ndim == 0:
             return self.text(x[()])
-        pattern = self.reading and isinstance(x, np.ndarray) and _pattern(x)
-        return pattern or self.bound("constant", x)
+        written = self.reading and isinstance(x, np.ndarray) and pattern(x)
+        return written or self.bound("constant", x)
 
     def index(self, x):
         """The text of x in square brackets, where a slice is `start:stop`."""
@@ -214,7 +214,7 @@ def _versions(wish):
     yield from (f"{wish}{'_' * is_numbered}{n}" for n in count(2))
 
 
-def _pattern(x):
+def pattern(x):
     """The text of an array that follows a simple pattern, or None."""
     if x.ndim == 1 and x.dtype == int and np.array_equal(x, np.arange(x.size)):
         return f"np.arange({x.size})"
@@ -248,6 +248,10 @@ def _refuse(*args, **keywords):
     raise Unwritable("the forward reads values")
 
 
+def _is_same_view(x, y):
+    return x.shape == y.shape and x.strides == y.strides and x.ctypes.data == y.ctypes.data
+
+
 class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
     """An array under a name of a Page. What is done with it is written there.
 
@@ -271,6 +275,10 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
 
     def __getitem__(self, index):
         part = self.part(index)
+        if _is_same_view(part.value, self.value):
+            return self
+        if self.page.reading and type(index) is tuple and type(index[0]) is int:
+            return part  # the row of an array needs no name
         return self.page.write("part", part.name, part.value, made=part.made)
 
     def part(self, index):
@@ -328,8 +336,8 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
     def _simpler(name, inputs, value):
         """What ufunc `name` of the inputs is in simpler words, with the same bits, or None."""
         x, y = inputs if len(inputs) == 2 else (None, None)
-        if name == "add" and type(x) is int and x == 0:  # as sum(...) begins
-            return y
+        if name == "add" and not isinstance(x, Symbol) and not np.any(x):  # as sum(...) begins
+            return y if y.shape == np.shape(value) and y.dtype == value.dtype else None
         if name == "multiply" and not (isinstance(x, Symbol) and isinstance(y, Symbol)):
             x, y = (x, y) if isinstance(x, Symbol) else (y, x)
             if x.dtype != value.dtype or not np.all(np.equal(y, 1)):

@@ -12,13 +12,14 @@ from operator import itemgetter
 
 import numpy as np
 
+from ..array import data_of
 from ..changes import tick
 from ..engine import Tensor, backward_pass, seeds_of, wants_gradient
 from ..graph import nodes as nodes_of
 from ..graph import program
 from ..noise import effect
 from .naming import names_of
-from .symbols import Page, Symbol, Text, values
+from .symbols import Page, Symbol, Text, pattern, values
 from .watching import Watch
 
 WIDTH = 84  # of a line
@@ -236,10 +237,13 @@ class Writer:
             self._add(out, self.parts[a.order], is_first=True)
             self.makers[out.name] = a.order
             self.symbols[a.order], out.value = out, a.data
-        if isinstance(a, Tensor):
-            return self.symbols.get(a.order, a.data)
+        if isinstance(a, Tensor) and a.order in self.symbols:
+            return self.symbols[a.order]
+        a = data_of(a)
         if isinstance(a, np.ndarray):
-            self.page.bound("target" if kind == "loss" else role.partition("[")[0], a)
+            name = self.page.bound("target" if kind == "loss" else role.partition("[")[0], a)
+            if self.page.reading and a.size > 1 and not pattern(a):
+                return Symbol(self.page, name, a)  # what is done with it is written too
         return a
 
     def _do(self, function, args):
