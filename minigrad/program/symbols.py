@@ -248,8 +248,9 @@ def _refuse(*args, **keywords):
     raise Unwritable("the forward reads values")
 
 
-def _is_same_view(x, y):
-    return x.shape == y.shape and x.strides == y.strides and x.ctypes.data == y.ctypes.data
+def is_alike(x, y):
+    """Whether two arrays are alike but for their values. Sums in another layout round otherwise."""
+    return (x.shape, x.strides, x.dtype) == (np.shape(y), y.strides, y.dtype)
 
 
 class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
@@ -275,7 +276,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
 
     def __getitem__(self, index):
         part = self.part(index)
-        if _is_same_view(part.value, self.value):
+        if is_alike(part, self.value) and part.value.ctypes.data == self.value.ctypes.data:
             return self
         if self.page.reading and type(index) is tuple and type(index[0]) is int:
             return part  # the row of an array needs no name
@@ -337,12 +338,12 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
         """What ufunc `name` of the inputs is in simpler words, with the same bits, or None."""
         x, y = inputs if len(inputs) == 2 else (None, None)
         if name == "add" and not isinstance(x, Symbol) and not np.any(x):  # as sum(...) begins
-            return y if y.shape == np.shape(value) and y.dtype == value.dtype else None
+            return y if is_alike(y, value) else None
         if name == "multiply" and not (isinstance(x, Symbol) and isinstance(y, Symbol)):
             x, y = (x, y) if isinstance(x, Symbol) else (y, x)
             if x.dtype != value.dtype or not np.all(np.equal(y, 1)):
                 return None
-            return x if x.shape == np.shape(value) else np.broadcast_to(x, value.shape)
+            return x if is_alike(x, value) else np.broadcast_to(x, value.shape)
         if name == "divide" and isinstance(x, Symbol) and x.made[0] == "sum":
             _, of, args, keywords = x.made
             if isinstance(y, int) and y * x.size == of.size:
@@ -377,7 +378,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
             return x.made[1]
         if name == "reshape" and x.made[0] == name:
             x = x.made[1]
-        if name == "reshape" and x.shape == value.shape and x.strides == value.strides:
+        if name == "reshape" and is_alike(x, value):
             return x
         is_several = (
             name in ("reshape", "transpose") and args and type(args[0]) is tuple and args[0]

@@ -19,7 +19,7 @@ from ..graph import nodes as nodes_of
 from ..graph import program
 from ..noise import effect
 from .naming import names_of
-from .symbols import Page, Symbol, Text, pattern, values
+from .symbols import Page, Symbol, Text, is_alike, pattern, values
 from .watching import Watch
 
 WIDTH = 84  # of a line
@@ -187,21 +187,23 @@ class Writer:
             if any(getattr(i, "ndim", 0) and i.dtype != bool for i in index):
                 return False
             index = tuple(self._argument(i) for i in index)
-            inner = self._parts(x)
+            is_view = not any(hasattr(i, "ndim") for i in index)  # x[mask][0] is no part of x
+            inner = self._parts(x) if is_view else [((), x)]
             self.parts[node.order] = [((index, *places), part) for places, part in inner]
             return True
         if node.order not in self.sums:
             return False
         first, second = node.args
         zeros, parts = self._parts(first), self._parts(second)
-        parts = parts if len(parts) == 1 else [((), second)]  # else they may overlap
+        if len(parts) > 1 or not first.ndim:  # they may overlap; a number has no parts
+            parts = [((), second)]
         if zeros[0][0] and parts[0][0] and first.dtype == second.dtype:
             self.parts[node.order] = zeros + parts
             return node.order not in self.ends or self._argument(node) is not None
         out = self._argument(first)
-        is_free = self.uses[first.order] == 1 and first is not second
         is_own = getattr(out, "is_own", False) and self.makers.get(out.name) == first.order
-        if not (is_free and is_own and (self.sums[node.order] or first.dtype == node.dtype)):
+        is_free = is_own and self.uses[first.order] == 1 and first is not second
+        if not is_free or not (self.sums[node.order] or is_alike(first.data, node.data)):
             return False
         self._add(out, parts)
         self.page.wishes[out.name] = self.names[node.order]
