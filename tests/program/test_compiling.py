@@ -142,6 +142,38 @@ def test_ignored_targets_and_padding_are_found_again():
         step(x, y)
 
 
+def of_layout(w, y):
+    z = y + np.sum(w * w)
+    return np.sum(np.std(z, axis=1)) + np.sum(np.exp(np.tanh(z[0])))
+
+
+def of_number(w, y):
+    s = np.mean(w)
+    return np.sum(s[None] * np.exp(y[0])) + np.exp(s) * 3
+
+
+MASK = np.array([True, False, True, True])
+IN_PLACE = {
+    "layout": of_layout,
+    "number": of_number,
+    "mask": lambda w, y: np.sum(np.exp(y[MASK][1]) + y[MASK][1:][0]) + np.sum(y[1:][:2][1] ** 2),
+    "rows": lambda w, y: sum(np.exp(row).sum() for row in w[1:][::-1]) + np.sum(w[-1] * w[0:][2]),
+    "shared": lambda w, y: (
+        np.sum(w + np.moveaxis(y, 1, 2)) + np.sum(w) + np.sum(np.exp(w) * (w + 1))
+    ),
+    "repeated": lambda w, y: np.sum(w[[0, 0, 2]] * np.exp(w[:3])) + np.sum(w[[1, 1]][0]),
+}
+
+
+@pytest.mark.parametrize("how", IN_PLACE)
+def test_sums_in_place_are_those_of_eager_mode(how):
+    w = normal_leaf(4, 5, 4, dtype=np.float32)
+    function = IN_PLACE[how]
+    batches = [(normal(4, 5, 4, seed=i).astype(np.float32),) for i in range(10)]
+    step = assert_same(of_leaves(lambda x: function(w, np.moveaxis(w * 1.0 + x, 1, 2)), w), batches)
+    assert [p.refusal for p in recorded(step)] == [None]
+
+
 def test_numbers_give_the_bits_of_arrays():
     w = normal_leaf(3)
 
