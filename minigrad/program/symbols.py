@@ -59,15 +59,14 @@ class Line:
     """A line of a program: `target = text`, or the statement `text` without a target.
 
     shape    the shape of the value
-    is_own   nothing else uses the memory of the value, so `+=` may change it
     part     "forward" or "backward"
     node     the result that it computes, of the forward or the backward pass
     owner    the result of the forward pass to which it belongs
     owners   this one, and those of lines that were written into this one
     """
 
-    def __init__(self, text, target=None, shape=None, is_own=False):
-        self.expression, self.target, self.shape, self.is_own = text, target, shape, is_own
+    def __init__(self, text, target=None, shape=None):
+        self.expression, self.target, self.shape = text, target, shape
         self.part, self.node, self.owner, self.owners = "forward", None, None, set()
 
     text = property(lambda self: (f"{self.target} = " if self.target else "") + self.expression)
@@ -87,7 +86,7 @@ class Page:
         self.reading = reading
         self.lines, self.wishes, self.inputs, self.constants = [], {}, {}, {}
         self.ids = {}  # id of a constant -> its name
-        self.computed = {}  # expression -> its Symbol
+        self.computed, self.changed = {}, set()  # {expression: its Symbol}, names of what changed
         self.errors = np.geterr()  # how NumPy treats overflow and the like in the forwards
 
     def name(self, wish):
@@ -111,11 +110,12 @@ class Page:
 
     def write(self, wish, text, value, is_own=False, made=()):
         """Writes `name = text`. Returns the Symbol of the name."""
-        if text in self.computed:
-            return self.computed[text]
+        known = self.computed.get(text)
+        if known is not None and self.changed.isdisjoint([known.name, *NAME.findall(text)]):
+            return known
         self.errors |= {k: "ignore" for k, how in np.geterr().items() if how == "ignore"}
         name = self.name(_name_in_source() or wish)
-        self.lines.append(Line(text, name, np.shape(value), is_own))
+        self.lines.append(Line(text, name, np.shape(value)))
         symbol = Symbol(self, name, value, made, is_own)
         if is_own and wish not in ("zeros", "copy") and not wish.endswith("_like"):
             self.computed[text] = symbol
@@ -124,9 +124,7 @@ class Page:
     def do(self, text):
         """Writes a statement without a value."""
         self.lines.append(Line(text))
-        changed = NAME.search(text)[0] if NAME.search(text) else ""
-        old = self.computed.items()
-        self.computed = {t: x for t, x in old if changed not in t and x.name != changed}
+        self.changed.update(NAME.findall(text)[:1])
 
     def forget(self, start):
         """Takes back the lines from number `start` on."""
