@@ -276,8 +276,9 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
         part = self.part(index)
         if is_alike(part, self.value) and part.value.ctypes.data == self.value.ctypes.data:
             return self
-        if self.page.reading and type(index) is tuple and type(index[0]) is int:
-            return part  # the row of an array needs no name
+        is_row = type(index) is tuple and type(index[0]) is int
+        if self.page.reading and (is_row or (part.made[0] and self.name in self.page.inputs)):
+            return part  # a row, or rows of an input, need no name
         return self.page.write("part", part.name, part.value, made=part.made)
 
     def part(self, index):

@@ -1,6 +1,7 @@
 """Compiled steps: the same bits as eager steps, or eager steps and a warning."""
 
 import gc
+import threading
 import tracemalloc
 import warnings
 
@@ -473,6 +474,35 @@ def test_what_python_reads_beside_the_arguments_makes_a_new_program():
             assert (loss, gradient) == (right.item(), w_of_schedule.grad.tolist())
         assert len(recorded(step)) == n
     factor = 1.0
+
+
+def test_a_step_within_a_function_is_refused():
+    w = leaf([1.0, 2.0])
+    inner = mg.compile(lambda x: np.sum(w * x))
+    message = refused(lambda x: np.sum(w * w) * inner(x).item() + np.sum(w), LATER[:1], w)
+    assert "inner(x).item()" in message
+
+
+def test_tensors_are_as_before_when_a_function_was_watched():
+    usual = {name: vars(mg.Tensor)[name] for name in ("data", "grad", "flags", "detach")}
+    found, w = [], leaf([1.0, 2.0])
+
+    def function(x):
+        if x.ndim == 2:
+            raise ZeroDivisionError
+        assert vars(mg.Tensor)["data"] is not usual["data"]
+        thread = threading.Thread(target=lambda: found.append(w.detach().data.sum()))
+        thread.start()
+        thread.join()
+        return np.sum(w * x)
+
+    step = mg.compile(function)
+    step(np.ones(2))
+    with pytest.raises(ZeroDivisionError):
+        step(np.ones((2, 2)))
+    assert found == [3] and [p.refusal for p in recorded(step)] == [None]
+    assert all(vars(mg.Tensor)[name] is value for name, value in usual.items())
+    assert mg.no_grad.value is False
 
 
 def test_side_effects_are_refused():

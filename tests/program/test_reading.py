@@ -169,7 +169,7 @@ def test_slices_are_added_where_they_lie():
     assert [line for line in lines if line.startswith("g_x")] == [
         "g_x = np.zeros(6, np.float64)",
         "g_x[3:] = exp",
-        "g_x[:3] += getitem * exp",
+        "g_x[:3] += x[3:] * exp",
     ]
 
 
