@@ -22,8 +22,14 @@ class Surroundings:
     """
 
     def __init__(self, roots, moving):
-        self.holders, self.variables, self.arrays = [], [], []
-        known, stack = set(map(id, moving)), list(roots)
+        self.names, size = {"forward", "__call__", "__getattr__"}, 0
+        while size < len(self.names):  # until no function is found that has another name
+            size = len(self.names)
+            self.holders, self.variables, self.arrays = [], [], []
+            self._search(set(map(id, moving)), list(roots))
+        self.then, self.entries = self._now(), [x.tobytes() for x in self.arrays]
+
+    def _search(self, known, stack):
         while stack:
             x = stack.pop()
             if id(x) in known or _is_known(x):
@@ -33,17 +39,16 @@ class Surroundings:
                 self.arrays += [x] * (x.size <= LARGEST and x.dtype != object)
                 continue
             if isinstance(x, FunctionType):
-                space, names = x.__globals__, _names(x.__code__)
-                self.variables += [(space, name) for name in names if name in space]
-                stack += [space[name] for name in names if name in space]
+                self.names |= _names(x.__code__)
                 stack.append(x.__defaults__)
-                x = x.__closure__
-            getattr(x, "__dict__", None)  # from now on its attributes are in a dict
-            held = gc.get_referents(x)
-            if len(held) <= LARGEST:
-                self.holders.append(x)
+            spaces, holder = _read(x)
+            pairs = [(space, name) for space in spaces for name in self.names if name in space]
+            self.variables += pairs
+            held = [] if holder is None else gc.get_referents(holder)
+            if 0 < len(held) <= LARGEST:
+                self.holders.append(holder)
                 stack += held
-        self.then, self.entries = self._now(), [x.tobytes() for x in self.arrays]
+            stack += [space[name] for space, name in pairs]
 
     def _now(self):
         values = [space.get(name) for space, name in self.variables]
@@ -68,7 +73,21 @@ def _is_known(x):
     return isinstance(x, (Tensor, ModuleType, CodeType, np.dtype, np.generic, str, int, float))
 
 
+def _read(x):
+    """(dicts of which some names are read, an object of which all is read, or None)."""
+    if isinstance(x, FunctionType):
+        return [x.__globals__], x.__closure__
+    classes = x.__mro__ if isinstance(x, type) else type(x).__mro__
+    own = [vars(kind) for kind in classes if not _is_known(kind)]
+    if isinstance(x, type):
+        return own, None
+    if len(own) == len(classes) - 1 and hasattr(x, "__dict__"):  # but for `object`
+        return [vars(x), *own], None
+    getattr(x, "__dict__", None)  # from now on its attributes are in a dict
+    return [], x
+
+
 def _names(code):
-    """The names of globals in the code of a function, and of the functions inside it."""
+    """The names of globals and attributes in the code of a function, and of functions inside."""
     inner = [c for c in code.co_consts if isinstance(c, CodeType)]
-    return dict.fromkeys([*code.co_names, *(name for c in inner for name in _names(c))])
+    return set(code.co_names).union(*map(_names, inner))

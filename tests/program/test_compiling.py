@@ -476,6 +476,33 @@ def test_what_python_reads_beside_the_arguments_makes_a_new_program():
     factor = 1.0
 
 
+def test_what_the_function_does_not_read_may_change():
+    class Trainer:
+        def __init__(self):
+            self.history, self.steps, self.rate = [], 0, 2.0
+            self.model = nn.Linear(2, 1)
+            self.step = mg.compile(self.loss)
+
+        def loss(self, x):
+            return self.scaled(np.sum(self.model(x)))
+
+        def scaled(self, loss):
+            return loss * self.rate
+
+        def train(self, x):
+            self.steps += 1
+            self.history.append(self.step(x).item())
+
+    trainer = Trainer()
+    for rate in (2.0, 3.0):
+        trainer.rate = rate
+        for _ in range(6):
+            trainer.train(np.ones((3, 2), np.float32))
+    (first, *_), (second, *_) = trainer.history[:6], trainer.history[6:]
+    assert second == pytest.approx(1.5 * first) and len(recorded(trainer.step)) == 2
+    assert [p.refusal for p in recorded(trainer.step)] == [None, None]
+
+
 def test_a_step_within_a_function_is_refused():
     w = leaf([1.0, 2.0])
     inner = mg.compile(lambda x: np.sum(w * x))
