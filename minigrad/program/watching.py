@@ -17,7 +17,7 @@ from ..registry import FILE
 # Who may read the array of a Tensor: what computes a node of the graph, and checks of arguments.
 READERS = {
     *("op.call", "engine.record", "engine.backward_pass", "engine.<genexpr>"),
-    *("noise.draw", "noise.effect"),
+    *("errors.forward_again", "noise.draw", "noise.effect"),
     *("functional.checks.whole_numbers", "functional.dropout._mask", "functional.losses._checked"),
     "functional.losses.binary_cross_entropy_with_logits",
 }
