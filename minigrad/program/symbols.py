@@ -25,7 +25,6 @@ from functools import partial
 from inspect import getmodule
 from itertools import count
 from operator import attrgetter
-from string import ascii_lowercase
 
 import numpy as np
 
@@ -204,12 +203,9 @@ class Page:
 
 
 def _versions(wish):
-    """The names for a wish, the best one first: x, x2, x3, ..., but x1, x1b, x1c, ..., x1_2, ..."""
+    """The names for a wish, the best one first: x, x2, x3, ..., but x1, x1_2, x1_3, ..."""
     yield wish
-    is_numbered = wish[-1].isdigit()
-    if is_numbered:
-        yield from (wish + letter for letter in ascii_lowercase[1:])
-    yield from (f"{wish}{'_' * is_numbered}{n}" for n in count(2))
+    yield from (f"{wish}{'_' * wish[-1].isdigit()}{n}" for n in count(2))
 
 
 def pattern(x):
