@@ -175,6 +175,17 @@ def test_sums_in_place_are_those_of_eager_mode(how):
     assert [p.refusal for p in recorded(step)] == [None]
 
 
+def test_penalties_give_the_same_bits_where_dtypes_mix():
+    w, v = normal_leaf(3, 2, dtype=np.float32), normal_leaf(3, 2, dtype=np.float32, seed=1)
+
+    def function(x):
+        penalty = F.l1_penalty(w, v, c=0.3)
+        return np.mean(np.tanh(penalty * x)) + F.l2_penalty(w, c=0.1) + np.sum(w * v)
+
+    step = assert_same(of_leaves(function, w, v), [(normal(4, seed=i),) for i in range(20)])
+    assert [p.refusal for p in recorded(step)] == [None]
+
+
 def test_numbers_give_the_bits_of_arrays():
     w = normal_leaf(3)
 
