@@ -44,8 +44,8 @@ class Writer:
     """
 
     def __init__(self, what, loss, watch=None, names=None, reading=True):
-        self.start = watch.start if watch else 0
-        effects, drawn = (watch.effects, watch.drawn.values()) if watch else ((), ())
+        watch = watch or Watch(0)
+        self.start = watch.start
         self.page, self.nodes = Page(reading), program(what, loss)
         self.forward = {node.order for node in self.nodes}
         self.names, self.symbols = names_of(self.nodes, loss, names), {}
@@ -55,12 +55,12 @@ class Writer:
         cotangents = self._record_backward(what, loss)
         self._name_cotangents(cotangents)
         found = {x: g for x, g in cotangents.values() if x.is_leaf}
-        every = nodes_of([loss, *drawn, *found.values()])
+        every = nodes_of([loss, *watch.drawn.values(), *found.values()])
         uses = [a.order for node in every for a in node.args if isinstance(a, Tensor)]
         self.ends = {g.order for g in found.values()}
         self.uses = Counter([*uses, loss.order, *(g.order for g in found.values())])
         steps = [(node.order, self._visit, (node,)) for node in every]
-        steps += [(time, self._do, given) for time, *given in effects]
+        steps += [(time, self._do, given) for time, *given in watch.effects]
         for _, write, given in sorted(steps, key=itemgetter(0)):
             write(*given)
         self.gradients = {x: self._gradient(x, g) for x, g in found.items()}
