@@ -96,7 +96,8 @@ def _flags(x):
         return own
     if not own and x.op is None and x.order < watch.start:
         own = RECORDED
-    return min(own, RECORDED) if recording.blocks() else own
+    is_inside = any(block.is_running() for block in recording.blocks())  # of no_grad()
+    return min(own, RECORDED) if is_inside else own
 
 
 def _watched(slot):
