@@ -17,6 +17,7 @@ from ..engine import Tensor
 from ..graph import program
 from ..modes import path as dotted
 from ..noise import Noise
+from ..program import write_out
 from .api import read
 from .dot import dot, text
 from .labels import Numbers, argument, is_operand, law, operands, rule_source, short
@@ -91,8 +92,19 @@ def story(root, gradient=None, drawn=()):
     forward = [records.forward(node) for node in program("to_html", root) if node.args]
     backward = [records.backward(*frame) for frame in trace(root, gradient)]
     arrays = [json.loads(array) for array in records.arrays]
-    facts = {"tensors": list(records.tensors.values()), "arrays": arrays}
+    written = [
+        [text, part, sorted(map(records.tensor, results))] for text, part, results in _lines(root)
+    ]
+    facts = {"tensors": list(records.tensors.values()), "arrays": arrays, "program": written}
     return facts | {"forward": forward, "backward": backward}
+
+
+def _lines(root):
+    """The lines of `root`, written out; [] if it cannot be written."""
+    try:
+        return write_out(root).lines
+    except (RuntimeError, TypeError):
+        return []
 
 
 def describe_array(array):

@@ -172,7 +172,7 @@ def prox_of_sum(operators):
 def _signs(w, factor):
     """factor * sign(w)."""
     signs = np.sign(w)
-    signs *= factor  # in place on an array; of a Tensor it makes a new one
+    signs *= factor.astype(w.dtype)  # in place on an array; of a Tensor it makes a new one
     return signs
 
 

@@ -5,7 +5,8 @@ naming.py     the names of tensors in a program
 writing.py    the lines of a graph: forward, and the backward pass, which is recorded too
 sources.py    the source of functions that a program calls
 reading.py    `write_out`: the lines as a file of Python
-compiling.py  `compile`: the lines as a training step
+compiling.py  `compile`: the lines as a training step. It is right while nothing leaves the graph
+              (watching.py) and all stays that the function reads beside it (surroundings.py)
 """
 
 from .compiling import compile

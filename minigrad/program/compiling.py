@@ -4,22 +4,26 @@ import inspect
 import linecache
 import traceback
 import warnings
-from operator import is_
 
 import numpy as np
 
 from .. import array
 from ..array import data_of
+from ..changes import tick
 from ..engine import Tensor, constant, grad
 from ..errors import same_kind
 from ..graph import program
 from ..modes import recording
-from ..names import modules_of
-from ..noise import Noise, effects, frozen, frozen_noise, sampling_mode
+from ..names import leaf_names, modules_of
+from ..noise import Noise, frozen, frozen_noise, sampling_mode
+from .surroundings import Surroundings
+from .watching import Watch
 from .writing import Writer, tidy
 
 MOST = 32  # programs of a step
 HINT = "A program cannot see what Python decides by values, such as `if x.sum() > 0`."
+CHANGES = "the function changes a variable, an attribute or an item"
+MANY = f"compile: what the function reads changes often: after {MOST} programs steps are eager."
 
 
 class Recorded:
@@ -31,14 +35,20 @@ class Recorded:
     leaves   the leaves that get a gradient
     """
 
-    inputs = attributes = ()
+    inputs, surroundings = (), None
 
     def __init__(self, trials):
         self.trials, self.refusal = trials, None
 
-    def write(self, loss, inputs, told):
-        """Writes the program of a loss, a function of the Tensors `inputs`, with its effects."""
-        writer = Writer("compile", loss, effects=told, reading=False)
+    def write(self, function, loss, inputs, watch):
+        """Writes the program of a loss, what `function` made of the Tensors `inputs`."""
+        writer = Writer("compile", loss, watch, reading=False)
+        if writer.rules.found:
+            raise TypeError(f"a rule has {writer.rules.found}")
+        for node in writer.nodes:
+            masks = [a for a in node.args[1:] if isinstance(a, Tensor) and a.dtype == bool]
+            if node.op and (node.op.name == "argwhere" or (node.op.name == "getitem" and masks)):
+                raise TypeError(f"the shape of {node.op.name} depends on values. Use np.where")
         page, final = writer.page, writer.page.final()
         self.leaves = list(writer.gradients)
         arguments = {x.order: f"input{i}_" for i, x in enumerate(inputs)}
@@ -58,48 +68,32 @@ class Recorded:
         steps = _forgetting(page, lines, results, final)
         self.text = _function(head, [*reads, *steps, _returned(writer, final)], page.errors)
         self.run, self.file = _compiled(self.text, known)
-        text = _function(head, [*reads, *lines, "return locals()"], page.errors)
-        self.follow, _ = _compiled(text, known)
         # What the trials compare, and what the program takes for granted.
-        self.ops = [node.op and node.op.name for node in writer.nodes]
-        symbols = [writer.symbols.get(node.order) for node in writer.nodes]
-        self.names = [None if x is None else final(x.name) for x in symbols]
-        self.gradients = [final(g.name) for g in writer.gradients.values()]
+        self.outline = _outline(writer.nodes, watch)
         leaves = [x for x in page.inputs.values() if x.order not in arguments]
         self.inputs = [(x, (x.flags, x.shape, x.dtype)) for x in leaves]
-        modules = dict.fromkeys(m for owner in modules_of(writer.nodes) for m in owner.modules())
-        self.attributes = [(vars(module), list(vars(module).values())) for module in modules]
+        modules = [m for owner in modules_of(writer.nodes) for m in owner.modules()]
+        moving = [a for _, _, args in watch.effects for a in args]
+        self.surroundings = Surroundings([function, *modules], moving)
 
     def fits(self):
-        """Whether all is still so that the program takes for granted.
+        """Whether all is still so that the program takes for granted."""
+        return not self.surroundings or (
+            all((x.flags, x.data.shape, x.data.dtype) == kind for x, kind in self.inputs)
+            and self.surroundings.are_same()
+        )
 
-        These are the attributes of modules, such as `training`, parameters and rates, and what
-        the leaves are like.
-        """
-        for now, then in self.attributes:
-            if len(now) != len(then) or not all(map(is_, now.values(), then)):
-                return False
-        return all((x.flags, x.data.shape, x.data.dtype) == kind for x, kind in self.inputs)
-
-    def difference(self, values, nodes, gradients):
-        """What differs first between a run, {name: value}, and an eager run; None: nothing.
-
-        nodes, gradients  of the eager run: its tensors, and the gradients of self.leaves
-        """
-        ops = [node.op and node.op.name for node in nodes]
-        if ops != self.ops:
-            pairs = zip([*ops, "the end"], [*self.ops, "the end"])
-            here, there = next((a, b) for a, b in pairs if a != b)
-            return f"the graph is another one now: there is {here or 'a leaf'} in place of {there}"
-        eager = [(name, node.data) for name, node in zip(self.names, nodes) if node.op]
-        for name, right in [*eager, *zip(self.gradients, gradients)]:
-            if name not in values:  # it is written within a line
-                continue
-            found = np.asarray(values[name]).astype(getattr(right, "dtype", None))
-            if not np.array_equal(found, right, equal_nan=True):
-                lines = enumerate(self.text.splitlines(), 1)
-                i, line = next(((i, x) for i, x in lines if f" {name} = " in x), (1, name))
-                return f"{name} differs first, line {i} of the program: {line.strip()}"
+    def difference(self, found, loss, watch):
+        """What differs between a run, (loss, gradients), and an eager run; None: nothing."""
+        nodes = program("compile", loss)
+        if _outline(nodes, watch) != self.outline:
+            return "other operations or changes of state ran now"
+        gradients = grad(loss, self.leaves, retain_graph=True, allow_unused=True)
+        names = leaf_names(nodes)
+        names = ["the loss", *(f"the gradient of {names[x.order]}" for x in self.leaves)]
+        for name, a, b in zip(names, [found[0], *found[1]], [loss, *gradients]):
+            if not np.array_equal(a, b.data, equal_nan=True):
+                return f"{name} differs"
         return None
 
     def located(self, error):
@@ -123,11 +117,10 @@ def _forgetting(page, lines, results, final):
 
 def _returned(writer, final):
     """The line that returns the results. A gradient that shares memory is copied."""
-    own = {line.target for line in writer.page.lines if line.is_own}
     names = [g.name for g in writer.gradients.values()]
     gradients = []
     for leaf, g in writer.gradients.items():
-        is_own = g.name in own and names.count(g.name) == 1 and g.dtype == leaf.dtype
+        is_own = g.is_own and names.count(g.name) == 1 and g.dtype == leaf.dtype
         text = "{}" if is_own and g.ndim else f"np.array({{}}, np.{leaf.dtype})"
         gradients.append(text.format(final(g.name)))
     loss = final(writer.symbols[writer.nodes[-1].order].name)
@@ -172,6 +165,8 @@ class Step:
         p = next((p for p in programs if p.fits()), None)
         if p is None and sum(map(len, self.programs.values())) < MOST:
             return self._record(programs, arrays)
+        if p is None:
+            warnings.warn(MANY, stacklevel=2)  # Python shows it once
         if p is None or p.refusal:
             loss = self.function(*self._tensors(arrays))
             loss.backward()
@@ -191,17 +186,20 @@ class Step:
         pairs = zip(arrays, names)
         return [Tensor(a, name=n) if isinstance(a, np.ndarray) else a for a, n in pairs]
 
+    def _watched(self, arrays):
+        """(the loss of the function, its inputs, the Watch)."""
+        inputs = self._tensors(arrays)
+        with Watch(tick()) as watch:
+            return self.function(*inputs), [x for x in inputs if isinstance(x, Tensor)], watch
+
     def _record(self, programs, arrays):
         """An eager step, of which a program is written."""
-        told, inputs = [], self._tensors(arrays)
-        token = effects.set(told)
-        try:
-            loss = self.function(*inputs)
-        finally:
-            effects.reset(token)
+        loss, inputs, watch = self._watched(arrays)
         p = Recorded(self.trials)
         try:
-            p.write(loss, [x for x in inputs if isinstance(x, Tensor)], told)
+            p.refusal = watch.found
+            if not p.refusal:
+                p.write(self.function, loss, inputs, watch)
         except Exception as error:  # such as a rule that does not run on Tensors
             p.refusal = f"{type(error).__name__}: {error}"
         loss.backward()  # raises the error of a loss that has no gradient
@@ -218,17 +216,24 @@ class Step:
         p.trials -= 1
         try:
             with frozen_noise():
-                values = p.follow(*(a for a in arrays if isinstance(a, np.ndarray)))
+                found = p.run(*(a for a in arrays if isinstance(a, np.ndarray)))
         except Exception as error:
             p.refusal = str(p.located(error))
-        loss = self.function(*self._tensors(arrays))
-        nodes = program("compile", loss)
-        gradients = grad(loss, p.leaves, retain_graph=True, allow_unused=True)
+        loss, _, watch = self._watched(arrays)
+        p.refusal = p.refusal or watch.found or p.difference(found, loss, watch)
         loss.backward()
-        p.refusal = p.refusal or p.difference(values, nodes, list(map(data_of, gradients)))
+        if not p.fits():
+            p.refusal, p.surroundings = CHANGES, None
         if p.refusal:
             warnings.warn(f"compile: from now on eager: {p.refusal}. {HINT}", stacklevel=3)
         return loss.detach()
+
+
+def _outline(nodes, watch):
+    """The ops of a run, and its changes of state without their Tensors and arrays."""
+    kinds, calls = (Tensor, np.ndarray), [(f, args) for _, f, args in watch.effects]
+    calls = [(f, [a for a in args if not isinstance(a, kinds)]) for f, args in calls]
+    return [node.op and node.op.name for node in nodes], calls
 
 
 def _kind(a):
@@ -260,13 +265,16 @@ def compile(function, trials=2) -> Step:
 
     The first call for new shapes, dtypes and settings runs eagerly, and writes its forward and
     backward pass down as straight-line NumPy (see `write_out`). Later calls run these lines, read
-    the parameters anew and draw noise anew, from the same streams: the same bits as eager mode. A
-    new mode, parameter or rate of a module makes a new program. After 32 programs calls are eager.
+    all Tensors anew and draw noise anew, from the same streams: the same bits as eager mode, or up
+    to rounding where float32 and float64 mix. A change of what the function reads beside its
+    arguments makes a new program: variables, attributes, items, arrays of up to 1,000 entries.
+    After 32 programs calls are eager. Larger arrays of NumPy should be arguments.
 
-    A program cannot see what Python decides by values. So the first `trials` calls also run
-    eagerly, with the same noise. If a result differs, a warning says which, and the step stays
-    eager. What changes from step to step must be an argument, an attribute of a module that is set
-    anew, or the data of a leaf that has a name or requires a gradient.
+    A program cannot see what Python decides by values. So a function stays eager, and a warning
+    says why, if it or a rule reads values (`t.item()`, `if t > 0`, `t.data`, `print(t)`), if
+    shapes depend on values, or if it changes a variable, an attribute or an item. `t.detach()` and
+    `no_grad()` are fine. The first `trials` calls also run eagerly, with the same noise: a step
+    whose loss or gradients differ stays eager.
 
     Returns a Step; `print(step)` shows its programs. A call returns the loss without its graph.
     Raises TypeError for an argument that requires a gradient or cannot be hashed, and the errors of

@@ -10,7 +10,7 @@ from ..modes import name_in
 from ..names import leaf_names, split_scope
 from ..noise import Noise
 from .sources import defined, sources
-from .writing import Writer, tidy
+from .writing import WIDTH, Writer, tidy
 
 RULE, FEWEST = 80, 3  # the width of a rule; how many lines a heading needs
 PRINTING = """\
@@ -22,12 +22,13 @@ for name, gradient in gradients.items():
 class Program:
     """A loss and its gradients as a file of Python that needs nothing but NumPy.
 
-    text  the file; `print(program)` shows it
-    data  {name: array}: the parameters, inputs and noise, which the file loads
+    text   the file; `print(program)` shows it
+    data   {name: array}: the parameters, inputs and noise, which the file loads
+    lines  (text, "forward" or "backward", the results to which it belongs) of both passes
     """
 
     def __init__(self, loss, names, file):
-        writer = Writer("write_out", loss, names)
+        writer = Writer("write_out", loss, names=names)
         page = writer.page
         used = {name for line in page.lines for name in line.names}
         constants = {name: value for name, value in page.constants.items() if name in used}
@@ -40,6 +41,9 @@ class Program:
         laws = {name: str(x.distribution) for name, x in leaves.items() if isinstance(x, Noise)}
         loads = [(f'{n} = data["{n}"]', a.shape, laws.get(n, "")) for n, a in self.data.items()]
         results = sum(bool(node.args) for node in writer.nodes)
+        self.lines = [
+            (tidy(self.final(line.text)), line.part, line.owners - {None}) for line in page.lines
+        ]
         parts = [
             f"# A loss of {results} operations and its gradient, written out by minigrad.",
             "\n".join([*sorted(imports), *[""] * bool(imports), "import numpy as np"]),
@@ -92,6 +96,7 @@ def _commented(rows):
     rows = [(row, None, "") if isinstance(row, str) else row for row in rows]
     comments = [f"{shape or ''} {words}".strip() for _, shape, words in rows]
     wide = max((len(text) for (text, *_), c in zip(rows, comments) if c), default=0)
+    wide = min(wide, WIDTH)
     return [f"{text:{wide}}  # {c}" if c else text for (text, *_), c in zip(rows, comments)]
 
 

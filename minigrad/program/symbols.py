@@ -25,7 +25,6 @@ from functools import partial
 from inspect import getmodule
 from itertools import count
 from operator import attrgetter
-from string import ascii_lowercase
 
 import numpy as np
 
@@ -59,15 +58,15 @@ class Line:
     """A line of a program: `target = text`, or the statement `text` without a target.
 
     shape    the shape of the value
-    is_own   nothing else uses the memory of the value, so `+=` may change it
     part     "forward" or "backward"
     node     the result that it computes, of the forward or the backward pass
     owner    the result of the forward pass to which it belongs
+    owners   this one, and those of lines that were written into this one
     """
 
-    def __init__(self, text, target=None, shape=None, is_own=False):
-        self.expression, self.target, self.shape, self.is_own = text, target, shape, is_own
-        self.part, self.node, self.owner = "forward", None, None
+    def __init__(self, text, target=None, shape=None):
+        self.expression, self.target, self.shape = text, target, shape
+        self.part, self.node, self.owner, self.owners = "forward", None, None, set()
 
     text = property(lambda self: (f"{self.target} = " if self.target else "") + self.expression)
     names = property(lambda self: NAME.findall(self.expression))
@@ -86,6 +85,7 @@ class Page:
         self.reading = reading
         self.lines, self.wishes, self.inputs, self.constants = [], {}, {}, {}
         self.ids = {}  # id of a constant -> its name
+        self.computed, self.changed = {}, set()  # {expression: its Symbol}, names of what changed
         self.errors = np.geterr()  # how NumPy treats overflow and the like in the forwards
 
     def name(self, wish):
@@ -109,14 +109,27 @@ class Page:
 
     def write(self, wish, text, value, is_own=False, made=()):
         """Writes `name = text`. Returns the Symbol of the name."""
+        known = self.computed.get(text)
+        if known is not None and self.changed.isdisjoint([known.name, *NAME.findall(text)]):
+            return known
         self.errors |= {k: "ignore" for k, how in np.geterr().items() if how == "ignore"}
         name = self.name(_name_in_source() or wish)
-        self.lines.append(Line(text, name, np.shape(value), is_own))
-        return Symbol(self, name, value, made)
+        self.lines.append(Line(text, name, np.shape(value)))
+        symbol = Symbol(self, name, value, made, is_own)
+        if is_own and wish not in ("zeros", "copy") and not wish.endswith("_like"):
+            self.computed[text] = symbol
+        return symbol
 
     def do(self, text):
         """Writes a statement without a value."""
         self.lines.append(Line(text))
+        self.changed.update(NAME.findall(text)[:1])
+
+    def forget(self, start):
+        """Takes back the lines from number `start` on."""
+        dropped = {line.target for line in self.lines[start:]}
+        self.computed = {t: x for t, x in self.computed.items() if x.name not in dropped}
+        del self.lines[start:]
 
     def final(self, taken=()):
         """A function that gives a text the names of the end. No two are equal, and none is `taken`.
@@ -160,8 +173,8 @@ class Page:
             return "..."
         if isinstance(x, np.ndarray) and x.ndim == 0:
             return self.text(x[()])
-        pattern = self.reading and isinstance(x, np.ndarray) and _pattern(x)
-        return pattern or self.bound("constant", x)
+        written = self.reading and isinstance(x, np.ndarray) and pattern(x)
+        return written or self.bound("constant", x)
 
     def index(self, x):
         """The text of x in square brackets, where a slice is `start:stop`."""
@@ -169,7 +182,7 @@ class Page:
             return ", ".join(map(self.index, x))
         if not isinstance(x, slice):
             return self.text(x)
-        ends = [x.start, x.stop] + [x.step] * (x.step is not None)
+        ends = [x.start or None, x.stop] + [x.step] * (x.step not in (None, 1))
         return ":".join("" if end is None else self.text(end) for end in ends)
 
     def call(self, function, args, keywords):
@@ -190,15 +203,12 @@ class Page:
 
 
 def _versions(wish):
-    """The names for a wish, the best one first: x, x2, x3, ..., but x1, x1b, x1c, ..., x1_2, ..."""
+    """The names for a wish, the best one first: x, x2, x3, ..., but x1, x1_2, x1_3, ..."""
     yield wish
-    is_numbered = wish[-1].isdigit()
-    if is_numbered:
-        yield from (wish + letter for letter in ascii_lowercase[1:])
-    yield from (f"{wish}{'_' * is_numbered}{n}" for n in count(2))
+    yield from (f"{wish}{'_' * wish[-1].isdigit()}{n}" for n in count(2))
 
 
-def _pattern(x):
+def pattern(x):
     """The text of an array that follows a simple pattern, or None."""
     if x.ndim == 1 and x.dtype == int and np.array_equal(x, np.arange(x.size)):
         return f"np.arange({x.size})"
@@ -232,15 +242,22 @@ def _refuse(*args, **keywords):
     raise Unwritable("the forward reads values")
 
 
+def is_alike(x, y):
+    """Whether two arrays are alike but for their values. Sums in another layout round otherwise."""
+    return (x.shape, x.strides, x.dtype) == (np.shape(y), y.strides, y.dtype)
+
+
 class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
     """An array under a name of a Page. What is done with it is written there.
 
     value  the array in the recorded run: it tells shapes and dtypes
     made   the method that made it and the Symbol that had it: (name, x, arguments, keywords)
+    is_own  nothing else uses the memory of the value, so `+=` may change it
     """
 
-    def __init__(self, page, name, value, made=()):
+    def __init__(self, page, name, value, made=(), is_own=False):
         self.page, self.name, self.value, self.made = page, name, value, made or (None,) * 4
+        self.is_own = is_own
 
     data = property(lambda self: self)
     shape, dtype, ndim, size, flags, strides = (property(attrgetter(f"value.{n}")) for n in KNOWN)
@@ -252,8 +269,29 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
         return len(self.value)
 
     def __getitem__(self, index):
-        text = f"{self.name}[{self.page.index(index)}]"
-        return self.page.write("part", text, self.value[values(index)])
+        part = self.part(index)
+        if is_alike(part, self.value) and part.value.ctypes.data == self.value.ctypes.data:
+            return self
+        is_row = type(index) is tuple and type(index[0]) is int
+        if self.page.reading and (is_row or (part.made[0] and self.name in self.page.inputs)):
+            return part  # a row, or rows of an input, need no name
+        return self.page.write("part", part.name, part.value, made=part.made)
+
+    def part(self, index):
+        """self[index] as a Symbol whose name is its text."""
+        x, first = self.made[1:3] if self.made[0] == "rows" else (self, 0)
+        index = index[0] if type(index) is tuple and len(index) == 1 else index
+        made = ()
+        if type(index) is int and index >= 0:  # a row of some rows of x is a row of x
+            index += first
+        elif type(index) is slice and index.step is None and index != slice(None):
+            start, stop, _ = index.indices(len(self))
+            made = "rows", x, first + start, None
+            index = slice(first + start, None if first + stop == len(x) else first + stop)
+        else:
+            x = self
+        name = f"{x.name}[{self.page.index(index)}]"
+        return Symbol(self.page, name, x.value[values(index)], made)
 
     def __setitem__(self, index, value):
         self.page.do(f"{self.name}[{self.page.index(index)}] = {self.page.text(value)}")
@@ -294,13 +332,13 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
     def _simpler(name, inputs, value):
         """What ufunc `name` of the inputs is in simpler words, with the same bits, or None."""
         x, y = inputs if len(inputs) == 2 else (None, None)
-        if name == "add" and type(x) is int and x == 0:  # as sum(...) begins
-            return y
+        if name == "add" and not isinstance(x, Symbol) and not np.any(x):  # as sum(...) begins
+            return y if is_alike(y, value) else None
         if name == "multiply" and not (isinstance(x, Symbol) and isinstance(y, Symbol)):
             x, y = (x, y) if isinstance(x, Symbol) else (y, x)
             if x.dtype != value.dtype or not np.all(np.equal(y, 1)):
                 return None
-            return x if x.shape == np.shape(value) else np.broadcast_to(x, value.shape)
+            return x if is_alike(x, value) else np.broadcast_to(x, value.shape)
         if name == "divide" and isinstance(x, Symbol) and x.made[0] == "sum":
             _, of, args, keywords = x.made
             if isinstance(y, int) and y * x.size == of.size:
@@ -333,10 +371,10 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
             _refuse()
         if name == "swapaxes" and x.made[0] == name and x.made[2] == args:
             return x.made[1]
-        if name == "reshape" and x.shape == value.shape:
-            return x
         if name == "reshape" and x.made[0] == name:
             x = x.made[1]
+        if name == "reshape" and is_alike(x, value):
+            return x
         is_several = (
             name in ("reshape", "transpose") and args and type(args[0]) is tuple and args[0]
         )

@@ -6,21 +6,21 @@ used once is written where it is used.
 """
 
 import ast
-import re
 from bisect import bisect
 from collections import Counter
 from operator import itemgetter
 
 import numpy as np
 
-from ..array import is_recorded
+from ..array import data_of, is_recorded
 from ..changes import tick
 from ..engine import Tensor, backward_pass, seeds_of, wants_gradient
 from ..graph import nodes as nodes_of
 from ..graph import program
 from ..noise import effect
 from .naming import names_of
-from .symbols import NAME, Page, Text, values
+from .symbols import Page, Symbol, Text, is_alike, pattern, values
+from .watching import Watch
 
 WIDTH = 84  # of a line
 MOST = 12  # lines of an op; one that needs more is called by its name
@@ -32,7 +32,7 @@ class Writer:
     what     the function that asks, for errors
     loss     a recorded result of one entry
     names    {name: Tensor} or None: names that the user gave
-    effects  (time, function, arguments) of the changes of state in the forward pass
+    watch    None, or the Watch of the forward pass
 
     page       the Page with the lines
     nodes      the tensors of the forward pass, oldest first
@@ -43,27 +43,30 @@ class Writer:
     the graph was freed, if the loss has more than one entry, or if nothing requires a gradient.
     """
 
-    def __init__(self, what, loss, names=None, effects=(), reading=True):
+    def __init__(self, what, loss, watch=None, names=None, reading=True):
+        watch = watch or Watch(0)
+        self.start = watch.start
         self.page, self.nodes = Page(reading), program(what, loss)
         self.forward = {node.order for node in self.nodes}
         self.names, self.symbols = names_of(self.nodes, loss, names), {}
         self.named = set()  # symbols that have the name of a node
+        self.makers = {}  # name of a symbol -> the order of its node; None if it has several
+        self.parts = {}  # order of zeros with parts that are not written yet -> the parts
         cotangents = self._record_backward(what, loss)
         self._name_cotangents(cotangents)
         found = {x: g for x, g in cotangents.values() if x.is_leaf}
-        every = nodes_of([loss, *found.values()])
+        every = nodes_of([loss, *watch.drawn.values(), *found.values()])
+        uses = [a.order for node in every for a in node.args if isinstance(a, Tensor)]
+        self.ends = {g.order for g in found.values()}
+        self.uses = Counter([*uses, loss.order, *(g.order for g in found.values())])
         steps = [(node.order, self._visit, (node,)) for node in every]
-        steps += [(time, self._do, given) for time, *given in effects]
+        steps += [(time, self._do, given) for time, *given in watch.effects]
         for _, write, given in sorted(steps, key=itemgetter(0)):
             write(*given)
         self.gradients = {x: self._gradient(x, g) for x, g in found.items()}
         given = [loss, *(names or {}).values()]
         kept = [self.symbols.get(x.order) for x in given if isinstance(x, Tensor)]
         results = {x.name for x in [*kept, *self.gradients.values()] if x is not None}
-        first_of = accumulate(self.page, self.sums, results)
-        for symbol in self.symbols.values():
-            symbol.name = first_of.get(symbol.name, symbol.name)
-        results = {first_of.get(name, name) for name in results}
         for inside in (True, False):
             self.page.lines = merged(self.page, results, inside)
 
@@ -74,12 +77,13 @@ class Writer:
         wanted = {node.order for node in self.nodes if node.requires_grad}
         (seed,) = seeds_of(what, [loss], [None], create_graph=True)
         cotangents, self.begun = {loss.order: seed}, []
-        for x, g, _ in backward_pass([seed], True, True, wanted):
-            if not isinstance(g, Tensor):
-                place = f"on the way to {self.names[x.order]}"
-                raise TypeError(f"{what}: a rule {place} returned no Tensor for Tensors.")
-            cotangents[x.order] = x, g
-            self.begun.append((tick(), x))  # what comes now is made by the rules of x
+        with Watch(0) as self.rules:
+            for x, g, _ in backward_pass([seed], True, True, wanted):
+                if not isinstance(g, Tensor):
+                    place = f"on the way to {self.names[x.order]}"
+                    raise TypeError(f"{what}: a rule {place} returned no Tensor for Tensors.")
+                cotangents[x.order] = x, g
+                self.begun.append((tick(), x))  # what comes now is made by the rules of x
         return cotangents
 
     def _name_cotangents(self, cotangents):
@@ -105,10 +109,11 @@ class Writer:
 
     def _gradient(self, leaf, g):
         """The gradient of a leaf as a Symbol."""
-        if g.order in self.symbols:
-            return self.symbols[g.order]
-        out = self.page.write(f"g_{self.names[leaf.order]}", self.page.text(g.data), g.data)
-        self.page.lines[-1].part = "backward"
+        start, out = len(self.page.lines), self._argument(g)
+        if isinstance(out, np.ndarray):
+            out = self.page.write(f"g_{self.names[leaf.order]}", self.page.text(out), out)
+        for line in self.page.lines[start:]:
+            line.part = "backward"
         return out
 
     # ---- nodes
@@ -116,14 +121,21 @@ class Writer:
     def _visit(self, node):
         """Writes a node, or takes a leaf as an input."""
         start = len(self.page.lines)
-        if not node.args and is_recorded(node):
-            self.symbols[node.order] = leaf = self.page.input(self.names[node.order], node)
+        if not node.args and (is_recorded(node) or node.order < self.start):
+            name = self.names.get(node.order, "unused")
+            self.symbols[node.order] = leaf = self.page.input(name, node)
             self.named.add(leaf.name)
-        elif node.args:
-            self.symbols[node.order] = self._result(node)
+        elif node.args and not self._accumulate(node):
+            out = self.symbols[node.order] = self._result(node)
+            maker = self.makers.get(out.name, node.order)  # it may be an argument, as it is
+            is_last = any(
+                getattr(a, "order", 0) == maker for a in node.args if self.uses[maker] == 1
+            )
+            self.makers[out.name] = node.order if is_last or maker == node.order else None
         part = "forward" if node.order in self.forward else "backward"
         for line in self.page.lines[start:]:
             line.node, line.owner, line.part = node, self._owner(node), part
+            line.owners = {line.owner}
 
     def _result(self, node):
         """Runs the forward of a node on Symbols."""
@@ -134,12 +146,16 @@ class Writer:
             is_written = out.dtype == node.dtype and _is_close(out.value, node.data)
         except Exception:  # it reads values, or fills an array that is no Symbol
             is_written = False
-        if not is_written or len(page.lines) - start > MOST:
-            del page.lines[start:]
+        if not is_written or len(page.lines) - start > max(MOST, 4 * len(args)):
+            page.forget(start)
             text = page.call(page.bound(node.op.name, node.op.forward), args, {})
             out = page.write(node.op.name, text, node.data)
+        return self._name(out, node)
+
+    def _name(self, out, node):
+        """The Symbol `out`, called as the node is, if it has no such name yet."""
         if node.order in self.names and out.name not in self.named:
-            page.wishes[out.name] = self.names[node.order]
+            self.page.wishes[out.name] = self.names[node.order]
             self.named.add(out.name)
         return out
 
@@ -149,17 +165,65 @@ class Writer:
             return np.dot  # x.dot(y) of arrays is x @ y of Tensors
         return self._scatter if node.op.name == "scatter" else node.op.forward
 
-    def _scatter(self, x, shape, *index):
-        """The forward of the op scatter: zeros are no Symbol."""
-        page, dtype = self.page, values(x).dtype
+    def _zeros(self, shape, dtype):
         text = f"np.zeros({shape if len(shape) != 1 else shape[0]}, np.{dtype})"
-        out = page.write("zeros", text, np.zeros(shape, dtype), is_own=True)
-        if any(getattr(i, "ndim", 0) and i.dtype != bool for i in index):
-            page.do(page.call("np.add.at", (out, index, x), {}))  # an entry can be named twice
-            np.add.at(out.value, *map(values, (index, x)))
-        else:
-            out[index] = x
+        return self.page.write("zeros", text, np.zeros(shape, dtype), is_own=True)
+
+    def _scatter(self, x, shape, *index):
+        """The forward of the op scatter, where an entry can be named twice."""
+        out = self._zeros(shape, values(x).dtype)
+        self.page.do(self.page.call("np.add.at", (out, index, x), {}))
+        np.add.at(out.value, *map(values, (index, x)))
         return out
+
+    def _accumulate(self, node):
+        """Whether a node needs no lines of its own, since it is added to others.
+
+        Zeros with a part are written where they are needed: as `g[:3] += part` in a sum, within
+        other zeros, or as zeros. A sum of cotangents is `g += ...` if nothing else uses the first.
+        """
+        if node.op.name == "scatter":
+            x, _, *index = node.args
+            if any(getattr(i, "ndim", 0) and i.dtype != bool for i in index):
+                return False
+            index = tuple(self._argument(i) for i in index)
+            is_view = not any(hasattr(i, "ndim") for i in index)  # x[mask][0] is no part of x
+            inner = self._parts(x) if is_view else [((), x)]
+            self.parts[node.order] = [((index, *places), part) for places, part in inner]
+            return True
+        if node.order not in self.sums:
+            return False
+        first, second = node.args
+        zeros, parts = self._parts(first), self._parts(second)
+        if len(parts) > 1 or not first.ndim:  # they may overlap; a number has no parts
+            parts = [((), second)]
+        if zeros[0][0] and parts[0][0] and first.dtype == second.dtype:
+            self.parts[node.order] = zeros + parts
+            return node.order not in self.ends or self._argument(node) is not None
+        out = self._argument(first)
+        is_own = getattr(out, "is_own", False) and self.makers.get(out.name) == first.order
+        is_free = is_own and self.uses[first.order] == 1 and first is not second
+        if not is_free or not (self.sums[node.order] or is_alike(first.data, node.data)):
+            return False
+        self._add(out, parts)
+        self.page.wishes[out.name] = self.names[node.order]
+        self.makers[out.name] = node.order
+        self.symbols[node.order] = Symbol(self.page, out.name, node.data, is_own=True)
+        return True
+
+    def _parts(self, x):
+        """The parts [(places, part)] of zeros that are needed here only; else x at no place."""
+        is_free = self.uses[getattr(x, "order", 0)] == 1
+        return self.parts.get(x.order, [((), x)]) if is_free else [((), x)]
+
+    def _add(self, out, parts, is_first=False):
+        """Writes `out[place] += part` for each of the parts; `=` for the first of new zeros."""
+        for places, part in parts:
+            target, part = out, self.page.text(self._argument(part))
+            for index in places:
+                target = target.part(index)
+            self.page.do(f"{target.name} {'=' if is_first else '+='} {part}")
+            is_first = False
 
     def _owner(self, node):
         """The node of the forward pass to which a node belongs: its rule made it."""
@@ -170,10 +234,18 @@ class Writer:
 
     def _argument(self, a, role="constant", kind=None):
         """An argument of a node: a Symbol for a Tensor that changes from run to run."""
-        if isinstance(a, Tensor):
-            return self.symbols.get(a.order, a.data)
+        if isinstance(a, Tensor) and a.order in self.parts and a.order not in self.symbols:
+            out = self._name(self._zeros(a.shape, a.dtype), a)
+            self._add(out, self.parts[a.order], is_first=True)
+            self.makers[out.name] = a.order
+            self.symbols[a.order], out.value = out, a.data
+        if isinstance(a, Tensor) and a.order in self.symbols:
+            return self.symbols[a.order]
+        a = data_of(a)
         if isinstance(a, np.ndarray):
-            self.page.bound("target" if kind == "loss" else role.partition("[")[0], a)
+            name = self.page.bound("target" if kind == "loss" else role.partition("[")[0], a)
+            if self.page.reading and a.size > 1 and not pattern(a):
+                return Symbol(self.page, name, a)  # what is done with it is written too
         return a
 
     def _do(self, function, args):
@@ -191,47 +263,6 @@ def _is_close(x, y):
     """Whether x and y are equal up to rounding: a dot may differ from a matmul in the last bit."""
     is_float = x.dtype.kind == "f"
     return np.allclose(x, y, 1e-3, 1e-5, True) if is_float else np.array_equal(x, y)
-
-
-def accumulate(page, sums, results):
-    """Writes sums of cotangents as `g += ...`, and a part within zeros as `g[:3] += ...`.
-
-    It does so where nothing else uses the first cotangent.
-
-    sums     {order of a sum: whether it is the gradient of a leaf, whose dtype is the first one's}
-    results  names that are needed at the end
-
-    Returns {name of a sum: name of the first cotangent, which becomes the sum}.
-    """
-    mentions, first_of, dropped = {}, {}, set()  # name -> the line that makes it, and its uses
-    for line in page.lines:
-        for name in {line.target, *line.names}:
-            mentions.setdefault(name, []).append(line)
-    for line in [x for x in page.lines if x.node is not None and x.node.order in sums]:
-        first, _, second = line.expression.partition(" + ")
-        made, *others = mentions.get(first, [line])
-        is_change = re.compile(rf"(np\.add\.at\()?{re.escape(first)}\b").match
-        is_free = all(x is line or (not x.target and is_change(x.expression)) for x in others)
-        is_own = first in first_of or (made.target == first and made.is_own)
-        is_fit = sums[line.node.order] or line.node.args[0].dtype == line.node.dtype
-        if not (is_free and is_own and is_fit) or first == second or first in results:
-            continue
-        root, place, added = first_of.get(first, first), "", second
-        part = mentions.get(second, ())
-        if len(part) == 3 and part[0].expression.startswith("np.zeros("):
-            found = re.match(rf"{second}(\[[-\d:, ]+\]) = (.*)", part[1].expression)
-            if found:
-                place, added = found.groups()
-                dropped |= set(part[:2])
-                for used in NAME.findall(added):
-                    mentions[used] = [line if x is part[1] else x for x in mentions[used]]
-        first_of[line.target] = root
-        page.wishes[root] = page.wishes[line.target]
-        line.target, line.shape, line.expression = None, None, f"{root}{place} += {added}"
-    page.lines = [line for line in page.lines if line not in dropped]
-    for line in page.lines:
-        line.expression = NAME.sub(lambda found: first_of.get(found[0], found[0]), line.expression)
-    return first_of
 
 
 def merged(page, results, inside):
@@ -255,6 +286,7 @@ def merged(page, results, inside):
             if not is_near or text.startswith("(") or not _fits(page.wished(text)):
                 continue
             into.expression = text.removeprefix(f"{into.target} = ")
+            into.owners |= line.owners
         del lines[i]  # nobody needs it any more
         for name in line.names:
             uses[name].remove(i)

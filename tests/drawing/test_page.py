@@ -719,6 +719,24 @@ def test_browser_every_step_shows_its_op(pages):
     quiet(browser, path)
 
 
+def test_browser_the_lines_of_a_step_are_lit_and_lead_to_it(pages):
+    browser, path, told = pages
+    shown = "[...document.querySelectorAll('#program .here')].map(line => line.textContent)"
+    assert [text for text, *_ in told["program"]] == [
+        text for text, *_ in mg.write_out(training_step()).lines
+    ]
+    browser.open(path)
+    for mode in ("forward", "backward"):
+        browser.click(f"document.getElementById('{mode}')")
+        for step in told[mode]:
+            lines = [t for t, part, of in told["program"] if part == mode and step["tensor"] in of]
+            assert browser.run(shown) == lines and (lines or step["op"] in ("add", "multiply"))
+            browser.click("document.getElementById('next')")
+    browser.run("document.querySelector('#program span').click()")
+    assert browser.run(shown)[0] == told["program"][0][0]
+    quiet(browser, path)
+
+
 def test_browser_the_last_contributions_are_grad(pages):
     browser, path, told = pages
     loss = training_step()

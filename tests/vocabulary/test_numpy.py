@@ -39,7 +39,8 @@ CALLS = {
     ],
     "keywords of reductions": [
         cases("np.sum(x, axis=a, where=x > 0); np.prod(x, axis=a, where=x > 0) | (2, 3)", a=AXES),
-        cases("np.sum(x, axis=a, initial=2.0); np.max(x, axis=a, initial=0.1) | (2, 3)", a=AXES),
+        cases("np.sum(x, axis=a, initial=2.0) | (2, 3)", a=AXES),
+        cases("np.max(x, axis=a, initial=0.1) | [[-0.3, 0.5, 0.2], [0.4, -0.2, 0.0]]", a=AXES),
         "np.min(x, where=x > 0, initial=3.0, axis=1); np.prod(x, initial=3.0) | (2, 3)",
         "np.sum(x, dtype=np.float64); np.mean(x, axis=0, dtype=np.float64) | (2, 3)",
         "np.clip(x, min=-0.5); np.clip(x, max=0.5); np.clip(x, min=-1, max=0.8) | (2, 3)",

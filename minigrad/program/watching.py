@@ -1,0 +1,133 @@
+"""What a function takes out of the graph, where a program could not see it change."""
+
+import linecache
+import sys
+import threading
+from contextvars import ContextVar
+
+import numpy as np
+
+from ..blocks import Block
+from ..engine import RECORDED, Tensor
+from ..modes import no_grad, recording
+from ..noise import Noise, effects
+from ..ops.comparisons import stop_gradient
+from ..registry import FILE
+
+# Who may read the array of a Tensor: what computes a node of the graph, and checks of arguments.
+READERS = {
+    *("op.call", "engine.record", "engine.backward_pass", "engine.<genexpr>"),
+    *("errors.forward_again", "noise.draw", "noise.__init__", "noise.effect"),
+    *("functional.checks.whole_numbers", "functional.checks.checked"),
+    *("functional.dropout._mask", "functional.losses._checked"),
+}
+WITHIN = "data_of", "computed", "<listcomp>"  # the functions of array.py that read for them
+# Functions of NumPy that read shapes and dtypes.
+SHAPES = np.shape, np.ndim, np.size, np.result_type, np.zeros_like, np.ones_like, np.empty_like
+
+watching = ContextVar("watching", default=None)  # the Watch of this thread
+opened, lock = set(), threading.Lock()  # the Watches of all threads
+
+
+class Watch(Block):
+    """A block in which a function runs that is to become a program.
+
+    A Tensor that is older than `start` is an input of the graph, whatever its flags. `detach` and
+    operations under `no_grad()` are nodes without a gradient. Who reads values is noted.
+
+    found    None, or the line that read values first
+    effects  the changes of state: (time, function, arguments)
+    drawn    {order: noise} of all noise, also of noise that no result uses
+    """
+
+    outer = None, None
+
+    def __init__(self, start):
+        self.start, self.found, self.effects, self.drawn = start, None, [], {}
+
+    def enter(self, frame):
+        self.outer = watching.get(), effects.get()
+        with lock:
+            opened.add(self)
+            for (kind, name), (_, watched) in REPLACED.items():
+                setattr(kind, name, watched)
+        watching.set(self)
+        effects.set(self.effects)
+
+    def leave(self):
+        watching.set(self.outer[0])
+        effects.set(self.outer[1])
+        with lock:
+            opened.discard(self)
+            for (kind, name), (usual, _) in REPLACED.items():
+                if not opened:
+                    setattr(kind, name, usual)
+
+    def note(self, x, frame):
+        """Notes the line that reads the values of x, unless `frame`, which does it, may do so."""
+        if isinstance(x, Noise):
+            self.drawn[x.order] = x
+        leaves, (module, name) = False, _place(frame)
+        while module == "array":
+            if name in ("<lambda>", "__len__"):  # they read the shape or the dtype
+                return
+            leaves, frame = leaves or name not in WITHIN, frame.f_back
+            module, name = _place(frame)
+        is_shape = name == "_on_data" and frame.f_locals["function"] in SHAPES
+        if not leaves and (is_shape or f"{module}.{name}" in READERS):
+            return
+        while _place(frame)[0] and _place(frame.f_back)[1] != "vjp":
+            frame = frame.f_back  # to the function of the user, or to the rule
+        if self.found is None:
+            file, line = frame.f_code.co_filename, frame.f_lineno
+            text = linecache.getline(file, line, frame.f_globals).strip()
+            self.found = f"`{text}` ({file}:{line}), which reads or changes values of a Tensor"
+
+
+def _place(frame):
+    """(module, function) of a frame. The module is "" if it is not one of minigrad."""
+    name, code = frame.f_globals.get("__name__", ""), frame.f_code
+    module = "op" if code.co_filename == FILE else name.removeprefix("minigrad.")
+    return "" if module == name else module, code.co_name
+
+
+def _flags(x):
+    own, watch = FLAGS.__get__(x), watching.get()
+    if watch is None:
+        return own
+    if not own and x.op is None and x.order < watch.start:
+        own = RECORDED
+    is_inside = any(block.is_running() for block in recording.blocks())  # of no_grad()
+    return min(own, RECORDED) if is_inside else own
+
+
+def _watched(slot):
+    """The attribute of a slot of Tensor, whose readers are noted."""
+
+    def read(x):
+        watch = watching.get()
+        if watch is not None and x.flags:
+            watch.note(x, sys._getframe(1))
+        return slot.__get__(x)
+
+    def write(x, value):
+        watch = watching.get()
+        if watch is not None and getattr(x, "order", watch.start) < watch.start:
+            watch.note(x, sys._getframe(1))
+        slot.__set__(x, value)
+
+    return property(read, write)
+
+
+def _detach(x):
+    return DETACH(x) if watching.get() is None else stop_gradient(x)
+
+
+FLAGS, DETACH = Tensor.flags, Tensor.detach
+REPLACED = {  # (class, attribute): (as it is, as it is while a Watch is open)
+    (Tensor, "data"): (Tensor.data, _watched(Tensor.data)),
+    (Tensor, "grad"): (Tensor.grad, _watched(Tensor.grad)),
+    (Tensor, "flags"): (FLAGS, property(_flags, FLAGS.__set__)),
+    (Tensor, "detach"): (DETACH, _detach),
+    (no_grad, "value"): (False, property(lambda block: watching.get() is not None)),
+}
