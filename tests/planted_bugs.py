@@ -32,7 +32,6 @@ from minigrad.check import (
     functions,
     gradcheck,
     numeric,
-    part,
     samples,
     verdict,
 )
@@ -1072,28 +1071,32 @@ BUGS = [
     Bug(
         "compares nothing",
         "SmallPebble",
-        text(verdict.judge, "    if not differs:", "    if True:"),
+        text(
+            verdict.judge,
+            "    if apart <= rounding + tolerance:\n        return Finding",
+            "    if True:\n        return Finding",
+        ),
         finds_wrong_rules,
     ),
     Bug(
         "a tolerance of 1e-2",
         "minitorch; Odyssey#2018",
-        text(verdict.judge, "part.settings.rtol * size", "1e-2 * max(size, 1)"),
+        text(verdict.judge, "settings.rtol * size", "1e-2 * max(size, 1)"),
         finds_wrong_rules,
     ),
     Bug(
         "one entry only",
         "minitorch",
-        text(verdict.direction, "v[entries] = ", "v[entries] = (entries == 0) * "),
+        text(verdict._direction, "v[entries] = ", "v[entries] = (entries == 0) * "),
         finds_wrong_rules,
     ),
     Bug(
         "a cotangent of ones",
         "DeZero, minitorch, needle",
         text(
-            part.Part.__init__,
-            "if cotangents is None:",
-            "cotangents = [np.ones(y.shape) for y in outputs]\n    if cotangents is None:",
+            verdict.Alone.__init__,
+            "cotangent(settings.rng, node.shape)",
+            "np.ones(node.shape)",
         ),
         finds_what_ones_hide,
     ),
@@ -1112,7 +1115,7 @@ BUGS = [
     Bug(
         "inputs moved and not put back",
         "HomericIntelligence/Odyssey#2090",
-        text(numeric.lifted, "np.empty(data.shape, complex)", "data"),
+        text(numeric.lifted, "np.array(data, complex)", "data"),
         finds_wrong_rules,
     ),
     Bug(

@@ -9,11 +9,10 @@ from ..engine import Tensor, grad
 from ..graph import evaluate, nodes
 from ..modes import recording
 from ..noise import frozen_noise
-from .graphs import Checks
-from .numeric import STEP, largest
-from .part import Settings, cotangent
+from .graphs import check
+from .numeric import STEP, cotangent, largest
 from .rules import alike, ruled_nodes, same, source
-from .verdict import FAILING, Finding, worst, wrong_entry
+from .verdict import FAILING, Finding, Settings, worst
 
 LOOKS = 2_000  # times that entries are split, where there are kinks
 # How far from the inputs func is run again, relative to each entry: so near that it is defined.
@@ -94,7 +93,7 @@ def _verdict(finding, raise_exception):
     if finding.verdict not in (*FAILING, "VACUOUS"):
         return True
     if raise_exception:
-        raise GradcheckError(f"{finding.verdict}: {finding.note}")
+        raise GradcheckError(": ".join(filter(None, [finding.verdict, finding.rule, finding.note])))
     return False
 
 
@@ -126,12 +125,13 @@ def examine(
     steps = nodes([*first, *xs.values()])
     looks = 0 if fast_mode else min(LOOKS, 2 * max(x.size for x in xs.values()))
     settings = Settings(np.random.default_rng(0), eps, rtol, atol, looks)
-    checks = Checks("gradcheck", steps, first, xs.values(), settings)
-    if wrong := _wrong(checks, xs):
-        return wrong
+    findings = check("gradcheck", steps, first, xs.values(), settings)
+    wrong = [found for found in findings.values() if found.verdict in FAILING]
+    if wrong:
+        return wrong[0]
     if hidden := _unrecorded(func, own, xs, nondet_tol):
         return Finding("FAIL", np.inf, f"input {hidden[0]}: {UNRECORDED}")
-    found = {i: checks.findings[x.order] for i, x in xs.items()}
+    found = {i: findings[x.order] for i, x in xs.items()}
     told = [f for f in found.values() if f.verdict != "VACUOUS"]
     silent = [i for i, f in found.items() if f.verdict == "VACUOUS" and xs[i].size]
     if silent and not zero_allowed:
@@ -194,26 +194,6 @@ def _trouble(changed, first, again, nondet_tol):
         for index in np.argwhere(~np.isfinite(y.data)).tolist():
             note = f"output {i} is {y.data[tuple(index)]} at entry {tuple(index)}."
             return Finding("NONFINITE", np.inf, note)
-    return None
-
-
-def _wrong(checks, xs):
-    """The Finding on the first input that fails, or on a wrong rule that no input shows, or None.
-
-    It names the entry, and the rule if one is wrong.
-    """
-    nodes = [f for f in checks.findings.values() if f.verdict in FAILING]
-    wrong = nodes[0] if nodes else None
-    for i, x in xs.items() if checks.part else ():
-        finding = checks.findings[x.order]
-        if finding.verdict in (*FAILING, "AFFECTED"):
-            entry, alone = wrong_entry(checks.part, checks.copies[x.order], finding)
-            note = f"input {i}, entry {entry}: {alone.note}, relative difference {alone.error:.2g}."
-            if wrong.rule:
-                note += f" The rule of {wrong.rule} is wrong."
-            return wrong._replace(error=alone.error, note=f"{note} {wrong.note}")
-    if wrong and wrong.verdict == "FAIL":
-        return wrong._replace(note=f"{wrong.rule}: {wrong.note}")
     return None
 
 

@@ -1,10 +1,10 @@
-"""What checks show: the report of a graph, tables in notebooks, progress."""
+"""What checks show: reports as text and as tables in notebooks, and progress."""
 
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass
 from html import escape
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,8 +16,7 @@ COLOURS = {"OK": "#1a7f37", "KINK": "#1a7f37", "VACUOUS": "#9a6700", "UNKNOWN": 
 RED = "#cf222e"  # every other verdict
 
 
-@dataclass(repr=False)
-class Row:
+class Row(NamedTuple):
     """One line of a report: a node whose rules were checked, or a leaf whose whole gradient was."""
 
     name: str  # as in a picture; equal names are numbered
@@ -38,11 +37,11 @@ class Row:
         return f"Row({self.name} {self.shape}: {self.verdict})"
 
 
-@dataclass(repr=False)
 class Report:
     """What check_graph found. True if nothing failed; printed, a table."""
 
-    rows: list
+    def __init__(self, rows):
+        self.rows = rows
 
     def __bool__(self):
         tested = any(row.op == "leaf" and row.passed for row in self.rows)
@@ -50,7 +49,7 @@ class Report:
 
     @property
     def first_wrong(self):
-        """The row of the first node whose own rule is wrong, or None."""
+        """The first row that failed, or None. Later failures may be its consequences."""
         return next((row for row in self.rows if row.wrong), None)
 
     def verdict(self):
@@ -73,20 +72,28 @@ class Report:
         return [head, *((r.name, str(r.shape), shown(r.error), r.verdict) for r in self.rows)]
 
     def notes(self):
-        """What the table has no room for."""
+        """The lines below the table."""
         for row in self.rows:
             if row.rule:
                 yield f"{row.name}: the rule of {row.rule} is wrong."
             if row.note:
                 yield f"{row.name}: {row.note}"
+        yield self.verdict()
 
-    def __str__(self):
-        return "\n".join([*aligned(self.lines()), *self.notes(), self.verdict()])
-
-    __repr__ = __str__
+    def __repr__(self):
+        return "\n".join([*aligned(self.lines()), *self.notes()])
 
     def _repr_html_(self):
-        return table(self.lines(), [*self.notes(), self.verdict()])
+        """The same for notebooks: the head is first, the last column is coloured."""
+        (head, *rows), cell = self.lines(), "<td style='text-align:left'>"
+        body = ["<table><tr>" + "".join(f"<th>{escape(h)}</th>" for h in head) + "</tr>"]
+        for *cells, verdict in rows:
+            colour = COLOURS.get(verdict, RED)
+            cells = "".join(f"{cell}{escape(c)}</td>" for c in cells)
+            body.append(
+                f"<tr>{cells}{cell}<b style='color:{colour}'>{escape(verdict)}</b></td></tr>"
+            )
+        return "".join([*body, "</table>", *(f"<p>{escape(note)}</p>" for note in self.notes())])
 
 
 def shown(error):
@@ -94,35 +101,12 @@ def shown(error):
     return f"{error:.1e}" if not 0 < error < 1e-15 else "< 1e-15"
 
 
-def table(lines, notes):
-    """Rows of strings as an HTML table: the head is first, the last column is coloured."""
-    (head, *rows), cell = lines, "<td style='text-align:left'>"
-    body = ["<table><tr>" + "".join(f"<th>{escape(h)}</th>" for h in head) + "</tr>"]
-    for row in rows:
-        colour = COLOURS.get(row[-1], RED)
-        cells = "".join(f"{cell}{escape(c)}</td>" for c in row[:-1])
-        body.append(f"<tr>{cells}{cell}<b style='color:{colour}'>{escape(row[-1])}</b></td></tr>")
-    return "".join([*body, "</table>", *(f"<p>{escape(note)}</p>" for note in notes)])
-
-
 def progress(items, what, units):
-    """Goes through a list, and after two seconds shows how far it is.
-
-    Where tqdm is installed it is a bar, else a line now and then.
-    """
-    begin, told, bar = time.monotonic(), 0.0, None
+    """Goes through a list, and after two seconds says now and then how far it is."""
+    begin, told = time.monotonic(), 0.0
     for i, item in enumerate(items):
         passed = time.monotonic() - begin
-        if bar is None and passed > max(PATIENCE, 2 * told):
-            try:
-                from tqdm import tqdm
-            except ImportError:
-                told = passed
-                print(f"{what}: {i} of {len(items)} {units}, {passed:.0f} s", file=sys.stderr)
-            else:
-                bar = tqdm(total=len(items), initial=i, desc=what, unit=f" {units}", leave=False)
+        if passed > max(PATIENCE, 2 * told):
+            told = passed
+            print(f"{what}: {i} of {len(items)} {units}, {passed:.0f} s", file=sys.stderr)
         yield item
-        if bar is not None:
-            bar.update()
-    if bar is not None:
-        bar.close()
