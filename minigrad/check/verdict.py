@@ -13,7 +13,7 @@ import numpy as np
 
 from ..array import data_of
 from ..engine import Tensor, constant, result, wants_gradient
-from .numeric import BESIDE, PACKAGE, STEP, H, cotangent, is_analytic, is_array, tangent
+from .numeric import BESIDE, STEP, H, cotangent, is_analytic, is_array, is_ours, tangent
 
 EPS = 2.0**-52  # of float64
 ROUNDINGS = 64  # allowed; right nodes were seen to need 20 at most
@@ -97,7 +97,7 @@ class Alone:
         self.positions = [i for i, a in enumerate(node.args) if wants_gradient(a)]
         self.cotangent = cotangent(settings.rng, node.shape) * np.isfinite(node.data)
         self.gradients = {i: ruled(node, i, self.cotangent) for i in self.positions}
-        self.plain = getattr(node.op, "family", node.op) not in PACKAGE and not is_analytic(node)
+        self.plain = not is_ours(node.op) and not is_analytic(node)
 
     def push(self, directions):
         return tangent(self.node, directions, self.settings.step, self.plain)

@@ -189,7 +189,7 @@ def erf(x):
     ):
         if np.any(inside):
             out[inside] = value(size[inside])
-    out = np.where(wide.real < 0, -1.0, 1.0) * out.reshape(wide.shape)
+    out = np.where(wide < 0, -1.0, 1.0) * out.reshape(wide.shape)
     return out if x.dtype.kind == "c" else out.astype(np.result_type(x.dtype, np.float16))
 
 

@@ -220,3 +220,29 @@ def test_moving_numbers_by_a_rounding_leaves_equal_numbers_equal():
         assert moved.data == a[1]  # max passes it on
         moves |= {tuple(a > x.data)}
     assert len(moves) > 1
+
+
+def test_a_root_of_a_square_has_a_kink_at_0():
+    """There its complex step follows x, not |x|. So a difference takes its place."""
+    size = op(lambda x: np.sqrt(x * x), x=lambda g, out, x: g * np.sign(x))
+    wrong = op(lambda x: np.sqrt(x * x), x=lambda g, out, x: g * np.where(x == 0, 1.5, np.sign(x)))
+    for point in ([0.0], [0.0, 0.0, 0.0], [0.5, 0.0, -1.0]):
+        x = mg.Tensor(np.array(point), True)
+        assert [row.verdict for row in mg.check_graph(np.sum(size(x))).rows] == [
+            "KINK",
+            "OK",
+            "KINK",
+        ]
+        assert mg.check_graph(np.sum(wrong(x))).first_wrong.op == "<lambda>"
+
+
+def test_the_complex_step_of_erf_at_0_goes_both_ways():
+    (node,) = nodes(F.erf(mg.Tensor(np.array([0.0, 0.6]), True)))[1:]
+    slope = 2 / math.sqrt(math.pi)
+    for v in (1.0, -1.0):
+        assert numeric.tangent(node, {0: np.array([v, 0.0])})[0] == pytest.approx([v * slope, 0])
+
+
+def test_an_op_is_ours_by_its_rules_whenever_it_was_declared():
+    assert all(numeric.is_ours(known) for known in registry.values())
+    assert not numeric.is_ours(op(lambda x: np.sin(x), x=lambda g, out, x: g * np.cos(x)).op)
