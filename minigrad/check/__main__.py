@@ -59,27 +59,27 @@ class Proof(NamedTuple):
 
 def prove(name, rows):
     """The Proof of the op `name` on these samples. No second derivatives where first ones fail."""
-    findings, failures, uses = {"first": [], "second": []}, [], Counter()
+    found, failures = ({"first": [], "second": []} for _ in range(2))
+    uses = Counter()
     for sample in rows:
-        for order, found in findings.items():
+        for order in found:
             finding = _examined(sample, order)
-            found.append(finding)
-            if finding.verdict not in (*FAILING, "VACUOUS"):
-                continue
+            found[order].append(finding)
             used = finding.rule.split(" ")[0]
-            if used in ops and used != name:
+            if finding.verdict in FAILING and used in ops and used != name:
                 uses[used] += 1
-            else:
-                failures.append((order, finding.verdict, _failure(sample, order, finding, name)))
-            break
-    first = findings["first"]
-    if any(f.verdict != "VACUOUS" for f, sample in zip(first, rows) if not sample.zero):
-        failures = [failure for failure in failures if failure[1] != "VACUOUS"]
-    failures.sort(key=lambda failure: failure[0])
-    gravest = {order: worst(found) for order, found in findings.items()}
-    verdict = "AFFECTED" if uses else worst(gravest.values()).verdict
-    verdict = failures[0][1] if failures else verdict
-    return Proof(verdict, *gravest.values(), [text for *_, text in failures], uses)
+            elif finding.verdict in FAILING:
+                failures[order].append(_failure(sample, order, finding, name))
+            if finding.verdict in FAILING:
+                break
+    first, second = map(worst, found.values())
+    verdict = worst([first, second]).verdict
+    told = [finding for sample, finding in zip(rows, found["first"]) if not sample.zero]
+    if told and worst(told).verdict == "VACUOUS":
+        verdict = "VACUOUS"
+        failures["first"].append(_failure(rows[0], "first", worst(told), name))
+    own = failures["first"] + failures["second"]
+    return Proof("AFFECTED" if uses and not own else verdict, first, second, own, uses)
 
 
 def _examined(sample, order):
@@ -87,21 +87,16 @@ def _examined(sample, order):
 
     Of an error it has the text, and in place of a rule the file and line where it was raised.
     """
-
-    def bent(*xs):
-        return np.sin(sample.call(*xs))
-
     inputs = tuple(tensors(sample.inputs()))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of single silent inputs
             if order == "second":
-                return examine_second(bent, inputs)
-            rng = np.random.default_rng(0)
-            graph = nodes(sample.call(*inputs))
-            penalties = [n for n in graph if n.args and n.op.kind == "penalty"]
-            found = examine(sample.call, inputs, zero_allowed=sample.zero)
-            return worst([found, *(check_prox(node, rng) for node in penalties)])
+                return examine_second(lambda *xs: np.sin(sample.call(*xs)), inputs)
+            found = [examine(sample.call, inputs, zero_allowed=sample.zero)]
+            for node in nodes(sample.call(*inputs)):
+                found += check_prox(node)
+            return worst(found)
     except Exception as error:  # of an op that cannot even be called: a line, not the end
         return Finding("FAIL", np.inf, f"{type(error).__name__}: {error}", _line_of(error))
 
@@ -141,10 +136,12 @@ def prove_table(table):
         errors = f"{shown(proof.first.error):>11}  {shown(proof.second.error):>12}"
         seconds = time.perf_counter() - start
         print(f"{len(rows):5}  {errors}  {proof.verdict:10} {seconds:8.1f}", flush=True)
-        for used, count in proof.uses.items():
-            print(f"      {count} samples fail with {used}, whose rule is wrong")
-        print(*proof.failures, sep="\n", end="\n" if proof.failures else "")
-        yield name, [*([name] if proof.failures else []), *proof.uses]
+        uses = [
+            f"      {n} samples fail with {f}, whose rule is wrong" for f, n in proof.uses.items()
+        ]
+        for line in uses + proof.failures:
+            print(line)
+        yield name, [name] * bool(proof.failures) + [*proof.uses]
 
 
 # ---- noise
@@ -187,20 +184,19 @@ def prove_drawing(drawing):
 
 
 def guessed(op, call):
-    """Samples for an op of one or two arguments that nobody gave samples for, or None."""
+    """Samples for an op of one or two arguments that nobody gave samples for, or None.
+
+    At 0 itself an op need not have a derivative: log has none, and |x| has two.
+    """
     trained = [name for name, rule in zip(op.names, op.rules) if rule is not None]
     needed = [name for name in op.names if name not in op.defaults]
     if call is None or isinstance(op, Family) or trained != needed or len(needed) > 2:
         return None
-    if len(needed) == 1:
-        return unary(call) + [sample for sample in at_zero(call, 1) if _is_smooth(sample)]
-    return binary(call) + [sample for sample in at_zero(call, 2) if _is_smooth(sample)]
-
-
-def _is_smooth(sample):
-    """Whether an op has derivatives at these inputs. At 0, log has none, and |x| has two."""
-    first, second = (_examined(sample, order).verdict for order in ("first", "second"))
-    return first not in ("NONFINITE", "KINK") and second != "NONFINITE"
+    rows = unary(call) if len(needed) == 1 else binary(call)
+    for sample in at_zero(call, len(needed)):
+        verdicts = {_examined(sample, order).verdict for order in ("first", "second")}
+        rows += [] if verdicts & {"NONFINITE", "KINK"} else [sample]
+    return rows
 
 
 def load(path):
@@ -222,15 +218,18 @@ def chosen(what, refuse):
     """({op: samples}, [(name, Noisy)]) of the names and files on the command line."""
     table, drawing = {}, []
     for name in what or dict.fromkeys([*samples, *noisy]):
-        rows, proofs = ({name: known[name]} if name in known else {} for known in (samples, noisy))
-        if name.endswith(".py"):
-            if not Path(name).is_file():
-                refuse(f"there is no file {name}.")
+        if not name.endswith(".py"):
+            rows, proofs = (
+                {name: known[name]} if name in known else {} for known in (samples, noisy)
+            )
+            problem = f"there is no op {name!r}. The ops: {', '.join(sorted({*samples, *noisy}))}."
+        elif Path(name).is_file():
             rows, proofs = load(Path(name).resolve())
-            if not rows and not proofs:
-                refuse(f"{name} defines no ops, and no table `noisy`.")
-        elif not rows and not proofs:
-            refuse(f"there is no op {name!r}. The ops: {', '.join(sorted({*samples, *noisy}))}.")
+            problem = f"{name} defines no ops, and no table `noisy`."
+        else:
+            rows, proofs, problem = {}, {}, f"there is no file {name}."
+        if not rows and not proofs:
+            refuse(problem)
         table |= rows
         drawing += [(name, proof) for name, several in proofs.items() for proof in several]
     return table, drawing
@@ -246,13 +245,12 @@ def main(arguments=None):
     try:
         for name, wrong in itertools.chain(*proofs):
             failed |= dict.fromkeys(wrong)
-            proved |= set() if wrong else {name}
+            proved |= {name}
     except KeyboardInterrupt:
         interrupted = True
         print("\ninterrupted; so far:")
-    everything = {*table, *(name for name, _ in drawing)}
-    seconds = time.perf_counter() - begin
-    print(f"{len(proved - failed.keys())} of {len(everything)} ops proved, {seconds:.0f} s")
+    count, seconds = len({*table, *(name for name, _ in drawing)}), time.perf_counter() - begin
+    print(f"{len(proved - failed.keys())} of {count} ops proved, {seconds:.0f} s")
     if failed:
         print(f"FAILED: {', '.join(failed)}")
     return bool(failed) or interrupted

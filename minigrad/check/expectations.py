@@ -111,20 +111,14 @@ def _outcomes(nodes, order):
         laws[noise] = np.asarray(values, dtype), np.asarray(probabilities)
         bits[noise] = noise.size * math.log2(len(values))
     if sum(bits.values()) > math.log2(MOST_OUTCOMES):
-        largest = sorted(bits, key=bits.get, reverse=True)
-        parts = [f"{_described(noise)} has {_count(bits[noise])}" for noise in largest[:3]]
-        parts += [f"{len(largest) - 3} more"] if len(largest) > 3 else []
+        most = max(bits, key=bits.get)
+        layer = f" in {most.stream!r}" if most.stream else ""
         raise ValueError(
             f"expectation: {_count(sum(bits.values()))} outcomes, but at most {MOST_OUTCOMES:,} "
-            f"are enumerated: {', '.join(parts)}. Use a smaller batch, or average many "
-            "resample(loss)."
+            f"are enumerated: {most.distribution!r} of shape {most.shape}{layer} alone has "
+            f"{_count(bits[most])}. Use a smaller batch, or average many resample(loss)."
         )
     return laws
-
-
-def _described(noise):
-    layer = f" in {noise.stream!r}" if noise.stream else ""
-    return f"{noise.distribution!r} of shape {noise.shape}{layer}"
 
 
 def _count(bits):

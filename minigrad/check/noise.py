@@ -247,8 +247,8 @@ def _law(layer, level):
         yield NoiseTest(name, "law, 1-p", keep, 1 - p, 1e-12, hint)
     if law.outcomes is not None and not math.isnan(law.mean + law.variance):
         outcomes, weights = (np.asarray(a, float) for a in law.outcomes(8))
-        m = weights @ outcomes
-        v = weights @ (outcomes - m) ** 2
+        m = np.sum(weights * outcomes)
+        v = np.sum(weights * (outcomes - m) ** 2)
         apart, size = max(abs(m - law.mean), abs(v - law.variance)), np.max(outcomes**2, initial=1)
         hint = f"{law!r} says mean {law.mean:.3g} and variance {law.variance:.3g}, "
         hint += f"its outcomes have {m:.3g} and {v:.3g}"

@@ -33,7 +33,7 @@ class Settings(NamedTuple):
     """How comparisons are made."""
 
     rng: np.random.Generator  # draws cotangents and directions
-    step: float = STEP  # of differences
+    eps: float = STEP  # the step of differences
     rtol: float = 0.0  # allowed beside rounding
     atol: float = 0.0
     looks: int = LOOKS
@@ -100,7 +100,7 @@ class Alone:
         self.plain = not is_ours(node.op) and not is_analytic(node)
 
     def push(self, directions):
-        return tangent(self.node, directions, self.settings.step, self.plain)
+        return tangent(self.node, directions, self.settings.eps, self.plain)
 
     def on(self, arrays, change=lambda array: array):
         """The same with other arrays in place of the arguments. `change` changes the result."""
