@@ -10,10 +10,10 @@ uses a wrong op is AFFECTED. Ctrl-C shows what was proved so far. Exit status 1 
 """
 
 import argparse
-import importlib.util
 import itertools
 import math
 import os
+import runpy
 import sys
 import time
 import traceback
@@ -65,12 +65,12 @@ def prove(name, rows):
         for order in found:
             finding = _examined(sample, order)
             found[order].append(finding)
-            used = finding.rule.split(" ")[0]
-            if finding.verdict in FAILING and used in ops and used != name:
-                uses[used] += 1
-            elif finding.verdict in FAILING:
-                failures[order].append(_failure(sample, order, finding, name))
             if finding.verdict in FAILING:
+                used = finding.rule.split(" ")[0]
+                if used in ops and used != name:
+                    uses[used] += 1
+                else:
+                    failures[order].append(_failure(sample, order, finding, name))
                 break
     first, second = map(worst, found.values())
     verdict = worst([first, second]).verdict
@@ -202,11 +202,8 @@ def guessed(op, call):
 def load(path):
     """What a file defines: ({op: samples, or None}, {function that draws noise: list of Noisy})."""
     before = set(ops)
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
     sys.path.insert(0, str(path.parent))
-    spec.loader.exec_module(module)
-    own = vars(module)
+    own = runpy.run_path(str(path), run_name=path.stem)
     given = {name: flat(rows) for name, rows in own.get("samples", {}).items()}
     calls = {f.op.name: f for f in own.values() if isinstance(getattr(f, "op", None), Op)}
     new = [name for name in ops if name not in before or name in given]
@@ -217,12 +214,11 @@ def load(path):
 def chosen(what, refuse):
     """({op: samples}, [(name, Noisy)]) of the names and files on the command line."""
     table, drawing = {}, []
-    for name in what or dict.fromkeys([*samples, *noisy]):
+    everything = dict.fromkeys([*samples, *noisy])
+    for name in what or everything:
         if not name.endswith(".py"):
-            rows, proofs = (
-                {name: known[name]} if name in known else {} for known in (samples, noisy)
-            )
-            problem = f"there is no op {name!r}. The ops: {', '.join(sorted({*samples, *noisy}))}."
+            rows, proofs = ({n: t[n] for n in t if n == name} for t in (samples, noisy))
+            problem = f"there is no op {name!r}. The ops: {', '.join(sorted(everything))}."
         elif Path(name).is_file():
             rows, proofs = load(Path(name).resolve())
             problem = f"{name} defines no ops, and no table `noisy`."

@@ -19,7 +19,6 @@ right function with probability FALSE_ALARM at most.
 import contextlib
 import itertools
 import math
-from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
@@ -86,16 +85,17 @@ class NoiseReport(Report):
 
     def verdict(self):
         """One line."""
-        counts = Counter(row.verdict for row in self.rows)
-        text = self.problem or f"passed: {len(self.rows) - counts['UNKNOWN']} tests"
+        verdicts = [row.verdict for row in self.rows]
+        unknown = verdicts.count("UNKNOWN")
+        text = self.problem or f"passed: {len(verdicts) - unknown} tests"
         if row := self.first_wrong:
             numbers = f"{row.measured:.4g}, expected {row.expected:.4g} +- {row.bound:.1g}"
             text = f"FAILED: {row.hint} ({row.layer}, {row.test}: {numbers})"
-        elif counts["VACUOUS"]:
-            row = next(row for row in self.rows if row.verdict == "VACUOUS")
+        elif "VACUOUS" in verdicts:
+            row = self.rows[verdicts.index("VACUOUS")]
             text = f"VACUOUS: {row.hint} ({row.layer}, {row.test})"
-        elif counts["UNKNOWN"]:
-            text += f", {counts['UNKNOWN']} more have nothing to compare with"
+        elif unknown:
+            text += f", {unknown} more have nothing to compare with"
         return f"noise check {text}"
 
     def lines(self):

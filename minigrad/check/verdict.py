@@ -233,12 +233,9 @@ def _direction(alone, i, entries):
     weights = mean / np.where(sizes > 0, np.maximum(sizes, FAINT * mean), mean)
     least = np.min(abs(values), initial=np.inf, where=values != 0)  # beside it zeros move
     weights = np.minimum(weights, BESIDE / H * np.where(values == 0, least, abs(values)))
+    weights *= alone.settings.rng.uniform(0.5, 1.5, len(entries))
     v = np.zeros(gradient.size)
-    v[entries] = (
-        np.where(chosen < 0, -1.0, 1.0)
-        * weights
-        * alone.settings.rng.uniform(0.5, 1.5, len(entries))
-    )
+    v[entries] = np.where(chosen < 0, -weights, weights)
     return {i: v.reshape(gradient.shape)}
 
 
