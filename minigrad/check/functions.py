@@ -120,8 +120,10 @@ def examine(func, inputs, nondet_tol=0, fast_mode=False, zero_allowed=False, **t
     looks = 0 if fast_mode else min(LOOKS, 2 * max(x.size for x in xs.values()))
     settings = Settings(np.random.default_rng(0), looks=looks, **tolerances)
     findings = check("gradcheck", nodes([*first, *xs.values()]), first, xs.values(), settings)
-    if wrong := [found for found in findings.values() if found.verdict in FAILING]:
-        return wrong[0]
+    inputs_of = {x.order: f"input {i}" for i, x in xs.items()}
+    for order, finding in findings.items():
+        if finding.verdict in FAILING:
+            return finding._replace(rule=finding.rule or inputs_of.get(order, ""))
     if hidden := _unrecorded(func, own, xs, nondet_tol):
         return Finding("FAIL", np.inf, f"input {hidden[0]}: {UNRECORDED}")
     found = {i: findings[x.order] for i, x in xs.items() if x.size}

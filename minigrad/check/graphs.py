@@ -81,7 +81,9 @@ def compared(given, right, on_way):
         return Finding("NONFINITE", np.inf, "its gradient is not finite")
     error = largest(given - right) / (largest(right) or 1.0)
     if not alike(right, given):
-        return Finding("FAIL", error, ENGINE)
+        index = np.unravel_index(np.argmax(abs(given - right)), given.shape)
+        sides = f"backward gave {given[index]:.10g}, the rules give {right[index]:.10g}"
+        return Finding("FAIL", error, f"{ENGINE} At entry {tuple(map(int, index))} {sides}.")
     if "KINK" in on_way:
         return Finding("KINK", error, COMPOSED)
     if not np.any(given):

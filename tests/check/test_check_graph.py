@@ -10,7 +10,7 @@ from helpers import all_random_states, positive_leaf, rows_of
 import minigrad as mg
 from minigrad import engine, nn, registry
 from minigrad import functional as F
-from minigrad.check import GradcheckError, reports
+from minigrad.check import GradcheckError, graphs, reports
 from minigrad.graph import nodes
 from minigrad.registry import op
 
@@ -143,6 +143,54 @@ def test_a_bug_of_the_engine_shows_in_the_leaf_when_every_rule_is_right(monkeypa
     report = mg.check_graph(np.sum(np.sin(positive_leaf(4, 3) + positive_leaf(3, seed=1))))
     assert not report and report.first_wrong.op == "leaf"
     assert [(row.op, row.shape) for row in report.rows if row.verdict == "FAIL"] == [("leaf", (3,))]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda g: 1.0001 * g, lambda g: g + 1e-9, lambda g: g[::-1], lambda g: g * (g != g.max())],
+)
+def test_what_backward_adds_up_is_compared_at_every_entry(monkeypatch, change):
+    right = graphs.grad
+    monkeypatch.setattr(
+        graphs, "grad", lambda *args, **kw: [mg.Tensor(change(g.data)) for g in right(*args, **kw)]
+    )
+    x = positive_leaf(5)
+    report = mg.check_graph(np.sum(np.sin(x) * x))
+    assert [row.op for row in report.rows if row.wrong] == ["leaf"]
+    assert "backward gave " in report.first_wrong.note
+    with pytest.raises(GradcheckError, match="FAIL: input 0: Every rule on the way is right"):
+        mg.gradcheck(lambda x: np.sin(x) * x, x)
+
+
+def test_a_way_that_backward_does_not_take_is_missed(monkeypatch):
+    """The walk by hand does not ask the engine which tensors want a gradient."""
+    a, b = positive_leaf(3), positive_leaf(3, seed=1)
+    twice = 2 * a
+    loss = np.sum(twice * b)
+    right = graphs.copy
+
+    def forgetful(steps):
+        copies = right(steps)
+        copies[twice.order].flags = 0
+        return copies
+
+    monkeypatch.setattr(graphs, "copy", forgetful)
+    report = mg.check_graph(loss)
+    assert [row.verdict for row in report.rows if row.op == "leaf"] == ["FAIL", "OK"]
+
+
+def test_a_gradient_that_is_not_finite_is_no_pass_although_each_rule_is_right():
+    x = mg.Tensor(np.array([1e-300, 1e-290]), True)
+    report = mg.check_graph(np.sum(x * 1e200 * 1e200))
+    assert [row.verdict for row in report.rows] == ["OK", "OK", "OK", "NONFINITE"]
+    with pytest.raises(GradcheckError, match="NONFINITE: input 0: its gradient is not finite"):
+        mg.gradcheck(lambda x: x * 1e200 * 1e200, x)
+
+
+def test_a_leaf_behind_a_node_that_cannot_be_told_says_nothing():
+    x, y = mg.Tensor(np.array([1e-320]), True), positive_leaf(2)
+    report = mg.check_graph(np.sum(np.sqrt(x)) + np.sum(np.sin(y)))
+    assert [row.verdict for row in report.rows if row.op == "leaf"] == ["VACUOUS", "OK"]
 
 
 # -------------------------------------------------------------------- check_graph: the corner cases

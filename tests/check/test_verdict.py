@@ -468,6 +468,13 @@ def test_an_entry_of_small_gradient_counts_as_much_as_others():
     assert mg.check_graph(np.sum(broken(mg.Tensor(x, True)))).first_wrong.op == "cube"
 
 
+def test_an_entry_whose_gradient_is_rounding_does_not_hide_others(break_rule):
+    x = mg.Tensor(np.array([19.0, 0.5]), True)  # 1 - tanh(19)^2 has no digit left
+    assert {row.verdict for row in mg.check_graph(np.sum(np.tanh(x))).rows} == {"OK"}
+    break_rule("tanh", lambda g, out, x: (g - g * out * out) * (1 + 1e-9))
+    assert mg.check_graph(np.sum(np.tanh(x))).first_wrong.op == "tanh"
+
+
 def test_a_leaf_that_rounding_nearly_hides_does_not_hide_others(monkeypatch):
     a, b = positive_leaf(3), positive_leaf(2, seed=1)
 
