@@ -109,8 +109,7 @@ def same(a, b):
 
 def alike(a, b):
     """Whether two arrays are equal to rounding."""
-    allowed = ALIKE * np.max(abs(a), initial=SMALLEST, where=np.isfinite(a))
-    return same(a, b) or np.allclose(a, b, rtol=ALIKE, atol=allowed, equal_nan=True)
+    return same(a, b) or np.allclose(a, b, rtol=ALIKE, atol=ALIKE * largest(a), equal_nan=True)
 
 
 def where(op, positions):
