@@ -3,8 +3,8 @@
 import sys
 import time
 from collections import Counter
+from dataclasses import dataclass
 from html import escape
-from typing import NamedTuple
 
 import numpy as np
 
@@ -16,7 +16,8 @@ COLOURS = {"OK": "#1a7f37", "KINK": "#1a7f37", "VACUOUS": "#9a6700", "UNKNOWN": 
 RED = "#cf222e"  # every other verdict
 
 
-class Row(NamedTuple):
+@dataclass(repr=False)
+class Row:
     """One line of a report: a node whose rules were checked, or a leaf whose whole gradient was."""
 
     name: str  # as in a picture; equal names are numbered

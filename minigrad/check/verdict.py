@@ -2,8 +2,8 @@
 
 `judge` compares them along one direction, `look` at all entries of one argument. Both sides are
 sums of products, and rounding may be all that is left of a sum. So a difference counts only beyond
-what rounding explains. Inside the op that is measured: every number moves by one rounding, up or
-down, and both sides are computed again.
+what rounding explains. Inside the op that is measured: every number moves by a rounding or two, and
+both sides are computed again.
 """
 
 import copy
@@ -17,7 +17,7 @@ from .numeric import BESIDE, STEP, H, cotangent, is_analytic, is_array, is_ours,
 
 EPS = 2.0**-52  # of float64
 ROUNDINGS = 64  # allowed; right nodes were seen to need 20 at most
-TRIES = 4  # times that numbers move: once, both sides may stay where they are by chance
+TRIES = 5  # ways to move numbers: in one of them both sides may stay where they are by chance
 FINEST = 2.0**-1074 / H  # of what an imaginary part over H is a multiple
 HASH = 0x9E3779B97F4A7C15  # odd, of no pattern
 INFINITE = 2.0**180  # as which a root at 0 comes out: the root of 1 / H is 2^200
@@ -112,18 +112,19 @@ class Alone:
         return other
 
     def moved(self, number):
-        """The same where each number moved by one rounding, in one of many ways.
+        """The same where each number moved by a rounding or two, in many ways (0: not at all).
 
-        Its own bits say whether a number moves up or down: so equal numbers stay equal. A number
-        that the op passes on, as max does, has moved already.
+        Its own bits say by how much a number moves: so equal numbers stay equal. A number that the
+        op passes on, as max does, has moved already.
         """
 
         def change(array, known=()):
             if not is_array(array) or array.dtype != np.float64:
                 return array
             bits = np.ascontiguousarray(abs(array)).view(np.uint64).reshape(array.shape)
-            up = (bits * np.uint64(HASH + 2 * number)) >> np.uint64(63)
-            return np.where(np.isin(array, known), array, array * (1 + EPS * (1 - 2.0 * up)))
+            choice = (bits * np.uint64(HASH + 2 * number)) >> np.uint64(62)
+            moved = array * (1 + EPS * bool(number) * np.array([-2, -1, 1, 2])[choice])
+            return np.where(np.isin(array, known), array, moved)
 
         arrays = [change(a.data) if isinstance(a, Tensor) else a for a in self.node.args]
         known = [np.ravel(a) for a in arrays if is_array(a)]
@@ -174,7 +175,7 @@ def _product(gradient, v):
 
 
 def _spread(alone, directions):
-    """How far both sides move, entry by entry, where every number moves by one rounding."""
+    """How far both sides move, entry by entry, where every number moves by a rounding or two."""
     sides, u = [], alone.cotangent
     for number in range(TRIES):
         other = alone.moved(number)

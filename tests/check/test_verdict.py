@@ -572,6 +572,16 @@ def test_numbers_that_have_lost_digits_are_no_mistakes():
         assert "FAIL" not in {row.verdict for row in report.rows}
 
 
+def test_the_deviation_of_equal_numbers_is_no_mistake_where_their_mean_is_rounded():
+    equal = [a for a in np.random.default_rng(0).uniform(1, 2, 200) if np.std([a, a, a]) > 0]
+    assert len(equal) > 5
+    for a in equal:
+        report = mg.check_graph(
+            np.sum(np.std(mg.Tensor(np.array([[a, a, a], [1, 2, 4]]), True), 1))
+        )
+        assert report.first_wrong is None, report
+
+
 @pytest.mark.parametrize("seed", range(10))
 def test_what_cancels_inside_an_op_is_no_mistake(seed):
     x = mg.Tensor(np.array([[0.1952932, 17.64012561 + seed]]), True)  # their sum is constant
