@@ -201,12 +201,14 @@ def test_a_difference_has_two_sides_too():
     assert mg.gradcheck(right, x) and not mg.gradcheck(wrong, x, raise_exception=False)
 
 
-def test_where_a_complex_number_overflows_a_difference_is_taken():
+def test_where_an_exponential_overflows_right_rules_pass():
     x = mg.Tensor(np.array([-800.0, 3.0, 1.0, 2.0]), True)
     assert mg.gradcheck(F.sigmoid, x)
     assert np.isfinite(slopes(F.sigmoid, [-800.0, 3.0])).all()
     steep = op(lambda x: 1 / (1 + np.exp(-x) ** 2), x=lambda g, out, x: 2 * g * out * (1 - out))
     assert mg.gradcheck(steep, x)
+    least = op(lambda x: np.minimum(np.exp(x), 5), x=lambda g, out, x: g * out * (out < 5))
+    assert mg.gradcheck(least, mg.Tensor(np.array([800.0, 0.5, 1.0, -2.0]), True))
 
 
 def test_moving_numbers_by_a_rounding_leaves_equal_numbers_equal():
