@@ -43,7 +43,12 @@ def tangent(node, directions, step=STEP, plain=False):
         return difference(node, directions, step)
     found, data = np.imag(value) / H, node.data
     size = abs(data) + max(largest(np.real(a)) for a in args if is_array(a))
-    return np.where(abs(np.real(value) - data) > JUMP * size + H, np.nan, found), 0.0
+    found = np.where(abs(np.real(value) - data) > JUMP * size + H, np.nan, found)
+    lost = np.isfinite(data) & ~np.isfinite(value)  # as where exp(x) overflows
+    if not np.any(lost):
+        return found, 0.0
+    other, doubt = difference(node, directions, step)
+    return np.where(lost, other, found), np.where(lost, doubt, 0)
 
 
 def lifted(data, v):

@@ -82,7 +82,7 @@ class Report:
         yield self.verdict()
 
     def __repr__(self):
-        return "\n".join([*aligned(self.lines()), *self.notes()])
+        return "\n".join([*(aligned(self.lines()) if self.rows else ()), *self.notes()])
 
     def _repr_html_(self):
         """The same for notebooks: the head is first, the last column is coloured."""
