@@ -44,13 +44,14 @@ def gradcheck(
     func        returns a Tensor or several, of any shape; its noise (active dropout) is held fixed
     inputs      a Tensor, or a tuple of any arguments; lower precision is copied to float64, and a
                 warning says so
-    atol, rtol  allowed beside what rounding explains
+    atol, rtol  allowed at each node, beside what rounding explains
     eps         the relative step of the differences that pass ops that take no complex numbers
     nondet_tol  how much func may change between two calls
     fast_mode   at kinks, looks at no part of the entries alone
 
-    The numeric side is the complex step of the graph that func records. The rules of every node are
-    checked as by check_graph. Func itself is run again nearby, to find what it does not record.
+    The graph that func records is checked as by check_graph: each node's rules against the complex
+    step of its forward, and what backward adds up. Func itself is run again nearby, to find what it
+    does not record.
 
     Raises GradcheckError, or returns False with raise_exception=False, if a gradient is wrong or
     cannot be checked. Raises ValueError if no input requires a gradient, and TypeError if func
