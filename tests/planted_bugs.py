@@ -32,7 +32,6 @@ from minigrad.check import (
     functions,
     gradcheck,
     numeric,
-    part,
     samples,
     verdict,
 )
@@ -1072,35 +1071,39 @@ BUGS = [
     Bug(
         "compares nothing",
         "SmallPebble",
-        text(verdict.judge, "    if not differs:", "    if True:"),
+        text(
+            verdict.judge,
+            "    if apart <= rounding + tolerance:\n        return Finding",
+            "    if True:\n        return Finding",
+        ),
         finds_wrong_rules,
     ),
     Bug(
         "a tolerance of 1e-2",
         "minitorch; Odyssey#2018",
-        text(verdict.judge, "part.settings.rtol * size", "1e-2 * max(size, 1)"),
+        text(verdict.judge, "settings.rtol * size", "1e-2 * max(size, 1)"),
         finds_wrong_rules,
     ),
     Bug(
         "one entry only",
         "minitorch",
-        text(verdict.direction, "v[entries] = ", "v[entries] = (entries == 0) * "),
+        text(verdict._direction, "v[entries] = ", "v[entries] = (entries == 0) * "),
         finds_wrong_rules,
     ),
     Bug(
         "a cotangent of ones",
         "DeZero, minitorch, needle",
         text(
-            part.Part.__init__,
-            "if cotangents is None:",
-            "cotangents = [np.ones(y.shape) for y in outputs]\n    if cotangents is None:",
+            verdict.Alone.__init__,
+            "cotangent(settings.rng, node.shape)",
+            "np.ones(node.shape)",
         ),
         finds_what_ones_hide,
     ),
     Bug(
         "zero equals zero",
         "Burton2000/CS231n-2017#9, cs231n.github.io#11",
-        text(functions.examine, "if silent and not zero_allowed:", "if False:"),
+        text(functions.examine, "if zero_allowed or not silent:", "if True:"),
         refuses_empty_proofs,
     ),
     Bug(
@@ -1112,7 +1115,7 @@ BUGS = [
     Bug(
         "inputs moved and not put back",
         "HomericIntelligence/Odyssey#2090",
-        text(numeric.lifted, "np.empty(data.shape, complex)", "data"),
+        text(numeric.lifted, "np.array(data, complex)", "data"),
         finds_wrong_rules,
     ),
     Bug(

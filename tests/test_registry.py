@@ -85,7 +85,7 @@ def test_a_wrong_rule_is_caught_by_gradcheck():
     def cube(x):
         return x**3
 
-    with pytest.raises(GradcheckError, match=r"FAIL: input 0, entry \(0,\): analytic .*, numeric"):
+    with pytest.raises(GradcheckError, match=r"FAIL: .* By x, entry \(0,\): analytic .*, numeric"):
         gradcheck(cube, leaf([1.5, 2.0]))
     assert not gradcheck(cube, leaf([1.5]), raise_exception=False)
 

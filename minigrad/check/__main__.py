@@ -12,11 +12,11 @@ shows what was proved so far. Exit status 1 if anything fails, or is left blank.
 
 import argparse
 import ast
-import importlib.util
 import itertools
 import json
 import math
 import os
+import runpy
 import sys
 import time
 import traceback
@@ -62,27 +62,27 @@ class Proof(NamedTuple):
 
 def prove(name, rows):
     """The Proof of the op `name` on these samples. No second derivatives where first ones fail."""
-    findings, failures, uses = {"first": [], "second": []}, [], Counter()
+    found, failures = ({"first": [], "second": []} for _ in range(2))
+    uses = Counter()
     for sample in rows:
-        for order, found in findings.items():
+        for order in found:
             finding = _examined(sample, order)
-            found.append(finding)
-            if finding.verdict not in (*FAILING, "VACUOUS"):
-                continue
-            used = finding.rule.split(" ")[0]
-            if used in ops and used != name:
-                uses[used] += 1
-            else:
-                failures.append((order, finding.verdict, _failure(sample, order, finding, name)))
-            break
-    first = findings["first"]
-    if any(f.verdict != "VACUOUS" for f, sample in zip(first, rows) if not sample.zero):
-        failures = [failure for failure in failures if failure[1] != "VACUOUS"]
-    failures.sort(key=lambda failure: failure[0])
-    gravest = {order: worst(found) for order, found in findings.items()}
-    verdict = "AFFECTED" if uses else worst(gravest.values()).verdict
-    verdict = failures[0][1] if failures else verdict
-    return Proof(verdict, *gravest.values(), [text for *_, text in failures], uses)
+            found[order].append(finding)
+            if finding.verdict in FAILING:
+                used = finding.rule.split(" ")[0]
+                if used in ops and used != name:
+                    uses[used] += 1
+                else:
+                    failures[order].append(_failure(sample, order, finding, name))
+                break
+    first, second = map(worst, found.values())
+    verdict = worst([first, second]).verdict
+    told = [finding for sample, finding in zip(rows, found["first"]) if not sample.zero]
+    if told and worst(told).verdict == "VACUOUS":
+        verdict = "VACUOUS"
+        failures["first"].append(_failure(rows[0], "first", worst(told), name))
+    own = failures["first"] + failures["second"]
+    return Proof("AFFECTED" if uses and not own else verdict, first, second, own, uses)
 
 
 def _examined(sample, order):
@@ -90,21 +90,16 @@ def _examined(sample, order):
 
     Of an error it has the text, and in place of a rule the file and line where it was raised.
     """
-
-    def bent(*xs):
-        return np.sin(sample.call(*xs))
-
     inputs = tuple(tensors(sample.inputs()))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of single silent inputs
             if order == "second":
-                return examine_second(bent, inputs)
-            rng = np.random.default_rng(0)
-            graph = nodes(sample.call(*inputs))
-            penalties = [n for n in graph if n.args and n.op.kind == "penalty"]
-            found = examine(sample.call, inputs, zero_allowed=sample.zero)
-            return worst([found, *(check_prox(node, rng) for node in penalties)])
+                return examine_second(lambda *xs: np.sin(sample.call(*xs)), inputs)
+            found = [examine(sample.call, inputs, zero_allowed=sample.zero)]
+            for node in nodes(sample.call(*inputs)):
+                found += check_prox(node)
+            return worst(found)
     except Exception as error:  # of an op that cannot even be called: a line, not the end
         return Finding("FAIL", np.inf, f"{type(error).__name__}: {error}", _line_of(error))
 
@@ -145,10 +140,12 @@ def prove_table(table):
         errors = f"{shown(proof.first.error):>11}  {shown(proof.second.error):>12}"
         seconds = time.perf_counter() - start
         print(f"{len(rows):5}  {errors}  {proof.verdict:10} {seconds:8.1f}", flush=True)
-        for used, count in proof.uses.items():
-            print(f"      {count} samples fail with {used}, whose rule is wrong")
-        print(*proof.failures, sep="\n", end="\n" if proof.failures else "")
-        yield name, [*([name] if proof.failures else []), *proof.uses]
+        uses = [
+            f"      {n} samples fail with {f}, whose rule is wrong" for f, n in proof.uses.items()
+        ]
+        for line in uses + proof.failures:
+            print(line)
+        yield name, [name] * bool(proof.failures) + [*proof.uses]
 
 
 # ---- noise
@@ -196,27 +193,26 @@ def prove_drawing(drawing):
 
 
 def guessed(op, call):
-    """Samples for an op of one or two arguments that nobody gave samples for, or None."""
+    """Samples for an op of one or two arguments that nobody gave samples for, or None.
+
+    At 0 itself an op need not have a derivative: log has none, and |x| has two.
+    """
     if call is None or isinstance(op, Family):
         return None
     trained = [name for name, rule in zip(op.names, op.rules) if rule is not None]
     needed = [name for name in op.names if name not in op.defaults]
     if trained != needed or len(needed) > 2:
         return None
-    if len(needed) == 1:
-        return unary(call) + [sample for sample in at_zero(call, 1) if _is_smooth(sample)]
-    return binary(call) + [sample for sample in at_zero(call, 2) if _is_smooth(sample)]
-
-
-def _is_smooth(sample):
-    """Whether an op has derivatives at these inputs. At 0, log has none, and |x| has two."""
-    first, second = (_examined(sample, order).verdict for order in ("first", "second"))
-    return first not in ("NONFINITE", "KINK") and second != "NONFINITE"
+    rows = unary(call) if len(needed) == 1 else binary(call)
+    for sample in at_zero(call, len(needed)):
+        verdicts = {_examined(sample, order).verdict for order in ("first", "second")}
+        rows += [] if verdicts & {"NONFINITE", "KINK"} else [sample]
+    return rows
 
 
 def blanks(path):
     """The lines of a file that have `...` in place of code. In an index, `...` is no blank."""
-    tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    tree = ast.parse(path.read_text(encoding="utf-8"))
     indices = [node.slice for node in ast.walk(tree) if isinstance(node, ast.Subscript)]
     known = {id(node) for index in indices for node in ast.walk(index)}
     dots = [n for n in ast.walk(tree) if isinstance(n, ast.Constant) and n.value is ...]
@@ -226,11 +222,8 @@ def blanks(path):
 def load(path):
     """What a file defines: ({op: samples, or None}, {function that draws noise: list of Noisy})."""
     before = set(ops)
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
     sys.path.insert(0, str(path.parent))
-    spec.loader.exec_module(module)
-    own = vars(module)
+    own = runpy.run_path(str(path), run_name=path.stem)
     given = {name: flat(rows) for name, rows in own.get("samples", {}).items()}
     calls = {f.op.name: f for f in own.values() if isinstance(getattr(f, "op", None), Op)}
     new = dict.fromkeys([*(name for name in ops if name not in before), *given])
@@ -241,11 +234,14 @@ def load(path):
 def chosen(what, refuse):
     """({op: samples}, [(name, Noisy)], {file: blank lines}) of the names on the command line."""
     table, drawing, waiting = {}, [], {}
-    for name in what or dict.fromkeys([*samples, *noisy]):
-        rows, proofs = ({name: known[name]} if name in known else {} for known in (samples, noisy))
-        if name.endswith(".py"):
-            if not Path(name).is_file():
-                refuse(f"there is no file {name}.")
+    everything = dict.fromkeys([*samples, *noisy])
+    for name in what or everything:
+        if not name.endswith(".py"):
+            rows, proofs = ({n: t[n] for n in t if n == name} for t in (samples, noisy))
+            problem = f"there is no op {name!r}. The ops: {', '.join(sorted(everything))}."
+        elif not Path(name).is_file():
+            refuse(f"there is no file {name}.")
+        else:
             try:
                 lines = blanks(Path(name))
             except SyntaxError as error:
@@ -254,10 +250,9 @@ def chosen(what, refuse):
                 waiting[name] = lines
                 continue
             rows, proofs = load(Path(name).resolve())
-            if not rows and not proofs:
-                refuse(f"{name} defines no ops, and no table `noisy`.")
-        elif not rows and not proofs:
-            refuse(f"there is no op {name!r}. The ops: {', '.join(sorted({*samples, *noisy}))}.")
+            problem = f"{name} defines no ops, and no table `noisy`."
+        if not rows and not proofs:
+            refuse(problem)
         table |= rows
         drawing += [(name, proof) for name, several in proofs.items() for proof in several]
     return table, drawing, waiting
@@ -275,7 +270,7 @@ def main(arguments=None):
     try:
         for name, wrong in itertools.chain(*proofs):
             failed |= dict.fromkeys(wrong)
-            proved |= set() if wrong else {name}
+            proved |= {name}
     except KeyboardInterrupt:
         interrupted = True
         print("\ninterrupted; so far:")

@@ -1,57 +1,15 @@
 """What is wrong with a wrong gradient: simple hypotheses, tried on both derivatives."""
 
-from typing import NamedTuple
-
 import numpy as np
 
+from ..array import data_of
+from ..engine import Tensor
 from ..noise import Noise
+from .verdict import broadcast_axes, ruled
 
 SAMPLE = 64  # entries looked at
 COTANGENTS = 3
 EXACT = 1e-9  # of the largest: what differs by less is one number
-
-
-class Map(NamedTuple):
-    """A function of one array x.
-
-    push(v) is its numeric derivative along v, pull(u) the analytic gradient of sum(u * value).
-    """
-
-    x: np.ndarray
-    push: object
-    pull: object
-
-
-def function_of(part, x):
-    """The Map from x to the output of a Part; several outputs are joined to one row."""
-    shapes = [y.shape for y in part.outputs]
-    ends = np.cumsum([y.size for y in part.outputs])[:-1]
-
-    def joined(arrays):
-        return arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=None)
-
-    def push(v):
-        tangents = part.walk({x.order: v}).tangents
-        return joined([tangents.get(y.order, np.zeros(y.shape)) for y in part.outputs])
-
-    def pull(u):
-        parts = [p.reshape(shape) for p, shape in zip(np.split(u.ravel(), ends), shapes)]
-        return part.pull(part.outputs, parts, [x])[x.order]
-
-    return Map(x.data, push, pull)
-
-
-def diagnose(function, rates=(), others=None, turned=None, settings=None):
-    """The simple hypotheses that explain the wrong gradients of a Map, in words.
-
-    rates     the drop rates in play
-    others    {name: Map} of the other operands
-    turned    {name: push} of this function with another operand transposed
-    settings  {name: number} of the op
-    """
-    found = list(_explanations(function, rates, others or {}, turned or {}, settings or {}))
-    first = [text for rank, text in found if rank == min(r for r, _ in found)]
-    return ", or ".join(first) or "no simple pattern"
 
 
 def rates(steps):
@@ -60,98 +18,108 @@ def rates(steps):
     return sorted(p for p in found if p is not None and 0 < p < 1)
 
 
-def _explanations(function, rates, others, turned, settings):
-    """(rank, text) of those that fit several random cotangents at once; a low rank is likely."""
-    rng, x = np.random.default_rng(0), function.x
+def diagnose(alone, i, rates=()):
+    """The simple hypotheses that explain the wrong gradient by the i-th argument, in words.
+
+    A hypothesis fits if it fits several random cotangents at once. `rates`: the drop rates in play.
+    """
+    rng, x = np.random.default_rng(0), alone.node.args[i]
     entries = np.sort(rng.choice(x.size, min(x.size, SAMPLE), replace=False))
-    columns = _columns(function, entries)
-    shape, known = columns.shape[1:], np.all(np.isfinite(columns), axis=0)
-    cotangents = [rng.standard_normal(shape) * known for _ in range(COTANGENTS)]
-
-    def numeric(columns, cotangents=cotangents):
-        return np.array([np.tensordot(np.nan_to_num(columns), u, u.ndim) for u in cotangents])
-
-    whole = np.array([np.reshape(function.pull(u.copy()), -1) for u in cotangents])
-    analytic, right = whole[:, entries], numeric(columns)
+    columns = _columns(alone, i, entries)
+    cotangents = rng.standard_normal((COTANGENTS, *alone.node.shape))
+    cotangents *= np.all(np.isfinite(columns), axis=0)
+    whole = np.array([np.ravel(ruled(alone.node, i, u.copy())) for u in cotangents])
+    analytic, right = whole[:, entries], _contracted(columns, cotangents)
     if not np.isfinite(analytic).all():
-        yield 0, f"not finite at {np.sum(~np.isfinite(analytic[0]))} of {len(entries)} entries"
-        return
+        return f"not finite at {np.sum(~np.isfinite(analytic[0]))} of {len(entries)} entries"
     tolerance = EXACT * max(abs(right).max(initial=0), abs(analytic).max(initial=0))
-
-    def fits(candidate, at=...):
-        return np.all(abs(analytic - candidate)[at] <= tolerance)
-
-    if fits(right):  # what is wrong shows elsewhere
-        return
-    if fits(0):
-        yield 0, "zero everywhere: the way back is cut (detach, .data?), or the rule is empty"
-        return
-    sizes = {*shape, *x.shape, columns[0].size, x.size}
-    for factor, text in _factors(rates, sizes, settings):
-        if fits(factor * right):
-            yield 1, text
-    for axis in broadcast_axes(x.shape, shape) or ():
-        for i in {0, shape[axis] - 1}:
-            one = np.zeros([n if a == axis else 1 for a, n in enumerate(shape)])
-            one[(0,) * axis + (i,)] = 1
-            if fits(numeric(columns, [u * one for u in cotangents])):
-                along = f"axis {axis} of the result, along which this input was broadcast"
-                yield 1, f"not summed over {along}: only index {i} counts"
+    hypotheses = [
+        (0, "zero everywhere: the way back is cut (detach, .data?), or the rule is empty", 0),
+        *((1, text, factor * right) for factor, text in _factors(alone.node, x, rates)),
+        *_mistaken_axes(alone.node, x, columns, cotangents),
+        *_mistaken_entries(analytic, right, tolerance),
+        *_mistaken_operands(alone, i, entries, cotangents),
+    ]
     if x.ndim == 2:
-        back = [w.reshape(x.shape[::-1]).T.reshape(-1)[entries] for w in whole]
-        if np.all(abs(np.array(back) - right) <= tolerance):
-            yield 1, "transposed"
-    for name, push in turned.items():
-        other = _columns(function._replace(push=push), entries)
-        if other.shape == columns.shape and fits(numeric(other)):
-            yield 1, f"right, if {name} were transposed"
-    silent, live, n = abs(analytic) <= tolerance, abs(right) > 2 * tolerance, len(entries)
-    if np.any(silent & live) and fits(right, ~silent):
-        many = np.sum(np.any(silent & live, axis=0))
-        where = f"zero at {many} of {n} entries where the numeric gradient is not"
-        yield 2, f"{where}, right elsewhere: a mask too many"
-    if np.any(~silent & ~live) and fits(right, live) and np.any(live):
-        many = np.sum(np.any(~silent & ~live, axis=0))
-        where = f"right, but for {many} of {n} entries where it should be zero"
-        yield 2, f"{where}: a mask is ignored"
-    for name, other in others.items():
-        if other.x.size == x.size and fits(numeric(_columns(other, entries))):
-            yield 2, f"this is the gradient of another operand, {name}: wrong operand"
-    factors = analytic[live] / right[live]
-    if factors.size > COTANGENTS and fits(np.median(factors) * right):
-        yield 3, f"{np.median(factors):.9g} times the numeric gradient at every entry"
+        back = whole.reshape(COTANGENTS, *x.shape[::-1]).swapaxes(1, 2).reshape(whole.shape)
+        hypotheses.append((1, "transposed", analytic - back[:, entries] + right))
+    factors = (analytic / right)[abs(right) > 2 * tolerance]
+    if factors.size > COTANGENTS:
+        k = np.median(factors)
+        hypotheses.append((3, f"{k:.9g} times the numeric gradient at every entry", k * right))
+
+    def fits(candidate):
+        return np.all(abs(analytic - candidate) <= tolerance)
+
+    found = [(rank, text) for rank, text, candidate in hypotheses if fits(candidate)]
+    if not found or fits(right):  # what is wrong shows elsewhere
+        return "no simple pattern"
+    return ", or ".join(text for rank, text in found if rank == min(found)[0])
 
 
-def _columns(function, entries):
+def _columns(alone, i, entries):
     """The numeric derivatives by these entries, an array like the value for each; nan at kinks."""
     columns = []
     for entry in entries:
-        v = np.zeros(function.x.size)
-        v[entry] = 1.0
-        v = v.reshape(function.x.shape)
-        right, left = function.push(v), -function.push(-v)
+        v = np.zeros(alone.node.args[i].shape)
+        v.flat[entry] = 1.0
+        right, left = alone.push({i: v})[0], -alone.push({i: -v})[0]
         columns.append(np.where(abs(right - left) <= EXACT * abs(right), right, np.nan))
     return np.array(columns)
 
 
-def broadcast_axes(shape, to):
-    """The axes of the shape `to` along which an array was broadcast to it; None if it was not."""
-    lead = (1,) * (len(to) - len(shape)) + shape
-    if len(lead) != len(to) or any(n not in (1, m) for n, m in zip(lead, to)):
-        return None
-    return tuple(
-        axis for axis, n in enumerate(lead) if n != to[axis] or axis < len(to) - len(shape)
-    )
+def _contracted(columns, cotangents):
+    """The numeric gradients by these entries, a row for each cotangent."""
+    return np.array([np.tensordot(np.nan_to_num(columns), u, u.ndim) for u in cotangents])
 
 
-def _factors(rates, sizes, settings):
+def _mistaken_axes(node, x, columns, cotangents):
+    """(rank, text, what the gradients would be) where a sum over a broadcast axis is missing."""
+    for axis in broadcast_axes(x.shape, node.shape) or ():
+        for index in {0, node.shape[axis] - 1}:
+            one = np.moveaxis(np.zeros(node.shape), axis, 0)
+            one[index] = 1
+            text = f"axis {axis} of the result, along which this input was broadcast"
+            single = _contracted(columns, cotangents * np.moveaxis(one, 0, axis))
+            yield 1, f"not summed over {text}: only index {index} counts", single
+
+
+def _mistaken_entries(analytic, right, tolerance):
+    """The same where a mask is there for nothing, or is missing."""
+    silent, live = abs(analytic) <= tolerance, abs(right) > 2 * tolerance
+    lost, added = silent & live, ~silent & ~live
+    many, more = (f"{np.sum(np.any(at, axis=0))} of {at.shape[1]} entries" for at in (lost, added))
+    if np.any(lost):
+        text = f"zero at {many} where the numeric gradient is not, right elsewhere: a mask too many"
+        yield 2, text, np.where(lost, 0, right)
+    if np.any(added) and np.any(live):
+        text = f"right, but for {more} where it should be zero: a mask is ignored"
+        yield 2, text, np.where(added, analytic, right)
+
+
+def _mistaken_operands(alone, i, entries, cotangents):
+    """The same where the gradient is right for another operand, or for another one transposed."""
+    args, names = alone.node.args, alone.node.op.names
+    for j, a in enumerate(args):
+        if a is args[i] or not isinstance(a, Tensor) or a.dtype.kind != "f":
+            continue
+        if a.ndim == 2 and a.shape[0] == a.shape[1] > 1:
+            arrays = [data_of(b).T if k == j else data_of(b) for k, b in enumerate(args)]
+            turned = _contracted(_columns(alone.on(arrays), i, entries), cotangents)
+            yield 1, f"right, if {names[j]} were transposed", turned
+        if a.size == args[i].size:
+            other = _contracted(_columns(alone, j, entries), cotangents)
+            yield 2, f"this is the gradient of another operand, {names[j]}: wrong operand", other
+
+
+def _factors(node, x, rates):
     """(factor, what it means): the usual ones."""
     numeric = "the numeric gradient"
     yield 2, f"2 times {numeric}"
     yield 0.5, f"half {numeric}: a factor 2 is lost"
     yield -1, "the sign is wrong"
-    for name, k in settings.items():
-        if k not in (0, 1, -1):
+    for name, k in zip(node.op.names, node.args):
+        if isinstance(k, (int, float)) and k not in (0, 1, -1):
             yield k, f"{name} times {numeric}, {name} = {k:g}: a factor {name} too many"
             yield 1 / k, f"1/{name} of {numeric}, {name} = {k:g}: a factor {name} is lost"
     for p in rates:
@@ -160,7 +128,7 @@ def _factors(rates, sizes, settings):
         yield 1 / keep, f"1/(1 - p) times {numeric}, p = {p:g}: scaled once too often"
         yield p, f"p times {numeric}, p = {p:g}"
         yield keep / p, f"(1 - p)/p times {numeric}, p = {p:g}: p and 1 - p are swapped"
-    for n in sorted(sizes - {0, 1}):
+    for n in sorted({*node.shape, *x.shape, node.size, x.size} - {0, 1}):
         axis = f"and {n} is the size of an axis or of the whole"
         yield n, f"{n} times {numeric}, {axis}: a sum where a mean belongs"
         yield 1 / n, f"1/{n} of {numeric}, {axis}: a mean where a sum belongs"

@@ -77,44 +77,32 @@ def expectation(loss: Tensor, order=8) -> Expectation:
     laws = _outcomes(nodes, order)
     first = {noise.order: np.full(noise.shape, values[0]) for noise, (values, _) in laws.items()}
     copies = copy(nodes, values=first)  # in float64
-    root = copies[loss.order]
     laws = {copies[noise.order]: law for noise, law in laws.items() if len(law[0]) > 1}
-
-    # Only the nodes that depend on noise run for each outcome, on leaves in place of all others.
-    random = depending(copies.values(), [noise.order for noise in laws])
-    known = {node.order for node in (*laws, *random)}
-    operands = [a for node in random for a in node.args if isinstance(a, Tensor)] or [root]
-    fixed = {a.order: a for a in operands if a.order not in known}
-    leaves = {key: Tensor(a.data, a.requires_grad) for key, a in fixed.items()}
-    wanted = [key for key, a in fixed.items() if a.requires_grad and loss.size == 1]
-
-    totals, count = [0.0] * (1 + len(wanted)), 0
+    inputs = [n for n in nodes if n.is_leaf and n.requires_grad and not isinstance(n, Noise)]
+    inputs = {n: copies[n.order] for n in inputs} if loss.size == 1 else {}
+    known = {node.order: node for node in copies.values()}
+    random = depending(copies.values(), [noise.order for noise in laws])  # runs for each outcome
+    totals, count = [0.0] * (1 + len(inputs)), 0
     for drawn, probability in _enumerated(laws):
-        made = leaves | drawn
+        made = known | drawn
         for node in random:
             args = tuple(made[a.order] if isinstance(a, Tensor) else a for a in node.args)
             data = node.op.forward(*map(data_of, args))
             made[node.order] = result(node.op, args, data, node.flags)
-        out = made[root.order]
-        parts = [out.data, *_gradients([out], [leaves[key] for key in wanted])]
+        out = made[copies[loss.order].order]
+        parts = [out.data, *_gradients(out, list(inputs.values()))]
         totals = [total + probability * part for total, part in zip(totals, parts)]
         count += 1
-
-    value, *cotangents = map(constant, totals)
-    if loss.size != 1:
-        return Expectation(value, None, count, {})
-    inputs = [n for n in nodes if n.is_leaf and n.requires_grad and not isinstance(n, Noise)]
-    own = [copies[n.order] for n in inputs]
-    gradients = _gradients([fixed[key] for key in wanted], own, cotangents)
-    found = dict(zip(inputs, map(constant, gradients)))
+    value, *gradients = map(constant, totals)
+    found = dict(zip(inputs, gradients)) if loss.size == 1 else None
     return Expectation(value, found, count, leaf_names(nodes))
 
 
-def _gradients(outputs, inputs, cotangents=None):
-    """The arrays of `grad`; zeros for inputs that no output depends on."""
+def _gradients(output, inputs):
+    """The arrays of `grad`; zeros for inputs that the output does not depend on."""
     found = [None] * len(inputs)
-    if inputs and all(y.requires_grad for y in outputs):
-        found = grad(outputs, inputs, cotangents, allow_unused=True)
+    if inputs and output.requires_grad:
+        found = grad(output, inputs, retain_graph=True, allow_unused=True)
     return [np.zeros(x.shape) if g is None else g.data for x, g in zip(inputs, found)]
 
 
@@ -133,20 +121,14 @@ def _outcomes(nodes, order):
         laws[noise] = np.asarray(values, dtype), np.asarray(probabilities)
         bits[noise] = noise.size * math.log2(len(values))
     if sum(bits.values()) > math.log2(MOST_OUTCOMES):
-        largest = sorted(bits, key=bits.get, reverse=True)
-        parts = [f"{_described(noise)} has {_count(bits[noise])}" for noise in largest[:3]]
-        parts += [f"{len(largest) - 3} more"] if len(largest) > 3 else []
+        most = max(bits, key=bits.get)
+        layer = f" in {most.stream!r}" if most.stream else ""
         raise ValueError(
             f"expectation: {_count(sum(bits.values()))} outcomes, but at most {MOST_OUTCOMES:,} "
-            f"are enumerated: {', '.join(parts)}. Use a smaller batch, or average many "
-            "resample(loss)."
+            f"are enumerated: {most.distribution!r} of shape {most.shape}{layer} alone has "
+            f"{_count(bits[most])}. Use a smaller batch, or average many resample(loss)."
         )
     return laws
-
-
-def _described(noise):
-    layer = f" in {noise.stream!r}" if noise.stream else ""
-    return f"{noise.distribution!r} of shape {noise.shape}{layer}"
 
 
 def _count(bits):

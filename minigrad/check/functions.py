@@ -9,11 +9,10 @@ from ..engine import Tensor, grad
 from ..graph import evaluate, nodes
 from ..modes import recording
 from ..noise import frozen_noise
-from .graphs import Checks
-from .numeric import STEP, largest
-from .part import Settings, cotangent
-from .rules import alike, ruled_nodes, same, source
-from .verdict import FAILING, Finding, worst, wrong_entry
+from .graphs import check
+from .numeric import STEP, cotangent, largest
+from .rules import alike, same, source
+from .verdict import FAILING, Finding, Settings, worst
 
 LOOKS = 2_000  # times that entries are split, where there are kinks
 # How far from the inputs func is run again, relative to each entry: so near that it is defined.
@@ -27,12 +26,9 @@ OWN_RANDOMNESS = (
     "Use minigrad's stochastic ops, or pass rng"
 )
 ZERO = (
-    "both gradients are 0 at every entry, or too small to tell from rounding, so nothing was "
-    "tested. Check at a random point, in training mode, without what is a large constant."
-)
-NOT_ITS_INPUTS = (
-    "func depends on Tensors of its own, not on the inputs it is called with (copies of yours). "
-    "check_graph(loss) checks every leaf."
+    "the gradients are 0 at every entry, or too small to tell from rounding: nothing was tested. "
+    "Check at a random point, in training mode. If func depends on Tensors of its own, not on the "
+    "inputs it is called with (copies of yours), use check_graph(loss): it checks every leaf."
 )
 
 
@@ -56,13 +52,14 @@ def gradcheck(
     func        returns a Tensor or several, of any shape; its noise (active dropout) is held fixed
     inputs      a Tensor, or a tuple of any arguments; lower precision is copied to float64, and a
                 warning says so
-    atol, rtol  allowed beside what rounding explains
+    atol, rtol  allowed at each node, beside what rounding explains
     eps         the relative step of the differences that pass ops that take no complex numbers
     nondet_tol  how much func may change between two calls
     fast_mode   at kinks, looks at no part of the entries alone
 
-    The numeric side is the complex step of the graph that func records. The rules of every node are
-    checked as by check_graph. Func itself is run again nearby, to find what it does not record.
+    The graph that func records is checked as by check_graph: each node's rules against the complex
+    step of its forward, and what backward adds up. Func itself is run again nearby, to find what it
+    does not record.
 
     Raises GradcheckError, or returns False with raise_exception=False, if a gradient is wrong or
     cannot be checked. Raises ValueError if no input requires a gradient, and TypeError if func
@@ -72,7 +69,8 @@ def gradcheck(
     >>> gradcheck(lambda x: np.log(x) * x, x)
     True
     """
-    return _verdict(examine(func, inputs, eps, atol, rtol, nondet_tol, fast_mode), raise_exception)
+    settings = {"eps": eps, "atol": atol, "rtol": rtol}
+    return _verdict(examine(func, inputs, nondet_tol, fast_mode, **settings), raise_exception)
 
 
 def gradgradcheck(
@@ -102,53 +100,48 @@ def _verdict(finding, raise_exception):
     if finding.verdict not in (*FAILING, "VACUOUS"):
         return True
     if raise_exception:
-        raise GradcheckError(f"{finding.verdict}: {finding.note}")
+        raise GradcheckError(": ".join(filter(None, [finding.verdict, finding.rule, finding.note])))
     return False
 
 
 @np.errstate(all="ignore")  # what is not finite is reported, once
-def examine(
-    func, inputs, eps=STEP, atol=0, rtol=0, nondet_tol=0, fast_mode=False, zero_allowed=False
-):
+def examine(func, inputs, nondet_tol=0, fast_mode=False, zero_allowed=False, **tolerances):
     """The Finding of a gradient check; with `zero_allowed` gradients may be 0 at every entry."""
     if not callable(func):
         raise TypeError(f"gradcheck: func must be a function, not {func!r:.60}.")
-    inputs = _tuple(inputs)
-    trained = [i for i, x in enumerate(inputs) if isinstance(x, Tensor) and x.requires_grad]
     if not recording.get():
         raise RuntimeError("gradcheck: inside no_grad() nothing is recorded. Call it outside.")
-    if not trained:
+    own = [_own(x) if isinstance(x, Tensor) else x for x in _tuple(inputs)]
+    xs = {i: x for i, x in enumerate(own) if isinstance(x, Tensor) and x.requires_grad}
+    if not xs:
         raise ValueError("gradcheck: at least one input must be a Tensor with requires_grad=True.")
-    if narrow := [i for i in trained if inputs[i].dtype != np.float64]:
+    if narrow := [i for i in xs if _tuple(inputs)[i].dtype != np.float64]:
         text = f"gradcheck: inputs {narrow} were copied to float64 to be checked."
         warnings.warn(text, stacklevel=4)
-    own = [_own(x) if isinstance(x, Tensor) else x for x in inputs]
     before = [np.copy(data_of(x)) for x in own]
     first, again = _outputs(func, own), _outputs(func, own)
     if not first:
         raise TypeError("gradcheck: func returned no Tensor of floats.")
-    changed = [i for i, x in enumerate(own) if not same(data_of(x), before[i])]
-    if trouble := _trouble(changed, first, again, nondet_tol):
+    if changed := [i for i, x in enumerate(own) if not same(data_of(x), before[i])]:
+        return Finding("FAIL", np.inf, f"func changes its inputs {changed}.")
+    if trouble := _trouble(first, again, nondet_tol):
         return trouble
-    xs = {i: own[i] for i in trained}
-    steps = nodes([*first, *xs.values()])
     looks = 0 if fast_mode else min(LOOKS, 2 * max(x.size for x in xs.values()))
-    settings = Settings(np.random.default_rng(0), eps, rtol, atol, looks)
-    checks = Checks("gradcheck", steps, first, xs.values(), settings)
-    if wrong := _wrong(checks, xs):
-        return wrong
+    settings = Settings(np.random.default_rng(0), looks=looks, **tolerances)
+    findings = check("gradcheck", nodes([*first, *xs.values()]), first, xs.values(), settings)
+    inputs_of = {x.order: f"input {i}" for i, x in xs.items()}
+    for order, finding in findings.items():
+        if finding.verdict in FAILING:
+            return finding._replace(rule=finding.rule or inputs_of.get(order, ""))
     if hidden := _unrecorded(func, own, xs, nondet_tol):
         return Finding("FAIL", np.inf, f"input {hidden[0]}: {UNRECORDED}")
-    found = {i: checks.findings[x.order] for i, x in xs.items()}
-    told = [f for f in found.values() if f.verdict != "VACUOUS"]
-    silent = [i for i, f in found.items() if f.verdict == "VACUOUS" and xs[i].size]
-    if silent and not zero_allowed:
-        used = {node.order for node in nodes(first)} & {xs[i].order for i in silent}
-        note = ZERO if used or not ruled_nodes(steps) else NOT_ITS_INPUTS
-        if not told:
-            return Finding("VACUOUS", 0.0, note)
-        warnings.warn(f"gradcheck: VACUOUS for inputs {silent}: {note}", stacklevel=4)
-    return worst(told or [Finding("OK")])
+    found = {i: findings[x.order] for i, x in xs.items() if x.size}
+    silent = [i for i, f in found.items() if f.verdict == "VACUOUS"]
+    if zero_allowed or not silent:
+        return worst([f for f in found.values() if f.verdict != "VACUOUS"] or [Finding("OK")])
+    if len(silent) < len(found):
+        warnings.warn(f"gradcheck: VACUOUS for inputs {silent}: {ZERO}", stacklevel=4)
+    return worst(found.values())._replace(note=ZERO)
 
 
 def examine_second(func, inputs, grad_outputs=None, **settings):
@@ -190,10 +183,8 @@ def _outputs(func, arguments):
         return [y for y in _tensors(func(*arguments)) if y.dtype.kind == "f"]
 
 
-def _trouble(changed, first, again, nondet_tol):
-    """Why the outputs of two calls, which changed these inputs, cannot be checked, or None."""
-    if changed:
-        return Finding("FAIL", np.inf, f"func changes its inputs {changed}.")
+def _trouble(first, again, nondet_tol):
+    """Why the outputs of two calls cannot be checked, or None."""
     for i, (y, z) in enumerate(zip(first, again)):
         tolerance = {"rtol": 0, "atol": nondet_tol, "equal_nan": True}
         if y.shape != z.shape or not np.allclose(y.data, z.data, **tolerance):
@@ -205,26 +196,6 @@ def _trouble(changed, first, again, nondet_tol):
     return None
 
 
-def _wrong(checks, xs):
-    """The Finding on the first input that fails, or on a wrong rule that no input shows, or None.
-
-    It names the entry, and the rule if one is wrong.
-    """
-    nodes = [f for f in checks.findings.values() if f.verdict in FAILING]
-    wrong = nodes[0] if nodes else None
-    for i, x in xs.items() if checks.part else ():
-        finding = checks.findings[x.order]
-        if finding.verdict in (*FAILING, "AFFECTED"):
-            entry, alone = wrong_entry(checks.part, checks.copies[x.order], finding)
-            note = f"input {i}, entry {entry}: {alone.note}, relative difference {alone.error:.2g}."
-            if wrong.rule:
-                note += f" The rule of {wrong.rule} is wrong."
-            return wrong._replace(error=alone.error, note=f"{note} {wrong.note}")
-    if wrong and wrong.verdict == "FAIL":
-        return wrong._replace(note=f"{wrong.rule}: {wrong.note}")
-    return None
-
-
 def _unrecorded(func, own, xs, nondet_tol):
     """The inputs on which func depends by a way that it does not record, such as x.data.
 
@@ -232,31 +203,27 @@ def _unrecorded(func, own, xs, nondet_tol):
     way, and func's values are compared with those of the recorded graph. What is not recorded sets
     them apart, in proportion to the way.
     """
-    rng, found = np.random.default_rng(2), []
-    ways = {
-        i: cotangent(rng, x.shape) * np.where(x.data == 0, largest(x.data) or 1.0, x.data)
-        for i, x in xs.items()
-    }
+    rng, ways = np.random.default_rng(2), {}
+    for i, x in xs.items():
+        ways[i] = cotangent(rng, x.shape) * np.where(x.data == 0, largest(x.data) or 1.0, x.data)
     for away in AWAY:  # until func is defined there
         base = [Tensor(x.data + away * ways[i], True) if i in xs else x for i, x in enumerate(own)]
         if recorded := _tried(func, base):
             break
     else:
         return []
+
+    def apart(i, step):
+        there = base[i].data + step * away * ways[i]
+        values = evaluate(steps, {base[i].order: there})
+        outputs = _tried(func, [*base[:i], Tensor(there, True), *base[i + 1 :]])
+        pairs = [(y.data, values.get(z.order, z.data)) for y, z in zip(outputs, recorded)]
+        return max((largest(y - z) for y, z in pairs if np.shape(y) == np.shape(z)), default=0.0)
+
     steps, least = nodes(recorded), max(nondet_tol, SAME * max(largest(y.data) for y in recorded))
-    for i, way in ways.items():
-        apart = []
-        for step in STEPS:
-            there = base[i].data + step * away * way
-            values = evaluate(steps, {base[i].order: there})
-            outputs = _tried(func, [*base[:i], Tensor(there, True), *base[i + 1 :]])
-            pairs = [(y.data, values.get(z.order, z.data)) for y, z in zip(outputs, recorded)]
-            pairs = [(y, z) for y, z in pairs if np.shape(y) == np.shape(z)]
-            apart.append(max((largest(y - z) for y, z in pairs), default=0.0))
-        long, short = apart
-        if long > least and 1 / 4 < long / (short * STEPS[0] / STEPS[1] or np.inf) < 4:
-            found.append(i)
-    return found
+    long, short = ({i: apart(i, step) for i in xs} for step in STEPS)
+    ratio = STEPS[0] / STEPS[1]
+    return [i for i in xs if long[i] > least and ratio / 4 < long[i] / short[i] < 4 * ratio]
 
 
 def _tried(func, arguments):

@@ -31,7 +31,7 @@ from ..graph import evaluate, program
 from ..modes import path
 from ..names import numbered
 from ..noise import Noise, frozen_noise
-from ..tables import Table
+from .reports import Report
 
 FALSE_ALARM = 1e-9
 SAME_NOISE = "two layers draw the same noise"
@@ -66,8 +66,10 @@ class NoiseTest(NamedTuple):
         close = abs(self.measured - self.expected) <= self.bound
         return "VACUOUS" if self.bound == math.inf else "OK" if close else "FAIL"
 
+    wrong = property(lambda self: self.verdict == "FAIL")
 
-class NoiseReport(Table):
+
+class NoiseReport(Report):
     """The result of check_noise: `rows`, a list of NoiseTest. Printed, it is a table.
 
     True if there are tests, and no FAIL and no VACUOUS among them. Verdicts of rows: OK; FAIL;
@@ -83,21 +85,17 @@ class NoiseReport(Table):
     def __bool__(self) -> bool:
         return {"OK"} <= {row.verdict for row in self.rows} <= {"OK", "UNKNOWN"}
 
-    @property
-    def first_wrong(self):
-        """The first row that failed, or None. Later failures may be its consequences."""
-        return next((row for row in self.rows if row.verdict == "FAIL"), None)
-
     def verdict(self) -> str:
         """One line."""
-        vacuous = [row for row in self.rows if row.verdict == "VACUOUS"]
-        unknown = sum(row.verdict == "UNKNOWN" for row in self.rows)
-        text = self.problem or f"passed: {len(self.rows) - unknown} tests"
+        verdicts = [row.verdict for row in self.rows]
+        unknown = verdicts.count("UNKNOWN")
+        text = self.problem or f"passed: {len(verdicts) - unknown} tests"
         if row := self.first_wrong:
             numbers = f"{row.measured:.4g}, expected {row.expected:.4g} +- {row.bound:.1g}"
             text = f"FAILED: {row.hint} ({row.layer}, {row.test}: {numbers})"
-        elif vacuous:
-            text = f"VACUOUS: {vacuous[0].hint} ({vacuous[0].layer}, {vacuous[0].test})"
+        elif "VACUOUS" in verdicts:
+            row = self.rows[verdicts.index("VACUOUS")]
+            text = f"VACUOUS: {row.hint} ({row.layer}, {row.test})"
         elif unknown:
             text += f", {unknown} more have nothing to compare with"
         return f"noise check {text}"
@@ -163,14 +161,12 @@ def check_noise(op, shape=(64, 1024), *, p=None, shared=(), mean=None, calls=4, 
         if problem := _problem(again, outputs, drawn):
             return NoiseReport([], problem)
         layers = list(_layers(graphs[0], drawn, p))
-        tests = sum(2 + layer.noise.ndim for layer in layers) + math.comb(len(layers), 2)
+        pairs = list(itertools.combinations(layers, 2))
+        tests = sum(2 + layer.noise.ndim for layer in layers) + len(pairs)
         level, rows = math.log(2 * tests / FALSE_ALARM), []
         for layer in layers:
             rows += [*_law(layer, level), *_independence(layer, level), *_sharing(layer, shared)]
-        for a, b in itertools.combinations(layers, 2):
-            names, laws = f"{a.name}, {b.name}", (a.law, b.law)
-            agree = _independent(names, "independence", a.values, b.values, laws, level, SAME_NOISE)
-            rows.append(agree)
+        rows += [_agreement(a, b, a.values, b.values, SAME_NOISE, level) for a, b in pairs]
         # Repeated noise comes first: all other tests suffer from it.
         rows.sort(key=lambda row: (row.measured, row.verdict) != (1, "FAIL"))
         rows += _output(op, x, outputs, graphs[0], layers, mean, p)
@@ -271,41 +267,40 @@ def _law(layer, level):
     below = upto - counts / n
     most, least = law.cdf(x + rounding), law.cdf(np.nextafter(x - rounding, -np.inf))
     expected = np.append(np.minimum(upto, most), np.maximum(below, least))
-    mean, variance = values.mean(dtype=float), np.square(values - law.mean, dtype=float).mean()
-    hint = (
-        f"the mean drawn is {mean:.3g}, of its law {law.mean:.3g}{_mistake('rate', mean, keep)}; "
-    )
-    hint += f"the variance drawn is {variance:.3g}, of its law {law.variance:.3g}"
-    hint += _mistake("variance", variance, law.variance)
+    m, v = values.mean(dtype=float), np.square(values - law.mean, dtype=float).mean()
+    hint = f"the mean drawn is {m:.3g}, of its law {law.mean:.3g}{_mistake('rate', m, keep)}; "
+    hint += f"the variance drawn is {v:.3g}, of its law {law.variance:.3g}"
+    hint += _mistake("variance", v, law.variance)
     yield _rate(name, "law", np.append(upto, below), expected, n, level + math.log(n), hint)
 
 
 def _independence(layer, level):
     """Independence of calls, and of neighbours along each axis of the node that takes the noise."""
-    laws, first = (layer.law, layer.law), layer.uses[0].ndim - layer.values.ndim
+    lead = layer.uses[0].ndim - layer.values.ndim
     for i, size in enumerate(layer.values.shape):
-        test, hint = f"neighbours, axis {first + i}", f"noise repeats along axis {first + i}"
+        test, hint = f"neighbours, axis {lead + i}", f"noise repeats along axis {lead + i}"
         if i == 0:
             test, hint = "calls", "every call draws the same noise"
         if size > 1 and layer.law.variance != 0:
             pairs = np.moveaxis(layer.values, i, 0)[: size // 2 * 2]
-            yield _independent(layer.name, test, pairs[::2], pairs[1::2], laws, level, hint)
+            yield _agreement(layer, layer, pairs[::2], pairs[1::2], hint, level, test)
 
 
-def _independent(name, test, a, b, laws, level, hint):
+def _agreement(first, second, a, b, hint, level, test="independence"):
     """The rate at which two arrays of noise agree, each from the start of its rows.
 
     Equal generators begin alike, whatever the shapes. `hint` is for arrays that always agree.
     """
     n = min(a[0].size, b[0].size)
     a, b = (v.reshape(len(v), -1)[:, :n].ravel() for v in (a, b))
-    p, q = (law.drop_rate for law in laws)
+    p, q = first.law.drop_rate, second.law.drop_rate
     if p is None or q is None:
         half = a.size // 2
         a, b = (np.sign(v[:half] - 1.0 * v[::-1][:half]) for v in (a, b))
         agree, rate = (a * b)[a * b != 0] > 0, 0.5
     else:
         agree, rate = (a == 0) == (b == 0), p * q + (1 - p) * (1 - q)
+    name = first.name if first is second else f"{first.name}, {second.name}"
     hint = hint if agree.all() else f"not independent: {hint}, or part of it"
     n = max(agree.size, 1)
     return _rate(name, test, agree.sum() / n, rate, n, level, hint)

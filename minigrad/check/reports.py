@@ -35,20 +35,21 @@ class Row:
         return f"Row({self.name} {self.shape}: {self.verdict})"
 
 
-@dataclass(repr=False)
 class Report(Table):
     """What check_graph found. True if nothing failed; printed, a table."""
 
-    rows: list
     right = (2,)
+
+    def __init__(self, rows):
+        self.rows = rows
 
     def __bool__(self) -> bool:
         tested = any(row.op == "leaf" and row.passed for row in self.rows)
         return tested and not any(row.wrong or row.verdict == "AFFECTED" for row in self.rows)
 
     @property
-    def first_wrong(self) -> Row | None:
-        """The row of the first node whose own rule is wrong, or None."""
+    def first_wrong(self) -> "Row | None":
+        """The first row that failed, or None. Later failures may be its consequences."""
         return next((row for row in self.rows if row.wrong), None)
 
     def verdict(self) -> str:
@@ -71,7 +72,7 @@ class Report(Table):
         return [head, *((r.name, str(r.shape), shown(r.error), r.verdict) for r in self.rows)]
 
     def notes(self):
-        """What the table has no room for, and the verdict."""
+        """The lines below the table."""
         for row in self.rows:
             if row.rule:
                 yield f"{row.name}: the rule of {row.rule} is wrong."
@@ -86,23 +87,11 @@ def shown(error):
 
 
 def progress(items, what, units):
-    """Goes through a list, and after two seconds shows how far it is.
-
-    Where tqdm is installed it is a bar, else a line now and then.
-    """
-    begin, told, bar = time.monotonic(), 0.0, None
+    """Goes through a list, and after two seconds says now and then how far it is."""
+    begin, told = time.monotonic(), 0.0
     for i, item in enumerate(items):
         passed = time.monotonic() - begin
-        if bar is None and passed > max(PATIENCE, 2 * told):
-            try:
-                from tqdm import tqdm
-            except ImportError:
-                told = passed
-                print(f"{what}: {i} of {len(items)} {units}, {passed:.0f} s", file=sys.stderr)
-            else:
-                bar = tqdm(total=len(items), initial=i, desc=what, unit=f" {units}", leave=False)
+        if passed > max(PATIENCE, 2 * told):
+            told = passed
+            print(f"{what}: {i} of {len(items)} {units}, {passed:.0f} s", file=sys.stderr)
         yield item
-        if bar is not None:
-            bar.update()
-    if bar is not None:
-        bar.close()

@@ -1,23 +1,42 @@
-"""What a derivative by the rules and one by the forwards say of each other.
+"""What the rules of a node alone and its forward say of each other, and what follows.
 
-`judge` compares them along one direction, `look` at all entries of several tensors.
+`judge` compares them along one direction, `look` at all entries of one argument. Both sides are
+sums of products, and rounding may be all that is left of a sum. So a difference counts only beyond
+what rounding explains. Inside the op that is measured: every number moves by a rounding or two, and
+both sides are computed again.
 """
 
+import copy
 from typing import NamedTuple
 
 import numpy as np
 
-from .numeric import H, largest
-from .rounding import EPS, ROUNDINGS, at_most, inside_ops, of_sums, products, without_sign
+from ..array import data_of
+from ..engine import Tensor, constant, result, wants_gradient
+from .numeric import BESIDE, STEP, H, cotangent, is_analytic, is_array, is_ours, tangent
 
-# As which a root at 0 comes out: the root of 1 / H is 2^200.
-INFINITE = 2.0**180
+EPS = 2.0**-52  # of float64
+ROUNDINGS = 64  # allowed; right nodes were seen to need 20 at most
+TRIES = 5  # ways to move numbers: in one of them both sides may stay where they are by chance
+FINEST = 2.0**-1074 / H  # of what an imaginary part over H is a multiple
+HASH = 0x9E3779B97F4A7C15  # odd, of no pattern
+INFINITE = 2.0**180  # as which a root at 0 comes out: the root of 1 / H is 2^200
 # Of the mean gradient: in a direction that gives all entries one weight, smaller ones count less.
 FAINT = 2.0**-14
-BESIDE = 2.0**-30  # a step is small beside a number if it is less than this part of it
-SHORTEST = 2.0**-500  # a direction; H times a shorter one may be too small for float64
-# Of a tensor's own part of a derivative: if rounding may be more, the tensor is looked at alone.
-TOLD = 1e-7
+LOOKS = 16  # times that entries are split, where there are kinks
+
+PAST = "By a plain difference: its forward takes no complex numbers here."
+TOO_SMALL = "Both sides are too small to tell from rounding."
+
+
+class Settings(NamedTuple):
+    """How comparisons are made."""
+
+    rng: np.random.Generator  # draws cotangents and directions
+    eps: float = STEP  # the step of differences
+    rtol: float = 0.0  # allowed beside rounding
+    atol: float = 0.0
+    looks: int = LOOKS
 
 
 class Finding(NamedTuple):
@@ -27,8 +46,7 @@ class Finding(NamedTuple):
     error: float = 0.0  # relative to the sum of the parts, without signs
     note: str = ""  # what was seen, where it is not simply right
     rule: str = ""  # which rule is wrong: "tanh for x (minigrad/ops/elementwise.py:140)"
-    kinked: bool = False  # some node on the way is at a kink
-    rounding: float = 0.0  # what may be nothing but rounding
+    kinked: bool = False
     entries: np.ndarray | None = None  # that were compared, as flat numbers
 
 
@@ -37,153 +55,202 @@ SEVERITY = ["NONFINITE", "STOCHASTIC", "FAIL", "AFFECTED", "KINK", "OK", "VACUOU
 FAILING = SEVERITY[:3]
 
 
-def gravity(finding):
-    """A key by which the gravest Finding comes first, of these the one of largest error."""
-    return SEVERITY.index(finding.verdict), -finding.error
-
-
 def worst(findings):
-    """The gravest Finding. VACUOUS counts only if all are."""
-    return min(findings, key=gravity, default=Finding("VACUOUS"))
+    """The gravest Finding, of these the one of largest error. VACUOUS counts only if all are."""
+    key = lambda finding: (SEVERITY.index(finding.verdict), -finding.error)
+    return min(findings, key=key, default=Finding("VACUOUS"))
+
+
+def ruled(node, i, u):
+    """What the rule for the i-th argument of a node makes of u. Without a rule, it claims 0.
+
+    Summed over what was broadcast by NumPy's own sum: the engine's way is not trusted here.
+    """
+    x, rule = node.args[i], node.op.rules[i]
+    g = rule(u, node.data, *map(data_of, node.args)) if rule else np.zeros(x.shape)
+    axes = broadcast_axes(x.shape, np.shape(g)) if is_array(g) else None
+    if axes is None:
+        given = f"shape {g.shape}" if hasattr(g, "shape") else repr(g)
+        raise ValueError(f"it returned {given}, the argument has shape {x.shape}")
+    return np.sum(g, axis=axes).reshape(x.shape)
+
+
+def broadcast_axes(shape, to):
+    """The axes of the shape `to` along which an array was broadcast to it; None if it was not."""
+    lead = len(to) - len(shape)
+    if lead < 0 or any(n not in (1, m) for n, m in zip(shape, to[lead:])):
+        return None
+    return tuple(axis for axis, n in enumerate(to) if axis < lead or n != shape[axis - lead])
+
+
+class Alone:
+    """A recorded node alone: its forward and its rules.
+
+    positions  of the arguments that want a gradient
+    cotangent  a random one of the result, 0 where the result is not finite
+    gradients  {position: what the rule makes of the cotangent}
+    plain      whether the forward is passed by a difference
+    """
+
+    def __init__(self, node, settings):
+        self.node, self.settings = node, settings
+        self.positions = [i for i, a in enumerate(node.args) if wants_gradient(a)]
+        self.cotangent = cotangent(settings.rng, node.shape) * np.isfinite(node.data)
+        self.gradients = {i: ruled(node, i, self.cotangent) for i in self.positions}
+        self.plain = not is_ours(node.op) and not is_analytic(node)
+
+    def push(self, directions):
+        return tangent(self.node, directions, self.settings.eps, self.plain)
+
+    def on(self, arrays, change=lambda array: array):
+        """The same with other arrays in place of the arguments. `change` changes the result."""
+        other, node = copy.copy(self), self.node
+        args = [constant(b) if a is not b else a for a, b in zip(node.args, arrays)]
+        data = change(np.asarray(node.op.forward(*arrays)))
+        other.node = result(node.op, tuple(args), data, node.flags)
+        other.gradients = {i: ruled(other.node, i, self.cotangent) for i in self.positions}
+        return other
+
+    def moved(self, number):
+        """The same where each number moved by a rounding or two, in many ways (0: not at all).
+
+        Its own bits say by how much a number moves: so equal numbers stay equal. A number that the
+        op passes on, as max does, has moved already.
+        """
+
+        def change(array, known=()):
+            if not is_array(array) or array.dtype != np.float64:
+                return array
+            bits = np.ascontiguousarray(abs(array)).view(np.uint64).reshape(array.shape)
+            choice = (bits * np.uint64(HASH + 2 * number)) >> np.uint64(62)
+            moved = array * (1 + EPS * bool(number) * np.array([-2, -1, 1, 2])[choice])
+            return np.where(np.isin(array, known), array, moved)
+
+        arrays = [change(a.data) if isinstance(a, Tensor) else a for a in self.node.args]
+        known = [np.ravel(a) for a in arrays if is_array(a)]
+        return self.on(arrays, lambda data: change(data, np.concatenate(known)))
 
 
 # ------------------------------------------------------------------------------- one direction
 
 
-def judge(part, directions):
-    """The Finding on the derivative of a Part along `directions` ({order: array}).
+def judge(alone, directions):
+    """The Finding on the derivative of a node along `directions` ({position: array}).
 
     At a kink the analytic value must lie between the slopes of all entries, elsewhere at the slope.
     """
-    right, left = (part.walk({o: way * v for o, v in directions.items()}) for way in (1, -1))
-    forward, backward = part.terms(right), -part.terms(left)
+    back = {i: -v for i, v in directions.items()}
+    (right, doubt), (left, _) = alone.push(directions), alone.push(back)
+    u, live, settings = alone.cotangent, alone.cotangent != 0, alone.settings
+    forward, backward = (u * right)[live], (-u * left)[live]
     low, high = np.sum(np.minimum(forward, backward)), np.sum(np.maximum(forward, backward))
-    analytic = sum(np.sum(product) for product in products(part.gradients, directions))
-    numeric, size = np.sum(forward), without_sign(part.gradients, directions)
-    size = max(size, abs(numeric))
-    rounding = ROUNDINGS * EPS * size + without_sign(part.gradients, right.doubts)
-    two_sided = high - low > rounding
+    parts = np.concatenate([_product(alone.gradients[i], v) for i, v in directions.items()])
+    analytic, numeric = np.sum(parts), np.sum(forward)
+    size = max(np.sum(abs(parts)), np.sum(abs(forward)))
+    finest = FINEST * sum(np.sum(abs(a)) for a in (u, *(alone.gradients[i] for i in directions)))
+    rounding = ROUNDINGS * EPS * size + np.sum(abs(u * doubt)) + finest
     sides = f"analytic {analytic:.10g}, numeric {numeric:.10g}"
+    two_sided = high - low > rounding
     if two_sided:
         sides += f", and {np.sum(backward):.10g}, the slopes on the two sides of a kink"
     infinite = not np.isfinite(analytic) and abs(numeric) > INFINITE
     if infinite or not np.isfinite(low + high):
         return Finding("NONFINITE", np.inf, f"the derivative is not finite: {sides}")
     apart = np.max([low - analytic, analytic - high, 0.0])
-    tolerance = part.settings.atol + part.settings.rtol * size
-    for allowance in (of_sums, inside_ops):
-        if not apart <= rounding + tolerance:
-            rounding += allowance(part, directions, right)
-    told, differs = max(abs(analytic), abs(numeric)), not apart <= rounding + tolerance
-    if not two_sided and (told <= rounding or (differs and told <= at_most(part, right))):
-        return Finding("VACUOUS")
-    if not differs:
-        if two_sided:
-            return Finding("KINK", 0.0, sides, kinked=True)
-        return Finding("OK", apart / size, rounding=rounding)
-    error = apart / size if np.isfinite(apart) else np.inf
-    return Finding("FAIL", error, sides, kinked=two_sided or _at_kink(right, left))
+    tolerance = settings.atol + settings.rtol * size
+    if not apart <= rounding + tolerance:
+        rounding += ROUNDINGS * _spread(alone, directions)
+    if apart <= rounding + tolerance and two_sided:
+        return Finding("KINK", 0.0, sides, kinked=True)
+    if max(abs(analytic), abs(numeric)) <= rounding:
+        return Finding("VACUOUS", note=TOO_SMALL if size > 0 else "")
+    if apart <= rounding + tolerance:
+        return Finding("OK", apart / size, PAST if np.any(doubt) else "")
+    return Finding("FAIL", apart / size if np.isfinite(apart) else np.inf, sides, kinked=two_sided)
 
 
-def _at_kink(right, left):
-    """Whether the tangents of some node differ on the two sides of a point."""
-    for order, tangent in right.tangents.items():
-        rounding = ROUNDINGS * EPS * largest(tangent) + 2 * largest(right.doubts.get(order, 0.0))
-        if largest(tangent + left.tangents[order]) > rounding:
-            return True
-    return False
+def _product(gradient, v):
+    """Gradient times direction, entry by entry. 0 times infinity is 0 here."""
+    return np.where((gradient == 0) | (v == 0), 0, gradient * v).ravel()
+
+
+def _spread(alone, directions):
+    """How far both sides move, entry by entry, where every number moves by a rounding or two."""
+    sides, u = [], alone.cotangent
+    for number in range(TRIES):
+        other = alone.moved(number)
+        parts = [_product(other.gradients[i], v) for i, v in directions.items()]
+        sides.append(np.concatenate([*parts, (u * other.push(directions)[0])[u != 0]]))
+    furthest = max(np.sum(abs(a - b)) for a, b in zip(sides, sides[1:]))
+    return furthest if np.isfinite(furthest) else 0.0
 
 
 # ------------------------------------------------------------------------------ all directions
 
 
-def look(part, tensors):
-    """{order: Finding} on the gradients by `tensors`, along a random direction of them together.
+def look(alone, i):
+    """The Finding on the gradient by the i-th argument of a node, along a random direction.
 
     A random direction misses a wrong entry with probability zero, so what is OK is OK at every
-    entry. Where it is not OK, parts are looked at: halves of the tensors, down to single ones. Then
-    only a kink leaves a doubt, since it widens the verdict, and the entries are split.
+    entry. Only a kink leaves a doubt, since it widens the verdict: then the entries are split.
     """
-    findings, looks = {x.order: [] for x in tensors}, part.settings.looks
-    every = [(x, np.argsort(np.ravel(x.data), kind="stable")) for x in tensors if x.size]
-    groups = [every] if every else []
-    for group in groups:  # it grows on the way
-        found = judge(part, _directions(part, group))
-        parts = _doubtful(part, group, found)
-        if len(group) > 1 or looks > 0:
-            groups += parts
-            looks -= len(group) == 1 and len(parts) > 0
-        elif parts:
-            note = f"; {len(group[0][1])} entries, most at kinks, were only compared together"
-            found, parts = found._replace(note=found.note + note), []
-        for x, entries in group if not parts else []:
-            findings[x.order].append(found._replace(entries=entries))
-    return {order: worst(found) for order, found in findings.items()}
+    values, looks = np.ravel(alone.node.args[i].data), alone.settings.looks
+    found, groups = [], [np.argsort(values, kind="stable")] if values.size else []
+    for entries in groups:  # it grows on the way
+        finding = judge(alone, _direction(alone, i, entries))._replace(entries=entries)
+        if finding.kinked and len(entries) > 1 and looks:
+            groups += _split(values[entries], entries)
+            looks -= 1
+            continue
+        if finding.kinked and len(entries) > 1:
+            note = f"; {len(entries)} entries, most at kinks, were only compared together"
+            finding = finding._replace(note=finding.note + note)
+        found.append(finding)
+    gravest = worst(found)
+    return _at_entry(alone, i, gravest) if gravest.verdict in FAILING else gravest
 
 
-def _doubtful(part, group, found):
-    """The parts of a group, [(tensor, entries)], of which its Finding does not tell enough."""
-    if len(group) > 1:
-        live = all(np.any(part.gradients[x.order]) for x, _ in group)
-        if live and found.verdict == "OK" and found.rounding <= TOLD:
-            return []
-        return [group[: len(group) // 2], group[len(group) // 2 :]]
-    ((x, entries),) = group
-    if not found.kinked or len(entries) == 1:
-        return []
-    return [[(x, some)] for some in _split(x, entries)]
-
-
-def _split(x, entries):
-    """Two parts of the entries of x, which are sorted by value: where kinks are likely, and others.
+def _split(values, entries):
+    """Two parts of entries, which are sorted by value: where kinks are likely, and others.
 
     Kinks are likely at 0 and where values tie. Where that tells nothing, the entries are halved.
     """
-    values = np.ravel(x.data)[entries]
     ties = np.diff(values) == 0
     likely = (values == 0) | np.append(ties, False) | np.append(False, ties)
     if np.any(likely) and not np.all(likely):
-        return entries[likely], entries[~likely]
+        return [entries[likely], entries[~likely]]
     return np.array_split(entries, 2)
 
 
-def _directions(part, group):
-    """A random direction of a group. If it has several tensors, each has the same part in it."""
-    directions = {}
-    for x, entries in group:
-        v = direction(part.settings.rng, x.data, part.gradients[x.order], entries)
-        own = without_sign(part.gradients, {x.order: v}) if len(group) > 1 else 1.0
-        directions[x.order] = v / (own or 1.0)
-    return directions
+def _direction(alone, i, entries):
+    """{i: a random direction of these entries, flat numbers}. Each counts alike, however small.
 
-
-def direction(rng, data, gradient, entries):
-    """A random direction of these entries (flat numbers). Each counts alike, however small.
-
-    Where the gradient is large, the direction is small: so the complex step is small beside tiny
-    entries of functions such as log. An entry does not move if the step is not small beside it.
+    But the step must be small beside each entry.
     """
+    gradient, data = alone.gradients[i], alone.node.args[i].data
     values, chosen = np.ravel(data)[entries], np.ravel(gradient)[entries]
     sizes = np.where(np.isfinite(chosen), abs(chosen), 0)
     mean = np.mean(sizes[sizes > 0]) if np.any(sizes) else 1.0
     weights = mean / np.where(sizes > 0, np.maximum(sizes, FAINT * mean), mean)
-    weights *= np.clip(1 / mean, SHORTEST, 1.0)
     least = np.min(abs(values), initial=np.inf, where=values != 0)  # beside it zeros move
-    weights[H * weights > BESIDE * np.where(values == 0, least, abs(values))] = 0
+    weights = np.minimum(weights, BESIDE / H * np.where(values == 0, least, abs(values)))
+    weights *= alone.settings.rng.uniform(0.5, 1.5, len(entries))
     v = np.zeros(gradient.size)
-    v[entries] = np.where(chosen < 0, -1.0, 1.0) * weights * rng.uniform(0.5, 1.5, len(entries))
-    return v.reshape(gradient.shape)
+    v[entries] = np.where(chosen < 0, -weights, weights)
+    return {i: v.reshape(gradient.shape)}
 
 
-def wrong_entry(part, x, found):
-    """(index, Finding) of the first entry of x whose derivative is wrong, given that on x."""
-    entries, half = np.sort(found.entries), None
-    while half is None or len(entries) > 1:
-        half = entries[: (len(entries) + 1) // 2]
-        alone = judge(part, _directions(part, [(x, half)]))
-        if alone.verdict in FAILING:
-            entries, found = half, alone
-        else:
-            entries = entries[len(half) :]
-    index = tuple(int(i) for i in np.unravel_index(entries[0], x.shape))
-    return index, found
+def _at_entry(alone, i, found):
+    """The Finding on the first wrong entry of the i-th argument, given that on several."""
+    entries = np.sort(found.entries)
+    while len(entries) > 1:
+        for half in np.array_split(entries, 2):
+            finding = judge(alone, _direction(alone, i, half))
+            if finding.verdict in FAILING:
+                break
+        else:  # only together they fail
+            break
+        entries, found = half, finding
+    index = tuple(map(int, np.unravel_index(entries[0], alone.node.args[i].shape)))
+    name, error = alone.node.op.names[i], f"relative difference {found.error:.2g}"
+    return found._replace(note=f"By {name}, entry {index}: {found.note}, {error}.")

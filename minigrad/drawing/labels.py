@@ -392,10 +392,14 @@ def verdicts(node):
         yield Row(f"grad ok: {passed:,} of {len(checks):,}", "ok")
     for result in [] if node.inside else checks:
         words, role = VERDICTS[result.verdict]
-        if result.verdict == "OK":  # errors below 1e-15 differ between processors
-            words += " < 1e-15" if result.error < 1e-15 else f" {result.error:.1e}"
+        words += f" {_told(result.error)}" if result.verdict == "OK" else ""
         yield Row(words, role)
         yield from _reasons(result) if result.wrong else ()
+
+
+def _told(error):
+    """An error as text. Errors below 1e-15 differ between processors."""
+    return "< 1e-15" if error < 1e-15 else f"{error:.1e}"
 
 
 def _reasons(result):
@@ -419,6 +423,7 @@ def tooltip(node):
     if node.inside:
         return "\n".join([node.title, f"output {shape}", *lines])
     for r in node.checks:
-        lines.append(f"gradient check: {r.op} {r.verdict}, error {r.error:.3g}. {r.note}".strip())
+        words = f"gradient check: {r.op} {r.verdict}, error {_told(r.error)}."
+        lines.append(f"{words} {r.note}".strip())
     made = node.kind if node.is_leaf else node.maker.name
     return joined("\n", node.path(), f"{made} {shape}", settings(node), *lines)

@@ -134,7 +134,7 @@ def test_ops_and_files_that_do_not_exist_are_named(what, message, capsys):
     [
         (
             lambda g, out, x: 2 * (g - g * out * out),
-            r"first derivatives: FAIL, tanh for x \(tests/check/test_check_command.py:\d+\)\n +input 0, entry \(0, 0\): "
+            r"first derivatives: FAIL, tanh for x \(tests/check/test_check_command.py:\d+\)\n +By x, entry \(0, 0\): "
             ".* Diagnosis: 2 times the numeric gradient",
         ),
         (lambda g, out, x: -g, r"first derivatives: FAIL, .*\n.* Diagnosis: no simple pattern"),
@@ -290,7 +290,7 @@ def test_a_right_op_without_samples_is_proved_on_shapes_that_go_wrong(prove, fil
         ),
         (
             define("cubed", "x", "np.sign(x)", x="0 * g"),
-            r"first derivatives: VACUOUS\n +both gradients are 0 at every entry",
+            r"first derivatives: VACUOUS\n +the gradients are 0 at every entry",
         ),
     ],
 )

@@ -263,7 +263,7 @@ def test_one_wrong_entry_among_10000_is_found_and_named(entry):
 
     wrong = op(cube, x=lambda g, out, x: 3 * g * x * x * scale(x))
     index = re.escape(str(divmod(entry, 100)))
-    with pytest.raises(GradcheckError, match=f"FAIL: input 0, entry {index}"):
+    with pytest.raises(GradcheckError, match=rf"FAIL: cube for x \(.*\): By x, entry {index}"):
         mg.gradcheck(wrong, positive_leaf(100, 100))
     assert mg.check_graph(np.sum(wrong(positive_leaf(100, 100)))).first_wrong.op == "cube"
 
@@ -272,6 +272,7 @@ def test_one_wrong_entry_among_10000_is_found_and_named(entry):
 
 
 PLANTED = {  # name: (forward, shapes, rules, (input, an entry) that gradcheck must name)
+    # without an entry: the rule is no linear function of the cotangent
     "scaled by 1.001": (
         cube,
         [(3, 2)],
@@ -287,13 +288,13 @@ PLANTED = {  # name: (forward, shapes, rules, (input, an entry) that gradcheck m
     "zero": (cube, [(3, 2)], {"x": lambda g, out, x: 0 * g}, (0, (0, 0))),
     "sign flipped": (cube, [(3, 2)], {"x": lambda g, out, x: -3 * g * x * x}, (0, (0, 0))),
     "factor lost": (cube, [(3, 2)], {"x": lambda g, out, x: g * x * x}, (0, (0, 0))),
-    "ignores g": (cube, [(3, 2)], {"x": lambda g, out, x: 3 * x * x}, (0, (0, 0))),
-    "squares g": (cube, [(3, 2)], {"x": lambda g, out, x: 3 * g * g * x * x}, (0, (0, 0))),
+    "ignores g": (cube, [(3, 2)], {"x": lambda g, out, x: 3 * x * x}, (0, None)),
+    "squares g": (cube, [(3, 2)], {"x": lambda g, out, x: 3 * g * g * x * x}, (0, None)),
     "a constant added": (
         cube,
         [(3, 2)],
         {"x": lambda g, out, x: 3 * g * x * x + 1e-4},
-        (0, (0, 0)),
+        (0, None),
     ),
     "nan": (cube, [(3, 2)], {"x": lambda g, out, x: g * np.nan}, (0, (0, 0))),
     "one entry wrong": (
@@ -364,11 +365,12 @@ def planted(request):
     )
 
 
-def test_gradcheck_names_input_and_entry_of_a_wrong_rule(planted):
+def test_gradcheck_names_rule_argument_and_entry_of_a_wrong_rule(planted):
     wrong, inputs, (i, entry) = planted
-    with pytest.raises(GradcheckError) as error:
+    name, place = wrong.op.names[i], r"\(tests/check/test_gradcheck.py:\d+\)"
+    told = rf"By {name}, entry {re.escape(str(entry))}: analytic " if entry else "The rule for x "
+    with pytest.raises(GradcheckError, match=rf"^FAIL: {wrong.op.name} for {name} {place}: {told}"):
         mg.gradcheck(wrong, inputs)
-    assert str(error.value).startswith(f"FAIL: input {i}, entry {entry}: analytic ")
 
 
 def test_gradcheck_finds_a_wrong_rule_inside_a_chain(planted):
@@ -501,11 +503,12 @@ def test_a_function_that_uses_its_own_leaves_and_not_its_inputs_is_refused():
     with (
         pytest.warns(UserWarning, match="float64"),
         pytest.raises(
-            GradcheckError, match=r"VACUOUS: func depends on Tensors of its own.*check_graph"
+            GradcheckError,
+            match=r"VACUOUS: the gradients are 0 .* func depends on Tensors of its own.*check_graph",
         ),
     ):
         mg.gradcheck(lambda *parameters: model(x.data).sum(), tuple(model.parameters()))
-    with pytest.raises(GradcheckError, match="VACUOUS: both gradients are 0"):
+    with pytest.raises(GradcheckError, match="VACUOUS: the gradients are 0"):
         mg.gradcheck(lambda x: model(0 * x).sum(), x)
 
 
@@ -534,7 +537,7 @@ def test_an_error_hidden_by_rounding_is_no_failure_and_no_pass(constant, scale):
         "VACUOUS",
     )
     if beside[wrong].verdict == "VACUOUS":
-        with pytest.raises(GradcheckError, match="VACUOUS: .* large constant"):
+        with pytest.raises(GradcheckError, match="VACUOUS: "):
             mg.gradcheck(lambda x: constant + scale * np.sum(wrong(x)), positive_leaf(3))
     assert (
         mg.check_graph(constant + scale * np.sum(wrong(positive_leaf(3)))).first_wrong.op == "cube"
@@ -662,7 +665,7 @@ NONFINITE = {  # name: (function, point, the message)
     "sqrt at 0": (
         np.sqrt,
         [1.0, 0.0],
-        r"input 0, entry \(1,\): the derivative is not finite: analytic -?inf",
+        r"By x, entry \(1,\): the derivative is not finite: analytic -?inf",
     ),
 }
 
@@ -735,7 +738,7 @@ def test_a_check_that_tests_nothing_does_not_pass(silent):
 
 def test_an_input_without_influence_beside_one_with_some_is_warned_of():
     with pytest.warns(
-        UserWarning, match=r"VACUOUS for inputs \[1, 3\]: both gradients are 0 at every entry"
+        UserWarning, match=r"VACUOUS for inputs \[1, 3\]: the gradients are 0 at every entry"
     ):
         assert mg.gradcheck(
             lambda x, y, z, w: x * z + F.relu(-y),
@@ -822,7 +825,7 @@ def test_a_valid_subgradient_at_a_kink_passes(name):
 def test_a_wrong_subgradient_at_a_kink_fails():
     wrong = op(lambda x: np.abs(x), x=lambda g, out, x: g * np.where(x == 0, 2.0, np.sign(x)))
     assert mg.gradcheck(wrong, mg.Tensor(np.array([0.5, -1.0]), True))
-    with pytest.raises(GradcheckError, match=r"FAIL: input 0, entry \(1,\)"):
+    with pytest.raises(GradcheckError, match=r"FAIL: .* for x .*: By x, entry \(1,\)"):
         mg.gradcheck(wrong, mg.Tensor(np.array([0.5, 0.0]), True))
 
 

@@ -16,7 +16,7 @@ samples = {
         "dropout(x, Tensor(np.array(True)), 0.2) | ()",
         "dropout(x.T, Tensor(mask), 0.2) | (3, 2)",
         "dropout(x, Tensor(np.zeros((0, 2), bool)), 0.2) | (0, 2)",
-    ],
+    ]
 }
 
 

@@ -84,7 +84,7 @@ samples |= {
         "np.clip(x, y, None); np.clip(x, None, y) | [[-2.0, -1.0, 3.0, 2.0]], [[0.1]]",
         "np.clip(x, y, y + 0.5) | apart(2, 3), shifted(2, 3)",
         "np.clip(2 * x, y, z) | apart(2, 3), shifted(3), [[0.42], [0.47]]",
-        "np.clip(x, y, z) | apart(2, 3), shifted(2, 3), [[0.33, 0.44, 0.55], [0.11, 0.22, 0.99]]",
+        "np.clip(x, y, z) | apart(2, 3), shifted(2, 3), [[0.33, 0.44, 0.66], [0.11, 0.22, 0.99]]",
         "np.clip(x.T, 0, 9) | apart(3, 2)",
         "np.clip(x, 5, 6) | apart(3) | zero",
         "np.clip(x, 0, 1) | apart(0, 2)",

@@ -8,14 +8,12 @@ from .case import apart, case, cases, drawn, positive, shifted, small, within
 
 regular = drawn("regular", lambda rng, shape: rng.standard_normal(shape) + 3 * np.eye(*shape[-2:]))
 above_1 = within(1.2, 3.0)
-SQUARE = "(3, 3); (2, 3, 3); (1, 1); (0, 2, 2)"
-RECTANGLES = "(3, 2); (2, 3); (2, 2, 2)"
 PAIRS = "(2, 3), (2, 3); (2, 1), (1, 3); (3,), (); (0,), (1,); (2, 1, 2), (2, 2)"
 
 
-def of_matrices(call, shapes=SQUARE, draw=regular):
-    """Samples of a call for matrices of these shapes, drawn by `draw`."""
-    return [case(call, draw(*eval(shape))) for shape in shapes.split("; ")]
+def square(call):
+    """Samples of a call for square matrices."""
+    return cases(f"{call} | (3, 3); (2, 3, 3); (1, 1); (0, 2, 2)", [regular])
 
 
 samples = {
@@ -45,40 +43,29 @@ samples = {
         "np.linalg.norm(x, axis=1) | (0, 2)",
     ],
     "solve_matrices": [
-        [
-            case("np.linalg.solve(x, y)", regular(*a), b)
-            for a, b in [
-                ((3, 3), (3,)),
-                ((3, 3), (3, 2)),
-                ((3, 3), (3, 3)),
-                ((2, 3, 3), (2, 3, 2)),
-                ((2, 3, 3), (3, 2)),
-                ((3, 3), (2, 3, 1)),
-                ((1, 1), (1,)),
-            ]
-        ],
-        case("np.linalg.solve(x, x.T)", regular(3, 3)),
-        case("np.linalg.solve(x.T[::-1], y[::2])", regular(2, 2), (4,)),
+        cases("np.linalg.solve(x, y) | (3, 3), (3,); (3, 3), (3, 2); (3, 3), (3, 3)", [regular]),
+        cases("np.linalg.solve(x, y) | (2, 3, 3), (2, 3, 2); (2, 3, 3), (3, 2)", [regular]),
+        cases("np.linalg.solve(x, y) | (3, 3), (2, 3, 1); (1, 1), (1,)", [regular]),
+        cases("np.linalg.solve(x, x.T) | (3, 3)", [regular]),
+        cases("np.linalg.solve(x.T[::-1], y[::2]) | (2, 2), (4,)", [regular]),
     ],
-    "inv": [of_matrices("np.linalg.inv(x)"), case("np.linalg.inv(x.T[::-1])", regular(2, 2))],
-    "det": [
-        of_matrices("np.linalg.det(x)"),
-    ],
+    "inv": [square("np.linalg.inv(x)"), cases("np.linalg.inv(x.T[::-1]) | (2, 2)", [regular])],
+    "det": square("np.linalg.det(x)"),
     "logabsdet": [
-        of_matrices("np.linalg.slogdet(x)[1]"),
+        square("np.linalg.slogdet(x)[1]"),
         "np.linalg.slogdet(x)[1] | [[1.0, 2.0], [3.0, -400.0]]",
     ],
-    "pinv": of_matrices("np.linalg.pinv(x)", RECTANGLES),
+    "pinv": cases("np.linalg.pinv(x) | (3, 2); (2, 3); (2, 2, 2)", [regular]),
     "lower_cholesky": [
-        of_matrices("np.linalg.cholesky(x @ x.swapaxes(-1, -2))"),
-        case("np.linalg.cholesky(x @ x.T, upper=True)", regular(3, 3)),
+        square("np.linalg.cholesky(x @ x.swapaxes(-1, -2))"),
+        cases("np.linalg.cholesky(x @ x.T, upper=True) | (3, 3)", [regular]),
     ],
     "eigh_in_one": [
-        of_matrices("np.linalg.eigh(x + x.swapaxes(-1, -2))[1]", "(3, 3); (2, 2, 2)"),
-        case("np.linalg.eigvalsh(x @ x.T)", regular(3, 3)),
+        cases("np.linalg.eigh(x + x.swapaxes(-1, -2))[1] | (3, 3); (2, 2, 2)", [regular]),
+        cases("np.linalg.eigvalsh(x @ x.T) | (3, 3)", [regular]),
     ],
     "svd_in_one": [
         [case(svd_in_one, shape) for shape in [(3, 2), (2, 3), (2, 2, 2)]],
-        case("np.linalg.svdvals(x)", (2, 3)),
+        "np.linalg.svdvals(x) | (2, 3)",
     ],
 }
