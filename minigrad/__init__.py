@@ -17,9 +17,11 @@ loss.py        the terms of a loss; anomaly.py: where the first nan arises
 nn/, optim/    modules and optimizers with PyTorch's arguments, state_dict keys and update rules;
                penalties; proximal steps
 state.py       the state of a whole training in one file; data.py: batches
+derivatives.py Jacobians and Hessians of functions
 check/         the proofs: numeric.py is the complex step, samples/ has calls of every op
 drawing/       the pictures, and the page that steps through the backward pass
 program/       a loss written out as NumPy, to read and to run
+foreign.py     arrays of other libraries, such as Dask's; parallel.py: a loss over chunks of data
 vocabulary/    NumPy's and PyTorch's other names, imported when they are first used
 """
 
@@ -30,35 +32,44 @@ from .tuning import tune
 
 tune()  # before graphs are made
 
-from . import data, functional, later, nn, optim
-from .anomaly import detect_anomaly
+from . import functional, later
 from .array import set_default_dtype
 from .engine import Tensor, grad
 from .graph import noise_leaves, replay, resample
-from .loss import terms
 from .modes import no_grad
-from .nn import sparsity, summary
 from .noise import Noise, frozen_noise, get_rng_state, manual_seed, sampling, set_rng_state
-from .state import load, save
 
 tensor = Tensor
 
 __version__ = "0.1.0"
 
-# Training needs neither proofs, pictures nor programs: they are imported when they are first used.
+# The rest is imported when it is first used: the engine, its ops and noise need none of it.
 if TYPE_CHECKING:
+    from . import data, foreign, nn, optim, parallel
+    from .anomaly import detect_anomaly
     from .check import check_graph, check_noise, expectation, gradcheck, gradgradcheck
     from .derivatives import hessian, hvp, jacobian, jvp, vjp
     from .drawing import draw, to_dot, to_html, to_text
+    from .loss import terms
+    from .nn import sparsity, summary
     from .program import compile, write_out
+    from .state import load, save
 
-_CHECK = ["check_graph", "check_noise", "expectation", "gradcheck", "gradgradcheck"]
-_LATER = dict.fromkeys(_CHECK, "check")
-_LATER |= dict.fromkeys(["draw", "to_dot", "to_html", "to_text"], "drawing")
-_LATER |= dict.fromkeys(["compile", "write_out"], "program")
-_LATER |= dict.fromkeys(["hessian", "hvp", "jacobian", "jvp", "vjp"], "derivatives")
+_MODULES = {"data", "foreign", "nn", "optim", "parallel"}
+_LATER = {
+    "anomaly": ["detect_anomaly"],
+    "check": ["check_graph", "check_noise", "expectation", "gradcheck", "gradgradcheck"],
+    "derivatives": ["hessian", "hvp", "jacobian", "jvp", "vjp"],
+    "drawing": ["draw", "to_dot", "to_html", "to_text"],
+    "loss": ["terms"],
+    "nn": ["sparsity", "summary"],
+    "program": ["compile", "write_out"],
+    "state": ["load", "save"],
+}
+_HOME = {name: module for module, names in _LATER.items() for name in names}
 
 __all__ = ["Tensor", "data", "functional", "grad", "nn", "no_grad", "optim", "tensor"]
+__all__ += ["foreign", "parallel"]
 __all__ += ["Noise", "frozen_noise", "manual_seed", "sampling", "get_rng_state", "set_rng_state"]
 __all__ += ["noise_leaves", "replay", "resample", "terms", "sparsity", "summary"]
 __all__ += ["detect_anomaly", "load", "save", "set_default_dtype"]
@@ -70,9 +81,11 @@ later.is_complete = True
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LATER:
+    if name in _MODULES:
+        return import_module(f".{name}", __name__)
+    if name not in _HOME:
         return later.attribute(__name__, name)
-    value = getattr(import_module(f".{_LATER[name]}", __name__), name)
+    value = getattr(import_module(f".{_HOME[name]}", __name__), name)
     globals()[name] = value
     return value
 
