@@ -146,7 +146,8 @@ def examine(func, inputs, nondet_tol=0, fast_mode=False, zero_allowed=False, **t
 
 def examine_second(func, inputs, grad_outputs=None, **settings):
     """The Finding of a check of second derivatives."""
-    inputs, outputs = _tuple(inputs), _outputs(func, _tuple(inputs))
+    inputs = tuple(_own(x) if isinstance(x, Tensor) else x for x in _tuple(inputs))
+    outputs = _outputs(func, inputs)
     if grad_outputs is None:
         rng = np.random.default_rng(1)
         grad_outputs = [rng.standard_normal(y.shape) for y in outputs if y.requires_grad]
@@ -174,7 +175,8 @@ def _gradients(outputs, inputs, cotangents, create_graph):
 
 def _own(x):
     """A copy of an input, in float64 if it requires a gradient."""
-    return Tensor(x.data, x.requires_grad, dtype=np.float64 if x.requires_grad else None)
+    entries = x._entries("gradcheck")
+    return Tensor(entries, x.requires_grad, dtype=np.float64 if x.requires_grad else None)
 
 
 def _outputs(func, arguments):
