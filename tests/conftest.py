@@ -4,6 +4,7 @@
 its seed fails. `pytest --golden` writes the DOT texts in tests/drawing/golden anew.
 """
 
+import functools
 import gc
 import os
 import warnings
@@ -54,6 +55,7 @@ def pytest_configure(config):
             [*np.atleast_1d(seed).tolist(), n] if isinstance(seed, (*whole, list)) else seed
         )
 
+    @functools.wraps(manual_seed)
     def other_manual_seed(seed):
         is_seed = isinstance(seed, whole) and not isinstance(seed, bool) and seed >= 0
         manual_seed(int(seed) + (n << 64) if is_seed else seed)

@@ -18,6 +18,7 @@ from minigrad.functional import arrays
 x, y = normal(3, 4), normal(4, 3).T.copy()
 q, w = normal(2, 3, 4), normal(5, 2)
 keep, other = y > 0, y < 0.5
+pair = np.array([True, False])[:, None, None]
 floats = np.where(keep[:, :3], 0.0, -np.inf)
 closed = np.array([[True, False, True], [False] * 3, [False, True, True]])  # row 1 sees nothing
 labels = np.array([1, 0, 3])
@@ -28,7 +29,7 @@ CALLS = [
     (F.dropout, lambda m: F.dropout(x, 0.25, True, mask=m), keep, other),
     (F.dropout, lambda m: F.dropout(x, 0.25, True, mask=m), keep * 1.0, other * 1.0),
     (F.dropout1d, lambda m: F.dropout1d(q, 0.25, True, mask=m), keep[:2, :3, None], other[:2, :3, None]),
-    (F.dropout2d, lambda m: F.dropout2d(q[None], 0.2, True, mask=m), keep[0, :2, None, None], keep[1, :2, None, None]),
+    (F.dropout2d, lambda m: F.dropout2d(q[None], 0.2, True, mask=m), pair, ~pair),
     (F.drop_path, lambda m: F.drop_path(x, 0.2, True, mask=m), keep[:, :1], other[:, 1:2]),
     (F.drop_connect, lambda m: F.drop_connect(x, 0.2, True, mask=m), keep, other),
     (F.alpha_dropout, lambda m: F.alpha_dropout(x, 0.2, True, mask=m), keep, other),
