@@ -25,6 +25,7 @@ BESIDE = 2.0**-30  # a step is small beside a number if it is less than this par
 LARGER = 2.0**355  # so much larger, a step h x is not 0 for an x of 1e-300, and still small
 # The step of a difference, relative to what it moves: the cube root of the rounding of a number.
 STEP = 2.0**-17
+FEW = 8  # one difference of so many may be upset by a kink
 JUMP = 1e-6  # by so much of its size a value moves only where the function jumps
 
 
@@ -38,6 +39,7 @@ def tangent(node, directions, step=STEP, plain=False):
     args = list(map(data_of, node.args))
     for i, v in directions.items():
         args[i] = lifted(args[i], v)
+        args[i] = args[i] if is_ours(node.op) else args[i].view(Lifted)
     value = None if plain else _complex(node.op.forward, args)
     if value is None:
         return difference(node, directions, step)
@@ -56,6 +58,38 @@ def lifted(data, v):
     value = np.array(data, complex)
     value.imag = H * v
     return value
+
+
+class Lifted(np.ndarray):
+    """A complex array on which np.abs and np.sign are analytic, as functions of real numbers are.
+
+    Of complex numbers NumPy takes the modulus, whose imaginary part is 0.
+    """
+
+    def __array_ufunc__(self, ufunc, method, *inputs, out=(), **settings):
+        plain, into = ([np.asarray(x) if isinstance(x, Lifted) else x for x in xs]
+                       for xs in (inputs, out))  # fmt: skip
+        if out:
+            settings["out"] = tuple(into)
+        if ufunc in ANALYTIC and not settings:
+            found = ANALYTIC[ufunc](*plain)
+        else:
+            found = getattr(ufunc, method)(*plain, **settings)
+        if out or not is_array(found) or found.dtype.kind != "c":
+            return out[0] if out else found
+        return np.asarray(found).view(Lifted)
+
+
+def _by_side(x):
+    """|x| as x or -x, by the sign of the real part."""
+    return np.maximum(x, -x) if x.dtype.kind == "c" else np.absolute(x)
+
+
+def _signs(x):
+    return np.sign(np.real(x)).astype(x.dtype)
+
+
+ANALYTIC = {np.absolute: _by_side, np.fabs: _by_side, np.sign: _signs}
 
 
 def _complex(forward, args):
@@ -100,10 +134,11 @@ def is_ours(op):
 
 
 def is_analytic(node):
-    """Whether the complex step of a node is what a difference gives: not of |x|^2 or sqrt(x^2).
+    """Whether the complex step of a node is what a difference gives, as it is not of x times its
+    conjugate.
 
     Each entry moves by a part of itself, so that the step is small beside it. Kinks nearby may
-    upset some of the differences. Entries that are exactly 0 move apart from others, both ways.
+    upset a few of the differences. Entries that are exactly 0 move apart from others, both ways.
     """
     rng, ways = np.random.default_rng(0), {}
     for i, a in enumerate(node.args):
@@ -112,7 +147,7 @@ def is_analytic(node):
     ahead = {i: way * (node.args[i].data == 0) for i, way in ways.items()}
     back = {i: -way for i, way in ahead.items()}
     near, *at_0 = (_agree(node, directions) for directions in (ways, ahead, back))
-    return 2 * np.sum(near) >= near.size and all(map(np.all, at_0))
+    return FEW * np.sum(~near) <= near.size and all(map(np.all, at_0))
 
 
 def _agree(node, directions):
@@ -120,6 +155,7 @@ def _agree(node, directions):
     plain, doubt = difference(node, directions)
     found = tangent(node, {i: LARGER * v for i, v in directions.items()})[0] / LARGER
     told = (plain == 0) | (4 * doubt < abs(plain))  # not where the function jumps
+    told &= (plain != 0) | (found != 0)  # nor where all says 0
     return (abs(found - plain) <= 4 * doubt + 1e-7 * abs(plain))[told]
 
 

@@ -47,6 +47,7 @@ class Finding(NamedTuple):
     note: str = ""  # what was seen, where it is not simply right
     rule: str = ""  # which rule is wrong: "tanh for x (minigrad/ops/elementwise.py:140)"
     kinked: bool = False
+    loose: bool = False  # right only by what rounding does inside the op
     entries: np.ndarray | None = None  # that were compared, as flat numbers
 
 
@@ -158,14 +159,15 @@ def judge(alone, directions):
         return Finding("NONFINITE", np.inf, f"the derivative is not finite: {sides}")
     apart = np.max([low - analytic, analytic - high, 0.0])
     tolerance = settings.atol + settings.rtol * size
-    if not apart <= rounding + tolerance:
+    loose = not apart <= rounding + tolerance
+    if loose:
         rounding += ROUNDINGS * _spread(alone, directions)
     if apart <= rounding + tolerance and two_sided:
         return Finding("KINK", 0.0, sides, kinked=True)
     if max(abs(analytic), abs(numeric)) <= rounding:
         return Finding("VACUOUS", note=TOO_SMALL if size > 0 else "")
     if apart <= rounding + tolerance:
-        return Finding("OK", apart / size, PAST if np.any(doubt) else "")
+        return Finding("OK", apart / size, PAST if np.any(doubt) else "", loose=loose)
     return Finding("FAIL", apart / size if np.isfinite(apart) else np.inf, sides, kinked=two_sided)
 
 
@@ -192,13 +194,14 @@ def look(alone, i):
     """The Finding on the gradient by the i-th argument of a node, along a random direction.
 
     A random direction misses a wrong entry with probability zero, so what is OK is OK at every
-    entry. Only a kink leaves a doubt, since it widens the verdict: then the entries are split.
+    entry. Kinks, and rounding inside the op, leave a doubt, since they widen the verdict: then the
+    entries are split.
     """
     values, looks = np.ravel(alone.node.args[i].data), alone.settings.looks
     found, groups = [], [np.argsort(values, kind="stable")] if values.size else []
     for entries in groups:  # it grows on the way
         finding = judge(alone, _direction(alone, i, entries))._replace(entries=entries)
-        if finding.kinked and len(entries) > 1 and looks:
+        if (finding.kinked or finding.loose) and len(entries) > 1 and looks:
             groups += _split(values[entries], entries)
             looks -= 1
             continue

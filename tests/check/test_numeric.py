@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from helpers import positive_leaf
+from helpers import normal_leaf, positive_leaf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -166,9 +166,9 @@ def test_every_op_takes_complex_numbers_as_the_analytic_function_that_it_is():
 
 
 NOT_ANALYTIC = {  # functions whose complex step means nothing: (f, its derivative)
-    "|x|": (np.abs, np.sign),
-    "|x|^2 + x": (lambda x: np.abs(x) ** 2 + x, lambda x: 2 * x + 1),
-    "x + 1e-6 |x|": (lambda x: x + 1e-6 * np.abs(x), lambda x: 1 + 1e-6 * np.sign(x)),
+    "x conj(x)": (lambda x: x * np.conj(x), lambda x: 2 * x),
+    "Re(x) x": (lambda x: np.real(x) * x, lambda x: 2 * x),
+    "x + 1e-6 Re(x)": (lambda x: x + 1e-6 * np.real(x), lambda x: 1 + 1e-6 + 0 * x),
     "conjugate": (np.conj, lambda x: 1 + 0 * x),
     "x times its conjugate": (lambda x: x * np.conj(x), lambda x: 2 * x),
     "the real part": (lambda x: np.sin(x) * np.real(x), lambda x: np.cos(x) * x + np.sin(x)),
@@ -189,6 +189,42 @@ def test_an_op_that_is_not_analytic_is_passed_by_a_difference_and_named(name):
     assert mg.gradcheck(right, x)
     assert mg.check_graph(np.sum(np.sin(wrong(np.exp(x))))).first_wrong.op == "<lambda>"
     assert not mg.gradcheck(wrong, x, raise_exception=False)
+
+
+def huber(x):
+    return np.where(np.abs(x) < 1, x * x / 2, np.abs(x) - 0.5)
+
+
+def soft_threshold(x):
+    return np.sign(x) * np.maximum(np.abs(x) - 0.5, 0)
+
+
+def softsign(x):
+    size = abs(x)
+    size += 1
+    return x / size
+
+
+@pytest.mark.parametrize(
+    "forward, right, wrong",
+    [
+        (huber, lambda x: np.clip(x, -1, 1), lambda x: np.where(np.abs(x) < 1, x, 0)),
+        (soft_threshold, lambda x: np.abs(x) > 0.5, lambda x: np.abs(x) > 0),
+        (softsign, lambda x: 1 / (1 + np.abs(x)) ** 2, lambda x: 1 / (1 + np.abs(x))),
+    ],
+)
+def test_absolute_values_and_signs_in_an_op_of_a_user_are_those_of_real_numbers(
+    forward, right, wrong
+):
+    rules = {"right": lambda g, out, x: g * right(x), "wrong": lambda g, out, x: g * wrong(x)}
+    for seed in range(10):
+        x = normal_leaf(5, 4, seed=seed)
+        x.data[:2] = 0  # there the sizes of complex numbers tell nothing
+        x.data[2] = [0.3, 1.5, -0.7, -1.5]
+        assert mg.gradcheck(op(lambda x: forward(x), x=rules["right"]), x)
+        assert not mg.gradcheck(
+            op(lambda x: forward(x), x=rules["wrong"]), x, raise_exception=False
+        )
 
 
 def test_a_difference_has_two_sides_too():
