@@ -142,7 +142,7 @@ def extreme(rng):
     functions = [
         lambda: np.log(F.softmax(far)),
         lambda: np.log(F.sigmoid(far)),
-        lambda: np.sqrt(np.exp(-abs(far))),
+        lambda: np.sqrt(np.exp(-np.minimum(abs(far), 700))),
         lambda: np.sqrt(x * x),
         lambda: np.sqrt(abs(x)) * far,
         lambda: np.std(x, axis=1) + np.sum(x, axis=1),

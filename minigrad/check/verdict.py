@@ -23,6 +23,7 @@ HASH = 0x9E3779B97F4A7C15  # odd, of no pattern
 INFINITE = 2.0**180  # as which a root at 0 comes out: the root of 1 / H is 2^200
 # Of the mean gradient: in a direction that gives all entries one weight, smaller ones count less.
 FAINT = 2.0**-14
+MANY = 64  # entries in which rounding may hide a wrong one. Of fewer, some tries say too little
 LOOKS = 16  # times that entries are split, where there are kinks
 
 PAST = "By a plain difference: its forward takes no complex numbers here."
@@ -201,7 +202,7 @@ def look(alone, i):
     found, groups = [], [np.argsort(values, kind="stable")] if values.size else []
     for entries in groups:  # it grows on the way
         finding = judge(alone, _direction(alone, i, entries))._replace(entries=entries)
-        if (finding.kinked or finding.loose) and len(entries) > 1 and looks:
+        if len(entries) > (1 if finding.kinked else MANY if finding.loose else np.inf) and looks:
             groups += _split(values[entries], entries)
             looks -= 1
             continue
