@@ -17,7 +17,9 @@ from .reports import Report, Row, progress
 from .rules import alike, check_node, ruled_nodes
 from .verdict import FAILING, TOO_SMALL, Finding, Settings, ruled
 
-COMPOSED = "At a kink on the way: of valid subgradients the composition need not be one."
+COMPOSED = (
+    "There is a kink on the way. Each rule gives a valid subgradient; together they need not."
+)
 UNTOLD = "A node on the way is too small to tell from rounding."
 ENGINE = "Every rule on the way is right, so the engine's own work is wrong: sums or broadcasts."
 
@@ -42,7 +44,7 @@ def check(what, steps, outputs, leaves, settings):
     except Exception:
         if not set(FAILING) & set(verdicts.values()):
             raise  # else a rule is to blame that the engine cannot take either
-        return findings | {leaf.order: Finding("AFFECTED", np.inf) for leaf in leaves}
+        return findings | {leaf.order: Finding("AFFECTED", np.nan) for leaf in leaves}
     for leaf, x, g in zip(leaves, own, given):
         findings[leaf.order] = compared(g, gradients[x.order], on_way[x.order])
     return findings
@@ -76,7 +78,7 @@ def by_rules(steps, seeds, leaves, verdicts):
 def compared(given, right, on_way):
     """The Finding on a leaf, whose gradient backward gave: `right` is added up by hand."""
     if set(FAILING) & on_way:
-        return Finding("AFFECTED", np.inf)
+        return Finding("AFFECTED", np.nan)
     if not np.all(np.isfinite(given)):
         return Finding("NONFINITE", np.inf, "its gradient is not finite")
     error = largest(given - right) / (largest(right) or 1.0)

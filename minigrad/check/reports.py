@@ -83,6 +83,8 @@ class Report(Table):
 
 def shown(error):
     """An error as reports print it: below 1e-15 it differs from one processor to another."""
+    if np.isnan(error):  # of a leaf behind a wrong rule
+        return "-"
     return f"{error:.1e}" if not 0 < error < 1e-15 else "< 1e-15"
 
 

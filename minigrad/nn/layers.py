@@ -10,6 +10,7 @@ import numpy as np
 from .. import functional as F
 from ..engine import Tensor
 from ..functional.checks import check_divides, each
+from ..registry import OTHER_NAMES
 from ..types import Ints, Operand, P
 from .module import Layer, Module
 
@@ -56,6 +57,9 @@ def layer_of(function, name, settings, doc, base=Function):
 
     def init(self, *values, **keywords):
         keywords.pop("inplace", None)  # PyTorch's way to save memory: the numbers are the same
+        for own, theirs in OTHER_NAMES.items():
+            if theirs in keywords and own in expected.parameters:
+                keywords[own] = keywords.pop(theirs)
         try:
             bound = expected.bind(self, *values, **keywords)
         except TypeError as error:

@@ -17,7 +17,8 @@ from minigrad.functional import arrays
 
 x, y = normal(3, 4), normal(4, 3).T.copy()
 q, w = normal(2, 3, 4), normal(5, 2)
-keep, other = y > 0, y < 0.5
+numbers = np.arange(12).reshape(3, 4)
+keep, other = numbers % 3 > 0, numbers % 2 == 0
 pair = np.array([True, False])[:, None, None]
 floats = np.where(keep[:, :3], 0.0, -np.inf)
 closed = np.array([[True, False, True], [False] * 3, [False, True, True]])  # row 1 sees nothing

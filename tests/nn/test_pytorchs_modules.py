@@ -222,3 +222,11 @@ def test_losses_are_one_node_in_reports_and_pictures():
 def test_errors_name_the_function(call, message):
     with pytest.raises(ValueError, match=message):
         call(leaf([[0.5, -2.0, 3.0], [1.0, 2.0, 0.1]]))
+
+
+def test_layers_take_dim_for_axis():
+    x = normal(2, 3)
+    for layer, other in (nn.Softmax(dim=0), nn.Softmax(0)), (nn.LogSoftmax(dim=1), nn.LogSoftmax(1)):
+        assert np.array_equal(layer(x), other(x)) and repr(layer) == repr(other)
+    with pytest.raises(TypeError, match="Softmax: "):
+        nn.Softmax(dims=1)
