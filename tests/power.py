@@ -22,6 +22,7 @@ import minigrad as mg
 from minigrad import functional as F
 from minigrad import nn, registry
 from minigrad.array import data_of
+from minigrad.graph import nodes
 from minigrad.registry import op
 
 # ------------------------------------------------------------------------------------- right graphs
@@ -177,7 +178,9 @@ def false_alarms(count, seed=0):
         mg.manual_seed(i)
         with np.errstate(all="ignore"):
             loss = kind(np.random.default_rng([seed, i]))
-            if not np.all(np.isfinite(loss.data)):
+            leaves = [x for x in nodes(loss) if x.is_leaf and x.requires_grad]
+            gradients = mg.grad(loss, leaves, retain_graph=True)
+            if not all(np.all(np.isfinite(x.data)) for x in (loss, *gradients)):
                 continue
             report = mg.check_graph(loss, seed=i)
         row = table[kind.__name__]

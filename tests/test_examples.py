@@ -199,7 +199,10 @@ def test_the_commands_of_the_readme_are_one_line_each_and_ci_runs_the_tests():
     )
 
 
-@pytest.mark.parametrize("page", sorted(ROOT.glob("**/README.md")), ids=lambda p: p.parent.name)
+PAGES = [ROOT / "README.md", *sorted((ROOT / "examples").rglob("README.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parent.name)
 def test_links_of_a_page_lead_to_files_and_headings(page):
     text = page.read_text(encoding="utf-8")
     links = re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", text)
@@ -261,10 +264,25 @@ def test_every_script_runs_and_writes_its_pictures(tmp_path):
             assert (tmp_path / name / picture).stat().st_size > 20_000
 
 
+@pytest.mark.parametrize("option", ["--plan", "--quick"])
+def test_the_example_of_large_data_runs(option, tmp_path):
+    if option == "--quick":
+        pytest.importorskip("distributed", reason="larger_than_memory.py needs Dask")
+    command = [sys.executable, str(ROOT / "examples" / "larger_than_memory.py"), option, "--kill"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "MPLBACKEND": "Agg"}
+    settings = {"cwd": tmp_path, "capture_output": True, "text": True, "env": environment}
+    done = subprocess.run(command, **settings)
+    assert done.returncode == 0, done.stderr
+    if option == "--plan":
+        assert "40 chunks of 26 MB on 2 workers" in done.stdout
+    else:
+        assert "Restarting worker" in done.stderr and "larger_than_memory.png" in done.stdout
+
+
 def test_the_table_of_examples_names_every_study():
     section = EXAMPLES[: EXAMPLES.index("## What regularization does")]
     rows = re.findall(r"^\| `(\w+)\.py` \|", section, re.M)
-    assert sorted(rows) == sorted(SCRIPTS)
+    assert sorted(rows) == sorted([*SCRIPTS, "larger_than_memory"])
 
 
 def test_every_method_of_the_main_job_is_in_its_table(script):

@@ -226,7 +226,10 @@ def test_errors_name_the_function(call, message):
 
 def test_layers_take_dim_for_axis():
     x = normal(2, 3)
-    for layer, other in (nn.Softmax(dim=0), nn.Softmax(0)), (nn.LogSoftmax(dim=1), nn.LogSoftmax(1)):
+    for layer, other in (
+        (nn.Softmax(dim=0), nn.Softmax(0)),
+        (nn.LogSoftmax(dim=1), nn.LogSoftmax(1)),
+    ):
         assert np.array_equal(layer(x), other(x)) and repr(layer) == repr(other)
     with pytest.raises(TypeError, match="Softmax: "):
         nn.Softmax(dims=1)
