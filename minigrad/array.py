@@ -46,7 +46,7 @@ def as_array(data, dtype=None):
         data._leave("Tensor(t)", "t.detach() leaves the graph")
         data = data.data
     try:
-        array = asanyarray(data)
+        array = data if type(data) is np.ndarray else asanyarray(data)
     except ValueError as error:
         raise ValueError(
             f"Tensor: the nested lists do not make a rectangular array ({error})."
@@ -54,10 +54,10 @@ def as_array(data, dtype=None):
     if array.dtype.kind not in "fiub" or (dtype is not None and np.dtype(dtype).kind == "c"):
         given = f"{type(data).__name__} of dtype {array.dtype}"
         raise TypeError(f"Tensor: real numbers are needed, got {given}.")
-    is_typed = dtype is not None or isinstance(data, np.generic) or is_array(data)
+    is_typed = dtype is not None or isinstance(data, (np.ndarray, np.generic)) or is_foreign(data)
     if not is_typed and array.dtype == np.float64:
         dtype = default_dtype
-    if is_foreign(array):
+    if array is data and is_foreign(array):
         if array.size != array.size:  # nan
             raise errors.unknown_shape(array)
         return array if dtype is None else array.astype(dtype)
