@@ -1,15 +1,20 @@
 """Data: batches of arrays, in an order that a checkpoint can go on with."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from . import later
 from .array import data_of
 from .noise import stream
 from .state import require_same
 from .types import Operand
 
 __all__ = ["Batches"]
+
+if not TYPE_CHECKING:  # else every name would seem to exist
+    __getattr__ = later.names_of(__name__)
 
 
 class Batches:

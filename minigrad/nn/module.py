@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
-from .. import array
+from .. import array, later
 from ..array import data_of
 from ..blocks import Block
 from ..changes import mark_changed
@@ -133,6 +133,11 @@ class Module(metaclass=ModuleClass):
             return out
         finally:
             _set_scope(outer)
+
+    if not TYPE_CHECKING:  # an editor is to know what is there
+
+        def __getattr__(self, name):
+            return later.attribute(type(self).__name__, name)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The result of the module. Each subclass defines this method."""

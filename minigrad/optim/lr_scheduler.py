@@ -5,8 +5,13 @@ that is a function of the step needs none of them: see minigrad.optim.schedules.
 """
 
 import math
+from typing import TYPE_CHECKING
 
+from .. import later
 from ..state import require_same
+
+if not TYPE_CHECKING:  # else every name would seem to exist
+    __getattr__ = later.names_of(__name__)
 
 
 class Scheduler:

@@ -231,7 +231,18 @@ BATCHES = "write mg.data.Batches(x, y, batch_size=32)"
 NO_DEVICE = "minigrad computes on the CPU: leave devices out; t.astype(dtype) casts"
 ADVICE = dict.fromkeys(("to", "cuda", "device", "backends", "DataParallel"), NO_DEVICE) | {
     "DataLoader": BATCHES,
+    "TensorDataset": BATCHES,
     "utils": BATCHES,
+    "add_module": "write setattr(module, name, layer)",
+    "register_parameter": "write module.name = nn.Parameter(...)",
+    "double": "pass dtype=np.float64 to the layers",
+    "grad_fn": "t.op made this tensor, from t.args",
+    "register_hook": "t.retain_grad() keeps a gradient; a module has register_forward_hook",
+    "init": "pass init= to the layer, or write to layer.weight.data[...]",
+    "one_hot": "write np.eye(classes)[labels]",
+    "inference_mode": "write mg.no_grad()",
+    "set_grad_enabled": "write mg.no_grad()",
+    "OneCycleLR": "pass a function of the step as lr, such as optim.cosine(lr, steps, warmup)",
     "nn.utils": "write optim.clip_grad_norm_(parameters, max_norm)",
     "nn.functional": "import minigrad.functional as F",
     "autograd": "write mg.grad, mg.jacobian, mg.hessian, mg.hvp, mg.vjp or mg.jvp",

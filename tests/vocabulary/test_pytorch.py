@@ -289,3 +289,20 @@ def test_a_page_of_pytorch_runs_with_its_imports_changed():
 def test_the_page_prints_the_same_in_pytorch():
     pytest.importorskip("torch")
     close(printed(page.PAGE), page.PYTORCHS, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "owner, name, advice",
+    [
+        (nn.Linear(1, 1), "to", "on the CPU"),
+        (nn.Linear(1, 1), "add_module", "setattr"),
+        (nn, "init", "init= to the layer"),
+        (mg.data, "DataLoader", "Batches"),
+        (optim.lr_scheduler, "OneCycleLR", "optim.cosine"),
+        (mg, "inference_mode", "no_grad"),
+    ],
+)
+def test_names_that_do_not_exist_say_what_to_write(owner, name, advice):
+    with pytest.raises(AttributeError, match=f"{name}'.*{advice}"):
+        getattr(owner, name)
+    assert not hasattr(owner, "no_such_name")
