@@ -38,7 +38,8 @@ CALLS = {
         "np.power.outer(np.abs(x), y) | (2,), (2, 1)",
     ],
     "keywords of reductions": [
-        cases("np.sum(x, axis=a, where=x > 0); np.prod(x, axis=a, where=x > 0) | (2, 3)", a=AXES),
+        cases("np.sum(x, axis=a, where=x > 0) | (2, 3)", a=AXES),
+        cases("np.prod(x, axis=a, where=x > 0) | [[0.5, -0.7, 1.2], [-0.4, 0.9, 0.3]]", a=AXES),
         cases("np.sum(x, axis=a, initial=2.0) | (2, 3)", a=AXES),
         cases("np.max(x, axis=a, initial=0.1) | [[-0.3, 0.5, 0.2], [0.4, -0.2, 0.0]]", a=AXES),
         "np.min(x, where=x > 0, initial=3.0, axis=1); np.prod(x, initial=3.0) | (2, 3)",
