@@ -552,7 +552,7 @@ class Sequential(Module):
 
     def _add(self, name, module):
         require_function("Sequential", name, module)
-        if hasattr(self, name):
+        if name in vars(self) or hasattr(type(self), name):
             raise ValueError(f"Sequential: every Sequential has a {name!r}. Rename the module.")
         setattr(self, name, module)
         self._order = (*self._order, name)
