@@ -5,7 +5,7 @@
 
 A gradient step jumps over 0. A *proximal* step reaches it (step 7 of examples/from_scratch): it
 replaces v by prox(v, t), the w that makes (sum of (w - v)^2) / 2 + t * penalty smallest. Here the
-penalty is without its c: the c is part of t.
+penalty is without its c: the c is part of t, here and in the prox. In `group_rule` it is given.
 
 1. Write `l1_prox`. Each entry is alone: look for the best number w for a number v. For w > 0 the
    slope of (w - v)^2 / 2 + t * |w| is w - v + t. For which w is it 0? For which v is this w > 0?
@@ -45,6 +45,7 @@ def group_prox(v, t):
     return ...
 
 
+# A penalty takes any number of weights, so its rule returns a list. Leave all below as it is.
 @penalty(prox={"c": l1_prox}, w=lambda g, out, c, *w: [g * c * np.sign(each) for each in w])
 def my_l1(c, *w):
     return c * sum(np.sum(np.sqrt(each * each)) for each in w)

@@ -49,14 +49,14 @@ RULES = [  # function, rule, whether it is right
     (softmax, lambda g, out, x: out * (1 - out) * g, False),
     (softmax, lambda g, out, x: 0 * g, False),
 ]
-OPS = [(Op(f"rule {i}", f, ["x"], {"x": rule}), yes) for i, (f, rule, yes) in enumerate(RULES)]
+OPS = [(Op(f"RULES[{i}]", f, ["x"], {"x": rule}), yes) for i, (f, rule, yes) in enumerate(RULES)]
 
 
 def my_checker(x):
     for op, yes in OPS:
         if is_right(op, x.data) != yes:
             told = "refuses a right rule" if yes else "passes a wrong rule"
-            raise ValueError(f"is_right {told}: {op.name} of RULES")
+            raise ValueError(f"is_right {told}: {op.name}")
     return x * x
 
 

@@ -87,7 +87,7 @@ class Tensor:
 add = Op(np.add, x=lambda g, out, x, y: g, y=lambda g, out, x, y: g)
 multiply = Op(np.multiply, x=lambda g, out, x, y: g * y, y=lambda g, out, x, y: g * x)
 exp = Op(np.exp, x=lambda g, out, x: g * out)  # a new op is one line
-Tensor.__add__ = lambda x, y: add(x, y)  # Python makes methods of functions only, not of an Op
+Tensor.__add__ = lambda x, y: add(x, y)  # a method: Python gives it x. An Op gets y alone
 Tensor.__mul__ = lambda x, y: multiply(x, y)
 Tensor.exp = lambda x: exp(x)
 
@@ -99,7 +99,7 @@ x, w = Tensor(0.5), Tensor(1.5)
 their_x, their_w = (mg.Tensor(leaf.data, requires_grad=True, dtype=float) for leaf in (x, w))
 y, their_y = x * w, their_x * their_w
 loss, their_loss = y + y.exp(), their_y + their_y.exp()
-program, their_program = reversed(loss.backward()), graph.nodes(their_loss)  # the oldest first
+program, their_program = reversed(loss.backward()), graph.nodes(their_loss)  # oldest first
 their_loss.backward()
 
 names = {}

@@ -267,7 +267,7 @@ def _law(layer, level):
     below = upto - counts / n
     most, least = law.cdf(x + rounding), law.cdf(np.nextafter(x - rounding, -np.inf))
     expected = np.append(np.minimum(upto, most), np.maximum(below, least))
-    m, v = values.mean(dtype=float), np.square(values - law.mean, dtype=float).mean()
+    m, v = values.mean(dtype=float), values.var(dtype=float)
     hint = f"the mean drawn is {m:.3g}, of its law {law.mean:.3g}{_mistake('rate', m, keep)}; "
     hint += f"the variance drawn is {v:.3g}, of its law {law.variance:.3g}"
     hint += _mistake("variance", v, law.variance)
