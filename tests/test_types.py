@@ -130,7 +130,7 @@ def test_help_of_tensor_is_short_and_true():
 def test_pdoc_draws_a_site(tmp_path):
     pytest.importorskip("pdoc")
     others = [name for name in MODULES if name.partition(".")[2] not in mg.__all__]
-    python("-W", "error", "-m", "pdoc", "-t", ROOT / "docs", "-o", tmp_path, *others)
+    python("-W", "error", "-m", "pdoc", "-t", ROOT / ".ci" / "pdoc", "-o", tmp_path, *others)
     for name, of in ("nn", "MultiheadAttention"), ("functional", "cross_entropy"), ("ops", "erf"):
         assert f'id="{of}"' in (tmp_path / "minigrad" / f"{name}.html").read_text("utf-8")
     assert "pre-wrap" in (tmp_path / "minigrad.html").read_text("utf-8")
