@@ -102,11 +102,8 @@ def noise_leaves(root: Tensor) -> list[Noise]:
     >>> mg.noise_leaves(y)[0].distribution
     Bernoulli(keep=0.75)
     """
-    return [
-        node
-        for node in program("noise_leaves", root, reads_entries=False)
-        if isinstance(node, Noise)
-    ]
+    graph = program("noise_leaves", root, reads_entries=False)
+    return [node for node in graph if isinstance(node, Noise)]
 
 
 def copy(nodes, dtype=np.float64, values=None):

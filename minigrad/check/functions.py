@@ -146,7 +146,10 @@ def examine(func, inputs, nondet_tol=0, fast_mode=False, zero_allowed=False, **t
 
 def examine_second(func, inputs, grad_outputs=None, **settings):
     """The Finding of a check of second derivatives."""
-    inputs = tuple(_own(x) if isinstance(x, Tensor) else x for x in _tuple(inputs))
+    inputs = _tuple(inputs)
+    for x in inputs:
+        if isinstance(x, Tensor):
+            x._entries("gradgradcheck")  # refuses lazy arrays
     outputs = _outputs(func, inputs)
     if grad_outputs is None:
         rng = np.random.default_rng(1)

@@ -19,6 +19,7 @@ import numpy as np
 
 from ..array import data_of
 from ..engine import Tensor
+from ..ops.elementwise import magnitude
 
 H = 2.0**-400  # H**3, the next power in an imaginary part, is 0 in float64, and H * v is not
 BESIDE = 2.0**-30  # a step is small beside a number if it is less than this part of it
@@ -38,8 +39,7 @@ def tangent(node, directions, step=STEP, plain=False):
     """
     args = list(map(data_of, node.args))
     for i, v in directions.items():
-        args[i] = lifted(args[i], v)
-        args[i] = args[i] if is_ours(node.op) else args[i].view(Lifted)
+        args[i] = lifted(args[i], v).view(np.ndarray if is_ours(node.op) else Lifted)
     value = None if plain else _complex(node.op.forward, args)
     if value is None:
         return difference(node, directions, step)
@@ -67,10 +67,9 @@ class Lifted(np.ndarray):
     """
 
     def __array_ufunc__(self, ufunc, method, *inputs, out=(), **settings):
-        plain, into = ([np.asarray(x) if isinstance(x, Lifted) else x for x in xs]
-                       for xs in (inputs, out))  # fmt: skip
+        plain = [np.asarray(x) if isinstance(x, Lifted) else x for x in inputs]
         if out:
-            settings["out"] = tuple(into)
+            settings["out"] = tuple(map(np.asarray, out))
         if ufunc in ANALYTIC and not settings:
             found = ANALYTIC[ufunc](*plain)
         else:
@@ -80,16 +79,11 @@ class Lifted(np.ndarray):
         return np.asarray(found).view(Lifted)
 
 
-def _by_side(x):
-    """|x| as x or -x, by the sign of the real part."""
-    return np.maximum(x, -x) if x.dtype.kind == "c" else np.absolute(x)
-
-
 def _signs(x):
     return np.sign(np.real(x)).astype(x.dtype)
 
 
-ANALYTIC = {np.absolute: _by_side, np.fabs: _by_side, np.sign: _signs}
+ANALYTIC = {np.absolute: magnitude, np.fabs: magnitude, np.sign: _signs}
 
 
 def _complex(forward, args):

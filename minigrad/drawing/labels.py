@@ -398,7 +398,9 @@ def verdicts(node):
 
 
 def _told(error):
-    """An error as text. Errors below 1e-15 differ between processors."""
+    """An error as text. Errors below 1e-15 differ between processors; nan: nothing was measured."""
+    if math.isnan(error):
+        return "-"
     return "< 1e-15" if error < 1e-15 else f"{error:.1e}"
 
 

@@ -168,10 +168,8 @@ class Adagrad(Optimizer):
 
     def update(self, trained, lr, settings):
         """One update of one parameter, as the class says."""
-        lr, decay = (
-            lr / (1 + (trained.updates - 1) * settings["lr_decay"]),
-            settings["weight_decay"],
-        )
+        lr /= 1 + (trained.updates - 1) * settings["lr_decay"]
+        decay = settings["weight_decay"]
         for w, g, v in trained.pieces("sum of squares"):
             g = g + decay * w if decay else g
             v += g * g

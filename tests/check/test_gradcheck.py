@@ -95,6 +95,12 @@ def test_float32_inputs_are_copied_to_float64_with_a_warning():
     assert set(seen) == {np.dtype(np.float64)} and x.dtype == np.float32
 
 
+def test_second_derivatives_tell_of_copies_too():
+    x = positive_leaf(2, dtype=np.float32)
+    with pytest.warns(UserWarning, match=r"inputs \[0\] were copied to float64"):
+        assert mg.gradgradcheck(lambda x: x**3, x)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 def test_a_graph_in_low_precision_is_checked_in_float64(dtype):
     x, w = positive_leaf(3, 4, dtype=dtype), positive_leaf(4, 2, seed=1, dtype=dtype)
