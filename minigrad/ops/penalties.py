@@ -24,10 +24,10 @@ import numbers
 from collections.abc import Callable
 from functools import update_wrapper
 from inspect import Parameter, signature
-from operator import index
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..engine import Tensor
 from ..registry import Each, op
@@ -238,18 +238,12 @@ def axes_inside(w, axis):
     """The axes of w that lie inside a group, as a tuple; for None all but the first."""
     if axis is None:
         return tuple(range(1, w.ndim))
-    axes = map(index, np.atleast_1d(axis))
-    # An axis that w does not have stays unchanged, and NumPy refuses it.
-    return tuple(sorted(a % w.ndim if -w.ndim <= a < w.ndim else a for a in axes))
+    return tuple(sorted(normalize_axis_tuple(axis, w.ndim)))
 
 
 def _group_prox(w, axis):
     axes = axes_inside(w, axis)
     return BlockSoftThreshold(axes) if axes else soft_threshold
-
-
-def _group_rule(g, out, c, axis, *weights):
-    return Each(lambda w: _group_cotangent(g, c, axis, w), weights)
 
 
 def _group_cotangent(g, c, axis, w):
@@ -258,7 +252,10 @@ def _group_cotangent(g, c, axis, w):
     return w * np.where(is_zero, 0, c * g / np.sqrt(np.where(is_zero, 1, squares)))
 
 
-@penalty(prox={"c": _group_prox}, weights=_group_rule)
+@penalty(
+    prox={"c": _group_prox},
+    weights=lambda g, out, c, axis, *ws: Each(lambda w: _group_cotangent(g, c, axis, w), ws),
+)
 def group_l2(c, axis=None, *weights):
     """c * sum over groups of |w_group|: one node of the loss (the group lasso, Yuan & Lin 2006).
 

@@ -8,6 +8,7 @@ the entries that are nan. Where a deviation is 0, so is its gradient.
 import math
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..array import data_of, implements, numpy_functions
 from ..functional.arrays import _axis, _flat
@@ -137,11 +138,9 @@ def quantile(x, q, axis=None, *, method="linear", keepdims=False):
     `method` is any of NumPy's: each takes a mean of two neighbours among the sorted entries. A
     quantile of entries with nan is nan. Raises ValueError for q out of range and for no entries.
     """
-    axes = range(x.ndim) if axis is None else [a % x.ndim for a in np.atleast_1d(axis).tolist()]
-    n, rest = (
-        math.prod(x.shape[a] for a in axes),
-        [m for a, m in enumerate(x.shape) if a not in axes],
-    )
+    axes = normalize_axis_tuple(range(x.ndim) if axis is None else axis, x.ndim)
+    rest = [m for a, m in enumerate(x.shape) if a not in axes]
+    n = math.prod(x.shape[a] for a in axes)
     if not n:
         raise ValueError(f"quantile of {x.shape}: there are no entries.")
     rows = np.sort(np.reshape(np.moveaxis(x, axes, range(len(axes))), (n, *rest)), axis=0)

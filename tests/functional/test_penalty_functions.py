@@ -202,7 +202,7 @@ def test_norms_and_squared_norms_have_names_of_their_own():
 
 @pytest.mark.parametrize(
     "axis, error",
-    [(2, "axis 2 is out of bounds"), ((0, 0), "duplicate"), ("x", "integer"), (1.5, "integer")],
+    [(2, "axis 2 is out of bounds"), ((0, 0), "repeated"), ("x", "integer"), (1.5, "not iterable")],
 )
 def test_axes_that_are_none_are_refused(axis, error):
     with pytest.raises((ValueError, TypeError), match=rf"group_l2.*{error}"):
