@@ -107,26 +107,23 @@ def _checked(chunk, check):
 # ------------------------------------------------------------------------------------- reductions
 
 
-def var(x, axis=None, ddof=0, keepdims=False):
+def var(x, axis, ddof, keepdims):
+    """Dask's own variance takes differences of large sums, and loses their digits."""
     centred = x - np.mean(x, axis=axis, keepdims=True)
     n = reductions.count(x, axis)
     return np.sum(centred * centred, axis=axis, keepdims=keepdims) / (n - ddof)
 
 
-def logsumexp(x, axis=None, keepdims=False):
+def logsumexp(x, axis, keepdims):
     top = np.max(x, axis=axis, keepdims=True)
     top = np.where(np.isfinite(top), top, 0)
     out = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top
     return out if keepdims else np.squeeze(out, axis)
 
 
-def log_softmax(x, axis=-1):
+def log_softmax(x, axis):
     shifted = x - np.max(x, axis=axis, keepdims=True)
     return shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))
-
-
-def softmax(x, axis=-1):
-    return np.exp(log_softmax(x, axis))
 
 
 # --------------------------------------------------------------------------------------- indexing
@@ -172,7 +169,7 @@ def _parts(x, target, ignore_index, dtype):
     return chosen, kept, np.sum(kept, dtype=dtype)
 
 
-def nll_loss(x, target, reduction, ignore_index=None, smoothing=0.0):
+def nll_loss(x, target, reduction, ignore_index, smoothing):
     chosen, kept, count = _parts(x, target, ignore_index, x.dtype)
     axis = losses.class_axis(x)
     picked = np.sum(np.where(chosen, x, 0), axis=axis)
@@ -196,17 +193,17 @@ def put_back(g, like, target, reduction, ignore_index, smoothing):
 
 
 elsewhere = {
-    "sum": lambda x, axis=None, keepdims=False: np.sum(x, axis=axis, keepdims=keepdims),
-    "mean": lambda x, axis=None, keepdims=False: np.mean(x, axis=axis, keepdims=keepdims),
+    "sum": lambda x, axis, keepdims: np.sum(x, axis=axis, keepdims=keepdims),
+    "mean": lambda x, axis, keepdims: np.mean(x, axis=axis, keepdims=keepdims),
     "var": var,
     "logsumexp": logsumexp,
     "log_softmax": log_softmax,
-    "softmax": softmax,
+    "softmax": lambda x, axis: np.exp(log_softmax(x, axis)),
     "scatter": scatter,
     "nll_loss": nll_loss,
     "put_back": put_back,
     "clip": np.clip,
     "einsum": np.einsum,
-    "linear": lambda x, weight, bias=None: np.matmul(x, weight.T) + (0 if bias is None else bias),
-    "dropout": lambda x, noise, p, scaling="inverted": x * (noise * _scale(p, scaling)),
+    "linear": lambda x, weight, bias: np.matmul(x, weight.T) + (0 if bias is None else bias),
+    "dropout": lambda x, noise, p, scaling: x * (noise * _scale(p, scaling)),
 }

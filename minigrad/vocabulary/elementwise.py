@@ -96,12 +96,11 @@ numpy_functions |= {
     np.logaddexp2: lambda x, y: np.logaddexp(x * math.log(2), y * math.log(2)) / math.log(2),
     **dict.fromkeys((np.deg2rad, np.radians), lambda x: x * (math.pi / 180)),
     **dict.fromkeys((np.rad2deg, np.degrees), lambda x: x * (180 / math.pi)),
-    np.fabs: lambda x: np.absolute(x),
+    np.fabs: np.absolute,
     np.fmax: _of_numbers(np.maximum),
     np.fmin: _of_numbers(np.minimum),
-    np.around: lambda x, decimals=0: np.round(x, decimals),
-    np.conjugate: lambda x: +x,  # of real numbers, as all that follow
-    np.real: lambda x: +x,
+    np.around: np.round,
+    **dict.fromkeys((np.conjugate, np.real), np.positive),  # of real numbers, as all that follow
     np.imag: lambda x: 0 * x,
     np.isreal: lambda x: np.isnan(x) | True,
     np.angle: lambda x, deg=False: np.signbit(x).astype(x.dtype) * (180 if deg else math.pi),
