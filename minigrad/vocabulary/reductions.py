@@ -192,7 +192,7 @@ def gradient(f, *varargs, axis=None):
 
     Raises ValueError for another number of spacings and for an axis of one entry.
     """
-    axes = range(f.ndim) if axis is None else np.atleast_1d(axis).tolist()
+    axes = normalize_axis_tuple(range(f.ndim) if axis is None else axis, f.ndim)
     spacings = varargs * len(axes) if len(varargs) == 1 else varargs or [1.0] * len(axes)
     if len(spacings) != len(axes) or any(map(np.ndim, spacings)):
         raise ValueError("gradient: one spacing for all axes or one for each, all of them numbers.")
