@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_index
 
 from .. import errors, later
 from ..array import implementation, implements
@@ -43,11 +42,15 @@ def flatten(x, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 
     Raises ValueError if there are no such axes.
     """
-    rank = max(1, x.ndim)
-    start = normalize_axis_index(start_dim, rank, "flatten")
-    end = normalize_axis_index(end_dim, rank, "flatten") + 1
-    merged = math.prod(x.shape[start:end])
-    return shaping.reshape(x, (*x.shape[:start], merged, *x.shape[end:]))
+    if start_dim == 0 and end_dim == -1:
+        return shaping.reshape(x, -1)
+    shape = x.shape or (1,)
+    rank = len(shape)
+    if not (-rank <= start_dim < rank and -rank <= end_dim < rank):
+        raise ValueError(f"flatten of {x.shape}: there are no axes from {start_dim} to {end_dim}.")
+    start, end = start_dim % rank, end_dim % rank
+    merged = math.prod(shape[start : end + 1])
+    return shaping.reshape(x, (*shape[:start], merged, *shape[end + 1 :]))
 
 
 def dot(x, y: Operand) -> Tensor:

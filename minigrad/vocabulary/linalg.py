@@ -10,7 +10,6 @@ depends on them has the gradient nan. The values alone keep theirs.
 """
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..array import data_of, implements, numpy_functions
 from ..ops.linalg import LETTERS
@@ -319,7 +318,7 @@ def norm(x, ord=None, axis=None, keepdims=False):
 
     The gradient is 0 where the norm is 0. Raises ValueError for another order.
     """
-    axes = normalize_axis_tuple(range(x.ndim) if axis is None else axis, x.ndim)
+    axes = tuple(range(x.ndim)) if axis is None else tuple(np.atleast_1d(axis).tolist())
     if ord is None or (len(axes) == 2 and ord == "fro"):
         return length(x, axis, keepdims)
     if len(axes) == 1 and not isinstance(ord, str):
