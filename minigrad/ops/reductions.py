@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..registry import op
 from ..types import Axis, Operand
@@ -122,7 +121,7 @@ def standardize(x, axis, eps):
 
 def _product_of_others(x, axis):
     """For each entry the product of the other entries along `axis`, also where factors are 0."""
-    axes = range(x.ndim) if axis is None or not x.ndim else normalize_axis_tuple(axis, x.ndim)
+    axes = tuple(range(x.ndim)) if axis is None or not x.ndim else tuple(np.atleast_1d(axis))
     last = tuple(range(-len(axes), 0))
     rows = np.moveaxis(x, axes, last)
     flat = np.reshape(rows, (*rows.shape[: x.ndim - len(axes)], -1))
