@@ -188,7 +188,7 @@ class Array(Methods):
 
     def __array__(self, dtype=None, copy=None) -> "np.ndarray[Any, np.dtype[np.object_]]":
         # of objects: else type checkers would take array * tensor for an array
-        remedy = "np.f(t) keeps the graph for every f with a rule; t.numpy() leaves it"
+        remedy = "np.stack([...]) and other functions of NumPy keep the graph; t.numpy() leaves it"
         self._leave("np.asarray(t)", remedy)
         return np.array(self._entries("np.asarray(t)"), dtype=dtype, copy=copy)
 

@@ -276,7 +276,7 @@ def test_the_ledger_shows_the_bug_of_the_layer_and_the_gradient_check_passes(cap
 def test_minigrad_finds_what_the_checker_passes(capsys):
     names = runpy.run_path(str(FILES["12_checker"]), run_name="__main__")
     told = re.findall(r"^RULES\[\d\]: gradient check (\w+)", capsys.readouterr().out, re.M)
-    assert told == ["passed" if is_right else "FAILED" for *_, is_right in names["RULES"]]
+    assert told == ["FAILED" if bug else "passed" for *_, bug in names["RULES"]]
 
 
 def test_the_page_names_each_exercise_in_order_and_what_the_grader_prints(graded):

@@ -1,8 +1,8 @@
 """Exercise 10: a bug hunt in an engine.
 
-Below is a small engine, like the engine of step 5 of examples/from_scratch. One line of it is
-wrong. The grader differentiates two programs with it, `cube` and `shared`. Grade the file before
-you read the engine. Which program is wrong, and the slope by which input? Read the diagnosis too.
+One line of the small engine below is wrong. The grader differentiates two programs with it, `cube`
+and `shared`. Grade the file first. Which program is wrong, and the slope by which input? Read the
+diagnosis too. The line that the grader names only calls the engine.
 
     python -m minigrad.check examples/exercises/10_engine.py
 

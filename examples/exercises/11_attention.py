@@ -26,6 +26,7 @@ import minigrad as mg
 import minigrad.functional as F
 from minigrad import nn
 from minigrad.check.samples.case import case
+from minigrad.graph import nodes
 
 
 class Attention(nn.Module):
@@ -53,7 +54,10 @@ def my_attention(x):
     e = np.exp(x.data @ a @ (x.data @ b).T / np.sqrt(4))
     apart = np.max(np.abs(e / e.sum(axis=1, keepdims=True) @ (x.data @ c) - out.data))
     if apart > 1e-12:
-        raise ValueError(f"the layer and the formula differ: by {apart:.2g} for this x")
+        graph = {id(node) for node in nodes(out)}
+        used = [name for name, w in layer.named_parameters() if id(w) in graph]
+        told = f"out differs by up to {apart:.2g} from the formula, which uses A, B and C"
+        raise ValueError(f"{told}. Your forward uses {', '.join(used)}")
     return out
 
 

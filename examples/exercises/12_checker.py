@@ -40,23 +40,23 @@ def softmax(x):
     return np.exp(x) / np.sum(np.exp(x), axis=-1, keepdims=True)
 
 
-RULES = [  # function, rule, whether it is right
-    (np.tanh, lambda g, out, x: g * (1 - out * out), True),
-    (np.tanh, lambda g, out, x: g * (1 - out), False),
-    (np.tanh, lambda g, out, x: 1 - out * out, False),
-    (np.tanh, lambda g, out, x: out * (1 - out * out), False),
-    (softmax, lambda g, out, x: out * (g - np.sum(g * out, axis=-1, keepdims=True)), True),
-    (softmax, lambda g, out, x: out * (1 - out) * g, False),
-    (softmax, lambda g, out, x: 0 * g, False),
+RULES = [  # function, rule, what is wrong with it
+    (np.tanh, lambda g, out, x: g * (1 - out * out), ""),
+    (np.tanh, lambda g, out, x: g * (1 - out), "out is not squared"),
+    (np.tanh, lambda g, out, x: 1 - out * out, "g is left out"),
+    (np.tanh, lambda g, out, x: out * (1 - out * out), "out stands in place of g"),
+    (softmax, lambda g, out, x: out * (g - np.sum(g * out, axis=-1, keepdims=True)), ""),
+    (softmax, lambda g, out, x: out * (1 - out) * g, "entries of a row act on each other"),
+    (softmax, lambda g, out, x: 0 * g, "the slope is not always 0"),
 ]
-OPS = [(Op(f"RULES[{i}]", f, ["x"], {"x": rule}), yes) for i, (f, rule, yes) in enumerate(RULES)]
+OPS = [(Op(f"RULES[{i}]", f, ["x"], {"x": rule}), bug) for i, (f, rule, bug) in enumerate(RULES)]
 
 
 def my_checker(x):
-    for op, yes in OPS:
-        if is_right(op, x.data) != yes:
-            told = "refuses a right rule" if yes else "passes a wrong rule"
-            raise ValueError(f"is_right {told}: {op.name}")
+    for op, bug in OPS:
+        if is_right(op, x.data) == bool(bug):
+            told = f"passes {op.name}, but {bug}" if bug else f"refuses {op.name}, which is right"
+            raise ValueError(f"is_right {told}")
     return x * x
 
 

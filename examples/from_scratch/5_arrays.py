@@ -67,7 +67,7 @@ print(f"FAILURE: the row has shape {row.data.shape}, but its gradient has {row.g
 
 # %%
 def unbroadcast(g, x):
-    """Sums g over the axes along which the tensor x was copied."""
+    """Sums g over the axes along which x was copied. If there are none, axis=() sums nothing."""
     lead = g.ndim - x.data.ndim  # the result may have more axes than x, all in front
     copied = [lead + i for i, n in enumerate(x.data.shape) if n == 1]
     return g.sum(axis=(*range(lead), *copied)).reshape(x.data.shape)

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Step 7 of 8: noise and penalties
 # The engine of step 6, without broadcasting. New: the last arguments of an op may be plain numbers,
-# and have no rule. `evaluate` runs a recorded graph again, with other data for some tensors.
+# without a rule. `evaluate(nodes, {tensor: array})` gives the last result for other data of tensors.
 
 # %%
 from heapq import heappop, heappush
@@ -89,6 +89,7 @@ print(f"Noise as a leaf: by the rules {np.sum(v * w.grad):.6f}, by the complex s
 masks = np.array(list(np.ndindex(2, 2, 2, 2)))
 chances = np.prod(noise.law[masks], axis=1)  # of a mask: p for each 0, times 1 - p for each 1
 expected = chances @ [evaluate(nodes, {noise: mask}) for mask in masks]
+# Mean of s^2 = (mean of s)^2 + variance of s. Each w m / (1 - p) has the variance w^2 p / (1 - p).
 penalised = add(square(sum(w)), l2_penalty(w, p / (1 - p))).data
 print(f"Mean loss of 16 masks {expected:.6f}; with L2 in place of dropout {penalised:.6f}.")
 there = F.dropout(mg.Tensor(w.data, requires_grad=True), p, training=True).sum() ** 2
@@ -96,10 +97,9 @@ np.testing.assert_allclose([expected, penalised], mg.expectation(there).value.da
 
 # %% [markdown]
 # ## It fails again: L1 gives no zeros
-# A *penalty* is a part of the loss that keeps weights small: L2 is c * sum w^2, L1 c * sum |w|. On
-# average, dropout was an L2 penalty above. L1 should make weights exactly 0. But gradient steps
-# jump over 0: the slope of c |w| is c or -c, however small w is. A *proximal* step is a gradient
-# step for the rest of the loss. Then *prox* moves w by rate * c towards 0, and stops at 0.
+# A *penalty* keeps weights small: L2 is c * sum w^2, L1 c * sum |w|. L1 should make weights 0. But
+# gradient steps jump over 0: the slope of c |w| is c or -c, however small w is. A *proximal* step
+# is a gradient step for the rest of the loss; then *prox* moves w by rate * c towards 0, and stops there.
 
 # %%
 l1_penalty.prox = lambda v, t: v - np.clip(v, -t, t)  # the w with least |w - v|^2 / 2 + t |w|

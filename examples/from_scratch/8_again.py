@@ -129,6 +129,7 @@ for k in (1, 2, 3, 4):
 # ## The digits
 # The main job of the examples: 500 digits, a fifth of them with wrong labels. A network without
 # dropout and L2 learns the wrong labels by heart. This takes some seconds (with --quick, one).
+# In the table, ± is the standard deviation over the seeds of the main job.
 
 
 # %%

@@ -336,7 +336,7 @@ def _output(op, x, outputs, graph, layers, mean, p):
         evaluated = op.eval()(Tensor(x, True))
         promised, of, at = evaluated.data, "the output in evaluation", 0.5
         count = sum(isinstance(n, Noise) for n in program("check_noise", evaluated))
-        hint = "noise is drawn in evaluation too"
+        hint = "noise is drawn in evaluation too: pass training=self.training"
         yield NoiseTest("output", "noise in evaluation", count, 0, 0, hint)
     if len(layers) == 1 and promised.shape == out.shape and not math.isnan(law.mean):
         line = _line(out, graph, layers[0].noise, at)

@@ -26,7 +26,7 @@ class ProximalSGD(Optimizer):
     `step(closure)` calls closure(), which returns the recorded loss with its penalties and does
     not call backward. The loss is a sum of terms: L1, elastic-net and group-L2 penalties, and other
     penalties with a proximal operator, act by this operator alone. All other terms act by their
-    gradient.
+    gradient, which gives no exact zeros: penalties with `prox=None` too.
 
     >>> w = Tensor([3.0, 0.2], requires_grad=True)
     >>> optimizer = ProximalSGD([w], lr=0.5)
