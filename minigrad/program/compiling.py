@@ -23,9 +23,7 @@ HINT = "A program cannot see what Python decides by values, such as `if x.sum() 
 CHANGES = "the function changes a variable, an attribute or an item"
 ARGUMENTS = "compile: an argument is a list or the like, or requires a gradient. Pass arrays, "
 ARGUMENTS += "Tensors of data, numbers and tuples, and use parameters without passing them."
-RETURN = (
-    "compile: the function returns the loss, a Tensor. It does not call backward: the step does."
-)
+RETURN = "compile: the function returns the loss, a Tensor, and does not call backward itself."
 MANY = f"compile: what the function reads changes often: after {MOST} programs steps are eager."
 
 
@@ -265,8 +263,8 @@ def compile(function, trials=2) -> Step:
     whose loss or gradients differ stays eager.
 
     Returns a Step; `print(step)` shows its programs. A call returns the loss without its graph.
-    Raises TypeError for an argument that requires a gradient or cannot be hashed, and the errors of
-    the function and of `backward`.
+    Raises TypeError for an argument that requires a gradient or cannot be hashed, and if the
+    function returns no Tensor or calls backward; also the errors of the function and of `backward`.
 
     >>> w = Tensor([1.0, 2.0], requires_grad=True)
     >>> step = compile(lambda x: np.sum(np.tanh(w * x)))
