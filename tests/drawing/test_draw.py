@@ -757,7 +757,7 @@ def test_a_png_is_no_larger_than_viewers_open():
     y = leaf()
     for i in range(200):
         y = (np.tanh, np.sin, np.exp)[i % 3](y)
-    picture = draw(y, depth=None, detail="full").pipe("png")
+    picture = draw(y, depth=None).pipe("png")
     assert 8_000 < int.from_bytes(picture[20:24], "big") <= 16_000
 
 
@@ -1216,7 +1216,7 @@ def test_all_ways_to_draw_draw_the_same():
 def test_the_docstring_has_every_option():
     told = re.findall(r"^    (\w+)  +\S", draw.__doc__, flags=re.M)
     assert sorted(told) == sorted({*OPTIONS, *FREE, "to_file"} - {"max_nodes"})
-    for wrong in ({"depth": -1}, {"detail": "tiny"}):
+    for wrong in ({"depth": -1}, {"legend": "tiny"}):
         with pytest.raises(ValueError, match=f"draw: {next(iter(wrong))} is"):
             draw(leaf(), **wrong)
 
@@ -1225,10 +1225,6 @@ def test_rows_can_be_left_out():
     loss = training_step()
     bare = to_text(loss, values=False, grads=False)
     assert not re.search(r"±| = |∂", bare) and "p=0.5" in bare
-    compact = to_dot(loss, detail="compact")
-    assert ">(4, 5)<" in compact and "p=0.5" not in re.sub(
-        r'tooltip="[^"]*"', "", dot_line(compact, only(describe(loss)[0], kind="random").id)
-    )
 
 
 # -------------------------------------------------------------------- the picture as it is laid out
@@ -1268,7 +1264,6 @@ def span(polygon, y):
         {},
         {"depth": 1},
         {"depth": 0},
-        {"detail": "compact"},
         {"grads": "run", "noise": True, "direction": "LR"},
     ],
     ids=str,
@@ -1306,7 +1301,7 @@ def places(drawing):
 
 
 @needs_renderer
-@pytest.mark.parametrize("options", [{}, {"detail": "compact"}, {"noise": True}], ids=str)
+@pytest.mark.parametrize("options", [{}, {"noise": True}], ids=str)
 def test_text_keeps_off_slanted_and_round_outlines(options):
     class Noisy(nn.Module):
         def __init__(self):
