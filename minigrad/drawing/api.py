@@ -16,7 +16,7 @@ LEGEND_FROM = 6  # nodes
 
 OPTIONS = {  # the options of all functions here: their choices, the default first
     "direction": ("TB", "LR", "BT", "RL"),
-    "depth": ("auto", None, *range(100)),
+    "depth": ("auto", None, *range(10)),
     "values": (True, False),
     "grads": (True, False, "run"),
     "noise": (False, True),
@@ -39,8 +39,8 @@ def read(root, **given):
             known = ", ".join([*OPTIONS, *FREE])
             raise TypeError(f"draw has no option {name}. There are {known}.")
         if name in OPTIONS and value not in OPTIONS[name]:
-            known = [*map(str, OPTIONS[name][:4]), *["..."] * (len(OPTIONS[name]) > 4)]
-            raise ValueError(f"draw: {name} is one of {', '.join(known)}, not {value!r}.")
+            known = ", ".join(map(str, OPTIONS[name]))
+            raise ValueError(f"draw: {name} is one of {known}, not {value!r}.")
         setattr(options, name, value)
     graph = Graph(roots, options)
     everything = list(graph.read().values())
