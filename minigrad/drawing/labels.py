@@ -293,7 +293,7 @@ def rows(node):
     rows = [
         *contents(node),
         Row(whose + shape, "shape"),
-        Row("" if node.inside else settings(node), "attribute"),
+        Row(settings(node), "attribute"),
         *(Row(line, "note") for line in FREED if node.last.args is None),
         *measured(node),
         *(terms(node) if shown.values else []),
@@ -385,7 +385,7 @@ VERDICTS = {  # verdict of check_graph: (text, role of its Row)
 
 def verdicts(node):
     """The gravest verdict of check_graph on a node. Of a card, how many of its nodes are right."""
-    checks = [part.checks[0] for part in node.checked]
+    checks = [part.checks[0] for part in node.parts if part.checks]
     if passed := node.inside and sum(result.passed for result in checks):
         yield Row(f"grad ok: {passed:,} of {len(checks):,}", "ok")
     for result in [] if node.inside else checks:
@@ -412,11 +412,9 @@ def tooltip(node):
     if node.last.requires_grad:
         missing = "not computed" if node.is_leaf else "not kept"
         lines.append(f"gradient: {node.gradient.in_full() if node.gradient else missing}")
-    shape = f"{node.value.shape} {node.value.dtype}"
-    if node.inside:
-        return "\n".join([node.title, f"output {shape}", *lines])
     for r in node.checks:
         words = f"gradient check: {r.op} {r.verdict}, error {shown(r.error)}."
         lines.append(f"{words} {r.note}".strip())
-    made = node.kind if node.is_leaf else node.maker.name
-    return joined("\n", node.path(), f"{made} {shape}", settings(node), *lines)
+    made = "output" if node.inside else node.kind if node.is_leaf else node.maker.name
+    shape = f"{made} {node.value.shape} {node.value.dtype}"
+    return joined("\n", node.path(), shape, settings(node), *lines)
