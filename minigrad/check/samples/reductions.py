@@ -49,8 +49,7 @@ samples |= {
         cases("standardize(x, axis, 0.1) | (2, 3)", axis=[0, 1, -2, (0, 1), (-1, 0), None]),
         cases("standardize(x, axis, 1e-5) | (2, 3, 2)", axis=[1, (0, 2), (-1, 1)]),
         "standardize(x, 0, 0.0) | (4,)",
-        "standardize(x.T[::-1], 0, 0.1) | (3, 2)",
-        "standardize(x.transpose(1, 0, 2), (0, 2), 0.1) | (3, 2, 2)",
+        "standardize(x.transpose(1, 0, 2)[::-1], (0, 2), 0.1) | (3, 2, 2)",
         "standardize(x, -1, 0.1) | 1e5 + offsets",  # a large mean must not cost the digits
         "standardize(x, 0, 1.0) | [1.0, 1.0, 1.0]",  # the variance is 0
         "standardize(x, None, 0.1) | () | zero",

@@ -21,8 +21,8 @@ samples = {
         ab=[(0, 2), (-1, 0), (1, -1), (1, 1), ((0, 1), (2, 0)), ([0, 1, 2], [-1, 0, 1])],
     ),
     "expand_dims": [
-        cases("np.expand_dims(x, axis) | (2, 3)", axis=[0, 1, -1, (0, 3), (-1, 0), ()]),
-        "np.expand_dims(x, 0) | ()",
+        cases("np.expand_dims(x, k) | (2, 3); ()", k=[0, -1, (0, 1), ()]),
+        cases("np.expand_dims(x, k) | (2, 3)", k=[1, (0, 3), (-1, 0)]),
     ],
     "squeeze": [
         cases("np.squeeze(x, axis) | (1, 3, 1)", axis=[None, 0, -1, (0, 2), ()]),
@@ -57,8 +57,7 @@ samples = {
     "stack": [
         cases("np.stack([x, y], axis) | (2, 3), (2, 3)", axis=[0, 1, 2, -1, -3]),
         "np.stack(xs) | (), (), ()",
-        "np.stack([x, x.T], axis=1) | (2, 2)",
-        "np.stack([whole[0], x]) | (2,)",
+        "np.stack([x]); np.stack([x, x.T], axis=-1); np.stack([whole[0], x[0]]) | (2, 2)",
         "np.stack([x]) | (0,)",
     ],
 }
