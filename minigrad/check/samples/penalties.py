@@ -22,7 +22,8 @@ samples = {
     "elastic_net": [
         penalty("elastic_net", "l1=0.3, l2=0.2", "l1=0, l2=0"),
         "elastic_net(x, l1=0, l2=0.2); elastic_net(x, l1=2, l2=0.2) | apart(2, 3)",
-        "elastic_net(x, l1=0.3, l2=0); elastic_net(x, l1=0.3, l2=0.2) | apart(2, 3); near",
+        "elastic_net(x, l1=0.3, l2=0) | apart(2, 3)",
+        "elastic_net(x, l1=0.3, l2=0.2) | near",
     ],
     "group_l2": [
         penalty("group_l2", "c=0.3", "c=0", "normal"),
