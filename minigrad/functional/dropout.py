@@ -50,7 +50,7 @@ def dropout1d(x: Operand, p: float, training: bool, rng: Rng = None, scaling="in
 
     For p, training, rng, scaling, mask and the errors see `dropout`.
     """
-    check_axes("dropout1d", x, "(N, C, L)")
+    check_axes(x, "(N, C, L)")
     return _dropped("dropout1d", x, p, training, rng, scaling, 2, mask)
 
 
@@ -60,7 +60,7 @@ def dropout2d(x: Operand, p: float, training: bool, rng: Rng = None, scaling="in
 
     For p, training, rng, scaling, mask and the errors see `dropout`.
     """
-    check_axes("dropout2d", x, "(N, C, H, W)")
+    check_axes(x, "(N, C, H, W)")
     return _dropped("dropout2d", x, p, training, rng, scaling, (2, 3), mask)
 
 
@@ -73,7 +73,7 @@ def drop_path(x: Operand, p: float, training: bool, rng: Rng = None, scaling="in
     For p, training, rng, scaling, mask and the errors see `dropout`.
     """
     if np.ndim(x) == 0:
-        raise ValueError("drop_path: x must be (N, ...), one sample a row; got one number.")
+        raise ValueError("x must be (N, ...), one sample a row; got one number.")
     return _dropped("drop_path", x, p, training, rng, scaling, range(1, np.ndim(x)), mask)
 
 
