@@ -215,10 +215,9 @@ def binary_cross_entropy_with_logits(
     Raises ValueError if the shapes differ or a target is outside [0, 1]. A target that requires a
     gradient is not checked, since a step of an optimizer may leave [0, 1].
     """
-    name = "binary_cross_entropy_with_logits"
     input, target = _equal_shapes(input, target, reduction)
     if not getattr(target, "requires_grad", False):
-        target = _probabilities(name, "targets", target)
+        target = _probabilities("binary_cross_entropy_with_logits", "targets", target)
     positive = target if pos_weight is None else pos_weight * target
     entries = positive * softplus(-input) + (1 - target) * softplus(input)
     return _weighted(entries, weight, reduction)
