@@ -208,9 +208,7 @@ class Array(Methods):
         return self._entries("t as an index").__index__()
 
     def __bool__(self) -> bool:
-        if self.size != 1:
-            raise errors.ambiguous_truth(self)
-        return bool(self._entries("bool(t)"))
+        return bool(self.item())
 
     # ---- Python's protocols
 
@@ -240,8 +238,6 @@ class Array(Methods):
         return f"{type(self).__name__}({values}{notes})"
 
     def __format__(self, spec):
-        if spec and self.size != 1:
-            raise errors.no_format(self, spec)
         return format(self.item(), spec) if spec else str(self)
 
     def __reduce__(self):  # copy and pickle make a leaf of the same values and the same `.grad`
@@ -256,7 +252,7 @@ class Array(Methods):
     # ---- changes in place
 
     def __setitem__(self, index, value):
-        raise errors.item_assignment(self)
+        raise errors.in_place(f"t[...] = u, t of shape {self.shape},")
 
     def _in_place(ufunc, symbol) -> "Callable[[Any, Operand], Tensor]":
         def update(self, other):

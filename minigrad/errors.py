@@ -31,12 +31,6 @@ def named(error, name):
 # ---------------------------------------------------------------------------------------- tensors
 
 
-def no_format(tensor, spec):
-    return TypeError(
-        f"a tensor of shape {tensor.shape} has no format {spec!r}. Format its entries one by one."
-    )
-
-
 def not_a_leaf(op):
     return RuntimeError(
         f"requires_grad can be set on a leaf only; this is the result of {op.name}. Use t.detach()."
@@ -68,8 +62,8 @@ def not_a_copy(tensor):
 
 def not_one_number(tensor):
     return ValueError(
-        f"item: a tensor of shape {tensor.shape} has {tensor.size} entries, not one. "
-        "Index it, or reduce it with .sum() or .mean()."
+        f"a tensor of shape {tensor.shape} has {tensor.size} entries, and one is needed here. "
+        "Index it, or reduce it with .sum(), .mean(), np.any or np.all."
     )
 
 
@@ -77,20 +71,6 @@ def no_length():
     return TypeError(
         "a tensor of shape () has no len() and no items. t.item() reads the value, t.reshape(1) "
         "adds an axis."
-    )
-
-
-def ambiguous_truth(tensor):
-    return ValueError(
-        f"the truth of a tensor of shape {tensor.shape} is ambiguous. Use np.any(t) or np.all(t)."
-    )
-
-
-def item_assignment(tensor):
-    return TypeError(
-        f"a tensor of shape {tensor.shape} cannot be assigned to by item: the graph could not see "
-        "it. Build a new one with np.where(mask, new, t), or write to t.data[...] before the "
-        "forward pass."
     )
 
 
@@ -163,11 +143,10 @@ def no_numpy_rule(function):
     )
 
 
-def in_place(function):
+def in_place(action):
     return TypeError(
-        f"np.{function.__name__} changes a tensor of a graph in place, which the graph could not "
-        "see. Build a new one with np.where(mask, new, t), or write to t.data[...] before the "
-        "forward pass."
+        f"{action} would change a tensor in place, which the graph could not see. Build a new one "
+        "with np.where(mask, new, t), or write to t.data[...] before the forward pass."
     )
 
 

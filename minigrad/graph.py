@@ -106,13 +106,14 @@ def noise_leaves(root: Tensor) -> list[Noise]:
     return [node for node in graph if isinstance(node, Noise)]
 
 
-def copy(nodes, dtype=np.float64, values=None):
+def copy(nodes, dtype=np.float64, values=None, known=()):
     """The same graph on leaves of its own, with floats in `dtype`: {order of a node: new Tensor}.
 
     values  {order of a leaf: the array that its copy gets}. Other leaves keep their values, and
             noise keeps the values that were drawn.
+    known   the copies of other nodes that `nodes` take
     """
-    copies, values = {}, values or {}
+    copies, values = dict(known), values or {}
     for node in nodes:
         if node.args:
             args = tuple(_copied(a, copies, dtype) for a in node.args)

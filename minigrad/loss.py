@@ -121,16 +121,12 @@ def _operands(node):
     linear = [pair for pair, rule in zip(enumerate(node.args), node.op.rules) if rule]
     if node.op.name in SUMS or node.op.name in REARRANGING:
         return linear
-    if node.op.name == "divide" and not (
-        _is_number(node.args[1]) and np.all(data_of(node.args[1]))
+    if node.op.name == "divide" and (
+        is_recorded(node.args[1]) or not np.all(data_of(node.args[1]))
     ):
         return []
-    factors = [(i, x) for i, x in linear if not _is_number(x)]
+    factors = [(i, x) for i, x in linear if is_recorded(x)]
     return factors if len(factors) == 1 else []
-
-
-def _is_number(x):
-    return not is_recorded(x)
 
 
 class Term(NamedTuple):

@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 from helpers import leaf
-from processes import in_thread, python
+from processes import in_thread
 
 import minigrad as mg
 from minigrad import functional as F
@@ -33,11 +33,6 @@ def place(function):
     """file:line: text of the last line of a function."""
     lines, first = inspect.getsourcelines(function)
     return f"{__file__}:{first + len(lines) - 1}: {lines[-1].strip()}"
-
-
-def test_without_fast_lines_it_finds_the_same():
-    arguments = "-m", "pytest", "-p", "no:cacheprovider", __file__, "-k", "not without_fast"
-    assert b"no tests" not in python(*arguments, MINIGRAD_FAST="0").stdout
 
 
 def test_the_forward_where_an_infinity_arises():

@@ -342,10 +342,10 @@ def test_a_chain_of_a_million_ops(no_collector):
     assert middle() is None
 
 
-def test_a_chain_of_a_million_ops_dies_without_recursion(no_collector):
+def test_a_long_chain_of_ops_dies_without_recursion(no_collector):
     y = leaf(1.0)
     x = weakref.ref(y.data)
-    for _ in range(1_000_000):
+    for _ in range(200_000):
         y = -y
     del y
     assert x() is None

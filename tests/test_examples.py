@@ -239,28 +239,43 @@ def test_a_fifth_of_the_training_labels_is_wrong_and_no_other():
     assert wrong == [100, 0, 0]
 
 
+STUDIES = """
+import runpy
+import sys
+
+for name, *options in {commands}:
+    print("#### script:", name)
+    sys.argv = [name, *options]
+    try:
+        runpy.run_path(name, run_name="__main__")
+    except SystemExit as end:
+        if end.code:
+            raise
+"""
+
+
 def test_every_script_runs_and_writes_its_pictures(tmp_path):
     pytest.importorskip("matplotlib")
     pytest.importorskip("tqdm")
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "MPLBACKEND": "Agg"}
-    running = {}
-    for name in SCRIPTS:  # all at once
-        command = [sys.executable, str(ROOT / "examples" / f"{name}.py"), "--quick"]
-        command += ["--out", str(tmp_path / name)]
-        command += ["--steps", str(FEWER[name])] if name in FEWER else []
-        running[name] = subprocess.Popen(
-            command,
-            env=environment,
-            cwd=tmp_path,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-    for name, process in running.items():
-        out, err = process.communicate(timeout=300)
-        assert process.returncode == 0, f"{name}: {err}"
+    commands = []
+    for name in SCRIPTS:
+        options = ["--quick", "--out", str(tmp_path / name)]
+        options += ["--steps", str(FEWER[name])] if name in FEWER else []
+        commands.append([str(ROOT / "examples" / f"{name}.py"), *options])
+    # in one process, since the import of Matplotlib takes longer than most of the scripts
+    folders = os.pathsep.join([str(ROOT), str(ROOT / "examples")])
+    done = subprocess.run(
+        [sys.executable, "-c", STUDIES.format(commands=commands)],
+        env=os.environ | {"PYTHONPATH": folders, "MPLBACKEND": "Agg"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+    for name, printed in zip(SCRIPTS, done.stdout.split("#### script: ")[1:], strict=True):
         for picture in SCRIPTS[name]:
-            assert f"wrote {tmp_path / name / picture}" in out
+            assert f"wrote {tmp_path / name / picture}" in printed
             assert (tmp_path / name / picture).stat().st_size > 20_000
 
 
@@ -533,7 +548,8 @@ def deadly(optimizer):
 
 
 resnet.optim.SGD.step = deadly
-resnet.train(resnet.opened({file!r}, seeds=1, steps=6), every=2, file={file!r})
+for file in {files}:
+    resnet.train(resnet.opened(file, seeds=1, steps=6), every=2, file=file)
 """
 
 
@@ -541,9 +557,9 @@ def test_a_killed_resnet_goes_on_to_the_same_bits(tmp_path):
     pytest.importorskip("tqdm")
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "examples")])}
 
-    def run(file, fatal):
-        """Whether the study got to its end."""
-        program = STUDY.format(file=str(tmp_path / file), fatal=fatal)
+    def run(fatal, *files):
+        """Whether the studies got to their ends."""
+        program = STUDY.format(files=[str(tmp_path / file) for file in files], fatal=fatal)
         return (
             subprocess.run(
                 [sys.executable, "-c", program], env=environment, capture_output=True
@@ -552,11 +568,11 @@ def test_a_killed_resnet_goes_on_to_the_same_bits(tmp_path):
         )
 
     for fatal in 5, 10:  # in the first run, and in the third
-        assert not run("killed", fatal)
+        assert not run(fatal, "killed")
     assert (tmp_path / "killed").is_file() and mg.load(tmp_path / "killed")["under way"][
         "optimizer"
     ]["steps"] == 2
-    assert run("killed", 99) and run("whole", 99)
+    assert run(99, "whole", "killed")
     assert (tmp_path / "killed").read_bytes() == (tmp_path / "whole").read_bytes()
 
 

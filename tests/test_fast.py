@@ -7,8 +7,8 @@ from processes import ROOT, TESTS, python
 
 
 def test_without_fast_py_everything_is_the_same(tmp_path):
-    """The tests of the engine, but not those of size and time, pass in a copy of the package in
-    which the file cannot be imported.
+    """The tests of the engine and of detect_anomaly, but not those of size and time, pass in a copy
+    of the package in which the file cannot be imported.
     """
     copied = tmp_path / "minigrad"
     shutil.copytree(ROOT / "minigrad", copied, ignore=shutil.ignore_patterns("__pycache__"))
@@ -16,7 +16,7 @@ def test_without_fast_py_everything_is_the_same(tmp_path):
     program = "from minigrad import registry as r; print(r.__file__, r.speed_up)"
     shown = python("-c", program, folder=tmp_path, PYTHONPATH=str(tmp_path)).stdout
     assert shown.decode().split() == [str(copied / "registry.py"), "None"]
-    names = ["engine", "array", "changes", "modes", "registry"]
+    names = ["engine", "array", "changes", "modes", "registry", "anomaly"]
     files = [str(TESTS / f"test_{name}.py") for name in names]
     options = ["-q", "-p", "no:cacheprovider", "-c", os.devnull, f"--rootdir={TESTS}"]
     options += ["-k", "not million and not long_chain and not linear_in_the_number"]

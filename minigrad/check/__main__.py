@@ -55,34 +55,32 @@ class Proof(NamedTuple):
 
     verdict: str
     first: Finding  # the gravest, of first derivatives
-    second: Finding
+    second: Finding  # of error nan if no sample got so far
     failures: list  # of the op's own rules, as text; those of first derivatives first
     uses: Counter  # {another op whose rule is wrong: the number of samples that fail with it}
 
 
 def prove(name, rows):
     """The Proof of the op `name` on these samples. No second derivatives where first ones fail."""
-    found, failures = ({"first": [], "second": []} for _ in range(2))
-    uses = Counter()
-    for sample in rows:
-        for order in found:
-            finding = _examined(sample, order)
-            found[order].append(finding)
-            if finding.verdict in FAILING:
-                used = finding.rule.split(" ")[0]
-                if used in ops and used != name:
-                    uses[used] += 1
-                else:
-                    failures[order].append(_failure(sample, order, finding, name))
-                break
-    first, second = map(worst, found.values())
-    verdict = worst([first, second]).verdict
-    told = [finding for sample, finding in zip(rows, found["first"]) if not sample.zero]
+    first = [(sample, _examined(sample, "first")) for sample in rows]
+    right = [sample for sample, finding in first if finding.verdict not in FAILING]
+    second = [(sample, _examined(sample, "second")) for sample in right]
+    uses, failures = Counter(), []
+    for order, found in (("first", first), ("second", second)):
+        for sample, finding in found:
+            used = finding.rule.split(" ")[0]
+            if finding.verdict in FAILING and used in ops and used != name:
+                uses[used] += 1
+            elif finding.verdict in FAILING:
+                failures.append(_failure(sample, order, finding, name))
+    gravest = worst(finding for _, finding in first)
+    last = worst(finding for _, finding in second) if second else Finding("VACUOUS", math.nan)
+    verdict = worst([gravest, last]).verdict
+    told = [finding for sample, finding in first if not sample.zero]
     if told and worst(told).verdict == "VACUOUS":
         verdict = "VACUOUS"
-        failures["first"].append(_failure(rows[0], "first", worst(told), name))
-    own = failures["first"] + failures["second"]
-    return Proof("AFFECTED" if uses and not own else verdict, first, second, own, uses)
+        failures.insert(0, _failure(rows[0], "first", worst(told), name))
+    return Proof("AFFECTED" if uses and not failures else verdict, gravest, last, failures, uses)
 
 
 def _examined(sample, order):
@@ -101,7 +99,11 @@ def _examined(sample, order):
                 found += check_prox(node)
             return worst(found)
     except Exception as error:  # of an op that cannot even be called: a line, not the end
-        return Finding("FAIL", np.inf, f"{type(error).__name__}: {error}", _line_of(error))
+        return _raised(error)
+
+
+def _raised(error):
+    return Finding("FAIL", math.inf, f"{type(error).__name__}: {error}", _line_of(error))
 
 
 def _line_of(error):
@@ -121,8 +123,11 @@ def _failure(sample, order, finding, name):
     op = ops.get(name)  # None: a function of several ops
     rules = [i for i, rule in enumerate(op.rules) if rule] if op else []
     place = finding.rule or (where(op, rules) if op and finding.verdict == "FAIL" else "")
-    verdict = ", ".join(filter(None, [finding.verdict, place]))
-    return f"      {sample.name}: {order} derivatives: {verdict}\n          {finding.note}"
+    return f"      {sample.name}: {order} derivatives: {_text(finding._replace(rule=place))}"
+
+
+def _text(finding):
+    return f"{', '.join(filter(None, [finding.verdict, finding.rule]))}\n          {finding.note}"
 
 
 def prove_table(table):
@@ -140,11 +145,9 @@ def prove_table(table):
         errors = f"{shown(proof.first.error):>11}  {shown(proof.second.error):>12}"
         seconds = time.perf_counter() - start
         print(f"{len(rows):5}  {errors}  {proof.verdict:10} {seconds:8.1f}", flush=True)
-        uses = [
-            f"      {n} samples fail with {f}, whose rule is wrong" for f, n in proof.uses.items()
-        ]
-        for line in uses + proof.failures:
-            print(line)
+        for used, n in proof.uses.items():
+            print(f"      {n} samples fail with {used}, whose rule is wrong")
+        print("".join(f"{text}\n" for text in proof.failures), end="")
         yield name, [name] * bool(proof.failures) + [*proof.uses]
 
 
@@ -180,7 +183,7 @@ def prove_drawing(drawing):
         try:
             pathwise, error, report = prove_noise(proof)
         except Exception as error:  # as in _examined
-            print(f"FAIL, {_line_of(error)}\n          {type(error).__name__}: {error}")
+            print(_text(_raised(error)))
             yield name, [name]
             continue
         law = report.verdict().removeprefix("noise check ")

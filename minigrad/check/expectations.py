@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..array import data_of
-from ..engine import Tensor, constant, grad, result
+from ..engine import Tensor, constant, grad
 from ..graph import copy, depending, program
 from ..names import leaf_names
 from ..noise import Noise
@@ -75,26 +74,19 @@ def expectation(loss: Tensor, order=8) -> Expectation:
     """
     nodes = program("expectation", loss)
     laws = _outcomes(nodes, order)
-    first = {noise.order: np.full(noise.shape, values[0]) for noise, (values, _) in laws.items()}
-    copies = copy(nodes, values=first)  # in float64
-    laws = {copies[noise.order]: law for noise, law in laws.items() if len(law[0]) > 1}
-    inputs = [n for n in nodes if n.is_leaf and n.requires_grad and not isinstance(n, Noise)]
-    inputs = {n: copies[n.order] for n in inputs} if loss.size == 1 else {}
-    known = {node.order: node for node in copies.values()}
-    random = depending(copies.values(), [noise.order for noise in laws])  # runs for each outcome
-    totals, count = [0.0] * (1 + len(inputs)), 0
-    for drawn, probability in _enumerated(laws):
-        made = known | drawn
-        for node in random:
-            args = tuple(made[a.order] if isinstance(a, Tensor) else a for a in node.args)
-            data = node.op.forward(*map(data_of, args))
-            made[node.order] = result(node.op, args, data, node.flags)
-        out = made[copies[loss.order].order]
-        parts = [out.data, *_gradients(out, list(inputs.values()))]
+    leaves = [n for n in nodes if n.is_leaf and n.requires_grad and not isinstance(n, Noise)]
+    leaves = leaves if loss.size == 1 else []
+    known = copy(nodes)  # in float64
+    random = [*laws, *depending(nodes, [noise.order for noise in laws])]  # runs for each outcome
+    totals, count = [0.0] * (1 + len(leaves)), 0
+    for values, probability in _enumerated(laws):
+        copies = copy(random, values=values, known=known)
+        out = copies[loss.order]
+        parts = [out.data, *_gradients(out, [copies[leaf.order] for leaf in leaves])]
         totals = [total + probability * part for total, part in zip(totals, parts)]
         count += 1
     value, *gradients = map(constant, totals)
-    found = dict(zip(inputs, gradients)) if loss.size == 1 else None
+    found = dict(zip(leaves, gradients)) if loss.size == 1 else None
     return Expectation(value, found, count, leaf_names(nodes))
 
 
@@ -137,13 +129,12 @@ def _count(bits):
 
 
 def _enumerated(laws):
-    """({order of noise: a Tensor of its values}, probability) of every outcome of all noise."""
-    ends = np.cumsum([noise.size for noise in laws])
-    digits = [range(len(values)) for noise, (values, _) in laws.items() for _ in range(noise.size)]
-    for choice in progress(list(itertools.product(*digits)), "expectation", "outcomes"):
+    """({order of noise: the array of its values}, probability) of every outcome of all noise."""
+    every = [itertools.product(range(len(v)), repeat=n.size) for n, (v, _) in laws.items()]
+    for choice in progress(list(itertools.product(*every)), "expectation", "outcomes"):
         drawn, probability = {}, 1.0
-        for (noise, (values, probabilities)), end in zip(laws.items(), ends):
-            part = np.array(choice[end - noise.size : end], int)
-            drawn[noise.order] = constant(values[part].reshape(noise.shape))
+        for (noise, (values, probabilities)), part in zip(laws.items(), choice):
+            part = np.array(part, int)
+            drawn[noise.order] = values[part].reshape(noise.shape)
             probability *= probabilities[part].prod()
         yield drawn, probability

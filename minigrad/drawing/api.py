@@ -16,8 +16,7 @@ LEGEND_FROM = 6  # nodes
 
 OPTIONS = {  # the options of all functions here: their choices, the default first
     "direction": ("TB", "LR", "BT", "RL"),
-    "depth": ("auto", None, *range(100)),
-    "detail": ("auto", "full", "compact"),
+    "depth": ("auto", None, *range(10)),
     "values": (True, False),
     "grads": (True, False, "run"),
     "noise": (False, True),
@@ -40,8 +39,8 @@ def read(root, **given):
             known = ", ".join([*OPTIONS, *FREE])
             raise TypeError(f"draw has no option {name}. There are {known}.")
         if name in OPTIONS and value not in OPTIONS[name]:
-            known = [*map(str, OPTIONS[name][:4]), *["..."] * (len(OPTIONS[name]) > 4)]
-            raise ValueError(f"draw: {name} is one of {', '.join(known)}, not {value!r}.")
+            known = ", ".join(map(str, OPTIONS[name]))
+            raise ValueError(f"draw: {name} is one of {known}, not {value!r}.")
         setattr(options, name, value)
     graph = Graph(roots, options)
     everything = list(graph.read().values())
@@ -50,8 +49,6 @@ def read(root, **given):
         node.id = f"n{i}"
     if options.legend == "auto":
         options.legend = len(nodes) >= LEGEND_FROM
-    if options.detail == "auto":
-        options.detail = "compact" if len(nodes) > options.max_nodes else "full"
     return Picture(nodes, graph.edges(nodes), graph.heading(everything, opened), options)
 
 
@@ -62,8 +59,6 @@ def draw(root, *, to_file=None, **options) -> Drawing:
     depth      how many levels of modules to open. "auto": as many as give at most `max_nodes`
                nodes, 30 below and 8 beside each other. None: all, but more than 400 nodes
                are never drawn: the oldest are folded
-    detail     "full"; "compact": no numbers except in the tooltips; "auto": compact above
-               `max_nodes` nodes
     values     whether to show each node's value, or its mean ± standard deviation
     grads      whether to show the gradients that tensors have. "run": the gradients of all nodes,
                from a backward pass that changes nothing

@@ -13,7 +13,7 @@ from os.path import commonprefix
 
 import numpy as np
 
-from .labels import LONGEST, span
+from .labels import short, span
 from .node import Node, links
 
 MOST_NODES = 400  # of any picture
@@ -120,12 +120,9 @@ def _pattern(name):
 
 def _card_of_steps(nodes, steps):
     """A card of the steps of a loop, or of nodes side by side. Its title is the first step."""
-    words = [node.words or node.label for node in nodes[: len(nodes) // steps]]
-    if len(", ".join(words)) > LONGEST:
-        words = [*words[:3], "..."]
+    words = ", ".join(node.words or node.label for node in nodes[: len(nodes) // steps])
     linked = any(links(nodes).values())
-    title = f"{', '.join(words)} x{steps:,}"
-    return _card(nodes, title, "" if linked else "side by side")
+    return _card(nodes, f"{short(words)} x{steps:,}", "" if linked else "side by side")
 
 
 def _leaves_in_one(nodes):

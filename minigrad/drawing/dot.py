@@ -61,28 +61,27 @@ class Style(NamedTuple):
     size: int = 9  # in points; Graphviz takes whole numbers
     tag: str = ""  # B or I
     colour: str = None  # on white. On other fills, and if None, it is the ink of the kind
-    compact: bool = False  # whether compact nodes show the row
     outline: float = 0  # the width of the red outline that it gives its node
     meaning: str = ""  # its text in the legend
 
 
 STYLES = {
     "title": Style(11, "B"),
-    "shape": Style(compact=True),
+    "shape": Style(),
     "about": Style(),
     "attribute": Style(),
     "value": Style(meaning="number ± number: mean and standard deviation"),
-    "number": Style(10, "B", compact=True),
+    "number": Style(10, "B"),
     "term": Style(),
     "gradient": Style(colour=BLUE, meaning="∂: the gradient"),
     "missing": Style(tag="I"),
-    "note": Style(tag="I", compact=True),
+    "note": Style(tag="I"),
     "caption": Style(colour=DIM),
     "legend": Style(8),
     "ok": Style(tag="B", colour=GREEN),
-    "alarm": Style(tag="B", colour=RED, compact=True, outline=2.0),
-    "band": Style(tag="B", colour=WHITE, compact=True, outline=3.5),  # on red, on every fill
-    "reason": Style(colour=RED, compact=True),
+    "alarm": Style(tag="B", colour=RED, outline=2.0),
+    "band": Style(tag="B", colour=WHITE, outline=3.5),  # on red, on every fill
+    "reason": Style(colour=RED),
 }
 
 EDGES = {  # style: (DOT attributes, meaning and its colour in the legend)
@@ -122,7 +121,7 @@ def dot(picture):
         for depth, group in enumerate(node.scope[shared:], shared):
             lines += [f"subgraph cluster_{number[group]} {{", group_line(group, depth)]
         opened = node.scope
-        lines.append(node_line(node, picture.options.detail == "compact"))
+        lines.append(node_line(node))
         if node.id in beside:
             abreast = sorted([*beside[node.id].values(), node.id], key=lambda id: int(id[1:]))
             lines.append(f"{{ rank=same; {'; '.join(abreast)} }}")
@@ -135,12 +134,10 @@ def dot(picture):
     return "\n".join([*lines, heading, "}\n"])  # modules would inherit a heading that comes first
 
 
-def node_line(node, compact=False):
+def node_line(node):
     """A node in DOT."""
-    rows = [Row(node.title, "title")] if node.title else []
-    whole = not compact or node.is_root or not rows
-    rows += [row for row in node.rows if whole or STYLES[row.role].compact]
-    return shape(node.id, node.kind, rows, node.is_root, node.tooltip)
+    title = [Row(node.title, "title")] if node.title else []
+    return shape(node.id, node.kind, [*title, *node.rows], node.is_root, node.tooltip)
 
 
 def shape(id, kind, rows, is_root=False, tooltip=""):
@@ -296,8 +293,7 @@ def _notes(picture):
     """(text, colour) of the lines that explain the rows and edges in the picture."""
     rows = [row for node in picture.nodes for row in node.rows]
     roles = {row.role for row in rows if row.role != "value" or "±" in row.text}
-    styles = [] if picture.options.detail == "compact" else STYLES.items()
-    notes = [(s.meaning, s.colour or DIM) for role, s in styles if role in roles]
+    notes = [(s.meaning, s.colour or DIM) for role, s in STYLES.items() if role in roles]
     drawn = {edge.style for edge in picture.edges}
     notes += [EDGES[style][1:] for style in EDGES if style in drawn]
     return [("legend", DIM), *(note for note in notes if note[0])]

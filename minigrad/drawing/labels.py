@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..array import asanyarray, data_of, is_foreign
+from ..check.reports import shown
 from ..engine import Tensor
 from ..noise import Noise
 
@@ -203,8 +204,7 @@ def settings(node):
     elif random or (len(results) == 1 and not noise):
         words = [_op_settings(t) for t in random or results]
     elif noise:
-        rates = [a.distribution.drop_rate for a in noise]
-        words = [f"p={rate:.4g}" for rate in rates if rate is not None] + [*map(law, noise)]
+        words = [*map(law, noise)]
     else:
         given = [pair for t in results for pair in _given(t) if pair[0] in WINDOWS]
         words = [f"{name}={argument(a)}" for name, a in given] + [t.op.name for t in results]
@@ -293,7 +293,7 @@ def rows(node):
     rows = [
         *contents(node),
         Row(whose + shape, "shape"),
-        Row("" if node.inside else settings(node), "attribute"),
+        Row(settings(node), "attribute"),
         *(Row(line, "note") for line in FREED if node.last.args is None),
         *measured(node),
         *(terms(node) if shown.values else []),
@@ -344,15 +344,13 @@ def terms(node):
         total, own = sum(values), sum(value for key, _, value in terms if key in keys)
         shares = 0 < total < math.inf and min(values) >= 0
         if shares and node.kind == "penalty" and any(key in keys for key, *_ in terms):
-            is_all = math.isclose(own, np.sum(node.last.data), rel_tol=1e-6)  # and no multiple
-            share = percent(own / total) if is_all else f"{number(own)} ({percent(own / total)})"
-            yield Row(f"{share} of the loss", "term")
+            yield Row(f"{percent(own / total)} of the loss", "term")
         if root in keys:
-            alike = {}  # many terms of one name are one row
-            for key, label, value in terms:
-                alike.setdefault((label, len(terms) <= MOST_TERMS and key), []).append(value)
+            alike = {}  # terms of one name are one row
+            for _, label, value in terms:
+                alike.setdefault(label, []).append(value)
             largest = sorted(alike.items(), key=lambda item: -sum(item[1]))[:MOST_TERMS]
-            for (label, _), values in largest:
+            for label, values in largest:
                 share = f"  ({percent(sum(values) / total)})" if shares else ""
                 yield Row(f"{label}{times(len(values))} {number(sum(values))}{share}", "term")
 
@@ -387,21 +385,14 @@ VERDICTS = {  # verdict of check_graph: (text, role of its Row)
 
 def verdicts(node):
     """The gravest verdict of check_graph on a node. Of a card, how many of its nodes are right."""
-    checks = [part.checks[0] for part in node.checked]
+    checks = [part.checks[0] for part in node.parts if part.checks]
     if passed := node.inside and sum(result.passed for result in checks):
         yield Row(f"grad ok: {passed:,} of {len(checks):,}", "ok")
     for result in [] if node.inside else checks:
         words, role = VERDICTS[result.verdict]
-        words += f" {_told(result.error)}" if result.verdict == "OK" else ""
+        words += f" {shown(result.error)}" if result.verdict == "OK" else ""
         yield Row(words, role)
         yield from _reasons(result) if result.wrong else ()
-
-
-def _told(error):
-    """An error as text. Errors below 1e-15 differ between processors; nan: nothing was measured."""
-    if math.isnan(error):
-        return "-"
-    return "< 1e-15" if error < 1e-15 else f"{error:.1e}"
 
 
 def _reasons(result):
@@ -421,11 +412,9 @@ def tooltip(node):
     if node.last.requires_grad:
         missing = "not computed" if node.is_leaf else "not kept"
         lines.append(f"gradient: {node.gradient.in_full() if node.gradient else missing}")
-    shape = f"{node.value.shape} {node.value.dtype}"
-    if node.inside:
-        return "\n".join([node.title, f"output {shape}", *lines])
     for r in node.checks:
-        words = f"gradient check: {r.op} {r.verdict}, error {_told(r.error)}."
+        words = f"gradient check: {r.op} {r.verdict}, error {shown(r.error)}."
         lines.append(f"{words} {r.note}".strip())
-    made = node.kind if node.is_leaf else node.maker.name
-    return joined("\n", node.path(), f"{made} {shape}", settings(node), *lines)
+    made = "output" if node.inside else node.kind if node.is_leaf else node.maker.name
+    shape = f"{made} {node.value.shape} {node.value.dtype}"
+    return joined("\n", node.path(), shape, settings(node), *lines)

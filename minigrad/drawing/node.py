@@ -71,7 +71,6 @@ class Node:
     is_leaf = property(lambda self: self.last.is_leaf)
     is_root = property(lambda self: any(part.key in self.graph.roots for part in self.parts))
     is_parameter = property(lambda self: self.kind in ("parameter", "frozen"))
-    checked = property(lambda self: [part for part in self.parts if part.checks])
     is_wrong = property(lambda self: any(row.wrong for p in self.parts for row in p.checks))
     title = property(lambda self: joined(": ", self.prefix, self.label))
     tooltip = property(labels.tooltip)
@@ -86,9 +85,8 @@ class Node:
     @cached_property
     def uses(self):
         """(result, position, argument) of the Tensors and arrays that its results are made of."""
-        if self.inside:
-            return [use for part in self.inside for use in part.uses]
-        return [(t, i, x) for t in self.tensors for i, x in operands(t)]
+        tensors = [t for part in self.parts for t in part.tensors]
+        return [(t, i, x) for t in tensors for i, x in operands(t)]
 
     @cached_property
     def kind(self):
@@ -147,9 +145,7 @@ class Node:
     @cached_property
     def holds(self):
         """The keys of its tensors and arrays: `order` of a Tensor, ("array", id) of an array."""
-        if self.inside:
-            return [key for part in self.inside for key in part.holds]
-        return [self.key, *(t.order for t in self.tensors[:-1])]
+        return [key for p in self.parts for key in (p.key, *(t.order for t in p.tensors[:-1]))]
 
 
 class Edge(NamedTuple):

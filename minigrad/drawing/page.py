@@ -8,6 +8,7 @@ style and script, and needs no network.
 import html
 import json
 import re
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -92,19 +93,12 @@ def story(root, gradient=None, drawn=()):
     forward = [records.forward(node) for node in program("to_html", root) if node.args]
     backward = [records.backward(*frame) for frame in trace(root, gradient)]
     arrays = [json.loads(array) for array in records.arrays]
-    written = [
-        [text, part, sorted(map(records.tensor, results))] for text, part, results in _lines(root)
-    ]
+    lines = []
+    with suppress(RuntimeError, TypeError):  # not every graph can be written as a program
+        lines = write_out(root).lines
+    written = [[text, part, sorted(map(records.tensor, made))] for text, part, made in lines]
     facts = {"tensors": list(records.tensors.values()), "arrays": arrays, "program": written}
     return facts | {"forward": forward, "backward": backward}
-
-
-def _lines(root):
-    """The lines of `root`, written out; [] if it cannot be written."""
-    try:
-        return write_out(root).lines
-    except (RuntimeError, TypeError):
-        return []
 
 
 def describe_array(array):
@@ -153,18 +147,14 @@ def grey_levels(tensor):
 
 
 class Page(str):
-    """The text of a page, which a notebook shows in its cell. `file`: where it was written."""
-
-    file = None
+    """The text of a page, which a notebook shows in its cell."""
 
     def _repr_html_(self):
         size = 'width="100%" height="720" frameborder="0"'
         return f'<iframe srcdoc="{html.escape(self)}" {size}></iframe>'
 
     def __repr__(self):
-        remedy = 'to_html(loss, "loss.html") writes it to a file for a browser'
-        where = f"open {self.file} in a browser" if self.file else remedy
-        return f"<a page that steps through a graph: {where}>"
+        return '<a page for a browser: to_html(loss, "loss.html") writes it to a file>'
 
 
 @np.errstate(all="ignore")  # the page shows which numbers are not finite
@@ -200,8 +190,7 @@ def to_html(root, path=None, *, gradient=None, **options):
     template = (Path(__file__).parent / "page.html").read_text(encoding="utf-8")
     page = Page(re.sub("<!--(title|picture|story)-->", lambda match: parts[match[1]], template))
     if path is not None:
-        page.file = Path(path).absolute()
-        page.file.write_text(page, encoding="utf-8")
+        Path(path).write_text(page, encoding="utf-8")
     return page
 
 

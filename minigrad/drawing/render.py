@@ -14,17 +14,12 @@ SECONDS = 60  # given to a Graphviz program
 
 
 def renderers():
-    """The Graphviz programs of this machine, best first.
-
-    They are the program in the environment variable MINIGRAD_DOT, graphviz-pure, and dot.
-    """
+    """The Graphviz programs of this machine, best first: graphviz-pure, and dot."""
     # the scripts of a virtual environment may not be on PATH
     schemes = sysconfig.get_default_scheme(), sysconfig.get_preferred_scheme("user")
     folders = [Path(sys.executable).parent, *(sysconfig.get_path("scripts", s) for s in schemes)]
     search = os.pathsep.join([*map(str, folders), os.environ.get("PATH", "")])
-    own = os.environ.get("MINIGRAD_DOT")
-    pure, system = shutil.which("graphviz-pure", path=search), shutil.which("dot")
-    return list(filter(None, [own and (shutil.which(own) or own), pure, system]))
+    return list(filter(None, [shutil.which("graphviz-pure", path=search), shutil.which("dot")]))
 
 
 def render(source, format):

@@ -54,7 +54,7 @@ def gelu(x: Operand, approximate="none"):
     if approximate == "tanh":
         return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
     if approximate != "none":
-        raise ValueError(f'gelu: approximate is "none" or "tanh", not {approximate!r}.')
+        raise ValueError(f'approximate is "none" or "tanh", not {approximate!r}.')
     return 0.5 * x * (1 + erf(x * math.sqrt(0.5)))
 
 

@@ -1,6 +1,7 @@
 """Checks of arguments, with the same words in all functions and layers.
 
-`name` is the name of the function or layer, for the message.
+A `composition` puts its name before the message of an error, `Layer.checked` the name of a layer.
+The checks that take a `name`, for the message, also serve other functions.
 """
 
 import numbers
@@ -37,7 +38,7 @@ def checked(values, check):
     return values
 
 
-def mask_values(name, what, mask, meaning):
+def mask_values(what, mask, meaning):
     """`mask`, a Tensor as it is, all else as an array.
 
     Raises TypeError unless it has floats, or bools with this `meaning`.
@@ -45,15 +46,15 @@ def mask_values(name, what, mask, meaning):
     values = mask if isinstance(mask, Array) else np.asarray(mask)
     if values.dtype.kind not in "bf":
         kinds = f"boolean, {meaning}, or floats that are added to the scores"
-        raise TypeError(f"{name}: {what} must be {kinds}; not {values.dtype}.")
+        raise TypeError(f"{what} must be {kinds}; not {values.dtype}.")
     return values
 
 
-def check_shapes(name, shape, **arrays):
+def check_shapes(shape, **arrays):
     """Raises ValueError for an array of another shape. None stands for no array."""
     for what, array in arrays.items():
         if array is not None and np.shape(array) != shape:
-            raise ValueError(f"{name}: {what} must have shape {shape}, got {np.shape(array)}.")
+            raise ValueError(f"{what} must have shape {shape}, got {np.shape(array)}.")
 
 
 def by_channel(weight, x):
@@ -65,14 +66,14 @@ def by_channel(weight, x):
     return np.reshape(weight, (-1, *[1] * (rank - 1 - axis)))
 
 
-def check_divides(name, what, parts, **wholes):
+def check_divides(what, parts, **wholes):
     """Raises ValueError if `what`, a number of parts, does not divide each of the `wholes`."""
     for whole, n in wholes.items():
         if parts < 1 or n % parts:
-            raise ValueError(f"{name}: {what}={parts} does not divide {whole}={n}.")
+            raise ValueError(f"{what}={parts} does not divide {whole}={n}.")
 
 
-def each(name, what, value, rank, least, kind=numbers.Integral):
+def each(what, value, rank, least, kind=numbers.Integral):
     """The setting `value`, one number or one for each of `rank` axes, as a tuple.
 
     Raises ValueError unless each number is of this kind and at least `least`.
@@ -81,17 +82,17 @@ def each(name, what, value, rank, least, kind=numbers.Integral):
     if len(values) != rank or not all(isinstance(v, kind) and v >= least for v in values):
         noun = "a whole number" if kind is numbers.Integral else "a number"
         needed = f"{noun} >= {least}, or {rank} of them, one for each axis"
-        raise ValueError(f"{name}: {what} must be {needed}; got {value!r}.")
+        raise ValueError(f"{what} must be {needed}; got {value!r}.")
     return values
 
 
-def check_axes(name, x, *layouts, channels=None):
+def check_axes(x, *layouts, channels=None):
     """Raises ValueError unless x has the axes of a layout, such as "(N, C, L)", and C channels."""
     shape, ranks = np.shape(x), [layout.count(",") + 1 for layout in layouts]
     if len(shape) not in ranks or channels not in (None, shape[1]):
         needed = " or ".join(layouts) + (f" with C = {channels}" if channels else "")
         remedy = " For one sample write x[None]." if len(shape) == min(ranks) - 1 else ""
-        raise ValueError(f"{name}: x must be {needed}, got shape {shape}.{remedy}")
+        raise ValueError(f"x must be {needed}, got shape {shape}.{remedy}")
 
 
 def check_fits(name, what, shape, of, needed):

@@ -1,10 +1,33 @@
 """The dropout family. Noise is a leaf of the graph, and ordinary ops use it.
 
 For noise with another law write a function of `x * Noise(law, x.shape, x.dtype)`: see noise.py.
-In all functions of this file:
+The arguments of all functions of this file are explained at `dropout`. Each message names the
+function.
+"""
+
+import math
+
+import numpy as np
+
+from .. import ops
+from ..array import as_array, data_of
+from ..engine import Tensor
+from ..noise import Bernoulli, Noise, Normal, sampling_mode
+from ..registry import composition
+from ..types import Operand, Rng
+from .checks import check_axes, check_fits
+
+__all__ = ["dropout", "dropout1d", "dropout2d", "drop_path", "drop_connect"]
+__all__ += ["alpha_dropout", "gaussian_dropout", "gaussian_noise"]
+
+
+def dropout(x: Operand, p: float, training, rng=None, scaling="inverted", share=(), mask=None):
+    """Sets each entry of x (any shape) to 0 with probability p (Srivastava et al. 2014, JMLR 15).
+
+    share=1 of x (N, T, features) is the variational dropout of a recurrent net (Gal & Ghahramani
+    2016, arXiv:1512.05287).
 
     p         the probability that an entry is dropped, a number in [0, 1]
-    std       the standard deviation of the noise, a number >= 0
     training  True: noise is drawn. False: evaluation, which draws noise only inside `sampling()`
     rng       a np.random.Generator, or the name of one of minigrad's streams, which `manual_seed`
               restarts. None: the stream is named after the module that runs
@@ -14,109 +37,65 @@ In all functions of this file:
     share     one axis of x or several axes. All entries along them have the same mask
     mask      True or 1 where x is kept, False or 0 where it is dropped: an array that broadcasts to
               x, or a Noise leaf of an earlier call. None: a mask is drawn
-    noise     an array that broadcasts to x, or a Noise leaf of an earlier call. None: it is drawn
 
     Raises ValueError for a number out of range, a mask with other values, and shapes or axes that
-    do not fit x; TypeError for an argument of the wrong type. Each message names the function.
-"""
-
-import inspect
-import math
-import re
-from collections.abc import Callable
-from typing import Any
-
-import numpy as np
-
-from .. import ops
-from ..array import as_array, data_of
-from ..engine import Tensor
-from ..noise import Bernoulli, Noise, Normal, sampling_mode
-from ..registry import composition
-from ..types import Operand, P, Rng
-from .checks import check_axes, check_fits
-
-__all__ = ["dropout", "dropout1d", "dropout2d", "drop_path", "drop_connect"]
-__all__ += ["alpha_dropout", "gaussian_dropout", "gaussian_noise"]
-
-TABLE, _, ERRORS = (__doc__ or "").rstrip().partition("\n\n    Raises")
-ARGUMENTS = dict(re.findall(r"^    (\w+) (.*(?:\n {14}.*)*)", TABLE, re.MULTILINE))
-HEADING = "Arguments:"
-
-
-def described(summary, names):
-    """A docstring: the summary, then the meaning of these arguments, and the errors."""
-    lines = [f"    {name} {ARGUMENTS[name]}" for name in names if name in ARGUMENTS]
-    errors = f"    Raises{ERRORS}"
-    return "\n".join([inspect.cleandoc(summary or ""), "", HEADING, "", *lines, "", errors])
-
-
-def summary_of(function):
-    """The docstring of a function of this file, without its arguments and errors."""
-    return function.__doc__.partition("\n\n" + HEADING)[0]
-
-
-def _explained(function: Callable[P, Any]) -> Callable[P, Tensor]:
-    """Decorator: completes a docstring with the meaning of the arguments and the errors."""
-    function.__doc__ = described(function.__doc__, inspect.signature(function).parameters)
-    return function
-
-
-def _random(function: Callable[P, Any]) -> Callable[P, Tensor]:
-    """Decorator: the same, for a composition that draws noise."""
-    return composition(_explained(function), kind="random")
-
-
-@_explained
-def dropout(x: Operand, p: float, training, rng=None, scaling="inverted", share=(), mask=None):
-    """Sets each entry of x (any shape) to 0 with probability p (Srivastava et al. 2014, JMLR 15).
-
-    share=1 of x (N, T, features) is the variational dropout of a recurrent net (Gal & Ghahramani
-    2016, arXiv:1512.05287).
+    do not fit x; TypeError for an argument of the wrong type.
     """
     return _dropped("dropout", x, p, training, rng, scaling, share, mask)
 
 
-@_random
+@composition(kind="random")
 def dropout1d(x: Operand, p: float, training: bool, rng: Rng = None, scaling="inverted", mask=None):
-    """Drops whole channels of x (N, C, L) (Tompson et al. 2015, arXiv:1411.4280)."""
-    check_axes("dropout1d", x, "(N, C, L)")
+    """Drops whole channels of x (N, C, L) (Tompson et al. 2015, arXiv:1411.4280).
+
+    For p, training, rng, scaling, mask and the errors see `dropout`.
+    """
+    check_axes(x, "(N, C, L)")
     return _dropped("dropout1d", x, p, training, rng, scaling, 2, mask)
 
 
-@_random
+@composition(kind="random")
 def dropout2d(x: Operand, p: float, training: bool, rng: Rng = None, scaling="inverted", mask=None):
-    """Drops whole channels of x (N, C, H, W) (Tompson et al. 2015, arXiv:1411.4280)."""
-    check_axes("dropout2d", x, "(N, C, H, W)")
+    """Drops whole channels of x (N, C, H, W) (Tompson et al. 2015, arXiv:1411.4280).
+
+    For p, training, rng, scaling, mask and the errors see `dropout`.
+    """
+    check_axes(x, "(N, C, H, W)")
     return _dropped("dropout2d", x, p, training, rng, scaling, (2, 3), mask)
 
 
-@_random
+@composition(kind="random")
 def drop_path(x: Operand, p: float, training: bool, rng: Rng = None, scaling="inverted", mask=None):
     """Drops whole samples x[i] of x (N, ...).
 
     Stochastic depth is x + drop_path(branch(x), ...) (Huang et al. 2016, arXiv:1603.09382).
+
+    For p, training, rng, scaling, mask and the errors see `dropout`.
     """
     if np.ndim(x) == 0:
-        raise ValueError("drop_path: x must be (N, ...), one sample a row; got one number.")
+        raise ValueError("x must be (N, ...), one sample a row; got one number.")
     return _dropped("drop_path", x, p, training, rng, scaling, range(1, np.ndim(x)), mask)
 
 
-@_random
+@composition(kind="random")
 def drop_connect(weight: Operand, p: float, training, rng=None, scaling="inverted", mask=None):
     """Drops entries of a weight (any shape). Each call draws one mask, for the whole batch.
 
     Wan et al. 2013, ICML.
+
+    For p, training, rng, scaling, mask and the errors see `dropout`.
     """
     return _dropped("drop_connect", weight, p, training, rng, scaling, (), mask)
 
 
-@_random
+@composition(kind="random")
 def alpha_dropout(x: Operand, p: float, training: bool, rng: Rng = None, mask=None):
     """Dropout for selu: if the entries of x (any shape) have mean 0 and variance 1, they keep both.
 
     a (m x + (1 - m) A) + b, where m is the mask, A = selu(-inf), a = ((1 - p) (1 + p A^2))^-1/2 and
     b = -a p A (Klambauer et al. 2017, arXiv:1706.02515). The mean over masks is a (1 - p) x, not x.
+
+    For p, training, rng, mask and the errors see `dropout`.
     """
     if not _draws("alpha_dropout", training, p=p, rng=rng):
         return x
@@ -125,20 +104,30 @@ def alpha_dropout(x: Operand, p: float, training: bool, rng: Rng = None, mask=No
     return a * np.where(_mask("alpha_dropout", x, p, rng, (), mask), x, low) - a * p * low
 
 
-@_random
+@composition(kind="random")
 def gaussian_dropout(x: Operand, p: float, training: bool, rng: Rng = None, noise=None):
     """x (any shape) times N(1, p / (1 - p)), which has the mean and variance of dropout, p < 1.
 
     Srivastava et al. 2014, JMLR 15, section 10.
+
+    noise  an array that broadcasts to x, or a Noise leaf of an earlier call. None: it is drawn
+
+    For p, training, rng and the errors see `dropout`.
     """
     if not _draws("gaussian_dropout", training, p=p, rng=rng):
         return x
     return x * _gaussian("gaussian_dropout", x, 1.0, math.sqrt(p / (1 - p)), rng, noise)
 
 
-@_random
+@composition(kind="random")
 def gaussian_noise(x: Operand, std: float, training: bool, rng: Rng = None, noise=None):
-    """x (any shape) plus N(0, std^2). On inputs it acts as weight decay (Bishop 1995)."""
+    """x (any shape) plus N(0, std^2). On inputs it acts as weight decay (Bishop 1995).
+
+    std    the standard deviation of the noise, a number >= 0
+    noise  an array that broadcasts to x, or a Noise leaf of an earlier call. None: it is drawn
+
+    For training, rng and the errors see `dropout`.
+    """
     if not _draws("gaussian_noise", training, std=std, rng=rng):
         return x
     return x + _gaussian("gaussian_noise", x, 0.0, std, rng, noise)

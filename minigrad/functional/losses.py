@@ -24,9 +24,9 @@ __all__ += ["cosine_similarity", "normalize"]
 REDUCTIONS = {"mean": reductions.mean, "sum": reductions.sum, "none": lambda entries: entries}
 
 
-def _check_reduction(name, reduction):
+def _check_reduction(reduction):
     if not isinstance(reduction, str) or reduction not in REDUCTIONS:
-        raise ValueError(f'{name}: reduction is "mean", "sum" or "none", not {reduction!r}.')
+        raise ValueError(f'reduction is "mean", "sum" or "none", not {reduction!r}.')
 
 
 # ---------------------------------------------------------------------------------- classification
@@ -34,15 +34,15 @@ def _check_reduction(name, reduction):
 
 def _checked(name, scores, target, reduction, ignore_index):
     """(target, `ignore_index` or None if no target has it). Raises an error for wrong targets."""
-    _check_reduction(name, reduction)
+    _check_reduction(reduction)
     if not isinstance(ignore_index, (int, np.integer)):
-        raise TypeError(f"{name}: ignore_index is a whole number, not {ignore_index!r}.")
+        raise TypeError(f"ignore_index is a whole number, not {ignore_index!r}.")
     shape, labels = scores.shape, asanyarray(data_of(target))
     axis = losses.class_axis(scores)
     needed = shape[:axis] + shape[axis + 1 :]
     if not shape or labels.shape != needed:
         target_shape = f"a target of shape {needed}, got {labels.shape}"
-        raise ValueError(f"{name}: scores {shape} need {target_shape}.")
+        raise ValueError(f"scores {shape} need {target_shape}.")
     target = whole_numbers(name, "the target", target)
     all_count = partial(_all_count, name, shape[axis], ignore_index)
     if is_foreign(labels):
@@ -51,7 +51,7 @@ def _checked(name, scores, target, reduction, ignore_index):
         return target, ignore_index if is_recorded(target) else None  # the next target may have it
     if reduction == "mean" and np.all(labels == ignore_index):
         all_are = f"all are {ignore_index}, which is ignored"
-        raise ValueError(f"{name}: the mean of no targets: {all_are}.")
+        raise ValueError(f"the mean of no targets: {all_are}.")
     return target, ignore_index
 
 
@@ -104,11 +104,11 @@ def cross_entropy(
     out of range; TypeError for targets that are not whole numbers.
     """
     if not 0 <= label_smoothing <= 1:
-        raise ValueError(f"cross_entropy: label_smoothing is in [0, 1], got {label_smoothing}.")
+        raise ValueError(f"label_smoothing is in [0, 1], got {label_smoothing}.")
     axis = losses.class_axis(input)
     given = target if is_array(target) else np.asarray(target)
     if given.dtype.kind == "f" and given.shape == np.shape(input) != ():
-        _check_reduction("cross_entropy", reduction)
+        _check_reduction(reduction)
         p = (1 - label_smoothing) * given + label_smoothing / given.shape[axis]
         p = p if weight is None else p * by_channel(weight, input)
         return REDUCTIONS[reduction](-np.sum(p * log_softmax(input, axis), axis=axis))
@@ -131,12 +131,12 @@ def nll_loss(input: Operand, target: Operand, reduction="mean", *, weight=None, 
 # -------------------------------------------------------------------------- losses of equal shapes
 
 
-def _equal_shapes(name, input, target, reduction):
+def _equal_shapes(input, target, reduction):
     """The input and the target as floats. Raises ValueError if their shapes differ."""
-    _check_reduction(name, reduction)
+    _check_reduction(reduction)
     a, b = np.shape(input), np.shape(target)
     if a != b:
-        raise ValueError(f"{name}: input {a} and target {b} must have the same shape. Reshape one.")
+        raise ValueError(f"input {a} and target {b} must have the same shape. Reshape one.")
     if not is_array(target):
         target = as_array(target)
     return floats(input), floats(target)
@@ -148,7 +148,7 @@ def mse_loss(input: Operand, target: Operand, reduction="mean"):
 
     reduction  "mean", "sum" or "none"
     """
-    input, target = _equal_shapes("mse_loss", input, target, reduction)
+    input, target = _equal_shapes(input, target, reduction)
     return REDUCTIONS[reduction](np.square(input - target))
 
 
@@ -158,7 +158,7 @@ def l1_loss(input: Operand, target: Operand, reduction="mean"):
 
     reduction  "mean", "sum" or "none"
     """
-    input, target = _equal_shapes("l1_loss", input, target, reduction)
+    input, target = _equal_shapes(input, target, reduction)
     return REDUCTIONS[reduction](np.absolute(input - target))
 
 
@@ -172,9 +172,9 @@ def huber_loss(input: Operand, target: Operand, reduction="mean", delta=1.0):
 
     Raises ValueError if the shapes differ or delta is not positive. Huber 1964.
     """
-    input, target = _equal_shapes("huber_loss", input, target, reduction)
+    input, target = _equal_shapes(input, target, reduction)
     if not delta > 0:
-        raise ValueError(f"huber_loss: delta must be > 0, got {delta}.")
+        raise ValueError(f"delta must be > 0, got {delta}.")
     d = input - target
     near = np.clip(d, -delta, delta)
     return REDUCTIONS[reduction](0.5 * np.square(near) + delta * np.absolute(d - near))
@@ -215,10 +215,9 @@ def binary_cross_entropy_with_logits(
     Raises ValueError if the shapes differ or a target is outside [0, 1]. A target that requires a
     gradient is not checked, since a step of an optimizer may leave [0, 1].
     """
-    name = "binary_cross_entropy_with_logits"
-    input, target = _equal_shapes(name, input, target, reduction)
+    input, target = _equal_shapes(input, target, reduction)
     if not getattr(target, "requires_grad", False):
-        target = _probabilities(name, "targets", target)
+        target = _probabilities("binary_cross_entropy_with_logits", "targets", target)
     positive = target if pos_weight is None else pos_weight * target
     entries = positive * softplus(-input) + (1 - target) * softplus(input)
     return _weighted(entries, weight, reduction)
@@ -236,7 +235,7 @@ def binary_cross_entropy(input: Operand, target: Operand, reduction="mean", *, w
     Of scores, binary_cross_entropy_with_logits is more precise. Arguments and errors: see there;
     both must be in [0, 1].
     """
-    input, target = _equal_shapes("binary_cross_entropy", input, target, reduction)
+    input, target = _equal_shapes(input, target, reduction)
     target = _probabilities("binary_cross_entropy", "targets", target)
     input = _probabilities("binary_cross_entropy", "probabilities", input)
     return _weighted(-target * _log(input) - (1 - target) * _log(1 - input), weight, reduction)
@@ -252,7 +251,7 @@ def kl_div(input: Operand, target: Operand, reduction="mean"):
     Raises ValueError if the shapes differ.
     """
     summed = "sum" if reduction == "batchmean" else reduction
-    input, target = _equal_shapes("kl_div", input, target, summed)
+    input, target = _equal_shapes(input, target, summed)
     entropy = np.where(target > 0, target * np.log(np.where(target > 0, target, 1)), 0)
     out = REDUCTIONS[summed](entropy - target * input)
     return out / len(input) if reduction == "batchmean" else out
@@ -286,6 +285,6 @@ def triplet_margin_loss(
     eps        is added to each difference, since a norm has no derivative at 0
     reduction  "mean", "sum" or "none"
     """
-    _check_reduction("triplet_margin_loss", reduction)
+    _check_reduction(reduction)
     near, far = (np.linalg.norm(anchor - x + eps, p, axis=-1) for x in (positive, negative))
     return REDUCTIONS[reduction](relu(margin + near - far))

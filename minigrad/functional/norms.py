@@ -43,19 +43,19 @@ def batch_norm(
     arrays of floats.
     """
     running = {"running_mean": running_mean, "running_var": running_var}
-    _check_channels("batch_norm", x, eps, **running, weight=weight, bias=bias)
+    _check_channels(x, eps, **running, weight=weight, bias=bias)
     is_half = training and x.dtype == np.float16
     x = x.astype(np.float32) if is_half else x  # squares of numbers above 255 would overflow
     mean, variance = running_mean, running_var
     if training:
         axes = (0, *range(2, x.ndim))
-        n = _entries("batch_norm", x, axes)
+        n = _entries(x, axes)
         mean, variance = reductions.mean(x, axes), reductions.var(x, axes)
         if running_mean is not None or running_var is not None:
             effect(move_statistics, *running.values(), mean, variance, n / (n - 1), momentum)
     elif mean is None or variance is None:
         needed = "running_mean and running_var; else training=True"
-        raise ValueError(f"batch_norm: evaluation needs {needed}.")
+        raise ValueError(f"evaluation needs {needed}.")
     # The mean goes first: x * scale would lose digits if the mean is large.
     centred = x - _by_channel(mean, x)
     scale = (1 if weight is None else weight) / np.sqrt(np.add(variance, eps))
@@ -101,8 +101,8 @@ def layer_norm(x: Operand, normalized_shape: Ints, weight=None, bias=None, eps=1
     """
     shape = as_shape(normalized_shape)
     if not shape or x.shape[-len(shape) :] != shape:
-        raise ValueError(f"layer_norm: x {x.shape} does not end in normalized_shape {shape}.")
-    _check("layer_norm", shape, eps, weight=weight, bias=bias)
+        raise ValueError(f"x {x.shape} does not end in normalized_shape {shape}.")
+    _check(shape, eps, weight=weight, bias=bias)
     return _affine(standardize(x, tuple(range(-len(shape), 0)), eps), weight, bias)
 
 
@@ -115,9 +115,9 @@ def rms_norm(x: Operand, normalized_shape: Ints, weight=None, eps=None):
     """
     shape = as_shape(normalized_shape)
     if not shape or x.shape[-len(shape) :] != shape:
-        raise ValueError(f"rms_norm: x {x.shape} does not end in normalized_shape {shape}.")
+        raise ValueError(f"x {x.shape} does not end in normalized_shape {shape}.")
     eps = np.finfo(x.dtype).eps if eps is None else eps
-    _check("rms_norm", shape, eps, weight=weight)
+    _check(shape, eps, weight=weight)
     square = np.mean(np.square(x), axis=tuple(range(-len(shape), 0)), keepdims=True)
     return _affine(x / np.sqrt(square + float(eps)), weight, None)
 
@@ -130,11 +130,11 @@ def group_norm(x: Operand, num_groups: int, weight=None, bias=None, eps=1e-5):
     shapes, if num_groups does not divide the channels, and for groups of one entry. Wu & He 2018
     (arXiv:1803.08494).
     """
-    _check_channels("group_norm", x, eps, weight=weight, bias=bias)
+    _check_channels(x, eps, weight=weight, bias=bias)
     n, channels, *space = x.shape
-    check_divides("group_norm", "num_groups", num_groups, channels=channels)
+    check_divides("num_groups", num_groups, channels=channels)
     grouped = np.reshape(x, (n, num_groups, channels // num_groups, *space))  # a view in any layout
-    out = _standardized("group_norm", grouped, tuple(range(2, grouped.ndim)), eps)
+    out = _standardized(grouped, tuple(range(2, grouped.ndim)), eps)
     return _affine_by_channel(np.reshape(out, x.shape), weight, bias)
 
 
@@ -145,23 +145,23 @@ def instance_norm(x: Operand, *, weight=None, bias=None, eps=1e-5):
     weight and bias are (C,) or None; eps >= 0 is added to the variance. Raises ValueError for other
     shapes and for channels of one entry. Ulyanov et al. 2016 (arXiv:1607.08022).
     """
-    _check_channels("instance_norm", x, eps, weight=weight, bias=bias)
-    out = _standardized("instance_norm", x, tuple(range(2, x.ndim)), eps)
+    _check_channels(x, eps, weight=weight, bias=bias)
+    out = _standardized(x, tuple(range(2, x.ndim)), eps)
     return _affine_by_channel(out, weight, bias)
 
 
-def _standardized(name, x, axes, eps):
+def _standardized(x, axes, eps):
     """`standardize`, of two entries or more."""
-    _entries(name, x, axes)
+    _entries(x, axes)
     return standardize(x, axes, eps)
 
 
-def _entries(name, x, axes):
+def _entries(x, axes):
     """How many entries a mean has. Raises ValueError for a single one, whose result would be 0."""
     n = math.prod(x.shape[a] for a in axes)
     if n < 2:
         remedy = " Train on two rows or more, or use evaluation mode." if 0 in axes else ""
-        raise ValueError(f"{name}: the axes {axes} of x {x.shape} have one entry or none.{remedy}")
+        raise ValueError(f"the axes {axes} of x {x.shape} have one entry or none.{remedy}")
     return n
 
 
@@ -182,14 +182,14 @@ def _by_channel(a, x):
     return np.reshape(a, (-1,) + (1,) * (x.ndim - 2)) if x.ndim > 2 else a
 
 
-def _check_channels(name, x, eps, **arrays):
+def _check_channels(x, eps, **arrays):
     if x.ndim < 2:
         given = f"got shape {x.shape}. For one sample write x[None]"
-        raise ValueError(f"{name}: x must be (N, C, ...), {given}.")
-    _check(name, x.shape[1:2], eps, **arrays)
+        raise ValueError(f"x must be (N, C, ...), {given}.")
+    _check(x.shape[1:2], eps, **arrays)
 
 
-def _check(name, shape, eps, **arrays):
+def _check(shape, eps, **arrays):
     if not eps >= 0:
-        raise ValueError(f"{name}: eps must be >= 0, got {eps}.")
-    check_shapes(name, shape, **arrays)
+        raise ValueError(f"eps must be >= 0, got {eps}.")
+    check_shapes(shape, **arrays)

@@ -27,7 +27,7 @@ def embedding(x: Operand, weight: Operand, padding_idx: int | None = None):
     """
     if np.ndim(weight) != 2:
         shape = np.shape(weight)
-        raise ValueError(f"embedding: weight must be (num_embeddings, embedding_dim), got {shape}.")
+        raise ValueError(f"weight must be (num_embeddings, embedding_dim), got {shape}.")
     rows = len(weight)
     x = whole_numbers("embedding", "each row in x", x, 0, rows)
     if padding_idx is None:
@@ -75,11 +75,11 @@ def scaled_dot_product_attention(
     name = "scaled_dot_product_attention"
     check_settings(name, p=dropout_p, rng=rng)
     if dropout_p and training is None:
-        raise TypeError(f"{name}: dropout_p={dropout_p} needs training=True or training=False.")
+        raise TypeError(f"dropout_p={dropout_p} needs training=True or training=False.")
     shapes = q, k, v = np.shape(query), np.shape(key), np.shape(value)
     if min(map(len, shapes)) < 2 or not 0 < q[-1] == k[-1] or k[-2] != v[-2]:
         needed = "(..., L, E), (..., S, E) and (..., S, D) with E > 0"
-        raise ValueError(f"{name}: query {q}, key {k} and value {v} must be {needed}.")
+        raise ValueError(f"query {q}, key {k} and value {v} must be {needed}.")
     scores = (query * (q[-1] ** -0.5 if scale is None else scale)) @ np.swapaxes(key, -1, -2)
     allowed, added = _masks(name, attn_mask, is_causal, scores)
     if added is not None:
@@ -101,7 +101,7 @@ def _masks(name, mask, is_causal, scores):
     """(a mask of the scores that count, or None for all; floats to add to the scores, or None)."""
     allowed = added = None
     if mask is not None:
-        mask = allowed = mask_values(name, "attn_mask", mask, "True where a query may attend")
+        mask = allowed = mask_values("attn_mask", mask, "True where a query may attend")
         check_fits(name, "an attn_mask", mask.shape, "the scores", scores.shape)
         if mask.dtype != bool:
             with np.errstate(over="ignore"):  # -1e9, which many use, is -inf in float16

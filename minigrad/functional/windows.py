@@ -182,26 +182,26 @@ def interpolate(x: Operand, size=None, scale_factor=None, mode="nearest", align_
     Raises ValueError for another mode, if not exactly one of size and scale_factor is given, and if
     an axis would have size 0.
     """
-    rank = _rank("interpolate", x)
+    rank = _rank(x)
     space = x.shape[2:]
     linear = {1: "linear", 2: "bilinear"}.get(rank)
     if mode not in ("nearest", linear):
         needed = '"nearest"' + (f' or "{linear}"' if linear else "")
-        raise ValueError(f"interpolate: mode of x {x.shape} must be {needed}, got {mode!r}.")
+        raise ValueError(f"mode of x {x.shape} must be {needed}, got {mode!r}.")
     if (size is None) == (scale_factor is None):
-        raise ValueError("interpolate: give size or scale_factor, and not both.")
+        raise ValueError("give size or scale_factor, and not both.")
     if not min(space):
-        raise ValueError(f"interpolate: x {x.shape} has no entries.")
+        raise ValueError(f"x {x.shape} has no entries.")
     if size is None:
-        scales = each("interpolate", "scale_factor", scale_factor, rank, 0, numbers.Real)
+        scales = each("scale_factor", scale_factor, rank, 0, numbers.Real)
         if not all(map(math.isfinite, scales)):
-            raise ValueError(f"interpolate: scale_factor must be finite; got {scale_factor!r}.")
+            raise ValueError(f"scale_factor must be finite; got {scale_factor!r}.")
         size = [int(n * scale) for n, scale in zip(space, scales)]
     else:
-        size = each("interpolate", "size", size, rank, 1)
+        size = each("size", size, rank, 1)
         scales = [m / n for m, n in zip(size, space)]
     if min(size) < 1:
-        raise ValueError(f"interpolate: scale_factor={scale_factor} leaves nothing of x {x.shape}.")
+        raise ValueError(f"scale_factor={scale_factor} leaves nothing of x {x.shape}.")
     for axis, (m, n, scale) in enumerate(zip(size, space, scales), start=2):
         if mode == "nearest":
             places = np.round(np.arange(m) / scale, 9)  # 33 / 1.1 = 30
@@ -220,8 +220,8 @@ def unfold(x: Operand, kernel_size: Ints, dilation: Ints = 1, padding: Ints = 0,
     dilation is the step inside a window, padding the zeros on all sides, stride the step between
     windows. Raises ValueError for shapes and settings that do not fit.
     """
-    rank = _rank("unfold", x)
-    window = Window("unfold", rank, kernel_size, stride, padding, dilation)
+    rank = _rank(x)
+    window = Window(rank, kernel_size, stride, padding, dilation)
     y = np.moveaxis(window.unfold(x), range(-rank, 0), range(2, 2 + rank))
     column, out = y.shape[1 : 2 + rank], y.shape[2 + rank :]
     return np.reshape(y, (len(y), math.prod(column), math.prod(out)))
@@ -237,39 +237,35 @@ def fold(
     ValueError if output_size has another number of windows.
     """
     rank = len(output_size) if isinstance(output_size, (tuple, list)) else 2
-    output_size = each("fold", "output_size", output_size, rank, 1)
-    window = Window("fold", rank, kernel_size, stride, padding, dilation)
+    output_size = each("output_size", output_size, rank, 1)
+    window = Window(rank, kernel_size, stride, padding, dilation)
     space = window.padded(output_size)
     out = windows.places(space, window.size, window.stride, window.dilation)
     entries = math.prod(window.size)
     columns = math.prod(out) if min(out) > 0 else 0
     if np.ndim(x) != 3 or not columns or x.shape[1] % entries or x.shape[2] != columns:
         needed = f"(N, C * {entries}, {columns})"
-        raise ValueError(f"fold: output_size {output_size} needs x {needed}, got {np.shape(x)}.")
+        raise ValueError(f"output_size {output_size} needs x {needed}, got {np.shape(x)}.")
     y = np.reshape(x, (len(x), x.shape[1] // entries, *window.size, *out))
     y = np.moveaxis(y, range(2, 2 + rank), range(-rank, 0))
     return window.crop(windows.fold(y, space, window.stride, window.dilation))
 
 
 class Window:
-    """The settings of windows over `rank` axes: a number, or one number for each axis.
+    """The settings of windows over `rank` axes: a number, or one number for each axis."""
 
-    name  the function that takes the settings, for its errors
-    """
-
-    def __init__(self, name, rank, size, stride, padding, dilation):
-        self.name = name
-        self.size = each(name, "kernel_size", size, rank, 1)
-        self.dilation = each(name, "dilation", dilation, rank, 1)
-        self.stride = self.size if stride is None else each(name, "stride", stride, rank, 1)
+    def __init__(self, rank, size, stride, padding, dilation):
+        self.size = each("kernel_size", size, rank, 1)
+        self.dilation = each("dilation", dilation, rank, 1)
+        self.stride = self.size if stride is None else each("stride", stride, rank, 1)
         if padding == "same":
             if max(self.stride) > 1:
-                raise ValueError(f'{name}: padding="same" is for stride 1, not {self.stride}.')
+                raise ValueError(f'padding="same" is for stride 1, not {self.stride}.')
             total = [d * (k - 1) for k, d in zip(self.size, self.dilation)]
             self.padding = [(t // 2, t - t // 2) for t in total]
         else:
             padding = 0 if padding == "valid" else padding
-            self.padding = [(p, p) for p in each(name, "padding", padding, rank, 0)]
+            self.padding = [(p, p) for p in each("padding", padding, rank, 0)]
         self.pads = any(map(any, self.padding))  # whether there is any padding
 
     def padded(self, space):
@@ -293,7 +289,7 @@ class Window:
         for n, k, d in zip(self.padded(x.shape[2:]), self.size, self.dilation):
             if n < d * (k - 1) + 1:
                 window = f"a window of {d * (k - 1) + 1} does not fit into an axis of {n}"
-                raise ValueError(f"{self.name}: {window}, padding included; x {x.shape}.")
+                raise ValueError(f"{window}, padding included; x {x.shape}.")
 
     def unfold(self, x, value=0):
         """All windows of the padded x (N, C, *space): (N, C, *out, *size)."""
@@ -306,70 +302,66 @@ class Window:
         shares = np.mean(self.unfold(np.ones((1, 1, *x.shape[2:]), x.dtype)), axis=axes)
         if not shares.all():
             settings = f"padding {self.padding} is too large for kernel_size {self.size}"
-            raise ValueError(f"{self.name}: {settings}: a window of x {x.shape} has padding alone.")
+            raise ValueError(f"{settings}: a window of x {x.shape} has padding alone.")
         return shares
 
 
-def _rank(name, x):
+def _rank(x):
     """How many axes of space x (N, C, *space) has."""
     if np.ndim(x) < 3:
-        raise ValueError(f"{name}: x must be (N, C, ...), got shape {np.shape(x)}.")
+        raise ValueError(f"x must be (N, C, ...), got shape {np.shape(x)}.")
     return np.ndim(x) - 2
 
 
-def _filters(name, rank, x, weight, bias, stride, padding, dilation, groups, transposed=False):
+def _filters(rank, x, weight, bias, stride, padding, dilation, groups, transposed=False):
     """The Window of a convolution. Raises ValueError if weight and bias do not fit x."""
-    check_axes(name, x, LAYOUTS[rank])
+    check_axes(x, LAYOUTS[rank])
     shape = np.shape(weight)
     if len(shape) != x.ndim:
-        raise ValueError(f"{name}: weight must have {x.ndim} axes, got shape {shape}.")
-    check_divides(name, "groups", groups, filters=shape[0])
+        raise ValueError(f"weight must have {x.ndim} axes, got shape {shape}.")
+    check_divides("groups", groups, filters=shape[0])
     channels, outputs = shape[1] * groups, shape[0]
     if transposed:
         channels, outputs = outputs, channels
     if x.shape[1] != channels:
         needed = f"weight {shape} with groups={groups} takes {channels}"
-        raise ValueError(f"{name}: x {x.shape} has {x.shape[1]} channels, {needed}.")
-    check_shapes(name, (outputs,), bias=bias)
-    return Window(name, rank, shape[2:], stride, padding, dilation)
+        raise ValueError(f"x {x.shape} has {x.shape[1]} channels, {needed}.")
+    check_shapes((outputs,), bias=bias)
+    return Window(rank, shape[2:], stride, padding, dilation)
 
 
 def _conv(rank, x, weight, bias, stride, padding, dilation, groups):
-    name = f"conv{rank}d"
-    window = _filters(name, rank, x, weight, bias, stride, padding, dilation, groups)
+    window = _filters(rank, x, weight, bias, stride, padding, dilation, groups)
     window.check_size(x)
     return windows.convolve(window.pad(x), weight, bias, window.stride, window.dilation, groups)
 
 
 def _conv_transpose(rank, x, weight, bias, stride, padding, output_padding, groups, dilation):
-    name = f"conv_transpose{rank}d"
-    window = _filters(name, rank, x, weight, bias, stride, padding, dilation, groups, True)
+    window = _filters(rank, x, weight, bias, stride, padding, dilation, groups, True)
     stride, dilation = window.stride, window.dilation
-    extra = each(name, "output_padding", output_padding, rank, 0)
+    extra = each("output_padding", output_padding, rank, 0)
     if any(e >= max(s, d) for e, s, d in zip(extra, stride, dilation)):
         limits = f"the stride {stride} or the dilation {dilation}"
-        raise ValueError(f"{name}: output_padding {extra} must be smaller than {limits}.")
+        raise ValueError(f"output_padding {extra} must be smaller than {limits}.")
     covered = windows.covered(x.shape[2:], window.size, stride, dilation)
     space = tuple(map(sum, zip(covered, extra)))
     if any(n <= before + after for n, (before, after) in zip(space, window.padding)):
-        raise ValueError(f"{name}: without the padding, nothing is left of {space}; x {x.shape}.")
+        raise ValueError(f"without the padding, nothing is left of {space}; x {x.shape}.")
     out = window.crop(windows.convolve_input(x, weight, space, stride, dilation, groups))
     return out if bias is None else out + np.reshape(bias, (-1, *[1] * rank))
 
 
 def _max_pool(rank, x, kernel_size, stride, padding, dilation):
-    name = f"max_pool{rank}d"
-    check_axes(name, x, LAYOUTS[rank])
-    window = Window(name, rank, kernel_size, stride, padding, dilation)
+    check_axes(x, LAYOUTS[rank])
+    window = Window(rank, kernel_size, stride, padding, dilation)
     if window.pads:
         window.shares(x)
     return np.max(window.unfold(x, -math.inf), axis=tuple(range(-rank, 0)))
 
 
 def _avg_pool(rank, x, kernel_size, stride, padding, count_include_pad):
-    name = f"avg_pool{rank}d"
-    check_axes(name, x, LAYOUTS[rank])
-    window = Window(name, rank, kernel_size, stride, padding, 1)
+    check_axes(x, LAYOUTS[rank])
+    window = Window(rank, kernel_size, stride, padding, 1)
     mean = np.mean(window.unfold(x), axis=tuple(range(-rank, 0)))
     if not window.pads:
         return mean
@@ -378,14 +370,13 @@ def _avg_pool(rank, x, kernel_size, stride, padding, count_include_pad):
 
 
 def _adaptive_pool(kind, rank, x, output_size):
-    name = f"adaptive_{kind}_pool{rank}d"
-    check_axes(name, x, LAYOUTS[rank])
+    check_axes(x, LAYOUTS[rank])
     space = x.shape[2:]
     if isinstance(output_size, (tuple, list)) and len(output_size) == rank:
         output_size = [n if m is None else m for m, n in zip(output_size, space)]
     elif output_size is None:
         output_size = space
-    sizes = each(name, "output_size", output_size, rank, 1)
+    sizes = each("output_size", output_size, rank, 1)
     for axis, (m, n) in enumerate(zip(sizes, space), start=2):
         i, j = np.arange(m), np.arange(n)[:, None]
         inside = (j >= i * n // m) & (j < -(-(i + 1) * n // m))

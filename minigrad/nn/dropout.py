@@ -1,13 +1,13 @@
 """Layers that draw noise: the dropout family, and blocks that use it."""
 
 from copy import copy
-from inspect import signature
+from inspect import getdoc, signature
 
 import numpy as np
 
 from .. import functional as F
 from ..engine import Tensor
-from ..functional.dropout import check_settings, described, summary_of
+from ..functional.dropout import check_settings
 from ..modes import scoped
 from ..types import Operand, Rng
 from .layers import Function, layer_of
@@ -50,8 +50,8 @@ def _layer_of(function, name) -> type[Stochastic]:
     first = first.replace(default=0.5) if first.name == "p" else first
     others = [s for s in others if s.name not in ("training", "mask", "noise")]
     settings = [first, *(s.replace(kind=s.KEYWORD_ONLY) for s in others)]
-    summary = f"functional.{function.__name__} as a layer.\n\n{summary_of(function)}"
-    doc = described(summary, [s.name for s in settings])
+    mode = "`training` is its mode, and each call draws new noise"
+    doc = f"functional.{function.__name__} as a layer: {mode}.\n\n{getdoc(function)}"
     return layer_of(function, name, settings, doc, Stochastic)
 
 

@@ -114,13 +114,12 @@ class Convolution(Affine, Function):
     transposed = False
 
     def __init__(self, in_channels, out_channels, kernel_size, bias, options, layer_settings):
-        kind = type(self).__name__
         self.hold(kernel_size=kernel_size, **dict(zip(self.settings, options)))
         groups = self.groups
         channels = {"in_channels": in_channels, "out_channels": out_channels}
         self.hold_sizes(**channels, groups=groups)
-        check_divides(kind, "groups", groups, **channels)
-        size = each(kind, "kernel_size", kernel_size, self.axes, 1)
+        self.checked(check_divides, "groups", groups, **channels)
+        size = self.checked(each, "kernel_size", kernel_size, self.axes, 1)
         if self.transposed:
             shape = in_channels, out_channels // groups, *size
         else:

@@ -17,6 +17,7 @@ from ..array import data_of
 from ..blocks import Block
 from ..changes import mark_changed
 from ..engine import Tensor, constant
+from ..errors import WRONG_CALL, named
 from ..modes import is_running, scope
 from ..noise import stream
 from ..state import require_same
@@ -462,6 +463,13 @@ class Layer(Module):
                     wrong = f"{prefix}init gave {name} the shape {value.shape}"
                     raise ValueError(f"{kind}: {wrong}, but it needs {tuple(shape)}.")
                 setattr(self, name, value)
+
+    def checked(self, check, *args, **kwargs):
+        """What check(...) returns; its error gets the name of the layer."""
+        try:
+            return check(*args, **kwargs)
+        except WRONG_CALL as error:
+            raise named(error, type(self).__name__) from None
 
     def hold_sizes(self, **sizes):
         """Makes attributes of the sizes. Raises ValueError unless they are whole numbers >= 1."""

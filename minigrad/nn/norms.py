@@ -42,7 +42,7 @@ class Norm(Layer):
 
     def _check(self, x):
         """Raises ValueError unless x has one of the layouts and num_features channels."""
-        check_axes(type(self).__name__, x, *self.layouts, channels=self.num_features)
+        self.checked(check_axes, x, *self.layouts, channels=self.num_features)
 
 
 class BatchNorm1d(Norm):
@@ -149,7 +149,7 @@ class GroupNorm(Norm):
 
     def __init__(self, num_groups: int, num_channels: int, eps=1e-5, affine=True, **settings):
         self.hold_sizes(num_groups=num_groups, num_channels=num_channels)
-        check_divides("GroupNorm", "num_groups", num_groups, num_channels=num_channels)
+        self.checked(check_divides, "num_groups", num_groups, num_channels=num_channels)
         self.affine = affine
         super().__init__((num_channels,), eps, affine, affine, settings)
 

@@ -285,7 +285,7 @@ class Cell(Layer):
             state = (np.zeros((len(x), self.hidden_size), self.weight_hh.dtype),) * self.states
         state = state if isinstance(state, (tuple, list)) else (state,)
         for s in state:
-            check_shapes(type(self).__name__, (len(x), self.hidden_size), state=s)
+            self.checked(check_shapes, (len(x), self.hidden_size), state=s)
         x = F.linear(x, self.weight_ih, self.bias_ih)
         state = self.cell(x, F.linear(state[0], self.weight_hh, self.bias_hh), *state)
         return state if self.states > 1 else state[0]
@@ -346,7 +346,7 @@ class MultiheadAttention(Layer):
     ):
         check_settings("MultiheadAttention", p=dropout)
         self.hold_sizes(embed_dim=embed_dim, num_heads=num_heads)
-        check_divides("MultiheadAttention", "num_heads", num_heads, embed_dim=embed_dim)
+        self.checked(check_divides, "num_heads", num_heads, embed_dim=embed_dim)
         self.dropout, self.bias, self.batch_first = dropout, bias, batch_first
         weights = {"in_proj_weight": (3 * embed_dim, embed_dim)}
         biases = {"in_proj_bias": (3 * embed_dim,) if bias else None}
@@ -404,8 +404,8 @@ class MultiheadAttention(Layer):
         keys = {(n, size): (n, 1, 1, size)}
         queries = {(length, size): (length, size)}
         queries |= {(n * heads, length, size): (n, heads, length, size)}
-        masks = _reshaped("key_padding_mask", padding, keys)
-        masks += _reshaped("attn_mask", attention, queries)
+        masks = self.checked(_reshaped, "key_padding_mask", padding, keys)
+        masks += self.checked(_reshaped, "attn_mask", attention, queries)
         if all(mask.dtype == bool for mask in masks):
             return ~reduce(np.logical_or, masks) if masks else None
         added = [np.where(m, -np.inf, 0.0) if m.dtype == bool else m for m in masks]
@@ -416,8 +416,8 @@ def _reshaped(name, mask, shapes):
     """[the mask in its new shape] for {allowed shape: new shape}; [] if the mask is None."""
     if mask is None:
         return []
-    mask_values("MultiheadAttention", name, mask, "True where a key is NOT attended to")
+    mask_values(name, mask, "True where a key is NOT attended to")
     if np.shape(mask) not in shapes:
         needed = " or ".join(map(str, shapes))
-        raise ValueError(f"MultiheadAttention: {name} {np.shape(mask)} must be {needed}.")
+        raise ValueError(f"{name} {np.shape(mask)} must be {needed}.")
     return [np.reshape(mask, shapes[np.shape(mask)])]

@@ -67,8 +67,7 @@ def put_back(g, like, target, reduction, ignore_index, smoothing):
     """
     index, kept, count = _chosen(like, target, ignore_index, g.dtype)
     axis = class_axis(like)
-    y = np.empty_like(like, g.dtype)
-    y.fill(0)
+    y = np.zeros_like(like, g.dtype)
     y[index] = -1 / count if reduction == "mean" else -1
     if smoothing:
         share = smoothing / like.shape[axis]

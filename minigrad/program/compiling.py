@@ -2,7 +2,6 @@
 
 import inspect
 import linecache
-import traceback
 import warnings
 
 import numpy as np
@@ -11,7 +10,6 @@ from .. import array
 from ..array import data_of
 from ..changes import tick
 from ..engine import Tensor, constant, grad
-from ..errors import same_kind
 from ..graph import program
 from ..modes import recording
 from ..names import leaf_names, modules_of
@@ -23,6 +21,9 @@ from .writing import Writer, tidy
 MOST = 32  # programs of a step
 HINT = "A program cannot see what Python decides by values, such as `if x.sum() > 0`."
 CHANGES = "the function changes a variable, an attribute or an item"
+ARGUMENTS = "compile: an argument is a list or the like, or requires a gradient. Pass arrays, "
+ARGUMENTS += "Tensors of data, numbers and tuples, and use parameters without passing them."
+RETURN = "compile: the function returns the loss, a Tensor, and does not call backward itself."
 MANY = f"compile: what the function reads changes often: after {MOST} programs steps are eager."
 
 
@@ -67,7 +68,7 @@ class Recorded:
         results = writer.symbols[loss.order], *writer.gradients.values()
         steps = _forgetting(page, lines, results, final)
         self.text = _function(head, [*reads, *steps, _returned(writer, final)], page.errors)
-        self.run, self.file = _compiled(self.text, known)
+        self.run = _compiled(self.text, known)
         # What the trials compare, and what the program takes for granted.
         self.outline = _outline(writer.nodes, watch)
         leaves = [x for x in page.inputs.values() if x.order not in arguments]
@@ -95,13 +96,6 @@ class Recorded:
             if not np.array_equal(a, b.data, equal_nan=True):
                 return f"{name} differs"
         return None
-
-    def located(self, error):
-        """An error of a run, with the line of the program."""
-        frames = traceback.extract_tb(error.__traceback__)
-        lines = [(f.lineno, f.line) for f in frames if f.filename == self.file]
-        where = "in line {} of the program, `{}`".format(*lines[-1]) if lines else ""
-        return same_kind(error, f"compile: {error} {where}")
 
 
 def _forgetting(page, lines, results, final):
@@ -136,12 +130,12 @@ def _function(head, lines, errors):
 
 
 def _compiled(text, known):
-    """(the function of a text, the name of its file). Tracebacks show its lines."""
+    """The function of a text. Tracebacks show its lines."""
     file = f"<program {id(known)}.{len(text)}>"
     linecache.cache[file] = len(text), None, text.splitlines(True), file
     space = dict(known)
     exec(builtin_compile(text, file, "exec"), space)
-    return space["run"], file
+    return space["run"]
 
 
 class Step:
@@ -173,10 +167,7 @@ class Step:
             return loss.detach()
         if p.trials:
             return self._try(p, arrays)
-        try:
-            loss, gradients = p.run(*(a for a in arrays if isinstance(a, np.ndarray)))
-        except Exception as error:
-            raise p.located(error) from error
+        loss, gradients = p.run(*(a for a in arrays if isinstance(a, np.ndarray)))
         for leaf, g in zip(p.leaves, map(constant, gradients)):
             leaf.grad = g if leaf.grad is None else leaf.grad + g
         return constant(loss)
@@ -190,7 +181,10 @@ class Step:
         """(the loss of the function, its inputs, the Watch)."""
         inputs = self._tensors(arrays)
         with Watch(tick()) as watch:
-            return self.function(*inputs), [x for x in inputs if isinstance(x, Tensor)], watch
+            loss = self.function(*inputs)
+        if not isinstance(loss, Tensor) or loss.args is None:
+            raise TypeError(RETURN)
+        return loss, [x for x in inputs if isinstance(x, Tensor)], watch
 
     def _record(self, programs, arrays):
         """An eager step, of which a program is written."""
@@ -218,7 +212,7 @@ class Step:
             with frozen_noise():
                 found = p.run(*(a for a in arrays if isinstance(a, np.ndarray)))
         except Exception as error:
-            p.refusal = str(p.located(error))
+            p.refusal = f"{type(error).__name__}: {error}"
         loss, _, watch = self._watched(arrays)
         p.refusal = p.refusal or watch.found or p.difference(found, loss, watch)
         loss.backward()
@@ -238,18 +232,10 @@ def _outline(nodes, watch):
 
 def _kind(a):
     """What of an argument makes a new program."""
-    if isinstance(a, (list, dict, set)):
-        raise TypeError(
-            f"compile: an argument is a {type(a).__name__}, which is unhashable. Pass arrays, "
-            "Tensors, and settings such as numbers and tuples."
-        )
+    if isinstance(a, (list, dict, set)) or getattr(a, "requires_grad", False):
+        raise TypeError(ARGUMENTS)
     if not isinstance(a, (np.ndarray, Tensor)):
         return a
-    if getattr(a, "requires_grad", False):
-        raise TypeError(
-            "compile: an argument requires a gradient, but arguments are data. Use the Tensor in "
-            "the function without passing it."
-        )
     a = data_of(a)  # a negative whole number may be an error, or stand for what is ignored
     return a.shape, a.dtype, a.dtype.kind == "i" and frozenset(a[a < 0].tolist())
 
@@ -277,8 +263,8 @@ def compile(function, trials=2) -> Step:
     whose loss or gradients differ stays eager.
 
     Returns a Step; `print(step)` shows its programs. A call returns the loss without its graph.
-    Raises TypeError for an argument that requires a gradient or cannot be hashed, and the errors of
-    the function and of `backward`.
+    Raises TypeError for an argument that requires a gradient or cannot be hashed, and if the
+    function returns no Tensor or calls backward; also the errors of the function and of `backward`.
 
     >>> w = Tensor([1.0, 2.0], requires_grad=True)
     >>> step = compile(lambda x: np.sum(np.tanh(w * x)))

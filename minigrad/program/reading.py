@@ -9,7 +9,7 @@ from ..engine import Tensor
 from ..modes import name_in
 from ..names import leaf_names, split_scope
 from ..noise import Noise
-from .sources import defined, sources
+from .sources import sources
 from .writing import WIDTH, Writer, tidy
 
 RULE, FEWEST = 80, 3  # the width of a rule; how many lines a heading needs
@@ -32,9 +32,10 @@ class Program:
         page = writer.page
         used = {name for line in page.lines for name in line.names}
         constants = {name: value for name, value in page.constants.items() if name in used}
-        texts = sources([value for value in constants.values() if callable(value)])
+        known = sources([value for value in constants.values() if callable(value)])
+        texts = known.values()
         imports = [text for text in texts if text.startswith(("import ", "from "))]
-        self.final = page.final(defined(texts))
+        self.final = page.final(known)
         leaves = {self.final(name): leaf for name, leaf in page.inputs.items()}
         arrays = {self.final(n): a for n, a in constants.items() if not callable(a)}
         self.data = {name: leaf.data for name, leaf in leaves.items()} | arrays

@@ -3,7 +3,6 @@
 import ast
 import builtins
 import inspect
-import re
 import sys
 import textwrap
 import types
@@ -12,21 +11,14 @@ import numpy as np
 
 
 def sources(functions):
-    """The texts that define `functions`, a list, and what these use. What is used comes first.
+    """{name: text} of `functions`, a list, and of what these use. What is used comes first.
 
     Raises TypeError if the source of a function is not at hand.
     """
     texts = {}
     for function in functions:
         _define(function.__name__, function, texts)
-    return list(filter(None, texts.values()))
-
-
-def defined(texts):
-    """The names that texts define."""
-    return set(
-        re.findall(r"^(?:def |class |import |from \S+ import )?(\w+)", "\n".join(texts), re.M)
-    )
+    return texts
 
 
 def _define(name, value, texts):

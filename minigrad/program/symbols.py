@@ -297,14 +297,6 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
         self.page.do(f"{self.name}[{self.page.index(index)}] = {self.page.text(value)}")
         self.value[values(index)] = values(value)
 
-    def fill(self, value):
-        line = self.page.lines[-1]
-        if line.text.startswith(f"{self.name} = np.empty_like(") and value == 0:
-            line.expression = line.expression.replace("empty_like", "zeros_like")
-        else:
-            self[...] = value
-        self.value.fill(value)
-
     def __array_ufunc__(self, ufunc, method, *inputs, out=None, **keywords):
         page, name = self.page, ufunc.__name__
         if method == "reduce" and name in REDUCTIONS:

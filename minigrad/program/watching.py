@@ -13,6 +13,7 @@ from ..modes import no_grad, recording
 from ..noise import Noise, effects
 from ..ops.comparisons import stop_gradient
 from ..registry import FILE
+from .symbols import SHAPES
 
 # Who may read the array of a Tensor: what computes a node of the graph, and checks of arguments.
 READERS = {
@@ -23,7 +24,7 @@ READERS = {
 }
 WITHIN = "data_of", "computed", "<listcomp>"  # the functions of array.py that read for them
 # Functions of NumPy that read shapes and dtypes.
-SHAPES = np.shape, np.ndim, np.size, np.result_type, np.zeros_like, np.ones_like, np.empty_like
+LIKE = *SHAPES, np.zeros_like, np.ones_like, np.empty_like
 
 watching = ContextVar("watching", default=None)  # the Watch of this thread
 opened, lock = set(), threading.Lock()  # the Watches of all threads
@@ -73,7 +74,7 @@ class Watch(Block):
                 return
             leaves, frame = leaves or name not in WITHIN, frame.f_back
             module, name = _place(frame)
-        is_shape = name == "_on_data" and frame.f_locals["function"] in SHAPES
+        is_shape = name == "_on_data" and frame.f_locals["function"] in LIKE
         if not leaves and (is_shape or f"{module}.{name}" in READERS):
             return
         while _place(frame)[0] and _place(frame.f_back)[1] != "vjp":

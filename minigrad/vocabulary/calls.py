@@ -41,7 +41,7 @@ def otherwise(function, args, keywords, error):
     if own and (not isinstance(error, TypeError) or joins((args, keywords), is_recorded)):
         raise errors.named(error, function.__name__)
     if joins((args, keywords)):
-        raise errors.in_place(function) if function in IN_PLACE else error
+        raise errors.in_place(f"np.{function.__name__}") if function in IN_PLACE else error
     return on_plain_data(function, args, keywords, args[:1] if function in IN_PLACE else ())
 
 

@@ -14,6 +14,7 @@ import minigrad as mg
 from minigrad import functional as F
 from minigrad import nn, registry
 from minigrad import noise as randomness
+from minigrad.check import expectations
 from minigrad.check.samples import samples, tensors
 from minigrad.graph import nodes
 from minigrad.noise import Bernoulli, Law, Noise, Normal
@@ -393,12 +394,16 @@ def test_the_refusal_names_the_layer_with_the_most_outcomes():
         mg.expectation(np.sum(model(positive_leaf(10))))
 
 
-def test_up_to_65536_outcomes_are_enumerated():
-    x = positive_leaf(16)
+def test_up_to_65536_outcomes_are_enumerated(monkeypatch):
+    assert expectations.MOST_OUTCOMES == 65_536
+    monkeypatch.setattr(expectations, "MOST_OUTCOMES", 2**12)  # as many would take seconds
+    x = positive_leaf(12)
     expected = mg.expectation(np.sum(F.dropout(x, 0.3, training=True)) ** 2)
-    assert expected.outcomes == 65_536
+    assert expected.outcomes == 4096
     close(expected.value, np.sum(x.data) ** 2 + 3 / 7 * np.sum(x.data**2))
     close(expected.gradients[x], 2 * np.sum(x.data) + 6 / 7 * x.data)
+    with pytest.raises(ValueError, match="outcomes, but at most 4,096"):
+        mg.expectation(np.sum(F.dropout(positive_leaf(13), 0.3, training=True)) ** 2)
 
 
 def test_noise_that_cannot_list_its_outcomes():

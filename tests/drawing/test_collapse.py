@@ -361,7 +361,9 @@ def test_a_pattern_of_two_branches_and_a_join():
         out.append(h @ V)
     titles, edges = drawn(np.stack(out).sum())
     assert (
-        "matmul, softmax, matmul, ... x12" in titles and "matmul x12" in titles and len(titles) == 8
+        "matmul, softmax, matmul, concatenate,... x12" in titles
+        and "matmul x12" in titles
+        and len(titles) == 8
     )
 
 

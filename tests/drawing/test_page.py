@@ -405,8 +405,7 @@ def test_a_page_is_one_file_that_loads_nothing(tmp_path):
 
 def test_a_page_shows_itself_in_a_notebook_and_says_elsewhere_where_to_look(tmp_path):
     page = mg.to_html(training_step(), tmp_path / "step.html")
-    told = f"<a page that steps through a graph: open {tmp_path / 'step.html'} in a browser>"
-    assert repr(page) == told and 'to_html(loss, "loss.html")' in repr(to_html(training_step()))
+    assert repr(page) == '<a page for a browser: to_html(loss, "loss.html") writes it to a file>'
     (frame,) = ET.fromstring(f"<body>{page._repr_html_()}</body>".replace("\n", "&#10;"))
     assert frame.tag == "iframe" and frame.get("srcdoc") == page
 

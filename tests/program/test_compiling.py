@@ -2,6 +2,7 @@
 
 import gc
 import threading
+import traceback
 import tracemalloc
 import warnings
 
@@ -647,9 +648,9 @@ def test_a_rule_that_does_not_run_on_tensors_is_refused():
 
 def test_arguments_that_are_no_data_are_refused():
     step = mg.compile(lambda x: np.sum(x))
-    with pytest.raises(TypeError, match="an argument requires a gradient"):
+    with pytest.raises(TypeError, match="or requires a gradient"):
         step(leaf([1.0]))
-    with pytest.raises(TypeError, match="an argument is a list, which is unhashable"):
+    with pytest.raises(TypeError, match="an argument is a list"):
         step([1.0, 2.0])
     w = leaf([1.0, 2.0])
     with pytest.raises(RuntimeError, match="has shape"):
@@ -659,16 +660,29 @@ def test_arguments_that_are_no_data_are_refused():
         step()
 
 
-def test_an_error_names_the_line_of_the_program():
+def test_a_function_that_is_no_loss_is_refused():
+    w = leaf([1.0, 2.0])
+
+    def calls_backward(x):
+        loss = np.sum(w * x)
+        loss.backward()
+        return loss
+
+    for function in (calls_backward, lambda x: (np.sum(w * x), x), lambda x: None):
+        with pytest.raises(TypeError, match="the function returns the loss"):
+            mg.compile(function)(np.ones(2))
+
+
+def test_the_traceback_of_an_error_shows_the_line_of_the_program():
     w = normal_leaf(4, 3)
     step = mg.compile(lambda x: np.sum(np.exp(w[x])))
     for i in range(4):
         step(np.array([i, 0]))
     before = w.grad.data.copy()
-    with pytest.raises(
-        IndexError, match=r"compile: index 9 .* in line \d+ of the program, `exp = np.exp"
-    ):
+    with pytest.raises(IndexError, match="index 9 ") as caught:
         step(np.array([9, 0]))
+    lines = [frame.line for frame in traceback.extract_tb(caught.tb)]
+    assert any(line.startswith("exp = np.exp(") for line in lines)
     np.testing.assert_array_equal(w.grad.data, before)
 
 

@@ -4,6 +4,7 @@ import itertools
 import math
 import types
 import zlib
+from functools import partial
 
 import numpy as np
 
@@ -17,13 +18,21 @@ LETTERS = "xyzw"
 class Sample:
     """A call in text, such as "np.roll(x, k)", with inputs x, y, z, w and settings, here k.
 
-    `xs` are all inputs. The text knows np, F, Tensor, every op by its name, and the settings. The
-    name of the sample is its text, inputs and settings. Failures print it; it seeds random inputs.
+    An input is a shape (its entries are normal), values, or a draw. The text knows `xs`, all
+    inputs, np, F, Tensor, every op by its name, and the settings. For an op of your own file it may
+    be a function of inputs and settings. The name of the sample is its text, inputs and settings.
+    Failures print it; it seeds random inputs.
+
+    zero  whether its gradients are exactly 0, or empty, by intention. None: if an input is empty
     """
 
-    def __init__(self, text, draws, zero, settings):
+    def __init__(self, text, *inputs, zero=None, **settings):
+        if callable(text):
+            given = [*LETTERS[: len(inputs)], *(f"{name}={name}" for name in settings)]
+            name, known = _named(text)
+            text, settings = f"{name}({', '.join(given)})", settings | known
         self.text, self.settings = text, settings
-        self.draws = [normal(*draw) if isinstance(draw, tuple) else draw for draw in draws]
+        self.draws = [normal(*draw) if isinstance(draw, tuple) else draw for draw in inputs]
         self.code = compile(text, "<sample>", "eval")
         shown = [f"{letter} {_shown(draw)}" for letter, draw in zip(LETTERS, self.draws)]
         shown += [f"{k}={v}" for k, v in settings.items() if not callable(v)]
@@ -47,19 +56,9 @@ def _shown(draw):
     return draw.__name__ if callable(draw) else str(np.asarray(draw).tolist())
 
 
-# ---- rows of a table. An input is a shape (its entries are normal), values, or a draw
+# ---- rows of a table
 
-
-def case(text, *inputs, zero=None, **settings):
-    """A Sample. For an op of your own file, `text` may be a function of inputs and settings.
-
-    zero  whether its gradients are exactly 0, or empty, by intention. None: if an input is empty
-    """
-    if callable(text):
-        arguments = [*LETTERS[: len(inputs)], *(f"{name}={name}" for name in settings)]
-        name, known = _named(text)
-        text, settings = f"{name}({', '.join(arguments)})", settings | known
-    return Sample(text, inputs, zero, settings)
+case = Sample
 
 
 def cases(row, draws=(), zero=None, **settings):
@@ -79,7 +78,7 @@ def cases(row, draws=(), zero=None, **settings):
         groups.append([draw(*x) if isinstance(x, tuple) else x for draw, x in pairs])
     zero = rest == ["zero"] if rest else zero
     every = itertools.product(calls.split("; "), groups, *settings.values())
-    return [Sample(call, group, zero, dict(zip(settings, v))) for call, group, *v in every]
+    return [case(call, *group, zero=zero, **dict(zip(settings, v))) for call, group, *v in every]
 
 
 def flat(rows):
@@ -185,27 +184,14 @@ def at_zero(f, arguments):
     return _swept([f"f({names}) | {', '.join(row)}" for row in rows], f)
 
 
-def unary(f, draw=normal):
-    """Samples of a function of one array."""
-    return _swept(UNARY, f, draw)
-
-
 def binary(f, x=normal, y=normal, number=1.5):
     """Samples of a function of two arrays that broadcasts."""
     numbers = [f"f(x, {number}) | (2, 2)", f"f({number}, x) | (2, 2)"]
     return _swept([*BINARY, numbers[0]], f, x, y) + _swept(numbers[1:], f, y)
 
 
-def reduction(f, draw=normal):
-    """Every axis and keepdims, of more than one entry; see `single`."""
-    return _swept(REDUCTION, f, draw)
-
-
-def single(f, draw=normal, zero=None):
-    """A number, an array of one entry, and one of none."""
-    return _swept(SINGLE, f, draw, zero=zero)
-
-
-def along(f, draw=normal):
-    """As `reduction`, for functions along one axis that keep the shape."""
-    return _swept(ALONG, f, draw)
+# Of a function, or its text, and a way to draw its input:
+unary = partial(_swept, UNARY)  # a function of one array
+reduction = partial(_swept, REDUCTION)  # every axis and keepdims, of more than one entry
+single = partial(_swept, SINGLE)  # a number, an array of one entry, and one of none
+along = partial(_swept, ALONG)  # along one axis, the shape stays

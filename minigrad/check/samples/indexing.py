@@ -26,7 +26,7 @@ samples = {
     ],
     "scatter": [
         "scatter(x, (4,), [0, 0, 2]) | (3,)",
-        "scatter(x, (3,), 1) | ()",
+        "scatter(x, (3,), 1); scatter(x, (2, 3), 1, -1) | ()",
         "scatter(x, (2, 3), [0, 0], [1, 1]) | (2,)",
         "scatter(x, (3, 2), slice(None, None, 2), -1) | (2,)",
         "scatter(x, (2, 2), ..., None, [1, 1, 0]) | (2, 1, 3)",

@@ -5,18 +5,11 @@ import re
 from .case import LETTERS, case
 
 SIZES = {"i": 2, "j": 3, "k": 4, "l": 2, "a": 2, "b": 3, "...": 2}
-SUBSCRIPTS = [
-    *["ij, jk -> ki", "ij,jk", "ij,jk->ik", "ba", "ij->ji", "ij->", "ij->i", "i,j->ij", "i,j->ji"],
-    *["i,j->", "i,...", "i,i", "ij,ij->ij", "ij,kj->i"],
-    # diagonals
-    *["ii", "ii->", "ii->i", "iij->j", "iji->j", "iii", "...ii->...i", "ii,ij->j", "ii,ii->i"],
-    *["iijj->ij", "ii,jj"],
-    # ellipses
-    *["...", "...i->...", "i...->...", "...ij->...ji", "...ij,jk->...ik", "...ij,...jk", "...i,i"],
-    *["i...,i..."],
-    # numbers, and several operands
-    *["->", ",", ",i->i", "i,i,i", "ij,jk,kl->il", "i,ij,j", "i,j,k->ik", "i,i,i,i->"],
-]
+PLAIN = "ij,jk ij,jk->ik ba ij->ji ij-> ij->i i,j->ij i,j->ji i,j-> i,... i,i ij,ij->ij ij,kj->i"
+DIAGONALS = "ii ii-> ii->i iij->j iji->j iii ...ii->...i ii,ij->j ii,ii->i iijj->ij ii,jj"
+ELLIPSES = "... ...i->... i...->... ...ij->...ji ...ij,jk->...ik ...ij,...jk ...i,i i...,i..."
+SEVERAL = "-> , ,i->i i,i,i ij,jk,kl->il i,ij,j i,j,k->ik i,i,i,i->"  # of numbers, or several
+SUBSCRIPTS = ["ij, jk -> ki", *f"{PLAIN} {DIAGONALS} {ELLIPSES} {SEVERAL}".split()]
 STRETCHED = [  # ellipses of several axes, and axes of size 1 that broadcast
     "np.einsum('ij,kl->', x, y) | (2, 1), (1, 3)",
     "np.einsum('ij,ij->ij', x, y); np.einsum('ij,ij->j', x, y) | (1, 3), (2, 3)",
@@ -41,22 +34,16 @@ samples = {
         "x @ y | (3,), (3,); (3,), (3, 2); (2, 3), (3,); (2, 3), (3, 2); (1, 3), (3, 1)",
         "x @ y | (1,), (1,); (1, 1), (1, 1); (2, 2, 3), (3, 2); (2, 3), (2, 3, 2)",
         "x @ y | (2, 2, 3), (2, 3, 2); (3,), (2, 3, 2); (2, 2, 3), (3,); (1, 2, 3), (2, 3, 1)",
-        "x @ y | (2, 2, 3), (1, 3, 1); (2, 1, 2, 2), (3, 2, 1); (2, 2), (1, 2, 2, 1)",
-        "x @ y | (2, 1, 1, 2), (2,); (0, 3), (3, 2); (2, 0), (0, 3); (0,), (0,)",
-        "x @ y | (0, 2, 3), (3, 1); (3,), (3, 0)",
-        "x @ x | (2, 2)",
-        "x @ x.T | (2, 3)",
-        "x.T @ x | (3,)",
+        "x @ y | (2, 1, 2, 2), (3, 2, 1); (2, 2), (1, 2, 2, 1); (2, 1, 1, 2), (2,)",
+        "x @ y | (0, 3), (3, 2); (2, 0), (0, 3); (0,), (0,); (0, 2, 3), (3, 1); (3,), (3, 0)",
+        "x @ x; x @ x.T; x @ whole; whole @ x | (2, 2)",
         "np.matmul(x[::-1, ::2], y.T) | (2, 4), (3, 2)",
-        "x @ whole | (3, 2)",
-        "whole @ x | (2,)",
     ],
     "linear": [
         "linear(x, y, z) | (2, 3), (4, 3), (4,); (3,), (2, 3), (2,); (2, 2, 3), (2, 3), (2,)",
         "linear(x, y, z) | (1, 1), (1, 1), (1,); (0, 3), (2, 3), (2,); (2, 3), (0, 3), (0,)",
         "linear(x, y, z) | (2, 0), (3, 0), (3,) | not zero",
-        "linear(x, y) | (2, 3), (4, 3); (2, 2, 3), (2, 3)",
-        "linear(x, y, bias=None) | (3,), (2, 3)",
+        "linear(x, y); linear(x, y, bias=None) | (2, 3), (4, 3); (2, 2, 3), (2, 3); (3,), (2, 3)",
         "linear(x.T[::-1], y.T, z[::2]) | (3, 2), (3, 2), (4,)",
         "linear(x, x) | (2, 2)",
         "linear(whole[:1, [0, 1, 1]], x, y) | (2, 3), (2,)",
@@ -64,8 +51,7 @@ samples = {
     "einsum": [
         [einsum(subscripts) for subscripts in SUBSCRIPTS],
         STRETCHED,
-        "np.einsum('ij,ij', x, x) | (2, 3)",
-        "np.einsum('ij,jk->ki', x.T[::-1], y[::2]) | (3, 2), (6, 2)",
+        "np.einsum('ij,ij', x, x); np.einsum('ij,jk->ki', x.T[::-1], x[::2]) | (2, 2)",
         "np.einsum('ij,j->i', whole, x) | (2,)",
         "np.einsum('ij,jk', x, y) | (2, 0), (0, 3)",
     ],

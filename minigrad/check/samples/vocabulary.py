@@ -4,11 +4,9 @@ import numpy as np
 
 from ...vocabulary.elementwise import erfc
 from ...vocabulary.linalg import svd_in_one
-from .case import apart, case, cases, drawn, positive, shifted, small, within
+from .case import apart, binary, case, cases, drawn, positive, shifted, small, unary, within
 
 regular = drawn("regular", lambda rng, shape: rng.standard_normal(shape) + 3 * np.eye(*shape[-2:]))
-above_1 = within(1.2, 3.0)
-PAIRS = "(2, 3), (2, 3); (2, 1), (1, 3); (3,), (); (0,), (1,); (2, 1, 2), (2, 2)"
 
 
 def square(call):
@@ -17,37 +15,38 @@ def square(call):
 
 
 samples = {
-    "arcsinh": ["np.arcsinh(x) | (2, 3); (); (0,)", "np.arcsinh(x.T[::-1]) | (3, 2)"],
-    "arccosh": cases("np.arccosh(x) | (2, 3); (); (0,)", [above_1]),
-    "arctanh": cases("np.arctanh(x) | (2, 3); (); (0,)", [small]),
-    "cbrt": ["np.cbrt(x) | apart(2, 3); apart(); (0,)", "np.cbrt(x) | [8.0, -1e-6]"],
+    "arcsinh": unary("np.arcsinh"),
+    "arccosh": unary("np.arccosh", within(1.2, 3.0)),
+    "arctanh": unary("np.arctanh", small),
+    "cbrt": [unary("np.cbrt", apart), "np.cbrt(x) | [8.0, -1e-6]"],
     "erfc": [
-        [case(erfc, positive(*shape)) for shape in [(2, 3), (), (0,)]],
-        case("f(x)", np.array([-3.0, -0.2, 0.1, 0.6, 2.0, 3.9, 4.1, 8.0]), f=erfc),
+        unary(erfc, positive),
+        case(erfc, np.array([-3.0, -0.2, 0.1, 0.6, 2.0, 3.9, 4.1, 8.0])),
     ],
-    "arctan2": [
-        cases(f"np.arctan2(x, y) | {PAIRS}", [apart, shifted]),
-        "np.arctan2(x, y) | [1.0, 1.0, -1.0, -1.0, 3.0, -3.0], [2.0, -2.0, 2.0, -2.0, 0.0, 0.0]",
-        "np.arctan2(x, x * x) | apart(3)",
-    ],
-    "hypot": [
-        cases(f"np.hypot(x, y) | {PAIRS}", [apart, shifted]),
-        "np.hypot(x, y) | [0.0, 3.0], [1.0, 0.0]",
-        "np.hypot(x, x * x) | apart(3)",
-    ],
+    **{
+        name: [
+            binary(f"np.{name}", apart, shifted),
+            f"np.{name}(x, x * x) | apart(3)",
+            f"np.{name}(x, y) | [1.0, 1, -1, -1, 3, -3], [2.0, -2, 2, -2, 0, 0]",
+        ]
+        for name in ("arctan2", "hypot")
+    },
     "length": [
         "np.linalg.norm(x); np.linalg.norm(x, axis=0); np.linalg.norm(x, axis=-1) | (2, 3); (1, 2)",
         "np.linalg.norm(x, axis=(0, 1)); np.linalg.norm(x, axis=1, keepdims=True) | (2, 3, 2)",
-        "np.linalg.norm(x, keepdims=True); np.linalg.norm(x.T[::-1]) | (2, 3)",
         "np.linalg.norm(x); np.linalg.norm(x, keepdims=True) | (3,); ()",
+        "np.linalg.norm(x, keepdims=True); np.linalg.norm(x.T[::-1]) | (2, 3)",
         "np.linalg.norm(x, axis=1) | (0, 2)",
     ],
     "solve_matrices": [
-        cases("np.linalg.solve(x, y) | (3, 3), (3,); (3, 3), (3, 2); (3, 3), (3, 3)", [regular]),
-        cases("np.linalg.solve(x, y) | (2, 3, 3), (2, 3, 2); (2, 3, 3), (3, 2)", [regular]),
-        cases("np.linalg.solve(x, y) | (3, 3), (2, 3, 1); (1, 1), (1,)", [regular]),
-        cases("np.linalg.solve(x, x.T) | (3, 3)", [regular]),
+        cases(
+            "np.linalg.solve(x, y) | (3, 3), (3,); (3, 3), (3, 3); (2, 3, 3), (2, 3, 2)", [regular]
+        ),
+        cases(
+            "np.linalg.solve(x, y) | (2, 3, 3), (3, 2); (3, 3), (2, 3, 1); (1, 1), (1,)", [regular]
+        ),
         cases("np.linalg.solve(x.T[::-1], y[::2]) | (2, 2), (4,)", [regular]),
+        cases("np.linalg.solve(x, x.T) | (3, 3)", [regular]),
     ],
     "inv": [square("np.linalg.inv(x)"), cases("np.linalg.inv(x.T[::-1]) | (2, 2)", [regular])],
     "det": square("np.linalg.det(x)"),
