@@ -193,22 +193,6 @@ def test_the_tolerances_count(settings, passes):
     )
 
 
-def test_eps_is_the_relative_step_of_a_difference():
-    seen = []
-
-    def forward(x):
-        if np.iscomplexobj(x):
-            raise TypeError("no complex numbers")
-        seen.append(x)
-        return x * x
-
-    x, square = positive_leaf(2), op(forward, x=lambda g, out, x: 2 * g * x)
-    assert mg.gradcheck(lambda x: square(x + 0), x, eps=1e-3)
-    reach = [np.max(abs(y - x.data)) / np.max(x.data) for y in seen if y.shape == x.shape]
-    near = [r for r in reach if r > 0]
-    assert min(abs(np.array(near) / 1e-3 - 1)) < 1e-3
-
-
 def test_nondet_tol_allows_a_function_to_change_a_little():
     ticks = count()
 
@@ -220,21 +204,13 @@ def test_nondet_tol_allows_a_function_to_change_a_little():
     assert mg.gradcheck(trembling, positive_leaf(3), nondet_tol=1e-9, rtol=1e-4)
 
 
-def test_fast_mode_asks_less_and_still_finds_one_wrong_entry():
-    calls = []
-
-    @op(x=lambda g, out, x: g * (x > 0))
-    def counted(x):
-        calls.append(1)
-        return np.maximum(x, 0)
-
-    at_kinks = mg.Tensor(np.zeros(300), True)
-    assert mg.gradcheck(counted, at_kinks)
-    whole, calls[:] = len(calls), []
-    assert mg.gradcheck(counted, at_kinks, fast_mode=True)
-    assert len(calls) < whole / 3
+def test_eps_and_fast_mode_change_nothing():
+    """PyTorch's settings, of which no verdict depends: each check is fast and exact."""
     wrong = op(cube, x=lambda g, out, x: 3 * g * x * x * one_off(x))
-    assert mg.gradcheck(wrong, positive_leaf(300), fast_mode=True, raise_exception=False) is False
+    for settings in ({}, {"eps": 1e-3}, {"eps": 1e-9, "fast_mode": True}):
+        assert mg.gradcheck(np.tanh, positive_leaf(300), **settings)
+        with pytest.raises(GradcheckError, match="FAIL: cube for x"):
+            mg.gradcheck(wrong, positive_leaf(300), **settings)
 
 
 def test_fast_mode_of_several_inputs_outputs_and_of_second_derivatives():
