@@ -14,6 +14,7 @@ from .numeric import cotangent, largest
 from .rules import alike, same, source
 from .verdict import FAILING, Finding, Settings, worst
 
+DEPTH = 10  # times that entries are halved, where there are kinks
 # How far from the inputs func is run again, relative to each entry: so near that it is defined.
 AWAY = 2.0**-4, 2.0**-16, 2.0**-36
 STEPS = 2.0**-6, 2.0**-12  # how far from there once more, relative to that
@@ -54,7 +55,7 @@ def gradcheck(
     atol, rtol  allowed at each node, beside what rounding explains
     eps         accepted as by PyTorch, and changes nothing: a complex step is exact at any size
     nondet_tol  how much func may change between two calls
-    fast_mode   accepted as by PyTorch, and changes nothing: each check is fast and looks at all
+    fast_mode   at kinks, looks at no part of the entries alone
 
     The graph that func records is checked as by check_graph: each node's rules against the complex
     step of its forward, and what backward adds up. Func itself is run again nearby, to find what it
@@ -68,7 +69,8 @@ def gradcheck(
     >>> gradcheck(lambda x: np.log(x) * x, x)
     True
     """
-    return _verdict(examine(func, inputs, nondet_tol, rtol=rtol, atol=atol), raise_exception)
+    settings = {"nondet_tol": nondet_tol, "fast_mode": fast_mode, "rtol": rtol, "atol": atol}
+    return _verdict(examine(func, inputs, **settings), raise_exception)
 
 
 def gradgradcheck(
@@ -89,7 +91,7 @@ def gradgradcheck(
     `grad_outputs`, one for each output that requires a gradient, are the cotangents: random ones if
     not given.
     """
-    settings = {"nondet_tol": nondet_tol, "rtol": rtol, "atol": atol}
+    settings = {"nondet_tol": nondet_tol, "fast_mode": fast_mode, "rtol": rtol, "atol": atol}
     return _verdict(examine_second(func, inputs, grad_outputs, **settings), raise_exception)
 
 
@@ -102,7 +104,7 @@ def _verdict(finding, raise_exception):
 
 
 @np.errstate(all="ignore")  # what is not finite is reported, once
-def examine(func, inputs, nondet_tol=0, zero_allowed=False, **tolerances):
+def examine(func, inputs, nondet_tol=0, fast_mode=False, zero_allowed=False, **tolerances):
     """The Finding of a gradient check; with `zero_allowed` gradients may be 0 at every entry."""
     if not callable(func):
         raise TypeError(f"gradcheck: func must be a function, not {func!r:.60}.")
@@ -123,7 +125,7 @@ def examine(func, inputs, nondet_tol=0, zero_allowed=False, **tolerances):
         return Finding("FAIL", np.inf, f"func changes its inputs {changed}.")
     if trouble := _trouble(first, again, nondet_tol):
         return trouble
-    settings = Settings(np.random.default_rng(0), **tolerances)
+    settings = Settings(np.random.default_rng(0), depth=0 if fast_mode else DEPTH, **tolerances)
     findings = check("gradcheck", nodes([*first, *xs.values()]), first, xs.values(), settings)
     inputs_of = {x.order: f"input {i}" for i, x in xs.items()}
     for order, finding in findings.items():

@@ -36,6 +36,7 @@ class Settings(NamedTuple):
     rng: np.random.Generator  # draws cotangents and directions
     rtol: float = 0.0  # allowed beside rounding
     atol: float = 0.0
+    depth: int = DEPTH
 
 
 class Finding(NamedTuple):
@@ -199,7 +200,7 @@ def look(alone, i):
     _, where, counts = np.unique(x.data, return_inverse=True, return_counts=True)
     likely = np.ravel((counts[where.reshape(x.shape)] > 1) | (x.data == 0))
     groups = [np.flatnonzero(at) for at in (likely, ~likely) if np.any(at)]
-    entry, found = worst_of(alone, i, groups, DEPTH)
+    entry, found = worst_of(alone, i, groups, alone.settings.depth)
     if found.verdict not in FAILING:
         return found
     index = tuple(map(int, np.unravel_index(entry, x.shape)))
@@ -221,7 +222,7 @@ def worst_of(alone, i, groups, depth):
         wrong = found.verdict in FAILING
         many = len(entries) > (1 if wrong or found.kinked else MANY if found.loose else np.inf)
         results.append((entries[0], found))
-        if many and (wrong or depth):
+        if many and (wrong or depth > 0):
             halves = worst_of(alone, i, np.array_split(entries, 2), depth - 1)
             if not wrong or halves[1].verdict in FAILING:
                 results[-1] = halves
