@@ -115,7 +115,7 @@ class Alone:
         return other
 
     def moved(self, number):
-        """The same where the last two bits of each number are others, in the way of this number.
+        """The same with other last two bits of each number, chosen by `number` (0: the same bits).
 
         The bits before them choose, so equal numbers stay equal, and a number that the op passes
         on, as max does, is not moved twice.
@@ -127,7 +127,7 @@ class Alone:
             kept = np.array(abs(array), order="C").view(np.uint64) >> np.uint64(2)
             last = (kept * np.uint64(HASH + 2 * number)) >> np.uint64(62)
             moved = (kept << np.uint64(2) | last).view(np.float64)
-            unmoved = (array == 0) | ~np.isfinite(array)
+            unmoved = (number == 0) | (array == 0) | ~np.isfinite(array)
             return np.where(unmoved, array, np.copysign(moved, array))
 
         arrays = [change(a.data) if isinstance(a, Tensor) else a for a in self.node.args]
@@ -181,7 +181,7 @@ def _product(gradient, v):
 def _spread(alone, directions):
     """How far both sides move, entry by entry, where every number moves by a rounding or two."""
     sides, u = [], alone.cotangent
-    for other in (alone, *map(alone.moved, range(TRIES))):
+    for other in map(alone.moved, range(TRIES + 1)):
         parts = [_product(other.gradients[i], v) for i, v in directions.items()]
         sides.append(np.concatenate([*parts, (u * other.push(directions)[0])[u != 0]]))
     apart = np.sum(np.ptp(sides, axis=0))
