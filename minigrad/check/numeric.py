@@ -31,7 +31,7 @@ JUMP = 1e-6  # by so much of its size a value moves only where the function jump
 
 
 @np.errstate(all="ignore")
-def tangent(node, directions, step=STEP, plain=False):
+def tangent(node, directions, plain=False):
     """(derivative of a node along `directions` {position of an argument: array}, its doubt).
 
     The derivative is nan where the function jumps. The doubt says how far a difference may be off.
@@ -42,14 +42,14 @@ def tangent(node, directions, step=STEP, plain=False):
         args[i] = lifted(args[i], v).view(np.ndarray if is_ours(node.op) else Lifted)
     value = None if plain else _complex(node.op.forward, args)
     if value is None:
-        return difference(node, directions, step)
+        return difference(node, directions)
     found, data = np.imag(value) / H, node.data
     size = abs(data) + max(largest(np.real(a)) for a in args if is_array(a))
     found = np.where(abs(np.real(value) - data) > JUMP * size + H, np.nan, found)
     lost = np.isfinite(data) & ~np.isfinite(value)  # as where exp(x) overflows
     if not np.any(lost):
         return found, 0.0
-    other, doubt = difference(node, directions, step)
+    other, doubt = difference(node, directions)
     return np.where(lost, other, found), np.where(lost, doubt, 0)
 
 
@@ -106,11 +106,11 @@ def largest(array):
     return np.max(abs(array), initial=0.0, where=np.isfinite(array))
 
 
-def difference(node, directions, step=STEP):
+def difference(node, directions):
     """(derivative of a node, its doubt): one-sided differences of second order."""
     args, middle = list(map(data_of, node.args)), node.data
     size = max(largest(args[i]) for i in directions) or 1.0
-    h = step * size / (max(map(largest, directions.values())) or 1.0)
+    h = STEP * size / (max(map(largest, directions.values())) or 1.0)
 
     def f(t):
         there = [a + t * directions[i] if i in directions else a for i, a in enumerate(args)]

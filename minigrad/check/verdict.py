@@ -13,7 +13,7 @@ import numpy as np
 
 from ..array import data_of
 from ..engine import Tensor, constant, result, wants_gradient
-from .numeric import BESIDE, STEP, H, cotangent, is_analytic, is_array, is_ours, tangent
+from .numeric import BESIDE, H, cotangent, is_analytic, is_array, is_ours, tangent
 
 EPS = 2.0**-52  # of float64
 ROUNDINGS = 64  # allowed; right nodes were seen to need 20 at most
@@ -24,7 +24,7 @@ INFINITE = 2.0**180  # as which a root at 0 comes out: the root of 1 / H is 2^20
 # Of the mean gradient: in a direction that gives all entries one weight, smaller ones count less.
 FAINT = 2.0**-14
 MANY = 64  # entries in which rounding may hide a wrong one. Of fewer, some tries say too little
-LOOKS = 16  # times that entries are split, where there are kinks
+DEPTH = 5  # times that entries are halved, where there are kinks or rounding
 
 PAST = "By a plain difference: its forward takes no complex numbers here."
 TOO_SMALL = "Both sides are too small to tell from rounding."
@@ -34,10 +34,9 @@ class Settings(NamedTuple):
     """How comparisons are made."""
 
     rng: np.random.Generator  # draws cotangents and directions
-    eps: float = STEP  # the step of differences
     rtol: float = 0.0  # allowed beside rounding
     atol: float = 0.0
-    looks: int = LOOKS
+    depth: int = DEPTH
 
 
 class Finding(NamedTuple):
@@ -49,7 +48,6 @@ class Finding(NamedTuple):
     rule: str = ""  # which rule is wrong: "tanh for x (minigrad/ops/elementwise.py:140)"
     kinked: bool = False
     loose: bool = False  # right only by what rounding does inside the op
-    entries: np.ndarray | None = None  # that were compared, as flat numbers
 
 
 # AFFECTED: a leaf behind a wrong node
@@ -59,8 +57,11 @@ FAILING = SEVERITY[:3]
 
 def worst(findings):
     """The gravest Finding, of these the one of largest error. VACUOUS counts only if all are."""
-    key = lambda finding: (SEVERITY.index(finding.verdict), -finding.error)
-    return min(findings, key=key, default=Finding("VACUOUS"))
+    return min(findings, key=_gravity, default=Finding("VACUOUS"))
+
+
+def _gravity(finding):
+    return SEVERITY.index(finding.verdict), -finding.error
 
 
 def ruled(node, i, u):
@@ -102,7 +103,7 @@ class Alone:
         self.plain = not is_ours(node.op) and not is_analytic(node)
 
     def push(self, directions):
-        return tangent(self.node, directions, self.settings.eps, self.plain)
+        return tangent(self.node, directions, self.plain)
 
     def on(self, arrays, change=lambda array: array):
         """The same with other arrays in place of the arguments. `change` changes the result."""
@@ -114,23 +115,23 @@ class Alone:
         return other
 
     def moved(self, number):
-        """The same where each number moved by a rounding or two, in many ways (0: not at all).
+        """The same with other last two bits of each number, chosen by `number` (0: the same bits).
 
-        Its own bits say by how much a number moves: so equal numbers stay equal. A number that the
-        op passes on, as max does, has moved already.
+        The bits before them choose, so equal numbers stay equal, and a number that the op passes
+        on, as max does, is not moved twice.
         """
 
-        def change(array, known=()):
+        def change(array):
             if not is_array(array) or array.dtype != np.float64:
                 return array
-            bits = np.ascontiguousarray(abs(array)).view(np.uint64).reshape(array.shape)
-            choice = (bits * np.uint64(HASH + 2 * number)) >> np.uint64(62)
-            moved = array * (1 + EPS * bool(number) * np.array([-2, -1, 1, 2])[choice])
-            return np.where(np.isin(array, known), array, moved)
+            kept = np.array(abs(array), order="C").view(np.uint64) >> np.uint64(2)
+            last = (kept * np.uint64(HASH + 2 * number)) >> np.uint64(62)
+            moved = (kept << np.uint64(2) | last).view(np.float64)
+            unmoved = (number == 0) | (array == 0) | ~np.isfinite(array)
+            return np.where(unmoved, array, np.copysign(moved, array))
 
         arrays = [change(a.data) if isinstance(a, Tensor) else a for a in self.node.args]
-        known = [np.ravel(a) for a in arrays if is_array(a)]
-        return self.on(arrays, lambda data: change(data, np.concatenate(known)))
+        return self.on(arrays, change)
 
 
 # ------------------------------------------------------------------------------- one direction
@@ -180,50 +181,57 @@ def _product(gradient, v):
 def _spread(alone, directions):
     """How far both sides move, entry by entry, where every number moves by a rounding or two."""
     sides, u = [], alone.cotangent
-    for number in range(TRIES):
-        other = alone.moved(number)
+    for other in map(alone.moved, range(TRIES + 1)):
         parts = [_product(other.gradients[i], v) for i, v in directions.items()]
         sides.append(np.concatenate([*parts, (u * other.push(directions)[0])[u != 0]]))
-    furthest = max(np.sum(abs(a - b)) for a, b in zip(sides, sides[1:]))
-    return furthest if np.isfinite(furthest) else 0.0
+    apart = np.sum(np.ptp(sides, axis=0))
+    return apart if np.isfinite(apart) else 0.0
 
 
 # ------------------------------------------------------------------------------ all directions
 
 
 def look(alone, i):
-    """The Finding on the gradient by the i-th argument of a node, along a random direction.
+    """The Finding on the gradient by the i-th argument of a node.
+
+    Entries at 0 and entries that tie, where kinks are likely, are compared apart from others.
+    """
+    x = alone.node.args[i]
+    _, where, counts = np.unique(x.data, return_inverse=True, return_counts=True)
+    likely = np.ravel((counts[where.reshape(x.shape)] > 1) | (x.data == 0))
+    groups = [np.flatnonzero(at) for at in (likely, ~likely) if np.any(at)]
+    entry, found = worst_of(alone, i, groups, alone.settings.depth)
+    if found.verdict not in FAILING:
+        return found
+    index = tuple(map(int, np.unravel_index(entry, x.shape)))
+    error = f"relative difference {found.error:.2g}, of the sum of the parts without signs"
+    note = f"By {alone.node.op.names[i]}, entry {index}: {found.note}, {error}."
+    return found._replace(note=note)
+
+
+def worst_of(alone, i, groups, depth):
+    """(the first entry, the Finding) of the worst of these groups of entries, as flat numbers.
 
     A random direction misses a wrong entry with probability zero, so what is OK is OK at every
-    entry. Kinks, and rounding inside the op, leave a doubt, since they widen the verdict: then the
-    entries are split.
+    entry. Kinks, and rounding inside the op, leave a doubt, since they widen the verdict: then a
+    group is halved, `depth` times. What is wrong is halved to a single entry.
     """
-    values, looks = np.ravel(alone.node.args[i].data), alone.settings.looks
-    found, groups = [], [np.argsort(values, kind="stable")] if values.size else []
-    for entries in groups:  # it grows on the way
-        finding = judge(alone, _direction(alone, i, entries))._replace(entries=entries)
-        if len(entries) > (1 if finding.kinked else MANY if finding.loose else np.inf) and looks:
-            groups += _split(values[entries], entries)
-            looks -= 1
-            continue
-        if finding.kinked and len(entries) > 1:
+    results = []
+    for entries in groups:
+        found = judge(alone, _direction(alone, i, entries))
+        wrong = found.verdict in FAILING
+        many = len(entries) > (1 if wrong or found.kinked else MANY if found.loose else np.inf)
+        results.append((entries[0], found))
+        if many and (wrong or depth > 0):
+            halves = worst_of(alone, i, np.array_split(entries, 2), depth - 1)
+            if not wrong or halves[1].verdict in FAILING:
+                results[-1] = halves
+        elif many and found.kinked:
             note = f"; {len(entries)} entries, most at kinks, were only compared together"
-            finding = finding._replace(note=finding.note + note)
-        found.append(finding)
-    gravest = worst(found)
-    return _at_entry(alone, i, gravest) if gravest.verdict in FAILING else gravest
-
-
-def _split(values, entries):
-    """Two parts of entries, which are sorted by value: where kinks are likely, and others.
-
-    Kinks are likely at 0 and where values tie. Where that tells nothing, the entries are halved.
-    """
-    ties = np.diff(values) == 0
-    likely = (values == 0) | np.append(ties, False) | np.append(False, ties)
-    if np.any(likely) and not np.all(likely):
-        return [entries[likely], entries[~likely]]
-    return np.array_split(entries, 2)
+            results[-1] = entries[0], found._replace(note=found.note + note)
+        if wrong:
+            break
+    return min(results, key=lambda result: _gravity(result[1]), default=(0, Finding("VACUOUS")))
 
 
 def _direction(alone, i, entries):
@@ -236,25 +244,9 @@ def _direction(alone, i, entries):
     sizes = np.where(np.isfinite(chosen), abs(chosen), 0)
     mean = np.mean(sizes[sizes > 0]) if np.any(sizes) else 1.0
     weights = mean / np.where(sizes > 0, np.maximum(sizes, FAINT * mean), mean)
-    least = np.min(abs(values), initial=np.inf, where=values != 0)  # beside it zeros move
+    least = np.min(abs(data), initial=np.inf, where=data != 0)  # beside it zeros move
     weights = np.minimum(weights, BESIDE / H * np.where(values == 0, least, abs(values)))
     weights *= alone.settings.rng.uniform(0.5, 1.5, len(entries))
     v = np.zeros(gradient.size)
     v[entries] = np.where(chosen < 0, -weights, weights)
     return {i: v.reshape(gradient.shape)}
-
-
-def _at_entry(alone, i, found):
-    """The Finding on the first wrong entry of the i-th argument, given that on several."""
-    entries = np.sort(found.entries)
-    while len(entries) > 1:
-        for half in np.array_split(entries, 2):
-            finding = judge(alone, _direction(alone, i, half))
-            if finding.verdict in FAILING:
-                break
-        else:  # only together they fail
-            break
-        entries, found = half, finding
-    index = tuple(map(int, np.unravel_index(entries[0], alone.node.args[i].shape)))
-    name, error = alone.node.op.names[i], f"relative difference {found.error:.2g}"
-    return found._replace(note=f"By {name}, entry {index}: {found.note}, {error}.")

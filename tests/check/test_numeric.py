@@ -255,7 +255,8 @@ def test_moving_numbers_by_a_rounding_leaves_equal_numbers_equal():
     moves = set()
     assert np.array_equal(alone.moved(0).node.args[0].data, x.data)
     for number in range(1, 9):
-        moved = alone.moved(number).node
+        with np.errstate(over="ignore"):
+            moved = alone.moved(number).node
         a = moved.args[0].data
         assert a[1] == a[2] and a[3] == 0 and 0 < np.max(abs(a - x.data)) < 4e-16
         assert moved.data == a[1]  # max passes it on
