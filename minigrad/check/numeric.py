@@ -19,7 +19,7 @@ import numpy as np
 
 from ..array import data_of
 from ..engine import Tensor
-from ..ops.elementwise import magnitude
+from .analytic import Lifted
 
 H = 2.0**-400  # H**3, the next power in an imaginary part, is 0 in float64, and H * v is not
 BESIDE = 2.0**-30  # a step is small beside a number if it is less than this part of it
@@ -39,7 +39,7 @@ def tangent(node, directions, plain=False):
     """
     args = list(map(data_of, node.args))
     for i, v in directions.items():
-        args[i] = lifted(args[i], v).view(np.ndarray if is_ours(node.op) else Lifted)
+        args[i] = lifted(args[i], v)
     value = None if plain else _complex(node.op.forward, args)
     if value is None:
         return difference(node, directions)
@@ -57,33 +57,7 @@ def lifted(data, v):
     """data + i H v. The real part stays as it is, so that equal numbers stay equal."""
     value = np.array(data, complex)
     value.imag = H * v
-    return value
-
-
-class Lifted(np.ndarray):
-    """A complex array on which np.abs and np.sign are analytic, as functions of real numbers are.
-
-    Of complex numbers NumPy takes the modulus, whose imaginary part is 0.
-    """
-
-    def __array_ufunc__(self, ufunc, method, *inputs, out=(), **settings):
-        plain = [np.asarray(x) if isinstance(x, Lifted) else x for x in inputs]
-        if out:
-            settings["out"] = tuple(map(np.asarray, out))
-        if ufunc in ANALYTIC and not settings:
-            found = ANALYTIC[ufunc](*plain)
-        else:
-            found = getattr(ufunc, method)(*plain, **settings)
-        if out or not is_array(found) or found.dtype.kind != "c":
-            return out[0] if out else found
-        return np.asarray(found).view(Lifted)
-
-
-def _signs(x):
-    return np.sign(np.real(x)).astype(x.dtype)
-
-
-ANALYTIC = {np.absolute: magnitude, np.fabs: magnitude, np.sign: _signs}
+    return value.view(Lifted)
 
 
 def _complex(forward, args):

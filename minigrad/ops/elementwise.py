@@ -1,7 +1,7 @@
 """Arithmetic and functions of one entry at a time. Inputs broadcast as in NumPy.
 
-The engine undoes the broadcasting. Every forward also takes complex numbers and extends the real
-function to an analytic function: the checks differentiate it with complex steps.
+The engine undoes the broadcasting. The checks run each forward on complex numbers, where
+check/analytic.py says what NumPy's functions mean.
 
 Kinks, as in PyTorch: at 0 relu has the slope of its left side, 0, and so have leaky_relu, elu and
 selu; |x|'(0) = 0; ties of maximum and minimum share the gradient equally, as in max and min; clip
@@ -51,19 +51,11 @@ multiply = op(np.multiply, x=lambda g, out, x, y: g * y, y=lambda g, out, x, y: 
 divide = op(np.divide, x=lambda g, out, x, y: g / y, y=lambda g, out, x, y: -g * out / y)
 
 
-@op(
-    numpy=np.remainder,
+remainder = op(
+    np.remainder,
     x=lambda g, out, x, y: g,
     y=lambda g, out, x, y: -g * np.floor_divide(x, y),
 )
-def remainder(x, y):
-    """x - floor(x / y) y."""
-    try:
-        return np.remainder(x, y)
-    except TypeError:  # complex numbers; the quotient is constant between jumps
-        return x - np.floor(np.real(x) / np.real(y)) * y
-
-
 negative = op(np.negative, x=lambda g, out, x: -g)
 positive = op(np.positive, x=lambda g, out, x: g)
 
@@ -125,21 +117,11 @@ log1p = op(np.log1p, x=lambda g, out, x: g / (1 + x))
 log2 = op(np.log2, x=lambda g, out, x: g / (x * math.log(2)))
 log10 = op(np.log10, x=lambda g, out, x: g / (x * math.log(10)))
 sqrt = op(np.sqrt, x=lambda g, out, x: g / (2 * out))
-
-
-@op(
-    numpy=np.logaddexp,
+logaddexp = op(
+    np.logaddexp,
     x=lambda g, out, x, y: g * sigmoid(x - y),
     y=lambda g, out, x, y: g * sigmoid(y - x),
 )
-def logaddexp(x, y):
-    """log(exp(x) + exp(y)), without overflow."""
-    try:
-        return np.logaddexp(x, y)
-    except TypeError:  # complex numbers
-        top = np.maximum(x, y)
-        return top + np.log1p(np.exp(np.minimum(x, y) - top))
-
 
 # ------------------------------------------------------------------------------------ trigonometry
 
@@ -174,7 +156,9 @@ def relu(x: Operand):
 def softplus(x: Operand):
     """log(1 + exp(x)), a smooth relu, without overflow."""
     x = floats(x)
-    return np.maximum(x, 0) + np.log1p(np.exp(-magnitude(x)))  # np.logaddexp takes 15 times as long
+    return np.maximum(x, 0) + np.log1p(
+        np.exp(-np.absolute(x))
+    )  # np.logaddexp takes 15 times as long
 
 
 @op(x=lambda g, out, x: g * np.exp(-x * x) * (2 / math.sqrt(math.pi)))
@@ -237,15 +221,7 @@ def from_table(table, low, x, most):
 # -------------------------------------------------------------------------------- kinks and choice
 
 
-def magnitude(x):
-    """|x|; for complex numbers x or -x, by the sign of the real part."""
-    return np.maximum(x, -x) if x.dtype.kind == "c" else np.absolute(x)
-
-
-@op(numpy=np.absolute, x=lambda g, out, x: g * np.sign(x))
-def absolute(x):
-    """|x|."""
-    return magnitude(x)
+absolute = op(np.absolute, x=lambda g, out, x: g * np.sign(x))
 
 
 def _chosen_x(g, out, x, y):
@@ -293,5 +269,5 @@ def clip(x, a_min: Operand | None = None, a_max: Operand | None = None):
 
 @op(x=lambda g, out, x, dtype: g.astype(x.dtype))
 def astype(x, dtype):
-    """x in another float dtype. Complex numbers keep their dtype."""
-    return x if x.dtype.kind == "c" else x.astype(dtype)
+    """x in another float dtype."""
+    return x.astype(dtype)

@@ -180,8 +180,7 @@ def _sum_of_magnitudes(w):
     """sum |w|, by a product with ones: twice as fast as a sum."""
     pieces = [piece.reshape(-1) for (piece,) in blocks([w])]
     ones = np.ones(pieces[0].size, w.real.dtype)
-    magnitude = np.abs if w.dtype.kind != "c" else lambda z: np.maximum(z, -z)
-    return sum(magnitude(piece) @ ones[: piece.size] for piece in pieces)
+    return sum(np.abs(piece) @ ones[: piece.size] for piece in pieces)
 
 
 @penalty(

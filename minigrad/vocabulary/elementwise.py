@@ -13,56 +13,31 @@ from ..ops import erf
 from ..ops.elementwise import from_table, scaled_erfc
 from ..registry import op
 
-
-def is_complex(*xs):
-    return any(map(np.iscomplexobj, xs))
-
-
 arcsinh = op(np.arcsinh, x=lambda g, out, x: g / np.sqrt(1 + x * x))
 arccosh = op(np.arccosh, x=lambda g, out, x: g / (np.sqrt(x - 1) * np.sqrt(x + 1)))
 arctanh = op(np.arctanh, x=lambda g, out, x: g / (1 - x * x))
-
-
-@op(numpy=np.cbrt, x=lambda g, out, x: g / (3 * out * out))
-def cbrt(x):
-    """The cube root."""
-    sign = np.where(x.real < 0, -1.0, 1.0)
-    return sign * (sign * x) ** (1 / 3) if is_complex(x) else np.cbrt(x)
-
-
-@op(
-    numpy=np.hypot,
+cbrt = op(np.cbrt, x=lambda g, out, x: g / (3 * out * out))
+hypot = op(
+    np.hypot,
     x=lambda g, out, x, y: g * x / (out + (out == 0)),
     y=lambda g, out, x, y: g * y / (out + (out == 0)),
 )
-def hypot(x, y):
-    """sqrt(x * x + y * y), without overflow."""
-    return np.sqrt(x * x + y * y) if is_complex(x, y) else np.hypot(x, y)
-
-
-@op(
-    numpy=np.arctan2,
+arctan2 = op(
+    np.arctan2,
     x=lambda g, out, x, y: g * y / (x * x + y * y),
     y=lambda g, out, x, y: -g * x / (x * x + y * y),
 )
-def arctan2(x, y):
-    """The angle of the point (y, x), from -pi to pi."""
-    if not is_complex(x, y):
-        return np.arctan2(x, y)
-    steep = abs(np.real(x)) > abs(np.real(y))
-    ratio = np.where(steep, -y, x) / np.where(steep, x, y)
-    return np.arctan(ratio) + (np.arctan2(np.real(x), np.real(y)) - np.arctan(ratio.real))
 
 
 @op(x=lambda g, out, x: g * np.exp(-x * x) * (-2 / math.sqrt(math.pi)))
 def erfc(x):
     """1 - erf(x), the complementary error function, to 1e-15 also where it is small."""
-    wide = x if is_complex(x) else np.asarray(x, np.float64)
+    wide = x.astype(np.float64)
     is_far = wide.real > 0.46875  # elsewhere nothing cancels
     y = np.where(is_far, wide, 1)
     tail = np.exp(-y * y) * from_table(scaled_erfc(), 0, y, 28)  # erfc(28) is 0
     out = np.where(is_far, tail, 1 - erf(wide))
-    return out if is_complex(x) else out.astype(np.result_type(x.dtype, np.float16))
+    return out.astype(np.result_type(x.dtype, np.float16))
 
 
 @implements(np.sinc)

@@ -16,7 +16,6 @@ from ..ops.linalg import LETTERS
 from ..ops.reductions import _product_of_others, restored
 from ..registry import on_data, op
 from .calls import wider
-from .elementwise import is_complex
 
 # -------------------------------------------------------------------------------------- products
 
@@ -86,11 +85,6 @@ def T(x):
     return np.swapaxes(x, -1, -2)
 
 
-def require_real(a):
-    if is_complex(a):  # LAPACK would take conjugates
-        raise TypeError("on complex matrices it is no analytic function")
-
-
 def eye_like(x):
     """The identity for square matrices x."""
     return np.eye(x.shape[-1], dtype=x.dtype)
@@ -138,8 +132,7 @@ def det(a):
 @op(a=lambda g, out, a: np.expand_dims(g, (-1, -2)) * T(np.linalg.inv(a)))
 def logabsdet(a):
     """log |det(a)| of matrices (..., n, n), without overflow."""
-    sign, out = np.linalg.slogdet(a)
-    return out + np.log(sign * np.sign(sign.real)) if is_complex(a) else out
+    return np.linalg.slogdet(a)[1]
 
 
 @op(a=None)
@@ -171,7 +164,6 @@ def pinv(a, rcond=None, hermitian=False):
 
     The rank must stay the same nearby, or there is no derivative.
     """
-    require_real(a)
     return np.linalg.pinv(a, rcond, hermitian)
 
 
@@ -212,7 +204,6 @@ def _cholesky_rule(g, out, a):
 @op(a=_cholesky_rule)
 def lower_cholesky(a):
     """The lower triangular matrices l with l @ l.T = a, the symmetric part of each matrix."""
-    require_real(a)
     return np.linalg.cholesky(_both(a))
 
 
@@ -233,7 +224,6 @@ def _eigh_rule(g, out, a):
 @op(a=_eigh_rule)
 def eigh_in_one(a):
     """The eigenvalues, rising, as one row, and below them the eigenvectors as columns."""
-    require_real(a)
     w, v = np.linalg.eigh(_both(a))
     return np.concatenate([np.expand_dims(w, -2), v], axis=-2)
 
@@ -267,7 +257,6 @@ def _svd_rule(g, out, a):
 @op(a=_svd_rule)
 def svd_in_one(a):
     """The thin singular value decomposition in one array: u, below it the row s, below it v."""
-    require_real(a)
     u, s, vh = np.linalg.svd(a, full_matrices=False)
     return np.concatenate([u, np.expand_dims(s, -2), T(vh)], axis=-2)
 
