@@ -3,7 +3,8 @@
 The complex step of a forward is its derivative only if each function in it is analytic. Most of
 NumPy's are. But np.abs takes the modulus of complex numbers, and np.hypot takes no complex numbers
 at all. On a Lifted array the functions in ANALYTIC have other forms, equal to NumPy's on real
-numbers. So forwards are written for real numbers alone.
+numbers, and as of a real number x, its real part and its conjugate are x itself. So forwards are
+written for real numbers alone.
 """
 
 import numpy as np
@@ -29,9 +30,20 @@ class Lifted(np.ndarray):
             return _lifted(ANALYTIC[function](*args, **settings))
         return _lifted(super().__array_function__(function, types, args, settings))
 
+    real = property(lambda self: self)
+    imag = property(np.zeros_like)
+
+    def conj(self):
+        return self
+
+    conjugate = conj
+
     def astype(self, dtype, *args, **settings):
-        is_cast = self.dtype.kind == "c" and np.dtype(dtype).kind == "f"  # to another precision
-        return self if is_cast else super().astype(dtype, *args, **settings)
+        kind = np.dtype(dtype).kind
+        if kind == "f":  # another precision
+            return self
+        array = np.asarray(self)
+        return (array if kind == "c" else np.real(array)).astype(dtype, *args, **settings)
 
 
 def _lifted(found):
@@ -60,6 +72,12 @@ def _logaddexp(x, y):
     return top + np.log1p(np.exp(np.minimum(x, y) - top))
 
 
+def _sqrt(x):
+    """At 0 the root of x * x is |x|. So where the step makes a number negative, its root grows."""
+    root = np.sqrt(x)
+    return np.where(x.real < 0, root.real + 1j * abs(root.imag), root)
+
+
 def _cbrt(x):
     return _sign(x) * _absolute(x) ** (1 / 3)
 
@@ -81,10 +99,12 @@ ANALYTIC = {
     np.absolute: _absolute,
     np.fabs: _absolute,
     np.sign: _sign,
+    np.conjugate: np.positive,
     np.remainder: _remainder,
     np.logaddexp: _logaddexp,
+    np.sqrt: _sqrt,
     np.cbrt: _cbrt,
-    np.hypot: lambda x, y: np.sqrt(x * x + y * y),
+    np.hypot: lambda x, y: _sqrt(x * x + y * y),
     np.arctan2: _arctan2,
     np.linalg.slogdet: _slogdet,
 }
