@@ -179,7 +179,7 @@ def _signs(w, factor):
 def _sum_of_magnitudes(w):
     """sum |w|, by a product with ones: twice as fast as a sum."""
     pieces = [piece.reshape(-1) for (piece,) in blocks([w])]
-    ones = np.ones(pieces[0].size, w.real.dtype)
+    ones = np.ones(pieces[0].size, w.dtype)
     return sum(np.abs(piece) @ ones[: piece.size] for piece in pieces)
 
 

@@ -70,7 +70,7 @@ def _centred(x, axis):
 
 def _top(x, axis):
     """The largest entries, -inf of none, with the reduced axes."""
-    return np.maximum.reduce(x.real, axis=axis, keepdims=True, initial=-math.inf)
+    return np.maximum.reduce(x, axis=axis, keepdims=True, initial=-math.inf)
 
 
 def _degrees(x, axis, ddof):

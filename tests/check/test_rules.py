@@ -5,6 +5,7 @@ import pytest
 from helpers import positive_leaf, product
 
 import minigrad as mg
+from minigrad.array import data_of
 from minigrad.check.__main__ import main
 from minigrad.registry import op
 
@@ -36,6 +37,19 @@ def test_a_rule_does_not_depend_on_where_its_cotangent_lies_in_memory():
     wrong = op(np_sin, x=lambda g, out, x: g * np.cos(x) * (1 + 1e-6 * (not g.flags.contiguous)))
     first = mg.check_graph(np.sum(wrong(positive_leaf(3)))).first_wrong
     assert first.op == "np_sin" and "gives something else each time it is called" in first.note
+
+
+@pytest.mark.parametrize("error", [1e-2, 1e-9])
+def test_a_rule_that_is_wrong_for_another_layout_of_its_argument_is_found(error):
+    def rule(g, out, x):
+        is_plain = data_of(x).flags.contiguous
+        return g * np.cos(x) * (1 if is_plain else 1 + error)
+
+    wrong = op(np_sin, x=rule)
+    x = positive_leaf(3, 4)
+    assert mg.check_graph(np.sum(wrong(x)))
+    assert mg.check_graph(np.sum(wrong(x[:, ::2]))).first_wrong.op == "np_sin"
+    assert not mg.gradcheck(lambda x: wrong(x[:, ::2]), x, raise_exception=False)
 
 
 def test_each_wrong_rule_of_a_node_is_named():
