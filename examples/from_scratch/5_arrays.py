@@ -61,7 +61,7 @@ print(f"FAILURE: the row has shape {row.data.shape}, but its gradient has {row.g
 # %% [markdown]
 # ## The idea: copy forward, sum backward
 # Broadcasting *copies* the row, once for each row of the matrix, and each copy gets slopes. In step
-# 3 the slopes of a tensor that is used twice were added. In the same way we add the slopes of all
+# 3 we added the slopes of a tensor that is used twice. In the same way we add the slopes of all
 # copies. No rule needs to know about it: we do it where a gradient arrives at its tensor.
 
 
