@@ -128,8 +128,8 @@ for k in (1, 2, 3, 4):
 # %% [markdown]
 # ## The digits
 # This is the main job, examples/regularization.py, with one seed: 500 digits, a fifth with wrong
-# labels. Without dropout and L2 the network learns them by heart in 3,000 steps, or some seconds.
-# (`--quick` makes 200 steps, too few.) A digit's probability is exp(its score) / sum(exp(scores)).
+# labels. Without dropout and L2 the network learns them by heart in 3,000 steps. `--quick` makes
+# 200. ± is the spread of 5 seeds. A digit's probability is exp(its score) / sum(exp(scores)).
 
 
 # %%
