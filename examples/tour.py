@@ -1,7 +1,7 @@
 # %% [markdown]
 # # minigrad in ten minutes
-# A tiny reverse-mode autodiff engine on NumPy, to read, change, prove and look at. This file is a
-# notebook (Jupytext and VS Code open its cells) and a script: `python examples/tour.py`.
+# minigrad finds the derivatives of NumPy programs. This file is a notebook (Jupytext and VS Code
+# open its cells) and a script, `python examples/tour.py`, which prints lists in place of pictures.
 
 # %%
 from pathlib import Path
@@ -39,7 +39,8 @@ display(x.grad)
 
 # %% [markdown]
 # ## The picture
-# Each node shows its value and its gradient. x is used twice: the two contributions are added.
+# Each node shows its value and its gradient, ∂. An array shows mean ± standard deviation. Two nodes
+# use x, so its gradient is a sum of two parts. `grads="run"` finds the gradients of all nodes.
 
 # %%
 display(mg.draw(loss, grads="run"))
@@ -54,19 +55,19 @@ display(mg.to_html(loss))
 # %% [markdown]
 # ## Derivatives of derivatives
 # A rule is plain NumPy, so it also runs on Tensors and is recorded itself. That gives derivatives
-# of every order. The second one of x tanh(x) is 2 (1 - tanh^2) (1 - x tanh).
+# of every order. For x t with t = tanh(x), the second one is 2 (1 - t^2) (1 - x t).
 
 # %%
 (slope,) = mg.grad(loss, [x], create_graph=True)
 (curvature,) = mg.grad(slope.sum(), [x])
-tanh = np.tanh(x.data)
-np.testing.assert_allclose(curvature.data, 2 * (1 - tanh**2) * (1 - x.data * tanh), rtol=1e-5)
+t = np.tanh(x.data)
+np.testing.assert_allclose(curvature.data, 2 * (1 - t**2) * (1 - x.data * t), rtol=1e-5)  # float32
 display(curvature)
 
 # %% [markdown]
 # ## Dropout is an op of the graph, and its noise is a leaf
 # The mask was drawn once, and it stays in the graph. So the same graph can run again with the same
-# mask, with a fresh one, or with all of them.
+# mask, with a fresh one, or with all of them. The *law* of the noise is its distribution.
 
 # %%
 w = mg.Tensor([1.0, -2.0, 3.0, 0.5], requires_grad=True, dtype=float, name="w")
@@ -78,24 +79,26 @@ print("fresh masks:", *(f"{mg.resample(loss):.3f}" for _ in range(5)))
 
 # %% [markdown]
 # `mg.expectation` goes through all 16 masks: the exact mean of the loss, and of its gradient. On a
-# linear model dropout is a ridge penalty (Srivastava et al. 2014, section 9.1), so we can compare.
+# linear model this mean is the loss with L2 in place of dropout (Srivastava et al. 2014, section
+# 9.1), with the coefficient p / (1 - p). So we can compare.
 
 # %%
 expected = mg.expectation(loss)
-ridge = (5 - w.data.sum()) ** 2 + 0.3 / 0.7 * np.sum(w.data**2)
-np.testing.assert_allclose(expected.value.item(), ridge, rtol=1e-12)
+with_l2 = (5 - w.data.sum()) ** 2 + 0.3 / 0.7 * np.sum(w.data**2)
+np.testing.assert_allclose(expected.value.item(), with_l2, rtol=1e-12)
 display(expected)
 
 # %% [markdown]
-# Is the noise drawn as its law says? Independently in each call, and along each axis?
+# Is the noise drawn as its law says? Is it independent in each call, and along each axis? Then two
+# entries agree with probability 0.3^2 + 0.7^2 = 0.58: see the rows `calls` and `neighbours`.
 
 # %%
 display(mg.check_noise(nn.Dropout(0.3)))
 
 # %% [markdown]
 # ## A network, and penalties that are nodes of its loss
-# 500 digits of 8 x 8 pixels, a fifth of them with a wrong label that a network can only learn by
-# heart. L2 on the first layer and L1 on the last one are declared where the weights are.
+# The data are 500 digits of 8 x 8 pixels. A fifth of them have a wrong label, which a network can
+# only learn by heart. The first layer declares L2 for its weights, the last one L1.
 
 # %%
 training, validation, _ = noisy_split(seed=0)
@@ -108,7 +111,7 @@ model = nn.Sequential(
 display(mg.summary(model, 64))
 
 # %% [markdown]
-# The ledger of a loss tells what each term adds to it, and how strongly it pulls.
+# The *ledger* of a loss tells what each term adds to it, and how large its gradient is.
 
 # %%
 images, labels = training[0][:20], training[1][:20]
@@ -118,8 +121,8 @@ display(mg.terms(loss))
 
 # %% [markdown]
 # ## Proofs
-# `check_graph` compares each rule, and the whole gradient of each leaf, with derivatives that the
-# forwards alone give, by the complex step. Dropout is active: its noise is held fixed.
+# `check_graph` compares each rule, and the whole gradient of each leaf, with the complex step. This
+# needs the forward functions alone. Dropout is active: its noise is held fixed.
 
 # %%
 report = mg.check_graph(loss)
@@ -130,15 +133,17 @@ display(report)
 display(mg.draw(loss, checks=report))
 
 # %% [markdown]
-# At a kink there are two slopes. Any number between them is a valid subgradient: verdict KINK.
+# At a kink, such as 0 for |w|, there are two slopes, one on each side. Any number between them is a
+# valid *subgradient*. The verdict is KINK.
 
 # %%
 kink = mg.Tensor([0.0, 1.0, -1.0], requires_grad=True, name="w")
 display(mg.check_graph(abs(kink).sum()))
 
 # %% [markdown]
-# And a rule that is wrong: here dropout forgets the scale 1 / (1 - p) on the way back. The report
-# names the first wrong node and its rule, with file and line, and says what the mistake may be.
+# Now we plant a wrong rule: dropout forgets the scale 1 / (1 - p) on the way back. The report names
+# the first wrong node and its rule, with file and line, and says what the mistake may be. AFFECTED
+# are the leaves whose gradient goes through this rule.
 
 # %%
 right = ops["dropout"].rules[0]
@@ -150,8 +155,8 @@ display(wrong)
 
 # %% [markdown]
 # ## Training, with a curve that grows
-# `Batches` shuffles anew in each epoch. A checkpoint holds everything that goes on: parameters, the
-# state of the optimizer, the place in the data, and the random state.
+# `Batches` shuffles the data again in each epoch. A checkpoint holds all that the training changes:
+# parameters, the state of the optimizer, the place in the data, and the random state.
 
 # %%
 optimizer = optim.Adam(model.parameters(), lr=3e-3)
@@ -197,7 +202,7 @@ for epoch in train(30):
 print(f"right labels for new digits: {points[-1][2]:.1%}")
 
 # %% [markdown]
-# From the checkpoint after 15 epochs the training goes on to the same bits.
+# We load the checkpoint of epoch 15 and train on. At the end the weights have the same bits.
 
 # %%
 before, saved = model[0].weight.numpy().copy(), mg.load(folder / "tour.npz")
@@ -209,8 +214,8 @@ np.testing.assert_array_equal(model[0].weight.numpy(), before)
 
 # %% [markdown]
 # ## Zeros that are zeros
-# Gradient steps jump over 0, so Adam leaves no weight at exactly 0. A proximal step takes L1 out of
-# the gradient and applies it as soft thresholding: that stops at 0.
+# Gradient steps jump over 0, so Adam leaves no weight at exactly 0. A *proximal* step is a gradient
+# step without L1. Then it moves each weight by a fixed amount towards 0, and stops at 0.
 
 # %%
 display(mg.sparsity(model))
@@ -226,7 +231,8 @@ display(mg.sparsity(model))
 # %% [markdown]
 # ## The program behind a loss
 # `write_out` writes a loss and its gradients as plain NumPy, to read; `to_file=` makes a file that
-# runs without minigrad. `compile` runs such lines as a training step: faster, and to the same bits.
+# runs without minigrad. `compile` runs such lines as a training step. It is faster than the *eager*
+# step, which runs the loss op by op, and gives the same bits.
 
 # %%
 w = mg.Tensor([0.5, -1.0], requires_grad=True, name="w")
@@ -259,8 +265,9 @@ print(f"eager {here:.9f}, compiled {there:.9f}, the gradients have the same bits
 
 # %% [markdown]
 # ## A new op
-# An op is a function on arrays and, for each argument, the rule that carries the cotangent g of the
-# result back to it. In a file of its own, `python -m minigrad.check FILE` proves it.
+# An op is a function on arrays and a rule for each argument. The rule gets g, the gradient of the
+# loss by the result `out`, and returns the gradient by the argument. If the op stands in a file of
+# its own, `python -m minigrad.check FILE` proves it.
 
 
 # %%
@@ -278,4 +285,4 @@ display(mg.check_graph(bell(point).sum()))
 # ## Where to go on
 # - `examples/from_scratch/` builds such an engine in eight small steps.
 # - `examples/README.md` lists the studies: each asks one question of real data.
-# - `minigrad/engine.py` is the engine, on one page. Read it first.
+# - `minigrad/engine.py` is the engine, on one page. Read it before the other files of minigrad.

@@ -33,15 +33,15 @@ print(f"FAILURE: the slope by a is {by_hand} by hand, and {right} in truth.")
 # ## The idea: each number remembers how it was made
 # A `Tensor` holds a number. (From step 5 on it holds an array; hence the name.) If it was computed,
 # it also knows its *arguments*, the tensors that it was computed from. So each result points back
-# to its arguments, those point back to theirs, and so on. This is the *graph* of the loss:
+# to its arguments, and they to theirs. This is the *graph* of another loss, exp(a * b + c):
 #
 #     a  <---  product = a * b  <---  total = product + c  <---  loss = exp(total)
 #     b  <-----'                c  <--'
 #
 # Each result also has a *rule*. It takes g, the slope of the loss by the result, and returns the
 # slopes of the loss by the arguments. Let `out = a * b`. If a grows by a little d, then `out` grows
-# by b * d, and so the loss grows by g * b * d. Thus the slope by a is g * b. To multiply the slopes
-# on the way like this is the *chain rule*.
+# by b * d, and so the loss grows by g * b * d. Thus the slope by a is g * b. We multiply the slopes
+# on the way: this is the *chain rule*.
 
 
 # %%
@@ -100,7 +100,7 @@ here["loss"].backward()
 
 # %% [markdown]
 # ## The table, and the same numbers from minigrad
-# minigrad gives `.grad` to leaves with `requires_grad=True`. Others ask for it: `retain_grad()`.
+# minigrad gives `.grad` to leaves with `requires_grad=True`, and to results after `retain_grad()`.
 
 # %%
 there = values_of(*(mg.Tensor(x, requires_grad=True, dtype=float) for x in (0.5, -2.0, 1.5)))

@@ -1,6 +1,6 @@
 # %% [markdown]
 # # Step 3 of 8: the right order
-# The engine of step 2 again. It is right if each tensor is used once. `order` is new, see below.
+# This is the engine of step 2. It is right if each tensor is used once. `order` is new, see below.
 
 # %%
 import math
@@ -52,15 +52,15 @@ print(f"FAILURE: the slope of x * x at 3 is {x.grad}, not 6.0: half of it is los
 visits = backward_of_step_2(doubled(x, 16))
 print(f"FAILURE: x = x + x, 16 times, makes 17 tensors, but backward makes {visits:,} visits.")
 try:
-    backward_of_step_2(sum([x] * 9_999, x))
+    backward_of_step_2(sum([x] * 9_999, x))  # x + x + ... + x
 except RecursionError:
     print("FAILURE: a sum of 10,000 terms ends in a RecursionError.")
 
 # %% [markdown]
-# x is visited once for each factor of x * x, and the second visit overwrites the first slope. The
-# two must be *added*: when x grows, both factors grow. But then each x + x still visits x twice, so
-# 16 of them double the visits 16 times. And `backward` calls itself for each tensor on its way.
-# Python does not allow more than about 1,000 calls inside each other.
+# x is visited once for each factor of x * x, and the second visit overwrites the first slope. We
+# must *add* the two: when x grows, both factors grow. Each x + x visits x twice, so 16 of them make
+# 1 + 2 + 4 + ... + 2^16 visits. And `backward` calls itself for each tensor on its way. Python does
+# not allow more than about 1,000 calls inside each other.
 #
 # ## The idea: visit each tensor once, the newest first
 #     order 0         order 1            order 2              order 3

@@ -25,11 +25,11 @@ class TensorOfStep3:
 
 # %% [markdown]
 # ## It fails
-# Python frees an object when nothing refers to it any more. Is a loss freed when we drop it? A weak
-# reference does not count as a reference, and it gives None when its object is freed.
+# Python frees an object when nothing refers to it any more. Is a loss freed when we drop it?
+# `weakref.ref(loss)` does not count as a reference. Called, it gives None if the loss is freed.
 
 # %%
-gc.disable()  # the garbage collector might find the loss at any later time; we look without it
+gc.disable()  # no garbage collector for a moment: see below
 loss = TensorOfStep3(0.5).exp()
 print(f"FAILURE: printed, its rule is {loss.rule.__qualname__!r}. This tells us nothing.")
 reference = weakref.ref(loss)
@@ -38,9 +38,10 @@ print(f"FAILURE: the loss was dropped. Is it freed? {reference() is None}.")
 gc.enable()
 
 # %% [markdown]
-# The result holds its rule, and the rule holds `out`, which is the result: a circle that keeps
-# itself in memory until the garbage collector finds it. A function that holds variables from the
-# place where it was made is a *closure*. It does not show what it does, so we cannot print a graph.
+# The result holds its rule, and the rule holds `out`, which is the result. Such a circle stays in
+# memory until Python's *garbage collector*, which looks for circles now and then, finds it.
+# A function that holds variables from the place where it was made is a *closure*. It does not show
+# what it does, so we cannot print a graph.
 #
 # ## The idea: a tensor says which op made it, from which arguments
 # An *op* is a function, and for each of its arguments a rule(g, out, *args). It returns the slope
@@ -87,7 +88,7 @@ class Tensor:
 add = Op(np.add, x=lambda g, out, x, y: g, y=lambda g, out, x, y: g)
 multiply = Op(np.multiply, x=lambda g, out, x, y: g * y, y=lambda g, out, x, y: g * x)
 exp = Op(np.exp, x=lambda g, out, x: g * out)  # a new op is one line
-Tensor.__add__ = lambda x, y: add(x, y)  # a method: Python gives it x. An Op gets y alone
+Tensor.__add__ = lambda x, y: add(x, y)  # `Tensor.__add__ = add` would get y, and not x
 Tensor.__mul__ = lambda x, y: multiply(x, y)
 Tensor.exp = lambda x: exp(x)
 

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Step 5 of 8: arrays
-# The engine of step 4, but its data are arrays. So the *gradient* of a tensor is an array too: it
-# has one slope for each entry. `fit` is new, too.
+# This is the engine of step 4, but its data are arrays. So the *gradient* of a tensor is an array
+# too: it has one slope for each entry. `fit` is new, too.
 
 # %%
 from heapq import heappop, heappush
@@ -29,7 +29,7 @@ class Tensor:
         self.order, self.grad = next(clock), None
 
     def backward(self):
-        """Gives each tensor its `.grad`. The loss is the sum of all entries of self."""
+        """Gives each tensor its `.grad`. The loss is the sum of self: each entry has slope 1."""
         sums, heap = {self.order: [self, np.ones_like(self.data)]}, [-self.order]
         while heap:
             node, g = sums.pop(-heappop(heap))
@@ -61,7 +61,7 @@ print(f"FAILURE: the row has shape {row.data.shape}, but its gradient has {row.g
 # %% [markdown]
 # ## The idea: copy forward, sum backward
 # Broadcasting *copies* the row, once for each row of the matrix, and each copy gets slopes. In step
-# 3 the slopes of a tensor that is used twice were added. In the same way we add the slopes of all
+# 3 we added the slopes of a tensor that is used twice. In the same way we add the slopes of all
 # copies. No rule needs to know about it: we do it where a gradient arrives at its tensor.
 
 
@@ -78,13 +78,13 @@ fit = unbroadcast
 print(f"Now it is {row.grad}: two copies, each with slope 1.")
 
 # %% [markdown]
-# Copying is a *linear* op: a product with a matrix C, here from 3 entries to 6. Adding copies is a
-# product with the *transpose* C.T, whose columns are the rows of C. The rule of each linear op is
-# its transpose. So copying is the rule of `sum`, and summing is the rule of copying. And the rules
-# of a matrix product are products with the transpose of the other factor.
+# Copying is a *linear* op: out = C x with a matrix C, here from 3 entries to 6. If x[j] grows by d,
+# each out[i] grows by C[i, j] d. So the slope by x[j] is the sum of g[i] C[i, j], which is C.T g.
+# The rule of each linear op is this *transpose*. So summing is the rule of copying, and copying is
+# the rule of `sum`. The rules of a matrix product have the transpose of the other factor.
 
 # %%
-C = np.stack([np.broadcast_to(unit, (2, 3)).ravel() for unit in np.eye(3)], axis=1)
+C = np.tile(np.eye(3), (2, 1))  # C @ x is x, and x again
 g = np.arange(6.0)
 print(f"C =\n{C.astype(int)}\nC.T @ g = {C.T @ g}, unbroadcast {fit(g.reshape(2, 3), row)}")
 

@@ -1,6 +1,6 @@
 # %% [markdown]
 # # Step 6 of 8: proof
-# The engine of step 5, with one op more. One of its ten rules is wrong. Do you see which one?
+# This is the engine of step 5, and a new op, subtract. One of the ten rules is wrong. Which one?
 
 # %%
 from heapq import heappop, heappush
@@ -58,7 +58,7 @@ Tensor.__mul__, Tensor.__matmul__ = lambda x, y: multiply(x, y), lambda x, y: ma
 Tensor.tanh, Tensor.sum = lambda x: tanh(x), lambda x: sum(x)
 
 # %% [markdown]
-# ## It fails: a network learns with the wrong rule, and no error is raised
+# ## It fails: a network learns with the wrong rule, and Python raises no error
 
 
 # %%
@@ -68,35 +68,35 @@ def loss_of(x, y, w1, b1, w2):
 
 
 shapes = {"x": (20, 3), "y": (20, 1), "w1": (3, 4), "b1": (4,), "w2": (4, 1)}
-tensors, losses = {name: Tensor(rng.normal(size=shape)) for name, shape in shapes.items()}, []
+tensors = {name: Tensor(rng.normal(size=shape)) for name, shape in shapes.items()}
+losses = []
 for _ in range(100):
     losses.append(loss_of(**tensors))
     losses[-1].backward()
-    for name in ("w1", "b1", "w2"):
+    for name in ("w1", "b1", "w2"):  # a small move against the gradient
         tensors[name] = Tensor(tensors[name].data - 0.002 * tensors[name].grad)
 print(f"FAILURE: a wrong rule, but the loss falls: {losses[0].data:.1f} to {losses[-1].data:.1f}.")
 
 # %% [markdown]
 # ## The idea: compare each rule with its own function
-# The complex step needs no rule. Take an op of the graph and one argument x. Move x along random
-# numbers v: the imaginary part tells how the result moves. Take random numbers g as the slopes of
-# the loss by the result. Then the loss moves by the sum of g * (move of the result). The rule says:
-# by the sum of v * rule(g, ...). The two numbers must be equal, but for rounding.
+# The complex step needs no rule. Take an op of the graph, one argument x, random numbers v for x,
+# and random numbers g for the slopes of the loss by the result. Move x by i h v: the imaginary part
+# of the result, divided by h, is its slope along v. So the slope of the loss along v is the sum of
+# g * (slope of the result). By the rule it is the sum of v * rule(g, ...). The two must be equal.
 
 
 # %%
 def check(loss, h=2.0**-100):
-    """For each rule of the graph: op, argument, two slopes, and whether they are equal."""
-    rows = []
-    for node in [node for node in reversed(loss.backward()) if node.op]:
+    """Yields for each rule of the graph: op, argument, two slopes, and whether they are equal."""
+    for node in reversed(loss.backward()):
         data, g = [x.data for x in node.args], rng.normal(size=node.data.shape)
-        for i, (x, rule) in enumerate(zip(node.args, node.op.rules)):
+        for i, (x, rule) in enumerate(zip(node.args, node.op.rules if node.op else ())):
             v = rng.normal(size=x.data.shape)
             by_rule = np.sum(v * unbroadcast(rule(g, node.data, *data), x))
             moved = node.op.forward(*data[:i], x.data + 1j * h * v, *data[i + 1 :])
             numeric = np.sum(g * moved.imag / h)
-            rows.append((node.op.name, i, by_rule, numeric, np.isclose(by_rule, numeric, 1e-9, 0)))
-    return rows
+            is_right = abs(by_rule - numeric) <= 1e-9 * abs(numeric)
+            yield node.op.name, i, by_rule, numeric, is_right
 
 
 # %% [markdown]

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Step 7 of 8: noise and penalties
-# The engine of step 6, without broadcasting. New: the last arguments of an op may be plain numbers,
-# without a rule. `evaluate(nodes, {tensor: array})` gives the last result for other data of tensors.
+# This is the engine of step 6, without broadcasting. New: the last arguments of an op may be plain
+# numbers, without a rule. `evaluate(nodes, {tensor: array})` runs the graph again on other data.
 
 # %%
 from heapq import heappop, heappush
@@ -58,8 +58,8 @@ sum = Op(np.sum, x=lambda g, out, x: np.broadcast_to(g, x.shape))
 
 # %% [markdown]
 # ## It fails: dropout cannot be checked
-# Dropout sets each entry to 0 with probability p, and divides the others by 1 - p. This op draws
-# its noise itself. Its rule is right, but the complex step disagrees.
+# *Dropout* helps against learning by heart. It sets each entry to 0 with probability p. To keep the
+# mean, it divides the others by 1 - p. This op draws its noise itself, and its rule is right.
 
 # %%
 w, p, h, v = Tensor([1.0, -2.0, 3.0, 0.5]), 0.3, 2.0**-100, rng.normal(size=4)
@@ -72,8 +72,8 @@ print(f"FAILURE: by the right rules {np.sum(v * w.grad):.6f}, by the complex ste
 # %% [markdown]
 # ## The idea: noise is a leaf of the graph
 # The second run drew other noise. So draw the noise first, and give it to the op as an argument.
-# Then it stays as it is (it is *frozen*) when the graph runs again. Or the graph runs with all
-# masks, one by one: the mean of the losses, weighted by their chances, is the *expectation*.
+# Then it stays as it is (it is *frozen*) when the graph runs again. Or the graph runs with each
+# mask: the sum of the losses, each times the probability of its mask, is the *expectation*.
 
 # %%
 # m is the mask, the noise: 1 where an entry stays, 0 where it is dropped.
@@ -82,28 +82,28 @@ l2_penalty = Op(lambda w, c: c * np.sum(w * w), w=lambda g, out, w, c: g * c * 2
 l1_penalty = Op(lambda w, c: c * np.sum(np.abs(w)), w=lambda g, out, w, c: g * c * np.sign(w))
 
 noise = Tensor(rng.choice(2, size=4, p=[p, 1 - p]))
-noise.law = np.array([p, 1 - p])  # the leaf knows its law: the chances of 0 and of 1
+noise.law = np.array([p, 1 - p])  # the leaf knows its law: the probabilities of 0 and of 1
 nodes = square(sum(dropout(w, noise, p))).backward()
 numeric = evaluate(nodes, {w: w.data + 1j * h * v}).imag / h
 print(f"Noise as a leaf: by the rules {np.sum(v * w.grad):.6f}, by the complex step {numeric:.6f}.")
-masks = np.array(list(np.ndindex(2, 2, 2, 2)))
-chances = np.prod(noise.law[masks], axis=1)  # of a mask: p for each 0, times 1 - p for each 1
-expected = chances @ [evaluate(nodes, {noise: mask}) for mask in masks]
-# Mean of s^2 = (mean of s)^2 + variance of s. Each w m / (1 - p) has the variance w^2 p / (1 - p).
-penalised = add(square(sum(w)), l2_penalty(w, p / (1 - p))).data
+masks = np.array(list(np.ndindex(2, 2, 2, 2)))  # 0000, 0001, ..., 1111
+probabilities = np.prod(noise.law[masks], axis=1)  # p for each 0 of a mask, 1 - p for each 1
+expected = probabilities @ [evaluate(nodes, {noise: mask}) for mask in masks]
+# The mean of s^2 is (mean of s)^2 + variance of s. Here s is the sum of all w m / (1 - p).
+penalised = add(square(sum(w)), l2_penalty(w, p / (1 - p))).data  # variance of m: p (1 - p)
 print(f"Mean loss of 16 masks {expected:.6f}; with L2 in place of dropout {penalised:.6f}.")
 there = F.dropout(mg.Tensor(w.data, requires_grad=True), p, training=True).sum() ** 2
 np.testing.assert_allclose([expected, penalised], mg.expectation(there).value.data, rtol=1e-12)
 
 # %% [markdown]
 # ## It fails again: L1 gives no zeros
-# A *penalty* keeps weights small: L2 is c * sum w^2, L1 c * sum |w|. L1 should make weights 0. But
-# gradient steps jump over 0: the slope of c |w| is c or -c, however small w is. A *proximal* step
-# is a gradient step for the rest of the loss; then *prox* moves w by rate * c towards 0, and stops there.
+# A *penalty* is a loss on the weights: L2 is c * sum w^2, L1 is c * sum |w|. L1 should make weights
+# 0, but gradient steps jump over 0: the slope of c |w| is c or -c, however small w is. A *proximal*
+# step is a gradient step without L1. Then *prox* moves w by rate * c towards 0, and stops at 0.
 
 # %%
 l1_penalty.prox = lambda v, t: v - np.clip(v, -t, t)  # the w with least |w - v|^2 / 2 + t |w|
-target, rate, c = Tensor([2.0, -1.0, 0.3, 0.1]), 0.1, 1.0
+target, rate, c = Tensor([2.0, -1.0, 0.3, 0.1]), 0.1, 1.0  # best: target, moved c / 2 towards 0
 a, b, there = Tensor(np.ones(4)), Tensor(np.ones(4)), mg.Tensor(np.ones(4), requires_grad=True)
 optimizer = mg.optim.ProximalSGD([there], lr=rate)
 for _ in range(100):
