@@ -111,6 +111,7 @@ WRONG_REPAIRS = [
     ("11_attention", "= self.query(x), self.query", "= self.query(x), self.value", "my_attention"),
     ("11_attention", "keys.T / np.sqrt(x.shape[-1])", "keys.T / x.shape[-1]", "my_attention"),
     ("12_checker", "np.ones(out.shape)", "out", "my_checker"),
+    ("12_checker", "np.ones(out.shape)", "v", "my_checker"),
     ("12_checker", "bool(abs(by_rule - numeric)", "bool((by_rule - numeric)", "my_checker"),
 ]
 

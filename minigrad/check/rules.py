@@ -119,4 +119,4 @@ def where(op, positions):
         code = getattr(inspect.unwrap(op.rules[i]), "__code__", None) if op.rules[i] else None
         place = f" ({os.path.relpath(code.co_filename)}:{code.co_firstlineno})" if code else ""
         found.append(f"{op.name} for {op.names[i]}{place}")
-    return " and of ".join(found)
+    return " and ".join(found)
