@@ -2,8 +2,7 @@
 
     out = x @ y        x (..., n, k), y (..., k, m), out (..., n, m)
 
-The dots are axes of a batch: for each index along them, there is a matrix product of its own.
-Write both rules.
+The dots are axes of a batch: each index along them has its own matrix product. Write both rules.
 
 Hint: first take one product of matrices, out_ij = sum over k of x_ik * y_kj. The slope by x_ik is
 the sum over j of g_ij * y_kj. Write this sum as a matrix product of g and a transpose. Its shape

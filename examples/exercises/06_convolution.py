@@ -5,8 +5,8 @@
 x (batch, length) holds signals, w (k,) is a small window of weights that slides along them. `out`
 has the shape (batch, length - k + 1). Write both rules.
 
-Hint: `out` is a sum of k products. The product number i is w[i] times the part of x that begins at
-i. So both rules are the product rule, k times.
+Hint: `out` is a sum of k products. Product i is w[i] times `part(x, i, k)`, the part of x that
+begins at i. So both rules are the product rule, k times.
 
 - By x: the slopes by the part that begins at i are g * w[i]. The parts overlap, so an entry of x is
   used up to k times, and its slopes are added. `padded(a, i, k)` has the shape of x: it is the

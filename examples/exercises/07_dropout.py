@@ -6,8 +6,8 @@ Each entry of the mask is 0 with probability p, and 1 otherwise. So p is the pro
 entry of x is dropped. The mask has the shape of x, and its entries are drawn independently.
 
 1. Write the rule of x.
-2. Write `draw` of the class Mask, the *law* of the noise. It returns a mask of this shape, drawn by
-   the generator `rng`. You may ignore `dtype`. Below `draw` stands what the law promises.
+2. Write `draw` of the class Mask, the *law* of the noise. It returns a mask of the shape `shape`,
+   drawn by the generator `rng`. You may ignore `dtype`. The lines below `draw` describe the law.
 
 Hint: noise is a leaf of the graph (step 7 of examples/from_scratch). For the rule, the mask is an
 array like any other. For `draw`: `rng.random(shape)` gives numbers, uniform between 0 and 1. With

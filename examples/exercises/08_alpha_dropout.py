@@ -12,7 +12,7 @@ probability p.
 
 Hint: z is x with probability 1 - p, and LOW with probability p. Find the mean m of z. Then find the
 mean of z^2 (the mean of x^2 is 1). The variance of z is v = mean of z^2 - m^2. So (z - m) / sqrt(v)
-has mean 0 and variance 1. Which a and b make this of a * z + b?
+has mean 0 and variance 1. For which a and b is this a * z + b?
 
     python -m minigrad.check examples/exercises/08_alpha_dropout.py
 """
@@ -55,7 +55,7 @@ def of_mean_0_and_variance_1(x):
     mean = np.mean(0.7 * kept + 0.3 * dropped)
     variance = np.mean(0.7 * kept**2 + 0.3 * dropped**2) - mean**2
     if not np.allclose([mean, variance], [0, 1]):
-        raise ValueError(f"out has mean {mean:.3g} and variance {variance:.3g}, not 0 and 1")
+        raise ValueError(f"out has mean {mean:.3f} and variance {variance:.3f}, not 0 and 1")
     return fixed(x)
 
 

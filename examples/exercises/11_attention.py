@@ -46,6 +46,8 @@ class Attention(nn.Module):
 
 mg.manual_seed(0)
 layer = Attention(4)
+for name, weight in zip("ABC", layer.parameters()):
+    weight.name = name
 
 
 def my_attention(x):
@@ -55,7 +57,7 @@ def my_attention(x):
     apart = np.max(np.abs(e / e.sum(axis=1, keepdims=True) @ (x.data @ c) - out.data))
     if apart > 1e-12:
         graph = {id(node) for node in nodes(out)}
-        used = [name for name, w in layer.named_parameters() if id(w) in graph]
+        used = [weight.name for weight in layer.parameters() if id(weight) in graph]
         told = f"out differs by up to {apart:.2g} from the formula, which uses A, B and C"
         raise ValueError(f"{told}. Your forward uses {', '.join(used)}")
     return out

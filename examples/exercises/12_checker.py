@@ -1,8 +1,8 @@
 """Exercise 12: a bug hunt in a checker.
 
 Below is a gradient check, like the check of step 6 of examples/from_scratch. One line of it is
-wrong, so it passes some rules of the list RULES that are wrong. The grader names the first. Find
-out why the check passes it, and mend the check.
+wrong, so it passes some wrong rules of the list RULES. The grader names the first. Find out why the
+check passes it, and mend the check.
 
     python -m minigrad.check examples/exercises/12_checker.py
 
@@ -10,8 +10,8 @@ minigrad's own check finds every wrong rule of the list. This prints what it say
 
     python examples/exercises/12_checker.py
 
-Hint: the last rule of the list is wrong too, and it would pass. The entries of a row of softmax
-have the sum 1, whatever x is. So how does their sum move? What is `numeric` below?
+Hint: the check also passes the last rule of the list. The entries of a row of softmax have the sum
+1, whatever x is. So how much does their sum move? What is `numeric` below?
 """
 
 import numpy as np
@@ -36,15 +36,19 @@ def is_right(op, x):
 # ---- What the grader tries. Leave it as it is.
 
 
+def rolled(x):
+    return np.roll(x, 1, axis=-1)
+
+
 def softmax(x):
     return np.exp(x) / np.sum(np.exp(x), axis=-1, keepdims=True)
 
 
 RULES = [  # function, rule, what is wrong with it
     (np.tanh, lambda g, out, x: g * (1 - out * out), ""),
-    (np.tanh, lambda g, out, x: g * (1 - out), "out is not squared"),
     (np.tanh, lambda g, out, x: 1 - out * out, "g is left out"),
     (np.tanh, lambda g, out, x: out * (1 - out * out), "out stands in place of g"),
+    (rolled, lambda g, out, x: rolled(g), "the slopes must roll back"),
     (softmax, lambda g, out, x: out * (g - np.sum(g * out, axis=-1, keepdims=True)), ""),
     (softmax, lambda g, out, x: out * (1 - out) * g, "entries of a row act on each other"),
     (softmax, lambda g, out, x: 0 * g, "the slope is not always 0"),
@@ -55,8 +59,8 @@ OPS = [(Op(f"RULES[{i}]", f, ["x"], {"x": rule}), bug) for i, (f, rule, bug) in 
 def my_checker(x):
     for op, bug in OPS:
         if is_right(op, x.data) == bool(bug):
-            told = f"passes {op.name}, but {bug}" if bug else f"refuses {op.name}, which is right"
-            raise ValueError(f"is_right {told}")
+            told = "passes a wrong rule" if bug else "refuses a right rule"
+            raise ValueError(f"is_right {told}, {op.name}")
     return x * x
 
 

@@ -109,7 +109,7 @@ def _mistaken_operands(alone, i, entries, cotangents):
             yield 1, f"right, if {names[j]} were transposed", turned
         if a.size == args[i].size:
             other = _contracted(_columns(alone, j, entries), cotangents)
-            yield 2, f"this is the gradient of another operand, {names[j]}: wrong operand", other
+            yield 2, f"this is the gradient by another argument, {names[j]}", other
 
 
 def _factors(node, x, rates):

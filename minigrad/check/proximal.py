@@ -7,7 +7,7 @@ from ..engine import Tensor
 from ..ops.penalties import norms, prox_of_sum
 from .verdict import Finding
 
-STEPS = 0.3, 2.0  # sizes t of a proximal step
+STEPS = 0.3, 2.0, 20.0  # sizes t of a proximal step
 SIZES = 1e-6, 1e-3, 0.1, 1.0, 5.0  # of the random moves away from the operator's result
 MOVES = 20  # of each size
 ROUNDING = 1e-11  # relative to the sum that is minimised

@@ -85,20 +85,20 @@ def unsound(node, i, rng):
     for a, before in changed:
         np.copyto(a, before)
     if changed:
-        return " changes what it is given, in place."
+        return " changes what it is given, in place"
     if not alike(once, again):
-        return " gives something else each time it is called, as if it drew noise of its own."
+        return " gives something else each time it is called, as if it drew noise of its own"
     if not np.all(np.isfinite(once)):
         return None  # there is nothing to compare, and the verdict will say so
     if not alike(0 * once, once) and alike(once, ruled(node, i, 2 * u)):
-        return " ignores the incoming cotangent: it gives the gradient for a cotangent of ones."
+        return " ignores the incoming cotangent: it gives the gradient for a cotangent of ones"
     others = [4 * cotangent(rng, u.shape) for _ in range(2)]
     others += [-2 * u * (rng.random(u.shape) < 0.5) for _ in range(2)]
     for size, w in [*((size, 0 * u) for size in SIZES), *((1.0, w) for w in others)]:
         parts = size * once + ruled(node, i, w)
         allowed = LINEAR * max(largest(parts), largest(w), SMALLEST)
         if largest(ruled(node, i, size * u + w) - parts) > allowed:
-            return " is not linear in the cotangent: a sum gives something else than the parts."
+            return " is not linear in the cotangent: a sum gives something else than the parts"
     return None
 
 
@@ -119,4 +119,4 @@ def where(op, positions):
         code = getattr(inspect.unwrap(op.rules[i]), "__code__", None) if op.rules[i] else None
         place = f" ({os.path.relpath(code.co_filename)}:{code.co_firstlineno})" if code else ""
         found.append(f"{op.name} for {op.names[i]}{place}")
-    return " and of ".join(found)
+    return " and ".join(found)

@@ -125,11 +125,11 @@ DIAGNOSED = {  # name: (forward, shapes, rules, the first hypothesis)
         {"x": lambda g, out, x: 2 * g * x},
         "right, but for 2 of 6 entries where it should be zero: a mask is ignored",
     ),
-    "wrong operand": (
+    "another argument": (
         *(product, [(3, 2), (3, 2)]),
         *(
             {"x": lambda g, out, x, y: g * x, "y": lambda g, out, x, y: g * x},
-            "this is the gradient of another operand, ",
+            "this is the gradient by another argument, ",
         ),
     ),
     "noise drawn again": (squared, [(5, 8)], {"x": drawing}, "as if it drew noise of its own"),

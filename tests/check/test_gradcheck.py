@@ -452,7 +452,7 @@ def test_a_rule_that_changes_what_it_is_given_is_found_and_named(what):
     assert (row.op, row.verdict, row.note) == (
         "overwriting",
         "FAIL",
-        "The rule for x changes what it is given, in place.",
+        "The rule for x changes what it is given, in place",
     )
     with pytest.raises(GradcheckError, match="FAIL"):
         mg.gradcheck(overwriting, x)
