@@ -13,9 +13,8 @@ from linecache import getline
 import numpy as np
 
 from .array import data_of
-from .blocks import Mode, ModeBlock
 from .engine import Tensor
-from .modes import path, scope
+from .modes import Block, Mode, path
 from .registry import FILE, Family
 
 detecting = Mode("detecting", default=False)
@@ -24,7 +23,7 @@ FILES = {FILE, inspect.getfile(Tensor), inspect.getfile(Family)}  # of calls, an
 MOST = 2**18  # nodes whose lines are kept
 
 
-class detect_anomaly(ModeBlock):
+class detect_anomaly(Block):
     """A block that raises RuntimeError where a nan or an infinity arises, in forward or backward.
 
     The error names the op, the module, and the line of the forward that called the op. In the
@@ -51,22 +50,16 @@ class detect_anomaly(ModeBlock):
         self.lines = {}  # the order of a node: (file, line) of the call that made it
         self.steps = 0  # how many backward steps are running: with create_graph they call ops
 
-    def enter(self, frame):
-        """Begins to look at each result and each cotangent of this thread."""
-        if sys.getprofile() is not None and not detecting.blocks():
+    def __enter__(self):
+        if sys.getprofile() is not None and not detecting.get():
             raise RuntimeError("detect_anomaly: a profiler runs in this thread. End it first.")
-        self.scope = scope.get()
-        super().enter(frame)
+        super().__enter__()
         sys.setprofile(self.look)
+        return self
 
-    def leave(self):
-        """Ends the search."""
-        if self in detecting.blocks():
-            outer = [block.look for block in detecting.blocks() if block is not self]
-            sys.setprofile(outer[0] if outer else None)
-            if self.generator is None:  # an interrupt of `look` can keep a module from leaving
-                scope.set(self.scope)
-        super().leave()
+    def __exit__(self, *error):
+        super().__exit__()
+        sys.setprofile(detecting.blocks()[0].look if detecting.get() else None)
 
     def look(self, frame, event, value):
         """Python calls this at each call and each return of a function."""
@@ -75,9 +68,9 @@ class detect_anomaly(ModeBlock):
             return
         if code.co_name == "vjp":
             self.steps += 1 if event == "call" else -1
-            if event == "return" and value is not None and detecting.get():
+            if event == "return" and value is not None:
                 self.look_at_cotangents(frame.f_locals, value)
-        elif event == "return" and code.co_filename == FILE and detecting.get():
+        elif event == "return" and code.co_filename == FILE:
             if not isinstance(value, Tensor) or not value.args:
                 return
             self.lines[value.order] = _line_of_call(frame)
