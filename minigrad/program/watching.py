@@ -17,7 +17,7 @@ from .symbols import SHAPES
 # Who may read the array of a Tensor: what computes a node of the graph, and checks of arguments.
 READERS = {
     *("op.call", "engine.record", "engine.backward_pass", "engine.<genexpr>"),
-    *("errors.forward_again", "noise.draw", "noise.__init__", "noise.effect"),
+    *("noise.draw", "noise.__init__", "noise.effect"),
     *("functional.checks.whole_numbers", "functional.checks.checked"),
     *("functional.dropout._mask", "functional.losses._checked"),
 }
