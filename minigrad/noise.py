@@ -232,13 +232,8 @@ class Seeded:
     """
 
     def __init__(self, entropy=None, children=0):
-        self._entropy, self.streams, self.children = entropy, {}, children
-
-    @property
-    def entropy(self):
-        if self._entropy is None:  # only now: the import of np.random takes a while
-            self._entropy = np.random.SeedSequence().entropy
-        return self._entropy
+        self.entropy = int.from_bytes(os.urandom(16), "little") if entropy is None else entropy
+        self.streams, self.children = {}, children
 
     def stream(self, name):
         if name not in self.streams:
@@ -322,7 +317,7 @@ def manual_seed(seed) -> None:
 
     Raises ValueError for another seed.
     """
-    _seed(Seeded(_entropy("manual_seed", seed)))
+    _seed(Seeded(_entropy(seed)))
 
 
 @contextmanager
@@ -336,12 +331,12 @@ def seeded_with(seed):
         _seed(before)
 
 
-def _entropy(what, seed):
+def _entropy(seed):
     """A seed as a number, or as a list of numbers. Raises ValueError for another one."""
     numbers = seed if isinstance(seed, (list, tuple)) and seed else [seed]
     for n in numbers:
         if not isinstance(n, (int, np.integer)) or isinstance(n, bool) or n < 0:
-            raise ValueError(f"{what}: a whole number >= 0 or several, not {seed!r}.")
+            raise ValueError(f"manual_seed: a whole number >= 0 or several, not {seed!r}.")
     return [int(n) for n in numbers] if numbers is seed else int(seed)
 
 
@@ -367,9 +362,7 @@ def set_rng_state(rng_state: dict) -> None:
     ValueError for anything else, and then changes nothing.
     """
     try:
-        entropy = _entropy("set_rng_state", rng_state["entropy"])
-        children = _entropy("set_rng_state", rng_state.get("children", 0))
-        new = Seeded(entropy, children)
+        new = Seeded(_entropy(rng_state["entropy"]), _entropy(rng_state.get("children", 0)))
         for name, saved in rng_state["streams"].items():
             new.stream(name).bit_generator.state = saved
     except (AttributeError, KeyError, TypeError, ValueError) as error:
