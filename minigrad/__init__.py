@@ -3,7 +3,7 @@
 The files, in the order in which to read them. Imports point up this list only.
 
 engine.py      read this first. modes.py, array.py, changes.py and errors.py hold what needs no
-               graph; blocks.py ends `with` blocks at whatever moment Ctrl-C comes
+               graph
 registry.py    how an op is declared. fast.py replaces two functions of the engine by faster lines
                with the same results: set MINIGRAD_FAST=0 in the environment when you edit these
                two. tuning.py raises the collector's threshold and lets the allocator keep large

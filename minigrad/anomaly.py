@@ -4,7 +4,6 @@ The engine has no part in this. While a block of `detect_anomaly` is open, Pytho
 each call to `sys.setprofile`, and the results of ops and of rules are looked at as they come.
 """
 
-import inspect
 import numbers
 import os
 import sys
@@ -13,18 +12,16 @@ from linecache import getline
 import numpy as np
 
 from .array import data_of
-from .blocks import Mode, ModeBlock
 from .engine import Tensor
-from .modes import path, scope
-from .registry import FILE, Family
+from .modes import Block, Mode, path
+from .registry import FILE
 
 detecting = Mode("detecting", default=False)
 PACKAGE = os.path.join(os.path.dirname(__file__), "")
-FILES = {FILE, inspect.getfile(Tensor), inspect.getfile(Family)}  # of calls, and where vjp is
 MOST = 2**18  # nodes whose lines are kept
 
 
-class detect_anomaly(ModeBlock):
+class detect_anomaly(Block):
     """A block that raises RuntimeError where a nan or an infinity arises, in forward or backward.
 
     The error names the op, the module, and the line of the forward that called the op. In the
@@ -51,35 +48,30 @@ class detect_anomaly(ModeBlock):
         self.lines = {}  # the order of a node: (file, line) of the call that made it
         self.steps = 0  # how many backward steps are running: with create_graph they call ops
 
-    def enter(self, frame):
-        """Begins to look at each result and each cotangent of this thread."""
-        if sys.getprofile() is not None and not detecting.blocks():
+    def __enter__(self):
+        if sys.getprofile() is not None and not detecting.get():
             raise RuntimeError("detect_anomaly: a profiler runs in this thread. End it first.")
-        self.scope = scope.get()
-        super().enter(frame)
+        super().__enter__()
         sys.setprofile(self.look)
+        return self
 
-    def leave(self):
-        """Ends the search."""
-        if self in detecting.blocks():
-            outer = [block.look for block in detecting.blocks() if block is not self]
-            sys.setprofile(outer[0] if outer else None)
-            if self.generator is None:  # an interrupt of `look` can keep a module from leaving
-                scope.set(self.scope)
-        super().leave()
+    def __exit__(self, *error):
+        super().__exit__()
+        sys.setprofile(detecting.blocks()[0].look if detecting.get() else None)
 
     def look(self, frame, event, value):
         """Python calls this at each call and each return of a function."""
-        code = frame.f_code
-        if event not in ("call", "return") or code.co_filename not in FILES:
-            return
-        if code.co_name == "vjp":
-            self.steps += 1 if event == "call" else -1
-            if event == "return" and value is not None and detecting.get():
-                self.look_at_cotangents(frame.f_locals, value)
-        elif event == "return" and code.co_filename == FILE and detecting.get():
-            if not isinstance(value, Tensor) or not value.args:
-                return
+        code, is_return = frame.f_code, event == "return"
+        if (
+            code.co_name == "vjp"
+            and "on_tensors" in code.co_varnames
+            and event in ("call", "return")
+        ):
+            self.steps += -1 if is_return else 1
+            if is_return and value is not None:
+                names = {name.strip("_"): x for name, x in frame.f_locals.items()}
+                self.look_at_cotangents(names["g"], names["node"], value)
+        elif code.co_filename == FILE and is_return and isinstance(value, Tensor) and value.args:
             self.lines[value.order] = _line_of_call(frame)
             if len(self.lines) > MOST:
                 del self.lines[next(iter(self.lines))]
@@ -91,39 +83,30 @@ class detect_anomaly(ModeBlock):
         for is_bad in np.isnan, np.isinf:
             if not (found := _first(is_bad, node.data)):
                 continue
-            given = [i for i, x in enumerate(node.args) if _first(is_bad, x)]
+            entries = [(name, _first(is_bad, x)) for name, x in zip(node.op.names, node.args)]
+            given = [f"{name}, {entry}" for name, entry in entries if entry]
             if not given:
-                raise RuntimeError(f"detect_anomaly: {node.op.name} made {found}{self.place(node)}")
+                raise self.error(f"{node.op.name} made {found}", node)
             if is_bad is np.isnan:
-                i = given[0]
-                name = f"{node.op.names[i]}, {_first(is_bad, node.args[i])}"
-                what = f"{node.op.name} was given a nan in its argument {name}"
-                raise RuntimeError(f"detect_anomaly: {what}{self.place(node)}")
+                raise self.error(f"{node.op.name} was given a nan in its argument {given[0]}", node)
 
-    def look_at_cotangents(self, names, pairs):
-        """Raises the error of a step of the backward pass, from the variables of `vjp`."""
-        g, node = (names[f"_{name}" if "_g" in names else name] for name in ("g", "node"))
-        if found := _first(_is_not_finite, g):
-            what = f"the cotangent that arrives is {found}"
-            raise RuntimeError(f"detect_anomaly: {what}{self.place(node)}")
-        for x, cotangent in pairs:
-            if found := _first(_is_not_finite, cotangent):
-                name = next(n for n, a in zip(node.op.names, node.args) if a is x)
-                what = f"the cotangent of {name} is {found}"
-                raise RuntimeError(f"detect_anomaly: {what}{self.place(node)}")
+    def look_at_cotangents(self, g, node, pairs):
+        """Raises the error of a step of the backward pass."""
+        names = {id(x): f"of {name}" for name, x in zip(node.op.names, node.args)}
+        for x, cotangent in [(node, g), *pairs]:
+            if found := _first(np.isnan, cotangent) or _first(np.isinf, cotangent):
+                name = names.get(id(x), "that arrives")
+                raise self.error(f"the cotangent {name} is {found}", node)
 
-    def place(self, node):
-        """Where the forward made a node, as the end of a sentence."""
+    def error(self, what, node):
+        """The error, with the place where the forward made the node."""
         module = path(node.scope)
-        text = f", in {module}" if module else ""
-        if node.order not in self.lines:
-            return f"{text}. The forward was outside the block, or too long ago to know its line."
-        file, number = self.lines[node.order]
-        return f"{text}. The forward is at {file}:{number}: {getline(file, number).strip()}"
-
-
-def _is_not_finite(array):
-    return ~np.isfinite(array)
+        place = "was outside the block, or too long ago to know its line."
+        if node.order in self.lines:
+            file, line = self.lines[node.order]
+            place = f"is at {file}:{line}: {getline(file, line).strip()}"
+        what += f", in {module}" if module else ""
+        return RuntimeError(f"detect_anomaly: {what}. The forward {place}")
 
 
 def _first(is_bad, x):

@@ -213,8 +213,6 @@ class Array(Methods):
     # ---- Python's protocols
 
     def __len__(self) -> int:
-        if not self.ndim:
-            raise errors.no_length()
         return len(self.data)
 
     def __iter__(self) -> "Iterator[Tensor]":
@@ -262,11 +260,7 @@ class Array(Methods):
             if recording.get() and self.requires_grad:
                 raise errors.update_of_leaf(self, symbol)
             mark_changed(self)  # before it is written to, in case the update is interrupted
-            try:
-                ufunc(self.data, data_of(other), out=self.data, casting="same_kind")
-            except (TypeError, ValueError) as error:
-                place = f"t {symbol} u in place, t of shape {self.shape} and {self.dtype}"
-                raise errors.same_kind(error, f"{place}: {error}") from error
+            ufunc(self.data, data_of(other), out=self.data, casting="same_kind")
             return self
 
         return update

@@ -192,7 +192,7 @@ def record(op, args):
         args = tuple(operand(a, rule, args) for a, rule in zip(args, op.rules))
         data = computed(op, args, tensors)
     except Exception as error:
-        data = errors.forward_again(op, args, map(data_of, args), error)
+        raise errors.in_forward(op, args, error) from error
     flags = 0
     for x in tensors:
         flags |= x.flags
@@ -256,7 +256,7 @@ def backward_pass(seeds, retain_graph=None, create_graph=False, wanted=()):
         try:
             arriving = node.op.vjp(g, node, create_graph)
         except Exception as error:
-            arriving = errors.vjp_again(node, g, create_graph, error)
+            raise errors.in_rule(node.op, error) from error
     for x, cotangent, is_own in sums.values():
         if x.requires_grad and (not wanted or x.order in wanted):
             yield x, cotangent, is_own

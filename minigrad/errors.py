@@ -1,8 +1,5 @@
 """The errors of the engine: the op, the shapes and the remedy. Each function makes one error."""
 
-from functools import partial
-from inspect import unwrap
-
 import numpy as np
 
 
@@ -67,13 +64,6 @@ def not_one_number(tensor):
     )
 
 
-def no_length():
-    return TypeError(
-        "a tensor of shape () has no len() and no items. t.item() reads the value, t.reshape(1) "
-        "adds an axis."
-    )
-
-
 def update_of_leaf(tensor, symbol):
     return RuntimeError(
         f"w {symbol} ... on a leaf that requires a gradient (shape {tensor.shape}): it would no "
@@ -82,34 +72,6 @@ def update_of_leaf(tensor, symbol):
 
 
 # -------------------------------------------------------------------------------------------- ops
-
-
-def forward_again(op, args, arrays, error):
-    """The result of a forward that failed with `error`, if `_finite` has one; else raises."""
-    if (data := _finite(partial(op.forward, *arrays), error)) is None:
-        raise in_forward(op, args, error) from error
-    return data
-
-
-def vjp_again(node, g, on_tensors, error):
-    """The cotangents of a node whose rules failed with `error`, likewise."""
-    if (pairs := _finite(partial(node.op.vjp, g, node, on_tensors), error)) is None:
-        raise in_rule(node.op, error) from error
-    return pairs
-
-
-def _finite(again, error):
-    """What again() returns, if `error` came from floats and all values are finite, else None.
-
-    Under np.errstate(all="raise") NumPy also raises for numbers that only arise on the way: exp(-x)
-    underflows in sigmoid(800), which is 1. An op raises only if its results are not finite.
-    """
-    if not isinstance(error, FloatingPointError):
-        return None
-    with np.errstate(all="ignore"):
-        found = again()
-        values = [g for _, g in found] if isinstance(found, (list, tuple)) else [found]
-        return found if all(np.all(np.isfinite(value)) for value in values) else None
 
 
 def in_forward(op, args, error):
@@ -171,15 +133,9 @@ def unsupported_ufunc(ufunc, method, keywords):
 
 
 def in_rule(op, error):
-    """The error of a rule, with the argument, the file and the line of the rule."""
-    place, frame = f" (called as rule(g, out, {', '.join(op.names)}))", error.__traceback__
-    codes = {getattr(unwrap(r), "__code__", None): n for r, n in zip(op.rules, op.names) if r}
-    while frame is not None:
-        code = frame.tb_frame.f_code
-        if code in codes:
-            place = f" for {codes[code]} ({code.co_filename}:{frame.tb_lineno})"
-        frame = frame.tb_next
-    return same_kind(error, f"backward, in a rule of {op.name}{place}: {error}")
+    """The error of a rule. The traceback of `error` shows the line."""
+    call = f"rule(g, out, {', '.join(op.names)})"
+    return same_kind(error, f"backward, in a rule of {op.name}, called as {call}: {error}")
 
 
 def wrong_cotangent(op, args, x, cotangent):

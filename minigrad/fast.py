@@ -10,7 +10,7 @@ import numpy as np
 from .array import FOREIGN
 from .changes import tick
 from .engine import GRADIENT, RECORDED, Tensor, constant
-from .errors import forward_again, no_rule
+from .errors import in_forward, no_rule
 from .modes import recording, scope
 
 # NumPy numbers its dtypes: bool, integers, floats, then complex numbers, objects and all others.
@@ -39,7 +39,7 @@ RUN = """
     try:
         _data = _forward({arrays})
     except Exception as _error:
-        _data = _forward_again(_op, ({args},), ({arrays},), _error)
+        raise _in_forward(_op, ({args},), _error) from _error
     if not _flags or not _recording():
         return _constant(_data) if {has_tensors} else _data"""
 REFUSE = """
@@ -97,7 +97,7 @@ OBJECTS = {  # what the text uses, beside the op, its forward and rules, and `re
     "_NUMBERS": (float, int),
     "_NUMBERS_OR_NONE": (float, int, type(None)),
     "_constant": constant,
-    "_forward_again": forward_again,
+    "_in_forward": in_forward,
     "_no_rule": no_rule,
     "_recording": recording.get,
     "_scope": scope.get,

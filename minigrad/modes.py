@@ -1,13 +1,85 @@
-"""Where the program is: whether results are recorded, and inside which modules and functions."""
+"""Where the program is: inside which blocks, modules and functions.
 
+A mode, such as "results are recorded", is a `Mode`. A `with` block that sets it is a `Block`. Each
+thread and each asyncio task has modes of its own, and a new thread begins outside all blocks.
+"""
+
+import inspect
+from collections.abc import Callable
 from contextvars import ContextVar
+from functools import wraps
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from .blocks import Mode, ModeBlock
+if TYPE_CHECKING:
+    from typing_extensions import Self  # noqa: UP035 (Python 3.10 has none)
+
+    F = TypeVar("F", bound=Callable[..., Any])
+
+# Functions that run when their caller has left the block.
+SUSPENDED = inspect.isgeneratorfunction, inspect.iscoroutinefunction, inspect.isasyncgenfunction
+
+
+class Mode:
+    """A setting that blocks change. mode.get() is its value here.
+
+    mode.blocks()  the open blocks around, the innermost first
+    """
+
+    def __init__(self, name, default):
+        self.default = default
+        self._value = ContextVar(name, default=default)  # so that `get` is as fast as can be
+        self._blocks = ContextVar(f"{name}: blocks", default=())
+        self.get, self.blocks = self._value.get, self._blocks.get
+
+    def set_blocks(self, blocks):
+        """Replaces the open blocks around."""
+        self._blocks.set(blocks)
+        self._value.set(blocks[0].value if blocks else self.default)
+
+
+class Block:
+    """A block in which `mode` has this `value`, also a decorator. Blocks may end in any order.
+
+    Raises RuntimeError for a block that is entered while it is open, and TypeError if a class, a
+    generator function or a coroutine function is decorated.
+    """
+
+    mode = value = None  # of a subclass
+
+    def __new__(cls, function: Any = None) -> "Self":
+        block = super().__new__(cls)
+        return block if function is None else block(function)  # the decorator without brackets
+
+    def __enter__(self) -> "Self":
+        if self in self.mode.blocks():
+            raise RuntimeError(f"this {self!r} block is open already. Make a new one: {self!r}.")
+        self.mode.set_blocks((self, *self.mode.blocks()))
+        return self
+
+    def __exit__(self, *error) -> None:
+        self.mode.set_blocks(tuple([block for block in self.mode.blocks() if block is not self]))
+
+    def __repr__(self):
+        return f"{type(self).__name__}()"
+
+    def __call__(self, function: "F") -> "F":
+        if not callable(function) or isinstance(function, type):
+            raise TypeError(f"{self!r} decorates a function, not {function!r}.")
+        if any(is_suspended(function) for is_suspended in SUSPENDED):
+            raise TypeError(f"{self!r}: open the block inside {function.__name__} instead.")
+
+        @wraps(function)
+        def inside(*args, **kwargs):
+            with type(self)():
+                return function(*args, **kwargs)
+
+        return inside
+
 
 recording = Mode("recording", default=True)
 
 
-class no_grad(ModeBlock):
+class no_grad(Block):
     """Inside this block nothing is recorded, so results need no memory. Also a decorator.
 
     The block holds in its own thread, as in PyTorch. For a pool of threads decorate the function:
@@ -19,7 +91,7 @@ class no_grad(ModeBlock):
     ...     list(pool.map(predict, [mg.Tensor(1.0, requires_grad=True)]))
     [False]
 
-    A decorated generator function records nothing while it runs, and its caller records.
+    As in PyTorch, a generator that opens the block and yields inside leaves it open for its caller.
     """
 
     mode, value = recording, False

@@ -22,16 +22,16 @@ import math
 import numbers
 import os
 import threading
+from contextlib import contextmanager
 from contextvars import ContextVar
 
 import numpy as np
 
 from . import later
 from .array import data_of, is_foreign
-from .blocks import Block, Mode, ModeBlock
 from .changes import tick
 from .engine import RECORDED, Tensor
-from .modes import path, scope
+from .modes import Block, Mode, path, scope
 
 __all__ = ["Noise", "Law", "Bernoulli", "Normal", "manual_seed", "stream", "get_rng_state"]
 __all__ += ["set_rng_state", "frozen_noise", "sampling", "is_frozen", "effect"]
@@ -79,8 +79,8 @@ class Noise(Tensor):
 
     def _drawn(self, shape, dtype, like):
         rng = self.rng
-        if frozen.blocks():
-            _note_state(rng)
+        if frozen.get():
+            frozen.blocks()[0].note(rng)
         if is_foreign(like):
             return later.foreign().drawn(self.distribution, rng, shape, dtype, like)
         drawn = np.asarray(self.distribution.draw(rng, shape, dtype), dtype)
@@ -232,13 +232,8 @@ class Seeded:
     """
 
     def __init__(self, entropy=None, children=0):
-        self._entropy, self.streams, self.children = entropy, {}, children
-
-    @property
-    def entropy(self):
-        if self._entropy is None:  # only now: the import of np.random takes a while
-            self._entropy = np.random.SeedSequence().entropy
-        return self._entropy
+        self.entropy = int.from_bytes(os.urandom(16), "little") if entropy is None else entropy
+        self.streams, self.children = {}, children
 
     def stream(self, name):
         if name not in self.streams:
@@ -322,30 +317,26 @@ def manual_seed(seed) -> None:
 
     Raises ValueError for another seed.
     """
-    _seed(Seeded(_entropy("manual_seed", seed)))
+    _seed(Seeded(_entropy(seed)))
 
 
-class seeded_with(Block):
+@contextmanager
+def seeded_with(seed):
     """Inside, noise and initialisations of this thread come from `seed`, as after manual_seed."""
-
-    def __init__(self, seed):
-        self.seed, self.before = Seeded(_entropy("seeded_with", seed)), None
-
-    def enter(self, frame):
-        self.before = seeded()
-        _seed(self.seed)
-
-    def leave(self):
-        if self.before is not None:
-            _seed(self.before)
+    before = seeded()
+    manual_seed(seed)
+    try:
+        yield
+    finally:
+        _seed(before)
 
 
-def _entropy(what, seed):
+def _entropy(seed):
     """A seed as a number, or as a list of numbers. Raises ValueError for another one."""
     numbers = seed if isinstance(seed, (list, tuple)) and seed else [seed]
     for n in numbers:
         if not isinstance(n, (int, np.integer)) or isinstance(n, bool) or n < 0:
-            raise ValueError(f"{what}: a whole number >= 0 or several, not {seed!r}.")
+            raise ValueError(f"manual_seed: a whole number >= 0 or several, not {seed!r}.")
     return [int(n) for n in numbers] if numbers is seed else int(seed)
 
 
@@ -371,9 +362,7 @@ def set_rng_state(rng_state: dict) -> None:
     ValueError for anything else, and then changes nothing.
     """
     try:
-        entropy = _entropy("set_rng_state", rng_state["entropy"])
-        children = _entropy("set_rng_state", rng_state.get("children", 0))
-        new = Seeded(entropy, children)
+        new = Seeded(_entropy(rng_state["entropy"]), _entropy(rng_state.get("children", 0)))
         for name, saved in rng_state["streams"].items():
             new.stream(name).bit_generator.state = saved
     except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -388,7 +377,7 @@ def set_rng_state(rng_state: dict) -> None:
 frozen = Mode("frozen", default=False)
 
 
-class frozen_noise(ModeBlock):
+class frozen_noise(Block):
     """Every such block draws the same noise: at its end, each generator goes back to its old state.
 
     Running statistics of batch norm do not move inside. The block holds in its own thread. It is
@@ -400,33 +389,21 @@ class frozen_noise(ModeBlock):
     def __init__(self):
         self.drawn = {}  # generator: its state when the block first drew from it
 
-    def leave(self):
-        """Puts back the states of the generators."""
-        for inner in self.mode.blocks():  # blocks inside that end later put back the older state
-            if inner is self:
-                break
-            inner.drawn.update(self.drawn)
+    def note(self, rng):
+        """Keeps the state of a generator, before its first draw in this block."""
+        if rng not in self.drawn:
+            self.drawn[rng] = rng.bit_generator.state
+
+    def __exit__(self, *error):
         while self.drawn:
-            rng, old = next(iter(self.drawn.items()))
-            rng.bit_generator.state = old
-            self.drawn.pop(rng)
-        super().leave()
-
-
-def _note_state(rng):
-    """Keeps the state of a generator, before a draw, for the end of the block of frozen noise."""
-    for block in frozen.blocks():
-        if block.is_running():
-            if rng not in block.drawn:
-                block.drawn[rng] = rng.bit_generator.state
-            return
-        if rng in block.drawn:  # in a generator that is suspended: outside, nothing was drawn
-            rng.bit_generator.state = block.drawn.pop(rng)
+            rng, state = self.drawn.popitem()
+            rng.bit_generator.state = state
+        super().__exit__()
 
 
 def is_frozen():
     """Whether this thread is inside a `frozen_noise()` block, which should change no state."""
-    return bool(frozen.get())
+    return frozen.get()
 
 
 def effect(function, *args):
@@ -445,7 +422,7 @@ effects = ContextVar("effects", default=None)
 sampling_mode = Mode("sampling", default=False)
 
 
-class sampling(ModeBlock):
+class sampling(Block):
     """Inside, noise is drawn in evaluation mode too. No module's mode changes. Also a decorator.
 
     This is Monte Carlo dropout (Gal & Ghahramani 2016, arXiv:1506.02142). The block holds in its

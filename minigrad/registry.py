@@ -278,12 +278,9 @@ def composition(function=None, *, kind="operation"):
 
     @wraps(function)
     def call(*args, **kwargs):
-        if args and not is_array(args[0]):
-            try:
-                args = (as_array(args[0]), *args[1:])
-            except TypeError as error:
-                raise TypeError(f"{owner.name}: {error}") from None
         try:
+            if args and not is_array(args[0]):
+                args = (as_array(args[0]), *args[1:])
             return scoped(owner, function, *args, **kwargs)
         except WRONG_CALL as error:
             raise named(error, owner.name)  # noqa: B904 (it has its cause)

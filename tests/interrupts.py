@@ -24,29 +24,20 @@ from pathlib import Path
 import numpy as np
 
 import minigrad as mg
-from minigrad import functional as F
 from minigrad import modes, nn
 from minigrad import noise as randomness
-from minigrad.anomaly import detecting
-from minigrad.check.noise import check_noise
 from minigrad.data import Batches
 
 PACKAGE = Path(mg.__file__).parent
 CRITICAL = {  # file: the functions in it where moments are counted; None: all
-    "anomaly.py": None,
     "data.py": None,
-    "blocks.py": None,
     "modes.py": None,
     "noise.py": None,
     "state.py": ("save",),
-    "check/functions.py": ("_outputs",),
-    "check/noise.py": ("check_noise", "enter", "leave"),
-    "nn/module.py": ("__call__", "put_back", "enter", "leave", "train", "forward"),
-    "nn/reports.py": ("summary", "noted"),
+    "nn/module.py": ("__call__", "forward"),
 }
 CRITICAL = {str(PACKAGE / name): functions for name, functions in CRITICAL.items()}
 CRITICAL[zipfile.__file__] = None
-MODES = modes.recording, randomness.sampling_mode, randomness.frozen, detecting
 
 # ------------------------------------------------------------------------------- what is looked at
 
@@ -69,15 +60,12 @@ class World:
         self.model(self.x)  # the streams exist now
         self.batches = Batches(np.arange(6), batch_size=2)
         self.position = self.batches.state_dict()
-        self.rng = np.random.default_rng(1)
         self.saved_rng = mg.get_rng_state()
         mg.save({"k": 1, "w": np.ones(50)}, self.file)
 
-    def modes(self):
-        """The modes of this thread: always as before."""
-        blocks = [[b for b in mode.blocks() if b.is_running()] for mode in MODES]
-        detects = sys.getprofile() is not None
-        return [bool(mode.get()) for mode in MODES], modes.scope.get(), blocks, detects
+    def scope(self):
+        """The module that runs: none, always."""
+        return modes.scope.get()
 
     def attributes(self):
         """Which values the modules hold: the same objects."""
@@ -86,15 +74,10 @@ class World:
             for name, module in self.model.named_modules()
         ]
 
-    def values(self):
-        """The values of all parameters and buffers."""
-        return {key: value.tolist() for key, value in self.model.state_dict().items()}
-
     def generators(self):
         """The states of all generators."""
         streams = {n: str(r.bit_generator.state) for n, r in randomness.main.streams.items()}
-        own = str(self.rng.bit_generator.state)
-        return randomness.main.entropy, streams, own, str(np.random.get_state())
+        return randomness.main.entropy, streams
 
     def files(self):
         """The names of the files and what the checkpoint holds."""
@@ -106,63 +89,15 @@ class World:
         return self.batches.state_dict()
 
     def look(self, *names):
-        return {name: getattr(self, name)() for name in ("modes", *names)}
+        return {name: getattr(self, name)() for name in ("scope", *names)}
 
 
 # ------------------------------------------------------------------------- what is interrupted
 
 
-def blocks(world):
-    """All modes, with draws inside, one in another."""
-    with mg.no_grad(), mg.sampling(), mg.frozen_noise():
-        F.dropout(world.x, 0.5, training=False)
-        with mg.frozen_noise():
-            F.dropout(world.x, 0.5, training=False, rng=world.rng)
-
-
-@mg.no_grad()
-@mg.frozen_noise()
-def decorated(world):
-    """A function inside blocks."""
-    F.dropout(world.x, 0.5, training=True, rng=world.rng)
-
-
-def generator(world):
-    """A generator with blocks, which ends before its end."""
-
-    def numbers():
-        with mg.no_grad(), mg.sampling():
-            yield 1
-            yield 2
-
-    running = numbers()
-    next(running)
-    running.close()
-
-
 def forward(world):
     """A forward and a backward pass."""
-    with mg.frozen_noise():
-        (world.model(world.x) ** 2).mean().backward()
-
-
-def summary(world):
-    """The table of a model."""
-    mg.summary(world.model, 3)
-
-
-def noise_check(world):
-    """The noise check of a model with running statistics."""
-    check_noise(nn.Sequential(world.model[1], world.model[2]), (2, 4), calls=2)
-
-
-def gradient_check(world):
-    """A gradient check of a function with noise of minigrad's and of its own."""
-    norm, numbers = world.model[1], iter(range(1, 99))
-    x = mg.Tensor(np.ones((2, 4)) * [[1.0], [2.0]], requires_grad=True)
-    mg.gradcheck(
-        lambda x: F.dropout(norm(x), 0.5, training=True) * next(numbers), x, raise_exception=False
-    )
+    (world.model(world.x) ** 2).mean().backward()
 
 
 def save(world):
@@ -185,29 +120,15 @@ def position(world):
     world.batches.load_state_dict({**world.position, "epoch": 4, "batch": 2, "seed": 9})
 
 
-def anomalies(world):
-    """A block that looks for what is not finite."""
-    with mg.detect_anomaly():
-        (world.model[0](world.x) ** 2).mean().backward()
-
-
-KEPT = "attributes", "values", "generators"
 CALLS = {  # call: what is as before it, or as after it, when it is interrupted
-    blocks: KEPT,
-    decorated: KEPT,
-    generator: KEPT,
-    forward: KEPT,
-    summary: KEPT,
-    noise_check: KEPT,
-    gradient_check: KEPT,
+    forward: ("attributes",),
     save: ("files",),
     seed: ("generators",),
     set_state: ("generators",),
     position: ("data",),
-    anomalies: KEPT,
 }
 
-INTERRUPTED = {call.__name__ for call in CALLS} | {"decorated", "numbers"}
+INTERRUPTED = {call.__name__ for call in CALLS}
 
 # --------------------------------------------------------------------------------- at every moment
 
@@ -226,19 +147,15 @@ def opcodes(code):
 
 
 class Moments:
-    """While it runs, raises KeyboardInterrupt at the moment with this number; -1 counts alone.
+    """While it runs, raises KeyboardInterrupt at the moment with this number; -1 counts alone."""
 
-    profiled  False leaves sys.setprofile to the call
-    """
-
-    def __init__(self, fatal=-1, profiled=True):
-        self.fatal, self.profiled, self.count, self.where = fatal, profiled, 0, None
+    def __init__(self, fatal=-1):
+        self.fatal, self.count, self.where = fatal, 0, None
         self.last = {}  # frame: offset of its last opcode
 
     def run(self, call, world):
         sys.settrace(self.trace)
-        if self.profiled:
-            sys.setprofile(self.profile)
+        sys.setprofile(self.profile)
         try:
             call(world)
         finally:
@@ -273,8 +190,6 @@ class Moments:
         if not self.is_critical(frame):
             return None
         frame.f_trace_opcodes, frame.f_trace_lines = True, False
-        if event == "call" and not self.profiled:
-            self.moment(frame, event)
         if event == "return":
             self.last.pop(frame, None)  # a frame keeps what was in its variables
         if event == "opcode":
@@ -293,17 +208,16 @@ def every_moment(call, folder, step=1):
 
     step  2: at every second moment
     """
-    profiled = call is not anomalies  # which has a profile function of its own
     names, wrong = CALLS[call], []
     call(World(folder))  # what is computed once is computed
-    counted, world = Moments(profiled=profiled), World(folder)
+    counted, world = Moments(), World(folder)
     counted.run(call, world)
     before = found = None
     for fatal in range(0, counted.count, step):
         if before is None or found != before:
             world = World(folder)
             before = world.look(*names)
-        moments, kept = Moments(fatal, profiled), None
+        moments, kept = Moments(fatal), None
         try:
             moments.run(call, world)
         except KeyboardInterrupt as error:
@@ -321,9 +235,6 @@ def every_moment(call, folder, step=1):
 
 def differences(call, world, before, found, where):
     """What is neither as before the call nor as after it."""
-    for mode in MODES:
-        mode.set_blocks(())
-    sys.setprofile(None)
     modes.scope.set(None)
     call(world)
     after = world.look(*found)

@@ -1127,7 +1127,7 @@ BUGS = [
     Bug(
         "noise not held fixed",
         "chainer#4010",
-        text(randomness._note_state, "block.drawn[rng] = rng.bit_generator.state", "pass"),
+        text(randomness.frozen_noise.note, "self.drawn[rng] = rng.bit_generator.state", "pass"),
         pathwise,
     ),
     Bug(

@@ -164,20 +164,6 @@ def test_another_profiler_is_refused_and_goes_on():
     assert found == [("detect_anomaly: a profiler runs in this thread. End it first.", True)]
 
 
-def test_a_suspended_generator_looks_at_nothing():
-    def numbers():
-        with mg.detect_anomaly():
-            yield 1
-            np.log(leaf([0.0]))
-
-    running = numbers()
-    next(running)
-    assert np.log(leaf([0.0])).item() == -np.inf
-    with pytest.raises(RuntimeError, match="log made -inf"):
-        next(running)
-    assert sys.getprofile() is None
-
-
 def test_the_lines_of_old_nodes_are_forgotten(monkeypatch):
     monkeypatch.setattr("minigrad.anomaly.MOST", 10)
     with mg.detect_anomaly() as block:

@@ -195,7 +195,7 @@ def test_plain_data_change_in_place_as_in_numpy_and_pytorch():
     t += w  # belongs to a graph: a new Tensor
     assert t is not same and t.requires_grad and same.tolist() == [4, 9]
     for change, message in (
-        (lambda: same.__iadd__(np.ones((3, 2))), r"t \+= u in place, t of shape \(2,\)"),
+        (lambda: same.__iadd__(np.ones((3, 2))), r"shape \(2,\) .*\(3,2\)"),
         (lambda: Tensor([1]).__imul__(0.5), "int64"),
     ):
         with pytest.raises((TypeError, ValueError), match=message):

@@ -11,20 +11,13 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad import blocks, changes, nn, optim
+from minigrad import changes, nn, optim
 from minigrad import noise as randomness
 
 pytestmark = pytest.mark.usefixtures("as_before")
 
 STEPS = {  # calls with many moments: every so manieth is tried here, all by the command
-    interrupts.blocks: 11,
-    interrupts.decorated: 2,
-    interrupts.forward: 7,
-    interrupts.gradient_check: 17,
-    interrupts.noise_check: 29,
-    interrupts.summary: 11,
     interrupts.save: 5,
-    interrupts.anomalies: 7,
 }
 
 
@@ -33,12 +26,6 @@ def test_nothing_is_left_behind_at_any_moment(call, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
     wrong, moments = interrupts.every_moment(call, tmp_path, STEPS.get(call, 1))
     assert moments > 5 and wrong == []
-
-
-def test_the_interrupts_see_what_a_block_that_ends_once_leaves_behind(tmp_path, monkeypatch):
-    monkeypatch.setattr(blocks.Exit, "__get__", lambda self, block, kind: block.close)
-    wrong, _ = interrupts.every_moment(interrupts.decorated, tmp_path)
-    assert wrong and {name for _, name in wrong} == {"modes"}
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no timer signals")

@@ -173,39 +173,6 @@ def test_frozen_blocks_nest():
     assert np.array_equal(a, drawn())
 
 
-def test_frozen_blocks_that_end_out_of_order_put_generators_back():
-    mg.manual_seed(0)
-    drawn(), drawn("other")
-    before = mg.get_rng_state()
-    first, second = mg.frozen_noise(), mg.frozen_noise()
-    first.__enter__()
-    drawn()
-    second.__enter__()
-    drawn(), drawn("other")
-    first.__exit__(None, None, None)
-    assert randomness.is_frozen()
-    drawn(), drawn("other")
-    second.__exit__(None, None, None)
-    assert not randomness.is_frozen() and mg.get_rng_state() == before
-
-
-def test_frozen_noise_in_a_suspended_generator_takes_no_noise_from_its_caller():
-    def frozen():
-        with mg.frozen_noise():
-            while True:
-                yield drawn()
-
-    mg.manual_seed(0)
-    expected = [drawn() for _ in range(3)]
-    mg.manual_seed(0)
-    running, found = frozen(), []
-    for _ in range(3):
-        assert np.array_equal(next(running), expected[len(found)])
-        found.append(drawn())
-    running.close()
-    assert all(np.array_equal(a, b) for a, b in zip(found, expected))
-
-
 # ------------------------------------------------------------------------------ threads and processes
 
 

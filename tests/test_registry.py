@@ -151,14 +151,14 @@ def test_an_error_in_a_rule_names_the_op():
     def broken(x):
         return +x
 
-    with pytest.raises(ValueError, match=r"in a rule of broken for x \(.*test_registry.py:\d+\)"):
+    with pytest.raises(ValueError, match=r"in a rule of broken, called as rule\(g, out, x\): "):
         broken(leaf([1.0, 2.0])).sum().backward()
 
     @op(x=lambda g, out: g, y=None)
     def unaware(x, y):
         return +x
 
-    with pytest.raises(TypeError, match=r"unaware \(called as rule\(g, out, x, y\)\)"):
+    with pytest.raises(TypeError, match=r"unaware, called as rule\(g, out, x, y\): "):
         unaware(leaf([1.0]), 2).sum().backward()
 
 

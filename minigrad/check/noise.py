@@ -25,7 +25,6 @@ import numpy as np
 
 from .. import array
 from ..array import data_of
-from ..blocks import Block
 from ..engine import Tensor
 from ..graph import evaluate, program
 from ..modes import path
@@ -152,7 +151,7 @@ def check_noise(op, shape=(64, 1024), *, p=None, shared=(), mean=None, calls=4, 
     x = rng.uniform(1, 2, shape) * rng.choice([-1, 1], shape)  # far from 0, of both signs
     x = x.astype(dtype or array.default_dtype)
     attributes = op.put_back() if hasattr(op, "put_back") else contextlib.nullcontext()
-    with _Untouched(op), frozen_noise(), attributes:
+    with _untouched(op), frozen_noise(), attributes:
         with frozen_noise():
             again = op(Tensor(x, True))
         outputs = [op(Tensor(x, True)) for _ in range(calls)]
@@ -173,22 +172,16 @@ def check_noise(op, shape=(64, 1024), *, p=None, shared=(), mean=None, calls=4, 
     return NoiseReport(rows)
 
 
-class _Untouched(Block):
+@contextlib.contextmanager
+def _untouched(op):
     """A block that ends with np.random and, of a module, all arrays as they were before it."""
-
-    def __init__(self, op):
-        self.op, self.before = op, None
-
-    def enter(self, frame):
-        arrays = self.op.state_dict() if hasattr(self.op, "put_back") else {}
-        self.before = np.random.get_state(), arrays
-
-    def leave(self):
-        if self.before is not None:
-            drawn, arrays = self.before
-            np.random.set_state(drawn)
-            if arrays:
-                self.op.load_state_dict(arrays)
+    state, arrays = np.random.get_state(), op.state_dict() if hasattr(op, "put_back") else {}
+    try:
+        yield
+    finally:
+        np.random.set_state(state)
+        if arrays:
+            op.load_state_dict(arrays)
 
 
 def _problem(again, outputs, drawn):

@@ -2,6 +2,7 @@
 
 from abc import ABCMeta
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from copy import copy, deepcopy
 from functools import cache
 from inspect import Signature, signature
@@ -14,7 +15,6 @@ import numpy as np
 
 from .. import array, later
 from ..array import data_of
-from ..blocks import Block
 from ..changes import mark_changed
 from ..engine import Tensor, constant
 from ..errors import WRONG_CALL, named
@@ -322,9 +322,17 @@ class Module(metaclass=ModuleClass):
         """Puts this module and all inside it in evaluation mode. Returns it."""
         return self.train(False)
 
+    @contextmanager
     def put_back(self):
         """A block that ends with the attributes of all modules inside as they were before it."""
-        return AttributesBlock(self)
+        before = {module: dict(vars(module)) for module in self.modules()}
+        try:
+            yield
+        finally:
+            for module, attributes in before.items():
+                vars(module).update(attributes)  # first: at no moment is a module without its own
+                for name in vars(module).keys() - attributes.keys():
+                    del vars(module)[name]
 
     # ---- saving
 
@@ -391,22 +399,6 @@ class Parameters:
 
     def __next__(self) -> Parameter:
         return next(self._named)[1]
-
-
-class AttributesBlock(Block):
-    """A block that ends with the attributes of a module, and of all inside, as they were before."""
-
-    def __init__(self, module):
-        self.module, self.before = module, {}
-
-    def enter(self, frame):
-        self.before = {module: dict(vars(module)) for module in self.module.modules()}
-
-    def leave(self):
-        for module, attributes in self.before.items():
-            vars(module).update(attributes)  # first: at no moment is a module without its own
-            for name in vars(module).keys() - attributes.keys():
-                del vars(module)[name]
 
 
 METHODS = {name for name, value in vars(Module).items() if callable(value)}

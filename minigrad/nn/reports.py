@@ -7,10 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 from ..array import as_list, data_of
-from ..blocks import ModeBlock
 from ..engine import Tensor
 from ..graph import nodes
-from ..modes import recording
+from ..modes import Block, recording
 from ..names import split_scope
 from ..noise import frozen_noise
 from ..tables import Table
@@ -114,7 +113,7 @@ def summary(model, input_shape, dtype=np.float32):
     return Summary(layers, list(model.parameters()), kept // samples)
 
 
-class Recorded(ModeBlock):
+class Recorded(Block):
     """Inside this block results are recorded, also inside no_grad."""
 
     mode, value = recording, True

@@ -154,7 +154,7 @@ class Step:
 
     def __call__(self, *args) -> Tensor:
         arrays = [data_of(a) for a in args]
-        modes = map(bool, (recording.get(), sampling_mode.get(), frozen.get()))
+        modes = recording.get(), sampling_mode.get(), frozen.get()
         programs = self.programs.setdefault((*modes, array.default_dtype, *map(_kind, args)), [])
         p = next((p for p in programs if p.fits()), None)
         if p is None and sum(map(len, self.programs.values())) < MOST:

@@ -7,7 +7,6 @@ from contextvars import ContextVar
 
 import numpy as np
 
-from ..blocks import Block
 from ..engine import RECORDED, Tensor
 from ..modes import no_grad, recording
 from ..noise import Noise, effects
@@ -18,7 +17,7 @@ from .symbols import SHAPES
 # Who may read the array of a Tensor: what computes a node of the graph, and checks of arguments.
 READERS = {
     *("op.call", "engine.record", "engine.backward_pass", "engine.<genexpr>"),
-    *("errors.forward_again", "noise.draw", "noise.__init__", "noise.effect"),
+    *("noise.draw", "noise.__init__", "noise.effect"),
     *("functional.checks.whole_numbers", "functional.checks.checked"),
     *("functional.dropout._mask", "functional.losses._checked"),
 }
@@ -30,7 +29,7 @@ watching = ContextVar("watching", default=None)  # the Watch of this thread
 opened, lock = set(), threading.Lock()  # the Watches of all threads
 
 
-class Watch(Block):
+class Watch:
     """A block in which a function runs that is to become a program.
 
     A Tensor that is older than `start` is an input of the graph, whatever its flags. `detach` and
@@ -41,12 +40,10 @@ class Watch(Block):
     drawn    {order: noise} of all noise, also of noise that no result uses
     """
 
-    outer = None, None
-
     def __init__(self, start):
         self.start, self.found, self.effects, self.drawn = start, None, [], {}
 
-    def enter(self, frame):
+    def __enter__(self):
         self.outer = watching.get(), effects.get()
         with lock:
             opened.add(self)
@@ -54,8 +51,9 @@ class Watch(Block):
                 setattr(kind, name, watched)
         watching.set(self)
         effects.set(self.effects)
+        return self
 
-    def leave(self):
+    def __exit__(self, *error):
         watching.set(self.outer[0])
         effects.set(self.outer[1])
         with lock:
@@ -98,8 +96,7 @@ def _flags(x):
         return own
     if not own and x.op is None and x.order < watch.start:
         own = RECORDED
-    is_inside = any(block.is_running() for block in recording.blocks())  # of no_grad()
-    return min(own, RECORDED) if is_inside else own
+    return min(own, RECORDED) if recording.blocks() else own  # inside no_grad()
 
 
 def _watched(slot):

