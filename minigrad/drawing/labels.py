@@ -24,6 +24,7 @@ from ..noise import Noise
 LONGEST = 40  # letters of a name or an attribute; longer ones are cut
 MOST_TERMS = 8  # rows for the terms of a loss
 MOST_REASONS = 6  # lines that say why a gradient check failed
+COMMUTE = {"add", "multiply", "maximum", "minimum", "fmax", "fmin", "hypot", "logaddexp"}
 SYMBOLS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "power": "**"}
 # The settings of its windows, which a composition shows, and their defaults in `functional`.
 WINDOWS = {"size": None, "stride": 1, "dilation": 1, "groups": 1, "bias": None}
@@ -139,18 +140,12 @@ class Numbers:
 
 
 def _spread(mean, std):
-    """`mean ± std`, both to the second digit of std."""
-    apart = f"{number(mean, 8)} ± {number(std, 2)}"
-    if not 0 < std < math.inf:
-        return apart
-    power, size = (math.floor(math.log10(float(f"{x:.1e}"))) for x in (std, max(abs(mean), std)))
-    if size - power > 5:
-        return apart
-    scale = 0 if size > -4 and power < 4 else size
-    digits = max(0, 1 - power + scale)
-    mean = round(mean / 10**scale, digits) + 0.0
-    text = f"{mean:.{digits}f} ± {std / 10**scale:.{digits}f}"
-    return f"({text})e{scale}" if scale else text
+    """`mean ± std`, both to the second digit of a usual std."""
+    if 1e-3 <= std < 1e4 > abs(mean):
+        digits = max(0, 1 - math.floor(math.log10(std)))
+        return f"{round(mean, digits) + 0.0:.{digits}f} ± {std:.{digits}f}"
+    digits = 2 + len(f"{abs(mean) / max(std, 1e-300):.0f}")
+    return f"{number(mean, min(digits, 8))} ± {number(std, 2)}"
 
 
 def parameters(nodes):
@@ -233,13 +228,6 @@ def _given(t):
 def _same(value, default):
     values = value if isinstance(value, tuple) and value else (value,)
     return all(type(x) is type(default) and repr(x) == repr(default) for x in values)
-
-
-def commutes(op):
-    """Whether an elementwise op gives the same with swapped arguments: tried on 2 and 3."""
-    forward = op.forward
-    elementwise = isinstance(forward, np.ufunc) and forward.nin == 2 and not forward.signature
-    return elementwise and forward(2, 3) == forward(3, 2)
 
 
 def is_broadcast(x, t):

@@ -372,7 +372,7 @@ def _label(node, source, sources):
     unclear = [op.names[i] != x.label for x, uses in sources.items() for _, i, _ in uses]
     if again:
         words.append("twice" if len(again) == 1 else f"{len(again) + 1} times")
-    elif sum(unclear) > 1 and op.names[position] != source.label and not labels.commutes(op):
+    elif sum(unclear) > 1 and op.names[position] != source.label and op.name not in labels.COMMUTE:
         words.append(op.names[position])
     return ", ".join(words + ["broadcast"] * labels.is_broadcast(source.last, node.last))
 
