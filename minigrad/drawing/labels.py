@@ -193,17 +193,14 @@ def settings(node):
     """
     results = [t for t in node.tensors if t.args]
     random = [t for t in results if t.op.kind == "random"]
-    noise = [a for t in results for a in t.args if isinstance(a, Noise)]
-    if node.kind == "noise":
-        words = [law(node.last)]
-    elif random or (len(results) == 1 and not noise):
-        words = [_op_settings(t) for t in random or results]
-    elif noise:
-        words = [*map(law, noise)]
+    noise = [a for t in node.tensors for a in (t, *(t.args or ())) if isinstance(a, Noise)]
+    if noise and not random:
+        words = map(law, noise)
+    elif random or len(results) == 1:
+        words = map(_op_settings, random or results)
     else:
-        given = [pair for t in results for pair in _given(t) if pair[0] in WINDOWS]
-        words = [f"{name}={argument(a)}" for name, a in given] + [t.op.name for t in results]
-    return short(", ".join(dict.fromkeys(words)))
+        words = [*(_given(t, WINDOWS) for t in results), *(t.op.name for t in results)]
+    return short(", ".join(dict.fromkeys(filter(None, words))))
 
 
 def _op_settings(t):
@@ -211,18 +208,19 @@ def _op_settings(t):
     symbol = SYMBOLS.get(t.op.name)
     if symbol and not all(map(is_operand, t.args)):
         return f" {symbol} ".join("x" if is_operand(a) else argument(a) for a in t.args)
-    return ", ".join(f"{name}={argument(a)}" for name, a in _given(t))
+    return _given(t, t.op.names)
 
 
-def _given(t):
-    """(name, value) of the arguments that are not operands and not equal to their default."""
-    usual, given = WINDOWS | t.op.defaults, list(zip(t.op.names, t.args or ()))
+def _given(t, names):
+    """`name=value` of the arguments of these names that are not operands or equal to a default."""
+    usual, given = WINDOWS | t.op.defaults, dict(zip(t.op.names, t.args))
     family = getattr(t.op, "family", None)
-    if given and family and not family.rules[-1]:  # the parts of an index are one setting
-        parts = t.args[t.op.first :]
-        given[t.op.first :] = [(family.names[-1], parts[0] if len(parts) == 1 else parts)]
-    given = [(name, a) for name, a in given if not is_operand(a)]
-    return [(name, a) for name, a in given if name not in usual or not _same(a, usual[name])]
+    if family and not family.rules[-1]:  # the parts of an index are one setting
+        parts, names = t.args[t.op.first :], family.names
+        given[names[-1]] = parts[0] if len(parts) == 1 else parts
+    given = {name: given[name] for name in names if name in given and not is_operand(given[name])}
+    told = {n: a for n, a in given.items() if n not in usual or not _same(a, usual[n])}
+    return ", ".join(f"{name}={argument(a)}" for name, a in told.items())
 
 
 def _same(value, default):
