@@ -51,7 +51,7 @@ LOOKS = {  # a kind that is not here is drawn as an operation
     "loss": Look("box", "diagonals", "#9CCFE6", "#0B6088", "#04222F", "loss on data"),
     "penalty": Look("octagon", "solid", "#F0A988", BROWN, "#3A1300", "penalty", SNUG),
     "root": Look("box", "solid", "#12364F", "#000000", WHITE, "root: backward starts here"),
-    "module": Look("plain", "", WHITE, "#4A5764", "#111111", "folded"),
+    "module": Look("folder", "solid", WHITE, "#4A5764", "#111111", "folded"),
 }
 
 
@@ -145,14 +145,10 @@ def shape(id, kind, rows, is_root=False, tooltip=""):
     look = LOOKS.get(kind, LOOKS["operation"])
     outline = max((STYLES[row.role].outline for row in rows), default=0)
     line = RED if outline else look.line
-    paint = [f"shape={look.shape}"]
-    if look.shape == "plain":
-        label = _card(rows, look, line, outline or (3 if is_root else 1))
-    else:
-        label = _table([_space(look.rim) if look.rim else "", *(_line(row, look) for row in rows)])
-        paint += [f'style="filled,{look.style}" fillcolor="{look.fill}" color="{line}"']
-        paint += [outline and f"penwidth={outline}", is_root and "peripheries=2"]
-        paint += [look.margin and f'margin="{look.margin}"']
+    label = _table([_space(look.rim) if look.rim else "", *(_line(row, look) for row in rows)])
+    paint = [f'shape={look.shape} style="filled,{look.style}" fillcolor="{look.fill}"']
+    paint += [f'color="{line}"', outline and f"penwidth={outline}", is_root and "peripheries=2"]
+    paint += [look.margin and f'margin="{look.margin}"']
     return f"{id} [{joined(' ', *paint)} tooltip={quoted(tooltip)} label={label}]"
 
 
@@ -224,8 +220,8 @@ def _beside(picture):
 # ------------------------------------------------------------------------------- HTML-like text
 
 
-def _table(lines, border=0, padding=1, more=""):
-    frame = f'BORDER="{border}" CELLBORDER="0" CELLSPACING="0" CELLPADDING="{padding}"{more}'
+def _table(lines, padding=1):
+    frame = f'BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="{padding}"'
     return f"<<TABLE {frame}>{''.join(lines)}</TABLE>>"
 
 
@@ -248,16 +244,6 @@ def _line(row, look, align=None):
     cell += f' BGCOLOR="{RED}"' if row.role == "band" else ""
     cell += f' ALIGN="{align}"' if align else ""
     return _cell(f"<{tag}>{text}</{tag}>" if tag else text, colour, size, cell)
-
-
-def _card(rows, look, line, border):
-    """The table of a card: a dark head with the title, and below it the rows."""
-    head = f' BGCOLOR="{line}" CELLPADDING="{4 if rows[1:] else 1}"'
-    title = f"<B> + {html.escape(rows[0].text)} </B>"
-    lines = [_cell(title, WHITE, STYLES[rows[0].role].size, head)]
-    lines += [_line(Row(f"  {row.text}  ", row.role), look) for row in rows[1:]]
-    lines += [_space(3)] * bool(rows[1:])
-    return _table(lines, f"{border:g}", more=f' COLOR="{line}" BGCOLOR="{look.fill}"')
 
 
 def quoted(text):
