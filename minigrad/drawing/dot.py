@@ -12,15 +12,11 @@ from collections import Counter
 from typing import NamedTuple
 
 from .labels import Row, joined, printable
-from .node import PENALTIES
 
 WHITE, DIM, RED, BLUE, GREEN = "#FFFFFF", "#3D4650", "#C1121F", "#0B5A8A", "#00664B"
 BROWN, GREY = "#A8410A", "#6B7680"
 MODULE_TINTS, MODULE_LINE = ("#F4F7FA", "#E9EFF5", "#DEE7EF", "#D3DFE9"), "#93A3B1"
 MODULE_BOX = f'style="rounded,filled" fillcolor="{{}}" color="{MODULE_LINE}" labeljust=l'
-PENALTIES_BOX = (
-    f'style="rounded,filled,dashed" fillcolor="#FFF6F0" color="{BROWN}" labeljust=r labelloc=b'
-)
 
 
 class Look(NamedTuple):
@@ -107,15 +103,12 @@ class Picture(NamedTuple):
 def dot(picture):
     """The picture as the text of a DOT digraph."""
     beside = _beside(picture)
-    number = {PENALTIES: 0}  # the penalties come first, which keeps them right of the modules
+    number = {}
     for group in (group for node in picture.nodes for group in node.scope):
         number.setdefault(group, len(number))
     lines, opened = ["digraph {", *_layout(picture)], ()
-
-    def order(node):  # each module is opened once
-        return PENALTIES not in node.scope, [number[group] for group in node.scope]
-
-    for node in sorted(picture.nodes, key=order):
+    # each module is opened once
+    for node in sorted(picture.nodes, key=lambda node: [number[group] for group in node.scope]):
         shared = sum(a is b for a, b in zip(opened, node.scope))
         lines += ["}"] * (len(opened) - shared)
         for depth, group in enumerate(node.scope[shared:], shared):
@@ -161,14 +154,13 @@ def edge_line(edge, turned=False):
 
 
 def group_line(group, depth):
-    """The box around a module, or around the penalties."""
-    name, look = group.name and f"<B>{html.escape(group.name)}</B>", PENALTIES_BOX
+    """The box around a module."""
+    name = group.name and f"<B>{html.escape(group.name)}</B>"
     label, left = joined("  ", name, html.escape(group.type)), '<BR ALIGN="LEFT"/>'
-    if group is not PENALTIES:
-        look = MODULE_BOX.format(MODULE_TINTS[depth % len(MODULE_TINTS)])
-        # spaces as wide as the text push it to the left of the edges in the middle
-        spaces = " " * (round(1.6 * len(group.name + group.type)) + 6)
-        label += f'<FONT POINT-SIZE="11">{spaces}</FONT>{left}'  # a text of their own
+    look = MODULE_BOX.format(MODULE_TINTS[depth % len(MODULE_TINTS)])
+    # spaces as wide as the text push it to the left of the edges in the middle
+    spaces = " " * (round(1.6 * len(group.name + group.type)) + 6)
+    label += f'<FONT POINT-SIZE="11">{spaces}</FONT>{left}'  # a text of their own
     if group.parameters:
         label += f'<FONT COLOR="{DIM}">{group.parameters:,} parameters</FONT>{left}'
     tooltip = quoted(joined(" ", group.name, group.type))

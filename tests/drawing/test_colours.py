@@ -15,7 +15,7 @@ import pytest
 from minigrad.drawing import dot
 from minigrad.drawing.dot import EDGES, LOOKS, STYLES
 from minigrad.drawing.labels import VERDICTS, Row
-from minigrad.drawing.node import PENALTIES, Edge, Group
+from minigrad.drawing.node import Edge
 
 VISION = {
     "all colours": np.eye(3),
@@ -94,8 +94,6 @@ def test_kinds_of_nodes_and_edges_differ_without_colours():
     ):
         for a, b in itertools.combinations(kinds, 2):
             assert bare(line(a)) != bare(line(b)), (a, b)
-    boxes = [dot.group_line(group, 0) for group in (Group("same"), Group("same", "Linear(2, 2)"))]
-    assert "dashed" in dot.group_line(PENALTIES, 0) and "dashed" not in boxes[0]
 
 
 def test_verdicts_and_alarms_differ_in_words_and_borders():
@@ -122,7 +120,6 @@ def test_text_stands_out_on_every_fill(vision):
     for tint in (
         dot.WHITE,
         *dot.MODULE_TINTS,
-        "#FFF6F0",
     ):  # behind the names of modules, and the labels of edges
         least |= {(ink, tint): contrast(ink, tint, vision) for ink in (dot.DIM, "#000000")}
     notes = [style.colour for style in STYLES.values() if style.meaning and style.colour]

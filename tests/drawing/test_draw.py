@@ -188,7 +188,7 @@ def test_small_errors_are_not_printed_since_they_differ_between_processors():
     for row in report.rows:
         row.error = {"leaf": 2e-13, "sum": 0.0}.get(row.op, 3e-16)
     words = [texts(n)[-1] for n in describe(loss, checks=report)[0]]
-    assert words == ["grad ok 2.0e-13", "grad ok < 1e-15", "grad ok 0.0e+00"]
+    assert words == ["grad ok 2.0e-13", "grad ok < 1e-15", "grad ok"]
 
 
 def test_no_line_of_a_reason_ends_beside_an_equals_sign():
@@ -411,7 +411,7 @@ def test_modules_are_nested_boxes_that_hold_their_parameters():
     ].parameters == 35
     assert [g.name or g.type for g in only(nodes, title="relu").scope] == ["MLP"]
     source = draw(training_step(), legend=False).source
-    assert source.count("subgraph cluster_") == 4  # MLP, fc1, fc2, penalties: each opened once
+    assert source.count("subgraph cluster_") == 3  # MLP, fc1, fc2: each opened once
     assert source.count("{") == source.count("}")
 
 
@@ -950,7 +950,7 @@ def test_verdicts_are_words():
     loss = training_step()
     nodes, _ = describe(loss, checks=check_graph(loss))
     assert all(
-        re.search(r"grad ok( < 1e-15| \d\.\de[-+]\d\d)", " ".join(texts(n)))
+        re.search(r"grad ok( < 1e-15| \d\.\de[-+]\d\d)?$", " ".join(texts(n)))
         for n in nodes
         if n.kind not in ("data", "frozen")
     )
@@ -1420,7 +1420,7 @@ def test_titles_of_boxes_lie_above_the_arrows():
     """Arrows would strike through them."""
     svg = re.sub(r'xlink:title="[^"]*"', "", draw(training_step()).pipe("svg").decode())
     titles = svg[svg.index('<g paint-order="stroke"') :]
-    told = [">fc1<", "Linear(6, 5)", "35 parameters", "penalties", "number ± number"]
+    told = [">fc1<", "Linear(6, 5)", "35 parameters", "number ± number"]
     assert all(svg.count(text) == titles.count(text) == 1 for text in told)
     assert "<path" not in titles and "<polygon" not in titles
 
