@@ -73,7 +73,6 @@ STYLES = {
     "missing": Style(tag="I"),
     "note": Style(tag="I"),
     "caption": Style(colour=DIM),
-    "legend": Style(8),
     "ok": Style(tag="B", colour=GREEN),
     "alarm": Style(tag="B", colour=RED, outline=2.0),
     "band": Style(tag="B", colour=WHITE, outline=3.5),  # on red, on every fill
@@ -212,8 +211,8 @@ def _beside(picture):
 # ------------------------------------------------------------------------------- HTML-like text
 
 
-def _table(lines, padding=1):
-    frame = f'BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="{padding}"'
+def _table(lines):
+    frame = 'BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="1"'
     return f"<<TABLE {frame}>{''.join(lines)}</TABLE>>"
 
 
@@ -248,33 +247,20 @@ def quoted(text):
 
 
 def _legend(picture):
-    """The legend: notes, and below them a small node for each kind in the picture, in rows."""
-    nodes = picture.nodes
-    label = _table((_cell(*note, 8, ' ALIGN="LEFT"') for note in _notes(picture)), padding=0)
-    drawn = {node.kind if node.kind in LOOKS else "operation" for node in nodes}
-    kinds = [kind for kind in LOOKS if kind in drawn]
-    ids = [f"legend_{i}" for i in range(len(kinds))]
-    rows = [[Row(LOOKS[kind].meaning, "legend")] for kind in kinds]
-    small = [shape(*sample, sample[1] == "root") for sample in zip(ids, kinds, rows)]
-    root = next((node.id for node in reversed(nodes) if node.is_root), nodes[-1].id)
-    abreast = math.ceil(len(kinds) / math.ceil(len(kinds) / 4))  # rows of four at most, about equal
-    above = [root] * abreast + ids
-    links = [f"{a} -> {b} [style=invis weight={9 * (a != root)}]" for a, b in zip(above, ids)]
-    # from left to right becomes from the bottom to the top in these directions
-    step = -1 if picture.options.direction in ("LR", "RL") else 1
-    box = f'graph [style="rounded" color="{MODULE_LINE}" labeljust=l tooltip=" " label={label}]'
-    size = 'node [margin="0.07,0.04" width=0 height=0]'
-    return ["subgraph cluster_legend {", box, size, *small[::step], "}", *links[::step]]
-
-
-def _notes(picture):
-    """(text, colour) of the lines that explain the rows and edges in the picture."""
+    """The legend, a table after the root: the kinds of nodes, rows and edges in the picture."""
+    kinds = {node.kind if node.kind in LOOKS else "operation" for node in picture.nodes}
     rows = [row for node in picture.nodes for row in node.rows]
     roles = {row.role for row in rows if row.role != "value" or "±" in row.text}
-    notes = [(s.meaning, s.colour or DIM) for role, s in STYLES.items() if role in roles]
-    drawn = {edge.style for edge in picture.edges}
-    notes += [EDGES[style][1:] for style in EDGES if style in drawn]
-    return [("legend", DIM), *(note for note in notes if note[0])]
+    styles = {edge.style for edge in picture.edges}
+    looks = [look for kind, look in LOOKS.items() if kind in kinds]
+    lines = [(f"{look.meaning} ({look.shape})", look.ink, look.fill) for look in looks]
+    lines += [(s.meaning, s.colour or DIM, WHITE) for role, s in STYLES.items() if role in roles]
+    lines += [(*EDGES[style][1:], WHITE) for style in EDGES if style in styles]
+    cell = ' ALIGN="LEFT" CELLPADDING="2" BGCOLOR="{}"'
+    label = _table(_cell(words, ink, 8, cell.format(fill)) for words, ink, fill in lines if words)
+    box = f'legend [shape=box style=rounded color="{MODULE_LINE}" tooltip=" " label={label}]'
+    root = next((node.id for node in reversed(picture.nodes) if node.is_root), picture.nodes[-1].id)
+    return [box, f"{root} -> legend [style=invis]"]
 
 
 # --------------------------------------------------------------------------------------- plain text
