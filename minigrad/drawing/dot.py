@@ -128,20 +128,15 @@ def dot(picture):
 
 def node_line(node):
     """A node in DOT."""
-    title = [Row(node.title, "title")] if node.title else []
-    return shape(node.id, node.kind, [*title, *node.rows], node.is_root, node.tooltip)
-
-
-def shape(id, kind, rows, is_root=False, tooltip=""):
-    """The shape of a kind of node with these rows, in DOT."""
-    look = LOOKS.get(kind, LOOKS["operation"])
+    look = LOOKS.get(node.kind, LOOKS["operation"])
+    rows = [Row(node.title, "title")] * bool(node.title) + node.rows
     outline = max((STYLES[row.role].outline for row in rows), default=0)
     line = RED if outline else look.line
     label = _table([_space(look.rim) if look.rim else "", *(_line(row, look) for row in rows)])
     paint = [f'shape={look.shape} style="filled,{look.style}" fillcolor="{look.fill}"']
-    paint += [f'color="{line}"', outline and f"penwidth={outline}", is_root and "peripheries=2"]
-    paint += [look.margin and f'margin="{look.margin}"']
-    return f"{id} [{joined(' ', *paint)} tooltip={quoted(tooltip)} label={label}]"
+    paint += [f'color="{line}"', outline and f"penwidth={outline}"]
+    paint += [node.is_root and "peripheries=2", look.margin and f'margin="{look.margin}"']
+    return f"{node.id} [{joined(' ', *paint)} tooltip={quoted(node.tooltip)} label={label}]"
 
 
 def edge_line(edge, turned=False):

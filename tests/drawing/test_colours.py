@@ -8,6 +8,7 @@ vision      Machado, Oliveira & Fernandes 2009, "A Physiologically-based Model f
 
 import itertools
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -58,7 +59,8 @@ def contrast(a, b, vision="all colours"):
 
 
 def node(kind, *rows):
-    return dot.shape("n0", kind, [Row("title", "title"), *rows], is_root=kind == "root")
+    facts = {"id": "n0", "title": "title", "tooltip": "", "is_root": kind == "root"}
+    return dot.node_line(SimpleNamespace(kind=kind, rows=list(rows), **facts))
 
 
 def painted(text, fill):
