@@ -132,12 +132,16 @@ def scoped(owner, function, *args, **kwargs):
         scope.set(outer)
 
 
+def around(scope):
+    """A scope and the scopes around it, innermost first."""
+    while scope is not None:
+        yield scope
+        scope = scope[0]
+
+
 def is_running(owner):
     """Whether the program is inside a call of this module."""
-    call = scope.get()
-    while call is not None and call[1] is not owner:
-        call = call[0]
-    return call is not None
+    return any(call[1] is owner for call in around(scope.get()))
 
 
 def path(scope, by_kind=False):
@@ -147,17 +151,13 @@ def path(scope, by_kind=False):
     a number there is called by its kind and its count among that kind, such as `Dropout_0`. So
     layers of other kinds do not change the name.
     """
-    calls = []
-    while scope is not None:
-        calls.append(scope)
-        scope = scope[0]
-    names, around = [], None
-    for call in reversed(calls):
+    names, outer = [], None
+    for call in reversed([*around(scope)]):
         if isinstance(call[1], Composition):
             names.append(call[1].name)
         else:
-            names.append("" if around is None else name_in(around, call[1], by_kind))
-            around = call
+            names.append("" if outer is None else name_in(outer, call[1], by_kind))
+            outer = call
     return ".".join(filter(None, names))
 
 

@@ -4,7 +4,7 @@ from collections import Counter
 from itertools import count
 
 from .engine import Tensor
-from .modes import Composition, path
+from .modes import Composition, around, path
 
 
 def split_scope(scope):
@@ -14,24 +14,17 @@ def split_scope(scope):
     first. A composition is one node of a picture, whatever modules it calls.
     """
     modules, call = [], None
-    while scope is not None:
-        if isinstance(scope[1], Composition):
-            call, modules = scope, []
+    for outer in around(scope):
+        if isinstance(outer[1], Composition):
+            call, modules = outer, []
         else:
-            modules.append(scope)
-        scope = scope[0]
+            modules.append(outer)
     return tuple(reversed(modules)), call
 
 
 def modules_of(nodes):
     """The modules in whose calls the nodes were made."""
-    scopes = {}  # id of a scope -> the scope
-    for node in nodes:
-        scope = node.scope
-        while scope is not None and id(scope) not in scopes:
-            scopes[id(scope)] = scope
-            scope = scope[0]
-    owners = {id(scope[1]): scope[1] for scope in scopes.values()}
+    owners = {id(scope[1]): scope[1] for node in nodes for scope in around(node.scope)}
     return [owner for owner in owners.values() if not isinstance(owner, Composition)]
 
 
@@ -52,16 +45,15 @@ def holders(nodes):
 
 
 def _holder(leaf, scope, members):
-    while scope is not None:
-        outer, module, _ = scope
+    for outer in around(scope):
+        module = outer[1]
         if not isinstance(module, Composition):
             if id(module) not in members:
                 held = [(id(v), n) for n, v in module.named_members() if isinstance(v, Tensor)]
                 members[id(module)] = dict(reversed(held))
             name = members[id(module)].get(id(leaf))
             if name is not None:
-                return scope, name
-        scope = outer
+                return outer, name
     return None
 
 

@@ -60,7 +60,8 @@ class Report(Table):
         if not self:
             return "gradient check VACUOUS: every gradient is 0, or rounding: nothing was tested"
         tested = Counter(row.op == "leaf" for row in self.rows if row.passed)
-        words = f"{tested[False]} nodes and {tested[True]} leaves"
+        leaves = "1 leaf" if tested[True] == 1 else f"{tested[True]} leaves"
+        words = f"{tested[False]} node{'s' * (tested[False] != 1)} and {leaves}"
         if silent := len(self.rows) - tested.total():
             words += f", {silent} VACUOUS"
         error = shown(max(row.error for row in self.rows))

@@ -1,9 +1,8 @@
 """Which nodes fold into cards, so that a picture stays small.
 
-Each call of a module that is not open becomes one card. Cards of one scope that do the same, such
-as equal blocks or the time steps of a cell, become one card `Block x12`. If the picture is still
-too large, single ops of one scope that do the same become one card, too. Cards that use each other
-would run in a circle: they become one card, `Linear, relu x30`.
+Each call of a module that is not open becomes one card. Cards in a row that do the same, such as
+equal blocks or the time steps of a cell, become one card `Block x12`; steps of several nodes become
+one card `Linear, relu x30`. If the picture is still too large, steps of single ops fold, too.
 """
 
 import re
@@ -18,8 +17,8 @@ from .node import Node, links
 
 MOST_NODES = 400  # of any picture
 TALL, ABREAST = 30, 8  # the most nodes on a path, and side by side, with depth="auto"
-REPEATS = 3  # so many nodes that do the same become one card
-LONGEST_STEP = 12  # the most kinds of nodes in a step of a loop
+REPEATS = 3  # so many equal steps become one card
+LONGEST_STEP = 30  # the most nodes in a step of a loop
 CROWD = 16  # more leaves than that become one card if they are alike
 
 
@@ -69,48 +68,50 @@ def _calls_in_one(nodes, depth):
 
 
 def _repeats_in_one(nodes, cards_only):
-    """Folds nodes that do the same into one card.
+    """Folds the steps of a loop: nodes that repeat in the order in which they were computed.
 
-    If other nodes run in a circle with that card, they join it. `cards_only`: only cards that do
-    the same begin a card, not single nodes.
+    A piece of this order is one card without a circle. `cards_only`: only steps with a card fold.
     """
-    does, sources, repeated = _signatures(nodes), links(nodes), {}
-    for node, what in does.items():
-        repeated.setdefault(what, []).append(node)
-    repeated = {what: alike for what, alike in repeated.items() if len(alike) >= REPEATS}
-    entangled = {what for what, (node, *_) in repeated.items() if node.inside or not cards_only}
-    joined, circles, cards = set(), [], []
-    while not entangled <= joined:
-        joined |= entangled
-        uses = {node: list(used) for node, used in sources.items()}
-        for alike in (repeated[what] for what in joined):
-            for i, node in enumerate(alike):
-                uses[node].append(alike[i - 1])  # a ring: so they are in one circle
-        circles = [circle for circle in _circles(uses) if len(circle) > 1]
-        entangled = repeated.keys() & {does.get(node) for circle in circles for node in circle}
-    for circle in circles:
-        counts = Counter(does.get(node) for node in circle)
-        steps = min(counts.values())
-        is_loop = all(n % steps <= 1 for n in counts.values())  # it may be entered midway
-        if counts.keys() <= joined and is_loop and len(counts) <= LONGEST_STEP:
-            cards.append(_card_of_steps(sorted(circle, key=lambda node: node.last.order), steps))
+    nodes = _penalties_in_a_row(nodes)
+    results = [node for node in nodes if not node.is_leaf]
+    does, cards, i = [_signature(node) for node in results], [], 0
+    while i < len(results):
+        for period in range(1, LONGEST_STEP + 1):
+            first, steps = does[i : i + period], 1
+            if cards_only and not any(node.inside for node in results[i : i + period]):
+                continue
+            while first == does[i + steps * period : i + (steps + 1) * period]:
+                steps += 1
+            if steps >= REPEATS:
+                cards.append(_card_of_steps(results[i : i + steps * period], steps))
+                i += steps * period
+                break
+        else:
+            i += 1
     return _merged(nodes, cards)
 
 
-def _signatures(nodes):
-    """{node: what it does and where}, without leaves, roots, named nodes and wrong nodes.
+def _penalties_in_a_row(nodes):
+    """The nodes, with penalties beside the first penalty of their kind if its place allows it.
 
-    A root, a named node or a wrong node also parts the nodes before it from the nodes after it.
+    So the penalties and the additions of a loss with many penalties do not take turns.
     """
-    does, parted = {}, 0
-    for node in nodes:
-        if node.name or node.is_root or node.is_wrong:
-            parted += not node.is_leaf
-        elif not node.is_leaf:
-            ops = tuple((p.maker.name, p.last.shape) for p in node.parts if not p.is_leaf)
-            module = node.owner and node.owner.full
-            does[node] = parted, node.scope, _pattern(node.prefix), module, ops
-    return does
+    place, first = {}, {}
+    for i, (node, sources) in enumerate(links(nodes).items()):
+        place[node] = i
+        if node.kind == "penalty":
+            beside = first.setdefault(_signature(node), i)
+            if all(place[source] < beside for source in sources):
+                place[node] = beside
+    return sorted(nodes, key=place.get)
+
+
+def _signature(node):
+    """What a node does and where. A root, a named node and a wrong node are like no other."""
+    if node.name or node.is_root or node.is_wrong:
+        return node
+    ops = tuple((p.maker.name, p.last.shape) for p in node.parts if not p.is_leaf)
+    return node.scope, _pattern(node.prefix), node.owner and node.owner.full, ops
 
 
 def _pattern(name):
@@ -120,9 +121,11 @@ def _pattern(name):
 
 def _card_of_steps(nodes, steps):
     """A card of the steps of a loop, or of nodes side by side. Its title is the first step."""
-    words = ", ".join(node.words or node.label for node in nodes[: len(nodes) // steps])
     linked = any(links(nodes).values())
-    return _card(nodes, f"{short(words)} x{steps:,}", "" if linked else "side by side")
+    card = _card(nodes, "", "" if linked else "side by side")
+    step = [node.label if card.prefix else node.title for node in nodes[: len(nodes) // steps]]
+    card.words = f"{short(', '.join(step))} x{steps:,}"
+    return card
 
 
 def _leaves_in_one(nodes):
@@ -168,7 +171,7 @@ def _card(nodes, words, note=""):
     card = Node(nodes[0].graph, nodes[-1].key, calls=nodes[0].calls[: len(common)])
     card.inside = [part for node in nodes for part in node.parts]
     card.words, card.note = words, note
-    if all(node.prefix for node in nodes):
+    if len({_pattern(node.prefix) for node in nodes}) == 1:
         card.prefix = span([node.prefix for node in nodes])
     return card
 
@@ -176,18 +179,7 @@ def _card(nodes, words, note=""):
 def _merged(nodes, cards):
     """The nodes with the cards in place of their parts. Each node comes after the nodes it uses."""
     into = {part.key: card for card in cards for part in card.inside}
-    merged = dict.fromkeys(into.get(node.parts[0].key, node) for node in nodes)
-    return _after_their_sources(merged, links(merged), set())
-
-
-def _circles(sources):
-    """The nodes of each circle in {node: nodes it uses}; a node outside circles is its own circle.
-
-    These are the strongly connected components, by the algorithm of Kosaraju and Sharir 1981.
-    """
-    users = _users(sources)
-    order, seen = _after_their_sources(sources, sources, set()), set()
-    return [_after_their_sources([node], users, seen) for node in reversed(order)]
+    return list(dict.fromkeys(into.get(n.parts[0].key, n) for n in reversed(nodes)))[::-1]
 
 
 def _users(sources):
@@ -197,18 +189,3 @@ def _users(sources):
         for source in used:
             users[source].append(node)
     return users
-
-
-def _after_their_sources(nodes, sources, seen):
-    """These nodes and all that they use, except `seen`. A node follows its sources."""
-    order, walk = [], [(None, iter(nodes))]
-    while walk:
-        node, rest = walk[-1]
-        source = next((source for source in rest if source not in seen), None)
-        if source is not None:
-            seen.add(source)
-            walk.append((source, iter(sources[source])))
-        else:
-            order.append(node)
-            walk.pop()
-    return order[:-1]

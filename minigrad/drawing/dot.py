@@ -12,15 +12,11 @@ from collections import Counter
 from typing import NamedTuple
 
 from .labels import Row, joined, printable
-from .node import PENALTIES
 
 WHITE, DIM, RED, BLUE, GREEN = "#FFFFFF", "#3D4650", "#C1121F", "#0B5A8A", "#00664B"
 BROWN, GREY = "#A8410A", "#6B7680"
 MODULE_TINTS, MODULE_LINE = ("#F4F7FA", "#E9EFF5", "#DEE7EF", "#D3DFE9"), "#93A3B1"
 MODULE_BOX = f'style="rounded,filled" fillcolor="{{}}" color="{MODULE_LINE}" labeljust=l'
-PENALTIES_BOX = (
-    f'style="rounded,filled,dashed" fillcolor="#FFF6F0" color="{BROWN}" labeljust=r labelloc=b'
-)
 
 
 class Look(NamedTuple):
@@ -51,7 +47,7 @@ LOOKS = {  # a kind that is not here is drawn as an operation
     "loss": Look("box", "diagonals", "#9CCFE6", "#0B6088", "#04222F", "loss on data"),
     "penalty": Look("octagon", "solid", "#F0A988", BROWN, "#3A1300", "penalty", SNUG),
     "root": Look("box", "solid", "#12364F", "#000000", WHITE, "root: backward starts here"),
-    "module": Look("plain", "", WHITE, "#4A5764", "#111111", "folded"),
+    "module": Look("folder", "solid", WHITE, "#4A5764", "#111111", "folded"),
 }
 
 
@@ -77,7 +73,6 @@ STYLES = {
     "missing": Style(tag="I"),
     "note": Style(tag="I"),
     "caption": Style(colour=DIM),
-    "legend": Style(8),
     "ok": Style(tag="B", colour=GREEN),
     "alarm": Style(tag="B", colour=RED, outline=2.0),
     "band": Style(tag="B", colour=WHITE, outline=3.5),  # on red, on every fill
@@ -107,15 +102,12 @@ class Picture(NamedTuple):
 def dot(picture):
     """The picture as the text of a DOT digraph."""
     beside = _beside(picture)
-    number = {PENALTIES: 0}  # the penalties come first, which keeps them right of the modules
+    number = {}
     for group in (group for node in picture.nodes for group in node.scope):
         number.setdefault(group, len(number))
     lines, opened = ["digraph {", *_layout(picture)], ()
-
-    def order(node):  # each module is opened once
-        return PENALTIES not in node.scope, [number[group] for group in node.scope]
-
-    for node in sorted(picture.nodes, key=order):
+    # each module is opened once
+    for node in sorted(picture.nodes, key=lambda node: [number[group] for group in node.scope]):
         shared = sum(a is b for a, b in zip(opened, node.scope))
         lines += ["}"] * (len(opened) - shared)
         for depth, group in enumerate(node.scope[shared:], shared):
@@ -136,24 +128,15 @@ def dot(picture):
 
 def node_line(node):
     """A node in DOT."""
-    title = [Row(node.title, "title")] if node.title else []
-    return shape(node.id, node.kind, [*title, *node.rows], node.is_root, node.tooltip)
-
-
-def shape(id, kind, rows, is_root=False, tooltip=""):
-    """The shape of a kind of node with these rows, in DOT."""
-    look = LOOKS.get(kind, LOOKS["operation"])
+    look = LOOKS.get(node.kind, LOOKS["operation"])
+    rows = [Row(node.title, "title")] * bool(node.title) + node.rows
     outline = max((STYLES[row.role].outline for row in rows), default=0)
     line = RED if outline else look.line
-    paint = [f"shape={look.shape}"]
-    if look.shape == "plain":
-        label = _card(rows, look, line, outline or (3 if is_root else 1))
-    else:
-        label = _table([_space(look.rim) if look.rim else "", *(_line(row, look) for row in rows)])
-        paint += [f'style="filled,{look.style}" fillcolor="{look.fill}" color="{line}"']
-        paint += [outline and f"penwidth={outline}", is_root and "peripheries=2"]
-        paint += [look.margin and f'margin="{look.margin}"']
-    return f"{id} [{joined(' ', *paint)} tooltip={quoted(tooltip)} label={label}]"
+    label = _table([_space(look.rim) if look.rim else "", *(_line(row, look) for row in rows)])
+    paint = [f'shape={look.shape} style="filled,{look.style}" fillcolor="{look.fill}"']
+    paint += [f'color="{line}"', outline and f"penwidth={outline}"]
+    paint += [node.is_root and "peripheries=2", look.margin and f'margin="{look.margin}"']
+    return f"{node.id} [{joined(' ', *paint)} tooltip={quoted(node.tooltip)} label={label}]"
 
 
 def edge_line(edge, turned=False):
@@ -165,14 +148,13 @@ def edge_line(edge, turned=False):
 
 
 def group_line(group, depth):
-    """The box around a module, or around the penalties."""
-    name, look = group.name and f"<B>{html.escape(group.name)}</B>", PENALTIES_BOX
+    """The box around a module."""
+    name = group.name and f"<B>{html.escape(group.name)}</B>"
     label, left = joined("  ", name, html.escape(group.type)), '<BR ALIGN="LEFT"/>'
-    if group is not PENALTIES:
-        look = MODULE_BOX.format(MODULE_TINTS[depth % len(MODULE_TINTS)])
-        # spaces as wide as the text push it to the left of the edges in the middle
-        spaces = " " * (round(1.6 * len(group.name + group.type)) + 6)
-        label += f'<FONT POINT-SIZE="11">{spaces}</FONT>{left}'  # a text of their own
+    look = MODULE_BOX.format(MODULE_TINTS[depth % len(MODULE_TINTS)])
+    # spaces as wide as the text push it to the left of the edges in the middle
+    spaces = " " * (round(1.6 * len(group.name + group.type)) + 6)
+    label += f'<FONT POINT-SIZE="11">{spaces}</FONT>{left}'  # a text of their own
     if group.parameters:
         label += f'<FONT COLOR="{DIM}">{group.parameters:,} parameters</FONT>{left}'
     tooltip = quoted(joined(" ", group.name, group.type))
@@ -224,8 +206,8 @@ def _beside(picture):
 # ------------------------------------------------------------------------------- HTML-like text
 
 
-def _table(lines, border=0, padding=1, more=""):
-    frame = f'BORDER="{border}" CELLBORDER="0" CELLSPACING="0" CELLPADDING="{padding}"{more}'
+def _table(lines):
+    frame = 'BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="1"'
     return f"<<TABLE {frame}>{''.join(lines)}</TABLE>>"
 
 
@@ -250,16 +232,6 @@ def _line(row, look, align=None):
     return _cell(f"<{tag}>{text}</{tag}>" if tag else text, colour, size, cell)
 
 
-def _card(rows, look, line, border):
-    """The table of a card: a dark head with the title, and below it the rows."""
-    head = f' BGCOLOR="{line}" CELLPADDING="{4 if rows[1:] else 1}"'
-    title = f"<B> + {html.escape(rows[0].text)} </B>"
-    lines = [_cell(title, WHITE, STYLES[rows[0].role].size, head)]
-    lines += [_line(Row(f"  {row.text}  ", row.role), look) for row in rows[1:]]
-    lines += [_space(3)] * bool(rows[1:])
-    return _table(lines, f"{border:g}", more=f' COLOR="{line}" BGCOLOR="{look.fill}"')
-
-
 def quoted(text):
     """A DOT string. Backslashes (Graphviz unescapes them twice) and entities stay text."""
     lines = (html.escape(printable(line)).replace("\\", "\\" * 4) for line in text.split("\n"))
@@ -270,33 +242,20 @@ def quoted(text):
 
 
 def _legend(picture):
-    """The legend: notes, and below them a small node for each kind in the picture, in rows."""
-    nodes = picture.nodes
-    label = _table((_cell(*note, 8, ' ALIGN="LEFT"') for note in _notes(picture)), padding=0)
-    drawn = {node.kind if node.kind in LOOKS else "operation" for node in nodes}
-    kinds = [kind for kind in LOOKS if kind in drawn]
-    ids = [f"legend_{i}" for i in range(len(kinds))]
-    rows = [[Row(LOOKS[kind].meaning, "legend")] for kind in kinds]
-    small = [shape(*sample, sample[1] == "root") for sample in zip(ids, kinds, rows)]
-    root = next((node.id for node in reversed(nodes) if node.is_root), nodes[-1].id)
-    abreast = math.ceil(len(kinds) / math.ceil(len(kinds) / 4))  # rows of four at most, about equal
-    above = [root] * abreast + ids
-    links = [f"{a} -> {b} [style=invis weight={9 * (a != root)}]" for a, b in zip(above, ids)]
-    # from left to right becomes from the bottom to the top in these directions
-    step = -1 if picture.options.direction in ("LR", "RL") else 1
-    box = f'graph [style="rounded" color="{MODULE_LINE}" labeljust=l tooltip=" " label={label}]'
-    size = 'node [margin="0.07,0.04" width=0 height=0]'
-    return ["subgraph cluster_legend {", box, size, *small[::step], "}", *links[::step]]
-
-
-def _notes(picture):
-    """(text, colour) of the lines that explain the rows and edges in the picture."""
+    """The legend, a table after the root: the kinds of nodes, rows and edges in the picture."""
+    kinds = {node.kind if node.kind in LOOKS else "operation" for node in picture.nodes}
     rows = [row for node in picture.nodes for row in node.rows]
     roles = {row.role for row in rows if row.role != "value" or "±" in row.text}
-    notes = [(s.meaning, s.colour or DIM) for role, s in STYLES.items() if role in roles]
-    drawn = {edge.style for edge in picture.edges}
-    notes += [EDGES[style][1:] for style in EDGES if style in drawn]
-    return [("legend", DIM), *(note for note in notes if note[0])]
+    styles = {edge.style for edge in picture.edges}
+    looks = [look for kind, look in LOOKS.items() if kind in kinds]
+    lines = [(f"{look.meaning} ({look.shape})", look.ink, look.fill) for look in looks]
+    lines += [(s.meaning, s.colour or DIM, WHITE) for role, s in STYLES.items() if role in roles]
+    lines += [(*EDGES[style][1:], WHITE) for style in EDGES if style in styles]
+    cell = ' ALIGN="LEFT" CELLPADDING="2" BGCOLOR="{}"'
+    label = _table(_cell(words, ink, 8, cell.format(fill)) for words, ink, fill in lines if words)
+    box = f'legend [shape=box style=rounded color="{MODULE_LINE}" tooltip=" " label={label}]'
+    root = next((node.id for node in reversed(picture.nodes) if node.is_root), picture.nodes[-1].id)
+    return [box, f"{root} -> legend [style=invis]"]
 
 
 # --------------------------------------------------------------------------------------- plain text

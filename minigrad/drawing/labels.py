@@ -24,6 +24,7 @@ from ..noise import Noise
 LONGEST = 40  # letters of a name or an attribute; longer ones are cut
 MOST_TERMS = 8  # rows for the terms of a loss
 MOST_REASONS = 6  # lines that say why a gradient check failed
+COMMUTE = {"add", "multiply", "maximum", "minimum", "fmax", "fmin", "hypot", "logaddexp"}
 SYMBOLS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "power": "**"}
 # The settings of its windows, which a composition shows, and their defaults in `functional`.
 WINDOWS = {"size": None, "stride": 1, "dilation": 1, "groups": 1, "bias": None}
@@ -139,18 +140,12 @@ class Numbers:
 
 
 def _spread(mean, std):
-    """`mean ± std`, both to the second digit of std."""
-    apart = f"{number(mean, 8)} ± {number(std, 2)}"
-    if not 0 < std < math.inf:
-        return apart
-    power, size = (math.floor(math.log10(float(f"{x:.1e}"))) for x in (std, max(abs(mean), std)))
-    if size - power > 5:
-        return apart
-    scale = 0 if size > -4 and power < 4 else size
-    digits = max(0, 1 - power + scale)
-    mean = round(mean / 10**scale, digits) + 0.0
-    text = f"{mean:.{digits}f} ± {std / 10**scale:.{digits}f}"
-    return f"({text})e{scale}" if scale else text
+    """`mean ± std`, both to the second digit of a usual std."""
+    if 1e-3 <= std < 1e4 > abs(mean):
+        digits = max(0, 1 - math.floor(math.log10(std)))
+        return f"{round(mean, digits) + 0.0:.{digits}f} ± {std:.{digits}f}"
+    digits = 2 + len(f"{abs(mean) / max(std, 1e-300):.0f}")
+    return f"{number(mean, min(digits, 8))} ± {number(std, 2)}"
 
 
 def parameters(nodes):
@@ -198,17 +193,14 @@ def settings(node):
     """
     results = [t for t in node.tensors if t.args]
     random = [t for t in results if t.op.kind == "random"]
-    noise = [a for t in results for a in t.args if isinstance(a, Noise)]
-    if node.kind == "noise":
-        words = [law(node.last)]
-    elif random or (len(results) == 1 and not noise):
-        words = [_op_settings(t) for t in random or results]
-    elif noise:
-        words = [*map(law, noise)]
+    noise = [a for t in node.tensors for a in (t, *(t.args or ())) if isinstance(a, Noise)]
+    if noise and not random:
+        words = map(law, noise)
+    elif random or len(results) == 1:
+        words = map(_op_settings, random or results)
     else:
-        given = [pair for t in results for pair in _given(t) if pair[0] in WINDOWS]
-        words = [f"{name}={argument(a)}" for name, a in given] + [t.op.name for t in results]
-    return short(", ".join(dict.fromkeys(words)))
+        words = [*(_given(t, WINDOWS) for t in results), *(t.op.name for t in results)]
+    return short(", ".join(dict.fromkeys(filter(None, words))))
 
 
 def _op_settings(t):
@@ -216,30 +208,24 @@ def _op_settings(t):
     symbol = SYMBOLS.get(t.op.name)
     if symbol and not all(map(is_operand, t.args)):
         return f" {symbol} ".join("x" if is_operand(a) else argument(a) for a in t.args)
-    return ", ".join(f"{name}={argument(a)}" for name, a in _given(t))
+    return _given(t, t.op.names)
 
 
-def _given(t):
-    """(name, value) of the arguments that are not operands and not equal to their default."""
-    usual, given = WINDOWS | t.op.defaults, list(zip(t.op.names, t.args or ()))
+def _given(t, names):
+    """`name=value` of the arguments of these names that are not operands or equal to a default."""
+    usual, given = WINDOWS | t.op.defaults, dict(zip(t.op.names, t.args))
     family = getattr(t.op, "family", None)
-    if given and family and not family.rules[-1]:  # the parts of an index are one setting
-        parts = t.args[t.op.first :]
-        given[t.op.first :] = [(family.names[-1], parts[0] if len(parts) == 1 else parts)]
-    given = [(name, a) for name, a in given if not is_operand(a)]
-    return [(name, a) for name, a in given if name not in usual or not _same(a, usual[name])]
+    if family and not family.rules[-1]:  # the parts of an index are one setting
+        parts, names = t.args[t.op.first :], family.names
+        given[names[-1]] = parts[0] if len(parts) == 1 else parts
+    given = {name: given[name] for name in names if name in given and not is_operand(given[name])}
+    told = {n: a for n, a in given.items() if n not in usual or not _same(a, usual[n])}
+    return ", ".join(f"{name}={argument(a)}" for name, a in told.items())
 
 
 def _same(value, default):
     values = value if isinstance(value, tuple) and value else (value,)
     return all(type(x) is type(default) and repr(x) == repr(default) for x in values)
-
-
-def commutes(op):
-    """Whether an elementwise op gives the same with swapped arguments: tried on 2 and 3."""
-    forward = op.forward
-    elementwise = isinstance(forward, np.ufunc) and forward.nin == 2 and not forward.signature
-    return elementwise and forward(2, 3) == forward(3, 2)
 
 
 def is_broadcast(x, t):
@@ -390,7 +376,7 @@ def verdicts(node):
         yield Row(f"grad ok: {passed:,} of {len(checks):,}", "ok")
     for result in [] if node.inside else checks:
         words, role = VERDICTS[result.verdict]
-        words += f" {shown(result.error)}" if result.verdict == "OK" else ""
+        words += f" {shown(result.error)}" if result.verdict == "OK" and result.error else ""
         yield Row(words, role)
         yield from _reasons(result) if result.wrong else ()
 

@@ -35,9 +35,6 @@ class Group:
     full: str = ""  # the repr of the module, with all modules inside it
 
 
-PENALTIES = Group("penalties")  # the box around penalties that no module made
-
-
 class Call(NamedTuple):
     """A call of a module: the id of its scope, and the Group of the module."""
 
@@ -69,6 +66,7 @@ class Node:
     parts = property(lambda self: self.inside or [self])
     last = cached_property(lambda self: self.parts[-1].tensors[-1])  # whose value a card shows
     is_leaf = property(lambda self: self.last.is_leaf)
+    scope = property(lambda self: tuple(call.group for call in self.calls))  # the boxes around it
     is_root = property(lambda self: any(part.key in self.graph.roots for part in self.parts))
     is_parameter = property(lambda self: self.kind in ("parameter", "frozen"))
     is_wrong = property(lambda self: any(row.wrong for p in self.parts for row in p.checks))
@@ -122,12 +120,6 @@ class Node:
         around = [call.group.name for call in self.calls[below:]]
         own = [self.title] if self.inside else [self.prefix, self.label]
         return joined(".", *around, *own)
-
-    @property
-    def scope(self):
-        """The Groups whose boxes are around it, outermost first."""
-        alone = self.kind == "penalty" and not self.is_root and not self.calls
-        return (PENALTIES,) if alone else tuple(call.group for call in self.calls)
 
     @cached_property
     def value(self):
@@ -372,7 +364,7 @@ def _label(node, source, sources):
     unclear = [op.names[i] != x.label for x, uses in sources.items() for _, i, _ in uses]
     if again:
         words.append("twice" if len(again) == 1 else f"{len(again) + 1} times")
-    elif sum(unclear) > 1 and op.names[position] != source.label and not labels.commutes(op):
+    elif sum(unclear) > 1 and op.names[position] != source.label and op.name not in labels.COMMUTE:
         words.append(op.names[position])
     return ", ".join(words + ["broadcast"] * labels.is_broadcast(source.last, node.last))
 

@@ -70,7 +70,7 @@ class _Story:
         inputs, names = [], node.op.names
         for i, x in operands(node):
             inputs.append({"argument": names[i], "tensor": self.tensor(x, names[i])})
-        given = [(names[i], a) for i, a in enumerate(node.args) if not is_operand(a)]
+        given = [(name, a) for name, a in zip(names, node.args) if not is_operand(a)]
         settings = [f"{name}={argument(a)}" for name, a in given]
         return self.step(node) | {"inputs": inputs, "settings": settings}
 

@@ -30,16 +30,11 @@ class Sent(NamedTuple):
     total: np.ndarray
 
 
-class Frame(NamedTuple):
-    """A step of the backward pass: `node` has its complete cotangent `g`, and sends on `sent`."""
-
-    node: Tensor
-    g: np.ndarray
-    sent: list
-
-
 def trace(root, gradient=None):
-    """The backward pass from `root`, a Tensor or a list, as Frames: one for each op, newest first.
+    """The backward pass from `root`, a Tensor or a list, op by op, newest first.
+
+    Yields (node, g, sent): a result, its complete cotangent, and the list of what it sends on, a
+    Sent for each argument.
 
     The numbers are those of `root.backward(gradient)`, bit for bit, on arrays of their own. No
     `.grad`, no generator and no graph changes, and noise stays as it was drawn.
@@ -77,7 +72,7 @@ def trace(root, gradient=None):
                 total = np.asarray(whole[x.order], x.dtype if x.is_leaf else None)
             totals[x.order] = total
             sent.append(Sent(x, i, returned, cotangent, count[x.order], of[x.order], total))
-        yield Frame(node, g, sent)
+        yield node, g, sent
 
 
 def _receivers(node):

@@ -4,7 +4,7 @@ import keyword
 import re
 
 from ..engine import Tensor
-from ..modes import path
+from ..modes import around, path
 from ..names import leaf_names, split_scope
 from ..noise import Noise
 
@@ -22,11 +22,8 @@ def names_of(nodes, root, names):
     names  {name: Tensor}: names that the user gave, such as locals()
     """
     named = {order: name.partition("#")[0] for order, name in leaf_names(nodes).items()}
-    last = {}  # id of a scope -> the newest result inside
-    for node in nodes:
-        scope = node.scope if node.args else None
-        while scope is not None:
-            last[id(scope)], scope = node.order, scope[0]
+    results = [node for node in nodes if node.args]
+    last = {id(scope): node.order for node in results for scope in around(node.scope)}
     for node in nodes:
         for i, a in enumerate(node.args):
             if isinstance(a, Tensor) and a.is_leaf:

@@ -90,7 +90,7 @@ def test_the_last_line_counts_what_was_tested():
     x, dead = positive_leaf(3), mg.Tensor(-np.ones(3), True, name="dead")
     report = mg.check_graph(np.sum(np.tanh(x)) + np.sum(F.relu(dead)))
     assert [row.name for row in report.rows if not row.passed] == ["relu", "dead"]
-    assert "passed: 4 nodes and 1 leaves, 2 VACUOUS, largest" in report.verdict()
+    assert "passed: 4 nodes and 1 leaf, 2 VACUOUS, largest" in report.verdict()
 
 
 @pytest.mark.parametrize(

@@ -96,12 +96,12 @@ def traced_as_the_engine_does(root, gradient=None, monkeypatch=None):
     finally:
         for op, pull in pulls.items():
             op.vjp = pull
-    assert [(f.node.order, bits(f.g)) for f in frames] == visited
+    assert [(node.order, bits(g)) for node, g, _ in frames] == visited
     sums, counts = {}, {}
-    for frame in frames:
-        for sent in frame.sent:
+    for node, _, all_sent in frames:
+        for sent in all_sent:
             x = sent.input
-            assert sent.cotangent.shape == x.shape and frame.node.args[sent.argument] is x
+            assert sent.cotangent.shape == x.shape and node.args[sent.argument] is x
             counts[x.order] = counts.get(x.order, 0) + 1
             assert sent.count == counts[x.order] <= sent.of
             if sent.count == 1 and not (x.is_leaf and sent.of == 1):
@@ -160,22 +160,25 @@ def test_the_trace_is_the_engines_backward_to_the_last_bit(make):
 
 def test_x_times_x_gets_two_contributions():
     x = leaf(3.0)
-    (frame,) = traced_as_the_engine_does(x * x)
-    assert [(s.count, s.of, float(s.total)) for s in frame.sent] == [(1, 2, 3.0), (2, 2, 6.0)]
+    ((_, _, sent),) = traced_as_the_engine_does(x * x)
+    assert [(s.count, s.of, float(s.total)) for s in sent] == [(1, 2, 3.0), (2, 2, 6.0)]
 
 
 def test_several_roots_are_traced_together():
     x = leaf(3.0)
     y = x * x
     frames = list(trace([y * 2.0, y]))
-    assert [(f.node.op.name, float(f.g)) for f in frames] == [("multiply", 1.0), ("multiply", 3.0)]
-    assert float(frames[-1].sent[-1].total) == 18.0
+    assert [(node.op.name, float(g)) for node, g, _ in frames] == [
+        ("multiply", 1.0),
+        ("multiply", 3.0),
+    ]
+    assert float(frames[-1][2][-1].total) == 18.0
 
 
 def test_the_trace_says_where_broadcasting_is_undone():
     w, b = leaf(np.ones((4, 3))), leaf(np.ones(3))
     frames = traced_as_the_engine_does((w * b).sum())
-    assert [(s.returned, s.cotangent.shape) for s in frames[-1].sent] == [
+    assert [(s.returned, s.cotangent.shape) for s in frames[-1][2]] == [
         ((4, 3), (4, 3)),
         ((4, 3), (3,)),
     ]
@@ -373,15 +376,13 @@ def test_the_story_of_the_page_equals_the_trace():
         == 10
     )
     frames = list(trace(loss))
-    assert [step["op"] for step in told["backward"]] == [f.node.op.name for f in frames]
+    assert [step["op"] for step in told["backward"]] == [node.op.name for node, _, _ in frames]
     assert [step["op"] for step in told["forward"]] == [t.op.name for t in nodes(loss) if t.args]
-    for step, frame in zip(told["backward"], frames):
-        assert told["arrays"][step["g"]] == describe_array(frame.g)
-        assert [(s["count"], s["of"]) for s in step["sent"]] == [
-            (s.count, s.of) for s in frame.sent
-        ]
+    for step, (_, g, sent) in zip(told["backward"], frames):
+        assert told["arrays"][step["g"]] == describe_array(g)
+        assert [(s["count"], s["of"]) for s in step["sent"]] == [(s.count, s.of) for s in sent]
         assert [told["arrays"][s["total"]] for s in step["sent"]] == [
-            describe_array(s.total) for s in frame.sent
+            describe_array(s.total) for s in sent
         ]
     dropout = next(step for step in told["backward"] if step["op"] == "dropout")
     assert dropout["nothing"] == ["noise"] and dropout["place"] == "drop"
