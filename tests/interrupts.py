@@ -40,7 +40,7 @@ CRITICAL = {  # file: the functions in it where moments are counted; None: all
     "noise.py": None,
     "state.py": ("save",),
     "check/functions.py": ("_outputs",),
-    "check/noise.py": ("check_noise", "enter", "leave"),
+    "check/noise.py": ("check_noise",),
     "nn/module.py": ("__call__", "put_back", "enter", "leave", "train", "forward"),
     "nn/reports.py": ("summary", "noted"),
 }
