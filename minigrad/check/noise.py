@@ -8,12 +8,13 @@ How noise is *drawn* is seen from rates: a right rate r of n independent trials 
 law           For each value x among n entries, the rate of entries <= x is compared with cdf(x) of
               the law. Each of these n tests has an n-th of the allowed probability. Together they
               see mean, variance and shape.
-independence  Two arrays of noise that drops agree on an entry, dropped or not, at the rate
-              p q + (1 - p) (1 - q). Two arrays of any other law rise or fall together, from one
-              entry to another, at the rate 1/2 (Kendall 1938; ties are left out).
+independence  Each entry of an array is above the mean of the array or not. Where one array has the
+              more frequent of the two, another has it at its usual rate.
 
-The trials of a test share no entry, so they are independent. All tests of a report together fail a
-right function with probability FALSE_ALARM at most.
+The trials of a test share no entry. Those of the law are independent. Those of independence are
+drawn without replacement, given how many entries of each array are above its mean, and the bound
+holds for them too (Hoeffding 1963, theorem 4). All tests of a report together fail a right function
+with probability FALSE_ALARM at most.
 """
 
 import contextlib
@@ -166,7 +167,9 @@ def check_noise(op, shape=(64, 1024), *, p=None, shared=(), mean=None, calls=4, 
         level, rows = math.log(2 * tests / FALSE_ALARM), []
         for layer in layers:
             rows += [*_law(layer, level), *_independence(layer, level), *_sharing(layer, shared)]
-        rows += [_agreement(a, b, a.values, b.values, SAME_NOISE, level) for a, b in pairs]
+        for a, b in pairs:
+            name = f"{a.name}, {b.name}"
+            rows.append(_agreement(name, "independence", a.values, b.values, SAME_NOISE, level))
         # Repeated noise comes first: all other tests suffer from it.
         rows.sort(key=lambda row: (row.measured, row.verdict) != (1, "FAIL"))
         rows += _output(op, x, outputs, graphs[0], layers, mean, p)
@@ -263,29 +266,22 @@ def _independence(layer, level):
         test, hint = f"neighbours, axis {lead + i}", f"noise repeats along axis {lead + i}"
         if i == 0:
             test, hint = "calls", "every call draws the same noise"
-        if size > 1 and layer.law.variance != 0:
+        if size > 1:
             pairs = np.moveaxis(layer.values, i, 0)[: size // 2 * 2]
-            yield _agreement(layer, layer, pairs[::2], pairs[1::2], hint, level, test)
+            yield _agreement(layer.name, test, pairs[::2], pairs[1::2], hint, level)
 
 
-def _agreement(first, second, a, b, hint, level, test="independence"):
-    """The rate at which two arrays of noise agree, each from the start of its rows.
+def _agreement(name, test, a, b, hint, level):
+    """How often b is on the common side of its mean where a is, compared with how often it is.
 
-    Equal generators begin alike, whatever the shapes. `hint` is for arrays that always agree.
+    Equal generators begin alike, whatever the shapes: each array counts from the start of its rows.
+    `hint` is for arrays that always agree.
     """
     n = min(a[0].size, b[0].size)
-    a, b = (v.reshape(len(v), -1)[:, :n].ravel() for v in (a, b))
-    p, q = first.law.drop_rate, second.law.drop_rate
-    if p is None or q is None:
-        half = a.size // 2
-        a, b = (np.sign(v[:half] - 1.0 * v[::-1][:half]) for v in (a, b))
-        agree, rate = (a * b)[a * b != 0] > 0, 0.5
-    else:
-        agree, rate = (a == 0) == (b == 0), p * q + (1 - p) * (1 - q)
-    name = first.name if first is second else f"{first.name}, {second.name}"
-    hint = hint if agree.all() else f"not independent: {hint}, or part of it"
-    n = max(agree.size, 1)
-    return _rate(name, test, agree.sum() / n, rate, n, level, hint)
+    a, b = (v.reshape(len(v), -1)[:, :n] > v.mean() for v in (a, b))
+    a, b = (above == (above.mean() >= 0.5) for above in (a, b))
+    hint = hint if b[a].all() else f"not independent: {hint}, or part of it"
+    return _rate(name, test, b[a].mean(), b.mean(), a.sum(), level, hint)
 
 
 # ---- how noise acts
