@@ -373,8 +373,6 @@ from minigrad.noise import Law, Noise
 
 
 class Uniform(Law):
-    mean, variance = 1.0, 1 / 12
-
     def draw(self, rng, shape, dtype):
         return rng.uniform(0.5, 1.5, shape)
 
