@@ -104,7 +104,8 @@ class Law:
 
     `check_noise` compares what is drawn with cdf and drop_rate, `expectation` runs over the
     outcomes, which give the mean and the variance too. Without a cdf, check_noise is VACUOUS;
-    without outcomes, expectation raises TypeError. The repr is the call that makes the law, if its arguments are attributes.
+    without outcomes, expectation raises TypeError. The repr is the call that makes the law, if its
+    arguments are attributes.
     """
 
     cdf = outcomes = drop_rate = None
