@@ -603,11 +603,14 @@ def test_too_little_noise_tells_nothing_and_says_so():
 
 def test_arguments_that_make_no_sense():
     drop = lambda x: F.dropout(x, P, training=True)
-    for wrong in ({"calls": 1}, {"shape": (0, 3)}, {"shared": (2,)}, {"shared": (-3,)}):
-        with pytest.raises(ValueError, match="calls must be >= 2"):
+    for wrong in ({"calls": 1}, {"shape": (0, 3)}):
+        with pytest.raises(ValueError, match="needs 2 calls and a shape of 1 entry"):
             check_noise(drop, **wrong)
-    with pytest.raises(ValueError, match="p is the probability of DROPPING"):
-        check_noise(drop, p=30)
+    for wrong in ((2,), (-3,), 2):
+        with pytest.raises(ValueError, match="out of bounds"):
+            check_noise(drop, shared=wrong)
+    for wrong in (drop, gaussian):
+        assert not check_noise(wrong, p=30)
     with pytest.raises(
         TypeError, match="pass the Tensor that a forward pass returned, .* not a float"
     ):
