@@ -6,20 +6,19 @@ How noise is *drawn* is seen from rates: a right rate r of n independent trials 
     P(|r - q| > e) <= 2 exp(-n e^2 / (2 q (1 - q) + 2 e / 3)),   for every n (Bernstein 1927)
 
 law           For each value x among n entries, the rate of entries <= x is compared with cdf(x) of
-              the law. Each of these n tests has an n-th of the allowed probability. Together they
+              the law. Each of these n rates has an n-th of the allowed probability. Together they
               see mean, variance and shape.
 independence  Each entry of an array is above the mean of the array or not. Where one array has the
               more frequent of the two, another has it at its usual rate.
 
 The trials of a test share no entry. Those of the law are independent. Those of independence are
 drawn without replacement, given how many entries of each array are above its mean, and the bound
-holds for them too (Hoeffding 1963, theorem 4). All tests of a report together fail a right function
-with probability FALSE_ALARM at most.
+holds for them too (Hoeffding 1963, theorem 4). A test fails a right function with probability
+FALSE_ALARM at most.
 """
 
 import contextlib
 import copy
-import itertools
 import math
 from collections import Counter
 from typing import NamedTuple
@@ -35,7 +34,7 @@ from ..names import numbered
 from ..noise import Noise, frozen_noise
 from .reports import Report
 
-FALSE_ALARM = 1e-9
+FALSE_ALARM = 1e-12  # the largest probability that one test fails a right function
 SAME_NOISE = "two layers draw the same noise"
 
 
@@ -128,9 +127,9 @@ def check_noise(op, shape=(64, 1024), *, p=None, shared=(), mean=None, calls=4, 
     output entry is a straight line in one entry of noise, as in a dropout layer. Elsewhere they are
     UNKNOWN: check the layers of a model alone too. At p = 0.5 keep and drop look the same.
 
-    A right function fails with probability below 1e-9. A module is copied, and generators
-    stay as they were. Raises ValueError for impossible arguments, TypeError if `op` returns no
-    Tensor.
+    Each test fails a right function with probability below 1e-12. A module is copied, and
+    generators stay as they were. Raises ValueError for impossible arguments, TypeError if `op`
+    returns no Tensor.
 
     >>> import minigrad.functional as F
     >>> bool(check_noise(lambda x: F.dropout(x, 0.3, training=True)))
@@ -154,15 +153,9 @@ def check_noise(op, shape=(64, 1024), *, p=None, shared=(), mean=None, calls=4, 
         drawn = [[node for node in graph if isinstance(node, Noise)] for graph in graphs]
         if problem := _problem(again, outputs, drawn):
             return NoiseReport([NoiseTest("op", "noise", bound=math.inf, hint=problem)])
-        layers = list(_layers(graphs[0], drawn, p))
-        pairs = list(itertools.combinations(layers, 2))
-        tests = sum(2 + layer.noise.ndim for layer in layers) + len(pairs)
-        level, rows = math.log(2 * tests / FALSE_ALARM), []
-        for layer in layers:
-            rows += [*_law(layer, level), *_independence(layer, level), *_sharing(layer, shared)]
-        for a, b in pairs:
-            name = f"{a.name}, {b.name}"
-            rows.append(_agreement(name, "independence", a.values, b.values, SAME_NOISE, level))
+        layers, rows = list(_layers(graphs[0], drawn, p)), []
+        for i, layer in enumerate(layers):
+            rows += [*_law(layer), *_independence(layer, layers[:i]), *_sharing(layer, shared)]
         # Repeated noise comes first: all other tests suffer from it.
         rows.sort(key=lambda row: (row.measured, row.verdict) != (1, "FAIL"))
         rows += _output(op, x, outputs, graphs[0], layers, mean, p)
@@ -201,9 +194,10 @@ def _layers(graph, drawn, p):
 # ---- how noise is drawn
 
 
-def _rate(layer, test, measured, expected, n, level, hint):
+def _rate(layer, test, measured, expected, n, hint, tests=1):
     """The row of a rate of n trials; of several rates, the one that differs most from its bound."""
     measured, expected = np.atleast_1d(measured), np.atleast_1d(expected)
+    level = math.log(2 * tests / FALSE_ALARM)
     bounds, possible = rate_bound(expected, n, level), np.minimum(expected, 1 - expected)
     i = np.argmax(abs(measured - expected) / bounds)
     bound = bounds[i]
@@ -212,7 +206,7 @@ def _rate(layer, test, measured, expected, n, level, hint):
     return NoiseTest(layer, test, measured[i], expected[i], bound, hint)
 
 
-def _law(layer, level):
+def _law(layer):
     """The drop rate of the law against the promised p, and the values against the law."""
     name, law, values, p = layer.name, layer.noise.distribution, layer.values, layer.p
     if p is not None and law.drop_rate is not None:
@@ -235,7 +229,7 @@ def _law(layer, level):
     hint = f"the mean drawn is {m:.3g}, of its law {mean:.3g}{_mistake('rate', m, mean)}; "
     hint += f"the variance drawn is {v:.3g}, of its law {variance:.3g}"
     hint += _mistake("variance", v, variance)
-    yield _rate(name, "law", np.append(upto, below), expected, n, level + math.log(n), hint)
+    yield _rate(name, "law", np.append(upto, below), expected, n, hint, tests=n)
 
 
 def _moments(law):
@@ -245,8 +239,8 @@ def _moments(law):
     return mean, np.sum(weights * (values - mean) ** 2)
 
 
-def _independence(layer, level):
-    """Independence of calls, and of neighbours along each axis of the node that takes the noise."""
+def _independence(layer, others):
+    """Independence of calls, of neighbours along each axis of the node, and of other layers."""
     lead = layer.uses[0].ndim - layer.values.ndim
     for i, size in enumerate(layer.values.shape):
         test, hint = f"neighbours, axis {lead + i}", f"noise repeats along axis {lead + i}"
@@ -254,10 +248,13 @@ def _independence(layer, level):
             test, hint = "calls", "every call draws the same noise"
         if size > 1:
             pairs = np.moveaxis(layer.values, i, 0)[: size // 2 * 2]
-            yield _agreement(layer.name, test, pairs[::2], pairs[1::2], hint, level)
+            yield _agreement(layer.name, test, pairs[::2], pairs[1::2], hint)
+    for other in others:
+        names = f"{other.name}, {layer.name}"
+        yield _agreement(names, "independence", other.values, layer.values, SAME_NOISE)
 
 
-def _agreement(name, test, a, b, hint, level):
+def _agreement(name, test, a, b, hint):
     """How often b is on the common side of its mean where a is, compared with how often it is.
 
     Equal generators begin alike, whatever the shapes: each array counts from the start of its rows.
@@ -267,7 +264,7 @@ def _agreement(name, test, a, b, hint, level):
     a, b = (v.reshape(len(v), -1)[:, :n] > v.mean() for v in (a, b))
     a, b = (above == (above.mean() >= 0.5) for above in (a, b))
     hint = hint if b[a].all() else f"not independent: {hint}, or part of it"
-    return _rate(name, test, b[a].mean(), b.mean(), a.sum(), level, hint)
+    return _rate(name, test, b[a].mean(), b.mean(), a.sum(), hint)
 
 
 # ---- how noise acts
@@ -337,13 +334,10 @@ def _line(out, graph, noise, at):
     """
     tolerance, dtype = 64 * np.finfo(out.dtype).eps, noise.dtype if at == 1 else float
 
-    def output(value):
-        values = evaluate(graph, {noise.order: np.full(noise.shape, value, dtype)})
-        return values[out.order].astype(float)
-
+    noises = (np.full(noise.shape, value, dtype) for value in (0, at))
     with contextlib.suppress(ValueError, TypeError, IndexError):  # masks that must be bools, ...
-        a = output(0)
-        b = (output(at) - a) / at
+        a, end = (evaluate(graph, {noise.order: n})[out.order].astype(float) for n in noises)
+        b = (end - a) / at
         size = tolerance * abs(out.data).max()
         if np.allclose(a + b * noise.data, out.data, rtol=tolerance, atol=size):
             return a, b
