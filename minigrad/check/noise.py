@@ -286,8 +286,7 @@ def _sharing(layer, shared):
 
 def _output(op, x, outputs, graph, layers, mean, p):
     """The mean and the variance of the output, exact where each entry is a + b * noise."""
-    out, line = outputs[0], None
-    law_mean, law_variance = _moments(layers[0].noise.distribution)
+    out, (law_mean, law_variance) = outputs[0], _moments(layers[0].noise.distribution)
     finite = np.mean([np.isfinite(out.data) for out in outputs])
     yield NoiseTest("output", "finite", finite, 1, 0, "the output is not finite")
     promised, of, at = x, "x", 1
@@ -299,9 +298,9 @@ def _output(op, x, outputs, graph, layers, mean, p):
         count = sum(isinstance(n, Noise) for n in program("check_noise", evaluated))
         hint = "noise is drawn in evaluation too: pass training=self.training"
         yield NoiseTest("output", "noise in evaluation", count, 0, 0, hint)
-    if len(layers) == 1 and promised.shape == out.shape and not math.isnan(law_mean):
-        line = _line(out, graph, layers[0].noise, at)
-    if line is None:
+    known = len(layers) == 1 and promised.shape == out.shape and not math.isnan(law_mean)
+    line = known and _line(out, graph, layers[0].noise, at)
+    if not line:
         yield NoiseTest("output", "mean", bound=math.nan)
         return
     a, b = line
@@ -341,7 +340,6 @@ def _line(out, graph, noise, at):
         size = tolerance * abs(out.data).max()
         if np.allclose(a + b * noise.data, out.data, rtol=tolerance, atol=size):
             return a, b
-    return None
 
 
 MISTAKES = [  # (in what, what it makes of the right keep rate or variance, a usual mistake)
