@@ -9,7 +9,7 @@ law           For each value x among n entries, the rate of entries <= x is comp
               the law. Each of these n rates has an n-th of the allowed probability. Together they
               see mean, variance and shape.
 independence  Each entry of an array is above the mean of the array or not. Where one array has the
-              more frequent of the two, another has it at its usual rate.
+              rarer of the two, another has its rarer one at its usual rate.
 
 The trials of a test share no entry. Those of the law are independent. Those of independence are
 drawn without replacement, given how many entries of each array are above its mean, and the bound
@@ -194,14 +194,17 @@ def _layers(graph, drawn, p):
 # ---- how noise is drawn
 
 
-def _rate(layer, test, measured, expected, n, hint, tests=1):
-    """The row of a rate of n trials; of several rates, the one that differs most from its bound."""
+def _rate(layer, test, measured, expected, n, possible, hint, tests=1):
+    """The row of a rate of n trials; of several rates, the one that differs most from its bound.
+
+    `possible` is how far off the rate of useless noise is: constant noise, or repeated noise.
+    """
     measured, expected = np.atleast_1d(measured), np.atleast_1d(expected)
     level = math.log(2 * tests / FALSE_ALARM)
-    bounds, possible = rate_bound(expected, n, level), np.minimum(expected, 1 - expected)
+    bounds = rate_bound(expected, n, level)
     i = np.argmax(abs(measured - expected) / bounds)
     bound = bounds[i]
-    if np.any(possible > 0) and np.all(bounds >= possible):  # noise that is constant would pass
+    if np.any(possible > 0) and np.all(bounds >= possible):
         bound, hint = math.inf, "too little noise to tell. Use a larger shape or more calls."
     return NoiseTest(layer, test, measured[i], expected[i], bound, hint)
 
@@ -229,7 +232,8 @@ def _law(layer):
     hint = f"the mean drawn is {m:.3g}, of its law {mean:.3g}{_mistake('rate', m, mean)}; "
     hint += f"the variance drawn is {v:.3g}, of its law {variance:.3g}"
     hint += _mistake("variance", v, variance)
-    yield _rate(name, "law", np.append(upto, below), expected, n, hint, tests=n)
+    possible = np.minimum(expected, 1 - expected)
+    yield _rate(name, "law", np.append(upto, below), expected, n, possible, hint, tests=n)
 
 
 def _moments(law):
@@ -248,23 +252,24 @@ def _independence(layer, others):
             test, hint = "calls", "every call draws the same noise"
         if size > 1:
             pairs = np.moveaxis(layer.values, i, 0)[: size // 2 * 2]
-            yield _agreement(layer.name, test, pairs[::2], pairs[1::2], hint)
+            yield from _agreement(layer.name, test, pairs[::2], pairs[1::2], hint)
     for other in others:
         names = f"{other.name}, {layer.name}"
-        yield _agreement(names, "independence", other.values, layer.values, SAME_NOISE)
+        yield from _agreement(names, "independence", other.values, layer.values, SAME_NOISE)
 
 
 def _agreement(name, test, a, b, hint):
-    """How often b is on the common side of its mean where a is, compared with how often it is.
+    """How often b is on the rarer side of its mean where a is, compared with how often it is.
 
     Equal generators begin alike, whatever the shapes: each array counts from the start of its rows.
-    `hint` is for arrays that always agree.
+    `hint` is for arrays that always agree. Constant arrays have no row: the law tells.
     """
     n = min(a[0].size, b[0].size)
     a, b = (v.reshape(len(v), -1)[:, :n] > v.mean() for v in (a, b))
-    a, b = (above == (above.mean() >= 0.5) for above in (a, b))
-    hint = hint if b[a].all() else f"not independent: {hint}, or part of it"
-    return _rate(name, test, b[a].mean(), b.mean(), a.sum(), hint)
+    a, b = (above == (above.mean() < 0.5) for above in (a, b))
+    if a.any():
+        hint = hint if b[a].all() else f"not independent: {hint}, or part of it"
+        yield _rate(name, test, b[a].mean(), b.mean(), a.sum(), 1 - b.mean(), hint)
 
 
 # ---- how noise acts

@@ -103,7 +103,7 @@ def test_noise_of_little_spread_is_not_blamed_for_the_rounding_of_its_dtype():
 
 
 def test_one_shared_axis_needs_no_tuple():
-    assert check_noise(lambda x: dropped(x, (len(x), 1)), (256, 32), shared=1)
+    assert check_noise(lambda x: dropped(x, (len(x), 1)), (128, 32), shared=1)
 
 
 @pytest.mark.parametrize("shared", [(2, 3), (-1, -2), (2, -1)])
@@ -696,12 +696,12 @@ def test_a_rate_beyond_its_bound_is_as_improbable_as_claimed(q):
     assert tested > 5 or q == 1
 
 
-def test_the_bound_holds_where_one_array_is_common_given_how_often_each_is():
+def test_the_bound_holds_where_one_array_is_rare_given_how_often_each_is():
     """Exactly, by the hypergeometric law of how often both are: in one direction and the other."""
     tested = 0
     for n in (10, 40, 120):
-        for first in range(n // 2, n + 1, 3):
-            for second in range(n // 2, n + 1, 3):
+        for first in range(1, n + 1, 3):
+            for second in range(1, n + 1, 3):
                 for x in (0.1, 0.7, 2.0, 5.0, 12.0):
                     allowed = rate_bound(second / n, first, x)
                     chance = [0.0, 0.0]
@@ -721,7 +721,7 @@ def test_the_bound_of_a_rate_is_no_wider_than_it_must_be():
 
 def test_no_verdict_is_given_where_a_constant_would_pass():
     def bound(q, n):
-        return noise._rate("", "", q, q, n, "").bound
+        return noise._rate("", "", q, q, n, min(q, 1 - q), "").bound
 
     assert bound(0.999, 1000) == bound(0.5, 60) == math.inf
     assert bound(0.999, 10**6) < 0.001 and bound(0.5, 100) < 0.5
@@ -735,8 +735,8 @@ def test_a_report_uses_the_bounds_of_disjoint_trials():
         level = math.log(2 / 1e-12)
         rows = {row.test: row for row in report.rows}
         for test in ("calls", "neighbours, axis 0", "neighbours, axis 1"):
-            assert rows[test].expected == pytest.approx(0.7, abs=0.01)
-            assert rows[test].bound == pytest.approx(rate_bound(0.7, 0.7 * 2**17, level), rel=0.01)
+            assert rows[test].expected == pytest.approx(0.3, abs=0.01)
+            assert rows[test].bound == pytest.approx(rate_bound(0.3, 0.3 * 2**17, level), rel=0.01)
         bound = rate_bound(0.3, 2**18, level + math.log(2**18))
         assert rows["law"].expected == pytest.approx(0.3)
         assert rows["law"].bound == pytest.approx(bound, rel=1e-9)
