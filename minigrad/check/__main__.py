@@ -278,10 +278,8 @@ def main(arguments=None):
         interrupted = True
         print("\ninterrupted; so far:")
     seconds, right = time.perf_counter() - begin, proved - failed.keys()
-    kinds = {"ops": table.keys(), "functions that draw noise": dict(drawing).keys()}
-    told = [
-        f"{len(right & names)} of {len(names)} {kind}" for kind, names in kinds.items() if names
-    ]
+    kinds = (table, "ops"), (dict(drawing), "functions that draw noise")
+    told = [f"{len(right & names.keys())} of {len(names)} {kind}" for names, kind in kinds if names]
     if told:
         print(f"{' and '.join(told)} proved, {seconds:.0f} s")
     if failed:

@@ -203,7 +203,7 @@ def _rate(layer, test, measured, expected, n, possible, hint, tests=1):
     level = math.log(2 * tests / FALSE_ALARM)
     bounds = rate_bound(expected, n, level)
     i = np.argmax(abs(measured - expected) / bounds)
-    bound = bounds[i]
+    bound = np.nan_to_num(bounds[i])  # noise that is nan fails
     if np.any(possible > 0) and np.all(bounds >= possible):
         bound, hint = math.inf, "too little noise to tell. Use a larger shape or more calls."
     return NoiseTest(layer, test, measured[i], expected[i], bound, hint)

@@ -785,6 +785,11 @@ def test_a_law_is_compared_on_either_side_of_a_jump():
     assert abs(row.measured - row.expected) / row.bound == pytest.approx(np.max(ratios), abs=1e-4)
 
 
+def test_noise_that_is_nan_fails():
+    for values in ([0.1, np.nan], [np.nan, np.nan]):
+        assert row_of(values, Normal()).verdict == "FAIL"
+
+
 def test_rare_values_are_counted_as_closely_as_their_rate_allows():
     """A rate of 1/1000 is told from twice as much, where the largest distance of two cdfs is not."""
     rng = np.random.default_rng(0)
