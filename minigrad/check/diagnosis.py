@@ -19,7 +19,7 @@ def rates(steps):
 
 
 def diagnose(alone, i, rates=()):
-    """The simple hypotheses that explain the wrong gradient by the i-th argument, in words.
+    """The simple hypotheses that explain the wrong gradient by the i-th argument, in words, or "".
 
     A hypothesis fits if it fits several random cotangents at once. `rates`: the drop rates in play.
     """
@@ -52,9 +52,8 @@ def diagnose(alone, i, rates=()):
         return np.all(abs(analytic - candidate) <= tolerance)
 
     found = [(rank, text) for rank, text, candidate in hypotheses if fits(candidate)]
-    if not found or fits(right):  # what is wrong shows elsewhere
-        return "no simple pattern"
-    return ", or ".join(text for rank, text in found if rank == min(found)[0])
+    wrong = not fits(right)  # else what is wrong shows elsewhere
+    return ", or ".join(text for rank, text in found if wrong and rank == min(found)[0])
 
 
 def _columns(alone, i, entries):

@@ -6,19 +6,21 @@ How noise is *drawn* is seen from rates: a right rate r of n independent trials 
     P(|r - q| > e) <= 2 exp(-n e^2 / (2 q (1 - q) + 2 e / 3)),   for every n (Bernstein 1927)
 
 law           For each value x among n entries, the rate of entries <= x is compared with cdf(x) of
-              the law. Each of these n tests has an n-th of the allowed probability. Together they
+              the law. Each of these n rates has an n-th of the allowed probability. Together they
               see mean, variance and shape.
-independence  Two arrays of noise that drops agree on an entry, dropped or not, at the rate
-              p q + (1 - p) (1 - q). Two arrays of any other law rise or fall together, from one
-              entry to another, at the rate 1/2 (Kendall 1938; ties are left out).
+independence  Each entry of an array is above the mean of the array or not. Where one array has the
+              rarer of the two, another has its rarer one at its usual rate.
 
-The trials of a test share no entry, so they are independent. All tests of a report together fail a
-right function with probability FALSE_ALARM at most.
+The trials of a test share no entry. Those of the law are independent. Those of independence are
+drawn without replacement, given how many entries of each array are above its mean, and the bound
+holds for them too (Hoeffding 1963, theorem 4). A test fails a right function with probability
+FALSE_ALARM at most.
 """
 
 import contextlib
-import itertools
+import copy
 import math
+from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
@@ -32,7 +34,7 @@ from ..names import numbered
 from ..noise import Noise, frozen_noise
 from .reports import Report
 
-FALSE_ALARM = 1e-9
+FALSE_ALARM = 1e-12  # the largest probability that one test fails a right function
 SAME_NOISE = "two layers draw the same noise"
 
 
@@ -60,10 +62,9 @@ class NoiseTest(NamedTuple):
 
     @property
     def verdict(self):
-        if math.isnan(self.bound):
-            return "UNKNOWN"
-        close = abs(self.measured - self.expected) <= self.bound
-        return "VACUOUS" if self.bound == math.inf else "OK" if close else "FAIL"
+        if math.isfinite(self.bound):
+            return "OK" if abs(self.measured - self.expected) <= self.bound else "FAIL"
+        return "VACUOUS" if self.bound == math.inf else "UNKNOWN"
 
     wrong = property(lambda self: self.verdict == "FAIL")
 
@@ -72,38 +73,34 @@ class NoiseReport(Report):
     """The result of check_noise: `rows`, a list of NoiseTest. Printed, it is a table.
 
     True if there are tests, and no FAIL and no VACUOUS among them. Verdicts of rows: OK; FAIL;
-    VACUOUS (too little noise to tell, or a law without a cdf); UNKNOWN (no mean to compare with, so
-    no test). `problem` says why there are no rows.
+    VACUOUS (no noise or too little to tell, noise that changes between calls, or a law without a
+    cdf); UNKNOWN (no mean to compare with, so no test).
     """
 
     right = (2, 3, 4)
-
-    def __init__(self, rows, problem=""):
-        self.rows, self.problem = rows, problem
 
     def __bool__(self) -> bool:
         return {"OK"} <= {row.verdict for row in self.rows} <= {"OK", "UNKNOWN"}
 
     def verdict(self) -> str:
         """One line."""
-        verdicts = [row.verdict for row in self.rows]
-        unknown = verdicts.count("UNKNOWN")
-        text = self.problem or f"passed: {len(verdicts) - unknown} tests"
+        counts = Counter(row.verdict for row in self.rows)
         if row := self.first_wrong:
             numbers = f"{row.measured:.4g}, expected {row.expected:.4g} +- {row.bound:.1g}"
-            text = f"FAILED: {row.hint} ({row.layer}, {row.test}: {numbers})"
-        elif "VACUOUS" in verdicts:
-            row = self.rows[verdicts.index("VACUOUS")]
-            text = f"VACUOUS: {row.hint} ({row.layer}, {row.test})"
-        elif unknown:
-            text += f", {unknown} more have nothing to compare with"
-        return f"noise check {text}"
+            return f"noise check FAILED: {row.hint} ({row.layer}, {row.test}: {numbers})"
+        for row in self.rows:
+            if row.verdict == "VACUOUS":
+                return f"noise check VACUOUS: {row.hint} ({row.layer}, {row.test})"
+        unknown = f", {counts['UNKNOWN']} more have nothing to compare with"
+        return f"noise check passed: {counts['OK']} tests{unknown * ('UNKNOWN' in counts)}"
 
     def lines(self):
         """The rows of the table, its head first."""
-        head = ("noise", "test", "measured", "expected", "allowed", "verdict")
-        numbers = [(f"{r.measured:.5g}", f"{r.expected:.5g}", f"{r.bound:.1e}") for r in self.rows]
-        return [head, *((*r[:2], *n, r.verdict) for r, n in zip(self.rows, numbers))]
+        rows = [("noise", "test", "measured", "expected", "allowed", "verdict")]
+        for row in self.rows:
+            numbers = f"{row.measured:.5g}", f"{row.expected:.5g}", f"{row.bound:.1e}"
+            rows.append((row.layer, row.test, *numbers, row.verdict))
+        return rows
 
     def notes(self):
         return [self.verdict()]
@@ -130,76 +127,54 @@ def check_noise(op, shape=(64, 1024), *, p=None, shared=(), mean=None, calls=4, 
     output entry is a straight line in one entry of noise, as in a dropout layer. Elsewhere they are
     UNKNOWN: check the layers of a model alone too. At p = 0.5 keep and drop look the same.
 
-    A right function fails with probability below 1e-9. Generators, np.random's state and the module
-    stay as they were. Raises ValueError for impossible arguments, TypeError if `op` returns no
-    Tensor.
+    Each test fails a right function with probability below 1e-12. A module is copied, and
+    generators stay as they were. Raises ValueError for impossible arguments, TypeError if `op`
+    returns no Tensor.
 
     >>> import minigrad.functional as F
     >>> bool(check_noise(lambda x: F.dropout(x, 0.3, training=True)))
     True
-    >>> check_noise(lambda x: F.dropout(x, 0.3, training=False))
-    noise check VACUOUS: op records no noise. Is it in evaluation mode, or under no_grad()?
+    >>> bool(check_noise(lambda x: F.dropout(x, 0.3, training=False)))  # no noise, no proof
+    False
     """
-    shape, shared = ((given,) if isinstance(given, int) else given for given in (shape, shared))
-    axes_exist = all(-len(shape) <= axis < len(shape) for axis in shared)
-    if calls < 2 or math.prod(shape) == 0 or not axes_exist:
-        needed = "calls must be >= 2, shape not empty, and shared axes of it"
-        raise ValueError(f"check_noise: {needed}; got {calls}, {shape}, {shared}.")
-    if p is not None and not 0 <= p <= 1:
-        raise ValueError(f"check_noise: p is the probability of DROPPING, in [0, 1]; got {p}.")
+    if calls < 2 or np.prod(shape) == 0:
+        raise ValueError(
+            f"check_noise: needs 2 calls and a shape of 1 entry; got {calls}, {shape}."
+        )
     rng = np.random.default_rng(0)
     x = rng.uniform(1, 2, shape) * rng.choice([-1, 1], shape)  # far from 0, of both signs
     x = x.astype(dtype or array.default_dtype)
-    attributes = op.put_back() if hasattr(op, "put_back") else contextlib.nullcontext()
-    with _untouched(op), frozen_noise(), attributes:
+    op = copy.deepcopy(op)  # a module, its arrays and its generators stay as they are
+    with frozen_noise():
         with frozen_noise():
             again = op(Tensor(x, True))
         outputs = [op(Tensor(x, True)) for _ in range(calls)]
         graphs = [program("check_noise", out) for out in outputs]
         drawn = [[node for node in graph if isinstance(node, Noise)] for graph in graphs]
         if problem := _problem(again, outputs, drawn):
-            return NoiseReport([], problem)
-        layers = list(_layers(graphs[0], drawn, p))
-        pairs = list(itertools.combinations(layers, 2))
-        tests = sum(2 + layer.noise.ndim for layer in layers) + len(pairs)
-        level, rows = math.log(2 * tests / FALSE_ALARM), []
-        for layer in layers:
-            rows += [*_law(layer, level), *_independence(layer, level), *_sharing(layer, shared)]
-        rows += [_agreement(a, b, a.values, b.values, SAME_NOISE, level) for a, b in pairs]
+            return NoiseReport([NoiseTest("op", "noise", bound=math.inf, hint=problem)])
+        layers, rows = list(_layers(graphs[0], drawn, p)), []
+        for i, layer in enumerate(layers):
+            rows += [*_law(layer), *_independence(layer, layers[:i]), *_sharing(layer, shared)]
         # Repeated noise comes first: all other tests suffer from it.
         rows.sort(key=lambda row: (row.measured, row.verdict) != (1, "FAIL"))
         rows += _output(op, x, outputs, graphs[0], layers, mean, p)
     return NoiseReport(rows)
 
 
-@contextlib.contextmanager
-def _untouched(op):
-    """A block that ends with np.random and, of a module, all arrays as they were before it."""
-    state, arrays = np.random.get_state(), op.state_dict() if hasattr(op, "put_back") else {}
-    try:
-        yield
-    finally:
-        np.random.set_state(state)
-        if arrays:
-            op.load_state_dict(arrays)
-
-
 def _problem(again, outputs, drawn):
-    """Why the noise of these outputs cannot be tested, or ""."""
+    """Why the noise of these outputs cannot be tested, or None."""
     if not np.array_equal(again.data, outputs[0].data, equal_nan=True):
-        by = "by randomness that minigrad cannot hold fixed"
-        return f"STOCHASTIC: op changed between two calls, {by}. Use minigrad's noise, or pass rng."
+        return "op draws noise that minigrad cannot hold fixed. Use minigrad's noise, or pass rng."
     if not any(drawn):
-        return "VACUOUS: op records no noise. Is it in evaluation mode, or under no_grad()?"
+        return "op records no noise. Is it in evaluation mode, or under no_grad()?"
     if len({str([(n.stream, n.shape, n.distribution) for n in leaves]) for leaves in drawn}) > 1:
-        return "VACUOUS: layers, shapes or laws of noise change between calls. Check parts of op."
-    return ""
+        return "layers, shapes or laws of noise change between calls. Check parts of op."
 
 
 class _Layer(NamedTuple):
     name: str
     noise: Noise  # of the first call
-    law: object
     values: np.ndarray  # of all calls, (calls, *shape)
     uses: list  # the nodes that take the noise
     p: float | None  # the promised probability of dropping, if there is one
@@ -213,90 +188,88 @@ def _layers(graph, drawn, p):
         values = np.stack([noise.data, *(n.data for n in others)])
         given = [dict(zip(n.op.names, n.args)) for n in uses[noise] if n.op.kind == "random"]
         promised = given[0].get("p") if given and p is None else p
-        yield _Layer(names[noise], noise, noise.distribution, values, uses[noise], promised)
+        yield _Layer(names[noise], noise, values, uses[noise], promised)
 
 
 # ---- how noise is drawn
 
 
-def _rate(layer, test, measured, expected, n, level, hint):
-    """The row of a rate of n trials; of several rates, the one that differs most from its bound."""
+def _rate(layer, test, measured, expected, n, possible, hint, tests=1):
+    """The row of a rate of n trials; of several rates, the one that differs most from its bound.
+
+    `possible` is how far off the rate of useless noise is: constant noise, or repeated noise.
+    """
     measured, expected = np.atleast_1d(measured), np.atleast_1d(expected)
-    bounds, possible = rate_bound(expected, n, level), np.minimum(expected, 1 - expected)
+    level = math.log(2 * tests / FALSE_ALARM)
+    bounds = rate_bound(expected, n, level)
     i = np.argmax(abs(measured - expected) / bounds)
-    bound = bounds[i]
-    if np.any(possible > 0) and np.all(bounds >= possible):  # noise that is constant would pass
+    bound = np.nan_to_num(bounds[i])  # noise that is nan fails
+    if np.any(possible > 0) and np.all(bounds >= possible):
         bound, hint = math.inf, "too little noise to tell. Use a larger shape or more calls."
     return NoiseTest(layer, test, measured[i], expected[i], bound, hint)
 
 
-def _law(layer, level):
-    """The drop rate of the law against the promised p, and the values against the law.
-
-    What the law says of its mean and variance is compared with its outcomes.
-    """
-    name, _, law, values, _, p = layer
-    keep = math.nan if law.drop_rate is None else 1 - law.drop_rate
+def _law(layer):
+    """The drop rate of the law against the promised p, and the values against the law."""
+    name, law, values, p = layer.name, layer.noise.distribution, layer.values, layer.p
     if p is not None and law.drop_rate is not None:
+        keep = 1 - law.drop_rate
         hint = f"the keep rate is {keep:.3g}, not 1-p{_mistake('rate', keep, 1 - p)}"
         yield NoiseTest(name, "law, 1-p", keep, 1 - p, 1e-12, hint)
-    if law.outcomes is not None and not math.isnan(law.mean + law.variance):
-        outcomes, weights = (np.asarray(a, float) for a in law.outcomes(8))
-        m = np.sum(weights * outcomes)
-        v = np.sum(weights * (outcomes - m) ** 2)
-        apart, size = max(abs(m - law.mean), abs(v - law.variance)), np.max(outcomes**2, initial=1)
-        hint = f"{law!r} says mean {law.mean:.3g} and variance {law.variance:.3g}, "
-        hint += f"its outcomes have {m:.3g} and {v:.3g}"
-        yield NoiseTest(name, "law, its outcomes", apart / size, 0, 1e-12, hint)
     if law.cdf is None:
         hint = f"{law!r} has no cdf to compare its draws with. Define cdf(x)."
-        yield NoiseTest(name, "law", math.nan, 0, math.inf, hint)
+        yield NoiseTest(name, "law", bound=math.inf, hint=hint)
         return
     x, counts = np.unique(values, return_counts=True)
-    x, n, rounding = x.astype(float), values.size, 0.0
-    if values.dtype.kind == "f":  # the values are rounded to their dtype
-        rounding = 4 * np.finfo(values.dtype).eps * (abs(x) + np.nan_to_num(abs(law.mean)))
+    x, n, m, v = x.astype(float), values.size, values.mean(dtype=float), values.var(dtype=float)
+    # The values are rounded to their dtype.
+    rounding = 4 * np.finfo(np.result_type(values, np.float32)).eps * (abs(x) + abs(m))
     upto = np.cumsum(counts) / n
     below = upto - counts / n
     most, least = law.cdf(x + rounding), law.cdf(np.nextafter(x - rounding, -np.inf))
     expected = np.append(np.minimum(upto, most), np.maximum(below, least))
-    m, v = values.mean(dtype=float), values.var(dtype=float)
-    hint = f"the mean drawn is {m:.3g}, of its law {law.mean:.3g}{_mistake('rate', m, keep)}; "
-    hint += f"the variance drawn is {v:.3g}, of its law {law.variance:.3g}"
-    hint += _mistake("variance", v, law.variance)
-    yield _rate(name, "law", np.append(upto, below), expected, n, level + math.log(n), hint)
+    mean, variance = _moments(law)
+    hint = f"the mean drawn is {m:.3g}, of its law {mean:.3g}{_mistake('rate', m, mean)}; "
+    hint += f"the variance drawn is {v:.3g}, of its law {variance:.3g}"
+    hint += _mistake("variance", v, variance)
+    possible = np.minimum(expected, 1 - expected)
+    yield _rate(name, "law", np.append(upto, below), expected, n, possible, hint, tests=n)
 
 
-def _independence(layer, level):
-    """Independence of calls, and of neighbours along each axis of the node that takes the noise."""
+def _moments(law):
+    """The mean and the variance of a law, from its outcomes; nan if it does not list them."""
+    values, weights = law.outcomes(8) if law.outcomes else (math.nan, 1.0)
+    mean = np.sum(weights * values)
+    return mean, np.sum(weights * (values - mean) ** 2)
+
+
+def _independence(layer, others):
+    """Independence of calls, of neighbours along each axis of the node, and of other layers."""
     lead = layer.uses[0].ndim - layer.values.ndim
     for i, size in enumerate(layer.values.shape):
         test, hint = f"neighbours, axis {lead + i}", f"noise repeats along axis {lead + i}"
         if i == 0:
             test, hint = "calls", "every call draws the same noise"
-        if size > 1 and layer.law.variance != 0:
+        if size > 1:
             pairs = np.moveaxis(layer.values, i, 0)[: size // 2 * 2]
-            yield _agreement(layer, layer, pairs[::2], pairs[1::2], hint, level, test)
+            yield from _agreement(layer.name, test, pairs[::2], pairs[1::2], hint)
+    for other in others:
+        names = f"{other.name}, {layer.name}"
+        yield from _agreement(names, "independence", other.values, layer.values, SAME_NOISE)
 
 
-def _agreement(first, second, a, b, hint, level, test="independence"):
-    """The rate at which two arrays of noise agree, each from the start of its rows.
+def _agreement(name, test, a, b, hint):
+    """How often b is on the rarer side of its mean where a is, compared with how often it is.
 
-    Equal generators begin alike, whatever the shapes. `hint` is for arrays that always agree.
+    Equal generators begin alike, whatever the shapes: each array counts from the start of its rows.
+    `hint` is for arrays that always agree. Constant arrays have no row: the law tells.
     """
     n = min(a[0].size, b[0].size)
-    a, b = (v.reshape(len(v), -1)[:, :n].ravel() for v in (a, b))
-    p, q = first.law.drop_rate, second.law.drop_rate
-    if p is None or q is None:
-        half = a.size // 2
-        a, b = (np.sign(v[:half] - 1.0 * v[::-1][:half]) for v in (a, b))
-        agree, rate = (a * b)[a * b != 0] > 0, 0.5
-    else:
-        agree, rate = (a == 0) == (b == 0), p * q + (1 - p) * (1 - q)
-    name = first.name if first is second else f"{first.name}, {second.name}"
-    hint = hint if agree.all() else f"not independent: {hint}, or part of it"
-    n = max(agree.size, 1)
-    return _rate(name, test, agree.sum() / n, rate, n, level, hint)
+    a, b = (v.reshape(len(v), -1)[:, :n] > v.mean() for v in (a, b))
+    a, b = (above == (above.mean() < 0.5) for above in (a, b))
+    if a.any():
+        hint = hint if b[a].all() else f"not independent: {hint}, or part of it"
+        yield _rate(name, test, b[a].mean(), b.mean(), a.sum(), 1 - b.mean(), hint)
 
 
 # ---- how noise acts
@@ -308,42 +281,41 @@ def _sharing(layer, shared):
     takers = {path(n.scope) if n.scope else n.order for n in layer.uses}
     if len(takers) > 1:  # a module may take it twice
         yield NoiseTest(name, "layers that take it", len(takers), 1, 0, SAME_NOISE)
-    own = (1,) * (node.ndim - noise.ndim) + noise.shape
-    for axis, (size, drawn) in enumerate(zip(node.shape, own)):
-        expected = 1 if axis in [a % node.ndim for a in shared] else size
-        if size > 1 and len(own) == node.ndim and layer.law.variance != 0:
-            bound = 0 if drawn in (1, size) else math.nan  # else the node does more than broadcast
-            hint = f"noise has size {drawn} along axis {axis}, not {expected}"
-            yield NoiseTest(name, f"size along axis {axis}", drawn, expected, bound, hint)
+    needed = np.empty(node.shape, bool).any(shared, keepdims=True).shape
+    own = ((1,) * node.ndim + noise.shape)[-node.ndim :]
+    for axis, (size, right, full) in enumerate(zip(own, needed, node.shape)):
+        bound = 0 if size in (1, full) else math.nan  # else the node does more than broadcast
+        hint = f"noise has size {size} along axis {axis}, not {right}"
+        yield NoiseTest(name, f"size along axis {axis}", size, right, bound, hint)
 
 
 def _output(op, x, outputs, graph, layers, mean, p):
     """The mean and the variance of the output, exact where each entry is a + b * noise."""
-    out, law, rate, line = outputs[0], layers[0].law, layers[0].p, None
+    out, (law_mean, law_variance) = outputs[0], _moments(layers[0].noise.distribution)
     finite = np.mean([np.isfinite(out.data) for out in outputs])
     yield NoiseTest("output", "finite", finite, 1, 0, "the output is not finite")
     promised, of, at = x, "x", 1
     if mean is not None:
         promised, of = np.asarray(data_of(mean(Tensor(x)))), "the promised mean"
-    elif hasattr(op, "put_back"):
+    elif hasattr(op, "eval"):
         evaluated = op.eval()(Tensor(x, True))
         promised, of, at = evaluated.data, "the output in evaluation", 0.5
         count = sum(isinstance(n, Noise) for n in program("check_noise", evaluated))
         hint = "noise is drawn in evaluation too: pass training=self.training"
         yield NoiseTest("output", "noise in evaluation", count, 0, 0, hint)
-    if len(layers) == 1 and promised.shape == out.shape and not math.isnan(law.mean):
-        line = _line(out, graph, layers[0].noise, at)
-    if line is None:
+    known = len(layers) == 1 and promised.shape == out.shape and not math.isnan(law_mean)
+    line = known and _line(out, graph, layers[0].noise, at)
+    if not line:
         yield NoiseTest("output", "mean", bound=math.nan)
         return
     a, b = line
-    mean, keep = a + b * law.mean, law.mean if rate is None else 1 - rate
-    promised = 0 * promised if rate == 1 else promised  # a rate of 1 drops everything
-    yield _entries("mean", mean, promised, of, keep, out.dtype)
-    if p is not None and p < 1:
+    mean = a + b * law_mean
+    promised = promised * (layers[0].p != 1)  # a rate of 1 drops everything
+    yield _entries("mean", mean, promised, of, law_mean, out.dtype)
+    if p not in (None, 1):
         odds = p / (1 - p)
         right, of = odds * mean**2, "p/(1-p) mean^2"
-        yield _entries("variance", b**2 * law.variance, right, of, odds, out.dtype)
+        yield _entries("variance", b**2 * law_variance, right, of, odds, out.dtype)
 
 
 def _entries(test, measured, right, of, parameter, dtype):
@@ -366,17 +338,13 @@ def _line(out, graph, noise, at):
     """
     tolerance, dtype = 64 * np.finfo(out.dtype).eps, noise.dtype if at == 1 else float
 
-    def output(value):
-        values = evaluate(graph, {noise.order: np.full(noise.shape, value, dtype)})
-        return values[out.order].astype(float)
-
+    noises = (np.full(noise.shape, value, dtype) for value in (0, at))
     with contextlib.suppress(ValueError, TypeError, IndexError):  # masks that must be bools, ...
-        a = output(0)
-        b = (output(at) - a) / at
+        a, end = (evaluate(graph, {noise.order: n})[out.order].astype(float) for n in noises)
+        b = (end - a) / at
         size = tolerance * abs(out.data).max()
         if np.allclose(a + b * noise.data, out.data, rtol=tolerance, atol=size):
             return a, b
-    return None
 
 
 MISTAKES = [  # (in what, what it makes of the right keep rate or variance, a usual mistake)
@@ -392,7 +360,7 @@ MISTAKES = [  # (in what, what it makes of the right keep rate or variance, a us
 def _mistake(what, measured, right):
     """The mistake that explains what is measured, but for chance, as the end of a sentence."""
     for of, changed, text in MISTAKES:
-        wrong = changed(np.float64(right))
-        if of == what and math.isclose(measured, wrong, rel_tol=0.03):
-            return "" if math.isclose(right, wrong, rel_tol=0.03) else f": {text}"
+        close = np.isclose([measured, right], changed(np.float64(right)), rtol=0.03, atol=0)
+        if of == what and close.tolist() == [True, False]:
+            return f": {text}"
     return ""

@@ -47,8 +47,8 @@ def check_node(node, rates, settings):
     for i in inputs:
         notes += [found[i].note] if found[i].verdict in FAILING else []
     for i in wrong:
-        which = f" for {names[i]}" if len(wrong) > 1 else ""
-        notes.append(f"Diagnosis{which}: {diagnose(alone, i, rates)}.")
+        which, text = f" for {names[i]}" if len(wrong) > 1 else "", diagnose(alone, i, rates)
+        notes += [f"Diagnosis{which}: {text}."] if text else []
     return gravest._replace(note=" ".join(notes), rule=where(node.op, wrong))
 
 

@@ -185,7 +185,7 @@ DROPOUTS = {  # wrong rules of dropout at p = 0.3: (rule, the first hypothesis)
         "p times the numeric gradient, p = 0.3",
     ),
     "mask ignored": (lambda g, noise, p: g / (1 - p), "a mask is ignored"),
-    "kept and dropped swapped": (lambda g, noise, p: g * ~noise / (1 - p), "no simple pattern"),
+    "kept and dropped swapped": (lambda g, noise, p: g * ~noise / (1 - p), ""),
     "mask drawn again": (
         lambda g, noise, p: g * (OWN_RNG.random(noise.shape) > p) / (1 - p),
         "as if it drew noise of its own",
@@ -200,7 +200,7 @@ def test_a_wrong_dropout_is_diagnosed(break_rule, name):
     break_rule("dropout", lambda g, out, x, noise, p, scaling: rule(g, noise, p))
     with pytest.raises(GradcheckError) as error:
         mg.gradcheck(lambda x: F.dropout(np.exp(x), 0.3, training=True), positive_leaf(5, 8))
-    assert text in str(error.value)
+    assert text in str(error.value) and (text or "Diagnosis" not in str(error.value))
     report = mg.check_graph(
         np.sum(np.sin(nn.Sequential(nn.Tanh(), drop=nn.Dropout(0.3))(positive_leaf(5, 8))))
     )
@@ -233,9 +233,9 @@ def test_a_random_error_has_no_simple_pattern(seed):
     wrong = op(cube, x=lambda g, out, x: g * random_error(np.random.default_rng(seed), 3 * x * x))
     with pytest.raises(GradcheckError) as error:
         mg.gradcheck(wrong, mg.Tensor(x, True))
-    assert str(error.value).endswith("Diagnosis: no simple pattern.")
+    assert "relative difference" in str(error.value) and "Diagnosis" not in str(error.value)
     note = mg.check_graph(np.sum(np.sin(wrong(mg.Tensor(x, True))))).first_wrong.note
-    assert note.endswith("Diagnosis: no simple pattern.")
+    assert "relative difference" in note and "Diagnosis" not in note
 
 
 @pytest.mark.parametrize("rows, seed", [(n, s) for n in (1, 3) for s in range(5)])
@@ -246,8 +246,9 @@ def test_an_error_too_small_for_a_pattern_has_none(rows, seed):
             3 * g * x * x * (1 + 3e-7 * np.random.default_rng(seed).uniform(-1, 1, x.shape))
         ),
     )
-    with pytest.raises(GradcheckError, match="Diagnosis: no simple pattern"):
+    with pytest.raises(GradcheckError, match="relative difference") as error:
         mg.gradcheck(tiny, positive_leaf(rows, 4, seed=seed))
+    assert "Diagnosis" not in str(error.value)
 
 
 RIGHT = {  # nodes of two operands
@@ -266,7 +267,7 @@ def test_a_right_gradient_is_never_diagnosed(name):
     alone = Alone(node, Settings(np.random.default_rng(0)))
     assert len(alone.positions) == 2
     for i in alone.positions:
-        assert diagnose(alone, i, (0.3, 0.5)) == "no simple pattern"
+        assert diagnose(alone, i, (0.3, 0.5)) == ""
 
 
 def diagnosis_of(forward, shapes, rules):

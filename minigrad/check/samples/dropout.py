@@ -33,7 +33,7 @@ class Noisy:
     variance: object
     mean: object = None
     small: tuple = (8,)  # the shape of x where all outcomes are enumerated
-    large: tuple = (64, 1024)  # where the law of the noise is tested
+    large: tuple = (256, 256)  # where the law of the noise is tested
     shared: tuple = ()  # the axes along which the noise is the same
 
     def __post_init__(self):
