@@ -67,7 +67,7 @@ class Recorded:
         lines = [tidy(final(line.text)) for line in page.lines]
         results = writer.symbols[loss.order], *writer.gradients.values()
         steps = _forgetting(page, lines, results, final)
-        self.text = _function(head, [*reads, *steps, _returned(writer, final)], page.errors)
+        self.text = "\n    ".join([head, *reads, *steps, _returned(writer, final)])
         self.run = _compiled(self.text, known)
         # What the trials compare, and what the program takes for granted.
         self.outline = _outline(writer.nodes, watch)
@@ -121,21 +121,13 @@ def _returned(writer, final):
     return f"return np.asarray({loss}), [{', '.join(gradients)}]"
 
 
-def _function(head, lines, errors):
-    """The text of a function. errors: how NumPy treats overflow and the like inside."""
-    ignored = [f'{k}="{how}"' for k, how in errors.items() if how != np.geterr()[k]]
-    if ignored:
-        lines = [f"with np.errstate({', '.join(ignored)}):", *(f"    {line}" for line in lines)]
-    return "\n    ".join([head, *lines])
-
-
 def _compiled(text, known):
     """The function of a text. Tracebacks show its lines."""
     file = f"<program {id(known)}.{len(text)}>"
     linecache.cache[file] = len(text), None, text.splitlines(True), file
     space = dict(known)
     exec(builtin_compile(text, file, "exec"), space)
-    return space["run"]
+    return np.errstate(all="ignore")(space["run"])
 
 
 class Step:

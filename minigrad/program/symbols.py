@@ -86,7 +86,6 @@ class Page:
         self.lines, self.wishes, self.inputs, self.constants = [], {}, {}, {}
         self.ids = {}  # id of a constant -> its name
         self.computed, self.changed = {}, set()  # {expression: its Symbol}, names of what changed
-        self.errors = np.geterr()  # how NumPy treats overflow and the like in the forwards
 
     def name(self, wish):
         name = f"_{len(self.wishes)}_"
@@ -112,7 +111,6 @@ class Page:
         known = self.computed.get(text)
         if known is not None and self.changed.isdisjoint([known.name, *NAME.findall(text)]):
             return known
-        self.errors |= {k: "ignore" for k, how in np.geterr().items() if how == "ignore"}
         name = self.name(_name_in_source() or wish)
         self.lines.append(Line(text, name, np.shape(value)))
         symbol = Symbol(self, name, value, made, is_own)
