@@ -68,7 +68,8 @@ class Recorded:
         results = writer.symbols[loss.order], *writer.gradients.values()
         steps = _forgetting(page, lines, results, final)
         self.text = "\n    ".join([head, *reads, *steps, _returned(writer, final)])
-        self.run = _compiled(self.text, known)
+        run = _compiled(self.text, known)
+        self.run = np.errstate(all="ignore")(run) if page.is_quiet else run
         # What the trials compare, and what the program takes for granted.
         self.outline = _outline(writer.nodes, watch)
         leaves = [x for x in page.inputs.values() if x.order not in arguments]
@@ -127,7 +128,7 @@ def _compiled(text, known):
     linecache.cache[file] = len(text), None, text.splitlines(True), file
     space = dict(known)
     exec(builtin_compile(text, file, "exec"), space)
-    return np.errstate(all="ignore")(space["run"])
+    return space["run"]
 
 
 class Step:
@@ -192,9 +193,6 @@ class Step:
         programs.append(p)
         if p.refusal:
             warnings.warn(f"compile: no program, so this step is eager: {p.refusal}", stacklevel=3)
-        for leaf, _ in p.inputs:
-            if isinstance(leaf, Noise):  # what was drawn is not needed any more
-                leaf.data = np.broadcast_to(leaf.dtype.type(), leaf.shape)
         return loss.detach()
 
     def _try(self, p, arrays):

@@ -22,7 +22,6 @@ import linecache
 import re
 import sys
 from functools import partial
-from inspect import getmodule
 from itertools import count
 from operator import attrgetter
 
@@ -86,6 +85,7 @@ class Page:
         self.lines, self.wishes, self.inputs, self.constants = [], {}, {}, {}
         self.ids = {}  # id of a constant -> its name
         self.computed, self.changed = {}, set()  # {expression: its Symbol}, names of what changed
+        self.errors, self.is_quiet = np.geterr(), False  # whether a forward ignores overflow
 
     def name(self, wish):
         name = f"_{len(self.wishes)}_"
@@ -111,6 +111,7 @@ class Page:
         known = self.computed.get(text)
         if known is not None and self.changed.isdisjoint([known.name, *NAME.findall(text)]):
             return known
+        self.is_quiet |= np.geterr() != self.errors
         name = self.name(_name_in_source() or wish)
         self.lines.append(Line(text, name, np.shape(value)))
         symbol = Symbol(self, name, value, made, is_own)
@@ -341,11 +342,9 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
             return function(*values(args), **keywords)
         if name in METHODS and isinstance(args[0], Symbol):
             return args[0]._method(name, args[1:], keywords)
-        if name == "moveaxis" and args[1] == args[2]:
-            return args[0]
         value = function(*values(args), **keywords)
-        module = "numpy" if getattr(np, name, None) is function else getmodule(function).__name__
-        text = self.page.call(f"{module.replace('numpy', 'np', 1)}.{name}", args, keywords)
+        module = function.__module__.replace("numpy", "np", 1)
+        text = self.page.call(f"{module}.{name}", args, keywords)
         return self.page.write(name, text, value, is_own=name.endswith("_like"))
 
     def __getattr__(self, name):
