@@ -76,12 +76,10 @@ class Program:
         return "\n".join([f"# {f' {part}':->{RULE}}", *_commented(rows)])
 
     def _results(self, writer):
-        pairs = []
-        for order, name in leaf_names(writer.nodes).items():
-            for leaf, g in writer.gradients.items():
-                if leaf.order == order:
-                    cast = f".astype(np.{leaf.dtype})" * (g.dtype != leaf.dtype)
-                    pairs.append(f'    "{name}": {self.final(g.name)}{cast},')
+        pairs, names = [], leaf_names(writer.nodes)
+        for leaf, g in writer.gradients.items():
+            cast = f".astype(np.{leaf.dtype})" * (g.dtype != leaf.dtype)
+            pairs.append(f'    "{names[leaf.order]}": {self.final(g.name)}{cast},')
         return "\n".join(["gradients = {", *pairs, "}"])
 
 

@@ -330,10 +330,6 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
             if x.dtype != value.dtype or not np.all(np.equal(y, 1)):
                 return None
             return x if is_alike(x, value) else np.broadcast_to(x, value.shape)
-        if name == "divide" and isinstance(x, Symbol) and x.made[0] == "sum":
-            _, of, args, keywords = x.made
-            if isinstance(y, int) and y * x.size == of.size:
-                return of._method("mean", args, keywords)
         return None
 
     def __array_function__(self, function, types, args, keywords):
@@ -364,11 +360,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
             x = x.made[1]
         if name == "reshape" and is_alike(x, value):
             return x
-        is_several = (
-            name in ("reshape", "transpose") and args and type(args[0]) is tuple and args[0]
-        )
-        given = args[0] if is_several else args
-        text = self.page.call(f"{x.name}.{name}", given, keywords)
+        text = self.page.call(f"{x.name}.{name}", args, keywords)
         if name == "transpose" and args in ((), (None,)):
             text = f"{x.name}.T"
         if name == "dot":  # The last bits of @ differ for strides of 0, and for a row that is cast.
