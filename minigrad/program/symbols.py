@@ -330,6 +330,10 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
             if x.dtype != value.dtype or not np.all(np.equal(y, 1)):
                 return None
             return x if is_alike(x, value) else np.broadcast_to(x, value.shape)
+        if name == "divide" and isinstance(x, Symbol) and x.made[0] == "sum":
+            _, of, args, keywords = x.made
+            if isinstance(y, int) and y * x.size == of.size:
+                return of._method("mean", args, keywords)
         return None
 
     def __array_function__(self, function, types, args, keywords):
