@@ -58,14 +58,13 @@ class Line:
 
     shape    the shape of the value
     part     "forward" or "backward"
-    node     the result that it computes, of the forward or the backward pass
     owner    the result of the forward pass to which it belongs
     owners   this one, and those of lines that were written into this one
     """
 
     def __init__(self, text, target=None, shape=None):
         self.expression, self.target, self.shape = text, target, shape
-        self.part, self.node, self.owner, self.owners = "forward", None, None, set()
+        self.part, self.owner, self.owners = "forward", None, set()
 
     text = property(lambda self: (f"{self.target} = " if self.target else "") + self.expression)
     names = property(lambda self: NAME.findall(self.expression))

@@ -67,8 +67,7 @@ class Writer:
         given = [loss, *(names or {}).values()]
         kept = [self.symbols.get(x.order) for x in given if isinstance(x, Tensor)]
         results = {x.name for x in [*kept, *self.gradients.values()] if x is not None}
-        for inside in (True, False):
-            self.page.lines = merged(self.page, results, inside)
+        self.page.lines = merged(self.page, results)
 
     # ---- the backward pass
 
@@ -134,7 +133,7 @@ class Writer:
             self.makers[out.name] = node.order if is_last or maker == node.order else None
         part = "forward" if node.order in self.forward else "backward"
         for line in self.page.lines[start:]:
-            line.node, line.owner, line.part = node, self._owner(node), part
+            line.owner, line.part = self._owner(node), part
             line.owners = {line.owner}
 
     def _result(self, node):
@@ -261,11 +260,10 @@ class Writer:
         self.page.do(self.page.call(self.page.bound("effect", effect), given, {}))
 
 
-def merged(page, results, inside):
+def merged(page, results):
     """The lines of a page, with a value that is used once written where it is used.
 
     results  names that are needed at the end
-    inside   True: within the lines of a node only
     """
     lines, uses = dict(enumerate(page.lines)), {}
     for i, line in lines.items():
@@ -278,8 +276,7 @@ def merged(page, results, inside):
         if found:
             into = lines[found[0]]
             text = into.text.replace(line.target, f"({line.expression})")
-            is_near = into.node is line.node if inside else into.part == line.part
-            if not is_near or text.startswith("(") or not _fits(page.wished(text)):
+            if into.part != line.part or text.startswith("(") or not _fits(page.wished(text)):
                 continue
             into.expression = text.removeprefix(f"{into.target} = ")
             into.owners |= line.owners
