@@ -62,9 +62,9 @@ class Line:
     owners   this one, and those of lines that were written into this one
     """
 
-    def __init__(self, text, target=None, shape=None):
+    def __init__(self, page, text, target=None, shape=None):
         self.expression, self.target, self.shape = text, target, shape
-        self.part, self.owner, self.owners = "forward", None, set()
+        self.part, self.owner, self.owners = page.part, page.owner, {page.owner}
 
     text = property(lambda self: (f"{self.target} = " if self.target else "") + self.expression)
     names = property(lambda self: NAME.findall(self.expression))
@@ -82,6 +82,7 @@ class Page:
     def __init__(self, reading=True):
         self.reading = reading
         self.lines, self.wishes, self.inputs, self.constants = [], {}, {}, {}
+        self.part, self.owner = "forward", None  # of the lines that are written now
         self.ids = {}  # id of a constant -> its name
         self.computed, self.changed = {}, set()  # {expression: its Symbol}, names of what changed
         self.errors, self.is_quiet = np.geterr(), False  # whether a forward ignores overflow
@@ -112,7 +113,7 @@ class Page:
             return known
         self.is_quiet |= np.geterr() != self.errors
         name = self.name(_name_in_source() or wish)
-        self.lines.append(Line(text, name, np.shape(value)))
+        self.lines.append(Line(self, text, name, np.shape(value)))
         symbol = Symbol(self, name, value, made, is_own)
         if is_own and wish not in ("zeros", "copy") and not wish.endswith("_like"):
             self.computed[text] = symbol
@@ -120,7 +121,7 @@ class Page:
 
     def do(self, text):
         """Writes a statement without a value."""
-        self.lines.append(Line(text))
+        self.lines.append(Line(self, text))
         self.changed.update(NAME.findall(text)[:1])
 
     def forget(self, start):

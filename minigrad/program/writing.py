@@ -63,6 +63,7 @@ class Writer:
         steps += [(time, self._do, given) for time, *given in watch.effects]
         for _, write, given in sorted(steps, key=itemgetter(0)):
             write(*given)
+        self.page.part, self.page.owner = "backward", None
         self.gradients = {x: self._gradient(x, g) for x, g in found.items()}
         given = [loss, *(names or {}).values()]
         kept = [self.symbols.get(x.order) for x in given if isinstance(x, Tensor)]
@@ -108,18 +109,17 @@ class Writer:
 
     def _gradient(self, leaf, g):
         """The gradient of a leaf as a Symbol."""
-        start, out = len(self.page.lines), self._argument(g)
+        out = self._argument(g)
         if isinstance(out, np.ndarray):
             out = self.page.write(f"g_{self.names[leaf.order]}", self.page.text(out), out)
-        for line in self.page.lines[start:]:
-            line.part = "backward"
         return out
 
     # ---- nodes
 
     def _visit(self, node):
         """Writes a node, or takes a leaf as an input."""
-        start = len(self.page.lines)
+        self.page.part = "forward" if node.order in self.forward else "backward"
+        self.page.owner = self._owner(node)
         if not node.args and (is_recorded(node) or node.order < self.start):
             name = self.names.get(node.order, "unused")
             self.symbols[node.order] = leaf = self.page.input(name, node)
@@ -131,10 +131,6 @@ class Writer:
                 getattr(a, "order", 0) == maker for a in node.args if self.uses[maker] == 1
             )
             self.makers[out.name] = node.order if is_last or maker == node.order else None
-        part = "forward" if node.order in self.forward else "backward"
-        for line in self.page.lines[start:]:
-            line.owner, line.part = self._owner(node), part
-            line.owners = {line.owner}
 
     def _result(self, node):
         """Runs the forward of a node on Symbols."""
