@@ -307,9 +307,6 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
             _refuse()
         if (same := self._simpler(name, inputs, value)) is not None:
             return same
-        if keywords.keys() == {"dtype"}:  # a number of that dtype tells it too
-            cast = keywords["dtype"].type
-            inputs, keywords = [cast(i) if isinstance(i, float) else i for i in inputs], {}
         write = page.text if name == "matmul" else partial(page.operand, inputs=inputs, value=value)
         operands = list(map(write, inputs))
         is_number = np.ndim(value) == 0  # of NumPy, whose ** gives other bits than np.power
