@@ -67,7 +67,8 @@ def put_back(g, like, target, reduction, ignore_index, smoothing):
     """
     index, kept, count = _chosen(like, target, ignore_index, g.dtype)
     axis = class_axis(like)
-    y = np.zeros_like(like, g.dtype)
+    y = np.empty_like(like, g.dtype)
+    y[...] = 0  # faster than np.zeros_like
     y[index] = -1 / count if reduction == "mean" else -1
     if smoothing:
         share = smoothing / like.shape[axis]

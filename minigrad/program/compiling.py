@@ -7,12 +7,12 @@ import warnings
 import numpy as np
 
 from .. import array
-from ..array import data_of
+from ..array import data_of, is_array
 from ..changes import tick
 from ..engine import Tensor, constant, grad
 from ..graph import program
 from ..modes import recording
-from ..names import leaf_names, modules_of
+from ..names import modules_of
 from ..noise import Noise, frozen, frozen_noise, sampling_mode
 from .surroundings import Surroundings
 from .watching import Watch
@@ -67,8 +67,9 @@ class Recorded:
         lines = [tidy(final(line.text)) for line in page.lines]
         results = writer.symbols[loss.order], *writer.gradients.values()
         steps = _forgetting(page, lines, results, final)
-        self.text = _function(head, [*reads, *steps, _returned(writer, final)], page.errors)
-        self.run = _compiled(self.text, known)
+        self.text = "\n    ".join([head, *reads, *steps, _returned(writer, final)])
+        run = _compiled(self.text, known)
+        self.run = np.errstate(all="ignore")(run) if page.is_quiet else run
         # What the trials compare, and what the program takes for granted.
         self.outline = _outline(writer.nodes, watch)
         leaves = [x for x in page.inputs.values() if x.order not in arguments]
@@ -90,12 +91,9 @@ class Recorded:
         if _outline(nodes, watch) != self.outline:
             return "other operations or changes of state ran now"
         gradients = grad(loss, self.leaves, retain_graph=True, allow_unused=True)
-        names = leaf_names(nodes)
-        names = ["the loss", *(f"the gradient of {names[x.order]}" for x in self.leaves)]
-        for name, a, b in zip(names, [found[0], *found[1]], [loss, *gradients]):
-            if not np.array_equal(a, b.data, equal_nan=True):
-                return f"{name} differs"
-        return None
+        pairs = zip([found[0], *found[1]], [loss, *gradients])
+        is_same = all(np.array_equal(a, b.data, equal_nan=True) for a, b in pairs)
+        return None if is_same else "the loss or a gradient differs"
 
 
 def _forgetting(page, lines, results, final):
@@ -119,14 +117,6 @@ def _returned(writer, final):
         gradients.append(text.format(final(g.name)))
     loss = final(writer.symbols[writer.nodes[-1].order].name)
     return f"return np.asarray({loss}), [{', '.join(gradients)}]"
-
-
-def _function(head, lines, errors):
-    """The text of a function. errors: how NumPy treats overflow and the like inside."""
-    ignored = [f'{k}="{how}"' for k, how in errors.items() if how != np.geterr()[k]]
-    if ignored:
-        lines = [f"with np.errstate({', '.join(ignored)}):", *(f"    {line}" for line in lines)]
-    return "\n    ".join([head, *lines])
 
 
 def _compiled(text, known):
@@ -200,9 +190,6 @@ class Step:
         programs.append(p)
         if p.refusal:
             warnings.warn(f"compile: no program, so this step is eager: {p.refusal}", stacklevel=3)
-        for leaf, _ in p.inputs:
-            if isinstance(leaf, Noise):  # what was drawn is not needed any more
-                leaf.data = np.broadcast_to(leaf.dtype.type(), leaf.shape)
         return loss.detach()
 
     def _try(self, p, arrays):
@@ -225,9 +212,8 @@ class Step:
 
 def _outline(nodes, watch):
     """The ops of a run, and its changes of state without their Tensors and arrays."""
-    kinds, calls = (Tensor, np.ndarray), [(f, args) for _, f, args in watch.effects]
-    calls = [(f, [a for a in args if not isinstance(a, kinds)]) for f, args in calls]
-    return [node.op and node.op.name for node in nodes], calls
+    given = [a for _, function, args in watch.effects for a in (function, *args)]
+    return [node.op and node.op.name for node in nodes], [a for a in given if not is_array(a)]
 
 
 def _kind(a):

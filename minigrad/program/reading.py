@@ -33,8 +33,6 @@ class Program:
         used = {name for line in page.lines for name in line.names}
         constants = {name: value for name, value in page.constants.items() if name in used}
         known = sources([value for value in constants.values() if callable(value)])
-        texts = known.values()
-        imports = [text for text in texts if text.startswith(("import ", "from "))]
         self.final = page.final(known)
         leaves = {self.final(name): leaf for name, leaf in page.inputs.items()}
         arrays = {self.final(n): a for n, a in constants.items() if not callable(a)}
@@ -47,14 +45,14 @@ class Program:
         ]
         parts = [
             f"# A loss of {results} operations and its gradient, written out by minigrad.",
-            "\n".join([*sorted(imports), *[""] * bool(imports), "import numpy as np"]),
-            *(f"\n{text}\n" for text in texts if text not in imports),
+            "import numpy as np",
+            *sorted(known.values(), key=lambda text: not text.startswith(("import ", "from "))),
             "\n".join([f'data = np.load("{file}")', *_commented(loads)]),
             *(self._section(part, page.lines) for part in ("forward", "backward")),
             self._results(writer),
             PRINTING.format(self.final(writer.symbols[loss.order].name)),
         ]
-        self.text = "\n\n".join(parts).replace("\n" * 4, "\n" * 3)
+        self.text = "\n\n".join(parts)
 
     def __repr__(self):
         return self.text
@@ -76,12 +74,10 @@ class Program:
         return "\n".join([f"# {f' {part}':->{RULE}}", *_commented(rows)])
 
     def _results(self, writer):
-        pairs = []
-        for order, name in leaf_names(writer.nodes).items():
-            for leaf, g in writer.gradients.items():
-                if leaf.order == order:
-                    cast = f".astype(np.{leaf.dtype})" * (g.dtype != leaf.dtype)
-                    pairs.append(f'    "{name}": {self.final(g.name)}{cast},')
+        pairs, names = [], leaf_names(writer.nodes)
+        for leaf, g in writer.gradients.items():
+            cast = f".astype(np.{leaf.dtype})" * (g.dtype != leaf.dtype)
+            pairs.append(f'    "{names[leaf.order]}": {self.final(g.name)}{cast},')
         return "\n".join(["gradients = {", *pairs, "}"])
 
 

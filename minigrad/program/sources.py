@@ -53,24 +53,17 @@ def _is_standard(value):
     return str(value.__module__).partition(".")[0] in {"numpy", *sys.stdlib_module_names}
 
 
-def _without_types(function):
-    """The text of a function, an ast node, without decorators, comments and annotations."""
-    function.decorator_list, function.returns = [], None
-    for argument in ast.walk(function.args):
-        if isinstance(argument, ast.arg):
-            argument.annotation = None
-    return ast.unparse(function)
-
-
 def _source(value):
-    """The text of a function or class, without what makes an op or a composition of it."""
+    """The text of a function or class, without types and without what makes an op of it."""
     try:
-        text = textwrap.dedent(inspect.getsource(value))
-        node = ast.parse(text).body[0]
+        definition = ast.parse(textwrap.dedent(inspect.getsource(value))).body[0]
     except (OSError, SyntaxError):
         raise TypeError(f"write_out: the source of {value.__name__} is not at hand.") from None
-    names = [d.id for d in node.decorator_list if isinstance(d, ast.Name)]
-    decorators = [f"@{name}" for name in names if name not in ("op", "composition")]
-    if isinstance(node, ast.FunctionDef) and value.__annotations__:  # types need more than NumPy
-        return "\n".join([*decorators, _without_types(node)])
-    return "\n".join([*decorators, *text.splitlines()[node.lineno - 1 : node.end_lineno]])
+    for node in ast.walk(definition):  # types need more than NumPy
+        if isinstance(node, ast.arg):
+            node.annotation = None
+        if isinstance(node, ast.FunctionDef):
+            node.returns = None
+    names = [getattr(d, "id", "op") for d in definition.decorator_list]
+    definition.decorator_list = [ast.Name(n) for n in names if n not in ("op", "composition")]
+    return ast.unparse(definition)

@@ -35,9 +35,8 @@ class Surroundings:
             if id(x) in known or _is_known(x):
                 continue
             known.add(id(x))
-            if isinstance(x, np.ndarray):
-                self.arrays += [x] * (x.size <= LARGEST and x.dtype != object)
-                continue
+            if isinstance(x, np.ndarray) and x.size <= LARGEST:
+                self.arrays.append(x)
             if isinstance(x, FunctionType):
                 self.names |= _names(x.__code__)
                 stack.append(x.__defaults__)

@@ -22,7 +22,6 @@ import linecache
 import re
 import sys
 from functools import partial
-from inspect import getmodule
 from itertools import count
 from operator import attrgetter
 
@@ -59,14 +58,13 @@ class Line:
 
     shape    the shape of the value
     part     "forward" or "backward"
-    node     the result that it computes, of the forward or the backward pass
     owner    the result of the forward pass to which it belongs
     owners   this one, and those of lines that were written into this one
     """
 
-    def __init__(self, text, target=None, shape=None):
+    def __init__(self, page, text, target=None, shape=None):
         self.expression, self.target, self.shape = text, target, shape
-        self.part, self.node, self.owner, self.owners = "forward", None, None, set()
+        self.part, self.owner, self.owners = page.part, page.owner, {page.owner}
 
     text = property(lambda self: (f"{self.target} = " if self.target else "") + self.expression)
     names = property(lambda self: NAME.findall(self.expression))
@@ -84,9 +82,10 @@ class Page:
     def __init__(self, reading=True):
         self.reading = reading
         self.lines, self.wishes, self.inputs, self.constants = [], {}, {}, {}
+        self.part, self.owner = "forward", None  # of the lines that are written now
         self.ids = {}  # id of a constant -> its name
         self.computed, self.changed = {}, set()  # {expression: its Symbol}, names of what changed
-        self.errors = np.geterr()  # how NumPy treats overflow and the like in the forwards
+        self.errors, self.is_quiet = np.geterr(), False  # whether a forward ignores overflow
 
     def name(self, wish):
         name = f"_{len(self.wishes)}_"
@@ -112,9 +111,9 @@ class Page:
         known = self.computed.get(text)
         if known is not None and self.changed.isdisjoint([known.name, *NAME.findall(text)]):
             return known
-        self.errors |= {k: "ignore" for k, how in np.geterr().items() if how == "ignore"}
+        self.is_quiet |= np.geterr() != self.errors
         name = self.name(_name_in_source() or wish)
-        self.lines.append(Line(text, name, np.shape(value)))
+        self.lines.append(Line(self, text, name, np.shape(value)))
         symbol = Symbol(self, name, value, made, is_own)
         if is_own and wish not in ("zeros", "copy") and not wish.endswith("_like"):
             self.computed[text] = symbol
@@ -122,7 +121,7 @@ class Page:
 
     def do(self, text):
         """Writes a statement without a value."""
-        self.lines.append(Line(text))
+        self.lines.append(Line(self, text))
         self.changed.update(NAME.findall(text)[:1])
 
     def forget(self, start):
@@ -308,9 +307,6 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
             _refuse()
         if (same := self._simpler(name, inputs, value)) is not None:
             return same
-        if keywords.keys() == {"dtype"}:  # a number of that dtype tells it too
-            cast = keywords["dtype"].type
-            inputs, keywords = [cast(i) if isinstance(i, float) else i for i in inputs], {}
         write = page.text if name == "matmul" else partial(page.operand, inputs=inputs, value=value)
         operands = list(map(write, inputs))
         is_number = np.ndim(value) == 0  # of NumPy, whose ** gives other bits than np.power
@@ -343,11 +339,9 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
             return function(*values(args), **keywords)
         if name in METHODS and isinstance(args[0], Symbol):
             return args[0]._method(name, args[1:], keywords)
-        if name == "moveaxis" and args[1] == args[2]:
-            return args[0]
         value = function(*values(args), **keywords)
-        module = "numpy" if getattr(np, name, None) is function else getmodule(function).__name__
-        text = self.page.call(f"{module.replace('numpy', 'np', 1)}.{name}", args, keywords)
+        module = function.__module__.replace("numpy", "np", 1)
+        text = self.page.call(f"{module}.{name}", args, keywords)
         return self.page.write(name, text, value, is_own=name.endswith("_like"))
 
     def __getattr__(self, name):
@@ -367,11 +361,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
             x = x.made[1]
         if name == "reshape" and is_alike(x, value):
             return x
-        is_several = (
-            name in ("reshape", "transpose") and args and type(args[0]) is tuple and args[0]
-        )
-        given = args[0] if is_several else args
-        text = self.page.call(f"{x.name}.{name}", given, keywords)
+        text = self.page.call(f"{x.name}.{name}", args, keywords)
         if name == "transpose" and args in ((), (None,)):
             text = f"{x.name}.T"
         if name == "dot":  # The last bits of @ differ for strides of 0, and for a row that is cast.

@@ -14,14 +14,10 @@ from ..ops.comparisons import stop_gradient
 from ..registry import FILE
 from .symbols import SHAPES
 
-# Who may read the array of a Tensor: what computes a node of the graph, and checks of arguments.
-READERS = {
-    *("op.call", "engine.record", "engine.backward_pass", "engine.<genexpr>"),
-    *("noise.draw", "noise.__init__", "noise.effect"),
-    *("functional.checks.whole_numbers", "functional.checks.checked"),
-    *("functional.dropout._mask", "functional.losses._checked"),
-}
-WITHIN = "data_of", "computed", "<listcomp>"  # the functions of array.py that read for them
+# Who may read the array of a Tensor: what computes a node of the graph, or checks arguments.
+READERS = "op.call", "engine.record", "engine.backward_pass", "engine.<genexpr>", "array.<lambda>"
+READERS += "array.__len__", "errors.", "noise.draw", "noise.__init__", "noise.effect", "functional."
+WITHIN = "array.data_of", "array.computed", "array.<listcomp>"  # they read for their callers
 # Functions of NumPy that read shapes and dtypes.
 LIKE = *SHAPES, np.zeros_like, np.ones_like, np.empty_like
 
@@ -66,16 +62,12 @@ class Watch:
         """Notes the line that reads the values of x, unless `frame`, which does it, may do so."""
         if isinstance(x, Noise):
             self.drawn[x.order] = x
-        leaves, (module, name) = False, _place(frame)
-        while module == "array":
-            if name in ("<lambda>", "__len__"):  # they read the shape or the dtype
-                return
-            leaves, frame = leaves or name not in WITHIN, frame.f_back
-            module, name = _place(frame)
-        is_shape = name == "_on_data" and frame.f_locals["function"] in LIKE
-        if not leaves and (is_shape or f"{module}.{name}" in READERS):
+        while (place := _place(frame)) in WITHIN:
+            frame = frame.f_back
+        is_shape = place == "registry._on_data" and frame.f_locals["function"] in LIKE
+        if is_shape or place.startswith(READERS):
             return
-        while _place(frame)[0] and _place(frame.f_back)[1] != "vjp":
+        while _place(frame) and not _place(frame.f_back).endswith(".vjp"):
             frame = frame.f_back  # to the function of the user, or to the rule
         if self.found is None:
             file, line = frame.f_code.co_filename, frame.f_lineno
@@ -84,10 +76,11 @@ class Watch:
 
 
 def _place(frame):
-    """(module, function) of a frame. The module is "" if it is not one of minigrad."""
-    name, code = frame.f_globals.get("__name__", ""), frame.f_code
-    module = "op" if code.co_filename == FILE else name.removeprefix("minigrad.")
-    return "" if module == name else module, code.co_name
+    """Module and function of a frame, such as "array.item"; "" if it is not one of minigrad."""
+    module, code = frame.f_globals.get("__name__", ""), frame.f_code
+    module = "minigrad.op" if code.co_filename == FILE else module
+    is_own = module.startswith("minigrad.")
+    return f"{module}.{code.co_name}".removeprefix("minigrad.") if is_own else ""
 
 
 def _flags(x):

@@ -63,12 +63,12 @@ class Writer:
         steps += [(time, self._do, given) for time, *given in watch.effects]
         for _, write, given in sorted(steps, key=itemgetter(0)):
             write(*given)
+        self.page.part, self.page.owner = "backward", None
         self.gradients = {x: self._gradient(x, g) for x, g in found.items()}
         given = [loss, *(names or {}).values()]
         kept = [self.symbols.get(x.order) for x in given if isinstance(x, Tensor)]
         results = {x.name for x in [*kept, *self.gradients.values()] if x is not None}
-        for inside in (True, False):
-            self.page.lines = merged(self.page, results, inside)
+        self.page.lines = merged(self.page, results)
 
     # ---- the backward pass
 
@@ -109,18 +109,17 @@ class Writer:
 
     def _gradient(self, leaf, g):
         """The gradient of a leaf as a Symbol."""
-        start, out = len(self.page.lines), self._argument(g)
+        out = self._argument(g)
         if isinstance(out, np.ndarray):
             out = self.page.write(f"g_{self.names[leaf.order]}", self.page.text(out), out)
-        for line in self.page.lines[start:]:
-            line.part = "backward"
         return out
 
     # ---- nodes
 
     def _visit(self, node):
         """Writes a node, or takes a leaf as an input."""
-        start = len(self.page.lines)
+        self.page.part = "forward" if node.order in self.forward else "backward"
+        self.page.owner = self._owner(node)
         if not node.args and (is_recorded(node) or node.order < self.start):
             name = self.names.get(node.order, "unused")
             self.symbols[node.order] = leaf = self.page.input(name, node)
@@ -132,10 +131,6 @@ class Writer:
                 getattr(a, "order", 0) == maker for a in node.args if self.uses[maker] == 1
             )
             self.makers[out.name] = node.order if is_last or maker == node.order else None
-        part = "forward" if node.order in self.forward else "backward"
-        for line in self.page.lines[start:]:
-            line.node, line.owner, line.part = node, self._owner(node), part
-            line.owners = {line.owner}
 
     def _result(self, node):
         """Runs the forward of a node on Symbols."""
@@ -143,7 +138,9 @@ class Writer:
         args = [self._argument(*given, node.op.kind) for given in zip(node.args, node.op.names)]
         try:
             out = self._forward_of(node)(*args)
-            is_written = out.dtype == node.dtype and _is_close(out.value, node.data)
+            # equal up to rounding: a dot may differ from a matmul in the last bit
+            is_close = np.allclose(out.value, node.data, 1e-3, 1e-5, equal_nan=True)
+            is_written = is_close and out.dtype == node.dtype
         except Exception:  # it reads values, or fills an array that is no Symbol
             is_written = False
         if not is_written or len(page.lines) - start > max(MOST, 4 * len(args)):
@@ -259,17 +256,10 @@ class Writer:
         self.page.do(self.page.call(self.page.bound("effect", effect), given, {}))
 
 
-def _is_close(x, y):
-    """Whether x and y are equal up to rounding: a dot may differ from a matmul in the last bit."""
-    is_float = x.dtype.kind == "f"
-    return np.allclose(x, y, 1e-3, 1e-5, True) if is_float else np.array_equal(x, y)
-
-
-def merged(page, results, inside):
+def merged(page, results):
     """The lines of a page, with a value that is used once written where it is used.
 
     results  names that are needed at the end
-    inside   True: within the lines of a node only
     """
     lines, uses = dict(enumerate(page.lines)), {}
     for i, line in lines.items():
@@ -282,8 +272,7 @@ def merged(page, results, inside):
         if found:
             into = lines[found[0]]
             text = into.text.replace(line.target, f"({line.expression})")
-            is_near = into.node is line.node if inside else into.part == line.part
-            if not is_near or text.startswith("(") or not _fits(page.wished(text)):
+            if into.part != line.part or text.startswith("(") or not _fits(page.wished(text)):
                 continue
             into.expression = text.removeprefix(f"{into.target} = ")
             into.owners |= line.owners

@@ -601,7 +601,7 @@ def test_noise_that_minigrad_does_not_draw_is_refused():
         return np.sum(np.exp(w * noise) * x)
 
     step = mg.compile(function)
-    with pytest.warns(UserWarning, match="from now on eager: the loss differs. A program cannot"):
+    with pytest.warns(UserWarning, match="from now on eager: the loss or a gradient differs. A program cannot"):
         for arrays in LATER:
             step(*arrays)
 
@@ -740,4 +740,3 @@ def test_what_was_recorded_is_freed():
     gc.collect()
     arrays = [x for x in gc.get_objects() if isinstance(x, mg.Tensor) and x.shape == (1000,)]
     assert {id(x) for x in arrays} == {id(x) for x, _ in p.inputs} | {id(w.grad)}
-    assert all(x.data.strides == (0,) for x, _ in p.inputs if isinstance(x, mg.Noise))
