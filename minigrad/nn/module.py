@@ -222,9 +222,9 @@ class Module(metaclass=ModuleClass):
                     seen.add(id(parameter))
                     yield _join(prefix, name), parameter
 
-    def parameters(self) -> "Parameters":
+    def parameters(self) -> Iterator[Parameter]:
         """The parameters of this module and of all modules inside it, each once, as an iterator."""
-        return Parameters(self)
+        return (parameter for _, parameter in self.named_parameters())
 
     def children(self) -> "Iterator[Module]":
         """The modules directly inside this one."""
@@ -378,19 +378,6 @@ class Module(metaclass=ModuleClass):
             return f"{type(self).__name__}({extra})"
         inside = "\n".join([extra] * bool(extra) + lines).replace("\n", "\n  ")
         return f"{type(self).__name__}(\n  {inside}\n)"
-
-
-class Parameters:
-    """The iterator over the parameters of a `module`, which tells others what they are called."""
-
-    def __init__(self, module):
-        self.module, self._named = module, module.named_parameters()
-
-    def __iter__(self) -> Iterator[Parameter]:
-        return self
-
-    def __next__(self) -> Parameter:
-        return next(self._named)[1]
 
 
 class AttributesBlock(Block):

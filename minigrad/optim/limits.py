@@ -32,11 +32,9 @@ def clip_grad_norm_(parameters, max_norm: float, *, error_if_nonfinite=True) -> 
     norms = {id(w): float(np.linalg.norm(g)) for w, g in zip(trained, gradients)}
     norm = math.hypot(*norms.values())
     if error_if_nonfinite and not math.isfinite(norm):
-        named = [(w.name or f"parameter {i}", w) for i, w in enumerate(listed)]
-        if module := getattr(parameters, "module", None):  # model.parameters() knows the names
-            named = module.named_parameters()
-        wrong = ", ".join(name for name, w in named if not math.isfinite(norms.get(id(w), 0)))
-        what = f"the norm is {norm}, in {wrong}. No gradient was changed"
+        wrong = [i for i, w in enumerate(listed) if not math.isfinite(norms.get(id(w), 0))]
+        names = ", ".join(listed[i].name or f"parameter {i}" for i in wrong)
+        what = f"the norm is {norm}, in {names}. No gradient was changed"
         raise RuntimeError(f"clip_grad_norm_: {what}.")
     if not norm <= max_norm:
         clipped = [constant(w.grad.data * (max_norm / norm)) for w in trained]

@@ -71,8 +71,6 @@ class ProximalSGD(Optimizer):
             loss = closure()
             _require_no_gradients(parameters)
             gradients, operators = split(loss, parameters, "ProximalSGD.step")
-            if any(g is None and not prox for g, prox in zip(gradients, operators)):
-                self.tell_newcomers("ProximalSGD.step", lambda w: w.requires_grad)
             # All new points come first: if an operator fails, nothing has changed.
             for (t, lr), x, gradient, prox in zip(trained, before, gradients, operators):
                 w = t.parameter.data
