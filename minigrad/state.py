@@ -69,9 +69,8 @@ def save(tree, path: str | os.PathLike) -> None:
                 archive.writestr(zipfile.ZipInfo(TREE), text)
                 archive.comment = MARK
                 archive.close()
-            except BaseException:
-                archive.fp = None  # half an archive cannot be closed: its error would hide this one
-                raise
+            finally:
+                archive.fp = None  # half an archive cannot be closed: its error would hide another
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
