@@ -73,6 +73,12 @@ def check_divides(what, parts, **wholes):
             raise ValueError(f"{what}={parts} does not divide {whole}={n}.")
 
 
+def require_whole(what, value, least):
+    """Raises ValueError unless a value is a whole number, at least `least`. A bool is none."""
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < least:
+        raise ValueError(f"{what} must be a whole number >= {least}, got {value!r}.")
+
+
 def each(what, value, rank, least, kind=numbers.Integral):
     """The setting `value`, one number or one for each of `rank` axes, as a tuple.
 

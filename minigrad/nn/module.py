@@ -18,6 +18,7 @@ from ..blocks import Block
 from ..changes import mark_changed
 from ..engine import Tensor, constant
 from ..errors import WRONG_CALL, named
+from ..functional.checks import require_whole
 from ..modes import is_running, scope
 from ..noise import stream
 from ..state import require_same
@@ -461,7 +462,7 @@ class Layer(Module):
     def hold_sizes(self, **sizes):
         """Makes attributes of the sizes. Raises ValueError unless they are whole numbers >= 1."""
         for name, size in sizes.items():
-            require_size(type(self).__name__, name, size)
+            require_whole(f"{type(self).__name__}: {name}", size, 1)
             setattr(self, name, size)
 
     def extra_repr(self):
@@ -476,12 +477,6 @@ class Layer(Module):
             if name in own and not is_data and (name == "p" or value != usual):
                 shown.append(f"{name}={value}")
         return ", ".join(shown)
-
-
-def require_size(kind, name, size):
-    """Raises ValueError unless a size is a whole number >= 1."""
-    if not isinstance(size, (int, np.integer)) or size < 1:
-        raise ValueError(f"{kind}: {name} must be a whole number >= 1, got {size!r}.")
 
 
 def require_function(kind, name, module):

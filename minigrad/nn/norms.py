@@ -7,12 +7,12 @@ import numpy as np
 from .. import array
 from .. import functional as F
 from ..engine import Tensor
-from ..functional.checks import check_axes, check_divides
+from ..functional.checks import check_axes, check_divides, require_whole
 from ..functional.norms import as_shape
 from ..noise import effect
 from ..types import Operand
 from .initialisers import ones, zeros
-from .module import Layer, require_size
+from .module import Layer
 
 __all__ = ["BatchNorm1d", "BatchNorm2d", "LayerNorm", "RMSNorm", "GroupNorm", "InstanceNorm1d"]
 __all__ += ["InstanceNorm2d"]
@@ -29,7 +29,7 @@ class Norm(Layer):
 
     def __init__(self, shape, eps, weighted, biased, settings):
         for size in shape:
-            require_size(type(self).__name__, "each size", size)
+            require_whole(f"{type(self).__name__}: each size", size, 1)
         self.eps = eps
         weights = {"weight": shape if weighted else None}
         biases = {"bias": shape if biased else None}
