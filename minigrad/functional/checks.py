@@ -59,11 +59,12 @@ def check_shapes(shape, **arrays):
 
 def by_channel(weight, x):
     """weight (C,) along the channels of x (N, C, ...). Raises ValueError for another size."""
-    axis, rank = min(1, np.ndim(x) - 1), np.ndim(x)
+    axis = min(1, np.ndim(x) - 1)
     if np.shape(weight) != np.shape(x)[axis : axis + 1]:
         shapes = f"weight {np.shape(weight)} and shape {np.shape(x)}"
         raise ValueError(f"{shapes}: one weight for each entry of axis {axis} is needed.")
-    return np.reshape(weight, (-1, *[1] * (rank - 1 - axis)))
+    after = np.ndim(x) - 1 - axis
+    return np.reshape(weight, (-1, *[1] * after)) if after else weight
 
 
 def check_divides(what, parts, **wholes):

@@ -23,7 +23,7 @@ import numpy as np
 from ..ops import windows
 from ..registry import composition
 from ..types import Ints, Operand
-from .checks import check_axes, check_divides, check_shapes, each
+from .checks import by_channel, check_axes, check_divides, check_shapes, each
 
 __all__ = ["conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d", "unfold", "fold"]
 __all__ += ["max_pool1d", "max_pool2d", "avg_pool1d", "avg_pool2d"]
@@ -348,7 +348,7 @@ def _conv_transpose(rank, x, weight, bias, stride, padding, output_padding, grou
     if any(n <= before + after for n, (before, after) in zip(space, window.padding)):
         raise ValueError(f"without the padding, nothing is left of {space}; x {x.shape}.")
     out = window.crop(windows.convolve_input(x, weight, space, stride, dilation, groups))
-    return out if bias is None else out + np.reshape(bias, (-1, *[1] * rank))
+    return out if bias is None else out + by_channel(bias, out)
 
 
 def _max_pool(rank, x, kernel_size, stride, padding, dilation):
