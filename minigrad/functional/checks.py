@@ -5,6 +5,7 @@ The checks that take a `name`, for the message, also serve other functions.
 """
 
 import numbers
+from math import inf
 
 import numpy as np
 
@@ -83,10 +84,10 @@ def require_whole(what, value, least):
 def each(what, value, rank, least, kind=numbers.Integral):
     """The setting `value`, one number or one for each of `rank` axes, as a tuple.
 
-    Raises ValueError unless each number is of this kind and at least `least`.
+    Raises ValueError unless each number is of this kind, finite and at least `least`.
     """
     values = tuple(value) if isinstance(value, (tuple, list)) else (value,) * rank
-    if len(values) != rank or not all(isinstance(v, kind) and v >= least for v in values):
+    if len(values) != rank or not all(isinstance(v, kind) and least <= v < inf for v in values):
         noun = "a whole number" if kind is numbers.Integral else "a number"
         needed = f"{noun} >= {least}, or {rank} of them, one for each axis"
         raise ValueError(f"{what} must be {needed}; got {value!r}.")

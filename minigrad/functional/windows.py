@@ -101,7 +101,7 @@ def max_pool1d(x: Operand, kernel_size, stride=None, padding=0, dilation=1):
     alone. dilation is the step inside a window. Raises ValueError for shapes and settings that do
     not fit.
     """
-    return _max_pool(1, x, kernel_size, stride, padding, dilation)
+    return _pooled(1, x, np.max, -math.inf, kernel_size, stride, padding, dilation)[0]
 
 
 @composition
@@ -110,7 +110,7 @@ def max_pool2d(x: Operand, kernel_size: Ints, stride=None, padding: Ints = 0, di
 
     Arguments and errors as for max_pool1d; each is a number or a pair (vertical, horizontal).
     """
-    return _max_pool(2, x, kernel_size, stride, padding, dilation)
+    return _pooled(2, x, np.max, -math.inf, kernel_size, stride, padding, dilation)[0]
 
 
 @composition
@@ -121,7 +121,8 @@ def avg_pool1d(x: Operand, kernel_size, stride=None, padding=0, *, count_include
     count_include_pad=False; no window may have padding alone. Raises ValueError for shapes and
     settings that do not fit.
     """
-    return _avg_pool(1, x, kernel_size, stride, padding, count_include_pad)
+    means, shares = _pooled(1, x, np.mean, 0, kernel_size, stride, padding, 1)
+    return means if count_include_pad else means / shares
 
 
 @composition
@@ -130,7 +131,8 @@ def avg_pool2d(x: Operand, kernel_size, stride=None, padding: Ints = 0, *, count
 
     Arguments and errors as for avg_pool1d; each is a number or a pair (vertical, horizontal).
     """
-    return _avg_pool(2, x, kernel_size, stride, padding, count_include_pad)
+    means, shares = _pooled(2, x, np.mean, 0, kernel_size, stride, padding, 1)
+    return means if count_include_pad else means / shares
 
 
 @composition
@@ -194,8 +196,6 @@ def interpolate(x: Operand, size=None, scale_factor=None, mode="nearest", align_
         raise ValueError(f"x {x.shape} has no entries.")
     if size is None:
         scales = each("scale_factor", scale_factor, rank, 0, numbers.Real)
-        if not all(map(math.isfinite, scales)):
-            raise ValueError(f"scale_factor must be finite; got {scale_factor!r}.")
         size = [int(n * scale) for n, scale in zip(space, scales)]
     else:
         size = each("size", size, rank, 1)
@@ -351,22 +351,12 @@ def _conv_transpose(rank, x, weight, bias, stride, padding, output_padding, grou
     return out if bias is None else out + by_channel(bias, out)
 
 
-def _max_pool(rank, x, kernel_size, stride, padding, dilation):
+def _pooled(rank, x, function, value, *settings):
+    """(function of each window of x padded with `value`, the shares that are not padding)."""
     check_axes(x, LAYOUTS[rank])
-    window = Window(rank, kernel_size, stride, padding, dilation)
-    if window.pads:
-        window.shares(x)
-    return np.max(window.unfold(x, -math.inf), axis=tuple(range(-rank, 0)))
-
-
-def _avg_pool(rank, x, kernel_size, stride, padding, count_include_pad):
-    check_axes(x, LAYOUTS[rank])
-    window = Window(rank, kernel_size, stride, padding, 1)
-    mean = np.mean(window.unfold(x), axis=tuple(range(-rank, 0)))
-    if not window.pads:
-        return mean
-    shares = window.shares(x)
-    return mean if count_include_pad else mean / shares
+    window = Window(rank, *settings)
+    shares = window.shares(x) if window.pads else 1
+    return function(window.unfold(x, value), axis=tuple(range(-rank, 0))), shares
 
 
 def _adaptive_pool(kind, rank, x, output_size):
