@@ -240,10 +240,9 @@ def fold(
     output_size = each("output_size", output_size, rank, 1)
     window = Window(rank, kernel_size, stride, padding, dilation)
     space = window.padded(output_size)
-    out = windows.places(space, window.size, window.stride, window.dilation)
-    entries = math.prod(window.size)
-    columns = math.prod(out) if min(out) > 0 else 0
-    if np.ndim(x) != 3 or not columns or x.shape[1] % entries or x.shape[2] != columns:
+    out = window.places(output_size)
+    entries, columns = math.prod(window.size), math.prod(out)
+    if np.ndim(x) != 3 or x.shape[1] % entries or x.shape[2] != columns:
         needed = f"(N, C * {entries}, {columns})"
         raise ValueError(f"output_size {output_size} needs x {needed}, got {np.shape(x)}.")
     y = np.reshape(x, (len(x), x.shape[1] // entries, *window.size, *out))
@@ -284,16 +283,13 @@ class Window:
         ends = zip(x.shape[2:], self.padding)
         return x[(..., *(slice(before, n - after) for n, (before, after) in ends))]
 
-    def check_size(self, x):
-        """Raises ValueError if x is smaller than a window."""
-        for n, k, d in zip(self.padded(x.shape[2:]), self.size, self.dilation):
-            if n < d * (k - 1) + 1:
-                window = f"a window of {d * (k - 1) + 1} does not fit into an axis of {n}"
-                raise ValueError(f"{window}, padding included; x {x.shape}.")
+    def places(self, space):
+        """How many windows fit along each padded axis. Raises ValueError if one is too large."""
+        return windows.places(self.padded(space), self.size, self.stride, self.dilation)
 
     def unfold(self, x, value=0):
         """All windows of the padded x (N, C, *space): (N, C, *out, *size)."""
-        self.check_size(x)
+        self.places(x.shape[2:])
         return windows.unfold(self.pad(x, value), self.size, self.stride, self.dilation)
 
     def shares(self, x):
@@ -332,7 +328,7 @@ def _filters(rank, x, weight, bias, stride, padding, dilation, groups, transpose
 
 def _conv(rank, x, weight, bias, stride, padding, dilation, groups):
     window = _filters(rank, x, weight, bias, stride, padding, dilation, groups)
-    window.check_size(x)
+    window.places(x.shape[2:])
     return windows.convolve(window.pad(x), weight, bias, window.stride, window.dilation, groups)
 
 
