@@ -482,10 +482,8 @@ class Layer(Module):
 def require_function(kind, name, module):
     """Raises TypeError unless `module` is a module or a function."""
     if isinstance(module, type) or not callable(module):
-        given = type(module).__name__
-        if isinstance(module, type):
-            given = f"the class {module.__name__}: make an instance"
-        raise TypeError(f"{kind}: {name} must be a module or a function, not {given}.")
+        needed = "must be a module or a function, and no class"
+        raise TypeError(f"{kind}: {name} {needed}; got {module!r:.60}.")
 
 
 @cache
