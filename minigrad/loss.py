@@ -222,8 +222,9 @@ def _setting(x):
 
 
 def _with_place(part, parts):
-    """The name of an Addend and its number among the terms."""
-    return f"{name_of(part)} as term {[other is part for other in parts].index(True) + 1}"
+    """The name of an Addend, its number among the terms, and how often the loss adds it."""
+    again = f", added {part.times} times" if part.times > 1 else ""
+    return f"{name_of(part)} as term {[other is part for other in parts].index(True) + 1}{again}"
 
 
 def penalised(parts):
@@ -250,10 +251,7 @@ def _penalised_twice(parts, names):
         largest = max(c for _, c in entries)
         times = sum(part.times for part, _ in entries)
         if times > 1 and total > largest * (1 + 1e-9):
-            places = []
-            for part, _ in entries:
-                again = f", added {part.times} times" if part.times > 1 else ""
-                places.append(_with_place(part, parts) + again)
+            places = [_with_place(part, parts) for part, _ in entries]
             often = "twice" if times == 2 else f"{times} times"
             yield f"{names[order]} is penalised {often}: {' and '.join(places)}. Keep one."
 
