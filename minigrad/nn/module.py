@@ -198,17 +198,22 @@ class Module(metaclass=ModuleClass):
                     name = f"{kind}_{alike.setdefault(id(child), len(alike))}"
                 yield name, child
 
-    def named_modules(self, prefix="", by_kind=False, seen=None) -> "Iterator[tuple[str, Module]]":
+    def named_modules(
+        self, prefix="", by_kind=False, seen=(), remove_duplicate=True
+    ) -> "Iterator[tuple[str, Module]]":
         """The pairs (dotted name, module) of this module and all modules inside it, each once.
 
-        It leaves out modules with an id in `seen`. See `named_children` for `by_kind`.
+        It leaves out modules with an id in `seen`, a set. See `named_children` for `by_kind`.
+
+        remove_duplicate  False: a module comes once for each module that holds it
         """
-        seen = set() if seen is None else seen
+        seen = seen if remove_duplicate and seen else {*seen}
         if id(self) not in seen:
             seen.add(id(self))
             yield prefix, self
             for name, child in self.named_children(by_kind):
-                yield from child.named_modules(_join(prefix, name), by_kind, seen)
+                inner = _join(prefix, name)
+                yield from child.named_modules(inner, by_kind, seen, remove_duplicate)
 
     def modules(self) -> "Iterator[Module]":
         """This module and all modules inside it, each once."""
@@ -329,16 +334,14 @@ class Module(metaclass=ModuleClass):
 
     # ---- saving
 
-    def _held(self, prefix="", around=(), saved=False):
+    def _held(self, saved=False):
         """The pairs (key, Tensor or array) of all parameters and buffers, once for each holder."""
-        for name, value in self.named_members():
-            is_buffer = _is_data(value) and (self._buffers is None or name in self._buffers)
-            is_held = is_buffer and not (saved and name in self._unsaved)
-            if is_held or isinstance(value, Parameter):
-                yield _join(prefix, name), value
-        for name, child in self.named_children():
-            if id(child) not in (*around, id(self)):  # a module that holds this one comes no more
-                yield from child._held(_join(prefix, name), (*around, id(self)), saved)
+        for prefix, module in self.named_modules(remove_duplicate=False):
+            for name, value in module.named_members():
+                is_buffer = module._buffers is None or name in module._buffers
+                is_held = is_buffer and _is_data(value) and not (saved and name in module._unsaved)
+                if is_held or isinstance(value, Parameter):
+                    yield _join(prefix, name), value
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """{key: array} of all parameters and buffers, under PyTorch's keys. Arrays are copies."""
@@ -440,10 +443,8 @@ class Layer(Module):
             raise TypeError(f"{kind}: rng is {rng!r}; {remedy}.")
         for what, prefix, shapes in ("weight", "", weights), ("bias", "bias_", biases):
             penalty, init = settings[f"{prefix}penalty"], settings[f"{prefix}init"]
-            if penalty is not None:
-                if all(shape is None for shape in shapes.values()):
-                    raise ValueError(f"{kind}: {prefix}penalty={penalty}, but there is no {what}.")
-                require_penalty(f"{kind}: {prefix}penalty", penalty)
+            if penalty is not None and all(shape is None for shape in shapes.values()):
+                raise ValueError(f"{kind}: {prefix}penalty={penalty}, but there is no {what}.")
             setattr(self, f"{what}_penalty", penalty)
             for name, shape in shapes.items():
                 value = None if shape is None else Parameter(init(rng, shape, *fans), dtype=dtype)

@@ -1350,7 +1350,7 @@ def test_a_batch_of_no_samples_is_flattened_and_attended_to():
 @pytest.mark.parametrize("penalty", [0.001, nn.L2, F.l2_penalty, lambda *w, step: w[0].sum()])
 def test_a_penalty_that_is_none_is_refused(penalty):
     remedy = r"must be e.g. L2\(1e-3\), not .* becomes one by nn.Penalty\(function, c=1e-3\)"
-    with pytest.raises(TypeError, match=f"Linear: penalty {remedy}"):
+    with pytest.raises(TypeError, match=f"Linear: weight_penalty {remedy}"):
         nn.Linear(2, 1, penalty=penalty)
     layer = nn.Linear(2, 1)
     with pytest.raises(TypeError, match=f"Linear: bias_penalty {remedy}"):
