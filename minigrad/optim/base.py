@@ -47,8 +47,6 @@ class Optimizer:
 
     def __init__(self, parameters: Params, **settings):
         kind = type(self).__name__
-        if callable(parameters) or not hasattr(parameters, "__iter__"):
-            raise TypeError(f"{kind}: pass model.parameters(), not a {type(parameters).__name__}.")
         self.steps, self.made = 0, tick()
         self.defaults = settings
         self.param_groups = []
