@@ -43,7 +43,7 @@ def save(tree, path: str | os.PathLike) -> None:
             return leaf
         leaf = data_of(leaf)
         if not hasattr(leaf, "__array__") or (array := np.asarray(leaf)).dtype.hasobject:
-            what = f"{_name(keys) or 'the state'} is {_short(leaf)}, of type {type(leaf).__name__}"
+            what = f"{_name(keys) or 'the state'} is {leaf!r:.60}, of type {type(leaf).__name__}"
             raise ValueError(
                 f"save: {what}. A checkpoint holds dicts and lists of arrays, numbers, strings, "
                 "bools and None; nothing is pickled."
@@ -132,11 +132,6 @@ def _name(keys):
     return "/".join(quote(str(key), safe=" ", errors="surrogatepass") for key in keys)
 
 
-def _short(value):
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
 def require_same(owner, here, there, free=(), strict=True):
     """Refuses a state that does not fit its owner, before anything is changed.
 
@@ -183,7 +178,7 @@ def _differences(here, there, free, strict, name=""):
         for i, pair in enumerate(zip(here, there)):
             yield from _differences(*pair, free, strict, f"{name}.{i}")
     elif not np.array_equal(here, there):
-        yield f"{name}: {_short(here)} here, {_short(there)} in the state"
+        yield f"{name}: {here!r:.60} here, {there!r:.60} in the state"
 
 
 def _are_dicts(values):
