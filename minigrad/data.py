@@ -103,8 +103,7 @@ class Batches:
         vars(self).update({name: int(value) for name, value in position.items()})
 
     def __repr__(self):
-        settings = f"batch_size={self.batch_size}, shuffle={self.shuffle}"
-        if self.drop_last:
-            settings += ", drop_last=True"
+        names = "batch_size", "shuffle", "drop_last"
+        settings = ", ".join(f"{name}={getattr(self, name)}" for name in names)
         where = f"epoch {self.epoch}, batch {self.batch} of {len(self)}"
         return f"Batches({self.rows} rows, {settings}: {where})"

@@ -207,18 +207,14 @@ def name_of(part):
         name = call[1].name
     elif part.is_penalty:
         given = list(zip(node.op.names, node.args))[: node.op.first]
-        settings = [f"{n}={_setting(a)}" for n, a in given if a is not None]
-        name = f"{node.op.name}({', '.join(settings)})"
+        shown = [(n, f"{a:g}" if isinstance(a, float) else a) for n, a in given if a is not None]
+        name = f"{node.op.name}({', '.join(f'{n}={a}' for n, a in shown)})"
     else:
         name = node.op.name
     name = name if node.size == 1 else f"{name}.sum()"
     weights = set(part.weight.flat) or {1.0}
     factor = f"{weights.pop():g} * " if len(weights) == 1 else "weighted "
     return name if factor == "1 * " else factor + name
-
-
-def _setting(x):
-    return f"{x:g}" if isinstance(x, float) else str(x)
 
 
 def _with_place(part, parts):

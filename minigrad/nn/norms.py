@@ -40,10 +40,6 @@ class Norm(Layer):
         """False: a norm multiplies by its `weight`, but it is not a weight of inputs."""
         return False
 
-    def _check(self, x):
-        """Raises ValueError unless x has one of the layouts and num_features channels."""
-        self.checked(check_axes, x, *self.layouts, channels=self.num_features)
-
 
 class BatchNorm1d(Norm):
     """Batch normalisation of x (N, C) or (N, C, L): see `functional.batch_norm`.
@@ -85,7 +81,7 @@ class BatchNorm1d(Norm):
 
     def forward(self, x: Operand) -> Tensor:
         """x normalised, of the same shape; in training the statistics move."""
-        self._check(x)
+        self.checked(check_axes, x, *self.layouts, channels=self.num_features)
         momentum = self.momentum
         if momentum is None and self.track_running_stats:
             momentum = 1 / (self.num_batches_tracked.item() + 1)
@@ -173,7 +169,7 @@ class InstanceNorm1d(Norm):
 
     def forward(self, x: Operand) -> Tensor:
         """x (N, num_features, ...) normalised, of the same shape."""
-        self._check(x)
+        self.checked(check_axes, x, *self.layouts, channels=self.num_features)
         return F.instance_norm(x, weight=self.weight, bias=self.bias, eps=self.eps)
 
 
