@@ -838,8 +838,8 @@ FOREIGN = {  # name: (saved, loaded into, what the error says)
         lambda: Training(OPTIMIZERS["SGD"], 0),
         lambda: optim.SGD(pair(W)),
         [
-            "optimizer: 'SGD' here, {'optimizer': 'SGD', 'steps': 0, 'param_groups': [{'lr': 0.1 in the state; "
-            "steps: missing in the state"
+            "optimizer: 'SGD' here, {'optimizer': 'SGD', 'steps': 0, 'param_groups': [{'lr': 0.",
+            "in the state; steps: missing in the state",
         ],
     ),
 }
