@@ -7,6 +7,7 @@ import numpy as np
 
 from . import later
 from .array import data_of
+from .functional.checks import require_whole
 from .noise import stream
 from .state import require_same
 from .types import Operand
@@ -43,29 +44,22 @@ class Batches:
     """
 
     def __init__(self, *arrays: Operand, batch_size=32, shuffle=True, rng=None, drop_last=False):
-        try:
-            self.arrays = [np.asarray(data_of(a)) for a in arrays]
-        except ValueError as error:  # rows of different lengths
-            raise ValueError(f"Batches takes arrays: {error}") from None
+        self.arrays = [np.asarray(data_of(a)) for a in arrays]
         shapes = [a.shape for a in self.arrays]
         if not arrays or () in shapes or len({rows for rows, *_ in shapes}) > 1:
             raise ValueError(
                 f"Batches takes arrays with equally many rows, not of shapes {shapes}."
             )
-        if not _is_whole(batch_size) or batch_size < 1:
-            raise ValueError(
-                f"Batches: batch_size must be a whole number of at least 1, not {batch_size!r}."
-            )
+        require_whole("Batches: batch_size", batch_size, 1)
         self.rows = shapes[0][0]
         self.batch_size = int(batch_size)
         self.shuffle = bool(shuffle)
         self.drop_last = bool(drop_last)
         if not len(self):
-            dropped = (
-                f" of {batch_size}, and drop_last leaves out smaller ones" if drop_last else ""
-            )
-            raise ValueError(f"Batches: {self.rows} rows make no batch{dropped}.")
-        self.seed = int(_generator(rng).integers(2**63))
+            settings = f"batch_size={batch_size} and drop_last={drop_last}"
+            raise ValueError(f"Batches: {self.rows} rows make no batch, with {settings}.")
+        generator = stream("batches") if rng is None else np.random.default_rng(rng)
+        self.seed = int(generator.integers(2**63))
         self.epoch = self.batch = 0
 
     def __len__(self) -> int:
@@ -101,31 +95,15 @@ class Batches:
         names = "seed", "epoch", "batch"
         require_same("Batches", self.state_dict(), state_dict, free=names)
         position = {name: state_dict[name] for name in names}
-        is_one = all(_is_whole(value) and value >= 0 for value in position.values())
-        if not is_one or position["batch"] > len(self):
-            raise ValueError(
-                f"load_state_dict into Batches: nothing was changed. {position} is no position: "
-                f"whole numbers >= 0 are needed, and a batch up to {len(self)}."
-            )
+        told = "load_state_dict into Batches: nothing was changed. The"
+        for name, value in position.items():
+            require_whole(f"{told} {name}", value, 0)
+        if position["batch"] > len(self):
+            raise ValueError(f"{told} batch {position['batch']} is above {len(self)}.")
         vars(self).update({name: int(value) for name, value in position.items()})
 
     def __repr__(self):
-        settings = f"batch_size={self.batch_size}, shuffle={self.shuffle}"
-        if self.drop_last:
-            settings += ", drop_last=True"
+        names = "batch_size", "shuffle", "drop_last"
+        settings = ", ".join(f"{name}={getattr(self, name)}" for name in names)
         where = f"epoch {self.epoch}, batch {self.batch} of {len(self)}"
         return f"Batches({self.rows} rows, {settings}: {where})"
-
-
-def _is_whole(value):
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-
-
-def _generator(rng):
-    """The generator that `rng` stands for: None, a seed or a generator."""
-    if rng is None:
-        return stream("batches")
-    try:
-        return np.random.default_rng(rng)
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"Batches: rng is a seed or a np.random.Generator: {error}") from None

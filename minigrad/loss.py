@@ -6,7 +6,6 @@ proximal optimizers all read a loss with `addends`.
 
 import math
 import warnings
-from heapq import heappop, heappush
 from typing import NamedTuple
 
 import numpy as np
@@ -54,20 +53,19 @@ class Addend:
 def addends(loss):
     """The Addends of a loss of one entry, oldest first, and its number last.
 
-    The walk goes through sums, differences and multiples of numbers. Where a loss or a penalty is
-    behind them, it goes through linear ops on arrays too, such as np.sum and np.stack. A
-    composition such as cross_entropy is one addend.
+    The walk goes through linear ops: sums, differences and multiples, and ops on arrays such as
+    np.sum and np.stack. A composition such as cross_entropy is one addend.
     """
-    steps = _steps(loss)
-    heap, reached = [-loss.order], {loss.order: (loss, np.ones(loss.shape), 1)}
-    number, parts = 0.0, []
-    while heap:
-        node, weight, times = reached.pop(-heappop(heap))  # the newest: all ways to it are known
-        if node.order not in steps:
+    reached, number, parts = {loss.order: (np.ones(loss.shape), 1)}, 0.0, []
+    for node in reversed(nodes(loss)):  # the newest first: all ways to it are known
+        if node.order not in reached:
+            continue
+        weight, times = reached.pop(node.order)
+        if not (operands := _operands(node)):
             parts.append(Addend(node, weight, times))
             continue
         arrays = [data_of(a) for a in node.args]
-        for i, x in steps[node.order]:
+        for i, x in operands:
             g = np.asarray(node.op.rules[i](weight, node.data, *arrays))  # a number for some
             if not isinstance(x, Tensor):
                 number += float(np.sum(g * x))
@@ -75,36 +73,11 @@ def addends(loss):
             ways = times * max(1, g.size // max(1, x.size))
             g = g if g.shape == x.shape else unbroadcast(g, x, node)
             if x.order in reached:
-                _, before, others = reached[x.order]
+                before, others = reached[x.order]
                 g, ways = np.asarray(before + g), others + ways
-            else:
-                heappush(heap, -x.order)
-            reached[x.order] = x, g, ways
+            reached[x.order] = g, ways
     parts.reverse()
     return [*parts, Addend(None, np.asarray(number))] if number else parts
-
-
-def _steps(loss):
-    """{order: operands, as `_operands` gives them} of the nodes that `addends` goes through."""
-    found, stack = {}, [loss]  # found: order -> (node, operands)
-    while stack:
-        node = stack.pop()
-        if node.order not in found:
-            operands = _operands(node)
-            found[node.order] = node, operands
-            stack += [x for _, x in operands if isinstance(x, Tensor)]
-    steps, leading = {}, set()  # leading: the orders of nodes with a loss or a penalty behind them
-    for order, (node, operands) in sorted(found.items()):
-        if leading and any(isinstance(x, Tensor) and x.order in leading for _, x in operands):
-            leading.add(order)
-            steps[order] = operands
-        elif operands and node.size == 1 and node.op.name in ELEMENTWISE:
-            steps[order] = operands
-        elif node.args and node.size == 1:
-            call = split_scope(node.scope)[1]
-            if (call[1] if call else node.op).kind in ("loss", "penalty"):
-                leading.add(order)
-    return steps
 
 
 SUMS = {"add", "subtract", "negative", "positive"}
@@ -232,8 +205,8 @@ def name_of(part):
         name = call[1].name
     elif part.is_penalty:
         given = list(zip(node.op.names, node.args))[: node.op.first]
-        settings = [f"{n}={_setting(a)}" for n, a in given if a is not None]
-        name = f"{node.op.name}({', '.join(settings)})"
+        shown = [(n, f"{a:g}" if isinstance(a, float) else a) for n, a in given if a is not None]
+        name = f"{node.op.name}({', '.join(f'{n}={a}' for n, a in shown)})"
     else:
         name = node.op.name
     name = name if node.size == 1 else f"{name}.sum()"
@@ -242,13 +215,10 @@ def name_of(part):
     return name if factor == "1 * " else factor + name
 
 
-def _setting(x):
-    return f"{x:g}" if isinstance(x, float) else str(x)
-
-
 def _with_place(part, parts):
-    """The name of an Addend and its number among the terms."""
-    return f"{name_of(part)} as term {[other is part for other in parts].index(True) + 1}"
+    """The name of an Addend, its number among the terms, and how often the loss adds it."""
+    again = f", added {part.times} times" if part.times > 1 else ""
+    return f"{name_of(part)} as term {[other is part for other in parts].index(True) + 1}{again}"
 
 
 def penalised(parts):
@@ -275,10 +245,7 @@ def _penalised_twice(parts, names):
         largest = max(c for _, c in entries)
         times = sum(part.times for part, _ in entries)
         if times > 1 and total > largest * (1 + 1e-9):
-            places = []
-            for part, _ in entries:
-                again = f", added {part.times} times" if part.times > 1 else ""
-                places.append(_with_place(part, parts) + again)
+            places = [_with_place(part, parts) for part, _ in entries]
             often = "twice" if times == 2 else f"{times} times"
             yield f"{names[order]} is penalised {often}: {' and '.join(places)}. Keep one."
 

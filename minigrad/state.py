@@ -16,7 +16,6 @@ from .array import data_of
 
 TREE = "tree.json"  # the member of JSON
 MARK = b"minigrad checkpoint"  # the comment of the zip file
-MOST = 8  # differences that one message lists
 
 
 def save(tree, path: str | os.PathLike) -> None:
@@ -27,8 +26,8 @@ def save(tree, path: str | os.PathLike) -> None:
     then renamed: whatever interrupts the writing, `path` is the whole old file or the whole new
     one.
 
-    Raises ValueError for a value of another type and for a tree that holds itself, TypeError for a
-    key that is not a string, and OSError if the file cannot be written.
+    Raises ValueError for a value of another type, TypeError for a key that is not a string,
+    RecursionError for a tree that holds itself, and OSError if the file cannot be written.
     """
     import json  # only when a file is at hand, as np.load does
     import zipfile
@@ -44,17 +43,14 @@ def save(tree, path: str | os.PathLike) -> None:
             return leaf
         leaf = data_of(leaf)
         if not hasattr(leaf, "__array__") or (array := np.asarray(leaf)).dtype.hasobject:
-            what = f"{_name(keys) or 'the state'} is {_short(leaf)}, of type {type(leaf).__name__}"
+            what = f"{_name(keys) or 'the state'} is {leaf!r:.60}, of type {type(leaf).__name__}"
             raise ValueError(
                 f"save: {what}. A checkpoint holds dicts and lists of arrays, numbers, strings, "
                 "bools and None; nothing is pickled."
             )
         arrays[_name(keys)] = array
 
-    try:
-        text = json.dumps({"tree": _mapped(plain, tree), "arrays": list(arrays)})
-    except RecursionError:
-        raise ValueError("save: the state holds itself, or it is nested too deep.") from None
+    text = json.dumps({"tree": _mapped(plain, tree), "arrays": list(arrays)})
     path = os.path.realpath(path)  # a link stays a link: the file that it points to is replaced
     folder, name = os.path.split(path)
     temporary = os.path.join(folder, f".{name}.{os.urandom(4).hex()}.tmp")
@@ -69,9 +65,8 @@ def save(tree, path: str | os.PathLike) -> None:
                 archive.writestr(zipfile.ZipInfo(TREE), text)
                 archive.comment = MARK
                 archive.close()
-            except BaseException:
-                archive.fp = None  # half an archive cannot be closed: its error would hide this one
-                raise
+            finally:
+                archive.fp = None  # half an archive cannot be closed: its error would hide another
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -137,11 +132,6 @@ def _name(keys):
     return "/".join(quote(str(key), safe=" ", errors="surrogatepass") for key in keys)
 
 
-def _short(value):
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
 def require_same(owner, here, there, free=(), strict=True):
     """Refuses a state that does not fit its owner, before anything is changed.
 
@@ -161,9 +151,8 @@ def require_same(owner, here, there, free=(), strict=True):
         )
     differences = list(_differences(here, there, free, strict, ""))
     if differences:
-        more = f"; and {len(differences) - MOST} more" if len(differences) > MOST else ""
-        listed = "; ".join(differences[:MOST])
-        raise ValueError(f"load_state_dict into {owner}: nothing was changed. {listed}{more}.")
+        listed = "; ".join(differences)
+        raise ValueError(f"load_state_dict into {owner}: nothing was changed. {listed}.")
 
 
 def _differences(here, there, free, strict, name=""):
@@ -189,7 +178,7 @@ def _differences(here, there, free, strict, name=""):
         for i, pair in enumerate(zip(here, there)):
             yield from _differences(*pair, free, strict, f"{name}.{i}")
     elif not np.array_equal(here, there):
-        yield f"{name}: {_short(here)} here, {_short(there)} in the state"
+        yield f"{name}: {here!r:.60} here, {there!r:.60} in the state"
 
 
 def _are_dicts(values):

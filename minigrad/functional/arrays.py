@@ -11,7 +11,7 @@ import numpy as np
 from ..array import implements
 from ..engine import Tensor
 from ..ops.indexing import at, plain
-from .checks import whole_numbers
+from .checks import require_whole, whole_numbers
 
 
 def _axis(name, x, axis):
@@ -158,8 +158,7 @@ def diff(x, n=1, axis=-1):
 
     Raises ValueError unless n is a whole number >= 0.
     """
-    if not isinstance(n, numbers.Integral) or n < 0:
-        raise ValueError(f"diff: n must be a whole number >= 0, got {n!r}.")
+    require_whole("diff: n", n, 0)
     for _ in range(n):
         after, before = _along("diff", x, axis, slice(1, None), slice(None, -1))
         x = after - before

@@ -5,6 +5,7 @@ The checks that take a `name`, for the message, also serve other functions.
 """
 
 import numbers
+from math import inf
 
 import numpy as np
 
@@ -59,11 +60,12 @@ def check_shapes(shape, **arrays):
 
 def by_channel(weight, x):
     """weight (C,) along the channels of x (N, C, ...). Raises ValueError for another size."""
-    axis, rank = min(1, np.ndim(x) - 1), np.ndim(x)
+    axis = min(1, np.ndim(x) - 1)
     if np.shape(weight) != np.shape(x)[axis : axis + 1]:
         shapes = f"weight {np.shape(weight)} and shape {np.shape(x)}"
         raise ValueError(f"{shapes}: one weight for each entry of axis {axis} is needed.")
-    return np.reshape(weight, (-1, *[1] * (rank - 1 - axis)))
+    after = np.ndim(x) - 1 - axis
+    return np.reshape(weight, (-1, *[1] * after)) if after else weight
 
 
 def check_divides(what, parts, **wholes):
@@ -73,13 +75,19 @@ def check_divides(what, parts, **wholes):
             raise ValueError(f"{what}={parts} does not divide {whole}={n}.")
 
 
+def require_whole(what, value, least):
+    """Raises ValueError unless a value is a whole number, at least `least`. A bool is none."""
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < least:
+        raise ValueError(f"{what} must be a whole number >= {least}, got {value!r}.")
+
+
 def each(what, value, rank, least, kind=numbers.Integral):
     """The setting `value`, one number or one for each of `rank` axes, as a tuple.
 
-    Raises ValueError unless each number is of this kind and at least `least`.
+    Raises ValueError unless each number is of this kind, finite and at least `least`.
     """
     values = tuple(value) if isinstance(value, (tuple, list)) else (value,) * rank
-    if len(values) != rank or not all(isinstance(v, kind) and v >= least for v in values):
+    if len(values) != rank or not all(isinstance(v, kind) and least <= v < inf for v in values):
         noun = "a whole number" if kind is numbers.Integral else "a number"
         needed = f"{noun} >= {least}, or {rank} of them, one for each axis"
         raise ValueError(f"{what} must be {needed}; got {value!r}.")

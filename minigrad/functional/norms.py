@@ -16,7 +16,7 @@ from ..noise import effect
 from ..ops import reductions, standardize
 from ..registry import composition
 from ..types import Ints, Operand
-from .checks import check_divides, check_shapes
+from .checks import by_channel, check_divides, check_shapes
 
 __all__ = ["batch_norm", "layer_norm", "rms_norm", "group_norm", "instance_norm"]
 
@@ -57,7 +57,7 @@ def batch_norm(
         needed = "running_mean and running_var; else training=True"
         raise ValueError(f"evaluation needs {needed}.")
     # The mean goes first: x * scale would lose digits if the mean is large.
-    centred = x - _by_channel(mean, x)
+    centred = x - by_channel(mean, x)
     scale = (1 if weight is None else weight) / np.sqrt(np.add(variance, eps))
     out = _affine_by_channel(centred, scale, bias)
     return out.astype(np.float16) if is_half else out
@@ -99,11 +99,8 @@ def layer_norm(x: Operand, normalized_shape: Ints, weight=None, bias=None, eps=1
 
     Raises ValueError for other shapes and a negative eps.
     """
-    shape = as_shape(normalized_shape)
-    if not shape or x.shape[-len(shape) :] != shape:
-        raise ValueError(f"x {x.shape} does not end in normalized_shape {shape}.")
-    _check(shape, eps, weight=weight, bias=bias)
-    return _affine(standardize(x, tuple(range(-len(shape), 0)), eps), weight, bias)
+    axes = _last_axes(x, normalized_shape, eps, weight=weight, bias=bias)
+    return _affine(standardize(x, axes, eps), weight, bias)
 
 
 @composition
@@ -113,12 +110,9 @@ def rms_norm(x: Operand, normalized_shape: Ints, weight=None, eps=None):
     Zhang & Sennrich 2019 (arXiv:1910.07467). eps is added to the mean square; by default it is the
     machine epsilon of the dtype. For other arguments and errors see layer_norm.
     """
-    shape = as_shape(normalized_shape)
-    if not shape or x.shape[-len(shape) :] != shape:
-        raise ValueError(f"x {x.shape} does not end in normalized_shape {shape}.")
     eps = np.finfo(x.dtype).eps if eps is None else eps
-    _check(shape, eps, weight=weight)
-    square = np.mean(np.square(x), axis=tuple(range(-len(shape), 0)), keepdims=True)
+    axes = _last_axes(x, normalized_shape, eps, weight=weight)
+    square = np.mean(np.square(x), axis=axes, keepdims=True)
     return _affine(x / np.sqrt(square + float(eps)), weight, None)
 
 
@@ -134,8 +128,8 @@ def group_norm(x: Operand, num_groups: int, weight=None, bias=None, eps=1e-5):
     n, channels, *space = x.shape
     check_divides("num_groups", num_groups, channels=channels)
     grouped = np.reshape(x, (n, num_groups, channels // num_groups, *space))  # a view in any layout
-    out = _standardized(grouped, tuple(range(2, grouped.ndim)), eps)
-    return _affine_by_channel(np.reshape(out, x.shape), weight, bias)
+    out = np.reshape(_standardized(grouped, eps), x.shape)
+    return _affine_by_channel(out, weight, bias)
 
 
 @composition
@@ -146,12 +140,12 @@ def instance_norm(x: Operand, *, weight=None, bias=None, eps=1e-5):
     shapes and for channels of one entry. Ulyanov et al. 2016 (arXiv:1607.08022).
     """
     _check_channels(x, eps, weight=weight, bias=bias)
-    out = _standardized(x, tuple(range(2, x.ndim)), eps)
-    return _affine_by_channel(out, weight, bias)
+    return _affine_by_channel(_standardized(x, eps), weight, bias)
 
 
-def _standardized(x, axes, eps):
-    """`standardize`, of two entries or more."""
+def _standardized(x, eps):
+    """`standardize` over all axes but the first two, of two entries or more."""
+    axes = tuple(range(2, x.ndim))
     _entries(x, axes)
     return standardize(x, axes, eps)
 
@@ -173,13 +167,17 @@ def _affine(x, weight, bias):
 
 def _affine_by_channel(x, weight, bias):
     """`_affine` with weight and bias (C,), for x (N, C, ...)."""
-    weight, bias = (None if a is None else _by_channel(a, x) for a in (weight, bias))
+    weight, bias = (None if a is None else by_channel(a, x) for a in (weight, bias))
     return _affine(x, weight, bias)
 
 
-def _by_channel(a, x):
-    """a (C,), so that it broadcasts to x (N, C, ...)."""
-    return np.reshape(a, (-1,) + (1,) * (x.ndim - 2)) if x.ndim > 2 else a
+def _last_axes(x, sizes, eps, **arrays):
+    """The last axes of x, which have these sizes. Raises ValueError for other arguments."""
+    shape = as_shape(sizes)
+    if not shape or x.shape[-len(shape) :] != shape:
+        raise ValueError(f"x {x.shape} does not end in normalized_shape {shape}.")
+    _check(shape, eps, **arrays)
+    return tuple(range(-len(shape), 0))
 
 
 def _check_channels(x, eps, **arrays):

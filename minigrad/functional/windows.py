@@ -23,7 +23,7 @@ import numpy as np
 from ..ops import windows
 from ..registry import composition
 from ..types import Ints, Operand
-from .checks import check_axes, check_divides, check_shapes, each
+from .checks import by_channel, check_axes, check_divides, check_shapes, each
 
 __all__ = ["conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d", "unfold", "fold"]
 __all__ += ["max_pool1d", "max_pool2d", "avg_pool1d", "avg_pool2d"]
@@ -101,7 +101,7 @@ def max_pool1d(x: Operand, kernel_size, stride=None, padding=0, dilation=1):
     alone. dilation is the step inside a window. Raises ValueError for shapes and settings that do
     not fit.
     """
-    return _max_pool(1, x, kernel_size, stride, padding, dilation)
+    return _pooled(1, x, np.max, -math.inf, kernel_size, stride, padding, dilation)[0]
 
 
 @composition
@@ -110,7 +110,7 @@ def max_pool2d(x: Operand, kernel_size: Ints, stride=None, padding: Ints = 0, di
 
     Arguments and errors as for max_pool1d; each is a number or a pair (vertical, horizontal).
     """
-    return _max_pool(2, x, kernel_size, stride, padding, dilation)
+    return _pooled(2, x, np.max, -math.inf, kernel_size, stride, padding, dilation)[0]
 
 
 @composition
@@ -121,7 +121,8 @@ def avg_pool1d(x: Operand, kernel_size, stride=None, padding=0, *, count_include
     count_include_pad=False; no window may have padding alone. Raises ValueError for shapes and
     settings that do not fit.
     """
-    return _avg_pool(1, x, kernel_size, stride, padding, count_include_pad)
+    means, shares = _pooled(1, x, np.mean, 0, kernel_size, stride, padding, 1)
+    return means if count_include_pad else means / shares
 
 
 @composition
@@ -130,7 +131,8 @@ def avg_pool2d(x: Operand, kernel_size, stride=None, padding: Ints = 0, *, count
 
     Arguments and errors as for avg_pool1d; each is a number or a pair (vertical, horizontal).
     """
-    return _avg_pool(2, x, kernel_size, stride, padding, count_include_pad)
+    means, shares = _pooled(2, x, np.mean, 0, kernel_size, stride, padding, 1)
+    return means if count_include_pad else means / shares
 
 
 @composition
@@ -194,8 +196,6 @@ def interpolate(x: Operand, size=None, scale_factor=None, mode="nearest", align_
         raise ValueError(f"x {x.shape} has no entries.")
     if size is None:
         scales = each("scale_factor", scale_factor, rank, 0, numbers.Real)
-        if not all(map(math.isfinite, scales)):
-            raise ValueError(f"scale_factor must be finite; got {scale_factor!r}.")
         size = [int(n * scale) for n, scale in zip(space, scales)]
     else:
         size = each("size", size, rank, 1)
@@ -240,10 +240,9 @@ def fold(
     output_size = each("output_size", output_size, rank, 1)
     window = Window(rank, kernel_size, stride, padding, dilation)
     space = window.padded(output_size)
-    out = windows.places(space, window.size, window.stride, window.dilation)
-    entries = math.prod(window.size)
-    columns = math.prod(out) if min(out) > 0 else 0
-    if np.ndim(x) != 3 or not columns or x.shape[1] % entries or x.shape[2] != columns:
+    out = window.places(output_size)
+    entries, columns = math.prod(window.size), math.prod(out)
+    if np.ndim(x) != 3 or x.shape[1] % entries or x.shape[2] != columns:
         needed = f"(N, C * {entries}, {columns})"
         raise ValueError(f"output_size {output_size} needs x {needed}, got {np.shape(x)}.")
     y = np.reshape(x, (len(x), x.shape[1] // entries, *window.size, *out))
@@ -284,16 +283,13 @@ class Window:
         ends = zip(x.shape[2:], self.padding)
         return x[(..., *(slice(before, n - after) for n, (before, after) in ends))]
 
-    def check_size(self, x):
-        """Raises ValueError if x is smaller than a window."""
-        for n, k, d in zip(self.padded(x.shape[2:]), self.size, self.dilation):
-            if n < d * (k - 1) + 1:
-                window = f"a window of {d * (k - 1) + 1} does not fit into an axis of {n}"
-                raise ValueError(f"{window}, padding included; x {x.shape}.")
+    def places(self, space):
+        """How many windows fit along each padded axis. Raises ValueError if one is too large."""
+        return windows.places(self.padded(space), self.size, self.stride, self.dilation)
 
     def unfold(self, x, value=0):
         """All windows of the padded x (N, C, *space): (N, C, *out, *size)."""
-        self.check_size(x)
+        self.places(x.shape[2:])
         return windows.unfold(self.pad(x, value), self.size, self.stride, self.dilation)
 
     def shares(self, x):
@@ -332,7 +328,7 @@ def _filters(rank, x, weight, bias, stride, padding, dilation, groups, transpose
 
 def _conv(rank, x, weight, bias, stride, padding, dilation, groups):
     window = _filters(rank, x, weight, bias, stride, padding, dilation, groups)
-    window.check_size(x)
+    window.places(x.shape[2:])
     return windows.convolve(window.pad(x), weight, bias, window.stride, window.dilation, groups)
 
 
@@ -348,25 +344,15 @@ def _conv_transpose(rank, x, weight, bias, stride, padding, output_padding, grou
     if any(n <= before + after for n, (before, after) in zip(space, window.padding)):
         raise ValueError(f"without the padding, nothing is left of {space}; x {x.shape}.")
     out = window.crop(windows.convolve_input(x, weight, space, stride, dilation, groups))
-    return out if bias is None else out + np.reshape(bias, (-1, *[1] * rank))
+    return out if bias is None else out + by_channel(bias, out)
 
 
-def _max_pool(rank, x, kernel_size, stride, padding, dilation):
+def _pooled(rank, x, function, value, *settings):
+    """(function of each window of x padded with `value`, the shares that are not padding)."""
     check_axes(x, LAYOUTS[rank])
-    window = Window(rank, kernel_size, stride, padding, dilation)
-    if window.pads:
-        window.shares(x)
-    return np.max(window.unfold(x, -math.inf), axis=tuple(range(-rank, 0)))
-
-
-def _avg_pool(rank, x, kernel_size, stride, padding, count_include_pad):
-    check_axes(x, LAYOUTS[rank])
-    window = Window(rank, kernel_size, stride, padding, 1)
-    mean = np.mean(window.unfold(x), axis=tuple(range(-rank, 0)))
-    if not window.pads:
-        return mean
-    shares = window.shares(x)
-    return mean if count_include_pad else mean / shares
+    window = Window(rank, *settings)
+    shares = window.shares(x) if window.pads else 1
+    return function(window.unfold(x, value), axis=tuple(range(-rank, 0))), shares
 
 
 def _adaptive_pool(kind, rank, x, output_size):

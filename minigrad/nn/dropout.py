@@ -107,8 +107,7 @@ class Residual(Module):
         branch = self.branch(x)
         around = x if self.shortcut is None else self.shortcut(x)
         if branch.shape != np.shape(around):
-            other = f"the shortcut gives {np.shape(around)}."
-            if self.shortcut is None:
-                other = f"x is {np.shape(around)}. Give a shortcut that changes the shape of x too."
-            raise ValueError(f"Residual: the branch gives {branch.shape}, {other}")
+            remedy = "Give a shortcut that changes the shape of x too"
+            shapes = f"the branch gives {branch.shape}, the shortcut {np.shape(around)}"
+            raise ValueError(f"Residual: {shapes}. {remedy}.")
         return around + (branch if self.drop is None else self.drop(branch))

@@ -103,35 +103,7 @@ class Linear(Affine):
         return F.linear(x, self.weight, self.bias)
 
 
-class Convolution(Affine, Function):
-    """The base of the convolutions: filters slide over `axes` axes of x.
-
-    `options` are the values of `settings`, the arguments of the function after x, weight and bias.
-    A `transposed` convolution has weight (in_channels, out_channels / groups, *kernel_size), any
-    other (out_channels, in_channels / groups, *kernel_size).
-    """
-
-    transposed = False
-
-    def __init__(self, in_channels, out_channels, kernel_size, bias, options, layer_settings):
-        self.hold(kernel_size=kernel_size, **dict(zip(self.settings, options)))
-        groups = self.groups
-        channels = {"in_channels": in_channels, "out_channels": out_channels}
-        self.hold_sizes(**channels, groups=groups)
-        self.checked(check_divides, "groups", groups, **channels)
-        size = self.checked(each, "kernel_size", kernel_size, self.axes, 1)
-        if self.transposed:
-            shape = in_channels, out_channels // groups, *size
-        else:
-            shape = out_channels, in_channels // groups, *size
-        super().__init__(shape, out_channels, bias, **layer_settings)
-
-    def forward(self, x: Operand) -> Tensor:
-        """The convolution of x (N, in_channels, *space): (N, out_channels, *windows)."""
-        return self.function(x, self.weight, self.bias, **self.held())
-
-
-class Conv1d(Convolution):
+class Conv1d(Affine, Function):
     """The convolution `functional.conv1d`, which explains stride, padding, dilation and groups.
 
     x (N, in_channels, L), weight (out_channels, in_channels / groups, kernel_size), bias
@@ -140,7 +112,7 @@ class Conv1d(Convolution):
     channels.
     """
 
-    axes, function = 1, staticmethod(F.conv1d)
+    axes, function, transposed = 1, staticmethod(F.conv1d), False
     settings = "stride", "padding", "dilation", "groups"
 
     def __init__(
@@ -155,8 +127,17 @@ class Conv1d(Convolution):
         bias: bool = True,
         **settings: Any,
     ):
-        options = stride, padding, dilation, groups
-        super().__init__(in_channels, out_channels, kernel_size, bias, options, settings)
+        self.hold(kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation)
+        channels = {"in_channels": in_channels, "out_channels": out_channels}
+        self.hold_sizes(**channels, groups=groups)
+        self.checked(check_divides, "groups", groups, **channels)
+        size = self.checked(each, "kernel_size", kernel_size, self.axes, 1)
+        first, second = channels.values() if self.transposed else (out_channels, in_channels)
+        super().__init__((first, second // groups, *size), out_channels, bias, **settings)
+
+    def forward(self, x: Operand) -> Tensor:
+        """The convolution of x (N, in_channels, *space): (N, out_channels, *windows)."""
+        return self.function(x, self.weight, self.bias, **self.held())
 
 
 class Conv2d(Conv1d):
@@ -170,7 +151,7 @@ class Conv2d(Conv1d):
     axes, function = 2, staticmethod(F.conv2d)
 
 
-class ConvTranspose1d(Convolution):
+class ConvTranspose1d(Conv1d):
     """The transposed convolution `functional.conv_transpose1d`, which explains its arguments.
 
     x (N, in_channels, L), weight (in_channels, out_channels / groups, kernel_size), bias
@@ -193,8 +174,9 @@ class ConvTranspose1d(Convolution):
         dilation: Ints = 1,
         **settings: Any,
     ):
-        options = stride, padding, output_padding, groups, dilation
-        super().__init__(in_channels, out_channels, kernel_size, bias, options, settings)
+        self.output_padding = output_padding
+        options = stride, padding, dilation, groups, bias
+        super().__init__(in_channels, out_channels, kernel_size, *options, **settings)
 
 
 class ConvTranspose2d(ConvTranspose1d):

@@ -18,6 +18,7 @@ from ..array import data_of
 from ..changes import mark_changed
 from ..engine import Tensor, constant
 from ..errors import WRONG_CALL, named
+from ..functional.checks import require_whole
 from ..modes import is_running, scope
 from ..noise import stream
 from ..state import require_same
@@ -197,17 +198,22 @@ class Module(metaclass=ModuleClass):
                     name = f"{kind}_{alike.setdefault(id(child), len(alike))}"
                 yield name, child
 
-    def named_modules(self, prefix="", by_kind=False, seen=None) -> "Iterator[tuple[str, Module]]":
+    def named_modules(
+        self, prefix="", by_kind=False, seen=(), remove_duplicate=True
+    ) -> "Iterator[tuple[str, Module]]":
         """The pairs (dotted name, module) of this module and all modules inside it, each once.
 
-        It leaves out modules with an id in `seen`. See `named_children` for `by_kind`.
+        It leaves out modules with an id in `seen`, a set. See `named_children` for `by_kind`.
+
+        remove_duplicate  False: a module comes once for each module that holds it
         """
-        seen = set() if seen is None else seen
+        seen = seen if remove_duplicate and seen else {*seen}
         if id(self) not in seen:
             seen.add(id(self))
             yield prefix, self
             for name, child in self.named_children(by_kind):
-                yield from child.named_modules(_join(prefix, name), by_kind, seen)
+                inner = _join(prefix, name)
+                yield from child.named_modules(inner, by_kind, seen, remove_duplicate)
 
     def modules(self) -> "Iterator[Module]":
         """This module and all modules inside it, each once."""
@@ -222,9 +228,9 @@ class Module(metaclass=ModuleClass):
                     seen.add(id(parameter))
                     yield _join(prefix, name), parameter
 
-    def parameters(self) -> "Parameters":
+    def parameters(self) -> Iterator[Parameter]:
         """The parameters of this module and of all modules inside it, each once, as an iterator."""
-        return Parameters(self)
+        return (parameter for _, parameter in self.named_parameters())
 
     def children(self) -> "Iterator[Module]":
         """The modules directly inside this one."""
@@ -336,16 +342,14 @@ class Module(metaclass=ModuleClass):
 
     # ---- saving
 
-    def _held(self, prefix="", around=(), saved=False):
+    def _held(self, saved=False):
         """The pairs (key, Tensor or array) of all parameters and buffers, once for each holder."""
-        for name, value in self.named_members():
-            is_buffer = _is_data(value) and (self._buffers is None or name in self._buffers)
-            is_held = is_buffer and not (saved and name in self._unsaved)
-            if is_held or isinstance(value, Parameter):
-                yield _join(prefix, name), value
-        for name, child in self.named_children():
-            if id(child) not in (*around, id(self)):  # a module that holds this one comes no more
-                yield from child._held(_join(prefix, name), (*around, id(self)), saved)
+        for prefix, module in self.named_modules(remove_duplicate=False):
+            for name, value in module.named_members():
+                is_buffer = module._buffers is None or name in module._buffers
+                is_held = is_buffer and _is_data(value) and not (saved and name in module._unsaved)
+                if is_held or isinstance(value, Parameter):
+                    yield _join(prefix, name), value
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """{key: array} of all parameters and buffers, under PyTorch's keys. Arrays are copies."""
@@ -386,19 +390,6 @@ class Module(metaclass=ModuleClass):
             return f"{type(self).__name__}({extra})"
         inside = "\n".join([extra] * bool(extra) + lines).replace("\n", "\n  ")
         return f"{type(self).__name__}(\n  {inside}\n)"
-
-
-class Parameters:
-    """The iterator over the parameters of a `module`, which tells others what they are called."""
-
-    def __init__(self, module):
-        self.module, self._named = module, module.named_parameters()
-
-    def __iter__(self) -> Iterator[Parameter]:
-        return self
-
-    def __next__(self) -> Parameter:
-        return next(self._named)[1]
 
 
 METHODS = {name for name, value in vars(Module).items() if callable(value)}
@@ -444,10 +435,8 @@ class Layer(Module):
             raise TypeError(f"{kind}: rng is {rng!r}; {remedy}.")
         for what, prefix, shapes in ("weight", "", weights), ("bias", "bias_", biases):
             penalty, init = settings[f"{prefix}penalty"], settings[f"{prefix}init"]
-            if penalty is not None:
-                if all(shape is None for shape in shapes.values()):
-                    raise ValueError(f"{kind}: {prefix}penalty={penalty}, but there is no {what}.")
-                require_penalty(f"{kind}: {prefix}penalty", penalty)
+            if penalty is not None and all(shape is None for shape in shapes.values()):
+                raise ValueError(f"{kind}: {prefix}penalty={penalty}, but there is no {what}.")
             setattr(self, f"{what}_penalty", penalty)
             for name, shape in shapes.items():
                 value = None if shape is None else Parameter(init(rng, shape, *fans), dtype=dtype)
@@ -466,7 +455,7 @@ class Layer(Module):
     def hold_sizes(self, **sizes):
         """Makes attributes of the sizes. Raises ValueError unless they are whole numbers >= 1."""
         for name, size in sizes.items():
-            require_size(type(self).__name__, name, size)
+            require_whole(f"{type(self).__name__}: {name}", size, 1)
             setattr(self, name, size)
 
     def extra_repr(self):
@@ -483,19 +472,11 @@ class Layer(Module):
         return ", ".join(shown)
 
 
-def require_size(kind, name, size):
-    """Raises ValueError unless a size is a whole number >= 1."""
-    if not isinstance(size, (int, np.integer)) or size < 1:
-        raise ValueError(f"{kind}: {name} must be a whole number >= 1, got {size!r}.")
-
-
 def require_function(kind, name, module):
     """Raises TypeError unless `module` is a module or a function."""
     if isinstance(module, type) or not callable(module):
-        given = type(module).__name__
-        if isinstance(module, type):
-            given = f"the class {module.__name__}: make an instance"
-        raise TypeError(f"{kind}: {name} must be a module or a function, not {given}.")
+        needed = "must be a module or a function, and no class"
+        raise TypeError(f"{kind}: {name} {needed}; got {module!r:.60}.")
 
 
 @cache

@@ -7,12 +7,12 @@ import numpy as np
 from .. import array
 from .. import functional as F
 from ..engine import Tensor
-from ..functional.checks import check_axes, check_divides
+from ..functional.checks import check_axes, check_divides, require_whole
 from ..functional.norms import as_shape
 from ..noise import effect
 from ..types import Operand
 from .initialisers import ones, zeros
-from .module import Layer, require_size
+from .module import Layer
 
 __all__ = ["BatchNorm1d", "BatchNorm2d", "LayerNorm", "RMSNorm", "GroupNorm", "InstanceNorm1d"]
 __all__ += ["InstanceNorm2d"]
@@ -29,7 +29,7 @@ class Norm(Layer):
 
     def __init__(self, shape, eps, weighted, biased, settings):
         for size in shape:
-            require_size(type(self).__name__, "each size", size)
+            require_whole(f"{type(self).__name__}: each size", size, 1)
         self.eps = eps
         weights = {"weight": shape if weighted else None}
         biases = {"bias": shape if biased else None}
@@ -39,10 +39,6 @@ class Norm(Layer):
     def is_weight(self, name, parameter):
         """False: a norm multiplies by its `weight`, but it is not a weight of inputs."""
         return False
-
-    def _check(self, x):
-        """Raises ValueError unless x has one of the layouts and num_features channels."""
-        self.checked(check_axes, x, *self.layouts, channels=self.num_features)
 
 
 class BatchNorm1d(Norm):
@@ -85,7 +81,7 @@ class BatchNorm1d(Norm):
 
     def forward(self, x: Operand) -> Tensor:
         """x normalised, of the same shape; in training the statistics move."""
-        self._check(x)
+        self.checked(check_axes, x, *self.layouts, channels=self.num_features)
         momentum = self.momentum
         if momentum is None and self.track_running_stats:
             momentum = 1 / (self.num_batches_tracked.item() + 1)
@@ -173,7 +169,7 @@ class InstanceNorm1d(Norm):
 
     def forward(self, x: Operand) -> Tensor:
         """x (N, num_features, ...) normalised, of the same shape."""
-        self._check(x)
+        self.checked(check_axes, x, *self.layouts, channels=self.num_features)
         return F.instance_norm(x, weight=self.weight, bias=self.bias, eps=self.eps)
 
 

@@ -47,14 +47,11 @@ class Penalty:
             values[name] = value(step) if callable(value) else value
         return self.function(*weights, **values)
 
-    def _key(self):
-        return type(self), self.function, *self.settings.items()
-
     def __eq__(self, other):
-        return isinstance(other, Penalty) and self._key() == other._key()
+        return type(self) is type(other) and vars(self) == vars(other)
 
     def __hash__(self):
-        return hash(self._key())
+        return hash((self.function, *sorted(self.settings)))
 
     def __repr__(self):
         shown = [] if type(self) is not Penalty else [self.function.__name__]

@@ -99,10 +99,8 @@ def summary(model, input_shape, dtype=np.float32):
             products[modules[-1][1]] += _products(node)
     layers = []
     for name, module in model.named_modules():
-        children = [child for _, child in module.named_children()]
-        inside = {id(p) for child in children for p in child.parameters()}
-        count = sum(p.size for p in module.parameters() if id(p) not in inside)
-        if count or products[module] or not children:
+        count = sum({id(p): p.size for _, p in module.own_parameters()}.values())
+        if count or products[module] or not [*module.children()]:
             penalties = (module.weight_penalty, ""), (module.bias_penalty, " on the bias")
             penalty = ", ".join(f"{p}{where}" for p, where in penalties if p)
             label = f"{name} ({type(module).__name__})" if name else type(module).__name__

@@ -100,7 +100,21 @@ def _one_sequence(batch_first, rank):
     return f" For one sequence write x[{index}]." if rank == 2 else ""
 
 
-class Recurrent(Layer):
+class Gated(Layer):
+    """The base of the recurrent networks and of their cells."""
+
+    gates = states = 1  # how many arrays (N, H) a cell computes, and how many are in its state
+
+    def add_cell(self, suffix, columns, bias, settings):
+        """Makes the parameters of a cell. Their names end with `suffix`."""
+        rows, fans = self.gates * self.hidden_size, (self.hidden_size, self.hidden_size)
+        names = [name + suffix for name in WEIGHT_NAMES]
+        weights = dict(zip(names, [(rows, columns), (rows, self.hidden_size)]))
+        biases = dict.fromkeys(names[2:], (rows,) if bias else None)
+        self.add_parameters(fans, weights, biases, settings)
+
+
+class Recurrent(Gated):
     """The base of RNN, LSTM and GRU: layers of cells over a sequence, in one direction or both.
 
     x (T, N, input_size), or (N, T, input_size) with batch_first, gives the output of the last
@@ -125,8 +139,6 @@ class Recurrent(Layer):
     Raises ValueError for sizes that are not whole numbers >= 1, rates outside [0, 1], and x or
     states of other shapes.
     """
-
-    gates = states = 1  # how many arrays (N, H) a cell computes, and how many are in its state
 
     def __init__(
         self,
@@ -154,13 +166,9 @@ class Recurrent(Layer):
         self.dropout, self.recurrent_dropout = dropout, recurrent_dropout
         self.variational, self.weight_dropout = variational, weight_dropout
         self.directions = ("", "_reverse") if bidirectional else ("",)
-        rows, fans = self.gates * hidden_size, (hidden_size, hidden_size)
         for layer, direction in product(range(num_layers), self.directions):
             columns = len(self.directions) * hidden_size if layer else input_size
-            names = [f"{name}_l{layer}{direction}" for name in WEIGHT_NAMES]
-            weights = dict(zip(names[:2], [(rows, columns), (rows, hidden_size)]))
-            biases = dict.fromkeys(names[2:], (rows,) if bias else None)
-            self.add_parameters(fans, weights, biases, settings)
+            self.add_cell(f"_l{layer}{direction}", columns, bias, settings)
 
     def forward(self, x: Operand, h0=None) -> tuple:
         """(the output of the last layer, the last state of each layer) for x and h0."""
@@ -264,7 +272,7 @@ class GRU(Recurrent):
     cell = staticmethod(gru_cell)
 
 
-class Cell(Layer):
+class Cell(Gated):
     """The base of RNNCell, LSTMCell and GRUCell: one time step.
 
     x (N, input_size) and the state, one or two arrays (N, hidden_size), give the next state. The
@@ -274,10 +282,8 @@ class Cell(Layer):
 
     def __init__(self, input_size, hidden_size, bias=True, **settings):
         self.hold_sizes(input_size=input_size, hidden_size=hidden_size)
-        self.bias, rows = bias, self.gates * hidden_size
-        weights = dict(zip(WEIGHT_NAMES, [(rows, input_size), (rows, hidden_size)]))
-        biases = dict.fromkeys(WEIGHT_NAMES[2:], (rows,) if bias else None)
-        self.add_parameters((hidden_size, hidden_size), weights, biases, settings)
+        self.bias = bias
+        self.add_cell("", input_size, bias, settings)
 
     def forward(self, x, state=None):
         """The next state for x (N, input_size), or (input_size,), and the state before."""
@@ -294,7 +300,7 @@ class Cell(Layer):
 class RNNCell(Cell):
     """One step of RNN, with tanh: `cell(x, h) -> h`. Arguments: see Cell."""
 
-    gates, states, cell = 1, 1, staticmethod(rnn_cell)
+    cell = staticmethod(rnn_cell)
 
 
 class LSTMCell(Cell):
@@ -306,7 +312,7 @@ class LSTMCell(Cell):
 class GRUCell(Cell):
     """One step of GRU: `cell(x, h) -> h`. Arguments: see Cell."""
 
-    gates, states, cell = 3, 1, staticmethod(gru_cell)
+    gates, cell = 3, staticmethod(gru_cell)
 
 
 # --------------------------------------------------------------------------------------- attention

@@ -25,16 +25,17 @@ BLOCK = 2**19  # entries of a matrix of windows
 def _windows(x, size, stride, dilation):
     """The view (..., *out, *size) of all windows in x (..., *space)."""
     axes = range(x.ndim - len(size), x.ndim)
-    span = [d * (k - 1) + 1 for k, d in zip(size, dilation)]
-    space = x.shape[-len(size) :]
-    if any(s > n for s, n in zip(span, space)):
-        raise ValueError(f"x {x.shape}: a window of {tuple(span)} does not fit into {space}")
+    span = covered((1,) * len(size), size, stride, dilation)
     view = np.lib.stride_tricks.sliding_window_view(x, span, tuple(axes))
     return view[(..., *(slice(None, None, step) for step in (*stride, *dilation)))]
 
 
 def places(space, size, stride, dilation):
-    """How many windows fit along each axis."""
+    """How many windows fit along each axis. Raises ValueError if a window is too large."""
+    for n, k, d in zip(space, size, dilation):
+        if n < d * (k - 1) + 1:
+            window = f"a window of {d * (k - 1) + 1} does not fit into an axis of {n}"
+            raise ValueError(f"{window}, padding included.")
     axes = zip(space, size, stride, dilation)
     return tuple((n - d * (k - 1) - 1) // s + 1 for n, k, s, d in axes)
 

@@ -15,14 +15,13 @@ A new optimizer is one class, a subclass of Optimizer with a method `update`:
 
 import math
 import numbers
-import warnings
 
 import numpy as np
 
 from .. import errors
 from ..array import FOREIGN, as_list
 from ..changes import mark_changed, tick
-from ..engine import Tensor, wants_gradient
+from ..engine import Tensor
 from ..ops.penalties import blocks
 from ..state import require_same
 from ..types import Params
@@ -48,15 +47,11 @@ class Optimizer:
 
     def __init__(self, parameters: Params, **settings):
         kind = type(self).__name__
-        if callable(parameters) or not hasattr(parameters, "__iter__"):
-            raise TypeError(f"{kind}: pass model.parameters(), not a {type(parameters).__name__}.")
         self.steps, self.made = 0, tick()
         self.defaults = settings
         self.param_groups = []
-        self.modules = []  # those whose parameters() are trained
         self.state = {}  # parameter -> Trained
-        is_of_module = hasattr(parameters, "module")
-        given = [{"params": parameters}] if is_of_module else as_list(parameters)
+        given = as_list(parameters)
         are_groups = all(isinstance(group, dict) for group in given)
         for group in given if are_groups else [{"params": given}]:
             self.add_param_group(group)
@@ -76,7 +71,6 @@ class Optimizer:
         if unknown := group.keys() - self.defaults.keys() - {"params"}:
             known = ", ".join(self.defaults)
             raise TypeError(f"{kind} has no setting {sorted(unknown)}; it has {known}.")
-        module = getattr(group["params"], "module", None)  # as model.parameters() tells it
         group = {**self.defaults, **group, "params": as_list(group["params"])}
         for name in self.defaults:
             if not (name == "lr" and callable(group[name]) or self.valid(name, group[name])):
@@ -87,7 +81,6 @@ class Optimizer:
             raise ValueError(f"{kind}: a parameter was passed twice.")
         self.state.update(trained)
         self.param_groups.append(group)
-        self.modules += [] if module is None else [module]
 
     def valid(self, name, value):
         """Whether a setting can have this value. A subclass may allow others.
@@ -115,19 +108,14 @@ class Optimizer:
 
         Raises RuntimeError if no parameter has a gradient, ValueError for a gradient of another
         shape or a schedule that gives no number >= 0, TypeError for data that are not an array.
-        Nothing is updated then. A UserWarning names parameters with a gradient that a module got
-        after its `parameters()` were passed to the constructor.
+        Nothing is updated then. Parameters that came after the optimizer stay as they are: call
+        `minigrad.terms(loss, optimizer)`, which warns of them.
         """
         step = f"{type(self).__name__}.step"
-        idle = []
-        for w, trained in self.state.items():
-            if w.grad is None:
-                idle.append(w)
-            else:
-                trained.check(step)
-        if any(map(wants_gradient, idle)):
-            self.tell_newcomers(step, lambda w: w.grad is not None)
-        if len(idle) == len(self.state):
+        ready = [trained for w, trained in self.state.items() if w.grad is not None]
+        for trained in ready:
+            trained.check(step)
+        if not ready:
             raise RuntimeError(
                 f"{step}: no parameter has a gradient. Call loss.backward() first. If you did, the "
                 "loss does not depend on these parameters: the optimizer belongs to another model, "
@@ -141,14 +129,6 @@ class Optimizer:
                     mark_changed(w)  # before it is written to, in case the update is interrupted
                     self.update(trained, lr, group)
         self.steps += 1
-
-    def tell_newcomers(self, step, is_used):
-        """Warns of used parameters that the modules have now and this optimizer does not train."""
-        named = [pair for module in self.modules for pair in module.named_parameters()]
-        new = [name for name, w in named if w not in self.state and is_used(w)]
-        if new:
-            what = f"{step} leaves {', '.join(new)} as they are: they came after the optimizer"
-            warnings.warn(f"{what}. Make it anew, or use add_param_group.", stacklevel=3)
 
     def __repr__(self):
         groups = [{**group, "params": len(group["params"])} for group in self.param_groups]
@@ -190,7 +170,7 @@ class Optimizer:
         for group in self.param_groups:
             kept = [self.state[w].state_dict() for w in group["params"]]
             groups.append({**_plain(group), "params": kept})
-        left_out = "defaults", "made", "modules", "state"
+        left_out = "defaults", "made", "state"
         own = {n: v for n, v in vars(self).items() if n not in left_out}
         return {"optimizer": type(self).__name__, **_plain(own), "param_groups": groups}
 

@@ -24,19 +24,15 @@ def clip_grad_norm_(parameters, max_norm: float, *, error_if_nonfinite=True) -> 
     names the parameter if a gradient has a nan or an infinite norm, and then changes nothing.
     Pascanu, Mikolov & Bengio 2013 (arXiv:1211.5063).
     """
-    if not max_norm > 0:
-        raise ValueError(f"clip_grad_norm_: max_norm must be > 0, got {max_norm}.")
-    listed = _tensors("clip_grad_norm_", parameters)
+    listed = _tensors("clip_grad_norm_", parameters, max_norm)
     trained = [w for w in listed if w.grad is not None]
     gradients = [w.grad.data.astype(np.float64, copy=False) for w in trained]
     norms = {id(w): float(np.linalg.norm(g)) for w, g in zip(trained, gradients)}
     norm = math.hypot(*norms.values())
     if error_if_nonfinite and not math.isfinite(norm):
-        named = [(w.name or f"parameter {i}", w) for i, w in enumerate(listed)]
-        if module := getattr(parameters, "module", None):  # model.parameters() knows the names
-            named = module.named_parameters()
-        wrong = ", ".join(name for name, w in named if not math.isfinite(norms.get(id(w), 0)))
-        what = f"the norm is {norm}, in {wrong}. No gradient was changed"
+        wrong = [i for i, w in enumerate(listed) if not math.isfinite(norms.get(id(w), 0))]
+        names = ", ".join(listed[i].name or f"parameter {i}" for i in wrong)
+        what = f"the norm is {norm}, in {names}. No gradient was changed"
         raise RuntimeError(f"clip_grad_norm_: {what}.")
     if not norm <= max_norm:
         clipped = [constant(w.grad.data * (max_norm / norm)) for w in trained]
@@ -52,15 +48,15 @@ def clip_grad_value_(parameters, clip_value):
 
     Raises TypeError for anything but Tensors, ValueError unless clip_value > 0.
     """
-    if not clip_value > 0:
-        raise ValueError(f"clip_grad_value_: clip_value must be > 0, got {clip_value}.")
-    for w in _tensors("clip_grad_value_", parameters):
+    for w in _tensors("clip_grad_value_", parameters, clip_value):
         if w.grad is not None:
             w.grad = constant(w.grad.data.clip(-clip_value, clip_value))
 
 
-def _tensors(what, given):
-    """A Tensor or several as a list. Raises TypeError for anything else."""
+def _tensors(what, given, limit):
+    """A Tensor or several as a list. Raises TypeError for others, ValueError for a wrong limit."""
+    if not limit > 0:
+        raise ValueError(f"{what}: the limit must be > 0, got {limit}.")
     listed = as_list(given)
     for x in listed:
         if not isinstance(x, Tensor):
@@ -78,9 +74,7 @@ def max_norm(weights, limit: float) -> None:
     Raises TypeError for anything but Tensors, ValueError unless limit > 0. Srebro & Shraibman 2005;
     Srivastava et al. 2014, section 5.1.
     """
-    if not limit > 0:
-        raise ValueError(f"max_norm: the limit must be > 0, got {limit}.")
-    for w in _tensors("max_norm", weights):
+    for w in _tensors("max_norm", weights, limit):
         rows = w.data.reshape(len(w.data), -1)
         norms = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
         if (long := norms > limit).any():

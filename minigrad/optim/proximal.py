@@ -69,10 +69,13 @@ class ProximalSGD(Optimizer):
                     mark_changed(t.parameter)
                     t.parameter.data += self.momentum * (x - t.buffers.get("before", x))
             loss = closure()
-            _require_no_gradients(parameters)
+            if any(w.grad is not None for w in parameters):
+                raise RuntimeError(
+                    "ProximalSGD.step: a parameter has a .grad, so backward() was called, and it "
+                    "added the subgradients of the penalties. A penalty acts once, here by its "
+                    "proximal operator: leave out backward(), and call zero_grad() once."
+                )
             gradients, operators = split(loss, parameters, "ProximalSGD.step")
-            if any(g is None and not prox for g, prox in zip(gradients, operators)):
-                self.tell_newcomers("ProximalSGD.step", lambda w: w.requires_grad)
             # All new points come first: if an operator fails, nothing has changed.
             for (t, lr), x, gradient, prox in zip(trained, before, gradients, operators):
                 w = t.parameter.data
@@ -99,16 +102,6 @@ class ProximalSGD(Optimizer):
                 self.t, self.momentum = 1.0, 0.0
         self.steps += 1
         return loss
-
-
-def _require_no_gradients(parameters):
-    for p in parameters:
-        if p.grad is not None:
-            raise RuntimeError(
-                f"ProximalSGD.step: a parameter of shape {p.shape} has a .grad, so backward() was "
-                "called, and it added the subgradients of the penalties. A penalty acts once, here "
-                "by its proximal operator: leave out backward(), and call zero_grad() once."
-            )
 
 
 def kkt_residual(loss: Tensor, parameters=None) -> float:

@@ -1,7 +1,6 @@
 """Optimizers against PyTorch and against recurrences in this file; limits; schedules."""
 
 import math
-import warnings
 
 import numpy as np
 import pytest
@@ -591,7 +590,7 @@ def test_clipped_gradients_have_one_norm_together_as_in_pytorch(dtype):
                 w.grad.data, v.grad.numpy(), rtol=1e-5
             )  # they divide by norm + 1e-6
     assert optim.clip_grad_norm_(ours[-1], 1.0) == 0
-    with pytest.raises(ValueError, match=r"clip_grad_norm_: max_norm must be > 0, got 0"):
+    with pytest.raises(ValueError, match=r"clip_grad_norm_: the limit must be > 0, got 0"):
         optim.clip_grad_norm_(ours, 0)
 
 
@@ -702,7 +701,7 @@ def test_a_gradient_of_another_shape_or_kind_is_refused_and_nothing_is_updated(g
     "model", [nn.Linear(2, 1), nn.Sequential(nn.Linear(2, 1)), nn.Linear(2, 1).parameters, 3]
 )
 def test_a_model_in_the_place_of_its_parameters_is_refused(model):
-    with pytest.raises(TypeError, match=r"SGD: pass model.parameters\(\), not a"):
+    with pytest.raises(TypeError, match=r"is a \w+, not a Tensor. Pass model.parameters\(\)"):
         optim.SGD(model)
 
 
@@ -834,15 +833,15 @@ def backward(model):
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_a_gradient_that_is_not_finite_is_named_before_it_spoils_the_others(value):
     model = two_layers()
+    model.first.weight.name = "wide"
     backward(model)
-    model.second.weight.grad.data[0, 1] = value
+    for w in model.first.weight, model.second.weight:
+        w.grad.data[0, 1] = value
     before = [p.grad.data.copy() for p in model.parameters()]
-    told = "clip_grad_norm_: the norm is (nan|inf), in second.weight. No gradient was changed"
+    told = "clip_grad_norm_: the norm is (nan|inf), in wide, parameter 2. No gradient was changed"
     with pytest.raises(RuntimeError, match=told):
         optim.clip_grad_norm_(model.parameters(), 1.0)
     assert all(np.array_equal(p.grad.data, b, True) for p, b in zip(model.parameters(), before))
-    with pytest.raises(RuntimeError, match="in parameter 2. No"):
-        optim.clip_grad_norm_(list(model.parameters()), 1.0)
     with np.errstate(invalid="ignore"):
         norm = optim.clip_grad_norm_(model.parameters(), 1.0, error_if_nonfinite=False)
     spoilt = np.nan if np.isnan(value) else 0.0
@@ -870,48 +869,6 @@ def test_pytorch_clips_gradients_that_are_not_finite_alike():
 # ------------------------------------------------------------ optimizers that do not fit their model
 
 
-@pytest.mark.parametrize("form", [lambda m: m.parameters(), lambda m: [{"params": m.parameters()}]])
-def test_a_layer_that_was_replaced_after_the_optimizer_was_made_is_named(form):
-    model = two_layers()
-    optimizer = optim.SGD(form(model), lr=0.1)
-    model.second = nn.Linear(2, 1)
-    backward(model)
-    told = "SGD.step leaves second.weight, second.bias as they are: they came after the optimizer"
-    before = model.state_dict()
-    with pytest.warns(UserWarning, match=told) as caught:
-        optimizer.step()
-    assert caught[0].filename == __file__
-    after = model.state_dict()
-    moved = [key for key in after if not np.array_equal(before[key], after[key])]
-    assert moved == ["first.weight", "first.bias"]
-    optimizer.add_param_group({"params": model.second.parameters()})
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        optimizer.step()
-
-
-def test_a_layer_that_a_proximal_optimizer_does_not_have_is_named():
-    model = two_layers()
-    optimizer = optim.ProximalSGD(model.parameters(), lr=0.1)
-    model.second = nn.Linear(2, 1)
-    told = "ProximalSGD.step leaves second.weight, second.bias as they are"
-    with pytest.warns(UserWarning, match=told) as caught:
-        optimizer.step(lambda: np.sum(model(mg.Tensor(np.ones((1, 2), np.float32)))))
-    assert caught[0].filename == __file__
-
-
-def test_a_part_of_a_model_that_gets_no_gradient_is_no_cause_for_a_warning():
-    model = two_layers()
-    one, other = optim.SGD(model.first.parameters()), optim.SGD(model.second.parameters())
-    model.unused = nn.Linear(2, 2)
-    both = optim.Adam(model.parameters())
-    backward(model)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        for optimizer in one, other, both:
-            optimizer.step()
-
-
 def test_an_optimizer_of_another_model_says_so():
     model, optimizer = two_layers(), optim.SGD(two_layers().parameters())
     backward(model)
@@ -919,13 +876,6 @@ def test_an_optimizer_of_another_model_says_so():
         RuntimeError, match="If you did, .*: the optimizer belongs to another model"
     ):
         optimizer.step()
-
-
-def test_parameters_are_an_iterator_that_knows_its_module():
-    model = two_layers()
-    parameters = model.parameters()
-    assert parameters.module is model and next(parameters) is model.first.weight
-    assert list(parameters)[-1] is model.second.bias and list(parameters) == []
 
 
 # ------------------------------------------------------------------------------------- interruptions

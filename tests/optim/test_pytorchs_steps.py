@@ -154,7 +154,7 @@ def test_clip_grad_value():
     (u * -9.0).sum().backward()
     optim.clip_grad_value_([w, u, idle], 0.5)
     assert (w.grad.tolist(), u.grad.tolist(), idle.grad) == ([0.5, -0.25], [[-0.5]], None)
-    with pytest.raises(ValueError, match="clip_value must be > 0, got 0"):
+    with pytest.raises(ValueError, match="clip_grad_value_: the limit must be > 0, got 0"):
         optim.clip_grad_value_(w, 0)
     with pytest.raises(TypeError, match="takes Tensors"):
         optim.clip_grad_value_([1.0], 1)
