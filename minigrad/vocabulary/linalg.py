@@ -107,10 +107,7 @@ def solve(a, b):
     return solve_matrices(a, b)
 
 
-@op(numpy=np.linalg.inv, a=lambda g, out, a: -T(out) @ g @ T(out))
-def inv(a):
-    """The inverses of matrices (..., n, n). Raises LinAlgError for a singular one."""
-    return np.linalg.inv(a)
+op(np.linalg.inv, a=lambda g, out, a: -T(out) @ g @ T(out))
 
 
 def _cofactors(a, out):
@@ -123,10 +120,7 @@ def _cofactors(a, out):
     return u * np.expand_dims(others, -2) @ vh
 
 
-@op(numpy=np.linalg.det, a=lambda g, out, a: np.expand_dims(g, (-1, -2)) * _cofactors(a, out))
-def det(a):
-    """The determinants of matrices (..., n, n)."""
-    return np.linalg.det(a)
+op(np.linalg.det, a=lambda g, out, a: np.expand_dims(g, (-1, -2)) * _cofactors(a, out))
 
 
 @op(a=lambda g, out, a: np.expand_dims(g, (-1, -2)) * T(np.linalg.inv(a)))
