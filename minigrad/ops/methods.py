@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
 
 from .. import errors, later
 from ..array import implementation, implements
@@ -45,10 +46,7 @@ def flatten(x, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     if start_dim == 0 and end_dim == -1:
         return shaping.reshape(x, -1)
     shape = x.shape or (1,)
-    rank = len(shape)
-    if not (-rank <= start_dim < rank and -rank <= end_dim < rank):
-        raise ValueError(f"flatten of {x.shape}: there are no axes from {start_dim} to {end_dim}.")
-    start, end = start_dim % rank, end_dim % rank
+    start, end = normalize_axis_tuple((start_dim, end_dim), len(shape), "flatten", True)
     merged = math.prod(shape[start : end + 1])
     return shaping.reshape(x, (*shape[:start], merged, *shape[end + 1 :]))
 
