@@ -60,12 +60,6 @@ def all(x, axis: Axis = None, keepdims: bool = False):
     return np.all(x, axis=axis, keepdims=keepdims)
 
 
-@op(numpy=np.count_nonzero, x=None)
-def count_nonzero(x, axis=None, keepdims=False):
-    """How many entries along `axis` are not 0."""
-    return np.asarray(np.count_nonzero(x, axis=axis, keepdims=keepdims))
-
-
 @op(x=None)
 def stop_gradient(x):
     """x as a constant."""

@@ -23,19 +23,19 @@ def astype(x, dtype: DType) -> Tensor:
     return cast(x, dtype)
 
 
-def _several(args):
+def several(args):
     """One tuple for t.reshape(2, 3) and for t.reshape((2, 3))."""
     return args[0] if len(args) == 1 and not isinstance(args[0], int) else args
 
 
 def reshape(x, *shape: Any) -> Tensor:
     """x in another shape: x.reshape(2, 3) or x.reshape((2, 3))."""
-    return shaping.reshape(x, _several(shape))
+    return shaping.reshape(x, several(shape))
 
 
 def transpose(x, *axes: Any) -> Tensor:
     """x with its axes reversed, or in the order `axes`."""
-    return shaping.transpose(x, _several(axes) or None)
+    return shaping.transpose(x, several(axes) or None)
 
 
 def flatten(x, start_dim: int = 0, end_dim: int = -1) -> Tensor:
@@ -60,12 +60,8 @@ Unary = Callable[[Any], Tensor]
 Binary = Callable[[Any, Operand], Tensor]
 
 
-def _unary(function: np.ufunc) -> Unary:
-    return implementation(function)
-
-
-def _binary(function: np.ufunc) -> Binary:
-    return implementation(function)
+_unary: Callable[[np.ufunc], Unary] = implementation
+_binary: Callable[[np.ufunc], Binary] = implementation
 
 
 def _both(function: np.ufunc) -> tuple[Binary, Binary]:

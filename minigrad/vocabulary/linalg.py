@@ -44,8 +44,7 @@ def kron(x, y):
     """The Kronecker product: each entry of x times all of y, block by block."""
     rank = max(np.ndim(x), np.ndim(y))
     x, y = (np.reshape(a, (1,) * (rank - np.ndim(a)) + np.shape(a)) for a in (x, y))
-    pairs = np.expand_dims(x, tuple(range(1, 2 * rank, 2)))
-    pairs = pairs * np.expand_dims(y, tuple(range(0, 2 * rank, 2)))
+    pairs = np.moveaxis(np.multiply.outer(x, y), range(rank), range(0, 2 * rank, 2))
     return np.reshape(pairs, [m * n for m, n in zip(x.shape, y.shape)])
 
 
