@@ -60,8 +60,12 @@ Unary = Callable[[Any], Tensor]
 Binary = Callable[[Any, Operand], Tensor]
 
 
-_unary: Callable[[np.ufunc], Unary] = implementation
-_binary: Callable[[np.ufunc], Binary] = implementation
+def _unary(function: np.ufunc) -> Unary:
+    return implementation(function)
+
+
+def _binary(function: np.ufunc) -> Binary:
+    return implementation(function)
 
 
 def _both(function: np.ufunc) -> tuple[Binary, Binary]:
