@@ -16,12 +16,12 @@ import numpy as np
 from . import errors
 from .array import FOREIGN, is_foreign
 from .engine import Tensor
-from .ops import losses, reductions
+from .ops import losses
 from .ops.dropout import _scale
 
 NUMPY_ONLY = {"convolve", "convolve_input", "convolve_weight", "erf", "erfc", "prod"}
 NUMPY_ONLY |= {"solve_matrices", "inv", "det", "logabsdet", "sign_of_det", "pinv", "matrix_rank"}
-NUMPY_ONLY |= {"lower_cholesky", "eigh_in_one", "svd_in_one", "qr_in_one"}
+NUMPY_ONLY |= {"lower_cholesky", "eigh_in_one", "svd_in_one"}
 
 
 def forward_of(op):
@@ -107,13 +107,6 @@ def _checked(chunk, check):
 # ------------------------------------------------------------------------------------- reductions
 
 
-def var(x, axis, ddof, keepdims):
-    """Dask's own variance takes differences of large sums, and loses their digits."""
-    centred = x - np.mean(x, axis=axis, keepdims=True)
-    n = reductions.count(x, axis)
-    return np.sum(centred * centred, axis=axis, keepdims=keepdims) / (n - ddof)
-
-
 def logsumexp(x, axis, keepdims):
     top = np.max(x, axis=axis, keepdims=True)
     top = np.where(np.isfinite(top), top, 0)
@@ -158,44 +151,32 @@ def scatter(x, shape, *index):
 # ----------------------------------------------------------------------------------------- losses
 
 
-def _parts(x, target, ignore_index, dtype):
-    """A mask of the target classes in x, a mask of the targets that count, and their number."""
-    axis = losses.class_axis(x)
+def _shares(x, target, reduction, ignore_index, smoothing):
+    """(the axis of the classes, the derivative of each loss by the scores x, the divisor)."""
+    axis, count = losses.class_axis(x), target.size
     classes = np.arange(x.shape[axis]).reshape(-1, *[1] * (x.ndim - axis - 1))
-    chosen = np.expand_dims(target, axis) == classes
-    if ignore_index is None:
-        return chosen, target == target, target.size
-    kept = target != ignore_index
-    return chosen, kept, np.sum(kept, dtype=dtype)
+    shares = (smoothing - 1) * (np.expand_dims(target, axis) == classes)
+    shares = (shares - smoothing / x.shape[axis]).astype(x.dtype)
+    if ignore_index is not None:
+        kept = target != ignore_index
+        shares, count = np.where(np.expand_dims(kept, axis), shares, 0), np.sum(kept, dtype=x.dtype)
+    return axis, shares, count if reduction == "mean" else 1
 
 
-def nll_loss(x, target, reduction, ignore_index, smoothing):
-    chosen, kept, count = _parts(x, target, ignore_index, x.dtype)
-    axis = losses.class_axis(x)
-    picked = np.sum(np.where(chosen, x, 0), axis=axis)
-    if smoothing:
-        picked = (1 - smoothing) * picked + smoothing * np.mean(x, axis=axis)
-    picked = np.where(kept, picked, 0)
-    if reduction == "none":
-        return -picked
-    total = -np.sum(picked)
-    return total / count if reduction == "mean" else total
+def nll_loss(x, target, reduction, *settings):
+    axis, shares, count = _shares(x, target, reduction, *settings)
+    terms = shares * np.where(shares, x, 0)  # x may be -inf
+    return np.sum(terms, axis=axis if reduction == "none" else None) / count
 
 
-def put_back(g, like, target, reduction, ignore_index, smoothing):
-    chosen, kept, count = _parts(like, target, ignore_index, g.dtype)
-    axis = losses.class_axis(like)
-    y = (1 - smoothing) * chosen + smoothing / like.shape[axis]
-    y = -np.where(np.expand_dims(kept, axis), y, 0).astype(g.dtype)
-    if reduction == "none":
-        return y * np.expand_dims(g, axis)
-    return y * (g / count if reduction == "mean" else g)
+def put_back(g, like, target, reduction, *settings):
+    axis, shares, count = _shares(like, target, reduction, *settings)
+    return shares * (np.expand_dims(g, axis) if reduction == "none" else g / count)
 
 
 elsewhere = {
     "sum": lambda x, axis, keepdims: np.sum(x, axis=axis, keepdims=keepdims),
     "mean": lambda x, axis, keepdims: np.mean(x, axis=axis, keepdims=keepdims),
-    "var": var,
     "logsumexp": logsumexp,
     "log_softmax": log_softmax,
     "softmax": lambda x, axis: np.exp(log_softmax(x, axis)),

@@ -53,7 +53,7 @@ def op(forward=None, /, *, numpy=None, kind="operation", prox=None, **rules):
 
     The result is a function. On Tensors it records, on arrays it just computes.
 
-    numpy   The NumPy function that calls this op on Tensors. A ufunc as `forward` needs none.
+    numpy   The NumPy function that calls this op on Tensors. NumPy's own functions need none.
     kind    "operation", "loss", "penalty" or "random": how pictures and ledgers treat a result.
     prox    Of a penalty: see `minigrad.ops.penalties`.
     rules   A rule is called as rule(g, out, *arguments): see `minigrad.engine`. `name=None` says
@@ -67,8 +67,10 @@ def op(forward=None, /, *, numpy=None, kind="operation", prox=None, **rules):
     if forward is None:
         return partial(op, numpy=numpy, kind=kind, prox=prox, **rules)
     later.vocabulary()  # its names are taken, whether a program has used them or not
+    if isinstance(forward, (np.ufunc, type(np.sum))):
+        numpy = forward
     if isinstance(forward, np.ufunc):
-        numpy, names, defaults, is_family = forward, list(rules), {}, False
+        names, defaults, is_family = list(rules), {}, False
     elif inspect.isfunction(inspect.unwrap(forward)):
         names, defaults, is_family = _arguments(inspect.unwrap(forward))
     else:

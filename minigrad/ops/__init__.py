@@ -4,19 +4,7 @@ A primitive has gradient rules, or says that no gradient flows (comparisons.py).
 package also gives Tensor its operators and methods (methods.py).
 """
 
-from . import (
-    comparisons,
-    dropout,
-    elementwise,
-    indexing,
-    linalg,
-    losses,
-    methods,
-    penalties,
-    reductions,
-    shaping,
-    windows,
-)
+from . import dropout, losses, methods, penalties, windows
 
 # the ops that NumPy has no name for
 from .elementwise import erf, relu, sigmoid, softplus, tanh

@@ -20,18 +20,14 @@ for ufunc in (*COMPARISONS, *LOGICAL, *BITWISE, np.floor_divide):
     op(ufunc, x=None, y=None)
 for ufunc in (*ROUNDING, *TRUTH):
     op(ufunc, x=None)
+op(np.isclose, a=None, b=None)
+op(np.argwhere, a=None)
 
 
 @op(numpy=np.round, x=None)
 def round(x, decimals: int = 0):
     """x rounded to `decimals` digits after the point."""
     return np.round(x, decimals)
-
-
-@op(numpy=np.isclose, x=None, y=None)
-def isclose(x, y, rtol=1e-5, atol=1e-8, equal_nan=False):
-    """Whether |x - y| <= atol + rtol |y|, entry by entry."""
-    return np.isclose(x, y, rtol, atol, equal_nan)
 
 
 @op(numpy=np.argmax, x=None)
@@ -62,18 +58,6 @@ def any(x, axis: Axis = None, keepdims: bool = False):
 def all(x, axis: Axis = None, keepdims: bool = False):
     """Whether all entries along `axis` are true."""
     return np.all(x, axis=axis, keepdims=keepdims)
-
-
-@op(numpy=np.count_nonzero, x=None)
-def count_nonzero(x, axis=None, keepdims=False):
-    """How many entries along `axis` are not 0."""
-    return np.asarray(np.count_nonzero(x, axis=axis, keepdims=keepdims))
-
-
-@op(numpy=np.argwhere, x=None)
-def argwhere(x):
-    """The index of each entry that is not 0, as a row: (their number, x.ndim)."""
-    return np.argwhere(x)
 
 
 @op(x=None)

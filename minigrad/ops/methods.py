@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
 
 from .. import errors, later
 from ..array import implementation, implements
@@ -22,19 +23,19 @@ def astype(x, dtype: DType) -> Tensor:
     return cast(x, dtype)
 
 
-def _several(args):
+def several(args):
     """One tuple for t.reshape(2, 3) and for t.reshape((2, 3))."""
     return args[0] if len(args) == 1 and not isinstance(args[0], int) else args
 
 
 def reshape(x, *shape: Any) -> Tensor:
     """x in another shape: x.reshape(2, 3) or x.reshape((2, 3))."""
-    return shaping.reshape(x, _several(shape))
+    return shaping.reshape(x, several(shape))
 
 
 def transpose(x, *axes: Any) -> Tensor:
     """x with its axes reversed, or in the order `axes`."""
-    return shaping.transpose(x, _several(axes) or None)
+    return shaping.transpose(x, several(axes) or None)
 
 
 def flatten(x, start_dim: int = 0, end_dim: int = -1) -> Tensor:
@@ -45,10 +46,7 @@ def flatten(x, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     if start_dim == 0 and end_dim == -1:
         return shaping.reshape(x, -1)
     shape = x.shape or (1,)
-    rank = len(shape)
-    if not (-rank <= start_dim < rank and -rank <= end_dim < rank):
-        raise ValueError(f"flatten of {x.shape}: there are no axes from {start_dim} to {end_dim}.")
-    start, end = start_dim % rank, end_dim % rank
+    start, end = normalize_axis_tuple((start_dim, end_dim), len(shape), "flatten", True)
     merged = math.prod(shape[start : end + 1])
     return shaping.reshape(x, (*shape[:start], merged, *shape[end + 1 :]))
 

@@ -23,28 +23,17 @@ def _transpose_rule(g, out, x, axes):
     return np.transpose(g, back)
 
 
-@op(numpy=np.transpose, x=_transpose_rule)
-def transpose(x, axes=None):
-    """x with its axes in the order `axes`; without `axes`, in reverse order."""
-    return np.transpose(x, axes)
+transpose = op(np.transpose, a=_transpose_rule)
+op(np.moveaxis, a=lambda g, out, a, source, to: np.moveaxis(g, to, source))
+op(np.expand_dims, a=lambda g, out, a, axis: np.reshape(g, a.shape))
+op(np.flip, m=lambda g, out, m, axis: np.flip(g, axis))
+op(np.roll, a=lambda g, out, a, shift, axis: np.roll(g, -np.asarray(shift), axis))
 
 
 @op(numpy=np.swapaxes, x=lambda g, out, x, axis1, axis2: np.swapaxes(g, axis1, axis2))
 def swapaxes(x, axis1: int, axis2: int):
     """x with two axes exchanged."""
     return np.swapaxes(x, axis1, axis2)
-
-
-@op(numpy=np.moveaxis, x=lambda g, out, x, source, to: np.moveaxis(g, to, source))
-def moveaxis(x, source, destination):
-    """x with the axes `source` moved to the positions `destination`."""
-    return np.moveaxis(x, source, destination)
-
-
-@op(numpy=np.expand_dims, x=lambda g, out, x, axis: np.reshape(g, x.shape))
-def expand_dims(x, axis):
-    """x with new axes of size 1 at `axis`."""
-    return np.expand_dims(x, axis)
 
 
 @op(numpy=np.squeeze, x=lambda g, out, x, axis: np.reshape(g, x.shape))
@@ -57,18 +46,6 @@ def squeeze(x, axis: Axis = None):
 def broadcast_to(x, shape):
     """x broadcast to `shape`."""
     return np.broadcast_to(x, shape)
-
-
-@op(numpy=np.flip, x=lambda g, out, x, axis: np.flip(g, axis))
-def flip(x, axis=None):
-    """x in reverse order along `axis`; without an axis, along all axes."""
-    return np.flip(x, axis)
-
-
-@op(numpy=np.roll, x=lambda g, out, x, shift, axis: np.roll(g, -np.asarray(shift), axis))
-def roll(x, shift, axis=None):
-    """x shifted along `axis`. Entries that leave at the end come in at the start."""
-    return np.roll(x, shift, axis)
 
 
 def _inside(x, pad_width):

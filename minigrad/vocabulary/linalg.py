@@ -44,8 +44,7 @@ def kron(x, y):
     """The Kronecker product: each entry of x times all of y, block by block."""
     rank = max(np.ndim(x), np.ndim(y))
     x, y = (np.reshape(a, (1,) * (rank - np.ndim(a)) + np.shape(a)) for a in (x, y))
-    pairs = np.expand_dims(x, tuple(range(1, 2 * rank, 2)))
-    pairs = pairs * np.expand_dims(y, tuple(range(0, 2 * rank, 2)))
+    pairs = np.moveaxis(np.multiply.outer(x, y), range(rank), range(0, 2 * rank, 2))
     return np.reshape(pairs, [m * n for m, n in zip(x.shape, y.shape)])
 
 
@@ -107,10 +106,7 @@ def solve(a, b):
     return solve_matrices(a, b)
 
 
-@op(numpy=np.linalg.inv, a=lambda g, out, a: -T(out) @ g @ T(out))
-def inv(a):
-    """The inverses of matrices (..., n, n). Raises LinAlgError for a singular one."""
-    return np.linalg.inv(a)
+op(np.linalg.inv, a=lambda g, out, a: -T(out) @ g @ T(out))
 
 
 def _cofactors(a, out):
@@ -123,10 +119,7 @@ def _cofactors(a, out):
     return u * np.expand_dims(others, -2) @ vh
 
 
-@op(numpy=np.linalg.det, a=lambda g, out, a: np.expand_dims(g, (-1, -2)) * _cofactors(a, out))
-def det(a):
-    """The determinants of matrices (..., n, n)."""
-    return np.linalg.det(a)
+op(np.linalg.det, a=lambda g, out, a: np.expand_dims(g, (-1, -2)) * _cofactors(a, out))
 
 
 @op(a=lambda g, out, a: np.expand_dims(g, (-1, -2)) * T(np.linalg.inv(a)))

@@ -17,6 +17,7 @@ from ..engine import Tensor
 from ..modes import recording
 from ..noise import stream
 from ..ops import erf, log_softmax, logsumexp, relu, sigmoid, softmax, softplus
+from ..ops.methods import several
 from .elementwise import erfc
 from .keywords import BY_DIM, SAME
 from .linalg import vector_norm
@@ -48,13 +49,9 @@ def spelled(function):
 ValuesAndIndices = namedtuple("ValuesAndIndices", "values indices")
 
 
-def _sizes(sizes):
-    return tuple(sizes[0]) if len(sizes) == 1 and not isinstance(sizes[0], int) else sizes
-
-
 def expand(x, *sizes):
     """x broadcast to these sizes; -1 keeps the size of an axis."""
-    sizes = _sizes(sizes)
+    sizes = several(sizes)
     own = (1,) * (len(sizes) - x.ndim) + x.shape
     return np.broadcast_to(x, tuple(n if size == -1 else size for n, size in zip(own, sizes)))
 
@@ -119,26 +116,24 @@ def split(x, split_size_or_sections, dim=0):
 
 OPS = erf, erfc, log_softmax, logsumexp, relu, sigmoid, softmax, softplus
 FUNCTIONS = {f.__name__: f for f in (*OPS, norm, t, gather, argsort, sort, topk, split)} | {
-    "permute": lambda x, *dims: np.transpose(x, _sizes(dims)),
+    "permute": lambda x, *dims: np.transpose(x, several(dims)),
     "clone": lambda x: +x,
     "equal": np.array_equal,
     "masked_fill": lambda x, mask, value: np.where(mask, value, x),
     "index_select": lambda x, dim, index: np.take(x, index, dim),
     "max": _extreme(np.argmax, np.max, np.maximum),
     "min": _extreme(np.argmin, np.min, np.minimum),
-    "amax": spelled(np.max),
-    "amin": spelled(np.min),
     "chunk": lambda x, chunks, dim=0: split(x, max(1, -(-x.shape[dim] // chunks)), dim),
     "unbind": lambda x, dim=0: tuple(np.moveaxis(x, dim, 0)),
     "det": np.linalg.det,
     "inverse": np.linalg.inv,
     "numel": lambda x: x.size,
-    "reshape": lambda x, *shape: x.reshape(*shape),
+    "reshape": Tensor.reshape,
 }
 DTYPES = {"float": np.float32, "double": np.float64, "half": np.float16}
 DTYPES |= {"long": np.int64, "int": np.int32, "bool": np.bool_}
 METHODS = {name: lambda x, dtype=dtype: x.astype(dtype) for name, dtype in DTYPES.items()} | {
-    "view": lambda x, *shape: x.reshape(*shape),
+    "view": Tensor.reshape,
     "expand": expand,
     "where": lambda x, condition, y: np.where(condition, x, y),
     **dict.fromkeys(("contiguous", "cpu"), lambda x: x),
@@ -151,8 +146,8 @@ METHODS = {name: lambda x, dtype=dtype: x.astype(dtype) for name, dtype in DTYPE
 # -------------------------------------------------------------------------------------- in place
 
 NEW_VALUES = {  # t.zero_() takes the values of "zero"
-    "zero": lambda x: np.zeros_like(x),
-    "fill": lambda x, value: np.full_like(x, value),
+    "zero": np.zeros_like,
+    "fill": np.full_like,
     "copy": lambda x, source: source,
     "normal": lambda x, mean=0.0, std=1.0: stream("tensors").normal(mean, std, x.shape),
     "uniform": lambda x, low=0.0, high=1.0: stream("tensors").uniform(low, high, x.shape),
@@ -188,7 +183,7 @@ def _maker(function, takes_sizes=False):
     """A function that makes a tensor of the default dtype of what `function` returns."""
 
     def make(*args, dtype=None, requires_grad=False):
-        made = np.asarray(function(_sizes(args)) if takes_sizes else function(*map(data_of, args)))
+        made = np.asarray(function(several(args)) if takes_sizes else function(*map(data_of, args)))
         own = array.default_dtype if made.dtype == np.float64 else made.dtype
         return Tensor(made, requires_grad, dtype=dtype or own)
 

@@ -90,6 +90,7 @@ def nanstd(x, axis=None, ddof=0, keepdims=False):
 
 numpy_functions |= {
     np.cumprod: lambda x, axis=None: accumulate(np.multiply, *_flat(x, axis)),
+    np.count_nonzero: lambda x, axis=None, **kept: np.sum(np.not_equal(x, 0), axis, **kept),
     np.ptp: lambda x, axis=None, **kept: np.max(x, axis, **kept) - np.min(x, axis, **kept),
     np.nansum: _filled(np.sum, 0),
     np.nanprod: _filled(np.prod, 1),
