@@ -168,9 +168,8 @@ def _outputs(func, arguments):
     with frozen_noise():
         outputs = _tuple(func(*arguments))
     if others := [type(y).__name__ for y in outputs if not isinstance(y, Tensor)]:
-        raise TypeError(
-            f"gradcheck: func must return a Tensor or a tuple of them, not {others[0]}."
-        )
+        given = f"not {others[0]}"
+        raise TypeError(f"gradcheck: func must return a Tensor or a tuple of them, {given}.")
     return [y for y in outputs if y.dtype.kind == "f"]
 
 
@@ -198,7 +197,8 @@ def _unrecorded(func, own, xs, nondet_tol):
     for i, x in xs.items():
         ways[i] = cotangent(rng, x.shape) * np.where(x.data == 0, largest(x.data) or 1.0, x.data)
     base = [Tensor(x.data + AWAY * ways[i], True) if i in xs else x for i, x in enumerate(own)]
-    recorded = _tried(func, base)
+    if not (recorded := _tried(func, base)):
+        return []
 
     def apart(i, step):
         there = base[i].data + step * AWAY * ways[i]
@@ -207,10 +207,7 @@ def _unrecorded(func, own, xs, nondet_tol):
         pairs = [(y.data, values.get(z.order, z.data)) for y, z in zip(outputs, recorded)]
         return max((largest(y - z) for y, z in pairs if np.shape(y) == np.shape(z)), default=0.0)
 
-    steps, least = (
-        nodes(recorded),
-        max(nondet_tol, SAME * max((largest(y.data) for y in recorded), default=0)),
-    )
+    steps, least = nodes(recorded), max(nondet_tol, SAME * max(largest(y.data) for y in recorded))
     long, short = ({i: apart(i, step) for i in xs} for step in STEPS)
     ratio = STEPS[0] / STEPS[1]
     return [i for i in xs if long[i] > least and ratio / 4 < long[i] / short[i] < 4 * ratio]
