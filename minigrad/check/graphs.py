@@ -11,7 +11,6 @@ from ..engine import Tensor, grad
 from ..graph import copy, depending, program
 from ..modes import path
 from ..names import leaf_names, numbered
-from .diagnosis import rates
 from .numeric import cotangent, largest
 from .reports import Report, Row, progress
 from .rules import alike, check_node, ruled_nodes
@@ -29,9 +28,9 @@ def check(what, steps, outputs, leaves, settings):
 
     A copy in float64 is checked, with the noise as it was drawn. `what`: who asks.
     """
-    copies, known, findings = copy(steps), rates(steps), {}
+    copies, findings = copy(steps), {}
     for node in progress(ruled_nodes(steps), what, "nodes"):
-        findings[node.order] = check_node(copies[node.order], known, settings)
+        findings[node.order] = check_node(copies[node.order], settings)
     verdicts = {
         copies[order].order: "UNTOLD" if found.note == TOO_SMALL else found.verdict
         for order, found in findings.items()

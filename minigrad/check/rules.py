@@ -21,8 +21,8 @@ ALIKE = 1e-11  # relative to the largest entry: some 1e5 roundings, for sums of 
 SMALLEST = 1e-290  # what is smaller may have lost digits, as numbers below 2e-308 have
 
 
-def check_node(node, rates, settings):
-    """The Finding on the rules of one recorded node. `rates`: the drop rates in play."""
+def check_node(node, settings):
+    """The Finding on the rules of one recorded node."""
     if drawn := source(node):
         return Finding("STOCHASTIC", np.inf, f"It changes when it is computed again, {drawn}.")
     if node.dtype.kind == "f" and node.dtype.itemsize < 8:
@@ -48,7 +48,7 @@ def check_node(node, rates, settings):
     wrong = [i for i in inputs if found[i].verdict == "FAIL"]
     for i in wrong:
         which = f" for {names[i]}" if len(wrong) > 1 else ""
-        notes.append(f"Diagnosis{which}: {diagnose(alone, i, rates)}.")
+        notes.append(f"Diagnosis{which}: {diagnose(alone, i)}.")
     return gravest._replace(note=" ".join(notes), rule=where(node.op, wrong))
 
 

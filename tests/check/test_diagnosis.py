@@ -266,7 +266,7 @@ def test_a_right_gradient_is_never_diagnosed(name):
     alone = Alone(node, Settings(np.random.default_rng(0)))
     assert len(alone.gradients) == 2
     for i in alone.gradients:
-        assert diagnose(alone, i, (0.3, 0.5)) == "no simple pattern"
+        assert diagnose(alone, i) == "no simple pattern"
 
 
 def diagnosis_of(forward, shapes, rules):
