@@ -51,8 +51,7 @@ def gradcheck(
     """True if the gradients of func(*inputs) are right at every entry of all inputs that want one.
 
     func        returns a Tensor or several, of any shape; its noise (active dropout) is held fixed
-    inputs      a Tensor, or a tuple of any arguments; lower precision is copied to float64, and a
-                warning says so
+    inputs      a Tensor, or a tuple of any arguments; lower precision is copied to float64
     atol, rtol  allowed at each node, beside what rounding explains
     eps         accepted as by PyTorch, and changes nothing: a complex step is exact at any size
     nondet_tol  how much func may change between two calls
@@ -96,13 +95,10 @@ def _passed(finding, raise_exception):
 @np.errstate(all="ignore")  # what is not finite is reported, once
 def examine(func, inputs, nondet_tol=0, fast_mode=False, rtol=0, atol=0, zero_allowed=False):
     """The Finding of a gradient check; with `zero_allowed` gradients may be 0 at every entry."""
-    own = [_own(x) if isinstance(x, Tensor) else x for x in _tuple(inputs)]
+    own = _own(inputs)
     xs = {i: x for i, x in enumerate(own) if isinstance(x, Tensor) and x.requires_grad}
     if not xs:
         raise ValueError("gradcheck: at least one input must be a Tensor with requires_grad=True.")
-    if narrow := [i for i in xs if _tuple(inputs)[i].dtype != np.float64]:
-        text = f"gradcheck: inputs {narrow} were copied to float64 to be checked."
-        warnings.warn(text, stacklevel=4)
     before = [np.copy(data_of(x)) for x in own]
     first, again = _outputs(func, own), _outputs(func, own)
     if not first:
@@ -130,13 +126,13 @@ def examine(func, inputs, nondet_tol=0, fast_mode=False, rtol=0, atol=0, zero_al
 
 def examine_second(func, inputs, grad_outputs=None, **settings):
     """The Finding of a check of second derivatives."""
-    inputs = _tuple(inputs)
+    inputs = _own(inputs)
     outputs = _outputs(func, inputs)
     if grad_outputs is None:
         rng = np.random.default_rng(1)
         grad_outputs = [rng.standard_normal(y.shape) for y in outputs if y.requires_grad]
     given = [np.asarray(data_of(u), np.float64) for u in _tuple(grad_outputs)]
-    cotangents = tuple(Tensor(u, True) for u in given)
+    cotangents = [Tensor(u, True) for u in given]
     plain, recorded = (_gradients(outputs, inputs, cotangents, on) for on in (False, True))
     for i, (a, b) in enumerate(zip(plain, recorded)):
         if not alike(a.data, b.data):
@@ -157,10 +153,14 @@ def _gradients(outputs, inputs, cotangents, create_graph):
     return tuple(g for g in found if g is not None)
 
 
-def _own(x):
-    """A copy of an input, in float64 if it requires a gradient."""
-    entries = x._entries("gradcheck")
-    return Tensor(entries, x.requires_grad, dtype=np.float64 if x.requires_grad else None)
+def _own(inputs):
+    """Copies of the Tensors among the inputs, in float64 if they require a gradient."""
+    own = list(_tuple(inputs))
+    for i, x in enumerate(own):
+        if isinstance(x, Tensor):
+            dtype = np.float64 if x.requires_grad else None
+            own[i] = Tensor(x._entries("gradcheck"), x.requires_grad, dtype=dtype)
+    return own
 
 
 def _outputs(func, arguments):
