@@ -11,7 +11,7 @@ from .verdict import FAILING, SEVERITY
 PATIENCE = 2.0  # seconds without a word
 
 
-@dataclass(repr=False)
+@dataclass
 class Row:
     """One line of a report: a node whose rules were checked, or a leaf whose whole gradient was."""
 
@@ -28,9 +28,6 @@ class Row:
     severity = property(lambda self: SEVERITY.index(self.verdict), doc="0 is worst.")
     wrong = property(lambda self: self.verdict in FAILING, doc="Whether the verdict is a failure.")
     passed = property(lambda self: self.verdict in ("OK", "KINK"), doc="Whether it is right.")
-
-    def __repr__(self):
-        return f"Row({self.name} {self.shape}: {self.verdict})"
 
 
 class Report(Table):

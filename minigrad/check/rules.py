@@ -88,8 +88,9 @@ def unsound(node, i, rng):
         return " gives something else each time it is called, as if it drew noise of its own."
     if not np.all(np.isfinite(once)):
         return None  # there is nothing to compare, and the verdict will say so
-    turned = np.where(rng.random((4, *u.shape)) < 0.5, -2 * u, 4 * cotangent(rng, u.shape))
-    for size, w in [*product(SIZES, [0 * u]), *product([1.0], turned)]:
+    others = [4 * cotangent(rng, u.shape) for _ in range(2)]
+    others += [-2 * u * (rng.random(u.shape) < 0.5) for _ in range(2)]
+    for size, w in [*product(SIZES, [0 * u]), *product([1.0], others)]:
         parts = size * once + ruled(node, i, w)
         allowed = LINEAR * max(largest(parts), largest(w), SMALLEST)
         if largest(ruled(node, i, size * u + w) - parts) <= allowed:
