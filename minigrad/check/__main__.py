@@ -29,7 +29,7 @@ import numpy as np
 
 from ..engine import Op, Tensor, grad
 from ..graph import nodes
-from ..registry import Family, ops
+from ..registry import FILE, Family, ops
 from .expectations import expectation
 from .functions import examine, examine_second
 from .noise import check_noise
@@ -112,7 +112,7 @@ def _line_of(error):
         error = error.__cause__
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         path = Path(frame.filename)
-        own = path.parent == LOCATION or LOCATION / "check" in path.parents
+        own = path.parent == LOCATION or LOCATION / "check" in path.parents or path.name == FILE
         if not own and "numpy" not in path.parts:
             return f"{os.path.relpath(path)}:{frame.lineno}, in {frame.name}"
     return ""

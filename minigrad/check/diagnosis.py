@@ -4,7 +4,6 @@ import numpy as np
 
 from ..array import data_of
 from ..engine import Tensor
-from ..noise import Noise
 from .verdict import broadcast_axes, ruled
 
 SAMPLE = 64  # entries looked at
@@ -12,16 +11,10 @@ COTANGENTS = 3
 EXACT = 1e-9  # of the largest: what differs by less is one number
 
 
-def rates(steps):
-    """The drop rates of the noise in a graph."""
-    found = {n.distribution.drop_rate for n in steps if isinstance(n, Noise)}
-    return sorted(p for p in found if p is not None and 0 < p < 1)
-
-
-def diagnose(alone, i, rates=()):
+def diagnose(alone, i):
     """The simple hypotheses that explain the wrong gradient by the i-th argument, in words, or "".
 
-    A hypothesis fits if it fits several random cotangents at once. `rates`: the drop rates in play.
+    A hypothesis fits if it fits several random cotangents at once.
     """
     rng, x = np.random.default_rng(0), alone.node.args[i]
     entries = np.sort(rng.choice(x.size, min(x.size, SAMPLE), replace=False))
@@ -35,7 +28,7 @@ def diagnose(alone, i, rates=()):
     tolerance = EXACT * max(abs(right).max(initial=0), abs(analytic).max(initial=0))
     hypotheses = [
         (0, "zero everywhere: the way back is cut (detach, .data?), or the rule is empty", 0),
-        *((1, text, factor * right) for factor, text in _factors(alone.node, x, rates)),
+        *((1, text, factor * right) for factor, text in _factors(alone.node, x)),
         *_mistaken_axes(alone.node, x, columns, cotangents),
         *_mistaken_entries(analytic, right, tolerance),
         *_mistaken_operands(alone, i, entries, cotangents),
@@ -43,9 +36,9 @@ def diagnose(alone, i, rates=()):
     if x.ndim == 2:
         back = whole.reshape(COTANGENTS, *x.shape[::-1]).swapaxes(1, 2).reshape(whole.shape)
         hypotheses.append((1, "transposed", analytic - back[:, entries] + right))
-    factors = (analytic / right)[abs(right) > 2 * tolerance]
-    if factors.size > COTANGENTS:
-        k = np.median(factors)
+    told = abs(right) > 2 * tolerance
+    if np.sum(told) > COTANGENTS:
+        k = np.median(analytic[told] / right[told])
         hypotheses.append((3, f"{k:.9g} times the numeric gradient at every entry", k * right))
 
     def fits(candidate):
@@ -76,10 +69,9 @@ def _mistaken_axes(node, x, columns, cotangents):
     """(rank, text, what the gradients would be) where a sum over a broadcast axis is missing."""
     for axis in broadcast_axes(x.shape, node.shape) or ():
         for index in {0, node.shape[axis] - 1}:
-            one = np.moveaxis(np.zeros(node.shape), axis, 0)
-            one[index] = 1
+            only = np.indices(node.shape)[axis] == index
             text = f"axis {axis} of the result, along which this input was broadcast"
-            single = _contracted(columns, cotangents * np.moveaxis(one, 0, axis))
+            single = _contracted(columns, cotangents * only)
             yield 1, f"not summed over {text}: only index {index} counts", single
 
 
@@ -111,22 +103,22 @@ def _mistaken_operands(alone, i, entries, cotangents):
             yield 2, f"this is the gradient by another argument, {names[j]}", other
 
 
-def _factors(node, x, rates):
+def _factors(node, x):
     """(factor, what it means): the usual ones."""
     numeric = "the numeric gradient"
     yield 2, f"2 times {numeric}"
     yield 0.5, f"half {numeric}: a factor 2 is lost"
     yield -1, "the sign is wrong"
-    for name, k in zip(node.op.names, node.args):
-        if isinstance(k, (int, float)) and k not in (0, 1, -1):
-            yield k, f"{name} times {numeric}, {name} = {k:g}: a factor {name} too many"
-            yield 1 / k, f"1/{name} of {numeric}, {name} = {k:g}: a factor {name} is lost"
-    for p in rates:
-        keep = 1 - p
-        yield keep, f"(1 - p) times {numeric}, p = {p:g}: the scale 1/(1 - p) is lost"
-        yield 1 / keep, f"1/(1 - p) times {numeric}, p = {p:g}: scaled once too often"
-        yield p, f"p times {numeric}, p = {p:g}"
-        yield keep / p, f"(1 - p)/p times {numeric}, p = {p:g}: p and 1 - p are swapped"
+    for p, k in zip(node.op.names, node.args):
+        if not isinstance(k, (int, float)) or k in (0, 1, -1):
+            continue
+        told = f"{numeric}, {p} = {k:g}"
+        yield k, f"{p} times {told}: a factor {p} too many"
+        yield 1 / k, f"1/{p} of {told}: a factor {p} is lost"
+        if 0 < k < 1:  # such as the rate of a dropout
+            yield 1 - k, f"(1 - {p}) times {told}: the scale 1/(1 - {p}) is lost"
+            yield 1 / (1 - k), f"1/(1 - {p}) times {told}: scaled once too often"
+            yield (1 - k) / k, f"(1 - {p})/{p} times {told}: {p} and 1 - {p} are swapped"
     for n in sorted({*node.shape, *x.shape, node.size, x.size} - {0, 1}):
         axis = f"and {n} is the size of an axis or of the whole"
         yield n, f"{n} times {numeric}, {axis}: a sum where a mean belongs"

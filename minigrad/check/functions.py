@@ -7,7 +7,6 @@ import numpy as np
 from ..array import data_of
 from ..engine import Tensor, grad
 from ..graph import evaluate, nodes
-from ..modes import recording
 from ..noise import frozen_noise
 from .graphs import check
 from .numeric import cotangent, largest
@@ -15,12 +14,14 @@ from .rules import alike, same, source
 from .verdict import FAILING, Finding, Settings, worst
 
 DEPTH = 10  # times that entries are halved, where there are kinks
-# How far from the inputs func is run again, relative to each entry: so near that it is defined.
-AWAY = 2.0**-4, 2.0**-16, 2.0**-36
-STEPS = 2.0**-6, 2.0**-12  # how far from there once more, relative to that
+# How far from the inputs func is run again, relative to each entry: it is mostly defined there.
+AWAY = 2.0**-10
+STEPS = 2.0**-4, 2.0**-10  # how far from there once more, relative to that
 SAME = 2.0**-46  # of the largest value: equal, if a constant was rounded in another way
 
-UNRECORDED = "func depends on it by a way that is not recorded: detach, x.data, x.numpy()?"
+UNRECORDED = (
+    "func depends on it by a way that is not recorded: detach, x.data, x.numpy(), no_grad()?"
+)
 OWN_RANDOMNESS = (
     "by randomness that minigrad cannot hold fixed (np.random inside func?). "
     "Use minigrad's stochastic ops, or pass rng"
@@ -50,8 +51,7 @@ def gradcheck(
     """True if the gradients of func(*inputs) are right at every entry of all inputs that want one.
 
     func        returns a Tensor or several, of any shape; its noise (active dropout) is held fixed
-    inputs      a Tensor, or a tuple of any arguments; lower precision is copied to float64, and a
-                warning says so
+    inputs      a Tensor, or a tuple of any arguments; lower precision is copied to float64
     atol, rtol  allowed at each node, beside what rounding explains
     eps         accepted as by PyTorch, and changes nothing: a complex step is exact at any size
     nondet_tol  how much func may change between two calls
@@ -69,21 +69,12 @@ def gradcheck(
     >>> gradcheck(lambda x: np.log(x) * x, x)
     True
     """
-    settings = {"nondet_tol": nondet_tol, "fast_mode": fast_mode, "rtol": rtol, "atol": atol}
-    return _verdict(examine(func, inputs, **settings), raise_exception)
+    finding = examine(func, inputs, nondet_tol, fast_mode, rtol=rtol, atol=atol)
+    return _passed(finding, raise_exception)
 
 
 def gradgradcheck(
-    func,
-    inputs,
-    grad_outputs=None,
-    *,
-    eps: float = 1e-6,
-    atol: float = 0,
-    rtol: float = 0,
-    raise_exception: bool = True,
-    nondet_tol: float = 0,
-    fast_mode: bool = False,
+    func, inputs, grad_outputs=None, *, eps: float = 1e-6, raise_exception: bool = True, **settings
 ) -> bool:
     """As gradcheck, with the same settings, for second derivatives.
 
@@ -91,32 +82,23 @@ def gradgradcheck(
     `grad_outputs`, one for each output that requires a gradient, are the cotangents: random ones if
     not given.
     """
-    settings = {"nondet_tol": nondet_tol, "fast_mode": fast_mode, "rtol": rtol, "atol": atol}
-    return _verdict(examine_second(func, inputs, grad_outputs, **settings), raise_exception)
+    return _passed(examine_second(func, inputs, grad_outputs, **settings), raise_exception)
 
 
-def _verdict(finding, raise_exception):
-    if finding.verdict not in (*FAILING, "VACUOUS"):
-        return True
-    if raise_exception:
+def _passed(finding, raise_exception):
+    passed = finding.verdict in ("OK", "KINK")
+    if raise_exception and not passed:
         raise GradcheckError(": ".join(filter(None, [finding.verdict, finding.rule, finding.note])))
-    return False
+    return passed
 
 
 @np.errstate(all="ignore")  # what is not finite is reported, once
-def examine(func, inputs, nondet_tol=0, fast_mode=False, zero_allowed=False, **tolerances):
+def examine(func, inputs, nondet_tol=0, fast_mode=False, rtol=0, atol=0, zero_allowed=False):
     """The Finding of a gradient check; with `zero_allowed` gradients may be 0 at every entry."""
-    if not callable(func):
-        raise TypeError(f"gradcheck: func must be a function, not {func!r:.60}.")
-    if not recording.get():
-        raise RuntimeError("gradcheck: inside no_grad() nothing is recorded. Call it outside.")
-    own = [_own(x) if isinstance(x, Tensor) else x for x in _tuple(inputs)]
+    own = _own(inputs)
     xs = {i: x for i, x in enumerate(own) if isinstance(x, Tensor) and x.requires_grad}
     if not xs:
         raise ValueError("gradcheck: at least one input must be a Tensor with requires_grad=True.")
-    if narrow := [i for i in xs if _tuple(inputs)[i].dtype != np.float64]:
-        text = f"gradcheck: inputs {narrow} were copied to float64 to be checked."
-        warnings.warn(text, stacklevel=4)
     before = [np.copy(data_of(x)) for x in own]
     first, again = _outputs(func, own), _outputs(func, own)
     if not first:
@@ -125,7 +107,7 @@ def examine(func, inputs, nondet_tol=0, fast_mode=False, zero_allowed=False, **t
         return Finding("FAIL", np.inf, f"func changes its inputs {changed}.")
     if trouble := _trouble(first, again, nondet_tol):
         return trouble
-    settings = Settings(np.random.default_rng(0), depth=0 if fast_mode else DEPTH, **tolerances)
+    settings = Settings(np.random.default_rng(0), rtol, atol, depth=0 if fast_mode else DEPTH)
     findings = check("gradcheck", nodes([*first, *xs.values()]), first, xs.values(), settings)
     inputs_of = {x.order: f"input {i}" for i, x in xs.items()}
     for order, finding in findings.items():
@@ -133,27 +115,24 @@ def examine(func, inputs, nondet_tol=0, fast_mode=False, zero_allowed=False, **t
             return finding._replace(rule=finding.rule or inputs_of.get(order, ""))
     if hidden := _unrecorded(func, own, xs, nondet_tol):
         return Finding("FAIL", np.inf, f"input {hidden[0]}: {UNRECORDED}")
-    found = {i: findings[x.order] for i, x in xs.items() if x.size}
-    silent = [i for i, f in found.items() if f.verdict == "VACUOUS"]
+    found = worst(findings[x.order] for x in xs.values())
+    silent = [i for i, x in xs.items() if x.size and findings[x.order].verdict == "VACUOUS"]
     if zero_allowed or not silent:
-        return worst([f for f in found.values() if f.verdict != "VACUOUS"] or [Finding("OK")])
-    if len(silent) < len(found):
+        return found if found.verdict != "VACUOUS" else Finding("OK")
+    if found.verdict != "VACUOUS":
         warnings.warn(f"gradcheck: VACUOUS for inputs {silent}: {ZERO}", stacklevel=4)
-    return worst(found.values())._replace(note=ZERO)
+    return found._replace(note=ZERO)
 
 
 def examine_second(func, inputs, grad_outputs=None, **settings):
     """The Finding of a check of second derivatives."""
-    inputs = _tuple(inputs)
-    for x in inputs:
-        if isinstance(x, Tensor):
-            x._entries("gradgradcheck")  # refuses lazy arrays
+    inputs = _own(inputs)
     outputs = _outputs(func, inputs)
     if grad_outputs is None:
         rng = np.random.default_rng(1)
         grad_outputs = [rng.standard_normal(y.shape) for y in outputs if y.requires_grad]
     given = [np.asarray(data_of(u), np.float64) for u in _tuple(grad_outputs)]
-    cotangents = tuple(Tensor(u, True) for u in given)
+    cotangents = [Tensor(u, True) for u in given]
     plain, recorded = (_gradients(outputs, inputs, cotangents, on) for on in (False, True))
     for i, (a, b) in enumerate(zip(plain, recorded)):
         if not alike(a.data, b.data):
@@ -162,7 +141,7 @@ def examine_second(func, inputs, grad_outputs=None, **settings):
 
     def gradients(*arguments):
         own, cotangents = arguments[: len(inputs)], arguments[len(inputs) :]
-        return _gradients(_tensors(func(*own)), own, cotangents, create_graph=True)
+        return _gradients(_outputs(func, own), own, cotangents, create_graph=True)
 
     return examine(gradients, inputs + cotangents, zero_allowed=True, **settings)
 
@@ -174,16 +153,24 @@ def _gradients(outputs, inputs, cotangents, create_graph):
     return tuple(g for g in found if g is not None)
 
 
-def _own(x):
-    """A copy of an input, in float64 if it requires a gradient."""
-    entries = x._entries("gradcheck")
-    return Tensor(entries, x.requires_grad, dtype=np.float64 if x.requires_grad else None)
+def _own(inputs):
+    """Copies of the Tensors among the inputs, in float64 if they require a gradient."""
+    own = list(_tuple(inputs))
+    for i, x in enumerate(own):
+        if isinstance(x, Tensor):
+            dtype = np.float64 if x.requires_grad else None
+            own[i] = Tensor(x._entries("gradcheck"), x.requires_grad, dtype=dtype)
+    return own
 
 
 def _outputs(func, arguments):
     """func's float outputs."""
     with frozen_noise():
-        return [y for y in _tensors(func(*arguments)) if y.dtype.kind == "f"]
+        outputs = _tuple(func(*arguments))
+    if others := [type(y).__name__ for y in outputs if not isinstance(y, Tensor)]:
+        given = f"not {others[0]}"
+        raise TypeError(f"gradcheck: func must return a Tensor or a tuple of them, {given}.")
+    return [y for y in outputs if y.dtype.kind == "f"]
 
 
 def _trouble(first, again, nondet_tol):
@@ -209,15 +196,12 @@ def _unrecorded(func, own, xs, nondet_tol):
     rng, ways = np.random.default_rng(2), {}
     for i, x in xs.items():
         ways[i] = cotangent(rng, x.shape) * np.where(x.data == 0, largest(x.data) or 1.0, x.data)
-    for away in AWAY:  # until func is defined there
-        base = [Tensor(x.data + away * ways[i], True) if i in xs else x for i, x in enumerate(own)]
-        if recorded := _tried(func, base):
-            break
-    else:
+    base = [Tensor(x.data + AWAY * ways[i], True) if i in xs else x for i, x in enumerate(own)]
+    if not (recorded := _tried(func, base)):
         return []
 
     def apart(i, step):
-        there = base[i].data + step * away * ways[i]
+        there = base[i].data + step * AWAY * ways[i]
         values = evaluate(steps, {base[i].order: there})
         outputs = _tried(func, [*base[:i], Tensor(there, True), *base[i + 1 :]])
         pairs = [(y.data, values.get(z.order, z.data)) for y, z in zip(outputs, recorded)]
@@ -240,11 +224,3 @@ def _tried(func, arguments):
 
 def _tuple(x):
     return tuple(x) if isinstance(x, (tuple, list)) else (x,)
-
-
-def _tensors(outputs):
-    for y in _tuple(outputs):
-        if not isinstance(y, Tensor):
-            given = f"not {type(y).__name__}"
-            raise TypeError(f"gradcheck: func must return a Tensor or a tuple of them, {given}.")
-    return _tuple(outputs)

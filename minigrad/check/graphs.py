@@ -11,7 +11,6 @@ from ..engine import Tensor, grad
 from ..graph import copy, depending, program
 from ..modes import path
 from ..names import leaf_names, numbered
-from .diagnosis import rates
 from .numeric import cotangent, largest
 from .reports import Report, Row, progress
 from .rules import alike, check_node, ruled_nodes
@@ -29,13 +28,11 @@ def check(what, steps, outputs, leaves, settings):
 
     A copy in float64 is checked, with the noise as it was drawn. `what`: who asks.
     """
-    copies, known, findings = copy(steps), rates(steps), {}
+    copies, findings, verdicts = copy(steps), {}, {}
     for node in progress(ruled_nodes(steps), what, "nodes"):
-        findings[node.order] = check_node(copies[node.order], known, settings)
-    verdicts = {
-        copies[order].order: "UNTOLD" if found.note == TOO_SMALL else found.verdict
-        for order, found in findings.items()
-    }
+        alone = copies[node.order]
+        findings[node.order] = found = check_node(alone, settings)
+        verdicts[alone.order] = "UNTOLD" if found.note == TOO_SMALL else found.verdict
     ends, own = ([copies[x.order] for x in tensors] for tensors in (outputs, leaves))
     seeds = [(y, cotangent(settings.rng, y.shape)) for y in ends]
     try:
@@ -53,7 +50,7 @@ def check(what, steps, outputs, leaves, settings):
 def by_engine(seeds, leaves):
     """The gradients that backward gives; 0 by what it does not reach."""
     recorded, found = [(y, u) for y, u in seeds if y.requires_grad], [None] * len(leaves)
-    if recorded and leaves:
+    if recorded:
         outputs, cotangents = zip(*recorded)
         found = grad(outputs, leaves, cotangents, retain_graph=True, allow_unused=True)
     return [np.zeros(x.shape) if g is None else g.data for x, g in zip(leaves, found)]

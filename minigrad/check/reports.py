@@ -1,7 +1,5 @@
 """What checks show: the report of a graph, and progress."""
 
-import sys
-import time
 from collections import Counter
 from dataclasses import dataclass
 
@@ -13,7 +11,7 @@ from .verdict import FAILING, SEVERITY
 PATIENCE = 2.0  # seconds without a word
 
 
-@dataclass(repr=False)
+@dataclass
 class Row:
     """One line of a report: a node whose rules were checked, or a leaf whose whole gradient was."""
 
@@ -30,9 +28,6 @@ class Row:
     severity = property(lambda self: SEVERITY.index(self.verdict), doc="0 is worst.")
     wrong = property(lambda self: self.verdict in FAILING, doc="Whether the verdict is a failure.")
     passed = property(lambda self: self.verdict in ("OK", "KINK"), doc="Whether it is right.")
-
-    def __repr__(self):
-        return f"Row({self.name} {self.shape}: {self.verdict})"
 
 
 class Report(Table):
@@ -92,21 +87,10 @@ def shown(error):
 def progress(items, what, units):
     """Goes through a list, and after two seconds shows how far it is.
 
-    Where tqdm is installed it is a bar, else a line now and then.
+    A bar of tqdm, where that is installed.
     """
     try:
         from tqdm import tqdm
     except ImportError:
-        yield from _told(items, what, units)
-    else:
-        yield from tqdm(items, what, unit=f" {units}", delay=PATIENCE, leave=False)
-
-
-def _told(items, what, units):
-    begin, told = time.monotonic(), 0.0
-    for i, item in enumerate(items):
-        passed = time.monotonic() - begin
-        if passed > max(PATIENCE, 2 * told):
-            told = passed
-            print(f"{what}: {i} of {len(items)} {units}, {passed:.0f} s", file=sys.stderr)
-        yield item
+        return items
+    return tqdm(items, what, unit=f" {units}", delay=PATIENCE, leave=False)

@@ -2,6 +2,7 @@
 
 import inspect
 import os
+from itertools import product
 
 import numpy as np
 
@@ -20,8 +21,8 @@ ALIKE = 1e-11  # relative to the largest entry: some 1e5 roundings, for sums of 
 SMALLEST = 1e-290  # what is smaller may have lost digits, as numbers below 2e-308 have
 
 
-def check_node(node, rates, settings):
-    """The Finding on the rules of one recorded node. `rates`: the drop rates in play."""
+def check_node(node, settings):
+    """The Finding on the rules of one recorded node."""
     if drawn := source(node):
         return Finding("STOCHASTIC", np.inf, f"It changes when it is computed again, {drawn}.")
     if node.dtype.kind == "f" and node.dtype.itemsize < 8:
@@ -43,11 +44,10 @@ def check_node(node, rates, settings):
         return Finding("NONFINITE", np.inf, "the value is not finite")
     if gravest.verdict not in FAILING:
         return gravest
-    notes, wrong = [], [i for i in inputs if found[i].verdict == "FAIL"]
-    for i in inputs:
-        notes += [found[i].note] if found[i].verdict in FAILING else []
+    notes = [found[i].note for i in inputs if found[i].verdict in FAILING]
+    wrong = [i for i in inputs if found[i].verdict == "FAIL"]
     for i in wrong:
-        which, text = f" for {names[i]}" if len(wrong) > 1 else "", diagnose(alone, i, rates)
+        which, text = f" for {names[i]}" if len(wrong) > 1 else "", diagnose(alone, i)
         notes += [f"Diagnosis{which}: {text}."] if text else []
     return gravest._replace(note=" ".join(notes), rule=where(node.op, wrong))
 
@@ -77,28 +77,27 @@ def unsound(node, i, rng):
     given = [u, node.data, *(a for a in map(data_of, node.args) if isinstance(a, np.ndarray))]
     saved = [np.array(a) for a in given]
     try:
-        once = np.array(ruled(node, i, u))
-        again = np.array(ruled(node, i, spaced))
+        once, again = (np.array(ruled(node, i, v)) for v in (u, spaced))
     except Exception as error:
         return f": {type(error).__name__}: {error}"
-    changed = [(a, before) for a, before in zip(given, saved) if not same(a, before)]
-    for a, before in changed:
-        np.copyto(a, before)
-    if changed:
+    if changed := [pair for pair in zip(given, saved) if not same(*pair)]:
+        for a, before in changed:
+            np.copyto(a, before)
         return " changes what it is given, in place"
     if not alike(once, again):
         return " gives something else each time it is called, as if it drew noise of its own"
     if not np.all(np.isfinite(once)):
         return None  # there is nothing to compare, and the verdict will say so
-    if not alike(0 * once, once) and alike(once, ruled(node, i, 2 * u)):
-        return " ignores the incoming cotangent: it gives the gradient for a cotangent of ones"
     others = [4 * cotangent(rng, u.shape) for _ in range(2)]
     others += [-2 * u * (rng.random(u.shape) < 0.5) for _ in range(2)]
-    for size, w in [*((size, 0 * u) for size in SIZES), *((1.0, w) for w in others)]:
+    for size, w in [*product(SIZES, [0 * u]), *product([1.0], others)]:
         parts = size * once + ruled(node, i, w)
         allowed = LINEAR * max(largest(parts), largest(w), SMALLEST)
-        if largest(ruled(node, i, size * u + w) - parts) > allowed:
-            return " is not linear in the cotangent: a sum gives something else than the parts"
+        if largest(ruled(node, i, size * u + w) - parts) <= allowed:
+            continue
+        if alike(once, ruled(node, i, 2 * u)):
+            return " ignores the incoming cotangent: it gives the gradient for a cotangent of ones"
+        return " is not linear in the cotangent: a sum gives something else than the parts"
     return None
 
 
@@ -116,7 +115,7 @@ def where(op, positions):
     """Which rules those are, and where they are written."""
     found = []
     for i in positions:
-        code = getattr(inspect.unwrap(op.rules[i]), "__code__", None) if op.rules[i] else None
+        code = getattr(inspect.unwrap(op.rules[i]), "__code__", None)
         place = f" ({os.path.relpath(code.co_filename)}:{code.co_firstlineno})" if code else ""
         found.append(f"{op.name} for {op.names[i]}{place}")
     return " and ".join(found)

@@ -46,6 +46,7 @@ class Finding(NamedTuple):
     error: float = 0.0  # relative to the sum of the parts, without signs
     note: str = ""  # what was seen, where it is not simply right
     rule: str = ""  # which rule is wrong: "tanh for x (minigrad/ops/elementwise.py:140)"
+    entry: int = 0  # of those that were moved the first, as a flat number
     kinked: bool = False
     loose: bool = False  # right only by what rounding does inside the op
 
@@ -57,11 +58,11 @@ FAILING = SEVERITY[:3]
 
 def worst(findings):
     """The gravest Finding, of these the one of largest error. VACUOUS counts only if all are."""
-    return min(findings, key=_gravity, default=Finding("VACUOUS"))
 
+    def gravity(finding):
+        return SEVERITY.index(finding.verdict), -finding.error
 
-def _gravity(finding):
-    return SEVERITY.index(finding.verdict), -finding.error
+    return min(findings, key=gravity, default=Finding("VACUOUS"))
 
 
 def ruled(node, i, u):
@@ -89,17 +90,16 @@ def broadcast_axes(shape, to):
 class Alone:
     """A recorded node alone: its forward and its rules.
 
-    positions  of the arguments that want a gradient
     cotangent  a random one of the result, 0 where the result is not finite
-    gradients  {position: what the rule makes of the cotangent}
+    gradients  {position of an argument that wants one: what the rule makes of the cotangent}
     plain      whether the forward is passed by a difference
     """
 
     def __init__(self, node, settings):
         self.node, self.settings = node, settings
-        self.positions = [i for i, a in enumerate(node.args) if wants_gradient(a)]
         self.cotangent = cotangent(settings.rng, node.shape) * np.isfinite(node.data)
-        self.gradients = {i: ruled(node, i, self.cotangent) for i in self.positions}
+        wanted = [i for i, a in enumerate(node.args) if wants_gradient(a)]
+        self.gradients = {i: ruled(node, i, self.cotangent) for i in wanted}
         self.plain = not is_ours(node.op) and not is_analytic(node)
 
     def push(self, directions):
@@ -111,7 +111,7 @@ class Alone:
         args = [constant(b) if a is not b else a for a, b in zip(node.args, arrays)]
         data = change(np.asarray(node.op.forward(*arrays)))
         other.node = result(node.op, tuple(args), data, node.flags)
-        other.gradients = {i: ruled(other.node, i, self.cotangent) for i in self.positions}
+        other.gradients = {i: ruled(other.node, i, self.cotangent) for i in self.gradients}
         return other
 
     def moved(self, number):
@@ -122,7 +122,7 @@ class Alone:
         """
 
         def change(array):
-            if not is_array(array) or array.dtype != np.float64:
+            if array.dtype != np.float64:
                 return array
             kept = np.array(abs(array), order="C").view(np.uint64) >> np.uint64(2)
             last = (kept * np.uint64(HASH + 2 * number)) >> np.uint64(62)
@@ -200,17 +200,17 @@ def look(alone, i):
     _, where, counts = np.unique(x.data, return_inverse=True, return_counts=True)
     likely = np.ravel((counts[where.reshape(x.shape)] > 1) | (x.data == 0))
     groups = [np.flatnonzero(at) for at in (likely, ~likely) if np.any(at)]
-    entry, found = worst_of(alone, i, groups, alone.settings.depth)
+    found = worst_of(alone, i, groups, alone.settings.depth)
     if found.verdict not in FAILING:
         return found
-    index = tuple(map(int, np.unravel_index(entry, x.shape)))
+    index = tuple(map(int, np.unravel_index(found.entry, x.shape)))
     error = f"relative difference {found.error:.2g}, of the sum of the parts without signs"
     note = f"By {alone.node.op.names[i]}, entry {index}: {found.note}, {error}."
     return found._replace(note=note)
 
 
 def worst_of(alone, i, groups, depth):
-    """(the first entry, the Finding) of the worst of these groups of entries, as flat numbers.
+    """The Finding of the worst of these groups of entries, as flat numbers.
 
     A random direction misses a wrong entry with probability zero, so what is OK is OK at every
     entry. Kinks, and rounding inside the op, leave a doubt, since they widen the verdict: then a
@@ -218,20 +218,19 @@ def worst_of(alone, i, groups, depth):
     """
     results = []
     for entries in groups:
-        found = judge(alone, _direction(alone, i, entries))
+        found = judge(alone, _direction(alone, i, entries))._replace(entry=entries[0])
         wrong = found.verdict in FAILING
         many = len(entries) > (1 if wrong or found.kinked else MANY if found.loose else np.inf)
-        results.append((entries[0], found))
         if many and (wrong or depth > 0):
             halves = worst_of(alone, i, np.array_split(entries, 2), depth - 1)
-            if not wrong or halves[1].verdict in FAILING:
-                results[-1] = halves
+            found = found if wrong and halves.verdict not in FAILING else halves
         elif many and found.kinked:
             note = f"; {len(entries)} entries, most at kinks, were only compared together"
-            results[-1] = entries[0], found._replace(note=found.note + note)
+            found = found._replace(note=found.note + note)
+        results.append(found)
         if wrong:
             break
-    return min(results, key=lambda result: _gravity(result[1]), default=(0, Finding("VACUOUS")))
+    return worst(results)
 
 
 def _direction(alone, i, entries):

@@ -432,5 +432,4 @@ def test_a_forward_that_loses_digits_is_not_passed(dtype, factor):
     with pytest.raises(GradcheckError, match="too few digits"):
         mg.gradcheck(cast, x)
     single = mg.Tensor(np.ones(3, np.float32), True)  # of float32 arguments it loses nothing
-    with pytest.warns(UserWarning, match="float64"):
-        assert mg.gradcheck(lambda x: np.sqrt(1 + x * x), single)
+    assert mg.gradcheck(lambda x: np.sqrt(1 + x * x), single)

@@ -265,9 +265,9 @@ RIGHT = {  # nodes of two operands
 def test_a_right_gradient_is_never_diagnosed(name):
     node = RIGHT[name](positive_leaf(3, 3), positive_leaf(3, 3, seed=1))
     alone = Alone(node, Settings(np.random.default_rng(0)))
-    assert len(alone.positions) == 2
-    for i in alone.positions:
-        assert diagnose(alone, i, (0.3, 0.5)) == ""
+    assert len(alone.gradients) == 2
+    for i in alone.gradients:
+        assert diagnose(alone, i) == ""
 
 
 def diagnosis_of(forward, shapes, rules):
