@@ -250,7 +250,7 @@ EQUIVALENT = {  # those that apply and change nothing, and why
         "linear, so the rule uses neither": "add.x add.y subtract.x subtract.y remainder.x negative.x where.x where.y dropout.x",
         "linear in one of several": "solve_matrices.b multiply.x multiply.y divide.x matmul.x matmul.y einsum.operands linear.x linear.weight linear.bias "
         "convolve.x convolve.w convolve_input.y convolve_input.w convolve_weight.x convolve_weight.y",
-        "moves entries or adds them up, so the rule uses shapes only": "transpose.x flip.x roll.x getitem.x cumsum.x",
+        "moves entries or adds them up, so the rule uses shapes only": "transpose.a flip.m roll.a getitem.x cumsum.x",
         "out == x and x == out, and a bound that is out is not x": "clip.x clip.a_min clip.a_max",
         "of the shape of the result only if x has one entry, and then the slope is 0": "var.x",
         "of the shape of the result only if x has one entry, and then x / out is out / x": "length.x",
@@ -305,7 +305,7 @@ def test_every_rule_uses_its_cotangent_and_those_of_curved_ops_their_inputs_or_o
     assert all("g" in what for what in uses.values())
     linear = (
         "add.x add.y subtract.x subtract.y negative.x positive.x where.x where.y linear.bias dropout.x nll_loss.x put_back.g sum.x mean.x astype.x "
-        "getitem.x scatter.x reshape.x transpose.x swapaxes.x moveaxis.x expand_dims.x squeeze.x broadcast_to.x flip.x roll.x pad.x "
+        "getitem.x scatter.x reshape.x transpose.a swapaxes.x moveaxis.a expand_dims.a squeeze.x broadcast_to.x flip.m roll.a pad.x "
         "concatenate.arrays stack.arrays unfold.x fold.y convolve.bias cumsum.x"
     )
     piecewise = "remainder.x remainder.y relu.x absolute.x maximum.x maximum.y minimum.x minimum.y clip.x clip.a_min clip.a_max max.x min.x l1_penalty.weights"
