@@ -64,9 +64,8 @@ class Recorded:
                 how = "draw()" if isinstance(leaf, Noise) else "data"
                 reads.append(f"{final(name)} = {final(name)}_.{how}")
         head = f"def run({', '.join(arguments.values())}):"
-        lines = [tidy(final(line.text)) for line in page.lines]
         results = writer.symbols[loss.order], *writer.gradients.values()
-        steps = _forgetting(page, lines, results, final)
+        steps = _forgetting(page, results, final)
         self.text = "\n    ".join([head, *reads, *steps, _returned(writer, final)])
         run = _compiled(self.text, known)
         self.run = np.errstate(all="ignore")(run) if page.is_quiet else run
@@ -96,11 +95,11 @@ class Recorded:
         return None if is_same else "the loss or a gradient differs"
 
 
-def _forgetting(page, lines, results, final):
-    """The lines, each with the deletion of what is not needed after it."""
+def _forgetting(page, results, final):
+    """The lines of a page, each with the deletion of what is not needed after it."""
     needed = {x.name for x in results} | page.inputs.keys() | page.constants.keys() | {None}
     last = {n: i for i, line in enumerate(page.lines) for n in (line.target, *line.names)}
-    lines = list(lines)
+    lines = [tidy(final(line.text)) for line in page.lines]
     for name, i in last.items():
         if name not in needed:
             lines[i] += f"; del {final(name)}"

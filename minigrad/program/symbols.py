@@ -13,7 +13,7 @@ program. Each `if` on a shape, a dtype or a setting is decided on the way:
     out = w.T
     dot = x @ out
 
-A forward that reads values, with an `if` on an entry, raises Unwritable.
+A forward that reads values, with an `if` on an entry, raises TypeError.
 """
 
 import builtins
@@ -43,10 +43,6 @@ SHAPES = np.shape, np.ndim, np.size, np.result_type  # what they return tells no
 USUAL = ("keepdims", False), ("dtype", None), ("ddof", 0), ("axis", None)  # needs no words
 RESERVED = {"np", "data", "gradients", *dir(builtins), *keyword.kwlist}
 NAME = re.compile(r"\b_\d+_\b")
-
-
-class Unwritable(TypeError):
-    """A forward reads values, so it cannot be written as lines."""
 
 
 class Text(str):
@@ -238,7 +234,7 @@ def values(x):
 
 
 def _refuse(*args, **keywords):
-    raise Unwritable("the forward reads values")
+    raise TypeError("the forward reads values")
 
 
 def is_alike(x, y):
