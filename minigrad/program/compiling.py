@@ -12,7 +12,7 @@ from ..changes import tick
 from ..engine import Tensor, constant, grad
 from ..graph import program
 from ..modes import recording
-from ..names import modules_of
+from ..names import leaf_names, modules_of
 from ..noise import Noise, frozen, frozen_noise, sampling_mode
 from .surroundings import Surroundings
 from .watching import Watch
@@ -90,9 +90,12 @@ class Recorded:
         if _outline(nodes, watch) != self.outline:
             return "other operations or changes of state ran now"
         gradients = grad(loss, self.leaves, retain_graph=True, allow_unused=True)
-        pairs = zip([found[0], *found[1]], [loss, *gradients])
-        is_same = all(np.array_equal(a, b.data, equal_nan=True) for a, b in pairs)
-        return None if is_same else "the loss or a gradient differs"
+        names = leaf_names(nodes)
+        names = ["the loss", *(f"the gradient of {names[x.order]}" for x in self.leaves)]
+        for name, a, b in zip(names, [found[0], *found[1]], [loss, *gradients]):
+            if not np.array_equal(a, b.data, equal_nan=True):
+                return f"{name} differs"
+        return None
 
 
 def _forgetting(page, results, final):
