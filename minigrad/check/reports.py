@@ -1,5 +1,7 @@
 """What checks show: the report of a graph, and progress."""
 
+import sys
+import time
 from collections import Counter
 from dataclasses import dataclass
 
@@ -87,10 +89,21 @@ def shown(error):
 def progress(items, what, units):
     """Goes through a list, and after two seconds shows how far it is.
 
-    A bar of tqdm, where that is installed.
+    Where tqdm is installed it is a bar, else a line now and then.
     """
     try:
         from tqdm import tqdm
     except ImportError:
-        return items
-    return tqdm(items, what, unit=f" {units}", delay=PATIENCE, leave=False)
+        yield from _told(items, what, units)
+    else:
+        yield from tqdm(items, what, unit=f" {units}", delay=PATIENCE, leave=False)
+
+
+def _told(items, what, units):
+    begin, told = time.monotonic(), 0.0
+    for i, item in enumerate(items):
+        passed = time.monotonic() - begin
+        if passed > max(PATIENCE, 2 * told):
+            told = passed
+            print(f"{what}: {i} of {len(items)} {units}, {passed:.0f} s", file=sys.stderr)
+        yield item
