@@ -6,6 +6,7 @@ proximal optimizers all read a loss with `addends`.
 
 import math
 import warnings
+from heapq import heappop, heappush
 from typing import NamedTuple
 
 import numpy as np
@@ -56,11 +57,10 @@ def addends(loss):
     The walk goes through linear ops: sums, differences and multiples, and ops on arrays such as
     np.sum and np.stack. A composition such as cross_entropy is one addend.
     """
-    reached, number, parts = {loss.order: (np.ones(loss.shape), 1)}, 0.0, []
-    for node in reversed(nodes(loss)):  # the newest first: all ways to it are known
-        if node.order not in reached:
-            continue
-        weight, times = reached.pop(node.order)
+    heap, reached = [-loss.order], {loss.order: (loss, np.ones(loss.shape), 1)}
+    number, parts = 0.0, []
+    while heap:
+        node, weight, times = reached.pop(-heappop(heap))  # the newest: all ways to it are known
         if not (operands := _operands(node)):
             parts.append(Addend(node, weight, times))
             continue
@@ -73,9 +73,11 @@ def addends(loss):
             ways = times * max(1, g.size // max(1, x.size))
             g = g if g.shape == x.shape else unbroadcast(g, x, node)
             if x.order in reached:
-                before, others = reached[x.order]
+                _, before, others = reached[x.order]
                 g, ways = np.asarray(before + g), others + ways
-            reached[x.order] = g, ways
+            else:
+                heappush(heap, -x.order)
+            reached[x.order] = x, g, ways
     parts.reverse()
     return [*parts, Addend(None, np.asarray(number))] if number else parts
 
