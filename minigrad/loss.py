@@ -54,18 +54,20 @@ class Addend:
 def addends(loss):
     """The Addends of a loss of one entry, oldest first, and its number last.
 
-    The walk goes through linear ops: sums, differences and multiples, and ops on arrays such as
-    np.sum and np.stack. A composition such as cross_entropy is one addend.
+    The walk goes through sums, differences and multiples of numbers. Where a loss or a penalty is
+    behind them, it goes through linear ops on arrays too, such as np.sum and np.stack. A
+    composition such as cross_entropy is one addend.
     """
+    steps = _steps(loss)
     heap, reached = [-loss.order], {loss.order: (loss, np.ones(loss.shape), 1)}
     number, parts = 0.0, []
     while heap:
         node, weight, times = reached.pop(-heappop(heap))  # the newest: all ways to it are known
-        if not (operands := _operands(node)):
+        if node.order not in steps:
             parts.append(Addend(node, weight, times))
             continue
         arrays = [data_of(a) for a in node.args]
-        for i, x in operands:
+        for i, x in steps[node.order]:
             g = np.asarray(node.op.rules[i](weight, node.data, *arrays))  # a number for some
             if not isinstance(x, Tensor):
                 number += float(np.sum(g * x))
@@ -80,6 +82,29 @@ def addends(loss):
             reached[x.order] = x, g, ways
     parts.reverse()
     return [*parts, Addend(None, np.asarray(number))] if number else parts
+
+
+def _steps(loss):
+    """{order: operands, as `_operands` gives them} of the nodes that `addends` goes through."""
+    found, stack = {}, [loss]  # found: order -> (node, operands)
+    while stack:
+        node = stack.pop()
+        if node.order not in found:
+            operands = _operands(node)
+            found[node.order] = node, operands
+            stack += [x for _, x in operands if isinstance(x, Tensor)]
+    steps, leading = {}, set()  # leading: the orders of nodes with a loss or a penalty behind them
+    for order, (node, operands) in sorted(found.items()):
+        if leading and any(isinstance(x, Tensor) and x.order in leading for _, x in operands):
+            leading.add(order)
+            steps[order] = operands
+        elif operands and node.size == 1 and node.op.name in ELEMENTWISE:
+            steps[order] = operands
+        elif node.args and node.size == 1:
+            call = split_scope(node.scope)[1]
+            if (call[1] if call else node.op).kind in ("loss", "penalty"):
+                leading.add(order)
+    return steps
 
 
 SUMS = {"add", "subtract", "negative", "positive"}

@@ -519,8 +519,8 @@ def test_shares_are_of_the_whole_loss_and_left_out_where_parts_are_negative():
     w = leaf([1.0, -2.0])
     nodes, _ = describe(F.mse_loss(w, np.zeros(2)) + F.l2_penalty(w, c=0.5) + 5.0)
     assert "25% of the loss" in texts(only(nodes, kind="penalty"))
-    nodes, _ = describe(F.l2_penalty(w, c=0.5) + np.min(w))
-    assert texts(only(nodes, kind="root")) == ["loss", "= 0.5", "l2 penalty 2.5", "min -2"]
+    nodes, _ = describe(F.l2_penalty(w, c=0.5) + w.sum())
+    assert texts(only(nodes, kind="root")) == ["loss", "= 1.5", "l2 penalty 2.5", "sum -1"]
     assert describe(F.l2_penalty(w, c=0.5) + Noise(randomness.Bernoulli(0.5), (), bool))
 
 
