@@ -847,7 +847,7 @@ BUGS = [
     Bug(
         "a mean, not a sum",
         "paiml/aprender#2133",
-        text(penalties.l2_penalty, "w.reshape(-1))", "w.reshape(-1)) / w.size"),
+        text(penalties._sum_of_squares, "w.reshape(-1))", "w.reshape(-1)) / w.size"),
         penalty_values,
     ),
     Bug(

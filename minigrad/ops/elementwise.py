@@ -224,16 +224,12 @@ def from_table(table, low, x, most):
 absolute = op(np.absolute, x=lambda g, out, x: g * np.sign(x))
 
 
-def _chosen_x(g, out, x, y):
+def _chosen(g, out, x, y):
     return g * (out != y) + g * (x == y) / 2  # a nan in out differs from both
 
 
-def _chosen_y(g, out, x, y):
-    return g * (out != x) + g * (x == y) / 2
-
-
-maximum = op(np.maximum, x=_chosen_x, y=_chosen_y)
-minimum = op(np.minimum, x=_chosen_x, y=_chosen_y)
+for ufunc in (np.maximum, np.minimum):
+    op(ufunc, x=_chosen, y=lambda g, out, x, y: _chosen(g, out, y, x))
 
 
 @op(

@@ -145,11 +145,10 @@ def prox_of_sum(operators):
     rank = {soft_threshold: 0, shrink: 2}
     in_order = sorted(operators, key=lambda o: rank.get(o, 1))
     others = [o for o in operators if o not in rank]
-    is_known = not others or (len(others) == 1 and isinstance(others[0], BlockSoftThreshold))
-    if len(operators) > 1 and not is_known:
-        names = [getattr(o, "__name__", str(o)) for o in operators]
+    if len(operators) > 1 and [*map(type, others)] not in ([], [BlockSoftThreshold]):
+        names = " and ".join(getattr(o, "__name__", str(o)) for o in operators)
         raise ValueError(
-            f"the penalties together have no known proximal operator: {' and '.join(names)}. "
+            f"the penalties together have no known proximal operator: {names}. "
             "It is known for L1, L2 and groups along one choice of axes."
         )
 
@@ -183,6 +182,11 @@ def _sum_of_magnitudes(w):
     return sum(np.abs(piece) @ ones[: piece.size] for piece in pieces)
 
 
+def _sum_of_squares(w):
+    """sum w^2."""
+    return np.dot(w.reshape(-1), w.reshape(-1))
+
+
 @penalty(
     prox={"c": soft_threshold},
     weights=lambda g, out, c, *ws: Each(lambda w: _signs(w, c * g), ws),
@@ -212,7 +216,7 @@ def l2_penalty(c, *weights):
 
     Raises TypeError if the weights are not Tensors, ValueError if c is not a number >= 0.
     """
-    return c * sum(np.dot(w.reshape(-1), w.reshape(-1)) for w in weights)
+    return c * sum(map(_sum_of_squares, weights))
 
 
 @penalty(
@@ -229,8 +233,7 @@ def elastic_net(l1, l2, *weights):
 
     Raises TypeError if the weights are not Tensors, ValueError if l1 or l2 is not a number >= 0.
     """
-    magnitudes = l1 * sum(map(_sum_of_magnitudes, weights))
-    return magnitudes + l2 * sum(np.dot(w.reshape(-1), w.reshape(-1)) for w in weights)
+    return l1 * sum(map(_sum_of_magnitudes, weights)) + l2 * sum(map(_sum_of_squares, weights))
 
 
 def axes_inside(w, axis):

@@ -129,17 +129,11 @@ def _product_of_others(x, axis):
 
 
 def _others(rows):
-    """The same along the last axis, by pairs.
-
-    The other entries of a row are the partner of the entry in its pair, and the other pairs.
-    """
-    n = rows.shape[-1]
-    if n == 1:
-        return np.ones_like(rows)
-    even = np.pad(rows, [(0, 0)] * (rows.ndim - 1) + [(0, n % 2)], constant_values=1)
-    pairs = np.reshape(even, (*rows.shape[:-1], -1, 2))
-    others = np.expand_dims(_others(pairs[..., 0] * pairs[..., 1]), -1)
-    return np.reshape(pairs[..., ::-1] * others, (*rows.shape[:-1], -1))[..., :n]
+    """The same along the last axis: the product of the entries before, and of the entries after."""
+    one = np.ones_like(rows[..., :1])
+    before = np.multiply.accumulate(np.concatenate([one, rows[..., :-1]], -1), axis=-1)
+    falling = np.concatenate([one, np.flip(rows[..., 1:], -1)], -1)
+    return before * np.flip(np.multiply.accumulate(falling, axis=-1), -1)
 
 
 def _prod_rule(g, out, x, axis, keepdims):
