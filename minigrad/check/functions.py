@@ -165,6 +165,8 @@ def _own(inputs):
 
 def _outputs(func, arguments):
     """func's float outputs."""
+    if not callable(func):
+        raise TypeError(f"gradcheck: func must be a function, not {func!r:.60}.")
     with frozen_noise():
         outputs = _tuple(func(*arguments))
     if others := [type(y).__name__ for y in outputs if not isinstance(y, Tensor)]:

@@ -83,7 +83,7 @@ def shown(error):
     """An error as reports print it: below 1e-15 it differs from one processor to another."""
     if np.isnan(error):  # of a leaf behind a wrong rule
         return "-"
-    return f"{error:.1e}" if not 0 < error < 1e-15 else "< 1e-15"
+    return "< 1e-15" if error < 1e-15 else f"{error:.1e}"
 
 
 def progress(items, what, units):

@@ -204,7 +204,7 @@ def look(alone, i):
     if found.verdict not in FAILING:
         return found
     index = tuple(map(int, np.unravel_index(found.entry, x.shape)))
-    error = f"relative difference {found.error:.2g}, of the sum of the parts without signs"
+    error = f"relative difference {found.error:.2g}"
     note = f"By {alone.node.op.names[i]}, entry {index}: {found.note}, {error}."
     return found._replace(note=note)
 

@@ -376,7 +376,7 @@ def verdicts(node):
         yield Row(f"grad ok: {passed:,} of {len(checks):,}", "ok")
     for result in [] if node.inside else checks:
         words, role = VERDICTS[result.verdict]
-        words += f" {shown(result.error)}" if result.verdict == "OK" and result.error else ""
+        words += f" {shown(result.error)}" if result.verdict == "OK" else ""
         yield Row(words, role)
         yield from _reasons(result) if result.wrong else ()
 

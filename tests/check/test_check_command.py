@@ -138,10 +138,7 @@ def test_ops_and_files_that_do_not_exist_are_named(what, message, capsys):
             r"FAIL, tanh for x \(tests/check/test_check_command.py:\d+\)\n +By x, entry \(0, 0\): "
             ".* Diagnosis: 2 times the numeric gradient",
         ),
-        (
-            lambda g, out, x: -g,
-            r"FAIL, .*\n.*relative difference \S+, of the sum of the parts .*\n",
-        ),
+        (lambda g, out, x: -g, r"FAIL, .*\n.*relative difference \S+\n"),
         (lambda g, out, x: 0 * g, r"FAIL, .*\n.* Diagnosis: zero everywhere"),
         (lambda g, out, x: g - g * out * data_of(out), "second derivatives: FAIL, "),
         (
