@@ -61,14 +61,10 @@ def nll_loss(x, target, reduction, ignore_index=None, smoothing=0.0):
 )
 @in_float32
 def put_back(g, like, target, reduction, ignore_index, smoothing):
-    """The transpose of nll_loss: at each target its share of -g, else 0.
-
-    The result has the shape and the memory layout of the array `like`.
-    """
+    """The transpose of nll_loss: at each target its share of -g, else 0, in the shape of `like`."""
     index, kept, count = _chosen(like, target, ignore_index, g.dtype)
     axis = class_axis(like)
-    y = np.empty_like(like, g.dtype)
-    y[...] = 0  # faster than np.zeros_like
+    y = np.zeros(like.shape, g.dtype, like=like)
     y[index] = -1 / count if reduction == "mean" else -1
     if smoothing:
         share = smoothing / like.shape[axis]

@@ -338,7 +338,9 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
         value = function(*values(args), **keywords)
         module = function.__module__.replace("numpy", "np", 1)
         text = self.page.call(f"{module}.{name}", args, keywords)
-        return self.page.write(name, text, value, is_own=name.endswith("_like"))
+        return self.page.write(
+            name, text, value, is_own=name.startswith("zeros") or name.endswith("_like")
+        )
 
     def __getattr__(self, name):
         return lambda *args, **keywords: self._method(name, args, keywords)
