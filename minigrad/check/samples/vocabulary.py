@@ -34,7 +34,7 @@ samples = {
     "length": [
         "np.linalg.norm(x); np.linalg.norm(x, axis=0); np.linalg.norm(x, axis=-1) | (2, 3); (1, 2)",
         "np.linalg.norm(x, axis=(0, 1)); np.linalg.norm(x, axis=1, keepdims=True) | (2, 3, 2)",
-        "np.linalg.norm(x); np.linalg.norm(x, keepdims=True) | (3,); ()",
+        "np.linalg.norm(x); np.linalg.norm(x, keepdims=True) | (3,); np.array(-0.7)",
         "np.linalg.norm(x, keepdims=True); np.linalg.norm(x.T[::-1]) | (2, 3)",
         "np.linalg.norm(x, axis=1) | (0, 2)",
     ],
