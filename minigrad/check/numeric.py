@@ -27,6 +27,7 @@ LARGER = 2.0**355  # so much larger, a step h x is not 0 for an x of 1e-300, and
 # The step of a difference, relative to what it moves: the cube root of the rounding of a number.
 STEP = 2.0**-17
 FEW = 8  # one difference of so many may be upset by a kink
+PRECISE = 2.0**-14  # a difference tells if it is known to this part of it
 JUMP = 1e-6  # by so much of its size a value moves only where the function jumps
 
 
@@ -114,7 +115,7 @@ def is_analytic(node):
             ways[i] = cotangent(rng, a.shape) * np.where(a.data == 0, 1.0, abs(a.data))
     plain, doubt = difference(node, ways)
     found = tangent(node, {i: LARGER * v for i, v in ways.items()})[0] / LARGER
-    told = (plain == 0) | (4 * doubt < abs(plain))  # not where the function jumps
+    told = (plain == 0) | (doubt < PRECISE * abs(plain))  # not where the function jumps
     told &= (plain != 0) | (found != 0)  # nor where all says 0
     differs = told & ~(abs(found - plain) <= 4 * doubt + 1e-7 * abs(plain))
     return FEW * np.sum(differs) <= np.sum(told)
