@@ -156,9 +156,8 @@ def relu(x: Operand):
 def softplus(x: Operand):
     """log(1 + exp(x)), a smooth relu, without overflow."""
     x = floats(x)
-    return np.maximum(x, 0) + np.log1p(
-        np.exp(-np.absolute(x))
-    )  # np.logaddexp takes 15 times as long
+    # np.logaddexp takes 15 times as long.
+    return np.maximum(x, 0) + np.log1p(np.exp(-np.absolute(x)))
 
 
 @op(x=lambda g, out, x: g * np.exp(-x * x) * (2 / math.sqrt(math.pi)))

@@ -33,7 +33,7 @@ arctan2 = op(
 def erfc(x):
     """1 - erf(x), the complementary error function, to 1e-15 also where it is small."""
     wide = x.astype(np.float64)
-    is_far = wide.real > 0.46875  # elsewhere nothing cancels
+    is_far = wide > 0.46875  # elsewhere nothing cancels
     y = np.where(is_far, wide, 1)
     tail = np.exp(-y * y) * from_table(scaled_erfc(), 0, y, 28)  # erfc(28) is 0
     out = np.where(is_far, tail, 1 - erf(wide))
