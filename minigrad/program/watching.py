@@ -16,7 +16,8 @@ from .symbols import SHAPES
 
 # Who may read the array of a Tensor: what computes a node of the graph, or checks arguments.
 READERS = "op.call", "engine.record", "engine.backward_pass", "engine.<genexpr>", "array.<lambda>"
-READERS += "array.__len__", "errors.", "noise.draw", "noise.__init__", "noise.effect", "functional."
+READERS += "array.__len__", "noise.draw", "noise.__init__", "noise.effect", "functional.checks."
+READERS += "functional.dropout._mask", "functional.losses._checked"
 WITHIN = "array.data_of", "array.computed", "array.<listcomp>"  # they read for their callers
 # Functions of NumPy that read shapes and dtypes.
 LIKE = *SHAPES, np.zeros_like, np.ones_like, np.empty_like
