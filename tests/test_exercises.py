@@ -207,6 +207,7 @@ def test_an_exercise_with_a_blank_is_not_right_yet(name, graded, written):
 def test_a_bug_that_is_planted_is_found(name, graded):
     status, printed = graded(FILES[name])
     assert status == 1 and "\nFAILED: " in printed
+    assert name != "12_checker" or "wrong rule (g is left out), RULES[1]" in printed
 
 
 @pytest.mark.parametrize(
