@@ -135,7 +135,7 @@ for k in (1, 2, 3, 4):
 # %%
 folder = Path(globals().get("__file__", "8_again")).resolve().parent  # a notebook runs in it
 digits = run_path(str(folder.parent / "digits.py"))
-(images, labels), _, (new_images, new_labels) = digits["noisy_split"](seed=0)
+(images, labels), _, (new_images, new_labels) = digits["noisy_split"](seed=0)  # _: for validation
 
 
 def scores_of(x, weights, masks, p):
@@ -177,13 +177,9 @@ print(f"without regularization               {plain:.1f}%           81.7% ± 1.7
 print(f"dropout + L2                         {regular:.1f}%           91.9% ± 1.5%")
 assert steps < 3000 or regular > 91.9 - 2 * 1.5 > plain
 
-# %% [markdown]
-# An op that gets no Tensor of ours just computes. So `loss_of` also takes minigrad's tensors: then
-# NumPy's functions get them, and record the same loss in minigrad.
-
-# %%
 loss_of(*last).backward()
 x, labels, weights, masks, p, c = last
+# An op that gets no Tensor of ours just computes. So minigrad's tensors record their own graph.
 theirs = [mg.Tensor(w.data, requires_grad=True) for w in weights]
 loss_of(x, labels, theirs, [mask.data for mask in masks], p, c).backward()
 assert all(np.allclose(w.grad, t.grad.data, 1e-9, 1e-12) for w, t in zip(weights, theirs))
