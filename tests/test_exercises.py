@@ -181,6 +181,7 @@ def test_a_wrong_answer_is_called_wrong(name, given, told, graded, written):
 def test_a_wrong_repair_is_called_wrong(name, wrong, given, told, graded, written):
     status, printed = graded(written(name, repaired(name, wrong, given)))
     assert status == 1 and f"\nFAILED: {told}" in printed, printed
+    assert "a mean where a sum belongs" not in printed  # 3 uses of an input with 3 entries
 
 
 def test_wrong_answers_of_each_exercise_are_tried():
