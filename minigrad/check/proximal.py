@@ -1,9 +1,10 @@
 """Whether the proximal operators that a penalty declares are the minimisers they promise to be."""
 
+import os
+
 import numpy as np
 
 from ..array import data_of
-from ..engine import Tensor
 from ..ops.penalties import norms, prox_of_sum
 from .verdict import Finding
 
@@ -24,11 +25,16 @@ def check_prox(node):
     near or far, may have a smaller sum. For a convex penalty the near ones decide.
     """
     rng, arrays = np.random.default_rng(0), list(map(data_of, node.args))
-    for i, x in enumerate(node.args):
-        is_weight = isinstance(x, Tensor) and x.size and node.op.kind == "penalty"
-        operators = norms(node, x) if is_weight and i >= node.op.first else [None]
-        for t in () if None in operators else STEPS:
+    weights = node.args[node.op.first :] if arrays and node.op.kind == "penalty" else ()
+    for i, x in enumerate(weights, len(arrays) - len(weights)):
+        operators = norms(node, x)
+        for t in () if None in operators or not x.size else STEPS:
             v = rng.standard_normal(x.shape) * rng.choice([0.1, 1, 4], x.shape)
+            for operator in operators:
+                if (given := np.shape(operator(v.copy(), t))) != v.shape:
+                    note = f"its proximal operator returns shape {given} for one of shape {v.shape}"
+                    yield Finding("FAIL", np.inf, note, _named(node.op, [operator]))
+                    return
 
             def value(w, i=i, t=t, v=v):
                 penalty = node.op.forward(*arrays[:i], w, *arrays[i + 1 :])
@@ -42,4 +48,11 @@ def check_prox(node):
             lowest, found = min(map(value, others)), value(best)
             if lowest < found - ROUNDING * (1 + abs(found)):
                 note = NOT_LEAST.format(found, lowest, t)
-                yield Finding("FAIL", np.inf, note, f"{node.op.name} for prox")
+                yield Finding("FAIL", np.inf, note, _named(node.op, operators))
+
+
+def _named(op, operators):
+    """The proximal operators of a penalty, and where they are written."""
+    codes = [operator.__code__ for operator in operators if hasattr(operator, "__code__")]
+    places = [f" ({os.path.relpath(code.co_filename)}:{code.co_firstlineno})" for code in codes]
+    return f"{op.name} for prox{''.join(places)}"

@@ -5,6 +5,7 @@ import math
 import types
 import zlib
 from functools import partial
+from inspect import Parameter, signature
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from ... import ops
 from ...engine import Tensor
 
 LETTERS = "xyzw"
+POSITIONAL = Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD
 
 
 class Sample:
@@ -20,21 +22,23 @@ class Sample:
 
     An input is a shape (its entries are normal), values, or a draw. The text knows `xs`, all
     inputs, np, F, Tensor, every op by its name, and the settings. For an op of your own file it may
-    be a function of inputs and settings. The name of the sample is its text, inputs and settings.
-    Failures print it; it seeds random inputs.
+    be a function of inputs and settings; then the inputs have the names of its arguments. The name
+    of the sample is its text, inputs and settings. Failures print it; it seeds random inputs.
 
     zero  whether its gradients are exactly 0, or empty, by intention. None: if an input is empty
     """
 
     def __init__(self, text, *inputs, zero=None, **settings):
+        self.letters = LETTERS[: len(inputs)]
         if callable(text):
-            given = [*LETTERS[: len(inputs)], *(f"{name}={name}" for name in settings)]
+            self.letters = _arguments(text, len(inputs)) or self.letters
+            given = [*self.letters, *(f"{name}={name}" for name in settings)]
             name, known = _named(text)
             text, settings = f"{name}({', '.join(given)})", settings | known
         self.text, self.settings = text, settings
         self.draws = [normal(*draw) if isinstance(draw, tuple) else draw for draw in inputs]
         self.code = compile(text, "<sample>", "eval")
-        shown = [f"{letter} {_shown(draw)}" for letter, draw in zip(LETTERS, self.draws)]
+        shown = [f"{letter} {_shown(draw)}" for letter, draw in zip(self.letters, self.draws)]
         shown += [f"{k}={v}" for k, v in settings.items() if not callable(v)]
         self.name = ", ".join([text, *shown])  # np.roll(x, k), x (2, 3), k=1
         self.zero = any(x.size == 0 for x in self.inputs()) if zero is None else zero
@@ -46,10 +50,17 @@ class Sample:
 
     def call(self, *xs):
         """The value for these inputs: Tensors or, where NumPy has the function, arrays."""
-        return eval(self.code, NAMES | self.settings | dict(zip(LETTERS, xs)) | {"xs": xs})
+        return eval(self.code, NAMES | self.settings | dict(zip(self.letters, xs)) | {"xs": xs})
 
     def __repr__(self):
         return self.name
+
+
+def _arguments(f, count):
+    """The names of the first arguments of f, or None if it has none of its own."""
+    given = {} if isinstance(f, np.ufunc) else signature(f).parameters
+    names = [name for name, argument in given.items() if argument.kind in POSITIONAL]
+    return names[:count] if len(names) >= count else None
 
 
 def _shown(draw):

@@ -28,13 +28,14 @@ class Noisy:
     evaluation.
     """
 
-    settings: str
+    name: str  # its settings, as failures print them
     function: object
     variance: object
     mean: object = None
     small: tuple = (8,)  # the shape of x where all outcomes are enumerated
     large: tuple = (256, 256)  # where the law of the noise is tested
     shared: tuple = ()  # the axes along which the noise is the same
+    zero = False
 
     def __post_init__(self):
         self.mean = self.mean or (lambda x: self.function(x, False))
