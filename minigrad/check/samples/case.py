@@ -29,15 +29,16 @@ class Sample:
     """
 
     def __init__(self, text, *inputs, zero=None, **settings):
-        self.letters = LETTERS[: len(inputs)]
+        self.letters, self.settings = LETTERS[: len(inputs)], settings
         if callable(text):
-            self.letters = _arguments(text, len(inputs)) or self.letters
-            given = [*self.letters, *(f"{name}={name}" for name in settings)]
+            given = {} if isinstance(text, np.ufunc) else signature(text).parameters
+            own = [name for name, argument in given.items() if argument.kind in POSITIONAL]
+            self.letters = own[: len(inputs)] if len(own) >= len(inputs) else self.letters
+            arguments = [*self.letters, *(f"{name}={name}" for name in settings)]
             name, known = _named(text)
-            text, settings = f"{name}({', '.join(given)})", settings | known
-        self.text, self.settings = text, settings
+            text, self.settings = f"{name}({', '.join(arguments)})", settings | known
+        self.text, self.code = text, compile(text, "<sample>", "eval")
         self.draws = [normal(*draw) if isinstance(draw, tuple) else draw for draw in inputs]
-        self.code = compile(text, "<sample>", "eval")
         shown = [f"{letter} {_shown(draw)}" for letter, draw in zip(self.letters, self.draws)]
         shown += [f"{k}={v}" for k, v in settings.items() if not callable(v)]
         self.name = ", ".join([text, *shown])  # np.roll(x, k), x (2, 3), k=1
@@ -56,15 +57,16 @@ class Sample:
         return self.name
 
 
-def _arguments(f, count):
-    """The names of the first arguments of f, or None if it has none of its own."""
-    given = {} if isinstance(f, np.ufunc) else signature(f).parameters
-    names = [name for name, argument in given.items() if argument.kind in POSITIONAL]
-    return names[:count] if len(names) >= count else None
-
-
 def _shown(draw):
     return draw.__name__ if callable(draw) else str(np.asarray(draw).tolist())
+
+
+def _named(f):
+    """(name, settings) of f, the text of a function, or a function."""
+    if isinstance(f, str):
+        return f, {}
+    name = f.__name__ if f.__name__.isidentifier() else "f"
+    return name, {name: f}
 
 
 # ---- rows of a table
@@ -101,14 +103,6 @@ def flat(rows):
     return samples
 
 
-def _named(f):
-    """(name, settings) of f, the text of a function, or a function."""
-    if isinstance(f, str):
-        return f, {}
-    name = f.__name__ if f.__name__.isidentifier() else "f"
-    return name, {name: f}
-
-
 # ---- how inputs are drawn
 
 
@@ -138,15 +132,19 @@ def _spread(rng, shape):
 normal = drawn("", lambda rng, shape: rng.standard_normal(shape))
 apart = drawn("apart", _spread)  # at least 0.2 from each other and 0.1 from 0
 shifted = drawn("shifted", lambda *of: _spread(*of) + 0.05)  # 0.05 from 0 and all of `apart`
+regular = drawn("regular", lambda rng, shape: rng.standard_normal(shape) + 3 * np.eye(*shape[-2:]))
 positive = within(0.3, 2.0)
 small = within(-0.9, 0.9)
+
 near = np.array([1e-3, -2e-3, 3e-3, -0.7])  # to 0, to each other: some rules err close to a kink
-mask = np.array([[True, False, True], [False, True, True]])
 large = np.array([[900.0, 901.0, 899.5], [-900.0, -901.0, -900.5]])
 offsets = np.array([[2.0, 0.3, -0.4], [0.1, 1.5, 0.7]])
+mask = np.array([[True, False, True], [False, True, True]])
 whole = np.array([[1, 2], [3, 4]], np.int8)  # of a dtype that leaves float32 what it is
+labels, grid = np.array([2, 0, 1, 1]), np.array([[2, 0], [1, 1]])
 
-NAMES = {"np": np, "F": F, "Tensor": Tensor, "mask": mask, "whole": whole}
+NAMES = {"np": np, "F": F, "Tensor": Tensor}
+NAMES |= {"mask": mask, "whole": whole, "labels": labels, "grid": grid}
 for module in filter(lambda m: isinstance(m, types.ModuleType), vars(ops).values()):
     NAMES |= {name: f for name, f in vars(module).items() if hasattr(f, "op")}
 
@@ -182,23 +180,13 @@ ALONG = [
 def _swept(rows, f, *draws, zero=None):
     """The samples of these rows for f, the text of a function, or a function."""
     name, known = _named(f)
-    rows = [row.replace("f(", f"{name}(") for row in rows]
     known = {name: [f] for name, f in known.items()}
-    return flat([cases(row, draws, zero, **known) for row in rows])
+    return flat([cases(row.replace("f(", f"{name}("), draws, zero, **known) for row in rows])
 
 
-def at_zero(f, arguments):
-    """Samples of a function of one or two arrays where entries of one of them are exactly 0."""
-    others = ["[0.7, -0.4]"] * (arguments - 1)
-    rows = [[*others[:i], "[0.0, 0.6]", *others[i:]] for i in range(arguments)]
-    names = ", ".join(LETTERS[:arguments])
-    return _swept([f"f({names}) | {', '.join(row)}" for row in rows], f)
-
-
-def binary(f, x=normal, y=normal, number=1.5):
+def binary(f, x=normal, y=normal, number=3.1):
     """Samples of a function of two arrays that broadcasts."""
-    numbers = [f"f(x, {number}) | (2, 2)", f"f({number}, x) | (2, 2)"]
-    return _swept([*BINARY, numbers[0]], f, x, y) + _swept(numbers[1:], f, y)
+    return _swept([*BINARY, f"f(x, {number}); f({number}, x) | (2, 2)"], f, x, y)
 
 
 # Of a function, or its text, and a way to draw its input:

@@ -7,22 +7,22 @@ def penalty(name, settings, none, draw="apart"):
     """Rows of a penalty: its coefficients in text, those that make it 0, how inputs are drawn."""
     f, several = f"{name}(*xs, {settings})", f"{draw}(2, 3), apart(3), apart(), {draw}(1, 1, 2)"
     return [
-        f"{f} | [-0.5, 0.7, -0.9], near[:3], np.array(-0.5), np.array(-0.1)",  # some of one shape
-        f"{f} | {several}",
-        f"{name}(x, {settings}) | {draw}(2, 3)",
+        f"{f} | {several}; [-0.5, 0.7, -0.9], near[:3], np.array(-0.5), np.array(-0.1)",
+        f"{f} | {draw}(2, 3)",
         f"{name}(x.T[::-1], x, {settings}) | {draw}(3, 2)",
-        f"{name}(x, y, {settings}) | {draw}(3, 1), {draw}(0, 2) | not zero",
+        f"{f} | {draw}(3, 1), {draw}(0, 2) | not zero",
         f"{name}(x, {none}) | {draw}(3, 2) | zero",
     ]
 
+
+ELASTIC = "elastic_net(x, l1=0, l2=0.2); elastic_net(x, l1=2, l2=0.2); elastic_net(x, l1=0.3, l2=0)"
 
 samples = {
     "l1_penalty": [penalty("l1_penalty", "c=0.3", "c=0"), "l1_penalty(x, c=2) | near"],
     "l2_penalty": penalty("l2_penalty", "c=0.3", "c=0", "normal"),
     "elastic_net": [
         penalty("elastic_net", "l1=0.3, l2=0.2", "l1=0, l2=0"),
-        "elastic_net(x, l1=0, l2=0.2); elastic_net(x, l1=2, l2=0.2) | apart(2, 3)",
-        "elastic_net(x, l1=0.3, l2=0) | apart(2, 3)",
+        f"{ELASTIC} | apart(2, 3)",
         "elastic_net(x, l1=0.3, l2=0.2) | near",
     ],
     "group_l2": [

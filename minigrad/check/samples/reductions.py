@@ -9,40 +9,32 @@ def swept(f, draw=normal):
 
 
 samples = {
-    name: [
-        swept(f"np.{name}", apart),
+    **{
         # NumPy allows axis 0 of a number
-        f"np.a{name}(x, 0); x.{name}(0); np.{name}(x, axis=0) | apart(3); apart()",
-    ]
-    for name in ("max", "min")
-}
-samples |= {
-    name: [
-        reduction(f"np.{name}"),
-        f"np.{name}(x, ddof=1); np.{name}(x, axis=-1, ddof=2); x.{name}(0, ddof=1) | (2, 3)",
-        f"np.{name}(x, axis=(0, 2), ddof=1, keepdims=True) | (2, 2, 2)",
-    ]
-    for name in ("var", "std")
-}
-samples["var"] += [
-    single("np.var", zero=True),
-    "np.var(x, ddof=0.5) | (3,)",
-    "np.var(x) | 1e6 + offsets",  # a large mean must not cost the digits
-]
-samples |= {
-    name: [
-        along(name),
-        f"{name}(x) | large",
-        f"{name}(x, axis=(0, 1)) | (2, 2)",
-        f"{name}(x) | (3, 1) | zero",
-    ]
-    for name in ("softmax", "log_softmax")
-}
-samples |= {
+        name: [swept(f"np.{name}", apart), f"x.{name}(0); np.a{name}(x, 0) | apart(3); apart()"]
+        for name in ("max", "min")
+    },
+    **{
+        name: [
+            reduction(f"np.{name}"),
+            f"np.{name}(x, ddof=1); np.{name}(x, axis=-1, ddof=2); x.{name}(0, ddof=1) | (2, 3)",
+            f"np.{name}(x, axis=(0, 2), ddof=1, keepdims=True) | (2, 2, 2)",
+        ]
+        for name in ("var", "std")
+    },
+    **{
+        name: [
+            along(name),
+            f"{name}(x) | large",
+            f"{name}(x, axis=(0, 1)) | (2, 2)",
+            f"{name}(x) | (3, 1) | zero",
+        ]
+        for name in ("softmax", "log_softmax")
+    },
     "sum": [
         swept("np.sum"),
         "np.sum(x, axis=0) | ()",
-        "np.sum(x); np.sum(x, axis=()) | (0, 2); (2,)",
+        "np.sum(x, axis=()); x.sum() | (0, 2); (2,)",
     ],
     "mean": [swept("np.mean"), "np.mean(x, axis=()) | (2, 2)"],
     "standardize": [
@@ -71,3 +63,8 @@ samples |= {
     ],
     "logsumexp": [swept("logsumexp"), "logsumexp(x, -1) | large"],
 }
+samples["var"] += [
+    single("np.var", zero=True),
+    "np.var(x, ddof=0.5) | (3,)",
+    "np.var(x) | 1e6 + offsets",  # a large mean must not cost the digits
+]

@@ -4,15 +4,9 @@ import numpy as np
 
 from ...vocabulary.elementwise import erfc
 from ...vocabulary.linalg import svd_in_one
-from .case import apart, binary, case, cases, drawn, positive, shifted, small, unary, within
+from .case import apart, binary, case, positive, shifted, small, unary, within
 
-regular = drawn("regular", lambda rng, shape: rng.standard_normal(shape) + 3 * np.eye(*shape[-2:]))
-
-
-def square(call):
-    """Samples of a call for square matrices."""
-    return cases(f"{call} | (3, 3); (2, 3, 3); (1, 1); (0, 2, 2)", [regular])
-
+SQUARE = " | regular(3, 3); regular(2, 3, 3); regular(1, 1); regular(0, 2, 2)"
 
 samples = {
     "arcsinh": unary("np.arcsinh"),
@@ -39,29 +33,23 @@ samples = {
         "np.linalg.norm(x, axis=1) | (0, 2)",
     ],
     "solve_matrices": [
-        cases(
-            "np.linalg.solve(x, y) | (3, 3), (3,); (3, 3), (3, 3); (2, 3, 3), (2, 3, 2)", [regular]
-        ),
-        cases(
-            "np.linalg.solve(x, y) | (2, 3, 3), (3, 2); (3, 3), (2, 3, 1); (1, 1), (1,)", [regular]
-        ),
-        cases("np.linalg.solve(x.T[::-1], y[::2]) | (2, 2), (4,)", [regular]),
-        cases("np.linalg.solve(x, x.T) | (3, 3)", [regular]),
+        "np.linalg.solve(x, y) | regular(3, 3), (3,); regular(3, 3), (3, 3); regular(1, 1), (1,)",
+        "np.linalg.solve(x, y) | regular(2, 3, 3), (2, 3, 2); regular(2, 3, 3), (3, 2)",
+        "np.linalg.solve(x, y) | regular(3, 3), (2, 3, 1)",
+        "np.linalg.solve(x.T[::-1], y[::2]) | regular(2, 2), (4,)",
+        "np.linalg.solve(x, x.T) | regular(3, 3)",
     ],
-    "inv": [square("np.linalg.inv(x)"), cases("np.linalg.inv(x.T[::-1]) | (2, 2)", [regular])],
-    "det": square("np.linalg.det(x)"),
-    "logabsdet": [
-        square("np.linalg.slogdet(x)[1]"),
-        "np.linalg.slogdet(x)[1] | [[1.0, 2.0], [3.0, -400.0]]",
-    ],
-    "pinv": cases("np.linalg.pinv(x) | (3, 2); (2, 3); (2, 2, 2)", [regular]),
+    "inv": [f"np.linalg.inv(x){SQUARE}", "np.linalg.inv(x.T[::-1]) | regular(2, 2)"],
+    "det": [f"np.linalg.det(x){SQUARE}"],
+    "logabsdet": [f"np.linalg.slogdet(x)[1]{SQUARE}; [[1.0, 2.0], [3.0, -400.0]]"],
+    "pinv": ["np.linalg.pinv(x) | regular(3, 2); regular(2, 3); regular(2, 2, 2)"],
     "lower_cholesky": [
-        square("np.linalg.cholesky(x @ x.swapaxes(-1, -2))"),
-        cases("np.linalg.cholesky(x @ x.T, upper=True) | (3, 3)", [regular]),
+        f"np.linalg.cholesky(x @ x.swapaxes(-1, -2)){SQUARE}",
+        "np.linalg.cholesky(x @ x.T, upper=True) | regular(3, 3)",
     ],
     "eigh_in_one": [
-        cases("np.linalg.eigh(x + x.swapaxes(-1, -2))[1] | (3, 3); (2, 2, 2)", [regular]),
-        cases("np.linalg.eigvalsh(x @ x.T) | (3, 3)", [regular]),
+        "np.linalg.eigh(x + x.swapaxes(-1, -2))[1] | regular(3, 3); regular(2, 2, 2)",
+        "np.linalg.eigvalsh(x @ x.T) | regular(3, 3)",
     ],
     "svd_in_one": [
         [case(svd_in_one, shape) for shape in [(3, 2), (2, 3), (2, 2, 2)]],
