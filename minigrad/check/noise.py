@@ -184,8 +184,8 @@ def _layers(graph, drawn, p):
     """The layers of a graph that draw noise. `drawn`: the Noise leaves of each call."""
     uses = {n: [node for node in graph if any(a is n for a in node.args)] for n in drawn[0]}
     names = numbered({n: n.stream or uses[n][0].op.name for n in drawn[0]})
-    for noise, *others in zip(*drawn):
-        values = np.stack([noise.data, *(n.data for n in others)])
+    for leaves in zip(*drawn):
+        noise, values = leaves[0], np.stack([n.data for n in leaves])
         given = [dict(zip(n.op.names, n.args)) for n in uses[noise] if n.op.kind == "random"]
         promised = given[0].get("p") if given and p is None else p
         yield _Layer(names[noise], noise, values, uses[noise], promised)
@@ -210,16 +210,17 @@ def _rate(layer, test, measured, expected, n, possible, hint, tests=1):
 
 
 def _law(layer):
-    """The drop rate of the law against the promised p, and the values against the law."""
+    """The keep rate of a law of zeros and ones against the promised 1 - p; values against the law."""
     name, law, values, p = layer.name, layer.noise.distribution, layer.values, layer.p
-    if p is not None and law.drop_rate is not None:
-        keep = 1 - law.drop_rate
-        hint = f"the keep rate is {keep:.3g}, not 1-p{_mistake('rate', keep, 1 - p)}"
-        yield NoiseTest(name, "law, 1-p", keep, 1 - p, 1e-12, hint)
     if law.cdf is None:
         hint = f"{law!r} has no cdf to compare its draws with. Define cdf(x)."
         yield NoiseTest(name, "law", bound=math.inf, hint=hint)
         return
+    below, zero, under, one = law.cdf(np.array([-1e-9, 0.0, 1 - 1e-9, 1.0]))
+    if p is not None and (below, zero, one) == (0, under, 1):
+        keep = 1 - zero
+        hint = f"the keep rate is {keep:.3g}, not 1-p{_mistake('rate', keep, 1 - p)}"
+        yield NoiseTest(name, "law, 1-p", keep, 1 - p, 1e-12, hint)
     x, counts = np.unique(values, return_counts=True)
     x, n, m, v = x.astype(float), values.size, values.mean(dtype=float), values.var(dtype=float)
     # The values are rounded to their dtype.
