@@ -210,7 +210,7 @@ def _rate(layer, test, measured, expected, n, possible, hint, tests=1):
 
 
 def _law(layer):
-    """The keep rate of a law of zeros and ones against the promised 1 - p; values against the law."""
+    """The keep rate of a law of zeros and ones against 1 - p, and the values against the law."""
     name, law, values, p = layer.name, layer.noise.distribution, layer.values, layer.p
     if law.cdf is None:
         hint = f"{law!r} has no cdf to compare its draws with. Define cdf(x)."

@@ -175,8 +175,8 @@ def test_all_failures_are_printed_those_of_first_derivatives_first(prove):
     assert status == 1
     assert [order for _, order, _ in shown] == [""] * 4 + ["second derivatives: "] * 3
     assert {name for name, _, _ in shown} == {
-        *(f"x**n, x [-1.5, 0.7, 2.0], n={n}" for n in (2, 3, 5, 2.0)),
-        "x ** np.int8(3), x in [0.3, 2.0] (2, 2)",
+        *(f"x**{n}, x [-1.5, 0.7, 2.0]" for n in (2, 3, 5, 2.0)),
+        "x ** np.int8(3), x positive(2, 2)",
         "x**2, x [0.0, 1.0]",
         "x**3, x [0.0, 1.0]",
     }
@@ -319,12 +319,12 @@ def scaled_power(x, n, c):
     return c * x**n
 """
 TABLE = """
-from minigrad.check.samples.case import case, unary, within
+from minigrad.check.samples.case import case, unary
 
 samples = {
     "scaled_power": [
         *unary(lambda x: scaled_power(x, 3, 0.5)),
-        case(lambda x: scaled_power(x, 2.5, 2.0), within(0.5, 1.5)(2, 3)),
+        case(lambda x: scaled_power(x, 2.5, 2.0), "within(0.5, 1.5)(2, 3)"),
         case(scaled_power, (4,), n=1, c=-1.0),
     ]
 }

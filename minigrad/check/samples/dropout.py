@@ -7,18 +7,16 @@ from .case import cases
 
 SCALINGS = "inverted", "classic"
 SETTINGS = [(p, scaling) for p in (0, 0.2, 0.7) for scaling in SCALINGS]
-NOTHING = "dropout(x, Tensor(np.zeros_like(mask)), *s)"
+NOTHING = [(1, "inverted"), (1, "classic"), (0.2,)]
 
-samples = {
-    "dropout": [
-        cases("dropout(x, Tensor(mask), *s) | (2, 3)", s=SETTINGS),
-        cases(NOTHING + " | (2, 3) | zero", s=[(1, "inverted"), (1, "classic"), (0.2,)]),
-        "dropout(x, Tensor(mask >= 0), 0) | (2, 3)",
-        "dropout(x, Tensor(np.array(True)), 0.2) | ()",
-        "dropout(x.T, Tensor(mask), 0.2) | (3, 2)",
-        "dropout(x, Tensor(np.zeros((0, 2), bool)), 0.2) | (0, 2)",
-    ]
-}
+samples = [
+    cases("dropout: dropout(x, Tensor(mask), *s) | (2, 3)", s=SETTINGS),
+    cases("dropout(x, Tensor(np.zeros_like(mask)), *s) | (2, 3) | zero", s=NOTHING),
+    "dropout(x, Tensor(mask >= 0), 0) | (2, 3)",
+    "dropout(x, Tensor(np.array(True)), 0.2) | ()",
+    "dropout(x.T, Tensor(mask), 0.2) | (3, 2)",
+    "dropout(x, Tensor(np.zeros((0, 2), bool)), 0.2) | (0, 2)",
+]
 
 
 @dataclass
