@@ -22,7 +22,6 @@ import sys
 import time
 import traceback
 import warnings
-from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -99,7 +98,6 @@ def drawn(noisy):
     return Finding(verdict, error, note, note and "expectation")
 
 
-NOT_WRONG = "OK", "KINK", "AFFECTED"  # by another op, which is
 TESTS = {Sample: (first, second), Noisy: (pathwise, drawn)}
 KINDS = ("op", "first order", "second order"), ("function with noise", "pathwise", "expectation")
 
@@ -109,8 +107,7 @@ class Proof(NamedTuple):
 
     verdict: str
     errors: list  # the largest of each test
-    failures: list  # of the op's own rules, as text
-    uses: Counter  # {another op whose rule is wrong: the number of samples that fail with it}
+    wrong: dict  # {the op itself, or another whose rule is wrong: the failures, as text}
 
 
 def prove(name, rows):
@@ -119,26 +116,25 @@ def prove(name, rows):
     It is VACUOUS if all samples are, but for those whose gradients are 0 by intention.
     """
     if not rows:
-        return Proof("VACUOUS", [math.nan] * 2, [NO_SAMPLES.format(name)], Counter())
-    op, gravest, failures, uses = ops.get(name), [], [], Counter()
+        return Proof("VACUOUS", [math.nan] * 2, {name: [NO_SAMPLES.format(name)]})
+    op, gravest, wrong = ops.get(name), [], {}
     for test in TESTS[type(rows[0])]:
         found = [(sample, _examined(test, sample, op)) for sample in rows]
         told = [f for sample, f in found if not sample.zero or f.verdict in FAILING]
         gravest.append(worst(told) if found else Finding("VACUOUS", math.nan))
-        wrong = [*FAILING, "VACUOUS"] if gravest[-1].verdict == "VACUOUS" else FAILING
-        for sample, finding in found:
-            used = finding.rule.split(" ")[0]
-            if finding.verdict not in wrong:
-                continue
-            if used in ops and used != name:
-                uses[used] += 1
-                continue
-            order = "second derivatives: " * (test is second)
-            what = ", ".join(filter(None, [finding.verdict, finding.rule]))
-            failures.append(f"      {sample.name}: {order}{what}\n          {finding.note}")
-        rows = [sample for sample, finding in found if finding.verdict not in wrong]
-    verdict = "AFFECTED" if uses and not failures else worst(gravest).verdict
-    return Proof(verdict, [finding.error for finding in gravest], failures, uses)
+        failing = [*FAILING, "VACUOUS"] if gravest[-1].verdict == "VACUOUS" else FAILING
+        for sample, (verdict, _, note, rule, *_) in found:
+            if verdict in failing:
+                order = "second derivatives: " * (test is second)
+                what = ", ".join(filter(None, [verdict, rule]))
+                text = f"      {sample.name}: {order}{what}\n          {note}"
+                used = rule.split(" ")[0]
+                wrong.setdefault(used if used in ops else name, []).append(text)
+        rows = [sample for sample, finding in found if finding.verdict not in failing]
+    if worst(gravest).verdict == "VACUOUS":
+        wrong.setdefault(name, [])
+    verdict = "AFFECTED" if wrong and name not in wrong else worst(gravest).verdict
+    return Proof(verdict, [finding.error for finding in gravest], wrong)
 
 
 def _examined(test, sample, op):
@@ -182,10 +178,10 @@ def prove_table(kind, table):
         errors = "{:>11}  {:>12}".format(*map(shown, proof.errors))
         seconds = time.perf_counter() - start
         print(f"{len(rows or []):5}  {errors}  {proof.verdict:10} {seconds:8.1f}", flush=True)
-        for used, n in proof.uses.items():
-            print(f"      {n} samples fail with {used}, whose rule is wrong")
-        print("".join(f"{text}\n" for text in proof.failures), end="")
-        yield name, [name] * (proof.verdict not in NOT_WRONG) + [*proof.uses]
+        for used, failures in proof.wrong.items():
+            others = f"      {len(failures)} samples fail with {used}, whose rule is wrong"
+            print("".join(f"{text}\n" for text in (failures if used == name else [others])), end="")
+        yield name, proof.wrong
     print()
 
 
@@ -243,7 +239,7 @@ def main(arguments=None):
     try:
         for kind, table in zip(KINDS, tables):
             for name, wrong in prove_table(kind, table) if table else ():
-                failed |= dict.fromkeys(wrong)
+                failed |= wrong
                 right += [] if wrong else [name]
     except KeyboardInterrupt:
         interrupted = True
