@@ -5,11 +5,11 @@
     python -m minigrad.check my_ops.py       the ops of this file; it has a table `samples` or
                                              `noisy`, as in minigrad/check/samples
 
-Of a function that draws noise it proves the gradient with the noise held fixed, the mean and the
-variance over all outcomes of the noise, and the law of the noise. A failure names the sample and
-the rule, with file and line. An op that is wrong only because it uses a wrong op is AFFECTED. A
-file with blanks, `...` in place of code, is not run: not yet. Ctrl-C shows what was proved so far.
-Exit status 1 if anything fails, or is left blank.
+Of a function that draws noise it proves the gradient with the noise held fixed (the first column),
+mean and variance over all outcomes of the noise (the second), and the law of the noise. A failure
+names the sample and the rule, with file and line. An op that is wrong only because it uses a wrong
+op is AFFECTED. A file with blanks, `...` in place of code, is not run: not yet. Ctrl-C shows what
+was proved so far. Exit status 1 if anything fails, or is left blank.
 """
 
 import argparse
@@ -43,8 +43,7 @@ from .verdict import FAILING, Finding, worst
 
 PACKAGE = Path(__file__).parents[1]
 LIBRARIES = [Path(module.__file__).parent for module in (os, np)]
-NO_SAMPLES = """
-      NO SAMPLES: give the file a table,
+NO_SAMPLES = """      NO SAMPLES: give the file a table,
           from minigrad.check.samples.case import binary, case, unary
           samples = {{"{0}": [unary({0})]}}  # of one argument; of others see the README"""
 
@@ -99,7 +98,6 @@ def drawn(noisy):
 
 
 TESTS = {Sample: (first, second), Noisy: (pathwise, drawn)}
-KINDS = ("op", "first order", "second order"), ("function with noise", "pathwise", "expectation")
 
 
 class Proof(NamedTuple):
@@ -118,16 +116,16 @@ def prove(name, rows):
     if not rows:
         return Proof("VACUOUS", [math.nan] * 2, {name: [NO_SAMPLES.format(name)]})
     op, gravest, wrong = ops.get(name), [], {}
-    for test in TESTS[type(rows[0])]:
-        found = [(sample, _examined(test, sample, op)) for sample in rows]
+    for order in 0, 1:
+        found = [(sample, _examined(TESTS[type(sample)][order], sample, op)) for sample in rows]
         told = [f for sample, f in found if not sample.zero or f.verdict in FAILING]
         gravest.append(worst(told) if found else Finding("VACUOUS", math.nan))
         failing = [*FAILING, "VACUOUS"] if gravest[-1].verdict == "VACUOUS" else FAILING
         for sample, (verdict, _, note, rule, *_) in found:
             if verdict in failing:
-                order = "second derivatives: " * (test is second)
+                which = "second derivatives: " * (order and isinstance(sample, Sample))
                 what = ", ".join(filter(None, [verdict, rule]))
-                text = f"      {sample.name}: {order}{what}\n          {note}"
+                text = f"      {sample.name}: {which}{what}\n          {note}"
                 used = rule.split(" ")[0]
                 wrong.setdefault(used if used in ops else name, []).append(text)
         rows = [sample for sample, finding in found if finding.verdict not in failing]
@@ -167,13 +165,12 @@ def _line_of(error):
     return ""
 
 
-def prove_table(kind, table):
+def prove_table(table):
     """Prints a line for each op, and its failures. Yields (name, the ops whose rules are wrong)."""
-    what, *tests = kind
-    width = max(map(len, [what, *table]))
-    print(f"{what:{width + 6}} cases  {tests[0]:>11}  {tests[1]:>12}  verdict     seconds")
+    width = max(map(len, [*table, "op"]))
+    print(f"{'op':{width + 8}} cases  first order  second order  verdict     seconds")
     for number, (name, rows) in enumerate(table.items(), 1):
-        print(f"{number:2}/{len(table):<2} {name:{width}} ", end="", flush=True)
+        print(f"{number:3}/{len(table):<3} {name:{width}} ", end="", flush=True)
         start, proof = time.perf_counter(), prove(name, rows)
         errors = "{:>11}  {:>12}".format(*map(shown, proof.errors))
         seconds = time.perf_counter() - start
@@ -182,7 +179,6 @@ def prove_table(kind, table):
             others = f"      {len(failures)} samples fail with {used}, whose rule is wrong"
             print("".join(f"{text}\n" for text in (failures if used == name else [others])), end="")
         yield name, proof.wrong
-    print()
 
 
 # ---- the command
@@ -197,21 +193,26 @@ def blanks(path):
     return sorted({node.lineno for node in dots if id(node) not in known})
 
 
+def joined(samples, noisy):
+    """One table of both: {name: its samples and its Noisy}."""
+    return {name: [*samples.get(name, ()), *noisy.get(name, ())] for name in {**samples, **noisy}}
+
+
 def load(path):
-    """What a file defines: ({op: samples}, {function that draws noise: list of Noisy})."""
+    """The table of what a file defines."""
     before = set(ops)
     sys.path.insert(0, str(path.parent))
     own = runpy.run_path(str(path), run_name=path.stem)
-    new = dict.fromkeys((name for name in ops if name not in before), [])
+    new = {name: [] for name in ops if name not in before}
     given = {name: flat(rows) for name, rows in own.get("samples", {}).items()}
-    return new | given, own.get("noisy", {})
+    return joined(new | given, own.get("noisy", {}))
 
 
 def chosen(what, refuse):
-    """(as `load`, {file: lines with blanks}) of the names on the command line."""
-    tables, waiting = ({}, {}), {}
-    for name in what or {**samples, **noisy}:
-        given = [{n: t[n] for n in t if n == name} for t in (samples, noisy)]
+    """The table of the names on the command line, and {file: lines with blanks}."""
+    table, waiting, package = {}, {}, joined(samples, noisy)
+    for name in what or package:
+        given = {name: package[name]} if name in package else {}
         if name.endswith(".py"):
             try:
                 lines = blanks(Path(name))
@@ -221,11 +222,10 @@ def chosen(what, refuse):
                 waiting[name] = lines
                 continue
             given = load(Path(name).resolve())
-        if not any(given):
-            refuse(f"{name!r} is no op, and no file of ops. The ops: {', '.join(sorted(samples))}.")
-        for table, more in zip(tables, given):
-            table |= more
-    return tables, waiting
+        if not given:
+            refuse(f"{name!r} is no op, and no file of ops. The ops: {', '.join(sorted(package))}.")
+        table |= given
+    return table, waiting
 
 
 def main(arguments=None):
@@ -234,18 +234,17 @@ def main(arguments=None):
     parser.add_argument("what", nargs="*", metavar="op or file.py", help="default: all")
     parser.add_argument("--json", metavar="FILE", help="also write the verdicts to this file")
     given = parser.parse_args(arguments)
-    tables, waiting = chosen(given.what, parser.error)
+    table, waiting = chosen(given.what, parser.error)
     begin, right, failed, interrupted = time.perf_counter(), [], {}, False
     try:
-        for kind, table in zip(KINDS, tables):
-            for name, wrong in prove_table(kind, table) if table else ():
-                failed |= wrong
-                right += [] if wrong else [name]
+        for name, wrong in prove_table(table) if table else ():
+            failed |= wrong
+            right += [] if wrong else [name]
     except KeyboardInterrupt:
         interrupted = True
         print("\ninterrupted; so far:")
-    if total := sum(map(len, tables)):
-        print(f"{len(right)} of {total} proved, {time.perf_counter() - begin:.0f} s")
+    if table:
+        print(f"{len(right)} of {len(table)} proved, {time.perf_counter() - begin:.0f} s")
     if failed:
         print(f"FAILED: {', '.join(failed)}")
     for name, lines in waiting.items():
