@@ -28,13 +28,16 @@ def check_prox(node):
     weights = node.args[node.op.first :] if arrays and node.op.kind == "penalty" else ()
     for i, x in enumerate(weights, len(arrays) - len(weights)):
         operators = norms(node, x)
+        codes = [operator.__code__ for operator in operators if hasattr(operator, "__code__")]
+        places = [f" ({os.path.relpath(c.co_filename)}:{c.co_firstlineno})" for c in codes]
+        rule = f"{node.op.name} for prox{''.join(places)}"
         for t in () if None in operators or not x.size else STEPS:
             v = rng.standard_normal(x.shape) * rng.choice([0.1, 1, 4], x.shape)
-            for operator in operators:
-                if (given := np.shape(operator(v.copy(), t))) != v.shape:
-                    note = f"its proximal operator returns shape {given} for one of shape {v.shape}"
-                    yield Finding("FAIL", np.inf, note, _named(node.op, [operator]))
-                    return
+            shapes = {np.shape(operator(v.copy(), t)) for operator in operators} - {v.shape}
+            if shapes:
+                note = f"its proximal operator returns shape {shapes.pop()} for {v.shape}"
+                yield Finding("FAIL", np.inf, note, rule)
+                return
 
             def value(w, i=i, t=t, v=v):
                 penalty = node.op.forward(*arrays[:i], w, *arrays[i + 1 :])
@@ -47,12 +50,4 @@ def check_prox(node):
                 others.append(best + size * moved * rng.standard_normal(v.shape))
             lowest, found = min(map(value, others)), value(best)
             if lowest < found - ROUNDING * (1 + abs(found)):
-                note = NOT_LEAST.format(found, lowest, t)
-                yield Finding("FAIL", np.inf, note, _named(node.op, operators))
-
-
-def _named(op, operators):
-    """The proximal operators of a penalty, and where they are written."""
-    codes = [operator.__code__ for operator in operators if hasattr(operator, "__code__")]
-    places = [f" ({os.path.relpath(code.co_filename)}:{code.co_firstlineno})" for code in codes]
-    return f"{op.name} for prox{''.join(places)}"
+                yield Finding("FAIL", np.inf, NOT_LEAST.format(found, lowest, t), rule)
