@@ -143,13 +143,13 @@ def _examined(test, sample, op):
             warnings.simplefilter("ignore")  # of single silent inputs
             found = test(sample)
     except Exception as error:  # of an op that cannot even be called: a line, not the end
-        return Finding("FAIL", math.inf, f"{type(error).__name__}: {error}", _line_of(error))
+        found = Finding("FAIL", math.inf, f"{type(error).__name__}: {error}", _line_of(error))
     rules = [i for i, rule in enumerate(op.rules) if rule] if op else []
     return found._replace(rule=found.rule or where(op, rules)) if found.verdict == "FAIL" else found
 
 
 def _line_of(error):
-    """The last line on the way to an error outside minigrad and NumPy, or else in an op."""
+    """The last line on the way to an error that is of no library, or else of an op of minigrad."""
     frames = []
     while error:
         frames += traceback.extract_tb(error.__traceback__)

@@ -41,7 +41,7 @@ class Sample:
             self.settings = settings | {_name(text): text}
             text = f"{_name(text)}({', '.join(arguments)})"
         self.text, self.code = text, compile(text, "<sample>", "eval")
-        self.given = [str(x.tolist() if isinstance(x, np.ndarray) else x) for x in inputs]
+        self.given = [x.tolist() if isinstance(x, np.ndarray) else x for x in inputs]
         shown = [f"{letter} {given}" for letter, given in zip(self.letters, self.given)]
         shown += [f"{k}={v}" for k, v in settings.items() if not callable(v)]
         self.name = ", ".join([text, *shown])  # np.roll(x, k), x (2, 3), k=1
@@ -50,7 +50,8 @@ class Sample:
     def inputs(self):
         """The float64 arrays, the same at each call."""
         rng = np.random.default_rng([zlib.crc32(self.name.encode())])
-        values = [eval(given, globals() | ways(rng)) for given in self.given]
+        known = globals() | ways(rng)
+        values = [eval(x, known) if isinstance(x, str) else x for x in self.given]
         return [rng.standard_normal(v) if isinstance(v, tuple) else np.float64(v) for v in values]
 
     def call(self, *xs):

@@ -10,8 +10,7 @@ AT_0 = " | [0.0, 0.6], [0.7, -0.4]; [0.7, -0.4], [0.0, 0.6]"
 samples = [
     [unary(f"np.{name}", draw) for draw, names in NAMES for name in names.split()],
     [f"{f}: np.{f}(x) | [0.0, 0.6]; [0.0, 1e-9, -0.5]" for f in f"{SMOOTH} {SMALL} log1p".split()],
-    unary("np.absolute", "apart"),
-    "abs(x) | near",
+    [[unary(f, "apart"), f"{f}(x) | near"] for f in ("np.absolute", "relu")],
     # ---- arithmetic
     [[binary(f), f"{f}(x, y){AT_0}"] for f in ("np.add", "np.subtract", "np.multiply")],
     "add: x + x | (3,)",
@@ -37,8 +36,6 @@ samples = [
         for f in ("sigmoid", "softplus", "erf")
     ],
     "softplus: softplus(x) | [-12.0, 0.0, 900.0]",
-    unary("relu", "apart"),
-    "relu(x) | near",
     # ---- choices
     [binary(f, "apart", "shifted", number=0) for f in ("np.maximum", "np.minimum")],
     "maximum: np.maximum(x, y) | near, near[::-1]",

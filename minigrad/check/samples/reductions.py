@@ -2,33 +2,26 @@
 
 from .case import along, cases, reduction, several, single
 
-
-def spread(f):
-    """Samples of np.var and np.std."""
-    return [
-        several(f"np.{f}"),
-        f"np.{f}(x, ddof=1); np.{f}(x, axis=-1, ddof=2); x.{f}(0, ddof=1) | (2, 3)",
-        f"np.{f}(x, axis=(0, 2), ddof=1, keepdims=True) | (2, 2, 2)",
-    ]
-
-
-def normalised(f):
-    """Samples of softmax and log_softmax."""
-    return [along(f), f"{f}(x) | large", f"{f}(x, axis=(0, 1)) | (2, 2)", f"{f}(x) | (3, 1) | zero"]
-
-
 samples = [
     reduction("np.max", "apart"),
     "x.max(0); np.amax(x, 0); np.max(x, axis=0) | apart(3); apart()",  # axis 0 of a number too
     reduction("np.min", "apart"),
     "x.min(0); np.amin(x, 0); np.min(x, axis=0) | apart(3); apart()",
-    spread("std"),
-    spread("var"),
+    [
+        [
+            several(f"np.{f}"),
+            f"np.{f}(x, ddof=1); np.{f}(x, axis=-1, ddof=2); x.{f}(0, ddof=1) | (2, 3)",
+            f"np.{f}(x, axis=(0, 2), ddof=1, keepdims=True) | (2, 2, 2)",
+        ]
+        for f in ("std", "var")
+    ],
     single("np.var", zero=True),
     "np.var(x, ddof=0.5) | (3,)",
     "np.var(x) | 1e6 + offsets",  # a large mean must not cost the digits
-    normalised("softmax"),
-    normalised("log_softmax"),
+    [
+        [along(f), f"{f}(x) | large", f"{f}(x, axis=(0, 1)) | (2, 2)", f"{f}(x) | (3, 1) | zero"]
+        for f in ("softmax", "log_softmax")
+    ],
     reduction("np.sum"),
     "np.sum(x, axis=0) | ()",
     "np.sum(x); np.sum(x, axis=()) | (0, 2); (2,)",
