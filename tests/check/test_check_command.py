@@ -334,7 +334,10 @@ def test_an_op_needs_samples_and_the_command_shows_how(prove, file):
     status, printed = prove(file(PARAMETER))
     assert status == 1
     assert "NO SAMPLES: give the file a table" in printed
-    assert 'samples = {"scaled_power": [unary(scaled_power)]}' in printed
+    assert (
+        'samples = {"scaled_power": [unary(scaled_power), case(scaled_power, [0.0, 0.6])]}'
+        in printed
+    )
     assert row(printed, "scaled_power")[0] == "0" and row(printed, "scaled_power")[3] == "VACUOUS"
     assert printed.splitlines()[-1] == "FAILED: scaled_power"
 
