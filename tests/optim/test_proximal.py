@@ -567,7 +567,7 @@ def test_never_the_subgradient_and_the_threshold_both():
         (lambda w: F.elastic_net(w, np.tanh(w), l1=0.1, l2=0.1), "on the result of tanh"),
         (
             lambda w: F.group_l2(w, c=0.1) + F.group_l2(w, c=0.1, axis=0),
-            r"on a parameter of shape \(2, 2\), the penalties together have no known proximal operator: "
+            r"the penalties together have no known proximal operator: "
             r"BlockSoftThreshold\(axes=\(1,\)\) and BlockSoftThreshold\(axes=\(0,\)\)",
         ),
         (lambda w: np.sum(normal_leaf(2)), "does not depend on any of the parameters"),
@@ -720,11 +720,3 @@ def test_a_smooth_term_with_the_value_of_a_penalty_counts():
     w = leaf([2.0])
     ProximalSGD([w], lr=0.1).step(lambda: np.sum(w * 0.5) + F.l1_penalty(w, c=0.5))
     np.testing.assert_allclose(w.data, [1.9], rtol=1e-12)
-
-
-def test_a_penalty_on_each_sample_is_a_proximal_step_of_all_of_them():
-    x = np.random.default_rng(0).standard_normal((5, 3))
-    w, v = leaf([1.0, -2.0, 0.5]), leaf([1.0, -2.0, 0.5])
-    ProximalSGD([w], lr=0.1).step(lambda: ((x @ w) ** 2 + F.l1_penalty(w, c=0.1)).sum())
-    ProximalSGD([v], lr=0.1).step(lambda: ((x @ v) ** 2).sum() + 5 * F.l1_penalty(v, c=0.1))
-    np.testing.assert_allclose(w.data, v.data, rtol=1e-12)
