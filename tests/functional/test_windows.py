@@ -287,7 +287,7 @@ x3, x4, w4 = np.zeros((2, 3, 5)), np.zeros((2, 3, 5, 5)), np.zeros((4, 3, 3, 3))
         ),
         (
             lambda: F.conv2d(x4, np.zeros((4, 3, 3))),
-            r"conv2d: weight must have 4 axes, got shape \(4, 3, 3\)",
+            r"conv2d: kernel_size must be .*; got \(3,\)",
         ),
         (
             lambda: F.conv2d(x4, np.zeros((4, 1, 3, 3))),
@@ -300,7 +300,7 @@ x3, x4, w4 = np.zeros((2, 3, 5)), np.zeros((2, 3, 5, 5)), np.zeros((4, 3, 3, 3))
         ),
         (
             lambda: F.conv2d(x4, w4, dilation=3),
-            "conv2d: a window of 7 does not fit into an axis of 5, padding included",
+            "conv2d: .*: a window of 7 does not fit into an axis of 5, padding included",
         ),
         (
             lambda: F.conv2d(x4, w4, stride=0),
@@ -330,7 +330,10 @@ x3, x4, w4 = np.zeros((2, 3, 5)), np.zeros((2, 3, 5, 5)), np.zeros((4, 3, 3, 3))
             lambda: F.max_pool2d(x4, 2, padding=2),
             r"max_pool2d: padding .* is too large for kernel_size \(2, 2\)",
         ),
-        (lambda: F.max_pool2d(x4, 6), "max_pool2d: a window of 6 does not fit into an axis of 5"),
+        (
+            lambda: F.max_pool2d(x4, 6),
+            "max_pool2d: .*: a window of 6 does not fit into an axis of 5",
+        ),
         (
             lambda: F.max_pool1d(x4, 2),
             r"max_pool1d: x must be \(N, C, L\), got shape \(2, 3, 5, 5\)",
@@ -347,13 +350,13 @@ x3, x4, w4 = np.zeros((2, 3, 5)), np.zeros((2, 3, 5, 5)), np.zeros((4, 3, 3, 3))
         ),
         (
             lambda: F.interpolate(x4, scale_factor=0.1),
-            r"interpolate: scale_factor=0.1 leaves nothing of x \(2, 3, 5, 5\)",
+            r"interpolate: the new size must be .*; got \[0, 0\]",
         ),
         (
             lambda: F.interpolate(x4, size=3, mode="cubic"),
             r"interpolate: mode of x \(2, 3, 5, 5\) must be \"nearest\" or \"bilinear\", got 'cubic'",
         ),
-        (lambda: F.unfold(x4, 6), "unfold: a window of 6 does not fit into an axis of 5"),
+        (lambda: F.unfold(x4, 6), "unfold of .*: a window of 6 does not fit into an axis of 5"),
         (
             lambda: F.fold(np.zeros((1, 8, 5)), 3, 2),
             r"fold: output_size \(3, 3\) needs x \(N, C \* 4, 4\), got \(1, 8, 5\)",
