@@ -266,25 +266,30 @@ class Each:
 @overload
 def composition(function: Callable[P, Any]) -> Callable[P, Tensor]: ...
 @overload
-def composition(function: None = None, *, kind: str = "operation") -> Declares: ...
-def composition(function=None, *, kind="operation"):
+def composition(
+    function: None = None, *, kind: str = "operation", is_one_op: bool = False
+) -> Declares: ...
+def composition(function=None, *, kind="operation", is_one_op=False):
     """Decorates a function of several ops: pictures and reports show its nodes as one.
 
-    kind  "operation", "loss", "penalty" or "random", as for ops.
+    kind       "operation", "loss", "penalty" or "random", as for ops.
+    is_one_op  Pictures and reports show the one op that it calls.
 
-    If the first argument is a number or a list, it becomes an array, as for ops.
+    If the first argument is a number or a list, it becomes an array, as for ops. The errors of the
+    function get its name.
     """
     if function is None:
-        return partial(composition, kind=kind)
-    owner = Composition(function.__name__, kind)
+        return partial(composition, kind=kind, is_one_op=is_one_op)
+    name = function.__name__
+    run = function if is_one_op else partial(scoped, Composition(name, kind), function)
 
     @wraps(function)
     def call(*args, **kwargs):
         try:
             if args and not is_array(args[0]):
                 args = (as_array(args[0]), *args[1:])
-            return scoped(owner, function, *args, **kwargs)
+            return run(*args, **kwargs)
         except WRONG_CALL as error:
-            raise named(error, owner.name)  # noqa: B904 (it has its cause)
+            raise named(error, name)  # noqa: B904 (it has its cause)
 
     return call

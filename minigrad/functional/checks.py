@@ -94,6 +94,12 @@ def each(what, value, rank, least, kind=numbers.Integral):
     return values
 
 
+def check_fits(what, shape, needed):
+    """Raises ValueError unless an array of this shape broadcasts to the shape `needed`."""
+    if np.broadcast_shapes(shape, needed) != needed:
+        raise ValueError(f"{what} of shape {shape} does not broadcast to {needed}.")
+
+
 def check_axes(x, *layouts, channels=None):
     """Raises ValueError unless x has the axes of a layout, such as "(N, C, L)", and C channels."""
     shape, ranks = np.shape(x), [layout.count(",") + 1 for layout in layouts]
@@ -101,14 +107,3 @@ def check_axes(x, *layouts, channels=None):
         needed = " or ".join(layouts) + (f" with C = {channels}" if channels else "")
         remedy = " For one sample write x[None]." if len(shape) == min(ranks) - 1 else ""
         raise ValueError(f"x must be {needed}, got shape {shape}.{remedy}")
-
-
-def check_fits(name, what, shape, of, needed):
-    """Raises ValueError unless `what`, of this shape, broadcasts to `of`, of shape `needed`."""
-    try:
-        broadcast = np.broadcast_shapes(shape, needed)
-    except ValueError:
-        broadcast = None
-    if broadcast != needed:
-        shapes = f"{what} of shape {shape} does not broadcast to {of} of shape {needed}"
-        raise ValueError(f"{name}: {shapes}.")

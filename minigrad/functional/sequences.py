@@ -72,8 +72,7 @@ def scaled_dot_product_attention(
     If a query may attend to no key, its weights and its result are 0, not nan. Raises ValueError
     for other shapes, TypeError for a mask of another dtype or without `training`.
     """
-    name = "scaled_dot_product_attention"
-    check_settings(name, p=dropout_p, rng=rng)
+    check_settings(dropout_p)
     if dropout_p and training is None:
         raise TypeError(f"dropout_p={dropout_p} needs training=True or training=False.")
     shapes = q, k, v = np.shape(query), np.shape(key), np.shape(value)
@@ -81,7 +80,7 @@ def scaled_dot_product_attention(
         needed = "(..., L, E), (..., S, E) and (..., S, D) with E > 0"
         raise ValueError(f"query {q}, key {k} and value {v} must be {needed}.")
     scores = (query * (q[-1] ** -0.5 if scale is None else scale)) @ np.swapaxes(key, -1, -2)
-    allowed, added = _masks(name, attn_mask, is_causal, scores)
+    allowed, added = _masks(attn_mask, is_causal, scores)
     if added is not None:
         scores = scores + added
     if allowed is None:
@@ -97,12 +96,12 @@ def scaled_dot_product_attention(
     return (weights @ value, weights) if need_weights else weights @ value
 
 
-def _masks(name, mask, is_causal, scores):
+def _masks(mask, is_causal, scores):
     """(a mask of the scores that count, or None for all; floats to add to the scores, or None)."""
     allowed = added = None
     if mask is not None:
         mask = allowed = mask_values("attn_mask", mask, "True where a query may attend")
-        check_fits(name, "an attn_mask", mask.shape, "the scores", scores.shape)
+        check_fits("attn_mask", mask.shape, scores.shape)
         if mask.dtype != bool:
             with np.errstate(over="ignore"):  # -1e9, which many use, is -inf in float16
                 allowed = mask.astype(scores.dtype) != -np.inf

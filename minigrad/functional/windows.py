@@ -38,14 +38,14 @@ LAYOUTS = {1: "(N, C, L)", 2: "(N, C, H, W)"}
 Both = tuple[Callable[P, Tensor], Callable[P, Tensor]]
 
 
-def _for_1d_and_2d(function: Callable[Concatenate[int, P], Any]) -> Both[P]:
+def for_1d_and_2d(function: Callable[Concatenate[int, P], Any], kind: str = "operation") -> Both[P]:
     """The compositions of x (N, C, L), function(1, x, ...), and of x (N, C, H, W)."""
     made = []
     for rank in LAYOUTS:
         of_rank = partial(function, rank)
         of_rank.__module__, of_rank.__doc__ = __name__, function.__doc__
         of_rank.__name__ = of_rank.__qualname__ = f"{function.__name__.strip('_')}{rank}d"
-        made.append(composition(of_rank))
+        made.append(composition(of_rank, kind=kind))
     return tuple(made)
 
 
@@ -161,12 +161,12 @@ def _adaptive_max_pool(rank, x: Operand, output_size):
     return x
 
 
-conv1d, conv2d = _for_1d_and_2d(_conv)
-conv_transpose1d, conv_transpose2d = _for_1d_and_2d(_conv_transpose)
-max_pool1d, max_pool2d = _for_1d_and_2d(_max_pool)
-avg_pool1d, avg_pool2d = _for_1d_and_2d(_avg_pool)
-adaptive_avg_pool1d, adaptive_avg_pool2d = _for_1d_and_2d(_adaptive_avg_pool)
-adaptive_max_pool1d, adaptive_max_pool2d = _for_1d_and_2d(_adaptive_max_pool)
+conv1d, conv2d = for_1d_and_2d(_conv)
+conv_transpose1d, conv_transpose2d = for_1d_and_2d(_conv_transpose)
+max_pool1d, max_pool2d = for_1d_and_2d(_max_pool)
+avg_pool1d, avg_pool2d = for_1d_and_2d(_avg_pool)
+adaptive_avg_pool1d, adaptive_avg_pool2d = for_1d_and_2d(_adaptive_avg_pool)
+adaptive_max_pool1d, adaptive_max_pool2d = for_1d_and_2d(_adaptive_max_pool)
 
 
 @composition
