@@ -1,7 +1,6 @@
 """Checks of arguments, with the same words in all functions and layers.
 
 A `composition` puts its name before the message of an error, `Layer.checked` the name of a layer.
-The checks that take a `name`, for the message, also serve other functions.
 """
 
 import numbers
@@ -13,7 +12,7 @@ from .. import later
 from ..array import Array, asanyarray, data_of, is_foreign
 
 
-def whole_numbers(name, what, values, low=None, high=None):
+def whole_numbers(what, values, low=None, high=None):
     """`values`, a Tensor as it is, all else as an array of whole numbers.
 
     Raises TypeError for another dtype, IndexError for a value outside low..high - 1.
@@ -21,10 +20,10 @@ def whole_numbers(name, what, values, low=None, high=None):
     given = values if isinstance(values, Array) else asanyarray(values)
     values = data_of(given)
     if values.dtype.kind not in "iu":
-        raise TypeError(f"{name}: {what} must be of an integer dtype, not {values.dtype}.")
+        raise TypeError(f"{what} must be of an integer dtype, not {values.dtype}.")
     if low is not None and values.size and not low <= values.min() <= values.max() < high:
         wrong = f"{values.min()}..{values.max()}" if values.size > 1 else values.item()
-        raise IndexError(f"{name}: {what} must be from {low} to {high - 1}, got {wrong}.")
+        raise IndexError(f"{what} must be from {low} to {high - 1}, got {wrong}.")
     return given
 
 

@@ -43,7 +43,7 @@ def _checked(name, scores, target, reduction, ignore_index):
     if not shape or labels.shape != needed:
         target_shape = f"a target of shape {needed}, got {labels.shape}"
         raise ValueError(f"scores {shape} need {target_shape}.")
-    target = whole_numbers(name, "the target", target)
+    target = whole_numbers("the target", target)
     all_count = partial(_all_count, name, shape[axis], ignore_index)
     if is_foreign(labels):
         return later.foreign().checked(labels, all_count), ignore_index

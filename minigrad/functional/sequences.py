@@ -29,7 +29,7 @@ def embedding(x: Operand, weight: Operand, padding_idx: int | None = None):
         shape = np.shape(weight)
         raise ValueError(f"weight must be (num_embeddings, embedding_dim), got {shape}.")
     rows = len(weight)
-    x = whole_numbers("embedding", "each row in x", x, 0, rows)
+    x = whole_numbers("each row in x", x, 0, rows)
     if padding_idx is None:
         return at(weight, x)
     padding = padding_row(padding_idx, rows)
@@ -39,7 +39,7 @@ def embedding(x: Operand, weight: Operand, padding_idx: int | None = None):
 
 def padding_row(padding_idx, rows):
     """The row of padding_idx, which may count from the end. Raises IndexError if there is none."""
-    return int(whole_numbers("embedding", "padding_idx", padding_idx, -rows, rows).item()) % rows
+    return int(whole_numbers("padding_idx", padding_idx, -rows, rows).item()) % rows
 
 
 @composition

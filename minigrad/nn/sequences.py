@@ -40,7 +40,7 @@ class Embedding(Layer):
         shape = num_embeddings, embedding_dim
         self.add_parameters(shape, {"weight": shape}, {}, {"init": normal} | settings)
         if padding_idx is not None:
-            self.weight.data[padding_row(padding_idx, num_embeddings)] = 0
+            self.weight.data[self.checked(padding_row, padding_idx, num_embeddings)] = 0
 
     def forward(self, x: Operand) -> Tensor:
         """The rows of weight for the whole numbers x (...): (..., embedding_dim)."""

@@ -262,7 +262,7 @@ def test_the_number_of_differences_is_not_negative():
         (lambda x: np.dot(x, x), ValueError, r"^dot: matmul: \(2, 3\) @ \(2, 3\): inner sizes"),
         (lambda x: np.hstack([x, x.T]), ValueError, "^hstack: concatenate of "),
         (lambda x: np.vstack([x, x.T]), ValueError, "^vstack: concatenate of "),
-        (lambda x: np.trace(x, 0, 0, 5), ValueError, "^trace: there is no axis 5"),
+        (lambda x: np.trace(x, 0, 0, 5), ValueError, "^trace: .*axis 5 is out of bounds"),
         (lambda x: np.tile(x, -1), ValueError, "^tile: negative dimensions"),
         (lambda x: np.amax(x, axis=3), ValueError, "^amax: max of .*axis 3"),
         (lambda x: np.concatenate([x, x.T]), ValueError, "^concatenate of "),

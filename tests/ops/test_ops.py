@@ -785,7 +785,7 @@ def test_a_slice_from_a_number_of_a_graph_is_refused(name):
     """A graph that runs again would not compute it again."""
     x, function = leaf(normal(4, 4)), BOUNDS[name]
     with pytest.raises(
-        TypeError, match=r"getitem: bounds of a slice belong to a graph.*t.numpy\(\)"
+        TypeError, match=r"bounds of a slice belong to a graph.*t.numpy\(\)"
     ):
         function(x, np.argmax(x[0, :3]) + 1)
     with pytest.raises(TypeError, match="getitem"):
@@ -1022,13 +1022,13 @@ wrong = {
     r"sum of \(2,\).*axis 1 is out of bounds": lambda: np.sum(leaf(normal(2)), axis=1),
     r"reshape.*size 6.*\(4,\)": lambda: leaf(normal(2, 3)).reshape(4),
     r"getitem.*index 5 is out of bounds": lambda: leaf(normal(2))[5],
-    r"take: indices into an axis of 2 entries must be from -2 to 1, got 1..5": lambda: np.take(
+    r"take: .* index 5 is out of bounds for axis 0 with size 2": lambda: np.take(
         leaf(normal(2)), [1, 5]
     ),
-    r"take_along_axis: indices into an axis of 2 entries must be from -2 to 1, got -3..0": lambda: (
+    r"take_along_axis: .* index -3 is out of bounds for axis 0 with size 2": lambda: (
         np.take_along_axis(leaf(normal(2, 3)), np.array([[0, -3, 0]]), 0)
     ),
-    r"trace of \(2,\): two axes are needed": lambda: np.trace(leaf(normal(2))),
+    "trace: .*axis 1 is out of bounds": lambda: np.trace(leaf(normal(2))),
     r"mean.*the mean of no entries": lambda: np.mean(leaf(normal(0))),
     r"var.*too few for ddof=2": lambda: np.var(leaf(normal(2)), ddof=2),
     r"pad.*'median' has no rule": lambda: np.pad(leaf(normal(2)), 1, mode="median"),
