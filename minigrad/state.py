@@ -7,6 +7,7 @@ run code.
 """
 
 import contextlib
+import io
 import os
 from collections.abc import Mapping
 
@@ -51,22 +52,19 @@ def save(tree, path: str | os.PathLike) -> None:
         arrays[_name(keys)] = array
 
     text = json.dumps({"tree": _mapped(plain, tree), "arrays": list(arrays)})
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:  # np.savez would refuse some keys
+        for name, array in arrays.items():
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
+        archive.writestr(zipfile.ZipInfo(TREE), text)
+        archive.comment = MARK
     path = os.path.realpath(path)  # a link stays a link: the file that it points to is replaced
     folder, name = os.path.split(path)
     temporary = os.path.join(folder, f".{name}.{os.urandom(4).hex()}.tmp")
     try:
         with open(temporary, "wb") as file:
-            archive = zipfile.ZipFile(file, "w")  # np.savez would refuse some keys
-            try:
-                for name, array in arrays.items():
-                    member = zipfile.ZipInfo(f"{name}.npy")
-                    with archive.open(member, "w", force_zip64=True) as target:
-                        np.lib.format.write_array(target, array, allow_pickle=False)
-                archive.writestr(zipfile.ZipInfo(TREE), text)
-                archive.comment = MARK
-                archive.close()
-            finally:
-                archive.fp = None  # half an archive cannot be closed: its error would hide another
+            file.write(content.getbuffer())
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -74,13 +72,6 @@ def save(tree, path: str | os.PathLike) -> None:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
-    # Where the system can, the new name goes to the disk too. The file is whole in any case.
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def load(path: str | os.PathLike):

@@ -784,11 +784,9 @@ BOUNDS = {
 def test_a_slice_from_a_number_of_a_graph_is_refused(name):
     """A graph that runs again would not compute it again."""
     x, function = leaf(normal(4, 4)), BOUNDS[name]
-    with pytest.raises(
-        TypeError, match=r"bounds of a slice belong to a graph.*t.numpy\(\)"
-    ):
+    with pytest.raises(TypeError, match=r"bounds of a slice belong to a graph.*t.numpy\(\)"):
         function(x, np.argmax(x[0, :3]) + 1)
-    with pytest.raises(TypeError, match="getitem"):
+    with pytest.raises(TypeError, match="bounds of a slice"):
         function(x, Tensor(1, name="t"))
 
 
