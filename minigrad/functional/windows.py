@@ -113,8 +113,8 @@ def _max_pool(
 ):
     """The largest entry of each window of x. Ties share the gradient equally.
 
-    x is (N, C, L) in 1d and (N, C, H, W) in 2d. stride is kernel_size unless given. padding adds
-    entries of -inf; no window may have padding alone. dilation is the step inside a window. In 2d,
+    x is (N, C, L) in 1d and (N, C, H, W) in 2d. stride is kernel_size unless given. padding, at
+    most half of kernel_size, adds entries of -inf. dilation is the step inside a window. In 2d,
     each is a number or a pair (vertical, horizontal). Raises ValueError for shapes and settings
     that do not fit.
     """
@@ -126,13 +126,16 @@ def _avg_pool(
 ):
     """The mean of each window of x.
 
-    x is (N, C, L) in 1d and (N, C, H, W) in 2d. stride is kernel_size unless given. padding adds
-    zeros, which count in the mean unless count_include_pad=False; no window may have padding alone.
+    x is (N, C, L) in 1d and (N, C, H, W) in 2d. stride is kernel_size unless given. padding, at
+    most half of kernel_size, adds zeros, which count in the mean unless count_include_pad=False.
     In 2d, each is a number or a pair (vertical, horizontal). Raises ValueError for shapes and
     settings that do not fit.
     """
-    means, shares = _pooled(rank, x, np.mean, 0, kernel_size, stride, padding, 1)
-    return means if count_include_pad else means / shares
+    means, window = _pooled(rank, x, np.mean, 0, kernel_size, stride, padding, 1)
+    if count_include_pad:
+        return means
+    ones = window.unfold(np.ones((1, 1, *x.shape[2:]), x.dtype))
+    return means / np.mean(ones, axis=tuple(range(-rank, 0)))
 
 
 def _adaptive_avg_pool(rank, x: Operand, output_size):
@@ -279,15 +282,6 @@ class Window:
         """All windows of the padded x (N, C, *space): (N, C, *out, *size)."""
         return windows.unfold(self.pad(x, value), self.size, self.stride, self.dilation)
 
-    def shares(self, x):
-        """The share of each window that is not padding. Raises ValueError if a share is 0."""
-        axes = tuple(range(-len(self.size), 0))
-        shares = np.mean(self.unfold(np.ones((1, 1, *x.shape[2:]), x.dtype)), axis=axes)
-        if not shares.all():
-            settings = f"padding {self.padding} is too large for kernel_size {self.size}"
-            raise ValueError(f"{settings}: a window of x {x.shape} has padding alone.")
-        return shares
-
 
 def _rank(x):
     """How many axes of space x (N, C, *space) has."""
@@ -313,11 +307,12 @@ def _filters(rank, x, weight, bias, stride, padding, dilation, groups, transpose
 
 
 def _pooled(rank, x, function, value, *settings):
-    """(function of each window of x padded with `value`, the shares that are not padding)."""
+    """(function of each window of x padded with `value`, the Window)."""
     check_axes(x, LAYOUTS[rank])
     window = Window(rank, *settings)
-    shares = window.shares(x) if window.pads else 1
-    return function(window.unfold(x, value), axis=tuple(range(-rank, 0))), shares
+    if any(2 * before > k for (before, _), k in zip(window.padding, window.size)):
+        raise ValueError(f"padding {window.padding} is above half of kernel_size {window.size}.")
+    return function(window.unfold(x, value), axis=tuple(range(-rank, 0))), window
 
 
 def _sections(rank, x, output_size):
