@@ -749,19 +749,19 @@ BUGS = [
     Bug(
         "elements for channels",
         "pytorch#69801",
-        text(F.dropout2d, "(2, 3), mask", "(), mask"),
+        text(dropping._dropout, "range(2, 2 + rank)", "()"),
         law_of_channels,
     ),
     Bug(
         "the wrong axis shared",
         "PyTorch-NLP#71",
-        text(F.dropout1d, "2, mask", "1, mask"),
+        text(dropping._dropout, "range(2, 2 + rank)", "1"),
         law_of_channels,
     ),
     Bug(
         "share ignored",
         "pytorch#20058 asks for it",
-        text(dropping._mask, "if shared:", "if False:"),
+        text(dropping._mask, "if axis in shared", "if False"),
         law_of_shared,
     ),
     Bug(

@@ -113,8 +113,8 @@ def _max_pool(
 ):
     """The largest entry of each window of x. Ties share the gradient equally.
 
-    x is (N, C, L) in 1d and (N, C, H, W) in 2d. stride is kernel_size unless given. padding, at
-    most half of kernel_size, adds entries of -inf. dilation is the step inside a window. In 2d,
+    x is (N, C, L) in 1d and (N, C, H, W) in 2d. stride is kernel_size unless given. padding adds
+    entries of -inf; no window may have padding alone. dilation is the step inside a window. In 2d,
     each is a number or a pair (vertical, horizontal). Raises ValueError for shapes and settings
     that do not fit.
     """
@@ -126,16 +126,13 @@ def _avg_pool(
 ):
     """The mean of each window of x.
 
-    x is (N, C, L) in 1d and (N, C, H, W) in 2d. stride is kernel_size unless given. padding, at
-    most half of kernel_size, adds zeros, which count in the mean unless count_include_pad=False.
+    x is (N, C, L) in 1d and (N, C, H, W) in 2d. stride is kernel_size unless given. padding adds
+    zeros, which count in the mean unless count_include_pad=False; no window may have padding alone.
     In 2d, each is a number or a pair (vertical, horizontal). Raises ValueError for shapes and
     settings that do not fit.
     """
-    means, window = _pooled(rank, x, np.mean, 0, kernel_size, stride, padding, 1)
-    if count_include_pad:
-        return means
-    ones = window.unfold(np.ones((1, 1, *x.shape[2:]), x.dtype))
-    return means / np.mean(ones, axis=tuple(range(-rank, 0)))
+    means, shares = _pooled(rank, x, np.mean, 0, kernel_size, stride, padding, 1)
+    return means if count_include_pad else means / shares
 
 
 def _adaptive_avg_pool(rank, x: Operand, output_size):
@@ -235,7 +232,7 @@ def fold(
     output_size = each("output_size", output_size, rank, 1)
     window = Window(rank, kernel_size, stride, padding, dilation)
     space = window.padded(output_size)
-    out = windows.places(space, window.size, window.stride, window.dilation)
+    out = window.places(output_size)
     entries, columns = math.prod(window.size), math.prod(out)
     if np.ndim(x) != 3 or x.shape[1] % entries or x.shape[2] != columns:
         needed = f"(N, C * {entries}, {columns})"
@@ -278,9 +275,23 @@ class Window:
         ends = zip(x.shape[2:], self.padding)
         return x[(..., *(slice(before, n - after) for n, (before, after) in ends))]
 
+    def places(self, space):
+        """How many windows fit along each padded axis. Raises ValueError if one is too large."""
+        return windows.places(self.padded(space), self.size, self.stride, self.dilation)
+
     def unfold(self, x, value=0):
         """All windows of the padded x (N, C, *space): (N, C, *out, *size)."""
+        self.places(x.shape[2:])
         return windows.unfold(self.pad(x, value), self.size, self.stride, self.dilation)
+
+    def shares(self, x):
+        """The share of each window that is not padding. Raises ValueError if a share is 0."""
+        axes = tuple(range(-len(self.size), 0))
+        shares = np.mean(self.unfold(np.ones((1, 1, *x.shape[2:]), x.dtype)), axis=axes)
+        if not shares.all():
+            settings = f"padding {self.padding} is too large for kernel_size {self.size}"
+            raise ValueError(f"{settings}: a window of x {x.shape} has padding alone.")
+        return shares
 
 
 def _rank(x):
@@ -307,12 +318,11 @@ def _filters(rank, x, weight, bias, stride, padding, dilation, groups, transpose
 
 
 def _pooled(rank, x, function, value, *settings):
-    """(function of each window of x padded with `value`, the Window)."""
+    """(function of each window of x padded with `value`, the shares that are not padding)."""
     check_axes(x, LAYOUTS[rank])
     window = Window(rank, *settings)
-    if any(2 * before > k for (before, _), k in zip(window.padding, window.size)):
-        raise ValueError(f"padding {window.padding} is above half of kernel_size {window.size}.")
-    return function(window.unfold(x, value), axis=tuple(range(-rank, 0))), window
+    shares = window.shares(x) if window.pads else 1
+    return function(window.unfold(x, value), axis=tuple(range(-rank, 0))), shares
 
 
 def _sections(rank, x, output_size):

@@ -63,7 +63,6 @@ def unfold(x, size, stride, dilation):
     In memory, an array for each position in a window comes after the other.
     """
     ends, starts = range(-len(size), 0), range(len(size))
-    places(x.shape[-len(size) :], size, stride, dilation)
     first = np.moveaxis(_windows(x, size, stride, dilation), ends, starts).copy()
     return np.moveaxis(first, starts, ends)
 
