@@ -168,11 +168,7 @@ def replay(root: Tensor, values: dict | None = None, fresh_noise=False) -> Tenso
         if array.shape != leaf.shape:
             raise ValueError(f"replay: a leaf has shape {leaf.shape}, its new value {array.shape}.")
         replaced[leaf.order] = array
-    return _again(graph, root, replaced, fresh_noise)
-
-
-def _again(graph, root, values, fresh_noise):
-    value = evaluate(graph, values, fresh_noise).get(root.order, root.data)
+    value = evaluate(graph, replaced, fresh_noise).get(root.order, root.data)
     return constant(copied(value, value))
 
 
@@ -181,4 +177,4 @@ def resample(root: Tensor) -> Tensor:
 
     Raises as `replay` does.
     """
-    return _again(program("resample", root, reads_entries=False), root, {}, fresh_noise=True)
+    return replay(root, fresh_noise=True)

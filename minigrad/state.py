@@ -164,10 +164,7 @@ def _differences(here, there, free, strict, name=""):
         elif not np.can_cast(there.dtype, here.dtype, "same_kind"):
             yield f"{name}: dtype {here.dtype} here, {there.dtype} in the state"
     elif _are_dicts(here) and _are_dicts(there):
-        if len(here) != len(there):
-            yield f"{name}: {len(here)} entries here, {len(there)} in the state"
-        for i, pair in enumerate(zip(here, there)):
-            yield from _differences(*pair, free, strict, f"{name}.{i}")
+        yield from _differences(*(dict(enumerate(t)) for t in (here, there)), free, strict, name)
     elif not np.array_equal(here, there):
         yield f"{name}: {here!r:.60} here, {there!r:.60} in the state"
 

@@ -408,5 +408,5 @@ def test_evaluate_runs_on_other_dtypes():
 def test_resampling_a_freed_graph_says_so():
     loss = F.dropout(leaf([1.0, 2.0]), 0.5, training=True).sum()
     loss.backward()
-    with pytest.raises(RuntimeError, match="resample: the graph was freed"):
+    with pytest.raises(RuntimeError, match="replay: the graph was freed"):
         mg.resample(loss)

@@ -72,14 +72,12 @@ def move_statistics(running_mean, running_var, mean, variance, factor, momentum)
 def _move(running, batch, momentum):
     if running is None:
         return
-    if not isinstance(running, np.ndarray) or running.dtype.kind != "f":
-        raise TypeError("batch_norm: training needs running statistics in arrays of floats.")
     if is_foreign(batch):
         remedy = "Use BatchNorm without track_running_stats, or LayerNorm"
         raise TypeError(f"batch_norm: running statistics move with NumPy arrays alone. {remedy}.")
     if momentum is None or not 0 <= momentum <= 1:
         raise ValueError(f"batch_norm: momentum must be from 0 to 1, got {momentum}.")
-    running += momentum * (batch - running)
+    running[...] += momentum * (batch - running)
 
 
 def as_shape(sizes):

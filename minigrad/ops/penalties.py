@@ -48,17 +48,11 @@ def penalty(*, prox, **rules) -> Callable[[Callable[..., Any]], Callable[..., Te
     Returns the function for users: weights first, coefficients and settings by name, such as
     l1_penalty(w1, w2, c=1e-3). It raises TypeError if the weights are not Tensors, ValueError if a
     coefficient is not a number >= 0.
-
-    Raises TypeError if `prox` names a coefficient that the forward does not have.
     """
 
     def declare(forward):
         *settings, weights = signature(forward).parameters.values()
         name, names = forward.__name__, [s.name for s in settings]
-        known = set(names)
-        if unknown := prox.keys() - known:
-            own = ", ".join(names)
-            raise TypeError(f"penalty {name}: prox for {sorted(unknown)}, but it takes {own}.")
         defaults = {s.name: s.default for s in settings if s.default is not s.empty}
         record = op(forward, kind="penalty", prox=prox, **rules)
 
@@ -67,7 +61,7 @@ def penalty(*, prox, **rules) -> Callable[[Callable[..., Any]], Callable[..., Te
                 example = ", ".join(f"{n}=1e-3" for n in prox)
                 raise TypeError(f"{name}: pass the weights as Tensors, {name}(w1, w2, {example}).")
             values = defaults | given
-            if values.keys() != known:
+            if values.keys() != {*names}:
                 raise TypeError(f"{name} takes {', '.join(names)} by name, got {sorted(given)}.")
             values |= {n: coefficient(name, n, values[n]) for n in prox}
             return record(*[values[n] for n in names], *weights)

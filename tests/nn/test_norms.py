@@ -704,9 +704,7 @@ def test_mistakes_of_type_are_named():
     with pytest.raises(TypeError, match="training"):
         F.batch_norm(X, None, None)
     for running in ([0.0, 0.0, 0.0], np.zeros(3, int)):
-        with pytest.raises(
-            TypeError, match="training needs running statistics in arrays of floats"
-        ):
+        with pytest.raises(TypeError, match="^batch_norm: "):
             F.batch_norm(X, running, None, training=True)
 
 

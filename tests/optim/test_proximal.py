@@ -707,14 +707,6 @@ def test_an_operator_that_returns_another_shape_is_named(returned):
     assert w.tolist() == [2, 3]
 
 
-def test_a_prox_for_a_coefficient_that_does_not_exist_is_named():
-    told = r"penalty own: prox for \['k'\], but it takes c, axis"
-    with pytest.raises(TypeError, match=told):
-
-        @penalty(prox={"k": None}, weights=lambda g, out, c, axis, *ws: [g * w for w in ws])
-        def own(c, axis=None, *weights): ...
-
-
 def test_a_smooth_term_with_the_value_of_a_penalty_counts():
     """(w/2).sum() and |w|/2 are both 1 at w = 2: the step is -lr/2 by the gradient, -lr/2 by prox."""
     w = leaf([2.0])
