@@ -80,33 +80,27 @@ def scaled_dot_product_attention(
         needed = "(..., L, E), (..., S, E) and (..., S, D) with E > 0"
         raise ValueError(f"query {q}, key {k} and value {v} must be {needed}.")
     scores = (query * (q[-1] ** -0.5 if scale is None else scale)) @ np.swapaxes(key, -1, -2)
-    allowed, added = _masks(attn_mask, is_causal, scores)
-    if added is not None:
-        scores = scores + added
-    if allowed is None:
-        weights = softmax(scores)
-    else:
-        some = allowed.any(axis=-1, keepdims=True)
-        # A query that may attend to no key gets weights as without a mask, which then become 0.
-        weights = softmax(np.where(allowed | ~some, scores, -np.inf))
-        if is_recorded(some) or not some.all():
-            weights = np.where(some, weights, 0)
+    some = None  # the queries that may attend to a key
+    if attn_mask is not None or is_causal:
+        added = _added(attn_mask, is_causal, scores)
+        some = (added != -np.inf).any(axis=-1, keepdims=True)
+        scores = scores + np.where(some, added, 0)
+    weights = softmax(scores)
+    if some is not None and (is_recorded(some) or not some.all()):
+        weights = np.where(some, weights, 0)
     if dropout_p:
         weights = dropout(weights, dropout_p, training, rng)
     return (weights @ value, weights) if need_weights else weights @ value
 
 
-def _masks(mask, is_causal, scores):
-    """(a mask of the scores that count, or None for all; floats to add to the scores, or None)."""
-    allowed = added = None
+def _added(mask, is_causal, scores):
+    """What masks add to the scores: -inf where a query may not attend, 0 or floats elsewhere."""
+    added = 0
     if mask is not None:
-        mask = allowed = mask_values("attn_mask", mask, "True where a query may attend")
+        mask = mask_values("attn_mask", mask, "True where a query may attend")
         check_fits("attn_mask", mask.shape, scores.shape)
-        if mask.dtype != bool:
-            with np.errstate(over="ignore"):  # -1e9, which many use, is -inf in float16
-                allowed = mask.astype(scores.dtype) != -np.inf
-            added = np.where(allowed, mask, 0).astype(scores.dtype)
+        added = np.where(mask, 0, -np.inf) if mask.dtype == bool else mask
     if is_causal:
-        causal = np.tri(*scores.shape[-2:], dtype=bool)
-        allowed = causal if allowed is None else allowed & causal
-    return allowed, added
+        added = np.where(np.tri(*scores.shape[-2:], dtype=bool), added, -np.inf)
+    with np.errstate(over="ignore"):  # -1e9, which many use, is -inf in float16
+        return added.astype(scores.dtype)
