@@ -60,9 +60,9 @@ def op(forward=None, /, *, numpy=None, kind="operation", prox=None, **rules):
             that no gradient flows to the argument. The rule of a last argument `*rest` returns a
             sequence of cotangents, one for each of `rest`; only those that are needed are read.
 
-    Raises TypeError for a rule of an argument that does not exist, for keyword-only arguments, for
-    arguments whose names begin or end with "_", and for a `forward` that is neither a Python
-    function nor a ufunc; ValueError if another module has an op of this name.
+    Raises TypeError for a rule of an argument that does not exist, for keyword-only arguments, and
+    for arguments whose names begin or end with "_"; AttributeError for a `forward` that is neither
+    a Python function nor a ufunc; ValueError if another module has an op of this name.
     """
     if forward is None:
         return partial(op, numpy=numpy, kind=kind, prox=prox, **rules)
@@ -71,10 +71,8 @@ def op(forward=None, /, *, numpy=None, kind="operation", prox=None, **rules):
         numpy = forward
     if isinstance(forward, np.ufunc):
         names, defaults, is_family = list(rules), {}, False
-    elif inspect.isfunction(inspect.unwrap(forward)):
-        names, defaults, is_family = _arguments(inspect.unwrap(forward))
     else:
-        raise TypeError(f"op: {forward!r} is neither a Python function nor a NumPy ufunc.")
+        names, defaults, is_family = _arguments(inspect.unwrap(forward))
     name = forward.__name__
     if not names or any(n != n.strip("_") for n in names):
         raise TypeError(f"op {name}: it needs arguments whose names do not begin or end with '_'.")

@@ -23,7 +23,7 @@ def save(tree, path: str | os.PathLike) -> None:
     """Writes `tree`: nested dicts and lists of arrays, Tensors, numbers, strings, bools and None.
 
     An object with a state_dict, such as a Module, an optimizer or Batches, is saved as its
-    state_dict(), a np.random.Generator as its state. The new file is written beside the old one and
+    state_dict(). The new file is written beside the old one and
     then renamed: whatever interrupts the writing, `path` is the whole old file or the whole new
     one.
 
@@ -38,8 +38,6 @@ def save(tree, path: str | os.PathLike) -> None:
     def plain(keys, leaf):
         if hasattr(leaf, "state_dict"):
             return _mapped(plain, leaf.state_dict(), *keys)
-        if isinstance(leaf, np.random.Generator):
-            return _mapped(plain, leaf.bit_generator.state, *keys)
         if leaf is None or isinstance(leaf, (bool, int, float, str)):
             return leaf
         leaf = data_of(leaf)

@@ -61,8 +61,8 @@ def by_channel(weight, x):
     """weight (C,) along the channels of x (N, C, ...). Raises ValueError for another size."""
     axis = min(1, np.ndim(x) - 1)
     if np.shape(weight) != np.shape(x)[axis : axis + 1]:
-        shapes = f"weight {np.shape(weight)} and shape {np.shape(x)}"
-        raise ValueError(f"{shapes}: one weight for each entry of axis {axis} is needed.")
+        given = f"{np.shape(x)} needs one for each entry of axis {axis}"
+        raise ValueError(f"weight or bias {np.shape(weight)}: x {given}.")
     after = np.ndim(x) - 1 - axis
     return np.reshape(weight, (-1, *[1] * after)) if after else weight
 
