@@ -80,9 +80,7 @@ def in_forward(op, args, error):
     shapes = [str(a.shape) for a in arrays]
     told = str(error).replace(" ", "")
     if isinstance(error, AttributeError):
-        for name, rule, a in zip(op.names, op.rules, args):
-            if (rule or not any(op.rules)) and not hasattr(a, "shape"):
-                return TypeError(f"{op.name}: {name} must be an array, not {a!r:.60}.")
+        return TypeError(f"{op.name}: an argument is no array: {error}")
     if not shapes or any(shape.replace(" ", "") in told for shape in shapes):
         return same_kind(error, f"{op.name}: {error}")
     return same_kind(error, f"{op.name} of {' and '.join(shapes)}: {error}")

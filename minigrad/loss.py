@@ -305,15 +305,10 @@ def _operators(taken, parameters):
 
 
 def _require_proximal(part, what):
-    if part.factor < 0:
+    on = [w.op.name for w in part.node.args if isinstance(w, Tensor) and not w.is_leaf]
+    if on or part.factor < 0:
+        wrong = f"is on the result of {on[0]}" if on else "is subtracted"
         raise ValueError(
-            f"{what}: the loss has {name_of(part)}. "
-            "A penalty that is subtracted has no proximal step."
+            f"{what}: {name_of(part)} {wrong}. A proximal step needs a penalty of parameters, added "
+            "to the loss. For activations write the penalty out, c * np.sum(np.abs(h))."
         )
-    for w in part.node.args:
-        if isinstance(w, Tensor) and not w.is_leaf:
-            raise ValueError(
-                f"{what}: {name_of(part)} is on the result of {w.op.name}, and a proximal step "
-                "needs a parameter. Penalise the parameter itself; for activations write the "
-                "penalty out, c * np.sum(np.abs(h))."
-            )

@@ -240,7 +240,7 @@ def test_roots_that_are_no_graph_are_refused(read, root):
 def test_replay_refuses_values_of_other_tensors_than_leaves_of_the_graph():
     x = positive_leaf(3)
     y = np.exp(x)
-    with pytest.raises(ValueError, match=r"replay: values are .* Tensor of shape \(3,\) is none"):
+    with pytest.raises(ValueError, match=r"replay: values are .*, not Tensor \(3,\)"):
         mg.replay(np.sum(y), {y: np.ones(3)})
     with pytest.raises(ValueError, match=r"replay: values are .* Tensor of shape \(2,\) is none"):
         mg.replay(np.sum(y), {positive_leaf(2): np.ones(2)})
@@ -253,7 +253,7 @@ def test_replay_refuses_values_of_other_tensors_than_leaves_of_the_graph():
 )
 def test_replay_refuses_a_value_of_another_shape(value):
     x = positive_leaf(3)
-    with pytest.raises(ValueError, match=r"replay: a leaf has shape \(3,\), its new value"):
+    with pytest.raises(ValueError, match=r"replay: values are .*, not Tensor \(3,\): "):
         mg.replay(np.sum(np.exp(x)), {x: value})
 
 

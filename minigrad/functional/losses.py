@@ -41,8 +41,6 @@ def _reduced(entries, reduction, weight=None):
 def _checked(scores, target, reduction, ignore_index):
     """(target, `ignore_index` or None if no target has it). Raises an error for wrong targets."""
     _check_reduction(reduction)
-    if not isinstance(ignore_index, (int, np.integer)):
-        raise TypeError(f"ignore_index is a whole number, not {ignore_index!r}.")
     shape, labels = scores.shape, asanyarray(data_of(target))
     axis = losses.class_axis(scores)
     needed = shape[:axis] + shape[axis + 1 :]
@@ -54,8 +52,6 @@ def _checked(scores, target, reduction, ignore_index):
         return later.foreign().checked(labels, all_count), ignore_index
     if all_count(labels):
         return target, ignore_index if is_recorded(target) else None  # the next target may have it
-    if reduction == "mean" and np.all(labels == ignore_index):
-        raise ValueError(f"the mean of no targets: all are {ignore_index}, which is ignored.")
     return target, ignore_index
 
 

@@ -88,10 +88,8 @@ def _explicit(subscripts, *ndims):
     """
     inputs, arrow, output = subscripts.replace(" ", "").partition("->")
     terms = inputs.split(",")
-    if len(terms) != len(ndims):
-        raise ValueError(f"{subscripts!r} names {len(terms)} operands, got {len(ndims)}")
     free = [c for c in LETTERS if c not in subscripts]
-    extra = [n - len(t.replace("...", "")) for t, n in zip(terms, ndims)]
+    extra = [n - len(t.replace("...", "")) for t, n in zip(terms, ndims, strict=True)]
     widest = "".join(free[: max((n for t, n in zip(terms, extra) if "..." in t), default=0)])
     if not arrow:
         letters = inputs.replace("...", "").replace(",", "")
