@@ -309,6 +309,6 @@ def _require_proximal(part, what):
     if on or part.factor < 0:
         wrong = f"is on the result of {on[0]}" if on else "is subtracted"
         raise ValueError(
-            f"{what}: {name_of(part)} {wrong}. A proximal step needs a penalty of parameters, added "
-            "to the loss. For activations write the penalty out, c * np.sum(np.abs(h))."
+            f"{what}: {name_of(part)} {wrong}. A proximal step needs a penalty of parameters that "
+            "is added. For activations write the penalty out, c * np.sum(np.abs(h))."
         )

@@ -242,9 +242,9 @@ def test_replay_refuses_values_of_other_tensors_than_leaves_of_the_graph():
     y = np.exp(x)
     with pytest.raises(ValueError, match=r"replay: values are .*, not Tensor \(3,\)"):
         mg.replay(np.sum(y), {y: np.ones(3)})
-    with pytest.raises(ValueError, match=r"replay: values are .* Tensor of shape \(2,\) is none"):
+    with pytest.raises(ValueError, match=r"replay: values are .*, not Tensor \(2,\)"):
         mg.replay(np.sum(y), {positive_leaf(2): np.ones(2)})
-    with pytest.raises(ValueError, match="replay: values are .* str of shape .* is none"):
+    with pytest.raises(ValueError, match="replay: values are .*, not str"):
         mg.replay(np.sum(y), {"x": 1})
 
 

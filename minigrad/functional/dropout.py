@@ -5,7 +5,6 @@ The arguments of all functions of this file are explained at `dropout`.
 """
 
 import math
-import numbers
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
@@ -148,7 +147,7 @@ def _draws(training, p=0.0, scaling="inverted"):
 
 def check_settings(p=0.0, scaling="inverted", **others):
     """Raises ValueError for a wrong rate or scaling. Noise refuses other settings when it draws."""
-    if not (isinstance(p, numbers.Real) and 0 <= p <= 1):  # also refuses nan
+    if not (isinstance(p, (float, int, np.number)) and 0 <= p <= 1):  # also refuses nan
         raise ValueError(f"p is the probability of DROPPING, in [0, 1]; got {p!r}.")
     if scaling not in ("inverted", "classic"):
         raise ValueError(f'scaling is "inverted" or "classic", not {scaling!r}.')
@@ -163,8 +162,10 @@ def _dropped(x, p, training, rng, scaling, share, mask):
 def _mask(x, p, rng, share, mask):
     """The given mask of x, or a mask that is drawn, of size 1 along the axes `share`."""
     if mask is None:
-        shared = normalize_axis_tuple(share, np.ndim(x), "share")
-        shape = [1 if axis in shared else n for axis, n in enumerate(np.shape(x))]
+        shape = np.shape(x)
+        if share != ():
+            shared = normalize_axis_tuple(share, len(shape), "share")
+            shape = [1 if axis in shared else n for axis, n in enumerate(shape)]
         return Noise(Bernoulli(1 - p), shape, bool, rng, like=x)
     values = np.asarray(data_of(mask))
     if values.dtype != bool and not np.isin(values, (0, 1)).all():
