@@ -126,8 +126,8 @@ def terms(loss: Tensor, optimizer=None) -> Ledger:
     the same kind of penalty twice, or an L2 penalty and the weight_decay of the optimizer, or that
     has a penalty which its module declares and the loss does not contain.
 
-    Raises TypeError if the loss is not a Tensor or `optimizer` is none, ValueError if the loss has
-    several entries, RuntimeError if its graph was freed.
+    Raises TypeError if the loss is not a Tensor, ValueError if the loss has several entries,
+    RuntimeError if its graph was freed.
 
     >>> import minigrad.functional as F
     >>> w = Tensor([3.0, 4.0], requires_grad=True, name="w")
@@ -145,8 +145,6 @@ def terms(loss: Tensor, optimizer=None) -> Ledger:
         raise ValueError(f"terms: {shape}. Call .mean() or .sum().")
     names, parts = leaf_names(graph), addends(loss)
     optimizers = [] if optimizer is None else as_list(optimizer)
-    if others := [o for o in optimizers if not hasattr(o, "param_groups")]:
-        raise TypeError(f"terms: optimizer is a {type(others[0]).__name__}, not an Optimizer.")
     found = [*_penalised_twice(parts, names), *_decayed_twice(parts, names, optimizers)]
     for penalty, weights in left_out(graph, names).items():
         what = f"the loss does not contain the penalty {penalty} of {_listed(weights)}"

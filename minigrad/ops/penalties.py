@@ -57,12 +57,11 @@ def penalty(*, prox, **rules) -> Callable[[Callable[..., Any]], Callable[..., Te
         record = op(forward, kind="penalty", prox=prox, **rules)
 
         def call(*weights, **given):
-            if not weights or not all(isinstance(w, Tensor) for w in weights):
-                example = ", ".join(f"{n}=1e-3" for n in prox)
-                raise TypeError(f"{name}: pass the weights as Tensors, {name}(w1, w2, {example}).")
             values = defaults | given
-            if values.keys() != {*names}:
-                raise TypeError(f"{name} takes {', '.join(names)} by name, got {sorted(given)}.")
+            are_tensors = weights and all(isinstance(w, Tensor) for w in weights)
+            if not are_tensors or values.keys() != {*names}:
+                needed = "the weights as Tensors, all else by name"
+                raise TypeError(f"{name}{call.__signature__}: pass {needed}.")
             values |= {n: coefficient(name, n, values[n]) for n in prox}
             return record(*[values[n] for n in names], *weights)
 
