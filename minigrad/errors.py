@@ -79,8 +79,8 @@ def in_forward(op, args, error):
     arrays = [a for a in args if hasattr(a, "shape") and not isinstance(a, np.generic)]
     shapes = [str(a.shape) for a in arrays]
     told = str(error).replace(" ", "")
-    if isinstance(error, AttributeError):
-        return TypeError(f"{op.name}: an argument is no array: {error}")
+    if isinstance(error, AttributeError):  # an argument is no array
+        error = TypeError(error)
     if not shapes or any(shape.replace(" ", "") in told for shape in shapes):
         return same_kind(error, f"{op.name}: {error}")
     return same_kind(error, f"{op.name} of {' and '.join(shapes)}: {error}")
