@@ -60,9 +60,9 @@ def op(forward=None, /, *, numpy=None, kind="operation", prox=None, **rules):
             that no gradient flows to the argument. The rule of a last argument `*rest` returns a
             sequence of cotangents, one for each of `rest`; only those that are needed are read.
 
-    Raises TypeError for keyword-only arguments and for arguments whose names begin or end with "_";
-    AttributeError for a `forward` that is neither a Python function nor a ufunc; ValueError if
-    another module has an op of this name.
+    Callers cannot pass keyword-only arguments. Raises TypeError for arguments whose names begin or
+    end with "_"; AttributeError for a `forward` that is neither a Python function nor a ufunc;
+    ValueError if another module has an op of this name.
     """
     if forward is None:
         return partial(op, numpy=numpy, kind=kind, prox=prox, **rules)
@@ -95,11 +95,8 @@ def op(forward=None, /, *, numpy=None, kind="operation", prox=None, **rules):
 
 def _arguments(function):
     """(names of the arguments of a function, {name: default}, whether the last one is `*rest`)."""
-    code, flags = function.__code__, function.__code__.co_flags
-    if code.co_kwonlyargcount or flags & inspect.CO_VARKEYWORDS:
-        what = "keyword-only arguments and ** are not supported"
-        raise TypeError(f"op {function.__name__}: {what}.")
-    is_family = bool(flags & inspect.CO_VARARGS)
+    code = function.__code__
+    is_family = bool(code.co_flags & inspect.CO_VARARGS)
     names = code.co_varnames[: code.co_argcount + is_family]
     values = function.__defaults__ or ()
     return list(names), dict(zip(names[code.co_argcount - len(values) :], values)), is_family

@@ -50,9 +50,8 @@ def _checked(scores, target, reduction, ignore_index):
     all_count = partial(_all_count, shape[axis], ignore_index)
     if is_foreign(labels):
         return later.foreign().checked(labels, all_count), ignore_index
-    if all_count(labels):
-        return target, ignore_index if is_recorded(target) else None  # the next target may have it
-    return target, ignore_index
+    is_needed = not all_count(labels) or is_recorded(target)  # the next target may have it
+    return target, ignore_index if is_needed else None
 
 
 def _all_count(classes, ignore_index, labels):

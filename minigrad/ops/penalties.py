@@ -78,10 +78,7 @@ def coefficient(penalty, name, value, needed="a number >= 0"):
     """A coefficient as a float. Raises ValueError unless it is a number >= 0."""
     if isinstance(value, (float, numbers.Real, Tensor)) and 0 <= value < math.inf:
         return float(value)
-    what = f"{penalty}: the coefficient {name}"
-    if callable(value):
-        raise TypeError(f"{what} must be a number. The penalties of nn take functions of the step.")
-    raise ValueError(f"{what} must be {needed}, got {value!r}.")
+    raise ValueError(f"{penalty}: the coefficient {name} must be {needed}, got {value!r}.")
 
 
 def blocks(arrays, size=32_768):

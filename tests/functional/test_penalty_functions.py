@@ -218,9 +218,7 @@ def test_penalties_take_tensors_and_numbers_not_functions():
     ):
         with pytest.raises(TypeError, match="pass the weights as Tensors"):
             f(lambda: w, **coefficients)
-        with pytest.raises(
-            TypeError, match="must be a number. The penalties of nn take functions of the step"
-        ):
+        with pytest.raises(ValueError, match="must be a number >= 0, got <function"):
             f(w, **dict.fromkeys(coefficients, lambda step: 1.0))
 
 
