@@ -4,7 +4,7 @@ The result is multiplied by `weight` and added to `bias`, unless they are None.
 
 eps       keeps the divisor from 0
 momentum  the step of running statistics towards the statistics of a batch, from 0 to 1
-All functions raise ValueError for other shapes, settings out of range, and means of a single entry.
+All functions raise ValueError for other shapes and for means of a single entry.
 """
 
 import math
@@ -38,9 +38,8 @@ def batch_norm(
     eps                        is added to the variance
 
     Inside `frozen_noise()`, and so in every check, running statistics do not move. Raises
-    ValueError for other shapes, for settings out of range, in training for channels of one entry,
-    and in evaluation without running statistics; TypeError for running statistics that are not
-    arrays of floats.
+    ValueError for other shapes, in training for channels of one entry, and in evaluation without
+    running statistics; TypeError for running statistics that are not arrays of floats.
     """
     _require_channels(x)
     is_half = training and x.dtype == np.float16
@@ -76,8 +75,6 @@ def _move(running, batch, momentum):
     if is_foreign(batch):
         remedy = "Use BatchNorm without track_running_stats, or LayerNorm"
         raise TypeError(f"batch_norm: running statistics move with NumPy arrays alone. {remedy}.")
-    if momentum is None or not 0 <= momentum <= 1:
-        raise ValueError(f"batch_norm: momentum must be from 0 to 1, got {momentum}.")
     running[...] += momentum * (batch - running)
 
 
