@@ -51,12 +51,16 @@ def save(tree, path: str | os.PathLike) -> None:
 
     text = json.dumps({"tree": _mapped(plain, tree), "arrays": list(arrays)})
     content = io.BytesIO()
-    with zipfile.ZipFile(content, "w") as archive:  # np.savez would refuse some keys
+    archive = zipfile.ZipFile(content, "w")  # np.savez would refuse some keys
+    try:
         for name, array in arrays.items():
             with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, array, allow_pickle=False)
         archive.writestr(zipfile.ZipInfo(TREE), text)
         archive.comment = MARK
+        archive.close()
+    finally:
+        archive.fp = None  # half an archive cannot be closed: its error would hide another
     path = os.path.realpath(path)  # a link stays a link: the file that it points to is replaced
     folder, name = os.path.split(path)
     temporary = os.path.join(folder, f".{name}.{os.urandom(4).hex()}.tmp")
