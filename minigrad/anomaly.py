@@ -4,7 +4,6 @@ The engine has no part in this. While a block of `detect_anomaly` is open, Pytho
 each call to `sys.setprofile`, and the results of ops and of rules are looked at as they come.
 """
 
-import numbers
 import os
 import sys
 from linecache import getline
@@ -81,13 +80,11 @@ class detect_anomaly(Block):
     def look_at_result(self, node):
         """Raises the error of a forward."""
         for is_bad in np.isnan, np.isinf:
-            if not (found := _first(is_bad, node.data)):
-                continue
-            entries = [(name, _first(is_bad, x)) for name, x in zip(node.op.names, node.args)]
-            given = [f"{name}, {entry}" for name, entry in entries if entry]
-            if not given:
-                raise self.error(f"{node.op.name} made {found}", node)
-            if is_bad is np.isnan:
+            entry, pairs = _first(is_bad, node.data), zip(node.op.names, node.args)
+            given = [name for name, x in pairs if entry and _first(is_bad, x)]
+            if entry and not given:
+                raise self.error(f"{node.op.name} made {entry}", node)
+            if given and is_bad is np.isnan:
                 raise self.error(f"{node.op.name} was given a nan in its argument {given[0]}", node)
 
     def look_at_cotangents(self, g, node, pairs):
@@ -111,8 +108,8 @@ class detect_anomaly(Block):
 
 def _first(is_bad, x):
     """The first entry of x that is bad, in words; None if there is none."""
-    array = np.asarray(data_of(x)) if isinstance(x, (Tensor, np.ndarray, numbers.Number)) else None
-    if array is None or array.dtype.kind not in "fc":
+    array = np.asarray(data_of(x)) if isinstance(x, (Tensor, np.ndarray, float)) else None
+    if array is None or array.dtype.kind != "f":
         return None
     bad = is_bad(array)
     if not bad.any():

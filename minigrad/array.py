@@ -45,13 +45,9 @@ def as_array(data, dtype=None):
     if isinstance(data, Array):
         data._leave("Tensor(t)", "t.detach() leaves the graph")
         data = data.data
-    try:
-        array = data if type(data) is np.ndarray else asanyarray(data)
-    except ValueError as error:
-        raise ValueError(
-            f"Tensor: the nested lists do not make a rectangular array ({error})."
-        ) from None
-    if array.dtype.kind not in "fiub" or (dtype is not None and np.dtype(dtype).kind == "c"):
+    array = data if type(data) is np.ndarray else asanyarray(data)
+    kinds = array.dtype.kind, np.dtype(dtype or array.dtype).kind
+    if not {*kinds} <= {*"fiub"}:
         given = f"{type(data).__name__} of dtype {array.dtype}"
         raise TypeError(f"Tensor: real numbers are needed, got {given}.")
     is_typed = dtype is not None or isinstance(data, (np.ndarray, np.generic)) or is_foreign(data)

@@ -39,8 +39,8 @@ class Batches:
     since. A loop ends with the epoch; after a loop that stopped early, the next one goes on from
     there.
 
-    Raises ValueError for arrays of different lengths, for settings out of range, and for no
-    batches; TypeError for an rng that is neither.
+    Raises ValueError for arrays of different lengths and for settings out of range; TypeError for
+    an rng that is neither.
     """
 
     def __init__(self, *arrays: Operand, batch_size=32, shuffle=True, rng=None, drop_last=False):
@@ -55,9 +55,6 @@ class Batches:
         self.batch_size = int(batch_size)
         self.shuffle = bool(shuffle)
         self.drop_last = bool(drop_last)
-        if not len(self):
-            settings = f"batch_size={batch_size} and drop_last={drop_last}"
-            raise ValueError(f"Batches: {self.rows} rows make no batch, with {settings}.")
         generator = stream("batches") if rng is None else np.random.default_rng(rng)
         self.seed = int(generator.integers(2**63))
         self.epoch = self.batch = 0
@@ -89,18 +86,11 @@ class Batches:
     def load_state_dict(self, state_dict: dict) -> None:
         """Goes on at the position of a state_dict, in its order.
 
-        Raises ValueError for another number of rows, other settings, and a position that is none;
-        nothing changes then.
+        Raises ValueError for another number of rows or other settings; nothing changes then.
         """
         names = "seed", "epoch", "batch"
         require_same("Batches", self.state_dict(), state_dict, free=names)
-        position = {name: state_dict[name] for name in names}
-        told = "load_state_dict into Batches: nothing was changed. The"
-        for name, value in position.items():
-            require_whole(f"{told} {name}", value, 0)
-        if position["batch"] > len(self):
-            raise ValueError(f"{told} batch {position['batch']} is above {len(self)}.")
-        vars(self).update({name: int(value) for name, value in position.items()})
+        vars(self).update({name: int(state_dict[name]) for name in names})
 
     def __repr__(self):
         names = "batch_size", "shuffle", "drop_last"

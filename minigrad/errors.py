@@ -65,10 +65,7 @@ def not_one_number(tensor):
 
 
 def no_length():
-    return TypeError(
-        "a tensor of shape () has no len() and no items. t.item() reads the value, t.reshape(1) "
-        "adds an axis."
-    )
+    return TypeError("a tensor of shape () has no len() and no items. t.item() reads the value.")
 
 
 def update_of_leaf(tensor, symbol):
@@ -86,10 +83,8 @@ def in_forward(op, args, error):
     arrays = [a for a in args if hasattr(a, "shape") and not isinstance(a, np.generic)]
     shapes = [str(a.shape) for a in arrays]
     told = str(error).replace(" ", "")
-    if isinstance(error, AttributeError):
-        for name, rule, a in zip(op.names, op.rules, args):
-            if (rule or not any(op.rules)) and not hasattr(a, "shape"):
-                return TypeError(f"{op.name}: {name} must be an array, not {a!r:.60}.")
+    if isinstance(error, AttributeError):  # an argument is no array
+        error = TypeError(error)
     if not shapes or any(shape.replace(" ", "") in told for shape in shapes):
         return same_kind(error, f"{op.name}: {error}")
     return same_kind(error, f"{op.name} of {' and '.join(shapes)}: {error}")

@@ -159,20 +159,14 @@ def replay(root: Tensor, values: dict | None = None, fresh_noise=False) -> Tenso
     known = {node.order for node in graph}
     replaced = {}
     for leaf, value in (values or {}).items():
-        if not isinstance(leaf, Tensor) or leaf.order not in known or not leaf.is_leaf:
+        is_leaf = isinstance(leaf, Tensor) and leaf.order in known and leaf.is_leaf
+        if not is_leaf or np.shape(value) != leaf.shape:
+            pair = f"{type(leaf).__name__} {np.shape(leaf)}: {np.shape(value)}"
             raise ValueError(
-                "replay: values are {leaf of this graph: array}; "
-                f"{type(leaf).__name__} of shape {np.shape(leaf)} is none."
+                f"replay: values are {{leaf of this graph: its new array}}, not {pair}."
             )
-        array = as_array(data_of(value), leaf.dtype)
-        if array.shape != leaf.shape:
-            raise ValueError(f"replay: a leaf has shape {leaf.shape}, its new value {array.shape}.")
-        replaced[leaf.order] = array
-    return _again(graph, root, replaced, fresh_noise)
-
-
-def _again(graph, root, values, fresh_noise):
-    value = evaluate(graph, values, fresh_noise).get(root.order, root.data)
+        replaced[leaf.order] = as_array(data_of(value), leaf.dtype)
+    value = evaluate(graph, replaced, fresh_noise).get(root.order, root.data)
     return constant(copied(value, value))
 
 
@@ -181,4 +175,4 @@ def resample(root: Tensor) -> Tensor:
 
     Raises as `replay` does.
     """
-    return _again(program("resample", root, reads_entries=False), root, {}, fresh_noise=True)
+    return replay(root, fresh_noise=True)

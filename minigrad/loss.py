@@ -12,121 +12,74 @@ from typing import NamedTuple
 import numpy as np
 
 from .array import as_list, data_of, is_foreign, is_recorded
-from .engine import Tensor, grad, unbroadcast
+from .engine import Tensor, grad
 from .graph import nodes, program
-from .names import holders, leaf_names, modules_of, split_scope
+from .names import leaf_names, modules_of, split_scope
 from .noise import Noise
 from .ops.penalties import norms, prox_of_sum, shrink
 from .tables import Table
 
 
 class Addend:
-    """One part of a sum: the sum over all entries of weight * node, or the number `weight`.
+    """One part of a sum: factor * node, or the number `factor`. The node is None for a number."""
 
-    node    a Tensor, or None for a number
-    weight  an array of the node's shape
-    times   the number of ways from the sum to the node; where the node was broadcast to n entries,
-            a way counts n times
-    """
-
-    def __init__(self, node, weight, times=1):
-        self.node, self.weight, self.times = node, weight, times
+    def __init__(self, node, factor):
+        self.node, self.factor = node, factor
 
     @property
     def value(self):
         """What the part adds to the sum, as a number; nan before a lazy array is computed."""
-        if self.node is not None and is_foreign(self.node.data):
-            return math.nan
-        return float(np.sum(self.weight * (1.0 if self.node is None else self.node.data)))
-
-    @property
-    def factor(self):
-        """The weight of a node of one entry, as a number."""
-        return float(self.weight.item())
+        if self.node is None:
+            return self.factor
+        data = self.node.data
+        return math.nan if is_foreign(data) else self.factor * data.item()
 
     @property
     def is_penalty(self):
-        """Whether one op of kind "penalty" made the node, of one entry."""
-        is_result = self.node is not None and self.node.args and self.node.size == 1
-        return bool(is_result and self.node.op.kind == "penalty")
+        """Whether one op of kind "penalty" made the node."""
+        return bool(self.node is not None and self.node.args and self.node.op.kind == "penalty")
 
 
 def addends(loss):
     """The Addends of a loss of one entry, oldest first, and its number last.
 
-    The walk goes through sums, differences and multiples of numbers. Where a loss or a penalty is
-    behind them, it goes through linear ops on arrays too, such as np.sum and np.stack. A
-    composition such as cross_entropy is one addend.
+    The walk goes through sums, differences and multiples of numbers. A composition such as
+    cross_entropy is one addend.
     """
-    steps = _steps(loss)
-    heap, reached = [-loss.order], {loss.order: (loss, np.ones(loss.shape), 1)}
+    heap, reached = [-loss.order], {loss.order: (loss, 1.0)}
     number, parts = 0.0, []
     while heap:
-        node, weight, times = reached.pop(-heappop(heap))  # the newest: all ways to it are known
-        if node.order not in steps:
-            parts.append(Addend(node, weight, times))
-            continue
-        arrays = [data_of(a) for a in node.args]
-        for i, x in steps[node.order]:
-            g = np.asarray(node.op.rules[i](weight, node.data, *arrays))  # a number for some
+        node, factor = reached.pop(-heappop(heap))  # the newest: all ways to it are known
+        operands = _operands(node)
+        if not operands:
+            parts.append(Addend(node, factor))
+        for i, x in operands:
+            own = node.op.rules[i](factor, node.data, *map(data_of, node.args))
+            own = np.asarray(own).item()
             if not isinstance(x, Tensor):
-                number += float(np.sum(g * x))
+                number += own * np.asarray(x).item()
                 continue
-            ways = times * max(1, g.size // max(1, x.size))
-            g = g if g.shape == x.shape else unbroadcast(g, x, node)
-            if x.order in reached:
-                _, before, others = reached[x.order]
-                g, ways = np.asarray(before + g), others + ways
-            else:
+            if x.order not in reached:
                 heappush(heap, -x.order)
-            reached[x.order] = x, g, ways
+            reached[x.order] = x, own + reached.get(x.order, (x, 0.0))[1]
     parts.reverse()
-    return [*parts, Addend(None, np.asarray(number))] if number else parts
-
-
-def _steps(loss):
-    """{order: operands, as `_operands` gives them} of the nodes that `addends` goes through."""
-    found, stack = {}, [loss]  # found: order -> (node, operands)
-    while stack:
-        node = stack.pop()
-        if node.order not in found:
-            operands = _operands(node)
-            found[node.order] = node, operands
-            stack += [x for _, x in operands if isinstance(x, Tensor)]
-    steps, leading = {}, set()  # leading: the orders of nodes with a loss or a penalty behind them
-    for order, (node, operands) in sorted(found.items()):
-        if leading and any(isinstance(x, Tensor) and x.order in leading for _, x in operands):
-            leading.add(order)
-            steps[order] = operands
-        elif operands and node.size == 1 and node.op.name in ELEMENTWISE:
-            steps[order] = operands
-        elif node.args and node.size == 1:
-            call = split_scope(node.scope)[1]
-            if (call[1] if call else node.op).kind in ("loss", "penalty"):
-                leading.add(order)
-    return steps
+    return [*parts, Addend(None, number)] if number else parts
 
 
 SUMS = {"add", "subtract", "negative", "positive"}
-ELEMENTWISE = SUMS | {"multiply", "divide"}
-REARRANGING = {"sum", "mean", "stack", "concatenate", "getitem", "where", "broadcast_to"}
-REARRANGING |= {"reshape", "transpose", "swapaxes", "moveaxis", "expand_dims", "squeeze"}
-LINEAR = ELEMENTWISE | REARRANGING | {"matmul"}  # in each operand alone or in all together
 
 
 def _operands(node):
-    """The pairs (position, argument) if a node is the sum of a linear function of each, else []."""
-    if not node.args or node.op.name not in LINEAR or split_scope(node.scope)[1]:
+    """The pairs (position, argument) if a node is a sum of multiples of each, else []."""
+    if not node.args or node.size > 1 or split_scope(node.scope)[1]:
         return []
-    linear = [pair for pair, rule in zip(enumerate(node.args), node.op.rules) if rule]
-    if node.op.name in SUMS or node.op.name in REARRANGING:
-        return linear
-    if node.op.name == "divide" and (
-        is_recorded(node.args[1]) or not np.all(data_of(node.args[1]))
-    ):
-        return []
-    factors = [(i, x) for i, x in linear if is_recorded(x)]
-    return factors if len(factors) == 1 else []
+    name, pairs = node.op.name, list(enumerate(node.args))
+    if name in SUMS:
+        return pairs
+    factors = [(i, x) for i, x in pairs if is_recorded(x)]
+    is_multiple = name == "multiply" and len(factors) == 1
+    is_share = name == "divide" and [i for i, _ in factors] == [0] and data_of(node.args[1]) != 0
+    return factors if is_multiple or is_share else []
 
 
 class Term(NamedTuple):
@@ -170,12 +123,11 @@ def terms(loss: Tensor, optimizer=None) -> Ledger:
     optimizer  The optimizer of its parameters, or several.
 
     The values add up to the loss, and nothing is changed. A UserWarning names a parameter that has
-    the same kind of penalty twice, or an L2 penalty and the weight_decay of the optimizer; that has
-    a penalty which its module declares and the loss does not contain; and that the loss depends on,
-    but none of the optimizers trains, because it is newer than they are.
+    the same kind of penalty twice, or an L2 penalty and the weight_decay of the optimizer, or that
+    has a penalty which its module declares and the loss does not contain.
 
-    Raises TypeError if the loss is not a Tensor or `optimizer` is none, ValueError if the loss has
-    several entries, RuntimeError if its graph was freed.
+    Raises TypeError if the loss is not a Tensor, ValueError if the loss has several entries,
+    RuntimeError if its graph was freed.
 
     >>> import minigrad.functional as F
     >>> w = Tensor([3.0, 4.0], requires_grad=True, name="w")
@@ -193,13 +145,11 @@ def terms(loss: Tensor, optimizer=None) -> Ledger:
         raise ValueError(f"terms: {shape}. Call .mean() or .sum().")
     names, parts = leaf_names(graph), addends(loss)
     optimizers = [] if optimizer is None else as_list(optimizer)
-    if others := [o for o in optimizers if not hasattr(o, "param_groups")]:
-        raise TypeError(f"terms: optimizer is a {type(others[0]).__name__}, not an Optimizer.")
     found = [*_penalised_twice(parts, names), *_decayed_twice(parts, names, optimizers)]
     for penalty, weights in left_out(graph, names).items():
         what = f"the loss does not contain the penalty {penalty} of {_listed(weights)}"
         found.append(f"{what}. Add model.penalty() to it.")
-    for warning in [*found, *_untrained(graph, names, optimizers)]:
+    for warning in found:
         warnings.warn(warning, stacklevel=2)
     return Ledger(_term(part, loss, names) for part in parts)
 
@@ -209,7 +159,8 @@ def _term(part, loss, names):
     leaves = [n for n in nodes(node) if n.order in names] if node is not None else []
     norm = 0.0
     if leaves and node.requires_grad:
-        gradients = grad(node, leaves, part.weight, retain_graph=True, allow_unused=True)
+        weight = np.full(node.shape, part.factor)
+        gradients = grad(node, leaves, weight, retain_graph=True, allow_unused=True)
         squares = [np.sum(np.square(g.data, dtype=np.float64)) for g in gradients if g is not None]
         norm = math.sqrt(sum(map(float, squares)))
     share = part.value / total if total else math.nan
@@ -236,16 +187,7 @@ def name_of(part):
         name = f"{node.op.name}({', '.join(f'{n}={a}' for n, a in shown)})"
     else:
         name = node.op.name
-    name = name if node.size == 1 else f"{name}.sum()"
-    weights = set(part.weight.flat) or {1.0}
-    factor = f"{weights.pop():g} * " if len(weights) == 1 else "weighted "
-    return name if factor == "1 * " else factor + name
-
-
-def _with_place(part, parts):
-    """The name of an Addend, its number among the terms, and how often the loss adds it."""
-    again = f", added {part.times} times" if part.times > 1 else ""
-    return f"{name_of(part)} as term {[other is part for other in parts].index(True) + 1}{again}"
+    return name if part.factor == 1 else f"{part.factor:g} * {name}"
 
 
 def penalised(parts):
@@ -269,12 +211,9 @@ def _penalised_twice(parts, names):
                 coefficients.setdefault((leaf.order, norm), []).append((part, c))
     for (order, _), entries in coefficients.items():
         total = sum(c * part.factor for part, c in entries)
-        largest = max(c for _, c in entries)
-        times = sum(part.times for part, _ in entries)
-        if times > 1 and total > largest * (1 + 1e-9):
-            places = [_with_place(part, parts) for part, _ in entries]
-            often = "twice" if times == 2 else f"{times} times"
-            yield f"{names[order]} is penalised {often}: {' and '.join(places)}. Keep one."
+        if len(entries) > 1 and total > max(c for _, c in entries) * (1 + 1e-9):
+            penalties = " and ".join(name_of(part) for part, _ in entries)
+            yield f"{names[order]} is penalised {len(entries)} times: {penalties}. Keep one."
 
 
 def _decayed_twice(parts, names, optimizers):
@@ -284,8 +223,8 @@ def _decayed_twice(parts, names, optimizers):
         for part, leaf, weights in penalised(parts):
             if weights.get(shrink, 0) * part.factor > 0 and id(leaf) in decays:
                 decay = f"{type(optimizer).__name__}(weight_decay={decays[id(leaf)]:g})"
-                term = f"{_with_place(part, parts)} of the loss"
-                yield f"{names[leaf.order]} is decayed twice: {term} and {decay}. Keep one."
+                both = f"{name_of(part)} of the loss and {decay}"
+                yield f"{names[leaf.order]} is decayed twice: {both}. Keep one."
 
 
 def left_out(graph, names):
@@ -303,17 +242,6 @@ def left_out(graph, names):
             if lost := [names[w.order] for w in lost if w.order in names]:
                 missing.setdefault(penalty, []).extend(lost)
     return missing
-
-
-def _untrained(graph, names, optimizers):
-    """Warnings: a module has a parameter in the loss that came after the optimizers were made."""
-    trained = {w.order for optimizer in optimizers for w in optimizer.state}
-    is_replaced = trained - {node.order for node in graph}  # the loss no longer depends on these
-    made = 0 if is_replaced else max((optimizer.made for optimizer in optimizers), default=math.inf)
-    new = [order for order in holders(graph) if order > made and order not in trained]
-    if left := [names[order] for order in new if order in names]:
-        remedy = "Make the optimizer after the layers, or use optimizer.add_param_group"
-        yield f"the loss depends on {_listed(left)}, which no optimizer trains. {remedy}."
 
 
 # ------------------------------------------------------------- the smooth and the proximal part
@@ -353,42 +281,32 @@ def split(loss, parameters, what, retain_graph=False):
                 f"{what}: {node.op.name} stands inside another term of the loss. "
                 "A proximal step needs it as a term of its own: add it."
             )
-    operators = _operators(taken, parameters, what)
+    operators = _operators(taken, parameters)
     gradients = [None] * len(parameters)
     if smooth:
-        outputs, weights = [p.node for p in smooth], [p.weight for p in smooth]
+        outputs = [p.node for p in smooth]
+        weights = [np.full(p.node.shape, p.factor) for p in smooth]
         gradients = grad(outputs, parameters, weights, retain_graph, allow_unused=True)
     if all(g is None and o is None for g, o in zip(gradients, operators)):
         raise RuntimeError(f"{what}: the loss does not depend on any of the parameters.")
     return [g if g is None else g.data for g in gradients], operators
 
 
-def _operators(taken, parameters, what):
+def _operators(taken, parameters):
     """For each parameter the proximal operator of the sum of its penalties, or None."""
     sums = {id(p): {} for p in parameters}  # id of a parameter -> {proximal operator: coefficient}
     for part, leaf, weights in penalised(taken):
         own = sums.get(id(leaf), {})
         for norm, c in weights.items():
             own[norm] = own.get(norm, 0.0) + part.factor * c
-    operators = []
-    for p in parameters:
-        try:
-            operators.append(prox_of_sum(sums[id(p)]) if sums[id(p)] else None)
-        except ValueError as error:
-            raise ValueError(f"{what}: on a parameter of shape {p.shape}, {error}") from None
-    return operators
+    return [prox_of_sum(sums[id(p)]) if sums[id(p)] else None for p in parameters]
 
 
 def _require_proximal(part, what):
-    if part.factor < 0:
+    on = [w.op.name for w in part.node.args if isinstance(w, Tensor) and not w.is_leaf]
+    if on or part.factor < 0:
+        wrong = f"is on the result of {on[0]}" if on else "is subtracted"
         raise ValueError(
-            f"{what}: the loss has {name_of(part)}. "
-            "A penalty that is subtracted has no proximal step."
+            f"{what}: {name_of(part)} {wrong}. A proximal step needs a penalty of parameters that "
+            "is added. For activations write the penalty out, c * np.sum(np.abs(h))."
         )
-    for w in part.node.args:
-        if isinstance(w, Tensor) and not w.is_leaf:
-            raise ValueError(
-                f"{what}: {name_of(part)} is on the result of {w.op.name}, and a proximal step "
-                "needs a parameter. Penalise the parameter itself; for activations write the "
-                "penalty out, c * np.sum(np.abs(h))."
-            )

@@ -15,7 +15,7 @@ import numpy as np
 from . import later
 from .array import as_array, data_of, is_array, numpy_functions
 from .engine import Op, Tensor, constant, record, wants_gradient
-from .errors import WRONG_CALL, named, same_kind
+from .errors import WRONG_CALL, named
 from .modes import Composition, scoped
 from .types import Declares, Operand, P
 
@@ -60,9 +60,9 @@ def op(forward=None, /, *, numpy=None, kind="operation", prox=None, **rules):
             that no gradient flows to the argument. The rule of a last argument `*rest` returns a
             sequence of cotangents, one for each of `rest`; only those that are needed are read.
 
-    Raises TypeError for a rule of an argument that does not exist, for keyword-only arguments, for
-    arguments whose names begin or end with "_", and for a `forward` that is neither a Python
-    function nor a ufunc; ValueError if another module has an op of this name.
+    Callers cannot pass keyword-only arguments. Raises TypeError for arguments whose names begin or
+    end with "_"; AttributeError for a `forward` that is neither a Python function nor a ufunc;
+    ValueError if another module has an op of this name.
     """
     if forward is None:
         return partial(op, numpy=numpy, kind=kind, prox=prox, **rules)
@@ -71,17 +71,11 @@ def op(forward=None, /, *, numpy=None, kind="operation", prox=None, **rules):
         numpy = forward
     if isinstance(forward, np.ufunc):
         names, defaults, is_family = list(rules), {}, False
-    elif inspect.isfunction(inspect.unwrap(forward)):
-        names, defaults, is_family = _arguments(inspect.unwrap(forward))
     else:
-        raise TypeError(f"op: {forward!r} is neither a Python function nor a NumPy ufunc.")
+        names, defaults, is_family = _arguments(inspect.unwrap(forward))
     name = forward.__name__
     if not names or any(n != n.strip("_") for n in names):
         raise TypeError(f"op {name}: it needs arguments whose names do not begin or end with '_'.")
-    if unknown := set(rules) - set(names):
-        raise TypeError(
-            f"op {name}: rules for {sorted(unknown)}, but its arguments are {', '.join(names)}."
-        )
     if name in ops and ops[name].forward.__module__ != forward.__module__:
         raise ValueError(f"op {name} is already defined. Choose another name.")
     this = (Family if is_family else Op)(name, forward, names, rules, kind, prox)
@@ -101,11 +95,8 @@ def op(forward=None, /, *, numpy=None, kind="operation", prox=None, **rules):
 
 def _arguments(function):
     """(names of the arguments of a function, {name: default}, whether the last one is `*rest`)."""
-    code, flags = function.__code__, function.__code__.co_flags
-    if code.co_kwonlyargcount or flags & inspect.CO_VARKEYWORDS:
-        what = "keyword-only arguments and ** are not supported"
-        raise TypeError(f"op {function.__name__}: {what}.")
-    is_family = bool(flags & inspect.CO_VARARGS)
+    code = function.__code__
+    is_family = bool(code.co_flags & inspect.CO_VARARGS)
     names = code.co_varnames[: code.co_argcount + is_family]
     values = function.__defaults__ or ()
     return list(names), dict(zip(names[code.co_argcount - len(values) :], values)), is_family
@@ -182,10 +173,7 @@ def on_data(*functions):
 
 def _on_data(function, *args, **kwargs):
     kwargs = {name: data_of(value) for name, value in kwargs.items()}
-    try:
-        result = function(*map(data_of, args), **kwargs)
-    except (TypeError, ValueError) as error:
-        raise same_kind(error, f"np.{function.__name__}: {error}") from error
+    result = function(*map(data_of, args), **kwargs)
     return constant(result) if isinstance(result, np.generic) or is_array(result) else result
 
 
@@ -266,25 +254,30 @@ class Each:
 @overload
 def composition(function: Callable[P, Any]) -> Callable[P, Tensor]: ...
 @overload
-def composition(function: None = None, *, kind: str = "operation") -> Declares: ...
-def composition(function=None, *, kind="operation"):
+def composition(
+    function: None = None, *, kind: str = "operation", is_one_op: bool = False
+) -> Declares: ...
+def composition(function=None, *, kind="operation", is_one_op=False):
     """Decorates a function of several ops: pictures and reports show its nodes as one.
 
-    kind  "operation", "loss", "penalty" or "random", as for ops.
+    kind       "operation", "loss", "penalty" or "random", as for ops.
+    is_one_op  Pictures and reports show the one op that it calls.
 
-    If the first argument is a number or a list, it becomes an array, as for ops.
+    If the first argument is a number or a list, it becomes an array, as for ops. The errors of the
+    function get its name.
     """
     if function is None:
-        return partial(composition, kind=kind)
-    owner = Composition(function.__name__, kind)
+        return partial(composition, kind=kind, is_one_op=is_one_op)
+    name = function.__name__
+    run = function if is_one_op else partial(scoped, Composition(name, kind), function)
 
     @wraps(function)
     def call(*args, **kwargs):
         try:
             if args and not is_array(args[0]):
                 args = (as_array(args[0]), *args[1:])
-            return scoped(owner, function, *args, **kwargs)
+            return run(*args, **kwargs)
         except WRONG_CALL as error:
-            raise named(error, owner.name)  # noqa: B904 (it has its cause)
+            raise named(error, name)  # noqa: B904 (it has its cause)
 
     return call

@@ -7,6 +7,7 @@ run code.
 """
 
 import contextlib
+import io
 import os
 from collections.abc import Mapping
 
@@ -22,7 +23,7 @@ def save(tree, path: str | os.PathLike) -> None:
     """Writes `tree`: nested dicts and lists of arrays, Tensors, numbers, strings, bools and None.
 
     An object with a state_dict, such as a Module, an optimizer or Batches, is saved as its
-    state_dict(), a np.random.Generator as its state. The new file is written beside the old one and
+    state_dict(). The new file is written beside the old one and
     then renamed: whatever interrupts the writing, `path` is the whole old file or the whole new
     one.
 
@@ -37,8 +38,6 @@ def save(tree, path: str | os.PathLike) -> None:
     def plain(keys, leaf):
         if hasattr(leaf, "state_dict"):
             return _mapped(plain, leaf.state_dict(), *keys)
-        if isinstance(leaf, np.random.Generator):
-            return _mapped(plain, leaf.bit_generator.state, *keys)
         if leaf is None or isinstance(leaf, (bool, int, float, str)):
             return leaf
         leaf = data_of(leaf)
@@ -51,22 +50,23 @@ def save(tree, path: str | os.PathLike) -> None:
         arrays[_name(keys)] = array
 
     text = json.dumps({"tree": _mapped(plain, tree), "arrays": list(arrays)})
+    content = io.BytesIO()
+    archive = zipfile.ZipFile(content, "w")  # np.savez would refuse some keys
+    try:
+        for name, array in arrays.items():
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
+        archive.writestr(zipfile.ZipInfo(TREE), text)
+        archive.comment = MARK
+        archive.close()
+    finally:
+        archive.fp = None  # half an archive cannot be closed: its error would hide another
     path = os.path.realpath(path)  # a link stays a link: the file that it points to is replaced
     folder, name = os.path.split(path)
     temporary = os.path.join(folder, f".{name}.{os.urandom(4).hex()}.tmp")
     try:
         with open(temporary, "wb") as file:
-            archive = zipfile.ZipFile(file, "w")  # np.savez would refuse some keys
-            try:
-                for name, array in arrays.items():
-                    member = zipfile.ZipInfo(f"{name}.npy")
-                    with archive.open(member, "w", force_zip64=True) as target:
-                        np.lib.format.write_array(target, array, allow_pickle=False)
-                archive.writestr(zipfile.ZipInfo(TREE), text)
-                archive.comment = MARK
-                archive.close()
-            finally:
-                archive.fp = None  # half an archive cannot be closed: its error would hide another
+            file.write(content.getbuffer())
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -74,13 +74,6 @@ def save(tree, path: str | os.PathLike) -> None:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
-    # Where the system can, the new name goes to the disk too. The file is whole in any case.
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def load(path: str | os.PathLike):
@@ -173,10 +166,7 @@ def _differences(here, there, free, strict, name=""):
         elif not np.can_cast(there.dtype, here.dtype, "same_kind"):
             yield f"{name}: dtype {here.dtype} here, {there.dtype} in the state"
     elif _are_dicts(here) and _are_dicts(there):
-        if len(here) != len(there):
-            yield f"{name}: {len(here)} entries here, {len(there)} in the state"
-        for i, pair in enumerate(zip(here, there)):
-            yield from _differences(*pair, free, strict, f"{name}.{i}")
+        yield from _differences(*(dict(enumerate(t)) for t in (here, there)), free, strict, name)
     elif not np.array_equal(here, there):
         yield f"{name}: {here!r:.60} here, {there!r:.60} in the state"
 

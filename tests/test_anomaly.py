@@ -52,9 +52,9 @@ def test_the_module_is_named():
 
 def test_a_nan_that_comes_with_the_data():
     said = found(log, leaf([1.0, np.nan]))
-    assert "log was given a nan in its argument x, nan at entry (1,). The forward is at" in said
+    assert "log was given a nan in its argument x. The forward is at" in said
     said = found(lambda: np.sum(leaf([1.0]) * np.array([np.nan])))
-    assert "multiply was given a nan in its argument y, nan at entry (0,)" in said
+    assert "multiply was given a nan in its argument y" in said
 
 
 def test_an_overflow():

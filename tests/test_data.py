@@ -190,18 +190,12 @@ def test_a_state_of_other_batches_is_refused_and_changes_nothing(settings, messa
             r"takes arrays with equally many rows, not of shapes \[\(3, 2\), \(2,\)\]",
         ),
         ([np.zeros(3), np.float64(1)], {}, r"not of shapes \[\(3,\), \(\)\]"),
-        ([np.zeros((0, 2)), np.zeros(0)], {}, "0 rows make no batch"),
         (
             [np.zeros(3)],
             {"batch_size": 0},
             "Batches: batch_size must be a whole number >= 1, got 0",
         ),
         ([np.zeros(3)], {"batch_size": 2.0}, ">= 1, got 2.0"),
-        (
-            [np.zeros(3)],
-            {"batch_size": 4, "drop_last": True},
-            "Batches: 3 rows make no batch, with batch_size=4 and drop_last=True",
-        ),
         ([np.zeros(3)], {"rng": -1}, "non-negative"),
     ],
 )
@@ -218,27 +212,6 @@ def test_the_repr_says_the_settings_and_the_position():
     next(iter(batches))
     text = "Batches(5 rows, batch_size=2, shuffle=False, drop_last=True: epoch 0, batch 1 of 2)"
     assert repr(batches) == repr(pickle.loads(pickle.dumps(batches))) == text
-
-
-@pytest.mark.parametrize(
-    "position, wrong",
-    [
-        ({"batch": 99}, "batch 99 is above 3"),
-        ({"batch": -1}, "batch must be a whole number >= 0, got -1"),
-        ({"batch": 1.5}, "batch must be a whole number >= 0, got 1.5"),
-        ({"epoch": -1}, "epoch must be a whole number >= 0, got -1"),
-        ({"seed": 0.5}, "seed must be a whole number >= 0, got 0.5"),
-        ({"epoch": True}, "epoch must be a whole number >= 0, got True"),
-    ],
-)
-def test_a_position_that_is_none_changes_nothing(position, wrong):
-    batches = Batches(np.arange(5), batch_size=2)
-    before = batches.state_dict()
-    with pytest.raises(ValueError, match=f"Batches: nothing was changed. The {wrong}"):
-        batches.load_state_dict({**before, **position})
-    assert batches.state_dict() == before
-    batches.load_state_dict({**before, "batch": 3, "epoch": np.int64(2)})
-    assert (batches.epoch, batches.batch, type(batches.epoch)) == (2, 3, int)
 
 
 @pytest.mark.parametrize("rng", ["a", -1, np.random])

@@ -240,11 +240,11 @@ def test_roots_that_are_no_graph_are_refused(read, root):
 def test_replay_refuses_values_of_other_tensors_than_leaves_of_the_graph():
     x = positive_leaf(3)
     y = np.exp(x)
-    with pytest.raises(ValueError, match=r"replay: values are .* Tensor of shape \(3,\) is none"):
+    with pytest.raises(ValueError, match=r"replay: values are .*, not Tensor \(3,\)"):
         mg.replay(np.sum(y), {y: np.ones(3)})
-    with pytest.raises(ValueError, match=r"replay: values are .* Tensor of shape \(2,\) is none"):
+    with pytest.raises(ValueError, match=r"replay: values are .*, not Tensor \(2,\)"):
         mg.replay(np.sum(y), {positive_leaf(2): np.ones(2)})
-    with pytest.raises(ValueError, match="replay: values are .* str of shape .* is none"):
+    with pytest.raises(ValueError, match="replay: values are .*, not str"):
         mg.replay(np.sum(y), {"x": 1})
 
 
@@ -253,7 +253,7 @@ def test_replay_refuses_values_of_other_tensors_than_leaves_of_the_graph():
 )
 def test_replay_refuses_a_value_of_another_shape(value):
     x = positive_leaf(3)
-    with pytest.raises(ValueError, match=r"replay: a leaf has shape \(3,\), its new value"):
+    with pytest.raises(ValueError, match=r"replay: values are .*, not Tensor \(3,\): "):
         mg.replay(np.sum(np.exp(x)), {x: value})
 
 
@@ -408,5 +408,5 @@ def test_evaluate_runs_on_other_dtypes():
 def test_resampling_a_freed_graph_says_so():
     loss = F.dropout(leaf([1.0, 2.0]), 0.5, training=True).sum()
     loss.backward()
-    with pytest.raises(RuntimeError, match="resample: the graph was freed"):
+    with pytest.raises(RuntimeError, match="replay: the graph was freed"):
         mg.resample(loss)

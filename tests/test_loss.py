@@ -122,65 +122,11 @@ def test_terms_are_read_through_sums_signs_and_multiples_and_no_further():
     assert [t.name for t in mg.terms(data + 0 * penalty)] == ["mse_loss", "0 * l2_penalty(c=0.1)"]
 
 
-def spread(e, p):
-    """Losses of e, a loss of each of 3 samples, and p, a penalty: {name: (loss, weight of p)}."""
-    mask, k = np.array([1.0, 0.0, 2.0]), Tensor(np.array([0.5, 0.25, 0.25]))
-    return {
-        "sum": ((e + p).sum(), 3),
-        "mean": ((e + p).mean(), 1),
-        "sums of parts": (np.concatenate([(e + p)[:2], (p - e)[:1]]).sum(), 3),
-        "stack": (np.stack([e.sum(), p, p]).sum(), 2),
-        "mean of a stack": (np.mean(np.stack([e.mean(), p])), 0.5),
-        "weighted stack": ((np.stack([*e[:2], 2 * p]) * k).sum(), 0.5),
-        "product": (k @ (e + p), 1),
-        "masked": ((mask * (e + p)).sum() / mask.sum(), 1),
-        "where": (np.where(mask > 0, e + p, 0.0).sum(), 2),
-        "along an axis": ((e.reshape(3, 1) + p / 4 + np.zeros((3, 4))).mean(axis=1).sum(), 0.75),
-        "moved": (np.transpose((e[None] - p).reshape(1, 3, 1)).sum(), -3),
-    }
-
-
-def sample_losses():
+def test_what_an_array_is_made_of_is_one_term():
     w = Tensor(np.array([1.0, -2.0, 0.5]), True, name="w")
-    return w, (w - np.arange(3.0)) ** 2, F.l2_penalty(w, c=0.1)
-
-
-@pytest.mark.parametrize("name", spread(*sample_losses()[1:]))
-def test_a_penalty_is_seen_through_linear_ops_on_arrays(name):
-    w, e, p = sample_losses()
-    loss, weight = spread(e, p)[name]
-    parts = [part for part in addends(loss) if part.node is not None]
-    assert [part.factor for part in parts if part.is_penalty] == [pytest.approx(weight)]
-    assert sum(part.value for part in addends(loss)) == pytest.approx(loss.item(), rel=1e-12)
-    (whole,) = mg.grad(loss, w, retain_graph=True)
-    gradients = [mg.grad(x.node, w, x.weight, retain_graph=True)[0].data for x in parts]
-    np.testing.assert_allclose(sum(gradients), whole.data, rtol=1e-12, atol=1e-15)
-    factor = "" if weight == 1 else f"{weight:g} * "
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the penalty may count more than once
-        assert f"{factor}l2_penalty(c=0.1)" in [t.name for t in mg.terms(loss)]
-
-
-def test_a_penalty_that_counts_for_each_sample_is_a_warning():
-    _, e, p = sample_losses()
-    losses = {name: loss for name, (loss, _) in spread(e, p).items()}
-    assert warned(losses["sum"]) == [
-        "w is penalised 3 times: 3 * l2_penalty(c=0.1) as term 2, added 3 times. Keep one."
-    ]
-    assert warned(losses["mean"]) == [] == warned(losses["masked"])
-    assert "2 * l2_penalty(c=0.1) as term 1, added 2 times" in warned(losses["stack"])[0]
-    assert [t.name for t in mg.terms(losses["mean"])][0] == "0.333333 * power.sum()"
-    assert [t.name for t in mg.terms(losses["masked"])][0] == "weighted power.sum()"
-    assert [t.name for t in mg.terms(e.mean() + p)][1] == "mean"  # nothing to be taken apart
-
-
-def test_a_nest_of_sums_of_arrays_is_read_at_once():
-    _, e, p = sample_losses()
-    y = e + p
-    for _ in range(2000):
-        y = (y + 1.0).reshape(3)
-    part = next(part for part in addends(y.sum()) if part.is_penalty)
-    assert part.factor == 3
+    e, p = (w - np.arange(3.0)) ** 2, F.l2_penalty(w, c=0.1)
+    assert [t.name for t in mg.terms((e + p).mean() / 2 + p)] == ["l2_penalty(c=0.1)", "0.5 * mean"]
+    assert [t.name for t in mg.terms(np.stack([e.sum(), p]).sum())] == ["sum"]
 
 
 def test_terms_that_are_leaves_or_data_or_noise():
@@ -262,7 +208,7 @@ def test_sixty_doublings_are_read_at_once():
     for _ in range(60):
         y = y + y
     (part,) = addends(y)
-    assert part.factor == 2.0**60 == part.times
+    assert part.factor == 2.0**60
 
 
 def test_a_parameter_is_named_after_itself_its_module_or_the_argument_it_is():
@@ -316,16 +262,14 @@ def test_the_same_penalty_twice_on_a_parameter_is_a_warning():
     w, data = normal_leaf(2, 2, name="w"), np.sum(normal_leaf(2))
     reg = F.l2_penalty(w, c=0.1)
     assert warned(data + reg + F.l2_penalty(w, c=0.3)) == [
-        "w is penalised twice: l2_penalty(c=0.1) as term 2 and l2_penalty(c=0.3) as term 3. Keep one."
-    ]
-    assert warned(data + reg + reg) == [
-        "w is penalised twice: 2 * l2_penalty(c=0.1) as term 2, added 2 times. Keep one."
+        "w is penalised 2 times: l2_penalty(c=0.1) and l2_penalty(c=0.3). Keep one."
     ]
     assert warned(data + reg + F.elastic_net(w, l1=1.0, l2=0.2) + F.l2_penalty(w, c=0.1)) == [
-        "w is penalised 3 times: l2_penalty(c=0.1) as term 2 and elastic_net(l1=1, l2=0.2) as term 3 and l2_penalty(c=0.1) as term 4. Keep one."
+        "w is penalised 3 times: l2_penalty(c=0.1) and elastic_net(l1=1, l2=0.2) and "
+        "l2_penalty(c=0.1). Keep one."
     ]
-    assert "twice" in warned(F.l1_penalty(w, w, c=0.1))[0]
-    assert "twice" in warned(F.group_l2(w, c=0.1) + F.group_l2(w, c=0.1, axis=-1))[0]
+    assert "2 times" in warned(F.l1_penalty(w, w, c=0.1))[0]
+    assert "2 times" in warned(F.group_l2(w, c=0.1) + F.group_l2(w, c=0.1, axis=-1))[0]
 
 
 def test_penalties_that_do_not_meet_are_no_cause_for_a_warning():
@@ -362,7 +306,7 @@ def test_l2_in_the_loss_and_decay_in_the_optimizer_is_a_warning(name):
     model, loss = model_and_loss()
     optimizer = make(model.parameters(), weight_decay=0.01, **settings)
     said = [
-        f"0.weight is decayed twice: l2_penalty(c=0.01) as term 2 of the loss and {name}(weight_decay=0.01). Keep one."
+        f"0.weight is decayed twice: l2_penalty(c=0.01) of the loss and {name}(weight_decay=0.01). Keep one."
     ]
     assert (
         warned(loss, optimizer) == said
@@ -371,7 +315,7 @@ def test_l2_in_the_loss_and_decay_in_the_optimizer_is_a_warning(name):
     assert warned(loss) == []
     w = model[3].weight
     assert (
-        "3.weight is decayed twice: elastic_net(l1=0.1, l2=0.2) as term 4 of the loss"
+        "3.weight is decayed twice: elastic_net(l1=0.1, l2=0.2) of the loss"
         in warned(loss + F.elastic_net(w, l1=0.1, l2=0.2), optimizer)[-1]
     )
 
@@ -436,37 +380,3 @@ def test_a_declared_penalty_that_the_loss_lacks_is_a_warning():
 
 def ones(*shape):
     return Tensor(np.ones(shape, np.float32))
-
-
-@pytest.mark.parametrize("name", ["replaced", "added", "made before", "another model"])
-def test_a_layer_that_no_optimizer_trains_is_a_warning(name):
-    model, late = nn.Sequential(a=nn.Linear(2, 2), b=nn.Linear(2, 2)), nn.Linear(2, 2)
-    optimizer = optim.SGD(model.parameters())
-    names = ["b.weight, b.bias"]
-    if name == "replaced":
-        model.b = nn.Linear(2, 2)
-    elif name == "added":
-        model = nn.Sequential(a=model.a, b2=model.b, b=nn.Linear(2, 2))
-    elif name == "made before":
-        model.b = late
-    else:
-        optimizer = optim.SGD(late.parameters())
-        names = ["a.weight, a.bias, b.weight, b.bias"]
-    loss = model(ones(1, 2)).sum()
-    assert warned(loss, optimizer) == [
-        f"the loss depends on {names[0]}, which no optimizer trains. Make the optimizer after the "
-        "layers, or use optimizer.add_param_group."
-    ]
-    optimizer.add_param_group(
-        {"params": [p for p in model.parameters() if p not in optimizer.state]}
-    )
-    assert warned(loss, optimizer) == []
-
-
-def test_what_is_left_to_no_optimizer_on_purpose_is_no_cause_for_a_warning():
-    model = nn.Sequential(a=nn.Linear(2, 2), b=nn.Linear(2, 2))
-    head = optim.SGD(model.b.parameters())
-    x = Tensor(np.ones((1, 2), np.float32), True)  # an input, newer than the optimizer
-    assert warned(model(x).sum(), head) == [] == warned(model(x).sum())
-    both = [head, optim.Adam(model.a.parameters())]
-    assert warned(model(x).sum(), both) == []

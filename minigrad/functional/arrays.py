@@ -7,6 +7,7 @@ All functions raise ValueError for an axis that does not exist.
 import numbers
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
 from ..array import implements
 from ..engine import Tensor
@@ -14,27 +15,15 @@ from ..ops.indexing import at, plain
 from .checks import require_whole, whole_numbers
 
 
-def _axis(name, x, axis):
-    """`axis` counted from the first axis. Raises ValueError if x has no such axis."""
-    if not isinstance(axis, numbers.Integral) or not -x.ndim <= axis < x.ndim:
-        raise ValueError(f"{name}: there is no axis {axis} in shape {x.shape}.")
-    return axis % x.ndim
-
-
 def _flat(x, axis):
     """(x, axis); without an axis (x flattened, 0)."""
     return (np.ravel(x), 0) if axis is None else (x, axis)
 
 
-def _along(name, x, axis, *indices):
+def _along(x, axis, *indices):
     """x[index] along `axis` for each of the indices: x[:, :, index] for axis 2."""
-    before = (slice(None),) * _axis(name, x, axis)
+    before = (slice(None),) * normalize_axis_index(axis, x.ndim)
     return [at(x, (*before, index)) for index in indices]
-
-
-def _indices(name, x, indices, axis):
-    n = x.shape[axis]
-    return whole_numbers(name, f"indices into an axis of {n} entries", indices, -n, n)
 
 
 @implements(np.split)
@@ -43,12 +32,12 @@ def split(x, indices_or_sections, axis=0):
 
     Raises ValueError for a number of parts that does not divide the axis.
     """
-    n = x.shape[_axis("split", x, axis)]
-    parts = plain("split", "the indices", indices_or_sections)
+    n = x.shape[normalize_axis_index(axis, x.ndim)]
+    parts = plain("the indices", indices_or_sections)
     if not isinstance(parts, numbers.Integral):
         cuts = [slice(cut).indices(n)[1] for cut in parts]  # counted from the first entry
     elif parts < 1 or n % parts:
-        raise ValueError(f"split: {parts} equal parts do not divide an axis of size {n}.")
+        raise ValueError(f"{parts} equal parts do not divide an axis of size {n}.")
     else:
         cuts = [i * n // parts for i in range(1, parts)]
     return _parts(x, cuts, axis)
@@ -61,10 +50,10 @@ def _parts(x, cuts, axis):
     were cut from x itself would take k x.size time.
     """
     if len(cuts) < 8 or cuts != sorted(cuts):
-        return _along("split", x, axis, *map(slice, [0, *cuts], [*cuts, None]))
+        return _along(x, axis, *map(slice, [0, *cuts], [*cuts, None]))
     half = len(cuts) // 2
     middle, after = cuts[half], cuts[half + 1 :]
-    first, second = _along("split", x, axis, slice(middle), slice(middle, None))
+    first, second = _along(x, axis, slice(middle), slice(middle, None))
     return _parts(first, cuts[:half], axis) + _parts(second, [c - middle for c in after], axis)
 
 
@@ -74,9 +63,7 @@ def take(x, indices, axis=None):
 
     Raises IndexError for an index out of range, TypeError for indices that are not whole numbers.
     """
-    x, axis = _flat(x, axis)
-    indices = _indices("take", x, indices, _axis("take", x, axis))
-    return _along("take", x, axis, indices)[0]
+    return _along(*_flat(x, axis), whole_numbers("indices", indices))[0]
 
 
 @implements(np.take_along_axis)
@@ -86,11 +73,10 @@ def take_along_axis(x, indices, axis=-1):
     Raises ValueError unless indices has as many axes as x; for other errors see np.take.
     """
     x, axis = _flat(x, axis)
-    if np.ndim(indices) != x.ndim or not -x.ndim <= axis < x.ndim:
-        shapes = f"x {x.shape} and indices {np.shape(indices)}"
-        raise ValueError(f"take_along_axis: {shapes} must have as many axes, with axis {axis}.")
+    if np.ndim(indices) != x.ndim:
+        raise ValueError(f"x {x.shape} and indices {np.shape(indices)} must have as many axes.")
     index = list(np.ogrid[tuple(map(slice, x.shape))])
-    index[axis] = _indices("take_along_axis", x, indices, axis)
+    index[normalize_axis_index(axis, x.ndim)] = whole_numbers("indices", indices)
     return at(x, tuple(index))
 
 
@@ -101,7 +87,7 @@ def nonzero(x):
     Raises ValueError for a number, which has no axis.
     """
     if x.ndim == 0:
-        raise ValueError("nonzero: a number has no axis. Write x[None].")
+        raise ValueError("a number has no axis. Write x[None].")
     return tuple(np.transpose(np.argwhere(x)))
 
 
@@ -114,21 +100,18 @@ def repeat(x, repeats, axis=None):
     Raises ValueError for negative numbers, and unless there are one or as many as entries.
     """
     x, axis = _flat(x, axis)
-    n, repeats = x.shape[_axis("repeat", x, axis)], plain("repeat", "the repeats", repeats)
-    if np.size(repeats) not in (1, n) or np.min(repeats, initial=0) < 0:
-        raise ValueError(f"repeat: repeats must be one number >= 0, or {n} of them; got {repeats}.")
-    return take(x, np.repeat(np.arange(n), repeats), axis)
+    places = np.repeat(np.arange(x.shape[axis]), plain("the repeats", repeats))
+    return _along(x, axis, places)[0]
 
 
 @implements(np.tile)
 def tile(x, reps):
     """x as a whole, repeated `reps` times: a number, or a number for each axis."""
-    reps = np.atleast_1d(plain("tile", "the repeats", reps))
-    reps = tuple(whole_numbers("tile", "reps", reps))
+    reps = np.atleast_1d(plain("the repeats", reps))
     x = np.reshape(x, (1,) * (len(reps) - np.ndim(x)) + np.shape(x))
     for axis, times in enumerate(reps, x.ndim - len(reps)):
         if times != 1:
-            x = take(x, np.tile(np.arange(x.shape[axis]), times), axis)
+            x = _along(x, axis, np.tile(np.arange(x.shape[axis]), times))[0]
     return x
 
 
@@ -158,9 +141,9 @@ def diff(x, n=1, axis=-1):
 
     Raises ValueError unless n is a whole number >= 0.
     """
-    require_whole("diff: n", n, 0)
+    require_whole("n", n, 0)
     for _ in range(n):
-        after, before = _along("diff", x, axis, slice(1, None), slice(None, -1))
+        after, before = _along(x, axis, slice(1, None), slice(None, -1))
         x = after - before
     return x
 
@@ -168,41 +151,28 @@ def diff(x, n=1, axis=-1):
 @implements(np.diagonal)
 def diagonal(x, offset=0, axis1=0, axis2=1):
     """The entries [i, i + offset] of two axes, as a last axis. Raises ValueError for equal axes."""
-    return _diagonal("diagonal", x, offset, axis1, axis2)
+    x = np.moveaxis(x, (axis1, axis2), (-2, -1))
+    rows, columns = x.shape[-2:]
+    i = np.arange(max(0, -offset), min(rows, columns - offset))
+    return x[..., i, i + offset]
 
 
 @implements(np.trace)
 def trace(x, offset=0, axis1=0, axis2=1):
     """The sum of the entries [i, i + offset] of two axes. Raises ValueError for equal axes."""
-    return np.sum(_diagonal("trace", x, offset, axis1, axis2), axis=-1)
-
-
-def _diagonal(name, x, offset, axis1, axis2):
-    if x.ndim < 2 or _axis(name, x, axis1) == _axis(name, x, axis2):
-        raise ValueError(f"{name} of {np.shape(x)}: two axes are needed, got {axis1} and {axis2}.")
-    x = np.moveaxis(x, (axis1, axis2), (-2, -1))
-    i, j = np.arange(x.shape[-2]), np.arange(x.shape[-2]) + offset
-    inside = (j >= 0) & (j < x.shape[-1])
-    return x[..., i[inside], j[inside]]
+    return np.sum(np.diagonal(x, offset, axis1, axis2), axis=-1)
 
 
 @implements(np.tril)
 def tril(x, k=0):
     """x with zeros above diagonal k of its last two axes."""
-    return np.where(_triangle("tril", x, k), x, 0)
+    return np.where(np.tri(*np.shape(x)[-2:], k=k, dtype=bool), x, 0)
 
 
 @implements(np.triu)
 def triu(x, k=0):
     """x with zeros below diagonal k of its last two axes."""
-    return np.where(_triangle("triu", x, k - 1), 0, x)
-
-
-def _triangle(name, x, k):
-    """True up to diagonal k of the last two axes of x."""
-    if np.ndim(x) == 0:
-        raise ValueError(f"{name} of (): a matrix is needed, or a vector, which is its rows.")
-    return np.tri(*np.shape(x)[-2:], k=k, dtype=bool)
+    return np.where(np.tri(*np.shape(x)[-2:], k=k - 1, dtype=bool), 0, x)
 
 
 @implements(np.outer)

@@ -1,7 +1,6 @@
 """Checks of arguments, with the same words in all functions and layers.
 
 A `composition` puts its name before the message of an error, `Layer.checked` the name of a layer.
-The checks that take a `name`, for the message, also serve other functions.
 """
 
 import numbers
@@ -13,7 +12,7 @@ from .. import later
 from ..array import Array, asanyarray, data_of, is_foreign
 
 
-def whole_numbers(name, what, values, low=None, high=None):
+def whole_numbers(what, values, low=None, high=None):
     """`values`, a Tensor as it is, all else as an array of whole numbers.
 
     Raises TypeError for another dtype, IndexError for a value outside low..high - 1.
@@ -21,10 +20,10 @@ def whole_numbers(name, what, values, low=None, high=None):
     given = values if isinstance(values, Array) else asanyarray(values)
     values = data_of(given)
     if values.dtype.kind not in "iu":
-        raise TypeError(f"{name}: {what} must be of an integer dtype, not {values.dtype}.")
+        raise TypeError(f"{what} must be of an integer dtype, not {values.dtype}.")
     if low is not None and values.size and not low <= values.min() <= values.max() < high:
         wrong = f"{values.min()}..{values.max()}" if values.size > 1 else values.item()
-        raise IndexError(f"{name}: {what} must be from {low} to {high - 1}, got {wrong}.")
+        raise IndexError(f"{what} must be from {low} to {high - 1}, got {wrong}.")
     return given
 
 
@@ -62,8 +61,8 @@ def by_channel(weight, x):
     """weight (C,) along the channels of x (N, C, ...). Raises ValueError for another size."""
     axis = min(1, np.ndim(x) - 1)
     if np.shape(weight) != np.shape(x)[axis : axis + 1]:
-        shapes = f"weight {np.shape(weight)} and shape {np.shape(x)}"
-        raise ValueError(f"{shapes}: one weight for each entry of axis {axis} is needed.")
+        given = f"{np.shape(x)} needs one for each entry of axis {axis}"
+        raise ValueError(f"weight or bias {np.shape(weight)}: x {given}.")
     after = np.ndim(x) - 1 - axis
     return np.reshape(weight, (-1, *[1] * after)) if after else weight
 
@@ -94,6 +93,12 @@ def each(what, value, rank, least, kind=numbers.Integral):
     return values
 
 
+def check_fits(what, shape, needed):
+    """Raises ValueError unless an array of this shape broadcasts to the shape `needed`."""
+    if np.broadcast_shapes(shape, needed) != needed:
+        raise ValueError(f"{what} of shape {shape} does not broadcast to {needed}.")
+
+
 def check_axes(x, *layouts, channels=None):
     """Raises ValueError unless x has the axes of a layout, such as "(N, C, L)", and C channels."""
     shape, ranks = np.shape(x), [layout.count(",") + 1 for layout in layouts]
@@ -101,14 +106,3 @@ def check_axes(x, *layouts, channels=None):
         needed = " or ".join(layouts) + (f" with C = {channels}" if channels else "")
         remedy = " For one sample write x[None]." if len(shape) == min(ranks) - 1 else ""
         raise ValueError(f"x must be {needed}, got shape {shape}.{remedy}")
-
-
-def check_fits(name, what, shape, of, needed):
-    """Raises ValueError unless `what`, of this shape, broadcasts to `of`, of shape `needed`."""
-    try:
-        broadcast = np.broadcast_shapes(shape, needed)
-    except ValueError:
-        broadcast = None
-    if broadcast != needed:
-        shapes = f"{what} of shape {shape} does not broadcast to {of} of shape {needed}"
-        raise ValueError(f"{name}: {shapes}.")

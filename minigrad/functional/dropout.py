@@ -1,27 +1,37 @@
 """The dropout family. Noise is a leaf of the graph, and ordinary ops use it.
 
 For noise with another law write a function of `x * Noise(law, x.shape, x.dtype)`: see noise.py.
-The arguments of all functions of this file are explained at `dropout`. Each message names the
-function.
+The arguments of all functions of this file are explained at `dropout`.
 """
 
 import math
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
 
 from .. import ops
 from ..array import as_array, data_of
 from ..engine import Tensor
 from ..noise import Bernoulli, Noise, Normal, sampling_mode
 from ..registry import composition
-from ..types import Operand, Rng
+from ..types import Axis, Operand, Rng
 from .checks import check_axes, check_fits
+from .windows import LAYOUTS, for_1d_and_2d
 
 __all__ = ["dropout", "dropout1d", "dropout2d", "drop_path", "drop_connect"]
 __all__ += ["alpha_dropout", "gaussian_dropout", "gaussian_noise"]
 
 
-def dropout(x: Operand, p: float, training, rng=None, scaling="inverted", share=(), mask=None):
+@composition(is_one_op=True)
+def dropout(
+    x: Operand,
+    p: float,
+    training: bool,
+    rng: Rng = None,
+    scaling="inverted",
+    share: Axis = (),
+    mask=None,
+):
     """Sets each entry of x (any shape) to 0 with probability p (Srivastava et al. 2014, JMLR 15).
 
     share=1 of x (N, T, features) is the variational dropout of a recurrent net (Gal & Ghahramani
@@ -41,27 +51,21 @@ def dropout(x: Operand, p: float, training, rng=None, scaling="inverted", share=
     Raises ValueError for a number out of range, a mask with other values, and shapes or axes that
     do not fit x; TypeError for an argument of the wrong type.
     """
-    return _dropped("dropout", x, p, training, rng, scaling, share, mask)
+    return _dropped(x, p, training, rng, scaling, share, mask)
 
 
-@composition(kind="random")
-def dropout1d(x: Operand, p: float, training: bool, rng: Rng = None, scaling="inverted", mask=None):
-    """Drops whole channels of x (N, C, L) (Tompson et al. 2015, arXiv:1411.4280).
+def _dropout(rank, x, p: float, training: bool, rng: Rng = None, scaling="inverted", mask=None):
+    """Drops whole channels of x (Tompson et al. 2015, arXiv:1411.4280).
 
-    For p, training, rng, scaling, mask and the errors see `dropout`.
-    """
-    check_axes(x, "(N, C, L)")
-    return _dropped("dropout1d", x, p, training, rng, scaling, 2, mask)
-
-
-@composition(kind="random")
-def dropout2d(x: Operand, p: float, training: bool, rng: Rng = None, scaling="inverted", mask=None):
-    """Drops whole channels of x (N, C, H, W) (Tompson et al. 2015, arXiv:1411.4280).
+    x is (N, C, L) for dropout1d and (N, C, H, W) for dropout2d.
 
     For p, training, rng, scaling, mask and the errors see `dropout`.
     """
-    check_axes(x, "(N, C, H, W)")
-    return _dropped("dropout2d", x, p, training, rng, scaling, (2, 3), mask)
+    check_axes(x, LAYOUTS[rank])
+    return _dropped(x, p, training, rng, scaling, range(2, 2 + rank), mask)
+
+
+dropout1d, dropout2d = for_1d_and_2d(_dropout, kind="random")
 
 
 @composition(kind="random")
@@ -74,7 +78,7 @@ def drop_path(x: Operand, p: float, training: bool, rng: Rng = None, scaling="in
     """
     if np.ndim(x) == 0:
         raise ValueError("x must be (N, ...), one sample a row; got one number.")
-    return _dropped("drop_path", x, p, training, rng, scaling, range(1, np.ndim(x)), mask)
+    return _dropped(x, p, training, rng, scaling, range(1, np.ndim(x)), mask)
 
 
 @composition(kind="random")
@@ -85,7 +89,7 @@ def drop_connect(weight: Operand, p: float, training, rng=None, scaling="inverte
 
     For p, training, rng, scaling, mask and the errors see `dropout`.
     """
-    return _dropped("drop_connect", weight, p, training, rng, scaling, (), mask)
+    return _dropped(weight, p, training, rng, scaling, (), mask)
 
 
 @composition(kind="random")
@@ -97,11 +101,11 @@ def alpha_dropout(x: Operand, p: float, training: bool, rng: Rng = None, mask=No
 
     For p, training, rng, mask and the errors see `dropout`.
     """
-    if not _draws("alpha_dropout", training, p=p, rng=rng):
+    if not _draws(training, p):
         return x
     low = -1.7580993408473766
     a = ((1 - p) * (1 + p * low**2)) ** -0.5 if p < 1 else 0.0
-    return a * np.where(_mask("alpha_dropout", x, p, rng, (), mask), x, low) - a * p * low
+    return a * np.where(_mask(x, p, rng, (), mask), x, low) - a * p * low
 
 
 @composition(kind="random")
@@ -114,9 +118,11 @@ def gaussian_dropout(x: Operand, p: float, training: bool, rng: Rng = None, nois
 
     For p, training, rng and the errors see `dropout`.
     """
-    if not _draws("gaussian_dropout", training, p=p, rng=rng):
+    if not _draws(training, p):
         return x
-    return x * _gaussian("gaussian_dropout", x, 1.0, math.sqrt(p / (1 - p)), rng, noise)
+    if p == 1:
+        raise ValueError("p must be below 1, where the variance p / (1 - p) is infinite.")
+    return x * _gaussian(x, 1.0, math.sqrt(p / (1 - p)), rng, noise)
 
 
 @composition(kind="random")
@@ -128,83 +134,56 @@ def gaussian_noise(x: Operand, std: float, training: bool, rng: Rng = None, nois
 
     For training, rng and the errors see `dropout`.
     """
-    if not _draws("gaussian_noise", training, std=std, rng=rng):
+    if not _draws(training):
         return x
-    return x + _gaussian("gaussian_noise", x, 0.0, std, rng, noise)
+    return x + _gaussian(x, 0.0, std, rng, noise)
 
 
-def _draws(name, training, **settings):
+def _draws(training, p=0.0, scaling="inverted"):
     """Whether noise is drawn. Checks the settings, in evaluation too."""
-    check_settings(name, **settings)
+    check_settings(p, scaling)
     return training or sampling_mode.get()
 
 
-def check_settings(name, p=0.0, std=0.0, rng=None, scaling="inverted", share=()):
-    """Raises ValueError or TypeError for settings that the function `name` cannot use."""
-    for setting, value in ("p", p), ("std", std):
-        single = isinstance(value, np.ndarray) and value.ndim == 0
-        if not isinstance(value, (float, int, np.number)) and not single:
-            raise TypeError(f"{name}: {setting} is a number, not {value!r}.")
-    if not 0 <= p <= 1:  # also refuses nan
-        hint = f" Did you mean {p / 100:g}?" if 1 < p <= 100 else ""
-        raise ValueError(f"{name}: p is the probability of DROPPING, in [0, 1]; got {p}.{hint}")
-    if p == 1 and name == "gaussian_dropout":
-        limit = "where the variance p/(1-p) of the noise is infinite"
-        raise ValueError(f"gaussian_dropout: p must be below 1, {limit}.")
-    if not 0 <= std < math.inf:
-        needed = "the standard deviation of the noise, a number >= 0"
-        raise ValueError(f"{name}: std is {needed}; got {std}.")
+def check_settings(p=0.0, scaling="inverted", **others):
+    """Raises ValueError for a wrong rate or scaling. Noise refuses other settings when it draws."""
+    if not (isinstance(p, (float, int, np.number)) and 0 <= p <= 1):  # also refuses nan
+        raise ValueError(f"p is the probability of DROPPING, in [0, 1]; got {p!r}.")
     if scaling not in ("inverted", "classic"):
-        raise ValueError(f'{name}: scaling is "inverted" or "classic", not {scaling!r}.')
-    if rng is not None and not isinstance(rng, (np.random.Generator, str)):
-        needed = "a np.random.Generator, such as np.random.default_rng(0), or the name of a stream"
-        raise TypeError(f"{name}: rng must be {needed}, not {type(rng).__name__}.")
-    if not all(isinstance(axis, int) for axis in _axes(share)):
-        raise TypeError(f"{name}: share is an axis or a tuple of axes, not {share!r}.")
+        raise ValueError(f'scaling is "inverted" or "classic", not {scaling!r}.')
 
 
-def _axes(share):
-    return tuple(share) if isinstance(share, (tuple, list, range)) else (share,)
-
-
-def _dropped(name, x, p, training, rng, scaling, share, mask):
-    if not _draws(name, training, p=p, rng=rng, scaling=scaling, share=share):
+def _dropped(x, p, training, rng, scaling, share, mask):
+    if not _draws(training, p, scaling):
         return np.multiply(x, 1 - p) if scaling == "classic" else x
-    return ops.dropout.dropout(x, _mask(name, x, p, rng, share, mask), p, scaling)
+    return ops.dropout.dropout(x, _mask(x, p, rng, share, mask), p, scaling)
 
 
-def _mask(name, x, p, rng, share, mask):
+def _mask(x, p, rng, share, mask):
     """The given mask of x, or a mask that is drawn, of size 1 along the axes `share`."""
-    shape = np.shape(x)
     if mask is None:
-        shared = _axes(share)
-        for axis in shared:
-            if not -len(shape) <= axis < len(shape):
-                place = f"to share along in x of shape {shape}"
-                raise ValueError(f"{name}: there is no axis {axis} {place}.")
-        if shared:
-            shared = [axis % len(shape) for axis in shared]
-            shape = tuple(1 if axis in shared else n for axis, n in enumerate(shape))
+        shape = np.shape(x)
+        if share != ():
+            shared = normalize_axis_tuple(share, len(shape), "share")
+            shape = [1 if axis in shared else n for axis, n in enumerate(shape)]
         return Noise(Bernoulli(1 - p), shape, bool, rng, like=x)
     values = np.asarray(data_of(mask))
-    others = [] if values.dtype == bool else values[~np.isin(values, (0, 1))]
-    if len(others):
-        needed = "1 or True where x is kept and 0 or False where it is dropped"
-        raise ValueError(f"{name}: a mask has {needed}; got {others[0]}.")
-    return _given(name, "mask", mask, bool, shape)
+    if values.dtype != bool and not np.isin(values, (0, 1)).all():
+        raise ValueError("a mask has 1 or True where x is kept and 0 or False where it is dropped.")
+    return _given(mask, bool, x)
 
 
-def _gaussian(name, x, mean, std, rng, noise):
+def _gaussian(x, mean, std, rng, noise):
     """The given noise, or Gaussian noise of the shape of x that is drawn."""
     dtype = x.dtype if x.dtype.kind == "f" else np.float64
     if noise is None:
         return Noise(Normal(mean, std), x.shape, dtype, rng, like=x)
-    return _given(name, "noise", noise, dtype, x.shape)
+    return _given(noise, dtype, x)
 
 
-def _given(name, what, noise, dtype, shape):
-    """A Noise leaf as it is, a Tensor or an array in this dtype."""
-    check_fits(name, f"a {what}", np.shape(noise), "x", shape)
+def _given(noise, dtype, x):
+    """A Noise leaf as it is, a Tensor or an array in this dtype. It must broadcast to x."""
+    check_fits("noise", np.shape(noise), x.shape)
     if not isinstance(noise, Tensor):
         return as_array(noise, dtype)
     return noise if noise.dtype == dtype or isinstance(noise, Noise) else noise.astype(dtype)

@@ -29,33 +29,32 @@ def _check_reduction(reduction):
         raise ValueError(f'reduction is "mean", "sum" or "none", not {reduction!r}.')
 
 
+def _reduced(entries, reduction, weight=None):
+    """The mean of the entries times `weight`, their sum, or the entries."""
+    _check_reduction(reduction)
+    return REDUCTIONS[reduction](entries if weight is None else weight * entries)
+
+
 # ---------------------------------------------------------------------------------- classification
 
 
-def _checked(name, scores, target, reduction, ignore_index):
+def _checked(scores, target, reduction, ignore_index):
     """(target, `ignore_index` or None if no target has it). Raises an error for wrong targets."""
     _check_reduction(reduction)
-    if not isinstance(ignore_index, (int, np.integer)):
-        raise TypeError(f"ignore_index is a whole number, not {ignore_index!r}.")
     shape, labels = scores.shape, asanyarray(data_of(target))
     axis = losses.class_axis(scores)
     needed = shape[:axis] + shape[axis + 1 :]
     if not shape or labels.shape != needed:
-        target_shape = f"a target of shape {needed}, got {labels.shape}"
-        raise ValueError(f"scores {shape} need {target_shape}.")
-    target = whole_numbers(name, "the target", target)
-    all_count = partial(_all_count, name, shape[axis], ignore_index)
+        raise ValueError(f"scores {shape} need a target of shape {needed}, got {labels.shape}.")
+    target = whole_numbers("the target", target)
+    all_count = partial(_all_count, shape[axis], ignore_index)
     if is_foreign(labels):
         return later.foreign().checked(labels, all_count), ignore_index
-    if all_count(labels):
-        return target, ignore_index if is_recorded(target) else None  # the next target may have it
-    if reduction == "mean" and np.all(labels == ignore_index):
-        all_are = f"all are {ignore_index}, which is ignored"
-        raise ValueError(f"the mean of no targets: {all_are}.")
-    return target, ignore_index
+    is_needed = not all_count(labels) or is_recorded(target)  # the next target may have it
+    return target, ignore_index if is_needed else None
 
 
-def _all_count(name, classes, ignore_index, labels):
+def _all_count(classes, ignore_index, labels):
     """Whether no label is `ignore_index`. Raises ValueError if another one is no class."""
     # A negative number is huge as an unsigned number, so one comparison checks both ends.
     unsigned = labels.astype(np.uint64)
@@ -65,7 +64,7 @@ def _all_count(name, classes, ignore_index, labels):
     kept = labels != ignore_index
     if outside and unsigned.max(where=kept, initial=0) >= classes:
         given = f"{labels[kept].min()}..{labels[kept].max()}"
-        raise ValueError(f"{name}: the target has classes {given}, the scores 0..{classes - 1}.")
+        raise ValueError(f"the target has classes {given}, the scores 0..{classes - 1}.")
     return bool(kept.all())
 
 
@@ -108,11 +107,10 @@ def cross_entropy(
     axis = losses.class_axis(input)
     given = target if is_array(target) else np.asarray(target)
     if given.dtype.kind == "f" and given.shape == np.shape(input) != ():
-        _check_reduction(reduction)
         p = (1 - label_smoothing) * given + label_smoothing / given.shape[axis]
         p = p if weight is None else p * by_channel(weight, input)
-        return REDUCTIONS[reduction](-np.sum(p * log_softmax(input, axis), axis=axis))
-    target, ignored = _checked("cross_entropy", input, target, reduction, ignore_index)
+        return _reduced(-np.sum(p * log_softmax(input, axis), axis=axis), reduction)
+    target, ignored = _checked(input, target, reduction, ignore_index)
     log_p = log_softmax(input, axis)
     return _nll(log_p, target, weight, reduction, ignored, label_smoothing)
 
@@ -124,16 +122,15 @@ def nll_loss(input: Operand, target: Operand, reduction="mean", *, weight=None, 
     input is (N, C, ...) or (C,). target is class numbers. weight, reduction, ignore_index and
     errors as for cross_entropy.
     """
-    target, ignored = _checked("nll_loss", input, target, reduction, ignore_index)
+    target, ignored = _checked(input, target, reduction, ignore_index)
     return _nll(input, target, weight, reduction, ignored)
 
 
 # -------------------------------------------------------------------------- losses of equal shapes
 
 
-def _equal_shapes(input, target, reduction):
+def _equal_shapes(input, target):
     """The input and the target as floats. Raises ValueError if their shapes differ."""
-    _check_reduction(reduction)
     a, b = np.shape(input), np.shape(target)
     if a != b:
         raise ValueError(f"input {a} and target {b} must have the same shape. Reshape one.")
@@ -148,8 +145,8 @@ def mse_loss(input: Operand, target: Operand, reduction="mean"):
 
     reduction  "mean", "sum" or "none"
     """
-    input, target = _equal_shapes(input, target, reduction)
-    return REDUCTIONS[reduction](np.square(input - target))
+    input, target = _equal_shapes(input, target)
+    return _reduced(np.square(input - target), reduction)
 
 
 @composition(kind="loss")
@@ -158,8 +155,8 @@ def l1_loss(input: Operand, target: Operand, reduction="mean"):
 
     reduction  "mean", "sum" or "none"
     """
-    input, target = _equal_shapes(input, target, reduction)
-    return REDUCTIONS[reduction](np.absolute(input - target))
+    input, target = _equal_shapes(input, target)
+    return _reduced(np.absolute(input - target), reduction)
 
 
 @composition(kind="loss")
@@ -172,12 +169,12 @@ def huber_loss(input: Operand, target: Operand, reduction="mean", delta=1.0):
 
     Raises ValueError if the shapes differ or delta is not positive. Huber 1964.
     """
-    input, target = _equal_shapes(input, target, reduction)
+    input, target = _equal_shapes(input, target)
     if not delta > 0:
         raise ValueError(f"delta must be > 0, got {delta}.")
     d = input - target
     near = np.clip(d, -delta, delta)
-    return REDUCTIONS[reduction](0.5 * np.square(near) + delta * np.absolute(d - near))
+    return _reduced(0.5 * np.square(near) + delta * np.absolute(d - near), reduction)
 
 
 @composition(kind="loss")
@@ -186,18 +183,14 @@ def smooth_l1_loss(input: Operand, target: Operand, reduction="mean", beta=1.0):
     return huber_loss(input, target, reduction, beta) / beta
 
 
-def _probabilities(name, what, p):
+def _probabilities(what, p):
     """p. Raises ValueError for a number outside [0, 1]."""
 
     def check(values):
         if not (values.min(initial=0) >= 0 and values.max(initial=1) <= 1):
-            raise ValueError(f"{name}: the {what} must be from 0 to 1.")
+            raise ValueError(f"the {what} must be from 0 to 1.")
 
     return checked(p, check)
-
-
-def _weighted(entries, weight, reduction):
-    return REDUCTIONS[reduction](entries if weight is None else weight * entries)
 
 
 @composition(kind="loss")
@@ -215,12 +208,12 @@ def binary_cross_entropy_with_logits(
     Raises ValueError if the shapes differ or a target is outside [0, 1]. A target that requires a
     gradient is not checked, since a step of an optimizer may leave [0, 1].
     """
-    input, target = _equal_shapes(input, target, reduction)
+    input, target = _equal_shapes(input, target)
     if not getattr(target, "requires_grad", False):
-        target = _probabilities("binary_cross_entropy_with_logits", "targets", target)
+        target = _probabilities("targets", target)
     positive = target if pos_weight is None else pos_weight * target
     entries = positive * softplus(-input) + (1 - target) * softplus(input)
-    return _weighted(entries, weight, reduction)
+    return _reduced(entries, reduction, weight)
 
 
 def _log(p):
@@ -235,10 +228,11 @@ def binary_cross_entropy(input: Operand, target: Operand, reduction="mean", *, w
     Of scores, binary_cross_entropy_with_logits is more precise. Arguments and errors: see there;
     both must be in [0, 1].
     """
-    input, target = _equal_shapes(input, target, reduction)
-    target = _probabilities("binary_cross_entropy", "targets", target)
-    input = _probabilities("binary_cross_entropy", "probabilities", input)
-    return _weighted(-target * _log(input) - (1 - target) * _log(1 - input), weight, reduction)
+    input, target = _equal_shapes(input, target)
+    target = _probabilities("targets", target)
+    input = _probabilities("probabilities", input)
+    entries = -target * _log(input) - (1 - target) * _log(1 - input)
+    return _reduced(entries, reduction, weight)
 
 
 @composition(kind="loss")
@@ -251,9 +245,9 @@ def kl_div(input: Operand, target: Operand, reduction="mean"):
     Raises ValueError if the shapes differ.
     """
     summed = "sum" if reduction == "batchmean" else reduction
-    input, target = _equal_shapes(input, target, summed)
+    input, target = _equal_shapes(input, target)
     entropy = np.where(target > 0, target * np.log(np.where(target > 0, target, 1)), 0)
-    out = REDUCTIONS[summed](entropy - target * input)
+    out = _reduced(entropy - target * input, summed)
     return out / len(input) if reduction == "batchmean" else out
 
 
@@ -285,6 +279,5 @@ def triplet_margin_loss(
     eps        is added to each difference, since a norm has no derivative at 0
     reduction  "mean", "sum" or "none"
     """
-    _check_reduction(reduction)
     near, far = (np.linalg.norm(anchor - x + eps, p, axis=-1) for x in (positive, negative))
-    return REDUCTIONS[reduction](relu(margin + near - far))
+    return _reduced(relu(margin + near - far), reduction)

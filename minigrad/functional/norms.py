@@ -2,9 +2,9 @@
 
 The result is multiplied by `weight` and added to `bias`, unless they are None.
 
-eps       keeps the divisor from 0, a number >= 0
+eps       keeps the divisor from 0
 momentum  the step of running statistics towards the statistics of a batch, from 0 to 1
-All functions raise ValueError for other shapes, settings out of range, and means of a single entry.
+All functions raise ValueError for other shapes and for means of a single entry.
 """
 
 import math
@@ -35,15 +35,13 @@ def batch_norm(
                                move in place towards them; that variance is over n - 1. False: uses
                                the running statistics
     momentum                   the step of the running statistics, from 0 to 1
-    eps                        is added to the variance, >= 0
+    eps                        is added to the variance
 
     Inside `frozen_noise()`, and so in every check, running statistics do not move. Raises
-    ValueError for other shapes, for settings out of range, in training for channels of one entry,
-    and in evaluation without running statistics; TypeError for running statistics that are not
-    arrays of floats.
+    ValueError for other shapes, in training for channels of one entry, and in evaluation without
+    running statistics; TypeError for running statistics that are not arrays of floats.
     """
-    running = {"running_mean": running_mean, "running_var": running_var}
-    _check_channels(x, eps, **running, weight=weight, bias=bias)
+    _require_channels(x)
     is_half = training and x.dtype == np.float16
     x = x.astype(np.float32) if is_half else x  # squares of numbers above 255 would overflow
     mean, variance = running_mean, running_var
@@ -52,7 +50,9 @@ def batch_norm(
         n = _entries(x, axes)
         mean, variance = reductions.mean(x, axes), reductions.var(x, axes)
         if running_mean is not None or running_var is not None:
-            effect(move_statistics, *running.values(), mean, variance, n / (n - 1), momentum)
+            effect(
+                move_statistics, running_mean, running_var, mean, variance, n / (n - 1), momentum
+            )
     elif mean is None or variance is None:
         needed = "running_mean and running_var; else training=True"
         raise ValueError(f"evaluation needs {needed}.")
@@ -72,14 +72,10 @@ def move_statistics(running_mean, running_var, mean, variance, factor, momentum)
 def _move(running, batch, momentum):
     if running is None:
         return
-    if not isinstance(running, np.ndarray) or running.dtype.kind != "f":
-        raise TypeError("batch_norm: training needs running statistics in arrays of floats.")
     if is_foreign(batch):
         remedy = "Use BatchNorm without track_running_stats, or LayerNorm"
         raise TypeError(f"batch_norm: running statistics move with NumPy arrays alone. {remedy}.")
-    if momentum is None or not 0 <= momentum <= 1:
-        raise ValueError(f"batch_norm: momentum must be from 0 to 1, got {momentum}.")
-    running += momentum * (batch - running)
+    running[...] += momentum * (batch - running)
 
 
 def as_shape(sizes):
@@ -95,11 +91,11 @@ def layer_norm(x: Operand, normalized_shape: Ints, weight=None, bias=None, eps=1
 
     normalized_shape  the sizes of the last axes, a number or a tuple
     weight, bias      of shape normalized_shape, or None
-    eps               is added to the variance, >= 0
+    eps               is added to the variance
 
-    Raises ValueError for other shapes and a negative eps.
+    Raises ValueError for other shapes.
     """
-    axes = _last_axes(x, normalized_shape, eps, weight=weight, bias=bias)
+    axes = _last_axes(x, normalized_shape, weight=weight, bias=bias)
     return _affine(standardize(x, axes, eps), weight, bias)
 
 
@@ -111,7 +107,7 @@ def rms_norm(x: Operand, normalized_shape: Ints, weight=None, eps=None):
     machine epsilon of the dtype. For other arguments and errors see layer_norm.
     """
     eps = np.finfo(x.dtype).eps if eps is None else eps
-    axes = _last_axes(x, normalized_shape, eps, weight=weight)
+    axes = _last_axes(x, normalized_shape, weight=weight)
     square = np.mean(np.square(x), axis=axes, keepdims=True)
     return _affine(x / np.sqrt(square + float(eps)), weight, None)
 
@@ -120,11 +116,11 @@ def rms_norm(x: Operand, normalized_shape: Ints, weight=None, eps=None):
 def group_norm(x: Operand, num_groups: int, weight=None, bias=None, eps=1e-5):
     """Normalises each group of C / num_groups channels of each sample of x (N, C, ...).
 
-    weight and bias are (C,) or None; eps >= 0 is added to the variance. Raises ValueError for other
+    weight and bias are (C,) or None; eps is added to the variance. Raises ValueError for other
     shapes, if num_groups does not divide the channels, and for groups of one entry. Wu & He 2018
     (arXiv:1803.08494).
     """
-    _check_channels(x, eps, weight=weight, bias=bias)
+    _require_channels(x)
     n, channels, *space = x.shape
     check_divides("num_groups", num_groups, channels=channels)
     grouped = np.reshape(x, (n, num_groups, channels // num_groups, *space))  # a view in any layout
@@ -136,10 +132,10 @@ def group_norm(x: Operand, num_groups: int, weight=None, bias=None, eps=1e-5):
 def instance_norm(x: Operand, *, weight=None, bias=None, eps=1e-5):
     """Normalises each channel of each sample of x (N, C, ...).
 
-    weight and bias are (C,) or None; eps >= 0 is added to the variance. Raises ValueError for other
+    weight and bias are (C,) or None; eps is added to the variance. Raises ValueError for other
     shapes and for channels of one entry. Ulyanov et al. 2016 (arXiv:1607.08022).
     """
-    _check_channels(x, eps, weight=weight, bias=bias)
+    _require_channels(x)
     return _affine_by_channel(_standardized(x, eps), weight, bias)
 
 
@@ -171,23 +167,17 @@ def _affine_by_channel(x, weight, bias):
     return _affine(x, weight, bias)
 
 
-def _last_axes(x, sizes, eps, **arrays):
+def _last_axes(x, sizes, **arrays):
     """The last axes of x, which have these sizes. Raises ValueError for other arguments."""
     shape = as_shape(sizes)
     if not shape or x.shape[-len(shape) :] != shape:
         raise ValueError(f"x {x.shape} does not end in normalized_shape {shape}.")
-    _check(shape, eps, **arrays)
+    check_shapes(shape, **arrays)
     return tuple(range(-len(shape), 0))
 
 
-def _check_channels(x, eps, **arrays):
+def _require_channels(x):
     if x.ndim < 2:
-        given = f"got shape {x.shape}. For one sample write x[None]"
-        raise ValueError(f"x must be (N, C, ...), {given}.")
-    _check(x.shape[1:2], eps, **arrays)
-
-
-def _check(shape, eps, **arrays):
-    if not eps >= 0:
-        raise ValueError(f"eps must be >= 0, got {eps}.")
-    check_shapes(shape, **arrays)
+        raise ValueError(
+            f"x must be (N, C, ...), got shape {x.shape}. For one sample write x[None]."
+        )

@@ -29,7 +29,7 @@ def embedding(x: Operand, weight: Operand, padding_idx: int | None = None):
         shape = np.shape(weight)
         raise ValueError(f"weight must be (num_embeddings, embedding_dim), got {shape}.")
     rows = len(weight)
-    x = whole_numbers("embedding", "each row in x", x, 0, rows)
+    x = whole_numbers("each row in x", x, 0, rows)
     if padding_idx is None:
         return at(weight, x)
     padding = padding_row(padding_idx, rows)
@@ -39,7 +39,7 @@ def embedding(x: Operand, weight: Operand, padding_idx: int | None = None):
 
 def padding_row(padding_idx, rows):
     """The row of padding_idx, which may count from the end. Raises IndexError if there is none."""
-    return int(whole_numbers("embedding", "padding_idx", padding_idx, -rows, rows).item()) % rows
+    return int(whole_numbers("padding_idx", padding_idx, -rows, rows).item()) % rows
 
 
 @composition
@@ -72,8 +72,7 @@ def scaled_dot_product_attention(
     If a query may attend to no key, its weights and its result are 0, not nan. Raises ValueError
     for other shapes, TypeError for a mask of another dtype or without `training`.
     """
-    name = "scaled_dot_product_attention"
-    check_settings(name, p=dropout_p, rng=rng)
+    check_settings(dropout_p)
     if dropout_p and training is None:
         raise TypeError(f"dropout_p={dropout_p} needs training=True or training=False.")
     shapes = q, k, v = np.shape(query), np.shape(key), np.shape(value)
@@ -81,33 +80,27 @@ def scaled_dot_product_attention(
         needed = "(..., L, E), (..., S, E) and (..., S, D) with E > 0"
         raise ValueError(f"query {q}, key {k} and value {v} must be {needed}.")
     scores = (query * (q[-1] ** -0.5 if scale is None else scale)) @ np.swapaxes(key, -1, -2)
-    allowed, added = _masks(name, attn_mask, is_causal, scores)
-    if added is not None:
-        scores = scores + added
-    if allowed is None:
-        weights = softmax(scores)
-    else:
-        some = allowed.any(axis=-1, keepdims=True)
-        # A query that may attend to no key gets weights as without a mask, which then become 0.
-        weights = softmax(np.where(allowed | ~some, scores, -np.inf))
-        if is_recorded(some) or not some.all():
-            weights = np.where(some, weights, 0)
+    some = None  # the queries that may attend to a key
+    if attn_mask is not None or is_causal:
+        added = _added(attn_mask, is_causal, scores)
+        some = (added != -np.inf).any(axis=-1, keepdims=True)
+        scores = scores + np.where(some, added, 0)
+    weights = softmax(scores)
+    if some is not None and (is_recorded(some) or not some.all()):
+        weights = np.where(some, weights, 0)
     if dropout_p:
         weights = dropout(weights, dropout_p, training, rng)
     return (weights @ value, weights) if need_weights else weights @ value
 
 
-def _masks(name, mask, is_causal, scores):
-    """(a mask of the scores that count, or None for all; floats to add to the scores, or None)."""
-    allowed = added = None
+def _added(mask, is_causal, scores):
+    """What masks add to the scores: -inf where a query may not attend, 0 or floats elsewhere."""
+    added = 0
     if mask is not None:
-        mask = allowed = mask_values("attn_mask", mask, "True where a query may attend")
-        check_fits(name, "an attn_mask", mask.shape, "the scores", scores.shape)
-        if mask.dtype != bool:
-            with np.errstate(over="ignore"):  # -1e9, which many use, is -inf in float16
-                allowed = mask.astype(scores.dtype) != -np.inf
-            added = np.where(allowed, mask, 0).astype(scores.dtype)
+        mask = mask_values("attn_mask", mask, "True where a query may attend")
+        check_fits("attn_mask", mask.shape, scores.shape)
+        added = np.where(mask, 0, -np.inf) if mask.dtype == bool else mask
     if is_causal:
-        causal = np.tri(*scores.shape[-2:], dtype=bool)
-        allowed = causal if allowed is None else allowed & causal
-    return allowed, added
+        added = np.where(np.tri(*scores.shape[-2:], dtype=bool), added, -np.inf)
+    with np.errstate(over="ignore"):  # -1e9, which many use, is -inf in float16
+        return added.astype(scores.dtype)

@@ -17,13 +17,17 @@ window larger than x.
 
 import math
 import numbers
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Concatenate
 
 import numpy as np
 
+from ..engine import Tensor
 from ..ops import windows
 from ..registry import composition
-from ..types import Ints, Operand
-from .checks import by_channel, check_axes, check_divides, check_shapes, each
+from ..types import Ints, Operand, P
+from .checks import by_channel, check_axes, check_divides, each
 
 __all__ = ["conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d", "unfold", "fold"]
 __all__ += ["max_pool1d", "max_pool2d", "avg_pool1d", "avg_pool2d"]
@@ -31,51 +35,49 @@ __all__ += ["adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_max_pool1d"]
 __all__ += ["adaptive_max_pool2d", "interpolate"]
 
 LAYOUTS = {1: "(N, C, L)", 2: "(N, C, H, W)"}
+Both = tuple[Callable[P, Tensor], Callable[P, Tensor]]
 
 
-@composition
-def conv1d(x, weight, bias=None, stride=1, padding: int | str = 0, dilation=1, groups=1):
-    """Filters slid over x (N, C, L), without flipping them: (N, M, windows).
+def for_1d_and_2d(function: Callable[Concatenate[int, P], Any], kind: str = "operation") -> Both[P]:
+    """The compositions of x (N, C, L), function(1, x, ...), and of x (N, C, H, W)."""
+    made = []
+    for rank in LAYOUTS:
+        of_rank = partial(function, rank)
+        of_rank.__module__, of_rank.__doc__ = __name__, function.__doc__
+        of_rank.__name__ = of_rank.__qualname__ = f"{function.__name__.strip('_')}{rank}d"
+        made.append(composition(of_rank, kind=kind))
+    return tuple(made)
 
-    weight (M, C / groups, K), one filter an output channel; bias (M,) or None; stride, the step
-    between windows; padding, zeros at both ends, or "same"; dilation, the step inside a window;
-    groups of channels, each with M / groups filters. Raises ValueError for shapes and settings that
-    do not fit.
-    """
-    return _conv(1, x, weight, bias, stride, padding, dilation, groups)
 
-
-@composition
-def conv2d(
-    x, weight, bias=None, stride: Ints = 1, padding: Ints | str = 0, dilation: Ints = 1, groups=1
+def _conv(
+    rank,
+    x,
+    weight,
+    bias=None,
+    stride: Ints = 1,
+    padding: Ints | str = 0,
+    dilation: Ints = 1,
+    groups=1,
 ):
-    """Filters slid over x (N, C, H, W), without flipping them: (N, M, rows, columns of windows).
+    """Filters slid over x, without flipping them: (N, M, *windows).
 
-    weight (M, C / groups, KH, KW), one filter an output channel; bias (M,) or None; stride, the
-    step between windows; padding, zeros on all sides, or "same"; dilation, the step inside a
-    window; groups of channels, each with M / groups filters. stride, padding and dilation are a
-    number or a pair (vertical, horizontal). Raises ValueError for shapes and settings that do not
-    fit.
+    x         (N, C, L) in 1d, (N, C, H, W) in 2d
+    weight    (M, C / groups, *kernel_size), one filter an output channel
+    bias      (M,) or None
+    stride    the step between windows
+    padding   the number of zeros on all sides, or "same"
+    dilation  the step inside a window
+    groups    the number of groups of channels, each with M / groups filters
+
+    In 2d, stride, padding and dilation are a number or a pair (vertical, horizontal). Raises
+    ValueError for shapes and settings that do not fit.
     """
-    return _conv(2, x, weight, bias, stride, padding, dilation, groups)
+    window = _filters(rank, x, weight, bias, stride, padding, dilation, groups)
+    return windows.convolve(window.pad(x), weight, bias, window.stride, window.dilation, groups)
 
 
-@composition
-def conv_transpose1d(
-    x, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1
-):
-    """The transpose of conv1d as a linear map: x (N, M, L) gives (N, C, longer L).
-
-    weight (M, C / groups, K), bias (C,) or None. stride, padding, groups and dilation are the
-    arguments of the conv1d. That conv1d gives L for several lengths: output_padding, less than
-    stride or dilation, is added to the length of the result. Raises ValueError for shapes and
-    settings that do not fit.
-    """
-    return _conv_transpose(1, x, weight, bias, stride, padding, output_padding, groups, dilation)
-
-
-@composition
-def conv_transpose2d(
+def _conv_transpose(
+    rank,
     x,
     weight,
     bias=None,
@@ -85,89 +87,86 @@ def conv_transpose2d(
     groups=1,
     dilation: Ints = 1,
 ):
-    """The transpose of conv2d as a linear map: x (N, M, H, W) gives (N, C, larger H, larger W).
+    """The transpose of conv1d or conv2d as a linear map: x (N, M, *space) gives (N, C, *larger).
 
-    weight (M, C / groups, KH, KW), bias (C,) or None. All other arguments and the errors: see
-    conv_transpose1d; each is a number or a pair (vertical, horizontal).
+    weight (M, C / groups, *kernel_size), bias (C,) or None. stride, padding, groups and dilation
+    are the arguments of the convolution. The convolution gives x for results of several sizes:
+    output_padding, less than stride or dilation, is added to the size of the result. Raises
+    ValueError for shapes and settings that do not fit.
     """
-    return _conv_transpose(2, x, weight, bias, stride, padding, output_padding, groups, dilation)
+    window = _filters(rank, x, weight, bias, stride, padding, dilation, groups, transposed=True)
+    stride, dilation = window.stride, window.dilation
+    extra = each("output_padding", output_padding, rank, 0)
+    if any(e >= max(s, d) for e, s, d in zip(extra, stride, dilation)):
+        limits = f"the stride {stride} or the dilation {dilation}"
+        raise ValueError(f"output_padding {extra} must be smaller than {limits}.")
+    covered = windows.covered(x.shape[2:], window.size, stride, dilation)
+    space = tuple(map(sum, zip(covered, extra)))
+    if any(n <= before + after for n, (before, after) in zip(space, window.padding)):
+        raise ValueError(f"without the padding, nothing is left of {space}; x {x.shape}.")
+    out = window.crop(windows.convolve_input(x, weight, space, stride, dilation, groups))
+    return out if bias is None else out + by_channel(bias, out)
 
 
-@composition
-def max_pool1d(x: Operand, kernel_size, stride=None, padding=0, dilation=1):
-    """The largest entry of each window of x (N, C, L). Ties share the gradient equally.
+def _max_pool(
+    rank, x: Operand, kernel_size: Ints, stride=None, padding: Ints = 0, dilation: Ints = 1
+):
+    """The largest entry of each window of x. Ties share the gradient equally.
 
-    stride is kernel_size unless given. padding adds entries of -inf; no window may have padding
-    alone. dilation is the step inside a window. Raises ValueError for shapes and settings that do
-    not fit.
+    x is (N, C, L) in 1d and (N, C, H, W) in 2d. stride is kernel_size unless given. padding adds
+    entries of -inf; no window may have padding alone. dilation is the step inside a window. In 2d,
+    each is a number or a pair (vertical, horizontal). Raises ValueError for shapes and settings
+    that do not fit.
     """
-    return _pooled(1, x, np.max, -math.inf, kernel_size, stride, padding, dilation)[0]
+    return _pooled(rank, x, np.max, -math.inf, kernel_size, stride, padding, dilation)[0]
 
 
-@composition
-def max_pool2d(x: Operand, kernel_size: Ints, stride=None, padding: Ints = 0, dilation: Ints = 1):
-    """The largest entry of each window of x (N, C, H, W). Ties share the gradient equally.
+def _avg_pool(
+    rank, x: Operand, kernel_size: Ints, stride=None, padding: Ints = 0, *, count_include_pad=True
+):
+    """The mean of each window of x.
 
-    Arguments and errors as for max_pool1d; each is a number or a pair (vertical, horizontal).
-    """
-    return _pooled(2, x, np.max, -math.inf, kernel_size, stride, padding, dilation)[0]
-
-
-@composition
-def avg_pool1d(x: Operand, kernel_size, stride=None, padding=0, *, count_include_pad=True):
-    """The mean of each window of x (N, C, L).
-
-    stride is kernel_size unless given. padding adds zeros, which count in the mean unless
-    count_include_pad=False; no window may have padding alone. Raises ValueError for shapes and
+    x is (N, C, L) in 1d and (N, C, H, W) in 2d. stride is kernel_size unless given. padding adds
+    zeros, which count in the mean unless count_include_pad=False; no window may have padding alone.
+    In 2d, each is a number or a pair (vertical, horizontal). Raises ValueError for shapes and
     settings that do not fit.
     """
-    means, shares = _pooled(1, x, np.mean, 0, kernel_size, stride, padding, 1)
+    means, shares = _pooled(rank, x, np.mean, 0, kernel_size, stride, padding, 1)
     return means if count_include_pad else means / shares
 
 
-@composition
-def avg_pool2d(x: Operand, kernel_size, stride=None, padding: Ints = 0, *, count_include_pad=True):
-    """The mean of each window of x (N, C, H, W).
+def _adaptive_avg_pool(rank, x: Operand, output_size):
+    """The means of `output_size` sections of x along each axis.
 
-    Arguments and errors as for avg_pool1d; each is a number or a pair (vertical, horizontal).
+    x (N, C, L) gives (N, C, output_size). x (N, C, H, W) gives (N, C, rows, columns), where
+    output_size is a number, or (rows, columns) in which None leaves an axis as it is.
+
+    Section i of an axis of n goes from floor(i n / output_size) to ceil((i + 1) n / output_size).
+    Raises ValueError for another x or output_size.
     """
-    means, shares = _pooled(2, x, np.mean, 0, kernel_size, stride, padding, 1)
-    return means if count_include_pad else means / shares
+    for axis, inside in _sections(rank, x, output_size):
+        x = _mixed(x, axis, inside / inside.sum(axis=0))
+    return x
 
 
-@composition
-def adaptive_avg_pool1d(x: Operand, output_size):
-    """The means of `output_size` sections of x (N, C, L): (N, C, output_size).
+def _adaptive_max_pool(rank, x: Operand, output_size):
+    """The largest entries of `output_size` sections of x along each axis.
 
-    Section i goes from floor(i L / output_size) to ceil((i + 1) L / output_size). Raises ValueError
-    unless output_size is a whole number >= 1.
+    Arguments, sections and errors: see adaptive_avg_pool1d and adaptive_avg_pool2d. Ties in a row
+    share the gradient equally, and so do ties of rows.
     """
-    return _adaptive_pool("avg", 1, x, output_size)
+    for axis, inside in _sections(rank, x, output_size):
+        rows = np.expand_dims(np.moveaxis(x, axis, -1), -2)
+        x = np.moveaxis(np.max(np.where(inside.T, rows, -math.inf), axis=-1), -1, axis)
+    return x
 
 
-@composition
-def adaptive_avg_pool2d(x: Operand, output_size):
-    """The means of a grid of rectangles of x (N, C, H, W): (N, C, rows, columns).
-
-    output_size is a number, or (rows, columns) in which None leaves an axis as it is. Errors as for
-    adaptive_avg_pool1d.
-    """
-    return _adaptive_pool("avg", 2, x, output_size)
-
-
-@composition
-def adaptive_max_pool1d(x: Operand, output_size):
-    """The largest entries of `output_size` sections of x (N, C, L): see adaptive_avg_pool1d."""
-    return _adaptive_pool("max", 1, x, output_size)
-
-
-@composition
-def adaptive_max_pool2d(x: Operand, output_size):
-    """The largest entries of rectangles of x (N, C, H, W): see adaptive_avg_pool2d.
-
-    Ties in a row share the gradient equally, and so do ties of rows.
-    """
-    return _adaptive_pool("max", 2, x, output_size)
+conv1d, conv2d = for_1d_and_2d(_conv)
+conv_transpose1d, conv_transpose2d = for_1d_and_2d(_conv_transpose)
+max_pool1d, max_pool2d = for_1d_and_2d(_max_pool)
+avg_pool1d, avg_pool2d = for_1d_and_2d(_avg_pool)
+adaptive_avg_pool1d, adaptive_avg_pool2d = for_1d_and_2d(_adaptive_avg_pool)
+adaptive_max_pool1d, adaptive_max_pool2d = for_1d_and_2d(_adaptive_max_pool)
 
 
 @composition
@@ -185,23 +184,16 @@ def interpolate(x: Operand, size=None, scale_factor=None, mode="nearest", align_
     an axis would have size 0.
     """
     rank = _rank(x)
-    space = x.shape[2:]
-    linear = {1: "linear", 2: "bilinear"}.get(rank)
+    space = each("each axis of x", x.shape[2:], rank, 1)
+    linear = {1: "linear", 2: "bilinear"}.get(rank, "nearest")
     if mode not in ("nearest", linear):
-        needed = '"nearest"' + (f' or "{linear}"' if linear else "")
-        raise ValueError(f"mode of x {x.shape} must be {needed}, got {mode!r}.")
+        raise ValueError(f'mode of x {x.shape} must be "nearest" or "{linear}", got {mode!r}.')
     if (size is None) == (scale_factor is None):
         raise ValueError("give size or scale_factor, and not both.")
-    if not min(space):
-        raise ValueError(f"x {x.shape} has no entries.")
-    if size is None:
-        scales = each("scale_factor", scale_factor, rank, 0, numbers.Real)
-        size = [int(n * scale) for n, scale in zip(space, scales)]
-    else:
-        size = each("size", size, rank, 1)
-        scales = [m / n for m, n in zip(size, space)]
-    if min(size) < 1:
-        raise ValueError(f"scale_factor={scale_factor} leaves nothing of x {x.shape}.")
+    scales = size is None and each("scale_factor", scale_factor, rank, 0, numbers.Real)
+    size = [int(n * scale) for n, scale in zip(space, scales)] if scales else size
+    size = each("the new size", size, rank, 1)
+    scales = scales or [m / n for m, n in zip(size, space)]
     for axis, (m, n, scale) in enumerate(zip(size, space, scales), start=2):
         if mode == "nearest":
             places = np.round(np.arange(m) / scale, 9)  # 33 / 1.1 = 30
@@ -313,38 +305,14 @@ def _filters(rank, x, weight, bias, stride, padding, dilation, groups, transpose
     """The Window of a convolution. Raises ValueError if weight and bias do not fit x."""
     check_axes(x, LAYOUTS[rank])
     shape = np.shape(weight)
-    if len(shape) != x.ndim:
-        raise ValueError(f"weight must have {x.ndim} axes, got shape {shape}.")
+    window = Window(rank, shape[2:], stride, padding, dilation)
     check_divides("groups", groups, filters=shape[0])
-    channels, outputs = shape[1] * groups, shape[0]
-    if transposed:
-        channels, outputs = outputs, channels
+    channels = shape[0] if transposed else shape[1] * groups
     if x.shape[1] != channels:
-        needed = f"weight {shape} with groups={groups} takes {channels}"
-        raise ValueError(f"x {x.shape} has {x.shape[1]} channels, {needed}.")
-    check_shapes((outputs,), bias=bias)
-    return Window(rank, shape[2:], stride, padding, dilation)
-
-
-def _conv(rank, x, weight, bias, stride, padding, dilation, groups):
-    window = _filters(rank, x, weight, bias, stride, padding, dilation, groups)
-    window.places(x.shape[2:])
-    return windows.convolve(window.pad(x), weight, bias, window.stride, window.dilation, groups)
-
-
-def _conv_transpose(rank, x, weight, bias, stride, padding, output_padding, groups, dilation):
-    window = _filters(rank, x, weight, bias, stride, padding, dilation, groups, True)
-    stride, dilation = window.stride, window.dilation
-    extra = each("output_padding", output_padding, rank, 0)
-    if any(e >= max(s, d) for e, s, d in zip(extra, stride, dilation)):
-        limits = f"the stride {stride} or the dilation {dilation}"
-        raise ValueError(f"output_padding {extra} must be smaller than {limits}.")
-    covered = windows.covered(x.shape[2:], window.size, stride, dilation)
-    space = tuple(map(sum, zip(covered, extra)))
-    if any(n <= before + after for n, (before, after) in zip(space, window.padding)):
-        raise ValueError(f"without the padding, nothing is left of {space}; x {x.shape}.")
-    out = window.crop(windows.convolve_input(x, weight, space, stride, dilation, groups))
-    return out if bias is None else out + by_channel(bias, out)
+        raise ValueError(
+            f"x {x.shape}: weight {shape} with groups={groups} takes {channels} channels."
+        )
+    return window
 
 
 def _pooled(rank, x, function, value, *settings):
@@ -355,23 +323,16 @@ def _pooled(rank, x, function, value, *settings):
     return function(window.unfold(x, value), axis=tuple(range(-rank, 0))), shares
 
 
-def _adaptive_pool(kind, rank, x, output_size):
+def _sections(rank, x, output_size):
+    """For each axis of the space of x: (axis, which entries each section has, (n, output_size))."""
     check_axes(x, LAYOUTS[rank])
-    space = x.shape[2:]
-    if isinstance(output_size, (tuple, list)) and len(output_size) == rank:
-        output_size = [n if m is None else m for m, n in zip(output_size, space)]
-    elif output_size is None:
-        output_size = space
-    sizes = each("output_size", output_size, rank, 1)
+    space, sizes = x.shape[2:], output_size
+    if isinstance(sizes, (tuple, list)) and len(sizes) == rank:
+        sizes = [n if m is None else m for m, n in zip(sizes, space)]
+    sizes = each("output_size", space if sizes is None else sizes, rank, 1)
     for axis, (m, n) in enumerate(zip(sizes, space), start=2):
         i, j = np.arange(m), np.arange(n)[:, None]
-        inside = (j >= i * n // m) & (j < -(-(i + 1) * n // m))
-        if kind == "max":
-            sections = np.where(inside.T, np.expand_dims(np.moveaxis(x, axis, -1), -2), -math.inf)
-            x = np.moveaxis(np.max(sections, axis=-1), -1, axis)
-        else:
-            x = _mixed(x, axis, inside / inside.sum(axis=0))
-    return x
+        yield axis, (j >= i * n // m) & (j < -(-(i + 1) * n // m))
 
 
 def _mixed(x, axis, shares):

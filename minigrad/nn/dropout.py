@@ -32,7 +32,7 @@ class Stochastic(Function):
 
     def hold(self, **settings):
         """Takes over the settings. Raises ValueError or TypeError for wrong settings."""
-        check_settings(self.function.__name__, **settings)
+        self.checked(check_settings, **settings)
         super().hold(**settings)
 
     def forward(self, x: Operand) -> Tensor:

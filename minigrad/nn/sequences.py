@@ -40,7 +40,7 @@ class Embedding(Layer):
         shape = num_embeddings, embedding_dim
         self.add_parameters(shape, {"weight": shape}, {}, {"init": normal} | settings)
         if padding_idx is not None:
-            self.weight.data[padding_row(padding_idx, num_embeddings)] = 0
+            self.weight.data[self.checked(padding_row, padding_idx, num_embeddings)] = 0
 
     def forward(self, x: Operand) -> Tensor:
         """The rows of weight for the whole numbers x (...): (..., embedding_dim)."""
@@ -157,7 +157,7 @@ class Recurrent(Gated):
     ):
         kind = type(self).__name__
         for p in dropout, recurrent_dropout, weight_dropout:
-            check_settings(kind, p=p)
+            self.checked(check_settings, p)
         self.hold_sizes(input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
         if dropout and num_layers == 1:
             one = f"{kind}: dropout={dropout} acts between layers, and there is one."
@@ -350,7 +350,7 @@ class MultiheadAttention(Layer):
     def __init__(
         self, embed_dim, num_heads, dropout=0.0, bias=True, *, batch_first=False, **settings
     ):
-        check_settings("MultiheadAttention", p=dropout)
+        self.checked(check_settings, dropout)
         self.hold_sizes(embed_dim=embed_dim, num_heads=num_heads)
         self.checked(check_divides, "num_heads", num_heads, embed_dim=embed_dim)
         self.dropout, self.bias, self.batch_first = dropout, bias, batch_first

@@ -60,7 +60,7 @@ def _part(i):
         if type(i.start) in PLAIN and type(i.stop) in PLAIN and type(i.step) in PLAIN:
             return i
         bounds = i.start, i.stop, i.step
-        return slice(*(copy(plain("getitem", "bounds of a slice", b)) for b in bounds))
+        return slice(*(copy(plain("bounds of a slice", b)) for b in bounds))
     if type(i) in PLAIN or isinstance(i, (Tensor, numbers.Integral)):
         return i
     array = np.array(i)
@@ -68,9 +68,9 @@ def _part(i):
     return array.astype(int) if is_list and not array.size else array  # np.array([]) has floats
 
 
-def plain(name, what, value):
+def plain(what, value):
     """A setting that decides the shape of the result. Raises TypeError for a part of a graph."""
     if is_recorded(value):
         shape = "but they decide the shape of the result"
-        raise TypeError(f"{name}: {what} belong to a graph, {shape}. Pass t.numpy().")
+        raise TypeError(f"{what} belong to a graph, {shape}. Pass t.numpy().")
     return data_of(value)

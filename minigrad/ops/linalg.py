@@ -2,7 +2,6 @@
 
 import math
 from functools import lru_cache
-from itertools import compress
 
 import numpy as np
 
@@ -45,16 +44,13 @@ def matmul(x, y: Operand):
     """x @ y: vectors, matrices, and batches of matrices that broadcast."""
     try:
         return np.matmul(x, y)
-    except ValueError:
-        x, y = np.asarray(x), np.asarray(y)
-        shapes = f"{x.shape} @ {y.shape}"
-        if 0 in (x.ndim, y.ndim):
+    except ValueError as error:
+        shapes = f"{np.shape(x)} @ {np.shape(y)}"
+        if 0 in (np.ndim(x), np.ndim(y)):
             raise ValueError(f"{shapes}: a scalar has no inner axis. Use * instead.") from None
-        inner = x.shape[-1], y.shape[-2 if y.ndim > 1 else 0]
-        if inner[0] != inner[1]:
-            raise ValueError(f"{shapes}: inner sizes {inner[0]} and {inner[1]} differ") from None
-        batches = f"{x.shape[:-2]} and {y.shape[:-2]}"
-        raise ValueError(f"{shapes}: batch axes {batches} do not broadcast") from None
+        inner = np.shape(x)[-1], np.shape(y)[-2:][0]
+        differ = f"inner sizes {inner[0]} and {inner[1]} differ" if inner[0] != inner[1] else error
+        raise ValueError(f"{shapes}: {differ}") from None
 
 
 def _rows_dot(x, matrix):
@@ -81,9 +77,6 @@ def linear(x: Operand, weight: Operand, bias: Operand | None = None):
     out = _rows_dot(x, weight.T)
     if bias is None:
         return out
-    if bias.shape != weight.shape[:1]:
-        shapes = f"bias {bias.shape} and weight {weight.shape}"
-        raise ValueError(f"{shapes}: the bias must have shape {weight.shape[:1]}")
     return np.add(out, bias, out=out if out.dtype == bias.dtype else None)
 
 
@@ -95,10 +88,8 @@ def _explicit(subscripts, *ndims):
     """
     inputs, arrow, output = subscripts.replace(" ", "").partition("->")
     terms = inputs.split(",")
-    if len(terms) != len(ndims):
-        raise ValueError(f"{subscripts!r} names {len(terms)} operands, got {len(ndims)}")
     free = [c for c in LETTERS if c not in subscripts]
-    extra = [n - len(t.replace("...", "")) for t, n in zip(terms, ndims)]
+    extra = [n - len(t.replace("...", "")) for t, n in zip(terms, ndims, strict=True)]
     widest = "".join(free[: max((n for t, n in zip(terms, extra) if "..." in t), default=0)])
     if not arrow:
         letters = inputs.replace("...", "").replace(",", "")
@@ -121,28 +112,25 @@ def _einsum_cotangent(i, g, subscripts, operands):
     """The cotangent of operand i. It is an einsum too, in which g replaces the operand.
 
     The labels of the operand become the labels of the result. If no other factor has a label, or
-    only at size 1, einsum summed over it: the cotangent is constant along its axis. If the operand
-    has a label twice, einsum took a diagonal: the cotangent is 0 off the diagonal.
+    only at size 1, einsum summed over it: ones spread the cotangent along its axis. If the operand
+    has a label twice, einsum took a diagonal: the identity puts the cotangent there.
     """
     terms, output = _explicit(subscripts, *map(np.ndim, operands))
-    x, term = operands[i], terms[i]
-    inputs = [output, *terms[:i], *terms[i + 1 :]]
-    factors = [g, *operands[:i], *operands[i + 1 :]]
-    sizes = _sizes(inputs, factors)
-    kept = [
-        sizes.get(label) == n and label not in term[:axis]
-        for axis, (label, n) in enumerate(zip(term, x.shape))
-    ]
-    summed = einsum(",".join(inputs) + "->" + "".join(compress(term, kept)), *factors)
-    if all(kept):
-        return summed
-    shape = [n if keep else 1 for n, keep in zip(x.shape, kept)]
-    cotangent = np.broadcast_to(np.reshape(summed, shape), x.shape)
-    grid = np.ogrid[tuple(map(slice, x.shape))]
-    for axis, label in enumerate(term):
-        if label in term[:axis]:
-            cotangent = np.where(grid[axis] == grid[term.index(label)], cotangent, 0)
-    return cotangent
+    x, others = operands[i], range(len(operands))
+    inputs = [output, *(terms[k] for k in others if k != i)]
+    factors = [g, *(operands[k] for k in others if k != i)]
+    sizes, free = _sizes(inputs, factors), (c for c in LETTERS if c not in "".join(terms))
+    labels = ""
+    for label, n in zip(terms[i], x.shape):
+        if label in labels:
+            same, label = label, next(free)
+            inputs.append(same + label)
+            factors.append(np.eye(n, dtype=g.dtype))
+        elif sizes.get(label) != n:
+            inputs.append(label)
+            factors.append(np.ones(n, g.dtype))
+        labels += label
+    return einsum(",".join(inputs) + "->" + labels, *factors)
 
 
 def _einsum_rule(g, out, subscripts, *operands):

@@ -48,27 +48,20 @@ def penalty(*, prox, **rules) -> Callable[[Callable[..., Any]], Callable[..., Te
     Returns the function for users: weights first, coefficients and settings by name, such as
     l1_penalty(w1, w2, c=1e-3). It raises TypeError if the weights are not Tensors, ValueError if a
     coefficient is not a number >= 0.
-
-    Raises TypeError if `prox` names a coefficient that the forward does not have.
     """
 
     def declare(forward):
         *settings, weights = signature(forward).parameters.values()
         name, names = forward.__name__, [s.name for s in settings]
-        known = set(names)
-        if unknown := prox.keys() - known:
-            own = ", ".join(names)
-            raise TypeError(f"penalty {name}: prox for {sorted(unknown)}, but it takes {own}.")
         defaults = {s.name: s.default for s in settings if s.default is not s.empty}
         record = op(forward, kind="penalty", prox=prox, **rules)
 
         def call(*weights, **given):
-            if not weights or not all(isinstance(w, Tensor) for w in weights):
-                example = ", ".join(f"{n}=1e-3" for n in prox)
-                raise TypeError(f"{name}: pass the weights as Tensors, {name}(w1, w2, {example}).")
             values = defaults | given
-            if values.keys() != known:
-                raise TypeError(f"{name} takes {', '.join(names)} by name, got {sorted(given)}.")
+            are_tensors = weights and all(isinstance(w, Tensor) for w in weights)
+            if not are_tensors or values.keys() != {*names}:
+                needed = "the weights as Tensors, all else by name"
+                raise TypeError(f"{name}{call.__signature__}: pass {needed}.")
             values |= {n: coefficient(name, n, values[n]) for n in prox}
             return record(*[values[n] for n in names], *weights)
 
@@ -85,10 +78,7 @@ def coefficient(penalty, name, value, needed="a number >= 0"):
     """A coefficient as a float. Raises ValueError unless it is a number >= 0."""
     if isinstance(value, (float, numbers.Real, Tensor)) and 0 <= value < math.inf:
         return float(value)
-    what = f"{penalty}: the coefficient {name}"
-    if callable(value):
-        raise TypeError(f"{what} must be a number. The penalties of nn take functions of the step.")
-    raise ValueError(f"{what} must be {needed}, got {value!r}.")
+    raise ValueError(f"{penalty}: the coefficient {name} must be {needed}, got {value!r}.")
 
 
 def blocks(arrays, size=32_768):

@@ -154,8 +154,7 @@ def logsumexp(x: Operand, axis: Axis = None, keepdims: bool = False):
     """log(sum(exp(x))), without overflow."""
     x = floats(x)
     limits = np.finfo(x.dtype)  # a finite maximum gives no inf - inf
-    top = np.maximum(_top(x, axis), limits.min)
-    top = np.minimum(top, limits.max)
+    top = np.clip(_top(x, axis), limits.min, limits.max)
     with np.errstate(divide="ignore"):  # log(0) is -inf
         out = np.log(np.add.reduce(np.exp(x - top), axis=axis, keepdims=True)) + top
     return out if keepdims else np.squeeze(out, axis)

@@ -8,10 +8,10 @@ the entries that are nan. Where a deviation is 0, so is its gradient.
 import math
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_tuple
+from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from ..array import data_of, implements, numpy_functions
-from ..functional.arrays import _axis, _flat
+from ..functional.arrays import _flat
 from ..registry import on_data, op
 from .calls import accumulate, wider
 
@@ -123,7 +123,7 @@ def picked(x, positions, axis):
 def sort(x, axis=-1, kind=None):
     """x with its entries in rising order along `axis`; without an axis, x flattened."""
     x, axis = _flat(x, axis)
-    return picked(x, np.argsort(x, axis=axis, kind=kind), _axis("sort", x, axis))
+    return picked(x, np.argsort(x, axis=axis, kind=kind), normalize_axis_index(axis, x.ndim))
 
 
 @op(numpy=np.searchsorted, x=None, v=None)

@@ -133,23 +133,11 @@ def test_a_generator_of_ones_own_decides_the_mask():
     assert a == b != c
 
 
-@pytest.mark.parametrize(
-    "p, hint",
-    [
-        (float("nan"), ""),
-        (-0.1, ""),
-        (30, r" Did you mean 0\.3\?"),
-        (1.5, r" Did you mean 0\.015\?"),
-        (100, r" Did you mean 1\?"),
-        (101, ""),
-        (math.inf, ""),
-    ],
-)
+@pytest.mark.parametrize("p", [float("nan"), -0.1, 30, 1.5, 100, 101, math.inf])
 @pytest.mark.parametrize("training", [True, False])
-def test_a_rate_outside_0_to_1_is_refused(p, hint, training):
+def test_a_rate_outside_0_to_1_is_refused(p, training):
     with pytest.raises(
-        ValueError,
-        match=rf"^dropout: p is the probability of DROPPING, in \[0, 1\]; got {p}\.{hint}$",
+        ValueError, match=rf"^dropout: p is the probability of DROPPING, in \[0, 1\]; got {p}\.$"
     ):
         F.dropout(leaf(entries), p, training)
 
@@ -160,7 +148,7 @@ def test_unknown_scalings_and_generators_are_refused():
     ):
         F.dropout(leaf(entries), 0.3, True, scaling="both")
     for rng in (0, np.random.RandomState(0), np.random):
-        with pytest.raises(TypeError, match=r"dropout: rng must be a np\.random\.Generator"):
+        with pytest.raises(TypeError, match=r"dropout: Noise: rng is a np\.random\.Generator"):
             F.dropout(leaf(entries), 0.3, True, rng=rng)
 
 

@@ -129,7 +129,7 @@ def test_a_penalty_names_what_it_needs(name):
     for weights in ((), (np.ones(2),), ([leaf([1.0])],), (leaf([1.0]), 0.1)):
         with pytest.raises(
             TypeError,
-            match=rf"{name}: pass the weights as Tensors, {name}\(w1, w2, (c=1e-3|l1=1e-3, l2=1e-3)\)",
+            match=rf"{name}\(\*weights, .*\): pass the weights as Tensors, all else by name",
         ):
             f(*weights, c=0.1)
     with pytest.raises(TypeError):
@@ -218,9 +218,7 @@ def test_penalties_take_tensors_and_numbers_not_functions():
     ):
         with pytest.raises(TypeError, match="pass the weights as Tensors"):
             f(lambda: w, **coefficients)
-        with pytest.raises(
-            TypeError, match="must be a number. The penalties of nn take functions of the step"
-        ):
+        with pytest.raises(ValueError, match="must be a number >= 0, got <function"):
             f(w, **dict.fromkeys(coefficients, lambda step: 1.0))
 
 

