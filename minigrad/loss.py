@@ -14,7 +14,7 @@ import numpy as np
 from .array import as_list, data_of, is_foreign, is_recorded
 from .engine import Tensor, grad
 from .graph import nodes, program
-from .names import leaf_names, modules_of, split_scope
+from .names import holders, leaf_names, modules_of, split_scope
 from .noise import Noise
 from .ops.penalties import norms, prox_of_sum, shrink
 from .tables import Table
@@ -123,8 +123,9 @@ def terms(loss: Tensor, optimizer=None) -> Ledger:
     optimizer  The optimizer of its parameters, or several.
 
     The values add up to the loss, and nothing is changed. A UserWarning names a parameter that has
-    the same kind of penalty twice, or an L2 penalty and the weight_decay of the optimizer, or that
-    has a penalty which its module declares and the loss does not contain.
+    the same kind of penalty twice, or an L2 penalty and the weight_decay of the optimizer; that has
+    a penalty which its module declares and the loss does not contain; and that the loss depends on,
+    but none of the optimizers trains, because it is newer than they are.
 
     Raises TypeError if the loss is not a Tensor, ValueError if the loss has several entries,
     RuntimeError if its graph was freed.
@@ -149,7 +150,7 @@ def terms(loss: Tensor, optimizer=None) -> Ledger:
     for penalty, weights in left_out(graph, names).items():
         what = f"the loss does not contain the penalty {penalty} of {_listed(weights)}"
         found.append(f"{what}. Add model.penalty() to it.")
-    for warning in found:
+    for warning in [*found, *_untrained(graph, names, optimizers)]:
         warnings.warn(warning, stacklevel=2)
     return Ledger(_term(part, loss, names) for part in parts)
 
@@ -242,6 +243,17 @@ def left_out(graph, names):
             if lost := [names[w.order] for w in lost if w.order in names]:
                 missing.setdefault(penalty, []).extend(lost)
     return missing
+
+
+def _untrained(graph, names, optimizers):
+    """Warnings: a module has a parameter in the loss that came after the optimizers were made."""
+    trained = {w.order for optimizer in optimizers for w in optimizer.state}
+    is_replaced = trained - {node.order for node in graph}  # the loss no longer depends on these
+    made = 0 if is_replaced else max((optimizer.made for optimizer in optimizers), default=math.inf)
+    new = [order for order in holders(graph) if order > made and order not in trained]
+    if left := [names[order] for order in new if order in names]:
+        remedy = "Make the optimizer after the layers, or use optimizer.add_param_group"
+        yield f"the loss depends on {_listed(left)}, which no optimizer trains. {remedy}."
 
 
 # ------------------------------------------------------------- the smooth and the proximal part

@@ -380,3 +380,37 @@ def test_a_declared_penalty_that_the_loss_lacks_is_a_warning():
 
 def ones(*shape):
     return Tensor(np.ones(shape, np.float32))
+
+
+@pytest.mark.parametrize("name", ["replaced", "added", "made before", "another model"])
+def test_a_layer_that_no_optimizer_trains_is_a_warning(name):
+    model, late = nn.Sequential(a=nn.Linear(2, 2), b=nn.Linear(2, 2)), nn.Linear(2, 2)
+    optimizer = optim.SGD(model.parameters())
+    names = ["b.weight, b.bias"]
+    if name == "replaced":
+        model.b = nn.Linear(2, 2)
+    elif name == "added":
+        model = nn.Sequential(a=model.a, b2=model.b, b=nn.Linear(2, 2))
+    elif name == "made before":
+        model.b = late
+    else:
+        optimizer = optim.SGD(late.parameters())
+        names = ["a.weight, a.bias, b.weight, b.bias"]
+    loss = model(ones(1, 2)).sum()
+    assert warned(loss, optimizer) == [
+        f"the loss depends on {names[0]}, which no optimizer trains. Make the optimizer after the "
+        "layers, or use optimizer.add_param_group."
+    ]
+    optimizer.add_param_group(
+        {"params": [p for p in model.parameters() if p not in optimizer.state]}
+    )
+    assert warned(loss, optimizer) == []
+
+
+def test_what_is_left_to_no_optimizer_on_purpose_is_no_cause_for_a_warning():
+    model = nn.Sequential(a=nn.Linear(2, 2), b=nn.Linear(2, 2))
+    head = optim.SGD(model.b.parameters())
+    x = Tensor(np.ones((1, 2), np.float32), True)  # an input, newer than the optimizer
+    assert warned(model(x).sum(), head) == [] == warned(model(x).sum())
+    both = [head, optim.Adam(model.a.parameters())]
+    assert warned(model(x).sum(), both) == []

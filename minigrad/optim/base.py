@@ -20,7 +20,7 @@ import numpy as np
 
 from .. import errors
 from ..array import FOREIGN, as_list
-from ..changes import mark_changed
+from ..changes import mark_changed, tick
 from ..engine import Tensor
 from ..ops.penalties import blocks
 from ..state import require_same
@@ -47,7 +47,7 @@ class Optimizer:
 
     def __init__(self, parameters: Params, **settings):
         kind = type(self).__name__
-        self.steps = 0
+        self.steps, self.made = 0, tick()
         self.defaults = settings
         self.param_groups = []
         self.state = {}  # parameter -> Trained
@@ -170,7 +170,7 @@ class Optimizer:
         for group in self.param_groups:
             kept = [self.state[w].state_dict() for w in group["params"]]
             groups.append({**_plain(group), "params": kept})
-        left_out = "defaults", "state"
+        left_out = "defaults", "made", "state"
         own = {n: v for n, v in vars(self).items() if n not in left_out}
         return {"optimizer": type(self).__name__, **_plain(own), "param_groups": groups}
 
