@@ -1,10 +1,12 @@
 """Reports, ledgers and summaries: one way to print them, and to show them in a notebook."""
 
+import xml.etree.ElementTree as ET
+
 import numpy as np
 
 import minigrad as mg
 import minigrad.functional as F
-from minigrad.tables import Listing, Table
+from minigrad.tables import RED, Listing, Table
 
 
 class Bill(Table):
@@ -33,12 +35,24 @@ def test_a_table_as_text():
     )
 
 
+def test_a_table_in_a_notebook_has_the_same_texts_and_sides_and_a_rule_above_sums():
+    page = ET.fromstring(f"<body>{Bill()._repr_html_()}</body>")
+    rows = page.findall("table/tr")
+    texts = [tuple("".join(cell.itertext()) for cell in row) for row in rows]
+    assert texts == Bill().lines() and page.find("p").text == "<paid>"
+    assert [cell.tag for cell in rows[0]] == ["th", "th"]
+    for row in rows:
+        assert ["right" in cell.get("style") for cell in row] == [False, True]
+    assert ["border-top" in row[0].get("style") for row in rows] == [False, False, False, True]
+    assert [bold.get("style") for bold in page.iter("b")] == [f"color:{RED}"]
+
+
 def test_a_table_without_rows_is_its_notes():
     class Empty(Bill):
         def lines(self):
             return [("what", "costs")]
 
-    assert str(Empty()) == "<paid>"
+    assert str(Empty()) == "<paid>" and Empty()._repr_html_() == "<p>&lt;paid&gt;</p>"
 
 
 def test_an_expectation_names_its_gradients():

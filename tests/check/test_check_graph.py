@@ -12,6 +12,7 @@ from minigrad import functional as F
 from minigrad.check import GradcheckError, graphs, reports
 from minigrad.graph import nodes
 from minigrad.registry import op
+from minigrad.tables import RED
 
 pytestmark = pytest.mark.usefixtures("own_registry")
 
@@ -379,9 +380,14 @@ def test_a_report_names_the_rule_with_its_file_and_line(break_rule):
         mg.gradcheck(np.tanh, positive_leaf(3))
 
 
-def test_a_report_is_its_table():
+def test_a_report_is_its_table_and_in_a_notebook_a_coloured_one(break_rule):
     report = mg.check_graph(loss_of(small_model()))
     assert repr(report) == str(report) and "< 1e-15" in str(report)
+    html = report._repr_html_()
+    assert html.count("<tr>") == len(report.rows) + 1 and "OK" in html and RED not in html
+    break_rule("tanh", lambda g, out, x: g)
+    html = mg.check_graph(loss_of(small_model()))._repr_html_()
+    assert RED in html and "&lt;" in html and "<b style" in html
 
 
 def test_a_long_check_says_how_far_it_is(monkeypatch, capsys):

@@ -8,6 +8,7 @@ import os
 import pathlib
 import pickle
 import stat
+import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
@@ -1030,6 +1031,22 @@ def test_the_summary_is_a_table_of_the_layers():
     assert (summary.parameters, summary.trained, summary.mult_adds) == (79_500, 78_500, 79_400)
     assert summary.memory == {"parameters": 4 * 79_500, "results": 4 * (100 + 100 + 10)}
     assert summary.layers[3] == ("out (Linear)", "(None, 10)", 1000, 1000, "L1(0.0001)")
+
+
+def test_a_notebook_shows_the_summary_and_the_sparsity_as_tables():
+    class Odd(nn.Linear):
+        pass
+
+    Odd.__name__ = "<b>"
+    model = Odd(3, 2)
+    for report, rows in ((mg.summary(model, 3), 2), (mg.sparsity(model), 4)):
+        table, *notes = ET.fromstring(f"<div>{report._repr_html_()}</div>")
+        assert [e.tag for e in notes] == ["p"] * len(notes) and len(table) == rows
+        told = ["  ".join(cell.text or "" for cell in row) for row in table]
+        lines = [line.split() for line in str(report).splitlines() if not line.startswith("--")]
+        assert [row.split() for row in told] + [note.text.split() for note in notes] == lines
+        styles = {cell.get("style") for row in table for cell in row[2:3]}
+        assert styles == {"text-align:right"}
 
 
 @pytest.mark.parametrize(
