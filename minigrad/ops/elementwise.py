@@ -159,7 +159,12 @@ def softplus(x: Operand):
 @op(x=lambda g, out, x: g * np.exp(-x * x) * (2 / math.sqrt(math.pi)))
 def erf(x: Operand):
     """The error function, 2 / sqrt(pi) times the integral of exp(-t^2) from 0 to x, to 1e-16."""
-    return from_table(_erf_table(), -26, x, 26)
+    out = from_table(_erf_table(), -6, x, 6)  # from 6 on it is 1
+    if x.dtype.kind != "c":
+        return out
+    sign = np.where(x.real < 0, -1, 1)
+    far = sign * (1 - np.exp(-x * x) * from_table(scaled_erfc(), 0, sign * x, 28))
+    return np.where(abs(x.real) < 6, out, far)  # its derivative does not end at 6
 
 
 STEP = 2.0**-8  # the distance of the points of a table
@@ -167,12 +172,26 @@ STEP = 2.0**-8  # the distance of the points of a table
 
 @cache
 def _erf_table():
-    """The Taylor coefficients of erf at -26, ..., 26. Its derivative f has f' = -2 x f."""
-    x = np.arange(-26, 26 + STEP, STEP)
+    """The Taylor coefficients of erf at -6, ..., 6. Its derivative f has f' = -2 x f."""
+    x = np.arange(-6, 6 + STEP, STEP)
     table, f, before = [np.vectorize(math.erf)(x)], 2 / math.sqrt(math.pi) * np.exp(-x * x), 0
     for n in range(1, 7):
         table.append(f / n)
         f, before = -2 * (x * f + before) / n, f
+    return table
+
+
+@cache
+def scaled_erfc():
+    """The Taylor coefficients of f = exp(x^2) erfc(x) at 0, ..., 26.5.
+
+    Its derivative is 2 x f - 2 / sqrt(pi).
+    """
+    x = np.arange(0, 26.5 + STEP, STEP)
+    f = np.exp(x * x) * np.vectorize(math.erfc)(x)
+    table = [f, 2 * x * f - 2 / math.sqrt(math.pi)]
+    for n in range(2, 7):
+        table.append(2 * (x * table[-1] + table[-2]) / n)
     return table
 
 

@@ -5,13 +5,12 @@ passes no gradient where it replaces an entry.
 """
 
 import math
-from functools import cache
 
 import numpy as np
 
 from ..array import implements, numpy_functions
 from ..ops import erf
-from ..ops.elementwise import STEP, from_table
+from ..ops.elementwise import from_table, scaled_erfc
 from ..registry import op
 
 arcsinh = op(np.arcsinh, x=lambda g, out, x: g / np.sqrt(1 + x * x))
@@ -30,27 +29,13 @@ arctan2 = op(
 )
 
 
-@cache
-def _scaled_erfc():
-    """The Taylor coefficients of f = exp(x^2) erfc(x) at 0, ..., 26.5.
-
-    Its derivative is 2 x f - 2 / sqrt(pi).
-    """
-    x = np.arange(0, 26.5 + STEP, STEP)
-    f = np.exp(x * x) * np.vectorize(math.erfc)(x)
-    table = [f, 2 * x * f - 2 / math.sqrt(math.pi)]
-    for n in range(2, 7):
-        table.append(2 * (x * table[-1] + table[-2]) / n)
-    return table
-
-
 @op(x=lambda g, out, x: g * np.exp(-x * x) * (-2 / math.sqrt(math.pi)))
 def erfc(x):
     """1 - erf(x), the complementary error function, to 1e-15 also where it is small."""
     wide = x.astype(np.float64)
     is_far = wide > 0.46875  # elsewhere nothing cancels
     y = np.where(is_far, wide, 1)
-    tail = np.exp(-y * y) * from_table(_scaled_erfc(), 0, y, 28)  # erfc(28) is 0
+    tail = np.exp(-y * y) * from_table(scaled_erfc(), 0, y, 28)  # erfc(28) is 0
     out = np.where(is_far, tail, 1 - erf(wide))
     return out.astype(np.result_type(x.dtype, np.float16))
 
