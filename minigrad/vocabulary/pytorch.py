@@ -241,8 +241,6 @@ ADVICE = dict.fromkeys(("to", "cuda", "device", "backends", "DataParallel"), NO_
     "nn.utils": "write optim.clip_grad_norm_(parameters, max_norm)",
     "nn.functional": "import minigrad.functional as F",
     "autograd": "write mg.grad, mg.jacobian, mg.hessian, mg.hvp, mg.vjp or mg.jvp",
-    "optim.LBFGS": "write scipy.optimize.minimize, or optim.ProximalSGD(..., accelerated=True)",
-    "optim.NAdam": "write optim.Adam",
     "nn.TransformerEncoderLayer": "write nn.MultiheadAttention, nn.LayerNorm and nn.Linear layers",
     "nn.CELU": "write alpha * F.elu(x / alpha)",
     "nn.Hardshrink": "write np.where(np.abs(x) > lambd, x, 0)",

@@ -962,8 +962,8 @@ def test_an_optimizer_is_shown_with_its_settings():
     groups = [{"params": model.first.parameters()}, {"params": model.second.bias, "lr": 0.5}]
     assert repr(optim.SGD(groups, lr=optim.exponential(0.1, 0.9))) == (
         "SGD(lr=exponential(lr=0.1, factor=0.9), momentum=0.0, dampening=0.0, weight_decay=0.0, "
-        "nesterov=False, params=2; lr=0.5, momentum=0.0, dampening=0.0, weight_decay=0.0, "
-        "nesterov=False, params=1)"
+        "nesterov=False, maximize=False, params=2; lr=0.5, momentum=0.0, dampening=0.0, weight_decay=0.0, "
+        "nesterov=False, maximize=False, params=1)"
     )
 
 
