@@ -94,45 +94,59 @@ def conv_transpose2d(
 
 
 @composition
-def max_pool1d(x: Operand, kernel_size, stride=None, padding=0, dilation=1):
+def max_pool1d(x: Operand, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False):
     """The largest entry of each window of x (N, C, L). Ties share the gradient equally.
 
     stride is kernel_size unless given. padding adds entries of -inf; no window may have padding
-    alone. dilation is the step inside a window. Raises ValueError for shapes and settings that do
-    not fit.
+    alone. dilation is the step inside a window. ceil_mode=True adds a window at the end where
+    entries are left over. Raises ValueError for shapes and settings that do not fit.
     """
-    return _pooled(1, x, np.max, -math.inf, kernel_size, stride, padding, dilation)[0]
+    settings = kernel_size, stride, padding, dilation
+    return _pooled(1, x, np.max, -math.inf, settings, ceil_mode)[0]
 
 
 @composition
-def max_pool2d(x: Operand, kernel_size: Ints, stride=None, padding: Ints = 0, dilation: Ints = 1):
+def max_pool2d(
+    x: Operand,
+    kernel_size: Ints,
+    stride=None,
+    padding: Ints = 0,
+    dilation: Ints = 1,
+    ceil_mode=False,
+):
     """The largest entry of each window of x (N, C, H, W). Ties share the gradient equally.
 
     Arguments and errors as for max_pool1d; each is a number or a pair (vertical, horizontal).
     """
-    return _pooled(2, x, np.max, -math.inf, kernel_size, stride, padding, dilation)[0]
+    settings = kernel_size, stride, padding, dilation
+    return _pooled(2, x, np.max, -math.inf, settings, ceil_mode)[0]
 
 
 @composition
-def avg_pool1d(x: Operand, kernel_size, stride=None, padding=0, *, count_include_pad=True):
+def avg_pool1d(
+    x: Operand, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True
+):
     """The mean of each window of x (N, C, L).
 
     stride is kernel_size unless given. padding adds zeros, which count in the mean unless
-    count_include_pad=False; no window may have padding alone. Raises ValueError for shapes and
-    settings that do not fit.
+    count_include_pad=False; no window may have padding alone. ceil_mode=True adds a window at the
+    end where entries are left over; what it has beyond the padding does not count. Raises
+    ValueError for shapes and settings that do not fit.
     """
-    means, shares = _pooled(1, x, np.mean, 0, kernel_size, stride, padding, 1)
-    return means if count_include_pad else means / shares
+    settings = kernel_size, stride, padding, 1
+    return _avg_pool(1, x, settings, ceil_mode, count_include_pad)
 
 
 @composition
-def avg_pool2d(x: Operand, kernel_size, stride=None, padding: Ints = 0, *, count_include_pad=True):
+def avg_pool2d(
+    x: Operand, kernel_size, stride=None, padding: Ints = 0, ceil_mode=False, count_include_pad=True
+):
     """The mean of each window of x (N, C, H, W).
 
     Arguments and errors as for avg_pool1d; each is a number or a pair (vertical, horizontal).
     """
-    means, shares = _pooled(2, x, np.mean, 0, kernel_size, stride, padding, 1)
-    return means if count_include_pad else means / shares
+    settings = kernel_size, stride, padding, 1
+    return _avg_pool(2, x, settings, ceil_mode, count_include_pad)
 
 
 @composition
@@ -261,11 +275,14 @@ class Window:
             if max(self.stride) > 1:
                 raise ValueError(f'padding="same" is for stride 1, not {self.stride}.')
             total = [d * (k - 1) for k, d in zip(self.size, self.dilation)]
-            self.padding = [(t // 2, t - t // 2) for t in total]
+            self.pad_by([(t // 2, t - t // 2) for t in total])
         else:
             padding = 0 if padding == "valid" else padding
-            self.padding = [(p, p) for p in each("padding", padding, rank, 0)]
-        self.pads = any(map(any, self.padding))  # whether there is any padding
+            self.pad_by([(p, p) for p in each("padding", padding, rank, 0)])
+
+    def pad_by(self, padding):
+        """Sets the padding, (before, after) for each axis."""
+        self.padding, self.pads = padding, any(map(any, padding))
 
     def padded(self, space):
         """The sizes of a space with its padding."""
@@ -286,6 +303,13 @@ class Window:
     def places(self, space):
         """How many windows fit along each padded axis. Raises ValueError if one is too large."""
         return windows.places(self.padded(space), self.size, self.stride, self.dilation)
+
+    def beyond(self, space):
+        """How many entries after the padding complete a window that begins before it, by axis."""
+        reach = [d * (k - 1) + 1 for k, d in zip(self.size, self.dilation)]
+        missing = [(r - n) % s for n, r, s in zip(self.padded(space), reach, self.stride)]
+        ends = zip(missing, reach, self.padding)
+        return [m if m + after < r else 0 for m, r, (_, after) in ends]
 
     def unfold(self, x, value=0):
         """All windows of the padded x (N, C, *space): (N, C, *out, *size)."""
@@ -347,12 +371,24 @@ def _conv_transpose(rank, x, weight, bias, stride, padding, output_padding, grou
     return out if bias is None else out + by_channel(bias, out)
 
 
-def _pooled(rank, x, function, value, *settings):
-    """(function of each window of x padded with `value`, the shares that are not padding)."""
+def _pooled(rank, x, function, value, settings, ceil_mode, counts_padding=False):
+    """(function of each window of x padded with `value`, the shares that count, None for 1)."""
     check_axes(x, LAYOUTS[rank])
     window = Window(rank, *settings)
-    shares = window.shares(x) if window.pads else 1
+    padding, beyond = window.padding, window.beyond(x.shape[2:]) if ceil_mode else [0] * rank
+    window.pad_by([(before, after + n) for (before, after), n in zip(padding, beyond)])
+    shares = window.shares(x) if window.pads else None
+    if counts_padding:
+        window.pad_by(padding)
+        x = window.pad(x)
+        window.pad_by([(0, n) for n in beyond])
+        shares = window.shares(x) if window.pads else None
     return function(window.unfold(x, value), axis=tuple(range(-rank, 0))), shares
+
+
+def _avg_pool(rank, x, *settings):
+    means, shares = _pooled(rank, x, np.mean, 0, *settings)
+    return means if shares is None else means / shares
 
 
 def _adaptive_pool(kind, rank, x, output_size):

@@ -1,5 +1,6 @@
 """Modules: parameters with a forward. Names, arguments and state_dict keys are PyTorch's."""
 
+import math
 from abc import ABCMeta
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -420,7 +421,8 @@ class Layer(Module):
     def add_parameters(self, fans, weights, biases, settings):
         """Makes the weights and biases, {name: shape}. A shape of None gives an attribute None.
 
-        fans      (fan_in, fan_out) for the initialisers
+        fans      (fan_in, fan_out) for the initialisers; None: by the shape of each weight, units
+                  first
         settings  {name: value}, as the constructor got them. A layer with its own defaults passes
                   them first: {"init": ones} | settings
         """
@@ -433,12 +435,15 @@ class Layer(Module):
         if not isinstance(rng, np.random.Generator):
             remedy = "pass a np.random.Generator, such as np.random.default_rng(0)"
             raise TypeError(f"{kind}: rng is {rng!r}; {remedy}.")
+        by_shape = fans is None
         for what, prefix, shapes in ("weight", "", weights), ("bias", "bias_", biases):
             penalty, init = settings[f"{prefix}penalty"], settings[f"{prefix}init"]
             if penalty is not None and all(shape is None for shape in shapes.values()):
                 raise ValueError(f"{kind}: {prefix}penalty={penalty}, but there is no {what}.")
             setattr(self, f"{what}_penalty", penalty)
             for name, shape in shapes.items():
+                if shape is not None and what == "weight" and by_shape:
+                    fans = math.prod(shape[1:]), shape[0] * math.prod(shape[2:])
                 value = None if shape is None else Parameter(init(rng, shape, *fans), dtype=dtype)
                 if shape is not None and value.shape != tuple(shape):
                     wrong = f"{prefix}init gave {name} the shape {value.shape}"

@@ -241,13 +241,6 @@ ADVICE = dict.fromkeys(("to", "cuda", "device", "backends", "DataParallel"), NO_
     "nn.utils": "write optim.clip_grad_norm_(parameters, max_norm)",
     "nn.functional": "import minigrad.functional as F",
     "autograd": "write mg.grad, mg.jacobian, mg.hessian, mg.hvp, mg.vjp or mg.jvp",
-    "nn.TransformerEncoderLayer": "write nn.MultiheadAttention, nn.LayerNorm and nn.Linear layers",
-    "nn.CELU": "write alpha * F.elu(x / alpha)",
-    "nn.Hardshrink": "write np.where(np.abs(x) > lambd, x, 0)",
-    "nn.Softmin": "write F.softmax(-x)",
-    "nn.Softshrink": "write F.relu(x - lambd) - F.relu(-x - lambd)",
-    "nn.Tanhshrink": "write x - np.tanh(x)",
-    "nn.Threshold": "write np.where(x > threshold, x, value)",
     "functional.pad": "write np.pad(x, ((before, after), ...)), the first axis first",
     # names with two meanings
     "std": DIVISOR,

@@ -36,11 +36,7 @@ def test_every_public_name_is_tested():
 
 def test_arguments_at_another_place_in_pytorch_are_given_by_name():
     x = np.ones((1, 2, 4, 4))
-    for by_place in (
-        lambda: F.instance_norm(x, np.ones(2), np.ones(2)),
-        lambda: F.avg_pool1d(x[0], 2, 2, 0, True),
-        lambda: F.avg_pool2d(x, 2, 2, 0, True),
-    ):
+    for by_place in (lambda: F.instance_norm(x, np.ones(2), np.ones(2)),):
         with pytest.raises(TypeError, match="positional argument"):
             by_place()
     with pytest.raises(TypeError, match="AvgPool2d: too many positional arguments"):

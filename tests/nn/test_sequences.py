@@ -488,14 +488,14 @@ def test_masks_of_both_kinds_may_be_mixed():
         (
             lambda a: a(normal(3, 4), normal(3, 4), normal(3, 4)),
             ValueError,
-            r"query \(3, 4\).*must be \(L, N, E\).*For one sequence write x\[:, None\]",
+            r"query \(3, 4\).*must be \(L, N, 4\).*For one sequence write x\[:, None\]",
         ),
         (
             lambda a: a(normal(3, 1, 4), normal(2, 1, 4), normal(3, 1, 4)),
             ValueError,
-            r"key \(2, 1, 4\), value \(3, 1, 4\) must be \(L, N, E\), \(S, N, E\), \(S, N, E\)",
+            r"key \(2, 1, 4\), value \(3, 1, 4\) must be \(L, N, 4\), \(S, N, 4\), \(S, N, 4\)",
         ),
-        (lambda a: a(*[normal(3, 1, 5)] * 3), ValueError, "with E=4"),
+        (lambda a: a(*[normal(3, 1, 5)] * 3), ValueError, r"must be \(L, N, 4\)"),
         (
             lambda a: a(*[normal(3, 1, 4)] * 3, np.zeros((3, 1), bool)),
             ValueError,
