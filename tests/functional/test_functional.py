@@ -11,7 +11,6 @@ import test_same
 import test_windows
 
 from minigrad import functional as F
-from minigrad import nn
 from minigrad.check.samples import noisy
 
 
@@ -39,8 +38,6 @@ def test_arguments_at_another_place_in_pytorch_are_given_by_name():
     for by_place in (lambda: F.instance_norm(x, np.ones(2), np.ones(2)),):
         with pytest.raises(TypeError, match="positional argument"):
             by_place()
-    with pytest.raises(TypeError, match="AvgPool2d: too many positional arguments"):
-        nn.AvgPool2d(2, 2, 0, True)
 
 
 def test_the_data_is_x_but_a_loss_compares_input_and_target():

@@ -63,6 +63,7 @@ samples = {
         cases("np.linalg.eigh(x + x.swapaxes(-1, -2))[1] | (3, 3); (2, 2, 2)", [regular]),
         cases("np.linalg.eigvalsh(x @ x.T) | (3, 3)", [regular]),
     ],
+    "qr_in_one": cases("np.linalg.qr(x)[0]; np.linalg.qr(x, 'r') | (3, 3); (4, 2)", [regular]),
     "svd_in_one": [
         [case(svd_in_one, shape) for shape in [(3, 2), (2, 3), (2, 2, 2)]],
         "np.linalg.svdvals(x) | (2, 3)",
