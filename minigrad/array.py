@@ -147,6 +147,16 @@ def as_list(x):
     return [x] if is_one else list(x)
 
 
+class Shown(type):
+    """The class of Tensor. dir(Tensor) and help(Tensor) name what is its own, and public.
+
+    Not Python's operators, and not PyTorch's names for methods: dir() of a tensor has them all.
+    """
+
+    def __dir__(cls):
+        return [n for n in super().__dir__() if n[0] != "_" and n not in later.METHODS.split()]
+
+
 class Array(Methods):
     """The part of Tensor that needs its `data` only."""
 
