@@ -112,7 +112,8 @@ def operand(x, rule, args):
 
 def ones_or(values, like):
     """`values`, or ones where they are None, as an array of the library and dtype of `like`."""
-    return np.ones_like(like) if values is None else np.asarray(values, like.dtype, like=like)
+    values = 1 if values is None else values
+    return np.asarray(values, like.dtype, like=like).reshape(like.shape)
 
 
 def copied(array, like):

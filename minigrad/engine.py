@@ -232,7 +232,7 @@ def backward_pass(seeds, retain_graph=None, create_graph=False, wanted=()):
                 sums[order] = [x, cotangent, False]
                 heappush(heap, -order)
             elif entry is None:
-                given = given or _ids_of_given(g, node)
+                given = given or {id(g), *map(id, map(data_of, node.args))}
                 is_new = getattr(cotangent, "base", given) is None and id(cotangent) not in given
                 sums[order] = [x, cotangent, is_new]
             elif entry[2]:
@@ -273,11 +273,6 @@ def unbroadcast(g, x, node):
         raise errors.wrong_cotangent(node.op, node.args, x, g)
     axes = [lead + i for i, n in enumerate(x.shape) if n == 1 != g.shape[lead + i]]
     return g.sum(axis=(*range(lead), *axes)).reshape(x.shape)
-
-
-def _ids_of_given(g, node):
-    """The ids of the arrays that the rules of a node are given: a rule may pass one of them on."""
-    return {id(g), *(id(data_of(a)) for a in node.args)}
 
 
 def seeds_of(what, outputs, gradients, create_graph):

@@ -181,6 +181,7 @@ def test_a_wrong_answer_is_called_wrong(name, given, told, graded, written):
 def test_a_wrong_repair_is_called_wrong(name, wrong, given, told, graded, written):
     status, printed = graded(written(name, repaired(name, wrong, given)))
     assert status == 1 and f"\nFAILED: {told}" in printed, printed
+    assert "a mean where a sum belongs" not in printed  # 3 uses of an input with 3 entries
 
 
 def test_wrong_answers_of_each_exercise_are_tried():
@@ -207,6 +208,7 @@ def test_an_exercise_with_a_blank_is_not_right_yet(name, graded, written):
 def test_a_bug_that_is_planted_is_found(name, graded):
     status, printed = graded(FILES[name])
     assert status == 1 and "\nFAILED: " in printed
+    assert name != "12_checker" or "wrong rule (g is left out), RULES[1]" in printed
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ import minigrad as mg
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "examples" / "from_scratch"
 FILES = sorted(path.name for path in FOLDER.glob("*.py"))
-MOST = dict.fromkeys(FILES, 120) | {"8_again.py": 220}  # lines, with prose
+MOST = dict.fromkeys(FILES, 120) | {"8_again.py": 207}  # lines, with prose
 
 # What the failures print, by step. Each number is worked out on paper, beside it.
 FAILURES = {
@@ -213,14 +213,6 @@ def test_the_engine_of_step_8_gives_second_derivatives_of_every_op():
     for mine, same in zip([*first, *leaves], [*their_first, *their_second]):
         mine = mine.data if mine in first else mine.grad
         np.testing.assert_allclose(mine, same.data, rtol=1e-9, atol=1e-12)
-
-
-def test_step_8_trains_on_the_split_of_the_main_job():
-    mine = step("8_again.py").names["split"](3)
-    digits = runpy.run_path(str(ROOT / "examples" / "digits.py"))
-    (train, _, test) = digits["noisy_split"](3)
-    for a, b in zip(mine, (*train, *test)):
-        np.testing.assert_array_equal(a, b)
 
 
 def test_the_main_job_in_step_8_is_that_of_the_page_of_examples():

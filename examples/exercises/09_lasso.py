@@ -4,8 +4,8 @@
     group(w) = c * (|row_1| + ... + |row_n|)        |row| = sqrt(sum of the squares of a row)
 
 A gradient step jumps over 0. A *proximal* step reaches it (step 7 of examples/from_scratch): it
-replaces v by prox(v, t), the w that makes (sum of (w - v)^2) / 2 + t * penalty smallest. Here the
-penalty is without its c, because t contains c. But `group_rule` is given c.
+replaces v by prox(v, t), the w that makes (sum of (w - v)^2) / 2 + t * (penalty without its c)
+smallest. The number t contains c already. But `group_rule` is given c.
 
 1. Write `l1_prox`. Each entry is alone: look for the best number w for a number v. For w > 0 the
    slope of (w - v)^2 / 2 + t * |w| is w - v + t. For which w is it 0? For which v is this w > 0?

@@ -83,8 +83,8 @@ def by_engine(program):
     return op(forward, x=lambda *given: slopes(*given)[0], y=lambda *given: slopes(*given)[1])
 
 
-samples = {p.__name__: [case(by_engine(p), (3,), (3,))] for p in (cube, shared)}
+samples = {p.__name__: [case(by_engine(p), (5,), (5,))] for p in (cube, shared)}
 
 if __name__ == "__main__":
-    x, y = (mg.Tensor(np.ones(3), requires_grad=True, name=name) for name in "xy")
+    x, y = (mg.Tensor(np.ones(5), requires_grad=True, name=name) for name in "xy")
     print(mg.to_text(shared(x, y)))

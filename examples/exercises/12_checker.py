@@ -59,7 +59,7 @@ OPS = [(Op(f"RULES[{i}]", f, ["x"], {"x": rule}), bug) for i, (f, rule, bug) in 
 def my_checker(x):
     for op, bug in OPS:
         if is_right(op, x.data) == bool(bug):
-            told = "passes a wrong rule" if bug else "refuses a right rule"
+            told = f"passes a wrong rule ({bug})" if bug else "refuses a right rule"
             raise ValueError(f"is_right {told}, {op.name}")
     return x * x
 

@@ -88,7 +88,7 @@ class Tensor:
 add = Op(np.add, x=lambda g, out, x, y: g, y=lambda g, out, x, y: g)
 multiply = Op(np.multiply, x=lambda g, out, x, y: g * y, y=lambda g, out, x, y: g * x)
 exp = Op(np.exp, x=lambda g, out, x: g * out)  # a new op is one line
-Tensor.__add__ = lambda x, y: add(x, y)  # `Tensor.__add__ = add` would get y, and not x
+Tensor.__add__ = lambda x, y: add(x, y)  # Python gives x and y to a function, to an Op only y
 Tensor.__mul__ = lambda x, y: multiply(x, y)
 Tensor.exp = lambda x: exp(x)
 

@@ -46,7 +46,7 @@ class Tensor:
 add = Op(np.add, x=lambda g, out, x, y: g, y=lambda g, out, x, y: g)
 multiply = Op(np.multiply, x=lambda g, out, x, y: g * y, y=lambda g, out, x, y: g * x)
 tanh = Op(np.tanh, x=lambda g, out, x: g * (1 - out * out))
-Tensor.__add__, Tensor.__mul__ = lambda x, y: add(x, y), lambda x, y: multiply(x, y)
+Tensor.__add__, Tensor.__mul__ = (lambda x, y: add(x, y)), (lambda x, y: multiply(x, y))
 Tensor.tanh = lambda x: tanh(x)
 
 # %% [markdown]
@@ -90,7 +90,7 @@ print(f"C =\n{C.astype(int)}\nC.T @ g = {C.T @ g}, unbroadcast {fit(g.reshape(2,
 
 sum = Op(np.sum, x=lambda g, out, x: np.broadcast_to(g, x.shape))
 matmul = Op(np.matmul, x=lambda g, out, x, y: g @ y.T, y=lambda g, out, x, y: x.T @ g)
-Tensor.sum, Tensor.__matmul__ = lambda x: sum(x), lambda x, y: matmul(x, y)
+Tensor.sum, Tensor.__matmul__ = (lambda x: sum(x)), (lambda x, y: matmul(x, y))
 
 # %% [markdown]
 # ## The table: a small network, and the same numbers from minigrad

@@ -53,9 +53,9 @@ multiply = Op(np.multiply, x=lambda g, out, x, y: g * y, y=lambda g, out, x, y: 
 matmul = Op(np.matmul, x=lambda g, out, x, y: g @ y.T, y=lambda g, out, x, y: x.T @ g)
 tanh = Op(np.tanh, x=lambda g, out, x: g * (1 - out))
 sum = Op(np.sum, x=lambda g, out, x: np.broadcast_to(g, x.shape))
-Tensor.__add__, Tensor.__sub__ = lambda x, y: add(x, y), lambda x, y: subtract(x, y)
-Tensor.__mul__, Tensor.__matmul__ = lambda x, y: multiply(x, y), lambda x, y: matmul(x, y)
-Tensor.tanh, Tensor.sum = lambda x: tanh(x), lambda x: sum(x)
+Tensor.__add__, Tensor.__sub__ = (lambda x, y: add(x, y)), (lambda x, y: subtract(x, y))
+Tensor.__mul__, Tensor.__matmul__ = (lambda x, y: multiply(x, y)), (lambda x, y: matmul(x, y))
+Tensor.tanh, Tensor.sum = (lambda x: tanh(x)), (lambda x: sum(x))
 
 # %% [markdown]
 # ## It fails: a network learns with the wrong rule, and Python raises no error
@@ -79,10 +79,10 @@ print(f"FAILURE: a wrong rule, but the loss falls: {losses[0].data:.1f} to {loss
 
 # %% [markdown]
 # ## The idea: compare each rule with its own function
-# The complex step needs no rule. Take an op of the graph, one argument x, random numbers v for x,
-# and random numbers g for the slopes of the loss by the result. Move x by i h v: the imaginary part
-# of the result, divided by h, is its slope along v. So the slope of the loss along v is the sum of
-# g * (slope of the result). By the rule it is the sum of v * rule(g, ...). The two must be equal.
+# The complex step needs no rule. Take an op of the graph, one argument x, random numbers v, and
+# random slopes g of a loss by the result. If each x[j] grows by d v[j], the loss grows by d times
+# its *slope along v*. By the rule this is the sum of v * rule(g, ...). By the complex step it is
+# the sum of g * (slope of the result along v): move x by i h v. The two must be equal.
 
 
 # %%

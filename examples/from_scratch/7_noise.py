@@ -71,12 +71,11 @@ print(f"FAILURE: by the right rules {np.sum(v * w.grad):.6f}, by the complex ste
 
 # %% [markdown]
 # ## The idea: noise is a leaf of the graph
-# The second run drew other noise. So draw the noise first, and give it to the op as an argument.
-# Then it stays as it is (it is *frozen*) when the graph runs again. Or the graph runs with each
-# mask: the sum of the losses, each times the probability of its mask, is the *expectation*.
+# The second run drew other noise. So draw the mask m first (1: an entry stays, 0: it is dropped),
+# and give it to the op as an argument. It is *frozen*: the graph runs again with the same mask. Or
+# it runs with each mask: the sum of the losses, each times its probability, is the *expectation*.
 
 # %%
-# m is the mask, the noise: 1 where an entry stays, 0 where it is dropped.
 dropout = Op(lambda x, m, p: x * m / (1 - p), x=lambda g, out, x, m, p: g * m / (1 - p))
 l2_penalty = Op(lambda w, c: c * np.sum(w * w), w=lambda g, out, w, c: g * c * 2 * w)
 l1_penalty = Op(lambda w, c: c * np.sum(np.abs(w)), w=lambda g, out, w, c: g * c * np.sign(w))
@@ -89,8 +88,9 @@ print(f"Noise as a leaf: by the rules {np.sum(v * w.grad):.6f}, by the complex s
 masks = np.array(list(np.ndindex(2, 2, 2, 2)))  # 0000, 0001, ..., 1111
 probabilities = np.prod(noise.law[masks], axis=1)  # p for each 0 of a mask, 1 - p for each 1
 expected = probabilities @ [evaluate(nodes, {noise: mask}) for mask in masks]
-# The mean of s^2 is (mean of s)^2 + variance of s. Here s is the sum of all w m / (1 - p).
-penalised = add(square(sum(w)), l2_penalty(w, p / (1 - p))).data  # variance of m: p (1 - p)
+# The mean of s^2 is (mean of s)^2 + variance of s. Here s is the sum of all w m / (1 - p). Each m
+# has the variance p (1 - p), so s has the variance p / (1 - p) * sum w^2: an L2 penalty.
+penalised = add(square(sum(w)), l2_penalty(w, p / (1 - p))).data
 print(f"Mean loss of 16 masks {expected:.6f}; with L2 in place of dropout {penalised:.6f}.")
 there = F.dropout(mg.Tensor(w.data, requires_grad=True), p, training=True).sum() ** 2
 np.testing.assert_allclose([expected, penalised], mg.expectation(there).value.data, rtol=1e-12)
@@ -103,7 +103,7 @@ np.testing.assert_allclose([expected, penalised], mg.expectation(there).value.da
 
 # %%
 l1_penalty.prox = lambda v, t: v - np.clip(v, -t, t)  # the w with least |w - v|^2 / 2 + t |w|
-target, rate, c = Tensor([2.0, -1.0, 0.3, 0.1]), 0.1, 1.0  # best: target, moved c / 2 towards 0
+target, rate, c = Tensor([2.0, -1.0, 0.3, 0.1]), 0.1, 1.0  # best: target, each moved c / 2 to 0
 a, b, there = Tensor(np.ones(4)), Tensor(np.ones(4)), mg.Tensor(np.ones(4), requires_grad=True)
 optimizer = mg.optim.ProximalSGD([there], lr=rate)
 for _ in range(100):

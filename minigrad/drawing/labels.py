@@ -3,7 +3,6 @@
 `rows` lists all rows in order. STYLES in dot.py says how each role of a row looks.
 """
 
-import ast
 import inspect
 import linecache
 import math
@@ -11,7 +10,6 @@ import re
 import textwrap
 from collections import Counter
 from contextlib import suppress
-from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -240,31 +238,16 @@ def is_broadcast(x, t):
 
 
 def rule_source(op, i):
-    """(source, where it stands) of the rule for the i-th argument of an op."""
+    """(source, where it stands) of the rule for the i-th argument of an op: the lines it is on."""
     family = getattr(op, "family", op)  # the last rule of a family is for all further arguments
-    i = min(i, len(family.names) - 1)
-    rule, name = inspect.unwrap(family.rules[i]), family.names[i]
+    rule = inspect.unwrap(family.rules[min(i, len(family.names) - 1)])
     code = getattr(rule, "__code__", None)
-    text = "".join(linecache.getlines(code.co_filename)) if code else ""
-    here = [(node, key) for node, key in _functions(text) if node.lineno == code.co_firstlineno]
-    named = [node for node, key in here if key == name] or [node for node, _ in here]
-    if not named:
+    lines = linecache.getlines(code.co_filename) if code else []
+    if not lines:
         return f"{getattr(rule, '__name__', type(rule).__name__)}: its source is not at hand", ""
-    source = ast.get_source_segment(text, named[0], padded=True)
-    if len(named) > 1:  # which one is not clear: the whole line
-        source = linecache.getline(code.co_filename, code.co_firstlineno)
-    return textwrap.dedent(source).strip(), f"{rule.__module__}, line {code.co_firstlineno}"
-
-
-@cache
-def _functions(text):
-    """(function, keyword it is passed as, or None) of all functions in a Python file."""
-    try:
-        tree = list(ast.walk(ast.parse(text)))
-    except SyntaxError:
-        return []
-    keywords = {n.value: n.arg for n in tree if isinstance(n, ast.keyword)}
-    return [(n, keywords.get(n)) for n in tree if isinstance(n, ast.Lambda | ast.FunctionDef)]
+    last = max(line for *_, line in code.co_lines() if line)
+    source = textwrap.dedent("".join(lines[code.co_firstlineno - 1 : last]))
+    return source.strip(), f"{rule.__module__}, line {code.co_firstlineno}"
 
 
 # ----------------------------------------------------------------------------------------- rows

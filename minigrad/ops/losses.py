@@ -64,7 +64,7 @@ def put_back(g, like, target, reduction, ignore_index, smoothing):
     """The transpose of nll_loss: at each target its share of -g, else 0, in the shape of `like`."""
     index, kept, count = _chosen(like, target, ignore_index, g.dtype)
     axis = class_axis(like)
-    y = np.zeros(like.shape, g.dtype, like=like)
+    y = np.zeros_like(like, g.dtype)
     y[index] = -1 / count if reduction == "mean" else -1
     if smoothing:
         share = smoothing / like.shape[axis]

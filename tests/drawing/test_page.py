@@ -248,19 +248,11 @@ def test_the_source_shown_is_the_rules(name):
     for i, rule in enumerate(op.rules):
         if rule is not None and rule.__module__.startswith("minigrad"):
             source, where = rule_source(op, i)
+            code = inspect.unwrap(rule).__code__
+            at = source.index(code.co_name.replace("<lambda>", "lambda"))
+            assert all(name in source[at:] for name in (*code.co_varnames, *code.co_names))
+            assert source.count("lambda") < 2 or f"{op.names[i]}=lambda" in source, source
             rule = inspect.unwrap(rule)
-            scope = {}
-            exec(
-                source
-                if source.startswith("def")
-                else f"{rule.__code__.co_name[1:-1]}_ = {source}",
-                scope,
-            )
-            code = next(f for f in scope.values() if hasattr(f, "__code__")).__code__
-            assert (code.co_varnames, code.co_names) == (
-                rule.__code__.co_varnames,
-                rule.__code__.co_names,
-            )
             assert where.startswith(f"{rule.__module__}, line ")
 
 
@@ -274,17 +266,18 @@ def test_the_source_of_a_rule_for_any_number_of_operands_is_shown():
         assert where.startswith("minigrad.ops.") and y.op.names[last].startswith(name)
 
 
-def test_of_two_rules_on_one_line_the_page_shows_the_right_one_or_the_line():
+def test_of_a_rule_the_page_shows_all_lines():
     def twice(x, y):
         return x * y
 
     try:
-        op = registry.op(twice, x=lambda g, *a: g * a[2], y=lambda g, *a: g * a[1]).op
-        assert rule_source(op, 1)[0] == "lambda g, *a: g * a[1]"
-        del ops["twice"]
-        rules = {"x": lambda g, *a: g * a[2], "y": lambda g, *a: g * a[1]}  # which is which?
-        op = registry.op(twice, **rules).op
-        assert rule_source(op, 1)[0].startswith('rules = {"x": lambda g, *a: g * a[2], "y"')
+        # fmt: off
+        op = registry.op(twice, x=lambda g, *a: g * a[2], y=lambda g, *a: (
+            g * a[1]
+        )).op
+        # fmt: on
+        assert rule_source(op, 0)[0].startswith("op = registry.op(twice, x=lambda g, *a: g * a[2]")
+        assert rule_source(op, 1)[0].endswith("y=lambda g, *a: (\n    g * a[1]")
     finally:
         ops.pop("twice", None)
 
