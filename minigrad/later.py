@@ -17,7 +17,7 @@ METHODS = """
     softmax log_softmax logsumexp softplus mm bmm mv outer ger inner kron cross eq ne lt le gt ge
     logical_and logical_or logical_not to cuda device repeat nonzero median unique zero_ fill_
     copy_ normal_ uniform_ add_ sub_ mul_ div_ pow_ neg_ abs_ exp_ log_ sqrt_ square_ clamp_ clip_
-    relu_ sigmoid_ tanh_ masked_fill_ floor_ round_"""
+    relu_ sigmoid_ tanh_ masked_fill_ floor_ round_ copy"""
 
 
 def vocabulary():

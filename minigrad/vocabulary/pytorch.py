@@ -117,7 +117,7 @@ def split(x, split_size_or_sections, dim=0):
 OPS = erf, erfc, log_softmax, logsumexp, relu, sigmoid, softmax, softplus
 FUNCTIONS = {f.__name__: f for f in (*OPS, norm, t, gather, argsort, sort, topk, split)} | {
     "permute": lambda x, *dims: np.transpose(x, several(dims)),
-    "clone": lambda x: +x,
+    **dict.fromkeys(("clone", "copy"), lambda x: np.copy(x) if x.dtype == bool else +x),
     "equal": np.array_equal,
     "masked_fill": lambda x, mask, value: np.where(mask, value, x),
     "index_select": lambda x, dim, index: np.take(x, index, dim),

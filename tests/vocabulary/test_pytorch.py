@@ -243,6 +243,17 @@ def test_methods_come_with_the_first_use_of_a_name():
     assert x.where(x > 0, 0.0).tolist() == [1, 0]  # PyTorch's order of arguments
 
 
+def test_copies_are_tensors_of_their_own():
+    x, mask = leaf([1.0, 2.0]), mg.Tensor([True, False])
+    for twin in x.copy(), x.clone():
+        (3 * twin).sum().backward()
+        assert twin.data is not x.data and not twin.is_leaf
+    assert x.grad.tolist() == [6.0, 6.0]
+    for twin in mask.copy(), mask.clone():
+        twin.data[0] = False
+    assert mask.tolist() == [True, False]
+
+
 def test_deviations_must_say_their_divisor():
     x = leaf(normal(2, 3))
     for name in ("std", "var"):
