@@ -477,13 +477,6 @@ class Layer(Module):
         return ", ".join(shown)
 
 
-def require_function(kind, name, module):
-    """Raises TypeError unless `module` is a module or a function."""
-    if isinstance(module, type) or not callable(module):
-        needed = "must be a module or a function, and no class"
-        raise TypeError(f"{kind}: {name} {needed}; got {module!r:.60}.")
-
-
 @cache
 def _arguments(kind):
     """{name: default} of the arguments of a class's constructor, then of the classes above it."""
@@ -537,11 +530,16 @@ class Sequential(Module):
             self._add(name, module)
 
     def _add(self, name, module):
-        require_function("Sequential", name, module)
         if name in vars(self) or hasattr(type(self), name):
             raise ValueError(f"Sequential: every Sequential has a {name!r}. Rename the module.")
-        setattr(self, name, module)
+        self._put(name, module)
         self._order = (*self._order, name)
+
+    def _put(self, name, module):
+        if isinstance(module, type) or not callable(module):
+            needed = "must be a module or a function, and no class"
+            raise TypeError(f"Sequential: {name} {needed}; got {module!r:.60}.")
+        setattr(self, name, module)
 
     def forward(self, x: Any) -> Any:
         """x, through the first module, then the second one, and so on."""
@@ -564,17 +562,17 @@ class Sequential(Module):
 
         Returns the Sequential. Raises ValueError if one of them has a name that is no number.
         """
-        moved = [*self][index:]
+        parts = [*self]
+        parts.insert(index, module)
         if not all(map(str.isdigit, self._order[index:])):
             raise ValueError(f"Sequential.insert: modules after {index} have names: {self._order}.")
         self._add(str(len(self)), module)
-        for i, part in enumerate([module, *moved], len(self) - 1 - len(moved)):
-            self[i] = part
+        for name, part in zip(self._order, parts):
+            setattr(self, name, part)
         return self
 
     def __setitem__(self, i, module):
-        require_function("Sequential", self._order[i], module)
-        setattr(self, self._order[i], module)
+        self._put(self._order[i], module)
 
     def __len__(self) -> int:
         return len(self._order)

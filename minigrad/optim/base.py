@@ -207,11 +207,10 @@ class Trained:
         if not isinstance(parameter, Tensor):
             kind = type(parameter).__name__
             raise TypeError(f"{what} is a {kind}, not a Tensor. Pass model.parameters().")
-        if not parameter.is_leaf:
-            made = parameter.op.name
-            raise ValueError(f"{what} is the result of {made}; only leaves can be trained.")
-        if not parameter.requires_grad and type(parameter) is Tensor:
-            raise ValueError(f"{what} (shape {parameter.shape}) does not require a gradient.")
+        is_frozen = not parameter.requires_grad and type(parameter) is Tensor
+        if not parameter.is_leaf or is_frozen:
+            needed = "can be trained: only leaves that require a gradient"
+            raise ValueError(f"{what} {parameter!r:.60} is no tensor that {needed}.")
         self.parameter, self.settings = parameter, settings
         self.updates, self.buffers = 0, {}
 
