@@ -15,14 +15,13 @@ class LBFGS(Optimizer):
 
     lr                the factor of a move: 1, or less for a loss that grows
     max_iter          the largest number of moves in one `step`
-    max_eval          the largest number of calls of the closure, by default 5/4 max_iter; above 1
     tolerance_grad    a step ends where no entry of the gradient is larger
     tolerance_change  a step ends when no entry, or not the loss, changes by more
     history_size      how many moves H remembers
 
     The numbers are PyTorch's without a line search. Liu & Nocedal 1989 (Math. Programming 45).
 
-    Raises ValueError for several groups and for a line search; for other errors see Optimizer.
+    Raises ValueError for several groups; for other errors see Optimizer.
     """
 
     counters = "steps", "last", "pairs"
@@ -32,20 +31,19 @@ class LBFGS(Optimizer):
         parameters: Params,
         lr: Rate = 1.0,
         max_iter=20,
-        max_eval=None,
+        *,
         tolerance_grad=1e-7,
         tolerance_change=1e-9,
         history_size=100,
-        line_search_fn=None,
     ):
-        super().__init__(parameters, lr=lr)
-        if line_search_fn is not None or len(self.param_groups) > 1:
-            raise ValueError("LBFGS has no line search, and one group: make lr smaller instead.")
-        self.max_iter, self.history_size = max_iter, history_size
-        self.max_eval = max_iter * 5 // 4 if max_eval is None else max_eval
-        self.tolerance_grad, self.tolerance_change = tolerance_grad, tolerance_change
         self.last = []  # the gradient and the move of the last update
         self.pairs = []  # [change of the gradient, move] of the updates before
+        Optimizer.__init__(**locals())
+
+    def check_group(self, group):
+        """Raises ValueError for a second group."""
+        if self.param_groups:
+            raise ValueError("LBFGS takes one group of parameters.")
 
     def step(self, closure=None):
         """Up to `max_iter` moves. Returns the loss before them.
@@ -56,33 +54,37 @@ class LBFGS(Optimizer):
         """
         if not callable(closure):
             raise TypeError("LBFGS.step takes a function that calls backward and returns the loss.")
-        lr, losses, before = self.rate(self.param_groups[0]), [], math.inf
-        for _ in range(self.max_iter):
+        (settings,) = self.param_groups
+        lr, tolerance = self.rate(settings), settings["tolerance_change"]
+        losses, before = [], math.inf
+        for _ in range(settings["max_iter"]):
             losses.append(closure())
             self.check_gradients()
             g = np.concatenate([_gradient(w) for w in self.state])
             loss = float(data_of(losses[-1]))
-            is_flat = np.max(np.abs(g)) <= self.tolerance_grad
-            is_still = abs(loss - before) < self.tolerance_change
-            if is_flat or is_still or len(losses) >= max(2, self.max_eval):
+            is_flat = np.max(np.abs(g)) <= settings["tolerance_grad"]
+            if is_flat or abs(loss - before) < tolerance:
                 break
-            d = self.direction(g)
+            d = self.direction(g, settings["history_size"])
             move = lr * d if self.last else lr * min(1.0, 1 / np.sum(np.abs(g))) * d
             self.last, before = [g, move], loss
-            if g @ d > -self.tolerance_change:
+            if g @ d > -tolerance:
                 break
-            self.move(move)
-            if np.max(np.abs(move)) <= self.tolerance_change:
+            ends = np.cumsum([w.size for w in self.state])
+            for w, part in zip(self.state, np.split(move, ends)):
+                mark_changed(w)  # before it is written to, in case the step is interrupted
+                w.data += part.reshape(w.shape)
+            if np.max(np.abs(move)) <= tolerance:
                 break
         self.steps += 1
         return losses[0]
 
-    def direction(self, g):
+    def direction(self, g, history_size):
         """-H g, by two loops over the pairs (Nocedal & Wright 2006, algorithm 7.4)."""
         if self.last:
             y, s = g - self.last[0], self.last[1]
             if y @ s > 1e-10:
-                self.pairs = [*self.pairs, [y, s]][-self.history_size :]
+                self.pairs = [*self.pairs, [y, s]][-history_size:]
         d, shares = -g, []
         for y, s in reversed(self.pairs):
             shares.append(s @ d / (y @ s))
@@ -92,13 +94,6 @@ class LBFGS(Optimizer):
         for (y, s), share in zip(self.pairs, reversed(shares)):
             d = d + (share - y @ d / (y @ s)) * s
         return d
-
-    def move(self, move):
-        """Adds the entries of a vector to the parameters, in place."""
-        parts = np.split(move, np.cumsum([w.size for w in self.state]))
-        for w, part in zip(self.state, parts):
-            mark_changed(w)  # before it is written to, in case the step is interrupted
-            w.data += part.reshape(w.shape)
 
 
 def _gradient(w):
