@@ -10,9 +10,9 @@ dilation     the distance from one entry of a window to the next: 2 takes every 
 groups       the number of groups of channels, each with its own filters
 
 Sizes, strides, paddings and dilations are whole numbers, or one number for each axis. An axis of n
-entries has (n + 2 padding - dilation (kernel_size - 1) - 1) // stride + 1 windows. All functions
-raise ValueError for x, weights or biases of other shapes, for settings out of range, and for a
-window larger than x.
+entries has (n + 2 padding - dilation (kernel_size - 1) - 1) // stride + 1 windows; ceil_mode=True
+of the pools rounds the quotient up. All functions raise ValueError for x, weights or biases of
+other shapes, for settings out of range, and for a window larger than x.
 """
 
 import math

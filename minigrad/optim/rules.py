@@ -1,4 +1,7 @@
-"""Update rules with PyTorch's arguments and defaults. Each update is one pass over the memory."""
+"""Update rules with PyTorch's arguments and defaults. Each update is one pass over the memory.
+
+All arguments of a constructor but the parameters are settings, so it passes on its locals().
+"""
 
 import math
 
@@ -205,7 +208,7 @@ class RMSprop(Optimizer):
 class Adagrad(Optimizer):
     """w -= lr grad / (1 + t lr_decay) / (sqrt(v) + eps), where v is the sum of grad^2.
 
-    t is 0 at the first update. Duchi, Hazan & Singer 2011 (JMLR 12). For errors see Optimizer.
+    t is 0 at the first update; maximize as in SGD. Duchi, Hazan & Singer 2011 (JMLR 12). For errors see Optimizer.
     """
 
     def __init__(

@@ -260,6 +260,31 @@ def test_a_transformer_layer_without_noise_is_written_out():
         close(layer(x), y, rtol=1e-10)
 
 
+@pytest.mark.parametrize(
+    "make, shapes",
+    [
+        (lambda nn: nn.TransformerEncoderLayer(4, 2, 6), [(5, 3, 4)]),
+        (lambda nn: nn.TransformerEncoderLayer(4, 2, 6, norm_first=True), [(5, 3, 4)]),
+        (lambda nn: nn.TransformerEncoderLayer(4, 1, 6, 0.1, "gelu", bias=False), [(5, 3, 4)]),
+        (lambda nn: nn.MultiheadAttention(4, 2, kdim=3, vdim=2), [(5, 3, 4), (6, 3, 3), (6, 3, 2)]),
+        (lambda nn: nn.Conv2d(2, 4, 3, padding="same", padding_mode="circular"), [(2, 2, 5, 4)]),
+        (lambda nn: nn.Conv1d(2, 4, 2, padding=1, padding_mode="reflect"), [(2, 2, 5)]),
+    ],
+)
+def test_a_state_goes_to_pytorch_and_back(make, shapes):
+    torch = pytest.importorskip("torch")
+    theirs, ours = make(torch.nn).eval(), make(nn).eval()
+    state = {key: value.numpy() for key, value in theirs.state_dict().items()}
+    assert [*state] == [*ours.state_dict()]
+    ours.load_state_dict(state)
+    xs = [normal(*shape).astype(np.float32) for shape in shapes]
+    found, expected = ours(*xs), theirs(*map(torch.tensor, xs))
+    if isinstance(found, tuple):
+        found, expected = found[0], expected[0]
+    close(found, expected.detach().numpy(), rtol=1e-4, atol=1e-5)
+    theirs.load_state_dict({key: torch.tensor(a) for key, a in ours.state_dict().items()})
+
+
 def test_padding_modes_fill_the_padding():
     x = np.arange(5.0).reshape(1, 1, 5)
     for mode, ends in {
