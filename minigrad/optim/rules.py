@@ -208,7 +208,8 @@ class RMSprop(Optimizer):
 class Adagrad(Optimizer):
     """w -= lr grad / (1 + t lr_decay) / (sqrt(v) + eps), where v is the sum of grad^2.
 
-    t is 0 at the first update; maximize as in SGD. Duchi, Hazan & Singer 2011 (JMLR 12). For errors see Optimizer.
+    t is 0 at the first update; maximize as in SGD. Duchi, Hazan & Singer 2011 (JMLR 12). For errors
+    see Optimizer.
     """
 
     def __init__(
