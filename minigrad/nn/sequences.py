@@ -89,12 +89,6 @@ def gru_cell(x, y, h):
 WEIGHT_NAMES = "weight_ih", "weight_hh", "bias_ih", "bias_hh"  # ih: of the input, hh: of the state
 
 
-def _one_sequence(batch_first, rank):
-    """The remedy for a sequence without a batch axis."""
-    index = "None" if batch_first else ":, None"
-    return f" For one sequence write x[{index}]." if rank == 2 else ""
-
-
 class Gated(Layer):
     """The base of the recurrent networks and of their cells."""
 
@@ -208,8 +202,7 @@ class Recurrent(Gated):
         time = 1 if self.batch_first else 0
         if len(shape) != 3 or shape[2] != self.input_size or not shape[time]:
             axes = f"({'N, T' if self.batch_first else 'T, N'}, {self.input_size})"
-            remedy = _one_sequence(self.batch_first, len(shape))
-            raise ValueError(f"{type(self).__name__}: x {shape} must be {axes}, T >= 1.{remedy}")
+            raise ValueError(f"{type(self).__name__}: x {shape} must be {axes}, T >= 1.")
         return np.swapaxes(x, 0, 1) if self.batch_first else x
 
     def _first_states(self, given, batch):
@@ -222,8 +215,7 @@ class Recurrent(Gated):
         given = tuple(given) if isinstance(given, (tuple, list)) else (given,)
         if [np.shape(s) for s in given] != [shape] * self.states:
             needed = f"{'(h0, c0), each' if self.states > 1 else 'h0'} of shape {shape}"
-            shapes = ", ".join(str(np.shape(s)) for s in given)
-            raise ValueError(f"{type(self).__name__}: the state must be {needed}, got {shapes}.")
+            raise ValueError(f"{type(self).__name__}: the state must be {needed}.")
         return list(zip(*given))
 
 
@@ -414,9 +406,8 @@ class MultiheadAttention(Layer):
         batch, time = (0, 1) if self.batch_first else (1, 0)
         right = all(len(s) == 3 and s[2] == n for s, n in zip(shapes, self.widths))
         if not right or not q[batch] == k[batch] == v[batch] or k[time] != v[time]:
-            order = "(N, {}, {})" if self.batch_first else "({}, N, {})"
-            needed = ", ".join(order.format(*pair) for pair in zip("LSS", self.widths))
-            needed += f".{_one_sequence(self.batch_first, len(q))}"
+            axes = ("N, L", "N, S", "N, S") if self.batch_first else ("L, N", "S, N", "S, N")
+            needed = ", ".join(f"({pair}, {n})" for pair, n in zip(axes, self.widths))
             raise ValueError(f"MultiheadAttention: query {q}, key {k}, value {v} must be {needed}")
         return inputs if self.batch_first else [np.swapaxes(x, 0, 1) for x in inputs]
 
