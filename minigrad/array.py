@@ -148,16 +148,6 @@ def as_list(x):
     return [x] if is_one else list(x)
 
 
-class Shown(type):
-    """The class of Tensor. dir(Tensor) and help(Tensor) name what is its own, and public.
-
-    Not Python's operators, and not PyTorch's names for methods: dir() of a tensor has them all.
-    """
-
-    def __dir__(cls):
-        return [n for n in super().__dir__() if n[0] != "_" and n not in later.METHODS.split()]
-
-
 class Array(Methods):
     """The part of Tensor that needs its `data` only."""
 
@@ -297,6 +287,21 @@ class Array(Methods):
             return implementation(function)(*args, **keywords)
         except errors.WRONG_CALL as error:
             return later.calls().otherwise(function, args, keywords, error)
+
+
+class Shown(type):
+    """The class of Tensor. dir(Tensor) and help(Tensor) show a page: no operators and protocols of
+    Python, and no names of PyTorch. dir(t) of a tensor t has them all.
+    """
+
+    def __dir__(cls):
+        return [n for n in super().__dir__() if n[0] != "_" and n not in later.METHODS.split()]
+
+
+class Node(Array):
+    """What all Tensors are: isinstance is faster with it than with a class that has a metaclass."""
+
+    __slots__ = ()
 
 
 def _rows(x, n):

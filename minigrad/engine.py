@@ -26,8 +26,8 @@ from heapq import heappop, heappush
 
 import numpy as np
 
-from . import array, changes, errors
-from .array import Array, as_array, as_list, computed, copied, data_of, held, ones_or, operand
+from . import changes, errors
+from .array import Node, Shown, as_array, as_list, computed, copied, data_of, held, ones_or, operand
 from .changes import tick
 from .modes import recording, scope
 
@@ -48,7 +48,7 @@ RECORDED, GRADIENT = 2, 4
 # ---------------------------------------------------------------------------------------- tensors
 
 
-class Tensor(Array, metaclass=array.Shown):
+class Tensor(Node, metaclass=Shown):
     """An n-dimensional array that can remember how it was made.
 
     data           Copied. Python floats and lists take the default dtype (float32), arrays keep
@@ -134,7 +134,7 @@ class Tensor(Array, metaclass=array.Shown):
 
 def wants_gradient(x):
     """Whether x, an argument of an op, is a Tensor that backward passes through."""
-    return isinstance(x, Array) and x.flags >= GRADIENT
+    return isinstance(x, Tensor) and x.flags >= GRADIENT
 
 
 def constant(array):
