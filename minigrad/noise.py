@@ -100,19 +100,14 @@ class Law:
                              jump at x is in cdf(x) and not in cdf of any smaller number
     outcomes(order)          (values, probabilities) of an entry, two arrays: all its values, or
                              `order` nodes and weights of a quadrature for its law
-    drop_rate                of noise that keeps entries or drops them: P(entry = 0). Else None
 
-    `check_noise` compares what is drawn with cdf and drop_rate, `expectation` runs over the
-    outcomes, which give the mean and the variance too. Without a cdf, check_noise is VACUOUS;
-    without outcomes, expectation raises TypeError. The repr is the call that makes the law, if its
-    arguments are attributes.
+    `check_noise` compares what is drawn with the cdf, `expectation` runs over the outcomes, which
+    give the mean and the variance too. Without a cdf, check_noise is VACUOUS; without outcomes,
+    expectation raises TypeError. The repr is the call that makes the law, if its arguments are
+    attributes.
     """
 
-    cdf = outcomes = drop_rate = None
-
-    def draw(self, rng, shape, dtype):
-        """An array of independent entries. Each subclass defines this method."""
-        raise NotImplementedError(f"{type(self).__name__} has no method draw(rng, shape, dtype).")
+    cdf = outcomes = None
 
     def __repr__(self):
         settings = [
@@ -132,8 +127,6 @@ class Bernoulli(Law):
         if not 0 <= keep <= 1:
             raise ValueError(f"Bernoulli: keep is a probability, in [0, 1]; got {keep}.")
         self.keep = keep
-
-    drop_rate = property(lambda self: 1 - self.keep, doc="P(False).")
 
     def draw(self, rng, shape, dtype):
         """Compares 8 random bits an entry with `keep`, then corrects a few entries.
@@ -228,7 +221,7 @@ class Seeded:
 
     def __init__(self, entropy=None, children=0):
         self.entropy = int.from_bytes(os.urandom(16), "little") if entropy is None else entropy
-        self.streams, self.children = {}, children
+        self.streams, self.children, self.counting = {}, children, threading.Lock()
 
     def stream(self, name):
         if name not in self.streams:
@@ -238,65 +231,52 @@ class Seeded:
 
     def child(self):
         """Another Seeded, independent of this one and of its other children."""
-        with COUNTING:
+        with self.counting:
             key = 256, self.children  # no name has a byte of 256
             self.children += 1
         sequence = np.random.SeedSequence(self.entropy, spawn_key=key)
         return Seeded(int.from_bytes(sequence.generate_state(4).tobytes(), "little"))
 
 
-COUNTING = threading.Lock()
-
-
 class State(threading.local):
-    """What each thread has for itself."""
+    """What each thread but the main one has for itself, and the seed of a process to be forked."""
 
-    def __init__(self):
-        self.is_main = threading.current_thread() is threading.main_thread()
-        self.seeded = None  # a seed of this thread's own
-        self.derived = None  # (the seed of the main thread, the child of it that this thread takes)
-        self.child = None  # the seed of the process that is about to be forked
+    seeded = parent = child = None  # parent: the main thread's seed, if `seeded` is a child of it
 
 
 state = State()
 main = Seeded()  # of the main thread
 
 
+def _is_main():
+    return threading.current_thread() is threading.main_thread()
+
+
 def seeded():
     """The seed of this thread with its streams: its own, or a child of the main thread's."""
-    if state.is_main:
+    if _is_main():
         return main
-    if state.seeded is not None:
-        return state.seeded
-    if state.derived is None or state.derived[0] is not main:
-        state.derived = main, main.child()
-    return state.derived[1]
+    if state.seeded is None or state.parent not in (None, main):
+        state.seeded, state.parent = main.child(), main
+    return state.seeded
 
 
 def _seed(new):
     """Replaces the seed of this thread and its streams, all at once."""
     global main
-    if state.is_main:
+    if _is_main():
         main = new
     else:
-        state.seeded = new
+        state.seeded, state.parent = new, None
 
 
-def _seed_child():
-    """Before a fork: makes a seed for the new process, which shall not repeat this one's noise."""
+def _before_fork():
+    """Makes a seed for the new process, which shall not repeat this one's noise."""
     state.child = seeded().child()
 
 
-def _take_seed():
-    """In the new process, which has one thread."""
-    global COUNTING
-    COUNTING = threading.Lock()  # another thread may have held the old one
-    state.is_main = True
-    _seed(state.child)
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_seed_child, after_in_child=_take_seed)
+if hasattr(os, "register_at_fork"):  # the thread that forks is the main one of the new process
+    os.register_at_fork(before=_before_fork, after_in_child=lambda: _seed(state.child))
 
 
 def manual_seed(seed) -> None:

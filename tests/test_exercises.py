@@ -86,6 +86,7 @@ WRONG = [
     ("07_dropout", {1: "np.random.default_rng(0).random(shape) >= self.p"}, "the same noise"),
     ("08_alpha_dropout", {0: "1.0", 1: "0.0"}, "not 0 and 1"),
     ("08_alpha_dropout", {1: "a * p * LOW"}, "not 0 and 1"),
+    ("08_alpha_dropout", {0: f"({SCALE.replace('p', '0.3')})", 1: "-a * 0.3 * LOW"}, "not 0 and 1"),
     ("08_alpha_dropout", {0: "(1 - p + p * LOW * LOW) ** -0.5"}, "not 0 and 1"),
     ("08_alpha_dropout", {2: "g * mask"}, "times the numeric gradient"),
     ("08_alpha_dropout", {2: "a * g"}, "a mask is ignored"),
@@ -184,6 +185,29 @@ def test_a_wrong_repair_is_called_wrong(name, wrong, given, told, graded, writte
     assert "a mean where a sum belongs" not in printed  # 3 uses of an input with 3 entries
 
 
+@pytest.mark.parametrize(
+    "name, right, wrong, line",
+    [
+        ("11_attention", "keys.T / np", "keys / np", "scores = questions @ keys"),
+        ("02_tanh", "return np.tanh(x)", "return np.tanh(x, 1)", "return np.tanh(x, 1)"),
+        ("09_lasso", L1, f"np.sum({L1})", "def l1_prox"),
+        ("09_lasso", BLOCK, BLOCK.replace("lengths(v)", "lengths(v)[0, :]"), "def group_prox"),
+        ("09_lasso", BLOCK, f"{BLOCK} @ v", f"return {BLOCK} @ v"),
+    ],
+)
+def test_an_error_names_the_line_of_the_student(name, right, wrong, line, graded, written):
+    path = written(name, solved(name).replace(right, wrong))
+    _, printed = graded(path)
+    number = re.search(rf"FAIL, .*{name}.py:(\d+)", printed)
+    assert number, printed
+    assert line in path.read_text(encoding="utf-8").splitlines()[int(number[1]) - 1], printed
+
+
+def test_a_failure_calls_the_inputs_as_the_op_does(graded, written):
+    _, printed = graded(written("06_convolution", filled("06_convolution", [BY_X, f"2 * {BY_W}"])))
+    assert "\n      my_convolution(x, w), x (1, 4), w (1,): FAIL, my_convolution for w" in printed
+
+
 def test_wrong_answers_of_each_exercise_are_tried():
     tried = {name for name, *_ in [*WRONG, *WRONG_REPAIRS]}
     assert tried == {*SOLUTIONS, *REPAIRS} == set(FILES) and len(FILES) == 12
@@ -229,7 +253,7 @@ def test_the_verdicts_are_also_written_as_json(graded, written, tmp_path):
     right, blank = written("02_tanh", solved("02_tanh")), FILES["03_softmax"]
     wrong, told = written("01_product", filled("01_product", ["g", "g"])), tmp_path / "told.json"
     status, printed = graded("--json", told, right, blank, wrong)
-    assert status == 1 and "\n1 of 2 ops proved" in printed and "\nnot yet: " in printed
+    assert status == 1 and "\n1 of 2 proved" in printed and "\nnot yet: " in printed
     waiting = {str(blank): blanks(blank)}
     expected = {"proved": ["my_tanh"], "failed": ["my_product"], "not yet": waiting}
     assert json.loads(told.read_text(encoding="utf-8")) == expected
@@ -241,7 +265,7 @@ def test_a_file_that_python_cannot_read_is_refused_with_its_line(graded, written
         graded(path)
     assert (
         refused.value.code == 2
-        and f"02_tanh.py, line {blanks(FILES['02_tanh'])[0]}: '(' was" in capsys.readouterr().err
+        and f"02_tanh.py, line {blanks(FILES['02_tanh'])[0]})" in capsys.readouterr().err
     )
 
 
@@ -295,7 +319,7 @@ def test_the_page_names_each_exercise_in_order_and_what_the_grader_prints(graded
 @pytest.mark.parametrize(
     "answer, forward, told",
     [
-        (*SOLUTIONS["03_softmax"], "return e / np", "1 of 1 ops proved"),
+        (*SOLUTIONS["03_softmax"], "return e / np", "1 of 1 proved"),
         ("out * (g - np.sum(g * out))", "return e / np", "FAILED: my_softmax"),
         ("...", "return e / np", "FAILED: my_softmax"),
         ("2 * g", "return 2 * x  # np", "another function now"),

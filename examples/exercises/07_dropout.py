@@ -38,8 +38,6 @@ class Mask(Law):
     def draw(self, rng, shape, dtype):
         return ...
 
-    drop_rate = property(lambda self: self.p)  # the probability of 0
-
     def cdf(self, x):  # the probability that an entry is at most x
         return np.where(x < 0, 0, np.where(x < 1, self.p, 1))
 

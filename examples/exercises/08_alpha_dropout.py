@@ -46,18 +46,24 @@ def my_alpha_dropout(x, mask, p):
 # ---- What the grader tries. Leave it as it is.
 
 
-def fixed(x):
-    return my_alpha_dropout(x, np.array([True, False, True]), 0.3)
+def fixed(x, p):
+    return my_alpha_dropout(x, np.array([True, False, True]), p)
 
 
-def of_mean_0_and_variance_1(x):
+def of_mean_0_and_variance_1(x, p):
     ones = np.array([1.0, -1.0])  # mean 0, variance 1
-    kept, dropped = (my_alpha_dropout(ones, np.full(2, keep), 0.3) for keep in (True, False))
-    mean = np.mean(0.7 * kept + 0.3 * dropped)
-    variance = np.mean(0.7 * kept**2 + 0.3 * dropped**2) - mean**2
+    kept, dropped = (my_alpha_dropout(ones, np.full(2, keep), p) for keep in (True, False))
+    mean = np.mean((1 - p) * kept + p * dropped)
+    variance = np.mean((1 - p) * kept**2 + p * dropped**2) - mean**2
     if not np.allclose([mean, variance], [0, 1]):
         raise ValueError(f"out has mean {mean:.3f} and variance {variance:.3f}, not 0 and 1")
-    return fixed(x)
+    return fixed(x, p)
 
 
-samples = {"my_alpha_dropout": [case(of_mean_0_and_variance_1, (3,)), case(fixed, (2, 3))]}
+RATES = 0.3, 0.8
+samples = {
+    "my_alpha_dropout": [
+        *[case(of_mean_0_and_variance_1, (3,), p=p) for p in RATES],
+        *[case(fixed, (2, 3), p=p) for p in RATES],
+    ]
+}

@@ -73,21 +73,21 @@ def expectation(loss: Tensor, order=8) -> Expectation:
     4
     """
     nodes = program("expectation", loss)
-    laws = _outcomes(nodes, order)
+    noises = [node for node in nodes if isinstance(node, Noise)]
+    outcomes = _outcomes(noises, order)
     leaves = [n for n in nodes if n.is_leaf and n.requires_grad and not isinstance(n, Noise)]
     leaves = leaves if loss.size == 1 else []
     known = copy(nodes)  # in float64
-    random = [*laws, *depending(nodes, [noise.order for noise in laws])]  # runs for each outcome
-    totals, count = [0.0] * (1 + len(leaves)), 0
-    for values, probability in _enumerated(laws):
+    random = [*noises, *depending(nodes, [n.order for n in noises])]  # runs for each outcome
+    totals = [0.0] * (1 + len(leaves))
+    for values, probability in progress(outcomes, "expectation", "outcomes"):
         copies = copy(random, values=values, known=known)
         out = copies[loss.order]
         parts = [out.data, *_gradients(out, [copies[leaf.order] for leaf in leaves])]
         totals = [total + probability * part for total, part in zip(totals, parts)]
-        count += 1
     value, *gradients = map(constant, totals)
     found = dict(zip(leaves, gradients)) if loss.size == 1 else None
-    return Expectation(value, found, count, leaf_names(nodes))
+    return Expectation(value, found, len(outcomes), leaf_names(nodes))
 
 
 def _gradients(output, inputs):
@@ -98,43 +98,30 @@ def _gradients(output, inputs):
     return [np.zeros(x.shape) if g is None else g.data for x, g in zip(inputs, found)]
 
 
-def _outcomes(nodes, order):
-    """{noise leaf: (values, probabilities) of one entry}. Refuses too many outcomes."""
-    laws, bits = {}, {}
-    for noise in (node for node in nodes if isinstance(node, Noise)):
+def _outcomes(noises, order):
+    """Every outcome of all noise: [({order of a leaf: its array}, probability)]."""
+    laws, bits = {}, 0.0
+    for noise in noises:
         law = noise.distribution
         if law.outcomes is None:
             raise TypeError(
                 f"expectation: {law!r} noise cannot list its outcomes. "
                 "Give its law a method outcomes(order) -> (values, probabilities)."
             )
-        values, probabilities = law.outcomes(order)
-        dtype = np.float64 if noise.dtype.kind == "f" else noise.dtype
-        laws[noise] = np.asarray(values, dtype), np.asarray(probabilities)
-        bits[noise] = noise.size * math.log2(len(values))
-    if sum(bits.values()) > math.log2(MOST_OUTCOMES):
-        most = max(bits, key=bits.get)
-        layer = f" in {most.stream!r}" if most.stream else ""
+        laws[noise] = list(map(np.asarray, law.outcomes(order)))
+        bits += noise.size * math.log2(len(laws[noise][0]))
+    if bits > math.log2(MOST_OUTCOMES):
         raise ValueError(
-            f"expectation: {_count(sum(bits.values()))} outcomes, but at most {MOST_OUTCOMES:,} "
-            f"are enumerated: {most.distribution!r} of shape {most.shape}{layer} alone has "
-            f"{_count(bits[most])}. Use a smaller batch, or average many resample(loss)."
+            f"expectation: 2^{bits:,.0f} outcomes, but at most {MOST_OUTCOMES:,} are enumerated. "
+            "Use a smaller batch, or average many resample(loss)."
         )
-    return laws
-
-
-def _count(bits):
-    """2^bits for a reader."""
-    return f"{2**bits:,.0f}" if bits < 30 else f"2^{bits:,.0f}"
-
-
-def _enumerated(laws):
-    """({order of noise: the array of its values}, probability) of every outcome of all noise."""
-    every = [itertools.product(range(len(v)), repeat=n.size) for n, (v, _) in laws.items()]
-    for choice in progress(list(itertools.product(*every)), "expectation", "outcomes"):
-        drawn, probability = {}, 1.0
-        for (noise, (values, probabilities)), part in zip(laws.items(), choice):
-            part = np.array(part, int)
-            drawn[noise.order] = values[part].reshape(noise.shape)
-            probability *= probabilities[part].prod()
-        yield drawn, probability
+    each = [({}, 1.0)]
+    for noise, (values, probabilities) in laws.items():
+        values = values.astype(np.float64 if noise.dtype.kind == "f" else noise.dtype)
+        picks = itertools.product(range(len(values)), repeat=noise.size)
+        picks = [np.array(pick, int) for pick in picks]
+        arrays = [{noise.order: values[i].reshape(noise.shape)} for i in picks]
+        each = [
+            (a | b, p * probabilities[i].prod()) for a, p in each for b, i in zip(arrays, picks)
+        ]
+    return each

@@ -1,9 +1,10 @@
 """Whether the proximal operators that a penalty declares are the minimisers they promise to be."""
 
+import os
+
 import numpy as np
 
 from ..array import data_of
-from ..engine import Tensor
 from ..ops.penalties import norms, prox_of_sum
 from .verdict import Finding
 
@@ -24,11 +25,19 @@ def check_prox(node):
     near or far, may have a smaller sum. For a convex penalty the near ones decide.
     """
     rng, arrays = np.random.default_rng(0), list(map(data_of, node.args))
-    for i, x in enumerate(node.args):
-        is_weight = isinstance(x, Tensor) and x.size and node.op.kind == "penalty"
-        operators = norms(node, x) if is_weight and i >= node.op.first else [None]
-        for t in () if None in operators else STEPS:
+    weights = node.args[node.op.first :] if arrays and node.op.kind == "penalty" else ()
+    for i, x in enumerate(weights, len(arrays) - len(weights)):
+        operators = norms(node, x)
+        codes = [operator.__code__ for operator in operators if hasattr(operator, "__code__")]
+        places = [f" ({os.path.relpath(c.co_filename)}:{c.co_firstlineno})" for c in codes]
+        rule = f"{node.op.name} for prox{''.join(places)}"
+        for t in () if None in operators or not x.size else STEPS:
             v = rng.standard_normal(x.shape) * rng.choice([0.1, 1, 4], x.shape)
+            shapes = {np.shape(operator(v.copy(), t)) for operator in operators} - {v.shape}
+            if shapes:
+                note = f"its proximal operator returns shape {shapes.pop()} for {v.shape}"
+                yield Finding("FAIL", np.inf, note, rule)
+                return
 
             def value(w, i=i, t=t, v=v):
                 penalty = node.op.forward(*arrays[:i], w, *arrays[i + 1 :])
@@ -41,5 +50,4 @@ def check_prox(node):
                 others.append(best + size * moved * rng.standard_normal(v.shape))
             lowest, found = min(map(value, others)), value(best)
             if lowest < found - ROUNDING * (1 + abs(found)):
-                note = NOT_LEAST.format(found, lowest, t)
-                yield Finding("FAIL", np.inf, note, f"{node.op.name} for prox")
+                yield Finding("FAIL", np.inf, NOT_LEAST.format(found, lowest, t), rule)

@@ -87,19 +87,7 @@ def shown(error):
 
 
 def progress(items, what, units):
-    """Goes through a list, and after two seconds shows how far it is.
-
-    Where tqdm is installed it is a bar, else a line now and then.
-    """
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        yield from _told(items, what, units)
-    else:
-        yield from tqdm(items, what, unit=f" {units}", delay=PATIENCE, leave=False)
-
-
-def _told(items, what, units):
+    """Goes through a list, and after two seconds says now and then how far it is."""
     begin, told = time.monotonic(), 0.0
     for i, item in enumerate(items):
         passed = time.monotonic() - begin

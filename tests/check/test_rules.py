@@ -75,6 +75,7 @@ def test_a_lost_factor_is_called_by_the_name_of_the_setting():
 
 ZERO = """
 import numpy as np
+from minigrad.check.samples.case import binary, case, unary
 from minigrad.registry import op
 
 @op(x=lambda g, out, x: 3 * g * x * x + (x == 0) * g)
@@ -92,10 +93,15 @@ def logarithm(x):
 @op(x=lambda g, out, x: g * np.sign(x))
 def size(x):
     return np.maximum(x, -x)
+
+
+samples = {f.__name__: [unary(f), case(f, [0.0, 0.6])] for f in (cubed, size)}
+samples |= {"mixed": [binary(mixed), case(mixed, [0.7, -0.4], [0.0, 0.6])]}
+samples |= {"logarithm": unary(logarithm, "positive")}
 """
 
 
-def test_guessed_samples_are_0_at_some_entries(tmp_path, capsys):
+def test_samples_as_the_command_asks_for_are_0_at_some_entries(tmp_path, capsys):
     file = tmp_path / "zero_ops.py"
     file.write_text(ZERO)
     assert main([str(file)])

@@ -6,16 +6,7 @@ import numpy as np
 import pytest
 
 from minigrad.check.samples import elementwise, samples
-from minigrad.check.samples.case import (
-    apart,
-    binary,
-    case,
-    cases,
-    flat,
-    positive,
-    shifted,
-    unary,
-)
+from minigrad.check.samples.case import binary, case, cases, flat, unary
 
 
 def test_a_text_is_called_with_its_inputs_and_settings():
@@ -36,6 +27,9 @@ def test_a_function_is_called_with_its_inputs_and_settings():
     assert np.array_equal(sample.call(x, y), 3 * x - y)
     assert sample.name == "scaled(x, y, c=c), x (2,), y (2,), c=3.0"
     assert case(lambda x: x + 1, (2,)).call(1) == 2
+    assert case(lambda v, *, k: v * k, (2,), k=3).name == "f(v, k=k), v (2,), k=3"
+    several = case(lambda *v: v[0] - v[1], (), ())
+    assert several.name == "f(x, y), x (), y ()" and several.call(3, 1) == 2
 
 
 @pytest.mark.parametrize("f, call", [("np.exp", "np.exp"), (np.exp, "exp"), (lambda x: x, "f")])
@@ -52,11 +46,15 @@ def test_one_row_of_several_samples():
 
     assert names("x; -x | (3,)") == ["x, x (3,)", "-x, x (3,)"]
     assert names("x + c | ()", c=[1, 2]) == ["x + c, x (), c=1", "x + c, x (), c=2"]
-    assert names("x | (2, 3); [1.0]; apart(2)") == ["x, x (2, 3)", "x, x [1.0]", "x, x apart (2,)"]
+    assert names("x | (2, 3); [1.0]; apart(2)") == ["x, x (2, 3)", "x, x [1.0]", "x, x apart(2)"]
     assert names("x @ y | (3,), (3, 1); (), ()") == ["x @ y, x (3,), y (3, 1)", "x @ y, x (), y ()"]
     assert len(names("x; -x | (3,); ()", a=[1, 2], b=[1, 2, 3])) == 24
     (zero,), (other,) = cases("x - x | (3,) | zero"), cases("x + y | (0,), (1,) | not zero")
     assert zero.zero and not other.zero
+    assert [s.op for s in cases("neg: x; -x | (2, 3)")] == ["neg", None]
+    drawn = cases("x + y | (2, 3), [1.0]; (), ()", "apart", "within(1, 2)")
+    assert [s.given for s in drawn] == [["apart(2, 3)", "[1.0]"], ["apart()", "within(1, 2)()"]]
+    assert 1 < drawn[1].inputs()[1] < 2
 
 
 def test_a_table_may_nest_its_rows():
@@ -69,7 +67,10 @@ def test_inputs_depend_on_the_name_and_lie_where_the_row_says():
     first, again, other = case("x", (50,)), case("x", (50,)), case("x + 0", (50,))
     assert np.array_equal(first.inputs(), again.inputs())
     assert not np.array_equal(first.inputs(), other.inputs())
-    near, far = case("x", positive(100)).inputs()[0], case("x - y", apart(4, 5), shifted(4, 5))
+    near, far = (
+        case("x", "positive(100)").inputs()[0],
+        case("x - y", "apart(4, 5)", "shifted(4, 5)"),
+    )
     assert near.min() >= 0.3 and near.max() <= 2.0
     x, y = far.inputs()
     entries = np.concatenate([x.ravel(), y.ravel(), [0.0]])
@@ -82,11 +83,17 @@ def test_a_row_that_is_no_expression_is_refused_where_it_is_written():
         case("x +", (2,))
 
 
+def test_no_op_has_two_samples_of_one_name():
+    for name, rows in samples.items():
+        assert len({sample.name for sample in rows}) == len(rows), name
+
+
 SINGULAR = {"log", "log2", "log10", "sqrt", "reciprocal"}  # at 0 they or their slopes are infinite
 KINKED = {"absolute", "relu", "maximum", "minimum", "clip", "remainder", "where"}
 
 
 def test_every_smooth_function_of_one_entry_is_tried_at_exactly_0():
-    smooth = set(elementwise.samples) - SINGULAR - KINKED - {"astype"}
-    for name in smooth:
+    own = {sample.op for sample in flat(elementwise.samples)} - {None}
+    assert len(own) > 30
+    for name in own - SINGULAR - KINKED - {"astype"}:
         assert any(np.any(x == 0) for sample in samples[name] for x in sample.inputs()), name

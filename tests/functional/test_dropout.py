@@ -17,7 +17,7 @@ import minigrad as mg
 import minigrad.functional as F
 from minigrad import modes, nn
 from minigrad import noise as randomness
-from minigrad.check.__main__ import prove_noise
+from minigrad.check.__main__ import prove
 from minigrad.check.samples import noisy
 from minigrad.engine import Tensor
 from minigrad.noise import Bernoulli, Noise, stream
@@ -122,10 +122,10 @@ def test_a_layer_takes_the_arguments_of_its_function(name):
 
 @pytest.mark.parametrize("name", sorted(set(noisy) - {"dropout"}))
 def test_the_three_proofs(name):
-    for proof in noisy[name]:
-        pathwise, error, law = prove_noise(proof)
-        assert pathwise.verdict == "OK", pathwise
-        assert error < 1e-13
+    found = prove(name, noisy[name])
+    assert found.verdict == "OK" and max(found.errors) < 1e-13, found
+    for f in noisy[name]:
+        law = mg.check_noise(f.call, f.large, shared=f.shared, mean=f.mean)
         assert law and "UNKNOWN" not in [row.verdict for row in law.rows], law
 
 

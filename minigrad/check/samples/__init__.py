@@ -1,21 +1,21 @@
 """One table: for every op of the registry, sample calls, one file for each file of ops/.
 
-An op needs one thing besides its definition: a list of rows here, {name: rows}. Then
-`python -m minigrad.check` proves it, and the tests of all ops and the mutation gate include it. An
-op without rows fails a test. A new penalty is an op like any other. A function that draws noise
-needs rows in `noisy`, in dropout.py.
+An op needs one thing besides its definition: rows here. Then `python -m minigrad.check` proves it,
+and the tests of all ops and the mutation gate include it. An op without rows fails a test. A new
+penalty is an op like any other. A function that draws noise needs rows in `noisy`, in dropout.py.
 
-A row is a call and its inputs x, y, z, w. An input is a shape, values, or a way to draw it:
+A row is a call and its inputs x, y, z, w. It is for the op that it begins with, else for the op of
+the row before it. An input is a shape, values, or a way to draw it:
 
-    "np.roll(x, 1) | (2, 3)"                        x has normal entries and this shape
-    "np.clip(x, -1, 1) | [-2.0, 0.5]"               x has these values
-    "np.log(x) | positive(2, 3)"                    x is drawn so
+    "roll: np.roll(x, 1) | (2, 3)"                  x has normal entries and this shape
+    "clip: np.clip(x, -1, 1) | [-2.0, 0.5]"         x has these values
+    "log: np.log(x) | positive(2, 3)"               x is drawn so
     "x @ y | (3,), (3,); (2, 3), (3,)"              two samples of two inputs each
     "x - x | (3,) | zero"                           its gradients are 0 by intention
     cases("np.roll(x, k) | (3,)", k=[1, -2])        a sample for each k
-    unary("cube")                                   shapes that go wrong
+    unary("np.log", "positive")                     shapes that go wrong, for the op log
 
-A file of ops of one's own has such a table too, with functions in place of text:
+A file of ops of one's own has a table {name: rows}, with functions in place of text:
 
     from minigrad.check.samples.case import case, unary
 
@@ -34,8 +34,11 @@ from .case import flat
 from .dropout import noisy
 
 FILES = "elementwise reductions shaping indexing linalg windows losses penalties dropout vocabulary"
-families = [import_module(f".{file}", __name__) for file in FILES.split()]
-samples = {name: flat(rows) for family in families for name, rows in family.samples.items()}
+rows = [import_module(f".{file}", __name__).samples for file in FILES.split()]
+samples, op = {}, None
+for sample in flat(rows):
+    op = sample.op or op
+    samples.setdefault(op, []).append(sample)
 
 
 def table():

@@ -5,19 +5,18 @@ from dataclasses import dataclass
 from ... import functional as F
 from .case import cases
 
-SETTINGS = [(p, scaling) for p in (0, 0.2, 0.7) for scaling in ("inverted", "classic")]
-NOTHING = "dropout(x, Tensor(np.zeros_like(mask)), *s)"
+SCALINGS = "inverted", "classic"
+SETTINGS = [(p, scaling) for p in (0, 0.2, 0.7) for scaling in SCALINGS]
+NOTHING = [(1, "inverted"), (1, "classic"), (0.2,)]
 
-samples = {
-    "dropout": [
-        cases("dropout(x, Tensor(mask), *s) | (2, 3)", s=SETTINGS),
-        "dropout(x, Tensor(np.ones((2, 3), bool)), 0) | (2, 3)",
-        cases(NOTHING + " | (2, 3)", s=[(1, "inverted"), (1, "classic"), (0.2,)], zero=True),
-        "dropout(x, Tensor(np.array(True)), 0.2) | ()",
-        "dropout(x.T, Tensor(mask), 0.2) | (3, 2)",
-        "dropout(x, Tensor(np.zeros((0, 2), bool)), 0.2) | (0, 2)",
-    ]
-}
+samples = [
+    cases("dropout: dropout(x, Tensor(mask), *s) | (2, 3)", s=SETTINGS),
+    cases("dropout(x, Tensor(np.zeros_like(mask)), *s) | (2, 3) | zero", s=NOTHING),
+    "dropout(x, Tensor(mask >= 0), 0) | (2, 3)",
+    "dropout(x, Tensor(np.array(True)), 0.2) | ()",
+    "dropout(x.T, Tensor(mask), 0.2) | (3, 2)",
+    "dropout(x, Tensor(np.zeros((0, 2), bool)), 0.2) | (0, 2)",
+]
 
 
 @dataclass
@@ -28,13 +27,14 @@ class Noisy:
     evaluation.
     """
 
-    settings: str
+    name: str  # its settings, as failures print them
     function: object
     variance: object
     mean: object = None
     small: tuple = (8,)  # the shape of x where all outcomes are enumerated
     large: tuple = (256, 256)  # where the law of the noise is tested
     shared: tuple = ()  # the axes along which the noise is the same
+    zero = False  # as of a Sample
 
     def __post_init__(self):
         self.mean = self.mean or (lambda x: self.function(x, False))
@@ -43,48 +43,46 @@ class Noisy:
         return self.function(x, True)
 
 
-def of(function, settings, variance, **rest):
+def noise(function, settings, variance, **rest):
     """The Noisy of a function with these settings."""
-    shown = ", ".join(v if isinstance(v, str) else f"{k}={v:g}" for k, v in settings.items())
+    name = ", ".join(f"{setting}={value}" for setting, value in settings.items())
     call = lambda x, training: function(x, training=training, **settings)
-    return Noisy(shown, call, variance, **rest)
+    return Noisy(name, call, variance, **rest)
 
 
-def dropping(function, p, scaling, **shapes):
+def dropping(function, p, scaling, **rest):
     """The Noisy of a function that sets entries to 0."""
     factor = p / (1 - p) if scaling == "inverted" else p * (1 - p)
-    return of(function, {"p": p, "scaling": scaling}, lambda x: factor * x * x, **shapes)
+    return noise(function, {"p": p, "scaling": scaling}, lambda x: factor * x * x, **rest)
 
 
-def twice(function, **shapes):
+def twice(function, **rest):
     """Both scalings. No rate is 0.5, where keep and drop look the same."""
-    inverted = dropping(function, 0.3, "inverted", **shapes)
-    return [inverted, dropping(function, 0.8, "classic", **shapes)]
+    return [dropping(function, p, scaling, **rest) for p, scaling in zip((0.3, 0.8), SCALINGS)]
 
 
 def alpha(p, low=-1.7580993408473766):
     a = (1 - p + low**2 * p * (1 - p)) ** -0.5
     variance = lambda x: a**2 * p * (1 - p) * (x - low) ** 2
-    return of(F.alpha_dropout, {"p": p}, variance, mean=lambda x: a * (1 - p) * x)
+    return noise(F.alpha_dropout, {"p": p}, variance, mean=lambda x: a * (1 - p) * x)
 
 
 def gaussian(p):
-    return of(F.gaussian_dropout, {"p": p}, lambda x: p / (1 - p) * x * x, small=(4,))
+    return noise(F.gaussian_dropout, {"p": p}, lambda x: p / (1 - p) * x * x, small=(4,))
 
 
 def added(std):
-    return of(F.gaussian_noise, {"std": std}, lambda x: std**2 + 0 * x, small=(4,))
+    return noise(F.gaussian_noise, {"std": std}, lambda x: std**2 + 0 * x, small=(4,))
 
 
-ALL = [(p, scaling) for p in (0.1, 0.3, 0.8) for scaling in ("inverted", "classic")]
 SHARED = {"p": 0.3, "share": -1}
 IMAGES = {"small": (2, 3, 2, 1), "large": (64, 64, 4, 2), "shared": (2, 3)}
 
 # Every function of `functional` that draws noise.
 noisy = {
     "dropout": [
-        *[dropping(F.dropout, p, scaling) for p, scaling in ALL],
-        of(F.dropout, SHARED, lambda x: 3 / 7 * x * x, small=(8, 2), shared=(1,)),
+        *[dropping(F.dropout, p, scaling) for p in (0.1, 0.3, 0.8) for scaling in SCALINGS],
+        noise(F.dropout, SHARED, lambda x: 3 / 7 * x * x, small=(8, 2), shared=(1,)),
     ],
     "dropout1d": twice(F.dropout1d, small=(2, 3, 2), large=(64, 64, 8), shared=(2,)),
     "dropout2d": twice(F.dropout2d, **IMAGES),

@@ -1,81 +1,59 @@
 """Samples of ops/elementwise.py."""
 
-from .case import apart, at_zero, binary, cases, normal, positive, shifted, small, unary, within
+from .case import binary, unary
 
-UNARY = {
-    normal: "negative positive square exp expm1 sin cos arctan sinh cosh tanh",
-    positive: "reciprocal log log1p log2 log10 sqrt",
-    small: "tan arcsin arccos",
-    apart: "absolute",
-}
-samples = {
-    name: unary(f"np.{name}", draw) for draw, names in UNARY.items() for name in names.split()
-}
-for name in f"{UNARY[normal]} {UNARY[small]} log1p".split():
-    samples[name] += at_zero(f"np.{name}", 1)
-samples["expm1"] += cases("np.expm1(x) | [0.0, 1e-9]")
-samples["log1p"] += cases("np.log1p(x) | [0.0, 1e-9, -0.5]")
-samples["absolute"] += cases("abs(x) | near")
-samples |= {
+SMOOTH = "negative positive square exp expm1 sin cos arctan sinh cosh tanh"
+SMALL, POSITIVE = "tan arcsin arccos", "reciprocal log log2 log10 sqrt"
+NAMES = [("", SMOOTH), ("small", SMALL), ("positive", f"log1p {POSITIVE}")]
+AT_0 = " | [0.0, 0.6], [0.7, -0.4]; [0.7, -0.4], [0.0, 0.6]"
+
+samples = [
+    [unary(f"np.{name}", draw) for draw, names in NAMES for name in names.split()],
+    [f"{f}: np.{f}(x) | [0.0, 0.6]; [0.0, 1e-9, -0.5]" for f in f"{SMOOTH} {SMALL} log1p".split()],
+    [[unary(f, "apart"), f"{f}(x) | near"] for f in ("np.absolute", "relu")],
     # ---- arithmetic
-    "add": [binary("np.add"), at_zero("np.add", 2), "x + x | (3,)"],
-    "subtract": [binary("np.subtract"), at_zero("np.subtract", 2), "x - x | (3,) | zero"],
-    "multiply": [binary("np.multiply"), at_zero("np.multiply", 2), "x * x; x * x.T | (2, 2)"],
-    "divide": [
-        binary("np.divide", y=positive),
-        "x / y | (3,), [-0.5, -1.0, 2.0]; [0.0, 0.6], [0.7, -0.4]",
-    ],
-    "remainder": [
-        binary("np.remainder", within(2.2, 2.8), within(0.95, 1.05)),  # x / y is between jumps
-        "x % y | [-2.5, 2.5, -2.5, 0.5], [1.5, -1.5, -1.5, 3.0]",
-        "7 % x | [2.0, -3.0, 4.0]",
-    ],
-    "power": [
-        binary("np.power", x=positive),
-        cases("x**n | [-1.5, 0.7, 2.0]", n=[1, 2, 3, 4, 5, -1, -2, -3, 2.0]),
-        "x**0.5; x**-0.5; x**1.5; x ** np.int8(3); x**x; 2**x | positive(2, 2)",
-        "x**2; x**3 | [0.0, 1.0]",  # at 0 itself
-        "x**0 | [-1.5, 0.0, 2.0] | zero",
-        "x ** np.arange(4, dtype=np.int8) | [0.0, 0.0, 0.0, -1.5]",
-        "x**y | positive(3), [0.0, 1.0, 2.0]",
-    ],
-    "logaddexp": [
-        *[binary("np.logaddexp"), at_zero("np.logaddexp", 2)],
-        "np.logaddexp(x, y) | [900.0, -900.0, 0.0], [901.0, -900.5, 0.0]",
-    ],
+    [[binary(f), f"{f}(x, y){AT_0}"] for f in ("np.add", "np.subtract", "np.multiply")],
+    "add: x + x | (3,)",
+    "subtract: x - x | (3,) | zero",
+    "multiply: x * x; x * x.T | (2, 2)",
+    binary("np.divide", y="positive"),
+    "x / y | (3,), [-0.5, -1.0, 2.0]; [0.0, 0.6], [0.7, -0.4]",
+    binary("np.remainder", "within(2.2, 2.8)", "within(0.95, 1.05)"),  # x / y is between jumps
+    "x % y | [-2.5, 2.5, -2.5, 0.5], [1.5, -1.5, -1.5, 3.0]",
+    "7 % x | [2.0, -3.0, 4.0]",
+    binary("np.power", x="positive"),
+    "x**1; x**2; x**3; x**4; x**5; x**-1; x**-2; x**-3; x**2.0 | [-1.5, 0.7, 2.0]",
+    "x**0.5; x**-0.5; x**1.5; x ** np.int8(3); x**x; 2**x | positive(2, 2)",
+    "x**2; x**3 | [0.0, 1.0]",  # at 0 itself
+    "x**0 | [-1.5, 0.0, 2.0] | zero",
+    "x ** np.arange(4, dtype=np.int8) | [0.0, 0.0, 0.0, -1.5]",
+    "x**y | positive(3), [0.0, 1.0, 2.0]",
+    binary("np.logaddexp"),
+    f"np.logaddexp(x, y){AT_0}; [900.0, -900.0, 0.0], [901.0, -900.5, 0.0]",
     # ---- activations
-    "sigmoid": [unary("sigmoid"), "sigmoid(x) | [-12.0, 0.0, 12.0]"],
-    "relu": [unary("relu", apart), "relu(x) | near"],
-    "softplus": [unary("softplus"), "softplus(x) | [-12.0, 0.0, 900.0]"],
-    "erf": [unary("erf"), at_zero("erf", 1)],
+    [
+        [unary(f), f"{f}(x) | [0.0, 0.6]; [-12.0, 0.0, 12.0]"]
+        for f in ("sigmoid", "softplus", "erf")
+    ],
+    "softplus: softplus(x) | [-12.0, 0.0, 900.0]",
     # ---- choices
-    **{
-        name: [
-            binary(f"np.{name}", apart, shifted, number=0),
-            f"np.{name}(x, y) | near, near[::-1]",
-        ]
-        for name in ("maximum", "minimum")
-    },
-    "where": [
-        "np.where(mask, x, y); np.where(mask.T, x.T, y.T).T | (2, 3), (2, 3); (2, 1), (1, 3)",
-        "np.where(mask, x, y) | (), (1, 3); (2, 1), (3,)",
-        "np.where(x > 0, x, y) | apart(2, 3), (3,)",
-        "np.where(mask, x, 0); np.where(mask, 2.5, x) | (2, 3); (3,)",
-        "np.where(True, x, x * x) | (2,)",
-        "np.where(np.zeros((0, 2), bool), x, 1) | (2,) | zero",
-    ],
-    "clip": [
-        "np.clip(x, -0.4, 0.4); np.clip(x, None, 0.4); x.clip(-0.4, 0.4) | apart(2, 3); apart()",
-        "np.clip(x, a_min=-0.4, a_max=None); np.clip(x.T, 0, 9) | apart(2, 3); apart(0, 2)",
-        "np.clip(x, np.int8(-2) * mask, whole[:, :1]) | apart(2, 3)",
-        "np.clip(x, -1e-3, 2e-3) | near",
-        "x.clip(y, None); x.clip(None, y); np.clip(x, y, y + 0.5) | apart(2, 3), shifted(2, 3)",
-        "np.clip(x, y, None); np.clip(x, None, y) | [[-2.0, -1.0, 3.0, 2.0]], [[0.1]]",
-        "np.clip(2 * x, y, z) | apart(2, 3), shifted(3), [[0.42], [0.47]]",
-        "np.clip(x, y, z) | apart(2, 3), shifted(2, 3), [[0.33, 0.44, 0.66], [0.11, 0.22, 0.99]]",
-        "np.clip(x, 5, 6) | apart(3) | zero",
-    ],
-    "astype": [
-        "x.astype(float); x.T.astype('f8'); x.astype(np.longdouble) | (2, 3); (); (0, 2)",
-    ],
-}
+    [binary(f, "apart", "shifted", number=0) for f in ("np.maximum", "np.minimum")],
+    "maximum: np.maximum(x, y) | near, near[::-1]",
+    "minimum: np.minimum(x, y) | near, near[::-1]",
+    "where: np.where(mask, x, y); np.where(mask.T, x.T, y.T).T | (2, 3), (2, 3); (2, 1), (1, 3)",
+    "np.where(mask, x, y) | (), (1, 3); (2, 1), (3,)",
+    "np.where(x > 0, x, y) | apart(2, 3), (3,)",
+    "np.where(mask, x, 0); np.where(mask, 2.5, x) | (2, 3); (3,)",
+    "np.where(True, x, x * x) | (2,)",
+    "np.where(np.zeros((0, 2), bool), x, 1) | (2,) | zero",
+    "clip: np.clip(x, -0.4, 0.4); np.clip(x, None, 0.4); x.clip(-0.4, 0.4) | apart(2, 3); apart()",
+    "np.clip(x, a_min=-0.4, a_max=None); np.clip(x.T, 0, 9) | apart(2, 3); apart(0, 2)",
+    "np.clip(x, np.int8(-2) * mask, whole[:, :1]) | apart(2, 3)",
+    "np.clip(x, -1e-3, 2e-3) | near",
+    "x.clip(y, None); x.clip(None, y); np.clip(x, y, y + 0.5) | apart(2, 3), shifted(2, 3)",
+    "np.clip(x, y, None); np.clip(x, None, y) | [[-2.0, -1.0, 3.0, 2.0]], [[0.1]]",
+    "np.clip(2 * x, y, z) | apart(2, 3), shifted(3), [[0.42], [0.47]]",
+    "np.clip(x, y, z) | apart(2, 3), shifted(2, 3), [[0.33, 0.44, 0.66], [0.11, 0.22, 0.99]]",
+    "np.clip(x, 5, 6) | apart(3) | zero",
+    "astype: x.astype(float); x.T.astype('f8'); x.astype(np.longdouble) | (2, 3); (); (0, 2)",
+]

@@ -10,16 +10,6 @@ DIAGONALS = "ii ii-> ii->i iij->j iji->j iii ...ii->...i ii,ij->j ii,ii->i iijj-
 ELLIPSES = "... ...i->... i...->... ...ij->...ji ...ij,jk->...ik ...ij,...jk ...i,i i...,i..."
 SEVERAL = "-> , ,i->i i,i,i ij,jk,kl->il i,ij,j i,j,k->ik i,i,i,i->"  # of numbers, or several
 SUBSCRIPTS = ["ij, jk -> ki", *f"{PLAIN} {DIAGONALS} {ELLIPSES} {SEVERAL}".split()]
-STRETCHED = [  # ellipses of several axes, and axes of size 1 that broadcast
-    "np.einsum('ij,kl->', x, y) | (2, 1), (1, 3)",
-    "np.einsum('ij,ij->ij', x, y); np.einsum('ij,ij->j', x, y) | (1, 3), (2, 3)",
-    "np.einsum('...', x) | (2, 3)",
-    "np.einsum('...,...', x, y) | (2, 3), (3,)",
-    "np.einsum('...i,...i->...', x, y) | (2, 1, 3), (2, 3)",
-    "np.einsum('...a,...b->...ab', x, y) | (1, 2), (3, 2)",
-    "np.einsum('...i,i,...j->j...', x, y, z) | (2, 3), (3,), (2, 2)",
-    "np.einsum('...i,...i,...->...', x, y, z) | (2, 1, 2), (1, 3, 2), (3,)",
-]
 
 
 def einsum(subscripts):
@@ -29,30 +19,32 @@ def einsum(subscripts):
     return case(f"np.einsum('{subscripts}', {', '.join(LETTERS[: len(shapes)])})", *shapes)
 
 
-samples = {
-    "matmul": [
-        "x @ y | (3,), (3,); (3,), (3, 2); (2, 3), (3,); (2, 3), (3, 2); (1, 3), (3, 1)",
-        "x @ y | (1,), (1,); (1, 1), (1, 1); (2, 2, 3), (3, 2); (2, 3), (2, 3, 2)",
-        "x @ y | (2, 2, 3), (2, 3, 2); (3,), (2, 3, 2); (2, 2, 3), (3,); (1, 2, 3), (2, 3, 1)",
-        "x @ y | (2, 1, 2, 2), (3, 2, 1); (2, 2), (1, 2, 2, 1); (2, 1, 1, 2), (2,)",
-        "x @ y | (0, 3), (3, 2); (2, 0), (0, 3); (0,), (0,); (0, 2, 3), (3, 1); (3,), (3, 0)",
-        "x @ x; x @ x.T; x @ whole; whole @ x | (2, 2)",
-        "np.matmul(x[::-1, ::2], y.T) | (2, 4), (3, 2)",
-    ],
-    "linear": [
-        "linear(x, y, z) | (2, 3), (4, 3), (4,); (3,), (2, 3), (2,); (2, 2, 3), (2, 3), (2,)",
-        "linear(x, y, z) | (1, 1), (1, 1), (1,); (0, 3), (2, 3), (2,); (2, 3), (0, 3), (0,)",
-        "linear(x, y, z) | (2, 0), (3, 0), (3,) | not zero",
-        "linear(x, y); linear(x, y, bias=None) | (2, 3), (4, 3); (2, 2, 3), (2, 3); (3,), (2, 3)",
-        "linear(x.T[::-1], y.T, z[::2]) | (3, 2), (3, 2), (4,)",
-        "linear(x, x) | (2, 2)",
-        "linear(whole[:1, [0, 1, 1]], x, y) | (2, 3), (2,)",
-    ],
-    "einsum": [
-        [einsum(subscripts) for subscripts in SUBSCRIPTS],
-        STRETCHED,
-        "np.einsum('ij,ij', x, x); np.einsum('ij,jk->ki', x.T[::-1], x[::2]) | (2, 2)",
-        "np.einsum('ij,j->i', whole, x) | (2,)",
-        "np.einsum('ij,jk', x, y) | (2, 0), (0, 3)",
-    ],
-}
+samples = [
+    "matmul: x @ y | (3,), (3,); (3,), (3, 2); (2, 3), (3,); (2, 3), (3, 2); (1, 3), (3, 1)",
+    "x @ y | (1,), (1,); (1, 1), (1, 1); (2, 2, 3), (3, 2); (2, 3), (2, 3, 2)",
+    "x @ y | (2, 2, 3), (2, 3, 2); (3,), (2, 3, 2); (2, 2, 3), (3,); (1, 2, 3), (2, 3, 1)",
+    "x @ y | (2, 1, 2, 2), (3, 2, 1); (2, 2), (1, 2, 2, 1); (2, 1, 1, 2), (2,)",
+    "x @ y | (0, 3), (3, 2); (2, 0), (0, 3); (0,), (0,); (0, 2, 3), (3, 1); (3,), (3, 0)",
+    "x @ x; x @ x.T; x @ whole; whole @ x | (2, 2)",
+    "np.matmul(x[::-1, ::2], y.T) | (2, 4), (3, 2)",
+    "linear: linear(x, y, z) | (2, 3), (4, 3), (4,); (3,), (2, 3), (2,); (2, 2, 3), (2, 3), (2,)",
+    "linear(x, y, z) | (1, 1), (1, 1), (1,); (0, 3), (2, 3), (2,); (2, 3), (0, 3), (0,)",
+    "linear(x, y, z) | (2, 0), (3, 0), (3,) | not zero",
+    "linear(x, y); linear(x, y, bias=None) | (2, 3), (4, 3); (2, 2, 3), (2, 3); (3,), (2, 3)",
+    "linear(x.T[::-1], y.T, z[::2]) | (3, 2), (3, 2), (4,)",
+    "linear(x, x) | (2, 2)",
+    "linear(whole[:1, [0, 1, 1]], x, y) | (2, 3), (2,)",
+    "einsum: np.einsum('ij,ij', x, x); np.einsum('ij,jk->ki', x.T[::-1], x[::2]) | (2, 2)",
+    [einsum(subscripts) for subscripts in SUBSCRIPTS],
+    "np.einsum('ij,j->i', whole, x) | (2,)",
+    "np.einsum('ij,jk', x, y) | (2, 0), (0, 3)",
+    # ellipses of several axes, and axes of size 1 that broadcast
+    "np.einsum('ij,kl->', x, y) | (2, 1), (1, 3)",
+    "np.einsum('ij,ij->ij', x, y); np.einsum('ij,ij->j', x, y) | (1, 3), (2, 3)",
+    "np.einsum('...', x) | (2, 3)",
+    "np.einsum('...,...', x, y) | (2, 3), (3,)",
+    "np.einsum('...i,...i->...', x, y) | (2, 1, 3), (2, 3)",
+    "np.einsum('...a,...b->...ab', x, y) | (1, 2), (3, 2)",
+    "np.einsum('...i,i,...j->j...', x, y, z) | (2, 3), (3,), (2, 2)",
+    "np.einsum('...i,...i,...->...', x, y, z) | (2, 1, 2), (1, 3, 2), (3,)",
+]

@@ -2,33 +2,21 @@
 
 from .case import cases
 
-REDUCTIONS = ["mean", "sum", "none"]
+KINDS = ["mean", "sum", "none"]
 SMOOTHING = [0.0, 0.3]
 
-samples = {
-    "nll_loss": [
-        cases("nll_loss(x, np.array([2, 0, 1, 1]), r) | (4, 3)", r=REDUCTIONS),
-        cases("nll_loss(x, np.array([[2, 0], [1, 1]]), r) | (2, 3, 2)", r=REDUCTIONS),
-        cases("nll_loss(x, 1, r) | (3,)", r=REDUCTIONS),
-        "nll_loss(x, np.array([[[1, 0]], [[0, 0]]]), 'mean') | (2, 2, 1, 2)",
-        "nll_loss(x.T[::-1], Tensor(np.zeros(2, np.uint8)), 'mean') | (1, 2); (3, 2)",
-        # targets that do not count, and targets that are spread
-        cases(
-            "nll_loss(x, np.array([-9, 0, 1, -9]), r, -9, s) | (4, 3)", r=REDUCTIONS, s=SMOOTHING
-        ),
-        cases("nll_loss(x, np.array([[2, 0], [1, 1]]), r, 1, 0.1) | (2, 3, 2)", r=REDUCTIONS),
-        "nll_loss(x, np.argmax(x, axis=1), 'mean', 0) | apart(4, 3)",
-        "nll_loss(x, 1, 'mean', 0, 0.5) | (3,)",
-        "nll_loss(x, np.zeros(0, int), 'sum') | (0, 3)",
-    ],
-    "put_back": [
-        cases(
-            "put_back(x, np.ones((4, 3)), np.array([2, 0, 1, 1]), r, i, s) | ()",
-            r=["mean", "sum"],
-            i=[None, 1],
-            s=SMOOTHING,
-        ),
-        "put_back(x, np.ones((4, 3)), np.array([2, 0, 1, 1]), 'none', 1, 0.3) | (4,)",
-        "put_back(x, np.ones((2, 3, 2)), np.array([[2, 0], [1, 1]]), 'none', None, 0.0) | (2, 2)",
-    ],
-}
+samples = [
+    cases("nll_loss: nll_loss(x, labels, r); nll_loss(x, labels, r, 2) | (4, 3)", r=KINDS),
+    cases("nll_loss(x, grid, r); nll_loss(x, grid, r, 1, 0.1) | (2, 3, 2)", r=KINDS),
+    cases("nll_loss(x, 1, r); nll_loss(x, 1, r, 0, 0.5) | (3,)", r=KINDS),
+    # targets that do not count, and targets that are spread
+    cases("nll_loss(x, np.array([-9, 0, 1, -9]), r, -9, s) | (4, 3)", r=KINDS, s=SMOOTHING),
+    "nll_loss(x, grid[:, None] % 2, 'mean') | (2, 2, 1, 2)",
+    "nll_loss(x.T[::-1], Tensor(np.zeros(2, np.uint8)), 'mean') | (1, 2); (3, 2)",
+    "nll_loss(x, np.argmax(x, axis=1), 'mean', 0) | apart(4, 3)",
+    "nll_loss(x, np.zeros(0, int), 'sum') | (0, 3)",
+    cases("put_back: put_back(x, ones, labels, 'mean', i, s) | ()", i=[None, 1], s=SMOOTHING),
+    cases("put_back(x, ones, labels, 'sum', i, s) | ()", i=[None, 1], s=SMOOTHING),
+    "put_back(x, ones, labels, 'none', 1, 0.3) | (4,)",
+    "put_back(x, np.ones((2, 3, 2)), grid, 'none', None, 0.0) | (2, 2)",
+]

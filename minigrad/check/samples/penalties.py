@@ -7,30 +7,26 @@ def penalty(name, settings, none, draw="apart"):
     """Rows of a penalty: its coefficients in text, those that make it 0, how inputs are drawn."""
     f, several = f"{name}(*xs, {settings})", f"{draw}(2, 3), apart(3), apart(), {draw}(1, 1, 2)"
     return [
-        f"{f} | [-0.5, 0.7, -0.9], near[:3], np.array(-0.5), np.array(-0.1)",  # some of one shape
-        f"{f} | {several}",
-        f"{name}(x, {settings}) | {draw}(2, 3)",
+        f"{name}: {f} | {several}; [-0.5, 0.7, -0.9], near[:3], np.array(-0.5), np.array(-0.1)",
+        f"{f} | {draw}(2, 3)",
         f"{name}(x.T[::-1], x, {settings}) | {draw}(3, 2)",
-        f"{name}(x, y, {settings}) | {draw}(3, 1), {draw}(0, 2) | not zero",
+        f"{f} | {draw}(3, 1), {draw}(0, 2) | not zero",
         f"{name}(x, {none}) | {draw}(3, 2) | zero",
     ]
 
 
-samples = {
-    "l1_penalty": [penalty("l1_penalty", "c=0.3", "c=0"), "l1_penalty(x, c=2) | near"],
-    "l2_penalty": penalty("l2_penalty", "c=0.3", "c=0", "normal"),
-    "elastic_net": [
-        penalty("elastic_net", "l1=0.3, l2=0.2", "l1=0, l2=0"),
-        "elastic_net(x, l1=0, l2=0.2); elastic_net(x, l1=2, l2=0.2) | apart(2, 3)",
-        "elastic_net(x, l1=0.3, l2=0) | apart(2, 3)",
-        "elastic_net(x, l1=0.3, l2=0.2) | near",
-    ],
-    "group_l2": [
-        penalty("group_l2", "c=0.3", "c=0", "normal"),
-        cases("group_l2(x, c=0.3, axis=k) | (2, 3)", k=[0, 1, -1, (0, 1), (-1, 0)]),
-        cases("group_l2(x, c=0.3, axis=k) | (2, 3, 2)", k=[None, 1, (0, 2), (2, 0, 1)]),
-        "group_l2(x, c=1); group_l2(x, c=2.5) | (2, 2)",
-        "group_l2(x, c=0.3) | apart(3); apart(); apart(1, 1, 2); (3, 0); near; near.reshape(2, 2)",
-        "group_l2(x.T[::-1], x, c=2, axis=0) | (3, 2)",
-    ],
-}
+samples = [
+    penalty("l1_penalty", "c=0.3", "c=0"),
+    "l1_penalty(x, c=2) | near",
+    penalty("l2_penalty", "c=0.3", "c=0", ""),
+    penalty("elastic_net", "l1=0.3, l2=0.2", "l1=0, l2=0"),
+    "elastic_net(x, l1=0, l2=0.2); elastic_net(x, l1=2, l2=0.2) | apart(2, 3)",
+    "elastic_net(x, l1=0.3, l2=0) | apart(2, 3)",
+    "elastic_net(x, l1=0.3, l2=0.2) | near",
+    penalty("group_l2", "c=0.3", "c=0", ""),
+    cases("group_l2(x, c=0.3, axis=k) | (2, 3)", k=[0, 1, -1, (0, 1), (-1, 0)]),
+    cases("group_l2(x, c=0.3, axis=k) | (2, 3, 2)", k=[None, 1, (0, 2), (2, 0, 1)]),
+    "group_l2(x, c=1); group_l2(x, c=2.5) | (2, 2)",
+    "group_l2(x, c=0.3) | apart(3); apart(); apart(1, 1, 2); (3, 0); near; near.reshape(2, 2)",
+    "group_l2(x.T[::-1], x, c=2, axis=0) | (3, 2)",
+]
