@@ -29,6 +29,7 @@ import numpy as np
 from . import changes, errors
 from .array import Array, as_array, as_list, computed, copied, data_of, held, ones_or, operand
 from .changes import tick
+from .later import Shown
 from .modes import recording, scope
 
 # The flags of a tensor say whether the results of an op on it are recorded, and why.
@@ -48,7 +49,7 @@ RECORDED, GRADIENT = 2, 4
 # ---------------------------------------------------------------------------------------- tensors
 
 
-class Tensor(Array):
+class Tensor(Array, metaclass=Shown):
     """An n-dimensional array that can remember how it was made.
 
     data           Copied. Python floats and lists take the default dtype (float32), arrays keep

@@ -17,7 +17,7 @@ METHODS = """
     softmax log_softmax logsumexp softplus mm bmm mv outer ger inner kron cross eq ne lt le gt ge
     logical_and logical_or logical_not to cuda device repeat nonzero median unique zero_ fill_
     copy_ normal_ uniform_ add_ sub_ mul_ div_ pow_ neg_ abs_ exp_ log_ sqrt_ square_ clamp_ clip_
-    relu_ sigmoid_ tanh_ masked_fill_ floor_ round_"""
+    relu_ sigmoid_ tanh_ masked_fill_ floor_ round_ copy"""
 
 
 def vocabulary():
@@ -62,3 +62,12 @@ class Method:
 
     def __get__(self, tensor, owner):
         return attribute("Tensor", self.name, tensor)
+
+
+class Shown(type):
+    """The class of Tensor. It makes dir(Tensor) and help(Tensor) short: without the operators and
+    protocols of Python, and without PyTorch's names. dir(t) of a tensor t has all names.
+    """
+
+    def __dir__(cls):
+        return [n for n in super().__dir__() if n[0] != "_" and n not in METHODS.split()]

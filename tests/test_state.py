@@ -730,6 +730,7 @@ def test_an_optimizers_state_is_readable_and_a_copy():
                     "eps": 1e-8,
                     "weight_decay": 0.0,
                     "amsgrad": False,
+                    "maximize": False,
                     "params": [{"shape": [2], "updates": 1, "buffers": kept}],
                 },
                 {
@@ -738,6 +739,7 @@ def test_an_optimizers_state_is_readable_and_a_copy():
                     "eps": 1e-8,
                     "weight_decay": 0.0,
                     "amsgrad": False,
+                    "maximize": False,
                     "params": [{"shape": [1], "updates": 0, "buffers": {}}],
                 },
             ],

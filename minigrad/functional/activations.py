@@ -8,13 +8,14 @@ import math
 
 import numpy as np
 
-from ..ops import erf, relu, sigmoid, softplus
+from ..ops import erf, relu, sigmoid, softmax, softplus
 from ..registry import composition
 from ..types import Operand
 from .checks import by_channel
 
 __all__ = ["leaky_relu", "elu", "selu", "silu", "gelu", "mish", "relu6", "hardtanh", "hardsigmoid"]
-__all__ += ["hardswish", "softsign", "logsigmoid", "glu", "prelu"]
+__all__ += ["hardswish", "softsign", "logsigmoid", "glu", "prelu", "celu", "softmin", "threshold"]
+__all__ += ["hardshrink", "softshrink", "tanhshrink"]
 
 
 @composition
@@ -27,6 +28,12 @@ def leaky_relu(x: Operand, negative_slope=0.01):
 def elu(x: Operand, alpha=1.0):
     """x where x > 0, else alpha (exp(x) - 1) (Clevert et al. 2016, arXiv:1511.07289)."""
     return relu(x) + alpha * np.expm1(np.clip(x, None, 0))
+
+
+@composition
+def celu(x: Operand, alpha=1.0):
+    """x where x > 0, else alpha (exp(x / alpha) - 1) (Barron 2017, arXiv:1704.07483)."""
+    return relu(x) + alpha * np.expm1(np.clip(x, None, 0) / alpha)
 
 
 @composition
@@ -86,6 +93,36 @@ def hardsigmoid(x: Operand):
 def hardswish(x: Operand):
     """x * hardsigmoid(x) (Howard et al. 2019, arXiv:1905.02244)."""
     return x * hardsigmoid(x)
+
+
+@composition
+def hardshrink(x: Operand, lambd=0.5):
+    """x where |x| > lambd, else 0."""
+    return np.where(np.absolute(x) > lambd, x, 0)
+
+
+@composition
+def softshrink(x: Operand, lambd=0.5):
+    """x moved towards 0 by lambd, and 0 where |x| <= lambd."""
+    return x - np.clip(x, -lambd, lambd)
+
+
+@composition
+def tanhshrink(x: Operand):
+    """x - tanh(x)."""
+    return x - np.tanh(x)
+
+
+@composition
+def threshold(x: Operand, threshold, value):
+    """x where x > threshold, else value."""
+    return np.where(x > threshold, x, value)
+
+
+@composition
+def softmin(x: Operand, dim=-1):
+    """softmax(-x) along `dim`."""
+    return softmax(-x, dim)
 
 
 @composition

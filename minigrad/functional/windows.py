@@ -10,9 +10,9 @@ dilation     the distance from one entry of a window to the next: 2 takes every 
 groups       the number of groups of channels, each with its own filters
 
 Sizes, strides, paddings and dilations are whole numbers, or one number for each axis. An axis of n
-entries has (n + 2 padding - dilation (kernel_size - 1) - 1) // stride + 1 windows. All functions
-raise ValueError for x, weights or biases of other shapes, for settings out of range, and for a
-window larger than x.
+entries has (n + 2 padding - dilation (kernel_size - 1) - 1) // stride + 1 windows; ceil_mode=True
+of the pools rounds the quotient up. All functions raise ValueError for x, weights or biases of
+other shapes, for settings out of range, and for a window larger than x.
 """
 
 import math
@@ -109,30 +109,45 @@ def _conv_transpose(
 
 
 def _max_pool(
-    rank, x: Operand, kernel_size: Ints, stride=None, padding: Ints = 0, dilation: Ints = 1
+    rank,
+    x: Operand,
+    kernel_size: Ints,
+    stride=None,
+    padding: Ints = 0,
+    dilation: Ints = 1,
+    ceil_mode=False,
 ):
     """The largest entry of each window of x. Ties share the gradient equally.
 
     x is (N, C, L) in 1d and (N, C, H, W) in 2d. stride is kernel_size unless given. padding adds
     entries of -inf; no window may have padding alone. dilation is the step inside a window. In 2d,
-    each is a number or a pair (vertical, horizontal). Raises ValueError for shapes and settings
-    that do not fit.
+    each is a number or a pair (vertical, horizontal). ceil_mode=True adds a window at the end where
+    entries are left over. Raises ValueError for shapes and settings that do not fit.
     """
-    return _pooled(rank, x, np.max, -math.inf, kernel_size, stride, padding, dilation)[0]
+    settings = kernel_size, stride, padding, dilation
+    return _pooled(rank, x, np.max, -math.inf, settings, ceil_mode)[0]
 
 
 def _avg_pool(
-    rank, x: Operand, kernel_size: Ints, stride=None, padding: Ints = 0, *, count_include_pad=True
+    rank,
+    x: Operand,
+    kernel_size: Ints,
+    stride=None,
+    padding: Ints = 0,
+    ceil_mode=False,
+    count_include_pad=True,
 ):
     """The mean of each window of x.
 
     x is (N, C, L) in 1d and (N, C, H, W) in 2d. stride is kernel_size unless given. padding adds
     zeros, which count in the mean unless count_include_pad=False; no window may have padding alone.
-    In 2d, each is a number or a pair (vertical, horizontal). Raises ValueError for shapes and
-    settings that do not fit.
+    In 2d, each is a number or a pair (vertical, horizontal). ceil_mode=True adds a window at the
+    end where entries are left over; what it has beyond the padding does not count. Raises
+    ValueError for shapes and settings that do not fit.
     """
-    means, shares = _pooled(rank, x, np.mean, 0, kernel_size, stride, padding, 1)
-    return means if count_include_pad else means / shares
+    settings = kernel_size, stride, padding, 1
+    means, shares = _pooled(rank, x, np.mean, 0, settings, ceil_mode, count_include_pad)
+    return means if shares is None else means / shares
 
 
 def _adaptive_avg_pool(rank, x: Operand, output_size):
@@ -253,11 +268,14 @@ class Window:
             if max(self.stride) > 1:
                 raise ValueError(f'padding="same" is for stride 1, not {self.stride}.')
             total = [d * (k - 1) for k, d in zip(self.size, self.dilation)]
-            self.padding = [(t // 2, t - t // 2) for t in total]
+            self.pad_by([(t // 2, t - t // 2) for t in total])
         else:
             padding = 0 if padding == "valid" else padding
-            self.padding = [(p, p) for p in each("padding", padding, rank, 0)]
-        self.pads = any(map(any, self.padding))  # whether there is any padding
+            self.pad_by([(p, p) for p in each("padding", padding, rank, 0)])
+
+    def pad_by(self, padding):
+        """Sets the padding, (before, after) for each axis."""
+        self.padding, self.pads = padding, any(map(any, padding))
 
     def padded(self, space):
         """The sizes of a space with its padding."""
@@ -278,6 +296,13 @@ class Window:
     def places(self, space):
         """How many windows fit along each padded axis. Raises ValueError if one is too large."""
         return windows.places(self.padded(space), self.size, self.stride, self.dilation)
+
+    def beyond(self, space):
+        """How many entries after the padding complete a window that begins before it, by axis."""
+        reach = [d * (k - 1) + 1 for k, d in zip(self.size, self.dilation)]
+        missing = [(r - n) % s for n, r, s in zip(self.padded(space), reach, self.stride)]
+        ends = zip(missing, reach, self.padding)
+        return [m if m + after < r else 0 for m, r, (_, after) in ends]
 
     def unfold(self, x, value=0):
         """All windows of the padded x (N, C, *space): (N, C, *out, *size)."""
@@ -315,11 +340,18 @@ def _filters(rank, x, weight, bias, stride, padding, dilation, groups, transpose
     return window
 
 
-def _pooled(rank, x, function, value, *settings):
-    """(function of each window of x padded with `value`, the shares that are not padding)."""
+def _pooled(rank, x, function, value, settings, ceil_mode, counts_padding=False):
+    """(function of each window of x padded with `value`, the shares that count, None for 1)."""
     check_axes(x, LAYOUTS[rank])
     window = Window(rank, *settings)
-    shares = window.shares(x) if window.pads else 1
+    padding, beyond = window.padding, window.beyond(x.shape[2:]) if ceil_mode else [0] * rank
+    window.pad_by([(before, after + n) for (before, after), n in zip(padding, beyond)])
+    shares = window.shares(x) if window.pads else None
+    if counts_padding:
+        window.pad_by(padding)
+        x = window.pad(x)
+        window.pad_by([(0, n) for n in beyond])
+        shares = window.shares(x) if window.pads else None
     return function(window.unfold(x, value), axis=tuple(range(-rank, 0))), shares
 
 

@@ -11,7 +11,7 @@ from ..functional.dropout import check_settings
 from ..modes import scoped
 from ..types import Operand, Rng
 from .layers import Function, layer_of
-from .module import Module, require_function
+from .module import Module
 
 __all__ = ["Dropout", "Dropout1d", "Dropout2d", "DropPath", "DropConnect", "AlphaDropout"]
 __all__ += ["GaussianDropout", "GaussianNoise", "Residual", "Stochastic"]
@@ -67,13 +67,10 @@ GaussianNoise = _layer_of(F.gaussian_noise, "GaussianNoise")
 class DropConnect(_layer_of(F.drop_connect, "DropConnect")):
     """A module, such as Linear, whose `weight` loses entries in training (functional.drop_connect).
 
-    Its penalty stays on the whole weight. Raises TypeError if the module has no weight.
+    Its penalty stays on the whole weight. A call raises AttributeError if there is no weight.
     """
 
     def __init__(self, module: Module, p=0.5, *, rng: Rng = None, scaling="inverted"):
-        if not isinstance(getattr(module, "weight", None), Tensor):
-            needed = "a module with a weight, such as Linear"
-            raise TypeError(f"DropConnect takes {needed}, not {type(module).__name__}.")
         super().__init__(p, rng=rng, scaling=scaling)
         self.module = module
 
@@ -91,14 +88,11 @@ class Residual(Module):
     """shortcut(x) + branch(x), without a shortcut x + branch(x) (He et al. 2016, arXiv:1512.03385).
 
     In training each sample loses its branch with probability `drop_path`: stochastic depth (Huang
-    et al. 2016, arXiv:1603.09382). `rng` as in Dropout. Raises TypeError for a branch or shortcut
-    that cannot be called, ValueError if their shapes differ.
+    et al. 2016, arXiv:1603.09382). `rng` as in Dropout. A call raises ValueError if the shapes of
+    branch and shortcut differ.
     """
 
     def __init__(self, branch, shortcut=None, drop_path=0.0, *, rng=None):
-        require_function("Residual", "branch", branch)
-        if shortcut is not None:
-            require_function("Residual", "shortcut", shortcut)
         self.branch, self.shortcut = branch, shortcut
         self.drop = DropPath(drop_path, rng=rng) if drop_path else None
 

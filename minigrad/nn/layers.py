@@ -10,6 +10,7 @@ import numpy as np
 from .. import functional as F
 from ..engine import Tensor
 from ..functional.checks import check_divides, each
+from ..functional.windows import Window
 from ..registry import OTHER_NAMES
 from ..types import Ints, Operand, P
 from .module import Layer, Module
@@ -17,7 +18,8 @@ from .module import Layer, Module
 __all__ = ["Affine", "Linear", "Conv1d", "Conv2d", "ConvTranspose1d", "ConvTranspose2d", "Flatten"]
 __all__ += ["ReLU", "Sigmoid", "Tanh", "Softplus", "SiLU", "SELU", "GELU", "ELU", "LeakyReLU"]
 __all__ += ["Mish", "ReLU6", "Hardtanh", "Hardsigmoid", "Hardswish", "Softsign"]
-__all__ += ["LogSigmoid", "GLU", "PReLU", "Identity"]
+__all__ += ["LogSigmoid", "GLU", "PReLU", "Identity", "CELU", "Softmin", "Threshold"]
+__all__ += ["Hardshrink", "Softshrink", "Tanhshrink"]
 __all__ += ["Softmax", "LogSoftmax", "MaxPool1d", "MaxPool2d", "AvgPool1d", "AvgPool2d"]
 __all__ += ["AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveMaxPool1d", "AdaptiveMaxPool2d"]
 __all__ += ["Upsample", "CosineSimilarity"]
@@ -82,8 +84,7 @@ class Affine(Layer):
     """
 
     def __init__(self, shape, units, bias=True, **settings):
-        fans = math.prod(shape[1:]), shape[0] * math.prod(shape[2:])
-        self.add_parameters(fans, {"weight": shape}, {"bias": (units,) if bias else None}, settings)
+        self.add_parameters(None, {"weight": shape}, {"bias": (units,) if bias else None}, settings)
 
 
 class Linear(Affine):
@@ -108,12 +109,16 @@ class Conv1d(Affine, Function):
 
     x (N, in_channels, L), weight (out_channels, in_channels / groups, kernel_size), bias
     (out_channels,). Settings: penalty, bias_penalty, init, bias_init, rng, dtype: see Layer.
-    Raises ValueError for sizes that are not whole numbers >= 1, and groups that do not divide the
-    channels.
+    padding_mode  "zeros", "reflect", "replicate" or "circular": what the padding holds
+
+    Raises ValueError for sizes that are not whole numbers >= 1, groups that do not divide the
+    channels, and for another padding_mode.
     """
 
     axes, function, transposed = 1, staticmethod(F.conv1d), False
     settings = "stride", "padding", "dilation", "groups"
+    paddings = {"zeros": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+    padding_mode = "zeros"
 
     def __init__(
         self,
@@ -125,8 +130,13 @@ class Conv1d(Affine, Function):
         dilation: Ints = 1,
         groups: int = 1,
         bias: bool = True,
+        padding_mode: str = "zeros",
         **settings: Any,
     ):
+        if padding_mode not in self.paddings:
+            modes = ", ".join(self.paddings)
+            raise ValueError(f"{type(self).__name__}: padding_mode is one of {modes}.")
+        self.padding_mode = padding_mode
         self.hold(kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation)
         channels = {"in_channels": in_channels, "out_channels": out_channels}
         self.hold_sizes(**channels, groups=groups)
@@ -137,7 +147,12 @@ class Conv1d(Affine, Function):
 
     def forward(self, x: Operand) -> Tensor:
         """The convolution of x (N, in_channels, *space): (N, out_channels, *windows)."""
-        return self.function(x, self.weight, self.bias, **self.held())
+        settings = self.held()
+        if self.padding_mode != "zeros":
+            sizes = self.weight.shape[2:], self.stride, self.padding, self.dilation
+            widths = [(0, 0), (0, 0), *Window(self.axes, *sizes).padding]
+            x, settings["padding"] = np.pad(x, widths, self.paddings[self.padding_mode]), 0
+        return self.function(x, self.weight, self.bias, **settings)
 
 
 class Conv2d(Conv1d):
@@ -160,6 +175,7 @@ class ConvTranspose1d(Conv1d):
 
     axes, function, transposed = 1, staticmethod(F.conv_transpose1d), True
     settings = "stride", "padding", "output_padding", "groups", "dilation"
+    paddings = {"zeros": "constant"}
 
     def __init__(
         self,
@@ -261,6 +277,7 @@ SiLU = _layer_of(F.silu, "SiLU")
 SELU = _layer_of(F.selu, "SELU")
 GELU = _layer_of(F.gelu, "GELU")
 ELU = _layer_of(F.elu, "ELU")
+CELU = _layer_of(F.celu, "CELU")
 LeakyReLU = _layer_of(F.leaky_relu, "LeakyReLU")
 Mish = _layer_of(F.mish, "Mish")
 ReLU6 = _layer_of(F.relu6, "ReLU6")
@@ -268,8 +285,13 @@ Hardtanh = _layer_of(F.hardtanh, "Hardtanh")
 Hardsigmoid = _layer_of(F.hardsigmoid, "Hardsigmoid")
 Hardswish = _layer_of(F.hardswish, "Hardswish")
 Softsign = _layer_of(F.softsign, "Softsign")
+Hardshrink = _layer_of(F.hardshrink, "Hardshrink")
+Softshrink = _layer_of(F.softshrink, "Softshrink")
+Tanhshrink = _layer_of(F.tanhshrink, "Tanhshrink")
+Threshold = _layer_of(F.threshold, "Threshold")
 LogSigmoid = _layer_of(F.logsigmoid, "LogSigmoid")
 GLU = _layer_of(F.glu, "GLU")
+Softmin = _layer_of(F.softmin, "Softmin")
 Softmax = _layer_of(F.softmax, "Softmax")
 LogSoftmax = _layer_of(F.log_softmax, "LogSoftmax")
 

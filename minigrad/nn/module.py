@@ -1,5 +1,6 @@
 """Modules: parameters with a forward. Names, arguments and state_dict keys are PyTorch's."""
 
+import math
 from abc import ABCMeta
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -420,7 +421,8 @@ class Layer(Module):
     def add_parameters(self, fans, weights, biases, settings):
         """Makes the weights and biases, {name: shape}. A shape of None gives an attribute None.
 
-        fans      (fan_in, fan_out) for the initialisers
+        fans      (fan_in, fan_out) for the initialisers; None: by the shape of each weight, units
+                  first
         settings  {name: value}, as the constructor got them. A layer with its own defaults passes
                   them first: {"init": ones} | settings
         """
@@ -433,12 +435,15 @@ class Layer(Module):
         if not isinstance(rng, np.random.Generator):
             remedy = "pass a np.random.Generator, such as np.random.default_rng(0)"
             raise TypeError(f"{kind}: rng is {rng!r}; {remedy}.")
+        by_shape = fans is None
         for what, prefix, shapes in ("weight", "", weights), ("bias", "bias_", biases):
             penalty, init = settings[f"{prefix}penalty"], settings[f"{prefix}init"]
             if penalty is not None and all(shape is None for shape in shapes.values()):
                 raise ValueError(f"{kind}: {prefix}penalty={penalty}, but there is no {what}.")
             setattr(self, f"{what}_penalty", penalty)
             for name, shape in shapes.items():
+                if shape is not None and what == "weight" and by_shape:
+                    fans = math.prod(shape[1:]), shape[0] * math.prod(shape[2:])
                 value = None if shape is None else Parameter(init(rng, shape, *fans), dtype=dtype)
                 if shape is not None and value.shape != tuple(shape):
                     wrong = f"{prefix}init gave {name} the shape {value.shape}"
@@ -470,13 +475,6 @@ class Layer(Module):
             if name in own and not is_data and (name == "p" or value != usual):
                 shown.append(f"{name}={value}")
         return ", ".join(shown)
-
-
-def require_function(kind, name, module):
-    """Raises TypeError unless `module` is a module or a function."""
-    if isinstance(module, type) or not callable(module):
-        needed = "must be a module or a function, and no class"
-        raise TypeError(f"{kind}: {name} {needed}; got {module!r:.60}.")
 
 
 @cache
@@ -532,11 +530,16 @@ class Sequential(Module):
             self._add(name, module)
 
     def _add(self, name, module):
-        require_function("Sequential", name, module)
         if name in vars(self) or hasattr(type(self), name):
             raise ValueError(f"Sequential: every Sequential has a {name!r}. Rename the module.")
-        setattr(self, name, module)
+        self._put(name, module)
         self._order = (*self._order, name)
+
+    def _put(self, name, module):
+        if isinstance(module, type) or not callable(module):
+            needed = "must be a module or a function, and no class"
+            raise TypeError(f"Sequential: {name} {needed}; got {module!r:.60}.")
+        setattr(self, name, module)
 
     def forward(self, x: Any) -> Any:
         """x, through the first module, then the second one, and so on."""
@@ -559,17 +562,17 @@ class Sequential(Module):
 
         Returns the Sequential. Raises ValueError if one of them has a name that is no number.
         """
-        moved = [*self][index:]
+        parts = [*self]
+        parts.insert(index, module)
         if not all(map(str.isdigit, self._order[index:])):
             raise ValueError(f"Sequential.insert: modules after {index} have names: {self._order}.")
         self._add(str(len(self)), module)
-        for i, part in enumerate([module, *moved], len(self) - 1 - len(moved)):
-            self[i] = part
+        for name, part in zip(self._order, parts):
+            setattr(self, name, part)
         return self
 
     def __setitem__(self, i, module):
-        require_function("Sequential", self._order[i], module)
-        setattr(self, self._order[i], module)
+        self._put(self._order[i], module)
 
     def __len__(self) -> int:
         return len(self._order)

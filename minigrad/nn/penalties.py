@@ -54,14 +54,13 @@ class Penalty:
         return hash((self.function, *sorted(self.settings)))
 
     def __repr__(self):
-        shown = [] if type(self) is not Penalty else [self.function.__name__]
+        is_own = type(self) is not Penalty
+        shown = [] if is_own else [self.function.__name__]
         for name, value in self.settings.items():
-            if name in self.function.op.prox and not callable(value):
-                value = f"{value:g}"
+            text = f"{value:g}" if isinstance(value, (int, float)) else value
             if value is not None:
-                value = getattr(value, "__name__", value)
-                is_plain = name == "c" and type(self) is not Penalty
-                shown.append(str(value) if is_plain else f"{name}={value}")
+                text = getattr(value, "__name__", text)
+                shown.append(f"{text}" if is_own and name == "c" else f"{name}={text}")
         return f"{type(self).__name__}({', '.join(shown)})"
 
 

@@ -1,8 +1,7 @@
 """Tables of the layers of a model, and of the zeros in its parameters."""
 
-from collections import Counter
+from collections import Counter, namedtuple
 from functools import partial
-from typing import NamedTuple
 
 import numpy as np
 
@@ -22,27 +21,22 @@ __all__ = ["sparsity", "summary"]
 PRODUCTS = {"matmul", "linear", "einsum", "convolve", "convolve_input"}
 
 
-class Layer(NamedTuple):
-    """A row of a Summary.
-
-    name        the path of the layer and its type: `encoder.0 (Linear)`
-    shape       the shape of its result, or the type of a result that is no Tensor, or "not called"
-    parameters  how many numbers it holds, without the modules inside it
-    mult_adds   how many products it adds up in matrix products and convolutions, for one sample
-    penalty     the penalties that it declares
-    """
-
-    name: str
-    shape: str
-    parameters: int
-    mult_adds: int
-    penalty: str
+Layer = namedtuple("Layer", "name shape parameters mult_adds penalty")
 
 
-class Summary(Table):
-    """The layers of a model and what they cost. Printed, it is a table.
+class summary(Table):
+    """The layers of a model, their output shapes and what they cost. Printed, it is a table.
 
-    layers               a Layer for each module with parameters, products or no modules inside
+    input_shape  the shape of the input without the batch, a number or a tuple
+    dtype        of the input: int for a model that begins with an Embedding
+
+    The model runs once on zeros in evaluation mode; its modes, gradients and noise stay as they
+    are. Errors of the model pass through.
+
+    layers               a Layer for each module with parameters, products or no modules inside: its
+                         path and type, the shape of its result (None stands for the batch) or the
+                         type of a result that is no Tensor, how many numbers it holds, how many
+                         products it adds up for one sample, and its penalties
     parameters, trained  how many numbers the model holds, and how many of them are trained
     mult_adds            the sum over all layers, for one sample
     memory               bytes: of the "parameters", and of the "results" of one sample that a graph
@@ -51,64 +45,55 @@ class Summary(Table):
 
     right = 2, 3
 
-    def __init__(self, layers, parameters, results):
-        self.layers = layers
+    def __init__(self, model, input_shape, dtype=np.float32):
+        shapes, made = {}, []  # module -> the shape of its result, or its type; all results
+
+        def noted(module, forward, *args, **kwargs):
+            out = forward(*args, **kwargs)
+            is_one = isinstance(out, Tensor)
+            shapes[module] = (None, *out.shape[1:]) if is_one else type(out).__name__
+            made.extend(x for x in as_list(out) if isinstance(x, Tensor))
+            return out
+
+        samples = 2  # a batch norm may need two samples
+        with model.put_back(), Recorded(), frozen_noise():
+            for module in model.eval().modules():
+                module.forward = partial(noted, module, module.forward)
+            shape = samples, *np.atleast_1d(input_shape).tolist()
+            model(Tensor(np.zeros(shape, dtype), name="x"))  # with a name all is recorded
+        results = [node for node in nodes(made) if node.args]
+        products = Counter()
+        for node in results:
+            if modules := split_scope(node.scope)[0]:
+                products[modules[-1][1]] += _products(node) // samples
+        self.layers = []
+        for name, module in model.named_modules():
+            count = sum({id(p): p.size for _, p in module.own_parameters()}.values())
+            if count or products[module] or not [*module.children()]:
+                penalties = (module.weight_penalty, ""), (module.bias_penalty, " on the bias")
+                penalty = ", ".join(f"{p}{where}" for p, where in penalties if p)
+                kind, shape = type(module).__name__, str(shapes.get(module, "not called"))
+                label = f"{name} ({kind})" if name else kind
+                self.layers.append(Layer(label, shape, count, products[module], penalty))
+        parameters = list(model.parameters())
         self.parameters = sum(p.size for p in parameters)
         self.trained = sum(p.size for p in parameters if p.requires_grad)
-        self.mult_adds = sum(layer.mult_adds for layer in layers)
-        self.memory = {"parameters": sum(p.data.nbytes for p in parameters), "results": results}
+        self.mult_adds = sum(layer.mult_adds for layer in self.layers)
+        arrays = (node.data if node.data.base is None else node.data.base for node in results)
+        kept = sum({id(array): array.nbytes for array in arrays}.values()) // samples
+        self.memory = {"parameters": sum(p.data.nbytes for p in parameters), "results": kept}
 
     def lines(self):
+        """The rows, tuples of strings, their head first."""
         numbers = ((*row[:2], f"{row[2]:,}", f"{row[3]:,}", row[4]) for row in self.layers)
         return [("layer", "output shape", "parameters", "mult-adds", "penalty"), *numbers]
 
     def notes(self):
+        """The lines of text below the table."""
         sizes = {name: f"{size / 1000:,.1f} kB" for name, size in self.memory.items()}
         counts = f"{self.parameters:,} parameters ({sizes['parameters']})"
         yield f"{counts}, {self.trained:,} of them trained"
         yield f"one sample: {self.mult_adds:,} mult-adds, {sizes['results']} kept for backward"
-
-
-def summary(model, input_shape, dtype=np.float32):
-    """A Summary of the layers: output shapes (None stands for the batch), parameters and costs.
-
-    input_shape  the shape of the input without the batch, a number or a tuple
-    dtype        of the input: int for a model that begins with an Embedding
-
-    The model runs once on zeros in evaluation mode; its modes, gradients and noise stay as they
-    are. Errors of the model pass through.
-    """
-    shapes, made = {}, []  # shapes: module -> the shape of its result, or the type of the result
-
-    def noted(module, forward, *args, **kwargs):
-        out = forward(*args, **kwargs)
-        shapes[module] = (None, *out.shape[1:]) if isinstance(out, Tensor) else type(out).__name__
-        made.extend(x for x in as_list(out) if isinstance(x, Tensor))
-        return out
-
-    samples = 2  # a batch norm may need two samples
-    with model.put_back(), Recorded(), frozen_noise():
-        for module in model.eval().modules():
-            module.forward = partial(noted, module, module.forward)
-        shape = samples, *np.atleast_1d(input_shape).tolist()
-        model(Tensor(np.zeros(shape, dtype), name="x"))  # with a name all is recorded
-    results = [node for node in nodes(made) if node.args]
-    products = Counter()
-    for node in results:
-        if modules := split_scope(node.scope)[0]:
-            products[modules[-1][1]] += _products(node)
-    layers = []
-    for name, module in model.named_modules():
-        count = sum({id(p): p.size for _, p in module.own_parameters()}.values())
-        if count or products[module] or not [*module.children()]:
-            penalties = (module.weight_penalty, ""), (module.bias_penalty, " on the bias")
-            penalty = ", ".join(f"{p}{where}" for p, where in penalties if p)
-            label = f"{name} ({type(module).__name__})" if name else type(module).__name__
-            shape, cost = str(shapes.get(module, "not called")), products[module] // samples
-            layers.append(Layer(label, shape, count, cost, penalty))
-    arrays = (node.data if node.data.base is None else node.data.base for node in results)
-    kept = sum({id(array): array.nbytes for array in arrays}.values())
-    return Summary(layers, list(model.parameters()), kept // samples)
 
 
 class Recorded(Block):
@@ -128,15 +113,24 @@ def _products(node):
     return int(np.sum(node.op.forward(*arguments), dtype=float))
 
 
-class Sparsity(Table):
+class sparsity(Table):
     """The numbers of exact zeros and of small entries in each parameter. Printed, it is a table.
 
+    model  a module, or {name: Tensor}
+    near   entries with a smaller magnitude count as small
+
     entries, zeros, small  {name: count}; `small` counts entries that are not 0, but below `near`
+
+    SGD and Adam with L1 penalties give small entries, but no exact zeros. Raises TypeError for
+    anything but a module or a dict.
     """
 
     right = 1, 2, 3
 
-    def __init__(self, named, near):
+    def __init__(self, model, near=1e-3):
+        if not isinstance(model, (Module, dict)):
+            raise TypeError(f"sparsity: a module or {{name: Tensor}}, not {model!r:.60}.")
+        named = model.items() if isinstance(model, dict) else model.named_parameters()
         arrays = {name: np.abs(p.data) for name, p in named}
         self.near = near
         self.entries = {name: a.size for name, a in arrays.items()}
@@ -144,32 +138,18 @@ class Sparsity(Table):
         self.small = {name: int(np.sum((a > 0) & (a < near))) for name, a in arrays.items()}
 
     def lines(self):
-        counts = self.entries, self.zeros, self.small
-        rows = [(name, *(count[name] for count in counts)) for name in self.entries]
-        rows.append(("all", *(sum(count.values()) for count in counts)))
+        """The rows, tuples of strings, their head first."""
         lines = [("parameter", "entries", "exact zeros", f"below {self.near:g}")]
-        for name, n, *parts in rows:
+        counts = self.entries, self.zeros, self.small
+        sums = [("all", *(sum(count.values()) for count in counts))]
+        for name, n, *parts in [(name, *(c[name] for c in counts)) for name in self.entries] + sums:
             shares = [f"{part:,} ({part / n:.0%})" if n else "0" for part in parts]
             lines.append((name, f"{n:,}", *shares))
         return lines
 
     def notes(self):
+        """The lines of text below the table."""
         zeros, small = sum(self.zeros.values()), sum(self.small.values())
         remedy = " Subgradient steps do not reach 0; use optim.ProximalSGD."
         told = f"{zeros:,} exact zeros, {small:,} more below {self.near:g}."
         yield told + remedy * bool(small and not zeros)
-
-
-def sparsity(model, near=1e-3):
-    """Counts the exact zeros in a model's parameters, or in {name: Tensor}, as a Sparsity.
-
-    near  entries with a smaller magnitude count as small
-
-    SGD and Adam with L1 penalties give small entries, but no exact zeros. Raises TypeError for
-    anything but a module or a dict.
-    """
-    if isinstance(model, dict):
-        return Sparsity(model.items(), near)
-    if not isinstance(model, Module):
-        raise TypeError(f"sparsity: a module or {{name: Tensor}}, not {model!r:.60}.")
-    return Sparsity(model.named_parameters(), near)

@@ -14,12 +14,14 @@ from ..functional.sequences import padding_row
 from ..modes import scoped
 from ..registry import composition
 from ..types import Operand
+from .dropout import Dropout
 from .initialisers import glorot_uniform, normal, zeros
 from .layers import Linear
-from .module import Layer
+from .module import Layer, Module
+from .norms import LayerNorm
 
 __all__ = ["Embedding", "RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell"]
-__all__ += ["MultiheadAttention"]
+__all__ += ["MultiheadAttention", "TransformerEncoderLayer"]
 
 
 class Embedding(Layer):
@@ -92,12 +94,6 @@ def unstack(x):
 
 
 WEIGHT_NAMES = "weight_ih", "weight_hh", "bias_ih", "bias_hh"  # ih: of the input, hh: of the state
-
-
-def _one_sequence(batch_first, rank):
-    """The remedy for a sequence without a batch axis."""
-    index = "None" if batch_first else ":, None"
-    return f" For one sequence write x[{index}]." if rank == 2 else ""
 
 
 class Gated(Layer):
@@ -213,8 +209,7 @@ class Recurrent(Gated):
         time = 1 if self.batch_first else 0
         if len(shape) != 3 or shape[2] != self.input_size or not shape[time]:
             axes = f"({'N, T' if self.batch_first else 'T, N'}, {self.input_size})"
-            remedy = _one_sequence(self.batch_first, len(shape))
-            raise ValueError(f"{type(self).__name__}: x {shape} must be {axes}, T >= 1.{remedy}")
+            raise ValueError(f"{type(self).__name__}: x {shape} must be {axes}, T >= 1.")
         return np.swapaxes(x, 0, 1) if self.batch_first else x
 
     def _first_states(self, given, batch):
@@ -227,8 +222,7 @@ class Recurrent(Gated):
         given = tuple(given) if isinstance(given, (tuple, list)) else (given,)
         if [np.shape(s) for s in given] != [shape] * self.states:
             needed = f"{'(h0, c0), each' if self.states > 1 else 'h0'} of shape {shape}"
-            shapes = ", ".join(str(np.shape(s)) for s in given)
-            raise ValueError(f"{type(self).__name__}: the state must be {needed}, got {shapes}.")
+            raise ValueError(f"{type(self).__name__}: the state must be {needed}.")
         return list(zip(*given))
 
 
@@ -317,21 +311,27 @@ class GRUCell(Cell):
 
 # --------------------------------------------------------------------------------------- attention
 
+MATRICES = "in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight"
+
 
 class MultiheadAttention(Layer):
     """Attention with `num_heads` heads of embed_dim / num_heads features each.
 
     Vaswani et al. 2017 (arXiv:1706.03762).
 
-    query (L, N, embed_dim), key and value (S, N, embed_dim), or with batch_first (N, L, embed_dim)
-    and (N, S, embed_dim), give the pair (output, of the shape of query; weights (N, L, S), the mean
+    query (L, N, embed_dim), key (S, N, kdim) and value (S, N, vdim), or with batch_first the first
+    two axes exchanged, give the pair (output, of the shape of query; weights (N, L, S), the mean
     over the heads).
 
-    dropout   the rate for the weights, in training
-    bias      False: no biases
-    settings  penalty, bias_penalty, init, bias_init, rng, dtype: see Layer. The penalties act on
-              all weights and biases, the initialisers on in_proj_weight and in_proj_bias; out_proj
-              is a Linear
+    dropout         the rate for the weights of attention, in training
+    bias            False: no biases
+    kdim, vdim      the features of key and value, by default embed_dim
+    weight_dropout  the rate for the entries of the matrices that make the heads, in training, with
+                    one mask for the batch (AWD-LSTM, Merity et al. 2018, arXiv:1708.02182)
+    settings        penalty, bias_penalty, init, bias_init, rng, dtype: see Layer. The penalties act
+                    on all weights and biases, the initialisers on in_proj_weight (with kdim or vdim
+                    q_proj_weight, k_proj_weight and v_proj_weight) and in_proj_bias; out_proj is a
+                    Linear
 
     The masks are PyTorch's: True where a query must NOT attend to a key. This is the opposite of
     the mask of F.scaled_dot_product_attention. A mask can also hold floats, which are added to the
@@ -348,16 +348,32 @@ class MultiheadAttention(Layer):
     """
 
     def __init__(
-        self, embed_dim, num_heads, dropout=0.0, bias=True, *, batch_first=False, **settings
+        self,
+        embed_dim,
+        num_heads,
+        dropout=0.0,
+        bias=True,
+        *,
+        kdim=None,
+        vdim=None,
+        batch_first=False,
+        weight_dropout=0.0,
+        **settings,
     ):
-        self.checked(check_settings, dropout)
-        self.hold_sizes(embed_dim=embed_dim, num_heads=num_heads)
+        for p in dropout, weight_dropout:
+            self.checked(check_settings, p)
+        given = {name: n for name, n in (("kdim", kdim), ("vdim", vdim)) if n is not None}
+        self.hold_sizes(embed_dim=embed_dim, num_heads=num_heads, **given)
+        self.widths = embed_dim, *(given.get(name, embed_dim) for name in ("kdim", "vdim"))
         self.checked(check_divides, "num_heads", num_heads, embed_dim=embed_dim)
         self.dropout, self.bias, self.batch_first = dropout, bias, batch_first
-        weights = {"in_proj_weight": (3 * embed_dim, embed_dim)}
+        self.weight_dropout = weight_dropout
+        weights = dict(zip(MATRICES, [None] + [(embed_dim, n) for n in self.widths]))
+        if len({*self.widths}) == 1:
+            weights = dict.fromkeys(MATRICES) | {"in_proj_weight": (3 * embed_dim, embed_dim)}
         biases = {"in_proj_bias": (3 * embed_dim,) if bias else None}
         usual = {"init": glorot_uniform, "bias_init": zeros}
-        self.add_parameters((embed_dim, 3 * embed_dim), weights, biases, usual | settings)
+        self.add_parameters(None, weights, biases, usual | settings)
         shared = {n: v for n, v in settings.items() if n not in ("init", "bias_init")}
         self.out_proj = Linear(embed_dim, embed_dim, bias, bias_init=zeros, **shared)
 
@@ -374,7 +390,11 @@ class MultiheadAttention(Layer):
     ) -> tuple[Tensor, Tensor | None]:
         """(output, weights, or None without need_weights): see the class."""
         inputs = self._batch_first(query, key, value)
-        matrices = np.split(self.in_proj_weight, 3)
+        matrices = [w for name in MATRICES if (w := getattr(self, name)) is not None]
+        if self.weight_dropout:
+            settings = self.weight_dropout, self.training
+            matrices = [scoped("weight_dropout", F.drop_connect, w, *settings) for w in matrices]
+        matrices = matrices if len(matrices) == 3 else np.split(*matrices, 3)
         biases = [None] * 3 if self.in_proj_bias is None else np.split(self.in_proj_bias, 3)
         heads = [self._heads(F.linear(*arguments)) for arguments in zip(inputs, matrices, biases)]
         (n, length, _), (_, size, _) = inputs[0].shape, inputs[1].shape
@@ -388,14 +408,13 @@ class MultiheadAttention(Layer):
         return out, np.mean(weights, axis=1) if average_attn_weights else weights
 
     def _batch_first(self, *inputs):
-        """Query, key and value as (N, time, embed_dim). Raises ValueError for other shapes."""
+        """Query, key and value as (N, time, features). Raises ValueError for other shapes."""
         shapes = q, k, v = [np.shape(x) for x in inputs]
         batch, time = (0, 1) if self.batch_first else (1, 0)
-        right = all(len(s) == 3 and s[2] == self.embed_dim for s in shapes)
+        right = all(len(s) == 3 and s[2] == n for s, n in zip(shapes, self.widths))
         if not right or not q[batch] == k[batch] == v[batch] or k[time] != v[time]:
-            order = "(N, {}, E)" if self.batch_first else "({}, N, E)"
-            needed = ", ".join(order.format(time) for time in "LSS")
-            needed += f" with E={self.embed_dim}.{_one_sequence(self.batch_first, len(q))}"
+            axes = ("N, L", "N, S", "N, S") if self.batch_first else ("L, N", "S, N", "S, N")
+            needed = ", ".join(f"({pair}, {n})" for pair, n in zip(axes, self.widths))
             raise ValueError(f"MultiheadAttention: query {q}, key {k}, value {v} must be {needed}")
         return inputs if self.batch_first else [np.swapaxes(x, 0, 1) for x in inputs]
 
@@ -416,6 +435,66 @@ class MultiheadAttention(Layer):
             return ~reduce(np.logical_or, masks) if masks else None
         added = [np.where(m, -np.inf, 0.0) if m.dtype == bool else m for m in masks]
         return reduce(np.add, added)
+
+
+class TransformerEncoderLayer(Module):
+    """Attention of a sequence to itself, then two Linear layers, each around a shortcut.
+
+    x (T, N, d_model), or with batch_first (N, T, d_model), gives the same shape.
+
+    nhead            the number of heads of the MultiheadAttention
+    dim_feedforward  the features between the two Linear layers
+    dropout          the rate for the weights of attention, after it, and after both Linear layers
+    activation       between the Linear layers: a function, or the name of one of `functional`
+    norm_first       True: the norms come first in the branches; else after the sums
+    bias             False: no biases
+    settings         of the attention and the Linear layers: penalty, init, dtype ...: see Layer
+
+    Vaswani et al. 2017 (arXiv:1706.03762); norm_first: Xiong et al. 2020 (arXiv:2002.04745). For
+    errors see MultiheadAttention.
+    """
+
+    def __init__(
+        self,
+        d_model,
+        nhead,
+        dim_feedforward=2048,
+        dropout=0.1,
+        activation=F.relu,
+        layer_norm_eps=1e-5,
+        batch_first=False,
+        norm_first=False,
+        bias=True,
+        **settings,
+    ):
+        shared = {"batch_first": batch_first, **settings}
+        self.self_attn = MultiheadAttention(d_model, nhead, dropout, bias, **shared)
+        self.linear1 = Linear(d_model, dim_feedforward, bias, **settings)
+        self.linear2 = Linear(dim_feedforward, d_model, bias, **settings)
+        dtype = settings.get("dtype")
+        self.norm1, self.norm2 = (
+            LayerNorm(d_model, layer_norm_eps, bias=bias, dtype=dtype) for _ in range(2)
+        )
+        self.dropout, self.dropout1, self.dropout2 = (Dropout(dropout) for _ in range(3))
+        self.activation = activation if callable(activation) else getattr(F, activation)
+        self.norm_first = norm_first
+
+    def forward(self, src, src_mask=None, src_key_padding_mask=None, is_causal=False):
+        """The result for src; the masks are the attn_mask and key_padding_mask of the attention."""
+
+        def attended(x):
+            settings = src_key_padding_mask, False, src_mask, True, is_causal
+            return self.dropout1(self.self_attn(x, x, x, *settings)[0])
+
+        def transformed(x):
+            hidden = self.dropout(self.activation(self.linear1(x)))
+            return self.dropout2(self.linear2(hidden))
+
+        if self.norm_first:
+            x = src + attended(self.norm1(src))
+            return x + transformed(self.norm2(x))
+        x = self.norm1(src + attended(src))
+        return self.norm2(x + transformed(x))
 
 
 def _reshaped(name, mask, shapes):

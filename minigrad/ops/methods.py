@@ -116,7 +116,7 @@ class Methods:
         _OTHER, _ANY = list[Callable[..., Tensor]](), list[Any]()
         clone, contiguous, cpu, t, det, inverse, float, double, half, long, int, bool = _UNARY
         neg, negative, absolute, sign, square, reciprocal, floor, ceil, trunc, erf = _UNARY
-        sin, cos, tan, asin, acos, atan, sinh, cosh, asinh, acosh, atanh = _UNARY
+        copy, sin, cos, tan, asin, acos, atan, sinh, cosh, asinh, acosh, atanh = _UNARY
         exp2, expm1, log1p, log2, log10, isnan, isinf, isfinite, logical_not = _UNARY
         add, sub, mul, div, pow, remainder, maximum, minimum, atan2, logaddexp, mm, bmm = _BINARY
         mv, outer, eq, ne, lt, le, gt, ge, logical_and, logical_or, view_as, expand_as = _BINARY

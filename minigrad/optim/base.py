@@ -42,7 +42,7 @@ class Optimizer:
     parameters.
     """
 
-    flags = "nesterov", "amsgrad"
+    flags = "nesterov", "amsgrad", "maximize"
     counters = ("steps",)  # the attributes that a step changes: load_state_dict restores them
 
     def __init__(self, parameters: Params, **settings):
@@ -76,7 +76,7 @@ class Optimizer:
             if not (name == "lr" and callable(group[name]) or self.valid(name, group[name])):
                 raise ValueError(f"{kind}: {name}={group[name]!r} is out of range.")
         self.check_group(group)
-        trained = {p: Trained(p, i) for i, p in enumerate(group["params"])}
+        trained = {p: Trained(p, i, group) for i, p in enumerate(group["params"])}
         if len({**self.state, **trained}) < len(self.state) + len(group["params"]):
             raise ValueError(f"{kind}: a parameter was passed twice.")
         self.state.update(trained)
@@ -111,6 +111,18 @@ class Optimizer:
         Nothing is updated then. Parameters that came after the optimizer stay as they are: call
         `minigrad.terms(loss, optimizer)`, which warns of them.
         """
+        self.check_gradients()
+        for group, lr in [(group, self.rate(group)) for group in self.param_groups]:
+            for w in group["params"]:
+                if w.grad is not None:
+                    trained = self.state[w]
+                    trained.updates += 1
+                    mark_changed(w)  # before it is written to, in case the update is interrupted
+                    self.update(trained, lr, group)
+        self.steps += 1
+
+    def check_gradients(self):
+        """Raises the errors of `step` that concern the gradients, before anything has changed."""
         step = f"{type(self).__name__}.step"
         ready = [trained for w, trained in self.state.items() if w.grad is not None]
         for trained in ready:
@@ -121,14 +133,6 @@ class Optimizer:
                 "loss does not depend on these parameters: the optimizer belongs to another model, "
                 "or it was made before layers were replaced."
             )
-        for group, lr in [(group, self.rate(group)) for group in self.param_groups]:
-            for w in group["params"]:
-                if w.grad is not None:
-                    trained = self.state[w]
-                    trained.updates += 1
-                    mark_changed(w)  # before it is written to, in case the update is interrupted
-                    self.update(trained, lr, group)
-        self.steps += 1
 
     def __repr__(self):
         groups = [{**group, "params": len(group["params"])} for group in self.param_groups]
@@ -193,22 +197,22 @@ class Optimizer:
 
 
 class Trained:
-    """A parameter in an optimizer, with the number of its updates and its buffers.
+    """A parameter in an optimizer, with its settings, the number of its updates and its buffers.
 
     Raises TypeError or ValueError if it cannot be trained. i is its number in its group.
     """
 
-    def __init__(self, parameter, i):
+    def __init__(self, parameter, i, settings):
         what = f"optimizer: parameter {i}"
         if not isinstance(parameter, Tensor):
             kind = type(parameter).__name__
             raise TypeError(f"{what} is a {kind}, not a Tensor. Pass model.parameters().")
-        if not parameter.is_leaf:
-            made = parameter.op.name
-            raise ValueError(f"{what} is the result of {made}; only leaves can be trained.")
-        if not parameter.requires_grad and type(parameter) is Tensor:
-            raise ValueError(f"{what} (shape {parameter.shape}) does not require a gradient.")
-        self.parameter, self.updates, self.buffers = parameter, 0, {}
+        is_frozen = not parameter.requires_grad and type(parameter) is Tensor
+        if not parameter.is_leaf or is_frozen:
+            needed = "can be trained: only leaves that require a gradient"
+            raise ValueError(f"{what} {parameter!r:.60} is no tensor that {needed}.")
+        self.parameter, self.settings = parameter, settings
+        self.updates, self.buffers = 0, {}
 
     def check(self, step):
         """Raises an error unless data and gradient are an array and a Tensor of one shape."""
@@ -225,12 +229,14 @@ class Trained:
     def pieces(self, *names):
         """Flat pieces (w, g, buffers...) of the data, the gradient and these buffers. Write to w.
 
-        The pieces are views. One of each fits the cache together. A buffer begins as zeros.
+        The pieces are views. One of each fits the cache together. A buffer begins as zeros. With
+        maximize=True in the settings, g is the negative gradient.
         """
-        arrays = [self.parameter.data, self.parameter.grad.data]
+        w, g = self.parameter.data, self.parameter.grad.data
+        arrays = [w, -g if self.settings.get("maximize") else g]
         for name in names:
             if name not in self.buffers:
-                self.buffers[name] = np.zeros_like(arrays[0])
+                self.buffers[name] = np.zeros_like(w)
             arrays.append(self.buffers[name])
         return blocks(arrays)
 

@@ -25,19 +25,18 @@ def clip_grad_norm_(parameters, max_norm: float, *, error_if_nonfinite=True) -> 
     Pascanu, Mikolov & Bengio 2013 (arXiv:1211.5063).
     """
     listed = _tensors("clip_grad_norm_", parameters, max_norm)
-    trained = [w for w in listed if w.grad is not None]
+    trained = {w: i for i, w in enumerate(listed) if w.grad is not None}
     gradients = [w.grad.data.astype(np.float64, copy=False) for w in trained]
-    norms = {id(w): float(np.linalg.norm(g)) for w, g in zip(trained, gradients)}
-    norm = math.hypot(*norms.values())
+    norms = [float(np.linalg.norm(g)) for g in gradients]
+    norm = math.hypot(*norms)
     if error_if_nonfinite and not math.isfinite(norm):
-        wrong = [i for i, w in enumerate(listed) if not math.isfinite(norms.get(id(w), 0))]
-        names = ", ".join(listed[i].name or f"parameter {i}" for i in wrong)
+        wrong = [w for w, n in zip(trained, norms) if not math.isfinite(n)]
+        names = ", ".join(w.name or f"parameter {trained[w]}" for w in wrong)
         what = f"the norm is {norm}, in {names}. No gradient was changed"
         raise RuntimeError(f"clip_grad_norm_: {what}.")
     if not norm <= max_norm:
-        clipped = [constant(w.grad.data * (max_norm / norm)) for w in trained]
-        for w, g in zip(trained, clipped):
-            w.grad = g
+        for w in trained:
+            w.grad = constant(w.grad.data * (max_norm / norm))
     return norm
 
 

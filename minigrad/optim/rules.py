@@ -1,4 +1,7 @@
-"""Update rules with PyTorch's arguments and defaults. Each update is one pass over the memory."""
+"""Update rules with PyTorch's arguments and defaults. Each update is one pass over the memory.
+
+All arguments of a constructor but the parameters are settings, so it passes on its locals().
+"""
 
 import math
 
@@ -13,6 +16,7 @@ class SGD(Optimizer):
 
     dampening  the part of grad + weight_decay w that does not enter v, but for the first update
     nesterov   takes grad + weight_decay w + momentum v in place of v (Sutskever et al. 2013)
+    maximize   True: climbs. The gradient changes its sign, before the weight decay
 
     Raises ValueError for nesterov without a momentum or with a dampening; for other errors see
     Optimizer.
@@ -26,9 +30,10 @@ class SGD(Optimizer):
         dampening=0.0,
         weight_decay=0.0,
         nesterov=False,
+        *,
+        maximize=False,
     ):
-        settings = {"momentum": momentum, "dampening": dampening, "weight_decay": weight_decay}
-        super().__init__(parameters, lr=lr, **settings, nesterov=nesterov)
+        Optimizer.__init__(**locals())
 
     def check_group(self, group):
         """Raises ValueError for nesterov without a momentum or with a dampening."""
@@ -61,6 +66,7 @@ class Adam(Optimizer):
     eps           keeps the divisor from 0
     weight_decay  added to the gradient as weight_decay w, so it goes through both means
     amsgrad       True: the largest v so far in place of v (Reddi et al. 2018, arXiv:1904.09237)
+    maximize      as in SGD
 
     Kingma & Ba 2015 (arXiv:1412.6980). For errors see Optimizer.
     """
@@ -75,9 +81,10 @@ class Adam(Optimizer):
         eps=1e-8,
         weight_decay=0.0,
         amsgrad=False,
+        *,
+        maximize=False,
     ):
-        settings = {"betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad}
-        super().__init__(parameters, lr=lr, **settings)
+        Optimizer.__init__(**locals())
 
     def update(self, trained, lr, settings):
         """One update of one parameter, as the class says."""
@@ -114,8 +121,50 @@ class AdamW(Adam):
         eps=1e-8,
         weight_decay=0.01,
         amsgrad=False,
+        *,
+        maximize=False,
     ):
-        super().__init__(parameters, lr, betas, eps, weight_decay, amsgrad)
+        Optimizer.__init__(**locals())
+
+
+class NAdam(Optimizer):
+    """Adam that looks ahead, as Nesterov's momentum does.
+
+    momentum_decay  beta1 rises from half to all: at update t it is beta1 (1 - 0.96^(t
+                    momentum_decay) / 2)
+
+    Dozat 2016 (ICLR workshop). For the other arguments see Adam, for errors Optimizer.
+    """
+
+    def __init__(
+        self,
+        parameters: Params,
+        lr: Rate = 2e-3,
+        betas=(0.9, 0.999),
+        eps=1e-8,
+        weight_decay=0.0,
+        momentum_decay=4e-3,
+        *,
+        maximize=False,
+    ):
+        Optimizer.__init__(**locals())
+
+    def update(self, trained, lr, settings):
+        """One update of one parameter, as the class says."""
+        (beta1, beta2), t, decay = settings["betas"], trained.updates, settings["weight_decay"]
+        rise = settings["momentum_decay"]
+        now, later = (beta1 * (1 - 0.96 ** (n * rise) / 2) for n in (t, t + 1))
+        one = np.ones((), trained.parameter.dtype)
+        product = trained.buffers.setdefault("product of momenta", one)
+        product *= now
+        of_g, of_m = (1 - now) / (1 - product), later / (1 - product * later)
+        for w, g, m, v in trained.pieces("mean", "mean of squares"):
+            g = g + decay * w if decay else g
+            m *= beta1
+            m += (1 - beta1) * g
+            v *= beta2
+            v += (1 - beta2) * (g * g)
+            w -= lr * (of_g * g + of_m * m) / (np.sqrt(v / (1 - beta2**t)) + settings["eps"])
 
 
 class RMSprop(Optimizer):
@@ -123,6 +172,7 @@ class RMSprop(Optimizer):
 
     alpha     the part of the old mean that each update keeps
     momentum  above 0: w -= lr u, where u = momentum u + grad / (sqrt(v) + eps)
+    maximize  as in SGD
 
     For errors see Optimizer.
     """
@@ -135,9 +185,10 @@ class RMSprop(Optimizer):
         eps=1e-8,
         weight_decay=0.0,
         momentum=0.0,
+        *,
+        maximize=False,
     ):
-        settings = {"alpha": alpha, "eps": eps, "weight_decay": weight_decay, "momentum": momentum}
-        super().__init__(parameters, lr=lr, **settings)
+        Optimizer.__init__(**locals())
 
     def update(self, trained, lr, settings):
         """One update of one parameter, as the class says."""
@@ -157,14 +208,21 @@ class RMSprop(Optimizer):
 class Adagrad(Optimizer):
     """w -= lr grad / (1 + t lr_decay) / (sqrt(v) + eps), where v is the sum of grad^2.
 
-    t is 0 at the first update. Duchi, Hazan & Singer 2011 (JMLR 12). For errors see Optimizer.
+    t is 0 at the first update; maximize as in SGD. Duchi, Hazan & Singer 2011 (JMLR 12). For errors
+    see Optimizer.
     """
 
     def __init__(
-        self, parameters: Params, lr: Rate = 1e-2, lr_decay=0.0, weight_decay=0.0, *, eps=1e-10
+        self,
+        parameters: Params,
+        lr: Rate = 1e-2,
+        lr_decay=0.0,
+        weight_decay=0.0,
+        *,
+        eps=1e-10,
+        maximize=False,
     ):
-        settings = {"lr_decay": lr_decay, "weight_decay": weight_decay, "eps": eps}
-        super().__init__(parameters, lr=lr, **settings)
+        Optimizer.__init__(**locals())
 
     def update(self, trained, lr, settings):
         """One update of one parameter, as the class says."""

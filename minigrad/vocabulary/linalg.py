@@ -266,9 +266,38 @@ def svd(a, full_matrices=True, compute_uv=True):
     return SVDResult(u, s[..., 0, :], T(v)) if compute_uv else s[..., 0, :]
 
 
+def _qr_rule(g, out, a):
+    n = a.shape[-1]
+    (q, r), (gq, gr) = ((x[..., :-n, :], x[..., -n:, :]) for x in (out, g))
+    inner = np.tril(r @ T(gr) - T(gq) @ q)
+    inner = inner + T(inner) - inner * eye_like(inner)
+    return T(np.linalg.solve(r, T(gq + q @ inner)))
+
+
+@op(a=_qr_rule)
+def qr_in_one(a):
+    """q and below it r, for a with at least as many rows as columns."""
+    return np.concatenate(np.linalg.qr(a), axis=-2)
+
+
+@implements(np.linalg.qr)
+def qr(a, mode="reduced"):
+    """(q, r) with a = q @ r, or r alone for mode="r" (Walter & Lehmann 2013, arXiv:1001.1654).
+
+    Raises ValueError for another mode.
+    """
+    if mode not in ("reduced", "r"):
+        raise ValueError(f'qr: mode is "reduced" or "r", not {mode!r}.')
+    m, n = a.shape[-2:]
+    both = qr_in_one(a[..., :m])
+    q, r = both[..., :m, :], both[..., m:, :]
+    r = np.concatenate([r, T(q) @ a[..., m:]], axis=-1) if m < n else r
+    return QRResult(q, r) if mode == "reduced" else r
+
+
 _one = np.eye(1)
 SlogdetResult, EighResult = type(np.linalg.slogdet(_one)), type(np.linalg.eigh(_one))
-SVDResult = type(np.linalg.svd(_one))
+SVDResult, QRResult = type(np.linalg.svd(_one)), type(np.linalg.qr(_one))
 
 # -------------------------------------------------------------------------------------------- norms
 

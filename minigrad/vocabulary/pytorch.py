@@ -117,7 +117,7 @@ def split(x, split_size_or_sections, dim=0):
 OPS = erf, erfc, log_softmax, logsumexp, relu, sigmoid, softmax, softplus
 FUNCTIONS = {f.__name__: f for f in (*OPS, norm, t, gather, argsort, sort, topk, split)} | {
     "permute": lambda x, *dims: np.transpose(x, several(dims)),
-    "clone": lambda x: +x,
+    **dict.fromkeys(("clone", "copy"), lambda x: np.copy(x) if x.dtype == bool else +x),
     "equal": np.array_equal,
     "masked_fill": lambda x, mask, value: np.where(mask, value, x),
     "index_select": lambda x, dim, index: np.take(x, index, dim),
@@ -225,9 +225,7 @@ DIVISOR = "write x.std(dim=0, correction=1) as PyTorch means it, np.std(x, axis=
 BATCHES = "write mg.data.Batches(x, y, batch_size=32)"
 NO_DEVICE = "minigrad computes on the CPU: leave devices out; t.astype(dtype) casts"
 ADVICE = dict.fromkeys(("to", "cuda", "device", "backends", "DataParallel"), NO_DEVICE) | {
-    "DataLoader": BATCHES,
-    "TensorDataset": BATCHES,
-    "utils": BATCHES,
+    **dict.fromkeys(("DataLoader", "TensorDataset", "utils"), BATCHES),
     "add_module": "write setattr(module, name, layer)",
     "register_parameter": "write module.name = nn.Parameter(...)",
     "double": "pass dtype=np.float64 to the layers",
@@ -235,25 +233,15 @@ ADVICE = dict.fromkeys(("to", "cuda", "device", "backends", "DataParallel"), NO_
     "register_hook": "t.retain_grad() keeps a gradient; a module has register_forward_hook",
     "init": "pass init= to the layer, or write to layer.weight.data[...]",
     "one_hot": "write np.eye(classes)[labels]",
-    "inference_mode": "write mg.no_grad()",
-    "set_grad_enabled": "write mg.no_grad()",
+    **dict.fromkeys(("inference_mode", "set_grad_enabled"), "write mg.no_grad()"),
     "OneCycleLR": "pass a function of the step as lr, such as optim.cosine(lr, steps, warmup)",
     "nn.utils": "write optim.clip_grad_norm_(parameters, max_norm)",
     "nn.functional": "import minigrad.functional as F",
     "autograd": "write mg.grad, mg.jacobian, mg.hessian, mg.hvp, mg.vjp or mg.jvp",
-    "optim.LBFGS": "write scipy.optimize.minimize, or optim.ProximalSGD(..., accelerated=True)",
-    "optim.NAdam": "write optim.Adam",
-    "nn.TransformerEncoderLayer": "write nn.MultiheadAttention, nn.LayerNorm and nn.Linear layers",
-    "nn.CELU": "write alpha * F.elu(x / alpha)",
-    "nn.Hardshrink": "write np.where(np.abs(x) > lambd, x, 0)",
-    "nn.Softmin": "write F.softmax(-x)",
-    "nn.Softshrink": "write F.relu(x - lambd) - F.relu(-x - lambd)",
-    "nn.Tanhshrink": "write x - np.tanh(x)",
-    "nn.Threshold": "write np.where(x > threshold, x, value)",
+    "nn.RReLU": "write nn.LeakyReLU, its mean, or F.leaky_relu(x, slope) with a mg.Noise as slope",
     "functional.pad": "write np.pad(x, ((before, after), ...)), the first axis first",
     # names with two meanings
-    "std": DIVISOR,
-    "var": DIVISOR,
+    **dict.fromkeys(("std", "var"), DIVISOR),
     "median": 'write np.median(t), or np.quantile(t, 0.5, method="lower") as PyTorch means it',
     "nonzero": "write np.argwhere(t) as PyTorch means it, or np.nonzero(t)",
     "transpose": "write np.swapaxes(t, 0, 1) as PyTorch means it, or np.transpose(t, axes)",

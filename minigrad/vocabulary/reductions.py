@@ -126,6 +126,19 @@ def sort(x, axis=-1, kind=None):
     return picked(x, np.argsort(x, axis=axis, kind=kind), normalize_axis_index(axis, x.ndim))
 
 
+@op(numpy=np.argpartition, x=None)
+def argpartition(x, kth, axis=-1):
+    """Positions that put the entry of rank `kth` in its place, smaller ones before it."""
+    return np.argpartition(x, kth, axis)
+
+
+@implements(np.partition)
+def partition(x, kth, axis=-1):
+    """x with the entry of rank `kth` along `axis` in its place, and smaller ones before it."""
+    x, axis = _flat(x, axis)
+    return picked(x, np.argpartition(x, kth, axis), axis)
+
+
 @op(numpy=np.searchsorted, x=None, v=None)
 def searchsorted(x, v, side="left", sorter=None):
     """Where v would be inserted into a sorted x, so that x stays sorted."""

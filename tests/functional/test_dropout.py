@@ -362,10 +362,6 @@ def test_drop_connect_leaves_its_module_as_it_is():
     with pytest.raises(ValueError):
         layer(positive_leaf(4, 5, dtype=np.float32))
     assert inner.weight is before
-    with pytest.raises(
-        TypeError, match="DropConnect takes a module with a weight, such as Linear, not Flatten"
-    ):
-        nn.DropConnect(nn.Flatten())
 
 
 def test_weight_scaling_is_the_geometric_mean_of_softmax_regression_and_not_the_arithmetic_one():

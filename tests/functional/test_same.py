@@ -32,6 +32,15 @@ FUNCTIONS = [
         "F.glu(i)",
         "F.glu(i[:, :, :6], dim=2)",
     ),
+    *("F.celu(x, 0.3)", "F.celu(x, -2.0)", "F.hardshrink(x)", "F.softshrink(x, 0.3)"),
+    *("F.tanhshrink(x)", "F.threshold(x, 0.2, -1.5)", "F.softmin(x, dim=0)"),
+    "F.max_pool1d(s, 2, 2, ceil_mode=True)",
+    "F.max_pool2d(i, (3, 2), 2, 1, ceil_mode=True)",
+    "F.max_pool2d(i, 2, 3, 1, 2, ceil_mode=True)",
+    "F.avg_pool1d(s, 3, 2, 1, True)",
+    "F.avg_pool2d(i, (4, 3), (3, 2), (2, 1), ceil_mode=True)",
+    "F.avg_pool2d(i, 3, 2, 1, True, False)",
+    "F.avg_pool2d(i, 9, 4, 2, True)",
     *("F.prelu(x, w)", "F.prelu(i, w[:1])", "F.prelu(s, w)", "F.normalize(x)"),
     *("F.normalize(x, p=1.0, dim=0)", "F.normalize(0 * x + 1e-20)", "F.cosine_similarity(x, y)"),
     *("F.cosine_similarity(x, y, dim=0)", "F.rms_norm(x, (3,))", "F.rms_norm(s, (3, 7), eps=0.1)"),
@@ -78,6 +87,21 @@ MODULES = [
     *("nn.GLU(0)(i)", "nn.ReLU(inplace=True)(1 * x)", "filled(nn.PReLU())(x)"),
     *("nn.PReLU(3, init=0.1)(s)", "filled(nn.RMSNorm(3))(x)", "nn.RMSNorm((3, 7), eps=0.2)(s)"),
     *("nn.AdaptiveMaxPool1d(2)(s)", "nn.AdaptiveMaxPool2d((2, 3))(i)"),
+    *("nn.CELU(0.4)(x)", "nn.Hardshrink(0.2)(x)", "nn.Softshrink()(x)", "nn.Tanhshrink()(x)"),
+    *("nn.Threshold(0.1, 0.2)(x)", "nn.Softmin(dim=1)(x)", "nn.MaxPool2d(2, ceil_mode=True)(i)"),
+    "nn.AvgPool1d(2, 2, 1, True)(s)",
+    "filled(nn.Conv1d(3, 2, 3, padding=2, padding_mode='reflect'))(s)",
+    "filled(nn.Conv1d(3, 6, 4, padding='same', groups=3, padding_mode='replicate'))(s)",
+    "filled(nn.Conv2d(3, 2, (3, 2), 2, (2, 1), padding_mode='circular'))(i)",
+    "filled(nn.Conv2d(3, 2, 3, 1, 'same', 2, 1, False, 'replicate'))(i)",
+    "filled(nn.Conv2d(3, 2, 3, padding=(1, 0), padding_mode='zeros'))(i)",
+    "filled(nn.MultiheadAttention(6, 2, kdim=7, vdim=5))(i[0, :, :3], s, i[:, :, 0, :5])[0]",
+    "filled(nn.MultiheadAttention(7, 1, 0.0, False, vdim=6, batch_first=True))(s, s, i[:, :, 0])[1]",
+    "filled(nn.MultiheadAttention(7, 7, 0.0, True, kdim=6, batch_first=True))(s, i[:, :, 0], s)[0]",
+    "filled(nn.TransformerEncoderLayer(6, 2, 5, 0.0))(i[0])",
+    "filled(nn.TransformerEncoderLayer(6, 3, 4, 0.0, F.gelu, 0.1, True, True))(i[0])",
+    "filled(nn.TransformerEncoderLayer(6, 2, 5, 0.0, 'gelu', bias=False))(i[0], y[:3] > 0.5)",
+    "filled(nn.TransformerEncoderLayer(7, 1, 5, 0.0, batch_first=True))(s, None, y[:2] < -0.5)",
     "nn.Upsample(scale_factor=2, mode='bilinear')(i)",
     "nn.Upsample(size=5, mode='linear', align_corners=True)(s)",
     "nn.CosineSimilarity(0)(x, y)",
@@ -161,8 +185,8 @@ def in_pytorch(text):
 
 
 def compare(text, found, expected):
-    # The derivative of PyTorch's hardsigmoid has a 1/6 of float32 in every dtype.
-    rtol = 1e-7 if "ardsigmoid" in text else 1e-9
+    # The derivatives of PyTorch's hardsigmoid and celu have a 1/6 and a 1/alpha of float32.
+    rtol = 1e-7 if "ardsigmoid" in text or "celu" in text.lower() else 1e-9
     for a, b in zip(found, expected, strict=True):
         assert (a is None) == (b is None)
         if a is not None:

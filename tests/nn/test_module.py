@@ -1618,16 +1618,6 @@ def test_functions_are_in_the_repr_of_a_sequential():
         (lambda: nn.InstanceNorm1d(2.5), ValueError, "InstanceNorm1d: each size .* got 2.5"),
         (lambda: nn.GroupNorm(2.0, 4), ValueError, "GroupNorm: num_groups must be a whole number"),
         (
-            lambda: nn.Residual(3),
-            TypeError,
-            "Residual: branch must be a module or a function, and no class; got 3",
-        ),
-        (
-            lambda: nn.Residual(nn.ReLU(), nn.ReLU),
-            TypeError,
-            "Residual: shortcut must be .* and no class; got <class '.*ReLU'>",
-        ),
-        (
             lambda: nn.penalty(nn.Linear(2, 2), F.l2_penalty),
             TypeError,
             "penalty: the second argument",

@@ -173,6 +173,138 @@ def test_weight_dropout_is_the_layer_without_some_weights(kind, gates):
     close(layer.eval()(x)[0], layer(x)[0])
 
 
+@pytest.mark.parametrize("sizes", [{}, {"kdim": 3, "vdim": 2}])
+def test_weight_dropout_of_attention_is_the_layer_without_some_weights(sizes):
+    layer = nn.MultiheadAttention(4, 2, weight_dropout=0.4, dtype=np.float64, **sizes)
+    q, k, v = (leaf(normal(5, 2, n, seed=n)) for n in layer.widths)
+    out = layer(q, k, v)[0]
+    masks = [n.data for n in mg.noise_leaves(out)]
+    assert [m.shape for m in masks] == ([(4, 4), (4, 3), (4, 2)] if sizes else [(12, 4)])
+    plain = nn.MultiheadAttention(4, 2, dtype=np.float64, **sizes)
+    plain.load_state_dict(layer.state_dict())
+    matrices = [w for name, w in plain.named_parameters() if name.endswith("_proj_weight")]
+    for weight, mask in zip(matrices, masks, strict=True):
+        weight.data *= mask / 0.6
+    close(out, plain(q, k, v)[0], rtol=1e-12)
+    assert check_graph((out**2).sum())
+    close(layer.eval()(q, k, v)[0], layer(q, k, v)[0])
+    with pytest.raises(ValueError, match=r"MultiheadAttention: p is the probability .* got 1.5"):
+        nn.MultiheadAttention(4, 2, weight_dropout=1.5)
+
+
+def test_attention_of_other_widths_begins_as_pytorchs():
+    layer = nn.MultiheadAttention(64, 4, kdim=8, vdim=512)
+    for weight, n in (
+        (layer.q_proj_weight, 64),
+        (layer.k_proj_weight, 8),
+        (layer.v_proj_weight, 512),
+    ):
+        bound = np.sqrt(6 / (64 + n))  # each matrix has its own
+        assert 0.98 * bound < np.abs(weight.data).max() <= bound
+    assert layer.in_proj_weight is None and "kdim=8, vdim=512" in repr(layer)
+    with pytest.raises(ValueError, match="kdim must be a whole number >= 1, got 0"):
+        nn.MultiheadAttention(4, 2, kdim=0)
+    with pytest.raises(
+        ValueError, match=r"key \(5, 2, 4\).*must be \(L, N, 4\), \(S, N, 3\), \(S, N, 4\)"
+    ):
+        nn.MultiheadAttention(4, 2, kdim=3)(*[normal(5, 2, 4)] * 3)
+
+
+def test_a_transformer_layer_has_pytorchs_keys_noise_and_penalties():
+    layer = nn.TransformerEncoderLayer(4, 2, 6, penalty=nn.L2(0.1), dtype=np.float64)
+    attention = ["in_proj_weight", "in_proj_bias", "out_proj.weight", "out_proj.bias"]
+    keys = [f"self_attn.{name}" for name in attention]
+    keys += [f"{name}.{kind}" for name in ("linear1", "linear2") for kind in ("weight", "bias")]
+    keys += [f"{name}.{kind}" for name in ("norm1", "norm2") for kind in ("weight", "bias")]
+    assert [*layer.state_dict()] == keys and {w.dtype for w in layer.parameters()} == {
+        layer.norm1.weight.dtype
+    }
+    assert layer.norm1.weight.dtype == np.float64
+    weights = layer.self_attn.in_proj_weight, layer.self_attn.out_proj.weight
+    weights += layer.linear1.weight, layer.linear2.weight
+    close(layer.penalty(), 0.1 * sum(np.sum(w.data**2) for w in weights))
+    x = leaf(normal(3, 2, 4))
+    out = layer(x)
+    assert len(mg.noise_leaves(out)) == 4 and out.shape == x.shape and check_graph((out**3).sum())
+    assert mg.noise_leaves(layer.eval()(x)) == []
+    causal = layer(x, is_causal=True)
+    close(causal, layer(x, ~np.tri(3, dtype=bool)))
+    close(causal[0], layer(x[:1])[0])
+    named = nn.TransformerEncoderLayer(4, 2, 6, activation="gelu")
+    assert named.activation is F.gelu
+
+
+def test_a_transformer_layer_without_noise_is_written_out():
+    """The norms stand after the sums, or in the branches: closed forms of both."""
+
+    def norm(x):
+        return (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-5)
+
+    x = normal(3, 2, 4)
+    for first in (False, True):
+        layer = nn.TransformerEncoderLayer(4, 2, 6, 0.0, norm_first=first, dtype=np.float64)
+
+        def attended(x, layer=layer):
+            return layer.self_attn(x, x, x)[0].data
+
+        def transformed(x, layer=layer):
+            h = np.maximum(x @ layer.linear1.weight.data.T + layer.linear1.bias.data, 0)
+            return h @ layer.linear2.weight.data.T + layer.linear2.bias.data
+
+        if first:
+            y = x + attended(norm(x))
+            y = y + transformed(norm(y))
+        else:
+            y = norm(x + attended(x))
+            y = norm(y + transformed(y))
+        close(layer(x), y, rtol=1e-10)
+
+
+@pytest.mark.parametrize(
+    "make, shapes",
+    [
+        (lambda nn: nn.TransformerEncoderLayer(4, 2, 6), [(5, 3, 4)]),
+        (lambda nn: nn.TransformerEncoderLayer(4, 2, 6, norm_first=True), [(5, 3, 4)]),
+        (lambda nn: nn.TransformerEncoderLayer(4, 1, 6, 0.1, "gelu", bias=False), [(5, 3, 4)]),
+        (lambda nn: nn.MultiheadAttention(4, 2, kdim=3, vdim=2), [(5, 3, 4), (6, 3, 3), (6, 3, 2)]),
+        (lambda nn: nn.Conv2d(2, 4, 3, padding="same", padding_mode="circular"), [(2, 2, 5, 4)]),
+        (lambda nn: nn.Conv1d(2, 4, 2, padding=1, padding_mode="reflect"), [(2, 2, 5)]),
+    ],
+)
+def test_a_state_goes_to_pytorch_and_back(make, shapes):
+    torch = pytest.importorskip("torch")
+    theirs, ours = make(torch.nn).eval(), make(nn).eval()
+    state = {key: value.numpy() for key, value in theirs.state_dict().items()}
+    assert [*state] == [*ours.state_dict()]
+    ours.load_state_dict(state)
+    xs = [normal(*shape).astype(np.float32) for shape in shapes]
+    found, expected = ours(*xs), theirs(*map(torch.tensor, xs))
+    if isinstance(found, tuple):
+        found, expected = found[0], expected[0]
+    close(found, expected.detach().numpy(), rtol=1e-4, atol=1e-5)
+    theirs.load_state_dict({key: torch.tensor(a) for key, a in ours.state_dict().items()})
+
+
+def test_padding_modes_fill_the_padding():
+    x = np.arange(5.0).reshape(1, 1, 5)
+    for mode, ends in {
+        "zeros": (0, 0),
+        "reflect": (1, 3),
+        "replicate": (0, 4),
+        "circular": (4, 0),
+    }.items():
+        layer = nn.Conv1d(1, 1, 3, padding=1, padding_mode=mode, bias=False, dtype=np.float64)
+        padded = np.concatenate([[ends[0]], x[0, 0], [ends[1]]])
+        close(layer(x)[0, 0], np.correlate(padded, layer.weight.data[0, 0]))
+    assert "padding_mode=circular" in repr(layer)
+    with pytest.raises(
+        ValueError, match="Conv2d: padding_mode is one of zeros, reflect, replicate"
+    ):
+        nn.Conv2d(1, 1, 3, padding_mode="same")
+    with pytest.raises(ValueError, match="ConvTranspose1d: padding_mode is one of zeros."):
+        nn.ConvTranspose1d(1, 1, 3, padding_mode="reflect")
+
+
 def test_a_penalty_on_activations_is_a_term_of_the_loss():
     layer, x = nn.Linear(2, 3), normal(5, 2).astype(np.float32)
     h = F.relu(layer(x))

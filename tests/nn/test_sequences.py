@@ -488,14 +488,14 @@ def test_masks_of_both_kinds_may_be_mixed():
         (
             lambda a: a(normal(3, 4), normal(3, 4), normal(3, 4)),
             ValueError,
-            r"query \(3, 4\).*must be \(L, N, E\).*For one sequence write x\[:, None\]",
+            r"query \(3, 4\).*must be \(L, N, 4\)",
         ),
         (
             lambda a: a(normal(3, 1, 4), normal(2, 1, 4), normal(3, 1, 4)),
             ValueError,
-            r"key \(2, 1, 4\), value \(3, 1, 4\) must be \(L, N, E\), \(S, N, E\), \(S, N, E\)",
+            r"key \(2, 1, 4\), value \(3, 1, 4\) must be \(L, N, 4\), \(S, N, 4\), \(S, N, 4\)",
         ),
-        (lambda a: a(*[normal(3, 1, 5)] * 3), ValueError, "with E=4"),
+        (lambda a: a(*[normal(3, 1, 5)] * 3), ValueError, r"must be \(L, N, 4\)"),
         (
             lambda a: a(*[normal(3, 1, 4)] * 3, np.zeros((3, 1), bool)),
             ValueError,
@@ -884,12 +884,12 @@ def test_penalties_reach_all_weights_and_all_biases():
         (
             lambda: nn.GRU(3, 4)(normal(5, 3)),
             ValueError,
-            r"GRU: x \(5, 3\) must be \(T, N, 3\).*write x\[:, None\]",
+            r"GRU: x \(5, 3\) must be \(T, N, 3\)",
         ),
         (
             lambda: nn.LSTM(3, 4, batch_first=True)(normal(5, 3)),
             ValueError,
-            r"must be \(N, T, 3\).*write x\[None\]",
+            r"must be \(N, T, 3\)",
         ),
         (lambda: nn.RNN(3, 4)(normal(5, 2, 4)), ValueError, r"RNN: x \(5, 2, 4\)"),
         (
@@ -900,12 +900,12 @@ def test_penalties_reach_all_weights_and_all_biases():
         (
             lambda: nn.GRU(3, 4, 2)(normal(5, 2, 3), normal(1, 2, 4)),
             ValueError,
-            r"GRU: the state must be h0 of shape \(2, 2, 4\), got \(1, 2, 4\)",
+            r"GRU: the state must be h0 of shape \(2, 2, 4\)",
         ),
         (
             lambda: nn.LSTM(3, 4)(normal(5, 2, 3), normal(1, 2, 4)),
             ValueError,
-            r"LSTM: the state must be \(h0, c0\), each of shape \(1, 2, 4\), got",
+            r"LSTM: the state must be \(h0, c0\), each of shape \(1, 2, 4\)",
         ),
         (
             lambda: nn.RNN(3, 4, nonlinearity="gelu"),

@@ -46,6 +46,26 @@ KNOWN = {
         [0.803137896404, -0.766002103571, 0.352963898723, 0.251203854461, -0.0837346181537, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.005, 0.005, 0.0025, 0.0025, 0.00125],
     "optim.SGD([w, v], lr=0.01); optim.lr_scheduler.ReduceLROnPlateau(optimizer, 'max', 0.3, 2, cooldown=2, min_lr=1e-3)":
         [0.863655663105, -0.956855016584, 0.400228942056, 0.270579631593, -0.0901932105312, 0.01, 0.01, 0.01, 0.003, 0.003, 0.003, 0.003, 0.003, 0.001, 0.001, 0.001, 0.001],
+    "optim.NAdam([w, v], lr=0.05)":
+        [0.631817559969, -1.56261239262, 0.144747082385, 0.0184614237381, 0.000456157601329, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05],
+    "optim.NAdam([w, v], 0.03, (0.8, 0.95), 1e-4, 0.1, 0.1)":
+        [0.721904763389, -1.68983681401, 0.229603807694, 0.0518139506085, -2.49291665715e-05, 0.03, 0.03, 0.03, 0.03, 0.03, 0.03, 0.03, 0.03, 0.03, 0.03, 0.03, 0.03],
+    "optim.SGD([w, v], lr=0.001, momentum=0.5, weight_decay=0.1, maximize=True)":
+        [1.06751250959, -3.87233785005, 0.547007263607, 0.312206501706, -0.104068833902, 0.001, 0.001, 0.001, 0.001, 0.001, 0.001, 0.001, 0.001, 0.001, 0.001, 0.001, 0.001],
+    "optim.Adam([w, v], lr=0.05, weight_decay=0.1, maximize=True)":
+        [1.61268754268, -2.61181844171, 1.11169934483, 0.667831316824, -0.455019647425, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05],
+    "optim.AdamW([w, v], lr=0.05, maximize=True)":
+        [1.60526801203, -2.5980411606, 1.10723571195, 0.726807196425, -0.523628211286, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05],
+    "optim.NAdam([w, v], lr=0.01, maximize=True)":
+        [1.10330473057, -2.10024240189, 0.603946037945, 0.380903666165, -0.185114634387, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01],
+    "optim.RMSprop([w, v], lr=0.001, momentum=0.5, maximize=True)":
+        [1.11398822826, -2.10997957996, 0.614827669235, 0.38621496388, -0.191286769404, 0.001, 0.001, 0.001, 0.001, 0.001, 0.001, 0.001, 0.001, 0.001, 0.001, 0.001, 0.001],
+    "optim.Adagrad([w, v], lr=0.1, weight_decay=0.05, maximize=True)":
+        [1.73944098015, -2.64198662921, 1.25538058539, 0.720849961622, -2.91559436656e-18, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1],
+    "optim.LBFGS([w, v], lr=0.1, max_iter=4)":
+        [0.311703149119, -0.24486428161, -0.103966582466, -0.00326594051796, 0.00108864683932, 24.4913, 14.3414168087, 8.53991602493, 4.89512625593, 2.9305327786, 1.71900299459, 0.994639265656, 0.592750599685, 0.349636386862, 0.207373071426, 0.122725876344, 0.0726986449426],
+    "optim.LBFGS([w, v], 0.5, 4, history_size=2, tolerance_change=1e-4)":
+        [0.102833280716, 0.224140216417, -0.295876287307, -0.00595309109927, 0.00198436369976, 24.4913, 1.99765059716, 0.16977097587, 0.0125956056749, 0.00532633530461, 0.000285338688524, 0.000123524827603, 0.000134926801805, 0.000146328776006, 3.3995122986e-07, 3.9716944159e-05, 7.90939370881e-05],
 }  # fmt: skip
 
 
@@ -57,9 +77,17 @@ def steps(text, optim, tensor):
     scheduler = eval(scheduler_text or "None", {"optim": optim, "optimizer": optimizer})
     rates = []
     for n in range(STEPS):
-        optimizer.zero_grad()
-        loss = ((w - tensor([0.1, 0.2, -0.3], False)) ** 4).sum() + (v * v * (n % 3)).sum()
-        loss.backward()
+
+        def closure(n=n):
+            optimizer.zero_grad()
+            loss = ((w - tensor([0.1, 0.2, -0.3], False)) ** 4).sum() + (v * v * (n % 3)).sum()
+            loss.backward()
+            return loss
+
+        if "LBFGS" in text:
+            rates.append(optimizer.step(closure).item())
+            continue
+        closure()
         optimizer.step()
         if scheduler is not None:
             scheduler.step(*[abs(5 - n)] * ("Plateau" in scheduler_text))
@@ -75,20 +103,28 @@ def test_steps_and_rates_are_pytorchs(text):
 @pytest.mark.parametrize("text", KNOWN)
 def test_the_numbers_are_pytorchs(text):
     torch = pytest.importorskip("torch")
+    torch.set_default_dtype(torch.float64)  # of NAdam's product of momenta
 
     def tensor(a, grad):
         return torch.tensor(a, dtype=torch.float64, requires_grad=grad)
 
-    close(steps(text, torch.optim, tensor), KNOWN[text], rtol=1e-9)
+    found = steps(text, torch.optim, tensor)
+    torch.set_default_dtype(torch.float32)
+    close(found, KNOWN[text], rtol=1e-9)
 
 
 @pytest.mark.parametrize("text", [text for text in KNOWN if ";" not in text])
 def test_a_state_goes_on_where_it_was(text):
     def steps_of(w, optimizer, n):
-        for _ in range(n):
+        def closure():
             optimizer.zero_grad()
-            (w**4).sum().backward()
-            optimizer.step()
+            loss = (w**4).sum()
+            loss.backward()
+            return loss
+
+        for _ in range(n):
+            closure()
+            optimizer.step(*[closure] * ("LBFGS" in text))
 
     def made(w):
         return eval(text.replace("[w, v]", "[w]"), {"optim": optim, "w": w, "v": leaf(1.0)})
@@ -102,6 +138,39 @@ def test_a_state_goes_on_where_it_was(text):
     steps_of(w, first, 3)
     steps_of(u, second, 3)
     assert w.tolist() == u.tolist()
+
+
+def test_lbfgs_refuses_what_it_cannot_do():
+    w, u = leaf([1.0, 2.0]), leaf([3.0])
+    with pytest.raises(TypeError, match="unexpected keyword argument 'line_search_fn'"):
+        optim.LBFGS([w], line_search_fn="strong_wolfe")
+    with pytest.raises(ValueError, match="LBFGS: tolerance_grad=-1 is out of range"):
+        optim.LBFGS([w], tolerance_grad=-1)
+    with pytest.raises(ValueError, match="LBFGS takes one group"):
+        optim.LBFGS([{"params": [w]}, {"params": [u]}])
+    optimizer = optim.LBFGS([w, u])
+    with pytest.raises(TypeError, match="LBFGS.step takes a function that calls backward"):
+        optimizer.step()
+    with pytest.raises(RuntimeError, match="LBFGS.step: no parameter has a gradient"):
+        optimizer.step(lambda: 0.0)
+    assert w.tolist() == [1.0, 2.0] and optimizer.steps == 0
+
+
+def test_lbfgs_solves_a_quadratic_in_a_step():
+    """As many exact moves as unknowns; the parameter that the loss ignores stays where it is."""
+    half = normal(3, 3)
+    matrix, w, idle = half @ half.T + np.eye(3), leaf(np.ones(3)), leaf(5.0)
+    optimizer = optim.LBFGS([w, idle], max_iter=60, tolerance_change=0, tolerance_grad=1e-12)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = 0.5 * w @ matrix @ w - w.sum()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    close(w, np.linalg.solve(matrix, np.ones(3)), rtol=1e-10)
+    assert idle.item() == 5
 
 
 def test_a_scheduler_goes_on_where_it_was():

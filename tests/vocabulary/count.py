@@ -107,27 +107,11 @@ OWNED = {
         "LSTM(weight_dropout GRU(weight_dropout MultiheadAttention(weight_dropout",
     ),
 }
-SORTED = "np.sort has the same entries, np.argsort the same positions"
-RARE = "few programs use it, and it is one line of other functions"
 LEFT_OUT = {  # names that do not work on a graph, and why
-    "linalg.qr": "its derivative is long, and few programs need it",
-    **dict.fromkeys(("partition", "argpartition"), SORTED),
-    "TransformerEncoderLayer": "a dozen settings; examples/char_transformer.py writes it out",
-    "MaxPool2d(ceil_mode": "it costs 22 lines; np.pad does the same",
-    "Conv2d(padding_mode": "np.pad(x, widths, mode) before the layer does the same",
-    **dict.fromkeys(
-        ("MultiheadAttention(kdim", "MultiheadAttention(vdim"), "a Linear does the same"
-    ),
-    **dict.fromkeys(
-        ["CELU", "Hardshrink", "RReLU", "Softmin", "Softshrink", "Tanhshrink", "Threshold"], RARE
-    ),
-    "LBFGS": "its line search costs more than all other rules together; SciPy has it",
-    "NAdam": "Adam is close to it",
-    "MultiheadAttention(weight_dropout": "F.drop_connect(layer.in_proj_weight, p, training) does it",
-    "SGD(maximize": "loss.backward() of -loss does the same",
+    "RReLU": "its random slopes would be a law of noise for this one layer, which hardly any net has",
 }
 ADVISED = [(Tensor, "to"), (Tensor, "cuda"), (functional, "pad"), (mg, "DataLoader")]
-ADVISED += [(nn, "functional"), (optim, "LBFGS")]
+ADVISED += [(nn, "functional"), (nn, "RReLU")]
 
 
 def known(name):

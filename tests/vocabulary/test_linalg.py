@@ -30,6 +30,13 @@ PAIRS = {  # the function here, PyTorch's, the input
         lambda t, x: t.linalg.eigh(x + x.T)[1] ** 2,
         regular,
     ),
+    "q": (lambda x: np.linalg.qr(x)[0], lambda t, x: t.linalg.qr(x)[0], normal(4, 3)),
+    "r": (lambda x: np.linalg.qr(x, "r"), lambda t, x: t.linalg.qr(x)[1], regular),
+    "r of more columns": (
+        lambda x: np.linalg.qr(x)[1],
+        lambda t, x: t.linalg.qr(x)[1],
+        np.hstack([regular, normal(3, 2)]),
+    ),
     "singular values": (np.linalg.svdvals, lambda t, x: t.linalg.svdvals(x), normal(2, 4)),
     "left singular vectors": (
         lambda x: np.linalg.svd(x, full_matrices=False)[0] ** 2,
@@ -203,6 +210,7 @@ REFUSED = {
     r"eigh of \(2, 2\): symmetric matrices": lambda x: np.linalg.eigh(x),
     r"eigh of \(2,\): symmetric matrices": lambda x: np.linalg.eigh(x[0]),
     r"svd of \(1, 2\): write full_matrices=False": lambda x: np.linalg.svd(x[:1]),
+    r'qr: mode is "reduced" or "r", not \'complete\'': lambda x: np.linalg.qr(x, "complete"),
     r"norm of \(2,\): there is no order 'fro'": lambda x: np.linalg.norm(x[0], "fro"),
     r"norm of \(2, 2\): there is no order 3": lambda x: np.linalg.norm(x, 3),
     r"norm of \(2, 2\): there is no order 'nuc'": lambda x: np.linalg.norm(x, "nuc"),

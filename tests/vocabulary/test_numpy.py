@@ -71,6 +71,9 @@ CALLS = {
     "order": [
         cases("np.sort(x, axis=a); np.argsort(x, axis=a) | (3, 4)", a=[0, -1]),
         "np.sort(x); np.sort(x, axis=None); np.sort(x, kind='stable') | (3, 2, 2); (4,); (0,)",
+        cases(
+            "np.partition(x, 2, axis=a); np.argpartition(x, 1, axis=a) | (3, 4)", a=[0, -1, None]
+        ),
         "np.searchsorted(np.sort(x), y); np.searchsorted(np.sort(x), y, side='right') | (5,), (2, 2)",
         cases("np.median(x, axis=a); np.median(x, axis=a, keepdims=True) | (3, 4)", a=AXES),
         "np.median(x); np.median(x, axis=-1) | (5,); (2, 2, 4); (1,)",
@@ -156,6 +159,7 @@ CALLS = {
         "np.linalg.matrix_power(x, 0) | (3, 3); (2, 2, 2) | zero",
         "np.linalg.slogdet(x); np.linalg.matrix_rank(x) | (3, 3); (2, 2, 2)",
         "np.linalg.eigvalsh(x @ x.T); np.linalg.cholesky(x @ x.T + np.eye(3)) | (3, 3)",
+        "np.linalg.qr(x); np.linalg.qr(x, 'r') | (3, 3); (4, 2); (2, 4); (2, 3, 2); (2, 2, 3)",
         "np.linalg.svdvals(x); np.linalg.svd(x, compute_uv=False) | (3, 2)",
         "np.abs(np.linalg.eigh(x @ x.T)[1]); np.abs(np.linalg.svd(x)[0]) | (3, 3)",
         "np.linalg.solve(x + 3 * np.eye(2), y) | (2, 2), (2,); (3, 2, 2), (2, 1)",
@@ -183,7 +187,7 @@ def test_values_shapes_and_dtypes_are_numpys(sample):
 
 
 CONSTANT = "np.around", "np.angle", "np.isreal", "np.linalg.matrix_rank"
-CONSTANT += "np.nanargm", "np.argsort", "np.searchsorted", "np.linalg.norm(x, 0)"
+CONSTANT += "np.nanargm", "np.argsort", "np.argpartition", "np.searchsorted", "np.linalg.norm(x, 0)"
 CONSTANT += "np.flatnonzero", "np.argwhere", "np.where", "np.nonzero"
 
 

@@ -38,6 +38,7 @@ samples = [
     "np.linalg.cholesky(x @ x.T, upper=True) | regular(3, 3)",
     "eigh_in_one: np.linalg.eigh(x + x.swapaxes(-1, -2))[1] | regular(3, 3); regular(2, 2, 2)",
     "np.linalg.eigvalsh(x @ x.T) | regular(3, 3)",
+    "qr_in_one: np.linalg.qr(x)[0]; np.linalg.qr(x, 'r') | regular(3, 3); regular(4, 2)",
     "svd_in_one: svd_in_one(x) | (3, 2); (2, 3); (2, 2, 2)",
     "np.linalg.svdvals(x) | (2, 3)",
 ]
