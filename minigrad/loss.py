@@ -146,6 +146,8 @@ def terms(loss: Tensor, optimizer=None) -> Ledger:
         raise ValueError(f"terms: {shape}. Call .mean() or .sum().")
     names, parts = leaf_names(graph), addends(loss)
     optimizers = [] if optimizer is None else as_list(optimizer)
+    if others := [o for o in optimizers if not hasattr(o, "decays")]:
+        raise TypeError(f"terms: optimizer is a {type(others[0]).__name__}, not an Optimizer.")
     found = [*_penalised_twice(parts, names), *_decayed_twice(parts, names, optimizers)]
     for penalty, weights in left_out(graph, names).items():
         what = f"the loss does not contain the penalty {penalty} of {_listed(weights)}"

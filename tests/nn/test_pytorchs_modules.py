@@ -330,11 +330,11 @@ def test_losses_are_one_node_in_reports_and_pictures():
     [
         (
             lambda x: F.cross_entropy(x, [0, 1], weight=[1.0, 2.0]),
-            r"cross_entropy: weight \(2,\) and shape \(2, 3\): one weight",
+            r"cross_entropy: weight or bias \(2,\): x \(2, 3\) needs one",
         ),
         (
             lambda x: F.prelu(x, np.ones(2)),
-            r"prelu: weight \(2,\) and shape \(2, 3\): one weight for each entry of axis 1",
+            r"prelu: weight or bias \(2,\): x \(2, 3\) needs one for each entry of axis 1",
         ),
         (lambda x: F.glu(x), "glu: .*do not divide an axis of size 3"),
         (lambda x: F.rms_norm(x, 2), r"rms_norm: x \(2, 3\) does not end in"),
