@@ -13,7 +13,7 @@ import numpy as np
 
 from ..array import data_of
 from ..engine import Tensor, constant, result, wants_gradient
-from .numeric import BESIDE, H, cotangent, is_analytic, is_array, is_ours, tangent
+from .numeric import BESIDE, H, cotangent, is_analytic, is_ours, tangent
 
 EPS = 2.0**-52  # of float64
 ROUNDINGS = 64  # allowed; right nodes were seen to need 20 at most
@@ -72,9 +72,9 @@ def ruled(node, i, u):
     """
     x, rule = node.args[i], node.op.rules[i]
     g = rule(u, node.data, *map(data_of, node.args)) if rule else np.zeros(x.shape)
-    axes = broadcast_axes(x.shape, np.shape(g)) if is_array(g) else None
-    if axes is None:
-        given = f"shape {g.shape}" if hasattr(g, "shape") else repr(g)
+    axes = broadcast_axes(x.shape, np.shape(g))
+    if g is None or axes is None:
+        given = f"shape {np.shape(g)}" if hasattr(g, "shape") else repr(g)
         raise ValueError(f"it returned {given}, the argument has shape {x.shape}")
     return np.sum(g, axis=axes).reshape(x.shape)
 
