@@ -99,11 +99,11 @@ def examine(func, inputs, nondet_tol=0, fast_mode=False, rtol=0, atol=0, zero_al
     xs = {i: x for i, x in enumerate(own) if isinstance(x, Tensor) and x.requires_grad}
     if not xs:
         raise ValueError("gradcheck: at least one input must be a Tensor with requires_grad=True.")
-    before = [np.copy(data_of(x)) for x in own]
+    before = {i: np.copy(x.data) for i, x in enumerate(own) if isinstance(x, Tensor)}
     first, again = _outputs(func, own), _outputs(func, own)
     if not first:
         raise TypeError("gradcheck: func returned no Tensor of floats.")
-    if changed := [i for i, x in enumerate(own) if not same(data_of(x), before[i])]:
+    if changed := [i for i, data in before.items() if not same(own[i].data, data)]:
         return Finding("FAIL", np.inf, f"func changes its inputs {changed}.")
     if trouble := _trouble(first, again, nondet_tol):
         return trouble

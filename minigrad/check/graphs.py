@@ -29,6 +29,8 @@ def check(what, steps, outputs, leaves, settings):
     A copy in float64 is checked, with the noise as it was drawn. `what`: who asks.
     """
     copies, findings, verdicts = copy(steps), {}, {}
+    for x in copies.values():
+        x.data.flags.writeable = False  # no rule may change what it is given
     for node in progress(ruled_nodes(steps), what, "nodes"):
         alone = copies[node.order]
         findings[node.order] = found = check_node(alone, settings)

@@ -70,6 +70,7 @@ def ruled(node, i, u):
     Summed over what was broadcast by NumPy's own sum: the engine's way is not trusted here.
     """
     x, rule = node.args[i], node.op.rules[i]
+    u = np.broadcast_to(u, node.shape)  # read-only: a rule must not change it
     g = rule(u, node.data, *map(data_of, node.args)) if rule else np.zeros(x.shape)
     axes = broadcast_axes(x.shape, np.shape(g))
     if g is None or axes is None:

@@ -439,11 +439,22 @@ def test_a_rule_that_changes_what_it_is_given_is_found_and_named(what):
     assert (row.op, row.verdict, row.note) == (
         "overwriting",
         "FAIL",
-        "The rule for x changes what it is given, in place",
+        "The rule for x: ValueError: output array is read-only",
     )
     with pytest.raises(GradcheckError, match="FAIL"):
         mg.gradcheck(overwriting, x)
     assert x.data.tolist() == [-0.5, 1.0, 2.0]
+
+
+def test_a_forward_that_changes_what_it_is_given_is_an_error_that_names_the_op():
+    @op(x=lambda g, out, x: g)
+    def overwriting(x):
+        x += 1
+        return x * 1
+
+    loss = np.sum(overwriting(np.negative(positive_leaf(3))))
+    with pytest.raises(ValueError, match="overwriting.*output array is read-only"):
+        mg.check_graph(loss)
 
 
 def test_a_softmax_rule_of_zero_is_found_although_its_outputs_sum_to_one():
