@@ -1102,7 +1102,7 @@ BUGS = [
     Bug(
         "zero equals zero",
         "Burton2000/CS231n-2017#9, cs231n.github.io#11",
-        text(functions.examine, "if zero_allowed or not silent:", "if True:"),
+        text(functions.examine, "if silent and not zero_allowed:", "if False:"),
         refuses_empty_proofs,
     ),
     Bug(

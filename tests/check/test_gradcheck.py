@@ -660,9 +660,9 @@ def test_check_graph_names_an_op_that_draws_by_itself(shaky):
 
 
 NONFINITE = {  # name: (function, point, the message)
-    "log of 0": (np.log, [1.0, 0.0], r"output 0 is -inf at entry \(1,\)"),
-    "1/0": (lambda x: (x, 1 / x), [1.0, 0.0], r"output 1 is inf at entry \(1,\)"),
-    "nan": (lambda x: x * np.nan, [[1.0]], r"output 0 is nan at entry \(0, 0\)"),
+    "log of 0": (np.log, [1.0, 0.0], "output 0 is not finite"),
+    "1/0": (lambda x: (x, 1 / x), [1.0, 0.0], "output 1 is not finite"),
+    "nan": (lambda x: x * np.nan, [[1.0]], "output 0 is not finite"),
     "sqrt at 0": (
         np.sqrt,
         [1.0, 0.0],
@@ -787,7 +787,7 @@ def test_a_detached_path_fails(func):
 def test_a_function_that_changes_its_input_is_reported(mutate):
     x = mg.Tensor(np.array([0.7, 1.3, 1.4]), True)
     before = x.data.copy()
-    with pytest.raises(GradcheckError):
+    with pytest.raises(ValueError, match="read-only"):
         mg.gradcheck(lambda x: (mutate(x), x * x)[1], x)
     assert np.array_equal(x.data, before)
 
@@ -798,7 +798,7 @@ def test_a_function_that_changes_an_input_without_gradient_is_reported():
         return x * c
 
     c = mg.Tensor(np.ones(3))
-    with pytest.raises(GradcheckError):
+    with pytest.raises(ValueError, match="read-only"):
         mg.gradcheck(func, (positive_leaf(3), c))
     assert c.tolist() == [1, 1, 1]
 
