@@ -14,7 +14,7 @@ from ..names import leaf_names, numbered
 from .numeric import cotangent, largest
 from .reports import Report, Row, progress
 from .rules import alike, check_node, ruled_nodes
-from .verdict import FAILING, TOO_SMALL, Finding, Settings, ruled
+from .verdict import FAILING, TOO_SMALL, Finding, Settings, ruled, worst
 
 COMPOSED = (
     "There is a kink on the way. Each rule gives a valid subgradient; together they need not."
@@ -28,24 +28,22 @@ def check(what, steps, outputs, leaves, settings):
 
     A copy in float64 is checked, with the noise as it was drawn. `what`: who asks.
     """
-    copies, findings, verdicts = copy(steps), {}, {}
+    copies, findings = copy(steps), {}
     for x in copies.values():
         x.data.flags.writeable = False  # no rule may change what it is given
     for node in progress(ruled_nodes(steps), what, "nodes"):
-        alone = copies[node.order]
-        findings[node.order] = found = check_node(alone, settings)
-        verdicts[alone.order] = "UNTOLD" if found.note == TOO_SMALL else found.verdict
+        findings[node.order] = check_node(copies[node.order], settings)
     ends, own = ([copies[x.order] for x in tensors] for tensors in (outputs, leaves))
     seeds = [(y, cotangent(settings.rng, y.shape)) for y in ends]
     try:
-        given = by_engine(seeds, own)
-        gradients, on_way = by_rules([*copies.values()], seeds, own, verdicts)
+        given, right = by_engine(seeds, own), by_rules([*copies.values()], seeds, own)
     except Exception:
-        if not set(FAILING) & set(verdicts.values()):
+        if worst(findings.values()).verdict not in FAILING:
             raise  # else a rule is to blame that the engine cannot take either
         return findings | {leaf.order: Finding("AFFECTED", np.nan) for leaf in leaves}
-    for leaf, x, g in zip(leaves, own, given):
-        findings[leaf.order] = compared(g, gradients[x.order], on_way[x.order])
+    for leaf, *gradients in zip(leaves, given, right):
+        on_way = [findings.get(node.order) for node in depending(steps, [leaf.order])]
+        findings[leaf.order] = compared(*gradients, [*filter(None, on_way)])
     return findings
 
 
@@ -58,25 +56,27 @@ def by_engine(seeds, leaves):
     return [np.zeros(x.shape) if g is None else g.data for x, g in zip(leaves, found)]
 
 
-def by_rules(steps, seeds, leaves, verdicts):
-    """({order: gradient}, {order: the verdicts of the nodes on the way}), added up one by one."""
+def by_rules(steps, seeds, leaves):
+    """The gradients that the rules give, added up one by one."""
     wanted = [leaf.order for leaf in leaves]
     reached = {*wanted, *(node.order for node in depending(steps, wanted))}
     gradients = {x.order: np.zeros(x.shape) for x in steps}
-    on_way = {x.order: set() for x in steps}
     for y, u in seeds:
         gradients[y.order] = gradients[y.order] + u
     for node in reversed(steps):
         for i, a in enumerate(node.args):
             if isinstance(a, Tensor) and a.order in reached:
                 gradients[a.order] = gradients[a.order] + ruled(node, i, gradients[node.order])
-                on_way[a.order] |= on_way[node.order] | {verdicts.get(node.order)}
-    return gradients, on_way
+    return [gradients[order] for order in wanted]
 
 
 def compared(given, right, on_way):
-    """The Finding on a leaf, whose gradient backward gave: `right` is added up by hand."""
-    if set(FAILING) & on_way:
+    """The Finding on a leaf, whose gradient backward gave: `right` is added up by hand.
+
+    on_way  the Findings on the nodes between the leaf and the outputs
+    """
+    verdicts = {found.verdict for found in on_way}
+    if verdicts & {*FAILING}:
         return Finding("AFFECTED", np.nan)
     if not np.all(np.isfinite(given)):
         return Finding("NONFINITE", np.inf, "its gradient is not finite")
@@ -85,11 +85,11 @@ def compared(given, right, on_way):
         index = np.unravel_index(np.argmax(abs(given - right)), given.shape)
         sides = f"backward gave {given[index]:.10g}, the rules give {right[index]:.10g}"
         return Finding("FAIL", error, f"{ENGINE} At entry {tuple(map(int, index))} {sides}.")
-    if "KINK" in on_way:
+    if "KINK" in verdicts:
         return Finding("KINK", error, COMPOSED)
     if not np.any(given):
         return Finding("VACUOUS")
-    if "UNTOLD" in on_way:
+    if any(found.note == TOO_SMALL for found in on_way):
         return Finding("VACUOUS", note=UNTOLD)
     return Finding("OK", error)
 
