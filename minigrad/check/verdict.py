@@ -72,19 +72,12 @@ def ruled(node, i, u):
     x, rule = node.args[i], node.op.rules[i]
     u = np.broadcast_to(u, node.shape)  # read-only: a rule must not change it
     g = rule(u, node.data, *map(data_of, node.args)) if rule else np.zeros(x.shape)
-    axes = broadcast_axes(x.shape, np.shape(g))
-    if g is None or axes is None:
-        given = f"shape {np.shape(g)}" if hasattr(g, "shape") else repr(g)
+    to = np.shape(g)
+    shape = (1,) * (len(to) - x.ndim) + x.shape
+    if g is None or len(shape) > len(to) or any(n not in (1, m) for n, m in zip(shape, to)):
+        given = f"shape {g.shape}" if hasattr(g, "shape") else repr(g)
         raise ValueError(f"it returned {given}, the argument has shape {x.shape}")
-    return np.sum(g, axis=axes).reshape(x.shape)
-
-
-def broadcast_axes(shape, to):
-    """The axes of the shape `to` along which an array was broadcast to it; None if it was not."""
-    lead = len(to) - len(shape)
-    if lead < 0 or any(n not in (1, m) for n, m in zip(shape, to[lead:])):
-        return None
-    return tuple(axis for axis, n in enumerate(to) if axis < lead or n != shape[axis - lead])
+    return np.sum(g, axis=tuple(np.flatnonzero(np.not_equal(shape, to)))).reshape(x.shape)
 
 
 class Alone:
@@ -236,7 +229,7 @@ def _direction(alone, i, entries):
     values, chosen = np.ravel(data)[entries], np.ravel(gradient)[entries]
     sizes = np.where(np.isfinite(chosen), abs(chosen), 0)
     mean = np.mean(sizes[sizes > 0]) if np.any(sizes) else 1.0
-    weights = mean / np.where(sizes > 0, np.maximum(sizes, FAINT * mean), mean)
+    weights = mean / np.maximum(sizes, FAINT * mean)
     least = np.min(abs(data), initial=np.inf, where=data != 0)  # beside it zeros move
     weights = np.minimum(weights, BESIDE / H * np.where(values == 0, least, abs(values)))
     weights *= alone.settings.rng.uniform(0.5, 1.5, len(entries))
