@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from ..array import data_of
 from ..engine import Tensor
 from .numeric import largest
 from .verdict import ruled
@@ -93,8 +92,8 @@ def _mistaken_operands(alone, i, entries, cotangents):
         if a is args[i] or not isinstance(a, Tensor) or a.dtype.kind != "f":
             continue
         if a.ndim == 2 and a.shape[0] == a.shape[1] > 1:
-            arrays = [data_of(b).T if k == j else data_of(b) for k, b in enumerate(args)]
-            turned = _columns(alone.on(arrays), i, entries)
+            turned = alone.on(lambda array, x=a.data: array.T if array is x else array)
+            turned = _columns(turned, i, entries)
             yield f"right, if {names[j]} were transposed", _contracted(turned, cotangents)
         if a.size == args[i].size:
             other = _contracted(_columns(alone, j, entries), cotangents)

@@ -37,17 +37,23 @@ def tangent(node, directions, plain=False):
     The derivative is nan where the function jumps. The doubt says how far a difference may be off.
     With `plain` the node is passed by a difference.
     """
-    data, args = node.data, list(map(data_of, node.args))
-    size = abs(data) + max(largest(a) for a in args if isinstance(a, np.ndarray))
-    for i, v in directions.items():
-        args[i] = lifted(args[i], v)
-    value = np.nan if plain else _complex(node.op.forward, args)
+    data, arrays = node.data, [a.data for a in node.args if isinstance(a, Tensor)]
+    value = np.nan if plain else _complex(node, directions)
+    size = abs(data) + max(map(largest, arrays))
     found = np.where(abs(np.real(value) - data) > JUMP * size + H, np.nan, np.imag(value) / H)
     lost = np.isfinite(data) & ~np.isfinite(value)  # as where exp(x) overflows
     if not np.any(lost):
         return found, 0.0
     other, doubt = difference(node, directions)
     return np.where(lost, other, found), np.where(lost, doubt, 0)
+
+
+def again(node, change, directions):
+    """The value of a node for other arguments: change(data, v) for each direction v."""
+    args = list(map(data_of, node.args))
+    for i, v in directions.items():
+        args[i] = change(args[i], v)
+    return np.asarray(node.op.forward(*args))
 
 
 def lifted(data, v):
@@ -57,12 +63,12 @@ def lifted(data, v):
     return value.view(Lifted)
 
 
-def _complex(forward, args):
-    """forward(*args); nan if it takes no complex numbers, or gives none."""
+def _complex(node, directions):
+    """The value of a node for lifted arguments; nan if it takes no complex numbers."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", np.exceptions.ComplexWarning)
         try:
-            value = np.asarray(forward(*args))
+            value = again(node, lifted, directions)
         except Exception:  # whatever a forward that was not made for complex numbers raises
             return np.nan
     return value if value.dtype.kind == "c" else np.nan
@@ -75,15 +81,13 @@ def largest(array):
 
 def difference(node, directions):
     """(derivative of a node, its doubt): one-sided differences of second order."""
-    args, middle = list(map(data_of, node.args)), node.data
-    size = max(largest(args[i]) for i in directions) or 1.0
+    size = max(largest(node.args[i].data) for i in directions) or 1.0
     h = STEP * size / (max(map(largest, directions.values())) or 1.0)
 
     def f(t):
-        there = [a + t * directions[i] if i in directions else a for i, a in enumerate(args)]
-        return np.asarray(node.op.forward(*there), np.float64)
+        return again(node, lambda x, v: x + t * v, directions)
 
-    half, one, two = f(h / 2), f(h), f(2 * h)
+    half, one, two, middle = f(h / 2), f(h), f(2 * h), node.data
     long, short = (4 * one - two - 3 * middle) / (2 * h), (4 * half - one - 3 * middle) / h
     return short, 2 * abs(short - long) + 2.0**-49 * np.maximum(abs(middle), abs(one)) / h
 

@@ -6,13 +6,14 @@ what rounding explains. Inside the op that is measured: every number moves by a 
 both sides are computed again.
 """
 
-import copy
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
 from ..array import data_of
-from ..engine import Tensor, constant, result, wants_gradient
+from ..engine import Tensor, wants_gradient
+from ..graph import copy
 from .numeric import BESIDE, H, cotangent, is_analytic, is_ours, tangent
 
 EPS = 2.0**-52  # of float64
@@ -88,9 +89,10 @@ class Alone:
     plain      whether the forward is passed by a difference
     """
 
-    def __init__(self, node, settings):
-        self.node, self.settings = node, settings
-        self.cotangent = cotangent(settings.rng, node.shape) * np.isfinite(node.data)
+    def __init__(self, node, settings, u=None):
+        self.node, self.settings, self.cotangent = node, settings, u
+        if u is None:
+            self.cotangent = cotangent(settings.rng, node.shape) * np.isfinite(node.data)
         wanted = [i for i, a in enumerate(node.args) if wants_gradient(a)]
         self.gradients = {i: ruled(node, i, self.cotangent) for i in wanted}
         self.plain = not is_ours(node.op) and not is_analytic(node)
@@ -105,32 +107,27 @@ class Alone:
         live = self.cotangent != 0
         return np.concatenate(analytic), (self.cotangent * found)[live], self.cotangent * doubt
 
-    def on(self, arrays, change=lambda array: array):
-        """The same with other arrays in place of the arguments. `change` changes the result."""
-        other, node = copy.copy(self), self.node
-        args = tuple(constant(a) if isinstance(a, np.ndarray) else a for a in arrays)
-        data = change(np.asarray(node.op.forward(*arrays)))
-        other.node = result(node.op, args, data, node.flags)
-        other.gradients = {i: ruled(other.node, i, self.cotangent) for i in self.gradients}
-        return other
+    def on(self, change):
+        """The same on other arrays: `change` of the arguments, and of the result."""
+        tensors = [a for a in self.node.args if isinstance(a, Tensor)]
+        known = {a.order: Tensor(change(a.data), a.requires_grad) for a in tensors}
+        node = copy([self.node], known=known)[self.node.order]
+        node.data = change(node.data)
+        return Alone(node, self.settings, self.cotangent)
 
-    def moved(self, number):
-        """The same with other last two bits of each number, chosen by `number` (0: the same bits).
 
-        The bits before them choose, so equal numbers stay equal, and a number that the op passes
-        on, as max does, is not moved twice.
-        """
+def moved(array, number):
+    """An array with other last two bits of each number, chosen by `number` (0: the same bits).
 
-        def change(array):
-            if array.dtype != np.float64:
-                return array
-            kept = np.array(abs(array), order="C").view(np.uint64) >> np.uint64(2)
-            last = (kept * np.uint64(HASH + 2 * number)) >> np.uint64(62)
-            moved = np.copysign((kept << np.uint64(2) | last).view(np.float64), array)
-            return np.where(np.isfinite(array) & (number > 0), moved, array)
-
-        arrays = [change(a.data) if isinstance(a, Tensor) else a for a in self.node.args]
-        return self.on(arrays, change)
+    The bits before them choose, so equal numbers stay equal, and a number that an op passes on, as
+    max does, is not moved twice.
+    """
+    if array.dtype != np.float64:
+        return array
+    kept = np.array(abs(array), order="C").view(np.uint64) >> np.uint64(2)
+    last = (kept * np.uint64(HASH + 2 * number)) >> np.uint64(62)
+    found = np.copysign((kept << np.uint64(2) | last).view(np.float64), array)
+    return np.where(np.isfinite(array) & (number > 0), found, array)
 
 
 # ------------------------------------------------------------------------------- one direction
@@ -171,7 +168,7 @@ def judge(alone, directions):
 
 def _spread(alone, directions):
     """How far both sides move, entry by entry, where every number moves by a rounding or two."""
-    others = map(alone.moved, range(TRIES + 1))
+    others = [alone.on(partial(moved, number=n)) for n in range(TRIES + 1)]
     apart = np.sum(np.ptp([np.concatenate(a.parts(directions)[:2]) for a in others], axis=0))
     return apart if np.isfinite(apart) else 0.0
 
