@@ -226,7 +226,7 @@ def _direction(alone, i, entries):
     values, chosen = np.ravel(data)[entries], np.ravel(gradient)[entries]
     sizes = np.where(np.isfinite(chosen), abs(chosen), 0)
     mean = np.mean(sizes[sizes > 0]) if np.any(sizes) else 1.0
-    weights = mean / np.maximum(sizes, FAINT * mean)
+    weights = mean / np.where(sizes > 0, np.maximum(sizes, FAINT * mean), mean)
     least = np.min(abs(data), initial=np.inf, where=data != 0)  # beside it zeros move
     weights = np.minimum(weights, BESIDE / H * np.where(values == 0, least, abs(values)))
     weights *= alone.settings.rng.uniform(0.5, 1.5, len(entries))
