@@ -1108,7 +1108,7 @@ BUGS = [
     Bug(
         "randomness not looked for",
         "torch/tutorials#25",
-        text(functions._trouble, "if y.shape != z.shape or not", "if False and not"),
+        text(functions.examine, "if y.shape != z.shape or not", "if False and not"),
         refuses_empty_proofs,
     ),
     Bug(

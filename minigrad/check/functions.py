@@ -98,8 +98,13 @@ def examine(func, inputs, nondet_tol=0, fast_mode=False, rtol=0, atol=0, zero_al
     first, again = _outputs(func, own), _outputs(func, own)
     if not first:
         raise TypeError("gradcheck: func returned no Tensor of floats.")
-    if trouble := _trouble(first, again, nondet_tol):
-        return trouble
+    for i, (y, z) in enumerate(zip(first, again)):
+        tolerance = {"rtol": 0, "atol": nondet_tol, "equal_nan": True}
+        if y.shape != z.shape or not np.allclose(y.data, z.data, **tolerance):
+            drawn = next(filter(None, map(source, nodes(first))), OWN_RANDOMNESS)
+            return Finding("STOCHASTIC", np.inf, f"func changed between two calls, {drawn}.")
+        if not np.all(np.isfinite(y.data)):
+            return Finding("NONFINITE", np.inf, f"output {i} is not finite.")
     settings = Settings(np.random.default_rng(0), rtol, atol, depth=0 if fast_mode else DEPTH)
     findings = check("gradcheck", nodes([*first, *xs.values()]), first, xs.values(), settings)
     inputs_of = {x.order: f"input {i}" for i, x in xs.items()}
@@ -166,18 +171,6 @@ def _outputs(func, arguments):
         given = f"not {others[0]}"
         raise TypeError(f"gradcheck: func must return a Tensor or a tuple of them, {given}.")
     return [y for y in outputs if y.dtype.kind == "f"]
-
-
-def _trouble(first, again, nondet_tol):
-    """Why the outputs of two calls cannot be checked, or None."""
-    for i, (y, z) in enumerate(zip(first, again)):
-        tolerance = {"rtol": 0, "atol": nondet_tol, "equal_nan": True}
-        if y.shape != z.shape or not np.allclose(y.data, z.data, **tolerance):
-            drawn = next(filter(None, map(source, nodes(first))), OWN_RANDOMNESS)
-            return Finding("STOCHASTIC", np.inf, f"func changed between two calls, {drawn}.")
-        if not np.all(np.isfinite(y.data)):
-            return Finding("NONFINITE", np.inf, f"output {i} is not finite.")
-    return None
 
 
 def _unrecorded(func, own, xs, nondet_tol):

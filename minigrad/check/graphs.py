@@ -34,7 +34,7 @@ def check(what, steps, outputs, leaves, settings):
     for node in progress(ruled_nodes(steps), what, "nodes"):
         findings[node.order] = check_node(copies[node.order], settings)
     ends, own = ([copies[x.order] for x in tensors] for tensors in (outputs, leaves))
-    seeds = [(y, cotangent(settings.rng, y.shape)) for y in ends]
+    seeds = [(y, cotangent(settings.rng, y.shape)) for y in ends if y.requires_grad]
     try:
         given, right = by_engine(seeds, own), by_rules([*copies.values()], seeds, own)
     except Exception:
@@ -49,10 +49,8 @@ def check(what, steps, outputs, leaves, settings):
 
 def by_engine(seeds, leaves):
     """The gradients that backward gives; 0 by what it does not reach."""
-    recorded, found = [(y, u) for y, u in seeds if y.requires_grad], [None] * len(leaves)
-    if recorded:
-        outputs, cotangents = zip(*recorded)
-        found = grad(outputs, leaves, cotangents, retain_graph=True, allow_unused=True)
+    outputs, cotangents = ([pair[k] for pair in seeds] for k in range(2))
+    found = grad(outputs, leaves, cotangents, retain_graph=True, allow_unused=True)
     return [np.zeros(x.shape) if g is None else g.data for x, g in zip(leaves, found)]
 
 
