@@ -70,7 +70,6 @@ def _slogdet(a):
 
 ANALYTIC = {
     np.absolute: _absolute,
-    np.fabs: _absolute,
     np.sign: lambda x: np.sign(x.real) + 0j,
     np.conjugate: np.positive,
     np.remainder: lambda x, y: x - np.floor(np.real(x) / np.real(y)) * y,
@@ -83,4 +82,3 @@ ANALYTIC = {
 }
 # These take conjugates of complex numbers. None cannot be called: a difference passes the op.
 ANALYTIC |= dict.fromkeys([np.linalg.cholesky, np.linalg.eigh, np.linalg.svd, np.linalg.pinv])
-ANALYTIC |= dict.fromkeys([np.linalg.qr])

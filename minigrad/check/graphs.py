@@ -13,7 +13,7 @@ from ..modes import path
 from ..names import leaf_names, numbered
 from .numeric import cotangent, largest
 from .reports import Report, Row, progress
-from .rules import alike, check_node, ruled_nodes
+from .rules import alike, check_node
 from .verdict import FAILING, TOO_SMALL, Finding, Settings, ruled, worst
 
 COMPOSED = (
@@ -31,7 +31,8 @@ def check(what, steps, outputs, leaves, settings):
     copies, findings = copy(steps), {}
     for x in copies.values():
         x.data.flags.writeable = False  # no rule may change what it is given
-    for node in progress(ruled_nodes(steps), what, "nodes"):
+    wanted = [node for node in steps if node.args and node.requires_grad]
+    for node in progress(wanted, what, "nodes"):
         findings[node.order] = check_node(copies[node.order], settings)
     ends, own = ([copies[x.order] for x in tensors] for tensors in (outputs, leaves))
     seeds = [(y, cotangent(settings.rng, y.shape)) for y in ends if y.requires_grad]
@@ -112,10 +113,10 @@ def check_graph(loss: Tensor, seed=0) -> Report:
     names = {n.order: ".".join(filter(None, [path(n.scope), n.op.name])) for n in steps if n.args}
     names = {loss.order: loss.name or "parameter"} | numbered(names) | leaf_names(steps)
     found = check("check_graph", steps, [loss], leaves, Settings(np.random.default_rng(seed)))
-    rows = []
-    for node in [*ruled_nodes(steps), *leaves]:
-        verdict, error, note, rule, *_ = found[node.order]
+    tensors, rows = {node.order: node for node in steps}, []
+    for order, (verdict, error, note, rule, *_) in found.items():
+        node = tensors[order]
         op, module = (node.op.name, path(node.scope)) if node.args else ("leaf", "")
-        what = names[node.order], op, module, node.shape
-        rows.append(Row(*what, float(error), verdict, node.order, note, rule))
+        what = names[order], op, module, node.shape
+        rows.append(Row(*what, float(error), verdict, order, note, rule))
     return Report(rows)

@@ -12,6 +12,7 @@ A node whose forward takes no complex numbers, or is no analytic function, is pa
 difference.
 """
 
+import contextlib
 import inspect
 import warnings
 
@@ -37,8 +38,11 @@ def tangent(node, directions, plain=False):
     The derivative is nan where the function jumps. The doubt says how far a difference may be off.
     With `plain` the node is passed by a difference.
     """
-    data, arrays = node.data, [a.data for a in node.args if isinstance(a, Tensor)]
-    value = np.nan if plain else _complex(node, directions)
+    data, arrays, value = node.data, [a.data for a in node.args if isinstance(a, Tensor)], np.nan
+    with warnings.catch_warnings(), contextlib.suppress(Exception):  # not made for complex numbers
+        warnings.simplefilter("error", np.exceptions.ComplexWarning)
+        given = again(node, lifted, directions)
+        value = given if np.iscomplexobj(given) and not plain else np.nan
     size = abs(data) + max(map(largest, arrays))
     found = np.where(abs(np.real(value) - data) > JUMP * size + H, np.nan, np.imag(value) / H)
     lost = np.isfinite(data) & ~np.isfinite(value)  # as where exp(x) overflows
@@ -61,17 +65,6 @@ def lifted(data, v):
     value = np.array(data, complex)
     value.imag = H * v
     return value.view(Lifted)
-
-
-def _complex(node, directions):
-    """The value of a node for lifted arguments; nan if it takes no complex numbers."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", np.exceptions.ComplexWarning)
-        try:
-            value = again(node, lifted, directions)
-        except Exception:  # whatever a forward that was not made for complex numbers raises
-            return np.nan
-    return value if value.dtype.kind == "c" else np.nan
 
 
 def largest(array):

@@ -26,7 +26,7 @@ def check_node(node, settings):
     """The Finding on the rules of one recorded node."""
     if drawn := source(node):
         return Finding("STOCHASTIC", np.inf, f"It changes when it is computed again, {drawn}.")
-    if node.dtype.kind == "f" and node.dtype.itemsize < 8:
+    if node.dtype.itemsize < 8:
         note = f"Its forward makes {node.dtype} of float64: too few digits for a check."
         return Finding("FAIL", np.inf, f"{note} Keep the dtype of the arguments.")
     names, inputs = node.op.names, [i for i, a in enumerate(node.args) if wants_gradient(a)]
@@ -43,19 +43,21 @@ def check_node(node, settings):
             return together._replace(note=note, rule=where(node.op, inputs))
     if gravest.verdict not in ("OK", "KINK") and not np.all(np.isfinite(node.data)):
         return Finding("NONFINITE", np.inf, "the value is not finite")
-    if gravest.verdict not in FAILING:
+    failing = [i for i in inputs if found[i].verdict in FAILING]
+    if not failing:
         return gravest
-    notes = [found[i].note for i in inputs if found[i].verdict in FAILING]
-    wrong = [i for i in inputs if found[i].verdict == "FAIL"]
-    for i in wrong:
-        which, text = f" for {names[i]}" if len(wrong) > 1 else "", diagnose(alone, i)
-        notes += [f"Diagnosis{which}: {text}."] if text else []
-    return gravest._replace(note=" ".join(notes), rule=where(node.op, wrong))
+    note = " ".join(described(alone, i, found[i]) for i in failing)
+    wrong = [i for i in failing if found[i].verdict == "FAIL"]
+    return gravest._replace(note=note, rule=where(node.op, wrong))
 
 
-def ruled_nodes(steps):
-    """The nodes among `steps` whose rules are to be checked."""
-    return [node for node in steps if node.args and node.requires_grad]
+def described(alone, i, found):
+    """What was found by the i-th argument of a node, and the likely cause."""
+    entry = np.unravel_index(found.entry, alone.node.args[i].shape)
+    note = f"By {alone.node.op.names[i]}, entry {tuple(map(int, entry))}: {found.note}, "
+    note += f"relative difference {found.error:.2g}."
+    cause = diagnose(alone, i) if found.verdict == "FAIL" else ""
+    return f"{note} Diagnosis: {cause}." if cause else note
 
 
 def source(node):
