@@ -624,7 +624,7 @@ SOURCES = {  # name: (a random function made of a shaky op, what the message say
     ),
     "a distribution": (
         lambda shaky: lambda x: x * Noise(Stubborn(), x.shape, x.dtype),
-        r", at the noise Stubborn\(\), which does not draw from the generator it is given",
+        r", by randomness that minigrad cannot hold fixed \(np.random inside func\?\)",
     ),
 }
 
