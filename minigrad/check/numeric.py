@@ -39,9 +39,10 @@ def tangent(node, directions, plain=False):
     With `plain` the node is passed by a difference.
     """
     data, arrays, value = node.data, [a.data for a in node.args if isinstance(a, Tensor)], np.nan
+    moved = {i: lifted(node.args[i].data, v) for i, v in directions.items()}
     with warnings.catch_warnings(), contextlib.suppress(Exception):  # not made for complex numbers
         warnings.simplefilter("error", np.exceptions.ComplexWarning)
-        given = again(node, lifted, directions)
+        given = again(node, moved)
         value = given if np.iscomplexobj(given) and not plain else np.nan
     size = abs(data) + max(map(largest, arrays))
     found = np.where(abs(np.real(value) - data) > JUMP * size + H, np.nan, np.imag(value) / H)
@@ -52,11 +53,9 @@ def tangent(node, directions, plain=False):
     return np.where(lost, other, found), np.where(lost, doubt, 0)
 
 
-def again(node, change, directions):
-    """The value of a node for other arguments: change(data, v) for each direction v."""
-    args = list(map(data_of, node.args))
-    for i, v in directions.items():
-        args[i] = change(args[i], v)
+def again(node, replaced):
+    """The value of a node with other arrays in place of arguments, {position: array}."""
+    args = [replaced.get(i, data_of(a)) for i, a in enumerate(node.args)]
     return np.asarray(node.op.forward(*args))
 
 
@@ -78,7 +77,7 @@ def difference(node, directions):
     h = STEP * size / (max(map(largest, directions.values())) or 1.0)
 
     def f(t):
-        return again(node, lambda x, v: x + t * v, directions)
+        return again(node, {i: node.args[i].data + t * v for i, v in directions.items()})
 
     half, one, two, middle = f(h / 2), f(h), f(2 * h), node.data
     long, short = (4 * one - two - 3 * middle) / (2 * h), (4 * half - one - 3 * middle) / h
