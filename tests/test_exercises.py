@@ -50,7 +50,7 @@ WRONG = [
     ("01_product", {0: "y"}, "ignores the incoming cotangent"),
     ("01_product", {1: "-g * x"}, "the sign is wrong"),
     ("01_product", {0: "2 * g * y"}, "2 times"),
-    ("01_product", {0: "(g * y).sum()"}, "it returned shape ()"),
+    ("01_product", {0: "(g * y).sum()"}, "returned shape ()"),
     ("02_tanh", {0: "1 - out * out"}, "ignores the incoming cotangent"),
     ("02_tanh", {0: "g * (1 - out)"}, ""),
     ("02_tanh", {0: "g * (1 - x * x)"}, ""),

@@ -2,7 +2,7 @@
 
 By the chain rule a gradient is right if each node's rule is, and if the engine adds up what the
 rules give. So each node is checked alone. Then the gradients that backward gives are compared with
-those of a plain walk back through the same rules, with NumPy's own sums.
+those of a plain walk back through the same rules.
 """
 
 import numpy as np

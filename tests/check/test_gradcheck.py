@@ -410,14 +410,12 @@ def test_the_same_ops_with_right_rules_pass(name):
 
 def test_a_rule_of_the_wrong_shape_is_an_error_that_names_the_op():
     turned = op(cube, x=lambda g, out, x: (3 * g * x * x).T)
-    with pytest.raises(
-        GradcheckError, match=r"cube for x .* returned shape \(2, 3\), the argument"
-    ):
+    with pytest.raises(GradcheckError, match=r"cube for x .* returned shape \(2, 3\); x has"):
         mg.gradcheck(turned, positive_leaf(3, 2))
     wrong = mg.check_graph(np.sum(turned(positive_leaf(3, 2)))).first_wrong
     assert (
         wrong.op == "cube"
-        and "it returned shape (2, 3), the argument has shape (3, 2)" in wrong.note
+        and "the rule of cube for x returned shape (2, 3); x has shape (3, 2)" in wrong.note
     )
 
 
