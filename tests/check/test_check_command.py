@@ -143,7 +143,7 @@ def test_ops_and_files_that_do_not_exist_are_named(what, message, capsys):
         (lambda g, out, x: g - g * out * data_of(out), "second derivatives: FAIL, "),
         (
             lambda g, out, x: g[0],
-            r"FAIL, tanh for x .*\n.*rule for x: ValueError: it returned shape",
+            r"FAIL, tanh for x .*\n.*rule for x: ValueError: the rule of tanh for x returned shape",
         ),
     ],
 )
