@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 
-from ..array import data_of
+from ..array import as_list, data_of
 from ..engine import Tensor, grad
 from ..graph import evaluate, nodes
 from ..noise import frozen_noise
@@ -129,7 +129,7 @@ def examine_second(func, inputs, grad_outputs=None, **settings):
     if grad_outputs is None:
         rng, outputs = np.random.default_rng(1), _outputs(func, inputs)
         grad_outputs = [rng.standard_normal(y.shape) for y in outputs if y.requires_grad]
-    cotangents = [Tensor(data_of(u), True, dtype=np.float64) for u in _tuple(grad_outputs)]
+    cotangents = [Tensor(data_of(u), True, dtype=np.float64) for u in as_list(grad_outputs)]
 
     def gradients(*arguments, create_graph=True):
         own, cotangents = arguments[: len(inputs)], arguments[len(inputs) :]
@@ -152,7 +152,7 @@ def _own(inputs):
 
     They are read-only: func must not change them.
     """
-    own = list(_tuple(inputs))
+    own = as_list(inputs)
     for i, x in enumerate(own):
         if isinstance(x, Tensor):
             dtype = np.float64 if x.requires_grad else None
@@ -166,7 +166,7 @@ def _outputs(func, arguments):
     if not callable(func):
         raise TypeError(f"gradcheck: func must be a function, not {func!r:.60}.")
     with frozen_noise():
-        outputs = _tuple(func(*arguments))
+        outputs = as_list(func(*arguments))
     if others := [type(y).__name__ for y in outputs if not isinstance(y, Tensor)]:
         given = f"not {others[0]}"
         raise TypeError(f"gradcheck: func must return a Tensor or a tuple of them, {given}.")
@@ -200,7 +200,3 @@ def _unrecorded(func, own, xs, nondet_tol):
         long, short = (apart(i, step) for step in STEPS)
         if long > least and ratio / 4 < long / short < 4 * ratio:
             yield i
-
-
-def _tuple(x):
-    return tuple(x) if isinstance(x, (tuple, list)) else (x,)
