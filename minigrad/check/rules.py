@@ -71,7 +71,7 @@ def source(node):
 
 def unsound(node, i, rng):
     """What makes the i-th rule of a node no rule, as the end of a sentence, or None."""
-    u = cotangent(rng, node.shape)
+    u = np.broadcast_to(cotangent(rng, node.shape), node.shape)  # read-only
     spaced = np.stack([u, u], axis=-1)[..., 0]  # the same numbers, elsewhere in memory
     try:
         once, again = ruled(node, i, u), ruled(node, i, spaced)
