@@ -1098,13 +1098,13 @@ BUGS = [
     Bug(
         "zero equals zero",
         "Burton2000/CS231n-2017#9, cs231n.github.io#11",
-        text(functions.examine, "if zero_allowed or not silent:", "if True:"),
+        text(functions.examine, "if silent and not zero_allowed:", "if False:"),
         refuses_empty_proofs,
     ),
     Bug(
         "randomness not looked for",
         "torch/tutorials#25",
-        text(functions._trouble, "if y.shape != z.shape or not", "if False and not"),
+        text(functions.examine, "if y.shape != z.shape or not", "if False and not"),
         refuses_empty_proofs,
     ),
     Bug(

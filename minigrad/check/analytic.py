@@ -15,35 +15,26 @@ class Lifted(np.ndarray):
 
     def __array_ufunc__(self, ufunc, method, *inputs, out=(), **settings):
         plain = [np.asarray(x) if isinstance(x, Lifted) else x for x in inputs]
+        analytic = ANALYTIC.get(ufunc) if method == "__call__" else None
+        found = (analytic or getattr(ufunc, method))(*plain, **settings)
         if out:
-            settings["out"] = tuple(map(np.asarray, out))
-        if ufunc in ANALYTIC and any(map(np.iscomplexobj, plain)) and not settings:
-            found = ANALYTIC[ufunc](*plain)
-        else:
-            found = getattr(ufunc, method)(*plain, **settings)
-        return out[0] if out else _lifted(found)
+            out[0][...] = found
+            return out[0]
+        return _lifted(found)
 
     def __array_function__(self, function, types, args, settings):
-        if function in REFUSED:
-            raise TypeError(f"np.linalg.{function.__name__} takes conjugates of complex numbers.")
         if function in ANALYTIC:
             return _lifted(ANALYTIC[function](*args, **settings))
         return _lifted(super().__array_function__(function, types, args, settings))
 
     real = property(lambda self: self)
-    imag = property(lambda self: np.zeros_like(self))
-
-    def conj(self):
-        return self
-
-    conjugate = conj
+    imag = property(np.zeros_like)
+    conj = conjugate = np.ndarray.__pos__
 
     def astype(self, dtype, *args, **settings):
-        kind = np.dtype(dtype).kind
-        if kind == "f":  # another precision
-            return self
-        array = np.asarray(self)
-        return (array if kind == "c" else np.real(array)).astype(dtype, *args, **settings)
+        if np.dtype(dtype).kind in "fc":  # another precision
+            return self.copy()
+        return np.asarray(self).real.astype(dtype, *args, **settings)
 
 
 def _lifted(found):
@@ -58,55 +49,36 @@ def _absolute(x):
     return np.maximum(x, -x)
 
 
-def _sign(x):
-    return np.sign(x.real).astype(x.dtype)
-
-
-def _remainder(x, y):
-    """The quotient is constant between jumps."""
-    return x - np.floor(np.real(x) / np.real(y)) * y
-
-
-def _logaddexp(x, y):
-    top = np.maximum(x, y)
-    return top + np.log1p(np.exp(np.minimum(x, y) - top))
-
-
 def _sqrt(x):
     """At 0 the root of x * x is |x|. So where the step makes a number negative, its root grows."""
     root = np.sqrt(x)
     return np.where(x.real < 0, root.real + 1j * abs(root.imag), root)
 
 
-def _cbrt(x):
-    return _sign(x) * _absolute(x) ** (1 / 3)
-
-
 def _arctan2(x, y):
-    """The arctangent of a ratio of at most 1, plus a multiple of half a pi."""
-    steep = abs(np.real(x)) > abs(np.real(y))
-    ratio = np.where(steep, -y, x) / np.where(steep, x, y)
-    return np.arctan(ratio) + (np.arctan2(np.real(x), np.real(y)) - np.arctan(ratio.real))
+    """The angle of real parts, plus the small rest."""
+    angle = np.arctan2(np.real(x), np.real(y))
+    sine, cosine = np.sin(angle), np.cos(angle)
+    return angle + np.arctan((cosine * x - sine * y) / (cosine * y + sine * x))
 
 
 def _slogdet(a):
     """The size of the determinant takes the angle of its sign."""
     sign, size = np.linalg.slogdet(np.asarray(a))
-    return _sign(sign), size + np.log(_absolute(sign))
+    return np.sign(sign.real), size + np.log(_absolute(sign))
 
 
 ANALYTIC = {
     np.absolute: _absolute,
-    np.fabs: _absolute,
-    np.sign: _sign,
+    np.sign: lambda x: np.sign(x.real) + 0j,
     np.conjugate: np.positive,
-    np.remainder: _remainder,
-    np.logaddexp: _logaddexp,
+    np.remainder: lambda x, y: x - np.floor(np.real(x) / np.real(y)) * y,
+    np.logaddexp: lambda x, y: np.maximum(x, y) + np.log1p(np.exp(-_absolute(x - y))),
     np.sqrt: _sqrt,
-    np.cbrt: _cbrt,
+    np.cbrt: lambda x: np.sign(x.real) * _absolute(x) ** (1 / 3),
     np.hypot: lambda x, y: _sqrt(x * x + y * y),
     np.arctan2: _arctan2,
     np.linalg.slogdet: _slogdet,
 }
-# An op that uses one of these is passed by a difference.
-REFUSED = {np.linalg.cholesky, np.linalg.eigh, np.linalg.svd, np.linalg.pinv, np.linalg.qr}
+# These take conjugates of complex numbers. None cannot be called: a difference passes the op.
+ANALYTIC |= dict.fromkeys([np.linalg.cholesky, np.linalg.eigh, np.linalg.svd, np.linalg.pinv])

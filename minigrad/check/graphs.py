@@ -2,7 +2,7 @@
 
 By the chain rule a gradient is right if each node's rule is, and if the engine adds up what the
 rules give. So each node is checked alone. Then the gradients that backward gives are compared with
-those of a plain walk back through the same rules, with NumPy's own sums.
+those of a plain walk back through the same rules.
 """
 
 import numpy as np
@@ -13,8 +13,8 @@ from ..modes import path
 from ..names import leaf_names, numbered
 from .numeric import cotangent, largest
 from .reports import Report, Row, progress
-from .rules import alike, check_node, ruled_nodes
-from .verdict import FAILING, TOO_SMALL, Finding, Settings, ruled
+from .rules import alike, check_node
+from .verdict import FAILING, TOO_SMALL, Finding, Settings, ruled, worst
 
 COMPOSED = (
     "There is a kink on the way. Each rule gives a valid subgradient; together they need not."
@@ -28,53 +28,54 @@ def check(what, steps, outputs, leaves, settings):
 
     A copy in float64 is checked, with the noise as it was drawn. `what`: who asks.
     """
-    copies, findings, verdicts = copy(steps), {}, {}
-    for node in progress(ruled_nodes(steps), what, "nodes"):
-        alone = copies[node.order]
-        findings[node.order] = found = check_node(alone, settings)
-        verdicts[alone.order] = "UNTOLD" if found.note == TOO_SMALL else found.verdict
+    copies, findings = copy(steps), {}
+    for x in copies.values():
+        x.data.flags.writeable = False  # no rule may change what it is given
+    wanted = [node for node in steps if node.args and node.requires_grad]
+    for node in progress(wanted, what, "nodes"):
+        findings[node.order] = check_node(copies[node.order], settings)
     ends, own = ([copies[x.order] for x in tensors] for tensors in (outputs, leaves))
-    seeds = [(y, cotangent(settings.rng, y.shape)) for y in ends]
+    seeds = [(y, cotangent(settings.rng, y.shape)) for y in ends if y.requires_grad]
     try:
-        given = by_engine(seeds, own)
-        gradients, on_way = by_rules([*copies.values()], seeds, own, verdicts)
+        given, right = by_engine(seeds, own), by_rules([*copies.values()], seeds, own)
     except Exception:
-        if not set(FAILING) & set(verdicts.values()):
+        if worst(findings.values()).verdict not in FAILING:
             raise  # else a rule is to blame that the engine cannot take either
         return findings | {leaf.order: Finding("AFFECTED", np.nan) for leaf in leaves}
-    for leaf, x, g in zip(leaves, own, given):
-        findings[leaf.order] = compared(g, gradients[x.order], on_way[x.order])
+    for leaf, *gradients in zip(leaves, given, right):
+        on_way = [findings.get(node.order) for node in depending(steps, [leaf.order])]
+        findings[leaf.order] = compared(*gradients, [*filter(None, on_way)])
     return findings
 
 
 def by_engine(seeds, leaves):
     """The gradients that backward gives; 0 by what it does not reach."""
-    recorded, found = [(y, u) for y, u in seeds if y.requires_grad], [None] * len(leaves)
-    if recorded:
-        outputs, cotangents = zip(*recorded)
-        found = grad(outputs, leaves, cotangents, retain_graph=True, allow_unused=True)
+    outputs, cotangents = ([pair[k] for pair in seeds] for k in range(2))
+    found = grad(outputs, leaves, cotangents, retain_graph=True, allow_unused=True)
     return [np.zeros(x.shape) if g is None else g.data for x, g in zip(leaves, found)]
 
 
-def by_rules(steps, seeds, leaves, verdicts):
-    """({order: gradient}, {order: the verdicts of the nodes on the way}), added up one by one."""
+def by_rules(steps, seeds, leaves):
+    """The gradients that the rules give, added up one by one."""
     wanted = [leaf.order for leaf in leaves]
     reached = {*wanted, *(node.order for node in depending(steps, wanted))}
     gradients = {x.order: np.zeros(x.shape) for x in steps}
-    on_way = {x.order: set() for x in steps}
     for y, u in seeds:
         gradients[y.order] = gradients[y.order] + u
     for node in reversed(steps):
         for i, a in enumerate(node.args):
             if isinstance(a, Tensor) and a.order in reached:
                 gradients[a.order] = gradients[a.order] + ruled(node, i, gradients[node.order])
-                on_way[a.order] |= on_way[node.order] | {verdicts.get(node.order)}
-    return gradients, on_way
+    return [gradients[order] for order in wanted]
 
 
 def compared(given, right, on_way):
-    """The Finding on a leaf, whose gradient backward gave: `right` is added up by hand."""
-    if set(FAILING) & on_way:
+    """The Finding on a leaf, whose gradient backward gave: `right` is added up by hand.
+
+    on_way  the Findings on the nodes between the leaf and the outputs
+    """
+    verdicts = {found.verdict for found in on_way}
+    if verdicts & {*FAILING}:
         return Finding("AFFECTED", np.nan)
     if not np.all(np.isfinite(given)):
         return Finding("NONFINITE", np.inf, "its gradient is not finite")
@@ -83,11 +84,11 @@ def compared(given, right, on_way):
         index = np.unravel_index(np.argmax(abs(given - right)), given.shape)
         sides = f"backward gave {given[index]:.10g}, the rules give {right[index]:.10g}"
         return Finding("FAIL", error, f"{ENGINE} At entry {tuple(map(int, index))} {sides}.")
-    if "KINK" in on_way:
+    if "KINK" in verdicts:
         return Finding("KINK", error, COMPOSED)
     if not np.any(given):
         return Finding("VACUOUS")
-    if "UNTOLD" in on_way:
+    if any(found.note == TOO_SMALL for found in on_way):
         return Finding("VACUOUS", note=UNTOLD)
     return Finding("OK", error)
 
@@ -112,10 +113,10 @@ def check_graph(loss: Tensor, seed=0) -> Report:
     names = {n.order: ".".join(filter(None, [path(n.scope), n.op.name])) for n in steps if n.args}
     names = {loss.order: loss.name or "parameter"} | numbered(names) | leaf_names(steps)
     found = check("check_graph", steps, [loss], leaves, Settings(np.random.default_rng(seed)))
-    rows = []
-    for node in [*ruled_nodes(steps), *leaves]:
-        verdict, error, note, rule, *_ = found[node.order]
+    tensors, rows = {node.order: node for node in steps}, []
+    for order, (verdict, error, note, rule, *_) in found.items():
+        node = tensors[order]
         op, module = (node.op.name, path(node.scope)) if node.args else ("leaf", "")
-        what = names[node.order], op, module, node.shape
-        rows.append(Row(*what, float(error), verdict, node.order, note, rule))
+        what = names[order], op, module, node.shape
+        rows.append(Row(*what, float(error), verdict, order, note, rule))
     return Report(rows)

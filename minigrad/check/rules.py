@@ -2,14 +2,14 @@
 
 import inspect
 import os
+from functools import partial
 from itertools import product
 
 import numpy as np
 
-from ..array import data_of
-from ..engine import wants_gradient
+from ..engine import Tensor, wants_gradient
+from ..graph import evaluate
 from ..modes import path
-from ..noise import Noise
 from .diagnosis import diagnose
 from .numeric import cotangent, largest
 from .verdict import FAILING, Alone, Finding, judge, look, ruled, worst
@@ -25,7 +25,7 @@ def check_node(node, settings):
     """The Finding on the rules of one recorded node."""
     if drawn := source(node):
         return Finding("STOCHASTIC", np.inf, f"It changes when it is computed again, {drawn}.")
-    if node.dtype.kind == "f" and node.dtype.itemsize < 8:
+    if node.dtype.itemsize < 8:
         note = f"Its forward makes {node.dtype} of float64: too few digits for a check."
         return Finding("FAIL", np.inf, f"{note} Keep the dtype of the arguments.")
     names, inputs = node.op.names, [i for i, a in enumerate(node.args) if wants_gradient(a)]
@@ -42,28 +42,27 @@ def check_node(node, settings):
             return together._replace(note=note, rule=where(node.op, inputs))
     if gravest.verdict not in ("OK", "KINK") and not np.all(np.isfinite(node.data)):
         return Finding("NONFINITE", np.inf, "the value is not finite")
-    if gravest.verdict not in FAILING:
+    failing = [i for i in inputs if found[i].verdict in FAILING]
+    if not failing:
         return gravest
-    notes = [found[i].note for i in inputs if found[i].verdict in FAILING]
-    wrong = [i for i in inputs if found[i].verdict == "FAIL"]
-    for i in wrong:
-        which, text = f" for {names[i]}" if len(wrong) > 1 else "", diagnose(alone, i)
-        notes += [f"Diagnosis{which}: {text}."] if text else []
-    return gravest._replace(note=" ".join(notes), rule=where(node.op, wrong))
+    note = " ".join(described(alone, i, found[i]) for i in failing)
+    wrong = [i for i in failing if found[i].verdict == "FAIL"]
+    return gravest._replace(note=note, rule=where(node.op, wrong))
 
 
-def ruled_nodes(steps):
-    """The nodes among `steps` whose rules are to be checked."""
-    return [node for node in steps if node.args and node.requires_grad]
+def described(alone, i, found):
+    """What was found by the i-th argument of a node, and the likely cause."""
+    entry = np.unravel_index(found.entry, alone.node.args[i].shape)
+    note = f"By {alone.node.op.names[i]}, entry {tuple(map(int, entry))}: {found.note}, "
+    note += f"relative difference {found.error:.2g}."
+    cause = diagnose(alone, i) if found.verdict == "FAIL" else ""
+    return f"{note} Diagnosis: {cause}." if cause else note
 
 
 def source(node):
     """How a node draws by itself, so that it is another one when it is computed again, or None."""
-    if isinstance(node, Noise):
-        law, rngs = node.distribution, [np.random.default_rng(0) for _ in range(2)]
-        if not same(*(law.draw(rng, node.shape, node.dtype) for rng in rngs)):
-            return f"at the noise {law!r}, which does not draw from the generator it is given"
-    elif node.args and not same(node.op.forward(*map(data_of, node.args)), node.data):
+    given = {a.order: a.data for a in node.args if isinstance(a, Tensor)}
+    if given and not same(evaluate([node], given)[node.order], node.data):
         place = f" in {path(node.scope)}" if node.scope else ""
         remedy = "Give the op its noise as an input, a Noise leaf"
         return f"at {node.op.name}{place}: its forward draws by itself. {remedy}"
@@ -72,18 +71,12 @@ def source(node):
 
 def unsound(node, i, rng):
     """What makes the i-th rule of a node no rule, as the end of a sentence, or None."""
-    u = cotangent(rng, node.shape)
+    u = np.broadcast_to(cotangent(rng, node.shape), node.shape)  # read-only
     spaced = np.stack([u, u], axis=-1)[..., 0]  # the same numbers, elsewhere in memory
-    given = [u, node.data, *(a for a in map(data_of, node.args) if isinstance(a, np.ndarray))]
-    saved = [np.array(a) for a in given]
     try:
-        once, again = (np.array(ruled(node, i, v)) for v in (u, spaced))
+        once, again = ruled(node, i, u), ruled(node, i, spaced)
     except Exception as error:
         return f": {type(error).__name__}: {error}"
-    if changed := [pair for pair in zip(given, saved) if not same(*pair)]:
-        for a, before in changed:
-            np.copyto(a, before)
-        return " changes what it is given, in place"
     if not alike(once, again):
         return " gives something else each time it is called, as if it drew noise of its own"
     if not np.all(np.isfinite(once)):
@@ -101,14 +94,12 @@ def unsound(node, i, rng):
     return None
 
 
-def same(a, b):
-    """Whether two values are equal, entry by entry; nan equals nan."""
-    return np.array_equal(a, b, equal_nan=np.asarray(a).dtype.kind in "fc")
+same = partial(np.array_equal, equal_nan=True)
 
 
 def alike(a, b):
     """Whether two arrays are equal to rounding."""
-    return same(a, b) or np.allclose(a, b, rtol=ALIKE, atol=ALIKE * largest(a), equal_nan=True)
+    return np.allclose(a, b, rtol=ALIKE, atol=ALIKE * largest(a), equal_nan=True)
 
 
 def where(op, positions):

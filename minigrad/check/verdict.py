@@ -6,14 +6,15 @@ what rounding explains. Inside the op that is measured: every number moves by a 
 both sides are computed again.
 """
 
-import copy
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
 from ..array import data_of
-from ..engine import Tensor, constant, result, wants_gradient
-from .numeric import BESIDE, H, cotangent, is_analytic, is_array, is_ours, tangent
+from ..engine import Tensor, unbroadcast, wants_gradient
+from ..graph import copy
+from .numeric import BESIDE, H, cotangent, is_analytic, is_ours, tangent
 
 EPS = 2.0**-52  # of float64
 ROUNDINGS = 64  # allowed; right nodes were seen to need 20 at most
@@ -47,8 +48,7 @@ class Finding(NamedTuple):
     note: str = ""  # what was seen, where it is not simply right
     rule: str = ""  # which rule is wrong: "tanh for x (minigrad/ops/elementwise.py:140)"
     entry: int = 0  # of those that were moved the first, as a flat number
-    kinked: bool = False
-    loose: bool = False  # right only by what rounding does inside the op
+    enough: float = np.inf  # so many entries may be compared together
 
 
 # AFFECTED: a leaf behind a wrong node
@@ -66,25 +66,13 @@ def worst(findings):
 
 
 def ruled(node, i, u):
-    """What the rule for the i-th argument of a node makes of u. Without a rule, it claims 0.
+    """What the rule for the i-th argument of a node makes of u, summed over what was broadcast.
 
-    Summed over what was broadcast by NumPy's own sum: the engine's way is not trusted here.
+    Without a rule, it claims 0.
     """
     x, rule = node.args[i], node.op.rules[i]
     g = rule(u, node.data, *map(data_of, node.args)) if rule else np.zeros(x.shape)
-    axes = broadcast_axes(x.shape, np.shape(g)) if is_array(g) else None
-    if axes is None:
-        given = f"shape {g.shape}" if hasattr(g, "shape") else repr(g)
-        raise ValueError(f"it returned {given}, the argument has shape {x.shape}")
-    return np.sum(g, axis=axes).reshape(x.shape)
-
-
-def broadcast_axes(shape, to):
-    """The axes of the shape `to` along which an array was broadcast to it; None if it was not."""
-    lead = len(to) - len(shape)
-    if lead < 0 or any(n not in (1, m) for n, m in zip(shape, to[lead:])):
-        return None
-    return tuple(axis for axis, n in enumerate(to) if axis < lead or n != shape[axis - lead])
+    return unbroadcast(g, x, node)
 
 
 class Alone:
@@ -95,9 +83,10 @@ class Alone:
     plain      whether the forward is passed by a difference
     """
 
-    def __init__(self, node, settings):
-        self.node, self.settings = node, settings
-        self.cotangent = cotangent(settings.rng, node.shape) * np.isfinite(node.data)
+    def __init__(self, node, settings, u=None):
+        self.node, self.settings, self.cotangent = node, settings, u
+        if u is None:
+            self.cotangent = cotangent(settings.rng, node.shape) * np.isfinite(node.data)
         wanted = [i for i, a in enumerate(node.args) if wants_gradient(a)]
         self.gradients = {i: ruled(node, i, self.cotangent) for i in wanted}
         self.plain = not is_ours(node.op) and not is_analytic(node)
@@ -105,33 +94,34 @@ class Alone:
     def push(self, directions):
         return tangent(self.node, directions, self.plain)
 
-    def on(self, arrays, change=lambda array: array):
-        """The same with other arrays in place of the arguments. `change` changes the result."""
-        other, node = copy.copy(self), self.node
-        args = [constant(b) if a is not b else a for a, b in zip(node.args, arrays)]
-        data = change(np.asarray(node.op.forward(*arrays)))
-        other.node = result(node.op, tuple(args), data, node.flags)
-        other.gradients = {i: ruled(other.node, i, self.cotangent) for i in self.gradients}
-        return other
+    def parts(self, directions):
+        """The products that add up to the two sides, and how far the numeric ones may be off."""
+        found, doubt = self.push(directions)
+        analytic = [(self.gradients[i] * v)[v != 0] for i, v in directions.items()]
+        live = self.cotangent != 0
+        return np.concatenate(analytic), (self.cotangent * found)[live], self.cotangent * doubt
 
-    def moved(self, number):
-        """The same with other last two bits of each number, chosen by `number` (0: the same bits).
+    def on(self, change):
+        """The same on other arrays: `change` of the arguments, and of the result."""
+        tensors = [a for a in self.node.args if isinstance(a, Tensor)]
+        known = {a.order: Tensor(change(a.data), a.requires_grad) for a in tensors}
+        node = copy([self.node], known=known)[self.node.order]
+        node.data = change(node.data)
+        return Alone(node, self.settings, self.cotangent)
 
-        The bits before them choose, so equal numbers stay equal, and a number that the op passes
-        on, as max does, is not moved twice.
-        """
 
-        def change(array):
-            if array.dtype != np.float64:
-                return array
-            kept = np.array(abs(array), order="C").view(np.uint64) >> np.uint64(2)
-            last = (kept * np.uint64(HASH + 2 * number)) >> np.uint64(62)
-            moved = (kept << np.uint64(2) | last).view(np.float64)
-            unmoved = (number == 0) | (array == 0) | ~np.isfinite(array)
-            return np.where(unmoved, array, np.copysign(moved, array))
+def moved(array, number):
+    """An array with other last two bits of each number, chosen by `number` (0: the same bits).
 
-        arrays = [change(a.data) if isinstance(a, Tensor) else a for a in self.node.args]
-        return self.on(arrays, change)
+    The bits before them choose, so equal numbers stay equal, and a number that an op passes on, as
+    max does, is not moved twice.
+    """
+    if array.dtype != np.float64:
+        return array
+    kept = np.array(abs(array), order="C").view(np.uint64) >> np.uint64(2)
+    last = (kept * np.uint64(HASH + 2 * number)) >> np.uint64(62)
+    found = np.copysign((kept << np.uint64(2) | last).view(np.float64), array)
+    return np.where(np.isfinite(array) & (number > 0), found, array)
 
 
 # ------------------------------------------------------------------------------- one direction
@@ -142,49 +132,38 @@ def judge(alone, directions):
 
     At a kink the analytic value must lie between the slopes of all entries, elsewhere at the slope.
     """
-    back = {i: -v for i, v in directions.items()}
-    (right, doubt), (left, _) = alone.push(directions), alone.push(back)
-    u, live, settings = alone.cotangent, alone.cotangent != 0, alone.settings
-    forward, backward = (u * right)[live], (-u * left)[live]
+    u, settings = alone.cotangent, alone.settings
+    products, forward, doubt = alone.parts(directions)
+    backward = -alone.parts({i: -v for i, v in directions.items()})[1]
     low, high = np.sum(np.minimum(forward, backward)), np.sum(np.maximum(forward, backward))
-    parts = np.concatenate([_product(alone.gradients[i], v) for i, v in directions.items()])
-    analytic, numeric = np.sum(parts), np.sum(forward)
-    size = max(np.sum(abs(parts)), np.sum(abs(forward)))
+    analytic, numeric = np.sum(products), np.sum(forward)
+    size = max(np.sum(abs(products)), np.sum(abs(forward)))
     finest = FINEST * sum(np.sum(abs(a)) for a in (u, *(alone.gradients[i] for i in directions)))
-    rounding = ROUNDINGS * EPS * size + np.sum(abs(u * doubt)) + finest
+    rounding = ROUNDINGS * EPS * size + np.sum(abs(doubt)) + finest
     sides = f"analytic {analytic:.10g}, numeric {numeric:.10g}"
-    two_sided = high - low > rounding
-    if two_sided:
+    kinked = high - low > rounding
+    if kinked:
         sides += f", and {np.sum(backward):.10g}, the slopes on the two sides of a kink"
     infinite = not np.isfinite(analytic) and abs(numeric) > INFINITE
     if infinite or not np.isfinite(low + high):
-        return Finding("NONFINITE", np.inf, f"the derivative is not finite: {sides}")
-    apart = np.max([low - analytic, analytic - high, 0.0])
+        return Finding("NONFINITE", np.inf, f"the derivative is not finite: {sides}", enough=1)
+    apart, enough = np.max([low - analytic, analytic - high, 0.0]), np.inf
     tolerance = settings.atol + settings.rtol * size
-    loose = not apart <= rounding + tolerance
-    if loose:
-        rounding += ROUNDINGS * _spread(alone, directions)
-    if apart <= rounding + tolerance and two_sided:
-        return Finding("KINK", 0.0, sides, kinked=True)
+    if not apart <= rounding + tolerance:
+        rounding, enough = rounding + ROUNDINGS * _spread(alone, directions), MANY
+    if apart <= rounding + tolerance and kinked:
+        return Finding("KINK", 0.0, sides, enough=1)
     if max(abs(analytic), abs(numeric)) <= rounding:
         return Finding("VACUOUS", note=TOO_SMALL if size > 0 else "")
     if apart <= rounding + tolerance:
-        return Finding("OK", apart / size, PAST if np.any(doubt) else "", loose=loose)
-    return Finding("FAIL", apart / size if np.isfinite(apart) else np.inf, sides, kinked=two_sided)
-
-
-def _product(gradient, v):
-    """Gradient times direction, entry by entry. 0 times infinity is 0 here."""
-    return np.where((gradient == 0) | (v == 0), 0, gradient * v).ravel()
+        return Finding("OK", apart / size, PAST if np.any(doubt) else "", enough=enough)
+    return Finding("FAIL", apart / size if np.isfinite(apart) else np.inf, sides, enough=1)
 
 
 def _spread(alone, directions):
     """How far both sides move, entry by entry, where every number moves by a rounding or two."""
-    sides, u = [], alone.cotangent
-    for other in map(alone.moved, range(TRIES + 1)):
-        parts = [_product(other.gradients[i], v) for i, v in directions.items()]
-        sides.append(np.concatenate([*parts, (u * other.push(directions)[0])[u != 0]]))
-    apart = np.sum(np.ptp(sides, axis=0))
+    others = [alone.on(partial(moved, number=n)) for n in range(TRIES + 1)]
+    apart = np.sum(np.ptp([np.concatenate(a.parts(directions)[:2]) for a in others], axis=0))
     return apart if np.isfinite(apart) else 0.0
 
 
@@ -196,17 +175,11 @@ def look(alone, i):
 
     Entries at 0 and entries that tie, where kinks are likely, are compared apart from others.
     """
-    x = alone.node.args[i]
-    _, where, counts = np.unique(x.data, return_inverse=True, return_counts=True)
-    likely = np.ravel((counts[where.reshape(x.shape)] > 1) | (x.data == 0))
+    x = alone.node.args[i].data
+    _, where, counts = np.unique(x.ravel(), return_inverse=True, return_counts=True)
+    likely = (counts[where] > 1) | (x.ravel() == 0)
     groups = [np.flatnonzero(at) for at in (likely, ~likely) if np.any(at)]
-    found = worst_of(alone, i, groups, alone.settings.depth)
-    if found.verdict not in FAILING:
-        return found
-    index = tuple(map(int, np.unravel_index(found.entry, x.shape)))
-    error = f"relative difference {found.error:.2g}"
-    note = f"By {alone.node.op.names[i]}, entry {index}: {found.note}, {error}."
-    return found._replace(note=note)
+    return worst_of(alone, i, groups, alone.settings.depth)
 
 
 def worst_of(alone, i, groups, depth):
@@ -219,12 +192,11 @@ def worst_of(alone, i, groups, depth):
     results = []
     for entries in groups:
         found = judge(alone, _direction(alone, i, entries))._replace(entry=entries[0])
-        wrong = found.verdict in FAILING
-        many = len(entries) > (1 if wrong or found.kinked else MANY if found.loose else np.inf)
+        wrong, many = found.verdict in FAILING, len(entries) > found.enough
         if many and (wrong or depth > 0):
             halves = worst_of(alone, i, np.array_split(entries, 2), depth - 1)
             found = found if wrong and halves.verdict not in FAILING else halves
-        elif many and found.kinked:
+        elif many and found.verdict == "KINK":
             note = f"; {len(entries)} entries, most at kinks, were only compared together"
             found = found._replace(note=found.note + note)
         results.append(found)

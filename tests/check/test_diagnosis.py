@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers import OWN_RNG, affine, cube, matrices, positive_leaf, product, right_affine
+from helpers import OWN_RNG, cube, matrices, positive_leaf, product
 
 import minigrad as mg
 from minigrad import functional as F
@@ -39,13 +39,6 @@ def masked(x):
 
 def drawing(g, out, x):
     return 2 * g * x * (OWN_RNG.random(np.shape(x)) < 0.7)
-
-
-def transposed(a):
-    """The entries of the transposed array in the shape of a: a forgotten .T that no shape gives
-    away.
-    """
-    return np.reshape(np.transpose(a), a.shape)
 
 
 DIAGNOSED = {  # name: (forward, shapes, rules, the first hypothesis)
@@ -87,37 +80,11 @@ DIAGNOSED = {  # name: (forward, shapes, rules, the first hypothesis)
         {"x": lambda g, out, x, y: (g @ y.T).T, "y": lambda g, out, x, y: x.T @ g},
         "transposed",
     ),
-    "transposed": (squared, [(3, 2)], {"x": lambda g, out, x: transposed(2 * g * x)}, "transposed"),
-    "leading axis not summed": (
-        affine,
-        [(3, 2), (2,)],
-        {**right_affine, "y": lambda g, out, x, y: g[0]},
-        "not summed over axis 0 of the result",
-    ),
-    "last row of it": (
-        affine,
-        [(3, 2), (2,)],
-        {**right_affine, "y": lambda g, out, x, y: g[-1]},
-        "not summed over axis 0 of the result",
-    ),
-    "axis of size 1 not summed": (
-        *(affine, [(3, 4), (3, 1)]),
-        *(
-            {**right_affine, "y": lambda g, out, x, y: g[:, :1]},
-            "not summed over axis 1 of the result",
-        ),
-    ),
     "cotangent ignored": (
         squared,
         [(3, 2)],
         {"x": lambda g, out, x: 2 * x},
         "ignores the incoming cotangent",
-    ),
-    "a mask too many": (
-        squared,
-        [(3, 2)],
-        {"x": lambda g, out, x: 2 * g * x * SOME},
-        "zero at 2 of 6 entries where the numeric gradient is not",
     ),
     "mask ignored": (
         masked,
@@ -133,12 +100,6 @@ DIAGNOSED = {  # name: (forward, shapes, rules, the first hypothesis)
         ),
     ),
     "noise drawn again": (squared, [(5, 8)], {"x": drawing}, "as if it drew noise of its own"),
-    "not finite": (
-        squared,
-        [(3, 2)],
-        {"x": lambda g, out, x: g * np.where(SOME, 2 * x, np.nan)},
-        "not finite at 2 of 6 entries",
-    ),
 }
 
 
@@ -276,11 +237,6 @@ def diagnosis_of(forward, shapes, rules):
     return mg.check_graph(np.sum(np.sin(wrong(*inputs)))).first_wrong.note.partition("Diagnosis: ")[
         2
     ]
-
-
-def test_a_missing_sum_is_named_only_where_something_was_broadcast():
-    text = diagnosis_of(squared, [(2,)], {"x": lambda g, out, x: g * 2 * x * np.array([0, 1])})
-    assert "not summed" not in text and text.startswith("zero at 1 of 2 entries")
 
 
 def test_two_hypotheses_that_fit_are_both_named():

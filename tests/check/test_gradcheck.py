@@ -410,14 +410,12 @@ def test_the_same_ops_with_right_rules_pass(name):
 
 def test_a_rule_of_the_wrong_shape_is_an_error_that_names_the_op():
     turned = op(cube, x=lambda g, out, x: (3 * g * x * x).T)
-    with pytest.raises(
-        GradcheckError, match=r"cube for x .* returned shape \(2, 3\), the argument"
-    ):
+    with pytest.raises(GradcheckError, match=r"cube for x .* returned shape \(2, 3\); x has"):
         mg.gradcheck(turned, positive_leaf(3, 2))
     wrong = mg.check_graph(np.sum(turned(positive_leaf(3, 2)))).first_wrong
     assert (
         wrong.op == "cube"
-        and "it returned shape (2, 3), the argument has shape (3, 2)" in wrong.note
+        and "the rule of cube for x returned shape (2, 3); x has shape (3, 2)" in wrong.note
     )
 
 
@@ -439,11 +437,22 @@ def test_a_rule_that_changes_what_it_is_given_is_found_and_named(what):
     assert (row.op, row.verdict, row.note) == (
         "overwriting",
         "FAIL",
-        "The rule for x changes what it is given, in place",
+        "The rule for x: ValueError: output array is read-only",
     )
     with pytest.raises(GradcheckError, match="FAIL"):
         mg.gradcheck(overwriting, x)
     assert x.data.tolist() == [-0.5, 1.0, 2.0]
+
+
+def test_a_forward_that_changes_what_it_is_given_is_an_error_that_names_the_op():
+    @op(x=lambda g, out, x: g)
+    def overwriting(x):
+        x += 1
+        return x * 1
+
+    loss = np.sum(overwriting(np.negative(positive_leaf(3))))
+    with pytest.raises(ValueError, match="overwriting.*output array is read-only"):
+        mg.check_graph(loss)
 
 
 def test_a_softmax_rule_of_zero_is_found_although_its_outputs_sum_to_one():
@@ -613,7 +622,7 @@ SOURCES = {  # name: (a random function made of a shaky op, what the message say
     ),
     "a distribution": (
         lambda shaky: lambda x: x * Noise(Stubborn(), x.shape, x.dtype),
-        r", at the noise Stubborn\(\), which does not draw from the generator it is given",
+        r", by randomness that minigrad cannot hold fixed \(np.random inside func\?\)",
     ),
 }
 
@@ -649,9 +658,9 @@ def test_check_graph_names_an_op_that_draws_by_itself(shaky):
 
 
 NONFINITE = {  # name: (function, point, the message)
-    "log of 0": (np.log, [1.0, 0.0], r"output 0 is -inf at entry \(1,\)"),
-    "1/0": (lambda x: (x, 1 / x), [1.0, 0.0], r"output 1 is inf at entry \(1,\)"),
-    "nan": (lambda x: x * np.nan, [[1.0]], r"output 0 is nan at entry \(0, 0\)"),
+    "log of 0": (np.log, [1.0, 0.0], "output 0 is not finite"),
+    "1/0": (lambda x: (x, 1 / x), [1.0, 0.0], "output 1 is not finite"),
+    "nan": (lambda x: x * np.nan, [[1.0]], "output 0 is not finite"),
     "sqrt at 0": (
         np.sqrt,
         [1.0, 0.0],
@@ -776,7 +785,7 @@ def test_a_detached_path_fails(func):
 def test_a_function_that_changes_its_input_is_reported(mutate):
     x = mg.Tensor(np.array([0.7, 1.3, 1.4]), True)
     before = x.data.copy()
-    with pytest.raises(GradcheckError):
+    with pytest.raises(ValueError, match="read-only"):
         mg.gradcheck(lambda x: (mutate(x), x * x)[1], x)
     assert np.array_equal(x.data, before)
 
@@ -787,7 +796,7 @@ def test_a_function_that_changes_an_input_without_gradient_is_reported():
         return x * c
 
     c = mg.Tensor(np.ones(3))
-    with pytest.raises(GradcheckError):
+    with pytest.raises(ValueError, match="read-only"):
         mg.gradcheck(func, (positive_leaf(3), c))
     assert c.tolist() == [1, 1, 1]
 

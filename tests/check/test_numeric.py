@@ -3,6 +3,7 @@ package. Ops that take no complex numbers are passed by differences.
 """
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ import minigrad as mg
 from minigrad import functional as F
 from minigrad.check import numeric
 from minigrad.check.samples import samples, tensors
-from minigrad.check.verdict import Alone, Settings
+from minigrad.check.verdict import Alone, Settings, moved
 from minigrad.engine import Tensor
 from minigrad.graph import nodes
 from minigrad.registry import op
@@ -262,12 +263,12 @@ def test_moving_numbers_by_a_rounding_leaves_equal_numbers_equal():
     alone = Alone(np.max(x), Settings(np.random.default_rng(0)))
     moves = set()
     with np.errstate(over="ignore"):
-        same, *others = [alone.moved(number).node for number in range(9)]
+        same, *others = [alone.on(partial(moved, number=n)).node for n in range(9)]
     assert np.array_equal(same.args[0].data, x.data)
-    for moved in others:
-        a = moved.args[0].data
+    for other in others:
+        a = other.args[0].data
         assert a[1] == a[2] and a[3] == 0 and 0 < np.max(abs(a - x.data)) < 4e-16
-        assert moved.data == a[1]  # max passes it on
+        assert other.data == a[1]  # max passes it on
         moves |= {tuple(a > x.data)}
     assert len(moves) > 1
 
