@@ -76,8 +76,7 @@ class Program:
     def _results(self, writer):
         pairs, names = [], leaf_names(writer.nodes)
         for leaf, g in writer.gradients.items():
-            cast = f".astype(np.{leaf.dtype})" * (g.dtype != leaf.dtype)
-            pairs.append(f'    "{names[leaf.order]}": {self.final(g.name)}{cast},')
+            pairs.append(f'    "{names[leaf.order]}": {self.final(g)},')
         return "\n".join(["gradients = {", *pairs, "}"])
 
 

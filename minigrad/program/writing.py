@@ -19,7 +19,7 @@ from ..graph import nodes as nodes_of
 from ..graph import program
 from ..noise import effect
 from .naming import names_of
-from .symbols import Page, Symbol, Text, is_alike, pattern, values
+from .symbols import NAME, Page, Symbol, Text, is_alike, pattern, values
 from .watching import Watch
 
 WIDTH = 84  # of a line
@@ -37,7 +37,7 @@ class Writer:
     page       the Page with the lines
     nodes      the tensors of the forward pass, oldest first
     symbols    {order of a tensor: its Symbol}
-    gradients  {leaf: its gradient, a Symbol}
+    gradients  {leaf: the text of its gradient}
 
     Raises TypeError if the loss is not a Tensor or a rule does not run on Tensors, RuntimeError if
     the graph was freed, if the loss has more than one entry, or if nothing requires a gradient.
@@ -64,10 +64,13 @@ class Writer:
         for _, write, given in sorted(steps, key=itemgetter(0)):
             write(*given)
         self.page.part, self.page.owner = "backward", None
-        self.gradients = {x: self._gradient(x, g) for x, g in found.items()}
+        self.gradients = {}
+        for x, g in found.items():
+            self.gradients[x] = self._gradient(x, g)
         given = [loss, *(names or {}).values()]
         kept = [self.symbols.get(x.order) for x in given if isinstance(x, Tensor)]
-        results = {x.name for x in [*kept, *self.gradients.values()] if x is not None}
+        results = {x.name for x in kept if x is not None}
+        results.update(NAME.findall(" ".join(self.gradients.values())))
         self.page.lines = merged(self.page, results)
 
     # ---- the backward pass
@@ -108,11 +111,13 @@ class Writer:
                 g = g.args[0]
 
     def _gradient(self, leaf, g):
-        """The gradient of a leaf as a Symbol."""
-        out = self._argument(g)
+        """The text of the gradient of a leaf. In a step it has an array of its own."""
+        out, known = self._argument(g), self.gradients.values()
         if isinstance(out, np.ndarray):
             out = self.page.write(f"g_{self.names[leaf.order]}", self.page.text(out), out)
-        return out
+        is_own = self.page.reading or (out.is_own and out.ndim and out.name not in known)
+        is_fit = is_own and out.dtype == leaf.dtype
+        return out.name if is_fit else f"np.array({out.name}, np.{leaf.dtype})"
 
     # ---- nodes
 

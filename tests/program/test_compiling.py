@@ -626,7 +626,7 @@ def test_a_rule_that_does_not_run_on_tensors_is_refused():
 
     w = leaf([1.0, 2.0])
     step = mg.compile(lambda x: np.sum(tripled(w) * x))
-    with pytest.warns(UserWarning, match="this step is eager: TypeError: .* returned no Tensor"):
+    with pytest.warns(UserWarning, match="from now on eager: TypeError: .* returned no Tensor"):
         step(np.ones(2))
     w.grad = None
     assert step(np.ones(2)).item() == 9 and w.grad.tolist() == [3, 3]
