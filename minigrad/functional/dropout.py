@@ -12,6 +12,7 @@ import numpy as np
 from .. import ops
 from ..array import as_array, data_of
 from ..engine import Tensor
+from ..modes import reads
 from ..noise import Bernoulli, Noise, Normal, sampling_mode
 from ..registry import composition
 from ..types import Operand, Rng
@@ -173,6 +174,7 @@ def _dropped(name, x, p, training, rng, scaling, share, mask):
     return ops.dropout.dropout(x, _mask(name, x, p, rng, share, mask), p, scaling)
 
 
+@reads
 def _mask(name, x, p, rng, share, mask):
     """The given mask of x, or a mask that is drawn, of size 1 along the axes `share`."""
     shape = np.shape(x)

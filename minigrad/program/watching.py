@@ -7,20 +7,25 @@ from contextvars import ContextVar
 
 import numpy as np
 
-from ..engine import RECORDED, Tensor
-from ..modes import no_grad, recording
-from ..noise import Noise, effects
+from ..array import Array, computed, data_of
+from ..engine import RECORDED, Tensor, _ids_of_given, backward_pass, record
+from ..modes import no_grad, readers, recording
+from ..noise import Noise, effect, effects
 from ..ops.comparisons import stop_gradient
-from ..registry import FILE
+from ..registry import FILE, _on_data
 from .symbols import SHAPES
 
-# Who may read the array of a Tensor: what computes a node of the graph, or checks arguments.
-READERS = "op.call", "engine.record", "engine.backward_pass", "engine.<genexpr>", "array.<lambda>"
-READERS += "array.__len__", "noise.draw", "noise.__init__", "noise.effect", "functional.checks."
-READERS += "functional.dropout._mask", "functional.losses._checked"
-WITHIN = "array.data_of", "array.computed", "array.<listcomp>"  # they read for their callers
+# Who may read the array of a Tensor, beside the functions marked with `reads`: what computes a node
+# of the graph, draws noise, or tells a shape or a dtype.
+SHAPE = "shape", "dtype", "ndim", "size"
+NODES = record, backward_pass, effect, Noise.__init__, Noise.draw, Array.__len__
+READERS = {f.__code__ for f in (*NODES, *(vars(Array)[name].fget for name in SHAPE))}
+# These read for their callers.
+WITHIN = {f.__code__ for f in (data_of, computed, _ids_of_given)}
+INNER = "<listcomp>", "<genexpr>"
 # Functions of NumPy that read shapes and dtypes.
 LIKE = *SHAPES, np.zeros_like, np.ones_like, np.empty_like
+PACKAGE = __name__.partition(".")[0] + "."
 
 watching = ContextVar("watching", default=None)  # the Watch of this thread
 opened, lock = set(), threading.Lock()  # the Watches of all threads
@@ -63,25 +68,17 @@ class Watch:
         """Notes the line that reads the values of x, unless `frame`, which does it, may do so."""
         if isinstance(x, Noise):
             self.drawn[x.order] = x
-        while (place := _place(frame)) in WITHIN:
+        while frame.f_code in WITHIN or frame.f_code.co_name in INNER:
             frame = frame.f_back
-        is_shape = place == "registry._on_data" and frame.f_locals["function"] in LIKE
-        if is_shape or place.startswith(READERS):
+        code = frame.f_code
+        is_shape = code is _on_data.__code__ and frame.f_locals["function"] in LIKE
+        if is_shape or self.found or code.co_filename == FILE or code in READERS | readers:
             return
-        while _place(frame) and not _place(frame.f_back).endswith(".vjp"):
-            frame = frame.f_back  # to the function of the user, or to the rule
-        if self.found is None:
-            file, line = frame.f_code.co_filename, frame.f_lineno
-            text = linecache.getline(file, line, frame.f_globals).strip()
-            self.found = f"`{text}` ({file}:{line}), which reads or changes values of a Tensor"
-
-
-def _place(frame):
-    """Module and function of a frame, such as "array.item"; "" if it is not one of minigrad."""
-    module, code = frame.f_globals.get("__name__", ""), frame.f_code
-    module = "minigrad.op" if code.co_filename == FILE else module
-    is_own = module.startswith("minigrad.")
-    return f"{module}.{code.co_name}".removeprefix("minigrad.") if is_own else ""
+        while frame.f_back and frame.f_globals.get("__name__", PACKAGE).startswith(PACKAGE):
+            frame = frame.f_back
+        file, line = frame.f_code.co_filename, frame.f_lineno
+        text = linecache.getline(file, line, frame.f_globals).strip()
+        self.found = f"`{text}` ({file}:{line}), which reads or changes values of a Tensor"
 
 
 def _flags(x):
