@@ -207,6 +207,8 @@ def pattern(x):
     """The text of an array that follows a simple pattern, or None."""
     if x.ndim == 1 and x.dtype == int and np.array_equal(x, np.arange(x.size)):
         return f"np.arange({x.size})"
+    if x.ndim == 2 and x.dtype == bool and np.array_equal(x, np.tri(*x.shape)):
+        return f"np.tri({x.shape[0]}, {x.shape[1]}, dtype=bool)"
     if x.size and np.isfinite(x.flat[0]) and np.all(x == x.flat[0]):
         shape = x.size if x.ndim == 1 else x.shape
         if x.flat[0] in (0, 1):

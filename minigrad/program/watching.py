@@ -9,17 +9,17 @@ import numpy as np
 
 from ..array import Array, computed, data_of
 from ..engine import RECORDED, Tensor, _ids_of_given, backward_pass, record
-from ..modes import no_grad, readers, recording
+from ..modes import no_grad, readers, reads, recording
 from ..noise import Noise, effect, effects
 from ..ops.comparisons import stop_gradient
 from ..registry import FILE, _on_data
 from .symbols import SHAPES
 
-# Who may read the array of a Tensor, beside the functions marked with `reads`: what computes a node
-# of the graph, draws noise, or tells a shape or a dtype.
-SHAPE = "shape", "dtype", "ndim", "size"
-NODES = record, backward_pass, effect, Noise.__init__, Noise.draw, Array.__len__
-READERS = {f.__code__ for f in (*NODES, *(vars(Array)[name].fget for name in SHAPE))}
+# These may read the array of a Tensor: they compute nodes of the graph, draw noise, tell shapes.
+for function in record, backward_pass, effect, Noise.__init__, Noise.draw, Array.__len__:
+    reads(function)
+for name in "shape", "dtype", "ndim", "size":
+    reads(vars(Array)[name].fget)
 # These read for their callers.
 WITHIN = {f.__code__ for f in (data_of, computed, _ids_of_given)}
 INNER = "<listcomp>", "<genexpr>"
@@ -72,7 +72,7 @@ class Watch:
             frame = frame.f_back
         code = frame.f_code
         is_shape = code is _on_data.__code__ and frame.f_locals["function"] in LIKE
-        if is_shape or self.found or code.co_filename == FILE or code in READERS | readers:
+        if is_shape or self.found or code.co_filename == FILE or code in readers:
             return
         while frame.f_back and frame.f_globals.get("__name__", PACKAGE).startswith(PACKAGE):
             frame = frame.f_back
