@@ -48,6 +48,8 @@ NAME = re.compile(r"\b_\d+_\b")
 class Text(str):
     """An expression that is written already."""
 
+    __repr__ = str.__str__
+
 
 class Line:
     """A line of a program: `target = text`, or the statement `text` without a target.
@@ -151,32 +153,23 @@ class Page:
 
     def text(self, x):
         """The expression of x, a Symbol or a constant."""
-        if isinstance(x, (Symbol, Text)):
-            return x.name if isinstance(x, Symbol) else x
         if isinstance(x, (tuple, list, range)):
             items = ", ".join(map(self.text, x))
-            return f"[{items}]" if isinstance(x, list) else f"({items}{',' * bool(items)})"
-        if isinstance(x, slice):
-            return f"slice({self.text(x.start)}, {self.text(x.stop)}, {self.text(x.step)})"
+            return f"[{items}]" if isinstance(x, list) else f"({items}{',' * (len(x) == 1)})"
         if isinstance(x, (np.dtype, type)):
             return f"np.{np.dtype(x)}"
-        if isinstance(x, (float, np.floating)):
-            return repr(x).replace("inf", "np.inf").replace("nan", "np.nan")
-        if x is None or isinstance(x, (int, str, complex, np.generic)):
-            return repr(x)
-        if x is ...:
-            return "..."
-        if isinstance(x, np.ndarray) and x.ndim == 0:
-            return self.text(x[()])
-        written = self.reading and isinstance(x, np.ndarray) and pattern(x)
-        return written or self.bound("constant", x)
+        if isinstance(x, np.ndarray) and x.ndim:
+            return (self.reading and pattern(x)) or self.bound("constant", x)
+        x = x[()] if isinstance(x, np.ndarray) else x
+        is_float = isinstance(x, (float, np.floating))
+        return re.sub("inf|nan", r"np.\g<0>", repr(x)) if is_float else repr(x)
 
     def index(self, x):
         """The text of x in square brackets, where a slice is `start:stop`."""
         if isinstance(x, tuple) and x:
             return ", ".join(map(self.index, x))
         if not isinstance(x, slice):
-            return self.text(x)
+            return "..." if x is ... else self.text(x)
         ends = [x.start or None, x.stop] + [x.step] * (x.step not in (None, 1))
         return ":".join("" if end is None else self.text(end) for end in ends)
 
@@ -187,13 +180,12 @@ class Page:
 
     def operand(self, x, inputs, value):
         """The text of an operand of a ufunc. An array of equal entries is a number."""
-        text = self.text(x)
-        is_array = isinstance(x, np.ndarray) and x.size and (self.reading or not any(x.strides))
-        if is_array and np.isfinite(x.flat[0]) and np.all(x == x.flat[0]):
+        text, entry = self.text(x), common(x)
+        if entry is not None and (self.reading or not any(x.strides)):
             others = [other for other in inputs if isinstance(other, Symbol)]
             shape = np.broadcast_shapes(*(other.shape for other in others))
             if shape == np.shape(value) and all(other.dtype == x.dtype for other in others):
-                text = str(x.flat[0]).removesuffix(".0")
+                text = str(entry).removesuffix(".0")
         return f"({text})" if text.startswith("-") else text
 
 
@@ -203,18 +195,21 @@ def _versions(wish):
     yield from (f"{wish}{'_' * wish[-1].isdigit()}{n}" for n in count(2))
 
 
+def common(x):
+    """The entry of an array whose entries are all equal and finite, or None."""
+    if not isinstance(x, np.ndarray) or not x.size or not np.isfinite(x.flat[0]):
+        return None
+    return x.flat[0] if np.all(x == x.flat[0]) else None
+
+
 def pattern(x):
     """The text of an array that follows a simple pattern, or None."""
     if x.ndim == 1 and x.dtype == int and np.array_equal(x, np.arange(x.size)):
         return f"np.arange({x.size})"
     if x.ndim == 2 and x.dtype == bool and np.array_equal(x, np.tri(*x.shape)):
         return f"np.tri({x.shape[0]}, {x.shape[1]}, dtype=bool)"
-    if x.size and np.isfinite(x.flat[0]) and np.all(x == x.flat[0]):
-        shape = x.size if x.ndim == 1 else x.shape
-        if x.flat[0] in (0, 1):
-            return f"np.{'ones' if x.flat[0] else 'zeros'}({shape}, np.{x.dtype})"
-        return f"np.full({shape}, {x.flat[0]}, np.{x.dtype})"
-    return None
+    shape = x.size if x.ndim == 1 else x.shape
+    return None if common(x) is None else f"np.full({shape}, {common(x)}, np.{x.dtype})"
 
 
 def _name_in_source():
@@ -239,21 +234,32 @@ def _refuse(*args, **keywords):
     raise TypeError("the forward reads values")
 
 
+def is_view(index):
+    """Whether x[index] is a view of x: there is no array in the index."""
+    index = index if isinstance(index, tuple) else (index,)
+    return not any(hasattr(i, "__len__") or hasattr(i, "dtype") for i in index)
+
+
 def is_alike(x, y):
     """Whether two arrays are alike but for their values. Sums in another layout round otherwise."""
     return (x.shape, x.strides, x.dtype) == (np.shape(y), y.strides, y.dtype)
+
+
+def is_same(x, y):
+    """Whether two arrays are the same view of the same memory."""
+    return is_alike(x, y) and x.ctypes.data == y.ctypes.data
 
 
 class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
     """An array under a name of a Page. What is done with it is written there.
 
     value  the array in the recorded run: it tells shapes and dtypes
-    made   the method that made it and the Symbol that had it: (name, x, arguments, keywords)
+    made   the method that made it and the Symbol that had it: (name, x), or ("rows", x, a range)
     is_own  nothing else uses the memory of the value, so `+=` may change it
     """
 
     def __init__(self, page, name, value, made=(), is_own=False):
-        self.page, self.name, self.value, self.made = page, name, value, made or (None,) * 4
+        self.page, self.name, self.value, self.made = page, name, value, made or (None, None)
         self.is_own = is_own
 
     data = property(lambda self: self)
@@ -262,33 +268,33 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
     real = property(lambda self: self if self.dtype.kind != "c" else _refuse())
     __bool__ = __float__ = __int__ = __index__ = __array__ = item = numpy = tolist = _refuse
 
+    def __repr__(self):
+        return self.name
+
     def __len__(self):
         return len(self.value)
 
     def __getitem__(self, index):
         part = self.part(index)
-        if is_alike(part, self.value) and part.value.ctypes.data == self.value.ctypes.data:
+        if is_same(part.value, self.value):
             return self
-        is_row = type(index) is tuple and type(index[0]) is int
-        if self.page.reading and (is_row or (part.made[0] and self.name in self.page.inputs)):
-            return part  # a row, or rows of an input, need no name
+        if self.page.reading and is_view(index):
+            return part  # it needs no name
         return self.page.write("part", part.name, part.value, made=part.made)
 
     def part(self, index):
-        """self[index] as a Symbol whose name is its text."""
-        x, first = self.made[1:3] if self.made[0] == "rows" else (self, 0)
+        """self[index] as a Symbol whose name is its text. Rows of rows of x are rows of x."""
+        value, made = self.value[values(index)], None
         index = index[0] if type(index) is tuple and len(index) == 1 else index
-        made = ()
-        if type(index) is int and index >= 0:  # a row of some rows of x is a row of x
-            index += first
-        elif type(index) is slice and index.step is None and index != slice(None):
-            start, stop, _ = index.indices(len(self))
-            made = "rows", x, first + start, None
-            index = slice(first + start, None if first + stop == len(x) else first + stop)
+        x, rows = self.made[1:] if self.made[0] == "rows" else (self, None)
+        if type(index) is slice and index.step is None:
+            rows = (rows or range(len(x)))[index]
+            index, made = slice(rows.start, rows.stop), ("rows", x, rows)
+        elif type(index) is int and rows:
+            index = rows[index]
         else:
             x = self
-        name = f"{x.name}[{self.page.index(index)}]"
-        return Symbol(self.page, name, x.value[values(index)], made)
+        return Symbol(self.page, f"{x.name}[{self.page.index(index)}]", value, made)
 
     def __setitem__(self, index, value):
         self.page.do(f"{self.name}[{self.page.index(index)}] = {self.page.text(value)}")
@@ -325,10 +331,6 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
             if x.dtype != value.dtype or not np.all(np.equal(y, 1)):
                 return None
             return x if is_alike(x, value) else np.broadcast_to(x, value.shape)
-        if name == "divide" and isinstance(x, Symbol) and x.made[0] == "sum":
-            _, of, args, keywords = x.made
-            if isinstance(y, int) and y * x.size == of.size:
-                return of._method("mean", args, keywords)
         return None
 
     def __array_function__(self, function, types, args, keywords):
@@ -355,12 +357,11 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
         value = getattr(x.value, name)(*values(args), **keywords)
         if not isinstance(value, (np.ndarray, np.generic)):
             _refuse()
-        if name == "swapaxes" and x.made[0] == name and x.made[2] == args:
-            return x.made[1]
-        if name == "reshape" and x.made[0] == name:
+        if name == "reshape" == x.made[0]:
             x = x.made[1]
-        if name == "reshape" and is_alike(x, value):
-            return x
+        for same in x, x.made[1]:
+            if name in VIEWS and isinstance(same, Symbol) and is_same(same.value, value):
+                return same
         text = self.page.call(f"{x.name}.{name}", args, keywords)
         if name == "transpose" and args in ((), (None,)):
             text = f"{x.name}.T"
@@ -368,4 +369,4 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
             is_cast = x.dtype != args[0].dtype and len(x) == 1
             if all(x.strides + args[0].strides) and not is_cast:
                 text = f"{x.name} @ {self.page.text(args[0])}"
-        return self.page.write(name, text, value, name not in VIEWS, (name, x, args, keywords))
+        return self.page.write(name, text, value, name not in VIEWS, (name, x))

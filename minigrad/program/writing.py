@@ -19,7 +19,7 @@ from ..graph import nodes as nodes_of
 from ..graph import program
 from ..noise import effect
 from .naming import names_of
-from .symbols import NAME, Page, Symbol, Text, is_alike, pattern, values
+from .symbols import NAME, Page, Symbol, Text, is_alike, is_view, pattern, values
 from .watching import Watch
 
 WIDTH = 84  # of a line
@@ -187,8 +187,7 @@ class Writer:
             if any(getattr(i, "ndim", 0) and i.dtype != bool for i in index):
                 return False
             index = tuple(self._argument(i) for i in index)
-            is_view = not any(hasattr(i, "ndim") for i in index)  # x[mask][0] is no part of x
-            inner = self._parts(x) if is_view else [((), x)]
+            inner = self._parts(x) if is_view(index) else [((), x)]  # x[mask][0] is no part of x
             self.parts[node.order] = [((index, *places), part) for places, part in inner]
             return True
         if node.order not in self.sums:

@@ -168,8 +168,8 @@ def test_slices_are_added_where_they_lie():
     lines = body(mg.write_out(np.sum(np.exp(x[:3]) * x[3:])))
     assert [line for line in lines if line.startswith("g_x")] == [
         "g_x = np.zeros(6, np.float64)",
-        "g_x[3:] = exp",
-        "g_x[:3] += x[3:] * exp",
+        "g_x[3:6] = exp",
+        "g_x[:3] += x[3:6] * exp",
     ]
 
 
