@@ -6,17 +6,17 @@ used once is written where it is used.
 """
 
 import ast
-from bisect import bisect
 from collections import Counter
+from contextvars import copy_context
 from operator import itemgetter
 
 import numpy as np
 
 from ..array import data_of, is_recorded
-from ..changes import tick
 from ..engine import Tensor, backward_pass, seeds_of, wants_gradient
 from ..graph import nodes as nodes_of
 from ..graph import program
+from ..modes import scope
 from ..noise import effect
 from .naming import names_of
 from .symbols import NAME, Page, Symbol, Text, is_alike, is_view, pattern, values
@@ -50,9 +50,9 @@ class Writer:
         self.forward = {node.order for node in self.nodes}
         self.names, self.symbols = names_of(self.nodes, loss, names), {}
         self.named = set()  # symbols that have the name of a node
-        self.makers = {}  # name of a symbol -> the order of its node; None if it has several
+        self.claims = Counter()  # name of a symbol -> how many arguments and results read it
         self.parts = {}  # order of zeros with parts that are not written yet -> the parts
-        cotangents = self._record_backward(what, loss)
+        cotangents = copy_context().run(self._record_backward, what, loss)
         self._name_cotangents(cotangents)
         found = {x: g for x, g in cotangents.values() if x.is_leaf}
         every = nodes_of([loss, *watch.drawn.values(), *found.values()])
@@ -79,14 +79,14 @@ class Writer:
         """Runs backward on Tensors. Returns {order of a tensor: (the tensor, its cotangent)}."""
         wanted = {node.order for node in self.nodes if node.requires_grad}
         (seed,) = seeds_of(what, [loss], [None], create_graph=True)
-        cotangents, self.begun = {loss.order: seed}, []
+        cotangents = {loss.order: seed}
         with Watch(0) as self.rules:
             for x, g, _ in backward_pass([seed], True, True, wanted):
                 if not isinstance(g, Tensor):
                     place = f"on the way to {self.names[x.order]}"
                     raise TypeError(f"{what}: a rule {place} returned no Tensor for Tensors.")
                 cotangents[x.order] = x, g
-                self.begun.append((tick(), x))  # what comes now is made by the rules of x
+                scope.set((None, x, {}))  # of the nodes that the rules of x record now
         return cotangents
 
     def _name_cotangents(self, cotangents):
@@ -131,11 +131,9 @@ class Writer:
             self.named.add(leaf.name)
         elif node.args and not self._accumulate(node):
             out = self.symbols[node.order] = self._result(node)
-            maker = self.makers.get(out.name, node.order)  # it may be an argument, as it is
-            is_last = any(
-                getattr(a, "order", 0) == maker for a in node.args if self.uses[maker] == 1
-            )
-            self.makers[out.name] = node.order if is_last or maker == node.order else None
+            tensors = [a for a in node.args if isinstance(a, Tensor) and a.order in self.symbols]
+            passed = [self.symbols[a.order].name for a in tensors].count(out.name)
+            self.claims[out.name] += self.uses[node.order] - passed
 
     def _result(self, node):
         """Runs the forward of a node on Symbols."""
@@ -143,7 +141,9 @@ class Writer:
         args = [self._argument(*given, node.op.kind) for given in zip(node.args, node.op.names)]
         try:
             out = self._forward_of(node)(*args)
-            is_written = out.dtype == node.dtype and _is_close(out.value, node.data)
+            # A dot may differ from a matmul in the last bits.
+            is_close = np.allclose(out.value, node.data, 1e-3, 1e-5, equal_nan=True)
+            is_written = out.dtype == node.dtype and is_close
         except Exception:  # it reads values, or fills an array that is no Symbol
             is_written = False
         if not is_written or len(page.lines) - start > max(MOST, 4 * len(args)):
@@ -163,7 +163,8 @@ class Writer:
         """The forward of a node, as it runs in eager mode."""
         if node.op.name == "matmul" and self._owner(node).op.name == "linear":
             return np.dot  # x.dot(y) of arrays is x @ y of Tensors
-        return self._scatter if node.op.name == "scatter" else node.op.forward
+        is_shown = self.page.reading and node.op.name == "scatter"
+        return self._scatter if is_shown else node.op.forward
 
     def _zeros(self, shape, dtype):
         text = f"np.zeros({shape if len(shape) != 1 else shape[0]}, np.{dtype})"
@@ -200,13 +201,12 @@ class Writer:
             self.parts[node.order] = zeros + parts
             return node.order not in self.ends or self._argument(node) is not None
         out = self._argument(first)
-        is_own = getattr(out, "is_own", False) and self.makers.get(out.name) == first.order
-        is_free = is_own and self.uses[first.order] == 1 and first is not second
+        is_free = getattr(out, "is_own", False) and self.claims[out.name] == 1
         if not is_free or not (self.sums[node.order] or is_alike(first.data, node.data)):
             return False
         self._add(out, parts)
         self.page.wishes[out.name] = self.names[node.order]
-        self.makers[out.name] = node.order
+        self.claims[out.name] = self.uses[node.order]
         self.symbols[node.order] = Symbol(self.page, out.name, node.data, is_own=True)
         return True
 
@@ -226,17 +226,15 @@ class Writer:
 
     def _owner(self, node):
         """The node of the forward pass to which a node belongs: its rule made it."""
-        if node.order in self.forward:
-            return node
-        i = bisect(self.begun, node.order, key=itemgetter(0))
-        return self.begun[i - 1][1] if i else node
+        is_made = node.scope and isinstance(node.scope[1], Tensor)
+        return node.scope[1] if is_made else node
 
     def _argument(self, a, role="constant", kind=None):
         """An argument of a node: a Symbol for a Tensor that changes from run to run."""
         if isinstance(a, Tensor) and a.order in self.parts and a.order not in self.symbols:
             out = self._name(self._zeros(a.shape, a.dtype), a)
             self._add(out, self.parts[a.order], is_first=True)
-            self.makers[out.name] = a.order
+            self.claims[out.name] = self.uses[a.order]
             self.symbols[a.order], out.value = out, a.data
         if isinstance(a, Tensor) and a.order in self.symbols:
             return self.symbols[a.order]
@@ -256,12 +254,6 @@ class Writer:
                 a = Text(self.page.bound(getattr(a, "__name__", "state"), a))
             given.append(a)
         self.page.do(self.page.call(self.page.bound("effect", effect), given, {}))
-
-
-def _is_close(x, y):
-    """Whether x and y are equal up to rounding: a dot may differ from a matmul in the last bit."""
-    is_float = x.dtype.kind == "f"
-    return np.allclose(x, y, 1e-3, 1e-5, True) if is_float else np.array_equal(x, y)
 
 
 def merged(page, results):
