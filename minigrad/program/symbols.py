@@ -21,7 +21,6 @@ import keyword
 import linecache
 import re
 import sys
-from functools import partial
 from itertools import count
 from operator import attrgetter
 
@@ -34,6 +33,7 @@ NAMES = "add subtract multiply divide matmul power remainder floor_divide bitwis
 NAMES += "bitwise_xor equal not_equal less less_equal greater greater_equal"
 SIGNS = "+ - * / @ ** % // & | ^ == != < <= > >="
 UFUNCS |= {n: f"{{}} {sign} {{}}" for n, sign in zip(NAMES.split(), SIGNS.split())}
+NEUTRAL = {"add": 0, "multiply": 1}  # they change nothing
 REDUCTIONS = {"add": "sum", "multiply": "prod", "maximum": "max", "minimum": "min"}
 # Methods that return no array of their own.
 VIEWS = {"reshape", "transpose", "swapaxes", "squeeze", "ravel", "diagonal", "view"}
@@ -178,16 +178,6 @@ class Page:
         given = [f"{k}={self.text(v)}" for k, v in keywords.items() if (k, v) not in USUAL]
         return f"{function}({', '.join([*map(self.text, args), *given])})"
 
-    def operand(self, x, inputs, value):
-        """The text of an operand of a ufunc. An array of equal entries is a number."""
-        text, entry = self.text(x), common(x)
-        if entry is not None and (self.reading or not any(x.strides)):
-            others = [other for other in inputs if isinstance(other, Symbol)]
-            shape = np.broadcast_shapes(*(other.shape for other in others))
-            if shape == np.shape(value) and all(other.dtype == x.dtype for other in others):
-                text = str(entry).removesuffix(".0")
-        return f"({text})" if text.startswith("-") else text
-
 
 def _versions(wish):
     """The names for a wish, the best one first: x, x2, x3, ..., but x1, x1_2, x1_3, ..."""
@@ -200,6 +190,19 @@ def common(x):
     if not isinstance(x, np.ndarray) or not x.size or not np.isfinite(x.flat[0]):
         return None
     return x.flat[0] if np.all(x == x.flat[0]) else None
+
+
+def _number(x, inputs, value, always):
+    """x, or a number for an array of equal entries, if a ufunc then gives the same shape and dtype.
+
+    A step keeps arrays of one number that fill memory: some ufuncs are faster with them.
+    """
+    entry, others = common(x), [other for other in inputs if isinstance(other, Symbol)]
+    if entry is None or not (always or not any(x.strides)):
+        return x
+    shape = np.broadcast_shapes(*(other.shape for other in others))
+    is_fit = shape == np.shape(value) and all(other.dtype == x.dtype for other in others)
+    return Text(str(entry).removesuffix(".0")) if is_fit else x
 
 
 def pattern(x):
@@ -309,29 +312,18 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
         value = ufunc(*values(inputs), **keywords) if method == "__call__" else _refuse()
         if out and out[0].dtype != value.dtype:
             _refuse()
-        if (same := self._simpler(name, inputs, value)) is not None:
-            return same
-        write = page.text if name == "matmul" else partial(page.operand, inputs=inputs, value=value)
-        operands = list(map(write, inputs))
+        for x, y in (inputs, inputs[::-1]) if name in NEUTRAL else ():
+            is_neutral = not isinstance(y, Symbol) and np.all(np.equal(y, NEUTRAL[name]))
+            if is_neutral and x.dtype == value.dtype:
+                return x if is_alike(x, value) else np.broadcast_to(x, value.shape)
+        inputs = [_number(x, inputs, value, page.reading) for x in inputs]
+        operands = [f"({s})" if (s := page.text(x)).startswith("-") else s for x in inputs]
         is_number = np.ndim(value) == 0  # of NumPy, whose ** gives other bits than np.power
         if name in UFUNCS and not keywords and not (is_number and name == "power"):
             text = UFUNCS[name].format(*operands)
         else:
             text = page.call(f"np.{name}", map(Text, operands), keywords)
         return page.write(name, text, value, is_own=True)
-
-    @staticmethod
-    def _simpler(name, inputs, value):
-        """What ufunc `name` of the inputs is in simpler words, with the same bits, or None."""
-        x, y = inputs if len(inputs) == 2 else (None, None)
-        if name == "add" and not isinstance(x, Symbol) and not np.any(x):  # as sum(...) begins
-            return y if is_alike(y, value) else None
-        if name == "multiply" and not (isinstance(x, Symbol) and isinstance(y, Symbol)):
-            x, y = (x, y) if isinstance(x, Symbol) else (y, x)
-            if x.dtype != value.dtype or not np.all(np.equal(y, 1)):
-                return None
-            return x if is_alike(x, value) else np.broadcast_to(x, value.shape)
-        return None
 
     def __array_function__(self, function, types, args, keywords):
         name = function.__name__

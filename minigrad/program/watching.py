@@ -46,23 +46,21 @@ class Watch:
         self.start, self.found, self.effects, self.drawn = start, None, [], {}
 
     def __enter__(self):
-        self.outer = watching.get(), effects.get()
-        with lock:
-            opened.add(self)
-            for (kind, name), (_, watched) in REPLACED.items():
-                setattr(kind, name, watched)
-        watching.set(self)
-        effects.set(self.effects)
+        self.tokens = watching.set(self), effects.set(self.effects)
+        self._replace(opened.add)
         return self
 
     def __exit__(self, *error):
-        watching.set(self.outer[0])
-        effects.set(self.outer[1])
+        watching.reset(self.tokens[0])
+        effects.reset(self.tokens[1])
+        self._replace(opened.discard)
+
+    def _replace(self, change):
+        """Replaces attributes in all threads, while any Watch is open."""
         with lock:
-            opened.discard(self)
-            for (kind, name), (usual, _) in REPLACED.items():
-                if not opened:
-                    setattr(kind, name, usual)
+            change(self)
+            for (kind, name), versions in REPLACED.items():
+                setattr(kind, name, versions[bool(opened)])
 
     def note(self, x, frame):
         """Notes the line that reads the values of x, unless `frame`, which does it, may do so."""
