@@ -35,12 +35,12 @@ SIGNS = "+ - * / @ ** % // & | ^ == != < <= > >="
 UFUNCS |= {n: f"{{}} {sign} {{}}" for n, sign in zip(NAMES.split(), SIGNS.split())}
 NEUTRAL = {"add": 0, "multiply": 1}  # they change nothing
 REDUCTIONS = {"add": "sum", "multiply": "prod", "maximum": "max", "minimum": "min"}
-# Methods that return no array of their own.
-VIEWS = {"reshape", "transpose", "swapaxes", "squeeze", "ravel", "diagonal", "view"}
-METHODS = VIEWS | {"dot", "max", "min", "prod", "var", "any", "all", "argmax", "argmin", "cumsum"}
+METHODS = "reshape transpose swapaxes dot max min prod var any all argmax argmin cumsum"
+NEW = "zeros", "copy", "zeros_like", "ones_like", "empty_like"  # arrays to be filled
 KNOWN = "shape", "dtype", "ndim", "size", "flags", "strides"  # attributes that tell no entry
 SHAPES = np.shape, np.ndim, np.size, np.result_type  # what they return tells no entry
-USUAL = ("keepdims", False), ("dtype", None), ("ddof", 0), ("axis", None)  # needs no words
+# Needs no words.
+USUAL = ("keepdims", False), ("dtype", None), ("ddof", 0), ("axis", None), ("initial", -np.inf)
 RESERVED = {"np", "data", "gradients", *dir(builtins), *keyword.kwlist}
 NAME = re.compile(r"\b_\d+_\b")
 
@@ -104,7 +104,7 @@ class Page:
         self.constants[name] = value
         return name
 
-    def write(self, wish, text, value, is_own=False, made=()):
+    def write(self, wish, text, value, made=()):
         """Writes `name = text`. Returns the Symbol of the name."""
         known = self.computed.get(text)
         if known is not None and self.changed.isdisjoint([known.name, *NAME.findall(text)]):
@@ -112,8 +112,8 @@ class Page:
         self.is_quiet |= np.geterr() != self.errors
         name = self.name(_name_in_source() or wish)
         self.lines.append(Line(self, text, name, np.shape(value)))
-        symbol = Symbol(self, name, value, made, is_own)
-        if is_own and wish not in ("zeros", "copy") and not wish.endswith("_like"):
+        symbol = Symbol(self, name, value, made, is_own=value.base is None)
+        if symbol.is_own and wish not in NEW:
             self.computed[text] = symbol
         return symbol
 
@@ -121,12 +121,6 @@ class Page:
         """Writes a statement without a value."""
         self.lines.append(Line(self, text))
         self.changed.update(NAME.findall(text)[:1])
-
-    def forget(self, start):
-        """Takes back the lines from number `start` on."""
-        dropped = {line.target for line in self.lines[start:]}
-        self.computed = {t: x for t, x in self.computed.items() if x.name not in dropped}
-        del self.lines[start:]
 
     def final(self, taken=()):
         """A function that gives a text the names of the end. No two are equal, and none is `taken`.
@@ -144,10 +138,6 @@ class Page:
             known[name] = next(x for x in left if x not in taken)
             taken.add(known[name])
         return lambda text: NAME.sub(lambda match: known.get(match[0], match[0]), text)
-
-    def wished(self, text):
-        """A text with the names that are wished."""
-        return NAME.sub(lambda match: self.wishes[match[0]], text)
 
     # ---- expressions
 
@@ -250,7 +240,7 @@ def is_alike(x, y):
 
 def is_same(x, y):
     """Whether two arrays are the same view of the same memory."""
-    return is_alike(x, y) and x.ctypes.data == y.ctypes.data
+    return is_alike(x, y) and x.__array_interface__["data"] == y.__array_interface__["data"]
 
 
 class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
@@ -283,7 +273,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
             return self
         if self.page.reading and is_view(index):
             return part  # it needs no name
-        return self.page.write("part", part.name, part.value, made=part.made)
+        return self.page.write("part", part.name, part.value, part.made)
 
     def part(self, index):
         """self[index] as a Symbol whose name is its text. Rows of rows of x are rows of x."""
@@ -306,8 +296,6 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
     def __array_ufunc__(self, ufunc, method, *inputs, out=None, **keywords):
         page, name = self.page, ufunc.__name__
         if method == "reduce" and name in REDUCTIONS:
-            if inputs[0].size and keywords.get("initial") == -np.inf:  # the maximum of no entries
-                del keywords["initial"]
             return inputs[0]._method(REDUCTIONS[name], (), {"axis": 0} | keywords)
         value = ufunc(*values(inputs), **keywords) if method == "__call__" else _refuse()
         if out and out[0].dtype != value.dtype:
@@ -323,20 +311,19 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
             text = UFUNCS[name].format(*operands)
         else:
             text = page.call(f"np.{name}", map(Text, operands), keywords)
-        return page.write(name, text, value, is_own=True)
+        return page.write(name, text, value)
 
     def __array_function__(self, function, types, args, keywords):
         name = function.__name__
         if function in SHAPES:
             return function(*values(args), **keywords)
-        if name in METHODS and isinstance(args[0], Symbol):
+        if name in METHODS.split() and isinstance(args[0], Symbol):
             return args[0]._method(name, args[1:], keywords)
         value = function(*values(args), **keywords)
         module = function.__module__.replace("numpy", "np", 1)
         text = self.page.call(f"{module}.{name}", args, keywords)
-        return self.page.write(
-            name, text, value, is_own=name.startswith("zeros") or name.endswith("_like")
-        )
+        same = [a for a in args if isinstance(a, Symbol) and a.value is value]
+        return same[0] if same else self.page.write(name, text, value)
 
     def __getattr__(self, name):
         return lambda *args, **keywords: self._method(name, args, keywords)
@@ -352,7 +339,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
         if name == "reshape" == x.made[0]:
             x = x.made[1]
         for same in x, x.made[1]:
-            if name in VIEWS and isinstance(same, Symbol) and is_same(same.value, value):
+            if isinstance(same, Symbol) and is_same(same.value, value):
                 return same
         text = self.page.call(f"{x.name}.{name}", args, keywords)
         if name == "transpose" and args in ((), (None,)):
@@ -361,4 +348,4 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
             is_cast = x.dtype != args[0].dtype and len(x) == 1
             if all(x.strides + args[0].strides) and not is_cast:
                 text = f"{x.name} @ {self.page.text(args[0])}"
-        return self.page.write(name, text, value, name not in VIEWS, (name, x))
+        return self.page.write(name, text, value, (name, x))

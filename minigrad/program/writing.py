@@ -113,10 +113,10 @@ class Writer:
     def _gradient(self, leaf, g):
         """The text of the gradient of a leaf. In a step it has an array of its own."""
         out, known = self._argument(g), self.gradients.values()
-        if isinstance(out, np.ndarray):
+        is_own = getattr(out, "is_own", False) and out.ndim and out.name not in known
+        if not isinstance(out, Symbol):
             out = self.page.write(f"g_{self.names[leaf.order]}", self.page.text(out), out)
-        is_own = self.page.reading or (out.is_own and out.ndim and out.name not in known)
-        is_fit = is_own and out.dtype == leaf.dtype
+        is_fit = (is_own or self.page.reading) and out.dtype == leaf.dtype
         return out.name if is_fit else f"np.array({out.name}, np.{leaf.dtype})"
 
     # ---- nodes
@@ -137,7 +137,7 @@ class Writer:
 
     def _result(self, node):
         """Runs the forward of a node on Symbols."""
-        page, start = self.page, len(self.page.lines)
+        page, start, computed = self.page, len(self.page.lines), self.page.computed.copy()
         args = [self._argument(*given, node.op.kind) for given in zip(node.args, node.op.names)]
         try:
             out = self._forward_of(node)(*args)
@@ -147,7 +147,7 @@ class Writer:
         except Exception:  # it reads values, or fills an array that is no Symbol
             is_written = False
         if not is_written or len(page.lines) - start > max(MOST, 4 * len(args)):
-            page.forget(start)
+            page.lines[start:], page.computed = [], computed
             text = page.call(page.bound(node.op.name, node.op.forward), args, {})
             out = page.write(node.op.name, text, node.data)
         return self._name(out, node)
@@ -168,7 +168,7 @@ class Writer:
 
     def _zeros(self, shape, dtype):
         text = f"np.zeros({shape if len(shape) != 1 else shape[0]}, np.{dtype})"
-        return self.page.write("zeros", text, np.zeros(shape, dtype), is_own=True)
+        return self.page.write("zeros", text, np.zeros(shape, dtype))
 
     def _scatter(self, x, shape, *index):
         """The forward of the op scatter, where an entry can be named twice."""
@@ -261,10 +261,12 @@ def merged(page, results):
 
     results  names that are needed at the end
     """
-    lines, uses = dict(enumerate(page.lines)), {}
+    lines, uses, changes = dict(enumerate(page.lines)), {}, {}
     for i, line in lines.items():
         for name in line.names:
             uses.setdefault(name, []).append(i)
+        if line.target is None:
+            changes.setdefault(line.names[0], []).append(i)
     for i, line in list(lines.items()):
         found = uses.get(line.target, [])
         if line.target is None or line.target in results or len(found) > 1:
@@ -272,7 +274,9 @@ def merged(page, results):
         if found:
             into = lines[found[0]]
             text = into.text.replace(line.target, f"({line.expression})")
-            if into.part != line.part or text.startswith("(") or not _fits(page.wished(text)):
+            is_moved = any(i < n < found[0] for name in line.names for n in changes.get(name, ()))
+            wished = NAME.sub(lambda name: page.wishes[name[0]], text)
+            if into.part != line.part or is_moved or text.startswith("(") or not _fits(wished):
                 continue
             into.expression = text.removeprefix(f"{into.target} = ")
             into.owners |= line.owners
