@@ -41,7 +41,7 @@ def _role(leaf, node, i):
         modules, _ = split_scope(node.scope)
         place = path(modules[-1]) if modules else ""
         return f"{'mask' if leaf.dtype == bool else 'noise'}_{identifier(place or 'x')}"
-    return "target" if node.op.kind == "loss" and i else node.op.names[i].partition("[")[0]
+    return node.op.names[i].partition("[")[0]
 
 
 def _name_of_result(node, last):

@@ -13,7 +13,7 @@ from operator import itemgetter
 import numpy as np
 
 from ..array import data_of, is_recorded
-from ..engine import Tensor, backward_pass, seeds_of, wants_gradient
+from ..engine import Tensor, backward_pass, seeds_of
 from ..graph import nodes as nodes_of
 from ..graph import program
 from ..modes import scope
@@ -67,10 +67,9 @@ class Writer:
         self.gradients = {}
         for x, g in found.items():
             self.gradients[x] = self._gradient(x, g)
-        given = [loss, *(names or {}).values()]
-        kept = [self.symbols.get(x.order) for x in given if isinstance(x, Tensor)]
-        results = {x.name for x in kept if x is not None}
-        results.update(NAME.findall(" ".join(self.gradients.values())))
+        orders = {getattr(x, "order", None) for x in (loss, *(names or {}).values())}
+        results = [self.symbols[order].name for order in orders & self.symbols.keys()]
+        results += NAME.findall(" ".join(self.gradients.values()))
         self.page.lines = merged(self.page, results)
 
     # ---- the backward pass
@@ -94,11 +93,8 @@ class Writer:
 
         self.sums  {order of a sum: whether it is the gradient of a leaf}
         """
-        received = Counter()
-        for node, _ in cotangents.values():
-            pairs = zip(node.args, node.op.rules) if node.args else ()
-            received.update(x.order for x, rule in pairs if rule and wants_gradient(x))
-        self.sums = {}
+        args = [a for node in self.nodes for a in node.args if isinstance(a, Tensor)]
+        received, self.sums = Counter(a.order for a in args), {}
         for order in sorted(cotangents, reverse=True):
             (x, g), name = cotangents[order], f"g_{self.names[order]}"
             if x.is_leaf:
@@ -138,7 +134,7 @@ class Writer:
     def _result(self, node):
         """Runs the forward of a node on Symbols."""
         page, start, computed = self.page, len(self.page.lines), self.page.computed.copy()
-        args = [self._argument(*given, node.op.kind) for given in zip(node.args, node.op.names)]
+        args = list(map(self._argument, node.args, node.op.names))
         try:
             out = self._forward_of(node)(*args)
             # A dot may differ from a matmul in the last bits.
@@ -229,7 +225,7 @@ class Writer:
         is_made = node.scope and isinstance(node.scope[1], Tensor)
         return node.scope[1] if is_made else node
 
-    def _argument(self, a, role="constant", kind=None):
+    def _argument(self, a, role="constant"):
         """An argument of a node: a Symbol for a Tensor that changes from run to run."""
         if isinstance(a, Tensor) and a.order in self.parts and a.order not in self.symbols:
             out = self._name(self._zeros(a.shape, a.dtype), a)
@@ -240,7 +236,7 @@ class Writer:
             return self.symbols[a.order]
         a = data_of(a)
         if isinstance(a, np.ndarray):
-            name = self.page.bound("target" if kind == "loss" else role.partition("[")[0], a)
+            name = self.page.bound(role.partition("[")[0], a)
             if self.page.reading and a.size > 1 and not pattern(a):
                 return Symbol(self.page, name, a)  # what is done with it is written too
         return a
