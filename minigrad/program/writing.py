@@ -19,7 +19,7 @@ from ..graph import program
 from ..modes import scope
 from ..noise import effect
 from .naming import names_of
-from .symbols import NAME, Page, Symbol, Text, is_alike, is_view, pattern, values
+from .symbols import NAME, Page, Symbol, Text, is_alike, pattern, values
 from .watching import Watch
 
 WIDTH = 84  # of a line
@@ -176,49 +176,31 @@ class Writer:
     def _accumulate(self, node):
         """Whether a node needs no lines of its own, since it is added to others.
 
-        Zeros with a part are written where they are needed: as `g[:3] += part` in a sum, within
-        other zeros, or as zeros. A sum of cotangents is `g += ...` if nothing else uses the first.
+        Zeros with a part are written where they are needed: as `g[:3] += part` in a sum, or as
+        zeros. A sum of cotangents is `g += ...` if nothing else uses the first.
         """
         if node.op.name == "scatter":
-            x, _, *index = node.args
-            if any(getattr(i, "ndim", 0) and i.dtype != bool for i in index):
-                return False
-            index = tuple(self._argument(i) for i in index)
-            inner = self._parts(x) if is_view(index) else [((), x)]  # x[mask][0] is no part of x
-            self.parts[node.order] = [((index, *places), part) for places, part in inner]
-            return True
+            part, _, *index = node.args
+            index = tuple(map(self._argument, index))
+            if all(not getattr(i, "ndim", 0) or i.dtype == bool for i in index):
+                self.parts[node.order] = index, part
+            return node.order in self.parts
         if node.order not in self.sums:
             return False
         first, second = node.args
-        zeros, parts = self._parts(first), self._parts(second)
-        if len(parts) > 1 or not first.ndim:  # they may overlap; a number has no parts
-            parts = [((), second)]
-        if zeros[0][0] and parts[0][0] and first.dtype == second.dtype:
-            self.parts[node.order] = zeros + parts
-            return node.order not in self.ends or self._argument(node) is not None
         out = self._argument(first)
         is_free = getattr(out, "is_own", False) and self.claims[out.name] == 1
         if not is_free or not (self.sums[node.order] or is_alike(first.data, node.data)):
             return False
-        self._add(out, parts)
+        target = out
+        if second.order in self.parts and self.uses[second.order] == 1 and out.ndim:
+            index, second = self.parts[second.order]
+            target = out.part(index)
+        self.page.do(f"{target.name} += {self.page.text(self._argument(second))}")
         self.page.wishes[out.name] = self.names[node.order]
         self.claims[out.name] = self.uses[node.order]
         self.symbols[node.order] = Symbol(self.page, out.name, node.data, is_own=True)
         return True
-
-    def _parts(self, x):
-        """The parts [(places, part)] of zeros that are needed here only; else x at no place."""
-        is_free = self.uses[getattr(x, "order", 0)] == 1
-        return self.parts.get(x.order, [((), x)]) if is_free else [((), x)]
-
-    def _add(self, out, parts, is_first=False):
-        """Writes `out[place] += part` for each of the parts; `=` for the first of new zeros."""
-        for places, part in parts:
-            target, part = out, self.page.text(self._argument(part))
-            for index in places:
-                target = target.part(index)
-            self.page.do(f"{target.name} {'=' if is_first else '+='} {part}")
-            is_first = False
 
     def _owner(self, node):
         """The node of the forward pass to which a node belongs: its rule made it."""
@@ -228,8 +210,9 @@ class Writer:
     def _argument(self, a, role="constant"):
         """An argument of a node: a Symbol for a Tensor that changes from run to run."""
         if isinstance(a, Tensor) and a.order in self.parts and a.order not in self.symbols:
-            out = self._name(self._zeros(a.shape, a.dtype), a)
-            self._add(out, self.parts[a.order], is_first=True)
+            out, (index, part) = self._name(self._zeros(a.shape, a.dtype), a), self.parts[a.order]
+            text = self.page.text(self._argument(part))
+            self.page.do(f"{out.part(index).name} = {text}")
             self.claims[out.name] = self.uses[a.order]
             self.symbols[a.order], out.value = out, a.data
         if isinstance(a, Tensor) and a.order in self.symbols:
