@@ -10,7 +10,6 @@ from .. import array
 from ..array import data_of, is_array
 from ..changes import tick
 from ..engine import Tensor, constant, grad
-from ..graph import program
 from ..modes import recording
 from ..names import leaf_names, modules_of
 from ..noise import Noise, frozen, frozen_noise, sampling_mode
@@ -67,9 +66,11 @@ class Recorded:
         file = f"<program {id(self)}>"
         linecache.cache[file] = len(self.text), None, self.text.splitlines(True), file
         exec(builtin_compile(self.text, file, "exec"), known)
-        self.run = np.errstate(all="ignore")(known["run"]) if page.is_quiet else known["run"]
+        self.run = np.errstate(all="ignore")(known["run"])
         # What the trials compare, and what the program takes for granted.
-        self.leaves, self.outline = list(writer.gradients), _outline(writer.nodes, watch)
+        self.leaves, self.effects = list(writer.gradients), _settings(watch)
+        called = leaf_names(writer.nodes)
+        self.names = ["loss", *(f"gradient of {called[x.order]}" for x in self.leaves)]
         self.inputs = [(x, (x.flags, x.shape, x.dtype)) for x in leaves]
         modules = [m for owner in modules_of(writer.nodes) for m in owner.modules()]
         moving = [a for _, _, args in watch.effects for a in args]
@@ -84,14 +85,12 @@ class Recorded:
 
     def difference(self, found, loss, watch):
         """What differs between a run, (loss, gradients), and an eager run; None: nothing."""
-        nodes = program("compile", loss)
-        if _outline(nodes, watch) != self.outline:
-            return "other operations or changes of state ran now"
+        if _settings(watch) != self.effects:
+            return "other changes of state ran now"
         gradients = grad(loss, self.leaves, retain_graph=True, allow_unused=True)
-        names = {loss.order: "the loss", **leaf_names(nodes)}
-        pairs = zip([loss, *self.leaves], [found[0], *found[1]], [loss, *gradients])
-        differs = [x for x, a, b in pairs if not np.array_equal(a, b.data, equal_nan=True)]
-        return f"{names[differs[0].order]} differs. {HINT}" if differs else None
+        pairs = zip(self.names, [found[0], *found[1]], [loss, *gradients])
+        wrong = [name for name, a, b in pairs if not np.array_equal(a, b, equal_nan=True)]
+        return f"the {wrong[0]} differs. {HINT}" if wrong else None
 
 
 def _forgetting(page, returned, final):
@@ -143,31 +142,29 @@ class Step:
         return constant(loss)
 
     def _tensors(self, arrays):
-        names = self.names + ["x"] * len(arrays)
-        pairs = zip(arrays, names)
+        pairs = zip(arrays, self.names + ["x"] * len(arrays))
         return [Tensor(a, name=n) if isinstance(a, np.ndarray) else a for a, n in pairs]
 
     def _watched(self, p, arrays):
         """An eager step, of which the program p is written, or with which it is compared."""
         found, inputs = None, self._tensors(arrays)
         try:
-            if p.run:
-                with frozen_noise():
-                    found = p.run(*filter(is_array, arrays))
+            with frozen_noise():
+                found = p.run and p.run(*filter(is_array, arrays))
         except Exception as error:
-            p.refusal = f"{type(error).__name__}: {error}"
+            p.refusal = repr(error)
         with Watch(tick()) as watch:
             loss = self.function(*inputs)
         if not isinstance(loss, Tensor) or loss.args is None:
             raise TypeError(RETURN)
+        p.refusal = p.refusal or watch.found
         try:
-            p.refusal = p.refusal or watch.found
             if p.run and not p.refusal:
                 p.trials, p.refusal = p.trials - 1, p.difference(found, loss, watch)
             elif not p.refusal:
                 p.write(self.function, loss, [x for x in inputs if is_array(x)], watch)
         except Exception as error:  # such as a rule that does not run on Tensors
-            p.refusal = f"{type(error).__name__}: {error}"
+            p.refusal = repr(error)
         loss.backward()  # raises the error of a loss that has no gradient
         if not p.fits():
             p.refusal, p.surroundings = CHANGES, None
@@ -176,10 +173,10 @@ class Step:
         return loss.detach()
 
 
-def _outline(nodes, watch):
-    """The ops of a run, and its changes of state without their Tensors and arrays."""
+def _settings(watch):
+    """The changes of state in a run, without their Tensors and arrays."""
     given = [a for _, function, args in watch.effects for a in (function, *args)]
-    return [node.op and node.op.name for node in nodes], [a for a in given if not is_array(a)]
+    return [a for a in given if not is_array(a)]
 
 
 def _kind(a):

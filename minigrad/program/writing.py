@@ -51,13 +51,12 @@ class Writer:
         self.names, self.symbols = names_of(self.nodes, loss, names), {}
         self.named = set()  # symbols that have the name of a node
         self.claims = Counter()  # name of a symbol -> how many arguments and results read it
-        self.parts = {}  # order of zeros with parts that are not written yet -> the parts
+        self.parts = {}  # order of zeros with a part -> its index, the part
         cotangents = copy_context().run(self._record_backward, what, loss)
         self._name_cotangents(cotangents)
         found = {x: g for x, g in cotangents.values() if x.is_leaf}
         every = nodes_of([loss, *watch.drawn.values(), *found.values()])
         uses = [a.order for node in every for a in node.args if isinstance(a, Tensor)]
-        self.ends = {g.order for g in found.values()}
         self.uses = Counter([*uses, loss.order, *(g.order for g in found.values())])
         steps = [(node.order, self._visit, (node,)) for node in every]
         steps += [(time, self._do, given) for time, *given in watch.effects]

@@ -572,7 +572,7 @@ def test_side_effects_are_refused():
 def test_running_statistics_are_those_of_eager_mode():
     model, twin = (nn.BatchNorm1d(3, momentum=None) for _ in range(2))
     step = mg.compile(lambda x: np.mean(model(x)))
-    with pytest.warns(UserWarning, match="other operations or changes of state"):
+    with pytest.warns(UserWarning, match="other changes of state"):
         for i in range(6):
             x = normal(4, 3, seed=i).astype(np.float32)
             step(x)
@@ -626,7 +626,7 @@ def test_a_rule_that_does_not_run_on_tensors_is_refused():
 
     w = leaf([1.0, 2.0])
     step = mg.compile(lambda x: np.sum(tripled(w) * x))
-    with pytest.warns(UserWarning, match="from now on eager: TypeError: .* returned no Tensor"):
+    with pytest.warns(UserWarning, match="from now on eager: TypeError.* returned no Tensor"):
         step(np.ones(2))
     w.grad = None
     assert step(np.ones(2)).item() == 9 and w.grad.tolist() == [3, 3]
