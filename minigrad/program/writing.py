@@ -239,30 +239,26 @@ def merged(page, results):
 
     results  names that are needed at the end
     """
-    lines, uses, changes = dict(enumerate(page.lines)), {}, {}
-    for i, line in lines.items():
-        for name in line.names:
-            uses.setdefault(name, []).append(i)
-        if line.target is None:
-            changes.setdefault(line.names[0], []).append(i)
-    for i, line in list(lines.items()):
-        found = uses.get(line.target, [])
-        if line.target is None or line.target in results or len(found) > 1:
-            continue
-        if found:
-            into = lines[found[0]]
-            text = into.text.replace(line.target, f"({line.expression})")
-            is_moved = any(i < n < found[0] for name in line.names for n in changes.get(name, ()))
+    lines, uses, waiting = [], Counter(results), {}
+    for line in reversed(page.lines):
+        if line.target is None or uses[line.target]:  # else nobody needs it
+            uses.update(line.names)
+            lines.insert(0, line)
+    uses.update(results)  # a result has a line of its own
+    for line in [*lines]:
+        for name in filter(waiting.__contains__, line.names):
+            inner = waiting.pop(name)
+            text = line.text.replace(name, f"({inner.expression})")
             wished = NAME.sub(lambda name: page.wishes[name[0]], text)
-            if into.part != line.part or is_moved or text.startswith("(") or not _fits(wished):
-                continue
-            into.expression = text.removeprefix(f"{into.target} = ")
-            into.owners |= line.owners
-        del lines[i]  # nobody needs it any more
-        for name in line.names:
-            uses[name].remove(i)
-            uses[name] += found
-    return list(lines.values())
+            if inner.part == line.part and not text.startswith("(") and _fits(wished):
+                line.expression = text.removeprefix(f"{line.target} = ")
+                line.owners |= inner.owners
+                lines.remove(inner)
+        if line.target is None:  # what reads an array is not moved past its change
+            waiting = {n: x for n, x in waiting.items() if line.names[0] not in x.names}
+        elif uses[line.target] == 1:
+            waiting[line.target] = line
+    return lines
 
 
 def _fits(text):
