@@ -30,11 +30,9 @@ class Program:
     def __init__(self, loss, names, file):
         writer = Writer("write_out", loss, names=names)
         page = writer.page
-        used = {name for line in page.lines for name in line.names}
-        constants = {name: value for name, value in page.constants.items() if name in used}
-        known = sources([value for value in constants.values() if callable(value)])
+        known = sources(filter(callable, page.constants.values()))
         self.final = final = page.final(known)
-        arrays = page.inputs | {n: a for n, a in constants.items() if not callable(a)}
+        arrays = page.inputs | {n: a for n, a in page.constants.items() if not callable(a)}
         self.data = {final(name): data_of(a) for name, a in arrays.items()}
         self.lines = [
             (tidy(final(line.text)), line.part, line.owners - {None}) for line in page.lines
