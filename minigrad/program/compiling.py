@@ -56,11 +56,9 @@ class Recorded:
         leaves = [x for x in page.inputs.values() if x.order in names]
         returned = f"{writer.symbols[loss.order].name}, [{', '.join(writer.gradients.values())}]"
         known = {final(name): value for name, value in page.constants.items()} | {"np": np}
-        reads = []
-        for x in leaves:
-            known[f"{names[x.order]}_"] = x
-            how = "draw()" if isinstance(x, Noise) else "data"
-            reads.append(f"{names[x.order]} = {names[x.order]}_.{how}")
+        known |= {f"{names[x.order]}_": x for x in leaves}
+        hows = ["draw()" if isinstance(x, Noise) else "data" for x in leaves]
+        reads = [f"{names[x.order]} = {names[x.order]}_.{how}" for x, how in zip(leaves, hows)]
         lines = [f"def run({', '.join(arguments)}):", *reads, *_forgetting(page, returned, final)]
         self.text = "\n    ".join([*lines, f"return {final(returned)}"])
         file = f"<program {id(self)}>"

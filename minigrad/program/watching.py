@@ -106,15 +106,11 @@ def _watched(slot):
     return property(read, write)
 
 
-def _detach(x):
-    return DETACH(x) if watching.get() is None else stop_gradient(x)
-
-
 FLAGS, DETACH = Tensor.flags, Tensor.detach
 REPLACED = {  # (class, attribute): (as it is, as it is while a Watch is open)
     (Tensor, "data"): (Tensor.data, _watched(Tensor.data)),
     (Tensor, "grad"): (Tensor.grad, _watched(Tensor.grad)),
     (Tensor, "flags"): (FLAGS, property(_flags, FLAGS.__set__)),
-    (Tensor, "detach"): (DETACH, _detach),
+    (Tensor, "detach"): (DETACH, lambda x: (stop_gradient if watching.get() else DETACH)(x)),
     (no_grad, "value"): (False, property(lambda block: watching.get() is not None)),
 }
