@@ -72,7 +72,9 @@ class Watch:
         is_shape = code is _on_data.__code__ and frame.f_locals["function"] in LIKE
         if is_shape or self.found or code.co_filename == FILE or code in readers:
             return
-        while frame.f_back and frame.f_globals.get("__name__", PACKAGE).startswith(PACKAGE):
+        while frame.f_globals.get("__name__", PACKAGE).startswith(PACKAGE):
+            if not frame.f_back or frame.f_back.f_code.co_name == "vjp":  # a rule
+                break
             frame = frame.f_back
         file, line = frame.f_code.co_filename, frame.f_lineno
         text = linecache.getline(file, line, frame.f_globals).strip()

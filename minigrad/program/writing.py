@@ -132,8 +132,8 @@ class Writer:
 
     def _result(self, node):
         """Runs the forward of a node on Symbols."""
-        page, start, computed = self.page, len(self.page.lines), self.page.computed.copy()
         args = list(map(self._argument, node.args, node.op.names))
+        page, start, computed = self.page, len(self.page.lines), self.page.computed.copy()
         try:
             out = self._forward_of(node)(*args)
             # A dot may differ from a matmul in the last bits.
