@@ -129,7 +129,7 @@ class Page:
         known = {name: f.__name__ for name, f in self.constants.items() if callable(f)}
         taken = RESERVED.union(known.values(), taken)
         versions = {}  # wish -> the versions that are left
-        for name in dict.fromkeys([*self.inputs, *NAME.findall(text)]):
+        for name in dict.fromkeys([*self.inputs, *NAME.findall(text), *self.constants]):
             if name in known:
                 continue
             left = versions.setdefault(self.wishes[name], _versions(self.wishes[name]))
@@ -232,7 +232,8 @@ def is_alike(x, y):
 
 def is_same(x, y):
     """Whether two arrays are the same view of the same memory."""
-    return is_alike(x, y) and x.__array_interface__["data"] == y.__array_interface__["data"]
+    are_arrays = isinstance(x, np.ndarray) and isinstance(y, np.ndarray)
+    return are_arrays and is_alike(x, y) and x.ctypes.data == y.ctypes.data
 
 
 class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
@@ -296,7 +297,8 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
             is_neutral = not isinstance(y, Symbol) and np.all(np.equal(y, NEUTRAL[name]))
             if is_neutral and x.dtype == value.dtype:
                 return x if is_alike(x, value) else np.broadcast_to(x, value.shape)
-        inputs = [_number(x, inputs, value, page.reading) for x in inputs]
+        if name != "matmul":
+            inputs = [_number(x, inputs, value, page.reading) for x in inputs]
         operands = [f"({s})" if (s := page.text(x)).startswith("-") else s for x in inputs]
         is_number = np.ndim(value) == 0  # of NumPy, whose ** gives other bits than np.power
         if name in UFUNCS and not keywords and not (is_number and name == "power"):

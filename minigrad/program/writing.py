@@ -69,6 +69,7 @@ class Writer:
         orders = {getattr(x, "order", None) for x in (loss, *(names or {}).values())}
         results = [self.symbols[order].name for order in orders & self.symbols.keys()]
         results += NAME.findall(" ".join(self.gradients.values()))
+        self.page.wishes[self.symbols[loss.order].name] = "loss"
         self.page.lines = merged(self.page, results)
 
     # ---- the backward pass
