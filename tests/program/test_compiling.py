@@ -109,6 +109,17 @@ def test_a_random_loss_trains_to_the_same_bits(seed):
     assert [p.refusal for p in recorded(step)] == [None]
 
 
+def test_the_right_step_is_kept_where_numbers_have_no_axes():
+    w, data = normal_leaf(3, dtype=np.float32), normal(4, 3).astype(np.float32)
+
+    def function(x):
+        y = (data * x) @ w
+        return F.elastic_net(y[y.argmax(0)], y[0], l1=0.5, l2=0.25) * x.sum()
+
+    step = assert_same(of_leaves(function, w), [(np.float32([1 + i / 8]),) for i in range(8)])
+    assert [p.refusal for p in recorded(step)] == [None]
+
+
 def test_comparisons_masks_and_indices_are_computed_again():
     w = normal_leaf(4, dtype=np.float32)
 
