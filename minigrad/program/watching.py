@@ -66,19 +66,23 @@ class Watch:
         """Notes the line that reads the values of x, unless `frame`, which does it, may do so."""
         if isinstance(x, Noise):
             self.drawn[x.order] = x
-        while frame.f_code in WITHIN or frame.f_code.co_name in INNER:
+        while frame.f_code in WITHIN or (frame.f_code.co_name in INNER and _is_own(frame)):
             frame = frame.f_back
         code = frame.f_code
         is_shape = code is _on_data.__code__ and frame.f_locals["function"] in LIKE
         if is_shape or self.found or code.co_filename == FILE or code in readers:
             return
-        while frame.f_globals.get("__name__", PACKAGE).startswith(PACKAGE):
-            if not frame.f_back or frame.f_back.f_code.co_name == "vjp":  # a rule
-                break
+        while _is_own(frame) and frame.f_back.f_code.co_name != "vjp":  # which calls a rule
             frame = frame.f_back
         file, line = frame.f_code.co_filename, frame.f_lineno
         text = linecache.getline(file, line, frame.f_globals).strip()
         self.found = f"`{text}` ({file}:{line}), which reads or changes values of a Tensor"
+
+
+def _is_own(frame):
+    """Whether the function of a frame is one of minigrad."""
+    is_call = frame.f_code.co_filename == FILE
+    return is_call or frame.f_globals.get("__name__", "").startswith(PACKAGE)
 
 
 def _flags(x):
