@@ -207,7 +207,7 @@ def compile(function, trials=2) -> Step:
     says why, if it or a rule reads values (`t.item()`, `if t > 0`, `t.data`, `print(t)`), if
     shapes depend on values, or if it changes a variable, an attribute or an item. `t.detach()` and
     `no_grad()` are fine. The first `trials` calls also run eagerly, with the same noise: a step
-    whose loss or gradients differ stays eager.
+    whose loss or gradients differ stays eager. NumPy's warnings of overflow are not shown.
 
     Returns a Step; `print(step)` shows its programs. A call returns the loss without its graph.
     Raises TypeError for an argument that requires a gradient or cannot be hashed, and if the
