@@ -134,7 +134,7 @@ class Writer:
     def _result(self, node):
         """Runs the forward of a node on Symbols."""
         args = list(map(self._argument, node.args, node.op.names))
-        page, start, computed = self.page, len(self.page.lines), self.page.computed.copy()
+        page, start = self.page, len(self.page.lines)
         try:
             out = self._forward_of(node)(*args)
             # A dot may differ from a matmul in the last bits.
@@ -143,7 +143,9 @@ class Writer:
         except Exception:  # it reads values, or fills an array that is no Symbol
             is_written = False
         if not is_written or len(page.lines) - start > max(MOST, 4 * len(args)):
-            page.lines[start:], page.computed = [], computed
+            dropped = {line.target for line in page.lines[start:]}
+            page.computed = {t: x for t, x in page.computed.items() if x.name not in dropped}
+            del page.lines[start:]
             text = page.call(page.bound(node.op.name, node.op.forward), args, {})
             out = page.write(node.op.name, text, node.data)
         return self._name(out, node)
@@ -239,26 +241,29 @@ def merged(page, results):
 
     results  names that are needed at the end
     """
-    lines, uses, waiting = [], Counter(results), {}
+    kept, uses, waiting, changes = [], Counter(results), {}, {}
     for line in reversed(page.lines):
         if line.target is None or uses[line.target]:  # else nobody needs it
             uses.update(line.names)
-            lines.insert(0, line)
+            kept.append(line)
     uses.update(results)  # a result has a line of its own
-    for line in [*lines]:
+    lines = dict.fromkeys(reversed(kept))
+    for i, line in enumerate([*lines]):
         for name in filter(waiting.__contains__, line.names):
-            inner = waiting.pop(name)
+            inner, made = waiting.pop(name)
             text = line.text.replace(name, f"({inner.expression})")
             wished = NAME.sub(lambda name: page.wishes[name[0]], text)
-            if inner.part == line.part and not text.startswith("(") and _fits(wished):
+            is_same = all(changes.get(name, 0) <= made for name in inner.names)
+            is_fit = inner.part == line.part and not text.startswith("(") and _fits(wished)
+            if is_same and is_fit:
                 line.expression = text.removeprefix(f"{line.target} = ")
                 line.owners |= inner.owners
-                lines.remove(inner)
-        if line.target is None:  # what reads an array is not moved past its change
-            waiting = {n: x for n, x in waiting.items() if line.names[0] not in x.names}
+                del lines[inner]
+        if line.target is None:
+            changes[line.names[0]] = i
         elif uses[line.target] == 1:
-            waiting[line.target] = line
-    return lines
+            waiting[line.target] = line, i
+    return [*lines]
 
 
 def _fits(text):
