@@ -27,7 +27,7 @@ from heapq import heappop, heappush
 import numpy as np
 
 from . import changes, errors
-from .array import Array, as_array, as_list, computed, copied, data_of, held, ones_or, operand
+from .array import Node, as_array, as_list, computed, copied, data_of, held, ones_or, operand
 from .changes import tick
 from .later import Shown
 from .modes import recording, scope
@@ -49,7 +49,7 @@ RECORDED, GRADIENT = 2, 4
 # ---------------------------------------------------------------------------------------- tensors
 
 
-class Tensor(Array, metaclass=Shown):
+class Tensor(Node, metaclass=Shown):
     """An n-dimensional array that can remember how it was made.
 
     data           Copied. Python floats and lists take the default dtype (float32), arrays keep

@@ -7,7 +7,7 @@ begin with "_". Names of arguments neither begin nor end with "_".
 
 import numpy as np
 
-from .array import FOREIGN, Array
+from .array import FOREIGN, Node
 from .changes import tick
 from .engine import GRADIENT, RECORDED, Tensor, constant
 from .errors import in_forward, no_rule
@@ -21,7 +21,7 @@ LAST_REAL = np.dtype(np.longdouble).num
 START = """
     _flags = 0"""
 TAKE = """
-    if isinstance({x}, _Array):
+    if isinstance({x}, _Node):
         {x}_, _flags = {x}.data, _flags | {x}.flags
     else:
         {x}_ = {x}"""
@@ -43,7 +43,7 @@ RUN = """
     if not _flags or not _recording():
         return _constant(_data) if {has_tensors} else _data"""
 REFUSE = """
-    if isinstance({x}, _Array) and {x}.flags >= {GRADIENT}:
+    if isinstance({x}, _Node) and {x}.flags >= {GRADIENT}:
         raise _no_rule(_op, {i})"""
 RESULT = """
     _out = _new(_Tensor)
@@ -63,7 +63,7 @@ OPEN = """
 def vjp(_g, _node, on_tensors=False):
     {args}, = _node.args"""
 ASK = """
-    _is_{x} = isinstance({x}, _Array)"""
+    _is_{x} = isinstance({x}, _Node)"""
 TAKE_TENSORS = """
     if on_tensors:
         _out, {arrays}, = _node, {args},
@@ -94,7 +94,7 @@ _op.vjp = vjp
 
 OBJECTS = {  # what the text uses, beside the op, its forward and rules, and `record`
     "_Tensor": Tensor,
-    "_Array": Array,  # isinstance(x, Array) is faster than (x, Tensor), which has a metaclass
+    "_Node": Node,  # for Python isinstance is faster with it than with Tensor
     "_NUMBERS": (float, int),
     "_NUMBERS_OR_NONE": (float, int, type(None)),
     "_constant": constant,
@@ -142,7 +142,7 @@ def _filled(op, parts):
     words = {
         "args": ", ".join(names),
         "arrays": ", ".join(f"{x}_" for x in names),
-        "has_tensors": " or ".join(f"isinstance({x}, _Array)" for x in names),
+        "has_tensors": " or ".join(f"isinstance({x}, _Node)" for x in names),
         "flags": "_flags" if any(op.rules) else RECORDED,
         "FOREIGN": FOREIGN,
         "GRADIENT": GRADIENT,

@@ -97,6 +97,18 @@ class no_grad(Block):
     mode, value = recording, False
 
 
+readers = set()  # the code of the functions marked with `reads`
+
+
+def reads(function):
+    """Marks a function that reads values of Tensors only to check them: no result depends on them.
+
+    So `compile` lets it read them.
+    """
+    readers.add(function.__code__)
+    return function
+
+
 # ----------------------------------------------------------------------------------------- scopes
 
 # (outer scope, the module or Composition that runs, names: see `name_in`)

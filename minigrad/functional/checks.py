@@ -10,8 +10,10 @@ import numpy as np
 
 from .. import later
 from ..array import Array, asanyarray, data_of, is_foreign
+from ..modes import reads
 
 
+@reads
 def whole_numbers(what, values, low=None, high=None):
     """`values`, a Tensor as it is, all else as an array of whole numbers.
 
@@ -27,6 +29,7 @@ def whole_numbers(what, values, low=None, high=None):
     return given
 
 
+@reads
 def checked(values, check):
     """`values`, an array or a Tensor, after check(array) found no error in it.
 

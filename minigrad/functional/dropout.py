@@ -12,6 +12,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from .. import ops
 from ..array import as_array, data_of
 from ..engine import Tensor
+from ..modes import reads
 from ..noise import Bernoulli, Noise, Normal, sampling_mode
 from ..registry import composition
 from ..types import Axis, Operand, Rng
@@ -159,6 +160,7 @@ def _dropped(x, p, training, rng, scaling, share, mask):
     return ops.dropout.dropout(x, _mask(x, p, rng, share, mask), p, scaling)
 
 
+@reads
 def _mask(x, p, rng, share, mask):
     """The given mask of x, or a mask that is drawn, of size 1 along the axes `share`."""
     if mask is None:

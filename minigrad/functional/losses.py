@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import later
 from ..array import as_array, asanyarray, data_of, is_array, is_foreign, is_recorded
+from ..modes import reads
 from ..ops import log_softmax, losses, reductions, relu, softplus
 from ..ops.elementwise import floats
 from ..registry import composition
@@ -38,6 +39,7 @@ def _reduced(entries, reduction, weight=None):
 # ---------------------------------------------------------------------------------- classification
 
 
+@reads
 def _checked(scores, target, reduction, ignore_index):
     """(target, `ignore_index` or None if no target has it). Raises an error for wrong targets."""
     _check_reduction(reduction)

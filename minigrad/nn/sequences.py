@@ -396,7 +396,8 @@ class MultiheadAttention(Layer):
             matrices = [scoped("weight_dropout", F.drop_connect, w, *settings) for w in matrices]
         matrices = matrices if len(matrices) == 3 else np.split(*matrices, 3)
         biases = [None] * 3 if self.in_proj_bias is None else np.split(self.in_proj_bias, 3)
-        heads = [self._heads(F.linear(*arguments)) for arguments in zip(inputs, matrices, biases)]
+        given = zip(("query", "key", "value"), inputs, matrices, biases)
+        heads = [scoped(name, self._heads, *arguments) for name, *arguments in given]
         (n, length, _), (_, size, _) = inputs[0].shape, inputs[1].shape
         mask = self._mask(key_padding_mask, attn_mask, n, length, size)
         settings = {"is_causal": is_causal, "training": self.training, "need_weights": True}
@@ -418,10 +419,10 @@ class MultiheadAttention(Layer):
             raise ValueError(f"MultiheadAttention: query {q}, key {k}, value {v} must be {needed}")
         return inputs if self.batch_first else [np.swapaxes(x, 0, 1) for x in inputs]
 
-    def _heads(self, x):
-        """(N, T, embed_dim) as (N, heads, T, features)."""
+    def _heads(self, x, matrix, bias):
+        """The linear map of x (N, T, embed_dim), as (N, heads, T, features)."""
         split = *x.shape[:2], self.num_heads, self.embed_dim // self.num_heads
-        return np.swapaxes(np.reshape(x, split), 1, 2)
+        return np.swapaxes(np.reshape(F.linear(x, matrix, bias), split), 1, 2)
 
     def _mask(self, padding, attention, n, length, size):
         """One mask for scaled_dot_product_attention, from both masks. None without any."""

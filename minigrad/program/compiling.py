@@ -10,11 +10,11 @@ from .. import array
 from ..array import data_of, is_array
 from ..changes import tick
 from ..engine import Tensor, constant, grad
-from ..graph import program
 from ..modes import recording
 from ..names import leaf_names, modules_of
 from ..noise import Noise, frozen, frozen_noise, sampling_mode
 from .surroundings import Surroundings
+from .symbols import NAME
 from .watching import Watch
 from .writing import Writer, tidy
 
@@ -36,7 +36,7 @@ class Recorded:
     leaves   the leaves that get a gradient
     """
 
-    inputs, surroundings = (), None
+    run = surroundings = None
 
     def __init__(self, trials):
         self.trials, self.refusal = trials, None
@@ -51,27 +51,24 @@ class Recorded:
             if node.op and (node.op.name == "argwhere" or (node.op.name == "getitem" and masks)):
                 raise TypeError(f"the shape of {node.op.name} depends on values. Use np.where")
         page, final = writer.page, writer.page.final()
-        self.leaves = list(writer.gradients)
-        arguments = {x.order: f"input{i}_" for i, x in enumerate(inputs)}
-        known = {final(name): value for name, value in page.constants.items()}
-        known["np"] = np
-        reads = []
-        for name, leaf in page.inputs.items():
-            if leaf.order in arguments:
-                arguments[leaf.order] = final(name)
-            else:
-                known[f"{final(name)}_"] = leaf
-                how = "draw()" if isinstance(leaf, Noise) else "data"
-                reads.append(f"{final(name)} = {final(name)}_.{how}")
-        head = f"def run({', '.join(arguments.values())}):"
-        results = writer.symbols[loss.order], *writer.gradients.values()
-        steps = _forgetting(page, results, final)
-        self.text = "\n    ".join([head, *reads, *steps, _returned(writer, final)])
-        run = _compiled(self.text, known)
-        self.run = np.errstate(all="ignore")(run) if page.is_quiet else run
+        names = {leaf.order: final(name) for name, leaf in page.inputs.items()}
+        arguments = [names.pop(x.order, f"input{i}_") for i, x in enumerate(inputs)]
+        leaves = [x for x in page.inputs.values() if x.order in names]
+        returned = f"{writer.symbols[loss.order].name}, [{', '.join(writer.gradients.values())}]"
+        known = {final(name): value for name, value in page.constants.items()} | {"np": np}
+        known |= {f"{names[x.order]}_": x for x in leaves}
+        hows = ["draw()" if isinstance(x, Noise) else "data" for x in leaves]
+        reads = [f"{names[x.order]} = {names[x.order]}_.{how}" for x, how in zip(leaves, hows)]
+        lines = [f"def run({', '.join(arguments)}):", *reads, *_forgetting(page, returned, final)]
+        self.text = "\n    ".join([*lines, f"return {final(returned)}"])
+        file = f"<program {id(self)}>"
+        linecache.cache[file] = len(self.text), None, self.text.splitlines(True), file
+        exec(builtin_compile(self.text, file, "exec"), known)
+        self.run = np.errstate(all="ignore")(known["run"])
         # What the trials compare, and what the program takes for granted.
-        self.outline = _outline(writer.nodes, watch)
-        leaves = [x for x in page.inputs.values() if x.order not in arguments]
+        self.leaves, self.effects = list(writer.gradients), _settings(watch)
+        called = leaf_names(writer.nodes)
+        self.names = ["loss", *(f"gradient of {called[x.order]}" for x in self.leaves)]
         self.inputs = [(x, (x.flags, x.shape, x.dtype)) for x in leaves]
         modules = [m for owner in modules_of(writer.nodes) for m in owner.modules()]
         moving = [a for _, _, args in watch.effects for a in args]
@@ -86,48 +83,23 @@ class Recorded:
 
     def difference(self, found, loss, watch):
         """What differs between a run, (loss, gradients), and an eager run; None: nothing."""
-        nodes = program("compile", loss)
-        if _outline(nodes, watch) != self.outline:
-            return "other operations or changes of state ran now"
+        if _settings(watch) != self.effects:
+            return "other changes of state ran now"
         gradients = grad(loss, self.leaves, retain_graph=True, allow_unused=True)
-        names = leaf_names(nodes)
-        names = ["the loss", *(f"the gradient of {names[x.order]}" for x in self.leaves)]
-        for name, a, b in zip(names, [found[0], *found[1]], [loss, *gradients]):
-            if not np.array_equal(a, b.data, equal_nan=True):
-                return f"{name} differs"
-        return None
+        pairs = zip(self.names, [found[0], *found[1]], [loss, *gradients])
+        wrong = [name for name, a, b in pairs if not np.array_equal(a, b, equal_nan=True)]
+        return f"the {wrong[0]} differs. {HINT}" if wrong else None
 
 
-def _forgetting(page, results, final):
+def _forgetting(page, returned, final):
     """The lines of a page, each with the deletion of what is not needed after it."""
-    needed = {x.name for x in results} | page.inputs.keys() | page.constants.keys() | {None}
+    needed = {*NAME.findall(returned), *page.inputs, *page.constants, None}
     last = {n: i for i, line in enumerate(page.lines) for n in (line.target, *line.names)}
     lines = [tidy(final(line.text)) for line in page.lines]
     for name, i in last.items():
         if name not in needed:
             lines[i] += f"; del {final(name)}"
     return lines
-
-
-def _returned(writer, final):
-    """The line that returns the results. A gradient that shares memory is copied."""
-    names = [g.name for g in writer.gradients.values()]
-    gradients = []
-    for leaf, g in writer.gradients.items():
-        is_own = g.is_own and names.count(g.name) == 1 and g.dtype == leaf.dtype
-        text = "{}" if is_own and g.ndim else f"np.array({{}}, np.{leaf.dtype})"
-        gradients.append(text.format(final(g.name)))
-    loss = final(writer.symbols[writer.nodes[-1].order].name)
-    return f"return np.asarray({loss}), [{', '.join(gradients)}]"
-
-
-def _compiled(text, known):
-    """The function of a text. Tracebacks show its lines."""
-    file = f"<program {id(known)}.{len(text)}>"
-    linecache.cache[file] = len(text), None, text.splitlines(True), file
-    space = dict(known)
-    exec(builtin_compile(text, file, "exec"), space)
-    return space["run"]
 
 
 class Step:
@@ -150,7 +122,10 @@ class Step:
         programs = self.programs.setdefault((*modes, array.default_dtype, *map(_kind, args)), [])
         p = next((p for p in programs if p.fits()), None)
         if p is None and sum(map(len, self.programs.values())) < MOST:
-            return self._record(programs, arrays)
+            p = Recorded(self.trials)
+            loss = self._watched(p, arrays)
+            programs.append(p)
+            return loss
         if p is None:
             warnings.warn(MANY, stacklevel=2)  # Python shows it once
         if p is None or p.refusal:
@@ -158,64 +133,48 @@ class Step:
             loss.backward()
             return loss.detach()
         if p.trials:
-            return self._try(p, arrays)
-        loss, gradients = p.run(*(a for a in arrays if isinstance(a, np.ndarray)))
+            return self._watched(p, arrays)
+        loss, gradients = p.run(*filter(is_array, arrays))
         for leaf, g in zip(p.leaves, map(constant, gradients)):
             leaf.grad = g if leaf.grad is None else leaf.grad + g
         return constant(loss)
 
     def _tensors(self, arrays):
-        names = self.names + ["x"] * len(arrays)
-        pairs = zip(arrays, names)
+        pairs = zip(arrays, self.names + ["x"] * len(arrays))
         return [Tensor(a, name=n) if isinstance(a, np.ndarray) else a for a, n in pairs]
 
-    def _watched(self, arrays):
-        """(the loss of the function, its inputs, the Watch)."""
-        inputs = self._tensors(arrays)
+    def _watched(self, p, arrays):
+        """An eager step, of which the program p is written, or with which it is compared."""
+        found, inputs = None, self._tensors(arrays)
+        try:
+            with frozen_noise():
+                found = p.run and p.run(*filter(is_array, arrays))
+        except Exception as error:
+            p.refusal = repr(error)
         with Watch(tick()) as watch:
             loss = self.function(*inputs)
         if not isinstance(loss, Tensor) or loss.args is None:
             raise TypeError(RETURN)
-        return loss, [x for x in inputs if isinstance(x, Tensor)], watch
-
-    def _record(self, programs, arrays):
-        """An eager step, of which a program is written."""
-        loss, inputs, watch = self._watched(arrays)
-        p = Recorded(self.trials)
+        p.refusal = p.refusal or watch.found
         try:
-            p.refusal = watch.found
-            if not p.refusal:
-                p.write(self.function, loss, inputs, watch)
+            if p.run and not p.refusal:
+                p.trials, p.refusal = p.trials - 1, p.difference(found, loss, watch)
+            elif not p.refusal:
+                p.write(self.function, loss, [x for x in inputs if is_array(x)], watch)
         except Exception as error:  # such as a rule that does not run on Tensors
-            p.refusal = f"{type(error).__name__}: {error}"
+            p.refusal = repr(error)
         loss.backward()  # raises the error of a loss that has no gradient
-        programs.append(p)
-        if p.refusal:
-            warnings.warn(f"compile: no program, so this step is eager: {p.refusal}", stacklevel=3)
-        return loss.detach()
-
-    def _try(self, p, arrays):
-        """An eager step, with which the program is compared."""
-        p.trials -= 1
-        try:
-            with frozen_noise():
-                found = p.run(*(a for a in arrays if isinstance(a, np.ndarray)))
-        except Exception as error:
-            p.refusal = f"{type(error).__name__}: {error}"
-        loss, _, watch = self._watched(arrays)
-        p.refusal = p.refusal or watch.found or p.difference(found, loss, watch)
-        loss.backward()
         if not p.fits():
             p.refusal, p.surroundings = CHANGES, None
         if p.refusal:
-            warnings.warn(f"compile: from now on eager: {p.refusal}. {HINT}", stacklevel=3)
+            warnings.warn(f"compile: from now on eager: {p.refusal}", stacklevel=3)
         return loss.detach()
 
 
-def _outline(nodes, watch):
-    """The ops of a run, and its changes of state without their Tensors and arrays."""
+def _settings(watch):
+    """The changes of state in a run, without their Tensors and arrays."""
     given = [a for _, function, args in watch.effects for a in (function, *args)]
-    return [node.op and node.op.name for node in nodes], [a for a in given if not is_array(a)]
+    return [a for a in given if not is_array(a)]
 
 
 def _kind(a):
@@ -248,7 +207,7 @@ def compile(function, trials=2) -> Step:
     says why, if it or a rule reads values (`t.item()`, `if t > 0`, `t.data`, `print(t)`), if
     shapes depend on values, or if it changes a variable, an attribute or an item. `t.detach()` and
     `no_grad()` are fine. The first `trials` calls also run eagerly, with the same noise: a step
-    whose loss or gradients differ stays eager.
+    whose loss or gradients differ stays eager. NumPy's warnings of overflow are not shown.
 
     Returns a Step; `print(step)` shows its programs. A call returns the loss without its graph.
     Raises TypeError for an argument that requires a gradient or cannot be hashed, and if the

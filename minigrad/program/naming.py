@@ -22,8 +22,7 @@ def names_of(nodes, root, names):
     names  {name: Tensor}: names that the user gave, such as locals()
     """
     named = {order: name.partition("#")[0] for order, name in leaf_names(nodes).items()}
-    results = [node for node in nodes if node.args]
-    last = {id(scope): node.order for node in results for scope in around(node.scope)}
+    last = {id(scope): node.order for node in nodes for scope in around(node.scope)}
     for node in nodes:
         for i, a in enumerate(node.args):
             if isinstance(a, Tensor) and a.is_leaf:
@@ -41,7 +40,7 @@ def _role(leaf, node, i):
         modules, _ = split_scope(node.scope)
         place = path(modules[-1]) if modules else ""
         return f"{'mask' if leaf.dtype == bool else 'noise'}_{identifier(place or 'x')}"
-    return "target" if node.op.kind == "loss" and i else node.op.names[i].partition("[")[0]
+    return node.op.names[i].partition("[")[0]
 
 
 def _name_of_result(node, last):

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ..array import data_of
 from ..engine import Tensor
-from ..modes import name_in
+from ..modes import path
 from ..names import leaf_names, split_scope
-from ..noise import Noise
 from .sources import sources
 from .writing import WIDTH, Writer, tidy
 
@@ -30,27 +30,28 @@ class Program:
     def __init__(self, loss, names, file):
         writer = Writer("write_out", loss, names=names)
         page = writer.page
-        used = {name for line in page.lines for name in line.names}
-        constants = {name: value for name, value in page.constants.items() if name in used}
-        known = sources([value for value in constants.values() if callable(value)])
-        self.final = page.final(known)
-        leaves = {self.final(name): leaf for name, leaf in page.inputs.items()}
-        arrays = {self.final(n): a for n, a in constants.items() if not callable(a)}
-        self.data = {name: leaf.data for name, leaf in leaves.items()} | arrays
-        laws = {name: str(x.distribution) for name, x in leaves.items() if isinstance(x, Noise)}
-        loads = [(f'{n} = data["{n}"]', a.shape, laws.get(n, "")) for n, a in self.data.items()]
-        results = sum(bool(node.args) for node in writer.nodes)
+        known = sources(filter(callable, page.constants.values()))
+        self.final = final = page.final(known)
+        arrays = page.inputs | {n: a for n, a in page.constants.items() if not callable(a)}
+        self.data = {final(name): data_of(a) for name, a in arrays.items()}
         self.lines = [
-            (tidy(self.final(line.text)), line.part, line.owners - {None}) for line in page.lines
+            (tidy(final(line.text)), line.part, line.owners - {None}) for line in page.lines
         ]
+        loads = [
+            (f'{final(n)} = data["{final(n)}"]', f"{a.shape} {getattr(a, 'distribution', '')}")
+            for n, a in arrays.items()
+        ]
+        names = leaf_names(writer.nodes)
+        pairs = [f'    "{names[x.order]}": {final(g)},' for x, g in writer.gradients.items()]
+        results = sum(bool(node.args) for node in writer.nodes)
         parts = [
             f"# A loss of {results} operations and its gradient, written out by minigrad.",
             "import numpy as np",
             *sorted(known.values(), key=lambda text: not text.startswith(("import ", "from "))),
-            "\n".join([f'data = np.load("{file}")', *_commented(loads)]),
+            _commented([(f'data = np.load("{file}")', ""), *loads]),
             *(self._section(part, page.lines) for part in ("forward", "backward")),
-            self._results(writer),
-            PRINTING.format(self.final(writer.symbols[loss.order].name)),
+            "\n".join(["gradients = {", *pairs, "}"]),
+            PRINTING.format(final(writer.symbols[loss.order].name)),
         ]
         self.text = "\n\n".join(parts)
 
@@ -60,41 +61,29 @@ class Program:
     def _section(self, part, lines):
         """The lines of a pass, with a heading for each module of several lines."""
         lines = [line for line in lines if line.part == part]
-        around = [_modules_around(line.owner) for line in lines]
-        counts = Counter(modules[:n] for modules in around for n in range(len(modules) + 1))
-        rows, heading = [], ()
-        for line, modules in zip(lines, around):
-            while modules and counts[modules] < FEWEST:
-                modules = modules[:-1]
-            if modules != heading:
-                dotted = ".".join(name for name, _ in modules)
-                rows += ["", f"# {dotted}: {modules[-1][1]}"] if modules else [""]
-            heading = modules
-            rows.append((tidy(self.final(line.text)), line.shape, ""))
-        return "\n".join([f"# {f' {part}':->{RULE}}", *_commented(rows)])
-
-    def _results(self, writer):
-        pairs, names = [], leaf_names(writer.nodes)
-        for leaf, g in writer.gradients.items():
-            cast = f".astype(np.{leaf.dtype})" * (g.dtype != leaf.dtype)
-            pairs.append(f'    "{names[leaf.order]}": {self.final(g.name)}{cast},')
-        return "\n".join(["gradients = {", *pairs, "}"])
+        around = [_headings(getattr(line.owner, "scope", None)) for line in lines]
+        counts = Counter(heading for headings in around for heading in headings)
+        rows, last = [(f"# {f' {part}':->{RULE}}", "")], ""
+        for line, headings in zip(lines, around):
+            heading = next((h for h in headings if counts[h] >= FEWEST), "")
+            if heading != last:
+                rows.append(("\n" * bool(heading) + heading, ""))
+            last = heading
+            rows.append((tidy(self.final(line.text)), str(line.shape or "")))
+        return _commented(rows)
 
 
-def _modules_around(node):
-    """The (name, class) of the modules around a node, without the outermost one."""
-    calls = split_scope(node.scope)[0] if node is not None else ()
-    pairs = zip(calls, calls[1:])
-    return tuple((name_in(outer, inner), type(inner).__name__) for outer, (_, inner, _) in pairs)
+def _headings(scope):
+    """The names and classes of the modules around, without the outermost, the innermost first."""
+    calls, _ = split_scope(scope)
+    return [f"# {path(call)}: {type(call[1]).__name__}" for call in reversed(calls[1:])]
 
 
 def _commented(rows):
-    """Texts, and rows (text, shape or None, words), as lines with aligned comments."""
-    rows = [(row, None, "") if isinstance(row, str) else row for row in rows]
-    comments = [f"{shape or ''} {words}".strip() for _, shape, words in rows]
-    wide = max((len(text) for (text, *_), c in zip(rows, comments) if c), default=0)
-    wide = min(wide, WIDTH)
-    return [f"{text:{wide}}  # {c}" if c else text for (text, *_), c in zip(rows, comments)]
+    """Rows, (text, comment), as lines with aligned comments."""
+    wide = min(max((len(text) for text, comment in rows if comment), default=0), WIDTH)
+    rows = [f"{text:{wide}}  # {comment.strip()}" if comment else text for text, comment in rows]
+    return "\n".join(rows)
 
 
 def write_out(loss: Tensor, *, names=None, to_file=None) -> Program:

@@ -27,7 +27,7 @@ class Surroundings:
             size = len(self.names)
             self.holders, self.variables, self.arrays = [], [], []
             self._search(set(map(id, moving)), list(roots))
-        self.then, self.entries = self._now(), [x.tobytes() for x in self.arrays]
+        self.then = self._now()
 
     def _search(self, known, stack):
         while stack:
@@ -51,14 +51,14 @@ class Surroundings:
 
     def _now(self):
         values = [space.get(name) for space, name in self.variables]
-        return gc.get_referents(*self.holders) + values
+        entries = [x.tobytes() for x in self.arrays]
+        return gc.get_referents(*self.holders) + values + entries
 
     def are_same(self):
         """Whether all are the same objects as before, or equal numbers and arrays."""
         now, then = self._now(), self.then
-        if len(now) != len(then) or [x.tobytes() for x in self.arrays] != self.entries:
-            return False
-        return all(map(is_, now, then)) or all(map(_is_same, now, then))
+        is_same = all(map(is_, now, then)) or all(map(_is_same, now, then))
+        return len(now) == len(then) and is_same
 
 
 def _is_same(a, b):

@@ -21,7 +21,6 @@ import keyword
 import linecache
 import re
 import sys
-from functools import partial
 from itertools import count
 from operator import attrgetter
 
@@ -34,19 +33,22 @@ NAMES = "add subtract multiply divide matmul power remainder floor_divide bitwis
 NAMES += "bitwise_xor equal not_equal less less_equal greater greater_equal"
 SIGNS = "+ - * / @ ** % // & | ^ == != < <= > >="
 UFUNCS |= {n: f"{{}} {sign} {{}}" for n, sign in zip(NAMES.split(), SIGNS.split())}
+NEUTRAL = {"add": 0, "multiply": 1}  # they change nothing
 REDUCTIONS = {"add": "sum", "multiply": "prod", "maximum": "max", "minimum": "min"}
-# Methods that return no array of their own.
-VIEWS = {"reshape", "transpose", "swapaxes", "squeeze", "ravel", "diagonal", "view"}
-METHODS = VIEWS | {"dot", "max", "min", "prod", "var", "any", "all", "argmax", "argmin", "cumsum"}
+METHODS = "reshape transpose swapaxes dot max min prod var any all argmax argmin cumsum"
+NEW = "zeros", "copy", "zeros_like", "ones_like", "empty_like"  # arrays to be filled
 KNOWN = "shape", "dtype", "ndim", "size", "flags", "strides"  # attributes that tell no entry
 SHAPES = np.shape, np.ndim, np.size, np.result_type  # what they return tells no entry
-USUAL = ("keepdims", False), ("dtype", None), ("ddof", 0), ("axis", None)  # needs no words
+# Needs no words.
+USUAL = ("keepdims", False), ("dtype", None), ("ddof", 0), ("axis", None), ("initial", -np.inf)
 RESERVED = {"np", "data", "gradients", *dir(builtins), *keyword.kwlist}
 NAME = re.compile(r"\b_\d+_\b")
 
 
 class Text(str):
     """An expression that is written already."""
+
+    __repr__ = str.__str__
 
 
 class Line:
@@ -81,7 +83,6 @@ class Page:
         self.part, self.owner = "forward", None  # of the lines that are written now
         self.ids = {}  # id of a constant -> its name
         self.computed, self.changed = {}, set()  # {expression: its Symbol}, names of what changed
-        self.errors, self.is_quiet = np.geterr(), False  # whether a forward ignores overflow
 
     def name(self, wish):
         name = f"_{len(self.wishes)}_"
@@ -102,16 +103,15 @@ class Page:
         self.constants[name] = value
         return name
 
-    def write(self, wish, text, value, is_own=False, made=()):
+    def write(self, wish, text, value, made=()):
         """Writes `name = text`. Returns the Symbol of the name."""
         known = self.computed.get(text)
         if known is not None and self.changed.isdisjoint([known.name, *NAME.findall(text)]):
             return known
-        self.is_quiet |= np.geterr() != self.errors
         name = self.name(_name_in_source() or wish)
         self.lines.append(Line(self, text, name, np.shape(value)))
-        symbol = Symbol(self, name, value, made, is_own)
-        if is_own and wish not in ("zeros", "copy") and not wish.endswith("_like"):
+        symbol = Symbol(self, name, value, made, is_own=value.base is None)
+        if symbol.is_own and wish not in NEW:
             self.computed[text] = symbol
         return symbol
 
@@ -119,12 +119,6 @@ class Page:
         """Writes a statement without a value."""
         self.lines.append(Line(self, text))
         self.changed.update(NAME.findall(text)[:1])
-
-    def forget(self, start):
-        """Takes back the lines from number `start` on."""
-        dropped = {line.target for line in self.lines[start:]}
-        self.computed = {t: x for t, x in self.computed.items() if x.name not in dropped}
-        del self.lines[start:]
 
     def final(self, taken=()):
         """A function that gives a text the names of the end. No two are equal, and none is `taken`.
@@ -135,7 +129,7 @@ class Page:
         known = {name: f.__name__ for name, f in self.constants.items() if callable(f)}
         taken = RESERVED.union(known.values(), taken)
         versions = {}  # wish -> the versions that are left
-        for name in dict.fromkeys([*self.inputs, *NAME.findall(text)]):
+        for name in dict.fromkeys([*self.inputs, *NAME.findall(text), *self.constants]):
             if name in known:
                 continue
             left = versions.setdefault(self.wishes[name], _versions(self.wishes[name]))
@@ -143,40 +137,27 @@ class Page:
             taken.add(known[name])
         return lambda text: NAME.sub(lambda match: known.get(match[0], match[0]), text)
 
-    def wished(self, text):
-        """A text with the names that are wished."""
-        return NAME.sub(lambda match: self.wishes[match[0]], text)
-
     # ---- expressions
 
     def text(self, x):
         """The expression of x, a Symbol or a constant."""
-        if isinstance(x, (Symbol, Text)):
-            return x.name if isinstance(x, Symbol) else x
         if isinstance(x, (tuple, list, range)):
             items = ", ".join(map(self.text, x))
-            return f"[{items}]" if isinstance(x, list) else f"({items}{',' * bool(items)})"
-        if isinstance(x, slice):
-            return f"slice({self.text(x.start)}, {self.text(x.stop)}, {self.text(x.step)})"
+            return f"[{items}]" if isinstance(x, list) else f"({items}{',' * (len(x) == 1)})"
         if isinstance(x, (np.dtype, type)):
             return f"np.{np.dtype(x)}"
-        if isinstance(x, (float, np.floating)):
-            return repr(x).replace("inf", "np.inf").replace("nan", "np.nan")
-        if x is None or isinstance(x, (int, str, complex, np.generic)):
-            return repr(x)
-        if x is ...:
-            return "..."
-        if isinstance(x, np.ndarray) and x.ndim == 0:
-            return self.text(x[()])
-        written = self.reading and isinstance(x, np.ndarray) and pattern(x)
-        return written or self.bound("constant", x)
+        if isinstance(x, np.ndarray) and x.ndim:
+            return (self.reading and pattern(x)) or self.bound("constant", x)
+        x = x[()] if isinstance(x, np.ndarray) else x
+        is_float = isinstance(x, (float, np.floating))
+        return re.sub("inf|nan", r"np.\g<0>", repr(x)) if is_float else repr(x)
 
     def index(self, x):
         """The text of x in square brackets, where a slice is `start:stop`."""
         if isinstance(x, tuple) and x:
             return ", ".join(map(self.index, x))
         if not isinstance(x, slice):
-            return self.text(x)
+            return "..." if x is ... else self.text(x)
         ends = [x.start or None, x.stop] + [x.step] * (x.step not in (None, 1))
         return ":".join("" if end is None else self.text(end) for end in ends)
 
@@ -185,17 +166,6 @@ class Page:
         given = [f"{k}={self.text(v)}" for k, v in keywords.items() if (k, v) not in USUAL]
         return f"{function}({', '.join([*map(self.text, args), *given])})"
 
-    def operand(self, x, inputs, value):
-        """The text of an operand of a ufunc. An array of equal entries is a number."""
-        text = self.text(x)
-        is_array = isinstance(x, np.ndarray) and x.size and (self.reading or not any(x.strides))
-        if is_array and np.isfinite(x.flat[0]) and np.all(x == x.flat[0]):
-            others = [other for other in inputs if isinstance(other, Symbol)]
-            shape = np.broadcast_shapes(*(other.shape for other in others))
-            if shape == np.shape(value) and all(other.dtype == x.dtype for other in others):
-                text = str(x.flat[0]).removesuffix(".0")
-        return f"({text})" if text.startswith("-") else text
-
 
 def _versions(wish):
     """The names for a wish, the best one first: x, x2, x3, ..., but x1, x1_2, x1_3, ..."""
@@ -203,16 +173,34 @@ def _versions(wish):
     yield from (f"{wish}{'_' * wish[-1].isdigit()}{n}" for n in count(2))
 
 
+def common(x):
+    """The entry of an array whose entries are all equal and finite, or None."""
+    if not isinstance(x, np.ndarray) or not x.size or not np.isfinite(x.flat[0]):
+        return None
+    return x.flat[0] if np.all(x == x.flat[0]) else None
+
+
+def _number(x, inputs, value, always):
+    """x, or a number for an array of equal entries, if a ufunc then gives the same shape and dtype.
+
+    A step keeps arrays of one number that fill memory: some ufuncs are faster with them.
+    """
+    entry, others = common(x), [other for other in inputs if isinstance(other, Symbol)]
+    if entry is None or not (always or not any(x.strides)):
+        return x
+    shape = np.broadcast_shapes(*(other.shape for other in others))
+    is_fit = shape == np.shape(value) and all(other.dtype == x.dtype for other in others)
+    return Text(str(entry).removesuffix(".0")) if is_fit else x
+
+
 def pattern(x):
     """The text of an array that follows a simple pattern, or None."""
     if x.ndim == 1 and x.dtype == int and np.array_equal(x, np.arange(x.size)):
         return f"np.arange({x.size})"
-    if x.size and np.isfinite(x.flat[0]) and np.all(x == x.flat[0]):
-        shape = x.size if x.ndim == 1 else x.shape
-        if x.flat[0] in (0, 1):
-            return f"np.{'ones' if x.flat[0] else 'zeros'}({shape}, np.{x.dtype})"
-        return f"np.full({shape}, {x.flat[0]}, np.{x.dtype})"
-    return None
+    if x.ndim == 2 and x.dtype == bool and np.array_equal(x, np.tri(*x.shape)):
+        return f"np.tri({x.shape[0]}, {x.shape[1]}, dtype=bool)"
+    shape = x.size if x.ndim == 1 else x.shape
+    return None if common(x) is None else f"np.full({shape}, {common(x)}, np.{x.dtype})"
 
 
 def _name_in_source():
@@ -242,16 +230,22 @@ def is_alike(x, y):
     return (x.shape, x.strides, x.dtype) == (np.shape(y), y.strides, y.dtype)
 
 
+def is_same(x, y):
+    """Whether two arrays are the same view of the same memory."""
+    are_arrays = isinstance(x, np.ndarray) and isinstance(y, np.ndarray)
+    return are_arrays and is_alike(x, y) and x.ctypes.data == y.ctypes.data
+
+
 class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
     """An array under a name of a Page. What is done with it is written there.
 
     value  the array in the recorded run: it tells shapes and dtypes
-    made   the method that made it and the Symbol that had it: (name, x, arguments, keywords)
+    made   the method that made it and the Symbol that had it: (name, x), or ("rows", x, a range)
     is_own  nothing else uses the memory of the value, so `+=` may change it
     """
 
     def __init__(self, page, name, value, made=(), is_own=False):
-        self.page, self.name, self.value, self.made = page, name, value, made or (None,) * 4
+        self.page, self.name, self.value, self.made = page, name, value, made or (None, None)
         self.is_own = is_own
 
     data = property(lambda self: self)
@@ -260,33 +254,33 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
     real = property(lambda self: self if self.dtype.kind != "c" else _refuse())
     __bool__ = __float__ = __int__ = __index__ = __array__ = item = numpy = tolist = _refuse
 
+    def __repr__(self):
+        return self.name
+
     def __len__(self):
         return len(self.value)
 
     def __getitem__(self, index):
         part = self.part(index)
-        if is_alike(part, self.value) and part.value.ctypes.data == self.value.ctypes.data:
+        if is_same(part.value, self.value):
             return self
-        is_row = type(index) is tuple and type(index[0]) is int
-        if self.page.reading and (is_row or (part.made[0] and self.name in self.page.inputs)):
-            return part  # a row, or rows of an input, need no name
-        return self.page.write("part", part.name, part.value, made=part.made)
+        if self.page.reading and np.may_share_memory(part.value, self.value):
+            return part  # it needs no name
+        return self.page.write("part", part.name, part.value, part.made)
 
     def part(self, index):
-        """self[index] as a Symbol whose name is its text."""
-        x, first = self.made[1:3] if self.made[0] == "rows" else (self, 0)
+        """self[index] as a Symbol whose name is its text. Rows of rows of x are rows of x."""
+        value, made = self.value[values(index)], None
         index = index[0] if type(index) is tuple and len(index) == 1 else index
-        made = ()
-        if type(index) is int and index >= 0:  # a row of some rows of x is a row of x
-            index += first
-        elif type(index) is slice and index.step is None and index != slice(None):
-            start, stop, _ = index.indices(len(self))
-            made = "rows", x, first + start, None
-            index = slice(first + start, None if first + stop == len(x) else first + stop)
+        x, rows = self.made[1:] if self.made[0] == "rows" else (self, None)
+        if type(index) is slice and index.step is None:
+            rows = (rows or range(len(x)))[index]
+            index, made = slice(rows.start, rows.stop), ("rows", x, rows)
+        elif type(index) is int and rows:
+            index = rows[index]
         else:
             x = self
-        name = f"{x.name}[{self.page.index(index)}]"
-        return Symbol(self.page, name, x.value[values(index)], made)
+        return Symbol(self.page, f"{x.name}[{self.page.index(index)}]", value, made)
 
     def __setitem__(self, index, value):
         self.page.do(f"{self.name}[{self.page.index(index)}] = {self.page.text(value)}")
@@ -295,52 +289,35 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
     def __array_ufunc__(self, ufunc, method, *inputs, out=None, **keywords):
         page, name = self.page, ufunc.__name__
         if method == "reduce" and name in REDUCTIONS:
-            if inputs[0].size and keywords.get("initial") == -np.inf:  # the maximum of no entries
-                del keywords["initial"]
             return inputs[0]._method(REDUCTIONS[name], (), {"axis": 0} | keywords)
         value = ufunc(*values(inputs), **keywords) if method == "__call__" else _refuse()
         if out and out[0].dtype != value.dtype:
             _refuse()
-        if (same := self._simpler(name, inputs, value)) is not None:
-            return same
-        write = page.text if name == "matmul" else partial(page.operand, inputs=inputs, value=value)
-        operands = list(map(write, inputs))
+        for x, y in (inputs, inputs[::-1]) if name in NEUTRAL else ():
+            is_neutral = not isinstance(y, Symbol) and np.all(np.equal(y, NEUTRAL[name]))
+            if is_neutral and x.dtype == value.dtype:
+                return x if is_alike(x, value) else np.broadcast_to(x, value.shape)
+        if name != "matmul":
+            inputs = [_number(x, inputs, value, page.reading) for x in inputs]
+        operands = [f"({s})" if (s := page.text(x)).startswith("-") else s for x in inputs]
         is_number = np.ndim(value) == 0  # of NumPy, whose ** gives other bits than np.power
         if name in UFUNCS and not keywords and not (is_number and name == "power"):
             text = UFUNCS[name].format(*operands)
         else:
             text = page.call(f"np.{name}", map(Text, operands), keywords)
-        return page.write(name, text, value, is_own=True)
-
-    @staticmethod
-    def _simpler(name, inputs, value):
-        """What ufunc `name` of the inputs is in simpler words, with the same bits, or None."""
-        x, y = inputs if len(inputs) == 2 else (None, None)
-        if name == "add" and not isinstance(x, Symbol) and not np.any(x):  # as sum(...) begins
-            return y if is_alike(y, value) else None
-        if name == "multiply" and not (isinstance(x, Symbol) and isinstance(y, Symbol)):
-            x, y = (x, y) if isinstance(x, Symbol) else (y, x)
-            if x.dtype != value.dtype or not np.all(np.equal(y, 1)):
-                return None
-            return x if is_alike(x, value) else np.broadcast_to(x, value.shape)
-        if name == "divide" and isinstance(x, Symbol) and x.made[0] == "sum":
-            _, of, args, keywords = x.made
-            if isinstance(y, int) and y * x.size == of.size:
-                return of._method("mean", args, keywords)
-        return None
+        return page.write(name, text, value)
 
     def __array_function__(self, function, types, args, keywords):
         name = function.__name__
         if function in SHAPES:
             return function(*values(args), **keywords)
-        if name in METHODS and isinstance(args[0], Symbol):
+        if name in METHODS.split() and isinstance(args[0], Symbol):
             return args[0]._method(name, args[1:], keywords)
         value = function(*values(args), **keywords)
         module = function.__module__.replace("numpy", "np", 1)
         text = self.page.call(f"{module}.{name}", args, keywords)
-        return self.page.write(
-            name, text, value, is_own=name.startswith("zeros") or name.endswith("_like")
-        )
+        same = [a for a in args if isinstance(a, Symbol) and a.value is value]
+        return same[0] if same else self.page.write(name, text, value)
 
     def __getattr__(self, name):
         return lambda *args, **keywords: self._method(name, args, keywords)
@@ -353,12 +330,11 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
         value = getattr(x.value, name)(*values(args), **keywords)
         if not isinstance(value, (np.ndarray, np.generic)):
             _refuse()
-        if name == "swapaxes" and x.made[0] == name and x.made[2] == args:
-            return x.made[1]
-        if name == "reshape" and x.made[0] == name:
+        if name == "reshape" == x.made[0]:
             x = x.made[1]
-        if name == "reshape" and is_alike(x, value):
-            return x
+        for same in x, x.made[1]:
+            if isinstance(same, Symbol) and is_same(same.value, value):
+                return same
         text = self.page.call(f"{x.name}.{name}", args, keywords)
         if name == "transpose" and args in ((), (None,)):
             text = f"{x.name}.T"
@@ -366,4 +342,4 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
             is_cast = x.dtype != args[0].dtype and len(x) == 1
             if all(x.strides + args[0].strides) and not is_cast:
                 text = f"{x.name} @ {self.page.text(args[0])}"
-        return self.page.write(name, text, value, name not in VIEWS, (name, x, args, keywords))
+        return self.page.write(name, text, value, (name, x))

@@ -7,20 +7,25 @@ from contextvars import ContextVar
 
 import numpy as np
 
-from ..engine import RECORDED, Tensor
-from ..modes import no_grad, recording
-from ..noise import Noise, effects
+from ..array import Array, computed, data_of
+from ..engine import RECORDED, Tensor, backward_pass, record
+from ..modes import no_grad, readers, reads, recording
+from ..noise import Noise, effect, effects
 from ..ops.comparisons import stop_gradient
-from ..registry import FILE
+from ..registry import FILE, _on_data
 from .symbols import SHAPES
 
-# Who may read the array of a Tensor: what computes a node of the graph, or checks arguments.
-READERS = "op.call", "engine.record", "engine.backward_pass", "engine.<genexpr>", "array.<lambda>"
-READERS += "array.__len__", "noise.draw", "noise.__init__", "noise.effect", "functional.checks."
-READERS += "functional.dropout._mask", "functional.losses._checked"
-WITHIN = "array.data_of", "array.computed", "array.<listcomp>"  # they read for their callers
+# These may read the array of a Tensor: they compute nodes of the graph, draw noise, tell shapes.
+for function in record, backward_pass, effect, Noise.__init__, Noise.draw, Array.__len__:
+    reads(function)
+for name in "shape", "dtype", "ndim", "size":
+    reads(vars(Array)[name].fget)
+# These read for their callers.
+WITHIN = {f.__code__ for f in (data_of, computed)}
+INNER = "<listcomp>", "<genexpr>"
 # Functions of NumPy that read shapes and dtypes.
 LIKE = *SHAPES, np.zeros_like, np.ones_like, np.empty_like
+PACKAGE = __name__.partition(".")[0] + "."
 
 watching = ContextVar("watching", default=None)  # the Watch of this thread
 opened, lock = set(), threading.Lock()  # the Watches of all threads
@@ -41,47 +46,43 @@ class Watch:
         self.start, self.found, self.effects, self.drawn = start, None, [], {}
 
     def __enter__(self):
-        self.outer = watching.get(), effects.get()
-        with lock:
-            opened.add(self)
-            for (kind, name), (_, watched) in REPLACED.items():
-                setattr(kind, name, watched)
-        watching.set(self)
-        effects.set(self.effects)
+        self.tokens = watching.set(self), effects.set(self.effects)
+        self._replace(opened.add)
         return self
 
     def __exit__(self, *error):
-        watching.set(self.outer[0])
-        effects.set(self.outer[1])
+        watching.reset(self.tokens[0])
+        effects.reset(self.tokens[1])
+        self._replace(opened.discard)
+
+    def _replace(self, change):
+        """Replaces attributes in all threads, while any Watch is open."""
         with lock:
-            opened.discard(self)
-            for (kind, name), (usual, _) in REPLACED.items():
-                if not opened:
-                    setattr(kind, name, usual)
+            change(self)
+            for (kind, name), versions in REPLACED.items():
+                setattr(kind, name, versions[bool(opened)])
 
     def note(self, x, frame):
         """Notes the line that reads the values of x, unless `frame`, which does it, may do so."""
         if isinstance(x, Noise):
             self.drawn[x.order] = x
-        while (place := _place(frame)) in WITHIN:
+        while frame.f_code in WITHIN or (frame.f_code.co_name in INNER and _is_own(frame)):
             frame = frame.f_back
-        is_shape = place == "registry._on_data" and frame.f_locals["function"] in LIKE
-        if is_shape or place.startswith(READERS):
+        code = frame.f_code
+        is_shape = code is _on_data.__code__ and frame.f_locals["function"] in LIKE
+        if is_shape or self.found or code.co_filename == FILE or code in readers:
             return
-        while _place(frame) and not _place(frame.f_back).endswith(".vjp"):
-            frame = frame.f_back  # to the function of the user, or to the rule
-        if self.found is None:
-            file, line = frame.f_code.co_filename, frame.f_lineno
-            text = linecache.getline(file, line, frame.f_globals).strip()
-            self.found = f"`{text}` ({file}:{line}), which reads or changes values of a Tensor"
+        while _is_own(frame) and frame.f_back.f_code.co_name != "vjp":  # which calls a rule
+            frame = frame.f_back
+        file, line = frame.f_code.co_filename, frame.f_lineno
+        text = linecache.getline(file, line, frame.f_globals).strip()
+        self.found = f"`{text}` ({file}:{line}), which reads or changes values of a Tensor"
 
 
-def _place(frame):
-    """Module and function of a frame, such as "array.item"; "" if it is not one of minigrad."""
-    module, code = frame.f_globals.get("__name__", ""), frame.f_code
-    module = "minigrad.op" if code.co_filename == FILE else module
-    is_own = module.startswith("minigrad.")
-    return f"{module}.{code.co_name}".removeprefix("minigrad.") if is_own else ""
+def _is_own(frame):
+    """Whether the function of a frame is one of minigrad."""
+    is_call = frame.f_code.co_filename == FILE
+    return is_call or frame.f_globals.get("__name__", "").startswith(PACKAGE)
 
 
 def _flags(x):
@@ -111,15 +112,11 @@ def _watched(slot):
     return property(read, write)
 
 
-def _detach(x):
-    return DETACH(x) if watching.get() is None else stop_gradient(x)
-
-
 FLAGS, DETACH = Tensor.flags, Tensor.detach
 REPLACED = {  # (class, attribute): (as it is, as it is while a Watch is open)
     (Tensor, "data"): (Tensor.data, _watched(Tensor.data)),
     (Tensor, "grad"): (Tensor.grad, _watched(Tensor.grad)),
     (Tensor, "flags"): (FLAGS, property(_flags, FLAGS.__set__)),
-    (Tensor, "detach"): (DETACH, _detach),
+    (Tensor, "detach"): (DETACH, lambda x: (stop_gradient if watching.get() else DETACH)(x)),
     (no_grad, "value"): (False, property(lambda block: watching.get() is not None)),
 }

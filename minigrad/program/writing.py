@@ -6,20 +6,20 @@ used once is written where it is used.
 """
 
 import ast
-from bisect import bisect
 from collections import Counter
+from contextvars import copy_context
 from operator import itemgetter
 
 import numpy as np
 
 from ..array import data_of, is_recorded
-from ..changes import tick
-from ..engine import Tensor, backward_pass, seeds_of, wants_gradient
+from ..engine import Tensor, backward_pass, seeds_of
 from ..graph import nodes as nodes_of
 from ..graph import program
+from ..modes import scope
 from ..noise import effect
 from .naming import names_of
-from .symbols import Page, Symbol, Text, is_alike, pattern, values
+from .symbols import NAME, Page, Symbol, Text, is_alike, pattern, values
 from .watching import Watch
 
 WIDTH = 84  # of a line
@@ -37,7 +37,7 @@ class Writer:
     page       the Page with the lines
     nodes      the tensors of the forward pass, oldest first
     symbols    {order of a tensor: its Symbol}
-    gradients  {leaf: its gradient, a Symbol}
+    gradients  {leaf: the text of its gradient}
 
     Raises TypeError if the loss is not a Tensor or a rule does not run on Tensors, RuntimeError if
     the graph was freed, if the loss has more than one entry, or if nothing requires a gradient.
@@ -50,24 +50,26 @@ class Writer:
         self.forward = {node.order for node in self.nodes}
         self.names, self.symbols = names_of(self.nodes, loss, names), {}
         self.named = set()  # symbols that have the name of a node
-        self.makers = {}  # name of a symbol -> the order of its node; None if it has several
-        self.parts = {}  # order of zeros with parts that are not written yet -> the parts
-        cotangents = self._record_backward(what, loss)
+        self.claims = Counter()  # name of a symbol -> how many arguments and results read it
+        self.parts = {}  # order of zeros with a part -> its index, the part
+        cotangents = copy_context().run(self._record_backward, what, loss)
         self._name_cotangents(cotangents)
         found = {x: g for x, g in cotangents.values() if x.is_leaf}
         every = nodes_of([loss, *watch.drawn.values(), *found.values()])
         uses = [a.order for node in every for a in node.args if isinstance(a, Tensor)]
-        self.ends = {g.order for g in found.values()}
         self.uses = Counter([*uses, loss.order, *(g.order for g in found.values())])
         steps = [(node.order, self._visit, (node,)) for node in every]
         steps += [(time, self._do, given) for time, *given in watch.effects]
         for _, write, given in sorted(steps, key=itemgetter(0)):
             write(*given)
         self.page.part, self.page.owner = "backward", None
-        self.gradients = {x: self._gradient(x, g) for x, g in found.items()}
-        given = [loss, *(names or {}).values()]
-        kept = [self.symbols.get(x.order) for x in given if isinstance(x, Tensor)]
-        results = {x.name for x in [*kept, *self.gradients.values()] if x is not None}
+        self.gradients = {}
+        for x, g in found.items():
+            self.gradients[x] = self._gradient(x, g)
+        orders = {getattr(x, "order", None) for x in (loss, *(names or {}).values())}
+        results = [self.symbols[order].name for order in orders & self.symbols.keys()]
+        results += NAME.findall(" ".join(self.gradients.values()))
+        self.page.wishes[self.symbols[loss.order].name] = "loss"
         self.page.lines = merged(self.page, results)
 
     # ---- the backward pass
@@ -76,14 +78,14 @@ class Writer:
         """Runs backward on Tensors. Returns {order of a tensor: (the tensor, its cotangent)}."""
         wanted = {node.order for node in self.nodes if node.requires_grad}
         (seed,) = seeds_of(what, [loss], [None], create_graph=True)
-        cotangents, self.begun = {loss.order: seed}, []
+        cotangents = {loss.order: seed}
         with Watch(0) as self.rules:
             for x, g, _ in backward_pass([seed], True, True, wanted):
                 if not isinstance(g, Tensor):
                     place = f"on the way to {self.names[x.order]}"
                     raise TypeError(f"{what}: a rule {place} returned no Tensor for Tensors.")
                 cotangents[x.order] = x, g
-                self.begun.append((tick(), x))  # what comes now is made by the rules of x
+                scope.set((None, x, {}))  # of the nodes that the rules of x record now
         return cotangents
 
     def _name_cotangents(self, cotangents):
@@ -91,11 +93,8 @@ class Writer:
 
         self.sums  {order of a sum: whether it is the gradient of a leaf}
         """
-        received = Counter()
-        for node, _ in cotangents.values():
-            pairs = zip(node.args, node.op.rules) if node.args else ()
-            received.update(x.order for x, rule in pairs if rule and wants_gradient(x))
-        self.sums = {}
+        args = [a for node in self.nodes for a in node.args if isinstance(a, Tensor)]
+        received, self.sums = Counter(a.order for a in args), {}
         for order in sorted(cotangents, reverse=True):
             (x, g), name = cotangents[order], f"g_{self.names[order]}"
             if x.is_leaf:
@@ -108,11 +107,13 @@ class Writer:
                 g = g.args[0]
 
     def _gradient(self, leaf, g):
-        """The gradient of a leaf as a Symbol."""
-        out = self._argument(g)
-        if isinstance(out, np.ndarray):
+        """The text of the gradient of a leaf. In a step it has an array of its own."""
+        out, known = self._argument(g), self.gradients.values()
+        is_own = getattr(out, "is_own", False) and out.ndim and out.name not in known
+        if not isinstance(out, Symbol):
             out = self.page.write(f"g_{self.names[leaf.order]}", self.page.text(out), out)
-        return out
+        is_fit = (is_own or self.page.reading) and out.dtype == leaf.dtype
+        return out.name if is_fit else f"np.array({out.name}, np.{leaf.dtype})"
 
     # ---- nodes
 
@@ -126,23 +127,25 @@ class Writer:
             self.named.add(leaf.name)
         elif node.args and not self._accumulate(node):
             out = self.symbols[node.order] = self._result(node)
-            maker = self.makers.get(out.name, node.order)  # it may be an argument, as it is
-            is_last = any(
-                getattr(a, "order", 0) == maker for a in node.args if self.uses[maker] == 1
-            )
-            self.makers[out.name] = node.order if is_last or maker == node.order else None
+            tensors = [a for a in node.args if isinstance(a, Tensor) and a.order in self.symbols]
+            passed = [self.symbols[a.order].name for a in tensors].count(out.name)
+            self.claims[out.name] += self.uses[node.order] - passed
 
     def _result(self, node):
         """Runs the forward of a node on Symbols."""
+        args = list(map(self._argument, node.args, node.op.names))
         page, start = self.page, len(self.page.lines)
-        args = [self._argument(*given, node.op.kind) for given in zip(node.args, node.op.names)]
         try:
             out = self._forward_of(node)(*args)
-            is_written = out.dtype == node.dtype and _is_close(out.value, node.data)
+            # A dot may differ from a matmul in the last bits.
+            is_close = np.allclose(out.value, node.data, 1e-3, 1e-5, equal_nan=True)
+            is_written = out.dtype == node.dtype and is_close
         except Exception:  # it reads values, or fills an array that is no Symbol
             is_written = False
         if not is_written or len(page.lines) - start > max(MOST, 4 * len(args)):
-            page.forget(start)
+            dropped = {line.target for line in page.lines[start:]}
+            page.computed = {t: x for t, x in page.computed.items() if x.name not in dropped}
+            del page.lines[start:]
             text = page.call(page.bound(node.op.name, node.op.forward), args, {})
             out = page.write(node.op.name, text, node.data)
         return self._name(out, node)
@@ -158,11 +161,12 @@ class Writer:
         """The forward of a node, as it runs in eager mode."""
         if node.op.name == "matmul" and self._owner(node).op.name == "linear":
             return np.dot  # x.dot(y) of arrays is x @ y of Tensors
-        return self._scatter if node.op.name == "scatter" else node.op.forward
+        is_shown = self.page.reading and node.op.name == "scatter"
+        return self._scatter if is_shown else node.op.forward
 
     def _zeros(self, shape, dtype):
         text = f"np.zeros({shape if len(shape) != 1 else shape[0]}, np.{dtype})"
-        return self.page.write("zeros", text, np.zeros(shape, dtype), is_own=True)
+        return self.page.write("zeros", text, np.zeros(shape, dtype))
 
     def _scatter(self, x, shape, *index):
         """The forward of the op scatter, where an entry can be named twice."""
@@ -174,74 +178,52 @@ class Writer:
     def _accumulate(self, node):
         """Whether a node needs no lines of its own, since it is added to others.
 
-        Zeros with a part are written where they are needed: as `g[:3] += part` in a sum, within
-        other zeros, or as zeros. A sum of cotangents is `g += ...` if nothing else uses the first.
+        Zeros with a part are written where they are needed: as `g[:3] += part` in a sum, or as
+        zeros. A sum of cotangents is `g += ...` if nothing else uses the first.
         """
         if node.op.name == "scatter":
-            x, _, *index = node.args
-            if any(getattr(i, "ndim", 0) and i.dtype != bool for i in index):
-                return False
-            index = tuple(self._argument(i) for i in index)
-            is_view = not any(hasattr(i, "ndim") for i in index)  # x[mask][0] is no part of x
-            inner = self._parts(x) if is_view else [((), x)]
-            self.parts[node.order] = [((index, *places), part) for places, part in inner]
-            return True
+            part, _, *index = node.args
+            index = tuple(map(self._argument, index))
+            if all(not getattr(i, "ndim", 0) or i.dtype == bool for i in index):
+                self.parts[node.order] = index, part
+            return node.order in self.parts
         if node.order not in self.sums:
             return False
         first, second = node.args
-        zeros, parts = self._parts(first), self._parts(second)
-        if len(parts) > 1 or not first.ndim:  # they may overlap; a number has no parts
-            parts = [((), second)]
-        if zeros[0][0] and parts[0][0] and first.dtype == second.dtype:
-            self.parts[node.order] = zeros + parts
-            return node.order not in self.ends or self._argument(node) is not None
         out = self._argument(first)
-        is_own = getattr(out, "is_own", False) and self.makers.get(out.name) == first.order
-        is_free = is_own and self.uses[first.order] == 1 and first is not second
+        is_free = getattr(out, "is_own", False) and self.claims[out.name] == 1
         if not is_free or not (self.sums[node.order] or is_alike(first.data, node.data)):
             return False
-        self._add(out, parts)
+        target = out
+        if second.order in self.parts and self.uses[second.order] == 1 and out.ndim:
+            index, second = self.parts[second.order]
+            target = out.part(index)
+        self.page.do(f"{target.name} += {self.page.text(self._argument(second))}")
         self.page.wishes[out.name] = self.names[node.order]
-        self.makers[out.name] = node.order
+        self.claims[out.name] = self.uses[node.order]
         self.symbols[node.order] = Symbol(self.page, out.name, node.data, is_own=True)
         return True
 
-    def _parts(self, x):
-        """The parts [(places, part)] of zeros that are needed here only; else x at no place."""
-        is_free = self.uses[getattr(x, "order", 0)] == 1
-        return self.parts.get(x.order, [((), x)]) if is_free else [((), x)]
-
-    def _add(self, out, parts, is_first=False):
-        """Writes `out[place] += part` for each of the parts; `=` for the first of new zeros."""
-        for places, part in parts:
-            target, part = out, self.page.text(self._argument(part))
-            for index in places:
-                target = target.part(index)
-            self.page.do(f"{target.name} {'=' if is_first else '+='} {part}")
-            is_first = False
-
     def _owner(self, node):
         """The node of the forward pass to which a node belongs: its rule made it."""
-        if node.order in self.forward:
-            return node
-        i = bisect(self.begun, node.order, key=itemgetter(0))
-        return self.begun[i - 1][1] if i else node
+        is_made = node.scope and isinstance(node.scope[1], Tensor)
+        return node.scope[1] if is_made else node
 
-    def _argument(self, a, role="constant", kind=None):
+    def _argument(self, a, role="constant"):
         """An argument of a node: a Symbol for a Tensor that changes from run to run."""
         if isinstance(a, Tensor) and a.order in self.parts and a.order not in self.symbols:
-            out = self._name(self._zeros(a.shape, a.dtype), a)
-            self._add(out, self.parts[a.order], is_first=True)
-            self.makers[out.name] = a.order
+            out, (index, part) = self._name(self._zeros(a.shape, a.dtype), a), self.parts[a.order]
+            text = self.page.text(self._argument(part))
+            self.page.do(f"{out.part(index).name} = {text}")
+            self.claims[out.name] = self.uses[a.order]
             self.symbols[a.order], out.value = out, a.data
         if isinstance(a, Tensor) and a.order in self.symbols:
             return self.symbols[a.order]
         a = data_of(a)
-        if isinstance(a, np.ndarray):
-            name = self.page.bound("target" if kind == "loss" else role.partition("[")[0], a)
-            if self.page.reading and a.size > 1 and not pattern(a):
-                return Symbol(self.page, name, a)  # what is done with it is written too
-        return a
+        if not self.page.reading or np.size(a) < 2 or not isinstance(a, np.ndarray) or pattern(a):
+            return a
+        name = self.page.bound(role.partition("[")[0], a)
+        return Symbol(self.page, name, a)  # what is done with it is written too
 
     def _do(self, function, args):
         """Writes an effect."""
@@ -254,37 +236,34 @@ class Writer:
         self.page.do(self.page.call(self.page.bound("effect", effect), given, {}))
 
 
-def _is_close(x, y):
-    """Whether x and y are equal up to rounding: a dot may differ from a matmul in the last bit."""
-    is_float = x.dtype.kind == "f"
-    return np.allclose(x, y, 1e-3, 1e-5, True) if is_float else np.array_equal(x, y)
-
-
 def merged(page, results):
     """The lines of a page, with a value that is used once written where it is used.
 
     results  names that are needed at the end
     """
-    lines, uses = dict(enumerate(page.lines)), {}
-    for i, line in lines.items():
-        for name in line.names:
-            uses.setdefault(name, []).append(i)
-    for i, line in list(lines.items()):
-        found = uses.get(line.target, [])
-        if line.target is None or line.target in results or len(found) > 1:
-            continue
-        if found:
-            into = lines[found[0]]
-            text = into.text.replace(line.target, f"({line.expression})")
-            if into.part != line.part or text.startswith("(") or not _fits(page.wished(text)):
-                continue
-            into.expression = text.removeprefix(f"{into.target} = ")
-            into.owners |= line.owners
-        del lines[i]  # nobody needs it any more
-        for name in line.names:
-            uses[name].remove(i)
-            uses[name] += found
-    return list(lines.values())
+    kept, uses, waiting, changes = [], Counter(results), {}, {}
+    for line in reversed(page.lines):
+        if line.target is None or uses[line.target]:  # else nobody needs it
+            uses.update(line.names)
+            kept.append(line)
+    uses.update(results)  # a result has a line of its own
+    lines = dict.fromkeys(reversed(kept))
+    for i, line in enumerate([*lines]):
+        for name in filter(waiting.__contains__, line.names):
+            inner, made = waiting.pop(name)
+            text = line.text.replace(name, f"({inner.expression})")
+            wished = NAME.sub(lambda name: page.wishes[name[0]], text)
+            is_same = all(changes.get(name, 0) <= made for name in inner.names)
+            is_fit = inner.part == line.part and not text.startswith("(") and _fits(wished)
+            if is_same and is_fit:
+                line.expression = text.removeprefix(f"{line.target} = ")
+                line.owners |= inner.owners
+                del lines[inner]
+        if line.target is None:
+            changes[line.names[0]] = i
+        elif uses[line.target] == 1:
+            waiting[line.target] = line, i
+    return [*lines]
 
 
 def _fits(text):

@@ -8,6 +8,8 @@ from functools import wraps
 
 import numpy as np
 import pytest
+from fuzz.checks import Case
+from fuzz.grammar import random_program
 from helpers import leaf, normal_leaf
 from processes import ROOT, python
 from programs import DTYPES, NETWORKS, batch, random_loss
@@ -134,6 +136,18 @@ def test_a_random_loss_gives_the_same_bits(seed, tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out.startswith(f"loss {loss.data!s}\n")
 
 
+@pytest.mark.parametrize("start", range(0, 60, 10))
+def test_a_program_of_the_fuzzer_gives_the_same_bits(start, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for seed in range(start, start + 10):
+        loss = Case(random_program(seed)).recorded["loss"]
+        if isinstance(loss, mg.Tensor) and loss.requires_grad:
+            mg.write_out(loss, to_file="random.py")
+            with np.errstate(all="ignore"):
+                names = runpy.run_path("random.py")
+            assert_equal({"loss": np.asarray(names["loss"])} | names["gradients"], loss)
+
+
 def test_the_program_of_a_layer_reads_as_if_written_by_hand():
     fc1, fc2 = nn.Linear(3, 4), nn.Linear(4, 2)
     model = nn.Sequential(fc1=fc1, act=nn.ReLU(), fc2=fc2)
@@ -168,8 +182,8 @@ def test_slices_are_added_where_they_lie():
     lines = body(mg.write_out(np.sum(np.exp(x[:3]) * x[3:])))
     assert [line for line in lines if line.startswith("g_x")] == [
         "g_x = np.zeros(6, np.float64)",
-        "g_x[3:] = exp",
-        "g_x[:3] += x[3:] * exp",
+        "g_x[3:6] = exp",
+        "g_x[:3] += x[3:6] * exp",
     ]
 
 
