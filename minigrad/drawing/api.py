@@ -22,7 +22,7 @@ OPTIONS = {  # the options of all functions here: their choices, the default fir
     "noise": (False, True),
     "legend": ("auto", True, False),
 }
-FREE = {"max_nodes": 60, "names": None, "checks": None, "title": None}  # options of any value
+FREE = {"max_nodes": 50, "names": None, "checks": None, "title": None}  # options of any value
 
 
 def read(root, **given):
@@ -57,8 +57,8 @@ def draw(root, *, to_file=None, **options) -> Drawing:
 
     direction  "TB" (downwards), "LR", "BT" or "RL"
     depth      how many levels of modules to open. "auto": as many as give at most `max_nodes`
-               nodes, 30 below and 8 beside each other. None: all, but more than 400 nodes
-               are never drawn: the oldest are folded
+               nodes. None: all, but more than 400 nodes are never drawn: the oldest are
+               folded
     values     whether to show each node's value, or its mean ± standard deviation
     grads      whether to show the gradients that tensors have. "run": the gradients of all nodes,
                from a backward pass that changes nothing

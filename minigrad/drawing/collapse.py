@@ -6,7 +6,6 @@ one card `Linear, relu x30`. If the picture is still too large, steps of single 
 """
 
 import re
-from collections import Counter
 from itertools import product
 from os.path import commonprefix
 
@@ -16,7 +15,6 @@ from .labels import short, span
 from .node import Node, links
 
 MOST_NODES = 400  # of any picture
-TALL, ABREAST = 30, 8  # the most nodes on a path, and side by side, with depth="auto"
 REPEATS = 3  # so many equal steps become one card
 LONGEST_STEP = 30  # the most nodes in a step of a loop
 CROWD = 16  # more leaves than that become one card if they are alike
@@ -25,8 +23,8 @@ CROWD = 16  # more leaves than that become one card if they are alike
 def collapse(nodes, depth, most):
     """(the Nodes to draw, how many levels of modules are open, or None for all).
 
-    depth   how many levels of modules to open. "auto": as many as give a small picture, of at most
-            `most` nodes. None: nothing is folded, except the oldest of more than MOST_NODES
+    depth   how many levels of modules to open. "auto": as many as give at most `most` nodes.
+            None: nothing is folded, except the oldest of more than MOST_NODES
     """
     deepest = max((len(node.calls) for node in nodes), default=0)
     if depth is None:
@@ -34,20 +32,10 @@ def collapse(nodes, depth, most):
     levels = range(deepest, -1, -1) if depth == "auto" else [depth]
     for level, cards_only in product(levels, (True, False)):
         drawn = _leaves_in_one(_repeats_in_one(_calls_in_one(nodes, level), cards_only))
-        if _is_small(drawn, most):
+        if len(drawn) <= most:
             break
     drawn = _oldest_in_one(drawn, most if depth == "auto" else MOST_NODES)
     return drawn, level if level < deepest else None
-
-
-def _is_small(nodes, most):
-    """Whether there are few nodes, no path is too long, and few nodes stand side by side."""
-    rank = {}
-    for node, sources in links(nodes).items():
-        if not node.is_leaf:
-            rank[node] = 1 + max((rank.get(source, 0) for source in sources), default=0)
-    abreast = Counter(rank.values()).values()
-    return len(nodes) <= most and len(abreast) <= TALL and max(abreast, default=0) <= ABREAST
 
 
 def _calls_in_one(nodes, depth):
@@ -72,7 +60,6 @@ def _repeats_in_one(nodes, cards_only):
 
     A piece of this order is one card without a circle. `cards_only`: only steps with a card fold.
     """
-    nodes = _penalties_in_a_row(nodes)
     results = [node for node in nodes if not node.is_leaf]
     does, cards, i = [_signature(node) for node in results], [], 0
     while i < len(results):
@@ -89,21 +76,6 @@ def _repeats_in_one(nodes, cards_only):
         else:
             i += 1
     return _merged(nodes, cards)
-
-
-def _penalties_in_a_row(nodes):
-    """The nodes, with penalties beside the first penalty of their kind if its place allows it.
-
-    So the penalties and the additions of a loss with many penalties do not take turns.
-    """
-    place, first = {}, {}
-    for i, (node, sources) in enumerate(links(nodes).items()):
-        place[node] = i
-        if node.kind == "penalty":
-            beside = first.setdefault(_signature(node), i)
-            if all(place[source] < beside for source in sources):
-                place[node] = beside
-    return sorted(nodes, key=place.get)
 
 
 def _signature(node):

@@ -928,7 +928,7 @@ def test_a_long_chain_without_a_pattern_folds_at_last():
     for i in rng.integers(0, 4, 3000):
         y = (np.tanh, np.sin, np.cos, np.exp)[i](y * 0.1)
     nodes, _ = describe(y, depth="auto")
-    assert len(nodes) == 60 and re.match(r"5,[5-9]\d\d older nodes", nodes[0].title)
+    assert len(nodes) == 50 and re.match(r"5,[5-9]\d\d older nodes", nodes[0].title)
 
 
 # ---------------------------------------------------------------------------------- gradient checks
