@@ -279,7 +279,6 @@ def contents(node):
         size = count(len(node.inside), "node") if node.kind == "module" else ""
         again = node.owner and node.owner.parameters and "the same parameters again"
         random = Counter(f"{p.label} {settings(p)}" for p in node.inside if p.kind == "random")
-        yield Row(node.note, "about")
         yield Row(joined(", ", size, parameters(node.inside) or again), "about")
         yield from (Row(short(line + times(n), 60), "attribute") for line, n in random.items())
 

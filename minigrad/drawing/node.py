@@ -60,7 +60,6 @@ class Node:
     inside: list = field(default_factory=list)  # the nodes folded into this card, oldest first
     owner: Group = None  # the module, if the card is a call of a module
     words: str = ""  # the title of a card
-    note: str = ""  # a line below the title of a card
     id: str = ""  # its name in the DOT text
 
     parts = property(lambda self: self.inside or [self])

@@ -274,11 +274,10 @@ def test_branches_stay_apart_unless_they_are_computed_in_turn():
 def test_many_heads_side_by_side():
     nodes, _ = describe(Heads(16)(data(5, 4)), depth="auto")
     assert [n.title for n in nodes if n.kind != "data"] == [
-        "heads.0 to heads.15: Sequential x16",
+        "heads.0 to heads.15: Sequential x16 side by side",
         "concatenate",
         "out: Linear(32, 3)",
     ]
-    assert nodes[1].rows[0].text == "side by side"
     titles, _ = drawn(Heads(3)(data(5, 4)))  # three fit
     assert titles.count("1: tanh") == 3
 
@@ -288,7 +287,7 @@ def test_one_module_on_several_inputs():
     nodes, _ = describe(np.stack([twin(data(3, 4)) for _ in range(4)]).sum(), depth=0)
     titles = {n.title: [row.text for row in n.rows if row.role == "about"] for n in nodes}
     assert (
-        titles["Sequential x4"] == ["side by side", "16 nodes, 30 parameters"]
+        titles["Sequential x4 side by side"] == ["16 nodes, 30 parameters"]
         and titles["x x4"] == []
     )
 
@@ -459,7 +458,7 @@ def test_the_cost_of_a_card_grows_with_its_nodes_and_not_with_their_square():
     assert_linear(picture, 250)
 
 
-@pytest.mark.parametrize(("count", "drawn"), [(16, 19), (17, 4), (60, 4)])
+@pytest.mark.parametrize(("count", "drawn"), [(47, 50), (48, 4), (60, 4)])
 def test_a_crowd_of_leaves_that_are_alike_is_one_box(count, drawn):
     leaves = [Tensor(np.full(3, i + 1.0), True, name=f"w{i}") for i in range(count)]
     other = Tensor(np.ones(2), True, name="w")
@@ -467,12 +466,12 @@ def test_a_crowd_of_leaves_that_are_alike_is_one_box(count, drawn):
     loss.backward(retain_graph=True)
     nodes, _ = describe(loss, depth="auto")
     assert len(nodes) == drawn
-    if count > 16:
+    if count > 47:
         assert (
             nodes[0].title == f"w0 to w{count - 1} x{count}"
             and (f"∂ rms 2 to {2 * count}", "gradient") in nodes[0].rows
         )
     assert (
-        len(describe(loss + np.sum(np.concatenate([*leaves, other])), depth="auto")[0]) == drawn + 4
+        len(describe(loss + np.sum(np.concatenate([*leaves, other])), depth="auto")[0]) == 8
     )  # another shape stays apart
     assert len(describe(loss)[0]) == count + 3  # and with depth=None all do
