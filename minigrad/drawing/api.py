@@ -1,6 +1,5 @@
 """The functions for users: `draw`, and the same picture as DOT text, plain text and records."""
 
-from pathlib import Path
 from types import SimpleNamespace
 
 from ..engine import Tensor
@@ -10,7 +9,6 @@ from .dot import Picture, dot, text
 from .node import Graph
 from .render import Drawing
 
-SUFFIXES = (".svg", ".png", ".pdf", ".gv", ".dot", ".txt", ".html")
 LEGEND_FROM = 6  # nodes
 
 
@@ -67,24 +65,16 @@ def draw(root, *, to_file=None, **options) -> Drawing:
     checks     the report of check_graph(root): each node shows its verdict
     legend     whether to explain shapes and lines. "auto": from six nodes on
     title      a line above the picture
-    to_file    also writes the picture to this path: .svg, .png, .pdf, .html (a page that steps
-               through the graph), .txt, or the DOT text as .gv or .dot
+    to_file    also writes the picture to this path: .svg, .png, .pdf, or the DOT text as .gv or
+               .dot
 
     Returns a Drawing, with the DOT text in `source`. Raises TypeError for a root that is not a
     Tensor and for an unknown option, ValueError for an unknown setting or the report of another
-    graph, RuntimeError if grads="run" cannot run backward or if a file needs a Graphviz program and
-    there is none.
+    graph, RuntimeError if grads="run" cannot run backward or if no Graphviz program can write the
+    file.
     """
-    from .page import to_html  # it reads options with `read` above
-
-    suffix = None if to_file is None else Path(to_file).suffix
-    if suffix not in (None, *SUFFIXES):
-        raise ValueError(f"draw: to_file ends in {', '.join(SUFFIXES)}; got {str(to_file)!r}.")
-    drawing, writers = Drawing(read(root, **options)), {".html": to_html, ".txt": to_text}
-    if suffix in writers:
-        content = writers[suffix](root, **options).rstrip("\n") + "\n"
-        Path(to_file).write_text(content, encoding="utf-8")
-    elif suffix is not None:
+    drawing = Drawing(read(root, **options))
+    if to_file is not None:
         drawing.render(to_file)
     return drawing
 
