@@ -11,7 +11,7 @@ from os.path import commonprefix
 
 import numpy as np
 
-from .labels import short, span
+from .labels import short
 from .node import Node, links
 
 MOST_NODES = 400  # of any picture
@@ -135,6 +135,11 @@ def _oldest_in_one(nodes, most):
 
 
 # ---------------------------------------------------------------------------------------- cards
+
+
+def span(texts):
+    """`first to last`."""
+    return " to ".join(dict.fromkeys((texts[0], texts[-1])))
 
 
 def _card(nodes, words):

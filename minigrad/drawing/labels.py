@@ -20,7 +20,6 @@ from ..engine import Tensor
 from ..noise import Noise
 
 LONGEST = 40  # letters of a name or an attribute; longer ones are cut
-MOST_TERMS = 8  # rows for the terms of a loss
 MOST_REASONS = 6  # lines that say why a gradient check failed
 COMMUTE = {"add", "multiply", "maximum", "minimum", "fmax", "fmin", "hypot", "logaddexp"}
 SYMBOLS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "power": "**"}
@@ -59,11 +58,6 @@ def count(n, what):
 
 def times(n):
     return f" x{n:,}" if n > 1 else ""
-
-
-def span(texts):
-    """`first to last`."""
-    return " to ".join(dict.fromkeys((texts[0], texts[-1])))
 
 
 def percent(share):
@@ -112,7 +106,6 @@ class Numbers:
                 self.mean = float(np.mean(entries, dtype=float))
                 self.std = float(np.std(entries, dtype=float))
 
-    rms = property(lambda self: math.nan if self.bad else math.hypot(self.mean, self.std))
     all_zero = property(lambda self: self.zeros == self.size > 0)
 
     def __str__(self):
@@ -265,9 +258,8 @@ def rows(node):
         Row(settings(node), "attribute"),
         *(Row(line, "note") for line in FREED if node.last.args is None),
         *measured(node),
-        *(terms(node) if shown.values else []),
-        *(Row(short(text, 60), "note") for text in node.graph.left_out if node.is_root),
-        *alarms(node.inside, len(node.calls) + (node.owner is not None)),
+        *(row for row in node.parts[-1].told if shown.values or row.role != "term"),
+        *alarms(node.inside),
         *verdicts(node),
     ]
     return [row for row in rows if row.text]
@@ -291,12 +283,8 @@ def measured(node):
 
 
 def gradient(node):
-    """The gradient of a node. Of a card, the range of the gradients of its parameters."""
+    """The gradient of a node."""
     x = node.gradient
-    if node.inside:
-        gradients = [part.gradient for part in node.inside if part.kind == "parameter"]
-        sizes = [number(rms, 2) for rms in sorted(x.rms for x in gradients if x and not x.bad)]
-        return Row(f"∂ rms {span(sizes)}" if sizes else "", "gradient")
     if x:
         role = "band" if x.bad else "alarm" if x.all_zero else "gradient"
         return Row(f"∂ {x}".replace("= ", ""), role)
@@ -304,36 +292,17 @@ def gradient(node):
     return Row("∂ not computed" if is_missing else "", "missing")
 
 
-def terms(node):
-    """The terms of a loss, and the share of a penalty; no shares if a term is negative."""
-    keys = {part.key for part in node.parts}
-    for root, terms in node.graph.terms.items():
-        values = [value for *_, value in terms]
-        total, own = sum(values), sum(value for key, _, value in terms if key in keys)
-        shares = 0 < total < math.inf and min(values) >= 0
-        if shares and node.kind == "penalty" and any(key in keys for key, *_ in terms):
-            yield Row(f"{percent(own / total)} of the loss", "term")
-        if root in keys:
-            alike = {}  # terms of one name are one row
-            for _, label, value in terms:
-                alike.setdefault(label, []).append(value)
-            largest = sorted(alike.items(), key=lambda item: -sum(item[1]))[:MOST_TERMS]
-            for label, values in largest:
-                share = f"  ({percent(sum(values) / total)})" if shares else ""
-                yield Row(f"{label}{times(len(values))} {number(sum(values))}{share}", "term")
-
-
-def alarms(nodes, below=0):
+def alarms(nodes):
     """Rows that say what is wrong or missing, and at which of these nodes: `nan/inf: fc1.weight`.
 
-    Each Row names two nodes, without the `below` outermost modules. Red bands come first.
+    Each Row names two nodes. Red bands come first.
     """
     names = {}
     for node in nodes:
         for text, role in (*measured(node), *verdicts(node)):
             if text and role in ("band", "alarm", "missing"):
                 kind = re.sub(r"= \S+|[\d,]+ nan/inf", "nan/inf", text), role
-                names.setdefault(kind, Counter())[node.path(below)] += 1
+                names.setdefault(kind, Counter())[node.path()] += 1
     for (text, role), counts in sorted(names.items(), key=lambda item: item[0][1] != "band"):
         listed = [name + times(n) for name, n in counts.items()]
         more = f" and {len(listed) - 2} more" if listed[2:] else ""
@@ -364,11 +333,9 @@ def verdicts(node):
 
 
 def _reasons(result):
-    error = [f"relative error {result.error:.2g}"] if math.isfinite(result.error) else []
     note = re.sub(r"-?\d+\.\d{3,}(e[-+]?\d+)?", lambda x: f"{float(x[0]):.3g}", result.note)
-    note = note.replace(" = ", "\u00a0=\u00a0")  # no line ends beside an equals sign
-    lines = [line for part in note.split("Diagnosis: ") for line in textwrap.wrap(part, 38)]
-    return [Row(line.replace("\u00a0", " "), "reason") for line in error + lines[:MOST_REASONS]]
+    lines = [line for part in note.split("Diagnosis: ") for line in textwrap.wrap(part, 44)]
+    return [Row(line, "reason") for line in lines[:MOST_REASONS]]
 
 
 # ------------------------------------------------------------------------------------- tooltips

@@ -5,6 +5,7 @@ loss, gradients, verdicts. A `Node` owns its tensors, and writes its title, rows
 they are asked for. The recorded graph does not change.
 """
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -57,6 +58,7 @@ class Node:
     name: str = None
     prefix: str = ""  # the name of the module, if the node is all of a module
     checks: list = field(default_factory=list)  # its rows in a report, gravest first
+    told: list = field(default_factory=list)  # Rows on the terms of the loss
     inside: list = field(default_factory=list)  # the nodes folded into this card, oldest first
     owner: Group = None  # the module, if the card is a call of a module
     words: str = ""  # the title of a card
@@ -112,11 +114,12 @@ class Node:
         made = self.maker.name.replace("_", " ")
         if self.name:
             return f"{short(self.name)} = {made}"
-        return "loss" if self.key in self.graph.terms else short(made)
+        is_sum = any(row.role == "term" for row in self.told) and self.maker.kind != "penalty"
+        return "loss" if is_sum else short(made)
 
-    def path(self, below=0):
-        """The modules around it, but the `below` outermost, and its label: `fc1.weight`."""
-        around = [call.group.name for call in self.calls[below:]]
+    def path(self):
+        """The modules around it, and its label: `fc1.weight`."""
+        around = [call.group.name for call in self.calls]
         own = [self.title] if self.inside else [self.prefix, self.label]
         return joined(".", *around, *own)
 
@@ -129,9 +132,13 @@ class Node:
 
     @cached_property
     def gradient(self):
-        """The statistics of its gradient, or None if the gradient is not known."""
-        array = self.graph.gradients.get(self.last.order)
-        return Numbers(array) if array is not None and self.last.requires_grad else None
+        """The statistics of its gradient, or None. Of a card, of all parameters in it together."""
+        leaves = [part for part in self.inside if part.kind == "parameter"] or [self]
+        known = self.graph.gradients
+        arrays = [known[leaf.last.order] for leaf in leaves if leaf.last.order in known]
+        if self.inside and arrays:
+            return Numbers(np.concatenate(arrays, axis=None))
+        return Numbers(*arrays) if arrays else None
 
     @cached_property
     def holds(self):
@@ -162,9 +169,6 @@ class Graph:
     home        {order of a tensor: the key of its node}
     groups      {ids of a module and of the modules around it, outermost first: its Group}
     roots       the keys of the nodes of the roots; `outputs` are the roots themselves
-    terms       {key of a root that is a sum with a loss or a penalty in it:
-                [(key of a node, or None; label; what it adds to the root)]}
-    left_out    lines on the penalties that modules declare and roots of one entry lack
     gradients   {order of a tensor: its gradient, an array}
 
     A Graph does not hold its Nodes. So the tensors are free as soon as the picture is dropped.
@@ -176,7 +180,7 @@ class Graph:
         newest = {id(call): order for order, (_, call) in scopes.items()}
         self.home = {t: newest[id(call)] if call else t for t, (_, call) in scopes.items()}
         self.roots = {self.home[root.order] for root in roots}
-        self.groups, self.terms, self.left_out, self.gradients = {}, {}, [], {}
+        self.groups, self.gradients = {}, {}
 
     # ---- the nodes
 
@@ -250,22 +254,28 @@ class Graph:
     # ---- what is known besides
 
     def _take_terms(self, nodes):
-        """Takes the terms of each root that is a sum with a loss or a penalty in it.
+        """Tells each root that is a sum with a loss or a penalty in it, and the penalties in it.
 
-        And the penalties that the roots lack.
+        A root of one entry also tells the penalties that it lacks.
         """
-        if all(root.size == 1 for root in self.outputs):
-            lacking = left_out(self.tensors, leaf_names(self.tensors)).items()
-            self.left_out = [f"without {penalty} of {', '.join(of)}" for penalty, of in lacking]
-        for root in self.outputs:
-            terms, kinds = [], set()
-            for term in addends(root) if root.size == 1 and root.args else ():
-                node = term.node is not None and nodes.get(self.home[term.node.order])
-                key, label = (node.key, node.label) if node else (None, name_of(term))
-                terms.append((key, label, term.value))
-                kinds.add(node and not node.is_leaf and node.maker.kind)
-            if len(terms) > 1 and {"loss", "penalty"} & kinds:
-                self.terms[self.home[root.order]] = terms
+        lacking = left_out(self.tensors, leaf_names(self.tensors)).items()
+        notes = [Row(short(f"without {p} of {', '.join(of)}", 60), "note") for p, of in lacking]
+        for root in (root for root in self.outputs if root.size == 1):
+            parts = addends(root) if root.args else []
+            terms = [p.node is not None and nodes.get(self.home[p.node.order]) for p in parts]
+            total, alike, told = sum(p.value for p in parts) or math.nan, {}, []
+            if len(parts) > 1 and {"loss", "penalty"} & {term.kind for term in terms if term}:
+                for part, term in zip(parts, terms):
+                    name = term.label if term else name_of(part)
+                    alike.setdefault(name, []).append(part.value)  # terms of one name are one row
+                    if term and term.kind == "penalty":
+                        share = labels.percent(part.value / total)
+                        term.told.append(Row(f"{share} of the loss", "term"))
+            for name, values in alike.items():
+                share = labels.percent(sum(values) / total)
+                words = f"{name}{labels.times(len(values))} {labels.number(sum(values))}"
+                told.append(Row(f"{words}  ({share})", "term"))
+            nodes[self.home[root.order]].told += told + notes
 
     def _take_checks(self, report, nodes):
         """Gives nodes their rows in the report of check_graph."""
@@ -289,7 +299,8 @@ class Graph:
             found = backward_pass(seeds, retain_graph=True, wanted={t.order for t in self.tensors})
             self.gradients = {x.order: np.asarray(g) for x, g, _ in found}
         else:
-            self.gradients = {t.order: t.grad.data for t in self.tensors if t.grad is not None}
+            known = [t for t in self.tensors if t.requires_grad and t.grad is not None]
+            self.gradients = {t.order: t.grad.data for t in known}
 
     def heading(self, nodes, depth):
         """The Rows above the picture. `depth`: how many levels of modules are open, or None."""

@@ -191,14 +191,6 @@ def test_small_errors_are_not_printed_since_they_differ_between_processors():
     assert words == ["grad ok 2.0e-13", "grad ok < 1e-15", "grad ok < 1e-15"]
 
 
-def test_no_line_of_a_reason_ends_beside_an_equals_sign():
-    for n in range(3, 30):
-        note = f"{'w' * n} gradient, p = 0.4: the scale 1/(1 - p) is lost."
-        report = failing(loss := training_step(), note=note)
-        lines = texts(only(describe(loss, checks=report)[0], kind="random"))
-        assert any("p = 0.4" in line for line in lines), lines
-
-
 def test_no_two_kinds_look_alike():
     assert len({look[:3] for look in LOOKS.values()}) == len(LOOKS)
 
@@ -515,12 +507,14 @@ def test_the_title_of_an_op_is_whole_behind_a_given_name():
     )
 
 
-def test_shares_are_of_the_whole_loss_and_left_out_where_parts_are_negative():
+def test_shares_are_of_the_whole_loss_as_in_the_ledger():
     w = leaf([1.0, -2.0])
     nodes, _ = describe(F.mse_loss(w, np.zeros(2)) + F.l2_penalty(w, c=0.5) + 5.0)
     assert "25% of the loss" in texts(only(nodes, kind="penalty"))
     nodes, _ = describe(F.l2_penalty(w, c=0.5) + w.sum())
-    assert texts(only(nodes, kind="root")) == ["loss", "= 1.5", "l2 penalty 2.5", "sum -1"]
+    assert texts(only(nodes, kind="root")) == [
+        *("loss", "= 1.5", "l2 penalty 2.5  (167%)", "sum -1  (-67%)")
+    ]
     assert describe(F.l2_penalty(w, c=0.5) + Noise(randomness.Bernoulli(0.5), (), bool))
 
 
@@ -615,7 +609,6 @@ def test_every_direction_renders(direction):
         (".png", b"\x89PNG"),
         (".gv", b"digraph"),
         (".dot", b"digraph"),
-        (".txt", b"2 nodes"),
     ],
 )
 def test_to_file(tmp_path, suffix, start):
@@ -664,6 +657,8 @@ def test_without_a_system_dot_a_pdf_is_refused_and_the_dot_text_kept(tmp_path, m
     with pytest.raises(RuntimeError, match="no Graphviz program could write pdf"):
         draw(leaf() * 2, to_file=tmp_path / "graph.pdf")
     assert [path.name for path in tmp_path.iterdir()] == ["graph.gv"]
+    with pytest.raises(RuntimeError, match=r"Cannot draw .*graph\.html .*could write html"):
+        draw(leaf() * 2, to_file=tmp_path / "graph.html")
 
 
 @needs_renderer
@@ -703,8 +698,6 @@ def test_the_heading_counts_the_checks_of_nodes_in_the_picture():
 
 
 def test_unknown_settings_are_refused():
-    with pytest.raises(ValueError, match=r"to_file ends in \.svg, .*got 'graph\.bmp'"):
-        draw(leaf(), to_file="graph.bmp")
     with pytest.raises(ValueError, match="direction is"):
         draw(leaf(), direction="up")
     with pytest.raises(ValueError, match="grads is one of True, False, run, not 'all'"):
@@ -870,7 +863,9 @@ def test_a_card_says_what_is_inside():
     assert first == ["8 nodes, 53 parameters", "dropout p=0.5", "out (4, 3)"] and " ± " in value
     loss.backward(retain_graph=True)
     (card,) = cards(loss, depth=0)
-    assert re.fullmatch(r"∂ rms [\d.]+ to [\d.]+", texts(card)[-1])
+    leaves = [t for t in mg.graph.nodes(loss) if t.is_leaf and t.requires_grad]
+    every = np.concatenate([t.grad.data.ravel() for t in leaves])
+    assert texts(card)[-1] == f"∂ {every.mean():.2f} ± {every.std():.2f}"
 
 
 def test_auto_opens_as_much_as_fits():
@@ -972,9 +967,9 @@ def test_a_failed_check_is_unmistakable():
     report = failing(loss)
     nodes, _ = describe(loss, checks=report)
     node = only(nodes, kind="random")
-    assert texts(node)[-5:] == [
-        *("GRAD CHECK FAILED", "relative error 0.5", "By x: analytic 1.23, numeric 2.47."),
-        *("half the numeric gradient: a factor 2", "is lost."),
+    assert texts(node)[-4:] == [
+        *("GRAD CHECK FAILED", "By x: analytic 1.23, numeric 2.47."),
+        *("half the numeric gradient: a factor 2 is", "lost."),
     ]
     source = to_dot(loss, checks=report)
     line = dot_line(source, node.id)
