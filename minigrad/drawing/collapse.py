@@ -9,8 +9,6 @@ import re
 from itertools import product
 from os.path import commonprefix
 
-import numpy as np
-
 from .labels import short
 from .node import Node, links
 
@@ -123,15 +121,9 @@ def _oldest_in_one(nodes, most):
     """Folds the oldest nodes into one card if there are more than `most`."""
     if len(nodes) <= most:
         return nodes
-    place, users = {node: i for i, node in enumerate(nodes)}, _users(nodes)
-
-    def age(node):  # a leaf goes with the node that uses it last
-        return max((place[u] for u in users[node]), default=np.inf) if node.is_leaf else place[node]
-
-    oldest = set(sorted(nodes, key=age)[: len(nodes) - most + 1])
-    inside = [node for node in nodes if node in oldest]
-    words = f"{sum(len(node.parts) for node in inside):,} older nodes"
-    return _merged(nodes, [_card(inside, words)])
+    oldest = sorted(nodes[: len(nodes) - most + 1], key=lambda node: not node.is_leaf)
+    words = f"{sum(len(node.parts) for node in oldest):,} older nodes"
+    return _merged(nodes, [_card(oldest, words)])
 
 
 # ---------------------------------------------------------------------------------------- cards

@@ -200,16 +200,18 @@ class Graph:
 
     def _nodes(self):
         """A Node for each tensor, and one for all tensors of one call of a composition."""
-        shown, begun, nodes = self.options.noise, {}, {}
+        begun, nodes = {}, {}
         for t in self.tensors:
             key, (modules, _) = self.home[t.order], split_scope(t.scope)
             if key not in begun:
                 begun[key] = Node(self, key, calls=self._calls(modules))
             begun[key].tensors.append(t)
-            for array in (x for _, x in operands(t) if not isinstance(x, Tensor)):
-                nodes.setdefault(key_of(array), Node(self, key_of(array), [constant(array)]))
-            # a node takes its place when its newest tensor comes: after all its inputs
-            if key == t.order and (shown or not isinstance(t, Noise) or key in self.roots):
+            # a leaf takes its place where it is used first, a result where its newest tensor comes
+            for _, x in operands(t):
+                leaf = x if isinstance(x, Tensor) else constant(x)
+                if leaf.is_leaf and (self.options.noise or not isinstance(x, Noise)):
+                    nodes.setdefault(key_of(x), Node(self, key_of(x), [leaf]))
+            if key == t.order and (not t.is_leaf or key in self.roots):
                 nodes[key] = begun[key]
         return nodes
 

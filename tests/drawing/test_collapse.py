@@ -341,8 +341,8 @@ def test_named_and_wrong_nodes_stay_out_of_loops():
         steps.append(np.sin(steps[-1] * x))
     titles, _ = drawn(steps[-1], names={"kept": steps[41]})
     assert titles == [
-        "x",
         "h",
+        "x",
         "multiply, sin x40",
         "multiply",
         "kept = sin",
@@ -412,17 +412,6 @@ def test_nothing_gets_lost_and_nothing_runs_in_a_circle(root, depth, most, noise
                     n.kind == "module" for n in nodes
                 )  # drawn in the first call of its module
                 assert again or (home[a.order], home[t.order]) in joined
-
-
-def test_a_root_that_nothing_uses_is_not_among_the_oldest():
-    y = leaf(np.ones(3))
-    for i in range(30):
-        if i == 20:
-            alone = leaf(np.ones((2, 2)), name="alone")
-        y = (np.sin, np.cos, np.exp)[i * i % 7 % 3](y)
-    for most in range(3, 30):
-        nodes, _ = describe([alone, np.sin(y)], depth="auto", max_nodes=most)
-        assert [n.title for n in nodes if n.is_root] == ["alone", "sin"] and len(nodes) <= most
 
 
 # -------------------------------------------------------------------------------------------- times

@@ -411,7 +411,7 @@ def test_a_module_used_twice_is_one_box():
     layer = nn.Linear(2, 2)
     x = np.ones((1, 2), np.float32)
     nodes, _ = describe(layer(layer(x)))
-    assert {n.scope for n in nodes if n.kind != "data"} == {nodes[0].scope} and len(
+    assert {n.scope for n in nodes if n.kind != "data"} == {nodes[-1].scope} and len(
         [n for n in nodes if n.kind == "parameter"]
     ) == 2
 
@@ -433,7 +433,7 @@ def test_names():
     h = a * b
     loss = h + c
     nodes, _ = describe(loss, names={"a": a, "h": h, "other": 3, "also": a})
-    assert [n.title for n in nodes] == ["a", "own", "parameter", "h = multiply", "add"]
+    assert [n.title for n in nodes] == ["a", "own", "h = multiply", "parameter", "add"]
 
 
 def test_unnamed_leaves_are_not_named_after_the_letters_of_operators():
