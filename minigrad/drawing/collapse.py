@@ -94,7 +94,7 @@ def _card_of_steps(nodes, steps):
     card = _card(nodes, "")
     step = [node.label if card.prefix else node.title for node in nodes[: len(nodes) // steps]]
     beside = "" if any(links(nodes).values()) else " side by side"
-    card.words = f"{short(', '.join(step))} x{steps:,}{beside}"
+    card.label = f"{short(', '.join(step))} x{steps:,}{beside}"
     return card
 
 
@@ -139,7 +139,7 @@ def _card(nodes, words):
     common = commonprefix([[id(call.group) for call in node.calls] for node in nodes])
     card = Node(nodes[0].graph, nodes[-1].key, calls=nodes[0].calls[: len(common)])
     card.inside = [part for node in nodes for part in node.parts]
-    card.words = words
+    card.label = words
     if len({_pattern(node.prefix) for node in nodes}) == 1:
         card.prefix = span([node.prefix for node in nodes])
     return card

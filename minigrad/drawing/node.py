@@ -61,7 +61,7 @@ class Node:
     told: list = field(default_factory=list)  # Rows on the terms of the loss
     inside: list = field(default_factory=list)  # the nodes folded into this card, oldest first
     owner: Group = None  # the module, if the card is a call of a module
-    words: str = ""  # the title of a card
+    label: str = ""  # its name, or what made it, or both; without the modules around it
     id: str = ""  # its name in the DOT text
 
     parts = property(lambda self: self.inside or [self])
@@ -103,19 +103,6 @@ class Node:
             takes_noise = any(isinstance(a, Noise) for t in self.tensors for a in t.args or ())
             kind = "random" if takes_noise else "operation" if x.requires_grad else "quiet"
         return "root" if self.is_root and kind in ("operation", "loss", "quiet") else kind
-
-    @property
-    def label(self):
-        """Its name, or what made it, or both. Without the modules around it."""
-        if self.inside:
-            return self.words
-        if self.is_leaf:
-            return short(self.name or self.kind)
-        made = self.maker.name.replace("_", " ")
-        if self.name:
-            return f"{short(self.name)} = {made}"
-        is_sum = any(row.role == "term" for row in self.told) and self.maker.kind != "penalty"
-        return "loss" if is_sum else short(made)
 
     def path(self):
         """The modules around it, and its label: `fc1.weight`."""
@@ -242,6 +229,10 @@ class Graph:
                 elif leaf.is_leaf and leaf.name is None:
                     is_target = (node.maker.kind, leaf.kind) == ("loss", "data") and position > 0
                     leaf.name = "target" if is_target else role(by.op, position)
+        for node in nodes.values():
+            name = node.name and short(node.name)
+            made = "" if node.is_leaf else short(node.maker.name.replace("_", " "))
+            node.label = joined(" = ", name, made) or node.kind
 
     def _unwrap(self, nodes):
         """A node that is all of a call takes the name of its module, if it has no parameters."""
@@ -263,21 +254,22 @@ class Graph:
         lacking = left_out(self.tensors, leaf_names(self.tensors)).items()
         notes = [Row(short(f"without {p} of {', '.join(of)}", 60), "note") for p, of in lacking]
         for root in (root for root in self.outputs if root.size == 1):
+            node, alike = nodes[self.home[root.order]], {}  # {name: values of the terms}
             parts = addends(root) if root.args else []
             terms = [p.node is not None and nodes.get(self.home[p.node.order]) for p in parts]
-            total, alike, told = sum(p.value for p in parts) or math.nan, {}, []
+            total = sum(p.value for p in parts) or math.nan
             if len(parts) > 1 and {"loss", "penalty"} & {term.kind for term in terms if term}:
+                node.label = node.label if node.name else "loss"
                 for part, term in zip(parts, terms):
-                    name = term.label if term else name_of(part)
-                    alike.setdefault(name, []).append(part.value)  # terms of one name are one row
+                    alike.setdefault(term.label if term else name_of(part), []).append(part.value)
                     if term and term.kind == "penalty":
                         share = labels.percent(part.value / total)
                         term.told.append(Row(f"{share} of the loss", "term"))
             for name, values in alike.items():
-                share = labels.percent(sum(values) / total)
                 words = f"{name}{labels.times(len(values))} {labels.number(sum(values))}"
-                told.append(Row(f"{words}  ({share})", "term"))
-            nodes[self.home[root.order]].told += told + notes
+                share = labels.percent(sum(values) / total)
+                node.told.append(Row(f"{words}  ({share})", "term"))
+            node.told += notes
 
     def _take_checks(self, report, nodes):
         """Gives nodes their rows in the report of check_graph."""
@@ -312,7 +304,6 @@ class Graph:
         changed = sum(node.is_leaf and changed_since(node.last, newest) for node in nodes)
         checks = [row for node in nodes for row in node.checks]
         passed = sum(row.passed for row in checks)
-        silent = sum(row.verdict == "VACUOUS" for row in checks)
         # without gradient, a value need not be finite: a mask may hold -inf
         wrong = [row.text for row in labels.alarms(trained) if row.role == "band"]
         words = [
@@ -322,7 +313,6 @@ class Graph:
             unknown and "gradients not computed",
             changed and f"{count(changed, 'tensor')} changed since the forward pass",
             checks and f"gradient check: {passed:,} of {len(checks):,} passed",
-            silent and f"{silent:,} VACUOUS",
         ]
         line = Row(joined(", ", *words, *wrong), "alarm" if wrong else "caption")
         title = self.options.title
@@ -339,9 +329,9 @@ class Graph:
             for source, uses in sources.items():
                 flows = any(wants_gradient(x) and by.op.rules[i] for by, i, x in uses)
                 style = "penalty" if node.kind == "penalty" else "gradient"
-                style, weight = style if flows else "none", 12 if source is trunk else 1
+                weight = 12 if source is trunk else 1
                 label = _label(node, source, sources)
-                edges.append(Edge(source.id, node.id, label, style, weight))
+                edges.append(Edge(source.id, node.id, label, style if flows else "none", weight))
         return edges
 
 

@@ -694,7 +694,7 @@ def test_the_heading_counts_the_checks_of_nodes_in_the_picture():
     whole = part + np.exp(x) + F.relu(-x)
     report = mg.check_graph(whole)
     assert "gradient check: 2 of 2 passed\n" in mg.to_text(part, checks=report)
-    assert "gradient check: 6 of 7 passed, 1 VACUOUS\n" in mg.to_text(whole, checks=report)
+    assert "gradient check: 6 of 7 passed\n" in mg.to_text(whole, checks=report)
 
 
 def test_unknown_settings_are_refused():
@@ -951,12 +951,12 @@ def test_verdicts_are_words():
     )
     assert not any("grad" in " ".join(texts(n)) for n in nodes if n.kind in ("data", "frozen"))
     for verdict, role, words in (
-        ("FAIL", "band", "GRAD CHECK FAILED"),
-        ("NONFINITE", "band", "GRAD CHECK NOT FINITE"),
-        ("STOCHASTIC", "band", "GRAD CHECK STOCHASTIC"),
-        ("AFFECTED", "alarm", "AFFECTED by a wrong node"),
-        ("VACUOUS", "missing", "grad not tested (VACUOUS)"),
-        ("KINK", "ok", "grad ok, at a KINK"),
+        ("FAIL", "band", "grad check FAIL"),
+        ("NONFINITE", "band", "grad check NONFINITE"),
+        ("STOCHASTIC", "band", "grad check STOCHASTIC"),
+        ("AFFECTED", "alarm", "grad check AFFECTED"),
+        ("VACUOUS", "missing", "grad check VACUOUS"),
+        ("KINK", "ok", "grad ok 5.0e-01, at a kink"),
     ):
         nodes, _ = describe(loss, checks=failing(loss, verdict=verdict))
         assert (words, role) in only(nodes, kind="random").rows
@@ -968,7 +968,7 @@ def test_a_failed_check_is_unmistakable():
     nodes, _ = describe(loss, checks=report)
     node = only(nodes, kind="random")
     assert texts(node)[-4:] == [
-        *("GRAD CHECK FAILED", "By x: analytic 1.23, numeric 2.47."),
+        *("grad check FAIL", "By x: analytic 1.23, numeric 2.47."),
         *("half the numeric gradient: a factor 2 is", "lost."),
     ]
     source = to_dot(loss, checks=report)
@@ -976,7 +976,7 @@ def test_a_failed_check_is_unmistakable():
     assert 'color="#C1121F" penwidth=3.5' in line and line.count('BGCOLOR="#C1121F"') == 1
     assert (
         source.count("penwidth=3.5") == 1
-        and "12 of 13 passed, GRAD CHECK FAILED: drop.dropout" in source
+        and "12 of 13 passed, grad check FAIL: drop.dropout" in source
     )
     assert STYLES["band"].outline > STYLES["alarm"].outline
 
@@ -984,7 +984,7 @@ def test_a_failed_check_is_unmistakable():
 def test_a_failed_check_inside_a_card_is_named_on_it():
     loss = training_step()
     (card,) = cards(loss, depth=0, checks=failing(loss))
-    assert texts(card)[-2:] == ["GRAD CHECK FAILED: drop.dropout", "grad ok: 6 of 7"]
+    assert texts(card)[-2:] == ["grad check FAIL: drop.dropout", "grad ok: 6 of 7"]
     assert "penwidth=3.5" in dot_line(to_dot(loss, depth=0, checks=failing(loss)), card.id)
 
 
@@ -997,7 +997,7 @@ def test_equal_names_on_a_card_are_counted():
     report = check_graph(loss)
     for row in report.rows:
         row.verdict = "FAIL" if row.op == "relu" else row.verdict
-    assert "GRAD CHECK FAILED: relu x2" in texts(cards(loss, depth=0, checks=report)[0])
+    assert "grad check FAIL: relu x2" in texts(cards(loss, depth=0, checks=report)[0])
 
 
 def test_a_failed_block_is_not_folded_with_its_equals():
@@ -1187,7 +1187,7 @@ def test_a_report_names_nodes_as_the_text_and_the_picture_do():
     }
     assert {"stem.linear", "blocks.0.drop.dropout", "blocks.1.fc2.weight"} < names
     assert names <= {line.split()[1] for line in to_text(loss, depth=None).splitlines()}
-    assert "GRAD CHECK FAILED: blocks.0.drop.dropout\n" in to_text(loss, checks=failing(loss))
+    assert "grad check FAIL: blocks.0.drop.dropout\n" in to_text(loss, checks=failing(loss))
 
 
 def test_no_picture_needs_a_package_of_python():
