@@ -166,8 +166,7 @@ def group_line(group, depth):
 
 def _layout(picture):
     """The settings of the whole digraph."""
-    n, calls = len(picture.nodes), {call for node in picture.nodes for call in node.calls}
-    is_called_again = len({call.group for call in calls}) < len(calls)  # some module
+    n = len(picture.nodes)
     return [
         f'graph [rankdir={picture.options.direction} fontname=Arial bgcolor="{WHITE}" nodesep=0.3 '
         'ranksep=0.35 pad=0.2 size="160,160" tooltip=" "]',  # few viewers open a larger PNG
@@ -178,8 +177,8 @@ def _layout(picture):
         'node [fontname=Arial fontsize=9 margin="0.12,0.06" penwidth=1.1]',
         f"edge [fontname=Arial fontsize=8 arrowsize=0.7 penwidth=1.1 "
         f'color="#39424B" fontcolor="{DIM}"]',
-        # if a module is called again, its edges may run up, unless all is ranked at once
-        *(["graph [newrank=true]"] if is_called_again and n <= AT_ONCE else []),
+        # ranked box by box, edges of a module that is called again may run up
+        *(["graph [newrank=true]"] if n <= AT_ONCE else []),
     ]
 
 
