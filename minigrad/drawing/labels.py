@@ -269,9 +269,8 @@ def contents(node):
     """Says what is in a card."""
     if node.inside:
         size = count(len(node.inside), "node") if node.kind == "module" else ""
-        again = node.owner and node.owner.parameters and "the same parameters again"
         random = Counter(f"{p.label} {settings(p)}" for p in node.inside if p.kind == "random")
-        yield Row(joined(", ", size, parameters(node.inside) or again), "about")
+        yield Row(joined(", ", size, parameters(node.inside)), "about")
         yield from (Row(short(line + times(n), 60), "attribute") for line, n in random.items())
 
 
@@ -302,11 +301,10 @@ def alarms(nodes):
         for text, role in (*measured(node), *verdicts(node)):
             if text and role in ("band", "alarm", "missing"):
                 kind = re.sub(r"= \S+|[\d,]+ nan/inf", "nan/inf", text), role
-                names.setdefault(kind, Counter())[node.path()] += 1
-    for (text, role), counts in sorted(names.items(), key=lambda item: item[0][1] != "band"):
-        listed = [name + times(n) for name, n in counts.items()]
-        more = f" and {len(listed) - 2} more" if listed[2:] else ""
-        yield Row(f"{text}: {short(', '.join(listed[:2]))}{more}", role)
+                names.setdefault(kind, []).append(node.path())
+    for (text, role), paths in sorted(names.items(), key=lambda item: item[0][1] != "band"):
+        more = f" and {len(paths) - 2} more" if paths[2:] else ""
+        yield Row(f"{text}: {short(', '.join(paths[:2]))}{more}", role)
 
 
 def verdicts(node):
@@ -334,14 +332,7 @@ def _reasons(result):
 
 
 def tooltip(node):
-    """All that is known about a node, with more digits."""
-    lines = [f"value: {node.value.in_full()}"]
-    if node.last.requires_grad:
-        missing = "not computed" if node.is_leaf else "not kept"
-        lines.append(f"gradient: {node.gradient.in_full() if node.gradient else missing}")
-    for r in node.checks:
-        words = f"gradient check: {r.op} {r.verdict}, error {shown(r.error)}."
-        lines.append(f"{words} {r.note}".strip())
-    made = "output" if node.inside else node.kind if node.is_leaf else node.maker.name
-    shape = f"{made} {node.value.shape} {node.value.dtype}"
-    return joined("\n", node.path(), shape, settings(node), *lines)
+    """The path of a node, its dtype, and its numbers with more digits."""
+    x, g = node.value, node.gradient
+    told = f"value: {x.in_full()}", g and f"gradient: {g.in_full()}"
+    return joined("\n", node.path(), f"{x.shape} {x.dtype}", *told)

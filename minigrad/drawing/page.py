@@ -124,10 +124,8 @@ def _corner(array):
 
 
 def _json(x):
-    """A number for JSON: a float by the fewest digits that give it back; nan and inf as text."""
-    if isinstance(x, np.floating):
-        return float(str(x)) if np.isfinite(x) else str(x)
-    return str(x) if isinstance(x, np.complexfloating) else x.item()
+    """A number for JSON. Numbers that JSON lacks are text."""
+    return x.item() if np.isfinite(x) and x.dtype.kind != "c" else str(x)
 
 
 def grey_levels(tensor):
@@ -136,11 +134,10 @@ def grey_levels(tensor):
     rows = tensor.data.reshape(tensor.size // max(columns, 1), columns)[:SIDE, :SIDE].astype(float)
     low, high = (rows.min(), rows.max()) if rows.size else (0, 0)
     levels = np.rint((rows - low) / (high - low or 1) * 15).astype(int)
-    words = [law(tensor), f"white is {'kept' if tensor.dtype == bool else 'highest'}"]
-    if rows.size < tensor.size:
-        words.append("its first rows and columns")
+    white = "kept" if tensor.dtype == bool else "highest"
+    part = ", its first rows and columns" if rows.size < tensor.size else ""
     rows = ["".join(f"{level:x}" for level in row) for row in levels]
-    return {"label": ", ".join(words), "rows": rows}
+    return {"label": f"{law(tensor)}, white is {white}{part}", "rows": rows}
 
 
 # -------------------------------------------------------------------------------------- the page
@@ -203,7 +200,5 @@ def _drawn(picture):
     try:
         svg = render(dot(picture), "svg").decode()
     except RuntimeError as error:
-        node = r'<span class="node" data-id="\2">\1</span>'
-        lines = re.sub(r"^((n\d+) .*)$", node, html.escape(text(picture)), flags=re.M)
-        return f"<p>{html.escape(str(error))}</p>\n<pre>{lines}</pre>"
+        return f"<pre>{html.escape(str(error))}\n\n{html.escape(text(picture))}</pre>"
     return re.sub(UNNEEDED, "", svg[svg.index("<svg") :], flags=re.S)

@@ -911,10 +911,7 @@ def test_a_module_called_again_shares_its_parameters():
     layer = nn.Linear(2, 2)
     nodes, edges = describe(layer(np.tanh(layer(np.ones((1, 2), np.float32)))), depth=0)
     first, second = (n for n in nodes if n.kind == "module")
-    assert (
-        "6 parameters" in texts(first)[1]
-        and texts(second)[1] == "1 node, the same parameters again"
-    )
+    assert "6 parameters" in texts(first)[1] and texts(second)[1] == "1 node"
     assert not any((e.source, e.target) == (first.id, second.id) for e in edges)
 
 
@@ -988,7 +985,7 @@ def test_a_failed_check_inside_a_card_is_named_on_it():
     assert "penwidth=3.5" in dot_line(to_dot(loss, depth=0, checks=failing(loss)), card.id)
 
 
-def test_equal_names_on_a_card_are_counted():
+def test_equal_names_on_a_card_are_all_there():
     class Twice(nn.Module):
         def forward(self, x):
             return F.relu(F.relu(np.sin(x)) + 1.0)
@@ -997,7 +994,7 @@ def test_equal_names_on_a_card_are_counted():
     report = check_graph(loss)
     for row in report.rows:
         row.verdict = "FAIL" if row.op == "relu" else row.verdict
-    assert "grad check FAIL: relu x2" in texts(cards(loss, depth=0, checks=report)[0])
+    assert "grad check FAIL: relu, relu" in texts(cards(loss, depth=0, checks=report)[0])
 
 
 def test_a_failed_block_is_not_folded_with_its_equals():
@@ -1062,14 +1059,13 @@ def test_tooltips_tell_all():
     lines = only(nodes, title="relu").tooltip.splitlines()
     assert (
         lines[0] == "relu"
-        and lines[1] == "relu (4, 5) float32"
+        and lines[1] == "(4, 5) float32"
         and lines[2].startswith("value: mean 0.")
-        and lines[3] == "gradient: not kept"
+        and len(lines) == 3
     )
-    assert "gradient check: relu OK" in lines[4] and len(lines) == 5
     weight = next(n for n in nodes if n.title == "weight")
     assert (
-        weight.tooltip.startswith("fc1.weight\nparameter (5, 6) float32\nvalue: mean ")
+        weight.tooltip.startswith("fc1.weight\n(5, 6) float32\nvalue: mean ")
         and "\ngradient: mean " in weight.tooltip
     )
 
@@ -1083,7 +1079,7 @@ def test_tooltips_tell_all():
 def test_tooltips_survive_hostile_names(name):
     svg = ET.fromstring(draw(np.sin(leaf(name=name))).pipe("svg"))
     shown = [e.get("{http://www.w3.org/1999/xlink}title") for e in svg.iter()]
-    assert any((text or "").startswith(f"{name}\nparameter () float64\n") for text in shown)
+    assert any((text or "").startswith(f"{name}\n() float64\n") for text in shown)
 
 
 def test_the_legend_shows_the_kinds_that_are_there():
