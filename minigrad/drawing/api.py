@@ -20,7 +20,7 @@ OPTIONS = {  # the options of all functions here: their choices, the default fir
     "noise": (False, True),
     "legend": ("auto", True, False),
 }
-FREE = {"max_nodes": 50, "names": None, "checks": None, "title": None}  # options of any value
+FREE = {"max_nodes": 50, "checks": None, "title": None}  # options of any value
 
 
 def read(root, **given):
@@ -61,7 +61,6 @@ def draw(root, *, to_file=None, **options) -> Drawing:
     grads      whether to show the gradients that tensors have. "run": the gradients of all nodes,
                from a backward pass that changes nothing
     noise      whether the noise of a random op is a node of its own
-    names      {name: Tensor or array}, such as locals(). Other values are ignored
     checks     the report of check_graph(root): each node shows its verdict
     legend     whether to explain shapes and lines. "auto": from six nodes on
     title      a line above the picture

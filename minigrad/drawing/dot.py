@@ -115,8 +115,7 @@ def dot(picture):
         opened = node.scope
         lines.append(node_line(node))
         if node.id in beside:
-            abreast = sorted([*beside[node.id].values(), node.id], key=lambda id: int(id[1:]))
-            lines.append(f"{{ rank=same; {'; '.join(abreast)} }}")
+            lines.append(f"{{ rank=same; {'; '.join(beside[node.id].values())}; {node.id} }}")
     lines += ["}"] * len(opened)
     for edge in picture.edges:
         lines.append(edge_line(edge, beside.get(edge.target, {}).get("right") == edge.source))
@@ -193,11 +192,10 @@ def _beside(picture):
     first = {edge.source: edge.target for edge in reversed(edges)}
     trunk = {edge.target for edge in edges if not nodes[edge.source].is_parameter}
     near = {}
-    for edge in sorted(edges, key=lambda edge: -uses[edge.source]):  # most users: right side first
-        source, op = nodes[edge.source], nodes[edge.target]
-        is_near = source.is_parameter and source.scope == op.scope and first[source.id] == op.id
-        if is_near and op.id in trunk and op.kind != "penalty":
-            near.setdefault(op.id, []).append(source.id)
+    for source, _ in uses.most_common():  # most users: right side first
+        op, is_parameter = first[source], nodes[source].is_parameter
+        if is_parameter and op in trunk and nodes[source].scope == nodes[op].scope:
+            near.setdefault(op, []).append(source)
     sides = {True: ("right", "left"), False: ("left", "right")}
     return {op: dict(zip(sides[uses[ids[0]] > 1], ids)) for op, ids in near.items()}
 
@@ -253,8 +251,7 @@ def _legend(picture):
     cell = ' ALIGN="LEFT" CELLPADDING="2" BGCOLOR="{}"'
     label = _table(_cell(words, ink, 8, cell.format(fill)) for words, ink, fill in lines if words)
     box = f'legend [shape=box style=rounded color="{MODULE_LINE}" tooltip=" " label={label}]'
-    root = next((node.id for node in reversed(picture.nodes) if node.is_root), picture.nodes[-1].id)
-    return [box, f"{root} -> legend [style=invis]"]
+    return [box, f"{picture.nodes[-1].id} -> legend [style=invis]"]  # the newest node is a root
 
 
 # --------------------------------------------------------------------------------------- plain text

@@ -65,12 +65,10 @@ def percent(share):
 
 
 def number(x, digits=3):
-    """A number, rounded: 2.76, 1.80, 1234, 1.2e-8. An exact number has no zeros at its end: 1.8."""
+    """A number, rounded: 2.76, 1234, 1.2e-8."""
     if not isinstance(x, (float, np.floating)):
         return str(x)
     text = f"{x + 0.0:.{digits}g}"  # -0 becomes 0
-    if not math.isclose(float(text), x, rel_tol=1e-6):
-        text = f"{x:#.{digits}g}".rstrip(".")
     if "e" in text and 1 <= abs(x) < 1e5:
         return f"{x:.0f}"
     return re.sub(r"e\+?(-?)0*", r"e\1", text)
@@ -105,8 +103,6 @@ class Numbers:
             with np.errstate(all="ignore"):
                 self.mean = float(np.mean(entries, dtype=float))
                 self.std = float(np.std(entries, dtype=float))
-
-    all_zero = property(lambda self: self.zeros == self.size > 0)
 
     def __str__(self):
         """`= 2.76`, `-0.03 ± 0.32` (mean and standard deviation), `all 0`, `int 0..3`."""
@@ -285,7 +281,7 @@ def gradient(node):
     """The gradient of a node."""
     x = node.gradient
     if x:
-        role = "band" if x.bad else "alarm" if x.all_zero else "gradient"
+        role = "band" if x.bad else "alarm" if x.zeros == x.size else "gradient"
         return Row(f"∂ {x}".replace("= ", ""), role)
     is_missing = node.kind == "parameter" and node.graph.gradients  # else the heading says so
     return Row("∂ not computed" if is_missing else "", "missing")

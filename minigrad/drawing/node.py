@@ -215,13 +215,12 @@ class Graph:
         return calls
 
     def _name(self, nodes):
-        """Names nodes: by options.names, or the name of the leaf, or its module, or its role."""
-        given = [(key_of(x), str(name)) for name, x in (self.options.names or {}).items()]
-        given, held = dict(reversed(given)), holders(self.tensors)
+        """Names nodes: by the name of the tensor, or by its module, or by its role."""
+        held = holders(self.tensors)
         for key, node in nodes.items():
             scope, attribute = held.get(key, (None, None))
             node.calls = self._calls(split_scope(scope)[0]) if scope else node.calls
-            node.name = given.get(key) or node.last.name or attribute
+            node.name = node.last.name or attribute
         for node, sources in links(nodes.values()).items():
             for leaf, ((by, position, _), *_) in sources.items():
                 if leaf.kind == "noise":

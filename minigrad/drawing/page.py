@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 
 from ..array import data_of
-from ..engine import Tensor
 from ..graph import program
 from ..modes import path as dotted
 from ..noise import Noise
@@ -82,9 +81,7 @@ class _Story:
             record |= {"array": self.array(s.cotangent), "total": self.array(s.total)}
             record |= {"returned": str(s.returned), "count": s.count, "of": s.of}
             records.append(record | {"rule": rule_source(node.op, s.argument)})
-        receivers = {s.argument for s in sent}
-        nothing = [node.op.names[i] for i, _ in operands(node) if i not in receivers]
-        return self.step(node) | {"g": self.array(g), "sent": records, "nothing": nothing}
+        return self.step(node) | {"g": self.array(g), "sent": records}
 
 
 def story(root, gradient=None, drawn=()):
@@ -167,8 +164,6 @@ def to_html(root, path=None, *, gradient=None, **options):
     `root` is no Tensor, ValueError if it is a leaf or its graph has more than 300 steps or nodes,
     RuntimeError if backward cannot run.
     """
-    if not isinstance(root, Tensor):
-        raise TypeError(f"to_html: the root is one Tensor, not {type(root).__name__}.")
     steps = sum(bool(node.args) for node in program("to_html", root))
     if not steps:
         raise ValueError("to_html: the tensor is a leaf, so there is no step to show.")

@@ -339,7 +339,8 @@ def test_named_and_wrong_nodes_stay_out_of_loops():
     x, steps = leaf(name="x"), [leaf(name="h")]
     for _ in range(80):
         steps.append(np.sin(steps[-1] * x))
-    titles, _ = drawn(steps[-1], names={"kept": steps[41]})
+    steps[41].name = "kept"
+    titles, _ = drawn(steps[-1])
     assert titles == [
         "h",
         "x",
