@@ -9,7 +9,6 @@ import math
 import re
 import textwrap
 from collections import Counter
-from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -215,14 +214,6 @@ def _same(value, default):
     return all(type(x) is type(default) and repr(x) == repr(default) for x in values)
 
 
-def is_broadcast(x, t):
-    """Whether the result t broadcast its argument x."""
-    shapes = [np.shape(data_of(a)) for a in t.args if is_operand(a)]
-    with suppress(ValueError):
-        return x.shape != t.shape == np.broadcast_shapes(*shapes)
-    return False
-
-
 # ---------------------------------------------------------------------------------------- rules
 
 
@@ -241,8 +232,6 @@ def rule_source(op, i):
 
 # ----------------------------------------------------------------------------------------- rows
 
-FREED = "graph freed by backward(): draw before it,", "or use backward(retain_graph=True)"
-
 
 def rows(node):
     """The Rows of a node, from top to bottom. A row is added here, and gets a style in dot.py."""
@@ -252,7 +241,7 @@ def rows(node):
         *contents(node),
         Row(whose + shape, "shape"),
         Row(settings(node), "attribute"),
-        *(Row(line, "note") for line in FREED if node.last.args is None),
+        Row("freed: use backward(retain_graph=True)" * (node.last.args is None), "note"),
         *measured(node),
         *(row for row in node.parts[-1].told if shown.values or row.role != "term"),
         *alarms(node.inside),

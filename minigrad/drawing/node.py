@@ -313,9 +313,9 @@ class Graph:
             changed and f"{count(changed, 'tensor')} changed since the forward pass",
             checks and f"gradient check: {passed:,} of {len(checks):,} passed",
         ]
-        line = Row(joined(", ", *words, *wrong), "alarm" if wrong else "caption")
-        title = self.options.title
-        return [Row(short(title, 80), "title"), line] if title else [line]
+        line, title = joined(", ", *words, *wrong), self.options.title
+        title = [Row(short(title, 80), "title")] if title else []
+        return [*title, Row(line, "alarm" if wrong else "caption")]
 
     # ---- edges
 
@@ -367,7 +367,8 @@ def _label(node, source, sources):
         words.append("twice" if len(again) == 1 else f"{len(again) + 1} times")
     elif sum(unclear) > 1 and op.names[position] != source.label and op.name not in labels.COMMUTE:
         words.append(op.names[position])
-    return ", ".join(words + ["broadcast"] * labels.is_broadcast(source.last, node.last))
+    by_entry = isinstance(op.forward, np.ufunc) and not op.forward.signature
+    return ", ".join(words + ["broadcast"] * (by_entry and source.last.shape != node.last.shape))
 
 
 def module_text(module):

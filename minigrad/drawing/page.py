@@ -69,9 +69,8 @@ class _Story:
         inputs, names = [], node.op.names
         for i, x in operands(node):
             inputs.append({"argument": names[i], "tensor": self.tensor(x, names[i])})
-        given = [(name, a) for name, a in zip(names, node.args) if not is_operand(a)]
-        settings = [f"{name}={argument(a)}" for name, a in given]
-        return self.step(node) | {"inputs": inputs, "settings": settings}
+        given = [f"{n}={argument(a)}" for n, a in zip(names, node.args) if not is_operand(a)]
+        return self.step(node) | {"inputs": inputs, "settings": given}
 
     def backward(self, node, g, sent):
         """The record of a step backward: the cotangent of an op, and the cotangents it sends on."""
