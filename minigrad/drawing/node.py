@@ -246,9 +246,10 @@ class Graph:
     # ---- what is known besides
 
     def _take_terms(self, nodes):
-        """Tells each root that is a sum with a loss or a penalty in it, and the penalties in it.
+        """Gives Rows to each root that is a sum with a loss or a penalty in it: its terms.
 
-        A root of one entry also tells the penalties that it lacks.
+        Each of its penalties gets its share of the sum. A root of one entry also says which
+        penalties it lacks.
         """
         lacking = left_out(self.tensors, leaf_names(self.tensors)).items()
         notes = [Row(short(f"without {p} of {', '.join(of)}", 60), "note") for p, of in lacking]
