@@ -1,6 +1,5 @@
 """The functions for users: `draw`, and the same picture as DOT text, plain text and records."""
 
-from pathlib import Path
 from types import SimpleNamespace
 
 from ..engine import Tensor
@@ -10,7 +9,6 @@ from .dot import Picture, dot, text
 from .node import Graph
 from .render import Drawing
 
-SUFFIXES = (".svg", ".png", ".pdf", ".gv", ".dot", ".txt", ".html")
 LEGEND_FROM = 6  # nodes
 
 
@@ -22,7 +20,7 @@ OPTIONS = {  # the options of all functions here: their choices, the default fir
     "noise": (False, True),
     "legend": ("auto", True, False),
 }
-FREE = {"max_nodes": 60, "names": None, "checks": None, "title": None}  # options of any value
+FREE = {"max_nodes": 50, "checks": None, "title": None}  # options of any value
 
 
 def read(root, **given):
@@ -57,34 +55,25 @@ def draw(root, *, to_file=None, **options) -> Drawing:
 
     direction  "TB" (downwards), "LR", "BT" or "RL"
     depth      how many levels of modules to open. "auto": as many as give at most `max_nodes`
-               nodes, 30 below and 8 beside each other. None: all, but more than 400 nodes
-               are never drawn: the oldest are folded
+               nodes. None: all, but more than 400 nodes are never drawn: the oldest are
+               folded
     values     whether to show each node's value, or its mean ± standard deviation
     grads      whether to show the gradients that tensors have. "run": the gradients of all nodes,
                from a backward pass that changes nothing
     noise      whether the noise of a random op is a node of its own
-    names      {name: Tensor or array}, such as locals(). Other values are ignored
     checks     the report of check_graph(root): each node shows its verdict
     legend     whether to explain shapes and lines. "auto": from six nodes on
     title      a line above the picture
-    to_file    also writes the picture to this path: .svg, .png, .pdf, .html (a page that steps
-               through the graph), .txt, or the DOT text as .gv or .dot
+    to_file    also writes the picture to this path: .svg, .png, .pdf, or the DOT text as .gv or
+               .dot
 
     Returns a Drawing, with the DOT text in `source`. Raises TypeError for a root that is not a
     Tensor and for an unknown option, ValueError for an unknown setting or the report of another
-    graph, RuntimeError if grads="run" cannot run backward or if a file needs a Graphviz program and
-    there is none.
+    graph, RuntimeError if grads="run" cannot run backward or if no Graphviz program can write the
+    file.
     """
-    from .page import to_html  # it reads options with `read` above
-
-    suffix = None if to_file is None else Path(to_file).suffix
-    if suffix not in (None, *SUFFIXES):
-        raise ValueError(f"draw: to_file ends in {', '.join(SUFFIXES)}; got {str(to_file)!r}.")
-    drawing, writers = Drawing(read(root, **options)), {".html": to_html, ".txt": to_text}
-    if suffix in writers:
-        content = writers[suffix](root, **options).rstrip("\n") + "\n"
-        Path(to_file).write_text(content, encoding="utf-8")
-    elif suffix is not None:
+    drawing = Drawing(read(root, **options))
+    if to_file is not None:
         drawing.render(to_file)
     return drawing
 

@@ -6,48 +6,34 @@ one card `Linear, relu x30`. If the picture is still too large, steps of single 
 """
 
 import re
-from collections import Counter
 from itertools import product
 from os.path import commonprefix
 
-import numpy as np
-
-from .labels import short, span
+from .labels import short
 from .node import Node, links
 
 MOST_NODES = 400  # of any picture
-TALL, ABREAST = 30, 8  # the most nodes on a path, and side by side, with depth="auto"
-REPEATS = 3  # so many equal steps become one card
+REPEATS = 3  # so many equal steps or leaves become one card
 LONGEST_STEP = 30  # the most nodes in a step of a loop
-CROWD = 16  # more leaves than that become one card if they are alike
 
 
 def collapse(nodes, depth, most):
     """(the Nodes to draw, how many levels of modules are open, or None for all).
 
-    depth   how many levels of modules to open. "auto": as many as give a small picture, of at most
-            `most` nodes. None: nothing is folded, except the oldest of more than MOST_NODES
+    depth   how many levels of modules to open. "auto": as many as give at most `most` nodes.
+            None: nothing is folded, except the oldest of more than MOST_NODES
     """
     deepest = max((len(node.calls) for node in nodes), default=0)
     if depth is None:
         return _oldest_in_one(nodes, MOST_NODES), None
     levels = range(deepest, -1, -1) if depth == "auto" else [depth]
     for level, cards_only in product(levels, (True, False)):
-        drawn = _leaves_in_one(_repeats_in_one(_calls_in_one(nodes, level), cards_only))
-        if _is_small(drawn, most):
+        drawn = _repeats_in_one(_calls_in_one(nodes, level), cards_only)
+        drawn = _leaves_in_one(drawn, cards_only)
+        if len(drawn) <= most:
             break
     drawn = _oldest_in_one(drawn, most if depth == "auto" else MOST_NODES)
     return drawn, level if level < deepest else None
-
-
-def _is_small(nodes, most):
-    """Whether there are few nodes, no path is too long, and few nodes stand side by side."""
-    rank = {}
-    for node, sources in links(nodes).items():
-        if not node.is_leaf:
-            rank[node] = 1 + max((rank.get(source, 0) for source in sources), default=0)
-    abreast = Counter(rank.values()).values()
-    return len(nodes) <= most and len(abreast) <= TALL and max(abreast, default=0) <= ABREAST
 
 
 def _calls_in_one(nodes, depth):
@@ -55,7 +41,7 @@ def _calls_in_one(nodes, depth):
 
     A leaf that is used before the call stays outside, or the picture would run in a circle.
     """
-    users, calls, cards = _users(links(nodes)), {}, []
+    users, calls, cards = _users(nodes), {}, []
     for node in nodes:
         user = users[node][0] if node.is_leaf and users[node] else node
         if len(node.calls) > depth and node.calls[: depth + 1] == user.calls[: depth + 1]:
@@ -72,7 +58,6 @@ def _repeats_in_one(nodes, cards_only):
 
     A piece of this order is one card without a circle. `cards_only`: only steps with a card fold.
     """
-    nodes = _penalties_in_a_row(nodes)
     results = [node for node in nodes if not node.is_leaf]
     does, cards, i = [_signature(node) for node in results], [], 0
     while i < len(results):
@@ -91,21 +76,6 @@ def _repeats_in_one(nodes, cards_only):
     return _merged(nodes, cards)
 
 
-def _penalties_in_a_row(nodes):
-    """The nodes, with penalties beside the first penalty of their kind if its place allows it.
-
-    So the penalties and the additions of a loss with many penalties do not take turns.
-    """
-    place, first = {}, {}
-    for i, (node, sources) in enumerate(links(nodes).items()):
-        place[node] = i
-        if node.kind == "penalty":
-            beside = first.setdefault(_signature(node), i)
-            if all(place[source] < beside for source in sources):
-                place[node] = beside
-    return sorted(nodes, key=place.get)
-
-
 def _signature(node):
     """What a node does and where. A root, a named node and a wrong node are like no other."""
     if node.name or node.is_root or node.is_wrong:
@@ -121,28 +91,27 @@ def _pattern(name):
 
 def _card_of_steps(nodes, steps):
     """A card of the steps of a loop, or of nodes side by side. Its title is the first step."""
-    linked = any(links(nodes).values())
-    card = _card(nodes, "", "" if linked else "side by side")
+    card = _card(nodes, "")
     step = [node.label if card.prefix else node.title for node in nodes[: len(nodes) // steps]]
-    card.words = f"{short(', '.join(step))} x{steps:,}"
+    beside = "" if any(links(nodes).values()) else " side by side"
+    card.label = f"{short(', '.join(step))} x{steps:,}{beside}"
     return card
 
 
-def _leaves_in_one(nodes):
-    """Folds leaves that are alike and that the same nodes use into one card.
+def _leaves_in_one(nodes, cards_only):
+    """Folds leaves that are alike and that the same nodes use, such as the inputs of time steps.
 
-    If a card uses them, such as the weights of folded layers or the inputs of time steps, three
-    leaves are enough. Else it takes a crowd.
+    `cards_only`: only leaves that a card uses fold.
     """
-    users, alike = _users(links(nodes)), {}
+    users, alike = _users(nodes), {}
     for node, used_by in users.items():
-        if node.is_leaf and not node.inside and used_by:
+        folds = any(user.inside for user in used_by) or not cards_only
+        if node.is_leaf and not node.inside and used_by and folds:
             shape, label = node.last.shape, _pattern(node.label)
             alike.setdefault((node.kind, shape, label, node.calls, *used_by), []).append(node)
     cards = []
     for leaves in alike.values():
-        folded = any(user.inside for user in users[leaves[0]])
-        if len(leaves) > CROWD or (len(leaves) >= REPEATS and folded):
+        if len(leaves) >= REPEATS:
             names = span([leaf.label for leaf in leaves])
             cards.append(_card(leaves, f"{names} x{len(leaves):,}"))
     return _merged(nodes, cards)
@@ -152,25 +121,25 @@ def _oldest_in_one(nodes, most):
     """Folds the oldest nodes into one card if there are more than `most`."""
     if len(nodes) <= most:
         return nodes
-    age = {}  # a leaf goes with the node that uses it last
-    for i, (node, sources) in enumerate(links(nodes).items()):
-        age[node] = np.inf if node.is_leaf else i
-        age |= {source: i + 0.5 for source in sources if source.is_leaf}
-    oldest = set(sorted(nodes, key=age.get)[: len(nodes) - most + 1])
-    inside = [node for node in nodes if node in oldest]
-    words = f"{sum(len(node.parts) for node in inside):,} older nodes"
-    return _merged(nodes, [_card(inside, words)])
+    oldest = sorted(nodes[: len(nodes) - most + 1], key=lambda node: not node.is_leaf)
+    words = f"{sum(len(node.parts) for node in oldest):,} older nodes"
+    return _merged(nodes, [_card(oldest, words)])
 
 
 # ---------------------------------------------------------------------------------------- cards
 
 
-def _card(nodes, words, note=""):
+def span(texts):
+    """`first to last`."""
+    return " to ".join(dict.fromkeys((texts[0], texts[-1])))
+
+
+def _card(nodes, words):
     """A Node for all of these, in the modules that they have in common."""
     common = commonprefix([[id(call.group) for call in node.calls] for node in nodes])
     card = Node(nodes[0].graph, nodes[-1].key, calls=nodes[0].calls[: len(common)])
     card.inside = [part for node in nodes for part in node.parts]
-    card.words, card.note = words, note
+    card.label = words
     if len({_pattern(node.prefix) for node in nodes}) == 1:
         card.prefix = span([node.prefix for node in nodes])
     return card
@@ -182,10 +151,10 @@ def _merged(nodes, cards):
     return list(dict.fromkeys(into.get(n.parts[0].key, n) for n in reversed(nodes)))[::-1]
 
 
-def _users(sources):
-    """{node: the nodes that use it}, from {node: the nodes it uses}."""
-    users = {node: [] for node in sources}
-    for node, used in sources.items():
-        for source in used:
+def _users(nodes):
+    """{node: the nodes that use it}."""
+    users = {node: [] for node in nodes}
+    for node, sources in links(nodes).items():
+        for source in sources:
             users[source].append(node)
     return users

@@ -115,8 +115,7 @@ def dot(picture):
         opened = node.scope
         lines.append(node_line(node))
         if node.id in beside:
-            abreast = sorted([*beside[node.id].values(), node.id], key=lambda id: int(id[1:]))
-            lines.append(f"{{ rank=same; {'; '.join(abreast)} }}")
+            lines.append(f"{{ rank=same; {'; '.join(beside[node.id].values())}; {node.id} }}")
     lines += ["}"] * len(opened)
     for edge in picture.edges:
         lines.append(edge_line(edge, beside.get(edge.target, {}).get("right") == edge.source))
@@ -166,8 +165,7 @@ def group_line(group, depth):
 
 def _layout(picture):
     """The settings of the whole digraph."""
-    n, calls = len(picture.nodes), {call for node in picture.nodes for call in node.calls}
-    is_called_again = len({call.group for call in calls}) < len(calls)  # some module
+    n = len(picture.nodes)
     return [
         f'graph [rankdir={picture.options.direction} fontname=Arial bgcolor="{WHITE}" nodesep=0.3 '
         'ranksep=0.35 pad=0.2 size="160,160" tooltip=" "]',  # few viewers open a larger PNG
@@ -178,8 +176,8 @@ def _layout(picture):
         'node [fontname=Arial fontsize=9 margin="0.12,0.06" penwidth=1.1]',
         f"edge [fontname=Arial fontsize=8 arrowsize=0.7 penwidth=1.1 "
         f'color="#39424B" fontcolor="{DIM}"]',
-        # if a module is called again, its edges may run up, unless all is ranked at once
-        *(["graph [newrank=true]"] if is_called_again and n <= AT_ONCE else []),
+        # ranked box by box, edges of a module that is called again may run up
+        *(["graph [newrank=true]"] if n <= AT_ONCE else []),
     ]
 
 
@@ -194,11 +192,10 @@ def _beside(picture):
     first = {edge.source: edge.target for edge in reversed(edges)}
     trunk = {edge.target for edge in edges if not nodes[edge.source].is_parameter}
     near = {}
-    for edge in sorted(edges, key=lambda edge: -uses[edge.source]):  # most users: right side first
-        source, op = nodes[edge.source], nodes[edge.target]
-        is_near = source.is_parameter and source.scope == op.scope and first[source.id] == op.id
-        if is_near and op.id in trunk and op.kind != "penalty":
-            near.setdefault(op.id, []).append(source.id)
+    for source, _ in uses.most_common():  # most users: right side first
+        op, is_parameter = first[source], nodes[source].is_parameter
+        if is_parameter and op in trunk and nodes[source].scope == nodes[op].scope:
+            near.setdefault(op, []).append(source)
     sides = {True: ("right", "left"), False: ("left", "right")}
     return {op: dict(zip(sides[uses[ids[0]] > 1], ids)) for op, ids in near.items()}
 
@@ -254,8 +251,7 @@ def _legend(picture):
     cell = ' ALIGN="LEFT" CELLPADDING="2" BGCOLOR="{}"'
     label = _table(_cell(words, ink, 8, cell.format(fill)) for words, ink, fill in lines if words)
     box = f'legend [shape=box style=rounded color="{MODULE_LINE}" tooltip=" " label={label}]'
-    root = next((node.id for node in reversed(picture.nodes) if node.is_root), picture.nodes[-1].id)
-    return [box, f"{root} -> legend [style=invis]"]
+    return [box, f"{picture.nodes[-1].id} -> legend [style=invis]"]  # the newest node is a root
 
 
 # --------------------------------------------------------------------------------------- plain text

@@ -9,7 +9,6 @@ import math
 import re
 import textwrap
 from collections import Counter
-from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +19,6 @@ from ..engine import Tensor
 from ..noise import Noise
 
 LONGEST = 40  # letters of a name or an attribute; longer ones are cut
-MOST_TERMS = 8  # rows for the terms of a loss
 MOST_REASONS = 6  # lines that say why a gradient check failed
 COMMUTE = {"add", "multiply", "maximum", "minimum", "fmax", "fmin", "hypot", "logaddexp"}
 SYMBOLS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "power": "**"}
@@ -61,22 +59,15 @@ def times(n):
     return f" x{n:,}" if n > 1 else ""
 
 
-def span(texts):
-    """`first to last`."""
-    return " to ".join(dict.fromkeys((texts[0], texts[-1])))
-
-
 def percent(share):
     return "<1%" if 0 < share < 0.005 else f"{share:.0%}"
 
 
 def number(x, digits=3):
-    """A number, rounded: 2.76, 1.80, 1234, 1.2e-8. An exact number has no zeros at its end: 1.8."""
+    """A number, rounded: 2.76, 1234, 1.2e-8."""
     if not isinstance(x, (float, np.floating)):
         return str(x)
     text = f"{x + 0.0:.{digits}g}"  # -0 becomes 0
-    if not math.isclose(float(text), x, rel_tol=1e-6):
-        text = f"{x:#.{digits}g}".rstrip(".")
     if "e" in text and 1 <= abs(x) < 1e5:
         return f"{x:.0f}"
     return re.sub(r"e\+?(-?)0*", r"e\1", text)
@@ -111,9 +102,6 @@ class Numbers:
             with np.errstate(all="ignore"):
                 self.mean = float(np.mean(entries, dtype=float))
                 self.std = float(np.std(entries, dtype=float))
-
-    rms = property(lambda self: math.nan if self.bad else math.hypot(self.mean, self.std))
-    all_zero = property(lambda self: self.zeros == self.size > 0)
 
     def __str__(self):
         """`= 2.76`, `-0.03 ± 0.32` (mean and standard deviation), `all 0`, `int 0..3`."""
@@ -226,14 +214,6 @@ def _same(value, default):
     return all(type(x) is type(default) and repr(x) == repr(default) for x in values)
 
 
-def is_broadcast(x, t):
-    """Whether the result t broadcast its argument x."""
-    shapes = [np.shape(data_of(a)) for a in t.args if is_operand(a)]
-    with suppress(ValueError):
-        return x.shape != t.shape == np.broadcast_shapes(*shapes)
-    return False
-
-
 # ---------------------------------------------------------------------------------------- rules
 
 
@@ -252,8 +232,6 @@ def rule_source(op, i):
 
 # ----------------------------------------------------------------------------------------- rows
 
-FREED = "graph freed by backward(): draw before it,", "or use backward(retain_graph=True)"
-
 
 def rows(node):
     """The Rows of a node, from top to bottom. A row is added here, and gets a style in dot.py."""
@@ -263,11 +241,10 @@ def rows(node):
         *contents(node),
         Row(whose + shape, "shape"),
         Row(settings(node), "attribute"),
-        *(Row(line, "note") for line in FREED if node.last.args is None),
+        Row("freed: use backward(retain_graph=True)" * (node.last.args is None), "note"),
         *measured(node),
-        *(terms(node) if shown.values else []),
-        *(Row(short(text, 60), "note") for text in node.graph.left_out if node.is_root),
-        *alarms(node.inside, len(node.calls) + (node.owner is not None)),
+        *(row for row in node.parts[-1].told if shown.values or row.role != "term"),
+        *alarms(node.inside),
         *verdicts(node),
     ]
     return [row for row in rows if row.text]
@@ -277,10 +254,8 @@ def contents(node):
     """Says what is in a card."""
     if node.inside:
         size = count(len(node.inside), "node") if node.kind == "module" else ""
-        again = node.owner and node.owner.parameters and "the same parameters again"
         random = Counter(f"{p.label} {settings(p)}" for p in node.inside if p.kind == "random")
-        yield Row(node.note, "about")
-        yield Row(joined(", ", size, parameters(node.inside) or again), "about")
+        yield Row(joined(", ", size, parameters(node.inside)), "about")
         yield from (Row(short(line + times(n), 60), "attribute") for line, n in random.items())
 
 
@@ -292,64 +267,29 @@ def measured(node):
 
 
 def gradient(node):
-    """The gradient of a node. Of a card, the range of the gradients of its parameters."""
+    """The gradient of a node."""
     x = node.gradient
-    if node.inside:
-        gradients = [part.gradient for part in node.inside if part.kind == "parameter"]
-        sizes = [number(rms, 2) for rms in sorted(x.rms for x in gradients if x and not x.bad)]
-        return Row(f"∂ rms {span(sizes)}" if sizes else "", "gradient")
     if x:
-        role = "band" if x.bad else "alarm" if x.all_zero else "gradient"
+        role = "band" if x.bad else "alarm" if x.zeros == x.size else "gradient"
         return Row(f"∂ {x}".replace("= ", ""), role)
     is_missing = node.kind == "parameter" and node.graph.gradients  # else the heading says so
     return Row("∂ not computed" if is_missing else "", "missing")
 
 
-def terms(node):
-    """The terms of a loss, and the share of a penalty; no shares if a term is negative."""
-    keys = {part.key for part in node.parts}
-    for root, terms in node.graph.terms.items():
-        values = [value for *_, value in terms]
-        total, own = sum(values), sum(value for key, _, value in terms if key in keys)
-        shares = 0 < total < math.inf and min(values) >= 0
-        if shares and node.kind == "penalty" and any(key in keys for key, *_ in terms):
-            yield Row(f"{percent(own / total)} of the loss", "term")
-        if root in keys:
-            alike = {}  # terms of one name are one row
-            for _, label, value in terms:
-                alike.setdefault(label, []).append(value)
-            largest = sorted(alike.items(), key=lambda item: -sum(item[1]))[:MOST_TERMS]
-            for label, values in largest:
-                share = f"  ({percent(sum(values) / total)})" if shares else ""
-                yield Row(f"{label}{times(len(values))} {number(sum(values))}{share}", "term")
-
-
-def alarms(nodes, below=0):
+def alarms(nodes):
     """Rows that say what is wrong or missing, and at which of these nodes: `nan/inf: fc1.weight`.
 
-    Each Row names two nodes, without the `below` outermost modules. Red bands come first.
+    Each Row names two nodes. Red bands come first.
     """
     names = {}
     for node in nodes:
         for text, role in (*measured(node), *verdicts(node)):
             if text and role in ("band", "alarm", "missing"):
                 kind = re.sub(r"= \S+|[\d,]+ nan/inf", "nan/inf", text), role
-                names.setdefault(kind, Counter())[node.path(below)] += 1
-    for (text, role), counts in sorted(names.items(), key=lambda item: item[0][1] != "band"):
-        listed = [name + times(n) for name, n in counts.items()]
-        more = f" and {len(listed) - 2} more" if listed[2:] else ""
-        yield Row(f"{text}: {short(', '.join(listed[:2]))}{more}", role)
-
-
-VERDICTS = {  # verdict of check_graph: (text, role of its Row)
-    "NONFINITE": ("GRAD CHECK NOT FINITE", "band"),
-    "STOCHASTIC": ("GRAD CHECK STOCHASTIC", "band"),
-    "FAIL": ("GRAD CHECK FAILED", "band"),
-    "AFFECTED": ("AFFECTED by a wrong node", "alarm"),
-    "KINK": ("grad ok, at a KINK", "ok"),
-    "OK": ("grad ok", "ok"),
-    "VACUOUS": ("grad not tested (VACUOUS)", "missing"),
-}
+                names.setdefault(kind, []).append(node.path())
+    for (text, role), paths in sorted(names.items(), key=lambda item: item[0][1] != "band"):
+        more = f" and {len(paths) - 2} more" if paths[2:] else ""
+        yield Row(f"{text}: {short(', '.join(paths[:2]))}{more}", role)
 
 
 def verdicts(node):
@@ -358,32 +298,26 @@ def verdicts(node):
     if passed := node.inside and sum(result.passed for result in checks):
         yield Row(f"grad ok: {passed:,} of {len(checks):,}", "ok")
     for result in [] if node.inside else checks:
-        words, role = VERDICTS[result.verdict]
-        words += f" {shown(result.error)}" if result.verdict == "OK" else ""
-        yield Row(words, role)
-        yield from _reasons(result) if result.wrong else ()
+        if result.passed:
+            kink = ", at a kink" if result.verdict == "KINK" else ""
+            yield Row(f"grad ok {shown(result.error)}{kink}", "ok")
+        else:
+            role = {"AFFECTED": "alarm", "VACUOUS": "missing"}.get(result.verdict, "band")
+            yield Row(f"grad check {result.verdict}", role)
+            yield from _reasons(result) if result.wrong else ()
 
 
 def _reasons(result):
-    error = [f"relative error {result.error:.2g}"] if math.isfinite(result.error) else []
     note = re.sub(r"-?\d+\.\d{3,}(e[-+]?\d+)?", lambda x: f"{float(x[0]):.3g}", result.note)
-    note = note.replace(" = ", "\u00a0=\u00a0")  # no line ends beside an equals sign
-    lines = [line for part in note.split("Diagnosis: ") for line in textwrap.wrap(part, 38)]
-    return [Row(line.replace("\u00a0", " "), "reason") for line in error + lines[:MOST_REASONS]]
+    lines = [line for part in note.split("Diagnosis: ") for line in textwrap.wrap(part, 44)]
+    return [Row(line, "reason") for line in lines[:MOST_REASONS]]
 
 
 # ------------------------------------------------------------------------------------- tooltips
 
 
 def tooltip(node):
-    """All that is known about a node, with more digits."""
-    lines = [f"value: {node.value.in_full()}"]
-    if node.last.requires_grad:
-        missing = "not computed" if node.is_leaf else "not kept"
-        lines.append(f"gradient: {node.gradient.in_full() if node.gradient else missing}")
-    for r in node.checks:
-        words = f"gradient check: {r.op} {r.verdict}, error {shown(r.error)}."
-        lines.append(f"{words} {r.note}".strip())
-    made = "output" if node.inside else node.kind if node.is_leaf else node.maker.name
-    shape = f"{made} {node.value.shape} {node.value.dtype}"
-    return joined("\n", node.path(), shape, settings(node), *lines)
+    """The path of a node, its dtype, and its numbers with more digits."""
+    x, g = node.value, node.gradient
+    told = f"value: {x.in_full()}", g and f"gradient: {g.in_full()}"
+    return joined("\n", node.path(), f"{x.shape} {x.dtype}", *told)

@@ -5,6 +5,7 @@ loss, gradients, verdicts. A `Node` owns its tensors, and writes its title, rows
 they are asked for. The recorded graph does not change.
 """
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -57,10 +58,10 @@ class Node:
     name: str = None
     prefix: str = ""  # the name of the module, if the node is all of a module
     checks: list = field(default_factory=list)  # its rows in a report, gravest first
+    told: list = field(default_factory=list)  # Rows on the terms of the loss
     inside: list = field(default_factory=list)  # the nodes folded into this card, oldest first
     owner: Group = None  # the module, if the card is a call of a module
-    words: str = ""  # the title of a card
-    note: str = ""  # a line below the title of a card
+    label: str = ""  # its name, or what made it, or both; without the modules around it
     id: str = ""  # its name in the DOT text
 
     parts = property(lambda self: self.inside or [self])
@@ -103,21 +104,9 @@ class Node:
             kind = "random" if takes_noise else "operation" if x.requires_grad else "quiet"
         return "root" if self.is_root and kind in ("operation", "loss", "quiet") else kind
 
-    @property
-    def label(self):
-        """Its name, or what made it, or both. Without the modules around it."""
-        if self.inside:
-            return self.words
-        if self.is_leaf:
-            return short(self.name or self.kind)
-        made = self.maker.name.replace("_", " ")
-        if self.name:
-            return f"{short(self.name)} = {made}"
-        return "loss" if self.key in self.graph.terms else short(made)
-
-    def path(self, below=0):
-        """The modules around it, but the `below` outermost, and its label: `fc1.weight`."""
-        around = [call.group.name for call in self.calls[below:]]
+    def path(self):
+        """The modules around it, and its label: `fc1.weight`."""
+        around = [call.group.name for call in self.calls]
         own = [self.title] if self.inside else [self.prefix, self.label]
         return joined(".", *around, *own)
 
@@ -130,9 +119,13 @@ class Node:
 
     @cached_property
     def gradient(self):
-        """The statistics of its gradient, or None if the gradient is not known."""
-        array = self.graph.gradients.get(self.last.order)
-        return Numbers(array) if array is not None and self.last.requires_grad else None
+        """The statistics of its gradient, or None. Of a card, of all parameters in it together."""
+        leaves = [part for part in self.inside if part.kind == "parameter"] or [self]
+        known = self.graph.gradients
+        arrays = [known[leaf.last.order] for leaf in leaves if leaf.last.order in known]
+        if self.inside and arrays:
+            return Numbers(np.concatenate(arrays, axis=None))
+        return Numbers(*arrays) if arrays else None
 
     @cached_property
     def holds(self):
@@ -163,9 +156,6 @@ class Graph:
     home        {order of a tensor: the key of its node}
     groups      {ids of a module and of the modules around it, outermost first: its Group}
     roots       the keys of the nodes of the roots; `outputs` are the roots themselves
-    terms       {key of a root that is a sum with a loss or a penalty in it:
-                [(key of a node, or None; label; what it adds to the root)]}
-    left_out    lines on the penalties that modules declare and roots of one entry lack
     gradients   {order of a tensor: its gradient, an array}
 
     A Graph does not hold its Nodes. So the tensors are free as soon as the picture is dropped.
@@ -177,7 +167,7 @@ class Graph:
         newest = {id(call): order for order, (_, call) in scopes.items()}
         self.home = {t: newest[id(call)] if call else t for t, (_, call) in scopes.items()}
         self.roots = {self.home[root.order] for root in roots}
-        self.groups, self.terms, self.left_out, self.gradients = {}, {}, [], {}
+        self.groups, self.gradients = {}, {}
 
     # ---- the nodes
 
@@ -197,16 +187,18 @@ class Graph:
 
     def _nodes(self):
         """A Node for each tensor, and one for all tensors of one call of a composition."""
-        shown, begun, nodes = self.options.noise, {}, {}
+        begun, nodes = {}, {}
         for t in self.tensors:
             key, (modules, _) = self.home[t.order], split_scope(t.scope)
             if key not in begun:
                 begun[key] = Node(self, key, calls=self._calls(modules))
             begun[key].tensors.append(t)
-            for array in (x for _, x in operands(t) if not isinstance(x, Tensor)):
-                nodes.setdefault(key_of(array), Node(self, key_of(array), [constant(array)]))
-            # a node takes its place when its newest tensor comes: after all its inputs
-            if key == t.order and (shown or not isinstance(t, Noise) or key in self.roots):
+            # a leaf takes its place where it is used first, a result where its newest tensor comes
+            for _, x in operands(t):
+                leaf = x if isinstance(x, Tensor) else constant(x)
+                if leaf.is_leaf and (self.options.noise or not isinstance(x, Noise)):
+                    nodes.setdefault(key_of(x), Node(self, key_of(x), [leaf]))
+            if key == t.order and (not t.is_leaf or key in self.roots):
                 nodes[key] = begun[key]
         return nodes
 
@@ -223,13 +215,12 @@ class Graph:
         return calls
 
     def _name(self, nodes):
-        """Names nodes: by options.names, or the name of the leaf, or its module, or its role."""
-        given = [(key_of(x), str(name)) for name, x in (self.options.names or {}).items()]
-        given, held = dict(reversed(given)), holders(self.tensors)
+        """Names nodes: by the name of the tensor, or by its module, or by its role."""
+        held = holders(self.tensors)
         for key, node in nodes.items():
             scope, attribute = held.get(key, (None, None))
             node.calls = self._calls(split_scope(scope)[0]) if scope else node.calls
-            node.name = given.get(key) or node.last.name or attribute
+            node.name = node.last.name or attribute
         for node, sources in links(nodes.values()).items():
             for leaf, ((by, position, _), *_) in sources.items():
                 if leaf.kind == "noise":
@@ -237,6 +228,10 @@ class Graph:
                 elif leaf.is_leaf and leaf.name is None:
                     is_target = (node.maker.kind, leaf.kind) == ("loss", "data") and position > 0
                     leaf.name = "target" if is_target else role(by.op, position)
+        for node in nodes.values():
+            name = node.name and short(node.name)
+            made = "" if node.is_leaf else short(node.maker.name.replace("_", " "))
+            node.label = joined(" = ", name, made) or node.kind
 
     def _unwrap(self, nodes):
         """A node that is all of a call takes the name of its module, if it has no parameters."""
@@ -251,22 +246,30 @@ class Graph:
     # ---- what is known besides
 
     def _take_terms(self, nodes):
-        """Takes the terms of each root that is a sum with a loss or a penalty in it.
+        """Gives Rows to each root that is a sum with a loss or a penalty in it: its terms.
 
-        And the penalties that the roots lack.
+        Each of its penalties gets its share of the sum. A root of one entry also says which
+        penalties it lacks.
         """
-        if all(root.size == 1 for root in self.outputs):
-            lacking = left_out(self.tensors, leaf_names(self.tensors)).items()
-            self.left_out = [f"without {penalty} of {', '.join(of)}" for penalty, of in lacking]
-        for root in self.outputs:
-            terms, kinds = [], set()
-            for term in addends(root) if root.size == 1 and root.args else ():
-                node = term.node is not None and nodes.get(self.home[term.node.order])
-                key, label = (node.key, node.label) if node else (None, name_of(term))
-                terms.append((key, label, term.value))
-                kinds.add(node and not node.is_leaf and node.maker.kind)
-            if len(terms) > 1 and {"loss", "penalty"} & kinds:
-                self.terms[self.home[root.order]] = terms
+        lacking = left_out(self.tensors, leaf_names(self.tensors)).items()
+        notes = [Row(short(f"without {p} of {', '.join(of)}", 60), "note") for p, of in lacking]
+        for root in (root for root in self.outputs if root.size == 1):
+            node, alike = nodes[self.home[root.order]], {}  # {name: values of the terms}
+            parts = addends(root) if root.args else []
+            terms = [p.node is not None and nodes.get(self.home[p.node.order]) for p in parts]
+            total = sum(p.value for p in parts) or math.nan
+            if len(parts) > 1 and {"loss", "penalty"} & {term.kind for term in terms if term}:
+                node.label = node.label if node.name else "loss"
+                for part, term in zip(parts, terms):
+                    alike.setdefault(term.label if term else name_of(part), []).append(part.value)
+                    if term and term.kind == "penalty":
+                        share = labels.percent(part.value / total)
+                        term.told.append(Row(f"{share} of the loss", "term"))
+            for name, values in alike.items():
+                words = f"{name}{labels.times(len(values))} {labels.number(sum(values))}"
+                share = labels.percent(sum(values) / total)
+                node.told.append(Row(f"{words}  ({share})", "term"))
+            node.told += notes
 
     def _take_checks(self, report, nodes):
         """Gives nodes their rows in the report of check_graph."""
@@ -290,7 +293,8 @@ class Graph:
             found = backward_pass(seeds, retain_graph=True, wanted={t.order for t in self.tensors})
             self.gradients = {x.order: np.asarray(g) for x, g, _ in found}
         else:
-            self.gradients = {t.order: t.grad.data for t in self.tensors if t.grad is not None}
+            known = [t for t in self.tensors if t.requires_grad and t.grad is not None]
+            self.gradients = {t.order: t.grad.data for t in known}
 
     def heading(self, nodes, depth):
         """The Rows above the picture. `depth`: how many levels of modules are open, or None."""
@@ -300,7 +304,6 @@ class Graph:
         changed = sum(node.is_leaf and changed_since(node.last, newest) for node in nodes)
         checks = [row for node in nodes for row in node.checks]
         passed = sum(row.passed for row in checks)
-        silent = sum(row.verdict == "VACUOUS" for row in checks)
         # without gradient, a value need not be finite: a mask may hold -inf
         wrong = [row.text for row in labels.alarms(trained) if row.role == "band"]
         words = [
@@ -310,11 +313,10 @@ class Graph:
             unknown and "gradients not computed",
             changed and f"{count(changed, 'tensor')} changed since the forward pass",
             checks and f"gradient check: {passed:,} of {len(checks):,} passed",
-            silent and f"{silent:,} VACUOUS",
         ]
-        line = Row(joined(", ", *words, *wrong), "alarm" if wrong else "caption")
-        title = self.options.title
-        return [Row(short(title, 80), "title"), line] if title else [line]
+        line, title = joined(", ", *words, *wrong), self.options.title
+        title = [Row(short(title, 80), "title")] if title else []
+        return [*title, Row(line, "alarm" if wrong else "caption")]
 
     # ---- edges
 
@@ -327,9 +329,9 @@ class Graph:
             for source, uses in sources.items():
                 flows = any(wants_gradient(x) and by.op.rules[i] for by, i, x in uses)
                 style = "penalty" if node.kind == "penalty" else "gradient"
-                style, weight = style if flows else "none", 12 if source is trunk else 1
+                weight = 12 if source is trunk else 1
                 label = _label(node, source, sources)
-                edges.append(Edge(source.id, node.id, label, style, weight))
+                edges.append(Edge(source.id, node.id, label, style if flows else "none", weight))
         return edges
 
 
@@ -366,7 +368,8 @@ def _label(node, source, sources):
         words.append("twice" if len(again) == 1 else f"{len(again) + 1} times")
     elif sum(unclear) > 1 and op.names[position] != source.label and op.name not in labels.COMMUTE:
         words.append(op.names[position])
-    return ", ".join(words + ["broadcast"] * labels.is_broadcast(source.last, node.last))
+    by_entry = isinstance(op.forward, np.ufunc) and not op.forward.signature
+    return ", ".join(words + ["broadcast"] * (by_entry and source.last.shape != node.last.shape))
 
 
 def module_text(module):

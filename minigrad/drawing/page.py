@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 
 from ..array import data_of
-from ..engine import Tensor
 from ..graph import program
 from ..modes import path as dotted
 from ..noise import Noise
@@ -70,9 +69,8 @@ class _Story:
         inputs, names = [], node.op.names
         for i, x in operands(node):
             inputs.append({"argument": names[i], "tensor": self.tensor(x, names[i])})
-        given = [(name, a) for name, a in zip(names, node.args) if not is_operand(a)]
-        settings = [f"{name}={argument(a)}" for name, a in given]
-        return self.step(node) | {"inputs": inputs, "settings": settings}
+        given = [f"{n}={argument(a)}" for n, a in zip(names, node.args) if not is_operand(a)]
+        return self.step(node) | {"inputs": inputs, "settings": given}
 
     def backward(self, node, g, sent):
         """The record of a step backward: the cotangent of an op, and the cotangents it sends on."""
@@ -82,9 +80,7 @@ class _Story:
             record |= {"array": self.array(s.cotangent), "total": self.array(s.total)}
             record |= {"returned": str(s.returned), "count": s.count, "of": s.of}
             records.append(record | {"rule": rule_source(node.op, s.argument)})
-        receivers = {s.argument for s in sent}
-        nothing = [node.op.names[i] for i, _ in operands(node) if i not in receivers]
-        return self.step(node) | {"g": self.array(g), "sent": records, "nothing": nothing}
+        return self.step(node) | {"g": self.array(g), "sent": records}
 
 
 def story(root, gradient=None, drawn=()):
@@ -124,10 +120,8 @@ def _corner(array):
 
 
 def _json(x):
-    """A number for JSON: a float by the fewest digits that give it back; nan and inf as text."""
-    if isinstance(x, np.floating):
-        return float(str(x)) if np.isfinite(x) else str(x)
-    return str(x) if isinstance(x, np.complexfloating) else x.item()
+    """A number for JSON. Numbers that JSON lacks are text."""
+    return x.item() if np.isfinite(x) and x.dtype.kind != "c" else str(x)
 
 
 def grey_levels(tensor):
@@ -136,11 +130,10 @@ def grey_levels(tensor):
     rows = tensor.data.reshape(tensor.size // max(columns, 1), columns)[:SIDE, :SIDE].astype(float)
     low, high = (rows.min(), rows.max()) if rows.size else (0, 0)
     levels = np.rint((rows - low) / (high - low or 1) * 15).astype(int)
-    words = [law(tensor), f"white is {'kept' if tensor.dtype == bool else 'highest'}"]
-    if rows.size < tensor.size:
-        words.append("its first rows and columns")
+    white = "kept" if tensor.dtype == bool else "highest"
+    part = ", its first rows and columns" if rows.size < tensor.size else ""
     rows = ["".join(f"{level:x}" for level in row) for row in levels]
-    return {"label": ", ".join(words), "rows": rows}
+    return {"label": f"{law(tensor)}, white is {white}{part}", "rows": rows}
 
 
 # -------------------------------------------------------------------------------------- the page
@@ -170,8 +163,6 @@ def to_html(root, path=None, *, gradient=None, **options):
     `root` is no Tensor, ValueError if it is a leaf or its graph has more than 300 steps or nodes,
     RuntimeError if backward cannot run.
     """
-    if not isinstance(root, Tensor):
-        raise TypeError(f"to_html: the root is one Tensor, not {type(root).__name__}.")
     steps = sum(bool(node.args) for node in program("to_html", root))
     if not steps:
         raise ValueError("to_html: the tensor is a leaf, so there is no step to show.")
@@ -203,7 +194,5 @@ def _drawn(picture):
     try:
         svg = render(dot(picture), "svg").decode()
     except RuntimeError as error:
-        node = r'<span class="node" data-id="\2">\1</span>'
-        lines = re.sub(r"^((n\d+) .*)$", node, html.escape(text(picture)), flags=re.M)
-        return f"<p>{html.escape(str(error))}</p>\n<pre>{lines}</pre>"
+        return f"<pre>{html.escape(str(error))}\n\n{html.escape(text(picture))}</pre>"
     return re.sub(UNNEEDED, "", svg[svg.index("<svg") :], flags=re.S)

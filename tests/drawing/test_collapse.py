@@ -272,13 +272,12 @@ def test_branches_stay_apart_unless_they_are_computed_in_turn():
 
 
 def test_many_heads_side_by_side():
-    nodes, _ = describe(Heads(12)(data(5, 4)), depth="auto")
+    nodes, _ = describe(Heads(16)(data(5, 4)), depth="auto")
     assert [n.title for n in nodes if n.kind != "data"] == [
-        "heads.0 to heads.11: Sequential x12",
+        "heads.0 to heads.15: Sequential x16 side by side",
         "concatenate",
-        "out: Linear(24, 3)",
+        "out: Linear(32, 3)",
     ]
-    assert nodes[1].rows[0].text == "side by side"
     titles, _ = drawn(Heads(3)(data(5, 4)))  # three fit
     assert titles.count("1: tanh") == 3
 
@@ -288,12 +287,11 @@ def test_one_module_on_several_inputs():
     nodes, _ = describe(np.stack([twin(data(3, 4)) for _ in range(4)]).sum(), depth=0)
     titles = {n.title: [row.text for row in n.rows if row.role == "about"] for n in nodes}
     assert (
-        titles["Sequential x4"] == ["side by side", "16 nodes, 30 parameters"]
-        and titles["x x4"] == []
+        titles["Sequential x4 side by side"] == ["16 nodes, 30 parameters"] and titles["x x4"] == []
     )
 
 
-def test_losses_of_steps_and_penalties_of_layers_keep_their_shape():
+def test_losses_of_steps_and_penalties_of_layers_are_terms_of_the_root():
     model, loss = (
         nn.Sequential(*[layer for _ in range(20) for layer in (nn.Linear(3, 3), nn.ReLU())]),
         0.0,
@@ -303,12 +301,8 @@ def test_losses_of_steps_and_penalties_of_layers_keep_their_shape():
     for w in model.parameters():
         loss = loss + F.l2_penalty(w, c=1e-3)
     nodes, _ = describe(loss, depth="auto")
-    kinds = {n.kind: n.title for n in nodes}
-    assert (
-        kinds["penalty"].startswith("l2 penalty")
-        and kinds["loss"].startswith("cross entropy")
-        and len(nodes) < 20
-    )
+    titles = [n.title for n in nodes]
+    assert "add, l2 penalty x40" in titles and len(nodes) < 20
     (root,) = [n for n in nodes if n.is_root]
     terms = [row.text for row in root.rows if row.role == "term"]
     assert [t.split(" ")[:3] for t in terms] == [
@@ -345,10 +339,11 @@ def test_named_and_wrong_nodes_stay_out_of_loops():
     x, steps = leaf(name="x"), [leaf(name="h")]
     for _ in range(80):
         steps.append(np.sin(steps[-1] * x))
-    titles, _ = drawn(steps[-1], names={"kept": steps[41]})
+    steps[41].name = "kept"
+    titles, _ = drawn(steps[-1])
     assert titles == [
-        "x",
         "h",
+        "x",
         "multiply, sin x40",
         "multiply",
         "kept = sin",
@@ -420,17 +415,6 @@ def test_nothing_gets_lost_and_nothing_runs_in_a_circle(root, depth, most, noise
                 assert again or (home[a.order], home[t.order]) in joined
 
 
-def test_a_root_that_nothing_uses_is_not_among_the_oldest():
-    y = leaf(np.ones(3))
-    for i in range(30):
-        if i == 20:
-            alone = leaf(np.ones((2, 2)), name="alone")
-        y = (np.sin, np.cos, np.exp)[i * i % 7 % 3](y)
-    for most in range(3, 30):
-        nodes, _ = describe([alone, np.sin(y)], depth="auto", max_nodes=most)
-        assert [n.title for n in nodes if n.is_root] == ["alone", "sin"] and len(nodes) <= most
-
-
 # -------------------------------------------------------------------------------------------- times
 
 
@@ -463,7 +447,7 @@ def test_the_cost_of_a_card_grows_with_its_nodes_and_not_with_their_square():
     assert_linear(picture, 250)
 
 
-@pytest.mark.parametrize(("count", "drawn"), [(16, 19), (17, 4), (60, 4)])
+@pytest.mark.parametrize(("count", "drawn"), [(47, 50), (48, 4), (60, 4)])
 def test_a_crowd_of_leaves_that_are_alike_is_one_box(count, drawn):
     leaves = [Tensor(np.full(3, i + 1.0), True, name=f"w{i}") for i in range(count)]
     other = Tensor(np.ones(2), True, name="w")
@@ -471,12 +455,13 @@ def test_a_crowd_of_leaves_that_are_alike_is_one_box(count, drawn):
     loss.backward(retain_graph=True)
     nodes, _ = describe(loss, depth="auto")
     assert len(nodes) == drawn
-    if count > 16:
+    every = 2.0 * np.arange(1, count + 1)  # the gradient of a leaf is 2 w
+    if count > 47:
         assert (
             nodes[0].title == f"w0 to w{count - 1} x{count}"
-            and (f"∂ rms 2 to {2 * count}", "gradient") in nodes[0].rows
+            and (f"∂ {count + 1} ± {every.std():.0f}", "gradient") in nodes[0].rows
         )
     assert (
-        len(describe(loss + np.sum(np.concatenate([*leaves, other])), depth="auto")[0]) == drawn + 4
+        len(describe(loss + np.sum(np.concatenate([*leaves, other])), depth="auto")[0]) == 8
     )  # another shape stays apart
     assert len(describe(loss)[0]) == count + 3  # and with depth=None all do

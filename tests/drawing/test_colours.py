@@ -13,9 +13,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from minigrad.check import reports
+from minigrad.check.verdict import SEVERITY
 from minigrad.drawing import dot
 from minigrad.drawing.dot import EDGES, LOOKS, STYLES
-from minigrad.drawing.labels import VERDICTS, Row
+from minigrad.drawing.labels import Row, verdicts
 from minigrad.drawing.node import Edge
 
 VISION = {
@@ -99,10 +101,13 @@ def test_kinds_of_nodes_and_edges_differ_without_colours():
 
 
 def test_verdicts_and_alarms_differ_in_words_and_borders():
-    words = [words for words, _ in VERDICTS.values()]
-    assert len(set(words)) == len(words) and all(
-        ("ok" in w) == (v in ("OK", "KINK")) for v, (w, _) in VERDICTS.items()
-    )
+    def words(verdict):
+        check = reports.Row("x", "sin", "", (), 0.5, verdict, 1)
+        return next(verdicts(SimpleNamespace(inside=[], parts=[SimpleNamespace(checks=[check])])))
+
+    told = {verdict: words(verdict).text for verdict in SEVERITY}
+    assert len(set(told.values())) == len(told) == 7
+    assert all(("ok" in text) == (v in ("OK", "KINK")) for v, text in told.items())
     widths = [
         re.findall(r"penwidth=([\d.]+)", node("operation", Row("text", role)))
         for role in ("value", "alarm", "band")

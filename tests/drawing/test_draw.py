@@ -191,14 +191,6 @@ def test_small_errors_are_not_printed_since_they_differ_between_processors():
     assert words == ["grad ok 2.0e-13", "grad ok < 1e-15", "grad ok < 1e-15"]
 
 
-def test_no_line_of_a_reason_ends_beside_an_equals_sign():
-    for n in range(3, 30):
-        note = f"{'w' * n} gradient, p = 0.4: the scale 1/(1 - p) is lost."
-        report = failing(loss := training_step(), note=note)
-        lines = texts(only(describe(loss, checks=report)[0], kind="random"))
-        assert any("p = 0.4" in line for line in lines), lines
-
-
 def test_no_two_kinds_look_alike():
     assert len({look[:3] for look in LOOKS.values()}) == len(LOOKS)
 
@@ -218,14 +210,14 @@ def test_rows_are_shape_attributes_value_gradient():
     "array, text",
     [
         (np.float32(2.7583), "= 2.76"),
-        (np.float32(1.7996), "= 1.80"),
+        (np.float32(1.7996), "= 1.8"),
         (np.float32(1.8), "= 1.8"),
-        (1.00248, "= 1.00"),
+        (1.00248, "= 1"),
         (999.9, "= 1000"),
         (1234.5, "= 1234"),
         (123456.0, "= 1.23e5"),
         (1e-8, "= 1e-8"),
-        (1.0004e-8, "= 1.00e-8"),
+        (1.0004e-8, "= 1e-8"),
         (-0.0, "= 0"),
         (np.full(3, -0.0), "all 0"),
         (np.zeros(3), "all 0"),
@@ -290,10 +282,7 @@ def test_the_picture_of_a_freed_graph_says_that_it_is_freed():
     y.backward()
     nodes, edges = describe(y)
     assert len(nodes) == 1 and not edges
-    assert (
-        "graph freed by backward(): draw before it, or use backward(retain_graph=True)"
-        in " ".join(texts(nodes[0]))
-    )
+    assert "freed: use backward(retain_graph=True)" in texts(nodes[0])
 
 
 def test_numbers_are_text():
@@ -419,7 +408,7 @@ def test_a_module_used_twice_is_one_box():
     layer = nn.Linear(2, 2)
     x = np.ones((1, 2), np.float32)
     nodes, _ = describe(layer(layer(x)))
-    assert {n.scope for n in nodes if n.kind != "data"} == {nodes[0].scope} and len(
+    assert {n.scope for n in nodes if n.kind != "data"} == {nodes[-1].scope} and len(
         [n for n in nodes if n.kind == "parameter"]
     ) == 2
 
@@ -437,11 +426,11 @@ def test_parameters_in_lists_are_named():
 
 
 def test_names():
-    a, b, c = leaf(), leaf(3.0, name="own"), leaf(4.0)
+    a, b, c = leaf(name="a"), leaf(3.0, name="own"), leaf(4.0)
     h = a * b
-    loss = h + c
-    nodes, _ = describe(loss, names={"a": a, "h": h, "other": 3, "also": a})
-    assert [n.title for n in nodes] == ["a", "own", "parameter", "h = multiply", "add"]
+    h.name = "h"
+    nodes, _ = describe(h + c)
+    assert [n.title for n in nodes] == ["a", "own", "h = multiply", "parameter", "add"]
 
 
 def test_unnamed_leaves_are_not_named_after_the_letters_of_operators():
@@ -509,18 +498,20 @@ def test_a_term_of_zero_keeps_its_name_and_its_node():
 def test_the_title_of_an_op_is_whole_behind_a_given_name():
     w = leaf([1.0, -2.0])
     loss = F.binary_cross_entropy_with_logits(w, np.ones(2))
+    loss.name = "loss_G"
     assert (
-        only(describe(loss, names={"loss_G": loss})[0], is_root=True).title
-        == "loss_G = binary cross entropy with logits"
+        only(describe(loss)[0], is_root=True).title == "loss_G = binary cross entropy with logits"
     )
 
 
-def test_shares_are_of_the_whole_loss_and_left_out_where_parts_are_negative():
+def test_shares_are_of_the_whole_loss_as_in_the_ledger():
     w = leaf([1.0, -2.0])
     nodes, _ = describe(F.mse_loss(w, np.zeros(2)) + F.l2_penalty(w, c=0.5) + 5.0)
     assert "25% of the loss" in texts(only(nodes, kind="penalty"))
     nodes, _ = describe(F.l2_penalty(w, c=0.5) + w.sum())
-    assert texts(only(nodes, kind="root")) == ["loss", "= 1.5", "l2 penalty 2.5", "sum -1"]
+    assert texts(only(nodes, kind="root")) == [
+        *("loss", "= 1.5", "l2 penalty 2.5  (167%)", "sum -1  (-67%)")
+    ]
     assert describe(F.l2_penalty(w, c=0.5) + Noise(randomness.Bernoulli(0.5), (), bool))
 
 
@@ -549,7 +540,7 @@ def test_unfolded_the_oldest_of_more_than_four_hundred_nodes_are_one_card():
 
 
 def test_the_same_program_gives_the_same_dot():
-    program = "import test_draw; print(test_draw.draw(test_draw.training_step(), names={'b': 1, 'a': 2}).source)"
+    program = "import test_draw; print(test_draw.draw(test_draw.training_step()).source)"
     run = [output(program, hash_seed) for hash_seed in ("0", "1", "2")]
     assert run[0] == run[1] == run[2] and run[0].startswith(b"digraph")
 
@@ -594,7 +585,8 @@ def test_hostile_names_render(name):
 
     x = leaf(2.0, name=name)
     y = Hostile()(x)
-    svg = draw(y, names={name: y}, title=name).pipe("svg")
+    y.name = name
+    svg = draw(y, title=name).pipe("svg")
     ET.fromstring(svg)
     assert b"<script" not in svg
 
@@ -615,7 +607,6 @@ def test_every_direction_renders(direction):
         (".png", b"\x89PNG"),
         (".gv", b"digraph"),
         (".dot", b"digraph"),
-        (".txt", b"2 nodes"),
     ],
 )
 def test_to_file(tmp_path, suffix, start):
@@ -664,6 +655,8 @@ def test_without_a_system_dot_a_pdf_is_refused_and_the_dot_text_kept(tmp_path, m
     with pytest.raises(RuntimeError, match="no Graphviz program could write pdf"):
         draw(leaf() * 2, to_file=tmp_path / "graph.pdf")
     assert [path.name for path in tmp_path.iterdir()] == ["graph.gv"]
+    with pytest.raises(RuntimeError, match=r"Cannot draw .*graph\.html .*could write html"):
+        draw(leaf() * 2, to_file=tmp_path / "graph.html")
 
 
 @needs_renderer
@@ -699,12 +692,10 @@ def test_the_heading_counts_the_checks_of_nodes_in_the_picture():
     whole = part + np.exp(x) + F.relu(-x)
     report = mg.check_graph(whole)
     assert "gradient check: 2 of 2 passed\n" in mg.to_text(part, checks=report)
-    assert "gradient check: 6 of 7 passed, 1 VACUOUS\n" in mg.to_text(whole, checks=report)
+    assert "gradient check: 6 of 7 passed\n" in mg.to_text(whole, checks=report)
 
 
 def test_unknown_settings_are_refused():
-    with pytest.raises(ValueError, match=r"to_file ends in \.svg, .*got 'graph\.bmp'"):
-        draw(leaf(), to_file="graph.bmp")
     with pytest.raises(ValueError, match="direction is"):
         draw(leaf(), direction="up")
     with pytest.raises(ValueError, match="grads is one of True, False, run, not 'all'"):
@@ -870,7 +861,9 @@ def test_a_card_says_what_is_inside():
     assert first == ["8 nodes, 53 parameters", "dropout p=0.5", "out (4, 3)"] and " ± " in value
     loss.backward(retain_graph=True)
     (card,) = cards(loss, depth=0)
-    assert re.fullmatch(r"∂ rms [\d.]+ to [\d.]+", texts(card)[-1])
+    leaves = [t for t in mg.graph.nodes(loss) if t.is_leaf and t.requires_grad]
+    every = np.concatenate([t.grad.data.ravel() for t in leaves])
+    assert texts(card)[-1] == f"∂ {every.mean():.2f} ± {every.std():.2f}"
 
 
 def test_auto_opens_as_much_as_fits():
@@ -916,10 +909,7 @@ def test_a_module_called_again_shares_its_parameters():
     layer = nn.Linear(2, 2)
     nodes, edges = describe(layer(np.tanh(layer(np.ones((1, 2), np.float32)))), depth=0)
     first, second = (n for n in nodes if n.kind == "module")
-    assert (
-        "6 parameters" in texts(first)[1]
-        and texts(second)[1] == "1 node, the same parameters again"
-    )
+    assert "6 parameters" in texts(first)[1] and texts(second)[1] == "1 node"
     assert not any((e.source, e.target) == (first.id, second.id) for e in edges)
 
 
@@ -928,7 +918,7 @@ def test_a_long_chain_without_a_pattern_folds_at_last():
     for i in rng.integers(0, 4, 3000):
         y = (np.tanh, np.sin, np.cos, np.exp)[i](y * 0.1)
     nodes, _ = describe(y, depth="auto")
-    assert len(nodes) == 60 and re.match(r"5,[5-9]\d\d older nodes", nodes[0].title)
+    assert len(nodes) == 50 and re.match(r"5,[5-9]\d\d older nodes", nodes[0].title)
 
 
 # ---------------------------------------------------------------------------------- gradient checks
@@ -956,12 +946,12 @@ def test_verdicts_are_words():
     )
     assert not any("grad" in " ".join(texts(n)) for n in nodes if n.kind in ("data", "frozen"))
     for verdict, role, words in (
-        ("FAIL", "band", "GRAD CHECK FAILED"),
-        ("NONFINITE", "band", "GRAD CHECK NOT FINITE"),
-        ("STOCHASTIC", "band", "GRAD CHECK STOCHASTIC"),
-        ("AFFECTED", "alarm", "AFFECTED by a wrong node"),
-        ("VACUOUS", "missing", "grad not tested (VACUOUS)"),
-        ("KINK", "ok", "grad ok, at a KINK"),
+        ("FAIL", "band", "grad check FAIL"),
+        ("NONFINITE", "band", "grad check NONFINITE"),
+        ("STOCHASTIC", "band", "grad check STOCHASTIC"),
+        ("AFFECTED", "alarm", "grad check AFFECTED"),
+        ("VACUOUS", "missing", "grad check VACUOUS"),
+        ("KINK", "ok", "grad ok 5.0e-01, at a kink"),
     ):
         nodes, _ = describe(loss, checks=failing(loss, verdict=verdict))
         assert (words, role) in only(nodes, kind="random").rows
@@ -972,16 +962,16 @@ def test_a_failed_check_is_unmistakable():
     report = failing(loss)
     nodes, _ = describe(loss, checks=report)
     node = only(nodes, kind="random")
-    assert texts(node)[-5:] == [
-        *("GRAD CHECK FAILED", "relative error 0.5", "By x: analytic 1.23, numeric 2.47."),
-        *("half the numeric gradient: a factor 2", "is lost."),
+    assert texts(node)[-4:] == [
+        *("grad check FAIL", "By x: analytic 1.23, numeric 2.47."),
+        *("half the numeric gradient: a factor 2 is", "lost."),
     ]
     source = to_dot(loss, checks=report)
     line = dot_line(source, node.id)
     assert 'color="#C1121F" penwidth=3.5' in line and line.count('BGCOLOR="#C1121F"') == 1
     assert (
         source.count("penwidth=3.5") == 1
-        and "12 of 13 passed, GRAD CHECK FAILED: drop.dropout" in source
+        and "12 of 13 passed, grad check FAIL: drop.dropout" in source
     )
     assert STYLES["band"].outline > STYLES["alarm"].outline
 
@@ -989,11 +979,11 @@ def test_a_failed_check_is_unmistakable():
 def test_a_failed_check_inside_a_card_is_named_on_it():
     loss = training_step()
     (card,) = cards(loss, depth=0, checks=failing(loss))
-    assert texts(card)[-2:] == ["GRAD CHECK FAILED: drop.dropout", "grad ok: 6 of 7"]
+    assert texts(card)[-2:] == ["grad check FAIL: drop.dropout", "grad ok: 6 of 7"]
     assert "penwidth=3.5" in dot_line(to_dot(loss, depth=0, checks=failing(loss)), card.id)
 
 
-def test_equal_names_on_a_card_are_counted():
+def test_equal_names_on_a_card_are_all_there():
     class Twice(nn.Module):
         def forward(self, x):
             return F.relu(F.relu(np.sin(x)) + 1.0)
@@ -1002,7 +992,7 @@ def test_equal_names_on_a_card_are_counted():
     report = check_graph(loss)
     for row in report.rows:
         row.verdict = "FAIL" if row.op == "relu" else row.verdict
-    assert "GRAD CHECK FAILED: relu x2" in texts(cards(loss, depth=0, checks=report)[0])
+    assert "grad check FAIL: relu, relu" in texts(cards(loss, depth=0, checks=report)[0])
 
 
 def test_a_failed_block_is_not_folded_with_its_equals():
@@ -1067,14 +1057,13 @@ def test_tooltips_tell_all():
     lines = only(nodes, title="relu").tooltip.splitlines()
     assert (
         lines[0] == "relu"
-        and lines[1] == "relu (4, 5) float32"
+        and lines[1] == "(4, 5) float32"
         and lines[2].startswith("value: mean 0.")
-        and lines[3] == "gradient: not kept"
+        and len(lines) == 3
     )
-    assert "gradient check: relu OK" in lines[4] and len(lines) == 5
     weight = next(n for n in nodes if n.title == "weight")
     assert (
-        weight.tooltip.startswith("fc1.weight\nparameter (5, 6) float32\nvalue: mean ")
+        weight.tooltip.startswith("fc1.weight\n(5, 6) float32\nvalue: mean ")
         and "\ngradient: mean " in weight.tooltip
     )
 
@@ -1088,7 +1077,7 @@ def test_tooltips_tell_all():
 def test_tooltips_survive_hostile_names(name):
     svg = ET.fromstring(draw(np.sin(leaf(name=name))).pipe("svg"))
     shown = [e.get("{http://www.w3.org/1999/xlink}title") for e in svg.iter()]
-    assert any((text or "").startswith(f"{name}\nparameter () float64\n") for text in shown)
+    assert any((text or "").startswith(f"{name}\n() float64\n") for text in shown)
 
 
 def test_the_legend_shows_the_kinds_that_are_there():
@@ -1192,7 +1181,7 @@ def test_a_report_names_nodes_as_the_text_and_the_picture_do():
     }
     assert {"stem.linear", "blocks.0.drop.dropout", "blocks.1.fc2.weight"} < names
     assert names <= {line.split()[1] for line in to_text(loss, depth=None).splitlines()}
-    assert "GRAD CHECK FAILED: blocks.0.drop.dropout\n" in to_text(loss, checks=failing(loss))
+    assert "grad check FAIL: blocks.0.drop.dropout\n" in to_text(loss, checks=failing(loss))
 
 
 def test_no_picture_needs_a_package_of_python():
