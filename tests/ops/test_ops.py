@@ -5,6 +5,7 @@ ways to call it.
 import math
 import operator
 from array import array as buffer
+from collections import defaultdict
 from functools import partial
 
 import numpy as np
@@ -29,10 +30,27 @@ pytestmark = pytest.mark.filterwarnings(
 
 
 def each_sample(wanted=lambda name: True):
-    return pytest.mark.parametrize(
-        "name, sample, inputs",
-        [pytest.param(*row[1:], id=row[0]) for row in table() if wanted(row[1])],
-    )
+    """A test of one sample becomes a test of each op, on all its samples. An error names the sample.
+
+    As tests of their own, most samples would cost less than what surrounds them.
+    """
+    rows = defaultdict(list)
+    for title, name, sample, inputs in table():
+        if wanted(name):
+            rows[name].append((title, sample, inputs))
+
+    def decorate(test):
+        def of_an_op(name):
+            for title, sample, inputs in rows[name]:
+                try:
+                    test(name, sample, inputs)
+                except (Exception, pytest.fail.Exception) as error:
+                    raise AssertionError(title) from error
+
+        of_an_op.__name__ = test.__name__
+        return pytest.mark.parametrize("name", rows)(of_an_op)
+
+    return decorate
 
 
 every_sample = each_sample()
