@@ -885,4 +885,4 @@ def test_the_main_job_trains_on_idx_files(script, tmp_path):
 def test_only_the_proximal_optimizer_gives_units_at_zero(script):
     train = script("regularization")["train"]
     assert train("group l2", 0, 600)[-1][-1] == 0
-    assert train("group l2, proximal", 0, 1500)[-1][-1] > 10
+    assert train("group l2, proximal", 0, 1000)[-1][-1] > 10
