@@ -70,10 +70,6 @@ def dot_line(source, id):
     return next(line for line in source.splitlines() if line.startswith(f"{id} ["))
 
 
-def renderable(drawing):
-    return ET.fromstring(drawing.pipe("svg"))
-
-
 # -------------------------------------------------------------------------------------------- nodes
 
 
