@@ -8,7 +8,8 @@ enumeration    `mg.expectation` of a recorded loss: its mean and gradient over a
 SGD            plain gradient steps with `nn.Dropout`, a fresh mask for each row and step, their weights averaged
 
 Dropout draws a mask for each row: 2^4420 outcomes. The expected squared error is a sum over rows, and to each row only its own
-mask matters, so one mask that all rows share has the same expectation and only 2^10 outcomes: `share=0`.
+mask matters, so one mask that all rows share has the same expectation and only 2^10 outcomes: `share=0`. With --quick
+six of the ten features are taken.
 
     python examples/dropout_is_ridge.py [--seeds 5] [--steps 4000] [--quick] [--out out]
 """
@@ -49,7 +50,7 @@ def enumerated(x, y, r, w):
 
 
 def by_enumeration(x, y, r):
-    """The minimiser of the enumerated expectation. Its gradient is linear, H w - b, so eleven gradients give H and b."""
+    """The minimiser of the enumerated expectation. Its gradient is linear, H w - b: gradients at zero and at each unit vector give H and b."""
     zero, *units = np.eye(x.shape[1] + 1, x.shape[1], k=-1)
     at_zero = enumerated(x, y, r, zero)[1]
     hessian = np.array([enumerated(x, y, r, e)[1] - at_zero for e in units]).T
