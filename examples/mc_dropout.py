@@ -9,7 +9,7 @@ sampled    the same network, the mean of softmax over many passes with masks: `w
 
 Scaled and sampled differ because they estimate different means over the masks: sampling the arithmetic mean of the probabilities,
 scaling their normalised geometric mean. For softmax regression the second is exact, which `mg.expectation` proves here by going
-through all 2^16 masks of a 16-pixel image.
+through all 2^16 masks of a 16-pixel image (with --quick, all 2^4 of 4 pixels).
 
     python examples/mc_dropout.py [--seeds 10] [--steps 2000] [--samples 100] [--quick] [--out out]
 """
@@ -132,15 +132,16 @@ def run(seed, steps, samples):
 # ---- why they differ: softmax regression, where all masks can be counted
 
 
-def softmax_regression(steps=1500, rate=RATE, seed=0):
-    """Softmax regression with dropout on 16 pixels (means of 2 x 2), and 5 images it was not trained on, all float64."""
+def softmax_regression(steps=1500, rate=RATE, seed=0, side=4):
+    """Softmax regression with dropout on side x side pixels (means of the 8 x 8), and 5 images it was not trained on, all float64."""
     images, labels = load()
-    x = images.reshape(-1, 4, 2, 4, 2).mean(axis=(2, 4)).reshape(-1, 16).astype(np.float64)
+    x = images.reshape(-1, side, 8 // side, side, 8 // side).mean(axis=(2, 4))
+    x = x.reshape(len(x), -1).astype(np.float64)
     order = np.random.default_rng(seed).permutation(len(labels))
     mg.manual_seed(seed)
     model = nn.Sequential(
         nn.Dropout(rate, share=0),
-        nn.Linear(16, 10, dtype=np.float64, rng=np.random.default_rng(seed)),
+        nn.Linear(side * side, 10, dtype=np.float64, rng=np.random.default_rng(seed)),
     )
     fit(model, x[order[:TRAINING]], labels[order[:TRAINING]], steps, seed, lr=1e-2)
     return model, x[order[-5:]]
@@ -156,12 +157,12 @@ def means(model, x):
     return scaled(model, x), arithmetic, geometric / geometric.sum(axis=1, keepdims=True)
 
 
-def report_means(samples):
-    model, x = softmax_regression()
+def report_means(samples, side):
+    model, x = softmax_regression(side=side)
     weights, arithmetic, geometric = means(model, x)
     draws = sampled(model, x, samples).mean(axis=0)
     print(
-        "\nSoftmax regression with dropout on its 16 inputs; over all 65,536 masks, the largest difference in a probability of 5 images:"
+        f"\nSoftmax regression with dropout on its {side * side} inputs; over all {2 ** (side * side):,} masks, the largest difference in a probability of 5 images:"
     )
     print(
         f"  scaled weights - geometric mean, normalised {np.max(np.abs(weights - geometric)):10.1e}    the same, but for rounding"
@@ -345,7 +346,7 @@ def plot(runs, regression, path):
         xlim=(1e-3, 1.3),
         ylim=(1e-3, 1.3),
         xlabel="probability with scaled weights, softmax regression",
-        ylabel="mean over all 65,536 masks",
+        ylabel="mean over all masks",
     )
     axis.set_title("Scaling is the geometric mean of the masks")
     axis.legend(frameon=False, loc="lower right", fontsize=9)
@@ -367,7 +368,7 @@ def main():
         samples=options.samples,
     )
     table(runs)
-    regression = report_means(options.samples)
+    regression = report_means(options.samples, side=2 if options.quick else 4)
     plot(runs, regression, options.out / "mc_dropout.png")
 
 

@@ -81,6 +81,12 @@ def pytest_collection_modifyitems(config, items):
             )
 
 
+def pytest_collection_finish():
+    """The tests themselves are never garbage: the collector need not walk through all of them."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_terminal_summary(terminalreporter):
     """Says why tests were skipped, one line a reason."""
     skipped = terminalreporter.stats.get("skipped", [])

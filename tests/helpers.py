@@ -77,8 +77,11 @@ def assert_linear(prepare, n, times=3):
     Work that is quadratic costs 64 times as much.
     """
     __tracebackhide__ = True
-    small, large = (cpu_time(lambda size=size: prepare(size), times) for size in (n, 8 * n))
-    assert large < 24 * small, f"8 times the size costs {large / small:.0f} times as much"
+    small = cpu_time(lambda: prepare(n), times)
+    ratios = []
+    while not ratios or ratios[-1] >= 24:  # one run that is fast enough will do
+        assert len(ratios) < times, f"8 times the size costs {min(ratios):.0f} times as much"
+        ratios.append(cpu_time(lambda: prepare(8 * n), 1) / small)
 
 
 # ------------------------------------------------------------------- the state of the whole process

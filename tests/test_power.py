@@ -8,7 +8,8 @@ import pytest
 @pytest.mark.parametrize("kind", power.RIGHT, ids=lambda kind: kind.__name__)
 def test_random_right_graphs_pass(kind, monkeypatch):
     monkeypatch.setattr(power, "RIGHT", [kind])
-    ((graphs, alarms, _),) = power.false_alarms(12).values()
+    count = 4 if kind is power.chains else 12  # a chain has as many nodes as all others together
+    ((graphs, alarms, _),) = power.false_alarms(count).values()
     assert graphs and alarms == 0
 
 

@@ -5,6 +5,7 @@ ways to call it.
 import math
 import operator
 from array import array as buffer
+from collections import defaultdict
 from functools import partial
 
 import numpy as np
@@ -19,6 +20,7 @@ from minigrad import functional as F
 from minigrad.array import data_of
 from minigrad.check import GradcheckError, gradcheck, gradgradcheck
 from minigrad.check.samples import samples, table, tensors
+from minigrad.check.samples.case import flat
 from minigrad.engine import Tensor, constant
 from minigrad.graph import nodes
 from minigrad.ops import linalg
@@ -29,10 +31,27 @@ pytestmark = pytest.mark.filterwarnings(
 
 
 def each_sample(wanted=lambda name: True):
-    return pytest.mark.parametrize(
-        "name, sample, inputs",
-        [pytest.param(*row[1:], id=row[0]) for row in table() if wanted(row[1])],
-    )
+    """A test of one sample becomes a test of each op, on all its samples. An error names the sample.
+
+    As tests of their own, most samples would cost less than what surrounds them.
+    """
+    rows = defaultdict(list)
+    for title, name, sample, inputs in table():
+        if wanted(name):
+            rows[name].append((title, sample, inputs))
+
+    def decorate(test):
+        def of_an_op(name):
+            for title, sample, inputs in rows[name]:
+                try:
+                    test(name, sample, inputs)
+                except (Exception, pytest.fail.Exception) as error:
+                    raise AssertionError(title) from error
+
+        of_an_op.__name__ = test.__name__
+        return pytest.mark.parametrize("name", rows)(of_an_op)
+
+    return decorate
 
 
 every_sample = each_sample()
@@ -447,55 +466,38 @@ def test_operator_function_and_method_are_the_same_op(name, forms):
     assert all(np.array_equal(out.data, outs[0].data) for out in outs)
 
 
-compositions = {
-    "dot vectors": (np.dot, (3,), (3,)),
-    "dot matrices": (np.dot, (2, 3), (3, 2)),
-    "dot scalar": (np.dot, (), (3,)),
-    "outer": (np.outer, (2,), (3,)),
-    "outer of matrices": (np.outer, (2, 2), (3,)),
-    "trace": (np.trace, (3, 3)),
-    "trace with offset": (lambda x: np.trace(x, offset=1), (2, 3)),
-    "trace of a batch": (lambda x: np.trace(x, axis1=1, axis2=2), (2, 3, 3)),
-    "tril": (np.tril, (2, 3, 2)),
-    "tril of a vector": (lambda x: np.tril(x, 1), (3,)),
-    "triu": (lambda x: np.triu(x, -1), (3, 2)),
-    "take flat": (lambda x: np.take(x, [0, 0, 4]), (2, 3)),
-    "take": (lambda x: np.take(x, [0, 0, 2], axis=1), (2, 3)),
-    "take last": (lambda x: np.take(x, 1, axis=-1), (2, 3)),
-    "take_along_axis": (lambda x: np.take_along_axis(x, np.array([[0], [2]]), axis=1), (2, 3)),
-    "take_along_axis first": (
-        lambda x: np.take_along_axis(x, np.array([[0, 1, 1]]), axis=-2),
-        (2, 3),
-    ),
-    "split": (lambda x: np.concatenate(np.split(x, 2, axis=1)), (2, 4)),
-    "split at": (lambda x: np.concatenate(np.split(x, [1, 3])[::-1]), (4, 2)),
-    "repeat": (lambda x: np.repeat(x, 2), (2, 3)),
-    "repeat each": (lambda x: np.repeat(x, [2, 0, 1], axis=-1), (2, 3)),
-    "tile": (lambda x: np.tile(x, 2), (2, 3)),
-    "tile more axes": (lambda x: np.tile(x, (2, 1, 3)), (2, 3)),
-    "tile fewer axes": (lambda x: np.tile(x, (3,)), (2, 2, 2)),
-    "hstack": (lambda *xs: np.hstack(xs), (2, 3), (2, 1)),
-    "hstack of vectors": (lambda *xs: np.hstack(xs), (3,), (), (2,)),
-    "vstack": (lambda *xs: np.vstack(xs), (3,), (2, 3), (3,)),
-    "diff": (np.diff, (2, 3)),
-    "diff twice": (lambda x: np.diff(x, n=2, axis=0), (4, 2)),
-    "diagonal": (np.diagonal, (3, 4)),
-    "diagonal aside": (lambda x: np.diagonal(x, -1, axis1=2, axis2=0), (3, 2, 4)),
-    "diagonal outside": (lambda x: np.sum(np.diagonal(x, 5)) + np.sum(x), (3, 4)),
-    "ravel": (np.ravel, (2, 3)),
-    "flatten": (lambda x: x.flatten(), (2, 3)),
-}
+compositions = flat(
+    [
+        "np.dot(x, y) | (3,), (3,); (2, 3), (3, 2); (), (3,)",
+        "np.outer(x, y) | (2,), (3,); (2, 2), (3,)",
+        "np.trace(x); np.trace(x, offset=1) | (3, 3); (2, 3)",
+        "np.trace(x, axis1=1, axis2=2) | (2, 3, 3)",
+        "np.tril(x); np.tril(x, 1); np.triu(x, -1) | (3,); (3, 2); (2, 3, 2)",
+        "np.take(x, [0, 0, 4]); np.take(x, [0, 0, 2], axis=1); np.take(x, 1, axis=-1) | (2, 3)",
+        "np.take_along_axis(x, np.array([[0], [2]]), axis=1) | (2, 3)",
+        "np.take_along_axis(x, np.array([[0, 1, 1]]), axis=-2) | (2, 3)",
+        "np.concatenate(np.split(x, 2, axis=1)) | (2, 4)",
+        "np.concatenate(np.split(x, [1, 3])[::-1]) | (4, 2)",
+        "np.repeat(x, 2); np.repeat(x, [2, 0, 1], axis=-1); np.tile(x, (2, 1, 3)) | (2, 3)",
+        "np.tile(x, 2); np.tile(x, (3,)) | (2, 3); (2, 2, 2)",
+        "np.hstack(xs) | (2, 3), (2, 1); (3,), (), (2,)",
+        "np.vstack(xs) | (3,), (2, 3), (3,)",
+        "np.diff(x); np.diff(x, n=2, axis=0) | (4, 2)",
+        "np.diagonal(x); np.sum(np.diagonal(x, 5)) + np.sum(x) | (3, 4)",
+        "np.diagonal(x, -1, axis1=2, axis2=0) | (3, 2, 4)",
+        "np.ravel(x); x.flatten() | (2, 3)",
+    ]
+)
 
 
-@pytest.mark.parametrize("name", compositions)
-def test_numpy_functions_made_of_ops(name):
-    f, *shapes = compositions[name]
-    arrays = [normal(*shape, seed=i) for i, shape in enumerate(shapes)]
-    out = f(*map(leaf, arrays))
-    assert out.shape == np.shape(f(*arrays))
-    np.testing.assert_allclose(out.data, f(*arrays), rtol=1e-14, atol=1e-14)
-    assert gradcheck(f, [leaf(a) for a in arrays])
-    assert gradgradcheck(lambda *xs: np.sin(f(*xs)), [leaf(a) for a in arrays])
+@pytest.mark.parametrize("sample", compositions, ids=repr)
+def test_numpy_functions_made_of_ops(sample):
+    arrays = sample.inputs()
+    out, expected = sample.call(*tensors(arrays)), sample.call(*arrays)
+    assert out.shape == np.shape(expected)
+    np.testing.assert_allclose(out.data, expected, rtol=1e-14, atol=1e-14)
+    assert gradcheck(sample.call, tensors(arrays))
+    assert gradgradcheck(lambda *xs: np.sin(sample.call(*xs)), tensors(arrays))
 
 
 without_gradient = {
