@@ -46,7 +46,7 @@ def as_array(data, dtype=None):
         data._leave("Tensor(t)", "t.detach() leaves the graph")
         data = data.data
     try:
-        array = data if type(data) is np.ndarray else asanyarray(data)
+        array = data if is_array(data) else np.asarray(data)
     except ValueError as error:
         raise ValueError(
             f"Tensor: the nested lists do not make a rectangular array ({error})."
@@ -57,10 +57,8 @@ def as_array(data, dtype=None):
     is_typed = dtype is not None or isinstance(data, (np.ndarray, np.generic)) or is_foreign(data)
     if not is_typed and array.dtype == np.float64:
         dtype = default_dtype
-    if array is data and is_foreign(array):
-        if array.size != array.size:  # nan
-            raise errors.unknown_shape(array)
-        return array if dtype is None else array.astype(dtype)
+    if is_foreign(array):
+        return known(array) if dtype is None else array.astype(dtype)
     return np.array(array, dtype, order="C")
 
 
@@ -69,9 +67,27 @@ def is_foreign(x):
     return not isinstance(x, (Array, np.ndarray)) and hasattr(x, "__array_function__")
 
 
+def known(x):
+    """x. Raises ValueError for a lazy array whose shape is not known."""
+    if is_foreign(x) and x.size != x.size:  # nan
+        raise errors.unknown_shape(x)
+    return x
+
+
 def asanyarray(x):
-    """x as an ndarray, or as it is if it is an array of another library."""
-    return x if is_foreign(x) else np.asarray(x)
+    """x as an ndarray, or as it is if it is an array of another library. Raises as `known`."""
+    return known(x) if is_foreign(x) else np.asarray(x)
+
+
+def entries_of(x, action):
+    """x, a Tensor or an array, as an ndarray. `action`: what reads the entries.
+
+    Raises TypeError for an array of another library: nothing is computed that nobody asked for.
+    """
+    x = data_of(x)
+    if is_foreign(x):
+        raise errors.not_numpy(x, action)
+    return np.asarray(x)
 
 
 def held(data, flags):
@@ -112,7 +128,9 @@ def operand(x, rule, args):
 
 def ones_or(values, like):
     """`values`, or ones where they are None, as an array of the library and dtype of `like`."""
-    return np.ones_like(like) if values is None else np.asarray(values, like.dtype, like=like)
+    if values is None:
+        return np.ones_like(like)
+    return np.asarray(values, like.dtype, like=values if is_foreign(values) else like)
 
 
 def copied(array, like):
@@ -120,6 +138,12 @@ def copied(array, like):
     if is_foreign(like) and not is_foreign(array):
         raise errors.not_foreign(like)
     return asanyarray(array).astype(like.dtype)
+
+
+def on_arrays(function, args, keywords):
+    """function(...) on arrays, also of other libraries, which do not become NumPy arrays."""
+    is_plain = not any(map(is_foreign, (*args, *keywords.values())))
+    return (function if is_plain else partial(later.foreign().run, function))(*args, **keywords)
 
 
 def computed(op, args, tensors):
@@ -131,8 +155,8 @@ def computed(op, args, tensors):
     would enter a Tensor.
     """
     arrays = [data_of(a) for a in args]
-    forward = later.foreign().forward_of(op) if any(map(is_foreign, arrays)) else op.forward
-    result = forward(*arrays)
+    is_plain = not any(map(is_foreign, arrays))
+    result = op.forward(*arrays) if is_plain else later.foreign().forward(op, arrays)
     kind = getattr(result, "dtype", default_dtype).kind
     if kind == "O":
         raise TypeError("an argument is not a number")
@@ -171,26 +195,21 @@ class Array(Methods):
         """The only entry as a Python number. Raises ValueError if there are more or none."""
         if self.size != 1:
             raise errors.not_one_number(self)
-        return self._entries("t.item()").item()
+        return entries_of(self, "t.item()").item()
 
     def numpy(self) -> np.ndarray:
         """The values as a NumPy array, without the graph. It shares memory with this tensor."""
-        return self._entries("t.numpy()")
+        return entries_of(self, "t.numpy()")
 
     def tolist(self) -> Any:
         """The values as nested lists of Python numbers."""
-        return self._entries("t.tolist()").tolist()
-
-    def _entries(self, action):
-        if self.flags & FOREIGN:
-            raise errors.not_numpy(self, action)
-        return self.data
+        return entries_of(self, "t.tolist()").tolist()
 
     def __array__(self, dtype=None, copy=None) -> "np.ndarray[Any, np.dtype[np.object_]]":
         # of objects: else type checkers would take array * tensor for an array
         remedy = "np.stack([...]) and other functions of NumPy keep the graph; t.numpy() leaves it"
         self._leave("np.asarray(t)", remedy)
-        return np.array(self._entries("np.asarray(t)"), dtype=dtype, copy=copy)
+        return np.array(entries_of(self, "np.asarray(t)"), dtype=dtype, copy=copy)
 
     def __float__(self) -> float:
         self._leave("float(t)", "t.item() reads the value")
@@ -205,7 +224,7 @@ class Array(Methods):
             raise errors.drops_gradient(self, action, remedy)
 
     def __index__(self) -> int:
-        return self._entries("t as an index").__index__()
+        return entries_of(self, "t as an index").__index__()
 
     def __bool__(self) -> bool:
         return bool(self.item())
@@ -261,6 +280,8 @@ class Array(Methods):
                 return NotImplemented  # so that `t += u` is `t = t + u` for tensors of a graph
             if recording.get() and self.requires_grad:
                 raise errors.update_of_leaf(self, symbol)
+            for x in filter(is_foreign, (self.data, data_of(other))):
+                raise errors.not_numpy(x, f"t {symbol} ...")
             mark_changed(self)  # before it is written to, in case the update is interrupted
             ufunc(self.data, data_of(other), out=self.data, casting="same_kind")
             return self

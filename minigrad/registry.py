@@ -13,7 +13,7 @@ from typing import Any, overload
 import numpy as np
 
 from . import later
-from .array import as_array, data_of, is_array, numpy_functions
+from .array import as_array, data_of, is_array, numpy_functions, on_arrays
 from .engine import Op, Tensor, constant, record, wants_gradient
 from .errors import WRONG_CALL, named, same_kind
 from .modes import Composition, scoped
@@ -183,7 +183,7 @@ def on_data(*functions):
 def _on_data(function, *args, **kwargs):
     kwargs = {name: data_of(value) for name, value in kwargs.items()}
     try:
-        result = function(*map(data_of, args), **kwargs)
+        result = on_arrays(function, [*map(data_of, args)], kwargs)
     except (TypeError, ValueError) as error:
         raise same_kind(error, f"np.{function.__name__}: {error}") from error
     return constant(result) if isinstance(result, np.generic) or is_array(result) else result

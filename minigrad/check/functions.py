@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 
-from ..array import data_of
+from ..array import data_of, entries_of
 from ..engine import Tensor, grad
 from ..graph import evaluate, nodes
 from ..noise import frozen_noise
@@ -159,7 +159,7 @@ def _own(inputs):
     for i, x in enumerate(own):
         if isinstance(x, Tensor):
             dtype = np.float64 if x.requires_grad else None
-            own[i] = Tensor(x._entries("gradcheck"), x.requires_grad, dtype=dtype)
+            own[i] = Tensor(entries_of(x, "gradcheck"), x.requires_grad, dtype=dtype)
     return own
 
 

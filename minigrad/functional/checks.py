@@ -10,7 +10,7 @@ from math import inf
 import numpy as np
 
 from .. import later
-from ..array import Array, asanyarray, data_of, is_foreign
+from ..array import Array, asanyarray, data_of, entries_of, is_foreign
 
 
 def whole_numbers(name, what, values, low=None, high=None):
@@ -22,10 +22,13 @@ def whole_numbers(name, what, values, low=None, high=None):
     values = data_of(given)
     if values.dtype.kind not in "iu":
         raise TypeError(f"{name}: {what} must be of an integer dtype, not {values.dtype}.")
-    if low is not None and values.size and not low <= values.min() <= values.max() < high:
-        wrong = f"{values.min()}..{values.max()}" if values.size > 1 else values.item()
-        raise IndexError(f"{name}: {what} must be from {low} to {high - 1}, got {wrong}.")
-    return given
+
+    def check(values):
+        if values.size and not low <= values.min() <= values.max() < high:
+            wrong = f"{values.min()}..{values.max()}" if values.size > 1 else values.item()
+            raise IndexError(f"{name}: {what} must be from {low} to {high - 1}, got {wrong}.")
+
+    return given if low is None else checked(given, check)
 
 
 def checked(values, check):
@@ -44,7 +47,7 @@ def mask_values(what, mask, meaning):
 
     Raises TypeError unless it has floats, or bools with this `meaning`.
     """
-    values = mask if isinstance(mask, Array) else np.asarray(mask)
+    values = mask if isinstance(mask, Array) else entries_of(mask, what)
     if values.dtype.kind not in "bf":
         kinds = f"boolean, {meaning}, or floats that are added to the scores"
         raise TypeError(f"{what} must be {kinds}; not {values.dtype}.")
@@ -107,7 +110,7 @@ def check_fits(name, what, shape, of, needed):
     """Raises ValueError unless `what`, of this shape, broadcasts to `of`, of shape `needed`."""
     try:
         broadcast = np.broadcast_shapes(shape, needed)
-    except ValueError:
+    except (TypeError, ValueError):  # TypeError for a lazy array of unknown shape
         broadcast = None
     if broadcast != needed:
         shapes = f"{what} of shape {shape} does not broadcast to {of} of shape {needed}"

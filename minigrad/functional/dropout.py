@@ -10,12 +10,12 @@ import math
 import numpy as np
 
 from .. import ops
-from ..array import as_array, data_of
+from ..array import as_array, is_array
 from ..engine import Tensor
 from ..noise import Bernoulli, Noise, Normal, sampling_mode
 from ..registry import composition
 from ..types import Operand, Rng
-from .checks import check_axes, check_fits
+from .checks import check_axes, check_fits, checked
 
 __all__ = ["dropout", "dropout1d", "dropout2d", "drop_path", "drop_connect"]
 __all__ += ["alpha_dropout", "gaussian_dropout", "gaussian_noise"]
@@ -186,11 +186,14 @@ def _mask(name, x, p, rng, share, mask):
             shared = [axis % len(shape) for axis in shared]
             shape = tuple(1 if axis in shared else n for axis, n in enumerate(shape))
         return Noise(Bernoulli(1 - p), shape, bool, rng, like=x)
-    values = np.asarray(data_of(mask))
-    others = [] if values.dtype == bool else values[~np.isin(values, (0, 1))]
-    if len(others):
-        needed = "1 or True where x is kept and 0 or False where it is dropped"
-        raise ValueError(f"{name}: a mask has {needed}; got {others[0]}.")
+
+    def check(values):
+        others = [] if values.dtype == bool else values[~np.isin(values, (0, 1))]
+        if len(others):
+            needed = "1 or True where x is kept and 0 or False where it is dropped"
+            raise ValueError(f"{name}: a mask has {needed}; got {others[0]}.")
+
+    mask = checked(mask if is_array(mask) else np.asarray(mask), check)
     return _given(name, "mask", mask, bool, shape)
 
 

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from .. import later
-from ..array import as_array, asanyarray, data_of, is_array, is_foreign, is_recorded
+from ..array import as_array, asanyarray, data_of, is_array, is_foreign, is_recorded, known
 from ..ops import log_softmax, losses, reductions, relu, softplus
 from ..ops.elementwise import floats
 from ..registry import composition
@@ -134,7 +134,7 @@ def nll_loss(input: Operand, target: Operand, reduction="mean", *, weight=None, 
 def _equal_shapes(input, target, reduction):
     """The input and the target as floats. Raises ValueError if their shapes differ."""
     _check_reduction(reduction)
-    a, b = np.shape(input), np.shape(target)
+    a, b = (np.shape(known(data_of(x))) for x in (input, target))
     if a != b:
         raise ValueError(f"input {a} and target {b} must have the same shape. Reshape one.")
     if not is_array(target):

@@ -6,6 +6,7 @@ from itertools import compress
 
 import numpy as np
 
+from ..array import asanyarray
 from ..registry import Each, op
 from ..types import Operand
 
@@ -46,7 +47,7 @@ def matmul(x, y: Operand):
     try:
         return np.matmul(x, y)
     except ValueError:
-        x, y = np.asarray(x), np.asarray(y)
+        x, y = asanyarray(x), asanyarray(y)
         shapes = f"{x.shape} @ {y.shape}"
         if 0 in (x.ndim, y.ndim):
             raise ValueError(f"{shapes}: a scalar has no inner axis. Use * instead.") from None

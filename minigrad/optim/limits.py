@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from ..array import as_list
+from ..array import as_list, entries_of
 from ..changes import mark_changed
 from ..engine import Tensor, constant
 
@@ -26,8 +26,9 @@ def clip_grad_norm_(parameters, max_norm: float, *, error_if_nonfinite=True) -> 
     """
     listed = _tensors("clip_grad_norm_", parameters, max_norm)
     trained = [w for w in listed if w.grad is not None]
-    gradients = [w.grad.data.astype(np.float64, copy=False) for w in trained]
-    norms = {id(w): float(np.linalg.norm(g)) for w, g in zip(trained, gradients)}
+    gradients = [entries_of(w.grad, "clip_grad_norm_") for w in trained]
+    wide = [g.astype(np.float64, copy=False) for g in gradients]
+    norms = {id(w): float(np.linalg.norm(g)) for w, g in zip(trained, wide)}
     norm = math.hypot(*norms.values())
     if error_if_nonfinite and not math.isfinite(norm):
         wrong = [i for i, w in enumerate(listed) if not math.isfinite(norms.get(id(w), 0))]

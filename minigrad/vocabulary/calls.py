@@ -8,7 +8,7 @@ methods, such as np.add.reduce.
 import numpy as np
 
 from .. import errors
-from ..array import data_of, is_recorded, numpy_functions
+from ..array import data_of, is_foreign, is_recorded, numpy_functions, on_arrays
 from ..changes import mark_changed
 from ..engine import Tensor, constant, wants_gradient
 from ..modes import recording
@@ -51,7 +51,7 @@ def on_plain_data(call, args, keywords, changed=()):
     for tensor in tensors((out, changed)):
         mark_changed(tensor)
     try:
-        result = call(*mapped(data_of, args), **mapped(data_of, keywords))
+        result = on_arrays(call, mapped(data_of, args), mapped(data_of, keywords))
     except Exception as error:
         raise errors.same_kind(error, f"np.{call.__name__}: {error}") from error
     if out is None:
@@ -77,7 +77,12 @@ def tensors(x):
 
 
 def settled(x):
-    """The array of a Tensor; anything else as it is. Raises TypeError if x wants a gradient."""
+    """The array of a Tensor; anything else as it is.
+
+    Raises TypeError if x wants a gradient, or is an array of another library.
+    """
+    if is_foreign(x):
+        raise errors.not_numpy(x, "this argument")
     return np.asarray(x) if isinstance(x, Tensor) else x
 
 

@@ -156,7 +156,7 @@ def test_labels_are_checked_when_they_are_computed():
         foreign.compute(loss)
 
 
-def test_an_op_of_a_user_that_leaves_the_library_is_refused():
+def test_an_op_of_a_user_that_leaves_the_library_is_refused(own_registry):
     from minigrad.registry import op
 
     @op(x=lambda g, out, x: g)
