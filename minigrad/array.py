@@ -280,8 +280,12 @@ class Array(Methods):
                 return NotImplemented  # so that `t += u` is `t = t + u` for tensors of a graph
             if recording.get() and self.requires_grad:
                 raise errors.update_of_leaf(self, symbol)
-            for x in filter(is_foreign, (self.data, data_of(other))):
-                raise errors.not_numpy(x, f"t {symbol} ...")
+            if is_foreign(self.data):  # it is replaced: not all libraries change arrays in place
+                new = ufunc(self.detach(), other).data
+                self.data = np.broadcast_to(new, self.shape).astype(self.dtype)
+                return self
+            if is_foreign(data_of(other)):
+                raise errors.not_numpy(data_of(other), f"t {symbol} ...")
             mark_changed(self)  # before it is written to, in case the update is interrupted
             ufunc(self.data, data_of(other), out=self.data, casting="same_kind")
             return self

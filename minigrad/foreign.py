@@ -81,9 +81,13 @@ def compute(*tensors):
         except Exception as error:
             raise errors.no_scheduler(error) from error
         arrays = dask.compute(*arrays)
-    arrays = [a.get() if hasattr(a, "get") else np.asarray(a) for a in arrays]
     for t, array in zip(tensors, arrays):
-        t.data, t.flags = array, t.flags & ~FOREIGN
+        t.data, t.flags = _entries(array), t.flags & ~FOREIGN
+
+
+def _entries(array):
+    """The ndarray of an array that is computed: CuPy's arrays have a method for it."""
+    return array.get() if hasattr(array, "get") else np.asarray(array)
 
 
 def drawn(law, rng, shape, dtype, like):
@@ -110,7 +114,7 @@ def checked(array, check):
     """The array. check(chunk) runs on each chunk of a lazy array when it is computed."""
 
     def run(chunk):
-        check(chunk)
+        check(_entries(chunk))
         return chunk
 
     is_lazy = hasattr(array, "map_blocks")

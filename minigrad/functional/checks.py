@@ -36,10 +36,14 @@ def checked(values, check):
 
     A lazy array of another library is checked when it is computed.
     """
-    if is_foreign(data_of(values)):
-        return later.foreign().checked(data_of(values), check)
-    check(data_of(values))
-    return values
+    if not is_foreign(data_of(values)):
+        check(data_of(values))
+        return values
+    if not isinstance(values, Array):
+        return later.foreign().checked(values, check)
+    same = values.reshape(values.shape)  # a Tensor of the same graph
+    same.data = later.foreign().checked(same.data, check)
+    return same
 
 
 def mask_values(what, mask, meaning):

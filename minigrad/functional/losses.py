@@ -8,7 +8,6 @@ from functools import partial
 
 import numpy as np
 
-from .. import later
 from ..array import as_array, asanyarray, data_of, is_array, is_foreign, is_recorded, known
 from ..ops import log_softmax, losses, reductions, relu, softplus
 from ..ops.elementwise import floats
@@ -46,7 +45,7 @@ def _checked(name, scores, target, reduction, ignore_index):
     target = whole_numbers(name, "the target", target)
     all_count = partial(_all_count, name, shape[axis], ignore_index)
     if is_foreign(labels):
-        return later.foreign().checked(labels, all_count), ignore_index
+        return checked(target, all_count), ignore_index
     if all_count(labels):
         return target, ignore_index if is_recorded(target) else None  # the next target may have it
     if reduction == "mean" and np.all(labels == ignore_index):
