@@ -126,7 +126,7 @@ def by_size(options, ways, rows, sizes):
     for size in sizes:
         data = Rows(rows, options.columns, size)
         for name, way in ways.items():
-            given = {"arrays": data.lazy()} if name == "lazy" else {}
+            given = {"arrays": data.lazy()} if way is lazily else {}
             found[name].append(train(partial(way, **given), data, 1)[2])
     return found
 
@@ -291,7 +291,8 @@ def main():
             most = max(client.run(peak).values())
             if workers == options.workers:
                 rows = min(options.rows, 100_000)
-                ways = {"lazy": lazily, "chunks": partial(by_chunks, map=pool.map)}
+                ways = {f"lazy, {workers} workers": lazily}
+                ways[f"chunks, {workers} workers"] = partial(by_chunks, map=pool.map)
                 ways["chunks, one process"] = partial(by_chunks, map=map)
                 sizes = SIZES[2:] if options.quick else SIZES
                 times = by_size(options, ways, rows, sizes)

@@ -140,12 +140,6 @@ def copied(array, like):
     return asanyarray(array).astype(like.dtype)
 
 
-def on_arrays(function, args, keywords):
-    """function(...) on arrays, also of other libraries, which do not become NumPy arrays."""
-    is_plain = not any(map(is_foreign, (*args, *keywords.values())))
-    return (function if is_plain else partial(later.foreign().run, function))(*args, **keywords)
-
-
 def computed(op, args, tensors):
     """What the forward of an op returns for these arguments, with `tensors` among them.
 
@@ -195,7 +189,9 @@ class Array(Methods):
         """The only entry as a Python number. Raises ValueError if there are more or none."""
         if self.size != 1:
             raise errors.not_one_number(self)
-        return entries_of(self, "t.item()").item()
+        if self.flags & FOREIGN:
+            raise errors.not_numpy(self.data, "t.item()")
+        return self.data.item()
 
     def numpy(self) -> np.ndarray:
         """The values as a NumPy array, without the graph. It shares memory with this tensor."""

@@ -22,13 +22,18 @@ def whole_numbers(name, what, values, low=None, high=None):
     values = data_of(given)
     if values.dtype.kind not in "iu":
         raise TypeError(f"{name}: {what} must be of an integer dtype, not {values.dtype}.")
+    if low is None:
+        return given
+    if is_foreign(values):
+        return checked(given, lambda chunk: _check_range(name, what, chunk, low, high))
+    _check_range(name, what, values, low, high)
+    return given
 
-    def check(values):
-        if values.size and not low <= values.min() <= values.max() < high:
-            wrong = f"{values.min()}..{values.max()}" if values.size > 1 else values.item()
-            raise IndexError(f"{name}: {what} must be from {low} to {high - 1}, got {wrong}.")
 
-    return given if low is None else checked(given, check)
+def _check_range(name, what, values, low, high):
+    if values.size and not low <= values.min() <= values.max() < high:
+        wrong = f"{values.min()}..{values.max()}" if values.size > 1 else values.item()
+        raise IndexError(f"{name}: {what} must be from {low} to {high - 1}, got {wrong}.")
 
 
 def checked(values, check):

@@ -6,11 +6,12 @@ function.
 """
 
 import math
+from functools import partial
 
 import numpy as np
 
 from .. import ops
-from ..array import as_array, is_array
+from ..array import as_array, data_of, is_foreign
 from ..engine import Tensor
 from ..noise import Bernoulli, Noise, Normal, sampling_mode
 from ..registry import composition
@@ -186,15 +187,18 @@ def _mask(name, x, p, rng, share, mask):
             shared = [axis % len(shape) for axis in shared]
             shape = tuple(1 if axis in shared else n for axis, n in enumerate(shape))
         return Noise(Bernoulli(1 - p), shape, bool, rng, like=x)
-
-    def check(values):
-        others = [] if values.dtype == bool else values[~np.isin(values, (0, 1))]
-        if len(others):
-            needed = "1 or True where x is kept and 0 or False where it is dropped"
-            raise ValueError(f"{name}: a mask has {needed}; got {others[0]}.")
-
-    mask = checked(mask if is_array(mask) else np.asarray(mask), check)
+    if is_foreign(data_of(mask)):
+        mask = checked(mask, partial(_check_mask, name))
+    else:
+        _check_mask(name, np.asarray(data_of(mask)))
     return _given(name, "mask", mask, bool, shape)
+
+
+def _check_mask(name, values):
+    others = [] if values.dtype == bool else values[~np.isin(values, (0, 1))]
+    if len(others):
+        needed = "1 or True where x is kept and 0 or False where it is dropped"
+        raise ValueError(f"{name}: a mask has {needed}; got {others[0]}.")
 
 
 def _gaussian(name, x, mean, std, rng, noise):

@@ -63,10 +63,10 @@ def _part(i):
         return slice(*(copy(plain("getitem", "bounds of a slice", b)) for b in bounds))
     if type(i) in PLAIN or isinstance(i, (Tensor, numbers.Integral)):
         return i
-    if is_foreign(i):
+    is_list = not isinstance(i, np.ndarray)
+    if is_list and is_foreign(i):
         return i
     array = np.array(i)
-    is_list = not isinstance(i, np.ndarray)
     return array.astype(int) if is_list and not array.size else array  # np.array([]) has floats
 
 

@@ -211,7 +211,7 @@ def _gradient(f, axis, spacing):
 
 
 numpy_functions[np.flatnonzero] = lambda x: np.nonzero(np.ravel(x))[0]
-on_data(np.array_equiv)
+on_data(np.array_equiv, reads_entries=True)
 
 
 @wider(np.where)
