@@ -7,6 +7,7 @@ would rely on Dask alone.
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -103,11 +104,15 @@ def refuse(*args, **kwargs):
 
 
 class Library(NamedTuple):
-    """make(ndarray) is an array of the library, read(array) an ndarray; quiet() computes nothing."""
+    """make(ndarray) is an array of the library, read(array) an ndarray.
+
+    Inside quiet() nothing may be computed, inside loud() it may.
+    """
 
     make: Callable
     read: Callable
     quiet: Callable[[], Any] = nullcontext
+    loud: Callable[[], Any] = nullcontext
 
 
 def of_dask():
@@ -122,7 +127,8 @@ def of_dask():
         assert isinstance(array, da.Array)
         return array.compute(scheduler="sync")
 
-    return Library(make, read, lambda: dask.config.set(scheduler=refuse))
+    quiet, loud = (partial(dask.config.set, scheduler=s) for s in (refuse, "sync"))
+    return Library(make, read, quiet, loud)
 
 
 def of_cupy():

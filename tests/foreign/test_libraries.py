@@ -7,7 +7,7 @@ import pytest
 
 import minigrad as mg
 import minigrad.functional as F
-from minigrad import nn, optim
+from minigrad import foreign, nn, optim
 from minigrad.array import data_of
 from minigrad.foreign import NUMPY_ONLY
 from minigrad.registry import op
@@ -126,7 +126,8 @@ def test_an_optimizer_asks_for_computed_gradients(library):
     sgd = optim.SGD([w], lr=0.1)
     with pytest.raises(TypeError, match="SGD.step.*foreign.compute"):
         sgd.step()
-    w.grad = mg.Tensor(library.read(w.grad.data))
+    with library.loud():
+        foreign.compute(w.grad)
     sgd.step()
     close(w, np.full(5, 1 - 0.4))
 
@@ -138,6 +139,17 @@ def test_an_op_of_a_user_that_leaves_the_library_is_refused(library, own_registr
 
     with pytest.raises(TypeError, match="left_the_library.* into a NumPy array"):
         left_the_library(mg.Tensor(library.make(np.ones(2)), True))
+
+
+def test_a_graph_is_proved_after_its_leaves_are_computed(library):
+    t, u = (mg.Tensor(library.make(normal(3, 4, seed=seed)), True) for seed in (0, 1))
+    with pytest.raises(
+        TypeError, match="check_graph needs a NumPy array.* of a leaf, before the for"
+    ):
+        mg.check_graph(np.tanh(t * u).sum())
+    with library.loud():
+        foreign.compute(t, u)
+    assert mg.check_graph(np.tanh(t * u).sum())
 
 
 class Elsewhere(Strict):
