@@ -279,7 +279,7 @@ def main():
     for workers in range(1, options.workers + 1):
         limit = {"threads_per_worker": 1, "memory_limit": f"{options.memory}MB"}
         with LocalCluster(n_workers=workers, **limit) as cluster, Client(cluster) as client:
-            print(f"{workers} workers, dashboard: {client.dashboard_link}")
+            print(f"workers: {workers}, dashboard: {client.dashboard_link}")
             pool, path = client.get_executor(), Path(tempfile.mkdtemp()) / "die"
             lazy = partial(lazily, arrays=data.lazy())
             results[f"lazy, {workers} workers"] = train(lazy, data, options.steps)
