@@ -4,16 +4,20 @@ A logistic model with dropout on its inputs and an L1 penalty (proximal steps) l
 are needed and never all at once. *Lazy*: one Dask array holds all rows, minigrad records the graph of the whole loss, and the
 scheduler of Dask runs it chunk by chunk. *Chunks*: parallel.backward maps the gradient over the chunks and adds the results.
 
-    python examples/larger_than_memory.py [--rows 4000000] [--columns 64] [--chunk 100000] [--steps 5] [--kill] [--quick] [--plan]
+    python examples/larger_than_memory.py [--rows 4000000] [--columns 64] [--chunk 100000] [--steps 5] [--memory 512] [--kill] [--quick]
+    python examples/larger_than_memory.py --plan
 
 --kill kills a worker in the first step of the last run: Dask runs its chunk again, and the loss has the same bits.
---plan prints, without training, what a step moves and how that grows. It needs dask[array,distributed].
+No process may take more than --memory MB: the peak is measured, and Dask ends a worker that takes more. --plan prints, without
+training, what a step moves and how that grows: on paper, counted and simulated. It needs dask[array,distributed].
 """
 
 import study  # before NumPy, which it keeps to one thread
 
 # isort: split
+import heapq
 import os
+import pickle
 import resource
 import signal
 import tempfile
@@ -38,7 +42,7 @@ class Rows:
 
     def __init__(self, rows, columns, chunk):
         self.rows, self.columns, self.chunk = rows, columns, chunk
-        self.starts = list(range(0, rows, chunk))
+        self.starts = range(0, rows, chunk)
 
     def read(self, start):
         """(x, y) of the chunk that begins at this row."""
@@ -112,7 +116,10 @@ def train(way, data, steps):
 
 
 def peak():
-    """The most memory that this process ever had, in MB."""
+    """The most memory that this program ever had, in MB."""
+    status = Path("/proc/self/status")
+    if status.exists():  # Linux, where getrusage counts the process that started this one too
+        return int(status.read_text().split("VmHWM:")[1].split()[0]) / 1e3
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
 
 
@@ -122,7 +129,7 @@ def by_size(options, ways, rows, sizes):
     for size in sizes:
         data = Rows(rows, options.columns, size)
         for name, way in ways.items():
-            given = {"arrays": data.lazy()} if name == "lazy" else {}
+            given = {"arrays": data.lazy()} if way is lazily else {}
             found[name].append(train(partial(way, **given), data, 1)[2])
     return found
 
@@ -138,20 +145,115 @@ def plot(found, rows, sizes, file):
     study.save(figure, file)
 
 
+# ----------------------------------------------------------------------------------- how it grows
+
+WRAPPING = (
+    830  # bytes of the pickles of a task and its result, beside the parameters and the gradient
+)
+LAZY = 20  # tasks a chunk of the lazy way, after Dask has joined what it can
+TASK, NETWORK = 1e-3, 1e9  # seconds that a task costs the leading process; bytes a second
+
+
+def moved(parameters, chunks):
+    """Bytes of a step, on paper: the parameters to each chunk, and its gradient back, in float32."""
+    return chunks * (8 * parameters + WRAPPING)
+
+
+def counted(columns, chunks):
+    """(bytes that a pool would move in a step, tasks of the lazy way or nothing without Dask), counted."""
+    data, model, sizes = Rows(8 * chunks, columns, 8), nn.Linear(columns, 1), []
+
+    def pool(function, *lists):
+        for args in zip(*lists):
+            result = pickle.dumps(function(*args))
+            sizes.extend([len(pickle.dumps((function, args))), len(result)])
+            yield pickle.loads(result)
+
+    by_chunks(model, 0, data, pool)
+    try:
+        import dask
+    except ImportError:
+        return sum(sizes), ""
+    for w in model.parameters():
+        w.grad = None
+    loss = loss_of(model, *data.lazy(), data.rows)
+    loss.backward()
+    arrays = dask.optimize(loss.data, *(w.grad.data for w in model.parameters()))
+    return sum(sizes), len({key for array in arrays for key in array.__dask_graph__()})
+
+
+def on_paper(chunks, workers, work, hand):
+    """Seconds of a step: the workers take `work` for a chunk, the leading process `hand` for its result."""
+    return max(-(-chunks // workers) * work + hand, work + chunks * hand)
+
+
+def simulated(chunks, workers, work, hand):
+    """The same, event by event. A chunk takes from half to one and a half times as long, and its result waits for its turn."""
+    free, summed = (
+        [0.0] * workers,
+        0.0,
+    )  # when each worker is free; when all results so far are added
+    for share in np.random.default_rng(0).uniform(0.5, 1.5, chunks):
+        end = heapq.heappop(free) + share * work
+        heapq.heappush(free, end)
+        summed = max(summed, end) + hand
+    return summed
+
+
+def seconds_of(function, *args):
+    """The least seconds of three calls."""
+    times = []
+    for _ in range(3):
+        begun = time.perf_counter()
+        function(*args)
+        times.append(time.perf_counter() - begun)
+    return min(times)
+
+
 def plan(data, workers):
-    """What a step moves, and where the sum of the gradients becomes the limit."""
-    chunks, parameters = len(data.starts), data.columns + 1
-    each = 4 * parameters + 600  # bytes: the parameters and their wrapping
-    print(f"{chunks} chunks of {data.chunk * data.columns * 4 / 1e6:.0f} MB on {workers} workers")
+    """Prints what a step moves and how long it takes, on paper and counted or simulated."""
     print(
-        f"a step: {chunks} tasks, {2 * chunks * each / 1e3:.0f} kB moved, twice the parameters a chunk"
+        f"{len(data.starts)} chunks of {data.chunk * data.columns * 4 / 1e6:.0f} MB on {workers} workers"
     )
-    print(f"{'parameters':>12} {'moved a step':>14} {'sum in one process':>20}")
-    for n in 10**3, 10**5, 10**7, 10**8:
-        moved, seconds = 8 * n * chunks, chunks * n * 4 / 5e9
-        print(f"{n:12,} {moved / 1e9:11.3f} GB {seconds:18.3f} s")
-    print("More workers divide the work on the chunks. The sum, in the last column, stays: use")
-    print("larger chunks, so that there are fewer of them, once it takes longer than the chunks.")
+    print(
+        f"a step moves {moved(data.columns + 1, len(data.starts)) / 1e3:.0f} kB, for any number of workers\n"
+    )
+    print(f"{'':24}{'bytes of a step':^24}{'tasks, lazy':^18}")
+    print(
+        f"{'parameters':>12}{'chunks':>8}"
+        + f"{'on paper':>14}{'counted':>12}"
+        + f"{'on paper':>11}{'counted':>8}"
+    )
+    for columns, chunks in (64, 10), (64, 80), (10_000, 10), (10_000, 80):
+        size, tasks = counted(columns, chunks)
+        told = f"{moved(columns + 1, chunks):14,}{size:12,}{LAZY * chunks:11,}{tasks:>8}"
+        print(f"{columns + 1:12,}{chunks:8,}{told}")
+    small = Rows(data.chunk, data.columns, data.chunk)
+    each = seconds_of(by_chunks, nn.Linear(data.columns, 1), 0, small, map) / (
+        data.chunk * data.columns
+    )
+    total = np.zeros(10**6, np.float32)
+    added = seconds_of(lambda: total + pickle.loads(pickle.dumps(total))) / total.size
+    print(
+        f"\nA chunk takes {each * 1e9:.0f} ns a number, its result {added * 1e9:.1f} ns a parameter, 1 ms a task and 1 GB/s."
+    )
+    print(
+        "Seconds of a step over 1,000 chunks, on paper | simulated, and from how many workers on the sum is the limit:"
+    )
+    crowds = 1, 4, 16, 64, 256
+    print(
+        f"{'parameters':>12}{'rows':>8}"
+        + "".join(f"{f'{n} workers':>21}" for n in crowds)
+        + f"{'limit':>9}"
+    )
+    for parameters, rows in (10**3, 100), (10**3, 1000), (10**6, 100), (10**6, 1000):
+        work, hand = each * parameters * rows, TASK + parameters * (8 / NETWORK + added)
+        settings = [(1000, n, work, hand) for n in crowds]
+        times = "".join(f"{on_paper(*s):10,.1f} |{simulated(*s):9,.1f}" for s in settings)
+        print(f"{parameters:12,}{rows:8,}{times}{work / hand:9,.0f}")
+    print(
+        "Beyond the limit more workers do not help: make chunks larger, so that there are fewer sums."
+    )
 
 
 def main():
@@ -162,6 +264,7 @@ def main():
         chunk=(100_000, 5_000, "rows in a chunk"),
         steps=(5, 2, "steps"),
         workers=(2, 2, "processes"),
+        memory=(512, 512, "MB that each process may take"),
     )
     options.add_argument("--kill", action="store_true", help="kill a worker in the last run")
     options.add_argument("--plan", action="store_true", help="say what a step moves, and stop")
@@ -173,13 +276,13 @@ def main():
 
     size = data.rows * data.columns * 4 / 1e6
     print(f"{size:,.0f} MB of data in {len(data.starts)} chunks of {options.chunk:,} rows")
-    before, results = peak(), {}
+    results = {}
     results["chunks, 1 process"] = train(partial(by_chunks, map=map), data, options.steps)
-    alone = peak() - before
+    alone = peak()
     for workers in range(1, options.workers + 1):
-        settings = {"n_workers": workers, "threads_per_worker": 1}
-        with LocalCluster(**settings) as cluster, Client(cluster) as client:
-            print(f"{workers} workers, dashboard: {client.dashboard_link}")
+        limit = {"threads_per_worker": 1, "memory_limit": f"{options.memory}MB"}
+        with LocalCluster(n_workers=workers, **limit) as cluster, Client(cluster) as client:
+            print(f"workers: {workers}, dashboard: {client.dashboard_link}")
             pool, path = client.get_executor(), Path(tempfile.mkdtemp()) / "die"
             lazy = partial(lazily, arrays=data.lazy())
             results[f"lazy, {workers} workers"] = train(lazy, data, options.steps)
@@ -191,16 +294,17 @@ def main():
             most = max(client.run(peak).values())
             if workers == options.workers:
                 rows = min(options.rows, 100_000)
-                ways = {"lazy": lazily, "chunks": partial(by_chunks, map=pool.map)}
+                ways = {f"lazy, {workers} workers": lazily}
+                ways[f"chunks, {workers} workers"] = partial(by_chunks, map=pool.map)
                 ways["chunks, one process"] = partial(by_chunks, map=map)
                 sizes = SIZES[2:] if options.quick else SIZES
                 times = by_size(options, ways, rows, sizes)
     print(f"{'':20} {'seconds a step':>14} {'last loss':>20} {'zeros':>6}")
     for name, (losses, weights, seconds) in results.items():
         print(f"{name:20} {seconds:14.2f} {losses[-1]:20.16f} {np.mean(weights == 0):6.0%}")
-    print(
-        f"memory: {alone:.0f} MB more in one process, at most {most:.0f} MB in a worker, for {size:,.0f} MB of data"
-    )
+    allowed = f"of {options.memory} MB that it may take, for {size:,.0f} MB of data"
+    print(f"memory: one process took {alone:.0f} MB, a worker at most {most:.0f} MB, {allowed}")
+    assert max(alone, most) < options.memory, "more memory than allowed"
     losses = {name: result[0] for name, result in results.items() if "chunks" in name}
     assert len({tuple(found) for found in losses.values()}) == 1, "the bits differ"
     plot(times, rows, sizes, options.out / "larger_than_memory.png")

@@ -10,7 +10,7 @@ from linecache import getline
 
 import numpy as np
 
-from .array import data_of
+from .array import entries_of, is_array
 from .engine import Tensor
 from .modes import Block, Mode, path
 from .registry import FILE
@@ -108,7 +108,8 @@ class detect_anomaly(Block):
 
 def _first(is_bad, x):
     """The first entry of x that is bad, in words; None if there is none."""
-    array = np.asarray(data_of(x)) if isinstance(x, (Tensor, np.ndarray, float)) else None
+    has_entries = is_array(x) or isinstance(x, float)
+    array = entries_of(x, "detect_anomaly") if has_entries else None
     if array is None or array.dtype.kind != "f":
         return None
     bad = is_bad(array)

@@ -45,7 +45,7 @@ def as_array(data, dtype=None):
     if isinstance(data, Array):
         data._leave("Tensor(t)", "t.detach() leaves the graph")
         data = data.data
-    array = data if type(data) is np.ndarray else asanyarray(data)
+    array = data if is_array(data) else np.asarray(data)
     kinds = array.dtype.kind, np.dtype(dtype or array.dtype).kind
     if not {*kinds} <= {*"fiub"}:
         given = f"{type(data).__name__} of dtype {array.dtype}"
@@ -53,10 +53,8 @@ def as_array(data, dtype=None):
     is_typed = dtype is not None or isinstance(data, (np.ndarray, np.generic)) or is_foreign(data)
     if not is_typed and array.dtype == np.float64:
         dtype = default_dtype
-    if array is data and is_foreign(array):
-        if array.size != array.size:  # nan
-            raise errors.unknown_shape(array)
-        return array if dtype is None else array.astype(dtype)
+    if is_foreign(array):
+        return known(array) if dtype is None else array.astype(dtype)
     return np.array(array, dtype, order="C")
 
 
@@ -65,9 +63,27 @@ def is_foreign(x):
     return not isinstance(x, (Array, np.ndarray)) and hasattr(x, "__array_function__")
 
 
+def known(x):
+    """x. Raises ValueError for a lazy array whose shape is not known."""
+    if is_foreign(x) and x.size != x.size:  # nan
+        raise errors.unknown_shape(x)
+    return x
+
+
 def asanyarray(x):
-    """x as an ndarray, or as it is if it is an array of another library."""
-    return x if is_foreign(x) else np.asarray(x)
+    """x as an ndarray, or as it is if it is an array of another library. Raises as `known`."""
+    return known(x) if is_foreign(x) else np.asarray(x)
+
+
+def entries_of(x, action):
+    """x, a Tensor or an array, as an ndarray. `action`: what reads the entries.
+
+    Raises TypeError for an array of another library: nothing is computed that nobody asked for.
+    """
+    x = data_of(x)
+    if is_foreign(x):
+        raise errors.not_numpy(x, action)
+    return np.asarray(x)
 
 
 def held(data, flags):
@@ -109,7 +125,8 @@ def operand(x, rule, args):
 def ones_or(values, like):
     """`values`, or ones where they are None, as an array of the library and dtype of `like`."""
     values = 1 if values is None else values
-    return np.asarray(values, like.dtype, like=like).reshape(like.shape)
+    library = values if is_foreign(values) else like
+    return np.asarray(values, like.dtype, like=library).reshape(like.shape)
 
 
 def copied(array, like):
@@ -128,8 +145,8 @@ def computed(op, args, tensors):
     would enter a Tensor.
     """
     arrays = [data_of(a) for a in args]
-    forward = later.foreign().forward_of(op) if any(map(is_foreign, arrays)) else op.forward
-    result = forward(*arrays)
+    is_plain = not any(map(is_foreign, arrays))
+    result = op.forward(*arrays) if is_plain else later.foreign().forward(op, arrays)
     kind = getattr(result, "dtype", default_dtype).kind
     if kind == "O":
         raise TypeError("an argument is not a number")
@@ -168,26 +185,23 @@ class Array(Methods):
         """The only entry as a Python number. Raises ValueError if there are more or none."""
         if self.size != 1:
             raise errors.not_one_number(self)
-        return self._entries("t.item()").item()
+        if self.flags & FOREIGN:
+            raise errors.not_numpy(self.data, "t.item()")
+        return self.data.item()
 
     def numpy(self) -> np.ndarray:
         """The values as a NumPy array, without the graph. It shares memory with this tensor."""
-        return self._entries("t.numpy()")
+        return entries_of(self, "t.numpy()")
 
     def tolist(self) -> Any:
         """The values as nested lists of Python numbers."""
-        return self._entries("t.tolist()").tolist()
-
-    def _entries(self, action):
-        if self.flags & FOREIGN:
-            raise errors.not_numpy(self, action)
-        return self.data
+        return entries_of(self, "t.tolist()").tolist()
 
     def __array__(self, dtype=None, copy=None) -> "np.ndarray[Any, np.dtype[np.object_]]":
         # of objects: else type checkers would take array * tensor for an array
         remedy = "np.stack([...]) and other functions of NumPy keep the graph; t.numpy() leaves it"
         self._leave("np.asarray(t)", remedy)
-        return np.array(self._entries("np.asarray(t)"), dtype=dtype, copy=copy)
+        return np.array(entries_of(self, "np.asarray(t)"), dtype=dtype, copy=copy)
 
     def __float__(self) -> float:
         self._leave("float(t)", "t.item() reads the value")
@@ -202,7 +216,7 @@ class Array(Methods):
             raise errors.drops_gradient(self, action, remedy)
 
     def __index__(self) -> int:
-        return self._entries("t as an index").__index__()
+        return entries_of(self, "t as an index").__index__()
 
     def __bool__(self) -> bool:
         return bool(self.item())
@@ -258,6 +272,12 @@ class Array(Methods):
                 return NotImplemented  # so that `t += u` is `t = t + u` for tensors of a graph
             if recording.get() and self.requires_grad:
                 raise errors.update_of_leaf(self, symbol)
+            if is_foreign(self.data):  # it is replaced: not all libraries change arrays in place
+                new = ufunc(self.detach(), other).data
+                self.data = np.broadcast_to(new, self.shape).astype(self.dtype)
+                return self
+            if is_foreign(data_of(other)):
+                raise errors.not_numpy(data_of(other), f"t {symbol} ...")
             mark_changed(self)  # before it is written to, in case the update is interrupted
             ufunc(self.data, data_of(other), out=self.data, casting="same_kind")
             return self

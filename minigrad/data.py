@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import later
-from .array import data_of
+from .array import entries_of
 from .functional.checks import require_whole
 from .noise import stream
 from .state import require_same
@@ -44,7 +44,7 @@ class Batches:
     """
 
     def __init__(self, *arrays: Operand, batch_size=32, shuffle=True, rng=None, drop_last=False):
-        self.arrays = [np.asarray(data_of(a)) for a in arrays]
+        self.arrays = [entries_of(a, "Batches") for a in arrays]
         shapes = [a.shape for a in self.arrays]
         if not arrays or () in shapes or len({rows for rows, *_ in shapes}) > 1:
             raise ValueError(

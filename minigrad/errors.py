@@ -211,14 +211,34 @@ def unused(positions):
 # --------------------------------------------------------------------- arrays of other libraries
 
 
+def no_scheduler(error):
+    return RuntimeError(
+        f"foreign.compute: {error} Make a client first, dask.distributed.Client(), or choose "
+        'dask.config.set(scheduler="threads").'
+    )
+
+
 def library_of(array):
     return type(array).__module__.partition(".")[0]
 
 
-def not_numpy(tensor, action):
+def not_numpy(array, action="this op"):
     return TypeError(
-        f"{action} needs the entries, and t, of shape {tensor.shape}, holds an array of "
-        f"{library_of(tensor.data)}. minigrad.foreign.compute(t) makes it a NumPy array."
+        f"{action} needs a NumPy array, and got one of {library_of(array)}, of shape "
+        f"{array.shape}. minigrad.foreign.compute(t) makes the data of a Tensor t a NumPy array: "
+        "of a leaf, before the forward pass."
+    )
+
+
+def not_there(warning):
+    what = str(warning).partition(". ")[0].strip()
+    return TypeError(f"{what}. Compute the array first, with minigrad.foreign.compute.")
+
+
+def mixed(libraries, error=""):
+    return TypeError(
+        f"arrays of {' and '.join(sorted(libraries))} meet here. Make all of one library first, "
+        f"with np.asarray(x, like=y). {error}".rstrip()
     )
 
 
@@ -226,12 +246,6 @@ def unknown_shape(array):
     return ValueError(
         f"the shape {array.shape} is not known before the array of {library_of(array)} is "
         "computed. Call its compute_chunk_sizes() first, or use np.where in place of a mask"
-    )
-
-
-def needs_numpy():
-    return TypeError(
-        "this op needs NumPy arrays. Compute the arrays first, with minigrad.foreign.compute"
     )
 
 

@@ -16,6 +16,10 @@ from .modes import recording, scope
 # NumPy numbers its dtypes: bool, integers, floats, then complex numbers, objects and all others.
 LAST_REAL = np.dtype(np.longdouble).num
 
+# The types of settings that a forward takes as they are. `record` knows about all others.
+SETTINGS = {bool, int, float, str, tuple, list, slice, np.ndarray, type(None), type(...), type}
+SETTINGS |= {type(np.dtype(kind)) for kind in "efd"}
+
 # ---- the body of the function that calls an op. Arguments that need more care are left to record.
 
 START = """
@@ -31,7 +35,7 @@ TAKE_OPERAND = """
                 return _record(_op, ({args},))"""
 TAKE_OPTIONAL = TAKE_OPERAND.replace("_NUMBERS", "_NUMBERS_OR_NONE")
 TAKE_SETTING = """
-        if isinstance({x}, _generic):
+        if type({x}) not in _SETTINGS:
             return _record(_op, ({args},))"""
 RUN = """
     if _flags & {FOREIGN}:
@@ -105,7 +109,7 @@ OBJECTS = {  # what the text uses, beside the op, its forward and rules, and `re
     "_tick": tick,
     "_new": object.__new__,
     "_ndarray": np.ndarray,
-    "_generic": np.generic,
+    "_SETTINGS": SETTINGS,
     "_asarray": np.asarray,
 }
 

@@ -4,7 +4,7 @@ Most ops are NumPy functions, and NumPy hands foreign arrays to their own librar
 Dask arrays is lazy, forward and backward, and nothing is computed before you ask. Here are, for
 the ops that do more than NumPy's protocols promise, the same forwards in functions of NumPy alone,
 and the names of the ops that need a NumPy array. They refuse others: nothing becomes a NumPy array
-in silence.
+in silence. `python -m tests.foreign.table` prints how every op fares with each library.
 """
 
 import numbers
@@ -14,59 +14,80 @@ from importlib import import_module
 import numpy as np
 
 from . import errors
-from .array import FOREIGN, is_foreign
+from .array import FOREIGN, as_list, is_array, is_foreign, known
 from .engine import Tensor
 from .ops import losses
-from .ops.dropout import _scale
 
 NUMPY_ONLY = {"convolve", "convolve_input", "convolve_weight", "erf", "erfc", "prod"}
-NUMPY_ONLY |= {"solve_matrices", "inv", "det", "logabsdet", "sign_of_det", "pinv", "matrix_rank"}
-NUMPY_ONLY |= {"lower_cholesky", "eigh_in_one", "svd_in_one"}
+NUMPY_ONLY |= {"solve_matrices", "inv", "det", "logabsdet", "sign_of_det", "pinv"}
+NUMPY_ONLY |= {"lower_cholesky", "eigh_in_one", "svd_in_one", "qr_in_one", "searchsorted"}
+
+# {name of an op: how many of its first arguments become arrays of the library, if they are none}
+ALIKE = {"linear": 1, "getitem": 1, "dropout": 2, "nll_loss": 2, "put_back": 3}
 
 
-def forward_of(op):
-    """The forward of an op for foreign arrays.
+def forward(op, arguments):
+    """The forward of an op for arguments with foreign arrays among them.
 
-    Raises TypeError before anything is computed for an op of NUMPY_ONLY, and for an op of a user
-    that turns foreign arrays into a NumPy array.
+    Raises TypeError before anything is computed for an op of NUMPY_ONLY, for arrays of libraries
+    that do not mix, and for an op of a user that turns foreign arrays into a NumPy array.
     """
     name = getattr(op, "family", op).name
+    arrays = [*filter(is_array, arguments)]
+    libraries = set(map(errors.library_of, arrays))
+    like, n = next(filter(is_foreign, arrays)), ALIKE.get(name, 0)
     if name in NUMPY_ONLY:
-        raise errors.needs_numpy()
-    forward = elsewhere.get(name, op.forward)
+        raise errors.not_numpy(like)
+    if len(libraries - {"numpy"}) > 1:
+        raise errors.mixed(libraries)
+    arguments = [*(np.asarray(a, like=like) for a in arguments[:n]), *arguments[n:]]
+    try:
+        result = run(elsewhere.get(name, op.forward), *map(known, arguments))
+    except TypeError as error:
+        if len(libraries) == 1:
+            raise
+        raise errors.mixed(libraries, error) from error
+    if not is_foreign(result):
+        raise errors.left_library(arguments)
+    return known(result)
 
-    def run(*arguments):
-        with warnings.catch_warnings():  # Dask warns before it converts itself to NumPy
-            warnings.simplefilter("error", FutureWarning)
-            result = forward(*arguments)
-        if not is_foreign(result):
-            raise errors.left_library(arguments)
-        if result.size != result.size:  # nan
-            raise errors.unknown_shape(result)
-        return result
 
-    return run
+def run(function, *arguments, **keywords):
+    """function(...) of foreign arrays. Raises TypeError where Dask would become a NumPy array."""
+    with warnings.catch_warnings():  # Dask warns before it converts itself
+        warnings.simplefilter("error", FutureWarning)
+        try:
+            return function(*arguments, **keywords)
+        except FutureWarning as warning:
+            raise errors.not_there(warning) from None
 
 
 def compute(*tensors):
     """Computes lazy data of Tensors, all in one go, and puts NumPy arrays in their place.
 
     For a training step: compute(loss, *(w.grad for w in model.parameters())). Data that are NumPy
-    arrays stay as they are. Arrays of libraries without `compute`, such as CuPy's, come by their
-    method `get`. Raises TypeError for what is no Tensor.
+    arrays stay as they are. Arrays with a method `get`, such as CuPy's, come by it. Raises
+    TypeError for what is no Tensor, RuntimeError if the scheduler of Dask is not there. Nothing is
+    changed then.
     """
     for t in tensors:
         if not isinstance(t, Tensor):
             raise TypeError(f"compute: pass Tensors, not a {type(t).__name__}.")
-    lazy = [t for t in tensors if t.flags & FOREIGN]
-    if not lazy:
-        return
-    if hasattr(lazy[0].data, "dask"):
-        arrays = import_module("dask").compute(*[t.data for t in lazy])
-    else:
-        arrays = [t.data.get() for t in lazy]
-    for t, array in zip(lazy, arrays):
-        t.data, t.flags = np.asarray(array), t.flags & ~FOREIGN
+    arrays = [t.data for t in tensors]
+    if any(hasattr(a, "dask") for a in arrays):
+        dask = import_module("dask")
+        try:
+            dask.base.get_scheduler()
+        except Exception as error:
+            raise errors.no_scheduler(error) from error
+        arrays = dask.compute(*arrays)
+    for t, array in zip(tensors, arrays):
+        t.data, t.flags = _entries(array), t.flags & ~FOREIGN
+
+
+def _entries(array):
+    """The ndarray of an array that is computed: CuPy's arrays have a method for it."""
+    return array.get() if hasattr(array, "get") else np.asarray(array)
 
 
 def drawn(law, rng, shape, dtype, like):
@@ -78,30 +99,26 @@ def drawn(law, rng, shape, dtype, like):
     if not hasattr(like, "map_blocks"):
         return np.asarray(np.asarray(law.draw(rng, shape, dtype), dtype), like=like)
     seed = int(rng.integers(2**63))
+
+    def chunk(block_info):
+        made = block_info[None]
+        own = np.random.default_rng([seed, *made["chunk-location"]])
+        return np.asarray(law.draw(own, made["chunk-shape"], dtype), dtype)
+
     chunks = tuple((1,) if n == 1 else sizes for n, sizes in zip(shape, like.chunks))
-    arguments = {"law": law, "seed": seed, "dtype": dtype, "chunks": chunks}
-    return import_module("dask.array").map_blocks(
-        _chunk, meta=np.empty((0,) * len(shape), dtype), **arguments
-    )
-
-
-def _chunk(law, seed, block_info):
-    made = block_info[None]
-    rng = np.random.default_rng([seed, *made["chunk-location"]])
-    return np.asarray(law.draw(rng, made["chunk-shape"], made["dtype"]), made["dtype"])
+    meta = np.empty((0,) * len(shape), dtype)
+    return import_module("dask.array").map_blocks(chunk, chunks=chunks, meta=meta)
 
 
 def checked(array, check):
     """The array. check(chunk) runs on each chunk of a lazy array when it is computed."""
-    if not hasattr(array, "map_blocks"):
-        check(array)
-        return array
-    return array.map_blocks(_checked, check, meta=np.empty((0,) * array.ndim, array.dtype))
 
+    def run(chunk):
+        check(_entries(chunk))
+        return chunk
 
-def _checked(chunk, check):
-    check(chunk)
-    return chunk
+    is_lazy = hasattr(array, "map_blocks")
+    return array.map_blocks(run, meta=array._meta) if is_lazy else run(array)
 
 
 # ------------------------------------------------------------------------------------- reductions
@@ -130,7 +147,7 @@ def scatter(x, shape, *index):
         index = (*index[:i], *[slice(None)] * (len(shape) - named), *index[i + 1 :])
     arrays = [part for part in index if hasattr(part, "shape")]
     if any(map(is_foreign, arrays)) or (arrays and any(isinstance(part, int) for part in index)):
-        raise errors.needs_numpy()
+        raise errors.not_numpy(x)
     axis = 0
     for part in index:
         if part is None:
@@ -140,7 +157,7 @@ def scatter(x, shape, *index):
         if isinstance(part, numbers.Integral):
             x, places = np.expand_dims(x, axis), places.reshape(1)
         if np.unique(places).size < places.size:
-            raise errors.needs_numpy()
+            raise errors.not_numpy(x)
         sources = np.full(shape[axis], places.size)
         sources[places] = np.arange(places.size)
         x = np.take(np.pad(x, [(0, i == axis) for i in range(x.ndim)]), sources, axis)
@@ -154,7 +171,7 @@ def scatter(x, shape, *index):
 def _shares(x, target, reduction, ignore_index, smoothing):
     """(the axis of the classes, the derivative of each loss by the scores x, the divisor)."""
     axis, count = losses.class_axis(x), target.size
-    classes = np.arange(x.shape[axis]).reshape(-1, *[1] * (x.ndim - axis - 1))
+    classes = np.arange(x.shape[axis], like=target).reshape((-1, *[1] * (x.ndim - axis - 1)))
     shares = (smoothing - 1) * (np.expand_dims(target, axis) == classes)
     shares = (shares - smoothing / x.shape[axis]).astype(x.dtype)
     if ignore_index is not None:
@@ -185,6 +202,10 @@ elsewhere = {
     "put_back": put_back,
     "clip": np.clip,
     "einsum": np.einsum,
-    "linear": lambda x, weight, bias: np.matmul(x, weight.T) + (0 if bias is None else bias),
-    "dropout": lambda x, noise, p, scaling: x * (noise * _scale(p, scaling)),
+    "l1_penalty": lambda c, *ws: c * sum(np.sum(np.abs(w)) for w in ws),
+    "l2_penalty": lambda c, *ws: c * sum(np.sum(w * w) for w in ws),
+    "elastic_net": lambda l1, l2, *ws: sum(np.sum(l1 * np.abs(w) + l2 * w * w) for w in ws),
+    "relu": lambda x: np.maximum(x, 0),
+    "reshape": lambda x, shape: np.reshape(x, tuple(as_list(shape))),
+    "broadcast_to": lambda x, shape: np.broadcast_to(x, tuple(as_list(shape))),
 }

@@ -42,7 +42,7 @@ def program(what, *roots, reads_entries=True):
     found = nodes(roots)
     for node in found:
         if reads_entries and node.flags & FOREIGN:
-            raise errors.not_numpy(node, what)
+            raise errors.not_numpy(node.data, what)
         if node.args is None:
             raise RuntimeError(
                 f"{what}: the graph was freed by backward() (at {node.op.name}). Do it before, "

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from .array import data_of
+from .array import data_of, entries_of, is_foreign
 
 TREE = "tree.json"  # the member of JSON
 MARK = b"minigrad checkpoint"  # the comment of the zip file
@@ -41,7 +41,8 @@ def save(tree, path: str | os.PathLike) -> None:
         if leaf is None or isinstance(leaf, (bool, int, float, str)):
             return leaf
         leaf = data_of(leaf)
-        if not hasattr(leaf, "__array__") or (array := np.asarray(leaf)).dtype.hasobject:
+        is_plain = hasattr(leaf, "__array__") and not is_foreign(leaf)
+        if not is_plain or (array := np.asarray(leaf)).dtype.hasobject:
             what = f"{_name(keys) or 'the state'} is {leaf!r:.60}, of type {type(leaf).__name__}"
             raise ValueError(
                 f"save: {what}. A checkpoint holds dicts and lists of arrays, numbers, strings, "
@@ -160,7 +161,7 @@ def _differences(here, there, free, strict, name=""):
             elif strict:
                 yield f"{inner}: {'missing in' if key in here else 'only in'} the state"
     elif isinstance(here, np.ndarray):
-        there = np.asarray(data_of(there))
+        there = entries_of(there, f"load_state_dict: {name}")
         if here.shape != there.shape:
             yield f"{name}: shape {here.shape} here, {there.shape} in the state"
         elif not np.can_cast(there.dtype, here.dtype, "same_kind"):

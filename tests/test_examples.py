@@ -266,6 +266,13 @@ def test_the_example_of_large_data_runs(option, tmp_path):
     done = python(file, option, "--kill", folder=tmp_path, MPLBACKEND="Agg")
     if option == "--plan":
         assert b"40 chunks of 26 MB on 2 workers" in done.stdout
+        printed = done.stdout.decode()
+        moved = re.findall(r"^ +[\d,]+ +[\d,]+ +([\d,]+) +([\d,]+)", printed, re.M)
+        times = re.findall(r"([\d,.]+) \| +([\d,.]+)", printed)
+        assert len(moved) == 4 and len(times) == 20
+        for pairs, error in (moved, 0.03), (times, 0.3):  # a chunk may take 1.5 times as long
+            numbers = np.array([[float(n.replace(",", "")) for n in pair] for pair in pairs])
+            assert np.all(abs(numbers[:, 0] / numbers[:, 1] - 1) < error)
     else:
         assert b"Restarting worker" in done.stderr and b"larger_than_memory.png" in done.stdout
 

@@ -81,4 +81,6 @@ ANALYTIC = {
     np.linalg.slogdet: _slogdet,
 }
 # These take conjugates of complex numbers. None cannot be called: a difference passes the op.
-ANALYTIC |= dict.fromkeys([np.linalg.cholesky, np.linalg.eigh, np.linalg.svd, np.linalg.pinv])
+ANALYTIC |= dict.fromkeys(
+    [np.linalg.cholesky, np.linalg.eigh, np.linalg.svd, np.linalg.pinv, np.linalg.qr]
+)

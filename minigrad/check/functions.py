@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 
-from ..array import as_list, data_of
+from ..array import as_list, data_of, entries_of
 from ..engine import Tensor, grad
 from ..graph import evaluate, nodes
 from ..noise import frozen_noise
@@ -156,7 +156,7 @@ def _own(inputs):
     for i, x in enumerate(own):
         if isinstance(x, Tensor):
             dtype = np.float64 if x.requires_grad else None
-            own[i] = Tensor(x._entries("gradcheck"), x.requires_grad, dtype=dtype)
+            own[i] = Tensor(entries_of(x, "gradcheck"), x.requires_grad, dtype=dtype)
             own[i].data.flags.writeable = False
     return own
 

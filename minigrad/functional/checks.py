@@ -4,12 +4,13 @@ A `composition` puts its name before the message of an error, `Layer.checked` th
 """
 
 import numbers
+from functools import partial
 from math import inf
 
 import numpy as np
 
 from .. import later
-from ..array import Array, asanyarray, data_of, is_foreign
+from ..array import Array, asanyarray, data_of, entries_of, is_foreign
 from ..modes import reads
 
 
@@ -23,10 +24,13 @@ def whole_numbers(what, values, low=None, high=None):
     values = data_of(given)
     if values.dtype.kind not in "iu":
         raise TypeError(f"{what} must be of an integer dtype, not {values.dtype}.")
-    if low is not None and values.size and not low <= values.min() <= values.max() < high:
+    return given if low is None else checked(given, partial(_check_range, what, low, high))
+
+
+def _check_range(what, low, high, values):
+    if values.size and not low <= values.min() <= values.max() < high:
         wrong = f"{values.min()}..{values.max()}" if values.size > 1 else values.item()
         raise IndexError(f"{what} must be from {low} to {high - 1}, got {wrong}.")
-    return given
 
 
 @reads
@@ -35,10 +39,14 @@ def checked(values, check):
 
     A lazy array of another library is checked when it is computed.
     """
-    if is_foreign(data_of(values)):
-        return later.foreign().checked(data_of(values), check)
-    check(data_of(values))
-    return values
+    if not is_foreign(data_of(values)):
+        check(data_of(values))
+        return values
+    if not isinstance(values, Array):
+        return later.foreign().checked(values, check)
+    same = values.reshape(values.shape)  # a Tensor of the same graph
+    same.data = later.foreign().checked(same.data, check)
+    return same
 
 
 def mask_values(what, mask, meaning):
@@ -46,7 +54,7 @@ def mask_values(what, mask, meaning):
 
     Raises TypeError unless it has floats, or bools with this `meaning`.
     """
-    values = mask if isinstance(mask, Array) else np.asarray(mask)
+    values = mask if isinstance(mask, Array) else entries_of(mask, what)
     if values.dtype.kind not in "bf":
         kinds = f"boolean, {meaning}, or floats that are added to the scores"
         raise TypeError(f"{what} must be {kinds}; not {values.dtype}.")

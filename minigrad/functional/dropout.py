@@ -10,13 +10,13 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from .. import ops
-from ..array import as_array, data_of
+from ..array import as_array
 from ..engine import Tensor
 from ..modes import reads
 from ..noise import Bernoulli, Noise, Normal, sampling_mode
 from ..registry import composition
 from ..types import Axis, Operand, Rng
-from .checks import check_axes, check_fits
+from .checks import check_axes, check_fits, checked
 from .windows import LAYOUTS, for_1d_and_2d
 
 __all__ = ["dropout", "dropout1d", "dropout2d", "drop_path", "drop_connect"]
@@ -169,10 +169,13 @@ def _mask(x, p, rng, share, mask):
             shared = normalize_axis_tuple(share, len(shape), "share")
             shape = [1 if axis in shared else n for axis, n in enumerate(shape)]
         return Noise(Bernoulli(1 - p), shape, bool, rng, like=x)
-    values = np.asarray(data_of(mask))
+    return _given(checked(mask, _check_mask), bool, x)
+
+
+def _check_mask(values):
+    values = np.asarray(values)
     if values.dtype != bool and not np.isin(values, (0, 1)).all():
         raise ValueError("a mask has 1 or True where x is kept and 0 or False where it is dropped.")
-    return _given(mask, bool, x)
 
 
 def _gaussian(x, mean, std, rng, noise):

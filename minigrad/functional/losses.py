@@ -8,8 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from .. import later
-from ..array import as_array, asanyarray, data_of, is_array, is_foreign, is_recorded
+from ..array import as_array, asanyarray, data_of, is_array, is_foreign, is_recorded, known
 from ..modes import reads
 from ..ops import log_softmax, losses, reductions, relu, softplus
 from ..ops.elementwise import floats
@@ -51,7 +50,7 @@ def _checked(scores, target, reduction, ignore_index):
     target = whole_numbers("the target", target)
     all_count = partial(_all_count, shape[axis], ignore_index)
     if is_foreign(labels):
-        return later.foreign().checked(labels, all_count), ignore_index
+        return checked(target, all_count), ignore_index
     is_needed = not all_count(labels) or is_recorded(target)  # the next target may have it
     return target, ignore_index if is_needed else None
 
@@ -133,7 +132,7 @@ def nll_loss(input: Operand, target: Operand, reduction="mean", *, weight=None, 
 
 def _equal_shapes(input, target):
     """The input and the target as floats. Raises ValueError if their shapes differ."""
-    a, b = np.shape(input), np.shape(target)
+    a, b = (np.shape(known(data_of(x))) for x in (input, target))
     if a != b:
         raise ValueError(f"input {a} and target {b} must have the same shape. Reshape one.")
     if not is_array(target):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import numpy as np
 
 from .. import array, later
-from ..array import data_of
+from ..array import data_of, entries_of
 from ..changes import mark_changed
 from ..engine import Tensor, constant
 from ..errors import WRONG_CALL, named
@@ -354,7 +354,7 @@ class Module(metaclass=ModuleClass):
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """{key: array} of all parameters and buffers, under PyTorch's keys. Arrays are copies."""
-        return {key: np.array(data_of(value)) for key, value in self._held(saved=True)}
+        return {key: entries_of(value, key).copy() for key, value in self._held(saved=True)}
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict=True) -> None:
         """Copies the values of a state_dict into the parameters and buffers.

@@ -10,7 +10,7 @@ from copy import copy
 
 import numpy as np
 
-from ..array import data_of, is_recorded
+from ..array import entries_of, is_array, is_foreign, is_recorded
 from ..engine import Tensor
 from ..registry import op
 
@@ -63,8 +63,10 @@ def _part(i):
         return slice(*(copy(plain("bounds of a slice", b)) for b in bounds))
     if type(i) in PLAIN or isinstance(i, (Tensor, numbers.Integral)):
         return i
-    array = np.array(i)
     is_list = not isinstance(i, np.ndarray)
+    if is_list and is_foreign(i):
+        return i
+    array = np.array(i)
     return array.astype(int) if is_list and not array.size else array  # np.array([]) has floats
 
 
@@ -73,4 +75,4 @@ def plain(what, value):
     if is_recorded(value):
         shape = "but they decide the shape of the result"
         raise TypeError(f"{what} belong to a graph, {shape}. Pass t.numpy().")
-    return data_of(value)
+    return entries_of(value, f"the op, for {what},") if is_array(value) else value

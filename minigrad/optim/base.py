@@ -224,7 +224,7 @@ class Trained:
             what = f"{type(g).__name__} of shape {np.shape(g)}, not a Tensor of this shape"
             raise ValueError(f"{step}: the .grad of a parameter of shape {w.shape} is a {what}.")
         if g.flags & FOREIGN:
-            raise errors.not_numpy(g, step)
+            raise errors.not_numpy(g.data, step)
 
     def pieces(self, *names):
         """Flat pieces (w, g, buffers...) of the data, the gradient and these buffers. Write to w.

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from ..array import as_list
+from ..array import as_list, entries_of
 from ..changes import mark_changed
 from ..engine import Tensor, constant
 
@@ -26,7 +26,8 @@ def clip_grad_norm_(parameters, max_norm: float, *, error_if_nonfinite=True) -> 
     """
     listed = _tensors("clip_grad_norm_", parameters, max_norm)
     trained = {w: i for i, w in enumerate(listed) if w.grad is not None}
-    gradients = [w.grad.data.astype(np.float64, copy=False) for w in trained]
+    arrays = [entries_of(w.grad, "clip_grad_norm_") for w in trained]
+    gradients = [g.astype(np.float64, copy=False) for g in arrays]
     norms = [float(np.linalg.norm(g)) for g in gradients]
     norm = math.hypot(*norms)
     if error_if_nonfinite and not math.isfinite(norm):

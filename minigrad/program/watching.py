@@ -7,7 +7,7 @@ from contextvars import ContextVar
 
 import numpy as np
 
-from ..array import Array, computed, data_of
+from ..array import Array, computed, data_of, entries_of
 from ..engine import RECORDED, Tensor, backward_pass, record
 from ..modes import no_grad, readers, reads, recording
 from ..noise import Noise, effect, effects
@@ -21,7 +21,7 @@ for function in record, backward_pass, effect, Noise.__init__, Noise.draw, Array
 for name in "shape", "dtype", "ndim", "size":
     reads(vars(Array)[name].fget)
 # These read for their callers.
-WITHIN = {f.__code__ for f in (data_of, computed)}
+WITHIN = {f.__code__ for f in (data_of, computed, entries_of)}
 INNER = "<listcomp>", "<genexpr>"
 # Functions of NumPy that read shapes and dtypes.
 LIKE = *SHAPES, np.zeros_like, np.ones_like, np.empty_like

@@ -5,10 +5,12 @@ are not recorded every function of NumPy works: NumPy itself computes on their d
 methods, such as np.add.reduce.
 """
 
+from functools import partial
+
 import numpy as np
 
-from .. import errors
-from ..array import data_of, is_recorded, numpy_functions
+from .. import errors, later
+from ..array import FOREIGN, data_of, is_foreign, is_recorded, numpy_functions
 from ..changes import mark_changed
 from ..engine import Tensor, constant, wants_gradient
 from ..modes import recording
@@ -50,8 +52,10 @@ def on_plain_data(call, args, keywords, changed=()):
     out = keywords.get("out")
     for tensor in tensors((out, changed)):
         mark_changed(tensor)
+    has_foreign = any(t.flags & FOREIGN for t in tensors((args, keywords)))
+    run = partial(later.foreign().run, call) if has_foreign else call
     try:
-        result = call(*mapped(data_of, args), **mapped(data_of, keywords))
+        result = run(*mapped(data_of, args), **mapped(data_of, keywords))
     except Exception as error:
         raise errors.same_kind(error, f"np.{call.__name__}: {error}") from error
     if out is None:
@@ -77,7 +81,12 @@ def tensors(x):
 
 
 def settled(x):
-    """The array of a Tensor; anything else as it is. Raises TypeError if x wants a gradient."""
+    """The array of a Tensor; anything else as it is.
+
+    Raises TypeError if x wants a gradient, or is an array of another library.
+    """
+    if is_foreign(x):
+        raise errors.not_numpy(x, "this argument")
     return np.asarray(x) if isinstance(x, Tensor) else x
 
 

@@ -10,8 +10,7 @@ from inspect import signature
 
 import numpy as np
 
-from ..array import implements, numpy_functions
-from ..engine import Tensor
+from ..array import implements, is_array, numpy_functions
 from .calls import mapped, settled, tensors, wider
 
 arguments = cache(signature)
@@ -38,7 +37,7 @@ def _numbered(x, arrays):
     """The numbers of the entries of x, from 1. The array x is added to the `arrays` before it."""
     if isinstance(x, (list, tuple)) and tensors(x):
         return type(x)([_numbered(part, arrays) for part in x])
-    if not isinstance(x, Tensor):
+    if not is_array(x):
         x = np.asarray(x, arrays[0].dtype if arrays and isinstance(x, (int, float)) else None)
     first = 1 + sum(a.size for a in arrays)
     arrays.append(x)

@@ -11,7 +11,7 @@ depends on them has the gradient nan. The values alone keep theirs.
 
 import numpy as np
 
-from ..array import data_of, implements, numpy_functions
+from ..array import entries_of, implements, numpy_functions
 from ..ops.linalg import LETTERS
 from ..ops.reductions import _product_of_others, restored
 from ..registry import on_data, op
@@ -166,7 +166,7 @@ def pinv(a, rcond=None, hermitian=False):
 
 def symmetric(name, a):
     """a. Raises ValueError unless it is square, and symmetric up to rounding."""
-    x = data_of(a)
+    x = entries_of(a, name)
     is_square = x.ndim > 1 and x.shape[-1] == x.shape[-2]
     limit = np.sqrt(np.finfo(x.dtype).eps) * np.max(abs(x), initial=0)
     if not is_square or np.any(abs(x - T(x)) > limit):
@@ -349,4 +349,4 @@ numpy_functions |= {
     np.linalg.eigvalsh: lambda a, UPLO="L": np.linalg.eigh(a)[0],
     np.linalg.svdvals: lambda x, /: np.linalg.svd(x, compute_uv=False),
 }
-on_data(np.linalg.matrix_rank)
+on_data(np.linalg.matrix_rank, reads_entries=True)

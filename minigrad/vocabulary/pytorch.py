@@ -11,13 +11,14 @@ from collections import namedtuple
 import numpy as np
 
 from .. import array, errors, later
-from ..array import data_of, is_recorded
+from ..array import entries_of, is_recorded
 from ..changes import mark_changed
 from ..engine import Tensor
 from ..modes import recording
 from ..noise import stream
 from ..ops import erf, log_softmax, logsumexp, relu, sigmoid, softmax, softplus
 from ..ops.methods import several
+from .calls import settled
 from .elementwise import erfc
 from .keywords import BY_DIM, SAME
 from .linalg import vector_norm
@@ -169,8 +170,9 @@ def _in_place(tensor, name):
             raise RuntimeError(f"t.{name}: t would join a graph. {remedy}.")
         if np.shape(value) not in ((), tensor.shape):
             raise ValueError(f"t.{name}: {tensor.shape} cannot hold {np.shape(value)}. {remedy}.")
+        value = entries_of(value, f"t.{name}")
         mark_changed(tensor)
-        np.copyto(tensor.data, data_of(value), casting="same_kind")
+        np.copyto(entries_of(tensor, f"t.{name}"), value, casting="same_kind")
         return tensor
 
     return update
@@ -183,7 +185,7 @@ def _maker(function, takes_sizes=False):
     """A function that makes a tensor of the default dtype of what `function` returns."""
 
     def make(*args, dtype=None, requires_grad=False):
-        made = np.asarray(function(several(args)) if takes_sizes else function(*map(data_of, args)))
+        made = np.asarray(function(several(args)) if takes_sizes else function(*map(settled, args)))
         own = array.default_dtype if made.dtype == np.float64 else made.dtype
         return Tensor(made, requires_grad, dtype=dtype or own)
 

@@ -13,7 +13,7 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 from ..array import data_of, implements, numpy_functions
 from ..functional.arrays import _flat
 from ..registry import on_data, op
-from .calls import accumulate, wider
+from .calls import accumulate, settled, wider
 
 
 @implements(np.average)
@@ -158,7 +158,7 @@ def quantile(x, q, axis=None, *, method="linear", keepdims=False):
     if not n:
         raise ValueError(f"quantile of {x.shape}: there are no entries.")
     rows = np.sort(np.reshape(np.moveaxis(x, axes, range(len(axes))), (n, *rest)), axis=0)
-    places = np.asarray(np.quantile(np.arange(n), np.asarray(q), method=method))
+    places = np.asarray(np.quantile(np.arange(n), settled(q), method=method))
     below, above = (rows[f(places).astype(int)] for f in (np.floor, np.ceil))
     share = np.mod(places, 1).astype(x.dtype if places.ndim == 0 else float)
     out = below + (above - below) * np.reshape(share, places.shape + (1,) * len(rest))
@@ -169,7 +169,7 @@ def quantile(x, q, axis=None, *, method="linear", keepdims=False):
 
 numpy_functions |= {
     np.percentile: lambda x, q, *settings, **named: np.quantile(
-        x, np.asarray(q) / 100, *settings, **named
+        x, np.asarray(settled(q)) / 100, *settings, **named
     ),
     np.median: lambda x, axis=None, keepdims=False: np.quantile(x, 0.5, axis, keepdims=keepdims),
 }
@@ -224,7 +224,7 @@ def _gradient(f, axis, spacing):
 
 
 numpy_functions[np.flatnonzero] = lambda x: np.nonzero(np.ravel(x))[0]
-on_data(np.array_equiv)
+on_data(np.array_equiv, reads_entries=True)
 
 
 @wider(np.where)
