@@ -28,7 +28,7 @@ class Lifted(np.ndarray):
         return _lifted(super().__array_function__(function, types, args, settings))
 
     real = property(lambda self: self)
-    imag = property(np.zeros_like)
+    imag = property(lambda self: np.zeros_like(self))
     conj = conjugate = np.ndarray.__pos__
 
     def astype(self, dtype, *args, **settings):
