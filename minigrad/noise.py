@@ -101,10 +101,10 @@ class Law:
     outcomes(order)          (values, probabilities) of an entry, two arrays: all its values, or
                              `order` nodes and weights of a quadrature for its law
 
-    `check_noise` compares what is drawn with the cdf, `expectation` runs over the outcomes, which
-    give the mean and the variance too. Without a cdf, check_noise is VACUOUS; without outcomes,
-    expectation raises TypeError. The repr is the call that makes the law, if its arguments are
-    attributes.
+    `check_noise` compares the drawn entries with the cdf. `expectation` runs over the outcomes,
+    which also give the mean and the variance. Without a cdf, check_noise is VACUOUS; without
+    outcomes, expectation raises TypeError. The repr is the call that makes the law, if its
+    arguments are attributes.
     """
 
     cdf = outcomes = None
@@ -239,7 +239,7 @@ class Seeded:
 
 
 class State(threading.local):
-    """What each thread but the main one has for itself, and the seed of a process to be forked."""
+    """The seed of each thread but the main one, and the seed for the next forked process."""
 
     seeded = parent = child = None  # parent: the main thread's seed, if `seeded` is a child of it
 
@@ -271,11 +271,11 @@ def _seed(new):
 
 
 def _before_fork():
-    """Makes a seed for the new process, which shall not repeat this one's noise."""
+    """Makes a seed for the new process, which must not repeat the noise of this one."""
     state.child = seeded().child()
 
 
-if hasattr(os, "register_at_fork"):  # the thread that forks is the main one of the new process
+if hasattr(os, "register_at_fork"):  # the forking thread is the main one there
     os.register_at_fork(before=_before_fork, after_in_child=lambda: _seed(state.child))
 
 

@@ -70,7 +70,7 @@ def by_rules(steps, seeds, leaves):
 
 
 def compared(given, right, on_way):
-    """The Finding on a leaf, whose gradient backward gave: `right` is added up by hand.
+    """The Finding on a leaf: its gradient `given` by backward, against `right`, from `by_rules`.
 
     on_way  the Findings on the nodes between the leaf and the outputs
     """

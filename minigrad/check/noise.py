@@ -35,7 +35,7 @@ from ..noise import Noise, frozen_noise
 from .reports import Report
 
 FALSE_ALARM = 1e-12  # the largest probability that one test fails a right function
-CALLS = 4  # of the function. They are compared in pairs
+CALLS = 4  # calls of the function, compared in pairs
 SAME_NOISE = "two layers draw the same noise"
 
 

@@ -55,8 +55,8 @@ def draw(root, *, to_file=None, **options) -> Drawing:
 
     direction  "TB" (downwards), "LR", "BT" or "RL"
     depth      how many levels of modules to open. "auto": as many as give at most `max_nodes`
-               nodes. None: all, but more than 400 nodes are never drawn: the oldest are
-               folded
+               nodes. None: all. But of more than 400 nodes the oldest always fold
+    max_nodes  above so many nodes, 50 by default, steps that repeat and modules fold into cards
     values     whether to show each node's value, or its mean ± standard deviation
     grads      whether to show the gradients that tensors have. "run": the gradients of all nodes,
                from a backward pass that changes nothing

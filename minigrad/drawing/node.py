@@ -193,7 +193,7 @@ class Graph:
             if key not in begun:
                 begun[key] = Node(self, key, calls=self._calls(modules))
             begun[key].tensors.append(t)
-            # a leaf takes its place where it is used first, a result where its newest tensor comes
+            # a leaf stands where it is used first, a result where its newest tensor comes
             for _, x in operands(t):
                 leaf = x if isinstance(x, Tensor) else constant(x)
                 if leaf.is_leaf and (self.options.noise or not isinstance(x, Noise)):

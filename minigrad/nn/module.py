@@ -421,8 +421,8 @@ class Layer(Module):
     def add_parameters(self, fans, weights, biases, settings):
         """Makes the weights and biases, {name: shape}. A shape of None gives an attribute None.
 
-        fans      (fan_in, fan_out) for the initialisers; None: by the shape of each weight, units
-                  first
+        fans      (fan_in, fan_out) for the initialisers; None: from the shape of each weight, whose
+                  first axis counts the units
         settings  {name: value}, as the constructor got them. A layer with its own defaults passes
                   them first: {"init": ones} | settings
         """
@@ -537,7 +537,7 @@ class Sequential(Module):
 
     def _put(self, name, module):
         if isinstance(module, type) or not callable(module):
-            needed = "must be a module or a function, and no class"
+            needed = "must be a module or a function, not a class"
             raise TypeError(f"Sequential: {name} {needed}; got {module!r:.60}.")
         setattr(self, name, module)
 
