@@ -94,7 +94,7 @@ def _entries(array):
 def drawn(law, rng, shape, dtype, like):
     """An array of noise of the library of `like`, which broadcasts to its shape.
 
-    The chunks are those of `like`, and each has a generator of its own, seeded by one number of
+    It has the chunks of `like`. Each chunk has a generator of its own, seeded by one number of
     `rng` and the place of the chunk. So the noise depends on the chunks, not on the workers.
     """
     if not hasattr(like, "map_blocks"):

@@ -1,4 +1,4 @@
-"""The ledger of a loss: the terms that it is a sum of.
+"""The ledger of a loss: the terms that add up to it.
 
 Each term has its value, its share of the loss and its pull on the parameters. Pictures, `terms` and
 proximal optimizers all read a loss with `addends`.

@@ -1,4 +1,4 @@
-"""Complex arrays on which NumPy's functions are those of real numbers, continued analytically.
+"""Complex arrays on which NumPy's functions for real numbers are continued analytically.
 
 The complex step of a forward is its derivative only if each function in it is analytic. Most of
 NumPy's are. But np.abs takes the modulus of complex numbers, and np.hypot takes no complex numbers

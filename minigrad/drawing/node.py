@@ -53,7 +53,7 @@ class Node:
 
     graph: object  # the Graph it belongs to
     key: object  # the `order` of its newest tensor or ("array", id)
-    tensors: list = field(default_factory=list)  # oldest first, without those of `inside`
+    tensors: list = field(default_factory=list)  # oldest first, without the tensors of `inside`
     calls: tuple = ()  # the Calls around it, outermost first
     name: str = None
     prefix: str = ""  # the name of the module, if the node is all of a module
@@ -152,7 +152,7 @@ class Edge(NamedTuple):
 class Graph:
     """What all nodes of a recorded graph share.
 
-    options     those of draw
+    options     the options of draw
     home        {order of a tensor: the key of its node}
     groups      {ids of a module and of the modules around it, outermost first: its Group}
     roots       the keys of the nodes of the roots; `outputs` are the roots themselves

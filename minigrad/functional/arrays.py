@@ -80,7 +80,7 @@ def take_along_axis(x, indices, axis=-1):
     """
     x, axis = _flat(x, axis)
     if np.ndim(indices) != x.ndim:
-        raise ValueError(f"x {x.shape} and indices {np.shape(indices)} must have as many axes.")
+        raise ValueError(f"x {x.shape} and indices {np.shape(indices)} need equal numbers of axes.")
     index = list(np.ogrid[tuple(map(slice, x.shape))])
     index[axis] = _indices(x, indices, axis)
     return at(x, tuple(index))

@@ -137,7 +137,7 @@ class Module(metaclass=ModuleClass):
         finally:
             _set_scope(outer)
 
-    if not TYPE_CHECKING:  # an editor is to know what is there
+    if not TYPE_CHECKING:  # editors should know which attributes exist
 
         def __getattr__(self, name):
             return later.attribute(type(self).__name__, name)
@@ -166,7 +166,7 @@ class Module(metaclass=ModuleClass):
         super().__setattr__(name, value)
 
     def _take_over(self):
-        """Ends the construction: notes the buffers, and makes Parameters of what is in lists."""
+        """Ends the construction: notes buffers, makes Parameters of trained Tensors in lists."""
         for _, value in self.named_members():
             if _is_trained(value):
                 value.__class__ = Parameter

@@ -183,7 +183,7 @@ def _kind(a):
         raise TypeError(ARGUMENTS)
     if not isinstance(a, (np.ndarray, Tensor)):
         return a
-    a = data_of(a)  # a negative whole number may be an error, or stand for what is ignored
+    a = data_of(a)  # a negative whole number may be an error, or mean: ignore
     return a.shape, a.dtype, a.dtype.kind == "i" and frozenset(a[a < 0].tolist())
 
 

@@ -57,7 +57,7 @@ class Line:
     shape    the shape of the value
     part     "forward" or "backward"
     owner    the result of the forward pass to which it belongs
-    owners   this one, and those of lines that were written into this one
+    owners   this owner, and the owners of lines that were written into this line
     """
 
     def __init__(self, page, text, target=None, shape=None):
