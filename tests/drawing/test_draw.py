@@ -1198,7 +1198,7 @@ def test_all_ways_to_draw_draw_the_same():
 
 def test_the_docstring_has_every_option():
     told = re.findall(r"^    (\w+)  +\S", draw.__doc__, flags=re.M)
-    assert sorted(told) == sorted({*OPTIONS, *FREE, "to_file"} - {"max_nodes"})
+    assert sorted(told) == sorted([*OPTIONS, *FREE, "to_file"])
     for wrong in ({"depth": -1}, {"legend": "tiny"}):
         with pytest.raises(ValueError, match=f"draw: {next(iter(wrong))} is"):
             draw(leaf(), **wrong)
