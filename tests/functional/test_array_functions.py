@@ -49,7 +49,7 @@ def test_picking_is_numpys(f, indices, settings):
         ),
         (
             ValueError,
-            "take_along_axis: x .* as many axes",
+            "take_along_axis: x .* equal numbers of axes",
             lambda x: np.take_along_axis(x, np.array([0]), 0),
         ),
         (
