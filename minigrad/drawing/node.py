@@ -304,6 +304,7 @@ class Graph:
         changed = sum(node.is_leaf and changed_since(node.last, newest) for node in nodes)
         checks = [row for node in nodes for row in node.checks]
         passed = sum(row.passed for row in checks)
+        silent = sum(row.verdict == "VACUOUS" for row in checks)
         # without gradient, a value need not be finite: a mask may hold -inf
         wrong = [row.text for row in labels.alarms(trained) if row.role == "band"]
         words = [
@@ -313,6 +314,7 @@ class Graph:
             unknown and "gradients not computed",
             changed and f"{count(changed, 'tensor')} changed since the forward pass",
             checks and f"gradient check: {passed:,} of {len(checks):,} passed",
+            silent and f"{silent:,} VACUOUS",
         ]
         line, title = joined(", ", *words, *wrong), self.options.title
         title = [Row(short(title, 80), "title")] if title else []
