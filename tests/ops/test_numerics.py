@@ -271,7 +271,8 @@ def test_the_number_of_differences_is_not_negative():
         (lambda x: F.gelu(x, x), TypeError, "^gelu: "),
         (lambda x: F.linear(None, x), TypeError, "^linear of .*'NoneType' object has no attribute"),
         (lambda x: F.linear(x, 2), TypeError, "^linear of .*'int' object has no attribute"),
-        (lambda x: F.nll_loss(x, [0, 1], ignore_index=None), TypeError, "^nll_loss: "),
+        (lambda x: F.cross_entropy(x, [0, 1], ignore_index=1.5), TypeError, "^cross_entropy: ignore"),
+        (lambda x: F.nll_loss(x, [0, 1], ignore_index=None), TypeError, "^nll_loss: ignore_index is"),
     ],
 )  # fmt: skip
 def test_an_error_names_the_function_that_was_called(call, error, text):
