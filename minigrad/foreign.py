@@ -16,6 +16,7 @@ import numpy as np
 from . import errors
 from .array import FOREIGN, as_list, is_array, is_foreign, known
 from .engine import Tensor
+from .modes import scope
 from .ops import losses
 
 NUMPY_ONLY = {"convolve", "convolve_input", "convolve_weight", "erf", "erfc", "prod"}
@@ -111,10 +112,17 @@ def drawn(law, rng, shape, dtype, like):
 
 
 def checked(array, check):
-    """The array. check(chunk) runs on each chunk of a lazy array when it is computed."""
+    """The array. check(chunk) runs on each chunk of a lazy array when it is computed.
+
+    Its errors get the name of the composition that runs now.
+    """
+    _, caller, _ = scope.get() or (None, None, None)
 
     def run(chunk):
-        check(_entries(chunk))
+        try:
+            check(_entries(chunk))
+        except errors.WRONG_CALL as error:
+            raise errors.named(error, getattr(caller, "name", "")) from None
         return chunk
 
     is_lazy = hasattr(array, "map_blocks")
