@@ -45,7 +45,10 @@ def as_array(data, dtype=None):
     if isinstance(data, Array):
         data._leave("Tensor(t)", "t.detach() leaves the graph")
         data = data.data
-    array = data if is_array(data) else np.asarray(data)
+    try:
+        array = data if is_array(data) else np.asarray(data)
+    except ValueError as error:  # of rows of different lengths
+        raise errors.named(error, "Tensor") from None
     kinds = array.dtype.kind, np.dtype(dtype or array.dtype).kind
     if not {*kinds} <= {*"fiub"}:
         given = f"{type(data).__name__} of dtype {array.dtype}"

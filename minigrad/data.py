@@ -86,10 +86,13 @@ class Batches:
     def load_state_dict(self, state_dict: dict) -> None:
         """Goes on at the position of a state_dict, in its order.
 
-        Raises ValueError for another number of rows or other settings; nothing changes then.
+        Raises ValueError for another number of rows, other settings, and a seed, epoch or batch
+        that is no whole number >= 0; nothing changes then.
         """
         names = "seed", "epoch", "batch"
         require_same("Batches", self.state_dict(), state_dict, free=names)
+        for name in names:
+            require_whole(f"load_state_dict into Batches: {name}", state_dict[name], 0)
         vars(self).update({name: int(state_dict[name]) for name in names})
 
     def __repr__(self):

@@ -21,10 +21,13 @@ from .tables import Table
 
 
 class Addend:
-    """One part of a sum: factor * node, or the number `factor`. The node is None for a number."""
+    """One part of a sum: factor * node, or the number `factor`. The node is None for a number.
 
-    def __init__(self, node, factor):
-        self.node, self.factor = node, factor
+    times  the number of ways from the sum to the node
+    """
+
+    def __init__(self, node, factor, times=1):
+        self.node, self.factor, self.times = node, factor, times
 
     @property
     def value(self):
@@ -46,13 +49,13 @@ def addends(loss):
     The walk goes through sums, differences and multiples of numbers. A composition such as
     cross_entropy is one addend.
     """
-    heap, reached = [-loss.order], {loss.order: (loss, 1.0)}
+    heap, reached = [-loss.order], {loss.order: (loss, 1.0, 1)}
     number, parts = 0.0, []
     while heap:
-        node, factor = reached.pop(-heappop(heap))  # the newest: all ways to it are known
+        node, factor, times = reached.pop(-heappop(heap))  # the newest: all ways to it are known
         operands = _operands(node)
         if not operands:
-            parts.append(Addend(node, factor))
+            parts.append(Addend(node, factor, times))
         for i, x in operands:
             own = node.op.rules[i](factor, node.data, *map(data_of, node.args))
             own = np.asarray(own).item()
@@ -61,7 +64,8 @@ def addends(loss):
                 continue
             if x.order not in reached:
                 heappush(heap, -x.order)
-            reached[x.order] = x, own + reached.get(x.order, (x, 0.0))[1]
+            _, before, others = reached.get(x.order, (x, 0.0, 0))
+            reached[x.order] = x, before + own, others + times
     parts.reverse()
     return [*parts, Addend(None, number)] if number else parts
 
@@ -128,6 +132,8 @@ def terms(loss: Tensor, optimizer=None) -> Ledger:
     - whose module declares a penalty that the loss does not contain
     - that no optimizer trains, because the parameter is newer than the optimizers
 
+    Another one names a penalty that stands inside another term, such as the sum of a stack.
+
     Raises TypeError if the loss is not a Tensor, ValueError if it has several entries, RuntimeError
     if its graph was freed.
 
@@ -150,6 +156,7 @@ def terms(loss: Tensor, optimizer=None) -> Ledger:
     if others := [o for o in optimizers if not hasattr(o, "decays")]:
         raise TypeError(f"terms: optimizer is a {type(others[0]).__name__}, not an Optimizer.")
     found = [*_penalised_twice(parts, names), *_decayed_twice(parts, names, optimizers)]
+    found += _hidden(parts)
     for penalty, weights in left_out(graph, names).items():
         what = f"the loss does not contain the penalty {penalty} of {_listed(weights)}"
         found.append(f"{what}. Add model.penalty() to it.")
@@ -215,9 +222,10 @@ def _penalised_twice(parts, names):
                 coefficients.setdefault((leaf.order, norm), []).append((part, c))
     for (order, _), entries in coefficients.items():
         total = sum(c * part.factor for part, c in entries)
-        if len(entries) > 1 and total > max(c for _, c in entries) * (1 + 1e-9):
+        times = sum(part.times for part, _ in entries)
+        if times > 1 and total > max(c for _, c in entries) * (1 + 1e-9):
             penalties = " and ".join(name_of(part) for part, _ in entries)
-            yield f"{names[order]} is penalised {len(entries)} times: {penalties}. Keep one."
+            yield f"{names[order]} is penalised {times} times: {penalties}. Keep one."
 
 
 def _decayed_twice(parts, names, optimizers):
@@ -229,6 +237,14 @@ def _decayed_twice(parts, names, optimizers):
                 decay = f"{type(optimizer).__name__}(weight_decay={decays[id(leaf)]:g})"
                 both = f"{name_of(part)} of the loss and {decay}"
                 yield f"{names[leaf.order]} is decayed twice: {both}. Keep one."
+
+
+def _hidden(parts):
+    """Warnings: a penalty stands inside another term, where it may count more than once."""
+    roots = [part.node for part in parts if part.node is not None and not part.is_penalty]
+    mixed = nodes([root for root in roots if not split_scope(root.scope)[1]])
+    for name in dict.fromkeys(n.op.name for n in mixed if n.args and n.op.kind == "penalty"):
+        yield f"{name} stands inside another term of the loss. Add it as a term of its own."
 
 
 def left_out(graph, names):

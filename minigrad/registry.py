@@ -60,9 +60,10 @@ def op(forward=None, /, *, numpy=None, kind="operation", prox=None, **rules):
             that no gradient flows to the argument. The rule of a last argument `*rest` returns a
             sequence of cotangents, one for each of `rest`; only those that are needed are read.
 
-    Callers cannot pass keyword-only arguments. Raises TypeError for arguments whose names begin or
-    end with "_"; AttributeError for a `forward` that is neither a Python function nor a ufunc;
-    ValueError if another module has an op of this name.
+    Callers cannot pass keyword-only arguments. Raises TypeError for a rule of an argument that does
+    not exist and for arguments whose names begin or end with "_"; AttributeError for a `forward`
+    that is neither a Python function nor a ufunc; ValueError if another module has an op of this
+    name.
     """
     if forward is None:
         return partial(op, numpy=numpy, kind=kind, prox=prox, **rules)
@@ -74,8 +75,10 @@ def op(forward=None, /, *, numpy=None, kind="operation", prox=None, **rules):
     else:
         names, defaults, is_family = _arguments(inspect.unwrap(forward))
     name = forward.__name__
-    if not names or any(n != n.strip("_") for n in names):
-        raise TypeError(f"op {name}: it needs arguments whose names do not begin or end with '_'.")
+    if not names or rules.keys() - {*names} or any(n != n.strip("_") for n in names):
+        given = f"arguments {', '.join(names)} and rules for {', '.join(rules)}"
+        needed = "arguments whose names do not begin or end with '_', and each rule is for one"
+        raise TypeError(f"op {name}: got {given}. It needs {needed}.")
     if name in ops and ops[name].forward.__module__ != forward.__module__:
         raise ValueError(f"op {name} is already defined. Choose another name.")
     this = (Family if is_family else Op)(name, forward, names, rules, kind, prox)

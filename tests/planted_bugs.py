@@ -337,6 +337,8 @@ def doubled():
         (data + F.l1_penalty(w, c=0.1), 0.1, 0),
         (penalised + F.l2_penalty(w, c=0.1), 0.0, 1),
         (penalised + F.l1_penalty(w, c=0.1), 0.0, 0),
+        (penalised + (penalised - data), 0.0, 1),
+        (np.stack([data, F.l2_penalty(w, c=0.1)]).sum(), 0.0, 1),
     ):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -938,7 +940,7 @@ BUGS = [
     ),
     Bug(
         "a term reached twice counted once",
-        text(ledgers.addends, "own + reached.get(x.order, (x, 0.0))[1]", "own"),
+        text(ledgers.addends, "before + own", "own"),
         ledger,
     ),
     Bug(
@@ -962,7 +964,17 @@ BUGS = [
     ),
     Bug(
         "a penalty twice goes unseen",
-        text(ledgers._penalised_twice, "len(entries) > 1", "len(entries) > 9"),
+        text(ledgers._penalised_twice, "times > 1", "times > 9"),
+        doubled,
+    ),
+    Bug(
+        "a penalty that is added twice counts once",
+        text(ledgers.addends, "others + times", "1"),
+        doubled,
+    ),
+    Bug(
+        "a penalty inside another term is not seen",
+        text(ledgers._hidden, "if n.args and", "if not mixed and"),
         doubled,
     ),
     Bug(

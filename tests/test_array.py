@@ -75,17 +75,13 @@ def test_integers_cannot_require_a_gradient(data):
         ("text", TypeError),
         ([None], TypeError),
         ({1: 2}, TypeError),
+        ([[1.0], [1.0, 2.0]], ValueError),
     ],
     ids=repr,
 )
 def test_data_that_are_no_array_of_numbers_are_refused(data, error):
     with pytest.raises(error, match="Tensor: "):
         Tensor(data)
-
-
-def test_lists_that_are_no_rectangle_are_refused():
-    with pytest.raises(ValueError, match="inhomogeneous"):
-        Tensor([[1.0], [1.0, 2.0]])
 
 
 def test_data_is_copied_and_contiguous():

@@ -88,6 +88,21 @@ def test_tensors_and_lists_are_taken_and_batches_are_copies():
 # ------------------------------------------------------------------------------- position and state
 
 
+@pytest.mark.parametrize(
+    "name, value", [("batch", -1), ("batch", 1.5), ("epoch", -1), ("seed", 0.5)]
+)
+def test_a_position_that_is_none_changes_nothing(name, value):
+    batches = Batches(np.arange(5), batch_size=2)
+    before = batches.state_dict()
+    with pytest.raises(
+        ValueError, match=f"Batches: {name} must be a whole number >= 0, got {value}"
+    ):
+        batches.load_state_dict({**before, name: value})
+    assert batches.state_dict() == before
+    batches.load_state_dict({**before, "batch": 3, "epoch": np.int64(2)})
+    assert (batches.epoch, batches.batch, type(batches.epoch)) == (2, 3, int)
+
+
 def test_a_loop_begins_where_the_last_one_was_left():
     batches, whole = (Batches(np.arange(10), batch_size=3, rng=0) for _ in range(2))
     expected = rows(whole)

@@ -118,15 +118,22 @@ def test_terms_are_read_through_sums_signs_and_multiples_and_no_further():
         np.exp(penalty),
         penalty**1,
     ):
-        assert [t.name for t in mg.terms(data + inner)] == ["mse_loss", inner.op.name]
+        with pytest.warns(UserWarning, match="l2_penalty stands inside another term of the loss"):
+            assert [t.name for t in mg.terms(data + inner)] == ["mse_loss", inner.op.name]
     assert [t.name for t in mg.terms(data + 0 * penalty)] == ["mse_loss", "0 * l2_penalty(c=0.1)"]
 
 
 def test_what_an_array_is_made_of_is_one_term():
     w = Tensor(np.array([1.0, -2.0, 0.5]), True, name="w")
     e, p = (w - np.arange(3.0)) ** 2, F.l2_penalty(w, c=0.1)
-    assert [t.name for t in mg.terms((e + p).mean() / 2 + p)] == ["l2_penalty(c=0.1)", "0.5 * mean"]
-    assert [t.name for t in mg.terms(np.stack([e.sum(), p]).sum())] == ["sum"]
+    with pytest.warns(UserWarning, match="l2_penalty stands inside another term of the loss"):
+        found = mg.terms((e + p).mean() / 2 + p)
+    assert [t.name for t in found] == ["l2_penalty(c=0.1)", "0.5 * mean"]
+    assert (
+        warned(np.stack([e.sum(), p, p]).sum())
+        == warned((e + p).sum())
+        == ["l2_penalty stands inside another term of the loss. Add it as a term of its own."]
+    )
 
 
 def test_terms_that_are_leaves_or_data_or_noise():
@@ -208,7 +215,7 @@ def test_sixty_doublings_are_read_at_once():
     for _ in range(60):
         y = y + y
     (part,) = addends(y)
-    assert part.factor == 2.0**60
+    assert part.factor == 2.0**60 == part.times
 
 
 def test_a_parameter_is_named_after_itself_its_module_or_the_argument_it_is():
@@ -264,6 +271,7 @@ def test_the_same_penalty_twice_on_a_parameter_is_a_warning():
     assert warned(data + reg + F.l2_penalty(w, c=0.3)) == [
         "w is penalised 2 times: l2_penalty(c=0.1) and l2_penalty(c=0.3). Keep one."
     ]
+    assert warned(data + reg + reg) == ["w is penalised 2 times: 2 * l2_penalty(c=0.1). Keep one."]
     assert warned(data + reg + F.elastic_net(w, l1=1.0, l2=0.2) + F.l2_penalty(w, c=0.1)) == [
         "w is penalised 3 times: l2_penalty(c=0.1) and elastic_net(l1=1, l2=0.2) and "
         "l2_penalty(c=0.1). Keep one."

@@ -31,6 +31,7 @@ def check(what, steps, outputs, leaves, settings):
     copies, findings = copy(steps), {}
     for x in copies.values():
         x.data.flags.writeable = False  # no rule may change what it is given
+        x.args = tuple(map(read_only, x.args))
     wanted = [node for node in steps if node.args and node.requires_grad]
     for node in progress(wanted, what, "nodes"):
         findings[node.order] = check_node(copies[node.order], settings)
@@ -46,6 +47,10 @@ def check(what, steps, outputs, leaves, settings):
         on_way = [findings.get(node.order) for node in depending(steps, [leaf.order])]
         findings[leaf.order] = compared(*gradients, [*filter(None, on_way)])
     return findings
+
+
+def read_only(x):
+    return np.broadcast_to(x, x.shape) if isinstance(x, np.ndarray) else x
 
 
 def by_engine(seeds, leaves):

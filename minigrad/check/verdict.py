@@ -138,7 +138,8 @@ def judge(alone, directions):
     low, high = np.sum(np.minimum(forward, backward)), np.sum(np.maximum(forward, backward))
     analytic, numeric = np.sum(products), np.sum(forward)
     size = max(np.sum(abs(products)), np.sum(abs(forward)))
-    finest = FINEST * sum(np.sum(abs(a)) for a in (u, *(alone.gradients[i] for i in directions)))
+    finite = [a[np.isfinite(a)] for a in (u, *(alone.gradients[i] for i in directions))]
+    finest = FINEST * sum(np.sum(abs(a)) for a in finite)
     rounding = ROUNDINGS * EPS * size + np.sum(abs(doubt)) + finest
     sides = f"analytic {analytic:.10g}, numeric {numeric:.10g}"
     kinked = high - low > rounding

@@ -103,7 +103,9 @@ def hardshrink(x: Operand, lambd=0.5):
 
 @composition
 def softshrink(x: Operand, lambd=0.5):
-    """x moved towards 0 by lambd, and 0 where |x| <= lambd."""
+    """x moved towards 0 by lambd, and 0 where |x| <= lambd. Raises ValueError for lambd < 0."""
+    if lambd < 0:
+        raise ValueError(f"lambd must be >= 0, got {lambd}.")
     return x - np.clip(x, -lambd, lambd)
 
 

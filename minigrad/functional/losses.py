@@ -42,6 +42,8 @@ def _reduced(entries, reduction, weight=None):
 def _checked(scores, target, reduction, ignore_index):
     """(target, `ignore_index` or None if no target has it). Raises an error for wrong targets."""
     _check_reduction(reduction)
+    if not isinstance(ignore_index, (int, np.integer)):
+        raise TypeError(f"ignore_index is a whole number, not {ignore_index!r}.")
     shape, labels = scores.shape, asanyarray(data_of(target))
     axis = losses.class_axis(scores)
     needed = shape[:axis] + shape[axis + 1 :]

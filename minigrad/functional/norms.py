@@ -51,6 +51,7 @@ def batch_norm(
         n = _entries(x, axes)
         mean, variance = reductions.mean(x, axes), reductions.var(x, axes)
         if running_mean is not None or running_var is not None:
+            check_shapes(mean.shape, running_mean=running_mean, running_var=running_var)
             effect(
                 move_statistics, running_mean, running_var, mean, variance, n / (n - 1), momentum
             )

@@ -333,6 +333,8 @@ def _filters(rank, x, weight, bias, stride, padding, dilation, groups, transpose
     window = Window(rank, shape[2:], stride, padding, dilation)
     check_divides("groups", groups, filters=shape[0])
     channels = shape[0] if transposed else shape[1] * groups
+    if np.ndim(bias) > 1:
+        raise ValueError(f"bias must have one axis, got shape {np.shape(bias)}.")
     if x.shape[1] != channels:
         raise ValueError(
             f"x {x.shape}: weight {shape} with groups={groups} takes {channels} channels."

@@ -77,6 +77,8 @@ def linear(x: Operand, weight: Operand, bias: Operand | None = None):
     out = _rows_dot(x, weight.T)
     if bias is None:
         return out
+    if bias.ndim > 1:
+        raise ValueError(f"weight {weight.shape} needs a bias {weight.shape[:1]}, not {bias.shape}")
     return np.add(out, bias, out=out if out.dtype == bias.dtype else None)
 
 

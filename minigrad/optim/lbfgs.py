@@ -6,6 +6,7 @@ import numpy as np
 
 from ..array import data_of
 from ..changes import mark_changed
+from ..functional.checks import require_whole
 from ..types import Params, Rate
 from .base import Optimizer
 
@@ -42,9 +43,11 @@ class LBFGS(Optimizer):
         Optimizer.__init__(**locals())
 
     def check_group(self, group):
-        """Raises ValueError for a second group."""
+        """Raises ValueError for a second group, and for counts that are no whole numbers >= 1."""
         if self.param_groups:
             raise ValueError("LBFGS takes one group of parameters.")
+        for name in "max_iter", "history_size":
+            require_whole(f"LBFGS: {name}", group[name], 1)
 
     def step(self, closure=None):
         """Up to `max_iter` moves. Returns the loss before them.

@@ -64,7 +64,7 @@ class Recorded:
         file = f"<program {id(self)}>"
         linecache.cache[file] = len(self.text), None, self.text.splitlines(True), file
         exec(builtin_compile(self.text, file, "exec"), known)
-        self.run = np.errstate(all="ignore")(known["run"])
+        self.run = np.errstate(all="ignore")(known["run"]) if page.is_quiet else known["run"]
         # What the trials compare, and what the program takes for granted.
         self.leaves, self.effects = list(writer.gradients), _settings(watch)
         called = leaf_names(writer.nodes)
@@ -207,7 +207,8 @@ def compile(function, trials=2) -> Step:
     says why, if it or a rule reads values (`t.item()`, `if t > 0`, `t.data`, `print(t)`), if
     shapes depend on values, or if it changes a variable, an attribute or an item. `t.detach()` and
     `no_grad()` are fine. The first `trials` calls also run eagerly, with the same noise: a step
-    whose loss or gradients differ stays eager. NumPy's warnings of overflow are not shown.
+    whose loss or gradients differ stays eager. NumPy warns or raises as `np.seterr` says, unless an
+    op of the step ignores overflow, as sigmoid does: then the whole program ignores it.
 
     Returns a Step; `print(step)` shows its programs. A call returns the loss without its graph.
     Raises TypeError for an argument that requires a gradient or cannot be hashed, and if the

@@ -83,6 +83,7 @@ class Page:
         self.part, self.owner = "forward", None  # of the lines that are written now
         self.ids = {}  # id of a constant -> its name
         self.computed, self.changed = {}, set()  # {expression: its Symbol}, names of what changed
+        self.errors, self.is_quiet = np.geterr(), False  # whether a forward ignores overflow
 
     def name(self, wish):
         name = f"_{len(self.wishes)}_"
@@ -108,6 +109,7 @@ class Page:
         known = self.computed.get(text)
         if known is not None and self.changed.isdisjoint([known.name, *NAME.findall(text)]):
             return known
+        self.is_quiet |= np.geterr() != self.errors
         name = self.name(_name_in_source() or wish)
         self.lines.append(Line(self, text, name, np.shape(value)))
         symbol = Symbol(self, name, value, made, is_own=value.base is None)

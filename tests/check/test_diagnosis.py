@@ -100,6 +100,12 @@ DIAGNOSED = {  # name: (forward, shapes, rules, the first hypothesis)
         ),
     ),
     "noise drawn again": (squared, [(5, 8)], {"x": drawing}, "as if it drew noise of its own"),
+    "not a number": (
+        squared,
+        [(3, 2)],
+        {"x": lambda g, out, x: g * np.where(SOME, 2 * x, np.nan)},
+        "entry (0, 1): analytic nan",
+    ),
 }
 
 

@@ -444,6 +444,17 @@ def test_a_rule_that_changes_what_it_is_given_is_found_and_named(what):
     assert x.data.tolist() == [-0.5, 1.0, 2.0]
 
 
+def test_a_rule_that_changes_a_constant_is_found_and_the_constant_stays():
+    @op(x=lambda g, out, x, c: g * 2 + 0 * c.put(0, 7.0))
+    def doubled(x, c):
+        return 2 * x
+
+    constant = np.ones(3)
+    with pytest.raises(GradcheckError, match="The rule for x: ValueError: .*read-only"):
+        mg.gradcheck(lambda x: doubled(x, constant), positive_leaf(3))
+    assert constant.tolist() == [1, 1, 1] and constant.flags.writeable
+
+
 def test_a_forward_that_changes_what_it_is_given_is_an_error_that_names_the_op():
     @op(x=lambda g, out, x: g)
     def overwriting(x):

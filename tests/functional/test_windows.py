@@ -299,6 +299,10 @@ x3, x4, w4 = np.zeros((2, 3, 5)), np.zeros((2, 3, 5, 5)), np.zeros((4, 3, 3, 3))
             r"conv2d: convolve of .* and \(3,\): operands could not be broadcast",
         ),
         (
+            lambda: F.conv2d(x4, w4, np.zeros((4, 1))),
+            r"conv2d: bias must have one axis, got shape \(4, 1\)",
+        ),
+        (
             lambda: F.conv2d(x4, w4, dilation=3),
             "conv2d: .*: a window of 7 does not fit into an axis of 5, padding included",
         ),

@@ -659,7 +659,11 @@ MISTAKES = [
     ),
     (
         lambda: F.batch_norm(X, np.zeros(4), None, training=True),
-        r"batch_norm: .*\(3,\) \(4,\)",
+        r"batch_norm: running_mean must have shape \(3,\), got \(4,\)",
+    ),
+    (
+        lambda: F.batch_norm(X, np.zeros(3), np.ones((4, 3)), training=True),
+        r"batch_norm: running_var must have shape \(3,\), got \(4, 3\)",
     ),
     (
         lambda: F.batch_norm(X, None, None, training=False),

@@ -269,9 +269,11 @@ def test_the_number_of_differences_is_not_negative():
         (lambda x: F.silu(None), TypeError, "^silu: .*numbers are needed, got NoneType"),
         (lambda x: F.elu(x, np.ones(2)), ValueError, "^elu: multiply: "),
         (lambda x: F.gelu(x, x), TypeError, "^gelu: "),
+        (lambda x: F.softshrink(x, -0.5), ValueError, "^softshrink: lambd must be >= 0, got -0.5"),
         (lambda x: F.linear(None, x), TypeError, "^linear of .*'NoneType' object has no attribute"),
         (lambda x: F.linear(x, 2), TypeError, "^linear of .*'int' object has no attribute"),
-        (lambda x: F.nll_loss(x, [0, 1], ignore_index=None), TypeError, "^nll_loss: "),
+        (lambda x: F.cross_entropy(x, [0, 1], ignore_index=1.5), TypeError, "^cross_entropy: ignore"),
+        (lambda x: F.nll_loss(x, [0, 1], ignore_index=None), TypeError, "^nll_loss: ignore_index is"),
     ],
 )  # fmt: skip
 def test_an_error_names_the_function_that_was_called(call, error, text):

@@ -225,11 +225,17 @@ def test_linear_is_x_times_the_transposed_weight_plus_bias(x):
 
 @pytest.mark.parametrize(
     "weight, bias",
-    [((3, 2), None), ((3,), None), ((3, 4), (4,))],
+    [
+        ((3, 2), None),
+        ((3,), None),
+        ((3, 4), (4,)),
+        ((3, 4), (2, 3)),
+        ((3, 4), (1, 3)),
+    ],
     ids=str,
 )
 def test_linear_names_the_shapes_it_refuses(weight, bias):
-    with pytest.raises(ValueError, match=r"linear: .*\(.*\) (and weight )?\("):
+    with pytest.raises(ValueError, match=r"linear: .*\(.*\) (and weight |needs a bias )?\("):
         ops.linear(leaf(normal(2, 4)), normal(*weight), None if bias is None else normal(*bias))
 
 

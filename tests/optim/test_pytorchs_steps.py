@@ -146,6 +146,10 @@ def test_lbfgs_refuses_what_it_cannot_do():
         optim.LBFGS([w], line_search_fn="strong_wolfe")
     with pytest.raises(ValueError, match="LBFGS: tolerance_grad=-1 is out of range"):
         optim.LBFGS([w], tolerance_grad=-1)
+    for name in "max_iter", "history_size":
+        for value in 0, 1.5:
+            with pytest.raises(ValueError, match=f"LBFGS: {name} must be a whole number >= 1"):
+                optim.LBFGS([w], **{name: value})
     with pytest.raises(ValueError, match="LBFGS takes one group"):
         optim.LBFGS([{"params": [w]}, {"params": [u]}])
     optimizer = optim.LBFGS([w, u])

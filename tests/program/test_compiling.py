@@ -684,6 +684,26 @@ def test_the_traceback_of_an_error_shows_the_line_of_the_program():
     np.testing.assert_array_equal(w.grad.data, before)
 
 
+def test_overflow_raises_if_numpy_is_set_to_raise():
+    w = leaf([1.0, 2.0])
+    step = mg.compile(lambda x: np.sum(w * np.exp(x)))
+    with np.errstate(over="raise"):
+        for _ in range(4):
+            step(np.ones(2))
+        assert "# eager" not in str(step)
+        with pytest.raises(FloatingPointError, match="overflow encountered in exp"):
+            step(np.full(2, 1000.0))
+
+
+def test_an_op_that_ignores_overflow_ignores_it_in_a_program_too():
+    w = leaf([-1.0, 1.0])
+    step = mg.compile(lambda x: np.sum(F.sigmoid(w * x)))
+    with np.errstate(over="raise"):
+        for _ in range(4):
+            step(np.ones(2))
+        assert step(np.full(2, 1000.0)).item() == 1 and "# eager" not in str(step)
+
+
 def test_an_error_of_the_function_loses_no_gradient():
     w = leaf([1.0, 2.0])
 
