@@ -24,6 +24,7 @@ from .analytic import Lifted
 
 H = 2.0**-400  # H**3, the next power in an imaginary part, is 0 in float64, and H * v is not
 BESIDE = 2.0**-30  # a step is small beside a number if it is less than this part of it
+LARGER = 2.0**355  # so much larger, a step h x is not 0 for an x of 1e-300, and still small
 # The step of a difference, relative to what it moves: the cube root of the rounding of a number.
 STEP = 2.0**-17
 FEW = 8  # one difference of so many may be upset by a kink
@@ -101,7 +102,8 @@ def is_analytic(node):
     for i, a in enumerate(node.args):
         if isinstance(a, Tensor) and a.dtype.kind == "f":
             ways[i] = cotangent(rng, a.shape) * np.where(a.data == 0, 1.0, abs(a.data))
-    (plain, doubt), (found, _) = difference(node, ways), tangent(node, ways)
+    plain, doubt = difference(node, ways)
+    found = tangent(node, {i: LARGER * v for i, v in ways.items()})[0] / LARGER
     # It tells nothing where the function jumps, or where both derivatives are 0.
     told = np.where(plain == 0, found != 0, doubt < PRECISE * abs(plain))
     differs = told & ~(abs(found - plain) <= 4 * doubt + 1e-7 * abs(plain))
