@@ -11,6 +11,12 @@ from ..types import Params, Rate
 from .base import Optimizer
 
 
+def move(mean, kept, x):
+    """Moves a running mean towards x, in place. `kept` is the part of the old mean that stays."""
+    mean *= kept
+    mean += (1 - kept) * x
+
+
 class SGD(Optimizer):
     """Stochastic gradient descent: w -= lr v, where v = momentum v + grad + weight_decay w.
 
@@ -42,18 +48,14 @@ class SGD(Optimizer):
 
     def update(self, trained, lr, settings):
         """One update of one parameter, as the class says."""
-        momentum, decay = settings["momentum"], settings["weight_decay"]
-        if not momentum:
-            for w, g in trained.pieces():
-                w -= lr * (g + decay * w if decay else g)
-            return
+        momentum = settings["momentum"]
         damped = settings["dampening"] if trained.updates > 1 else 0.0
-        for w, g, v in trained.pieces("velocity"):
-            if decay:
-                g = g + decay * w
-            v *= momentum
-            v += (1 - damped) * g if damped else g
-            w -= lr * (g + momentum * v if settings["nesterov"] else v)
+        for w, g, *buffers in trained.decayed(*["velocity"] * bool(momentum)):
+            for v in buffers:
+                v *= momentum
+                v += (1 - damped) * g if damped else g
+                g = g + momentum * v if settings["nesterov"] else v
+            w -= lr * g
 
 
 class Adam(Optimizer):
@@ -91,15 +93,12 @@ class Adam(Optimizer):
         (beta1, beta2), eps, decay = settings["betas"], settings["eps"], settings["weight_decay"]
         correction1, correction2 = 1 - beta1**trained.updates, 1 - beta2**trained.updates
         largest = ["largest"] if settings["amsgrad"] else []
-        for w, g, m, v, *u in trained.pieces("mean", "mean of squares", *largest):
+        pieces = trained.pieces if self.decoupled else trained.decayed
+        for w, g, m, v, *u in pieces("mean", "mean of squares", *largest):
             if decay and self.decoupled:
                 w *= 1 - lr * decay
-            elif decay:
-                g = g + decay * w
-            m *= beta1
-            m += (1 - beta1) * g
-            v *= beta2
-            v += (1 - beta2) * (g * g)
+            move(m, beta1, g)
+            move(v, beta2, g * g)
             if u:
                 v = np.maximum(u[0], v, out=u[0])
             w -= (lr / correction1) * m / (np.sqrt(v) / math.sqrt(correction2) + eps)
@@ -151,19 +150,15 @@ class NAdam(Optimizer):
 
     def update(self, trained, lr, settings):
         """One update of one parameter, as the class says."""
-        (beta1, beta2), t, decay = settings["betas"], trained.updates, settings["weight_decay"]
-        rise = settings["momentum_decay"]
+        (beta1, beta2), t, rise = settings["betas"], trained.updates, settings["momentum_decay"]
         now, later = (beta1 * (1 - 0.96 ** (n * rise) / 2) for n in (t, t + 1))
         one = np.ones((), trained.parameter.dtype)
         product = trained.buffers.setdefault("product of momenta", one)
         product *= now
         of_g, of_m = (1 - now) / (1 - product), later / (1 - product * later)
-        for w, g, m, v in trained.pieces("mean", "mean of squares"):
-            g = g + decay * w if decay else g
-            m *= beta1
-            m += (1 - beta1) * g
-            v *= beta2
-            v += (1 - beta2) * (g * g)
+        for w, g, m, v in trained.decayed("mean", "mean of squares"):
+            move(m, beta1, g)
+            move(v, beta2, g * g)
             w -= lr * (of_g * g + of_m * m) / (np.sqrt(v / (1 - beta2**t)) + settings["eps"])
 
 
@@ -192,17 +187,15 @@ class RMSprop(Optimizer):
 
     def update(self, trained, lr, settings):
         """One update of one parameter, as the class says."""
-        alpha, momentum, decay = settings["alpha"], settings["momentum"], settings["weight_decay"]
-        velocity = ["velocity"] if momentum else []
-        for w, g, v, *u in trained.pieces("mean of squares", *velocity):
-            g = g + decay * w if decay else g
-            v *= alpha
-            v += (1 - alpha) * (g * g)
+        momentum = settings["momentum"]
+        for w, g, v, *buffers in trained.decayed("mean of squares", *["velocity"] * bool(momentum)):
+            move(v, settings["alpha"], g * g)
             step = g / (np.sqrt(v) + settings["eps"])
-            if momentum:
-                u[0] *= momentum
-                u[0] += step
-            w -= lr * (u[0] if momentum else step)
+            for u in buffers:
+                u *= momentum
+                u += step
+                step = u
+            w -= lr * step
 
 
 class Adagrad(Optimizer):
@@ -227,8 +220,6 @@ class Adagrad(Optimizer):
     def update(self, trained, lr, settings):
         """One update of one parameter, as the class says."""
         lr /= 1 + (trained.updates - 1) * settings["lr_decay"]
-        decay = settings["weight_decay"]
-        for w, g, v in trained.pieces("sum of squares"):
-            g = g + decay * w if decay else g
+        for w, g, v in trained.decayed("sum of squares"):
             v += g * g
             w -= lr * g / (np.sqrt(v) + settings["eps"])
