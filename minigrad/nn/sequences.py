@@ -468,14 +468,12 @@ class TransformerEncoderLayer(Module):
         bias=True,
         **settings,
     ):
-        shared = {"batch_first": batch_first, **settings}
+        shared = settings | {"batch_first": batch_first}
         self.self_attn = MultiheadAttention(d_model, nhead, dropout, bias, **shared)
         self.linear1 = Linear(d_model, dim_feedforward, bias, **settings)
         self.linear2 = Linear(dim_feedforward, d_model, bias, **settings)
-        dtype = settings.get("dtype")
-        self.norm1, self.norm2 = (
-            LayerNorm(d_model, layer_norm_eps, bias=bias, dtype=dtype) for _ in range(2)
-        )
+        of_norm = {"eps": layer_norm_eps, "bias": bias, "dtype": settings.get("dtype")}
+        self.norm1, self.norm2 = (LayerNorm(d_model, **of_norm) for _ in range(2))
         self.dropout, self.dropout1, self.dropout2 = (Dropout(dropout) for _ in range(3))
         self.activation = activation if callable(activation) else getattr(F, activation)
         self.norm_first = norm_first
@@ -491,11 +489,10 @@ class TransformerEncoderLayer(Module):
             hidden = self.dropout(self.activation(self.linear1(x)))
             return self.dropout2(self.linear2(hidden))
 
-        if self.norm_first:
-            x = src + attended(self.norm1(src))
-            return x + transformed(self.norm2(x))
-        x = self.norm1(src + attended(src))
-        return self.norm2(x + transformed(x))
+        x = src
+        for branch, norm in (attended, self.norm1), (transformed, self.norm2):
+            x = x + branch(norm(x)) if self.norm_first else norm(x + branch(x))
+        return x
 
 
 def _reshaped(name, mask, shapes):

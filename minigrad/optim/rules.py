@@ -1,14 +1,42 @@
-"""Update rules with PyTorch's arguments and defaults. Each update is one pass over the memory.
-
-All arguments of a constructor but the parameters are settings, so it passes on its locals().
-"""
+"""Update rules with PyTorch's arguments and defaults. Each update is one pass over the memory."""
 
 import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..types import Params, Rate
 from .base import Optimizer
+
+if TYPE_CHECKING:
+    from typing_extensions import dataclass_transform  # noqa: UP035 (Python 3.10 has none)
+else:
+    dataclass_transform = lambda: lambda kind: kind  # noqa: E731
+
+
+@dataclass_transform()
+@dataclass(eq=False, repr=False)
+class Rule(Optimizer):
+    """An optimizer whose settings are annotated in its class, as the fields of a dataclass are.
+
+    The class has no attributes of these names: each group of parameters has its own settings.
+    """
+
+    parameters: Params
+    maximize: bool = field(default=False, kw_only=True)
+
+    def __init_subclass__(cls):
+        dataclass(cls, eq=False, repr=False)
+        for name in vars(cls).keys() & cls.__dataclass_fields__.keys():
+            delattr(cls, name)
+
+    def __post_init__(self):
+        settings = {name: vars(self).pop(name) for name in self.__dataclass_fields__}
+        super().__init__(**settings | {"maximize": settings.pop("maximize")})  # shown last
+
+
+del Rule.maximize  # as of the subclasses
 
 
 def move(mean, kept, x):
@@ -17,7 +45,7 @@ def move(mean, kept, x):
     mean += (1 - kept) * x
 
 
-class SGD(Optimizer):
+class SGD(Rule):
     """Stochastic gradient descent: w -= lr v, where v = momentum v + grad + weight_decay w.
 
     dampening  the part of grad + weight_decay w that does not enter v, but for the first update
@@ -28,18 +56,11 @@ class SGD(Optimizer):
     Optimizer.
     """
 
-    def __init__(
-        self,
-        parameters: Params,
-        lr: Rate = 1e-3,
-        momentum=0.0,
-        dampening=0.0,
-        weight_decay=0.0,
-        nesterov=False,
-        *,
-        maximize=False,
-    ):
-        Optimizer.__init__(**locals())
+    lr: Rate = 1e-3
+    momentum: float = 0.0
+    dampening: float = 0.0
+    weight_decay: float = 0.0
+    nesterov: bool = False
 
     def check_group(self, group):
         """Raises ValueError for nesterov without a momentum or with a dampening."""
@@ -58,7 +79,7 @@ class SGD(Optimizer):
             w -= lr * g
 
 
-class Adam(Optimizer):
+class Adam(Rule):
     """w -= lr m / (sqrt(v) + eps), where m and v are running means of grad and of grad^2.
 
     The means are corrected for their start at 0.
@@ -75,18 +96,11 @@ class Adam(Optimizer):
 
     decoupled = False
 
-    def __init__(
-        self,
-        parameters: Params,
-        lr: Rate = 1e-3,
-        betas=(0.9, 0.999),
-        eps=1e-8,
-        weight_decay=0.0,
-        amsgrad=False,
-        *,
-        maximize=False,
-    ):
-        Optimizer.__init__(**locals())
+    lr: Rate = 1e-3
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    amsgrad: bool = False
 
     def update(self, trained, lr, settings):
         """One update of one parameter, as the class says."""
@@ -111,22 +125,10 @@ class AdamW(Adam):
     """
 
     decoupled = True
-
-    def __init__(
-        self,
-        parameters: Params,
-        lr: Rate = 1e-3,
-        betas=(0.9, 0.999),
-        eps=1e-8,
-        weight_decay=0.01,
-        amsgrad=False,
-        *,
-        maximize=False,
-    ):
-        Optimizer.__init__(**locals())
+    weight_decay: float = 0.01
 
 
-class NAdam(Optimizer):
+class NAdam(Rule):
     """Adam that looks ahead, as Nesterov's momentum does.
 
     momentum_decay  beta1 rises from half to all: at update t it is beta1 (1 - 0.96^(t
@@ -135,18 +137,11 @@ class NAdam(Optimizer):
     Dozat 2016 (ICLR workshop). For the other arguments see Adam, for errors Optimizer.
     """
 
-    def __init__(
-        self,
-        parameters: Params,
-        lr: Rate = 2e-3,
-        betas=(0.9, 0.999),
-        eps=1e-8,
-        weight_decay=0.0,
-        momentum_decay=4e-3,
-        *,
-        maximize=False,
-    ):
-        Optimizer.__init__(**locals())
+    lr: Rate = 2e-3
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    momentum_decay: float = 4e-3
 
     def update(self, trained, lr, settings):
         """One update of one parameter, as the class says."""
@@ -162,7 +157,7 @@ class NAdam(Optimizer):
             w -= lr * (of_g * g + of_m * m) / (np.sqrt(v / (1 - beta2**t)) + settings["eps"])
 
 
-class RMSprop(Optimizer):
+class RMSprop(Rule):
     """w -= lr grad / (sqrt(v) + eps), where v is a running mean of grad^2 (Hinton 2012).
 
     alpha     the part of the old mean that each update keeps
@@ -172,18 +167,11 @@ class RMSprop(Optimizer):
     For errors see Optimizer.
     """
 
-    def __init__(
-        self,
-        parameters: Params,
-        lr: Rate = 1e-2,
-        alpha=0.99,
-        eps=1e-8,
-        weight_decay=0.0,
-        momentum=0.0,
-        *,
-        maximize=False,
-    ):
-        Optimizer.__init__(**locals())
+    lr: Rate = 1e-2
+    alpha: float = 0.99
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    momentum: float = 0.0
 
     def update(self, trained, lr, settings):
         """One update of one parameter, as the class says."""
@@ -198,24 +186,17 @@ class RMSprop(Optimizer):
             w -= lr * step
 
 
-class Adagrad(Optimizer):
+class Adagrad(Rule):
     """w -= lr grad / (1 + t lr_decay) / (sqrt(v) + eps), where v is the sum of grad^2.
 
     t is 0 at the first update; maximize as in SGD. Duchi, Hazan & Singer 2011 (JMLR 12). For errors
     see Optimizer.
     """
 
-    def __init__(
-        self,
-        parameters: Params,
-        lr: Rate = 1e-2,
-        lr_decay=0.0,
-        weight_decay=0.0,
-        *,
-        eps=1e-10,
-        maximize=False,
-    ):
-        Optimizer.__init__(**locals())
+    lr: Rate = 1e-2
+    lr_decay: float = 0.0
+    weight_decay: float = 0.0
+    eps: float = field(default=1e-10, kw_only=True)
 
     def update(self, trained, lr, settings):
         """One update of one parameter, as the class says."""
