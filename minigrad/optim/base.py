@@ -240,12 +240,6 @@ class Trained:
             arrays.append(self.buffers[name])
         return blocks(arrays)
 
-    def decayed(self, *names):
-        """`pieces` with weight_decay * w added to each g. The settings have a weight_decay."""
-        decay = self.settings["weight_decay"]
-        for w, g, *buffers in self.pieces(*names):
-            yield w, g + decay * w if decay else g, *buffers
-
     def state_dict(self):
         """The shape, the number of updates and copies of the buffers."""
         buffers = {name: buffer.copy() for name, buffer in self.buffers.items()}

@@ -69,14 +69,17 @@ class SGD(Rule):
 
     def update(self, trained, lr, settings):
         """One update of one parameter, as the class says."""
-        momentum = settings["momentum"]
+        momentum, decay = settings["momentum"], settings["weight_decay"]
+        if not momentum:
+            for w, g in trained.pieces():
+                w -= lr * (g + decay * w if decay else g)
+            return
         damped = settings["dampening"] if trained.updates > 1 else 0.0
-        for w, g, *buffers in trained.decayed(*["velocity"] * bool(momentum)):
-            for v in buffers:
-                v *= momentum
-                v += (1 - damped) * g if damped else g
-                g = g + momentum * v if settings["nesterov"] else v
-            w -= lr * g
+        for w, g, v in trained.pieces("velocity"):
+            g = g + decay * w if decay else g
+            v *= momentum
+            v += (1 - damped) * g if damped else g
+            w -= lr * (g + momentum * v if settings["nesterov"] else v)
 
 
 class Adam(Rule):
@@ -107,10 +110,11 @@ class Adam(Rule):
         (beta1, beta2), eps, decay = settings["betas"], settings["eps"], settings["weight_decay"]
         correction1, correction2 = 1 - beta1**trained.updates, 1 - beta2**trained.updates
         largest = ["largest"] if settings["amsgrad"] else []
-        pieces = trained.pieces if self.decoupled else trained.decayed
-        for w, g, m, v, *u in pieces("mean", "mean of squares", *largest):
+        for w, g, m, v, *u in trained.pieces("mean", "mean of squares", *largest):
             if decay and self.decoupled:
                 w *= 1 - lr * decay
+            elif decay:
+                g = g + decay * w
             move(m, beta1, g)
             move(v, beta2, g * g)
             if u:
@@ -145,13 +149,15 @@ class NAdam(Rule):
 
     def update(self, trained, lr, settings):
         """One update of one parameter, as the class says."""
-        (beta1, beta2), t, rise = settings["betas"], trained.updates, settings["momentum_decay"]
+        (beta1, beta2), t, decay = settings["betas"], trained.updates, settings["weight_decay"]
+        rise = settings["momentum_decay"]
         now, later = (beta1 * (1 - 0.96 ** (n * rise) / 2) for n in (t, t + 1))
         one = np.ones((), trained.parameter.dtype)
         product = trained.buffers.setdefault("product of momenta", one)
         product *= now
         of_g, of_m = (1 - now) / (1 - product), later / (1 - product * later)
-        for w, g, m, v in trained.decayed("mean", "mean of squares"):
+        for w, g, m, v in trained.pieces("mean", "mean of squares"):
+            g = g + decay * w if decay else g
             move(m, beta1, g)
             move(v, beta2, g * g)
             w -= lr * (of_g * g + of_m * m) / (np.sqrt(v / (1 - beta2**t)) + settings["eps"])
@@ -175,8 +181,10 @@ class RMSprop(Rule):
 
     def update(self, trained, lr, settings):
         """One update of one parameter, as the class says."""
-        momentum = settings["momentum"]
-        for w, g, v, *buffers in trained.decayed("mean of squares", *["velocity"] * bool(momentum)):
+        momentum, decay = settings["momentum"], settings["weight_decay"]
+        velocity = ["velocity"] if momentum else []
+        for w, g, v, *buffers in trained.pieces("mean of squares", *velocity):
+            g = g + decay * w if decay else g
             move(v, settings["alpha"], g * g)
             step = g / (np.sqrt(v) + settings["eps"])
             for u in buffers:
@@ -201,6 +209,8 @@ class Adagrad(Rule):
     def update(self, trained, lr, settings):
         """One update of one parameter, as the class says."""
         lr /= 1 + (trained.updates - 1) * settings["lr_decay"]
-        for w, g, v in trained.decayed("sum of squares"):
+        decay = settings["weight_decay"]
+        for w, g, v in trained.pieces("sum of squares"):
+            g = g + decay * w if decay else g
             v += g * g
             w -= lr * g / (np.sqrt(v) + settings["eps"])
