@@ -125,8 +125,7 @@ def penalty(model, penalty: Penalty, where=None, step: int | None = None) -> Ten
     named = list(model.named_parameters())
     if where is None:
         held = [(m, name, p) for m in model.modules() for name, p in m.own_parameters()]
-        weights = {id(p) for m, name, p in held if m.is_weight(name, p)}
-        chosen = [p for _, p in named if id(p) in weights]
+        chosen = {id(p): p for m, name, p in held if m.is_weight(name, p)}.values()
     elif callable(where):
         chosen = [p for name, p in named if where(name, p)]
     else:
