@@ -151,12 +151,11 @@ class Recurrent(Gated):
         weight_dropout=0.0,
         **settings,
     ):
-        kind = type(self).__name__
         for p in dropout, recurrent_dropout, weight_dropout:
             self.checked(check_settings, p)
         self.hold_sizes(input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
         if dropout and num_layers == 1:
-            one = f"{kind}: dropout={dropout} acts between layers, and there is one."
+            one = f"{type(self).__name__}: dropout={dropout} acts between layers, and there is one."
             warnings.warn(f"{one} Put a Dropout after it.", stacklevel=3)
         self.bias, self.batch_first, self.bidirectional = bias, batch_first, bidirectional
         self.dropout, self.recurrent_dropout = dropout, recurrent_dropout
@@ -176,11 +175,9 @@ class Recurrent(Gated):
                 share = 0 if self.variational else ()
                 name = f"dropout_l{layer - 1}"
                 x = scoped(name, F.dropout, x, self.dropout, self.training, share=share)
-            outputs = []
-            for direction in self.directions:
-                output, state = self._run(f"l{layer}{direction}", x, next(first))
-                outputs.append(output)
-                last.append(state)
+            runs = [self._run(f"l{layer}{d}", x, next(first)) for d in self.directions]
+            outputs, states = zip(*runs)
+            last += states
             x = np.concatenate(outputs, axis=-1) if self.bidirectional else outputs[0]
         last = tuple(map(np.stack, zip(*last)))
         x = np.swapaxes(x, 0, 1) if self.batch_first else x

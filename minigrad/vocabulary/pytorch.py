@@ -26,8 +26,8 @@ from .reductions import picked
 
 # ---------------------------------------------------------------------------- NumPy's own functions
 
-OTHER_MEANING = """argsort equal gradient max median meshgrid min nanmedian nonzero repeat reshape
-    resize select size sort split std transpose unique unstack var"""
+OTHER_MEANING = """gradient median nanmedian nonzero repeat resize select size std transpose unique
+    unstack var"""
 RENAMED = """abs absolute  acos arccos  acosh arccosh  asin arcsin  asinh arcsinh  atan arctan
     atan2 arctan2  atanh arctanh  sub subtract  mul multiply  div divide  true_divide divide
     neg negative  pow power  mm matmul  bmm matmul  mv matmul  ger outer  clamp clip  eq equal
