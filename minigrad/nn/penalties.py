@@ -57,9 +57,9 @@ class Penalty:
         is_own = type(self) is not Penalty
         shown = [] if is_own else [self.function.__name__]
         for name, value in self.settings.items():
-            text = f"{value:g}" if isinstance(value, (int, float)) else value
+            is_number = isinstance(value, (int, float))
+            text = f"{value:g}" if is_number else getattr(value, "__name__", value)
             if value is not None:
-                text = getattr(value, "__name__", text)
                 shown.append(f"{text}" if is_own and name == "c" else f"{name}={text}")
         return f"{type(self).__name__}({', '.join(shown)})"
 
