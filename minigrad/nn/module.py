@@ -338,9 +338,7 @@ class Module(metaclass=ModuleClass):
             yield
         finally:
             for module, attributes in before.items():
-                vars(module).update(attributes)  # first: at no moment is a module without its own
-                for name in vars(module).keys() - attributes.keys():
-                    del vars(module)[name]
+                module.__dict__ = attributes  # at once: at no moment is a module without its own
 
     # ---- saving
 
