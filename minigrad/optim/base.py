@@ -15,6 +15,9 @@ A new optimizer is one class, a subclass of Optimizer with a method `update`:
 
 import math
 import numbers
+from dataclasses import dataclass, fields
+from operator import attrgetter
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,6 +28,11 @@ from ..engine import Tensor
 from ..ops.penalties import blocks
 from ..state import require_same
 from ..types import Params
+
+if TYPE_CHECKING:
+    from typing_extensions import dataclass_transform  # noqa: UP035 (Python 3.10 has none)
+else:
+    dataclass_transform = lambda: lambda kind: kind
 
 
 class Optimizer:
@@ -194,6 +202,26 @@ class Optimizer:
                     group[name] = tuple(value) if isinstance(value, list) else value
             for w, kept in zip(group["params"], saved["params"]):
                 self.state[w].load_state_dict(kept)
+
+
+@dataclass_transform()
+@dataclass(eq=False, repr=False)
+class Declared(Optimizer):
+    """An optimizer whose settings are annotated in its class, as the fields of a dataclass are.
+
+    The class has no attributes of these names: each group of parameters has its own settings.
+    """
+
+    parameters: Params
+
+    def __init_subclass__(cls):
+        dataclass(cls, eq=False, repr=False)
+        for name in vars(cls).keys() & cls.__dataclass_fields__.keys():
+            delattr(cls, name)
+
+    def __post_init__(self):
+        names = [f.name for f in sorted(fields(self), key=attrgetter("kw_only"))]  # as in a call
+        super().__init__(**{name: vars(self).pop(name) for name in names})
 
 
 class Trained:

@@ -1,16 +1,17 @@
 """A quasi-Newton method: few, long steps, for losses without noise."""
 
 import math
+from dataclasses import field
 
 import numpy as np
 
 from ..array import data_of
 from ..changes import mark_changed
-from ..types import Params, Rate
-from .base import Optimizer
+from ..types import Rate
+from .base import Declared
 
 
-class LBFGS(Optimizer):
+class LBFGS(Declared):
     """w -= lr H grad, where H is near the inverse of the Hessian, by what the last moves changed.
 
     lr                the factor of a move: 1, or less for a loss that grows
@@ -26,19 +27,16 @@ class LBFGS(Optimizer):
 
     counters = "steps", "last", "pairs"
 
-    def __init__(
-        self,
-        parameters: Params,
-        lr: Rate = 1.0,
-        max_iter=20,
-        *,
-        tolerance_grad=1e-7,
-        tolerance_change=1e-9,
-        history_size=100,
-    ):
+    lr: Rate = 1.0
+    max_iter: int = 20
+    tolerance_grad: float = field(default=1e-7, kw_only=True)
+    tolerance_change: float = field(default=1e-9, kw_only=True)
+    history_size: int = field(default=100, kw_only=True)
+
+    def __post_init__(self):
+        super().__post_init__()
         self.last = []  # the gradient and the move of the last update
         self.pairs = []  # [change of the gradient, move] of the updates before
-        Optimizer.__init__(**locals())
 
     def check_group(self, group):
         """Raises ValueError for a second group."""

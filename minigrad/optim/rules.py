@@ -1,42 +1,21 @@
 """Update rules with PyTorch's arguments and defaults. Each update is one pass over the memory."""
 
 import math
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import field
 
 import numpy as np
 
-from ..types import Params, Rate
-from .base import Optimizer
-
-if TYPE_CHECKING:
-    from typing_extensions import dataclass_transform  # noqa: UP035 (Python 3.10 has none)
-else:
-    dataclass_transform = lambda: lambda kind: kind  # noqa: E731
+from ..types import Rate
+from .base import Declared
 
 
-@dataclass_transform()
-@dataclass(eq=False, repr=False)
-class Rule(Optimizer):
-    """An optimizer whose settings are annotated in its class, as the fields of a dataclass are.
+class Rule(Declared):
+    """The base of the update rules.
 
-    The class has no attributes of these names: each group of parameters has its own settings.
+    maximize  True: climbs. The gradient changes its sign, before the weight decay
     """
 
-    parameters: Params
     maximize: bool = field(default=False, kw_only=True)
-
-    def __init_subclass__(cls):
-        dataclass(cls, eq=False, repr=False)
-        for name in vars(cls).keys() & cls.__dataclass_fields__.keys():
-            delattr(cls, name)
-
-    def __post_init__(self):
-        settings = {name: vars(self).pop(name) for name in self.__dataclass_fields__}
-        super().__init__(**settings | {"maximize": settings.pop("maximize")})  # shown last
-
-
-del Rule.maximize  # as of the subclasses
 
 
 def move(mean, kept, x):
