@@ -228,8 +228,8 @@ def eigh_in_one(a):
 @implements(np.linalg.eigh)
 def eigh(a, UPLO="L"):
     """(eigenvalues, eigenvectors) of symmetric matrices (Giles 2008, section 3.1)."""
-    w, v = parts(eigh_in_one(symmetric("eigh", a)), 1)
-    return EighResult(w[..., 0, :], v)
+    both = eigh_in_one(symmetric("eigh", a))
+    return EighResult(both[..., 0, :], both[..., 1:, :])
 
 
 def _svd_rule(g, out, a):
