@@ -8,8 +8,8 @@ enumeration    `mg.expectation` of a recorded loss: its mean and gradient over a
 SGD            plain gradient steps with `nn.Dropout`, a fresh mask for each row and step, their weights averaged
 
 Dropout draws a mask for each row: 2^4420 outcomes. The expected squared error is a sum over rows, and to each row only its own
-mask matters, so one mask that all rows share has the same expectation and only 2^10 outcomes: `share=0`. With --quick
-six of the ten features are taken.
+mask matters, so one mask that all rows share has the same expectation and only 2^10 outcomes: `share=0`. --quick takes only six
+of the ten features.
 
     python examples/dropout_is_ridge.py [--seeds 5] [--steps 4000] [--quick] [--out out]
 """

@@ -147,9 +147,7 @@ def plot(found, rows, sizes, file):
 
 # ----------------------------------------------------------------------------------- how it grows
 
-WRAPPING = (
-    830  # bytes of the pickles of a task and its result, beside the parameters and the gradient
-)
+WRAPPING = 830  # bytes: the pickles of a task and its result, without parameters and gradient
 LAZY = 20  # tasks a chunk of the lazy way, after Dask has joined what it can
 TASK, NETWORK = 1e-3, 1e9  # seconds that a task costs the leading process; bytes a second
 
@@ -189,10 +187,8 @@ def on_paper(chunks, workers, work, hand):
 
 def simulated(chunks, workers, work, hand):
     """The same, event by event. A chunk takes from half to one and a half times as long, and its result waits for its turn."""
-    free, summed = (
-        [0.0] * workers,
-        0.0,
-    )  # when each worker is free; when all results so far are added
+    # when each worker is free; when all results so far are added
+    free, summed = [0.0] * workers, 0.0
     for share in np.random.default_rng(0).uniform(0.5, 1.5, chunks):
         end = heapq.heappop(free) + share * work
         heapq.heappush(free, end)

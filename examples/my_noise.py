@@ -6,27 +6,28 @@ from minigrad.check.samples.dropout import Noisy
 from minigrad.noise import Law, Noise
 
 
-class Uniform(Law):
-    """Uniform on [1 - width, 1 + width]."""
+class Laplace(Law):
+    """The law of the difference of two exponential numbers with mean `scale`."""
 
-    def __init__(self, width):
-        self.width = width
+    def __init__(self, scale):
+        self.scale = scale
 
     def draw(self, rng, shape, dtype):
-        return rng.uniform(1 - self.width, 1 + self.width, shape)
+        return rng.laplace(0, self.scale, shape)
 
     def cdf(self, x):
-        return np.clip((x - 1 + self.width) / (2 * self.width), 0, 1)
+        tail = np.exp(-np.abs(x) / self.scale) / 2
+        return np.where(x < 0, tail, 1 - tail)
 
     def outcomes(self, order=8):
-        nodes, weights = np.polynomial.legendre.leggauss(order)
-        return 1 + self.width * nodes, weights / 2
+        nodes, weights = np.polynomial.laguerre.laggauss(order)
+        return self.scale * np.append(-nodes, nodes), np.append(weights, weights) / 2
 
 
-def uniform_noise(x, width, training):
-    """x times noise that is uniform around 1."""
-    return x * Noise(Uniform(width), x.shape, x.dtype) if training else x
+def laplace_noise(x, scale, training):
+    """x plus Laplace noise, as differential privacy adds it (Dwork et al. 2006)."""
+    return x + Noise(Laplace(scale), x.shape, x.dtype) if training else x
 
 
-half = lambda x, training: uniform_noise(x, 0.5, training)
-noisy = {"uniform_noise": [Noisy("width=0.5", half, lambda x: x * x * 0.25 / 3, small=(3,))]}
+half = lambda x, training: laplace_noise(x, 0.5, training)
+noisy = {"laplace_noise": [Noisy("scale=0.5", half, lambda x: 0.5 + 0 * x, small=(2,))]}

@@ -89,8 +89,9 @@ np.testing.assert_allclose(expected.value.item(), with_l2, rtol=1e-12)
 display(expected)
 
 # %% [markdown]
-# Is the noise drawn as its law says? Is it independent in each call, and along each axis? Then two
-# entries agree with probability 0.3^2 + 0.7^2 = 0.58: see the rows `calls` and `neighbours`.
+# Is the noise drawn as its law says? Is it independent in each call, and along each axis? Then of
+# the places where one mask drops, another mask drops a share of 0.3: see the rows `calls` and
+# `neighbours`.
 
 # %%
 display(mg.check_noise(nn.Dropout(0.3)))

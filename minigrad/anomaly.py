@@ -29,9 +29,9 @@ class detect_anomaly(Block):
     anomaly; neither is a value inside an op that its result does not show. In the backward pass it
     is a rule whose cotangent is not finite though it was given a finite one.
 
-    It is for a search: inside, an op takes many times as long. The name is that of
-    torch.autograd.detect_anomaly, which looks at the backward pass alone. It is a decorator too.
-    Raises RuntimeError if a profiler (sys.setprofile) runs in this thread.
+    It is for a search: inside, an op takes many times as long. PyTorch has the same name for a mode
+    that looks at the backward pass alone. It is a decorator too. Raises RuntimeError if a profiler
+    (sys.setprofile) runs in this thread.
 
     >>> import minigrad as mg
     >>> x = mg.Tensor([0.0, 1.0], requires_grad=True)

@@ -71,14 +71,16 @@ def known(x):
 
 
 def asanyarray(x):
-    """x as an ndarray, or as it is if it is an array of another library. Raises as `known`."""
+    """x as an ndarray. An array of another library stays as it is: see `known` for its error."""
     return known(x) if is_foreign(x) else np.asarray(x)
 
 
 def entries_of(x, action):
-    """x, a Tensor or an array, as an ndarray. `action`: what reads the entries.
+    """x, a Tensor or an array, as an ndarray.
 
-    Raises TypeError for an array of another library: nothing is computed that nobody asked for.
+    action  what reads the entries, for the error
+
+    Raises TypeError for an array of another library, since reading would compute it in silence.
     """
     x = data_of(x)
     if is_foreign(x):
@@ -272,7 +274,7 @@ class Array(Methods):
                 return NotImplemented  # so that `t += u` is `t = t + u` for tensors of a graph
             if recording.get() and self.requires_grad:
                 raise errors.update_of_leaf(self, symbol)
-            if is_foreign(self.data):  # it is replaced: not all libraries change arrays in place
+            if is_foreign(self.data):  # not all libraries change arrays in place
                 new = ufunc(self.detach(), other).data
                 self.data = np.broadcast_to(new, self.shape).astype(self.dtype)
                 return self
@@ -306,8 +308,10 @@ class Array(Methods):
 
 
 class Node(Array):
-    """What Tensors alone are. For Python isinstance is faster with it than with Tensor, whose class
-    has a class of its own: see later.Shown.
+    """The base of Tensor, for a faster isinstance.
+
+    Tensor has a metaclass, later.Shown, and isinstance is slower with such a class. Only Tensors
+    are Nodes.
     """
 
     __slots__ = ()

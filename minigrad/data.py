@@ -40,7 +40,7 @@ class Batches:
     there.
 
     Raises ValueError for arrays of different lengths and for settings out of range; TypeError for
-    an rng that is neither.
+    an rng that is neither a seed nor a generator.
     """
 
     def __init__(self, *arrays: Operand, batch_size=32, shuffle=True, rng=None, drop_last=False):

@@ -225,8 +225,8 @@ def library_of(array):
 def not_numpy(array, action="this op"):
     return TypeError(
         f"{action} needs a NumPy array, and got one of {library_of(array)}, of shape "
-        f"{array.shape}. minigrad.foreign.compute(t) makes the data of a Tensor t a NumPy array: "
-        "of a leaf, before the forward pass."
+        f"{array.shape}. minigrad.foreign.compute(t) turns the data of a Tensor t into a NumPy "
+        "array. Call it for leaves, before the forward pass."
     )
 
 
@@ -237,7 +237,7 @@ def not_there(warning):
 
 def mixed(libraries, error=""):
     return TypeError(
-        f"arrays of {' and '.join(sorted(libraries))} meet here. Make all of one library first, "
+        f"arrays of {' and '.join(sorted(libraries))} meet here. Convert them to one library, "
         f"with np.asarray(x, like=y). {error}".rstrip()
     )
 

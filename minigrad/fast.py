@@ -16,7 +16,7 @@ from .modes import recording, scope
 # NumPy numbers its dtypes: bool, integers, floats, then complex numbers, objects and all others.
 LAST_REAL = np.dtype(np.longdouble).num
 
-# The types of settings that a forward takes as they are. `record` knows about all others.
+# The types of settings that a forward takes as they are. `record` handles all others.
 SETTINGS = {bool, int, float, str, tuple, list, slice, np.ndarray, type(None), type(...), type}
 SETTINGS |= {type(np.dtype(kind)) for kind in "efd"}
 
@@ -98,7 +98,7 @@ _op.vjp = vjp
 
 OBJECTS = {  # what the text uses, beside the op, its forward and rules, and `record`
     "_Tensor": Tensor,
-    "_Node": Node,  # for Python isinstance is faster with it than with Tensor
+    "_Node": Node,  # isinstance is faster with it than with Tensor
     "_NUMBERS": (float, int),
     "_NUMBERS_OR_NONE": (float, int, type(None)),
     "_constant": constant,

@@ -1,10 +1,10 @@
 """Arrays of other libraries as data of Tensors, if NumPy's functions accept them: Dask, CuPy.
 
 Most ops are NumPy functions, and NumPy hands foreign arrays to their own library. So a graph of
-Dask arrays is lazy, forward and backward, and nothing is computed before you ask. Here are, for
-the ops that do more than NumPy's protocols promise, the same forwards in functions of NumPy alone,
-and the names of the ops that need a NumPy array. They refuse others: nothing becomes a NumPy array
-in silence. `python -m tests.foreign.table` prints how every op fares with each library.
+Dask arrays is lazy, forward and backward, and nothing is computed before you ask. Some ops do more
+than NumPy's protocols promise: this file has their forwards in functions of NumPy alone. Other ops
+need a NumPy array: this file lists their names. They refuse foreign arrays, so nothing becomes a
+NumPy array in silence. `python -m tests.foreign.table` prints which ops work with which library.
 """
 
 import numbers
@@ -16,20 +16,21 @@ import numpy as np
 from . import errors
 from .array import FOREIGN, as_list, is_array, is_foreign, known
 from .engine import Tensor
+from .modes import scope
 from .ops import losses
 
 NUMPY_ONLY = {"convolve", "convolve_input", "convolve_weight", "erf", "erfc", "prod"}
 NUMPY_ONLY |= {"solve_matrices", "inv", "det", "logabsdet", "sign_of_det", "pinv"}
 NUMPY_ONLY |= {"lower_cholesky", "eigh_in_one", "svd_in_one", "qr_in_one", "searchsorted"}
 
-# {name of an op: how many of its first arguments become arrays of the library, if they are none}
+# {name of an op: how many of its first arguments are made arrays of the library}
 ALIKE = {"linear": 1, "getitem": 1, "dropout": 2, "nll_loss": 2, "put_back": 3}
 
 
 def forward(op, arguments):
     """The forward of an op for arguments with foreign arrays among them.
 
-    Raises TypeError before anything is computed for an op of NUMPY_ONLY, for arrays of libraries
+    Raises TypeError, before anything is computed, for an op of NUMPY_ONLY, for arrays of libraries
     that do not mix, and for an op of a user that turns foreign arrays into a NumPy array.
     """
     name = getattr(op, "family", op).name
@@ -53,8 +54,8 @@ def forward(op, arguments):
 
 
 def run(function, *arguments, **keywords):
-    """function(...) of foreign arrays. Raises TypeError where Dask would become a NumPy array."""
-    with warnings.catch_warnings():  # Dask warns before it converts itself
+    """function(...) of foreign arrays. Raises TypeError where Dask would make a NumPy array."""
+    with warnings.catch_warnings():  # Dask warns before it converts an array
         warnings.simplefilter("error", FutureWarning)
         try:
             return function(*arguments, **keywords)
@@ -66,9 +67,9 @@ def compute(*tensors):
     """Computes lazy data of Tensors, all in one go, and puts NumPy arrays in their place.
 
     For a training step: compute(loss, *(w.grad for w in model.parameters())). Data that are NumPy
-    arrays stay as they are. Arrays with a method `get`, such as CuPy's, come by it. Raises
-    TypeError for what is no Tensor, RuntimeError if the scheduler of Dask is not there. Nothing is
-    changed then.
+    arrays stay as they are. Arrays with a method `get`, such as CuPy's, are fetched with it. Raises
+    TypeError for an argument that is no Tensor, RuntimeError if the scheduler of Dask is missing.
+    Then nothing has changed.
     """
     for t in tensors:
         if not isinstance(t, Tensor):
@@ -93,7 +94,7 @@ def _entries(array):
 def drawn(law, rng, shape, dtype, like):
     """An array of noise of the library of `like`, which broadcasts to its shape.
 
-    The chunks are those of `like`, and each has a generator of its own, seeded by one number of
+    It has the chunks of `like`. Each chunk has a generator of its own, seeded by one number of
     `rng` and the place of the chunk. So the noise depends on the chunks, not on the workers.
     """
     if not hasattr(like, "map_blocks"):
@@ -111,10 +112,17 @@ def drawn(law, rng, shape, dtype, like):
 
 
 def checked(array, check):
-    """The array. check(chunk) runs on each chunk of a lazy array when it is computed."""
+    """The array. check(chunk) runs on each chunk of a lazy array when it is computed.
+
+    Its errors get the name of the composition that runs now.
+    """
+    _, caller, _ = scope.get() or (None, None, None)
 
     def run(chunk):
-        check(_entries(chunk))
+        try:
+            check(_entries(chunk))
+        except errors.WRONG_CALL as error:
+            raise errors.named(error, getattr(caller, "name", "")) from None
         return chunk
 
     is_lazy = hasattr(array, "map_blocks")

@@ -1,4 +1,4 @@
-"""The ledger of a loss: the terms that it is a sum of.
+"""The ledger of a loss: the terms that add up to it.
 
 Each term has its value, its share of the loss and its pull on the parameters. Pictures, `terms` and
 proximal optimizers all read a loss with `addends`.
@@ -122,13 +122,14 @@ def terms(loss: Tensor, optimizer=None) -> Ledger:
     loss       A recorded Tensor of one entry, before backward.
     optimizer  The optimizer of its parameters, or several.
 
-    The values add up to the loss, and nothing is changed. A UserWarning names a parameter that has
-    the same kind of penalty twice, or an L2 penalty and the weight_decay of the optimizer; that has
-    a penalty which its module declares and the loss does not contain; and that the loss depends on,
-    but none of the optimizers trains, because it is newer than they are.
+    The values add up to the loss, and nothing is changed. A UserWarning names a parameter
 
-    Raises TypeError if the loss is not a Tensor, ValueError if the loss has several entries,
-    RuntimeError if its graph was freed.
+    - that has the same kind of penalty twice, or an L2 penalty and the optimizer's weight_decay
+    - whose module declares a penalty that the loss does not contain
+    - that no optimizer trains, because the parameter is newer than the optimizers
+
+    Raises TypeError if the loss is not a Tensor, ValueError if it has several entries, RuntimeError
+    if its graph was freed.
 
     >>> import minigrad.functional as F
     >>> w = Tensor([3.0, 4.0], requires_grad=True, name="w")

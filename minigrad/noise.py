@@ -5,17 +5,17 @@ a recorded graph can run again with the same noise, with fresh noise, or with ev
 
 A new law is one subclass of `Law`, and a function that multiplies by its noise, or adds it:
 
-    >>> class Uniform(Law):
-    ...     def __init__(self, low, high):
-    ...         self.low, self.high = low, high
+    >>> class Exponential(Law):
+    ...     def __init__(self, mean):
+    ...         self.mean = mean
     ...
     ...     def draw(self, rng, shape, dtype):
-    ...         return rng.uniform(self.low, self.high, shape)
+    ...         return rng.exponential(self.mean, shape)
     ...
     ...     def cdf(self, x):
-    ...         return np.clip((x - self.low) / (self.high - self.low), 0, 1)
-    >>> def uniform_noise(x, training):
-    ...     return x * Noise(Uniform(0.5, 1.5), x.shape, x.dtype) if training else x
+    ...         return 1 - np.exp(-np.maximum(x, 0) / self.mean)
+    >>> def exponential_noise(x, training):
+    ...     return x * Noise(Exponential(1.0), x.shape, x.dtype) if training else x
 """
 
 import math
@@ -33,8 +33,8 @@ from .changes import tick
 from .engine import RECORDED, Tensor
 from .modes import Block, Mode, path, scope
 
-__all__ = ["Noise", "Law", "Bernoulli", "Normal", "manual_seed", "stream", "get_rng_state"]
-__all__ += ["set_rng_state", "frozen_noise", "sampling", "is_frozen", "effect"]
+__all__ = ["Noise", "Law", "Bernoulli", "Normal", "Uniform", "manual_seed", "stream"]
+__all__ += ["get_rng_state", "set_rng_state", "frozen_noise", "sampling", "is_frozen", "effect"]
 
 
 class Noise(Tensor):
@@ -101,10 +101,10 @@ class Law:
     outcomes(order)          (values, probabilities) of an entry, two arrays: all its values, or
                              `order` nodes and weights of a quadrature for its law
 
-    `check_noise` compares what is drawn with the cdf, `expectation` runs over the outcomes, which
-    give the mean and the variance too. Without a cdf, check_noise is VACUOUS; without outcomes,
-    expectation raises TypeError. The repr is the call that makes the law, if its arguments are
-    attributes.
+    `check_noise` compares the drawn entries with the cdf. `expectation` runs over the outcomes,
+    which also give the mean and the variance. Without a cdf, check_noise is VACUOUS; without
+    outcomes, expectation raises TypeError. The repr is the call that makes the law, if its
+    arguments are attributes.
     """
 
     cdf = outcomes = None
@@ -208,6 +208,32 @@ class Normal(Law):
 _erfc = np.vectorize(math.erfc, otypes=[float])
 
 
+class Uniform(Law):
+    """Uniform on [low, high]. The outcomes are nodes of Gauss-Legendre quadrature.
+
+    The quadrature is exact for polynomials of degree 2 order - 1. Raises ValueError unless low is
+    below high.
+    """
+
+    def __init__(self, low=0.0, high=1.0):
+        if not low < high:
+            raise ValueError(f"Uniform: low is a number below high; got {low} and {high}.")
+        self.low, self.high = low, high
+
+    def draw(self, rng, shape, dtype):
+        """Draws in float64."""
+        return rng.uniform(self.low, self.high, shape)
+
+    def cdf(self, x):
+        """P(entry <= x) for each entry of the array x."""
+        return np.clip((x - self.low) / (self.high - self.low), 0, 1)
+
+    def outcomes(self, order=8):
+        """(nodes, weights) of the quadrature with `order` nodes."""
+        nodes, weights = np.polynomial.legendre.leggauss(order)
+        return self.low + (self.high - self.low) * (nodes + 1) / 2, weights / 2
+
+
 # ----------------------------------------------------------------------------------- generators
 
 
@@ -239,7 +265,7 @@ class Seeded:
 
 
 class State(threading.local):
-    """What each thread but the main one has for itself, and the seed of a process to be forked."""
+    """The seed of each thread but the main one, and the seed for the next forked process."""
 
     seeded = parent = child = None  # parent: the main thread's seed, if `seeded` is a child of it
 
@@ -271,11 +297,11 @@ def _seed(new):
 
 
 def _before_fork():
-    """Makes a seed for the new process, which shall not repeat this one's noise."""
+    """Makes a seed for the new process, which must not repeat the noise of this one."""
     state.child = seeded().child()
 
 
-if hasattr(os, "register_at_fork"):  # the thread that forks is the main one of the new process
+if hasattr(os, "register_at_fork"):  # the forking thread is the main one there
     os.register_at_fork(before=_before_fork, after_in_child=lambda: _seed(state.child))
 
 

@@ -1,8 +1,8 @@
 """Data-parallel training: the gradient of a loss over chunks of data, by any pool of processes.
 
 The chunks may be computed anywhere and in any order. Each has its own seed, and the gradients are
-added in the order of the chunks. So a step has the same bits for any number of processes, with
-dropout too, and for a chunk that ran again because its process died. With manual_seed(0) in each
+added in the order of the chunks. So a step has the same bits for any number of processes, also
+with dropout, and also if a chunk runs again because its process died. With manual_seed(0) in each
 process all chunks would draw the same mask.
 """
 
@@ -25,7 +25,7 @@ def backward(loss_of, model, chunks, seed, map=map):
              concurrent.futures, such as client.get_executor().map of dask.distributed
 
     Returns the sum of the losses, a number. BatchNorm takes the statistics of each chunk, and its
-    running statistics do not move. One lazy array of all rows has the exact ones: see foreign.py.
+    running statistics do not move. For statistics of all rows use one lazy array: see foreign.py.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
     seeds = [(*as_list(seed), i) for i in range(len(chunks))]

@@ -168,7 +168,7 @@ def compiled(text):
 def on_data(*functions, reads_entries=False):
     """Makes NumPy functions compute on the data of Tensors. Their results are not recorded.
 
-    reads_entries  They refuse arrays of other libraries.
+    reads_entries  True: they read entries, so they refuse arrays of other libraries.
     """
     for function in functions:
         numpy_functions[function] = partial(

@@ -23,9 +23,8 @@ def save(tree, path: str | os.PathLike) -> None:
     """Writes `tree`: nested dicts and lists of arrays, Tensors, numbers, strings, bools and None.
 
     An object with a state_dict, such as a Module, an optimizer or Batches, is saved as its
-    state_dict(). The new file is written beside the old one and
-    then renamed: whatever interrupts the writing, `path` is the whole old file or the whole new
-    one.
+    state_dict(). The new file is written beside the old one and then renamed: whatever interrupts
+    the writing, `path` is the whole old file or the whole new one.
 
     Raises ValueError for a value of another type, TypeError for a key that is not a string,
     RecursionError for a tree that holds itself, and OSError if the file cannot be written.

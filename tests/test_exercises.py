@@ -66,7 +66,7 @@ WRONG = [
     ("04_layer_norm", {0: "s * (g - mean(g) - c * mean(g * out))"}, ""),
     ("04_layer_norm", {0: "g - mean(g) - out * mean(g * out)"}, "times the numeric"),
     ("05_matmul", {0: "g @ y.T", 1: "x.T @ g"}, ""),
-    ("05_matmul", {0: "g @ y"}, "right, if y were transposed"),
+    ("05_matmul", {0: "g @ y"}, "it would be right if y were transposed"),
     ("05_matmul", {0: "np.swapaxes(g @ np.swapaxes(y, -1, -2), -1, -2)"}, "transposed"),
     ("05_matmul", {1: "g @ np.swapaxes(x, -1, -2)"}, ""),
     ("06_convolution", {0: "sum(padded(g * w[-1 - i], i, len(w)) for i in range(len(w)))"}, ""),

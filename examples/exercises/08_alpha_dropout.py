@@ -7,8 +7,8 @@ with zeros would change the variance. Alpha dropout puts LOW, the lowest value o
 dropped entries, and then moves and scales all entries (Klambauer et al. 2017). The mask is 0 with
 probability p.
 
-1. Write a and b, functions of p. If x has mean 0 and variance 1, `out` must have them too. If it
-   has not with your a and b, the grader says which mean and variance it has.
+1. Write a and b, functions of p. If x has mean 0 and variance 1, `out` must have mean 0 and
+   variance 1 too. The grader prints the mean and the variance of `out` if they are wrong.
 2. Write the rule of x.
 
 Hint: z is x with probability 1 - p, and LOW with probability p. Find the mean m of z. Then find the

@@ -5,11 +5,12 @@
     python -m minigrad.check my_ops.py       the ops of this file; it has a table `samples` or
                                              `noisy`, as in minigrad/check/samples
 
-Of a function that draws noise it proves the gradient with the noise held fixed (the first column),
-mean and variance over all outcomes of the noise (the second), and the law of the noise. A failure
-names the sample and the rule, with file and line. An op that is wrong only because it uses a wrong
-op is AFFECTED. A file with blanks, `...` in place of code, is not run: not yet. Exit status 1 if
-anything fails, or is left blank.
+For a function that draws noise it proves the gradient with the noise held fixed (first column),
+mean and variance over all outcomes of the noise (second column), and the law of the noise. Both
+kinds stand in one table: a line for `dropout` proves the op and the function. A failure names the
+sample and the rule, with file and line. An op that is wrong only because it uses a wrong op is
+AFFECTED. A file with blanks, `...` in place of code, is not run: it is `not yet` proved. The exit
+status is 1 if anything fails or is left blank.
 """
 
 import argparse
@@ -48,7 +49,7 @@ NO_SAMPLES = """      NO SAMPLES: give the file a table,
           samples = {{"{0}": [unary({0}), case({0}, [0.0, 0.6])]}}  # or binary, of two arguments"""
 
 
-# ---- what is asked of a sample: two tests of each kind, of which each gives a Finding
+# ---- two tests for each kind of sample. Each test gives a Finding
 
 
 def first(sample):
@@ -66,7 +67,7 @@ def second(sample):
 
 
 def pathwise(noisy):
-    """The Finding on the gradient of a function that draws noise, which is held fixed."""
+    """The Finding on the gradient of a function that draws noise. The noise is held fixed."""
     x = np.random.default_rng(0).standard_normal((100, *noisy.small[1:]))  # 100 drops and more
     found = examine(lambda x: np.tanh(noisy.call(x)) * x, Tensor(x, True))
     return found if found.verdict == "OK" else found._replace(verdict="FAIL")
@@ -92,7 +93,7 @@ def drawn(noisy):
     error = float(np.max([apart, turned]))
     if error <= 1e-12:
         return Finding("OK", error)
-    return Finding("FAIL", error, "another mean or variance than its formulas say", "expectation")
+    return Finding("FAIL", error, "mean or variance differ from their formulas", "expectation")
 
 
 TESTS = {Sample: (first, second), Noisy: (pathwise, drawn)}
@@ -102,14 +103,15 @@ class Proof(NamedTuple):
     """What the tests of all samples of an op found."""
 
     verdict: str
-    errors: list  # the largest of each test
-    wrong: dict  # {the op itself, or another whose rule is wrong: the failures, as text}
+    errors: list  # the largest error of each test
+    wrong: dict  # {this op, or another one whose rule is wrong: the failures, as text}
 
 
 def prove(name, rows):
-    """The Proof of the op `name` on these samples. A sample that fails a test has no further one.
+    """The Proof of the op `name` on these samples. A sample that fails a test takes no other test.
 
-    It is VACUOUS if all samples are, but for those whose gradients are 0 by intention.
+    The verdict is VACUOUS if all samples are. Those whose gradients are 0 by intention do not
+    count.
     """
     if not rows:
         return Proof("VACUOUS", [math.nan] * 2, {name: [NO_SAMPLES.format(name)]})
@@ -134,22 +136,22 @@ def prove(name, rows):
 
 
 def _examined(test, sample, op):
-    """The Finding of a test. Of an error it has the text, and the line where it was raised.
+    """The Finding of a test. An error in the test gives a Finding with its text and its line.
 
-    Where no rule is known to be wrong, it names all rules of the op.
+    A FAIL that names no rule gets the names of all rules of the op.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of single silent inputs
             found = test(sample)
-    except Exception as error:  # of an op that cannot even be called: a line, not the end
+    except Exception as error:  # an op that cannot even be called fails, and the proofs go on
         found = Finding("FAIL", math.inf, f"{type(error).__name__}: {error}", _line_of(error))
     rules = [i for i, rule in enumerate(op.rules) if rule] if op else []
     return found._replace(rule=found.rule or where(op, rules)) if found.verdict == "FAIL" else found
 
 
 def _line_of(error):
-    """The last line on the way to an error that is of no library, or else of an op of minigrad."""
+    """The last line before an error outside all libraries, or else in an op of minigrad."""
     frames = []
     while error:
         frames += traceback.extract_tb(error.__traceback__)

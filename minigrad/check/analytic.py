@@ -1,10 +1,10 @@
-"""Complex arrays on which NumPy's functions are those of real numbers, continued analytically.
+"""Complex arrays on which NumPy's functions for real numbers are continued analytically.
 
 The complex step of a forward is its derivative only if each function in it is analytic. Most of
 NumPy's are. But np.abs takes the modulus of complex numbers, and np.hypot takes no complex numbers
-at all. On a Lifted array the functions in ANALYTIC have other forms, equal to NumPy's on real
-numbers, and as of a real number x, its real part and its conjugate are x itself. So forwards are
-written for real numbers alone.
+at all. On a Lifted array the functions in ANALYTIC have other forms, which equal NumPy's on real
+numbers. The real part and the conjugate of a Lifted array are the array itself, as for real
+numbers. So forwards are written for real numbers alone.
 """
 
 import numpy as np
@@ -50,7 +50,7 @@ def _absolute(x):
 
 
 def _sqrt(x):
-    """At 0 the root of x * x is |x|. So where the step makes a number negative, its root grows."""
+    """The root of a number that the step made negative grows: near 0 the root of x * x is |x|."""
     root = np.sqrt(x)
     return np.where(x.real < 0, root.real + 1j * abs(root.imag), root)
 
@@ -80,7 +80,7 @@ ANALYTIC = {
     np.arctan2: _arctan2,
     np.linalg.slogdet: _slogdet,
 }
-# These take conjugates of complex numbers. None cannot be called: a difference passes the op.
+# These take conjugates of complex numbers. A call of None fails, so a difference passes their ops.
 ANALYTIC |= dict.fromkeys(
     [np.linalg.cholesky, np.linalg.eigh, np.linalg.svd, np.linalg.pinv, np.linalg.qr]
 )

@@ -29,11 +29,11 @@ def diagnose(alone, i):
     more = f"{np.sum(np.any(added, axis=0))} of {len(entries)} entries"
     k = np.median(analytic[live] / right[live]) if np.any(live) else np.nan
     hypotheses = {
-        "": right,  # what is wrong shows elsewhere
+        "": right,  # the mistake shows elsewhere
         "zero everywhere: the way back is cut (detach, .data?), or the rule is empty": 0 * right,
         _factor(k, node, x): k * right,
     }
-    text = f"right, but for {more} where it should be zero: a mask is ignored"
+    text = f"right, except for {more} where it should be zero: a mask is ignored"
     hypotheses[text] = right + added * analytic
     if x.ndim > 1 and x.shape[-1] == x.shape[-2]:
         back = np.swapaxes(whole, -1, -2).reshape(COTANGENTS, -1)[:, entries]
@@ -70,7 +70,7 @@ def _factor(k, node, x):
                 known[f"1/(1 - {p}) times {told}: scaled once too often"] = 1 / keep
                 known[f"(1 - {p})/{p} times {told}: {p} and 1 - {p} are swapped"] = keep / value
     for n in {*node.shape, *x.shape, node.size, x.size} - {0, 1}:
-        axis = f"and {n} is the size of an axis or of the whole"
+        axis = f"and {n} is the size of an axis or of an array"
         known[f"{n} times {numeric}, {axis}: a sum where a mean belongs"] = n
         known[f"1/{n} of {numeric}, {axis}: a mean where a sum belongs"] = 1 / n
     texts = [text for text, factor in known.items() if abs(k - factor) <= EXACT * abs(factor)]
@@ -78,7 +78,7 @@ def _factor(k, node, x):
 
 
 def _mistaken_operands(alone, i, entries, cotangents):
-    """(text, gradients), if they are right for another operand, or for another one transposed."""
+    """(text, gradients) of mistakes: another operand is transposed, or takes this one's place."""
     args, names = alone.node.args, alone.node.op.names
     for j, a in enumerate(args):
         if a is args[i] or not isinstance(a, Tensor) or a.dtype.kind != "f":
@@ -86,7 +86,7 @@ def _mistaken_operands(alone, i, entries, cotangents):
         if a.ndim == 2 and a.shape[0] == a.shape[1] > 1:
             turned = alone.on(lambda array, x=a.data: array.T if array is x else array)
             columns = np.nan_to_num(_columns(turned, i, entries))
-            yield f"right, if {names[j]} were transposed", cotangents @ columns.T
+            yield f"it would be right if {names[j]} were transposed", cotangents @ columns.T
         if a.size == args[i].size:
             columns = np.nan_to_num(_columns(alone, j, entries))
             yield f"this is the gradient by another argument, {names[j]}", cotangents @ columns.T

@@ -53,8 +53,7 @@ def expectation(loss: Tensor, order=8) -> Expectation:
     2^n for n entries. A Gaussian entry takes the `order` nodes of Gauss-Hermite quadrature: exact
     where the loss is a polynomial in it of degree 2 order - 1 at most, close where it is smooth.
     The recorded rules make the gradients. All of it runs in float64, also where the graph casts to
-    another float dtype. The graph, its noise, every `.grad` and all
-    generators stay as they are.
+    another float dtype. The graph, its noise, every `.grad` and all generators stay as they are.
 
     Raises ValueError beyond 65,536 outcomes, RuntimeError for a freed graph, TypeError for a law
     without outcomes.

@@ -20,7 +20,7 @@ AWAY = 2.0**-10
 STEPS = 2.0**-4, 2.0**-10  # how far from there once more, relative to that
 SAME = 2.0**-46  # of the largest value: equal, if a constant was rounded in another way
 
-UNRECORDED = "func depends on it by a way that is not recorded: detach, x.data, no_grad()?"
+UNRECORDED = "func depends on it in a way that is not recorded: detach, x.data, no_grad()?"
 OWN_RANDOMNESS = "by randomness that minigrad cannot hold fixed (np.random inside func?). Pass rng"
 ZERO = (
     "the gradients are 0 at every entry, or too small to tell from rounding. Check at a random "
@@ -58,8 +58,8 @@ def gradcheck(
     does not record.
 
     Raises GradcheckError, or returns False with raise_exception=False, if a gradient is wrong or
-    cannot be checked. Raises ValueError if no input requires a gradient, or where func changes an
-    input in place, and TypeError if func returns no Tensor of floats.
+    cannot be checked. Raises ValueError if no input requires a gradient or if func changes an input
+    in place, and TypeError if func returns no Tensor of floats.
 
     >>> x = Tensor(np.array([0.5, 2.0]), requires_grad=True)
     >>> gradcheck(lambda x: np.log(x) * x, x)
@@ -142,8 +142,8 @@ def examine_second(func, inputs, grad_outputs=None, **settings):
     plain, recorded = (gradients(*inputs, *cotangents, create_graph=on) for on in (False, True))
     for i, (a, b) in enumerate(zip(plain, recorded)):
         if found.verdict not in FAILING and not alike(a.data, b.data):
-            note = f"gradient {i} is another one under create_graph=True: "
-            return Finding("FAIL", np.inf, note + "a rule is not the same on Tensors.")
+            note = f"gradient {i} differs under create_graph=True: "
+            return Finding("FAIL", np.inf, note + "a rule returns other numbers for Tensors.")
     return found
 
 
@@ -174,11 +174,11 @@ def _outputs(func, arguments):
 
 
 def _unrecorded(func, own, xs, nondet_tol):
-    """Yields the inputs on which func depends by a way that it does not record, such as x.data.
+    """Yields the inputs on which func depends in a way that it does not record, such as x.data.
 
     At a point nearby func is recorded once more. From there each input moves a long and a short
-    way, and func's values are compared with those of the recorded graph. What is not recorded sets
-    them apart, in proportion to the way.
+    way, and the values of func are compared with the values of the recorded graph. A dependence
+    that is not recorded makes them differ, in proportion to the way.
     """
     rng, ways = np.random.default_rng(2), {}
     for i, x in xs.items():

@@ -2,7 +2,7 @@
 
 By the chain rule a gradient is right if each node's rule is, and if the engine adds up what the
 rules give. So each node is checked alone. Then the gradients that backward gives are compared with
-those of a plain walk back through the same rules.
+the gradients of a plain walk back through the same rules.
 """
 
 import numpy as np
@@ -24,7 +24,7 @@ ENGINE = "Every rule on the way is right, so the engine's own work is wrong: sum
 
 
 def check(what, steps, outputs, leaves, settings):
-    """{order: Finding} of the nodes and the leaves of a graph, of which nothing changes.
+    """{order: Finding} of the nodes and the leaves of a graph. The graph does not change.
 
     A copy in float64 is checked, with the noise as it was drawn. `what`: who asks.
     """
@@ -49,7 +49,7 @@ def check(what, steps, outputs, leaves, settings):
 
 
 def by_engine(seeds, leaves):
-    """The gradients that backward gives; 0 by what it does not reach."""
+    """The gradients that backward gives; zeros for leaves that it does not reach."""
     outputs, cotangents = ([pair[k] for pair in seeds] for k in range(2))
     found = grad(outputs, leaves, cotangents, retain_graph=True, allow_unused=True)
     return [np.zeros(x.shape) if g is None else g.data for x, g in zip(leaves, found)]
@@ -70,7 +70,7 @@ def by_rules(steps, seeds, leaves):
 
 
 def compared(given, right, on_way):
-    """The Finding on a leaf, whose gradient backward gave: `right` is added up by hand.
+    """The Finding on a leaf: its gradient `given` by backward, against `right`, from `by_rules`.
 
     on_way  the Findings on the nodes between the leaf and the outputs
     """

@@ -8,13 +8,14 @@ How noise is *drawn* is seen from rates: a right rate r of n independent trials 
 law           For each value x among n entries, the rate of entries <= x is compared with cdf(x) of
               the law. Each of these n rates has an n-th of the allowed probability. Together they
               see mean, variance and shape.
-independence  Each entry of an array is above the mean of the array or not. Where one array has the
-              rarer of the two, another has its rarer one at its usual rate.
+independence  Each entry of an array is above the mean of the array or not: in a mask of dropout it
+              is kept or dropped. One of the two is rarer. At the places where one array has its
+              rarer kind, another array has its own rarer kind at the usual rate.
 
-The trials of a test share no entry. Those of the law are independent. Those of independence are
-drawn without replacement, given how many entries of each array are above its mean, and the bound
-holds for them too (Hoeffding 1963, theorem 4). A test fails a right function with probability
-FALSE_ALARM at most.
+The trials of a test share no entry. In the test of the law they are independent. In the tests of
+independence they are drawn without replacement, given how many entries of each array are above its
+mean, and the bound holds for them too (Hoeffding 1963, theorem 4). A test fails a right function
+with probability FALSE_ALARM at most.
 """
 
 import contextlib
@@ -35,7 +36,7 @@ from ..noise import Noise, frozen_noise
 from .reports import Report
 
 FALSE_ALARM = 1e-12  # the largest probability that one test fails a right function
-CALLS = 4  # of the function. They are compared in pairs
+CALLS = 4  # calls of the function, compared in pairs
 SAME_NOISE = "two layers draw the same noise"
 
 
@@ -115,7 +116,7 @@ def check_noise(op, shape=(64, 1024), *, p=None, shared=(), mean=None, dtype=Non
     """A report on the noise of `op`, a function of one Tensor, or a module in training mode.
 
     op      takes a Tensor of this `shape` and `dtype` (None: the default one), returns a Tensor
-    p       the promised probability of dropping; None: that of the random op that takes the noise.
+    p       the promised probability of dropping; None: the p of the random op that takes the noise.
             If it is given, the output's variance must be p / (1 - p) times its squared mean, as for
             dropout and Gaussian dropout (Srivastava et al. 2014, JMLR 15, section 10)
     shared  the axis or axes along which the noise must be the same. Along others it must differ

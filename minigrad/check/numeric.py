@@ -40,7 +40,7 @@ def tangent(node, directions, plain=False):
     """
     data, arrays, value = node.data, [a.data for a in node.args if isinstance(a, Tensor)], np.nan
     moved = {i: lifted(node.args[i].data, v) for i, v in directions.items()}
-    with warnings.catch_warnings(), contextlib.suppress(Exception):  # not made for complex numbers
+    with warnings.catch_warnings(), contextlib.suppress(Exception):  # complex numbers
         warnings.simplefilter("error", np.exceptions.ComplexWarning)
         given = again(node, moved)
         value = given if np.iscomplexobj(given) and not plain else np.nan
@@ -91,8 +91,8 @@ def is_ours(op):
 
 
 def is_analytic(node):
-    """Whether the complex step of a node is what a difference gives, as it is not of x times its
-    conjugate.
+    """Whether the complex step of a node agrees with a difference. For x times its conjugate it
+    does not.
 
     Each entry moves by a part of itself, so that the step is small beside it. Kinks nearby may
     upset a few of the differences.
@@ -102,7 +102,7 @@ def is_analytic(node):
         if isinstance(a, Tensor) and a.dtype.kind == "f":
             ways[i] = cotangent(rng, a.shape) * np.where(a.data == 0, 1.0, abs(a.data))
     (plain, doubt), (found, _) = difference(node, ways), tangent(node, ways)
-    # Not where the function jumps, nor where all says 0.
+    # It tells nothing where the function jumps, or where both derivatives are 0.
     told = np.where(plain == 0, found != 0, doubt < PRECISE * abs(plain))
     differs = told & ~(abs(found - plain) <= 4 * doubt + 1e-7 * abs(plain))
     return FEW * np.sum(differs) <= np.sum(told)

@@ -51,7 +51,7 @@ def check_node(node, settings):
 
 
 def described(alone, i, found):
-    """What was found by the i-th argument of a node, and the likely cause."""
+    """The Finding on the gradient by the i-th argument, as text, and the likely cause."""
     entry = np.unravel_index(found.entry, alone.node.args[i].shape)
     note = f"By {alone.node.op.names[i]}, entry {tuple(map(int, entry))}: {found.note}, "
     note += f"relative difference {found.error:.2g}."
@@ -70,7 +70,7 @@ def source(node):
 
 
 def unsound(node, i, rng):
-    """What makes the i-th rule of a node no rule, as the end of a sentence, or None."""
+    """Why the i-th rule of a node cannot be a rule, as the end of a sentence, or None."""
     u = np.broadcast_to(cotangent(rng, node.shape), node.shape)  # read-only
     spaced = np.stack([u, u], axis=-1)[..., 0]  # the same numbers, elsewhere in memory
     try:

@@ -1,9 +1,9 @@
-"""What the rules of a node alone and its forward say of each other, and what follows.
+"""The rules of one node against its forward, and the verdict.
 
 `judge` compares them along one direction, `look` at all entries of one argument. Both sides are
 sums of products, and rounding may be all that is left of a sum. So a difference counts only beyond
-what rounding explains. Inside the op that is measured: every number moves by a rounding or two, and
-both sides are computed again.
+what rounding explains. Rounding inside the op is measured: every number moves by a rounding or two,
+and both sides are computed again.
 """
 
 from functools import partial
@@ -47,8 +47,8 @@ class Finding(NamedTuple):
     error: float = 0.0  # relative to the sum of the parts, without signs
     note: str = ""  # what was seen, where it is not simply right
     rule: str = ""  # which rule is wrong: "tanh for x (minigrad/ops/elementwise.py:140)"
-    entry: int = 0  # of those that were moved the first, as a flat number
-    enough: float = np.inf  # so many entries may be compared together
+    entry: int = 0  # the first entry that was moved, as a flat index
+    enough: float = np.inf  # the most entries that may be compared together
 
 
 # AFFECTED: a leaf behind a wrong node
@@ -66,9 +66,9 @@ def worst(findings):
 
 
 def ruled(node, i, u):
-    """What the rule for the i-th argument of a node makes of u, summed over what was broadcast.
+    """What the rule for the i-th argument of a node makes of the cotangent u.
 
-    Without a rule, it claims 0.
+    It is summed over axes that were broadcast. An argument without a rule has zeros.
     """
     x, rule = node.args[i], node.op.rules[i]
     g = rule(u, node.data, *map(data_of, node.args)) if rule else np.zeros(x.shape)
@@ -111,10 +111,10 @@ class Alone:
 
 
 def moved(array, number):
-    """An array with other last two bits of each number, chosen by `number` (0: the same bits).
+    """The array with other last two bits in each number. The number 0 leaves them as they are.
 
-    The bits before them choose, so equal numbers stay equal, and a number that an op passes on, as
-    max does, is not moved twice.
+    They follow from `number` and from the bits before them. So equal numbers stay equal, and a
+    number that an op passes on, as max does, is not moved twice.
     """
     if array.dtype != np.float64:
         return array

@@ -1,5 +1,6 @@
 """The functions for users: `draw`, and the same picture as DOT text, plain text and records."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 from ..engine import Tensor
@@ -9,6 +10,7 @@ from .dot import Picture, dot, text
 from .node import Graph
 from .render import Drawing
 
+SUFFIXES = ".svg", ".png", ".pdf", ".gv", ".dot"
 LEGEND_FROM = 6  # nodes
 
 
@@ -55,8 +57,8 @@ def draw(root, *, to_file=None, **options) -> Drawing:
 
     direction  "TB" (downwards), "LR", "BT" or "RL"
     depth      how many levels of modules to open. "auto": as many as give at most `max_nodes`
-               nodes. None: all, but more than 400 nodes are never drawn: the oldest are
-               folded
+               nodes. None: all. But of more than 400 nodes the oldest always fold
+    max_nodes  above so many nodes, 50 by default, steps that repeat and modules fold into cards
     values     whether to show each node's value, or its mean ± standard deviation
     grads      whether to show the gradients that tensors have. "run": the gradients of all nodes,
                from a backward pass that changes nothing
@@ -69,9 +71,12 @@ def draw(root, *, to_file=None, **options) -> Drawing:
 
     Returns a Drawing, with the DOT text in `source`. Raises TypeError for a root that is not a
     Tensor and for an unknown option, ValueError for an unknown setting or the report of another
-    graph, RuntimeError if grads="run" cannot run backward or if no Graphviz program can write the
-    file.
+    graph, and for a file of another kind; RuntimeError if grads="run" cannot run backward or if no
+    Graphviz program can write the file.
     """
+    if to_file is not None and Path(to_file).suffix not in SUFFIXES:
+        known = ", ".join(SUFFIXES)
+        raise ValueError(f"draw: to_file ends in {known}; to_html and to_text write other files.")
     drawing = Drawing(read(root, **options))
     if to_file is not None:
         drawing.render(to_file)

@@ -1,8 +1,9 @@
 """Which nodes fold into cards, so that a picture stays small.
 
-Each call of a module that is not open becomes one card. Cards in a row that do the same, such as
-equal blocks or the time steps of a cell, become one card `Block x12`; steps of several nodes become
-one card `Linear, relu x30`. If the picture is still too large, steps of single ops fold, too.
+A picture of few nodes shows each of them. In a larger one steps that repeat fold and modules close,
+the innermost first, until it is small enough. A closed module is one card. Cards in a row that do
+the same, such as equal blocks or the time steps of a cell, become one card `Block x12`; steps of
+several nodes become one card `Linear, relu x30`. At last the oldest nodes become one card.
 """
 
 import re
@@ -13,7 +14,7 @@ from .labels import short
 from .node import Node, links
 
 MOST_NODES = 400  # of any picture
-REPEATS = 3  # so many equal steps or leaves become one card
+REPEATS = 3  # from so many on, equal steps or leaves become one card
 LONGEST_STEP = 30  # the most nodes in a step of a loop
 
 

@@ -176,7 +176,7 @@ def _layout(picture):
         'node [fontname=Arial fontsize=9 margin="0.12,0.06" penwidth=1.1]',
         f"edge [fontname=Arial fontsize=8 arrowsize=0.7 penwidth=1.1 "
         f'color="#39424B" fontcolor="{DIM}"]',
-        # ranked box by box, edges of a module that is called again may run up
+        # without newrank, edges of a module that is called again may run upwards
         *(["graph [newrank=true]"] if n <= AT_ONCE else []),
     ]
 
@@ -192,7 +192,7 @@ def _beside(picture):
     first = {edge.source: edge.target for edge in reversed(edges)}
     trunk = {edge.target for edge in edges if not nodes[edge.source].is_parameter}
     near = {}
-    for source, _ in uses.most_common():  # most users: right side first
+    for source, _ in uses.most_common():  # those with the most users first
         op, is_parameter = first[source], nodes[source].is_parameter
         if is_parameter and op in trunk and nodes[source].scope == nodes[op].scope:
             near.setdefault(op, []).append(source)

@@ -218,7 +218,7 @@ def _same(value, default):
 
 
 def rule_source(op, i):
-    """(source, where it stands) of the rule for the i-th argument of an op: the lines it is on."""
+    """The rule for the i-th argument of an op: (its lines, the module and line where it stands)."""
     family = getattr(op, "family", op)  # the last rule of a family is for all further arguments
     rule = inspect.unwrap(family.rules[min(i, len(family.names) - 1)])
     code = getattr(rule, "__code__", None)
@@ -279,7 +279,7 @@ def gradient(node):
 def alarms(nodes):
     """Rows that say what is wrong or missing, and at which of these nodes: `nan/inf: fc1.weight`.
 
-    Each Row names two nodes. Red bands come first.
+    Each Row names at most two nodes. Red bands come first.
     """
     names = {}
     for node in nodes:

@@ -53,7 +53,7 @@ class Node:
 
     graph: object  # the Graph it belongs to
     key: object  # the `order` of its newest tensor or ("array", id)
-    tensors: list = field(default_factory=list)  # oldest first, without those of `inside`
+    tensors: list = field(default_factory=list)  # oldest first, without the tensors of `inside`
     calls: tuple = ()  # the Calls around it, outermost first
     name: str = None
     prefix: str = ""  # the name of the module, if the node is all of a module
@@ -152,7 +152,7 @@ class Edge(NamedTuple):
 class Graph:
     """What all nodes of a recorded graph share.
 
-    options     those of draw
+    options     the options of draw
     home        {order of a tensor: the key of its node}
     groups      {ids of a module and of the modules around it, outermost first: its Group}
     roots       the keys of the nodes of the roots; `outputs` are the roots themselves
@@ -193,7 +193,7 @@ class Graph:
             if key not in begun:
                 begun[key] = Node(self, key, calls=self._calls(modules))
             begun[key].tensors.append(t)
-            # a leaf takes its place where it is used first, a result where its newest tensor comes
+            # a leaf stands where it is used first, a result where its newest tensor comes
             for _, x in operands(t):
                 leaf = x if isinstance(x, Tensor) else constant(x)
                 if leaf.is_leaf and (self.options.noise or not isinstance(x, Noise)):
@@ -304,6 +304,7 @@ class Graph:
         changed = sum(node.is_leaf and changed_since(node.last, newest) for node in nodes)
         checks = [row for node in nodes for row in node.checks]
         passed = sum(row.passed for row in checks)
+        silent = sum(row.verdict == "VACUOUS" for row in checks)
         # without gradient, a value need not be finite: a mask may hold -inf
         wrong = [row.text for row in labels.alarms(trained) if row.role == "band"]
         words = [
@@ -313,6 +314,7 @@ class Graph:
             unknown and "gradients not computed",
             changed and f"{count(changed, 'tensor')} changed since the forward pass",
             checks and f"gradient check: {passed:,} of {len(checks):,} passed",
+            silent and f"{silent:,} VACUOUS",
         ]
         line, title = joined(", ", *words, *wrong), self.options.title
         title = [Row(short(title, 80), "title")] if title else []

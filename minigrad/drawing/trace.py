@@ -36,7 +36,7 @@ def trace(root, gradient=None):
     Yields (node, g, sent): a result, its complete cotangent, and the list of what it sends on, a
     Sent for each argument.
 
-    The numbers are those of `root.backward(gradient)`, bit for bit, on arrays of their own. No
+    The numbers equal those of `root.backward(gradient)`, bit for bit, in arrays of their own. No
     `.grad`, no generator and no graph changes, and noise stays as it was drawn.
 
     Raises TypeError if a root is not a Tensor, RuntimeError if its graph was freed or if nothing

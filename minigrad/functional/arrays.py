@@ -26,6 +26,11 @@ def _along(x, axis, *indices):
     return [at(x, (*before, index)) for index in indices]
 
 
+def _indices(x, indices, axis):
+    n = x.shape[normalize_axis_index(axis, x.ndim)]
+    return whole_numbers(f"indices into an axis of {n} entries", indices, -n, n)
+
+
 @implements(np.split)
 def split(x, indices_or_sections, axis=0):
     """The list of parts of x along `axis`: a number of equal parts, or parts cut at indices.
@@ -63,7 +68,8 @@ def take(x, indices, axis=None):
 
     Raises IndexError for an index out of range, TypeError for indices that are not whole numbers.
     """
-    return _along(*_flat(x, axis), whole_numbers("indices", indices))[0]
+    x, axis = _flat(x, axis)
+    return _along(x, axis, _indices(x, indices, axis))[0]
 
 
 @implements(np.take_along_axis)
@@ -74,9 +80,9 @@ def take_along_axis(x, indices, axis=-1):
     """
     x, axis = _flat(x, axis)
     if np.ndim(indices) != x.ndim:
-        raise ValueError(f"x {x.shape} and indices {np.shape(indices)} must have as many axes.")
+        raise ValueError(f"x {x.shape} and indices {np.shape(indices)} need equal numbers of axes.")
     index = list(np.ogrid[tuple(map(slice, x.shape))])
-    index[normalize_axis_index(axis, x.ndim)] = whole_numbers("indices", indices)
+    index[axis] = _indices(x, indices, axis)
     return at(x, tuple(index))
 
 

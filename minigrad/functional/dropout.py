@@ -10,7 +10,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from .. import ops
-from ..array import as_array
+from ..array import as_array, data_of, known
 from ..engine import Tensor
 from ..modes import reads
 from ..noise import Bernoulli, Noise, Normal, sampling_mode
@@ -188,7 +188,7 @@ def _gaussian(x, mean, std, rng, noise):
 
 def _given(noise, dtype, x):
     """A Noise leaf as it is, a Tensor or an array in this dtype. It must broadcast to x."""
-    check_fits("noise", np.shape(noise), x.shape)
+    check_fits("noise", np.shape(known(data_of(noise))), x.shape)
     if not isinstance(noise, Tensor):
         return as_array(noise, dtype)
     return noise if noise.dtype == dtype or isinstance(noise, Noise) else noise.astype(dtype)

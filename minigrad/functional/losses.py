@@ -51,7 +51,7 @@ def _checked(scores, target, reduction, ignore_index):
     all_count = partial(_all_count, shape[axis], ignore_index)
     if is_foreign(labels):
         return checked(target, all_count), ignore_index
-    is_needed = not all_count(labels) or is_recorded(target)  # the next target may have it
+    is_needed = not all_count(labels) or is_recorded(target)  # the next target may contain it
     return target, ignore_index if is_needed else None
 
 

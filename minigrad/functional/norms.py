@@ -3,7 +3,8 @@
 The result is multiplied by `weight` and added to `bias`, unless they are None.
 
 eps       keeps the divisor from 0
-momentum  the step of running statistics towards the statistics of a batch, from 0 to 1
+momentum  the step of running statistics towards the statistics of a batch: usually from 0 to 1
+
 All functions raise ValueError for other shapes and for means of a single entry.
 """
 
@@ -34,7 +35,7 @@ def batch_norm(
     training                   True: uses the mean and variance of the batch. The running statistics
                                move in place towards them; that variance is over n - 1. False: uses
                                the running statistics
-    momentum                   the step of the running statistics, from 0 to 1
+    momentum                   the step of the running statistics
     eps                        is added to the variance
 
     Inside `frozen_noise()`, and so in every check, running statistics do not move. Raises

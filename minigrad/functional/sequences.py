@@ -80,7 +80,7 @@ def scaled_dot_product_attention(
         needed = "(..., L, E), (..., S, E) and (..., S, D) with E > 0"
         raise ValueError(f"query {q}, key {k} and value {v} must be {needed}.")
     scores = (query * (q[-1] ** -0.5 if scale is None else scale)) @ np.swapaxes(key, -1, -2)
-    some = None  # the queries that may attend to a key
+    some = None  # which queries may attend to any key
     if attn_mask is not None or is_causal:
         added = _added(attn_mask, is_causal, scores)
         some = (added != -np.inf).any(axis=-1, keepdims=True)
@@ -94,7 +94,7 @@ def scaled_dot_product_attention(
 
 
 def _added(mask, is_causal, scores):
-    """What masks add to the scores: -inf where a query may not attend, 0 or floats elsewhere."""
+    """The masks as numbers to add to the scores: -inf where a query may not attend."""
     added = 0
     if mask is not None:
         mask = mask_values("attn_mask", mask, "True where a query may attend")

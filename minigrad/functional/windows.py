@@ -90,9 +90,9 @@ def _conv_transpose(
     """The transpose of conv1d or conv2d as a linear map: x (N, M, *space) gives (N, C, *larger).
 
     weight (M, C / groups, *kernel_size), bias (C,) or None. stride, padding, groups and dilation
-    are the arguments of the convolution. The convolution gives x for results of several sizes:
-    output_padding, less than stride or dilation, is added to the size of the result. Raises
-    ValueError for shapes and settings that do not fit.
+    are the arguments of the convolution. Results of several sizes belong to one size of x:
+    output_padding chooses. It is added to the size of the result, and must be less than stride or
+    dilation. Raises ValueError for shapes and settings that do not fit.
     """
     window = _filters(rank, x, weight, bias, stride, padding, dilation, groups, transposed=True)
     stride, dilation = window.stride, window.dilation
@@ -120,7 +120,7 @@ def _max_pool(
     """The largest entry of each window of x. Ties share the gradient equally.
 
     x is (N, C, L) in 1d and (N, C, H, W) in 2d. stride is kernel_size unless given. padding adds
-    entries of -inf; no window may have padding alone. dilation is the step inside a window. In 2d,
+    entries of -inf; each window needs an entry of x. dilation is the step inside a window. In 2d,
     each is a number or a pair (vertical, horizontal). ceil_mode=True adds a window at the end where
     entries are left over. Raises ValueError for shapes and settings that do not fit.
     """
@@ -140,10 +140,10 @@ def _avg_pool(
     """The mean of each window of x.
 
     x is (N, C, L) in 1d and (N, C, H, W) in 2d. stride is kernel_size unless given. padding adds
-    zeros, which count in the mean unless count_include_pad=False; no window may have padding alone.
+    zeros, which count in the mean unless count_include_pad=False; each window needs an entry of x.
     In 2d, each is a number or a pair (vertical, horizontal). ceil_mode=True adds a window at the
-    end where entries are left over; what it has beyond the padding does not count. Raises
-    ValueError for shapes and settings that do not fit.
+    end where entries are left over; its entries beyond the padding do not count. Raises ValueError
+    for shapes and settings that do not fit.
     """
     settings = kernel_size, stride, padding, 1
     means, shares = _pooled(rank, x, np.mean, 0, settings, ceil_mode, count_include_pad)
@@ -298,7 +298,7 @@ class Window:
         return windows.places(self.padded(space), self.size, self.stride, self.dilation)
 
     def beyond(self, space):
-        """How many entries after the padding complete a window that begins before it, by axis."""
+        """For each axis, how many entries beyond the padding an incomplete last window needs."""
         reach = [d * (k - 1) + 1 for k, d in zip(self.size, self.dilation)]
         missing = [(r - n) % s for n, r, s in zip(self.padded(space), reach, self.stride)]
         ends = zip(missing, reach, self.padding)

@@ -9,12 +9,13 @@ from .. import functional as F
 from ..engine import Tensor
 from ..functional.dropout import check_settings
 from ..modes import scoped
+from ..noise import Noise, Uniform, sampling_mode
 from ..types import Operand, Rng
 from .layers import Function, layer_of
-from .module import Module
+from .module import Layer, Module
 
 __all__ = ["Dropout", "Dropout1d", "Dropout2d", "DropPath", "DropConnect", "AlphaDropout"]
-__all__ += ["GaussianDropout", "GaussianNoise", "Residual", "Stochastic"]
+__all__ += ["GaussianDropout", "GaussianNoise", "RReLU", "Residual", "Stochastic"]
 
 
 class Stochastic(Function):
@@ -82,6 +83,25 @@ class DropConnect(_layer_of(F.drop_connect, "DropConnect")):
         noisy = copy(self.module)  # the module keeps its whole weight, for other calls meanwhile
         vars(noisy)["weight"] = Stochastic.forward(self, self.module.weight)
         return noisy.forward(*args, **kwargs)
+
+
+class RReLU(Layer):
+    """relu with random slopes: x where it is positive, elsewhere x times a slope of its own.
+
+    In training, and inside `sampling()`, each slope is uniform between `lower` and `upper`. In
+    evaluation it is their mean (Xu et al. 2015, arXiv:1505.00853). A call raises ValueError unless
+    lower is below upper.
+    """
+
+    def __init__(self, lower=1 / 8, upper=1 / 3):
+        self.lower, self.upper = lower, upper
+
+    def forward(self, x: Operand) -> Tensor:
+        """x (any shape), its negative entries times their slopes."""
+        law = Uniform(self.lower, self.upper)
+        draws = self.training or sampling_mode.get()
+        slope = Noise(law, x.shape, x.dtype, like=x) if draws else (self.lower + self.upper) / 2
+        return np.where(np.greater(x, 0), x, slope * x)
 
 
 class Residual(Module):

@@ -138,7 +138,7 @@ class Module(metaclass=ModuleClass):
         finally:
             _set_scope(outer)
 
-    if not TYPE_CHECKING:  # an editor is to know what is there
+    if not TYPE_CHECKING:  # editors should know which attributes exist
 
         def __getattr__(self, name):
             return later.attribute(type(self).__name__, name)
@@ -167,7 +167,7 @@ class Module(metaclass=ModuleClass):
         super().__setattr__(name, value)
 
     def _take_over(self):
-        """Ends the construction: notes the buffers, and makes Parameters of what is in lists."""
+        """Ends the construction: notes buffers, makes Parameters of trained Tensors in lists."""
         for _, value in self.named_members():
             if _is_trained(value):
                 value.__class__ = Parameter
@@ -418,8 +418,8 @@ class Layer(Module):
     def add_parameters(self, fans, weights, biases, settings):
         """Makes the weights and biases, {name: shape}. A shape of None gives an attribute None.
 
-        fans      (fan_in, fan_out) for the initialisers; None: by the shape of each weight, units
-                  first
+        fans      (fan_in, fan_out) for the initialisers; None: from the shape of each weight, whose
+                  first axis counts the units
         settings  {name: value}, as the constructor got them. A layer with its own defaults passes
                   them first: {"init": ones} | settings
         """
@@ -532,7 +532,7 @@ class Sequential(Module):
 
     def _put(self, name, module):
         if isinstance(module, type) or not callable(module):
-            needed = "must be a module or a function, and no class"
+            needed = "must be a module or a function, not a class"
             raise TypeError(f"Sequential: {name} {needed}; got {module!r:.60}.")
         setattr(self, name, module)
 

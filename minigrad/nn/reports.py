@@ -33,10 +33,10 @@ class summary(Table):
     The model runs once on zeros in evaluation mode; its modes, gradients and noise stay as they
     are. Errors of the model pass through.
 
-    layers               a Layer for each module with parameters, products or no modules inside: its
-                         path and type, the shape of its result (None stands for the batch) or the
-                         type of a result that is no Tensor, how many numbers it holds, how many
-                         products it adds up for one sample, and its penalties
+    layers               a Layer for each module that has parameters, products or no modules inside:
+                         (its path and type; the shape of its result, where None stands for the
+                         batch, or the type of a result that is no Tensor; how many numbers it
+                         holds; how many products it adds up for one sample; its penalties)
     parameters, trained  how many numbers the model holds, and how many of them are trained
     mult_adds            the sum over all layers, for one sample
     memory               bytes: of the "parameters", and of the "results" of one sample that a graph
@@ -84,7 +84,7 @@ class summary(Table):
         self.memory = {"parameters": sum(p.data.nbytes for p in parameters), "results": kept}
 
     def lines(self):
-        """The rows, tuples of strings, their head first."""
+        """The rows of the table, tuples of strings. The first one is its head."""
         numbers = ((*row[:2], f"{row[2]:,}", f"{row[3]:,}", row[4]) for row in self.layers)
         return [("layer", "output shape", "parameters", "mult-adds", "penalty"), *numbers]
 
@@ -138,7 +138,7 @@ class sparsity(Table):
         self.small = {name: int(np.sum((a > 0) & (a < near))) for name, a in arrays.items()}
 
     def lines(self):
-        """The rows, tuples of strings, their head first."""
+        """The rows of the table, tuples of strings. The first one is its head."""
         lines = [("parameter", "entries", "exact zeros", f"below {self.near:g}")]
         counts = self.entries, self.zeros, self.small
         sums = [("all", *(sum(count.values()) for count in counts))]

@@ -316,9 +316,9 @@ class MultiheadAttention(Layer):
 
     Vaswani et al. 2017 (arXiv:1706.03762).
 
-    query (L, N, embed_dim), key (S, N, kdim) and value (S, N, vdim), or with batch_first the first
-    two axes exchanged, give the pair (output, of the shape of query; weights (N, L, S), the mean
-    over the heads).
+    It takes query (L, N, embed_dim), key (S, N, kdim) and value (S, N, vdim); with batch_first=True
+    N comes first. It returns the pair (output, weights): the output has the shape of the query, and
+    the weights (N, L, S) are means over the heads.
 
     dropout         the rate for the weights of attention, in training
     bias            False: no biases
@@ -436,15 +436,15 @@ class MultiheadAttention(Layer):
 
 
 class TransformerEncoderLayer(Module):
-    """Attention of a sequence to itself, then two Linear layers, each around a shortcut.
+    """Attention of a sequence to itself, then two Linear layers. Both parts have a shortcut.
 
-    x (T, N, d_model), or with batch_first (N, T, d_model), gives the same shape.
+    src is (T, N, d_model), with batch_first=True (N, T, d_model). The result has the same shape.
 
     nhead            the number of heads of the MultiheadAttention
     dim_feedforward  the features between the two Linear layers
-    dropout          the rate for the weights of attention, after it, and after both Linear layers
-    activation       between the Linear layers: a function, or the name of one of `functional`
-    norm_first       True: the norms come first in the branches; else after the sums
+    dropout          the rate for the weights of attention, for its result, and after each Linear
+    activation       between the Linear layers: a function, or its name in `functional`
+    norm_first       True: each part is x + part(norm(x)); False: norm(x + part(x))
     bias             False: no biases
     settings         of the attention and the Linear layers: penalty, init, dtype ...: see Layer
 
@@ -476,7 +476,7 @@ class TransformerEncoderLayer(Module):
         self.norm_first = norm_first
 
     def forward(self, src, src_mask=None, src_key_padding_mask=None, is_causal=False):
-        """The result for src; the masks are the attn_mask and key_padding_mask of the attention."""
+        """The result for src. The masks are attn_mask and key_padding_mask of the attention."""
 
         def attended(x):
             settings = src_key_padding_mask, False, src_mask, True, is_causal

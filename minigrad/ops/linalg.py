@@ -112,8 +112,8 @@ def _einsum_cotangent(i, g, subscripts, operands):
     """The cotangent of operand i. It is an einsum too, in which g replaces the operand.
 
     The labels of the operand become the labels of the result. If no other factor has a label, or
-    only at size 1, einsum summed over it: ones spread the cotangent along its axis. If the operand
-    has a label twice, einsum took a diagonal: the identity puts the cotangent there.
+    only at size 1, then einsum sums over it: ones spread the cotangent along its axis. If the
+    operand has a label twice, then einsum takes a diagonal: the identity puts the cotangent on it.
     """
     terms, output = _explicit(subscripts, *map(np.ndim, operands))
     x, others = operands[i], range(len(operands))

@@ -236,8 +236,8 @@ class Trained:
             raise TypeError(f"{what} is a {kind}, not a Tensor. Pass model.parameters().")
         is_frozen = not parameter.requires_grad and type(parameter) is Tensor
         if not parameter.is_leaf or is_frozen:
-            needed = "can be trained: only leaves that require a gradient"
-            raise ValueError(f"{what} {parameter!r:.60} is no tensor that {needed}.")
+            needed = "cannot be trained: only leaves that require a gradient can"
+            raise ValueError(f"{what} {parameter!r:.60} {needed}.")
         self.parameter, self.settings = parameter, settings
         self.updates, self.buffers = 0, {}
 
@@ -256,8 +256,8 @@ class Trained:
     def pieces(self, *names):
         """Flat pieces (w, g, buffers...) of the data, the gradient and these buffers. Write to w.
 
-        The pieces are views. One of each fits the cache together. A buffer begins as zeros. With
-        maximize=True in the settings, g is the negative gradient.
+        The pieces are views: (w, g, buffers...) fit into the cache together. A buffer begins as
+        zeros. With maximize=True in the settings, g is the negative gradient.
         """
         w, g = self.parameter.data, self.parameter.grad.data
         arrays = [w, -g if self.settings.get("maximize") else g]

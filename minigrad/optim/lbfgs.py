@@ -12,15 +12,16 @@ from .base import Declared
 
 
 class LBFGS(Declared):
-    """w -= lr H grad, where H is near the inverse of the Hessian, by what the last moves changed.
+    """w -= lr H grad. H estimates the inverse of the Hessian from the last moves.
 
-    lr                the factor of a move: 1, or less for a loss that grows
+    lr                the factor of a move: 1, or less if the loss grows
     max_iter          the largest number of moves in one `step`
-    tolerance_grad    a step ends where no entry of the gradient is larger
-    tolerance_change  a step ends when no entry, or not the loss, changes by more
+    tolerance_grad    a step ends when no entry of the gradient is larger
+    tolerance_change  a step ends when no weight changes by more, or when the loss does not
     history_size      how many moves H remembers
 
-    The numbers are PyTorch's without a line search. Liu & Nocedal 1989 (Math. Programming 45).
+    It moves as PyTorch's LBFGS does without a line search. Liu & Nocedal 1989 (Math. Programming
+    45).
 
     Raises ValueError for several groups; for other errors see Optimizer.
     """
@@ -46,7 +47,7 @@ class LBFGS(Declared):
     def step(self, closure=None):
         """Up to `max_iter` moves. Returns the loss before them.
 
-        closure() sets the gradients to None, calls backward and returns the loss.
+        closure  a function that sets the gradients to None, calls backward and returns the loss
 
         Raises TypeError without a closure, and the errors of the other optimizers.
         """

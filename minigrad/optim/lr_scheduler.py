@@ -101,7 +101,7 @@ class ReduceLROnPlateau(Scheduler):
         super().__init__(optimizer, lambda lr, _: max(min_lr, lr * factor**self.reductions))
 
     def step(self, metrics):
-        """Ends an epoch with this value of what is watched."""
+        """Ends an epoch with this value of the watched quantity."""
         value, best = self.sign * float(metrics), self.best
         is_better = best == math.inf or value < best - self.threshold * self.sign * best
         self.best, self.bad = (value, 0) if is_better else (best, self.bad + 1)

@@ -29,7 +29,7 @@ class SGD(Rule):
 
     dampening  the part of grad + weight_decay w that does not enter v, but for the first update
     nesterov   takes grad + weight_decay w + momentum v in place of v (Sutskever et al. 2013)
-    maximize   True: climbs. The gradient changes its sign, before the weight decay
+    maximize   True: climbs. The gradient changes its sign before the weight decay is added
 
     Raises ValueError for nesterov without a momentum or with a dampening; for other errors see
     Optimizer.
@@ -114,8 +114,8 @@ class AdamW(Adam):
 class NAdam(Rule):
     """Adam that looks ahead, as Nesterov's momentum does.
 
-    momentum_decay  beta1 rises from half to all: at update t it is beta1 (1 - 0.96^(t
-                    momentum_decay) / 2)
+    momentum_decay  how fast beta1 rises from its half to its whole: at update t it is
+                    beta1 (1 - 0.96^(t momentum_decay) / 2)
 
     Dozat 2016 (ICLR workshop). For the other arguments see Adam, for errors Optimizer.
     """

@@ -82,9 +82,9 @@ class Recorded:
         )
 
     def difference(self, found, loss, watch):
-        """What differs between a run, (loss, gradients), and an eager run; None: nothing."""
+        """The first difference between a run, (loss, gradients), and an eager run, or None."""
         if _settings(watch) != self.effects:
-            return "other changes of state ran now"
+            return "this run changes other state"
         gradients = grad(loss, self.leaves, retain_graph=True, allow_unused=True)
         pairs = zip(self.names, [found[0], *found[1]], [loss, *gradients])
         wrong = [name for name, a, b in pairs if not np.array_equal(a, b, equal_nan=True)]
@@ -144,7 +144,7 @@ class Step:
         return [Tensor(a, name=n) if isinstance(a, np.ndarray) else a for a, n in pairs]
 
     def _watched(self, p, arrays):
-        """An eager step, of which the program p is written, or with which it is compared."""
+        """An eager step. The program p is written from it, or compared with it."""
         found, inputs = None, self._tensors(arrays)
         try:
             with frozen_noise():
@@ -183,7 +183,7 @@ def _kind(a):
         raise TypeError(ARGUMENTS)
     if not isinstance(a, (np.ndarray, Tensor)):
         return a
-    a = data_of(a)  # a negative whole number may be an error, or stand for what is ignored
+    a = data_of(a)  # a negative whole number may be an error, or mean: ignore
     return a.shape, a.dtype, a.dtype.kind == "i" and frozenset(a[a < 0].tolist())
 
 

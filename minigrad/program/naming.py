@@ -1,4 +1,4 @@
-"""The names of tensors in a program: those of pictures and reports, as names of Python."""
+"""The names of tensors in a program: the names of pictures and reports, made names of Python."""
 
 import keyword
 import re
@@ -44,9 +44,9 @@ def _role(leaf, node, i):
 
 
 def _name_of_result(node, last):
-    """The module or the composition of which it is the last result, or the op; and digits.
+    """The name of a result: of the module or composition that ends with it, or of its op.
 
-    The digits are those of the modules around it: up_0 is the result of blocks.0.up.
+    The digits of the modules around it follow: up_0 is the result of blocks.0.up.
     """
     modules, composed = split_scope(node.scope)
     dotted = path(modules[-1]).split(".") if modules else []

@@ -73,7 +73,7 @@ def _is_known(x):
 
 
 def _read(x):
-    """(dicts of which some names are read, an object of which all is read, or None)."""
+    """(dicts whose items may be read by name, an object that is read as a whole, or None)."""
     if isinstance(x, FunctionType):
         return [x.__globals__], x.__closure__
     classes = x.__mro__ if isinstance(x, type) else type(x).__mro__

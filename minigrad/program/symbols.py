@@ -33,13 +33,13 @@ NAMES = "add subtract multiply divide matmul power remainder floor_divide bitwis
 NAMES += "bitwise_xor equal not_equal less less_equal greater greater_equal"
 SIGNS = "+ - * / @ ** % // & | ^ == != < <= > >="
 UFUNCS |= {n: f"{{}} {sign} {{}}" for n, sign in zip(NAMES.split(), SIGNS.split())}
-NEUTRAL = {"add": 0, "multiply": 1}  # they change nothing
+NEUTRAL = {"add": 0, "multiply": 1}  # operands that change nothing
 REDUCTIONS = {"add": "sum", "multiply": "prod", "maximum": "max", "minimum": "min"}
 METHODS = "reshape transpose swapaxes dot max min prod var any all argmax argmin cumsum"
 NEW = "zeros", "copy", "zeros_like", "ones_like", "empty_like"  # arrays to be filled
 KNOWN = "shape", "dtype", "ndim", "size", "flags", "strides"  # attributes that tell no entry
-SHAPES = np.shape, np.ndim, np.size, np.result_type  # what they return tells no entry
-# Needs no words.
+SHAPES = np.shape, np.ndim, np.size, np.result_type  # their results depend on no entry
+# Settings that need no words, since they are the usual ones.
 USUAL = ("keepdims", False), ("dtype", None), ("ddof", 0), ("axis", None), ("initial", -np.inf)
 RESERVED = {"np", "data", "gradients", *dir(builtins), *keyword.kwlist}
 NAME = re.compile(r"\b_\d+_\b")
@@ -57,7 +57,7 @@ class Line:
     shape    the shape of the value
     part     "forward" or "backward"
     owner    the result of the forward pass to which it belongs
-    owners   this one, and those of lines that were written into this one
+    owners   this owner, and the owners of lines that were written into this line
     """
 
     def __init__(self, page, text, target=None, shape=None):
@@ -183,7 +183,7 @@ def common(x):
 def _number(x, inputs, value, always):
     """x, or a number for an array of equal entries, if a ufunc then gives the same shape and dtype.
 
-    A step keeps arrays of one number that fill memory: some ufuncs are faster with them.
+    A step keeps such an array if it fills memory: some ufuncs are faster with it.
     """
     entry, others = common(x), [other for other in inputs if isinstance(other, Symbol)]
     if entry is None or not (always or not any(x.strides)):

@@ -20,7 +20,7 @@ for function in record, backward_pass, effect, Noise.__init__, Noise.draw, Array
     reads(function)
 for name in "shape", "dtype", "ndim", "size":
     reads(vars(Array)[name].fget)
-# These read for their callers.
+# These read for their callers, so the caller is noted.
 WITHIN = {f.__code__ for f in (data_of, computed, entries_of)}
 INNER = "<listcomp>", "<genexpr>"
 # Functions of NumPy that read shapes and dtypes.

@@ -239,7 +239,6 @@ ADVICE = dict.fromkeys(("to", "cuda", "device", "backends", "DataParallel"), NO_
     "nn.utils": "write optim.clip_grad_norm_(parameters, max_norm)",
     "nn.functional": "import minigrad.functional as F",
     "autograd": "write mg.grad, mg.jacobian, mg.hessian, mg.hvp, mg.vjp or mg.jvp",
-    "nn.RReLU": "write nn.LeakyReLU, its mean, or F.leaky_relu(x, slope) with a mg.Noise as slope",
     "functional.pad": "write np.pad(x, ((before, after), ...)), the first axis first",
     # names with two meanings
     **dict.fromkeys(("std", "var"), DIVISOR),

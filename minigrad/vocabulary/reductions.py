@@ -134,7 +134,7 @@ def argpartition(x, kth, axis=-1):
 
 @implements(np.partition)
 def partition(x, kth, axis=-1):
-    """x with the entry of rank `kth` along `axis` in its place, and smaller ones before it."""
+    """x with the entry of rank `kth` along `axis` in its place, smaller ones before it."""
     x, axis = _flat(x, axis)
     return picked(x, np.argpartition(x, kth, axis), axis)
 

@@ -802,7 +802,15 @@ def test_rare_values_are_counted_as_closely_as_their_rate_allows():
 
 
 @pytest.mark.parametrize(
-    "law", [Bernoulli(0.3), Bernoulli(0.0), Bernoulli(1.0), Normal(0.5, 2.0), Uniform()]
+    "law",
+    [
+        Bernoulli(0.3),
+        Bernoulli(0.0),
+        Bernoulli(1.0),
+        Normal(0.5, 2.0),
+        Uniform(),
+        mg.noise.Uniform(-1.0, 2.0),
+    ],
 )
 def test_cdf_and_outcomes_of_a_law_are_of_one_law(law):
     """By integrals of the cdf F: the mean is the integral of 1 - F above 0 minus the integral of F

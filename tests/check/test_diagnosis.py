@@ -90,7 +90,7 @@ DIAGNOSED = {  # name: (forward, shapes, rules, the first hypothesis)
         masked,
         [(3, 2)],
         {"x": lambda g, out, x: 2 * g * x},
-        "right, but for 2 of 6 entries where it should be zero: a mask is ignored",
+        "right, except for 2 of 6 entries where it should be zero: a mask is ignored",
     ),
     "another argument": (
         *(product, [(3, 2), (3, 2)]),
@@ -250,4 +250,4 @@ def test_an_operand_of_a_product_that_is_not_transposed_is_named(i):
     rules = {"x": lambda g, out, x, y: g @ y.T, "y": lambda g, out, x, y: x.T @ g}
     rules |= {"x": lambda g, out, x, y: g @ y} if i == 0 else {"y": lambda g, out, x, y: x @ g}
     text = diagnosis_of(matrices, [(3, 3), (3, 3)], rules)
-    assert text == f"right, if {'yx'[i]} were transposed."
+    assert text == f"it would be right if {'yx'[i]} were transposed."

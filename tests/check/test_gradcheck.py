@@ -769,7 +769,7 @@ def test_a_function_that_returns_no_tensor_is_an_error(func):
 )
 def test_a_detached_path_fails(func):
     with pytest.raises(
-        GradcheckError, match="FAIL: input 0: func depends on it by a way that is not"
+        GradcheckError, match="FAIL: input 0: func depends on it in a way that is not"
     ):
         mg.gradcheck(func, positive_leaf(3))
 

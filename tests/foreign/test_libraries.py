@@ -144,7 +144,7 @@ def test_an_op_of_a_user_that_leaves_the_library_is_refused(library, own_registr
 def test_a_graph_is_proved_after_its_leaves_are_computed(library):
     t, u = (mg.Tensor(library.make(normal(3, 4, seed=seed)), True) for seed in (0, 1))
     with pytest.raises(
-        TypeError, match="check_graph needs a NumPy array.* of a leaf, before the for"
+        TypeError, match="check_graph needs a NumPy array.* for leaves, before the for"
     ):
         mg.check_graph(np.tanh(t * u).sum())
     with library.loud():
@@ -175,7 +175,7 @@ Elsewhere.__module__ = "elsewhere.arrays"
 def test_libraries_do_not_mix(library, act):
     t, u = mg.Tensor(library.make(np.eye(4)), True), mg.Tensor(Elsewhere(np.eye(4)), True)
     both = (
-        r"\w+( of .*)?: arrays of (\w+ and elsewhere|elsewhere and \w+) meet here. Make all of one"
+        r"\w+( of .*)?: arrays of (\w+ and elsewhere|elsewhere and \w+) meet here. Convert them to"
     )
     with pytest.raises(TypeError, match=both):
         act(t, u)

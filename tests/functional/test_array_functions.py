@@ -39,17 +39,17 @@ def test_picking_is_numpys(f, indices, settings):
         (ValueError, "take: axis 0 is out of bounds", lambda x: np.take(x[0, 0], [0], axis=0)),
         (
             TypeError,
-            "take: indices must be of an integer dtype, not bool",
+            "take: indices .* must be of an integer dtype, not bool",
             lambda x: np.take(x, [True, False]),
         ),
         (
             TypeError,
-            "take_along_axis: indices must be of an integer dtype",
+            "take_along_axis: indices .* must be of an integer dtype",
             lambda x: np.take_along_axis(x, np.ones((3, 2)), 0),
         ),
         (
             ValueError,
-            "take_along_axis: x .* as many axes",
+            "take_along_axis: x .* equal numbers of axes",
             lambda x: np.take_along_axis(x, np.array([0]), 0),
         ),
         (

@@ -927,7 +927,7 @@ def test_a_replaced_part_of_a_sequential_is_used():
 def test_sequential_refuses_what_cannot_be_called(wrong):
     with pytest.raises(TypeError) as caught:
         nn.Sequential(nn.ReLU(), wrong)
-    told = "Sequential: 1 must be a module or a function, and no class; got"
+    told = "Sequential: 1 must be a module or a function, not a class; got"
     assert str(caught.value) == f"{told} {wrong!r}."
 
 

@@ -365,3 +365,25 @@ def test_layers_take_dim_for_axis():
         assert np.array_equal(layer(x), other(x)) and repr(layer) == repr(other)
     with pytest.raises(TypeError, match="Softmax: "):
         nn.Softmax(dims=1)
+
+
+def test_rrelu_draws_slopes_whose_mean_it_uses_in_evaluation():
+    x = mg.Tensor(np.array([-2.0, -0.5, 0.0, 3.0]), requires_grad=True)
+    layer = nn.RReLU(0.1, 0.5)
+    still = nn.LeakyReLU(0.3)(x)
+    np.testing.assert_allclose(layer.eval()(x).data, still.data, rtol=1e-15)
+    drawn = layer.train()(x)
+    assert np.all(drawn.data[:2] / x.data[:2] >= 0.1) and np.all(drawn.data[:2] / x.data[:2] < 0.5)
+    assert np.array_equal(drawn.data[2:], x.data[2:])
+    (slope,) = mg.noise_leaves(drawn)
+    g = np.array([1.0, -2.0, 3.0, 4.0])
+    drawn.backward(g)
+    np.testing.assert_allclose(x.grad.data, g * np.where(x.data > 0, 1, slope.data), rtol=1e-15)
+    weights = mg.Tensor(g)
+    mean = mg.expectation(np.sum(weights * layer(x))).value.item()
+    square = mg.expectation(np.sum(np.square(layer(x) - still))).value.item()
+    assert mean == pytest.approx(np.sum(g * still.data), rel=1e-14)
+    assert square == pytest.approx((0.5 - 0.1) ** 2 / 12 * 4.25, rel=1e-14)  # of -2 and -0.5
+    assert mg.check_noise(layer, mean=lambda x: nn.LeakyReLU(0.3)(x))
+    with pytest.raises(ValueError, match="low is a number below high; got 0.5 and 0.1"):
+        nn.RReLU(0.5, 0.1)(x)

@@ -466,12 +466,12 @@ def test_a_number_is_a_parameter_too():
         (
             lambda w: optim.SGD([w * 2]),
             ValueError,
-            "parameter 0 Tensor.*op=multiply.* is no tensor that can be trained: only leaves",
+            "parameter 0 Tensor.*op=multiply.* cannot be trained: only leaves",
         ),
         (
             lambda w: optim.SGD([mg.Tensor([1.0, 2.0])]),
             ValueError,
-            r"parameter 0 Tensor\(.* is no tensor that can be trained: only leaves that require",
+            r"parameter 0 Tensor\(.* cannot be trained: only leaves that require",
         ),
         (lambda w: optim.SGD([]), ValueError, "SGD got no parameters"),
         (lambda w: optim.Adam([{"params": []}]), ValueError, "Adam got no parameters"),

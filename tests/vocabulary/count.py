@@ -107,11 +107,8 @@ OWNED = {
         "LSTM(weight_dropout GRU(weight_dropout MultiheadAttention(weight_dropout",
     ),
 }
-LEFT_OUT = {  # names that do not work on a graph, and why
-    "RReLU": "its random slopes would be a law of noise for this one layer, which hardly any net has",
-}
 ADVISED = [(Tensor, "to"), (Tensor, "cuda"), (functional, "pad"), (mg, "DataLoader")]
-ADVISED += [(nn, "functional"), (nn, "RReLU")]
+ADVISED += [(nn, "functional")]
 
 
 def known(name):

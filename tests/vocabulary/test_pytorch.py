@@ -212,7 +212,6 @@ ADVICE = [
     (mg, "device", "leave devices out"),
     (F, "pad", r"np\.pad"),
     (nn, "functional", r"minigrad\.functional"),
-    (nn, "RReLU", "nn.LeakyReLU"),
     (nn, "utils", r"optim\.clip_grad_norm_"),
 ]
 

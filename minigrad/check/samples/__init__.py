@@ -4,12 +4,12 @@ An op needs one thing besides its definition: rows here. Then `python -m minigra
 and the tests of all ops and the mutation gate include it. An op without rows fails a test. A new
 penalty is an op like any other. A function that draws noise needs rows in `noisy`, in dropout.py.
 
-A row is a call and its inputs x, y, z, w. It is for the op that it begins with, else for the op of
-the row before it. An input is a shape, values, or a way to draw it:
+A row is a call and its inputs x, y, z, w. It may begin with the name of its op, else it is for the
+op of the row before it. An input is a shape, values, or a way to draw it:
 
     "roll: np.roll(x, 1) | (2, 3)"                  x has normal entries and this shape
     "clip: np.clip(x, -1, 1) | [-2.0, 0.5]"         x has these values
-    "log: np.log(x) | positive(2, 3)"               x is drawn so
+    "log: np.log(x) | positive(2, 3)"               entries from 0.3 to 2: see case.ways
     "x @ y | (3,), (3,); (2, 3), (3,)"              two samples of two inputs each
     "x - x | (3,) | zero"                           its gradients are 0 by intention
     cases("np.roll(x, k) | (3,)", k=[1, -2])        a sample for each k

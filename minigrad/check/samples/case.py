@@ -26,7 +26,7 @@ class Sample:
     Failures print it; it seeds random inputs.
 
     zero  whether its gradients are exactly 0, or empty, by intention. None: if an input is empty
-    op    the name of the op that it is for. None: of the sample before it in the table
+    op    the name of its op. None: the op of the sample before it in the table
     """
 
     op = None
@@ -90,12 +90,12 @@ def ways(rng):
 
 
 # Names in the text of inputs:
-near = np.array([1e-3, -2e-3, 3e-3, -0.7])  # to 0, to each other: some rules err close to a kink
+near = np.array([1e-3, -2e-3, 3e-3, -0.7])  # to 0 and to each other: some rules err near a kink
 large = np.array([[900.0, 901.0, 899.5], [-900.0, -901.0, -900.5]])
 offsets = np.array([[2.0, 0.3, -0.4], [0.1, 1.5, 0.7]])
-# and of calls, beside ops:
+# Names in the text of calls, beside the ops:
 mask = np.array([[True, False, True], [False, True, True]])
-whole = np.array([[1, 2], [3, 4]], np.int8)  # of a dtype that leaves float32 what it is
+whole = np.array([[1, 2], [3, 4]], np.int8)  # float32 stays float32 beside this dtype
 labels, grid = np.array([2, 0, 1, 1]), np.array([[2, 0], [1, 1]])
 ones = np.ones((4, 3))
 OPS = {"F": F, "Tensor": Tensor}
@@ -110,13 +110,13 @@ case = Sample
 def cases(row, *draws, zero=None, **settings):
     """The samples of a text: a call or several, and its inputs or several of them.
 
-    With settings, each value of each. A third part of the text is `zero`. The text may begin with
-    the op that it is for. Examples:
+    With settings, there is a sample for each combination of their values. The text may begin with
+    the name of its op, and may end with `zero`: see Sample. Examples:
 
         cases("x @ y | (2, 3), (3,); (3,), (3,)")     cases("power: x**2; x**3 | [0.0, 1.0]")
         cases("np.roll(x, k) | (3,)", k=[1, -2])      cases("x - x | (3,) | zero")
 
-    draws  for each input the way to draw its shapes, such as "apart"; else they are normal
+    draws  for each input the way to draw its shapes, such as "apart"; else entries are normal
     """
     op, calls, inputs, rest = re.fullmatch(ROW, row).groups()
     zero = rest == "zero" if rest else zero

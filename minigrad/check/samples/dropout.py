@@ -34,7 +34,7 @@ class Noisy:
     small: tuple = (8,)  # the shape of x where all outcomes are enumerated
     large: tuple = (256, 256)  # where the law of the noise is tested
     shared: tuple = ()  # the axes along which the noise is the same
-    zero = False  # as of a Sample
+    zero = False  # see Sample
 
     def __post_init__(self):
         self.mean = self.mean or (lambda x: self.function(x, False))
