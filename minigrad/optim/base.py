@@ -220,7 +220,10 @@ class Declared(Optimizer):
 
     def __post_init__(self):
         names = [f.name for f in sorted(fields(self), key=attrgetter("kw_only"))]  # as in a call
-        super().__init__(**{name: vars(self).pop(name) for name in names})
+        settings = {name: getattr(self, name) for name in names}
+        for name in names:
+            delattr(self, name)  # vars(self).pop(name) would make each access to self slower
+        super().__init__(**settings)
 
 
 class Trained:
