@@ -901,12 +901,12 @@ BUGS = [
     ),
     Bug(
         "threshold without the lr",
-        text(optim.ProximalSGD.step, "prox(new, lr)", "prox(new, 1.0)"),
+        text(optim.proximal.moved, "prox(new, lr)", "prox(new, 1.0)"),
         proximal_step,
     ),
     Bug(
         "threshold of the gradient, not of the step",
-        text(optim.ProximalSGD.step, "prox(new, lr)", "w - prox(w - new, lr)"),
+        text(optim.proximal.moved, "prox(new, lr)", "w - prox(w - new, lr)"),
         proximal_step,
     ),
     Bug(

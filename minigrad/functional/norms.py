@@ -67,17 +67,12 @@ def batch_norm(
 
 def move_statistics(running_mean, running_var, mean, variance, factor, momentum):
     """Moves running statistics, arrays or None, towards mean and factor * variance."""
-    _move(running_mean, mean, momentum)
-    _move(running_var, factor * variance, momentum)
-
-
-def _move(running, batch, momentum):
-    if running is None:
-        return
-    if is_foreign(batch):
+    if is_foreign(mean):
         remedy = "Use BatchNorm without track_running_stats, or LayerNorm"
         raise TypeError(f"batch_norm: running statistics move with NumPy arrays alone. {remedy}.")
-    running[...] += momentum * (batch - running)
+    for running, batch in (running_mean, mean), (running_var, factor * variance):
+        if running is not None:
+            running[...] += momentum * (batch - running)
 
 
 def as_shape(sizes):

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from inspect import Parameter, Signature, getdoc, signature
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic
 
 import numpy as np
 
@@ -53,8 +53,14 @@ if TYPE_CHECKING:
         def __init__(self, *args: P.args, **kwargs: P.kwargs): ...
 
 
-def layer_of(function, name, settings, doc, base=Function):
-    """A subclass of `base` for a function. Its constructor takes `settings`, inspect.Parameters."""
+def layer_of(function, name, settings, doc=None, base=Function):
+    """A subclass of `base` for a function. Its constructor takes `settings`, inspect.Parameters.
+
+    All other arguments of the function are inputs, which a call of the layer takes.
+    """
+    names = [s.name for s in settings]
+    inputs = ", ".join(n for n in signature(function).parameters if n not in names)
+    doc = doc or f"{getdoc(function)}\n\nAs a module: {name}({', '.join(names)})({inputs})."
     expected = Signature([Parameter("self", Parameter.POSITIONAL_ONLY), *settings])
 
     def init(self, *values, **keywords):
@@ -67,11 +73,11 @@ def layer_of(function, name, settings, doc, base=Function):
         except TypeError as error:
             raise TypeError(f"{name}: {error}.") from None
         bound.apply_defaults()
-        self.hold(**{s.name: bound.arguments[s.name] for s in settings})
+        self.hold(**{name: bound.arguments[name] for name in names})
 
     init.__signature__ = expected
     members = {"__init__": init, "__doc__": doc, "__module__": base.__module__}
-    members |= {"function": staticmethod(function), "settings": tuple(s.name for s in settings)}
+    members |= {"function": staticmethod(function), "settings": names}
     return type(name, (base,), members)
 
 
@@ -248,30 +254,27 @@ class PReLU(Layer):
         return F.prelu(x, self.weight)
 
 
-@overload
-def _layer_of(f: Callable[Concatenate[Any, P], Any], name, doc=None) -> "type[Made[P]]": ...
-@overload
-def _layer_of(f, name, doc=None, *, inputs: int) -> "type[Made[...]]": ...
-def _layer_of(function, name, doc=None, inputs=1):
-    """The Function layer of a function of so many inputs, with its docstring.
+def _layer_of(function: Callable[Concatenate[Any, P], Any], name) -> "type[Made[P]]":
+    """The Function layer of a function of one input."""
+    _, *settings = signature(function).parameters.values()
+    return layer_of(function, name, settings)
 
-    With several inputs it is a loss. The settings that PyTorch's users give by position come first,
-    and all others are keywords.
+
+def _loss_of(function, name, inputs=2) -> "type[Made[...]]":
+    """The Function layer of a loss of so many inputs.
+
+    The settings that PyTorch's users give by position come first, and all others are keywords.
     """
-    given = list(signature(function).parameters.values())
-    settings, inputs = given[inputs:], given[:inputs]
-    if len(inputs) > 1:
-        first = [s for s in settings if s.name in ("weight", "margin", "dim")]
-        others = [s.replace(kind=s.KEYWORD_ONLY) for s in settings if s not in first]
-        settings = [*(s.replace(kind=s.POSITIONAL_OR_KEYWORD) for s in first), *others]
-    inputs, arguments = (", ".join(s.name for s in part) for part in (inputs, settings))
-    doc = f"{doc or getdoc(function)}\n\nAs a module: {name}({arguments})({inputs})."
-    return layer_of(function, name, settings, doc)
+    settings = list(signature(function).parameters.values())[inputs:]
+    first = [s for s in settings if s.name in ("weight", "margin", "dim")]
+    others = [s.replace(kind=s.KEYWORD_ONLY) for s in settings if s not in first]
+    first = [s.replace(kind=s.POSITIONAL_OR_KEYWORD) for s in first]
+    return layer_of(function, name, first + others)
 
 
 ReLU = _layer_of(F.relu, "ReLU")
 Sigmoid = _layer_of(F.sigmoid, "Sigmoid")
-Tanh = _layer_of(F.tanh, "Tanh", "tanh(x).")
+Tanh = _layer_of(F.tanh, "Tanh")
 Softplus = _layer_of(F.softplus, "Softplus")
 SiLU = _layer_of(F.silu, "SiLU")
 SELU = _layer_of(F.selu, "SELU")
@@ -305,14 +308,14 @@ AdaptiveMaxPool1d = _layer_of(F.adaptive_max_pool1d, "AdaptiveMaxPool1d")
 AdaptiveMaxPool2d = _layer_of(F.adaptive_max_pool2d, "AdaptiveMaxPool2d")
 Upsample = _layer_of(F.interpolate, "Upsample")
 
-CrossEntropyLoss = _layer_of(F.cross_entropy, "CrossEntropyLoss", inputs=2)
-NLLLoss = _layer_of(F.nll_loss, "NLLLoss", inputs=2)
-BCELoss = _layer_of(F.binary_cross_entropy, "BCELoss", inputs=2)
-BCEWithLogitsLoss = _layer_of(F.binary_cross_entropy_with_logits, "BCEWithLogitsLoss", inputs=2)
-MSELoss = _layer_of(F.mse_loss, "MSELoss", inputs=2)
-L1Loss = _layer_of(F.l1_loss, "L1Loss", inputs=2)
-HuberLoss = _layer_of(F.huber_loss, "HuberLoss", inputs=2)
-SmoothL1Loss = _layer_of(F.smooth_l1_loss, "SmoothL1Loss", inputs=2)
-KLDivLoss = _layer_of(F.kl_div, "KLDivLoss", inputs=2)
-TripletMarginLoss = _layer_of(F.triplet_margin_loss, "TripletMarginLoss", inputs=3)
-CosineSimilarity = _layer_of(F.cosine_similarity, "CosineSimilarity", inputs=2)
+CrossEntropyLoss = _loss_of(F.cross_entropy, "CrossEntropyLoss")
+NLLLoss = _loss_of(F.nll_loss, "NLLLoss")
+BCELoss = _loss_of(F.binary_cross_entropy, "BCELoss")
+BCEWithLogitsLoss = _loss_of(F.binary_cross_entropy_with_logits, "BCEWithLogitsLoss")
+MSELoss = _loss_of(F.mse_loss, "MSELoss")
+L1Loss = _loss_of(F.l1_loss, "L1Loss")
+HuberLoss = _loss_of(F.huber_loss, "HuberLoss")
+SmoothL1Loss = _loss_of(F.smooth_l1_loss, "SmoothL1Loss")
+KLDivLoss = _loss_of(F.kl_div, "KLDivLoss")
+TripletMarginLoss = _loss_of(F.triplet_margin_loss, "TripletMarginLoss", inputs=3)
+CosineSimilarity = _loss_of(F.cosine_similarity, "CosineSimilarity")

@@ -122,6 +122,7 @@ class Module(metaclass=ModuleClass):
     training = True
     _buffers = None  # the names of the buffers; None until __init__ has ended
     _unsaved = _hooks = ()  # the names of buffers that are not saved; the functions after forward
+    _order = ()  # of a Sequential: the names of its parts, from first to last
     weight_penalty = bias_penalty = None
     penalised = {"weight_penalty": "weight", "bias_penalty": "bias"}  # {penalty: part of the names}
 
@@ -337,9 +338,7 @@ class Module(metaclass=ModuleClass):
             yield
         finally:
             for module, attributes in before.items():
-                vars(module).update(attributes)  # first: at no moment is a module without its own
-                for name in vars(module).keys() - attributes.keys():
-                    del vars(module)[name]
+                module.__dict__ = attributes  # at once: at no moment is a module without its own
 
     # ---- saving
 
@@ -379,13 +378,11 @@ class Module(metaclass=ModuleClass):
         """The text in the brackets of the repr."""
         return ""
 
-    def _shown(self):
-        """The pairs (name, text) of the lines in the repr: the modules directly inside."""
-        return [(name, repr(child)) for name, child in self.named_children()]
-
     @recursive_repr("(...)")
     def __repr__(self):
-        lines = [f"({name}): {text}" for name, text in self._shown()]
+        members = self.named_members()
+        parts = [(n, part) for n, part in members if n in self._order or isinstance(part, Module)]
+        lines = [f"({name}): {getattr(part, '__name__', repr(part))}" for name, part in parts]
         extra = self.extra_repr()
         if not lines:
             return f"{type(self).__name__}({extra})"
@@ -523,8 +520,6 @@ class Sequential(Module):
     called, ValueError for a name that every Sequential has, such as `forward`.
     """
 
-    _order = ()  # the names, from first to last
-
     def __init__(self, *modules: Callable[..., Any], **named: Callable[..., Any]):
         for name, module in [*zip(map(str, range(len(modules))), modules), *named.items()]:
             self._add(name, module)
@@ -546,12 +541,6 @@ class Sequential(Module):
         for name in self._order:
             x = vars(self)[name](x)
         return x
-
-    def _shown(self):
-        """As for every Module; functions have their names."""
-        members = self.named_members()
-        parts = [(n, part) for n, part in members if n in self._order or isinstance(part, Module)]
-        return [(n, getattr(part, "__name__", repr(part))) for n, part in parts]
 
     def append(self, module) -> "Self":
         """Adds a module at the end. Returns the Sequential."""

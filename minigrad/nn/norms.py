@@ -27,12 +27,12 @@ class Norm(Layer):
     Raises ValueError for sizes that are not whole numbers >= 1.
     """
 
-    def __init__(self, shape, eps, weighted, biased, settings):
+    def __init__(self, shape, eps, affine, settings, biased=True):
         for size in shape:
             require_whole(f"{type(self).__name__}: each size", size, 1)
         self.eps = eps
-        weights = {"weight": shape if weighted else None}
-        biases = {"bias": shape if biased else None}
+        weights = {"weight": shape if affine else None}
+        biases = {"bias": shape if affine and biased else None}
         settings = {"init": ones, "bias_init": zeros} | settings
         self.add_parameters((math.prod(shape),) * 2, weights, biases, settings)
 
@@ -69,7 +69,7 @@ class BatchNorm1d(Norm):
         track_running_stats: bool = True,
         **others,
     ):
-        super().__init__((num_features,), eps, affine, affine, others)
+        super().__init__((num_features,), eps, affine, others)
         self.num_features, self.momentum, self.affine = num_features, momentum, affine
         self.track_running_stats = track_running_stats
         self.running_mean = self.running_var = self.num_batches_tracked = None
@@ -112,8 +112,7 @@ class LayerNorm(Norm):
     def __init__(self, normalized_shape, eps=1e-5, elementwise_affine=True, bias=True, **settings):
         self.normalized_shape = as_shape(normalized_shape)
         self.elementwise_affine = elementwise_affine
-        biased = elementwise_affine and bias
-        super().__init__(self.normalized_shape, eps, elementwise_affine, biased, settings)
+        super().__init__(self.normalized_shape, eps, elementwise_affine, settings, bias)
 
     def forward(self, x: Operand) -> Tensor:
         """x (..., *normalized_shape) normalised, of the same shape."""
@@ -129,7 +128,7 @@ class RMSNorm(Norm):
     def __init__(self, normalized_shape, eps=None, elementwise_affine=True, **settings):
         self.normalized_shape = as_shape(normalized_shape)
         self.elementwise_affine = elementwise_affine
-        super().__init__(self.normalized_shape, eps, elementwise_affine, False, settings)
+        super().__init__(self.normalized_shape, eps, elementwise_affine, settings, biased=False)
 
     def forward(self, x: Operand) -> Tensor:
         """x (..., *normalized_shape) over its root of the mean square, of the same shape."""
@@ -147,7 +146,7 @@ class GroupNorm(Norm):
         self.hold_sizes(num_groups=num_groups, num_channels=num_channels)
         self.checked(check_divides, "num_groups", num_groups, num_channels=num_channels)
         self.affine = affine
-        super().__init__((num_channels,), eps, affine, affine, settings)
+        super().__init__((num_channels,), eps, affine, settings)
 
     def forward(self, x: Operand) -> Tensor:
         """x (N, num_channels, ...) normalised, of the same shape."""
@@ -165,7 +164,7 @@ class InstanceNorm1d(Norm):
 
     def __init__(self, num_features: int, eps=1e-5, *, affine=False, **settings):
         self.num_features, self.affine = num_features, affine
-        super().__init__((num_features,), eps, affine, affine, settings)
+        super().__init__((num_features,), eps, affine, settings)
 
     def forward(self, x: Operand) -> Tensor:
         """x (N, num_features, ...) normalised, of the same shape."""

@@ -57,9 +57,9 @@ class Penalty:
         is_own = type(self) is not Penalty
         shown = [] if is_own else [self.function.__name__]
         for name, value in self.settings.items():
-            text = f"{value:g}" if isinstance(value, (int, float)) else value
+            is_number = isinstance(value, (int, float))
+            text = f"{value:g}" if is_number else getattr(value, "__name__", value)
             if value is not None:
-                text = getattr(value, "__name__", text)
                 shown.append(f"{text}" if is_own and name == "c" else f"{name}={text}")
         return f"{type(self).__name__}({', '.join(shown)})"
 
@@ -125,8 +125,7 @@ def penalty(model, penalty: Penalty, where=None, step: int | None = None) -> Ten
     named = list(model.named_parameters())
     if where is None:
         held = [(m, name, p) for m in model.modules() for name, p in m.own_parameters()]
-        weights = {id(p) for m, name, p in held if m.is_weight(name, p)}
-        chosen = [p for _, p in named if id(p) in weights]
+        chosen = {id(p): p for m, name, p in held if m.is_weight(name, p)}.values()
     elif callable(where):
         chosen = [p for name, p in named if where(name, p)]
     else:

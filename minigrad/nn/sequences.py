@@ -151,12 +151,11 @@ class Recurrent(Gated):
         weight_dropout=0.0,
         **settings,
     ):
-        kind = type(self).__name__
         for p in dropout, recurrent_dropout, weight_dropout:
             self.checked(check_settings, p)
         self.hold_sizes(input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
         if dropout and num_layers == 1:
-            one = f"{kind}: dropout={dropout} acts between layers, and there is one."
+            one = f"{type(self).__name__}: dropout={dropout} acts between layers, and there is one."
             warnings.warn(f"{one} Put a Dropout after it.", stacklevel=3)
         self.bias, self.batch_first, self.bidirectional = bias, batch_first, bidirectional
         self.dropout, self.recurrent_dropout = dropout, recurrent_dropout
@@ -176,11 +175,9 @@ class Recurrent(Gated):
                 share = 0 if self.variational else ()
                 name = f"dropout_l{layer - 1}"
                 x = scoped(name, F.dropout, x, self.dropout, self.training, share=share)
-            outputs = []
-            for direction in self.directions:
-                output, state = self._run(f"l{layer}{direction}", x, next(first))
-                outputs.append(output)
-                last.append(state)
+            runs = [self._run(f"l{layer}{d}", x, next(first)) for d in self.directions]
+            outputs, states = zip(*runs)
+            last += states
             x = np.concatenate(outputs, axis=-1) if self.bidirectional else outputs[0]
         last = tuple(map(np.stack, zip(*last)))
         x = np.swapaxes(x, 0, 1) if self.batch_first else x
@@ -468,14 +465,12 @@ class TransformerEncoderLayer(Module):
         bias=True,
         **settings,
     ):
-        shared = {"batch_first": batch_first, **settings}
+        shared = settings | {"batch_first": batch_first}
         self.self_attn = MultiheadAttention(d_model, nhead, dropout, bias, **shared)
         self.linear1 = Linear(d_model, dim_feedforward, bias, **settings)
         self.linear2 = Linear(dim_feedforward, d_model, bias, **settings)
-        dtype = settings.get("dtype")
-        self.norm1, self.norm2 = (
-            LayerNorm(d_model, layer_norm_eps, bias=bias, dtype=dtype) for _ in range(2)
-        )
+        of_norm = {"eps": layer_norm_eps, "bias": bias, "dtype": settings.get("dtype")}
+        self.norm1, self.norm2 = (LayerNorm(d_model, **of_norm) for _ in range(2))
         self.dropout, self.dropout1, self.dropout2 = (Dropout(dropout) for _ in range(3))
         self.activation = activation if callable(activation) else getattr(F, activation)
         self.norm_first = norm_first
@@ -491,11 +486,10 @@ class TransformerEncoderLayer(Module):
             hidden = self.dropout(self.activation(self.linear1(x)))
             return self.dropout2(self.linear2(hidden))
 
-        if self.norm_first:
-            x = src + attended(self.norm1(src))
-            return x + transformed(self.norm2(x))
-        x = self.norm1(src + attended(src))
-        return self.norm2(x + transformed(x))
+        x = src
+        for branch, norm in (attended, self.norm1), (transformed, self.norm2):
+            x = x + branch(norm(x)) if self.norm_first else norm(x + branch(x))
+        return x
 
 
 def _reshaped(name, mask, shapes):

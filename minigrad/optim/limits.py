@@ -27,8 +27,7 @@ def clip_grad_norm_(parameters, max_norm: float, *, error_if_nonfinite=True) -> 
     listed = _tensors("clip_grad_norm_", parameters, max_norm)
     trained = {w: i for i, w in enumerate(listed) if w.grad is not None}
     arrays = [entries_of(w.grad, "clip_grad_norm_") for w in trained]
-    gradients = [g.astype(np.float64, copy=False) for g in arrays]
-    norms = [float(np.linalg.norm(g)) for g in gradients]
+    norms = [float(np.linalg.norm(g.astype(np.float64, copy=False))) for g in arrays]
     norm = math.hypot(*norms)
     if error_if_nonfinite and not math.isfinite(norm):
         wrong = [w for w, n in zip(trained, norms) if not math.isfinite(n)]

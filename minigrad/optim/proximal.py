@@ -79,10 +79,7 @@ class ProximalSGD(Optimizer):
             # All new points come first: if an operator fails, nothing has changed.
             for (t, lr), x, gradient, prox in zip(trained, before, gradients, operators):
                 w = t.parameter.data
-                new = x
-                if gradient is not None or prox:
-                    new = w - lr * (0 if gradient is None else gradient)
-                    new = prox(new, lr) if prox else new
+                new = x if gradient is None and not prox else moved(w, gradient, prox, lr)
                 if self.accelerated and lr:
                     uphill += float(np.sum((w - new) * (new - x))) / lr
                 points.append(new)
@@ -104,6 +101,12 @@ class ProximalSGD(Optimizer):
         return loss
 
 
+def moved(w, gradient, prox, lr):
+    """prox(w - lr * gradient). The gradient may be None, and the operator too."""
+    new = w - lr * (0 if gradient is None else gradient)  # a copy: prox may write to it
+    return prox(new, lr) if prox else new
+
+
 def kkt_residual(loss: Tensor, parameters=None) -> float:
     """How far a recorded loss is from its optimality conditions, a number >= 0.
 
@@ -122,7 +125,6 @@ def kkt_residual(loss: Tensor, parameters=None) -> float:
     gradients, operators = split(loss, parameters, "kkt_residual", retain_graph=True)
     moves = [0.0]
     for p, gradient, prox in zip(parameters, gradients, operators):
-        new = p.data - (0 if gradient is None else gradient)  # a copy: prox may write to it
-        move = p.data - (prox(new, 1.0) if prox else new)
+        move = p.data - moved(p.data, gradient, prox, 1.0)
         moves.append(np.max(np.abs(move), initial=0.0))
     return float(np.max(moves))  # np.max returns nan if one move is nan

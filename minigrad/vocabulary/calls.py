@@ -15,7 +15,7 @@ from ..changes import mark_changed
 from ..engine import Tensor, constant, wants_gradient
 from ..modes import recording
 from ..ops import logsumexp
-from .keywords import by_numpy
+from .keywords import REDUCTIONS, by_numpy
 
 forms = {}  # NumPy function -> the composition for arguments that the op of the function refuses
 IN_PLACE = np.copyto, np.fill_diagonal, np.put, np.put_along_axis, np.putmask, np.place
@@ -104,8 +104,8 @@ def _wrapped(x):
 # ------------------------------------------------------------------------------- methods of ufuncs
 
 # np.add.reduce(x, axis) is np.sum(x, axis)
-REDUCED = {np.add: np.sum, np.multiply: np.prod, np.maximum: np.max, np.minimum: np.min}
-REDUCED |= {np.logical_and: np.all, np.logical_or: np.any, np.logaddexp: logsumexp}
+REDUCED = {function: getattr(np, name) for name, (function, _) in REDUCTIONS.items()}
+REDUCED[np.logaddexp] = logsumexp
 
 
 def ufunc(function, method, inputs, keywords):

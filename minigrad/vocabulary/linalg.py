@@ -164,6 +164,11 @@ def pinv(a, rcond=None, hermitian=False):
 # An op has one result. So the factors of a matrix lie in one array, below one another.
 
 
+def parts(x, *rows):
+    """The parts of x that begin at row 0 and at these rows."""
+    return [x[..., i:j, :] for i, j in zip((0, *rows), (*rows, None))]
+
+
 def symmetric(name, a):
     """a. Raises ValueError unless it is square, and symmetric up to rounding."""
     x = entries_of(a, name)
@@ -208,9 +213,8 @@ def cholesky(a, /, *, upper=False):
 
 
 def _eigh_rule(g, out, a):
-    w, v = out[..., :1, :], out[..., 1:, :]
-    turned = T(v) @ g[..., 1:, :] * (1 - eye_like(a))
-    inner = _over_gap(turned, w, T(w)) + g[..., :1, :] * eye_like(a)
+    (w, v), (gw, gv) = parts(out, 1), parts(g, 1)
+    inner = _over_gap(T(v) @ gv * (1 - eye_like(a)), w, T(w)) + gw * eye_like(a)
     return _both(v @ inner @ T(v))
 
 
@@ -228,19 +232,14 @@ def eigh(a, UPLO="L"):
     return EighResult(both[..., 0, :], both[..., 1:, :])
 
 
-def _svd_parts(x, a):
-    """The left vectors, the values as a row, and the right vectors, as columns."""
-    m = a.shape[-2]
-    return x[..., :m, :], x[..., m : m + 1, :], x[..., m + 1 :, :]
-
-
 def _svd_rule(g, out, a):
-    (u, s, v), (gu, gs, gv) = _svd_parts(out, a), _svd_parts(g, a)
+    m = a.shape[-2]
+    (u, s, v), (gu, gs, gv) = parts(out, m, m + 1), parts(g, m, m + 1)
     left, right = T(u) @ gu, T(v) @ gv
     inner = _over_gap(left - T(left), s * s, T(s * s)) * s
     inner = inner + T(s) * _over_gap(right - T(right), s * s, T(s * s))
     both = u @ (inner + gs * eye_like(inner)) @ T(v)
-    if a.shape[-2] > s.shape[-1]:
+    if m > s.shape[-1]:
         both = both + _over_gap(gu - u @ left, s, 0 * s) @ T(v)
     if a.shape[-1] > s.shape[-1]:
         both = both + u @ T(_over_gap(gv - v @ right, s, 0 * s))
@@ -260,15 +259,15 @@ def svd(a, full_matrices=True, compute_uv=True):
 
     Raises ValueError for full_matrices=True if a is not square: its further vectors are arbitrary.
     """
-    if compute_uv and full_matrices and a.shape[-1] != a.shape[-2]:
+    m, n = a.shape[-2:]
+    if compute_uv and full_matrices and m != n:
         raise ValueError(f"svd of {a.shape}: write full_matrices=False for a gradient.")
-    u, s, v = _svd_parts(svd_in_one(a), a)
+    u, s, v = parts(svd_in_one(a), m, m + 1)
     return SVDResult(u, s[..., 0, :], T(v)) if compute_uv else s[..., 0, :]
 
 
 def _qr_rule(g, out, a):
-    n = a.shape[-1]
-    (q, r), (gq, gr) = ((x[..., :-n, :], x[..., -n:, :]) for x in (out, g))
+    (q, r), (gq, gr) = (parts(x, a.shape[-2]) for x in (out, g))
     inner = np.tril(r @ T(gr) - T(gq) @ q)
     inner = inner + T(inner) - inner * eye_like(inner)
     return T(np.linalg.solve(r, T(gq + q @ inner)))
@@ -289,8 +288,7 @@ def qr(a, mode="reduced"):
     if mode not in ("reduced", "r"):
         raise ValueError(f'qr: mode is "reduced" or "r", not {mode!r}.')
     m, n = a.shape[-2:]
-    both = qr_in_one(a[..., :m])
-    q, r = both[..., :m, :], both[..., m:, :]
+    q, r = parts(qr_in_one(a[..., :m]), m)
     r = np.concatenate([r, T(q) @ a[..., m:]], axis=-1) if m < n else r
     return QRResult(q, r) if mode == "reduced" else r
 

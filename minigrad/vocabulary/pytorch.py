@@ -26,8 +26,8 @@ from .reductions import picked
 
 # ---------------------------------------------------------------------------- NumPy's own functions
 
-OTHER_MEANING = """argsort equal gradient max median meshgrid min nanmedian nonzero repeat reshape
-    resize select size sort split std transpose unique unstack var"""
+OTHER_MEANING = """gradient median nanmedian nonzero repeat resize select size std transpose unique
+    unstack var"""
 RENAMED = """abs absolute  acos arccos  acosh arccosh  asin arcsin  asinh arcsinh  atan arctan
     atan2 arctan2  atanh arctanh  sub subtract  mul multiply  div divide  true_divide divide
     neg negative  pow power  mm matmul  bmm matmul  mv matmul  ger outer  clamp clip  eq equal
@@ -192,21 +192,20 @@ def _maker(function, takes_sizes=False):
     return make
 
 
-def _alike(function):
-    """A function that makes a tensor with the shape and the dtype of its first argument."""
-    return lambda x, *args, dtype=None, requires_grad=False: Tensor(
-        function(x.shape, *args), requires_grad, dtype=dtype or x.dtype
+def _alike(make):
+    """The function that makes a tensor with the shape and the dtype of its first argument."""
+    return lambda x, *args, dtype=None, **others: make(
+        x.shape, *args, dtype=dtype or x.dtype, **others
     )
 
 
 OF_SHAPE = {"zeros": np.zeros, "ones": np.ones, "empty": np.zeros}
 OF_SHAPE |= {"rand": lambda size: stream("tensors").random(size)}
 OF_SHAPE |= {"randn": lambda size: stream("tensors").standard_normal(size)}
+MAKERS = {name: _maker(f, True) for name, f in OF_SHAPE.items()} | {"full": _maker(np.full)}
 MODULE = {
-    **{name: _maker(f, True) for name, f in OF_SHAPE.items()},
-    **{f"{name}_like": _alike(f) for name, f in OF_SHAPE.items()},
-    "full": _maker(np.full),
-    "full_like": _alike(np.full),
+    **MAKERS,
+    **{f"{name}_like": _alike(make) for name, make in MAKERS.items()},
     "randint": _maker(lambda low, high, size: stream("tensors").integers(low, high, size)),
     "randperm": _maker(lambda n: stream("tensors").permutation(n)),
     "arange": _maker(np.arange),

@@ -12,6 +12,7 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from ..array import data_of, implements, numpy_functions
 from ..functional.arrays import _flat
+from ..functional.checks import check_shapes
 from ..registry import on_data, op
 from .calls import accumulate, settled, wider
 
@@ -26,8 +27,7 @@ def average(x, axis=None, weights=None, *, keepdims=False):
     if axis is not None and np.ndim(weights) == 1:
         weights = np.broadcast_to(weights, np.moveaxis(x, axis, -1).shape)
         weights = np.moveaxis(weights, -1, axis)
-    if np.shape(weights) != x.shape:
-        raise ValueError(f"average of {x.shape}: weights {np.shape(weights)} do not fit.")
+    check_shapes(x.shape, weights=weights)
     settings = {"axis": axis, "keepdims": keepdims}
     return np.sum(x * weights, **settings) / np.sum(weights, **settings)
 

@@ -229,7 +229,9 @@ REFUSED = {
     r"gradient of \(1, 2\): axis 0 needs two entries": lambda x: np.gradient(x[:1]),
     "gradient: one spacing for all axes": lambda x: np.gradient(x, 1.0, 2.0, 3.0),
     "gradient: .* all of them numbers": lambda x: np.gradient(x, [0.0, 1.0], axis=0),
-    r"average of \(2, 2\): weights \(2,\) do not fit": lambda x: np.average(x, weights=[1.0, 2.0]),
+    r"average: weights must have shape \(2, 2\), got \(2,\)": lambda x: np.average(
+        x, weights=[1.0, 2.0]
+    ),
     "max: where= needs initial=": lambda x: np.max(x, where=x.data > 0),
 }
 
