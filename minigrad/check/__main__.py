@@ -44,8 +44,8 @@ from .verdict import FAILING, Finding, worst
 PACKAGE = Path(__file__).parents[1]
 LIBRARIES = [Path(module.__file__).parent for module in (os, np)]
 NO_SAMPLES = """      NO SAMPLES: give the file a table,
-          from minigrad.check.samples.case import binary, case, unary
-          samples = {{"{0}": [unary({0}), case({0}, [0.0, 0.6])]}}  # or binary, of two arguments"""
+          from minigrad.check.samples.case import binary, unary
+          samples = {{"{0}": unary({0})}}  # or binary, of two arguments"""
 
 
 # ---- what is asked of a sample: two tests of each kind, of which each gives a Finding
