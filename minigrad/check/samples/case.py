@@ -51,9 +51,9 @@ class Sample:
     def inputs(self):
         """The float64 arrays, the same at each call."""
         rng = np.random.default_rng([zlib.crc32(self.name.encode())])
-        drawn = ways(rng)
-        values = [eval(x, globals() | drawn) if isinstance(x, str) else x for x in self.given]
-        return [drawn["normal"](*v) if isinstance(v, tuple) else np.float64(v) for v in values]
+        known = globals() | ways(rng)
+        values = [eval(x, known) if isinstance(x, str) else x for x in self.given]
+        return [known["normal"](*v) if isinstance(v, tuple) else np.float64(v) for v in values]
 
     def call(self, *xs):
         """The value for these inputs: Tensors or, where NumPy has the function, arrays."""
