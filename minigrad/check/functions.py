@@ -174,11 +174,11 @@ def _outputs(func, arguments):
 
 
 def _unrecorded(func, own, xs, nondet_tol):
-    """Yields the inputs on which func depends by a way that it does not record, such as x.data.
+    """The inputs on which func depends by a way that it does not record, such as x.data.
 
-    At a point nearby func is recorded once more. From there each input moves a long and a short
-    way, and func's values are compared with those of the recorded graph. What is not recorded sets
-    them apart, in proportion to the way.
+    At a point nearby func is recorded once more. From there all inputs move a long and a short way,
+    and func's values are compared with those of the recorded graph. What is not recorded sets them
+    apart, in proportion to the way. Then each input moves alone.
     """
     rng, ways = np.random.default_rng(2), {}
     for i, x in xs.items():
@@ -188,15 +188,16 @@ def _unrecorded(func, own, xs, nondet_tol):
     recorded = _outputs(func, base)
     steps, least = nodes(recorded), max(nondet_tol, SAME * max(largest(y.data) for y in recorded))
 
-    def apart(i, step):
-        there = base[i].data + step * ways[i]
-        values = evaluate(steps, {base[i].order: there})
-        outputs = _outputs(func, [*base[:i], Tensor(there, True), *base[i + 1 :]])
-        pairs = zip(outputs, recorded)
+    def apart(moving, step):
+        there = {i: base[i].data + step * ways[i] for i in moving}
+        values = evaluate(steps, {base[i].order: data for i, data in there.items()})
+        own = [Tensor(there[i], True) if i in there else x for i, x in enumerate(base)]
+        pairs = zip(_outputs(func, own), recorded)
         return max(largest(y.data - values.get(z.order, z.data)) for y, z in pairs)
 
-    ratio = STEPS[0] / STEPS[1]
-    for i in xs:
-        long, short = (apart(i, step) for step in STEPS)
-        if long > least and ratio / 4 < long / short < 4 * ratio:
-            yield i
+    def depends(*moving):
+        long, short = (apart(moving, step) for step in STEPS)
+        ratio = STEPS[0] / STEPS[1]
+        return long > least and ratio / 4 < long / short < 4 * ratio
+
+    return [i for i in xs if depends(i)] if depends(*xs) else []

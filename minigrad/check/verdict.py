@@ -179,9 +179,13 @@ def _spread(alone, directions):
 def look(alone, i):
     """The Finding on the gradient by the i-th argument of a node.
 
-    Entries at 0 and entries that tie, where kinks are likely, are compared apart from others.
+    If not all entries together are OK, then entries at 0 and entries that tie, where kinks are
+    likely, are compared apart from others.
     """
     x = alone.node.args[i].data
+    together = judge(alone, _direction(alone, i, np.arange(x.size)))
+    if together.verdict == "OK" and x.size <= together.enough:
+        return together
     _, where, counts = np.unique(x.ravel(), return_inverse=True, return_counts=True)
     likely = (counts[where] > 1) | (x.ravel() == 0)
     groups = [np.flatnonzero(at) for at in (likely, ~likely) if np.any(at)]
