@@ -17,7 +17,7 @@ from .verdict import FAILING, Finding, Settings, worst
 DEPTH = 10  # times that entries are halved, where there are kinks
 # How far from the inputs func is run again, relative to each entry: it is mostly defined there.
 AWAY = 2.0**-10
-STEPS = 2.0**-4, 2.0**-10  # how far from there once more, relative to that
+STEP, RATIO = 2.0**-10, 2.0**6  # how far from there once more, relative to that, and how much more
 SAME = 2.0**-46  # of the largest value: equal, if a constant was rounded in another way
 
 UNRECORDED = "func depends on it by a way that is not recorded: detach, x.data, no_grad()?"
@@ -99,8 +99,7 @@ def examine(func, inputs, nondet_tol=0, fast_mode=False, rtol=0, atol=0, zero_al
     if not first:
         raise TypeError("gradcheck: func returned no Tensor of floats.")
     for i, (y, z) in enumerate(zip(first, again)):
-        tolerance = {"rtol": 0, "atol": nondet_tol, "equal_nan": True}
-        if y.shape != z.shape or not np.allclose(y.data, z.data, **tolerance):
+        if y.shape != z.shape or not np.allclose(y.data, z.data, 0, nondet_tol, equal_nan=True):
             drawn = next(filter(None, map(source, nodes(first))), OWN_RANDOMNESS)
             return Finding("STOCHASTIC", np.inf, f"func changed between two calls, {drawn}.")
         if not np.all(np.isfinite(y.data)):
@@ -168,8 +167,9 @@ def _outputs(func, arguments):
     with frozen_noise():
         outputs = as_list(func(*arguments))
     if others := [type(y).__name__ for y in outputs if not isinstance(y, Tensor)]:
-        given = f"not {others[0]}"
-        raise TypeError(f"gradcheck: func must return a Tensor or a tuple of them, {given}.")
+        raise TypeError(
+            f"gradcheck: func must return a Tensor or a tuple of them, not {others[0]}."
+        )
     return [y for y in outputs if y.dtype.kind == "f"]
 
 
@@ -196,8 +196,7 @@ def _unrecorded(func, own, xs, nondet_tol):
         return max(largest(y.data - values.get(z.order, z.data)) for y, z in pairs)
 
     def depends(*moving):
-        long, short = (apart(moving, step) for step in STEPS)
-        ratio = STEPS[0] / STEPS[1]
-        return long > least and ratio / 4 < long / short < 4 * ratio
+        long, short = (apart(moving, step) for step in (RATIO * STEP, STEP))
+        return long > least and 1 / 4 < long / short / RATIO < 4
 
     return [i for i in xs if depends(i)] if depends(*xs) else []

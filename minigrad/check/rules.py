@@ -2,7 +2,6 @@
 
 import inspect
 import os
-from functools import partial
 
 import numpy as np
 
@@ -62,10 +61,11 @@ def described(alone, i, found):
 def source(node):
     """How a node draws by itself, so that it is another one when it is computed again, or None."""
     given = {a.order: a.data for a in node.args if isinstance(a, Tensor)}
-    if given and not same(evaluate([node], given)[node.order], node.data):
-        place = f" in {path(node.scope)}" if node.scope else ""
+    again = evaluate([node], given).get(node.order, node.data)
+    if not np.array_equal(again, node.data, equal_nan=True):
+        module = f" in {path(node.scope)}" if node.scope else ""
         remedy = "Give the op its noise as an input, a Noise leaf"
-        return f"at {node.op.name}{place}: its forward draws by itself. {remedy}"
+        return f"at {node.op.name}{module}: its forward draws by itself. {remedy}"
     return None
 
 
@@ -94,9 +94,6 @@ def unsound(node, i, rng):
     return " is not linear in the cotangent: a sum gives something else than the parts"
 
 
-same = partial(np.array_equal, equal_nan=True)
-
-
 def alike(a, b):
     """Whether two arrays are equal to rounding."""
     return np.allclose(a, b, rtol=ALIKE, atol=ALIKE * largest(a), equal_nan=True)
@@ -104,9 +101,10 @@ def alike(a, b):
 
 def where(op, positions):
     """Which rules those are, and where they are written."""
-    found = []
-    for i in positions:
-        code = getattr(inspect.unwrap(op.rules[i]), "__code__", None)
-        place = f" ({os.path.relpath(code.co_filename)}:{code.co_firstlineno})" if code else ""
-        found.append(f"{op.name} for {op.names[i]}{place}")
-    return " and ".join(found)
+    return " and ".join(f"{op.name} for {op.names[i]}{place(op.rules[i])}" for i in positions)
+
+
+def place(function):
+    """The file and line of a function, to stand behind its name, or ""."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return f" ({os.path.relpath(code.co_filename)}:{code.co_firstlineno})" if code else ""

@@ -50,6 +50,7 @@ class Finding(NamedTuple):
     rule: str = ""  # which rule is wrong: "tanh for x (minigrad/ops/elementwise.py:140)"
     entry: int = 0  # of those that were moved the first, as a flat number
     enough: float = np.inf  # so many entries may be compared together
+    gravity = property(lambda self: (SEVERITY.index(self.verdict), -self.error))  # least: worst
 
 
 # AFFECTED: a leaf behind a wrong node
@@ -59,11 +60,7 @@ FAILING = SEVERITY[:3]
 
 def worst(findings):
     """The gravest Finding, of these the one of largest error. VACUOUS counts only if all are."""
-
-    def gravity(finding):
-        return SEVERITY.index(finding.verdict), -finding.error
-
-    return min(findings, key=gravity, default=Finding("VACUOUS"))
+    return min(findings, key=lambda finding: finding.gravity, default=Finding("VACUOUS"))
 
 
 def ruled(node, i, u):
