@@ -504,6 +504,10 @@ def samples_bite():
             assert prove(name, samples.samples[name][:3]).verdict == "FAIL", (
                 f"a wrong {name} passes"
             )
+    for name in ("absolute", "relu", "exp"):
+        at_0 = lambda right: lambda g, out, x: right(g, out, x) + 5 * g * (x == 0)
+        with rule(name, at_0)():
+            assert prove(name, samples.samples[name]).verdict == "FAIL"
 
 
 def planted(forward, rule):
@@ -1103,9 +1107,14 @@ BUGS = [
     ),
     Bug(
         "only where the derivative is zero",
-        text(samples.case.Sample.inputs, "[rng.standard_normal(v)", "[0 * rng.standard_normal(v)"),
+        text(samples.case.Sample.inputs, '[known["normal"](*v)', '[0 * known["normal"](*v)'),
         samples_bite,
         "minitorch's log(a + 100000)",
+    ),
+    Bug(
+        "never at 0, where rules may branch",
+        text(samples.case.ways, "] = whole", "] = whole + 0.3"),
+        samples_bite,
     ),
 ]
 

@@ -74,6 +74,8 @@ ANALYTIC = {
     np.conjugate: np.positive,
     np.remainder: lambda x, y: x - np.floor(np.real(x) / np.real(y)) * y,
     np.logaddexp: lambda x, y: np.maximum(x, y) + np.log1p(np.exp(-_absolute(x - y))),
+    # flat at 0, where the step to the power of 2.5 would leave a rest
+    np.power: lambda x, y: np.where((np.real(x) == 0) & (np.real(y) > 1), 0, np.power(x, y)),
     np.sqrt: _sqrt,
     np.cbrt: lambda x: np.sign(x.real) * _absolute(x) ** (1 / 3),
     np.hypot: lambda x, y: _sqrt(x * x + y * y),

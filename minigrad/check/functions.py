@@ -17,7 +17,7 @@ from .verdict import FAILING, Finding, Settings, worst
 DEPTH = 10  # times that entries are halved, where there are kinks
 # How far from the inputs func is run again, relative to each entry: it is mostly defined there.
 AWAY = 2.0**-10
-STEPS = 2.0**-4, 2.0**-10  # how far from there once more, relative to that
+STEP, RATIO = 2.0**-10, 2.0**6  # how far from there once more, relative to that, and how much more
 SAME = 2.0**-46  # of the largest value: equal, if a constant was rounded in another way
 
 UNRECORDED = "func depends on it in a way that is not recorded: detach, x.data, no_grad()?"
@@ -99,8 +99,7 @@ def examine(func, inputs, nondet_tol=0, fast_mode=False, rtol=0, atol=0, zero_al
     if not first:
         raise TypeError("gradcheck: func returned no Tensor of floats.")
     for i, (y, z) in enumerate(zip(first, again)):
-        tolerance = {"rtol": 0, "atol": nondet_tol, "equal_nan": True}
-        if y.shape != z.shape or not np.allclose(y.data, z.data, **tolerance):
+        if y.shape != z.shape or not np.allclose(y.data, z.data, 0, nondet_tol, equal_nan=True):
             drawn = next(filter(None, map(source, nodes(first))), OWN_RANDOMNESS)
             return Finding("STOCHASTIC", np.inf, f"func changed between two calls, {drawn}.")
         if not np.all(np.isfinite(y.data)):
@@ -168,17 +167,18 @@ def _outputs(func, arguments):
     with frozen_noise():
         outputs = as_list(func(*arguments))
     if others := [type(y).__name__ for y in outputs if not isinstance(y, Tensor)]:
-        given = f"not {others[0]}"
-        raise TypeError(f"gradcheck: func must return a Tensor or a tuple of them, {given}.")
+        raise TypeError(
+            f"gradcheck: func must return a Tensor or a tuple of them, not {others[0]}."
+        )
     return [y for y in outputs if y.dtype.kind == "f"]
 
 
 def _unrecorded(func, own, xs, nondet_tol):
-    """Yields the inputs on which func depends in a way that it does not record, such as x.data.
+    """The inputs on which func depends in a way that it does not record, such as x.data.
 
-    At a point nearby func is recorded once more. From there each input moves a long and a short
-    way, and the values of func are compared with the values of the recorded graph. A dependence
-    that is not recorded makes them differ, in proportion to the way.
+    At a point nearby func is recorded once more. From there all inputs move a long and a short way,
+    and the values of func are compared with the values of the recorded graph. A dependence that is
+    not recorded makes them differ, in proportion to the way. Then each input moves alone.
     """
     rng, ways = np.random.default_rng(2), {}
     for i, x in xs.items():
@@ -188,15 +188,15 @@ def _unrecorded(func, own, xs, nondet_tol):
     recorded = _outputs(func, base)
     steps, least = nodes(recorded), max(nondet_tol, SAME * max(largest(y.data) for y in recorded))
 
-    def apart(i, step):
-        there = base[i].data + step * ways[i]
-        values = evaluate(steps, {base[i].order: there})
-        outputs = _outputs(func, [*base[:i], Tensor(there, True), *base[i + 1 :]])
-        pairs = zip(outputs, recorded)
+    def apart(moving, step):
+        there = {i: base[i].data + step * ways[i] for i in moving}
+        values = evaluate(steps, {base[i].order: data for i, data in there.items()})
+        own = [Tensor(there[i], True) if i in there else x for i, x in enumerate(base)]
+        pairs = zip(_outputs(func, own), recorded)
         return max(largest(y.data - values.get(z.order, z.data)) for y, z in pairs)
 
-    ratio = STEPS[0] / STEPS[1]
-    for i in xs:
-        long, short = (apart(i, step) for step in STEPS)
-        if long > least and ratio / 4 < long / short < 4 * ratio:
-            yield i
+    def depends(*moving):
+        long, short = (apart(moving, step) for step in (RATIO * STEP, STEP))
+        return long > least and 1 / 4 < long / short / RATIO < 4
+
+    return [i for i in xs if depends(i)] if depends(*xs) else []

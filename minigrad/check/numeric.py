@@ -67,9 +67,9 @@ def lifted(data, v):
     return value.view(Lifted)
 
 
-def largest(array):
-    """The largest finite magnitude in an array."""
-    return np.max(abs(array), initial=0.0, where=np.isfinite(array))
+def largest(array, axis=None):
+    """The largest finite magnitude in an array, or of each row along an axis."""
+    return np.max(abs(array), axis, initial=0.0, where=np.isfinite(array))
 
 
 def difference(node, directions):

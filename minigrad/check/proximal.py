@@ -1,11 +1,10 @@
 """Whether the proximal operators that a penalty declares are the minimisers they promise to be."""
 
-import os
-
 import numpy as np
 
 from ..array import data_of
 from ..ops.penalties import norms, prox_of_sum
+from .rules import place
 from .verdict import Finding
 
 STEPS = 0.3, 2.0, 20.0  # sizes t of a proximal step
@@ -28,9 +27,7 @@ def check_prox(node):
     weights = node.args[node.op.first :] if arrays and node.op.kind == "penalty" else ()
     for i, x in enumerate(weights, len(arrays) - len(weights)):
         operators = norms(node, x)
-        codes = [operator.__code__ for operator in operators if hasattr(operator, "__code__")]
-        places = [f" ({os.path.relpath(c.co_filename)}:{c.co_firstlineno})" for c in codes]
-        rule = f"{node.op.name} for prox{''.join(places)}"
+        rule = f"{node.op.name} for prox{''.join(map(place, operators))}"
         for t in () if None in operators or not x.size else STEPS:
             v = rng.standard_normal(x.shape) * rng.choice([0.1, 1, 4], x.shape)
             shapes = {np.shape(operator(v.copy(), t)) for operator in operators} - {v.shape}

@@ -2,8 +2,6 @@
 
 import inspect
 import os
-from functools import partial
-from itertools import product
 
 import numpy as np
 
@@ -14,8 +12,9 @@ from .diagnosis import diagnose
 from .numeric import cotangent, largest
 from .verdict import FAILING, Alone, Finding, judge, look, ruled, worst
 
-# Times a cotangent: a rule is linear at all sizes and signs.
-SIZES = -1.0, 2.0**-10, 2.0**10, -(2.0**20)
+# Times three cotangents and added up: a rule is linear at all sizes and signs.
+SIZES = 0.0, -1.0, 2.0**-10, 2.0**10, -(2.0**20)
+SUMS = np.array([*([size, 0, 0] for size in SIZES), [1, 1, 0], [1, 0, 1], [0, 1, 1], [1, 1, 1]])
 LINEAR = 1e-9  # relative to results and cotangents: of results that cancel, rounding is left
 ALIKE = 1e-11  # relative to the largest entry: some 1e5 roundings, for sums of many entries
 SMALLEST = 1e-290  # what is smaller may have lost digits, as numbers below 2e-308 have
@@ -62,10 +61,11 @@ def described(alone, i, found):
 def source(node):
     """How a node draws by itself, so that it is another one when it is computed again, or None."""
     given = {a.order: a.data for a in node.args if isinstance(a, Tensor)}
-    if given and not same(evaluate([node], given)[node.order], node.data):
-        place = f" in {path(node.scope)}" if node.scope else ""
+    again = evaluate([node], given).get(node.order, node.data)
+    if not np.array_equal(again, node.data, equal_nan=True):
+        module = f" in {path(node.scope)}" if node.scope else ""
         remedy = "Give the op its noise as an input, a Noise leaf"
-        return f"at {node.op.name}{place}: its forward draws by itself. {remedy}"
+        return f"at {node.op.name}{module}: its forward draws by itself. {remedy}"
     return None
 
 
@@ -81,20 +81,17 @@ def unsound(node, i, rng):
         return " gives something else each time it is called, as if it drew noise of its own"
     if not np.all(np.isfinite(once)):
         return None  # there is nothing to compare, and the verdict will say so
-    others = [4 * cotangent(rng, u.shape) for _ in range(2)]
-    others += [-2 * u * (rng.random(u.shape) < 0.5) for _ in range(2)]
-    for size, w in [*product(SIZES, [0 * u]), *product([1.0], others)]:
-        parts = size * once + ruled(node, i, w)
-        allowed = LINEAR * max(largest(parts), largest(w), SMALLEST)
-        if largest(ruled(node, i, size * u + w) - parts) <= allowed:
-            continue
-        if alike(once, ruled(node, i, 2 * u)):
-            return " ignores the incoming cotangent: it gives the gradient for a cotangent of ones"
-        return " is not linear in the cotangent: a sum gives something else than the parts"
-    return None
-
-
-same = partial(np.array_equal, equal_nan=True)
+    others = [4 * cotangent(rng, u.shape), -2 * u * (rng.random(u.shape) < 0.5)]
+    found = np.reshape([once, *(ruled(node, i, w) for w in others)], (3, -1))
+    added, parts = SUMS[:, 1:] @ np.reshape(others, (2, -1)), SUMS @ found
+    sums = added + np.outer(SUMS[:, 0], u)
+    whole = np.reshape([ruled(node, i, w.reshape(u.shape)) for w in sums], parts.shape)
+    allowed = LINEAR * np.maximum(largest(parts, 1), np.maximum(largest(added, 1), SMALLEST))
+    if np.all(np.isfinite(found)) and np.all(largest(whole - parts, 1) <= allowed):
+        return None
+    if alike(once, ruled(node, i, 2 * u)):
+        return " ignores the incoming cotangent: it gives the gradient for a cotangent of ones"
+    return " is not linear in the cotangent: a sum gives something else than the parts"
 
 
 def alike(a, b):
@@ -104,9 +101,10 @@ def alike(a, b):
 
 def where(op, positions):
     """Which rules those are, and where they are written."""
-    found = []
-    for i in positions:
-        code = getattr(inspect.unwrap(op.rules[i]), "__code__", None)
-        place = f" ({os.path.relpath(code.co_filename)}:{code.co_firstlineno})" if code else ""
-        found.append(f"{op.name} for {op.names[i]}{place}")
-    return " and ".join(found)
+    return " and ".join(f"{op.name} for {op.names[i]}{place(op.rules[i])}" for i in positions)
+
+
+def place(function):
+    """The file and line of a function, to stand behind its name, or ""."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return f" ({os.path.relpath(code.co_filename)}:{code.co_firstlineno})" if code else ""

@@ -20,6 +20,7 @@ EPS = 2.0**-52  # of float64
 ROUNDINGS = 64  # allowed; right nodes were seen to need 20 at most
 TRIES = 5  # ways to move numbers: in one of them both sides may stay where they are by chance
 FINEST = 2.0**-1074 / H  # of what an imaginary part over H is a multiple
+WHOLE = -2, -1, 1, 2  # where rules may branch; 0 stays in any case
 HASH = 0x9E3779B97F4A7C15  # odd, of no pattern
 INFINITE = 2.0**180  # as which a root at 0 comes out: the root of 1 / H is 2^200
 # Of the mean gradient: in a direction that gives all entries one weight, smaller ones count less.
@@ -49,6 +50,7 @@ class Finding(NamedTuple):
     rule: str = ""  # which rule is wrong: "tanh for x (minigrad/ops/elementwise.py:140)"
     entry: int = 0  # the first entry that was moved, as a flat index
     enough: float = np.inf  # the most entries that may be compared together
+    gravity = property(lambda self: (SEVERITY.index(self.verdict), -self.error))  # least: worst
 
 
 # AFFECTED: a leaf behind a wrong node
@@ -58,11 +60,7 @@ FAILING = SEVERITY[:3]
 
 def worst(findings):
     """The gravest Finding, of these the one of largest error. VACUOUS counts only if all are."""
-
-    def gravity(finding):
-        return SEVERITY.index(finding.verdict), -finding.error
-
-    return min(findings, key=gravity, default=Finding("VACUOUS"))
+    return min(findings, key=lambda finding: finding.gravity, default=Finding("VACUOUS"))
 
 
 def ruled(node, i, u):
@@ -110,18 +108,18 @@ class Alone:
         return Alone(node, self.settings, self.cotangent)
 
 
-def moved(array, number):
+def moved(array, number, still=()):
     """The array with other last two bits in each number. The number 0 leaves them as they are.
 
     They follow from `number` and from the bits before them. So equal numbers stay equal, and a
-    number that an op passes on, as max does, is not moved twice.
+    number that an op passes on, as max does, is not moved twice. Numbers in `still` stay.
     """
     if array.dtype != np.float64:
         return array
     kept = np.array(abs(array), order="C").view(np.uint64) >> np.uint64(2)
     last = (kept * np.uint64(HASH + 2 * number)) >> np.uint64(62)
     found = np.copysign((kept << np.uint64(2) | last).view(np.float64), array)
-    return np.where(np.isfinite(array) & (number > 0), found, array)
+    return np.where(np.isfinite(array) & ~np.isin(array, still) & (number > 0), found, array)
 
 
 # ------------------------------------------------------------------------------- one direction
@@ -162,8 +160,13 @@ def judge(alone, directions):
 
 
 def _spread(alone, directions):
-    """How far both sides move, entry by entry, where every number moves by a rounding or two."""
-    others = [alone.on(partial(moved, number=n)) for n in range(TRIES + 1)]
+    """How far both sides move, entry by entry, where every number moves by a rounding or two.
+
+    But 1, where an entry looked at is 1, stays: what a rule gives at 1 alone is no rounding.
+    """
+    given = [alone.node.args[i].data[v != 0] for i, v in directions.items()]
+    still = np.intersect1d(WHOLE, np.concatenate(given))
+    others = [alone.on(partial(moved, number=n, still=still)) for n in range(TRIES + 1)]
     apart = np.sum(np.ptp([np.concatenate(a.parts(directions)[:2]) for a in others], axis=0))
     return apart if np.isfinite(apart) else 0.0
 
@@ -174,9 +177,13 @@ def _spread(alone, directions):
 def look(alone, i):
     """The Finding on the gradient by the i-th argument of a node.
 
-    Entries at 0 and entries that tie, where kinks are likely, are compared apart from others.
+    If not all entries together are OK, then entries at 0 and entries that tie, where kinks are
+    likely, are compared apart from others.
     """
     x = alone.node.args[i].data
+    together = judge(alone, _direction(alone, i, np.arange(x.size)))
+    if together.verdict == "OK" and x.size <= together.enough:
+        return together
     _, where, counts = np.unique(x.ravel(), return_inverse=True, return_counts=True)
     likely = (counts[where] > 1) | (x.ravel() == 0)
     groups = [np.flatnonzero(at) for at in (likely, ~likely) if np.any(at)]

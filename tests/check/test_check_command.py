@@ -91,7 +91,7 @@ def test_without_arguments_every_op_is_proved(prove, monkeypatch):
     )
     status, printed = prove()
     assert status == 0 and "4 of 4 proved" in printed
-    assert [row(printed, name)[3] for name in table] == ["OK"] * 3
+    assert [row(printed, name)[3] for name in table] == ["OK", "KINK", "OK"]
     cases, pathwise, error, verdict, _ = row(printed, "gaussian_noise")
     assert (cases, verdict) == ("1", "OK") and float(pathwise) <= 1e-15 and float(error) <= 1e-12
 
@@ -134,7 +134,7 @@ def test_ops_and_files_that_do_not_exist_are_named(what, message, capsys):
     [
         (
             lambda g, out, x: 2 * (g - g * out * out),
-            r"FAIL, tanh for x \(tests/check/test_check_command.py:\d+\)\n +By x, entry \(0, 0\): "
+            r"FAIL, tanh for x \(tests/check/test_check_command.py:\d+\)\n +By x, entry \(., .\): "
             ".* Diagnosis: 2 times the numeric gradient",
         ),
         (lambda g, out, x: -g, r"FAIL, .*\n.*relative difference \S+\n"),
@@ -334,10 +334,7 @@ def test_an_op_needs_samples_and_the_command_shows_how(prove, file):
     status, printed = prove(file(PARAMETER))
     assert status == 1
     assert "NO SAMPLES: give the file a table" in printed
-    assert (
-        'samples = {"scaled_power": [unary(scaled_power), case(scaled_power, [0.0, 0.6])]}'
-        in printed
-    )
+    assert 'samples = {"scaled_power": unary(scaled_power)}' in printed
     assert row(printed, "scaled_power")[0] == "0" and row(printed, "scaled_power")[3] == "VACUOUS"
     assert printed.splitlines()[-1] == "FAILED: scaled_power"
 

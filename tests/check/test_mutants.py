@@ -106,7 +106,51 @@ def detached(name, what):
     return mutation
 
 
+def wrong_at(special):
+    """Errs where an entry of the argument is special: where a rule may have a branch of its own."""
+
+    def mutation(rule, g, out, arguments, own):
+        others = arguments[:own] + arguments[own + 1 :]
+        hit = special(
+            arguments[own], [a for a in others if isinstance(a, (np.ndarray, int, float))]
+        )
+        return rule(g, out, arguments) + 5 * np.sum(g) * hit
+
+    mutation.__name__ = special.__name__
+    return mutation
+
+
+@wrong_at
+def wrong_at_0(x, others):
+    return x == 0
+
+
+@wrong_at
+def wrong_at_1(x, others):
+    return x == 1
+
+
+@wrong_at
+def wrong_where_another_operand_is_0(x, others):
+    return any(np.any(y == 0) for y in others if isinstance(y, np.ndarray) and y.dtype.kind == "f")
+
+
+@wrong_at
+def wrong_at_ties(x, others):
+    """Of entries of the argument, and with other operands: bounds, for one."""
+    _, where, counts = np.unique(x, return_inverse=True, return_counts=True)
+    hit = counts[where].reshape(x.shape) > 1
+    for y in others:
+        if np.shape(y) in ((), x.shape):
+            hit = hit | (x == y)
+    return hit
+
+
 MUTATIONS = [
+    wrong_at_0,
+    wrong_at_1,
+    wrong_where_another_operand_is_0,
+    wrong_at_ties,
     scaled,
     zeroed,
     sign_flipped,
@@ -275,6 +319,38 @@ def test_only_the_listed_mutants_are_equivalent(mutation):
     assert equivalent == set(listed) and len(listed) == len(set(listed))
 
 
+SEVERAL = {  # the rules of ops of several float operands
+    f"{name}.{n}"
+    for name, op in ops.items()
+    for n, rule in zip(op.names, op.rules)
+    if rule and (isinstance(op, Family) and op.rules[-1] or sum(map(bool, op.rules)) > 1)
+}
+NEVER_THERE = {  # the rules whose samples have no such entry, and why
+    wrong_at_0: {
+        "infinite": "divide.y reciprocal.x log.x log2.x log10.x sqrt.x cbrt.x",
+        "outside the domain": "arccosh.x",
+        "the function jumps": "remainder.x remainder.y eigh_in_one.a",
+    },
+    wrong_at_1: {
+        "infinite": "arcsin.x arccos.x arctanh.x arccosh.x",
+        "eigenvectors of simple matrices change sign": "eigh_in_one.a",
+    },
+    wrong_where_another_operand_is_0: {
+        "infinite": "divide.x",
+        "the function jumps": "remainder.x remainder.y",
+    },
+    wrong_at_ties: {},
+}
+
+
+@pytest.mark.parametrize("mutation", NEVER_THERE, ids=lambda m: m.__name__)
+def test_samples_have_entries_at_which_rules_may_branch(mutation):
+    never = rules_where(mutation, "none")
+    if mutation is wrong_where_another_operand_is_0:
+        never &= SEVERAL
+    assert never == {*" ".join(NEVER_THERE[mutation].values()).split()}
+
+
 def test_every_binary_ufunc_is_broadcast_in_its_samples():
     binary = {
         f"{call.op.name}.{n}"
@@ -290,13 +366,7 @@ def test_every_binary_ufunc_is_broadcast_in_its_samples():
 
 
 def test_every_op_of_two_float_operands_has_a_sample_with_two_of_one_shape():
-    several = {
-        f"{name}.{n}"
-        for name, op in ops.items()
-        for n, rule in zip(op.names, op.rules)
-        if rule and (isinstance(op, Family) and op.rules[-1] or sum(map(bool, op.rules)) > 1)
-    }
-    assert rules_where(operands_swapped, "changes", "applies") == several
+    assert rules_where(operands_swapped, "changes", "applies") == SEVERAL
 
 
 def test_every_rule_uses_its_cotangent_and_those_of_curved_ops_their_inputs_or_out():

@@ -286,6 +286,14 @@ def test_a_root_of_a_square_has_a_kink_at_0():
         assert mg.check_graph(np.sum(wrong(x))).first_wrong.op == "<lambda>"
 
 
+@pytest.mark.parametrize("p", [1.01, 1.5, 2.5, 3.0])
+def test_a_power_is_flat_at_0(p):
+    wrong = op(lambda x: x**p, x=lambda g, out, x: g * np.where(x == 0, 1e-9, p * x ** (p - 1)))
+    x, y = (mg.Tensor(np.array(point), True) for point in ([0.0, 0.6], [p, 1.0]))
+    assert mg.check_graph(np.sum(x**y)) and mg.check_graph(np.sum(x**p))
+    assert not mg.check_graph(np.sum(wrong(x)))
+
+
 def test_the_complex_step_of_erf_at_0_goes_both_ways():
     (node,) = nodes(F.erf(mg.Tensor(np.array([0.0, 0.6]), True)))[1:]
     slope = 2 / math.sqrt(math.pi)

@@ -98,6 +98,19 @@ def test_right_gradients_of_large_losses_pass(size):
     assert report, report
 
 
+@pytest.mark.parametrize("number", [1, 2, -1])
+def test_a_rule_that_is_wrong_at_a_whole_number_alone_is_not_taken_for_rounding(number):
+    wrong = op(
+        lambda x: np.tanh(x),
+        x=lambda g, out, x: g * (1 - out * out) * np.where(x == number, 1.5, 1),
+    )
+    right = op(lambda x: np.tanh(x), x=lambda g, out, x: g * (1 - out * out))
+    for point in ([number], [0.3, number], [40.0, number, number]):
+        x = mg.Tensor(np.array(point, float), True)
+        assert mg.check_graph(np.sum(wrong(x))).first_wrong.op == "<lambda>"
+        assert mg.check_graph(np.sum(right(x)))
+
+
 def test_a_gradient_that_every_tie_of_a_maximum_gets_whole_is_wrong(break_rule):
     x = mg.Tensor(np.array([1.0, 1.0, 0.0]), True)
     assert mg.gradcheck(np.max, x) and mg.check_graph(np.max(x))

@@ -22,7 +22,8 @@ A file of ops of one's own has a table {name: rows}, with functions in place of 
     samples = {"cube": [unary(cube), case(lambda x: cube(x * x), (3,))]}
 
 Rows are part of the package, not of the tests, so that the command proves the ops wherever they are
-installed. Inputs lie away from kinks and inside the domains, unless a row is about these.
+installed. Inputs lie inside the domains. Of those that are drawn some entries are 0 or 1, and some
+tie: there rules may branch. At a kink a valid subgradient passes, as KINK.
 """
 
 from importlib import import_module

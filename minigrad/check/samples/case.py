@@ -14,6 +14,7 @@ from ... import ops, vocabulary
 from ...engine import Tensor
 
 LETTERS = "xyzw"
+WHOLE = 0.0, 1.0, 1.0  # entries of inputs: at 0, at 1 and where entries tie rules may branch
 
 
 class Sample:
@@ -52,7 +53,7 @@ class Sample:
         rng = np.random.default_rng([zlib.crc32(self.name.encode())])
         known = globals() | ways(rng)
         values = [eval(x, known) if isinstance(x, str) else x for x in self.given]
-        return [rng.standard_normal(v) if isinstance(v, tuple) else np.float64(v) for v in values]
+        return [known["normal"](*v) if isinstance(v, tuple) else np.float64(v) for v in values]
 
     def call(self, *xs):
         """The value for these inputs: Tensors or, where NumPy has the function, arrays."""
@@ -73,18 +74,24 @@ def _name(f):
 def ways(rng):
     """The functions in the text of inputs that draw: {name: function of a shape}."""
 
+    def partly_whole(x, low=-np.inf, high=np.inf):
+        x, whole = np.array(x), [n for n in WHOLE if low <= n <= high]
+        whole = rng.permutation(whole)[: 2 * x.size // 3]
+        x.flat[rng.permutation(x.size)[: len(whole)]] = whole
+        return x
+
+    def normal(*shape):
+        return partly_whole(rng.standard_normal(shape))
+
     def within(low, high):
-        return lambda *shape: rng.uniform(low, high, shape)
+        return lambda *shape: partly_whole(rng.uniform(low, high, shape), low, high)
 
     def apart(*shape):  # at least 0.2 from each other and 0.1 from 0
         n = np.empty(shape).size
         return 0.2 * (rng.permutation(n) - n // 2 + 0.5).reshape(shape)
 
-    def shifted(*shape):  # 0.05 from 0 and all of `apart`
-        return apart(*shape) + 0.05
-
     def regular(*shape):
-        return rng.standard_normal(shape) + 3 * np.eye(*shape[-2:])
+        return normal(*shape) + 3 * np.eye(*shape[-2:])
 
     return locals() | {"positive": within(0.3, 2.0), "small": within(-0.9, 0.9)}
 

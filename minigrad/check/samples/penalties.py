@@ -3,7 +3,7 @@
 from .case import cases
 
 
-def penalty(name, settings, none, draw="apart"):
+def penalty(name, settings, none, draw=""):
     """Rows of a penalty: its coefficients in text, those that make it 0, how inputs are drawn."""
     f, several = f"{name}(*xs, {settings})", f"{draw}(2, 3), apart(3), apart(), {draw}(1, 1, 2)"
     return [
@@ -20,8 +20,8 @@ samples = [
     "l1_penalty(x, c=2) | near",
     penalty("l2_penalty", "c=0.3", "c=0", ""),
     penalty("elastic_net", "l1=0.3, l2=0.2", "l1=0, l2=0"),
-    "elastic_net(x, l1=0, l2=0.2); elastic_net(x, l1=2, l2=0.2) | apart(2, 3)",
-    "elastic_net(x, l1=0.3, l2=0) | apart(2, 3)",
+    "elastic_net(x, l1=0, l2=0.2); elastic_net(x, l1=2, l2=0.2) | (2, 3)",
+    "elastic_net(x, l1=0.3, l2=0) | (2, 3)",
     "elastic_net(x, l1=0.3, l2=0.2) | near",
     penalty("group_l2", "c=0.3", "c=0", ""),
     cases("group_l2(x, c=0.3, axis=k) | (2, 3)", k=[0, 1, -1, (0, 1), (-1, 0)]),

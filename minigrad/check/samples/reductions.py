@@ -3,9 +3,9 @@
 from .case import along, cases, reduction, several, single
 
 samples = [
-    reduction("np.max", "apart"),
+    reduction("np.max"),
     "x.max(0); np.amax(x, 0); np.max(x, axis=0) | apart(3); apart()",  # axis 0 of a number too
-    reduction("np.min", "apart"),
+    reduction("np.min"),
     "x.min(0); np.amin(x, 0); np.min(x, axis=0) | apart(3); apart()",
     [
         [

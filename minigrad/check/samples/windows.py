@@ -31,7 +31,7 @@ samples = [
     "fold(x, (5, 4), (2, 1), (1, 3)) | (2, 2, 1, 2, 2)",
     "convolve: convolve(x, y, None, (1,), (1,), 1) | (0, 1, 3), (2, 1, 2)",
     [case("convolve(x, y, None, *a)", x, w, a=a) for x, w, a in ALL],
-    [case("convolve(x, y, z, *a)", x, w, w[:1], a=a) for x, w, a in ALL[4:6]],
+    [case("convolve(x, y, z, *a)", x, w, [0.0, 1.0, 1.0][: w[0]], a=a) for x, w, a in ALL[3:6]],
     "convolve(whole.reshape(1, 1, 4), x, None, (1,), (1,), 1) | (2, 1, 2)",
     "convolve(x.T, y[::-1], None, (1,), (1,), 1) | (4, 1, 2), (3, 1, 2)",
     "convolve_input: convolve_input(x, y, (3,), (1,), (1,), 1) | (0, 2, 2), (2, 1, 2)",
