@@ -49,7 +49,7 @@ RECORDED, GRADIENT = 2, 4
 # ---------------------------------------------------------------------------------------- tensors
 
 
-class Tensor(Node, metaclass=Shown):
+class Tensor(Node, metaclass=Shown):  # Shown makes help(Tensor) short
     """An n-dimensional array that can remember how it was made.
 
     data           Copied. Python floats and lists take the default dtype (float32), arrays keep
