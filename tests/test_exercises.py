@@ -82,7 +82,7 @@ WRONG = [
     ("07_dropout", {1: "rng.random(shape) < self.p"}, "keep and drop are swapped"),
     ("07_dropout", {1: "rng.random(shape) >= p"}, "NameError: name 'p' is not defined"),
     ("07_dropout", {1: "np.full(shape, rng.random() >= self.p)"}, "FAILED"),
-    ("07_dropout", {1: "rng.random((1, *shape[1:])) >= self.p + np.zeros(shape)"}, "noise repeats"),
+    ("07_dropout", {1: "np.repeat(rng.random(shape)[::2], 2, 0)[: shape[0]] >= self.p"}, "noise repeats"),
     ("07_dropout", {1: "np.random.default_rng(0).random(shape) >= self.p"}, "the same noise"),
     ("08_alpha_dropout", {0: "1.0", 1: "0.0"}, "not 0 and 1"),
     ("08_alpha_dropout", {1: "a * p * LOW"}, "not 0 and 1"),
@@ -103,7 +103,7 @@ OTHERS = [
     ("02_tanh", ["g / np.cosh(x) ** 2"]),
     ("03_softmax", ["out * g - out * (out * g).sum(axis=axis, keepdims=True)"]),
     ("05_matmul", ["np.einsum('...nm,...km->...nk', g, y)", "np.moveaxis(x, -1, -2) @ g"]),
-    ("07_dropout", ["g * (out != 0) / (1 - p)", "rng.binomial(1, 1 - self.p, shape)"]),
+    ("07_dropout", ["np.where(mask, g / (1 - p), 0)", "rng.binomial(1, 1 - self.p, shape)"]),
     ("09_lasso", ["v - np.clip(v, -t, t)", GROUP, "v / lengths(v) * l1_prox(lengths(v), t)"]),
 ]
 WRONG_REPAIRS = [

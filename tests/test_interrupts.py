@@ -1,6 +1,7 @@
 """An interrupt leaves nothing behind. `python tests/interrupts.py` does it by real signals."""
 
 import contextlib
+import gc
 import inspect
 import os
 import signal
@@ -24,7 +25,11 @@ STEPS = {  # calls with many moments: every so manieth is tried here, all by the
 @pytest.mark.parametrize("call", interrupts.CALLS, ids=lambda call: call.__name__)
 def test_nothing_is_left_behind_at_any_moment(call, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+    # The finalizer of a ZipFile that was interrupted in its constructor raises an error. To print
+    # it, Python 3.11 parses source, and it cannot do so while it parses the header of an array.
+    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: None)
     wrong, moments = interrupts.every_moment(call, tmp_path, STEPS.get(call, 1))
+    gc.collect()
     assert moments > 5 and wrong == []
 
 

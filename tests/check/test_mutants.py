@@ -343,6 +343,7 @@ NEVER_THERE = {  # the rules whose samples have no such entry, and why
 }
 
 
+@pytest.mark.fixed_seeds  # the samples as they are: with other seeds a small one may have no tie
 @pytest.mark.parametrize("mutation", NEVER_THERE, ids=lambda m: m.__name__)
 def test_samples_have_entries_at_which_rules_may_branch(mutation):
     never = rules_where(mutation, "none")

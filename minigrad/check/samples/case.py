@@ -77,7 +77,10 @@ def ways(rng):
     def partly_whole(x, low=-np.inf, high=np.inf):
         x, whole = np.array(x), [n for n in WHOLE if low <= n <= high]
         whole = rng.permutation(whole)[: 2 * x.size // 3]
-        x.flat[rng.permutation(x.size)[: len(whole)]] = whole
+        places, others = np.split(rng.permutation(x.size), [len(whole)])
+        x.flat[places] = whole
+        if low < 0:  # both signs, so that no op with a kink is 0 at all entries
+            x.flat[others] = np.abs(x.flat[others]) * np.resize([1, -1], len(others))
         return x
 
     def normal(*shape):
