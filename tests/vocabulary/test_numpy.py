@@ -35,7 +35,7 @@ CALLS = {
         "np.multiply.reduce(x); np.maximum.reduce(x, axis=-1); np.minimum.reduce(x) | (2, 3)",
         "np.logaddexp.reduce(x); np.add.reduce(x, where=x > 0) | (4, 2)",
         "np.multiply.outer(x, y); np.subtract.outer(x, y) | (2, 3), (4,); (), (2,)",
-        "np.power.outer(np.abs(x), y) | (2,), (2, 1)",
+        "np.power.outer(x, y) | positive(2), (2, 1)",
     ],
     "keywords of reductions": [
         cases("np.sum(x, axis=a, where=x > 0) | (2, 3)", a=AXES),
