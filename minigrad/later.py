@@ -70,4 +70,5 @@ class Shown(type):
     """
 
     def __dir__(cls):
-        return [n for n in super().__dir__() if n[0] != "_" and n not in METHODS.split()]
+        hidden = METHODS.split()
+        return [n for n in super().__dir__() if n[0] != "_" and n not in hidden]

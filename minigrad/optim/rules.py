@@ -12,6 +12,12 @@ from ..types import Params, Rate
 from .base import Optimizer
 
 
+def move(mean, kept, x):
+    """Moves a running mean towards x, in place. `kept` is the part of the old mean that stays."""
+    mean *= kept
+    mean += (1 - kept) * x
+
+
 class SGD(Optimizer):
     """Stochastic gradient descent: w -= lr v, where v = momentum v + grad + weight_decay w.
 
@@ -97,10 +103,8 @@ class Adam(Optimizer):
                 w *= 1 - lr * decay
             elif decay:
                 g = g + decay * w
-            m *= beta1
-            m += (1 - beta1) * g
-            v *= beta2
-            v += (1 - beta2) * (g * g)
+            move(m, beta1, g)
+            move(v, beta2, g * g)
             if u:
                 v = np.maximum(u[0], v, out=u[0])
             w -= (lr / correction1) * m / (np.sqrt(v) / math.sqrt(correction2) + eps)
@@ -161,10 +165,8 @@ class NAdam(Optimizer):
         of_g, of_m = (1 - now) / (1 - product), later / (1 - product * later)
         for w, g, m, v in trained.pieces("mean", "mean of squares"):
             g = g + decay * w if decay else g
-            m *= beta1
-            m += (1 - beta1) * g
-            v *= beta2
-            v += (1 - beta2) * (g * g)
+            move(m, beta1, g)
+            move(v, beta2, g * g)
             w -= lr * (of_g * g + of_m * m) / (np.sqrt(v / (1 - beta2**t)) + settings["eps"])
 
 
@@ -197,8 +199,7 @@ class RMSprop(Optimizer):
         velocity = ["velocity"] if momentum else []
         for w, g, v, *u in trained.pieces("mean of squares", *velocity):
             g = g + decay * w if decay else g
-            v *= alpha
-            v += (1 - alpha) * (g * g)
+            move(v, alpha, g * g)
             step = g / (np.sqrt(v) + settings["eps"])
             if momentum:
                 u[0] *= momentum
