@@ -775,7 +775,7 @@ BUGS = [
     ),
     Bug(
         "standard deviation for variance",
-        text(F.gaussian_noise, "std, rng, noise", "std**0.5, rng, noise"),
+        text(F.gaussian_noise, "Normal(0.0, std)", "Normal(0.0, std**0.5)"),
         added_noise,
     ),
     Bug(

@@ -123,7 +123,7 @@ def gaussian_dropout(x: Operand, p: float, training: bool, rng: Rng = None, nois
         return x
     if p == 1:
         raise ValueError("p must be below 1, where the variance p / (1 - p) is infinite.")
-    return x * _gaussian(x, 1.0, math.sqrt(p / (1 - p)), rng, noise)
+    return x * noise_for(x, Normal(1.0, math.sqrt(p / (1 - p))), rng, noise)
 
 
 @composition(kind="random")
@@ -137,7 +137,7 @@ def gaussian_noise(x: Operand, std: float, training: bool, rng: Rng = None, nois
     """
     if not _draws(training):
         return x
-    return x + _gaussian(x, 0.0, std, rng, noise)
+    return x + noise_for(x, Normal(0.0, std), rng, noise)
 
 
 def _draws(training, p=0.0, scaling="inverted"):
@@ -178,11 +178,11 @@ def _check_mask(values):
         raise ValueError("a mask has 1 or True where x is kept and 0 or False where it is dropped.")
 
 
-def _gaussian(x, mean, std, rng, noise):
-    """The given noise, or Gaussian noise of the shape of x that is drawn."""
+def noise_for(x, law, rng=None, noise=None):
+    """The given noise, or noise of this law and of the shape of x that is drawn."""
     dtype = x.dtype if x.dtype.kind == "f" else np.float64
     if noise is None:
-        return Noise(Normal(mean, std), x.shape, dtype, rng, like=x)
+        return Noise(law, x.shape, dtype, rng, like=x)
     return _given(noise, dtype, x)
 
 

@@ -7,9 +7,10 @@ import numpy as np
 
 from .. import functional as F
 from ..engine import Tensor
-from ..functional.dropout import check_settings
+from ..functional.dropout import check_settings, noise_for
 from ..modes import scoped
-from ..noise import Noise, Uniform, sampling_mode
+from ..noise import Uniform, sampling_mode
+from ..registry import composition
 from ..types import Operand, Rng
 from .layers import Function, layer_of
 from .module import Layer, Module
@@ -85,6 +86,14 @@ class DropConnect(_layer_of(F.drop_connect, "DropConnect")):
         return noisy.forward(*args, **kwargs)
 
 
+@composition(kind="random")
+def rrelu(x, lower, upper, draws):
+    """x where it is positive, elsewhere x times a slope: drawn, or the mean of the law."""
+    law = Uniform(lower, upper)
+    slope = noise_for(x, law) if draws else (lower + upper) / 2
+    return np.where(np.greater(x, 0), x, slope * x)
+
+
 class RReLU(Layer):
     """relu with random slopes: x where it is positive, elsewhere x times a slope of its own.
 
@@ -98,10 +107,7 @@ class RReLU(Layer):
 
     def forward(self, x: Operand) -> Tensor:
         """x (any shape), its negative entries times their slopes."""
-        law = Uniform(self.lower, self.upper)
-        draws = self.training or sampling_mode.get()
-        slope = Noise(law, x.shape, x.dtype, like=x) if draws else (self.lower + self.upper) / 2
-        return np.where(np.greater(x, 0), x, slope * x)
+        return rrelu(x, self.lower, self.upper, self.training or sampling_mode.get())
 
 
 class Residual(Module):

@@ -385,5 +385,8 @@ def test_rrelu_draws_slopes_whose_mean_it_uses_in_evaluation():
     assert mean == pytest.approx(np.sum(g * still.data), rel=1e-14)
     assert square == pytest.approx((0.5 - 0.1) ** 2 / 12 * 4.25, rel=1e-14)  # of -2 and -0.5
     assert mg.check_noise(layer, mean=lambda x: nn.LeakyReLU(0.3)(x))
-    with pytest.raises(ValueError, match="low is a number below high; got 0.5 and 0.1"):
+    whole = layer(np.array([-4, 4]))  # slopes of whole numbers are no whole numbers
+    assert -2 <= whole.data[0] <= -0.4 and whole.data[1] == 4
+    assert layer([-1.0]).item() < 0
+    with pytest.raises(ValueError, match="rrelu: .*low is a number below high; got 0.5 and 0.1"):
         nn.RReLU(0.5, 0.1)(x)
