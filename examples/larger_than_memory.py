@@ -239,13 +239,13 @@ def plan(data, workers):
     crowds = 1, 4, 16, 64, 256
     print(
         f"{'parameters':>12}{'rows':>8}"
-        + "".join(f"{f'{n} workers':>21}" for n in crowds)
+        + "".join(f"{f'{n} workers':>22}" for n in crowds)
         + f"{'limit':>9}"
     )
     for parameters, rows in (10**3, 100), (10**3, 1000), (10**6, 100), (10**6, 1000):
         work, hand = each * parameters * rows, TASK + parameters * (8 / NETWORK + added)
         settings = [(1000, n, work, hand) for n in crowds]
-        times = "".join(f"{on_paper(*s):10,.1f} |{simulated(*s):9,.1f}" for s in settings)
+        times = "".join(f"{on_paper(*s):10,.1f} | {simulated(*s):9,.1f}" for s in settings)
         print(f"{parameters:12,}{rows:8,}{times}{work / hand:9,.0f}")
     print(
         "Beyond the limit more workers do not help: make chunks larger, so that there are fewer sums."
@@ -268,8 +268,10 @@ def main():
     data = Rows(options.rows, options.columns, options.chunk)
     if options.plan:
         return plan(data, options.workers)
-    from dask.distributed import Client, LocalCluster
-
+    try:
+        from dask.distributed import Client, LocalCluster
+    except ImportError:
+        raise SystemExit('This example needs Dask: pip install -e ".[distributed]"') from None
     size = data.rows * data.columns * 4 / 1e6
     print(f"{size:,.0f} MB of data in {len(data.starts)} chunks of {options.chunk:,} rows")
     results = {}

@@ -50,6 +50,7 @@ def parser(doc, least=1, data=None, **numbers):
     class Quick(argparse.Action):
         def __call__(self, parser, options, *_):
             vars(options).update(self.const)
+            print("--quick: a short run, to see that everything works. Its numbers mean nothing.")
 
     found = argparse.ArgumentParser(description=doc.splitlines()[0])
     for name, (default, _, what) in numbers.items():
