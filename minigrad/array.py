@@ -190,9 +190,7 @@ class Array(Methods):
         """The only entry as a Python number. Raises ValueError if there are more or none."""
         if self.size != 1:
             raise errors.not_one_number(self)
-        if self.flags & FOREIGN:
-            raise errors.not_numpy(self.data, "t.item()")
-        return self.data.item()
+        return entries_of(self, "t.item()").item()
 
     def numpy(self) -> np.ndarray:
         """The values as a NumPy array, without the graph. It shares memory with this tensor."""
@@ -311,10 +309,10 @@ class Array(Methods):
 
 
 class Node(Array):
-    """The base of Tensor, for a faster isinstance.
+    """The base of Tensor alone: isinstance(x, Node) asks faster whether x is a Tensor.
 
-    Tensor has a metaclass, later.Shown, and isinstance is slower with such a class. Only Tensors
-    are Nodes.
+    isinstance(x, Tensor) is slower, since Tensor has a metaclass, later.Shown. A Symbol of
+    program/symbols.py is an Array too, and no Node.
     """
 
     __slots__ = ()
