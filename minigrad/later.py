@@ -37,9 +37,9 @@ def foreign():
     return import_module("minigrad.foreign")
 
 
-def by_other_names(op, args, **others):
-    """op(*args) with settings that are spelled as in PyTorch."""
-    return import_module("minigrad.vocabulary.keywords").by_other_names(op, args, others)
+def by_keywords(op, args, others):
+    """op(*args) with keywords that the op does not have."""
+    return import_module("minigrad.vocabulary.keywords").by_keywords(op, args, others)
 
 
 def attribute(owner, name, tensor=None):

@@ -126,11 +126,12 @@ def _called(op):
     return call
 
 
-# PyTorch's names of settings that have a default
+# Settings with other names, in PyTorch and newer NumPy. Ops with such defaults take more keywords.
 OTHER_NAMES = {"axis": "dim", "keepdims": "keepdim", "ddof": "correction"}
+OTHER_NAMES |= {"a_min": "min", "a_max": "max"}
 OTHERWISE = """
-    if not (None is {chain}):
-        return _by_other_names(_op, ({args},), {given})"""
+    if _others:
+        return _by_keywords(_op, ({args},), _others)"""
 
 
 def _text(op, objects):
@@ -141,15 +142,11 @@ def _text(op, objects):
     elif isinstance(op, Member):
         given = identifiers(op)
     objects |= {f"_default_{name}": value for name, value in op.defaults.items()}
-    signature = [f"{n}=_default_{n}" if n in op.defaults else n for n in given]
-    others = [OTHER_NAMES[n] for n in op.defaults if n in OTHER_NAMES] if type(op) is Op else []
-    others = [n for n in others if n not in op.names]
-    head = f"def call({', '.join([*signature, *(f'{n}=None' for n in others)])}):"
-    args, member = ", ".join(given), "_op"
-    if others:
-        objects["_by_other_names"] = later.by_other_names
-        words = {"chain": " is ".join(others), "given": ", ".join(f"{n}={n}" for n in others)}
-        head += OTHERWISE.format(args=args, **words)
+    signature = ", ".join(f"{n}=_default_{n}" if n in op.defaults else n for n in given)
+    args, member, head = ", ".join(given), "_op", f"def call({signature}):"
+    if type(op) is Op and op.defaults.keys() & OTHER_NAMES:
+        objects["_by_keywords"] = later.by_keywords
+        head = f"def call({signature}, **_others):" + OTHERWISE.format(args=args)
     if isinstance(op, Family):
         member = f"_op.members[len({op.names[-1]})]"
         if op.has_fast_members:

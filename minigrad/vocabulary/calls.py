@@ -15,7 +15,7 @@ from ..changes import mark_changed
 from ..engine import Tensor, constant, wants_gradient
 from ..modes import recording
 from ..ops import logsumexp
-from .keywords import REDUCTIONS, by_numpy
+from .keywords import REDUCTIONS
 
 forms = {}  # NumPy function -> the composition for arguments that the op of the function refuses
 IN_PLACE = np.copyto, np.fill_diagonal, np.put, np.put_along_axis, np.putmask, np.place
@@ -33,13 +33,11 @@ def wider(function):
 
 def otherwise(function, args, keywords, error):
     """The NumPy function on arguments for which its op or composition raised `error`."""
-    own, result = numpy_functions.get(function), NotImplemented
     if function in forms:
         result = forms[function](*args, **keywords)
-    elif hasattr(own, "op") and isinstance(error, TypeError) and keywords:
-        result = by_numpy(own.op, args, keywords)
-    if result is not NotImplemented:
-        return result
+        if result is not NotImplemented:
+            return result
+    own = numpy_functions.get(function)
     if own and (not isinstance(error, TypeError) or joins((args, keywords), is_recorded)):
         raise errors.named(error, function.__name__)
     if joins((args, keywords)):
