@@ -17,7 +17,7 @@ arguments = cache(signature)
 
 
 def moved(function, *operands):
-    """Makes a composition of a NumPy function that moves the entries of some of its arguments.
+    """A composition of a NumPy function that moves the entries of some of its arguments.
 
     operands  the names of these arguments, arrays or (nested) lists of them; by default the first
     """
@@ -30,7 +30,7 @@ def moved(function, *operands):
         args, settings = mapped(settled, (given.args, given.kwargs))
         return _picked(arrays, function(*args, **settings))
 
-    numpy_functions[function] = composition
+    return composition
 
 
 def _numbered(x, arrays):
@@ -54,11 +54,6 @@ def _picked(arrays, numbers):
     return np.concatenate([np.zeros(1, entries[0].dtype), *entries])[numbers]
 
 
-def _rearranged(x, move):
-    """The entries of x where `move` puts their numbers, which are 0, 1, ... in the shape of x."""
-    return np.ravel(x)[move(np.arange(x.size).reshape(x.shape))]
-
-
 for function in (
     *(np.atleast_1d, np.atleast_2d, np.atleast_3d, np.broadcast_arrays, np.meshgrid, np.copy),
     *(np.diag, np.diagflat, np.rot90, np.flipud, np.fliplr, np.rollaxis, np.matrix_transpose),
@@ -66,10 +61,12 @@ for function in (
     *(np.block, np.column_stack, np.dstack),
     *(np.array_split, np.hsplit, np.vsplit, np.dsplit),
 ):
-    moved(function)
-moved(np.append, "arr", "values")
-moved(np.insert, "arr", "values")
-moved(np.choose, "choices")
+    numpy_functions[function] = moved(function)
+numpy_functions |= {
+    np.append: moved(np.append, "arr", "values"),
+    np.insert: moved(np.insert, "arr", "values"),
+    np.choose: moved(np.choose, "choices"),
+}
 
 
 @implements(np.select)
@@ -92,7 +89,7 @@ def pad(x, pad_width, mode="constant", **settings):
     """
     if settings or mode not in ("edge", "wrap", "reflect", "symmetric"):
         return NotImplemented
-    return _rearranged(x, lambda numbers: np.pad(numbers, pad_width, mode))
+    return moved(np.pad)(x, pad_width, mode)
 
 
 @wider(np.reshape)
@@ -102,4 +99,4 @@ def reshape(x, shape, order=None):
         return NotImplemented
     if order not in ("C", "F"):
         raise ValueError(f'reshape: order is "C" or "F", not {order!r}.')
-    return _rearranged(x, lambda numbers: np.reshape(numbers, shape, order=order))
+    return moved(np.reshape)(x, shape, order=order)
