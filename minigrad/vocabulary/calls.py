@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 
 from .. import errors, later
-from ..array import FOREIGN, data_of, is_foreign, is_recorded, numpy_functions
+from ..array import FOREIGN, data_of, is_recorded, numpy_functions
 from ..changes import mark_changed
 from ..engine import Tensor, constant, wants_gradient
 from ..modes import recording
@@ -76,16 +76,6 @@ def tensors(x):
     found = []
     mapped(lambda t: found.append(t) if isinstance(t, Tensor) else None, x)
     return found
-
-
-def settled(x):
-    """The array of a Tensor; anything else as it is.
-
-    Raises TypeError if x wants a gradient, or is an array of another library.
-    """
-    if is_foreign(x):
-        raise errors.not_numpy(x, "this argument")
-    return np.asarray(x) if isinstance(x, Tensor) else x
 
 
 def joins(x, kind=wants_gradient):

@@ -5,13 +5,14 @@ index picks the entries. So all arguments, shapes and errors are NumPy's, and th
 the derivatives.
 """
 
-from functools import cache
+from functools import cache, partial
 from inspect import signature
 
 import numpy as np
 
 from ..array import implements, is_array, numpy_functions
-from .calls import mapped, settled, tensors, wider
+from ..ops.indexing import plain
+from .calls import mapped, tensors, wider
 
 arguments = cache(signature)
 
@@ -27,7 +28,7 @@ def moved(function, *operands):
         for name in operands or [*given.arguments][:1]:
             if name in given.arguments:
                 given.arguments[name] = _numbered(given.arguments[name], arrays)
-        args, settings = mapped(settled, (given.args, given.kwargs))
+        args, settings = mapped(partial(plain, "the settings"), (given.args, given.kwargs))
         return _picked(arrays, function(*args, **settings))
 
     return composition

@@ -17,8 +17,8 @@ from ..engine import Tensor
 from ..modes import recording
 from ..noise import stream
 from ..ops import erf, log_softmax, logsumexp, relu, sigmoid, softmax, softplus
+from ..ops.indexing import plain
 from ..ops.methods import several
-from .calls import settled
 from .elementwise import erfc
 from .keywords import BY_DIM, SAME
 from .linalg import vector_norm
@@ -185,7 +185,8 @@ def _maker(function, takes_sizes=False):
     """A function that makes a tensor of the default dtype of what `function` returns."""
 
     def make(*args, dtype=None, requires_grad=False):
-        made = np.asarray(function(several(args)) if takes_sizes else function(*map(settled, args)))
+        args = [plain("the arguments", a) for a in args]
+        made = np.asarray(function(several(args)) if takes_sizes else function(*args))
         own = array.default_dtype if made.dtype == np.float64 else made.dtype
         return Tensor(made, requires_grad, dtype=dtype or own)
 
