@@ -13,7 +13,7 @@ from typing import Any, overload
 import numpy as np
 
 from . import later
-from .array import as_array, data_of, entries_of, is_array, numpy_functions
+from .array import as_array, data_of, is_array, is_foreign, numpy_functions
 from .engine import Op, Tensor, constant, record, wants_gradient
 from .errors import WRONG_CALL, named
 from .modes import Composition, scoped
@@ -165,24 +165,19 @@ def compiled(text):
     return compile(text, FILE, "exec")
 
 
-def on_data(*functions, reads_entries=False):
+def on_data(*functions):
     """Makes NumPy functions compute on the data of Tensors. Their results are not recorded.
 
-    reads_entries  True: they read entries, so they refuse arrays of other libraries.
+    They refuse arrays of a library that does not have them.
     """
     for function in functions:
-        numpy_functions[function] = partial(
-            _on_data, function, _entries if reads_entries else data_of
-        )
+        numpy_functions[function] = partial(_on_data, function)
 
 
-def _entries(x):
-    return entries_of(x, "this function") if is_array(x) else x
-
-
-def _on_data(function, arrays_of, *args, **kwargs):
-    kwargs = {name: data_of(value) for name, value in kwargs.items()}
-    result = function(*map(arrays_of, args), **kwargs)
+def _on_data(function, *args, **kwargs):
+    args, kwargs = [*map(data_of, args)], {name: data_of(x) for name, x in kwargs.items()}
+    call = partial(later.foreign().run, function) if any(map(is_foreign, args)) else function
+    result = call(*args, **kwargs)
     return constant(result) if isinstance(result, np.generic) or is_array(result) else result
 
 

@@ -225,7 +225,7 @@ def _gradient(f, axis, spacing):
 
 
 numpy_functions[np.flatnonzero] = lambda x: np.nonzero(np.ravel(x))[0]
-on_data(np.array_equiv, reads_entries=True)
+on_data(np.array_equiv)
 
 
 @wider(np.where)
