@@ -64,10 +64,6 @@ def not_one_number(tensor):
     )
 
 
-def no_length():
-    return TypeError("a tensor of shape () has no len() and no items. t.item() reads the value.")
-
-
 def update_of_leaf(tensor, symbol):
     return RuntimeError(
         f"w {symbol} ... on a leaf that requires a gradient (shape {tensor.shape}): it would no "
@@ -209,13 +205,6 @@ def unused(positions):
 
 
 # --------------------------------------------------------------------- arrays of other libraries
-
-
-def no_scheduler(error):
-    return RuntimeError(
-        f"foreign.compute: {error} Make a client first, dask.distributed.Client(), or choose "
-        'dask.config.set(scheduler="threads").'
-    )
 
 
 def library_of(array):

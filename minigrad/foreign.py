@@ -68,20 +68,14 @@ def compute(*tensors):
 
     For a training step: compute(loss, *(w.grad for w in model.parameters())). Data that are NumPy
     arrays stay as they are. Arrays with a method `get`, such as CuPy's, are fetched with it. Raises
-    TypeError for an argument that is no Tensor, RuntimeError if the scheduler of Dask is missing.
-    Then nothing has changed.
+    TypeError for an argument that is no Tensor, and what Dask raises. Then nothing has changed.
     """
     for t in tensors:
         if not isinstance(t, Tensor):
             raise TypeError(f"compute: pass Tensors, not a {type(t).__name__}.")
     arrays = [t.data for t in tensors]
     if any(hasattr(a, "dask") for a in arrays):
-        dask = import_module("dask")
-        try:
-            dask.base.get_scheduler()
-        except Exception as error:
-            raise errors.no_scheduler(error) from error
-        arrays = dask.compute(*arrays)
+        arrays = import_module("dask").compute(*arrays)
     for t, array in zip(tensors, arrays):
         t.data, t.flags = _entries(array), t.flags & ~FOREIGN
 
