@@ -55,19 +55,17 @@ def _picked(arrays, numbers):
     return np.concatenate([np.zeros(1, entries[0].dtype), *entries])[numbers]
 
 
-for function in (
+MOVING = (
     *(np.atleast_1d, np.atleast_2d, np.atleast_3d, np.broadcast_arrays, np.meshgrid, np.copy),
     *(np.diag, np.diagflat, np.rot90, np.flipud, np.fliplr, np.rollaxis, np.matrix_transpose),
     *(np.linalg.matrix_transpose, np.unstack, np.resize, np.delete),
     *(np.block, np.column_stack, np.dstack),
     *(np.array_split, np.hsplit, np.vsplit, np.dsplit),
-):
-    numpy_functions[function] = moved(function)
-numpy_functions |= {
-    np.append: moved(np.append, "arr", "values"),
-    np.insert: moved(np.insert, "arr", "values"),
-    np.choose: moved(np.choose, "choices"),
-}
+)
+numpy_functions |= {function: moved(function) for function in MOVING}
+numpy_functions[np.append] = moved(np.append, "arr", "values")
+numpy_functions[np.insert] = moved(np.insert, "arr", "values")
+numpy_functions[np.choose] = moved(np.choose, "choices")
 
 
 @implements(np.select)
