@@ -15,7 +15,6 @@ from ..changes import mark_changed
 from ..engine import Tensor, constant, wants_gradient
 from ..modes import recording
 from ..ops import logsumexp
-from .keywords import REDUCTIONS
 
 forms = {}  # NumPy function -> the composition for arguments that the op of the function refuses
 IN_PLACE = np.copyto, np.fill_diagonal, np.put, np.put_along_axis, np.putmask, np.place
@@ -92,8 +91,8 @@ def _wrapped(x):
 # ------------------------------------------------------------------------------- methods of ufuncs
 
 # np.add.reduce(x, axis) is np.sum(x, axis)
-REDUCED = {function: getattr(np, name) for name, (function, _) in REDUCTIONS.items()}
-REDUCED[np.logaddexp] = logsumexp
+REDUCED = {np.add: np.sum, np.multiply: np.prod, np.logaddexp: logsumexp}
+REDUCED |= {np.maximum: np.max, np.minimum: np.min, np.logical_and: np.all, np.logical_or: np.any}
 
 
 def ufunc(function, method, inputs, keywords):

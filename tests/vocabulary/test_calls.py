@@ -217,6 +217,25 @@ def test_settings_do_not_lose_a_gradient(call):
         call(leaf([1.0, 2.0, 4.0]), leaf([0.1, 0.2, 0.7]))
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda t: np.sum(t, where=t.data > 1),
+        lambda t: np.max(t, initial=9.0),
+        lambda t: np.mean(t, where=t.data > 1),
+        lambda t: t.sum(where=t.data > 1),
+        lambda t: t.argmax(dtype=np.float32),
+    ],
+)
+def test_a_keyword_that_an_op_does_not_have_is_named(call):
+    for t in leaf([1.0, 2.0]), Tensor([1.0, 2.0], name="t"):
+        with pytest.raises(
+            TypeError, match="got an unexpected keyword argument '(where|initial|dtype)'"
+        ):
+            call(t)
+    assert np.sum(Tensor([1.0, 2.0]), where=[True, False]).item() == 1
+
+
 def test_settings_do_not_lose_an_input():  # a graph that runs again could not change them
     with pytest.raises(TypeError, match="belong to a graph"):
         np.delete(leaf([1.0, 2.0, 4.0]), Tensor([1], name="i"))

@@ -232,7 +232,6 @@ REFUSED = {
     r"average: weights must have shape \(2, 2\), got \(2,\)": lambda x: np.average(
         x, weights=[1.0, 2.0]
     ),
-    "max: where= needs initial=": lambda x: np.max(x, where=x.data > 0),
 }
 
 
