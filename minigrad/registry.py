@@ -148,7 +148,7 @@ def _text(op, objects):
         objects["_by_keywords"] = later.by_keywords
         head = f"def call({signature}, **_others):" + OTHERWISE.format(args=args)
     if isinstance(op, Family):
-        member = f"_op.members[len({op.names[-1]})]"
+        member = f"_op.member(len({op.names[-1]}))"
         if op.has_fast_members:
             return f"{head}\n    return {member}.call({args})"
     elif speed_up:
@@ -186,20 +186,9 @@ class Family(Op):
 
     def __init__(self, *definition):
         super().__init__(*definition)
-        self.members = Members(self)
+        self.member = cache(partial(Member, self))  # of a number of operands
         # If operands have a rule, vjp calls it once for all of them: fast.py has no text for that.
         self.has_fast_members = bool(speed_up) and not self.rules[-1]
-
-
-class Members(dict):
-    """{number of operands: the Op for so many} of a family. Each is made when it is needed."""
-
-    def __init__(self, family):
-        self.family = family
-
-    def __missing__(self, count):
-        self[count] = Member(self.family, count)
-        return self[count]
 
 
 class Member(Op):
