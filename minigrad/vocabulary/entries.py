@@ -77,9 +77,6 @@ def select(condlist, choicelist, default=0):
     return out
 
 
-# ------------------------------------------------------------------------------------ other layouts
-
-
 @wider(np.pad)
 def pad(x, pad_width, mode="constant", **settings):
     """x padded with its own entries: "edge", "wrap", "reflect" or "symmetric".
@@ -89,13 +86,3 @@ def pad(x, pad_width, mode="constant", **settings):
     if settings or mode not in ("edge", "wrap", "reflect", "symmetric"):
         return NotImplemented
     return moved(np.pad)(x, pad_width, mode)
-
-
-@wider(np.reshape)
-def reshape(x, shape, order=None):
-    """x in another shape. The entries are read and written in the order "C" or "F"."""
-    if order is None:
-        return NotImplemented
-    if order not in ("C", "F"):
-        raise ValueError(f'reshape: order is "C" or "F", not {order!r}.')
-    return moved(np.reshape)(x, shape, order=order)

@@ -118,7 +118,6 @@ CALLS = {
         "np.array_split(x, 3); np.array_split(x, 2, axis=1); np.hsplit(x, [1]); np.vsplit(x, 2) | (4, 3)",
         "np.dsplit(x, 2); np.hsplit(x, 3) | (2, 3, 2)",
         "np.hsplit(x, 2) | (4,)",
-        "np.reshape(x, (3, 2), order='F'); np.reshape(x, -1, 'F') | (2, 3)",
     ],
     "padding": [
         cases(
