@@ -181,7 +181,7 @@ def not_recorded(what, y):
 
 def wrong_gradient(what, gradient, shape):
     if gradient is not None:
-        given = getattr(gradient, "shape", np.shape(gradient))
+        given = np.shape(gradient)
         return ValueError(f"{what}: the gradient has shape {given}, the tensor {shape}.")
     return RuntimeError(
         f"{what}: the tensor has shape {shape}, not one entry. "
@@ -245,10 +245,8 @@ def not_foreign(array):
     )
 
 
-def left_library(arguments):
-    libraries = [library_of(a) for a in arguments if hasattr(a, "shape")]
-    library = next(name for name in libraries if name != "numpy")
+def left_library(array):
     return TypeError(
-        f"its forward turned an array of {library} into a NumPy array. Write it in functions of "
-        "NumPy that accept such arrays, or compute the array first"
+        f"its forward turned an array of {library_of(array)} into a NumPy array. Write it in "
+        "functions of NumPy that accept such arrays, or compute the array first"
     )

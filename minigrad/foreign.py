@@ -49,7 +49,7 @@ def forward(op, arguments):
             raise
         raise errors.mixed(libraries, error) from error
     if not is_foreign(result):
-        raise errors.left_library(arguments)
+        raise errors.left_library(like)
     return known(result)
 
 

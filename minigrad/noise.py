@@ -34,7 +34,7 @@ from .engine import RECORDED, Tensor
 from .modes import Block, Mode, path, scope
 
 __all__ = ["Noise", "Law", "Bernoulli", "Normal", "Uniform", "manual_seed", "stream"]
-__all__ += ["get_rng_state", "set_rng_state", "frozen_noise", "sampling", "is_frozen", "effect"]
+__all__ += ["get_rng_state", "set_rng_state", "frozen_noise", "sampling", "effect"]
 
 
 class Noise(Tensor):
@@ -55,8 +55,7 @@ class Noise(Tensor):
     def __init__(self, distribution, shape, dtype, rng=None, like=None):
         if not isinstance(distribution, Law):
             raise TypeError(
-                f"Noise: {distribution!r} is no law. Pass one such as Bernoulli(0.5) or Normal(), "
-                "or an instance of your own subclass of minigrad.noise.Law."
+                f"Noise: {distribution!r} is no Law, such as Bernoulli(0.5) or Normal()."
             )
         if not (rng is None or isinstance(rng, (np.random.Generator, str))):
             raise TypeError(f"Noise: rng is a np.random.Generator or a name, not {rng!r}.")
@@ -375,7 +374,7 @@ def set_rng_state(rng_state: dict) -> None:
 
 # ---------------------------------------------------------------------------------------- modes
 
-frozen = Mode("frozen", default=False)
+frozen = Mode("frozen", default=False)  # inside a block that should change no state
 
 
 class frozen_noise(Block):
@@ -402,17 +401,12 @@ class frozen_noise(Block):
         super().__exit__()
 
 
-def is_frozen():
-    """Whether this thread is inside a `frozen_noise()` block, which should change no state."""
-    return frozen.get()
-
-
 def effect(function, *args):
     """Calls function(*args), with arrays for Tensors, for what it changes: running statistics.
 
     It does nothing inside `frozen_noise()`. Whoever set `effects` to a list is told of the call.
     """
-    if is_frozen():
+    if frozen.get():
         return
     function(*map(data_of, args))
     if (told := effects.get()) is not None:
