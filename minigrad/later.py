@@ -40,7 +40,7 @@ def foreign():
 
 def by_keywords(op, args, others):
     """op(*args) with keywords that the op does not have."""
-    return import_module("minigrad.vocabulary.keywords").by_keywords(op, args, others)
+    return import_module("minigrad.vocabulary.pytorch").by_keywords(op, args, others)
 
 
 def attribute(owner, name, tensor=None):

@@ -1,4 +1,4 @@
-"""PyTorch's names for functions, methods and the making of tensors, and advice where none exists.
+"""PyTorch's names for functions, methods, keywords and the making of tensors, and advice.
 
 Such a name means what it means in PyTorch: mg.max(x, 1) and x.max(dim=1) give values and indices.
 The functions are NumPy's: `dim=` and `keepdim=` are their `axis=` and `keepdims=`. Methods that
@@ -13,14 +13,14 @@ import numpy as np
 from .. import array, errors, later
 from ..array import entries_of, is_recorded
 from ..changes import mark_changed
-from ..engine import Tensor
+from ..engine import Tensor, record
 from ..modes import recording
 from ..noise import stream
 from ..ops import erf, log_softmax, logsumexp, relu, sigmoid, softmax, softplus
 from ..ops.indexing import plain
 from ..ops.methods import several
+from ..registry import OTHER_NAMES
 from .elementwise import erfc
-from .keywords import BY_DIM, SAME
 from .linalg import vector_norm
 from .reductions import picked
 
@@ -33,6 +33,10 @@ RENAMED = """abs absolute  acos arccos  acosh arccosh  asin arcsin  asinh arcsin
     neg negative  pow power  mm matmul  bmm matmul  mv matmul  ger outer  clamp clip  eq equal
     ne not_equal  lt less  le less_equal  gt greater  ge greater_equal  sgn sign  swapdims swapaxes
     movedim moveaxis  unsqueeze expand_dims  cat concatenate  broadcast_tensors broadcast_arrays"""
+
+# PyTorch's keyword, or a newer one of NumPy -> the setting
+SAME = {name: setting for setting, name in OTHER_NAMES.items()}
+SAME |= {"dims": "axis", "dim0": "axis1", "dim1": "axis2"}
 
 
 def spelled(function):
@@ -136,7 +140,31 @@ FUNCTIONS = {f.__name__: f for f in (*OPS, norm, t, gather, argsort, sort, topk,
     "numel": lambda x: x.size,
     "reshape": Tensor.reshape,
 }
-BY_DIM |= {name: FUNCTIONS[name] for name in ("max", "min")}
+
+# ---------------------------------------------------------------------------- other keywords of ops
+
+CAST = "sum", "prod", "mean", "var", "std", "cumsum"  # the ops with NumPy's dtype=
+
+
+def by_keywords(op, args, others):
+    """op(*args) with further keywords, which mean what they mean in NumPy or in PyTorch.
+
+    Raises TypeError for a keyword of neither, and for PyTorch's std and var without their default.
+    """
+    others = {name: value for name, value in others.items() if value is not None}
+    given = dict(zip(op.names, args))
+    given |= {SAME.get(name, name): value for name, value in others.items()}
+    if "dtype" in given and op.name in CAST:
+        given["x"] = given["x"].astype(given.pop("dtype"))
+    if unknown := given.keys() - {*op.names}:
+        raise TypeError(f"{op.name}() got an unexpected keyword argument {min(unknown)!r}")
+    if "dim" in others or "keepdim" in others:
+        if op.name in ("max", "min"):
+            return FUNCTIONS[op.name](given["x"], given["axis"], given["keepdims"])
+        if "ddof" in given and "correction" not in others:
+            raise TypeError(f"{op.name}: say correction=1, PyTorch's default, or 0, NumPy's.")
+    return record(op, tuple(given[name] for name in op.names))
+
 
 # ------------------------------------------------------------------------------- making of tensors
 
