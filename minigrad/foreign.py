@@ -33,17 +33,16 @@ def forward(op, arguments):
     Raises TypeError, before anything is computed, for an op of NUMPY_ONLY, for arrays of libraries
     that do not mix, and for an op of a user that turns foreign arrays into a NumPy array.
     """
-    name = getattr(op, "family", op).name
     arrays = [*filter(is_array, arguments)]
     libraries = set(map(errors.library_of, arrays))
-    like, n = next(filter(is_foreign, arrays)), ALIKE.get(name, 0)
-    if name in NUMPY_ONLY:
+    like, n = next(filter(is_foreign, arrays)), ALIKE.get(op.name, 0)
+    if op.name in NUMPY_ONLY:
         raise errors.not_numpy(like)
     if len(libraries - {"numpy"}) > 1:
         raise errors.mixed(libraries)
     arguments = [*(np.asarray(a, like=like) for a in arguments[:n]), *arguments[n:]]
     try:
-        result = run(elsewhere.get(name, op.forward), *map(known, arguments))
+        result = run(elsewhere.get(op.name, op.forward), *map(known, arguments))
     except TypeError as error:
         if len(libraries) == 1:
             raise
