@@ -99,17 +99,18 @@ def ufunc(function, method, inputs, keywords):
     """function.method(*inputs, **keywords). The method "__call__" calls the function itself."""
     if method == "__call__" and not keywords and function in numpy_functions:
         return numpy_functions[function](*inputs)
+    if joins((inputs, keywords), is_recorded):
+        if method == "reduce" and function in REDUCED and "out" not in keywords:
+            return REDUCED[function](*inputs, **{"axis": 0} | keywords)
+        if method == "accumulate" and function in REDUCED and not keywords.keys() - {"axis"}:
+            return accumulate(function, *inputs, **keywords)
+        if method == "outer" and not keywords:
+            return outer(function, *inputs)
     if not joins((inputs, keywords)):
         changed = inputs[:1] if method == "at" else ()
         return on_plain_data(getattr(function, method), inputs, keywords, changed)
     if method == "__call__" and not keywords:
         raise errors.no_numpy_rule(function)
-    if method == "reduce" and function in REDUCED and "out" not in keywords:
-        return REDUCED[function](*inputs, **{"axis": 0} | keywords)
-    if method == "accumulate" and function in REDUCED and not keywords.keys() - {"axis"}:
-        return accumulate(function, *inputs, **keywords)
-    if method == "outer" and not keywords:
-        return outer(function, *inputs)
     raise errors.unsupported_ufunc(function, method, keywords)
 
 

@@ -223,6 +223,7 @@ def test_settings_do_not_lose_a_gradient(call):
         lambda t: np.sum(t, where=t.data > 1),
         lambda t: np.max(t, initial=9.0),
         lambda t: np.mean(t, where=t.data > 1),
+        lambda t: np.add.reduce(t, where=t.data > 1),
         lambda t: t.sum(where=t.data > 1),
         lambda t: t.argmax(dtype=np.float32),
         lambda t: np.reshape(t, (2, 1), order="F"),
@@ -235,6 +236,15 @@ def test_a_keyword_that_an_op_does_not_have_is_named(call):
         ):
             call(t)
     assert np.sum(Tensor([1.0, 2.0]), where=[True, False]).item() == 1
+
+
+@pytest.mark.parametrize(
+    "call", [np.add.reduce, np.multiply.accumulate, lambda t: np.add.outer(t, t)]
+)
+def test_a_method_of_a_ufunc_is_recorded_for_data_with_a_name_too(call):
+    t = Tensor([1.0, 2.0], name="t")
+    again = mg.replay(call(t), {t: np.array([3.0, 5.0])})
+    assert np.array_equal(again, call(np.array([3.0, 5.0])))
 
 
 def test_settings_do_not_lose_an_input():  # a graph that runs again could not change them
