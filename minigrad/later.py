@@ -66,8 +66,10 @@ class Method:
 
 
 class Shown(type):
-    """The class of Tensor. It makes dir(Tensor) and help(Tensor) short: without the operators and
-    protocols of Python, and without PyTorch's names. dir(t) of a tensor t has all names.
+    """The class of Tensor. It makes dir(Tensor) and help(Tensor) short.
+
+    They leave out the operators and protocols of Python, and PyTorch's names. dir(t) of a tensor t
+    has all names.
     """
 
     def __dir__(cls):

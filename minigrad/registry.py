@@ -109,7 +109,7 @@ def _called(op):
     Its text is written as dataclasses write __init__, so that Python itself binds arguments. The
     first call writes it, so that an import does not wait for the texts of all ops.
     """
-    objects = {"_op": op, "_record": record}
+    objects = {"_op": op, "_record": record, "_by_keywords": later.by_keywords}
 
     def first(*args, **kwargs):
         exec(compiled(_text(op, objects)), objects)
@@ -140,18 +140,19 @@ def _text(op, objects):
     elif isinstance(op, Member):
         given = identifiers(op)
     objects |= {f"_default_{name}": value for name, value in op.defaults.items()}
-    signature = ", ".join(f"{n}=_default_{n}" if n in op.defaults else n for n in given)
-    args, member, head = ", ".join(given), "_op", f"def call({signature}):"
+    signature = [f"{n}=_default_{n}" if n in op.defaults else n for n in given]
+    args, otherwise = ", ".join(given), ""
     if type(op) is Op and op.defaults.keys() & OTHER_NAMES:
-        objects["_by_keywords"] = later.by_keywords
-        head = f"def call({signature}, **_others):" + OTHERWISE.format(args=args)
+        signature.append("**_others")
+        otherwise = OTHERWISE.format(args=args)
+    head = f"def call({', '.join(signature)}):{otherwise}"
     if isinstance(op, Family):
         member = f"_op.member(len({op.names[-1]}))"
-        if op.has_fast_members:
-            return f"{head}\n    return {member}.call({args})"
-    elif speed_up:
+        run = f"{member}.call({args})" if op.has_fast_members else f"_record({member}, ({args},))"
+        return f"{head}\n    return {run}"
+    if speed_up:
         return head + speed_up(op, objects)
-    return f"{head}\n    return _record({member}, ({args},))"
+    return f"{head}\n    return _record(_op, ({args},))"
 
 
 @cache
