@@ -40,11 +40,15 @@ __all__ += ["get_rng_state", "set_rng_state", "frozen_noise", "sampling", "effec
 class Noise(Tensor):
     """A leaf of this shape and dtype whose entries are drawn independently from a `Law`.
 
-    `distribution` is the law. `rng` is a np.random.Generator, or the name of a stream. Without it,
-    the stream is named after the module that draws, so that a change of one layer leaves the noise
-    of the others alone. `stream` is that name. `rng` is the generator: of a name, the stream of the
-    thread that asks, so that each thread draws again from its own. If `like` is an array of another
-    library, the noise is one too: of Dask, drawn by the workers, chunk by chunk.
+    distribution  The law.
+    rng           A np.random.Generator, or the name of a stream. Without it, the stream has the
+                  name of the module that draws. So a change of one layer leaves the noise of the
+                  others alone.
+    like          An array of another library: the noise is one too. The workers of Dask draw it,
+                  chunk by chunk.
+
+    The attribute `stream` is the name of the stream, and `rng` is the generator that draws. Each
+    thread has streams of its own, and draws again from its own stream of that name.
 
     Raises TypeError if `distribution` is no Law or `rng` something else, ValueError if the law
     draws another shape.
@@ -245,7 +249,7 @@ class Seeded:
     """
 
     def __init__(self, entropy=None, children=0):
-        self.entropy = int.from_bytes(os.urandom(16), "little") if entropy is None else entropy
+        self.entropy = np.random.SeedSequence(entropy).entropy
         self.streams, self.children, self.counting = {}, children, threading.Lock()
 
     def stream(self, name):
