@@ -284,7 +284,7 @@ def seeds_of(what, outputs, gradients, create_graph):
     for y, g in zip(outputs, gradients):
         if not wants_gradient(y):
             raise errors.not_recorded(what, y)
-        is_fit = y.size == 1 if g is None else np.shape(data_of(g)) == y.shape
+        is_fit = y.size == 1 if g is None else np.shape(g) == y.shape
         if not is_fit:
             raise errors.wrong_gradient(what, g, y.shape)
         if not create_graph or not isinstance(g, Tensor):
