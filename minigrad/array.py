@@ -241,6 +241,8 @@ class Array(Methods):
     # ---- Python's protocols
 
     def __len__(self) -> int:
+        if not self.ndim:
+            raise errors.no_length()
         return len(self.data)
 
     def __iter__(self) -> "Iterator[Tensor]":

@@ -64,6 +64,10 @@ def not_one_number(tensor):
     )
 
 
+def no_length():
+    return TypeError("a tensor of shape () has no len() and no items. t.item() reads the value.")
+
+
 def update_of_leaf(tensor, symbol):
     return RuntimeError(
         f"w {symbol} ... on a leaf that requires a gradient (shape {tensor.shape}): it would no "
