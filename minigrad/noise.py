@@ -249,7 +249,8 @@ class Seeded:
     """
 
     def __init__(self, entropy=None, children=0):
-        self.entropy = np.random.SeedSequence(entropy).entropy
+        # not by np.random.SeedSequence, whose import would double the time of `import minigrad`
+        self.entropy = int.from_bytes(os.urandom(16), "little") if entropy is None else entropy
         self.streams, self.children, self.counting = {}, children, threading.Lock()
 
     def stream(self, name):
