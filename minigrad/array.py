@@ -25,6 +25,8 @@ default_dtype = np.dtype(np.float32)
 FOREIGN = 1  # the flag of a Tensor whose data are an array of another library
 numpy_functions = {}  # NumPy function -> the op or composition that it calls on Tensors
 
+# ---------------------------------------------------------------------------- from data to an array
+
 
 def set_default_dtype(dtype: "DType") -> None:
     """Sets the float dtype of Tensors that are made of Python floats and lists (float32 at first).
@@ -53,12 +55,77 @@ def as_array(data, dtype=None):
     if not {*kinds} <= {*"fiub"}:
         given = f"{type(data).__name__} of dtype {array.dtype}"
         raise TypeError(f"Tensor: real numbers are needed, got {given}.")
-    is_typed = dtype is not None or isinstance(data, (np.ndarray, np.generic)) or is_foreign(data)
+    is_typed = dtype is not None or is_array(data) or isinstance(data, np.generic)
     if not is_typed and array.dtype == np.float64:
         dtype = default_dtype
     if is_foreign(array):
         return known(array) if dtype is None else array.astype(dtype)
     return np.array(array, dtype, order="C")
+
+
+# ------------------------------------------------------------------------------- Tensors and arrays
+
+
+def is_array(x):
+    """Whether x is a Tensor or an array."""
+    return isinstance(x, (Array, np.ndarray)) or is_foreign(x)
+
+
+def data_of(x):
+    """The array of a Tensor; anything else as it is."""
+    return x.data if isinstance(x, Array) else x
+
+
+def is_recorded(x):
+    """Whether x is a Tensor whose results are recorded: a part of a graph."""
+    return isinstance(x, Array) and x.flags > FOREIGN
+
+
+def as_list(x):
+    """A Tensor, an array or a number as a list of one; any other sequence as a list."""
+    is_one = is_array(x) or not hasattr(x, "__iter__")
+    return [x] if is_one else list(x)
+
+
+# -------------------------------------------------------------------------------- the call of an op
+
+
+def operand(x, rule, args):
+    """x, one of the arguments of an op, as its forward takes it. `rule`: the rule of this argument.
+
+    A number of NumPy beside a Tensor of floats becomes a number of Python, which does not widen the
+    dtype of the Tensor, as in PyTorch: float32 times np.float64(2) is float32. Beside Tensors of
+    whole numbers it keeps its dtype, as in NumPy: uint8 plus np.int64(300) is int64. A list with a
+    rule becomes an array, and so does a number without Tensors or arrays beside it.
+    """
+    if isinstance(x, np.generic):
+        return x.item() if any(isinstance(a, Array) and a.dtype.kind == "f" for a in args) else x
+    if not rule or x is None or is_array(x):
+        return x
+    stays = isinstance(x, (int, float)) and any(map(is_array, args))
+    return x if stays else as_array(x)
+
+
+def computed(op, args, tensors):
+    """What the forward of an op returns for these arguments, with `tensors` among them.
+
+    Arrays of other libraries have forwards of their own in foreign.py.
+
+    Raises TypeError for an array of Python objects, such as None, and for complex numbers that
+    would enter a Tensor.
+    """
+    arrays = [data_of(a) for a in args]
+    is_plain = not any(map(is_foreign, arrays))
+    result = op.forward(*arrays) if is_plain else later.foreign().forward(op, arrays)
+    kind = getattr(result, "dtype", default_dtype).kind
+    if kind == "O":
+        raise TypeError("an argument is not a number")
+    if kind == "c" and tensors:
+        raise errors.is_complex()
+    return result
+
+
+# ------------------------------------------------------------------------ arrays of other libraries
 
 
 def is_foreign(x):
@@ -96,37 +163,6 @@ def held(data, flags):
     return (data, flags | FOREIGN) if is_foreign(data) else (np.asarray(data), flags)
 
 
-def is_array(x):
-    """Whether x is a Tensor or an array."""
-    return isinstance(x, (Array, np.ndarray)) or is_foreign(x)
-
-
-def data_of(x):
-    """The array of a Tensor; anything else as it is."""
-    return x.data if isinstance(x, Array) else x
-
-
-def is_recorded(x):
-    """Whether x is a Tensor whose results are recorded: a part of a graph."""
-    return isinstance(x, Array) and x.flags > FOREIGN
-
-
-def operand(x, rule, args):
-    """x, one of the arguments of an op, as its forward takes it. `rule`: the rule of this argument.
-
-    A number of NumPy beside a Tensor of floats becomes a number of Python, which does not widen the
-    dtype of the Tensor, as in PyTorch: float32 times np.float64(2) is float32. Beside Tensors of
-    whole numbers it keeps its dtype, as in NumPy: uint8 plus np.int64(300) is int64. A list with a
-    rule becomes an array, and so does a number without Tensors or arrays beside it.
-    """
-    if isinstance(x, np.generic):
-        return x.item() if any(isinstance(a, Array) and a.dtype.kind == "f" for a in args) else x
-    if not rule or x is None or is_array(x):
-        return x
-    stays = isinstance(x, (int, float)) and any(map(is_array, args))
-    return x if stays else as_array(x)
-
-
 def ones_or(values, like):
     """`values`, or ones where they are None, as an array of the library and dtype of `like`."""
     values = 1 if values is None else values
@@ -141,29 +177,7 @@ def copied(array, like):
     return asanyarray(array).astype(like.dtype)
 
 
-def computed(op, args, tensors):
-    """What the forward of an op returns for these arguments, with `tensors` among them.
-
-    Arrays of other libraries have forwards of their own in foreign.py.
-
-    Raises TypeError for an array of Python objects, such as None, and for complex numbers that
-    would enter a Tensor.
-    """
-    arrays = [data_of(a) for a in args]
-    is_plain = not any(map(is_foreign, arrays))
-    result = op.forward(*arrays) if is_plain else later.foreign().forward(op, arrays)
-    kind = getattr(result, "dtype", default_dtype).kind
-    if kind == "O":
-        raise TypeError("an argument is not a number")
-    if kind == "c" and tensors:
-        raise errors.is_complex()
-    return result
-
-
-def as_list(x):
-    """A Tensor, an array or a number as a list of one; any other sequence as a list."""
-    is_one = is_array(x) or not hasattr(x, "__iter__")
-    return [x] if is_one else list(x)
+# ------------------------------------------------------------------------------- the base of Tensor
 
 
 class Array(Methods):
@@ -190,9 +204,7 @@ class Array(Methods):
         """The only entry as a Python number. Raises ValueError if there are more or none."""
         if self.size != 1:
             raise errors.not_one_number(self)
-        if self.flags & FOREIGN:
-            raise errors.not_numpy(self.data, "t.item()")
-        return self.data.item()
+        return entries_of(self, "t.item()").item()
 
     def numpy(self) -> np.ndarray:
         """The values as a NumPy array, without the graph. It shares memory with this tensor."""
@@ -311,10 +323,10 @@ class Array(Methods):
 
 
 class Node(Array):
-    """The base of Tensor, for a faster isinstance.
+    """The base of Tensor alone: isinstance(x, Node) asks faster whether x is a Tensor.
 
-    Tensor has a metaclass, later.Shown, and isinstance is slower with such a class. Only Tensors
-    are Nodes.
+    isinstance(x, Tensor) is slower, since Tensor has a metaclass, later.Shown. A Symbol of
+    program/symbols.py is an Array too, and no Node.
     """
 
     __slots__ = ()

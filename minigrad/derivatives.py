@@ -74,9 +74,8 @@ def jvp(func, inputs, v=None, create_graph=False):
     """
     xs, out = _called(func, inputs, create_graph)
     us = [Tensor(np.zeros_like(y.data), True) for y in _tuple(out)]
-    return _values(out, create_graph), _like(
-        out, _pulled(_pulled(out, us, xs, True), v, us, create_graph)
-    )
+    slopes = _pulled(out, us, xs, True)
+    return _values(out, create_graph), _like(out, _pulled(slopes, v, us, create_graph))
 
 
 def hvp(func, inputs, v=None, create_graph=False):

@@ -234,8 +234,8 @@ def backward_pass(seeds, retain_graph=None, create_graph=False, wanted=()):
                 heappush(heap, -order)
             elif entry is None:
                 given = given or {id(g), *map(id, map(data_of, node.args))}
-                is_new = getattr(cotangent, "base", given) is None and id(cotangent) not in given
-                sums[order] = [x, cotangent, is_new]
+                is_new = hasattr(cotangent, "base") and cotangent.base is None  # not a view
+                sums[order] = [x, cotangent, is_new and id(cotangent) not in given]
             elif entry[2]:
                 entry[1] += cotangent
             else:
@@ -284,7 +284,7 @@ def seeds_of(what, outputs, gradients, create_graph):
     for y, g in zip(outputs, gradients):
         if not wants_gradient(y):
             raise errors.not_recorded(what, y)
-        is_fit = y.size == 1 if g is None else np.shape(data_of(g)) == y.shape
+        is_fit = y.size == 1 if g is None else np.shape(g) == y.shape
         if not is_fit:
             raise errors.wrong_gradient(what, g, y.shape)
         if not create_graph or not isinstance(g, Tensor):

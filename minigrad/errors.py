@@ -185,7 +185,7 @@ def not_recorded(what, y):
 
 def wrong_gradient(what, gradient, shape):
     if gradient is not None:
-        given = getattr(gradient, "shape", np.shape(gradient))
+        given = np.shape(gradient)
         return ValueError(f"{what}: the gradient has shape {given}, the tensor {shape}.")
     return RuntimeError(
         f"{what}: the tensor has shape {shape}, not one entry. "
@@ -209,13 +209,6 @@ def unused(positions):
 
 
 # --------------------------------------------------------------------- arrays of other libraries
-
-
-def no_scheduler(error):
-    return RuntimeError(
-        f"foreign.compute: {error} Make a client first, dask.distributed.Client(), or choose "
-        'dask.config.set(scheduler="threads").'
-    )
 
 
 def library_of(array):
@@ -256,10 +249,8 @@ def not_foreign(array):
     )
 
 
-def left_library(arguments):
-    libraries = [library_of(a) for a in arguments if hasattr(a, "shape")]
-    library = next(name for name in libraries if name != "numpy")
+def left_library(array):
     return TypeError(
-        f"its forward turned an array of {library} into a NumPy array. Write it in functions of "
-        "NumPy that accept such arrays, or compute the array first"
+        f"its forward turned an array of {library_of(array)} into a NumPy array. Write it in "
+        "functions of NumPy that accept such arrays, or compute the array first"
     )

@@ -33,23 +33,22 @@ def forward(op, arguments):
     Raises TypeError, before anything is computed, for an op of NUMPY_ONLY, for arrays of libraries
     that do not mix, and for an op of a user that turns foreign arrays into a NumPy array.
     """
-    name = getattr(op, "family", op).name
     arrays = [*filter(is_array, arguments)]
     libraries = set(map(errors.library_of, arrays))
-    like, n = next(filter(is_foreign, arrays)), ALIKE.get(name, 0)
-    if name in NUMPY_ONLY:
+    like, n = next(filter(is_foreign, arrays)), ALIKE.get(op.name, 0)
+    if op.name in NUMPY_ONLY:
         raise errors.not_numpy(like)
     if len(libraries - {"numpy"}) > 1:
         raise errors.mixed(libraries)
     arguments = [*(np.asarray(a, like=like) for a in arguments[:n]), *arguments[n:]]
     try:
-        result = run(elsewhere.get(name, op.forward), *map(known, arguments))
+        result = run(elsewhere.get(op.name, op.forward), *map(known, arguments))
     except TypeError as error:
         if len(libraries) == 1:
             raise
         raise errors.mixed(libraries, error) from error
     if not is_foreign(result):
-        raise errors.left_library(arguments)
+        raise errors.left_library(like)
     return known(result)
 
 
@@ -68,20 +67,14 @@ def compute(*tensors):
 
     For a training step: compute(loss, *(w.grad for w in model.parameters())). Data that are NumPy
     arrays stay as they are. Arrays with a method `get`, such as CuPy's, are fetched with it. Raises
-    TypeError for an argument that is no Tensor, RuntimeError if the scheduler of Dask is missing.
-    Then nothing has changed.
+    TypeError for an argument that is no Tensor, and what Dask raises. Then nothing has changed.
     """
     for t in tensors:
         if not isinstance(t, Tensor):
             raise TypeError(f"compute: pass Tensors, not a {type(t).__name__}.")
     arrays = [t.data for t in tensors]
     if any(hasattr(a, "dask") for a in arrays):
-        dask = import_module("dask")
-        try:
-            dask.base.get_scheduler()
-        except Exception as error:
-            raise errors.no_scheduler(error) from error
-        arrays = dask.compute(*arrays)
+        arrays = import_module("dask").compute(*arrays)
     for t, array in zip(tensors, arrays):
         t.data, t.flags = _entries(array), t.flags & ~FOREIGN
 

@@ -5,7 +5,7 @@ from importlib import import_module
 is_complete = False  # whether minigrad itself is imported
 
 # PyTorch's names for methods of Tensor, and names that only have advice
-METHODS = """
+NAMES = """
     view view_as permute unsqueeze clone contiguous expand expand_as t mT norm masked_fill gather
     index_select where topk sort argsort chunk split unbind dim numel equal cpu float double half
     long int bool amax amin det inverse swapdims movedim moveaxis flip fliplr flipud roll rot90 tile
@@ -18,6 +18,7 @@ METHODS = """
     logical_and logical_or logical_not to cuda device repeat nonzero median unique zero_ fill_
     copy_ normal_ uniform_ add_ sub_ mul_ div_ pow_ neg_ abs_ exp_ log_ sqrt_ square_ clamp_ clip_
     relu_ sigmoid_ tanh_ masked_fill_ floor_ round_ copy"""
+METHODS = NAMES.split()
 
 
 def vocabulary():
@@ -37,9 +38,9 @@ def foreign():
     return import_module("minigrad.foreign")
 
 
-def by_other_names(op, args, **others):
-    """op(*args) with settings that are spelled as in PyTorch."""
-    return import_module("minigrad.vocabulary.keywords").by_other_names(op, args, others)
+def by_keywords(op, args, others):
+    """op(*args) with keywords that the op does not have."""
+    return import_module("minigrad.vocabulary.pytorch").by_keywords(op, args, others)
 
 
 def attribute(owner, name, tensor=None):
@@ -65,10 +66,11 @@ class Method:
 
 
 class Shown(type):
-    """The class of Tensor. It makes dir(Tensor) and help(Tensor) short: without the operators and
-    protocols of Python, and without PyTorch's names. dir(t) of a tensor t has all names.
+    """The class of Tensor. It makes dir(Tensor) and help(Tensor) short.
+
+    They leave out the operators and protocols of Python, and PyTorch's names. dir(t) of a tensor t
+    has all names.
     """
 
     def __dir__(cls):
-        hidden = METHODS.split()
-        return [n for n in super().__dir__() if n[0] != "_" and n not in hidden]
+        return [n for n in super().__dir__() if n[0] != "_" and n not in METHODS]

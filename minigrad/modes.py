@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Callable
 from contextvars import ContextVar
 from functools import wraps
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # noqa: UP035 (Python 3.10 has none)
@@ -115,19 +115,14 @@ def reads(function):
 scope = ContextVar("scope", default=None)
 
 
-class Composition:
+class Composition(NamedTuple):
     """A named function of several ops, as a scope. Pictures show its nodes as one node.
 
     kind  as for ops: "operation", "loss", "penalty" or "random"
     """
 
-    __slots__ = ("kind", "name")
-
-    def __init__(self, name, kind="operation"):
-        self.name, self.kind = name, kind
-
-    def __repr__(self):
-        return f"Composition({self.name!r}, {self.kind!r})"
+    name: str
+    kind: str = "operation"
 
 
 def scoped(owner, function, *args, **kwargs):

@@ -34,17 +34,21 @@ from .engine import RECORDED, Tensor
 from .modes import Block, Mode, path, scope
 
 __all__ = ["Noise", "Law", "Bernoulli", "Normal", "Uniform", "manual_seed", "stream"]
-__all__ += ["get_rng_state", "set_rng_state", "frozen_noise", "sampling", "is_frozen", "effect"]
+__all__ += ["get_rng_state", "set_rng_state", "frozen_noise", "sampling", "effect"]
 
 
 class Noise(Tensor):
     """A leaf of this shape and dtype whose entries are drawn independently from a `Law`.
 
-    `distribution` is the law. `rng` is a np.random.Generator, or the name of a stream. Without it,
-    the stream is named after the module that draws, so that a change of one layer leaves the noise
-    of the others alone. `stream` is that name. `rng` is the generator: of a name, the stream of the
-    thread that asks, so that each thread draws again from its own. If `like` is an array of another
-    library, the noise is one too: of Dask, drawn by the workers, chunk by chunk.
+    distribution  The law.
+    rng           A np.random.Generator, or the name of a stream. Without it, the stream has the
+                  name of the module that draws. So a change of one layer leaves the noise of the
+                  others alone.
+    like          An array of another library: the noise is one too. The workers of Dask draw it,
+                  chunk by chunk.
+
+    The attribute `stream` is the name of the stream, and `rng` is the generator that draws. Each
+    thread has streams of its own, and draws again from its own stream of that name.
 
     Raises TypeError if `distribution` is no Law or `rng` something else, ValueError if the law
     draws another shape.
@@ -55,8 +59,7 @@ class Noise(Tensor):
     def __init__(self, distribution, shape, dtype, rng=None, like=None):
         if not isinstance(distribution, Law):
             raise TypeError(
-                f"Noise: {distribution!r} is no law. Pass one such as Bernoulli(0.5) or Normal(), "
-                "or an instance of your own subclass of minigrad.noise.Law."
+                f"Noise: {distribution!r} is no Law, such as Bernoulli(0.5) or Normal()."
             )
         if not (rng is None or isinstance(rng, (np.random.Generator, str))):
             raise TypeError(f"Noise: rng is a np.random.Generator or a name, not {rng!r}.")
@@ -246,6 +249,7 @@ class Seeded:
     """
 
     def __init__(self, entropy=None, children=0):
+        # not by np.random.SeedSequence, whose import would double the time of `import minigrad`
         self.entropy = int.from_bytes(os.urandom(16), "little") if entropy is None else entropy
         self.streams, self.children, self.counting = {}, children, threading.Lock()
 
@@ -375,7 +379,7 @@ def set_rng_state(rng_state: dict) -> None:
 
 # ---------------------------------------------------------------------------------------- modes
 
-frozen = Mode("frozen", default=False)
+frozen = Mode("frozen", default=False)  # inside a block that should change no state
 
 
 class frozen_noise(Block):
@@ -402,17 +406,12 @@ class frozen_noise(Block):
         super().__exit__()
 
 
-def is_frozen():
-    """Whether this thread is inside a `frozen_noise()` block, which should change no state."""
-    return frozen.get()
-
-
 def effect(function, *args):
     """Calls function(*args), with arrays for Tensors, for what it changes: running statistics.
 
     It does nothing inside `frozen_noise()`. Whoever set `effects` to a list is told of the call.
     """
-    if is_frozen():
+    if frozen.get():
         return
     function(*map(data_of, args))
     if (told := effects.get()) is not None:

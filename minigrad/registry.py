@@ -13,7 +13,7 @@ from typing import Any, overload
 import numpy as np
 
 from . import later
-from .array import as_array, data_of, entries_of, is_array, numpy_functions
+from .array import as_array, data_of, is_array, is_foreign, numpy_functions
 from .engine import Op, Tensor, constant, record, wants_gradient
 from .errors import WRONG_CALL, named
 from .modes import Composition, scoped
@@ -21,12 +21,10 @@ from .types import Declares, Operand, P
 
 __all__ = ["op", "composition", "on_data"]
 
-try:  # fast.py saves time and changes nothing else. MINIGRAD_FAST=0 in the environment omits it.
-    from .fast import identifiers, speed_up
-except ImportError:
-    speed_up = None
 if os.environ.get("MINIGRAD_FAST") == "0":
     speed_up = None
+else:  # fast.py saves time and changes nothing else
+    from .fast import identifiers, speed_up
 
 FILE = "<op>"  # the file name of the functions that call ops
 ops = {}  # name -> the Op, or the Family, of every op that has a rule
@@ -111,7 +109,7 @@ def _called(op):
     Its text is written as dataclasses write __init__, so that Python itself binds arguments. The
     first call writes it, so that an import does not wait for the texts of all ops.
     """
-    objects = {"_op": op, "_record": record}
+    objects = {"_op": op, "_record": record, "_by_keywords": later.by_keywords}
 
     def first(*args, **kwargs):
         exec(compiled(_text(op, objects)), objects)
@@ -126,11 +124,12 @@ def _called(op):
     return call
 
 
-# PyTorch's names of settings that have a default
+# Settings with other names, in PyTorch and newer NumPy. Ops with such defaults take more keywords.
 OTHER_NAMES = {"axis": "dim", "keepdims": "keepdim", "ddof": "correction"}
+OTHER_NAMES |= {"a_min": "min", "a_max": "max"}
 OTHERWISE = """
-    if not (None is {chain}):
-        return _by_other_names(_op, ({args},), {given})"""
+    if _others:
+        return _by_keywords(_op, ({args},), _others)"""
 
 
 def _text(op, objects):
@@ -142,21 +141,18 @@ def _text(op, objects):
         given = identifiers(op)
     objects |= {f"_default_{name}": value for name, value in op.defaults.items()}
     signature = [f"{n}=_default_{n}" if n in op.defaults else n for n in given]
-    others = [OTHER_NAMES[n] for n in op.defaults if n in OTHER_NAMES] if type(op) is Op else []
-    others = [n for n in others if n not in op.names]
-    head = f"def call({', '.join([*signature, *(f'{n}=None' for n in others)])}):"
-    args, member = ", ".join(given), "_op"
-    if others:
-        objects["_by_other_names"] = later.by_other_names
-        words = {"chain": " is ".join(others), "given": ", ".join(f"{n}={n}" for n in others)}
-        head += OTHERWISE.format(args=args, **words)
+    args, otherwise = ", ".join(given), ""
+    if type(op) is Op and op.defaults.keys() & OTHER_NAMES:
+        signature.append("**_others")
+        otherwise = OTHERWISE.format(args=args)
+    head = f"def call({', '.join(signature)}):{otherwise}"
     if isinstance(op, Family):
         member = f"_op.members[len({op.names[-1]})]"
-        if op.has_fast_members:
-            return f"{head}\n    return {member}.call({args})"
-    elif speed_up:
+        run = f"{member}.call({args})" if op.has_fast_members else f"_record({member}, ({args},))"
+        return f"{head}\n    return {run}"
+    if speed_up:
         return head + speed_up(op, objects)
-    return f"{head}\n    return _record({member}, ({args},))"
+    return f"{head}\n    return _record(_op, ({args},))"
 
 
 @cache
@@ -168,24 +164,19 @@ def compiled(text):
     return compile(text, FILE, "exec")
 
 
-def on_data(*functions, reads_entries=False):
+def on_data(*functions):
     """Makes NumPy functions compute on the data of Tensors. Their results are not recorded.
 
-    reads_entries  True: they read entries, so they refuse arrays of other libraries.
+    They refuse arrays of a library that does not have them.
     """
     for function in functions:
-        numpy_functions[function] = partial(
-            _on_data, function, _entries if reads_entries else data_of
-        )
+        numpy_functions[function] = partial(_on_data, function)
 
 
-def _entries(x):
-    return entries_of(x, "this function") if is_array(x) else x
-
-
-def _on_data(function, arrays_of, *args, **kwargs):
-    kwargs = {name: data_of(value) for name, value in kwargs.items()}
-    result = function(*map(arrays_of, args), **kwargs)
+def _on_data(function, *args, **kwargs):
+    args, kwargs = [*map(data_of, args)], {name: data_of(x) for name, x in kwargs.items()}
+    call = partial(later.foreign().run, function) if any(map(is_foreign, args)) else function
+    result = call(*args, **kwargs)
     return constant(result) if isinstance(result, np.generic) or is_array(result) else result
 
 

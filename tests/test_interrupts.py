@@ -82,4 +82,4 @@ def test_an_interrupt_keeps_no_noise_frozen():
     with pytest.raises(KeyboardInterrupt):
         mg.gradcheck(interrupted, mg.Tensor(np.ones(3), True))
     norm(np.arange(6.0).reshape(2, 3))
-    assert norm.num_batches_tracked == 1 and not randomness.is_frozen()
+    assert norm.num_batches_tracked == 1 and not randomness.frozen.get()

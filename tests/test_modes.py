@@ -114,7 +114,7 @@ def test_create_graph_inside_no_grad_is_refused(call):
 BLOCKS = {  # block: whether a mode of it is on here
     mg.no_grad: lambda: not (leaf([1.0]) * 2).requires_grad,
     mg.sampling: lambda: bool(noise_leaves(F.dropout(leaf([1.0]), 0.5, training=False))),
-    mg.frozen_noise: randomness.is_frozen,
+    mg.frozen_noise: randomness.frozen.get,
 }
 every_block = pytest.mark.parametrize("block, is_on", BLOCKS.items(), ids=lambda x: x.__name__)
 

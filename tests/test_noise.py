@@ -150,7 +150,7 @@ def test_frozen_noise_puts_generators_back_also_after_an_error():
         Noise(Bernoulli(0.5), (5,), bool, rng)
         raise KeyError
     assert [str(g.bit_generator.state) for g in (randomness.stream(""), rng)] == before
-    assert not randomness.is_frozen()
+    assert not randomness.frozen.get()
 
 
 def test_a_stream_first_used_in_a_frozen_block_starts_anew_in_the_next():

@@ -73,7 +73,6 @@ def astype_whole(x, dtype):
 
 
 # These functions read shapes, dtypes, memory or text, or return no array.
-on_data(np.shape, np.ndim, np.size, np.result_type, np.allclose)
-on_data(np.zeros_like, np.ones_like, np.empty_like)
-on_data(np.may_share_memory, np.shares_memory, np.array_equal, reads_entries=True)
-on_data(np.array2string, np.array_repr, np.array_str, reads_entries=True)
+on_data(np.shape, np.ndim, np.size, np.result_type, np.zeros_like, np.ones_like, np.empty_like)
+on_data(np.may_share_memory, np.shares_memory, np.allclose, np.array_equal)
+on_data(np.array2string, np.array_repr, np.array_str)

@@ -71,8 +71,9 @@ def _part(i):
 
 
 def plain(what, value):
-    """A setting that decides the shape of the result. Raises TypeError for a part of a graph."""
+    """A setting, with an array for a Tensor. Raises TypeError for a part of a graph."""
     if is_recorded(value):
-        shape = "but they decide the shape of the result"
-        raise TypeError(f"{what} belong to a graph, {shape}. Pass t.numpy().")
+        raise TypeError(
+            f"{what} belong to a graph, and the op needs plain numbers. Pass t.numpy()."
+        )
     return entries_of(value, f"the op, for {what},") if is_array(value) else value

@@ -131,7 +131,7 @@ NO_METHODS = "__module__", "__doc__", "__dict__", "__weakref__", "__hash__", "__
 for name, method in vars(Methods).items():
     if name not in NO_METHODS:
         setattr(Tensor, name, method)
-for name in later.METHODS.split():
+for name in later.METHODS:
     setattr(Tensor, name, later.Method(name))
 
 implements(np.amax)(reductions.max)

@@ -9,8 +9,7 @@ ops that they are made of.
     reductions    sums and means of other kinds, quantiles, sorting, differences
     linalg        products, and np.linalg
     calls         methods of ufuncs, and all of NumPy on data that are not recorded
-    keywords      keywords of NumPy and PyTorch that an op does not have
-    pytorch       PyTorch's names
+    pytorch       PyTorch's names and keywords
 """
 
-from . import calls, elementwise, entries, keywords, linalg, pytorch, reductions
+from . import calls, elementwise, entries, linalg, pytorch, reductions

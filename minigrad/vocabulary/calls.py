@@ -10,12 +10,11 @@ from functools import partial
 import numpy as np
 
 from .. import errors, later
-from ..array import FOREIGN, data_of, is_foreign, is_recorded, numpy_functions
+from ..array import FOREIGN, data_of, is_recorded, numpy_functions
 from ..changes import mark_changed
 from ..engine import Tensor, constant, wants_gradient
 from ..modes import recording
 from ..ops import logsumexp
-from .keywords import REDUCTIONS, by_numpy
 
 forms = {}  # NumPy function -> the composition for arguments that the op of the function refuses
 IN_PLACE = np.copyto, np.fill_diagonal, np.put, np.put_along_axis, np.putmask, np.place
@@ -33,13 +32,11 @@ def wider(function):
 
 def otherwise(function, args, keywords, error):
     """The NumPy function on arguments for which its op or composition raised `error`."""
-    own, result = numpy_functions.get(function), NotImplemented
     if function in forms:
         result = forms[function](*args, **keywords)
-    elif hasattr(own, "op") and isinstance(error, TypeError) and keywords:
-        result = by_numpy(own.op, args, keywords)
-    if result is not NotImplemented:
-        return result
+        if result is not NotImplemented:
+            return result
+    own = numpy_functions.get(function)
     if own and (not isinstance(error, TypeError) or joins((args, keywords), is_recorded)):
         raise errors.named(error, function.__name__)
     if joins((args, keywords)):
@@ -80,16 +77,6 @@ def tensors(x):
     return found
 
 
-def settled(x):
-    """The array of a Tensor; anything else as it is.
-
-    Raises TypeError if x wants a gradient, or is an array of another library.
-    """
-    if is_foreign(x):
-        raise errors.not_numpy(x, "this argument")
-    return np.asarray(x) if isinstance(x, Tensor) else x
-
-
 def joins(x, kind=wants_gradient):
     """Whether one of the Tensors in x is of this kind, and results are recorded."""
     return recording.get() and any(map(kind, tensors(x)))
@@ -104,25 +91,26 @@ def _wrapped(x):
 # ------------------------------------------------------------------------------- methods of ufuncs
 
 # np.add.reduce(x, axis) is np.sum(x, axis)
-REDUCED = {function: getattr(np, name) for name, (function, _) in REDUCTIONS.items()}
-REDUCED[np.logaddexp] = logsumexp
+REDUCED = {np.add: np.sum, np.multiply: np.prod, np.logaddexp: logsumexp}
+REDUCED |= {np.maximum: np.max, np.minimum: np.min, np.logical_and: np.all, np.logical_or: np.any}
 
 
 def ufunc(function, method, inputs, keywords):
     """function.method(*inputs, **keywords). The method "__call__" calls the function itself."""
     if method == "__call__" and not keywords and function in numpy_functions:
         return numpy_functions[function](*inputs)
+    if joins((inputs, keywords), is_recorded):
+        if method == "reduce" and function in REDUCED and "out" not in keywords:
+            return REDUCED[function](*inputs, **{"axis": 0} | keywords)
+        if method == "accumulate" and function in REDUCED and not keywords.keys() - {"axis"}:
+            return accumulate(function, *inputs, **keywords)
+        if method == "outer" and not keywords:
+            return outer(function, *inputs)
     if not joins((inputs, keywords)):
         changed = inputs[:1] if method == "at" else ()
         return on_plain_data(getattr(function, method), inputs, keywords, changed)
     if method == "__call__" and not keywords:
         raise errors.no_numpy_rule(function)
-    if method == "reduce" and function in REDUCED and "out" not in keywords:
-        return REDUCED[function](*inputs, **{"axis": 0} | keywords)
-    if method == "accumulate" and function in REDUCED and not keywords.keys() - {"axis"}:
-        return accumulate(function, *inputs, **keywords)
-    if method == "outer" and not keywords:
-        return outer(function, *inputs)
     raise errors.unsupported_ufunc(function, method, keywords)
 
 

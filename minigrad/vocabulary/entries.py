@@ -5,19 +5,20 @@ index picks the entries. So all arguments, shapes and errors are NumPy's, and th
 the derivatives.
 """
 
-from functools import cache
+from functools import cache, partial
 from inspect import signature
 
 import numpy as np
 
 from ..array import implements, is_array, numpy_functions
-from .calls import mapped, settled, tensors, wider
+from ..ops.indexing import plain
+from .calls import mapped, tensors, wider
 
 arguments = cache(signature)
 
 
 def moved(function, *operands):
-    """Makes a composition of a NumPy function that moves the entries of some of its arguments.
+    """A composition of a NumPy function that moves the entries of some of its arguments.
 
     operands  the names of these arguments, arrays or (nested) lists of them; by default the first
     """
@@ -27,10 +28,10 @@ def moved(function, *operands):
         for name in operands or [*given.arguments][:1]:
             if name in given.arguments:
                 given.arguments[name] = _numbered(given.arguments[name], arrays)
-        args, settings = mapped(settled, (given.args, given.kwargs))
+        args, settings = mapped(partial(plain, "the settings"), (given.args, given.kwargs))
         return _picked(arrays, function(*args, **settings))
 
-    numpy_functions[function] = composition
+    return composition
 
 
 def _numbered(x, arrays):
@@ -54,22 +55,17 @@ def _picked(arrays, numbers):
     return np.concatenate([np.zeros(1, entries[0].dtype), *entries])[numbers]
 
 
-def _rearranged(x, move):
-    """The entries of x where `move` puts their numbers, which are 0, 1, ... in the shape of x."""
-    return np.ravel(x)[move(np.arange(x.size).reshape(x.shape))]
-
-
-for function in (
+MOVING = (
     *(np.atleast_1d, np.atleast_2d, np.atleast_3d, np.broadcast_arrays, np.meshgrid, np.copy),
     *(np.diag, np.diagflat, np.rot90, np.flipud, np.fliplr, np.rollaxis, np.matrix_transpose),
     *(np.linalg.matrix_transpose, np.unstack, np.resize, np.delete),
     *(np.block, np.column_stack, np.dstack),
     *(np.array_split, np.hsplit, np.vsplit, np.dsplit),
-):
-    moved(function)
-moved(np.append, "arr", "values")
-moved(np.insert, "arr", "values")
-moved(np.choose, "choices")
+)
+numpy_functions |= {function: moved(function) for function in MOVING}
+numpy_functions[np.append] = moved(np.append, "arr", "values")
+numpy_functions[np.insert] = moved(np.insert, "arr", "values")
+numpy_functions[np.choose] = moved(np.choose, "choices")
 
 
 @implements(np.select)
@@ -81,9 +77,6 @@ def select(condlist, choicelist, default=0):
     return out
 
 
-# ------------------------------------------------------------------------------------ other layouts
-
-
 @wider(np.pad)
 def pad(x, pad_width, mode="constant", **settings):
     """x padded with its own entries: "edge", "wrap", "reflect" or "symmetric".
@@ -92,14 +85,4 @@ def pad(x, pad_width, mode="constant", **settings):
     """
     if settings or mode not in ("edge", "wrap", "reflect", "symmetric"):
         return NotImplemented
-    return _rearranged(x, lambda numbers: np.pad(numbers, pad_width, mode))
-
-
-@wider(np.reshape)
-def reshape(x, shape, order=None):
-    """x in another shape. The entries are read and written in the order "C" or "F"."""
-    if order is None:
-        return NotImplemented
-    if order not in ("C", "F"):
-        raise ValueError(f'reshape: order is "C" or "F", not {order!r}.')
-    return _rearranged(x, lambda numbers: np.reshape(numbers, shape, order=order))
+    return moved(np.pad)(x, pad_width, mode)

@@ -347,4 +347,4 @@ numpy_functions |= {
     np.linalg.eigvalsh: lambda a, UPLO="L": np.linalg.eigh(a)[0],
     np.linalg.svdvals: lambda x, /: np.linalg.svd(x, compute_uv=False),
 }
-on_data(np.linalg.matrix_rank, reads_entries=True)
+on_data(np.linalg.matrix_rank)

@@ -1,4 +1,4 @@
-"""PyTorch's names for functions, methods and the making of tensors, and advice where none exists.
+"""PyTorch's names for functions, methods, keywords and the making of tensors, and advice.
 
 Such a name means what it means in PyTorch: mg.max(x, 1) and x.max(dim=1) give values and indices.
 The functions are NumPy's: `dim=` and `keepdim=` are their `axis=` and `keepdims=`. Methods that
@@ -13,14 +13,14 @@ import numpy as np
 from .. import array, errors, later
 from ..array import entries_of, is_recorded
 from ..changes import mark_changed
-from ..engine import Tensor
+from ..engine import Tensor, record
 from ..modes import recording
 from ..noise import stream
 from ..ops import erf, log_softmax, logsumexp, relu, sigmoid, softmax, softplus
+from ..ops.indexing import plain
 from ..ops.methods import several
-from .calls import settled
+from ..registry import OTHER_NAMES
 from .elementwise import erfc
-from .keywords import BY_DIM, SAME
 from .linalg import vector_norm
 from .reductions import picked
 
@@ -34,6 +34,10 @@ RENAMED = """abs absolute  acos arccos  acosh arccosh  asin arcsin  asinh arcsin
     ne not_equal  lt less  le less_equal  gt greater  ge greater_equal  sgn sign  swapdims swapaxes
     movedim moveaxis  unsqueeze expand_dims  cat concatenate  broadcast_tensors broadcast_arrays"""
 
+# PyTorch's keyword, or a newer one of NumPy -> the setting
+SAME = {name: setting for setting, name in OTHER_NAMES.items()}
+SAME |= {"dims": "axis", "dim0": "axis1", "dim1": "axis2"}
+
 
 def spelled(function):
     """A NumPy function with PyTorch's keywords."""
@@ -44,6 +48,11 @@ def spelled(function):
     call.__name__, call.__doc__ = function.__name__, f"np.{function.__name__}."
     return call
 
+
+words = RENAMED.split()
+NUMPYS = {f.__name__: f for f in array.numpy_functions if hasattr(np, f.__name__)}
+NUMPYS |= {name: getattr(np, numpys) for name, numpys in zip(words[::2], words[1::2])}
+NUMPYS = {name: spelled(f) for name, f in NUMPYS.items() if name not in OTHER_MEANING.split()}
 
 # ------------------------------------------------------------------- functions of PyTorch's meaning
 
@@ -131,9 +140,82 @@ FUNCTIONS = {f.__name__: f for f in (*OPS, norm, t, gather, argsort, sort, topk,
     "numel": lambda x: x.size,
     "reshape": Tensor.reshape,
 }
+
+# ---------------------------------------------------------------------------- other keywords of ops
+
+CAST = "sum", "prod", "mean", "var", "std", "cumsum"  # the ops with NumPy's dtype=
+
+
+def by_keywords(op, args, others):
+    """op(*args) with further keywords, which mean what they mean in NumPy or in PyTorch.
+
+    Raises TypeError for a keyword of neither, and for PyTorch's std and var without their default.
+    """
+    others = {name: value for name, value in others.items() if value is not None}
+    given = dict(zip(op.names, args))
+    given |= {SAME.get(name, name): value for name, value in others.items()}
+    if "dtype" in given and op.name in CAST:
+        given["x"] = given["x"].astype(given.pop("dtype"))
+    if unknown := given.keys() - {*op.names}:
+        raise TypeError(f"{op.name}() got an unexpected keyword argument {min(unknown)!r}")
+    if "dim" in others or "keepdim" in others:
+        if op.name in ("max", "min"):
+            return FUNCTIONS[op.name](given["x"], given["axis"], given["keepdims"])
+        if "ddof" in given and "correction" not in others:
+            raise TypeError(f"{op.name}: say correction=1, PyTorch's default, or 0, NumPy's.")
+    return record(op, tuple(given[name] for name in op.names))
+
+
+# ------------------------------------------------------------------------------- making of tensors
+
+
+def _maker(function, takes_sizes=False):
+    """A function that makes a tensor of the default dtype of what `function` returns."""
+
+    def make(*args, dtype=None, requires_grad=False):
+        args = [plain("the arguments", a) for a in args]
+        made = np.asarray(function(several(args)) if takes_sizes else function(*args))
+        own = array.default_dtype if made.dtype == np.float64 else made.dtype
+        return Tensor(made, requires_grad, dtype=dtype or own)
+
+    return make
+
+
+def _alike(make):
+    """The function that makes a tensor with the shape and the dtype of its first argument."""
+    return lambda x, *args, dtype=None, **others: make(
+        x.shape, *args, dtype=dtype or x.dtype, **others
+    )
+
+
 DTYPES = {"float": np.float32, "double": np.float64, "half": np.float16}
 DTYPES |= {"long": np.int64, "int": np.int32, "bool": np.bool_}
-METHODS = {name: lambda x, dtype=dtype: x.astype(dtype) for name, dtype in DTYPES.items()} | {
+OF_SHAPE = {"zeros": np.zeros, "ones": np.ones, "empty": np.zeros}
+OF_SHAPE |= {"rand": lambda size: stream("tensors").random(size)}
+OF_SHAPE |= {"randn": lambda size: stream("tensors").standard_normal(size)}
+MAKERS = {name: _maker(f, True) for name, f in OF_SHAPE.items()} | {"full": _maker(np.full)}
+MODULE = {
+    **NUMPYS,
+    **FUNCTIONS,
+    **MAKERS,
+    **{f"{name}_like": _alike(make) for name, make in MAKERS.items()},
+    "randint": _maker(lambda low, high, size: stream("tensors").integers(low, high, size)),
+    "randperm": _maker(lambda n: stream("tensors").permutation(n)),
+    "arange": _maker(np.arange),
+    "linspace": _maker(np.linspace),
+    "eye": _maker(np.eye),
+    "from_numpy": Tensor,
+    "as_tensor": lambda x, dtype=None: x if isinstance(x, Tensor) else Tensor(x, dtype=dtype),
+    "is_tensor": lambda x: isinstance(x, Tensor),
+    "meshgrid": lambda *tensors, indexing="ij": np.meshgrid(*tensors, indexing=indexing),
+    "linalg": np.linalg,
+    **{f.__name__: f for f in (np.float16, np.float32, np.float64, np.int32, np.int64)},
+    **DTYPES,
+}
+
+# ------------------------------------------------------------------------------------------ methods
+
+ONLY_METHODS = {name: lambda x, dtype=dtype: x.astype(dtype) for name, dtype in DTYPES.items()} | {
     "view": Tensor.reshape,
     "expand": expand,
     "where": lambda x, condition, y: np.where(condition, x, y),
@@ -143,6 +225,9 @@ METHODS = {name: lambda x, dtype=dtype: x.astype(dtype) for name, dtype in DTYPE
     "dim": lambda x: x.ndim,
     "mT": property(lambda x: np.swapaxes(x, -1, -2)),
 }
+METHODS = {name: f for name, f in (MODULE | ONLY_METHODS).items() if name in later.METHODS}
+for name, method in METHODS.items():
+    setattr(Tensor, name, method)
 
 # -------------------------------------------------------------------------------------- in place
 
@@ -177,48 +262,6 @@ def _in_place(tensor, name):
 
     return update
 
-
-# ------------------------------------------------------------------------------- making of tensors
-
-
-def _maker(function, takes_sizes=False):
-    """A function that makes a tensor of the default dtype of what `function` returns."""
-
-    def make(*args, dtype=None, requires_grad=False):
-        made = np.asarray(function(several(args)) if takes_sizes else function(*map(settled, args)))
-        own = array.default_dtype if made.dtype == np.float64 else made.dtype
-        return Tensor(made, requires_grad, dtype=dtype or own)
-
-    return make
-
-
-def _alike(make):
-    """The function that makes a tensor with the shape and the dtype of its first argument."""
-    return lambda x, *args, dtype=None, **others: make(
-        x.shape, *args, dtype=dtype or x.dtype, **others
-    )
-
-
-OF_SHAPE = {"zeros": np.zeros, "ones": np.ones, "empty": np.zeros}
-OF_SHAPE |= {"rand": lambda size: stream("tensors").random(size)}
-OF_SHAPE |= {"randn": lambda size: stream("tensors").standard_normal(size)}
-MAKERS = {name: _maker(f, True) for name, f in OF_SHAPE.items()} | {"full": _maker(np.full)}
-MODULE = {
-    **MAKERS,
-    **{f"{name}_like": _alike(make) for name, make in MAKERS.items()},
-    "randint": _maker(lambda low, high, size: stream("tensors").integers(low, high, size)),
-    "randperm": _maker(lambda n: stream("tensors").permutation(n)),
-    "arange": _maker(np.arange),
-    "linspace": _maker(np.linspace),
-    "eye": _maker(np.eye),
-    "from_numpy": Tensor,
-    "as_tensor": lambda x, dtype=None: x if isinstance(x, Tensor) else Tensor(x, dtype=dtype),
-    "is_tensor": lambda x: isinstance(x, Tensor),
-    "meshgrid": lambda *tensors, indexing="ij": np.meshgrid(*tensors, indexing=indexing),
-    "linalg": np.linalg,
-    **{f.__name__: f for f in (np.float16, np.float32, np.float64, np.int32, np.int64)},
-    **DTYPES,
-}
 
 # ------------------------------------------------------------------------------------ what to write
 
@@ -260,16 +303,3 @@ def attribute(owner, name, tensor=None):
         return _in_place(tensor, name)
     advice = ADVICE.get(f"{owner}.{name}".removeprefix("minigrad."), ADVICE.get(name, ""))
     raise AttributeError(f"{owner} has no attribute {name!r}{advice and ': '}{advice}.")
-
-
-# ---------------------------------------------------------------------------------- the whole table
-
-numpys = {f.__name__: f for f in array.numpy_functions if hasattr(np, f.__name__)}
-numpys = {name: f for name, f in numpys.items() if name not in OTHER_MEANING.split()}
-words = RENAMED.split()
-numpys |= {name: getattr(np, other) for name, other in zip(words[::2], words[1::2])}
-MODULE = {name: spelled(f) for name, f in numpys.items()} | FUNCTIONS | MODULE
-METHODS = {name: f for name, f in (MODULE | METHODS).items() if name in later.METHODS.split()}
-for name, method in METHODS.items():
-    setattr(Tensor, name, method)
-BY_DIM |= {name: FUNCTIONS[name] for name in ("max", "min")}

@@ -13,8 +13,9 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 from ..array import data_of, implements, numpy_functions
 from ..functional.arrays import _flat
 from ..functional.checks import check_shapes
+from ..ops.indexing import plain
 from ..registry import on_data, op
-from .calls import accumulate, settled, wider
+from .calls import accumulate, wider
 
 
 @implements(np.average)
@@ -158,7 +159,7 @@ def quantile(x, q, axis=None, *, method="linear", keepdims=False):
     if not n:
         raise ValueError(f"quantile of {x.shape}: there are no entries.")
     rows = np.sort(np.reshape(np.moveaxis(x, axes, range(len(axes))), (n, *rest)), axis=0)
-    places = np.asarray(np.quantile(np.arange(n), settled(q), method=method))
+    places = np.asarray(np.quantile(np.arange(n), plain("the shares q", q), method=method))
     below, above = (rows[f(places).astype(int)] for f in (np.floor, np.ceil))
     share = np.mod(places, 1).astype(x.dtype if places.ndim == 0 else float)
     out = below + (above - below) * np.reshape(share, places.shape + (1,) * len(rest))
@@ -169,7 +170,7 @@ def quantile(x, q, axis=None, *, method="linear", keepdims=False):
 
 numpy_functions |= {
     np.percentile: lambda x, q, *settings, **named: np.quantile(
-        x, np.asarray(settled(q)) / 100, *settings, **named
+        x, np.asarray(plain("the shares q", q)) / 100, *settings, **named
     ),
     np.median: lambda x, axis=None, keepdims=False: np.quantile(x, 0.5, axis, keepdims=keepdims),
 }
@@ -224,7 +225,7 @@ def _gradient(f, axis, spacing):
 
 
 numpy_functions[np.flatnonzero] = lambda x: np.nonzero(np.ravel(x))[0]
-on_data(np.array_equiv, reads_entries=True)
+on_data(np.array_equiv)
 
 
 @wider(np.where)

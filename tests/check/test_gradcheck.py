@@ -974,7 +974,7 @@ def everything(model, *tensors):
         for t in tensors
     ]
     gradients = [t.grad.tolist() for t in tensors if t.grad is not None]
-    settings = modes.recording.get(), modes.scope.get(), randomness.is_frozen(), str(np.geterr())
+    settings = modes.recording.get(), modes.scope.get(), randomness.frozen.get(), str(np.geterr())
     layers = [
         (m.training, str(m.rng.bit_generator.state) if getattr(m, "rng", None) else None)
         for m in model.modules()

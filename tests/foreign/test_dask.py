@@ -106,7 +106,7 @@ def test_compute_takes_tensors_and_leaves_numpy_arrays():
 @pytest.mark.parametrize("scheduler", ["distributed", "nowhere"])
 def test_a_scheduler_that_is_not_there_is_named_and_nothing_changes(scheduler):
     t = mg.Tensor(lazy(np.ones(4)), True)
-    missing = pytest.raises(RuntimeError, match=r"foreign.compute: .*Make a client first")
+    missing = pytest.raises((RuntimeError, ValueError), match="no Client active|Expected one of")
     with dask.config.set(scheduler=scheduler), missing:
         foreign.compute(t)
     assert computed(t).sum() == 4
