@@ -14,7 +14,7 @@ import numpy as np
 from .array import as_list, data_of, is_foreign, is_recorded
 from .engine import Tensor, grad
 from .graph import nodes, program
-from .names import holders, leaf_names, modules_of, split_scope
+from .names import holders, leaf_names, modules_of, settings, split_scope
 from .noise import Noise
 from .ops.penalties import norms, prox_of_sum, shrink
 from .tables import Table
@@ -193,9 +193,9 @@ def name_of(part):
     elif call:
         name = call[1].name
     elif part.is_penalty:
-        given = list(zip(node.op.names, node.args))[: node.op.first]
-        shown = [(n, f"{a:g}" if isinstance(a, float) else a) for n, a in given if a is not None]
-        name = f"{node.op.name}({', '.join(f'{n}={a}' for n, a in shown)})"
+        given = {n: a for n, a in settings(node).items() if a is not None}
+        told = [f"{n}={a:g}" if isinstance(a, float) else f"{n}={a}" for n, a in given.items()]
+        name = f"{node.op.name}({', '.join(told)})"
     else:
         name = node.op.name
     return name if part.factor == 1 else f"{part.factor:g} * {name}"

@@ -16,6 +16,7 @@ import numpy as np
 from ..array import asanyarray, data_of, is_foreign
 from ..check.reports import shown
 from ..engine import Tensor
+from ..names import is_operand, settings
 from ..noise import Noise
 
 LONGEST = 40  # letters of a name or an attribute; longer ones are cut
@@ -143,16 +144,6 @@ def parameters(nodes):
 # ------------------------------------------------------------------------------------ arguments
 
 
-def is_operand(x):
-    """Whether an argument is a Tensor or an array, and not a number or a setting."""
-    return isinstance(x, Tensor) or (isinstance(x, np.ndarray) and x.ndim > 0)
-
-
-def operands(t):
-    """(position, value) of the arguments of a result that are Tensors or arrays."""
-    return [(i, a) for i, a in enumerate(t.args or ()) if is_operand(a)]
-
-
 def argument(x):
     """An argument in short: 0.5, inverted, (1:3, ...)."""
     if isinstance(x, (Tensor, np.ndarray)):
@@ -170,7 +161,7 @@ def law(noise):
     return short(repr(noise.distribution))
 
 
-def settings(node):
+def attributes(node):
     """The settings of a node, in one line.
 
     An op shows its numbers, and its settings that differ from their default. A composition shows
@@ -185,7 +176,7 @@ def settings(node):
     elif random or len(results) == 1:
         words = map(_op_settings, random or results)
     else:
-        words = [*(_given(t, WINDOWS) for t in results), *(t.op.name for t in results)]
+        words = [*map(_window_settings, results), *(t.op.name for t in results)]
     return short(", ".join(dict.fromkeys(filter(None, words))))
 
 
@@ -194,17 +185,15 @@ def _op_settings(t):
     symbol = SYMBOLS.get(t.op.name)
     if symbol and not all(map(is_operand, t.args)):
         return f" {symbol} ".join("x" if is_operand(a) else argument(a) for a in t.args)
-    return _given(t, t.op.names)
+    return _unusual(settings(t), WINDOWS | t.op.defaults)
 
 
-def _given(t, names):
-    """`name=value` of the arguments of these names that are not operands or equal to a default."""
-    usual, given = WINDOWS | t.op.defaults, dict(zip(t.op.names, t.args))
-    family = getattr(t.op, "family", None)
-    if family and not family.rules[-1]:  # the parts of an index are one setting
-        parts, names = t.args[t.op.first :], family.names
-        given[names[-1]] = parts[0] if len(parts) == 1 else parts
-    given = {name: given[name] for name in names if name in given and not is_operand(given[name])}
+def _window_settings(t):
+    return _unusual({n: a for n, a in settings(t).items() if n in WINDOWS}, WINDOWS)
+
+
+def _unusual(given, usual):
+    """`name=value` of the settings that differ from their default."""
     told = {n: a for n, a in given.items() if n not in usual or not _same(a, usual[n])}
     return ", ".join(f"{name}={argument(a)}" for name, a in told.items())
 
@@ -240,7 +229,7 @@ def rows(node):
     rows = [
         *contents(node),
         Row(whose + shape, "shape"),
-        Row(settings(node), "attribute"),
+        Row(attributes(node), "attribute"),
         Row("freed: use backward(retain_graph=True)" * (node.last.args is None), "note"),
         *measured(node),
         *(row for row in node.parts[-1].told if shown.values or row.role != "term"),
@@ -254,7 +243,7 @@ def contents(node):
     """Says what is in a card."""
     if node.inside:
         size = count(len(node.inside), "node") if node.kind == "module" else ""
-        random = Counter(f"{p.label} {settings(p)}" for p in node.inside if p.kind == "random")
+        random = Counter(f"{p.label} {attributes(p)}" for p in node.inside if p.kind == "random")
         yield Row(joined(", ", size, parameters(node.inside)), "about")
         yield from (Row(short(line + times(n), 60), "attribute") for line, n in random.items())
 

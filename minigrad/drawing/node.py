@@ -19,11 +19,11 @@ from ..engine import Tensor, backward_pass, constant, seeds_of, wants_gradient
 from ..graph import nodes as tensors_of
 from ..loss import addends, left_out, name_of
 from ..modes import name_in
-from ..names import holders, leaf_names, role, split_scope
+from ..names import holders, leaf_names, operands, role, split_scope
 from ..nn import Parameter
 from ..noise import Noise
 from . import labels
-from .labels import Numbers, Row, count, joined, operands, short
+from .labels import Numbers, Row, count, joined, short
 
 
 @dataclass(eq=False)

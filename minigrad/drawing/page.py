@@ -16,11 +16,12 @@ import numpy as np
 from ..array import data_of
 from ..graph import program
 from ..modes import path as dotted
+from ..names import operands, settings
 from ..noise import Noise
 from ..program import write_out
 from .api import read
 from .dot import dot, text
-from .labels import Numbers, argument, is_operand, law, operands, rule_source, short
+from .labels import Numbers, argument, law, rule_source, short
 from .node import key_of
 from .render import render
 from .trace import trace
@@ -69,7 +70,7 @@ class _Story:
         inputs, names = [], node.op.names
         for i, x in operands(node):
             inputs.append({"argument": names[i], "tensor": self.tensor(x, names[i])})
-        given = [f"{n}={argument(a)}" for n, a in zip(names, node.args) if not is_operand(a)]
+        given = [f"{name}={argument(a)}" for name, a in settings(node).items()]
         return self.step(node) | {"inputs": inputs, "settings": given}
 
     def backward(self, node, g, sent):
