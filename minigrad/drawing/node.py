@@ -255,8 +255,8 @@ class Graph:
         notes = [Row(short(f"without {p} of {', '.join(of)}", 60), "note") for p, of in lacking]
         for root in (root for root in self.outputs if root.size == 1):
             node, alike = nodes[self.home[root.order]], {}  # {name: values of the terms}
-            parts = addends(root) if root.args else []
-            terms = [p.node is not None and nodes.get(self.home[p.node.order]) for p in parts]
+            parts = addends(root)
+            terms = [nodes.get(self.home.get(part.node.order)) for part in parts]
             total = sum(p.value for p in parts) or math.nan
             if len(parts) > 1 and {"loss", "penalty"} & {term.kind for term in terms if term}:
                 node.label = node.label if node.name else "loss"
