@@ -208,8 +208,7 @@ def _same(value, default):
 
 def rule_source(op, i):
     """The rule for the i-th argument of an op: (its lines, the module and line where it stands)."""
-    family = getattr(op, "family", op)  # the last rule of a family is for all further arguments
-    rule = inspect.unwrap(family.rules[min(i, len(family.names) - 1)])
+    rule = inspect.unwrap(op.rules[i])
     code = getattr(rule, "__code__", None)
     lines = linecache.getlines(code.co_filename) if code else []
     if not lines:

@@ -187,19 +187,18 @@ class Graph:
 
     def _nodes(self):
         """A Node for each tensor, and one for all tensors of one call of a composition."""
-        begun, nodes = {}, {}
+        nodes = {}
         for t in self.tensors:
-            key, (modules, _) = self.home[t.order], split_scope(t.scope)
-            if key not in begun:
-                begun[key] = Node(self, key, calls=self._calls(modules))
-            begun[key].tensors.append(t)
             # a leaf stands where it is used first, a result where its newest tensor comes
             for _, x in operands(t):
                 leaf = x if isinstance(x, Tensor) else constant(x)
                 if leaf.is_leaf and (self.options.noise or not isinstance(x, Noise)):
                     nodes.setdefault(key_of(x), Node(self, key_of(x), [leaf]))
-            if key == t.order and (not t.is_leaf or key in self.roots):
-                nodes[key] = begun[key]
+            key, (modules, _) = self.home[t.order], split_scope(t.scope)
+            if not t.is_leaf or key in self.roots:
+                node = nodes.pop(key, None) or Node(self, key, calls=self._calls(modules))
+                node.tensors.append(t)
+                nodes[key] = node
         return nodes
 
     def _calls(self, scopes):
