@@ -26,7 +26,6 @@ from .node import key_of
 from .render import render
 from .trace import trace
 
-MOST = 300  # steps, and drawn nodes
 CORNER = 3, 5  # rows and columns of an array that are shown
 BINS = 24  # of a histogram
 SIDE = 64  # rows and columns of noise that are shown
@@ -152,29 +151,21 @@ class Page(str):
 
 
 @np.errstate(all="ignore")  # the page shows which numbers are not finite
-def to_html(root, path=None, *, gradient=None, **options):
+def to_html(root, path=None, *, gradient=None, title=None, **options):
     """A page in one file that steps through the graph of `root`, forward and backward.
 
     path      also writes the page to this file
     gradient  the gradient of a root that has more than one entry, as in `backward`
+    title     the title of the page
     options   the options of `draw`, for the picture. By default all modules are open
 
     `.grad` and the noise stay as they are, and the page loads nothing. Step 6 of backward is
     `loss.html#b6`. Returns the page, a str that a notebook shows in its cell. Raises TypeError if
-    `root` is no Tensor, ValueError if it is a leaf or its graph has more than 300 steps or nodes,
-    RuntimeError if backward cannot run.
+    `root` is no Tensor, ValueError if it is a leaf, RuntimeError if backward cannot run.
     """
-    steps = sum(bool(node.args) for node in program("to_html", root))
-    if not steps:
+    if program("to_html", root)[-1].is_leaf:
         raise ValueError("to_html: the tensor is a leaf, so there is no step to show.")
-    title = options.pop("title", None)
     picture = read(root, **{"depth": None, "grads": False, "legend": False, **options})
-    most = max(steps, len(picture.nodes))
-    if most > MOST:
-        raise ValueError(
-            f"to_html: the graph has {most:,} steps or nodes, more than {MOST}. Step through a "
-            "smaller one: fewer layers, fewer steps in time, or a smaller batch in a loop over it."
-        )
     name = next(node.title for node in picture.nodes if node.is_root)
     text = json.dumps(story(root, gradient, picture.nodes), separators=(",", ":"), allow_nan=False)
     parts = {"story": text.replace("<", "\\u003c"), "picture": _drawn(picture)}  # no </script>

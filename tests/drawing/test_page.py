@@ -468,15 +468,14 @@ def test_other_roots():
         to_html([x.sum(), x.sum()])
 
 
-def test_large_graphs_are_refused():
-    x = leaf()
-    for _ in range(page_module.MOST + 1):
-        x = x + 1.0
-    with pytest.raises(
-        ValueError,
-        match="the graph has 302 steps or nodes, more than 300. Step through a smaller one",
-    ):
-        to_html(x)
+def test_a_long_graph_has_all_its_steps_and_one_card_for_its_oldest_nodes():
+    y = leaf(name="x")
+    for _ in range(450):
+        y = y + 1.0
+    told = read(to_html(y))
+    assert len(told["forward"]) == len(told["backward"]) == 450
+    inside = [t["within"] for t in told["tensors"] if t["node"] == "n0"]
+    assert inside == ["52 older nodes"] * 52 and not told["tensors"][-1].get("within")
 
 
 def test_the_options_of_draw():
