@@ -84,7 +84,7 @@ class Numbers:
     """
 
     mean = std = min = max = math.nan
-    bad = zeros = 0
+    bad = 0
 
     def __init__(self, x):
         array = asanyarray(data_of(x))
@@ -94,7 +94,6 @@ class Numbers:
             return
         entries = array[np.isfinite(array)]
         self.bad = array.size - entries.size
-        self.zeros = entries.size - np.count_nonzero(entries)
         some = entries if entries.size else array
         self.min, self.max = some.min(), some.max()
         if self.min == self.max:  # a sum would only give a rounded mean
@@ -123,7 +122,7 @@ class Numbers:
     def in_full(self):
         bad = f"{self.bad:,} of {self.size:,} are nan/inf, " if self.bad else ""
         moments = f"mean {self.mean:.6g}, std {self.std:.6g}, min {self.min:.6g}"
-        return f"{bad}{moments}, max {self.max:.6g}, {self.zeros:,} zeros"
+        return f"{bad}{moments}, max {self.max:.6g}"
 
 
 def _spread(mean, std):
@@ -258,7 +257,7 @@ def gradient(node):
     """The gradient of a node."""
     x = node.gradient
     if x:
-        role = "band" if x.bad else "alarm" if x.zeros == x.size else "gradient"
+        role = "band" if x.bad else "alarm" if x.min == x.max == 0 else "gradient"
         return Row(f"∂ {x}".replace("= ", ""), role)
     is_missing = node.kind == "parameter" and node.graph.gradients  # else the heading says so
     return Row("∂ not computed" if is_missing else "", "missing")
