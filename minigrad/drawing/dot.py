@@ -156,8 +156,7 @@ def group_line(group, depth):
     label += f'<FONT POINT-SIZE="11">{spaces}</FONT>{left}'  # a text of their own
     if group.parameters:
         label += f'<FONT COLOR="{DIM}">{group.parameters:,} parameters</FONT>{left}'
-    tooltip = quoted(joined(" ", group.name, group.type))
-    return f"graph [{look} fontsize=9 tooltip={tooltip} label=<{label}>]"
+    return f"graph [{look} fontsize=9 label=<{label}>]"
 
 
 # ---------------------------------------------------------------------------------- the layout
