@@ -1,4 +1,4 @@
-"""The texts of a node: its rows and its tooltip. Functions for shorter texts come first.
+"""The texts of a node: its rows. Functions for shorter texts come first.
 
 `rows` lists all rows in order. STYLES in dot.py says how each role of a row looks.
 """
@@ -118,11 +118,6 @@ class Numbers:
         if self.dtype.kind in "iu":
             return f"int {self.min}..{self.max}"
         return f"all {number(self.min)}" if self.min == self.max else _spread(self.mean, self.std)
-
-    def in_full(self):
-        bad = f"{self.bad:,} of {self.size:,} are nan/inf, " if self.bad else ""
-        moments = f"mean {self.mean:.6g}, std {self.std:.6g}, min {self.min:.6g}"
-        return f"{bad}{moments}, max {self.max:.6g}"
 
 
 def _spread(mean, std):
@@ -298,13 +293,3 @@ def _reasons(result):
     note = re.sub(r"-?\d+\.\d{3,}(e[-+]?\d+)?", lambda x: f"{float(x[0]):.3g}", result.note)
     lines = [line for part in note.split("Diagnosis: ") for line in textwrap.wrap(part, 44)]
     return [Row(line, "reason") for line in lines[:MOST_REASONS]]
-
-
-# ------------------------------------------------------------------------------------- tooltips
-
-
-def tooltip(node):
-    """The path of a node, its dtype, and its numbers with more digits."""
-    x, g = node.value, node.gradient
-    told = f"value: {x.in_full()}", g and f"gradient: {g.in_full()}"
-    return joined("\n", node.path(), f"{x.shape} {x.dtype}", *told)

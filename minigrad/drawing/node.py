@@ -72,7 +72,7 @@ class Node:
     is_parameter = property(lambda self: self.kind in ("parameter", "frozen"))
     is_wrong = property(lambda self: any(row.wrong for p in self.parts for row in p.checks))
     title = property(lambda self: joined(": ", self.prefix, self.label))
-    tooltip = property(labels.tooltip)
+    tooltip = property(lambda self: f"{self.path()}\n{self.value.shape} {self.value.dtype}")
     rows = cached_property(labels.rows)  # from top to bottom
 
     @cached_property

@@ -1052,22 +1052,12 @@ def test_alarms_inside_a_card():
 # --------------------------------------------------------- tooltips, legend, gradients on the edges
 
 
-def test_tooltips_tell_all():
+def test_tooltips_tell_the_path_and_the_dtype():
     loss = training_step()
-    loss.backward(retain_graph=True)
-    nodes, edges = describe(loss, checks=check_graph(loss))
-    lines = only(nodes, title="relu").tooltip.splitlines()
-    assert (
-        lines[0] == "relu"
-        and lines[1] == "(4, 5) float32"
-        and lines[2].startswith("value: mean 0.")
-        and len(lines) == 3
-    )
+    nodes, _ = describe(loss)
+    assert only(nodes, title="relu").tooltip == "relu\n(4, 5) float32"
     weight = next(n for n in nodes if n.title == "weight")
-    assert (
-        weight.tooltip.startswith("fc1.weight\n(5, 6) float32\nvalue: mean ")
-        and "\ngradient: mean " in weight.tooltip
-    )
+    assert weight.tooltip == "fc1.weight\n(5, 6) float32"
 
 
 @needs_renderer
@@ -1079,7 +1069,7 @@ def test_tooltips_tell_all():
 def test_tooltips_survive_hostile_names(name):
     svg = ET.fromstring(draw(np.sin(leaf(name=name))).pipe("svg"))
     shown = [e.get("{http://www.w3.org/1999/xlink}title") for e in svg.iter()]
-    assert any((text or "").startswith(f"{name}\n() float64\n") for text in shown)
+    assert any(text == f"{name}\n() float64" for text in shown)
 
 
 def test_the_legend_shows_the_kinds_that_are_there():
