@@ -64,7 +64,6 @@ class Style(NamedTuple):
 STYLES = {
     "title": Style(11, "B"),
     "shape": Style(),
-    "about": Style(),
     "attribute": Style(),
     "value": Style(meaning="number ± number: mean and standard deviation"),
     "number": Style(10, "B"),

@@ -237,7 +237,7 @@ def contents(node):
     if node.inside:
         size = count(len(node.inside), "node") if node.kind == "module" else ""
         random = Counter(f"{p.label} {attributes(p)}" for p in node.inside if p.kind == "random")
-        yield Row(joined(", ", size, parameters(node.inside)), "about")
+        yield Row(joined(", ", size, parameters(node.inside)), "attribute")
         yield from (Row(short(line + times(n), 60), "attribute") for line, n in random.items())
 
 

@@ -79,13 +79,11 @@ class Drawing:
     """A picture, which a notebook shows. It keeps no tensor.
 
     source  its DOT text, to which nodes and edges can be added
-    text    the same as plain text
-    names   {id of a node in the DOT text: its name}
+    text    the same as plain text, with the ids of the nodes
     """
 
     def __init__(self, picture):
         self.source, self.text = dot(picture), text(picture)
-        self.names = {node.id: node.path() for node in picture.nodes}
 
     def __repr__(self):
         return self.text

@@ -204,7 +204,7 @@ def test_transformer_blocks_are_one_card():
     assert (
         card.title == "0 to 11: Attending x12"
         and len(nodes) <= 5
-        and lines == ["scaled dot product attention p=0.1 x12", "dropout p=0.2 x12"]
+        and lines[1:] == ["scaled dot product attention p=0.1 x12", "dropout p=0.2 x12"]
     )
 
 
@@ -285,7 +285,7 @@ def test_many_heads_side_by_side():
 def test_one_module_on_several_inputs():
     twin = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 2))
     nodes, _ = describe(np.stack([twin(data(3, 4)) for _ in range(4)]).sum(), depth=0)
-    titles = {n.title: [row.text for row in n.rows if row.role == "about"] for n in nodes}
+    titles = {n.title: [row.text for row in n.rows if row.role == "attribute"] for n in nodes}
     assert (
         titles["Sequential x4 side by side"] == ["16 nodes, 30 parameters"] and titles["x x4"] == []
     )

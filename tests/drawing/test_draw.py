@@ -630,9 +630,9 @@ def test_a_system_dot_draws_the_same(monkeypatch, options):
     monkeypatch.setattr(module, "renderers", lambda: [SYSTEM_DOT])
     svg = ET.fromstring(drawing.pipe("svg"))
     ids = {g[0].text for g in svg.iter() if g.get("class") == "node"}
-    assert ids >= {*drawing.names} and "cross entropy" in "".join(svg.itertext()).replace(
-        "\u00a0", " "
-    )
+    assert ids >= {
+        line.split()[0] for line in drawing.text.splitlines()[2:]
+    } and "cross entropy" in "".join(svg.itertext()).replace("\u00a0", " ")
     assert drawing.pipe("png").startswith(b"\x89PNG")
 
 
@@ -663,7 +663,7 @@ def test_without_a_system_dot_a_pdf_is_refused_and_the_dot_text_kept(tmp_path, m
 @needs_renderer
 def test_render_writes_a_file_and_pipe_gives_bytes(tmp_path):
     drawing = draw(leaf() * 2)
-    assert drawing.names == {"n0": "parameter", "n1": "multiply"} and repr(drawing) == drawing.text
+    assert repr(drawing) == drawing.text == to_text(leaf() * 2)
     assert drawing.render(tmp_path / "other.svg") == str(tmp_path / "other.svg")
     assert (tmp_path / "other.svg").read_bytes() == drawing.pipe() == drawing.pipe("svg")
     assert drawing.pipe("png").startswith(b"\x89PNG")
@@ -1349,7 +1349,10 @@ def test_a_shared_weight_stands_on_the_right_where_its_lines_are_out_of_the_way(
 
     tied = Tied()
     drawing = draw(np.mean(tied(np.ones((3, 6), np.float32)) ** 2) + nn.penalty(tied, nn.L2(1e-2)))
-    at, ids = places(drawing), {name: id for id, name in drawing.names.items()}
+    at, ids = (
+        places(drawing),
+        {line.split()[1]: line.split()[0] for line in drawing.text.splitlines()},
+    )
     assert at[ids["enc.bias"]][0] < at[ids["enc.weight"]][0]
 
 
