@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..changes import changed_since
-from ..engine import Tensor, backward_pass, constant, seeds_of, wants_gradient
+from ..engine import Tensor, constant, grad, wants_gradient
 from ..graph import nodes as tensors_of
 from ..loss import addends, left_out, name_of
 from ..modes import name_in
@@ -287,13 +287,11 @@ class Graph:
 
     def _take_gradients(self):
         """Takes the gradients that tensors have; with grads="run", all from a backward pass."""
+        trained = [t for t in self.tensors if t.requires_grad]
+        found = [t.grad for t in trained]
         if self.options.grads == "run":
-            seeds = seeds_of("draw", self.outputs, [None] * len(self.outputs), create_graph=False)
-            found = backward_pass(seeds, retain_graph=True, wanted={t.order for t in self.tensors})
-            self.gradients = {x.order: np.asarray(g) for x, g, _ in found}
-        else:
-            known = [t for t in self.tensors if t.requires_grad and t.grad is not None]
-            self.gradients = {t.order: t.grad.data for t in known}
+            found = grad(self.outputs, trained, retain_graph=True, allow_unused=True)
+        self.gradients = {t.order: g.data for t, g in zip(trained, found) if g is not None}
 
     def heading(self, nodes, depth):
         """The Rows above the picture. `depth`: how many levels of modules are open, or None."""
