@@ -194,7 +194,7 @@ def _unusual(given, usual):
 
 def _same(value, default):
     values = value if isinstance(value, tuple) and value else (value,)
-    return all(type(x) is type(default) and repr(x) == repr(default) for x in values)
+    return all(repr(x) == repr(default) for x in values)
 
 
 # ---------------------------------------------------------------------------------------- rules
@@ -277,19 +277,21 @@ def alarms(nodes):
 def verdicts(node):
     """The gravest verdict of check_graph on a node. Of a card, how many of its nodes are right."""
     checks = [part.checks[0] for part in node.parts if part.checks]
-    if passed := node.inside and sum(result.passed for result in checks):
-        yield Row(f"grad ok: {passed:,} of {len(checks):,}", "ok")
-    for result in [] if node.inside else checks:
-        if result.passed:
-            kink = ", at a kink" if result.verdict == "KINK" else ""
-            yield Row(f"grad ok {shown(result.error)}{kink}", "ok")
-        else:
-            role = {"AFFECTED": "alarm", "VACUOUS": "missing"}.get(result.verdict, "band")
-            yield Row(f"grad check {result.verdict}", role)
-            yield from _reasons(result) if result.wrong else ()
+    if node.inside:
+        passed = sum(check.passed for check in checks)
+        return [Row(f"grad ok: {passed:,} of {len(checks):,}", "ok")] if passed else []
+    if not checks:
+        return []
+    (check,) = checks
+    if check.passed:
+        kink = ", at a kink" if check.verdict == "KINK" else ""
+        return [Row(f"grad ok {shown(check.error)}{kink}", "ok")]
+    role = {"AFFECTED": "alarm", "VACUOUS": "missing"}.get(check.verdict, "band")
+    reasons = _reasons(check) if check.wrong else []
+    return [Row(f"grad check {check.verdict}", role), *reasons]
 
 
-def _reasons(result):
-    note = re.sub(r"-?\d+\.\d{3,}(e[-+]?\d+)?", lambda x: f"{float(x[0]):.3g}", result.note)
+def _reasons(check):
+    note = re.sub(r"-?\d+\.\d{3,}(e[-+]?\d+)?", lambda x: f"{float(x[0]):.3g}", check.note)
     lines = [line for part in note.split("Diagnosis: ") for line in textwrap.wrap(part, 44)]
     return [Row(line, "reason") for line in lines[:MOST_REASONS]]
