@@ -52,7 +52,6 @@ class Node:
     """
 
     graph: object  # the Graph it belongs to
-    key: object  # the `order` of its newest tensor or ("array", id)
     tensors: list = field(default_factory=list)  # oldest first, without the tensors of `inside`
     calls: tuple = ()  # the Calls around it, outermost first
     name: str = None
@@ -65,10 +64,11 @@ class Node:
     id: str = ""  # its name in the DOT text
 
     parts = property(lambda self: self.inside or [self])
-    last = cached_property(lambda self: self.parts[-1].tensors[-1])  # whose value a card shows
+    holds = cached_property(lambda self: [t for part in self.parts for t in part.tensors])
+    last = property(lambda self: self.holds[-1])  # whose value a card shows
     is_leaf = property(lambda self: self.last.is_leaf)
     scope = property(lambda self: tuple(call.group for call in self.calls))  # the boxes around it
-    is_root = property(lambda self: any(part.key in self.graph.roots for part in self.parts))
+    is_root = property(lambda self: any(p.last.order in self.graph.roots for p in self.parts))
     is_parameter = property(lambda self: self.kind in ("parameter", "frozen"))
     is_wrong = property(lambda self: any(row.wrong for p in self.parts for row in p.checks))
     title = property(lambda self: joined(": ", self.prefix, self.label))
@@ -83,9 +83,8 @@ class Node:
 
     @cached_property
     def uses(self):
-        """(result, position, argument) of the Tensors and arrays that its results are made of."""
-        tensors = [t for part in self.parts for t in part.tensors]
-        return [(t, i, x) for t in tensors for i, x in operands(t)]
+        """(result, position, argument) of the Tensors that its results are made of."""
+        return [(t, i, x) for t in self.holds for i, x in self.graph.inputs(t)]
 
     @cached_property
     def kind(self):
@@ -127,11 +126,6 @@ class Node:
             return Numbers(np.concatenate(arrays, axis=None))
         return Numbers(*arrays) if arrays else None
 
-    @cached_property
-    def holds(self):
-        """The keys of its tensors and arrays: `order` of a Tensor, ("array", id) of an array."""
-        return [key for p in self.parts for key in (p.key, *(t.order for t in p.tensors[:-1]))]
-
 
 class Edge(NamedTuple):
     """An arrow between two nodes.
@@ -157,6 +151,7 @@ class Graph:
     groups      {ids of a module and of the modules around it, outermost first: its Group}
     roots       the keys of the nodes of the roots; `outputs` are the roots themselves
     gradients   {order of a tensor: its gradient, an array}
+    constants   {id of an array among the arguments: the Tensor that stands for it}
 
     A Graph does not hold its Nodes. So the tensors are free as soon as the picture is dropped.
     """
@@ -168,8 +163,14 @@ class Graph:
         self.home = {t: newest[id(call)] if call else t for t, (_, call) in scopes.items()}
         self.roots = {self.home[root.order] for root in roots}
         self.groups, self.gradients = {}, {}
+        arrays = [x for t in self.tensors for _, x in operands(t) if not isinstance(x, Tensor)]
+        self.constants = {id(x): constant(x) for x in arrays}
 
     # ---- the nodes
+
+    def inputs(self, t):
+        """(position, Tensor) of the operands of a result."""
+        return [(i, self.constants.get(id(x), x)) for i, x in operands(t)]
 
     def read(self):
         """The Nodes before anything is folded: {key: Node}, oldest first.
@@ -190,13 +191,12 @@ class Graph:
         nodes = {}
         for t in self.tensors:
             # a leaf stands where it is used first, a result where its newest tensor comes
-            for _, x in operands(t):
-                leaf = x if isinstance(x, Tensor) else constant(x)
-                if leaf.is_leaf and (self.options.noise or not isinstance(x, Noise)):
-                    nodes.setdefault(key_of(x), Node(self, key_of(x), [leaf]))
+            for _, x in self.inputs(t):
+                if x.is_leaf and (self.options.noise or not isinstance(x, Noise)):
+                    nodes.setdefault(x.order, Node(self, [x]))
             key, (modules, _) = self.home[t.order], split_scope(t.scope)
             if not t.is_leaf or key in self.roots:
-                node = nodes.pop(key, None) or Node(self, key, calls=self._calls(modules))
+                node = nodes.pop(key, None) or Node(self, calls=self._calls(modules))
                 node.tensors.append(t)
                 nodes[key] = node
         return nodes
@@ -334,23 +334,18 @@ class Graph:
         return edges
 
 
-def key_of(x):
-    """The key of a node that is one Tensor or one array."""
-    return x.order if isinstance(x, Tensor) else ("array", id(x))
-
-
 def links(nodes):
     """{node: {another of the nodes that it uses: how, as in `uses`}}.
 
     The parameters of a module that is called twice belong to its first call alone.
     """
-    home = {key: node for node in nodes for key in node.holds}
+    home = {t.order: node for node in nodes for t in node.holds}
     linked = {node: {} for node in nodes}
     for node in nodes:
         for use in node.uses:
-            source = home.get(key_of(use[2]), node)
+            source = home.get(use[2].order, node)
             is_one_module = source.owner is not None and source.owner is node.owner
-            again = is_one_module and getattr(use[2], "op", None) is None
+            again = is_one_module and use[2].is_leaf
             if source is not node and not again:
                 linked[node].setdefault(source, []).append(use)
     return linked

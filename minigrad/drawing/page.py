@@ -13,16 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
-from ..array import data_of
 from ..graph import program
 from ..modes import path as dotted
-from ..names import operands, settings
+from ..names import settings
 from ..noise import Noise
 from ..program import write_out
 from .api import read
 from .dot import dot, text
 from .labels import Numbers, argument, law, rule_source, short
-from .node import key_of
 from .render import render
 from .trace import trace
 
@@ -38,28 +36,27 @@ class _Story:
     """The records of one page. Each tensor and each array is stored once, and has a number."""
 
     def __init__(self, drawn):
-        self.tensors, self.arrays = {}, {}
-        self.nodes = {key: node for node in drawn for key in node.holds}
+        self.tensors, self.arrays, self.graph = {}, {}, drawn[0].graph
+        self.nodes = {t.order: node for node in drawn for t in node.holds}
 
     def array(self, x):
         return self.arrays.setdefault(json.dumps(describe_array(x)), len(self.arrays))
 
     def tensor(self, x, otherwise=None):
-        """The number of a Tensor or an array. `otherwise`: its name if it has none."""
-        key = key_of(x)
-        if key not in self.tensors:
-            node, op = self.nodes.get(key), getattr(x, "op", None)
-            record = {"number": len(self.tensors), "node": node and node.id, "leaf": op is None}
-            name = getattr(x, "name", None) or (op and op.name)
+        """The number of a Tensor. `otherwise`: its name if it has none."""
+        if x.order not in self.tensors:
+            node = self.nodes.get(x.order)
+            record = {"number": len(self.tensors), "node": node and node.id, "leaf": x.is_leaf}
+            name = x.name or (x.op and x.op.name)
             if node and len(node.holds) == 1:
                 name = node.path()
             elif node:
                 record["within"] = node.path()
             if isinstance(x, Noise):
                 name, record["noise"] = name or law(x), grey_levels(x)
-            record |= {"name": name or otherwise, "value": self.array(data_of(x))}
-            self.tensors[key] = record
-        return self.tensors[key]["number"]
+            record |= {"name": name or otherwise, "value": self.array(x.data)}
+            self.tensors[x.order] = record
+        return self.tensors[x.order]["number"]
 
     def step(self, node):
         return {"tensor": self.tensor(node), "op": node.op.name, "place": dotted(node.scope)}
@@ -67,7 +64,7 @@ class _Story:
     def forward(self, node):
         """The record of a step forward: the inputs and settings of an op."""
         inputs, names = [], node.op.names
-        for i, x in operands(node):
+        for i, x in self.graph.inputs(node):
             inputs.append({"argument": names[i], "tensor": self.tensor(x, names[i])})
         given = [f"{name}={argument(a)}" for name, a in settings(node).items()]
         return self.step(node) | {"inputs": inputs, "settings": given}
@@ -83,7 +80,7 @@ class _Story:
         return self.step(node) | {"g": self.array(g), "sent": records}
 
 
-def story(root, gradient=None, drawn=()):
+def story(root, drawn, gradient=None):
     """All that the page knows of the graph of `root`, as plain records. `drawn`: the Nodes."""
     records = _Story(drawn)
     forward = [records.forward(node) for node in program("to_html", root) if node.args]
@@ -167,7 +164,7 @@ def to_html(root, path=None, *, gradient=None, title=None, **options):
         raise ValueError("to_html: the tensor is a leaf, so there is no step to show.")
     picture = read(root, **{"depth": None, "grads": False, "legend": False, **options})
     name = next(node.title for node in picture.nodes if node.is_root)
-    text = json.dumps(story(root, gradient, picture.nodes), separators=(",", ":"), allow_nan=False)
+    text = json.dumps(story(root, picture.nodes, gradient), separators=(",", ":"), allow_nan=False)
     parts = {"story": text.replace("<", "\\u003c"), "picture": _drawn(picture)}  # no </script>
     parts["title"] = html.escape(short(title or f"{name}, step by step", 80))
     template = (Path(__file__).parent / "page.html").read_text(encoding="utf-8")

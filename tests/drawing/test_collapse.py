@@ -398,7 +398,7 @@ def test_nothing_gets_lost_and_nothing_runs_in_a_circle(root, depth, most, noise
     nodes, edges = describe(root, depth=depth, max_nodes=most, noise=noise)
     place, home = (
         {n.id: i for i, n in enumerate(nodes)},
-        {key: n.id for n in nodes for key in n.holds},
+        {t.order: n.id for n in nodes for t in n.holds},
     )
     assert all(place[e.source] < place[e.target] for e in edges)
     assert len(home) == sum(len(n.holds) for n in nodes)

@@ -26,6 +26,7 @@ import minigrad as mg
 import minigrad.functional as F
 from minigrad import nn, registry
 from minigrad import noise as randomness
+from minigrad.drawing import describe
 from minigrad.drawing import page as page_module
 from minigrad.drawing.labels import rule_source
 from minigrad.drawing.page import describe_array, story, to_html
@@ -336,7 +337,7 @@ def test_noise_is_shown_as_it_was_drawn():
     mg.manual_seed(0)
     loss = F.dropout(leaf(np.ones((3, 70))), 0.3, training=True).sum()
     (mask,) = [t.data for t in nodes(loss) if isinstance(t, Noise)]
-    (told,) = [t["noise"] for t in story(loss)["tensors"] if "noise" in t]
+    (told,) = [t["noise"] for t in story(loss, describe(loss)[0])["tensors"] if "noise" in t]
     assert told["rows"] == ["".join("0f"[kept] for kept in row[:64].astype(int)) for row in mask]
     assert told["label"] == "Bernoulli(keep=0.7), white is kept, its first rows and columns"
     assert (
@@ -352,7 +353,7 @@ def test_noise_is_shown_as_it_was_drawn():
 
 def test_the_story_of_the_page_equals_the_trace():
     loss = training_step()
-    told = story(loss)
+    told = story(loss, describe(loss)[0])
     assert (
         len(told["forward"])
         == len(told["backward"])
