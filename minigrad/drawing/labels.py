@@ -222,7 +222,7 @@ def rows(node):
     rows = [
         *contents(node),
         Row(whose + shape, "shape"),
-        Row(attributes(node), "attribute"),
+        Row("" if node.inside else attributes(node), "attribute"),
         Row("freed: use backward(retain_graph=True)" * (node.last.args is None), "note"),
         *measured(node),
         *(row for row in node.parts[-1].told if shown.values or row.role != "term"),

@@ -52,7 +52,7 @@ class Node:
     """
 
     graph: object  # the Graph it belongs to
-    tensors: list = field(default_factory=list)  # oldest first, without the tensors of `inside`
+    tensors: list = field(default_factory=list)  # oldest first
     calls: tuple = ()  # the Calls around it, outermost first
     name: str = None
     prefix: str = ""  # the name of the module, if the node is all of a module
@@ -64,8 +64,7 @@ class Node:
     id: str = ""  # its name in the DOT text
 
     parts = property(lambda self: self.inside or [self])
-    holds = cached_property(lambda self: [t for part in self.parts for t in part.tensors])
-    last = property(lambda self: self.holds[-1])  # whose value a card shows
+    last = property(lambda self: self.tensors[-1])  # whose value a card shows
     is_leaf = property(lambda self: self.last.is_leaf)
     scope = property(lambda self: tuple(call.group for call in self.calls))  # the boxes around it
     is_root = property(lambda self: any(p.last.order in self.graph.roots for p in self.parts))
@@ -84,7 +83,7 @@ class Node:
     @cached_property
     def uses(self):
         """(result, position, argument) of the Tensors that its results are made of."""
-        return [(t, i, x) for t in self.holds for i, x in self.graph.inputs(t)]
+        return [(t, i, x) for t in self.tensors for i, x in self.graph.inputs(t)]
 
     @cached_property
     def kind(self):
@@ -339,7 +338,7 @@ def links(nodes):
 
     The parameters of a module that is called twice belong to its first call alone.
     """
-    home = {t.order: node for node in nodes for t in node.holds}
+    home = {t.order: node for node in nodes for t in node.tensors}
     linked = {node: {} for node in nodes}
     for node in nodes:
         for use in node.uses:

@@ -37,7 +37,7 @@ class _Story:
 
     def __init__(self, drawn):
         self.tensors, self.arrays, self.graph = {}, {}, drawn[0].graph
-        self.nodes = {t.order: node for node in drawn for t in node.holds}
+        self.nodes = {t.order: node for node in drawn for t in node.tensors}
 
     def array(self, x):
         return self.arrays.setdefault(json.dumps(describe_array(x)), len(self.arrays))
@@ -48,7 +48,7 @@ class _Story:
             node = self.nodes.get(x.order)
             record = {"number": len(self.tensors), "node": node and node.id, "leaf": x.is_leaf}
             name = x.name or (x.op and x.op.name)
-            if node and len(node.holds) == 1:
+            if node and len(node.tensors) == 1:
                 name = node.path()
             elif node:
                 record["within"] = node.path()

@@ -398,10 +398,10 @@ def test_nothing_gets_lost_and_nothing_runs_in_a_circle(root, depth, most, noise
     nodes, edges = describe(root, depth=depth, max_nodes=most, noise=noise)
     place, home = (
         {n.id: i for i, n in enumerate(nodes)},
-        {t.order: n.id for n in nodes for t in n.holds},
+        {t.order: n.id for n in nodes for t in n.tensors},
     )
     assert all(place[e.source] < place[e.target] for e in edges)
-    assert len(home) == sum(len(n.holds) for n in nodes)
+    assert len(home) == sum(len(n.tensors) for n in nodes)
     assert depth != "auto" or len(nodes) <= most
     wanted = [t for t in nodes_of(root) if noise or not isinstance(t, Noise)]
     assert {t.order for t in wanted} <= home.keys()
