@@ -54,10 +54,10 @@ def addends(loss):
     number, parts = 0.0, []
     while heap:
         node, factor, times = reached.pop(-heappop(heap))  # the newest: all ways to it are known
-        operands = _operands(node)
-        if not operands:
+        summands = _summands(node)
+        if not summands:
             parts.append(Addend(node, factor, times))
-        for i, x in operands:
+        for i, x in summands:
             own = node.op.rules[i](factor, node.data, *map(data_of, node.args))
             own = np.asarray(own).item()
             if not isinstance(x, Tensor):
@@ -75,7 +75,7 @@ def addends(loss):
 SUMS = {"add", "subtract", "negative", "positive"}
 
 
-def _operands(node):
+def _summands(node):
     """The pairs (position, argument) if a node is a sum of multiples of each, else []."""
     if not node.args or node.size > 1 or split_scope(node.scope)[1]:
         return []
@@ -118,8 +118,8 @@ class Ledger(Table, list[Term]):
         return [*rows, ("loss", f"{sum(t.value for t in self):.6g}", "", "", "")]
 
 
-def _listed(names, most=4):
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+def _listed(names):
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if names[4:] else "")
 
 
 def terms(loss: Tensor, optimizer=None) -> Ledger:
