@@ -80,11 +80,11 @@ class _Story:
         return self.step(node) | {"g": self.array(g), "sent": records}
 
 
-def story(root, drawn, gradient=None):
+def story(root, drawn):
     """All that the page knows of the graph of `root`, as plain records. `drawn`: the Nodes."""
     records = _Story(drawn)
     forward = [records.forward(node) for node in program("to_html", root) if node.args]
-    backward = [records.backward(*frame) for frame in trace(root, gradient)]
+    backward = [records.backward(*frame) for frame in trace(root)]
     arrays = [json.loads(array) for array in records.arrays]
     lines = []
     with suppress(RuntimeError, TypeError):  # not every graph can be written as a program
@@ -148,13 +148,12 @@ class Page(str):
 
 
 @np.errstate(all="ignore")  # the page shows which numbers are not finite
-def to_html(root, path=None, *, gradient=None, title=None, **options):
+def to_html(root, path=None, *, title=None, **options):
     """A page in one file that steps through the graph of `root`, forward and backward.
 
-    path      also writes the page to this file
-    gradient  the gradient of a root that has more than one entry, as in `backward`
-    title     the title of the page
-    options   the options of `draw`, for the picture. By default all modules are open
+    path     also writes the page to this file
+    title    the title of the page
+    options  the options of `draw`, for the picture. By default all modules are open
 
     `.grad` and the noise stay as they are, and the page loads nothing. Step 6 of backward is
     `loss.html#b6`. Returns the page, a str that a notebook shows in its cell. Raises TypeError if
@@ -164,7 +163,7 @@ def to_html(root, path=None, *, gradient=None, title=None, **options):
         raise ValueError("to_html: the tensor is a leaf, so there is no step to show.")
     picture = read(root, **{"depth": None, "grads": False, "legend": False, **options})
     name = next(node.title for node in picture.nodes if node.is_root)
-    text = json.dumps(story(root, picture.nodes, gradient), separators=(",", ":"), allow_nan=False)
+    text = json.dumps(story(root, picture.nodes), separators=(",", ":"), allow_nan=False)
     parts = {"story": text.replace("<", "\\u003c"), "picture": _drawn(picture)}  # no </script>
     parts["title"] = html.escape(short(title or f"{name}, step by step", 80))
     template = (Path(__file__).parent / "page.html").read_text(encoding="utf-8")
