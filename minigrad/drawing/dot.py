@@ -69,7 +69,6 @@ STYLES = {
     "number": Style(10, "B"),
     "term": Style(),
     "gradient": Style(colour=BLUE, meaning="∂: the gradient"),
-    "missing": Style(tag="I"),
     "note": Style(tag="I"),
     "caption": Style(colour=DIM),
     "ok": Style(tag="B", colour=GREEN),

@@ -255,7 +255,7 @@ def gradient(node):
         role = "band" if x.bad else "alarm" if x.min == x.max == 0 else "gradient"
         return Row(f"∂ {x}".replace("= ", ""), role)
     is_missing = node.kind == "parameter" and node.graph.gradients  # else the heading says so
-    return Row("∂ not computed" if is_missing else "", "missing")
+    return Row("∂ not computed" if is_missing else "", "note")
 
 
 def alarms(nodes):
@@ -266,7 +266,7 @@ def alarms(nodes):
     names = {}
     for node in nodes:
         for text, role in (*measured(node), *verdicts(node)):
-            if text and role in ("band", "alarm", "missing"):
+            if text and role in ("band", "alarm", "note"):
                 kind = re.sub(r"= \S+|[\d,]+ nan/inf", "nan/inf", text), role
                 names.setdefault(kind, []).append(node.path())
     for (text, role), paths in sorted(names.items(), key=lambda item: item[0][1] != "band"):
@@ -286,7 +286,7 @@ def verdicts(node):
     if check.passed:
         kink = ", at a kink" if check.verdict == "KINK" else ""
         return [Row(f"grad ok {shown(check.error)}{kink}", "ok")]
-    role = {"AFFECTED": "alarm", "VACUOUS": "missing"}.get(check.verdict, "band")
+    role = {"AFFECTED": "alarm", "VACUOUS": "note"}.get(check.verdict, "band")
     reasons = _reasons(check) if check.wrong else []
     return [Row(f"grad check {check.verdict}", role), *reasons]
 

@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import sysconfig
 from pathlib import Path
 
@@ -16,10 +15,10 @@ SECONDS = 60  # given to a Graphviz program
 def renderers():
     """The Graphviz programs of this machine, best first: graphviz-pure, and dot."""
     # the scripts of a virtual environment may not be on PATH
-    schemes = sysconfig.get_default_scheme(), sysconfig.get_preferred_scheme("user")
-    folders = [Path(sys.executable).parent, *(sysconfig.get_path("scripts", s) for s in schemes)]
-    search = os.pathsep.join([*map(str, folders), os.environ.get("PATH", "")])
-    return list(filter(None, [shutil.which("graphviz-pure", path=search), shutil.which("dot")]))
+    user = sysconfig.get_preferred_scheme("user")
+    own = sysconfig.get_path("scripts"), sysconfig.get_path("scripts", user)
+    search = os.pathsep.join([*own, os.environ.get("PATH", "")])
+    return list(filter(None, [shutil.which(p, path=search) for p in ("graphviz-pure", "dot")]))
 
 
 def render(source, format):

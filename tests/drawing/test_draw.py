@@ -735,7 +735,7 @@ def test_a_failing_renderer_is_followed_by_the_next(tmp_path, monkeypatch):
     ):
         (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
         (tmp_path / name).chmod(0o755)
-    bad, good, missing = str(tmp_path / "bad"), str(tmp_path / "good"), str(tmp_path / "missing")
+    bad, good, missing = str(tmp_path / "bad"), str(tmp_path / "good"), str(tmp_path / "note")
     monkeypatch.setattr(module, "renderers", lambda: [missing, bad, good])
     assert draw(leaf()).pipe("png") == b"drawn\n"
     monkeypatch.setattr(module, "renderers", lambda: [bad])
@@ -952,7 +952,7 @@ def test_verdicts_are_words():
         ("NONFINITE", "band", "grad check NONFINITE"),
         ("STOCHASTIC", "band", "grad check STOCHASTIC"),
         ("AFFECTED", "alarm", "grad check AFFECTED"),
-        ("VACUOUS", "missing", "grad check VACUOUS"),
+        ("VACUOUS", "note", "grad check VACUOUS"),
         ("KINK", "ok", "grad ok 5.0e-01, at a kink"),
     ):
         nodes, _ = describe(loss, checks=failing(loss, verdict=verdict))
