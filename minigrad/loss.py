@@ -278,12 +278,12 @@ def _untrained(graph, names, optimizers):
 # ------------------------------------------------------------- the smooth and the proximal part
 
 
-def is_proximal(op):
-    """Whether a proximal optimizer uses the proximal operators of a penalty, not its gradient.
+def is_proximal(node):
+    """Whether a node is a penalty that acts by its proximal operators, not by its gradient.
 
     l2_penalty has a gradient everywhere, so the optimizer uses that.
     """
-    operators = op.prox.values()
+    operators = node.op.prox.values() if is_penalty(node) else ()
     return None not in operators and any(o is not shrink for o in operators)
 
 
@@ -302,12 +302,12 @@ def split(loss, parameters, what, retain_graph=False):
             f"parameters; got {loss!r}."
         )
     parts = [p for p in addends(loss) if p.node.requires_grad]
-    taken = [p for p in parts if is_penalty(p.node) and is_proximal(p.node.op)]
+    taken = [p for p in parts if is_proximal(p.node)]
     smooth = [p for p in parts if p not in taken]
     for part in taken:
         _require_proximal(part, what)
     for node in program(what, *(p.node for p in smooth)):
-        if is_penalty(node) and is_proximal(node.op):
+        if is_proximal(node):
             raise ValueError(
                 f"{what}: {node.op.name} stands inside another term of the loss. "
                 "A proximal step needs it as a term of its own: add it."
