@@ -139,9 +139,8 @@ def _card(nodes, words):
     """A Node for all of these, in the modules that they have in common."""
     common = commonprefix([[id(call.group) for call in node.calls] for node in nodes])
     tensors = [t for node in nodes for t in node.tensors]
-    card = Node(nodes[0].graph, tensors, nodes[0].calls[: len(common)])
+    card = Node(nodes[0].graph, tensors, nodes[0].calls[: len(common)], label=words)
     card.inside = [part for node in nodes for part in node.parts]
-    card.label = words
     if len({_pattern(node.prefix) for node in nodes}) == 1:
         card.prefix = span([node.prefix for node in nodes])
     return card

@@ -218,10 +218,11 @@ def rule_source(op, i):
 def rows(node):
     """The Rows of a node, from top to bottom. A row is added here, and gets a style in dot.py."""
     shown, shape = node.graph.options, str(node.last.shape or "")
-    whose = ("each " if node.is_leaf else "out ") * bool(node.inside and shape)
+    if node.inside and shape:
+        shape = f"each {shape}" if node.is_leaf else f"out {shape}"
     rows = [
         *contents(node),
-        Row(whose + shape, "shape"),
+        Row(shape, "shape"),
         Row("" if node.inside else attributes(node), "attribute"),
         Row("freed: use backward(retain_graph=True)" * (node.last.args is None), "note"),
         *measured(node),
@@ -245,7 +246,8 @@ def measured(node):
     """The value and the gradient of a node, if they are shown."""
     shown, x = node.graph.options, node.value
     role = "band" if x.bad else "number" if x.size == 1 else "value"
-    return [Row(str(x), role)] * shown.values + [gradient(node)] * bool(shown.grads)
+    value = [Row(str(x), role)] if shown.values else []
+    return [*value, gradient(node)] if shown.grads else value
 
 
 def gradient(node):

@@ -146,9 +146,9 @@ class Graph:
     """What all nodes of a recorded graph share.
 
     options     the options of draw
-    home        {order of a tensor: the key of its node}
+    home        {order of a tensor: the order of the newest tensor of its node}
     groups      {ids of a module and of the modules around it, outermost first: its Group}
-    roots       the keys of the nodes of the roots; `outputs` are the roots themselves
+    roots       the same order for each root; `outputs` are the roots themselves
     gradients   {order of a tensor: its gradient, an array}
     constants   {id of an array among the arguments: the Tensor that stands for it}
 
@@ -172,7 +172,7 @@ class Graph:
         return [(i, self.constants.get(id(x), x)) for i, x in operands(t)]
 
     def read(self):
-        """The Nodes before anything is folded: {key: Node}, oldest first.
+        """The Nodes before anything is folded, oldest first: {order of its newest tensor: Node}.
 
         Raises the errors of `draw` for options.checks and options.grads.
         """
@@ -355,14 +355,18 @@ def _label(node, source, sources):
     is_one_op = node.maker is node.last.op and not node.inside and not source.inside
     if not is_one_op or node.kind == "penalty":
         return ""
-    op, ((_, position, _), *again), words = node.last.op, sources[source], []
-    unclear = [op.names[i] != x.label for x, uses in sources.items() for _, i, _ in uses]
-    if again:
-        words.append("twice" if len(again) == 1 else f"{len(again) + 1} times")
-    elif sum(unclear) > 1 and op.names[position] != source.label and op.name not in labels.COMMUTE:
-        words.append(op.names[position])
+    op, uses, words = node.last.op, sources[source], []
+    name = op.names[uses[0][1]]
+    # a node that is called like its argument, such as `weight`, tells its part itself
+    silent = [op.names[i] != x.label for x, others in sources.items() for _, i, _ in others]
+    if len(uses) > 1:
+        words.append("twice" if len(uses) == 2 else f"{len(uses)} times")
+    elif sum(silent) > 1 and name != source.label and op.name not in labels.COMMUTE:
+        words.append(name)
     by_entry = isinstance(op.forward, np.ufunc) and not op.forward.signature
-    return ", ".join(words + ["broadcast"] * (by_entry and source.last.shape != node.last.shape))
+    if by_entry and source.last.shape != node.last.shape:
+        words.append("broadcast")
+    return ", ".join(words)
 
 
 def module_text(module):

@@ -111,7 +111,7 @@ class Drawing:
             raise RuntimeError(message) from None
         return str(path)
 
-    def _repr_mimebundle_(self, include=None, exclude=None, **_):
+    def _repr_mimebundle_(self, **_):
         """For a notebook: the picture and the text, or, without a renderer, the reason."""
         try:
             return {"image/svg+xml": self.pipe().decode(), "text/plain": self.text}
