@@ -88,7 +88,7 @@ class Numbers:
 
     def __init__(self, x):
         array = asanyarray(data_of(x))
-        self.shape, self.dtype, self.size = array.shape, array.dtype, array.size
+        self.dtype, self.size = array.dtype, array.size
         self.chunks = getattr(array, "chunksize", ()) if is_foreign(array) else None
         if self.size == 0 or self.dtype.kind == "c" or self.chunks is not None:
             return
@@ -219,7 +219,9 @@ def rows(node):
     """The Rows of a node, from top to bottom. A row is added here, and gets a style in dot.py."""
     shown, shape = node.graph.options, str(node.last.shape or "")
     if node.inside and shape:
-        shape = f"each {shape}" if node.is_leaf else f"out {shape}"
+        shapes = {part.last.shape for part in node.inside}
+        each = f"each {shape}" if len(shapes) == 1 else ""
+        shape = each if node.is_leaf else f"out {shape}"
     rows = [
         *contents(node),
         Row(shape, "shape"),

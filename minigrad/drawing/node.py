@@ -71,7 +71,7 @@ class Node:
     is_parameter = property(lambda self: self.kind in ("parameter", "frozen"))
     is_wrong = property(lambda self: any(row.wrong for p in self.parts for row in p.checks))
     title = property(lambda self: joined(": ", self.prefix, self.label))
-    tooltip = property(lambda self: f"{self.path()}\n{self.value.shape} {self.value.dtype}")
+    tooltip = property(lambda self: f"{self.path()}\n{self.last.shape} {self.last.dtype}")
     rows = cached_property(labels.rows)  # from top to bottom
 
     @cached_property
@@ -112,7 +112,7 @@ class Node:
     def value(self):
         """The statistics of its value. Of a card of leaves, of all leaves together."""
         if self.inside and self.is_leaf:
-            return Numbers(np.stack([part.last.data for part in self.inside]))
+            return Numbers(np.concatenate([t.data for t in self.tensors], axis=None))
         return Numbers(self.last)
 
     @cached_property

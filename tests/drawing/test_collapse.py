@@ -427,6 +427,17 @@ def test_the_cost_of_a_picture_grows_with_the_nodes_and_not_with_their_square(op
     assert_linear(picture, 15)  # of 120 blocks, more than 1,400 nodes
 
 
+def test_a_crowd_of_leaves_of_different_shapes_is_one_box_without_a_shape():
+    """Their values and gradients are told together."""
+    leaves = [Tensor(np.full(i + 1, 2.0), True, name=f"w{i}") for i in range(60)]
+    loss = np.sum(np.concatenate(leaves) * 3.0)
+    loss.backward(retain_graph=True)
+    nodes, _ = describe(loss, depth="auto")
+    texts = [row.text for row in nodes[0].rows]
+    assert len(nodes) == 50 and nodes[0].title == "14 older nodes"
+    assert texts == ["105 parameters", "all 2", "∂ all 3"]
+
+
 def chain(length):
     y = leaf(1.0, name="x")
     for _ in range(length):
