@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..array import asanyarray, data_of, is_foreign
+from ..array import data_of, is_foreign
 from ..check.reports import shown
 from ..engine import Tensor
 from ..names import is_operand, settings
@@ -78,16 +78,16 @@ def number(x, digits=3):
 
 
 class Numbers:
-    """The statistics of the finite entries of a Tensor or an array; `bad` counts the other entries.
+    """The statistics of the finite entries of arrays; `bad` counts the other entries.
 
-    `min` and `max` are in the dtype of the array.
+    `min` and `max` are in the dtype of the arrays.
     """
 
     mean = std = min = max = math.nan
     bad = 0
 
-    def __init__(self, x):
-        array = asanyarray(data_of(x))
+    def __init__(self, *arrays):
+        array = np.concatenate(arrays, axis=None) if arrays[1:] else arrays[0]
         self.dtype, self.size = array.dtype, array.size
         self.chunks = getattr(array, "chunksize", ()) if is_foreign(array) else None
         if self.size == 0 or self.dtype.kind == "c" or self.chunks is not None:

@@ -111,9 +111,7 @@ class Node:
     @cached_property
     def value(self):
         """The statistics of its value. Of a card of leaves, of all leaves together."""
-        if self.inside and self.is_leaf:
-            return Numbers(np.concatenate([t.data for t in self.tensors], axis=None))
-        return Numbers(self.last)
+        return Numbers(*[t.data for t in (self.tensors if self.is_leaf else [self.last])])
 
     @cached_property
     def gradient(self):
@@ -121,8 +119,6 @@ class Node:
         leaves = [part for part in self.inside if part.kind == "parameter"] or [self]
         known = self.graph.gradients
         arrays = [known[leaf.last.order] for leaf in leaves if leaf.last.order in known]
-        if self.inside and arrays:
-            return Numbers(np.concatenate(arrays, axis=None))
         return Numbers(*arrays) if arrays else None
 
 
