@@ -189,23 +189,23 @@ class Graph:
             for _, x in self.inputs(t):
                 if x.is_leaf and (self.options.noise or not isinstance(x, Noise)):
                     nodes.setdefault(x.order, Node(self, [x]))
-            key, (modules, _) = self.home[t.order], split_scope(t.scope)
+            key = self.home[t.order]
             if not t.is_leaf or key in self.roots:
-                node = nodes.pop(key, None) or Node(self, calls=self._calls(modules))
+                node = nodes.pop(key, None) or Node(self, calls=self._calls(t.scope))
                 node.tensors.append(t)
                 nodes[key] = node
         return nodes
 
-    def _calls(self, scopes):
-        """The Calls of these scopes, outermost first."""
+    def _calls(self, scope):
+        """The Calls of the modules around a scope, outermost first."""
         calls, path, outer = (), (), None
-        for scope in scopes:
-            module, path = scope[1], (*path, id(scope[1]))
+        for inner in split_scope(scope)[0]:
+            module, path = inner[1], (*path, id(inner[1]))
             if path not in self.groups:
                 name = short(name_in(outer, module)) if outer is not None else ""
                 size = sum(p.size for p in module.parameters())
                 self.groups[path] = Group(name, short(module_text(module), 60), size, repr(module))
-            calls, outer = (*calls, Call(id(scope), self.groups[path])), scope
+            calls, outer = (*calls, Call(id(inner), self.groups[path])), inner
         return calls
 
     def _name(self, nodes):
@@ -213,7 +213,7 @@ class Graph:
         held = holders(self.tensors)
         for key, node in nodes.items():
             scope, attribute = held.get(key, (None, None))
-            node.calls = self._calls(split_scope(scope)[0]) if scope else node.calls
+            node.calls = self._calls(scope) if scope else node.calls
             node.name = node.last.name or attribute
         for node, sources in links(nodes.values()).items():
             for leaf, ((by, position, _), *_) in sources.items():
