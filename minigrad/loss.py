@@ -68,8 +68,9 @@ def addends(loss):
             _, before, others = reached.get(x.order, (x, 0.0, 0))
             reached[x.order] = x, before + own, others + times
     parts.reverse()
-    rest = Addend(Tensor(np.float64(number), name="constant"), 1.0)
-    return [*parts, rest] if number else parts
+    if number:
+        parts.append(Addend(Tensor(np.float64(number), name="constant"), 1.0))
+    return parts
 
 
 SUMS = {"add", "subtract", "negative", "positive"}
