@@ -77,9 +77,8 @@ def evaluate(nodes, values, fresh_noise=False):
         if isinstance(node, Noise) and fresh_noise:
             values[node.order] = node.draw()
         elif node.args and any(isinstance(a, Tensor) and a.order in values for a in node.args):
-            arguments = [values.get(a.order, a.data) if isinstance(a, Tensor) else a
-                         for a in node.args]  # fmt: skip
-            values[node.order] = asanyarray(_run(node.op, arguments))
+            args = [values.get(a.order, a.data) if isinstance(a, Tensor) else a for a in node.args]
+            values[node.order] = asanyarray(_run(node.op, args))
     return values
 
 

@@ -6,6 +6,7 @@ proximal optimizers all read a loss with `addends`.
 
 import math
 import warnings
+from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import NamedTuple
 
@@ -14,37 +15,37 @@ import numpy as np
 from .array import as_list, data_of, is_foreign, is_recorded
 from .engine import Tensor, grad
 from .graph import nodes, program
-from .names import holders, leaf_names, modules_of, split_scope
+from .names import holders, leaf_names, modules_of, settings, split_scope
 from .noise import Noise
 from .ops.penalties import norms, prox_of_sum, shrink
 from .tables import Table
 
 
+@dataclass(eq=False)
 class Addend:
-    """One part of a sum: factor * node, or the number `factor`. The node is None for a number.
+    """One part of a sum: factor * node.
 
     times  the number of ways from the sum to the node
     """
 
-    def __init__(self, node, factor, times=1):
-        self.node, self.factor, self.times = node, factor, times
+    node: Tensor
+    factor: float
+    times: int = 1
 
     @property
     def value(self):
         """What the part adds to the sum, as a number; nan before a lazy array is computed."""
-        if self.node is None:
-            return self.factor
         data = self.node.data
         return math.nan if is_foreign(data) else self.factor * data.item()
 
-    @property
-    def is_penalty(self):
-        """Whether one op of kind "penalty" made the node."""
-        return bool(self.node is not None and self.node.args and self.node.op.kind == "penalty")
+
+def is_penalty(node):
+    """Whether one op of kind "penalty" made a node."""
+    return bool(node.args) and node.op.kind == "penalty"
 
 
 def addends(loss):
-    """The Addends of a loss of one entry, oldest first, and its number last.
+    """The Addends of a loss of one entry, oldest first. The sum of all numbers comes last.
 
     The walk goes through sums, differences and multiples of numbers. A composition such as
     cross_entropy is one addend.
@@ -53,10 +54,10 @@ def addends(loss):
     number, parts = 0.0, []
     while heap:
         node, factor, times = reached.pop(-heappop(heap))  # the newest: all ways to it are known
-        operands = _operands(node)
-        if not operands:
+        summands = _summands(node)
+        if not summands:
             parts.append(Addend(node, factor, times))
-        for i, x in operands:
+        for i, x in summands:
             own = node.op.rules[i](factor, node.data, *map(data_of, node.args))
             own = np.asarray(own).item()
             if not isinstance(x, Tensor):
@@ -67,13 +68,15 @@ def addends(loss):
             _, before, others = reached.get(x.order, (x, 0.0, 0))
             reached[x.order] = x, before + own, others + times
     parts.reverse()
-    return [*parts, Addend(None, number)] if number else parts
+    if number:
+        parts.append(Addend(Tensor(np.float64(number), name="constant"), 1.0))
+    return parts
 
 
 SUMS = {"add", "subtract", "negative", "positive"}
 
 
-def _operands(node):
+def _summands(node):
     """The pairs (position, argument) if a node is a sum of multiples of each, else []."""
     if not node.args or node.size > 1 or split_scope(node.scope)[1]:
         return []
@@ -116,8 +119,8 @@ class Ledger(Table, list[Term]):
         return [*rows, ("loss", f"{sum(t.value for t in self):.6g}", "", "", "")]
 
 
-def _listed(names, most=4):
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+def _listed(names):
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if names[4:] else "")
 
 
 def terms(loss: Tensor, optimizer=None) -> Ledger:
@@ -167,7 +170,7 @@ def terms(loss: Tensor, optimizer=None) -> Ledger:
 
 def _term(part, loss, names):
     node, total = part.node, float(loss.data.item())
-    leaves = [n for n in nodes(node) if n.order in names] if node is not None else []
+    leaves = [n for n in nodes(node) if n.order in names]
     norm = 0.0
     if leaves and node.requires_grad:
         weight = np.full(node.shape, part.factor)
@@ -184,18 +187,16 @@ def name_of(part):
     A penalty also shows its coefficients and settings.
     """
     node = part.node
-    if node is None:
-        return "constant"
     call = split_scope(node.scope)[1]
     if node.is_leaf:
         kind = "noise" if isinstance(node, Noise) else "leaf" if node.requires_grad else "data"
         name = node.name or kind
     elif call:
         name = call[1].name
-    elif part.is_penalty:
-        given = list(zip(node.op.names, node.args))[: node.op.first]
-        shown = [(n, f"{a:g}" if isinstance(a, float) else a) for n, a in given if a is not None]
-        name = f"{node.op.name}({', '.join(f'{n}={a}' for n, a in shown)})"
+    elif is_penalty(node):
+        given = {n: a for n, a in settings(node).items() if a is not None}
+        told = [f"{n}={a:g}" if isinstance(a, float) else f"{n}={a}" for n, a in given.items()]
+        name = f"{node.op.name}({', '.join(told)})"
     else:
         name = node.op.name
     return name if part.factor == 1 else f"{part.factor:g} * {name}"
@@ -207,7 +208,7 @@ def penalised(parts):
     norms  {proximal operator: coefficient}, as in ops/penalties.py
     """
     for part in parts:
-        if part.is_penalty:
+        if is_penalty(part.node):
             for w in part.node.args:
                 if isinstance(w, Tensor) and w.is_leaf and w.requires_grad:
                     yield part, w, norms(part.node, w)
@@ -241,9 +242,9 @@ def _decayed_twice(parts, names, optimizers):
 
 def _hidden(parts):
     """Warnings: a penalty stands inside another term, where it may count more than once."""
-    roots = [part.node for part in parts if part.node is not None and not part.is_penalty]
-    mixed = nodes([root for root in roots if not split_scope(root.scope)[1]])
-    for name in dict.fromkeys(n.op.name for n in mixed if n.args and n.op.kind == "penalty"):
+    terms = [part.node for part in parts if not is_penalty(part.node)]
+    mixed = nodes([term for term in terms if not split_scope(term.scope)[1]])
+    for name in dict.fromkeys(node.op.name for node in mixed if is_penalty(node)):
         yield f"{name} stands inside another term of the loss. Add it as a term of its own."
 
 
@@ -253,7 +254,7 @@ def left_out(graph, names):
     graph  its nodes
     names  as `leaf_names` gives them
     """
-    made = [node for node in graph if node.args and node.op.kind == "penalty"]
+    made = filter(is_penalty, graph)
     present = {(getattr(n.op, "family", n.op), id(w)) for n in made for w in n.args}
     missing = {}
     for module in modules_of(graph):
@@ -278,12 +279,12 @@ def _untrained(graph, names, optimizers):
 # ------------------------------------------------------------- the smooth and the proximal part
 
 
-def is_proximal(op):
-    """Whether a proximal optimizer uses the proximal operators of a penalty, not its gradient.
+def is_proximal(node):
+    """Whether a node is a penalty that acts by its proximal operators, not by its gradient.
 
     l2_penalty has a gradient everywhere, so the optimizer uses that.
     """
-    operators = op.prox.values()
+    operators = node.op.prox.values() if is_penalty(node) else ()
     return None not in operators and any(o is not shrink for o in operators)
 
 
@@ -301,13 +302,13 @@ def split(loss, parameters, what, retain_graph=False):
             f"{what} needs the recorded loss, a Tensor of one entry that depends on the "
             f"parameters; got {loss!r}."
         )
-    parts = [p for p in addends(loss) if p.node is not None and p.node.requires_grad]
-    taken = [p for p in parts if p.is_penalty and is_proximal(p.node.op)]
+    parts = [p for p in addends(loss) if p.node.requires_grad]
+    taken = [p for p in parts if is_proximal(p.node)]
     smooth = [p for p in parts if p not in taken]
     for part in taken:
         _require_proximal(part, what)
     for node in program(what, *(p.node for p in smooth)):
-        if node.args and node.op.kind == "penalty" and is_proximal(node.op):
+        if is_proximal(node):
             raise ValueError(
                 f"{what}: {node.op.name} stands inside another term of the loss. "
                 "A proximal step needs it as a term of its own: add it."

@@ -1,7 +1,12 @@
-"""What reports and pictures call the leaves and nodes of a recorded graph, and where they stand."""
+"""What reports and pictures call the leaves and nodes of a recorded graph, and where they stand.
+
+Also which arguments of a result are operands, and which are settings.
+"""
 
 from collections import Counter
 from itertools import count
+
+import numpy as np
 
 from .engine import Tensor
 from .modes import Composition, around, path
@@ -55,6 +60,24 @@ def _holder(leaf, scope, members):
             if name is not None:
                 return outer, name
     return None
+
+
+def is_operand(x):
+    """Whether an argument is a Tensor or an array, and not a number or a setting."""
+    return isinstance(x, Tensor) or (isinstance(x, np.ndarray) and x.ndim > 0)
+
+
+def operands(node):
+    """(position, value) of the arguments of a result that are Tensors or arrays."""
+    return [(i, a) for i, a in enumerate(node.args or ()) if is_operand(a)]
+
+
+def settings(node):
+    """{name: value} of the other arguments of a result. index[0] and index[1] are one setting."""
+    parts = {}
+    for name, a in zip(node.op.names, node.args):
+        parts.setdefault(name.partition("[")[0], []).append(a)
+    return {n: tuple(p) if p[1:] else p[0] for n, p in parts.items() if not all(map(is_operand, p))}
 
 
 def role(op, i):

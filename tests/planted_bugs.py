@@ -978,7 +978,7 @@ BUGS = [
     ),
     Bug(
         "a penalty inside another term is not seen",
-        text(ledgers._hidden, "if n.args and", "if not mixed and"),
+        text(ledgers._hidden, "if is_penalty(node)", "if not mixed"),
         doubled,
     ),
     Bug(

@@ -1,7 +1,7 @@
 """Pictures of graphs, and a page that steps through one.
 
 node.py      from tensors to nodes and edges: which tensors become one node, and its name
-labels.py    the texts of a node: rows, tooltip, numbers, arguments, rules, verdicts
+labels.py    the texts of a node: rows, numbers, arguments, rules, verdicts
 collapse.py  which nodes fold into one card, so that a picture stays small
 dot.py       how each kind of node looks; DOT text and plain text
 render.py    from DOT text to a picture, by a Graphviz program

@@ -1,6 +1,5 @@
 """The functions for users: `draw`, and the same picture as DOT text, plain text and records."""
 
-from pathlib import Path
 from types import SimpleNamespace
 
 from ..engine import Tensor
@@ -10,19 +9,20 @@ from .dot import Picture, dot, text
 from .node import Graph
 from .render import Drawing
 
-SUFFIXES = ".svg", ".png", ".pdf", ".gv", ".dot"
 LEGEND_FROM = 6  # nodes
 
 
-OPTIONS = {  # the options of all functions here: their choices, the default first
+OPTIONS = {  # of all functions here: their choices, the default first; ... is any other value
     "direction": ("TB", "LR", "BT", "RL"),
     "depth": ("auto", None, *range(10)),
     "values": (True, False),
     "grads": (True, False, "run"),
     "noise": (False, True),
     "legend": ("auto", True, False),
+    "max_nodes": (50, ...),
+    "checks": (None, ...),
+    "title": (None, ...),
 }
-FREE = {"max_nodes": 50, "checks": None, "title": None}  # options of any value
 
 
 def read(root, **given):
@@ -33,15 +33,13 @@ def read(root, **given):
             "draw: the root is the Tensor that a forward pass returned, or a list of them, "
             f"not a {type(root).__name__}."
         )
-    options = SimpleNamespace(**FREE, **{name: first for name, (first, *_) in OPTIONS.items()})
     for name, value in given.items():
-        if not hasattr(options, name):
-            known = ", ".join([*OPTIONS, *FREE])
-            raise TypeError(f"draw has no option {name}. There are {known}.")
-        if name in OPTIONS and value not in OPTIONS[name]:
+        if name not in OPTIONS:
+            raise TypeError(f"draw has no option {name}. There are {', '.join(OPTIONS)}.")
+        if ... not in OPTIONS[name] and value not in OPTIONS[name]:
             known = ", ".join(map(str, OPTIONS[name]))
             raise ValueError(f"draw: {name} is one of {known}, not {value!r}.")
-        setattr(options, name, value)
+    options = SimpleNamespace(**{name: first for name, (first, *_) in OPTIONS.items()} | given)
     graph = Graph(roots, options)
     everything = list(graph.read().values())
     nodes, opened = collapse(everything, options.depth, options.max_nodes)
@@ -66,17 +64,14 @@ def draw(root, *, to_file=None, **options) -> Drawing:
     checks     the report of check_graph(root): each node shows its verdict
     legend     whether to explain shapes and lines. "auto": from six nodes on
     title      a line above the picture
-    to_file    also writes the picture to this path: .svg, .png, .pdf, or the DOT text as .gv or
-               .dot
+    to_file    also writes the picture to this path: .svg, .png, .pdf or what else a Graphviz
+               program writes, or the DOT text as .gv or .dot
 
     Returns a Drawing, with the DOT text in `source`. Raises TypeError for a root that is not a
     Tensor and for an unknown option, ValueError for an unknown setting or the report of another
-    graph, and for a file of another kind; RuntimeError if grads="run" cannot run backward or if no
-    Graphviz program can write the file.
+    graph; RuntimeError if grads="run" cannot run backward or if no Graphviz program can write the
+    file.
     """
-    if to_file is not None and Path(to_file).suffix not in SUFFIXES:
-        known = ", ".join(SUFFIXES)
-        raise ValueError(f"draw: to_file ends in {known}; to_html and to_text write other files.")
     drawing = Drawing(read(root, **options))
     if to_file is not None:
         drawing.render(to_file)

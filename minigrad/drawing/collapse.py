@@ -138,9 +138,9 @@ def span(texts):
 def _card(nodes, words):
     """A Node for all of these, in the modules that they have in common."""
     common = commonprefix([[id(call.group) for call in node.calls] for node in nodes])
-    card = Node(nodes[0].graph, nodes[-1].key, calls=nodes[0].calls[: len(common)])
+    tensors = [t for node in nodes for t in node.tensors]
+    card = Node(nodes[0].graph, tensors, nodes[0].calls[: len(common)], label=words)
     card.inside = [part for node in nodes for part in node.parts]
-    card.label = words
     if len({_pattern(node.prefix) for node in nodes}) == 1:
         card.prefix = span([node.prefix for node in nodes])
     return card
@@ -148,8 +148,8 @@ def _card(nodes, words):
 
 def _merged(nodes, cards):
     """The nodes with the cards in place of their parts. Each node comes after the nodes it uses."""
-    into = {part.key: card for card in cards for part in card.inside}
-    return list(dict.fromkeys(into.get(n.parts[0].key, n) for n in reversed(nodes)))[::-1]
+    into = {part: card for card in cards for part in card.inside}
+    return list(dict.fromkeys(into.get(n.parts[0], n) for n in reversed(nodes)))[::-1]
 
 
 def _users(nodes):

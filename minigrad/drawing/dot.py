@@ -64,13 +64,11 @@ class Style(NamedTuple):
 STYLES = {
     "title": Style(11, "B"),
     "shape": Style(),
-    "about": Style(),
     "attribute": Style(),
     "value": Style(meaning="number ± number: mean and standard deviation"),
     "number": Style(10, "B"),
     "term": Style(),
     "gradient": Style(colour=BLUE, meaning="∂: the gradient"),
-    "missing": Style(tag="I"),
     "note": Style(tag="I"),
     "caption": Style(colour=DIM),
     "ok": Style(tag="B", colour=GREEN),
@@ -156,8 +154,7 @@ def group_line(group, depth):
     label += f'<FONT POINT-SIZE="11">{spaces}</FONT>{left}'  # a text of their own
     if group.parameters:
         label += f'<FONT COLOR="{DIM}">{group.parameters:,} parameters</FONT>{left}'
-    tooltip = quoted(joined(" ", group.name, group.type))
-    return f"graph [{look} fontsize=9 tooltip={tooltip} label=<{label}>]"
+    return f"graph [{look} fontsize=9 label=<{label}>]"
 
 
 # ---------------------------------------------------------------------------------- the layout

@@ -1,4 +1,4 @@
-"""The texts of a node: its rows and its tooltip. Functions for shorter texts come first.
+"""The texts of a node: its rows. Functions for shorter texts come first.
 
 `rows` lists all rows in order. STYLES in dot.py says how each role of a row looks.
 """
@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..array import asanyarray, data_of, is_foreign
+from ..array import data_of, is_foreign
 from ..check.reports import shown
 from ..engine import Tensor
+from ..names import is_operand, settings
 from ..noise import Noise
 
 LONGEST = 40  # letters of a name or an attribute; longer ones are cut
@@ -77,23 +78,22 @@ def number(x, digits=3):
 
 
 class Numbers:
-    """The statistics of the finite entries of a Tensor or an array; `bad` counts the other entries.
+    """The statistics of the finite entries of arrays; `bad` counts the other entries.
 
-    `min` and `max` are in the dtype of the array.
+    `min` and `max` are in the dtype of the arrays.
     """
 
     mean = std = min = max = math.nan
-    bad = zeros = 0
+    bad = 0
 
-    def __init__(self, x):
-        array = asanyarray(data_of(x))
-        self.shape, self.dtype, self.size = array.shape, array.dtype, array.size
+    def __init__(self, *arrays):
+        array = np.concatenate(arrays, axis=None) if arrays[1:] else arrays[0]
+        self.dtype, self.size = array.dtype, array.size
         self.chunks = getattr(array, "chunksize", ()) if is_foreign(array) else None
         if self.size == 0 or self.dtype.kind == "c" or self.chunks is not None:
             return
         entries = array[np.isfinite(array)]
         self.bad = array.size - entries.size
-        self.zeros = entries.size - np.count_nonzero(entries)
         some = entries if entries.size else array
         self.min, self.max = some.min(), some.max()
         if self.min == self.max:  # a sum would only give a rounded mean
@@ -119,11 +119,6 @@ class Numbers:
             return f"int {self.min}..{self.max}"
         return f"all {number(self.min)}" if self.min == self.max else _spread(self.mean, self.std)
 
-    def in_full(self):
-        bad = f"{self.bad:,} of {self.size:,} are nan/inf, " if self.bad else ""
-        moments = f"mean {self.mean:.6g}, std {self.std:.6g}, min {self.min:.6g}"
-        return f"{bad}{moments}, max {self.max:.6g}, {self.zeros:,} zeros"
-
 
 def _spread(mean, std):
     """`mean ± std`, both to the second digit of a usual std."""
@@ -143,16 +138,6 @@ def parameters(nodes):
 # ------------------------------------------------------------------------------------ arguments
 
 
-def is_operand(x):
-    """Whether an argument is a Tensor or an array, and not a number or a setting."""
-    return isinstance(x, Tensor) or (isinstance(x, np.ndarray) and x.ndim > 0)
-
-
-def operands(t):
-    """(position, value) of the arguments of a result that are Tensors or arrays."""
-    return [(i, a) for i, a in enumerate(t.args or ()) if is_operand(a)]
-
-
 def argument(x):
     """An argument in short: 0.5, inverted, (1:3, ...)."""
     if isinstance(x, (Tensor, np.ndarray)):
@@ -170,7 +155,7 @@ def law(noise):
     return short(repr(noise.distribution))
 
 
-def settings(node):
+def attributes(node):
     """The settings of a node, in one line.
 
     An op shows its numbers, and its settings that differ from their default. A composition shows
@@ -185,7 +170,7 @@ def settings(node):
     elif random or len(results) == 1:
         words = map(_op_settings, random or results)
     else:
-        words = [*(_given(t, WINDOWS) for t in results), *(t.op.name for t in results)]
+        words = [*map(_window_settings, results), *(t.op.name for t in results)]
     return short(", ".join(dict.fromkeys(filter(None, words))))
 
 
@@ -194,24 +179,22 @@ def _op_settings(t):
     symbol = SYMBOLS.get(t.op.name)
     if symbol and not all(map(is_operand, t.args)):
         return f" {symbol} ".join("x" if is_operand(a) else argument(a) for a in t.args)
-    return _given(t, t.op.names)
+    return _unusual(settings(t), WINDOWS | t.op.defaults)
 
 
-def _given(t, names):
-    """`name=value` of the arguments of these names that are not operands or equal to a default."""
-    usual, given = WINDOWS | t.op.defaults, dict(zip(t.op.names, t.args))
-    family = getattr(t.op, "family", None)
-    if family and not family.rules[-1]:  # the parts of an index are one setting
-        parts, names = t.args[t.op.first :], family.names
-        given[names[-1]] = parts[0] if len(parts) == 1 else parts
-    given = {name: given[name] for name in names if name in given and not is_operand(given[name])}
+def _window_settings(t):
+    return _unusual({n: a for n, a in settings(t).items() if n in WINDOWS}, WINDOWS)
+
+
+def _unusual(given, usual):
+    """`name=value` of the settings that differ from their default."""
     told = {n: a for n, a in given.items() if n not in usual or not _same(a, usual[n])}
     return ", ".join(f"{name}={argument(a)}" for name, a in told.items())
 
 
 def _same(value, default):
     values = value if isinstance(value, tuple) and value else (value,)
-    return all(type(x) is type(default) and repr(x) == repr(default) for x in values)
+    return all(repr(x) == repr(default) for x in values)
 
 
 # ---------------------------------------------------------------------------------------- rules
@@ -219,8 +202,7 @@ def _same(value, default):
 
 def rule_source(op, i):
     """The rule for the i-th argument of an op: (its lines, the module and line where it stands)."""
-    family = getattr(op, "family", op)  # the last rule of a family is for all further arguments
-    rule = inspect.unwrap(family.rules[min(i, len(family.names) - 1)])
+    rule = inspect.unwrap(op.rules[i])
     code = getattr(rule, "__code__", None)
     lines = linecache.getlines(code.co_filename) if code else []
     if not lines:
@@ -236,11 +218,14 @@ def rule_source(op, i):
 def rows(node):
     """The Rows of a node, from top to bottom. A row is added here, and gets a style in dot.py."""
     shown, shape = node.graph.options, str(node.last.shape or "")
-    whose = ("each " if node.is_leaf else "out ") * bool(node.inside and shape)
+    if node.inside and shape:
+        shapes = {part.last.shape for part in node.inside}
+        each = f"each {shape}" if len(shapes) == 1 else ""
+        shape = each if node.is_leaf else f"out {shape}"
     rows = [
         *contents(node),
-        Row(whose + shape, "shape"),
-        Row(settings(node), "attribute"),
+        Row(shape, "shape"),
+        Row("" if node.inside else attributes(node), "attribute"),
         Row("freed: use backward(retain_graph=True)" * (node.last.args is None), "note"),
         *measured(node),
         *(row for row in node.parts[-1].told if shown.values or row.role != "term"),
@@ -254,8 +239,8 @@ def contents(node):
     """Says what is in a card."""
     if node.inside:
         size = count(len(node.inside), "node") if node.kind == "module" else ""
-        random = Counter(f"{p.label} {settings(p)}" for p in node.inside if p.kind == "random")
-        yield Row(joined(", ", size, parameters(node.inside)), "about")
+        random = Counter(f"{p.label} {attributes(p)}" for p in node.inside if p.kind == "random")
+        yield Row(joined(", ", size, parameters(node.inside)), "attribute")
         yield from (Row(short(line + times(n), 60), "attribute") for line, n in random.items())
 
 
@@ -263,17 +248,18 @@ def measured(node):
     """The value and the gradient of a node, if they are shown."""
     shown, x = node.graph.options, node.value
     role = "band" if x.bad else "number" if x.size == 1 else "value"
-    return [Row(str(x), role)] * shown.values + [gradient(node)] * bool(shown.grads)
+    value = [Row(str(x), role)] if shown.values else []
+    return [*value, gradient(node)] if shown.grads else value
 
 
 def gradient(node):
     """The gradient of a node."""
     x = node.gradient
     if x:
-        role = "band" if x.bad else "alarm" if x.zeros == x.size else "gradient"
+        role = "band" if x.bad else "alarm" if x.min == x.max == 0 else "gradient"
         return Row(f"∂ {x}".replace("= ", ""), role)
     is_missing = node.kind == "parameter" and node.graph.gradients  # else the heading says so
-    return Row("∂ not computed" if is_missing else "", "missing")
+    return Row("∂ not computed" if is_missing else "", "note")
 
 
 def alarms(nodes):
@@ -284,7 +270,7 @@ def alarms(nodes):
     names = {}
     for node in nodes:
         for text, role in (*measured(node), *verdicts(node)):
-            if text and role in ("band", "alarm", "missing"):
+            if text and role in ("band", "alarm", "note"):
                 kind = re.sub(r"= \S+|[\d,]+ nan/inf", "nan/inf", text), role
                 names.setdefault(kind, []).append(node.path())
     for (text, role), paths in sorted(names.items(), key=lambda item: item[0][1] != "band"):
@@ -295,29 +281,21 @@ def alarms(nodes):
 def verdicts(node):
     """The gravest verdict of check_graph on a node. Of a card, how many of its nodes are right."""
     checks = [part.checks[0] for part in node.parts if part.checks]
-    if passed := node.inside and sum(result.passed for result in checks):
-        yield Row(f"grad ok: {passed:,} of {len(checks):,}", "ok")
-    for result in [] if node.inside else checks:
-        if result.passed:
-            kink = ", at a kink" if result.verdict == "KINK" else ""
-            yield Row(f"grad ok {shown(result.error)}{kink}", "ok")
-        else:
-            role = {"AFFECTED": "alarm", "VACUOUS": "missing"}.get(result.verdict, "band")
-            yield Row(f"grad check {result.verdict}", role)
-            yield from _reasons(result) if result.wrong else ()
+    if node.inside:
+        passed = sum(check.passed for check in checks)
+        return [Row(f"grad ok: {passed:,} of {len(checks):,}", "ok")] if passed else []
+    if not checks:
+        return []
+    (check,) = checks
+    if check.passed:
+        kink = ", at a kink" if check.verdict == "KINK" else ""
+        return [Row(f"grad ok {shown(check.error)}{kink}", "ok")]
+    role = {"AFFECTED": "alarm", "VACUOUS": "note"}.get(check.verdict, "band")
+    reasons = _reasons(check) if check.wrong else []
+    return [Row(f"grad check {check.verdict}", role), *reasons]
 
 
-def _reasons(result):
-    note = re.sub(r"-?\d+\.\d{3,}(e[-+]?\d+)?", lambda x: f"{float(x[0]):.3g}", result.note)
+def _reasons(check):
+    note = re.sub(r"-?\d+\.\d{3,}(e[-+]?\d+)?", lambda x: f"{float(x[0]):.3g}", check.note)
     lines = [line for part in note.split("Diagnosis: ") for line in textwrap.wrap(part, 44)]
     return [Row(line, "reason") for line in lines[:MOST_REASONS]]
-
-
-# ------------------------------------------------------------------------------------- tooltips
-
-
-def tooltip(node):
-    """The path of a node, its dtype, and its numbers with more digits."""
-    x, g = node.value, node.gradient
-    told = f"value: {x.in_full()}", g and f"gradient: {g.in_full()}"
-    return joined("\n", node.path(), f"{x.shape} {x.dtype}", *told)

@@ -15,15 +15,15 @@ from typing import NamedTuple
 import numpy as np
 
 from ..changes import changed_since
-from ..engine import Tensor, backward_pass, constant, seeds_of, wants_gradient
+from ..engine import Tensor, constant, grad, wants_gradient
 from ..graph import nodes as tensors_of
 from ..loss import addends, left_out, name_of
 from ..modes import name_in
-from ..names import holders, leaf_names, role, split_scope
+from ..names import holders, leaf_names, operands, role, split_scope
 from ..nn import Parameter
 from ..noise import Noise
 from . import labels
-from .labels import Numbers, Row, count, joined, operands, short
+from .labels import Numbers, Row, count, joined, short
 
 
 @dataclass(eq=False)
@@ -52,8 +52,7 @@ class Node:
     """
 
     graph: object  # the Graph it belongs to
-    key: object  # the `order` of its newest tensor or ("array", id)
-    tensors: list = field(default_factory=list)  # oldest first, without the tensors of `inside`
+    tensors: list = field(default_factory=list)  # oldest first
     calls: tuple = ()  # the Calls around it, outermost first
     name: str = None
     prefix: str = ""  # the name of the module, if the node is all of a module
@@ -65,14 +64,14 @@ class Node:
     id: str = ""  # its name in the DOT text
 
     parts = property(lambda self: self.inside or [self])
-    last = cached_property(lambda self: self.parts[-1].tensors[-1])  # whose value a card shows
+    last = property(lambda self: self.tensors[-1])  # whose value a card shows
     is_leaf = property(lambda self: self.last.is_leaf)
     scope = property(lambda self: tuple(call.group for call in self.calls))  # the boxes around it
-    is_root = property(lambda self: any(part.key in self.graph.roots for part in self.parts))
+    is_root = property(lambda self: any(p.last.order in self.graph.roots for p in self.parts))
     is_parameter = property(lambda self: self.kind in ("parameter", "frozen"))
     is_wrong = property(lambda self: any(row.wrong for p in self.parts for row in p.checks))
     title = property(lambda self: joined(": ", self.prefix, self.label))
-    tooltip = property(labels.tooltip)
+    tooltip = property(lambda self: f"{self.path()}\n{self.last.shape} {self.last.dtype}")
     rows = cached_property(labels.rows)  # from top to bottom
 
     @cached_property
@@ -83,9 +82,8 @@ class Node:
 
     @cached_property
     def uses(self):
-        """(result, position, argument) of the Tensors and arrays that its results are made of."""
-        tensors = [t for part in self.parts for t in part.tensors]
-        return [(t, i, x) for t in tensors for i, x in operands(t)]
+        """(result, position, argument) of the Tensors that its results are made of."""
+        return [(t, i, x) for t in self.tensors for i, x in self.graph.inputs(t)]
 
     @cached_property
     def kind(self):
@@ -113,9 +111,7 @@ class Node:
     @cached_property
     def value(self):
         """The statistics of its value. Of a card of leaves, of all leaves together."""
-        if self.inside and self.is_leaf:
-            return Numbers(np.stack([part.last.data for part in self.inside]))
-        return Numbers(self.last)
+        return Numbers(*[t.data for t in (self.tensors if self.is_leaf else [self.last])])
 
     @cached_property
     def gradient(self):
@@ -123,14 +119,7 @@ class Node:
         leaves = [part for part in self.inside if part.kind == "parameter"] or [self]
         known = self.graph.gradients
         arrays = [known[leaf.last.order] for leaf in leaves if leaf.last.order in known]
-        if self.inside and arrays:
-            return Numbers(np.concatenate(arrays, axis=None))
         return Numbers(*arrays) if arrays else None
-
-    @cached_property
-    def holds(self):
-        """The keys of its tensors and arrays: `order` of a Tensor, ("array", id) of an array."""
-        return [key for p in self.parts for key in (p.key, *(t.order for t in p.tensors[:-1]))]
 
 
 class Edge(NamedTuple):
@@ -153,10 +142,11 @@ class Graph:
     """What all nodes of a recorded graph share.
 
     options     the options of draw
-    home        {order of a tensor: the key of its node}
+    home        {order of a tensor: the order of the newest tensor of its node}
     groups      {ids of a module and of the modules around it, outermost first: its Group}
-    roots       the keys of the nodes of the roots; `outputs` are the roots themselves
+    roots       the same order for each root; `outputs` are the roots themselves
     gradients   {order of a tensor: its gradient, an array}
+    constants   {id of an array among the arguments: the Tensor that stands for it}
 
     A Graph does not hold its Nodes. So the tensors are free as soon as the picture is dropped.
     """
@@ -168,11 +158,17 @@ class Graph:
         self.home = {t: newest[id(call)] if call else t for t, (_, call) in scopes.items()}
         self.roots = {self.home[root.order] for root in roots}
         self.groups, self.gradients = {}, {}
+        arrays = [x for t in self.tensors for _, x in operands(t) if not isinstance(x, Tensor)]
+        self.constants = {id(x): constant(x) for x in arrays}
 
     # ---- the nodes
 
+    def inputs(self, t):
+        """(position, Tensor) of the operands of a result."""
+        return [(i, self.constants.get(id(x), x)) for i, x in operands(t)]
+
     def read(self):
-        """The Nodes before anything is folded: {key: Node}, oldest first.
+        """The Nodes before anything is folded, oldest first: {order of its newest tensor: Node}.
 
         Raises the errors of `draw` for options.checks and options.grads.
         """
@@ -187,31 +183,29 @@ class Graph:
 
     def _nodes(self):
         """A Node for each tensor, and one for all tensors of one call of a composition."""
-        begun, nodes = {}, {}
+        nodes = {}
         for t in self.tensors:
-            key, (modules, _) = self.home[t.order], split_scope(t.scope)
-            if key not in begun:
-                begun[key] = Node(self, key, calls=self._calls(modules))
-            begun[key].tensors.append(t)
             # a leaf stands where it is used first, a result where its newest tensor comes
-            for _, x in operands(t):
-                leaf = x if isinstance(x, Tensor) else constant(x)
-                if leaf.is_leaf and (self.options.noise or not isinstance(x, Noise)):
-                    nodes.setdefault(key_of(x), Node(self, key_of(x), [leaf]))
-            if key == t.order and (not t.is_leaf or key in self.roots):
-                nodes[key] = begun[key]
+            for _, x in self.inputs(t):
+                if x.is_leaf and (self.options.noise or not isinstance(x, Noise)):
+                    nodes.setdefault(x.order, Node(self, [x]))
+            key = self.home[t.order]
+            if not t.is_leaf or key in self.roots:
+                node = nodes.pop(key, None) or Node(self, calls=self._calls(t.scope))
+                node.tensors.append(t)
+                nodes[key] = node
         return nodes
 
-    def _calls(self, scopes):
-        """The Calls of these scopes, outermost first."""
+    def _calls(self, scope):
+        """The Calls of the modules around a scope, outermost first."""
         calls, path, outer = (), (), None
-        for scope in scopes:
-            module, path = scope[1], (*path, id(scope[1]))
+        for inner in split_scope(scope)[0]:
+            module, path = inner[1], (*path, id(inner[1]))
             if path not in self.groups:
                 name = short(name_in(outer, module)) if outer is not None else ""
                 size = sum(p.size for p in module.parameters())
                 self.groups[path] = Group(name, short(module_text(module), 60), size, repr(module))
-            calls, outer = (*calls, Call(id(scope), self.groups[path])), scope
+            calls, outer = (*calls, Call(id(inner), self.groups[path])), inner
         return calls
 
     def _name(self, nodes):
@@ -219,7 +213,7 @@ class Graph:
         held = holders(self.tensors)
         for key, node in nodes.items():
             scope, attribute = held.get(key, (None, None))
-            node.calls = self._calls(split_scope(scope)[0]) if scope else node.calls
+            node.calls = self._calls(scope) if scope else node.calls
             node.name = node.last.name or attribute
         for node, sources in links(nodes.values()).items():
             for leaf, ((by, position, _), *_) in sources.items():
@@ -255,8 +249,8 @@ class Graph:
         notes = [Row(short(f"without {p} of {', '.join(of)}", 60), "note") for p, of in lacking]
         for root in (root for root in self.outputs if root.size == 1):
             node, alike = nodes[self.home[root.order]], {}  # {name: values of the terms}
-            parts = addends(root) if root.args else []
-            terms = [p.node is not None and nodes.get(self.home[p.node.order]) for p in parts]
+            parts = addends(root)
+            terms = [nodes.get(self.home.get(part.node.order)) for part in parts]
             total = sum(p.value for p in parts) or math.nan
             if len(parts) > 1 and {"loss", "penalty"} & {term.kind for term in terms if term}:
                 node.label = node.label if node.name else "loss"
@@ -288,13 +282,11 @@ class Graph:
 
     def _take_gradients(self):
         """Takes the gradients that tensors have; with grads="run", all from a backward pass."""
+        trained = [t for t in self.tensors if t.requires_grad]
+        found = [t.grad for t in trained]
         if self.options.grads == "run":
-            seeds = seeds_of("draw", self.outputs, [None] * len(self.outputs), create_graph=False)
-            found = backward_pass(seeds, retain_graph=True, wanted={t.order for t in self.tensors})
-            self.gradients = {x.order: np.asarray(g) for x, g, _ in found}
-        else:
-            known = [t for t in self.tensors if t.requires_grad and t.grad is not None]
-            self.gradients = {t.order: t.grad.data for t in known}
+            found = grad(self.outputs, trained, retain_graph=True, allow_unused=True)
+        self.gradients = {t.order: g.data for t, g in zip(trained, found) if g is not None}
 
     def heading(self, nodes, depth):
         """The Rows above the picture. `depth`: how many levels of modules are open, or None."""
@@ -337,23 +329,18 @@ class Graph:
         return edges
 
 
-def key_of(x):
-    """The key of a node that is one Tensor or one array."""
-    return x.order if isinstance(x, Tensor) else ("array", id(x))
-
-
 def links(nodes):
     """{node: {another of the nodes that it uses: how, as in `uses`}}.
 
     The parameters of a module that is called twice belong to its first call alone.
     """
-    home = {key: node for node in nodes for key in node.holds}
+    home = {t.order: node for node in nodes for t in node.tensors}
     linked = {node: {} for node in nodes}
     for node in nodes:
         for use in node.uses:
-            source = home.get(key_of(use[2]), node)
+            source = home.get(use[2].order, node)
             is_one_module = source.owner is not None and source.owner is node.owner
-            again = is_one_module and getattr(use[2], "op", None) is None
+            again = is_one_module and use[2].is_leaf
             if source is not node and not again:
                 linked[node].setdefault(source, []).append(use)
     return linked
@@ -364,14 +351,18 @@ def _label(node, source, sources):
     is_one_op = node.maker is node.last.op and not node.inside and not source.inside
     if not is_one_op or node.kind == "penalty":
         return ""
-    op, ((_, position, _), *again), words = node.last.op, sources[source], []
-    unclear = [op.names[i] != x.label for x, uses in sources.items() for _, i, _ in uses]
-    if again:
-        words.append("twice" if len(again) == 1 else f"{len(again) + 1} times")
-    elif sum(unclear) > 1 and op.names[position] != source.label and op.name not in labels.COMMUTE:
-        words.append(op.names[position])
+    op, uses, words = node.last.op, sources[source], []
+    name = op.names[uses[0][1]]
+    # a node that is called like its argument, such as `weight`, tells its part itself
+    silent = [op.names[i] != x.label for x, others in sources.items() for _, i, _ in others]
+    if len(uses) > 1:
+        words.append("twice" if len(uses) == 2 else f"{len(uses)} times")
+    elif sum(silent) > 1 and name != source.label and op.name not in labels.COMMUTE:
+        words.append(name)
     by_entry = isinstance(op.forward, np.ufunc) and not op.forward.signature
-    return ", ".join(words + ["broadcast"] * (by_entry and source.last.shape != node.last.shape))
+    if by_entry and source.last.shape != node.last.shape:
+        words.append("broadcast")
+    return ", ".join(words)
 
 
 def module_text(module):

@@ -13,19 +13,17 @@ from pathlib import Path
 
 import numpy as np
 
-from ..array import data_of
 from ..graph import program
 from ..modes import path as dotted
+from ..names import settings
 from ..noise import Noise
 from ..program import write_out
 from .api import read
 from .dot import dot, text
-from .labels import Numbers, argument, is_operand, law, operands, rule_source, short
-from .node import key_of
+from .labels import Numbers, argument, law, rule_source, short
 from .render import render
 from .trace import trace
 
-MOST = 300  # steps, and drawn nodes
 CORNER = 3, 5  # rows and columns of an array that are shown
 BINS = 24  # of a histogram
 SIDE = 64  # rows and columns of noise that are shown
@@ -38,28 +36,27 @@ class _Story:
     """The records of one page. Each tensor and each array is stored once, and has a number."""
 
     def __init__(self, drawn):
-        self.tensors, self.arrays = {}, {}
-        self.nodes = {key: node for node in drawn for key in node.holds}
+        self.tensors, self.arrays, self.graph = {}, {}, drawn[0].graph
+        self.nodes = {t.order: node for node in drawn for t in node.tensors}
 
     def array(self, x):
         return self.arrays.setdefault(json.dumps(describe_array(x)), len(self.arrays))
 
     def tensor(self, x, otherwise=None):
-        """The number of a Tensor or an array. `otherwise`: its name if it has none."""
-        key = key_of(x)
-        if key not in self.tensors:
-            node, op = self.nodes.get(key), getattr(x, "op", None)
-            record = {"number": len(self.tensors), "node": node and node.id, "leaf": op is None}
-            name = getattr(x, "name", None) or (op and op.name)
-            if node and len(node.holds) == 1:
+        """The number of a Tensor. `otherwise`: its name if it has none."""
+        if x.order not in self.tensors:
+            node = self.nodes.get(x.order)
+            record = {"number": len(self.tensors), "node": node and node.id, "leaf": x.is_leaf}
+            name = x.name or (x.op and x.op.name)
+            if node and len(node.tensors) == 1:
                 name = node.path()
             elif node:
                 record["within"] = node.path()
             if isinstance(x, Noise):
                 name, record["noise"] = name or law(x), grey_levels(x)
-            record |= {"name": name or otherwise, "value": self.array(data_of(x))}
-            self.tensors[key] = record
-        return self.tensors[key]["number"]
+            record |= {"name": name or otherwise, "value": self.array(x.data)}
+            self.tensors[x.order] = record
+        return self.tensors[x.order]["number"]
 
     def step(self, node):
         return {"tensor": self.tensor(node), "op": node.op.name, "place": dotted(node.scope)}
@@ -67,9 +64,9 @@ class _Story:
     def forward(self, node):
         """The record of a step forward: the inputs and settings of an op."""
         inputs, names = [], node.op.names
-        for i, x in operands(node):
+        for i, x in self.graph.inputs(node):
             inputs.append({"argument": names[i], "tensor": self.tensor(x, names[i])})
-        given = [f"{n}={argument(a)}" for n, a in zip(names, node.args) if not is_operand(a)]
+        given = [f"{name}={argument(a)}" for name, a in settings(node).items()]
         return self.step(node) | {"inputs": inputs, "settings": given}
 
     def backward(self, node, g, sent):
@@ -83,11 +80,11 @@ class _Story:
         return self.step(node) | {"g": self.array(g), "sent": records}
 
 
-def story(root, gradient=None, drawn=()):
+def story(root, drawn):
     """All that the page knows of the graph of `root`, as plain records. `drawn`: the Nodes."""
     records = _Story(drawn)
     forward = [records.forward(node) for node in program("to_html", root) if node.args]
-    backward = [records.backward(*frame) for frame in trace(root, gradient)]
+    backward = [records.backward(*frame) for frame in trace(root)]
     arrays = [json.loads(array) for array in records.arrays]
     lines = []
     with suppress(RuntimeError, TypeError):  # not every graph can be written as a program
@@ -151,31 +148,22 @@ class Page(str):
 
 
 @np.errstate(all="ignore")  # the page shows which numbers are not finite
-def to_html(root, path=None, *, gradient=None, **options):
+def to_html(root, path=None, *, title=None, **options):
     """A page in one file that steps through the graph of `root`, forward and backward.
 
-    path      also writes the page to this file
-    gradient  the gradient of a root that has more than one entry, as in `backward`
-    options   the options of `draw`, for the picture. By default all modules are open
+    path     also writes the page to this file
+    title    the title of the page
+    options  the options of `draw`, for the picture. By default all modules are open
 
     `.grad` and the noise stay as they are, and the page loads nothing. Step 6 of backward is
     `loss.html#b6`. Returns the page, a str that a notebook shows in its cell. Raises TypeError if
-    `root` is no Tensor, ValueError if it is a leaf or its graph has more than 300 steps or nodes,
-    RuntimeError if backward cannot run.
+    `root` is no Tensor, ValueError if it is a leaf, RuntimeError if backward cannot run.
     """
-    steps = sum(bool(node.args) for node in program("to_html", root))
-    if not steps:
+    if program("to_html", root)[-1].is_leaf:
         raise ValueError("to_html: the tensor is a leaf, so there is no step to show.")
-    title = options.pop("title", None)
     picture = read(root, **{"depth": None, "grads": False, "legend": False, **options})
-    most = max(steps, len(picture.nodes))
-    if most > MOST:
-        raise ValueError(
-            f"to_html: the graph has {most:,} steps or nodes, more than {MOST}. Step through a "
-            "smaller one: fewer layers, fewer steps in time, or a smaller batch in a loop over it."
-        )
     name = next(node.title for node in picture.nodes if node.is_root)
-    text = json.dumps(story(root, gradient, picture.nodes), separators=(",", ":"), allow_nan=False)
+    text = json.dumps(story(root, picture.nodes), separators=(",", ":"), allow_nan=False)
     parts = {"story": text.replace("<", "\\u003c"), "picture": _drawn(picture)}  # no </script>
     parts["title"] = html.escape(short(title or f"{name}, step by step", 80))
     template = (Path(__file__).parent / "page.html").read_text(encoding="utf-8")

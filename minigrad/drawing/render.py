@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import sysconfig
 from pathlib import Path
 
@@ -16,10 +15,10 @@ SECONDS = 60  # given to a Graphviz program
 def renderers():
     """The Graphviz programs of this machine, best first: graphviz-pure, and dot."""
     # the scripts of a virtual environment may not be on PATH
-    schemes = sysconfig.get_default_scheme(), sysconfig.get_preferred_scheme("user")
-    folders = [Path(sys.executable).parent, *(sysconfig.get_path("scripts", s) for s in schemes)]
-    search = os.pathsep.join([*map(str, folders), os.environ.get("PATH", "")])
-    return list(filter(None, [shutil.which("graphviz-pure", path=search), shutil.which("dot")]))
+    user = sysconfig.get_preferred_scheme("user")
+    own = sysconfig.get_path("scripts"), sysconfig.get_path("scripts", user)
+    search = os.pathsep.join([*own, os.environ.get("PATH", "")])
+    return list(filter(None, [shutil.which(p, path=search) for p in ("graphviz-pure", "dot")]))
 
 
 def render(source, format):
@@ -79,13 +78,11 @@ class Drawing:
     """A picture, which a notebook shows. It keeps no tensor.
 
     source  its DOT text, to which nodes and edges can be added
-    text    the same as plain text
-    names   {id of a node in the DOT text: its name}
+    text    the same as plain text, with the ids of the nodes
     """
 
     def __init__(self, picture):
         self.source, self.text = dot(picture), text(picture)
-        self.names = {node.id: node.path() for node in picture.nodes}
 
     def __repr__(self):
         return self.text
@@ -114,7 +111,7 @@ class Drawing:
             raise RuntimeError(message) from None
         return str(path)
 
-    def _repr_mimebundle_(self, include=None, exclude=None, **_):
+    def _repr_mimebundle_(self, **_):
         """For a notebook: the picture and the text, or, without a renderer, the reason."""
         try:
             return {"image/svg+xml": self.pipe().decode(), "text/plain": self.text}

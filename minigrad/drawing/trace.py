@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..array import as_list
 from ..engine import Tensor, backward_pass, seeds_of, unbroadcast, wants_gradient
 from ..graph import program
 
@@ -31,7 +30,7 @@ class Sent(NamedTuple):
 
 
 def trace(root, gradient=None):
-    """The backward pass from `root`, a Tensor or a list, op by op, newest first.
+    """The backward pass from `root` op by op, newest first.
 
     Yields (node, g, sent): a result, its complete cotangent, and the list of what it sends on, a
     Sent for each argument.
@@ -39,7 +38,7 @@ def trace(root, gradient=None):
     The numbers equal those of `root.backward(gradient)`, bit for bit, in arrays of their own. No
     `.grad`, no generator and no graph changes, and noise stays as it was drawn.
 
-    Raises TypeError if a root is not a Tensor, RuntimeError if its graph was freed or if nothing
+    Raises TypeError if `root` is not a Tensor, RuntimeError if its graph was freed or if nothing
     requires a gradient.
 
     >>> x = Tensor(3.0, requires_grad=True)
@@ -51,15 +50,14 @@ def trace(root, gradient=None):
     multiply 1.0 3.0 2 of 3, 4.0 so far
     multiply 1.0 3.0 3 of 3, 7.0 so far
     """
-    roots = as_list(root)
-    nodes = [node for node in program("trace", *roots) if node.requires_grad]
-    seeds = seeds_of("trace", roots, [gradient] * len(roots), create_graph=False)
+    nodes = [node for node in program("trace", root) if node.requires_grad]
+    seeds = seeds_of("trace", [root], [gradient], create_graph=False)
     orders = {node.order for node in nodes}
     whole = {x.order: g for x, g, _ in backward_pass(seeds, retain_graph=True, wanted=orders)}
     visited = [node for node in reversed(nodes) if node.args and node.order in whole]
     of = Counter(x.order for node in visited for _, x in _receivers(node))
     count = Counter()
-    totals = {r.order: seed for r, seed in seeds}
+    totals = {}
     for node in visited:
         g, sent = whole[node.order], []
         for (i, x), (_, cotangent) in zip(_receivers(node), node.op.vjp(g, node)):

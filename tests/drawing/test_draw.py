@@ -21,10 +21,11 @@ from minigrad import noise as randomness
 from minigrad.check import check_graph
 from minigrad.drawing import describe, draw, to_dot, to_text
 from minigrad.drawing import render as module
-from minigrad.drawing.api import FREE, OPTIONS, read
+from minigrad.drawing.api import OPTIONS, read
 from minigrad.drawing.dot import LOOKS, STYLES, node_line
 from minigrad.drawing.render import renderers
 from minigrad.engine import Tensor, grad
+from minigrad.nn.sequences import unstack
 from minigrad.noise import Noise, frozen_noise, manual_seed, stream
 from minigrad.registry import composition
 
@@ -312,6 +313,8 @@ def test_arguments_are_short():
             ["stride=(2, 2), pad, convolve"],
         ),
         (lambda x: F.max_pool2d(x, 3, stride=2), ["size=(3, 3), stride=(2, 2), unfold, max"]),
+        (lambda x: F.interpolate(x, scale_factor=2), ["getitem"]),  # not its indices
+        (lambda x: unstack(x)[1], ["getitem"]),
         (lambda x: np.sum(x, axis=()), ["axis=()"]),
         (np.sum, []),
     ],
@@ -627,9 +630,9 @@ def test_a_system_dot_draws_the_same(monkeypatch, options):
     monkeypatch.setattr(module, "renderers", lambda: [SYSTEM_DOT])
     svg = ET.fromstring(drawing.pipe("svg"))
     ids = {g[0].text for g in svg.iter() if g.get("class") == "node"}
-    assert ids >= {*drawing.names} and "cross entropy" in "".join(svg.itertext()).replace(
-        "\u00a0", " "
-    )
+    assert ids >= {
+        line.split()[0] for line in drawing.text.splitlines()[2:]
+    } and "cross entropy" in "".join(svg.itertext()).replace("\u00a0", " ")
     assert drawing.pipe("png").startswith(b"\x89PNG")
 
 
@@ -653,14 +656,14 @@ def test_without_a_system_dot_a_pdf_is_refused_and_the_dot_text_kept(tmp_path, m
     with pytest.raises(RuntimeError, match="no Graphviz program could write pdf"):
         draw(leaf() * 2, to_file=tmp_path / "graph.pdf")
     assert [path.name for path in tmp_path.iterdir()] == ["graph.gv"]
-    with pytest.raises(ValueError, match=r"to_file ends in \.svg.*to_html"):
+    with pytest.raises(RuntimeError, match="no Graphviz program could write html"):
         draw(leaf() * 2, to_file=tmp_path / "graph.html")
 
 
 @needs_renderer
 def test_render_writes_a_file_and_pipe_gives_bytes(tmp_path):
     drawing = draw(leaf() * 2)
-    assert drawing.names == {"n0": "parameter", "n1": "multiply"} and repr(drawing) == drawing.text
+    assert repr(drawing) == drawing.text == to_text(leaf() * 2)
     assert drawing.render(tmp_path / "other.svg") == str(tmp_path / "other.svg")
     assert (tmp_path / "other.svg").read_bytes() == drawing.pipe() == drawing.pipe("svg")
     assert drawing.pipe("png").startswith(b"\x89PNG")
@@ -732,7 +735,7 @@ def test_a_failing_renderer_is_followed_by_the_next(tmp_path, monkeypatch):
     ):
         (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
         (tmp_path / name).chmod(0o755)
-    bad, good, missing = str(tmp_path / "bad"), str(tmp_path / "good"), str(tmp_path / "missing")
+    bad, good, missing = str(tmp_path / "bad"), str(tmp_path / "good"), str(tmp_path / "note")
     monkeypatch.setattr(module, "renderers", lambda: [missing, bad, good])
     assert draw(leaf()).pipe("png") == b"drawn\n"
     monkeypatch.setattr(module, "renderers", lambda: [bad])
@@ -949,7 +952,7 @@ def test_verdicts_are_words():
         ("NONFINITE", "band", "grad check NONFINITE"),
         ("STOCHASTIC", "band", "grad check STOCHASTIC"),
         ("AFFECTED", "alarm", "grad check AFFECTED"),
-        ("VACUOUS", "missing", "grad check VACUOUS"),
+        ("VACUOUS", "note", "grad check VACUOUS"),
         ("KINK", "ok", "grad ok 5.0e-01, at a kink"),
     ):
         nodes, _ = describe(loss, checks=failing(loss, verdict=verdict))
@@ -1049,22 +1052,12 @@ def test_alarms_inside_a_card():
 # --------------------------------------------------------- tooltips, legend, gradients on the edges
 
 
-def test_tooltips_tell_all():
+def test_tooltips_tell_the_path_and_the_dtype():
     loss = training_step()
-    loss.backward(retain_graph=True)
-    nodes, edges = describe(loss, checks=check_graph(loss))
-    lines = only(nodes, title="relu").tooltip.splitlines()
-    assert (
-        lines[0] == "relu"
-        and lines[1] == "(4, 5) float32"
-        and lines[2].startswith("value: mean 0.")
-        and len(lines) == 3
-    )
+    nodes, _ = describe(loss)
+    assert only(nodes, title="relu").tooltip == "relu\n(4, 5) float32"
     weight = next(n for n in nodes if n.title == "weight")
-    assert (
-        weight.tooltip.startswith("fc1.weight\n(5, 6) float32\nvalue: mean ")
-        and "\ngradient: mean " in weight.tooltip
-    )
+    assert weight.tooltip == "fc1.weight\n(5, 6) float32"
 
 
 @needs_renderer
@@ -1076,7 +1069,7 @@ def test_tooltips_tell_all():
 def test_tooltips_survive_hostile_names(name):
     svg = ET.fromstring(draw(np.sin(leaf(name=name))).pipe("svg"))
     shown = [e.get("{http://www.w3.org/1999/xlink}title") for e in svg.iter()]
-    assert any((text or "").startswith(f"{name}\n() float64\n") for text in shown)
+    assert any(text == f"{name}\n() float64" for text in shown)
 
 
 def test_the_legend_shows_the_kinds_that_are_there():
@@ -1199,7 +1192,7 @@ def test_all_ways_to_draw_draw_the_same():
 
 def test_the_docstring_has_every_option():
     told = re.findall(r"^    (\w+)  +\S", draw.__doc__, flags=re.M)
-    assert sorted(told) == sorted([*OPTIONS, *FREE, "to_file"])
+    assert sorted(told) == sorted([*OPTIONS, "to_file"])
     for wrong in ({"depth": -1}, {"legend": "tiny"}):
         with pytest.raises(ValueError, match=f"draw: {next(iter(wrong))} is"):
             draw(leaf(), **wrong)
@@ -1356,7 +1349,10 @@ def test_a_shared_weight_stands_on_the_right_where_its_lines_are_out_of_the_way(
 
     tied = Tied()
     drawing = draw(np.mean(tied(np.ones((3, 6), np.float32)) ** 2) + nn.penalty(tied, nn.L2(1e-2)))
-    at, ids = places(drawing), {name: id for id, name in drawing.names.items()}
+    at, ids = (
+        places(drawing),
+        {line.split()[1]: line.split()[0] for line in drawing.text.splitlines()},
+    )
     assert at[ids["enc.bias"]][0] < at[ids["enc.weight"]][0]
 
 
