@@ -74,11 +74,12 @@ def op(forward=None, /, *, numpy=None, kind="operation", prox=None, **rules):
         names, defaults, is_family = _arguments(inspect.unwrap(forward))
     name = forward.__name__
     if not names or rules.keys() - {*names} or any(n != n.strip("_") for n in names):
-        given = f"arguments {', '.join(names)} and rules for {', '.join(rules)}"
-        needed = "arguments whose names do not begin or end with '_', and each rule is for one"
-        raise TypeError(f"op {name}: got {given}. It needs {needed}.")
+        given = f"its arguments are {', '.join(names)}, its rules are for {', '.join(rules)}"
+        needed = "Each rule is for an argument, and no name of an argument begins or ends with '_'"
+        raise TypeError(f"op {name}: {given}. {needed}.")
     if name in ops and ops[name].forward.__module__ != forward.__module__:
-        raise ValueError(f"op {name} is already defined. Choose another name.")
+        where = ops[name].forward.__module__
+        raise ValueError(f"op {name} is already defined in {where}. Choose another name.")
     this = (Family if is_family else Op)(name, forward, names, rules, kind, prox)
     this.defaults = defaults
     if any(this.rules):

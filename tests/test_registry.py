@@ -91,7 +91,7 @@ def test_a_wrong_rule_is_caught_by_gradcheck():
 
 
 def test_rules_must_belong_to_arguments():
-    with pytest.raises(TypeError, match="op double: got arguments x and rules for x, y"):
+    with pytest.raises(TypeError, match="op double: its arguments are x, its rules are for x, y"):
 
         @op(x=lambda g, out, x: 2 * g, y=None)
         def double(x):
@@ -104,7 +104,9 @@ def test_a_name_that_another_module_has_taken_is_refused():
     def relu(x):
         return x
 
-    with pytest.raises(ValueError, match=r"op relu is already defined\. Choose another name"):
+    with pytest.raises(
+        ValueError, match=r"op relu is already defined in minigrad\.ops\.\w+\. Choose"
+    ):
         op(relu, x=lambda g, out, x: g)
     assert registry.ops["relu"].forward is not relu
 
@@ -246,7 +248,7 @@ def test_an_op_can_be_called_by_the_names_of_its_arguments():
 
 def test_an_op_needs_arguments_that_it_can_name():
     for forward in (lambda: np.ones(2), lambda _x: _x, lambda x_: x_):
-        with pytest.raises(TypeError, match="whose names do not begin or end with '_'"):
+        with pytest.raises(TypeError, match="no name of an argument begins or ends with '_'"):
             op(forward)
 
 

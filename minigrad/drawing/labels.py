@@ -247,7 +247,8 @@ def contents(node):
 def measured(node):
     """The value and the gradient of a node, if they are shown."""
     shown, x = node.graph.options, node.value
-    role = "band" if x.bad else "number" if x.size == 1 else "value"
+    is_bad = x.bad and node.last.requires_grad  # else it need not be finite: a mask may hold -inf
+    role = "band" if is_bad else "number" if x.size == 1 else "value"
     value = [Row(str(x), role)] if shown.values else []
     return [*value, gradient(node)] if shown.grads else value
 

@@ -281,9 +281,14 @@ class Graph:
             )
 
     def _take_gradients(self):
-        """Takes the gradients that tensors have; with grads="run", all from a backward pass."""
-        trained = [t for t in self.tensors if t.requires_grad]
-        found = [t.grad for t in trained]
+        """Takes the gradients that tensors have; with grads="run", all from a backward pass.
+
+        A gradient that is older than the graph is of another loss.
+        """
+        trained, newest = [t for t in self.tensors if t.requires_grad], self.tensors[-1].order
+        found = [
+            g if g is not None and g.order > newest else None for g in (t.grad for t in trained)
+        ]
         if self.options.grads == "run":
             found = grad(self.outputs, trained, retain_graph=True, allow_unused=True)
         self.gradients = {t.order: g.data for t, g in zip(trained, found) if g is not None}

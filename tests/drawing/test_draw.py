@@ -254,6 +254,9 @@ def test_a_gradient_before_backward_is_not_computed_rather_than_zero():
     loss.backward(retain_graph=True)
     assert to_text(loss).splitlines()[0] == "3 nodes, 2 parameters"
     assert [texts(n)[-1] for n in describe(loss)[0] if n.kind == "parameter"] == ["∂ 3", "∂ 2"]
+    assert (
+        to_text(1000 * x * y).splitlines()[0].endswith("gradients not computed")
+    )  # of another loss
 
 
 def test_a_gradient_of_zeros_is_an_alarm():
@@ -1488,3 +1491,5 @@ def test_a_mask_of_minus_infinity_is_no_trouble():
     )
     assert "nan/inf" not in mg.to_text(loss).splitlines()[0]
     assert "nan/inf: add" in mg.to_text(np.sum(scores + mask)).splitlines()[0]
+    nodes, _ = describe(loss)
+    assert {r.role for n in nodes for r in n.rows if r.text == "3 nan/inf"} == {"value"}
