@@ -86,13 +86,6 @@ def gru_cell(x, y, h):
     return (n + z * (h - n),)
 
 
-@composition
-def unstack(x):
-    """The list x[0], x[1], ..., made by halves: backward of n slices of x would take n^2 time."""
-    half = len(x) // 2
-    return unstack(x[:half]) + unstack(x[half:]) if half else [x[0]]
-
-
 WEIGHT_NAMES = "weight_ih", "weight_hh", "bias_ih", "bias_hh"  # ih: of the input, hh: of the state
 
 
@@ -189,7 +182,7 @@ class Recurrent(Gated):
         order = slice(None, None, -1 if cell.endswith("_reverse") else 1)
         if p := self.weight_dropout:
             w_hh = scoped(f"weight_dropout_{cell}", F.drop_connect, w_hh, p, self.training)
-        inputs = unstack(F.linear(x, w_ih, b_ih))
+        inputs = scoped("unstack", list, F.linear(x, w_ih, b_ih))
         outputs = []
         if p := self.recurrent_dropout:
             ones = Tensor(np.ones(state[0].shape, w_hh.dtype), name="ones")
