@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import functional as F
 from ..engine import Tensor
-from ..functional.checks import check_divides, check_shapes, mask_values
+from ..functional.checks import check_divides, mask_values
 from ..functional.dropout import check_settings
 from ..functional.sequences import padding_row
 from ..modes import scoped
@@ -81,8 +81,8 @@ def gru_cell(x, y, h):
     the product with W_hh, as in PyTorch.
     """
     gates = 2 * h.shape[-1]
-    r, z = np.split(F.sigmoid(x[:, :gates] + y[:, :gates]), 2, axis=-1)
-    n = F.tanh(x[:, gates:] + r * y[:, gates:])
+    r, z = np.split(F.sigmoid(x[..., :gates] + y[..., :gates]), 2, axis=-1)
+    n = F.tanh(x[..., gates:] + r * y[..., gates:])
     return (n + z * (h - n),)
 
 
@@ -101,6 +101,16 @@ class Gated(Layer):
         weights = dict(zip(names, [(rows, columns), (rows, self.hidden_size)]))
         biases = dict.fromkeys(names[2:], (rows,) if bias else None)
         self.add_parameters(fans, weights, biases, settings)
+
+    def first_state(self, given, shape, like):
+        """The arrays of a state of this shape, a tuple: the given ones, or zeros like `like`."""
+        if given is None:
+            return (np.zeros(shape, like.dtype),) * self.states
+        given = tuple(given) if isinstance(given, (tuple, list)) else (given,)
+        if [np.shape(s) for s in given] != [shape] * self.states:
+            needed = f"{'(h, c), each' if self.states > 1 else 'h'} of shape {shape}"
+            raise ValueError(f"{type(self).__name__}: the state must be {needed}.")
+        return given
 
 
 class Recurrent(Gated):
@@ -161,7 +171,8 @@ class Recurrent(Gated):
     def forward(self, x: Operand, h0=None) -> tuple:
         """(the output of the last layer, the last state of each layer) for x and h0."""
         x = self._time_first(x)
-        first = iter(self._first_states(h0, np.shape(x)[1]))
+        shape = self.num_layers * len(self.directions), np.shape(x)[1], self.hidden_size
+        first = zip(*self.first_state(h0, shape, self.weight_hh_l0))
         last = []
         for layer in range(self.num_layers):
             if layer and self.dropout:
@@ -201,19 +212,6 @@ class Recurrent(Gated):
             axes = f"({'N, T' if self.batch_first else 'T, N'}, {self.input_size})"
             raise ValueError(f"{type(self).__name__}: x {shape} must be {axes}, T >= 1.")
         return np.swapaxes(x, 0, 1) if self.batch_first else x
-
-    def _first_states(self, given, batch):
-        """For each layer and direction its first state, a tuple of (N, H)."""
-        shape = self.num_layers * len(self.directions), batch, self.hidden_size
-        if given is None:
-            zero = np.zeros(shape[1:], self.weight_hh_l0.dtype)
-            names = ("h0", "c0")[: self.states]
-            return [tuple(Tensor(zero, name=name) for name in names)] * shape[0]
-        given = tuple(given) if isinstance(given, (tuple, list)) else (given,)
-        if [np.shape(s) for s in given] != [shape] * self.states:
-            needed = f"{'(h0, c0), each' if self.states > 1 else 'h0'} of shape {shape}"
-            raise ValueError(f"{type(self).__name__}: the state must be {needed}.")
-        return list(zip(*given))
 
 
 class RNN(Recurrent):
@@ -271,11 +269,8 @@ class Cell(Gated):
 
     def forward(self, x, state=None):
         """The next state for x (N, input_size), or (input_size,), and the state before."""
-        if state is None:
-            state = (np.zeros((len(x), self.hidden_size), self.weight_hh.dtype),) * self.states
-        state = state if isinstance(state, (tuple, list)) else (state,)
-        for s in state:
-            self.checked(check_shapes, (len(x), self.hidden_size), state=s)
+        shape = *np.shape(x)[:-1], self.hidden_size
+        state = self.first_state(state, shape, self.weight_hh)
         x = F.linear(x, self.weight_ih, self.bias_ih)
         state = self.cell(x, F.linear(state[0], self.weight_hh, self.bias_hh), *state)
         return state if self.states > 1 else state[0]

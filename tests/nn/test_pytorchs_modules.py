@@ -342,10 +342,14 @@ def test_losses_are_one_node_in_reports_and_pictures():
         (lambda x: F.binary_cross_entropy(x * 0, x + 3), "targets must be from 0 to 1"),
         (lambda x: F.kl_div(x, x[:1]), "must have the same shape"),
         (lambda x: nn.CrossEntropyLoss(reduction="all")(x, [0, 1]), "reduction is"),
-        (lambda x: nn.LSTMCell(3, 2)(x, (x, x)), r"LSTMCell: state must have shape \(2, 2\)"),
+        (
+            lambda x: nn.LSTMCell(3, 2)(x, (x, x)),
+            r"LSTMCell: the state must be \(h, c\), each of shape \(2, 2\)",
+        ),
+        (lambda x: nn.LSTMCell(3, 2)(x, x[:, :2]), r"LSTMCell: the state must be \(h, c\), each"),
         (
             lambda x: nn.LSTMCell(3, 2)(x, (x[:, :2], x[:, :1])),
-            r"LSTMCell: state must have shape \(2, 2\), got \(2, 1\)",
+            r"LSTMCell: the state must be \(h, c\), each of shape \(2, 2\)",
         ),
         (lambda x: nn.GRUCell(3, 0), "hidden_size must be a whole number >= 1"),
         (lambda x: nn.PReLU(0), "num_parameters must be a whole number >= 1"),

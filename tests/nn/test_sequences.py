@@ -677,6 +677,16 @@ def test_a_layer_passes_first_and_second_order_checks_with_its_noise(kind):
 
 
 @kinds
+def test_a_cell_takes_one_sample_without_a_batch(kind):
+    cell, x = layer_of(f"{kind}Cell", 3, 4), normal(3)
+    for state in (None, states_of(kind, 4)):
+        batch = None if state is None else tuple(s.reshape(1, 4) for s in each(state))
+        for one, many in zip(each(cell(x, state)), each(cell(x[None], batch))):
+            assert one.shape == (4,)
+            close(one, many[0])
+
+
+@kinds
 def test_a_sequence_in_two_parts_is_the_whole_if_the_state_is_passed_on(kind):
     layer, x = layer_of(kind, 3, 4, 2), normal(7, 2, 3)
     out, last = layer(x)
@@ -900,12 +910,12 @@ def test_penalties_reach_all_weights_and_all_biases():
         (
             lambda: nn.GRU(3, 4, 2)(normal(5, 2, 3), normal(1, 2, 4)),
             ValueError,
-            r"GRU: the state must be h0 of shape \(2, 2, 4\)",
+            r"GRU: the state must be h of shape \(2, 2, 4\)",
         ),
         (
             lambda: nn.LSTM(3, 4)(normal(5, 2, 3), normal(1, 2, 4)),
             ValueError,
-            r"LSTM: the state must be \(h0, c0\), each of shape \(1, 2, 4\)",
+            r"LSTM: the state must be \(h, c\), each of shape \(1, 2, 4\)",
         ),
         (
             lambda: nn.RNN(3, 4, nonlinearity="gelu"),
