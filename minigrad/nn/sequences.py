@@ -1,7 +1,6 @@
 """Layers for sequences: embeddings, recurrent networks, attention, as in PyTorch."""
 
 import warnings
-from functools import reduce
 from itertools import product
 
 import numpy as np
@@ -410,17 +409,24 @@ class MultiheadAttention(Layer):
         return np.swapaxes(np.reshape(F.linear(x, matrix, bias), split), 1, 2)
 
     def _mask(self, padding, attention, n, length, size):
-        """One mask for scaled_dot_product_attention, from both masks. None without any."""
-        heads = self.num_heads
-        keys = {(n, size): (n, 1, 1, size)}
-        queries = {(length, size): (length, size)}
-        queries |= {(n * heads, length, size): (n, heads, length, size)}
-        masks = self.checked(_reshaped, "key_padding_mask", padding, keys)
-        masks += self.checked(_reshaped, "attn_mask", attention, queries)
-        if all(mask.dtype == bool for mask in masks):
-            return ~reduce(np.logical_or, masks) if masks else None
-        added = [np.where(m, -np.inf, 0.0) if m.dtype == bool else m for m in masks]
-        return reduce(np.add, added)
+        """Both masks as numbers to add to the scores. None without any."""
+        heads, added = self.num_heads, None
+        of_keys = {(n, size): (n, 1, 1, size)}  # allowed shape: the shape beside the scores
+        of_queries = {(length, size): (length, size)}
+        of_queries |= {(n * heads, length, size): (n, heads, length, size)}
+        given = ("key_padding_mask", padding, of_keys), ("attn_mask", attention, of_queries)
+        for name, mask, shapes in given:
+            if mask is not None:
+                mask = self.checked(mask_values, name, mask, "True where a key is NOT attended to")
+                if mask.shape not in shapes:
+                    needed = " or ".join(map(str, shapes))
+                    raise ValueError(
+                        f"{type(self).__name__}: {name} {mask.shape} must be {needed}."
+                    )
+                mask = np.where(mask, -np.inf, 0.0) if mask.dtype == bool else mask
+                mask = np.reshape(mask, shapes[mask.shape])
+                added = mask if added is None else added + mask
+        return added
 
 
 class TransformerEncoderLayer(Module):
@@ -478,14 +484,3 @@ class TransformerEncoderLayer(Module):
         for branch, norm in (attended, self.norm1), (transformed, self.norm2):
             x = x + branch(norm(x)) if self.norm_first else norm(x + branch(x))
         return x
-
-
-def _reshaped(name, mask, shapes):
-    """[the mask in its new shape] for {allowed shape: new shape}; [] if the mask is None."""
-    if mask is None:
-        return []
-    mask_values(name, mask, "True where a key is NOT attended to")
-    if np.shape(mask) not in shapes:
-        needed = " or ".join(map(str, shapes))
-        raise ValueError(f"{name} {np.shape(mask)} must be {needed}.")
-    return [np.reshape(mask, shapes[np.shape(mask)])]
