@@ -60,9 +60,12 @@ class Parameter(Tensor):
 
 
 def _members(container, prefix=""):
-    """The pairs (name, value) in a dict, list or tuple, nested ones too, such as `layers.0`."""
+    """The pairs (name, value) in a dict, list or tuple, nested ones too, such as `layers.0`.
+
+    A ModuleList is a module, so it is one value.
+    """
     for key, value in container.items() if isinstance(container, dict) else enumerate(container):
-        if isinstance(value, (list, tuple, dict)):
+        if isinstance(value, (list, tuple, dict)) and not isinstance(value, Module):
             yield from _members(value, f"{prefix}{key}.")
         else:
             yield prefix + str(key), value
@@ -223,12 +226,11 @@ class Module(metaclass=ModuleClass):
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """The pairs (dotted name, parameter), each parameter once, also if modules share it."""
-        seen = set()
-        for prefix, module in self.named_modules():
-            for name, parameter in module.own_parameters():
-                if id(parameter) not in seen:
-                    seen.add(id(parameter))
-                    yield _join(prefix, name), parameter
+        names = {}
+        for name, value in self._held():
+            if isinstance(value, Parameter):
+                names.setdefault(value, name)
+        return ((name, parameter) for parameter, name in names.items())
 
     def parameters(self) -> Iterator[Parameter]:
         """The parameters of this module and of all modules inside it, each once, as an iterator."""

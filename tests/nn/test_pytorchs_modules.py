@@ -9,7 +9,7 @@ from helpers import close, leaf, normal
 
 import minigrad as mg
 import minigrad.functional as F
-from minigrad import nn, optim
+from minigrad import modes, nn, optim
 from minigrad.check import check_graph
 
 
@@ -74,6 +74,40 @@ def test_a_container_is_a_list_or_a_dict_and_a_module():
     assert not layers[2].training
 
 
+class Stack(nn.ModuleList):
+    """A list of modules with a parameter, a buffer, a module and a forward of its own."""
+
+    def __init__(self, n):
+        super().__init__(nn.Linear(2, 2) for _ in range(n))
+        self.scale, self.shift = nn.Parameter([2.0, 3.0]), np.ones(2, np.float32)
+        self.drop = nn.Dropout(0.5)
+
+    def forward(self, x):
+        for layer in self:
+            x = layer(x)
+        return F.dropout(self.drop(x), 0.5, self.training) * self.scale + self.shift
+
+
+def test_what_a_subclass_of_a_container_holds_itself_is_trained_saved_and_evaluated():
+    net, x = nn.Module(), leaf(np.ones((3, 2)), np.float32)
+    net.stack = Stack(2)
+    keys = ["stack.scale", *(f"stack.{i}.{name}" for i in range(2) for name in ("weight", "bias"))]
+    assert [name for name, _ in net.named_parameters()] == keys
+    assert [*net.state_dict()] == ["stack.scale", "stack.shift", *keys[1:]]
+    assert [name for name, _ in net.named_modules()] == [
+        "",
+        "stack",
+        "stack.drop",
+        "stack.0",
+        "stack.1",
+    ]
+    streams = [noise.stream for noise in mg.noise_leaves(modes.scoped(net, net.stack, x))]
+    assert streams == ["stack.drop", "stack"]
+    net.eval()
+    assert mg.noise_leaves(net.stack(x)) == [] and not net.stack.training
+    assert repr(net).splitlines()[1:3] == ["  (stack): Stack(", "    (drop): Dropout(p=0.5)"]
+
+
 def test_a_list_of_parameters():
     weights = nn.ParameterList([nn.Parameter(np.ones(2)), leaf([3.0])])
     net = nn.Module()
@@ -106,8 +140,9 @@ def test_sequential_grows():
 def test_apply_children_and_requires_grad():
     net, seen = Net(), []
     assert net.apply(lambda m: seen.append(type(m).__name__)) is net
-    assert seen[-1] == "Net" and seen.count("Linear") == 3 and len(seen) == 7
-    assert len(list(net.children())) == 6  # the modules of a list or dict are children
+    names = ["Linear", "Linear", "ModuleList", "Linear", "PReLU", "ModuleDict", "RMSNorm"]
+    assert seen == [*names, "LSTMCell", "Net"]  # as in PyTorch
+    assert [name for name, _ in net.named_children()] == ["layers", "heads", "norm", "cell"]
     assert not any(p.requires_grad for p in net.requires_grad_(False).parameters())
     assert all(p.requires_grad for p in net.requires_grad_().parameters())
 
