@@ -1574,7 +1574,7 @@ SAMPLES = {  # one of each kind of object that nn and optim make
     "Sequential": lambda: nn.Sequential(nn.Linear(2, 2), F.relu, last=nn.Dropout(0.1)),
     "Penalty": lambda: nn.Penalty(F.group_l2, c=0.1, axis=0),
     "scheduled": lambda: nn.L1(mg.optim.cosine(0.1, 10)),
-    "SGD": lambda: mg.optim.SGD(nn.Linear(2, 3).parameters(), lr=mg.optim.step_decay(0.1, 5)),
+    "SGD": lambda: mg.optim.SGD(nn.Linear(2, 3).parameters(), lr=mg.optim.cosine(0.1, 5)),
     "AdamW": lambda: mg.optim.AdamW(
         [{"params": nn.Linear(2, 3).weight}, {"params": nn.Linear(2, 3).bias}]
     ),
