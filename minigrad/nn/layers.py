@@ -182,14 +182,10 @@ class ConvTranspose1d(Conv1d):
         stride: Ints = 1,
         padding: Ints = 0,
         output_padding: Ints = 0,
-        groups: int = 1,
-        bias: bool = True,
-        dilation: Ints = 1,
-        **settings: Any,
+        **others: Any,
     ):
         self.output_padding = output_padding
-        options = stride, padding, dilation, groups, bias
-        super().__init__(in_channels, out_channels, kernel_size, *options, **settings)
+        super().__init__(in_channels, out_channels, kernel_size, stride, padding, **others)
 
 
 class ConvTranspose2d(ConvTranspose1d):

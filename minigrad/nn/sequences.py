@@ -195,7 +195,7 @@ class Recurrent(Gated):
         inputs = scoped("unstack", list, F.linear(x, w_ih, b_ih))
         outputs = []
         if p := self.recurrent_dropout:
-            ones = Tensor(np.ones(state[0].shape, w_hh.dtype), name="ones")
+            ones = np.ones(state[0].shape, w_hh.dtype)
             kept = scoped(f"recurrent_dropout_{cell}", F.dropout, ones, p, self.training)
         for x_t in inputs[order]:
             h = state[0] * kept if p else state[0]
