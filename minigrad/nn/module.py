@@ -115,8 +115,8 @@ class Module(metaclass=ModuleClass):
     attributes after `__init__` are not saved.
 
     A module's `weight_penalty`, such as L2(1e-3), acts on its own parameters with `weight` in their
-    names. Its `bias_penalty` acts on its own parameters with `bias` in their names. `penalised`
-    holds these two words; a subclass whose parameters have other names sets other words.
+    names. Its `bias_penalty` acts on its own parameters with `bias` in their names. `nn.penalty`
+    acts on other names.
 
     Raises TypeError if anything but a Parameter or None is assigned to the name of a Parameter, and
     for a penalty that is no Penalty; ValueError for the name of a method of every Module.
@@ -127,7 +127,6 @@ class Module(metaclass=ModuleClass):
     _unsaved = _hooks = ()  # the names of buffers that are not saved; the functions after forward
     _order = ()  # of a Sequential: the names of its parts, from first to last
     weight_penalty = bias_penalty = None
-    penalised = {"weight_penalty": "weight", "bias_penalty": "bias"}  # {penalty: part of the names}
 
     def __call__(self: "Forwards[P, R]", *args: "P.args", **kwargs: "P.kwargs") -> "R":
         outer = _get_scope()
@@ -161,7 +160,7 @@ class Module(metaclass=ModuleClass):
                 f"Assign nn.Parameter(...), write to {name}.data[...], or change {name} in place "
                 f"inside `with no_grad():`. To assign the result of a graph, del {name} first."
             )
-        if name in self.penalised and value is not None:
+        if name in ("weight_penalty", "bias_penalty") and value is not None:
             require_penalty(f"{kind}: {name}", value)
         if _is_trained(value) and not is_running(self):
             value.__class__ = Parameter  # the same tensor, so that others may hold it too
@@ -310,14 +309,13 @@ class Module(metaclass=ModuleClass):
 
     def own_penalties(self):
         """The pairs (penalty, its parameters) that this module declares for what it holds."""
-        for kind, part in self.penalised.items():
-            if (penalty := getattr(self, kind)) is not None:
+        for part in "weight", "bias":
+            if (penalty := getattr(self, f"{part}_penalty")) is not None:
                 yield penalty, [w for name, w in self.own_parameters() if part in name]
 
     def is_weight(self, name, parameter):
         """Whether `nn.penalty` takes this parameter of the module by default: no biases."""
-        is_named = self.penalised["weight_penalty"] in name or parameter.ndim >= 2
-        return is_named and self.penalised["bias_penalty"] not in name
+        return ("weight" in name or parameter.ndim >= 2) and "bias" not in name
 
     # ---- modes
 

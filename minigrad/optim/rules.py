@@ -56,8 +56,7 @@ class SGD(Optimizer):
             return
         damped = settings["dampening"] if trained.updates > 1 else 0.0
         for w, g, v in trained.pieces("velocity"):
-            if decay:
-                g = g + decay * w
+            g = g + decay * w if decay else g
             v *= momentum
             v += (1 - damped) * g if damped else g
             w -= lr * (g + momentum * v if settings["nesterov"] else v)

@@ -1475,7 +1475,7 @@ def test_settings_of_layers_that_make_no_sense_are_named(make, error, message):
         make()
 
 
-def test_a_module_says_which_of_its_parameters_its_penalties_act_on():
+def test_the_penalties_of_a_module_act_on_its_parameters_by_their_names():
     class Plain(nn.Module):
         """Parameters with `weight` and `bias` in their names, as in PyTorch."""
 
@@ -1484,11 +1484,8 @@ def test_a_module_says_which_of_its_parameters_its_penalties_act_on():
             self.other = nn.Parameter([5.0])
             self.weight_penalty, self.bias_penalty = nn.L2(1.0), nn.L1(1.0)
 
-    class Named(Plain):
-        penalised = {"weight_penalty": "other", "bias_penalty": "_"}
-
     assert Plain().penalty().item() == 2.0**2 + 3.0
-    assert Named().penalty().item() == 5.0**2 + 2.0 + 3.0
+    assert nn.penalty(Plain(), nn.L2(1.0), where="other").item() == 5.0**2
 
 
 @pytest.mark.parametrize("container", ["Sequential", "list", "inside one that is not called"])
