@@ -297,14 +297,14 @@ class Module(metaclass=ModuleClass):
         Each penalty is one node. It counts a weight once, also if modules share it. Raises
         ValueError if a module has no parameter for its penalty.
         """
-        weights = {}  # penalty -> {id: weight}
+        weights = {}  # penalty -> {weight: None}: each weight once, in their order
         for module in self.modules():
             for penalty, own in module.own_penalties():
                 if not own:
                     kind = type(module).__name__
                     raise ValueError(f"{kind}: no parameter for the penalty {penalty}.")
-                weights.setdefault(penalty, {}).update({id(w): w for w in own})
-        nodes = [penalty(*own.values()) for penalty, own in weights.items()]
+                weights.setdefault(penalty, {}).update(dict.fromkeys(own))
+        nodes = [penalty(*own) for penalty, own in weights.items()]
         return sum(nodes[1:], start=nodes[0]) if nodes else 0.0
 
     def own_penalties(self):

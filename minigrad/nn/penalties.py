@@ -113,7 +113,7 @@ def penalty(model, penalty: Penalty, where=None) -> Tensor:
     named = list(model.named_parameters())
     if where is None:
         held = [(m, name, p) for m in model.modules() for name, p in m.own_parameters()]
-        chosen = {id(p): p for m, name, p in held if m.is_weight(name, p)}.values()
+        chosen = dict.fromkeys(p for m, name, p in held if m.is_weight(name, p))
     elif callable(where):
         chosen = [p for name, p in named if where(name, p)]
     else:
