@@ -382,11 +382,10 @@ class MultiheadAttention(Layer):
         biases = [None] * 3 if self.in_proj_bias is None else np.split(self.in_proj_bias, 3)
         given = zip(("query", "key", "value"), inputs, matrices, biases)
         heads = [scoped(name, self._heads, *arguments) for name, *arguments in given]
-        (n, length, _), (_, size, _) = inputs[0].shape, inputs[1].shape
-        mask = self._mask(key_padding_mask, attn_mask, n, length, size)
+        mask = self._mask(key_padding_mask, attn_mask, *heads[:2])
         settings = {"is_causal": is_causal, "training": self.training, "need_weights": True}
         attended, weights = F.scaled_dot_product_attention(*heads, mask, self.dropout, **settings)
-        out = self.out_proj(np.reshape(np.swapaxes(attended, 1, 2), (n, length, self.embed_dim)))
+        out = self.out_proj(np.reshape(np.swapaxes(attended, 1, 2), np.shape(inputs[0])))
         out = out if self.batch_first else np.swapaxes(out, 0, 1)
         if not need_weights:
             return out, None
@@ -405,27 +404,26 @@ class MultiheadAttention(Layer):
 
     def _heads(self, x, matrix, bias):
         """The linear map of x (N, T, embed_dim), as (N, heads, T, features)."""
-        split = *x.shape[:2], self.num_heads, self.embed_dim // self.num_heads
+        split = *np.shape(x)[:2], self.num_heads, self.embed_dim // self.num_heads
         return np.swapaxes(np.reshape(F.linear(x, matrix, bias), split), 1, 2)
 
-    def _mask(self, padding, attention, n, length, size):
-        """Both masks as numbers to add to the scores. None without any."""
-        heads, added = self.num_heads, None
+    def _mask(self, padding, attention, query, key):
+        """Both masks as numbers to add to the scores (N, heads, L, S). None without any."""
+        (n, heads, length, _), size, added = query.shape, key.shape[2], None
         of_keys = {(n, size): (n, 1, 1, size)}  # allowed shape: the shape beside the scores
         of_queries = {(length, size): (length, size)}
         of_queries |= {(n * heads, length, size): (n, heads, length, size)}
         given = ("key_padding_mask", padding, of_keys), ("attn_mask", attention, of_queries)
         for name, mask, shapes in given:
-            if mask is not None:
-                mask = self.checked(mask_values, name, mask, "True where a key is NOT attended to")
-                if mask.shape not in shapes:
-                    needed = " or ".join(map(str, shapes))
-                    raise ValueError(
-                        f"{type(self).__name__}: {name} {mask.shape} must be {needed}."
-                    )
-                mask = np.where(mask, -np.inf, 0.0) if mask.dtype == bool else mask
-                mask = np.reshape(mask, shapes[mask.shape])
-                added = mask if added is None else added + mask
+            if mask is None:
+                continue
+            mask = self.checked(mask_values, name, mask, "True where a key is NOT attended to")
+            if mask.shape not in shapes:
+                needed = " or ".join(map(str, shapes))
+                raise ValueError(f"MultiheadAttention: {name} {mask.shape} must be {needed}.")
+            mask = np.where(mask, -np.inf, 0.0) if mask.dtype == bool else mask
+            mask = np.reshape(mask, shapes[mask.shape])
+            added = mask if added is None else added + mask
         return added
 
 
