@@ -222,15 +222,14 @@ class PReLU(Layer):
     """`functional.prelu`: x where x > 0, else weight * x, with a weight that is learned.
 
     num_parameters  1, or the number of channels of x (N, C, ...): the length of the weight
-    init            the first value of the weight, or an initialiser
+    init            the first value of the weight
     settings        penalty, rng, dtype: see Layer
     """
 
-    def __init__(self, num_parameters=1, init: Any = 0.25, **settings):
+    def __init__(self, num_parameters=1, init: float = 0.25, **settings):
         self.hold_sizes(num_parameters=num_parameters)
-        first = init if callable(init) else lambda rng, shape, *fans: np.full(shape, init)
-        weights, settings = {"weight": (num_parameters,)}, settings | {"init": first}
-        self.add_parameters((num_parameters,) * 2, weights, {}, settings)
+        settings["init"] = lambda rng, shape, *fans: np.full(shape, init)
+        self.add_parameters(None, {"weight": (num_parameters,)}, {}, settings)
 
     def is_weight(self, name, parameter):
         """False: a decay of the slope would only make a relu of the layer (He et al. 2015)."""

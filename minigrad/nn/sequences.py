@@ -192,7 +192,7 @@ class Recurrent(Gated):
         order = slice(None, None, -1 if cell.endswith("_reverse") else 1)
         if p := self.weight_dropout:
             w_hh = scoped(f"weight_dropout_{cell}", F.drop_connect, w_hh, p, self.training)
-        inputs = scoped("unstack", list, F.linear(x, w_ih, b_ih))
+        inputs = scoped("unstack", list, F.linear(x, w_ih, b_ih))  # one node of a picture
         outputs = []
         if p := self.recurrent_dropout:
             ones = np.ones(state[0].shape, w_hh.dtype)

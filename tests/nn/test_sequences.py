@@ -482,6 +482,16 @@ def test_masks_of_both_kinds_may_be_mixed():
     )
 
 
+def test_attention_takes_lists():
+    x = np.round(8 * normal(3, 3, 4)) / 8  # exact in float32, which lists become
+    mask = np.triu(np.ones((3, 3), bool), 1)
+    for batch_first in True, False:
+        layer = nn.MultiheadAttention(4, 2, batch_first=batch_first, dtype=np.float64)
+        of_lists = layer(*[x.tolist()] * 3, attn_mask=mask.tolist())
+        for a, b in zip(layer(x, x, x, attn_mask=mask), of_lists):
+            close(a, b)
+
+
 @pytest.mark.parametrize(
     "call, error, message",
     [
