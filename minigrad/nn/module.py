@@ -362,14 +362,11 @@ class Module(metaclass=ModuleClass):
         Raises TypeError if state_dict is not a dict, ValueError for other keys, other shapes, and
         dtypes that cannot be cast. Nothing changes then.
         """
-        own = dict(self._held(saved=True))
-        arrays = {key: data_of(value) for key, value in own.items()}
+        arrays = {key: data_of(value) for key, value in self._held(saved=True)}
         require_same(type(self).__name__, arrays, state_dict, strict=strict)
-        for key in own.keys() & state_dict.keys():
-            new = np.asarray(data_of(state_dict[key]))
-            if not np.array_equal(arrays[key], new):
-                mark_changed(constant(arrays[key]))  # before the first entry changes
-            arrays[key][...] = new
+        for key in arrays.keys() & state_dict.keys():
+            mark_changed(constant(arrays[key]))  # before the first entry changes
+            arrays[key][...] = data_of(state_dict[key])
 
     # ---- text
 
