@@ -5,7 +5,6 @@ from abc import ABCMeta
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy, deepcopy
-from functools import cache
 from inspect import Signature, signature
 from itertools import chain
 from reprlib import recursive_repr
@@ -470,7 +469,6 @@ class Layer(Module):
         return ", ".join(shown)
 
 
-@cache
 def _arguments(kind):
     """{name: default} of the arguments of a class's constructor, then of the classes above it."""
     arguments = {}
