@@ -59,15 +59,17 @@ class Parameter(Tensor):
 
 
 def _members(container, prefix=""):
-    """The pairs (name, value) in a dict, list or tuple, nested ones too, such as `layers.0`.
-
-    A ModuleList is a module, so it is one value.
-    """
+    """The pairs (name, value) in a dict, list or tuple, nested ones too, such as `layers.0`."""
     for key, value in container.items() if isinstance(container, dict) else enumerate(container):
-        if isinstance(value, (list, tuple, dict)) and not isinstance(value, Module):
+        if isinstance(value, (list, tuple, dict)) and not _is_own_kind(value):
             yield from _members(value, f"{prefix}{key}.")
         else:
             yield prefix + str(key), value
+
+
+def _is_own_kind(value):
+    """Whether a list or dict is a module of a user's class, with attributes and a forward."""
+    return isinstance(value, Module) and type(value) not in (ModuleList, ModuleDict)
 
 
 def _is_data(value):
@@ -482,7 +484,8 @@ class Container(Module):
     """The base of ModuleList and ModuleDict: a list or dict of modules and parameters.
 
     It is a module too, so it has parameters() and state_dict(). As an attribute of a module, a
-    plain list or dict does the same.
+    plain list or dict does the same: what it holds is directly inside that module. A subclass is a
+    module of its own there, with attributes and a forward.
     """
 
     __eq__, __ne__, __hash__ = object.__eq__, object.__ne__, object.__hash__
