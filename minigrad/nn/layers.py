@@ -15,7 +15,7 @@ from ..registry import OTHER_NAMES
 from ..types import Ints, Operand, P
 from .module import Layer, Module
 
-__all__ = ["Affine", "Linear", "Conv1d", "Conv2d", "ConvTranspose1d", "ConvTranspose2d", "Flatten"]
+__all__ = ["Linear", "Conv1d", "Conv2d", "ConvTranspose1d", "ConvTranspose2d", "Flatten"]
 __all__ += ["ReLU", "Sigmoid", "Tanh", "Softplus", "SiLU", "SELU", "GELU", "ELU", "LeakyReLU"]
 __all__ += ["Mish", "ReLU6", "Hardtanh", "Hardsigmoid", "Hardswish", "Softsign"]
 __all__ += ["LogSigmoid", "GLU", "PReLU", "Identity", "CELU", "Softmin", "Threshold"]
@@ -81,19 +81,7 @@ def layer_of(function, name, settings, doc=None, base=Function):
     return type(name, (base,), members)
 
 
-class Affine(Layer):
-    """The base of Linear and the convolutions: a weight, and a bias or None.
-
-    shape     the shape of the weight: units first, then the inputs of a unit
-    units     the length of the bias
-    settings  penalty, bias_penalty, init, bias_init, rng, dtype: see Layer
-    """
-
-    def __init__(self, shape, units, bias=True, **settings):
-        self.add_parameters(None, {"weight": shape}, {"bias": (units,) if bias else None}, settings)
-
-
-class Linear(Affine):
+class Linear(Layer):
     """x @ weight.T + bias: x (..., in_features) gives (..., out_features).
 
     weight (out_features, in_features), bias (out_features,), or None with bias=False.
@@ -103,14 +91,15 @@ class Linear(Affine):
 
     def __init__(self, in_features: int, out_features: int, bias=True, **settings: Any):
         self.hold_sizes(in_features=in_features, out_features=out_features)
-        super().__init__((out_features, in_features), out_features, bias, **settings)
+        biases = {"bias": (out_features,) if bias else None}
+        self.add_parameters(None, {"weight": (out_features, in_features)}, biases, settings)
 
     def forward(self, x: Operand) -> Tensor:
         """x @ weight.T + bias: x (..., in_features) gives (..., out_features)."""
         return F.linear(x, self.weight, self.bias)
 
 
-class Conv1d(Affine, Function):
+class Conv1d(Function):
     """The convolution `functional.conv1d`, which explains stride, padding, dilation and groups.
 
     x (N, in_channels, L), weight (out_channels, in_channels / groups, kernel_size), bias
@@ -149,7 +138,9 @@ class Conv1d(Affine, Function):
         self.checked(check_divides, "groups", groups, **channels)
         size = self.checked(each, "kernel_size", kernel_size, self.axes, 1)
         first, second = channels.values() if self.transposed else (out_channels, in_channels)
-        super().__init__((first, second // groups, *size), out_channels, bias, **settings)
+        weights = {"weight": (first, second // groups, *size)}
+        biases = {"bias": (out_channels,) if bias else None}
+        self.add_parameters(None, weights, biases, settings)
 
     def forward(self, x: Operand) -> Tensor:
         """The convolution of x (N, in_channels, *space): (N, out_channels, *windows)."""
@@ -191,14 +182,10 @@ class ConvTranspose1d(Conv1d):
         stride: Ints = 1,
         padding: Ints = 0,
         output_padding: Ints = 0,
-        groups: int = 1,
-        bias: bool = True,
-        dilation: Ints = 1,
-        **settings: Any,
+        **others: Any,
     ):
         self.output_padding = output_padding
-        options = stride, padding, dilation, groups, bias
-        super().__init__(in_channels, out_channels, kernel_size, *options, **settings)
+        super().__init__(in_channels, out_channels, kernel_size, stride, padding, **others)
 
 
 class ConvTranspose2d(ConvTranspose1d):
@@ -235,15 +222,14 @@ class PReLU(Layer):
     """`functional.prelu`: x where x > 0, else weight * x, with a weight that is learned.
 
     num_parameters  1, or the number of channels of x (N, C, ...): the length of the weight
-    init            the first value of the weight, or an initialiser
+    init            the first value of the weight
     settings        penalty, rng, dtype: see Layer
     """
 
-    def __init__(self, num_parameters=1, init: Any = 0.25, **settings):
+    def __init__(self, num_parameters=1, init: float = 0.25, **settings):
         self.hold_sizes(num_parameters=num_parameters)
-        first = init if callable(init) else lambda rng, shape, *fans: np.full(shape, init)
-        weights, settings = {"weight": (num_parameters,)}, settings | {"init": first}
-        self.add_parameters((num_parameters,) * 2, weights, {}, settings)
+        settings["init"] = lambda rng, shape, *fans: np.full(shape, init)
+        self.add_parameters(None, {"weight": (num_parameters,)}, {}, settings)
 
     def is_weight(self, name, parameter):
         """False: a decay of the slope would only make a relu of the layer (He et al. 2015)."""

@@ -5,7 +5,6 @@ from abc import ABCMeta
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy, deepcopy
-from functools import cache
 from inspect import Signature, signature
 from itertools import chain
 from reprlib import recursive_repr
@@ -62,10 +61,15 @@ class Parameter(Tensor):
 def _members(container, prefix=""):
     """The pairs (name, value) in a dict, list or tuple, nested ones too, such as `layers.0`."""
     for key, value in container.items() if isinstance(container, dict) else enumerate(container):
-        if isinstance(value, (list, tuple, dict)):
+        if isinstance(value, (list, tuple, dict)) and not _is_own_kind(value):
             yield from _members(value, f"{prefix}{key}.")
         else:
             yield prefix + str(key), value
+
+
+def _is_own_kind(value):
+    """Whether a list or dict is a module of a user's class, with attributes and a forward."""
+    return isinstance(value, Module) and type(value) not in (ModuleList, ModuleDict)
 
 
 def _is_data(value):
@@ -112,8 +116,8 @@ class Module(metaclass=ModuleClass):
     attributes after `__init__` are not saved.
 
     A module's `weight_penalty`, such as L2(1e-3), acts on its own parameters with `weight` in their
-    names. Its `bias_penalty` acts on its own parameters with `bias` in their names. `penalised`
-    holds these two words; a subclass whose parameters have other names sets other words.
+    names. Its `bias_penalty` acts on its own parameters with `bias` in their names. `nn.penalty`
+    acts on other names.
 
     Raises TypeError if anything but a Parameter or None is assigned to the name of a Parameter, and
     for a penalty that is no Penalty; ValueError for the name of a method of every Module.
@@ -124,7 +128,6 @@ class Module(metaclass=ModuleClass):
     _unsaved = _hooks = ()  # the names of buffers that are not saved; the functions after forward
     _order = ()  # of a Sequential: the names of its parts, from first to last
     weight_penalty = bias_penalty = None
-    penalised = {"weight_penalty": "weight", "bias_penalty": "bias"}  # {penalty: part of the names}
 
     def __call__(self: "Forwards[P, R]", *args: "P.args", **kwargs: "P.kwargs") -> "R":
         outer = _get_scope()
@@ -158,7 +161,7 @@ class Module(metaclass=ModuleClass):
                 f"Assign nn.Parameter(...), write to {name}.data[...], or change {name} in place "
                 f"inside `with no_grad():`. To assign the result of a graph, del {name} first."
             )
-        if name in self.penalised and value is not None:
+        if name in ("weight_penalty", "bias_penalty") and value is not None:
             require_penalty(f"{kind}: {name}", value)
         if _is_trained(value) and not is_running(self):
             value.__class__ = Parameter  # the same tensor, so that others may hold it too
@@ -223,12 +226,11 @@ class Module(metaclass=ModuleClass):
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """The pairs (dotted name, parameter), each parameter once, also if modules share it."""
-        seen = set()
-        for prefix, module in self.named_modules():
-            for name, parameter in module.own_parameters():
-                if id(parameter) not in seen:
-                    seen.add(id(parameter))
-                    yield _join(prefix, name), parameter
+        names = {}
+        for name, value in self._held():
+            if isinstance(value, Parameter):
+                names.setdefault(value, name)
+        return ((name, parameter) for parameter, name in names.items())
 
     def parameters(self) -> Iterator[Parameter]:
         """The parameters of this module and of all modules inside it, each once, as an iterator."""
@@ -290,33 +292,31 @@ class Module(metaclass=ModuleClass):
         for parameter in self.parameters():
             parameter.grad = None
 
-    def penalty(self, step: int | None = None) -> Tensor | float:
+    def penalty(self) -> Tensor | float:
         """The sum of the penalties of all layers, 0.0 if there are none. Add it to the loss.
 
-        Each penalty is one node. It counts a weight once, also if modules share it. `step` is the
-        argument of coefficients that are functions of the step. Raises TypeError if a coefficient
-        needs a step and there is none, ValueError if a module has no parameter for its penalty.
+        Each penalty is one node. It counts a weight once, also if modules share it. Raises
+        ValueError if a module has no parameter for its penalty.
         """
-        weights = {}  # penalty -> {id: weight}
+        weights = {}  # penalty -> {weight: None}: each weight once, in their order
         for module in self.modules():
             for penalty, own in module.own_penalties():
                 if not own:
                     kind = type(module).__name__
                     raise ValueError(f"{kind}: no parameter for the penalty {penalty}.")
-                weights.setdefault(penalty, {}).update({id(w): w for w in own})
-        nodes = [penalty(*own.values(), step=step) for penalty, own in weights.items()]
+                weights.setdefault(penalty, {}).update(dict.fromkeys(own))
+        nodes = [penalty(*own) for penalty, own in weights.items()]
         return sum(nodes[1:], start=nodes[0]) if nodes else 0.0
 
     def own_penalties(self):
         """The pairs (penalty, its parameters) that this module declares for what it holds."""
-        for kind, part in self.penalised.items():
-            if (penalty := getattr(self, kind)) is not None:
+        for part in "weight", "bias":
+            if (penalty := getattr(self, f"{part}_penalty")) is not None:
                 yield penalty, [w for name, w in self.own_parameters() if part in name]
 
     def is_weight(self, name, parameter):
         """Whether `nn.penalty` takes this parameter of the module by default: no biases."""
-        is_named = self.penalised["weight_penalty"] in name or parameter.ndim >= 2
-        return is_named and self.penalised["bias_penalty"] not in name
+        return ("weight" in name or parameter.ndim >= 2) and "bias" not in name
 
     # ---- modes
 
@@ -363,14 +363,11 @@ class Module(metaclass=ModuleClass):
         Raises TypeError if state_dict is not a dict, ValueError for other keys, other shapes, and
         dtypes that cannot be cast. Nothing changes then.
         """
-        own = dict(self._held(saved=True))
-        arrays = {key: data_of(value) for key, value in own.items()}
+        arrays = {key: data_of(value) for key, value in self._held(saved=True)}
         require_same(type(self).__name__, arrays, state_dict, strict=strict)
-        for key in own.keys() & state_dict.keys():
-            new = np.asarray(data_of(state_dict[key]))
-            if not np.array_equal(arrays[key], new):
-                mark_changed(constant(arrays[key]))  # before the first entry changes
-            arrays[key][...] = new
+        for key in arrays.keys() & state_dict.keys():
+            mark_changed(constant(arrays[key]))  # before the first entry changes
+            arrays[key][...] = data_of(state_dict[key])
 
     # ---- text
 
@@ -474,7 +471,6 @@ class Layer(Module):
         return ", ".join(shown)
 
 
-@cache
 def _arguments(kind):
     """{name: default} of the arguments of a class's constructor, then of the classes above it."""
     arguments = {}
@@ -488,7 +484,8 @@ class Container(Module):
     """The base of ModuleList and ModuleDict: a list or dict of modules and parameters.
 
     It is a module too, so it has parameters() and state_dict(). As an attribute of a module, a
-    plain list or dict does the same.
+    plain list or dict does the same: what it holds is directly inside that module. A subclass is a
+    module of its own there, with attributes and a forward.
     """
 
     __eq__, __ne__, __hash__ = object.__eq__, object.__ne__, object.__hash__

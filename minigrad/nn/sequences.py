@@ -1,14 +1,13 @@
 """Layers for sequences: embeddings, recurrent networks, attention, as in PyTorch."""
 
 import warnings
-from functools import reduce
 from itertools import product
 
 import numpy as np
 
 from .. import functional as F
 from ..engine import Tensor
-from ..functional.checks import check_divides, check_shapes, mask_values
+from ..functional.checks import check_divides, mask_values
 from ..functional.dropout import check_settings
 from ..functional.sequences import padding_row
 from ..modes import scoped
@@ -81,16 +80,9 @@ def gru_cell(x, y, h):
     the product with W_hh, as in PyTorch.
     """
     gates = 2 * h.shape[-1]
-    r, z = np.split(F.sigmoid(x[:, :gates] + y[:, :gates]), 2, axis=-1)
-    n = F.tanh(x[:, gates:] + r * y[:, gates:])
+    r, z = np.split(F.sigmoid(x[..., :gates] + y[..., :gates]), 2, axis=-1)
+    n = F.tanh(x[..., gates:] + r * y[..., gates:])
     return (n + z * (h - n),)
-
-
-@composition
-def unstack(x):
-    """The list x[0], x[1], ..., made by halves: backward of n slices of x would take n^2 time."""
-    half = len(x) // 2
-    return unstack(x[:half]) + unstack(x[half:]) if half else [x[0]]
 
 
 WEIGHT_NAMES = "weight_ih", "weight_hh", "bias_ih", "bias_hh"  # ih: of the input, hh: of the state
@@ -108,6 +100,16 @@ class Gated(Layer):
         weights = dict(zip(names, [(rows, columns), (rows, self.hidden_size)]))
         biases = dict.fromkeys(names[2:], (rows,) if bias else None)
         self.add_parameters(fans, weights, biases, settings)
+
+    def first_state(self, given, shape, like):
+        """The arrays of a state of this shape, a tuple: the given ones, or zeros like `like`."""
+        if given is None:
+            return (np.zeros(shape, like.dtype),) * self.states
+        given = tuple(given) if isinstance(given, (tuple, list)) else (given,)
+        if [np.shape(s) for s in given] != [shape] * self.states:
+            needed = f"{'(h, c), each' if self.states > 1 else 'h'} of shape {shape}"
+            raise ValueError(f"{type(self).__name__}: the state must be {needed}.")
+        return given
 
 
 class Recurrent(Gated):
@@ -168,7 +170,8 @@ class Recurrent(Gated):
     def forward(self, x: Operand, h0=None) -> tuple:
         """(the output of the last layer, the last state of each layer) for x and h0."""
         x = self._time_first(x)
-        first = iter(self._first_states(h0, np.shape(x)[1]))
+        shape = self.num_layers * len(self.directions), np.shape(x)[1], self.hidden_size
+        first = zip(*self.first_state(h0, shape, self.weight_hh_l0))
         last = []
         for layer in range(self.num_layers):
             if layer and self.dropout:
@@ -189,10 +192,10 @@ class Recurrent(Gated):
         order = slice(None, None, -1 if cell.endswith("_reverse") else 1)
         if p := self.weight_dropout:
             w_hh = scoped(f"weight_dropout_{cell}", F.drop_connect, w_hh, p, self.training)
-        inputs = unstack(F.linear(x, w_ih, b_ih))
+        inputs = scoped("unstack", list, F.linear(x, w_ih, b_ih))  # one node of a picture
         outputs = []
         if p := self.recurrent_dropout:
-            ones = Tensor(np.ones(state[0].shape, w_hh.dtype), name="ones")
+            ones = np.ones(state[0].shape, w_hh.dtype)
             kept = scoped(f"recurrent_dropout_{cell}", F.dropout, ones, p, self.training)
         for x_t in inputs[order]:
             h = state[0] * kept if p else state[0]
@@ -208,19 +211,6 @@ class Recurrent(Gated):
             axes = f"({'N, T' if self.batch_first else 'T, N'}, {self.input_size})"
             raise ValueError(f"{type(self).__name__}: x {shape} must be {axes}, T >= 1.")
         return np.swapaxes(x, 0, 1) if self.batch_first else x
-
-    def _first_states(self, given, batch):
-        """For each layer and direction its first state, a tuple of (N, H)."""
-        shape = self.num_layers * len(self.directions), batch, self.hidden_size
-        if given is None:
-            zero = np.zeros(shape[1:], self.weight_hh_l0.dtype)
-            names = ("h0", "c0")[: self.states]
-            return [tuple(Tensor(zero, name=name) for name in names)] * shape[0]
-        given = tuple(given) if isinstance(given, (tuple, list)) else (given,)
-        if [np.shape(s) for s in given] != [shape] * self.states:
-            needed = f"{'(h0, c0), each' if self.states > 1 else 'h0'} of shape {shape}"
-            raise ValueError(f"{type(self).__name__}: the state must be {needed}.")
-        return list(zip(*given))
 
 
 class RNN(Recurrent):
@@ -278,11 +268,8 @@ class Cell(Gated):
 
     def forward(self, x, state=None):
         """The next state for x (N, input_size), or (input_size,), and the state before."""
-        if state is None:
-            state = (np.zeros((len(x), self.hidden_size), self.weight_hh.dtype),) * self.states
-        state = state if isinstance(state, (tuple, list)) else (state,)
-        for s in state:
-            self.checked(check_shapes, (len(x), self.hidden_size), state=s)
+        shape = *np.shape(x)[:-1], self.hidden_size
+        state = self.first_state(state, shape, self.weight_hh)
         x = F.linear(x, self.weight_ih, self.bias_ih)
         state = self.cell(x, F.linear(state[0], self.weight_hh, self.bias_hh), *state)
         return state if self.states > 1 else state[0]
@@ -395,11 +382,10 @@ class MultiheadAttention(Layer):
         biases = [None] * 3 if self.in_proj_bias is None else np.split(self.in_proj_bias, 3)
         given = zip(("query", "key", "value"), inputs, matrices, biases)
         heads = [scoped(name, self._heads, *arguments) for name, *arguments in given]
-        (n, length, _), (_, size, _) = inputs[0].shape, inputs[1].shape
-        mask = self._mask(key_padding_mask, attn_mask, n, length, size)
+        mask = self._mask(key_padding_mask, attn_mask, *heads[:2])
         settings = {"is_causal": is_causal, "training": self.training, "need_weights": True}
         attended, weights = F.scaled_dot_product_attention(*heads, mask, self.dropout, **settings)
-        out = self.out_proj(np.reshape(np.swapaxes(attended, 1, 2), (n, length, self.embed_dim)))
+        out = self.out_proj(np.reshape(np.swapaxes(attended, 1, 2), np.shape(inputs[0])))
         out = out if self.batch_first else np.swapaxes(out, 0, 1)
         if not need_weights:
             return out, None
@@ -418,21 +404,27 @@ class MultiheadAttention(Layer):
 
     def _heads(self, x, matrix, bias):
         """The linear map of x (N, T, embed_dim), as (N, heads, T, features)."""
-        split = *x.shape[:2], self.num_heads, self.embed_dim // self.num_heads
+        split = *np.shape(x)[:2], self.num_heads, self.embed_dim // self.num_heads
         return np.swapaxes(np.reshape(F.linear(x, matrix, bias), split), 1, 2)
 
-    def _mask(self, padding, attention, n, length, size):
-        """One mask for scaled_dot_product_attention, from both masks. None without any."""
-        heads = self.num_heads
-        keys = {(n, size): (n, 1, 1, size)}
-        queries = {(length, size): (length, size)}
-        queries |= {(n * heads, length, size): (n, heads, length, size)}
-        masks = self.checked(_reshaped, "key_padding_mask", padding, keys)
-        masks += self.checked(_reshaped, "attn_mask", attention, queries)
-        if all(mask.dtype == bool for mask in masks):
-            return ~reduce(np.logical_or, masks) if masks else None
-        added = [np.where(m, -np.inf, 0.0) if m.dtype == bool else m for m in masks]
-        return reduce(np.add, added)
+    def _mask(self, padding, attention, query, key):
+        """Both masks as numbers to add to the scores (N, heads, L, S). None without any."""
+        (n, heads, length, _), size, added = query.shape, key.shape[2], None
+        of_keys = {(n, size): (n, 1, 1, size)}  # allowed shape: the shape beside the scores
+        of_queries = {(length, size): (length, size)}
+        of_queries |= {(n * heads, length, size): (n, heads, length, size)}
+        given = ("key_padding_mask", padding, of_keys), ("attn_mask", attention, of_queries)
+        for name, mask, shapes in given:
+            if mask is None:
+                continue
+            mask = self.checked(mask_values, name, mask, "True where a key is NOT attended to")
+            if mask.shape not in shapes:
+                needed = " or ".join(map(str, shapes))
+                raise ValueError(f"MultiheadAttention: {name} {mask.shape} must be {needed}.")
+            mask = np.where(mask, -np.inf, 0.0) if mask.dtype == bool else mask
+            mask = np.reshape(mask, shapes[mask.shape])
+            added = mask if added is None else added + mask
+        return added
 
 
 class TransformerEncoderLayer(Module):
@@ -490,14 +482,3 @@ class TransformerEncoderLayer(Module):
         for branch, norm in (attended, self.norm1), (transformed, self.norm2):
             x = x + branch(norm(x)) if self.norm_first else norm(x + branch(x))
         return x
-
-
-def _reshaped(name, mask, shapes):
-    """[the mask in its new shape] for {allowed shape: new shape}; [] if the mask is None."""
-    if mask is None:
-        return []
-    mask_values(name, mask, "True where a key is NOT attended to")
-    if np.shape(mask) not in shapes:
-        needed = " or ".join(map(str, shapes))
-        raise ValueError(f"{name} {np.shape(mask)} must be {needed}.")
-    return [np.reshape(mask, shapes[np.shape(mask)])]

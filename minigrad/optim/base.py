@@ -66,8 +66,7 @@ class Optimizer:
         """
         kind = type(self).__name__
         if not isinstance(group, dict) or "params" not in group:
-            given = sorted(group) if isinstance(group, dict) else f"a {type(group).__name__}"
-            raise TypeError(f"{kind}: a group is a dict with its 'params'; got {given}.")
+            raise TypeError(f"{kind}: a group is a dict with its 'params'; got {group!r:.60}.")
         if unknown := group.keys() - self.defaults.keys() - {"params"}:
             known = ", ".join(self.defaults)
             raise TypeError(f"{kind} has no setting {sorted(unknown)}; it has {known}.")

@@ -57,12 +57,12 @@ def LambdaLR(optimizer, lr_lambda):
 
 def StepLR(optimizer, step_size, gamma=0.1):
     """The Scheduler lr * gamma^(epoch // step_size)."""
-    return Scheduler(optimizer, lambda lr, epoch: lr * gamma ** (epoch // step_size))
+    return LambdaLR(optimizer, lambda epoch: gamma ** (epoch // step_size))
 
 
 def MultiStepLR(optimizer, milestones, gamma=0.1):
     """The Scheduler lr * gamma^k, where k of the milestones, epochs, have passed."""
-    return Scheduler(optimizer, lambda lr, epoch: lr * gamma ** sum(epoch >= m for m in milestones))
+    return LambdaLR(optimizer, lambda epoch: gamma ** sum(epoch >= m for m in milestones))
 
 
 def ExponentialLR(optimizer, gamma):

@@ -56,8 +56,7 @@ class SGD(Optimizer):
             return
         damped = settings["dampening"] if trained.updates > 1 else 0.0
         for w, g, v in trained.pieces("velocity"):
-            if decay:
-                g = g + decay * w
+            g = g + decay * w if decay else g
             v *= momentum
             v += (1 - damped) * g if damped else g
             w -= lr * (g + momentum * v if settings["nesterov"] else v)
@@ -118,18 +117,8 @@ class AdamW(Adam):
 
     decoupled = True
 
-    def __init__(
-        self,
-        parameters: Params,
-        lr: Rate = 1e-3,
-        betas=(0.9, 0.999),
-        eps=1e-8,
-        weight_decay=0.01,
-        amsgrad=False,
-        *,
-        maximize=False,
-    ):
-        Optimizer.__init__(**locals())
+    def __init__(self, parameters: Params, lr: Rate = 1e-3, *, weight_decay=0.01, **others):
+        super().__init__(parameters, lr, weight_decay=weight_decay, **others)
 
 
 class NAdam(Optimizer):

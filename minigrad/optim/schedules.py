@@ -1,32 +1,11 @@
 """Schedules: functions of the step number 0, 1, 2, ... that optimizers take as `lr`.
 
-Any function of the step is a schedule. These are objects, so that they can be printed, compared and
-pickled.
+Any function of the step is a schedule, such as `lambda step: 0.1 * 0.5 ** (step // 30)`. `cosine`
+makes objects, so that they can be printed, compared and pickled.
 """
 
 import math
 from typing import NamedTuple
-
-
-class exponential(NamedTuple):
-    """The schedule lr * factor^step."""
-
-    lr: float
-    factor: float
-
-    def __call__(self, step: int) -> float:
-        return self.lr * self.factor**step
-
-
-class step_decay(NamedTuple):
-    """The schedule lr * factor^(step // every)."""
-
-    lr: float
-    every: int
-    factor: float = 0.1
-
-    def __call__(self, step: int) -> float:
-        return self.lr * self.factor ** (step // self.every)
 
 
 class cosine(NamedTuple):

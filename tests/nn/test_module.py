@@ -343,7 +343,7 @@ def test_without_strict_a_misshapen_entry_is_still_an_error():
         (lambda: nn.Dropout(None), "Dropout: p is the probability of DROPPING, .* got None"),
         (
             lambda: nn.L1("a"),
-            "L1: the coefficient c must be a number >= 0 or a function of the step, got 'a'",
+            "L1: the coefficient c must be a number >= 0, got 'a'",
         ),
         (
             lambda: F.l1_penalty(nn.Parameter([1.0]), c="a"),
@@ -1475,7 +1475,7 @@ def test_settings_of_layers_that_make_no_sense_are_named(make, error, message):
         make()
 
 
-def test_a_module_says_which_of_its_parameters_its_penalties_act_on():
+def test_the_penalties_of_a_module_act_on_its_parameters_by_their_names():
     class Plain(nn.Module):
         """Parameters with `weight` and `bias` in their names, as in PyTorch."""
 
@@ -1484,11 +1484,8 @@ def test_a_module_says_which_of_its_parameters_its_penalties_act_on():
             self.other = nn.Parameter([5.0])
             self.weight_penalty, self.bias_penalty = nn.L2(1.0), nn.L1(1.0)
 
-    class Named(Plain):
-        penalised = {"weight_penalty": "other", "bias_penalty": "_"}
-
     assert Plain().penalty().item() == 2.0**2 + 3.0
-    assert Named().penalty().item() == 5.0**2 + 2.0 + 3.0
+    assert nn.penalty(Plain(), nn.L2(1.0), where="other").item() == 5.0**2
 
 
 @pytest.mark.parametrize("container", ["Sequential", "list", "inside one that is not called"])
@@ -1573,8 +1570,7 @@ SAMPLES = {  # one of each kind of object that nn and optim make
     "Residual": lambda: nn.Residual(nn.Linear(2, 2), drop_path=0.1),
     "Sequential": lambda: nn.Sequential(nn.Linear(2, 2), F.relu, last=nn.Dropout(0.1)),
     "Penalty": lambda: nn.Penalty(F.group_l2, c=0.1, axis=0),
-    "scheduled": lambda: nn.L1(mg.optim.cosine(0.1, 10)),
-    "SGD": lambda: mg.optim.SGD(nn.Linear(2, 3).parameters(), lr=mg.optim.step_decay(0.1, 5)),
+    "SGD": lambda: mg.optim.SGD(nn.Linear(2, 3).parameters(), lr=mg.optim.cosine(0.1, 5)),
     "AdamW": lambda: mg.optim.AdamW(
         [{"params": nn.Linear(2, 3).weight}, {"params": nn.Linear(2, 3).bias}]
     ),

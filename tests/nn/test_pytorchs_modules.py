@@ -9,7 +9,7 @@ from helpers import close, leaf, normal
 
 import minigrad as mg
 import minigrad.functional as F
-from minigrad import nn, optim
+from minigrad import modes, nn, optim
 from minigrad.check import check_graph
 
 
@@ -72,6 +72,40 @@ def test_a_container_is_a_list_or_a_dict_and_a_module():
     assert {layers: 1}[layers] == 1 and layers != nn.ModuleList(layers)
     layers.eval()
     assert not layers[2].training
+
+
+class Stack(nn.ModuleList):
+    """A list of modules with a parameter, a buffer, a module and a forward of its own."""
+
+    def __init__(self, n):
+        super().__init__(nn.Linear(2, 2) for _ in range(n))
+        self.scale, self.shift = nn.Parameter([2.0, 3.0]), np.ones(2, np.float32)
+        self.drop = nn.Dropout(0.5)
+
+    def forward(self, x):
+        for layer in self:
+            x = layer(x)
+        return F.dropout(self.drop(x), 0.5, self.training) * self.scale + self.shift
+
+
+def test_what_a_subclass_of_a_container_holds_itself_is_trained_saved_and_evaluated():
+    net, x = nn.Module(), leaf(np.ones((3, 2)), np.float32)
+    net.stack = Stack(2)
+    keys = ["stack.scale", *(f"stack.{i}.{name}" for i in range(2) for name in ("weight", "bias"))]
+    assert [name for name, _ in net.named_parameters()] == keys
+    assert [*net.state_dict()] == ["stack.scale", "stack.shift", *keys[1:]]
+    assert [name for name, _ in net.named_modules()] == [
+        "",
+        "stack",
+        "stack.drop",
+        "stack.0",
+        "stack.1",
+    ]
+    streams = [noise.stream for noise in mg.noise_leaves(modes.scoped(net, net.stack, x))]
+    assert streams == ["stack.drop", "stack"]
+    net.eval()
+    assert mg.noise_leaves(net.stack(x)) == [] and not net.stack.training
+    assert repr(net).splitlines()[1:3] == ["  (stack): Stack(", "    (drop): Dropout(p=0.5)"]
 
 
 def test_a_list_of_parameters():
@@ -342,10 +376,14 @@ def test_losses_are_one_node_in_reports_and_pictures():
         (lambda x: F.binary_cross_entropy(x * 0, x + 3), "targets must be from 0 to 1"),
         (lambda x: F.kl_div(x, x[:1]), "must have the same shape"),
         (lambda x: nn.CrossEntropyLoss(reduction="all")(x, [0, 1]), "reduction is"),
-        (lambda x: nn.LSTMCell(3, 2)(x, (x, x)), r"LSTMCell: state must have shape \(2, 2\)"),
+        (
+            lambda x: nn.LSTMCell(3, 2)(x, (x, x)),
+            r"LSTMCell: the state must be \(h, c\), each of shape \(2, 2\)",
+        ),
+        (lambda x: nn.LSTMCell(3, 2)(x, x[:, :2]), r"LSTMCell: the state must be \(h, c\), each"),
         (
             lambda x: nn.LSTMCell(3, 2)(x, (x[:, :2], x[:, :1])),
-            r"LSTMCell: state must have shape \(2, 2\), got \(2, 1\)",
+            r"LSTMCell: the state must be \(h, c\), each of shape \(2, 2\)",
         ),
         (lambda x: nn.GRUCell(3, 0), "hidden_size must be a whole number >= 1"),
         (lambda x: nn.PReLU(0), "num_parameters must be a whole number >= 1"),

@@ -15,7 +15,7 @@ from minigrad import functional as F
 from minigrad import nn
 from minigrad.engine import Tensor
 from minigrad.graph import nodes
-from minigrad.nn.sequences import WEIGHT_NAMES, gru_cell, lstm_cell, rnn_cell, unstack
+from minigrad.nn.sequences import WEIGHT_NAMES, gru_cell, lstm_cell, rnn_cell
 
 pytestmark = [
     pytest.mark.usefixtures("seeded"),
@@ -482,6 +482,16 @@ def test_masks_of_both_kinds_may_be_mixed():
     )
 
 
+def test_attention_takes_lists():
+    x = np.round(8 * normal(3, 3, 4)) / 8  # exact in float32, which lists become
+    mask = np.triu(np.ones((3, 3), bool), 1)
+    for batch_first in True, False:
+        layer = nn.MultiheadAttention(4, 2, batch_first=batch_first, dtype=np.float64)
+        of_lists = layer(*[x.tolist()] * 3, attn_mask=mask.tolist())
+        for a, b in zip(layer(x, x, x, attn_mask=mask), of_lists):
+            close(a, b)
+
+
 @pytest.mark.parametrize(
     "call, error, message",
     [
@@ -677,6 +687,16 @@ def test_a_layer_passes_first_and_second_order_checks_with_its_noise(kind):
 
 
 @kinds
+def test_a_cell_takes_one_sample_without_a_batch(kind):
+    cell, x = layer_of(f"{kind}Cell", 3, 4), normal(3)
+    for state in (None, states_of(kind, 4)):
+        batch = None if state is None else tuple(s.reshape(1, 4) for s in each(state))
+        for one, many in zip(each(cell(x, state)), each(cell(x[None], batch))):
+            assert one.shape == (4,)
+            close(one, many[0])
+
+
+@kinds
 def test_a_sequence_in_two_parts_is_the_whole_if_the_state_is_passed_on(kind):
     layer, x = layer_of(kind, 3, 4, 2), normal(7, 2, 3)
     out, last = layer(x)
@@ -690,7 +710,7 @@ def test_a_sequence_in_two_parts_is_the_whole_if_the_state_is_passed_on(kind):
 @pytest.mark.parametrize("n", [1, 2, 3, 8, 13])
 def test_the_steps_of_a_sequence_are_its_entries_and_cost_little_more_than_it(n):
     x = normal_leaf(n, 2, 3)
-    found = unstack(x)
+    found = list(x)
     np.testing.assert_array_equal([s.data for s in found], x.data)
     out = np.stack(found[::-1])
     u = normal(n, 2, 3, seed=1)
@@ -900,12 +920,12 @@ def test_penalties_reach_all_weights_and_all_biases():
         (
             lambda: nn.GRU(3, 4, 2)(normal(5, 2, 3), normal(1, 2, 4)),
             ValueError,
-            r"GRU: the state must be h0 of shape \(2, 2, 4\)",
+            r"GRU: the state must be h of shape \(2, 2, 4\)",
         ),
         (
             lambda: nn.LSTM(3, 4)(normal(5, 2, 3), normal(1, 2, 4)),
             ValueError,
-            r"LSTM: the state must be \(h0, c0\), each of shape \(1, 2, 4\)",
+            r"LSTM: the state must be \(h, c\), each of shape \(1, 2, 4\)",
         ),
         (
             lambda: nn.RNN(3, 4, nonlinearity="gelu"),

@@ -280,7 +280,7 @@ def test_lr_can_be_a_function_of_the_step():
 def test_each_group_can_have_a_schedule():
     u, v = leaf([0.0]), leaf([0.0])
     optimizer = optim.SGD(
-        [{"params": [u], "lr": optim.exponential(1.0, 0.5)}, {"params": [v]}], lr=0.1
+        [{"params": [u], "lr": lambda step: 1.0 * 0.5**step}, {"params": [v]}], lr=0.1
     )
     for _ in range(2):
         u.grad, v.grad = mg.Tensor(np.ones(1)), mg.Tensor(np.ones(1))
@@ -655,9 +655,6 @@ def test_max_norm_of_one_weight_alone_does_not_clip_its_entries():
 @pytest.mark.parametrize(
     "schedule, points",
     [
-        (optim.exponential(0.1, 0.5), {0: 0.1, 1: 0.05, 3: 0.0125}),
-        (optim.step_decay(0.1, 10), {0: 0.1, 9: 0.1, 10: 0.01, 19: 0.01, 20: 0.001}),
-        (optim.step_decay(1.0, 2, factor=0.5), {0: 1, 1: 1, 2: 0.5, 4: 0.25, 7: 0.125}),
         (
             optim.cosine(0.2, 100),
             {
@@ -960,8 +957,8 @@ def test_backward_after_an_interrupted_step_mixes_no_values(name, pieces, monkey
 def test_an_optimizer_is_shown_with_its_settings():
     model = two_layers()
     groups = [{"params": model.first.parameters()}, {"params": model.second.bias, "lr": 0.5}]
-    assert repr(optim.SGD(groups, lr=optim.exponential(0.1, 0.9))) == (
-        "SGD(lr=exponential(lr=0.1, factor=0.9), momentum=0.0, dampening=0.0, weight_decay=0.0, "
+    assert repr(optim.SGD(groups, lr=optim.cosine(0.1, 9))) == (
+        "SGD(lr=cosine(lr=0.1, steps=9, warmup=0, final=0.0), momentum=0.0, dampening=0.0, weight_decay=0.0, "
         "nesterov=False, maximize=False, params=2; lr=0.5, momentum=0.0, dampening=0.0, weight_decay=0.0, "
         "nesterov=False, maximize=False, params=1)"
     )
@@ -973,9 +970,13 @@ def test_an_optimizer_is_shown_with_its_settings():
         (
             lambda m: optim.SGD(m).add_param_group(3),
             TypeError,
-            "SGD: a group is a dict .*got a int",
+            "SGD: a group is a dict .*got 3",
         ),
-        (lambda m: optim.Adam(m).add_param_group(m), TypeError, "a group is a dict .*got a list"),
+        (
+            lambda m: optim.Adam(m).add_param_group(m),
+            TypeError,
+            r"a group is a dict .*got \[Tensor",
+        ),
         (lambda m: optim.Adam(m, betas=("a", 0.9)), ValueError, "betas=.* is out of range"),
         (
             lambda m: optim.clip_grad_norm_(3, 1.0),
