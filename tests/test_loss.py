@@ -362,17 +362,18 @@ def test_a_term_without_a_gradient_pulls_at_nothing():
 def test_a_declared_penalty_that_the_loss_lacks_is_a_warning():
     mg.manual_seed(0)
     model = nn.Sequential(
-        first=nn.Linear(2, 3, penalty=nn.L2(0.1), bias_penalty=nn.L1(0.3)),
+        first=nn.Linear(2, 3, penalty=nn.L2(0.1), bias_penalty=nn.L1(lambda step: 0.1)),
         second=nn.Linear(3, 1, penalty=nn.L2(0.1)),
     )
     x = ones(4, 2)
     said = [
         "the loss does not contain the penalty L2(0.1) of first.weight, second.weight. "
         "Add model.penalty() to it.",
-        "the loss does not contain the penalty L1(0.3) of first.bias. Add model.penalty() to it.",
+        "the loss does not contain the penalty L1(<lambda>) of first.bias. "
+        "Add model.penalty() to it.",
     ]
     assert warned(np.mean(model(x) ** 2)) == said
-    assert warned(np.mean(model(x) ** 2) + model.penalty()) == []
+    assert warned(np.mean(model(x) ** 2) + model.penalty(step=0)) == []
     assert warned(np.mean(model(x) ** 2) + 0.5 * nn.L2(0.1)(model.first.weight)) == [
         said[1],
         said[0].replace("first.weight, ", ""),
@@ -380,8 +381,8 @@ def test_a_declared_penalty_that_the_loss_lacks_is_a_warning():
     assert warned(np.mean(model.first(x) ** 2))[0].endswith("of weight. Add model.penalty() to it.")
     picture = mg.to_text(np.mean(model(x) ** 2))
     assert "without L2(0.1) of first.weight, second.weight" in picture
-    assert "without L1(0.3) of first.bias" in picture
-    for loss in np.mean(model(x) ** 2) + model.penalty(), model(x), model.eval()(x).mean():
+    assert "without L1(<lambda>) of first.bias" in picture
+    for loss in np.mean(model(x) ** 2) + model.penalty(step=0), model(x), model.eval()(x).mean():
         assert "without" not in mg.to_text(loss)
 
 

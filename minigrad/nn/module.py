@@ -292,11 +292,12 @@ class Module(metaclass=ModuleClass):
         for parameter in self.parameters():
             parameter.grad = None
 
-    def penalty(self) -> Tensor | float:
+    def penalty(self, step: int | None = None) -> Tensor | float:
         """The sum of the penalties of all layers, 0.0 if there are none. Add it to the loss.
 
-        Each penalty is one node. It counts a weight once, also if modules share it. Raises
-        ValueError if a module has no parameter for its penalty.
+        Each penalty is one node. It counts a weight once, also if modules share it. `step` is the
+        argument of coefficients that are functions of the step. Raises TypeError if a coefficient
+        needs a step and there is none, ValueError if a module has no parameter for its penalty.
         """
         weights = {}  # penalty -> {weight: None}: each weight once, in their order
         for module in self.modules():
@@ -305,7 +306,7 @@ class Module(metaclass=ModuleClass):
                     kind = type(module).__name__
                     raise ValueError(f"{kind}: no parameter for the penalty {penalty}.")
                 weights.setdefault(penalty, {}).update(dict.fromkeys(own))
-        nodes = [penalty(*own) for penalty, own in weights.items()]
+        nodes = [penalty(*own, step=step) for penalty, own in weights.items()]
         return sum(nodes[1:], start=nodes[0]) if nodes else 0.0
 
     def own_penalties(self):

@@ -5,7 +5,7 @@ from fnmatch import fnmatchcase
 from .. import functional as F
 from ..engine import Tensor
 from ..ops.penalties import coefficient
-from ..types import Axis
+from ..types import Axis, Rate
 
 __all__ = ["L1", "L2", "ElasticNet", "GroupL2", "Penalty", "penalty"]
 
@@ -14,7 +14,8 @@ class Penalty:
     """A penalty function with its coefficients. A call with weights gives a node of the loss.
 
     function   A penalty such as F.l1_penalty, or a penalty that you declared.
-    settings   Its coefficients and settings by name. A coefficient is a number >= 0.
+    settings   Its coefficients and settings by name. A coefficient is a number >= 0 or a function
+               of the step.
 
     A layer takes a Penalty as `penalty=` for its weight, and as `bias_penalty=` (Keras:
     kernel_regularizer, bias_regularizer); add `model.penalty()` to the loss. `nn.penalty` applies
@@ -30,12 +31,21 @@ class Penalty:
             name = getattr(function, "__name__", function)
             raise TypeError(f"Penalty: {name} is no penalty function such as F.l1_penalty.")
         for name in op.prox:
-            coefficient(type(self).__name__, name, settings.get(name))
+            value = settings.get(name)
+            if not callable(value):
+                needed = "a number >= 0 or a function of the step"
+                coefficient(type(self).__name__, name, value, needed)
         self.function, self.settings = function, settings
 
-    def __call__(self, *weights: Tensor) -> Tensor:
-        """The node of the penalty on the weights."""
-        return self.function(*weights, **self.settings)
+    def __call__(self, *weights: Tensor, step: int | None = None) -> Tensor:
+        """The node of the penalty on the weights. `step` is for coefficients that depend on it."""
+        values = {}
+        for name, value in self.settings.items():
+            if callable(value) and step is None:
+                what = f"the coefficient {name} is a function of the step"
+                raise TypeError(f"{self}: {what}. Give the step: penalty(step=t).")
+            values[name] = value(step) if callable(value) else value
+        return self.function(*weights, **values)
 
     def __eq__(self, other):
         return type(self) is type(other) and vars(self) == vars(other)
@@ -47,7 +57,8 @@ class Penalty:
         is_own = type(self) is not Penalty
         shown = [] if is_own else [self.function.__name__]
         for name, value in self.settings.items():
-            text = f"{value:g}" if isinstance(value, (int, float)) else value
+            is_number = isinstance(value, (int, float))
+            text = f"{value:g}" if is_number else getattr(value, "__name__", value)
             if value is not None:
                 shown.append(f"{text}" if is_own and name == "c" else f"{name}={text}")
         return f"{type(self).__name__}({', '.join(shown)})"
@@ -59,7 +70,7 @@ class L1(Penalty):
     Only a proximal optimizer makes weights exactly 0: `optim.ProximalSGD`.
     """
 
-    def __init__(self, c: float):
+    def __init__(self, c: Rate):
         super().__init__(F.l1_penalty, c=c)
 
 
@@ -69,14 +80,14 @@ class L2(Penalty):
     Under plain SGD and Adam it equals their weight_decay = 2c; not under AdamW.
     """
 
-    def __init__(self, c: float):
+    def __init__(self, c: Rate):
         super().__init__(F.l2_penalty, c=c)
 
 
 class ElasticNet(Penalty):
     """l1 * sum |w| + l2 * sum w^2: see `functional.elastic_net` (Keras: regularizers.L1L2)."""
 
-    def __init__(self, l1: float, l2: float):
+    def __init__(self, l1: Rate, l2: Rate):
         super().__init__(F.elastic_net, l1=l1, l2=l2)
 
 
@@ -86,7 +97,7 @@ class GroupL2(Penalty):
     axis  The axis or axes inside a group; default: all but the first.
     """
 
-    def __init__(self, c: float, axis: Axis = None):
+    def __init__(self, c: Rate, axis: Axis = None):
         axis = tuple(axis) if isinstance(axis, (tuple, list)) else axis
         super().__init__(F.group_l2, c=c, axis=axis)
 
@@ -98,13 +109,14 @@ def require_penalty(what, value):
         raise TypeError(f"{what} must be e.g. L2(1e-3), not {value!r}. {remedy}.")
 
 
-def penalty(model, penalty: Penalty, where=None) -> Tensor:
+def penalty(model, penalty: Penalty, where=None, step: int | None = None) -> Tensor:
     """The node of `penalty`, such as L2(1e-4), over some parameters of a model, each once.
 
     where  Selects parameters: a pattern for their dotted names, such as "encoder.*.weight", or a
            function (name, parameter) -> bool. Default: the weights of all modules but the norms.
            A parameter is a weight if it has `weight` in its name, or two axes or more, but not
            `bias` in its name: see `Module.is_weight`.
+    step   The argument of coefficients that are functions of the step.
 
     Add the node to the loss. Raises ValueError if no parameter is selected, TypeError for a penalty
     that is no Penalty.
@@ -122,4 +134,4 @@ def penalty(model, penalty: Penalty, where=None) -> Tensor:
         wanted = "is a weight" if where is None else f"matches {where!r}"
         names = ", ".join(name for name, _ in named) or "none"
         raise ValueError(f"penalty: no parameter {wanted}. There are: {names}.")
-    return penalty(*chosen)
+    return penalty(*chosen, step=step)

@@ -74,11 +74,11 @@ def penalty(*, prox, **rules) -> Callable[[Callable[..., Any]], Callable[..., Te
     return declare
 
 
-def coefficient(penalty, name, value):
+def coefficient(penalty, name, value, needed="a number >= 0"):
     """A coefficient as a float. Raises ValueError unless it is a number >= 0."""
     if isinstance(value, (float, numbers.Real, Tensor)) and 0 <= value < math.inf:
         return float(value)
-    raise ValueError(f"{penalty}: the coefficient {name} must be a number >= 0, got {value!r}.")
+    raise ValueError(f"{penalty}: the coefficient {name} must be {needed}, got {value!r}.")
 
 
 def blocks(arrays, size=32_768):

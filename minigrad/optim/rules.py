@@ -117,8 +117,17 @@ class AdamW(Adam):
 
     decoupled = True
 
-    def __init__(self, parameters: Params, lr: Rate = 1e-3, *, weight_decay=0.01, **others):
-        super().__init__(parameters, lr, weight_decay=weight_decay, **others)
+    def __init__(
+        self,
+        parameters: Params,
+        lr: Rate = 1e-3,
+        betas=(0.9, 0.999),
+        eps=1e-8,
+        weight_decay=0.01,
+        *others,
+        **more,
+    ):
+        super().__init__(parameters, lr, betas, eps, weight_decay, *others, **more)
 
 
 class NAdam(Optimizer):

@@ -343,7 +343,7 @@ def test_without_strict_a_misshapen_entry_is_still_an_error():
         (lambda: nn.Dropout(None), "Dropout: p is the probability of DROPPING, .* got None"),
         (
             lambda: nn.L1("a"),
-            "L1: the coefficient c must be a number >= 0, got 'a'",
+            "L1: the coefficient c must be a number >= 0 or a function of the step, got 'a'",
         ),
         (
             lambda: F.l1_penalty(nn.Parameter([1.0]), c="a"),
@@ -1570,6 +1570,7 @@ SAMPLES = {  # one of each kind of object that nn and optim make
     "Residual": lambda: nn.Residual(nn.Linear(2, 2), drop_path=0.1),
     "Sequential": lambda: nn.Sequential(nn.Linear(2, 2), F.relu, last=nn.Dropout(0.1)),
     "Penalty": lambda: nn.Penalty(F.group_l2, c=0.1, axis=0),
+    "scheduled": lambda: nn.L1(mg.optim.cosine(0.1, 10)),
     "SGD": lambda: mg.optim.SGD(nn.Linear(2, 3).parameters(), lr=mg.optim.cosine(0.1, 5)),
     "AdamW": lambda: mg.optim.AdamW(
         [{"params": nn.Linear(2, 3).weight}, {"params": nn.Linear(2, 3).bias}]

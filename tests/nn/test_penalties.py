@@ -10,6 +10,7 @@ import minigrad as mg
 import minigrad.functional as F
 from minigrad import nn, optim
 from minigrad.engine import Tensor
+from minigrad.graph import nodes
 
 pytestmark = pytest.mark.usefixtures("warnings_are_errors")
 
@@ -61,7 +62,15 @@ def test_objects_are_shown_as_they_are_made():
     ]
     assert [repr(p) for p in OBJECTS] == shown
     assert [eval(text, vars(nn)) for text in shown] == OBJECTS
-    assert nn.L1(0.5) == nn.L1(0.5) != nn.L1(0.25) and nn.L1(0.5) != nn.L2(0.5)
+
+    def warmed_up(step):
+        return min(1.0, step / 10)
+
+    assert (
+        repr(nn.L1(warmed_up)) == "L1(warmed_up)"
+        and repr(nn.ElasticNet(warmed_up, 0.1)) == "ElasticNet(l1=warmed_up, l2=0.1)"
+    )
+    assert nn.L1(warmed_up) == nn.L1(warmed_up) != nn.L1(lambda step: 1.0)
     assert repr(nn.Penalty(F.l1_penalty, c=0.2)) == "Penalty(l1_penalty, c=0.2)"
 
 
@@ -76,15 +85,9 @@ def test_objects_refuse_coefficients_that_are_none_when_they_are_made(c):
     ):
         with pytest.raises(
             ValueError,
-            match=f"the coefficient (c|l1|l2) must be a number >= 0, got {c}",
+            match=f"the coefficient (c|l1|l2) must be a number >= 0 or a function of the step, got {c}",
         ):
             make(c)
-
-
-def test_a_coefficient_is_a_number_and_no_function():
-    for make in nn.L1, lambda c: nn.ElasticNet(1.0, c), lambda c: nn.Penalty(F.group_l2, c=c):
-        with pytest.raises(ValueError, match="must be a number >= 0, got <function"):
-            make(lambda step: 0.1)
 
 
 def test_layers_take_any_penalty_for_the_weight_and_for_the_bias_if_named():
@@ -175,6 +178,36 @@ def test_a_selection_takes_a_shared_weight_once():
     a = nn.Linear(3, 3, dtype=np.float64)
     model = nn.Sequential(a, nn.ReLU(), a)
     assert nn.penalty(model, nn.L1(1.0)).args[1:] == (a.weight,)
+
+
+def test_coefficients_can_be_functions_of_the_step():
+    model = nn.Sequential(
+        nn.Linear(3, 2, penalty=nn.L2(lambda step: 0.1 * 0.5**step), dtype=np.float64),
+        nn.Linear(2, 2, penalty=nn.L1(0.3)),
+    )
+    squares = np.sum(model[0].weight.data ** 2)
+    for step in (0, 1, 5):
+        node = next(
+            n
+            for n in nodes(model.penalty(step=step))
+            if not n.is_leaf and n.op.name == "l2_penalty"
+        )
+        assert node.args[0] == 0.1 * 0.5**step and node.item() == pytest.approx(
+            0.1 * 0.5**step * squares
+        )
+        both = nn.penalty(
+            model, nn.ElasticNet(lambda t: t, lambda t: 2 * t), where="0.weight", step=step
+        )
+        assert both.args[:2] == (step, 2 * step)
+    with pytest.raises(
+        TypeError,
+        match=r"L2\(<lambda>\): the coefficient c is a function of the step. Give the step: penalty\(step=t\)",
+    ):
+        model.penalty()
+    with pytest.raises(TypeError, match="Give the step"):
+        nn.penalty(model, nn.ElasticNet(1.0, lambda t: t))
+    with pytest.raises(ValueError, match="must be a number >= 0, got -1"):
+        nn.penalty(model, nn.L1(lambda t: -1.0), step=0)
 
 
 def test_penalties_of_a_loop_each_keep_their_own_layer():

@@ -422,7 +422,7 @@ def test_groups_of_parameters_have_their_own_lr_and_lr_can_be_a_schedule():
 
 
 def test_coefficients_can_follow_the_steps():
-    model = nn.Sequential(nn.Linear(2, 2, dtype=np.float64))
+    model = nn.Sequential(nn.Linear(2, 2, penalty=nn.L1(lambda step: 0.1 * step), dtype=np.float64))
     model[0].weight.data[...] = [[1.0, 0.15], [-1.0, 0.35]]
     optimizer = ProximalSGD([model[0].weight], lr=1.0)
     for expected in (
@@ -430,8 +430,7 @@ def test_coefficients_can_follow_the_steps():
         [[0.9, 0.05], [-0.9, 0.25]],
         [[0.7, 0], [-0.7, 0.05]],
     ):
-        model[0].weight_penalty = nn.L1(0.1 * optimizer.steps)
-        optimizer.step(model.penalty)
+        optimizer.step(lambda: model.penalty(step=optimizer.steps))
         np.testing.assert_allclose(model[0].weight.data, expected, atol=1e-15)
 
 
