@@ -189,7 +189,7 @@ def test_the_rule_is_named_by_the_input_whose_gradient_fails(prove):
     registry.ops["matmul"].rules[1] = wrong = lambda g, out, x, y: 1.01 * right(g, out, x, y)
     _, printed = prove("matmul")
     line = f"matmul for y (tests/check/test_check_command.py:{wrong.__code__.co_firstlineno})"
-    assert f"x @ y, x (2, 3), y (3,): FAIL, {line}\n" in printed
+    assert f"x @ y | (2, 3), (3,): FAIL, {line}\n" in printed
 
 
 @pytest.mark.parametrize(
