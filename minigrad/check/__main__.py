@@ -58,7 +58,8 @@ def first(sample):
     found = [examine(sample.call, inputs)]
     for node in nodes(sample.call(*inputs)):
         found += check_prox(node)
-    return worst(found)
+    is_empty = not any(x.size for x in inputs)  # then what is right proves nothing
+    return worst(finding for finding in found if finding.verdict in FAILING or not is_empty)
 
 
 def second(sample):

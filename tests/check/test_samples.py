@@ -26,11 +26,11 @@ def test_a_function_is_called_with_its_inputs_and_settings():
     sample = case(scaled, (2,), (2,), c=3.0)
     x, y = sample.inputs()
     assert np.array_equal(sample.call(x, y), 3 * x - y)
-    assert sample.name == "scaled(x, y, c=c) | (2,), (2,) | c=3.0"
+    assert sample.name == "scaled(*xs, c=c) | (2,), (2,) | c=3.0"
     assert case(lambda x: x + 1, (2,)).call(1) == 2
-    assert case(lambda v, *, k: v * k, (2,), k=3).name == "f(x, k=k) | (2,) | k=3"
+    assert case(lambda v, *, k: v * k, (2,), k=3).name == "f(*xs, k=k) | (2,) | k=3"
     several = case(lambda *v: v[0] - v[1], (), ())
-    assert several.name == "f(x, y) | (), ()" and several.call(3, 1) == 2
+    assert several.name == "f(*xs) | (), ()" and several.call(3, 1) == 2
 
 
 @pytest.mark.parametrize("f, call", [("np.exp", "np.exp"), (np.exp, "exp"), (lambda x: x, "f")])

@@ -13,7 +13,6 @@ from ... import functional as F
 from ... import ops, vocabulary
 from ...engine import Tensor
 
-LETTERS = "xyzw"
 WHOLE = 0.0, 1.0, 1.0  # entries of inputs: at 0, at 1 and where entries tie rules may branch
 
 
@@ -43,7 +42,7 @@ class Sample:
 
     def call(self, *xs):
         """The value for these inputs: Tensors or, where NumPy has the function, arrays."""
-        return eval(self.code, globals() | OPS | self.settings | dict(zip(LETTERS, xs), xs=xs))
+        return eval(self.code, globals() | OPS | self.settings | dict(zip("xyzw", xs), xs=xs))
 
     def __repr__(self):
         return self.name
@@ -102,8 +101,7 @@ def case(f, *inputs, **settings):
     """
     name, known = _named(f)
     if known:
-        named = [f"{setting}={setting}" for setting in settings]
-        name += f"({', '.join([*LETTERS[: len(inputs)], *named])})"
+        name += f"({', '.join(['*xs', *(f'{setting}={setting}' for setting in settings)])})"
     given = [str(x.tolist() if isinstance(x, np.ndarray) else x) for x in inputs]
     return Sample(name, ", ".join(given), **settings, **known)
 

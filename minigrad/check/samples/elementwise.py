@@ -3,12 +3,12 @@
 from .case import binary, unary
 
 SMOOTH = "negative positive square exp expm1 sin cos arctan sinh cosh tan tanh"
-POSITIVE = "reciprocal log log2 log10 sqrt"
+POSITIVE = "log1p reciprocal log log2 log10 sqrt"
 NAMES = [("", SMOOTH), ("small", "arcsin arccos"), ("positive", POSITIVE)]
 
 samples = [
     [unary(f"np.{name}", draw) for draw, names in NAMES for name in names.split()],
-    unary("np.log1p", "within(-0.9, 2.0)"),
+    "log1p: np.log1p(x) | [0.0, 1e-9, -0.5]",
     [[unary(f), f"{f}(x) | near"] for f in ("np.absolute", "relu")],
     # ---- arithmetic
     [binary(f"np.{f}") for f in ("add", "subtract", "multiply")],

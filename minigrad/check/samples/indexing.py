@@ -10,7 +10,6 @@ samples = [
     "x[np.array(1), :]; x[np.array(1)] | (3, 4)",
     # bools
     "x[np.arange(12).reshape(3, 4) % 3 == 0]; x[[True, False, True]]; x[True] | (3, 4)",
-    "x[[True, False, True], [1, 1]]; x[:, np.arange(4) > 1] | (3, 4)",
     # separated lists, and others
     "x[[0, 0], :, [1, 1]]; x[:, [0, 0], None, [1, 1]]; x[0, ..., [1, 1]] | (2, 2, 3)",
     "x[()]; x[None, ...] | ()",

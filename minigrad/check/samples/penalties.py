@@ -18,7 +18,6 @@ samples = [
     penalty("l1_penalty", "c=0.3", "c=0"),
     penalty("l2_penalty", "c=0.3", "c=0"),
     penalty("elastic_net", "l1=0.3, l2=0.2", "l1=0, l2=0"),
-    "elastic_net(x, l1=0, l2=0.2); elastic_net(x, l1=2, l2=0.2) | (2, 3)",
     penalty("group_l2", "c=0.3", "c=0"),
     cases("group_l2(x, c=0.3, axis=k) | (2, 3)", k=[0, 1, -1, (0, 1), (-1, 0)]),
     cases("group_l2(x, c=0.3, axis=k) | (2, 3, 2)", k=[None, 1, (0, 2), (2, 0, 1)]),
