@@ -9,6 +9,7 @@ from itertools import accumulate
 import numpy as np
 
 from ..registry import op
+from ..types import Axis
 
 
 @op(numpy=np.reshape, x=lambda g, out, x, shape: np.reshape(g, x.shape))
@@ -23,12 +24,22 @@ def _transpose_rule(g, out, x, axes):
 
 
 transpose = op(np.transpose, a=_transpose_rule)
-swapaxes = op(np.swapaxes, a=lambda g, out, a, axis1, axis2: np.swapaxes(g, axis1, axis2))
-squeeze = op(np.squeeze, a=lambda g, out, a, axis: np.reshape(g, a.shape))
 op(np.moveaxis, a=lambda g, out, a, source, to: np.moveaxis(g, to, source))
 op(np.expand_dims, a=lambda g, out, a, axis: np.reshape(g, a.shape))
 op(np.flip, m=lambda g, out, m, axis: np.flip(g, axis))
 op(np.roll, a=lambda g, out, a, shift, axis: np.roll(g, -np.asarray(shift), axis))
+
+
+@op(numpy=np.swapaxes, x=lambda g, out, x, axis1, axis2: np.swapaxes(g, axis1, axis2))
+def swapaxes(x, axis1: int, axis2: int):
+    """x with two axes exchanged."""
+    return np.swapaxes(x, axis1, axis2)
+
+
+@op(numpy=np.squeeze, x=lambda g, out, x, axis: np.reshape(g, x.shape))
+def squeeze(x, axis: Axis = None):
+    """x without all axes of size 1; with `axis`, without these axes only."""
+    return np.squeeze(x, axis)
 
 
 @op(numpy=np.broadcast_to, x=lambda g, out, x, shape: g)  # the engine undoes broadcasting

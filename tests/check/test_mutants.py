@@ -376,7 +376,7 @@ def test_every_rule_uses_its_cotangent_and_those_of_curved_ops_their_inputs_or_o
     assert all("g" in what for what in uses.values())
     linear = (
         "add.x add.y subtract.x subtract.y negative.x positive.x where.x where.y linear.bias dropout.x nll_loss.x put_back.g sum.x mean.x astype.x "
-        "getitem.x scatter.x reshape.x transpose.a swapaxes.a moveaxis.a expand_dims.a squeeze.a broadcast_to.x flip.m roll.a pad.x "
+        "getitem.x scatter.x reshape.x transpose.a swapaxes.x moveaxis.a expand_dims.a squeeze.x broadcast_to.x flip.m roll.a pad.x "
         "concatenate.arrays stack.arrays unfold.x fold.y convolve.bias cumsum.x"
     )
     piecewise = "remainder.x remainder.y relu.x absolute.x maximum.x maximum.y minimum.x minimum.y clip.x clip.a_min clip.a_max max.x min.x l1_penalty.weights"

@@ -33,6 +33,7 @@ samples = [
     "where: np.where(mask, x, y); np.where(mask.T, x.T, y.T).T | (2, 3), (2, 3); (2, 1), (1, 3)",
     "np.where(mask, x, y) | (), (1, 3); (2, 1), (3,)",
     "np.where(mask, x, 0); np.where(mask, 2.5, x) | (2, 3); (3,)",
+    "np.where(x > 0, x, y) | apart(2, 3), (3,)",
     "np.where(np.zeros((0, 2), bool), x, 1) | (2,)",
     "clip: np.clip(x, 0, 1); np.clip(x, None, 1); x.clip(0, 1) | (2, 3); np.array(0.6)",
     "np.clip(x, a_min=0, a_max=None); np.clip(x.T, 0, 9) | (2, 3); (0, 2)",
