@@ -27,7 +27,7 @@ from ..engine import Tensor
 from ..ops import windows
 from ..registry import composition
 from ..types import Ints, Operand, P
-from .checks import by_channel, check_axes, check_divides, each
+from .checks import by_channel, check_axes, check_channels, check_divides, each
 
 __all__ = ["conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d", "unfold", "fold"]
 __all__ += ["max_pool1d", "max_pool2d", "avg_pool1d", "avg_pool2d"]
@@ -199,7 +199,8 @@ def interpolate(x: Operand, size=None, scale_factor=None, mode="nearest", align_
     Raises ValueError for another mode, if not exactly one of size and scale_factor is given, and if
     an axis would have size 0.
     """
-    rank = _rank(x)
+    check_channels(x, 3)
+    rank = x.ndim - 2
     space = each("each axis of x", x.shape[2:], rank, 1)
     linear = {1: "linear", 2: "bilinear"}.get(rank, "nearest")
     if mode not in ("nearest", linear):
@@ -228,7 +229,8 @@ def unfold(x: Operand, kernel_size: Ints, dilation: Ints = 1, padding: Ints = 0,
     dilation is the step inside a window, padding the zeros on all sides, stride the step between
     windows. Raises ValueError for shapes and settings that do not fit.
     """
-    rank = _rank(x)
+    check_channels(x, 3)
+    rank = x.ndim - 2
     window = Window(rank, kernel_size, stride, padding, dilation)
     y = np.moveaxis(window.unfold(_padded(x, window.padding)), range(-rank, 0), range(2, 2 + rank))
     column, out = y.shape[1 : 2 + rank], y.shape[2 + rank :]
@@ -306,13 +308,6 @@ def _cropped(x, padding):
         return x
     ends = zip(x.shape[2:], padding)
     return x[(..., *(slice(before, n - after) for n, (before, after) in ends))]
-
-
-def _rank(x):
-    """How many axes of space x (N, C, *space) has."""
-    if np.ndim(x) < 3:
-        raise ValueError(f"x must be (N, C, ...), got shape {np.shape(x)}.")
-    return np.ndim(x) - 2
 
 
 def _filters(rank, x, weight, bias, stride, padding, dilation, groups, transposed=False):
