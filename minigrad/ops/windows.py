@@ -148,9 +148,9 @@ def _matrices(windows, groups):
     """
     rank = windows.ndim // 2 - 1
     windows = np.moveaxis(windows, range(-rank, 0), range(2, 2 + rank))  # (N, C, *size, *out)
-    rows_of_matrix = math.prod(windows.shape[1 : 2 + rank]) // groups
+    height = math.prod(windows.shape[1 : 2 + rank]) // groups
     for rows in _blocks(len(windows), math.prod(windows.shape[1:])):
-        yield rows, np.moveaxis(windows[rows], 0, rank + 1).reshape(groups, rows_of_matrix, -1)
+        yield rows, np.moveaxis(windows[rows], 0, rank + 1).reshape(groups, height, -1)
 
 
 def _maps(y, groups):
