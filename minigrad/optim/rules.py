@@ -124,10 +124,11 @@ class AdamW(Adam):
         betas=(0.9, 0.999),
         eps=1e-8,
         weight_decay=0.01,
-        *others,
-        **more,
+        amsgrad=False,
+        *,
+        maximize=False,
     ):
-        super().__init__(parameters, lr, betas, eps, weight_decay, *others, **more)
+        Optimizer.__init__(**locals())
 
 
 class NAdam(Optimizer):
