@@ -36,7 +36,6 @@ UFUNCS |= {n: f"{{}} {sign} {{}}" for n, sign in zip(NAMES.split(), SIGNS.split(
 NEUTRAL = {"add": 0, "multiply": 1}  # operands that change nothing
 REDUCTIONS = {"add": "sum", "multiply": "prod", "maximum": "max", "minimum": "min"}
 METHODS = "reshape transpose swapaxes dot max min prod var any all argmax argmin cumsum"
-NEW = "zeros", "copy", "zeros_like", "ones_like", "empty_like"  # arrays to be filled
 KNOWN = "shape", "dtype", "ndim", "size", "flags", "strides"  # attributes that tell no entry
 SHAPES = np.shape, np.ndim, np.size, np.result_type  # their results depend on no entry
 # Settings that need no words, since they are the usual ones.
@@ -108,12 +107,13 @@ class Page:
         """Writes `name = text`. Returns the Symbol of the name."""
         known = self.computed.get(text)
         if known is not None and self.changed.isdisjoint([known.name, *NAME.findall(text)]):
+            known.is_own = False
             return known
         self.is_quiet |= np.geterr() != self.errors
         name = self.name(_name_in_source() or wish)
         self.lines.append(Line(self, text, name, np.shape(value)))
         symbol = Symbol(self, name, value, made, is_own=value.base is None)
-        if symbol.is_own and wish not in NEW:
+        if symbol.is_own:
             self.computed[text] = symbol
         return symbol
 
@@ -148,7 +148,7 @@ class Page:
             return f"[{items}]" if isinstance(x, list) else f"({items}{',' * (len(x) == 1)})"
         if isinstance(x, (np.dtype, type)):
             return f"np.{np.dtype(x)}"
-        if isinstance(x, np.ndarray) and x.ndim:
+        if isinstance(x, np.ndarray) and (x.ndim or not self.reading):
             return (self.reading and pattern(x)) or self.bound("constant", x)
         x = x[()] if isinstance(x, np.ndarray) else x
         is_float = isinstance(x, (float, np.floating))
@@ -182,13 +182,13 @@ def common(x):
     return x.flat[0] if np.all(x == x.flat[0]) else None
 
 
-def _number(x, inputs, value, always):
+def _number(x, inputs, value):
     """x, or a number for an array of equal entries, if a ufunc then gives the same shape and dtype.
 
-    A step keeps such an array if it fills memory: some ufuncs are faster with it.
+    A step keeps such an array: some ufuncs are faster with it.
     """
     entry, others = common(x), [other for other in inputs if isinstance(other, Symbol)]
-    if entry is None or not (always or not any(x.strides)):
+    if entry is None:
         return x
     shape = np.broadcast_shapes(*(other.shape for other in others))
     is_fit = shape == np.shape(value) and all(other.dtype == x.dtype for other in others)
@@ -224,7 +224,7 @@ def values(x):
 
 
 def _refuse(*args, **keywords):
-    raise TypeError("the forward reads values")
+    raise TypeError("the forward reads values, or changes an array that others use")
 
 
 def is_alike(x, y):
@@ -285,6 +285,8 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
         return Symbol(self.page, f"{x.name}[{self.page.index(index)}]", value, made)
 
     def __setitem__(self, index, value):
+        if not self.is_own:
+            _refuse()
         self.page.do(f"{self.name}[{self.page.index(index)}] = {self.page.text(value)}")
         self.value[values(index)] = values(value)
 
@@ -299,8 +301,8 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
             is_neutral = not isinstance(y, Symbol) and np.all(np.equal(y, NEUTRAL[name]))
             if is_neutral and x.dtype == value.dtype:
                 return x if is_alike(x, value) else np.broadcast_to(x, value.shape)
-        if name != "matmul":
-            inputs = [_number(x, inputs, value, page.reading) for x in inputs]
+        if page.reading and name != "matmul":
+            inputs = [_number(x, inputs, value) for x in inputs]
         operands = [f"({s})" if (s := page.text(x)).startswith("-") else s for x in inputs]
         is_number = np.ndim(value) == 0  # of NumPy, whose ** gives other bits than np.power
         if name in UFUNCS and not keywords and not (is_number and name == "power"):
