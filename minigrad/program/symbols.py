@@ -103,8 +103,19 @@ class Page:
         self.constants[name] = value
         return name
 
-    def write(self, wish, text, value, made=()):
-        """Writes `name = text`. Returns the Symbol of the name."""
+    def write(self, wish, text, value, base=None, rows=None):
+        """Writes `name = text`. Returns the Symbol of the name.
+
+        base  a Symbol: if the value is a view of it, it may need no line
+        """
+        base = base if base is not None and np.may_share_memory(base.value, value) else None
+        same = base
+        while same is not None:
+            if is_same(same.value, value):
+                return same
+            same = same.base
+        if self.reading and base is not None and wish == "part":
+            return Symbol(self, text, value, base, rows)
         known = self.computed.get(text)
         if known is not None and self.changed.isdisjoint([known.name, *NAME.findall(text)]):
             known.is_own = False
@@ -112,7 +123,7 @@ class Page:
         self.is_quiet |= np.geterr() != self.errors
         name = self.name(_name_in_source() or wish)
         self.lines.append(Line(self, text, name, np.shape(value)))
-        symbol = Symbol(self, name, value, made, is_own=value.base is None)
+        symbol = Symbol(self, name, value, base, rows, is_own=value.base is None)
         if symbol.is_own:
             self.computed[text] = symbol
         return symbol
@@ -241,14 +252,15 @@ def is_same(x, y):
 class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
     """An array under a name of a Page. What is done with it is written there.
 
-    value  the array in the recorded run: it tells shapes and dtypes
-    made   the method that made it and the Symbol that had it: (name, x), or ("rows", x, a range)
+    value   the array in the recorded run: it tells shapes and dtypes
+    base    None, or the Symbol of which it may be a view
+    rows    None, or the range of the rows of base that it is
     is_own  nothing else uses the memory of the value, so `+=` may change it
     """
 
-    def __init__(self, page, name, value, made=(), is_own=False):
-        self.page, self.name, self.value, self.made = page, name, value, made or (None, None)
-        self.is_own = is_own
+    def __init__(self, page, name, value, base=None, rows=None, is_own=False):
+        self.page, self.name, self.value = page, name, value
+        self.base, self.rows, self.is_own = base, rows, is_own
 
     data = property(lambda self: self)
     shape, dtype, ndim, size, flags, strides = (property(attrgetter(f"value.{n}")) for n in KNOWN)
@@ -264,25 +276,19 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
 
     def __getitem__(self, index):
         part = self.part(index)
-        if is_same(part.value, self.value):
-            return self
-        if self.page.reading and np.may_share_memory(part.value, self.value):
-            return part  # it needs no name
-        return self.page.write("part", part.name, part.value, part.made)
+        return self.page.write("part", part.name, part.value, part.base, part.rows)
 
     def part(self, index):
         """self[index] as a Symbol whose name is its text. Rows of rows of x are rows of x."""
-        value, made = self.value[values(index)], None
+        value, x, rows = self.value[values(index)], self, None
         index = index[0] if type(index) is tuple and len(index) == 1 else index
-        x, rows = self.made[1:] if self.made[0] == "rows" else (self, None)
         if type(index) is slice and index.step is None:
-            rows = (rows or range(len(x)))[index]
-            index, made = slice(rows.start, rows.stop), ("rows", x, rows)
-        elif type(index) is int and rows:
-            index = rows[index]
-        else:
-            x = self
-        return Symbol(self.page, f"{x.name}[{self.page.index(index)}]", value, made)
+            x, rows = (self.base, self.rows) if self.rows else (self, range(len(self)))
+            rows = rows[index]
+            index = slice(rows.start, rows.stop)
+        elif type(index) is int and self.rows:
+            x, index = self.base, self.rows[index]
+        return Symbol(self.page, f"{x.name}[{self.page.index(index)}]", value, x, rows)
 
     def __setitem__(self, index, value):
         if not self.is_own:
@@ -295,8 +301,6 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
         if method == "reduce" and name in REDUCTIONS:
             return inputs[0]._method(REDUCTIONS[name], (), {"axis": 0} | keywords)
         value = ufunc(*values(inputs), **keywords) if method == "__call__" else _refuse()
-        if out and out[0].dtype != value.dtype:
-            _refuse()
         for x, y in (inputs, inputs[::-1]) if name in NEUTRAL else ():
             is_neutral = not isinstance(y, Symbol) and np.all(np.equal(y, NEUTRAL[name]))
             if is_neutral and x.dtype == value.dtype:
@@ -315,13 +319,12 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
         name = function.__name__
         if function in SHAPES:
             return function(*values(args), **keywords)
-        if name in METHODS.split() and isinstance(args[0], Symbol):
-            return args[0]._method(name, args[1:], keywords)
+        if name in METHODS.split() and args[0] is self:
+            return self._method(name, args[1:], keywords)
         value = function(*values(args), **keywords)
         module = function.__module__.replace("numpy", "np", 1)
         text = self.page.call(f"{module}.{name}", args, keywords)
-        same = [a for a in args if isinstance(a, Symbol) and a.value is value]
-        return same[0] if same else self.page.write(name, text, value)
+        return self.page.write(name, text, value, self)
 
     def __getattr__(self, name):
         return lambda *args, **keywords: self._method(name, args, keywords)
@@ -334,11 +337,8 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
         value = getattr(x.value, name)(*values(args), **keywords)
         if not isinstance(value, (np.ndarray, np.generic)):
             _refuse()
-        if name == "reshape" == x.made[0]:
-            x = x.made[1]
-        for same in x, x.made[1]:
-            if isinstance(same, Symbol) and is_same(same.value, value):
-                return same
+        if name == "reshape" and x.base is not None and is_same(x.base.value.reshape(*args), value):
+            x = x.base
         text = self.page.call(f"{x.name}.{name}", args, keywords)
         if name == "transpose" and args in ((), (None,)):
             text = f"{x.name}.T"
@@ -346,4 +346,4 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
             is_cast = x.dtype != args[0].dtype and len(x) == 1
             if all(x.strides + args[0].strides) and not is_cast:
                 text = f"{x.name} @ {self.page.text(args[0])}"
-        return self.page.write(name, text, value, (name, x))
+        return self.page.write(name, text, value, x)
