@@ -293,7 +293,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
     def __setitem__(self, index, value):
         if not self.is_own:
             _refuse()
-        self.page.do(f"{self.name}[{self.page.index(index)}] = {self.page.text(value)}")
+        self.page.do(f"{self.part(index).name} = {self.page.text(value)}")
         self.value[values(index)] = values(value)
 
     def __array_ufunc__(self, ufunc, method, *inputs, out=None, **keywords):
