@@ -155,8 +155,8 @@ class Page:
     def text(self, x):
         """The expression of x, a Symbol or a constant."""
         if isinstance(x, (tuple, list, range)):
-            items = ", ".join(map(self.text, x))
-            return f"[{items}]" if isinstance(x, list) else f"({items}{',' * (len(x) == 1)})"
+            items = [Text(self.text(item)) for item in x]
+            return repr(items if isinstance(x, list) else tuple(items))
         if isinstance(x, (np.dtype, type)):
             return f"np.{np.dtype(x)}"
         if isinstance(x, np.ndarray) and (x.ndim or not self.reading):
@@ -210,8 +210,6 @@ def pattern(x):
     """The text of an array that follows a simple pattern, or None."""
     if x.ndim == 1 and x.dtype == int and np.array_equal(x, np.arange(x.size)):
         return f"np.arange({x.size})"
-    if x.ndim == 2 and x.dtype == bool and np.array_equal(x, np.tri(*x.shape)):
-        return f"np.tri({x.shape[0]}, {x.shape[1]}, dtype=bool)"
     shape = x.size if x.ndim == 1 else x.shape
     return None if common(x) is None else f"np.full({shape}, {common(x)}, np.{x.dtype})"
 
@@ -223,8 +221,7 @@ def _name_in_source():
         frame = frame.f_back
     line = linecache.getline(frame.f_code.co_filename, frame.f_lineno)
     found = re.match(r"\s*(\w+) \S?= ", line)
-    is_new = found and found[1] not in frame.f_code.co_varnames[: frame.f_code.co_argcount]
-    return found[1] if is_new and frame.f_globals["__package__"] != __package__ else None
+    return found[1] if found and frame.f_globals["__package__"] != __package__ else None
 
 
 def values(x):
@@ -265,7 +262,6 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
     data = property(lambda self: self)
     shape, dtype, ndim, size, flags, strides = (property(attrgetter(f"value.{n}")) for n in KNOWN)
     T = property(lambda self: self.transpose())
-    real = property(lambda self: self if self.dtype.kind != "c" else _refuse())
     __bool__ = __float__ = __int__ = __index__ = __array__ = item = numpy = tolist = _refuse
 
     def __repr__(self):
@@ -337,8 +333,9 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
         value = getattr(x.value, name)(*values(args), **keywords)
         if not isinstance(value, (np.ndarray, np.generic)):
             _refuse()
-        if name == "reshape" and x.base is not None and is_same(x.base.value.reshape(*args), value):
-            x = x.base
+        if name == "reshape" and x.base is not None and x.base.size == x.size:
+            is_direct = is_same(x.base.value.reshape(*args), value)
+            x = x.base if is_direct else x
         text = self.page.call(f"{x.name}.{name}", args, keywords)
         if name == "transpose" and args in ((), (None,)):
             text = f"{x.name}.T"
