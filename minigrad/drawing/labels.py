@@ -194,17 +194,20 @@ def _op_settings(t):
     symbol = SYMBOLS.get(t.op.name)
     if symbol and not all(map(is_operand, t.args)):
         return f" {symbol} ".join("x" if is_operand(a) else argument(a) for a in t.args)
-    return _given(t, t.op.names)
+    return _given(t)
 
 
-def _given(t, names):
-    """`name=value` of the arguments of these names that are not operands or equal to a default."""
+def _given(t, names=()):
+    """`name=value` of the arguments that are not operands or equal to a default.
+
+    names  the names of the arguments that are asked for; all if there are none
+    """
     usual, given = WINDOWS | t.op.defaults, dict(zip(t.op.names, t.args))
     family = getattr(t.op, "family", None)
     if family and not family.rules[-1]:  # the parts of an index are one setting
-        parts, names = t.args[t.op.first :], family.names
-        given[names[-1]] = parts[0] if len(parts) == 1 else parts
-    given = {name: given[name] for name in names if name in given and not is_operand(given[name])}
+        parts, given = t.args[t.op.first :], dict(zip(family.names, t.args))
+        given[family.names[-1]] = parts[0] if len(parts) == 1 else parts
+    given = {n: given[n] for n in names or given if n in given and not is_operand(given[n])}
     told = {n: a for n, a in given.items() if n not in usual or not _same(a, usual[n])}
     return ", ".join(f"{name}={argument(a)}" for name, a in told.items())
 
