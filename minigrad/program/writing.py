@@ -109,7 +109,7 @@ class Writer:
     def _gradient(self, leaf, g):
         """The text of the gradient of a leaf. In a step it has an array of its own."""
         out, known = self._argument(g), self.gradients.values()
-        is_own = getattr(out, "is_own", False) and out.ndim and out.name not in known
+        is_own = getattr(out, "is_own", False) and out.name not in known
         if not isinstance(out, Symbol):
             out = self.page.write(f"g_{self.names[leaf.order]}", self.page.text(out), out)
         is_fit = (is_own or self.page.reading) and out.dtype == leaf.dtype
@@ -154,10 +154,6 @@ class Writer:
             del page.lines[start:]
             text = page.call(page.bound(node.op.name, node.op.forward), args, {})
             out = page.write(node.op.name, text, node.data)
-        return self._name(out, node)
-
-    def _name(self, out, node):
-        """The Symbol `out`, called as the node is, if it has no such name yet."""
         if node.order in self.names and out.name not in self.named:
             self.page.wishes[out.name] = self.names[node.order]
             self.named.add(out.name)
@@ -257,7 +253,7 @@ def merged(page, results):
             text = line.text.replace(name, f"({inner.expression})")
             wished = NAME.sub(lambda name: page.wishes[name[0]], text)
             is_same = all(changes.get(name, 0) <= made for name in inner.names)
-            is_fit = inner.part == line.part and not text.startswith("(") and _fits(wished)
+            is_fit = not text.startswith("(") and _fits(wished)
             if is_same and is_fit:
                 line.expression = text.removeprefix(f"{line.target} = ")
                 line.owners |= inner.owners
