@@ -120,7 +120,8 @@ class Step:
     def __call__(self, *args) -> Tensor:
         arrays = [data_of(a) for a in args]
         modes = recording.get(), sampling_mode.get(), frozen.get()
-        programs = self.programs.setdefault((*modes, array.default_dtype, *map(_kind, args)), [])
+        kinds = map(_kind, args, arrays)
+        programs = self.programs.setdefault((*modes, array.default_dtype, *kinds), [])
         p = next((p for p in programs if p.fits()), None)
         if p is None:
             is_full = sum(map(len, self.programs.values())) >= MOST
@@ -177,13 +178,13 @@ def _settings(watch):
     return [a for a in given if not is_array(a)]
 
 
-def _kind(a):
-    """What of an argument makes a new program."""
-    if isinstance(a, (list, dict, set)) or getattr(a, "requires_grad", False):
+def _kind(given, a):
+    """What of an argument, and of its array, makes a new program."""
+    if isinstance(given, (list, dict, set)) or getattr(given, "requires_grad", False):
         raise TypeError(ARGUMENTS)
-    if not isinstance(a, (np.ndarray, Tensor)):
+    if not is_array(a):
         return a
-    a = data_of(a)  # a negative whole number may be an error, or mean: ignore
+    # A negative whole number may be an error, or mean: ignore.
     return a.shape, a.dtype, a.dtype.kind == "i" and frozenset(a[a < 0].tolist())
 
 

@@ -253,8 +253,8 @@ def merged(page, results):
             text = line.text.replace(name, f"({inner.expression})")
             wished = NAME.sub(lambda name: page.wishes[name[0]], text)
             is_same = all(changes.get(name, 0) <= made for name in inner.names)
-            is_fit = not text.startswith("(") and _fits(wished)
-            if is_same and is_fit:
+            is_short = len(wished) < 2 * WIDTH and len(tidy(wished)) <= WIDTH
+            if is_same and is_short and not text.startswith("("):
                 line.expression = text.removeprefix(f"{line.target} = ")
                 line.owners |= inner.owners
                 del lines[inner]
@@ -263,11 +263,6 @@ def merged(page, results):
         elif uses[line.target] == 1:
             waiting[line.target] = line, i
     return [*lines]
-
-
-def _fits(text):
-    """Whether a statement fits on a line, where needless parentheses do not count."""
-    return len(text) <= WIDTH or (len(text) < 2 * WIDTH and len(tidy(text)) <= WIDTH)
 
 
 def tidy(text):
