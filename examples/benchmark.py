@@ -1,8 +1,9 @@
 """How fast is minigrad beside the same work written by hand in NumPy, and beside PyTorch?
 
-Everything runs on one thread. Each side runs by turns with the work written by hand, the two alone: a third would evict their data from
-the caches. Printed are medians of the ratios within a round, so a busy machine disturbs both sides alike. Lower is better; 1.00 is the hand-written NumPy. PyTorch takes part when it is installed. The column
-"compiled" is minigrad with `mg.compile`; its steps update the parameters as the eager steps do.
+Everything runs on one thread, and CPU time is measured. Each side runs by turns with the work written by hand, the two alone: a third
+would empty the caches of both. Printed are medians of the ratios within a round, so a busy machine disturbs both sides alike. Lower is
+better; 1.00 is the hand-written NumPy. PyTorch takes part when it is installed. The column "compiled" is minigrad with `mg.compile`;
+its steps update the parameters as the eager steps do.
 
     python examples/benchmark.py [op] [mlp_small] [mlp_reg] [conv] [dropout] [nodes] [memory] [import] [growth] [--rounds N]
 """
@@ -446,11 +447,11 @@ def compare(name, contenders, rounds, inner):
 
 
 def seconds(run, times):
-    """The mean time of a call, of several in a row."""
-    begin = time.perf_counter()
+    """The mean CPU time of a call, of several in a row."""
+    begin = time.process_time()
     for _ in range(times):
         run()
-    return (time.perf_counter() - begin) / times
+    return (time.process_time() - begin) / times
 
 
 def nodes():

@@ -214,7 +214,7 @@ class Writer:
         if isinstance(a, Tensor) and a.order in self.symbols:
             return self.symbols[a.order]
         a = data_of(a)
-        if not self.page.reading or np.size(a) < 2 or not isinstance(a, np.ndarray) or pattern(a):
+        if not self.page.reading or not isinstance(a, np.ndarray) or pattern(a):
             return a
         name = self.page.bound(role.partition("[")[0], a)
         return Symbol(self.page, name, a)  # what is done with it is written too
