@@ -106,16 +106,19 @@ class Page:
     def write(self, wish, text, value, base=None, rows=None):
         """Writes `name = text`. Returns the Symbol of the name.
 
-        base  a Symbol: if the value is a view of it, it may need no line
+        base  None, or a Symbol of which the value may be a view
+        rows  None, or the range of the rows of base that it is
+
+        A view that has a name already needs no line, nor does what was computed before.
         """
         base = base if base is not None and np.may_share_memory(base.value, value) else None
-        same = base
+        same = base  # or a Symbol of which it is a view itself
         while same is not None:
             if is_same(same.value, value):
                 return same
             same = same.base
         if self.reading and base is not None and wish == "part":
-            return Symbol(self, text, value, base, rows)
+            return Symbol(self, text, value, base, rows)  # it is short: it needs no name
         known = self.computed.get(text)
         if known is not None and self.changed.isdisjoint([known.name, *NAME.findall(text)]):
             known.is_own = False
@@ -250,7 +253,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
     """An array under a name of a Page. What is done with it is written there.
 
     value   the array in the recorded run: it tells shapes and dtypes
-    base    None, or the Symbol of which it may be a view
+    base    None, or the Symbol of which it is a view
     rows    None, or the range of the rows of base that it is
     is_own  nothing else uses the memory of the value, so `+=` may change it
     """

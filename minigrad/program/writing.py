@@ -125,19 +125,12 @@ class Writer:
             name = self.names.get(node.order, "unused")
             self.symbols[node.order] = leaf = self.page.input(name, node)
             self.named.add(leaf.name)
-        elif node.op and node.op.name == "scatter" and _is_part(node.args[2:]):
-            self.waiting[node.order] = node
+        elif node.op and node.op.name == "scatter" and _names_once(node.args[2:]):
+            self.waiting[node.order] = node  # until it is an argument, see _accumulate
         elif node.args and not self._accumulate(node):
             self._write(node)
 
     def _write(self, node):
-        """Writes a node as a line of its own, or several."""
-        out = self.symbols[node.order] = self._result(node)
-        tensors = [a for a in node.args if isinstance(a, Tensor) and a.order in self.symbols]
-        passed = [self.symbols[a.order].name for a in tensors].count(out.name)
-        self.claims[out.name] += self.uses[node.order] - passed
-
-    def _result(self, node):
         """Runs the forward of a node on Symbols."""
         args = list(map(self._argument, node.args, node.op.names))
         page, start = self.page, len(self.page.lines)
@@ -157,13 +150,15 @@ class Writer:
         if node.order in self.names and out.name not in self.named:
             self.page.wishes[out.name] = self.names[node.order]
             self.named.add(out.name)
-        return out
+        self.symbols[node.order] = out
+        passed = [a.name for a in args if isinstance(a, Symbol)].count(out.name)
+        self.claims[out.name] += self.uses[node.order] - passed
 
     def _forward_of(self, node):
         """The forward of a node, as it runs in eager mode."""
         if node.op.name == "matmul" and self._owner(node).op.name == "linear":
             return np.dot  # x.dot(y) of arrays is x @ y of Tensors
-        if node.op.name == "scatter" and (self.page.reading or _is_part(node.args[2:])):
+        if node.op.name == "scatter" and (self.page.reading or _names_once(node.args[2:])):
             return self._scatter
         return node.op.forward
 
@@ -172,7 +167,7 @@ class Writer:
         zeros = np.zeros(shape, x.dtype)
         text = f"np.zeros({shape if len(shape) != 1 else shape[0]}, np.{zeros.dtype})"
         out = self.page.write("zeros", text, zeros)
-        if _is_part(index):
+        if _names_once(index):
             out[index] = x
         else:
             self.page.do(self.page.call("np.add.at", (out, index, x), {}))
@@ -230,7 +225,7 @@ class Writer:
         self.page.do(self.page.call(self.page.bound("effect", effect), given, {}))
 
 
-def _is_part(index):
+def _names_once(index):
     """Whether an index names no entry twice, as arrays of integers can."""
     return all(not getattr(i, "ndim", 0) or i.dtype == bool for i in index)
 
