@@ -216,13 +216,9 @@ class Writer:
 
     def _do(self, function, args):
         """Writes an effect."""
-        given = []
-        for a in (function, *args):
-            a = self._argument(a)
-            if callable(a) or isinstance(a, np.ndarray):  # the array itself, which changes
-                a = Text(self.page.bound(getattr(a, "__name__", "state"), a))
-            given.append(a)
-        self.page.do(self.page.call(self.page.bound("effect", effect), given, {}))
+        function = Text(self.page.bound(function.__name__, function))
+        args = function, *map(self._argument, args)
+        self.page.do(self.page.call(self.page.bound("effect", effect), args, {}))
 
 
 def _names_once(index):
