@@ -644,6 +644,16 @@ def test_a_rule_that_does_not_run_on_tensors_is_refused():
     assert "# eager" in str(step)
 
 
+def test_a_rule_that_reads_values_is_refused():
+    @op(x=lambda g, out, x: g * (2 if np.max(x) > 0 else 3))
+    def kept(x):
+        return x + 0.0
+
+    w = leaf([1.0, 2.0])
+    message = refused(lambda x: np.sum(kept(w * x.sum())), LATER, w)
+    assert "a rule has `@op(x=lambda g, out, x: g * (2 if np.max(x) > 0 else 3))`" in message
+
+
 def test_arguments_that_are_no_data_are_refused():
     step = mg.compile(lambda x: np.sum(x))
     with pytest.raises(TypeError, match="or requires a gradient"):
