@@ -499,6 +499,20 @@ def test_what_python_reads_beside_the_arguments_makes_a_new_program():
     factor = 1.0
 
 
+def test_a_change_of_a_default_makes_a_new_program():
+    w, rates = leaf([1.0, 2.0]), [1.0]
+
+    def function(x, rates=rates, *, scale=1.0):
+        return np.sum(w * x) * rates[0] * scale
+
+    step = mg.compile(function)
+    for n in range(1, 4):
+        rates[0], function.__kwdefaults__["scale"] = float(n // 2), float(n)
+        for _ in range(4):
+            assert step(np.ones(2)).item() == 3 * (n // 2) * n
+        assert len(recorded(step)) == n
+
+
 def test_what_the_function_does_not_read_may_change():
     class Trainer:
         def __init__(self):
