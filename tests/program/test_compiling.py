@@ -422,6 +422,7 @@ CUT = {
     "decorated": lambda w, x: w * mg.no_grad()(np.maximum)(x, w),
     "scale": lambda w, x: (w * x) / np.max(np.abs(w * x).detach()),
     "constant": lambda w, x: w * (PLAIN * x + np.sqrt(PLAIN)),
+    "like": lambda w, x: w * (np.ones_like(w) + np.zeros_like(x)),
 }
 PLAIN = mg.Tensor([2.0, 3.0], dtype=np.float64)
 
@@ -496,6 +497,27 @@ def test_what_python_reads_beside_the_arguments_makes_a_new_program():
             right.backward()
             assert (loss, gradient) == (right.item(), w_of_schedule.grad.tolist())
         assert len(recorded(step)) == n
+    factor = 1.0
+
+
+class Scaled(nn.Module):
+    def __init__(self):
+        self.w, self.drop = nn.Parameter(np.ones(2)), nn.Dropout(1.0)
+
+    def forward(self, x):
+        return np.sum(self.drop(self.w) * x) * factor
+
+
+def test_what_a_module_reads_makes_a_new_program_however_it_is_found():
+    global factor
+    holder = type("Holder", (), {})()
+    holder.model = Scaled()
+    step = mg.compile(lambda x: getattr(holder, "mod" + "el")(x))
+    for factor, is_training in (1.0, True), (1.0, False), (4.0, False):
+        holder.model.train(is_training)
+        for _ in range(4):
+            assert step(np.ones(2)).item() == (0 if is_training else 2 * factor)
+    assert [p.refusal for p in recorded(step)] == [None] * 3
     factor = 1.0
 
 

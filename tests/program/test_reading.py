@@ -70,7 +70,7 @@ def body(program):
     return [line for line in lines if line and not line.startswith("#")]
 
 
-KNOWN = frozenset([1.0])
+KNOWN, added = frozenset([1.0]), np.add
 
 
 def negated(function):
@@ -85,7 +85,7 @@ def negated(function):
 def many(x, n):
     total = np.zeros_like(x)
     for _ in range(n):
-        total = np.add(total * 0.5, x)
+        total = added(total * 0.5, x)
     return total
 
 
