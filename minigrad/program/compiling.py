@@ -2,6 +2,7 @@
 
 import inspect
 import linecache
+import textwrap
 import warnings
 
 import numpy as np
@@ -16,7 +17,7 @@ from ..noise import Noise, frozen, frozen_noise, sampling_mode
 from .surroundings import Surroundings
 from .symbols import NAME
 from .watching import Watch
-from .writing import Writer, tidy
+from .writing import WIDTH, Writer, tidy
 
 MOST = 32  # programs of a step
 HINT = "A program cannot see what Python decides by values, such as `if x.sum() > 0`."
@@ -54,6 +55,7 @@ class Recorded:
         arguments = [names.pop(x.order, f"unused{i}_") for i, x in enumerate(inputs)]
         self.inputs = [x for x in page.inputs.values() if x.order in names]
         head = f"def run({', '.join([*arguments, *names.values()])}):"
+        head = textwrap.fill(head, WIDTH, subsequent_indent=" " * 8)
         returned = f"{writer.symbols[loss.order].name}, [{', '.join(writer.gradients.values())}]"
         lines = [head, *_forgetting(page, returned, final), f"return {final(returned)}"]
         self.text = "\n    ".join(lines)
