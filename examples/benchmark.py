@@ -1,8 +1,9 @@
 """How fast is minigrad beside the same work written by hand in NumPy, and beside PyTorch?
 
-Everything runs on one thread, side by side in rounds; printed are medians of the ratios within a round, so a busy machine
-disturbs both sides alike. Lower is better; 1.00 is the hand-written NumPy. PyTorch takes part when it is installed. The column
-"compiled" is minigrad with `mg.compile`; its steps update the parameters as the eager steps do.
+Everything runs on one thread, and CPU time is measured. Each side runs by turns with the work written by hand, the two alone: a third
+would empty the caches of both. Printed are medians of the ratios within a round, so a busy machine disturbs both sides alike. Lower is
+better; 1.00 is the hand-written NumPy. PyTorch takes part when it is installed. The column "compiled" is minigrad with `mg.compile`;
+its steps update the parameters as the eager steps do.
 
     python examples/benchmark.py [op] [mlp_small] [mlp_reg] [conv] [dropout] [nodes] [memory] [import] [growth] [--rounds N]
 """
@@ -428,25 +429,29 @@ def dropout(p=0.3, shape=(4096, 1024)):
 
 
 def compare(name, contenders, rounds, inner):
-    """Medians, over rounds, of each contender's time relative to the first's in the same round."""
-    contenders = contenders if torch else contenders[:3]
-    for run in contenders:
-        for _ in range(5):
+    """Medians, over rounds, of the time of each contender divided by the time of the first beside it."""
+    hand, *others = contenders if torch else contenders[:3]
+    ratios, of_hand = [], []
+    for other in others:
+        for run in (hand, other) * 5:
             run()
-    seconds = []
-    for _ in range(rounds):
-        row = []
-        for run in contenders:
-            begin = time.perf_counter()
-            for _ in range(inner):
-                run()
-            row.append((time.perf_counter() - begin) / inner)
-        seconds.append(row)
-    ratios = [statistics.median(row[i] / row[0] for row in seconds) for i in range(len(contenders))]
-    hand = statistics.median(row[0] for row in seconds)
-    peer = f"{ratios[3]:10.2f}   {ratios[1] / ratios[3]:8.2f}" if torch else "         -          -"
-    own = f"{1.0:8.2f}  {ratios[1]:8.2f}  {ratios[2]:8.2f}"
-    print(f"{name:10}  {hand * 1e3:10.3f} ms  {own}  {peer}", flush=True)
+        pairs = [(seconds(hand, inner), seconds(other, inner)) for _ in range(rounds)]
+        ratios.append(statistics.median(b / a for a, b in pairs))
+        of_hand += [a for a, _ in pairs]
+    eager, compiled, *pytorch = ratios
+    peer = "         -          -"
+    if pytorch:
+        peer = f"{pytorch[0]:10.2f}   {eager / pytorch[0]:8.2f}"
+    own = f"{1.0:8.2f}  {eager:8.2f}  {compiled:8.2f}"
+    print(f"{name:10}  {statistics.median(of_hand) * 1e3:10.3f} ms  {own}  {peer}", flush=True)
+
+
+def seconds(run, times):
+    """The mean CPU time of a call, of several in a row."""
+    begin = time.process_time()
+    for _ in range(times):
+        run()
+    return (time.process_time() - begin) / times
 
 
 def nodes():

@@ -2,6 +2,7 @@
 
 import inspect
 import linecache
+import textwrap
 import warnings
 
 import numpy as np
@@ -16,7 +17,7 @@ from ..noise import Noise, frozen, frozen_noise, sampling_mode
 from .surroundings import Surroundings
 from .symbols import NAME
 from .watching import Watch
-from .writing import Writer, tidy
+from .writing import WIDTH, Writer, tidy
 
 MOST = 32  # programs of a step
 HINT = "A program cannot see what Python decides by values, such as `if x.sum() > 0`."
@@ -24,22 +25,21 @@ CHANGES = "the function changes a variable, an attribute or an item"
 ARGUMENTS = "compile: an argument is a list or the like, or requires a gradient. Pass arrays, "
 ARGUMENTS += "Tensors of data, numbers and tuples, and use parameters without passing them."
 RETURN = "compile: the function returns the loss, a Tensor, and does not call backward itself."
-MANY = f"compile: what the function reads changes often: after {MOST} programs steps are eager."
+MANY = f"what the function reads changes often, and a step has at most {MOST} programs"
 
 
 class Recorded:
-    """The program of one signature: run(*arrays) -> (loss, gradients of the leaves).
+    """The program of one signature.
 
     trials   how many more calls are compared with eager mode
     refusal  None, or why calls are eager
-    text     the program
+    text     None, or the program
+    inputs   the leaves that are read at each call
     leaves   the leaves that get a gradient
     """
 
-    run = surroundings = None
-
-    def __init__(self, trials):
-        self.trials, self.refusal = trials, None
+    def __init__(self, trials, refusal):
+        self.trials, self.refusal, self.text = trials, refusal, None
 
     def write(self, function, loss, inputs, watch):
         """Writes the program of a loss, what `function` made of the Tensors `inputs`."""
@@ -52,34 +52,37 @@ class Recorded:
                 raise TypeError(f"the shape of {node.op.name} depends on values. Use np.where")
         page, final = writer.page, writer.page.final()
         names = {leaf.order: final(name) for name, leaf in page.inputs.items()}
-        arguments = [names.pop(x.order, f"input{i}_") for i, x in enumerate(inputs)]
-        leaves = [x for x in page.inputs.values() if x.order in names]
+        arguments = [names.pop(x.order, f"unused{i}_") for i, x in enumerate(inputs)]
+        self.inputs = [x for x in page.inputs.values() if x.order in names]
+        head = f"def run({', '.join([*arguments, *names.values()])}):"
+        head = textwrap.fill(head, WIDTH, subsequent_indent=" " * 8)
         returned = f"{writer.symbols[loss.order].name}, [{', '.join(writer.gradients.values())}]"
+        lines = [head, *_forgetting(page, returned, final), f"return {final(returned)}"]
+        self.text = "\n    ".join(lines)
         known = {final(name): value for name, value in page.constants.items()} | {"np": np}
-        known |= {f"{names[x.order]}_": x for x in leaves}
-        hows = ["draw()" if isinstance(x, Noise) else "data" for x in leaves]
-        reads = [f"{names[x.order]} = {names[x.order]}_.{how}" for x, how in zip(leaves, hows)]
-        lines = [f"def run({', '.join(arguments)}):", *reads, *_forgetting(page, returned, final)]
-        self.text = "\n    ".join([*lines, f"return {final(returned)}"])
         file = f"<program {id(self)}>"
         linecache.cache[file] = len(self.text), None, self.text.splitlines(True), file
         exec(builtin_compile(self.text, file, "exec"), known)
-        self.run = np.errstate(all="ignore")(known["run"]) if page.is_quiet else known["run"]
+        self.function = np.errstate(all="ignore")(known["run"]) if page.is_quiet else known["run"]
         # What the trials compare, and what the program takes for granted.
         self.leaves, self.effects = list(writer.gradients), _settings(watch)
         called = leaf_names(writer.nodes)
         self.names = ["loss", *(f"gradient of {called[x.order]}" for x in self.leaves)]
-        self.inputs = [(x, (x.flags, x.shape, x.dtype)) for x in leaves]
         modules = [m for owner in modules_of(writer.nodes) for m in owner.modules()]
         moving = [a for _, _, args in watch.effects for a in args]
-        self.surroundings = Surroundings([function, *modules], moving)
+        self.kinds, self.surroundings = self._kinds(), Surroundings([function, *modules], moving)
+
+    def run(self, arrays):
+        """(loss, gradients of the leaves) for the arguments of a step."""
+        read = [x.draw() if isinstance(x, Noise) else x.data for x in self.inputs]
+        return self.function(*filter(is_array, arrays), *read)
 
     def fits(self):
-        """Whether all is still so that the program takes for granted."""
-        return not self.surroundings or (
-            all((x.flags, x.data.shape, x.data.dtype) == kind for x, kind in self.inputs)
-            and self.surroundings.are_same()
-        )
+        """Whether all is still so that the program takes for granted, or calls are eager."""
+        return self.refusal or (self._kinds() == self.kinds and self.surroundings.are_same())
+
+    def _kinds(self):
+        return [(x.flags, x.data.shape, x.data.dtype) for x in self.inputs]
 
     def difference(self, found, loss, watch):
         """The first difference between a run, (loss, gradients), and an eager run, or None."""
@@ -119,22 +122,22 @@ class Step:
     def __call__(self, *args) -> Tensor:
         arrays = [data_of(a) for a in args]
         modes = recording.get(), sampling_mode.get(), frozen.get()
-        programs = self.programs.setdefault((*modes, array.default_dtype, *map(_kind, args)), [])
+        kinds = map(_kind, args, arrays)
+        programs = self.programs.setdefault((*modes, array.default_dtype, *kinds), [])
         p = next((p for p in programs if p.fits()), None)
-        if p is None and sum(map(len, self.programs.values())) < MOST:
-            p = Recorded(self.trials)
+        if p is None:
+            is_full = sum(map(len, self.programs.values())) >= MOST
+            p = Recorded(self.trials, MANY if is_full else None)
             loss = self._watched(p, arrays)
             programs.append(p)
             return loss
-        if p is None:
-            warnings.warn(MANY, stacklevel=2)  # Python shows it once
-        if p is None or p.refusal:
+        if p.refusal:
             loss = self.function(*self._tensors(arrays))
             loss.backward()
             return loss.detach()
         if p.trials:
             return self._watched(p, arrays)
-        loss, gradients = p.run(*filter(is_array, arrays))
+        loss, gradients = p.run(arrays)
         for leaf, g in zip(p.leaves, map(constant, gradients)):
             leaf.grad = g if leaf.grad is None else leaf.grad + g
         return constant(loss)
@@ -145,19 +148,19 @@ class Step:
 
     def _watched(self, p, arrays):
         """An eager step. The program p is written from it, or compared with it."""
-        found, inputs = None, self._tensors(arrays)
+        failure, inputs = None, self._tensors(arrays)
         try:
             with frozen_noise():
-                found = p.run and p.run(*filter(is_array, arrays))
+                found = p.text and p.run(arrays)
         except Exception as error:
-            p.refusal = repr(error)
+            failure = repr(error)
         with Watch(tick()) as watch:
             loss = self.function(*inputs)
         if not isinstance(loss, Tensor) or loss.args is None:
             raise TypeError(RETURN)
-        p.refusal = p.refusal or watch.found
+        p.refusal = p.refusal or failure or watch.found
         try:
-            if p.run and not p.refusal:
+            if p.text and not p.refusal:
                 p.trials, p.refusal = p.trials - 1, p.difference(found, loss, watch)
             elif not p.refusal:
                 p.write(self.function, loss, [x for x in inputs if is_array(x)], watch)
@@ -165,7 +168,7 @@ class Step:
             p.refusal = repr(error)
         loss.backward()  # raises the error of a loss that has no gradient
         if not p.fits():
-            p.refusal, p.surroundings = CHANGES, None
+            p.refusal = CHANGES
         if p.refusal:
             warnings.warn(f"compile: from now on eager: {p.refusal}", stacklevel=3)
         return loss.detach()
@@ -177,13 +180,13 @@ def _settings(watch):
     return [a for a in given if not is_array(a)]
 
 
-def _kind(a):
-    """What of an argument makes a new program."""
-    if isinstance(a, (list, dict, set)) or getattr(a, "requires_grad", False):
+def _kind(given, a):
+    """What of an argument, and of its array, makes a new program."""
+    if isinstance(given, (list, dict, set)) or getattr(given, "requires_grad", False):
         raise TypeError(ARGUMENTS)
-    if not isinstance(a, (np.ndarray, Tensor)):
+    if not is_array(a):
         return a
-    a = data_of(a)  # a negative whole number may be an error, or mean: ignore
+    # A negative whole number may be an error, or mean: ignore.
     return a.shape, a.dtype, a.dtype.kind == "i" and frozenset(a[a < 0].tolist())
 
 

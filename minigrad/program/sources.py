@@ -41,8 +41,9 @@ def _define(name, value, texts):
         text = _source(value)
         known = getattr(value, "__globals__", None) or vars(inspect.getmodule(value))
         names = [x.id for x in ast.walk(ast.parse(text)) if isinstance(x, ast.Name)]
+        local = () if isinstance(value, type) else value.__code__.co_varnames
         for used in dict.fromkeys(names):
-            if used in known:
+            if used in known and used not in local:
                 _define(used, known[used], texts)
         del texts[name]
         texts[name] = text

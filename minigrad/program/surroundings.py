@@ -39,11 +39,10 @@ class Surroundings:
                 self.arrays.append(x)
             if isinstance(x, FunctionType):
                 self.names |= _names(x.__code__)
-                stack.append(x.__defaults__)
             spaces, holder = _read(x)
             pairs = [(space, name) for space in spaces for name in self.names if name in space]
             self.variables += pairs
-            held = [] if holder is None else gc.get_referents(holder)
+            held = gc.get_referents(holder)
             if 0 < len(held) <= LARGEST:
                 self.holders.append(holder)
                 stack += held
@@ -73,16 +72,17 @@ def _is_known(x):
 
 
 def _read(x):
-    """(dicts whose items may be read by name, an object that is read as a whole, or None)."""
+    """(dicts whose items may be read by name, an object that is read as a whole)."""
     if isinstance(x, FunctionType):
-        return [x.__globals__], x.__closure__
+        held = x.__kwdefaults__, *(x.__defaults__ or ()), *(x.__closure__ or ())
+        return [x.__globals__], held
     classes = x.__mro__ if isinstance(x, type) else type(x).__mro__
     own = [vars(kind) for kind in classes if not _is_known(kind)]
     if isinstance(x, type):
-        return own, None
+        return own, ()
     if len(own) == len(classes) - 1 and hasattr(x, "__dict__"):  # but for `object`
-        return [vars(x), *own], None
-    getattr(x, "__dict__", None)  # from now on its attributes are in a dict
+        return [vars(x), *own], ()
+    getattr(x, "__dict__", None)  # Python makes the dict now: later it would look like a change
     return [], x
 
 

@@ -36,7 +36,6 @@ UFUNCS |= {n: f"{{}} {sign} {{}}" for n, sign in zip(NAMES.split(), SIGNS.split(
 NEUTRAL = {"add": 0, "multiply": 1}  # operands that change nothing
 REDUCTIONS = {"add": "sum", "multiply": "prod", "maximum": "max", "minimum": "min"}
 METHODS = "reshape transpose swapaxes dot max min prod var any all argmax argmin cumsum"
-NEW = "zeros", "copy", "zeros_like", "ones_like", "empty_like"  # arrays to be filled
 KNOWN = "shape", "dtype", "ndim", "size", "flags", "strides"  # attributes that tell no entry
 SHAPES = np.shape, np.ndim, np.size, np.result_type  # their results depend on no entry
 # Settings that need no words, since they are the usual ones.
@@ -104,16 +103,31 @@ class Page:
         self.constants[name] = value
         return name
 
-    def write(self, wish, text, value, made=()):
-        """Writes `name = text`. Returns the Symbol of the name."""
+    def write(self, wish, text, value, base=None, rows=None):
+        """Writes `name = text`. Returns the Symbol of the name.
+
+        base  None, or a Symbol of which the value may be a view
+        rows  None, or the range of the rows of base that it is
+
+        A view that has a name already needs no line, nor does what was computed before.
+        """
+        base = base if base is not None and np.may_share_memory(base.value, value) else None
+        same = base  # or a Symbol of which it is a view itself
+        while same is not None:
+            if is_same(same.value, value):
+                return same
+            same = same.base
+        if self.reading and base is not None and wish == "part":
+            return Symbol(self, text, value, base, rows)  # it is short: it needs no name
         known = self.computed.get(text)
         if known is not None and self.changed.isdisjoint([known.name, *NAME.findall(text)]):
+            known.is_own = False
             return known
         self.is_quiet |= np.geterr() != self.errors
         name = self.name(_name_in_source() or wish)
         self.lines.append(Line(self, text, name, np.shape(value)))
-        symbol = Symbol(self, name, value, made, is_own=value.base is None)
-        if symbol.is_own and wish not in NEW:
+        symbol = Symbol(self, name, value, base, rows, is_own=value.base is None)
+        if symbol.is_own:
             self.computed[text] = symbol
         return symbol
 
@@ -144,11 +158,11 @@ class Page:
     def text(self, x):
         """The expression of x, a Symbol or a constant."""
         if isinstance(x, (tuple, list, range)):
-            items = ", ".join(map(self.text, x))
-            return f"[{items}]" if isinstance(x, list) else f"({items}{',' * (len(x) == 1)})"
+            items = [Text(self.text(item)) for item in x]
+            return repr(items if isinstance(x, list) else tuple(items))
         if isinstance(x, (np.dtype, type)):
             return f"np.{np.dtype(x)}"
-        if isinstance(x, np.ndarray) and x.ndim:
+        if isinstance(x, np.ndarray) and (x.ndim or not self.reading):
             return (self.reading and pattern(x)) or self.bound("constant", x)
         x = x[()] if isinstance(x, np.ndarray) else x
         is_float = isinstance(x, (float, np.floating))
@@ -182,13 +196,13 @@ def common(x):
     return x.flat[0] if np.all(x == x.flat[0]) else None
 
 
-def _number(x, inputs, value, always):
+def _number(x, inputs, value):
     """x, or a number for an array of equal entries, if a ufunc then gives the same shape and dtype.
 
-    A step keeps such an array if it fills memory: some ufuncs are faster with it.
+    A step keeps such an array: some ufuncs are faster with it.
     """
     entry, others = common(x), [other for other in inputs if isinstance(other, Symbol)]
-    if entry is None or not (always or not any(x.strides)):
+    if entry is None:
         return x
     shape = np.broadcast_shapes(*(other.shape for other in others))
     is_fit = shape == np.shape(value) and all(other.dtype == x.dtype for other in others)
@@ -199,8 +213,6 @@ def pattern(x):
     """The text of an array that follows a simple pattern, or None."""
     if x.ndim == 1 and x.dtype == int and np.array_equal(x, np.arange(x.size)):
         return f"np.arange({x.size})"
-    if x.ndim == 2 and x.dtype == bool and np.array_equal(x, np.tri(*x.shape)):
-        return f"np.tri({x.shape[0]}, {x.shape[1]}, dtype=bool)"
     shape = x.size if x.ndim == 1 else x.shape
     return None if common(x) is None else f"np.full({shape}, {common(x)}, np.{x.dtype})"
 
@@ -212,8 +224,7 @@ def _name_in_source():
         frame = frame.f_back
     line = linecache.getline(frame.f_code.co_filename, frame.f_lineno)
     found = re.match(r"\s*(\w+) \S?= ", line)
-    is_new = found and found[1] not in frame.f_code.co_varnames[: frame.f_code.co_argcount]
-    return found[1] if is_new and frame.f_globals["__package__"] != __package__ else None
+    return found[1] if found and frame.f_globals["__package__"] != __package__ else None
 
 
 def values(x):
@@ -224,7 +235,7 @@ def values(x):
 
 
 def _refuse(*args, **keywords):
-    raise TypeError("the forward reads values")
+    raise TypeError("the forward reads values, or changes an array that others use")
 
 
 def is_alike(x, y):
@@ -241,19 +252,19 @@ def is_same(x, y):
 class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
     """An array under a name of a Page. What is done with it is written there.
 
-    value  the array in the recorded run: it tells shapes and dtypes
-    made   the method that made it and the Symbol that had it: (name, x), or ("rows", x, a range)
+    value   the array in the recorded run: it tells shapes and dtypes
+    base    None, or the Symbol of which it is a view
+    rows    None, or the range of the rows of base that it is
     is_own  nothing else uses the memory of the value, so `+=` may change it
     """
 
-    def __init__(self, page, name, value, made=(), is_own=False):
-        self.page, self.name, self.value, self.made = page, name, value, made or (None, None)
-        self.is_own = is_own
+    def __init__(self, page, name, value, base=None, rows=None, is_own=False):
+        self.page, self.name, self.value = page, name, value
+        self.base, self.rows, self.is_own = base, rows, is_own
 
     data = property(lambda self: self)
     shape, dtype, ndim, size, flags, strides = (property(attrgetter(f"value.{n}")) for n in KNOWN)
     T = property(lambda self: self.transpose())
-    real = property(lambda self: self if self.dtype.kind != "c" else _refuse())
     __bool__ = __float__ = __int__ = __index__ = __array__ = item = numpy = tolist = _refuse
 
     def __repr__(self):
@@ -264,28 +275,24 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
 
     def __getitem__(self, index):
         part = self.part(index)
-        if is_same(part.value, self.value):
-            return self
-        if self.page.reading and np.may_share_memory(part.value, self.value):
-            return part  # it needs no name
-        return self.page.write("part", part.name, part.value, part.made)
+        return self.page.write("part", part.name, part.value, part.base, part.rows)
 
     def part(self, index):
         """self[index] as a Symbol whose name is its text. Rows of rows of x are rows of x."""
-        value, made = self.value[values(index)], None
+        value, x, rows = self.value[values(index)], self, None
         index = index[0] if type(index) is tuple and len(index) == 1 else index
-        x, rows = self.made[1:] if self.made[0] == "rows" else (self, None)
         if type(index) is slice and index.step is None:
-            rows = (rows or range(len(x)))[index]
-            index, made = slice(rows.start, rows.stop), ("rows", x, rows)
-        elif type(index) is int and rows:
-            index = rows[index]
-        else:
-            x = self
-        return Symbol(self.page, f"{x.name}[{self.page.index(index)}]", value, made)
+            x, rows = (self.base, self.rows) if self.rows else (self, range(len(self)))
+            rows = rows[index]
+            index = slice(rows.start, rows.stop)
+        elif type(index) is int and self.rows:
+            x, index = self.base, self.rows[index]
+        return Symbol(self.page, f"{x.name}[{self.page.index(index)}]", value, x, rows)
 
     def __setitem__(self, index, value):
-        self.page.do(f"{self.name}[{self.page.index(index)}] = {self.page.text(value)}")
+        if not self.is_own:
+            _refuse()
+        self.page.do(f"{self.part(index).name} = {self.page.text(value)}")
         self.value[values(index)] = values(value)
 
     def __array_ufunc__(self, ufunc, method, *inputs, out=None, **keywords):
@@ -293,14 +300,12 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
         if method == "reduce" and name in REDUCTIONS:
             return inputs[0]._method(REDUCTIONS[name], (), {"axis": 0} | keywords)
         value = ufunc(*values(inputs), **keywords) if method == "__call__" else _refuse()
-        if out and out[0].dtype != value.dtype:
-            _refuse()
         for x, y in (inputs, inputs[::-1]) if name in NEUTRAL else ():
             is_neutral = not isinstance(y, Symbol) and np.all(np.equal(y, NEUTRAL[name]))
             if is_neutral and x.dtype == value.dtype:
                 return x if is_alike(x, value) else np.broadcast_to(x, value.shape)
-        if name != "matmul":
-            inputs = [_number(x, inputs, value, page.reading) for x in inputs]
+        if page.reading and name != "matmul":
+            inputs = [_number(x, inputs, value) for x in inputs]
         operands = [f"({s})" if (s := page.text(x)).startswith("-") else s for x in inputs]
         is_number = np.ndim(value) == 0  # of NumPy, whose ** gives other bits than np.power
         if name in UFUNCS and not keywords and not (is_number and name == "power"):
@@ -313,13 +318,12 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
         name = function.__name__
         if function in SHAPES:
             return function(*values(args), **keywords)
-        if name in METHODS.split() and isinstance(args[0], Symbol):
-            return args[0]._method(name, args[1:], keywords)
+        if name in METHODS.split() and args[0] is self:
+            return self._method(name, args[1:], keywords)
         value = function(*values(args), **keywords)
         module = function.__module__.replace("numpy", "np", 1)
         text = self.page.call(f"{module}.{name}", args, keywords)
-        same = [a for a in args if isinstance(a, Symbol) and a.value is value]
-        return same[0] if same else self.page.write(name, text, value)
+        return self.page.write(name, text, value, self)
 
     def __getattr__(self, name):
         return lambda *args, **keywords: self._method(name, args, keywords)
@@ -332,11 +336,9 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
         value = getattr(x.value, name)(*values(args), **keywords)
         if not isinstance(value, (np.ndarray, np.generic)):
             _refuse()
-        if name == "reshape" == x.made[0]:
-            x = x.made[1]
-        for same in x, x.made[1]:
-            if isinstance(same, Symbol) and is_same(same.value, value):
-                return same
+        if name == "reshape" and x.base is not None and x.base.size == x.size:
+            is_direct = is_same(x.base.value.reshape(*args), value)
+            x = x.base if is_direct else x
         text = self.page.call(f"{x.name}.{name}", args, keywords)
         if name == "transpose" and args in ((), (None,)):
             text = f"{x.name}.T"
@@ -344,4 +346,4 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
             is_cast = x.dtype != args[0].dtype and len(x) == 1
             if all(x.strides + args[0].strides) and not is_cast:
                 text = f"{x.name} @ {self.page.text(args[0])}"
-        return self.page.write(name, text, value, (name, x))
+        return self.page.write(name, text, value, x)

@@ -51,7 +51,7 @@ class Writer:
         self.names, self.symbols = names_of(self.nodes, loss, names), {}
         self.named = set()  # symbols that have the name of a node
         self.claims = Counter()  # name of a symbol -> how many arguments and results read it
-        self.parts = {}  # order of zeros with a part -> its index, the part
+        self.waiting = {}  # order of zeros with a part -> the node, written where it is needed
         cotangents = copy_context().run(self._record_backward, what, loss)
         self._name_cotangents(cotangents)
         found = {x: g for x, g in cotangents.values() if x.is_leaf}
@@ -109,7 +109,7 @@ class Writer:
     def _gradient(self, leaf, g):
         """The text of the gradient of a leaf. In a step it has an array of its own."""
         out, known = self._argument(g), self.gradients.values()
-        is_own = getattr(out, "is_own", False) and out.ndim and out.name not in known
+        is_own = getattr(out, "is_own", False) and out.name not in known
         if not isinstance(out, Symbol):
             out = self.page.write(f"g_{self.names[leaf.order]}", self.page.text(out), out)
         is_fit = (is_own or self.page.reading) and out.dtype == leaf.dtype
@@ -125,13 +125,12 @@ class Writer:
             name = self.names.get(node.order, "unused")
             self.symbols[node.order] = leaf = self.page.input(name, node)
             self.named.add(leaf.name)
+        elif node.op and node.op.name == "scatter" and _names_once(node.args[2:]):
+            self.waiting[node.order] = node  # until it is an argument, see _accumulate
         elif node.args and not self._accumulate(node):
-            out = self.symbols[node.order] = self._result(node)
-            tensors = [a for a in node.args if isinstance(a, Tensor) and a.order in self.symbols]
-            passed = [self.symbols[a.order].name for a in tensors].count(out.name)
-            self.claims[out.name] += self.uses[node.order] - passed
+            self._write(node)
 
-    def _result(self, node):
+    def _write(self, node):
         """Runs the forward of a node on Symbols."""
         args = list(map(self._argument, node.args, node.op.names))
         page, start = self.page, len(self.page.lines)
@@ -148,45 +147,39 @@ class Writer:
             del page.lines[start:]
             text = page.call(page.bound(node.op.name, node.op.forward), args, {})
             out = page.write(node.op.name, text, node.data)
-        return self._name(out, node)
-
-    def _name(self, out, node):
-        """The Symbol `out`, called as the node is, if it has no such name yet."""
         if node.order in self.names and out.name not in self.named:
             self.page.wishes[out.name] = self.names[node.order]
             self.named.add(out.name)
-        return out
+        self.symbols[node.order] = out
+        passed = [a.name for a in args if isinstance(a, Symbol)].count(out.name)
+        self.claims[out.name] += self.uses[node.order] - passed
 
     def _forward_of(self, node):
         """The forward of a node, as it runs in eager mode."""
         if node.op.name == "matmul" and self._owner(node).op.name == "linear":
             return np.dot  # x.dot(y) of arrays is x @ y of Tensors
-        is_shown = self.page.reading and node.op.name == "scatter"
-        return self._scatter if is_shown else node.op.forward
-
-    def _zeros(self, shape, dtype):
-        text = f"np.zeros({shape if len(shape) != 1 else shape[0]}, np.{dtype})"
-        return self.page.write("zeros", text, np.zeros(shape, dtype))
+        if node.op.name == "scatter" and (self.page.reading or _names_once(node.args[2:])):
+            return self._scatter
+        return node.op.forward
 
     def _scatter(self, x, shape, *index):
-        """The forward of the op scatter, where an entry can be named twice."""
-        out = self._zeros(shape, values(x).dtype)
-        self.page.do(self.page.call("np.add.at", (out, index, x), {}))
-        np.add.at(out.value, *map(values, (index, x)))
+        """The forward of the op scatter."""
+        zeros = np.zeros(shape, x.dtype)
+        text = f"np.zeros({shape if len(shape) != 1 else shape[0]}, np.{zeros.dtype})"
+        out = self.page.write("zeros", text, zeros)
+        if _names_once(index):
+            out[index] = x
+        else:
+            self.page.do(self.page.call("np.add.at", (out, index, x), {}))
+            np.add.at(zeros, *map(values, (index, x)))
         return out
 
     def _accumulate(self, node):
         """Whether a node needs no lines of its own, since it is added to others.
 
-        Zeros with a part are written where they are needed: as `g[:3] += part` in a sum, or as
-        zeros. A sum of cotangents is `g += ...` if nothing else uses the first.
+        A sum of cotangents is `g += ...` if nothing else uses the first, and `g[:3] += part` if
+        the second is zeros with a part.
         """
-        if node.op.name == "scatter":
-            part, _, *index = node.args
-            index = tuple(map(self._argument, index))
-            if all(not getattr(i, "ndim", 0) or i.dtype == bool for i in index):
-                self.parts[node.order] = index, part
-            return node.order in self.parts
         if node.order not in self.sums:
             return False
         first, second = node.args
@@ -195,9 +188,9 @@ class Writer:
         if not is_free or not (self.sums[node.order] or is_alike(first.data, node.data)):
             return False
         target = out
-        if second.order in self.parts and self.uses[second.order] == 1 and out.ndim:
-            index, second = self.parts[second.order]
-            target = out.part(index)
+        if second.order in self.waiting and self.uses[second.order] == 1 and out.ndim:
+            second, _, *index = second.args
+            target = out.part(tuple(map(self._argument, index)))
         self.page.do(f"{target.name} += {self.page.text(self._argument(second))}")
         self.page.wishes[out.name] = self.names[node.order]
         self.claims[out.name] = self.uses[node.order]
@@ -211,29 +204,26 @@ class Writer:
 
     def _argument(self, a, role="constant"):
         """An argument of a node: a Symbol for a Tensor that changes from run to run."""
-        if isinstance(a, Tensor) and a.order in self.parts and a.order not in self.symbols:
-            out, (index, part) = self._name(self._zeros(a.shape, a.dtype), a), self.parts[a.order]
-            text = self.page.text(self._argument(part))
-            self.page.do(f"{out.part(index).name} = {text}")
-            self.claims[out.name] = self.uses[a.order]
-            self.symbols[a.order], out.value = out, a.data
+        if isinstance(a, Tensor) and a.order in self.waiting:
+            self._write(self.waiting.pop(a.order))
         if isinstance(a, Tensor) and a.order in self.symbols:
             return self.symbols[a.order]
         a = data_of(a)
-        if not self.page.reading or np.size(a) < 2 or not isinstance(a, np.ndarray) or pattern(a):
+        if not self.page.reading or not isinstance(a, np.ndarray) or pattern(a):
             return a
         name = self.page.bound(role.partition("[")[0], a)
         return Symbol(self.page, name, a)  # what is done with it is written too
 
     def _do(self, function, args):
         """Writes an effect."""
-        given = []
-        for a in (function, *args):
-            a = self._argument(a)
-            if callable(a) or isinstance(a, np.ndarray):  # the array itself, which changes
-                a = Text(self.page.bound(getattr(a, "__name__", "state"), a))
-            given.append(a)
-        self.page.do(self.page.call(self.page.bound("effect", effect), given, {}))
+        function = Text(self.page.bound(function.__name__, function))
+        args = function, *map(self._argument, args)
+        self.page.do(self.page.call(self.page.bound("effect", effect), args, {}))
+
+
+def _names_once(index):
+    """Whether an index names no entry twice, as arrays of integers can."""
+    return all(not getattr(i, "ndim", 0) or i.dtype == bool for i in index)
 
 
 def merged(page, results):
@@ -254,8 +244,8 @@ def merged(page, results):
             text = line.text.replace(name, f"({inner.expression})")
             wished = NAME.sub(lambda name: page.wishes[name[0]], text)
             is_same = all(changes.get(name, 0) <= made for name in inner.names)
-            is_fit = inner.part == line.part and not text.startswith("(") and _fits(wished)
-            if is_same and is_fit:
+            is_short = len(wished) < 2 * WIDTH and len(tidy(wished)) <= WIDTH
+            if is_same and is_short and not text.startswith("("):
                 line.expression = text.removeprefix(f"{line.target} = ")
                 line.owners |= inner.owners
                 del lines[inner]
@@ -264,11 +254,6 @@ def merged(page, results):
         elif uses[line.target] == 1:
             waiting[line.target] = line, i
     return [*lines]
-
-
-def _fits(text):
-    """Whether a statement fits on a line, where needless parentheses do not count."""
-    return len(text) <= WIDTH or (len(text) < 2 * WIDTH and len(tidy(text)) <= WIDTH)
 
 
 def tidy(text):

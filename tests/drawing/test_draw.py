@@ -305,6 +305,14 @@ def test_arguments_are_short():
     y = leaf(np.ones((4, 5)))[1:3, None, ..., 0]
     assert "index=(1:3, None, ..., 0)" in texts(only(describe(y)[0], kind="root"))
 
+    @composition
+    def last_two(x):
+        return np.exp(x[1:][1:])
+
+    assert "getitem, exp" in texts(
+        only(describe(last_two(mg.Tensor(np.ones(4), True)))[0], kind="root")
+    )
+
 
 @pytest.mark.parametrize(
     "function, told",

@@ -70,7 +70,7 @@ def body(program):
     return [line for line in lines if line and not line.startswith("#")]
 
 
-KNOWN = frozenset([1.0])
+KNOWN, added = frozenset([1.0]), np.add
 
 
 def negated(function):
@@ -85,7 +85,7 @@ def negated(function):
 def many(x, n):
     total = np.zeros_like(x)
     for _ in range(n):
-        total = np.add(total * 0.5, x)
+        total = added(total * 0.5, x)
     return total
 
 
@@ -249,6 +249,36 @@ def test_an_own_op_with_types_is_written_without_them(tmp_path, own_registry, mo
     assert "def signed(x, k=2.0):" in str(mg.write_out(loss, to_file="own.py"))
     names = runpy.run_path("own.py")
     assert_equal({"loss": np.asarray(names["loss"])} | names["gradients"], loss)
+
+
+def test_an_array_that_others_use_is_not_filled(tmp_path, own_registry, monkeypatch, capsys):
+    @op(x=lambda g, out, x: g * (x > 0) * np.exp(x))
+    def cut(x):
+        out = np.exp(x)  # computed before
+        out[x < 0] = 0
+        return out
+
+    @op(x=lambda g, out, x: 3 * g)
+    def filled(x):
+        out = np.zeros_like(x)
+        out.reshape(-1)[:1] = x[0]
+        return 3 * x + (out - out)
+
+    monkeypatch.chdir(tmp_path)
+    x = leaf([-1.0, 2.0], name="x")
+    for loss in np.sum(np.exp(x) + cut(x)), np.sum(filled(x)):
+        mg.write_out(loss, to_file="own.py")
+        names = runpy.run_path("own.py")
+        assert_equal({"loss": np.asarray(names["loss"])} | names["gradients"], loss)
+
+
+def test_variables_of_a_function_are_not_those_of_its_module(own_registry):
+    @op(KNOWN=lambda g, out, KNOWN: g)
+    def shifted(KNOWN):
+        return KNOWN + (1 if KNOWN.tolist()[0] > 0 else 2)
+
+    text = str(mg.write_out(np.sum(shifted(leaf([1.0], name="x")))))
+    assert "def shifted(KNOWN):" in text and "KNOWN = " not in text
 
 
 def test_an_op_whose_constants_cannot_be_written_is_refused(own_registry):
