@@ -267,7 +267,7 @@ def test_moving_numbers_by_a_rounding_leaves_equal_numbers_equal():
     assert np.array_equal(same.args[0].data, x.data)
     for other in others:
         a = other.args[0].data
-        assert a[1] == a[2] and a[3] == 0 and 0 < np.max(abs(a - x.data)) < 4e-16
+        assert a[1] == a[2] and a[3] == 0 and 0 < np.max(abs(a - x.data)) < 64 * 1.2e-16
         assert other.data == a[1]  # max passes it on
         moves |= {tuple(a > x.data)}
     assert len(moves) > 1
