@@ -178,15 +178,11 @@ def _spread(alone, directions):
 def look(alone, i):
     """The Finding on the gradient by the i-th argument of a node.
 
-    If not all entries together are OK, then entries at 0 and entries that tie, where kinks are
-    likely, are compared apart from others.
+    Entries at 0 and entries that tie, where kinks are likely, are compared apart from others.
     """
-    x = alone.node.args[i].data
-    together = judge(alone, _direction(alone, i, np.arange(x.size)))
-    if together.verdict == "OK" and x.size <= together.enough:
-        return together
-    _, where, counts = np.unique(x.ravel(), return_inverse=True, return_counts=True)
-    likely = (counts[where] > 1) | (x.ravel() == 0)
+    x = alone.node.args[i].data.ravel()
+    _, where, counts = np.unique(x, return_inverse=True, return_counts=True)
+    likely = (counts[where] > 1) | (x == 0)
     groups = [np.flatnonzero(at) for at in (likely, ~likely) if np.any(at)]
     return worst_of(alone, i, groups, alone.settings.depth)
 
