@@ -167,7 +167,19 @@ def test_every_op_takes_complex_numbers_as_the_analytic_function_that_it_is():
 
 
 # Functions that are not analytic for complex numbers, but for real ones: (f, its derivative).
+def squared_in_place(x):
+    out = np.empty_like(x)
+    np.multiply(np.abs(x, out=out), x, out=out)
+    return out
+
+
 OF_REAL_NUMBERS = {
+    "into an array": (squared_in_place, lambda x: 2 * x),
+    "an outer product": (
+        lambda x: np.power.outer(x, [2.0, 3.0])[:, 0],
+        lambda x: 2 * x,
+    ),
+    "a sign": (lambda x: np.sign(x) * x * x, lambda x: 2 * x),
     "x conj(x)": (lambda x: x * np.conj(x), lambda x: 2 * x),
     "x x.conj()": (lambda x: x * x.conj(), lambda x: 2 * x),
     "Re(x) x": (lambda x: np.real(x) * x, lambda x: 2 * x),
