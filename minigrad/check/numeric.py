@@ -43,8 +43,7 @@ def tangent(node, directions, plain=False):
     moved = {i: lifted(node.args[i].data, v) for i, v in directions.items()}
     with warnings.catch_warnings(), contextlib.suppress(Exception):  # complex numbers
         warnings.simplefilter("error", np.exceptions.ComplexWarning)
-        given = again(node, moved)
-        value = given if np.iscomplexobj(given) and not plain else np.nan
+        value = np.nan if plain else again(node, moved)
     size = abs(data) + max(map(largest, arrays))
     found = np.where(abs(np.real(value) - data) > JUMP * size + H, np.nan, np.imag(value) / H)
     lost = np.isfinite(data) & ~np.isfinite(value)  # as where exp(x) overflows

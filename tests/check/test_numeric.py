@@ -266,6 +266,14 @@ def test_a_difference_has_two_sides_too():
     assert mg.gradcheck(right, x) and not mg.gradcheck(wrong, x, raise_exception=False)
 
 
+def test_a_difference_at_zeros_takes_a_step_too():
+    f, derivative = BARE["no complex numbers"]
+    right = op(lambda x: f(x), x=lambda g, out, x: g * derivative(x))
+    wrong = op(lambda x: f(x), x=lambda g, out, x: g * derivative(x) * 1.001)
+    x = mg.Tensor(np.zeros(3), True)
+    assert mg.gradcheck(right, x) and not mg.gradcheck(wrong, x, raise_exception=False)
+
+
 def test_where_a_complex_number_overflows_a_difference_is_taken():
     x = mg.Tensor(np.array([-800.0, 3.0, 1.0, 2.0]), True)
     assert mg.gradcheck(F.sigmoid, x)
