@@ -53,7 +53,7 @@ def described(alone, i, found):
     entry = np.unravel_index(found.entry, alone.node.args[i].shape)
     note = f"By {alone.node.op.names[i]}, entry {tuple(map(int, entry))}: {found.note}, "
     note += f"relative difference {found.error:.2g}."
-    cause = diagnose(alone, i) if found.verdict == "FAIL" else ""
+    cause = diagnose(alone, i)
     return f"{note} Diagnosis: {cause}." if cause else note
 
 
