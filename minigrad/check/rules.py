@@ -13,7 +13,7 @@ from .numeric import cotangent, largest
 from .verdict import FAILING, Alone, Finding, judge, look, ruled, worst
 
 # Factors of two cotangents, which are then added up: a rule is linear at all sizes and signs.
-SUMS = (2.0**-10, 0), (-(2.0**20), 0), (1, 1), (-1, 4)
+SUMS = (2.0**-10, 0), (-(2.0**20), 0), (-1, 4)
 LINEAR = 1e-9  # relative to results and cotangents: of results that cancel, rounding is left
 ALIKE = 1e-11  # relative to the largest entry: some 1e5 roundings, for sums of many entries
 SMALLEST = 1e-290  # what is smaller may have lost digits, as numbers below 2e-308 have
