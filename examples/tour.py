@@ -89,9 +89,8 @@ np.testing.assert_allclose(expected.value.item(), with_l2, rtol=1e-12)
 display(expected)
 
 # %% [markdown]
-# Is the noise drawn as its law says? Is it independent in each call, and along each axis? Then of
-# the places where one mask drops, another mask drops a share of 0.3: see the rows `calls` and
-# `neighbours`.
+# Is the noise drawn as its law says? Is it independent in each call, and along each axis? Then a
+# share of 0.3 * 0.3 of all pairs of entries is dropped twice: see the rows `calls` and `repeats`.
 
 # %%
 display(mg.check_noise(nn.Dropout(0.3)))

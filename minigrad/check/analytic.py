@@ -28,8 +28,6 @@ class Lifted(np.ndarray):
         return _lifted(super().__array_function__(function, types, args, settings))
 
     real = property(lambda self: self)
-    imag = property(lambda self: np.zeros_like(self))
-    conj = conjugate = np.ndarray.__pos__
 
     def astype(self, dtype, *args, **settings):
         if np.dtype(dtype).kind in "fc":  # another precision
@@ -38,10 +36,9 @@ class Lifted(np.ndarray):
 
 
 def _lifted(found):
-    """What a function returned, its complex arrays Lifted."""
-    if isinstance(found, (tuple, list)):
-        return [*map(_lifted, found)]
-    return np.asarray(found).view(Lifted) if np.iscomplexobj(found) else found
+    """What a function returned, Lifted if it is a complex array."""
+    is_array = isinstance(found, (np.ndarray, np.generic)) and np.iscomplexobj(found)
+    return np.asarray(found).view(Lifted) if is_array else found
 
 
 def _absolute(x):
@@ -70,7 +67,7 @@ def _slogdet(a):
 
 ANALYTIC = {
     np.absolute: _absolute,
-    np.sign: lambda x: np.sign(x.real) + 0j,
+    np.sign: lambda x: np.sign(x.real),
     np.conjugate: np.positive,
     np.remainder: lambda x, y: x - np.floor(np.real(x) / np.real(y)) * y,
     np.logaddexp: lambda x, y: np.maximum(x, y) + np.log1p(np.exp(-_absolute(x - y))),

@@ -17,7 +17,7 @@ from .verdict import FAILING, Finding, Settings, worst
 DEPTH = 10  # times that entries are halved, where there are kinks
 # How far from the inputs func is run again, relative to each entry: it is mostly defined there.
 AWAY = 2.0**-10
-STEP, RATIO = 2.0**-10, 2.0**6  # how far from there once more, relative to that, and how much more
+RATIO = 2.0**6  # of the two ways from there, the longer one as far again
 SAME = 2.0**-46  # of the largest value: equal, if a constant was rounded in another way
 
 UNRECORDED = "func depends on it in a way that is not recorded: detach, x.data, no_grad()?"
@@ -182,8 +182,7 @@ def _unrecorded(func, own, xs, nondet_tol):
     """
     rng, ways = np.random.default_rng(2), {}
     for i, x in xs.items():
-        size = np.where(x.data == 0, largest(x.data) or 1.0, x.data)
-        ways[i] = AWAY * cotangent(rng, x.shape) * size
+        ways[i] = AWAY * cotangent(rng, x.shape) * np.where(x.data == 0, 1.0, x.data)
     base = [Tensor(x.data + ways[i], True) if i in xs else x for i, x in enumerate(own)]
     recorded = _outputs(func, base)
     steps, least = nodes(recorded), max(nondet_tol, SAME * max(largest(y.data) for y in recorded))
@@ -196,7 +195,7 @@ def _unrecorded(func, own, xs, nondet_tol):
         return max(largest(y.data - values.get(z.order, z.data)) for y, z in pairs)
 
     def depends(*moving):
-        long, short = (apart(moving, step) for step in (RATIO * STEP, STEP))
+        long, short = apart(moving, 1.0), apart(moving, 1 / RATIO)
         return long > least and 1 / 4 < long / short / RATIO < 4
 
     return [i for i in xs if depends(i)] if depends(*xs) else []

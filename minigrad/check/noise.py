@@ -9,13 +9,14 @@ law           For each value x among n entries, the rate of entries <= x is comp
               the law. Each of these n rates has an n-th of the allowed probability. Together they
               see mean, variance and shape.
 independence  Each entry of an array is above the mean of the array or not: in a mask of dropout it
-              is kept or dropped. One of the two is rarer. At the places where one array has its
-              rarer kind, another array has its own rarer kind at the usual rate.
+              is kept or dropped. One of the two is rare. Pairs in which both entries are rare are
+              counted: of two layers, of two calls, and of one array at each distance along each
+              axis. So noise that repeats is seen, whatever its period.
 
-The trials of a test share no entry. In the test of the law they are independent. In the tests of
-independence they are drawn without replacement, given how many entries of each array are above its
-mean, and the bound holds for them too (Hoeffding 1963, theorem 4). A test fails a right function
-with probability FALSE_ALARM at most.
+In the test of the law the trials are independent. In the tests of independence they are pairs that
+share no entry, given how many entries are rare. Then the trials are negatively associated, and the
+bound holds for them too (Joag-Dev & Proschan 1983, Annals of Statistics 11(1)). A test fails a
+right function with probability FALSE_ALARM at most.
 """
 
 import contextlib
@@ -123,10 +124,11 @@ def check_noise(op, shape=(64, 1024), *, p=None, shared=(), mean=None, dtype=Non
     mean    the function without its noise, the promised E[op(x)]; None: x itself, or what a module
             gives in evaluation
 
-    Each layer's noise is compared with its law, and tested for independence of calls, of neighbours
-    along each axis, and of other layers. Mean and variance of the output are exact where each
-    output entry is a straight line in one entry of noise, as in a dropout layer. Elsewhere they are
-    UNKNOWN: check the layers of a model alone too. At p = 0.5 keep and drop look the same.
+    Each layer's noise is compared with its law, and tested for independence of calls, of entries at
+    any distance along each axis, and of other layers. Mean and variance of the output are exact
+    where each output entry is a straight line in one entry of noise, as in a dropout layer.
+    Elsewhere they are UNKNOWN: check the layers of a model alone too. At p = 0.5 keep and drop look
+    the same.
 
     Each test fails a right function with probability below 1e-12. A module is copied, and
     generators stay as they were. Raises TypeError if `op` returns no Tensor, ValueError if `shared`
@@ -152,9 +154,10 @@ def check_noise(op, shape=(64, 1024), *, p=None, shared=(), mean=None, dtype=Non
             return NoiseReport([NoiseTest("op", "noise", bound=math.inf, hint=problem)])
         layers, rows = list(_layers(graphs[0], drawn, p)), []
         for i, layer in enumerate(layers):
-            rows += [*_law(layer), *_independence(layer, layers[:i]), *_sharing(layer, shared)]
-        # Repeated noise comes first: all other tests suffer from it.
-        rows.sort(key=lambda row: (row.measured, row.verdict) != (1, "FAIL"))
+            # Repeated noise comes first, where it repeats most: all other tests suffer from it.
+            repeats = _independence(layer, layers[:i])
+            rows += sorted(repeats, key=lambda row: -row.wrong * abs(row.measured - row.expected))
+            rows += [*_law(layer), *_sharing(layer, shared)]
         rows += _output(op, x, outputs, graphs[0], layers, mean, p)
     return NoiseReport(rows)
 
@@ -196,7 +199,7 @@ def _rate(layer, test, measured, expected, n, possible, hint, tests=1):
 
     `possible` is how far off the rate of useless noise is: constant noise, or repeated noise.
     """
-    measured, expected = np.atleast_1d(measured), np.atleast_1d(expected)
+    measured, expected = np.broadcast_arrays(np.atleast_1d(measured), expected)
     level = math.log(2 * tests / FALSE_ALARM)
     bounds = rate_bound(expected, n, level)
     i = np.argmax(abs(measured - expected) / bounds)
@@ -242,32 +245,43 @@ def _moments(law):
 
 
 def _independence(layer, others):
-    """Independence of calls, of neighbours along each axis of the node, and of other layers."""
-    lead = layer.uses[0].ndim - layer.values.ndim
-    for i, size in enumerate(layer.values.shape):
-        test, hint = f"neighbours, axis {lead + i}", f"noise repeats along axis {lead + i}"
+    """Independence of calls, of entries along each axis of the node, and of other layers."""
+    rare, lead = _rare(layer.values), layer.uses[0].ndim - layer.values.ndim
+    count, entries = np.sum(rare), rare.size
+    for i, size in enumerate(rare.shape):
+        test, hint = f"repeats, axis {lead + i}", f"noise repeats along axis {lead + i}"
         if i == 0:
             test, hint = "calls", "every call draws the same noise"
-        if size > 1:
-            pairs = np.moveaxis(layer.values, i, 0)[: size // 2 * 2]
-            yield from _agreement(layer.name, test, pairs[::2], pairs[1::2], hint)
+        if size > 1 and count:
+            both = _both_rare(np.moveaxis(rare, i, -1).reshape(-1, size))
+            pairs = entries // size * np.arange(size - 1, 0, -1)  # at the distances 1, 2, ...
+            expected = count / entries * (count - 1) / (entries - 1)
+            n, tests = pairs / 2, 2 * (size - 1)  # two sets of pairs that share no entry
+            possible, hint = count / entries - expected, f"{hint}, or part of it"
+            yield _rate(layer.name, test, both / pairs, expected, n, possible, hint, tests)
     for other in others:
-        names = f"{other.name}, {layer.name}"
-        yield from _agreement(names, "independence", other.values, layer.values, SAME_NOISE)
+        # Equal generators begin alike, whatever the shapes: each call counts from its start.
+        n = min(layer.values[0].size, other.values[0].size)
+        a, b = (_rare(x.values.reshape(CALLS, -1)[:, :n]) for x in (other, layer))
+        names, hint = f"{other.name}, {layer.name}", f"{SAME_NOISE}, or part of it"
+        expected, possible = a.mean() * b.mean(), min(a.mean(), b.mean()) - a.mean() * b.mean()
+        yield _rate(names, "independence", np.mean(a & b), expected, a.size, possible, hint)
 
 
-def _agreement(name, test, a, b, hint):
-    """How often b is on the rarer side of its mean where a is, compared with how often it is.
+def _rare(values):
+    """Where the values are on the rarer side of their mean; nowhere, if all are equal."""
+    above = values > values.mean()
+    return above == (above.mean() < 0.5)
 
-    Equal generators begin alike, whatever the shapes: each array counts from the start of its rows.
-    `hint` is for arrays that always agree. Constant arrays have no row: the law tells.
+
+def _both_rare(rows):
+    """How many pairs are rare in both entries, at each distance 1, 2, ... along the rows.
+
+    It is the autocorrelation of the rows, added up.
     """
-    n = min(a[0].size, b[0].size)
-    a, b = (v.reshape(len(v), -1)[:, :n] > v.mean() for v in (a, b))
-    a, b = (above == (above.mean() < 0.5) for above in (a, b))
-    if a.any():
-        hint = hint if b[a].all() else f"not independent: {hint}, or part of it"
-        yield _rate(name, test, b[a].mean(), b.mean(), a.sum(), 1 - b.mean(), hint)
+    size = rows.shape[1]
+    spectrum = np.fft.rfft(rows, 2 * size)
+    return np.fft.irfft(np.sum(abs(spectrum) ** 2, axis=0), 2 * size)[1:size].round()
 
 
 # ---- how noise acts

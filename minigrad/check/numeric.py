@@ -43,8 +43,7 @@ def tangent(node, directions, plain=False):
     moved = {i: lifted(node.args[i].data, v) for i, v in directions.items()}
     with warnings.catch_warnings(), contextlib.suppress(Exception):  # complex numbers
         warnings.simplefilter("error", np.exceptions.ComplexWarning)
-        given = again(node, moved)
-        value = given if np.iscomplexobj(given) and not plain else np.nan
+        value = np.nan if plain else again(node, moved)
     size = abs(data) + max(map(largest, arrays))
     found = np.where(abs(np.real(value) - data) > JUMP * size + H, np.nan, np.imag(value) / H)
     lost = np.isfinite(data) & ~np.isfinite(value)  # as where exp(x) overflows
@@ -67,22 +66,22 @@ def lifted(data, v):
     return value.view(Lifted)
 
 
-def largest(array, axis=None):
-    """The largest finite magnitude in an array, or of each row along an axis."""
-    return np.max(abs(array), axis, initial=0.0, where=np.isfinite(array))
+def largest(array):
+    """The largest finite magnitude in an array."""
+    return np.max(abs(array), initial=0.0, where=np.isfinite(array))
 
 
 def difference(node, directions):
     """(derivative of a node, its doubt): one-sided differences of second order."""
     size = max(largest(node.args[i].data) for i in directions) or 1.0
-    h = STEP * size / (max(map(largest, directions.values())) or 1.0)
+    h = STEP * size / max(map(largest, directions.values()))
 
     def f(t):
         return again(node, {i: node.args[i].data + t * v for i, v in directions.items()})
 
     half, one, two, middle = f(h / 2), f(h), f(2 * h), node.data
     long, short = (4 * one - two - 3 * middle) / (2 * h), (4 * half - one - 3 * middle) / h
-    return short, 2 * abs(short - long) + 2.0**-49 * np.maximum(abs(middle), abs(one)) / h
+    return short, 2 * abs(short - long) + 2.0**-49 * abs(middle) / h
 
 
 def is_ours(op):

@@ -1,5 +1,6 @@
 """check_noise: right noise passes, each planted bug is caught and named, and the bounds hold."""
 
+import itertools
 import math
 from types import SimpleNamespace
 
@@ -25,6 +26,30 @@ pytestmark = pytest.mark.usefixtures("seeded")
 def kept(x, keep=1 - P, shape=None, rng=None, law=Bernoulli):
     """x * mask, not scaled."""
     return x * Noise(law(keep), x.shape if shape is None else shape, bool, rng)
+
+
+class Periodic(Law):
+    """Entries that repeat after `period` entries along an axis."""
+
+    def __init__(self, law, period, axis):
+        self.law, self.period, self.axis, self.cdf = law, period, axis, law.cdf
+
+    def draw(self, rng, shape, dtype):
+        short = [*shape]
+        short[self.axis] = self.period
+        again = np.arange(shape[self.axis]) % self.period
+        return np.take(self.law.draw(rng, tuple(short), dtype), again, self.axis)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("period", [1, 2, 3, 16, 31, 32, 50])
+def test_noise_that_repeats_is_seen_whatever_its_period(period, axis):
+    for law in (Bernoulli(0.7), Bernoulli(0.9), Normal(1.0, 0.5)):
+        drawn = Periodic(law, period, axis)
+        report = check_noise(lambda x, law=drawn: x * Noise(law, x.shape, x.dtype))
+        failing = [row for row in report.rows if row.test == f"repeats, axis {axis}" and row.wrong]
+        assert not report and failing, report
+        assert failing[0].hint == f"noise repeats along axis {axis}, or part of it"
 
 
 def dropped(x, shape=None, keep=1 - P, law=Bernoulli, rng=None):
@@ -103,7 +128,7 @@ def test_noise_of_little_spread_is_not_blamed_for_the_rounding_of_its_dtype():
 
 
 def test_one_shared_axis_needs_no_tuple():
-    assert check_noise(lambda x: dropped(x, (len(x), 1)), (128, 32), shared=1)
+    assert check_noise(lambda x: dropped(x, (len(x), 1)), (160, 32), shared=1)
 
 
 @pytest.mark.parametrize("shared", [(2, 3), (-1, -2), (2, -1)])
@@ -189,9 +214,7 @@ def test_false_alarms_are_as_rare_as_asked_for(monkeypatch):
                 (8, 11),
             )
             names = [row.test.split()[0] for row in report.rows]
-            assert (
-                sum(name in ("law", "calls", "neighbours,", "independence") for name in names) == 9
-            )
+            assert sum(name in ("law", "calls", "repeats,", "independence") for name in names) == 9
             yield not report
 
     assert sum(alarms(0.1, 300)) / 300 <= 0.9 + rate_bound(0.9, 300, math.log(2e9))
@@ -492,7 +515,7 @@ def test_a_bug_is_caught_and_named(name):
 def test_the_same_noise_in_two_layers_is_found_for_every_law():
     first = lambda x: x * Noise(Normal(1, 0.5), x.shape, x.dtype, seeded_generator())
     report = check_noise(two_layers(first, first))
-    assert "two layers draw the same noise" in [
+    assert "two layers draw the same noise, or part of it" in [
         row.hint for row in report.rows if row.verdict == "FAIL"
     ]
 
@@ -601,7 +624,7 @@ def test_too_little_noise_tells_nothing_and_says_so():
     report = check_noise(lambda x: F.dropout(x, P, training=True), (2, 3))
     verdicts = {row.test: row.verdict for row in report.rows}
     assert not report
-    assert verdicts["calls"] == verdicts["neighbours, axis 1"] == verdicts["law"] == "VACUOUS"
+    assert verdicts["calls"] == verdicts["repeats, axis 1"] == verdicts["law"] == "VACUOUS"
     assert "VACUOUS: too little noise to tell. Use a larger shape" in report.verdict(), report
     assert check_noise(lambda x: F.dropout(x, P, training=True), (40, 30))
     nothing = check_noise(lambda x: F.dropout(x, P, training=True), (0, 3))
@@ -697,22 +720,48 @@ def test_a_rate_beyond_its_bound_is_as_improbable_as_claimed(q):
     assert tested > 5 or q == 1
 
 
-def test_the_bound_holds_where_one_array_is_rare_given_how_often_each_is():
+def test_the_bound_holds_for_pairs_of_two_arrays_given_how_often_each_is_rare():
     """Exactly, by the hypergeometric law of how often both are: in one direction and the other."""
     tested = 0
     for n in (10, 40, 120):
         for first in range(1, n + 1, 3):
             for second in range(1, n + 1, 3):
+                rate = first * second / n**2
                 for x in (0.1, 0.7, 2.0, 5.0, 12.0):
-                    allowed = rate_bound(second / n, first, x)
+                    allowed = rate_bound(rate, n, x)
                     chance = [0.0, 0.0]
                     for both in range(max(0, first + second - n), min(first, second) + 1):
-                        apart = both / first - second / n
+                        apart = both / n - rate
                         ways = math.comb(second, both) * math.comb(n - second, first - both)
                         chance[apart > 0] += bool(abs(apart) > allowed) * ways / math.comb(n, first)
                     assert max(chance) <= math.exp(-x)
                     tested += max(chance) > 0
     assert tested > 100
+
+
+def test_the_bound_holds_for_pairs_of_one_array_at_each_distance():
+    """Exactly, over all places where so many of its entries can be rare."""
+    tested, n = 0, 14
+    for count in range(1, n + 1):
+        places = np.array(list(itertools.combinations(range(n), count)))
+        rows = np.zeros((len(places), n), bool)
+        rows[np.arange(len(places))[:, None], places] = True
+        expected = count / n * (count - 1) / (n - 1)
+        for distance in range(1, n):
+            both = np.sum(rows[:, distance:] & rows[:, :-distance], axis=1)
+            assert np.all(
+                both[:9] == [noise._both_rare(row[None])[distance - 1] for row in rows[:9]]
+            )
+            pairs = n - distance
+            assert np.mean(both) / pairs == pytest.approx(expected)
+            for x in (0.1, 0.7, 2.0, 3.5):
+                apart = both / pairs - expected
+                chance = max(
+                    np.mean(sign * apart > rate_bound(expected, pairs / 2, x)) for sign in (1, -1)
+                )
+                assert chance <= 2 * math.exp(-x)
+                tested += chance > 0
+    assert tested > 20
 
 
 def test_the_bound_of_a_rate_is_no_wider_than_it_must_be():
@@ -735,9 +784,11 @@ def test_a_report_uses_the_bounds_of_disjoint_trials():
         report = check_noise(lambda x: F.dropout(x, 0.3, training=True))
         level = math.log(2 / 1e-12)
         rows = {row.test: row for row in report.rows}
-        for test in ("calls", "neighbours, axis 0", "neighbours, axis 1"):
-            assert rows[test].expected == pytest.approx(0.3, abs=0.01)
-            assert rows[test].bound == pytest.approx(rate_bound(0.3, 0.3 * 2**17, level), rel=0.01)
+        for test, size in (("calls", 4), ("repeats, axis 0", 64), ("repeats, axis 1", 1024)):
+            assert rows[test].expected == pytest.approx(0.09, abs=0.005)
+            pairs = 2**18 // size * np.arange(1, size)
+            bounds = rate_bound(rows[test].expected, pairs / 2, level + math.log(2 * (size - 1)))
+            assert np.min(abs(bounds - rows[test].bound)) < 1e-15
         bound = rate_bound(0.3, 2**18, level + math.log(2**18))
         assert rows["law"].expected == pytest.approx(0.3)
         assert rows["law"].bound == pytest.approx(bound, rel=1e-9)

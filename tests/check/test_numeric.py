@@ -167,7 +167,19 @@ def test_every_op_takes_complex_numbers_as_the_analytic_function_that_it_is():
 
 
 # Functions that are not analytic for complex numbers, but for real ones: (f, its derivative).
+def squared_in_place(x):
+    out = np.empty_like(x)
+    np.multiply(np.abs(x, out=out), x, out=out)
+    return out
+
+
 OF_REAL_NUMBERS = {
+    "into an array": (squared_in_place, lambda x: 2 * x),
+    "an outer product": (
+        lambda x: np.power.outer(x, [2.0, 3.0])[:, 0],
+        lambda x: 2 * x,
+    ),
+    "a sign": (lambda x: np.sign(x) * x * x, lambda x: 2 * x),
     "x conj(x)": (lambda x: x * np.conj(x), lambda x: 2 * x),
     "x x.conj()": (lambda x: x * x.conj(), lambda x: 2 * x),
     "Re(x) x": (lambda x: np.real(x) * x, lambda x: 2 * x),
@@ -236,6 +248,14 @@ def test_absolute_values_and_signs_in_an_op_of_a_user_are_those_of_real_numbers(
         )
 
 
+def test_a_kink_that_upsets_one_difference_is_no_reason_for_differences():
+    kinked = op(lambda x: np.maximum(x - 1, 0), x=lambda g, out, x: g * (x > 1))
+    x = mg.Tensor(np.append(1 - 1e-12 * np.arange(1, 5), np.linspace(2, 3, 50)), True)
+    report = mg.check_graph(np.sum(kinked(x)))
+    assert {row.verdict for row in report.rows} == {"OK"}
+    assert "takes no complex numbers" not in str(report)
+
+
 def test_a_difference_has_two_sides_too():
     def distance(x):
         return np.sqrt(np.floor(x * 0) + x * x)  # floor takes no complex numbers
@@ -243,6 +263,14 @@ def test_a_difference_has_two_sides_too():
     right = op(distance, x=lambda g, out, x: g * np.sign(x))
     wrong = op(distance, x=lambda g, out, x: g * np.where(x == 0, 2, np.sign(x)))
     x = mg.Tensor(np.array([0.0, 0.5, -1.0]), True)
+    assert mg.gradcheck(right, x) and not mg.gradcheck(wrong, x, raise_exception=False)
+
+
+def test_a_difference_at_zeros_takes_a_step_too():
+    f, derivative = BARE["no complex numbers"]
+    right = op(lambda x: f(x), x=lambda g, out, x: g * derivative(x))
+    wrong = op(lambda x: f(x), x=lambda g, out, x: g * derivative(x) * 1.001)
+    x = mg.Tensor(np.zeros(3), True)
     assert mg.gradcheck(right, x) and not mg.gradcheck(wrong, x, raise_exception=False)
 
 
@@ -267,7 +295,7 @@ def test_moving_numbers_by_a_rounding_leaves_equal_numbers_equal():
     assert np.array_equal(same.args[0].data, x.data)
     for other in others:
         a = other.args[0].data
-        assert a[1] == a[2] and a[3] == 0 and 0 < np.max(abs(a - x.data)) < 4e-16
+        assert a[1] == a[2] and a[3] == 0 and 0 < np.max(abs(a - x.data)) < 64 * 1.2e-16
         assert other.data == a[1]  # max passes it on
         moves |= {tuple(a > x.data)}
     assert len(moves) > 1

@@ -592,6 +592,15 @@ def test_the_deviation_of_equal_numbers_is_no_mistake_where_their_mean_is_rounde
         assert report.first_wrong is None, report
 
 
+@pytest.mark.parametrize("size", [1e-150, 1e-130, 1e-100, 1.0])
+@pytest.mark.parametrize("n", [7, 11, 30])
+def test_the_deviation_of_many_equal_numbers_is_no_mistake(n, size):
+    for seed, a in enumerate(size * np.random.default_rng(n).uniform(1, 10, 10)):
+        for f in (np.std, np.var):
+            report = mg.check_graph(f(mg.Tensor(np.full(n, a), True)), seed)
+            assert report.first_wrong is None, report
+
+
 @pytest.mark.parametrize("seed", range(10))
 def test_what_cancels_inside_an_op_is_no_mistake(seed):
     x = mg.Tensor(np.array([[0.1952932, 17.64012561 + seed]]), True)  # their sum is constant
