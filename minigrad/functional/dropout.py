@@ -106,7 +106,7 @@ def alpha_dropout(x: Operand, p: float, training: bool, rng: Rng = None, mask=No
         return x
     low = -1.7580993408473766
     a = ((1 - p) * (1 + p * low**2)) ** -0.5 if p < 1 else 0.0
-    return a * np.where(_mask(x, p, rng, (), mask), x, low) - a * p * low
+    return a * np.where(_mask(x, p, rng, mask), x, low) - a * p * low
 
 
 @composition(kind="random")
@@ -157,11 +157,11 @@ def check_settings(p=0.0, scaling="inverted", **others):
 def _dropped(x, p, training, rng, scaling, share, mask):
     if not _draws(training, p, scaling):
         return np.multiply(x, 1 - p) if scaling == "classic" else x
-    return ops.dropout.dropout(x, _mask(x, p, rng, share, mask), p, scaling)
+    return ops.dropout.dropout(x, _mask(x, p, rng, mask, share), p, scaling)
 
 
 @reads
-def _mask(x, p, rng, share, mask):
+def _mask(x, p, rng, mask, share=()):
     """The given mask of x, or a mask that is drawn, of size 1 along the axes `share`."""
     if mask is None:
         shape = np.shape(x)
