@@ -125,7 +125,7 @@ def _product_of_others(x, axis):
     last = tuple(range(-len(axes), 0))
     rows = np.moveaxis(x, axes, last)
     flat = np.reshape(rows, (*rows.shape[: x.ndim - len(axes)], -1))
-    others = _before(flat) * np.flip(_before(np.flip(flat, -1)), -1)
+    others = _before(flat) * _before(flat[..., ::-1])[..., ::-1]  # the entries before and after
     return np.moveaxis(np.reshape(others, rows.shape), last, axes)
 
 
