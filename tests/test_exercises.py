@@ -1,5 +1,6 @@
 """The twelve exercises: solvable, never right while blank, and wrong answers are called wrong."""
 
+import json
 import re
 import runpy
 import sys
@@ -248,16 +249,14 @@ def test_a_blank_is_an_ellipsis_in_place_of_code(code, lines, written):
     assert blanks(written("code", code)) == lines
 
 
-def test_right_wrong_and_blank_exercises_are_told_apart(graded, written):
+def test_the_verdicts_are_also_written_as_json(graded, written, tmp_path):
     right, blank = written("02_tanh", solved("02_tanh")), FILES["03_softmax"]
-    wrong = written("01_product", filled("01_product", ["g", "g"]))
-    status, printed = graded(right, blank, wrong)
-    assert status == 1 and "\n1 of 2 proved" in printed
-    lines = ", ".join(map(str, blanks(blank)))
-    assert printed.splitlines()[-2:] == [
-        "FAILED: my_product",
-        f"not yet: {blank} has a blank (...) in line {lines}",
-    ]
+    wrong, told = written("01_product", filled("01_product", ["g", "g"])), tmp_path / "told.json"
+    status, printed = graded("--json", told, right, blank, wrong)
+    assert status == 1 and "\n1 of 2 proved" in printed and "\nnot yet: " in printed
+    waiting = {str(blank): blanks(blank)}
+    expected = {"proved": ["my_tanh"], "failed": ["my_product"], "not yet": waiting}
+    assert json.loads(told.read_text(encoding="utf-8")) == expected
 
 
 def test_a_file_that_python_cannot_read_is_refused_with_its_line(graded, written, capsys):
@@ -312,8 +311,7 @@ def test_the_page_names_each_exercise_in_order_and_what_the_grader_prints(graded
     page = (FOLDER / "README.md").read_text(encoding="utf-8")
     assert re.findall(r"^\| `(\d\d_\w+)\.py` \|", page, re.M) == list(FILES)
     assert f"{graded(FILES['03_softmax'])[1].split('.py')[1].strip()}`" in page
-    lines = ", ".join(map(str, blanks(FILES["04_layer_norm"])))
-    assert f"not yet: anna/04_layer_norm.py has a blank (...) in line {lines}\n" in page
+    assert f'"not yet": {{"anna/04_layer_norm.py": {blanks(FILES["04_layer_norm"])}}}' in page
     for other in (ROOT / "README.md", ROOT / "examples" / "README.md"):
         assert "exercises/README.md" in other.read_text(encoding="utf-8")
 

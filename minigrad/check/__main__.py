@@ -15,6 +15,7 @@ status is 1 if anything fails or is left blank.
 
 import argparse
 import ast
+import json
 import math
 import os
 import runpy
@@ -165,8 +166,8 @@ def _line_of(error):
 
 
 def prove_table(table):
-    """Prints a line for each op, and its failures. Returns the names of all wrong ops."""
-    begin, right, failed, width = time.perf_counter(), 0, {}, max(map(len, [*table, "op"]))
+    """Prints a line for each op, and its failures. Returns what is proved, and what is wrong."""
+    begin, right, failed, width = time.perf_counter(), [], {}, max(map(len, [*table, "op"]))
     print(f"{'op':{width + 8}} cases  first order  second order  verdict     seconds")
     for number, (name, rows) in enumerate(table.items(), 1):
         print(f"{number:3}/{len(table):<3} {name:{width}} ", end="", flush=True)
@@ -179,9 +180,9 @@ def prove_table(table):
             others = f"      {len(failures)} samples fail with {used}, whose rule is wrong"
             print("\n".join(failures if used == name else [others]))
         failed |= wrong
-        right += not wrong
-    print(f"{right} of {len(table)} proved, {time.perf_counter() - begin:.0f} s")
-    return failed
+        right += [] if wrong else [name]
+    print(f"{len(right)} of {len(table)} proved, {time.perf_counter() - begin:.0f} s")
+    return right, failed
 
 
 # ---- the command
@@ -235,12 +236,17 @@ def main(arguments=None):
     style = {"description": __doc__, "formatter_class": argparse.RawDescriptionHelpFormatter}
     parser = argparse.ArgumentParser("python -m minigrad.check", **style)
     parser.add_argument("what", nargs="*", metavar="op or file.py", help="default: all")
-    table, waiting = chosen(parser.parse_args(arguments).what, parser.error)
-    failed = table and prove_table(table)
+    parser.add_argument("--json", metavar="FILE", help="also write the verdicts to this file")
+    given = parser.parse_args(arguments)
+    table, waiting = chosen(given.what, parser.error)
+    right, failed = prove_table(table) if table else ([], {})
     if failed:
         print(f"FAILED: {', '.join(failed)}")
     for name, lines in waiting.items():
         print(f"not yet: {name} has a blank (...) in line {', '.join(map(str, lines))}")
+    if given.json:
+        verdicts = {"proved": sorted({*right} - failed.keys()), "failed": [*failed]}
+        Path(given.json).write_text(json.dumps(verdicts | {"not yet": waiting}), encoding="utf-8")
     return bool(failed or waiting)
 
 
