@@ -74,14 +74,14 @@ def largest(array):
 def difference(node, directions):
     """(derivative of a node, its doubt): one-sided differences of second order."""
     size = max(largest(node.args[i].data) for i in directions) or 1.0
-    h = STEP * size / max(map(largest, directions.values()))
+    h = STEP * size / (max(map(largest, directions.values())) or 1.0)
 
     def f(t):
         return again(node, {i: node.args[i].data + t * v for i, v in directions.items()})
 
     half, one, two, middle = f(h / 2), f(h), f(2 * h), node.data
     long, short = (4 * one - two - 3 * middle) / (2 * h), (4 * half - one - 3 * middle) / h
-    return short, 2 * abs(short - long) + 2.0**-49 * abs(middle) / h
+    return short, 2 * abs(short - long) + 2.0**-49 * np.maximum(abs(middle), abs(one)) / h
 
 
 def is_ours(op):
