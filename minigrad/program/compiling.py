@@ -42,7 +42,7 @@ class Recorded:
         self.trials, self.refusal, self.text = trials, refusal, None
 
     def write(self, function, loss, inputs, watch):
-        """Writes the program of a loss, what `function` made of the Tensors `inputs`."""
+        """Writes the program of a loss, what `function` made of its arguments `inputs`."""
         writer = Writer("compile", loss, watch, reading=False)
         if writer.rules.found:
             raise TypeError(f"a rule has {writer.rules.found}")
@@ -52,7 +52,8 @@ class Recorded:
                 raise TypeError(f"the shape of {node.op.name} depends on values. Use np.where")
         page, final = writer.page, writer.page.final()
         names = {leaf.order: final(name) for name, leaf in page.inputs.items()}
-        arguments = [names.pop(x.order, f"unused{i}_") for i, x in enumerate(inputs)]
+        arrays, settings = filter(is_array, inputs), [x for x in inputs if not is_array(x)]
+        arguments = [names.pop(x.order, f"unused{i}_") for i, x in enumerate(arrays)]
         self.inputs = [x for x in page.inputs.values() if x.order in names]
         head = f"def run({', '.join([*arguments, *names.values()])}):"
         head = textwrap.fill(head, WIDTH, subsequent_indent=" " * 8)
@@ -70,7 +71,8 @@ class Recorded:
         self.names = ["loss", *(f"gradient of {called[x.order]}" for x in self.leaves)]
         modules = [m for owner in modules_of(writer.nodes) for m in owner.modules()]
         moving = [a for _, _, args in watch.effects for a in args]
-        self.kinds, self.surroundings = self._kinds(), Surroundings([function, *modules], moving)
+        self.kinds = self._kinds()
+        self.surroundings = Surroundings([function, *settings, *modules], moving)
 
     def run(self, arrays):
         """(loss, gradients of the leaves) for the arguments of a step."""
@@ -163,7 +165,7 @@ class Step:
             if p.text and not p.refusal:
                 p.trials, p.refusal = p.trials - 1, p.difference(found, loss, watch)
             elif not p.refusal:
-                p.write(self.function, loss, [x for x in inputs if is_array(x)], watch)
+                p.write(self.function, loss, inputs, watch)
         except Exception as error:  # such as a rule that does not run on Tensors
             p.refusal = repr(error)
         loss.backward()  # raises the error of a loss that has no gradient
@@ -185,9 +187,16 @@ def _kind(given, a):
     if isinstance(given, (list, dict, set)) or getattr(given, "requires_grad", False):
         raise TypeError(ARGUMENTS)
     if not is_array(a):
-        return a
+        return _typed(a)
     # A negative whole number may be an error, or mean: ignore.
     return a.shape, a.dtype, a.dtype.kind == "i" and frozenset(a[a < 0].tolist())
+
+
+def _typed(a):
+    """A setting with its type: 1 is not True, and 0.0 is not -0.0."""
+    if isinstance(a, tuple):
+        return tuple(map(_typed, a))
+    return type(a), repr(a) if isinstance(a, float) else a
 
 
 builtin_compile = compile
@@ -203,8 +212,10 @@ def compile(function, trials=2) -> Step:
     backward pass down as straight-line NumPy (see `write_out`). Later calls run these lines, read
     all Tensors anew and draw noise anew, from the same streams: the same bits as eager mode, or up
     to rounding where float32 and float64 mix. A change of what the function reads beside its
-    arguments makes a new program: variables, attributes, items, arrays of up to 1,000 entries.
-    After 32 programs calls are eager. Larger arrays of NumPy should be arguments.
+    arguments makes a new program: variables, attributes and items whose names or texts stand in its
+    code, and arrays, lists and dicts of up to 1,000 entries. After 32 programs calls are eager.
+    Larger arrays of NumPy should be arguments. An attribute that is read by a name that is put
+    together, environment variables and the like are not seen.
 
     A program cannot see what Python decides by values. So a function stays eager, and a warning
     says why, if it or a rule reads values (`t.item()`, `if t > 0`, `t.data`, `print(t)`), if

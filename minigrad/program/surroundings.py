@@ -2,6 +2,7 @@
 
 import gc
 import sys
+from collections.abc import Iterator
 from operator import is_
 from types import CodeType, FunctionType, ModuleType
 
@@ -10,19 +11,25 @@ import numpy as np
 from ..engine import Tensor
 
 LARGEST = 1000  # what holds more, or has more entries, is data that stays as they are
-EQUAL = {int, float, bool, str, bytes}  # their equals stand for them
-FOREIGN = {"minigrad", "numpy", *sys.stdlib_module_names}  # their functions and classes stay
+EQUAL = {int, float, bool, str, bytes}  # others that are written alike stand for them
+FOREIGN = {"minigrad", "numpy", *sys.stdlib_module_names} - {"__main__"}  # these stay as they are
+# Methods that Python calls by itself.
+SPECIAL = {name for kind in (int, list, dict) for name in dir(kind) if name.startswith("__")}
+SPECIAL |= {"forward", "__call__", "__getattr__", "__get__", "__enter__"}
+SPECIAL -= {"__init__", "__doc__"}
 
 
 class Surroundings:
     """Variables of functions, attributes of objects, items, and the entries of small arrays.
 
-    roots   a function, modules: where the search begins
+    roots   a function, its arguments, modules: where the search begins
     moving  arrays that the program itself changes
+
+    Raises TypeError if there is an iterator: where it stands cannot be read.
     """
 
     def __init__(self, roots, moving):
-        self.names, size = {"forward", "__call__", "__getattr__"}, 0
+        self.names, size = SPECIAL, 0
         while size < len(self.names):  # until no function is found that has another name
             size = len(self.names)
             self.holders, self.variables, self.arrays = [], [], []
@@ -38,7 +45,9 @@ class Surroundings:
             if isinstance(x, np.ndarray) and x.size <= LARGEST:
                 self.arrays.append(x)
             if isinstance(x, FunctionType):
-                self.names |= _names(x.__code__)
+                self.names = self.names | _names(x.__code__)
+            if isinstance(x, Iterator):
+                raise TypeError(f"the function reads an iterator, {x!r:.60}")
             spaces, holder = _read(x)
             pairs = [(space, name) for space in spaces for name in self.names if name in space]
             self.variables += pairs
@@ -50,7 +59,7 @@ class Surroundings:
 
     def _now(self):
         values = [space.get(name) for space, name in self.variables]
-        entries = [x.tobytes() for x in self.arrays]
+        entries = [x.tobytes() + repr((x.shape, x.dtype)).encode() for x in self.arrays]
         return gc.get_referents(*self.holders) + values + entries
 
     def are_same(self):
@@ -61,32 +70,39 @@ class Surroundings:
 
 
 def _is_same(a, b):
-    return a is b or (type(a) is type(b) in EQUAL and a == b)
+    return a is b or (type(a) is type(b) in EQUAL and repr(a) == repr(b))  # 0.0 is not -0.0
 
 
 def _is_known(x):
     """Whether x is read elsewhere, or does not change."""
-    if isinstance(x, (FunctionType, type)):
-        return (x.__module__ or "minigrad").partition(".")[0] in FOREIGN
-    return isinstance(x, (Tensor, ModuleType, CodeType, np.dtype, np.generic, str, int, float))
+    if isinstance(x, (FunctionType, type, ModuleType)):
+        name = x.__name__ if isinstance(x, ModuleType) else x.__module__ or "minigrad"
+        name = name.partition(".")[0]
+        file = getattr(sys.modules.get(name), "__file__", None) or ""
+        return name in FOREIGN or "site-packages" in file  # an installed library
+    return isinstance(x, (Tensor, CodeType, np.dtype, np.generic, str, int, float))
 
 
 def _read(x):
     """(dicts whose items may be read by name, an object that is read as a whole)."""
+    if isinstance(x, ModuleType):
+        return [vars(x)], ()
     if isinstance(x, FunctionType):
         held = x.__kwdefaults__, *(x.__defaults__ or ()), *(x.__closure__ or ())
-        return [x.__globals__], held
+        return [x.__globals__, vars(x)], held
     classes = x.__mro__ if isinstance(x, type) else type(x).__mro__
     own = [vars(kind) for kind in classes if not _is_known(kind)]
     if isinstance(x, type):
-        return own, ()
-    if len(own) == len(classes) - 1 and hasattr(x, "__dict__"):  # but for `object`
+        return own, [space["__init__"] for space in own if "__init__" in space]
+    is_plain = len(own) == len(classes) - 1 and hasattr(x, "__dict__")  # but for `object`
+    if is_plain and not any("__slots__" in space for space in own):
         return [vars(x), *own], ()
     getattr(x, "__dict__", None)  # Python makes the dict now: later it would look like a change
-    return [], x
+    return own, x
 
 
 def _names(code):
-    """The names of globals and attributes in the code of a function, and of functions inside."""
+    """The names in the code of a function, and of functions inside: globals, attributes, texts."""
     inner = [c for c in code.co_consts if isinstance(c, CodeType)]
-    return set(code.co_names).union(*map(_names, inner))
+    texts = [c for c in code.co_consts if isinstance(c, str)]
+    return {*code.co_names, *texts}.union(*map(_names, inner))

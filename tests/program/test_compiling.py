@@ -1,9 +1,11 @@
 """Compiled steps: the same bits as eager steps, or eager steps and a warning."""
 
 import gc
+import operator
 import threading
 import traceback
 import tracemalloc
+import types
 import warnings
 
 import numpy as np
@@ -535,6 +537,98 @@ def test_a_change_of_a_default_makes_a_new_program():
         assert len(recorded(step)) == n
 
 
+class Plain:
+    def __init__(self):
+        self.scale = 1.0
+
+
+class Slotted:
+    __slots__ = ("scale",)
+
+
+class WithDict(Slotted):
+    pass
+
+
+class ByItem(Plain):
+    def __getitem__(self, key):
+        return vars(self)[key]
+
+
+class ByAttribute(Plain):
+    def __getattr__(self, name):
+        if name != "rate":
+            raise AttributeError(name)
+        return self.scale
+
+
+def config(name):
+    """A module of the user's, with a number and a function that reads it."""
+    module = types.ModuleType(name)
+    exec("scale = 1.0\ndef scaled(x): return x * scale", vars(module))
+    return module
+
+
+def scale_of(held):
+    return held.scale
+
+
+HOLDERS = {  # what holds a number `scale`: (it, how a function reads the number)
+    "a module": (config("cfg"), lambda c: c.scale),
+    "a function of a module": (config("cfg"), lambda c: c.scaled(1.0)),
+    "getattr": (Plain(), lambda c: getattr(c, "scale")),  # noqa: B009
+    "vars": (Plain(), lambda c: vars(c)["scale"]),
+    "attrgetter": (Plain(), lambda c: operator.attrgetter("scale")(c)),
+    "__getitem__": (ByItem(), lambda c: c["scale"]),
+    "__getattr__": (ByAttribute(), lambda c: c.rate),
+    "slots of a base": (WithDict(), lambda c: c.scale),
+    "an attribute of a function": (scale_of, lambda c: c.scale),
+    "a class": (type("Own", (), {"scale": 1.0}), lambda c: c.scale),
+}
+
+
+@pytest.mark.parametrize("held, read", HOLDERS.values(), ids=HOLDERS)
+def test_a_number_makes_a_new_program_wherever_it_is_held(held, read):
+    for how in ("around", "argument"):
+        held.scale, w = 1.0, leaf([1.0, 2.0])
+        around = mg.compile(lambda x, w=w: np.sum(w * x) * read(held))
+        given = mg.compile(lambda x, held, w=w: np.sum(w * x) * read(held))
+        for scale in (1.0, 3.0):
+            held.scale = scale
+            for _ in range(4):
+                loss = around(np.ones(2)) if how == "around" else given(np.ones(2), held)
+                assert loss.item() == 3 * scale
+        assert [p.refusal for p in recorded(around if how == "around" else given)] == [None] * 2
+
+
+def test_numbers_that_are_equal_and_differ_make_new_programs():
+    w, near = leaf([1.0, 2.0]), 0.0
+    step = mg.compile(lambda x, s: np.sum(w * x * (1.0 if s is True else 2.0)))
+    around = mg.compile(lambda x: np.sum(x / np.float64(near) * w))
+    given = mg.compile(lambda x, s: np.sum(x / np.float64(s[0]) * w))
+    with np.errstate(divide="ignore"):
+        for setting, near in ((1, 0.0), (True, -0.0)):
+            for _ in range(4):
+                assert step(np.ones(2), setting).item() == (3 if setting is True else 6)
+                assert around(np.ones(2)).item() == given(np.ones(2), (near,)).item()
+                assert given(np.ones(2), (near,)).item() == np.copysign(np.inf, near)
+
+
+def test_a_small_array_of_another_shape_makes_a_new_program():
+    w, table = leaf([[1.0], [2.0]]), np.arange(6.0).reshape(2, 3)
+    step = mg.compile(lambda x: np.sum(w[: len(table)] * x) + table[0].sum())
+    for shape, right in (((2, 3), 6), ((1, 6), 16)):
+        table.shape = shape
+        assert [step(np.ones((1, 1))).item() for _ in range(4)] == [right] * 4
+
+
+def test_a_function_that_reads_an_iterator_is_refused():
+    w, rates = leaf([1.0, 2.0]), iter(range(1, 9))
+    step = mg.compile(lambda x: np.sum(w * x) * next(rates))
+    with pytest.warns(UserWarning, match="eager: TypeError.*the function reads an iterator"):
+        assert [step(np.ones(2)).item() for _ in range(8)] == [3 * n for n in range(1, 9)]
+
+
 def test_what_the_function_does_not_read_may_change():
     class Trainer:
         def __init__(self):
@@ -640,10 +734,10 @@ def test_running_statistics_that_moved_make_a_new_program():
 
 def test_noise_that_minigrad_does_not_draw_is_refused():
     w, kept = leaf([1.0, 2.0]), {}
-    values = iter(np.random.default_rng(0).normal(size=(20, 2)))
+    rng = np.random.default_rng(0)
 
     def function(x):
-        noise = mg.Tensor(next(values), name="noise")
+        noise = mg.Tensor(rng.normal(size=2), name="noise")
         kept["noise"] = noise if x.ndim == 3 else None
         return np.sum(np.exp(w * noise) * x)
 
