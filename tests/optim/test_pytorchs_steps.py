@@ -140,6 +140,69 @@ def test_a_state_goes_on_where_it_was(text):
     assert w.tolist() == u.tolist()
 
 
+RATES = {  # schedulers: the learning rates after each epoch of `rates`
+    "ExponentialLR(optimizer, 0.9); StepLR(optimizer, 2, 0.5)":
+        [0.09, 0.0405, 0.03645, 0.0225, 0.02025, 0.0091125, 0.09, 0.00820125, 0.081, 0.0036905625, 0.03645, 0.00332150625, 0.032805, 0.0014946778125, 0.01476225],
+    "MultiStepLR(optimizer, [6, 2, 2], gamma=0.5); StepLR(optimizer, 3)":
+        [0.1, 0.025, 0.0025, 0.05, 0.05, 0.0025, 0.01, 0.0025, 0.01, 0.0025, 0.01, 0.00025, 0.001, 0.00025, 0.001],
+    "CosineAnnealingLR(optimizer, T_max=3, eta_min=0.01); ExponentialLR(optimizer, 0.9)":
+        [0.06975, 0.026925, 0.009, 0.06525, 0.158175, 0.18681, 0.12834675, 0.044504025, 0.009, 0.02835],
+    "CosineAnnealingLR(optimizer, 1)":
+        [0, 0.1, 0, 0.15, 0, 0.1, 0, 0.1, 0, 0.1],
+    "LambdaLR(optimizer, lambda epoch: min(1, epoch / 4)); ExponentialLR(optimizer, 0.5)":
+        [0.0125, 0.025, 0.0375, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05],
+    "ReduceLROnPlateau(optimizer, factor=0.5, patience=0, min_lr=0.06)":
+        [0.1, 0.1, 0.1, 0.05, 0.05, 0.05, 0.1, 0.05, 0.06, 0.05, 0.06, 0.05, 0.06, 0.05, 0.06],
+    "ReduceLROnPlateau(optimizer, 'max', patience=1, min_lr=0.5)":
+        [0.1, 0.1, 0.1, 0.05, 0.05, 0.05, 0.2, 0.05, 0.2, 0.05, 0.2, 0.05, 0.2, 0.05, 0.2],
+}  # fmt: skip
+
+
+def rates(text, optim, tensor):
+    """The learning rates of an optimizer under several schedulers, after each epoch.
+
+    Before epoch 3 the lr is set by hand; before epoch 5 a group is added.
+    """
+    optimizer = optim.SGD([tensor([1.0], True)], lr=0.1)
+    schedulers, found = [], []
+    for call in text.split("; "):
+        schedulers.append(eval(f"optim.lr_scheduler.{call}"))
+    for n in range(10):
+        if n == 3:
+            optimizer.param_groups[0]["lr"] = 0.05
+        if n == 5 and not text.startswith(("Lambda", "Cosine")):  # PyTorch's end with an error
+            optimizer.add_param_group({"params": [tensor([1.0], True)], "lr": 0.2})
+        for scheduler in schedulers:
+            scheduler.step(*[abs(2 - n)] * ("Plateau" in text))
+        found += [group["lr"] for group in optimizer.param_groups]
+    return found
+
+
+@pytest.mark.parametrize("text", RATES)
+def test_schedulers_act_together_from_the_present_rates(text):
+    found = rates(text, optim, lambda a, grad: mg.Tensor(np.array(a), grad))
+    close(found, RATES[text], rtol=1e-9)
+
+
+@pytest.mark.parametrize("text", RATES)
+def test_the_rates_are_pytorchs(text):
+    torch = pytest.importorskip("torch")
+    found = rates(text, torch.optim, lambda a, grad: torch.tensor(a, requires_grad=grad))
+    close(found, RATES[text], rtol=1e-9)
+
+
+def test_a_group_that_came_later_follows_a_function():
+    optimizer = optim.SGD([leaf(1.0)], lr=0.1)
+    scheduler = optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 1 / (1 + epoch))
+    optimizer.add_param_group({"params": [leaf(2.0)], "lr": 0.3})
+    scheduler.step()
+    close(scheduler.get_last_lr(), [0.05, 0.15])
+    optimizer.add_param_group({"params": [leaf(3.0)], "lr": lambda step: 0.1})
+    with pytest.raises(TypeError, match="the lr of the optimizer is a function"):
+        scheduler.step()
+    close(scheduler.get_last_lr()[:2], [0.05, 0.15])
+
+
 def test_lbfgs_refuses_what_it_cannot_do():
     w, u = leaf([1.0, 2.0]), leaf([3.0])
     with pytest.raises(TypeError, match="unexpected keyword argument 'line_search_fn'"):
@@ -180,15 +243,17 @@ def test_lbfgs_solves_a_quadratic_in_a_step():
 def test_a_scheduler_goes_on_where_it_was():
     def made():
         optimizer = optim.SGD([leaf(1.0)], lr=0.5)
-        return optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=0, cooldown=1)
+        scheduler = optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=0, cooldown=1)
+        return scheduler, optimizer
 
     losses = [3.0, 2.0, 4.0, 5.0, 6.0, 1.0, 1.0]
-    whole, first = made(), made()
+    (whole, _), (first, trained) = made(), made()
     for loss in losses[:4]:
         whole.step(loss)
         first.step(loss)
-    second = made()
+    second, resumed = made()
     second.load_state_dict(first.state_dict())
+    resumed.load_state_dict(trained.state_dict())
     for loss in losses[4:]:
         whole.step(loss)
         second.step(loss)
@@ -268,6 +333,7 @@ if __name__ == "__main__":
     import torch
 
     torch.set_default_dtype(torch.float64)
-    for text in KNOWN:
-        found = steps(text, torch.optim, lambda a, grad: torch.tensor(a, requires_grad=grad))
+    for text in [*KNOWN, *RATES]:
+        numbers = steps if text in KNOWN else rates
+        found = numbers(text, torch.optim, lambda a, grad: torch.tensor(a, requires_grad=grad))
         print(f'    "{text}":\n        {[float(f"{x:.12g}") for x in found]},')
