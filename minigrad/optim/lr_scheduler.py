@@ -123,9 +123,9 @@ class ReduceLROnPlateau(Scheduler):
 
     def step(self, metrics):
         """Ends an epoch with this value of the watched quantity."""
-        value, best = self.sign * float(metrics), self.best
-        is_better = best == math.inf or value < best - self.threshold * self.sign * best
-        self.best, self.bad = (value, 0) if is_better else (best, self.bad + 1)
+        value = self.sign * float(metrics)
+        is_better = value < self.best * (1 - self.sign * self.threshold)
+        self.best, self.bad = (value, 0) if is_better else (self.best, self.bad + 1)
         if self.resting:
             self.resting, self.bad = self.resting - 1, 0
         super().step()

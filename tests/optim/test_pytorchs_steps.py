@@ -191,6 +191,33 @@ def test_the_rates_are_pytorchs(text):
     close(found, RATES[text], rtol=1e-9)
 
 
+INF, NAN = float("inf"), float("nan")
+PLATEAUS = [  # mode, values, PyTorch's lr after them
+    ("min", [NAN, 5.0, 4.0, 3.0, 2.0, 1.0, 0.5, 0.2], 0.1),
+    ("max", [NAN, 1.0, 2.0, NAN, 3.0, 4.0, 5.0, 6.0], 0.1),
+    ("min", [INF] * 8, 1e-5),
+    ("max", [INF] * 8, 1e-4),
+    ("min", [-INF] * 8, 1e-4),
+    ("min", [NAN] * 8, 1e-5),
+    ("min", [-1.0, -1.0, -1.00005, -1.2, -1.2, -1.1], 0.1),  # -1 is better than -1
+]
+
+
+@pytest.mark.parametrize("mode, values, expected", PLATEAUS)
+def test_a_value_is_better_as_in_pytorch(mode, values, expected):
+    ours = optim.SGD([leaf(1.0)], lr=0.1)
+    scheduler = optim.lr_scheduler.ReduceLROnPlateau(ours, mode, patience=1)
+    for value in values:
+        scheduler.step(value)
+    close(scheduler.get_last_lr(), [expected])
+    torch = pytest.importorskip("torch")
+    theirs = torch.optim.SGD([torch.ones(1, requires_grad=True)], lr=0.1)
+    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(theirs, mode, patience=1)
+    for value in values:
+        scheduler.step(value)
+    close(theirs.param_groups[0]["lr"], expected)
+
+
 def test_a_group_that_came_later_follows_a_function():
     optimizer = optim.SGD([leaf(1.0)], lr=0.1)
     scheduler = optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 1 / (1 + epoch))
