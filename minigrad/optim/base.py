@@ -92,7 +92,8 @@ class Optimizer:
         if name == "betas":
             is_pair = isinstance(value, (tuple, list)) and len(value) == 2
             return is_pair and all(self.valid("beta", b) and b < 1 for b in value)
-        return isinstance(value, numbers.Real) and 0 <= value < math.inf
+        # float is a Real already: to name it makes the check quick at each step.
+        return isinstance(value, (float, numbers.Real)) and 0 <= value < math.inf
 
     def check_group(self, group):
         """Raises ValueError for settings that do not go together. A subclass may define it."""
@@ -106,7 +107,7 @@ class Optimizer:
         """Updates every parameter that has a gradient, in place.
 
         Raises RuntimeError if no parameter has a gradient, ValueError for a gradient of another
-        shape or a schedule that gives no number >= 0, TypeError for data that are not an array.
+        shape or an lr that is no number >= 0, TypeError for data that are not an array.
         Nothing is updated then. Parameters that came after the optimizer stay as they are: call
         `minigrad.terms(loss, optimizer)`, which warns of them.
         """
@@ -149,12 +150,12 @@ class Optimizer:
 
     def rate(self, group):
         """The learning rate of a group at this step. Raises ValueError unless it is >= 0."""
-        if not callable(group["lr"]):
-            return group["lr"]
-        lr = group["lr"](self.steps)
+        lr, given = group["lr"], "lr is"
+        if callable(lr):
+            lr, given = lr(self.steps), "the schedule of lr gave"
         if not self.valid("lr", lr):
-            given = f"the schedule of lr gave {lr!r} at step {self.steps}"
-            raise ValueError(f"{type(self).__name__}: {given}, not >= 0.")
+            what = f"{given} {lr!r} at step {self.steps}, not a number >= 0"
+            raise ValueError(f"{type(self).__name__}: {what}.")
         return lr
 
     def decays(self):
