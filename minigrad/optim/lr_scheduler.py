@@ -8,6 +8,7 @@ import math
 from typing import TYPE_CHECKING
 
 from .. import later
+from ..functional.checks import require_whole
 from ..state import require_same
 
 if not TYPE_CHECKING:  # else every name would seem to exist
@@ -61,7 +62,11 @@ def LambdaLR(optimizer, lr_lambda):
 
 
 def StepLR(optimizer, step_size, gamma=0.1):
-    """The Scheduler that multiplies the lr by gamma every `step_size` epochs."""
+    """The Scheduler that multiplies the lr by gamma every `step_size` epochs.
+
+    Raises ValueError unless step_size is a whole number >= 1.
+    """
+    require_whole("StepLR: step_size", step_size, 1)
 
     def rate(lr, base, epoch):
         return lr * gamma if epoch and epoch % step_size == 0 else lr
@@ -85,7 +90,10 @@ def CosineAnnealingLR(optimizer, T_max, eta_min=0.0):
 
     lr - eta_min is multiplied by the ratio of two values of the cosine; where it is 0, the part of
     base - eta_min is added. arXiv:1608.03983.
+
+    Raises ValueError unless T_max is a whole number >= 1.
     """
+    require_whole("CosineAnnealingLR: T_max", T_max, 1)
 
     def rate(lr, base, epoch):
         last, now = (1 + math.cos(math.pi * n / T_max) for n in (max(0, epoch - 1), epoch))
@@ -104,7 +112,8 @@ class ReduceLROnPlateau(Scheduler):
     cooldown   the number of epochs after a reduction that do not count
     min_lr     no learning rate is reduced below it
 
-    Raises ValueError for another mode.
+    Raises ValueError for another mode, for a patience or a cooldown that is no whole number >= 0,
+    and unless 0 <= factor < 1.
     """
 
     def __init__(
@@ -112,6 +121,10 @@ class ReduceLROnPlateau(Scheduler):
     ):
         if mode not in ("min", "max"):
             raise ValueError(f'ReduceLROnPlateau: mode is "min" or "max", not {mode!r}.')
+        if not 0 <= factor < 1:
+            raise ValueError(f"ReduceLROnPlateau: factor must be in [0, 1), got {factor!r}.")
+        require_whole("ReduceLROnPlateau: patience", patience, 0)
+        require_whole("ReduceLROnPlateau: cooldown", cooldown, 0)
         self.sign, self.patience, self.cooldown = 1 if mode == "min" else -1, patience, cooldown
         self.threshold, self.best = threshold, math.inf
         self.bad = self.resting = 0

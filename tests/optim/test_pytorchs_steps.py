@@ -297,6 +297,21 @@ def test_schedulers_refuse_what_they_cannot_do():
         optim.lr_scheduler.StepLR(scheduled, 3)
     with pytest.raises(ValueError, match='mode is "min" or "max", not \'least\''):
         optim.lr_scheduler.ReduceLROnPlateau(optim.SGD([leaf(1.0)]), "least")
+    for factor in 1, 2.0, -0.1, NAN:
+        with pytest.raises(ValueError, match=r"factor must be in \[0, 1\), got"):
+            optim.lr_scheduler.ReduceLROnPlateau(optim.SGD([leaf(1.0)]), factor=factor)
+    for name, scheduler, least in (
+        ("step_size", "StepLR", 1),
+        ("T_max", "CosineAnnealingLR", 1),
+        ("patience", "ReduceLROnPlateau", 0),
+        ("cooldown", "ReduceLROnPlateau", 0),
+    ):
+        for value in least - 1, 2.5, NAN, None:
+            optimizer = optim.SGD([leaf(1.0)], lr=0.1)
+            told = f"{scheduler}: {name} must be a whole number >= {least}, got {value}"
+            with pytest.raises(ValueError, match=told):
+                getattr(optim.lr_scheduler, scheduler)(optimizer, **{name: value})
+            assert optimizer.param_groups[0]["lr"] == 0.1
 
 
 @pytest.mark.parametrize(
