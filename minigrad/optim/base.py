@@ -15,6 +15,7 @@ A new optimizer is one class, a subclass of Optimizer with a method `update`:
 
 import math
 import numbers
+from copy import copy
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from .. import errors
 from ..array import FOREIGN, as_list
 from ..changes import mark_changed, tick
 from ..engine import Tensor
+from ..functional.checks import require_whole
 from ..ops.penalties import blocks
 from ..state import require_same
 from ..types import Params
@@ -182,18 +184,25 @@ class Optimizer:
         """Takes over the settings, counters and buffers of a state_dict.
 
         Raises TypeError if it is not a dict, and ValueError if it comes from another kind of
-        optimizer, from other groups, or from parameters of other shapes. Nothing changes then.
+        optimizer, from other groups, or from parameters of other shapes, for settings that the
+        constructor refuses, and for counts that are no whole numbers >= 0. Nothing changes then.
         """
-        free = {*self.counters, *self.defaults, "updates", "buffers"}
-        require_same(type(self).__name__, self.state_dict(), state_dict, free)
-        vars(self).update({name: state_dict[name] for name in self.counters})
+        kind, free = type(self).__name__, {*self.counters, *self.defaults, "updates", "buffers"}
+        require_same(kind, self.state_dict(), state_dict, free)
+        require_whole(f"load_state_dict into {kind}: steps", state_dict["steps"], 0)
+        new = copy(self)  # takes the state first, with the constructor's checks
+        new.param_groups, new.state = [], {}
         for group, saved in zip(self.param_groups, state_dict["param_groups"]):
-            for name in self.defaults:
-                value = saved[name]
-                if value != "function":
-                    group[name] = tuple(value) if isinstance(value, list) else value
+            plain = {n: group[n] if callable(group[n]) else saved[n] for n in self.defaults}
+            settings = {n: tuple(v) if isinstance(v, list) else v for n, v in plain.items()}
+            new.add_param_group({**settings, "params": group["params"]})
             for w, kept in zip(group["params"], saved["params"]):
-                self.state[w].load_state_dict(kept)
+                new.state[w].load_state_dict(kept)
+        vars(self).update({name: state_dict[name] for name in self.counters})
+        for group, loaded in zip(self.param_groups, new.param_groups):
+            group.update(loaded)
+        for w, trained in self.state.items():
+            trained.updates, trained.buffers = new.state[w].updates, new.state[w].buffers
 
 
 class Trained:
@@ -246,10 +255,16 @@ class Trained:
         return {"shape": list(self.parameter.shape), "updates": self.updates, "buffers": buffers}
 
     def load_state_dict(self, state_dict):
-        """Takes over the number of updates and the buffers, in the parameter's dtype."""
-        buffers, dtype = state_dict["buffers"], self.parameter.dtype
-        self.updates = state_dict["updates"]
-        self.buffers = {name: np.array(buffer, dtype) for name, buffer in buffers.items()}
+        """Takes over the number of updates and the buffers, in the parameter's dtype.
+
+        Raises ValueError unless each buffer has the parameter's shape or is one number.
+        """
+        self.updates, buffers = state_dict["updates"], dict(state_dict["buffers"])
+        require_whole("load_state_dict into an optimizer: updates", self.updates, 0)
+        w, number = self.parameter.data, np.zeros((), self.parameter.dtype)
+        fitting = {name: w if np.ndim(buffer) else number for name, buffer in buffers.items()}
+        require_same("an optimizer: the buffers of a parameter", fitting, buffers)
+        self.buffers = {name: np.array(buffer, w.dtype) for name, buffer in buffers.items()}
 
 
 def _plain(settings):
