@@ -13,6 +13,7 @@ import random
 import signal
 import threading
 import time
+import warnings
 import zipfile
 from contextlib import contextmanager
 
@@ -895,6 +896,24 @@ def test_what_the_constructor_refuses_is_refused_in_a_state_and_changes_nothing(
 def backward_of(loss):
     loss.backward()
     return loss
+
+
+def test_a_buffer_that_a_state_lacks_is_told_of():
+    (w,) = pair(H)
+    optimizer = optim.SGD([w], momentum=0.9)
+    backward_of((w * w).sum())
+    optimizer.step()
+    state = optimizer.state_dict()
+    buffers = state["param_groups"][0]["params"][0]["buffers"]
+    buffers["velocityy"] = buffers.pop("velocity")
+    optimizer.load_state_dict(state)
+    told = "the buffer 'velocity' of a parameter begins with zeros at its update 2"
+    with pytest.warns(RuntimeWarning, match=told) as warned:
+        optimizer.step()
+    assert warned[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        optimizer.step()
 
 
 def test_settings_come_with_the_state_as_in_pytorch():

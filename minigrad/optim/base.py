@@ -15,6 +15,7 @@ A new optimizer is one class, a subclass of Optimizer with a method `update`:
 
 import math
 import numbers
+import warnings
 from copy import copy
 
 import numpy as np
@@ -239,13 +240,18 @@ class Trained:
         """Flat pieces (w, g, buffers...) of the data, the gradient and these buffers. Write to w.
 
         The pieces are views: (w, g, buffers...) fit into the cache together. A buffer begins as
-        zeros. With maximize=True in the settings, g is the negative gradient.
+        zeros; after the first update, a RuntimeWarning says so. With maximize=True in the settings,
+        g is the negative gradient.
         """
         w, g = self.parameter.data, self.parameter.grad.data
         arrays = [w, -g if self.settings.get("maximize") else g]
         for name in names:
             if name not in self.buffers:
                 self.buffers[name] = np.zeros_like(w)
+                if self.updates > 1:
+                    what = f"the buffer {name!r} of a parameter begins with zeros at its update"
+                    why = "The state that was loaded lacks it, or a setting was changed"
+                    warnings.warn(f"{what} {self.updates}. {why}.", RuntimeWarning, stacklevel=4)
             arrays.append(self.buffers[name])
         return blocks(arrays)
 
