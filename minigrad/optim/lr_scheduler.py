@@ -25,6 +25,8 @@ class Scheduler:
     Raises TypeError for an optimizer whose lr is a function.
     """
 
+    counters = "epoch", "base_lrs"  # the attributes that change: a state holds them alone
+
     def __init__(self, optimizer, rate):
         self.groups, self.rate, self.epoch, self.base_lrs = optimizer.param_groups, rate, -1, []
         Scheduler.step(self)  # epoch 0
@@ -44,15 +46,20 @@ class Scheduler:
         return [group["lr"] for group in self.groups]
 
     def state_dict(self):
-        """The numbers that the scheduler holds."""
-        return {name: v for name, v in vars(self).items() if name not in ("groups", "rate")}
+        """The counters of the scheduler; its settings are the constructor's."""
+        return {name: getattr(self, name) for name in self.counters}
 
     def load_state_dict(self, state_dict):
         """Takes over a state_dict; the state of the optimizer has the learning rates.
 
-        Raises ValueError for the state of another kind of scheduler.
+        Raises ValueError for the state of another kind of scheduler, and for counts that are no
+        whole numbers >= 0. Nothing changes then.
         """
-        require_same(type(self).__name__, self.state_dict(), state_dict, free=vars(self))
+        kind = type(self).__name__
+        require_same(kind, self.state_dict(), state_dict, free=self.counters)
+        for name in self.counters:
+            if isinstance(getattr(self, name), int):
+                require_whole(f"load_state_dict into {kind}: {name}", state_dict[name], 0)
         vars(self).update(state_dict)
 
 
@@ -115,6 +122,8 @@ class ReduceLROnPlateau(Scheduler):
     Raises ValueError for another mode, for a patience or a cooldown that is no whole number >= 0,
     and unless 0 <= factor < 1.
     """
+
+    counters = *Scheduler.counters, "best", "bad", "resting"
 
     def __init__(
         self, optimizer, mode="min", factor=0.1, patience=10, threshold=1e-4, cooldown=0, min_lr=0.0

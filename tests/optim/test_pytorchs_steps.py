@@ -291,6 +291,18 @@ def test_a_scheduler_goes_on_where_it_was():
         optim.lr_scheduler.StepLR(optim.SGD([leaf(1.0)]), 1).load_state_dict(first.state_dict())
 
 
+@pytest.mark.parametrize("name", ["epoch", "bad", "resting"])
+@pytest.mark.parametrize("value", [None, -1, 1.5, NAN, True, [], "x"])
+def test_a_wrong_count_in_a_state_changes_nothing(name, value):
+    scheduler = optim.lr_scheduler.ReduceLROnPlateau(optim.SGD([leaf(1.0)], lr=0.5), patience=3)
+    scheduler.step(2.0)
+    before = scheduler.state_dict()
+    with pytest.raises(ValueError, match=f"load_state_dict into ReduceLROnPlateau: .*{name}"):
+        scheduler.load_state_dict({**before, "best": 1.0, name: value})
+    assert scheduler.state_dict() == before
+    assert before == {"epoch": 1, "base_lrs": [0.5], "best": 2.0, "bad": 0, "resting": 0}
+
+
 def test_schedulers_refuse_what_they_cannot_do():
     scheduled = optim.SGD([leaf(1.0)], lr=lambda step: 0.1 * 0.9**step)
     with pytest.raises(TypeError, match="the lr of the optimizer is a function"):
