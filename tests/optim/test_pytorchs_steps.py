@@ -383,6 +383,17 @@ def test_ema_of_a_weight_that_two_layers_share():
     close(ema.module[0].weight, np.full((2, 2), 2.75))
 
 
+def test_ema_refuses_what_is_no_mean():
+    model = nn.Linear(2, 2)
+    for decay in NAN, "a", -1, 1.5, None:
+        with pytest.raises(ValueError, match=r"EMA: decay must be a number in \[0, 1\], got"):
+            optim.EMA(model, decay)
+    for wrong in 3, None, model.weight, [model]:
+        with pytest.raises(TypeError, match="EMA takes a Module, not a "):
+            optim.EMA(wrong)
+    assert optim.EMA(model, 0).decay == 0 and optim.EMA(model, 1).decay == 1
+
+
 if __name__ == "__main__":
     import torch
 
