@@ -291,6 +291,31 @@ def test_a_scheduler_goes_on_where_it_was():
         optim.lr_scheduler.StepLR(optim.SGD([leaf(1.0)]), 1).load_state_dict(first.state_dict())
 
 
+@pytest.mark.parametrize("text", RATES)
+@pytest.mark.parametrize("pause", [0, 1, 4, 7])
+def test_schedulers_go_on_from_a_checkpoint(tmp_path, text, pause):
+    def made():
+        optimizer = optim.SGD([leaf(1.0)], lr=0.1)
+        calls = [f"optim.lr_scheduler.{call}" for call in text.split("; ")]
+        return optimizer, [eval(call, {"optim": optim, "optimizer": optimizer}) for call in calls]
+
+    def went_on(optimizer, schedulers, epochs):
+        for n in epochs:
+            for scheduler in schedulers:
+                scheduler.step(*[abs(2 - n)] * ("Plateau" in text))
+            yield optimizer.param_groups[0]["lr"]
+
+    whole, first, second = made(), made(), made()
+    list(went_on(*first, range(pause)))
+    mg.save({"optimizer": first[0], "schedulers": first[1]}, tmp_path / "c")
+    state = mg.load(tmp_path / "c")
+    second[0].load_state_dict(state["optimizer"])
+    for scheduler, kept in zip(second[1], state["schedulers"]):
+        scheduler.load_state_dict(kept)
+    expected = list(went_on(*whole, range(10)))[pause:]
+    assert list(went_on(*second, range(pause, 10))) == expected
+
+
 @pytest.mark.parametrize("name", ["epoch", "bad", "resting"])
 @pytest.mark.parametrize("value", [None, -1, 1.5, NAN, True, [], "x"])
 def test_a_wrong_count_in_a_state_changes_nothing(name, value):
