@@ -13,6 +13,7 @@ import random
 import signal
 import threading
 import time
+import warnings
 import zipfile
 from contextlib import contextmanager
 
@@ -841,6 +842,78 @@ def test_a_state_of_another_optimizer_is_refused_and_changes_nothing(tmp_path, n
         optimizer.load_state_dict(mg.load(tmp_path / "c"))
     assert all(message in str(error.value) for message in messages)
     assert same(optimizer.state_dict(), before)
+
+
+def put(tree, value, *keys):
+    for key in keys[:-1]:
+        tree = tree[key]
+    tree[keys[-1]] = value
+
+
+GROUP = "param_groups", 1
+PARAMETER = *GROUP, "params", 0
+WRONG = [  # optimizer, a place in its state, values that do not belong there
+    ("SGD", ("steps",), [None, -1, 1.5, math.nan, True, [], "x"]),
+    ("SGD", (*PARAMETER, "updates"), [None, -1, 1.5, math.nan, True, [], "x"]),
+    ("SGD", (*GROUP, "lr"), [None, -1, math.nan, math.inf, True + 0j, [], np.ones(2), "x"]),
+    ("SGD", (*GROUP, "nesterov"), [None, 1, 0.0, "True"]),
+    ("SGD", (*GROUP, "dampening"), [0.5]),  # with nesterov
+    ("Adam", (*GROUP, "betas"), [[1.5, 0.9], [0.9], [0.9, None], 0.9, None]),
+    ("LBFGS", ("param_groups", 0, "max_iter"), [0, 1.5, None]),
+    ("SGD", (*PARAMETER, "buffers"), [None, 3, [1.0]]),
+    ("SGD", (*PARAMETER, "buffers", "velocity"), [None, np.ones(3), np.ones((1, 2)), "x", 1j]),
+    ("Adam", (*PARAMETER, "buffers", "mean"), [np.ones(1), np.array([None] * 2), [1j, 1j]]),
+]
+
+
+@pytest.mark.parametrize("name, place, values", WRONG)
+def test_what_the_constructor_refuses_is_refused_in_a_state_and_changes_nothing(
+    name, place, values
+):
+    def made():
+        w, b = pair(W, H)
+        if name == "LBFGS":
+            optimizer = optim.LBFGS([w, b])
+            optimizer.step(lambda: backward_of((w * w).sum() + (b * b).sum()))
+            return optimizer
+        settings = {"momentum": 0.9, "nesterov": True} if name == "SGD" else {}
+        optimizer = getattr(optim, name)([{"params": [w]}, {"params": [b], "lr": 0.5}], **settings)
+        backward_of((w * w).sum() + (b * b).sum())
+        optimizer.step()
+        return optimizer
+
+    for value in values:
+        state, optimizer = made().state_dict(), made()
+        before = optimizer.state_dict()
+        put(state, 7, "steps")  # so that a state that was taken in part would be seen
+        put(state, 0.25, "param_groups", 0, "lr")
+        put(state, value, *place)
+        with pytest.raises((ValueError, TypeError)):
+            optimizer.load_state_dict(state)
+        assert same(optimizer.state_dict(), before), value
+
+
+def backward_of(loss):
+    loss.backward()
+    return loss
+
+
+def test_a_buffer_that_a_state_lacks_is_told_of():
+    (w,) = pair(H)
+    optimizer = optim.SGD([w], momentum=0.9)
+    backward_of((w * w).sum())
+    optimizer.step()
+    state = optimizer.state_dict()
+    buffers = state["param_groups"][0]["params"][0]["buffers"]
+    buffers["velocityy"] = buffers.pop("velocity")
+    optimizer.load_state_dict(state)
+    told = "the buffer 'velocity' of a parameter begins with zeros at its update 2"
+    with pytest.warns(RuntimeWarning, match=told) as warned:
+        optimizer.step()
+    assert warned[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        optimizer.step()
 
 
 def test_settings_come_with_the_state_as_in_pytorch():

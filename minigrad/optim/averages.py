@@ -1,18 +1,27 @@
 """Running averages of the weights."""
 
+import numbers
 from copy import deepcopy
+
+from ..nn.module import Module
 
 
 class EMA:
     """`module`, a copy of a model whose weights are running means of the weights (Polyak 1992).
 
-    decay  the part of the old mean that each update keeps
+    decay  the part of the old mean that each update keeps, in [0, 1]
 
     Call `update()` after each step of the optimizer; the first one copies the weights, and each one
     copies the buffers, as in PyTorch's AveragedModel. `ema(x)` is `ema.module(x)`.
+
+    Raises TypeError for a model that is no Module, ValueError for another decay.
     """
 
     def __init__(self, model, decay=0.999):
+        if not isinstance(model, Module):
+            raise TypeError(f"EMA takes a Module, not a {type(model).__name__}.")
+        if not (isinstance(decay, numbers.Real) and 0 <= decay <= 1):
+            raise ValueError(f"EMA: decay must be a number in [0, 1], got {decay!r}.")
         self.model, self.decay, self.updates = model, decay, 0
         self.module = deepcopy(model).requires_grad_(False)
 

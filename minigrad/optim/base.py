@@ -15,6 +15,8 @@ A new optimizer is one class, a subclass of Optimizer with a method `update`:
 
 import math
 import numbers
+import warnings
+from copy import copy
 
 import numpy as np
 
@@ -22,6 +24,7 @@ from .. import errors
 from ..array import FOREIGN, as_list
 from ..changes import mark_changed, tick
 from ..engine import Tensor
+from ..functional.checks import require_whole
 from ..ops.penalties import blocks
 from ..state import require_same
 from ..types import Params
@@ -92,7 +95,8 @@ class Optimizer:
         if name == "betas":
             is_pair = isinstance(value, (tuple, list)) and len(value) == 2
             return is_pair and all(self.valid("beta", b) and b < 1 for b in value)
-        return isinstance(value, numbers.Real) and 0 <= value < math.inf
+        # float is a Real already: to name it makes the check quick at each step.
+        return isinstance(value, (float, numbers.Real)) and 0 <= value < math.inf
 
     def check_group(self, group):
         """Raises ValueError for settings that do not go together. A subclass may define it."""
@@ -106,7 +110,7 @@ class Optimizer:
         """Updates every parameter that has a gradient, in place.
 
         Raises RuntimeError if no parameter has a gradient, ValueError for a gradient of another
-        shape or a schedule that gives no number >= 0, TypeError for data that are not an array.
+        shape or an lr that is no number >= 0, TypeError for data that are not an array.
         Nothing is updated then. Parameters that came after the optimizer stay as they are: call
         `minigrad.terms(loss, optimizer)`, which warns of them.
         """
@@ -149,12 +153,12 @@ class Optimizer:
 
     def rate(self, group):
         """The learning rate of a group at this step. Raises ValueError unless it is >= 0."""
-        if not callable(group["lr"]):
-            return group["lr"]
-        lr = group["lr"](self.steps)
+        lr, given = group["lr"], "lr is"
+        if callable(lr):
+            lr, given = lr(self.steps), "the schedule of lr gave"
         if not self.valid("lr", lr):
-            given = f"the schedule of lr gave {lr!r} at step {self.steps}"
-            raise ValueError(f"{type(self).__name__}: {given}, not >= 0.")
+            what = f"{given} {lr!r} at step {self.steps}, not a number >= 0"
+            raise ValueError(f"{type(self).__name__}: {what}.")
         return lr
 
     def decays(self):
@@ -181,18 +185,25 @@ class Optimizer:
         """Takes over the settings, counters and buffers of a state_dict.
 
         Raises TypeError if it is not a dict, and ValueError if it comes from another kind of
-        optimizer, from other groups, or from parameters of other shapes. Nothing changes then.
+        optimizer, from other groups, or from parameters of other shapes, for settings that the
+        constructor refuses, and for counts that are no whole numbers >= 0. Nothing changes then.
         """
-        free = {*self.counters, *self.defaults, "updates", "buffers"}
-        require_same(type(self).__name__, self.state_dict(), state_dict, free)
-        vars(self).update({name: state_dict[name] for name in self.counters})
+        kind, free = type(self).__name__, {*self.counters, *self.defaults, "updates", "buffers"}
+        require_same(kind, self.state_dict(), state_dict, free)
+        require_whole(f"load_state_dict into {kind}: steps", state_dict["steps"], 0)
+        new = copy(self)  # takes the state first, with the constructor's checks
+        new.param_groups, new.state = [], {}
         for group, saved in zip(self.param_groups, state_dict["param_groups"]):
-            for name in self.defaults:
-                value = saved[name]
-                if value != "function":
-                    group[name] = tuple(value) if isinstance(value, list) else value
+            plain = {n: group[n] if callable(group[n]) else saved[n] for n in self.defaults}
+            settings = {n: tuple(v) if isinstance(v, list) else v for n, v in plain.items()}
+            new.add_param_group({**settings, "params": group["params"]})
             for w, kept in zip(group["params"], saved["params"]):
-                self.state[w].load_state_dict(kept)
+                new.state[w].load_state_dict(kept)
+        vars(self).update({name: state_dict[name] for name in self.counters})
+        for group, loaded in zip(self.param_groups, new.param_groups):
+            group.update(loaded)
+        for w, trained in self.state.items():
+            trained.updates, trained.buffers = new.state[w].updates, new.state[w].buffers
 
 
 class Trained:
@@ -229,13 +240,18 @@ class Trained:
         """Flat pieces (w, g, buffers...) of the data, the gradient and these buffers. Write to w.
 
         The pieces are views: (w, g, buffers...) fit into the cache together. A buffer begins as
-        zeros. With maximize=True in the settings, g is the negative gradient.
+        zeros; after the first update, a RuntimeWarning says so. With maximize=True in the settings,
+        g is the negative gradient.
         """
         w, g = self.parameter.data, self.parameter.grad.data
         arrays = [w, -g if self.settings.get("maximize") else g]
         for name in names:
             if name not in self.buffers:
                 self.buffers[name] = np.zeros_like(w)
+                if self.updates > 1:
+                    what = f"the buffer {name!r} of a parameter begins with zeros at its update"
+                    why = "The state that was loaded lacks it, or a setting was changed"
+                    warnings.warn(f"{what} {self.updates}. {why}.", RuntimeWarning, stacklevel=4)
             arrays.append(self.buffers[name])
         return blocks(arrays)
 
@@ -245,10 +261,16 @@ class Trained:
         return {"shape": list(self.parameter.shape), "updates": self.updates, "buffers": buffers}
 
     def load_state_dict(self, state_dict):
-        """Takes over the number of updates and the buffers, in the parameter's dtype."""
-        buffers, dtype = state_dict["buffers"], self.parameter.dtype
-        self.updates = state_dict["updates"]
-        self.buffers = {name: np.array(buffer, dtype) for name, buffer in buffers.items()}
+        """Takes over the number of updates and the buffers, in the parameter's dtype.
+
+        Raises ValueError unless each buffer has the parameter's shape or is one number.
+        """
+        self.updates, buffers = state_dict["updates"], dict(state_dict["buffers"])
+        require_whole("load_state_dict into an optimizer: updates", self.updates, 0)
+        w, number = self.parameter.data, np.zeros((), self.parameter.dtype)
+        fitting = {name: w if np.ndim(buffer) else number for name, buffer in buffers.items()}
+        require_same("an optimizer: the buffers of a parameter", fitting, buffers)
+        self.buffers = {name: np.array(buffer, w.dtype) for name, buffer in buffers.items()}
 
 
 def _plain(settings):

@@ -8,6 +8,7 @@ import math
 from typing import TYPE_CHECKING
 
 from .. import later
+from ..functional.checks import require_whole
 from ..state import require_same
 
 if not TYPE_CHECKING:  # else every name would seem to exist
@@ -15,66 +16,97 @@ if not TYPE_CHECKING:  # else every name would seem to exist
 
 
 class Scheduler:
-    """Sets the lr of each group to rate(lr at first, epoch), for the epochs 0, 1, ...
+    """Sets the lr of each group to rate(lr, base, epoch), for the epochs 0, 1, ...
+
+    lr is the present learning rate of the group, base its learning rate when the scheduler first
+    saw the group. So several schedulers of one optimizer act together, an lr that was set by hand
+    is scheduled from there, and so is a group that was added later.
 
     Raises TypeError for an optimizer whose lr is a function.
     """
 
+    counters = "epoch", "base_lrs"  # the attributes that change: a state holds them alone
+
     def __init__(self, optimizer, rate):
-        self.groups, self.rate, self.epoch = optimizer.param_groups, rate, -1
-        if any(callable(group["lr"]) for group in self.groups):
-            raise TypeError("lr_scheduler: the lr of the optimizer is a function. Use one of both.")
-        self.base_lrs = [group["lr"] for group in self.groups]
+        self.groups, self.rate, self.epoch, self.base_lrs = optimizer.param_groups, rate, -1, []
         Scheduler.step(self)  # epoch 0
 
     def step(self):
         """Ends an epoch: sets the learning rates of the next one."""
+        if any(callable(group["lr"]) for group in self.groups):
+            raise TypeError("lr_scheduler: the lr of the optimizer is a function. Use one of both.")
+        new = self.groups[len(self.base_lrs) :]
+        self.base_lrs = [*self.base_lrs, *(group["lr"] for group in new)]
         self.epoch += 1
-        for group, lr in zip(self.groups, self.base_lrs):
-            group["lr"] = self.rate(lr, self.epoch)
+        for group, base in zip(self.groups, self.base_lrs):
+            group["lr"] = self.rate(group["lr"], base, self.epoch)
 
     def get_last_lr(self):
         """The learning rate of each group."""
         return [group["lr"] for group in self.groups]
 
     def state_dict(self):
-        """The numbers that the scheduler holds."""
-        return {name: v for name, v in vars(self).items() if name not in ("groups", "rate")}
+        """The counters of the scheduler; its settings are the constructor's."""
+        return {name: getattr(self, name) for name in self.counters}
 
     def load_state_dict(self, state_dict):
         """Takes over a state_dict; the state of the optimizer has the learning rates.
 
-        Raises ValueError for the state of another kind of scheduler.
+        Raises ValueError for the state of another kind of scheduler, and for counts that are no
+        whole numbers >= 0. Nothing changes then.
         """
-        require_same(type(self).__name__, self.state_dict(), state_dict, free=vars(self))
+        kind = type(self).__name__
+        require_same(kind, self.state_dict(), state_dict, free=self.counters)
+        for name in self.counters:
+            if isinstance(getattr(self, name), int):
+                require_whole(f"load_state_dict into {kind}: {name}", state_dict[name], 0)
         vars(self).update(state_dict)
 
 
 def LambdaLR(optimizer, lr_lambda):
-    """The Scheduler lr * lr_lambda(epoch)."""
-    return Scheduler(optimizer, lambda lr, epoch: lr * lr_lambda(epoch))
+    """The Scheduler with the lr base * lr_lambda(epoch), whatever the present lr is."""
+    return Scheduler(optimizer, lambda lr, base, epoch: base * lr_lambda(epoch))
 
 
 def StepLR(optimizer, step_size, gamma=0.1):
-    """The Scheduler lr * gamma^(epoch // step_size)."""
-    return LambdaLR(optimizer, lambda epoch: gamma ** (epoch // step_size))
+    """The Scheduler that multiplies the lr by gamma every `step_size` epochs.
+
+    Raises ValueError unless step_size is a whole number >= 1.
+    """
+    require_whole("StepLR: step_size", step_size, 1)
+
+    def rate(lr, base, epoch):
+        return lr * gamma if epoch and epoch % step_size == 0 else lr
+
+    return Scheduler(optimizer, rate)
 
 
 def MultiStepLR(optimizer, milestones, gamma=0.1):
-    """The Scheduler lr * gamma^k, where k of the milestones, epochs, have passed."""
-    return LambdaLR(optimizer, lambda epoch: gamma ** sum(epoch >= m for m in milestones))
+    """The Scheduler that multiplies the lr by gamma at each of the milestones, which are epochs."""
+    milestones = list(milestones)
+    return Scheduler(optimizer, lambda lr, base, epoch: lr * gamma ** milestones.count(epoch))
 
 
 def ExponentialLR(optimizer, gamma):
-    """The Scheduler lr * gamma^epoch."""
+    """The Scheduler that multiplies the lr by gamma every epoch."""
     return StepLR(optimizer, 1, gamma)
 
 
 def CosineAnnealingLR(optimizer, T_max, eta_min=0.0):
-    """The Scheduler from lr to eta_min along half a cosine, in T_max epochs (arXiv:1608.03983)."""
+    """The Scheduler from lr to eta_min along half a cosine, in T_max epochs, and back.
 
-    def rate(lr, epoch):
-        return eta_min + (lr - eta_min) * (1 + math.cos(math.pi * epoch / T_max)) / 2
+    lr - eta_min is multiplied by the ratio of two values of the cosine; where it is 0, the part of
+    base - eta_min is added. arXiv:1608.03983.
+
+    Raises ValueError unless T_max is a whole number >= 1.
+    """
+    require_whole("CosineAnnealingLR: T_max", T_max, 1)
+
+    def rate(lr, base, epoch):
+        last, now = (1 + math.cos(math.pi * n / T_max) for n in (max(0, epoch - 1), epoch))
+        if last == 0:
+            return lr + (base - eta_min) * now / 2
+        return eta_min + now / last * (lr - eta_min)
 
     return Scheduler(optimizer, rate)
 
@@ -85,28 +117,39 @@ class ReduceLROnPlateau(Scheduler):
     mode       "min": smaller values are better; "max": larger ones
     threshold  a value is better if it is better than the best one by this part of the best one
     cooldown   the number of epochs after a reduction that do not count
-    min_lr     the smallest learning rate
+    min_lr     no learning rate is reduced below it
 
-    Raises ValueError for another mode.
+    Raises ValueError for another mode, for a patience or a cooldown that is no whole number >= 0,
+    and unless 0 <= factor < 1.
     """
+
+    counters = *Scheduler.counters, "best", "bad", "resting"
 
     def __init__(
         self, optimizer, mode="min", factor=0.1, patience=10, threshold=1e-4, cooldown=0, min_lr=0.0
     ):
         if mode not in ("min", "max"):
             raise ValueError(f'ReduceLROnPlateau: mode is "min" or "max", not {mode!r}.')
+        if not 0 <= factor < 1:
+            raise ValueError(f"ReduceLROnPlateau: factor must be in [0, 1), got {factor!r}.")
+        require_whole("ReduceLROnPlateau: patience", patience, 0)
+        require_whole("ReduceLROnPlateau: cooldown", cooldown, 0)
         self.sign, self.patience, self.cooldown = 1 if mode == "min" else -1, patience, cooldown
         self.threshold, self.best = threshold, math.inf
-        self.bad = self.resting = self.reductions = 0
-        super().__init__(optimizer, lambda lr, _: max(min_lr, lr * factor**self.reductions))
+        self.bad = self.resting = 0
+
+        def rate(lr, base, epoch):
+            return min(lr, max(min_lr, lr * factor)) if self.bad > self.patience else lr
+
+        super().__init__(optimizer, rate)
 
     def step(self, metrics):
         """Ends an epoch with this value of the watched quantity."""
-        value, best = self.sign * float(metrics), self.best
-        is_better = best == math.inf or value < best - self.threshold * self.sign * best
-        self.best, self.bad = (value, 0) if is_better else (best, self.bad + 1)
+        value = self.sign * float(metrics)
+        is_better = value < self.best * (1 - self.sign * self.threshold)
+        self.best, self.bad = (value, 0) if is_better else (self.best, self.bad + 1)
         if self.resting:
             self.resting, self.bad = self.resting - 1, 0
-        if self.bad > self.patience:
-            self.reductions, self.resting, self.bad = self.reductions + 1, self.cooldown, 0
         super().step()
+        if self.bad > self.patience:
+            self.resting, self.bad = self.cooldown, 0

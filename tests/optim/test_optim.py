@@ -721,6 +721,36 @@ def test_a_schedule_that_returns_no_learning_rate_is_refused(rate):
     assert w.tolist() == [1, 1] and optimizer.steps == 0
 
 
+@pytest.mark.parametrize("rate", [-1.0, math.nan, math.inf, None, "a", np.ones(2)])
+@pytest.mark.parametrize("kind", [optim.SGD, optim.Adam, optim.LBFGS, optim.ProximalSGD])
+def test_an_lr_that_was_set_is_checked_where_it_is_used(kind, rate):
+    w, u = leaf(np.ones(2)), leaf(np.ones(2))
+    optimizer = kind([w])
+    if kind is not optim.LBFGS:
+        optimizer.add_param_group({"params": [u]})
+    w.grad, u.grad = mg.Tensor(np.ones(2)), mg.Tensor(np.ones(2))
+    optimizer.param_groups[-1]["lr"] = rate
+    with pytest.raises(ValueError, match=f"{kind.__name__}: lr is .* at step 0, not a number >= 0"):
+        optimizer.step(*[lambda: w.sum()] * (kind in (optim.LBFGS, optim.ProximalSGD)))
+    assert w.tolist() == u.tolist() == [1, 1] and optimizer.steps == 0
+
+
+@pytest.mark.parametrize("gamma", [-1.0, math.nan, math.inf])
+def test_a_scheduler_cannot_make_the_weights_wrong(gamma):
+    w = leaf(np.ones(2))
+    optimizer, w.grad = optim.SGD([w], lr=0.1), mg.Tensor(np.ones(2))
+    optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: gamma)
+    with pytest.raises(ValueError, match="SGD: lr is .* at step 0"):
+        optimizer.step()
+    optimizer = optim.SGD([w], lr=0.1)
+    scheduler = optim.lr_scheduler.ExponentialLR(optimizer, gamma)
+    optimizer.step()
+    scheduler.step()
+    with pytest.raises(ValueError, match="SGD: lr is .* at step 1"):
+        optimizer.step()
+    assert w.tolist() == [0.9, 0.9]
+
+
 # -------------------------------------------------------------------------- optimizers of one's own
 
 

@@ -140,6 +140,96 @@ def test_a_state_goes_on_where_it_was(text):
     assert w.tolist() == u.tolist()
 
 
+RATES = {  # schedulers: the learning rates after each epoch of `rates`
+    "ExponentialLR(optimizer, 0.9); StepLR(optimizer, 2, 0.5)":
+        [0.09, 0.0405, 0.03645, 0.0225, 0.02025, 0.0091125, 0.09, 0.00820125, 0.081, 0.0036905625, 0.03645, 0.00332150625, 0.032805, 0.0014946778125, 0.01476225],
+    "MultiStepLR(optimizer, [6, 2, 2], gamma=0.5); StepLR(optimizer, 3)":
+        [0.1, 0.025, 0.0025, 0.05, 0.05, 0.0025, 0.01, 0.0025, 0.01, 0.0025, 0.01, 0.00025, 0.001, 0.00025, 0.001],
+    "CosineAnnealingLR(optimizer, T_max=3, eta_min=0.01); ExponentialLR(optimizer, 0.9)":
+        [0.06975, 0.026925, 0.009, 0.06525, 0.158175, 0.18681, 0.12834675, 0.044504025, 0.009, 0.02835],
+    "CosineAnnealingLR(optimizer, 1)":
+        [0, 0.1, 0, 0.15, 0, 0.1, 0, 0.1, 0, 0.1],
+    "LambdaLR(optimizer, lambda epoch: min(1, epoch / 4)); ExponentialLR(optimizer, 0.5)":
+        [0.0125, 0.025, 0.0375, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05],
+    "ReduceLROnPlateau(optimizer, factor=0.5, patience=0, min_lr=0.06)":
+        [0.1, 0.1, 0.1, 0.05, 0.05, 0.05, 0.1, 0.05, 0.06, 0.05, 0.06, 0.05, 0.06, 0.05, 0.06],
+    "ReduceLROnPlateau(optimizer, 'max', patience=1, min_lr=0.5)":
+        [0.1, 0.1, 0.1, 0.05, 0.05, 0.05, 0.2, 0.05, 0.2, 0.05, 0.2, 0.05, 0.2, 0.05, 0.2],
+}  # fmt: skip
+
+
+def rates(text, optim, tensor):
+    """The learning rates of an optimizer under several schedulers, after each epoch.
+
+    Before epoch 3 the lr is set by hand; before epoch 5 a group is added.
+    """
+    optimizer = optim.SGD([tensor([1.0], True)], lr=0.1)
+    schedulers, found = [], []
+    for call in text.split("; "):
+        schedulers.append(eval(f"optim.lr_scheduler.{call}"))
+    for n in range(10):
+        if n == 3:
+            optimizer.param_groups[0]["lr"] = 0.05
+        if n == 5 and not text.startswith(("Lambda", "Cosine")):  # PyTorch's end with an error
+            optimizer.add_param_group({"params": [tensor([1.0], True)], "lr": 0.2})
+        for scheduler in schedulers:
+            scheduler.step(*[abs(2 - n)] * ("Plateau" in text))
+        found += [group["lr"] for group in optimizer.param_groups]
+    return found
+
+
+@pytest.mark.parametrize("text", RATES)
+def test_schedulers_act_together_from_the_present_rates(text):
+    found = rates(text, optim, lambda a, grad: mg.Tensor(np.array(a), grad))
+    close(found, RATES[text], rtol=1e-9)
+
+
+@pytest.mark.parametrize("text", RATES)
+def test_the_rates_are_pytorchs(text):
+    torch = pytest.importorskip("torch")
+    found = rates(text, torch.optim, lambda a, grad: torch.tensor(a, requires_grad=grad))
+    close(found, RATES[text], rtol=1e-9)
+
+
+INF, NAN = float("inf"), float("nan")
+PLATEAUS = [  # mode, values, PyTorch's lr after them
+    ("min", [NAN, 5.0, 4.0, 3.0, 2.0, 1.0, 0.5, 0.2], 0.1),
+    ("max", [NAN, 1.0, 2.0, NAN, 3.0, 4.0, 5.0, 6.0], 0.1),
+    ("min", [INF] * 8, 1e-5),
+    ("max", [INF] * 8, 1e-4),
+    ("min", [-INF] * 8, 1e-4),
+    ("min", [NAN] * 8, 1e-5),
+    ("min", [-1.0, -1.0, -1.00005, -1.2, -1.2, -1.1], 0.1),  # -1 is better than -1
+]
+
+
+@pytest.mark.parametrize("mode, values, expected", PLATEAUS)
+def test_a_value_is_better_as_in_pytorch(mode, values, expected):
+    ours = optim.SGD([leaf(1.0)], lr=0.1)
+    scheduler = optim.lr_scheduler.ReduceLROnPlateau(ours, mode, patience=1)
+    for value in values:
+        scheduler.step(value)
+    close(scheduler.get_last_lr(), [expected])
+    torch = pytest.importorskip("torch")
+    theirs = torch.optim.SGD([torch.ones(1, requires_grad=True)], lr=0.1)
+    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(theirs, mode, patience=1)
+    for value in values:
+        scheduler.step(value)
+    close(theirs.param_groups[0]["lr"], expected)
+
+
+def test_a_group_that_came_later_follows_a_function():
+    optimizer = optim.SGD([leaf(1.0)], lr=0.1)
+    scheduler = optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 1 / (1 + epoch))
+    optimizer.add_param_group({"params": [leaf(2.0)], "lr": 0.3})
+    scheduler.step()
+    close(scheduler.get_last_lr(), [0.05, 0.15])
+    optimizer.add_param_group({"params": [leaf(3.0)], "lr": lambda step: 0.1})
+    with pytest.raises(TypeError, match="the lr of the optimizer is a function"):
+        scheduler.step()
+    close(scheduler.get_last_lr()[:2], [0.05, 0.15])
+
+
 def test_lbfgs_refuses_what_it_cannot_do():
     w, u = leaf([1.0, 2.0]), leaf([3.0])
     with pytest.raises(TypeError, match="unexpected keyword argument 'line_search_fn'"):
@@ -180,15 +270,17 @@ def test_lbfgs_solves_a_quadratic_in_a_step():
 def test_a_scheduler_goes_on_where_it_was():
     def made():
         optimizer = optim.SGD([leaf(1.0)], lr=0.5)
-        return optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=0, cooldown=1)
+        scheduler = optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=0, cooldown=1)
+        return scheduler, optimizer
 
     losses = [3.0, 2.0, 4.0, 5.0, 6.0, 1.0, 1.0]
-    whole, first = made(), made()
+    (whole, _), (first, trained) = made(), made()
     for loss in losses[:4]:
         whole.step(loss)
         first.step(loss)
-    second = made()
+    second, resumed = made()
     second.load_state_dict(first.state_dict())
+    resumed.load_state_dict(trained.state_dict())
     for loss in losses[4:]:
         whole.step(loss)
         second.step(loss)
@@ -199,12 +291,64 @@ def test_a_scheduler_goes_on_where_it_was():
         optim.lr_scheduler.StepLR(optim.SGD([leaf(1.0)]), 1).load_state_dict(first.state_dict())
 
 
+@pytest.mark.parametrize("text", RATES)
+@pytest.mark.parametrize("pause", [0, 1, 4, 7])
+def test_schedulers_go_on_from_a_checkpoint(tmp_path, text, pause):
+    def made():
+        optimizer = optim.SGD([leaf(1.0)], lr=0.1)
+        calls = [f"optim.lr_scheduler.{call}" for call in text.split("; ")]
+        return optimizer, [eval(call, {"optim": optim, "optimizer": optimizer}) for call in calls]
+
+    def went_on(optimizer, schedulers, epochs):
+        for n in epochs:
+            for scheduler in schedulers:
+                scheduler.step(*[abs(2 - n)] * ("Plateau" in text))
+            yield optimizer.param_groups[0]["lr"]
+
+    whole, first, second = made(), made(), made()
+    list(went_on(*first, range(pause)))
+    mg.save({"optimizer": first[0], "schedulers": first[1]}, tmp_path / "c")
+    state = mg.load(tmp_path / "c")
+    second[0].load_state_dict(state["optimizer"])
+    for scheduler, kept in zip(second[1], state["schedulers"]):
+        scheduler.load_state_dict(kept)
+    expected = list(went_on(*whole, range(10)))[pause:]
+    assert list(went_on(*second, range(pause, 10))) == expected
+
+
+@pytest.mark.parametrize("name", ["epoch", "bad", "resting"])
+@pytest.mark.parametrize("value", [None, -1, 1.5, NAN, True, [], "x"])
+def test_a_wrong_count_in_a_state_changes_nothing(name, value):
+    scheduler = optim.lr_scheduler.ReduceLROnPlateau(optim.SGD([leaf(1.0)], lr=0.5), patience=3)
+    scheduler.step(2.0)
+    before = scheduler.state_dict()
+    with pytest.raises(ValueError, match=f"load_state_dict into ReduceLROnPlateau: .*{name}"):
+        scheduler.load_state_dict({**before, "best": 1.0, name: value})
+    assert scheduler.state_dict() == before
+    assert before == {"epoch": 1, "base_lrs": [0.5], "best": 2.0, "bad": 0, "resting": 0}
+
+
 def test_schedulers_refuse_what_they_cannot_do():
     scheduled = optim.SGD([leaf(1.0)], lr=lambda step: 0.1 * 0.9**step)
     with pytest.raises(TypeError, match="the lr of the optimizer is a function"):
         optim.lr_scheduler.StepLR(scheduled, 3)
     with pytest.raises(ValueError, match='mode is "min" or "max", not \'least\''):
         optim.lr_scheduler.ReduceLROnPlateau(optim.SGD([leaf(1.0)]), "least")
+    for factor in 1, 2.0, -0.1, NAN:
+        with pytest.raises(ValueError, match=r"factor must be in \[0, 1\), got"):
+            optim.lr_scheduler.ReduceLROnPlateau(optim.SGD([leaf(1.0)]), factor=factor)
+    for name, scheduler, least in (
+        ("step_size", "StepLR", 1),
+        ("T_max", "CosineAnnealingLR", 1),
+        ("patience", "ReduceLROnPlateau", 0),
+        ("cooldown", "ReduceLROnPlateau", 0),
+    ):
+        for value in least - 1, 2.5, NAN, None:
+            optimizer = optim.SGD([leaf(1.0)], lr=0.1)
+            told = f"{scheduler}: {name} must be a whole number >= {least}, got {value}"
+            with pytest.raises(ValueError, match=told):
+                getattr(optim.lr_scheduler, scheduler)(optimizer, **{name: value})
+            assert optimizer.param_groups[0]["lr"] == 0.1
 
 
 @pytest.mark.parametrize(
@@ -264,10 +408,22 @@ def test_ema_of_a_weight_that_two_layers_share():
     close(ema.module[0].weight, np.full((2, 2), 2.75))
 
 
+def test_ema_refuses_what_is_no_mean():
+    model = nn.Linear(2, 2)
+    for decay in NAN, "a", -1, 1.5, None:
+        with pytest.raises(ValueError, match=r"EMA: decay must be a number in \[0, 1\], got"):
+            optim.EMA(model, decay)
+    for wrong in 3, None, model.weight, [model]:
+        with pytest.raises(TypeError, match="EMA takes a Module, not a "):
+            optim.EMA(wrong)
+    assert optim.EMA(model, 0).decay == 0 and optim.EMA(model, 1).decay == 1
+
+
 if __name__ == "__main__":
     import torch
 
     torch.set_default_dtype(torch.float64)
-    for text in KNOWN:
-        found = steps(text, torch.optim, lambda a, grad: torch.tensor(a, requires_grad=grad))
+    for text in [*KNOWN, *RATES]:
+        numbers = steps if text in KNOWN else rates
+        found = numbers(text, torch.optim, lambda a, grad: torch.tensor(a, requires_grad=grad))
         print(f'    "{text}":\n        {[float(f"{x:.12g}") for x in found]},')
