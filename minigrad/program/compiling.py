@@ -8,6 +8,7 @@ import warnings
 import numpy as np
 
 from .. import array
+from ..anomaly import detecting
 from ..array import data_of, is_array
 from ..changes import tick
 from ..engine import Tensor, constant, grad
@@ -123,6 +124,8 @@ class Step:
 
     def __call__(self, *args) -> Tensor:
         arrays = [data_of(a) for a in args]
+        if detecting.get():  # detect_anomaly looks at op by op
+            return self._eagerly(arrays)
         modes = recording.get(), sampling_mode.get(), frozen.get()
         kinds = map(_kind, args, arrays)
         programs = self.programs.setdefault((*modes, array.default_dtype, *kinds), [])
@@ -134,15 +137,23 @@ class Step:
             programs.append(p)
             return loss
         if p.refusal:
-            loss = self.function(*self._tensors(arrays))
-            loss.backward()
-            return loss.detach()
+            return self._eagerly(arrays)
         if p.trials:
             return self._watched(p, arrays)
-        loss, gradients = p.run(arrays)
+        try:
+            loss, gradients = p.run(arrays)
+        except Exception:
+            with frozen_noise():  # the function says more, such as which labels are wrong
+                self.function(*self._tensors(arrays))
+            raise
         for leaf, g in zip(p.leaves, map(constant, gradients)):
             leaf.grad = g if leaf.grad is None else leaf.grad + g
         return constant(loss)
+
+    def _eagerly(self, arrays):
+        loss = self.function(*self._tensors(arrays))
+        loss.backward()
+        return loss.detach()
 
     def _tensors(self, arrays):
         pairs = zip(arrays, self.names + ["x"] * len(arrays))
