@@ -47,11 +47,11 @@ REPAIRS = {
 # Answers that people give: {number of the blank: code}, and what the grader says.
 WRONG = [
     ("01_product", {0: "g * x", 1: "g * y"}, "by another argument, y"),
-    ("01_product", {0: "y"}, "ignores the incoming cotangent"),
+    ("01_product", {0: "y"}, "ignores g"),
     ("01_product", {1: "-g * x"}, "the sign is wrong"),
     ("01_product", {0: "2 * g * y"}, "2 times"),
     ("01_product", {0: "(g * y).sum()"}, "returned shape ()"),
-    ("02_tanh", {0: "1 - out * out"}, "ignores the incoming cotangent"),
+    ("02_tanh", {0: "1 - out * out"}, "ignores g"),
     ("02_tanh", {0: "g * (1 - out)"}, ""),
     ("02_tanh", {0: "g * (1 - x * x)"}, ""),
     ("02_tanh", {0: "g * (out * out - 1)"}, "the sign is wrong"),
@@ -93,7 +93,7 @@ WRONG = [
     ("09_lasso", {0: "v - t * np.sign(v)"}, "not the minimiser"),
     ("09_lasso", {0: "np.where(np.abs(v) <= t, 0, v)"}, "not the minimiser"),
     ("09_lasso", {1: "g * c * w / np.sqrt(np.sum(w * w, axis=-1, keepdims=True))"}, "analytic nan"),
-    ("09_lasso", {1: "c * w / lengths(w)"}, "ignores the incoming"),
+    ("09_lasso", {1: "c * w / lengths(w)"}, "ignores g"),
     ("09_lasso", {1: "g * c * np.sign(w)"}, ""),
     ("09_lasso", {2: L1}, "not the minimiser"),
     ("09_lasso", {2: "v * (1 - t / lengths(v))"}, "not the minimiser"),

@@ -28,7 +28,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..engine import Tensor, grad
+from ..engine import Tensor, grad, wants_gradient
 from ..graph import nodes
 from ..registry import ops
 from .expectations import expectation
@@ -94,7 +94,8 @@ def drawn(noisy):
     error = float(np.max([apart, turned]))
     if error <= 1e-12:
         return Finding("OK", error)
-    return Finding("FAIL", error, "mean or variance differ from their formulas", "expectation")
+    note = f"a sum of means and variances is {found.value.item():.6g}, not {value.item():.6g}"
+    return Finding("FAIL", error, f"{note}: mean or variance differ", "expectation")
 
 
 TESTS = {Sample: (first, second), Noisy: (pathwise, drawn)}
@@ -111,11 +112,11 @@ class Proof(NamedTuple):
 def prove(name, rows):
     """The Proof of the op `name` on these samples. A sample that fails a test takes no other test.
 
-    The verdict is VACUOUS if all samples are.
+    The verdict is VACUOUS if all samples are, or if they leave a rule untried.
     """
     if not rows:
         return Proof("VACUOUS", [math.nan] * 2, {name: [NO_SAMPLES.format(name)]})
-    op, gravest, wrong = ops.get(name), [], {}
+    op, gravest, wrong, given = ops.get(name), [], {}, rows
     for order in 0, 1:
         found = [(sample, _examined(TESTS[type(sample)][order], sample, op)) for sample in rows]
         findings = [finding for _, finding in found]
@@ -129,10 +130,23 @@ def prove(name, rows):
                 used = rule.split(" ")[0]
                 wrong.setdefault(used if used in ops else name, []).append(text)
         rows = [sample for sample, finding in found if finding.verdict not in failing]
+    if op and not wrong and (idle := _untried(op, given)):
+        gravest = [Finding("VACUOUS", math.nan)] * 2
+        wrong[name] = [f"      {name}: no sample needs the rule for {', '.join(idle)}"]
     if worst(gravest).verdict == "VACUOUS":
         wrong.setdefault(name, [])
     verdict = "AFFECTED" if wrong and name not in wrong else worst(gravest).verdict
     return Proof(verdict, [finding.error for finding in gravest], wrong)
+
+
+def _untried(op, rows):
+    """The names of the arguments of an op whose rules no sample needs."""
+    last, tried = len(op.names) - 1, set()
+    for sample in (row for row in rows if isinstance(row, Sample)):
+        for node in nodes(sample.call(*tensors(sample.inputs()))):
+            if node.args and op in (node.op, getattr(node.op, "family", None)):
+                tried |= {min(i, last) for i, x in enumerate(node.args) if wants_gradient(x)}
+    return [name for i, name in enumerate(op.names) if op.rules[i] and i not in tried]
 
 
 def _examined(test, sample, op):
@@ -227,7 +241,9 @@ def chosen(what, refuse):
                 continue
             given = load(Path(name).resolve())
         if not given:
-            refuse(f"{name!r} is no op, and no file of ops. The ops: {', '.join(sorted(package))}.")
+            if name.endswith(".py"):
+                refuse(f"{name} has no op and no table `samples` or `noisy`.")
+            refuse(f"{name} is no op. The ops: {', '.join(sorted(package))}.")
         table |= given
     return table, waiting
 

@@ -91,8 +91,8 @@ def unsound(node, i, rng):
     if all(is_linear(a, b) for a, b in SUMS):
         return None
     if alike(once, ruled(node, i, 2 * u)):
-        return " ignores the incoming cotangent: it gives the gradient for a cotangent of ones"
-    return " is not linear in the cotangent: a sum gives something else than the parts"
+        return " ignores g, the gradient of the loss by the result"
+    return " is not linear in g: for a sum it gives something else than for the parts"
 
 
 def alike(a, b):

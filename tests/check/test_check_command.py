@@ -118,7 +118,7 @@ def test_as_a_command_it_ends_with_status_0_and_warns_of_nothing():
 @pytest.mark.parametrize(
     "what, message",
     [
-        ("tanhh", "'tanhh' is no op, and no file of ops. The ops: absolute, add,"),
+        ("tanhh", "tanhh is no op. The ops: absolute, add,"),
         ("no.py", "No such file or directory: 'no.py'"),
     ],
 )
@@ -413,4 +413,31 @@ def test_a_file_without_ops_is_an_error(file, capsys):
     with pytest.raises(SystemExit) as error:
         main([str(file("x = 1\n"))])
     assert error.value.code == 2
-    assert "is no op, and no file of ops" in capsys.readouterr().err
+    assert "has no op and no table `samples` or `noisy`" in capsys.readouterr().err
+
+
+UNTRIED = """
+import numpy as np
+from minigrad.check.samples.case import case, unary
+from minigrad.registry import op
+
+@op(x=lambda g, out, x, y: 7 * g, y=lambda g, out, x, y: g)
+def joined(x, y):
+    return x + y
+
+samples = {"joined": [CALL]}
+"""
+
+
+@pytest.mark.parametrize(
+    "call, idle",
+    [
+        ("unary(np.sin)", "x, y"),  # another op
+        ("case(lambda y: joined(np.ones(3), y) + y, (3,))", "x"),  # a constant
+        ("case(lambda y: joined((y > 0).astype(float), y), (3,))", "x"),  # no gradient flows there
+    ],
+)
+def test_an_op_with_a_rule_that_no_sample_needs_is_vacuous(prove, file, call, idle):
+    status, printed = prove(file(UNTRIED.replace("CALL", call)))
+    assert status == 1 and row(printed, "joined")[3] == "VACUOUS"
+    assert f"joined: no sample needs the rule for {idle}\n" in printed

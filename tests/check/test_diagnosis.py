@@ -84,7 +84,7 @@ DIAGNOSED = {  # name: (forward, shapes, rules, the first hypothesis)
         squared,
         [(3, 2)],
         {"x": lambda g, out, x: 2 * x},
-        "ignores the incoming cotangent",
+        "ignores g",
     ),
     "mask ignored": (
         masked,
