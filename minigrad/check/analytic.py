@@ -29,6 +29,9 @@ class Lifted(np.ndarray):
 
     real = property(lambda self: self)
 
+    def round(self, *args, **settings):
+        return _lifted(np.round(np.asarray(self).real, *args, **settings) + 0j)
+
     def astype(self, dtype, *args, **settings):
         if np.dtype(dtype).kind in "fc":  # another precision
             return self.copy()

@@ -323,7 +323,9 @@ def _output(op, x, outputs, graph, layers, mean, p):
     a, b = line
     mean = a + b * law_mean
     promised = promised * (layers[0].p != 1)  # a rate of 1 drops everything
-    yield _entries("mean", mean, promised, of, law_mean, out.dtype)
+    is_mask = np.isin(layers[0].noise.distribution.outcomes(8)[0], (0, 1)).all()
+    keep = law_mean if is_mask else math.nan  # else the mistakes of masks explain nothing
+    yield _entries("mean", mean, promised, of, keep, out.dtype)
     if p not in (None, 1):
         odds = p / (1 - p)
         right, of = odds * mean**2, "p/(1-p) mean^2"

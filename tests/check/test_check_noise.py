@@ -883,3 +883,25 @@ def test_entries_that_agree_by_chance_are_counted_right_for_every_law():
     report = check_noise(op)
     assert report, report
     assert len([row for row in report.rows if row.test == "independence"]) == 3
+
+
+class Signs(Law):
+    """1 with probability 1 - p, else -1."""
+
+    def __init__(self, p):
+        self.p = p
+
+    def draw(self, rng, shape, dtype):
+        return np.where(rng.random(shape) < self.p, -1, 1)
+
+    def cdf(self, x):
+        return self.p * (x >= -1) + (1 - self.p) * (x >= 1)
+
+    def outcomes(self, order):
+        return np.array([-1.0, 1.0]), np.array([self.p, 1 - self.p])
+
+
+def test_noise_that_is_no_mask_is_not_explained_by_the_mistakes_of_masks():
+    report = check_noise(lambda x: x * Noise(Signs(0.2), x.shape, x.dtype))
+    assert report.verdict().startswith("noise check FAILED: the mean is 0.6 times x (output, mean:")
+    assert check_noise(lambda x: x * Noise(Signs(0.2), x.shape, x.dtype), mean=lambda x: 0.6 * x)

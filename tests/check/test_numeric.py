@@ -184,6 +184,8 @@ OF_REAL_NUMBERS = {
     "x x.conj()": (lambda x: x * x.conj(), lambda x: 2 * x),
     "Re(x) x": (lambda x: np.real(x) * x, lambda x: 2 * x),
     "x + 1e-6 Re(x)": (lambda x: x + 1e-6 * x.real, lambda x: 1 + 1e-6 + 0 * x),
+    "np.round": (lambda x: x * x + 0 * np.round(x), lambda x: 2 * x),
+    "x.round()": (lambda x: x * x + 0 * x.round(1), lambda x: 2 * x),
     "|x| x": (lambda x: np.abs(x) * x, lambda x: 2 * x),
     "cast": (lambda x: np.sin(x).astype(float), np.cos),
 }
