@@ -55,10 +55,11 @@ NO_SAMPLES = """      NO SAMPLES: give the file a table,
 def first(sample):
     """The Finding on first derivatives, and on the proximal operators of penalties."""
     inputs = tuple(tensors(sample.inputs()))
-    found = [examine(sample.call, inputs, zero_allowed=sample.zero)]
+    found = [examine(sample.call, inputs)]
     for node in nodes(sample.call(*inputs)):
         found += check_prox(node)
-    return worst(found)
+    is_empty = not any(x.size for x in inputs)  # then what is right proves nothing
+    return worst(finding for finding in found if finding.verdict in FAILING or not is_empty)
 
 
 def second(sample):
@@ -110,16 +111,15 @@ class Proof(NamedTuple):
 def prove(name, rows):
     """The Proof of the op `name` on these samples. A sample that fails a test takes no other test.
 
-    The verdict is VACUOUS if all samples are. Those whose gradients are 0 by intention do not
-    count.
+    The verdict is VACUOUS if all samples are.
     """
     if not rows:
         return Proof("VACUOUS", [math.nan] * 2, {name: [NO_SAMPLES.format(name)]})
     op, gravest, wrong = ops.get(name), [], {}
     for order in 0, 1:
         found = [(sample, _examined(TESTS[type(sample)][order], sample, op)) for sample in rows]
-        told = [f for sample, f in found if not sample.zero or f.verdict in FAILING]
-        gravest.append(worst(told) if found else Finding("VACUOUS", math.nan))
+        findings = [finding for _, finding in found]
+        gravest.append(worst(findings or [Finding("VACUOUS", math.nan)]))
         failing = [*FAILING, "VACUOUS"] if gravest[-1].verdict == "VACUOUS" else FAILING
         for sample, (verdict, _, note, rule, *_) in found:
             if verdict in failing:

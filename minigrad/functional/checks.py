@@ -78,6 +78,13 @@ def by_channel(weight, x):
     return np.reshape(weight, (-1, *[1] * after)) if after else weight
 
 
+def check_channels(x, least=2):
+    """Raises ValueError unless x is (N, C, ...), with `least` axes or more."""
+    if np.ndim(x) < least:
+        given = f"got shape {np.shape(x)}. For one sample write x[None]."
+        raise ValueError(f"x must be (N, C, ...), {given}")
+
+
 def check_divides(what, parts, **wholes):
     """Raises ValueError if `what`, a number of parts, does not divide each of the `wholes`."""
     for whole, n in wholes.items():

@@ -17,7 +17,7 @@ from ..noise import effect
 from ..ops import reductions, standardize
 from ..registry import composition
 from ..types import Ints, Operand
-from .checks import by_channel, check_divides, check_shapes
+from .checks import by_channel, check_channels, check_divides, check_shapes
 
 __all__ = ["batch_norm", "layer_norm", "rms_norm", "group_norm", "instance_norm"]
 
@@ -42,7 +42,7 @@ def batch_norm(
     ValueError for other shapes, in training for channels of one entry, and in evaluation without
     running statistics; TypeError for running statistics that are not arrays of floats.
     """
-    _require_channels(x)
+    check_channels(x)
     is_half = training and x.dtype == np.float16
     x = x.astype(np.float32) if is_half else x  # squares of numbers above 255 would overflow
     mean, variance = running_mean, running_var
@@ -117,7 +117,7 @@ def group_norm(x: Operand, num_groups: int, weight=None, bias=None, eps=1e-5):
     shapes, if num_groups does not divide the channels, and for groups of one entry. Wu & He 2018
     (arXiv:1803.08494).
     """
-    _require_channels(x)
+    check_channels(x)
     n, channels, *space = x.shape
     check_divides("num_groups", num_groups, channels=channels)
     grouped = np.reshape(x, (n, num_groups, channels // num_groups, *space))  # a view in any layout
@@ -132,7 +132,7 @@ def instance_norm(x: Operand, *, weight=None, bias=None, eps=1e-5):
     weight and bias are (C,) or None; eps is added to the variance. Raises ValueError for other
     shapes and for channels of one entry. Ulyanov et al. 2016 (arXiv:1607.08022).
     """
-    _require_channels(x)
+    check_channels(x)
     return _affine_by_channel(_standardized(x, eps), weight, bias)
 
 
@@ -171,10 +171,3 @@ def _last_axes(x, sizes, **arrays):
         raise ValueError(f"x {x.shape} does not end in normalized_shape {shape}.")
     check_shapes(shape, **arrays)
     return tuple(range(-len(shape), 0))
-
-
-def _require_channels(x):
-    if x.ndim < 2:
-        raise ValueError(
-            f"x must be (N, C, ...), got shape {x.shape}. For one sample write x[None]."
-        )

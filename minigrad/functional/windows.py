@@ -27,7 +27,7 @@ from ..engine import Tensor
 from ..ops import windows
 from ..registry import composition
 from ..types import Ints, Operand, P
-from .checks import by_channel, check_axes, check_divides, each
+from .checks import by_channel, check_axes, check_channels, check_divides, each
 
 __all__ = ["conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d", "unfold", "fold"]
 __all__ += ["max_pool1d", "max_pool2d", "avg_pool1d", "avg_pool2d"]
@@ -73,7 +73,8 @@ def _conv(
     ValueError for shapes and settings that do not fit.
     """
     window = _filters(rank, x, weight, bias, stride, padding, dilation, groups)
-    return windows.convolve(window.pad(x), weight, bias, window.stride, window.dilation, groups)
+    x = _padded(x, window.padding)
+    return windows.convolve(x, weight, bias, window.stride, window.dilation, groups)
 
 
 def _conv_transpose(
@@ -91,20 +92,20 @@ def _conv_transpose(
 
     weight (M, C / groups, *kernel_size), bias (C,) or None. stride, padding, groups and dilation
     are the arguments of the convolution. Results of several sizes belong to one size of x:
-    output_padding chooses. It is added to the size of the result, and must be less than stride or
-    dilation. Raises ValueError for shapes and settings that do not fit.
+    output_padding chooses. It is added to the size of the result, and must be less than the stride.
+    Raises ValueError for shapes and settings that do not fit.
     """
     window = _filters(rank, x, weight, bias, stride, padding, dilation, groups, transposed=True)
     stride, dilation = window.stride, window.dilation
     extra = each("output_padding", output_padding, rank, 0)
-    if any(e >= max(s, d) for e, s, d in zip(extra, stride, dilation)):
-        limits = f"the stride {stride} or the dilation {dilation}"
-        raise ValueError(f"output_padding {extra} must be smaller than {limits}.")
+    if any(e >= s for e, s in zip(extra, stride)):
+        raise ValueError(f"output_padding {extra} must be smaller than the stride {stride}.")
     covered = windows.covered(x.shape[2:], window.size, stride, dilation)
     space = tuple(map(sum, zip(covered, extra)))
     if any(n <= before + after for n, (before, after) in zip(space, window.padding)):
         raise ValueError(f"without the padding, nothing is left of {space}; x {x.shape}.")
-    out = window.crop(windows.convolve_input(x, weight, space, stride, dilation, groups))
+    out = windows.convolve_input(x, weight, space, stride, dilation, groups)
+    out = _cropped(out, window.padding)
     return out if bias is None else out + by_channel(bias, out)
 
 
@@ -198,7 +199,8 @@ def interpolate(x: Operand, size=None, scale_factor=None, mode="nearest", align_
     Raises ValueError for another mode, if not exactly one of size and scale_factor is given, and if
     an axis would have size 0.
     """
-    rank = _rank(x)
+    check_channels(x, 3)
+    rank = x.ndim - 2
     space = each("each axis of x", x.shape[2:], rank, 1)
     linear = {1: "linear", 2: "bilinear"}.get(rank, "nearest")
     if mode not in ("nearest", linear):
@@ -227,9 +229,10 @@ def unfold(x: Operand, kernel_size: Ints, dilation: Ints = 1, padding: Ints = 0,
     dilation is the step inside a window, padding the zeros on all sides, stride the step between
     windows. Raises ValueError for shapes and settings that do not fit.
     """
-    rank = _rank(x)
+    check_channels(x, 3)
+    rank = x.ndim - 2
     window = Window(rank, kernel_size, stride, padding, dilation)
-    y = np.moveaxis(window.unfold(x), range(-rank, 0), range(2, 2 + rank))
+    y = np.moveaxis(window.unfold(_padded(x, window.padding)), range(-rank, 0), range(2, 2 + rank))
     column, out = y.shape[1 : 2 + rank], y.shape[2 + rank :]
     return np.reshape(y, (len(y), math.prod(column), math.prod(out)))
 
@@ -247,14 +250,14 @@ def fold(
     output_size = each("output_size", output_size, rank, 1)
     window = Window(rank, kernel_size, stride, padding, dilation)
     space = window.padded(output_size)
-    out = window.places(output_size)
+    out = windows.places(space, window.size, window.stride, window.dilation)
     entries, columns = math.prod(window.size), math.prod(out)
     if np.ndim(x) != 3 or x.shape[1] % entries or x.shape[2] != columns:
         needed = f"(N, C * {entries}, {columns})"
         raise ValueError(f"output_size {output_size} needs x {needed}, got {np.shape(x)}.")
     y = np.reshape(x, (len(x), x.shape[1] // entries, *window.size, *out))
     y = np.moveaxis(y, range(2, 2 + rank), range(-rank, 0))
-    return window.crop(windows.fold(y, space, window.stride, window.dilation))
+    return _cropped(windows.fold(y, space, window.stride, window.dilation), window.padding)
 
 
 class Window:
@@ -264,66 +267,47 @@ class Window:
         self.size = each("kernel_size", size, rank, 1)
         self.dilation = each("dilation", dilation, rank, 1)
         self.stride = self.size if stride is None else each("stride", stride, rank, 1)
+        self.reach = windows.covered((1,) * rank, self.size, self.stride, self.dilation)
         if padding == "same":
             if max(self.stride) > 1:
                 raise ValueError(f'padding="same" is for stride 1, not {self.stride}.')
-            total = [d * (k - 1) for k, d in zip(self.size, self.dilation)]
-            self.pad_by([(t // 2, t - t // 2) for t in total])
+            self.padding = [((r - 1) // 2, r // 2) for r in self.reach]
         else:
-            padding = 0 if padding == "valid" else padding
-            self.pad_by([(p, p) for p in each("padding", padding, rank, 0)])
-
-    def pad_by(self, padding):
-        """Sets the padding, (before, after) for each axis."""
-        self.padding, self.pads = padding, any(map(any, padding))
+            widths = each("padding", 0 if padding == "valid" else padding, rank, 0)
+            self.padding = [(p, p) for p in widths]
 
     def padded(self, space):
         """The sizes of a space with its padding."""
         return tuple(n + before + after for n, (before, after) in zip(space, self.padding))
 
-    def pad(self, x, value=0):
-        """x with `value` around it."""
-        widths = [(0, 0), (0, 0), *self.padding]
-        return np.pad(x, widths, constant_values=value) if self.pads else x
-
-    def crop(self, x):
-        """x without its padding."""
-        if not self.pads:
-            return x
-        ends = zip(x.shape[2:], self.padding)
-        return x[(..., *(slice(before, n - after) for n, (before, after) in ends))]
-
-    def places(self, space):
-        """How many windows fit along each padded axis. Raises ValueError if one is too large."""
-        return windows.places(self.padded(space), self.size, self.stride, self.dilation)
-
     def beyond(self, space):
         """For each axis, how many entries beyond the padding an incomplete last window needs."""
-        reach = [d * (k - 1) + 1 for k, d in zip(self.size, self.dilation)]
-        missing = [(r - n) % s for n, r, s in zip(self.padded(space), reach, self.stride)]
-        ends = zip(missing, reach, self.padding)
+        missing = [(r - n) % s for n, r, s in zip(self.padded(space), self.reach, self.stride)]
+        ends = zip(missing, self.reach, self.padding)
         return [m if m + after < r else 0 for m, r, (_, after) in ends]
 
-    def unfold(self, x, value=0):
-        """All windows of the padded x (N, C, *space): (N, C, *out, *size)."""
-        self.places(x.shape[2:])
-        return windows.unfold(self.pad(x, value), self.size, self.stride, self.dilation)
+    def unfold(self, x):
+        """All windows of x (N, C, *space), which is padded already: (N, C, *out, *size)."""
+        return windows.unfold(x, self.size, self.stride, self.dilation)
 
-    def shares(self, x):
-        """The share of each window that is not padding. Raises ValueError if a share is 0."""
-        axes = tuple(range(-len(self.size), 0))
-        shares = np.mean(self.unfold(np.ones((1, 1, *x.shape[2:]), x.dtype)), axis=axes)
-        if not shares.all():
-            settings = f"padding {self.padding} is too large for kernel_size {self.size}"
-            raise ValueError(f"{settings}: a window of x {x.shape} has padding alone.")
-        return shares
+    def shares(self, space, padding, dtype):
+        """The share of each window that lies in this space, not in this padding."""
+        inside = _padded(np.ones((1, 1, *space), dtype), padding)
+        return np.mean(self.unfold(inside), axis=tuple(range(-len(space), 0)))
 
 
-def _rank(x):
-    """How many axes of space x (N, C, *space) has."""
-    if np.ndim(x) < 3:
-        raise ValueError(f"x must be (N, C, ...), got shape {np.shape(x)}.")
-    return np.ndim(x) - 2
+def _padded(x, padding, value=0):
+    """x (N, C, *space) with `value` around its space, (before, after) entries for each axis."""
+    widths = [(0, 0), (0, 0), *padding]
+    return np.pad(x, widths, constant_values=value) if any(map(any, padding)) else x
+
+
+def _cropped(x, padding):
+    """x (N, C, *space) without the padding."""
+    if not any(map(any, padding)):
+        return x
+    ends = zip(x.shape[2:], padding)
+    return x[(..., *(slice(before, n - after) for n, (before, after) in ends))]
 
 
 def _filters(rank, x, weight, bias, stride, padding, dilation, groups, transposed=False):
@@ -345,16 +329,19 @@ def _filters(rank, x, weight, bias, stride, padding, dilation, groups, transpose
 def _pooled(rank, x, function, value, settings, ceil_mode, counts_padding=False):
     """(function of each window of x padded with `value`, the shares that count, None for 1)."""
     check_axes(x, LAYOUTS[rank])
-    window = Window(rank, *settings)
-    padding, beyond = window.padding, window.beyond(x.shape[2:]) if ceil_mode else [0] * rank
-    window.pad_by([(before, after + n) for (before, after), n in zip(padding, beyond)])
-    shares = window.shares(x) if window.pads else None
+    window, space, shares = Window(rank, *settings), x.shape[2:], None
+    beyond = [(0, n) for n in window.beyond(space)] if ceil_mode else [(0, 0)] * rank
+    padding = [(before, after + n) for (before, after), (_, n) in zip(window.padding, beyond)]
+    if any(map(any, padding)):
+        shares = window.shares(space, padding, x.dtype)
+        if not shares.all():
+            settings = f"padding {padding} is too large for kernel_size {window.size}"
+            raise ValueError(f"{settings}: a window of x {x.shape} has padding alone.")
     if counts_padding:
-        window.pad_by(padding)
-        x = window.pad(x)
-        window.pad_by([(0, n) for n in beyond])
-        shares = window.shares(x) if window.pads else None
-    return function(window.unfold(x, value), axis=tuple(range(-rank, 0))), shares
+        is_whole = not any(map(any, beyond))
+        shares = None if is_whole else window.shares(window.padded(space), beyond, x.dtype)
+    entries = window.unfold(_padded(x, padding, value))
+    return function(entries, axis=tuple(range(-rank, 0))), shares
 
 
 def _sections(rank, x, output_size):

@@ -22,6 +22,7 @@ for ufunc in (*ROUNDING, *TRUTH):
     op(ufunc, x=None)
 op(np.isclose, a=None, b=None)
 op(np.argwhere, a=None)
+op(np.argsort, a=None)
 
 
 @op(numpy=np.round, x=None)
@@ -40,12 +41,6 @@ def argmax(x, axis: int | None = None, keepdims: bool = False):
 def argmin(x, axis: int | None = None, keepdims: bool = False):
     """The positions of the smallest entries along `axis`; the first one if there are ties."""
     return np.argmin(x, axis=axis, keepdims=keepdims)
-
-
-@op(numpy=np.argsort, x=None)
-def argsort(x, axis=-1, kind=None):
-    """The positions that sort x along `axis`."""
-    return np.argsort(x, axis=axis, kind=kind)
 
 
 @op(numpy=np.any, x=None)

@@ -159,12 +159,10 @@ def softplus(x: Operand):
 @op(x=lambda g, out, x: g * np.exp(-x * x) * (2 / math.sqrt(math.pi)))
 def erf(x: Operand):
     """The error function, 2 / sqrt(pi) times the integral of exp(-t^2) from 0 to x, to 1e-16."""
-    out = from_table(_erf_table(), -6, x, 6)  # from 6 on it is 1
-    if x.dtype.kind != "c":
-        return out
-    sign = np.where(x.real < 0, -1, 1)
-    far = sign * (1 - np.exp(-x * x) * from_table(scaled_erfc(), 0, sign * x, 28))
-    return np.where(abs(x.real) < 6, out, far)  # its derivative does not end at 6
+    if x.dtype.kind == "c":  # for derivatives, which do not end at 6
+        sign = np.where(x.real < 0, -1, 1)
+        return sign * (1 - np.exp(-x * x) * from_table(scaled_erfc(), 0, sign * x, 28))
+    return from_table(_erf_table(), -6, x, 6)  # from 6 on it is 1
 
 
 STEP = 2.0**-8  # the distance of the points of a table

@@ -27,12 +27,7 @@ def _chosen(x, target, ignore_index, dtype):
     return (*grid[:axis], target, *grid[axis:]), kept, count
 
 
-def _rule(g, out, x, target, *settings):
-    transpose = put_back.op.forward if type(x) is np.ndarray else put_back  # saves a call
-    return transpose(g, x, target, *settings)
-
-
-@op(kind="loss", x=_rule, target=None)
+@op(kind="loss", x=lambda g, out, x, *others: put_back(g, x, *others), target=None)
 @in_float32
 def nll_loss(x, target, reduction, ignore_index=None, smoothing=0.0):
     """-x[target] for log-probabilities x (N, C, ...) or (C,) and classes target (N, ...) or ().
@@ -54,11 +49,7 @@ def nll_loss(x, target, reduction, ignore_index=None, smoothing=0.0):
     return total / count if reduction == "mean" else total
 
 
-@op(
-    g=lambda h, out, g, like, target, *settings: nll_loss(h, target, *settings),
-    like=None,
-    target=None,
-)
+@op(g=lambda h, out, g, like, *others: nll_loss(h, *others), like=None, target=None)
 @in_float32
 def put_back(g, like, target, reduction, ignore_index, smoothing):
     """The transpose of nll_loss: at each target its share of -g, else 0, in the shape of `like`."""

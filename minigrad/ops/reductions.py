@@ -33,7 +33,7 @@ def sum(x, axis: Axis = None, keepdims: bool = False):
 
 
 def _mean_rule(g, out, x, axis, keepdims):
-    return np.broadcast_to(restored(g / count(x, axis), x, axis, keepdims), x.shape)
+    return _sum_rule(g / count(x, axis), out, x, axis, keepdims)
 
 
 @op(numpy=np.mean, x=in_float32(_mean_rule))
@@ -125,15 +125,14 @@ def _product_of_others(x, axis):
     last = tuple(range(-len(axes), 0))
     rows = np.moveaxis(x, axes, last)
     flat = np.reshape(rows, (*rows.shape[: x.ndim - len(axes)], -1))
-    return np.moveaxis(np.reshape(_others(flat), rows.shape), last, axes)
+    others = _before(flat) * np.flip(_before(np.flip(flat, -1)), -1)
+    return np.moveaxis(np.reshape(others, rows.shape), last, axes)
 
 
-def _others(rows):
-    """The same along the last axis: the product of the entries before, and of the entries after."""
-    one = np.ones_like(rows[..., :1])
-    before = np.multiply.accumulate(np.concatenate([one, rows[..., :-1]], -1), axis=-1)
-    falling = np.concatenate([one, np.flip(rows[..., 1:], -1)], -1)
-    return before * np.flip(np.multiply.accumulate(falling, axis=-1), -1)
+def _before(rows):
+    """For each entry the product of the entries before it along the last axis."""
+    shifted = np.concatenate([np.ones_like(rows[..., :1]), rows[..., :-1]], -1)
+    return np.multiply.accumulate(shifted, axis=-1)
 
 
 def _prod_rule(g, out, x, axis, keepdims):

@@ -24,6 +24,7 @@ BLOCK = 2**19  # entries of a matrix of windows
 
 def _windows(x, size, stride, dilation):
     """The view (..., *out, *size) of all windows in x (..., *space)."""
+    places(x.shape[-len(size) :], size, stride, dilation)  # or its error
     axes = range(x.ndim - len(size), x.ndim)
     span = covered((1,) * len(size), size, stride, dilation)
     view = np.lib.stride_tricks.sliding_window_view(x, span, tuple(axes))
@@ -96,27 +97,26 @@ def convolve(x, w, bias, stride, dilation, groups):
     Filters are not flipped, so this is the cross-correlation.
     """
     samples, (filters, _, *size) = len(x), w.shape
-    out = places(x.shape[2:], size, stride, dilation)
+    views = _windows(x, size, stride, dilation)
+    out = views.shape[2 : x.ndim]
     dtype = np.result_type(x, w) if bias is None else np.result_type(x, w, bias)
     y = np.empty((filters, samples, *out), dtype)
     weights = w.reshape(groups, filters // groups, -1)
-    for rows, windows in _matrices(x, size, stride, dilation, groups):
+    for rows, windows in _matrices(views, groups):
         product = np.matmul(weights, windows).reshape(filters, -1, *out)
         y[:, rows] = product if bias is None else product + bias.reshape(-1, *[1] * (y.ndim - 1))
     return y.swapaxes(0, 1)
 
 
-def _input_y(g, out, y, w, space, *settings):
-    return convolve(_reached(g, y, w, *settings), w, None, *settings)
-
-
-def _input_w(g, out, y, w, space, *settings):
-    return convolve_weight(_reached(g, y, w, *settings), y, w.shape[2:], *settings)
-
-
-@op(y=_input_y, w=_input_w)
+@op(
+    y=lambda g, out, y, w, space, *settings: convolve(g, w, None, *settings),
+    w=lambda g, out, y, w, space, *settings: convolve_weight(g, y, w.shape[2:], *settings),
+)
 def convolve_input(y, w, space, stride, dilation, groups):
-    """dT/dx (N, C, *space), the transposed convolution: at every position, the filters times y."""
+    """dT/dx (N, C, *space), the transposed convolution: at every position, the filters times y.
+
+    The windows leave less than a stride of the space uncovered.
+    """
     (samples, _, *out), (filters, channels, *size) = y.shape, w.shape
     channels, weights = channels * groups, w.reshape(groups, filters // groups, -1).swapaxes(1, 2)
     x = np.zeros((channels, samples, *space), np.result_type(y, w))
@@ -136,27 +136,21 @@ def convolve_weight(x, y, size, stride, dilation, groups):
     """dT/dw (M, C / groups, *size): the windows of x, weighted by y."""
     filters, channels = y.shape[1], x.shape[1] // groups
     w = np.zeros((groups, filters // groups, channels * math.prod(size)), np.result_type(x, y))
-    for rows, windows in _matrices(x, size, stride, dilation, groups):
+    for rows, windows in _matrices(_windows(x, size, stride, dilation), groups):
         w += np.matmul(_maps(y[rows], groups), windows.swapaxes(1, 2))
     return w.reshape(filters, channels, *size)
 
 
-def _reached(x, y, w, stride, dilation, groups):
-    """The part of x (N, C, *space) that the windows cover. More entries may follow it."""
-    return x[(..., *map(slice, covered(y.shape[2:], w.shape[2:], stride, dilation)))]
-
-
-def _matrices(x, size, stride, dilation, groups):
+def _matrices(windows, groups):
     """For a few samples at a time: their slice, and their windows as matrices.
 
-    The matrices have the shape (groups, C / groups * size, n * out).
+    windows (N, C, *out, *size); the matrices have the shape (groups, C / groups * size, n * out).
     """
-    rank = len(size)
-    windows = _windows(x, size, stride, dilation)
+    rank = windows.ndim // 2 - 1
     windows = np.moveaxis(windows, range(-rank, 0), range(2, 2 + rank))  # (N, C, *size, *out)
-    for rows in _blocks(len(x), math.prod(windows.shape[1:])):
-        part = np.moveaxis(windows[rows], 0, rank + 1)
-        yield rows, part.reshape(groups, x.shape[1] // groups * math.prod(size), -1)
+    height = math.prod(windows.shape[1 : 2 + rank]) // groups
+    for rows in _blocks(len(windows), math.prod(windows.shape[1:])):
+        yield rows, np.moveaxis(windows[rows], 0, rank + 1).reshape(groups, height, -1)
 
 
 def _maps(y, groups):

@@ -151,7 +151,7 @@ def test_an_op_that_is_broken_is_named_with_its_diagnosis(prove, rule, shown):
     status, printed = prove("tanh", "add")
     assert status == 1
     assert row(printed, "tanh")[3] == "FAIL" and row(printed, "add")[3] == "OK"
-    assert re.search(rf"^      np.tanh\(x\), x \(2, 3\): {shown}", printed, re.MULTILINE)
+    assert re.search(rf"^      np.tanh\(x\) \| \(2, 3\): {shown}", printed, re.MULTILINE)
     assert "1 of 2 proved" in printed and printed.splitlines()[-1] == "FAILED: tanh"
 
 
@@ -173,12 +173,10 @@ def test_all_failures_are_printed_those_of_first_derivatives_first(prove):
     status, printed = prove("power")
     shown = re.findall(r"^      (.*?): (second derivatives: )?FAIL, (.*)$", printed, re.MULTILINE)
     assert status == 1
-    assert [order for _, order, _ in shown] == [""] * 4 + ["second derivatives: "] * 3
+    assert [order for _, order, _ in shown] == [""] * 3 + ["second derivatives: "] * 2
     assert {name for name, _, _ in shown} == {
-        *(f"x**{n}, x [-1.5, 0.7, 2.0]" for n in (2, 3, 5, 2.0)),
-        "x ** np.int8(3), x positive(2, 2)",
-        "x**2, x [0.0, 1.0]",
-        "x**3, x [0.0, 1.0]",
+        *(f"x**{n} | [-1.5, 0.7, 2.0]" for n in (2, 3, 5, 2.0)),
+        "x ** np.int8(3) | positive(2, 2)",
     }
     line = f"power for x (tests/check/test_check_command.py:{wrong.__code__.co_firstlineno})"
     assert all(where.startswith(line) for *_, where in shown)  # of second derivatives all rules
@@ -189,7 +187,7 @@ def test_the_rule_is_named_by_the_input_whose_gradient_fails(prove):
     registry.ops["matmul"].rules[1] = wrong = lambda g, out, x, y: 1.01 * right(g, out, x, y)
     _, printed = prove("matmul")
     line = f"matmul for y (tests/check/test_check_command.py:{wrong.__code__.co_firstlineno})"
-    assert f"x @ y, x (2, 3), y (3,): FAIL, {line}\n" in printed
+    assert f"x @ y | (2, 3), (3,): FAIL, {line}\n" in printed
 
 
 @pytest.mark.parametrize(

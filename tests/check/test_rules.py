@@ -108,6 +108,6 @@ def test_samples_as_the_command_asks_for_are_0_at_some_entries(tmp_path, capsys)
     file.write_text(ZERO)
     assert main([str(file)])
     printed = capsys.readouterr().out
-    assert "cubed(x), x (2, 3): FAIL" in printed
-    assert "mixed(x, y), x (2, 3), y (2, 3): FAIL" in printed
+    assert "cubed(x) | (2, 3): FAIL" in printed
+    assert "mixed(x, y) | (2, 3), (2, 3): FAIL" in printed
     assert "FAILED: cubed, mixed\n" in printed

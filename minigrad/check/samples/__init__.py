@@ -11,7 +11,6 @@ op of the row before it. An input is a shape, values, or a way to draw it:
     "clip: np.clip(x, -1, 1) | [-2.0, 0.5]"         x has these values
     "log: np.log(x) | positive(2, 3)"               entries from 0.3 to 2: see case.ways
     "x @ y | (3,), (3,); (2, 3), (3,)"              two samples of two inputs each
-    "x - x | (3,) | zero"                           its gradients are 0 by intention
     cases("np.roll(x, k) | (3,)", k=[1, -2])        a sample for each k
     unary("np.log", "positive")                     shapes that go wrong, for the op log
 
@@ -43,7 +42,7 @@ for sample in flat(rows):
 
 
 def table():
-    """(id, op name, sample, inputs) of every sample. An id: `matmul: x @ y, x (2, 3), y (3,)`."""
+    """(id, op name, sample, inputs) of every sample. An id: `matmul: x @ y | (2, 3), (3,)`."""
     for name, rows in samples.items():
         for sample in rows:
             yield f"{name}: {sample.name}", name, sample, sample.inputs()

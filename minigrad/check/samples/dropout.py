@@ -1,18 +1,17 @@
 """Samples of ops/dropout.py, and of every function that draws noise."""
 
 from dataclasses import dataclass
+from functools import partial
 
 from ... import functional as F
 from .case import cases
 
-SCALINGS = "inverted", "classic"
-SETTINGS = [(p, scaling) for p in (0, 0.2, 0.7) for scaling in SCALINGS]
+SETTINGS = [(p, scaling) for p in (0, 0.2, 0.7) for scaling in ("inverted", "classic")]
 NOTHING = [(1, "inverted"), (1, "classic"), (0.2,)]
 
 samples = [
     cases("dropout: dropout(x, Tensor(mask), *s) | (2, 3)", s=SETTINGS),
-    cases("dropout(x, Tensor(np.zeros_like(mask)), *s) | (2, 3) | zero", s=NOTHING),
-    "dropout(x, Tensor(mask >= 0), 0) | (2, 3)",
+    cases("dropout(x, Tensor(np.zeros_like(mask)), *s) | (2, 3)", s=NOTHING),
     "dropout(x, Tensor(np.array(True)), 0.2) | ()",
     "dropout(x.T, Tensor(mask), 0.2) | (3, 2)",
     "dropout(x, Tensor(np.zeros((0, 2), bool)), 0.2) | (0, 2)",
@@ -21,7 +20,7 @@ samples = [
 
 @dataclass
 class Noisy:
-    """A function of x and training that draws noise, and its variance and mean, functions of x.
+    """A function of x and `training` that draws noise, and its variance and mean, functions of x.
 
     These are over the noise, for each entry of the result. Without a mean, it is the function in
     evaluation.
@@ -34,31 +33,29 @@ class Noisy:
     small: tuple = (8,)  # the shape of x where all outcomes are enumerated
     large: tuple = (256, 256)  # where the law of the noise is tested
     shared: tuple = ()  # the axes along which the noise is the same
-    zero = False  # see Sample
 
     def __post_init__(self):
-        self.mean = self.mean or (lambda x: self.function(x, False))
+        self.mean = self.mean or (lambda x: self.function(x, training=False))
 
     def call(self, x):
-        return self.function(x, True)
+        return self.function(x, training=True)
 
 
 def noise(function, settings, variance, **rest):
     """The Noisy of a function with these settings."""
     name = ", ".join(f"{setting}={value}" for setting, value in settings.items())
-    call = lambda x, training: function(x, training=training, **settings)
-    return Noisy(name, call, variance, **rest)
+    return Noisy(name, partial(function, **settings), variance, **rest)
 
 
-def dropping(function, p, scaling, **rest):
-    """The Noisy of a function that sets entries to 0."""
-    factor = p / (1 - p) if scaling == "inverted" else p * (1 - p)
-    return noise(function, {"p": p, "scaling": scaling}, lambda x: factor * x * x, **rest)
-
-
-def twice(function, **rest):
-    """Both scalings. No rate is 0.5, where keep and drop look the same."""
-    return [dropping(function, p, scaling, **rest) for p, scaling in zip((0.3, 0.8), SCALINGS)]
+def dropping(function, **rest):
+    """Both scalings of a function that sets entries to 0. At the rate 0.5, kept and dropped entries
+    would look the same.
+    """
+    inverted, classic = {"p": 0.3, "scaling": "inverted"}, {"p": 0.8, "scaling": "classic"}
+    return [
+        noise(function, inverted, lambda x: 0.3 / 0.7 * x * x, **rest),
+        noise(function, classic, lambda x: 0.8 * 0.2 * x * x, **rest),
+    ]
 
 
 def alpha(p, low=-1.7580993408473766):
@@ -81,13 +78,13 @@ IMAGES = {"small": (2, 3, 2, 1), "large": (64, 64, 4, 2), "shared": (2, 3)}
 # Every function of `functional` that draws noise.
 noisy = {
     "dropout": [
-        *[dropping(F.dropout, p, scaling) for p in (0.1, 0.3, 0.8) for scaling in SCALINGS],
-        noise(F.dropout, SHARED, lambda x: 3 / 7 * x * x, small=(8, 2), shared=(1,)),
+        *dropping(F.dropout),
+        noise(F.dropout, SHARED, lambda x: 0.3 / 0.7 * x * x, small=(8, 2), shared=(1,)),
     ],
-    "dropout1d": twice(F.dropout1d, small=(2, 3, 2), large=(64, 64, 8), shared=(2,)),
-    "dropout2d": twice(F.dropout2d, **IMAGES),
-    "drop_path": twice(F.drop_path, small=(6, 2), large=(4096, 8), shared=(1,)),
-    "drop_connect": twice(F.drop_connect),
+    "dropout1d": dropping(F.dropout1d, small=(2, 3, 2), large=(64, 64, 8), shared=(2,)),
+    "dropout2d": dropping(F.dropout2d, **IMAGES),
+    "drop_path": dropping(F.drop_path, small=(6, 2), large=(4096, 8), shared=(1,)),
+    "drop_connect": dropping(F.drop_connect),
     "alpha_dropout": [alpha(0.1), alpha(0.8)],
     "gaussian_dropout": [gaussian(0.1), gaussian(0.8)],
     "gaussian_noise": [added(0.2), added(1.5)],

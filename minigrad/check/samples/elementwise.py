@@ -3,17 +3,15 @@
 from .case import binary, unary
 
 SMOOTH = "negative positive square exp expm1 sin cos arctan sinh cosh tan tanh"
-SMALL, POSITIVE = "arcsin arccos", "reciprocal log log2 log10 sqrt"
-NAMES = [("", SMOOTH), ("small", SMALL), ("positive", f"log1p {POSITIVE}")]
+POSITIVE = "log1p reciprocal log log2 log10 sqrt"
+NAMES = [("", SMOOTH), ("small", "arcsin arccos"), ("positive", POSITIVE)]
 
 samples = [
     [unary(f"np.{name}", draw) for draw, names in NAMES for name in names.split()],
-    [f"{f}: np.{f}(x) | [0.0, 1e-9, -0.5]" for f in f"{SMOOTH} {SMALL} log1p".split()],
+    "log1p: np.log1p(x) | [0.0, 1e-9, -0.5]",
     [[unary(f), f"{f}(x) | near"] for f in ("np.absolute", "relu")],
     # ---- arithmetic
     [binary(f"np.{f}") for f in ("add", "subtract", "multiply")],
-    "add: x + x | (3,)",
-    "subtract: x - x | (3,) | zero",
     "multiply: x * x; x * x.T | (2, 2)",
     binary("np.divide", "positive", "positive"),
     "x / y | (3,), [-0.5, -1.0, 2.0]; [0.0, 0.6], [0.7, -0.4]",
@@ -23,33 +21,26 @@ samples = [
     binary("np.power", x="positive"),
     "x**1; x**2; x**3; x**4; x**5; x**-1; x**-2; x**-3; x**2.0 | [-1.5, 0.7, 2.0]",
     "x**0.5; x**-0.5; x**1.5; x ** np.int8(3); x**x; 2**x | positive(2, 2)",
-    "x**2; x**3 | [0.0, 1.0]",  # at 0 itself
-    "x**0 | [-1.5, 0.0, 2.0] | zero",
+    "x**0 | [-1.5, 0.0, 2.0]",
     "x ** np.arange(4, dtype=np.int8) | [0.0, 0.0, 0.0, -1.5]",
     "x**y | positive(3), [0.0, 1.0, 2.0]; [0.0, 0.0, 0.5], [2.5, 3.0, -1.0]",
     binary("np.logaddexp"),
     "np.logaddexp(x, y) | [900.0, -900.0, 0.0], [901.0, -900.5, 0.0]",
     # ---- activations
     [[unary(f), f"{f}(x) | [-12.0, 0.0, 12.0]"] for f in ("sigmoid", "softplus", "erf")],
-    "softplus: softplus(x) | [-12.0, 0.0, 900.0]",
     # ---- choices
     [binary(f, number=0) for f in ("np.maximum", "np.minimum")],
-    "maximum: np.maximum(x, y) | near, near[::-1]",
-    "minimum: np.minimum(x, y) | near, near[::-1]",
     "where: np.where(mask, x, y); np.where(mask.T, x.T, y.T).T | (2, 3), (2, 3); (2, 1), (1, 3)",
     "np.where(mask, x, y) | (), (1, 3); (2, 1), (3,)",
-    "np.where(x > 0, x, y) | apart(2, 3), (3,)",
     "np.where(mask, x, 0); np.where(mask, 2.5, x) | (2, 3); (3,)",
-    "np.where(True, x, x * x) | (2,)",
-    "np.where(np.zeros((0, 2), bool), x, 1) | (2,) | zero",
+    "np.where(x > 0, x, y) | apart(2, 3), (3,)",
+    "np.where(np.zeros((0, 2), bool), x, 1) | (2,)",
     "clip: np.clip(x, 0, 1); np.clip(x, None, 1); x.clip(0, 1) | (2, 3); np.array(0.6)",
     "np.clip(x, a_min=0, a_max=None); np.clip(x.T, 0, 9) | (2, 3); (0, 2)",
     "np.clip(x, np.int8(-2) * mask, whole[:, :1]) | (2, 3)",
-    "np.clip(x, -1e-3, 2e-3) | near",
     "x.clip(y, None); x.clip(None, y); np.clip(x, y, y + 0.5) | (2, 3), (2, 3)",
     "np.clip(x, y, None); np.clip(x, None, y) | [[-2.0, -1.0, 3.0, 2.0]], [[0.1]]",
     "np.clip(2 * x, y, z) | (2, 3), (3,), [[0.42], [0.47]]",
-    "np.clip(x, y, z) | (2, 3), (2, 3), [[0.33, 0.44, 0.66], [0.11, 0.22, 0.99]]",
-    "np.clip(x, 5, 6) | apart(3) | zero",
+    "np.clip(x, 5, 6) | apart(3)",
     "astype: x.astype(float); x.T.astype('f8'); x.astype(np.longdouble) | (2, 3); (); (0, 2)",
 ]

@@ -13,10 +13,9 @@ samples = [
     cases("nll_loss(x, np.array([-9, 0, 1, -9]), r, -9, s) | (4, 3)", r=KINDS, s=SMOOTHING),
     "nll_loss(x, grid[:, None] % 2, 'mean') | (2, 2, 1, 2)",
     "nll_loss(x.T[::-1], Tensor(np.zeros(2, np.uint8)), 'mean') | (1, 2); (3, 2)",
-    "nll_loss(x, np.argmax(x, axis=1), 'mean', 0) | apart(4, 3)",
+    "nll_loss(x, np.argmax(x, axis=1), 'sum', 0) | apart(4, 3)",
     "nll_loss(x, np.zeros(0, int), 'sum') | (0, 3)",
-    cases("put_back: put_back(x, ones, labels, 'mean', i, s) | ()", i=[None, 1], s=SMOOTHING),
-    cases("put_back(x, ones, labels, 'sum', i, s) | ()", i=[None, 1], s=SMOOTHING),
-    "put_back(x, ones, labels, 'none', 1, 0.3) | (4,)",
+    cases("put_back: put_back(x, np.ones((4, 3)), labels, r, 1, s) | ()", r=KINDS[:2], s=SMOOTHING),
+    "put_back(x, np.ones((4, 3)), labels, 'none', 1, 0.3) | (4,)",
     "put_back(x, np.ones((2, 3, 2)), grid, 'none', None, 0.0) | (2, 2)",
 ]
