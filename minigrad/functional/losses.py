@@ -132,6 +132,7 @@ def nll_loss(input: Operand, target: Operand, reduction="mean", *, weight=None, 
 # -------------------------------------------------------------------------- losses of equal shapes
 
 
+@reads
 def _equal_shapes(input, target):
     """The input and the target as floats. Raises ValueError if their shapes differ."""
     a, b = (np.shape(known(data_of(x))) for x in (input, target))
