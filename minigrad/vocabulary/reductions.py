@@ -13,6 +13,7 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 from ..array import data_of, implements, numpy_functions
 from ..functional.arrays import _flat
 from ..functional.checks import check_shapes
+from ..ops.elementwise import floats
 from ..ops.indexing import plain
 from ..registry import on_data, op
 from .calls import accumulate, wider
@@ -158,6 +159,7 @@ def quantile(x, q, axis=None, *, method="linear", keepdims=False):
     n = math.prod(x.shape[a] for a in axes)
     if not n:
         raise ValueError(f"quantile of {x.shape}: there are no entries.")
+    x = floats(x, np.float64)
     rows = np.sort(np.reshape(np.moveaxis(x, axes, range(len(axes))), (n, *rest)), axis=0)
     places = np.asarray(np.quantile(np.arange(n), plain("the shares q", q), method=method))
     below, above = (rows[f(places).astype(int)] for f in (np.floor, np.ceil))

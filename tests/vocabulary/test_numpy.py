@@ -181,6 +181,27 @@ def test_values_shapes_and_dtypes_are_numpys(sample):
             np.testing.assert_allclose(data_of(a), b, rtol=rounding, atol=rounding)
 
 
+WHOLE = [
+    "np.median(x); np.median(x, axis=1); np.quantile(x, 0.3, axis=0); np.quantile(x, [0.3, 0.5])",
+    "np.percentile(x, 30); np.percentile(x, [10, 50], axis=0, keepdims=True)",
+]
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16, np.int64])
+@pytest.mark.parametrize("call", [call for row in WHOLE for call in row.split("; ")])
+def test_whole_numbers_give_the_results_of_numpy(call, dtype):
+    x = np.array([[100, 120, 1], [0, 127, 126]], dtype)
+    found, right = (eval(call, {"np": np, "x": a}) for a in (Tensor(x, name="x"), x))
+    assert found.dtype == right.dtype
+    np.testing.assert_allclose(data_of(found), right, rtol=1e-15)
+
+
+def test_quantiles_of_numbers_far_apart_do_not_overflow():
+    x = Tensor(np.array([-128, 127], np.int8), name="x")
+    assert [np.median(x).item(), np.quantile(x, 0.8).item()] == [-0.5, 76.0]
+    assert np.median(Tensor([True, False], name="x")).item() == 0.5
+
+
 CONSTANT = "np.around", "np.angle", "np.isreal", "np.linalg.matrix_rank"
 CONSTANT += "np.nanargm", "np.argsort", "np.argpartition", "np.searchsorted", "np.linalg.norm(x, 0)"
 CONSTANT += "np.flatnonzero", "np.argwhere", "np.where", "np.nonzero"
