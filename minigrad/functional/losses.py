@@ -75,7 +75,7 @@ def _nll(log_p, target, weight, reduction, ignored, smoothing=0.0):
     """The op nll_loss with the classes weighted; the mean is then a weighted mean."""
     if weight is None:
         return losses.nll_loss(log_p, target, reduction, ignored, smoothing)
-    weight = np.broadcast_to(by_channel(weight, log_p), log_p.shape)
+    weight = floats(np.broadcast_to(by_channel(weight, log_p), log_p.shape))
     summed = "sum" if reduction == "mean" else reduction
     loss = losses.nll_loss(weight * log_p, target, summed, ignored, smoothing)
     return loss / -losses.nll_loss(weight, target, "sum", ignored) if reduction == "mean" else loss
@@ -126,7 +126,7 @@ def nll_loss(input: Operand, target: Operand, reduction="mean", *, weight=None, 
     errors as for cross_entropy.
     """
     target, ignored = _checked(input, target, reduction, ignore_index)
-    return _nll(input, target, weight, reduction, ignored)
+    return _nll(floats(input), target, weight, reduction, ignored)
 
 
 # -------------------------------------------------------------------------- losses of equal shapes
@@ -283,5 +283,6 @@ def triplet_margin_loss(
     eps        is added to each difference, since a norm has no derivative at 0
     reduction  "mean", "sum" or "none"
     """
+    anchor = floats(anchor)
     near, far = (np.linalg.norm(anchor - x + eps, p, axis=-1) for x in (positive, negative))
     return _reduced(relu(margin + near - far), reduction)

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..array import implements, numpy_functions
 from ..ops import erf
-from ..ops.elementwise import from_table, scaled_erfc
+from ..ops.elementwise import floats, from_table, scaled_erfc
 from ..registry import op
 
 arcsinh = op(np.arcsinh, x=lambda g, out, x: g / np.sqrt(1 + x * x))
@@ -32,12 +32,13 @@ arctan2 = op(
 @op(x=lambda g, out, x: g * np.exp(-x * x) * (-2 / math.sqrt(math.pi)))
 def erfc(x):
     """1 - erf(x), the complementary error function, to 1e-15 also where it is small."""
+    x = floats(x, np.float64)
     wide = x.astype(np.float64)
     is_far = wide > 0.46875  # elsewhere nothing cancels
     y = np.where(is_far, wide, 1)
     tail = np.exp(-y * y) * from_table(scaled_erfc(), 0, y, 28)  # erfc(28) is 0
     out = np.where(is_far, tail, 1 - erf(wide))
-    return out.astype(np.result_type(x.dtype, np.float16))
+    return out.astype(x.dtype)
 
 
 @implements(np.sinc)
@@ -71,7 +72,7 @@ numpy_functions |= {
     np.logaddexp2: lambda x, y: np.logaddexp(x * math.log(2), y * math.log(2)) / math.log(2),
     **dict.fromkeys((np.deg2rad, np.radians), lambda x: x * (math.pi / 180)),
     **dict.fromkeys((np.rad2deg, np.degrees), lambda x: x * (180 / math.pi)),
-    np.fabs: np.absolute,
+    np.fabs: lambda x: np.absolute(floats(x, np.float64)),
     np.fmax: _of_numbers(np.maximum),
     np.fmin: _of_numbers(np.minimum),
     np.around: np.round,

@@ -25,6 +25,7 @@ def average(x, axis=None, weights=None, *, keepdims=False):
 
     Raises ValueError if the shapes differ.
     """
+    x = floats(x, np.float64)
     weights = np.ones_like(data_of(x)) if weights is None else weights
     if axis is not None and np.ndim(weights) == 1:
         weights = np.broadcast_to(weights, np.moveaxis(x, axis, -1).shape)
@@ -209,6 +210,7 @@ def gradient(f, *varargs, axis=None):
 
     Raises ValueError for another number of spacings and for an axis of one entry.
     """
+    f = floats(f, np.float64)
     axes = normalize_axis_tuple(range(f.ndim) if axis is None else axis, f.ndim)
     spacings = varargs * len(axes) if len(varargs) == 1 else varargs or [1.0] * len(axes)
     if len(spacings) != len(axes) or any(map(np.ndim, spacings)):

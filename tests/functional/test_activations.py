@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from helpers import leaf, normal, pulled
 
+from minigrad import Tensor
 from minigrad import functional as F
 from minigrad.check import gradcheck, gradgradcheck
+from minigrad.functional.activations import __all__ as every_activation
 
 # -------------------------------------------------------------------------------------- activations
 
@@ -73,6 +75,15 @@ def test_an_activation_and_its_slope_are_the_closed_form(name):
     found, (gradient,) = pulled(f, grid)
     np.testing.assert_allclose(found, value(grid), rtol=1e-12, atol=1e-15)
     np.testing.assert_allclose(gradient, slope(grid), rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int64])
+@pytest.mark.parametrize("name", [*every_activation, "sigmoid", "softplus", "erf"])
+def test_whole_numbers_are_computed_as_floats(name, dtype):
+    x = np.array([[-128, -3, 0, 1], [5, 100, 125, 127]]).astype(dtype)
+    settings = {"threshold": [2, 1], "prelu": [np.full(1, 3)], "leaky_relu": [3]}.get(name, [])
+    found, right = (getattr(F, name)(Tensor(a), *settings) for a in (x, x.astype(np.float32)))
+    np.testing.assert_allclose(found.data, right.data, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", activations)

@@ -303,6 +303,28 @@ def test_losses_of_whole_numbers_equal_losses_of_floats(loss, dtype):
     )
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int16])
+@pytest.mark.parametrize("f", [
+    F.normalize,
+    lambda x: F.normalize(x, 1),
+    lambda x: F.normalize(x, math.inf, dim=0),
+    lambda x: F.cosine_similarity(x, x[:1]),
+    lambda x: F.nll_loss(x, [1, 2], "none"),
+    lambda x: F.cross_entropy(x, [1, 2], weight=x[0]),
+    lambda x: F.triplet_margin_loss(x, x[::-1], x[:1], reduction="none"),
+    lambda x: F.rms_norm(x, 3, eps=1e-3),
+    lambda x: F.l1_penalty(x, c=1.0),
+    lambda x: F.l2_penalty(x, c=1.0),
+    lambda x: F.elastic_net(x, l1=1.0, l2=1.0),
+    lambda x: F.group_l2(x, c=1.0),
+])  # fmt: skip
+def test_small_whole_numbers_do_not_wrap_around(f, dtype):
+    x = np.array([[100, 120, 3], [0, 127, -128]]).astype(dtype)
+    found, right = (f(Tensor(a)) for a in (x, x.astype(np.float64)))
+    assert found.dtype.kind == "f"
+    np.testing.assert_allclose(found.data, right.data, rtol=1e-6)
+
+
 def test_a_tuple_or_a_number_is_data():
     assert F.mse_loss((1.0, 2.0), (0.0, 0.0)) == 2.5
     assert F.gelu((0.0, 2.0)).tolist() == F.gelu(np.float32([0, 2])).tolist()

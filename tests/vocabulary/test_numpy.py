@@ -184,6 +184,12 @@ def test_values_shapes_and_dtypes_are_numpys(sample):
 WHOLE = [
     "np.median(x); np.median(x, axis=1); np.quantile(x, 0.3, axis=0); np.quantile(x, [0.3, 0.5])",
     "np.percentile(x, 30); np.percentile(x, [10, 50], axis=0, keepdims=True)",
+    "np.linalg.norm(x); np.linalg.norm(x, axis=1); np.linalg.norm(x, np.inf, axis=0)",
+    "np.linalg.norm(x, 1); np.linalg.norm(x, 0, axis=1); np.linalg.norm(x, 3, axis=0)",
+    "np.average(x, weights=x); np.average(x, axis=0, weights=x[:, 0]); np.average(x)",
+    "np.cumprod(x[:, 0]); np.cumprod(x, axis=1); np.nancumprod(x[0]); np.cumprod(x > 1)",
+    "np.add.accumulate(x); np.multiply.accumulate(x, axis=1); np.maximum.accumulate(x)",
+    "np.gradient(x.astype(np.int16), axis=1)",
 ]
 
 
@@ -196,8 +202,10 @@ def test_whole_numbers_give_the_results_of_numpy(call, dtype):
     np.testing.assert_allclose(data_of(found), right, rtol=1e-15)
 
 
-def test_quantiles_of_numbers_far_apart_do_not_overflow():
+def test_results_of_numbers_far_apart_do_not_overflow():
     x = Tensor(np.array([-128, 127], np.int8), name="x")
+    assert (np.fabs(x).tolist(), np.gradient(x).tolist()) == ([128, 127], [255, 255])
+    assert np.linalg.norm(x, np.inf).item() == 128
     assert [np.median(x).item(), np.quantile(x, 0.8).item()] == [-0.5, 76.0]
     assert np.median(Tensor([True, False], name="x")).item() == 0.5
 
