@@ -267,6 +267,9 @@ def normalize(x: Operand, p=2.0, dim=1, eps=1e-12):
 @composition
 def cosine_similarity(x1, x2, dim=1, eps=1e-8):
     """The cosine of the angle between vectors along `dim`. Norms count as eps at least."""
+    if x1.shape != getattr(x2, "shape", None):
+        shape = np.broadcast_shapes(np.shape(x1), np.shape(x2))
+        x1, x2 = (np.broadcast_to(x, shape) for x in (x1, x2))
     x1, x2 = (x / np.maximum(np.linalg.norm(x, axis=dim, keepdims=True), eps) for x in (x1, x2))
     return np.sum(x1 * x2, axis=dim)
 

@@ -303,6 +303,20 @@ def test_losses_of_whole_numbers_equal_losses_of_floats(loss, dtype):
     )
 
 
+@pytest.mark.parametrize(
+    "a, b, dim",
+    [((2, 3), (2, 1), 1), ((2, 3), (3,), 0), ((2, 3), (), -1), ((3, 1, 2), (4, 2), 1)],
+)
+def test_the_cosine_is_of_vectors_that_were_broadcast(a, b, dim):
+    x, y = normal(*a), normal(*b, seed=1)
+    wide_x, wide_y = np.broadcast_arrays(x, y)
+    lengths = [np.sqrt(np.sum(v * v, axis=dim)) for v in (wide_x, wide_y)]
+    right = np.sum(x * y, axis=dim) / (lengths[0] * lengths[1])
+    np.testing.assert_allclose(F.cosine_similarity(leaf(x), y, dim).data, right, rtol=1e-12)
+    np.testing.assert_allclose(F.cosine_similarity(x, leaf(y), dim).data, right, rtol=1e-12)
+    assert gradcheck(lambda x, y: F.cosine_similarity(x, y, dim), [leaf(x), leaf(y)])
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int16])
 @pytest.mark.parametrize("f", [
     F.normalize,
