@@ -74,15 +74,21 @@ def _extreme(function, fill):
     )
 
 
-def nanmean(x, axis=None, keepdims=False, ddof=0):
-    """The sum of the entries that are not nan, divided by their number less ddof."""
-    counts = np.sum((~np.isnan(x)).astype(x.dtype), axis=axis, keepdims=keepdims)
-    return np.nansum(x, axis=axis, keepdims=keepdims) / (counts - ddof)
+def _counts(x, axis, keepdims):
+    """How many entries are not nan."""
+    return np.sum((~np.isnan(x)).astype(x.dtype), axis=axis, keepdims=keepdims)
+
+
+def nanmean(x, axis=None, keepdims=False):
+    """The mean of the entries that are not nan."""
+    return np.nansum(x, axis=axis, keepdims=keepdims) / _counts(x, axis, keepdims)
 
 
 def nanvar(x, axis=None, ddof=0, keepdims=False):
     """The variance of the entries that are not nan."""
-    return nanmean(np.square(x - nanmean(x, axis, True)), axis, keepdims, ddof)
+    deviations = np.where(np.isnan(x), 0, x - nanmean(x, axis, True))
+    total = np.sum(np.square(deviations), axis=axis, keepdims=keepdims)
+    return total / (_counts(x, axis, keepdims) - ddof)
 
 
 def nanstd(x, axis=None, ddof=0, keepdims=False):

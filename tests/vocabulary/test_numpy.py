@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from minigrad.array import data_of
-from minigrad.check import gradcheck
+from minigrad.check import gradcheck, gradgradcheck
 from minigrad.check.samples import tensors
 from minigrad.check.samples.case import cases, flat
-from minigrad.engine import Tensor
+from minigrad.engine import Tensor, grad
 
 pytestmark = pytest.mark.filterwarnings("ignore:gradcheck. VACUOUS for inputs")
 
@@ -208,6 +208,21 @@ def test_results_of_numbers_far_apart_do_not_overflow():
     assert np.linalg.norm(x, np.inf).item() == 128
     assert [np.median(x).item(), np.quantile(x, 0.8).item()] == [-0.5, 76.0]
     assert np.median(Tensor([True, False], name="x")).item() == 0.5
+
+
+WITHOUT_NAN = """np.nansum(x); np.nanmean(x); np.nanprod(x); np.nanmax(x); np.nanmin(x); np.nanvar(x)
+    np.nanvar(x, ddof=1); np.nanstd(x); np.nancumsum(x)[-1]; np.nancumprod(x)[-1]; np.nan_to_num(x)
+    np.fmax(x, 2.0); np.where(np.isnan(x), 0, x); np.nanstd(x[None], axis=1, keepdims=True)"""
+
+
+@pytest.mark.parametrize("call", WITHOUT_NAN.replace("\n", ";").split(";"))
+def test_beside_an_entry_of_nan_gradients_are_right(call):
+    f = eval(f"lambda x: {call}", {"np": np})
+    x, kept = (Tensor(np.array(a), requires_grad=True) for a in ([1, np.nan, 4.0], [1, 4.0]))
+    assert gradcheck(f, x)
+    assert gradgradcheck(f, x)
+    found, right = (grad(np.sum(f(a)), a)[0].tolist() for a in (x, kept))
+    assert found == pytest.approx([right[0], 0, right[1]], rel=1e-15)
 
 
 CONSTANT = "np.around", "np.angle", "np.isreal", "np.linalg.matrix_rank"
