@@ -100,7 +100,7 @@ def hardswish(x: Operand):
 @composition
 def hardshrink(x: Operand, lambd=0.5):
     """x where |x| > lambd, else 0."""
-    return np.where(np.absolute(floats(x)) > lambd, x, 0)
+    return np.where(np.absolute(floats(x)) <= lambd, 0, x)
 
 
 @composition
@@ -120,7 +120,7 @@ def tanhshrink(x: Operand):
 @composition
 def threshold(x: Operand, threshold, value):
     """x where x > threshold, else value."""
-    return np.where(x > threshold, x, value)
+    return np.where(x <= threshold, value, x)
 
 
 @composition

@@ -222,7 +222,7 @@ def binary_cross_entropy_with_logits(
 
 def _log(p):
     """log p, at least -100 as in PyTorch. At and below that the gradient is 0."""
-    return np.maximum(np.where(p > 0, np.log(np.where(p > 0, p, 1)), -100), -100)
+    return np.maximum(np.where(p <= 0, -100, np.log(np.where(p <= 0, 1, p))), -100)
 
 
 @composition(kind="loss")

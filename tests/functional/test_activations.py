@@ -147,6 +147,16 @@ def test_slopes_at_zero():
         assert gradient.item() == pytest.approx(expected, abs=1e-15), name
 
 
+def test_nan_stays_nan():
+    x = Tensor(np.array([-2.0, math.nan, 0.5, 1.0]))
+    for name in every_activation:
+        settings = {"threshold": [0.5, 9], "prelu": [np.full(1, 0.5)], "glu": [0]}.get(name, [])
+        found = getattr(F, name)(np.stack([x, x]), *settings)
+        assert np.all(np.isnan(found.data[..., 1])), name
+    assert F.hardshrink(x).tolist()[::3] == [-2, 1]
+    assert F.threshold(x, 0.5, 9).tolist()[2:] == [9, 1]
+
+
 def test_gelu_knows_two_forms():
     with pytest.raises(ValueError, match='gelu: approximate is "none" or "tanh", not \'fast\''):
         F.gelu(leaf([1.0]), approximate="fast")
