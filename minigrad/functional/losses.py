@@ -177,6 +177,7 @@ def huber_loss(input: Operand, target: Operand, reduction="mean", delta=1.0):
     if not delta > 0:
         raise ValueError(f"delta must be > 0, got {delta}.")
     d = input - target
+    delta = min(delta, np.finfo(d.dtype).max)  # inf * 0 would be nan
     near = np.clip(d, -delta, delta)
     return _reduced(0.5 * np.square(near) + delta * np.absolute(d - near), reduction)
 

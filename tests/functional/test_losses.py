@@ -252,6 +252,15 @@ def test_huber_joins_smoothly():
         np.testing.assert_allclose(g, [-delta, delta, delta])
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_with_an_infinite_delta_all_residuals_are_near(dtype):
+    x = mg.Tensor([1.0, 2.0], True, dtype=dtype)
+    loss = F.huber_loss(x, np.zeros(2, dtype), delta=math.inf)
+    assert (loss.item(), loss.dtype) == (1.25, dtype)
+    assert mg.grad(loss, x)[0].tolist() == [0.5, 1]
+    assert F.smooth_l1_loss(x, np.zeros(2), beta=math.inf).item() == 0
+
+
 def test_huber_of_the_residuals_0_and_infinity():
     x = leaf([0.0, 0.5, -2.0, math.inf, -math.inf])
     loss = F.huber_loss(x, np.zeros(5), "none")
