@@ -546,6 +546,16 @@ def test_ignored_targets_and_smoothed_ones_follow_pytorch(reduction, smoothing, 
         )
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_of_ignored_targets_alone_the_mean_is_nan_and_the_gradient_0(smoothing):
+    x = leaf(normal(2, 3))
+    loss = F.cross_entropy(x, [-100, -100], label_smoothing=smoothing)
+    loss.backward()
+    assert math.isnan(loss.item())
+    assert np.all(x.grad.data == 0)
+
+
 def test_all_targets_but_the_ignored_one_must_be_classes():
     with pytest.raises(
         ValueError,
