@@ -34,7 +34,12 @@ def elu(x: Operand, alpha=1.0):
 
 @composition
 def celu(x: Operand, alpha=1.0):
-    """x where x > 0, else alpha (exp(x / alpha) - 1) (Barron 2017, arXiv:1704.07483)."""
+    """x where x > 0, else alpha (exp(x / alpha) - 1) (Barron 2017, arXiv:1704.07483).
+
+    Raises ValueError for alpha = 0.
+    """
+    if alpha == 0:
+        raise ValueError("alpha must not be 0.")
     return relu(x) + alpha * np.expm1(np.clip(floats(x), None, 0) / alpha)
 
 
@@ -75,7 +80,12 @@ def mish(x: Operand):
 
 @composition
 def hardtanh(x: Operand, min_val=-1.0, max_val=1.0):
-    """x limited to [min_val, max_val]. At the limits the slope is 1."""
+    """x limited to [min_val, max_val]. At the limits the slope is 1.
+
+    Raises ValueError if min_val is above max_val.
+    """
+    if min_val > max_val:
+        raise ValueError(f"min_val must be <= max_val, got {min_val} and {max_val}.")
     return np.clip(x, min_val, max_val)
 
 
@@ -159,4 +169,5 @@ def prelu(x: Operand, weight: Operand):
 
     Raises ValueError for another shape.
     """
-    return leaky_relu(x, weight if np.shape(weight) == (1,) else by_channel(weight, x))
+    weight = weight if np.shape(weight) == (1,) else by_channel(weight, x)
+    return leaky_relu(x, weight if x.ndim else weight[0])

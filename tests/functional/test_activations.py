@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from helpers import leaf, normal, pulled
 
+import minigrad as mg
 from minigrad import Tensor
 from minigrad import functional as F
 from minigrad.check import gradcheck, gradgradcheck
@@ -155,6 +156,20 @@ def test_nan_stays_nan():
         assert np.all(np.isnan(found.data[..., 1])), name
     assert F.hardshrink(x).tolist()[::3] == [-2, 1]
     assert F.threshold(x, 0.5, 9).tolist()[2:] == [9, 1]
+
+
+def test_settings_without_a_meaning_are_refused():
+    with pytest.raises(ValueError, match="celu: alpha must not be 0"):
+        F.celu(leaf([1.0, -1.0]), 0.0)
+    with pytest.raises(ValueError, match="hardtanh: min_val must be <= max_val, got 1.0 and -1.0"):
+        F.hardtanh(leaf([0.5]), 1.0, -1.0)
+
+
+def test_prelu_of_a_number_is_a_number():
+    x, weight = leaf(-2.0), leaf([0.25])
+    assert F.prelu(x, weight).tolist() == -0.5
+    gradients = [g.tolist() for g in mg.grad(F.prelu(x, weight), [x, weight])]
+    assert gradients == [0.25, [-2]]
 
 
 def test_gelu_knows_two_forms():
