@@ -165,7 +165,7 @@ def erf(x: Operand):
     if x.dtype.kind == "c":  # for derivatives, which do not end at 6
         sign = np.where(x.real < 0, -1, 1)
         return sign * (1 - np.exp(-x * x) * from_table(scaled_erfc(), 0, sign * x, 28))
-    return from_table(_erf_table(), -6, floats(x, np.float64), 6)  # from 6 on it is 1
+    return from_table(_erf_table(), -6, x, 6)  # from 6 on it is 1
 
 
 STEP = 2.0**-8  # the distance of the points of a table
@@ -202,7 +202,7 @@ def from_table(table, low, x, most):
     table      the coefficients at the points low, low + STEP, ...: an array for each power
     low, most  x is limited to them
     """
-    dtype = x.dtype
+    dtype = np.result_type(x.dtype, np.float16)
     x = np.clip(x.astype(np.result_type(dtype, np.float64)), low, most)
     steps = np.fmax(np.rint((x.real - low) / STEP), 0)  # of nan it is 0
     index = np.minimum(steps, len(table[0]) - 1).astype(np.intp)

@@ -79,7 +79,7 @@ def test_an_activation_and_its_slope_are_the_closed_form(name):
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int64])
-@pytest.mark.parametrize("name", [*every_activation, "sigmoid", "softplus", "erf"])
+@pytest.mark.parametrize("name", [*every_activation, "sigmoid", "softplus"])
 def test_whole_numbers_are_computed_as_floats(name, dtype):
     x = np.array([[-128, -3, 0, 1], [5, 100, 125, 127]]).astype(dtype)
     settings = {"threshold": [2, 1], "prelu": [np.full(1, 3)], "leaky_relu": [3]}.get(name, [])
