@@ -48,7 +48,7 @@ def as_array(data, dtype=None):
         data._leave("Tensor(t)", "t.detach() leaves the graph")
         data = data.data
     try:
-        array = data if is_array(data) else np.asarray(data)
+        array = unmasked(data) if is_array(data) else np.asarray(data)
     except ValueError as error:  # of rows of different lengths
         raise errors.named(error, "Tensor") from None
     kinds = array.dtype.kind, np.dtype(dtype or array.dtype).kind
@@ -69,6 +69,13 @@ def as_array(data, dtype=None):
 def is_array(x):
     """Whether x is a Tensor or an array."""
     return isinstance(x, (Array, np.ndarray)) or is_foreign(x)
+
+
+def unmasked(x):
+    """x. Raises TypeError for a masked array: results would have no mask."""
+    if type(x) is not np.ndarray and isinstance(x, np.ndarray) and hasattr(x, "mask"):
+        raise TypeError("a masked array would lose its mask. Pass x.filled(value), or x.data.")
+    return x
 
 
 def data_of(x):
@@ -101,7 +108,7 @@ def operand(x, rule, args):
     if isinstance(x, np.generic):
         return x.item() if any(isinstance(a, Array) and a.dtype.kind == "f" for a in args) else x
     if not rule or x is None or is_array(x):
-        return x
+        return unmasked(x)
     stays = isinstance(x, (int, float)) and any(map(is_array, args))
     return x if stays else as_array(x)
 
@@ -142,7 +149,7 @@ def known(x):
 
 def asanyarray(x):
     """x as an ndarray. An array of another library stays as it is: see `known` for its error."""
-    return known(x) if is_foreign(x) else np.asarray(x)
+    return known(x) if is_foreign(x) else np.asarray(unmasked(x))
 
 
 def entries_of(x, action):
@@ -155,7 +162,7 @@ def entries_of(x, action):
     x = data_of(x)
     if is_foreign(x):
         raise errors.not_numpy(x, action)
-    return np.asarray(x)
+    return np.asarray(unmasked(x))
 
 
 def held(data, flags):
@@ -165,7 +172,7 @@ def held(data, flags):
 
 def ones_or(values, like):
     """`values`, or ones where they are None, as an array of the library and dtype of `like`."""
-    values = 1 if values is None else values
+    values = 1 if values is None else unmasked(values)
     library = values if is_foreign(values) else like
     return np.asarray(values, like.dtype, like=library).reshape(like.shape)
 
@@ -296,7 +303,7 @@ class Array(Methods):
             if is_foreign(data_of(other)):
                 raise errors.not_numpy(data_of(other), f"t {symbol} ...")
             mark_changed(self)  # before it is written to, in case the update is interrupted
-            ufunc(self.data, data_of(other), out=self.data, casting="same_kind")
+            ufunc(self.data, unmasked(data_of(other)), out=self.data, casting="same_kind")
             return self
 
         return update

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from .array import data_of, entries_of, is_foreign
+from .array import data_of, entries_of, is_foreign, unmasked
 
 TREE = "tree.json"  # the member of JSON
 MARK = b"minigrad checkpoint"  # the comment of the zip file
@@ -41,7 +41,7 @@ def save(tree, path: str | os.PathLike) -> None:
             return leaf
         leaf = data_of(leaf)
         is_plain = hasattr(leaf, "__array__") and not is_foreign(leaf)
-        if not is_plain or (array := np.asarray(leaf)).dtype.hasobject:
+        if not is_plain or (array := np.asarray(unmasked(leaf))).dtype.hasobject:
             what = f"{_name(keys) or 'the state'} is {leaf!r:.60}, of type {type(leaf).__name__}"
             raise ValueError(
                 f"save: {what}. A checkpoint holds dicts and lists of arrays, numbers, strings, "

@@ -8,6 +8,7 @@ import pytest
 from helpers import leaf
 
 import minigrad as mg
+import minigrad.functional as F
 from minigrad.engine import Tensor
 
 pytestmark = pytest.mark.usefixtures("as_before")
@@ -37,6 +38,24 @@ pytestmark = pytest.mark.usefixtures("as_before")
 )
 def test_lists_and_floats_take_the_default_dtype_and_arrays_keep_theirs(data, dtype):
     assert Tensor(data).dtype == dtype
+
+
+@pytest.mark.parametrize("act", [
+    lambda x, t: Tensor(x),
+    lambda x, t: t + x,
+    lambda x, t: np.where(x > 1, t, 0),
+    lambda x, t: np.concatenate([t, x]),
+    lambda x, t: t.detach().__iadd__(x),
+    lambda x, t: t.backward(x),
+    lambda x, t: F.mse_loss(t, x),
+    lambda x, t: F.cross_entropy(np.stack([t, t, t]), x.astype(int)),
+    lambda x, t: mg.data.Batches(x),
+    lambda x, t: mg.save({"x": x}, "never_written.npz"),
+])  # fmt: skip
+def test_a_masked_array_is_refused(act):
+    x = np.ma.array([1.0, 2.0, 0.0], mask=[False, True, False])
+    with pytest.raises(TypeError, match="a masked array would lose its mask"):
+        act(x, +leaf([1.0, 2.0, 3.0]))
 
 
 def test_the_default_dtype_can_be_set():

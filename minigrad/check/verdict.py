@@ -221,7 +221,7 @@ def _direction(alone, i, entries):
     mean = np.mean(sizes[sizes > 0]) if np.any(sizes) else 1.0
     weights = mean / np.where(sizes > 0, np.maximum(sizes, FAINT * mean), mean)
     least = np.min(abs(data), initial=np.inf, where=data != 0)  # beside it zeros move
-    weights = np.minimum(weights, BESIDE / H * np.where(values == 0, least, abs(values)))
+    weights = np.fmin(weights, BESIDE / H * np.where(values == 0, least, abs(values)))
     weights *= alone.settings.rng.uniform(0.5, 1.5, len(entries))
     v = np.zeros(gradient.size)
     v[entries] = np.where(chosen < 0, -weights, weights)

@@ -9,6 +9,7 @@ import math
 import numpy as np
 
 from ..ops import erf, relu, sigmoid, softmax, softplus
+from ..ops.elementwise import floats
 from ..registry import composition
 from ..types import Operand
 from .checks import by_channel
@@ -21,19 +22,25 @@ __all__ += ["hardshrink", "softshrink", "tanhshrink"]
 @composition
 def leaky_relu(x: Operand, negative_slope=0.01):
     """x where x > 0, else negative_slope * x (Maas et al. 2013)."""
+    x = floats(x)
     return negative_slope * x + (1 - negative_slope) * relu(x)
 
 
 @composition
 def elu(x: Operand, alpha=1.0):
     """x where x > 0, else alpha (exp(x) - 1) (Clevert et al. 2016, arXiv:1511.07289)."""
-    return relu(x) + alpha * np.expm1(np.clip(x, None, 0))
+    return relu(x) + alpha * np.expm1(np.clip(floats(x), None, 0))
 
 
 @composition
 def celu(x: Operand, alpha=1.0):
-    """x where x > 0, else alpha (exp(x / alpha) - 1) (Barron 2017, arXiv:1704.07483)."""
-    return relu(x) + alpha * np.expm1(np.clip(x, None, 0) / alpha)
+    """x where x > 0, else alpha (exp(x / alpha) - 1) (Barron 2017, arXiv:1704.07483).
+
+    Raises ValueError for alpha = 0.
+    """
+    if alpha == 0:
+        raise ValueError("alpha must not be 0.")
+    return relu(x) + alpha * np.expm1(np.clip(floats(x), None, 0) / alpha)
 
 
 @composition
@@ -73,7 +80,12 @@ def mish(x: Operand):
 
 @composition
 def hardtanh(x: Operand, min_val=-1.0, max_val=1.0):
-    """x limited to [min_val, max_val]. At the limits the slope is 1."""
+    """x limited to [min_val, max_val]. At the limits the slope is 1.
+
+    Raises ValueError if min_val is above max_val.
+    """
+    if min_val > max_val:
+        raise ValueError(f"min_val must be <= max_val, got {min_val} and {max_val}.")
     return np.clip(x, min_val, max_val)
 
 
@@ -86,7 +98,7 @@ def relu6(x: Operand):
 @composition
 def hardsigmoid(x: Operand):
     """x / 6 + 1/2, limited to [0, 1] (Howard et al. 2019, arXiv:1905.02244)."""
-    return relu6(x + 3) / 6
+    return relu6(floats(x) + 3) / 6
 
 
 @composition
@@ -98,7 +110,7 @@ def hardswish(x: Operand):
 @composition
 def hardshrink(x: Operand, lambd=0.5):
     """x where |x| > lambd, else 0."""
-    return np.where(np.absolute(x) > lambd, x, 0)
+    return np.where(np.absolute(floats(x)) <= lambd, 0, x)
 
 
 @composition
@@ -112,31 +124,31 @@ def softshrink(x: Operand, lambd=0.5):
 @composition
 def tanhshrink(x: Operand):
     """x - tanh(x)."""
-    return x - np.tanh(x)
+    return x - np.tanh(floats(x))
 
 
 @composition
 def threshold(x: Operand, threshold, value):
     """x where x > threshold, else value."""
-    return np.where(x > threshold, x, value)
+    return np.where(x <= threshold, value, x)
 
 
 @composition
 def softmin(x: Operand, dim=-1):
     """softmax(-x) along `dim`."""
-    return softmax(-x, dim)
+    return softmax(-floats(x), dim)
 
 
 @composition
 def softsign(x: Operand):
     """x / (1 + |x|) (Bergstra et al. 2009)."""
-    return x / (1 + np.absolute(x))
+    return x / (1 + np.absolute(floats(x)))
 
 
 @composition
 def logsigmoid(x: Operand):
     """log sigmoid(x), without overflow."""
-    return -softplus(-x)
+    return -softplus(-floats(x))
 
 
 @composition
@@ -157,4 +169,5 @@ def prelu(x: Operand, weight: Operand):
 
     Raises ValueError for another shape.
     """
-    return leaky_relu(x, weight if np.shape(weight) == (1,) else by_channel(weight, x))
+    weight = weight if np.shape(weight) == (1,) else by_channel(weight, x)
+    return leaky_relu(x, weight if x.ndim else weight[0])

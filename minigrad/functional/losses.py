@@ -75,7 +75,7 @@ def _nll(log_p, target, weight, reduction, ignored, smoothing=0.0):
     """The op nll_loss with the classes weighted; the mean is then a weighted mean."""
     if weight is None:
         return losses.nll_loss(log_p, target, reduction, ignored, smoothing)
-    weight = np.broadcast_to(by_channel(weight, log_p), log_p.shape)
+    weight = floats(np.broadcast_to(by_channel(weight, log_p), log_p.shape))
     summed = "sum" if reduction == "mean" else reduction
     loss = losses.nll_loss(weight * log_p, target, summed, ignored, smoothing)
     return loss / -losses.nll_loss(weight, target, "sum", ignored) if reduction == "mean" else loss
@@ -126,12 +126,13 @@ def nll_loss(input: Operand, target: Operand, reduction="mean", *, weight=None, 
     errors as for cross_entropy.
     """
     target, ignored = _checked(input, target, reduction, ignore_index)
-    return _nll(input, target, weight, reduction, ignored)
+    return _nll(floats(input), target, weight, reduction, ignored)
 
 
 # -------------------------------------------------------------------------- losses of equal shapes
 
 
+@reads
 def _equal_shapes(input, target):
     """The input and the target as floats. Raises ValueError if their shapes differ."""
     a, b = (np.shape(known(data_of(x))) for x in (input, target))
@@ -176,6 +177,7 @@ def huber_loss(input: Operand, target: Operand, reduction="mean", delta=1.0):
     if not delta > 0:
         raise ValueError(f"delta must be > 0, got {delta}.")
     d = input - target
+    delta = min(delta, np.finfo(d.dtype).max)  # inf * 0 would be nan
     near = np.clip(d, -delta, delta)
     return _reduced(0.5 * np.square(near) + delta * np.absolute(d - near), reduction)
 
@@ -221,7 +223,7 @@ def binary_cross_entropy_with_logits(
 
 def _log(p):
     """log p, at least -100 as in PyTorch. At and below that the gradient is 0."""
-    return np.maximum(np.where(p > 0, np.log(np.where(p > 0, p, 1)), -100), -100)
+    return np.maximum(np.where(p <= 0, -100, np.log(np.where(p <= 0, 1, p))), -100)
 
 
 @composition(kind="loss")
@@ -266,6 +268,9 @@ def normalize(x: Operand, p=2.0, dim=1, eps=1e-12):
 @composition
 def cosine_similarity(x1, x2, dim=1, eps=1e-8):
     """The cosine of the angle between vectors along `dim`. Norms count as eps at least."""
+    if x1.shape != getattr(x2, "shape", None):
+        shape = np.broadcast_shapes(np.shape(x1), np.shape(x2))
+        x1, x2 = (np.broadcast_to(x, shape) for x in (x1, x2))
     x1, x2 = (x / np.maximum(np.linalg.norm(x, axis=dim, keepdims=True), eps) for x in (x1, x2))
     return np.sum(x1 * x2, axis=dim)
 
@@ -282,5 +287,6 @@ def triplet_margin_loss(
     eps        is added to each difference, since a norm has no derivative at 0
     reduction  "mean", "sum" or "none"
     """
+    anchor = floats(anchor)
     near, far = (np.linalg.norm(anchor - x + eps, p, axis=-1) for x in (positive, negative))
     return _reduced(relu(margin + near - far), reduction)

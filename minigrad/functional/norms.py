@@ -15,6 +15,7 @@ import numpy as np
 from ..array import is_foreign
 from ..noise import effect
 from ..ops import reductions, standardize
+from ..ops.elementwise import floats
 from ..registry import composition
 from ..types import Ints, Operand
 from .checks import by_channel, check_channels, check_divides, check_shapes
@@ -103,6 +104,7 @@ def rms_norm(x: Operand, normalized_shape: Ints, weight=None, eps=None):
     Zhang & Sennrich 2019 (arXiv:1910.07467). eps is added to the mean square; by default it is the
     machine epsilon of the dtype. For other arguments and errors see layer_norm.
     """
+    x = floats(x)
     eps = np.finfo(x.dtype).eps if eps is None else eps
     axes = _last_axes(x, normalized_shape, weight=weight)
     square = np.mean(np.square(x), axis=axes, keepdims=True)

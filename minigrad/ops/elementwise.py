@@ -22,9 +22,12 @@ from ..registry import op
 from ..types import Operand, P
 
 
-def floats(x):
-    """x, with whole numbers as floats of the default dtype: int8 arithmetic would wrap around."""
-    return x.astype(array.default_dtype) if x.dtype.kind in "iub" else x
+def floats(x, dtype=None):
+    """x, with whole numbers as floats, since int8 arithmetic would wrap around.
+
+    dtype  of these floats; None means the default dtype
+    """
+    return x.astype(dtype or array.default_dtype) if x.dtype.kind in "iub" else x
 
 
 def in_float32(function: Callable[P, Any]) -> Callable[P, Any]:

@@ -20,7 +20,7 @@ def _chosen(x, target, ignore_index, dtype):
     kept, count, axis = None, np.size(target), class_axis(x)
     if ignore_index is not None:
         kept = np.not_equal(target, ignore_index)
-        target, count = np.where(kept, target, 0), np.sum(kept, dtype=dtype)
+        target, count = kept * target, np.sum(kept, dtype=dtype)
     if axis == 1 == np.ndim(target):
         return (np.arange(len(target)), target), kept, count
     grid = list(np.ogrid[tuple(map(slice, np.shape(target)))])
@@ -54,6 +54,7 @@ def nll_loss(x, target, reduction, ignore_index=None, smoothing=0.0):
 def put_back(g, like, target, reduction, ignore_index, smoothing):
     """The transpose of nll_loss: at each target its share of -g, else 0, in the shape of `like`."""
     index, kept, count = _chosen(like, target, ignore_index, g.dtype)
+    count = count + (count == 0)  # if no target counts, the gradient is 0
     axis = class_axis(like)
     y = np.zeros_like(like, g.dtype)
     y[index] = -1 / count if reduction == "mean" else -1

@@ -31,6 +31,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..engine import Tensor
 from ..registry import Each, op
+from .elementwise import floats
 
 __all__ = ["penalty", "l1_penalty", "l2_penalty", "elastic_net", "group_l2"]
 __all__ += ["BlockSoftThreshold", "soft_threshold", "shrink"]
@@ -63,7 +64,7 @@ def penalty(*, prox, **rules) -> Callable[[Callable[..., Any]], Callable[..., Te
                 needed = "the weights as Tensors, all else by name"
                 raise TypeError(f"{name}{call.__signature__}: pass {needed}.")
             values |= {n: coefficient(name, n, values[n]) for n in prox}
-            return record(*[values[n] for n in names], *weights)
+            return record(*[values[n] for n in names], *map(floats, weights))
 
         update_wrapper(call, forward, updated=())
         by_name = [s.replace(kind=Parameter.KEYWORD_ONLY) for s in settings]

@@ -232,8 +232,9 @@ def compile(function, trials=2) -> Step:
     says why, if it or a rule reads values (`t.item()`, `if t > 0`, `t.data`, `print(t)`), if
     shapes depend on values, or if it changes a variable, an attribute or an item. `t.detach()` and
     `no_grad()` are fine. The first `trials` calls also run eagerly, with the same noise: a step
-    whose loss or gradients differ stays eager. NumPy warns or raises as `np.seterr` says, unless an
-    op of the step ignores overflow, as sigmoid does: then the whole program ignores it.
+    whose loss or gradients differ stays eager. Later calls do not check values, such as whether
+    the targets of binary_cross_entropy are in [0, 1]. NumPy warns or raises as `np.seterr` says,
+    unless an op of the step ignores overflow, as sigmoid does: then the whole program ignores it.
 
     Returns a Step; `print(step)` shows its programs. A call returns the loss without its graph.
     Raises TypeError for an argument that requires a gradient or cannot be hashed, and if the

@@ -119,7 +119,8 @@ def accumulate(function, x, axis=0):
 
     Each step combines entries twice as far apart as the step before (Hillis & Steele 1986).
     """
-    x = np.moveaxis(x, axis, 0)
+    dtype = function.reduce(np.ones(1, x.dtype)).dtype  # of int8, np.add makes int64
+    x = np.moveaxis(x.astype(dtype) if dtype != x.dtype else x, axis, 0)
     step = 1
     while step < len(x):
         x = np.concatenate([x[:step], function(x[step:], x[:-step])])

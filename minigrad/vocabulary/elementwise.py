@@ -10,7 +10,7 @@ import numpy as np
 
 from ..array import implements, numpy_functions
 from ..ops import erf
-from ..ops.elementwise import from_table, scaled_erfc
+from ..ops.elementwise import floats, from_table, scaled_erfc
 from ..registry import op
 
 arcsinh = op(np.arcsinh, x=lambda g, out, x: g / np.sqrt(1 + x * x))
@@ -71,7 +71,7 @@ numpy_functions |= {
     np.logaddexp2: lambda x, y: np.logaddexp(x * math.log(2), y * math.log(2)) / math.log(2),
     **dict.fromkeys((np.deg2rad, np.radians), lambda x: x * (math.pi / 180)),
     **dict.fromkeys((np.rad2deg, np.degrees), lambda x: x * (180 / math.pi)),
-    np.fabs: np.absolute,
+    np.fabs: lambda x: np.absolute(floats(x, np.float64)),
     np.fmax: _of_numbers(np.maximum),
     np.fmin: _of_numbers(np.minimum),
     np.around: np.round,

@@ -12,6 +12,7 @@ depends on them has the gradient nan. The values alone keep theirs.
 import numpy as np
 
 from ..array import entries_of, implements, numpy_functions
+from ..ops.elementwise import floats
 from ..ops.linalg import LETTERS
 from ..ops.reductions import _product_of_others, restored
 from ..registry import on_data, op
@@ -327,6 +328,7 @@ def norm(x, ord=None, axis=None, keepdims=False):
 
     The gradient is 0 where the norm is 0. Raises ValueError for another order.
     """
+    x = floats(x, np.float64)
     axes = tuple(range(x.ndim)) if axis is None else tuple(np.atleast_1d(axis).tolist())
     if ord is None or (len(axes) == 2 and ord == "fro"):
         return length(x, axis, keepdims)

@@ -17,6 +17,7 @@ from ..engine import Tensor, record
 from ..modes import recording
 from ..noise import stream
 from ..ops import erf, log_softmax, logsumexp, relu, sigmoid, softmax, softplus
+from ..ops.elementwise import floats
 from ..ops.indexing import plain
 from ..ops.methods import several
 from ..registry import OTHER_NAMES
@@ -75,7 +76,7 @@ def t(x):
 
 def norm(x, p=2, dim=None, keepdim=False):
     """The p-norm of vectors along `dim`, by default of all entries. At 0 its gradient is 0."""
-    return vector_norm(x, 2 if p == "fro" else p, dim, keepdim)
+    return vector_norm(floats(x), 2 if p == "fro" else p, dim, keepdim)
 
 
 def gather(x, dim, index):
@@ -87,7 +88,9 @@ def gather(x, dim, index):
 
 def argsort(x, dim=-1, descending=False, stable=False):
     """The positions that sort x along `dim`."""
-    return np.argsort(-x if descending else x, axis=dim, kind="stable" if stable else None)
+    if descending:
+        x = -x if x.dtype.kind == "f" else ~x  # -x of uint8 would wrap around
+    return np.argsort(x, axis=dim, kind="stable" if stable else None)
 
 
 def sort(x, dim=-1, descending=False, stable=False):

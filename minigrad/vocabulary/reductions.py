@@ -13,6 +13,7 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 from ..array import data_of, implements, numpy_functions
 from ..functional.arrays import _flat
 from ..functional.checks import check_shapes
+from ..ops.elementwise import floats
 from ..ops.indexing import plain
 from ..registry import on_data, op
 from .calls import accumulate, wider
@@ -24,6 +25,7 @@ def average(x, axis=None, weights=None, *, keepdims=False):
 
     Raises ValueError if the shapes differ.
     """
+    x = floats(x, np.float64)
     weights = np.ones_like(data_of(x)) if weights is None else weights
     if axis is not None and np.ndim(weights) == 1:
         weights = np.broadcast_to(weights, np.moveaxis(x, axis, -1).shape)
@@ -72,15 +74,21 @@ def _extreme(function, fill):
     )
 
 
-def nanmean(x, axis=None, keepdims=False, ddof=0):
-    """The sum of the entries that are not nan, divided by their number less ddof."""
-    counts = np.sum((~np.isnan(x)).astype(x.dtype), axis=axis, keepdims=keepdims)
-    return np.nansum(x, axis=axis, keepdims=keepdims) / (counts - ddof)
+def _counts(x, axis, keepdims):
+    """How many entries are not nan."""
+    return np.sum((~np.isnan(x)).astype(x.dtype), axis=axis, keepdims=keepdims)
+
+
+def nanmean(x, axis=None, keepdims=False):
+    """The mean of the entries that are not nan."""
+    return np.nansum(x, axis=axis, keepdims=keepdims) / _counts(x, axis, keepdims)
 
 
 def nanvar(x, axis=None, ddof=0, keepdims=False):
     """The variance of the entries that are not nan."""
-    return nanmean(np.square(x - nanmean(x, axis, True)), axis, keepdims, ddof)
+    deviations = np.where(np.isnan(x), 0, x - nanmean(x, axis, True))
+    total = np.sum(np.square(deviations), axis=axis, keepdims=keepdims)
+    return total / (_counts(x, axis, keepdims) - ddof)
 
 
 def nanstd(x, axis=None, ddof=0, keepdims=False):
@@ -158,6 +166,7 @@ def quantile(x, q, axis=None, *, method="linear", keepdims=False):
     n = math.prod(x.shape[a] for a in axes)
     if not n:
         raise ValueError(f"quantile of {x.shape}: there are no entries.")
+    x = floats(x, np.float64)
     rows = np.sort(np.reshape(np.moveaxis(x, axes, range(len(axes))), (n, *rest)), axis=0)
     places = np.asarray(np.quantile(np.arange(n), plain("the shares q", q), method=method))
     below, above = (rows[f(places).astype(int)] for f in (np.floor, np.ceil))
@@ -207,6 +216,7 @@ def gradient(f, *varargs, axis=None):
 
     Raises ValueError for another number of spacings and for an axis of one entry.
     """
+    f = floats(f, np.float64)
     axes = normalize_axis_tuple(range(f.ndim) if axis is None else axis, f.ndim)
     spacings = varargs * len(axes) if len(varargs) == 1 else varargs or [1.0] * len(axes)
     if len(spacings) != len(axes) or any(map(np.ndim, spacings)):

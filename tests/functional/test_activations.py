@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 from helpers import leaf, normal, pulled
 
+import minigrad as mg
+from minigrad import Tensor
 from minigrad import functional as F
 from minigrad.check import gradcheck, gradgradcheck
+from minigrad.functional.activations import __all__ as every_activation
 
 # -------------------------------------------------------------------------------------- activations
 
@@ -75,6 +78,15 @@ def test_an_activation_and_its_slope_are_the_closed_form(name):
     np.testing.assert_allclose(gradient, slope(grid), rtol=1e-12, atol=1e-15)
 
 
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int64])
+@pytest.mark.parametrize("name", [*every_activation, "sigmoid", "softplus"])
+def test_whole_numbers_are_computed_as_floats(name, dtype):
+    x = np.array([[-128, -3, 0, 1], [5, 100, 125, 127]]).astype(dtype)
+    settings = {"threshold": [2, 1], "prelu": [np.full(1, 3)], "leaky_relu": [3]}.get(name, [])
+    found, right = (getattr(F, name)(Tensor(a), *settings) for a in (x, x.astype(np.float32)))
+    np.testing.assert_allclose(found.data, right.data, rtol=1e-5)
+
+
 @pytest.mark.parametrize("name", activations)
 def test_an_activation_passes_both_gradient_checks(name):
     x = leaf(np.random.default_rng(1).permutation(grid.ravel())[:8])
@@ -134,6 +146,30 @@ def test_slopes_at_zero():
     ):
         _, (gradient,) = pulled(activations[name][0], np.zeros(1))
         assert gradient.item() == pytest.approx(expected, abs=1e-15), name
+
+
+def test_nan_stays_nan():
+    x = Tensor(np.array([-2.0, math.nan, 0.5, 1.0]))
+    for name in every_activation:
+        settings = {"threshold": [0.5, 9], "prelu": [np.full(1, 0.5)], "glu": [0]}.get(name, [])
+        found = getattr(F, name)(np.stack([x, x]), *settings)
+        assert np.all(np.isnan(found.data[..., 1])), name
+    assert F.hardshrink(x).tolist()[::3] == [-2, 1]
+    assert F.threshold(x, 0.5, 9).tolist()[2:] == [9, 1]
+
+
+def test_settings_without_a_meaning_are_refused():
+    with pytest.raises(ValueError, match="celu: alpha must not be 0"):
+        F.celu(leaf([1.0, -1.0]), 0.0)
+    with pytest.raises(ValueError, match="hardtanh: min_val must be <= max_val, got 1.0 and -1.0"):
+        F.hardtanh(leaf([0.5]), 1.0, -1.0)
+
+
+def test_prelu_of_a_number_is_a_number():
+    x, weight = leaf(-2.0), leaf([0.25])
+    assert F.prelu(x, weight).tolist() == -0.5
+    gradients = [g.tolist() for g in mg.grad(F.prelu(x, weight), [x, weight])]
+    assert gradients == [0.25, [-2]]
 
 
 def test_gelu_knows_two_forms():

@@ -252,6 +252,15 @@ def test_huber_joins_smoothly():
         np.testing.assert_allclose(g, [-delta, delta, delta])
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_with_an_infinite_delta_all_residuals_are_near(dtype):
+    x = mg.Tensor([1.0, 2.0], True, dtype=dtype)
+    loss = F.huber_loss(x, np.zeros(2, dtype), delta=math.inf)
+    assert (loss.item(), loss.dtype) == (1.25, dtype)
+    assert mg.grad(loss, x)[0].tolist() == [0.5, 1]
+    assert F.smooth_l1_loss(x, np.zeros(2), beta=math.inf).item() == 0
+
+
 def test_huber_of_the_residuals_0_and_infinity():
     x = leaf([0.0, 0.5, -2.0, math.inf, -math.inf])
     loss = F.huber_loss(x, np.zeros(5), "none")
@@ -301,6 +310,42 @@ def test_losses_of_whole_numbers_equal_losses_of_floats(loss, dtype):
     assert (
         loss(Tensor(x), t).item() == loss(Tensor(x.astype(np.float32)), t.astype(np.float32)).item()
     )
+
+
+@pytest.mark.parametrize(
+    "a, b, dim",
+    [((2, 3), (2, 1), 1), ((2, 3), (3,), 0), ((2, 3), (), -1), ((3, 1, 2), (4, 2), 1)],
+)
+def test_the_cosine_is_of_vectors_that_were_broadcast(a, b, dim):
+    x, y = normal(*a), normal(*b, seed=1)
+    wide_x, wide_y = np.broadcast_arrays(x, y)
+    lengths = [np.sqrt(np.sum(v * v, axis=dim)) for v in (wide_x, wide_y)]
+    right = np.sum(x * y, axis=dim) / (lengths[0] * lengths[1])
+    np.testing.assert_allclose(F.cosine_similarity(leaf(x), y, dim).data, right, rtol=1e-12)
+    np.testing.assert_allclose(F.cosine_similarity(x, leaf(y), dim).data, right, rtol=1e-12)
+    assert gradcheck(lambda x, y: F.cosine_similarity(x, y, dim), [leaf(x), leaf(y)])
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int16])
+@pytest.mark.parametrize("f", [
+    F.normalize,
+    lambda x: F.normalize(x, 1),
+    lambda x: F.normalize(x, math.inf, dim=0),
+    lambda x: F.cosine_similarity(x, x[:1]),
+    lambda x: F.nll_loss(x, [1, 2], "none"),
+    lambda x: F.cross_entropy(x, [1, 2], weight=x[0]),
+    lambda x: F.triplet_margin_loss(x, x[::-1], x[:1], reduction="none"),
+    lambda x: F.rms_norm(x, 3, eps=1e-3),
+    lambda x: F.l1_penalty(x, c=1.0),
+    lambda x: F.l2_penalty(x, c=1.0),
+    lambda x: F.elastic_net(x, l1=1.0, l2=1.0),
+    lambda x: F.group_l2(x, c=1.0),
+])  # fmt: skip
+def test_small_whole_numbers_do_not_wrap_around(f, dtype):
+    x = np.array([[100, 120, 3], [0, 127, -128]]).astype(dtype)
+    found, right = (f(Tensor(a)) for a in (x, x.astype(np.float64)))
+    assert found.dtype.kind == "f"
+    np.testing.assert_allclose(found.data, right.data, rtol=1e-6)
 
 
 def test_a_tuple_or_a_number_is_data():
@@ -499,6 +544,16 @@ def test_ignored_targets_and_smoothed_ones_follow_pytorch(reduction, smoothing, 
             ),
             found.data,
         )
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_of_ignored_targets_alone_the_mean_is_nan_and_the_gradient_0(smoothing):
+    x = leaf(normal(2, 3))
+    loss = F.cross_entropy(x, [-100, -100], label_smoothing=smoothing)
+    loss.backward()
+    assert math.isnan(loss.item())
+    assert np.all(x.grad.data == 0)
 
 
 def test_all_targets_but_the_ignored_one_must_be_classes():

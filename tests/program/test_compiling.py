@@ -16,6 +16,7 @@ from programs import DTYPES, NETWORKS, batch, random_loss
 import minigrad as mg
 import minigrad.functional as F
 from minigrad import nn, optim
+from minigrad.functional import losses
 from minigrad.program import compiling
 from minigrad.registry import op
 
@@ -109,6 +110,29 @@ def test_a_random_loss_trains_to_the_same_bits(seed):
     batches = [(np.random.default_rng(i).normal(size=(3, 4)),) for i in range(20)]
     step = assert_same(make, batches)
     assert [p.refusal for p in recorded(step)] == [None]
+
+
+LABELS = "cross_entropy", "nll_loss"
+
+
+@pytest.mark.parametrize("name", losses.__all__)
+def test_every_loss_trains_to_the_same_bits(name):
+    w, f = normal_leaf(4, 3, dtype=np.float32), getattr(F, name)
+
+    def function(x, *target):
+        return np.sum(f(F.sigmoid(w * x), *target))
+
+    def batch(seed):
+        rng = np.random.default_rng(seed)
+        x, t, u = rng.uniform(size=(3, 4, 3)).astype(np.float32)
+        others = {"normalize": [], "triplet_margin_loss": [t, u]}
+        return x, *([t.argmax(1)] if name in LABELS else others.get(name, [t]))
+
+    step = assert_same(of_leaves(function, w), [batch(i) for i in range(8)])
+    assert [p.refusal for p in recorded(step)] == [None]
+    x, *target = batch(0)
+    x[0, 0] = np.nan
+    assert np.isnan(step(x, *target).item())
 
 
 def test_the_right_step_is_kept_where_numbers_have_no_axes():

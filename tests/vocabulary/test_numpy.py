@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from minigrad.array import data_of
-from minigrad.check import gradcheck
+from minigrad.check import gradcheck, gradgradcheck
 from minigrad.check.samples import tensors
 from minigrad.check.samples.case import cases, flat
-from minigrad.engine import Tensor
+from minigrad.engine import Tensor, grad
 
 pytestmark = pytest.mark.filterwarnings("ignore:gradcheck. VACUOUS for inputs")
 
@@ -179,6 +179,50 @@ def test_values_shapes_and_dtypes_are_numpys(sample):
             assert isinstance(a, Tensor) or a.dtype.kind == "i"
             assert (a.dtype, a.shape) == (np.asarray(b).dtype, np.shape(b))
             np.testing.assert_allclose(data_of(a), b, rtol=rounding, atol=rounding)
+
+
+WHOLE = [
+    "np.median(x); np.median(x, axis=1); np.quantile(x, 0.3, axis=0); np.quantile(x, [0.3, 0.5])",
+    "np.percentile(x, 30); np.percentile(x, [10, 50], axis=0, keepdims=True)",
+    "np.linalg.norm(x); np.linalg.norm(x, axis=1); np.linalg.norm(x, np.inf, axis=0)",
+    "np.linalg.norm(x, 1); np.linalg.norm(x, 0, axis=1); np.linalg.norm(x, 3, axis=0)",
+    "np.average(x, weights=x); np.average(x, axis=0, weights=x[:, 0]); np.average(x)",
+    "np.cumprod(x[:, 0]); np.cumprod(x, axis=1); np.nancumprod(x[0]); np.cumprod(x > 1)",
+    "np.add.accumulate(x); np.multiply.accumulate(x, axis=1); np.maximum.accumulate(x)",
+    "np.gradient(x.astype(np.int16), axis=1)",
+]
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16, np.int64])
+@pytest.mark.parametrize("call", [call for row in WHOLE for call in row.split("; ")])
+def test_whole_numbers_give_the_results_of_numpy(call, dtype):
+    x = np.array([[100, 120, 1], [0, 127, 126]], dtype)
+    found, right = (eval(call, {"np": np, "x": a}) for a in (Tensor(x, name="x"), x))
+    assert found.dtype == right.dtype
+    np.testing.assert_allclose(data_of(found), right, rtol=1e-15)
+
+
+def test_results_of_numbers_far_apart_do_not_overflow():
+    x = Tensor(np.array([-128, 127], np.int8), name="x")
+    assert (np.fabs(x).tolist(), np.gradient(x).tolist()) == ([128, 127], [255, 255])
+    assert np.linalg.norm(x, np.inf).item() == 128
+    assert [np.median(x).item(), np.quantile(x, 0.8).item()] == [-0.5, 76.0]
+    assert np.median(Tensor([True, False], name="x")).item() == 0.5
+
+
+WITHOUT_NAN = """np.nansum(x); np.nanmean(x); np.nanprod(x); np.nanmax(x); np.nanmin(x); np.nanvar(x)
+    np.nanvar(x, ddof=1); np.nanstd(x); np.nancumsum(x)[-1]; np.nancumprod(x)[-1]; np.nan_to_num(x)
+    np.fmax(x, 2.0); np.where(np.isnan(x), 0, x); np.nanstd(x[None], axis=1, keepdims=True)"""
+
+
+@pytest.mark.parametrize("call", WITHOUT_NAN.replace("\n", ";").split(";"))
+def test_beside_an_entry_of_nan_gradients_are_right(call):
+    f = eval(f"lambda x: {call}", {"np": np})
+    x, kept = (Tensor(np.array(a), requires_grad=True) for a in ([1, np.nan, 4.0], [1, 4.0]))
+    assert gradcheck(f, x)
+    assert gradgradcheck(f, x)
+    found, right = (grad(np.sum(f(a)), a)[0].tolist() for a in (x, kept))
+    assert found == pytest.approx([right[0], 0, right[1]], rel=1e-15)
 
 
 CONSTANT = "np.around", "np.angle", "np.isreal", "np.linalg.matrix_rank"

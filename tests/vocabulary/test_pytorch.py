@@ -1,5 +1,7 @@
 """PyTorch's names: the same values as PyTorch's, and advice where a name does not exist."""
 
+import math
+
 import numpy as np
 import page
 import pytest
@@ -162,6 +164,14 @@ def test_gradients_flow_through_them():
 
 
 # ---------------------------------------------------------------------------------------- in place
+
+
+@pytest.mark.parametrize("values, dtype", [([0, 1, 255], np.uint8), ([-128, 5, 6], np.int8)])
+def test_whole_numbers_are_sorted_downwards(values, dtype):
+    x = mg.tensor(np.array(values, dtype))
+    assert x.sort(descending=True)[0].tolist() == values[::-1]
+    assert (x > 5).argsort(descending=True)[0].item() == x.topk(1)[1].item() == 2
+    assert mg.norm(x).item() == pytest.approx(math.hypot(*values), rel=1e-6)
 
 
 def test_in_place_on_leaves_outside_the_graph():
