@@ -18,7 +18,7 @@ from .numeric import BESIDE, H, cotangent, is_analytic, is_ours, tangent
 
 EPS = 2.0**-52  # of float64
 ROUNDINGS = 64  # allowed; right nodes were seen to need 20 at most
-BITS = np.uint64(6)  # that move: on fewer the mean of 30 equal numbers may depend in no way
+BITS = np.uint64(6)  # that move: with fewer, the mean of 30 equal numbers may stay where it is
 TRIES = 8  # ways to move numbers: in some of them both sides may stay where they are by chance
 FINEST = 2.0**-1074 / H  # of what an imaginary part over H is a multiple
 WHOLE = -2, -1, 1, 2  # where rules may branch; 0 stays in any case
