@@ -167,8 +167,12 @@ class Step:
                 found = p.text and p.run(arrays)
         except Exception as error:
             failure = repr(error)
-        with Watch(tick()) as watch:
+        try:
+            with Watch(tick()) as watch:
+                loss = self.function(*inputs)
+        except Exception as error:  # in a program all Tensors belong to the graph
             loss = self.function(*inputs)
+            failure = repr(error)
         if not isinstance(loss, Tensor) or loss.args is None:
             raise TypeError(RETURN)
         p.refusal = p.refusal or failure or watch.found

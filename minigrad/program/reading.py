@@ -46,9 +46,9 @@ class Program:
         results = sum(bool(node.args) for node in writer.nodes)
         parts = [
             f"# A loss of {results} operations and its gradient, written out by minigrad.",
-            "import numpy as np",
+            "from pathlib import Path\n\nimport numpy as np",
             *sorted(known.values(), key=lambda text: not text.startswith(("import ", "from "))),
-            _commented([(f'data = np.load("{file}")', ""), *loads]),
+            _commented([(f'data = np.load(Path(__file__).with_name("{file}"))', ""), *loads]),
             *(self._section(part, page.lines) for part in ("forward", "backward")),
             "\n".join(["gradients = {", *pairs, "}"]),
             PRINTING.format(final(writer.symbols[loss.order].name)),
@@ -105,9 +105,11 @@ def write_out(loss: Tensor, *, names=None, to_file=None) -> Program:
     >>> print(write_out(np.sum(np.tanh(w) * w)))  # doctest: +ELLIPSIS
     # A loss of 3 operations and its gradient, written out by minigrad.
     <BLANKLINE>
+    from pathlib import Path
+    <BLANKLINE>
     import numpy as np
     <BLANKLINE>
-    data = np.load("program.npz")
+    data = np.load(Path(__file__).with_name("program.npz"))
     w = data["w"]  # (2,)
     <BLANKLINE>
     # ------------------------------------------------------------------------ forward

@@ -40,7 +40,7 @@ KNOWN = "shape", "dtype", "ndim", "size", "flags", "strides"  # attributes that 
 SHAPES = np.shape, np.ndim, np.size, np.result_type  # their results depend on no entry
 # Settings that need no words, since they are the usual ones.
 USUAL = ("keepdims", False), ("dtype", None), ("ddof", 0), ("axis", None), ("initial", -np.inf)
-RESERVED = {"np", "data", "gradients", *dir(builtins), *keyword.kwlist}
+RESERVED = {"np", "Path", "data", "gradients", *dir(builtins), *keyword.kwlist}
 NAME = re.compile(r"\b_\d+_\b")
 
 

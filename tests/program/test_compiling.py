@@ -646,6 +646,13 @@ def test_a_small_array_of_another_shape_makes_a_new_program():
         assert [step(np.ones((1, 1))).item() for _ in range(4)] == [right] * 4
 
 
+def test_what_only_plain_tensors_can_do_is_refused():
+    w, counts = leaf([1.0, 2.0]), mg.Tensor(np.array([1, 2]))
+    step = mg.compile(lambda x: np.sum(np.repeat(w * x, counts)))
+    with pytest.warns(UserWarning, match="eager: TypeError.*repeat: the repeats belong to a graph"):
+        assert [step(np.ones(2)).item() for _ in range(4)] == [5.0] * 4
+
+
 def test_a_function_that_reads_an_iterator_is_refused():
     w, rates = leaf([1.0, 2.0]), iter(range(1, 9))
     step = mg.compile(lambda x: np.sum(w * x) * next(rates))

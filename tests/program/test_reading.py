@@ -37,11 +37,9 @@ for file in sys.argv[1:]:
 
 def numbers_of(folder):
     """{name of a file: its loss and gradients}, which the files compute without minigrad."""
-    files = [file.name for file in sorted(folder.glob("*.py"))]
-    python("-c", RUN, *files, folder=folder, PYTHONPATH=None)
-    return {
-        file.removesuffix(".py"): dict(np.load(folder / f"{file}.result.npz")) for file in files
-    }
+    files = sorted(folder.glob("*.py"))
+    python("-c", RUN, *map(str, files), folder=folder.parent, PYTHONPATH=None)
+    return {file.stem: dict(np.load(f"{file}.result.npz")) for file in files}
 
 
 def expected(loss):
