@@ -19,6 +19,7 @@ from .numeric import BESIDE, H, cotangent, is_analytic, is_ours, tangent
 EPS = 2.0**-52  # of float64
 ROUNDINGS = 64  # allowed; right nodes were seen to need 20 at most
 BITS = np.uint64(6)  # that move: with fewer, the mean of 30 equal numbers may stay where it is
+MOVES = 4  # allowed: so many times what such moves do
 TRIES = 8  # ways to move numbers: in some of them both sides may stay where they are by chance
 FINEST = 2.0**-1074 / H  # of what an imaginary part over H is a multiple
 WHOLE = -2, -1, 1, 2  # where rules may branch; 0 stays in any case
@@ -150,7 +151,7 @@ def judge(alone, directions):
     apart, enough = np.max([low - analytic, analytic - high, 0.0]), np.inf
     tolerance = settings.atol + settings.rtol * size
     if not apart <= rounding + tolerance:
-        rounding, enough = rounding + ROUNDINGS * _spread(alone, directions), MANY
+        rounding, enough = rounding + MOVES * _spread(alone, directions), MANY
     if apart <= rounding + tolerance and kinked:
         return Finding("KINK", 0.0, sides, enough=1)
     if max(abs(analytic), abs(numeric)) <= rounding:
