@@ -1,14 +1,14 @@
-"""Derivatives of functions, as torch.autograd.functional has them. They are readers of `grad`.
+"""Derivatives of functions, as in torch.autograd.functional. They call `grad`.
 
 func          takes Tensors, and returns a Tensor or a tuple of them
 inputs        a Tensor or an array of floats, or a tuple of them
 v             a vector: an array or Tensor of the shape of the input or of the output, or a tuple of
-              them. It may be left out where there is one number
+              them. It may be None if this input or output is one number
 create_graph  True: the results are recorded as functions of the inputs, for further derivatives
 
 For a tuple of inputs or outputs the results are tuples too. An output that does not depend on an
-input has the derivative 0. All functions raise TypeError for inputs that are no floats and outputs
-that are no Tensors, and ValueError for vectors of other shapes.
+input has the derivative 0. All functions raise TypeError for inputs that are not floats and outputs
+that are not Tensors, ValueError for vectors of other shapes, and RuntimeError for a missing vector.
 """
 
 import numpy as np
@@ -25,12 +25,12 @@ def _tuple(x):
 
 
 def _like(given, results):
-    """The results as `given` was: one, or a tuple."""
+    """The results as a tuple if `given` is one, else the only result."""
     return tuple(results) if isinstance(given, (tuple, list)) else results[0]
 
 
 def _values(out, create_graph):
-    """The outputs, without their graph unless it was asked for."""
+    """The outputs, with their graph only if create_graph is True."""
     return out if create_graph else _like(out, [y.detach() for y in _tuple(out)])
 
 
