@@ -21,7 +21,7 @@ MOST = 2**18  # so many nodes at most keep their lines
 
 
 class detect_anomaly(Block):
-    """A block that raises RuntimeError where a nan or an infinity arises, in forward or backward.
+    """A block, or decorator, that raises RuntimeError where a nan or an infinity arises.
 
     The error names the op, the module, and the line of the forward that called the op. In the
     forward, this is an op whose result has a nan or an infinity that its arguments do not have, or
@@ -30,8 +30,8 @@ class detect_anomaly(Block):
     rule gets a finite cotangent and returns one that is not finite.
 
     Use it only to search, since each op takes many times as long inside. PyTorch has the same name
-    for a mode that checks only the backward pass. It is a decorator too. Raises RuntimeError if a
-    profiler (sys.setprofile) runs in this thread.
+    for a mode that checks only the backward pass. Also raises RuntimeError if a profiler
+    (sys.setprofile) runs in this thread.
 
     >>> import minigrad as mg
     >>> x = mg.Tensor([0.0, 1.0], requires_grad=True)

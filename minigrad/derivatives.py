@@ -57,7 +57,7 @@ def _pulled(ys, vectors, xs, create_graph):
 
 
 def vjp(func, inputs, v=None, create_graph=False):
-    """(outputs, v times the Jacobian): one pass back.
+    """(outputs, v times the Jacobian), by one backward pass. Arguments: see `minigrad.derivatives`.
 
     >>> x = Tensor([1.0, 2.0])
     >>> vjp(lambda x: x * x, x, np.array([1.0, 10.0]))[1]
@@ -70,7 +70,8 @@ def vjp(func, inputs, v=None, create_graph=False):
 def jvp(func, inputs, v=None, create_graph=False):
     """(outputs, the Jacobian times v): the derivative along v.
 
-    u times the Jacobian is linear in u. Its derivative by u along v is the Jacobian times v.
+    Arguments: see `minigrad.derivatives`. u times the Jacobian is linear in u. Its derivative by u
+    along v is the Jacobian times v.
     """
     xs, out = _called(func, inputs, create_graph)
     us = [Tensor(np.zeros_like(y.data), True) for y in _tuple(out)]
@@ -79,7 +80,10 @@ def jvp(func, inputs, v=None, create_graph=False):
 
 
 def hvp(func, inputs, v=None, create_graph=False):
-    """(output, the Hessian times v) of a func that returns one number (Pearlmutter 1994)."""
+    """(output, the Hessian times v) of a func that returns one number (Pearlmutter 1994).
+
+    Arguments: see `minigrad.derivatives`.
+    """
     xs, out = _called(func, inputs, create_graph)
     slopes = _pulled(out, None, xs, True)
     return _values(out, create_graph), _like(inputs, _pulled(slopes, v, xs, create_graph))
@@ -88,7 +92,7 @@ def hvp(func, inputs, v=None, create_graph=False):
 def jacobian(func, inputs, create_graph=False):
     """The derivative of each output by each input: (*output.shape, *input.shape).
 
-    It takes one pass back for each entry of the outputs.
+    It takes one backward pass for each entry of the outputs. Arguments: see `minigrad.derivatives`.
     """
     xs, out = _called(func, inputs, create_graph)
     rows = []
@@ -104,7 +108,7 @@ def jacobian(func, inputs, create_graph=False):
 def hessian(func, inputs, create_graph=False):
     """The second derivatives of a func that returns one number: (*input.shape, *input.shape).
 
-    For a tuple of inputs it is a tuple of tuples, one for each pair of inputs.
+    For a tuple of inputs it is a tuple of tuples. Arguments: see `minigrad.derivatives`.
 
     >>> hessian(lambda x: (x**3).sum(), Tensor([1.0, 2.0]))
     Tensor([[ 6.,  0.],

@@ -9,17 +9,16 @@ Read this file first. It has three ideas.
 
         rule(g, out, *arguments) -> cotangent
 
-    Here `out` is the result, and `g` is its cotangent: the derivative of the loss by `out`. The
-    rule returns the derivative of the loss by the argument. A rule is plain NumPy. On arrays it is
-    fast. On Tensors (`create_graph=True`) the same rule records another graph, which gives
-    derivatives of every order.
+    Here `out` is the result, and `g` is its cotangent: the derivative of the loss by (with respect
+    to) `out`. The rule returns the derivative of the loss by the argument. A rule is plain NumPy.
+    On arrays it is fast. On Tensors (`create_graph=True`) the same rule records another graph,
+    which gives derivatives of every order.
 3.  Each tensor gets a number when it is made, and the numbers rise. A result is newer than its
     arguments. So `backward` visits the newest node first, in a loop, and needs no recursion.
 
-Other files: ops/methods.py attaches operators and methods to Tensor. array.py has the part of
-Tensor that needs no graph. registry.py declares ops. fast.py replaces `record` and `Op.vjp` by
-faster code with the same results. If you edit these two, set MINIGRAD_FAST=0 in the environment:
-otherwise most ops ignore your edits.
+minigrad/__init__.py lists the other files. fast.py replaces `record` and `Op.vjp` by faster code
+with the same results. If you edit these two, set MINIGRAD_FAST=0 in the environment: otherwise most
+ops ignore your edits.
 """
 
 from heapq import heappop, heappush

@@ -1,4 +1,7 @@
-"""Reductions over axes: `axis` is an int, negative from the end, a tuple, or None for all."""
+"""Reductions over axes: `axis` is an int, negative from the end, a tuple, or None for all.
+
+keepdims=True keeps these axes, with size 1.
+"""
 
 import math
 
