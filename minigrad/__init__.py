@@ -1,26 +1,26 @@
 """minigrad: a reverse-mode autodiff engine on NumPy to read, change, prove and look at.
 
-The files, in the order in which to read them. Imports point up this list only.
+The files, in reading order. Each imports only files above it; check/samples/ also vocabulary/.
 
-engine.py      read this first. modes.py, array.py, changes.py and errors.py hold what needs no
-               graph
-registry.py    how an op is declared. fast.py replaces two functions of the engine by faster lines
+engine.py      read this first. modes.py, array.py, changes.py and errors.py are the parts that need
+               no graph
+types.py       types of arguments, for the signatures that editors read
+registry.py    the declaration of ops. fast.py replaces two functions of the engine by faster lines
                with the same results: set MINIGRAD_FAST=0 in the environment when you edit these
                two. tuning.py raises the collector's threshold and lets the allocator keep large
                arrays, for the whole process: MINIGRAD_TUNING=0 prevents it
-types.py       types of arguments, for the signatures that editors read
 noise.py       noise leaves, their laws and streams
 ops/           the ops, each a forward with its rules; ops/methods.py gives Tensor its operators
-functional/    compositions of ops. They have no rules, so there are none to get wrong
-graph.py       a recorded graph runs again; names.py: what its leaves are called
-loss.py        the terms of a loss; anomaly.py: where the first nan arises
+functional/    compositions of ops, which need no rules
+graph.py       a recorded graph runs again; names.py: the names of its leaves
+loss.py        the terms of a loss; anomaly.py: the op that makes the first nan
+state.py       the state of a whole training in one file; data.py: batches
 nn/, optim/    modules and optimizers with PyTorch's arguments, state_dict keys and update rules;
                penalties; proximal steps
-state.py       the state of a whole training in one file; data.py: batches
 derivatives.py Jacobians and Hessians of functions
 check/         the proofs: numeric.py is the complex step, samples/ has calls of every op
-drawing/       the pictures, and the page that steps through the backward pass
 program/       a loss written out as NumPy, to read and to run
+drawing/       the pictures, and the page that steps through the backward pass
 foreign.py     arrays of other libraries, such as Dask's; parallel.py: a loss over chunks of data
 vocabulary/    NumPy's and PyTorch's other names, imported when they are first used
 """
@@ -43,7 +43,7 @@ tensor = Tensor
 
 __version__ = "0.1.0"
 
-# The rest is imported when it is first used: the engine, its ops and noise need none of it.
+# All other names are imported when they are first used.
 if TYPE_CHECKING:
     from . import data, foreign, nn, optim, parallel
     from .anomaly import detect_anomaly

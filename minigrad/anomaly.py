@@ -1,7 +1,7 @@
-"""The first value of a graph that is not finite: which op made it, and which line called the op.
+"""Finds the first value of a graph that is not finite, its op, and the line that called the op.
 
-The engine has no part in this. While a block of `detect_anomaly` is open, Python itself reports
-each call to `sys.setprofile`, and the results of ops and of rules are looked at as they come.
+The engine does not take part. While a block of `detect_anomaly` is open, Python reports each call
+to the function that sys.setprofile was given. This function checks each result of an op or a rule.
 """
 
 import os
@@ -17,20 +17,20 @@ from .registry import FILE
 
 detecting = Mode("detecting", default=False)
 PACKAGE = os.path.join(os.path.dirname(__file__), "")
-MOST = 2**18  # nodes whose lines are kept
+MOST = 2**18  # so many nodes at most keep their lines
 
 
 class detect_anomaly(Block):
-    """A block that raises RuntimeError where a nan or an infinity arises, in forward or backward.
+    """A block, or decorator, that raises RuntimeError where a nan or an infinity arises.
 
     The error names the op, the module, and the line of the forward that called the op. In the
-    forward it is an op whose result has a nan or an infinity that its arguments do not have, or an
-    op that gets a nan from the data. An infinity in the data, such as a mask of -inf, is no
-    anomaly; neither is a value inside an op that its result does not show. In the backward pass it
-    is a rule whose cotangent is not finite though it was given a finite one.
+    forward, this is an op whose result has a nan or an infinity that its arguments do not have, or
+    an op that gets a nan from the data. An infinity in the data, such as a mask of -inf, is not an
+    anomaly, and the values inside an op are not checked. In the backward pass, this is an op whose
+    rule gets a finite cotangent and returns one that is not finite.
 
-    It is for a search: inside, an op takes many times as long. PyTorch has the same name for a mode
-    that looks at the backward pass alone. It is a decorator too. Raises RuntimeError if a profiler
+    Use it only to search, since each op takes many times as long inside. PyTorch has the same name
+    for a mode that checks only the backward pass. Also raises RuntimeError if a profiler
     (sys.setprofile) runs in this thread.
 
     >>> import minigrad as mg

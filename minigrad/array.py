@@ -1,6 +1,6 @@
-"""What makes a Tensor an array: values in and out, Python's and NumPy's protocols, text.
+"""The part of Tensor that is an array: its values, the protocols of Python and NumPy, its text.
 
-Nothing here knows the graph. Operators and methods are attached in ops/methods.py.
+ops/methods.py attaches the operators and methods.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ from . import errors, later
 from .changes import mark_changed
 from .modes import recording
 
-if TYPE_CHECKING:  # a base class for editors; at run time ops/methods.py attaches what it holds
+if TYPE_CHECKING:  # a base class for editors; at run time ops/methods.py attaches its methods
     from .engine import Tensor
     from .ops.methods import Methods
     from .types import DType, Operand
@@ -42,7 +42,8 @@ def set_default_dtype(dtype: "DType") -> None:
 def as_array(data, dtype=None):
     """A new contiguous array of `data`. Python floats, also in lists, take the default dtype.
 
-    Raises TypeError if `data` are no real numbers.
+    Raises TypeError if `data` are not real numbers or are a Tensor that requires a gradient;
+    ValueError for rows of unequal length.
     """
     if isinstance(data, Array):
         data._leave("Tensor(t)", "t.detach() leaves the graph")
@@ -79,7 +80,7 @@ def unmasked(x):
 
 
 def data_of(x):
-    """The array of a Tensor; anything else as it is."""
+    """The array of a Tensor; any other x itself."""
     return x.data if isinstance(x, Array) else x
 
 
@@ -114,11 +115,11 @@ def operand(x, rule, args):
 
 
 def computed(op, args, tensors):
-    """What the forward of an op returns for these arguments, with `tensors` among them.
+    """The result of the forward of an op for these arguments. `tensors`: the Tensors among them.
 
-    Arrays of other libraries have forwards of their own in foreign.py.
+    Arrays of other libraries have other forwards, in foreign.py.
 
-    Raises TypeError for an array of Python objects, such as None, and for complex numbers that
+    Raises TypeError for a result of Python objects, such as None, and for complex numbers that
     would enter a Tensor.
     """
     arrays = [data_of(a) for a in args]
@@ -155,7 +156,7 @@ def asanyarray(x):
 def entries_of(x, action):
     """x, a Tensor or an array, as an ndarray.
 
-    action  what reads the entries, for the error
+    action  the reader of the entries, for the error
 
     Raises TypeError for an array of another library, since reading would compute it in silence.
     """
@@ -166,12 +167,12 @@ def entries_of(x, action):
 
 
 def held(data, flags):
-    """(`data` as the array that a Tensor holds, its `flags` with FOREIGN where it belongs)."""
+    """(the array that a Tensor holds, its flags): `flags`, with FOREIGN if the array is foreign."""
     return (data, flags | FOREIGN) if is_foreign(data) else (np.asarray(data), flags)
 
 
 def ones_or(values, like):
-    """`values`, or ones where they are None, as an array of the library and dtype of `like`."""
+    """`values`, or ones if they are None, as an array of the library, dtype, shape of `like`."""
     values = 1 if values is None else unmasked(values)
     library = values if is_foreign(values) else like
     return np.asarray(values, like.dtype, like=library).reshape(like.shape)
@@ -188,10 +189,10 @@ def copied(array, like):
 
 
 class Array(Methods):
-    """The part of Tensor that needs its `data` only."""
+    """The part of Tensor that needs only its `data`."""
 
     __slots__ = ()
-    data: np.ndarray  # of Tensor, and so are
+    data: np.ndarray  # Tensor has the slots for these three
     grad: "Tensor | None"
     name: str | None
 
@@ -214,7 +215,10 @@ class Array(Methods):
         return entries_of(self, "t.item()").item()
 
     def numpy(self) -> np.ndarray:
-        """The values as a NumPy array, without the graph. It shares memory with this tensor."""
+        """The values as a NumPy array, without the graph. It shares memory with this tensor.
+
+        Raises TypeError if the data are an array of another library.
+        """
         return entries_of(self, "t.numpy()")
 
     def tolist(self) -> Any:
@@ -222,7 +226,7 @@ class Array(Methods):
         return entries_of(self, "t.tolist()").tolist()
 
     def __array__(self, dtype=None, copy=None) -> "np.ndarray[Any, np.dtype[np.object_]]":
-        # of objects: else type checkers would take array * tensor for an array
+        # np.object_, or type checkers would think that array * tensor is an array
         remedy = "np.stack([...]) and other functions of NumPy keep the graph; t.numpy() leaves it"
         self._leave("np.asarray(t)", remedy)
         return np.array(entries_of(self, "np.asarray(t)"), dtype=dtype, copy=copy)
@@ -255,7 +259,7 @@ class Array(Methods):
     def __iter__(self) -> "Iterator[Tensor]":
         return _rows(self, len(self))
 
-    __hash__ = object.__hash__  # `==` compares entries; as the key of a dict, a tensor is itself
+    __hash__ = object.__hash__  # `==` compares entries, so hash(t) uses the identity
 
     def __repr__(self):
         values = repr(self.data)
@@ -302,7 +306,7 @@ class Array(Methods):
                 return self
             if is_foreign(data_of(other)):
                 raise errors.not_numpy(data_of(other), f"t {symbol} ...")
-            mark_changed(self)  # before it is written to, in case the update is interrupted
+            mark_changed(self)  # before the update, which may be interrupted
             ufunc(self.data, unmasked(data_of(other)), out=self.data, casting="same_kind")
             return self
 
@@ -330,17 +334,17 @@ class Array(Methods):
 
 
 class Node(Array):
-    """The base of Tensor alone: isinstance(x, Node) asks faster whether x is a Tensor.
+    """The base of Tensor alone: isinstance(x, Node) tells faster whether x is a Tensor.
 
     isinstance(x, Tensor) is slower, since Tensor has a metaclass, later.Shown. A Symbol of
-    program/symbols.py is an Array too, and no Node.
+    program/symbols.py is an Array too, but not a Node.
     """
 
     __slots__ = ()
 
 
 def _rows(x, n):
-    """The n rows of x. Many are cut by halves, as np.split cuts them and for the same reason."""
+    """The n rows of x. Many rows are cut by halves, so that backward adds to fewer zeros."""
     if n > 8:
         yield from _rows(x[: n // 2], n // 2)
         yield from _rows(x[n // 2 :], n - n // 2)

@@ -1,4 +1,4 @@
-"""The clock of the engine, and which arrays were changed in place, and when.
+"""The clock of the engine, and the times at which arrays were changed in place.
 
 Backward refuses a node whose inputs were changed after the node was made: its rules would mix old
 and new values.

@@ -1,4 +1,4 @@
-"""Data: batches of arrays, in an order that a checkpoint can go on with."""
+"""Batches of arrays. A checkpoint can store their order and position."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ from .types import Operand
 
 __all__ = ["Batches"]
 
-if not TYPE_CHECKING:  # else every name would seem to exist
+if not TYPE_CHECKING:  # or type checkers would accept every name
     __getattr__ = later.names_of(__name__)
 
 
@@ -29,15 +29,14 @@ class Batches:
     [4] [16]
 
     arrays      one or more, all with the same number of rows
-    batch_size  rows a batch; the last batch of an epoch may be smaller
+    batch_size  rows in a batch; the last batch of an epoch may be smaller
     shuffle     False: the rows keep their order
     rng         a seed or a generator, from which the seed of all orders is drawn; without it
                 minigrad's own
     drop_last   leaves out the last batch of an epoch if it is smaller
 
-    Like a file, it has one position: `epoch` counts the completed epochs, `batch` the batches given
-    since. A loop ends with the epoch; after a loop that stopped early, the next one goes on from
-    there.
+    Like a file, it has one position: `epoch` counts the completed epochs, and `batch` the batches
+    since then. A loop ends with the epoch. If a loop stops early, the next loop continues there.
 
     Raises ValueError for arrays of different lengths and for settings out of range; TypeError for
     an rng that is neither a seed nor a generator.
@@ -84,10 +83,10 @@ class Batches:
         return {name: value for name, value in vars(self).items() if name != "arrays"}
 
     def load_state_dict(self, state_dict: dict) -> None:
-        """Goes on at the position of a state_dict, in its order.
+        """Continues at the position of a state_dict, in its order.
 
-        Raises ValueError for another number of rows, other settings, and a seed, epoch or batch
-        that is no whole number >= 0; nothing changes then.
+        Raises TypeError if it is not a dict, ValueError for another number of rows, other settings,
+        and a seed, epoch or batch that is not a whole number >= 0. Then nothing changes.
         """
         names = "seed", "epoch", "batch"
         require_same("Batches", self.state_dict(), state_dict, free=names)

@@ -1,14 +1,14 @@
-"""Derivatives of functions, as torch.autograd.functional has them. They are readers of `grad`.
+"""Derivatives of functions, as in torch.autograd.functional. They call `grad`.
 
 func          takes Tensors, and returns a Tensor or a tuple of them
 inputs        a Tensor or an array of floats, or a tuple of them
 v             a vector: an array or Tensor of the shape of the input or of the output, or a tuple of
-              them. It may be left out where there is one number
+              them. It may be None if this input or output is one number
 create_graph  True: the results are recorded as functions of the inputs, for further derivatives
 
 For a tuple of inputs or outputs the results are tuples too. An output that does not depend on an
-input has the derivative 0. All functions raise TypeError for inputs that are no floats and outputs
-that are no Tensors, and ValueError for vectors of other shapes.
+input has the derivative 0. All functions raise TypeError for inputs that are not floats and outputs
+that are not Tensors, ValueError for vectors of other shapes, and RuntimeError for a missing vector.
 """
 
 import numpy as np
@@ -25,12 +25,12 @@ def _tuple(x):
 
 
 def _like(given, results):
-    """The results as `given` was: one, or a tuple."""
+    """The results as a tuple if `given` is one, else the only result."""
     return tuple(results) if isinstance(given, (tuple, list)) else results[0]
 
 
 def _values(out, create_graph):
-    """The outputs, without their graph unless it was asked for."""
+    """The outputs, with their graph only if create_graph is True."""
     return out if create_graph else _like(out, [y.detach() for y in _tuple(out)])
 
 
@@ -57,7 +57,7 @@ def _pulled(ys, vectors, xs, create_graph):
 
 
 def vjp(func, inputs, v=None, create_graph=False):
-    """(outputs, v times the Jacobian): one pass back.
+    """(outputs, v times the Jacobian), by one backward pass. Arguments: see `minigrad.derivatives`.
 
     >>> x = Tensor([1.0, 2.0])
     >>> vjp(lambda x: x * x, x, np.array([1.0, 10.0]))[1]
@@ -70,7 +70,8 @@ def vjp(func, inputs, v=None, create_graph=False):
 def jvp(func, inputs, v=None, create_graph=False):
     """(outputs, the Jacobian times v): the derivative along v.
 
-    u times the Jacobian is linear in u. Its derivative by u along v is the Jacobian times v.
+    Arguments: see `minigrad.derivatives`. u times the Jacobian is linear in u. Its derivative by u
+    along v is the Jacobian times v.
     """
     xs, out = _called(func, inputs, create_graph)
     us = [Tensor(np.zeros_like(y.data), True) for y in _tuple(out)]
@@ -79,7 +80,10 @@ def jvp(func, inputs, v=None, create_graph=False):
 
 
 def hvp(func, inputs, v=None, create_graph=False):
-    """(output, the Hessian times v) of a func that returns one number (Pearlmutter 1994)."""
+    """(output, the Hessian times v) of a func that returns one number (Pearlmutter 1994).
+
+    Arguments: see `minigrad.derivatives`.
+    """
     xs, out = _called(func, inputs, create_graph)
     slopes = _pulled(out, None, xs, True)
     return _values(out, create_graph), _like(inputs, _pulled(slopes, v, xs, create_graph))
@@ -88,7 +92,7 @@ def hvp(func, inputs, v=None, create_graph=False):
 def jacobian(func, inputs, create_graph=False):
     """The derivative of each output by each input: (*output.shape, *input.shape).
 
-    It takes one pass back for each entry of the outputs.
+    It takes one backward pass for each entry of the outputs. Arguments: see `minigrad.derivatives`.
     """
     xs, out = _called(func, inputs, create_graph)
     rows = []
@@ -104,7 +108,7 @@ def jacobian(func, inputs, create_graph=False):
 def hessian(func, inputs, create_graph=False):
     """The second derivatives of a func that returns one number: (*input.shape, *input.shape).
 
-    For a tuple of inputs it is a tuple of tuples, one for each pair of inputs.
+    For a tuple of inputs it is a tuple of tuples. Arguments: see `minigrad.derivatives`.
 
     >>> hessian(lambda x: (x**3).sum(), Tensor([1.0, 2.0]))
     Tensor([[ 6.,  0.],

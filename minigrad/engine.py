@@ -1,25 +1,24 @@
-"""The engine: tensors that remember how they were made, and the walk back that differentiates.
+"""The engine: Tensors remember the op that made them, and `backward` computes derivatives.
 
-Read this file first. Three ideas carry it.
+Read this file first. It has three ideas.
 
 1.  A Tensor is a node of the graph. A *leaf* holds data. A *result* also holds the op that made it
-    and the arguments of that op. There is no tape and no second class of nodes, and nothing points
-    from an argument to a result. So the whole graph is freed when its last result is dropped.
+    and the arguments of that op. There is no separate list of ops (no tape), and no argument points
+    to a result. So Python frees the whole graph when the program drops the last result.
 2.  An op is a function on arrays and one *rule* for each differentiable argument:
 
         rule(g, out, *arguments) -> cotangent
 
-    Here `out` is the result, and `g` is its cotangent: the derivative of the loss by `out`. The
-    rule returns the derivative of the loss by the argument. A rule is plain NumPy. On arrays it is
-    fast. On Tensors, under `create_graph=True`, the same rule records a graph of its own, and that
-    gives derivatives of every order.
-3.  Each tensor gets a number when it is made, and the numbers rise. An op is newer than its
+    Here `out` is the result, and `g` is its cotangent: the derivative of the loss by (with respect
+    to) `out`. The rule returns the derivative of the loss by the argument. A rule is plain NumPy.
+    On arrays it is fast. On Tensors (`create_graph=True`) the same rule records another graph,
+    which gives derivatives of every order.
+3.  Each tensor gets a number when it is made, and the numbers rise. A result is newer than its
     arguments. So `backward` visits the newest node first, in a loop, and needs no recursion.
 
-Elsewhere: ops/methods.py attaches operators and methods to Tensor. array.py has the part of Tensor
-that needs no graph. registry.py declares ops, also those of any number of operands. fast.py
-replaces `record` and `Op.vjp` by faster lines with the same results. If you edit these two, set
-MINIGRAD_FAST=0 in the environment, or your edits have no effect.
+minigrad/__init__.py lists the other files. fast.py replaces `record` and `Op.vjp` by faster code
+with the same results. If you edit these two, set MINIGRAD_FAST=0 in the environment: otherwise most
+ops ignore your edits.
 """
 
 from heapq import heappop, heappush
@@ -60,8 +59,8 @@ class Tensor(Node, metaclass=Shown):  # Shown makes help(Tensor) short
     name           For pictures, reports and errors. Data with a name are an input of the graph:
                    results of ops on them are recorded too.
 
-    Raises TypeError if `data` are no numbers, or if a gradient is required for a dtype that is not
-    a float dtype.
+    Raises TypeError if `data` are not real numbers or are a Tensor that requires a gradient, and
+    for requires_grad without a float dtype; ValueError for rows of unequal length.
 
     >>> x = Tensor([1.0, 2.0, 3.0], requires_grad=True)
     >>> (x * x).sum().backward()
@@ -73,7 +72,7 @@ class Tensor(Node, metaclass=Shown):  # Shown makes help(Tensor) short
     # op, args      a result: the Op that made it and its arguments, Tensors and constants; a leaf:
     #               None and (). Once the graph is freed, args is None
     # scope         a result: the modules and functions that were running; a leaf: None
-    # order         the number of this tensor, from the clock `tick`: newer tensors have larger ones
+    # order         a number from the clock `tick`: a newer tensor has a larger number
     # flags         RECORDED, GRADIENT or both, as in the table above
     # grad          None or a Tensor
     # retains_grad  whether backward also gives this result a `.grad`
@@ -119,12 +118,13 @@ class Tensor(Node, metaclass=Shown):  # Shown makes help(Tensor) short
 
         gradient      An array or Tensor of this tensor's shape that multiplies the derivative. A
                       tensor of one entry needs none.
-        retain_graph  Unless True, the graph is freed on the way. Default: `create_graph`.
+        retain_graph  Unless True, backward frees the graph. Default: `create_graph`.
         create_graph  Records the backward pass itself, for higher derivatives. Each `.grad` then
-                      keeps that graph in memory. `grad` returns the derivatives instead.
+                      keeps this graph in memory. The function `minigrad.grad` avoids that.
 
-        Raises RuntimeError if nothing requires a gradient, if the graph was freed, or if an array
-        of the graph was changed in place.
+        Raises RuntimeError if this tensor requires no gradient, if it needs a `gradient` and gets
+        none, if the graph was freed, or if an array of the graph was changed in place; ValueError
+        for a `gradient` of another shape.
         """
         seeds = seeds_of("backward", [self], [gradient], create_graph)
         # The whole pass comes first: if a rule fails, no .grad has changed.
@@ -144,7 +144,7 @@ def constant(array):
 
 
 def result(op, args, data, flags):
-    """The Tensor of op(*args) = data."""
+    """A Tensor of `data`, the result of op(*args)."""
     return Tensor.__new__(Tensor)._fill(data, op, args, flags, scope.get())
 
 
@@ -158,10 +158,9 @@ class Op:
     forward     the function on arrays
     names       the names of its arguments, in order
     rules       for each argument a rule, or None where no gradient flows
-    undeclared  the positions of arguments without a rule and without `name=None`, which says that
-                no gradient flows
+    undeclared  the positions of arguments that have neither a rule nor `name=None`
     kind        how pictures and ledgers treat a result: "operation", "loss", "penalty" or "random"
-    prox        of a penalty: {name of a coefficient: the proximal operator of the norm it weighs}
+    prox        of a penalty: {name of a coefficient: the proximal operator of its norm}
     """
 
     def __init__(self, name, forward, names, rules, kind="operation", prox=None):
@@ -184,7 +183,7 @@ class Op:
 
 
 def record(op, args):
-    """op(*args). The result remembers op and args if one of the arguments has flags.
+    """op(*args). The result remembers op and args if an argument is RECORDED or has a GRADIENT.
 
     Without a Tensor among the arguments, the op just computes an array.
     """
@@ -212,12 +211,12 @@ def backward_pass(seeds, retain_graph=None, create_graph=False, wanted=()):
     """Carries the cotangents `seeds`, pairs (tensor, cotangent), back through the graph.
 
     Yields (tensor, cotangent, is_own) when a cotangent is complete: for each leaf, and for each
-    result that retains its gradient. With `wanted`, a set of orders, it yields these tensors alone
-    and stops at the oldest of them.
+    result that retains its gradient. With `wanted`, a set of orders, it yields only the tensors of
+    these orders, and stops at the oldest one.
 
     is_own: nothing else uses the array of the cotangent. Then the next cotangent of this leaf is
-    added in place, and the array becomes the `.grad` without a copy. The array of a seed belongs to
-    the caller, and a rule may pass on an array that it was given.
+    added in place, and the array becomes the `.grad` without a copy. It is False for the array of a
+    seed, which belongs to the caller, and for an array that a rule got and returned.
     """
     retain_graph = create_graph if retain_graph is None else retain_graph
     oldest = min(wanted, default=0)
@@ -241,7 +240,7 @@ def backward_pass(seeds, retain_graph=None, create_graph=False, wanted=()):
             else:
                 entry[1:] = entry[1] + cotangent, not create_graph
         if node is not None and not retain_graph:
-            node.args = None  # nobody needs them any more: the graph is freed on the way
+            node.args = None  # no later step needs them: this frees the graph
         if not heap:
             break
         given = None
@@ -277,7 +276,7 @@ def unbroadcast(g, x, node):
 
 
 def seeds_of(what, outputs, gradients, create_graph):
-    """The pairs (tensor, cotangent) with which a backward pass begins. `what`: who asks."""
+    """The pairs (tensor, cotangent) that begin a backward pass. `what`: the caller's name."""
     if create_graph and not recording.get():
         raise errors.not_recording(what)
     seeds = []
@@ -295,8 +294,8 @@ def seeds_of(what, outputs, gradients, create_graph):
 
 
 def _as_gradient(x, cotangent, is_own):
-    """A complete cotangent of x as a Tensor of its dtype: recorded, or on an array of its own."""
-    if isinstance(cotangent, Tensor):  # + makes a new Tensor, since x may be passed on as it is
+    """A complete cotangent of x as a Tensor in the dtype of x. No other Tensor shares its array."""
+    if isinstance(cotangent, Tensor):  # + makes a new Tensor: a rule can return its argument
         return cotangent.astype(x.dtype) if cotangent.dtype != x.dtype else +cotangent
     is_fit = is_own and type(cotangent) is type(x.data) and cotangent.dtype == x.data.dtype
     return constant(cotangent if is_fit else copied(cotangent, x.data))
@@ -312,7 +311,8 @@ def grad(
     retain_graph, create_graph  As for `backward`.
     allow_unused     Gives None for an input that the outputs do not depend on.
 
-    Raises RuntimeError as `backward` does, and for an input that is not used.
+    Raises errors as `backward` does; RuntimeError for an input that is not used or requires no
+    gradient; ValueError for another number of grad_outputs.
 
     >>> x = Tensor(2.0, requires_grad=True)
     >>> (first,) = grad(x**3, x, create_graph=True)

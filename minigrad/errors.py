@@ -1,4 +1,4 @@
-"""The errors of the engine: the op, the shapes and the remedy. Each function makes one error."""
+"""The errors of the engine, one function for each. They name the op, the shapes and the remedy."""
 
 import numpy as np
 
@@ -9,13 +9,13 @@ def same_kind(error, message):
     return next((kind for kind in kinds if isinstance(error, kind)), RuntimeError)(message)
 
 
-WRONG_CALL = ValueError, IndexError, TypeError  # what wrong arguments raise
+WRONG_CALL = ValueError, IndexError, TypeError  # the errors of wrong arguments
 
 
 def named(error, name):
-    """The error with the name of the function that was called in front.
+    """The error with the name of the called function in front.
 
-    It stays as it is if it has the name already, or a class of its own.
+    An error that begins with the name, or whose class is not Python's or NumPy's, does not change.
     """
     package = type(error).__module__.partition(".")[0]
     if str(error).startswith(name) or package not in ("builtins", "numpy"):
@@ -83,7 +83,7 @@ def in_forward(op, args, error):
     arrays = [a for a in args if hasattr(a, "shape") and not isinstance(a, np.generic)]
     shapes = [str(a.shape) for a in arrays]
     told = str(error).replace(" ", "")
-    if isinstance(error, AttributeError):  # an argument is no array
+    if isinstance(error, AttributeError):  # an argument is not an array
         error = TypeError(error)
     if not shapes or any(shape.replace(" ", "") in told for shape in shapes):
         return same_kind(error, f"{op.name}: {error}")

@@ -1,6 +1,6 @@
-"""Speed alone: `record` and `Op.vjp` as straight lines, written and compiled for each op.
+"""Faster code for `record` and `Op.vjp`: lines without loops, written and compiled for each op.
 
-Without this file everything is the same, but an op takes about 1.5 times as long.
+Without this file the results are the same, but an op takes about 1.5 times as long.
 `print(text(op))` shows the lines that run. For an argument x, x_ is its array. All other names
 begin with "_". Names of arguments neither begin nor end with "_".
 """
@@ -13,14 +13,14 @@ from .engine import GRADIENT, RECORDED, Tensor, constant
 from .errors import in_forward, no_rule
 from .modes import recording, scope
 
-# NumPy numbers its dtypes: bool, integers, floats, then complex numbers, objects and all others.
+# NumPy numbers its dtypes: bool, integers, floats, then complex numbers, float16 and all others.
 LAST_REAL = np.dtype(np.longdouble).num
 
 # The types of settings that a forward takes as they are. `record` handles all others.
 SETTINGS = {bool, int, float, str, tuple, list, slice, np.ndarray, type(None), type(...), type}
 SETTINGS |= {type(np.dtype(kind)) for kind in "efd"}
 
-# ---- the body of the function that calls an op. Arguments that need more care are left to record.
+# ---- the body of the function that calls an op. It leaves unusual arguments to `record`.
 
 START = """
     _flags = 0"""
@@ -96,7 +96,7 @@ vjp.__code__ = vjp.__code__.replace()
 _op.vjp = vjp
 """
 
-OBJECTS = {  # what the text uses, beside the op, its forward and rules, and `record`
+OBJECTS = {  # the objects in the text, except the op, its forward and rules, and `record`
     "_Tensor": Tensor,
     "_Node": Node,  # isinstance is faster with it than with Tensor
     "_NUMBERS": (float, int),
@@ -120,7 +120,7 @@ def text(op):
     refusals = [REFUSE if i in op.undeclared else "" for i, _ in enumerate(op.names)]
     call = [START, operands, RUN, refusals, RESULT]
     pull = [PAIRS, [PULL if rule else "" for rule in op.rules], CLOSE]
-    if len(op.names) == 1:  # the only argument has the gradient that the result has
+    if len(op.names) == 1:  # backward calls it only if this argument needs a gradient
         pull = [PULL_ONLY]
     elif len(op.names) == 2 and all(op.rules):  # a list of pairs would take longer
         pull = [PULL_BOTH]
@@ -130,7 +130,7 @@ def text(op):
 
 
 def _care(op, name, rule):
-    """The text that finds an argument that needs more care."""
+    """The text that leaves an unusual argument to `record`."""
     is_optional = op.defaults.get(name, 0) is None
     return (TAKE_OPTIONAL if is_optional else TAKE_OPERAND) if rule else TAKE_SETTING
 
@@ -160,7 +160,7 @@ def _filled(op, parts):
 
 
 def speed_up(op, objects):
-    """The `text` of an op. The objects that it uses are added."""
+    """The `text` of an op. It adds the objects of the text to `objects`."""
     rules = getattr(op, "family", op).rules  # a Member takes the rules of its family
     objects |= OBJECTS | {"_forward": op.forward, "_rules": rules}
     return text(op)

@@ -1,10 +1,10 @@
 """Arrays of other libraries as data of Tensors, if NumPy's functions accept them: Dask, CuPy.
 
 Most ops are NumPy functions, and NumPy hands foreign arrays to their own library. So a graph of
-Dask arrays is lazy, forward and backward, and nothing is computed before you ask. Some ops do more
-than NumPy's protocols promise: this file has their forwards in functions of NumPy alone. Other ops
+Dask arrays is lazy, forward and backward, and nothing is computed before you ask. Some ops use more
+than NumPy's protocols: this file writes their forwards with functions of NumPy alone. Other ops
 need a NumPy array: this file lists their names. They refuse foreign arrays, so nothing becomes a
-NumPy array in silence. `python -m tests.foreign.table` prints which ops work with which library.
+NumPy array silently. `python -m tests.foreign.table` prints which ops work with which library.
 """
 
 import numbers
@@ -23,15 +23,15 @@ NUMPY_ONLY = {"convolve", "convolve_input", "convolve_weight", "erf", "erfc", "p
 NUMPY_ONLY |= {"solve_matrices", "inv", "det", "logabsdet", "sign_of_det", "pinv"}
 NUMPY_ONLY |= {"lower_cholesky", "eigh_in_one", "svd_in_one", "qr_in_one", "searchsorted"}
 
-# {name of an op: how many of its first arguments are made arrays of the library}
+# {name of an op: how many of its first arguments become arrays of the library}
 ALIKE = {"linear": 1, "getitem": 1, "dropout": 2, "nll_loss": 2, "put_back": 3}
 
 
 def forward(op, arguments):
     """The forward of an op for arguments with foreign arrays among them.
 
-    Raises TypeError, before anything is computed, for an op of NUMPY_ONLY, for arrays of libraries
-    that do not mix, and for an op of a user that turns foreign arrays into a NumPy array.
+    Raises TypeError for an op of NUMPY_ONLY and for libraries that do not mix, before anything is
+    computed, and for a forward that returns a NumPy array; ValueError for an unknown shape.
     """
     arrays = [*filter(is_array, arguments)]
     libraries = set(map(errors.library_of, arrays))
@@ -63,11 +63,11 @@ def run(function, *arguments, **keywords):
 
 
 def compute(*tensors):
-    """Computes lazy data of Tensors, all in one go, and puts NumPy arrays in their place.
+    """Computes lazy data of Tensors, all together, and puts NumPy arrays in their place.
 
     For a training step: compute(loss, *(w.grad for w in model.parameters())). Data that are NumPy
     arrays stay as they are. Arrays with a method `get`, such as CuPy's, are fetched with it. Raises
-    TypeError for an argument that is no Tensor, and what Dask raises. Then nothing has changed.
+    TypeError for an argument that is not a Tensor, and Dask's errors. Then nothing has changed.
     """
     for t in tensors:
         if not isinstance(t, Tensor):
@@ -80,15 +80,15 @@ def compute(*tensors):
 
 
 def _entries(array):
-    """The ndarray of an array that is computed: CuPy's arrays have a method for it."""
+    """A computed array as an ndarray: CuPy's arrays have a method for this."""
     return array.get() if hasattr(array, "get") else np.asarray(array)
 
 
 def drawn(law, rng, shape, dtype, like):
-    """An array of noise of the library of `like`, which broadcasts to its shape.
+    """An array of noise in the library of `like`. It broadcasts to the shape of `like`.
 
-    It has the chunks of `like`. Each chunk has a generator of its own, seeded by one number of
-    `rng` and the place of the chunk. So the noise depends on the chunks, not on the workers.
+    It has the chunks of `like`. Each chunk has its own generator, seeded by one number of `rng` and
+    the place of the chunk. So the noise depends on the chunks, not on the workers.
     """
     if not hasattr(like, "map_blocks"):
         return np.asarray(np.asarray(law.draw(rng, shape, dtype), dtype), like=like)
@@ -141,7 +141,7 @@ def log_softmax(x, axis):
 
 
 def scatter(x, shape, *index):
-    """Without entries that are named twice: each axis reads its entries of x, or a zero."""
+    """The op scatter, if no entry is named twice: each place reads its entry of x, or 0."""
     ellipses = [i for i, part in enumerate(index) if part is ...]
     for i in ellipses:
         named = sum(part is not None for part in index) - 1

@@ -1,7 +1,7 @@
 """A recorded graph as a program: put it in order, run it again, copy it.
 
 Ops, arguments and noise are all in the graph. So it can run again with other values of its leaves,
-and with its noise as it was or drawn anew.
+and with the same noise or new noise.
 """
 
 import numpy as np
@@ -30,8 +30,8 @@ def nodes(root) -> list[Tensor]:
 def program(what, *roots, reads_entries=True):
     """`nodes` of the roots. `what`: the name of the function that asks, for the errors.
 
-    Raises TypeError if a root is not a Tensor, or holds an array of another library though `what`
-    reads entries; RuntimeError if the graph was freed.
+    Raises TypeError if a root is not a Tensor, or if a node holds an array of another library and
+    `reads_entries` is True; RuntimeError if the graph was freed.
     """
     for root in roots:
         if not isinstance(root, Tensor):
@@ -65,7 +65,7 @@ def evaluate(nodes, values, fresh_noise=False):
     """Runs `nodes` (oldest first) again, on arrays of any dtype that the forwards take.
 
     values       {order of a tensor: the array that takes the place of its data}
-    fresh_noise  draws all noise anew
+    fresh_noise  draws new noise
 
     Returns `values` with the arrays of all nodes that depend on a replaced tensor. Other nodes keep
     their data.
@@ -83,7 +83,7 @@ def evaluate(nodes, values, fresh_noise=False):
 
 
 def _run(op, arguments):
-    """The forward of an op. Other values of the leaves can have shapes that do not fit."""
+    """The forward of an op. It fails if other values of the leaves have shapes that do not fit."""
     try:
         return computed(op, arguments, tensors=())
     except Exception as error:
@@ -106,10 +106,10 @@ def noise_leaves(root: Tensor) -> list[Noise]:
 
 
 def copy(nodes, dtype=np.float64, values=None, known=()):
-    """The same graph on leaves of its own, with floats in `dtype`: {order of a node: new Tensor}.
+    """The same graph on new leaves, with floats in `dtype`: {order of a node: new Tensor}.
 
     values  {order of a leaf: the array that its copy gets}. Other leaves keep their values, and
-            noise keeps the values that were drawn.
+            noise keeps its values.
     known   the copies of other nodes that `nodes` take
     """
     copies, values = dict(known), values or {}
@@ -143,7 +143,7 @@ def replay(root: Tensor, values: dict | None = None, fresh_noise=False) -> Tenso
     """The value of `root` when its graph runs again. Nothing is recorded.
 
     values       {leaf: array or Tensor of the leaf's shape}: other values for some leaves
-    fresh_noise  draws all noise anew; otherwise the noise stays as it was drawn
+    fresh_noise  draws new noise; otherwise the noise keeps its values
 
     Raises TypeError if `root` is not a Tensor, RuntimeError if its graph was freed, ValueError if a
     key of `values` is not a leaf of this graph or a shape differs.
@@ -170,7 +170,7 @@ def replay(root: Tensor, values: dict | None = None, fresh_noise=False) -> Tenso
 
 
 def resample(root: Tensor) -> Tensor:
-    """The value of `root` with all its noise drawn anew: one Monte Carlo sample.
+    """The value of `root` with new noise: one Monte Carlo sample.
 
     Raises as `replay` does.
     """

@@ -1,4 +1,4 @@
-"""What is imported when a program first asks for it: the rest of NumPy's functions, other names."""
+"""Parts that are imported when a program needs them: other NumPy functions, PyTorch's names."""
 
 from importlib import import_module
 
@@ -28,7 +28,7 @@ def vocabulary():
 
 
 def calls():
-    """The module that calls NumPy's functions in other ways than by an op or a composition."""
+    """The module for calls of NumPy's functions that no op or composition serves."""
     vocabulary()
     return import_module("minigrad.vocabulary.calls")
 
@@ -39,19 +39,19 @@ def foreign():
 
 
 def by_keywords(op, args, others):
-    """op(*args) with keywords that the op does not have."""
+    """op(*args) with the keywords `others`, which the op does not have."""
     return import_module("minigrad.vocabulary.pytorch").by_keywords(op, args, others)
 
 
 def attribute(owner, name, tensor=None):
-    """What `owner`, a module or "Tensor", has under a name of PyTorch. Raises AttributeError."""
+    """The attribute of `owner`, a module or "Tensor", for a name of PyTorch, or AttributeError."""
     if name.startswith("_") or not is_complete:
         raise AttributeError(f"{owner} has no attribute {name!r}")
     return import_module("minigrad.vocabulary.pytorch").attribute(owner, name, tensor)
 
 
 def names_of(owner):
-    """The `__getattr__` of a module: names of PyTorch, or an error that says what does the same."""
+    """The `__getattr__` of a module: names of PyTorch, or an error, perhaps with advice."""
     return lambda name: attribute(owner, name)
 
 
@@ -66,10 +66,10 @@ class Method:
 
 
 class Shown(type):
-    """The class of Tensor. It makes dir(Tensor) and help(Tensor) short.
+    """The metaclass of Tensor. It makes dir(Tensor) and help(Tensor) short.
 
-    They leave out the operators and protocols of Python, and PyTorch's names. dir(t) of a tensor t
-    has all names.
+    They leave out Python's operators and protocols, and PyTorch's names. For a tensor t, dir(t) has
+    all names.
     """
 
     def __dir__(cls):

@@ -1,6 +1,6 @@
 """The ledger of a loss: the terms that add up to it.
 
-Each term has its value, its share of the loss and its pull on the parameters. Pictures, `terms` and
+Each term has its value, its share of the loss and the norm of its gradient. Pictures, `terms` and
 proximal optimizers all read a loss with `addends`.
 """
 
@@ -25,7 +25,7 @@ from .tables import Table
 class Addend:
     """One part of a sum: factor * node.
 
-    times  the number of ways from the sum to the node
+    times  the number of paths from the sum to the node
     """
 
     node: Tensor
@@ -34,7 +34,7 @@ class Addend:
 
     @property
     def value(self):
-        """What the part adds to the sum, as a number; nan before a lazy array is computed."""
+        """factor * node, as a number; nan before a lazy array is computed."""
         data = self.node.data
         return math.nan if is_foreign(data) else self.factor * data.item()
 
@@ -45,15 +45,15 @@ def is_penalty(node):
 
 
 def addends(loss):
-    """The Addends of a loss of one entry, oldest first. The sum of all numbers comes last.
+    """The Addends of a loss of one entry, oldest first. Last comes the sum of all plain numbers.
 
-    The walk goes through sums, differences and multiples of numbers. A composition such as
-    cross_entropy is one addend.
+    The walk goes through sums, differences, and products with numbers. A composition such as
+    cross_entropy is one Addend.
     """
     heap, reached = [-loss.order], {loss.order: (loss, 1.0, 1)}
     number, parts = 0.0, []
     while heap:
-        node, factor, times = reached.pop(-heappop(heap))  # the newest: all ways to it are known
+        node, factor, times = reached.pop(-heappop(heap))  # the newest: all paths to it are known
         summands = _summands(node)
         if not summands:
             parts.append(Addend(node, factor, times))
@@ -77,7 +77,7 @@ SUMS = {"add", "subtract", "negative", "positive"}
 
 
 def _summands(node):
-    """The pairs (position, argument) if a node is a sum of multiples of each, else []."""
+    """The pairs (position, argument) that a node adds up, or multiplies by a number, else []."""
     if not node.args or node.size > 1 or split_scope(node.scope)[1]:
         return []
     name, pairs = node.op.name, list(enumerate(node.args))
@@ -93,7 +93,7 @@ class Term(NamedTuple):
     """A term of a loss.
 
     name        cross_entropy, or l2_penalty(c=0.001), with the factor that the loss gives it
-    value       what it adds to the loss
+    value       the number that it adds to the loss
     share       value / loss
     gradient    the Euclidean norm of its gradient by all parameters
     parameters  the names of the parameters that it depends on
@@ -135,10 +135,10 @@ def terms(loss: Tensor, optimizer=None) -> Ledger:
     - whose module declares a penalty that the loss does not contain
     - that no optimizer trains, because the parameter is newer than the optimizers
 
-    Another one names a penalty that stands inside another term, such as the sum of a stack.
+    A UserWarning also names a penalty inside another term, such as the sum of a stack.
 
-    Raises TypeError if the loss is not a Tensor, ValueError if it has several entries, RuntimeError
-    if its graph was freed.
+    Raises TypeError if the loss is not a Tensor or `optimizer` not an Optimizer, ValueError if the
+    loss does not have one entry, RuntimeError if its graph was freed.
 
     >>> import minigrad.functional as F
     >>> w = Tensor([3.0, 4.0], requires_grad=True, name="w")
@@ -182,7 +182,7 @@ def _term(part, loss, names):
 
 
 def name_of(part):
-    """The name of an Addend: of the composition or op that made it, times its factor.
+    """The name of an Addend: its factor, times the name of its composition, op or leaf.
 
     A penalty also shows its coefficients and settings.
     """
@@ -215,7 +215,7 @@ def penalised(parts):
 
 
 def _penalised_twice(parts, names):
-    """Warnings: a parameter has more of one norm than any single penalty gives it."""
+    """Warnings: penalties of one norm on a parameter add up to more than the largest one."""
     coefficients = {}  # (order of a parameter, norm) -> the penalties and coefficients on it
     for part, leaf, weights in penalised(parts):
         for norm, c in weights.items():
@@ -251,8 +251,8 @@ def _hidden(parts):
 def left_out(graph, names):
     """{penalty: names of parameters} that modules in training declare and a graph does not contain.
 
-    graph  its nodes
-    names  as `leaf_names` gives them
+    graph  the nodes of the graph
+    names  the result of `leaf_names`
     """
     made = filter(is_penalty, graph)
     present = {(getattr(n.op, "family", n.op), id(w)) for n in made for w in n.args}
@@ -266,7 +266,7 @@ def left_out(graph, names):
 
 
 def _untrained(graph, names, optimizers):
-    """Warnings: a module has a parameter in the loss that came after the optimizers were made."""
+    """Warnings: a module in the loss has a parameter that is newer than the optimizers."""
     trained = {w.order for optimizer in optimizers for w in optimizer.state}
     is_replaced = trained - {node.order for node in graph}  # the loss no longer depends on these
     made = 0 if is_replaced else max((optimizer.made for optimizer in optimizers), default=math.inf)
@@ -292,7 +292,7 @@ def split(loss, parameters, what, retain_graph=False):
     """A recorded loss as (gradients of its smooth part, proximal operators of the rest).
 
     Both are lists with an entry for each parameter: the gradient, an array or None; and the
-    operator prox(v, t) of the penalties on the parameter, or None without any. `what`: who asks.
+    operator prox(v, t) of its penalties, or None. `what`: the caller's name.
 
     Raises TypeError if the loss is not a recorded Tensor of one entry; ValueError for a penalty
     that has no proximal step; RuntimeError if the loss depends on none of the parameters.

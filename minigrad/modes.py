@@ -1,7 +1,7 @@
-"""Where the program is: inside which blocks, modules and functions.
+"""The blocks, modules and functions inside which the program runs now.
 
 A mode, such as "results are recorded", is a `Mode`. A `with` block that sets it is a `Block`. Each
-thread and each asyncio task has modes of its own, and a new thread begins outside all blocks.
+thread and each asyncio task has its own modes, and a new thread begins outside all blocks.
 """
 
 import inspect
@@ -15,30 +15,30 @@ if TYPE_CHECKING:
 
     F = TypeVar("F", bound=Callable[..., Any])
 
-# Functions that run when their caller has left the block.
+# The tests for functions whose body runs after their call has returned: the block is closed then.
 SUSPENDED = inspect.isgeneratorfunction, inspect.iscoroutinefunction, inspect.isasyncgenfunction
 
 
 class Mode:
-    """A setting that blocks change. mode.get() is its value here.
+    """A setting that `with` blocks change. mode.get() is its value now.
 
-    mode.blocks()  the open blocks around, the innermost first
+    mode.blocks()  the open blocks, the innermost first
     """
 
     def __init__(self, name, default):
         self.default = default
-        self._value = ContextVar(name, default=default)  # so that `get` is as fast as can be
+        self._value = ContextVar(name, default=default)  # so that `get` is fast
         self._blocks = ContextVar(f"{name}: blocks", default=())
         self.get, self.blocks = self._value.get, self._blocks.get
 
     def set_blocks(self, blocks):
-        """Replaces the open blocks around."""
+        """Replaces the open blocks."""
         self._blocks.set(blocks)
         self._value.set(blocks[0].value if blocks else self.default)
 
 
 class Block:
-    """A block in which `mode` has this `value`, also a decorator. Blocks may end in any order.
+    """A `with` block in which `mode` has this `value`, or a decorator. Blocks can end in any order.
 
     Raises RuntimeError for a block that is entered while it is open, and TypeError if a class, a
     generator function or a coroutine function is decorated.
@@ -80,9 +80,9 @@ recording = Mode("recording", default=True)
 
 
 class no_grad(Block):
-    """Inside this block nothing is recorded, so results need no memory. Also a decorator.
+    """Inside this block nothing is recorded, so no graph takes memory. Also a decorator.
 
-    The block holds in its own thread, as in PyTorch. For a pool of threads decorate the function:
+    The block affects only its own thread, as in PyTorch. For a pool of threads use the decorator:
 
     >>> from concurrent.futures import ThreadPoolExecutor
     >>> predict = no_grad()(lambda x: (x * 2).requires_grad)
@@ -101,9 +101,9 @@ readers = set()  # the code of the functions marked with `reads`
 
 
 def reads(function):
-    """Marks a function that reads values of Tensors only to check them: no result depends on them.
+    """Marks a function that reads values of Tensors only to check them.
 
-    So `compile` lets it read them.
+    No result depends on these values, so `compile` allows the function to read them.
     """
     readers.add(function.__code__)
     return function
@@ -118,7 +118,7 @@ scope = ContextVar("scope", default=None)
 class Composition(NamedTuple):
     """A named function of several ops, as a scope. Pictures show its nodes as one node.
 
-    kind  as for ops: "operation", "loss", "penalty" or "random"
+    kind  as for ops
     """
 
     name: str
@@ -154,9 +154,9 @@ def is_running(owner):
 def path(scope, by_kind=False):
     """The dotted name of a scope, such as `encoder.drop1`.
 
-    A module has the name that the module around it gives it. With `by_kind`, a module that has only
-    a number there is called by its kind and its count among that kind, such as `Dropout_0`. So
-    layers of other kinds do not change the name.
+    A module has its name in the module around it. With `by_kind`, a module whose name is a number
+    is called by its kind and its count among this kind, such as `Dropout_0`. So layers of other
+    kinds do not change the name.
     """
     names, outer = [], None
     for call in reversed([*around(scope)]):
@@ -169,10 +169,10 @@ def path(scope, by_kind=False):
 
 
 def name_in(call, inner, by_kind=False):
-    """The name that the module of a scope gives to a module inside it, or "".
+    """The name of a module in the module of a scope around it, or "".
 
-    The names are looked up once for each call of the module: the children first, since most modules
-    are called by the module that holds them, then all inside.
+    The names are looked up once for each call of the outer module: first its children, since most
+    modules are called by the module that holds them, then all modules inside.
     """
     _, module, names = call
     known = names.setdefault(by_kind, {})

@@ -1,6 +1,6 @@
-"""What reports and pictures call the leaves and nodes of a recorded graph, and where they stand.
+"""The names and modules of the leaves and nodes of a recorded graph, for reports and pictures.
 
-Also which arguments of a result are operands, and which are settings.
+This file also divides the arguments of a result into operands and settings.
 """
 
 from collections import Counter
@@ -15,8 +15,8 @@ from .modes import Composition, around, path
 def split_scope(scope):
     """The scope of a result as (calls of modules, call of a composition or None).
 
-    All of them are scopes. The modules are those around the outermost composition, outermost
-    first. A composition is one node of a picture, whatever modules it calls.
+    All of them are scopes. The modules are around the outermost composition, outermost first. A
+    composition is one node of a picture, even if it calls modules.
     """
     modules, call = [], None
     for outer in around(scope):
@@ -36,7 +36,8 @@ def modules_of(nodes):
 def holders(nodes):
     """{order of a leaf: (scope, name)} of the leaves that a module holds.
 
-    `scope` is the innermost module around a use of the leaf that holds it, `name` its name there.
+    A use of the leaf is inside calls of modules. `scope` is the innermost call of a module that
+    holds the leaf, and `name` is the name of the leaf in this module.
     """
     holder_of = {}
     members = {}  # id of a module -> {id of a leaf: the first name that the module has for it}
@@ -81,15 +82,15 @@ def settings(node):
 
 
 def role(op, i):
-    """The name of argument i of an op, or None for the letters x and y, which tell nothing."""
+    """The name of argument i of an op, or None for the letters x and y, which say nothing."""
     return None if op.names[:2] == ["x", "y"] else op.names[i]
 
 
 def leaf_names(nodes):
     """{order: name} of the leaves that require a gradient.
 
-    A leaf has its own name, or the name that a module has for it (`fc1.weight`), or the role in
-    which it is used first. Equal names get numbers. Pictures use these names without numbers.
+    A leaf has its own name, or its name in a module (`fc1.weight`), or the name of the argument
+    in its first use. Equal names get numbers. Pictures use these names without numbers.
     """
     names, holder_of = {}, holders(nodes)
     for node in nodes:

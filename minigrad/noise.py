@@ -1,9 +1,9 @@
-"""Randomness: leaves of the graph that are drawn, their laws, and the generators that draw them.
+"""Randomness: the noise leaves of a graph, their laws, and the generators that draw them.
 
-To the ops that take it, a noise leaf is data like any other. It knows its law and its generator, so
-a recorded graph can run again with the same noise, with fresh noise, or with every possible noise.
+For an op, a noise leaf is data like all other data. It knows its law and its generator, so a
+recorded graph can run again with the same noise, with new noise, or with every possible noise.
 
-A new law is one subclass of `Law`, and a function that multiplies by its noise, or adds it:
+A new law is a subclass of `Law`, and a function that uses its noise:
 
     >>> class Exponential(Law):
     ...     def __init__(self, mean):
@@ -44,13 +44,13 @@ class Noise(Tensor):
     rng           A np.random.Generator, or the name of a stream. Without it, the stream has the
                   name of the module that draws. So a change of one layer leaves the noise of the
                   others alone.
-    like          An array of another library: the noise is one too. The workers of Dask draw it,
-                  chunk by chunk.
+    like          An array of another library: the noise becomes such an array. The workers of Dask
+                  draw it, chunk by chunk.
 
     The attribute `stream` is the name of the stream, and `rng` is the generator that draws. Each
-    thread has streams of its own, and draws again from its own stream of that name.
+    thread has its own streams: `draw` uses the stream of the thread that calls it.
 
-    Raises TypeError if `distribution` is no Law or `rng` something else, ValueError if the law
+    Raises TypeError if `distribution` is not a Law or `rng` has another type, ValueError if the law
     draws another shape.
     """
 
@@ -77,7 +77,7 @@ class Noise(Tensor):
         return seeded().stream(self.stream) if self._rng is None else self._rng
 
     def draw(self) -> np.ndarray:
-        """Fresh values from the same law and the same generator, as an array."""
+        """New values from the same law and the same generator, as an array."""
         return self._drawn(self.data.shape, self.data.dtype, self.data)
 
     def _drawn(self, shape, dtype, like):
@@ -96,11 +96,11 @@ class Noise(Tensor):
 
 
 class Law:
-    """The law of one entry of noise. A subclass defines `draw`, and the rest as far as it is known.
+    """The law of one entry of noise. A subclass defines `draw`, and the others if it can.
 
     draw(rng, shape, dtype)  an array of independent entries, from the np.random.Generator `rng`
-    cdf(x)                   P(entry <= x) for each entry of the array x. Where the law jumps, the
-                             jump at x is in cdf(x) and not in cdf of any smaller number
+    cdf(x)                   P(entry <= x) for each entry of the array x. If x itself has a
+                             probability, cdf(x) includes it
     outcomes(order)          (values, probabilities) of an entry, two arrays: all its values, or
                              `order` nodes and weights of a quadrature for its law
 
@@ -132,10 +132,10 @@ class Bernoulli(Law):
         self.keep = keep
 
     def draw(self, rng, shape, dtype):
-        """Compares 8 random bits an entry with `keep`, then corrects a few entries.
+        """Compares 8 random bits for each entry with `keep`, then corrects a few entries.
 
-        8 bits make the rate whole / 256, below or above `keep`. Then some entries are set to True,
-        or to False, with the probability that makes the rate exact. A rate of 1/2 takes one bit.
+        8 bits give the rate whole / 256, below or above `keep`. Then some entries are set to True,
+        or to False, with the probability that makes the rate exact. A `keep` of 1/2 takes one bit.
         """
         size = math.prod(shape)
         if self.keep == 0.5:
@@ -152,7 +152,7 @@ class Bernoulli(Law):
         return drawn.reshape(shape)
 
     def cdf(self, x):
-        """P(entry <= x) for each entry of the array x."""
+        """P(entry <= x) for an array x."""
         return (x >= 0) * (1 - self.keep) + (x >= 1) * self.keep
 
     def outcomes(self, order=None):
@@ -170,7 +170,7 @@ def _bytes(rng, count):
 
 
 def _successes(rng, p, count):
-    """The trials, of `count` with a small probability p, that succeed: their gaps are geometric."""
+    """The successes among `count` trials of a small probability p. Their gaps are geometric."""
     parts = [np.array([-1])]
     while p and parts[-1][-1] < count:
         gaps = rng.geometric(p, int(1.1 * p * count) + 16)
@@ -192,12 +192,12 @@ class Normal(Law):
         self.mean, self.std = mean, std
 
     def draw(self, rng, shape, dtype):
-        """Draws in float32 or float64, whichever `dtype` is; else in float64."""
+        """Draws in float32 if `dtype` is float32, else in float64."""
         kind = dtype if dtype in (np.float32, np.float64) else np.float64
         return self.mean + self.std * rng.standard_normal(shape, kind)
 
     def cdf(self, x):
-        """P(entry <= x) for each entry of the array x."""
+        """P(entry <= x) for an array x."""
         if self.std == 0:
             return (x >= self.mean) * 1.0
         return _erfc((self.mean - x) / (self.std * math.sqrt(2))) / 2
@@ -228,7 +228,7 @@ class Uniform(Law):
         return rng.uniform(self.low, self.high, shape)
 
     def cdf(self, x):
-        """P(entry <= x) for each entry of the array x."""
+        """P(entry <= x) for an array x."""
         return np.clip((x - self.low) / (self.high - self.low), 0, 1)
 
     def outcomes(self, order=8):
@@ -271,7 +271,7 @@ class Seeded:
 class State(threading.local):
     """The seed of each thread but the main one, and the seed for the next forked process."""
 
-    seeded = parent = child = None  # parent: the main thread's seed, if `seeded` is a child of it
+    seeded = parent = child = None  # parent: the main thread's seed, if it made `seeded`
 
 
 state = State()
@@ -305,22 +305,22 @@ def _before_fork():
     state.child = seeded().child()
 
 
-if hasattr(os, "register_at_fork"):  # the forking thread is the main one there
+if hasattr(os, "register_at_fork"):  # the forking thread is the main thread of the new process
     os.register_at_fork(before=_before_fork, after_in_child=lambda: _seed(state.child))
 
 
 def manual_seed(seed) -> None:
     """Restarts all noise and initialisations from `seed`, a whole number >= 0 or several.
 
-    Several numbers, such as (seed, step, chunk), make a generator of its own for each part of a
-    work, wherever it runs.
+    With several numbers, such as (seed, step, chunk), each part of a computation has its own noise,
+    wherever it runs.
 
-    In the main thread it seeds all threads. Each other thread draws noise of its own: the first
-    that draws has the first seed that is derived from the main thread's, and so on. In another
-    thread it seeds this thread alone. A process that is forked draws noise of its own, from a
-    derived seed; a process that is started otherwise has no seed until it calls manual_seed.
+    In the main thread it seeds all threads. Each other thread draws its own noise: the first one
+    that draws gets the first seed derived from the main thread's seed, and so on. In another thread
+    it seeds only this thread. A forked process also gets a derived seed. Any other new process has
+    a random seed until it calls manual_seed.
 
-    Raises ValueError for another seed.
+    Raises ValueError for any other seed.
     """
     _seed(Seeded(_entropy(seed)))
 
@@ -348,7 +348,7 @@ def _entropy(seed):
 def stream(name: str) -> "np.random.Generator":
     """This thread's generator of that name.
 
-    Streams are independent: a draw from one never moves another.
+    Streams are independent: a draw from one does not change the others.
     """
     return seeded().stream(name)
 
@@ -363,8 +363,8 @@ def get_rng_state() -> dict:
 def set_rng_state(rng_state: dict) -> None:
     """Continues noise and initialisations of this thread from a state of `get_rng_state`.
 
-    Like manual_seed, it restarts the threads that derive their seeds from this one. Raises
-    ValueError for anything else, and then changes nothing.
+    Like manual_seed, it restarts the threads whose seeds come from this thread. Raises ValueError
+    for any other state, and then changes nothing.
     """
     try:
         new = Seeded(_entropy(rng_state["entropy"]), _entropy(rng_state.get("children", 0)))
@@ -379,14 +379,14 @@ def set_rng_state(rng_state: dict) -> None:
 
 # ---------------------------------------------------------------------------------------- modes
 
-frozen = Mode("frozen", default=False)  # inside a block that should change no state
+frozen = Mode("frozen", default=False)  # whether a frozen_noise block is open
 
 
 class frozen_noise(Block):
-    """Every such block draws the same noise: at its end, each generator goes back to its old state.
+    """All such blocks draw the same noise: at the end, each generator goes back to its old state.
 
-    Running statistics of batch norm do not move inside. The block holds in its own thread. It is
-    also a decorator.
+    Running statistics of batch norm do not change inside. The block affects only its own thread. It
+    is also a decorator.
     """
 
     mode, value = frozen, True
@@ -407,9 +407,9 @@ class frozen_noise(Block):
 
 
 def effect(function, *args):
-    """Calls function(*args), with arrays for Tensors, for what it changes: running statistics.
+    """Calls a function that changes running statistics, with arrays in place of Tensors.
 
-    It does nothing inside `frozen_noise()`. Whoever set `effects` to a list is told of the call.
+    It does nothing inside `frozen_noise()`. If `effects` holds a list, the call is added to it.
     """
     if frozen.get():
         return
@@ -425,8 +425,8 @@ sampling_mode = Mode("sampling", default=False)
 class sampling(Block):
     """Inside, noise is drawn in evaluation mode too. No module's mode changes. Also a decorator.
 
-    This is Monte Carlo dropout (Gal & Ghahramani 2016, arXiv:1506.02142). The block holds in its
-    own thread; for a pool of threads, decorate the function that the threads run.
+    This is Monte Carlo dropout (Gal & Ghahramani 2016, arXiv:1506.02142). The block affects only
+    its own thread; for a pool of threads, decorate the function that the threads run.
     """
 
     mode, value = sampling_mode, True

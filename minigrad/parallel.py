@@ -18,6 +18,7 @@ def backward(loss_of, model, chunks, seed, map=map):
 
     loss_of  a function that returns the recorded loss of a chunk, a Tensor of one entry. For a mean
              over all samples, divide the sum over a chunk by the number of all samples
+    model    a module that can be pickled
     chunks   a list of anything that can be pickled: arrays, or names of files that loss_of reads
     seed     a whole number or several, such as (seed, step). The noise of chunk i comes from the
              seed (*seed, i)
@@ -25,7 +26,7 @@ def backward(loss_of, model, chunks, seed, map=map):
              concurrent.futures, such as client.get_executor().map of dask.distributed
 
     Returns the sum of the losses, a number. BatchNorm takes the statistics of each chunk, and its
-    running statistics do not move. For statistics of all rows use one lazy array: see foreign.py.
+    running statistics do not change. For statistics of all rows use one lazy array: see foreign.py.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
     seeds = [(*as_list(seed), i) for i in range(len(chunks))]
@@ -44,7 +45,7 @@ def backward(loss_of, model, chunks, seed, map=map):
 def _of_chunk(loss_of, model, chunk, seed):
     """The loss of a chunk, and its derivatives by the parameters of the model, as arrays."""
     parameters = [p for p in model.parameters() if p.requires_grad]
-    with seeded_with(seed), frozen_noise():  # frozen: running statistics do not move
+    with seeded_with(seed), frozen_noise():  # frozen: running statistics do not change
         loss = loss_of(model, chunk)
         gradients = grad(loss, parameters, allow_unused=True)
     return loss.item(), [None if g is None else g.data for g in gradients]

@@ -1,7 +1,7 @@
-"""How an op and a composition are declared.
+"""The declaration of ops and compositions.
 
 `op` makes an op of a function on arrays and its rules. `composition` marks a function of several
-ops. `ops` knows every op that has rules, by name: the proofs, the tests and the pictures read it.
+ops. `ops` holds every op that has rules, by name: the proofs, the tests and the pictures read it.
 """
 
 import inspect
@@ -21,7 +21,7 @@ from .types import Declares, Operand, P
 
 __all__ = ["op", "composition", "on_data"]
 
-try:  # fast.py saves time and changes nothing else. MINIGRAD_FAST=0 in the environment omits it.
+try:  # fast.py saves time and changes nothing else. MINIGRAD_FAST=0 in the environment stops it.
     from .fast import identifiers, speed_up
 except ImportError:
     speed_up = None
@@ -31,8 +31,8 @@ if os.environ.get("MINIGRAD_FAST") == "0":
 FILE = "<op>"  # the file name of the functions that call ops
 ops = {}  # name -> the Op, or the Family, of every op that has a rule
 
-# To editors and type checkers an op takes the arguments of its forward and returns a Tensor. So the
-# types of a forward's arguments say what callers pass, and nothing says it twice.
+# For editors and type checkers an op takes the arguments of its forward and returns a Tensor. So
+# the types in the forward are the types that callers pass.
 
 
 @overload
@@ -58,16 +58,16 @@ def op(forward=None, /, *, numpy=None, kind="operation", prox=None, **rules):
     prox    Of a penalty: see `minigrad.ops.penalties`.
     rules   A rule is called as rule(g, out, *arguments): see `minigrad.engine`. `name=None` says
             that no gradient flows to the argument. The rule of a last argument `*rest` returns a
-            sequence of cotangents, one for each of `rest`; only those that are needed are read.
+            sequence of cotangents, one for each of `rest`; only the needed ones are read.
 
-    Callers cannot pass keyword-only arguments. Raises TypeError for a rule of an argument that does
-    not exist and for arguments whose names begin or end with "_"; AttributeError for a `forward`
-    that is neither a Python function nor a ufunc; ValueError if another module has an op of this
-    name.
+    Keyword-only arguments of `forward` keep their defaults. Raises TypeError for a rule of an
+    argument that does not exist, for a `forward` without arguments, and for arguments whose names
+    begin or end with "_"; AttributeError for a `forward` that is neither a Python function nor a
+    ufunc; ValueError if another module has an op of this name.
     """
     if forward is None:
         return partial(op, numpy=numpy, kind=kind, prox=prox, **rules)
-    later.vocabulary()  # its names are taken, whether a program has used them or not
+    later.vocabulary()  # no other op may have its names
     if isinstance(forward, (np.ufunc, type(np.sum))):
         numpy = forward
     if isinstance(forward, np.ufunc):
@@ -88,7 +88,7 @@ def op(forward=None, /, *, numpy=None, kind="operation", prox=None, **rules):
         ops[name] = this
     call = update_wrapper(_called(this), forward, updated=())
     call.__qualname__ = name  # Python's errors about arguments then say the name alone
-    if isinstance(forward, np.ufunc):  # its own signature has out= and where=, the op has not
+    if isinstance(forward, np.ufunc):  # a ufunc takes out= and where=, its op does not
         del call.__wrapped__
         call.__doc__ = f"np.{name}({', '.join(names)}), entry by entry."
     call.op = this
@@ -109,8 +109,8 @@ def _arguments(function):
 def _called(op):
     """The Python function that calls an op, with the arguments and defaults of its forward.
 
-    Its text is written as dataclasses write __init__, so that Python itself binds arguments. The
-    first call writes it, so that an import does not wait for the texts of all ops.
+    It is compiled from a text, as dataclasses do for __init__, so that Python itself binds the
+    arguments. The first call writes the text: an import would take long if it wrote all texts.
     """
     objects = {"_op": op, "_record": record, "_by_keywords": later.by_keywords}
 
@@ -127,7 +127,7 @@ def _called(op):
     return call
 
 
-# Settings with other names, in PyTorch and newer NumPy. Ops with such defaults take more keywords.
+# {setting: its name in PyTorch or newer NumPy}. An op with such a default takes both keywords.
 OTHER_NAMES = {"axis": "dim", "keepdims": "keepdim", "ddof": "correction"}
 OTHER_NAMES |= {"a_min": "min", "a_max": "max"}
 OTHERWISE = """
@@ -136,7 +136,7 @@ OTHERWISE = """
 
 
 def _text(op, objects):
-    """The text of the function that calls an op. The objects that it uses are added."""
+    """The text of the function that calls an op. It adds the objects of the text to `objects`."""
     given = op.names
     if isinstance(op, Family):
         given = [*op.names[:-1], f"*{op.names[-1]}"]
@@ -160,9 +160,9 @@ def _text(op, objects):
 
 @cache
 def compiled(text):
-    """The code of a text. Many ops have the same text: they differ in what its names mean.
+    """The code of a text. Many ops have the same text, but other objects for its names.
 
-    Each takes copies of the code of its functions, which Python adapts to the objects they meet.
+    Each op copies the code of its functions, since Python adapts code to the objects that it meets.
     """
     return compile(text, FILE, "exec")
 
@@ -184,7 +184,7 @@ def _on_data(function, *args, **kwargs):
 
 
 class Family(Op):
-    """An op of any number of operands. For each number there is an Op of that many arguments."""
+    """An op of any number of operands. For each number of operands it has an Op, a Member."""
 
     def __init__(self, *definition):
         super().__init__(*definition)
@@ -194,7 +194,7 @@ class Family(Op):
 
 
 class Members(dict):
-    """{number of operands: the Op for so many} of a family. Each is made when it is needed."""
+    """{number of operands: the Member} of a family. A Member is made when it is needed."""
 
     def __init__(self, family):
         self.family = family

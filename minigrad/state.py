@@ -2,8 +2,8 @@
 
 The file is an .npz, which np.load opens too. It has one member for each array, named after the keys
 that lead to the array (`model/0.weight`), and one member of JSON, which holds everything else: the
-tree, with null in place of each array, and the list of arrays. Nothing is pickled, so no file can
-run code.
+tree, with null in place of each array, and the list of arrays. Nothing is pickled, so loading
+a file runs no code.
 """
 
 import contextlib
@@ -23,13 +23,13 @@ def save(tree, path: str | os.PathLike) -> None:
     """Writes `tree`: nested dicts and lists of arrays, Tensors, numbers, strings, bools and None.
 
     An object with a state_dict, such as a Module, an optimizer or Batches, is saved as its
-    state_dict(). The new file is written beside the old one and then renamed: whatever interrupts
-    the writing, `path` is the whole old file or the whole new one.
+    state_dict(). The new file is written next to the old one and then renamed. So after an
+    interruption `path` is the whole old file or the whole new one.
 
     Raises ValueError for a value of another type, TypeError for a key that is not a string,
     RecursionError for a tree that holds itself, and OSError if the file cannot be written.
     """
-    import json  # only when a file is at hand, as np.load does
+    import json  # imported when it is needed, as in np.load
     import zipfile
 
     arrays = {}
@@ -60,7 +60,7 @@ def save(tree, path: str | os.PathLike) -> None:
         archive.comment = MARK
         archive.close()
     finally:
-        archive.fp = None  # half an archive cannot be closed: its error would hide another
+        archive.fp = None  # closing half an archive raises an error, which would hide the first
     path = os.path.realpath(path)  # a link stays a link: the file that it points to is replaced
     folder, name = os.path.split(path)
     temporary = os.path.join(folder, f".{name}.{os.urandom(4).hex()}.tmp")
@@ -77,10 +77,10 @@ def save(tree, path: str | os.PathLike) -> None:
 
 
 def load(path: str | os.PathLike):
-    """Reads a file that `save` wrote: dicts, lists, arrays, numbers and strings.
+    """Reads a file that `save` wrote: dicts, lists, arrays, numbers, strings, bools and None.
 
-    They are as each load_state_dict takes them. Any other .npz gives a dict of its arrays. Raises
-    ValueError for a file that is damaged or no checkpoint, and OSError if it cannot be read.
+    Every load_state_dict accepts them. Any other .npz gives a dict of its arrays. Raises ValueError
+    for a file that is damaged or not a checkpoint, and OSError if it cannot be read.
     """
     import json
     import zipfile
@@ -130,12 +130,12 @@ def require_same(owner, here, there, free=(), strict=True):
 
     owner   the kind of the owner, for the message
     here    the owner's own state: dicts and lists of arrays, numbers, strings, bools and None
-    there   the state that is to be loaded: it must have the same keys, lists as long, arrays of the
+    there   the state to load: it must have the same keys, lists of the same lengths, arrays of the
             same shapes whose dtypes can be cast, and all other values equal
-    free    names of values that may differ, unless one of the two is a string
-    strict  whether keys that are in one of the two states alone are refused
+    free    names of values that may differ, unless only one of the two is a string
+    strict  True refuses a key that only one of the states has
 
-    Raises TypeError if `there` is not a dict, and ValueError that names the places that differ.
+    Raises TypeError if `there` is not a dict, and ValueError with the places that differ.
     """
     if not isinstance(there, Mapping):
         raise TypeError(

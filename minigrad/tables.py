@@ -8,7 +8,7 @@ COLOURS |= dict.fromkeys(["FAIL", "AFFECTED", "NONFINITE", "STOCHASTIC"], RED)
 
 
 class Table:
-    """What shows as a table: as text, and in a notebook as HTML. A subclass has
+    """A table, shown as text, and in a notebook as HTML. A subclass has
 
     lines()  the rows, tuples of strings, their head first
     notes()  the lines of text below the table
@@ -59,6 +59,6 @@ def ruled(rows, right=(), sums=0):
 
 
 class Listing(str):
-    """A text that a cell of a notebook shows as it prints."""
+    """A text that a notebook shows as `print` does."""
 
     __repr__ = str.__str__

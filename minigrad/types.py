@@ -11,14 +11,14 @@ Operand = Tensor | np.ndarray | np.generic | float | list[Any]
 Axis = int | tuple[int, ...] | None
 Ints = int | Sequence[int]  # one number, or a number for each axis
 DType = np.dtype | type | str
-Rng: TypeAlias = "np.random.Generator | str | None"  # a string: its import would take a while
+Rng: TypeAlias = "np.random.Generator | str | None"  # a string, since importing np.random is slow
 Params = Iterable[Tensor] | Iterable[dict[str, Any]]
 
 P = ParamSpec("P")  # the arguments of a function
 
 
 class Declares(Protocol):
-    """Makes an op or a composition, which has the arguments of a function, of this function."""
+    """Makes an op or a composition of a function. It takes the arguments of the function."""
 
     def __call__(self, function: Callable[P, Any], /) -> Callable[P, Tensor]: ...
 

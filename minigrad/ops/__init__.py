@@ -1,6 +1,6 @@
-"""The primitives: every function that is recorded as one node, one family a file.
+"""The ops: every function that is recorded as one node. Each file has one subject.
 
-A primitive has gradient rules, or says that no gradient flows (comparisons.py). Importing this
+An op has gradient rules, or says that no gradient flows (comparisons.py). Importing this
 package also gives Tensor its operators and methods (methods.py).
 """
 

@@ -1,8 +1,8 @@
 """Ops without rules: comparisons, signs, rounding, truth, positions of extremes.
 
-Their derivative is zero or has no meaning, so no gradient flows through them. They are recorded
-all the same: a graph that runs again computes its masks again. NumPy's functions call these ops on
-Tensors: np.sign(t), np.floor(t).
+Their derivative is zero or has no meaning, so no gradient flows through them. They are recorded, so
+a graph that runs again computes its masks again. NumPy's functions call these ops on Tensors:
+np.sign(t), np.floor(t).
 """
 
 import numpy as np

@@ -1,8 +1,8 @@
 """Dropout: a deterministic op with one more input, the noise that was drawn.
 
-The noise is a leaf of the graph, a stochastic node (Schulman et al. 2015, arXiv:1506.05254). So one
+The noise is a leaf of the graph, a stochastic node (Schulman et al. 2015, arXiv:1506.05254). So you
 can read it, hold it fixed for a gradient check, draw it again, or enumerate it. No gradient flows
-to it. Ordinary ops use all other noise: x * noise, x + noise, np.where.
+to it. All other noise enters ordinary ops: x * noise, x + noise, np.where.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ def dropout(x, noise, p, scaling="inverted"):
     """x * noise / (1 - p) if `scaling` is "inverted", x * noise if it is "classic".
 
     `noise` is 1 or True where x is kept, else 0 or False, and broadcasts to the shape of x. The op
-    is linear in x, so it is its own rule (Srivastava et al. 2014, JMLR 15).
+    is linear in x, so its rule is the op itself (Srivastava et al. 2014, JMLR 15).
     """
     scale = _scale(p, scaling)
     if scale == 1:

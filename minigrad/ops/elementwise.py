@@ -1,12 +1,12 @@
 """Arithmetic and functions of one entry at a time. Inputs broadcast as in NumPy.
 
-The engine undoes the broadcasting. The checks run each forward on complex numbers, where
-check/analytic.py says what NumPy's functions mean.
+The engine undoes the broadcasting. The checks run each forward on complex numbers, for which
+check/analytic.py defines NumPy's functions.
 
-Kinks, as in PyTorch: at 0 relu has the slope of its left side, 0, and so have leaky_relu, elu and
-selu; |x|'(0) = 0; ties of maximum and minimum share the gradient equally, as in max and min; clip
-passes the gradient on at its bounds, unless the lower one is above the upper one. A nan in relu,
-maximum and minimum passes the gradient on.
+Kinks, as in PyTorch: at 0, relu, leaky_relu, elu and selu have the slope of their left side
+(0 for relu); |x| has the slope 0; ties of maximum and minimum share the gradient equally, as in max
+and min; clip passes the gradient on at its bounds, unless the lower bound is above the upper one.
+At a nan, relu, maximum and minimum pass the gradient on.
 """
 
 import math
@@ -25,13 +25,13 @@ from ..types import Operand, P
 def floats(x, dtype=None):
     """x, with whole numbers as floats, since int8 arithmetic would wrap around.
 
-    dtype  of these floats; None means the default dtype
+    dtype  the dtype of these floats; None means the default dtype
     """
     return x.astype(dtype or array.default_dtype) if x.dtype.kind in "iub" else x
 
 
 def in_float32(function: Callable[P, Any]) -> Callable[P, Any]:
-    """Decorates a forward or a rule: it computes in float32 what it returns in float16.
+    """Decorates a forward or a rule: for float16 it computes in float32 and returns float16.
 
     In float16 a count, or a sum of many exponentials, overflows above 65,504.
     """
@@ -110,7 +110,7 @@ reciprocal = op(np.reciprocal, x=lambda g, out, x: -g * out * out)
 # --------------------------------------------------------------------- exponentials and logarithms
 
 exp = op(np.exp, x=lambda g, out, x: g * out)
-expm1 = op(np.expm1, x=lambda g, out, x: g * np.exp(x))  # not out + 1, which is 0 below -17
+expm1 = op(np.expm1, x=lambda g, out, x: g * np.exp(x))  # out + 1 is 0 below -17 in float32
 log = op(np.log, x=lambda g, out, x: g / x)
 log1p = op(np.log1p, x=lambda g, out, x: g / (1 + x))
 log2 = op(np.log2, x=lambda g, out, x: g / (x * math.log(2)))
@@ -162,7 +162,7 @@ def softplus(x: Operand):
 @op(x=lambda g, out, x: g * np.exp(-x * x) * (2 / math.sqrt(math.pi)))
 def erf(x: Operand):
     """The error function, 2 / sqrt(pi) times the integral of exp(-t^2) from 0 to x, to 1e-16."""
-    if x.dtype.kind == "c":  # for derivatives, which do not end at 6
+    if x.dtype.kind == "c":  # a complex step: beyond 6 erf still has derivatives
         sign = np.where(x.real < 0, -1, 1)
         return sign * (1 - np.exp(-x * x) * from_table(scaled_erfc(), 0, sign * x, 28))
     return from_table(_erf_table(), -6, x, 6)  # from 6 on it is 1
@@ -200,7 +200,7 @@ def from_table(table, low, x, most):
     """A function at x by its Taylor series at the nearest point of a table.
 
     table      the coefficients at the points low, low + STEP, ...: an array for each power
-    low, most  x is limited to them
+    low, most  the limits of x
     """
     dtype = np.result_type(x.dtype, np.float16)
     x = np.clip(x.astype(np.result_type(dtype, np.float64)), low, most)
@@ -237,7 +237,7 @@ for ufunc in (np.maximum, np.minimum):
 def where(condition, x, y):
     """x where the condition holds, else y.
 
-    Both are computed. So where f(x) could be nan, mask x too.
+    Both x and y are computed. So if a masked f(x) could be nan, mask x too.
     """
     return np.where(condition, x, y)
 
@@ -255,7 +255,7 @@ def _is_kept(out, x, a_min, a_max):
     a_max=lambda g, out, *given: np.where(_is_kept(out, *given), 0, g * (out == given[-1])),
 )
 def clip(x, a_min: Operand | None = None, a_max: Operand | None = None):
-    """x limited to [a_min, a_max]. A bound of None is no bound. If a_min > a_max, it is a_max."""
+    """x limited to [a_min, a_max]. None means no bound. If a_min > a_max, the result is a_max."""
     return np.asarray(x).clip(a_min, a_max)
 
 

@@ -14,7 +14,7 @@ from ..array import entries_of, is_array, is_foreign, is_recorded
 from ..engine import Tensor
 from ..registry import op
 
-PLAIN = frozenset([int, slice, type(None), type(...)])  # the types of the parts that are no arrays
+PLAIN = frozenset([int, slice, type(None), type(...)])  # the types of parts that are not arrays
 
 
 @op(x=lambda g, out, x, *index: scatter(g, x.shape, *index), index=None)
@@ -39,7 +39,7 @@ def scatter(x, shape, *index):
 
 
 def _names_once(i):
-    """Whether a part of an index names no entry twice, as an array of integers can."""
+    """Whether a part of an index names no entry twice. An array of integers may name one twice."""
     return type(i) in PLAIN or np.asarray(i).dtype == bool
 
 
@@ -71,7 +71,7 @@ def _part(i):
 
 
 def plain(what, value):
-    """A setting, with an array for a Tensor. Raises TypeError for a part of a graph."""
+    """A setting; a Tensor becomes an array. Raises TypeError for a part of a graph."""
     if is_recorded(value):
         raise TypeError(
             f"{what} belong to a graph, and the op needs plain numbers. Pass t.numpy()."

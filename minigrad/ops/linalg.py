@@ -33,7 +33,7 @@ def _matmul_x(g, out, x, y):
 
 def _matmul_y(g, out, x, y):
     rows, _, g = _matrices(x, y, g)
-    if y.ndim == 2:  # one matrix for the whole batch: one product does it
+    if y.ndim == 2:  # one matrix for the whole batch: one product is enough
         rows, g = flat(rows), flat(g)
     product = np.matmul(np.swapaxes(rows, -1, -2), g)
     return np.squeeze(product, -1) if y.ndim == 1 else product

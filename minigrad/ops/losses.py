@@ -1,4 +1,4 @@
-"""The score of a class: losses of classification consist of this op and log_softmax."""
+"""The op nll_loss and its transpose: losses of classification are nll_loss of log_softmax."""
 
 import numpy as np
 
@@ -33,7 +33,7 @@ def nll_loss(x, target, reduction, ignore_index=None, smoothing=0.0):
     """-x[target] for log-probabilities x (N, C, ...) or (C,) and classes target (N, ...) or ().
 
     Targets of the class `ignore_index` do not count. The part `smoothing` of each target is spread
-    over all classes.
+    over all classes. `reduction` is "mean", "sum" or "none".
     """
     index, kept, count = _chosen(x, target, ignore_index, x.dtype)
     picked = x[index]

@@ -1,4 +1,4 @@
-"""Operators and methods of Tensor. They are attached here, since engine.py knows no op."""
+"""Operators and methods of Tensor. This file attaches them, since engine.py knows no op."""
 
 import math
 from collections.abc import Callable
@@ -15,7 +15,10 @@ from . import comparisons, elementwise, indexing, linalg, reductions, shaping
 
 
 def astype(x, dtype: DType) -> Tensor:
-    """x in another dtype. A gradient flows if both dtypes are float dtypes."""
+    """x in another dtype. A gradient flows between float dtypes.
+
+    Raises TypeError for a complex dtype.
+    """
     dtype = np.dtype(dtype)
     if dtype.kind == "c":
         raise errors.is_complex()
@@ -53,7 +56,7 @@ def flatten(x, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 
 def dot(x, y: Operand) -> Tensor:
     """x @ y for vectors and matrices, x * y for a scalar: np.dot(x, y)."""
-    return np.dot(x, y)  # a composition, which comes later
+    return np.dot(x, y)  # a composition of functional/
 
 
 Unary = Callable[[Any], Tensor]
@@ -75,9 +78,9 @@ def _both(function: np.ufunc) -> tuple[Binary, Binary]:
 
 
 class Methods:
-    """The operators and methods of Tensor, which get their signatures from the ops.
+    """The operators and methods of Tensor, with the signatures of the ops.
 
-    t.sum(...) is np.sum(t, ...). Type checkers take this class for a base of Tensor.
+    t.sum(...) is np.sum(t, ...). For type checkers this class is a base of Tensor.
     """
 
     __add__, __radd__ = _both(np.add)
@@ -93,7 +96,7 @@ class Methods:
     __xor__, __rxor__ = _both(np.bitwise_xor)
     __neg__, __pos__ = _unary(np.negative), _unary(np.positive)
     __abs__, __invert__ = _unary(np.absolute), _unary(np.invert)
-    __eq__: ClassVar[Binary] = _binary(np.equal)  # the types of object would be inherited
+    __eq__: ClassVar[Binary] = _binary(np.equal)  # not the type that `object` gives
     __ne__: ClassVar[Binary] = _binary(np.not_equal)
     __lt__, __le__ = _binary(np.less), _binary(np.less_equal)
     __gt__, __ge__ = _binary(np.greater), _binary(np.greater_equal)
@@ -111,7 +114,7 @@ class Methods:
     swapaxes, squeeze = shaping.swapaxes, shaping.squeeze
     T: Tensor = property(transpose)
 
-    if TYPE_CHECKING:  # PyTorch's names, which come with the vocabulary
+    if TYPE_CHECKING:  # PyTorch's names, from the vocabulary
         _UNARY, _BINARY = list[Unary](), list[Binary]()
         _OTHER, _ANY = list[Callable[..., Tensor]](), list[Any]()
         clone, contiguous, cpu, t, det, inverse, float, double, half, long, int, bool = _UNARY

@@ -1,7 +1,7 @@
 """Penalties: nodes of the loss over any number of weights. They are sums, not means.
 
-A penalty is declared in one place. The declaration gives the function that users call, its node in
-ledgers and pictures, the check of its coefficients, and the step of a proximal optimizer.
+One declaration gives the function that users call, its node in ledgers and pictures, the check of
+its coefficients, and the step of a proximal optimizer.
 
     @penalty(prox={"c": soft_threshold}, weights=rule)
     def l1_penalty(c, *weights): ...
@@ -41,8 +41,8 @@ def penalty(*, prox, **rules) -> Callable[[Callable[..., Any]], Callable[..., Te
     """Decorates the forward of a penalty, forward(*coefficients, *settings, *weights).
 
     prox   {name of a coefficient: the proximal operator of its norm, as prox(v, t)}. The value is
-           None if the operator has no closed form. If the penalty has settings beside its
-           coefficients, the value is a function (w, *settings) that returns the operator for w.
+           None if the operator has no closed form. If the penalty also has settings, the value is a
+           function (w, *settings) that returns the operator for w.
     rules  The gradient rule of the weights. It returns a sequence, one cotangent for each weight,
            such as an `Each`.
 
@@ -162,7 +162,7 @@ def prox_of_sum(operators):
 def _signs(w, factor):
     """factor * sign(w)."""
     signs = np.sign(w)
-    signs *= factor.astype(w.dtype)  # in place on an array; of a Tensor it makes a new one
+    signs *= factor.astype(w.dtype)  # in place for an array; for a Tensor it makes a new one
     return signs
 
 

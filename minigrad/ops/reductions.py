@@ -1,4 +1,7 @@
-"""Reductions over axes: `axis` is an int, negative from the end, a tuple, or None for all."""
+"""Reductions over axes: `axis` is an int, negative from the end, a tuple, or None for all.
+
+keepdims=True keeps these axes, with size 1.
+"""
 
 import math
 
@@ -10,12 +13,12 @@ from .elementwise import floats, in_float32
 
 
 def restored(g, x, axis, keepdims):
-    """g with the reduced axes again, of size 1, so that it broadcasts to the shape of x."""
+    """g with the reduced axes back, of size 1, so that it broadcasts to the shape of x."""
     return g if keepdims or axis is None or x.ndim == 0 else np.expand_dims(g, axis)
 
 
 def count(x, axis):
-    """How many entries go into each result."""
+    """The number of entries that one entry of the result comes from."""
     if axis is None or x.ndim == 0:
         return x.size
     axes = axis if isinstance(axis, tuple) else (axis,)
@@ -69,7 +72,7 @@ def _centred(x, axis):
 
 
 def _top(x, axis):
-    """The largest entries, -inf of none, with the reduced axes."""
+    """The largest entries, -inf if there are none. The reduced axes stay, of size 1."""
     return np.maximum.reduce(x, axis=axis, keepdims=True, initial=-math.inf)
 
 
@@ -88,7 +91,7 @@ def _var_rule(g, out, x, axis, ddof, keepdims):
 @op(numpy=np.var, x=in_float32(_var_rule))
 @in_float32
 def var(x, axis: Axis = None, ddof: float = 0, keepdims: bool = False):
-    """The variance: the sum of squared deviations, divided by n - ddof."""
+    """The variance: the sum of squared deviations over n - ddof. Raises ValueError if n <= ddof."""
     squares = np.square(_centred(x, axis))  # np.var of complex numbers is not analytic
     return mean(squares, axis, keepdims) * (count(x, axis) / _degrees(x, axis, ddof))
 
@@ -101,7 +104,7 @@ def _std_rule(g, out, x, axis, ddof, keepdims):
 @op(numpy=np.std, x=in_float32(_std_rule))
 @in_float32
 def std(x, axis: Axis = None, ddof: float = 0, keepdims: bool = False):
-    """The standard deviation. Where it is 0, its gradient is 0 too."""
+    """The standard deviation, the root of `var`. A deviation of 0 has the gradient 0."""
     return np.sqrt(var(x, axis, ddof, keepdims))
 
 

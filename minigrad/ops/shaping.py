@@ -38,7 +38,7 @@ def swapaxes(x, axis1: int, axis2: int):
 
 @op(numpy=np.squeeze, x=lambda g, out, x, axis: np.reshape(g, x.shape))
 def squeeze(x, axis: Axis = None):
-    """x without all axes of size 1; with `axis`, without these axes only."""
+    """x without its axes of size 1. `axis` selects some of these axes."""
     return np.squeeze(x, axis)
 
 
@@ -56,9 +56,9 @@ def _inside(x, pad_width):
 
 @op(numpy=np.pad, x=lambda g, out, x, pad_width, *settings: g[_inside(x, pad_width)])
 def pad(x, pad_width, mode="constant", constant_values=0):
-    """x with constant values around it.
+    """x with `constant_values` around it.
 
-    pad_width  n, (before, after) or one such pair for each axis.
+    pad_width  n, (before, after) or one such pair for each axis. Raises TypeError for a dict.
     mode       "constant"; others raise ValueError.
     """
     if isinstance(pad_width, dict):
@@ -73,7 +73,7 @@ def pad(x, pad_width, mode="constant", constant_values=0):
 
 
 def _parts(g, axis, arrays):
-    """The parts of g, one for each array, along the axis on which the arrays were joined."""
+    """The parts of g, one for each array, along the axis that joined the arrays."""
     before = (slice(None),) * (axis % g.ndim)
     ends = list(accumulate(a.shape[axis] for a in arrays))
     return [g[(*before, slice(start, end))] for start, end in zip([0, *ends], ends)]

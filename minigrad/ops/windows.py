@@ -1,4 +1,4 @@
-"""Windows that slide over the last axes of x, and the convolutions, which are made of windows.
+"""Windows that slide over the last axes of x, and convolutions, which use windows.
 
 The three convolutions are the derivatives, by y, x and w, of one form that is linear in each:
 
@@ -7,7 +7,7 @@ The three convolutions are the derivatives, by y, x and w, of one form that is l
 Here x is the input, w holds the filters, and y weighs the output; o and k are positions along each
 axis. So the rules of each convolution are the other two convolutions, for derivatives of every
 order. Each convolution is a matrix product over the windows of x (Chellapilla et al. 2006). It
-takes a few samples at a time, whose windows stay in the cache: all windows together would be
+takes a few samples at a time, whose windows stay in the cache: all windows together can be
 prod(size) times as large as x.
 
 In the rules, `settings` are the last arguments of the op, such as (stride, dilation, groups).
@@ -61,7 +61,7 @@ def _add_windows(x, y, stride, dilation):
 def unfold(x, size, stride, dilation):
     """All windows of x (..., *space) as (..., *out, *size).
 
-    In memory, an array for each position in a window comes after the other.
+    In memory, the entries for each position in a window lie together.
     """
     ends, starts = range(-len(size), 0), range(len(size))
     first = np.moveaxis(_windows(x, size, stride, dilation), ends, starts).copy()
@@ -74,7 +74,7 @@ def fold(y, space, stride, dilation):
 
     It is the transpose of unfold.
     """
-    y_0 = y[(..., *(0,) * len(space))]  # the result lies in memory in the order of its axes
+    y_0 = y[(..., *(0,) * len(space))]  # zeros_like keeps the order of its axes in memory
     x = np.zeros_like(y_0, shape=(*y_0.shape[: -len(space)], *space))
     _add_windows(x, y, stride, dilation)
     return x
@@ -115,7 +115,7 @@ def convolve(x, w, bias, stride, dilation, groups):
 def convolve_input(y, w, space, stride, dilation, groups):
     """dT/dx (N, C, *space), the transposed convolution: at every position, the filters times y.
 
-    The windows leave less than a stride of the space uncovered.
+    The windows must leave less than a stride of the space uncovered.
     """
     (samples, _, *out), (filters, channels, *size) = y.shape, w.shape
     channels, weights = channels * groups, w.reshape(groups, filters // groups, -1).swapaxes(1, 2)

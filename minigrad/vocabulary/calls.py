@@ -45,7 +45,7 @@ def otherwise(function, args, keywords, error):
 
 
 def on_plain_data(call, args, keywords, changed=()):
-    """What NumPy makes of the data of the Tensors. `changed`: Tensors that it changes in place."""
+    """NumPy's result for the data of the Tensors. `changed`: Tensors that it changes in place."""
     out = keywords.get("out")
     for tensor in tensors((out, changed)):
         mark_changed(tensor)
@@ -61,7 +61,7 @@ def on_plain_data(call, args, keywords, changed=()):
 
 
 def mapped(f, x):
-    """x with f of each value in it, in lists, tuples and dicts too."""
+    """x with f(value) for each value in it, also in lists, tuples and dicts."""
     if isinstance(x, dict):
         return {name: mapped(f, part) for name, part in x.items()}
     if not isinstance(x, (list, tuple)):
@@ -71,19 +71,19 @@ def mapped(f, x):
 
 
 def tensors(x):
-    """The Tensors in x, in lists, tuples and dicts too."""
+    """The Tensors in x, also in lists, tuples and dicts."""
     found = []
     mapped(lambda t: found.append(t) if isinstance(t, Tensor) else None, x)
     return found
 
 
 def joins(x, kind=wants_gradient):
-    """Whether one of the Tensors in x is of this kind, and results are recorded."""
+    """Whether results are recorded and kind(t) is true for a Tensor t in x."""
     return recording.get() and any(map(kind, tensors(x)))
 
 
 def _wrapped(x):
-    """Real numbers of NumPy as a Tensor. All else, complex numbers too, stays as it is."""
+    """A Tensor of real numbers of NumPy. Other values, complex numbers too, do not change."""
     is_real = isinstance(x, (np.ndarray, np.generic)) and x.dtype.kind in "fiub"
     return constant(x) if is_real else x
 

@@ -62,7 +62,7 @@ def nan_to_num(x, copy=True, nan=0.0, posinf=None, neginf=None):
 
 
 def _of_numbers(function):
-    """`function` of x and y; the other one where one of them is nan."""
+    """`function` of x and y; where one of them is nan, the other one."""
     return lambda x, y: np.where(np.isnan(x), y, np.where(np.isnan(y), x, function(x, y)))
 
 
@@ -75,7 +75,7 @@ numpy_functions |= {
     np.fmax: _of_numbers(np.maximum),
     np.fmin: _of_numbers(np.minimum),
     np.around: np.round,
-    **dict.fromkeys((np.conjugate, np.real), np.positive),  # of real numbers, as all that follow
+    **dict.fromkeys((np.conjugate, np.real), np.positive),  # from here on x is real
     np.imag: lambda x: 0 * x,
     np.isreal: lambda x: np.isnan(x) | True,
     np.angle: lambda x, deg=False: np.signbit(x).astype(x.dtype) * (180 if deg else math.pi),

@@ -1,8 +1,8 @@
-"""What moves, repeats, drops and joins entries, or puts zeros between them.
+"""Functions that move, repeat, drop and join entries, or put zeros between them.
 
-NumPy itself does it, with the numbers 1, 2, ... of the entries in place of the entries. Then one
-index picks the entries. So all arguments, shapes and errors are NumPy's, and the op `getitem` has
-the derivatives.
+NumPy's function gets the numbers 1, 2, ... in place of the entries. Then one index picks the
+entries with the resulting numbers. So all arguments, shapes and errors are NumPy's, and the op
+`getitem` has the derivatives.
 """
 
 from functools import cache, partial

@@ -1,12 +1,12 @@
 """Products of arrays, and np.linalg. Matrices are the last two axes; other axes are batches.
 
 Results and errors are NumPy's, with two exceptions. A matrix that must be symmetric and is not
-raises ValueError: NumPy would read one half of it. Functions with complex results (eig) are
+raises ValueError: NumPy would read only half of it. Functions with complex results (eig) are
 refused.
 
 Where a derivative does not exist, the conventions are PyTorch's. A norm has the gradient 0 at 0.
-Eigenvectors of equal eigenvalues and singular vectors of equal singular values have none: what
-depends on them has the gradient nan. The values alone keep theirs.
+Eigenvectors of equal eigenvalues have no derivative: a loss that depends on them has the gradient
+nan. So have singular vectors of equal singular values. A loss of the values alone has a gradient.
 """
 
 import numpy as np
@@ -258,7 +258,7 @@ def svd_in_one(a):
 def svd(a, full_matrices=True, compute_uv=True):
     """(u, s, vh) with a = u * s @ vh, or s alone (Townsend 2016; Giles 2008, section 3.2).
 
-    Raises ValueError for full_matrices=True if a is not square: its further vectors are arbitrary.
+    Raises ValueError for full_matrices=True if a is not square: the added vectors are arbitrary.
     """
     m, n = a.shape[-2:]
     if compute_uv and full_matrices and m != n:

@@ -1,9 +1,9 @@
 """PyTorch's names for functions, methods, keywords and the making of tensors, and advice.
 
-Such a name means what it means in PyTorch: mg.max(x, 1) and x.max(dim=1) give values and indices.
-The functions are NumPy's: `dim=` and `keepdim=` are their `axis=` and `keepdims=`. Methods that
-Tensor has from NumPy keep NumPy's meaning: x.max(1) gives values. A name with two meanings is
-refused, and so is a name that does not exist: the error says what to write.
+Such a name has PyTorch's meaning: mg.max(x, 1) and x.max(dim=1) give values and indices. The
+functions are NumPy's: `dim=` and `keepdim=` are their `axis=` and `keepdims=`. Methods that Tensor
+has from NumPy keep NumPy's meaning: x.max(1) gives values. A name with two meanings and an unknown
+name raise an error, which often says what to write.
 """
 
 from collections import namedtuple
@@ -100,7 +100,7 @@ def sort(x, dim=-1, descending=False, stable=False):
 
 
 def topk(x, k, dim=-1, largest=True, sorted=True):
-    """(values, indices) of the k largest entries along `dim`, the largest first."""
+    """(values, indices) of the k largest (or smallest) entries along `dim`, always sorted."""
     return ValuesAndIndices(*(np.take(a, range(k), dim) for a in sort(x, dim, largest)))
 
 
@@ -119,7 +119,10 @@ def _extreme(position, reduce, of_two):
 
 
 def split(x, split_size_or_sections, dim=0):
-    """Parts of x along `dim` of this size, the last one perhaps smaller, or of these sizes."""
+    """Parts of x of this size, the last one perhaps smaller, or of these sizes.
+
+    Raises ValueError if these sizes do not add up to the size of the axis.
+    """
     sizes, n = split_size_or_sections, x.shape[dim]
     sizes = [min(sizes, n - i) for i in range(0, n, sizes)] if isinstance(sizes, int) else sizes
     if sum(sizes) != n:
@@ -150,9 +153,9 @@ CAST = "sum", "prod", "mean", "var", "std", "cumsum"  # the ops with NumPy's dty
 
 
 def by_keywords(op, args, others):
-    """op(*args) with further keywords, which mean what they mean in NumPy or in PyTorch.
+    """op(*args) with more keywords, of NumPy or PyTorch, in their meaning there.
 
-    Raises TypeError for a keyword of neither, and for PyTorch's std and var without their default.
+    Raises TypeError for other keywords, and for std and var with dim= but no correction=.
     """
     others = {name: value for name, value in others.items() if value is not None}
     given = dict(zip(op.names, args))
@@ -173,7 +176,7 @@ def by_keywords(op, args, others):
 
 
 def _maker(function, takes_sizes=False):
-    """A function that makes a tensor of the default dtype of what `function` returns."""
+    """A function that makes a Tensor of the result of `function`: floats get the default dtype."""
 
     def make(*args, dtype=None, requires_grad=False):
         args = [plain("the arguments", a) for a in args]
@@ -244,7 +247,7 @@ NEW_VALUES = {  # t.zero_() takes the values of "zero"
 
 
 def _in_place(tensor, name):
-    """The method t.f_(...): t with the values of t.f(...). `name`: f_."""
+    """The method t.f_(...), which gives t the values of t.f(...). `name`: "f_"."""
     function = NEW_VALUES.get(name[:-1]) or getattr(Tensor, name[:-1])
     remedy = f"Write t = t.{name[:-1]}(...)"
 
@@ -266,7 +269,7 @@ def _in_place(tensor, name):
     return update
 
 
-# ------------------------------------------------------------------------------------ what to write
+# ------------------------------------------------------------------------------------------ advice
 
 DIVISOR = "write x.std(dim=0, correction=1) as PyTorch means it, np.std(x, axis=0) for NumPy's"
 BATCHES = "write mg.data.Batches(x, y, batch_size=32)"
@@ -297,7 +300,7 @@ ADVICE = dict.fromkeys(("to", "cuda", "device", "backends", "DataParallel"), NO_
 
 
 def attribute(owner, name, tensor=None):
-    """What `owner` has under a name of PyTorch. Raises AttributeError, perhaps with advice."""
+    """The attribute of `owner` for a name of PyTorch, or AttributeError, perhaps with advice."""
     if owner == "minigrad" and name in MODULE:
         return MODULE[name]
     if owner == "Tensor" and name in METHODS:

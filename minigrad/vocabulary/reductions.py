@@ -1,8 +1,8 @@
-"""Sums and means of other kinds, running ones, quantiles, differences, and sorting.
+"""Weighted and running sums and means, quantiles, differences, and sorting.
 
-Gradients of sorted entries and of quantiles go to the entries that were picked; of equal entries,
+Gradients of sorted entries and of quantiles go to the entries that were picked; for equal entries,
 to the one that the sort puts there, as in PyTorch. Functions whose names begin with "nan" leave out
-the entries that are nan. Where a deviation is 0, so is its gradient.
+the entries that are nan. A standard deviation of 0 has the gradient 0.
 """
 
 import math
@@ -21,7 +21,7 @@ from .calls import accumulate, wider
 
 @implements(np.average)
 def average(x, axis=None, weights=None, *, keepdims=False):
-    """The weighted mean along `axis`. `weights` has the shape of x, or its size along one axis.
+    """The weighted mean along `axis`. `weights` has the shape of x, or is a vector along `axis`.
 
     Raises ValueError if the shapes differ.
     """
@@ -68,7 +68,7 @@ def _filled(function, fill):
 
 
 def _extreme(function, fill):
-    """The same; nan where all entries are nan."""
+    """_filled(function, fill), but nan where all entries are nan."""
     return lambda x, axis=None, **kept: np.where(
         np.all(np.isnan(x), axis, **kept), np.nan, _filled(function, fill)(x, axis, **kept)
     )
@@ -119,12 +119,12 @@ numpy_functions |= {
 
 @op(positions=None)
 def places(positions, shape, axis):
-    """The places in a flat array of `shape` of the entries at `positions` along `axis`."""
+    """The flat indices, in an array of `shape`, of the entries at `positions` along `axis`."""
     return np.take_along_axis(np.arange(math.prod(shape)).reshape(shape), positions, axis)
 
 
 def picked(x, positions, axis):
-    """The entries of x at `positions` along `axis`. The graph shows where they come from."""
+    """The entries of x at `positions` along `axis`. The graph records the positions too."""
     return np.ravel(x)[places(positions, x.shape, axis)]
 
 
