@@ -1,8 +1,8 @@
 """Compositions of ops. They need no gradient rule.
 
 Each function records its nodes under its own name, so that pictures and reports show one node. The
-data is called `x`, in a loss `input` and `target`. Where PyTorch has another order of arguments,
-they are keywords.
+data argument is called `x`; losses have `input` and `target`. Where PyTorch has another order of
+arguments, they must be given by name.
 """
 
 from importlib import import_module as _module

@@ -1,11 +1,13 @@
 """Normalisation: (x - mean) / sqrt(variance + eps) over some axes of x.
 
-The result is multiplied by `weight` and added to `bias`, unless they are None.
+The result is multiplied by `weight`, then `bias` is added, unless they are None. `rms_norm`
+subtracts no mean.
 
-eps       keeps the divisor from 0
+eps       keeps the divisor away from 0
 momentum  the step of running statistics towards the statistics of a batch: usually from 0 to 1
 
-All functions raise ValueError for other shapes and for means of a single entry.
+All functions raise ValueError for other shapes. batch_norm (in training), group_norm and
+instance_norm also raise ValueError for means of a single entry.
 """
 
 import math
@@ -34,8 +36,8 @@ def batch_norm(
     running_mean, running_var  arrays (C,) or None
     weight, bias               (C,) or None: the result is multiplied by weight, then bias is added
     training                   True: uses the mean and variance of the batch. The running statistics
-                               move in place towards them; that variance is over n - 1. False: uses
-                               the running statistics
+                               move in place towards them. The running variance is over n - 1.
+                               False: uses the running statistics
     momentum                   the step of the running statistics
     eps                        is added to the variance
 
@@ -146,7 +148,7 @@ def _standardized(x, eps):
 
 
 def _entries(x, axes):
-    """How many entries a mean has. Raises ValueError for a single one, whose result would be 0."""
+    """How many entries a mean has. Raises ValueError for a single entry: the result would be 0."""
     n = math.prod(x.shape[a] for a in axes)
     if n < 2:
         remedy = " Train on two rows or more, or use evaluation mode." if 0 in axes else ""

@@ -14,16 +14,17 @@ from .base import Optimizer
 class LBFGS(Optimizer):
     """w -= lr H grad. H estimates the inverse of the Hessian from the last moves.
 
-    lr                the factor of a move: 1, or less if the loss grows
+    lr                the factor of each move: 1, or less if the loss grows
     max_iter          the largest number of moves in one `step`
     tolerance_grad    a step ends when no entry of the gradient is larger
-    tolerance_change  a step ends when no weight changes by more, or when the loss does not
+    tolerance_change  a step ends when no weight changes by more, or when the loss changes by less
     history_size      how many moves H remembers
 
-    It moves as PyTorch's LBFGS does without a line search. Liu & Nocedal 1989 (Math. Programming
+    It moves as PyTorch's LBFGS moves without a line search. Liu & Nocedal 1989 (Math. Programming
     45).
 
-    Raises ValueError for several groups; for other errors see Optimizer.
+    Raises ValueError for several groups, and unless max_iter and history_size are whole numbers
+    >= 1; for other errors see Optimizer.
     """
 
     counters = "steps", "last", "pairs"
@@ -50,11 +51,11 @@ class LBFGS(Optimizer):
             require_whole(f"LBFGS: {name}", group[name], 1)
 
     def step(self, closure=None):
-        """Up to `max_iter` moves. Returns the loss before them.
+        """Makes up to `max_iter` moves. Returns the loss before the first move.
 
         closure  a function that sets the gradients to None, calls backward and returns the loss
 
-        Raises TypeError without a closure, and the errors of the other optimizers.
+        Raises TypeError without a closure; for other errors see `Optimizer.step`.
         """
         if not callable(closure):
             raise TypeError("LBFGS.step takes a function that calls backward and returns the loss.")
