@@ -40,7 +40,7 @@ def split(x, indices_or_sections, axis=0):
     n = x.shape[normalize_axis_index(axis, x.ndim)]
     parts = plain("the indices", indices_or_sections)
     if not isinstance(parts, numbers.Integral):
-        cuts = [slice(cut).indices(n)[1] for cut in parts]  # counted from the first entry
+        cuts = [slice(cut).indices(n)[1] for cut in parts]  # without negative indices
     elif parts < 1 or n % parts:
         raise ValueError(f"{parts} equal parts do not divide an axis of size {n}.")
     else:

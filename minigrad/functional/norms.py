@@ -141,7 +141,7 @@ def instance_norm(x: Operand, *, weight=None, bias=None, eps=1e-5):
 
 
 def _standardized(x, eps):
-    """`standardize` over all axes but the first two, of two entries or more."""
+    """`standardize` over all axes but the first two. Raises ValueError for a single entry."""
     axes = tuple(range(2, x.ndim))
     _entries(x, axes)
     return standardize(x, axes, eps)
@@ -169,7 +169,7 @@ def _affine_by_channel(x, weight, bias):
 
 
 def _last_axes(x, sizes, **arrays):
-    """The last axes of x, which have these sizes. Raises ValueError for other arguments."""
+    """The last axes of x. Raises ValueError unless they have these sizes."""
     shape = as_shape(sizes)
     if not shape or x.shape[-len(shape) :] != shape:
         raise ValueError(f"x {x.shape} does not end in normalized_shape {shape}.")

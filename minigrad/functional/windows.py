@@ -286,7 +286,7 @@ class Window:
         return tuple(n + before + after for n, (before, after) in zip(space, self.padding))
 
     def beyond(self, space):
-        """For each axis, how many entries beyond the padding an incomplete last window needs."""
+        """How many entries beyond the padding an incomplete last window needs, for each axis."""
         missing = [(r - n) % s for n, r, s in zip(self.padded(space), self.reach, self.stride)]
         ends = zip(missing, self.reach, self.padding)
         return [m if m + after < r else 0 for m, r, (_, after) in ends]
@@ -332,7 +332,10 @@ def _filters(rank, x, weight, bias, stride, padding, dilation, groups, transpose
 
 
 def _pooled(rank, x, function, value, settings, ceil_mode, counts_padding=False):
-    """(function of each window of x padded with `value`, the shares that count, None for 1)."""
+    """(function of each window of x padded with `value`, the share of each window that counts).
+
+    The shares are None if all entries count.
+    """
     check_axes(x, LAYOUTS[rank])
     window, space, shares = Window(rank, *settings), x.shape[2:], None
     beyond = [(0, n) for n in window.beyond(space)] if ceil_mode else [(0, 0)] * rank
@@ -350,7 +353,7 @@ def _pooled(rank, x, function, value, settings, ceil_mode, counts_padding=False)
 
 
 def _sections(rank, x, output_size):
-    """For each axis of the space of x: (axis, which entries each section has, (n, output_size))."""
+    """Yields (axis, mask) for each axis of the space of x. mask[j, i]: is j in section i?"""
     check_axes(x, LAYOUTS[rank])
     space, sizes = x.shape[2:], output_size
     if isinstance(sizes, (tuple, list)) and len(sizes) == rank:

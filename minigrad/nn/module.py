@@ -59,7 +59,7 @@ class Parameter(Tensor):
 
 
 def _members(container, prefix=""):
-    """The pairs (name, value) in a dict, list or tuple, nested ones too, such as `layers.0`."""
+    """The pairs (name, value) in a dict, list or tuple, also if nested, such as `layers.0`."""
     for key, value in container.items() if isinstance(container, dict) else enumerate(container):
         if isinstance(value, (list, tuple, dict)) and not _is_own_kind(value):
             yield from _members(value, f"{prefix}{key}.")
@@ -164,7 +164,7 @@ class Module(metaclass=ModuleClass):
         if name in ("weight_penalty", "bias_penalty") and value is not None:
             require_penalty(f"{kind}: {name}", value)
         if _is_trained(value) and not is_running(self):
-            value.__class__ = Parameter  # the same tensor, so that others may hold it too
+            value.__class__ = Parameter  # the same object, which others may hold
         if name in (self._buffers or ()) and value is not old and _is_data(value):
             value = copy(value)
         super().__setattr__(name, value)
@@ -303,7 +303,7 @@ class Module(metaclass=ModuleClass):
         TypeError if a coefficient needs a step and there is none, ValueError if a module has no
         parameter for its penalty.
         """
-        weights = {}  # penalty -> {weight: None}: each weight once, in their order
+        weights = {}  # penalty -> {weight: None}: each weight once, in order
         for module in self.modules():
             for penalty, own in module.own_penalties():
                 if not own:

@@ -102,7 +102,10 @@ class Gated(Layer):
         self.add_parameters(fans, weights, biases, settings)
 
     def first_state(self, given, shape, like):
-        """The arrays of a state of this shape, a tuple: the given ones, or zeros like `like`."""
+        """The state as a tuple of arrays of this shape: the given arrays, or zeros.
+
+        Raises ValueError for given arrays of other shapes.
+        """
         if given is None:
             return (np.zeros(shape, like.dtype),) * self.states
         given = tuple(given) if isinstance(given, (tuple, list)) else (given,)
@@ -188,12 +191,12 @@ class Recurrent(Gated):
         return x, last if self.states > 1 else last[0]
 
     def _run(self, cell, x, state):
-        """One cell over x (T, N, features), from a first state: (outputs (T, N, H), last state)."""
+        """Runs one cell over x (T, N, features): (outputs (T, N, H), last state)."""
         w_ih, w_hh, b_ih, b_hh = (getattr(self, f"{name}_{cell}") for name in WEIGHT_NAMES)
         order = slice(None, None, -1 if cell.endswith("_reverse") else 1)
         if p := self.weight_dropout:
             w_hh = scoped(f"weight_dropout_{cell}", F.drop_connect, w_hh, p, self.training)
-        inputs = scoped("unstack", list, F.linear(x, w_ih, b_ih))  # one node of a picture
+        inputs = scoped("unstack", list, F.linear(x, w_ih, b_ih))  # pictures show one node
         outputs = []
         if p := self.recurrent_dropout:
             ones = np.ones(state[0].shape, w_hh.dtype)
@@ -277,19 +280,19 @@ class Cell(Gated):
 
 
 class RNNCell(Cell):
-    """One step of RNN, with tanh: `cell(x, h) -> h`. Arguments: see Cell."""
+    """One step of an RNN with tanh: `cell(x, h) -> h`. Arguments: see Cell."""
 
     cell = staticmethod(rnn_cell)
 
 
 class LSTMCell(Cell):
-    """One step of LSTM: `cell(x, (h, c)) -> h, c`. Arguments: see Cell."""
+    """One step of an LSTM: `cell(x, (h, c)) -> h, c`. Arguments: see Cell."""
 
     gates, states, cell = 4, 2, staticmethod(lstm_cell)
 
 
 class GRUCell(Cell):
-    """One step of GRU: `cell(x, h) -> h`. Arguments: see Cell."""
+    """One step of a GRU: `cell(x, h) -> h`. Arguments: see Cell."""
 
     gates, cell = 3, staticmethod(gru_cell)
 

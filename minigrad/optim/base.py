@@ -120,7 +120,7 @@ class Optimizer:
                 if w.grad is not None:
                     trained = self.state[w]
                     trained.updates += 1
-                    mark_changed(w)  # before it is written to, in case the update is interrupted
+                    mark_changed(w)  # first: an interrupt may stop the update halfway
                     self.update(trained, lr, group)
         self.steps += 1
 

@@ -77,7 +77,7 @@ class LBFGS(Optimizer):
                 break
             ends = np.cumsum([w.size for w in self.state])
             for w, part in zip(self.state, np.split(move, ends)):
-                mark_changed(w)  # before it is written to, in case the step is interrupted
+                mark_changed(w)  # first: an interrupt may stop the step halfway
                 w.data += part.reshape(w.shape)
             if np.max(np.abs(move)) <= tolerance:
                 break
@@ -85,7 +85,7 @@ class LBFGS(Optimizer):
         return losses[0]
 
     def direction(self, g, history_size):
-        """-H g, by two loops over the pairs (Nocedal & Wright 2006, algorithm 7.4)."""
+        """Returns -H g, by two loops over the pairs (Nocedal & Wright 2006, algorithm 7.4)."""
         if self.last:
             y, s = g - self.last[0], self.last[1]
             if y @ s > 1e-10:
@@ -102,5 +102,5 @@ class LBFGS(Optimizer):
 
 
 def _gradient(w):
-    """The gradient of a parameter as a vector: zeros, if the loss does not depend on it."""
+    """The gradient of a parameter as a vector. No gradient counts as zeros."""
     return np.zeros(w.size, w.dtype) if w.grad is None else w.grad.data.ravel()

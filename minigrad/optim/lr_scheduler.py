@@ -11,7 +11,7 @@ from .. import later
 from ..functional.checks import require_whole
 from ..state import require_same
 
-if not TYPE_CHECKING:  # else every name would seem to exist
+if not TYPE_CHECKING:  # type checkers must not think that every name exists
     __getattr__ = later.names_of(__name__)
 
 

@@ -93,7 +93,7 @@ class ProximalSGD(Optimizer):
         for (t, lr), x, new in zip(trained, before, points):
             if self.accelerated and lr:
                 t.buffers["before"] = x
-            mark_changed(t.parameter)  # before it is written to, in case the step is interrupted
+            mark_changed(t.parameter)  # first: an interrupt may stop the step halfway
             t.parameter.data[...] = new
         if self.accelerated:
             last, self.t = self.t, (1 + math.sqrt(1 + 4 * self.t**2)) / 2
@@ -105,7 +105,7 @@ class ProximalSGD(Optimizer):
 
 
 def moved(w, gradient, prox, lr):
-    """prox(w - lr * gradient). The gradient may be None, and the operator too."""
+    """prox(w - lr * gradient). gradient and prox may be None."""
     new = w - lr * (0 if gradient is None else gradient)  # a copy: prox may write to it
     return prox(new, lr) if prox else new
 
