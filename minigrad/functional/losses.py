@@ -184,7 +184,7 @@ def huber_loss(input: Operand, target: Operand, reduction="mean", delta=1.0):
 
 @composition(kind="loss")
 def smooth_l1_loss(input: Operand, target: Operand, reduction="mean", beta=1.0):
-    """huber_loss with delta = beta, divided by beta (Girshick 2015). For errors see huber_loss."""
+    """huber_loss with delta = beta, divided by beta (Girshick 2015). See huber_loss."""
     return huber_loss(input, target, reduction, beta) / beta
 
 

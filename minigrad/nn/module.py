@@ -491,11 +491,11 @@ def _arguments(kind):
 
 
 class Container(Module):
-    """The base of ModuleList and ModuleDict: a list or dict of modules and parameters.
+    """The base of ModuleList and ModuleDict: a list or dict of modules and parameters, `entries`.
 
-    It is a module too, so it has parameters() and state_dict(). An attribute may also be a plain
-    list or dict. A module counts the entries of such an attribute as its own children. A subclass
-    of ModuleList or ModuleDict is itself the child, with attributes and a forward.
+    It is a module too, so it has parameters() and state_dict(). An attribute of a module may also
+    be a plain list or dict. In all four cases the entries are children of the module that has the
+    attribute. A subclass of ModuleList or ModuleDict is itself the child: it has a forward.
     """
 
     __eq__, __ne__, __hash__ = object.__eq__, object.__ne__, object.__hash__

@@ -26,8 +26,8 @@ class SGD(Optimizer):
     nesterov   takes grad + weight_decay w + momentum v in place of v (Sutskever et al. 2013)
     maximize   True: the loss grows. The gradient changes its sign before the weight decay is added
 
-    Raises ValueError for nesterov without a momentum or with a dampening; for other errors see
-    Optimizer.
+    Raises ValueError for nesterov without a momentum or with a dampening. For parameters, lr and
+    other errors see Optimizer.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Adam(Optimizer):
     amsgrad       True: the largest v so far in place of v (Reddi et al. 2018, arXiv:1904.09237)
     maximize      as in SGD
 
-    Kingma & Ba 2015 (arXiv:1412.6980). For errors see Optimizer.
+    Kingma & Ba 2015 (arXiv:1412.6980). For parameters, lr and errors see Optimizer.
     """
 
     decoupled = False
@@ -176,7 +176,7 @@ class RMSprop(Optimizer):
     alpha     the part of the old mean that each update keeps
     momentum  above 0: w -= lr u, where u = momentum u + grad / (sqrt(v) + eps)
 
-    For eps, weight_decay and maximize see Adam, for errors Optimizer.
+    For eps, weight_decay and maximize see Adam, for parameters, lr and errors Optimizer.
     """
 
     def __init__(
@@ -210,7 +210,7 @@ class Adagrad(Optimizer):
     """w -= lr grad / (1 + t lr_decay) / (sqrt(v) + eps), where v is the sum of grad^2.
 
     t is 0 at the first update. Duchi, Hazan & Singer 2011 (JMLR 12). For eps, weight_decay and
-    maximize see Adam, for errors Optimizer.
+    maximize see Adam, for parameters, lr and errors Optimizer.
     """
 
     def __init__(
