@@ -1,8 +1,8 @@
 """Compositions of ops. They need no gradient rule.
 
 Each function records its nodes under its own name, so that pictures and reports show one node. The
-data is called `x`, in a loss `input` and `target`. Where PyTorch has another order of arguments,
-they are keywords.
+data argument is called `x`; losses have `input` and `target`. Where PyTorch has another order of
+arguments, they must be given by name.
 """
 
 from importlib import import_module as _module
@@ -24,5 +24,5 @@ __all__ += ["tanh", "elastic_net", "group_l2", "l1_penalty", "l2_penalty"]
 for _name in "activations", "dropout", "losses", "norms", "sequences", "windows":
     __all__ += _module(f".{_name}", __name__).__all__  # F.dropout is the function, not the file
 
-if not TYPE_CHECKING:  # else every name would seem to exist
+if not TYPE_CHECKING:  # type checkers must not think that every name exists
     __getattr__ = later.names_of(__name__)

@@ -62,8 +62,9 @@ def silu(x: Operand):
 def gelu(x: Operand, approximate="none"):
     """x * Phi(x), where Phi is the normal distribution function.
 
-    approximate="tanh" takes a fast approximation by tanh. Raises ValueError for any other value but
-    "none". Hendrycks & Gimpel 2016 (arXiv:1606.08415).
+    approximate  "none", or "tanh" for a fast approximation by tanh
+
+    Raises ValueError for another value of approximate. Hendrycks & Gimpel 2016 (arXiv:1606.08415).
     """
     if approximate == "tanh":
         return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))

@@ -40,7 +40,7 @@ def split(x, indices_or_sections, axis=0):
     n = x.shape[normalize_axis_index(axis, x.ndim)]
     parts = plain("the indices", indices_or_sections)
     if not isinstance(parts, numbers.Integral):
-        cuts = [slice(cut).indices(n)[1] for cut in parts]  # counted from the first entry
+        cuts = [slice(cut).indices(n)[1] for cut in parts]  # without negative indices
     elif parts < 1 or n % parts:
         raise ValueError(f"{parts} equal parts do not divide an axis of size {n}.")
     else:
@@ -51,8 +51,8 @@ def split(x, indices_or_sections, axis=0):
 def _parts(x, cuts, axis):
     """The parts of x between the cuts. Many are cut by halves.
 
-    Backward adds each part to zeros of the shape of the array that it was cut from. So k parts that
-    were cut from x itself would take k x.size time.
+    Backward adds each part to zeros of the shape of the array that was cut. So if all k parts were
+    cut from x itself, the time would grow as k * x.size.
     """
     if len(cuts) < 8 or cuts != sorted(cuts):
         return _along(x, axis, *map(slice, [0, *cuts], [*cuts, None]))
@@ -74,7 +74,7 @@ def take(x, indices, axis=None):
 
 @implements(np.take_along_axis)
 def take_along_axis(x, indices, axis=-1):
-    """The entries of x at `indices` along `axis`, an index for each result, as from np.argsort.
+    """The entries of x at `indices` along `axis`, such as the indices from np.argsort.
 
     Raises ValueError unless indices has as many axes as x; for other errors see np.take.
     """
@@ -88,7 +88,7 @@ def take_along_axis(x, indices, axis=-1):
 
 @implements(np.nonzero)
 def nonzero(x):
-    """The positions of the entries that are not 0: for each axis an array of integers.
+    """The positions of the entries that are not 0: an array of integers for each axis.
 
     Raises ValueError for a number, which has no axis.
     """
@@ -103,7 +103,7 @@ def repeat(x, repeats, axis=None):
 
     repeats  a number, or a number for each entry
 
-    Raises ValueError for negative numbers, and unless there are one or as many as entries.
+    Raises ValueError for negative numbers, and for a wrong number of repeats.
     """
     x, axis = _flat(x, axis)
     places = np.repeat(np.arange(x.shape[axis]), plain("the repeats", repeats))
@@ -143,7 +143,7 @@ def vstack(arrays):
 
 @implements(np.diff)
 def diff(x, n=1, axis=-1):
-    """The differences of neighbours along `axis`; of these again, n times in all.
+    """The differences of neighbours along `axis`, taken n times.
 
     Raises ValueError unless n is a whole number >= 0.
     """
@@ -156,7 +156,10 @@ def diff(x, n=1, axis=-1):
 
 @implements(np.diagonal)
 def diagonal(x, offset=0, axis1=0, axis2=1):
-    """The entries [i, i + offset] of two axes, as a last axis. Raises ValueError for equal axes."""
+    """The entries [i, i + offset] of two axes, in a new last axis.
+
+    Raises ValueError for equal axes.
+    """
     x = np.moveaxis(x, (axis1, axis2), (-2, -1))
     rows, columns = x.shape[-2:]
     i = np.arange(max(0, -offset), min(rows, columns - offset))
@@ -189,7 +192,7 @@ def outer(x, y):
 
 @implements(np.dot)
 def dot(x, y):
-    """The sums of products over the last axis of x and the last but one of y, or its only one."""
+    """The sums of products over the last axis of x and the second-last (or only) axis of y."""
     if np.ndim(x) == 0 or np.ndim(y) == 0:
         return x * y
     if np.ndim(x) > 2 or np.ndim(y) > 2:

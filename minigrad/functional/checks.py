@@ -1,6 +1,7 @@
 """Checks of arguments, with the same words in all functions and layers.
 
-A `composition` puts its name before the message of an error, `Layer.checked` the name of a layer.
+A `composition` puts its name before the message of an error. `Layer.checked` puts the name of the
+layer there.
 """
 
 import numbers
@@ -16,7 +17,7 @@ from ..modes import reads
 
 @reads
 def whole_numbers(what, values, low=None, high=None):
-    """`values`, a Tensor as it is, all else as an array of whole numbers.
+    """`values` as whole numbers: a Tensor stays a Tensor, anything else becomes an array.
 
     Raises TypeError for another dtype, IndexError for a value outside low..high - 1.
     """
@@ -35,7 +36,7 @@ def _check_range(what, low, high, values):
 
 @reads
 def checked(values, check):
-    """`values`, an array or a Tensor, after check(array) found no error in it.
+    """Returns `values`, an array or a Tensor, if check(array) raises no error.
 
     A lazy array of another library is checked when it is computed.
     """
@@ -50,9 +51,11 @@ def checked(values, check):
 
 
 def mask_values(what, mask, meaning):
-    """`mask`, a Tensor as it is, all else as an array.
+    """Returns `mask`: a Tensor stays a Tensor, anything else becomes an array.
 
-    Raises TypeError unless it has floats, or bools with this `meaning`.
+    meaning  what True means, for the error
+
+    Raises TypeError unless the mask has floats or bools.
     """
     values = mask if isinstance(mask, Array) else entries_of(mask, what)
     if values.dtype.kind not in "bf":
@@ -62,7 +65,7 @@ def mask_values(what, mask, meaning):
 
 
 def check_shapes(shape, **arrays):
-    """Raises ValueError for an array of another shape. None stands for no array."""
+    """Raises ValueError for an array of another shape. An array may be None."""
     for what, array in arrays.items():
         if array is not None and np.shape(array) != shape:
             raise ValueError(f"{what} must have shape {shape}, got {np.shape(array)}.")
@@ -86,20 +89,20 @@ def check_channels(x, least=2):
 
 
 def check_divides(what, parts, **wholes):
-    """Raises ValueError if `what`, a number of parts, does not divide each of the `wholes`."""
+    """Raises ValueError unless `parts` divides each of the `wholes`. `what` names the parts."""
     for whole, n in wholes.items():
         if parts < 1 or n % parts:
             raise ValueError(f"{what}={parts} does not divide {whole}={n}.")
 
 
 def require_whole(what, value, least):
-    """Raises ValueError unless a value is a whole number, at least `least`. A bool is none."""
+    """Raises ValueError unless a value is a whole number >= `least`. A bool does not count."""
     if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < least:
         raise ValueError(f"{what} must be a whole number >= {least}, got {value!r}.")
 
 
 def each(what, value, rank, least, kind=numbers.Integral):
-    """The setting `value`, one number or one for each of `rank` axes, as a tuple.
+    """The setting `value` as a tuple of `rank` numbers. One number stands for all axes.
 
     Raises ValueError unless each number is of this kind, finite and at least `least`.
     """

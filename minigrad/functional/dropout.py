@@ -1,7 +1,7 @@
 """The dropout family. Noise is a leaf of the graph, and ordinary ops use it.
 
 For noise with another law write a function of `x * Noise(law, x.shape, x.dtype)`: see noise.py.
-The arguments of all functions of this file are explained at `dropout`.
+`dropout` explains the arguments of all functions of this file.
 """
 
 import math
@@ -111,9 +111,10 @@ def alpha_dropout(x: Operand, p: float, training: bool, rng: Rng = None, mask=No
 
 @composition(kind="random")
 def gaussian_dropout(x: Operand, p: float, training: bool, rng: Rng = None, noise=None):
-    """x (any shape) times N(1, p / (1 - p)), which has the mean and variance of dropout, p < 1.
+    """x (any shape) times noise from N(1, p / (1 - p)), with p < 1.
 
-    Srivastava et al. 2014, JMLR 15, section 10.
+    The noise of `dropout` has the same mean and variance. Srivastava et al. 2014, JMLR 15, section
+    10.
 
     noise  an array that broadcasts to x, or a Noise leaf of an earlier call. None: it is drawn
 
@@ -128,7 +129,7 @@ def gaussian_dropout(x: Operand, p: float, training: bool, rng: Rng = None, nois
 
 @composition(kind="random")
 def gaussian_noise(x: Operand, std: float, training: bool, rng: Rng = None, noise=None):
-    """x (any shape) plus N(0, std^2). On inputs it acts as weight decay (Bishop 1995).
+    """x (any shape) plus noise from N(0, std^2). On inputs it acts as weight decay (Bishop 1995).
 
     std    the standard deviation of the noise, a number >= 0
     noise  an array that broadcasts to x, or a Noise leaf of an earlier call. None: it is drawn
@@ -179,7 +180,7 @@ def _check_mask(values):
 
 
 def noise_for(x, law, rng=None, noise=None):
-    """The given noise, or noise of this law and of the shape of x that is drawn."""
+    """The given noise, or new noise of this law in the shape of x."""
     dtype = x.dtype if x.dtype.kind == "f" else np.float64
     if noise is None:
         return Noise(law, x.shape, dtype, rng, like=x)
@@ -187,7 +188,7 @@ def noise_for(x, law, rng=None, noise=None):
 
 
 def _given(noise, dtype, x):
-    """A Noise leaf as it is, a Tensor or an array in this dtype. It must broadcast to x."""
+    """The given noise in this dtype; a Noise leaf as it is. It must broadcast to x."""
     check_fits("noise", np.shape(known(data_of(noise))), x.shape)
     if not isinstance(noise, Tensor):
         return as_array(noise, dtype)

@@ -40,7 +40,7 @@ def _reduced(entries, reduction, weight=None):
 
 @reads
 def _checked(scores, target, reduction, ignore_index):
-    """(target, `ignore_index` or None if no target has it). Raises an error for wrong targets."""
+    """(target, `ignore_index`, or None if no target has it). Raises an error for wrong targets."""
     _check_reduction(reduction)
     if not isinstance(ignore_index, (int, np.integer)):
         raise TypeError(f"ignore_index is a whole number, not {ignore_index!r}.")
@@ -53,12 +53,12 @@ def _checked(scores, target, reduction, ignore_index):
     all_count = partial(_all_count, shape[axis], ignore_index)
     if is_foreign(labels):
         return checked(target, all_count), ignore_index
-    is_needed = not all_count(labels) or is_recorded(target)  # the next target may contain it
+    is_needed = not all_count(labels) or is_recorded(target)  # a replay may have other targets
     return target, ignore_index if is_needed else None
 
 
 def _all_count(classes, ignore_index, labels):
-    """Whether no label is `ignore_index`. Raises ValueError if another one is no class."""
+    """Whether no label is `ignore_index`. Raises ValueError if another label is no class."""
     # A negative number is huge as an unsigned number, so one comparison checks both ends.
     unsigned = labels.astype(np.uint64)
     outside = labels.size and unsigned.item(unsigned.argmax()) >= classes
@@ -94,16 +94,16 @@ def cross_entropy(
     """-log softmax(input)[target], for classification.
 
     input            scores before any softmax, (N, C, ...) or (C,) for C classes
-    target           class numbers 0..C-1, (N, ...) or (); or floats of the shape of the input, the
-                     probabilities p of the classes: the loss is -sum of p log softmax(input)
+    target           class numbers 0..C-1, (N, ...) or (); or the probabilities p of the classes,
+                     floats of the shape of the input: the loss is -sum of p log softmax(input)
     reduction        "mean", "sum" or "none"
-    weight           a factor for each class, (C,). The mean over class numbers is weighted too
+    weight           a factor for each class, (C,). With class numbers, "mean" is a weighted mean
     ignore_index     targets with this number do not count
     label_smoothing  the part of the target, in [0, 1], that is spread over all classes
                      (Szegedy et al. 2016, arXiv:1512.00567)
 
     Raises ValueError for other shapes, for classes that the scores do not have, and for settings
-    out of range; TypeError for targets that are not whole numbers.
+    out of range; TypeError for class numbers or an ignore_index that are not whole numbers.
     """
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"label_smoothing is in [0, 1], got {label_smoothing}.")
@@ -122,8 +122,8 @@ def cross_entropy(
 def nll_loss(input: Operand, target: Operand, reduction="mean", *, weight=None, ignore_index=-100):
     """-input[target], where input holds log-probabilities, as log_softmax returns them.
 
-    input is (N, C, ...) or (C,). target is class numbers. weight, reduction, ignore_index and
-    errors as for cross_entropy.
+    input is (N, C, ...) or (C,). target has class numbers. For reduction, weight, ignore_index and
+    errors see cross_entropy.
     """
     target, ignored = _checked(input, target, reduction, ignore_index)
     return _nll(floats(input), target, weight, reduction, ignored)
@@ -169,7 +169,7 @@ def huber_loss(input: Operand, target: Operand, reduction="mean", delta=1.0):
 
     input, target  arrays of the same shape
     reduction      "mean", "sum" or "none"
-    delta          the |d| from which on the loss is linear, > 0
+    delta          a number > 0. For larger |d| the loss is linear
 
     Raises ValueError if the shapes differ or delta is not positive. Huber 1964.
     """
@@ -184,7 +184,7 @@ def huber_loss(input: Operand, target: Operand, reduction="mean", delta=1.0):
 
 @composition(kind="loss")
 def smooth_l1_loss(input: Operand, target: Operand, reduction="mean", beta=1.0):
-    """huber_loss with delta = beta, divided by beta (Girshick 2015). Errors: see there."""
+    """huber_loss with delta = beta, divided by beta (Girshick 2015). See huber_loss."""
     return huber_loss(input, target, reduction, beta) / beta
 
 
@@ -222,7 +222,7 @@ def binary_cross_entropy_with_logits(
 
 
 def _log(p):
-    """log p, at least -100 as in PyTorch. At and below that the gradient is 0."""
+    """log p, at least -100 as in PyTorch. Where it is -100, the gradient is 0."""
     return np.maximum(np.where(p <= 0, -100, np.log(np.where(p <= 0, 1, p))), -100)
 
 
@@ -230,8 +230,8 @@ def _log(p):
 def binary_cross_entropy(input: Operand, target: Operand, reduction="mean", *, weight=None):
     """-t log p - (1-t) log(1-p) of probabilities p = input and targets t = target; logs >= -100.
 
-    Of scores, binary_cross_entropy_with_logits is more precise. Arguments and errors: see there;
-    both must be in [0, 1].
+    For scores use binary_cross_entropy_with_logits, which is more precise and explains the
+    arguments. Raises ValueError if the shapes differ or an entry is outside [0, 1].
     """
     input, target = _equal_shapes(input, target)
     target = _probabilities("targets", target)
@@ -244,8 +244,8 @@ def binary_cross_entropy(input: Operand, target: Operand, reduction="mean", *, w
 def kl_div(input: Operand, target: Operand, reduction="mean"):
     """target * (log target - input) of log-probabilities `input` and probabilities `target`.
 
-    reduction  "mean" over all entries, "batchmean", the sum divided by len(input), which is the
-               mean of the Kullback-Leibler divergences, "sum" or "none"
+    reduction  "mean" over all entries, "sum", "none", or "batchmean": the sum divided by
+               len(input), which is the mean of the Kullback-Leibler divergences
 
     Raises ValueError if the shapes differ.
     """
@@ -267,7 +267,7 @@ def normalize(x: Operand, p=2.0, dim=1, eps=1e-12):
 
 @composition
 def cosine_similarity(x1, x2, dim=1, eps=1e-8):
-    """The cosine of the angle between vectors along `dim`. Norms count as eps at least."""
+    """The cosine of the angle between vectors along `dim`. A norm below eps counts as eps."""
     if x1.shape != getattr(x2, "shape", None):
         shape = np.broadcast_shapes(np.shape(x1), np.shape(x2))
         x1, x2 = (np.broadcast_to(x, shape) for x in (x1, x2))
@@ -279,7 +279,7 @@ def cosine_similarity(x1, x2, dim=1, eps=1e-8):
 def triplet_margin_loss(
     anchor, positive, negative, margin=1.0, p=2.0, eps=1e-6, *, reduction="mean"
 ):
-    """max(0, margin + |anchor - positive| - |anchor - negative|), distances along the last axis.
+    """max(0, margin + |anchor - positive| - |anchor - negative|), with norms along the last axis.
 
     Balntas et al. 2016, BMVC.
 

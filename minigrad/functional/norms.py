@@ -1,11 +1,13 @@
 """Normalisation: (x - mean) / sqrt(variance + eps) over some axes of x.
 
-The result is multiplied by `weight` and added to `bias`, unless they are None.
+The result is multiplied by `weight`, then `bias` is added, unless they are None. `rms_norm`
+subtracts no mean.
 
-eps       keeps the divisor from 0
+eps       keeps the divisor away from 0
 momentum  the step of running statistics towards the statistics of a batch: usually from 0 to 1
 
-All functions raise ValueError for other shapes and for means of a single entry.
+All functions raise ValueError for other shapes. batch_norm (in training), group_norm and
+instance_norm also raise ValueError for means of a single entry.
 """
 
 import math
@@ -34,8 +36,8 @@ def batch_norm(
     running_mean, running_var  arrays (C,) or None
     weight, bias               (C,) or None: the result is multiplied by weight, then bias is added
     training                   True: uses the mean and variance of the batch. The running statistics
-                               move in place towards them; that variance is over n - 1. False: uses
-                               the running statistics
+                               move in place towards them. The running variance is over n - 1.
+                               False: uses the running statistics
     momentum                   the step of the running statistics
     eps                        is added to the variance
 
@@ -139,14 +141,14 @@ def instance_norm(x: Operand, *, weight=None, bias=None, eps=1e-5):
 
 
 def _standardized(x, eps):
-    """`standardize` over all axes but the first two, of two entries or more."""
+    """`standardize` over all axes but the first two. Raises ValueError for a single entry."""
     axes = tuple(range(2, x.ndim))
     _entries(x, axes)
     return standardize(x, axes, eps)
 
 
 def _entries(x, axes):
-    """How many entries a mean has. Raises ValueError for a single one, whose result would be 0."""
+    """How many entries a mean has. Raises ValueError for a single entry: the result would be 0."""
     n = math.prod(x.shape[a] for a in axes)
     if n < 2:
         remedy = " Train on two rows or more, or use evaluation mode." if 0 in axes else ""
@@ -167,7 +169,7 @@ def _affine_by_channel(x, weight, bias):
 
 
 def _last_axes(x, sizes, **arrays):
-    """The last axes of x, which have these sizes. Raises ValueError for other arguments."""
+    """The last axes of x. Raises ValueError unless they have these sizes."""
     shape = as_shape(sizes)
     if not shape or x.shape[-len(shape) :] != shape:
         raise ValueError(f"x {x.shape} does not end in normalized_shape {shape}.")

@@ -38,7 +38,7 @@ def embedding(x: Operand, weight: Operand, padding_idx: int | None = None):
 
 
 def padding_row(padding_idx, rows):
-    """The row of padding_idx, which may count from the end. Raises IndexError if there is none."""
+    """The row of padding_idx, which may count from the end. Raises IndexError for any other."""
     return int(whole_numbers("padding_idx", padding_idx, -rows, rows).item()) % rows
 
 
@@ -64,13 +64,13 @@ def scaled_dot_product_attention(
                   floats, which are added to the scores
     dropout_p     the rate of dropout for the weights
     is_causal     True: query i attends to the keys 0..i only, and only where the mask allows it
-    scale         the factor of the scores, 1 / sqrt(E) if not given
-    training      whether dropout draws noise; must be given unless dropout_p is 0
-    rng           for the dropout, as in functional.dropout
+    scale         the factor of the scores, by default 1 / sqrt(E)
+    training      whether dropout draws noise. Needed unless dropout_p is 0
+    rng           for the dropout: see functional.dropout
     need_weights  True: returns (result, weights (..., L, S)), the weights after dropout
 
     If a query may attend to no key, its weights and its result are 0, not nan. Raises ValueError
-    for other shapes, TypeError for a mask of another dtype or without `training`.
+    for other shapes and rates, TypeError for a mask of another dtype or a missing `training`.
     """
     check_settings(dropout_p)
     if dropout_p and training is None:
@@ -102,5 +102,5 @@ def _added(mask, is_causal, scores):
         added = np.where(mask, 0, -np.inf) if mask.dtype == bool else mask
     if is_causal:
         added = np.where(np.tri(*scores.shape[-2:], dtype=bool), added, -np.inf)
-    with np.errstate(over="ignore"):  # -1e9, which many use, is -inf in float16
+    with np.errstate(over="ignore"):  # many use -1e9, which is -inf in float16
         return added.astype(scores.dtype)

@@ -9,7 +9,7 @@ padding      the number of zeros at both ends of each axis. Convolutions also ta
 dilation     the distance from one entry of a window to the next: 2 takes every other entry of x
 groups       the number of groups of channels, each with its own filters
 
-Sizes, strides, paddings and dilations are whole numbers, or one number for each axis. An axis of n
+Sizes, strides, paddings and dilations are a whole number, or one for each axis. An axis of n
 entries has (n + 2 padding - dilation (kernel_size - 1) - 1) // stride + 1 windows; ceil_mode=True
 of the pools rounds the quotient up. All functions raise ValueError for x, weights or biases of
 other shapes, for settings out of range, and for a window larger than x.
@@ -65,7 +65,7 @@ def _conv(
     weight    (M, C / groups, *kernel_size), one filter an output channel
     bias      (M,) or None
     stride    the step between windows
-    padding   the number of zeros on all sides, or "same"
+    padding   the number of zeros on all sides, "same" or "valid"
     dilation  the step inside a window
     groups    the number of groups of channels, each with M / groups filters
 
@@ -91,9 +91,9 @@ def _conv_transpose(
     """The transpose of conv1d or conv2d as a linear map: x (N, M, *space) gives (N, C, *larger).
 
     weight (M, C / groups, *kernel_size), bias (C,) or None. stride, padding, groups and dilation
-    are the arguments of the convolution. Results of several sizes belong to one size of x:
-    output_padding chooses. It is added to the size of the result, and must be less than the stride.
-    Raises ValueError for shapes and settings that do not fit.
+    are the arguments of the convolution. A convolution with a stride maps inputs of several sizes
+    to one size. output_padding chooses between these sizes: it is added to the size of the result,
+    and must be less than the stride. Raises ValueError for shapes and settings that do not fit.
     """
     window = _filters(rank, x, weight, bias, stride, padding, dilation, groups, transposed=True)
     stride, dilation = window.stride, window.dilation
@@ -168,8 +168,8 @@ def _adaptive_avg_pool(rank, x: Operand, output_size):
 def _adaptive_max_pool(rank, x: Operand, output_size):
     """The largest entries of `output_size` sections of x along each axis.
 
-    Arguments, sections and errors: see adaptive_avg_pool1d and adaptive_avg_pool2d. Ties in a row
-    share the gradient equally, and so do ties of rows.
+    Arguments, sections and errors: see adaptive_avg_pool1d and adaptive_avg_pool2d. Ties share the
+    gradient equally; in 2d first the ties inside a column, then the ties between columns.
     """
     for axis, inside in _sections(rank, x, output_size):
         rows = np.expand_dims(np.moveaxis(x, axis, -1), -2)
@@ -193,8 +193,9 @@ def interpolate(x: Operand, size=None, scale_factor=None, mode="nearest", align_
     scale_factor   the new sizes divided by the old sizes, in place of `size`
     mode           "nearest": entry i of an axis is entry floor(i / scale) of x; "linear" for one
                    axis and "bilinear" for two: between the two nearest entries it is linear
-    align_corners  of the linear modes: True puts the first and the last entries of x at the ends.
-                   False puts the edges of x there, half an entry further
+    align_corners  for the linear modes. True: the first and last entries of the result are the
+                   first and last entries of x. False: the result covers x from edge to edge, half
+                   an entry further at each end
 
     Raises ValueError for another mode, if not exactly one of size and scale_factor is given, and if
     an axis would have size 0.
@@ -213,7 +214,7 @@ def interpolate(x: Operand, size=None, scale_factor=None, mode="nearest", align_
     scales = scales or [m / n for m, n in zip(size, space)]
     for axis, (m, n, scale) in enumerate(zip(size, space, scales), start=2):
         if mode == "nearest":
-            places = np.round(np.arange(m) / scale, 9)  # 33 / 1.1 = 30
+            places = np.round(np.arange(m) / scale, 9)  # 33 / 1.1 is 29.999...
             x = np.take(x, np.minimum(places, n - 1).astype(int), axis)
             continue
         places = np.linspace(0, n - 1, m) if align_corners else (np.arange(m) + 0.5) / scale - 0.5
@@ -226,8 +227,12 @@ def interpolate(x: Operand, size=None, scale_factor=None, mode="nearest", align_
 def unfold(x: Operand, kernel_size: Ints, dilation: Ints = 1, padding: Ints = 0, stride: Ints = 1):
     """All windows of x (N, C, *space) as columns: (N, C * prod(kernel_size), number of windows).
 
-    dilation is the step inside a window, padding the zeros on all sides, stride the step between
-    windows. Raises ValueError for shapes and settings that do not fit.
+    kernel_size  the size of a window
+    dilation     the step inside a window
+    padding      the number of zeros on all sides
+    stride       the step between windows
+
+    Raises ValueError for shapes and settings that do not fit.
     """
     check_channels(x, 3)
     rank = x.ndim - 2
@@ -243,7 +248,7 @@ def fold(
 ):
     """The transpose of unfold: adds the columns of x to zeros (N, C, *output_size), as windows.
 
-    x is (N, C * prod(kernel_size), number of windows). All other arguments as for unfold. Raises
+    x is (N, C * prod(kernel_size), number of windows). For all other arguments see unfold. Raises
     ValueError if output_size has another number of windows.
     """
     rank = len(output_size) if isinstance(output_size, (tuple, list)) else 2
@@ -281,7 +286,7 @@ class Window:
         return tuple(n + before + after for n, (before, after) in zip(space, self.padding))
 
     def beyond(self, space):
-        """For each axis, how many entries beyond the padding an incomplete last window needs."""
+        """How many entries beyond the padding an incomplete last window needs, for each axis."""
         missing = [(r - n) % s for n, r, s in zip(self.padded(space), self.reach, self.stride)]
         ends = zip(missing, self.reach, self.padding)
         return [m if m + after < r else 0 for m, r, (_, after) in ends]
@@ -327,7 +332,10 @@ def _filters(rank, x, weight, bias, stride, padding, dilation, groups, transpose
 
 
 def _pooled(rank, x, function, value, settings, ceil_mode, counts_padding=False):
-    """(function of each window of x padded with `value`, the shares that count, None for 1)."""
+    """(function of each window of x padded with `value`, the share of each window that counts).
+
+    The shares are None if all entries count.
+    """
     check_axes(x, LAYOUTS[rank])
     window, space, shares = Window(rank, *settings), x.shape[2:], None
     beyond = [(0, n) for n in window.beyond(space)] if ceil_mode else [(0, 0)] * rank
@@ -345,7 +353,7 @@ def _pooled(rank, x, function, value, settings, ceil_mode, counts_padding=False)
 
 
 def _sections(rank, x, output_size):
-    """For each axis of the space of x: (axis, which entries each section has, (n, output_size))."""
+    """Yields (axis, mask) for each axis of the space of x. mask[j, i]: is j in section i?"""
     check_axes(x, LAYOUTS[rank])
     space, sizes = x.shape[2:], output_size
     if isinstance(sizes, (tuple, list)) and len(sizes) == rank:

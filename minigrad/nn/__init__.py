@@ -16,5 +16,5 @@ from .sequences import *
 __all__ = layers.__all__ + dropout.__all__ + norms.__all__ + sequences.__all__ + module.__all__
 __all__ += initialisers.__all__ + penalties.__all__ + reports.__all__
 
-if not TYPE_CHECKING:  # else every name would seem to exist
+if not TYPE_CHECKING:  # type checkers must not think that every name exists
     __getattr__ = later.names_of(__name__)

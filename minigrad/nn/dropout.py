@@ -25,7 +25,7 @@ class Stochastic(Function):
     The noise comes from the stream of the layer's name, so the masks of a layer do not change when
     other layers come or go. In Sequential(...) or a list, a layer has only a number. Its stream is
     then named after its kind and its number among the layers of its kind. So layers of other kinds
-    do not matter, but a layer of the same kind inserted before it takes its number and its noise.
+    do not matter. But if you insert a layer of the same kind before it, that layer takes its noise.
     Name such layers, Sequential(drop1=...), or their streams: Dropout(0.5, rng="drop1").
     """
 
@@ -46,7 +46,7 @@ def _layer_of(function, name) -> type[Stochastic]:
     """The Stochastic layer of a function(x, p, training, rng, ...) of `functional`.
 
     The constructor takes the settings of the function: p, by default 0.5, and keywords. The mode of
-    the layer is `training`. A mask or noise belongs to a call, so the layer always draws it.
+    the layer gives `training`. The layer takes no mask and no noise: each call draws them.
     """
     _, first, *others = signature(function).parameters.values()
     first = first.replace(default=0.5) if first.name == "p" else first
@@ -67,9 +67,10 @@ GaussianNoise = _layer_of(F.gaussian_noise, "GaussianNoise")
 
 
 class DropConnect(_layer_of(F.drop_connect, "DropConnect")):
-    """A module, such as Linear, whose `weight` loses entries in training (functional.drop_connect).
+    """A module, such as Linear, whose `weight` loses entries in training.
 
-    Its penalty stays on the whole weight. A call raises AttributeError if there is no weight.
+    For p, rng and scaling see `functional.drop_connect`. The penalty of the module acts on the
+    whole weight. A call raises AttributeError if the module has no weight.
     """
 
     def __init__(self, module: Module, p=0.5, *, rng: Rng = None, scaling="inverted"):
@@ -81,41 +82,41 @@ class DropConnect(_layer_of(F.drop_connect, "DropConnect")):
         return scoped(self.module, self._without, *args, **kwargs)
 
     def _without(self, *args, **kwargs):
-        noisy = copy(self.module)  # the module keeps its whole weight, for other calls meanwhile
+        noisy = copy(self.module)  # another thread may call the module, with its whole weight
         vars(noisy)["weight"] = Stochastic.forward(self, self.module.weight)
         return noisy.forward(*args, **kwargs)
 
 
 @composition(kind="random")
 def rrelu(x, lower, upper, draws):
-    """x where it is positive, elsewhere x times a slope: drawn, or the mean of the law."""
+    """x where x > 0, else x times a slope: a drawn slope, or the mean of the law."""
     law = Uniform(lower, upper)
     slope = noise_for(x, law) if draws else (lower + upper) / 2
     return np.where(np.greater(x, 0), x, slope * x)
 
 
 class RReLU(Layer):
-    """relu with random slopes: x where it is positive, elsewhere x times a slope of its own.
+    """relu with random slopes: x where x > 0, else x times a slope. Each entry has its own slope.
 
     In training, and inside `sampling()`, each slope is uniform between `lower` and `upper`. In
-    evaluation it is their mean (Xu et al. 2015, arXiv:1505.00853). A call raises ValueError unless
-    lower is below upper.
+    evaluation all slopes are (lower + upper) / 2 (Xu et al. 2015, arXiv:1505.00853). A call raises
+    ValueError unless lower is below upper.
     """
 
     def __init__(self, lower=1 / 8, upper=1 / 3):
         self.lower, self.upper = lower, upper
 
     def forward(self, x: Operand) -> Tensor:
-        """x (any shape), its negative entries times their slopes."""
+        """x (any shape), with each negative entry times its slope."""
         return rrelu(x, self.lower, self.upper, self.training or sampling_mode.get())
 
 
 class Residual(Module):
-    """shortcut(x) + branch(x), without a shortcut x + branch(x) (He et al. 2016, arXiv:1512.03385).
+    """shortcut(x) + branch(x), or x + branch(x) without a shortcut.
 
     In training each sample loses its branch with probability `drop_path`: stochastic depth (Huang
-    et al. 2016, arXiv:1603.09382). `rng` as in Dropout. A call raises ValueError if the shapes of
-    branch and shortcut differ.
+    et al. 2016, arXiv:1603.09382). For `rng` see Dropout. Raises ValueError for drop_path outside
+    [0, 1]; a call, if the shapes of branch and shortcut differ. He et al. 2016 (arXiv:1512.03385).
     """
 
     def __init__(self, branch, shortcut=None, drop_path=0.0, *, rng=None):

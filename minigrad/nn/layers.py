@@ -28,7 +28,7 @@ __all__ += ["HuberLoss", "SmoothL1Loss", "KLDivLoss", "TripletMarginLoss"]
 
 
 class Function(Layer):
-    """A function(x, ...) as a layer. The layer holds the other arguments, its `settings`."""
+    """A function(x, ...) as a layer. The layer holds the arguments other than x: its `settings`."""
 
     settings = ()  # the names
 
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 def layer_of(function, name, settings, doc=None, base=Function):
     """A subclass of `base` for a function. Its constructor takes `settings`, inspect.Parameters.
 
-    All other arguments of the function are inputs, which a call of the layer takes.
+    A call of the layer takes all other arguments of the function: its inputs.
     """
     names = [s.name for s in settings]
     inputs = ", ".join(n for n in signature(function).parameters if n not in names)
@@ -64,7 +64,7 @@ def layer_of(function, name, settings, doc=None, base=Function):
     expected = Signature([Parameter("self", Parameter.POSITIONAL_ONLY), *settings])
 
     def init(self, *values, **keywords):
-        keywords.pop("inplace", None)  # PyTorch's way to save memory: the numbers are the same
+        keywords.pop("inplace", None)  # in PyTorch it saves memory and changes no number
         for own, theirs in OTHER_NAMES.items():
             if theirs in keywords and own in expected.parameters:
                 keywords[own] = keywords.pop(theirs)
@@ -104,7 +104,7 @@ class Conv1d(Function):
 
     x (N, in_channels, L), weight (out_channels, in_channels / groups, kernel_size), bias
     (out_channels,). Settings: penalty, bias_penalty, init, bias_init, rng, dtype: see Layer.
-    padding_mode  "zeros", "reflect", "replicate" or "circular": what the padding holds
+    padding_mode  "zeros", "reflect", "replicate" or "circular": how the padding is filled
 
     Raises ValueError for sizes that are not whole numbers >= 1, groups that do not divide the
     channels, and for another padding_mode.
@@ -208,7 +208,7 @@ class Flatten(Module):
 
 
 class Identity(Module):
-    """x as it is: the place of a layer that is left out. It takes any arguments."""
+    """Returns x. It takes the place of a layer that you leave out, and any arguments."""
 
     def __init__(self, *args, **kwargs):
         pass
@@ -232,7 +232,7 @@ class PReLU(Layer):
         self.add_parameters(None, {"weight": (num_parameters,)}, {}, settings)
 
     def is_weight(self, name, parameter):
-        """False: a decay of the slope would only make a relu of the layer (He et al. 2015)."""
+        """False: a penalty would only bring the slope to 0, as in relu (He et al. 2015)."""
         return False
 
     def forward(self, x: Operand) -> Tensor:
@@ -247,9 +247,9 @@ def _layer_of(function: Callable[Concatenate[Any, P], Any], name) -> "type[Made[
 
 
 def _loss_of(function, name, inputs=2) -> "type[Made[...]]":
-    """The Function layer of a loss of so many inputs.
+    """The Function layer of a loss with this number of inputs.
 
-    The settings that PyTorch's users give by position come first, and all others are keywords.
+    The settings that PyTorch's users give by position come first. All other settings are keywords.
     """
     settings = list(signature(function).parameters.values())[inputs:]
     first = [s for s in settings if s.name in ("weight", "margin", "dim")]

@@ -1,4 +1,4 @@
-"""Modules: parameters with a forward. Names, arguments and state_dict keys are PyTorch's."""
+"""Modules: functions with parameters. Names, arguments and state_dict keys are PyTorch's."""
 
 import math
 from abc import ABCMeta
@@ -49,7 +49,7 @@ class Parameter(Tensor):
 
     A copy, by copy.copy, copy.deepcopy or pickle, has the same values, name and `.grad`.
 
-    Raises TypeError for data of another dtype.
+    Raises TypeError for data of another dtype, unless requires_grad=False.
     """
 
     __slots__ = ()
@@ -59,7 +59,7 @@ class Parameter(Tensor):
 
 
 def _members(container, prefix=""):
-    """The pairs (name, value) in a dict, list or tuple, nested ones too, such as `layers.0`."""
+    """The pairs (name, value) in a dict, list or tuple, also if nested, such as `layers.0`."""
     for key, value in container.items() if isinstance(container, dict) else enumerate(container):
         if isinstance(value, (list, tuple, dict)) and not _is_own_kind(value):
             yield from _members(value, f"{prefix}{key}.")
@@ -90,10 +90,10 @@ def _join(prefix, name):
 class ModuleClass(ABCMeta):
     """The class of Module and its subclasses: tells a module when its __init__ has ended."""
 
-    __instancecheck__ = type.__instancecheck__  # faster than the one of ABCMeta
+    __instancecheck__ = type.__instancecheck__  # faster than ABCMeta's check
 
     @property
-    def __signature__(cls):  # inspect and help would show the one of __call__ below
+    def __signature__(cls):  # else inspect and help show *args, **kwargs
         makes = cls.__init__ is not object.__init__
         return signature(cls.__init__.__get__(cls)) if makes else Signature()
 
@@ -111,16 +111,16 @@ class Module(metaclass=ModuleClass):
 
     Arrays and plain Tensors that are attributes at the end of `__init__` are buffers: saved, but
     not trained. The module has copies of them. A Tensor that requires a gradient becomes a
-    Parameter when it becomes an attribute, and in lists and dicts at the end of `__init__`. What
-    `forward` keeps, such as its input, is neither saved nor trained. Arrays that get into new
-    attributes after `__init__` are not saved.
+    Parameter when you assign it to an attribute. In lists and dicts it becomes a Parameter at the
+    end of `__init__`. What `forward` keeps, such as its input, is neither saved nor trained. Arrays
+    in attributes that are new after `__init__` are not saved.
 
     A module's `weight_penalty`, such as L2(1e-3), acts on its own parameters with `weight` in their
     names. Its `bias_penalty` acts on its own parameters with `bias` in their names. `nn.penalty`
     acts on other names.
 
-    Raises TypeError if anything but a Parameter or None is assigned to the name of a Parameter, and
-    for a penalty that is no Penalty; ValueError for the name of a method of every Module.
+    Raises TypeError if anything but a Parameter or None replaces a Parameter, and for a penalty
+    that is no Penalty; ValueError for an attribute with the name of a method of every Module.
     """
 
     training = True
@@ -132,7 +132,7 @@ class Module(metaclass=ModuleClass):
     def __call__(self: "Forwards[P, R]", *args: "P.args", **kwargs: "P.kwargs") -> "R":
         outer = _get_scope()
         try:
-            _set_scope((outer, self, {}))  # as `scoped` does, but without its call: faster
+            _set_scope((outer, self, {}))  # as `scoped` does, but faster
             out = self.forward(*args, **kwargs)
             for hook in self._hooks:
                 changed = hook(self, args, out)
@@ -164,7 +164,7 @@ class Module(metaclass=ModuleClass):
         if name in ("weight_penalty", "bias_penalty") and value is not None:
             require_penalty(f"{kind}: {name}", value)
         if _is_trained(value) and not is_running(self):
-            value.__class__ = Parameter  # the same tensor, so that others may hold it too
+            value.__class__ = Parameter  # the same object, which others may hold
         if name in (self._buffers or ()) and value is not old and _is_data(value):
             value = copy(value)
         super().__setattr__(name, value)
@@ -208,8 +208,9 @@ class Module(metaclass=ModuleClass):
     ) -> "Iterator[tuple[str, Module]]":
         """The pairs (dotted name, module) of this module and all modules inside it, each once.
 
-        It leaves out modules with an id in `seen`, a set. See `named_children` for `by_kind`.
-
+        prefix            comes before each name
+        by_kind           see `named_children`
+        seen              the ids of modules to leave out
         remove_duplicate  False: a module comes once for each module that holds it
         """
         seen = seen if remove_duplicate and seen else {*seen}
@@ -241,7 +242,7 @@ class Module(metaclass=ModuleClass):
         return (child for _, child in self.named_children())
 
     def named_buffers(self):
-        """The pairs (dotted name, array or Tensor) of the buffers of all modules inside."""
+        """The pairs (dotted name, array or Tensor) of the buffers of this module and all inside."""
         return ((name, value) for name, value in self._held() if not isinstance(value, Parameter))
 
     def buffers(self):
@@ -263,22 +264,23 @@ class Module(metaclass=ModuleClass):
         setattr(self, name, tensor)
 
     def apply(self, function) -> "Self":
-        """Calls function(module) for all modules inside and then for this one. Returns it."""
+        """Calls function(module) for all modules inside, then for this module. Returns self."""
         for child in self.children():
             child.apply(function)
         function(self)
         return self
 
     def requires_grad_(self, value=True) -> "Self":
-        """Sets requires_grad of every parameter: False freezes the module. Returns it."""
+        """Sets requires_grad of every parameter: False freezes the module. Returns self."""
         for parameter in self.parameters():
             parameter.requires_grad = value
         return self
 
     def register_forward_hook(self, hook):
-        """Calls hook(module, args, output) after each forward. Returns a handle: handle.remove().
+        """Calls hook(module, args, output) after each forward.
 
-        If the hook returns a value, this value replaces the output.
+        If the hook returns a value other than None, this value replaces the output. Returns a
+        handle: handle.remove() removes the hook.
         """
         self._hooks = (*self._hooks, hook)
 
@@ -293,13 +295,15 @@ class Module(metaclass=ModuleClass):
             parameter.grad = None
 
     def penalty(self, step: int | None = None) -> Tensor | float:
-        """The sum of the penalties of all layers, 0.0 if there are none. Add it to the loss.
+        """The sum of the penalties of all layers, or 0.0 without penalties. Add it to the loss.
 
-        Each penalty is one node. It counts a weight once, also if modules share it. `step` is the
-        argument of coefficients that are functions of the step. Raises TypeError if a coefficient
-        needs a step and there is none, ValueError if a module has no parameter for its penalty.
+        step  the argument of coefficients that are functions of the step
+
+        Each penalty is one node. It counts a weight once, also if modules share the weight. Raises
+        TypeError if a coefficient needs a step and there is none, ValueError if a module has no
+        parameter for its penalty.
         """
-        weights = {}  # penalty -> {weight: None}: each weight once, in their order
+        weights = {}  # penalty -> {weight: None}: each weight once, in order
         for module in self.modules():
             for penalty, own in module.own_penalties():
                 if not own:
@@ -310,36 +314,39 @@ class Module(metaclass=ModuleClass):
         return sum(nodes[1:], start=nodes[0]) if nodes else 0.0
 
     def own_penalties(self):
-        """The pairs (penalty, its parameters) that this module declares for what it holds."""
+        """The pairs (penalty of this module, the parameters on which the penalty acts)."""
         for part in "weight", "bias":
             if (penalty := getattr(self, f"{part}_penalty")) is not None:
                 yield penalty, [w for name, w in self.own_parameters() if part in name]
 
     def is_weight(self, name, parameter):
-        """Whether `nn.penalty` takes this parameter of the module by default: no biases."""
+        """Whether `nn.penalty` takes this parameter by default: it takes weights, but no biases."""
         return ("weight" in name or parameter.ndim >= 2) and "bias" not in name
 
     # ---- modes
 
     def train(self, mode=True) -> "Self":
-        """Puts this module and all inside it in training mode: dropout drops. Returns it."""
+        """Puts this module and all inside it in training mode: dropout drops. Returns self.
+
+        mode  False: evaluation mode
+        """
         for module in self.modules():
             module.training = bool(mode)
         return self
 
     def eval(self) -> "Self":
-        """Puts this module and all inside it in evaluation mode. Returns it."""
+        """Puts this module and all inside it in evaluation mode. Returns self."""
         return self.train(False)
 
     @contextmanager
     def put_back(self):
-        """A block that ends with the attributes of all modules inside as they were before it."""
+        """A block. At its end all modules inside get back the attributes that they had before."""
         before = {module: dict(vars(module)) for module in self.modules()}
         try:
             yield
         finally:
             for module, attributes in before.items():
-                module.__dict__ = attributes  # at once: at no moment is a module without its own
+                module.__dict__ = attributes  # in one step
 
     # ---- saving
 
@@ -353,16 +360,16 @@ class Module(metaclass=ModuleClass):
                     yield _join(prefix, name), value
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """{key: array} of all parameters and buffers, under PyTorch's keys. Arrays are copies."""
+        """{key: array} of all parameters and buffers, with PyTorch's keys. Arrays are copies."""
         return {key: entries_of(value, key).copy() for key, value in self._held(saved=True)}
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict=True) -> None:
         """Copies the values of a state_dict into the parameters and buffers.
 
-        strict  False: keys that only one of the two has are ignored
+        strict  False: keys that are missing in the module or in state_dict are ignored
 
         Raises TypeError if state_dict is not a dict, ValueError for other keys, other shapes, and
-        dtypes that cannot be cast. Nothing changes then.
+        dtypes that cannot be cast. The module is then unchanged.
         """
         arrays = {key: data_of(value) for key, value in self._held(saved=True)}
         require_same(type(self).__name__, arrays, state_dict, strict=strict)
@@ -407,10 +414,12 @@ class Layer(Module):
     rng           the np.random.Generator of the initialisers; by default minigrad's own
     dtype         the dtype of the parameters; by default the default dtype
 
-    A new layer is one class: its __init__(..., **settings) calls `add_parameters`, its `forward`
-    uses the parameters. Raises TypeError for unknown settings, a penalty that is no Penalty and an
-    rng that is no Generator; ValueError for a penalty of a weight or bias that the layer does not
-    have, and for an initialiser that returns another shape.
+    A new layer is one class: its __init__(..., **settings) calls `add_parameters`, and its
+    `forward` uses the parameters.
+
+    Raises TypeError for unknown settings, a penalty that is no Penalty and an rng that is no
+    Generator; ValueError for a penalty of a weight or bias that the layer does not have, and for an
+    initialiser that returns another shape.
     """
 
     def add_parameters(self, fans, weights, biases, settings):
@@ -446,7 +455,7 @@ class Layer(Module):
                 setattr(self, name, value)
 
     def checked(self, check, *args, **kwargs):
-        """What check(...) returns; its error gets the name of the layer."""
+        """Returns check(...). The name of the layer is put before the message of an error."""
         try:
             return check(*args, **kwargs)
         except WRONG_CALL as error:
@@ -459,7 +468,7 @@ class Layer(Module):
             setattr(self, name, size)
 
     def extra_repr(self):
-        """The constructor's arguments that differ from their defaults, and always the rate p."""
+        """The constructor's arguments that differ from their defaults. p is always there."""
         own = vars(self) | {"penalty": self.weight_penalty, "bias_penalty": self.bias_penalty}
         shown = []
         for name, usual in _arguments(type(self)).items():
@@ -482,11 +491,11 @@ def _arguments(kind):
 
 
 class Container(Module):
-    """The base of ModuleList and ModuleDict: a list or dict of modules and parameters.
+    """The base of ModuleList and ModuleDict: a list or dict of modules and parameters, `entries`.
 
-    It is a module too, so it has parameters() and state_dict(). As an attribute of a module, a
-    plain list or dict does the same: what it holds is directly inside that module. A subclass is a
-    module of its own there, with attributes and a forward.
+    It is a module too, so it has parameters() and state_dict(). An attribute of a module may also
+    be a plain list or dict. In all four cases the entries are children of the module that has the
+    attribute. A subclass of ModuleList or ModuleDict is itself the child: it has a forward.
     """
 
     __eq__, __ne__, __hash__ = object.__eq__, object.__ne__, object.__hash__
@@ -495,7 +504,7 @@ class Container(Module):
         super(Module, self).__init__(entries)
 
     def named_members(self):
-        """The pairs (key, module), and then those of other attributes."""
+        """The pairs (name, value) of attributes, and then the pairs (key, entry)."""
         return chain(_members(vars(self)), _members(self))
 
 
@@ -514,8 +523,8 @@ class Sequential(Module):
     """Modules one after the other: Sequential(a, b), or with names Sequential(first=a, second=b).
 
     Without names the keys are PyTorch's, 0, 1, ... A module may be any function of one argument.
-    A slice of a Sequential is a Sequential too. Raises TypeError for an argument that cannot be
-    called, ValueError for a name that every Sequential has, such as `forward`.
+    A slice of a Sequential is a Sequential too. Raises TypeError for a class and for an argument
+    that cannot be called, ValueError for a name that every Sequential has, such as `forward`.
     """
 
     def __init__(self, *modules: Callable[..., Any], **named: Callable[..., Any]):
@@ -545,9 +554,9 @@ class Sequential(Module):
         return self.insert(len(self), module)
 
     def insert(self, index, module) -> "Self":
-        """Puts a module before the one at `index`; those after it get new numbers.
+        """Puts a module before the module at `index`. The modules after it get new numbers.
 
-        Returns the Sequential. Raises ValueError if one of them has a name that is no number.
+        Returns the Sequential. Raises ValueError if a module after it has a name that is no number.
         """
         parts = [*self]
         parts.insert(index, module)

@@ -47,7 +47,7 @@ class BatchNorm1d(Norm):
     num_features         C, the number of channels: the length of weight, bias and running
                          statistics
     momentum             the step of the running statistics towards the statistics of a batch in
-                         training, from 0 to 1. None: they are the mean over all batches
+                         training, usually from 0 to 1. None: they are the mean over all batches
     affine               False: no weight and no bias
     track_running_stats  False: no running statistics, and evaluation uses the statistics of its
                          batch
@@ -103,7 +103,8 @@ class BatchNorm2d(BatchNorm1d):
 class LayerNorm(Norm):
     """Normalises each sample over its last axes: see `functional.layer_norm`.
 
-    normalized_shape    the sizes of these axes, a number or a tuple: the shape of weight and bias
+    normalized_shape    a number or a tuple: the sizes of the last axes, and the shape of weight and
+                        bias
     elementwise_affine  False: no weight and no bias; bias=False: no bias
 
     For eps and the settings see Norm. Raises ValueError for x of another shape.
@@ -122,7 +123,8 @@ class LayerNorm(Norm):
 class RMSNorm(Norm):
     """Divides each sample by its root of the mean square: see `functional.rms_norm`.
 
-    Arguments and errors as for LayerNorm; it has no bias.
+    eps is added to the mean square; None: see `functional.rms_norm`. Other arguments and errors as
+    for LayerNorm. There is no bias.
     """
 
     def __init__(self, normalized_shape, eps=None, elementwise_affine=True, **settings):

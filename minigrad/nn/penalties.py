@@ -22,7 +22,7 @@ class Penalty:
     a Penalty to a selection of parameters. On activations h, add L1(1e-3)(h) / len(h) to the loss
     (Keras: activity_regularizer).
 
-    Raises ValueError for any other coefficient, TypeError for another function.
+    Raises ValueError for any other coefficient, TypeError for a function that is no penalty.
     """
 
     def __init__(self, function, **settings):
@@ -38,7 +38,10 @@ class Penalty:
         self.function, self.settings = function, settings
 
     def __call__(self, *weights: Tensor, step: int | None = None) -> Tensor:
-        """The node of the penalty on the weights. `step` is for coefficients that depend on it."""
+        """The node of the penalty on the weights.
+
+        step  the argument of coefficients that are functions. Raises TypeError if it is missing
+        """
         values = {}
         for name, value in self.settings.items():
             if callable(value) and step is None:
@@ -77,7 +80,7 @@ class L1(Penalty):
 class L2(Penalty):
     """c * sum w^2: see `functional.l2_penalty` (Keras: regularizers.L2(c)).
 
-    Under plain SGD and Adam it equals their weight_decay = 2c; not under AdamW.
+    With SGD and Adam, L2(c) does the same as weight_decay = 2c. With AdamW it does not.
     """
 
     def __init__(self, c: Rate):
@@ -103,23 +106,23 @@ class GroupL2(Penalty):
 
 
 def require_penalty(what, value):
-    """Raises TypeError unless a value is a Penalty. `what`: the name of its place."""
+    """Raises TypeError unless a value is a Penalty. `what` names the argument."""
     if not isinstance(value, Penalty):
         remedy = "A function such as F.l2_penalty becomes one by nn.Penalty(function, c=1e-3)"
         raise TypeError(f"{what} must be e.g. L2(1e-3), not {value!r}. {remedy}.")
 
 
 def penalty(model, penalty: Penalty, where=None, step: int | None = None) -> Tensor:
-    """The node of `penalty`, such as L2(1e-4), over some parameters of a model, each once.
+    """The node of `penalty`, such as L2(1e-4), over some parameters of a model. Add it to the loss.
 
     where  Selects parameters: a pattern for their dotted names, such as "encoder.*.weight", or a
-           function (name, parameter) -> bool. Default: the weights of all modules but the norms.
-           A parameter is a weight if it has `weight` in its name, or two axes or more, but not
-           `bias` in its name: see `Module.is_weight`.
+           function (name, parameter) -> bool. Default: the weights of all modules except norms and
+           PReLU. A parameter is a weight if its name contains `weight`, or if it has two axes or
+           more; but not if its name contains `bias`. See `Module.is_weight`.
     step   The argument of coefficients that are functions of the step.
 
-    Add the node to the loss. Raises ValueError if no parameter is selected, TypeError for a penalty
-    that is no Penalty.
+    Modules may share a parameter: it counts once. Raises ValueError if no parameter is selected,
+    TypeError for a penalty that is no Penalty.
     """
     require_penalty("penalty: the second argument", penalty)
     named = list(model.named_parameters())

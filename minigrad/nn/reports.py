@@ -17,7 +17,7 @@ from .module import Module
 __all__ = ["sparsity", "summary"]
 
 
-# The bilinear ops of layers. Their other ops cost little beside these.
+# The ops of layers that add up products. All other ops of layers cost little.
 PRODUCTS = {"matmul", "linear", "einsum", "convolve", "convolve_input"}
 
 
@@ -25,22 +25,24 @@ Layer = namedtuple("Layer", "name shape parameters mult_adds penalty")
 
 
 class summary(Table):
-    """The layers of a model, their output shapes and what they cost. Printed, it is a table.
+    """The layers of a model, their output shapes and their costs. Printed, it is a table.
 
+    model        a Module
     input_shape  the shape of the input without the batch, a number or a tuple
-    dtype        of the input: int for a model that begins with an Embedding
+    dtype        the dtype of the input: int for a model that begins with an Embedding
 
     The model runs once on zeros in evaluation mode; its modes, gradients and noise stay as they
     are. Errors of the model pass through.
 
-    layers               a Layer for each module that has parameters, products or no modules inside:
-                         (its path and type; the shape of its result, where None stands for the
-                         batch, or the type of a result that is no Tensor; how many numbers it
-                         holds; how many products it adds up for one sample; its penalties)
-    parameters, trained  how many numbers the model holds, and how many of them are trained
+    layers               a Layer for each module that has parameters or products, or has no modules
+                         inside. Its `name` is the path and the type of the module. `shape` is the
+                         shape of the result, with None for the batch, or the type of a result that
+                         is no Tensor. `parameters` is a number of entries, `mult_adds` the number
+                         of products for one sample
+    parameters, trained  how many entries the parameters have, and how many of these are trained
     mult_adds            the sum over all layers, for one sample
-    memory               bytes: of the "parameters", and of the "results" of one sample that a graph
-                         in evaluation mode keeps for backward
+    memory               the bytes of the "parameters", and of the "results" that a graph keeps for
+                         backward, for one sample in evaluation mode
     """
 
     right = 2, 3
@@ -60,7 +62,7 @@ class summary(Table):
             for module in model.eval().modules():
                 module.forward = partial(noted, module, module.forward)
             shape = samples, *np.atleast_1d(input_shape).tolist()
-            model(Tensor(np.zeros(shape, dtype), name="x"))  # with a name all is recorded
+            model(Tensor(np.zeros(shape, dtype), name="x"))  # with a name, all results are recorded
         results = [node for node in nodes(made) if node.args]
         products = Counter()
         for node in results:
@@ -103,7 +105,7 @@ class Recorded(Block):
 
 
 def _products(node):
-    """How many products a result adds up: its sum, if all entries of its operands were 1."""
+    """How many products a result adds up. With operands of ones, this is the sum of the result."""
     if node.op.name not in PRODUCTS:
         return 0
     arguments = []

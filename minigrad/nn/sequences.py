@@ -32,7 +32,7 @@ class Embedding(Layer):
     settings     penalty, init, rng, dtype: see Layer
 
     Raises ValueError for sizes that are not whole numbers >= 1, IndexError for a row that does not
-    exist, TypeError for x of another dtype.
+    exist, TypeError unless x has whole numbers.
     """
 
     def __init__(self, num_embeddings: int, embedding_dim: int, padding_idx=None, **settings):
@@ -102,7 +102,10 @@ class Gated(Layer):
         self.add_parameters(fans, weights, biases, settings)
 
     def first_state(self, given, shape, like):
-        """The arrays of a state of this shape, a tuple: the given ones, or zeros like `like`."""
+        """The state as a tuple of arrays of this shape: the given arrays, or zeros.
+
+        Raises ValueError for given arrays of other shapes.
+        """
         if given is None:
             return (np.zeros(shape, like.dtype),) * self.states
         given = tuple(given) if isinstance(given, (tuple, list)) else (given,)
@@ -115,17 +118,18 @@ class Gated(Layer):
 class Recurrent(Gated):
     """The base of RNN, LSTM and GRU: layers of cells over a sequence, in one direction or both.
 
-    x (T, N, input_size), or (N, T, input_size) with batch_first, gives the output of the last
-    layer, (T, N, H) or (N, T, H), and the last state of each layer, (num_layers, N, H); H is
-    hidden_size. The first states have the same shape. Their default is 0.
+    x is (T, N, input_size). The result is a pair: the output of the last layer, (T, N, H), and the
+    last state of each layer, (num_layers, N, H), where H is hidden_size. The first states have the
+    same shape. Their default is 0.
 
     num_layers         the number of layers: each reads the output of the layer below
+    batch_first        True: x is (N, T, input_size), and the output is (N, T, H)
     bias               False: no biases
     bidirectional      True: a second cell in each layer reads backward. The output then has 2 H
                        features, and the states come in the order layer 0 forward, layer 0 backward,
                        layer 1 forward, ...
     dropout            the rate for the outputs of all layers but the last, in training
-    variational        True: that dropout has one mask for all time steps of a sequence
+    variational        True: this dropout has one mask for all time steps of a sequence
                        (Gal & Ghahramani 2016, arXiv:1512.05287)
     recurrent_dropout  the rate for the state before the cell multiplies it by W_hh, in training,
                        with one mask for all time steps
@@ -187,12 +191,12 @@ class Recurrent(Gated):
         return x, last if self.states > 1 else last[0]
 
     def _run(self, cell, x, state):
-        """One cell over x (T, N, features), from a first state: (outputs (T, N, H), last state)."""
+        """Runs one cell over x (T, N, features): (outputs (T, N, H), last state)."""
         w_ih, w_hh, b_ih, b_hh = (getattr(self, f"{name}_{cell}") for name in WEIGHT_NAMES)
         order = slice(None, None, -1 if cell.endswith("_reverse") else 1)
         if p := self.weight_dropout:
             w_hh = scoped(f"weight_dropout_{cell}", F.drop_connect, w_hh, p, self.training)
-        inputs = scoped("unstack", list, F.linear(x, w_ih, b_ih))  # one node of a picture
+        inputs = scoped("unstack", list, F.linear(x, w_ih, b_ih))  # pictures show one node
         outputs = []
         if p := self.recurrent_dropout:
             ones = np.ones(state[0].shape, w_hh.dtype)
@@ -217,7 +221,7 @@ class RNN(Recurrent):
     """The plain recurrent network: `rnn(x, h0) -> output, h_n`.
 
     h' = tanh(W_ih x + b_ih + W_hh h + b_hh) (Elman 1990). nonlinearity="relu" takes relu in place
-    of tanh. Other arguments and shapes: see Recurrent. Raises ValueError for another nonlinearity.
+    of tanh; any other one raises ValueError. Other arguments, shapes and errors: see Recurrent.
     """
 
     def __init__(self, input_size, hidden_size, num_layers=1, nonlinearity="tanh", *args, **others):
@@ -276,19 +280,19 @@ class Cell(Gated):
 
 
 class RNNCell(Cell):
-    """One step of RNN, with tanh: `cell(x, h) -> h`. Arguments: see Cell."""
+    """One step of an RNN with tanh: `cell(x, h) -> h`. Arguments: see Cell."""
 
     cell = staticmethod(rnn_cell)
 
 
 class LSTMCell(Cell):
-    """One step of LSTM: `cell(x, (h, c)) -> h, c`. Arguments: see Cell."""
+    """One step of an LSTM: `cell(x, (h, c)) -> h, c`. Arguments: see Cell."""
 
     gates, states, cell = 4, 2, staticmethod(lstm_cell)
 
 
 class GRUCell(Cell):
-    """One step of GRU: `cell(x, h) -> h`. Arguments: see Cell."""
+    """One step of a GRU: `cell(x, h) -> h`. Arguments: see Cell."""
 
     gates, cell = 3, staticmethod(gru_cell)
 
@@ -313,18 +317,19 @@ class MultiheadAttention(Layer):
     weight_dropout  the rate for the entries of the matrices that make the heads, in training, with
                     one mask for the batch (AWD-LSTM, Merity et al. 2018, arXiv:1708.02182)
     settings        penalty, bias_penalty, init, bias_init, rng, dtype: see Layer. The penalties act
-                    on all weights and biases, the initialisers on in_proj_weight (with kdim or vdim
-                    q_proj_weight, k_proj_weight and v_proj_weight) and in_proj_bias; out_proj is a
-                    Linear
+                    on all weights and biases. The initialisers act on in_proj_bias and on
+                    in_proj_weight (with kdim or vdim: q_proj_weight, k_proj_weight, v_proj_weight).
+                    out_proj begins as a Linear with a bias of 0
 
-    The masks are PyTorch's: True where a query must NOT attend to a key. This is the opposite of
-    the mask of F.scaled_dot_product_attention. A mask can also hold floats, which are added to the
-    scores.
+    The masks are PyTorch's: True where a query must NOT attend to a key. In the mask of
+    F.scaled_dot_product_attention, True means the opposite. A mask can also hold floats, which are
+    added to the scores.
 
     key_padding_mask      (N, S): keys to which no query attends
-    attn_mask             (L, S), or (N * num_heads, L, S): keys to which one query does not attend
+    attn_mask             (L, S), or (N * num_heads, L, S): for each query, keys to which it does
+                          not attend
     is_causal             True: query i attends to the keys 0..i only. It needs no attn_mask
-    need_weights          False: returns None for the weights, which are computed all the same
+    need_weights          False: returns None in place of the weights. It saves no time
     average_attn_weights  False: returns the weights of each head, (N, num_heads, L, S)
 
     Raises ValueError if num_heads does not divide embed_dim and for other shapes, TypeError for
@@ -372,7 +377,7 @@ class MultiheadAttention(Layer):
         average_attn_weights=True,
         is_causal=False,
     ) -> tuple[Tensor, Tensor | None]:
-        """(output, weights, or None without need_weights): see the class."""
+        """The pair (output, weights): see the class."""
         inputs = self._batch_first(query, key, value)
         matrices = [w for name in MATRICES if (w := getattr(self, name)) is not None]
         if self.weight_dropout:
@@ -408,9 +413,9 @@ class MultiheadAttention(Layer):
         return np.swapaxes(np.reshape(F.linear(x, matrix, bias), split), 1, 2)
 
     def _mask(self, padding, attention, query, key):
-        """Both masks as numbers to add to the scores (N, heads, L, S). None without any."""
+        """Both masks as numbers to add to the scores (N, heads, L, S). None without masks."""
         (n, heads, length, _), size, added = query.shape, key.shape[2], None
-        of_keys = {(n, size): (n, 1, 1, size)}  # allowed shape: the shape beside the scores
+        of_keys = {(n, size): (n, 1, 1, size)}  # allowed shape: shape for the scores
         of_queries = {(length, size): (length, size)}
         of_queries |= {(n * heads, length, size): (n, heads, length, size)}
         given = ("key_padding_mask", padding, of_keys), ("attn_mask", attention, of_queries)
@@ -434,11 +439,13 @@ class TransformerEncoderLayer(Module):
 
     nhead            the number of heads of the MultiheadAttention
     dim_feedforward  the features between the two Linear layers
-    dropout          the rate for the weights of attention, for its result, and after each Linear
+    dropout          the rate for the weights of attention, for the result of attention, and after
+                     each Linear
     activation       between the Linear layers: a function, or its name in `functional`
+    layer_norm_eps   eps of both LayerNorms
     norm_first       True: each part is x + part(norm(x)); False: norm(x + part(x))
     bias             False: no biases
-    settings         of the attention and the Linear layers: penalty, init, dtype ...: see Layer
+    settings         penalty, init, dtype ... of the attention and the Linear layers: see Layer
 
     Vaswani et al. 2017 (arXiv:1706.03762); norm_first: Xiong et al. 2020 (arXiv:2002.04745). For
     errors see MultiheadAttention.

@@ -16,5 +16,5 @@ __all__ = ["SGD", "Adam", "AdamW", "ProximalSGD", "Optimizer", "clip_grad_norm_"
 __all__ += ["cosine", "kkt_residual", "clip_grad_value_"]
 __all__ += ["RMSprop", "Adagrad", "NAdam", "LBFGS", "EMA", "lr_scheduler"]
 
-if not TYPE_CHECKING:  # else every name would seem to exist
+if not TYPE_CHECKING:  # type checkers must not think that every name exists
     __getattr__ = later.names_of(__name__)

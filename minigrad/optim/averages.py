@@ -7,14 +7,15 @@ from ..nn.module import Module
 
 
 class EMA:
-    """`module`, a copy of a model whose weights are running means of the weights (Polyak 1992).
+    """Holds `module`, a copy of a model with running means of its weights (Polyak 1992).
 
+    model  the Module that is trained
     decay  the part of the old mean that each update keeps, in [0, 1]
 
-    Call `update()` after each step of the optimizer; the first one copies the weights, and each one
-    copies the buffers, as in PyTorch's AveragedModel. `ema(x)` is `ema.module(x)`.
+    Call `update()` after each step of the optimizer. The first update copies the weights. Every
+    update copies the buffers, as in PyTorch's AveragedModel. `ema(x)` is `ema.module(x)`.
 
-    Raises TypeError for a model that is no Module, ValueError for another decay.
+    Raises TypeError for a model that is no Module, ValueError for a decay outside [0, 1].
     """
 
     def __init__(self, model, decay=0.999):
@@ -29,7 +30,7 @@ class EMA:
         return self.module(*args, **kwargs)
 
     def update(self):
-        """Moves the means towards the weights of the model."""
+        """Moves the means towards the present weights of the model."""
         now, means = self.model.state_dict(), self.module.state_dict()
         buffers = {name for name, _ in self.model.named_buffers()}
         for name in now.keys() - buffers if self.updates else ():

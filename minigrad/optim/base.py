@@ -40,9 +40,9 @@ class Optimizer:
                 a schedule: a function of the step number 0, 1, 2, ... All other settings are
                 numbers >= 0, unless the method `valid` allows other values
 
-    Raises TypeError for parameters that are not Tensors and for unknown settings, ValueError for
-    settings out of range, for results, constants and parameters passed twice, and if there are no
-    parameters.
+    Raises TypeError for parameters that are not Tensors and for unknown settings; ValueError for
+    settings out of range, for Tensors that cannot be trained (results and constants), for a
+    parameter that is passed twice, and for no parameters.
     """
 
     flags = "nesterov", "amsgrad", "maximize"
@@ -65,7 +65,7 @@ class Optimizer:
         """Trains more parameters: {"params": [...], ...}.
 
         A setting that is not in the group has the constructor's value. Raises the same errors as
-        the constructor; nothing changes then.
+        the constructor. The optimizer is then unchanged.
         """
         kind = type(self).__name__
         if not isinstance(group, dict) or "params" not in group:
@@ -85,7 +85,7 @@ class Optimizer:
         self.param_groups.append(group)
 
     def valid(self, name, value):
-        """Whether a setting can have this value. A subclass may allow others.
+        """Whether a setting can have this value. A subclass may allow other values.
 
         `betas` are two numbers in [0, 1), the `flags` are True or False, and all other settings are
         numbers >= 0.
@@ -95,7 +95,7 @@ class Optimizer:
         if name == "betas":
             is_pair = isinstance(value, (tuple, list)) and len(value) == 2
             return is_pair and all(self.valid("beta", b) and b < 1 for b in value)
-        # float is a Real already: to name it makes the check quick at each step.
+        # A float is a Real too, but isinstance finds it faster by its own name.
         return isinstance(value, (float, numbers.Real)) and 0 <= value < math.inf
 
     def check_group(self, group):
@@ -110,9 +110,9 @@ class Optimizer:
         """Updates every parameter that has a gradient, in place.
 
         Raises RuntimeError if no parameter has a gradient, ValueError for a gradient of another
-        shape or an lr that is no number >= 0, TypeError for data that are not an array.
-        Nothing is updated then. Parameters that came after the optimizer stay as they are: call
-        `minigrad.terms(loss, optimizer)`, which warns of them.
+        shape or an lr that is no number >= 0, TypeError for data that are not an array. No
+        parameter is updated then. The optimizer does not know parameters that were made after it:
+        `minigrad.terms(loss, optimizer)` warns of such parameters.
         """
         self.check_gradients()
         for group, lr in [(group, self.rate(group)) for group in self.param_groups]:
@@ -120,12 +120,12 @@ class Optimizer:
                 if w.grad is not None:
                     trained = self.state[w]
                     trained.updates += 1
-                    mark_changed(w)  # before it is written to, in case the update is interrupted
+                    mark_changed(w)  # first: an interrupt may stop the update halfway
                     self.update(trained, lr, group)
         self.steps += 1
 
     def check_gradients(self):
-        """Raises the errors of `step` that concern the gradients, before anything has changed."""
+        """Raises the errors of `step` that concern the gradients. It changes nothing."""
         step = f"{type(self).__name__}.step"
         ready = [trained for w, trained in self.state.items() if w.grad is not None]
         for trained in ready:
@@ -146,8 +146,8 @@ class Optimizer:
         """Changes one parameter in place. Each subclass defines this method.
 
         trained   the parameter, a Trained: loop over `trained.pieces(...)` and write to `w`
-        lr        its learning rate at this step, a number
-        settings  {name: value} of its group
+        lr        the learning rate at this step, a number
+        settings  {name: value} of the group of the parameter
         """
         raise NotImplementedError(f"{type(self).__name__} has no update method.")
 
@@ -168,10 +168,10 @@ class Optimizer:
                 yield from ((w, group["weight_decay"]) for w in group["params"])
 
     def state_dict(self) -> dict:
-        """The settings, counters and buffers of each parameter, as plain data; arrays are copies.
+        """The settings, the counters and each parameter's buffers as plain data. Arrays are copies.
 
-        A file cannot hold a schedule, which is a function. The state has "function" in its place,
-        and `load_state_dict` keeps the schedule of the constructor.
+        A file cannot hold a schedule, which is a function. The state has the word "function"
+        there, and `load_state_dict` keeps the schedule of the constructor.
         """
         groups = []
         for group in self.param_groups:
@@ -184,14 +184,15 @@ class Optimizer:
     def load_state_dict(self, state_dict: dict) -> None:
         """Takes over the settings, counters and buffers of a state_dict.
 
-        Raises TypeError if it is not a dict, and ValueError if it comes from another kind of
-        optimizer, from other groups, or from parameters of other shapes, for settings that the
-        constructor refuses, and for counts that are no whole numbers >= 0. Nothing changes then.
+        Raises TypeError if it is not a dict. Raises ValueError if it comes from another kind of
+        optimizer, from other groups or from parameters of other shapes, for settings that the
+        constructor refuses, and for counts that are no whole numbers >= 0. The optimizer is then
+        unchanged.
         """
         kind, free = type(self).__name__, {*self.counters, *self.defaults, "updates", "buffers"}
         require_same(kind, self.state_dict(), state_dict, free)
         require_whole(f"load_state_dict into {kind}: steps", state_dict["steps"], 0)
-        new = copy(self)  # takes the state first, with the constructor's checks
+        new = copy(self)  # it takes the state first: add_param_group checks the settings
         new.param_groups, new.state = [], {}
         for group, saved in zip(self.param_groups, state_dict["param_groups"]):
             plain = {n: group[n] if callable(group[n]) else saved[n] for n in self.defaults}
@@ -209,7 +210,9 @@ class Optimizer:
 class Trained:
     """A parameter in an optimizer, with its settings, the number of its updates and its buffers.
 
-    Raises TypeError or ValueError if it cannot be trained. i is its number in its group.
+    i  the number of the parameter in its group, for errors
+
+    Raises TypeError or ValueError if the parameter cannot be trained.
     """
 
     def __init__(self, parameter, i, settings):
@@ -239,9 +242,9 @@ class Trained:
     def pieces(self, *names):
         """Flat pieces (w, g, buffers...) of the data, the gradient and these buffers. Write to w.
 
-        The pieces are views: (w, g, buffers...) fit into the cache together. A buffer begins as
-        zeros; after the first update, a RuntimeWarning says so. With maximize=True in the settings,
-        g is the negative gradient.
+        The pieces are views: (w, g, buffers...) fit into the cache together. A new buffer begins as
+        zeros. If this happens after the first update, a RuntimeWarning says so. With maximize=True
+        in the settings, g is the negative gradient.
         """
         w, g = self.parameter.data, self.parameter.grad.data
         arrays = [w, -g if self.settings.get("maximize") else g]

@@ -14,16 +14,17 @@ from .base import Optimizer
 class LBFGS(Optimizer):
     """w -= lr H grad. H estimates the inverse of the Hessian from the last moves.
 
-    lr                the factor of a move: 1, or less if the loss grows
+    lr                the factor of each move: 1, or less if the loss grows
     max_iter          the largest number of moves in one `step`
     tolerance_grad    a step ends when no entry of the gradient is larger
-    tolerance_change  a step ends when no weight changes by more, or when the loss does not
+    tolerance_change  a step ends when no weight changes by more, or when the loss changes by less
     history_size      how many moves H remembers
 
-    It moves as PyTorch's LBFGS does without a line search. Liu & Nocedal 1989 (Math. Programming
+    It moves as PyTorch's LBFGS moves without a line search. Liu & Nocedal 1989 (Math. Programming
     45).
 
-    Raises ValueError for several groups; for other errors see Optimizer.
+    Raises ValueError for several groups, and unless max_iter and history_size are whole numbers
+    >= 1; for other errors see Optimizer.
     """
 
     counters = "steps", "last", "pairs"
@@ -50,11 +51,11 @@ class LBFGS(Optimizer):
             require_whole(f"LBFGS: {name}", group[name], 1)
 
     def step(self, closure=None):
-        """Up to `max_iter` moves. Returns the loss before them.
+        """Makes up to `max_iter` moves. Returns the loss before the first move.
 
         closure  a function that sets the gradients to None, calls backward and returns the loss
 
-        Raises TypeError without a closure, and the errors of the other optimizers.
+        Raises TypeError without a closure; for other errors see `Optimizer.step`.
         """
         if not callable(closure):
             raise TypeError("LBFGS.step takes a function that calls backward and returns the loss.")
@@ -76,7 +77,7 @@ class LBFGS(Optimizer):
                 break
             ends = np.cumsum([w.size for w in self.state])
             for w, part in zip(self.state, np.split(move, ends)):
-                mark_changed(w)  # before it is written to, in case the step is interrupted
+                mark_changed(w)  # first: an interrupt may stop the step halfway
                 w.data += part.reshape(w.shape)
             if np.max(np.abs(move)) <= tolerance:
                 break
@@ -84,7 +85,7 @@ class LBFGS(Optimizer):
         return losses[0]
 
     def direction(self, g, history_size):
-        """-H g, by two loops over the pairs (Nocedal & Wright 2006, algorithm 7.4)."""
+        """Returns -H g, by two loops over the pairs (Nocedal & Wright 2006, algorithm 7.4)."""
         if self.last:
             y, s = g - self.last[0], self.last[1]
             if y @ s > 1e-10:
@@ -101,5 +102,5 @@ class LBFGS(Optimizer):
 
 
 def _gradient(w):
-    """The gradient of a parameter as a vector: zeros, if the loss does not depend on it."""
+    """The gradient of a parameter as a vector. No gradient counts as zeros."""
     return np.zeros(w.size, w.dtype) if w.grad is None else w.grad.data.ravel()

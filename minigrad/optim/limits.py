@@ -16,12 +16,13 @@ def clip_grad_norm_(parameters, max_norm: float, *, error_if_nonfinite=True) -> 
 
     parameters          a Tensor or several, such as model.parameters(). Parameters without a
                         gradient are ignored
-    error_if_nonfinite  False: a nan or an infinite norm scales all gradients too. All become nan
-                        or 0 then (PyTorch's default)
-    returns             the norm before, a float
+    max_norm            a number > 0
+    error_if_nonfinite  False (PyTorch's default): if a norm is nan or infinite, all gradients
+                        become nan or 0
+    returns             the norm before the scaling, a float
 
-    Raises TypeError for anything but Tensors, ValueError unless max_norm > 0; RuntimeError that
-    names the parameter if a gradient has a nan or an infinite norm, and then changes nothing.
+    Raises TypeError for anything but Tensors, ValueError unless max_norm > 0; RuntimeError if the
+    norm of a gradient is nan or infinite: it names the parameter, and no gradient has changed.
     Pascanu, Mikolov & Bengio 2013 (arXiv:1211.5063).
     """
     listed = _tensors("clip_grad_norm_", parameters, max_norm)
@@ -44,6 +45,7 @@ def clip_grad_value_(parameters, clip_value):
     """Limits each entry of the gradients to [-clip_value, clip_value]. Call it before a step.
 
     parameters  as for clip_grad_norm_
+    clip_value  a number > 0
 
     Raises TypeError for anything but Tensors, ValueError unless clip_value > 0.
     """
@@ -65,10 +67,13 @@ def _tensors(what, given, limit):
 
 
 def max_norm(weights, limit: float) -> None:
-    """Scales each row of the weights with a norm above `limit` to the norm `limit`, in place.
+    """Scales rows of the weights, in place, so that no row has a norm above `limit`.
 
     Call it after a step. A row, w[i], holds the weights that enter one unit: a row of a Linear's
-    weight, or one filter of a convolution. weights is a Tensor or several.
+    weight, or one filter of a convolution.
+
+    weights  a Tensor or several
+    limit    a number > 0
 
     Raises TypeError for anything but Tensors, ValueError unless limit > 0. Srebro & Shraibman 2005;
     Srivastava et al. 2014, section 5.1.

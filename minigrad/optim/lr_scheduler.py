@@ -1,7 +1,7 @@
 """PyTorch's schedulers: objects that set the learning rates of an optimizer once an epoch.
 
-Call scheduler.step() at the end of each epoch; of ReduceLROnPlateau, scheduler.step(loss). An lr
-that is a function of the step needs none of them: see minigrad.optim.schedules.
+Call scheduler.step() at the end of each epoch, or scheduler.step(loss) for ReduceLROnPlateau. An
+optimizer whose lr is a function of the step needs no scheduler: see minigrad.optim.schedules.
 """
 
 import math
@@ -11,21 +11,22 @@ from .. import later
 from ..functional.checks import require_whole
 from ..state import require_same
 
-if not TYPE_CHECKING:  # else every name would seem to exist
+if not TYPE_CHECKING:  # type checkers must not think that every name exists
     __getattr__ = later.names_of(__name__)
 
 
 class Scheduler:
     """Sets the lr of each group to rate(lr, base, epoch), for the epochs 0, 1, ...
 
-    lr is the present learning rate of the group, base its learning rate when the scheduler first
-    saw the group. So several schedulers of one optimizer act together, an lr that was set by hand
-    is scheduled from there, and so is a group that was added later.
+    lr is the present learning rate of the group. base is the learning rate that the group had when
+    the scheduler first saw it. So several schedulers of one optimizer act together. The scheduler
+    (LambdaLR excepted) goes on from an lr that you set by hand. It also schedules a group that you
+    add later.
 
     Raises TypeError for an optimizer whose lr is a function.
     """
 
-    counters = "epoch", "base_lrs"  # the attributes that change: a state holds them alone
+    counters = "epoch", "base_lrs"  # the attributes that change, which a state holds
 
     def __init__(self, optimizer, rate):
         self.groups, self.rate, self.epoch, self.base_lrs = optimizer.param_groups, rate, -1, []
@@ -46,14 +47,14 @@ class Scheduler:
         return [group["lr"] for group in self.groups]
 
     def state_dict(self):
-        """The counters of the scheduler; its settings are the constructor's."""
+        """The counters of the scheduler. The settings are not in it: the constructor gets them."""
         return {name: getattr(self, name) for name in self.counters}
 
     def load_state_dict(self, state_dict):
-        """Takes over a state_dict; the state of the optimizer has the learning rates.
+        """Takes over a state_dict. The learning rates come with the state of the optimizer.
 
         Raises ValueError for the state of another kind of scheduler, and for counts that are no
-        whole numbers >= 0. Nothing changes then.
+        whole numbers >= 0. The scheduler is then unchanged.
         """
         kind = type(self).__name__
         require_same(kind, self.state_dict(), state_dict, free=self.counters)
@@ -64,7 +65,7 @@ class Scheduler:
 
 
 def LambdaLR(optimizer, lr_lambda):
-    """The Scheduler with the lr base * lr_lambda(epoch), whatever the present lr is."""
+    """The Scheduler that sets the lr to base * lr_lambda(epoch). It ignores the present lr."""
     return Scheduler(optimizer, lambda lr, base, epoch: base * lr_lambda(epoch))
 
 
@@ -93,10 +94,11 @@ def ExponentialLR(optimizer, gamma):
 
 
 def CosineAnnealingLR(optimizer, T_max, eta_min=0.0):
-    """The Scheduler from lr to eta_min along half a cosine, in T_max epochs, and back.
+    """The Scheduler that moves the lr to eta_min along half a cosine, in T_max epochs, then back.
 
-    lr - eta_min is multiplied by the ratio of two values of the cosine; where it is 0, the part of
-    base - eta_min is added. arXiv:1608.03983.
+    Each epoch multiplies lr - eta_min by the ratio of two values of 1 + cos. After the value 0 the
+    epoch adds (base - eta_min) (1 + cos) / 2 to the lr. Loshchilov & Hutter 2017
+    (arXiv:1608.03983).
 
     Raises ValueError unless T_max is a whole number >= 1.
     """
@@ -112,12 +114,12 @@ def CosineAnnealingLR(optimizer, T_max, eta_min=0.0):
 
 
 class ReduceLROnPlateau(Scheduler):
-    """lr * factor after more than `patience` epochs without a better value: step(value).
+    """Multiplies the lr by `factor` after more than `patience` epochs without a better value.
 
-    mode       "min": smaller values are better; "max": larger ones
-    threshold  a value is better if it is better than the best one by this part of the best one
+    mode       "min": smaller values are better; "max": larger values are better
+    threshold  how much better a value must be, as a part of the best value
     cooldown   the number of epochs after a reduction that do not count
-    min_lr     no learning rate is reduced below it
+    min_lr     no learning rate is reduced below this number
 
     Raises ValueError for another mode, for a patience or a cooldown that is no whole number >= 0,
     and unless 0 <= factor < 1.
@@ -144,7 +146,7 @@ class ReduceLROnPlateau(Scheduler):
         super().__init__(optimizer, rate)
 
     def step(self, metrics):
-        """Ends an epoch with this value of the watched quantity."""
+        """Ends an epoch. `metrics` is the value that should get better, such as the loss."""
         value = self.sign * float(metrics)
         is_better = value < self.best * (1 - self.sign * self.threshold)
         self.best, self.bad = (value, 0) if is_better else (self.best, self.bad + 1)

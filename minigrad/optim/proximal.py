@@ -14,7 +14,7 @@ from .base import Optimizer
 
 
 class ProximalSGD(Optimizer):
-    """w = prox(w - lr * gradient of the smooth part of the loss): exact zeros.
+    """w = prox(w - lr * gradient of the smooth part of the loss), which gives exact zeros.
 
     parameters   Tensors or groups, as for every optimizer.
     lr           The step size, a number or a function of the step number; at most 1 / L, where L
@@ -24,9 +24,11 @@ class ProximalSGD(Optimizer):
     restart      Drops the momentum when it points uphill (O'Donoghue & Candes 2015).
 
     `step(closure)` calls closure(), which returns the recorded loss with its penalties and does
-    not call backward. The loss is a sum of terms: L1, elastic-net and group-L2 penalties, and other
-    penalties with a proximal operator, act by this operator alone. All other terms act by their
-    gradient, which gives no exact zeros: penalties with `prox=None` too.
+    not call backward. The loss is a sum of terms. L1, elastic-net and group-L2 penalties, and other
+    penalties with a proximal operator, act by this operator alone. All other terms, penalties with
+    `prox=None` too, act by their gradient, which gives no exact zeros.
+
+    Raises ValueError for restart without accelerated; for other errors see Optimizer.
 
     >>> w = Tensor([3.0, 0.2], requires_grad=True)
     >>> optimizer = ProximalSGD([w], lr=0.5)
@@ -51,9 +53,10 @@ class ProximalSGD(Optimizer):
     def step(self, closure=None) -> Tensor:
         """One step. closure() returns the recorded loss, which `step` returns too.
 
-        Raises TypeError without a closure, RuntimeError if backward was called, ValueError for
-        penalties that have no proximal step, and for an operator that returns another shape. The
-        parameters then stay as they were.
+        Raises TypeError without a closure or a recorded loss; RuntimeError if backward was called,
+        or if the loss depends on none of the parameters; ValueError for penalties that have no
+        proximal step, and for an operator that returns another shape. The parameters then stay as
+        they were.
         """
         if not callable(closure):
             needed = "a function that returns the recorded loss, without backward"
@@ -90,7 +93,7 @@ class ProximalSGD(Optimizer):
         for (t, lr), x, new in zip(trained, before, points):
             if self.accelerated and lr:
                 t.buffers["before"] = x
-            mark_changed(t.parameter)  # before it is written to, in case the step is interrupted
+            mark_changed(t.parameter)  # first: an interrupt may stop the step halfway
             t.parameter.data[...] = new
         if self.accelerated:
             last, self.t = self.t, (1 + math.sqrt(1 + 4 * self.t**2)) / 2
@@ -102,7 +105,7 @@ class ProximalSGD(Optimizer):
 
 
 def moved(w, gradient, prox, lr):
-    """prox(w - lr * gradient). The gradient may be None, and the operator too."""
+    """prox(w - lr * gradient). gradient and prox may be None."""
     new = w - lr * (0 if gradient is None else gradient)  # a copy: prox may write to it
     return prox(new, lr) if prox else new
 
@@ -110,14 +113,14 @@ def moved(w, gradient, prox, lr):
 def kkt_residual(loss: Tensor, parameters=None) -> float:
     """How far a recorded loss is from its optimality conditions, a number >= 0.
 
-    The largest entry of |w - prox(w - gradient of the smooth part)| at step 1. For a convex loss
-    it is 0 if and only if the parameters are optimal, zeros included. For the lasso: gradient =
-    -c sign(w) where w is not 0, and |gradient| <= c where w is 0.
+    It is the largest entry of |w - prox(w - gradient of the smooth part)|, a step with lr = 1. For
+    a convex loss it is 0 if and only if the parameters are optimal, zeros included. The conditions
+    of the lasso: gradient = -c sign(w) where w is not 0, and |gradient| <= c where w is 0.
 
     loss        A recorded Tensor of one entry, before backward. Nothing is changed.
-    parameters  A Tensor or several; default: all that the loss depends on.
+    parameters  A Tensor or several; default: all parameters on which the loss depends.
 
-    Raises as `ProximalSGD.step` does.
+    For errors see `ProximalSGD.step`.
     """
     if parameters is None and isinstance(loss, Tensor):
         parameters = [n for n in nodes(loss) if n.is_leaf and n.requires_grad]

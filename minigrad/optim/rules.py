@@ -1,7 +1,7 @@
 """Update rules with PyTorch's arguments and defaults. Each update is one pass over the memory.
 
-All arguments of a constructor are settings, except the parameters. So a constructor passes on its
-locals().
+All arguments of a constructor except the parameters are settings. So a constructor passes its
+locals() to Optimizer.
 """
 
 import math
@@ -21,12 +21,13 @@ def move(mean, kept, x):
 class SGD(Optimizer):
     """Stochastic gradient descent: w -= lr v, where v = momentum v + grad + weight_decay w.
 
-    dampening  the part of grad + weight_decay w that does not enter v, but for the first update
+    dampening  the part of grad + weight_decay w that does not enter v. The first update, and SGD
+               without a momentum, ignore it
     nesterov   takes grad + weight_decay w + momentum v in place of v (Sutskever et al. 2013)
-    maximize   True: climbs. The gradient changes its sign before the weight decay is added
+    maximize   True: the loss grows. The gradient changes its sign before the weight decay is added
 
-    Raises ValueError for nesterov without a momentum or with a dampening; for other errors see
-    Optimizer.
+    Raises ValueError for nesterov without a momentum or with a dampening. For parameters, lr and
+    other errors see Optimizer.
     """
 
     def __init__(
@@ -65,16 +66,16 @@ class SGD(Optimizer):
 class Adam(Optimizer):
     """w -= lr m / (sqrt(v) + eps), where m and v are running means of grad and of grad^2.
 
-    The means are corrected for their start at 0.
+    Both means start at 0, and a factor corrects them for this start.
 
     betas         the parts of the old means of grad and of grad^2 that each update keeps: two
                   numbers in [0, 1)
-    eps           keeps the divisor from 0
-    weight_decay  added to the gradient as weight_decay w, so it goes through both means
+    eps           keeps the divisor away from 0
+    weight_decay  weight_decay w is added to the gradient, so it enters both means
     amsgrad       True: the largest v so far in place of v (Reddi et al. 2018, arXiv:1904.09237)
     maximize      as in SGD
 
-    Kingma & Ba 2015 (arXiv:1412.6980). For errors see Optimizer.
+    Kingma & Ba 2015 (arXiv:1412.6980). For parameters, lr and errors see Optimizer.
     """
 
     decoupled = False
@@ -134,8 +135,8 @@ class AdamW(Adam):
 class NAdam(Optimizer):
     """Adam that looks ahead, as Nesterov's momentum does.
 
-    momentum_decay  how fast beta1 rises from its half to its whole: at update t it is
-                    beta1 (1 - 0.96^(t momentum_decay) / 2)
+    momentum_decay  at update t, beta1 (1 - 0.96^(t momentum_decay) / 2) takes the place of beta1.
+                    It rises from about beta1 / 2 to beta1
 
     Dozat 2016 (ICLR workshop). For the other arguments see Adam, for errors Optimizer.
     """
@@ -174,9 +175,8 @@ class RMSprop(Optimizer):
 
     alpha     the part of the old mean that each update keeps
     momentum  above 0: w -= lr u, where u = momentum u + grad / (sqrt(v) + eps)
-    maximize  as in SGD
 
-    For errors see Optimizer.
+    For eps, weight_decay and maximize see Adam, for parameters, lr and errors Optimizer.
     """
 
     def __init__(
@@ -209,8 +209,8 @@ class RMSprop(Optimizer):
 class Adagrad(Optimizer):
     """w -= lr grad / (1 + t lr_decay) / (sqrt(v) + eps), where v is the sum of grad^2.
 
-    t is 0 at the first update; maximize as in SGD. Duchi, Hazan & Singer 2011 (JMLR 12). For errors
-    see Optimizer.
+    t is 0 at the first update. Duchi, Hazan & Singer 2011 (JMLR 12). For eps, weight_decay and
+    maximize see Adam, for parameters, lr and errors Optimizer.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """Schedules: functions of the step number 0, 1, 2, ... that optimizers take as `lr`.
 
-Any function of the step is a schedule, such as `lambda step: 0.1 * 0.5 ** (step // 30)`. `cosine`
-makes objects, so that they can be printed, compared and pickled.
+Any function of the step is a schedule, such as `lambda step: 0.1 * 0.5 ** (step // 30)`. A `cosine`
+is an object, so you can print, compare and pickle it.
 """
 
 import math
@@ -11,8 +11,10 @@ from typing import NamedTuple
 class cosine(NamedTuple):
     """Linear warm-up, then half a cosine (Loshchilov & Hutter 2017, arXiv:1608.03983).
 
-    lr      the largest rate, reached after `warmup` steps
-    steps   the step, warm-up included, from which on the rate is `final`
+    lr      the largest rate, at the end of the warm-up
+    steps   the number of steps, warm-up included, after which the rate is `final`
+    warmup  the number of steps of the warm-up
+    final   the last rate
     """
 
     lr: float
