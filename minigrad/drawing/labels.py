@@ -1,6 +1,6 @@
 """The texts of a node: its rows. Functions for shorter texts come first.
 
-`rows` lists all rows in order. STYLES in dot.py says how each role of a row looks.
+`rows` lists all rows in order.
 """
 
 import inspect
@@ -23,7 +23,7 @@ LONGEST = 40  # letters of a name or an attribute; longer ones are cut
 MOST_REASONS = 6  # lines that say why a gradient check failed
 COMMUTE = {"add", "multiply", "maximum", "minimum", "fmax", "fmin", "hypot", "logaddexp"}
 SYMBOLS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "power": "**"}
-# The settings of its windows, which a composition shows, and their defaults in `functional`.
+# The settings of windows that a composition shows, with their defaults in `functional`.
 WINDOWS = {"size": None, "stride": 1, "dilation": 1, "groups": 1, "bias": None}
 
 
@@ -121,7 +121,7 @@ class Numbers:
 
 
 def _spread(mean, std):
-    """`mean ± std`, both to the second digit of a usual std."""
+    """`mean ± std`, both rounded at the second digit of std, if std has a usual size."""
     if 1e-3 <= std < 1e4 > abs(mean):
         digits = max(0, 1 - math.floor(math.log10(std)))
         return f"{round(mean, digits) + 0.0:.{digits}f} ± {std:.{digits}f}"
@@ -216,7 +216,7 @@ def rule_source(op, i):
 
 
 def rows(node):
-    """The Rows of a node, from top to bottom. A row is added here, and gets a style in dot.py."""
+    """The Rows of a node, from top to bottom. A new row also needs a style in dot.py."""
     shown, shape = node.graph.options, str(node.last.shape or "")
     if node.inside and shape:
         shapes = {part.last.shape for part in node.inside}
