@@ -2,8 +2,8 @@
 
 The complex step of a forward is its derivative only if each function in it is analytic. Most of
 NumPy's functions are analytic. But np.abs returns the modulus of complex numbers, and np.hypot
-takes no complex numbers at all. On a Lifted array the functions in ANALYTIC have other forms, which
-equal NumPy's on real numbers. The real part and the conjugate of a Lifted array are the array
+takes no complex numbers. On a Lifted array the functions in ANALYTIC have other forms, which equal
+NumPy's on real numbers. The real part and the conjugate of a Lifted array are the array
 itself, as for real numbers. So forwards are written for real numbers alone.
 """
 

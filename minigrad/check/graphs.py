@@ -1,7 +1,6 @@
 """The gradient check of a recorded graph. It needs no function, and noise stays as drawn.
 
-Each node is checked alone. Then the gradients that backward gives are compared with the gradients
-of a plain walk back through the same rules.
+Each node is checked alone. Then `compared` checks the gradients that backward adds up.
 """
 
 import numpy as np

@@ -5,7 +5,7 @@ result, divided by h, is the derivative along v. Nothing is subtracted, so a tin
 the derivative is exact up to rounding (Squire & Trapp 1998; Martins, Sturdza & Alonso 2003, ACM
 TOMS 29(3)).
 
-NumPy orders complex numbers by their real parts, and where these are equal by their imaginary
+NumPy orders complex numbers by their real parts and, where these are equal, by their imaginary
 parts. So at a kink `maximum`, `max` and `clip` take the branch to which v points. The derivative
 D(v) along v and -D(-v) are then the exact slopes on the two sides.
 
@@ -29,7 +29,7 @@ LARGER = 2.0**355  # a factor for steps H x: they are not 0 for x = 1e-300, and 
 # The step of a difference, relative to the arguments: about the cube root of a rounding, where the
 # errors of rounding, 2^-52 / step, and of the formula, step**2, are equal.
 STEP = 2.0**-17
-FEW = 8  # one difference in so many may be wrong: a kink lies nearby
+FEW = 8  # one difference in so many may be wrong, because of a kink nearby
 PRECISE = 2.0**-14  # a difference counts if its relative doubt is smaller: it has four right digits
 JUMP = 1e-6  # relative change of a real part that shows a jump: a step of H changes it far less
 
@@ -43,7 +43,7 @@ def tangent(node, directions, plain=False):
     """
     data, arrays, value = node.data, [a.data for a in node.args if isinstance(a, Tensor)], np.nan
     moved = {i: lifted(node.args[i].data, v) for i, v in directions.items()}
-    with warnings.catch_warnings(), contextlib.suppress(Exception):  # it takes no complex numbers
+    with warnings.catch_warnings(), contextlib.suppress(Exception):  # of complex numbers
         warnings.simplefilter("error", np.exceptions.ComplexWarning)
         value = np.nan if plain else again(node, moved)
     size = abs(data) + max(map(largest, arrays))

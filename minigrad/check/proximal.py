@@ -7,8 +7,8 @@ from ..ops.penalties import norms, prox_of_sum
 from .rules import place
 from .verdict import Finding
 
-STEPS = 0.3, 2.0, 20.0  # sizes t of a step: a small one sets few entries to 0, a large one most
-SIZES = 1e-6, 1e-3, 0.1, 1.0, 5.0  # of random moves from the result, to points near and far
+STEPS = 0.3, 2.0, 20.0  # sizes t of a step: a small one may set few entries to 0, a large one most
+SIZES = 1e-6, 1e-3, 0.1, 1.0, 5.0  # of random moves from the result, near and far
 MOVES = 20  # of each size: a single move may miss the directions in which the sum falls
 ROUNDING = 1e-11  # relative to the minimised sum: a smaller decrease is rounding
 NOT_LEAST = (
@@ -20,8 +20,8 @@ NOT_LEAST = (
 def check_prox(node):
     """A Finding for each wrong proximal operator of a recorded node, if it is a penalty.
 
-    prox(v, t) promises the w with the smallest sum |w - v|^2 / 2 + t * penalty(w). So no random w,
-    near or far, may have a smaller sum. For a convex penalty the near ones decide.
+    prox(v, t) promises the w with the smallest sum |w - v|^2 / 2 + t * penalty(w). So no random w
+    may have a smaller sum. For a convex penalty the near ones decide.
     """
     rng, arrays = np.random.default_rng(0), list(map(data_of, node.args))
     weights = node.args[node.op.first :] if arrays and node.op.kind == "penalty" else ()

@@ -80,7 +80,7 @@ def unsound(node, i, rng):
     if not alike(once, again):
         return " gives something else each time it is called, as if it drew noise of its own"
     if not np.all(np.isfinite(once)):
-        return None  # there is nothing to compare, and the verdict will say so
+        return None  # the verdict will say so
     v = cotangent(rng, u.shape) * (rng.random(u.shape) < 0.5)
     other = ruled(node, i, v)
 

@@ -24,10 +24,9 @@ FINEST = 2.0**-1074 / H  # the smallest positive float over H: derivatives are m
 WHOLE = -2, -1, 1, 2  # numbers that stay, since rules may branch there; 0 always stays
 HASH = 0x9E3779B97F4A7C15  # 2^64 / golden ratio: odd, and no pattern in the bits of its powers
 INFINITE = 2.0**180  # larger slopes count as infinite: sqrt at 0 gives about 2^200, sqrt(1 / H)
-# Relative to the mean gradient. Entries with smaller gradients move farther, so that each entry
-# counts the same. Below this they count less, or their steps would be too large.
+# Relative to the mean gradient: smaller gradients, which may be mere rounding, count less.
 FAINT = 2.0**-14
-MANY = 64  # rounding may hide a wrong entry among more; of fewer, TRIES measure it too poorly
+MANY = 64  # entries: in larger groups rounding may hide one; in smaller ones it is measured poorly
 DEPTH = 5  # how often a group with kinks or rounding is halved: more would make graphs slow
 
 PAST = "By a plain difference: its forward takes no complex numbers here."
@@ -55,7 +54,7 @@ class Finding(NamedTuple):
     gravity = property(lambda self: (SEVERITY.index(self.verdict), -self.error))  # smallest: worst
 
 
-# From the worst on. AFFECTED: a leaf whose gradient goes through a wrong node
+# Worst first. AFFECTED: a leaf whose gradient goes through a wrong node
 SEVERITY = ["NONFINITE", "STOCHASTIC", "FAIL", "AFFECTED", "KINK", "OK", "VACUOUS"]
 FAILING = SEVERITY[:3]
 
@@ -214,8 +213,8 @@ def worst_of(alone, i, groups, depth):
 def _direction(alone, i, entries):
     """{i: a random direction of these entries (flat indices)}.
 
-    The weights make entries with small gradients count too. But each step stays small beside its
-    entry.
+    Entries with small gradients move farther, so that all count alike. But each step stays small
+    beside its entry.
     """
     gradient, data = alone.gradients[i], alone.node.args[i].data
     values, chosen = np.ravel(data)[entries], np.ravel(gradient)[entries]

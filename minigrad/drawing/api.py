@@ -56,7 +56,7 @@ def draw(root, *, to_file=None, **options) -> Drawing:
     direction  "TB" (downwards), "LR", "BT" or "RL"
     depth      how many levels of modules to open. "auto": as many as give at most `max_nodes`
                nodes. None: all. But of more than 400 nodes the oldest always fold
-    max_nodes  if there are more nodes, 50 by default, modules and repeated steps fold into cards
+    max_nodes  if there are more nodes than this (default: 50), modules and repeated steps fold
     values     whether to show each node's value, or its mean ± standard deviation
     grads      whether to show the gradients that tensors have. "run": the gradients of all nodes,
                from a backward pass that changes nothing

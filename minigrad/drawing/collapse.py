@@ -13,7 +13,7 @@ from os.path import commonprefix
 from .labels import short
 from .node import Node, links
 
-MOST_NODES = 400  # of any picture
+MOST_NODES = 400  # in any picture
 REPEATS = 3  # the fewest equal steps or leaves that become one card
 LONGEST_STEP = 30  # the most nodes in a step of a loop
 
@@ -57,7 +57,7 @@ def _calls_in_one(nodes, depth):
 def _repeats_in_one(nodes, cards_only):
     """Folds the steps of a loop: nodes that repeat in the order in which they were computed.
 
-    Neighbours in this order fold without a circle. `cards_only`: only steps with a card fold.
+    A card of neighbours in this order makes no circle. `cards_only`: only steps with a card fold.
     """
     results = [node for node in nodes if not node.is_leaf]
     does, cards, i = [_signature(node) for node in results], [], 0

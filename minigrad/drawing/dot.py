@@ -3,7 +3,7 @@
 `dot` writes a line for each node and each edge, and a box around each module. Three tables say how
 they look: LOOKS has a row for each kind of node, STYLES for each role of a row of text, EDGES for
 each style of edge. Kinds differ in shape or border, so a picture can be read in grey. Graphviz
-measures the text, and makes each shape large enough for its text.
+measures the text, and makes each shape large enough.
 """
 
 import html
@@ -166,9 +166,9 @@ def _layout(picture):
     return [
         f'graph [rankdir={picture.options.direction} fontname=Arial bgcolor="{WHITE}" nodesep=0.3 '
         'ranksep=0.35 pad=0.2 size="160,160" tooltip=" "]',  # few viewers open a larger PNG
-        # remincross would reorder the insides of modules once more, and part parameters from their
-        # ops. Without nslimit a leaf with edges to hundreds of ranks takes over a minute; with a
-        # lower limit, long edges are crooked and slow.
+        # remincross would reorder the insides of modules, and part parameters from their ops.
+        # Without nslimit a leaf with edges to hundreds of ranks takes over a minute; with a lower
+        # limit, long edges are crooked and slow.
         f"graph [remincross=false nslimit={min(20, 2000 // n)} nslimit1=5]",
         'node [fontname=Arial fontsize=9 margin="0.12,0.06" penwidth=1.1]',
         f"edge [fontname=Arial fontsize=8 arrowsize=0.7 penwidth=1.1 "
@@ -189,7 +189,7 @@ def _beside(picture):
     first = {edge.source: edge.target for edge in reversed(edges)}
     trunk = {edge.target for edge in edges if not nodes[edge.source].is_parameter}
     near = {}
-    for source, _ in uses.most_common():  # most users first
+    for source, _ in uses.most_common():
         op, is_parameter = first[source], nodes[source].is_parameter
         if is_parameter and op in trunk and nodes[source].scope == nodes[op].scope:
             near.setdefault(op, []).append(source)
@@ -215,7 +215,7 @@ def _space(height):
 
 def _line(row, look, align=None):
     size, tag, colour, *_ = STYLES[row.role]
-    if colour is None or (look.fill != WHITE and row.role != "band"):  # legible on white alone
+    if colour is None or (look.fill != WHITE and row.role != "band"):  # hard to read on other fills
         colour = look.ink
     text = html.escape(row.text) or " "  # a name may be empty
     # Graphviz sets text with a tag too high, so that lines would stand unevenly

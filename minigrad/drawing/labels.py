@@ -1,7 +1,4 @@
-"""The texts of a node: its rows. Functions for shorter texts come first.
-
-`rows` lists all rows in order.
-"""
+"""The texts of a node: its rows. Functions for shorter texts come first."""
 
 import inspect
 import linecache
@@ -236,7 +233,7 @@ def rows(node):
 
 
 def contents(node):
-    """Says what is in a card."""
+    """Rows with the contents of a card."""
     if node.inside:
         size = count(len(node.inside), "node") if node.kind == "module" else ""
         random = Counter(f"{p.label} {attributes(p)}" for p in node.inside if p.kind == "random")
@@ -280,7 +277,7 @@ def alarms(nodes):
 
 
 def verdicts(node):
-    """The gravest verdict of check_graph on a node. Of a card, how many of its nodes are right."""
+    """The gravest verdict of check_graph on a node. For a card, how many of its nodes are right."""
     checks = [part.checks[0] for part in node.parts if part.checks]
     if node.inside:
         passed = sum(check.passed for check in checks)

@@ -110,12 +110,12 @@ class Node:
 
     @cached_property
     def value(self):
-        """The statistics of its value. Of a card of leaves, of all leaves together."""
+        """The statistics of its value. For a card of leaves: of all leaves together."""
         return Numbers(*[t.data for t in (self.tensors if self.is_leaf else [self.last])])
 
     @cached_property
     def gradient(self):
-        """The statistics of its gradient, or None. Of a card, of all parameters in it together."""
+        """The statistics of its gradient, or None. For a card: of all its parameters together."""
         leaves = [part for part in self.inside if part.kind == "parameter"] or [self]
         known = self.graph.gradients
         arrays = [known[leaf.last.order] for leaf in leaves if leaf.last.order in known]
@@ -228,7 +228,7 @@ class Graph:
             node.label = joined(" = ", name, made) or node.kind
 
     def _unwrap(self, nodes):
-        """If a call of a module without parameters is a single node, it gets the module's name."""
+        """If a call of a module without parameters is a single node, the node gets its name."""
         inside = Counter(call for node in nodes.values() for call in node.calls)
         whole = {call for call, n in inside.items() if n == 1 and not call.group.parameters}
         for node in nodes.values():

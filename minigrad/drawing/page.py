@@ -1,7 +1,7 @@
 """A page that steps through a recorded graph, forward and backward: `to_html(loss, "loss.html")`.
 
 `story` writes the steps forward, and the steps of trace.py backward, as plain records. `to_html`
-puts them and the picture of the graph into one file. Its template, page.html, needs no network.
+puts them and the picture of the graph into one file. Its template is page.html.
 """
 
 import html
@@ -172,7 +172,6 @@ def to_html(root, path=None, *, title=None, **options):
     return page
 
 
-# The parts of an SVG that a page does not need.
 UNNEEDED = r'<!--.*?-->\n?| (xmlns(:xlink)?|xlink:title|font-family|xml:space)="[^"]*"'
 
 

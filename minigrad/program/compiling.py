@@ -20,7 +20,7 @@ from .symbols import NAME
 from .watching import Watch
 from .writing import WIDTH, Writer, tidy
 
-MOST = 32  # programs of a step, as each new one costs an eager call
+MOST = 32  # the most programs of a step: each costs eager calls and memory
 HINT = "A program cannot see what Python decides by values, such as `if x.sum() > 0`."
 CHANGES = "the function changes a variable, an attribute or an item"
 ARGUMENTS = "compile: an argument is a list or the like, or requires a gradient. Pass arrays, "
@@ -81,7 +81,7 @@ class Recorded:
         return self.function(*filter(is_array, arrays), *read)
 
     def fits(self):
-        """Whether the program still holds for what it reads, or calls are eager."""
+        """Whether all that the program relies on is as before, or calls are eager."""
         return self.refusal or (self._kinds() == self.kinds and self.surroundings.are_same())
 
     def _kinds(self):
@@ -109,7 +109,7 @@ def _forgetting(page, returned, final):
 
 
 class Step:
-    """A training step that runs as a program: see `compile`. `print(step)` shows its programs.
+    """A training step that runs as a program: see `compile`.
 
     programs  {signature: [Recorded]}
     """
@@ -143,7 +143,7 @@ class Step:
         try:
             loss, gradients = p.run(arrays)
         except Exception:
-            with frozen_noise():  # its error says more, such as which labels are wrong
+            with frozen_noise():  # the function tells more, such as which labels are wrong
                 self.function(*self._tensors(arrays))
             raise
         for leaf, g in zip(p.leaves, map(constant, gradients)):
@@ -170,7 +170,7 @@ class Step:
         try:
             with Watch(tick()) as watch:
                 loss = self.function(*inputs)
-        except Exception as error:  # in a program all Tensors belong to the graph
+        except Exception as error:  # some code needs Tensors outside the graph
             loss = self.function(*inputs)
             failure = repr(error)
         if not isinstance(loss, Tensor) or loss.args is None:
@@ -225,12 +225,12 @@ def compile(function, trials=2) -> Step:
 
     The first call for new shapes, dtypes and settings runs eagerly, and writes its forward and
     backward pass down as straight-line NumPy (see `write_out`). Later calls run these lines, read
-    all Tensors anew and draw noise anew, from the same streams. The bits are those of eager mode;
-    where float32 and float64 mix, they agree up to rounding. If something changes that the function
-    reads beside its arguments, a new program is made. A step sees changes of variables, attributes
-    and items that its code names, and of arrays, lists and dicts of up to 1,000 entries. After 32
-    programs calls are eager. Pass larger arrays of NumPy as arguments. A step does not see changes
-    of environment variables, or of attributes whose names the code computes.
+    all Tensors anew and draw noise anew, from the same streams. They give the same bits as eager
+    mode; where float32 and float64 mix, the same up to rounding. A change of what the function
+    reads beside its arguments makes a new program. A step sees changes of variables, attributes and
+    items that its code names, and of arrays, lists and dicts of up to 1,000 entries. It does not
+    see changes of environment variables, or of attributes whose names the code computes. Pass
+    larger arrays of NumPy as arguments. After 32 programs calls are eager.
 
     A program cannot see what Python decides by values. So a function stays eager, and a warning
     says why, if it or a rule reads values (`t.item()`, `if t > 0`, `t.data`, `print(t)`), if

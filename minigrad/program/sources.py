@@ -55,7 +55,7 @@ def _is_standard(value):
 
 
 def _source(value):
-    """The text of a function or class, without annotations and without `op`."""
+    """The text of a function or class, without annotations and the decorator `op`."""
     try:
         definition = ast.parse(textwrap.dedent(inspect.getsource(value))).body[0]
     except (OSError, SyntaxError):

@@ -109,7 +109,7 @@ class Page:
         base  None, or a Symbol of which the value may be a view
         rows  None, or the range of the rows of base that it is
 
-        A view that already has a name needs no line. A text that is known needs no second line.
+        A view that has a name needs no line. An expression that has a name needs no second line.
         """
         base = base if base is not None and np.may_share_memory(base.value, value) else None
         same = base  # or a Symbol of which it is a view itself
@@ -307,7 +307,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
         if page.reading and name != "matmul":
             inputs = [_number(x, inputs, value) for x in inputs]
         operands = [f"({s})" if (s := page.text(x)).startswith("-") else s for x in inputs]
-        is_number = np.ndim(value) == 0  # its ** gives other bits than np.power
+        is_number = np.ndim(value) == 0  # NumPy's ** of numbers gives other bits than np.power
         if name in UFUNCS and not keywords and not (is_number and name == "power"):
             text = UFUNCS[name].format(*operands)
         else:

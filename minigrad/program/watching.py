@@ -32,7 +32,7 @@ opened, lock = set(), threading.Lock()  # the Watches of all threads
 
 
 class Watch:
-    """A block. It watches a function that is to become a program.
+    """A block that watches a function, which is to become a program.
 
     A Tensor that is older than `start` is an input of the graph, whatever its flags. `detach` and
     operations under `no_grad()` are nodes without a gradient. Lines that read values are noted.

@@ -158,7 +158,7 @@ class Writer:
     def _forward_of(self, node):
         """The forward of a node, as it runs in eager mode."""
         if node.op.name == "matmul" and self._owner(node).op.name == "linear":
-            return np.dot  # x.dot(y) of arrays is x @ y of Tensors
+            return np.dot  # on Tensors x.dot(y) records a matmul
         if node.op.name == "scatter" and (self.page.reading or _names_once(node.args[2:])):
             return self._scatter
         return node.op.forward

@@ -107,7 +107,7 @@ def case(f, *inputs, **settings):
 
 
 def cases(row, **settings):
-    """The samples of a text: a call or several, and its inputs or several of them.
+    """The samples of a text: one or more calls, and one or more groups of inputs.
 
     With settings, there is a sample for each combination of their values. The text may begin with
     the name of its op. Examples:
