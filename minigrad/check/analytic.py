@@ -3,8 +3,8 @@
 The complex step of a forward is its derivative only if each function in it is analytic. Most of
 NumPy's functions are analytic. But np.abs returns the modulus of complex numbers, and np.hypot
 takes no complex numbers. On a Lifted array the functions in ANALYTIC have other forms, which equal
-NumPy's on real numbers. The real part and the conjugate of a Lifted array are the array
-itself, as for real numbers. So forwards are written for real numbers alone.
+NumPy's on real numbers. The real part and the conjugate of a Lifted array are the array itself, as
+for real numbers. So forwards are written for real numbers alone.
 """
 
 import numpy as np
@@ -50,7 +50,7 @@ def _absolute(x):
 
 
 def _sqrt(x):
-    """The square root. (i h v)**2 is negative, and its root i h |v|: sqrt(x * x) is |x| near 0."""
+    """The square root. (i h v)**2 is negative; its root is i h |v|, since sqrt(x * x) is |x|."""
     root = np.sqrt(x)
     return np.where(x.real < 0, root.real + 1j * abs(root.imag), root)
 

@@ -50,7 +50,7 @@ def gradcheck(
     inputs      a Tensor, or a tuple of any arguments. Tensors that require a gradient are copied
                 to float64
     atol, rtol  allowed differences at each node, in addition to rounding
-    eps         accepted because PyTorch has it. It changes nothing
+    eps         accepted as in PyTorch, without effect
     nondet_tol  how much func may change between two calls
     fast_mode   compares entries at kinks only together: faster, but may hide errors there
 
@@ -60,7 +60,8 @@ def gradcheck(
 
     Raises GradcheckError, or returns False with raise_exception=False, if a gradient is wrong or
     cannot be checked. Raises ValueError if no input requires a gradient or if func changes an input
-    in place, and TypeError if func is no function or returns no Tensor of floats.
+    in place, and TypeError if func is no function or returns no Tensor of floats. Warns if some
+    gradients, but not all, are 0.
 
     >>> x = Tensor(np.array([0.5, 2.0]), requires_grad=True)
     >>> gradcheck(lambda x: np.log(x) * x, x)

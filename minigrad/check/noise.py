@@ -35,7 +35,7 @@ from ..names import numbered
 from ..noise import Noise, frozen_noise
 from .reports import Report
 
-FALSE_ALARM = 1e-12  # the highest probability that a test fails a right function: never in use
+FALSE_ALARM = 1e-12  # the highest probability that a test fails a right function: practically never
 CALLS = 4  # calls of the function, compared in pairs: noise may repeat after up to three calls
 SAME_NOISE = "two layers draw the same noise"
 

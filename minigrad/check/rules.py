@@ -17,7 +17,7 @@ from .verdict import FAILING, Alone, Finding, judge, look, ruled, worst
 SUMS = (2.0**-10, 0), (-(2.0**20), 0), (-1, 4)
 LINEAR = 1e-9  # relative to results and cotangents: where parts cancel, much rounding is left
 ALIKE = 1e-11  # relative to the largest entry: 1e5 roundings, enough for sums of many entries
-SMALLEST = 1e-290  # smaller results count as this large: near 2e-308 numbers lose digits
+SMALLEST = 1e-290  # smaller results count as this large: below 2e-308 numbers lose digits
 
 
 def check_node(node, settings):
