@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from helpers import normal_leaf, positive_leaf
+from helpers import leaf, normal_leaf, positive_leaf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -164,6 +164,18 @@ def test_every_op_takes_complex_numbers_as_the_analytic_function_that_it_is():
                     with np.errstate(all="ignore"):
                         assert numeric.is_analytic(node), where
     assert tried >= set(registry) - PASSED_BY_A_DIFFERENCE
+
+
+@pytest.mark.parametrize("error", [1e-7, 1e-5, 1e-2])
+def test_a_node_passed_by_a_difference_is_told_to_a_part_in_ten_million(error):
+    """Near pi / 2, where the derivative is a small part of what it could be."""
+
+    def bare_sin(x):
+        return np.floor(0 * x) + np.sin(x)
+
+    wrong = op(bare_sin, x=lambda g, out, x: g * np.cos(x) * (1 + error))
+    x = leaf(np.array([1.44102101, 0.73566178, 1.26647106, 1.38788384]))
+    assert not mg.gradcheck(wrong, x, raise_exception=False)
 
 
 # Functions that are not analytic for complex numbers, but for real ones: (f, its derivative).
