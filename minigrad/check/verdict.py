@@ -17,9 +17,9 @@ from ..graph import copy
 from .numeric import BESIDE, H, cotangent, is_analytic, is_ours, tangent
 
 EPS = 2.0**-52  # of float64
-ROUNDINGS = 64  # roundings that are allowed: right nodes were seen to need 20 at most
+ROUNDINGS = 64  # allowed: right nodes were seen to need 20 at most
 BITS = np.uint64(6)  # last bits that move: with fewer, the mean of 30 equal numbers may not move
-MOVES = 4  # times the change by such moves is allowed: TRIES may miss the largest
+MOVES = 4  # times the change by such moves is allowed: TRIES may miss the largest change
 TRIES = 8  # how often numbers move: in one try both sides may stay the same by chance
 FINEST = 2.0**-1074 / H  # the smallest positive float over H: derivatives are multiples of it
 WHOLE = -2, -1, 1, 2  # numbers that stay, since rules may branch there; 0 always stays
