@@ -6,11 +6,11 @@
                                              `noisy`, as in minigrad/check/samples
 
 For a function that draws noise it proves the gradient with the noise held fixed (first column),
-mean and variance over all outcomes of the noise (second column), and the law of the noise. Both
-kinds stand in one table: a line for `dropout` proves the op and the function. A failure names the
-sample and the rule, with file and line. An op that is wrong only because it uses a wrong op is
-AFFECTED. A file with blanks, `...` in place of code, is not run: it is `not yet` proved. The exit
-status is 1 if anything fails or is left blank.
+mean and variance over all outcomes of the noise (second column), and the law of the noise. The line
+for `dropout` proves the op and the function. A failure names the sample and the rule, with file and
+line. An op that is wrong only because it uses a wrong op is AFFECTED. A file with blanks, `...` in
+place of code, is not run: it is `not yet` proved. The exit status is 1 if anything fails or is left
+blank.
 """
 
 import argparse
@@ -58,18 +58,18 @@ def first(sample):
     found = [examine(sample.call, inputs)]
     for node in nodes(sample.call(*inputs)):
         found += check_prox(node)
-    is_empty = not any(x.size for x in inputs)  # then what is right proves nothing
+    is_empty = not any(x.size for x in inputs)  # then a right result proves nothing
     return worst(finding for finding in found if finding.verdict in FAILING or not is_empty)
 
 
 def second(sample):
-    """The Finding on second derivatives of sin(op), which linear ops have too."""
+    """The Finding on second derivatives of sin(op): sin gives them to linear ops too."""
     return examine_second(lambda *xs: np.sin(sample.call(*xs)), tensors(sample.inputs()))
 
 
 def pathwise(noisy):
     """The Finding on the gradient of a function that draws noise. The noise is held fixed."""
-    x = np.random.default_rng(0).standard_normal((100, *noisy.small[1:]))  # 100 drops and more
+    x = np.random.default_rng(0).standard_normal((100, *noisy.small[1:]))  # some drop, some stay
     found = examine(lambda x: np.tanh(noisy.call(x)) * x, Tensor(x, True))
     return found if found.verdict == "OK" else found._replace(verdict="FAIL")
 
@@ -77,8 +77,8 @@ def pathwise(noisy):
 def drawn(noisy):
     """The Finding on the law of the noise, and on the mean and the variance of the results.
 
-    The exact expectation of a random sum of the results and their squares, and its gradient, are
-    compared with the formulas.
+    The exact expectation of a random sum of the results and their squares is compared with the
+    formulas, and so is its gradient.
     """
     report = check_noise(noisy.call, noisy.large, shared=noisy.shared, mean=noisy.mean)
     if not report:
@@ -92,7 +92,7 @@ def drawn(noisy):
     apart = abs(found.value.data - value.data) / np.sum(abs(terms.data))
     turned = np.max(abs(found.gradients[x].data - slope.data)) / np.max(abs(slope.data))
     error = float(np.max([apart, turned]))
-    if error <= 1e-12:
+    if error <= 1e-12:  # rounding, of a sum over all outcomes
         return Finding("OK", error)
     note = f"a sum of means and variances is {found.value.item():.6g}, not {value.item():.6g}"
     return Finding("FAIL", error, f"{note}: mean or variance differ", "expectation")
@@ -110,7 +110,7 @@ class Proof(NamedTuple):
 
 
 def prove(name, rows):
-    """The Proof of the op `name` on these samples. A sample that fails a test takes no other test.
+    """The Proof of the op `name` on these samples. A sample that fails one test skips the next.
 
     The verdict is VACUOUS if all samples are, or if they leave a rule untried.
     """
@@ -156,16 +156,16 @@ def _examined(test, sample, op):
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of single silent inputs
+            warnings.simplefilter("ignore")  # about single inputs with zero gradients
             found = test(sample)
-    except Exception as error:  # an op that cannot even be called fails, and the proofs go on
+    except Exception as error:  # then this op fails, and the proofs go on
         found = Finding("FAIL", math.inf, f"{type(error).__name__}: {error}", _line_of(error))
     rules = [i for i, rule in enumerate(op.rules) if rule] if op else []
     return found._replace(rule=found.rule or where(op, rules)) if found.verdict == "FAIL" else found
 
 
 def _line_of(error):
-    """The last line before an error outside all libraries, or else in an op of minigrad."""
+    """The last line of your code before an error, or else the last one in an op of minigrad."""
     frames = []
     while error:
         frames += traceback.extract_tb(error.__traceback__)
@@ -217,7 +217,7 @@ def joined(samples, noisy):
 
 
 def load(path):
-    """The table of what a file defines."""
+    """The table of the ops and samples that a file defines."""
     before = set(ops)
     sys.path.insert(0, str(path.parent))
     own = runpy.run_path(str(path), run_name=path.stem)

@@ -1,4 +1,4 @@
-"""What is wrong with a wrong gradient: simple hypotheses, tried on both derivatives."""
+"""The likely cause of a wrong gradient, found by trying simple hypotheses."""
 
 import numpy as np
 
@@ -6,15 +6,15 @@ from ..engine import Tensor
 from .numeric import largest
 from .verdict import ruled
 
-SAMPLE = 64  # entries looked at
-COTANGENTS = 3
-EXACT = 1e-9  # of the largest: what differs by less is one number
+SAMPLE = 64  # entries looked at: the forward runs twice for each
+COTANGENTS = 3  # with one alone, a wrong hypothesis may fit by chance
+EXACT = 1e-9  # relative to the largest number: a smaller difference is rounding
 
 
 def diagnose(alone, i):
     """The first hypothesis that explains the wrong gradient by the i-th argument, in words, or "".
 
-    A hypothesis fits if it fits several random cotangents at once.
+    A hypothesis must fit several random cotangents at once.
     """
     rng, node, x = np.random.default_rng(0), alone.node, alone.node.args[i]
     entries = rng.permutation(x.size)[:SAMPLE]
@@ -29,7 +29,7 @@ def diagnose(alone, i):
     more = f"{np.sum(np.any(added, axis=0))} of {len(entries)} entries"
     k = np.median(analytic[live] / right[live]) if np.any(live) else np.nan
     hypotheses = {
-        "": right,  # the mistake shows elsewhere
+        "": right,  # nothing is wrong at these entries
         "zero everywhere: the way back is cut (detach, .data?), or the rule is empty": 0 * right,
         _factor(k, node, x): k * right,
     }
@@ -44,7 +44,7 @@ def diagnose(alone, i):
 
 
 def _columns(alone, i, entries):
-    """The numeric derivatives of the value by these entries, a row for each; nan at kinks."""
+    """The numeric derivatives by these entries, a row for each entry; nan at kinks."""
     columns = []
     for entry in entries:
         v = np.zeros(alone.node.args[i].shape)
@@ -55,7 +55,7 @@ def _columns(alone, i, entries):
 
 
 def _factor(k, node, x):
-    """What the factor k means, if k times the numeric gradient was found."""
+    """What it means if the rule gives k times the numeric gradient."""
     numeric = "the numeric gradient"
     known = {"the sign is wrong": -1, f"half {numeric}: a factor 2 is lost": 0.5}
     known[f"2 times {numeric}"] = 2
@@ -78,7 +78,7 @@ def _factor(k, node, x):
 
 
 def _mistaken_operands(alone, i, entries, cotangents):
-    """(text, gradients) of mistakes: another operand is transposed, or takes this one's place."""
+    """(text, gradients) of mistakes: another operand is transposed, or is in this one's place."""
     args, names = alone.node.args, alone.node.op.names
     for j, a in enumerate(args):
         if a is args[i] or not isinstance(a, Tensor) or a.dtype.kind != "f":

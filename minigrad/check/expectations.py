@@ -13,7 +13,7 @@ from ..noise import Noise
 from ..tables import Table
 from .reports import progress
 
-MOST_OUTCOMES = 2**16  # some seconds
+MOST_OUTCOMES = 2**16  # which take some seconds
 
 
 @dataclass(repr=False, eq=False)
@@ -22,7 +22,7 @@ class Expectation(Table):
 
     value: Tensor  # of the shape of the loss
     gradients: dict | None  # {leaf: gradient} of a loss with one entry, None for other losses
-    outcomes: int  # how many there are
+    outcomes: int
     names: dict  # {order of a leaf: its name}
 
     def lines(self):
@@ -49,14 +49,15 @@ def expectation(loss: Tensor, order=8) -> Expectation:
     loss   a recorded Tensor of any shape. It has gradients if it has one entry
     order  how many outcomes stand for an entry of continuous noise
 
-    Entries of noise are independent, and each takes each of its outcomes in turn: 2 for dropout, so
-    2^n for n entries. A Gaussian entry takes the `order` nodes of Gauss-Hermite quadrature: exact
-    where the loss is a polynomial in it of degree 2 order - 1 at most, close where it is smooth.
-    The recorded rules make the gradients. All of it runs in float64, also where the graph casts to
-    another float dtype. The graph, its noise, every `.grad` and all generators stay as they are.
+    Entries of noise are independent, and each takes each of its outcomes in turn. An entry of
+    dropout has 2 outcomes, so n entries have 2^n. A Gaussian entry takes the `order` nodes of
+    Gauss-Hermite quadrature: exact where the loss is a polynomial in this entry of degree
+    2 order - 1 at most, close where the loss is smooth. All runs in float64, even where the graph
+    casts to another float dtype. The graph, its noise, every `.grad` and all generators stay as
+    they are.
 
-    Raises ValueError beyond 65,536 outcomes, RuntimeError for a freed graph, TypeError for a law
-    without outcomes.
+    Raises ValueError beyond 65,536 outcomes, RuntimeError for a freed graph, TypeError if `loss` is
+    not a Tensor or a law has no outcomes.
 
     On a linear model dropout is a ridge penalty, exactly: E|y - (M*X)w|^2 = |y - Xw|^2 +
     p/(1-p) sum_j w_j^2 |X_j|^2 (Srivastava et al. 2014, JMLR 15, section 9.1; for other models

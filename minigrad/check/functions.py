@@ -14,11 +14,11 @@ from .numeric import cotangent, largest
 from .rules import alike, source
 from .verdict import FAILING, Finding, Settings, worst
 
-DEPTH = 10  # times that entries are halved, where there are kinks
-# How far from the inputs func is run again, relative to each entry: it is mostly defined there.
+DEPTH = 10  # how often a group with kinks is halved: of up to 2^10 entries, each is then alone
+# Relative distance from the inputs at which func runs again: so near, func is usually defined.
 AWAY = 2.0**-10
-RATIO = 2.0**6  # of the two ways from there, the longer one as far again
-SAME = 2.0**-46  # of the largest value: equal, if a constant was rounded in another way
+RATIO = 2.0**6  # long way / short way from there: unrecorded changes grow as much, rounding not
+SAME = 2.0**-46  # relative to the largest value: smaller differences are at most 64 roundings
 
 UNRECORDED = "func depends on it in a way that is not recorded: detach, x.data, no_grad()?"
 OWN_RANDOMNESS = "by randomness that minigrad cannot hold fixed (np.random inside func?). Pass rng"
@@ -44,22 +44,24 @@ def gradcheck(
     nondet_tol: float = 0,
     fast_mode: bool = False,
 ) -> bool:
-    """True if the gradients of func(*inputs) are right at every entry of all inputs that want one.
+    """Whether the gradients of func(*inputs) are right, at every entry of every input.
 
     func        returns a Tensor or several, of any shape; its noise (active dropout) is held fixed
-    inputs      a Tensor, or a tuple of any arguments; lower precision is copied to float64
-    atol, rtol  allowed at each node, beside what rounding explains
-    eps         accepted as by PyTorch, and changes nothing: a complex step is exact at any size
+    inputs      a Tensor, or a tuple of any arguments. Tensors that require a gradient are copied
+                to float64
+    atol, rtol  allowed differences at each node, in addition to rounding
+    eps         accepted as in PyTorch, without effect
     nondet_tol  how much func may change between two calls
-    fast_mode   at kinks, looks at no part of the entries alone
+    fast_mode   compares entries at kinks only together: faster, but may hide errors there
 
     The graph that func records is checked as by check_graph: each node's rules against the complex
-    step of its forward, and what backward adds up. Func itself is run again nearby, to find what it
-    does not record.
+    step of its forward, and the sums of backward. Then func runs again at a point nearby, to find
+    dependences that it does not record.
 
     Raises GradcheckError, or returns False with raise_exception=False, if a gradient is wrong or
     cannot be checked. Raises ValueError if no input requires a gradient or if func changes an input
-    in place, and TypeError if func returns no Tensor of floats.
+    in place, and TypeError if func is no function or returns no Tensor of floats. Warns if some
+    gradients, but not all, are 0.
 
     >>> x = Tensor(np.array([0.5, 2.0]), requires_grad=True)
     >>> gradcheck(lambda x: np.log(x) * x, x)
@@ -72,11 +74,11 @@ def gradcheck(
 def gradgradcheck(
     func, inputs, grad_outputs=None, *, eps: float = 1e-6, raise_exception: bool = True, **settings
 ) -> bool:
-    """As gradcheck, with the same settings, for second derivatives.
+    """Checks second derivatives. Settings, result and errors are as for gradcheck.
 
     It checks the gradients that create_graph=True records, as functions of inputs and cotangents.
-    `grad_outputs`, one for each output that requires a gradient, are the cotangents: random ones if
-    not given.
+    `grad_outputs` are the cotangents, one for each output that requires a gradient. Without them
+    the cotangents are random.
     """
     return _passed(examine_second(func, inputs, grad_outputs, **settings), raise_exception)
 
@@ -88,7 +90,7 @@ def _passed(finding, raise_exception):
     return passed
 
 
-@np.errstate(all="ignore")  # what is not finite is reported, once
+@np.errstate(all="ignore")  # the Finding reports inf and nan, so NumPy need not warn
 def examine(func, inputs, nondet_tol=0, fast_mode=False, rtol=0, atol=0, zero_allowed=False):
     """The Finding of a gradient check; with `zero_allowed` gradients may be 0 at every entry."""
     own = _own(inputs)
@@ -174,11 +176,11 @@ def _outputs(func, arguments):
 
 
 def _unrecorded(func, own, xs, nondet_tol):
-    """The inputs on which func depends in a way that it does not record, such as x.data.
+    """The positions of inputs on which func depends in a way that it does not record, as by x.data.
 
     At a point nearby func is recorded once more. From there all inputs move a long and a short way,
     and the values of func are compared with the values of the recorded graph. A dependence that is
-    not recorded makes them differ, in proportion to the way. Then each input moves alone.
+    not recorded makes them differ, in proportion to the way. If they do, each input moves alone.
     """
     rng, ways = np.random.default_rng(2), {}
     for i, x in xs.items():

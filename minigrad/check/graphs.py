@@ -1,8 +1,6 @@
-"""The gradient check of a recorded graph: no function needed, noise as drawn.
+"""The gradient check of a recorded graph. It needs no function, and noise stays as drawn.
 
-By the chain rule a gradient is right if each node's rule is, and if the engine adds up what the
-rules give. So each node is checked alone. Then the gradients that backward gives are compared with
-the gradients of a plain walk back through the same rules.
+Each node is checked alone. Then `compared` checks the gradients that backward adds up.
 """
 
 import numpy as np
@@ -41,7 +39,7 @@ def check(what, steps, outputs, leaves, settings):
         given, right = by_engine(seeds, own), by_rules([*copies.values()], seeds, own)
     except Exception:
         if worst(findings.values()).verdict not in FAILING:
-            raise  # else a rule is to blame that the engine cannot take either
+            raise  # else a wrong rule, which is reported, stops the engine
         return findings | {leaf.order: Finding("AFFECTED", np.nan) for leaf in leaves}
     for leaf, *gradients in zip(leaves, given, right):
         on_way = [findings.get(node.order) for node in depending(steps, [leaf.order])]
@@ -98,17 +96,17 @@ def compared(given, right, on_way):
     return Finding("OK", error)
 
 
-@np.errstate(all="ignore")  # what is not finite is reported, once
+@np.errstate(all="ignore")  # the report says what is not finite
 def check_graph(loss: Tensor, seed=0) -> Report:
     """Checks the recorded graph of `loss`: each node's own rules, and each leaf's whole gradient.
 
-    Returns a Report. Noise stays as drawn, and nothing of the graph changes: a copy in float64 is
+    Returns a Report. Noise stays as drawn, and the graph does not change: a copy in float64 is
     checked. Each rule is compared with the complex step of its node's forward, along a random
-    direction with a random cotangent. A random direction misses a wrong entry with probability
-    zero. By the chain rule the gradient of a leaf is then right if backward adds up what the rules
-    give: it is compared with the sum by hand. `seed` chooses the directions.
+    direction with a random cotangent, which `seed` chooses. Then the gradients that backward gives
+    are compared with a plain walk back through the rules.
 
-    Raises RuntimeError for a freed graph, and for one without a leaf that requires a gradient.
+    Raises TypeError if `loss` is not a Tensor, RuntimeError for a freed graph, and for one without
+    a leaf that requires a gradient.
     """
     steps = program("check_graph", loss)
     leaves = [node for node in steps if node.is_leaf and node.requires_grad]

@@ -1,7 +1,7 @@
 """The noise of a stochastic function: is it drawn as its law says, and does it act as promised?
 
 How noise *acts* is checked exactly: the recorded graph runs again with noise of the check's choice.
-How noise is *drawn* is seen from rates: a right rate r of n independent trials of probability q has
+How noise is *drawn* is tested by rates: the rate r of n independent trials of probability q has
 
     P(|r - q| > e) <= 2 exp(-n e^2 / (2 q (1 - q) + 2 e / 3)),   for every n (Bernstein 1927)
 
@@ -9,14 +9,13 @@ law           For each value x among n entries, the rate of entries <= x is comp
               the law. Each of these n rates has an n-th of the allowed probability. Together they
               see mean, variance and shape.
 independence  Each entry of an array is above the mean of the array or not: in a mask of dropout it
-              is kept or dropped. One of the two is rare. Pairs in which both entries are rare are
-              counted: of two layers, of two calls, and of one array at each distance along each
-              axis. So noise that repeats is seen, whatever its period.
+              is kept or dropped. The rarer case is called rare. The check counts pairs in which
+              both entries are rare: of two layers, of two calls, and of one array at each distance
+              along each axis. So it sees noise that repeats after any number of entries.
 
 In the test of the law the trials are independent. In the tests of independence they are pairs that
 share no entry, given how many entries are rare. Then the trials are negatively associated, and the
-bound holds for them too (Joag-Dev & Proschan 1983, Annals of Statistics 11(1)). A test fails a
-right function with probability FALSE_ALARM at most.
+bound holds for them too (Joag-Dev & Proschan 1983, Annals of Statistics 11(1)).
 """
 
 import contextlib
@@ -36,8 +35,8 @@ from ..names import numbered
 from ..noise import Noise, frozen_noise
 from .reports import Report
 
-FALSE_ALARM = 1e-12  # the largest probability that one test fails a right function
-CALLS = 4  # calls of the function, compared in pairs
+FALSE_ALARM = 1e-12  # the highest probability that a test fails a right function: practically never
+CALLS = 4  # calls of the function, compared in pairs: noise may repeat after up to three calls
 SAME_NOISE = "two layers draw the same noise"
 
 
@@ -75,7 +74,7 @@ class NoiseTest(NamedTuple):
 class NoiseReport(Report):
     """The result of check_noise: `rows`, a list of NoiseTest. Printed, it is a table.
 
-    True if there are tests, and no FAIL and no VACUOUS among them. Verdicts of rows: OK; FAIL;
+    True if a test is OK, and none is FAIL or VACUOUS. Verdicts of rows: OK; FAIL;
     VACUOUS (no noise or too little to tell, noise that changes between calls, or a law without a
     cdf); UNKNOWN (no mean to compare with, so no test).
     """
@@ -86,7 +85,7 @@ class NoiseReport(Report):
         return {"OK"} <= {row.verdict for row in self.rows} <= {"OK", "UNKNOWN"}
 
     def verdict(self) -> str:
-        """One line."""
+        """The outcome in one line."""
         counts = Counter(row.verdict for row in self.rows)
         if row := self.first_wrong:
             numbers = f"{row.measured:.4g}, expected {row.expected:.4g} +- {row.bound:.1g}"
@@ -127,12 +126,12 @@ def check_noise(op, shape=(64, 1024), *, p=None, shared=(), mean=None, dtype=Non
     Each layer's noise is compared with its law, and tested for independence of calls, of entries at
     any distance along each axis, and of other layers. Mean and variance of the output are exact
     where each output entry is a straight line in one entry of noise, as in a dropout layer.
-    Elsewhere they are UNKNOWN: check the layers of a model alone too. At p = 0.5 keep and drop look
-    the same.
+    Elsewhere they are UNKNOWN: check the layers of a model alone too. Do not use p = 0.5: keep and
+    drop then look the same.
 
     Each test fails a right function with probability below 1e-12. A module is copied, and
     generators stay as they were. Raises TypeError if `op` returns no Tensor, ValueError if `shared`
-    is no axis of the noise.
+    is no axis of the result that takes the noise.
 
     >>> import minigrad.functional as F
     >>> bool(check_noise(lambda x: F.dropout(x, 0.3, training=True)))
@@ -154,7 +153,7 @@ def check_noise(op, shape=(64, 1024), *, p=None, shared=(), mean=None, dtype=Non
             return NoiseReport([NoiseTest("op", "noise", bound=math.inf, hint=problem)])
         layers, rows = list(_layers(graphs[0], drawn, p)), []
         for i, layer in enumerate(layers):
-            # Repeated noise comes first, where it repeats most: all other tests suffer from it.
+            # Repeated noise comes first, the worst first: it spoils all other tests.
             repeats = _independence(layer, layers[:i])
             rows += sorted(repeats, key=lambda row: -row.wrong * abs(row.measured - row.expected))
             rows += [*_law(layer), *_sharing(layer, shared)]
@@ -195,9 +194,9 @@ def _layers(graph, drawn, p):
 
 
 def _rate(layer, test, measured, expected, n, possible, hint, tests=1):
-    """The row of a rate of n trials; of several rates, the one that differs most from its bound.
+    """The row of a rate of n trials. Of several rates, the one with the largest error / bound.
 
-    `possible` is how far off the rate of useless noise is: constant noise, or repeated noise.
+    `possible` is the error that constant or repeated noise makes: bounds must be smaller.
     """
     measured, expected = np.broadcast_arrays(np.atleast_1d(measured), expected)
     level = math.log(2 * tests / FALSE_ALARM)
@@ -288,7 +287,7 @@ def _both_rare(rows):
 
 
 def _sharing(layer, shared):
-    """How many layers take the noise, and how many entries it has along each axis of the first."""
+    """How many layers take the noise, and its sizes along the axes of the first result."""
     name, noise, node = layer.name, layer.noise, layer.uses[0]
     takers = {path(n.scope) if n.scope else n.order for n in layer.uses}
     if len(takers) > 1:  # a module may take it twice
@@ -372,7 +371,7 @@ MISTAKES = [  # (in what, what it makes of the right keep rate or variance, a us
 
 
 def _mistake(what, measured, right):
-    """The mistake that explains what is measured, but for chance, as the end of a sentence."""
+    """The mistake that explains the measured number, as the end of a sentence, or ""."""
     for of, changed, text in MISTAKES:
         close = np.isclose([measured, right], changed(np.float64(right)), rtol=0.03, atol=0)
         if of == what and close.tolist() == [True, False]:

@@ -1,15 +1,16 @@
 """The derivative of one recorded node from its forward alone, by the complex step.
 
-An argument x gets the value x + i h v, and the forward runs on it. The imaginary part of the result
-over h is its derivative along v. Nothing is subtracted, so there is no step to choose, and it is
-exact to rounding (Squire & Trapp 1998; Martins, Sturdza & Alonso 2003, ACM TOMS 29(3)).
+An argument x gets the value x + i h v, and the forward runs on it. The imaginary part of the
+result, divided by h, is the derivative along v. Nothing is subtracted, so a tiny h costs no digits:
+the derivative is exact up to rounding (Squire & Trapp 1998; Martins, Sturdza & Alonso 2003, ACM
+TOMS 29(3)).
 
-NumPy orders complex numbers by their real parts, and where these are equal by their imaginary
-parts. So at a kink `maximum`, `max` and `clip` take the branch that v goes into. Hence D(v) and
--D(-v) are the exact slopes on the two sides of a kink.
+NumPy orders complex numbers by their real parts and, where these are equal, by their imaginary
+parts. So at a kink `maximum`, `max` and `clip` take the branch to which v points. The derivative
+D(v) along v and -D(-v) are then the exact slopes on the two sides.
 
-A node whose forward takes no complex numbers, or is no analytic function, is passed by a plain
-difference.
+If a forward takes no complex numbers, or is no analytic function, a plain difference takes the
+place of the complex step.
 """
 
 import contextlib
@@ -22,26 +23,27 @@ from ..array import data_of
 from ..engine import Tensor
 from .analytic import Lifted
 
-H = 2.0**-400  # H**3, the next power in an imaginary part, is 0 in float64, and H * v is not
-BESIDE = 2.0**-30  # a step is small beside a number if it is less than this part of it
-LARGER = 2.0**355  # so much larger, a step h x is not 0 for an x of 1e-300, and still small
-# The step of a difference, relative to what it moves: the cube root of the rounding of a number.
+H = 2.0**-400  # so small that H**3, the error of the imaginary part, is 0 in float64; H * v is not
+BESIDE = 2.0**-30  # the largest step, relative to its number: its square is less than a rounding
+LARGER = 2.0**355  # a factor for steps H x: they are not 0 for x = 1e-300, and still only 2^-45 x
+# The step of a difference, relative to the arguments: about the cube root of a rounding, where the
+# errors of rounding, 2^-52 / step, and of the formula, step**2, are equal.
 STEP = 2.0**-17
-FEW = 8  # one difference of so many may be upset by a kink
-PRECISE = 2.0**-14  # a difference tells if it is known to this part of it
-JUMP = 1e-6  # by so much of its size a value moves only where the function jumps
+FEW = 8  # one difference in so many may be wrong, because of a kink nearby
+PRECISE = 2.0**-14  # a difference counts if its relative doubt is smaller: it has four right digits
+JUMP = 1e-6  # relative change of a real part that shows a jump: a step of H changes it far less
 
 
 @np.errstate(all="ignore")
 def tangent(node, directions, plain=False):
     """(derivative of a node along `directions` {position of an argument: array}, its doubt).
 
-    The derivative is nan where the function jumps. The doubt says how far a difference may be off.
-    With `plain` the node is passed by a difference.
+    The derivative is nan where the function jumps. The doubt is the possible error of a plain
+    difference, and 0 for the complex step. With `plain` there is no complex step.
     """
     data, arrays, value = node.data, [a.data for a in node.args if isinstance(a, Tensor)], np.nan
     moved = {i: lifted(node.args[i].data, v) for i, v in directions.items()}
-    with warnings.catch_warnings(), contextlib.suppress(Exception):  # complex numbers
+    with warnings.catch_warnings(), contextlib.suppress(Exception):  # of complex numbers
         warnings.simplefilter("error", np.exceptions.ComplexWarning)
         value = np.nan if plain else again(node, moved)
     size = abs(data) + max(map(largest, arrays))
@@ -72,7 +74,7 @@ def largest(array):
 
 
 def difference(node, directions):
-    """(derivative of a node, its doubt): one-sided differences of second order."""
+    """(derivative along `directions`, its doubt): one-sided differences of second order."""
     size = max(largest(node.args[i].data) for i in directions) or 1.0
     h = STEP * size / (max(map(largest, directions.values())) or 1.0)
 
@@ -85,17 +87,16 @@ def difference(node, directions):
 
 
 def is_ours(op):
-    """Whether an op has its rules from this package. A test proves that all such are analytic."""
+    """Whether all rules of an op are from this package. Tests prove that these ops are analytic."""
     rules = map(inspect.unwrap, filter(None, op.rules))
     return all(str(rule.__module__).startswith("minigrad.") for rule in rules)
 
 
 def is_analytic(node):
-    """Whether the complex step of a node agrees with a difference. For x times its conjugate it
-    does not.
+    """Whether the complex step of a node agrees with a difference. For np.vdot(x, x), which takes a
+    conjugate, it does not.
 
-    Each entry moves by a part of itself, so that the step is small beside it. Kinks nearby may
-    upset a few of the differences.
+    Each entry moves by a small part of its size. Kinks nearby may spoil a few of the differences.
     """
     rng, ways = np.random.default_rng(0), {}
     for i, a in enumerate(node.args):
@@ -103,12 +104,12 @@ def is_analytic(node):
             ways[i] = cotangent(rng, a.shape) * np.where(a.data == 0, 1.0, abs(a.data))
     plain, doubt = difference(node, ways)
     found = tangent(node, {i: LARGER * v for i, v in ways.items()})[0] / LARGER
-    # It tells nothing where the function jumps, or where both derivatives are 0.
+    # An entry tells nothing if the function jumps there, or if both derivatives are 0.
     told = np.where(plain == 0, found != 0, doubt < PRECISE * abs(plain))
     differs = told & ~(abs(found - plain) <= 4 * doubt + 1e-7 * abs(plain))
     return FEW * np.sum(differs) <= np.sum(told)
 
 
 def cotangent(rng, shape):
-    """Random numbers of both signs. None is near 0, where rounding would hide its part."""
+    """Random numbers of both signs. None is near 0: rounding would hide its part of a sum."""
     return rng.choice([-1.0, 1.0], shape) * rng.uniform(0.5, 1.5, shape)

@@ -1,4 +1,4 @@
-"""Whether the proximal operators that a penalty declares are the minimisers they promise to be."""
+"""Whether the proximal operators of a penalty return the minimisers that they promise."""
 
 import numpy as np
 
@@ -7,10 +7,10 @@ from ..ops.penalties import norms, prox_of_sum
 from .rules import place
 from .verdict import Finding
 
-STEPS = 0.3, 2.0, 20.0  # sizes t of a proximal step
-SIZES = 1e-6, 1e-3, 0.1, 1.0, 5.0  # of the random moves away from the operator's result
-MOVES = 20  # of each size
-ROUNDING = 1e-11  # relative to the sum that is minimised
+STEPS = 0.3, 2.0, 20.0  # sizes t of a step: a small one may set few entries to 0, a large one most
+SIZES = 1e-6, 1e-3, 0.1, 1.0, 5.0  # of random moves from the result, near and far
+MOVES = 20  # of each size: a single move may miss the directions in which the sum falls
+ROUNDING = 1e-11  # relative to the minimised sum: a smaller decrease is rounding
 NOT_LEAST = (
     "its proximal operator is not the minimiser: |w - v|^2 / 2 + t * penalty(w) is "
     "{:.9g} at w = prox(v, t) and {:.9g} at another w, for t = {:g}"
@@ -18,10 +18,10 @@ NOT_LEAST = (
 
 
 def check_prox(node):
-    """The Findings on wrong proximal operators of a recorded node, if it is a penalty.
+    """A Finding for each wrong proximal operator of a recorded node, if it is a penalty.
 
-    prox(v, t) promises the w with the smallest sum |w - v|^2 / 2 + t * penalty(w). So no random w,
-    near or far, may have a smaller sum. For a convex penalty the near ones decide.
+    prox(v, t) promises the w with the smallest sum |w - v|^2 / 2 + t * penalty(w). So no random w
+    may have a smaller sum. For a convex penalty the near ones decide.
     """
     rng, arrays = np.random.default_rng(0), list(map(data_of, node.args))
     weights = node.args[node.op.first :] if arrays and node.op.kind == "penalty" else ()
@@ -43,7 +43,7 @@ def check_prox(node):
             best = np.asarray(prox_of_sum(operators)(v.copy(), t))
             others = [v, np.zeros_like(v)]
             for size in np.repeat(SIZES, MOVES):
-                moved = rng.choice([0, 1], v.shape)  # some entries: those at 0 may stay there
+                moved = rng.choice([0, 1], v.shape)  # some entries stay: zeros may have to
                 others.append(best + size * moved * rng.standard_normal(v.shape))
             lowest, found = min(map(value, others)), value(best)
             if lowest < found - ROUNDING * (1 + abs(found)):

@@ -10,7 +10,7 @@ import numpy as np
 from ..tables import Table
 from .verdict import FAILING, SEVERITY
 
-PATIENCE = 2.0  # seconds without a word
+PATIENCE = 2.0  # seconds before the first message: short runs print nothing
 
 
 @dataclass
@@ -21,10 +21,10 @@ class Row:
     op: str
     module: str
     shape: tuple
-    error: float
+    error: float  # relative; nan for AFFECTED
     verdict: str
     order: int  # of the Tensor in the checked graph
-    note: str = ""  # what was seen, where it is not simply right
+    note: str = ""  # what was seen, unless all is right
     rule: str = ""  # which rule is wrong, with file and line
 
     severity = property(lambda self: SEVERITY.index(self.verdict), doc="0 is worst.")
@@ -33,7 +33,10 @@ class Row:
 
 
 class Report(Table):
-    """What check_graph found. True if nothing failed; printed, a table."""
+    """What check_graph found. Printed, it is a table.
+
+    True if a leaf is right, and nothing is wrong or AFFECTED.
+    """
 
     right = (2,)
 
@@ -50,7 +53,7 @@ class Report(Table):
         return next((row for row in self.rows if row.wrong), None)
 
     def verdict(self) -> str:
-        """One line."""
+        """The outcome in one line."""
         if wrong := self.first_wrong:
             how = f", relative error {wrong.error:.2g}" if np.isfinite(wrong.error) else ""
             return f"gradient check FAILED: the first wrong node is {wrong.name}{how}"
@@ -80,14 +83,14 @@ class Report(Table):
 
 
 def shown(error):
-    """An error as reports print it: below 1e-15 it differs from one processor to another."""
-    if np.isnan(error):  # of a leaf behind a wrong rule
+    """An error as text. Below 1e-15 it differs between processors, so no digits are shown."""
+    if np.isnan(error):  # AFFECTED, or not tested
         return "-"
     return "< 1e-15" if error < 1e-15 else f"{error:.1e}"
 
 
 def progress(items, what, units):
-    """Goes through a list, and after two seconds says now and then how far it is."""
+    """Yields the items. After two seconds it prints now and then how far it is."""
     begin, told = time.monotonic(), 0.0
     for i, item in enumerate(items):
         passed = time.monotonic() - begin

@@ -12,11 +12,12 @@ from .diagnosis import diagnose
 from .numeric import cotangent, largest
 from .verdict import FAILING, Alone, Finding, judge, look, ruled, worst
 
-# Factors of two cotangents, which are then added up: a rule is linear at all sizes and signs.
+# Factors a, b: rule(a u + b v) must be a rule(u) + b rule(v) for small, large and negative ones.
+# Products with powers of two are not rounded.
 SUMS = (2.0**-10, 0), (-(2.0**20), 0), (-1, 4)
-LINEAR = 1e-9  # relative to results and cotangents: of results that cancel, rounding is left
-ALIKE = 1e-11  # relative to the largest entry: some 1e5 roundings, for sums of many entries
-SMALLEST = 1e-290  # what is smaller may have lost digits, as numbers below 2e-308 have
+LINEAR = 1e-9  # relative to results and cotangents: where parts cancel, much rounding is left
+ALIKE = 1e-11  # relative to the largest entry: 1e5 roundings, enough for sums of many entries
+SMALLEST = 1e-290  # smaller results count as this large: below 2e-308 numbers lose digits
 
 
 def check_node(node, settings):
@@ -33,7 +34,7 @@ def check_node(node, settings):
     alone = Alone(node, settings)
     found = {i: look(alone, i) for i in inputs}
     gravest = worst(found.values())
-    if gravest.verdict == "KINK":  # entries that tie tie on where all move alike
+    if gravest.verdict == "KINK":  # if all entries move alike, equal entries stay equal
         together = judge(alone, {i: np.ones(node.args[i].shape) for i in inputs})
         if together.verdict == "FAIL":
             note = f"By {' and '.join(names[i] for i in inputs)}, moved alike: {together.note}."
@@ -49,7 +50,7 @@ def check_node(node, settings):
 
 
 def described(alone, i, found):
-    """The Finding on the gradient by the i-th argument, as text, and the likely cause."""
+    """A failed Finding on the gradient by the i-th argument as text, with the likely cause."""
     entry = np.unravel_index(found.entry, alone.node.args[i].shape)
     note = f"By {alone.node.op.names[i]}, entry {tuple(map(int, entry))}: {found.note}, "
     note += f"relative difference {found.error:.2g}."
@@ -58,7 +59,7 @@ def described(alone, i, found):
 
 
 def source(node):
-    """How a node draws by itself, so that it is another one when it is computed again, or None."""
+    """Where a node draws random numbers, so that its value changes if it runs again, or None."""
     given = {a.order: a.data for a in node.args if isinstance(a, Tensor)}
     again = evaluate([node], given).get(node.order, node.data)
     if not np.array_equal(again, node.data, equal_nan=True):
@@ -69,7 +70,7 @@ def source(node):
 
 
 def unsound(node, i, rng):
-    """Why the i-th rule of a node cannot be a rule, as the end of a sentence, or None."""
+    """Why the i-th rule of a node is no valid rule, as the end of a sentence, or None."""
     u = np.broadcast_to(cotangent(rng, node.shape), node.shape)  # read-only
     spaced = np.stack([u, u], axis=-1)[..., 0]  # the same numbers, elsewhere in memory
     try:
@@ -79,7 +80,7 @@ def unsound(node, i, rng):
     if not alike(once, again):
         return " gives something else each time it is called, as if it drew noise of its own"
     if not np.all(np.isfinite(once)):
-        return None  # there is nothing to compare, and the verdict will say so
+        return None  # the verdict will say so
     v = cotangent(rng, u.shape) * (rng.random(u.shape) < 0.5)
     other = ruled(node, i, v)
 
@@ -96,16 +97,16 @@ def unsound(node, i, rng):
 
 
 def alike(a, b):
-    """Whether two arrays are equal to rounding."""
+    """Whether two arrays are equal up to rounding."""
     return np.allclose(a, b, rtol=ALIKE, atol=ALIKE * largest(a), equal_nan=True)
 
 
 def where(op, positions):
-    """Which rules those are, and where they are written."""
+    """The names of some rules of an op, each with its file and line."""
     return " and ".join(f"{op.name} for {op.names[i]}{place(op.rules[i])}" for i in positions)
 
 
 def place(function):
-    """The file and line of a function, to stand behind its name, or ""."""
+    """The file and line of a function in parentheses, or "" if it has none."""
     code = getattr(inspect.unwrap(function), "__code__", None)
     return f" ({os.path.relpath(code.co_filename)}:{code.co_firstlineno})" if code else ""

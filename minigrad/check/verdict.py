@@ -1,9 +1,9 @@
 """The rules of one node against its forward, and the verdict.
 
 `judge` compares them along one direction, `look` at all entries of one argument. Both sides are
-sums of products, and rounding may be all that is left of a sum. So a difference counts only beyond
-what rounding explains. Rounding inside the op is measured: every number moves by some roundings,
-and both sides are computed again.
+sums of products. If the products cancel, rounding may be all that is left. So a difference counts
+only if it is larger than rounding explains. Rounding inside the op is measured: every number moves
+by some roundings, and both sides are computed again.
 """
 
 from functools import partial
@@ -17,18 +17,18 @@ from ..graph import copy
 from .numeric import BESIDE, H, cotangent, is_analytic, is_ours, tangent
 
 EPS = 2.0**-52  # of float64
-ROUNDINGS = 64  # allowed; right nodes were seen to need 20 at most
-BITS = np.uint64(6)  # that move: with fewer, the mean of 30 equal numbers may stay where it is
-MOVES = 4  # allowed: so many times what such moves do
-TRIES = 8  # ways to move numbers: in some of them both sides may stay where they are by chance
-FINEST = 2.0**-1074 / H  # of what an imaginary part over H is a multiple
-WHOLE = -2, -1, 1, 2  # where rules may branch; 0 stays in any case
-HASH = 0x9E3779B97F4A7C15  # odd; neither it nor its powers have a pattern
-INFINITE = 2.0**180  # as which a root at 0 comes out: the root of 1 / H is 2^200
-# Of the mean gradient: in a direction that gives all entries one weight, smaller ones count less.
+ROUNDINGS = 64  # allowed: right nodes were seen to need 20 at most
+BITS = np.uint64(6)  # last bits that move: with fewer, the mean of 30 equal numbers may not move
+MOVES = 4  # times the change by such moves is allowed: TRIES may miss the largest change
+TRIES = 8  # how often numbers move: in one try both sides may stay the same by chance
+FINEST = 2.0**-1074 / H  # the smallest positive float over H: derivatives are multiples of it
+WHOLE = -2, -1, 1, 2  # numbers that stay, since rules may branch there; 0 always stays
+HASH = 0x9E3779B97F4A7C15  # 2^64 / golden ratio: odd, and no pattern in the bits of its powers
+INFINITE = 2.0**180  # larger slopes count as infinite: sqrt at 0 gives about 2^200, sqrt(1 / H)
+# Relative to the mean gradient: smaller gradients, which may be mere rounding, count less.
 FAINT = 2.0**-14
-MANY = 64  # entries in which rounding may hide a wrong one. Of fewer, some tries say too little
-DEPTH = 5  # times that entries are halved, where there are kinks or rounding
+MANY = 64  # entries: in larger groups rounding may hide one; in smaller ones it is measured poorly
+DEPTH = 5  # how often a group with kinks or rounding is halved: more would make graphs slow
 
 PAST = "By a plain difference: its forward takes no complex numbers here."
 TOO_SMALL = "Both sides are too small to tell from rounding."
@@ -38,7 +38,7 @@ class Settings(NamedTuple):
     """How comparisons are made."""
 
     rng: np.random.Generator  # draws cotangents and directions
-    rtol: float = 0.0  # allowed beside rounding
+    rtol: float = 0.0  # allowed in addition to rounding, relative to the size
     atol: float = 0.0
     depth: int = DEPTH
 
@@ -47,28 +47,28 @@ class Finding(NamedTuple):
     """What a comparison found."""
 
     verdict: str
-    error: float = 0.0  # relative to the sum of the parts, without signs
-    note: str = ""  # what was seen, where it is not simply right
+    error: float = 0.0  # relative to the sum of the absolute products
+    note: str = ""  # what was seen, unless all is right
     rule: str = ""  # which rule is wrong: "tanh for x (minigrad/ops/elementwise.py:140)"
     entry: int = 0  # the first entry that was moved, as a flat index
     enough: float = np.inf  # the most entries that may be compared together
-    gravity = property(lambda self: (SEVERITY.index(self.verdict), -self.error))  # least: worst
+    gravity = property(lambda self: (SEVERITY.index(self.verdict), -self.error))  # smallest: worst
 
 
-# AFFECTED: a leaf behind a wrong node
+# Worst first. AFFECTED: a leaf whose gradient goes through a wrong node
 SEVERITY = ["NONFINITE", "STOCHASTIC", "FAIL", "AFFECTED", "KINK", "OK", "VACUOUS"]
 FAILING = SEVERITY[:3]
 
 
 def worst(findings):
-    """The gravest Finding, of these the one of largest error. VACUOUS counts only if all are."""
+    """The gravest Finding, with the largest error among equal verdicts. VACUOUS only if all are."""
     return min(findings, key=lambda finding: finding.gravity, default=Finding("VACUOUS"))
 
 
 def ruled(node, i, u):
-    """What the rule for the i-th argument of a node makes of the cotangent u.
+    """The cotangent that the i-th rule of a node returns for the cotangent u of the result.
 
-    It is summed over axes that were broadcast. An argument without a rule has zeros.
+    It is summed over axes that were broadcast. An argument without a rule gets zeros.
     """
     x, rule = node.args[i], node.op.rules[i]
     g = rule(u, node.data, *map(data_of, node.args)) if rule else np.zeros(x.shape)
@@ -79,8 +79,8 @@ class Alone:
     """A recorded node alone: its forward and its rules.
 
     cotangent  a random one of the result, 0 where the result is not finite
-    gradients  {position of an argument that wants one: what the rule makes of the cotangent}
-    plain      whether the forward is passed by a difference
+    gradients  {position of an argument that requires a gradient: what its rule returns}
+    plain      whether a plain difference takes the place of the complex step
     """
 
     def __init__(self, node, settings, u=None):
@@ -95,14 +95,14 @@ class Alone:
         return tangent(self.node, directions, self.plain)
 
     def parts(self, directions):
-        """The products that add up to the two sides, and how far the numeric ones may be off."""
+        """The products that add up to each side, and the doubt about the numeric ones."""
         found, doubt = self.push(directions)
         analytic = [(self.gradients[i] * v)[v != 0] for i, v in directions.items()]
         live = self.cotangent != 0
         return np.concatenate(analytic), (self.cotangent * found)[live], self.cotangent * doubt
 
     def on(self, change):
-        """The same on other arrays: `change` of the arguments, and of the result."""
+        """The same node on other arrays: `change` maps each argument, and the result."""
         tensors = [a for a in self.node.args if isinstance(a, Tensor)]
         known = {a.order: Tensor(change(a.data), a.requires_grad) for a in tensors}
         node = copy([self.node], known=known)[self.node.order]
@@ -111,10 +111,10 @@ class Alone:
 
 
 def moved(array, number, still=()):
-    """The array with other last bits in each number. The number 0 leaves them as they are.
+    """The array with other last bits in each entry. With `number` 0, no entry changes.
 
-    They follow from `number` and from the bits before them. So equal numbers stay equal, and a
-    number that an op passes on, as max does, is not moved twice. Numbers in `still` stay.
+    The new bits depend only on `number` and on the bits before them. So equal entries stay equal,
+    and an entry that an op passes on, as max does, still equals its copy. Entries in `still` stay.
     """
     if array.dtype != np.float64:
         return array
@@ -130,7 +130,7 @@ def moved(array, number, still=()):
 def judge(alone, directions):
     """The Finding on the derivative of a node along `directions` ({position: array}).
 
-    At a kink the analytic value must lie between the slopes of all entries, elsewhere at the slope.
+    At a kink the analytic value must lie between the slopes on the two sides.
     """
     u, settings = alone.cotangent, alone.settings
     products, forward, doubt = alone.parts(directions)
@@ -162,9 +162,9 @@ def judge(alone, directions):
 
 
 def _spread(alone, directions):
-    """How far both sides move, entry by entry, where every number moves by some roundings.
+    """How far the products of both sides move, in sum, if every number moves by some roundings.
 
-    But 1, where an entry looked at is 1, stays: what a rule gives at 1 alone is no rounding.
+    If an entry looked at is in WHOLE, this number stays: a branch of a rule at 1 is no rounding.
     """
     given = [alone.node.args[i].data[v != 0] for i, v in directions.items()]
     still = np.intersect1d(WHOLE, np.concatenate(given))
@@ -179,7 +179,7 @@ def _spread(alone, directions):
 def look(alone, i):
     """The Finding on the gradient by the i-th argument of a node.
 
-    Entries at 0 and entries that tie, where kinks are likely, are compared apart from others.
+    Kinks are likely at zeros and at equal entries, so these are compared apart from the others.
     """
     x = alone.node.args[i].data.ravel()
     _, where, counts = np.unique(x, return_inverse=True, return_counts=True)
@@ -189,11 +189,11 @@ def look(alone, i):
 
 
 def worst_of(alone, i, groups, depth):
-    """The Finding of the worst of these groups of entries, as flat numbers.
+    """The worst Finding on these groups of entries (flat indices).
 
-    A random direction misses a wrong entry with probability zero, so what is OK is OK at every
-    entry. Kinks, and rounding inside the op, leave a doubt, since they widen the verdict: then a
-    group is halved, `depth` times. What is wrong is halved to a single entry.
+    A random direction misses a wrong entry with probability zero, so a group that is OK is right at
+    every entry. But kinks, and rounding inside the op, make the test less strict: then the group is
+    halved, at most `depth` times. A wrong group is halved down to a single entry.
     """
     results = []
     for entries in groups:
@@ -212,16 +212,17 @@ def worst_of(alone, i, groups, depth):
 
 
 def _direction(alone, i, entries):
-    """{i: a random direction of these entries, flat numbers}. Each counts alike, however small.
+    """{i: a random direction of these entries (flat indices)}.
 
-    But the step must be small beside each entry.
+    Entries with small gradients move farther, so that all count alike. But each step stays small
+    beside its entry.
     """
     gradient, data = alone.gradients[i], alone.node.args[i].data
     values, chosen = np.ravel(data)[entries], np.ravel(gradient)[entries]
     sizes = np.where(np.isfinite(chosen), abs(chosen), 0)
     mean = np.mean(sizes[sizes > 0]) if np.any(sizes) else 1.0
     weights = mean / np.where(sizes > 0, np.maximum(sizes, FAINT * mean), mean)
-    least = np.min(abs(data), initial=np.inf, where=data != 0)  # beside it zeros move
+    least = np.min(abs(data), initial=np.inf, where=data != 0)  # zeros move by a small part of it
     weights = np.fmin(weights, BESIDE / H * np.where(values == 0, least, abs(values)))
     weights *= alone.settings.rng.uniform(0.5, 1.5, len(entries))
     v = np.zeros(gradient.size)

@@ -9,7 +9,7 @@ from .dot import Picture, dot, text
 from .node import Graph
 from .render import Drawing
 
-LEGEND_FROM = 6  # nodes
+LEGEND_FROM = 6  # nodes: a smaller picture explains itself
 
 
 OPTIONS = {  # of all functions here: their choices, the default first; ... is any other value
@@ -56,7 +56,7 @@ def draw(root, *, to_file=None, **options) -> Drawing:
     direction  "TB" (downwards), "LR", "BT" or "RL"
     depth      how many levels of modules to open. "auto": as many as give at most `max_nodes`
                nodes. None: all. But of more than 400 nodes the oldest always fold
-    max_nodes  above so many nodes, 50 by default, steps that repeat and modules fold into cards
+    max_nodes  if there are more nodes than this (default: 50), modules and repeated steps fold
     values     whether to show each node's value, or its mean ± standard deviation
     grads      whether to show the gradients that tensors have. "run": the gradients of all nodes,
                from a backward pass that changes nothing

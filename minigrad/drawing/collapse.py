@@ -1,8 +1,8 @@
 """Which nodes fold into cards, so that a picture stays small.
 
-A picture of few nodes shows each of them. In a larger one steps that repeat fold and modules close,
-the innermost first, until it is small enough. A closed module is one card. Cards in a row that do
-the same, such as equal blocks or the time steps of a cell, become one card `Block x12`; steps of
+A small picture shows each node. In a larger picture, steps that repeat fold and modules close, the
+innermost first, until it is small enough. A closed module is one card. Cards in a row that do the
+same, such as equal blocks or the time steps of a cell, become one card `Block x12`. Steps of
 several nodes become one card `Linear, relu x30`. At last the oldest nodes become one card.
 """
 
@@ -13,8 +13,8 @@ from os.path import commonprefix
 from .labels import short
 from .node import Node, links
 
-MOST_NODES = 400  # of any picture
-REPEATS = 3  # from so many on, equal steps or leaves become one card
+MOST_NODES = 400  # in any picture
+REPEATS = 3  # the fewest equal steps or leaves that become one card
 LONGEST_STEP = 30  # the most nodes in a step of a loop
 
 
@@ -40,7 +40,7 @@ def collapse(nodes, depth, most):
 def _calls_in_one(nodes, depth):
     """Folds each call of a module at this depth into one card.
 
-    A leaf that is used before the call stays outside, or the picture would run in a circle.
+    A leaf that is used before the call stays outside, or arrows would form a circle.
     """
     users, calls, cards = _users(nodes), {}, []
     for node in nodes:
@@ -57,7 +57,7 @@ def _calls_in_one(nodes, depth):
 def _repeats_in_one(nodes, cards_only):
     """Folds the steps of a loop: nodes that repeat in the order in which they were computed.
 
-    A piece of this order is one card without a circle. `cards_only`: only steps with a card fold.
+    A card of neighbours in this order makes no circle. `cards_only`: only steps with a card fold.
     """
     results = [node for node in nodes if not node.is_leaf]
     does, cards, i = [_signature(node) for node in results], [], 0
@@ -78,7 +78,7 @@ def _repeats_in_one(nodes, cards_only):
 
 
 def _signature(node):
-    """What a node does and where. A root, a named node and a wrong node are like no other."""
+    """What a node does and where. A root, a named node and a wrong node equal no other node."""
     if node.name or node.is_root or node.is_wrong:
         return node
     ops = tuple((p.maker.name, p.last.shape) for p in node.parts if not p.is_leaf)

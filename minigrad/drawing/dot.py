@@ -3,7 +3,7 @@
 `dot` writes a line for each node and each edge, and a box around each module. Three tables say how
 they look: LOOKS has a row for each kind of node, STYLES for each role of a row of text, EDGES for
 each style of edge. Kinds differ in shape or border, so a picture can be read in grey. Graphviz
-measures the text, and makes each shape large enough for its text.
+measures the text, and makes each shape large enough.
 """
 
 import html
@@ -36,7 +36,7 @@ PINK, PALE = ("#E6C3DA", "#8E3A72", "#3A0F2C"), ("#F0F0F0", "#8A8A8A", "#333333"
 SNUG = "0.02,0.02"  # the margin in shapes around which Graphviz leaves more room
 RIM = "0.12,0.01", 6  # the margin in a cylinder, and the space below its rim
 
-LOOKS = {  # a kind that is not here is drawn as an operation
+LOOKS = {  # other kinds look like an operation
     "data": Look("note", "solid", "#DCEBF7", "#2F6DA8", "#10243A", "data: input or target"),
     "parameter": Look("cylinder", "solid", "#F6D48A", "#9A6A00", "#2B1E00", "parameter", *RIM),
     "frozen": Look("cylinder", "dashed", "#F3EBDB", "#9A8A6A", "#2B1E00", "frozen parameter", *RIM),
@@ -139,7 +139,7 @@ def node_line(node):
 def edge_line(edge, turned=False):
     """An edge in DOT. `turned`: from target to source, which puts the source on the right."""
     ends = (edge.target, edge.source) if turned else (edge.source, edge.target)
-    label = edge.label and f"label=<&#160;{html.escape(edge.label)}>"  # a space off the line
+    label = edge.label and f"label=<&#160;{html.escape(edge.label)}>"  # not too near the line
     attributes = f"weight={edge.weight}", EDGES[edge.style][0], turned and "dir=back", label
     return f"{' -> '.join(ends)} [{joined(' ', *attributes)}]"
 
@@ -151,7 +151,7 @@ def group_line(group, depth):
     look = MODULE_BOX.format(MODULE_TINTS[depth % len(MODULE_TINTS)])
     # spaces as wide as the text push it to the left of the edges in the middle
     spaces = " " * (round(1.6 * len(group.name + group.type)) + 6)
-    label += f'<FONT POINT-SIZE="11">{spaces}</FONT>{left}'  # a text of their own
+    label += f'<FONT POINT-SIZE="11">{spaces}</FONT>{left}'
     if group.parameters:
         label += f'<FONT COLOR="{DIM}">{group.parameters:,} parameters</FONT>{left}'
     return f"graph [{look} fontsize=9 label=<{label}>]"
@@ -166,9 +166,9 @@ def _layout(picture):
     return [
         f'graph [rankdir={picture.options.direction} fontname=Arial bgcolor="{WHITE}" nodesep=0.3 '
         'ranksep=0.35 pad=0.2 size="160,160" tooltip=" "]',  # few viewers open a larger PNG
-        # remincross would reorder the insides of modules once more, and part parameters from their
-        # ops. Without nslimit a leaf with edges to hundreds of ranks takes over a minute; with a
-        # lower one, long edges are crooked, and take long.
+        # remincross would reorder the insides of modules, and part parameters from their ops.
+        # Without nslimit a leaf with edges to hundreds of ranks takes over a minute; with a lower
+        # limit, long edges are crooked and slow.
         f"graph [remincross=false nslimit={min(20, 2000 // n)} nslimit1=5]",
         'node [fontname=Arial fontsize=9 margin="0.12,0.06" penwidth=1.1]',
         f"edge [fontname=Arial fontsize=8 arrowsize=0.7 penwidth=1.1 "
@@ -182,14 +182,14 @@ def _beside(picture):
     """{id of an op: {side: id of the parameter that stands there}}: layers form a straight line.
 
     A parameter stands next to the first op that uses it, if this op has other inputs and lies in
-    the same module: on the right if other nodes use it too, where their edges are out of the way.
+    the same module. If other nodes use it too, it stands on the right, out of the way.
     """
     nodes, edges = {node.id: node for node in picture.nodes}, picture.edges
     uses = Counter(edge.source for edge in edges)
     first = {edge.source: edge.target for edge in reversed(edges)}
     trunk = {edge.target for edge in edges if not nodes[edge.source].is_parameter}
     near = {}
-    for source, _ in uses.most_common():  # those with the most users first
+    for source, _ in uses.most_common():
         op, is_parameter = first[source], nodes[source].is_parameter
         if is_parameter and op in trunk and nodes[source].scope == nodes[op].scope:
             near.setdefault(op, []).append(source)
@@ -215,7 +215,7 @@ def _space(height):
 
 def _line(row, look, align=None):
     size, tag, colour, *_ = STYLES[row.role]
-    if colour is None or (look.fill != WHITE and row.role != "band"):  # legible on white alone
+    if colour is None or (look.fill != WHITE and row.role != "band"):  # hard to read on other fills
         colour = look.ink
     text = html.escape(row.text) or " "  # a name may be empty
     # Graphviz sets text with a tag too high, so that lines would stand unevenly

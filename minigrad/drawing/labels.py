@@ -1,7 +1,4 @@
-"""The texts of a node: its rows. Functions for shorter texts come first.
-
-`rows` lists all rows in order. STYLES in dot.py says how each role of a row looks.
-"""
+"""The texts of a node: its rows. Functions for shorter texts come first."""
 
 import inspect
 import linecache
@@ -23,7 +20,7 @@ LONGEST = 40  # letters of a name or an attribute; longer ones are cut
 MOST_REASONS = 6  # lines that say why a gradient check failed
 COMMUTE = {"add", "multiply", "maximum", "minimum", "fmax", "fmin", "hypot", "logaddexp"}
 SYMBOLS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "power": "**"}
-# The settings of its windows, which a composition shows, and their defaults in `functional`.
+# The settings of windows that a composition shows, with their defaults in `functional`.
 WINDOWS = {"size": None, "stride": 1, "dilation": 1, "groups": 1, "bias": None}
 
 
@@ -121,7 +118,7 @@ class Numbers:
 
 
 def _spread(mean, std):
-    """`mean ± std`, both to the second digit of a usual std."""
+    """`mean ± std`, both rounded at the second digit of std, if std has a usual size."""
     if 1e-3 <= std < 1e4 > abs(mean):
         digits = max(0, 1 - math.floor(math.log10(std)))
         return f"{round(mean, digits) + 0.0:.{digits}f} ± {std:.{digits}f}"
@@ -216,7 +213,7 @@ def rule_source(op, i):
 
 
 def rows(node):
-    """The Rows of a node, from top to bottom. A row is added here, and gets a style in dot.py."""
+    """The Rows of a node, from top to bottom. A new row also needs a style in dot.py."""
     shown, shape = node.graph.options, str(node.last.shape or "")
     if node.inside and shape:
         shapes = {part.last.shape for part in node.inside}
@@ -236,7 +233,7 @@ def rows(node):
 
 
 def contents(node):
-    """Says what is in a card."""
+    """Rows with the contents of a card."""
     if node.inside:
         size = count(len(node.inside), "node") if node.kind == "module" else ""
         random = Counter(f"{p.label} {attributes(p)}" for p in node.inside if p.kind == "random")
@@ -280,7 +277,7 @@ def alarms(nodes):
 
 
 def verdicts(node):
-    """The gravest verdict of check_graph on a node. Of a card, how many of its nodes are right."""
+    """The gravest verdict of check_graph on a node. For a card, how many of its nodes are right."""
     checks = [part.checks[0] for part in node.parts if part.checks]
     if node.inside:
         passed = sum(check.passed for check in checks)

@@ -1,8 +1,8 @@
 """From the tensors of a graph to the nodes and edges of its picture.
 
-A `Graph` decides which tensors become one node, and it knows what all nodes share: the terms of the
+A `Graph` decides which tensors become one node, and holds what all nodes share: the terms of the
 loss, gradients, verdicts. A `Node` owns its tensors, and writes its title, rows and tooltip when
-they are asked for. The recorded graph does not change.
+they are needed. The recorded graph does not change.
 """
 
 import math
@@ -72,7 +72,7 @@ class Node:
     is_wrong = property(lambda self: any(row.wrong for p in self.parts for row in p.checks))
     title = property(lambda self: joined(": ", self.prefix, self.label))
     tooltip = property(lambda self: f"{self.path()}\n{self.last.shape} {self.last.dtype}")
-    rows = cached_property(labels.rows)  # from top to bottom
+    rows = cached_property(labels.rows)
 
     @cached_property
     def maker(self):
@@ -82,7 +82,7 @@ class Node:
 
     @cached_property
     def uses(self):
-        """(result, position, argument) of the Tensors that its results are made of."""
+        """(result, position, argument) for each operand of its results."""
         return [(t, i, x) for t in self.tensors for i, x in self.graph.inputs(t)]
 
     @cached_property
@@ -110,12 +110,12 @@ class Node:
 
     @cached_property
     def value(self):
-        """The statistics of its value. Of a card of leaves, of all leaves together."""
+        """The statistics of its value. For a card of leaves: of all leaves together."""
         return Numbers(*[t.data for t in (self.tensors if self.is_leaf else [self.last])])
 
     @cached_property
     def gradient(self):
-        """The statistics of its gradient, or None. Of a card, of all parameters in it together."""
+        """The statistics of its gradient, or None. For a card: of all its parameters together."""
         leaves = [part for part in self.inside if part.kind == "parameter"] or [self]
         known = self.graph.gradients
         arrays = [known[leaf.last.order] for leaf in leaves if leaf.last.order in known]
@@ -144,7 +144,7 @@ class Graph:
     options     the options of draw
     home        {order of a tensor: the order of the newest tensor of its node}
     groups      {ids of a module and of the modules around it, outermost first: its Group}
-    roots       the same order for each root; `outputs` are the roots themselves
+    roots       the orders in `home` of the roots, which are in `outputs`
     gradients   {order of a tensor: its gradient, an array}
     constants   {id of an array among the arguments: the Tensor that stands for it}
 
@@ -228,7 +228,7 @@ class Graph:
             node.label = joined(" = ", name, made) or node.kind
 
     def _unwrap(self, nodes):
-        """A node that is all of a call takes the name of its module, if it has no parameters."""
+        """If a call of a module without parameters is a single node, the node gets its name."""
         inside = Counter(call for node in nodes.values() for call in node.calls)
         whole = {call for call, n in inside.items() if n == 1 and not call.group.parameters}
         for node in nodes.values():
@@ -240,10 +240,9 @@ class Graph:
     # ---- what is known besides
 
     def _take_terms(self, nodes):
-        """Gives Rows to each root that is a sum with a loss or a penalty in it: its terms.
+        """Gives each root of one entry Rows that name its terms and the penalties that it lacks.
 
-        Each of its penalties gets its share of the sum. A root of one entry also says which
-        penalties it lacks.
+        Only a sum with a loss or a penalty has terms. Each penalty in it gets a Row with its share.
         """
         lacking = left_out(self.tensors, leaf_names(self.tensors)).items()
         notes = [Row(short(f"without {p} of {', '.join(of)}", 60), "note") for p, of in lacking]
@@ -283,7 +282,7 @@ class Graph:
     def _take_gradients(self):
         """Takes the gradients that tensors have; with grads="run", all from a backward pass.
 
-        A gradient that is older than the graph is of another loss.
+        A gradient that is older than the graph belongs to another loss.
         """
         trained, newest = [t for t in self.tensors if t.requires_grad], self.tensors[-1].order
         found = [
@@ -302,7 +301,7 @@ class Graph:
         checks = [row for node in nodes for row in node.checks]
         passed = sum(row.passed for row in checks)
         silent = sum(row.verdict == "VACUOUS" for row in checks)
-        # without gradient, a value need not be finite: a mask may hold -inf
+        # other values need not be finite: a mask may hold -inf
         wrong = [row.text for row in labels.alarms(trained) if row.role == "band"]
         words = [
             count(len(nodes), "node"),
@@ -358,7 +357,7 @@ def _label(node, source, sources):
         return ""
     op, uses, words = node.last.op, sources[source], []
     name = op.names[uses[0][1]]
-    # a node that is called like its argument, such as `weight`, tells its part itself
+    # a node with the name of its argument, such as `weight`, needs no label
     silent = [op.names[i] != x.label for x, others in sources.items() for _, i, _ in others]
     if len(uses) > 1:
         words.append("twice" if len(uses) == 2 else f"{len(uses)} times")

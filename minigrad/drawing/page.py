@@ -1,8 +1,7 @@
 """A page that steps through a recorded graph, forward and backward: `to_html(loss, "loss.html")`.
 
 `story` writes the steps forward, and the steps of trace.py backward, as plain records. `to_html`
-puts them into one file with the picture of the graph. The template of the file, page.html, has all
-style and script, and needs no network.
+puts them and the picture of the graph into one file. Its template is page.html.
 """
 
 import html
@@ -43,7 +42,7 @@ class _Story:
         return self.arrays.setdefault(json.dumps(describe_array(x)), len(self.arrays))
 
     def tensor(self, x, otherwise=None):
-        """The number of a Tensor. `otherwise`: its name if it has none."""
+        """The number of a Tensor. `otherwise`: a name for a Tensor without one."""
         if x.order not in self.tensors:
             node = self.nodes.get(x.order)
             record = {"number": len(self.tensors), "node": node and node.id, "leaf": x.is_leaf}
@@ -81,7 +80,7 @@ class _Story:
 
 
 def story(root, drawn):
-    """All that the page knows of the graph of `root`, as plain records. `drawn`: the Nodes."""
+    """All that the page shows of the graph of `root`, as records. `drawn`: the Nodes."""
     records = _Story(drawn)
     forward = [records.forward(node) for node in program("to_html", root) if node.args]
     backward = [records.backward(*frame) for frame in trace(root)]
@@ -104,7 +103,7 @@ def describe_array(array):
         for name in ("mean", "std", "min", "max"):
             facts[name] = _json(np.float64(getattr(value, name)))
         entries = array[np.isfinite(array)].astype(float)
-        facts["bins"] = np.histogram(entries / 4, BINS)[0].tolist()  # the range may overflow
+        facts["bins"] = np.histogram(entries / 4, BINS)[0].tolist()  # max - min may overflow
     return facts
 
 
@@ -117,7 +116,7 @@ def _corner(array):
 
 
 def _json(x):
-    """A number for JSON. Numbers that JSON lacks are text."""
+    """A number for JSON. Numbers that JSON lacks become text."""
     return x.item() if np.isfinite(x) and x.dtype.kind != "c" else str(x)
 
 
@@ -173,12 +172,11 @@ def to_html(root, path=None, *, title=None, **options):
     return page
 
 
-# The parts of an SVG that a page does not need.
 UNNEEDED = r'<!--.*?-->\n?| (xmlns(:xlink)?|xlink:title|font-family|xml:space)="[^"]*"'
 
 
 def _drawn(picture):
-    """A Picture as SVG; if no program can draw it, the reason and the picture as text."""
+    """A Picture as SVG. If no program can draw it: the reason, and the picture as text."""
     try:
         svg = render(dot(picture), "svg").decode()
     except RuntimeError as error:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .dot import dot, text
 
-SECONDS = 60  # given to a Graphviz program
+SECONDS = 60  # that a Graphviz program may take
 
 
 def renderers():
@@ -47,14 +47,14 @@ def render(source, format):
 
 
 def _finished(output):
-    """An SVG that looks the same in every viewer, from the same picture as SVG and as xdot.
+    """An SVG that looks the same in every viewer. `output` has the picture as SVG and as xdot.
 
-    Each text gets the width that it has in the xdot, so that it fits in any font. Graphviz cannot
-    measure letters that Arial lacks, so texts with such letters get no width. The titles of boxes
-    come last, and have a halo: no arrow strikes through them.
+    Each text gets its width from the xdot, so that it fits in any font. Graphviz cannot measure
+    letters that Arial lacks, so texts with such letters get no width. The titles of boxes come
+    last, with a halo: no arrow strikes through them.
     """
     svg, end, xdot = output.replace("\r\n", "\n").partition("</g>\n</svg>\n")
-    if not end:  # a program of the user's own may write anything
+    if not end:  # your own program may write anything
         return output
     numbers = r"(-?[\d.]+)"
     texts = re.findall(f"T {numbers} {numbers} -?[01] {numbers} ", xdot.replace("\\\n", ""))

@@ -32,14 +32,15 @@ class Sent(NamedTuple):
 def trace(root, gradient=None):
     """The backward pass from `root` op by op, newest first.
 
-    Yields (node, g, sent): a result, its complete cotangent, and the list of what it sends on, a
-    Sent for each argument.
+    Yields (node, g, sent): a result, its complete cotangent, and a list with a Sent for each
+    argument that gets a cotangent.
 
-    The numbers equal those of `root.backward(gradient)`, bit for bit, in arrays of their own. No
-    `.grad`, no generator and no graph changes, and noise stays as it was drawn.
+    The numbers are the same bits as in `root.backward(gradient)`. The graph, its noise, every
+    `.grad` and all generators stay as they are.
 
-    Raises TypeError if `root` is not a Tensor, RuntimeError if its graph was freed or if nothing
-    requires a gradient.
+    Raises TypeError if `root` is not a Tensor, ValueError if `gradient` has another shape,
+    RuntimeError if the graph was freed, if nothing requires a gradient, or if `root` has several
+    entries but no `gradient` is given.
 
     >>> x = Tensor(3.0, requires_grad=True)
     >>> for node, g, sent in trace(x * x + x):

@@ -1,12 +1,12 @@
 """A recorded loss written out as straight-line NumPy: to read, and to run faster.
 
-symbols.py    what a forward does, as lines: it runs on arrays that write
+symbols.py    arrays that write down, as lines, what a forward does with them
 naming.py     the names of tensors in a program
 writing.py    the lines of a graph: forward, and the backward pass, which is recorded too
 sources.py    the source of functions that a program calls
 reading.py    `write_out`: the lines as a file of Python
-compiling.py  `compile`: the lines as a training step. It is right while nothing leaves the graph
-              (watching.py) and all stays that the function reads beside it (surroundings.py)
+compiling.py  `compile`: the lines as a training step. It is right if no values leave the graph
+              (watching.py), and while all else that the function reads stays (surroundings.py)
 """
 
 from .compiling import compile

@@ -20,7 +20,7 @@ from .symbols import NAME
 from .watching import Watch
 from .writing import WIDTH, Writer, tidy
 
-MOST = 32  # programs of a step
+MOST = 32  # the most programs of a step: each costs eager calls
 HINT = "A program cannot see what Python decides by values, such as `if x.sum() > 0`."
 CHANGES = "the function changes a variable, an attribute or an item"
 ARGUMENTS = "compile: an argument is a list or the like, or requires a gradient. Pass arrays, "
@@ -81,7 +81,7 @@ class Recorded:
         return self.function(*filter(is_array, arrays), *read)
 
     def fits(self):
-        """Whether all is still so that the program takes for granted, or calls are eager."""
+        """Whether all that the program relies on is as before, or calls are eager."""
         return self.refusal or (self._kinds() == self.kinds and self.surroundings.are_same())
 
     def _kinds(self):
@@ -98,7 +98,7 @@ class Recorded:
 
 
 def _forgetting(page, returned, final):
-    """The lines of a page, each with the deletion of what is not needed after it."""
+    """The lines of a page. Each deletes the values that no later line needs."""
     needed = {*NAME.findall(returned), *page.inputs, *page.constants, None}
     last = {n: i for i, line in enumerate(page.lines) for n in (line.target, *line.names)}
     lines = [tidy(final(line.text)) for line in page.lines]
@@ -109,7 +109,7 @@ def _forgetting(page, returned, final):
 
 
 class Step:
-    """A training step that runs as a program: see `compile`. `print(step)` shows its programs.
+    """A training step that runs as a program: see `compile`.
 
     programs  {signature: [Recorded]}
     """
@@ -124,7 +124,7 @@ class Step:
 
     def __call__(self, *args) -> Tensor:
         arrays = [data_of(a) for a in args]
-        if detecting.get():  # detect_anomaly looks at op by op
+        if detecting.get():  # detect_anomaly looks at each op
             return self._eagerly(arrays)
         modes = recording.get(), sampling_mode.get(), frozen.get()
         kinds = map(_kind, args, arrays)
@@ -143,7 +143,7 @@ class Step:
         try:
             loss, gradients = p.run(arrays)
         except Exception:
-            with frozen_noise():  # the function says more, such as which labels are wrong
+            with frozen_noise():  # the function tells more, such as which labels are wrong
                 self.function(*self._tensors(arrays))
             raise
         for leaf, g in zip(p.leaves, map(constant, gradients)):
@@ -170,7 +170,7 @@ class Step:
         try:
             with Watch(tick()) as watch:
                 loss = self.function(*inputs)
-        except Exception as error:  # in a program all Tensors belong to the graph
+        except Exception as error:  # some code needs Tensors outside the graph
             loss = self.function(*inputs)
             failure = repr(error)
         if not isinstance(loss, Tensor) or loss.args is None:
@@ -198,12 +198,12 @@ def _settings(watch):
 
 
 def _kind(given, a):
-    """What of an argument, and of its array, makes a new program."""
+    """The kind of an argument and its array. Another kind makes a new program."""
     if isinstance(given, (list, dict, set)) or getattr(given, "requires_grad", False):
         raise TypeError(ARGUMENTS)
     if not is_array(a):
         return _typed(a)
-    # A negative whole number may be an error, or mean: ignore.
+    # A negative label may be an error, or a label to ignore.
     return a.shape, a.dtype, a.dtype.kind == "i" and frozenset(a[a < 0].tolist())
 
 
@@ -221,16 +221,16 @@ def compile(function, trials=2) -> Step:
     """A training step as a program: step(*args) does `function(*args).backward()`, but faster.
 
     function  Takes arrays, as Tensors, and settings. Returns the loss, a Tensor of one entry.
-    trials    How many calls of each program are compared with eager mode, beside the first.
+    trials    How many calls of each program after the first are compared with eager mode.
 
     The first call for new shapes, dtypes and settings runs eagerly, and writes its forward and
     backward pass down as straight-line NumPy (see `write_out`). Later calls run these lines, read
-    all Tensors anew and draw noise anew, from the same streams: the same bits as eager mode, or up
-    to rounding where float32 and float64 mix. A change of what the function reads beside its
-    arguments makes a new program: variables, attributes and items whose names or texts stand in its
-    code, and arrays, lists and dicts of up to 1,000 entries. After 32 programs calls are eager.
-    Larger arrays of NumPy should be arguments. An attribute that is read by a name that is put
-    together, environment variables and the like are not seen.
+    all Tensors anew and draw noise anew, from the same streams. They give the same bits as eager
+    mode; where float32 and float64 mix, the same up to rounding. A change of what the function
+    reads beside its arguments makes a new program. A step sees changes of variables, attributes and
+    items that its code names, and of arrays, lists and dicts of up to 1,000 entries. It does not
+    see changes of environment variables, or of attributes whose names the code computes. Pass
+    larger arrays of NumPy as arguments. After 32 programs calls are eager.
 
     A program cannot see what Python decides by values. So a function stays eager, and a warning
     says why, if it or a rule reads values (`t.item()`, `if t > 0`, `t.data`, `print(t)`), if

@@ -1,4 +1,4 @@
-"""The names of tensors in a program: the names of pictures and reports, made names of Python."""
+"""The names of tensors in a program: the names in pictures and reports, made valid for Python."""
 
 import keyword
 import re
@@ -10,7 +10,7 @@ from ..noise import Noise
 
 
 def identifier(text):
-    """A dotted name as one of Python: fc1_weight, blocks0_norm1_weight, layer0_weight."""
+    """A dotted name as a valid name of Python: fc1_weight, blocks0_norm1_weight."""
     text = re.sub(r"\W+", "_", re.sub(r"\.(\d)", r"\1", text)).strip("_")
     text = text if text[:1].isalpha() else f"layer{text}"
     return f"{text}_" if keyword.iskeyword(text) else text
@@ -35,7 +35,7 @@ def names_of(nodes, root, names):
 
 
 def _role(leaf, node, i):
-    """What a leaf without a name is to the op that uses it first."""
+    """A name for a leaf without one: its role in the op that uses it first."""
     if isinstance(leaf, Noise):
         modules, _ = split_scope(node.scope)
         place = path(modules[-1]) if modules else ""
@@ -44,7 +44,7 @@ def _role(leaf, node, i):
 
 
 def _name_of_result(node, last):
-    """The name of a result: of the module or composition that ends with it, or of its op.
+    """The name of the module or composition that ends with this result, or else of its op.
 
     The digits of the modules around it follow: up_0 is the result of blocks.0.up.
     """

@@ -12,7 +12,7 @@ from ..names import leaf_names, split_scope
 from .sources import sources
 from .writing import WIDTH, Writer, tidy
 
-RULE, FEWEST = 80, 3  # the width of a rule; how many lines a heading needs
+RULE, FEWEST = 80, 3  # the width of a line of dashes; the fewest lines under a heading
 PRINTING = """\
 print("loss", {})
 for name, gradient in gradients.items():
@@ -96,9 +96,9 @@ def write_out(loss: Tensor, *, names=None, to_file=None) -> Program:
     Returns a Program. The graph and all `.grad` stay as they are. The file needs nothing but NumPy
     and gives the same bits; where a rule mixes float32 and float64, the same up to rounding.
 
-    Raises TypeError if `loss` is no Tensor or if an op, whose source is not at hand, cannot be
-    written as lines; RuntimeError if the graph was freed, if the loss has more than one entry or
-    depends on nothing that requires a gradient.
+    Raises TypeError if `loss` is no Tensor, if a rule does not run on Tensors, or if an op cannot
+    be written as lines and its source is not at hand. Raises RuntimeError if the graph was freed,
+    if the loss has more than one entry or depends on nothing that requires a gradient.
 
     >>> import minigrad as mg
     >>> w = mg.Tensor([1.0, 2.0], requires_grad=True, name="w")

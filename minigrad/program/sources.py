@@ -11,7 +11,7 @@ import numpy as np
 
 
 def sources(functions):
-    """{name: text} of `functions`, a list, and of what these use. What is used comes first.
+    """{name: text} of the list `functions` and of all that they use, which comes first.
 
     Raises TypeError if the source of a function is not at hand.
     """
@@ -55,12 +55,12 @@ def _is_standard(value):
 
 
 def _source(value):
-    """The text of a function or class, without types and without what makes an op of it."""
+    """The text of a function or class, without annotations and the decorator `op`."""
     try:
         definition = ast.parse(textwrap.dedent(inspect.getsource(value))).body[0]
     except (OSError, SyntaxError):
         raise TypeError(f"write_out: the source of {value.__name__} is not at hand.") from None
-    for node in ast.walk(definition):  # types need more than NumPy
+    for node in ast.walk(definition):  # annotations need more than NumPy
         if isinstance(node, ast.arg):
             node.annotation = None
         if isinstance(node, ast.FunctionDef):

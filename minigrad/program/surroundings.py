@@ -1,4 +1,4 @@
-"""What a function can read beside its arguments: a program is right while all of this stays."""
+"""What a function can read beside its arguments: a program is right while this stays the same."""
 
 import gc
 import sys
@@ -10,9 +10,9 @@ import numpy as np
 
 from ..engine import Tensor
 
-LARGEST = 1000  # what holds more, or has more entries, is data that stays as they are
-EQUAL = {int, float, bool, str, bytes}  # others that are written alike stand for them
-FOREIGN = {"minigrad", "numpy", *sys.stdlib_module_names} - {"__main__"}  # these stay as they are
+LARGEST = 1000  # larger containers and arrays count as data, which do not change
+EQUAL = {int, float, bool, str, bytes}  # equal values of these types count as the same
+FOREIGN = {"minigrad", "numpy", *sys.stdlib_module_names} - {"__main__"}  # these do not change
 # Methods that Python calls by itself.
 SPECIAL = {name for kind in (int, list, dict) for name in dir(kind) if name.startswith("__")}
 SPECIAL |= {"forward", "__call__", "__getattr__", "__get__", "__enter__"}
@@ -25,12 +25,12 @@ class Surroundings:
     roots   a function, its arguments, modules: where the search begins
     moving  arrays that the program itself changes
 
-    Raises TypeError if there is an iterator: where it stands cannot be read.
+    Raises TypeError if there is an iterator: its position cannot be read.
     """
 
     def __init__(self, roots, moving):
         self.names, size = SPECIAL, 0
-        while size < len(self.names):  # until no function is found that has another name
+        while size < len(self.names):  # until no function adds a name
             size = len(self.names)
             self.holders, self.variables, self.arrays = [], [], []
             self._search(set(map(id, moving)), list(roots))
@@ -63,7 +63,7 @@ class Surroundings:
         return gc.get_referents(*self.holders) + values + entries
 
     def are_same(self):
-        """Whether all are the same objects as before, or equal numbers and arrays."""
+        """Whether all are the same objects as before, or equal numbers, texts and arrays."""
         now, then = self._now(), self.then
         is_same = all(map(is_, now, then)) or all(map(_is_same, now, then))
         return len(now) == len(then) and is_same

@@ -1,7 +1,7 @@
-"""Symbols: arrays that write down what is done with them.
+"""Symbols: arrays that write down the operations on them.
 
-A forward is plain NumPy, so it runs on Symbols too, and what it does with them are the lines of a
-program. Each `if` on a shape, a dtype or a setting is decided on the way:
+A forward is plain NumPy, so it runs on Symbols too. What it does with them becomes the lines of a
+program. Python decides each `if` on a shape, a dtype or a setting on the way:
 
     >>> from minigrad import Tensor
     >>> from minigrad.ops import linear
@@ -13,7 +13,7 @@ program. Each `if` on a shape, a dtype or a setting is decided on the way:
     out = w.T
     dot = x @ out
 
-A forward that reads values, with an `if` on an entry, raises TypeError.
+A forward that reads values, as by an `if` on an entry, raises TypeError.
 """
 
 import builtins
@@ -36,16 +36,16 @@ UFUNCS |= {n: f"{{}} {sign} {{}}" for n, sign in zip(NAMES.split(), SIGNS.split(
 NEUTRAL = {"add": 0, "multiply": 1}  # operands that change nothing
 REDUCTIONS = {"add": "sum", "multiply": "prod", "maximum": "max", "minimum": "min"}
 METHODS = "reshape transpose swapaxes dot max min prod var any all argmax argmin cumsum"
-KNOWN = "shape", "dtype", "ndim", "size", "flags", "strides"  # attributes that tell no entry
+KNOWN = "shape", "dtype", "ndim", "size", "flags", "strides"  # attributes that depend on no entry
 SHAPES = np.shape, np.ndim, np.size, np.result_type  # their results depend on no entry
-# Settings that need no words, since they are the usual ones.
+# Defaults, which a call leaves out.
 USUAL = ("keepdims", False), ("dtype", None), ("ddof", 0), ("axis", None), ("initial", -np.inf)
 RESERVED = {"np", "Path", "data", "gradients", *dir(builtins), *keyword.kwlist}
 NAME = re.compile(r"\b_\d+_\b")
 
 
 class Text(str):
-    """An expression that is written already."""
+    """Text that is already an expression."""
 
     __repr__ = str.__str__
 
@@ -109,7 +109,7 @@ class Page:
         base  None, or a Symbol of which the value may be a view
         rows  None, or the range of the rows of base that it is
 
-        A view that has a name already needs no line, nor does what was computed before.
+        A view that has a name needs no line. An expression that has a name needs no second line.
         """
         base = base if base is not None and np.may_share_memory(base.value, value) else None
         same = base  # or a Symbol of which it is a view itself
@@ -118,7 +118,7 @@ class Page:
                 return same
             same = same.base
         if self.reading and base is not None and wish == "part":
-            return Symbol(self, text, value, base, rows)  # it is short: it needs no name
+            return Symbol(self, text, value, base, rows)  # short enough without a name
         known = self.computed.get(text)
         if known is not None and self.changed.isdisjoint([known.name, *NAME.findall(text)]):
             known.is_own = False
@@ -137,7 +137,7 @@ class Page:
         self.changed.update(NAME.findall(text)[:1])
 
     def final(self, taken=()):
-        """A function that gives a text the names of the end. No two are equal, and none is `taken`.
+        """A function that puts final names into a text. No two are equal, and none is `taken`.
 
         Functions keep their names.
         """
@@ -197,9 +197,9 @@ def common(x):
 
 
 def _number(x, inputs, value):
-    """x, or a number for an array of equal entries, if a ufunc then gives the same shape and dtype.
+    """x, or one entry of x if all are equal, and the ufunc gives the same shape and dtype with it.
 
-    A step keeps such an array: some ufuncs are faster with it.
+    Only a program to read does so: in a step, some ufuncs are faster with arrays.
     """
     entry, others = common(x), [other for other in inputs if isinstance(other, Symbol)]
     if entry is None:
@@ -218,7 +218,7 @@ def pattern(x):
 
 
 def _name_in_source():
-    """What the line of the forward that runs calls its value, or None."""
+    """The name that the running line of the forward gives its value, or None."""
     frame = sys._getframe(2)
     while frame.f_globals["__name__"] in (__name__, np.lib.mixins.__name__):
         frame = frame.f_back
@@ -228,7 +228,7 @@ def _name_in_source():
 
 
 def values(x):
-    """x with arrays for Symbols."""
+    """x with arrays in place of Symbols."""
     if isinstance(x, (tuple, list)):
         return type(x)(map(values, x))
     return x.value if isinstance(x, Symbol) else x
@@ -239,7 +239,7 @@ def _refuse(*args, **keywords):
 
 
 def is_alike(x, y):
-    """Whether two arrays are alike but for their values. Sums in another layout round otherwise."""
+    """Whether shape, strides and dtype are equal. In other strides, sums round differently."""
     return (x.shape, x.strides, x.dtype) == (np.shape(y), y.strides, y.dtype)
 
 
@@ -250,7 +250,7 @@ def is_same(x, y):
 
 
 class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
-    """An array under a name of a Page. What is done with it is written there.
+    """An array with a name on a Page. Operations on it are written there.
 
     value   the array in the recorded run: it tells shapes and dtypes
     base    None, or the Symbol of which it is a view
@@ -278,7 +278,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
         return self.page.write("part", part.name, part.value, part.base, part.rows)
 
     def part(self, index):
-        """self[index] as a Symbol whose name is its text. Rows of rows of x are rows of x."""
+        """self[index] as a Symbol whose name is its text. x[2:8][1:3] becomes x[3:5]."""
         value, x, rows = self.value[values(index)], self, None
         index = index[0] if type(index) is tuple and len(index) == 1 else index
         if type(index) is slice and index.step is None:
@@ -307,7 +307,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
         if page.reading and name != "matmul":
             inputs = [_number(x, inputs, value) for x in inputs]
         operands = [f"({s})" if (s := page.text(x)).startswith("-") else s for x in inputs]
-        is_number = np.ndim(value) == 0  # of NumPy, whose ** gives other bits than np.power
+        is_number = np.ndim(value) == 0  # NumPy's ** of numbers gives other bits than np.power
         if name in UFUNCS and not keywords and not (is_number and name == "power"):
             text = UFUNCS[name].format(*operands)
         else:

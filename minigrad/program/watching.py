@@ -1,4 +1,4 @@
-"""What a function takes out of the graph, where a program could not see it change."""
+"""Finds lines that take values out of the graph: a program could not see them change."""
 
 import linecache
 import sys
@@ -15,7 +15,7 @@ from ..ops.comparisons import stop_gradient
 from ..registry import FILE, _on_data
 from .symbols import SHAPES
 
-# These may read the array of a Tensor: they compute nodes of the graph, draw noise, tell shapes.
+# These may read the array of a Tensor: they compute nodes, draw noise or read shapes.
 for function in record, backward_pass, effect, Noise.__init__, Noise.draw, Array.__len__:
     reads(function)
 for name in "shape", "dtype", "ndim", "size":
@@ -32,10 +32,10 @@ opened, lock = set(), threading.Lock()  # the Watches of all threads
 
 
 class Watch:
-    """A block in which a function runs that is to become a program.
+    """A block that watches a function, which is to become a program.
 
     A Tensor that is older than `start` is an input of the graph, whatever its flags. `detach` and
-    operations under `no_grad()` are nodes without a gradient. Who reads values is noted.
+    operations under `no_grad()` are nodes without a gradient. Lines that read values are noted.
 
     found    None, or the line that read values first
     effects  the changes of state: (time, function, arguments)
@@ -63,7 +63,7 @@ class Watch:
                 setattr(kind, name, versions[bool(opened)])
 
     def note(self, x, frame):
-        """Notes the line that reads the values of x, unless `frame`, which does it, may do so."""
+        """Notes the line that reads the values of x, unless the code of `frame` may read them."""
         if isinstance(x, Noise):
             self.drawn[x.order] = x
         while frame.f_code in WITHIN or (frame.f_code.co_name in INNER and _is_own(frame)):
@@ -95,7 +95,7 @@ def _flags(x):
 
 
 def _watched(slot):
-    """The attribute of a slot of Tensor, whose readers are noted."""
+    """A property in place of a slot of Tensor. It notes who reads or sets it."""
 
     def read(x):
         watch = watching.get()

@@ -1,8 +1,8 @@
 """A recorded loss as lines: its forward pass and its backward pass.
 
 The backward pass is recorded as a graph as well: the rules run on Tensors. So a program is a list
-of nodes, and there is one way to write a node: its forward runs on Symbols. At the end, what is
-used once is written where it is used.
+of nodes, and there is one way to write a node: its forward runs on Symbols. At the end, a value
+that is used once moves into the line that uses it.
 """
 
 import ast
@@ -22,8 +22,8 @@ from .naming import names_of
 from .symbols import NAME, Page, Symbol, Text, is_alike, pattern, values
 from .watching import Watch
 
-WIDTH = 84  # of a line
-MOST = 12  # lines of an op; one that needs more is called by its name
+WIDTH = 84  # of a line, without its comment
+MOST = 12  # lines of an op; an op with more is called by its name
 
 
 class Writer:
@@ -33,6 +33,7 @@ class Writer:
     loss     a recorded result of one entry
     names    {name: Tensor} or None: names that the user gave
     watch    None, or the Watch of the forward pass
+    reading  as for Page
 
     page       the Page with the lines
     nodes      the tensors of the forward pass, oldest first
@@ -51,7 +52,7 @@ class Writer:
         self.names, self.symbols = names_of(self.nodes, loss, names), {}
         self.named = set()  # symbols that have the name of a node
         self.claims = Counter()  # name of a symbol -> how many arguments and results read it
-        self.waiting = {}  # order of zeros with a part -> the node, written where it is needed
+        self.waiting = {}  # order of a scatter -> the node, written where it is needed
         cotangents = copy_context().run(self._record_backward, what, loss)
         self._name_cotangents(cotangents)
         found = {x: g for x, g in cotangents.values() if x.is_leaf}
@@ -85,7 +86,7 @@ class Writer:
                     place = f"on the way to {self.names[x.order]}"
                     raise TypeError(f"{what}: a rule {place} returned no Tensor for Tensors.")
                 cotangents[x.order] = x, g
-                scope.set((None, x, {}))  # of the nodes that the rules of x record now
+                scope.set((None, x, {}))  # of the nodes that the rules of x record
         return cotangents
 
     def _name_cotangents(self, cotangents):
@@ -107,7 +108,7 @@ class Writer:
                 g = g.args[0]
 
     def _gradient(self, leaf, g):
-        """The text of the gradient of a leaf. In a step it has an array of its own."""
+        """The text of the gradient of a leaf. In a step the gradient has its own array."""
         out, known = self._argument(g), self.gradients.values()
         is_own = getattr(out, "is_own", False) and out.name not in known
         if not isinstance(out, Symbol):
@@ -157,7 +158,7 @@ class Writer:
     def _forward_of(self, node):
         """The forward of a node, as it runs in eager mode."""
         if node.op.name == "matmul" and self._owner(node).op.name == "linear":
-            return np.dot  # x.dot(y) of arrays is x @ y of Tensors
+            return np.dot  # on Tensors x.dot(y) records a matmul
         if node.op.name == "scatter" and (self.page.reading or _names_once(node.args[2:])):
             return self._scatter
         return node.op.forward
@@ -175,10 +176,10 @@ class Writer:
         return out
 
     def _accumulate(self, node):
-        """Whether a node needs no lines of its own, since it is added to others.
+        """Writes a sum of cotangents in place, if it can. Returns whether it did.
 
-        A sum of cotangents is `g += ...` if nothing else uses the first, and `g[:3] += part` if
-        the second is zeros with a part.
+        The line is `g += ...` if nothing else uses the first cotangent, and `g[:3] += part` if the
+        second is a scatter.
         """
         if node.order not in self.sums:
             return False
@@ -198,7 +199,7 @@ class Writer:
         return True
 
     def _owner(self, node):
-        """The node of the forward pass to which a node belongs: its rule made it."""
+        """The node of the forward pass whose rule made this node, or this node."""
         is_made = node.scope and isinstance(node.scope[1], Tensor)
         return node.scope[1] if is_made else node
 
@@ -212,7 +213,7 @@ class Writer:
         if not self.page.reading or not isinstance(a, np.ndarray) or pattern(a):
             return a
         name = self.page.bound(role.partition("[")[0], a)
-        return Symbol(self.page, name, a)  # what is done with it is written too
+        return Symbol(self.page, name, a)  # operations on it are written too
 
     def _do(self, function, args):
         """Writes an effect."""
@@ -227,13 +228,13 @@ def _names_once(index):
 
 
 def merged(page, results):
-    """The lines of a page, with a value that is used once written where it is used.
+    """The lines of a page. A value that is used once moves into the line that uses it.
 
     results  names that are needed at the end
     """
     kept, uses, waiting, changes = [], Counter(results), {}, {}
     for line in reversed(page.lines):
-        if line.target is None or uses[line.target]:  # else nobody needs it
+        if line.target is None or uses[line.target]:  # else no line needs it
             uses.update(line.names)
             kept.append(line)
     uses.update(results)  # a result has a line of its own

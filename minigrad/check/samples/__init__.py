@@ -1,11 +1,11 @@
-"""One table: for every op of the registry, sample calls, one file for each file of ops/.
+"""One table of sample calls for every op of the registry, with a file for each file of ops/.
 
-An op needs one thing besides its definition: rows here. Then `python -m minigrad.check` proves it,
-and the tests of all ops and the mutation gate include it. An op without rows fails a test. A new
-penalty is an op like any other. A function that draws noise needs rows in `noisy`, in dropout.py.
+Besides its definition, an op needs rows here. Then `python -m minigrad.check` proves it, and the
+tests of all ops and the mutation gate include it. An op without rows fails a test. A function that
+draws noise needs rows in `noisy`, in dropout.py.
 
-A row is a call and its inputs x, y, z, w. It may begin with the name of its op, else it is for the
-op of the row before it. An input is a shape, values, or a way to draw it:
+A row is a call and its inputs x, y, z, w. It may begin with the name of its op. If not, it is for
+the op of the row before it. An input is a shape, values, or a way to draw it:
 
     "roll: np.roll(x, 1) | (2, 3)"                  x has normal entries and this shape
     "clip: np.clip(x, -1, 1) | [-2.0, 0.5]"         x has these values
@@ -14,15 +14,15 @@ op of the row before it. An input is a shape, values, or a way to draw it:
     cases("np.roll(x, k) | (3,)", k=[1, -2])        a sample for each k
     unary("np.log", "positive")                     shapes that go wrong, for the op log
 
-A file of ops of one's own has a table {name: rows}, with functions in place of text:
+A file of your own ops has a table {name: rows}, with functions in place of text:
 
     from minigrad.check.samples.case import case, unary
 
     samples = {"cube": [unary(cube), case(lambda x: cube(x * x), (3,))]}
 
-Rows are part of the package, not of the tests, so that the command proves the ops wherever they are
-installed. Inputs lie inside the domains. Of those that are drawn some entries are 0 or 1, and some
-tie: there rules may branch. At a kink a valid subgradient passes, as KINK.
+Rows are part of the package, so the command proves the ops wherever they are installed. Inputs lie
+inside the domains. Drawn inputs have some entries 0 or 1 and some that are equal, since rules may
+branch there. At a kink a valid subgradient passes, as KINK.
 """
 
 from importlib import import_module

@@ -13,7 +13,7 @@ from ... import functional as F
 from ... import ops, vocabulary
 from ...engine import Tensor
 
-WHOLE = 0.0, 1.0, 1.0  # entries of inputs: at 0, at 1 and where entries tie rules may branch
+WHOLE = 0.0, 1.0, 1.0  # entries of drawn inputs: rules may branch at 0, at 1 and at equal entries
 
 
 class Sample:
@@ -52,7 +52,7 @@ class Sample:
 
 
 def ways(rng):
-    """The functions in the text of inputs that draw: {name: function of a shape}."""
+    """The functions that draw inputs: {name in the text of inputs: function of a shape}."""
 
     def partly_whole(x, low=-np.inf, high=np.inf):
         x, whole = np.array(x), [n for n in WHOLE if low <= n <= high]
@@ -80,7 +80,7 @@ def ways(rng):
 
 
 # Names in the text of inputs:
-near = np.array([1e-3, -2e-3, 3e-3, -0.7])  # to 0 and to each other: some rules err near a kink
+near = np.array([1e-3, -2e-3, 3e-3, -0.7])  # near 0 and each other: some rules err there
 large = np.array([[900.0, 901.0, 899.5], [-900.0, -901.0, -900.5]])
 offsets = np.array([[2.0, 0.3, -0.4], [0.1, 1.5, 0.7]])
 # Names in the text of calls, beside the ops:
@@ -107,7 +107,7 @@ def case(f, *inputs, **settings):
 
 
 def cases(row, **settings):
-    """The samples of a text: a call or several, and its inputs or several of them.
+    """The samples of a text: one or more calls, and one or more groups of inputs.
 
     With settings, there is a sample for each combination of their values. The text may begin with
     the name of its op. Examples:
@@ -179,7 +179,7 @@ def _named(f):
     return name, {name: f}
 
 
-# Of a function, or its text, and a way to draw its input; `binary` has two ways, and a number:
+# Each takes a function, or its text, and a way to draw its input; `binary` two ways and a number:
 unary = partial(_swept, UNARY)  # a function of one array
 binary = partial(_swept, BINARY)  # a function of two arrays that broadcasts
 several = partial(_swept, SEVERAL)  # a reduction: every axis and keepdims, of more than one entry

@@ -22,8 +22,8 @@ samples = [
 class Noisy:
     """A function of x and `training` that draws noise, and its variance and mean, functions of x.
 
-    These are over the noise, for each entry of the result. Without a mean, it is the function in
-    evaluation.
+    Both are over the noise, for each entry of the result. Without `mean`, the mean is the function
+    in evaluation.
     """
 
     name: str  # its settings, as failures print them
@@ -58,7 +58,7 @@ def dropping(function, **rest):
     ]
 
 
-def alpha(p, low=-1.7580993408473766):
+def alpha(p, low=-1.7580993408473766):  # low: the limit of SELU at -inf
     a = (1 - p + low**2 * p * (1 - p)) ** -0.5
     variance = lambda x: a**2 * p * (1 - p) * (x - low) ** 2
     return noise(F.alpha_dropout, {"p": p}, variance, mean=lambda x: a * (1 - p) * x)
@@ -75,7 +75,6 @@ def added(std):
 SHARED = {"p": 0.3, "share": -1}
 IMAGES = {"small": (2, 3, 2, 1), "large": (64, 64, 4, 2), "shared": (2, 3)}
 
-# Every function of `functional` that draws noise.
 noisy = {
     "dropout": [
         *dropping(F.dropout),

@@ -10,7 +10,7 @@ samples = [
     "x[np.array(1), :]; x[np.array(1)] | (3, 4)",
     # bools
     "x[np.arange(12).reshape(3, 4) % 3 == 0]; x[[True, False, True]]; x[True] | (3, 4)",
-    # separated lists, and others
+    # lists with a slice, None or an ellipsis between them
     "x[[0, 0], :, [1, 1]]; x[:, [0, 0], None, [1, 1]]; x[0, ..., [1, 1]] | (2, 2, 3)",
     "x[()]; x[None, ...] | ()",
     "x.T[[1, 1], ::-1] | (2, 3)",

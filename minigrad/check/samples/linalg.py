@@ -9,7 +9,7 @@ SUBSCRIPTS = f"{PLAIN} {DIAGONALS} {ELLIPSES} {SEVERAL}".split()
 
 
 def einsum(subscripts):
-    """A row of np.einsum, where each letter has its size in SIZES, and an ellipsis is like an l."""
+    """A row of np.einsum, where each letter has its size in SIZES, and an ellipsis stands for l."""
     operands = subscripts.split("->")[0].replace("...", "l").split(",")
     shapes = [str(tuple(SIZES[letter] for letter in operand)) for operand in operands]
     return f"np.einsum('{subscripts}', *xs) | {', '.join(shapes)}"

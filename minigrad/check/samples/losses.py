@@ -9,7 +9,7 @@ samples = [
     cases("nll_loss: nll_loss(x, labels, r); nll_loss(x, labels, r, 2) | (4, 3)", r=KINDS),
     cases("nll_loss(x, grid, r); nll_loss(x, grid, r, 1, 0.1) | (2, 3, 2)", r=KINDS),
     cases("nll_loss(x, 1, r); nll_loss(x, 1, r, 0, 0.5) | (3,)", r=KINDS),
-    # targets that do not count, and targets that are spread
+    # ignored targets, and label smoothing
     cases("nll_loss(x, np.array([-9, 0, 1, -9]), r, -9, s) | (4, 3)", r=KINDS, s=SMOOTHING),
     "nll_loss(x, grid[:, None] % 2, 'mean') | (2, 2, 1, 2)",
     "nll_loss(x.T[::-1], Tensor(np.zeros(2, np.uint8)), 'mean') | (1, 2); (3, 2)",
