@@ -166,8 +166,8 @@ def test_every_op_takes_complex_numbers_as_the_analytic_function_that_it_is():
     assert tried >= set(registry) - PASSED_BY_A_DIFFERENCE
 
 
-@pytest.mark.parametrize("error", [1e-7, 1e-5, 1e-2])
-def test_a_node_passed_by_a_difference_is_told_to_a_part_in_ten_million(error):
+@pytest.mark.parametrize("error", [1e-6, 1e-4, 1e-2])
+def test_a_node_passed_by_a_difference_is_told_to_a_part_in_a_million(error):
     """Near pi / 2, where the derivative is a small part of what it could be."""
 
     def bare_sin(x):
