@@ -109,5 +109,5 @@ def test_samples_as_the_command_asks_for_are_0_at_some_entries(tmp_path, capsys)
     assert main([str(file)])
     printed = capsys.readouterr().out
     assert "cubed(x) | (2, 3): FAIL" in printed
-    assert "mixed(x, y) | (2, 3), (2, 3): FAIL" in printed
+    assert re.search(r"mixed\(x, y\) \| .*: FAIL", printed)
     assert "FAILED: cubed, mixed\n" in printed
