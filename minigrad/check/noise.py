@@ -215,9 +215,8 @@ def _law(layer):
         hint = f"{law!r} has no cdf to compare its draws with. Define cdf(x)."
         yield NoiseTest(name, "law", bound=math.inf, hint=hint)
         return
-    below, zero, under, one = law.cdf(np.array([-1e-9, 0.0, 1 - 1e-9, 1.0]))
-    if p is not None and (below, zero, one) == (0, under, 1):
-        keep = 1 - zero
+    keep = _keep_rate(law)
+    if p is not None and not math.isnan(keep):
         hint = f"the keep rate is {keep:.3g}, not 1-p{_mistake('rate', keep, 1 - p)}"
         yield NoiseTest(name, "law, 1-p", keep, 1 - p, 1e-12, hint)
     x, counts = np.unique(values, return_counts=True)
@@ -234,6 +233,14 @@ def _law(layer):
     hint += _mistake("variance", v, variance)
     possible = np.minimum(expected, 1 - expected)
     yield _rate(name, "law", np.append(upto, below), expected, n, possible, hint, tests=n)
+
+
+def _keep_rate(law):
+    """The probability of 1, if a law has the values 0 and 1 alone, else nan."""
+    if law.cdf is None:
+        return math.nan
+    below, zero, under, one = law.cdf(np.array([-1e-9, 0.0, 1 - 1e-9, 1.0]))
+    return 1 - zero if (below, zero, one) == (0, under, 1) else math.nan
 
 
 def _moments(law):
@@ -322,8 +329,7 @@ def _output(op, x, outputs, graph, layers, mean, p):
     a, b = line
     mean = a + b * law_mean
     promised = promised * (layers[0].p != 1)  # a rate of 1 drops everything
-    is_mask = np.isin(layers[0].noise.distribution.outcomes(8)[0], (0, 1)).all()
-    keep = law_mean if is_mask else math.nan  # else the mistakes of masks explain nothing
+    keep = _keep_rate(layers[0].noise.distribution)  # nan: the mistakes of masks explain nothing
     yield _entries("mean", mean, promised, of, keep, out.dtype)
     if p not in (None, 1):
         odds = p / (1 - p)
