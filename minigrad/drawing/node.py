@@ -285,12 +285,11 @@ class Graph:
         A gradient that is older than the graph belongs to another loss.
         """
         trained, newest = [t for t in self.tensors if t.requires_grad], self.tensors[-1].order
-        found = [
-            g if g is not None and g.order > newest else None for g in (t.grad for t in trained)
-        ]
+        found = [t.grad for t in trained]
         if self.options.grads == "run":
             found = grad(self.outputs, trained, retain_graph=True, allow_unused=True)
-        self.gradients = {t.order: g.data for t, g in zip(trained, found) if g is not None}
+        pairs = [(t, g) for t, g in zip(trained, found) if g is not None and g.order > newest]
+        self.gradients = {t.order: g.data for t, g in pairs}
 
     def heading(self, nodes, depth):
         """The Rows above the picture. `depth`: how many levels of modules are open, or None."""
