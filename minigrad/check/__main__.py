@@ -186,10 +186,9 @@ def prove_table(table):
     for number, (name, rows) in enumerate(table.items(), 1):
         print(f"{number:3}/{len(table):<3} {name:{width}} ", end="", flush=True)
         start, (verdict, errors, wrong) = time.perf_counter(), prove(name, rows)
+        seconds = time.perf_counter() - start
         errors = "{:>11}  {:>12}".format(*map(shown, errors))
-        print(
-            f"{len(rows):5}  {errors}  {verdict:10} {time.perf_counter() - start:8.1f}", flush=True
-        )
+        print(f"{len(rows):5}  {errors}  {verdict:10} {seconds:8.1f}", flush=True)
         for used, failures in wrong.items():
             others = f"      {len(failures)} samples fail with {used}, whose rule is wrong"
             print("\n".join(failures if used == name else [others]))

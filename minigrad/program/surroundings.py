@@ -12,7 +12,7 @@ from ..engine import Tensor
 
 LARGEST = 1000  # larger containers and arrays count as data, which do not change
 EQUAL = {int, float, bool, str, bytes}  # equal values of these types count as the same
-FOREIGN = {"minigrad", "numpy", *sys.stdlib_module_names} - {"__main__"}  # these do not change
+FOREIGN = {"minigrad", "numpy", *sys.stdlib_module_names}  # these do not change
 # Methods that Python calls by itself.
 SPECIAL = {name for kind in (int, list, dict) for name in dir(kind) if name.startswith("__")}
 SPECIAL |= {"forward", "__call__", "__getattr__", "__get__", "__enter__"}
@@ -29,7 +29,7 @@ class Surroundings:
     """
 
     def __init__(self, roots, moving):
-        self.names, size = SPECIAL, 0
+        self.names, size = {*SPECIAL}, 0
         while size < len(self.names):  # until no function adds a name
             size = len(self.names)
             self.holders, self.variables, self.arrays = [], [], []
@@ -45,7 +45,7 @@ class Surroundings:
             if isinstance(x, np.ndarray) and x.size <= LARGEST:
                 self.arrays.append(x)
             if isinstance(x, FunctionType):
-                self.names = self.names | _names(x.__code__)
+                self.names |= _names(x.__code__)
             if isinstance(x, Iterator):
                 raise TypeError(f"the function reads an iterator, {x!r:.60}")
             spaces, holder = _read(x)
