@@ -20,7 +20,8 @@ def dropout(x, noise, p, scaling="inverted"):
     scale = _scale(p, scaling)
     if scale == 1:
         return x * noise
-    factor = np.multiply(noise, scale, dtype=x.dtype if x.dtype.kind in "fc" else np.float64)
+    factor = noise.astype(x.dtype if x.dtype.kind in "fc" else np.float64)
+    factor *= scale  # a cast first: a product of bools and floats casts in small, slow pieces
     reusable = factor.shape == x.shape != () and factor.dtype == x.dtype
     return np.multiply(x, factor, out=factor if reusable else None)
 
