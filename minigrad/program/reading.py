@@ -1,5 +1,6 @@
 """A program to read: `print(write_out(loss))` is a whole file of Python."""
 
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -9,7 +10,9 @@ from ..array import data_of
 from ..engine import Tensor
 from ..modes import path
 from ..names import leaf_names, split_scope
+from .loops import Loops
 from .sources import sources
+from .symbols import Line
 from .writing import WIDTH, Writer, tidy
 
 RULE, FEWEST = 80, 3  # the width of a line of dashes; the fewest lines under a heading
@@ -29,39 +32,62 @@ class Program:
 
     def __init__(self, loss, names, file):
         writer = Writer("write_out", loss, names=names)
-        page = writer.page
+        self.page, self.loops = page, loops = writer.page, Loops(writer.page)
         known = sources(filter(callable, page.constants.values()))
-        self.final = final = page.final(known)
-        arrays = page.inputs | {n: a for n, a in page.constants.items() if not callable(a)}
-        self.data = {final(name): data_of(a) for name, a in arrays.items()}
-        self.lines = [
-            (tidy(final(line.text)), line.part, line.owners - {None}) for line in page.lines
-        ]
-        loads = [
-            (f'{final(n)} = data["{final(n)}"]', f"{a.shape} {getattr(a, 'distribution', '')}")
-            for n, a in arrays.items()
-        ]
-        names = leaf_names(writer.nodes)
-        pairs = [f'    "{names[x.order]}": {final(g)},' for x, g in writer.gradients.items()]
+        self.final = page.final(known, loops.places)
+        self.lines = [(self._shown(line), line.part, line.owners - {None}) for line in page.lines]
+        imports = "from pathlib import Path\n" + "from types import SimpleNamespace\n" * bool(
+            loops.places
+        )
         results = sum(bool(node.args) for node in writer.nodes)
+        names = leaf_names(writer.nodes)
+        page.part, page.owner = "", None
+        gradients = [
+            Line(page, f'gradients["{names[x.order]}"] = {g}') for x, g in writer.gradients.items()
+        ]
         parts = [
             f"# A loss of {results} operations and its gradient, written out by minigrad.",
-            "from pathlib import Path\n\nimport numpy as np",
+            f"{imports}\nimport numpy as np",
             *sorted(known.values(), key=lambda text: not text.startswith(("import ", "from "))),
-            _commented([(f'data = np.load(Path(__file__).with_name("{file}"))', ""), *loads]),
-            *(self._section(part, page.lines) for part in ("forward", "backward")),
-            "\n".join(["gradients = {", *pairs, "}"]),
-            PRINTING.format(final(writer.symbols[loss.order].name)),
+            self._text(self._loads(file)),
+            *(self._section(part) for part in ("forward", "backward")),
+            self._text([Line(page, "gradients = {}"), *loops.fold(gradients)]),
+            PRINTING.format(self._shown(Line(page, writer.symbols[loss.order].name))),
         ]
         self.text = "\n\n".join(parts)
 
     def __repr__(self):
         return self.text
 
-    def _section(self, part, lines):
+    def _loads(self, file):
+        """The lines that load the data."""
+        page, places, lines = self.page, self.loops.places, []
+        arrays = page.inputs | {n: a for n, a in page.constants.items() if not callable(a)}
+        blocks = {place.blocks: None for place in places.values()}
+        self.data = {}
+        for name in sorted(arrays, key=lambda name: places[name][:2] if name in places else ()):
+            place, a = places.get(name), arrays[name]
+            key = f"{self.final(place.attribute)}_{place.index}" if place else self.final(name)
+            self.data[key] = data_of(a)
+            lines.append(Line(page, f'{name} = data["{key}"]'))
+            lines[-1].shape = f"{a.shape} {getattr(a, 'distribution', '')}"
+        made = [
+            Line(page, f"{name} = [SimpleNamespace(i=i) for i in range({size})]")
+            for name, _, size in blocks
+        ]
+        data = Line(page, f'data = np.load(Path(__file__).with_name("{file}"))')
+        return [data, *made, *self.loops.fold(lines)]
+
+    def _shown(self, line):
+        """The text of a line."""
+        text = self.final(self.loops.outside(line.text))
+        indent = text[: len(text) - len(text.lstrip())]
+        return text if text.endswith(":") or '"' in text else indent + tidy(text.strip())
+
+    def _section(self, part):
         """The lines of a pass, with a heading for each module of several lines."""
-        lines = [line for line in lines if line.part == part]
-        around = [_headings(getattr(line.owner, "scope", None)) for line in lines]
+        lines = [line for line in self.page.lines if line.part == part]
+        around = [_headings(line.around) for line in lines]
         counts = Counter(heading for headings in around for heading in headings)
         rows, last = [(f"# {f' {part}':->{RULE}}", "")], ""
         for line, headings in zip(lines, around):
@@ -69,14 +95,27 @@ class Program:
             if heading != last:
                 rows.append(("\n" * bool(heading) + heading, ""))
             last = heading
-            rows.append((tidy(self.final(line.text)), str(line.shape or "")))
+            rows.append((self._shown(line), str(line.shape or "")))
         return _commented(rows)
 
+    def _text(self, lines):
+        return _commented([(self._shown(line), str(line.shape or "")) for line in lines])
 
-def _headings(scope):
-    """The names and classes of the modules around, without the outermost, the innermost first."""
-    calls, _ = split_scope(scope)
-    return [f"# {path(call)}: {type(call[1]).__name__}" for call in reversed(calls[1:])]
+
+def _headings(owners):
+    """The names and classes of the modules around, without the outermost, the innermost first.
+
+    In a loop, a line has the owners of two steps, and a * stands for the index of the block.
+    """
+    found = []
+    for owner in owners:
+        calls, _ = split_scope(getattr(owner, "scope", None))
+        found.append([f"# {path(call)}: {type(call[1]).__name__}" for call in reversed(calls[1:])])
+    return (
+        [re.sub(r"\d+", "*", a) if a != b else a for a, b in zip(found[0], found[-1])]
+        if found
+        else []
+    )
 
 
 def _commented(rows):

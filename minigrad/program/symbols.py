@@ -57,11 +57,13 @@ class Line:
     part     "forward" or "backward"
     owner    the result of the forward pass to which it belongs
     owners   this owner, and the owners of lines that were written into this line
+    around   [owner], or in a loop the owners in its first two steps
     """
 
     def __init__(self, page, text, target=None, shape=None):
         self.expression, self.target, self.shape = text, target, shape
         self.part, self.owner, self.owners = page.part, page.owner, {page.owner}
+        self.around = [page.owner]
 
     text = property(lambda self: (f"{self.target} = " if self.target else "") + self.expression)
     names = property(lambda self: NAME.findall(self.expression))
@@ -136,17 +138,17 @@ class Page:
         self.lines.append(Line(self, text))
         self.changed.update(NAME.findall(text)[:1])
 
-    def final(self, taken=()):
+    def final(self, taken=(), hidden=()):
         """A function that puts final names into a text. No two are equal, and none is `taken`.
 
-        Functions keep their names.
+        Functions keep their names. The names `hidden` are in no text.
         """
         text = "\n".join(line.text for line in self.lines)
         known = {name: f.__name__ for name, f in self.constants.items() if callable(f)}
         taken = RESERVED.union(known.values(), taken)
         versions = {}  # wish -> the versions that are left
         for name in dict.fromkeys([*self.inputs, *NAME.findall(text), *self.constants]):
-            if name in known:
+            if name in known or name in hidden:
                 continue
             left = versions.setdefault(self.wishes[name], _versions(self.wishes[name]))
             known[name] = next(x for x in left if x not in taken)

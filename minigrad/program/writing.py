@@ -6,6 +6,7 @@ that is used once moves into the line that uses it.
 """
 
 import ast
+import re
 from collections import Counter
 from contextvars import copy_context
 from operator import itemgetter
@@ -243,7 +244,7 @@ def merged(page, results):
         for name in filter(waiting.__contains__, line.names):
             inner, made = waiting.pop(name)
             text = line.text.replace(name, f"({inner.expression})")
-            wished = NAME.sub(lambda name: page.wishes[name[0]], text)
+            wished = NAME.sub(lambda name: re.sub(r"\d+", "0", page.wishes[name[0]]), text)
             is_same = all(changes.get(name, 0) <= made for name in inner.names)
             is_short = len(wished) < 2 * WIDTH and len(tidy(wished)) <= WIDTH
             if is_same and is_short and not text.startswith("("):

@@ -1,0 +1,223 @@
+"""Repeated lines of a program as loops: the blocks of a network, the steps of a recurrent net.
+
+Lines repeat if they differ in names and counters alone. In a loop, what belongs to one block is an
+attribute of an object `blocks[i]`. So the backward pass finds there what the forward pass made:
+
+    for b in blocks:
+        b.h = np.tanh(h @ b.weight.T)
+        h = b.h
+"""
+
+import re
+from copy import copy
+from typing import NamedTuple
+
+import numpy as np
+
+from .symbols import NAME
+
+# A name of the page, a whole number, or a number between dots or at the end of a text in quotes.
+TOKEN = re.compile(rf'{NAME.pattern}|(?<![\w.])\d+(?![\w.])|(?<=[".])\d+(?=\.)|\d+(?=")')
+LEAST = 4  # lines that a loop must save
+
+
+class Blocks(NamedTuple):
+    """A list of blocks. Its name, and the variable of its loops, are names on the page."""
+
+    name: str
+    variable: str
+    size: int
+
+
+class Place(NamedTuple):
+    """Where a value of a block is kept: `blocks[index].attribute`."""
+
+    blocks: Blocks
+    index: int
+    attribute: str
+
+
+class Match(NamedTuple):
+    """Steps that make a loop.
+
+    kinds    {a token in each step: "same"; "last" for a value of the step before; a number d for a
+             value of the block d blocks later; or (sign, offset) for the counter sign * i + offset}
+    blocks   the Blocks of an earlier loop, or None
+    indices  the block of each step
+    """
+
+    steps: list
+    kinds: dict
+    blocks: Blocks | None
+    indices: list
+
+    carried = property(lambda self: [v for v, kind in self.kinds.items() if kind == "last"])
+
+
+class Loops:
+    """Loops in place of repeated lines of a page.
+
+    places  {name: Place} of the values that belong to blocks
+    """
+
+    def __init__(self, page):
+        self.page, refused = page, set()
+        passes = [[x for x in page.lines if x.part == part] for part in ("forward", "backward")]
+        self.alone = None
+        while self.alone is None or self.alone:  # loops that have no loop in the backward pass
+            self.refused, self.alone, self.places = refused, {}, {}
+            page.lines = [line for lines in passes for line in self.fold(lines)]
+            refused |= {*self.alone.values()}
+
+    def fold(self, lines):
+        """The lines, with loops where they repeat. Later lines may use the same blocks."""
+        for starts, length, times in _runs([TOKEN.split(line.text) for line in lines]):
+            found = {}
+            for start in starts:
+                ends = range(start, start + length * times, length)
+                if match := self._match([lines[i : i + length] for i in ends]):
+                    found[start] = match
+            if found:  # the best start carries the fewest values from step to step
+                start = min(found, key=lambda start: len(found[start].carried))
+                before, loop = self.fold(lines[:start]), self._loop(found[start])
+                return before + loop + self.fold(lines[start + length * times :])
+        return lines
+
+    def outside(self, text):
+        """A text with `blocks[index].attribute` in place of the values of blocks."""
+        known = {name: f"{p[0].name}[{p.index}].{p.attribute}" for name, p in self.places.items()}
+        return NAME.sub(lambda match: known.get(match[0], match[0]), text)
+
+    def _match(self, steps):
+        """The Match of these steps, or None."""
+        made = {x.target: (t, j) for t, lines in enumerate(steps) for j, x in enumerate(lines)}
+        made.pop(None, None)
+        kinds = {v: _kind(v, [*map(made.get, v)]) for row in _columns(steps) for v in row}
+        places = {v: [*map(self.places.get, v)] for v, kind in kinds.items() if kind == 0}
+        known = {v: row for v, row in places.items() if any(row)}
+        new = [name for v in places.keys() - known.keys() for name in v]
+        blocks = {place and place.blocks for row in known.values() for place in row}
+        indices = range(len(steps))
+        if known and None not in blocks:
+            indices = max([place.index for place in row] for row in known.values())
+        is_known = steps[0][0].part != "forward"
+        is_fit = len(blocks) == is_known and None not in blocks and len({*new}) == len(new)
+        if (
+            not is_fit
+            or steps[0][0].target in self.refused
+            or {*np.diff(indices)} not in ({1}, {-1})
+        ):
+            return None
+        for v, row in known.items():
+            ways = {(place.index - i, place.attribute) for place, i in zip(row, indices)}
+            kinds[v] = ways.pop()[0] if len(ways) == 1 else None
+        for v in kinds:
+            if kinds[v] == "counter":
+                kinds[v] = _counter(v, indices)
+            # A number that changes is another object, and its second name would keep the old one.
+            if kinds[v] == "last" and steps[0][made[v[1]][1]].shape == ():
+                kinds[v] = None
+        known = blocks.pop() if blocks else None
+        return None if None in kinds.values() else Match(steps, kinds, known, indices)
+
+    def _loop(self, match):
+        """The lines of a loop."""
+        page, (steps, kinds, blocks, indices), first = self.page, match, match.steps[0][0]
+        if blocks is None:
+            blocks = Blocks(page.name("blocks"), page.name("b"), len(steps))
+            self.alone[blocks] = first.target
+        elif first.part == "backward":
+            self.alone.pop(blocks, None)
+        block = blocks.variable
+        wish = "h" if first.part == "forward" else "g"
+        carried = {values[1]: page.name(wish) for values in match.carried}
+        texts = {}
+        for values, kind in kinds.items():
+            name = values[0]
+            if isinstance(kind, int):
+                if name not in self.places:
+                    attribute = carried.get(name) or page.name(_wish(page.wishes[name]))
+                    self.places |= {x: Place(blocks, i, attribute) for i, x in zip(indices, values)}
+                owner = f"{blocks.name}[{block}.i{kind:+}]" if kind else block
+                texts[values] = f"{owner}.{self.places[name].attribute}"
+            elif isinstance(kind, tuple):
+                texts[values] = f"({'-' * (kind[0] < 0)}{block}.i{kind[1]:+})".replace("+0)", ")")
+            else:
+                texts[values] = carried[values[1]] if kind == "last" else name
+        low, high = min(indices), max(indices) + 1
+        part = f"[{low or ''}:{high if high < blocks.size else ''}]".replace("[:]", "")
+        members = blocks.name + part if indices[0] == low else f"reversed({blocks.name}{part})"
+        lines = [_line(first, f"{texts[values]} = {values[0]}") for values in match.carried]
+        lines.append(_line(first, f"for {block} in {members}:"))
+        for rows, tokens in zip(zip(*steps), _columns(steps)):
+            shown = [texts[values] for values in tokens]
+            is_quoted = '"' in rows[0].text  # a key, such as data["weight_0"]
+            if is_quoted:
+                shown = [t.replace("(", "{").replace(")", "}") for t in shown]
+            pieces = zip(TOKEN.split(rows[0].text), [*shown, ""])
+            text = "".join(a + b for a, b in pieces).replace('"', 'f"', is_quoted)
+            lines.append(_line(rows[0], f"    {text}", rows))
+        after = [f"    {name} = {block}.{name}" for name in carried.values()]
+        return lines + [_line(first, text) for text in after]
+
+
+def _kind(values, made):
+    """The kind of a token with these values in the steps, or "counter".
+
+    made  (step, line) of each value, or None if it comes from outside
+    """
+    line = made[-1] and made[-1][1]
+    steps = [(step, line) for step in range(len(made))]
+    if len({*values}) == 1:
+        return None if made[0] else "same"
+    if any(value.isdigit() for value in values):
+        return "counter" if all(value.isdigit() for value in values) else None
+    if made == steps or (not any(made) and len({*values}) == len(values)):
+        return 0
+    return "last" if made == [None, *steps[:-1]] else None
+
+
+def _counter(values, indices):
+    """(sign, offset) of numbers that are sign * index + offset, or None."""
+    for sign in (1, -1):
+        offsets = {int(value) - sign * i for value, i in zip(values, indices)}
+        if len(offsets) == 1:
+            return sign, offsets.pop()
+    return None
+
+
+def _columns(steps):
+    """For each line of a step its tokens, each with its texts in all steps."""
+    found = [[TOKEN.findall(line.text) for line in lines] for lines in steps]
+    return [[*zip(*rows)] for rows in zip(*found)]
+
+
+def _runs(items):
+    """(starts, length, times) of runs of equal parts, those that save most lines first."""
+    known, found = {}, []
+    codes = np.array([known.setdefault(tuple(item), len(known)) for item in items])
+    for length in range(1, len(items) // 2 + 1):
+        other = np.flatnonzero(codes[length:] != codes[:-length])
+        edges = np.concatenate([[-1], other, [len(codes) - length]])
+        most = np.argmax(np.diff(edges))  # there are most items that equal the item `length` later
+        start, stop = edges[most] + 1, edges[most + 1] + length
+        times = (stop - start) // length
+        for n in times, times - 1:  # the first or the last part may differ in names
+            if length * (n - 1) >= LEAST:
+                found.append((range(start, stop - length * n + 1), length, n))
+    return sorted(found, key=lambda run: (run[1] * (1 - run[2]), run[1]))
+
+
+def _wish(name):
+    """A name without the index of a block, such as norm1 for norm1_0 and for blocks0_norm1."""
+    return re.sub(r"_?\d+$", "", re.sub(r"[a-z]+\d+_(?=[a-z])", "", name, count=1))
+
+
+def _line(like, text, rows=()):
+    """A line of a loop. `rows` are its lines in all steps."""
+    line = copy(like)
+    line.expression, line.target = text, None
+    line.owners = set().union(*(row.owners for row in rows))
+    line.shape = like.shape if len({row.shape for row in rows}) == 1 else None
+    line.around = [row.owner for row in rows[:2]]
+    return line
