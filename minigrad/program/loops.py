@@ -18,7 +18,7 @@ from .symbols import NAME
 
 # A name of the page, a whole number, or a number between dots or at the end of a text in quotes.
 TOKEN = re.compile(rf'{NAME.pattern}|(?<![\w.])\d+(?![\w.])|(?<=[".])\d+(?=\.)|\d+(?=")')
-LEAST = 4  # lines that a loop must save
+LEAST = 6  # lines that a loop must save
 
 
 class Blocks(NamedTuple):
@@ -40,8 +40,9 @@ class Place(NamedTuple):
 class Match(NamedTuple):
     """Steps that make a loop.
 
-    kinds    {a token in each step: "same"; "last" for a value of the step before; a number d for a
-             value of the block d blocks later; or (sign, offset) for the counter sign * i + offset}
+    kinds    {the texts of a token in each step: "same"; "last" for a value of the step before; a
+             number d for a value of the block d blocks later; (factor, offset) for a counter that
+             is factor * index + offset}
     blocks   the Blocks of an earlier loop, or None
     indices  the block of each step
     """
@@ -55,32 +56,34 @@ class Match(NamedTuple):
 
 
 class Loops:
-    """Loops in place of repeated lines of a page.
+    """Writes loops in place of repeated lines of a page, if they repeat in both passes.
 
     places  {name: Place} of the values that belong to blocks
     """
 
     def __init__(self, page):
-        self.page, refused = page, set()
+        self.page, self.refused = page, set()  # the first lines of loops in one pass alone
         passes = [[x for x in page.lines if x.part == part] for part in ("forward", "backward")]
-        self.alone = None
-        while self.alone is None or self.alone:  # loops that have no loop in the backward pass
-            self.refused, self.alone, self.places = refused, {}, {}
+        while True:
+            self.places, self.alone = {}, {}
             page.lines = [line for lines in passes for line in self.fold(lines)]
-            refused |= {*self.alone.values()}
+            if not self.alone:
+                break
+            self.refused |= {*self.alone.values()}
 
     def fold(self, lines):
-        """The lines, with loops where they repeat. Later lines may use the same blocks."""
+        """These lines with loops. Loops in the backward pass, or later, are over known blocks."""
         for starts, length, times in _runs([TOKEN.split(line.text) for line in lines]):
-            found = {}
+            matches = {}
             for start in starts:
-                ends = range(start, start + length * times, length)
-                if match := self._match([lines[i : i + length] for i in ends]):
-                    found[start] = match
-            if found:  # the best start carries the fewest values from step to step
-                start = min(found, key=lambda start: len(found[start].carried))
-                before, loop = self.fold(lines[:start]), self._loop(found[start])
-                return before + loop + self.fold(lines[start + length * times :])
+                steps = range(start, start + length * times, length)
+                match = self._match([lines[i : i + length] for i in steps])
+                if match:
+                    matches[start] = match
+            if matches:  # the best start carries the fewest values from step to step
+                start = min(matches, key=lambda start: len(matches[start].carried))
+                loop = self._loop(matches[start])  # first: it gives places to values
+                return self.fold(lines[:start]) + loop + self.fold(lines[start + length * times :])
         return lines
 
     def outside(self, text):
@@ -97,16 +100,16 @@ class Loops:
         known = {v: row for v, row in places.items() if any(row)}
         new = [name for v in places.keys() - known.keys() for name in v]
         blocks = {place and place.blocks for row in known.values() for place in row}
+        first = steps[0][0]
+        is_known = len(blocks) == 1 and None not in blocks
+        is_fit = not blocks if first.part == "forward" else is_known
+        may_be_new = len({*new}) == len(new) if first.part else not new
+        if first.target in self.refused or not is_fit or not may_be_new:
+            return None
         indices = range(len(steps))
-        if known and None not in blocks:
+        if known:
             indices = max([place.index for place in row] for row in known.values())
-        is_known = steps[0][0].part != "forward"
-        is_fit = len(blocks) == is_known and None not in blocks and len({*new}) == len(new)
-        if (
-            not is_fit
-            or steps[0][0].target in self.refused
-            or {*np.diff(indices)} not in ({1}, {-1})
-        ):
+        if {*np.diff(indices)} not in ({1}, {-1}):
             return None
         for v, row in known.items():
             ways = {(place.index - i, place.attribute) for place, i in zip(row, indices)}
@@ -141,24 +144,30 @@ class Loops:
                 owner = f"{blocks.name}[{block}.i{kind:+}]" if kind else block
                 texts[values] = f"{owner}.{self.places[name].attribute}"
             elif isinstance(kind, tuple):
-                texts[values] = f"({'-' * (kind[0] < 0)}{block}.i{kind[1]:+})".replace("+0)", ")")
+                texts[values] = _sum(kind[0], f"{block}.i", kind[1])
             else:
                 texts[values] = carried[values[1]] if kind == "last" else name
         low, high = min(indices), max(indices) + 1
         part = f"[{low or ''}:{high if high < blocks.size else ''}]".replace("[:]", "")
         members = blocks.name + part if indices[0] == low else f"reversed({blocks.name}{part})"
-        lines = [_line(first, f"{texts[values]} = {values[0]}") for values in match.carried]
-        lines.append(_line(first, f"for {block} in {members}:"))
+        before = [f"{texts[values]} = {values[0]}" for values in match.carried]
+        lines = [_line(first, text, []) for text in [*before, f"for {block} in {members}:"]]
         for rows, tokens in zip(zip(*steps), _columns(steps)):
             shown = [texts[values] for values in tokens]
+            pieces = TOKEN.split(rows[0].text)
             is_quoted = '"' in rows[0].text  # a key, such as data["weight_0"]
             if is_quoted:
-                shown = [t.replace("(", "{").replace(")", "}") for t in shown]
-            pieces = zip(TOKEN.split(rows[0].text), [*shown, ""])
-            text = "".join(a + b for a, b in pieces).replace('"', 'f"', is_quoted)
-            lines.append(_line(rows[0], f"    {text}", rows))
-        after = [f"    {name} = {block}.{name}" for name in carried.values()]
-        return lines + [_line(first, text) for text in after]
+                shown = [text.replace("(", "{").replace(")", "}") for text in shown]
+                pieces = [piece.replace("{", "{{").replace("}", "}}") for piece in pieces]
+            text = "".join(a + b for a, b in zip(pieces, [*shown, ""]))
+            text = "    " + text.replace('"', 'f"', is_quoted)
+            line = _line(rows[0], text, [rows[0].owner, rows[1].owner])
+            line.owners = set().union(*(row.owners for row in rows))
+            line.shape = rows[0].shape if len({row.shape for row in rows}) == 1 else None
+            lines.append(line)
+        made = {values[0]: text for values, text in texts.items() if kinds[values] != "last"}
+        after = [f"    {name} = {made[value]}" for value, name in carried.items()]
+        return lines + [_line(first, text, None) for text in after]
 
 
 def _kind(values, made):
@@ -178,12 +187,17 @@ def _kind(values, made):
 
 
 def _counter(values, indices):
-    """(sign, offset) of numbers that are sign * index + offset, or None."""
-    for sign in (1, -1):
-        offsets = {int(value) - sign * i for value, i in zip(values, indices)}
-        if len(offsets) == 1:
-            return sign, offsets.pop()
-    return None
+    """(factor, offset) of numbers that are factor * index + offset, or None."""
+    numbers = [*map(int, values)]
+    factor = (numbers[1] - numbers[0]) * (indices[1] - indices[0])
+    offsets = {number - factor * i for number, i in zip(numbers, indices)}
+    return (factor, offsets.pop()) if len(offsets) == 1 else None
+
+
+def _sum(factor, name, offset):
+    """The text of factor * name + offset."""
+    text = {1: "", -1: "-"}.get(factor, f"{factor} * ") + name
+    return f"({text} {'-' if offset < 0 else '+'} {abs(offset)})".replace(" + 0)", ")")
 
 
 def _columns(steps):
@@ -213,11 +227,8 @@ def _wish(name):
     return re.sub(r"_?\d+$", "", re.sub(r"[a-z]+\d+_(?=[a-z])", "", name, count=1))
 
 
-def _line(like, text, rows=()):
-    """A line of a loop. `rows` are its lines in all steps."""
+def _line(like, text, around):
+    """A statement in the same pass."""
     line = copy(like)
-    line.expression, line.target = text, None
-    line.owners = set().union(*(row.owners for row in rows))
-    line.shape = like.shape if len({row.shape for row in rows}) == 1 else None
-    line.around = [row.owner for row in rows[:2]]
+    line.expression, line.target, line.shape, line.around = text, None, None, around
     return line

@@ -2,6 +2,7 @@
 
 import keyword
 import re
+from itertools import count
 
 from ..engine import Tensor
 from ..modes import around, path
@@ -16,8 +17,14 @@ def identifier(text):
     return f"{text}_" if keyword.iskeyword(text) else text
 
 
+def versions(wish):
+    """The names for a wish, the best one first: x, x2, x3, ..., but x1, x1_2, x1_3, ..."""
+    yield wish
+    yield from (f"{wish}{'_' * wish[-1].isdigit()}{n}" for n in count(2))
+
+
 def names_of(nodes, root, names):
-    """{order: name} of the tensors of a forward pass. Equal names are told apart later.
+    """{order: name} of the tensors of a forward pass. Equal names of results are told apart later.
 
     names  {name: Tensor}: names that the user gave, such as locals()
     """
@@ -31,7 +38,13 @@ def names_of(nodes, root, names):
             named[node.order] = _name_of_result(node, last)
     named[root.order] = "loss"
     given = {x.order: name for name, x in (names or {}).items() if isinstance(x, Tensor)}
-    return {order: identifier(name) for order, name in (named | given).items()}
+    found = {order: identifier(name) for order, name in (named | given).items()}
+    leaves = {a.order for node in nodes for a in node.args if isinstance(a, Tensor) and a.is_leaf}
+    taken = set()
+    for order in sorted(leaves):  # so that g_w2 is the gradient of w2
+        found[order] = next(name for name in versions(found[order]) if name not in taken)
+        taken.add(found[order])
+    return found
 
 
 def _role(leaf, node, i):

@@ -1,5 +1,6 @@
 """A program to read: `print(write_out(loss))` is a whole file of Python."""
 
+import json
 import re
 from collections import Counter
 from pathlib import Path
@@ -22,6 +23,10 @@ for name, gradient in gradients.items():
     print(name, gradient, sep="\\n")"""
 
 
+PATH = "from pathlib import Path\n"
+NAMESPACE = "from types import SimpleNamespace\n"
+
+
 class Program:
     """A loss and its gradients as a file of Python that needs nothing but NumPy.
 
@@ -36,18 +41,13 @@ class Program:
         known = sources(filter(callable, page.constants.values()))
         self.final = page.final(known, loops.places)
         self.lines = [(self._shown(line), line.part, line.owners - {None}) for line in page.lines]
-        imports = "from pathlib import Path\n" + "from types import SimpleNamespace\n" * bool(
-            loops.places
-        )
+        names, page.part, page.owner = leaf_names(writer.nodes), "", None
+        keys = {x: json.dumps(names[x.order], ensure_ascii=False) for x in writer.gradients}
+        gradients = [Line(page, f"gradients[{keys[x]}] = {g}") for x, g in writer.gradients.items()]
         results = sum(bool(node.args) for node in writer.nodes)
-        names = leaf_names(writer.nodes)
-        page.part, page.owner = "", None
-        gradients = [
-            Line(page, f'gradients["{names[x.order]}"] = {g}') for x, g in writer.gradients.items()
-        ]
         parts = [
             f"# A loss of {results} operations and its gradient, written out by minigrad.",
-            f"{imports}\nimport numpy as np",
+            f"{PATH}{NAMESPACE if loops.places else ''}\nimport numpy as np",
             *sorted(known.values(), key=lambda text: not text.startswith(("import ", "from "))),
             self._text(self._loads(file)),
             *(self._section(part) for part in ("forward", "backward")),
@@ -60,46 +60,50 @@ class Program:
         return self.text
 
     def _loads(self, file):
-        """The lines that load the data."""
-        page, places, lines = self.page, self.loops.places, []
+        """The lines that load the data: first all that belongs to no blocks."""
+        page, places, self.data = self.page, self.loops.places, {}
         arrays = page.inputs | {n: a for n, a in page.constants.items() if not callable(a)}
-        blocks = {place.blocks: None for place in places.values()}
-        self.data = {}
-        for name in sorted(arrays, key=lambda name: places[name][:2] if name in places else ()):
-            place, a = places.get(name), arrays[name]
-            key = f"{self.final(place.attribute)}_{place.index}" if place else self.final(name)
-            self.data[key] = data_of(a)
-            lines.append(Line(page, f'{name} = data["{key}"]'))
-            lines[-1].shape = f"{a.shape} {getattr(a, 'distribution', '')}"
-        made = [
-            Line(page, f"{name} = [SimpleNamespace(i=i) for i in range({size})]")
-            for name, _, size in blocks
-        ]
-        data = Line(page, f'data = np.load(Path(__file__).with_name("{file}"))')
-        return [data, *made, *self.loops.fold(lines)]
+        lines = [Line(page, f'data = np.load(Path(__file__).with_name("{file}"))')]
+        for blocks in dict.fromkeys([None, *(place.blocks for place in places.values())]):
+            if blocks:
+                made = f"[SimpleNamespace(i=i) for i in range({blocks.size})]"
+                lines.append(Line(page, f"{blocks.name} = {made}"))
+            own = {n: places.get(n) for n in arrays}
+            own = {n: place for n, place in own.items() if (place and place.blocks) == blocks}
+            for name in sorted(own, key=lambda name: own[name] and own[name].index or 0):
+                place, a = own[name], arrays[name]
+                key = self.final(place.attribute if place else name)
+                key += f"_{place.index}" if place else ""
+                self.data[key] = data_of(a)
+                lines.append(Line(page, f'{name} = data["{key}"]'))
+                lines[-1].shape = f"{a.shape} {getattr(a, 'distribution', '')}"
+        return self.loops.fold(lines)
 
     def _shown(self, line):
-        """The text of a line."""
+        """The text of a line. Keys keep their quotes."""
         text = self.final(self.loops.outside(line.text))
-        indent = text[: len(text) - len(text.lstrip())]
+        indent = " " * (len(text) - len(text.lstrip()))
         return text if text.endswith(":") or '"' in text else indent + tidy(text.strip())
+
+    def _text(self, lines):
+        return _commented([(self._shown(line), str(line.shape or "")) for line in lines])
 
     def _section(self, part):
         """The lines of a pass, with a heading for each module of several lines."""
         lines = [line for line in self.page.lines if line.part == part]
-        around = [_headings(line.around) for line in lines]
+        around = [_headings(line.around or []) for line in lines]
         counts = Counter(heading for headings in around for heading in headings)
         rows, last = [(f"# {f' {part}':->{RULE}}", "")], ""
         for line, headings in zip(lines, around):
             heading = next((h for h in headings if counts[h] >= FEWEST), "")
+            heading = last if line.around is None else heading
+            text, before = self._shown(line), rows[-1][0]
             if heading != last:
-                rows.append(("\n" * bool(heading) + heading, ""))
+                indent = re.match(" *", text)[0] if heading else ""
+                rows.append(("\n" * (heading > "" and before[-1:] != ":") + indent + heading, ""))
             last = heading
-            rows.append((self._shown(line), str(line.shape or "")))
+            rows.append((text, str(line.shape or "")))
         return _commented(rows)
-
-    def _text(self, lines):
-        return _commented([(self._shown(line), str(line.shape or "")) for line in lines])
 
 
 def _headings(owners):
@@ -133,7 +137,8 @@ def write_out(loss: Tensor, *, names=None, to_file=None) -> Program:
     to_file  also writes the file to this path, and the arrays that it loads beside it, as .npz
 
     Returns a Program. The graph and all `.grad` stay as they are. The file needs nothing but NumPy
-    and gives the same bits; where a rule mixes float32 and float64, the same up to rounding.
+    and gives the same bits; up to rounding, where a rule mixes float32 and float64, or data are a
+    view with gaps or in reversed order. Blocks of a network and steps that repeat are loops.
 
     Raises TypeError if `loss` is no Tensor, if a rule does not run on Tensors, or if an op cannot
     be written as lines and its source is not at hand. Raises RuntimeError if the graph was freed,

@@ -21,12 +21,12 @@ import keyword
 import linecache
 import re
 import sys
-from itertools import count
 from operator import attrgetter
 
 import numpy as np
 
 from ..array import Array
+from .naming import versions
 
 UFUNCS = {"negative": "-{}", "invert": "~{}", "absolute": "np.abs({})"}  # ufunc -> its text
 NAMES = "add subtract multiply divide matmul power remainder floor_divide bitwise_and bitwise_or "
@@ -57,7 +57,7 @@ class Line:
     part     "forward" or "backward"
     owner    the result of the forward pass to which it belongs
     owners   this owner, and the owners of lines that were written into this line
-    around   [owner], or in a loop the owners in its first two steps
+    around   [owner]; in a loop the owners in its first two steps, or None: as the line before
     """
 
     def __init__(self, page, text, target=None, shape=None):
@@ -146,12 +146,13 @@ class Page:
         text = "\n".join(line.text for line in self.lines)
         known = {name: f.__name__ for name, f in self.constants.items() if callable(f)}
         taken = RESERVED.union(known.values(), taken)
-        versions = {}  # wish -> the versions that are left
+        left = {}  # wish -> the versions that are left
         for name in dict.fromkeys([*self.inputs, *NAME.findall(text), *self.constants]):
             if name in known or name in hidden:
                 continue
-            left = versions.setdefault(self.wishes[name], _versions(self.wishes[name]))
-            known[name] = next(x for x in left if x not in taken)
+            wish = self.wishes[name]
+            more = left.setdefault(wish, versions(wish))
+            known[name] = next(x for x in more if x not in taken)
             taken.add(known[name])
         return lambda text: NAME.sub(lambda match: known.get(match[0], match[0]), text)
 
@@ -185,12 +186,6 @@ class Page:
         return f"{function}({', '.join([*map(self.text, args), *given])})"
 
 
-def _versions(wish):
-    """The names for a wish, the best one first: x, x2, x3, ..., but x1, x1_2, x1_3, ..."""
-    yield wish
-    yield from (f"{wish}{'_' * wish[-1].isdigit()}{n}" for n in count(2))
-
-
 def common(x):
     """The entry of an array whose entries are all equal and finite, or None."""
     if not isinstance(x, np.ndarray) or not x.size or not np.isfinite(x.flat[0]):
@@ -215,8 +210,11 @@ def pattern(x):
     """The text of an array that follows a simple pattern, or None."""
     if x.ndim == 1 and x.dtype == int and np.array_equal(x, np.arange(x.size)):
         return f"np.arange({x.size})"
-    shape = x.size if x.ndim == 1 else x.shape
-    return None if common(x) is None else f"np.full({shape}, {common(x)}, np.{x.dtype})"
+    if common(x) is None:
+        return None
+    if x.size > 1 and not any(x.strides):  # products of such an array round in another way
+        return f"np.broadcast_to(np.{x.dtype}({common(x)}), {x.shape})"
+    return f"np.full({x.size if x.ndim == 1 else x.shape}, {common(x)}, np.{x.dtype})"
 
 
 def _name_in_source():

@@ -195,7 +195,7 @@ def test_names_are_those_of_the_user_the_model_and_the_law():
     loss = np.mean(model(np.ones((4, 2), np.float32)))
     text = str(mg.write_out(loss))
     assert re.search(r'mask_drop = data\["mask_drop"\] *# \(4, 3\) Bernoulli\(keep=0.75\)', text)
-    assert "first_weight = " in text and '"first.weight": g_first_weight' in text
+    assert "first_weight = " in text and 'gradients["first.weight"] = g_first_weight' in text
 
 
 def test_no_name_is_one_of_python_or_of_the_program():
