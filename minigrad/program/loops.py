@@ -208,13 +208,15 @@ def _columns(steps):
 
 def _runs(items):
     """(starts, length, times) of runs of equal parts, those that save most lines first."""
-    known, found = {}, []
+    known, runs = {}, {}
     codes = np.array([known.setdefault(tuple(item), len(known)) for item in items])
     for length in range(1, len(items) // 2 + 1):
         other = np.flatnonzero(codes[length:] != codes[:-length])
         edges = np.concatenate([[-1], other, [len(codes) - length]])
         most = np.argmax(np.diff(edges))  # there are most items that equal the item `length` later
-        start, stop = edges[most] + 1, edges[most + 1] + length
+        runs.setdefault((edges[most] + 1, edges[most + 1] + length), length)  # the shortest parts
+    found = []
+    for (start, stop), length in runs.items():
         times = (stop - start) // length
         for n in times, times - 1:  # the first or the last part may differ in names
             if length * (n - 1) >= LEAST:
