@@ -179,7 +179,7 @@ def not_recorded(what, y):
         return TypeError(f"{what}: the outputs must be Tensors, not {y!r:.60}.")
     return RuntimeError(
         f"{what}: this tensor does not depend on any leaf with requires_grad=True "
-        "(or was made under no_grad())."
+        "(or was made under no_grad(), or by a compiled step, which has called backward itself)."
     )
 
 

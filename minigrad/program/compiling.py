@@ -21,7 +21,8 @@ from .watching import Watch
 from .writing import WIDTH, Writer, tidy
 
 MOST = 32  # the most programs of a step: each costs eager calls
-HINT = "A program cannot see what Python decides by values, such as `if x.sum() > 0`."
+HINT = "A program cannot see what Python decides by values, such as `if x.sum() > 0`, or what other "
+HINT += "generators draw."
 CHANGES = "the function changes a variable, an attribute or an item"
 ARGUMENTS = "compile: an argument is a list or the like, or requires a gradient. Pass arrays, "
 ARGUMENTS += "Tensors of data, numbers and tuples, and use parameters without passing them."
@@ -174,7 +175,7 @@ class Step:
             loss = self.function(*inputs)
             failure = repr(error)
         if not isinstance(loss, Tensor) or loss.args is None:
-            raise TypeError(RETURN)
+            raise TypeError(f"{RETURN} This one returned {type(loss).__name__}.")
         p.refusal = p.refusal or failure or watch.found
         try:
             if p.text and not p.refusal:
@@ -241,8 +242,9 @@ def compile(function, trials=2) -> Step:
     unless an op of the step ignores overflow, as sigmoid does: then the whole program ignores it.
 
     Returns a Step; `print(step)` shows its programs. A call returns the loss without its graph.
-    Raises TypeError for an argument that requires a gradient or cannot be hashed, and if the
-    function returns no Tensor or calls backward; also the errors of the function and of `backward`.
+    Raises TypeError if `function` is none, or returns no Tensor, or calls backward, and for an
+    argument that requires a gradient or cannot be hashed; also the errors of the function and of
+    `backward`.
 
     >>> w = Tensor([1.0, 2.0], requires_grad=True)
     >>> step = compile(lambda x: np.sum(np.tanh(w * x)))
@@ -252,4 +254,6 @@ def compile(function, trials=2) -> Step:
     Tensor(0.7615942) Tensor([0.41997433, 0.        ])
     Tensor(0.9640276) Tensor([0.        , 0.07065082])
     """
+    if not callable(function) or isinstance(function, Tensor):
+        raise TypeError(f"compile: give a function that returns the loss, not {function!r:.60}.")
     return Step(function, trials)

@@ -840,6 +840,11 @@ def test_a_function_that_is_no_loss_is_refused():
     for function in (calls_backward, lambda x: (np.sum(w * x), x), lambda x: None):
         with pytest.raises(TypeError, match="the function returns the loss"):
             mg.compile(function)(np.ones(2))
+    with pytest.raises(TypeError, match="give a function that returns the loss, not Tensor"):
+        mg.compile(np.sum(w))
+    step = mg.compile(lambda x: np.sum(w * x))
+    with pytest.raises(RuntimeError, match="a compiled step, which has called backward itself"):
+        step(np.ones(2)).backward()
 
 
 def test_the_traceback_of_an_error_shows_the_line_of_the_program():
