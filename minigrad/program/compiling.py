@@ -21,7 +21,9 @@ from .watching import Watch
 from .writing import WIDTH, Writer, tidy
 
 MOST = 32  # the most programs of a step: each costs eager calls
-HINT = "A program cannot see what Python decides by values, such as `if x.sum() > 0`, or what other "
+HINT = (
+    "A program cannot see what Python decides by values, such as `if x.sum() > 0`, or what other "
+)
 HINT += "generators draw."
 CHANGES = "the function changes a variable, an attribute or an item"
 ARGUMENTS = "compile: an argument is a list or the like, or requires a gradient. Pass arrays, "

@@ -115,11 +115,11 @@ def _headings(owners):
     for owner in owners:
         calls, _ = split_scope(getattr(owner, "scope", None))
         found.append([f"# {path(call)}: {type(call[1]).__name__}" for call in reversed(calls[1:])])
-    return (
-        [re.sub(r"\d+", "*", a) if a != b else a for a, b in zip(found[0], found[-1])]
-        if found
-        else []
-    )
+    return ["".join(map(_common, *(re.split(r"(\d+)", x) for x in both))) for both in zip(*found)]
+
+
+def _common(text, *other):
+    return text if {text} >= {*other} else "*"
 
 
 def _commented(rows):

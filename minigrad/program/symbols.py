@@ -129,8 +129,7 @@ class Page:
         name = self.name(_name_in_source() or wish)
         self.lines.append(Line(self, text, name, np.shape(value)))
         symbol = Symbol(self, name, value, base, rows, is_own=value.base is None)
-        if symbol.is_own:
-            self.computed[text] = symbol
+        self.computed[text] = symbol
         return symbol
 
     def do(self, text):

@@ -58,7 +58,7 @@ def test_the_program_of_a_transformer_does_not_grow_with_its_depth(written):
         assert f"blocks = [SimpleNamespace(i=i) for i in range({size})]" in deep
     without = [re.sub(r"\d+", "0", text) for text in (two, five)]
     assert without[0] == without[1]
-    assert "    # blocks.*.up: Linear\n" in two
+    assert "    # blocks.*.up: Linear\n" in two and "    # blocks.*.norm1: LayerNorm\n" in two
     assert 'gradients[f"blocks.{b.i}.norm1.weight"] = b.g_norm1_weight' in two
     assert re.search(r"b.up_weight = data\[f\"up_weight_{b.i}\"\] +# \(16, 8\)\n", two)
     assert re.search(r"b.mask_drop = .* # \(2, 6, 8\) Bernoulli\(keep=0.9\)\n", two)
