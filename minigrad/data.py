@@ -89,9 +89,7 @@ class Batches:
         and a seed, epoch or batch that is not a whole number >= 0. Then nothing changes.
         """
         names = "seed", "epoch", "batch"
-        require_same("Batches", self.state_dict(), state_dict, free=names)
-        for name in names:
-            require_whole(f"load_state_dict into Batches: {name}", state_dict[name], 0)
+        require_same("Batches", self.state_dict(), state_dict, counters=names)
         vars(self).update({name: int(state_dict[name]) for name in names})
 
     def __repr__(self):

@@ -24,7 +24,6 @@ from .. import errors
 from ..array import FOREIGN, as_list
 from ..changes import mark_changed, tick
 from ..engine import Tensor
-from ..functional.checks import require_whole
 from ..ops.penalties import blocks
 from ..state import require_same
 from ..types import Params
@@ -189,9 +188,8 @@ class Optimizer:
         constructor refuses, and for counts that are no whole numbers >= 0. The optimizer is then
         unchanged.
         """
-        kind, free = type(self).__name__, {*self.counters, *self.defaults, "updates", "buffers"}
-        require_same(kind, self.state_dict(), state_dict, free)
-        require_whole(f"load_state_dict into {kind}: steps", state_dict["steps"], 0)
+        kind, counters = type(self).__name__, {*self.counters, "updates", "buffers"}
+        require_same(kind, self.state_dict(), state_dict, free=self.defaults, counters=counters)
         new = copy(self)  # it takes the state first: add_param_group checks the settings
         new.param_groups, new.state = [], {}
         for group, saved in zip(self.param_groups, state_dict["param_groups"]):
@@ -268,8 +266,7 @@ class Trained:
 
         Raises ValueError unless each buffer has the parameter's shape or is one number.
         """
-        self.updates, buffers = state_dict["updates"], dict(state_dict["buffers"])
-        require_whole("load_state_dict into an optimizer: updates", self.updates, 0)
+        self.updates, buffers = state_dict["updates"], state_dict["buffers"]
         w, number = self.parameter.data, np.zeros((), self.parameter.dtype)
         fitting = {name: w if np.ndim(buffer) else number for name, buffer in buffers.items()}
         require_same("an optimizer: the buffers of a parameter", fitting, buffers)

@@ -53,14 +53,11 @@ class Scheduler:
     def load_state_dict(self, state_dict):
         """Takes over a state_dict. The learning rates come with the state of the optimizer.
 
-        Raises ValueError for the state of another kind of scheduler, and for counts that are no
-        whole numbers >= 0. The scheduler is then unchanged.
+        Raises ValueError for the state of another kind of scheduler, for counts that are no whole
+        numbers >= 0, and for a best value that is no number. The scheduler is then unchanged.
         """
         kind = type(self).__name__
-        require_same(kind, self.state_dict(), state_dict, free=self.counters)
-        for name in self.counters:
-            if isinstance(getattr(self, name), int):
-                require_whole(f"load_state_dict into {kind}: {name}", state_dict[name], 0)
+        require_same(kind, self.state_dict(), state_dict, counters=self.counters)
         vars(self).update(state_dict)
 
 
