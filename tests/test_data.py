@@ -94,7 +94,9 @@ def test_tensors_and_lists_are_taken_and_batches_are_copies():
 def test_a_position_that_is_none_changes_nothing(name, value):
     batches = Batches(np.arange(5), batch_size=2)
     before = batches.state_dict()
-    with pytest.raises(ValueError, match=f"Batches: .* {name}: {value} in the state cannot replace"):
+    with pytest.raises(
+        ValueError, match=f"Batches: .* {name}: {value} in the state cannot replace"
+    ):
         batches.load_state_dict({**before, name: value})
     assert batches.state_dict() == before
     batches.load_state_dict({**before, "batch": 3, "epoch": np.int64(2)})

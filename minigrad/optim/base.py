@@ -226,16 +226,23 @@ class Trained:
         self.updates, self.buffers = 0, {}
 
     def check(self, step):
-        """Raises an error unless data and gradient are an array and a Tensor of one shape."""
+        """Raises an error unless data, gradient and buffers are arrays of one shape."""
         w, g = self.parameter, self.parameter.grad
-        if not isinstance(w.data, np.ndarray):
+        if not isinstance(w.data, np.ndarray) or not w.data.flags.writeable:
             what = f"the .data of a parameter is a {type(w.data).__name__}"
-            raise TypeError(f"{step}: {what}, not an array. Write the values to w.data[...].")
-        if not isinstance(g, Tensor) or g.data.shape != w.data.shape:
-            what = f"{type(g).__name__} of shape {np.shape(g)}, not a Tensor of this shape"
+            remedy = "Write the values to w.data[...]."
+            raise TypeError(f"{step}: {what}, not an array that can be changed. {remedy}")
+        if not isinstance(g, Tensor) or g.data.shape != w.data.shape or g.data.dtype.kind != "f":
+            what = (
+                f"{type(g).__name__} of shape {np.shape(g)}, not a Tensor of floats of this shape"
+            )
             raise ValueError(f"{step}: the .grad of a parameter of shape {w.shape} is a {what}.")
         if g.flags & FOREIGN:
             raise errors.not_numpy(g.data, step)
+        for name, buffer in self.buffers.items():
+            if buffer.shape not in (w.data.shape, ()):
+                what = f"the buffer {name!r} of a parameter has shape {buffer.shape}"
+                raise ValueError(f"{step}: {what}, the parameter now has shape {w.shape}.")
 
     def pieces(self, *names):
         """Flat pieces (w, g, buffers...) of the data, the gradient and these buffers. Write to w.

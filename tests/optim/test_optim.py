@@ -238,16 +238,51 @@ def test_settings_are_read_and_changed_and_parameters_added_as_in_pytorch():
     np.testing.assert_allclose(found, torch_trajectory(make), rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("make", [optim.SGD, optim.Adam, lambda p: optim.SGD(p, momentum=0.9)])
-def test_data_that_no_step_can_change_are_refused(make):
-    w = leaf([1.0, 2.0])
-    np.sum(w * w).backward()
-    w.data = mg.Tensor([3.0, 4.0])
-    with pytest.raises(
-        TypeError,
-        match=r"step: the .data of a parameter is a Tensor, not an array. Write the values to w.data",
-    ):
-        make([w]).step()
+def _make_readonly(w):
+    w.data.flags.writeable = False
+
+
+def _reshape(w):
+    w.data = w.data.reshape(3, 2)
+    w.grad = mg.Tensor(np.ones((3, 2)))
+
+
+def _set(name, value):
+    return lambda w: setattr(w, name, value)
+
+
+UNFIT = {  # what is done to the second parameter: what the error says
+    _set("data", mg.Tensor([3.0])): "the .data of a parameter is a Tensor, not an array",
+    _make_readonly: "the .data of a parameter is a ndarray, not an array that can be changed",
+    _reshape: r"the buffer '.*' of a parameter has shape \(2, 3\), the parameter now .* \(3, 2\)",
+    _set("grad", mg.Tensor(np.ones((2, 3), bool))): "not a Tensor of floats of this shape",
+    _set("grad", mg.Tensor(np.ones((2, 3), int))): "not a Tensor of floats of this shape",
+    _set("grad", mg.Tensor(np.ones((3, 2)))): "not a Tensor of floats of this shape",
+    _set("grad", np.ones((2, 3))): "is a ndarray of shape",
+}
+KINDS = [kind for kind in map(vars(optim).get, optim.__all__) if isinstance(kind, type)]
+KINDS = {kind for kind in KINDS if issubclass(kind, optim.Optimizer)}
+KINDS = sorted(KINDS - {optim.Optimizer, optim.ProximalSGD}, key=str)  # these take gradients
+
+
+@pytest.mark.parametrize("spoil", UNFIT)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_parameter_that_no_step_can_change_is_refused_and_nothing_changes(kind, spoil):
+    first, second = leaf([1.0, 2.0]), leaf(np.ones((2, 3)))
+    optimizer = kind([first, second], **{"momentum": 0.9} if kind is optim.SGD else {})
+    is_lbfgs = kind is optim.LBFGS  # its closure leaves the gradients as they are
+    if is_lbfgs and spoil is _reshape:
+        return  # its vectors know the sizes alone
+    for _ in range(2):
+        first.grad, second.grad = mg.Tensor(np.ones(2)), mg.Tensor(np.ones((2, 3)))
+        optimizer.step(*[lambda: 1.0] * is_lbfgs)
+    values, state = first.tolist(), optimizer.state_dict()
+    spoil(second)
+    with pytest.raises((TypeError, ValueError), match=rf"{kind.__name__}.step: .*{UNFIT[spoil]}"):
+        optimizer.step(*[lambda: 1.0] * is_lbfgs)
+    second.data = np.ones((2, 3))  # which state_dict tells of
+    np.testing.assert_equal(optimizer.state_dict(), state)
+    assert first.tolist() == values
 
 
 def test_a_group_that_is_refused_changes_nothing():
