@@ -2,6 +2,7 @@
 bit by bit.
 """
 
+import copy
 import gc
 import io
 import itertools
@@ -10,6 +11,7 @@ import math
 import os
 import pickle
 import random
+import re
 import signal
 import threading
 import time
@@ -896,6 +898,98 @@ def test_what_the_constructor_refuses_is_refused_in_a_state_and_changes_nothing(
 def backward_of(loss):
     loss.backward()
     return loss
+
+
+class Noises:
+    """The random state as an owner of a state."""
+
+    state_dict = staticmethod(mg.get_rng_state)
+    load_state_dict = staticmethod(mg.set_rng_state)
+
+
+def scheduled(make):
+    optimizer = optim.SGD(pair(W), lr=0.1)
+    scheduler = make(optimizer)
+    return scheduler, lambda: scheduler.step(*[2.0] * hasattr(scheduler, "best"))
+
+
+def optimized(kind, **settings):
+    """An optimizer, and a function that makes a step of it."""
+    w, b = parameters = pair(W, H)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = (w * w).sum() + (b * b).sum()
+        return loss if kind is optim.ProximalSGD else backward_of(loss)
+
+    def step():
+        if kind in (optim.LBFGS, optim.ProximalSGD):
+            return optimizer.step(closure)
+        closure()
+        return optimizer.step()
+
+    optimizer = kind(parameters, **settings)
+    return optimizer, step
+
+
+def batched():
+    batches = Batches(np.arange(9), batch_size=2)
+    return batches, lambda: next(iter(batches))
+
+
+def modelled():
+    model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+    return model, lambda: model(np.ones((4, 2)))
+
+
+OWNERS = {
+    "SGD": lambda: optimized(optim.SGD, lr=lambda step: 0.1, momentum=0.9),
+    "Adam": lambda: optimized(optim.Adam, amsgrad=True),
+    "NAdam": lambda: optimized(optim.NAdam),
+    "LBFGS": lambda: optimized(optim.LBFGS, max_iter=2),
+    "ProximalSGD": lambda: optimized(optim.ProximalSGD, accelerated=True),
+    "Plateau": lambda: scheduled(optim.lr_scheduler.ReduceLROnPlateau),
+    "Cosine": lambda: scheduled(lambda o: optim.lr_scheduler.CosineAnnealingLR(o, 3)),
+    "Batches": batched,
+    "Module": modelled,
+    "noise": lambda: (Noises, lambda: mg.noise.stream("a").random()),
+}
+TOLD = "load_state_dict|set_rng_state|.*(out of range|must be)"
+JUNK = [None, True, -1, 1.5, math.nan, "x", [], {}, [None], {"a": 1}, np.ones(7), np.array([None])]
+
+
+def spoiled(tree, junk):
+    """(the keys that lead to a value, the tree with junk in its place) for each value of a tree."""
+    yield (), junk
+    if isinstance(tree, (dict, list)):
+        for key in tree if isinstance(tree, dict) else range(len(tree)):
+            for keys, wrong in spoiled(tree[key], junk):
+                whole = copy.copy(tree)
+                whole[key] = wrong
+                yield (key, *keys), whole
+
+
+@pytest.mark.parametrize("name", OWNERS)
+def test_junk_at_any_place_of_a_state_is_refused_or_harmless(name):
+    """Junk that is refused changes nothing, and the error names the owner or the setting."""
+    good, step = OWNERS[name]()
+    step()
+    saved = copy.deepcopy(good.state_dict())
+    for junk in JUNK:
+        for place, wrong in spoiled(saved, junk):
+            owner, step = OWNERS[name]()
+            step()
+            step()
+            before = copy.deepcopy(owner.state_dict())
+            try:
+                owner.load_state_dict(wrong)
+            except (ValueError, TypeError) as error:
+                assert re.match(TOLD, str(error))
+                assert same(owner.state_dict(), before), (place, junk)
+                continue
+            is_number = "buffers" in place and np.ndim(junk) == 0  # as NAdam's product of momenta
+            if not is_number and "pairs" not in place and "last" not in place:
+                step()
 
 
 def test_a_buffer_that_a_state_lacks_is_told_of():
