@@ -37,10 +37,12 @@ class Scheduler:
         if any(callable(group["lr"]) for group in self.groups):
             raise TypeError("lr_scheduler: the lr of the optimizer is a function. Use one of both.")
         new = self.groups[len(self.base_lrs) :]
-        self.base_lrs = [*self.base_lrs, *(group["lr"] for group in new)]
-        self.epoch += 1
-        for group, base in zip(self.groups, self.base_lrs):
-            group["lr"] = self.rate(group["lr"], base, self.epoch)
+        bases = [*self.base_lrs, *(group["lr"] for group in new)]
+        # All rates come first: if a function of the user fails, nothing has changed.
+        rates = [self.rate(g["lr"], base, self.epoch + 1) for g, base in zip(self.groups, bases)]
+        self.epoch, self.base_lrs = self.epoch + 1, bases
+        for group, rate in zip(self.groups, rates):
+            group["lr"] = rate
 
     def get_last_lr(self):
         """The learning rate of each group."""
@@ -134,13 +136,13 @@ class ReduceLROnPlateau(Scheduler):
         require_whole("ReduceLROnPlateau: patience", patience, 0)
         require_whole("ReduceLROnPlateau: cooldown", cooldown, 0)
         self.sign, self.patience, self.cooldown = 1 if mode == "min" else -1, patience, cooldown
-        self.threshold, self.best = threshold, math.inf
-        self.bad = self.resting = 0
+        self.threshold, self.factor, self.min_lr = threshold, factor, min_lr
+        self.best, self.bad, self.resting = math.inf, 0, 0
+        super().__init__(optimizer, self.reduced)
 
-        def rate(lr, base, epoch):
-            return min(lr, max(min_lr, lr * factor)) if self.bad > self.patience else lr
-
-        super().__init__(optimizer, rate)
+    def reduced(self, lr, base, epoch):
+        """The next learning rate of a group whose rate is lr."""
+        return min(lr, max(self.min_lr, lr * self.factor)) if self.bad > self.patience else lr
 
     def step(self, metrics):
         """Ends an epoch. `metrics` is the value that should get better, such as the loss."""
