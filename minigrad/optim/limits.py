@@ -79,8 +79,8 @@ def max_norm(weights, limit: float) -> None:
     Srivastava et al. 2014, section 5.1.
     """
     for w in _tensors("max_norm", weights, limit):
-        rows = w.data.reshape(len(w.data), -1)
-        norms = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
-        if (long := norms > limit).any():
+        squares = np.square(w.data, dtype=np.float64)
+        norms = np.sqrt(squares.sum(axis=tuple(range(1, w.ndim)), keepdims=True))
+        if np.any(norms > limit):
             mark_changed(w)
-            w.data[long] *= (limit / norms[long]).reshape(-1, *[1] * (w.ndim - 1))
+            w.data *= limit / np.fmax(norms, limit)  # 1 where the norm is small enough, or nan

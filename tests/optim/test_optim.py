@@ -662,6 +662,19 @@ def test_max_norm_takes_several_weights_also_strided_ones():
     np.testing.assert_allclose(np.linalg.norm(b.data, axis=1), 1.0)
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(), (1,), (0,), (3,), (0, 3), (3, 0), (2, 3), (3, 1, 2)])
+def test_max_norm_of_any_shape_is_a_loop_over_rows(shape, dtype):
+    values = np.asarray(3 * np.random.default_rng(0).standard_normal(shape)).astype(dtype)
+    w, expected = leaf(values, dtype), values.copy()
+    for row in expected.reshape(len(expected) if shape else 1, math.prod(shape[1:])):
+        norm = math.sqrt(sum(float(x) ** 2 for x in row))
+        row *= min(1.0, 0.5 / (norm or 1.0))
+    optim.max_norm(w, 0.5)
+    assert w.data.dtype == dtype
+    np.testing.assert_allclose(w.data, expected, rtol=2 * np.finfo(dtype).eps)
+
+
 def test_max_norm_of_zero_rows_is_finite():
     w = leaf(np.zeros((2, 3)))
     optim.max_norm([w], 1.0)
