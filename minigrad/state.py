@@ -25,7 +25,8 @@ def save(tree, path: str | os.PathLike) -> None:
 
     An object with a state_dict, such as a Module, an optimizer or Batches, is saved as its
     state_dict(). The new file is written next to the old one and then renamed. So after an
-    interruption `path` is the whole old file or the whole new one.
+    interruption `path` is the whole old file or the whole new one. The new file has the permissions
+    of the old one.
 
     Raises ValueError for a value of another type, TypeError for a key that is not a string,
     RecursionError for a tree that holds itself, and OSError if the file cannot be written.
@@ -67,6 +68,8 @@ def save(tree, path: str | os.PathLike) -> None:
     temporary = os.path.join(folder, f".{name}.{os.urandom(4).hex()}.tmp")
     try:
         with open(temporary, "wb") as file:
+            with contextlib.suppress(FileNotFoundError):
+                os.chmod(temporary, os.stat(path).st_mode)  # a private file stays private
             file.write(content.getbuffer())
             file.flush()
             os.fsync(file.fileno())

@@ -300,6 +300,16 @@ def test_a_changed_byte_is_noticed_or_does_not_matter(tmp_path, bits):
     )
 
 
+@posix
+def test_a_private_file_stays_private(tmp_path):
+    path = tmp_path / "c"
+    for mode in 0o600, 0o640:
+        mg.save({"a": np.zeros(2)}, path)
+        path.chmod(mode)
+        mg.save({"a": np.ones(2)}, path)
+        assert path.stat().st_mode & 0o777 == mode and mg.load(path)["a"].tolist() == [1, 1]
+
+
 @pytest.mark.skipif(
     not hasattr(os, "symlink") or os.name == "nt",
     reason="needs symbolic links, which POSIX systems have",
