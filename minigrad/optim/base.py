@@ -198,11 +198,8 @@ class Optimizer:
             new.add_param_group({**settings, "params": group["params"]})
             for w, kept in zip(group["params"], saved["params"]):
                 new.state[w].load_state_dict(kept)
-        vars(self).update({name: state_dict[name] for name in self.counters})
-        for group, loaded in zip(self.param_groups, new.param_groups):
-            group.update(loaded)
-        for w, trained in self.state.items():
-            trained.updates, trained.buffers = new.state[w].updates, new.state[w].buffers
+        loaded = {name: state_dict[name] for name in self.counters}
+        vars(self).update(loaded, param_groups=new.param_groups, state=new.state)  # all at once
 
 
 class Trained:

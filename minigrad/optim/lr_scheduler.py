@@ -29,24 +29,24 @@ class Scheduler:
     counters = "epoch", "base_lrs"  # the attributes that change, which a state holds
 
     def __init__(self, optimizer, rate):
-        self.groups, self.rate, self.epoch, self.base_lrs = optimizer.param_groups, rate, -1, []
+        self.optimizer, self.rate, self.epoch, self.base_lrs = optimizer, rate, -1, []
         Scheduler.step(self)  # epoch 0
 
     def step(self):
         """Ends an epoch: sets the learning rates of the next one."""
-        if any(callable(group["lr"]) for group in self.groups):
+        rates = self.get_last_lr()
+        if any(map(callable, rates)):
             raise TypeError("lr_scheduler: the lr of the optimizer is a function. Use one of both.")
-        new = self.groups[len(self.base_lrs) :]
-        bases = [*self.base_lrs, *(group["lr"] for group in new)]
+        bases = [*self.base_lrs, *rates[len(self.base_lrs) :]]
         # All rates come first: if a function of the user fails, nothing has changed.
-        rates = [self.rate(g["lr"], base, self.epoch + 1) for g, base in zip(self.groups, bases)]
+        rates = [self.rate(lr, base, self.epoch + 1) for lr, base in zip(rates, bases)]
         self.epoch, self.base_lrs = self.epoch + 1, bases
-        for group, rate in zip(self.groups, rates):
-            group["lr"] = rate
+        for group, lr in zip(self.optimizer.param_groups, rates):
+            group["lr"] = lr
 
     def get_last_lr(self):
         """The learning rate of each group."""
-        return [group["lr"] for group in self.groups]
+        return [group["lr"] for group in self.optimizer.param_groups]
 
     def state_dict(self):
         """The counters of the scheduler. The settings are not in it: the constructor gets them."""
