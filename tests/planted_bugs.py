@@ -983,7 +983,7 @@ BUGS = [
     ),
     Bug(
         "a decay of 0 reported",
-        text(optim.Optimizer.decays, 'group.get("weight_decay")', '"weight_decay" in group'),
+        text(ledgers._decayed_twice, "if decay and", "if decay is not None and"),
         doubled,
     ),
     # ---- engine

@@ -160,12 +160,6 @@ class Optimizer:
             raise ValueError(f"{type(self).__name__}: {what}.")
         return lr
 
-    def decays(self):
-        """The pairs (parameter, its weight_decay) where the weight decay is not 0."""
-        for group in self.param_groups:
-            if group.get("weight_decay"):
-                yield from ((w, group["weight_decay"]) for w in group["params"])
-
     def state_dict(self) -> dict:
         """The settings, the counters and each parameter's buffers as plain data. Arrays are copies.
 
