@@ -47,7 +47,8 @@ def same(a, b):
     if isinstance(a, dict):
         return isinstance(b, dict) and list(a) == list(b) and all(same(a[k], b[k]) for k in a)
     if isinstance(a, (list, tuple)):
-        return isinstance(b, list) and len(a) == len(b) and all(map(same, a, b))
+        is_same = isinstance(b, (list, tuple)) and len(a) == len(b)
+        return is_same and all(map(same, a, b))
     return (
         type(a) is type(b)
         and (a == b or (a != a and b != b))

@@ -187,8 +187,7 @@ class Optimizer:
         new = copy(self)  # it takes the state first: add_param_group checks the settings
         new.param_groups, new.state = [], {}
         for group, saved in zip(self.param_groups, state_dict["param_groups"]):
-            plain = {n: group[n] if callable(group[n]) else saved[n] for n in self.defaults}
-            settings = {n: tuple(v) if isinstance(v, list) else v for n, v in plain.items()}
+            settings = {n: group[n] if callable(group[n]) else saved[n] for n in self.defaults}
             new.add_param_group({**settings, "params": group["params"]})
             for w, kept in zip(group["params"], saved["params"]):
                 new.state[w].load_state_dict(kept)
@@ -272,6 +271,5 @@ class Trained:
 
 
 def _plain(settings):
-    """Settings as a file can hold them: tuples as lists, "function" for a function."""
-    plain = {n: "function" if callable(v) else v for n, v in settings.items()}
-    return {n: list(v) if isinstance(v, tuple) else v for n, v in plain.items()}
+    """Settings as a file can hold them, with "function" for a function."""
+    return {n: "function" if callable(v) else v for n, v in settings.items()}
