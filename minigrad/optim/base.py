@@ -108,10 +108,11 @@ class Optimizer:
     def step(self) -> None:
         """Updates every parameter that has a gradient, in place.
 
-        Raises RuntimeError if no parameter has a gradient, ValueError for a gradient of another
-        shape or an lr that is no number >= 0, TypeError for data that are not an array. No
-        parameter is updated then. The optimizer does not know parameters that were made after it:
-        `minigrad.terms(loss, optimizer)` warns of such parameters.
+        Raises RuntimeError if no parameter has a gradient; ValueError for a gradient that is no
+        Tensor of floats of the parameter's shape, for a parameter whose shape has changed, and for
+        an lr that is no number >= 0; TypeError for data that are not an array or cannot be changed.
+        No parameter is updated then. The optimizer does not know parameters that were made after
+        it: `minigrad.terms(loss, optimizer)` warns of such parameters.
         """
         self.check_gradients()
         for group, lr in [(group, self.rate(group)) for group in self.param_groups]:
@@ -213,26 +214,30 @@ class Trained:
             needed = "cannot be trained: only leaves that require a gradient can"
             raise ValueError(f"{what} {parameter!r:.60} {needed}.")
         self.parameter, self.settings = parameter, settings
-        self.updates, self.buffers = 0, {}
+        self.updates, self.buffers, self.checked = 0, {}, None
 
     def check(self, step):
         """Raises an error unless data, gradient and buffers are arrays of one shape."""
         w, g = self.parameter, self.parameter.grad
-        if not isinstance(w.data, np.ndarray) or not w.data.flags.writeable:
-            what = f"the .data of a parameter is a {type(w.data).__name__}"
-            remedy = "Write the values to w.data[...]."
-            raise TypeError(f"{step}: {what}, not an array that can be changed. {remedy}")
+        if w.data is not self.checked:
+            self.check_data(step)
         if not isinstance(g, Tensor) or g.data.shape != w.data.shape or g.data.dtype.kind != "f":
-            what = (
-                f"{type(g).__name__} of shape {np.shape(g)}, not a Tensor of floats of this shape"
-            )
-            raise ValueError(f"{step}: the .grad of a parameter of shape {w.shape} is a {what}.")
+            what = f"the .grad of a parameter of shape {w.shape} is a {type(g).__name__}"
+            needed = "a Tensor of floats of this shape"
+            raise ValueError(f"{step}: {what} of shape {np.shape(g)}, not {needed}.")
         if g.flags & FOREIGN:
             raise errors.not_numpy(g.data, step)
+
+    def check_data(self, step):
+        """Raises an error unless the data are an array that can be changed and fits the buffers."""
+        data, what = self.parameter.data, f"{step}: the .data of a parameter"
+        if not isinstance(data, np.ndarray) or not data.flags.writeable:
+            needed = "an array that can be changed. Write the values to w.data[...]"
+            raise TypeError(f"{what} is a {type(data).__name__}, not {needed}.")
         for name, buffer in self.buffers.items():
-            if buffer.shape not in (w.data.shape, ()):
-                what = f"the buffer {name!r} of a parameter has shape {buffer.shape}"
-                raise ValueError(f"{step}: {what}, the parameter now has shape {w.shape}.")
+            if buffer.shape not in (data.shape, ()):
+                raise ValueError(f"{what} has shape {data.shape}, its {name} {buffer.shape}.")
+        self.checked = data
 
     def pieces(self, *names):
         """Flat pieces (w, g, buffers...) of the data, the gradient and these buffers. Write to w.
