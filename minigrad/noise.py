@@ -58,9 +58,7 @@ class Noise(Tensor):
 
     def __init__(self, distribution, shape, dtype, rng=None, like=None):
         if not isinstance(distribution, Law):
-            raise TypeError(
-                f"Noise: {distribution!r} is no Law, such as Bernoulli(0.5) or Normal()."
-            )
+            raise TypeError(f"Noise: {distribution!r} is no Law, such as Bernoulli(0.5).")
         if not (rng is None or isinstance(rng, (np.random.Generator, str))):
             raise TypeError(f"Noise: rng is a np.random.Generator or a name, not {rng!r}.")
         self.distribution = distribution

@@ -156,6 +156,8 @@ def require_same(owner, here, there, free=(), counters=(), strict=True):
 
 def _differences(here, there, free, counters, strict, name=""):
     """In words, each difference between two states, or between two parts of them called `name`."""
+    if _are_dicts(here) and _are_dicts(there):
+        here, there = (dict(enumerate(dicts)) for dicts in (here, there))
     if isinstance(here, dict) and isinstance(there, Mapping):
         for key in [*here, *(key for key in there if key not in here)]:
             inner = f"{name}.{key}" if name else str(key)
@@ -174,9 +176,6 @@ def _differences(here, there, free, counters, strict, name=""):
             yield f"{name}: shape {here.shape} here, {there.shape} in the state"
         elif not np.can_cast(there.dtype, here.dtype, "same_kind"):
             yield f"{name}: dtype {here.dtype} here, {there.dtype} in the state"
-    elif _are_dicts(here) and _are_dicts(there):
-        both = (dict(enumerate(t)) for t in (here, there))
-        yield from _differences(*both, free, counters, strict, name)
     elif not np.array_equal(here, there):
         yield f"{name}: {here!r:.60} here, {there!r:.60} in the state"
 

@@ -48,7 +48,6 @@ class Optimizer:
     counters = ("steps",)  # the attributes that a step changes: load_state_dict restores them
 
     def __init__(self, parameters: Params, **settings):
-        kind = type(self).__name__
         self.steps, self.made = 0, tick()
         self.defaults = settings
         self.param_groups = []
@@ -58,7 +57,7 @@ class Optimizer:
         for group in given if are_groups else [{"params": given}]:
             self.add_param_group(group)
         if not self.state:
-            raise ValueError(f"{kind} got no parameters.")
+            raise ValueError(f"{type(self).__name__} got no parameters.")
 
     def add_param_group(self, group: dict) -> None:
         """Trains more parameters: {"params": [...], ...}.

@@ -58,8 +58,7 @@ class Scheduler:
         Raises ValueError for the state of another kind of scheduler, for counts that are no whole
         numbers >= 0, and for a best value that is no number. The scheduler is then unchanged.
         """
-        kind = type(self).__name__
-        require_same(kind, self.state_dict(), state_dict, counters=self.counters)
+        require_same(type(self).__name__, self.state_dict(), state_dict, counters=self.counters)
         vars(self).update(state_dict)
 
 

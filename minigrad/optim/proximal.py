@@ -126,8 +126,7 @@ def kkt_residual(loss: Tensor, parameters=None) -> float:
         parameters = [n for n in nodes(loss) if n.is_leaf and n.requires_grad]
     parameters = [] if parameters is None else as_list(parameters)
     gradients, operators = split(loss, parameters, "kkt_residual", retain_graph=True)
-    moves = [0.0]
-    for p, gradient, prox in zip(parameters, gradients, operators):
-        move = p.data - moved(p.data, gradient, prox, 1.0)
-        moves.append(np.max(np.abs(move), initial=0.0))
-    return float(np.max(moves))  # np.max returns nan if one move is nan
+    terms = zip(parameters, gradients, operators)
+    moves = [p.data - moved(p.data, gradient, prox, 1.0) for p, gradient, prox in terms]
+    largest = [np.max(np.abs(move), initial=0.0) for move in moves]
+    return float(np.max(largest, initial=0.0))  # np.max returns nan if one move is nan
