@@ -72,6 +72,8 @@ class Optimizer:
             known = ", ".join(self.defaults)
             raise TypeError(f"{kind} has no setting {sorted(unknown)}; it has {known}.")
         group = {**self.defaults, **group, "params": as_list(group["params"])}
+        # A np.float64 would turn float32 into float64.
+        group = {n: v.item() if isinstance(v, np.generic) else v for n, v in group.items()}
         for name in self.defaults:
             if not (name == "lr" and callable(group[name]) or self.valid(name, group[name])):
                 raise ValueError(f"{kind}: {name}={group[name]!r} is out of range.")
@@ -158,7 +160,7 @@ class Optimizer:
         if not self.valid("lr", lr):
             what = f"{given} {lr!r} at step {self.steps}, not a number >= 0"
             raise ValueError(f"{type(self).__name__}: {what}.")
-        return lr
+        return float(lr)
 
     def state_dict(self) -> dict:
         """The settings, the counters and each parameter's buffers as plain data. Arrays are copies.

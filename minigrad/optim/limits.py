@@ -37,7 +37,7 @@ def clip_grad_norm_(parameters, max_norm: float, *, error_if_nonfinite=True) -> 
         raise RuntimeError(f"clip_grad_norm_: {what}.")
     if not norm <= max_norm:
         for w in trained:
-            w.grad = constant(w.grad.data * (max_norm / norm))
+            w.grad = constant(w.grad.data * float(max_norm / norm))  # it keeps its dtype
     return norm
 
 
@@ -51,7 +51,8 @@ def clip_grad_value_(parameters, clip_value):
     """
     for w in _tensors("clip_grad_value_", parameters, clip_value):
         if w.grad is not None:
-            w.grad = constant(w.grad.data.clip(-clip_value, clip_value))
+            limit = float(clip_value)  # with a number of NumPy the gradient would change its dtype
+            w.grad = constant(w.grad.data.clip(-limit, limit))
 
 
 def _tensors(what, given, limit):

@@ -39,7 +39,7 @@ class Scheduler:
             raise TypeError("lr_scheduler: the lr of the optimizer is a function. Use one of both.")
         bases = [*self.base_lrs, *rates[len(self.base_lrs) :]]
         # All rates come first: if a function of the user fails, nothing has changed.
-        rates = [self.rate(lr, base, self.epoch + 1) for lr, base in zip(rates, bases)]
+        rates = [float(self.rate(*pair, self.epoch + 1)) for pair in zip(rates, bases)]
         self.epoch, self.base_lrs = self.epoch + 1, bases
         for group, lr in zip(self.optimizer.param_groups, rates):
             group["lr"] = lr

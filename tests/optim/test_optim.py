@@ -660,6 +660,45 @@ def test_max_norm_takes_several_weights_also_strided_ones():
     np.testing.assert_allclose(np.linalg.norm(b.data, axis=1), 1.0)
 
 
+@pytest.mark.parametrize("kind", [int, float, np.float64, np.float32, np.int64, np.array])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("limit", [optim.clip_grad_norm_, optim.clip_grad_value_, optim.max_norm])
+def test_limits_keep_the_dtype(limit, dtype, kind):
+    w = leaf([3.0, 4.0], dtype)
+    w.grad = mg.Tensor(w.data)
+    limit(w, kind(2))
+    assert w.data.dtype == w.grad.dtype == dtype and type(w.grad.data) is np.ndarray
+    expected = [[1.2, 1.6], [2.0, 2.0]][limit is optim.clip_grad_value_]
+    found = w.data if limit is optim.max_norm else w.grad.data
+    np.testing.assert_allclose(found, [2, 2] if limit is optim.max_norm else expected, rtol=1e-3)
+
+
+def _trained(kind, settings):
+    """The weights, of float32, after a few steps, and the state, which a file has held."""
+    w = leaf(np.random.default_rng(0).standard_normal(50), np.float32)
+    optimizer = kind([w], **settings)
+    for n in range(3):
+        w.grad = None if kind is optim.ProximalSGD else mg.Tensor(w.data * (n + 1))
+        takes_closure = kind in (optim.ProximalSGD, optim.LBFGS)
+        optimizer.step(*[lambda: (w * w).sum()] * takes_closure)
+    return w.tolist(), optimizer
+
+
+@pytest.mark.parametrize("number", [np.float64, np.float32, np.float16])
+@pytest.mark.parametrize("kind", [*KINDS, optim.ProximalSGD])
+def test_settings_of_numpy_are_python_numbers(kind, number, tmp_path):
+    """They give the same bits, and a file holds them."""
+    given = {n: v for n, v in kind(leaf()).defaults.items() if type(v) is float}
+    settings = {name: number(value or 0.01) for name, value in given.items()}
+    expected, _ = _trained(kind, {name: float(value) for name, value in settings.items()})
+    found, optimizer = _trained(kind, settings)
+    assert found == expected
+    mg.save(optimizer, tmp_path / "c")
+    optimizer.load_state_dict(mg.load(tmp_path / "c"))
+    rate = settings.pop("lr")
+    assert _trained(kind, settings | {"lr": lambda step: rate})[0] == expected
+
+
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 @pytest.mark.parametrize("shape", [(), (1,), (0,), (3,), (0, 3), (3, 0), (2, 3), (3, 1, 2)])
 def test_max_norm_of_any_shape_is_a_loop_over_rows(shape, dtype):
