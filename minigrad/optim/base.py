@@ -219,11 +219,11 @@ class Trained:
 
     def check(self, step):
         """Raises an error unless data, gradient and buffers are arrays of one shape."""
-        w, g = self.parameter, self.parameter.grad
-        if w.data is not self.checked:
+        data, g = self.parameter.data, self.parameter.grad
+        if data is not self.checked:
             self.check_data(step)
-        if not isinstance(g, Tensor) or g.data.shape != w.data.shape or g.data.dtype.kind != "f":
-            what = f"the .grad of a parameter of shape {w.shape} is a {type(g).__name__}"
+        if not isinstance(g, Tensor) or g.data.shape != data.shape or g.data.dtype.kind != "f":
+            what = f"the .grad of a parameter of shape {data.shape} is a {type(g).__name__}"
             needed = "a Tensor of floats of this shape"
             raise ValueError(f"{step}: {what} of shape {np.shape(g)}, not {needed}.")
         if g.flags & FOREIGN:
