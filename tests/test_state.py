@@ -1034,6 +1034,17 @@ def test_settings_come_with_the_state_as_in_pytorch():
     )
 
 
+def test_a_key_that_a_user_added_to_a_group_stays():
+    optimizer, step = optimized(optim.SGD, momentum=0.9)
+    optimizer.param_groups[0]["part"] = "decoder"
+    optimizer.load_state_dict(optimizer.state_dict())
+    step()
+    optimizer.load_state_dict(optimizer.state_dict())
+    (group,) = optimizer.param_groups
+    assert group["part"] == "decoder"
+    assert all(trained.settings is group for trained in optimizer.state.values())
+
+
 def test_a_schedule_of_the_constructor_stays():
     w = mg.Tensor([1.0], True)
     optimizer, other = (

@@ -191,6 +191,8 @@ class Optimizer:
         for group, saved in zip(self.param_groups, state_dict["param_groups"]):
             settings = {n: group[n] if callable(group[n]) else saved[n] for n in self.defaults}
             new.add_param_group({**settings, "params": group["params"]})
+            for name, value in group.items():
+                new.param_groups[-1].setdefault(name, value)  # what a user has added to the group
             for w, kept in zip(group["params"], saved["params"]):
                 new.state[w].load_state_dict(kept)
         loaded = {name: state_dict[name] for name in self.counters}
