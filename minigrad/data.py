@@ -93,7 +93,8 @@ class Batches:
         vars(self).update({name: int(state_dict[name]) for name in names})
 
     def __repr__(self):
-        names = "batch_size", "shuffle", "drop_last"
-        settings = ", ".join(f"{name}={getattr(self, name)}" for name in names)
+        settings = (
+            f"batch_size={self.batch_size}, shuffle={self.shuffle}, drop_last={self.drop_last}"
+        )
         where = f"epoch {self.epoch}, batch {self.batch} of {len(self)}"
         return f"Batches({self.rows} rows, {settings}: {where})"

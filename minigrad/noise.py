@@ -341,7 +341,7 @@ def _entropy(seed):
         if not isinstance(n, (int, np.integer)) or isinstance(n, bool) or n < 0:
             raise ValueError(f"manual_seed: a whole number >= 0 or several, not {seed!r}.")
     first, *others = map(int, numbers)
-    # np.random.SeedSequence takes (1, 0) for 1, and (0, 1) for 2**32. It keeps these texts apart.
+    # For np.random.SeedSequence (1, 0) is 1, and (0, 1) is 2**32. Their texts differ.
     return int.from_bytes(repr([first, *others]).encode(), "big") if others else first
 
 

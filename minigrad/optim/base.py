@@ -239,7 +239,8 @@ class Trained:
             raise TypeError(f"{what} is a {type(data).__name__}, not {needed}.")
         for name, buffer in self.buffers.items():
             if buffer.shape not in (data.shape, ()):
-                raise ValueError(f"{what} has shape {data.shape}, its {name} {buffer.shape}.")
+                shapes = f"has shape {data.shape}, its buffer {name!r} {buffer.shape}"
+                raise ValueError(f"{what} {shapes}. Make a new optimizer.")
         self.checked = data
 
     def pieces(self, *names):
