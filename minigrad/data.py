@@ -93,8 +93,7 @@ class Batches:
         vars(self).update({name: int(state_dict[name]) for name in names})
 
     def __repr__(self):
-        settings = (
-            f"batch_size={self.batch_size}, shuffle={self.shuffle}, drop_last={self.drop_last}"
-        )
+        size = f"{self.rows} rows, batch_size={self.batch_size}"
+        order = f"shuffle={self.shuffle}, drop_last={self.drop_last}"
         where = f"epoch {self.epoch}, batch {self.batch} of {len(self)}"
-        return f"Batches({self.rows} rows, {settings}: {where})"
+        return f"Batches({size}, {order}: {where})"

@@ -172,8 +172,7 @@ class Optimizer:
         for group in self.param_groups:
             kept = [self.state[w].state_dict() for w in group["params"]]
             groups.append({**_plain(group), "params": kept})
-        left_out = "defaults", "made", "state"
-        own = {n: v for n, v in vars(self).items() if n not in left_out}
+        own = {n: v for n, v in vars(self).items() if n not in ("defaults", "made", "state")}
         return {"optimizer": type(self).__name__, **_plain(own), "param_groups": groups}
 
     def load_state_dict(self, state_dict: dict) -> None:
