@@ -895,7 +895,11 @@ BUGS = [
     # ---- proximal steps
     Bug(
         "proximal operator and subgradient both",
-        text(ledgers.split, "if p not in taken", ""),
+        text(
+            ledgers.split,
+            "smooth = [p for p in parts if not is_proximal(p.node)]",
+            "smooth = parts",
+        ),
         proximal_step,
     ),
     Bug(

@@ -44,7 +44,6 @@ class Optimizer:
     parameter that is passed twice, and for no parameters.
     """
 
-    flags = "nesterov", "amsgrad", "maximize"
     counters = ("steps",)  # the attributes that a step changes: load_state_dict restores them
 
     def __init__(self, parameters: Params, **settings):
@@ -87,10 +86,10 @@ class Optimizer:
     def valid(self, name, value):
         """Whether a setting can have this value. A subclass may allow other values.
 
-        `betas` are two numbers in [0, 1), the `flags` are True or False, and all other settings are
-        numbers >= 0.
+        `betas` are two numbers in [0, 1), `nesterov`, `amsgrad` and `maximize` are True or False,
+        and all other settings are numbers >= 0.
         """
-        if name in self.flags:
+        if name in ("nesterov", "amsgrad", "maximize"):
             return isinstance(value, bool)
         if name == "betas":
             is_pair = isinstance(value, (tuple, list)) and len(value) == 2

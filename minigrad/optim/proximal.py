@@ -55,14 +55,16 @@ class ProximalSGD(Optimizer):
 
         Raises TypeError without a closure or a recorded loss; RuntimeError if backward was called,
         or if the loss depends on none of the parameters; ValueError for penalties that have no
-        proximal step, and for an operator that returns another shape. The parameters then stay as
-        they were.
+        proximal step, for an operator that returns another shape, and for a parameter whose shape
+        has changed. The parameters then stay as they were.
         """
         if not callable(closure):
             needed = "a function that returns the recorded loss, without backward"
             raise TypeError(f"ProximalSGD.step takes {needed}: step(lambda: loss_of(model)).")
         rates = [(group, self.rate(group)) for group in self.param_groups]
         trained = [(self.state[w], lr) for g, lr in rates for w in g["params"] if w.requires_grad]
+        for t, _ in trained:
+            t.check_data("ProximalSGD.step")
         parameters = [t.parameter for t, _ in trained]
         before = [w.data.copy() if self.accelerated else w.data for w in parameters]
         points, uphill = [], 0.0

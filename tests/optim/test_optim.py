@@ -283,6 +283,25 @@ def test_a_parameter_that_no_step_can_change_is_refused_and_nothing_changes(kind
     assert first.tolist() == values
 
 
+@pytest.mark.parametrize("data", [np.ones(3), mg.Tensor([1.0]), np.broadcast_to(1.0, 1)])
+def test_data_that_no_proximal_step_can_change_are_refused(data):
+    first, second = leaf([1.0, 2.0]), leaf([3.0])
+    optimizer = optim.ProximalSGD([first, second], accelerated=True)
+
+    def loss():
+        return (first * first).sum() + second.sum()
+
+    for _ in range(3):
+        optimizer.step(loss)
+    values, state = first.tolist(), optimizer.state_dict()
+    second.data = data
+    with pytest.raises((TypeError, ValueError), match="ProximalSGD.step: the .data of a parameter"):
+        optimizer.step(loss)
+    second.data = np.ones(1)
+    np.testing.assert_equal(optimizer.state_dict(), state)
+    assert first.tolist() == values
+
+
 def test_a_group_that_is_refused_changes_nothing():
     w, b = leaf([1.0]), leaf([2.0])
     optimizer = optim.SGD([w])
