@@ -1034,6 +1034,24 @@ def test_settings_come_with_the_state_as_in_pytorch():
     )
 
 
+@pytest.mark.parametrize("first", [None, True, 2, 2.5, np.int64(2), np.ones(2), [1], {"a": 1}])
+def test_a_counter_of_a_reader_comes_back(first):
+    class Counting(Momentum):
+        """An optimizer with a counter that begins as None, and one that begins as `first`."""
+
+        counters = ("steps", "speed", "seen", "last")
+
+        def __init__(self, parameters):
+            super().__init__(parameters, lr=0.1)
+            self.seen, self.last = None, first
+
+    (w,) = pair(H)
+    old, new = Counting([w]), Counting([w])
+    old.seen = [first]
+    new.load_state_dict(old.state_dict())
+    assert same(new.state_dict(), old.state_dict())
+
+
 def test_a_key_that_a_user_added_to_a_group_stays():
     optimizer, step = optimized(optim.SGD, momentum=0.9)
     optimizer.param_groups[0]["part"] = "decoder"
