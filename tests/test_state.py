@@ -18,6 +18,7 @@ import time
 import warnings
 import zipfile
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 import processes
@@ -953,12 +954,19 @@ def modelled():
     return model, lambda: model(np.ones((4, 2)))
 
 
+SETTINGS = {
+    "SGD": {"lr": lambda step: 0.1, "momentum": 0.9},
+    "Adam": {"amsgrad": True},
+    "LBFGS": {"max_iter": 2},
+    "ProximalSGD": {"accelerated": True},
+}
+KINDS = [v for v in vars(optim).values() if isinstance(v, type) and issubclass(v, optim.Optimizer)]
 OWNERS = {
-    "SGD": lambda: optimized(optim.SGD, lr=lambda step: 0.1, momentum=0.9),
-    "Adam": lambda: optimized(optim.Adam, amsgrad=True),
-    "NAdam": lambda: optimized(optim.NAdam),
-    "LBFGS": lambda: optimized(optim.LBFGS, max_iter=2),
-    "ProximalSGD": lambda: optimized(optim.ProximalSGD, accelerated=True),
+    kind.__name__: partial(optimized, kind, **SETTINGS.get(kind.__name__, {}))
+    for kind in KINDS
+    if kind is not optim.Optimizer
+}
+OWNERS |= {
     "Plateau": lambda: scheduled(optim.lr_scheduler.ReduceLROnPlateau),
     "Cosine": lambda: scheduled(lambda o: optim.lr_scheduler.CosineAnnealingLR(o, 3)),
     "Batches": batched,
