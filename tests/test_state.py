@@ -988,6 +988,7 @@ def spoiled(tree, junk):
                 yield (key, *keys), whole
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of junk as a setting
 @pytest.mark.parametrize("name", OWNERS)
 def test_junk_at_any_place_of_a_state_is_refused_or_harmless(name):
     """Junk that is refused changes nothing, and the error names the owner or the setting."""
